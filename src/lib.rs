@@ -1,0 +1,6 @@
+//! Typed nftables rule sets, committed atomically over netlink.
+
+#[expect(dead_code, reason = "the modules that fail come next")]
+mod error;
+
+pub use error::{Error, Refusal, Result};

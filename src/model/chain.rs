@@ -1,0 +1,207 @@
+//! Chains: lists of rules, hooked into the packet path or called from other chains.
+
+use super::name::Name;
+use super::rule::Rule;
+
+/// A list of rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Chain {
+    /// Its name, unique in the table.
+    pub name: Name,
+    /// Whether the kernel or another chain calls it.
+    pub kind: ChainKind,
+    /// Its rules, in order.
+    pub rules: Vec<Rule>,
+}
+
+/// Who calls a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "base or regular")]
+pub enum ChainKind {
+    /// The kernel, at a hook.
+    Base(Base),
+    /// Jumps and gotos of other chains.
+    Regular,
+}
+
+/// Where a base chain stands in the packet path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the four parts of `type T hook H priority P; policy V`")]
+pub struct Base {
+    /// What it may do.
+    pub chain_type: ChainType,
+    /// Where it is called.
+    pub hook: Hook,
+    /// In which order, lowest first.
+    pub priority: Priority,
+    /// What happens to a packet that no rule decided.
+    pub policy: Policy,
+}
+
+/// Type of a base chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the chain types of nf_tables")]
+pub enum ChainType {
+    /// Everything but address translation.
+    Filter,
+    /// Address translation; sees only the first packet of a connection.
+    Nat,
+    /// At output: routes again when a rule changed the mark or an address.
+    Route,
+}
+
+impl ChainType {
+    /// The name nft(8) and the kernel use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ChainType::Filter => "filter",
+            ChainType::Nat => "nat",
+            ChainType::Route => "route",
+        }
+    }
+
+    /// The hooks it can stand at, in an inet, ip or ip6 table.
+    #[must_use]
+    pub fn hooks(self) -> &'static [Hook] {
+        match self {
+            ChainType::Filter => &[Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting],
+            ChainType::Nat => &[Hook::Prerouting, Hook::Input, Hook::Output, Hook::Postrouting],
+            ChainType::Route => &[Hook::Output],
+        }
+    }
+}
+
+/// A point in the packet path (`NF_INET_*`, include/uapi/linux/netfilter.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the hooks of the inet families")]
+pub enum Hook {
+    /// Everything that comes in, before routing.
+    #[doc(alias = "NF_INET_PRE_ROUTING")]
+    Prerouting,
+    /// What routing gave to this host.
+    #[doc(alias = "NF_INET_LOCAL_IN")]
+    Input,
+    /// What passes through.
+    #[doc(alias = "NF_INET_FORWARD")]
+    Forward,
+    /// What this host sends.
+    #[doc(alias = "NF_INET_LOCAL_OUT")]
+    Output,
+    /// Everything that goes out, after routing.
+    #[doc(alias = "NF_INET_POST_ROUTING")]
+    Postrouting,
+}
+
+impl Hook {
+    /// The name nft(8) uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Hook::Prerouting => "prerouting",
+            Hook::Input => "input",
+            Hook::Forward => "forward",
+            Hook::Output => "output",
+            Hook::Postrouting => "postrouting",
+        }
+    }
+
+    /// The kernel's number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Hook::Prerouting => 0,
+            Hook::Input => 1,
+            Hook::Forward => 2,
+            Hook::Output => 3,
+            Hook::Postrouting => 4,
+        }
+    }
+}
+
+/// Order among the chains of a hook, lowest first (`NF_IP_PRI_*`, include/uapi/linux/netfilter_ipv4.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
+pub struct Priority(pub i32);
+
+impl Priority {
+    /// Before connection tracking.
+    pub const RAW: Priority = Priority(-300);
+    /// After connection tracking, before address translation.
+    pub const MANGLE: Priority = Priority(-150);
+    /// Destination address translation.
+    pub const DSTNAT: Priority = Priority(-100);
+    /// Filtering.
+    pub const FILTER: Priority = Priority(0);
+    /// Security labels.
+    pub const SECURITY: Priority = Priority(50);
+    /// Source address translation.
+    pub const SRCNAT: Priority = Priority(100);
+}
+
+/// What happens to a packet that no rule of a base chain decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the policies of nf_tables")]
+pub enum Policy {
+    /// It goes on.
+    Accept,
+    /// It is dropped.
+    Drop,
+}
+
+impl Policy {
+    /// The name nft(8) uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Accept => "accept",
+            Policy::Drop => "drop",
+        }
+    }
+}
+
+impl Chain {
+    /// A chain that other chains call.
+    pub fn regular(name: impl Into<Name>) -> Self {
+        Chain { name: name.into(), kind: ChainKind::Regular, rules: Vec::new() }
+    }
+
+    /// A chain that the kernel calls at a hook; its policy is accept.
+    pub fn base(name: impl Into<Name>, chain_type: ChainType, hook: Hook, priority: Priority) -> Self {
+        let base = Base { chain_type, hook, priority, policy: Policy::Accept };
+        Chain { name: name.into(), kind: ChainKind::Base(base), rules: Vec::new() }
+    }
+
+    /// Sets the policy; a regular chain has none and stays as it is.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        if let ChainKind::Base(base) = &mut self.kind {
+            base.policy = policy;
+        }
+        self
+    }
+
+    /// Adds a rule at the end.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Adds rules at the end.
+    #[must_use]
+    pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        self.rules.extend(rules);
+        self
+    }
+
+    /// Where it is hooked, for a base chain.
+    #[must_use]
+    pub fn hooked(&self) -> Option<&Base> {
+        match &self.kind {
+            ChainKind::Base(base) => Some(base),
+            ChainKind::Regular => None,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Rule sets as pure data: families, tables, chains, rules and sets.
+//!
+//! Nothing here does I/O, reads a clock or calls C. Values are built in any state and checked as a whole by
+//! [`Ruleset::validate`], which names table, chain, rule and statement of every fault; what validates can be lowered.
+
+mod chain;
+mod classic;
+mod field;
+mod matches;
+mod name;
+mod operand;
+mod rule;
+mod ruleset;
+mod set;
+mod statement;
+mod table;
+mod value;
+
+pub use chain::{Base, Chain, ChainKind, ChainType, Hook, Policy, Priority};
+pub use classic::Classic;
+pub use field::{DataType, Field};
+pub use matches::{
+    Match, Op, Selector, cgroup, concat, ct_direction, ct_mark, ct_state, ct_status, ct_zone, daddr, fib_daddr_type,
+    icmp_type, icmpv6_type, iif, iifname, ip_daddr, ip_protocol, ip_saddr, ip6_daddr, ip6_saddr, l4proto, length, mark,
+    nfproto, not, oif, oifname, pkttype, saddr, sctp_dport, sctp_sport, skgid, skuid, socket_exists, socket_mark,
+    socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport, th_sport, udp_dport, udp_sport,
+};
+pub use name::{IfName, Name};
+pub use operand::{IntoOperand, Masked, Operand, SetRef, kind, masked, set};
+pub use rule::Rule;
+pub use ruleset::Ruleset;
+pub use set::{Element, ElementData, Interval, Key, Set, SetData, SetFlags};
+pub use statement::{
+    Family4or6, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat, NatFlags,
+    NatKind, PortRange, Queue, QueueFlags, Reject, Statement, Tproxy, Verdict,
+};
+pub use table::{Family, Table, TableFlags};
+pub use value::{
+    AddrType, CtDirection, CtState, CtStatus, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags, Value,
+};

@@ -1,0 +1,165 @@
+//! Names and interface patterns.
+//!
+//! A name may hold anything while a rule set is being built or was read from the kernel, which itself accepts empty names, quotes and
+//! newlines; [`Ruleset::validate`](crate::model::Ruleset::validate) refuses what nft(8) could not read back.
+
+use std::fmt;
+
+/// Name of a table, chain or set: 1 to 255 bytes of letters, digits, `/`, `\`, `_`, `.` and `-`, starting with a letter, `_` or `.`.
+#[doc(alias = "NFT_NAME_MAXLEN")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Box<str>);
+
+impl Name {
+    /// Longest name in bytes, without the terminating NUL (`NFT_NAME_MAXLEN` - 1, include/uapi/linux/netfilter/nf_tables.h).
+    pub const MAX: usize = 255;
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Why nft(8) and the kernel could not both take this name, if so.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '\\' | '_' | '.' | '-');
+        match self.0.chars().next() {
+            None => Some("is empty; give 1 to 255 characters"),
+            Some(_) if self.0.len() > Name::MAX => Some("is longer than 255 bytes"),
+            Some(first) if !(first.is_ascii_alphabetic() || matches!(first, '_' | '.')) => {
+                Some("must start with a letter, '_' or '.'")
+            }
+            Some(_) if !self.0.chars().all(plain) => Some("may hold only letters, digits, '/', '\\', '_', '.' and '-'"),
+            Some(_) => None,
+        }
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        Name(text.into())
+    }
+}
+
+impl From<String> for Name {
+    fn from(text: String) -> Self {
+        Name(text.into())
+    }
+}
+
+impl From<&Name> for Name {
+    fn from(name: &Name) -> Self {
+        name.clone()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+/// Name of a network interface, or with a trailing `*` every interface whose name starts so: `eth0`, `veth*`.
+///
+/// A literal trailing asterisk is written `\*`, as in nft(8). At most 15 bytes of name (`IFNAMSIZ` - 1, include/uapi/linux/if.h).
+#[doc(alias = "IFNAMSIZ")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IfName(Box<str>);
+
+impl IfName {
+    /// Longest interface name in bytes, without the terminating NUL.
+    pub const MAX: usize = 15;
+
+    /// The pattern as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part in front of the `*` when this is a prefix, `None` when it is one whole name.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        self.0.strip_suffix('*').filter(|prefix| !prefix.ends_with('\\'))
+    }
+
+    /// The bytes to compare with: the whole name, or the prefix.
+    #[must_use]
+    pub fn compared(&self) -> std::borrow::Cow<'_, str> {
+        match (self.prefix(), self.0.strip_suffix("\\*")) {
+            (Some(prefix), _) => prefix.into(),
+            (None, Some(stem)) => format!("{stem}*").into(),
+            (None, None) => (&*self.0).into(),
+        }
+    }
+
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let compared = self.compared();
+        if compared.is_empty() {
+            Some("names no interface; give a name such as eth0, or a prefix such as veth*")
+        } else if compared.len() > IfName::MAX {
+            Some("is longer than 15 bytes, which no interface name is")
+        } else if compared.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '/' | '"' | ':')) {
+            Some("may not hold blanks, control characters, '/', ':' or quotes")
+        } else {
+            None
+        }
+    }
+}
+
+impl From<&str> for IfName {
+    fn from(text: &str) -> Self {
+        IfName(text.into())
+    }
+}
+
+impl From<String> for IfName {
+    fn from(text: String) -> Self {
+        IfName(text.into())
+    }
+}
+
+impl fmt::Display for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_nft_can_read_back() {
+        for good in ["input", "istio-in-redirect", "_x", ".a", "a/b", "A9", "a\\b"] {
+            assert_eq!(Name::from(good).fault(), None, "{good}");
+        }
+        for bad in ["", "9a", "a b", "a\"b", "a\nb", "-a", "ä", &"x".repeat(256)] {
+            assert!(Name::from(bad).fault().is_some(), "{bad:?}");
+        }
+        assert_eq!(Name::from("x".repeat(255)).fault(), None);
+    }
+
+    #[test]
+    fn an_interface_pattern_knows_prefix_from_name() {
+        assert_eq!(IfName::from("veth*").prefix(), Some("veth"));
+        assert_eq!(IfName::from("eth0").prefix(), None);
+        assert_eq!(IfName::from("odd\\*").prefix(), None);
+        assert_eq!(IfName::from("odd\\*").compared(), "odd*");
+        assert_eq!(IfName::from("abcdefghijklmno").fault(), None);
+        for bad in ["abcdefghijklmnop", "", "*", "a b", "a/b", "a\nb"] {
+            assert!(IfName::from(bad).fault().is_some(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What a field is compared with: a value, a range, a prefix, masked or flag bits, a named or an anonymous set.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+
+use ipnetwork::{Ipv4Network, Ipv6Network};
+
+use super::name::{IfName, Name};
+use super::set::{Element, Interval, Key};
+use super::value::{
+    AddrType, CtDirection, CtState, CtStatus, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags, Value,
+};
+
+/// The right-hand side of a match.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Operand {
+    /// At least one of these bits, as in `ct state established,related`; negated, none of them.
+    Flags(Value),
+    /// The field, and-ed with `mask`, is `value`: `mark and 0xff == 0x1`.
+    Masked {
+        /// Bits that are looked at.
+        mask: Value,
+        /// What they must be.
+        value: Value,
+    },
+    /// The first bits of an address: `10.0.0.0/8`.
+    Prefix(Value, u8),
+    /// Between the two, both included.
+    Range(Value, Value),
+    /// Member of a set.
+    Set(SetRef),
+    /// Exactly this.
+    Value(Value),
+}
+
+/// A set, map or verdict map: one of the table's own, or an anonymous one that belongs to the rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "nf_tables has these two")]
+pub enum SetRef {
+    /// `{ 80, 443 }`, in ascending order of its keys.
+    Anonymous(Vec<Element>),
+    /// `@name`.
+    Named(Name),
+}
+
+/// A value under a mask; see [`masked`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a value and a mask is all there is")]
+pub struct Masked<T> {
+    /// What the bits under the mask must be.
+    pub value: T,
+    /// Bits that are looked at.
+    pub mask: T,
+}
+
+/// The bits under `mask` are `value`: `mark(masked(0x1, 0xff))` is `meta mark & 0xff == 0x1`.
+pub fn masked<T>(value: T, mask: T) -> Masked<T> {
+    Masked { value, mask }
+}
+
+/// The set, map or verdict map of the same table with this name: `ip_saddr(set("blocked"))` is `ip saddr @blocked`.
+pub fn set(name: impl Into<Name>) -> SetRef {
+    SetRef::Named(name.into())
+}
+
+/// What a field with values of type `T` can be compared with: a `T`, and where it makes sense a range, a prefix, a list or a [`set()`].
+///
+/// A list of one is that one value; a list of several becomes an anonymous set.
+pub trait IntoOperand<T> {
+    /// The operand.
+    fn into_operand(self) -> Operand;
+}
+
+impl<T> IntoOperand<T> for SetRef {
+    fn into_operand(self) -> Operand {
+        Operand::Set(self)
+    }
+}
+
+impl<T> IntoOperand<T> for Operand {
+    fn into_operand(self) -> Operand {
+        self
+    }
+}
+
+fn list(intervals: impl Iterator<Item = Interval>) -> Operand {
+    let mut keys: Vec<Interval> = intervals.collect();
+    keys.sort();
+    keys.dedup();
+    match keys.len() {
+        1 => keys.pop().map_or_else(|| Operand::Set(SetRef::Anonymous(Vec::new())), Interval::into_operand),
+        _ => Operand::Set(SetRef::Anonymous(keys.into_iter().map(|key| Element::new(Key::Single(key))).collect())),
+    }
+}
+
+/// A Rust type that is one value, and lists of it.
+macro_rules! plain {
+    ($($field:ty: $type:ty => $convert:expr;)*) => { $(
+        impl From<$type> for Item<$field> {
+            fn from(value: $type) -> Self {
+                Item(Interval::point(($convert)(value)), std::marker::PhantomData)
+            }
+        }
+        impl IntoOperand<$field> for $type {
+            fn into_operand(self) -> Operand {
+                Operand::Value(($convert)(self))
+            }
+        }
+        lists!($field: $type);
+    )* };
+}
+
+macro_rules! lists {
+    ($field:ty: $type:ty) => {
+        impl<const N: usize> IntoOperand<$field> for [$type; N] {
+            fn into_operand(self) -> Operand {
+                list(self.into_iter().map(|item| Item::<$field>::from(item).0))
+            }
+        }
+        impl IntoOperand<$field> for Vec<$type> {
+            fn into_operand(self) -> Operand {
+                list(self.into_iter().map(|item| Item::<$field>::from(item).0))
+            }
+        }
+    };
+}
+
+/// Types whose values have an order: ranges, and lists of ranges.
+macro_rules! ranged {
+    ($($field:ty: $type:ty => $convert:expr;)*) => { $(
+        impl From<RangeInclusive<$type>> for Item<$field> {
+            fn from(range: RangeInclusive<$type>) -> Self {
+                let (low, high) = range.into_inner();
+                Item(Interval { low: ($convert)(low), high: ($convert)(high) }, std::marker::PhantomData)
+            }
+        }
+        impl IntoOperand<$field> for RangeInclusive<$type> {
+            fn into_operand(self) -> Operand {
+                let (low, high) = self.into_inner();
+                Operand::Range(($convert)(low), ($convert)(high))
+            }
+        }
+        lists!($field: RangeInclusive<$type>);
+    )* };
+}
+
+macro_rules! prefixed {
+    ($($field:ty: $net:ty => $convert:expr;)*) => { $(
+        impl From<$net> for Item<$field> {
+            fn from(net: $net) -> Self {
+                let interval = Interval { low: ($convert)(net.network()), high: ($convert)(net.broadcast()) };
+                Item(interval, std::marker::PhantomData)
+            }
+        }
+        impl IntoOperand<$field> for $net {
+            fn into_operand(self) -> Operand {
+                let address = ($convert)(self.network());
+                if self.network() == self.broadcast() { Operand::Value(address) } else { Operand::Prefix(address, self.prefix()) }
+            }
+        }
+        lists!($field: $net);
+    )* };
+}
+
+macro_rules! with_mask {
+    ($($field:ty: $type:ty => $convert:expr;)*) => { $(
+        impl IntoOperand<$field> for Masked<$type> {
+            fn into_operand(self) -> Operand {
+                Operand::Masked { mask: ($convert)(self.mask), value: ($convert)(self.value) }
+            }
+        }
+    )* };
+}
+
+/// A set of bits: any of them, or under a mask exactly these.
+macro_rules! flags {
+    ($($type:ty => $variant:ident;)*) => { $(
+        impl IntoOperand<$type> for $type {
+            fn into_operand(self) -> Operand {
+                Operand::Flags(Value::$variant(self))
+            }
+        }
+        impl From<$type> for Item<$type> {
+            fn from(value: $type) -> Self {
+                Item(Interval::point(Value::$variant(value)), std::marker::PhantomData)
+            }
+        }
+        lists!($type: $type);
+        with_mask! { $type: $type => Value::$variant; }
+    )* };
+}
+
+/// One entry of a list for a field of type `T`.
+struct Item<T>(Interval, std::marker::PhantomData<T>);
+
+/// Marker types: which values a field takes where the Rust type alone does not say it.
+pub mod kind {
+    /// A group id.
+    #[derive(Debug)]
+    pub enum Gid {}
+    /// An interface index.
+    #[derive(Debug)]
+    pub enum Ifindex {}
+    /// A plain number.
+    #[derive(Debug)]
+    pub enum Integer {}
+    /// A packet or connection mark.
+    #[derive(Debug)]
+    pub enum Mark {}
+    /// A port.
+    #[derive(Debug)]
+    pub enum Port {}
+    /// A user id.
+    #[derive(Debug)]
+    pub enum Uid {}
+}
+
+plain! {
+    AddrType: AddrType => Value::AddrType;
+    CtDirection: CtDirection => Value::CtDirection;
+    IcmpType: IcmpType => Value::IcmpType;
+    Icmpv6Type: Icmpv6Type => Value::Icmpv6Type;
+    IfName: IfName => Value::Ifname;
+    IfName: &str => |name: &str| Value::Ifname(name.into());
+    IfName: String => |name: String| Value::Ifname(name.into());
+    Ipv4Addr: Ipv4Addr => Value::Ipv4;
+    Ipv6Addr: Ipv6Addr => Value::Ipv6;
+    Nfproto: Nfproto => Value::Nfproto;
+    PktType: PktType => Value::PktType;
+    Protocol: Protocol => Value::Protocol;
+    kind::Gid: u32 => Value::Gid;
+    kind::Ifindex: u32 => Value::Ifindex;
+    kind::Integer: u32 => Value::Integer;
+    kind::Mark: u32 => Value::Mark;
+    kind::Port: u16 => Value::Port;
+    kind::Uid: u32 => Value::Uid;
+}
+
+ranged! {
+    Ipv4Addr: Ipv4Addr => Value::Ipv4;
+    Ipv6Addr: Ipv6Addr => Value::Ipv6;
+    kind::Gid: u32 => Value::Gid;
+    kind::Integer: u32 => Value::Integer;
+    kind::Mark: u32 => Value::Mark;
+    kind::Port: u16 => Value::Port;
+    kind::Uid: u32 => Value::Uid;
+}
+
+prefixed! {
+    Ipv4Addr: Ipv4Network => Value::Ipv4;
+    Ipv6Addr: Ipv6Network => Value::Ipv6;
+}
+
+with_mask! {
+    kind::Mark: u32 => Value::Mark;
+}
+
+flags! {
+    CtState => CtState;
+    CtStatus => CtStatus;
+    TcpFlags => TcpFlags;
+}

@@ -1,0 +1,201 @@
+//! A rule: statements in order, and why it exists.
+
+use super::matches::Selector;
+use super::name::Name;
+use super::operand::SetRef;
+use super::statement::{
+    Limit, Log, LogLevel, MarkKey, MarkValue, Nat, NatFlags, PortRange, Queue, QueueFlags, Reject, Statement, Tproxy,
+    Verdict,
+};
+
+/// A rule reads like nft(8): `Rule::new().oifname("lo").skuid(1337).counter().jump("istio-in-redirect")`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Rule {
+    /// What it does, in order.
+    pub statements: Vec<Statement>,
+    /// Why it exists; at most 128 bytes, kept by the kernel with the rule.
+    pub comment: Option<Box<str>>,
+}
+
+impl Rule {
+    /// A rule that matches every packet and does nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Rule::default()
+    }
+
+    /// Adds any statement.
+    #[must_use]
+    pub fn statement(mut self, statement: Statement) -> Self {
+        self.statements.push(statement);
+        self
+    }
+
+    /// Says why it exists.
+    #[must_use]
+    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into().into());
+        self
+    }
+}
+
+/// Verdicts and targets.
+impl Rule {
+    /// Accepts: `accept`.
+    #[must_use]
+    pub fn accept(self) -> Self {
+        self.verdict(Verdict::Accept)
+    }
+
+    /// Writes an audit record: `log level audit`.
+    #[must_use]
+    pub fn audit(self) -> Self {
+        self.log(Log::default().level(LogLevel::Audit))
+    }
+
+    /// Goes on with the next rule: `continue`.
+    #[must_use]
+    pub fn r#continue(self) -> Self {
+        self.verdict(Verdict::Continue)
+    }
+
+    /// Counts from zero: `counter`.
+    #[must_use]
+    pub fn counter(self) -> Self {
+        self.statement(Statement::Counter { packets: 0, bytes: 0 })
+    }
+
+    /// Drops: `drop`.
+    #[must_use]
+    pub fn drop(self) -> Self {
+        self.verdict(Verdict::Drop)
+    }
+
+    /// Goes on in another chain and does not come back: `goto chain`.
+    #[must_use]
+    pub fn goto(self, chain: impl Into<Name>) -> Self {
+        self.verdict(Verdict::Goto(chain.into()))
+    }
+
+    /// Goes on in another chain and comes back: `jump chain`.
+    #[must_use]
+    pub fn jump(self, chain: impl Into<Name>) -> Self {
+        self.verdict(Verdict::Jump(chain.into()))
+    }
+
+    /// Goes on while the rate is kept, or once it is exceeded: `limit rate ...`.
+    #[must_use]
+    pub fn limit(self, limit: Limit) -> Self {
+        self.statement(Statement::Limit(limit))
+    }
+
+    /// Writes a log entry: `log ...`.
+    #[must_use]
+    pub fn log(self, log: Log) -> Self {
+        self.statement(Statement::Log(log))
+    }
+
+    /// Translates the source to the address of the outgoing interface: `masquerade`.
+    #[must_use]
+    pub fn masquerade(self) -> Self {
+        self.statement(Statement::Masquerade { ports: None, flags: NatFlags::empty() })
+    }
+
+    /// The same, to these ports: `masquerade to :1024-2048`.
+    #[must_use]
+    pub fn masquerade_to(self, ports: impl Into<PortRange>, flags: NatFlags) -> Self {
+        self.statement(Statement::Masquerade { ports: Some(ports.into()), flags })
+    }
+
+    /// Translates an address: `dnat to ...`, `snat to ...`.
+    #[must_use]
+    pub fn nat(self, nat: Nat) -> Self {
+        self.statement(Statement::Nat(nat))
+    }
+
+    /// Excludes the packet from connection tracking: `notrack`.
+    #[must_use]
+    pub fn notrack(self) -> Self {
+        self.statement(Statement::Notrack)
+    }
+
+    /// Turns tracing on: `meta nftrace set 1`.
+    #[must_use]
+    pub fn nftrace(self) -> Self {
+        self.statement(Statement::SetNftrace(true))
+    }
+
+    /// Hands the packet to a program: `queue num 0-3`.
+    #[must_use]
+    pub fn queue(self, queues: std::ops::RangeInclusive<u16>, flags: QueueFlags) -> Self {
+        let (from, to) = queues.into_inner();
+        self.statement(Statement::Queue(Queue { from, to, flags }))
+    }
+
+    /// Redirects to this host, keeping the port: `redirect`.
+    #[must_use]
+    pub fn redirect(self) -> Self {
+        self.statement(Statement::Redirect { ports: None, flags: NatFlags::empty() })
+    }
+
+    /// Redirects to this host, to this port: `redirect to :15001`.
+    #[must_use]
+    pub fn redirect_to(self, ports: impl Into<PortRange>) -> Self {
+        self.statement(Statement::Redirect { ports: Some(ports.into()), flags: NatFlags::empty() })
+    }
+
+    /// Drops and says port unreachable: `reject`.
+    #[must_use]
+    pub fn reject(self) -> Self {
+        self.statement(Statement::Reject(None))
+    }
+
+    /// Drops and says why: `reject with tcp reset`.
+    #[must_use]
+    pub fn reject_with(self, reject: Reject) -> Self {
+        self.statement(Statement::Reject(Some(reject)))
+    }
+
+    /// Goes back to the calling chain: `return`.
+    #[must_use]
+    pub fn r#return(self) -> Self {
+        self.verdict(Verdict::Return)
+    }
+
+    /// Sets the connection mark: `ct mark set ...`.
+    #[must_use]
+    pub fn set_ct_mark(self, value: MarkValue) -> Self {
+        self.statement(Statement::SetMark { key: MarkKey::Ct, value })
+    }
+
+    /// Sets the packet mark: `meta mark set ...`.
+    #[must_use]
+    pub fn set_mark(self, value: MarkValue) -> Self {
+        self.statement(Statement::SetMark { key: MarkKey::Meta, value })
+    }
+
+    /// Sets the conntrack zone: `ct zone set 1`.
+    #[must_use]
+    pub fn set_zone(self, zone: u16) -> Self {
+        self.statement(Statement::SetZone(zone))
+    }
+
+    /// Hands the packet to a transparent socket: `tproxy to :15006`.
+    #[must_use]
+    pub fn tproxy(self, tproxy: Tproxy) -> Self {
+        self.statement(Statement::Tproxy(tproxy))
+    }
+
+    /// Any verdict.
+    #[must_use]
+    pub fn verdict(self, verdict: Verdict) -> Self {
+        self.statement(Statement::Verdict(verdict))
+    }
+
+    /// Looks the verdict up: `tcp dport vmap @ports`.
+    #[must_use]
+    pub fn vmap(self, selector: impl Into<Selector>, map: SetRef) -> Self {
+        self.statement(Statement::VerdictMap { selector: selector.into(), map })
+    }
+}

@@ -1,0 +1,38 @@
+//! A rule set: tables in order.
+
+use super::table::{Family, Table};
+
+/// Tables with everything in them, as one value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ruleset {
+    /// The tables, in the order in which they are made.
+    pub tables: Vec<Table>,
+}
+
+impl Ruleset {
+    /// No tables.
+    #[must_use]
+    pub fn new() -> Self {
+        Ruleset::default()
+    }
+
+    /// Adds a table.
+    #[must_use]
+    pub fn table(mut self, table: Table) -> Self {
+        self.tables.push(table);
+        self
+    }
+
+    /// The table of that family and name.
+    #[must_use]
+    pub fn find(&self, family: Family, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.family == family && table.name == name)
+    }
+}
+
+impl FromIterator<Table> for Ruleset {
+    fn from_iter<T: IntoIterator<Item = Table>>(tables: T) -> Self {
+        Ruleset { tables: tables.into_iter().collect() }
+    }
+}

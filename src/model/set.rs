@@ -1,0 +1,344 @@
+//! Sets, maps and verdict maps, and their elements.
+
+use std::time::Duration;
+
+use super::field::DataType;
+use super::name::Name;
+use super::operand::Operand;
+use super::statement::Verdict;
+use super::value::Value;
+
+/// A named set, map or verdict map of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Set {
+    /// Its name, unique in the table.
+    pub name: Name,
+    /// Type of the key; several for a concatenation.
+    pub key: Vec<DataType>,
+    /// What an element maps to.
+    pub data: SetData,
+    /// What it can do.
+    pub flags: SetFlags,
+    /// How long an element stays when it does not say so itself.
+    pub timeout: Option<Duration>,
+    /// How often expired elements are collected.
+    pub gc_interval: Option<Duration>,
+    /// Most elements it may hold.
+    pub size: Option<u32>,
+    /// Why it exists.
+    pub comment: Option<String>,
+    /// Its elements.
+    pub elements: Vec<Element>,
+}
+
+/// What the elements of a set map to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "set, map and verdict map are all there are")]
+pub enum SetData {
+    /// Nothing: a set.
+    None,
+    /// A value of that type: a map.
+    Value(DataType),
+    /// A verdict: a verdict map.
+    Verdict,
+}
+
+bitflags::bitflags! {
+    /// What a set can do (`NFT_SET_*`, include/uapi/linux/netfilter/nf_tables.h).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct SetFlags: u32 {
+        /// Its elements never change.
+        const CONSTANT = 0x2;
+        /// Its elements are intervals.
+        const INTERVAL = 0x4;
+        /// Its elements may expire.
+        const TIMEOUT = 0x10;
+        /// Rules may add elements.
+        const DYNAMIC = 0x20;
+        /// Overlapping and adjacent intervals are merged before they are sent; not known to the kernel.
+        const AUTO_MERGE = 0x8000_0000;
+    }
+}
+
+impl Set {
+    /// An empty set with this key.
+    pub fn new(name: impl Into<Name>, key: impl IntoIterator<Item = DataType>) -> Self {
+        Set {
+            name: name.into(),
+            key: key.into_iter().collect(),
+            data: SetData::None,
+            flags: SetFlags::empty(),
+            timeout: None,
+            gc_interval: None,
+            size: None,
+            comment: None,
+            elements: Vec::new(),
+        }
+    }
+
+    /// An empty map from this key to values of type `data`.
+    pub fn map(name: impl Into<Name>, key: impl IntoIterator<Item = DataType>, data: DataType) -> Self {
+        Set { data: SetData::Value(data), ..Set::new(name, key) }
+    }
+
+    /// An empty verdict map with this key.
+    pub fn verdict_map(name: impl Into<Name>, key: impl IntoIterator<Item = DataType>) -> Self {
+        Set { data: SetData::Verdict, ..Set::new(name, key) }
+    }
+
+    /// Its elements are intervals.
+    #[must_use]
+    pub fn interval(mut self) -> Self {
+        self.flags |= SetFlags::INTERVAL;
+        self
+    }
+
+    /// Its elements are intervals, and overlapping or adjacent ones are merged before they are sent.
+    #[must_use]
+    pub fn auto_merge(mut self) -> Self {
+        self.flags |= SetFlags::INTERVAL | SetFlags::AUTO_MERGE;
+        self
+    }
+
+    /// Its elements expire after this time unless they have one of their own.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.flags |= SetFlags::TIMEOUT;
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// It holds at most this many elements.
+    #[must_use]
+    pub fn size(mut self, size: u32) -> Self {
+        self.size = Some(size);
+        self
+    }
+
+    /// Why it exists.
+    #[must_use]
+    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into());
+        self
+    }
+
+    /// Adds elements.
+    #[must_use]
+    pub fn elements(mut self, elements: impl IntoIterator<Item = impl Into<Element>>) -> Self {
+        self.elements.extend(elements.into_iter().map(Into::into));
+        self
+    }
+}
+
+/// An element of a set, map or verdict map.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Element {
+    /// What is looked up.
+    pub key: Key,
+    /// What it maps to; none in a set.
+    pub data: Option<Box<ElementData>>,
+    /// How long it stays.
+    pub timeout: Option<Duration>,
+    /// Why it exists.
+    pub comment: Option<Box<str>>,
+}
+
+/// What an element maps to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a value or a verdict")]
+pub enum ElementData {
+    /// A value, in a map.
+    Value(Value),
+    /// A verdict, in a verdict map.
+    Verdict(Verdict),
+}
+
+/// Key of an element.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "one value or several")]
+pub enum Key {
+    /// Several values or intervals, one for each type of the set's key.
+    Concat(Box<[Interval]>),
+    /// One value or interval.
+    Single(Interval),
+}
+
+impl Key {
+    /// Its parts, in the order of the set's key.
+    #[must_use]
+    pub fn parts(&self) -> &[Interval] {
+        match self {
+            Key::Concat(parts) => parts,
+            Key::Single(interval) => std::slice::from_ref(interval),
+        }
+    }
+
+    /// Whether any part is more than one value.
+    #[must_use]
+    pub fn is_interval(&self) -> bool {
+        self.parts().iter().any(|part| !part.is_point())
+    }
+}
+
+/// All values from `low` to `high`, both included; one value when they are equal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "two ends")]
+pub struct Interval {
+    /// The lowest value.
+    pub low: Value,
+    /// The highest value.
+    pub high: Value,
+}
+
+impl Interval {
+    /// One value.
+    #[must_use]
+    pub fn point(value: Value) -> Self {
+        Interval { low: value.clone(), high: value }
+    }
+
+    /// Whether it is one value; an interface prefix such as `veth*` is many.
+    #[must_use]
+    pub fn is_point(&self) -> bool {
+        let prefix = matches!(&self.low, Value::Ifname(name) if name.prefix().is_some());
+        self.low == self.high && !prefix
+    }
+
+    /// The length of the prefix when this is one, as in `10.0.0.0/8`.
+    #[must_use]
+    pub fn prefix_len(&self) -> Option<u8> {
+        let (low, high, width) = match (&self.low, &self.high) {
+            (Value::Ipv4(low), Value::Ipv4(high)) => (u128::from(low.to_bits()), u128::from(high.to_bits()), 32),
+            (Value::Ipv6(low), Value::Ipv6(high)) => (low.to_bits(), high.to_bits(), 128),
+            _ => return None,
+        };
+        let host = low ^ high;
+        let aligned = host & host.wrapping_add(1) == 0 && low & host == 0;
+        let host_bits = 128 - host.leading_zeros();
+        aligned.then(|| u8::try_from(width - host_bits).ok()).flatten()
+    }
+
+    /// As the right-hand side of a match.
+    pub(crate) fn into_operand(self) -> Operand {
+        match self.prefix_len() {
+            _ if self.low == self.high => Operand::Value(self.low),
+            Some(length) => Operand::Prefix(self.low, length),
+            None => Operand::Range(self.low, self.high),
+        }
+    }
+}
+
+impl Element {
+    /// An element of a set.
+    pub fn new(key: impl Into<Key>) -> Self {
+        Element { key: key.into(), data: None, timeout: None, comment: None }
+    }
+
+    /// What it maps to, in a map.
+    #[must_use]
+    pub fn value(mut self, value: Value) -> Self {
+        self.data = Some(Box::new(ElementData::Value(value)));
+        self
+    }
+
+    /// What happens to the packet, in a verdict map.
+    #[must_use]
+    pub fn verdict(mut self, verdict: Verdict) -> Self {
+        self.data = Some(Box::new(ElementData::Verdict(verdict)));
+        self
+    }
+
+    /// How long it stays.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Why it exists.
+    #[must_use]
+    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into().into());
+        self
+    }
+}
+
+impl<K: Into<Key>> From<K> for Element {
+    fn from(key: K) -> Self {
+        Element::new(key)
+    }
+}
+
+impl From<Interval> for Key {
+    fn from(interval: Interval) -> Self {
+        Key::Single(interval)
+    }
+}
+
+impl From<Value> for Key {
+    fn from(value: Value) -> Self {
+        Key::Single(Interval::point(value))
+    }
+}
+
+impl<const N: usize> From<[Value; N]> for Key {
+    fn from(values: [Value; N]) -> Self {
+        Key::Concat(values.into_iter().map(Interval::point).collect())
+    }
+}
+
+impl<const N: usize> From<[Interval; N]> for Key {
+    fn from(parts: [Interval; N]) -> Self {
+        Key::Concat(parts.into())
+    }
+}
+
+impl From<Value> for Interval {
+    fn from(value: Value) -> Self {
+        Interval::point(value)
+    }
+}
+
+impl From<ipnetwork::IpNetwork> for Interval {
+    fn from(net: ipnetwork::IpNetwork) -> Self {
+        let value = |address| match address {
+            std::net::IpAddr::V4(address) => Value::Ipv4(address),
+            std::net::IpAddr::V6(address) => Value::Ipv6(address),
+        };
+        Interval { low: value(net.network()), high: value(net.broadcast()) }
+    }
+}
+
+impl From<ipnetwork::IpNetwork> for Key {
+    fn from(net: ipnetwork::IpNetwork) -> Self {
+        Key::Single(net.into())
+    }
+}
+
+impl From<std::ops::RangeInclusive<u16>> for Key {
+    fn from(ports: std::ops::RangeInclusive<u16>) -> Self {
+        let (low, high) = ports.into_inner();
+        Key::Single(Interval { low: Value::Port(low), high: Value::Port(high) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_a_prefix_when_its_ends_say_so() {
+        let cases =
+            [("10.0.0.0/8", 8), ("0.0.0.0/0", 0), ("1.2.3.4/32", 32), ("fd00::/8", 8), ("::/0", 0), ("::1/128", 128)];
+        for (text, length) in cases {
+            let net: ipnetwork::IpNetwork = text.parse().expect("a network");
+            assert_eq!(Interval::from(net).prefix_len(), Some(length), "{text}");
+        }
+        let v4 = |text: &str| Value::Ipv4(text.parse().expect("an address"));
+        assert_eq!(Interval { low: v4("10.0.0.1"), high: v4("10.0.0.2") }.prefix_len(), None);
+        assert_eq!(Interval { low: v4("10.0.0.1"), high: v4("10.0.0.4") }.prefix_len(), None);
+        assert_eq!(Interval { low: Value::Port(0), high: Value::Port(1) }.prefix_len(), None);
+    }
+}

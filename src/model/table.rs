@@ -1,0 +1,117 @@
+//! Tables: the namespaces of chains and sets, one family each.
+
+use std::fmt;
+
+use super::chain::Chain;
+use super::name::Name;
+use super::set::Set;
+
+/// A table with its sets and chains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Table {
+    /// Which packets it sees.
+    pub family: Family,
+    /// Its name, unique in the family.
+    pub name: Name,
+    /// How it lives.
+    pub flags: TableFlags,
+    /// Its sets, maps and verdict maps.
+    pub sets: Vec<Set>,
+    /// Its chains.
+    pub chains: Vec<Chain>,
+}
+
+/// Which packets a table sees (`NFPROTO_*`, include/uapi/linux/netfilter.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the families of nf_tables")]
+pub enum Family {
+    /// ARP; as a name only.
+    Arp,
+    /// Bridged frames; as a name only.
+    Bridge,
+    /// IPv4 and IPv6.
+    Inet,
+    /// IPv4.
+    Ip,
+    /// IPv6.
+    Ip6,
+    /// Frames at a device; as a name only.
+    Netdev,
+}
+
+impl Family {
+    /// The kernel's number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Family::Arp => 3,
+            Family::Bridge => 7,
+            Family::Inet => 1,
+            Family::Ip => 2,
+            Family::Ip6 => 10,
+            Family::Netdev => 5,
+        }
+    }
+
+    /// The family with the kernel's number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Family::Arp, Family::Bridge, Family::Inet, Family::Ip, Family::Ip6, Family::Netdev]
+            .into_iter()
+            .find(|family| family.number() == number)
+    }
+
+    /// The name nft(8) uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Family::Arp => "arp",
+            Family::Bridge => "bridge",
+            Family::Inet => "inet",
+            Family::Ip => "ip",
+            Family::Ip6 => "ip6",
+            Family::Netdev => "netdev",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+bitflags::bitflags! {
+    /// How a table lives (`NFT_TABLE_F_*`, include/uapi/linux/netfilter/nf_tables.h).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct TableFlags: u32 {
+        /// Its chains are not hooked.
+        const DORMANT = 1;
+        /// Nobody else may change it, and it goes with the socket that made it.
+        const OWNER = 2;
+        /// With `OWNER`: it stays when the socket goes.
+        const PERSIST = 4;
+    }
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(family: Family, name: impl Into<Name>) -> Self {
+        Table { family, name: name.into(), flags: TableFlags::empty(), sets: Vec::new(), chains: Vec::new() }
+    }
+
+    /// Adds a chain.
+    #[must_use]
+    pub fn chain(mut self, chain: Chain) -> Self {
+        self.chains.push(chain);
+        self
+    }
+
+    /// Adds a set, map or verdict map.
+    #[must_use]
+    pub fn set(mut self, set: Set) -> Self {
+        self.sets.push(set);
+        self
+    }
+}

@@ -4,11 +4,12 @@
 //! newlines; [`Ruleset::validate`](crate::model::Ruleset::validate) refuses what nft(8) could not read back.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Name of a table, chain or set: 1 to 255 bytes of letters, digits, `/`, `\`, `_`, `.` and `-`, starting with a letter, `_` or `.`.
 #[doc(alias = "NFT_NAME_MAXLEN")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 impl Name {
     /// Longest name in bytes, without the terminating NUL (`NFT_NAME_MAXLEN` - 1, include/uapi/linux/netfilter/nf_tables.h).

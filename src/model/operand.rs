@@ -198,21 +198,27 @@ struct Item<T>(Interval, std::marker::PhantomData<T>);
 pub mod kind {
     /// A group id.
     #[derive(Debug)]
+    #[non_exhaustive]
     pub enum Gid {}
     /// An interface index.
     #[derive(Debug)]
+    #[non_exhaustive]
     pub enum Ifindex {}
     /// A plain number.
     #[derive(Debug)]
+    #[non_exhaustive]
     pub enum Integer {}
     /// A packet or connection mark.
     #[derive(Debug)]
+    #[non_exhaustive]
     pub enum Mark {}
     /// A port.
     #[derive(Debug)]
+    #[non_exhaustive]
     pub enum Port {}
     /// A user id.
     #[derive(Debug)]
+    #[non_exhaustive]
     pub enum Uid {}
 }
 

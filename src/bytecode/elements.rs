@@ -1,0 +1,235 @@
+//! Elements of sets as the kernel keeps them: one by one, so that a hundred thousand need no second copy.
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use super::data::{self, Bytes, Order};
+use super::lower::Unlowerable;
+use super::set::{SetMode, millis, tlv};
+use crate::model::{DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, Verdict};
+
+/// One element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
+pub struct ElementCode {
+    /// The key, or the start of an interval.
+    pub key: Bytes,
+    /// The last key of a range of concatenations, included.
+    pub key_end: Option<Bytes>,
+    /// `NFT_SET_ELEM_*`: 1 marks the end of an interval, which is not part of it.
+    pub flags: u32,
+    /// What it maps to.
+    pub data: Option<Box<ElementDataCode>>,
+    /// Milliseconds it stays.
+    pub timeout: Option<u64>,
+    /// Comment, as userdata.
+    pub userdata: Vec<u8>,
+}
+
+/// What an element maps to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a value or a verdict")]
+pub enum ElementDataCode {
+    /// A value in register byte order.
+    Value(Bytes),
+    /// A verdict.
+    Verdict(Verdict),
+}
+
+/// `NFT_SET_ELEM_INTERVAL_END`.
+const INTERVAL_END: u32 = 1;
+
+/// The elements of a set in the order in which the kernel takes them fastest: ascending, each interval's start before its end.
+///
+/// With `AUTO_MERGE`, overlapping and adjacent intervals are merged; without, they are sent as they are and the kernel refuses overlaps.
+pub fn lower_elements(set: &Set) -> impl Iterator<Item = Result<ElementCode, Unlowerable>> {
+    let mode = SetMode::of(set.flags, set.key.len());
+    ordered(set, mode).into_iter().flat_map(move |element| lower_element(set, mode, &element))
+}
+
+/// One element becomes one or, for an interval, two.
+fn lower_element(set: &Set, mode: SetMode, element: &Element) -> SmallVec<[Result<ElementCode, Unlowerable>; 2]> {
+    let mistyped = || Unlowerable::Element { set: set.name.clone() };
+    let parts = element.key.parts();
+    if parts.len() != set.key.len() {
+        return SmallVec::from_iter([Err(mistyped())]);
+    }
+    let mut code = match lower_extras(set, element) {
+        Ok(extras) => extras,
+        Err(error) => return SmallVec::from_iter([Err(error)]),
+    };
+    let typed = || parts.iter().zip(&set.key);
+    let single = parts.len() == 1;
+    match mode {
+        SetMode::Plain => {
+            if element.key.is_interval() {
+                return SmallVec::from_iter([Err(mistyped())]);
+            }
+            match concat(typed().map(|(part, field)| data::bytes(&part.low, *field, Order::Register)), single) {
+                Some(key) => code.key = key,
+                None => return SmallVec::from_iter([Err(mistyped())]),
+            }
+            SmallVec::from_iter([Ok(code)])
+        }
+        SetMode::Ranges => {
+            let ends = |pick: fn((Bytes, Bytes)) -> Bytes| {
+                concat(typed().map(|(part, field)| data::ends(part, *field).map(pick)), single)
+            };
+            match (ends(|(low, _)| low), ends(|(_, high)| high)) {
+                (Some(low), Some(high)) => {
+                    code.key = low;
+                    code.key_end = Some(high);
+                    SmallVec::from_iter([Ok(code)])
+                }
+                _ => SmallVec::from_iter([Err(mistyped())]),
+            }
+        }
+        SetMode::Interval => {
+            let Some((low, high)) = typed().next().and_then(|(part, field)| data::ends(part, *field)) else {
+                return SmallVec::from_iter([Err(mistyped())]);
+            };
+            code.key = low;
+            let end = data::successor(high).map(|key| ElementCode {
+                key,
+                key_end: None,
+                flags: INTERVAL_END,
+                data: None,
+                timeout: None,
+                userdata: Vec::new(),
+            });
+            [Some(code), end].into_iter().flatten().map(Ok).collect()
+        }
+    }
+}
+
+/// Everything of an element but its key.
+fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable> {
+    let Element { key: _, data, timeout, comment, .. } = element;
+    let data = match (&set.data, data.as_deref()) {
+        (SetData::None, None) => None,
+        (SetData::Value(data_type), Some(ElementData::Value(value))) => Some(Box::new(ElementDataCode::Value(
+            data::bytes(value, *data_type, Order::Register)
+                .ok_or_else(|| Unlowerable::Element { set: set.name.clone() })?,
+        ))),
+        (SetData::Verdict, Some(ElementData::Verdict(verdict))) => {
+            Some(Box::new(ElementDataCode::Verdict(verdict.clone())))
+        }
+        (SetData::None | SetData::Value(_) | SetData::Verdict, _) => {
+            return Err(Unlowerable::Element { set: set.name.clone() });
+        }
+    };
+    let mut userdata = Vec::new();
+    if let Some(comment) = comment {
+        tlv(&mut userdata, UDATA_COMMENT, &[comment.as_bytes(), &[0]].concat());
+    }
+    Ok(ElementCode { key: Bytes::new(), key_end: None, flags: 0, data, timeout: timeout.map(millis), userdata })
+}
+
+const UDATA_COMMENT: u8 = 0;
+
+/// The fields of a key behind each other, padded to 4 bytes where there are several.
+fn concat(fields: impl Iterator<Item = Option<Bytes>>, single: bool) -> Option<Bytes> {
+    let mut key = Bytes::new();
+    for field in fields {
+        key.extend_from_slice(&field?);
+        if !single {
+            key.resize(key.len().next_multiple_of(4), 0);
+        }
+    }
+    Some(key)
+}
+
+/// The elements in ascending order, borrowed where they already are.
+fn ordered(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
+    let mut elements: Vec<Cow<'_, Element>> = set.elements.iter().map(Cow::Borrowed).collect();
+    if !elements.is_sorted_by(|a, b| a.key <= b.key) {
+        elements.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+    if mode == SetMode::Interval
+        && set.flags.contains(SetFlags::AUTO_MERGE)
+        && let [field] = set.key.as_slice()
+    {
+        elements = merged(elements, *field);
+    }
+    elements
+}
+
+/// Overlapping and adjacent intervals made one; elements that carry more than a key stay as they are.
+fn merged(elements: Vec<Cow<'_, Element>>, field: DataType) -> Vec<Cow<'_, Element>> {
+    let mut merged: Vec<Cow<'_, Element>> = Vec::with_capacity(elements.len());
+    for element in elements {
+        if let Some(last) = merged.last_mut()
+            && let Some(union) = union(last, &element, field)
+        {
+            *last = Cow::Owned(union);
+            continue;
+        }
+        merged.push(element);
+    }
+    merged
+}
+
+fn union(a: &Element, b: &Element, field: DataType) -> Option<Element> {
+    let bare = |element: &Element| element.data.is_none() && element.timeout.is_none() && element.comment.is_none();
+    let (Key::Single(first), Key::Single(second)) = (&a.key, &b.key) else { return None };
+    if !bare(a) || !bare(b) {
+        return None;
+    }
+    let (_, high) = data::ends(first, field)?;
+    let (low, _) = data::ends(second, field)?;
+    let touching = data::successor(high).is_none_or(|next| low <= next);
+    let high = || if first.high >= second.high { first.high.clone() } else { second.high.clone() };
+    touching.then(|| Element::new(Interval { low: first.low.clone(), high: high() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Value;
+
+    fn net(text: &str) -> Element {
+        Element::new(text.parse::<ipnetwork::IpNetwork>().expect("a network"))
+    }
+
+    fn keys(set: &Set) -> Vec<(Vec<u8>, u32)> {
+        lower_elements(set)
+            .map(|element| element.expect("typed"))
+            .map(|element| (element.key.to_vec(), element.flags))
+            .collect()
+    }
+
+    #[test]
+    fn an_interval_is_a_start_and_an_exclusive_end_in_ascending_order() {
+        let set = Set::new("s", [DataType::Ipv4]).interval().elements([net("192.168.0.0/16"), net("10.0.0.0/8")]);
+        let expected = [([10, 0, 0, 0], 0), ([11, 0, 0, 0], 1), ([192, 168, 0, 0], 0), ([192, 169, 0, 0], 1)];
+        assert_eq!(keys(&set), expected.map(|(key, flags)| (key.to_vec(), flags)));
+    }
+
+    #[test]
+    fn the_last_interval_of_all_has_no_end() {
+        let set = Set::new("s", [DataType::Ipv4]).interval().elements([net("255.0.0.0/8")]);
+        assert_eq!(keys(&set), [(vec![255, 0, 0, 0], 0)]);
+    }
+
+    #[test]
+    fn auto_merge_joins_what_overlaps_or_touches() {
+        let nets = [net("10.0.0.0/9"), net("10.128.0.0/9"), net("10.1.0.0/16"), net("12.0.0.0/8")];
+        let set = Set::new("s", [DataType::Ipv4]).auto_merge().elements(nets);
+        let expected = [([10, 0, 0, 0], 0), ([11, 0, 0, 0], 1), ([12, 0, 0, 0], 0), ([13, 0, 0, 0], 1)];
+        assert_eq!(keys(&set), expected.map(|(key, flags)| (key.to_vec(), flags)));
+    }
+
+    #[test]
+    fn the_fields_of_a_concatenation_are_padded_to_four_bytes() {
+        let key = [Value::Ipv4([1, 2, 3, 4].into()), Value::Port(22)];
+        let set = Set::new("s", [DataType::Ipv4, DataType::Port]).elements([Element::new(key)]);
+        assert_eq!(keys(&set), [(vec![1, 2, 3, 4, 0, 22, 0, 0], 0)]);
+    }
+
+    #[test]
+    fn an_element_of_another_type_is_refused() {
+        let set = Set::new("s", [DataType::Ipv4]).elements([Element::new(Value::Port(1))]);
+        assert!(lower_elements(&set).all(|element| element.is_err()));
+    }
+}

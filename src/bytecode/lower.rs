@@ -1,0 +1,484 @@
+//! Rules to programs. Canonical: rules that mean the same in nft(8)'s grammar become the same program, the one nft makes.
+
+use super::data::{self, Bytes, Order};
+use super::expr::{
+    BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
+    QueueCode, Register, RegisterRange, RejectCode, SocketKey, TproxyCode, nat_flags,
+};
+use super::fields::{load, protocols};
+use super::set::{SetMode, anonymous};
+use crate::model::{
+    DataType, Element, Family, Family4or6, Field, Limit, LimitOf, LimitWhen, Log, MarkKey, MarkValue, Match, Name, Nat,
+    Nfproto, Op, Operand, PortRange, Protocol, Queue, Reject, Rule, Selector, Set, SetData, SetFlags, SetRef,
+    Statement, Tproxy, Value,
+};
+
+/// What a rule runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a program is its expressions")]
+pub struct Program {
+    /// The expressions, in order.
+    pub exprs: Vec<Expr>,
+    /// For each expression the statement of the rule that it came from, from 0.
+    pub statements: Vec<usize>,
+}
+
+/// What the table's sets are like; a lookup on a host-order field needs to know.
+pub trait Sets {
+    /// How the set of this name keeps its keys, `None` when it is not known.
+    fn mode(&self, name: &Name) -> Option<SetMode>;
+}
+
+/// No named sets are known.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "nothing in it")]
+pub struct NoSets;
+
+impl Sets for NoSets {
+    fn mode(&self, _: &Name) -> Option<SetMode> {
+        None
+    }
+}
+
+impl Sets for [Set] {
+    fn mode(&self, name: &Name) -> Option<SetMode> {
+        let set = self.iter().find(|set| set.name == *name)?;
+        Some(SetMode::of(set.flags, set.key.len()))
+    }
+}
+
+/// Why a rule or set has no program; static validation finds all of these first and says more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unlowerable {
+    /// An element does not fit its set.
+    #[error("set {set}: an element does not have the types of the set, or is an interval in a set without intervals")]
+    Element {
+        /// The set.
+        set: Name,
+    },
+    /// A set without a key type.
+    #[error("set {0}: it has no key type")]
+    NoKey(Name),
+    /// An operand of another type than the field.
+    #[error("{field}: the operand is not a value, range, prefix or set of that field")]
+    Operand {
+        /// The field as nft spells it.
+        field: &'static str,
+    },
+    /// A translation that says neither address nor family.
+    #[error("nat in an inet table: give an address or a family")]
+    NoFamily,
+    /// A set that is looked up with a host-order key and not known.
+    #[error("set {0} is not known: add it to the same transaction (adding the same set again changes nothing)")]
+    UnknownSet(Name),
+}
+
+/// The program of a rule in a table of `family` whose named sets are `sets`.
+///
+/// # Errors
+/// When an operand does not fit its field.
+pub fn lower(rule: &Rule, family: Family, sets: &(impl Sets + ?Sized)) -> Result<Program, Unlowerable> {
+    let count = rule.statements.len();
+    let program = Program { exprs: Vec::with_capacity(3 * count + 2), statements: Vec::with_capacity(3 * count + 2) };
+    let mut lowering = Lowering { program, family, sets, network: None, transport: None };
+    for (index, statement) in rule.statements.iter().enumerate() {
+        lowering.statement(statement)?;
+        lowering.program.statements.resize(lowering.program.exprs.len(), index);
+    }
+    Ok(lowering.program)
+}
+
+/// A program being made: which protocols are already known, so that no dependency is checked twice.
+struct Lowering<'a, S: ?Sized> {
+    program: Program,
+    family: Family,
+    sets: &'a S,
+    network: Option<Nfproto>,
+    transport: Option<Protocol>,
+}
+
+impl<S: Sets + ?Sized> Lowering<'_, S> {
+    fn push(&mut self, expr: Expr) {
+        self.program.exprs.push(expr);
+    }
+
+    fn statement(&mut self, statement: &Statement) -> Result<(), Unlowerable> {
+        match statement {
+            Statement::Counter { packets, bytes } => self.push(Expr::Counter { packets: *packets, bytes: *bytes }),
+            Statement::Limit(limit) => self.push(Expr::Limit(lower_limit(limit))),
+            Statement::Log(log) => self.push(Expr::Log(lower_log(log))),
+            Statement::Match(matches) => self.matches(matches)?,
+            Statement::Nat(nat) => self.nat(nat)?,
+            Statement::Masquerade { ports, flags } => {
+                let ports = self.ports(*ports, Register::FIRST);
+                self.push(Expr::Masq { ports, flags: nat_flags(*flags, ports) });
+            }
+            Statement::Notrack => self.push(Expr::Notrack),
+            Statement::Queue(Queue { from, to, flags }) => {
+                let total = to.saturating_sub(*from).saturating_add(1);
+                self.push(Expr::Queue(QueueCode { num: *from, total, flags: flags.bits() }));
+            }
+            Statement::Redirect { ports, flags } => {
+                let ports = self.ports(*ports, Register::FIRST);
+                self.push(Expr::Redir { ports, flags: nat_flags(*flags, ports) });
+            }
+            Statement::Reject(reject) => self.reject(*reject),
+            Statement::SetMark { key, value } => self.set_mark(*key, value)?,
+            Statement::SetNftrace(on) => {
+                self.push(Expr::Immediate { dreg: Register::FIRST, data: Bytes::from_slice(&[u8::from(*on)]) });
+                self.push(Expr::MetaSet { key: MetaKey::NFTRACE, sreg: Register::FIRST });
+            }
+            Statement::SetZone(zone) => {
+                self.push(Expr::Immediate { dreg: Register::FIRST, data: Bytes::from_slice(&zone.to_ne_bytes()) });
+                self.push(Expr::CtSet { key: CtKey::ZONE, sreg: Register::FIRST });
+            }
+            Statement::Tproxy(tproxy) => self.tproxy(tproxy),
+            Statement::Verdict(verdict) => self.push(Expr::Verdict(verdict.clone())),
+            Statement::VerdictMap { selector, map } => {
+                self.lookup(selector, map, Some(Register::VERDICT), false, &SetData::Verdict)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn matches(&mut self, matches: &Match) -> Result<(), Unlowerable> {
+        let Match { selector, op, operand } = matches;
+        if let Operand::Set(set) = operand {
+            return self.lookup(selector, set, None, *op == Op::Ne, &SetData::None);
+        }
+        let [field] = selector.fields() else {
+            return Err(Unlowerable::Operand { field: "concatenation" });
+        };
+        let (field, data_type, cmp) = (*field, field.data_type(), cmp_op(*op));
+        let mistyped = Unlowerable::Operand { field: field.name() };
+        let ordered = matches!(op, Op::Ge | Op::Gt | Op::Le | Op::Lt) || matches!(operand, Operand::Range(..));
+        let order = if ordered { Order::Sorted } else { Order::Register };
+        let bytes = |value: &Value| data::bytes(value, data_type, order).ok_or(mistyped.clone());
+        self.depend(field);
+        if let Operand::Prefix(value, length) = operand {
+            return self.prefix(field, cmp, &bytes(value)?, *length);
+        }
+        self.load(field, Register::FIRST);
+        if ordered && data_type.is_host_order() && data_type.bytes() > 1 {
+            self.byteorder(data_type, Register::FIRST);
+        }
+        match operand {
+            Operand::Flags(bits) => {
+                let mask = bytes(bits)?;
+                let zero: Bytes = mask.iter().map(|_| 0).collect();
+                self.push(Expr::Bitwise(BitwiseCode { reg: Register::FIRST, mask, xor: zero.clone() }));
+                let any = if *op == Op::Ne { CmpOp::Eq } else { CmpOp::Ne };
+                self.push(Expr::Cmp { sreg: Register::FIRST, op: any, data: zero });
+            }
+            Operand::Masked { mask, value } => {
+                let (mask, data) = (bytes(mask)?, bytes(value)?);
+                let xor = mask.iter().map(|_| 0).collect();
+                self.push(Expr::Bitwise(BitwiseCode { reg: Register::FIRST, mask, xor }));
+                self.push(Expr::Cmp { sreg: Register::FIRST, op: cmp, data });
+            }
+            Operand::Range(low, high) => {
+                let (low, high) = (bytes(low)?, bytes(high)?);
+                if *op == Op::Ne {
+                    self.push(Expr::Range { sreg: Register::FIRST, op: CmpOp::Ne, low, high });
+                } else {
+                    self.push(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Ge, data: low });
+                    self.push(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Le, data: high });
+                }
+            }
+            Operand::Value(value) => {
+                let mut data = bytes(value)?;
+                if let Value::Ifname(name) = value
+                    && let Some(prefix) = name.prefix()
+                {
+                    data.truncate(prefix.len());
+                }
+                self.learn(field, *op, value);
+                self.push(Expr::Cmp { sreg: Register::FIRST, op: cmp, data });
+            }
+            Operand::Prefix(..) | Operand::Set(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A prefix of whole bytes is a shorter load; any other is a mask.
+    fn prefix(&mut self, field: Field, op: CmpOp, address: &[u8], length: u8) -> Result<(), Unlowerable> {
+        let whole = usize::from(length / 8);
+        let Expr::Payload { base, offset, .. } = load(field, Register::FIRST) else {
+            return Err(Unlowerable::Operand { field: field.name() });
+        };
+        let mask: Bytes = (0..address.len()).map(|index| mask_byte(length, index)).collect();
+        let masked: Bytes = address.iter().zip(&mask).map(|(byte, mask)| byte & mask).collect();
+        if length > 0 && length % 8 == 0 {
+            let len = u32::from(length / 8);
+            self.push(Expr::Payload { base, offset, len, dreg: Register::FIRST });
+            let data = masked.iter().copied().take(whole).collect();
+            self.push(Expr::Cmp { sreg: Register::FIRST, op, data });
+        } else {
+            let xor = mask.iter().map(|_| 0).collect();
+            self.load(field, Register::FIRST);
+            self.push(Expr::Bitwise(BitwiseCode { reg: Register::FIRST, mask, xor }));
+            self.push(Expr::Cmp { sreg: Register::FIRST, op, data: masked });
+        }
+        Ok(())
+    }
+
+    /// Loads the key and looks it up.
+    fn lookup(
+        &mut self,
+        selector: &Selector,
+        set: &SetRef,
+        dreg: Option<Register>,
+        inverted: bool,
+        data: &SetData,
+    ) -> Result<(), Unlowerable> {
+        let fields = selector.fields();
+        let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
+        let host_order = key.iter().any(|field| field.is_host_order());
+        let (mode, set) = match set {
+            SetRef::Named(name) => {
+                let mode = match self.sets.mode(name) {
+                    Some(mode) => mode,
+                    None if host_order => return Err(Unlowerable::UnknownSet(name.clone())),
+                    None => SetMode::Plain,
+                };
+                (mode, LookupSet::Named(name.clone()))
+            }
+            SetRef::Anonymous(elements) => {
+                let set = anonymous_model(key.clone(), elements, data);
+                (SetMode::of(set.flags, key.len()), LookupSet::Anonymous(Box::new(anonymous(&set)?)))
+            }
+        };
+        for field in fields {
+            self.depend(*field);
+        }
+        let mut slot = 0;
+        for (field, data_type) in fields.iter().zip(&key) {
+            let register = Register::at_slot(slot);
+            self.load(*field, register);
+            if mode != SetMode::Plain && data_type.is_host_order() && data_type.bytes() > 1 {
+                self.byteorder(*data_type, register);
+            }
+            slot += u32::try_from(data_type.bytes().div_ceil(4)).unwrap_or(0);
+        }
+        self.push(Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted });
+        Ok(())
+    }
+
+    /// The checks without which a field of this protocol would be read from a packet of another.
+    fn depend(&mut self, field: Field) {
+        let (network, transport) = protocols(field);
+        if let Some(network) = network {
+            self.need_network(network);
+        }
+        if let Some(transport) = transport {
+            self.need_transport(transport);
+        }
+    }
+
+    fn need_network(&mut self, network: Nfproto) {
+        if self.family == Family::Inet && self.network != Some(network) {
+            self.push(Expr::Meta { key: MetaKey::NFPROTO, dreg: Register::FIRST });
+            self.push(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data: Bytes::from_slice(&[network.0]) });
+            self.network = Some(network);
+        }
+    }
+
+    fn need_transport(&mut self, transport: Protocol) {
+        if self.transport != Some(transport) {
+            self.push(Expr::Meta { key: MetaKey::L4PROTO, dreg: Register::FIRST });
+            self.push(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data: Bytes::from_slice(&[transport.0]) });
+            self.transport = Some(transport);
+        }
+    }
+
+    /// A match that fixes a protocol satisfies later dependencies on it.
+    fn learn(&mut self, field: Field, op: Op, value: &Value) {
+        match (field, op, value) {
+            (Field::Nfproto, Op::Eq, Value::Nfproto(network)) => self.network = Some(*network),
+            (Field::L4proto | Field::IpProtocol, Op::Eq, Value::Protocol(transport)) => {
+                self.transport = Some(*transport)
+            }
+            _ => {}
+        }
+    }
+
+    fn load(&mut self, field: Field, dreg: Register) {
+        self.push(load(field, dreg));
+    }
+
+    fn byteorder(&mut self, data_type: DataType, reg: Register) {
+        let len = u32::try_from(data_type.bytes()).unwrap_or(0);
+        self.push(Expr::Byteorder { reg, len });
+    }
+
+    fn immediate(&mut self, dreg: Register, data: Bytes) -> Register {
+        self.push(Expr::Immediate { dreg, data });
+        dreg
+    }
+
+    /// Loads a port range from `first` on.
+    fn ports(&mut self, ports: Option<PortRange>, first: Register) -> RegisterRange {
+        let Some(PortRange { low, high }) = ports else { return RegisterRange::default() };
+        let min = self.immediate(first, Bytes::from_slice(&low.to_be_bytes()));
+        let max = (low != high).then(|| self.immediate(Register(first.0 + 1), Bytes::from_slice(&high.to_be_bytes())));
+        RegisterRange { min: Some(min), max }
+    }
+
+    fn nat(&mut self, nat: &Nat) -> Result<(), Unlowerable> {
+        let family = nat.family.or(family_of(self.family)).ok_or(Unlowerable::NoFamily)?;
+        let mut next = Register::FIRST;
+        let mut addresses = RegisterRange::default();
+        if let Some((low, high)) = nat.addresses {
+            addresses.min = Some(self.immediate(next, address(low)));
+            next = Register(next.0 + 1);
+            if low != high {
+                addresses.max = Some(self.immediate(next, address(high)));
+                next = Register(next.0 + 1);
+            }
+        }
+        let ports = self.ports(nat.ports, next);
+        self.push(Expr::Nat(NatCode { kind: nat.kind, family, addresses, ports, flags: nat_flags(nat.flags, ports) }));
+        Ok(())
+    }
+
+    fn tproxy(&mut self, tproxy: &Tproxy) {
+        let family = tproxy.family.or(family_of(self.family));
+        let mut next = Register::FIRST;
+        let address = tproxy.address.map(|to| {
+            let register = self.immediate(next, address(to));
+            next = Register::SECOND;
+            register
+        });
+        let port = tproxy.port.map(|port| self.immediate(next, Bytes::from_slice(&port.to_be_bytes())));
+        self.push(Expr::Tproxy(TproxyCode { family, address, port }));
+    }
+
+    fn reject(&mut self, reject: Option<Reject>) {
+        let reject = reject.unwrap_or(match self.family {
+            Family::Ip => Reject::Icmp(3),
+            Family::Ip6 => Reject::Icmpv6(4),
+            Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => Reject::Icmpx(1),
+        });
+        let (kind, code) = match reject {
+            Reject::Icmp(code) => {
+                self.need_network(Nfproto::IPV4);
+                (0, code)
+            }
+            Reject::Icmpv6(code) => {
+                self.need_network(Nfproto::IPV6);
+                (0, code)
+            }
+            Reject::Icmpx(code) => (2, code),
+            Reject::TcpReset => {
+                self.need_transport(Protocol::TCP);
+                (1, 0)
+            }
+        };
+        self.push(Expr::Reject(RejectCode { kind, code }));
+    }
+
+    fn set_mark(&mut self, key: MarkKey, value: &MarkValue) -> Result<(), Unlowerable> {
+        match value {
+            MarkValue::Constant(mark) => {
+                self.immediate(Register::FIRST, Bytes::from_slice(&mark.to_ne_bytes()));
+            }
+            MarkValue::From { from, mask, xor } => {
+                self.push(match from {
+                    MarkKey::Ct => Expr::Ct { key: CtKey::MARK, dreg: Register::FIRST },
+                    MarkKey::Meta => Expr::Meta { key: MetaKey::MARK, dreg: Register::FIRST },
+                });
+                if (*mask, *xor) != (u32::MAX, 0) {
+                    let number = |bits: &u32| Bytes::from_slice(&bits.to_ne_bytes());
+                    self.push(Expr::Bitwise(BitwiseCode {
+                        reg: Register::FIRST,
+                        mask: number(mask),
+                        xor: number(xor),
+                    }));
+                }
+            }
+            MarkValue::Map { selector, map } => {
+                self.lookup(selector, map, Some(Register::FIRST), false, &SetData::Value(DataType::Mark))?;
+            }
+        }
+        self.push(match key {
+            MarkKey::Ct => Expr::CtSet { key: CtKey::MARK, sreg: Register::FIRST },
+            MarkKey::Meta => Expr::MetaSet { key: MetaKey::MARK, sreg: Register::FIRST },
+        });
+        Ok(())
+    }
+}
+
+/// The anonymous set that these elements need: intervals only where one is.
+fn anonymous_model(key: Vec<DataType>, elements: &[Element], data: &SetData) -> Set {
+    let interval = elements.iter().any(|element| element.key.is_interval());
+    let mut set = Set::new("__set%d", key);
+    set.data = data.clone();
+    set.elements = elements.to_vec();
+    if interval {
+        set.flags |= SetFlags::INTERVAL;
+        if set.key.len() == 1 && set.data == SetData::None {
+            set.flags |= SetFlags::AUTO_MERGE;
+        }
+    }
+    set
+}
+
+fn cmp_op(op: Op) -> CmpOp {
+    match op {
+        Op::Eq => CmpOp::Eq,
+        Op::Ge => CmpOp::Ge,
+        Op::Gt => CmpOp::Gt,
+        Op::Le => CmpOp::Le,
+        Op::Lt => CmpOp::Lt,
+        Op::Ne => CmpOp::Ne,
+    }
+}
+
+fn address(address: std::net::IpAddr) -> Bytes {
+    match address {
+        std::net::IpAddr::V4(address) => Bytes::from_slice(&address.octets()),
+        std::net::IpAddr::V6(address) => Bytes::from_slice(&address.octets()),
+    }
+}
+
+/// Byte `index` of the mask of a prefix.
+fn mask_byte(length: u8, index: usize) -> u8 {
+    let bits = usize::from(length).saturating_sub(8 * index).min(8);
+    u8::try_from(0xff00_u16 >> bits & 0xff).unwrap_or(0)
+}
+
+fn family_of(family: Family) -> Option<Family4or6> {
+    match family {
+        Family::Ip => Some(Family4or6::Ipv4),
+        Family::Ip6 => Some(Family4or6::Ipv6),
+        Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => None,
+    }
+}
+
+fn lower_limit(limit: &Limit) -> LimitCode {
+    LimitCode {
+        rate: limit.rate,
+        unit: limit.per.seconds(),
+        burst: limit.burst,
+        kind: match limit.of {
+            LimitOf::Bytes => 1,
+            LimitOf::Packets => 0,
+        },
+        flags: match limit.when {
+            LimitWhen::Over => 1,
+            LimitWhen::Until => 0,
+        },
+    }
+}
+
+fn lower_log(log: &Log) -> LogCode {
+    LogCode {
+        prefix: log.prefix.clone(),
+        level: log.level.map(|level| level as u32),
+        group: log.group,
+        snaplen: log.snaplen,
+        queue_threshold: log.queue_threshold,
+        flags: log.flags.bits(),
+    }
+}

@@ -1,0 +1,20 @@
+//! The register program that nf_tables runs for a rule: what `nft --debug=netlink` prints.
+//!
+//! All lanes meet here. A [`Program`] is what a rule is lowered to, what is sent, and what is compared. Numbers are in the byte order
+//! in which the kernel keeps them in its registers.
+
+mod data;
+mod elements;
+mod expr;
+mod fields;
+mod lower;
+mod set;
+
+pub use data::Bytes;
+pub use elements::{ElementCode, ElementDataCode, lower_elements};
+pub use expr::{
+    BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
+    QueueCode, Register, RegisterRange, RejectCode, SocketKey, TproxyCode,
+};
+pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
+pub use set::{AnonymousSet, SetCode, SetMode, lower_set};

@@ -1,0 +1,198 @@
+//! Sets as the kernel keeps them.
+
+use super::elements::{ElementCode, lower_elements};
+use super::lower::Unlowerable;
+use crate::model::{DataType, Set, SetData, SetFlags};
+
+/// How a set is declared to the kernel: everything but its name and its elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the attributes of NFT_MSG_NEWSET")]
+pub struct SetCode {
+    /// `NFT_SET_*`.
+    pub flags: u32,
+    /// Type of the key, in nft's numbering.
+    pub key_type: u32,
+    /// Length of the key in bytes.
+    pub key_len: u32,
+    /// Type and length of what an element maps to.
+    pub data: Option<(u32, u32)>,
+    /// Length of every field of a concatenation of intervals.
+    pub fields: Vec<u8>,
+    /// Most elements.
+    pub size: Option<u32>,
+    /// Milliseconds an element stays.
+    pub timeout: Option<u64>,
+    /// Milliseconds between collections.
+    pub gc_interval: Option<u32>,
+    /// What nft(8) needs to print it, and the comment.
+    pub userdata: Vec<u8>,
+}
+
+/// A set that belongs to one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a set and its elements")]
+pub struct AnonymousSet {
+    /// How it is declared.
+    pub code: SetCode,
+    /// Its elements.
+    pub elements: Vec<ElementCode>,
+}
+
+/// How the elements of a set are kept, which decides the byte order of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "these three backends differ in encoding")]
+pub enum SetMode {
+    /// Start and exclusive end elements, keys in sorted byte order.
+    Interval,
+    /// Keys in register byte order.
+    Plain,
+    /// Key and inclusive key end per field, in sorted byte order.
+    Ranges,
+}
+
+impl SetMode {
+    /// The mode of a set with these flags and this many fields in its key.
+    #[must_use]
+    pub fn of(flags: SetFlags, fields: usize) -> SetMode {
+        match (flags.contains(SetFlags::INTERVAL), fields) {
+            (false, _) => SetMode::Plain,
+            (true, 0 | 1) => SetMode::Interval,
+            (true, _) => SetMode::Ranges,
+        }
+    }
+}
+
+const NFT_SET_ANONYMOUS: u32 = 0x1;
+const NFT_SET_MAP: u32 = 0x8;
+const NFT_SET_CONCAT: u32 = 0x80;
+const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
+
+/// The declaration of a named set.
+///
+/// # Errors
+/// When it has no key.
+pub fn lower_set(set: &Set) -> Result<SetCode, Unlowerable> {
+    let Set { name, key, data, flags, timeout, gc_interval, size, comment, elements: _ } = set;
+    if key.is_empty() {
+        return Err(Unlowerable::NoKey(name.clone()));
+    }
+    let mut code = declare(key, data, *flags);
+    code.size = *size;
+    code.timeout = timeout.map(millis);
+    code.gc_interval = gc_interval.map(|interval| u32::try_from(millis(interval)).unwrap_or(u32::MAX));
+    if let Some(comment) = comment {
+        tlv(&mut code.userdata, UDATA_COMMENT, &[comment.as_bytes(), &[0]].concat());
+    }
+    Ok(code)
+}
+
+/// An anonymous set with the elements of `set`.
+pub(super) fn anonymous(set: &Set) -> Result<AnonymousSet, Unlowerable> {
+    let mut code = declare(&set.key, &set.data, set.flags | SetFlags::CONSTANT);
+    code.flags |= NFT_SET_ANONYMOUS;
+    let elements = lower_elements(set).collect::<Result<Vec<_>, _>>()?;
+    code.size = u32::try_from(elements.len()).ok();
+    Ok(AnonymousSet { code, elements })
+}
+
+/// Milliseconds, as the kernel counts timeouts.
+pub(super) fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn declare(key: &[DataType], data: &SetData, flags: SetFlags) -> SetCode {
+    let mode = SetMode::of(flags, key.len());
+    let mut kernel_flags = (flags - SetFlags::AUTO_MERGE).bits();
+    let mut userdata = Vec::new();
+    tlv(&mut userdata, UDATA_KEY_BYTEORDER, &byteorder(key).to_ne_bytes());
+    if flags.contains(SetFlags::AUTO_MERGE) {
+        tlv(&mut userdata, UDATA_AUTO_MERGE, &1_u32.to_ne_bytes());
+    }
+    let data = match data {
+        SetData::None => None,
+        SetData::Value(data_type) => {
+            tlv(&mut userdata, UDATA_DATA_BYTEORDER, &byteorder(&[*data_type]).to_ne_bytes());
+            Some((type_number(*data_type), width(*data_type)))
+        }
+        SetData::Verdict => {
+            tlv(&mut userdata, UDATA_DATA_BYTEORDER, &0_u32.to_ne_bytes());
+            Some((NFT_DATA_VERDICT, 0))
+        }
+    };
+    if data.is_some() {
+        kernel_flags |= NFT_SET_MAP;
+    }
+    let fields = match mode {
+        SetMode::Interval | SetMode::Plain => Vec::new(),
+        SetMode::Ranges => {
+            kernel_flags |= NFT_SET_CONCAT;
+            key.iter().map(|field| u8::try_from(field.bytes()).unwrap_or(u8::MAX)).collect()
+        }
+    };
+    SetCode {
+        flags: kernel_flags,
+        key_type: key.iter().fold(0, |number, field| number << 6 | type_number(*field)),
+        key_len: match key {
+            [field] => width(*field),
+            several => several.iter().map(|field| width(*field).next_multiple_of(4)).sum(),
+        },
+        data,
+        fields,
+        size: None,
+        timeout: None,
+        gc_interval: None,
+        userdata,
+    }
+}
+
+fn width(data_type: DataType) -> u32 {
+    u32::try_from(data_type.bytes()).unwrap_or(u32::MAX)
+}
+
+/// How nft(8) is told the byte order of a type: 1 host, 2 big endian, 0 for a concatenation.
+fn byteorder(key: &[DataType]) -> u32 {
+    match key {
+        [DataType::Ifname] => 1,
+        [field] if field.is_host_order() => 1,
+        [DataType::CtDirection | DataType::Nfproto | DataType::PktType] => 1,
+        [_] => 2,
+        _ => 0,
+    }
+}
+
+/// Number of a type in nft(8), which names it in listings (`enum datatypes`, nftables include/datatype.h, v1.0.6).
+fn type_number(data_type: DataType) -> u32 {
+    match data_type {
+        DataType::AddrType => 38,
+        DataType::CtDirection => 27,
+        DataType::CtState => 26,
+        DataType::CtStatus => 28,
+        DataType::Gid => 25,
+        DataType::IcmpType => 14,
+        DataType::Icmpv6Type => 29,
+        DataType::Ifindex => 20,
+        DataType::Ifname => 41,
+        DataType::Integer { .. } => 4,
+        DataType::Ipv4 => 7,
+        DataType::Ipv6 => 8,
+        DataType::Mark => 19,
+        DataType::Nfproto => 2,
+        DataType::PktType => 31,
+        DataType::Port => 13,
+        DataType::Protocol => 12,
+        DataType::TcpFlags => 15,
+        DataType::Uid => 24,
+    }
+}
+
+/// Appends one entry of userdata: type, length, bytes (libnftnl's udata format).
+pub(super) fn tlv(userdata: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    let Ok(length) = u8::try_from(bytes.len()) else { return };
+    userdata.extend([kind, length]);
+    userdata.extend(bytes);
+}
+
+const UDATA_KEY_BYTEORDER: u8 = 0;
+const UDATA_DATA_BYTEORDER: u8 = 1;
+const UDATA_AUTO_MERGE: u8 = 2;
+const UDATA_COMMENT: u8 = 7;

@@ -4,5 +4,6 @@
 pub mod bytecode;
 mod error;
 pub mod model;
+pub mod plan;
 
 pub use error::{Error, Refusal, Result};

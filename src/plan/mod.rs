@@ -1,0 +1,7 @@
+//! What is to change: an ordered list of operations, as a value.
+
+mod operation;
+mod transaction;
+
+pub use operation::{ChainId, Operation, Position, TableId};
+pub use transaction::{Generation, Transaction};

@@ -1,0 +1,189 @@
+//! One change to the kernel's rule sets.
+
+use std::fmt;
+
+use crate::model::{Chain, ChainKind, Family, Name, Rule, Set, Table, TableFlags};
+
+/// A table by family and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a table has these two")]
+pub struct TableId {
+    /// Its family.
+    pub family: Family,
+    /// Its name.
+    pub name: Name,
+}
+
+impl TableId {
+    /// The table of that family and name.
+    pub fn new(family: Family, name: impl Into<Name>) -> Self {
+        TableId { family, name: name.into() }
+    }
+
+    /// The chain of this table with that name.
+    pub fn chain(&self, name: impl Into<Name>) -> ChainId {
+        ChainId { table: self.clone(), name: name.into() }
+    }
+}
+
+impl From<&Table> for TableId {
+    fn from(table: &Table) -> Self {
+        TableId { family: table.family, name: table.name.clone() }
+    }
+}
+
+impl fmt::Display for TableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TableId { family, name } = self;
+        write!(f, "{family} {name}")
+    }
+}
+
+/// A chain by table and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a chain has these two")]
+pub struct ChainId {
+    /// Its table.
+    pub table: TableId,
+    /// Its name.
+    pub name: Name,
+}
+
+impl fmt::Display for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ChainId { table, name } = self;
+        write!(f, "{table} {name}")
+    }
+}
+
+/// One change. Operations run in order; one that is refused refuses the whole transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Adds a chain without its rules; one that exists already with the same hook stays, its policy is set.
+    AddChain {
+        /// Where.
+        table: TableId,
+        /// Its name.
+        name: Name,
+        /// Base or regular.
+        kind: ChainKind,
+    },
+    /// Adds the elements of `set` to the set of that name; its declaration says how they are encoded.
+    AddElements {
+        /// Where.
+        table: TableId,
+        /// Declaration and new elements.
+        set: Set,
+    },
+    /// Adds a rule.
+    AddRule {
+        /// Where.
+        chain: ChainId,
+        /// Where in the chain.
+        position: Position,
+        /// The rule.
+        rule: Rule,
+    },
+    /// Declares a set and adds its elements; an identical set that exists already stays, and gets the elements too.
+    AddSet {
+        /// Where.
+        table: TableId,
+        /// Declaration and elements.
+        set: Set,
+    },
+    /// Adds a table without anything in it; one that exists already stays.
+    AddTable {
+        /// Which.
+        table: TableId,
+        /// How it lives.
+        flags: TableFlags,
+    },
+    /// Deletes a chain; its rules must be gone and no rule may jump to it.
+    DeleteChain(ChainId),
+    /// Deletes the elements of `set` from the set of that name.
+    DeleteElements {
+        /// Where.
+        table: TableId,
+        /// Declaration and the elements to delete.
+        set: Set,
+    },
+    /// Deletes a rule.
+    DeleteRule {
+        /// Where.
+        chain: ChainId,
+        /// Which.
+        handle: u64,
+    },
+    /// Deletes a set; no rule may use it.
+    DeleteSet {
+        /// Where.
+        table: TableId,
+        /// Which.
+        set: Name,
+    },
+    /// Deletes a table with everything in it.
+    DeleteTable(TableId),
+    /// Deletes the rules of a chain.
+    FlushChain(ChainId),
+    /// Deletes the elements of a set.
+    FlushSet {
+        /// Where.
+        table: TableId,
+        /// Which.
+        set: Name,
+    },
+    /// Deletes the rules of all chains of a table.
+    FlushTable(TableId),
+    /// Puts another rule in the place of one, which keeps its handle's place.
+    ReplaceRule {
+        /// Where.
+        chain: ChainId,
+        /// Which.
+        handle: u64,
+        /// The new rule.
+        rule: Rule,
+    },
+}
+
+/// Where in its chain a rule goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "ends and neighbours")]
+pub enum Position {
+    /// Right after the rule with this handle.
+    After(u64),
+    /// Right in front of the rule with this handle.
+    Before(u64),
+    /// At the start.
+    First,
+    /// At the end.
+    Last,
+}
+
+impl Operation {
+    /// The table it changes.
+    #[must_use]
+    pub fn table(&self) -> &TableId {
+        match self {
+            Operation::AddChain { table, .. }
+            | Operation::AddElements { table, .. }
+            | Operation::AddSet { table, .. }
+            | Operation::AddTable { table, .. }
+            | Operation::DeleteElements { table, .. }
+            | Operation::DeleteSet { table, .. }
+            | Operation::DeleteTable(table)
+            | Operation::FlushSet { table, .. }
+            | Operation::FlushTable(table) => table,
+            Operation::AddRule { chain, .. }
+            | Operation::DeleteChain(chain)
+            | Operation::DeleteRule { chain, .. }
+            | Operation::FlushChain(chain)
+            | Operation::ReplaceRule { chain, .. } => &chain.table,
+        }
+    }
+
+    /// What is needed to make a chain without its rules.
+    pub fn add_chain(table: &TableId, chain: &Chain) -> Self {
+        Operation::AddChain { table: table.clone(), name: chain.name.clone(), kind: chain.kind.clone() }
+    }
+}

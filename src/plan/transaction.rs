@@ -1,0 +1,212 @@
+//! Transactions: built by hand or from a rule set, printed as an nft script, committed as one.
+
+use super::operation::{ChainId, Operation, Position, TableId};
+use crate::model::{Chain, Element, Name, Rule, Ruleset, Set, Table};
+
+/// Number of a state of the kernel's rule sets; every commit by anybody in the network namespace makes a new one.
+#[doc(alias = "NFTA_GEN_ID")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
+pub struct Generation(pub u32);
+
+/// Operations that take effect together or not at all.
+///
+/// ```
+/// use nftmesh::model::{Chain, Family, Rule};
+/// use nftmesh::plan::{TableId, Transaction};
+///
+/// let table = TableId::new(Family::Inet, "mesh");
+/// let transaction = Transaction::new()
+///     .add_table(&table)
+///     .add_chain(&table, Chain::regular("out"))
+///     .add_rule(&table.chain("out"), Rule::new().skuid(1337).r#return());
+/// assert_eq!(transaction.operations().len(), 3);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transaction {
+    operations: Vec<Operation>,
+    generation: Option<Generation>,
+}
+
+impl Transaction {
+    /// No operations.
+    #[must_use]
+    pub fn new() -> Self {
+        Transaction::default()
+    }
+
+    /// Makes every table of `ruleset` anew with everything in it, whether or not it exists already; other tables stay.
+    #[must_use]
+    pub fn replace(ruleset: Ruleset) -> Self {
+        ruleset.tables.into_iter().fold(Transaction::new(), |transaction, table| {
+            let id = TableId::from(&table);
+            transaction.add_table(&id).delete_table(&id).create(table)
+        })
+    }
+
+    /// Adds every table of `ruleset` with everything in it; what exists already gets the rules a second time.
+    #[must_use]
+    pub fn add(ruleset: Ruleset) -> Self {
+        ruleset.tables.into_iter().fold(Transaction::new(), Transaction::create)
+    }
+
+    /// Adds a table with its chains, sets, elements and rules, in an order in which nothing is named before it exists.
+    #[must_use]
+    pub fn create(mut self, table: Table) -> Self {
+        let id = TableId::from(&table);
+        let Table { family: _, name: _, flags, sets, chains } = table;
+        self.operations.push(Operation::AddTable { table: id.clone(), flags });
+        self.operations.extend(chains.iter().map(|chain| Operation::add_chain(&id, chain)));
+        self.operations.extend(sets.into_iter().map(|set| Operation::AddSet { table: id.clone(), set }));
+        for chain in chains {
+            let Chain { name, kind: _, rules } = chain;
+            let chain = id.chain(name);
+            let add = |rule| Operation::AddRule { chain: chain.clone(), position: Position::Last, rule };
+            self.operations.extend(rules.into_iter().map(add));
+        }
+        self
+    }
+
+    /// Adds any operation.
+    #[must_use]
+    pub fn operation(mut self, operation: Operation) -> Self {
+        self.operations.push(operation);
+        self
+    }
+
+    /// Adds a table; one that exists already stays as it is.
+    #[must_use]
+    pub fn add_table(self, table: &TableId) -> Self {
+        self.operation(Operation::AddTable { table: table.clone(), flags: crate::model::TableFlags::empty() })
+    }
+
+    /// Deletes a table with everything in it.
+    #[must_use]
+    pub fn delete_table(self, table: &TableId) -> Self {
+        self.operation(Operation::DeleteTable(table.clone()))
+    }
+
+    /// Deletes the rules of all chains of a table.
+    #[must_use]
+    pub fn flush_table(self, table: &TableId) -> Self {
+        self.operation(Operation::FlushTable(table.clone()))
+    }
+
+    /// Adds a chain and its rules.
+    #[must_use]
+    pub fn add_chain(mut self, table: &TableId, chain: Chain) -> Self {
+        self.operations.push(Operation::add_chain(table, &chain));
+        let id = table.chain(&chain.name);
+        chain.rules.into_iter().fold(self, |transaction, rule| transaction.add_rule(&id, rule))
+    }
+
+    /// Deletes a chain without rules that nothing jumps to.
+    #[must_use]
+    pub fn delete_chain(self, chain: &ChainId) -> Self {
+        self.operation(Operation::DeleteChain(chain.clone()))
+    }
+
+    /// Deletes the rules of a chain.
+    #[must_use]
+    pub fn flush_chain(self, chain: &ChainId) -> Self {
+        self.operation(Operation::FlushChain(chain.clone()))
+    }
+
+    /// Adds a rule at the end of a chain.
+    #[must_use]
+    pub fn add_rule(self, chain: &ChainId, rule: Rule) -> Self {
+        self.insert_rule(chain, Position::Last, rule)
+    }
+
+    /// Adds a rule at a place of a chain.
+    #[must_use]
+    pub fn insert_rule(self, chain: &ChainId, position: Position, rule: Rule) -> Self {
+        self.operation(Operation::AddRule { chain: chain.clone(), position, rule })
+    }
+
+    /// Puts another rule in the place of the one with this handle.
+    #[must_use]
+    pub fn replace_rule(self, chain: &ChainId, handle: u64, rule: Rule) -> Self {
+        self.operation(Operation::ReplaceRule { chain: chain.clone(), handle, rule })
+    }
+
+    /// Deletes the rule with this handle.
+    #[must_use]
+    pub fn delete_rule(self, chain: &ChainId, handle: u64) -> Self {
+        self.operation(Operation::DeleteRule { chain: chain.clone(), handle })
+    }
+
+    /// Adds a set, map or verdict map with its elements.
+    #[must_use]
+    pub fn add_set(self, table: &TableId, set: Set) -> Self {
+        self.operation(Operation::AddSet { table: table.clone(), set })
+    }
+
+    /// Deletes a set that no rule uses.
+    #[must_use]
+    pub fn delete_set(self, table: &TableId, set: impl Into<Name>) -> Self {
+        self.operation(Operation::DeleteSet { table: table.clone(), set: set.into() })
+    }
+
+    /// Deletes the elements of a set.
+    #[must_use]
+    pub fn flush_set(self, table: &TableId, set: impl Into<Name>) -> Self {
+        self.operation(Operation::FlushSet { table: table.clone(), set: set.into() })
+    }
+
+    /// Adds elements to a set; `set` is its declaration, whose own elements are not looked at.
+    #[must_use]
+    pub fn add_elements(self, table: &TableId, set: &Set, elements: impl IntoIterator<Item = Element>) -> Self {
+        self.operation(Operation::AddElements { table: table.clone(), set: with_elements(set, elements) })
+    }
+
+    /// Deletes elements from a set; `set` is its declaration, whose own elements are not looked at.
+    #[must_use]
+    pub fn delete_elements(self, table: &TableId, set: &Set, elements: impl IntoIterator<Item = Element>) -> Self {
+        self.operation(Operation::DeleteElements { table: table.clone(), set: with_elements(set, elements) })
+    }
+
+    /// Commits only when nobody has committed since this generation; otherwise the error is a conflict and nothing changes.
+    #[must_use]
+    pub fn at_generation(mut self, generation: Generation) -> Self {
+        self.generation = Some(generation);
+        self
+    }
+
+    /// The generation it must find, if any.
+    #[must_use]
+    pub fn generation(&self) -> Option<Generation> {
+        self.generation
+    }
+
+    /// The operations, in order.
+    #[must_use]
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+}
+
+impl Extend<Operation> for Transaction {
+    fn extend<T: IntoIterator<Item = Operation>>(&mut self, operations: T) {
+        self.operations.extend(operations);
+    }
+}
+
+/// The declaration of a set with other elements.
+fn with_elements(set: &Set, elements: impl IntoIterator<Item = Element>) -> Set {
+    let Set { name, key, data, flags, timeout, gc_interval, size, comment, elements: _ } = set;
+    let mut declared = Set::new(name, key.iter().copied()).elements(elements);
+    declared.data = data.clone();
+    declared.flags = *flags;
+    declared.timeout = *timeout;
+    declared.gc_interval = *gc_interval;
+    declared.size = *size;
+    declared.comment.clone_from(comment);
+    declared
+}

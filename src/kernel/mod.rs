@@ -1,0 +1,5 @@
+//! The live kernel: network namespaces.
+
+mod netns;
+
+pub use netns::NetNs;

@@ -3,6 +3,7 @@
 #[expect(dead_code, reason = "transactions are refused operation by operation")]
 mod error;
 pub mod kernel;
+pub mod mesh;
 #[expect(unsafe_code, reason = "the one fence around system calls and C libraries")]
 mod sys;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! what comes back is bytes and integers: callers decode them in safe Rust.
 
 pub(crate) mod netns;
+pub(crate) mod socket;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

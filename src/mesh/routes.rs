@@ -1,6 +1,6 @@
 //! What TPROXY needs besides rules: marked packets are routed to this machine, whatever their destination.
 //!
-//! Pure data. A plan prints as the `ip` commands that would do the same, in the
+//! Pure data; [`RouteTable`](crate::kernel::RouteTable) installs it. A plan prints as the `ip` commands that would do the same, in the
 //! order of installing: first what nothing uses yet, last the rules, which switch it on.
 
 use std::fmt;

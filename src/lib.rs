@@ -4,6 +4,7 @@
 mod error;
 pub mod kernel;
 pub mod mesh;
+pub mod proxy;
 #[expect(unsafe_code, reason = "the one fence around system calls and C libraries")]
 mod sys;
 #[cfg(test)]

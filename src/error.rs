@@ -55,6 +55,10 @@ impl Error {
         Error::new(kind, Io { doing: doing.to_string(), cause })
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Somebody else's change came first, or the object exists or is in use; reading again and retrying may help.
     #[must_use]
     pub fn is_conflict(&self) -> bool {

@@ -1,0 +1,347 @@
+//! Installs a route plan, and takes away exactly what it installed, also from another process.
+//!
+//! ```text
+//! add:    address, route, rule      (the rule last: before it nothing looks at the table)
+//! remove: rule, route, address
+//! ```
+//! Nothing half done can misroute, and nothing of others is ever removed.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::NetNs;
+use super::route_messages::{self as messages, Author, LOOPBACK};
+use super::rtnetlink::{Failure, Rtnetlink};
+use crate::error::{Error, Kind, Result};
+use crate::mesh::routes::{IpFamily, RouteEntry, RoutePlan};
+
+/// Policy routes and addresses of one network namespace.
+///
+/// What it adds carries [`PROTOCOL`](Self::PROTOCOL), so that any process can tell it from what others added: that counts as there,
+/// and is never touched. Source: rtnetlink(7), ip-rule(8), ip-route(8).
+///
+/// ```no_run
+/// use nftmesh::kernel::{NetNs, RouteTable};
+/// use nftmesh::mesh::routes::{Families, RoutePlan, Tproxy};
+///
+/// let plan = RoutePlan::new().tproxy(Families::Both, Tproxy::new(1337, 133)?).passthrough6();
+/// let mut routes = RouteTable::open_in(&NetNs::from_path("/var/run/netns/pod-1")?)?;
+/// routes.remove_stale(&plan)?;
+/// print!("{}", routes.add(&plan)?);
+/// assert!(routes.missing(&plan)?.is_empty());
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct RouteTable {
+    netlink: Rtnetlink,
+}
+
+impl RouteTable {
+    /// The protocol number of what is added here, which `ip -d rule` and `ip route show table all` print. Give it a name with the
+    /// line `146 nftmesh` in /etc/iproute2/rt_protos.d/nftmesh.conf.
+    #[doc(alias = "rtm_protocol")]
+    pub const PROTOCOL: u8 = messages::PROTOCOL;
+
+    /// Of the network namespace that the calling thread is in; the handle stays there.
+    ///
+    /// # Errors
+    /// When no netlink socket can be opened.
+    pub fn open() -> Result<Self> {
+        let netlink = Rtnetlink::open().map_err(|cause| Error::io("open a route socket", cause))?;
+        Ok(RouteTable { netlink })
+    }
+
+    /// Of another network namespace.
+    ///
+    /// # Errors
+    /// [`is_permission`](Error::is_permission) when it may not be entered, see [`NetNs::run`].
+    pub fn open_in(namespace: &NetNs) -> Result<Self> {
+        namespace.run(RouteTable::open)?
+    }
+
+    /// Adds what the plan wants and is not there, by whomever; all or nothing. Adding the same plan again adds nothing.
+    ///
+    /// # Errors
+    /// The entry that failed, and the reason; then what was added before it has been taken back.
+    /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`; [`is_unsupported`](Error::is_unsupported) when IPv6, or
+    /// policy routing, is switched off; [`is_conflict`](Error::is_conflict) when another default route is in the table. `lo` has to be
+    /// up, and is never brought up here.
+    pub fn add(&mut self, plan: &RoutePlan) -> Result<Added> {
+        let mut added = Added::default();
+        let missing = self.missing(plan)?;
+        if let Some(&first) = missing.first() {
+            self.loopback_is_up(first)?;
+        }
+        for entry in missing {
+            match self.netlink.request(messages::add(entry), messages::ADD) {
+                Ok(()) => added.entries.push(entry),
+                Err(failure) => return Err(self.take_back(added, entry, &failure)),
+            }
+        }
+        Ok(added)
+    }
+
+    /// What the plan wants and is not there, in the order of adding; empty when in sync.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    pub fn missing(&mut self, plan: &RoutePlan) -> Result<Vec<RouteEntry>> {
+        let mut wanted = plan.entries();
+        if !wanted.is_empty() {
+            let present = self.present()?;
+            wanted.retain(|wanted| !present.iter().any(|(entry, _)| entry == wanted));
+        }
+        Ok(wanted)
+    }
+
+    /// Takes away exactly what one [`add`](Self::add) added, in reverse order; what is gone already is fine, and an equal
+    /// rule or route that others put in its place stays.
+    ///
+    /// # Errors
+    /// The entries that could not be removed; the others are.
+    pub fn undo(&mut self, added: Added) -> Result<()> {
+        self.remove(added.entries.into_iter().rev()).map(drop)
+    }
+
+    /// Takes away what this crate ever added here, in whatever process, and the plan does not want; returns what it was.
+    ///
+    /// Linux before 5.18 keeps no author of an address: there the passthrough address stays, unless [`undo`](Self::undo) removes it.
+    ///
+    /// # Errors
+    /// The entries that could not be removed; the others are.
+    pub fn remove_stale(&mut self, plan: &RoutePlan) -> Result<Vec<RouteEntry>> {
+        let wanted = plan.entries();
+        let mut stale = self.present()?;
+        stale.retain(|(entry, author)| *author == Author::Us && !wanted.contains(entry));
+        self.remove(stale.into_iter().rev().map(|(entry, _)| entry))
+    }
+
+    /// Takes away everything that this crate ever added here, in whatever process; returns what it was.
+    ///
+    /// # Errors
+    /// As [`remove_stale`](Self::remove_stale).
+    pub fn remove_all(&mut self) -> Result<Vec<RouteEntry>> {
+        self.remove_stale(&RoutePlan::new())
+    }
+
+    /// The addresses of the namespace, in the kernel's order: IPv4 first.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    pub fn local_addresses(&mut self) -> Result<Vec<LocalAddress>> {
+        self.netlink
+            .dump(messages::addresses(), |found: &mut Vec<_>, object| {
+                found.extend(
+                    messages::recognise_address(object)?.map(|(address, interface, prefix, _)| LocalAddress {
+                        address,
+                        interface,
+                        prefix,
+                    }),
+                );
+                Ok(())
+            })
+            .map_err(|failure| unreadable("addresses", &failure))
+    }
+
+    /// IPv6 refuses what needs `lo` while it is down; IPv4 takes it, and nothing arrives.
+    fn loopback_is_up(&mut self, first: RouteEntry) -> Result<()> {
+        let mut up = false;
+        let asked = self.netlink.query(messages::loopback(), |object| {
+            up = messages::is_up(object)?;
+            Ok(())
+        });
+        match asked {
+            Ok(()) if up => Ok(()),
+            Ok(()) => Err(refused(first, Doing::Add, &Failure::Refused { errno: libc::ENETDOWN, words: None })),
+            Err(failure) => Err(unreadable("state of lo", &failure)),
+        }
+    }
+
+    /// Every entry that a plan could want, with its author, in the order of adding.
+    fn present(&mut self) -> Result<Vec<(RouteEntry, Author)>> {
+        let mut present = self
+            .netlink
+            .dump(messages::addresses(), |found: &mut Vec<_>, object| {
+                let address = messages::recognise_address(object)?;
+                found.extend(
+                    address
+                        .filter(|&(address, interface, ..)| messages::is_passthrough6(address, interface))
+                        .map(|(.., author)| (RouteEntry::Passthrough6, author)),
+                );
+                Ok(())
+            })
+            .map_err(|failure| unreadable("addresses", &failure))?;
+        for family in FAMILIES {
+            present.extend(self.dump(messages::routes(family), family, messages::recognise_route, "routes")?);
+        }
+        for family in FAMILIES {
+            present.extend(self.dump(messages::rules(family), family, messages::recognise_rule, "rules")?);
+        }
+        Ok(present)
+    }
+
+    fn dump(
+        &mut self,
+        request: netlink_packet_route::RouteNetlinkMessage,
+        family: IpFamily,
+        recognise: impl Fn(&[u8]) -> Result<Option<(RouteEntry, Author)>, Failure>,
+        what: &str,
+    ) -> Result<Vec<(RouteEntry, Author)>> {
+        let found = self.netlink.dump(request, |found: &mut Vec<_>, object| {
+            found.extend(recognise(object)?.filter(|(entry, _)| family_of(*entry) == family));
+            Ok(())
+        });
+        match found {
+            // Without the family, or without policy routing, there are none.
+            Err(Failure::Refused { errno: libc::EAFNOSUPPORT | libc::EOPNOTSUPP, .. }) => Ok(vec![]),
+            found => found.map_err(|failure| unreadable(what, &failure)),
+        }
+    }
+
+    fn remove(&mut self, entries: impl Iterator<Item = RouteEntry>) -> Result<Vec<RouteEntry>> {
+        let mut removed = vec![];
+        let mut failed: Option<Error> = None;
+        for entry in entries {
+            match self.netlink.request(messages::remove(entry), 0) {
+                Ok(()) => removed.push(entry),
+                Err(Failure::Refused { errno: GONE_RULE | GONE_ROUTE | GONE_ADDRESS, .. }) => {}
+                Err(failure) => {
+                    let error = refused(entry, Doing::Remove, &failure);
+                    failed = Some(match failed {
+                        None => error,
+                        Some(first) => Error::new(first.kind(), format!("{first}; {error}")),
+                    });
+                }
+            }
+        }
+        failed.map_or(Ok(removed), Err)
+    }
+
+    fn take_back(&mut self, added: Added, entry: RouteEntry, failure: &Failure) -> Error {
+        let error = refused(entry, Doing::Add, failure);
+        match self.undo(added) {
+            Ok(()) => error,
+            Err(left) => {
+                Error::new(error.kind(), format!("{error}; and what was added before it is still there: {left}"))
+            }
+        }
+    }
+}
+
+/// Exactly what one [`RouteTable::add`] added, in order; [`RouteTable::undo`] removes it. Prints as `ip` commands, one a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "undo needs it"]
+pub struct Added {
+    entries: Vec<RouteEntry>,
+}
+
+impl Added {
+    /// In the order of adding; empty when everything was there.
+    #[must_use]
+    pub fn entries(&self) -> &[RouteEntry] {
+        &self.entries
+    }
+}
+
+impl fmt::Display for Added {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.entries.iter().try_for_each(|entry| writeln!(f, "{entry}"))
+    }
+}
+
+/// An address of the namespace itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LocalAddress {
+    /// The address; on a point-to-point link this end's.
+    pub address: IpAddr,
+    /// Index of its interface, from 1; 1 is `lo`.
+    pub interface: u32,
+    /// Length of its network prefix, in bits.
+    pub prefix: u8,
+}
+
+impl LocalAddress {
+    /// Whether it is on `lo`, or of a loopback range: the passthrough address `::6` is the one without being the other.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.interface == LOOPBACK || self.address.is_loopback()
+    }
+
+    /// Whether it is of `169.254.0.0/16` or `fe80::/10`.
+    #[must_use]
+    pub fn is_link_local(&self) -> bool {
+        match self.address {
+            IpAddr::V4(address) => address.is_link_local(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Doing {
+    Add,
+    Remove,
+}
+
+fn family_of(entry: RouteEntry) -> IpFamily {
+    match entry {
+        RouteEntry::Passthrough6 => IpFamily::Ipv6,
+        RouteEntry::Route { family, .. } | RouteEntry::Rule { family, .. } => family,
+    }
+}
+
+fn unreadable(what: &str, failure: &Failure) -> Error {
+    let kind = match failure {
+        Failure::Refused { errno, .. } => Kind::of_errno(*errno),
+        Failure::Unstable => Kind::Conflict,
+        Failure::Io(_) | Failure::Malformed(_) | Failure::Silent => Kind::Other,
+    };
+    Error::new(kind, format!("read the {what} in the network namespace: {failure}"))
+}
+
+/// The command that would have done it, the reason, the remedy.
+fn refused(entry: RouteEntry, doing: Doing, failure: &Failure) -> Error {
+    let mut command = entry.to_string();
+    if let Doing::Remove = doing {
+        command = command.replacen(" add ", " del ", 1);
+    }
+    let Failure::Refused { errno, .. } = failure else {
+        return Error::new(Kind::Other, format!("{command}: {failure}"));
+    };
+    let (kind, why) = match (*errno, family_of(entry), entry) {
+        (libc::ENETDOWN, ..) => {
+            (Kind::Other, r#"lo is down (ENETDOWN); bring it up with "ip link set lo up""#.to_owned())
+        }
+        (libc::EPERM, ..) => {
+            let owner = "the user namespace that owns the network namespace";
+            (Kind::Permission, format!("not permitted (EPERM); needs CAP_NET_ADMIN in {owner}"))
+        }
+        (libc::EACCES, IpFamily::Ipv6, _) => {
+            let remedy = r#""sysctl -w net.ipv6.conf.lo.disable_ipv6=0", or leave IPv6 out of the plan"#;
+            (Kind::Unsupported, format!("IPv6 is disabled on lo (EACCES); {remedy}"))
+        }
+        (libc::EAFNOSUPPORT | libc::EOPNOTSUPP, IpFamily::Ipv6, _) => (
+            Kind::Unsupported,
+            "this kernel runs without IPv6, or without its policy routing; leave IPv6 out of the plan".to_owned(),
+        ),
+        (libc::EAFNOSUPPORT | libc::EOPNOTSUPP, IpFamily::Ipv4, _) => {
+            (Kind::Unsupported, "this kernel has no policy routing; it needs CONFIG_IP_MULTIPLE_TABLES".to_owned())
+        }
+        (libc::EEXIST, _, RouteEntry::Route { table, .. }) => {
+            let remedy = format!(r#"see "ip route show table {table}", or choose another table"#);
+            (Kind::Conflict, format!("the table has another default route (EEXIST); {remedy}"))
+        }
+        (errno, ..) => (Kind::of_errno(errno), failure.to_string()),
+    };
+    Error::new(kind, format!("{command}: {why}"))
+}
+
+const FAMILIES: [IpFamily; 2] = [IpFamily::Ipv4, IpFamily::Ipv6];
+// What the kernel says to the removal of a rule, a route, an address that is not there.
+const GONE_RULE: i32 = libc::ENOENT;
+const GONE_ROUTE: i32 = libc::ESRCH;
+const GONE_ADDRESS: i32 = libc::EADDRNOTAVAIL;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! Service meshes as plain data: what a mesh wants installed, before anything touches the kernel.
+
+pub mod routes;

@@ -1,0 +1,258 @@
+//! What TPROXY needs besides rules: marked packets are routed to this machine, whatever their destination.
+//!
+//! Pure data; [`RouteTable`](crate::kernel::RouteTable) installs it. A plan prints as the `ip` commands that would do the same, in the
+//! order of installing: first what nothing uses yet, last the rules, which switch it on.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use crate::error::{Error, Kind, Result};
+
+/// The source address of connections that a proxy passes on without looking into them, IPv6. Its IPv4 sister `127.0.0.6` needs no
+/// address of its own: all of `127.0.0.0/8` is local.
+pub const PASSTHROUGH6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
+
+/// Policy routes and the passthrough address that a mesh wants; the default wants nothing.
+///
+/// ```
+/// use nftmesh::mesh::routes::{Families, RoutePlan, Tproxy};
+///
+/// let plan = RoutePlan::new().tproxy(Families::Both, Tproxy::new(1337, 133)?).passthrough6();
+/// assert_eq!(
+///     plan.to_string(),
+///     "ip -6 addr add ::6/128 dev lo\n\
+///      ip route add local default dev lo table 133\n\
+///      ip -6 route add local default dev lo table 133\n\
+///      ip rule add fwmark 1337 lookup 133\n\
+///      ip -6 rule add fwmark 1337 lookup 133\n"
+/// );
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoutePlan {
+    tproxy: Option<(Families, Tproxy)>,
+    passthrough: Passthrough,
+}
+
+impl RoutePlan {
+    /// A plan that wants nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        RoutePlan::default()
+    }
+
+    /// Packets of these families that carry the mark are routed to this machine.
+    #[must_use]
+    pub fn tproxy(mut self, families: Families, tproxy: Tproxy) -> Self {
+        self.tproxy = Some((families, tproxy));
+        self
+    }
+
+    /// [`PASSTHROUGH6`] on `lo`, so that a proxy can bind it.
+    #[must_use]
+    pub fn passthrough6(mut self) -> Self {
+        self.passthrough = Passthrough::Ipv6;
+        self
+    }
+
+    /// Whether there is nothing to install.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == RoutePlan::default()
+    }
+
+    /// What is to be there, in the order of installing.
+    #[must_use]
+    pub fn entries(&self) -> Vec<RouteEntry> {
+        let RoutePlan { tproxy, passthrough } = self;
+        let mut entries = match passthrough {
+            Passthrough::None => vec![],
+            Passthrough::Ipv6 => vec![RouteEntry::Passthrough6],
+        };
+        if let Some((families, Tproxy { mark, table })) = *tproxy {
+            let families = families.each();
+            entries.extend(families.iter().map(|&family| RouteEntry::Route { family, table }));
+            entries.extend(families.iter().map(|&family| RouteEntry::Rule { family, mark, table }));
+        }
+        entries
+    }
+}
+
+/// The equivalent `ip` commands, one a line.
+impl fmt::Display for RoutePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.entries().iter().try_for_each(|entry| writeln!(f, "{entry}"))
+    }
+}
+
+/// A packet mark and the routing table for packets that carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tproxy {
+    mark: u32,
+    table: u32,
+}
+
+impl Tproxy {
+    /// The mark is compared in full, all 32 bits; the table is any number that has no meaning of its own.
+    ///
+    /// # Errors
+    /// [`is_invalid`](Error::is_invalid) when the mark is 0, which every unmarked packet carries, and when the table is 0, 253
+    /// (default), 254 (main) or 255 (local): a local default route there takes the whole machine off the network.
+    pub fn new(mark: u32, table: u32) -> Result<Self> {
+        if mark == 0 {
+            return Err(Error::new(
+                Kind::Invalid,
+                "tproxy mark 0: every unmarked packet carries it; choose 1 to 4294967295",
+            ));
+        }
+        // enum rt_class_t, include/uapi/linux/rtnetlink.h
+        let meaning = match table {
+            0 => "unspec",
+            253 => "default",
+            254 => "main",
+            255 => "local",
+            _ => return Ok(Tproxy { mark, table }),
+        };
+        Err(Error::new(
+            Kind::Invalid,
+            format!("tproxy table {table}: that is the table {meaning} of every packet; choose another, such as 133"),
+        ))
+    }
+
+    /// The mark, as `meta mark` has it.
+    #[must_use]
+    pub fn mark(self) -> u32 {
+        self.mark
+    }
+
+    /// The number of the routing table.
+    #[must_use]
+    pub fn table(self) -> u32 {
+        self.table
+    }
+}
+
+/// Which families a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "IP has these two")]
+pub enum Families {
+    /// IPv4 and IPv6.
+    Both,
+    /// IPv4 only.
+    Ipv4,
+    /// IPv6 only.
+    Ipv6,
+}
+
+impl Families {
+    fn each(self) -> &'static [IpFamily] {
+        match self {
+            Families::Both => &[IpFamily::Ipv4, IpFamily::Ipv6],
+            Families::Ipv4 => &[IpFamily::Ipv4],
+            Families::Ipv6 => &[IpFamily::Ipv6],
+        }
+    }
+}
+
+/// One family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "IP has these two")]
+pub enum IpFamily {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl IpFamily {
+    /// `ip`, and the option that makes it speak of this family.
+    fn command(self) -> &'static str {
+        match self {
+            IpFamily::Ipv4 => "ip",
+            IpFamily::Ipv6 => "ip -6",
+        }
+    }
+}
+
+/// One thing that is to be there; it prints as the `ip` command that adds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RouteEntry {
+    /// [`PASSTHROUGH6`] on `lo`.
+    Passthrough6,
+    /// Everything routed by this table is for this machine.
+    Route {
+        /// The family of the table.
+        family: IpFamily,
+        /// The table's number.
+        table: u32,
+    },
+    /// Packets with this mark are routed by this table.
+    Rule {
+        /// The family of the packets.
+        family: IpFamily,
+        /// The mark, compared in full.
+        mark: u32,
+        /// The table's number.
+        table: u32,
+    },
+}
+
+impl fmt::Display for RouteEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RouteEntry::Passthrough6 => write!(f, "ip -6 addr add {PASSTHROUGH6}/128 dev lo"),
+            RouteEntry::Route { family, table } => {
+                write!(f, "{} route add local default dev lo table {table}", family.command())
+            }
+            RouteEntry::Rule { family, mark, table } => {
+                write!(f, "{} rule add fwmark {mark} lookup {table}", family.command())
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Passthrough {
+    Ipv6,
+    #[default]
+    None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_plan_wants_nothing() {
+        assert!(RoutePlan::new().is_empty());
+        assert_eq!(RoutePlan::new().to_string(), "");
+        assert!(!RoutePlan::new().passthrough6().is_empty());
+    }
+
+    #[test]
+    fn a_plan_for_one_family_leaves_the_other_alone() {
+        let tproxy = Tproxy::new(0x539, 1000).expect("is valid");
+        assert_eq!(
+            RoutePlan::new().tproxy(Families::Ipv4, tproxy).to_string(),
+            "ip route add local default dev lo table 1000\nip rule add fwmark 1337 lookup 1000\n"
+        );
+        assert_eq!(
+            RoutePlan::new().tproxy(Families::Ipv6, tproxy).to_string(),
+            "ip -6 route add local default dev lo table 1000\nip -6 rule add fwmark 1337 lookup 1000\n"
+        );
+    }
+
+    #[test]
+    fn a_mark_or_table_that_takes_every_packet_is_refused() {
+        for (mark, table) in [(0, 133), (1, 0), (1, 253), (1, 254), (1, 255)] {
+            let error = Tproxy::new(mark, table).expect_err("would take every packet");
+            assert!(error.is_invalid());
+            assert!(error.to_string().contains("choose"), "{error}");
+        }
+        for (mark, table) in [(1, 1), (u32::MAX, u32::MAX), (1337, 256)] {
+            let tproxy = Tproxy::new(mark, table).expect("is valid");
+            assert_eq!((tproxy.mark(), tproxy.table()), (mark, table));
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! System calls, and nothing else: the only module of the crate that holds `unsafe`.
+//!
+//! Each unsafe block does one thing and says why it may. Lengths are checked before C sees them, every return code is checked, and
+//! what comes back is bytes and integers: callers decode them in safe Rust.
+
+pub(crate) mod inet;
+pub(crate) mod netns;
+pub(crate) mod socket;
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// `setsockopt` of an `int`.
+fn set_option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the pointer is to a live c_int and `length` is its size; `fd` is open for as long as it is borrowed.
+    let code = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), length) };
+    check(code).map(drop)
+}
+
+/// `getsockopt` of an `int`.
+fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
+    option_bytes::<{ size_of::<libc::c_int>() }>(fd, level, name).map(libc::c_int::from_ne_bytes)
+}
+
+/// `getsockopt` of anything that is plain bytes; what the kernel leaves out stays zero.
+fn option_bytes<const N: usize>(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<[u8; N]> {
+    let mut value = [0u8; N];
+    let mut length = N as libc::socklen_t;
+    // SAFETY: `value` is writable for the `length` bytes announced, and the kernel writes no more than that.
+    let code = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut length) };
+    check(code).map(|_| value)
+}
+
+/// The C convention: -1 means look at `errno`.
+fn check(code: libc::c_int) -> io::Result<libc::c_int> {
+    if code == -1 { Err(io::Error::last_os_error()) } else { Ok(code) }
+}
+
+/// The same for calls that return a length.
+fn check_length(code: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(code).map_err(|_| io::Error::last_os_error())
+}
+
+/// Calls again for as long as a signal gets in the way.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

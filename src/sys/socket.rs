@@ -1,0 +1,191 @@
+//! A netlink socket: one send is one `sendto`, one receive is one whole datagram from the kernel.
+//!
+//! `mnl` opens, binds and closes it; sending and receiving are our own, because a transaction must never be split, a datagram never
+//! cut, and a message of another process never taken for the kernel's.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+pub(crate) use mnl::Bus;
+
+/// An open, bound netlink socket. It belongs to the network namespace of the thread that opened it, wherever it is used later.
+pub(crate) struct NetlinkSocket {
+    // Never `Socket::close()`: it frees twice when close(2) fails. Drop is right.
+    socket: mnl::Socket,
+}
+
+// SAFETY: `mnl_socket` is a descriptor and an address behind one pointer that only this value owns; nothing in it is bound to a thread.
+unsafe impl Send for NetlinkSocket {}
+
+/// What to do when nothing is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for watch and trace"))]
+    Block,
+    DontWait,
+}
+
+impl NetlinkSocket {
+    /// Opens and binds, close-on-exec, with extended acknowledgements that leave the request out.
+    pub(crate) fn open(bus: Bus) -> io::Result<Self> {
+        let socket = NetlinkSocket { socket: mnl::Socket::new(bus)? };
+        // mnl_socket_open of libmnl 1.0 does not ask for it.
+        close_on_exec(socket.as_fd())?;
+        super::set_option(socket.as_fd(), libc::SOL_NETLINK, NETLINK_EXT_ACK, 1)?;
+        super::set_option(socket.as_fd(), libc::SOL_NETLINK, NETLINK_CAP_ACK, 1)?;
+        Ok(socket)
+    }
+
+    /// Dump requests become filters: the kernel leaves out what the header does not ask for. Linux 4.20; `ENOPROTOOPT` before.
+    pub(crate) fn filter_dumps(&self) -> io::Result<()> {
+        super::set_option(self.as_fd(), libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
+    }
+
+    /// Joins a multicast group, by number.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for watch and trace"))]
+    pub(crate) fn join(&self, group: u32) -> io::Result<()> {
+        let group = i32::try_from(group).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+        super::set_option(self.as_fd(), libc::SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+    }
+
+    /// The address of this socket in its namespace.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for watch, which leaves out its own commits"))]
+    pub(crate) fn port_id(&self) -> u32 {
+        self.socket.portid()
+    }
+
+    /// Sends all of `message` to the kernel in exactly one system call; `EMSGSIZE` when it is longer than
+    /// [`ensure_send_buffer`](Self::ensure_send_buffer) allows.
+    pub(crate) fn send(&self, message: &[u8]) -> io::Result<()> {
+        let sent = super::uninterrupted(|| {
+            // SAFETY: the pointer and length are of one live slice. Without an address netlink sends to the kernel.
+            let sent = unsafe { libc::send(self.socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
+            super::check_length(sent)
+        })?;
+        if sent == message.len() {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::WriteZero, format!("netlink took {sent} of {} bytes", message.len())))
+        }
+    }
+
+    /// Receives one whole datagram from the kernel into `buffer`, which grows as needed and is reused; `None` when nothing is
+    /// queued and `wait` says not to wait. Datagrams that other processes sent are thrown away.
+    pub(crate) fn recv<'b>(&self, buffer: &'b mut Vec<u8>, wait: Wait) -> io::Result<Option<&'b [u8]>> {
+        let flags = match wait {
+            Wait::Block => 0,
+            Wait::DontWait => libc::MSG_DONTWAIT,
+        };
+        let received = loop {
+            // The first look takes nothing away and says how long the datagram is.
+            let outcome = self.receive(&mut [], flags | libc::MSG_PEEK).and_then(|peeked| {
+                // The kernel fills a dump's datagrams up to the largest buffer it has seen.
+                let room = peeked.length.max(DUMP_DATAGRAM).max(buffer.len());
+                buffer.resize(room, 0);
+                self.receive(buffer, flags)
+            });
+            match outcome {
+                Ok(datagram) if datagram.sender == KERNEL => break datagram,
+                Ok(_foreign) => {}
+                Err(error) if wait == Wait::DontWait && error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        };
+        // Another reader of the same socket could have taken what the first look saw.
+        let datagram = buffer.get(..received.length);
+        datagram.map(Some).ok_or_else(|| io::Error::from_raw_os_error(libc::EMSGSIZE))
+    }
+
+    /// Makes room for one send of `bytes`, and says how many bytes one send may have now: fewer than asked for, if the limit
+    /// `net.core.wmem_max` stands in the way and the capability to pass it is missing.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for transactions"))]
+    pub(crate) fn ensure_send_buffer(&self, bytes: usize) -> io::Result<usize> {
+        let wanted = bytes.saturating_add(SEND_OVERHEAD);
+        let allowed = self.ensure_buffer(wanted, libc::SO_SNDBUF, libc::SO_SNDBUFFORCE)?;
+        Ok(allowed.saturating_sub(SEND_OVERHEAD))
+    }
+
+    /// Makes room for `bytes` of queued replies and events (with the kernel's bookkeeping, so of payload it is less), and says how
+    /// much room there is now, see [`ensure_send_buffer`](Self::ensure_send_buffer); here the limit is `net.core.rmem_max`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for transactions and watch"))]
+    pub(crate) fn ensure_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
+        self.ensure_buffer(bytes, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE)
+    }
+
+    fn ensure_buffer(&self, wanted: usize, name: libc::c_int, force: libc::c_int) -> io::Result<usize> {
+        let size =
+            || super::option(self.as_fd(), libc::SOL_SOCKET, name).map(|size| usize::try_from(size).unwrap_or(0));
+        let present = size()?;
+        if present >= wanted {
+            return Ok(present);
+        }
+        // The kernel doubles what it is told, and getsockopt tells what counts: socket(7).
+        let half = i32::try_from(wanted.div_ceil(2)).unwrap_or(i32::MAX);
+        if super::set_option(self.as_fd(), libc::SOL_SOCKET, force, half).is_err() {
+            // EPERM outside the initial user namespace: as far as the limit goes.
+            super::set_option(self.as_fd(), libc::SOL_SOCKET, name, half)?;
+        }
+        size()
+    }
+
+    fn receive(&self, buffer: &mut [u8], flags: libc::c_int) -> io::Result<Datagram> {
+        super::uninterrupted(|| {
+            let mut address = [0u8; size_of::<libc::sockaddr_nl>()];
+            let mut address_length = address.len() as libc::socklen_t;
+            // SAFETY: both pointers are writable for the lengths given; with MSG_TRUNC the result may exceed `buffer`, not what is
+            // written to it.
+            let length = unsafe {
+                libc::recvfrom(
+                    self.socket.as_raw_fd(),
+                    buffer.as_mut_ptr().cast(),
+                    buffer.len(),
+                    flags | libc::MSG_TRUNC,
+                    address.as_mut_ptr().cast(),
+                    &raw mut address_length,
+                )
+            };
+            // struct sockaddr_nl: family u16, padding u16, port id u32, groups u32.
+            let [_, _, _, _, a, b, c, d, ..] = address;
+            Ok(Datagram { length: super::check_length(length)?, sender: u32::from_ne_bytes([a, b, c, d]) })
+        })
+    }
+}
+
+impl AsFd for NetlinkSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor stays open until `self.socket` drops, and the result borrows `self`.
+        unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) }
+    }
+}
+
+impl fmt::Debug for NetlinkSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetlinkSocket").field("fd", &self.socket.as_raw_fd()).finish()
+    }
+}
+
+struct Datagram {
+    length: usize,
+    sender: u32,
+}
+
+fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: F_SETFD takes an int and touches no memory.
+    super::check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+}
+
+/// Port id of the kernel, netlink(7).
+const KERNEL: u32 = 0;
+/// Largest datagram the kernel makes for a dump: netlink_dump, net/netlink/af_netlink.c.
+const DUMP_DATAGRAM: usize = 32 * 1024;
+/// What netlink_sendmsg takes off SO_SNDBUF: `len > sk->sk_sndbuf - 32`, net/netlink/af_netlink.c.
+const SEND_OVERHEAD: usize = 32;
+// include/uapi/linux/netlink.h
+const NETLINK_ADD_MEMBERSHIP: libc::c_int = 1;
+const NETLINK_CAP_ACK: libc::c_int = 10;
+const NETLINK_EXT_ACK: libc::c_int = 11;
+const NETLINK_GET_STRICT_CHK: libc::c_int = 12;
+
+#[cfg(test)]
+mod tests;

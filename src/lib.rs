@@ -2,5 +2,6 @@
 
 #[expect(dead_code, reason = "the modules that fail come next")]
 mod error;
+pub mod mesh;
 
 pub use error::{Error, Refusal, Result};

@@ -1,0 +1,5 @@
+//! Service meshes as presets: what a sidecar must have installed in its pod, as plain data.
+//!
+//! Nothing here talks to a kernel; the modules say *what* is to be installed and leave the *how* to the rest of the crate.
+
+pub mod ports;

@@ -1,0 +1,329 @@
+//! The configuration built in code. Values are collected as they come and checked once, in [`build`](IstioConfigBuilder::build).
+
+use ipnetwork::{IpNetwork, Ipv4Network};
+
+use super::cidrs::Cidrs;
+use super::config::{DnsCapture, InboundPorts, Interception, IstioConfig, OwnerGroups, ServiceCidrs};
+use super::error::{Invalid, Problem};
+use super::interface::{self, InterfacePattern};
+use super::parse::{self, Parsed};
+use super::port_ranges::PortRanges;
+use super::resolve::{self, DEFAULT_PROXY_UID};
+use crate::Result;
+use crate::mesh::ports;
+
+/// Collects an [`IstioConfig`]; see [`IstioConfig::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct IstioConfigBuilder {
+    outbound_port: u16,
+    inbound_port: u16,
+    tunnel_port: u16,
+    proxy_uids: Vec<u32>,
+    proxy_gids: Option<Vec<u32>>,
+    interception: Interception,
+    inbound_ports: InboundPorts,
+    exclude_interfaces: Vec<String>,
+    service_cidrs: ServiceCidrs,
+    exclude_cidrs: Cidrs,
+    outbound_ports: PortRanges,
+    outbound_ports_exclude: PortRanges,
+    kube_virt_interfaces: Vec<String>,
+    tproxy_mark: u32,
+    tproxy_route_table: u32,
+    dns: DnsCapture,
+    drop_invalid: bool,
+    ipv6: bool,
+    owner_groups: OwnerGroups,
+    loopback: Option<Ipv4Network>,
+    counters: bool,
+}
+
+impl Default for IstioConfigBuilder {
+    fn default() -> Self {
+        IstioConfigBuilder {
+            outbound_port: ports::OUTBOUND,
+            inbound_port: ports::INBOUND,
+            tunnel_port: ports::TUNNEL,
+            proxy_uids: vec![DEFAULT_PROXY_UID],
+            proxy_gids: None,
+            interception: Interception::default(),
+            inbound_ports: InboundPorts::default(),
+            exclude_interfaces: Vec::new(),
+            service_cidrs: ServiceCidrs::default(),
+            exclude_cidrs: Cidrs::default(),
+            outbound_ports: PortRanges::default(),
+            outbound_ports_exclude: PortRanges::default(),
+            kube_virt_interfaces: Vec::new(),
+            tproxy_mark: 1337,
+            tproxy_route_table: 133,
+            dns: DnsCapture::default(),
+            drop_invalid: false,
+            ipv6: false,
+            owner_groups: OwnerGroups::default(),
+            loopback: None,
+            counters: true,
+        }
+    }
+}
+
+impl IstioConfigBuilder {
+    /// Where captured outbound TCP goes, in host byte order; 15001 if not given.
+    pub fn outbound_port(self, port: u16) -> Self {
+        IstioConfigBuilder { outbound_port: port, ..self }
+    }
+
+    /// Where captured inbound TCP goes, in host byte order; 15006 if not given.
+    pub fn inbound_port(self, port: u16) -> Self {
+        IstioConfigBuilder { inbound_port: port, ..self }
+    }
+
+    /// The HBONE tunnel, in host byte order; 15008 if not given.
+    pub fn tunnel_port(self, port: u16) -> Self {
+        IstioConfigBuilder { tunnel_port: port, ..self }
+    }
+
+    /// The users that are the proxy, at least one; 1337 if not given.
+    pub fn proxy_uids(self, uids: impl IntoIterator<Item = u32>) -> Self {
+        IstioConfigBuilder { proxy_uids: uids.into_iter().collect(), ..self }
+    }
+
+    /// The groups that are the proxy, at least one; the numbers of the users if not given.
+    pub fn proxy_gids(self, gids: impl IntoIterator<Item = u32>) -> Self {
+        IstioConfigBuilder { proxy_gids: Some(gids.into_iter().collect()), ..self }
+    }
+
+    /// How inbound connections reach the proxy.
+    pub fn interception(self, interception: Interception) -> Self {
+        IstioConfigBuilder { interception, ..self }
+    }
+
+    /// Which inbound ports are captured; none if not given.
+    pub fn inbound_ports(self, inbound_ports: InboundPorts) -> Self {
+        IstioConfigBuilder { inbound_ports, ..self }
+    }
+
+    /// Interfaces on which nothing is captured: names, or prefixes such as `veth+`.
+    pub fn exclude_interfaces<S: Into<String>>(self, interfaces: impl IntoIterator<Item = S>) -> Self {
+        IstioConfigBuilder { exclude_interfaces: interfaces.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Which outbound destinations are captured; none if not given.
+    pub fn service_cidrs(self, service_cidrs: ServiceCidrs) -> Self {
+        IstioConfigBuilder { service_cidrs, ..self }
+    }
+
+    /// Outbound destinations left alone.
+    pub fn exclude_cidrs(self, ranges: impl IntoIterator<Item = IpNetwork>) -> Self {
+        IstioConfigBuilder { exclude_cidrs: ranges.into_iter().collect(), ..self }
+    }
+
+    /// Outbound TCP ports captured whatever their destination.
+    pub fn outbound_ports(self, ports: impl Into<PortRanges>) -> Self {
+        IstioConfigBuilder { outbound_ports: ports.into(), ..self }
+    }
+
+    /// Outbound TCP and UDP ports left alone.
+    pub fn outbound_ports_exclude(self, ports: impl Into<PortRanges>) -> Self {
+        IstioConfigBuilder { outbound_ports_exclude: ports.into(), ..self }
+    }
+
+    /// Interfaces whose incoming traffic is treated as outbound: names, or prefixes such as `tap+`.
+    pub fn kube_virt_interfaces<S: Into<String>>(self, interfaces: impl IntoIterator<Item = S>) -> Self {
+        IstioConfigBuilder { kube_virt_interfaces: interfaces.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// The mark of packets on their way to the proxy in TPROXY mode, in host byte order; 1337 if not given.
+    pub fn tproxy_mark(self, mark: u32) -> Self {
+        IstioConfigBuilder { tproxy_mark: mark, ..self }
+    }
+
+    /// The routing table behind that mark; 133 if not given.
+    pub fn tproxy_route_table(self, table: u32) -> Self {
+        IstioConfigBuilder { tproxy_route_table: table, ..self }
+    }
+
+    /// Which DNS goes to the agent; none if not given.
+    pub fn dns(self, dns: DnsCapture) -> Self {
+        IstioConfigBuilder { dns, ..self }
+    }
+
+    /// Drops packets that connection tracking finds invalid.
+    pub fn drop_invalid(self) -> Self {
+        IstioConfigBuilder { drop_invalid: true, ..self }
+    }
+
+    /// Captures IPv6 as well as IPv4.
+    pub fn ipv6(self) -> Self {
+        IstioConfigBuilder { ipv6: true, ..self }
+    }
+
+    /// Whose outbound traffic is captured; everyone's if not given.
+    pub fn owner_groups(self, owner_groups: OwnerGroups) -> Self {
+        IstioConfigBuilder { owner_groups, ..self }
+    }
+
+    /// The IPv4 loopback destinations that stay in the pod, /8 to /32; 127.0.0.1/32 if not given.
+    pub fn loopback(self, range: Ipv4Network) -> Self {
+        IstioConfigBuilder { loopback: Some(range), ..self }
+    }
+
+    /// Rules without counters.
+    pub fn without_counters(self) -> Self {
+        IstioConfigBuilder { counters: false, ..self }
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    ///
+    /// A value is not acceptable; the message names the method that took it and is one line.
+    ///
+    /// ```
+    /// use nftmesh::mesh::istio::IstioConfig;
+    ///
+    /// let error = IstioConfig::builder().exclude_interfaces(["a-name-that-is-too-long"]).build().unwrap_err();
+    /// assert!(error.is_invalid() && error.to_string().starts_with("exclude_interfaces \"a-name-that-is-too-long\": "));
+    /// ```
+    pub fn build(self) -> Result<IstioConfig> {
+        self.checked().map_err(Into::into)
+    }
+
+    fn checked(self) -> Result<IstioConfig, Invalid> {
+        let IstioConfigBuilder {
+            outbound_port,
+            inbound_port,
+            tunnel_port,
+            proxy_uids,
+            proxy_gids,
+            interception,
+            inbound_ports,
+            exclude_interfaces,
+            service_cidrs,
+            exclude_cidrs,
+            outbound_ports,
+            outbound_ports_exclude,
+            kube_virt_interfaces,
+            tproxy_mark,
+            tproxy_route_table,
+            dns,
+            drop_invalid,
+            ipv6,
+            owner_groups,
+            loopback,
+            counters,
+        } = self;
+        let proxy_uids = some_owners("proxy_uids", proxy_uids, "user")?;
+        let proxy_gids = match proxy_gids {
+            Some(gids) => some_owners("proxy_gids", gids, "group")?,
+            None => proxy_uids.clone(),
+        };
+        let mark = parse::checked_mark(tproxy_mark).and_then(|mark| resolve::distinct(mark, interception));
+        let loopback = match loopback {
+            Some(range) => named("loopback", range, resolve::checked_loopback(range))?,
+            None => Ipv4Network::from(std::net::Ipv4Addr::LOCALHOST),
+        };
+        Ok(IstioConfig {
+            outbound_port: port("outbound_port", outbound_port)?,
+            inbound_port: port("inbound_port", inbound_port)?,
+            tunnel_port: port("tunnel_port", tunnel_port)?,
+            proxy_uids,
+            proxy_gids,
+            interception,
+            inbound_ports: checked_inbound_ports(inbound_ports)?,
+            exclude_interfaces: interfaces("exclude_interfaces", exclude_interfaces)?,
+            service_cidrs: match service_cidrs {
+                ServiceCidrs::Only { ranges, loopback: _ } if ranges.is_empty() => ServiceCidrs::None,
+                other => other,
+            },
+            exclude_cidrs,
+            outbound_ports: port_ranges("outbound_ports", outbound_ports)?,
+            outbound_ports_exclude: port_ranges("outbound_ports_exclude", outbound_ports_exclude)?,
+            kube_virt_interfaces: interfaces("kube_virt_interfaces", kube_virt_interfaces)?,
+            tproxy_mark: named("tproxy_mark", tproxy_mark, mark)?,
+            tproxy_route_table: named(
+                "tproxy_route_table",
+                tproxy_route_table,
+                parse::checked_route_table(tproxy_route_table),
+            )?,
+            dns: checked_dns(dns, ipv6)?,
+            drop_invalid,
+            ipv6,
+            owner_groups: checked_owner_groups(owner_groups)?,
+            loopback,
+            counters,
+            warnings: Vec::new(),
+        })
+    }
+}
+
+fn named<T>(name: &str, value: impl ToString, checked: Parsed<T>) -> Result<T, Invalid> {
+    checked.map_err(|problem| problem.of(name, value.to_string()))
+}
+
+fn port(name: &str, number: u16) -> Result<u16, Invalid> {
+    named(name, number, parse::port(&number.to_string()))
+}
+
+fn port_ranges(name: &str, ranges: PortRanges) -> Result<PortRanges, Invalid> {
+    ranges.checked().map_err(|(value, problem)| problem.of(name, value))
+}
+
+fn checked_inbound_ports(inbound_ports: InboundPorts) -> Result<InboundPorts, Invalid> {
+    Ok(match inbound_ports {
+        InboundPorts::All { except } => InboundPorts::All { except: port_ranges("inbound_ports", except)? },
+        InboundPorts::None => InboundPorts::None,
+        InboundPorts::Only(ports) if ports.is_empty() => InboundPorts::None,
+        InboundPorts::Only(ports) => InboundPorts::Only(port_ranges("inbound_ports", ports)?),
+    })
+}
+
+fn interfaces(name: &str, texts: Vec<String>) -> Result<Vec<InterfacePattern>, Invalid> {
+    let parse = |text: String| InterfacePattern::parse_one(&text).map_err(|problem| problem.of(name, text));
+    texts.into_iter().map(parse).collect::<Result<_, _>>().map(interface::merged)
+}
+
+fn owners(name: &str, numbers: Vec<u32>, what: &str) -> Result<Vec<u32>, Invalid> {
+    for &number in &numbers {
+        named(name, number, parse::checked_owner(number, what))?;
+    }
+    Ok(resolve::ascending(numbers))
+}
+
+fn some_owners(name: &str, numbers: Vec<u32>, what: &str) -> Result<Vec<u32>, Invalid> {
+    match numbers.is_empty() {
+        true => {
+            Err(Problem(format!("without a {what} the proxy can't be told from the application; give one"))
+                .of(name, ""))
+        }
+        false => owners(name, numbers, what),
+    }
+}
+
+fn checked_owner_groups(owner_groups: OwnerGroups) -> Result<OwnerGroups, Invalid> {
+    Ok(match owner_groups {
+        OwnerGroups::All => OwnerGroups::All,
+        OwnerGroups::Except(groups) if groups.is_empty() => OwnerGroups::All,
+        OwnerGroups::Except(groups) => OwnerGroups::Except(owners("owner_groups", groups, "group")?),
+        OwnerGroups::Only(groups) => OwnerGroups::Only(owners("owner_groups", groups, "group")?),
+    })
+}
+
+/// Code that names its servers means them: an IPv6 server without IPv6, or no server, is a mistake here and not a warning.
+fn checked_dns(dns: DnsCapture, ipv6: bool) -> Result<DnsCapture, Invalid> {
+    let DnsCapture::Servers(given) = dns else { return Ok(dns) };
+    if given.is_empty() {
+        return Err(Problem::new("no nameserver; give one, or DnsCapture::Off or DnsCapture::All").of("dns", ""));
+    }
+    let mut servers = Vec::with_capacity(given.len());
+    for server in given {
+        if server.is_ipv6() && !ipv6 {
+            let problem = Problem::new("IPv6 is off; call ipv6() or give IPv4 nameservers");
+            return Err(problem.of("dns", server.to_string()));
+        }
+        if !servers.contains(&server) {
+            servers.push(server);
+        }
+    }
+    Ok(DnsCapture::Servers(servers))
+}

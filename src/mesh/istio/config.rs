@@ -1,0 +1,238 @@
+//! The resolved configuration: what a sidecar captures, in types. Immutable input for whoever writes the rules.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
+
+use ipnetwork::{IpNetwork, Ipv4Network};
+
+use super::builder::IstioConfigBuilder;
+use super::cidrs::Cidrs;
+use super::host::Host;
+use super::interface::InterfacePattern;
+use super::options::RawOptions;
+use super::port_ranges::PortRanges;
+use super::resolve;
+use super::warning::Warning;
+use crate::Result;
+
+/// What the sidecar of one pod captures; every value is checked and every list sorted and merged.
+///
+/// Made by [`builder`](Self::builder), [`from_env`](Self::from_env) or [`resolve`](Self::resolve); a later version may have more fields.
+///
+/// ```
+/// use nftmesh::mesh::istio::{InboundPorts, IstioConfig, PortRanges, ServiceCidrs};
+///
+/// let config = IstioConfig::builder()
+///     .inbound_ports(InboundPorts::All { except: PortRanges::from([15090, 15021, 15020]) })
+///     .service_cidrs(ServiceCidrs::All)
+///     .build()?;
+/// assert_eq!(config.outbound_port, 15001);
+/// assert_eq!(config.proxy_uids, [1337]);
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IstioConfig {
+    /// Where captured outbound TCP goes (`-p`), in host byte order, never 0.
+    pub outbound_port: u16,
+    /// Where captured inbound TCP goes (`-z`), in host byte order, never 0.
+    pub inbound_port: u16,
+    /// The HBONE tunnel (`-e`), in host byte order, never 0.
+    pub tunnel_port: u16,
+    /// The users that are the proxy (`-u`), ascending, never empty.
+    pub proxy_uids: Vec<u32>,
+    /// The groups that are the proxy (`-g`), ascending, never empty.
+    pub proxy_gids: Vec<u32>,
+    /// How inbound connections reach the proxy (`-m`).
+    pub interception: Interception,
+    /// Which inbound ports are captured (`-b`, `-d`).
+    pub inbound_ports: InboundPorts,
+    /// Interfaces on which nothing is captured, in or out (`-c`); sorted, none covers another.
+    pub exclude_interfaces: Vec<InterfacePattern>,
+    /// Which outbound destinations are captured (`-i`). IPv6 ranges stay here and have no effect while [`ipv6`](Self::ipv6) is off.
+    pub service_cidrs: ServiceCidrs,
+    /// Outbound destinations left alone (`-x`), stronger than [`service_cidrs`](Self::service_cidrs); IPv6 as there.
+    pub exclude_cidrs: Cidrs,
+    /// Outbound TCP ports captured whatever their destination (`-q`).
+    pub outbound_ports: PortRanges,
+    /// Outbound TCP and UDP ports left alone (`-o`).
+    pub outbound_ports_exclude: PortRanges,
+    /// Interfaces whose incoming traffic is treated as outbound (`-k`); sorted, none covers another.
+    pub kube_virt_interfaces: Vec<InterfacePattern>,
+    /// The mark of packets that policy routing sends to the proxy (`-t`), in host byte order; only TPROXY uses it.
+    pub tproxy_mark: NonZeroU32,
+    /// The routing table behind that mark (`-r`); only TPROXY uses it.
+    pub tproxy_route_table: u32,
+    /// Which DNS goes to the agent.
+    pub dns: DnsCapture,
+    /// Whether packets that connection tracking finds invalid are dropped.
+    pub drop_invalid: bool,
+    /// Whether IPv6 is captured; off means that IPv6 is left untouched. On when the pod's first address that is neither loopback nor
+    /// link-local is IPv6, or with `--dual-stack` when any is.
+    pub ipv6: bool,
+    /// Whose outbound traffic is captured, by group.
+    pub owner_groups: OwnerGroups,
+    /// The IPv4 destinations that stay in the pod, within 127.0.0.0/8; for IPv6 it is always `::1`.
+    pub loopback: Ipv4Network,
+    /// Whether rules count packets and bytes.
+    pub counters: bool,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl IstioConfig {
+    /// Starts from the reference's defaults: nothing captured, IPv4 only, proxy uid and gid 1337, counters on.
+    pub fn builder() -> IstioConfigBuilder {
+        IstioConfigBuilder::default()
+    }
+
+    /// Reads the environment of this process and the files of this host; `addresses` are the pod's own, in the kernel's order.
+    ///
+    /// The order of `addresses` decides whether IPv6 is captured: see [`IstioConfig::ipv6`].
+    ///
+    /// # Errors
+    ///
+    /// A value is not acceptable, no address is usable, or `/etc/resolv.conf`, `/etc/passwd` or `/etc/group` can't be read.
+    ///
+    /// ```
+    /// use nftmesh::mesh::istio::IstioConfig;
+    ///
+    /// let config = IstioConfig::from_env(vec!["127.0.0.1".parse()?, "10.77.0.2".parse()?])?;
+    /// assert!(!config.ipv6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_env(addresses: Vec<IpAddr>) -> Result<Self> {
+        IstioConfig::resolve(&RawOptions::from_env()?, &Host::read(addresses)?)
+    }
+
+    /// Checks and completes what was given, without looking at the machine.
+    ///
+    /// # Errors
+    ///
+    /// A value is not acceptable, or no address of `host` is usable; the message names the option as it was given and is one line.
+    ///
+    /// ```
+    /// use nftmesh::mesh::istio::{Host, Interception, IstioConfig, RawOptions};
+    ///
+    /// let host = Host { addresses: vec!["10.77.0.2".parse()?], ..Host::default() };
+    /// let mut options = RawOptions::default();
+    /// options.set_flag("-m", "TPROXY")?;
+    /// assert_eq!(IstioConfig::resolve(&options, &host)?.interception, Interception::Tproxy);
+    ///
+    /// options.set_flag("-m", "FOO")?;
+    /// let error = IstioConfig::resolve(&options, &host).unwrap_err();
+    /// assert_eq!(error.to_string(), r#"-m "FOO": no such interception mode; give REDIRECT or TPROXY"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn resolve(options: &RawOptions, host: &Host) -> Result<Self> {
+        resolve::config(options, host).map_err(Into::into)
+    }
+
+    /// What was given and has no effect, or was asked for and can't be; in the order in which it was found.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
+
+/// How inbound connections reach the proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Interception {
+    /// The destination is rewritten (nat); the proxy sees itself as the client's address.
+    #[default]
+    Redirect,
+    /// The packet is handed over as it is (mangle and policy routing); the client's address is kept.
+    Tproxy,
+}
+
+/// Which inbound ports are captured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InboundPorts {
+    /// Every TCP port except these.
+    All {
+        /// The ports left alone.
+        except: PortRanges,
+    },
+    /// Nothing inbound.
+    #[default]
+    None,
+    /// These; never empty in an [`IstioConfig`].
+    Only(PortRanges),
+}
+
+/// Which outbound destinations are captured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ServiceCidrs {
+    /// Every destination.
+    All,
+    /// None by address; ports can still be captured.
+    #[default]
+    None,
+    /// These; make it with [`ServiceCidrs::only`].
+    Only {
+        /// Never empty in an [`IstioConfig`].
+        ranges: Cidrs,
+        /// Whether a range of loopback addresses was named, even when a wider one (`0.0.0.0/0`) contains it: the application's calls
+        /// to itself are then captured too.
+        loopback: bool,
+    },
+}
+
+impl ServiceCidrs {
+    /// These destinations; no range means [`ServiceCidrs::None`].
+    ///
+    /// ```
+    /// use nftmesh::mesh::istio::ServiceCidrs;
+    ///
+    /// let ranges = ServiceCidrs::only(["10.0.0.0/8".parse()?, "127.0.0.0/8".parse()?]);
+    /// assert!(matches!(ranges, ServiceCidrs::Only { loopback: true, .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn only(ranges: impl IntoIterator<Item = IpNetwork>) -> Self {
+        let ranges: Vec<IpNetwork> = ranges.into_iter().collect();
+        let loopback = ranges.iter().any(|range| range.ip().is_loopback());
+        match ranges.is_empty() {
+            true => ServiceCidrs::None,
+            false => ServiceCidrs::Only { ranges: ranges.into_iter().collect(), loopback },
+        }
+    }
+}
+
+/// Which DNS queries go to the agent's DNS proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DnsCapture {
+    /// Everything to port 53.
+    All,
+    /// None.
+    #[default]
+    Off,
+    /// What goes to port 53 of these servers; never empty in an [`IstioConfig`], and IPv6 only when IPv6 is on.
+    Servers(Vec<IpAddr>),
+}
+
+/// Whose outbound traffic is captured, by the group of the socket's owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OwnerGroups {
+    /// Everyone's.
+    #[default]
+    All,
+    /// Everyone's except these groups', ascending; never empty in an [`IstioConfig`].
+    Except(Vec<u32>),
+    /// Only these groups', ascending; empty captures nobody's.
+    Only(Vec<u32>),
+}
+
+/// The mark on packets that the proxy sends to its own pod in TPROXY mode, in host byte order: 0x53a.
+///
+/// `OutboundMark`, <https://github.com/istio/istio/blob/c15acc40a282ea55d2b59a90074f8ef580eaf2a5/tools/istio-iptables/pkg/constants/constants.go>.
+pub const SELF_CALL_MARK: u32 = 1338;
+
+/// The source address of inbound traffic that the proxy passes on to the application unproxied, IPv4.
+pub const INBOUND_PASSTHROUGH_V4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
+
+/// The source address of inbound traffic that the proxy passes on to the application unproxied, IPv6.
+pub const INBOUND_PASSTHROUGH_V6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);

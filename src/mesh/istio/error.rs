@@ -1,0 +1,43 @@
+//! What can be wrong with a configuration. Every message is one line: the option as it was given, its value, what is accepted.
+
+use crate::error::{Error, Kind};
+
+/// What is wrong with a value and what is accepted, without the name of the option.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Problem(pub(super) String);
+
+impl Problem {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Problem(text.into())
+    }
+
+    /// The same problem with the name of the option and its value.
+    pub(super) fn of(self, name: impl Into<String>, value: impl Into<String>) -> Invalid {
+        Invalid::Value { name: name.into(), value: value.into(), problem: self }
+    }
+}
+
+/// A configuration that is refused. `Debug` of a string escapes quotes and line ends, so the message stays one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Invalid {
+    #[error("{one} and {other} are both given: they exclude each other; drop one of them")]
+    Both { one: String, other: String },
+    #[error(
+        "no pod address: no address is other than loopback or link-local, so IPv6 can't be decided; \
+         wait until the pod has its address"
+    )]
+    NoPodAddress,
+    #[error("{name} {value:?}: not UTF-8; give plain text")]
+    NotUtf8 { name: String, value: String },
+    #[error("option {name:?}: unknown; the table OPTIONS lists every option")]
+    UnknownOption { name: String },
+    #[error("{name} {value:?}: {problem}")]
+    Value { name: String, value: String, problem: Problem },
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Error::new(Kind::Invalid, invalid)
+    }
+}

@@ -1,0 +1,42 @@
+//! The Istio sidecar: its configuration, from a builder, the environment, or the flags of `istio-iptables`.
+//!
+//! What is always true of an [`IstioConfig`]: every value was checked, lists are sorted and merged, and whatever was
+//! given but has no effect is among its [`warnings`](IstioConfig::warnings). Reading the machine is confined to [`Host::read`] and
+//! [`RawOptions::from_env`]; everything else is a function of its arguments.
+//!
+//! ```text
+//! flags ──┐
+//!         ├─> RawOptions ──┐
+//! environ ┘                ├─ resolve ─> IstioConfig   (what to install)
+//!                   Host ──┘─ resolve ─> RunOptions    (how to run istio-init)
+//! ```
+//!
+//! Names, defaults and meaning: <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables>.
+
+mod builder;
+mod cidrs;
+mod config;
+mod error;
+mod host;
+mod interface;
+mod option_table;
+mod options;
+mod parse;
+mod port_ranges;
+mod resolve;
+mod run;
+mod warning;
+
+pub use builder::IstioConfigBuilder;
+pub use cidrs::Cidrs;
+pub use config::{
+    DnsCapture, INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, InboundPorts, Interception, IstioConfig, OwnerGroups,
+    SELF_CALL_MARK, ServiceCidrs,
+};
+pub use host::{Host, Nameservers, parse_group, parse_passwd, parse_resolv_conf};
+pub use interface::InterfacePattern;
+pub use option_table::OPTIONS;
+pub use options::{OptionSpec, RawOptions, Takes};
+pub use port_ranges::PortRanges;
+pub use run::{RunMode, RunOptions, Validation};
+pub use warning::Warning;

@@ -1,0 +1,188 @@
+//! The options of `istio-iptables`: their table, and what was given for them as raw text.
+//!
+//! A flag beats the environment, the environment beats the default. Where two variables set one option, the one listed first wins,
+//! as in the reference. A variable that is set and empty gives a list option the empty list; for the others it counts as not set.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use super::error::{Invalid, Problem};
+use super::option_table::OPTIONS;
+use super::parse::Parsed;
+use crate::Result;
+
+/// One option: how it is given, its default, and what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OptionSpec {
+    /// The long flag without dashes, or the variable if there is no flag; unique in [`OPTIONS`].
+    pub name: &'static str,
+    /// Whether there is a flag.
+    pub is_flag: bool,
+    /// The short flag.
+    pub short: Option<char>,
+    /// The environment variables, the strongest first.
+    pub env: &'static [&'static str],
+    /// The value when nothing is given; empty can stand for a default that the host decides.
+    pub default: &'static str,
+    /// What the option takes.
+    pub takes: Takes,
+    /// One line for people.
+    pub help: &'static str,
+}
+
+/// What an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Takes {
+    /// A comma list; empty is the empty list.
+    List,
+    /// A boolean; the flag alone means true, a value follows only after `=`.
+    Switch,
+    /// One value.
+    Value,
+}
+
+/// The raw text given for each option, and by what name; not checked yet.
+///
+/// ```
+/// use nftmesh::mesh::istio::RawOptions;
+///
+/// let mut options = RawOptions::from_vars([("ISTIO_INBOUND_PORTS", "80,443"), ("HOME", "/")])?;
+/// options.set_flag("--istio-inbound-ports", "*")?;
+/// assert_eq!(options.given("istio-inbound-ports"), Some(("--istio-inbound-ports", "*")));
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawOptions {
+    given: BTreeMap<&'static str, Raw>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Raw {
+    name: String,
+    value: String,
+}
+
+impl RawOptions {
+    /// What the environment of this process sets.
+    ///
+    /// # Errors
+    ///
+    /// A variable of an option is not UTF-8.
+    pub fn from_env() -> Result<Self> {
+        RawOptions::from_vars(std::env::vars_os())
+    }
+
+    /// What these environment variables set; variables of no option are none of our business.
+    ///
+    /// # Errors
+    ///
+    /// A variable of an option is not UTF-8.
+    pub fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Self>
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let vars: BTreeMap<OsString, OsString> =
+            vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let mut options = RawOptions::default();
+        for spec in OPTIONS {
+            for &name in spec.env {
+                let Some(value) = vars.get(&OsString::from(name)) else { continue };
+                let Some(value) = value.to_str() else {
+                    let value = value.to_string_lossy().into_owned();
+                    return Err(Invalid::NotUtf8 { name: name.to_owned(), value }.into());
+                };
+                if value.is_empty() && spec.takes != Takes::List {
+                    continue;
+                }
+                options
+                    .given
+                    .entry(spec.name)
+                    .or_insert_with(|| Raw { name: name.to_owned(), value: value.to_owned() });
+            }
+        }
+        Ok(options)
+    }
+
+    /// Sets the value of a flag, stronger than the environment; given twice, the last one wins.
+    ///
+    /// `flag` is `istio-inbound-ports`, `--istio-inbound-ports` or `-b`; messages name it as it is given here (the first as the second).
+    ///
+    /// # Errors
+    ///
+    /// There is no such flag, or the value is not UTF-8.
+    pub fn set_flag(&mut self, flag: &str, value: impl Into<OsString>) -> Result<()> {
+        let matches = |spec: &&OptionSpec| match flag.strip_prefix("--") {
+            Some(long) => spec.name == long,
+            None => match flag.strip_prefix('-') {
+                Some(short) => spec.short.is_some_and(|known| short.chars().eq([known])),
+                None => spec.name == flag,
+            },
+        };
+        let spec = OPTIONS
+            .iter()
+            .filter(|spec| spec.is_flag)
+            .find(matches)
+            .ok_or_else(|| Invalid::UnknownOption { name: flag.to_owned() })?;
+        let name = if flag.starts_with('-') { flag.to_owned() } else { format!("--{flag}") };
+        let value = value
+            .into()
+            .into_string()
+            .map_err(|value| Invalid::NotUtf8 { name: name.clone(), value: value.to_string_lossy().into_owned() })?;
+        self.given.insert(spec.name, Raw { name, value });
+        Ok(())
+    }
+
+    /// The name by which an option was given (`-b`, `ISTIO_INBOUND_PORTS`) and its raw value; `None` when the default holds.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<(&str, &str)> {
+        self.given.get(name).map(|raw| (raw.name.as_str(), raw.value.as_str()))
+    }
+
+    pub(super) fn read<T>(&self, spec: &'static OptionSpec, parse: impl Fn(&str) -> Parsed<T>) -> Result<T, Invalid> {
+        parse(self.value(spec)).map_err(|problem: Problem| problem.of(self.name(spec), self.value(spec)))
+    }
+
+    /// The value given, else the default.
+    pub(super) fn value(&self, spec: &'static OptionSpec) -> &str {
+        self.given(spec.name).map_or(spec.default, |(_, value)| value)
+    }
+
+    /// The name by which the option was given, else its usual name.
+    pub(super) fn name(&self, spec: &'static OptionSpec) -> String {
+        match self.given(spec.name) {
+            Some((name, _)) => name.to_owned(),
+            None if spec.is_flag => format!("--{}", spec.name),
+            None => spec.name.to_owned(),
+        }
+    }
+}
+
+impl OptionSpec {
+    pub(super) const fn flag(
+        name: &'static str,
+        env: &'static [&'static str],
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
+        OptionSpec { name, is_flag: true, short: None, env, default, takes: Takes::Value, help }
+    }
+
+    pub(super) const fn variable(env: &'static [&'static str], default: &'static str, help: &'static str) -> Self {
+        let name = match env {
+            [name, ..] => *name,
+            [] => "",
+        };
+        OptionSpec { name, is_flag: false, short: None, env, default, takes: Takes::Value, help }
+    }
+
+    pub(super) const fn short(self, short: char) -> Self {
+        OptionSpec { short: Some(short), ..self }
+    }
+
+    pub(super) const fn takes(self, takes: Takes) -> Self {
+        OptionSpec { takes, ..self }
+    }
+}

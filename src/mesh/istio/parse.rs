@@ -1,0 +1,254 @@
+//! From text to one value. No option is named here; the caller adds the name and the whole value to a [`Problem`].
+//!
+//! Blanks around a value and around each item of a list are ignored. Numbers are plain decimal digits without sign or leading zeros
+//! (`080` is octal to some tools and decimal to others), marks also `0x` and hex digits.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::config::Interception;
+use super::error::Problem;
+
+pub(super) type Parsed<T> = Result<T, Problem>;
+
+/// A comma list; empty or blank text is the empty list, an empty item is a mistake. `accepted` ends each message.
+pub(super) fn list<T>(text: &str, accepted: &str, item: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let alone = parts.len() == 1;
+    let read = |(index, part): (usize, &&str)| {
+        let position = index + 1;
+        if part.is_empty() {
+            return Err(Problem(format!("item {position} is empty; {accepted}")));
+        }
+        item(part).map_err(|Problem(what)| match alone {
+            true => Problem(format!("{what}; {accepted}")),
+            false => Problem(format!("item {position}, {part:?}: {what}; {accepted}")),
+        })
+    };
+    parts.iter().enumerate().map(read).collect()
+}
+
+/// A comma list in which `*` alone stands for everything: `None`.
+pub(super) fn wildcard_or_list<T>(
+    text: &str,
+    accepted: &str,
+    item: impl Fn(&str) -> Parsed<T>,
+) -> Parsed<Option<Vec<T>>> {
+    if text.trim() == "*" {
+        return Ok(None);
+    }
+    list(text, accepted, |part| match part {
+        "*" => Err(Problem::new("\"*\" means all and must stand alone")),
+        _ => item(part),
+    })
+    .map(Some)
+}
+
+/// One port, 1 to 65535.
+pub(super) fn port(text: &str) -> Parsed<u16> {
+    checked_port(text.trim()).ok_or_else(|| Problem::new("not a port; give one number from 1 to 65535"))
+}
+
+pub(super) fn checked_port(text: &str) -> Option<u16> {
+    decimal(text).and_then(|number| u16::try_from(number).ok()).filter(|&number| number != 0)
+}
+
+/// A packet mark; 0 is what a packet without a mark has, so it marks nothing.
+pub(super) fn mark(text: &str) -> Parsed<NonZeroU32> {
+    const ACCEPTED: &str = "give a number from 1 to 4294967295, decimal or 0x and hex digits";
+    let text = text.trim();
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) if !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            u32::from_str_radix(hex, 16).ok()
+        }
+        Some(_) => None,
+        None => decimal(text).and_then(|number| u32::try_from(number).ok()),
+    };
+    let number = number.ok_or_else(|| Problem(format!("not a packet mark; {ACCEPTED}")))?;
+    checked_mark(number)
+}
+
+pub(super) fn checked_mark(number: u32) -> Parsed<NonZeroU32> {
+    NonZeroU32::new(number)
+        .ok_or_else(|| Problem::new("a mark of 0 would match every unmarked packet; give 1 to 4294967295"))
+}
+
+/// The number of a routing table of our own.
+pub(super) fn route_table(text: &str) -> Parsed<u32> {
+    let number = decimal(text.trim()).and_then(|number| u32::try_from(number).ok());
+    checked_route_table(number.ok_or_else(|| Problem(format!("not a routing table; {ROUTE_TABLES}")))?)
+}
+
+pub(super) fn checked_route_table(number: u32) -> Parsed<u32> {
+    match number {
+        // RT_TABLE_UNSPEC, _DEFAULT, _MAIN, _LOCAL, include/uapi/linux/rtnetlink.h, v6.12
+        0 | 253..=255 => Err(Problem(format!("routing table {number} belongs to the system; {ROUTE_TABLES}"))),
+        _ => Ok(number),
+    }
+}
+
+const ROUTE_TABLES: &str = "give a number from 1 to 4294967295 other than 253, 254 and 255";
+
+/// Go's `strconv.ParseBool`, which reads the flags of the reference: <https://pkg.go.dev/strconv#ParseBool>.
+pub(super) fn boolean(text: &str) -> Parsed<bool> {
+    match text.trim() {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(Problem::new("not a boolean; give true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)")),
+    }
+}
+
+/// A user or group: its number, or a name that `known` knows.
+pub(super) fn owner(text: &str, what: &str, known: impl Fn(&str) -> Option<u32>) -> Parsed<u32> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let number = decimal(text).and_then(|number| u32::try_from(number).ok());
+        return checked_owner(number.unwrap_or(u32::MAX), what);
+    }
+    known(text).ok_or_else(|| Problem(format!("no such {what} on this host")))
+}
+
+/// (uid_t) -1 and (gid_t) -1 mean "nobody in particular" to the kernel (`uid_valid`, include/linux/uidgid.h, v6.12).
+pub(super) fn checked_owner(number: u32, what: &str) -> Parsed<u32> {
+    match number {
+        u32::MAX => Err(Problem(format!("not the number of a {what}"))),
+        _ => Ok(number),
+    }
+}
+
+/// `REDIRECT` or `TPROXY`, empty is `REDIRECT`.
+pub(super) fn interception(text: &str) -> Parsed<Interception> {
+    match text.trim() {
+        "" | "REDIRECT" => Ok(Interception::Redirect),
+        "TPROXY" => Ok(Interception::Tproxy),
+        _ => Err(Problem::new("no such interception mode; give REDIRECT or TPROXY")),
+    }
+}
+
+/// A path; empty is none.
+pub(super) fn path(text: &str) -> Parsed<Option<PathBuf>> {
+    match text {
+        "" => Ok(None),
+        _ if text.contains('\0') => Err(Problem::new("a path has no NUL byte; give the path of a network namespace")),
+        _ => Ok(Some(PathBuf::from(text))),
+    }
+}
+
+/// A timeout as Go's `time.ParseDuration` reads it, above 0: <https://pkg.go.dev/time#ParseDuration>.
+pub(super) fn timeout(text: &str) -> Parsed<Duration> {
+    const ACCEPTED: &str = "give numbers with a unit (ns, us, ms, s, m, h) such as 5s, 500ms or 1m30s";
+    let duration = duration(text.trim()).ok_or_else(|| Problem(format!("not a duration; {ACCEPTED}")))?;
+    if duration.is_zero() {
+        return Err(Problem(format!("a timeout of 0 can't pass; {ACCEPTED}")));
+    }
+    Ok(duration)
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if rest == "0" {
+        return Some(Duration::ZERO);
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    let mut nanoseconds: u128 = 0;
+    while !rest.is_empty() {
+        let (whole, after) = digits(rest);
+        let (fraction, after) = match after.strip_prefix('.') {
+            Some(after) => digits(after),
+            None => ("", after),
+        };
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        let unit_ends = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(unit_ends)?;
+        let unit = nanoseconds_in(unit)?;
+        let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        nanoseconds = nanoseconds.checked_add(whole.checked_mul(unit)?)?;
+        let mut place = unit;
+        for digit in fraction.chars().filter_map(|digit| digit.to_digit(10)) {
+            place /= 10;
+            nanoseconds = nanoseconds.checked_add(u128::from(digit) * place)?;
+        }
+        rest = after;
+    }
+    // Go keeps nanoseconds in an i64.
+    i64::try_from(nanoseconds).ok()?;
+    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
+}
+
+fn digits(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, ""))
+}
+
+fn nanoseconds_in(unit: &str) -> Option<u128> {
+    match unit {
+        "ns" => Some(1),
+        "us" | "\u{b5}s" | "\u{3bc}s" => Some(1_000),
+        "ms" => Some(1_000_000),
+        "s" => Some(1_000_000_000),
+        "m" => Some(60_000_000_000),
+        "h" => Some(3_600_000_000_000),
+        _ => None,
+    }
+}
+
+pub(super) fn decimal(text: &str) -> Option<u64> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let ambiguous = text.len() > 1 && text.starts_with('0');
+    if plain && !ambiguous { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        let cases = [
+            ("5s", 5_000_000_000),
+            ("500ms", 500_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1.5h", 5_400_000_000_000),
+            (".5s", 500_000_000),
+            ("1.s", 1_000_000_000),
+            ("+1us", 1_000),
+            ("1\u{b5}s2ns", 1_002),
+            (" 2s ", 2_000_000_000),
+            ("0.000000001s", 1),
+        ];
+        for (text, nanoseconds) in cases {
+            assert_eq!(timeout(text), Ok(Duration::from_nanos(nanoseconds)), "{text:?}");
+        }
+        for text in
+            ["", "5", "s", ".s", "-5s", "5 s", "5d", "1e3s", "0", "0s", "9223372037s", "99999999999999999999999h"]
+        {
+            assert!(timeout(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_no_sign_and_no_leading_zero() {
+        for text in ["", "+80", "-80", "080", "8 0", "8_0", "０", "99999999999999999999"] {
+            assert_eq!(decimal(text), None, "{text:?}");
+        }
+        assert_eq!(decimal("0"), Some(0));
+        assert_eq!(decimal("65536"), Some(65536));
+    }
+
+    #[test]
+    fn a_mark_is_decimal_or_hex() {
+        for (text, value) in [("1337", 1337), ("0x539", 1337), ("0X539", 1337), ("0xffffffff", u32::MAX), ("1", 1)] {
+            assert_eq!(mark(text).map(NonZeroU32::get), Ok(value), "{text:?}");
+        }
+        for text in ["0", "0x0", "0x", "0x1ffffffff", "4294967296", "0x+1", "539h", "01337", "-1"] {
+            assert!(mark(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What was given and has no effect, as values: the library prints nothing.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// Something given that has no effect, or asked for that can't be; prints as one line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Warning {
+    /// IPv6 ranges were given and IPv6 is off.
+    Ipv6RangesIgnored {
+        /// The option as it was given.
+        option: String,
+        /// How many ranges.
+        count: usize,
+    },
+    /// A nameserver has an IPv6 address and IPv6 is off.
+    NameserverIgnored(IpAddr),
+    /// A nameserver line of `resolv.conf` has no address that can be read.
+    NameserverUnreadable(String),
+    /// The option was given and changes nothing.
+    NoEffect {
+        /// The option as it was given.
+        option: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// DNS capture was asked for and is off: no nameserver is known, and not all DNS is to be captured.
+    NoNameserver,
+    /// `$ENVOY_USER` names a user that does not exist; uid 1337 is taken.
+    NoSuchProxyUser(String),
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::Ipv6RangesIgnored { option, count } => {
+                write!(f, "{option}: {count} IPv6 range(s) ignored, the pod has no IPv6")
+            }
+            Warning::NameserverIgnored(address) => write!(f, "nameserver {address}: ignored, the pod has no IPv6"),
+            Warning::NameserverUnreadable(text) => write!(f, "nameserver {text:?}: ignored, not an address"),
+            Warning::NoEffect { option, reason } => write!(f, "{option}: no effect, {reason}"),
+            Warning::NoNameserver => {
+                write!(
+                    f,
+                    "DNS capture is off: no usable nameserver is known; give --capture-all-dns to capture all DNS"
+                )
+            }
+            Warning::NoSuchProxyUser(name) => write!(f, "ENVOY_USER {name:?}: no such user, uid 1337 is the proxy"),
+        }
+    }
+}

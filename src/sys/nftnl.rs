@@ -1,0 +1,372 @@
+//! libnftnl as an encoder: objects that are filled and written into one buffer as netlink messages.
+//!
+//! Every object counts the most bytes it can need, and the buffer has that much room before C writes into it. Strings are bounded and
+//! without NUL, values at most 64 bytes (`NFT_DATA_VALUE_MAXLEN`); anything else is an error here, never a call.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::ptr::NonNull;
+
+use nftnl::nftnl_sys as c;
+
+/// A buffer of whole netlink messages, one behind the other, aligned to 4 bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    words: Vec<u32>,
+}
+
+/// The header of a message to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    /// `NFT_MSG_*`.
+    pub(crate) kind: u16,
+    /// `NFPROTO_*`.
+    pub(crate) family: u8,
+    /// `NLM_F_*`, without `NLM_F_REQUEST`, which is always there.
+    pub(crate) flags: u16,
+    /// Sequence number.
+    pub(crate) sequence: u32,
+}
+
+impl Messages {
+    /// The messages as bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        let length = self.words.len() * WORD;
+        // SAFETY: the pointer and length are those of a live vector, whose every byte is initialised; u8 has no alignment.
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), length) }
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn len(&self) -> usize {
+        self.words.len() * WORD
+    }
+
+    /// Makes room for this many more bytes, so that growing does not copy.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.words.reserve(bytes.div_ceil(WORD));
+    }
+
+    /// Appends bytes that are whole messages already.
+    pub(crate) fn append(&mut self, message: &[u8]) {
+        self.words.extend(message.chunks(WORD).map(|chunk| {
+            let mut word = [0; WORD];
+            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            u32::from_ne_bytes(word)
+        }));
+    }
+
+    /// Appends one message: the header, and what `build` writes behind it, which is at most `bound` bytes.
+    fn message(&mut self, header: Header, bound: usize, build: impl FnOnce(*mut c::libc::nlmsghdr)) -> io::Result<()> {
+        let start = self.words.len();
+        let room = HEADERS + bound.next_multiple_of(WORD);
+        self.words.resize(start + room / WORD, 0);
+        let Some(space) = self.words.get_mut(start..) else { return Err(io::ErrorKind::OutOfMemory.into()) };
+        let Header { kind, family, flags, sequence } = header;
+        let flags = flags | NLM_F_REQUEST;
+        // SAFETY: `space` has at least HEADERS zeroed bytes, 4-byte aligned.
+        let message =
+            unsafe { c::nftnl_nlmsg_build_hdr(space.as_mut_ptr().cast(), kind, u16::from(family), flags, sequence) };
+        build(message);
+        // SAFETY: `message` is the start of `space`, and C keeps nlmsg_len within what the objects' bounds allow.
+        let length = unsafe { (*message).nlmsg_len } as usize;
+        debug_assert!(length <= room, "a bound was too small: {length} > {room}");
+        self.words.truncate(start + length.div_ceil(WORD));
+        Ok(())
+    }
+}
+
+/// A C object: one pointer, freed on drop, with the most bytes that writing it can take.
+macro_rules! object {
+    ($(#[$doc:meta])* $name:ident, $type:ident, $alloc:ident, $free:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) struct $name {
+            raw: NonNull<c::$type>,
+            bound: usize,
+        }
+
+        impl $name {
+            /// An empty one.
+            pub(crate) fn new() -> io::Result<Self> {
+                // SAFETY: takes nothing, returns an owned pointer or null.
+                let raw = NonNull::new(unsafe { c::$alloc() }).ok_or(io::ErrorKind::OutOfMemory)?;
+                Ok($name { raw, bound: 0 })
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                // SAFETY: `raw` is owned, never handed out, and not used after this.
+                unsafe { c::$free(self.raw.as_ptr()) };
+            }
+        }
+    };
+}
+
+/// Setters of an object: a number is copied by value, bytes and strings are copied by C before it returns.
+macro_rules! setters {
+    ($name:ident { $($method:ident($value:ty) => $set:ident;)* }) => {
+        impl $name {
+            $(
+                /// Sets the attribute, which must be of this width.
+                pub(crate) fn $method(&mut self, attribute: u32, value: $value) {
+                    // SAFETY: `raw` is live; the number is passed by value and the attribute has its width.
+                    unsafe { c::$set(self.raw.as_ptr(), attribute as u16, value) };
+                    self.bound += ATTRIBUTE + size_of::<u64>();
+                }
+            )*
+        }
+    };
+    ($name:ident text $set:ident) => {
+        impl $name {
+            /// Sets the attribute to a string.
+            pub(crate) fn text(&mut self, attribute: u32, text: &str) -> io::Result<()> {
+                let text = c_string(text)?;
+                self.bound += ATTRIBUTE + text.as_bytes_with_nul().len().next_multiple_of(WORD);
+                // SAFETY: `raw` is live and the string is NUL terminated; C makes a copy.
+                check(unsafe { c::$set(self.raw.as_ptr(), attribute as u16, text.as_ptr()) })
+            }
+        }
+    };
+    ($name:ident data $set:ident up to $max:expr) => {
+        impl $name {
+            /// Sets the attribute to bytes.
+            pub(crate) fn data(&mut self, attribute: u32, bytes: &[u8]) -> io::Result<()> {
+                if bytes.len() > $max {
+                    return Err(too_long(bytes.len(), $max));
+                }
+                self.bound += 2 * ATTRIBUTE + bytes.len().next_multiple_of(WORD);
+                let length = bytes.len() as u32;
+                // SAFETY: `raw` is live, the pointer and length are of one slice, and C copies no more than its field holds.
+                check(unsafe { c::$set(self.raw.as_ptr(), attribute as u16, bytes.as_ptr().cast(), length) })
+            }
+        }
+    };
+}
+
+object!(
+    /// A table.
+    Table, nftnl_table, nftnl_table_alloc, nftnl_table_free
+);
+setters!(Table { u32(u32) => nftnl_table_set_u32; });
+setters!(Table text nftnl_table_set_str);
+
+object!(
+    /// A chain.
+    Chain, nftnl_chain, nftnl_chain_alloc, nftnl_chain_free
+);
+setters!(Chain { u32(u32) => nftnl_chain_set_u32; i32(i32) => nftnl_chain_set_s32; });
+setters!(Chain text nftnl_chain_set_str);
+
+object!(
+    /// A rule, which owns its expressions.
+    Rule, nftnl_rule, nftnl_rule_alloc, nftnl_rule_free
+);
+setters!(Rule { u64(u64) => nftnl_rule_set_u64; });
+setters!(Rule text nftnl_rule_set_str);
+setters!(Rule data nftnl_rule_set_data up to USERDATA);
+
+object!(
+    /// A set without its elements.
+    Set, nftnl_set, nftnl_set_alloc, nftnl_set_free
+);
+setters!(Set { u32(u32) => nftnl_set_set_u32; u64(u64) => nftnl_set_set_u64; });
+setters!(Set text nftnl_set_set_str);
+setters!(Set data nftnl_set_set_data up to USERDATA);
+
+object!(
+    /// An element of a set.
+    Element, nftnl_set_elem, nftnl_set_elem_alloc, nftnl_set_elem_free
+);
+setters!(Element { u32(u32) => nftnl_set_elem_set_u32; u64(u64) => nftnl_set_elem_set_u64; });
+setters!(Element text nftnl_set_elem_set_str);
+
+impl Element {
+    /// Sets a key, value or userdata.
+    pub(crate) fn data(&mut self, attribute: u32, bytes: &[u8]) -> io::Result<()> {
+        let max = if attribute == c::NFTNL_SET_ELEM_USERDATA { USERDATA } else { VALUE };
+        if bytes.len() > max {
+            return Err(too_long(bytes.len(), max));
+        }
+        self.bound += 2 * ATTRIBUTE + bytes.len().next_multiple_of(WORD);
+        let length = bytes.len() as u32;
+        // SAFETY: `raw` is live, the pointer and length are of one slice, and no longer than the field it is copied to.
+        check(unsafe { c::nftnl_set_elem_set(self.raw.as_ptr(), attribute as u16, bytes.as_ptr().cast(), length) })
+    }
+
+    /// Takes an attribute away again, so that the same object serves for the next element.
+    pub(crate) fn unset(&mut self, attribute: u32) {
+        // SAFETY: `raw` is live; unsetting what is not set does nothing.
+        unsafe { c::nftnl_set_elem_unset(self.raw.as_ptr(), attribute as u16) };
+    }
+}
+
+/// An expression; a rule takes it over.
+#[derive(Debug)]
+pub(crate) struct Expr {
+    raw: NonNull<c::nftnl_expr>,
+    bound: usize,
+}
+
+impl Expr {
+    /// An empty expression of this kind.
+    pub(crate) fn new(kind: &CStr) -> io::Result<Self> {
+        // SAFETY: the name is NUL terminated; returns an owned pointer or null.
+        let raw = NonNull::new(unsafe { c::nftnl_expr_alloc(kind.as_ptr()) }).ok_or_else(|| {
+            let kind = kind.to_string_lossy();
+            io::Error::new(io::ErrorKind::Unsupported, format!("libnftnl knows no {kind} expression; install a newer one"))
+        })?;
+        Ok(Expr { raw, bound: 3 * ATTRIBUTE + 2 * VALUE })
+    }
+}
+
+setters!(Expr {
+    u8(u8) => nftnl_expr_set_u8;
+    u16(u16) => nftnl_expr_set_u16;
+    u32(u32) => nftnl_expr_set_u32;
+    u64(u64) => nftnl_expr_set_u64;
+});
+setters!(Expr text nftnl_expr_set_str);
+setters!(Expr data nftnl_expr_set up to VALUE);
+
+impl Drop for Expr {
+    fn drop(&mut self) {
+        // SAFETY: `raw` is owned: a rule that takes the expression over forgets this value.
+        unsafe { c::nftnl_expr_free(self.raw.as_ptr()) };
+    }
+}
+
+impl Rule {
+    /// Adds an expression at the end.
+    pub(crate) fn push(&mut self, expr: Expr) {
+        self.bound += expr.bound;
+        // SAFETY: both pointers are live; the rule owns the expression from here on and frees it.
+        unsafe { c::nftnl_rule_add_expr(self.raw.as_ptr(), expr.raw.as_ptr()) };
+        std::mem::forget(expr);
+    }
+}
+
+impl Messages {
+    /// Appends a message about a table.
+    pub(crate) fn table(&mut self, header: Header, table: &Table) -> io::Result<()> {
+        // SAFETY: `message` has room for the table's bound, and the table is live.
+        self.message(header, table.bound, |message| unsafe {
+            c::nftnl_table_nlmsg_build_payload(message, table.raw.as_ptr());
+        })
+    }
+
+    /// Appends a message about a chain.
+    pub(crate) fn chain(&mut self, header: Header, chain: &Chain) -> io::Result<()> {
+        // SAFETY: `message` has room for the chain's bound, and the chain is live.
+        self.message(header, chain.bound + 2 * ATTRIBUTE, |message| unsafe {
+            c::nftnl_chain_nlmsg_build_payload(message, chain.raw.as_ptr());
+        })
+    }
+
+    /// Appends a message about a rule.
+    pub(crate) fn rule(&mut self, header: Header, rule: &Rule) -> io::Result<()> {
+        if rule.bound > NEST {
+            return Err(too_long(rule.bound, NEST));
+        }
+        // SAFETY: `message` has room for the bound of the rule and its expressions, and the rule is live.
+        self.message(header, rule.bound + 2 * ATTRIBUTE, |message| unsafe {
+            c::nftnl_rule_nlmsg_build_payload(message, rule.raw.as_ptr());
+        })
+    }
+
+    /// Appends a message about a set.
+    pub(crate) fn set(&mut self, header: Header, set: &Set) -> io::Result<()> {
+        // SAFETY: `message` has room for the set's bound and its description, and the set is live.
+        self.message(header, set.bound + VALUE * 8, |message| unsafe {
+            c::nftnl_set_nlmsg_build_payload(message, set.raw.as_ptr());
+        })
+    }
+
+    /// Appends a message about elements of a set. `fill` sets the one element object anew for every element and says whether there is
+    /// one; the message ends with the last, or before it would pass what one nest of attributes can hold. Returns how many went in.
+    pub(crate) fn elements(
+        &mut self,
+        header: Header,
+        set: &Set,
+        element: &mut Element,
+        mut fill: impl FnMut(&mut Element) -> io::Result<bool>,
+    ) -> io::Result<usize> {
+        let mut count = 0;
+        let mut outcome = Ok(());
+        // SAFETY (of the calls below): `message` has room for the set's names and one nest of at most NEST bytes, which is ended before
+        // the next element could pass it; both objects are live.
+        self.message(header, set.bound + ATTRIBUTE + NEST, |message| {
+            // SAFETY: see above; a set without elements writes its names only.
+            unsafe { c::nftnl_set_elems_nlmsg_build_payload(message, set.raw.as_ptr()) };
+            // SAFETY: see above.
+            let list = unsafe { mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS) };
+            let mut used = 0;
+            while used + ELEMENT <= NEST {
+                element.bound = 0;
+                match fill(element) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        outcome = Err(error);
+                        break;
+                    }
+                }
+                // SAFETY: see above.
+                let nest = unsafe { mnl_attr_nest_start(message, NFTA_LIST_ELEM) };
+                // SAFETY: see above.
+                unsafe { c::nftnl_set_elem_nlmsg_build_payload(message, element.raw.as_ptr()) };
+                // SAFETY: `nest` was started in this message and nothing else is open.
+                unsafe { mnl_attr_nest_end(message, nest) };
+                // SAFETY: `nest` points into the message, where its length was just written.
+                used += usize::from(unsafe { (*nest).nla_len }).next_multiple_of(WORD);
+                count += 1;
+            }
+            // SAFETY: `list` was started in this message and everything in it has ended.
+            unsafe { mnl_attr_nest_end(message, list) };
+        })?;
+        outcome.map(|()| count)
+    }
+}
+
+use nftnl::nftnl_sys::libc::nlattr;
+
+unsafe extern "C" {
+    fn mnl_attr_nest_start(message: *mut c::libc::nlmsghdr, kind: u16) -> *mut nlattr;
+    fn mnl_attr_nest_end(message: *mut c::libc::nlmsghdr, start: *mut nlattr);
+}
+
+fn c_string(text: &str) -> io::Result<CString> {
+    if text.len() > TEXT {
+        return Err(too_long(text.len(), TEXT));
+    }
+    CString::new(text).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a name or text holds a NUL byte"))
+}
+
+fn too_long(length: usize, max: usize) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{length} bytes where the kernel takes {max}"))
+}
+
+fn check(code: i32) -> io::Result<()> {
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+const WORD: usize = 4;
+/// `struct nlmsghdr` and `struct nfgenmsg`.
+const HEADERS: usize = 20;
+/// Header of an attribute and its padding.
+const ATTRIBUTE: usize = 8;
+/// `NFT_DATA_VALUE_MAXLEN`, include/uapi/linux/netfilter/nf_tables.h.
+const VALUE: usize = 64;
+/// `NFT_USERDATA_MAXLEN`, the same file.
+const USERDATA: usize = 256;
+/// Longest string: `NFT_NAME_MAXLEN` - 1.
+const TEXT: usize = 255;
+/// What one nest of attributes may hold: its length is 16 bits.
+const NEST: usize = 65_500;
+/// The most that one element takes: key, key end, value or verdict, timeout, flags, userdata.
+const ELEMENT: usize = 3 * (VALUE + 2 * ATTRIBUTE) + TEXT + 2 * ATTRIBUTE + USERDATA + 6 * ATTRIBUTE;
+const NLM_F_REQUEST: u16 = 1;
+/// `NFTA_SET_ELEM_LIST_ELEMENTS`.
+const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+/// `NFTA_LIST_ELEM`.
+const NFTA_LIST_ELEM: u16 = 1;

@@ -1,13 +1,13 @@
 //! The traffic harness itself: what it reports without rules, with recorded rules, and whether its load sees an escape.
 
 mod support;
-#[path = "support/traffic.rs"]
+#[path = "support/traffic/mod.rs"]
 mod traffic;
 
 use std::fs;
 
-use support::{golden, ip, needs_root, nft, nft_script, shared_dir, succeed};
-use traffic::{Listeners, Pod, RECORDINGS, assert_same_answers, probe_matrix, reference_matrix, under_load};
+use support::{assert_same, golden, ip, needs_root, nft, nft_script, shared_dir, succeed};
+use traffic::{Listeners, Pod, RECORDINGS, probe_matrix, reference_matrix, under_load};
 
 #[test]
 fn without_rules_everybody_answers_for_himself() {
@@ -60,7 +60,7 @@ fn the_harness_and_the_scripts_that_made_the_recordings_agree() {
         return;
     }
     if let Some(answers) = reference_matrix("true", Listeners::All) {
-        assert_same_answers(&answers, &probe_matrix(|| {}, Listeners::All));
+        assert_same(&answers, &probe_matrix(|| {}, Listeners::All), "the 40 answers");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Holds the order of the modules: what a room may use is written here, and nowhere else.
 //!
-//! Every path that begins with `crate::` counts, in `use` lines and elsewhere; comments and unit tests (which come last in a file) do not.
+//! Every path that begins with `crate::` counts, in `use` lines and elsewhere. Comments do not, nor do unit tests: what follows
+//! `mod tests` in a file, files named `tests.rs`, and `testing.rs`, which they share.
 
 use std::fs;
 use std::path::Path;
@@ -20,6 +21,8 @@ const MAY_USE: &[(&str, &str)] = &[
     ("netlink", "error model bytecode render plan sys"),
     ("kernel", "error model bytecode render sim plan netlink sys"),
     ("kernel/apply", "error model bytecode render sim plan netlink sys mesh"),
+    // Routes are wished for by a mesh and made by the kernel.
+    ("kernel/route", "error model bytecode render sim plan netlink sys mesh"),
     ("proxy", "error sys"),
 ];
 
@@ -30,7 +33,9 @@ fn every_module_uses_only_what_is_below_it() {
     for_each_file(&src, &mut |path| {
         let text = fs::read_to_string(path).expect("a source file is readable text");
         let name = path.strip_prefix(&src).expect("below src").with_extension("");
-        complaints.extend(violations(&name.to_string_lossy(), &text));
+        if !name.ends_with("tests") && !name.ends_with("testing") {
+            complaints.extend(violations(&name.to_string_lossy(), &text));
+        }
     });
     assert!(complaints.is_empty(), "{}\nThe table is in tests/layering.rs.", complaints.join("\n"));
 }
@@ -47,6 +52,7 @@ fn a_made_up_violation_is_found() {
         ("kernel/watch", "use crate::mesh::istio;", 1),
         ("kernel/apply", "use crate::mesh::istio;", 0),
         ("sim/walk", "use crate::sys::Socket;", 1),
+        ("mesh/istio", "use crate::Result;", 0),
         ("error", "use crate::Ruleset;", 1),
         ("simulator", "", 1),
     ];
@@ -65,6 +71,9 @@ fn violations(module: &str, text: &str) -> Vec<String> {
     let code = lines.join("\n");
     let code = code.split("\nmod tests").next().unwrap_or_default();
     let used = code.split("crate::").skip(1).flat_map(first_names);
+    // The crate's face re-exports these three of `error`; every other name of the face hides its room.
+    let used =
+        used.map(|name| if ["Error", "Refusal", "Result"].contains(&&*name) { "error".to_owned() } else { name });
     let foreign = used.filter(|name| name != own && !allowed.split(' ').any(|room| room == name));
     foreign.map(|name| format!("src/{module}.rs: may not use crate::{name}")).collect()
 }

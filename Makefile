@@ -1,0 +1,52 @@
+# Every target installs what it needs first (scripts/setup.sh); `make help` lists them.
+CARGO ?= cargo
+FUZZ_SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt lint doc build bench bless fuzz setup
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+demo: ## show the crate at work
+	@sh scripts/setup.sh build
+	@$(CARGO) run --quiet --release --locked --example demo
+
+test: ## run every test; those that cannot run here say SKIP and why
+	@sh scripts/setup.sh test
+	$(CARGO) test --locked
+
+check: ## everything that must hold before a merge; a warning is an error
+	@sh scripts/setup.sh check
+	$(MAKE) --no-print-directory fmt lint doc test build
+
+fmt: ## is the code formatted?
+	$(CARGO) fmt --all --check
+
+lint: ## clippy over library, tests, examples and benches
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+
+doc: ## build the documentation
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+
+build: ## build examples and benches without running them
+	$(CARGO) build --locked --benches --examples
+	$(CARGO) bench --locked --no-run
+
+bench: ## run the benches
+	@sh scripts/setup.sh test
+	$(CARGO) bench --locked
+
+bless: ## rewrite the golden files from what the tests see now; say why in the commit
+	@sh scripts/setup.sh test
+	NFTMESH_BLESS=1 $(CARGO) test --locked
+
+fuzz: ## run each fuzz target for FUZZ_SECONDS (needs nightly and cargo-fuzz)
+	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || \
+		{ echo "fuzz: run rustup toolchain install nightly && cargo install cargo-fuzz" >&2; exit 1; }
+	@for target in $$($(CARGO) +nightly fuzz list); do \
+		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
+setup: ## install what build, tests and checks need
+	@sh scripts/setup.sh check

@@ -1,0 +1,76 @@
+#!/bin/sh
+# setup.sh [build|test|check]: installs what the crate needs and this system lacks; silent and quick when nothing is missing.
+#   build   a C linker, pkg-config, libnftnl >= 1.2.0 and libmnl with their headers
+#   test    and nft, iptables and ip, which the tests compare with
+#   check   and rustfmt and clippy
+set -eu
+
+PATH=$PATH:/usr/sbin:/sbin # a user's PATH on Debian has no nft and no ip
+missing=
+
+have() { command -v "$1" >/dev/null 2>&1; }
+want() { missing="$missing $*"; }
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+libraries_found() {
+    [ -n "${LIBNFTNL_LIB_DIR:-}" ] && [ -n "${LIBMNL_LIB_DIR:-}" ] && return 0
+    have pkg-config && pkg-config --exists 'libnftnl >= 1.2.0' libmnl
+}
+
+look_for_build() {
+    have cargo || fail "cargo is missing: install Rust 1.85 or newer, see https://rustup.rs"
+    have cc || want gcc libc6-dev
+    libraries_found || want libnftnl-dev libmnl-dev pkg-config
+}
+
+look_for_test_tools() {
+    have nft || want nftables
+    have iptables || want iptables
+    have ip || want iproute2
+}
+
+install_missing() {
+    [ -n "$missing" ] || return 0
+    have apt-get || fail "these Debian packages, or what your system calls them, are missing:$missing"
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        have sudo || fail "run this as root: apt-get install$missing"
+        as_root=sudo
+    fi
+    install="$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends$missing"
+    echo "setup: installing$missing" >&2
+    # Package lists may be absent (containers) or stale; only then fetch them.
+    # shellcheck disable=SC2086 # the words are meant to split
+    $install >/dev/null 2>&1 || { $as_root apt-get update -qq && $install >/dev/null; } ||
+        fail "apt-get could not install$missing"
+    libraries_found || fail "libnftnl is older than 1.2.0: Debian 12 and Ubuntu 22.04 are the oldest that have it"
+}
+
+component() { # component CARGO-COMMAND NAME
+    cargo "$1" --version >/dev/null 2>&1 && return 0
+    have rustup || fail "cargo $1 is missing: install $2 for this toolchain"
+    rustup component add "$2"
+}
+
+case ${1:-build} in
+build)
+    look_for_build
+    install_missing
+    ;;
+test)
+    look_for_build
+    look_for_test_tools
+    install_missing
+    ;;
+check)
+    look_for_build
+    look_for_test_tools
+    install_missing
+    component fmt rustfmt
+    component clippy clippy
+    ;;
+*) fail "usage: setup.sh [build|test|check]" ;;
+esac

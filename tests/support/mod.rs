@@ -1,0 +1,239 @@
+//! What the integration tests share: private network namespaces, the real `nft` and `ip`, golden files, and the rule for skipping.
+//!
+//! A test program that says `mod support;` has left the host's network before its `main` runs (see `sys`); a test body then gets a
+//! namespace of its own from [`in_fresh_netns`]. Nothing here can touch the host's rules, routes or addresses.
+#![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
+
+pub mod sys;
+
+use std::env;
+use std::fmt::Display;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+/// Runs `body` on a thread of its own, in a new network namespace with lo up. A panic of the body is the caller's.
+///
+/// Skips (see [`skip`]) where namespaces cannot be had.
+pub fn in_fresh_netns(body: impl FnOnce() + Send) {
+    if needs_namespaces() {
+        on_own_thread(|| {
+            sys::unshare_net().expect("the process has all capabilities in its namespaces");
+            sys::loopback_up().expect("lo exists in every namespace");
+            body();
+        });
+    }
+}
+
+/// A network namespace that lives as long as this value, or a socket in it.
+#[derive(Debug)]
+pub struct NetNs {
+    pub file: File,
+}
+
+impl NetNs {
+    /// A new one, lo up.
+    pub fn fresh() -> NetNs {
+        on_own_thread(|| {
+            sys::unshare_net().expect("the process has all capabilities in its namespaces");
+            sys::loopback_up().expect("lo exists in every namespace");
+            NetNs { file: File::open("/proc/thread-self/ns/net").expect("a thread may open its own namespace") }
+        })
+    }
+
+    /// Runs `body` on a thread of its own inside this namespace; what the body starts is inside too.
+    pub fn run<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
+        on_own_thread(|| {
+            self.enter();
+            body()
+        })
+    }
+
+    /// Moves this thread inside.
+    pub fn enter(&self) {
+        sys::set_net(&self.file).expect("the namespace was made in this user namespace");
+    }
+}
+
+fn on_own_thread<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+    let name = thread::current().name().unwrap_or("test").to_owned();
+    thread::scope(|scope| {
+        let started = thread::Builder::new().name(name).spawn_scoped(scope, body);
+        started.expect("a thread can be started").join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Says that a test does not run, and why. With `NFTMESH_REQUIRE_KERNEL=1` that is a failure.
+pub fn skip(reason: impl Display) {
+    assert!(env::var_os("NFTMESH_REQUIRE_KERNEL").is_none_or(|value| value != "1"), "cannot run here: {reason}");
+    say_skip(reason);
+}
+
+/// Past the capture of test output: a skip is news also when the test passes.
+fn say_skip(reason: impl Display) {
+    let test = thread::current().name().unwrap_or("test").to_owned();
+    let line = format!("SKIP: {test}: {reason}\n"); // one write, or lines of parallel tests mix
+    drop(io::stderr().write_all(line.as_bytes()));
+}
+
+/// False, after a [`skip`], where network namespaces cannot be had.
+#[must_use]
+pub fn needs_namespaces() -> bool {
+    sys::entered().map_err(skip).is_ok()
+}
+
+/// False, after a [`skip`], without the users that only real root can become.
+#[must_use]
+pub fn needs_root() -> bool {
+    match sys::entered() {
+        Ok(sys::Entered::AsRoot) => return true,
+        Ok(sys::Entered::UserNamespace) => skip("needs root: it runs as several users"),
+        Err(reason) => skip(reason),
+    }
+    false
+}
+
+/// The recordings of the real `istio-iptables`: `NFTMESH_REFERENCE`, or `../shared/istio-reference` beside the crate.
+///
+/// They are not part of the crate, so `None` is a printed skip and never a failure.
+#[must_use]
+pub fn shared_dir() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/istio-reference");
+    let dir = env::var_os("NFTMESH_REFERENCE").map_or_else(beside, PathBuf::from);
+    if dir.is_dir() {
+        return Some(dir);
+    }
+    say_skip(format_args!("no recordings of the reference (NFTMESH_REFERENCE names their directory)"));
+    None
+}
+
+/// Runs the real nft with these words (`nft("list ruleset")`) in this thread's namespace and returns what it printed.
+#[track_caller]
+pub fn nft(words: &str) -> String {
+    succeed("nft", words, "")
+}
+
+/// Loads an nft script (`nft -f -`).
+#[track_caller]
+pub fn nft_script(script: &str) -> String {
+    succeed("nft", "-f -", script)
+}
+
+/// Loads an nft script that must be refused; returns nft's complaint.
+#[track_caller]
+pub fn nft_fails(script: &str) -> String {
+    let output = tool("nft", "-f -", script);
+    assert!(!output.status.success(), "nft accepted:\n{script}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs the real ip with these words (`ip("route add default dev lo")`) in this thread's namespace.
+#[track_caller]
+pub fn ip(words: &str) -> String {
+    succeed("ip", words, "")
+}
+
+/// Runs any program with words split at white space; panics, with its complaint, unless it succeeds.
+#[track_caller]
+pub fn succeed(program: &str, words: &str, stdin: &str) -> String {
+    let output = tool(program, words, stdin);
+    assert!(
+        output.status.success(),
+        "{program} {words}: {}\n{}\n{stdin}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("the tools print UTF-8")
+}
+
+#[track_caller]
+fn tool(program: &str, words: &str, stdin: &str) -> Output {
+    let mut command = command(program);
+    command.args(words.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child =
+        command.spawn().unwrap_or_else(|error| panic!("{program}: {error} (sh scripts/setup.sh test installs it)"));
+    let mut input = child.stdin.take().expect("stdin is a pipe");
+    thread::scope(|scope| {
+        // A child that refuses early closes its end: its exit status says more than EPIPE.
+        scope.spawn(move || drop(input.write_all(stdin.as_bytes())));
+        child.wait_with_output().expect("a child that was started can be waited for")
+    })
+}
+
+/// A command that is also found in the sbin directories, which a user's PATH on Debian lacks.
+pub fn command(program: &str) -> Command {
+    let path = env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program);
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
+}
+
+/// The program of an example, as `cargo test` builds it beside the test programs.
+#[track_caller]
+pub fn example(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("a running program has a path");
+    let profile = test.parent().and_then(Path::parent).expect("a test program lies in PROFILE/deps");
+    let path = profile.join("examples").join(name);
+    assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
+    path
+}
+
+/// Compares with `tests/golden/NAME`; with `NFTMESH_BLESS=1` rewrites it.
+///
+/// The leading `#` lines of the file say what made it; they are kept and not compared.
+#[track_caller]
+pub fn golden(name: &str, actual: &str) {
+    let path = golden_path(name);
+    let file = fs::read_to_string(&path).unwrap_or_default();
+    let (header, expected) = split_header(&file);
+    if env::var_os("NFTMESH_BLESS").is_none_or(|value| value != "1") {
+        assert_same(expected, actual, &format!("{} (NFTMESH_BLESS=1 rewrites it)", path.display()));
+        return;
+    }
+    assert!(!actual.starts_with('#'), "the text of a golden cannot begin with #, its header does");
+    let made_by = format!("# made by {}\n", std::panic::Location::caller().file());
+    let header = if header.is_empty() { &made_by } else { header };
+    fs::write(&path, format!("{header}{actual}")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// Compares with `tests/golden/NAME`, a recording of somebody else's program: never rewritten.
+#[track_caller]
+pub fn golden_recorded(name: &str, actual: &str) {
+    let path = golden_path(name);
+    let file = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (_header, expected) = split_header(&file);
+    assert_same(expected, actual, &path.display().to_string());
+}
+
+fn golden_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn split_header(file: &str) -> (&str, &str) {
+    let header = file.split_inclusive('\n').take_while(|line| line.starts_with('#')).map(str::len).sum();
+    file.split_at(header)
+}
+
+/// Panics with the lines that differ, then with the whole of `actual`.
+#[track_caller]
+pub fn assert_same(expected: &str, actual: &str, what: &str) {
+    if expected == actual {
+        return;
+    }
+    let (mut want, mut got) = (expected.lines(), actual.lines());
+    let mut differences = String::new();
+    loop {
+        match (want.next(), got.next()) {
+            (None, None) => break,
+            (want, got) if want == got => {}
+            (want, got) => {
+                differences.extend(want.map(|line| format!("-{line}\n")));
+                differences.extend(got.map(|line| format!("+{line}\n")));
+            }
+        }
+    }
+    panic!("{what}: differs\n{differences}all of it:\n{actual}");
+}

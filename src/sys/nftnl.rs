@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::ptr::NonNull;
 
+use mnl::mnl_sys::{mnl_attr_nest_end, mnl_attr_nest_start};
 use nftnl::nftnl_sys as c;
 
 /// A buffer of whole netlink messages, one behind the other, aligned to 4 bytes.
@@ -246,6 +247,17 @@ impl Rule {
     }
 }
 
+impl Set {
+    /// Sets the width of every field of the key, for a concatenation of intervals.
+    pub(crate) fn fields(&mut self, widths: &[u8]) -> io::Result<()> {
+        // libnftnl copies into an array of NFT_REG32_COUNT and then looks for a zero behind the last.
+        if widths.len() >= FIELDS {
+            return Err(too_long(widths.len(), FIELDS - 1));
+        }
+        self.data(c::NFTNL_SET_DESC_CONCAT, widths)
+    }
+}
+
 impl Messages {
     /// Appends a message about a table.
     pub(crate) fn table(&mut self, header: Header, table: &Table) -> io::Result<()> {
@@ -328,13 +340,6 @@ impl Messages {
     }
 }
 
-use nftnl::nftnl_sys::libc::nlattr;
-
-unsafe extern "C" {
-    fn mnl_attr_nest_start(message: *mut c::libc::nlmsghdr, kind: u16) -> *mut nlattr;
-    fn mnl_attr_nest_end(message: *mut c::libc::nlmsghdr, start: *mut nlattr);
-}
-
 fn c_string(text: &str) -> io::Result<CString> {
     if text.len() > TEXT {
         return Err(too_long(text.len(), TEXT));
@@ -350,6 +355,8 @@ fn check(code: i32) -> io::Result<()> {
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// `NFT_REG32_COUNT`, include/uapi/linux/netfilter/nf_tables.h.
+const FIELDS: usize = 16;
 const WORD: usize = 4;
 /// `struct nlmsghdr` and `struct nfgenmsg`.
 const HEADERS: usize = 20;

@@ -48,6 +48,18 @@ pub fn lower_elements(set: &Set) -> impl Iterator<Item = Result<ElementCode, Unl
     ordered(set, mode).into_iter().flat_map(move |element| lower_element(set, mode, &element))
 }
 
+/// The element that code number `code` of [`lower_elements`] came from.
+#[must_use]
+pub fn element_at(set: &Set, code: usize) -> Option<Element> {
+    let mode = SetMode::of(set.flags, set.key.len());
+    let mut codes = 0;
+    let found = ordered(set, mode).into_iter().find(|element| {
+        codes += lower_element(set, mode, element).len();
+        codes > code
+    });
+    found.map(Cow::into_owned)
+}
+
 /// One element becomes one or, for an interval, two.
 fn lower_element(set: &Set, mode: SetMode, element: &Element) -> SmallVec<[Result<ElementCode, Unlowerable>; 2]> {
     let mistyped = || Unlowerable::Element { set: set.name.clone() };

@@ -2,8 +2,8 @@
 
 use super::data::{self, Bytes, Order};
 use super::expr::{
-    BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
-    QueueCode, Register, RegisterRange, RejectCode, SocketKey, TproxyCode, nat_flags,
+    BitwiseCode, CmpOp, CtKey, Expr, LimitCode, LogCode, LookupSet, MetaKey, NatCode, QueueCode, Register,
+    RegisterRange, RejectCode, TproxyCode, nat_flags,
 };
 use super::fields::{load, protocols};
 use super::set::{SetMode, anonymous};

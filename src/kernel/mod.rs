@@ -1,9 +1,11 @@
-//! The live kernel: network namespaces, policy routes, addresses.
+//! The live kernel: transactions, network namespaces, policy routes, addresses.
 
+mod live;
 mod netns;
 mod route_messages;
 mod routes;
 mod rtnetlink;
 
+pub use live::Kernel;
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};

@@ -65,12 +65,31 @@ impl Kernel {
     /// `CAP_NET_ADMIN`, [`is_unsupported`](Error::is_unsupported) when this kernel lacks an expression,
     /// [`is_not_found`](Error::is_not_found) when something that is named is not there.
     pub fn commit(&mut self, transaction: &Transaction) -> Result<()> {
+        let prepared = self.prepare(transaction)?;
+        self.commit_prepared(&prepared)
+    }
+
+    /// Validates and encodes a transaction, to be committed once or many times.
+    ///
+    /// # Errors
+    /// [`is_invalid`](Error::is_invalid) when validation found a fault, [`is_permission`](Error::is_permission) without
+    /// `CAP_NET_ADMIN`.
+    pub fn prepare<'t>(&mut self, transaction: &'t Transaction) -> Result<Prepared<'t>> {
         transaction.validate()?;
-        if transaction.is_empty() {
+        let ending = if transaction.is_empty() { Ending::DryRun } else { self.ending()? };
+        self.encode(transaction, ending)
+    }
+
+    /// Commits what was prepared; it takes what the kernel takes, and no more.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub fn commit_prepared(&mut self, prepared: &Prepared<'_>) -> Result<()> {
+        if prepared.transaction.is_empty() {
             return Ok(());
         }
-        let ending = self.ending()?;
-        self.run(transaction, ending)
+        let (acks, lost) = self.exchange(prepared.encoded.messages.as_bytes())?;
+        prepared.verdict(&acks, lost)
     }
 
     /// Asks whether a transaction would be taken, without changing anything: static validation, then a dry run in the kernel.
@@ -86,7 +105,8 @@ impl Kernel {
         if transaction.is_empty() {
             return Ok(());
         }
-        self.run(transaction, Ending::DryRun)
+        let prepared = self.encode(transaction, Ending::DryRun)?;
+        self.commit_prepared(&prepared)
     }
 
     /// The generation of the rule sets now; every commit of anybody in the namespace makes a new one.
@@ -124,19 +144,15 @@ impl Kernel {
         Ok(tables)
     }
 
-    fn run(&mut self, transaction: &Transaction, ending: Ending) -> Result<()> {
+    fn encode<'t>(&mut self, transaction: &'t Transaction, ending: Ending) -> Result<Prepared<'t>> {
         let known = KnownSets::of(transaction);
         let encoded = netlink::encode(transaction, &known, ending, self.sequence).map_err(|(index, cause)| {
-            let operation = transaction.operations().get(index).map(|operation| format!("{operation}"));
+            let operation = transaction.operations().get(index).map(ToString::to_string).unwrap_or_default();
             let count = transaction.operations().len();
-            Error::new(
-                Kind::Invalid,
-                format!("op {} of {count}, {}: {cause}", index + 1, operation.unwrap_or_default()),
-            )
+            Error::new(Kind::Invalid, format!("op {} of {count}, {operation}: {cause}", index + 1))
         })?;
         self.sequence = encoded.last().wrapping_add(1);
-        let (acks, lost) = self.exchange(encoded.messages.as_bytes())?;
-        verdict(transaction, &known, &encoded, ending, &acks, lost)
+        Ok(Prepared { transaction, known, encoded, ending })
     }
 
     /// Sends one batch and collects everything the kernel says to it, which is queued when the send returns.
@@ -186,15 +202,12 @@ impl Kernel {
             return Ok(ending);
         }
         let empty = Transaction::new();
-        let known = KnownSets::default();
-        let encoded = netlink::encode(&empty, &known, Ending::AcknowledgedEnd, self.sequence)
-            .map_err(|(_, cause)| Error::new(Kind::Other, cause))?;
-        self.sequence = encoded.last().wrapping_add(1);
-        let (acks, lost) = self.exchange(encoded.messages.as_bytes())?;
+        let probe = self.encode(&empty, Ending::AcknowledgedEnd)?;
+        let (acks, lost) = self.exchange(probe.encoded.messages.as_bytes())?;
         if acks.iter().any(|ack| ack.errno == libc::EPERM) {
-            verdict(&empty, &known, &encoded, Ending::AcknowledgedEnd, &acks, lost)?;
+            probe.verdict(&acks, lost)?;
         }
-        let acknowledged = acks.iter().any(|ack| ack.sequence == encoded.last() && ack.errno == 0);
+        let acknowledged = acks.iter().any(|ack| ack.sequence == probe.encoded.last() && ack.errno == 0);
         let ending = if acknowledged { Ending::AcknowledgedEnd } else { Ending::AcknowledgedLast };
         self.ending = Some(ending);
         Ok(ending)
@@ -235,26 +248,43 @@ impl Kernel {
     }
 }
 
-/// What the acknowledgements say: committed, or refused.
-fn verdict(
-    transaction: &Transaction,
-    known: &KnownSets,
-    encoded: &Encoded,
+/// A transaction that is validated and encoded.
+#[derive(Debug)]
+pub struct Prepared<'t> {
+    transaction: &'t Transaction,
+    known: KnownSets,
+    encoded: Encoded,
     ending: Ending,
-    acks: &[Ack],
-    lost: Lost,
-) -> Result<()> {
-    let refusals: Vec<Ack> = acks.iter().filter(|ack| ack.errno != 0).cloned().collect();
-    if !refusals.is_empty() || lost == Lost::Some {
-        return Err(netlink::refused(transaction, known, encoded, &refusals, lost));
+}
+
+impl Prepared<'_> {
+    /// Its length in bytes, as one netlink send.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.encoded.messages.len()
     }
-    let expected = match ending {
-        Ending::AcknowledgedEnd => encoded.last(),
-        Ending::AcknowledgedLast => encoded.last().wrapping_sub(1),
-        Ending::DryRun => return Ok(()),
-    };
-    let committed = acks.iter().any(|ack| ack.sequence == expected);
-    if committed { Ok(()) } else { Err(unexpected("commit")) }
+
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.transaction.is_empty()
+    }
+
+    /// What the acknowledgements say: committed, or refused.
+    fn verdict(&self, acks: &[Ack], lost: Lost) -> Result<()> {
+        let Prepared { transaction, known, encoded, ending } = self;
+        let refusals: Vec<Ack> = acks.iter().filter(|ack| ack.errno != 0).cloned().collect();
+        if !refusals.is_empty() || lost == Lost::Some {
+            return Err(netlink::refused(transaction, known, encoded, &refusals, lost));
+        }
+        let expected = match ending {
+            Ending::AcknowledgedEnd => encoded.last(),
+            Ending::AcknowledgedLast => encoded.last().wrapping_sub(1),
+            Ending::DryRun => return Ok(()),
+        };
+        let committed = acks.iter().any(|ack| ack.sequence == expected);
+        if committed { Ok(()) } else { Err(unexpected("commit")) }
+    }
 }
 
 fn too_large(needed: usize, allowed: usize) -> Error {

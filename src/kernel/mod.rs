@@ -6,6 +6,6 @@ mod route_messages;
 mod routes;
 mod rtnetlink;
 
-pub use live::Kernel;
+pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};

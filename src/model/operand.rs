@@ -195,6 +195,7 @@ macro_rules! flags {
 struct Item<T>(Interval, std::marker::PhantomData<T>);
 
 /// Marker types: which values a field takes where the Rust type alone does not say it.
+#[expect(clippy::exhaustive_enums, reason = "markers without values")]
 pub mod kind {
     /// A group id.
     #[derive(Debug)]

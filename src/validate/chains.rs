@@ -2,14 +2,14 @@
 
 use super::graph::Graph;
 use super::problem::Problem;
-use super::{ChainView, Fault, Table, names};
+use super::{ChainView, Checked, Fault, names};
 use crate::model::{Base, ChainKind, ChainType};
 
 /// Type nat must come behind connection tracking: `NF_IP_PRI_CONNTRACK`, include/uapi/linux/netfilter_ipv4.h; the kernel answers
 /// EOPNOTSUPP to this priority and any lower one.
 const CONNTRACK: i32 = -200;
 
-impl Table<'_, '_> {
+impl Checked<'_, '_> {
     pub(super) fn chain(&self, index: usize, chain: &ChainView<'_>, graph: &Graph, faults: &mut Vec<Fault>) {
         let at = self.at.chain(chain.name);
         names::name(at, chain.name, faults);

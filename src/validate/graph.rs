@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 
-use super::Table;
+use super::Checked;
 use super::location::At;
 use super::place::Places;
 use super::problem::Problem;
@@ -38,7 +38,7 @@ enum Mark {
 }
 
 impl Graph {
-    pub(super) fn new(table: &Table<'_, '_>) -> Self {
+    pub(super) fn new(table: &Checked<'_, '_>) -> Self {
         let chains = table.view.chains.len();
         let mut edges = vec![Vec::new(); chains + table.view.sets.len()];
         for (chain, edges) in table.view.chains.iter().zip(&mut edges) {
@@ -65,7 +65,7 @@ impl Graph {
         self.edges.get(node).map_or(&[], Vec::as_slice)
     }
 
-    fn reach(&mut self, table: &Table<'_, '_>) {
+    fn reach(&mut self, table: &Checked<'_, '_>) {
         let mut todo = VecDeque::new();
         for (index, places) in bases(table) {
             if let Some(reached) = self.reached.get_mut(index) {
@@ -88,7 +88,7 @@ impl Graph {
     }
 
     /// The chains from a base chain at `place` to `chain`, which is left out: a shortest way.
-    pub(super) fn through(&self, table: &Table<'_, '_>, chain: usize, place: Places) -> Vec<Name> {
+    pub(super) fn through(&self, table: &Checked<'_, '_>, chain: usize, place: Places) -> Vec<Name> {
         let mut parents = self.parents.borrow_mut();
         let parents = parents.entry(place).or_insert_with(|| self.first_callers(table, place));
         let mut names = Vec::new();
@@ -102,7 +102,7 @@ impl Graph {
     }
 
     /// For every node the one it is first reached from; a base chain at `place` from itself.
-    fn first_callers(&self, table: &Table<'_, '_>, place: Places) -> Vec<usize> {
+    fn first_callers(&self, table: &Checked<'_, '_>, place: Places) -> Vec<usize> {
         let mut parents = vec![usize::MAX; self.edges.len()];
         let mut todo: VecDeque<usize> =
             bases(table).filter(|(_, places)| places.meets(place)).map(|(index, _)| index).collect();
@@ -123,7 +123,7 @@ impl Graph {
     }
 
     /// Reports chains that call each other in a circle, and base chains that call too deep.
-    pub(super) fn loops_and_depth(&self, table: &Table<'_, '_>, faults: &mut Vec<Fault>) {
+    pub(super) fn loops_and_depth(&self, table: &Checked<'_, '_>, faults: &mut Vec<Fault>) {
         let mut marks = vec![Mark::New; self.edges.len()];
         // Chains from here to the end of the longest way down, and its next node.
         let mut below: Vec<(usize, Option<usize>)> = vec![(0, None); self.edges.len()];
@@ -175,7 +175,7 @@ impl Graph {
         }
     }
 
-    fn at<'v>(&self, table: &Table<'v, '_>, node: usize, edge: Edge) -> At<'v> {
+    fn at<'v>(&self, table: &Checked<'v, '_>, node: usize, edge: Edge) -> At<'v> {
         match (table.view.chains.get(node), table.view.sets.get(node.saturating_sub(self.chains))) {
             (Some(chain), _) => table.at.chain(chain.name).rule(edge.from.0).statement(edge.from.1, "jump"),
             (None, Some(set)) => table.at.set(&set.name).element(edge.from.0),
@@ -185,7 +185,7 @@ impl Graph {
 }
 
 /// The chains among the nodes.
-fn names(table: &Table<'_, '_>, nodes: impl Iterator<Item = usize>) -> Vec<Name> {
+fn names(table: &Checked<'_, '_>, nodes: impl Iterator<Item = usize>) -> Vec<Name> {
     nodes.filter_map(|node| Some(table.view.chains.get(node)?.name.clone())).collect()
 }
 
@@ -195,7 +195,7 @@ fn set<T>(list: &mut [T], index: usize, value: T) {
     }
 }
 
-fn bases(table: &Table<'_, '_>) -> impl Iterator<Item = (usize, Places)> {
+fn bases(table: &Checked<'_, '_>) -> impl Iterator<Item = (usize, Places)> {
     table.view.chains.iter().enumerate().filter_map(|(index, chain)| match chain.kind {
         Some(ChainKind::Base(base)) => Some((index, Places::of(base.chain_type, base.hook))),
         Some(ChainKind::Regular) | None => None,
@@ -203,7 +203,7 @@ fn bases(table: &Table<'_, '_>) -> impl Iterator<Item = (usize, Places)> {
 }
 
 /// Nodes that a statement calls.
-fn calls(table: &Table<'_, '_>, statement: &Statement, mut found: impl FnMut(usize)) {
+fn calls(table: &Checked<'_, '_>, statement: &Statement, mut found: impl FnMut(usize)) {
     match statement {
         Statement::Verdict(Verdict::Goto(name) | Verdict::Jump(name)) => {
             callee(table, name).into_iter().for_each(found);
@@ -220,7 +220,7 @@ fn calls(table: &Table<'_, '_>, statement: &Statement, mut found: impl FnMut(usi
 }
 
 /// Chains that elements call.
-fn called(table: &Table<'_, '_>, elements: &[Element], mut found: impl FnMut(usize, usize)) {
+fn called(table: &Checked<'_, '_>, elements: &[Element], mut found: impl FnMut(usize, usize)) {
     for (index, element) in elements.iter().enumerate() {
         if let Some(to) = element.data.as_deref().and_then(target).and_then(|name| callee(table, name)) {
             found(to, index);
@@ -229,7 +229,7 @@ fn called(table: &Table<'_, '_>, elements: &[Element], mut found: impl FnMut(usi
 }
 
 /// The regular chain with that name; a base chain is no callee, whoever names it is told so.
-fn callee(table: &Table<'_, '_>, name: &Name) -> Option<usize> {
+fn callee(table: &Checked<'_, '_>, name: &Name) -> Option<usize> {
     let index = *table.chains.get(name.as_str())?;
     let chain = table.view.chains.get(index)?;
     (!matches!(chain.kind, Some(ChainKind::Base(_)))).then_some(index)
@@ -242,7 +242,7 @@ fn target(data: &ElementData) -> Option<&Name> {
     }
 }
 
-impl Table<'_, '_> {
+impl Checked<'_, '_> {
     /// Reports a verdict that goes nowhere, or to a chain that only the kernel calls.
     pub(super) fn verdict(&self, at: At<'_>, verdict: &Verdict, faults: &mut Vec<Fault>) {
         let Some(name) = verdict.target() else { return };

@@ -4,10 +4,10 @@ use super::location::At;
 use super::problem::Problem;
 use super::protocols::Packets;
 use super::sets::{Elements, Of, data_name};
-use super::{Complete, Fault, Table, names};
+use super::{Checked, Complete, Fault, names};
 use crate::model::{DataType, Match, Op, Operand, Selector, SetData, SetRef, Value};
 
-impl Table<'_, '_> {
+impl Checked<'_, '_> {
     pub(super) fn matches(&self, at: At<'_>, matches: &Match, packets: &mut Packets, faults: &mut Vec<Fault>) {
         let Match { selector, op, operand } = matches;
         packets.read(at, selector, faults);

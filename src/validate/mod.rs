@@ -152,24 +152,24 @@ pub(crate) fn tables(views: &[TableView<'_>]) -> Result<(), Invalid> {
         if !seen.insert((view.family, view.name)) {
             at.report(&mut faults, Problem::Duplicate);
         }
-        Table::new(view).check(&mut faults);
+        Checked::new(view).check(&mut faults);
     }
     if faults.is_empty() { Ok(()) } else { Err(Invalid { faults }) }
 }
 
 /// A table with its names looked up.
-struct Table<'v, 'a> {
+struct Checked<'v, 'a> {
     view: &'v TableView<'a>,
     at: At<'v>,
     chains: HashMap<&'a str, usize>,
     sets: HashMap<&'a str, usize>,
 }
 
-impl<'v, 'a> Table<'v, 'a> {
+impl<'v, 'a> Checked<'v, 'a> {
     fn new(view: &'v TableView<'a>) -> Self {
         let chains = view.chains.iter().enumerate().map(|(index, chain)| (chain.name.as_str(), index)).collect();
         let sets = view.sets.iter().enumerate().map(|(index, set)| (set.name.as_str(), index)).collect();
-        Table { view, at: At::table(view.family, view.name), chains, sets }
+        Checked { view, at: At::table(view.family, view.name), chains, sets }
     }
 
     fn check(&self, faults: &mut Vec<Fault>) {

@@ -5,13 +5,13 @@ use super::location::At;
 use super::place::{self, Places, Target};
 use super::problem::Problem;
 use super::protocols::Packets;
-use super::{Fault, Table, names};
+use super::{Checked, Fault, names};
 use crate::model::{Family, Field, MarkKey, MarkValue, NatKind, Operand, Rule, Selector, Statement, Verdict};
 
 /// `NFT_RULE_MAXEXPRS`, net/netfilter/nf_tables_api.c.
 const EXPRESSIONS: usize = 128;
 
-impl Table<'_, '_> {
+impl Checked<'_, '_> {
     pub(super) fn rule(&self, at: At<'_>, chain: usize, rule: &Rule, graph: &Graph, faults: &mut Vec<Fault>) {
         let Rule { statements, comment, .. } = rule;
         names::comment(at, comment.as_deref(), faults);

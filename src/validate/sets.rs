@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::location::At;
 use super::matches::{is_of, is_ordered, key_width, type_name};
 use super::problem::Problem;
-use super::{Fault, Table, concat, intervals, names};
+use super::{Checked, Fault, concat, intervals, names};
 use crate::model::{DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, Value};
 
 /// Elements, and what they must fit.
@@ -54,7 +54,7 @@ impl Elements<'_> {
     }
 }
 
-impl Table<'_, '_> {
+impl Checked<'_, '_> {
     pub(super) fn set(&self, set: &Set, faults: &mut Vec<Fault>) {
         let Set { name, key, data, flags, timeout, gc_interval, size, comment, elements, .. } = set;
         let at = self.at.set(name);

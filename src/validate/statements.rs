@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use super::location::At;
 use super::problem::Problem;
 use super::protocols::Packets;
-use super::{Fault, Table, names};
+use super::{Checked, Fault, names};
 use crate::model::{
     DataType, Family, Family4or6, Limit, LimitOf, Log, LogLevel, MarkValue, Nat, PortRange, Queue, QueueFlags, Reject,
     SetData, Statement, Tproxy,
 };
 
-impl Table<'_, '_> {
+impl Checked<'_, '_> {
     pub(super) fn statement(&self, at: At<'_>, statement: &Statement, packets: &mut Packets, faults: &mut Vec<Fault>) {
         match statement {
             Statement::Limit(limit) => check_limit(at, limit, faults),

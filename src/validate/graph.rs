@@ -10,6 +10,7 @@ use super::Checked;
 use super::location::At;
 use super::place::Places;
 use super::problem::Problem;
+use super::rules::keyword;
 use super::{Complete, Fault};
 use crate::model::{ChainKind, Element, ElementData, Name, SetRef, Statement, Verdict};
 
@@ -177,7 +178,11 @@ impl Graph {
 
     fn at<'v>(&self, table: &Checked<'v, '_>, node: usize, edge: Edge) -> At<'v> {
         match (table.view.chains.get(node), table.view.sets.get(node.saturating_sub(self.chains))) {
-            (Some(chain), _) => table.at.chain(chain.name).rule(edge.from.0).statement(edge.from.1, "jump"),
+            (Some(chain), _) => {
+                let (rule, index) = edge.from;
+                let statement = chain.rules.get(rule).and_then(|rule| rule.statements.get(index));
+                table.at.chain(chain.name).rule(rule).statement(index, statement.map_or("jump", keyword))
+            }
             (None, Some(set)) => table.at.set(&set.name).element(edge.from.0),
             (None, None) => table.at,
         }

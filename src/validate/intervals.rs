@@ -6,7 +6,7 @@ use super::Fault;
 use super::location::At;
 use super::problem::Problem;
 use super::sets::Elements;
-use crate::model::{Element, IfName, Interval, Value};
+use crate::model::{DataType, Element, IfName, Interval, Key, SetData, Value};
 
 /// The kernel ignores a key that is there already with the same data (so does nft), and answers EEXIST to other data and to
 /// intervals that overlap. Returns the number of different keys, unless merging may change it.
@@ -41,6 +41,29 @@ pub(super) fn check(at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> 
     (!all.merged()).then_some(different)
 }
 
+/// Whether these are IPv4 addresses and nothing else, in order and good: long block lists, seen once and not twice.
+pub(super) fn are_plain_and_ascending(all: &Elements<'_>) -> bool {
+    if *all.key != [DataType::Ipv4] || *all.data != SetData::None {
+        return false;
+    }
+    let intervals = all.intervals_allowed();
+    let mut next = 0;
+    all.elements.iter().all(|element| match element {
+        Element {
+            key: Key::Single(Interval { low: Value::Ipv4(low), high: Value::Ipv4(high) }),
+            data: None,
+            timeout: None,
+            comment: None,
+        } => {
+            let (low, high) = (u64::from(low.to_bits()), u64::from(high.to_bits()));
+            let good = next <= low && low <= high && (intervals || low == high);
+            next = high + 1;
+            good
+        }
+        _ => false,
+    })
+}
+
 /// Whether every key ends before the next one starts.
 fn is_ascending(elements: &[Element]) -> bool {
     elements.windows(2).all(|pair| match pair {
@@ -52,8 +75,8 @@ fn is_ascending(elements: &[Element]) -> bool {
 /// The one part; callers saw to it that there is one.
 fn key(element: &Element) -> &Interval {
     match &element.key {
-        crate::model::Key::Single(interval) => interval,
-        crate::model::Key::Concat(parts) => parts.first().unwrap_or(&NOTHING),
+        Key::Single(interval) => interval,
+        Key::Concat(parts) => parts.first().unwrap_or(&NOTHING),
     }
 }
 

@@ -279,7 +279,7 @@ pub enum Problem {
     #[error("has a timeout, but the set keeps its elements for ever; add .timeout() to the set")]
     TimeoutNotAllowed,
     /// Chains nested deeper than the kernel follows.
-    #[error("jumps {} chains deep, and the kernel follows 15: {}", .through.len() - 1, List(.through))]
+    #[error("jumps {} chains deep, and the kernel follows 15: {}", .through.len().saturating_sub(1), List(.through))]
     TooDeep {
         /// The chains, the base chain first.
         through: Vec<Name>,

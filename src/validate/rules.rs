@@ -88,7 +88,7 @@ fn is_terminal(statement: &Statement) -> bool {
 }
 
 /// What kind of statement it is, in nft's words.
-fn keyword(statement: &Statement) -> &'static str {
+pub(super) fn keyword(statement: &Statement) -> &'static str {
     match statement {
         Statement::Counter { .. } => "counter",
         Statement::Limit(_) => "limit",

@@ -26,7 +26,7 @@ pub(super) enum Of<'a> {
 }
 
 impl Elements<'_> {
-    fn intervals_allowed(&self) -> bool {
+    pub(super) fn intervals_allowed(&self) -> bool {
         match self.of {
             Of::Rule => true,
             Of::Set(set) => set.flags.contains(SetFlags::INTERVAL),
@@ -100,6 +100,9 @@ impl Checked<'_, '_> {
 
     /// Checks elements; returns how many different ones there are, where that is known.
     pub(super) fn elements(&self, at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> Option<usize> {
+        if intervals::are_plain_and_ascending(all) {
+            return (!all.merged()).then_some(all.elements.len());
+        }
         let before = faults.len();
         for (index, element) in all.elements.iter().enumerate() {
             self.element(at, index, element, all, faults);

@@ -78,7 +78,7 @@ fn circle() -> Ruleset {
     of(Table::new(Family::Inet, "t")
         .chain(base("in", ChainType::Filter, Hook::Input).rule(Rule::new().jump("a")))
         .chain(Chain::regular("a").rule(Rule::new().counter()).rule(Rule::new().counter().goto("b")))
-        .chain(Chain::regular("b").rule(Rule::new().jump("a"))))
+        .chain(Chain::regular("b").rule(Rule::new().goto("a"))))
 }
 
 fn to_base() -> Ruleset {
@@ -175,7 +175,7 @@ fn a_fault_is_named_in_one_line() {
             to_base(),
             "rule 1 of inet t/a, statement 1 (jump): chain in is a base chain, which only the kernel calls; jump to a regular chain",
         ),
-        (circle(), "rule 1 of inet t/b, statement 1 (jump): jumps in a circle: a, b, a; remove one of the jumps"),
+        (circle(), "rule 1 of inet t/b, statement 1 (goto): jumps in a circle: a, b, a; remove one of the jumps"),
         (
             nested(16),
             "chain inet t/b: jumps 16 chains deep, and the kernel follows 15: b, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, r16",

@@ -12,5 +12,6 @@ pub mod proxy;
 mod sys;
 #[cfg(test)]
 mod testing;
+pub mod validate;
 
 pub use error::{Error, Refusal, Result};

@@ -6,8 +6,8 @@ use std::os::unix::process::CommandExt;
 
 use nftmesh::kernel::{Kernel, NetNs};
 use nftmesh::model::{
-    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, QueueFlags, Rule, Ruleset, Set, SetFlags, Table, Tproxy, Value,
-    set,
+    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, QueueFlags, Rule, Ruleset, Set, SetFlags,
+    Table, Tproxy, Value, set,
 };
 use nftmesh::plan::{Generation, Position, TableId, Transaction};
 use support::{in_fresh_netns, nft, nft_script};
@@ -28,14 +28,16 @@ fn small() -> Ruleset {
 
 /// Many rules and nothing else.
 fn rules(count: u32) -> Ruleset {
-    let rule = |index| Rule::new().ip_daddr(std::net::Ipv4Addr::from(0x0a00_0000 + index)).tcp_dport(80).counter().accept();
+    let rule =
+        |index| Rule::new().ip_daddr(std::net::Ipv4Addr::from(0x0a00_0000 + index)).tcp_dport(80).counter().accept();
     Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("many").rules((0..count).map(rule))))
 }
 
 /// Many intervals and nothing else.
 fn intervals(count: u32) -> Ruleset {
     let v4 = |address: u32| Value::Ipv4(address.into());
-    let element = |index| Element::new(Interval { low: v4(0x0a00_0000 + 8 * index), high: v4(0x0a00_0003 + 8 * index) });
+    let element =
+        |index| Element::new(Interval { low: v4(0x0a00_0000 + 8 * index), high: v4(0x0a00_0003 + 8 * index) });
     let set = Set::new("many", [DataType::Ipv4]).interval().elements((0..count).map(element));
     Ruleset::new().table(Table::new(Family::Inet, "mesh").set(set))
 }
@@ -59,9 +61,13 @@ fn every_refused_operation_is_named_and_nothing_is_applied() {
             .add_elements(&mesh(), &interval, [net("11.0.0.0/8"), net("10.1.0.0/16")]);
         let error = kernel.commit(&faulty).expect_err("six faults");
 
-        let named: Vec<(Option<usize>, i32)> = error.refusals().iter().map(|refusal| (refusal.operation, refusal.errno)).collect();
+        let named: Vec<(Option<usize>, i32)> =
+            error.refusals().iter().map(|refusal| (refusal.operation, refusal.errno)).collect();
         let (gone, exists) = (libc::ENOENT, libc::EEXIST);
-        assert_eq!(named, [(Some(1), gone), (Some(2), gone), (Some(3), gone), (Some(4), gone), (Some(5), gone), (Some(6), exists)]);
+        assert_eq!(
+            named,
+            [(Some(1), gone), (Some(2), gone), (Some(3), gone), (Some(4), gone), (Some(5), gone), (Some(6), exists)]
+        );
         let lines: Vec<String> = error.refusals().iter().map(ToString::to_string).collect();
         let expected = [
             "add rule inet mesh/nope: no such chain; add it in the same transaction or check its name (ENOENT)",
@@ -92,7 +98,10 @@ fn a_stale_generation_is_a_conflict_and_changes_nothing() {
         assert!(error.is_conflict(), "{error}");
         assert_eq!(
             error.to_string(),
-            format!("the transaction: somebody else committed after generation {}; read again and retry (ERESTART)", seen.0)
+            format!(
+                "the transaction: somebody else committed after generation {}; read again and retry (ERESTART)",
+                seen.0
+            )
         );
         assert_eq!(nft("list ruleset"), "table ip other {\n}\n");
         let fresh = Transaction::replace(small()).at_generation(kernel.generation().expect("a generation"));
@@ -115,7 +124,8 @@ fn racing_writers_all_get_in_when_they_retry() {
                         let rule = Rule::new().mark(2 * number + writer).counter();
                         loop {
                             let generation = kernel.generation().expect("a generation");
-                            let transaction = Transaction::new().add_rule(&mesh().chain("x"), rule.clone()).at_generation(generation);
+                            let transaction =
+                                Transaction::new().add_rule(&mesh().chain("x"), rule.clone()).at_generation(generation);
                             match kernel.commit(&transaction) {
                                 Ok(()) => break,
                                 Err(error) => assert!(error.is_conflict(), "{error}"),
@@ -159,7 +169,8 @@ fn a_dry_run_finds_faults_and_changes_nothing() {
         let mut kernel = Kernel::open().expect("a socket");
         let before = kernel.generation().expect("a generation");
         kernel.check(&Transaction::replace(small())).expect("nothing wrong with it");
-        let error = kernel.check(&Transaction::new().add_rule(&mesh().chain("x"), Rule::new().accept())).expect_err("no table");
+        let error =
+            kernel.check(&Transaction::new().add_rule(&mesh().chain("x"), Rule::new().accept())).expect_err("no table");
         assert!(error.is_not_found(), "{error}");
         assert_eq!(kernel.generation().expect("a generation"), before);
         assert_eq!(nft("list ruleset"), "");
@@ -212,10 +223,13 @@ fn elements_come_and_go_without_their_set() {
         let mut kernel = Kernel::open().expect("a socket");
         let declared = Set::new("s", [DataType::Ipv4]).interval();
         kernel.commit(&Transaction::replace(small())).expect("a small rule set");
-        let elements = |wanted: &str| assert!(nft("list ruleset").contains(wanted), "{wanted} in {}", nft("list ruleset"));
+        let elements =
+            |wanted: &str| assert!(nft("list ruleset").contains(wanted), "{wanted} in {}", nft("list ruleset"));
         kernel.commit(&Transaction::new().add_elements(&mesh(), &declared, [net("12.0.0.0/8")])).expect("no overlap");
         elements("elements = { 10.0.0.0/8, 12.0.0.0/8 }");
-        kernel.commit(&Transaction::new().delete_elements(&mesh(), &declared, [net("10.0.0.0/8")])).expect("it is there");
+        kernel
+            .commit(&Transaction::new().delete_elements(&mesh(), &declared, [net("10.0.0.0/8")]))
+            .expect("it is there");
         elements("elements = { 12.0.0.0/8 }");
         let flushed = Transaction::new().flush_set(&mesh(), "s").add_elements(&mesh(), &declared, [net("1.0.0.0/24")]);
         kernel.commit(&flushed).expect("in place of all others");
@@ -234,7 +248,9 @@ fn adding_the_same_set_again_changes_nothing() {
         let lookup = Transaction::new().add_rule(&mesh().chain("x"), Rule::new().mark(set("marks")).accept());
         let error = kernel.commit(&lookup).expect_err("how the set keeps its keys is not known");
         assert!(error.to_string().contains("add it to the same transaction"), "{error}");
-        let known = Transaction::new().add_set(&mesh(), marks).add_rule(&mesh().chain("x"), Rule::new().mark(set("marks")).accept());
+        let known = Transaction::new()
+            .add_set(&mesh(), marks)
+            .add_rule(&mesh().chain("x"), Rule::new().mark(set("marks")).accept());
         kernel.commit(&known).expect("the same set again");
         assert!(nft("list ruleset").contains("meta mark @marks accept"), "{before}");
     });
@@ -245,7 +261,8 @@ fn several_tables_and_families_change_together() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let families = [Family::Inet, Family::Ip, Family::Ip6];
-        let tables = families.map(|family| Table::new(family, "t").chain(Chain::regular("c").rule(Rule::new().counter())));
+        let tables =
+            families.map(|family| Table::new(family, "t").chain(Chain::regular("c").rule(Rule::new().counter())));
         kernel.commit(&Transaction::add(tables.into_iter().collect())).expect("three tables");
         let ids = families.map(|family| TableId::new(family, "t"));
         assert_eq!(kernel.tables().expect("a list"), ids);
@@ -262,7 +279,9 @@ fn several_tables_and_families_change_together() {
 fn a_fault_found_at_commit_time_is_blamed_on_no_rule() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
-        nft_script("table inet mesh { chain a { jump b; }\n chain b { }\n chain base { type filter hook input priority 0; jump a; } }");
+        nft_script(
+            "table inet mesh { chain a { jump b; }\n chain b { }\n chain base { type filter hook input priority 0; jump a; } }",
+        );
         let loops = Transaction::new().add_rule(&mesh().chain("b"), Rule::new().jump("a"));
         let error = kernel.commit(&loops).expect_err("a loop");
         assert_eq!(error.refusals().iter().map(|refusal| refusal.errno).collect::<Vec<_>>(), [libc::EMLINK]);
@@ -276,9 +295,13 @@ fn a_target_in_the_wrong_place_is_unsupported() {
         let mut kernel = Kernel::open().expect("a socket");
         nft_script("table inet mesh { chain out { type filter hook output priority 0; } }");
         let tproxy = Rule::new().l4proto(nftmesh::model::Protocol::TCP).tproxy(Tproxy::to_port(1));
-        let error = kernel.commit(&Transaction::new().add_rule(&mesh().chain("out"), tproxy)).expect_err("tproxy at output");
+        let error =
+            kernel.commit(&Transaction::new().add_rule(&mesh().chain("out"), tproxy)).expect_err("tproxy at output");
         assert!(error.is_unsupported(), "{error}");
-        assert!(error.to_string().contains("tproxy to :1 is not taken in a chain of this type and hook (EOPNOTSUPP)"), "{error}");
+        assert!(
+            error.to_string().contains("tproxy to :1 is not taken in a chain of this type and hook (EOPNOTSUPP)"),
+            "{error}"
+        );
     });
 }
 
@@ -362,7 +385,11 @@ fn another_namespace_is_reached_without_moving_the_caller() {
 fn a_set_with_merging_takes_what_overlaps() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
-        let merging = Set::new("s", [DataType::Ipv4]).auto_merge().elements([net("10.0.0.0/9"), net("10.128.0.0/9"), net("10.1.0.0/16")]);
+        let merging = Set::new("s", [DataType::Ipv4]).auto_merge().elements([
+            net("10.0.0.0/9"),
+            net("10.128.0.0/9"),
+            net("10.1.0.0/16"),
+        ]);
         assert!(merging.flags.contains(SetFlags::AUTO_MERGE));
         let table = Table::new(Family::Inet, "mesh").set(merging);
         kernel.commit(&Transaction::replace(Ruleset::new().table(table))).expect("merged before it is sent");

@@ -158,6 +158,8 @@ fn ordered(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
     if !elements.is_sorted_by(|a, b| a.key <= b.key) {
         elements.sort_by(|a, b| a.key.cmp(&b.key));
     }
+    // The kernel takes an exact repetition as the same element; a second interval it would refuse.
+    elements.dedup_by(|a, b| a.key == b.key && a.data == b.data);
     if mode == SetMode::Interval
         && set.flags.contains(SetFlags::AUTO_MERGE)
         && let [field] = set.key.as_slice()

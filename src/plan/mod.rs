@@ -2,6 +2,7 @@
 
 mod operation;
 mod transaction;
+mod view;
 
 pub use operation::{ChainId, Operation, Position, TableId};
 pub use transaction::{Generation, Transaction};

@@ -173,14 +173,6 @@ impl Transaction {
         self
     }
 
-    /// Checks everything that can be known without a kernel.
-    ///
-    /// # Errors
-    /// Every fault found.
-    pub fn validate(&self) -> crate::Result<()> {
-        Ok(())
-    }
-
     /// The generation it must find, if any.
     #[must_use]
     pub fn generation(&self) -> Option<Generation> {

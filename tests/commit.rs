@@ -72,7 +72,7 @@ fn every_refused_operation_is_named_and_nothing_is_applied() {
         let expected = [
             "add rule inet mesh/nope: no such chain; add it in the same transaction or check its name (ENOENT)",
             "add rule inet mesh/x, statement 2 (jump nowhere): there is no such chain in this table; add it in the same transaction (ENOENT)",
-            "add rule inet mesh/x, statement 2 (queue num 0-3): this kernel has no queue expression; it needs CONFIG_NFT_QUEUE (ENOENT)",
+            "add rule inet mesh/x, statement 2 (queue to 0-3): this kernel has no queue expression; it needs CONFIG_NFT_QUEUE (ENOENT)",
             "add rule inet mesh/x, statement 1 (ip daddr @noset): there is no set noset in this table; add it in the same transaction (ENOENT)",
             "delete rule inet mesh/x handle 4711: no such chain or rule handle (ENOENT)",
             "add element inet mesh/s, element 10.1.0.0/16: it overlaps or contradicts an element of the set (EEXIST)",
@@ -280,7 +280,7 @@ fn a_fault_found_at_commit_time_is_blamed_on_no_rule() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         nft_script(
-            "table inet mesh { chain a { jump b; }\n chain b { }\n chain base { type filter hook input priority 0; jump a; } }",
+            "table inet mesh { chain a {}\n chain b {}\n chain base { type filter hook input priority 0;\n jump a\n }\n}\nadd rule inet mesh a jump b",
         );
         let loops = Transaction::new().add_rule(&mesh().chain("b"), Rule::new().jump("a"));
         let error = kernel.commit(&loops).expect_err("a loop");
@@ -293,7 +293,7 @@ fn a_fault_found_at_commit_time_is_blamed_on_no_rule() {
 fn a_target_in_the_wrong_place_is_unsupported() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
-        nft_script("table inet mesh { chain out { type filter hook output priority 0; } }");
+        nft_script("table inet mesh { chain out { type filter hook output priority 0;\n}\n}");
         let tproxy = Rule::new().l4proto(nftmesh::model::Protocol::TCP).tproxy(Tproxy::to_port(1));
         let error =
             kernel.commit(&Transaction::new().add_rule(&mesh().chain("out"), tproxy)).expect_err("tproxy at output");

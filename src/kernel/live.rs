@@ -6,7 +6,7 @@ use super::netns::NetNs;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Family, Name};
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, flag, kind};
-use crate::plan::{Generation, TableId, Transaction};
+use crate::plan::{Generation, Operation, TableId, Transaction};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// nf_tables of one network namespace.
@@ -147,7 +147,7 @@ impl Kernel {
     fn encode<'t>(&mut self, transaction: &'t Transaction, ending: Ending) -> Result<Prepared<'t>> {
         let known = KnownSets::of(transaction);
         let encoded = netlink::encode(transaction, &known, ending, self.sequence).map_err(|(index, cause)| {
-            let operation = transaction.operations().get(index).map(ToString::to_string).unwrap_or_default();
+            let operation = transaction.operations().get(index).map(Operation::title).unwrap_or_default();
             let count = transaction.operations().len();
             Error::new(Kind::Invalid, format!("op {} of {count}, {operation}: {cause}", index + 1))
         })?;

@@ -93,13 +93,14 @@ impl Context<'_> {
             let (kind, remedy) = self.whole(errno);
             return (kind, Refusal { operation: None, what: "the transaction".into(), errno, remedy });
         }
+        let title = operation.title();
         let what = match &spot {
-            Some(Spot::Element(element)) => format!("{operation}, element {element}"),
+            Some(Spot::Element(element)) => format!("{title}, element {element}"),
             Some(Spot::Expr(expr)) => match self.statement(&origin, operation, expr) {
-                Some((number, statement)) => format!("{operation}, statement {number} ({statement})"),
-                None => format!("{operation}"),
+                Some((number, statement)) => format!("{title}, statement {number} ({statement})"),
+                None => title,
             },
-            Some(Spot::Other(_)) | None => format!("{operation}"),
+            Some(Spot::Other(_)) | None => title,
         };
         let (kind, mut remedy) = explain(operation, spot.as_ref(), errno);
         if let Some(text) = &ack.text {
@@ -167,7 +168,7 @@ impl Context<'_> {
     }
 
     fn element(&self, set: &Set, code: usize) -> Option<String> {
-        element_at(set, code).map(|element| format!("{element:?}"))
+        element_at(set, code).map(|element| element.to_string())
     }
 
     /// The statement of the rule that an expression came from: its number from 1 and its text.
@@ -179,7 +180,7 @@ impl Context<'_> {
             _ => program.exprs.iter().position(|other| other == expr)?,
         };
         let statement = *program.statements.get(index)?;
-        Some((statement + 1, format!("{:?}", rule.statements.get(statement)?)))
+        Some((statement + 1, rule.statements.get(statement)?.to_string()))
     }
 }
 
@@ -274,7 +275,7 @@ fn explain_expr(expr: &Expr, errno: i32) -> (Kind, String) {
 }
 
 fn last_statement(rule: &Rule) -> String {
-    rule.statements.last().map_or_else(|| "it".into(), |s| format!("{s:?}"))
+    rule.statements.last().map_or_else(|| "it".into(), ToString::to_string)
 }
 
 fn words(errno: i32) -> String {

@@ -187,29 +187,3 @@ impl Operation {
         Operation::AddChain { table: table.clone(), name: chain.name.clone(), kind: chain.kind.clone() }
     }
 }
-
-/// The operation without what it adds, `add rule inet mesh/out`.
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Operation::AddChain { table, name, kind: _ } => write!(f, "add chain {table}/{name}"),
-            Operation::AddElements { table, set } => write!(f, "add element {table}/{}", set.name),
-            Operation::AddRule { chain, .. } => write!(f, "add rule {}/{}", chain.table, chain.name),
-            Operation::AddSet { table, set } => write!(f, "add set {table}/{}", set.name),
-            Operation::AddTable { table, flags: _ } => write!(f, "add table {table}"),
-            Operation::DeleteChain(chain) => write!(f, "delete chain {}/{}", chain.table, chain.name),
-            Operation::DeleteElements { table, set } => write!(f, "delete element {table}/{}", set.name),
-            Operation::DeleteRule { chain, handle } => {
-                write!(f, "delete rule {}/{} handle {handle}", chain.table, chain.name)
-            }
-            Operation::DeleteSet { table, set } => write!(f, "delete set {table}/{set}"),
-            Operation::DeleteTable(table) => write!(f, "delete table {table}"),
-            Operation::FlushChain(chain) => write!(f, "flush chain {}/{}", chain.table, chain.name),
-            Operation::FlushSet { table, set } => write!(f, "flush set {table}/{set}"),
-            Operation::FlushTable(table) => write!(f, "flush table {table}"),
-            Operation::ReplaceRule { chain, handle, .. } => {
-                write!(f, "replace rule {}/{} handle {handle}", chain.table, chain.name)
-            }
-        }
-    }
-}

@@ -26,7 +26,7 @@
 
 mod matches;
 mod rule;
-#[cfg_attr(not(test), expect(dead_code, reason = "the modules that print transactions come next"))]
+
 pub(crate) mod script;
 mod set;
 mod statement;

@@ -17,9 +17,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Chain::base("output", ChainType::Nat, Hook::Output, Priority::DSTNAT)
                     .rule(Rule::new().skuid(1337).counter().r#return().comment("the proxy itself"))
                     .rule(Rule::new().ip_daddr(set("excluded")).counter().r#return())
-                    .rule(Rule::new().l4proto(Protocol::TCP).counter().jump("redirect")),
+                    .rule(Rule::new().l4proto(Protocol::TCP).counter().jump("to-proxy")),
             )
-            .chain(Chain::regular("redirect").rule(Rule::new().l4proto(Protocol::TCP).counter().redirect_to(15001))),
+            .chain(Chain::regular("to-proxy").rule(Rule::new().l4proto(Protocol::TCP).counter().redirect_to(15001))),
     );
 
     let mut kernel = Kernel::open()?;

@@ -160,26 +160,20 @@ fn ordered(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
     }
     // The kernel takes an exact repetition as the same element; a second interval it would refuse.
     elements.dedup_by(|a, b| a.key == b.key && a.data == b.data);
-    if mode == SetMode::Interval
-        && set.flags.contains(SetFlags::AUTO_MERGE)
-        && let [field] = set.key.as_slice()
-    {
-        elements = merged(elements, *field);
+    match set.key.as_slice() {
+        [field] if mode == SetMode::Interval && set.flags.contains(SetFlags::AUTO_MERGE) => merged(elements, *field),
+        _ => elements,
     }
-    elements
 }
 
 /// Overlapping and adjacent intervals made one; elements that carry more than a key stay as they are.
 fn merged(elements: Vec<Cow<'_, Element>>, field: DataType) -> Vec<Cow<'_, Element>> {
     let mut merged: Vec<Cow<'_, Element>> = Vec::with_capacity(elements.len());
     for element in elements {
-        if let Some(last) = merged.last_mut()
-            && let Some(union) = union(last, &element, field)
-        {
-            *last = Cow::Owned(union);
-            continue;
+        match merged.last_mut().and_then(|last| Some((union(last, &element, field)?, last))) {
+            Some((union, last)) => *last = Cow::Owned(union),
+            None => merged.push(element),
         }
-        merged.push(element);
     }
     merged
 }

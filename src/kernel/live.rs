@@ -132,13 +132,8 @@ impl Kernel {
     pub fn tables(&mut self) -> Result<Vec<TableId>> {
         let mut tables = Vec::new();
         self.request(kind::GETTABLE, flag::DUMP, 0, |message| {
-            let Some((family, attributes)) = message.netfilter() else { return };
-            let name = attributes.find(NFTA_TABLE_NAME);
-            if message.kind == of_nftables(kind::NEWTABLE)
-                && let Some(family) = Family::from_number(family)
-                && let Some(name) = name.and_then(|name| name.text())
-            {
-                tables.push(TableId { family, name: Name::from(name) });
+            if message.kind == of_nftables(kind::NEWTABLE) {
+                tables.extend(table_id(message));
             }
         })?;
         Ok(tables)
@@ -285,6 +280,12 @@ impl Prepared<'_> {
         let committed = acks.iter().any(|ack| ack.sequence == expected);
         if committed { Ok(()) } else { Err(unexpected("commit")) }
     }
+}
+
+fn table_id(message: &netlink::Message<'_>) -> Option<TableId> {
+    let (family, attributes) = message.netfilter()?;
+    let name = attributes.find(NFTA_TABLE_NAME)?;
+    Some(TableId { family: Family::from_number(family)?, name: Name::from(name.text()?) })
 }
 
 fn too_large(needed: usize, allowed: usize) -> Error {

@@ -83,9 +83,8 @@ impl Checked<'_, '_> {
         fault(merge && *data != SetData::None, "the intervals of a map cannot be merged; drop auto-merge");
         let integers = key.iter().chain(if let SetData::Value(data) = data { Some(data) } else { None });
         for part in integers {
-            if let DataType::Integer { bytes } = part {
-                fault(!matches!(bytes, 1 | 2 | 4), "an integer has 1, 2 or 4 bytes");
-            }
+            let integer = matches!(part, DataType::Integer { .. });
+            fault(integer, "nft has no type for plain numbers in a named set; use an anonymous set in the rule");
         }
         time(at, "timeout", *timeout, faults);
         time(at, "gc interval", *gc_interval, faults);

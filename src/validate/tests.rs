@@ -609,34 +609,3 @@ fn a_web_of_jumps_is_walked_once() {
     let invalid = of(table).validate().expect_err("redirect in a filter chain");
     assert_eq!(invalid.faults().len(), 40);
 }
-
-#[test]
-#[ignore = "a measurement: cargo test --release -- --ignored --nocapture"]
-fn large_rule_sets_are_checked_in_milliseconds() {
-    let mut chain = base("in", ChainType::Filter, Hook::Input);
-    for number in 0..10_000_u32 {
-        let port = u16::try_from(number % 60_000).expect("fits");
-        chain = chain.rule(Rule::new().ip_saddr(Ipv4Addr::from_bits(number)).tcp_dport(port).counter().jump("a"));
-    }
-    let rules = of(Table::new(Family::Inet, "t").chain(chain).chain(Chain::regular("a")));
-    let interval = |number: u32| Interval {
-        low: Value::Ipv4(Ipv4Addr::from_bits(number * 16)),
-        high: Value::Ipv4(Ipv4Addr::from_bits(number * 16 + 7)),
-    };
-    let sorted = with(Set::new("s", [DataType::Ipv4]).interval().elements((0..100_000).map(interval)));
-    let shuffled =
-        with(Set::new("s", [DataType::Ipv4]).interval().elements((0..100_000).map(|n| interval(n * 7919 % 100_000))));
-    let upto = |n: u32| Value::Port(u16::try_from(n % 300 + 1).expect("fits"));
-    let pair = |n: u32| [interval(n / 2), Interval { low: upto(n % 2 * 150), high: upto(n % 2 * 150 + 100) }];
-    let key = [DataType::Ipv4, DataType::Port];
-    let concat = with(Set::new("s", key).interval().elements((0..20_000).map(pair)));
-    for (what, rules) in [("10,000 rules", rules), ("sorted", sorted), ("shuffled", shuffled), ("concatenated", concat)]
-    {
-        let best = (0..7).map(|_| {
-            let start = Instant::now();
-            assert_eq!(rules.validate(), Ok(()));
-            start.elapsed()
-        });
-        println!("{what}: {:?}", best.min().expect("seven runs"));
-    }
-}

@@ -103,6 +103,13 @@ pub enum Expr {
     Nat(NatCode),
     /// Excludes from connection tracking.
     Notrack,
+    /// An expression of another kind, or with attributes, that have no meaning here; kept byte for byte.
+    Opaque {
+        /// The kernel's name for it.
+        name: Box<str>,
+        /// Its attributes (`NFTA_EXPR_DATA`).
+        data: Box<[u8]>,
+    },
     /// Loads from the packet.
     Payload {
         /// Counted from where.

@@ -2,8 +2,10 @@
 
 mod operation;
 mod script;
+mod snapshot;
 mod transaction;
 mod view;
 
 pub use operation::{ChainId, Operation, Position, TableId};
+pub use snapshot::{ChainState, HookState, OpaqueState, RuleState, SetState, Snapshot, TableState};
 pub use transaction::{Generation, Transaction};

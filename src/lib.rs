@@ -8,6 +8,7 @@ pub mod mesh;
 pub mod model;
 pub mod plan;
 pub mod proxy;
+mod render;
 #[expect(unsafe_code, reason = "the one fence around system calls and C libraries")]
 mod sys;
 #[cfg(test)]

@@ -1,0 +1,188 @@
+//! Comparisons: a selector, an operator, an operand.
+
+use std::fmt::{self, Display};
+
+use crate::model::{Field, Match, Op, Operand, Protocol, Selector, Value};
+
+use super::value::{Bits, numeric};
+use super::{Text, joined};
+
+impl Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        comparison(self, None).fmt(f)
+    }
+}
+
+impl Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        selector(self, None).fmt(f)
+    }
+}
+
+/// As nft spells it, `meta skuid`, `ip saddr`.
+impl Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// As nft writes it; equality, which nft leaves out of most matches, as `==`.
+impl Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Op::Eq => "==",
+            Op::Ge => ">=",
+            Op::Gt => ">",
+            Op::Le => "<=",
+            Op::Lt => "<",
+            Op::Ne => "!=",
+        })
+    }
+}
+
+/// Without its selector and as if compared by equality; a mask reads `value / mask`.
+impl Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Operand::Flags(value) => flags_or_value(f, value),
+            Operand::Masked { mask, value } => {
+                flags_or_value(f, value)?;
+                f.write_str(" / ")?;
+                flags_or_value(f, mask)
+            }
+            Operand::Prefix(value, length) if usize::from(*length) == 8 * width(value) => write!(f, "{value}"),
+            Operand::Prefix(value, length) => write!(f, "{value}/{length}"),
+            Operand::Range(low, high) => write!(f, "{}-{}", numeric(low), numeric(high)),
+            Operand::Set(set) => write!(f, "{set}"),
+            Operand::Value(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+fn flags_or_value(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
+    match Bits::of(value) {
+        Some(bits) => bits.list().fmt(f),
+        None => value.fmt(f),
+    }
+}
+
+/// The fields; once the transport protocol is known, nft spells `th dport` as `tcp dport`.
+pub(super) fn selector(selector: &Selector, transport: Option<Protocol>) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| {
+        let field = |field: &Field| {
+            let (port, name) = match field {
+                Field::ThDport => ("dport", field.name()),
+                Field::ThSport => ("sport", field.name()),
+                _ => ("", field.name()),
+            };
+            let protocol = transport.filter(|protocol| has_ports(*protocol)).filter(|_| !port.is_empty());
+            Text(move |f: &mut fmt::Formatter<'_>| match protocol {
+                Some(protocol) => write!(f, "{protocol} {port}"),
+                None => f.write_str(name),
+            })
+        };
+        joined(f, selector.fields().iter().map(field), " . ")
+    })
+}
+
+/// Whether nft knows both ports of that protocol.
+pub(super) fn has_ports(protocol: Protocol) -> bool {
+    [Protocol::DCCP, Protocol::SCTP, Protocol::TCP, Protocol::UDP, Protocol::UDPLITE].contains(&protocol)
+}
+
+/// A whole match, behind everything that told the transport protocol.
+pub(super) fn comparison(matches: &Match, transport: Option<Protocol>) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| {
+        let Match { selector: left, op, operand } = matches;
+        write!(f, "{} ", selector(left, transport))?;
+        match operand {
+            Operand::Flags(value) => flags(f, *op, value),
+            Operand::Masked { mask, value } => masked(f, *op, mask, value),
+            Operand::Value(value) if Bits::of(value).is_some() => exact_bits(f, *op, value),
+            Operand::Prefix(..) | Operand::Range(..) | Operand::Set(_) | Operand::Value(_) => {
+                implied(f, *op)?;
+                write!(f, "{operand}")
+            }
+        }
+    })
+}
+
+/// The operator, where equality goes without saying.
+fn implied(f: &mut fmt::Formatter<'_>, op: Op) -> fmt::Result {
+    if op == Op::Eq { Ok(()) } else { write!(f, "{op} ") }
+}
+
+/// Any of these bits, or none of them.
+fn flags(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result {
+    match Bits::of(value) {
+        // A mask of all bits is no mask: nft lists what is left, a comparison with zero.
+        Some(bits) if bits.value == bits.all => write!(f, "{} 0x0", opposite(op)),
+        Some(bits) if op == Op::Ne => write!(f, "! {}", bits.list()),
+        Some(bits) => bits.list().fmt(f),
+        None if matches!(value, Value::Mark(_)) => write!(f, "& {value} {} {}", opposite(op), Value::Mark(0)),
+        None => write!(f, "& {value} {} 0", opposite(op)),
+    }
+}
+
+fn opposite(op: Op) -> Op {
+    if op == Op::Ne { Op::Eq } else { Op::Ne }
+}
+
+/// These bits and no others.
+fn exact_bits(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result {
+    match (value, Bits::of(value)) {
+        // Of a field of the packet, nft names a single bit only.
+        (Value::TcpFlags(_), Some(bits)) if bits.value.count_ones() != 1 => write!(f, "{op} {:#x}", bits.value),
+        (_, Some(_) | None) => write!(f, "{op} {value}"),
+    }
+}
+
+/// The bits under the mask.
+fn masked(f: &mut fmt::Formatter<'_>, op: Op, mask: &Value, value: &Value) -> fmt::Result {
+    if let (Some(wanted), Some(bits), Op::Eq | Op::Ne) = (Bits::of(mask), Bits::of(value), op) {
+        return if wanted.value == wanted.all {
+            exact_bits(f, op, value)
+        } else if bits.value == 0 {
+            flags(f, opposite(op), mask)
+        } else if bits.value == wanted.value && bits.value.is_power_of_two() {
+            write!(f, "& {mask} {op} {value}")
+        } else {
+            implied(f, op)?;
+            write!(f, "{} / {}", bits.list(), wanted.list())
+        };
+    }
+    match mask_length(mask) {
+        Some(length) => {
+            implied(f, op)?;
+            write!(f, "{}", Operand::Prefix(value.clone(), length))
+        }
+        None if matches!(mask, Value::Gid(u32::MAX) | Value::Integer(u32::MAX)) => exactly(f, op, value),
+        None if matches!(mask, Value::Mark(u32::MAX) | Value::Uid(u32::MAX)) => exactly(f, op, value),
+        None => write!(f, "& {mask} {op} {value}"),
+    }
+}
+
+fn exactly(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result {
+    implied(f, op)?;
+    write!(f, "{value}")
+}
+
+/// How many leading bits an address mask has, when it has no others.
+fn mask_length(mask: &Value) -> Option<u8> {
+    let (bits, width) = match mask {
+        Value::Ipv4(mask) => (u128::from(mask.to_bits()) << 96, 32),
+        Value::Ipv6(mask) => (mask.to_bits(), 128),
+        _ => return None,
+    };
+    let length = bits.leading_ones();
+    let whole = bits.checked_shl(length).unwrap_or(0) == 0;
+    u8::try_from(length).ok().filter(|length| whole && *length <= width)
+}
+
+fn width(value: &Value) -> usize {
+    match value {
+        Value::Ipv4(_) => 4,
+        Value::Ipv6(_) => 16,
+        _ => 0,
+    }
+}

@@ -1,0 +1,78 @@
+//! Rule sets as text: what `nft list ruleset` of nft(8) 1.0.6 prints, byte for byte.
+//!
+//! [`Display`] of a [`Ruleset`](crate::model::Ruleset) or [`Table`](crate::model::Table) is what nft lists and what
+//! `nft -f` reads. A [`Chain`](crate::model::Chain), [`Rule`](crate::model::Rule) or
+//! [`Statement`](crate::model::Statement) alone does not know its family; alone it prints as in an `inet` table.
+//!
+//! ```text
+//! mod       InFamily: a value and the family of its table
+//! table     rule sets, tables, chains, with or without handles     script      the same on one line, as commands
+//! set       sets, elements, their order and line breaks            rule        rules, and what nft leaves out of them
+//! statement targets                                                matches     comparisons         value   constants
+//! ```
+//!
+//! It differs from nft on purpose where nft's own listing does not mean what was loaded:
+//! - an interface index prints as a number, which nft reads; nft lists the name that belongs to it where it runs. The index 1 is
+//!   the loopback device of every network namespace and prints as `"lo"`.
+//! - `meta nfproto ipv4 meta l4proto icmp`: nft drops the first match, and reads its own text back without it. It stays here.
+//! - `ct state == established | related`: nft drops the `==`, and reads its own text back as `ct state established,related`.
+//! - `dnat ip to 10.0.0.0-10.0.0.255:80`: nft lists `10.0.0.0/24:80`, which it cannot read.
+//! - `dnat to :80` in an inet table: nft lists the family it knows, `dnat ip to :80`, which it cannot read.
+//! - nft reads `tcp dport 80 tcp sport 1` as one load of both ports and lists it as `tcp sport 1 tcp dport 80`; a rule prints in its
+//!   own order here.
+//! - the owner of a table and the time until an element expires belong to the running system, not to the rule set.
+//!
+//! A protocol prints by name when [`Protocol::name`](crate::model::Protocol::name) has one; nft uses /etc/protocols.
+
+mod matches;
+mod rule;
+#[cfg_attr(not(test), expect(dead_code, reason = "the modules that print transactions come next"))]
+pub(crate) mod script;
+mod set;
+mod statement;
+pub(crate) mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::fmt::{self, Display};
+
+use crate::model::Family;
+
+/// A value as it prints in a table of that family.
+pub(crate) struct InFamily<'a, T> {
+    pub(crate) family: Family,
+    pub(crate) value: &'a T,
+}
+
+/// A value that prints by calling a function.
+struct Text<F>(F);
+
+impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> Display for Text<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)(f)
+    }
+}
+
+/// Items with something between them.
+fn joined<T: Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item = T>, between: &str) -> fmt::Result {
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            f.write_str(between)?;
+        }
+        write!(f, "{item}")?;
+    }
+    Ok(())
+}
+
+/// Text in quotes. nft has no escapes: what would end the quotes or the line is written as Rust would, so that nothing that follows
+/// can be taken for a statement.
+fn quoted(text: &str) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| {
+        f.write_str("\"")?;
+        for c in text.chars() {
+            if c == '"' || c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+        }
+        f.write_str("\"")
+    })
+}

@@ -1,0 +1,201 @@
+//! Rules, and what nft leaves out of them.
+//!
+//! nft puts `meta l4proto tcp` in front of `tcp dport 80` by itself and does not list it. So it lists no such match at all when a
+//! later one implies it and nothing but matches stand between: `meta l4proto tcp iifname "lo" tcp dport 80` is listed as
+//! `iifname "lo" tcp dport 80`. [`Omissions`] finds those, as nft's netlink_delinearize.c does, but spares one whose omission nft
+//! would not make good when it reads the text.
+
+use std::fmt::{self, Display};
+
+use crate::model::{Family, Field, MarkValue, Match, Nfproto, Op, Operand, Protocol, Reject, Rule, Statement, Value};
+
+use super::{InFamily, joined, matches, quoted};
+
+/// As in an `inet` table.
+impl Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        InFamily { family: Family::Inet, value: self }.fmt(f)
+    }
+}
+
+impl Display for InFamily<'_, Rule> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rule { statements, comment } = self.value;
+        let omissions = Omissions::of(self.family, statements);
+        let kept = statements.iter().zip(&omissions.statements).filter(|(_, fate)| !fate.omitted);
+        joined(
+            f,
+            kept.map(|(statement, fate)| InRule { family: self.family, transport: fate.transport, statement }),
+            " ",
+        )?;
+        match comment {
+            Some(comment) => write!(f, " comment {}", quoted(comment)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// As alone in a rule of an `inet` table.
+impl Display for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        InRule { family: Family::Inet, transport: None, statement: self }.fmt(f)
+    }
+}
+
+/// A statement, and what the statements in front of it and the table say of the packets it sees.
+pub(super) struct InRule<'a> {
+    pub(super) family: Family,
+    pub(super) transport: Option<Protocol>,
+    pub(super) statement: &'a Statement,
+}
+
+#[derive(Clone, Copy)]
+struct Fate {
+    omitted: bool,
+    /// The transport protocol that is known in front of it.
+    transport: Option<Protocol>,
+}
+
+/// A match that a later one may imply.
+struct Implied<T> {
+    at: usize,
+    value: T,
+}
+
+/// Walks over a rule as nft does when it lists one.
+struct Omissions {
+    family: Family,
+    statements: Vec<Fate>,
+    transport: Option<Protocol>,
+    /// `meta nfproto ...`, until something other than a match comes.
+    network_match: Option<Implied<Nfproto>>,
+    /// `meta l4proto ...` or `ip protocol ...`, likewise.
+    transport_match: Option<Implied<Protocol>>,
+    /// Whether everything so far is a match. nft puts what `reject` implies at the very front of a rule.
+    only_matches: bool,
+}
+
+impl Omissions {
+    fn of(family: Family, statements: &[Statement]) -> Omissions {
+        let mut walk = Omissions {
+            family,
+            statements: Vec::with_capacity(statements.len()),
+            transport: None,
+            network_match: None,
+            transport_match: None,
+            only_matches: true,
+        };
+        for (at, statement) in statements.iter().enumerate() {
+            walk.see(at, statement);
+        }
+        walk
+    }
+
+    fn see(&mut self, at: usize, statement: &Statement) {
+        // A selector is spelled with what is known before, and `tcp dport` itself tells the protocol of what follows.
+        self.statements.push(Fate { omitted: false, transport: self.transport });
+        match statement {
+            Statement::Match(matches) => {
+                self.fields(matches.selector.fields());
+                return self.tells(at, matches);
+            }
+            Statement::SetMark { value: MarkValue::Map { selector, .. }, .. }
+            | Statement::VerdictMap { selector, .. } => self.fields(selector.fields()),
+            Statement::Reject(Some(Reject::TcpReset)) if self.family != Family::Inet => {
+                self.rejects_transport(Protocol::TCP);
+            }
+            Statement::Reject(Some(Reject::Icmp(_))) => self.rejects_network(Nfproto::IPV4),
+            Statement::Reject(Some(Reject::Icmpv6(_))) => self.rejects_network(Nfproto::IPV6),
+            Statement::Reject(None | Some(Reject::Icmpx(_) | Reject::TcpReset)) => {}
+            Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Masquerade { .. } => {}
+            Statement::Nat(_) | Statement::Notrack | Statement::Queue(_) | Statement::Redirect { .. } => {}
+            Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
+            Statement::Tproxy(_) | Statement::Verdict(_) => {}
+        }
+        self.only_matches = false;
+        self.network_match = None;
+        self.transport_match = None;
+    }
+
+    /// The headers that these fields belong to imply their protocols.
+    fn fields(&mut self, fields: &[Field]) {
+        for field in fields {
+            match field {
+                Field::IpDaddr | Field::IpProtocol | Field::IpSaddr => self.implies_network(Nfproto::IPV4),
+                Field::Ip6Daddr | Field::Ip6Saddr => self.implies_network(Nfproto::IPV6),
+                Field::IcmpType => {
+                    self.implies_network(Nfproto::IPV4);
+                    self.implies_transport(Protocol::ICMP);
+                }
+                Field::Icmpv6Type => {
+                    self.implies_network(Nfproto::IPV6);
+                    self.implies_transport(Protocol::ICMPV6);
+                }
+                Field::SctpDport | Field::SctpSport => self.implies_transport(Protocol::SCTP),
+                Field::TcpDport | Field::TcpFlags | Field::TcpSport => self.implies_transport(Protocol::TCP),
+                Field::UdpDport | Field::UdpSport => self.implies_transport(Protocol::UDP),
+                Field::ThDport | Field::ThSport => {
+                    if let Some(protocol) = self.transport.filter(|protocol| matches::has_ports(*protocol)) {
+                        self.implies_transport(protocol);
+                    }
+                }
+                Field::Cgroup | Field::CtDirection | Field::CtMark | Field::CtState | Field::CtStatus => {}
+                Field::CtZone | Field::FibDaddrType | Field::Iif | Field::Iifname | Field::L4proto => {}
+                Field::Length | Field::Mark | Field::Nfproto | Field::Oif | Field::Oifname => {}
+                Field::PktType | Field::Skgid | Field::Skuid | Field::SocketMark => {}
+                Field::SocketTransparent | Field::SocketWildcard => {}
+            }
+        }
+    }
+
+    fn implies_network(&mut self, family: Nfproto) {
+        if let Some(earlier) = self.network_match.take_if(|earlier| earlier.value == family) {
+            self.omit(earlier.at);
+        }
+    }
+
+    fn implies_transport(&mut self, protocol: Protocol) {
+        if let Some(earlier) = self.transport_match.take_if(|earlier| earlier.value == protocol) {
+            self.omit(earlier.at);
+        }
+        self.transport = Some(protocol);
+    }
+
+    fn rejects_network(&mut self, family: Nfproto) {
+        if self.only_matches {
+            self.implies_network(family);
+        }
+    }
+
+    fn rejects_transport(&mut self, protocol: Protocol) {
+        if self.only_matches {
+            self.implies_transport(protocol);
+        }
+    }
+
+    fn omit(&mut self, at: usize) {
+        if let Some(fate) = self.statements.get_mut(at) {
+            fate.omitted = true;
+        }
+    }
+
+    /// What a match by itself says of the packets behind it.
+    fn tells(&mut self, at: usize, matches: &Match) {
+        let (Op::Eq, Operand::Value(value), [field]) = (matches.op, &matches.operand, matches.selector.fields()) else {
+            return;
+        };
+        match (field, value) {
+            (Field::Nfproto, Value::Nfproto(value)) => self.network_match = Some(Implied { at, value: *value }),
+            (Field::L4proto, Value::Protocol(value)) => {
+                self.transport = Some(*value);
+                self.transport_match = Some(Implied { at, value: *value });
+            }
+            (Field::IpProtocol, Value::Protocol(value)) => {
+                self.transport = Some(*value);
+                // In an inet table it also says that the packet is IPv4.
+                self.transport_match = (self.family == Family::Ip).then_some(Implied { at, value: *value });
+            }
+            _ => {}
+        }
+    }
+}

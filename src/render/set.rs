@@ -1,0 +1,295 @@
+//! Sets, maps and verdict maps; their elements, in the order and with the line breaks of nft.
+
+use std::borrow::Cow;
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use crate::model::{CtDirection, DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetRef, Value};
+
+use super::value::{Bits, numeric, time};
+use super::{Text, joined, quoted};
+
+/// A set as it stands in a table, with its elements.
+impl Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        block(f, self, None)
+    }
+}
+
+pub(super) fn keyword(set: &Set) -> &'static str {
+    match set.data {
+        SetData::None => "set",
+        SetData::Value(_) | SetData::Verdict => "map",
+    }
+}
+
+/// The lines of a set in a table, with its handle when it is known.
+pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>) -> fmt::Result {
+    writeln!(f, "\t{} {} {{{}", keyword(set), set.name, super::table::handle(handle))?;
+    for property in properties(set) {
+        writeln!(f, "\t\t{property}")?;
+    }
+    if !set.elements.is_empty() {
+        let sorted = if set.flags.contains(SetFlags::INTERVAL) {
+            ascending(&set.elements, set.flags.contains(SetFlags::AUTO_MERGE))
+        } else {
+            backwards(&set.elements)
+        };
+        writeln!(f, "\t\telements = {}", braced(&sorted, Some(per_line(&set.key))))?;
+    }
+    f.write_str("\t}\n")
+}
+
+/// What stands between the braces of a set in front of its elements, in the order of nft.
+pub(super) fn properties(set: &Set) -> Vec<String> {
+    let Set { name: _, key, data, flags, timeout, gc_interval, size, comment, elements: _ } = set;
+    // nft keeps times in milliseconds, and no time where there are none.
+    let some_time = |duration: &Duration| duration.as_millis() > 0;
+    let mut lines = vec![declaration(key, data)];
+    if let Some(size) = size.filter(|_| !flags.contains(SetFlags::CONSTANT)) {
+        lines.push(format!("size {size}"));
+    }
+    let timeout = timeout.filter(some_time);
+    let listed = SetFlags::CONSTANT | SetFlags::DYNAMIC | SetFlags::INTERVAL;
+    if flags.intersects(listed) || flags.contains(SetFlags::TIMEOUT) && timeout.is_none() {
+        lines.push(format!("flags {flags}"));
+    }
+    if flags.contains(SetFlags::AUTO_MERGE) {
+        lines.push("auto-merge".to_owned());
+    }
+    if let Some(timeout) = timeout {
+        lines.push(format!("timeout {}", time(timeout)));
+    }
+    if let Some(interval) = gc_interval.filter(some_time) {
+        lines.push(format!("gc-interval {}", time(interval)));
+    }
+    if let Some(comment) = comment {
+        lines.push(format!("comment {}", quoted(comment)));
+    }
+    lines
+}
+
+/// `type ...`; or `typeof ...` with a field of each type, because nft cannot say how wide an integer is.
+fn declaration(key: &[DataType], data: &SetData) -> String {
+    let data_type = match data {
+        SetData::Value(data) => Some(*data),
+        SetData::None | SetData::Verdict => None,
+    };
+    let nameless = |data: &DataType| matches!(data, DataType::Integer { .. });
+    let by_field = key.iter().chain(&data_type).any(nameless);
+    let name = |data: &DataType| if by_field { field(*data) } else { data.name() };
+    let key = key.iter().map(name).collect::<Vec<_>>().join(" . ");
+    let word = if by_field { "typeof" } else { "type" };
+    match data {
+        SetData::None => format!("{word} {key}"),
+        SetData::Value(data) => format!("{word} {key} : {}", name(data)),
+        SetData::Verdict => format!("{word} {key} : verdict"),
+    }
+}
+
+/// A field of that type, for `typeof`.
+fn field(data: DataType) -> &'static str {
+    match data {
+        DataType::AddrType => "fib daddr type",
+        DataType::CtDirection => "ct direction",
+        DataType::CtState => "ct state",
+        DataType::CtStatus => "ct status",
+        DataType::Gid => "meta skgid",
+        DataType::IcmpType => "icmp type",
+        DataType::Icmpv6Type => "icmpv6 type",
+        DataType::Ifindex => "iif",
+        DataType::Ifname => "iifname",
+        DataType::Integer { bytes: 1 } => "socket transparent",
+        DataType::Integer { bytes: 2 } => "ct zone",
+        DataType::Integer { .. } => "meta length",
+        DataType::Ipv4 => "ip saddr",
+        DataType::Ipv6 => "ip6 saddr",
+        DataType::Mark => "meta mark",
+        DataType::Nfproto => "meta nfproto",
+        DataType::PktType => "meta pkttype",
+        DataType::Port => "tcp dport",
+        DataType::Protocol => "meta l4proto",
+        DataType::TcpFlags => "tcp flags",
+        DataType::Uid => "meta skuid",
+    }
+}
+
+/// The flags that nft knows, in its order; `auto-merge` has a line of its own.
+impl Display for SetFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [
+            (SetFlags::CONSTANT, "constant"),
+            (SetFlags::DYNAMIC, "dynamic"),
+            (SetFlags::INTERVAL, "interval"),
+            (SetFlags::TIMEOUT, "timeout"),
+        ];
+        joined(f, named.iter().filter(|(flag, _)| self.contains(*flag)).map(|(_, name)| name), ",")
+    }
+}
+
+/// `@name`, or all elements on one line.
+impl Display for SetRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetRef::Named(name) => write!(f, "@{name}"),
+            SetRef::Anonymous(elements) => {
+                let intervals = elements.iter().any(|element| element.key.is_interval());
+                let sorted = if intervals { ascending(elements, true) } else { backwards(elements) };
+                braced(&sorted, None).fmt(f)
+            }
+        }
+    }
+}
+
+/// Elements in braces, so many on a line or all of them.
+pub(super) fn braced(elements: &[Cow<'_, Element>], per_line: Option<usize>) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| {
+        f.write_str("{ ")?;
+        for (index, element) in elements.iter().enumerate() {
+            match per_line {
+                _ if index == 0 => {}
+                Some(count) if index % count == 0 => f.write_str(",\n\t\t\t     ")?,
+                Some(_) | None => f.write_str(", ")?,
+            }
+            element.fmt(f)?;
+        }
+        f.write_str(" }")
+    })
+}
+
+/// How many elements nft writes on a line.
+fn per_line(key: &[DataType]) -> usize {
+    match key {
+        [DataType::CtState | DataType::CtStatus | DataType::Ipv4 | DataType::PktType] => 2,
+        [DataType::CtDirection | DataType::Gid | DataType::Ifindex | DataType::Integer { .. } | DataType::Mark] => 5,
+        [DataType::Nfproto | DataType::Port | DataType::Protocol | DataType::TcpFlags | DataType::Uid] => 5,
+        [DataType::AddrType | DataType::IcmpType | DataType::Icmpv6Type | DataType::Ifname | DataType::Ipv6] => 1,
+        [] | [_, _, ..] => 1,
+    }
+}
+
+impl Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Element { key, data, timeout, comment } = self;
+        key.fmt(f)?;
+        if let Some(timeout) = timeout.filter(|timeout| timeout.as_millis() > 0) {
+            write!(f, " timeout {}", time(timeout))?;
+        }
+        if let Some(comment) = comment {
+            write!(f, " comment {}", quoted(comment))?;
+        }
+        match data.as_deref() {
+            Some(ElementData::Value(value)) => write!(f, " : {value}"),
+            Some(ElementData::Verdict(verdict)) => write!(f, " : {verdict}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        joined(f, self.parts(), " . ")
+    }
+}
+
+/// One value, a prefix where it is one, or a range.
+impl Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Interval { low, high } = self;
+        match self.prefix_len() {
+            _ if low == high => low.fmt(f),
+            Some(length) => write!(f, "{low}/{length}"),
+            None => write!(f, "{}-{}", numeric(low), numeric(high)),
+        }
+    }
+}
+
+/// Intervals: by value, and where `merge` is allowed, those that overlap or touch as one.
+fn ascending(elements: &[Element], merge: bool) -> Vec<Cow<'_, Element>> {
+    let mut sorted: Vec<&Element> = elements.iter().collect();
+    sorted.sort_by_cached_key(|element| element.key.parts().iter().map(|part| bytes(&part.low)).collect::<Vec<_>>());
+    let mut listed: Vec<Cow<'_, Element>> = Vec::with_capacity(sorted.len());
+    for element in sorted {
+        let union = listed.last().filter(|_| merge).and_then(|last| union(last, element));
+        if union.is_some() {
+            listed.pop();
+        }
+        listed.push(union.map_or(Cow::Borrowed(element), Cow::Owned));
+    }
+    listed
+}
+
+/// Both as one, when nothing fits between them and nothing is said of either.
+fn union(first: &Element, second: &Element) -> Option<Element> {
+    let bare = |element: &Element| element.data.is_none() && element.timeout.is_none() && element.comment.is_none();
+    let (Key::Single(one), Key::Single(other)) = (&first.key, &second.key) else { return None };
+    let names = matches!((&one.low, &other.low), (Value::Ifname(_), _) | (_, Value::Ifname(_)));
+    let touching = bytes(&other.low) <= bytes(&one.high) || successor(bytes(&one.high)) == Some(bytes(&other.low));
+    let high = if bytes(&one.high) >= bytes(&other.high) { &one.high } else { &other.high };
+    let union = || Element::new(Interval { low: one.low.clone(), high: high.clone() });
+    (touching && !names && bare(first) && bare(second)).then(union)
+}
+
+fn successor(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    for byte in bytes.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            return Some(bytes);
+        }
+    }
+    None
+}
+
+/// Everything else: by what nft compares, which is a single number, or the bytes in memory read as one number, the last first. So
+/// numbers ascend, and strings compare from their end. nft turns those that compare equal round.
+fn backwards(elements: &[Element]) -> Vec<Cow<'_, Element>> {
+    let mut sorted: Vec<&Element> = elements.iter().collect();
+    sorted.sort_by(|a, b| b.key.cmp(&a.key));
+    sorted.sort_by_cached_key(|element| match &element.key {
+        Key::Single(Interval { low: low @ Value::Ifname(_), .. }) => from_the_end(low),
+        // Of several bits nft looks at the lowest.
+        Key::Single(interval) => match Bits::of(&interval.low) {
+            Some(bits) => (bits.value & bits.value.wrapping_neg()).to_be_bytes().to_vec(),
+            None => bytes(&interval.low),
+        },
+        Key::Concat(parts) => parts.iter().rev().flat_map(|part| from_the_end(&part.low)).collect(),
+    });
+    sorted.into_iter().map(Cow::Borrowed).collect()
+}
+
+/// The bytes of a value in memory, the last first: those of a number in host order begin with the most significant.
+fn from_the_end(value: &Value) -> Vec<u8> {
+    let mut bytes = bytes(value);
+    if matches!(value, Value::Ifname(_) | Value::Ipv4(_) | Value::Ipv6(_) | Value::Port(_)) {
+        bytes.reverse();
+    }
+    bytes
+}
+
+/// The bytes of a value, the most significant first; of a name, the 16 that the kernel compares.
+fn bytes(value: &Value) -> Vec<u8> {
+    match value {
+        Value::AddrType(value) => value.0.to_be_bytes().to_vec(),
+        Value::CtDirection(CtDirection::Original) => vec![0],
+        Value::CtDirection(CtDirection::Reply) => vec![1],
+        Value::CtState(value) => value.bits().to_be_bytes().to_vec(),
+        Value::CtStatus(value) => value.bits().to_be_bytes().to_vec(),
+        Value::Gid(value) | Value::Ifindex(value) | Value::Integer(value) | Value::Mark(value) | Value::Uid(value) => {
+            value.to_be_bytes().to_vec()
+        }
+        Value::IcmpType(value) => vec![value.0],
+        Value::Icmpv6Type(value) => vec![value.0],
+        Value::Ifname(name) => {
+            let mut bytes = name.compared().as_bytes().to_vec();
+            bytes.resize(16, 0);
+            bytes
+        }
+        Value::Ipv4(value) => value.octets().to_vec(),
+        Value::Ipv6(value) => value.octets().to_vec(),
+        Value::Nfproto(value) => vec![value.0],
+        Value::PktType(value) => vec![value.0],
+        Value::Port(value) => value.to_be_bytes().to_vec(),
+        Value::Protocol(value) => vec![value.0],
+        Value::TcpFlags(value) => vec![value.bits()],
+    }
+}

@@ -1,0 +1,365 @@
+//! What a rule does: counters, limits, logs, verdicts and targets.
+
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+
+use crate::model::{
+    Family, Family4or6, Interval, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue,
+    Nat, NatFlags, NatKind, PortRange, Protocol, Queue, QueueFlags, Reject, Statement, Tproxy, Value, Verdict,
+};
+
+use super::rule::InRule;
+use super::value::ipv6;
+use super::{Text, joined, matches, quoted};
+
+impl Display for InRule<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InRule { family, transport, statement } = *self;
+        match statement {
+            Statement::Counter { packets, bytes } => write!(f, "counter packets {packets} bytes {bytes}"),
+            Statement::Limit(limit) => limit.fmt(f),
+            Statement::Log(log) => log.fmt(f),
+            Statement::Masquerade { ports, flags } => to_ports(f, "masquerade", *ports, *flags),
+            Statement::Match(matches) => matches::comparison(matches, transport).fmt(f),
+            Statement::Nat(value) => nat(f, family, value),
+            Statement::Notrack => f.write_str("notrack"),
+            Statement::Queue(queue) => queue.fmt(f),
+            Statement::Redirect { ports, flags } => to_ports(f, "redirect", *ports, *flags),
+            Statement::Reject(reason) => reject(f, family, *reason),
+            Statement::SetMark { key, value } => write!(f, "{key} set {}", mark(value, transport)),
+            Statement::SetNftrace(on) => write!(f, "meta nftrace set {}", u8::from(*on)),
+            Statement::SetZone(zone) => write!(f, "ct zone set {zone}"),
+            Statement::Tproxy(value) => tproxy(f, family, value),
+            Statement::Verdict(verdict) => verdict.fmt(f),
+            Statement::VerdictMap { selector, map } => {
+                write!(f, "{} vmap {map}", matches::selector(selector, transport))
+            }
+        }
+    }
+}
+
+impl Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Accept => f.write_str("accept"),
+            Verdict::Continue => f.write_str("continue"),
+            Verdict::Drop => f.write_str("drop"),
+            Verdict::Goto(chain) => write!(f, "goto {chain}"),
+            Verdict::Jump(chain) => write!(f, "jump {chain}"),
+            Verdict::Return => f.write_str("return"),
+        }
+    }
+}
+
+impl Display for MarkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MarkKey::Ct => "ct mark",
+            MarkKey::Meta => "meta mark",
+        })
+    }
+}
+
+impl Display for MarkValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        mark(self, None).fmt(f)
+    }
+}
+
+fn mark(value: &MarkValue, transport: Option<Protocol>) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| match value {
+        MarkValue::Constant(mark) => Value::Mark(*mark).fmt(f),
+        MarkValue::From { from, mask, xor } => {
+            // A flipped bit that the mask has cleared is a set bit: nft writes it with `|` and keeps it in the mask.
+            let (set, flipped) = (xor & !mask, xor & mask);
+            let kept = mask | set;
+            write!(f, "{from}")?;
+            if kept != u32::MAX {
+                write!(f, " & {}", Value::Mark(kept))?;
+            }
+            if flipped != 0 {
+                write!(f, " ^ {}", Value::Mark(flipped))?;
+            }
+            if set != 0 {
+                write!(f, " | {}", Value::Mark(set))?;
+            }
+            Ok(())
+        }
+        MarkValue::Map { selector, map } => write!(f, "{} map {map}", matches::selector(selector, transport)),
+    })
+}
+
+/// Units are those of nft: 1,024 bytes are a kbyte.
+impl Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Limit { rate, per, of, burst, when } = self;
+        f.write_str(match when {
+            LimitWhen::Over => "limit rate over ",
+            LimitWhen::Until => "limit rate ",
+        })?;
+        match of {
+            LimitOf::Bytes => write!(f, "{}/{per}", bytes(*rate))?,
+            LimitOf::Packets => write!(f, "{rate}/{per}")?,
+        }
+        match (of, burst) {
+            (LimitOf::Bytes, 0) | (LimitOf::Packets, 0 | 5) => Ok(()),
+            (LimitOf::Bytes, burst) => write!(f, " burst {}", bytes(u64::from(*burst))),
+            (LimitOf::Packets, burst) => write!(f, " burst {burst} packets"),
+        }
+    }
+}
+
+fn bytes(count: u64) -> impl Display {
+    const KIB: u64 = 1024;
+    const MIB: u64 = 1024 * KIB;
+    Text(move |f: &mut fmt::Formatter<'_>| match count {
+        count if count != 0 && count % MIB == 0 => write!(f, "{} mbytes", count / MIB),
+        count if count != 0 && count % KIB == 0 => write!(f, "{} kbytes", count / KIB),
+        count => write!(f, "{count} bytes"),
+    })
+}
+
+impl Display for LimitUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LimitUnit::Day => "day",
+            LimitUnit::Hour => "hour",
+            LimitUnit::Minute => "minute",
+            LimitUnit::Second => "second",
+            LimitUnit::Week => "week",
+        })
+    }
+}
+
+impl Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Log { prefix, level, group, snaplen, queue_threshold, flags } = self;
+        f.write_str("log")?;
+        if let Some(prefix) = prefix {
+            write!(f, " prefix {}", quoted(prefix))?;
+        }
+        if let Some(group) = group {
+            write!(f, " group {group}")?;
+        }
+        if let Some(snaplen) = snaplen {
+            write!(f, " snaplen {snaplen}")?;
+        }
+        if let Some(threshold) = queue_threshold {
+            write!(f, " queue-threshold {threshold}")?;
+        }
+        if let Some(level) = level.filter(|level| *level != LogLevel::Warn) {
+            write!(f, " level {level}")?;
+        }
+        log_flags(f, *flags)
+    }
+}
+
+fn log_flags(f: &mut fmt::Formatter<'_>, flags: LogFlags) -> fmt::Result {
+    if flags.contains(LogFlags::all()) {
+        return f.write_str(" flags all");
+    }
+    let names = [
+        (LogFlags::TCP_SEQUENCE | LogFlags::TCP_OPTIONS, "tcp sequence,options"),
+        (LogFlags::TCP_SEQUENCE, "tcp sequence"),
+        (LogFlags::TCP_OPTIONS, "tcp options"),
+        (LogFlags::IP_OPTIONS, "ip options"),
+        (LogFlags::SKUID, "skuid"),
+        (LogFlags::ETHER, "ether"),
+    ];
+    let mut rest = flags;
+    for (flag, name) in names {
+        if rest.contains(flag) {
+            write!(f, " flags {name}")?;
+            rest.remove(flag);
+        }
+    }
+    Ok(())
+}
+
+impl Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogLevel::Emerg => "emerg",
+            LogLevel::Alert => "alert",
+            LogLevel::Crit => "crit",
+            LogLevel::Err => "err",
+            LogLevel::Warn => "warn",
+            LogLevel::Notice => "notice",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Audit => "audit",
+        })
+    }
+}
+
+impl Display for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Queue { from, to, flags } = self;
+        let named = [(QueueFlags::BYPASS, "bypass"), (QueueFlags::FANOUT, "fanout")];
+        f.write_str("queue")?;
+        if flags.intersects(QueueFlags::all()) {
+            f.write_str(" flags ")?;
+            joined(f, named.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| name), ",")?;
+        }
+        write!(f, " to {}", PortRange { low: *from, high: *to })
+    }
+}
+
+impl Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PortRange { low, high } = self;
+        if low == high { write!(f, "{low}") } else { write!(f, "{low}-{high}") }
+    }
+}
+
+impl Display for NatFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [
+            (NatFlags::RANDOM, "random"),
+            (NatFlags::FULLY_RANDOM, "fully-random"),
+            (NatFlags::PERSISTENT, "persistent"),
+        ];
+        joined(f, named.iter().filter(|(flag, _)| self.contains(*flag)).map(|(_, name)| name), ",")
+    }
+}
+
+fn nat_flags(f: &mut fmt::Formatter<'_>, flags: NatFlags) -> fmt::Result {
+    if flags.intersects(NatFlags::all()) { write!(f, " {flags}") } else { Ok(()) }
+}
+
+fn to_ports(f: &mut fmt::Formatter<'_>, target: &str, ports: Option<PortRange>, flags: NatFlags) -> fmt::Result {
+    f.write_str(target)?;
+    if let Some(ports) = ports {
+        write!(f, " to :{ports}")?;
+    }
+    nat_flags(f, flags)
+}
+
+fn nat(f: &mut fmt::Formatter<'_>, table: Family, nat: &Nat) -> fmt::Result {
+    // nft reads no family without an address.
+    let Nat { kind, family: _, addresses, ports, flags } = nat;
+    let kind = match kind {
+        NatKind::Dnat => "dnat",
+        NatKind::Snat => "snat",
+    };
+    let Some((low, high)) = addresses else {
+        return to_ports(f, kind, *ports, *flags);
+    };
+    f.write_str(kind)?;
+    if table == Family::Inet {
+        write!(f, " {}", Family4or6::of(*low))?;
+    }
+    f.write_str(" to ")?;
+    match ports {
+        Some(ports) if low == high => write!(f, "{}:{ports}", bracketed(*low))?,
+        Some(ports) => write!(f, "{}-{}:{ports}", bracketed(*low), bracketed(*high))?,
+        None => Interval { low: address(*low), high: address(*high) }.fmt(f)?,
+    }
+    nat_flags(f, *flags)
+}
+
+impl Display for Family4or6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family4or6::Ipv4 => "ip",
+            Family4or6::Ipv6 => "ip6",
+        })
+    }
+}
+
+fn address(address: IpAddr) -> Value {
+    match address {
+        IpAddr::V4(address) => Value::Ipv4(address),
+        IpAddr::V6(address) => Value::Ipv6(address),
+    }
+}
+
+/// An address that a port may follow.
+fn bracketed(address: IpAddr) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| match address {
+        IpAddr::V4(address) => write!(f, "{address}"),
+        IpAddr::V6(address) => write!(f, "[{}]", ipv6(address)),
+    })
+}
+
+fn tproxy(f: &mut fmt::Formatter<'_>, table: Family, tproxy: &Tproxy) -> fmt::Result {
+    let Tproxy { family, address, port } = tproxy;
+    f.write_str("tproxy")?;
+    if let (Some(family), Family::Inet) = (family, table) {
+        write!(f, " {family}")?;
+    }
+    f.write_str(" to ")?;
+    if let Some(address) = address {
+        write!(f, "{}", bracketed(*address))?;
+    }
+    match port {
+        Some(port) => write!(f, ":{port}"),
+        None => Ok(()),
+    }
+}
+
+/// Nothing is said of port unreachable, except in an inet table of one of the two protocols.
+fn reject(f: &mut fmt::Formatter<'_>, table: Family, reason: Option<Reject>) -> fmt::Result {
+    f.write_str("reject")?;
+    match reason {
+        None | Some(Reject::Icmpx(1)) => Ok(()),
+        Some(Reject::Icmp(3)) if table == Family::Ip => Ok(()),
+        Some(Reject::Icmpv6(4)) if table == Family::Ip6 => Ok(()),
+        Some(reason) => write!(f, " with {reason}"),
+    }
+}
+
+/// As behind `reject with`.
+impl Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (protocol, code, name) = match self {
+            Reject::TcpReset => return f.write_str("tcp reset"),
+            Reject::Icmp(code) => ("icmp", code, icmp_code(*code)),
+            Reject::Icmpv6(code) => ("icmpv6", code, icmpv6_code(*code)),
+            Reject::Icmpx(code) => ("icmpx", code, icmpx_code(*code)),
+        };
+        match name {
+            Some(name) => write!(f, "{protocol} {name}"),
+            None => write!(f, "{protocol} {code}"),
+        }
+    }
+}
+
+/// RFC 792, RFC 1122 section 3.2.2.1 and RFC 1812 section 5.2.7.1, in the words of nft.
+fn icmp_code(code: u8) -> Option<&'static str> {
+    Some(match code {
+        0 => "net-unreachable",
+        1 => "host-unreachable",
+        2 => "prot-unreachable",
+        3 => "port-unreachable",
+        4 => "frag-needed",
+        9 => "net-prohibited",
+        10 => "host-prohibited",
+        13 => "admin-prohibited",
+        _ => return None,
+    })
+}
+
+/// RFC 4443, section 3.1, in the words of nft.
+fn icmpv6_code(code: u8) -> Option<&'static str> {
+    Some(match code {
+        0 => "no-route",
+        1 => "admin-prohibited",
+        3 => "addr-unreachable",
+        4 => "port-unreachable",
+        5 => "policy-fail",
+        6 => "reject-route",
+        _ => return None,
+    })
+}
+
+/// `NFT_REJECT_ICMPX_*`, include/uapi/linux/netfilter/nf_tables.h, in the words of nft.
+fn icmpx_code(code: u8) -> Option<&'static str> {
+    Some(match code {
+        0 => "no-route",
+        1 => "port-unreachable",
+        2 => "host-unreachable",
+        3 => "admin-prohibited",
+        _ => return None,
+    })
+}

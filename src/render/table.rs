@@ -1,0 +1,172 @@
+//! Rule sets, tables and chains.
+
+use std::fmt::{self, Display};
+
+use crate::model::{Base, Chain, ChainKind, ChainType, Family, Hook, Policy, Priority, Ruleset, Table, TableFlags};
+
+use super::{InFamily, Text, joined, set};
+
+/// What `nft list ruleset` prints, and `nft -f` reads.
+impl Display for Ruleset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tables.iter().try_for_each(|table| table.fmt(f))
+    }
+}
+
+/// What `nft list table` prints.
+impl Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        WithHandles { table: self, handles: &Handles::default() }.fmt(f)
+    }
+}
+
+/// The kernel's handles for a table and what is in it, in the order of the table; where one is missing, none is printed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handles {
+    pub(crate) table: Option<u64>,
+    pub(crate) sets: Vec<u64>,
+    /// The handle of each chain, and those of its rules.
+    pub(crate) chains: Vec<(u64, Vec<u64>)>,
+}
+
+/// A table as `nft -a list table` prints it.
+pub(crate) struct WithHandles<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) handles: &'a Handles,
+}
+
+impl Display for WithHandles<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Table { family, name, flags, sets, chains } = self.table;
+        writeln!(f, "table {family} {name} {{{}", handle(self.handles.table))?;
+        let mut first = true;
+        let mut between = |f: &mut fmt::Formatter<'_>| {
+            if std::mem::take(&mut first) { Ok(()) } else { f.write_str("\n") }
+        };
+        if !flags.is_empty() {
+            between(f)?;
+            writeln!(f, "\tflags {flags}")?;
+        }
+        for (index, set) in sets.iter().enumerate() {
+            between(f)?;
+            set::block(f, set, self.handles.sets.get(index).copied())?;
+        }
+        for (index, chain) in chains.iter().enumerate() {
+            between(f)?;
+            let handles = self.handles.chains.get(index);
+            let rules = handles.map_or(&[][..], |(_, rules)| rules);
+            self::chain(f, *family, chain, handles.map(|(chain, _)| *chain), rules)?;
+        }
+        f.write_str("}\n")
+    }
+}
+
+/// ` # handle 4` behind what it belongs to.
+pub(super) fn handle(handle: Option<u64>) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| match handle {
+        Some(handle) => write!(f, " # handle {handle}"),
+        None => Ok(()),
+    })
+}
+
+/// As it stands in an `inet` table.
+impl Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        InFamily { family: Family::Inet, value: self }.fmt(f)
+    }
+}
+
+impl Display for InFamily<'_, Chain> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        chain(f, self.family, self.value, None, &[])
+    }
+}
+
+fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<u64>, handles: &[u64]) -> fmt::Result {
+    let Chain { name, kind, rules } = chain;
+    writeln!(f, "\tchain {name} {{{}", handle(own))?;
+    match kind {
+        ChainKind::Base(base) => writeln!(f, "\t\t{}", InFamily { family, value: base })?,
+        ChainKind::Regular => {}
+    }
+    for (index, rule) in rules.iter().enumerate() {
+        writeln!(f, "\t\t{}{}", InFamily { family, value: rule }, handle(handles.get(index).copied()))?;
+    }
+    f.write_str("\t}\n")
+}
+
+/// As in an `inet` table.
+impl Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        InFamily { family: Family::Inet, value: self }.fmt(f)
+    }
+}
+
+impl Display for InFamily<'_, Base> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Base { chain_type, hook, priority, policy } = self.value;
+        let priority = priority_at(self.family, *hook, *priority);
+        write!(f, "type {chain_type} hook {hook} priority {priority}; policy {policy};")
+    }
+}
+
+/// A priority with the name that nft gives it at that hook: within 10 of `dstnat`, but only where destinations are translated.
+fn priority_at(family: Family, hook: Hook, priority: Priority) -> impl Display {
+    let named = [
+        ("raw", Priority::RAW),
+        ("mangle", Priority::MANGLE),
+        ("dstnat", Priority::DSTNAT),
+        ("filter", Priority::FILTER),
+        ("security", Priority::SECURITY),
+        ("srcnat", Priority::SRCNAT),
+    ];
+    let near = move |(_, named): &(&str, Priority)| priority.0.abs_diff(named.0) <= 10;
+    let known = named.into_iter().find(near).filter(|(_, named)| match *named {
+        Priority::DSTNAT => hook == Hook::Prerouting,
+        Priority::SRCNAT => hook == Hook::Postrouting,
+        _ => true,
+    });
+    let known = known.filter(|(name, _)| match family {
+        Family::Inet | Family::Ip | Family::Ip6 => true,
+        Family::Arp | Family::Netdev => *name == "filter",
+        Family::Bridge => false,
+    });
+    Text(move |f: &mut fmt::Formatter<'_>| match known {
+        None => write!(f, "{}", priority.0),
+        Some((name, Priority(base))) if priority.0 == base => f.write_str(name),
+        Some((name, Priority(base))) if priority.0 > base => write!(f, "{name} + {}", priority.0 - base),
+        Some((name, Priority(base))) => write!(f, "{name} - {}", base - priority.0),
+    })
+}
+
+/// As a number; its name depends on the hook, see [`Base`].
+impl Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Display for ChainType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Display for TableFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [(TableFlags::DORMANT, "dormant"), (TableFlags::OWNER, "owner"), (TableFlags::PERSIST, "persist")];
+        joined(f, named.iter().filter(|(flag, _)| self.contains(*flag)).map(|(_, name)| name), ",")
+    }
+}

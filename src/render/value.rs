@@ -1,0 +1,225 @@
+//! Constants, and the names of what they are constants of.
+
+use std::fmt::{self, Display};
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use crate::model::{
+    AddrType, CtDirection, CtState, CtStatus, DataType, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags,
+    Value,
+};
+
+use super::{Text, joined, quoted};
+
+/// Index of the loopback device in every network namespace (`LOOPBACK_IFINDEX`, include/net/flow.h).
+const LOOPBACK_IFINDEX: u32 = 1;
+
+/// As in a set: names where nft has them, bits joined by ` | `.
+impl Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(bits) = Bits::of(self) {
+            return joined(f, bits, " | ");
+        }
+        match self {
+            Value::AddrType(value) => value.fmt(f),
+            Value::CtDirection(value) => value.fmt(f),
+            Value::CtState(_) | Value::CtStatus(_) | Value::TcpFlags(_) => Ok(()),
+            Value::Gid(value) | Value::Integer(value) | Value::Uid(value) => write!(f, "{value}"),
+            Value::IcmpType(value) => value.fmt(f),
+            Value::Icmpv6Type(value) => value.fmt(f),
+            Value::Ifindex(LOOPBACK_IFINDEX) => f.write_str("\"lo\""),
+            Value::Ifindex(value) => write!(f, "{value}"),
+            Value::Ifname(name) => quoted(name.as_str()).fmt(f),
+            Value::Ipv4(value) => write!(f, "{value}"),
+            Value::Ipv6(value) => ipv6(*value).fmt(f),
+            Value::Mark(value) => write!(f, "{value:#010x}"),
+            Value::Nfproto(value) => value.fmt(f),
+            Value::PktType(value) => value.fmt(f),
+            Value::Port(value) => write!(f, "{value}"),
+            Value::Protocol(value) => value.fmt(f),
+        }
+    }
+}
+
+/// As an end of a range, where nft prints no names.
+pub(super) fn numeric(value: &Value) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| match value {
+        Value::AddrType(value) => write!(f, "{}", value.0),
+        Value::CtDirection(CtDirection::Original) => f.write_str("0"),
+        Value::CtDirection(CtDirection::Reply) => f.write_str("1"),
+        Value::CtState(value) => write!(f, "{:#x}", value.bits()),
+        Value::CtStatus(value) => write!(f, "{:#x}", value.bits()),
+        Value::IcmpType(value) => write!(f, "{}", value.0),
+        Value::Icmpv6Type(value) => write!(f, "{}", value.0),
+        Value::Nfproto(value) => write!(f, "{}", value.0),
+        Value::PktType(value) => write!(f, "{}", value.0),
+        Value::Protocol(value) => write!(f, "{}", value.0),
+        Value::TcpFlags(value) => write!(f, "{:#x}", value.bits()),
+        Value::Gid(_) | Value::Ifindex(_) | Value::Ifname(_) | Value::Integer(_) | Value::Ipv4(_) => value.fmt(f),
+        Value::Ipv6(_) | Value::Mark(_) | Value::Port(_) | Value::Uid(_) => value.fmt(f),
+    })
+}
+
+/// As inet_ntop(3) of glibc writes it: unlike Rust, `::1.2.3.4` for an IPv4-compatible address.
+pub(super) fn ipv6(address: Ipv6Addr) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| match address.segments() {
+        [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
+            let [.., a, b, c, d] = address.octets();
+            write!(f, "::{a}.{b}.{c}.{d}")
+        }
+        _ => write!(f, "{address}"),
+    })
+}
+
+/// Days, hours, minutes, seconds and milliseconds, none of them when zero.
+pub(super) fn time(time: Duration) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| {
+        let mut rest = time.as_millis();
+        for (unit, milliseconds) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+            if rest >= milliseconds {
+                write!(f, "{}{unit}", rest / milliseconds)?;
+                rest %= milliseconds;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The bits of a set of flags, lowest first; no bits at all are one `0x0`.
+#[derive(Clone)]
+pub(super) struct Bits {
+    pub(super) value: u32,
+    /// All bits that the type has room for.
+    pub(super) all: u32,
+    names: &'static [(u32, &'static str)],
+    started: bool,
+}
+
+impl Bits {
+    /// The bits of a constant that is a set of flags.
+    pub(super) fn of(value: &Value) -> Option<Bits> {
+        match value {
+            Value::CtState(value) => Some(value.into()),
+            Value::CtStatus(value) => Some(value.into()),
+            Value::TcpFlags(value) => Some(value.into()),
+            Value::AddrType(_) | Value::CtDirection(_) | Value::Gid(_) | Value::IcmpType(_) => None,
+            Value::Icmpv6Type(_) | Value::Ifindex(_) | Value::Ifname(_) | Value::Integer(_) => None,
+            Value::Ipv4(_) | Value::Ipv6(_) | Value::Mark(_) | Value::Nfproto(_) | Value::PktType(_) => None,
+            Value::Port(_) | Value::Protocol(_) | Value::Uid(_) => None,
+        }
+    }
+
+    fn new(value: u32, all: u32, names: &'static [(u32, &'static str)]) -> Bits {
+        Bits { value, all, names, started: false }
+    }
+
+    /// As in `ct state established,related`.
+    pub(super) fn list(&self) -> impl Display {
+        Text(|f: &mut fmt::Formatter<'_>| joined(f, self.clone(), ","))
+    }
+}
+
+/// One bit, by name when it has one.
+pub(super) enum Bit {
+    Named(&'static str),
+    Number(u32),
+}
+
+impl Iterator for Bits {
+    type Item = Bit;
+
+    fn next(&mut self) -> Option<Bit> {
+        if self.value == 0 {
+            return (!std::mem::replace(&mut self.started, true)).then_some(Bit::Number(0));
+        }
+        self.started = true;
+        let lowest = self.value & self.value.wrapping_neg();
+        self.value &= !lowest;
+        let name = self.names.iter().find(|(bit, _)| *bit == lowest);
+        Some(name.map_or(Bit::Number(lowest), |(_, name)| Bit::Named(name)))
+    }
+}
+
+impl Display for Bit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bit::Named(name) => f.write_str(name),
+            Bit::Number(number) => write!(f, "{number:#x}"),
+        }
+    }
+}
+
+impl From<&CtState> for Bits {
+    fn from(value: &CtState) -> Bits {
+        const NAMES: &[(u32, &str)] =
+            &[(1, "invalid"), (2, "established"), (4, "related"), (8, "new"), (64, "untracked")];
+        Bits::new(value.bits(), u32::MAX, NAMES)
+    }
+}
+
+impl From<&CtStatus> for Bits {
+    fn from(value: &CtStatus) -> Bits {
+        const NAMES: &[(u32, &str)] = &[
+            (1, "expected"),
+            (2, "seen-reply"),
+            (4, "assured"),
+            (8, "confirmed"),
+            (16, "snat"),
+            (32, "dnat"),
+            (512, "dying"),
+        ];
+        Bits::new(value.bits(), u32::MAX, NAMES)
+    }
+}
+
+impl From<&TcpFlags> for Bits {
+    fn from(value: &TcpFlags) -> Bits {
+        const NAMES: &[(u32, &str)] =
+            &[(1, "fin"), (2, "syn"), (4, "rst"), (8, "psh"), (16, "ack"), (32, "urg"), (64, "ecn"), (128, "cwr")];
+        Bits::new(value.bits().into(), 0xff, NAMES)
+    }
+}
+
+impl Display for CtDirection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CtDirection::Original => "original",
+            CtDirection::Reply => "reply",
+        })
+    }
+}
+
+/// The name nft uses, as in `type ipv4_addr`.
+impl Display for DataType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+macro_rules! flags {
+    ($($type:ident)*) => { $(
+        /// Names joined by commas, lowest bit first.
+        impl Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                joined(f, Bits::from(self), ",")
+            }
+        }
+    )* };
+}
+
+macro_rules! numbers {
+    ($($type:ident)*) => { $(
+        /// The name nft prints, or the number.
+        impl Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.name() {
+                    Some(name) => f.write_str(name),
+                    None => write!(f, "{}", self.0),
+                }
+            }
+        }
+    )* };
+}
+
+flags! { CtState CtStatus TcpFlags }
+numbers! { AddrType IcmpType Icmpv6Type Nfproto PktType Protocol }

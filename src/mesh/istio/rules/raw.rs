@@ -1,0 +1,66 @@
+//! Conntrack zones for DNS over UDP.
+//!
+//! The application asks a server and is answered by the agent, which asks the same server, maybe from the same port: two connections
+//! that look alike. In zones of their own they can't be taken for each other. The first zone that a packet gets stays
+//! (`nft_ct_set_zone_eval`, net/netfilter/nft_ct.c, v6.12).
+
+use super::sets::{End, addresses};
+use super::{OUTPUT_DNS, guarded, with};
+use crate::mesh::istio::{DnsCapture, IstioConfig};
+use crate::mesh::ports;
+use crate::model::{Chain, ChainType, Hook, Match, Priority, Protocol, Rule, Table, skgid, skuid};
+
+pub(super) fn table(config: &IstioConfig) -> Table {
+    let raw = super::table("istio-proxy-raw");
+    if config.dns == DnsCapture::Off {
+        return raw;
+    }
+    let prerouting = Chain::base("prerouting", ChainType::Filter, Hook::Prerouting, Priority::RAW);
+    let output = Chain::base("output", ChainType::Filter, Hook::Output, Priority::RAW);
+    let queries = guarded(config).l4proto(Protocol::UDP).counter().jump(OUTPUT_DNS);
+    let raw = with(raw, prerouting, answers(config));
+    let raw = with(raw, output, vec![queries.comment("DNS over UDP gets conntrack zones")]);
+    with(raw, Chain::regular(OUTPUT_DNS), zones(config))
+}
+
+/// What servers answer, to the agent: the application's own answers come from the agent.
+fn answers(config: &IstioConfig) -> Vec<Rule> {
+    let from = servers(config, guarded(config), End::Source);
+    let zone = |rule: Rule| rule.udp_sport(ports::DNS).counter().set_zone(AGENT);
+    from.map(|rule| zone(rule).comment("answers of DNS servers to the agent")).collect()
+}
+
+fn zones(config: &IstioConfig) -> Vec<Rule> {
+    let owners = [skuid(config.proxy_uids.clone()), skgid(config.proxy_gids.clone())];
+    let mut rules = Vec::new();
+    for owner in owners {
+        let of = |rule: Rule, owner: &Match| rule.matches(owner.clone()).counter();
+        let queries = of(Rule::new().th_dport(ports::DNS), &owner).set_zone(AGENT);
+        rules.push(queries.comment("queries of the agent to DNS servers"));
+        let answers = of(Rule::new().th_sport(ports::AGENT_DNS), &owner).set_zone(APPLICATION);
+        rules.push(answers.comment("answers of the agent to the application"));
+    }
+    let to = servers(config, Rule::new(), End::Destination);
+    rules.extend(to.map(|rule| {
+        rule.th_dport(ports::DNS).counter().set_zone(APPLICATION).comment("queries of the application, for the agent")
+    }));
+    rules
+}
+
+/// A rule for each family in which there are servers, or one for all.
+fn servers(config: &IstioConfig, start: Rule, end: End) -> impl Iterator<Item = Rule> {
+    let matches = match &config.dns {
+        DnsCapture::All => vec![None],
+        DnsCapture::Off => vec![],
+        DnsCapture::Servers(servers) => addresses(servers, end).into_iter().map(Some).collect(),
+    };
+    matches.into_iter().map(move |server| match server {
+        Some(server) => start.clone().matches(server),
+        None => start.clone(),
+    })
+}
+
+/// Between the agent and DNS servers.
+const AGENT: u16 = 1;
+/// Between the application and the agent.
+const APPLICATION: u16 = 2;

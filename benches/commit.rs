@@ -52,7 +52,8 @@ fn rules(count: u32) -> Ruleset {
 fn intervals(count: u32) -> Ruleset {
     let v4 = |address: u32| Value::Ipv4(address.into());
     let interval = |index| Interval { low: v4(0x0a00_0000 + 8 * index), high: v4(0x0a00_0003 + 8 * index) };
-    let set = Set::new("intervals", [DataType::Ipv4]).interval().elements((0..count).map(|n| Element::new(interval(n))));
+    let set =
+        Set::new("intervals", [DataType::Ipv4]).interval().elements((0..count).map(|n| Element::new(interval(n))));
     Ruleset::new().table(Table::new(Family::Inet, "many").set(set))
 }
 
@@ -92,7 +93,8 @@ fn processes() {
         // The namespace is made outside of the time taken, and goes with its thread.
         support::in_fresh_netns(|| {
             ours.time(|| {
-                let status = support::command(&istio_init).args(FLAGS).stdout(Stdio::null()).stderr(Stdio::null()).status();
+                let status =
+                    support::command(&istio_init).args(FLAGS).stdout(Stdio::null()).stderr(Stdio::null()).status();
                 assert!(status.expect("it runs").success(), "istio-init");
             });
         });
@@ -105,13 +107,33 @@ fn processes() {
 }
 
 /// What a sidecar is usually started with.
-const FLAGS: &[&str] =
-    &["-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020"];
+const FLAGS: &[&str] = &[
+    "-p",
+    "15001",
+    "-z",
+    "15006",
+    "-u",
+    "1337",
+    "-m",
+    "REDIRECT",
+    "-i",
+    "*",
+    "-x",
+    "",
+    "-b",
+    "*",
+    "-d",
+    "15090,15021,15020",
+];
 
 /// An example as `cargo bench` finds it: built for release beside this program.
 fn release(example: &str) -> String {
     let path = support::example(example);
-    assert!(path.components().any(|part| part.as_os_str() == "release"), "{}: cargo build --release --examples", path.display());
+    assert!(
+        path.components().any(|part| part.as_os_str() == "release"),
+        "{}: cargo build --release --examples",
+        path.display()
+    );
     path.display().to_string()
 }
 

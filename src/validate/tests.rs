@@ -1,7 +1,7 @@
 //! Rule sets that are wrong, with the line that says so, and rule sets that are right.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{ChainView, Complete, Error, TableView, tables};
 use crate::model::*;

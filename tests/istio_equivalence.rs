@@ -95,7 +95,10 @@ impl Reference<'_> {
             if self_call && packet.uid == *uid && !(dns && packet.dport == 53) {
                 return Some(config.inbound_port);
             }
-            if (to_itself && packet.uid != *uid) || packet.uid == *uid {
+            if to_itself && packet.uid != *uid {
+                return None;
+            }
+            if packet.uid == *uid {
                 return None;
             }
         }
@@ -103,7 +106,10 @@ impl Reference<'_> {
             if self_call && packet.gid == *gid {
                 return Some(config.inbound_port);
             }
-            if (to_itself && packet.gid != *gid) || packet.gid == *gid {
+            if to_itself && packet.gid != *gid {
+                return None;
+            }
+            if packet.gid == *gid {
                 return None;
             }
         }

@@ -1,11 +1,11 @@
 //! Typed nftables rule sets, committed atomically over netlink.
 
 pub mod bytecode;
-#[expect(dead_code, reason = "transactions are refused operation by operation")]
 mod error;
 pub mod kernel;
 pub mod mesh;
 pub mod model;
+mod netlink;
 pub mod plan;
 pub mod proxy;
 mod render;
@@ -13,5 +13,6 @@ mod render;
 mod sys;
 #[cfg(test)]
 mod testing;
+pub mod validate;
 
 pub use error::{Error, Refusal, Result};

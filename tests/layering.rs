@@ -8,15 +8,16 @@ use std::path::Path;
 
 /// A room of src/, or a part of one (the longest prefix wins), and the rooms that it may use besides itself.
 const MAY_USE: &[(&str, &str)] = &[
-    ("lib", "error model bytecode render sim plan netlink sys kernel import mesh proxy"),
+    ("lib", "error model bytecode validate render sim plan netlink sys kernel import mesh proxy"),
     ("error", ""),
     ("model", "error"),
     ("import", "error model"),
     ("mesh", "error model"),
     ("bytecode", "error model"),
+    ("validate", "error model bytecode"),
     ("render", "error model bytecode"),
     ("sim", "error model bytecode render"),
-    ("plan", "error model bytecode render"),
+    ("plan", "error model bytecode validate render"),
     ("sys", "error"),
     ("netlink", "error model bytecode render plan sys"),
     ("kernel", "error model bytecode render sim plan netlink sys"),

@@ -66,12 +66,18 @@ fn integer(number: u32, width: usize, order: Order) -> Bytes {
 pub(crate) fn ends(interval: &Interval, data_type: DataType) -> Option<(Bytes, Bytes)> {
     let low = bytes(&interval.low, data_type, Order::Sorted)?;
     let mut high = bytes(&interval.high, data_type, Order::Sorted)?;
-    if let Value::Ifname(name) = &interval.high
-        && let Some(prefix) = name.prefix()
-    {
+    if let Some(prefix) = name_prefix(&interval.high) {
         high.iter_mut().skip(prefix.len()).for_each(|byte| *byte = 0xff);
     }
     Some((low, high))
+}
+
+/// What the names of a pattern of several interfaces start with.
+pub(super) fn name_prefix(value: &Value) -> Option<&str> {
+    match value {
+        Value::Ifname(name) => name.prefix(),
+        _ => None,
+    }
 }
 
 /// The bytes that come right after these in sorted order, `None` after the last.

@@ -48,6 +48,18 @@ pub fn lower_elements(set: &Set) -> impl Iterator<Item = Result<ElementCode, Unl
     ordered(set, mode).into_iter().flat_map(move |element| lower_element(set, mode, &element))
 }
 
+/// The element that code number `code` of [`lower_elements`] came from.
+#[must_use]
+pub fn element_at(set: &Set, code: usize) -> Option<Element> {
+    let mode = SetMode::of(set.flags, set.key.len());
+    let mut codes = 0;
+    let found = ordered(set, mode).into_iter().find(|element| {
+        codes += lower_element(set, mode, element).len();
+        codes > code
+    });
+    found.map(Cow::into_owned)
+}
+
 /// One element becomes one or, for an interval, two.
 fn lower_element(set: &Set, mode: SetMode, element: &Element) -> SmallVec<[Result<ElementCode, Unlowerable>; 2]> {
     let mistyped = || Unlowerable::Element { set: set.name.clone() };
@@ -146,26 +158,22 @@ fn ordered(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
     if !elements.is_sorted_by(|a, b| a.key <= b.key) {
         elements.sort_by(|a, b| a.key.cmp(&b.key));
     }
-    if mode == SetMode::Interval
-        && set.flags.contains(SetFlags::AUTO_MERGE)
-        && let [field] = set.key.as_slice()
-    {
-        elements = merged(elements, *field);
+    // The kernel takes an exact repetition as the same element; a second interval it would refuse.
+    elements.dedup_by(|a, b| a.key == b.key && a.data == b.data);
+    match set.key.as_slice() {
+        [field] if mode == SetMode::Interval && set.flags.contains(SetFlags::AUTO_MERGE) => merged(elements, *field),
+        _ => elements,
     }
-    elements
 }
 
 /// Overlapping and adjacent intervals made one; elements that carry more than a key stay as they are.
 fn merged(elements: Vec<Cow<'_, Element>>, field: DataType) -> Vec<Cow<'_, Element>> {
     let mut merged: Vec<Cow<'_, Element>> = Vec::with_capacity(elements.len());
     for element in elements {
-        if let Some(last) = merged.last_mut()
-            && let Some(union) = union(last, &element, field)
-        {
-            *last = Cow::Owned(union);
-            continue;
+        match merged.last_mut().and_then(|last| Some((union(last, &element, field)?, last))) {
+            Some((union, last)) => *last = Cow::Owned(union),
+            None => merged.push(element),
         }
-        merged.push(element);
     }
     merged
 }

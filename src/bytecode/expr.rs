@@ -150,7 +150,7 @@ pub enum Expr {
 }
 
 /// Whether a lookup goes on when the key is found or when it is not.
-pub type Inverted = bool;
+type Inverted = bool;
 
 /// A register (`enum nft_registers`, include/uapi/linux/netfilter/nf_tables.h): 0 is the verdict, 1 to 4 hold 16 bytes, 8 to 23 hold 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,8 +2,8 @@
 
 use super::data::{self, Bytes, Order};
 use super::expr::{
-    BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
-    QueueCode, Register, RegisterRange, RejectCode, SocketKey, TproxyCode, nat_flags,
+    BitwiseCode, CmpOp, CtKey, Expr, LimitCode, LogCode, LookupSet, MetaKey, NatCode, QueueCode, Register,
+    RegisterRange, RejectCode, TproxyCode, nat_flags,
 };
 use super::fields::{load, protocols};
 use super::set::{SetMode, anonymous};
@@ -188,9 +188,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             }
             Operand::Value(value) => {
                 let mut data = bytes(value)?;
-                if let Value::Ifname(name) = value
-                    && let Some(prefix) = name.prefix()
-                {
+                if let Some(prefix) = data::name_prefix(value) {
                     data.truncate(prefix.len());
                 }
                 self.learn(field, *op, value);
@@ -268,7 +266,9 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
     /// The checks without which a field of this protocol would be read from a packet of another.
     fn depend(&mut self, field: Field) {
         let (network, transport) = protocols(field);
-        if let Some(network) = network {
+        // A rule that asked for the transport protocol has its own reasons not to ask for the family, as nft sees it.
+        let asked = transport.is_some() && self.transport == transport;
+        if let Some(network) = network.filter(|_| !asked) {
             self.need_network(network);
         }
         if let Some(transport) = transport {

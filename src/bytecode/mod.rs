@@ -11,7 +11,7 @@ mod lower;
 mod set;
 
 pub use data::Bytes;
-pub use elements::{ElementCode, ElementDataCode, lower_elements};
+pub use elements::{ElementCode, ElementDataCode, element_at, lower_elements};
 pub use expr::{
     BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
     QueueCode, Register, RegisterRange, RejectCode, SocketKey, TproxyCode,

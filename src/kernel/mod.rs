@@ -1,9 +1,13 @@
-//! The live kernel: network namespaces, policy routes, addresses.
+//! The live kernel: transactions, network namespaces, policy routes, addresses.
 
+mod apply;
+mod live;
 mod netns;
 mod route_messages;
 mod routes;
 mod rtnetlink;
 
+pub use apply::{Changes, Pod};
+pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};

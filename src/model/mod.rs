@@ -6,6 +6,7 @@
 mod chain;
 mod classic;
 mod field;
+mod keywords;
 mod matches;
 mod name;
 mod operand;

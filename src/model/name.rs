@@ -6,7 +6,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Name of a table, chain or set: 1 to 255 bytes of letters, digits, `/`, `\`, `_`, `.` and `-`, starting with a letter, `_` or `.`.
+use super::keywords::KEYWORDS;
+
+/// Name of a table, chain or set: 1 to 255 bytes of letters, digits, `/`, `\`, `_`, `.` and `-`, starting with a letter, `_` or `.`,
+/// and no keyword of nft(8).
 #[doc(alias = "NFT_NAME_MAXLEN")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
@@ -31,6 +34,9 @@ impl Name {
                 Some("must start with a letter, '_' or '.'")
             }
             Some(_) if !self.0.chars().all(plain) => Some("may hold only letters, digits, '/', '\\', '_', '.' and '-'"),
+            Some(_) if KEYWORDS.binary_search(&&*self.0).is_ok() => {
+                Some("is a keyword of nft, which could not read it back")
+            }
             Some(_) => None,
         }
     }
@@ -146,7 +152,7 @@ mod tests {
         for good in ["input", "istio-in-redirect", "_x", ".a", "a/b", "A9", "a\\b"] {
             assert_eq!(Name::from(good).fault(), None, "{good}");
         }
-        for bad in ["", "9a", "a b", "a\"b", "a\nb", "-a", "ä", &"x".repeat(256)] {
+        for bad in ["", "9a", "redirect", "mark", "a b", "a\"b", "a\nb", "-a", "ä", &"x".repeat(256)] {
             assert!(Name::from(bad).fault().is_some(), "{bad:?}");
         }
         assert_eq!(Name::from("x".repeat(255)).fault(), None);

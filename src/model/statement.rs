@@ -478,6 +478,20 @@ impl Log {
         self
     }
 
+    /// With this in the entry too.
+    #[must_use]
+    pub fn flags(mut self, flags: LogFlags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// After this many packets, to a group.
+    #[must_use]
+    pub fn queue_threshold(mut self, packets: u16) -> Self {
+        self.queue_threshold = Some(packets);
+        self
+    }
+
     /// With this many bytes of the packet, to a group.
     #[must_use]
     pub fn snaplen(mut self, bytes: u32) -> Self {

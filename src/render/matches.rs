@@ -1,5 +1,6 @@
 //! Comparisons: a selector, an operator, an operand.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 
 use crate::model::{Field, Match, Op, Operand, Protocol, Selector, Value};
@@ -70,16 +71,13 @@ fn flags_or_value(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
 pub(super) fn selector(selector: &Selector, transport: Option<Protocol>) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let field = |field: &Field| {
-            let (port, name) = match field {
-                Field::ThDport => ("dport", field.name()),
-                Field::ThSport => ("sport", field.name()),
-                _ => ("", field.name()),
+            let port = match field {
+                Field::ThDport => Some("dport"),
+                Field::ThSport => Some("sport"),
+                _ => None,
             };
-            let protocol = transport.filter(|protocol| has_ports(*protocol)).filter(|_| !port.is_empty());
-            Text(move |f: &mut fmt::Formatter<'_>| match protocol {
-                Some(protocol) => write!(f, "{protocol} {port}"),
-                None => f.write_str(name),
-            })
+            let known = port.zip(transport.filter(|protocol| has_ports(*protocol)));
+            known.map_or(Cow::Borrowed(field.name()), |(port, protocol)| format!("{protocol} {port}").into())
         };
         joined(f, selector.fields().iter().map(field), " . ")
     })

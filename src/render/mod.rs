@@ -18,6 +18,7 @@
 //! - `ct state == established | related`: nft drops the `==`, and reads its own text back as `ct state established,related`.
 //! - `dnat ip to 10.0.0.0-10.0.0.255:80`: nft lists `10.0.0.0/24:80`, which it cannot read.
 //! - `dnat to :80` in an inet table: nft lists the family it knows, `dnat ip to :80`, which it cannot read.
+//! - a set of integers says `typeof` some field of that width, which nft lists only for sets that it made itself.
 //! - nft reads `tcp dport 80 tcp sport 1` as one load of both ports and lists it as `tcp sport 1 tcp dport 80`; a rule prints in its
 //!   own order here.
 //! - the owner of a table and the time until an element expires belong to the running system, not to the rule set.
@@ -26,7 +27,7 @@
 
 mod matches;
 mod rule;
-#[cfg_attr(not(test), expect(dead_code, reason = "the modules that print transactions come next"))]
+
 pub(crate) mod script;
 mod set;
 mod statement;

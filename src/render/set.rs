@@ -31,7 +31,8 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>) 
     }
     if !set.elements.is_empty() {
         let sorted = if set.flags.contains(SetFlags::INTERVAL) {
-            ascending(&set.elements, set.flags.contains(SetFlags::AUTO_MERGE))
+            let merged = set.flags.contains(SetFlags::AUTO_MERGE);
+            ascending(&set.elements, if merged { Neighbours::Merged } else { Neighbours::Apart })
         } else {
             backwards(&set.elements)
         };
@@ -134,7 +135,7 @@ impl Display for SetRef {
             SetRef::Named(name) => write!(f, "@{name}"),
             SetRef::Anonymous(elements) => {
                 let intervals = elements.iter().any(|element| element.key.is_interval());
-                let sorted = if intervals { ascending(elements, true) } else { backwards(elements) };
+                let sorted = if intervals { ascending(elements, Neighbours::Merged) } else { backwards(elements) };
                 braced(&sorted, None).fmt(f)
             }
         }
@@ -204,13 +205,20 @@ impl Display for Interval {
     }
 }
 
-/// Intervals: by value, and where `merge` is allowed, those that overlap or touch as one.
-fn ascending(elements: &[Element], merge: bool) -> Vec<Cow<'_, Element>> {
+/// What becomes of intervals that overlap or touch.
+#[derive(PartialEq, Eq)]
+enum Neighbours {
+    Apart,
+    Merged,
+}
+
+/// Intervals: by value.
+fn ascending(elements: &[Element], neighbours: Neighbours) -> Vec<Cow<'_, Element>> {
     let mut sorted: Vec<&Element> = elements.iter().collect();
     sorted.sort_by_cached_key(|element| element.key.parts().iter().map(|part| bytes(&part.low)).collect::<Vec<_>>());
     let mut listed: Vec<Cow<'_, Element>> = Vec::with_capacity(sorted.len());
     for element in sorted {
-        let union = listed.last().filter(|_| merge).and_then(|last| union(last, element));
+        let union = listed.last().filter(|_| neighbours == Neighbours::Merged).and_then(|last| union(last, element));
         if union.is_some() {
             listed.pop();
         }

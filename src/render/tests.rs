@@ -1,16 +1,13 @@
 //! What needs no nft: text that nft cannot make or read, one-line forms, handles, standing alone.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
-use super::script::{add_chain, add_elements, add_rule, add_set, add_table};
 use super::table::{Handles, WithHandles};
 use super::{InFamily, quoted};
 use crate::model::{
-    Base, Chain, ChainKind, ChainType, CtState, DataType, Element, Family, Field, Hook, IcmpType, Limit, LimitUnit,
-    Log, MarkKey, MarkValue, Match, Nat, Nfproto, Op, Operand, PktType, Policy, Priority, Protocol, Queue, QueueFlags,
-    Reject, Rule, Set, Statement, Table, TableFlags, TcpFlags, Value, ip_saddr, mark, masked, nfproto, not, set,
-    tcp_dport, tcp_flags,
+    Base, Chain, ChainKind, ChainType, CtState, DataType, Family, Field, Hook, IcmpType, Limit, LimitUnit, Log,
+    MarkKey, MarkValue, Match, Nat, Nfproto, Op, Operand, PktType, Policy, Priority, Protocol, Queue, QueueFlags,
+    Reject, Rule, Set, Statement, Table, TcpFlags, Value, mark, masked, nfproto, not, tcp_dport, tcp_flags,
 };
 
 fn in_family(family: Family, rule: &Rule) -> String {
@@ -114,38 +111,6 @@ fn a_range_has_no_names_in_it() {
     assert_eq!(range(Field::PktType, types.0, types.1), "meta pkttype 0-3");
     let protocols = (Value::Protocol(Protocol::TCP), Value::Protocol(Protocol::UDP));
     assert_eq!(range(Field::L4proto, protocols.0, protocols.1), "meta l4proto 6-17");
-}
-
-#[test]
-fn commands_print_on_one_line() {
-    let nat = Chain::base("c", ChainType::Nat, Hook::Prerouting, Priority::DSTNAT);
-    let name = &"t".into();
-    assert_eq!(
-        add_chain(Family::Inet, name, &nat).to_string(),
-        "add chain inet t c { type nat hook prerouting priority dstnat; policy accept; }"
-    );
-    assert_eq!(add_chain(Family::Ip, name, &Chain::regular("r")).to_string(), "add chain ip t r");
-    let mut table = Table::new(Family::Inet, "t");
-    assert_eq!(add_table(&table).to_string(), "add table inet t");
-    table.flags = TableFlags::OWNER | TableFlags::DORMANT;
-    assert_eq!(add_table(&table).to_string(), "add table inet t { flags dormant,owner; }");
-    let elements = [
-        Element::new(Value::Ipv4([1, 2, 3, 5].into())).timeout(Duration::from_millis(90_061_005)),
-        Element::new(Value::Ipv4([1, 2, 3, 4].into())).comment("x"),
-    ];
-    let blocked = Set::new("s", [DataType::Ipv4]).timeout(Duration::from_secs(60)).elements(elements.clone());
-    assert_eq!(add_set(Family::Inet, name, &blocked).to_string(), "add set inet t s { type ipv4_addr; timeout 1m; }");
-    let map = Set::verdict_map("m", [DataType::Port, DataType::Integer { bytes: 4 }]).interval();
-    assert_eq!(
-        add_set(Family::Inet, name, &map).to_string(),
-        "add map inet t m { typeof tcp dport . meta length : verdict; flags interval; }"
-    );
-    assert_eq!(
-        add_elements(Family::Inet, name, &blocked.name, &elements).to_string(),
-        "add element inet t s { 1.2.3.5 timeout 1d1h1m1s5ms, 1.2.3.4 comment \"x\" }"
-    );
-    let rule = Rule::new().matches(ip_saddr(set("s"))).drop();
-    assert_eq!(add_rule(Family::Ip, name, &nat.name, &rule).to_string(), "add rule ip t c ip saddr @s drop");
 }
 
 #[test]

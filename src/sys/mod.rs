@@ -5,6 +5,7 @@
 
 pub(crate) mod inet;
 pub(crate) mod netns;
+pub(crate) mod nftnl;
 pub(crate) mod socket;
 
 use std::io;

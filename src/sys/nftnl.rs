@@ -8,7 +8,7 @@ use std::io;
 use std::ptr::NonNull;
 
 use mnl::mnl_sys::{mnl_attr_nest_end, mnl_attr_nest_start};
-use nftnl::nftnl_sys as c;
+pub(crate) use nftnl::nftnl_sys as c;
 
 /// A buffer of whole netlink messages, one behind the other, aligned to 4 bytes.
 #[derive(Debug, Default)]
@@ -215,7 +215,10 @@ impl Expr {
         // SAFETY: the name is NUL terminated; returns an owned pointer or null.
         let raw = NonNull::new(unsafe { c::nftnl_expr_alloc(kind.as_ptr()) }).ok_or_else(|| {
             let kind = kind.to_string_lossy();
-            io::Error::new(io::ErrorKind::Unsupported, format!("libnftnl knows no {kind} expression; install a newer one"))
+            io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("libnftnl knows no {kind} expression; install a newer one"),
+            )
         })?;
         Ok(Expr { raw, bound: 3 * ATTRIBUTE + 2 * VALUE })
     }

@@ -99,7 +99,6 @@ impl NetlinkSocket {
 
     /// Makes room for one send of `bytes`, and says how many bytes one send may have now: fewer than asked for, if the limit
     /// `net.core.wmem_max` stands in the way and the capability to pass it is missing.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for transactions"))]
     pub(crate) fn ensure_send_buffer(&self, bytes: usize) -> io::Result<usize> {
         let wanted = bytes.saturating_add(SEND_OVERHEAD);
         let allowed = self.ensure_buffer(wanted, libc::SO_SNDBUF, libc::SO_SNDBUFFORCE)?;

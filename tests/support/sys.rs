@@ -139,6 +139,11 @@ const CAP_NET_ADMIN: u32 = 12;
 const CAP_NET_RAW: u32 = 13;
 const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
+/// Gives up every capability of this thread.
+pub fn drop_capabilities() -> io::Result<()> {
+    set_capabilities(0)
+}
+
 fn set_capabilities(low: u32) -> io::Result<()> {
     #[repr(C)]
     struct Header {

@@ -80,6 +80,13 @@ impl From<&IstioConfig> for RoutePlan {
     }
 }
 
+/// The names of all tables that a configuration may need, in family inet.
+pub const TABLES: [&str; 3] = [RAW, MANGLE, NAT];
+
+const RAW: &str = "istio-proxy-raw";
+const MANGLE: &str = "istio-proxy-mangle";
+const NAT: &str = "istio-proxy-nat";
+
 /// An empty table of ours.
 fn table(name: &str) -> Table {
     Table::new(Family::Inet, name)

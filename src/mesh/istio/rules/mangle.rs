@@ -16,7 +16,7 @@ use crate::model::{
 };
 
 pub(super) fn table(config: &IstioConfig) -> Table {
-    let table = super::table("istio-proxy-mangle");
+    let table = super::table(super::MANGLE);
     let base = |name, chain_type, hook| Chain::base(name, chain_type, hook, Priority::MANGLE);
     let is_tproxy = config.interception == Interception::Tproxy;
     let when = |rules: fn(&IstioConfig) -> Vec<Rule>| if is_tproxy { rules(config) } else { Vec::new() };

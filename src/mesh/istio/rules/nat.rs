@@ -44,7 +44,7 @@ pub(super) fn table(config: &IstioConfig) -> Table {
         chains.iter().filter(|(chain, _)| chain.hooked().is_some() || used(chain.name.as_str())).cloned().collect();
     let looked_up = |set: &Set| needed.iter().flat_map(|(_, rules)| rules).any(|rule| looks_up(rule, set));
     let sets = nat.sets().into_iter().filter(looked_up).collect();
-    let table = Table { sets, ..super::table("istio-proxy-nat") };
+    let table = Table { sets, ..super::table(super::NAT) };
     needed.into_iter().fold(table, |table, (chain, rules)| with(table, chain, rules))
 }
 

@@ -11,7 +11,7 @@ use crate::mesh::ports;
 use crate::model::{Chain, ChainType, Hook, Match, Priority, Protocol, Rule, Table, skgid, skuid};
 
 pub(super) fn table(config: &IstioConfig) -> Table {
-    let raw = super::table("istio-proxy-raw");
+    let raw = super::table(super::RAW);
     if config.dns == DnsCapture::Off {
         return raw;
     }

@@ -1,0 +1,313 @@
+//! The live kernel: a socket into one network namespace, over which transactions are committed.
+
+use std::io;
+
+use super::netns::NetNs;
+use crate::error::{Error, Kind, Result};
+use crate::model::{Family, Name};
+use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, flag, kind};
+use crate::plan::{Generation, Operation, TableId, Transaction};
+use crate::sys::socket::{Bus, NetlinkSocket, Wait};
+
+/// nf_tables of one network namespace.
+///
+/// Calls block, and only as long as the kernel works: about a microsecond per expression, behind a lock that every writer of the
+/// namespace shares. After a commit that deleted anything, dropping a `Kernel` waits 8 to 24 ms for the kernel to let go of it; a
+/// program that lives on keeps it.
+///
+/// ```no_run
+/// use nftmesh::kernel::Kernel;
+/// use nftmesh::model::{Chain, Family, Rule, Ruleset, Table};
+/// use nftmesh::plan::Transaction;
+///
+/// let ruleset = Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("out").rule(Rule::new().counter())));
+/// let mut kernel = Kernel::open()?;
+/// kernel.commit(&Transaction::replace(ruleset))?;
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Kernel {
+    socket: NetlinkSocket,
+    sequence: u32,
+    /// How this kernel says that it has committed; found out at the first commit.
+    ending: Option<Ending>,
+    buffer: Vec<u8>,
+}
+
+impl Kernel {
+    /// In the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// When no netlink socket can be opened.
+    pub fn open() -> Result<Self> {
+        let socket =
+            NetlinkSocket::open(Bus::Netfilter).map_err(|cause| Error::io("open a netfilter socket", cause))?;
+        Ok(Kernel { socket, sequence: 1, ending: None, buffer: Vec::new() })
+    }
+
+    /// In another network namespace. The socket is opened on a short-lived thread there; the caller's threads stay where they are.
+    ///
+    /// # Errors
+    /// [`is_permission`](Error::is_permission) when the namespace may not be entered, see [`NetNs::run`].
+    pub fn open_in(namespace: &NetNs) -> Result<Self> {
+        namespace.run(Kernel::open)?
+    }
+
+    /// Commits a transaction: all of it or nothing.
+    ///
+    /// It is validated first, then sent as one message of any size, whose end the kernel acknowledges once it has taken effect. An
+    /// empty transaction is not sent.
+    ///
+    /// # Errors
+    /// [`is_invalid`](Error::is_invalid) when validation found a fault and the kernel saw nothing. Otherwise every operation that the
+    /// kernel refused is in [`refusals`](Error::refusals): [`is_conflict`](Error::is_conflict) also when the generation that
+    /// [`at_generation`](Transaction::at_generation) asks for is over, [`is_permission`](Error::is_permission) without
+    /// `CAP_NET_ADMIN`, [`is_unsupported`](Error::is_unsupported) when this kernel lacks an expression,
+    /// [`is_not_found`](Error::is_not_found) when something that is named is not there.
+    pub fn commit(&mut self, transaction: &Transaction) -> Result<()> {
+        let prepared = self.prepare(transaction)?;
+        self.commit_prepared(&prepared)
+    }
+
+    /// Validates and encodes a transaction, to be committed once or many times.
+    ///
+    /// # Errors
+    /// [`is_invalid`](Error::is_invalid) when validation found a fault, [`is_permission`](Error::is_permission) without
+    /// `CAP_NET_ADMIN`.
+    pub fn prepare<'t>(&mut self, transaction: &'t Transaction) -> Result<Prepared<'t>> {
+        transaction.validate()?;
+        let ending = if transaction.is_empty() { Ending::DryRun } else { self.ending()? };
+        self.encode(transaction, ending)
+    }
+
+    /// Commits what was prepared; it takes what the kernel takes, and no more.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub fn commit_prepared(&mut self, prepared: &Prepared<'_>) -> Result<()> {
+        if prepared.transaction.is_empty() {
+            return Ok(());
+        }
+        let (acks, lost) = self.exchange(prepared.encoded.messages.as_bytes())?;
+        prepared.verdict(&acks, lost)
+    }
+
+    /// Asks whether a transaction would be taken, without changing anything: static validation, then a dry run in the kernel.
+    ///
+    /// The dry run is less than a commit. In tables and chains that the same transaction makes, the kernel does not look at jump loops
+    /// and at targets in the wrong chain (static validation does), and overlaps within new sets stay unseen; it also takes 8 to 16 ms
+    /// where a commit takes less than one.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub fn check(&mut self, transaction: &Transaction) -> Result<()> {
+        transaction.validate()?;
+        if transaction.is_empty() {
+            return Ok(());
+        }
+        let prepared = self.encode(transaction, Ending::DryRun)?;
+        self.commit_prepared(&prepared)
+    }
+
+    /// The generation of the rule sets now; every commit of anybody in the namespace makes a new one.
+    ///
+    /// # Errors
+    /// When the kernel has no nf_tables.
+    pub fn generation(&mut self) -> Result<Generation> {
+        let mut generation = None;
+        self.request(kind::GETGEN, 0, 0, |message| {
+            let attributes = message.netfilter().map(|(_, attributes)| attributes);
+            let id = attributes.and_then(|attributes| attributes.find(NFTA_GEN_ID)).and_then(|id| id.be32());
+            if message.kind == of_nftables(kind::NEWGEN) {
+                generation = id.map(Generation);
+            }
+        })?;
+        generation.ok_or_else(|| unexpected("read the generation"))
+    }
+
+    /// Family and name of every table, in the kernel's order; tables whose family or name is unknown here are left out.
+    ///
+    /// # Errors
+    /// When the kernel has no nf_tables.
+    pub fn tables(&mut self) -> Result<Vec<TableId>> {
+        let mut tables = Vec::new();
+        self.request(kind::GETTABLE, flag::DUMP, 0, |message| {
+            if message.kind == of_nftables(kind::NEWTABLE) {
+                tables.extend(table_id(message));
+            }
+        })?;
+        Ok(tables)
+    }
+
+    fn encode<'t>(&mut self, transaction: &'t Transaction, ending: Ending) -> Result<Prepared<'t>> {
+        let known = KnownSets::of(transaction);
+        let encoded = netlink::encode(transaction, &known, ending, self.sequence).map_err(|(index, cause)| {
+            let operation = transaction.operations().get(index).map(Operation::title).unwrap_or_default();
+            let count = transaction.operations().len();
+            Error::new(Kind::Invalid, format!("op {} of {count}, {operation}: {cause}", index + 1))
+        })?;
+        self.sequence = encoded.last().wrapping_add(1);
+        Ok(Prepared { transaction, known, encoded, ending })
+    }
+
+    /// Sends one batch and collects everything the kernel says to it, which is queued when the send returns.
+    fn exchange(&mut self, bytes: &[u8]) -> Result<(Vec<Ack>, Lost)> {
+        self.drain()?;
+        let io = |cause| Error::io("commit", cause);
+        let allowed = self.socket.ensure_send_buffer(bytes.len()).map_err(io)?;
+        if allowed < bytes.len() {
+            return Err(too_large(bytes.len(), allowed));
+        }
+        self.socket.send(bytes).map_err(|cause| match cause.raw_os_error() {
+            Some(libc::EMSGSIZE) => too_large(bytes.len(), allowed),
+            _ => io(cause),
+        })?;
+        let mut acks = Vec::new();
+        let mut lost = Lost::Nothing;
+        loop {
+            match self.socket.recv(&mut self.buffer, Wait::DontWait) {
+                Ok(None) => return Ok((acks, lost)),
+                Ok(Some(datagram)) => {
+                    for ack in netlink::acks(datagram) {
+                        acks.push(ack.map_err(|malformed| Error::new(Kind::Other, malformed))?);
+                    }
+                }
+                // Reported once, in front of what did fit. Only refusals are ever so many.
+                Err(cause) if cause.raw_os_error() == Some(libc::ENOBUFS) => lost = Lost::Some,
+                Err(cause) => return Err(io(cause)),
+            }
+        }
+    }
+
+    /// Throws away what an earlier, failed exchange may have left.
+    fn drain(&mut self) -> Result<()> {
+        loop {
+            match self.socket.recv(&mut self.buffer, Wait::DontWait) {
+                Ok(None) => return Ok(()),
+                Ok(Some(_)) => {}
+                Err(cause) if cause.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(cause) => return Err(Error::io("drain the netfilter socket", cause)),
+            }
+        }
+    }
+
+    /// Asks the kernel, once, whether it acknowledges the end of a batch, by an empty one.
+    fn ending(&mut self) -> Result<Ending> {
+        if let Some(ending) = self.ending {
+            return Ok(ending);
+        }
+        let empty = Transaction::new();
+        let probe = self.encode(&empty, Ending::AcknowledgedEnd)?;
+        let (acks, lost) = self.exchange(probe.encoded.messages.as_bytes())?;
+        if acks.iter().any(|ack| ack.errno == libc::EPERM) {
+            probe.verdict(&acks, lost)?;
+        }
+        let acknowledged = acks.iter().any(|ack| ack.sequence == probe.encoded.last() && ack.errno == 0);
+        let ending = if acknowledged { Ending::AcknowledgedEnd } else { Ending::AcknowledgedLast };
+        self.ending = Some(ending);
+        Ok(ending)
+    }
+
+    /// Sends one request outside of a batch and hands every message of the answer to `read`.
+    fn request(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        family: u8,
+        mut read: impl FnMut(&netlink::Message<'_>),
+    ) -> Result<()> {
+        self.drain()?;
+        let sequence = self.sequence;
+        self.sequence = self.sequence.wrapping_add(1);
+        let message = netlink::message(of_nftables(kind), flag::REQUEST | flags, sequence, family, 0, &[]);
+        let io = |cause| Error::io("read from the kernel", cause);
+        self.socket.send(&message).map_err(io)?;
+        let dump = flags & flag::DUMP != 0;
+        // A dump goes on while its datagrams are taken; a single answer is queued when the send returns.
+        while let Some(datagram) = self.socket.recv(&mut self.buffer, Wait::DontWait).map_err(io)? {
+            for message in netlink::Replies::new(datagram) {
+                let message = message.map_err(|malformed| Error::new(Kind::Other, malformed))?;
+                read(&message);
+                if dump && message.kind == NLMSG_DONE {
+                    return Ok(());
+                }
+            }
+            for ack in netlink::acks(datagram) {
+                let ack = ack.map_err(|malformed| Error::new(Kind::Other, malformed))?;
+                if ack.errno != 0 {
+                    return Err(io(io::Error::from_raw_os_error(ack.errno)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A transaction that is validated and encoded.
+#[derive(Debug)]
+pub struct Prepared<'t> {
+    transaction: &'t Transaction,
+    known: KnownSets,
+    encoded: Encoded,
+    ending: Ending,
+}
+
+impl Prepared<'_> {
+    /// Its length in bytes, as one netlink send.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.encoded.messages.len()
+    }
+
+    /// Whether there is nothing to commit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.transaction.is_empty()
+    }
+
+    /// What the acknowledgements say: committed, or refused.
+    fn verdict(&self, acks: &[Ack], lost: Lost) -> Result<()> {
+        let Prepared { transaction, known, encoded, ending } = self;
+        let refusals: Vec<Ack> = acks.iter().filter(|ack| ack.errno != 0).cloned().collect();
+        if !refusals.is_empty() || lost == Lost::Some {
+            return Err(netlink::refused(transaction, known, encoded, &refusals, lost));
+        }
+        let expected = match ending {
+            Ending::AcknowledgedEnd => encoded.last(),
+            Ending::AcknowledgedLast => encoded.last().wrapping_sub(1),
+            Ending::DryRun => return Ok(()),
+        };
+        let committed = acks.iter().any(|ack| ack.sequence == expected);
+        if committed { Ok(()) } else { Err(unexpected("commit")) }
+    }
+}
+
+fn table_id(message: &netlink::Message<'_>) -> Option<TableId> {
+    let (family, attributes) = message.netfilter()?;
+    let name = attributes.find(NFTA_TABLE_NAME)?;
+    Some(TableId { family: Family::from_number(family)?, name: Name::from(name.text()?) })
+}
+
+fn too_large(needed: usize, allowed: usize) -> Error {
+    Error::new(
+        Kind::Other,
+        format!(
+            "the transaction takes {needed} bytes in one message and the send buffer allows {allowed}: \
+             raise net.core.wmem_max, or run with CAP_NET_ADMIN in the initial user namespace (EMSGSIZE)"
+        ),
+    )
+}
+
+fn unexpected(doing: &str) -> Error {
+    Error::new(Kind::Other, format!("{doing}: the kernel sent no answer; is nf_tables loaded (CONFIG_NF_TABLES)"))
+}
+
+/// The type of an nf_tables message outside of a batch's begin and end.
+fn of_nftables(kind: u16) -> u16 {
+    NFNL_SUBSYS_NFTABLES << 8 | kind
+}
+
+const NLMSG_DONE: u16 = 3;
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+const NFTA_GEN_ID: u16 = 1;
+const NFTA_TABLE_NAME: u16 = 1;

@@ -1,0 +1,548 @@
+//! Transactions to one buffer of netlink messages, with the operation behind every sequence number.
+
+use std::io;
+
+use super::expr::{build, verdict_number};
+use super::{flag, kind};
+use crate::bytecode::{
+    AnonymousSet, ElementCode, ElementDataCode, Expr, LookupSet, Program, SetCode, SetMode, Sets, Unlowerable, lower,
+    lower_elements, lower_set,
+};
+use crate::model::{ChainKind, Name, Policy, Rule, Set, TableFlags};
+use crate::plan::{ChainId, Generation, Operation, Position, TableId, Transaction};
+use crate::sys::nftnl::{self, Header, Messages, c};
+
+/// A transaction as the kernel takes it.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// All of it, for one send.
+    pub(crate) messages: Messages,
+    /// Sequence number of the message that begins the batch; that of every other message counts on from it.
+    pub(crate) first: u32,
+    /// For every message between begin and end: what it is for.
+    pub(crate) origins: Vec<Origin>,
+}
+
+impl Encoded {
+    /// Sequence number of the message that ends the batch.
+    pub(crate) fn last(&self) -> u32 {
+        let count = u32::try_from(self.origins.len()).unwrap_or(u32::MAX);
+        self.first.wrapping_add(count).wrapping_add(1)
+    }
+
+    /// Where a sequence number belongs; `None` for the messages that begin and end the batch.
+    pub(crate) fn origin(&self, sequence: u32) -> Option<&Origin> {
+        let index = sequence.wrapping_sub(self.first).checked_sub(1)?;
+        self.origins.get(usize::try_from(index).ok()?)
+    }
+}
+
+/// What one message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Index of the operation in the transaction.
+    pub(crate) operation: usize,
+    /// Which part of it.
+    pub(crate) part: Part,
+    /// Where the message starts in the buffer.
+    pub(crate) start: usize,
+}
+
+/// Part of an operation that has a message of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Nothing of the operation: it makes the first message harmless, because faults found at commit time are reported with it.
+    Anchor,
+    /// Elements of a set, from this element code on.
+    Elements {
+        /// Index of the first.
+        first: usize,
+    },
+    /// The operation itself.
+    Itself,
+    /// An anonymous set of a rule or its elements: which expression of the program looks it up.
+    Lookup {
+        /// Index of the expression.
+        expr: usize,
+    },
+}
+
+/// How a batch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With an end that the kernel answers when it has committed (Linux 6.10).
+    AcknowledgedEnd,
+    /// With a last message that the kernel answers, and an end.
+    AcknowledgedLast,
+    /// Without an end: the kernel checks and forgets.
+    DryRun,
+}
+
+/// What an operation could not be encoded for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unencodable {
+    /// Memory, a text or a value that does not fit.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A rule or set without a program.
+    #[error(transparent)]
+    Unlowerable(#[from] Unlowerable),
+}
+
+/// Encodes a transaction, counting sequence numbers from `first`. On failure the index of the operation comes with the error.
+pub(crate) fn encode(
+    transaction: &Transaction,
+    known: &KnownSets,
+    ending: Ending,
+    first: u32,
+) -> Result<Encoded, (usize, Unencodable)> {
+    let mut encoder = Encoder { messages: Messages::default(), origins: Vec::new(), first, sets: 0, known, flags: 0 };
+    let operations = transaction.operations();
+    encoder.messages.reserve(estimate(operations));
+    encoder.messages.append(&batch_begin(first, transaction.generation()));
+    let last = operations.len().saturating_sub(1);
+    if let Some(table) = anchor(operations) {
+        encoder.add_table(0, Part::Anchor, table, TableFlags::empty()).map_err(|error| (0, error))?;
+    }
+    for (index, operation) in operations.iter().enumerate() {
+        if index == last && ending == Ending::AcknowledgedLast {
+            encoder.flags = flag::ACK;
+        }
+        encoder.operation(index, operation).map_err(|error| (index, error))?;
+    }
+    let Encoder { messages, origins, .. } = encoder;
+    let mut encoded = Encoded { messages, first, origins };
+    let end_flags = match ending {
+        Ending::AcknowledgedEnd => flag::REQUEST | flag::ACK,
+        Ending::AcknowledgedLast => flag::REQUEST,
+        Ending::DryRun => return Ok(encoded),
+    };
+    let end = message(NFNL_MSG_BATCH_END, end_flags, encoded.last(), 0, NFNL_SUBSYS_NFTABLES, &[]);
+    encoded.messages.append(&end);
+    Ok(encoded)
+}
+
+/// The sets of tables that rules may look up, and how each keeps its keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownSets(Vec<(TableId, Name, SetMode)>);
+
+impl KnownSets {
+    /// The sets that a transaction itself declares.
+    pub(crate) fn of(transaction: &Transaction) -> Self {
+        let declared = transaction.operations().iter().filter_map(|operation| match operation {
+            Operation::AddElements { table, set } | Operation::AddSet { table, set } => {
+                Some((table.clone(), set.name.clone(), SetMode::of(set.flags, set.key.len())))
+            }
+            _ => None,
+        });
+        KnownSets(declared.collect())
+    }
+}
+
+impl KnownSets {
+    /// The program of a rule of a table whose sets are these.
+    pub(crate) fn lower(&self, rule: &Rule, table: &TableId) -> Result<Program, Unlowerable> {
+        lower(rule, table.family, &InTable { known: self, table })
+    }
+}
+
+struct InTable<'a> {
+    known: &'a KnownSets,
+    table: &'a TableId,
+}
+
+impl Sets for InTable<'_> {
+    fn mode(&self, name: &Name) -> Option<SetMode> {
+        let of_table = self.known.0.iter().filter(|(table, ..)| table == self.table);
+        of_table.rev().find(|(_, set, _)| set == name).map(|(.., mode)| *mode)
+    }
+}
+
+struct Encoder<'a> {
+    messages: Messages,
+    origins: Vec<Origin>,
+    first: u32,
+    /// Anonymous sets so far; their ids must differ within a batch.
+    sets: u32,
+    known: &'a KnownSets,
+    /// Added to the header of every message.
+    flags: u16,
+}
+
+impl Encoder<'_> {
+    fn operation(&mut self, index: usize, operation: &Operation) -> Result<(), Unencodable> {
+        match operation {
+            Operation::AddChain { table, name, kind } => self.add_chain(index, table, name, kind),
+            Operation::AddElements { table, set } => {
+                self.named_elements(index, kind::NEWSETELEM, flag::CREATE, table, set)
+            }
+            Operation::AddRule { chain, position, rule } => {
+                let (flags, neighbour) = match position {
+                    Position::After(handle) => (flag::CREATE | flag::APPEND, Some(*handle)),
+                    Position::Before(handle) => (flag::CREATE, Some(*handle)),
+                    Position::First => (flag::CREATE, None),
+                    Position::Last => (flag::CREATE | flag::APPEND, None),
+                };
+                self.rule(index, chain, flags, rule, None, neighbour)
+            }
+            Operation::AddSet { table, set } => self.add_set(index, table, set),
+            Operation::AddTable { table, flags } => self.add_table(index, Part::Itself, table, *flags),
+            Operation::DeleteChain(chain) => {
+                let mut object = nftnl::Chain::new()?;
+                object.text(c::NFTNL_CHAIN_TABLE, chain.table.name.as_str())?;
+                object.text(c::NFTNL_CHAIN_NAME, chain.name.as_str())?;
+                let header = self.header(index, Part::Itself, kind::DELCHAIN, &chain.table, 0);
+                Ok(self.messages.chain(header, &object)?)
+            }
+            Operation::DeleteElements { table, set } => self.named_elements(index, kind::DELSETELEM, 0, table, set),
+            Operation::DeleteRule { chain, handle } => {
+                self.delete_rules(index, &chain.table, Some(&chain.name), Some(*handle))
+            }
+            Operation::DeleteSet { table, set } => {
+                let header = self.header(index, Part::Itself, kind::DELSET, table, 0);
+                Ok(self.messages.set(header, &named_set(table, set)?)?)
+            }
+            Operation::DeleteTable(table) => {
+                let mut object = nftnl::Table::new()?;
+                object.text(c::NFTNL_TABLE_NAME, table.name.as_str())?;
+                let header = self.header(index, Part::Itself, kind::DELTABLE, table, 0);
+                Ok(self.messages.table(header, &object)?)
+            }
+            Operation::FlushChain(chain) => self.delete_rules(index, &chain.table, Some(&chain.name), None),
+            Operation::FlushSet { table, set } => {
+                // Elements to delete without an element are all; table and set have the same attribute numbers in both messages.
+                let header = self.header(index, Part::Itself, kind::DELSETELEM, table, 0);
+                Ok(self.messages.set(header, &named_set(table, set)?)?)
+            }
+            Operation::FlushTable(table) => self.delete_rules(index, table, None, None),
+            Operation::ReplaceRule { chain, handle, rule } => {
+                self.rule(index, chain, flag::CREATE | flag::REPLACE, rule, Some(*handle), None)
+            }
+        }
+    }
+
+    /// The header of the next message, whose origin is noted.
+    fn header(&mut self, operation: usize, part: Part, kind: u16, table: &TableId, flags: u16) -> Header {
+        self.origins.push(Origin { operation, part, start: self.messages.len() });
+        let count = u32::try_from(self.origins.len()).unwrap_or(u32::MAX);
+        let sequence = self.first.wrapping_add(count);
+        Header { kind, family: table.family.number(), flags: flags | self.flags, sequence }
+    }
+
+    fn add_table(&mut self, index: usize, part: Part, table: &TableId, flags: TableFlags) -> Result<(), Unencodable> {
+        let mut object = nftnl::Table::new()?;
+        object.text(c::NFTNL_TABLE_NAME, table.name.as_str())?;
+        if !flags.is_empty() {
+            object.u32(c::NFTNL_TABLE_FLAGS, flags.bits());
+        }
+        let header = self.header(index, part, kind::NEWTABLE, table, flag::CREATE);
+        Ok(self.messages.table(header, &object)?)
+    }
+
+    fn add_chain(&mut self, index: usize, table: &TableId, name: &Name, kind: &ChainKind) -> Result<(), Unencodable> {
+        let mut object = nftnl::Chain::new()?;
+        object.text(c::NFTNL_CHAIN_TABLE, table.name.as_str())?;
+        object.text(c::NFTNL_CHAIN_NAME, name.as_str())?;
+        if let ChainKind::Base(base) = kind {
+            object.text(c::NFTNL_CHAIN_TYPE, base.chain_type.name())?;
+            object.u32(c::NFTNL_CHAIN_HOOKNUM, base.hook.number());
+            object.i32(c::NFTNL_CHAIN_PRIO, base.priority.0);
+            object.u32(
+                c::NFTNL_CHAIN_POLICY,
+                match base.policy {
+                    Policy::Accept => 1,
+                    Policy::Drop => 0,
+                },
+            );
+        }
+        let header = self.header(index, Part::Itself, kind::NEWCHAIN, table, flag::CREATE);
+        Ok(self.messages.chain(header, &object)?)
+    }
+
+    fn rule(
+        &mut self,
+        index: usize,
+        chain: &ChainId,
+        flags: u16,
+        rule: &Rule,
+        handle: Option<u64>,
+        neighbour: Option<u64>,
+    ) -> Result<(), Unencodable> {
+        let mut object = nftnl::Rule::new()?;
+        object.text(c::NFTNL_RULE_TABLE, chain.table.name.as_str())?;
+        object.text(c::NFTNL_RULE_CHAIN, chain.name.as_str())?;
+        if let Some(handle) = handle {
+            object.u64(c::NFTNL_RULE_HANDLE, handle);
+        }
+        if let Some(neighbour) = neighbour {
+            object.u64(c::NFTNL_RULE_POSITION, neighbour);
+        }
+        let program = self.known.lower(rule, &chain.table)?;
+        self.program(index, &chain.table, &program, &mut object)?;
+        if let Some(comment) = &rule.comment {
+            object.data(c::NFTNL_RULE_USERDATA, &comment_userdata(comment))?;
+        }
+        let header = self.header(index, Part::Itself, kind::NEWRULE, &chain.table, flags);
+        Ok(self.messages.rule(header, &object)?)
+    }
+
+    /// The expressions of a rule, each anonymous set sent in front of it.
+    fn program(
+        &mut self,
+        index: usize,
+        table: &TableId,
+        program: &Program,
+        rule: &mut nftnl::Rule,
+    ) -> Result<(), Unencodable> {
+        for (position, expr) in program.exprs.iter().enumerate() {
+            if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {
+                self.sets += 1;
+                self.anonymous(index, position, table, set)?;
+            }
+            rule.push(build(expr, self.sets)?);
+        }
+        Ok(())
+    }
+
+    /// Declares an anonymous set and sends its elements.
+    fn anonymous(&mut self, index: usize, expr: usize, table: &TableId, set: &AnonymousSet) -> Result<(), Unencodable> {
+        let mut object = named_set(table, &anonymous_name(set).into())?;
+        object.u32(c::NFTNL_SET_ID, self.sets);
+        declare(&mut object, &set.code)?;
+        let header = self.header(index, Part::Lookup { expr }, kind::NEWSET, table, flag::CREATE);
+        self.messages.set(header, &object)?;
+        let mut name = named_set(table, &anonymous_name(set).into())?;
+        name.u32(c::NFTNL_SET_ID, self.sets);
+        let part = |_| Part::Lookup { expr };
+        let to = Destination { kind: kind::NEWSETELEM, flags: flag::CREATE, table, set: &name };
+        self.elements(index, part, to, set.elements.iter().cloned().map(Ok))
+    }
+
+    fn add_set(&mut self, index: usize, table: &TableId, set: &Set) -> Result<(), Unencodable> {
+        let mut object = named_set(table, &set.name)?;
+        // The kernel wants an id for every set of a batch.
+        self.sets += 1;
+        object.u32(c::NFTNL_SET_ID, self.sets);
+        declare(&mut object, &lower_set(set)?)?;
+        let header = self.header(index, Part::Itself, kind::NEWSET, table, flag::CREATE);
+        self.messages.set(header, &object)?;
+        if set.elements.is_empty() {
+            return Ok(());
+        }
+        self.named_elements(index, kind::NEWSETELEM, flag::CREATE, table, set)
+    }
+
+    fn named_elements(
+        &mut self,
+        index: usize,
+        kind: u16,
+        flags: u16,
+        table: &TableId,
+        set: &Set,
+    ) -> Result<(), Unencodable> {
+        let name = named_set(table, &set.name)?;
+        let part = |first| Part::Elements { first };
+        self.elements(index, part, Destination { kind, flags, table, set: &name }, lower_elements(set))
+    }
+
+    /// As many messages as the elements need, each with as many as it can hold.
+    fn elements(
+        &mut self,
+        index: usize,
+        part: impl Fn(usize) -> Part,
+        to: Destination<'_>,
+        elements: impl Iterator<Item = Result<ElementCode, Unlowerable>>,
+    ) -> Result<(), Unencodable> {
+        let Destination { kind, flags, table, set } = to;
+        let mut element = nftnl::Element::new()?;
+        let mut elements = elements.peekable();
+        let mut sent = 0;
+        while elements.peek().is_some() {
+            let mut failed = None;
+            let header = self.header(index, part(sent), kind, table, flags);
+            sent += self.messages.elements(header, set, &mut element, |element| match elements.next() {
+                Some(Ok(code)) => fill(element, &code).map(|()| true),
+                Some(Err(error)) => {
+                    failed = Some(error);
+                    Ok(false)
+                }
+                None => Ok(false),
+            })?;
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_rules(
+        &mut self,
+        index: usize,
+        table: &TableId,
+        chain: Option<&Name>,
+        handle: Option<u64>,
+    ) -> Result<(), Unencodable> {
+        let mut object = nftnl::Rule::new()?;
+        object.text(c::NFTNL_RULE_TABLE, table.name.as_str())?;
+        if let Some(chain) = chain {
+            object.text(c::NFTNL_RULE_CHAIN, chain.as_str())?;
+        }
+        if let Some(handle) = handle {
+            object.u64(c::NFTNL_RULE_HANDLE, handle);
+        }
+        let header = self.header(index, Part::Itself, kind::DELRULE, table, 0);
+        Ok(self.messages.rule(header, &object)?)
+    }
+}
+
+/// Where elements go.
+struct Destination<'a> {
+    kind: u16,
+    flags: u16,
+    table: &'a TableId,
+    set: &'a nftnl::Set,
+}
+
+/// The name the kernel makes an anonymous set's name from.
+pub(super) fn anonymous_name(set: &AnonymousSet) -> &'static str {
+    if set.code.data.is_some() { "__map%d" } else { "__set%d" }
+}
+
+fn named_set(table: &TableId, name: &Name) -> io::Result<nftnl::Set> {
+    let mut object = nftnl::Set::new()?;
+    object.text(c::NFTNL_SET_TABLE, table.name.as_str())?;
+    object.text(c::NFTNL_SET_NAME, name.as_str())?;
+    Ok(object)
+}
+
+fn declare(object: &mut nftnl::Set, code: &SetCode) -> io::Result<()> {
+    let SetCode { flags, key_type, key_len, data, fields, size, timeout, gc_interval, userdata } = code;
+    object.u32(c::NFTNL_SET_FLAGS, *flags);
+    object.u32(c::NFTNL_SET_KEY_TYPE, *key_type);
+    object.u32(c::NFTNL_SET_KEY_LEN, *key_len);
+    if let Some((data_type, data_len)) = data {
+        object.u32(c::NFTNL_SET_DATA_TYPE, *data_type);
+        object.u32(c::NFTNL_SET_DATA_LEN, *data_len);
+    }
+    if !fields.is_empty() {
+        object.fields(fields)?;
+    }
+    if let Some(size) = size {
+        object.u32(c::NFTNL_SET_DESC_SIZE, *size);
+    }
+    if let Some(timeout) = timeout {
+        object.u64(c::NFTNL_SET_TIMEOUT, *timeout);
+    }
+    if let Some(gc_interval) = gc_interval {
+        object.u32(c::NFTNL_SET_GC_INTERVAL, *gc_interval);
+    }
+    object.data(c::NFTNL_SET_USERDATA, userdata)
+}
+
+/// Sets everything of an element, and takes away what the one before had.
+fn fill(element: &mut nftnl::Element, code: &ElementCode) -> io::Result<()> {
+    let ElementCode { key, key_end, flags, data, timeout, userdata } = code;
+    for attribute in [
+        c::NFTNL_SET_ELEM_FLAGS,
+        c::NFTNL_SET_ELEM_KEY_END,
+        c::NFTNL_SET_ELEM_DATA,
+        c::NFTNL_SET_ELEM_VERDICT,
+        c::NFTNL_SET_ELEM_CHAIN,
+        c::NFTNL_SET_ELEM_TIMEOUT,
+        c::NFTNL_SET_ELEM_USERDATA,
+    ] {
+        element.unset(attribute);
+    }
+    element.data(c::NFTNL_SET_ELEM_KEY, key)?;
+    if let Some(key_end) = key_end {
+        element.data(c::NFTNL_SET_ELEM_KEY_END, key_end)?;
+    }
+    if *flags != 0 {
+        element.u32(c::NFTNL_SET_ELEM_FLAGS, *flags);
+    }
+    match data.as_deref() {
+        Some(ElementDataCode::Value(value)) => element.data(c::NFTNL_SET_ELEM_DATA, value)?,
+        Some(ElementDataCode::Verdict(verdict)) => {
+            element.u32(c::NFTNL_SET_ELEM_VERDICT, verdict_number(verdict));
+            if let Some(chain) = verdict.target() {
+                element.text(c::NFTNL_SET_ELEM_CHAIN, chain.as_str())?;
+            }
+        }
+        None => {}
+    }
+    if let Some(timeout) = timeout {
+        element.u64(c::NFTNL_SET_ELEM_TIMEOUT, *timeout);
+    }
+    if !userdata.is_empty() {
+        element.data(c::NFTNL_SET_ELEM_USERDATA, userdata)?;
+    }
+    Ok(())
+}
+
+/// A rule's comment as userdata: type 0, length with the NUL, text, NUL.
+fn comment_userdata(comment: &str) -> Vec<u8> {
+    let length = u8::try_from(comment.len() + 1).unwrap_or(u8::MAX);
+    [&[0, length], comment.as_bytes(), &[0]].concat()
+}
+
+/// A table that is certainly there when the transaction succeeds, when the first operation does not name one anyway.
+fn anchor(operations: &[Operation]) -> Option<&TableId> {
+    match operations.first()? {
+        Operation::AddTable { .. } => None,
+        // These fail in a table that is not there yet just as in one that is empty.
+        first @ (Operation::AddRule { .. } | Operation::DeleteChain(_) | Operation::DeleteRule { .. }) => {
+            Some(first.table())
+        }
+        first @ (Operation::FlushChain(_) | Operation::ReplaceRule { .. }) => Some(first.table()),
+        first @ (Operation::AddElements { .. } | Operation::DeleteElements { .. }) => Some(first.table()),
+        first @ (Operation::DeleteSet { .. } | Operation::FlushSet { .. }) => Some(first.table()),
+        // These would make a table that is not there, or find one that should be missing.
+        Operation::AddChain { .. }
+        | Operation::AddSet { .. }
+        | Operation::DeleteTable(_)
+        | Operation::FlushTable(_) => None,
+    }
+}
+
+/// About how many bytes the messages take, so that the buffer seldom grows.
+fn estimate(operations: &[Operation]) -> usize {
+    let one = |operation: &Operation| match operation {
+        Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => 96 + 90 * rule.statements.len(),
+        Operation::AddElements { set, .. } | Operation::AddSet { set, .. } => 160 + 40 * set.elements.len(),
+        Operation::DeleteElements { set, .. } => 64 + 40 * set.elements.len(),
+        _ => 80,
+    };
+    operations.iter().map(one).sum::<usize>() + 256 + SPARE
+}
+
+fn batch_begin(sequence: u32, generation: Option<Generation>) -> Vec<u8> {
+    let attribute = generation.map(|Generation(id)| {
+        [8_u16.to_ne_bytes().as_slice(), &NFNL_BATCH_GENID.to_ne_bytes(), &id.to_be_bytes()].concat()
+    });
+    let attribute = attribute.unwrap_or_default();
+    message(NFNL_MSG_BATCH_BEGIN, flag::REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES, &attribute)
+}
+
+/// A whole nfnetlink message: `struct nlmsghdr`, `struct nfgenmsg`, and attributes as they are.
+pub(crate) fn message(kind: u16, flags: u16, sequence: u32, family: u8, resource: u16, attributes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(20 + attributes.len()).unwrap_or(u32::MAX);
+    [
+        length.to_ne_bytes().as_slice(),
+        &kind.to_ne_bytes(),
+        &flags.to_ne_bytes(),
+        &sequence.to_ne_bytes(),
+        &0_u32.to_ne_bytes(),
+        &[family, 0],
+        &resource.to_be_bytes(),
+        attributes,
+    ]
+    .concat()
+}
+
+/// Room for one message's bound beyond the estimate.
+const SPARE: usize = 66_000;
+const NFNL_MSG_BATCH_BEGIN: u16 = 16;
+const NFNL_MSG_BATCH_END: u16 = 17;
+/// `NFNL_SUBSYS_NFTABLES`, include/uapi/linux/netfilter/nfnetlink.h.
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
+const NFNL_BATCH_GENID: u16 = 1;

@@ -1,0 +1,237 @@
+//! Expressions to libnftnl.
+
+use std::ffi::CStr;
+use std::io;
+
+use crate::bytecode::{Expr, LookupSet, RegisterRange};
+use crate::model::{Family4or6, NatKind, Verdict};
+use crate::sys::nftnl::{self, c};
+
+/// The name of the kernel's expression, and the option that it is built with.
+pub(super) fn kernel_name(expr: &Expr) -> (&'static CStr, &'static str) {
+    match expr {
+        Expr::Bitwise(_) => (c"bitwise", "CONFIG_NF_TABLES"),
+        Expr::Byteorder { .. } => (c"byteorder", "CONFIG_NF_TABLES"),
+        Expr::Cmp { .. } => (c"cmp", "CONFIG_NF_TABLES"),
+        Expr::Counter { .. } => (c"counter", "CONFIG_NF_TABLES"),
+        Expr::Ct { .. } | Expr::CtSet { .. } => (c"ct", "CONFIG_NFT_CT"),
+        Expr::Fib { .. } => (c"fib", "CONFIG_NFT_FIB_INET"),
+        Expr::Immediate { .. } | Expr::Verdict(_) => (c"immediate", "CONFIG_NF_TABLES"),
+        Expr::Limit(_) => (c"limit", "CONFIG_NFT_LIMIT"),
+        Expr::Log(_) => (c"log", "CONFIG_NFT_LOG"),
+        Expr::Lookup { .. } => (c"lookup", "CONFIG_NF_TABLES"),
+        Expr::Masq { .. } => (c"masq", "CONFIG_NFT_MASQ"),
+        Expr::Meta { .. } | Expr::MetaSet { .. } => (c"meta", "CONFIG_NF_TABLES"),
+        Expr::Nat(_) => (c"nat", "CONFIG_NFT_NAT"),
+        Expr::Notrack => (c"notrack", "CONFIG_NFT_CT"),
+        Expr::Payload { .. } => (c"payload", "CONFIG_NF_TABLES"),
+        Expr::Queue(_) => (c"queue", "CONFIG_NFT_QUEUE"),
+        Expr::Range { .. } => (c"range", "CONFIG_NF_TABLES"),
+        Expr::Redir { .. } => (c"redir", "CONFIG_NFT_REDIR"),
+        Expr::Reject(_) => (c"reject", "CONFIG_NFT_REJECT"),
+        Expr::Socket { .. } => (c"socket", "CONFIG_NFT_SOCKET"),
+        Expr::Tproxy(_) => (c"tproxy", "CONFIG_NFT_TPROXY"),
+    }
+}
+
+/// `expr` as a libnftnl object; `set_id` numbers the anonymous set that a lookup refers to.
+pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<nftnl::Expr> {
+    let mut object = nftnl::Expr::new(kernel_name(expr).0)?;
+    let o = &mut object;
+    match expr {
+        Expr::Bitwise(code) => {
+            o.u32(c::NFTNL_EXPR_BITWISE_SREG, code.reg.0);
+            o.u32(c::NFTNL_EXPR_BITWISE_DREG, code.reg.0);
+            o.u32(c::NFTNL_EXPR_BITWISE_OP, 0);
+            o.u32(c::NFTNL_EXPR_BITWISE_LEN, code.mask.len() as u32);
+            o.data(c::NFTNL_EXPR_BITWISE_MASK, &code.mask)?;
+            o.data(c::NFTNL_EXPR_BITWISE_XOR, &code.xor)?;
+        }
+        Expr::Byteorder { reg, len } => {
+            o.u32(c::NFTNL_EXPR_BYTEORDER_SREG, reg.0);
+            o.u32(c::NFTNL_EXPR_BYTEORDER_DREG, reg.0);
+            o.u32(c::NFTNL_EXPR_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+            o.u32(c::NFTNL_EXPR_BYTEORDER_LEN, *len);
+            o.u32(c::NFTNL_EXPR_BYTEORDER_SIZE, *len);
+        }
+        Expr::Cmp { sreg, op, data } => {
+            o.u32(c::NFTNL_EXPR_CMP_SREG, sreg.0);
+            o.u32(c::NFTNL_EXPR_CMP_OP, op.number());
+            o.data(c::NFTNL_EXPR_CMP_DATA, data)?;
+        }
+        Expr::Counter { packets, bytes } => {
+            o.u64(c::NFTNL_EXPR_CTR_PACKETS, *packets);
+            o.u64(c::NFTNL_EXPR_CTR_BYTES, *bytes);
+        }
+        Expr::Ct { key, dreg } => {
+            o.u32(c::NFTNL_EXPR_CT_KEY, key.0);
+            o.u32(c::NFTNL_EXPR_CT_DREG, dreg.0);
+        }
+        Expr::CtSet { key, sreg } => {
+            o.u32(c::NFTNL_EXPR_CT_KEY, key.0);
+            o.u32(c::NFTNL_EXPR_CT_SREG, sreg.0);
+        }
+        Expr::Fib { result, flags, dreg } => {
+            o.u32(c::NFTNL_EXPR_FIB_DREG, dreg.0);
+            o.u32(c::NFTNL_EXPR_FIB_RESULT, result.0);
+            o.u32(c::NFTNL_EXPR_FIB_FLAGS, flags.0);
+        }
+        Expr::Immediate { dreg, data } => {
+            o.u32(c::NFTNL_EXPR_IMM_DREG, dreg.0);
+            o.data(c::NFTNL_EXPR_IMM_DATA, data)?;
+        }
+        Expr::Limit(code) => {
+            o.u64(c::NFTNL_EXPR_LIMIT_RATE, code.rate);
+            o.u64(c::NFTNL_EXPR_LIMIT_UNIT, code.unit);
+            o.u32(c::NFTNL_EXPR_LIMIT_BURST, code.burst);
+            o.u32(c::NFTNL_EXPR_LIMIT_TYPE, code.kind);
+            o.u32(c::NFTNL_EXPR_LIMIT_FLAGS, code.flags);
+        }
+        Expr::Log(code) => {
+            if let Some(prefix) = &code.prefix {
+                o.text(c::NFTNL_EXPR_LOG_PREFIX, prefix)?;
+            }
+            if let Some(level) = code.level {
+                o.u32(c::NFTNL_EXPR_LOG_LEVEL, level);
+            }
+            if let Some(group) = code.group {
+                o.u16(c::NFTNL_EXPR_LOG_GROUP, group);
+            }
+            if let Some(snaplen) = code.snaplen {
+                o.u32(c::NFTNL_EXPR_LOG_SNAPLEN, snaplen);
+            }
+            if let Some(threshold) = code.queue_threshold {
+                o.u16(c::NFTNL_EXPR_LOG_QTHRESHOLD, threshold);
+            }
+            if code.flags != 0 {
+                o.u32(c::NFTNL_EXPR_LOG_FLAGS, code.flags);
+            }
+        }
+        Expr::Lookup { sreg, dreg, set, inverted } => {
+            o.u32(c::NFTNL_EXPR_LOOKUP_SREG, sreg.0);
+            if let Some(dreg) = dreg {
+                o.u32(c::NFTNL_EXPR_LOOKUP_DREG, dreg.0);
+            }
+            match set {
+                LookupSet::Anonymous(set) => {
+                    o.text(c::NFTNL_EXPR_LOOKUP_SET, super::encode::anonymous_name(set))?;
+                    o.u32(c::NFTNL_EXPR_LOOKUP_SET_ID, set_id);
+                }
+                LookupSet::Named(name) => o.text(c::NFTNL_EXPR_LOOKUP_SET, name.as_str())?,
+            }
+            if *inverted {
+                o.u32(c::NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+            }
+        }
+        Expr::Masq { ports, flags } => {
+            range(o, *ports, c::NFTNL_EXPR_MASQ_REG_PROTO_MIN, c::NFTNL_EXPR_MASQ_REG_PROTO_MAX);
+            if *flags != 0 {
+                o.u32(c::NFTNL_EXPR_MASQ_FLAGS, *flags);
+            }
+        }
+        Expr::Meta { key, dreg } => {
+            o.u32(c::NFTNL_EXPR_META_KEY, key.0);
+            o.u32(c::NFTNL_EXPR_META_DREG, dreg.0);
+        }
+        Expr::MetaSet { key, sreg } => {
+            o.u32(c::NFTNL_EXPR_META_KEY, key.0);
+            o.u32(c::NFTNL_EXPR_META_SREG, sreg.0);
+        }
+        Expr::Nat(code) => {
+            o.u32(
+                c::NFTNL_EXPR_NAT_TYPE,
+                match code.kind {
+                    NatKind::Dnat => 1,
+                    NatKind::Snat => 0,
+                },
+            );
+            o.u32(c::NFTNL_EXPR_NAT_FAMILY, family(code.family));
+            range(o, code.addresses, c::NFTNL_EXPR_NAT_REG_ADDR_MIN, c::NFTNL_EXPR_NAT_REG_ADDR_MAX);
+            range(o, code.ports, c::NFTNL_EXPR_NAT_REG_PROTO_MIN, c::NFTNL_EXPR_NAT_REG_PROTO_MAX);
+            if code.flags != 0 {
+                o.u32(c::NFTNL_EXPR_NAT_FLAGS, code.flags);
+            }
+        }
+        Expr::Notrack => {}
+        Expr::Payload { base, offset, len, dreg } => {
+            o.u32(c::NFTNL_EXPR_PAYLOAD_BASE, base.0);
+            o.u32(c::NFTNL_EXPR_PAYLOAD_OFFSET, *offset);
+            o.u32(c::NFTNL_EXPR_PAYLOAD_LEN, *len);
+            o.u32(c::NFTNL_EXPR_PAYLOAD_DREG, dreg.0);
+        }
+        Expr::Queue(code) => {
+            o.u16(c::NFTNL_EXPR_QUEUE_NUM, code.num);
+            o.u16(c::NFTNL_EXPR_QUEUE_TOTAL, code.total);
+            o.u16(c::NFTNL_EXPR_QUEUE_FLAGS, code.flags);
+        }
+        Expr::Range { sreg, op, low, high } => {
+            o.u32(c::NFTNL_EXPR_RANGE_SREG, sreg.0);
+            o.u32(c::NFTNL_EXPR_RANGE_OP, op.number());
+            o.data(c::NFTNL_EXPR_RANGE_FROM_DATA, low)?;
+            o.data(c::NFTNL_EXPR_RANGE_TO_DATA, high)?;
+        }
+        Expr::Redir { ports, flags } => {
+            range(o, *ports, c::NFTNL_EXPR_REDIR_REG_PROTO_MIN, c::NFTNL_EXPR_REDIR_REG_PROTO_MAX);
+            if *flags != 0 {
+                o.u32(c::NFTNL_EXPR_REDIR_FLAGS, *flags);
+            }
+        }
+        Expr::Reject(code) => {
+            o.u32(c::NFTNL_EXPR_REJECT_TYPE, code.kind);
+            o.u8(c::NFTNL_EXPR_REJECT_CODE, code.code);
+        }
+        Expr::Socket { key, dreg } => {
+            o.u32(c::NFTNL_EXPR_SOCKET_KEY, key.0);
+            o.u32(c::NFTNL_EXPR_SOCKET_DREG, dreg.0);
+        }
+        Expr::Tproxy(code) => {
+            o.u32(c::NFTNL_EXPR_TPROXY_FAMILY, code.family.map_or(0, family));
+            if let Some(address) = code.address {
+                o.u32(c::NFTNL_EXPR_TPROXY_REG_ADDR, address.0);
+            }
+            if let Some(port) = code.port {
+                o.u32(c::NFTNL_EXPR_TPROXY_REG_PORT, port.0);
+            }
+        }
+        Expr::Verdict(verdict) => {
+            o.u32(c::NFTNL_EXPR_IMM_DREG, 0);
+            o.u32(c::NFTNL_EXPR_IMM_VERDICT, verdict_number(verdict));
+            if let Some(chain) = verdict.target() {
+                o.text(c::NFTNL_EXPR_IMM_CHAIN, chain.as_str())?;
+            }
+        }
+    }
+    Ok(object)
+}
+
+/// `NF_*` and `NFT_*` verdicts, include/uapi/linux/netfilter.h and nf_tables.h.
+pub(super) fn verdict_number(verdict: &Verdict) -> u32 {
+    let code: i32 = match verdict {
+        Verdict::Accept => 1,
+        Verdict::Continue => -1,
+        Verdict::Drop => 0,
+        Verdict::Goto(_) => -4,
+        Verdict::Jump(_) => -3,
+        Verdict::Return => -5,
+    };
+    u32::from_ne_bytes(code.to_ne_bytes())
+}
+
+fn family(family: Family4or6) -> u32 {
+    match family {
+        Family4or6::Ipv4 => 2,
+        Family4or6::Ipv6 => 10,
+    }
+}
+
+fn range(object: &mut nftnl::Expr, range: RegisterRange, min: u32, max: u32) {
+    if let Some(register) = range.min {
+        object.u32(min, register.0);
+    }
+    if let Some(register) = range.max {
+        object.u32(max, register.0);
+    }
+}
+
+const NFT_BYTEORDER_HTON: u32 = 1;
+const NFT_LOOKUP_F_INV: u32 = 1;

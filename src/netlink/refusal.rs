@@ -1,0 +1,316 @@
+//! From what the kernel answered to which operation it meant, and what to do about it.
+
+use super::attr::{Attribute, Attributes};
+use super::encode::{Encoded, KnownSets, Origin, Part};
+use super::expr::kernel_name;
+use super::reply::Ack;
+use crate::bytecode::{Expr, LookupSet, element_at};
+use crate::error::{Error, Kind, Refusal};
+use crate::model::{Rule, Set};
+use crate::plan::{Operation, Transaction};
+
+/// The error for a transaction that the kernel refused, with every operation it named.
+pub(crate) fn refused(
+    transaction: &Transaction,
+    known: &KnownSets,
+    encoded: &Encoded,
+    acks: &[Ack],
+    lost: Lost,
+) -> Error {
+    let context = Context { transaction, known, encoded };
+    let mut kinds = Vec::new();
+    let mut refusals: Vec<Refusal> = Vec::new();
+    for ack in acks {
+        let (kind, refusal) = context.refusal(ack);
+        // Every element of an overlap is reported, and every message of an operation: once is enough.
+        if !refusals.contains(&refusal) {
+            kinds.push(kind);
+            refusals.push(refusal);
+        }
+    }
+    let kind = SEVERITY.into_iter().find(|kind| kinds.contains(kind)).unwrap_or(Kind::Other);
+    Error::refused(kind, summary(&refusals, transaction.operations().len(), lost), refusals)
+}
+
+/// Whether the kernel had more to say than the receive buffer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// It has not.
+    Nothing,
+    /// Some refusals are missing.
+    Some,
+}
+
+/// What the whole error is when operations were refused for different reasons.
+const SEVERITY: [Kind; 5] = [Kind::Permission, Kind::Unsupported, Kind::NotFound, Kind::Conflict, Kind::Other];
+
+/// Refusals that are written out in the message; all of them are in [`Error::refusals`].
+const SHOWN: usize = 4;
+
+fn summary(refusals: &[Refusal], operations: usize, lost: Lost) -> String {
+    let one = |refusal: &Refusal| match refusal.operation {
+        Some(index) => format!("op {} of {operations}, {refusal}", index + 1),
+        None => refusal.to_string(),
+    };
+    let mut text = refusals.iter().take(SHOWN).map(one).collect::<Vec<_>>().join("; ");
+    if refusals.len() > SHOWN {
+        text.push_str(&format!("; and {} more", refusals.len() - SHOWN));
+    }
+    if lost == Lost::Some {
+        text.push_str("; more refusals did not fit the receive buffer (net.core.rmem_max)");
+    }
+    text
+}
+
+struct Context<'a> {
+    transaction: &'a Transaction,
+    known: &'a KnownSets,
+    encoded: &'a Encoded,
+}
+
+/// What an attribute offset points at.
+enum Spot<'a> {
+    /// An element of a set.
+    Element(String),
+    /// An expression of a rule's program.
+    Expr(Expr),
+    /// Some other attribute of the message.
+    Other(Attribute<'a>),
+}
+
+impl Context<'_> {
+    fn refusal(&self, ack: &Ack) -> (Kind, Refusal) {
+        let errno = ack.errno;
+        let origin = self.encoded.origin(ack.sequence).copied();
+        let operation = origin.and_then(|origin| self.transaction.operations().get(origin.operation));
+        let (Some(origin), Some(operation)) = (origin, operation) else {
+            let (kind, remedy) = self.whole(errno);
+            return (kind, Refusal { operation: None, what: "the transaction".into(), errno, remedy });
+        };
+        let spot = ack.offset.and_then(|offset| self.spot(&origin, operation, offset));
+        let at_commit = spot.is_none() && Some(&origin) == self.encoded.origins.first();
+        if origin.part == Part::Anchor || at_commit && errno == libc::EMLINK {
+            let (kind, remedy) = self.whole(errno);
+            return (kind, Refusal { operation: None, what: "the transaction".into(), errno, remedy });
+        }
+        let title = operation.title();
+        let what = match &spot {
+            Some(Spot::Element(element)) => format!("{title}, element {element}"),
+            Some(Spot::Expr(expr)) => match self.statement(&origin, operation, expr) {
+                Some((number, statement)) => format!("{title}, statement {number} ({statement})"),
+                None => title,
+            },
+            Some(Spot::Other(_)) | None => title,
+        };
+        let (kind, mut remedy) = explain(operation, spot.as_ref(), errno);
+        if let Some(text) = &ack.text {
+            remedy = format!("{remedy} [kernel: {}]", text.escape_debug());
+        }
+        (kind, Refusal { operation: Some(origin.operation), what, errno, remedy })
+    }
+
+    /// An error that is about no single operation.
+    fn whole(&self, errno: i32) -> (Kind, String) {
+        let name = errno_name(errno);
+        match errno {
+            libc::EPERM | libc::EACCES => (
+                Kind::Permission,
+                format!("CAP_NET_ADMIN is missing in the user namespace that owns this network namespace ({name})"),
+            ),
+            libc::ERESTART => match self.transaction.generation() {
+                Some(generation) => (
+                    Kind::Conflict,
+                    format!("somebody else committed after generation {}; read again and retry ({name})", generation.0),
+                ),
+                None => (Kind::Conflict, format!("somebody else is changing the rule sets; retry ({name})")),
+            },
+            libc::EMLINK => (Kind::Other, format!("jumps form a loop or go more than 16 chains deep ({name})")),
+            errno => (
+                Kind::of_errno(errno),
+                format!("refused as a whole when it was to take effect: {} ({name})", words(errno)),
+            ),
+        }
+    }
+
+    /// What in the message is at `offset`.
+    fn spot(&self, origin: &Origin, operation: &Operation, offset: usize) -> Option<Spot<'_>> {
+        let bytes = self.encoded.messages.as_bytes().get(origin.start..)?;
+        let length = usize::try_from(super::attr::u32_at(bytes, 0)?).ok()?;
+        let inside = offset.checked_sub(HEADERS)?;
+        let attribute = holding(Attributes::new(bytes.get(HEADERS..length)?), inside)?;
+        // What is nested starts behind the attribute's own header.
+        let nested = || {
+            let inside = inside.checked_sub(attribute.at + 4)?;
+            attribute
+                .nested()
+                .map_while(Result::ok)
+                .position(|nested| nested.at <= inside && inside < nested.at + 4 + nested.value.len())
+        };
+        match (operation, origin.part, attribute.kind) {
+            (
+                Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. },
+                Part::Itself,
+                NFTA_RULE_EXPRESSIONS,
+            ) => {
+                let index = nested()?;
+                let program = self.known.lower(rule, operation.table()).ok()?;
+                Some(Spot::Expr(program.exprs.into_iter().nth(index)?))
+            }
+            (
+                Operation::AddSet { set, .. }
+                | Operation::AddElements { set, .. }
+                | Operation::DeleteElements { set, .. },
+                Part::Elements { first },
+                NFTA_SET_ELEM_LIST_ELEMENTS,
+            ) => Some(Spot::Element(self.element(set, first + nested()?)?)),
+            _ => Some(Spot::Other(attribute)),
+        }
+    }
+
+    fn element(&self, set: &Set, code: usize) -> Option<String> {
+        element_at(set, code).map(|element| element.to_string())
+    }
+
+    /// The statement of the rule that an expression came from: its number from 1 and its text.
+    fn statement(&self, origin: &Origin, operation: &Operation, expr: &Expr) -> Option<(usize, String)> {
+        let (Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. }) = operation else { return None };
+        let program = self.known.lower(rule, operation.table()).ok()?;
+        let index = match origin.part {
+            Part::Lookup { expr } => expr,
+            _ => program.exprs.iter().position(|other| other == expr)?,
+        };
+        let statement = *program.statements.get(index)?;
+        Some((statement + 1, rule.statements.get(statement)?.to_string()))
+    }
+}
+
+/// The attribute that `offset` is in, counted from the start of the first.
+fn holding(attributes: Attributes<'_>, offset: usize) -> Option<Attribute<'_>> {
+    attributes
+        .map_while(Result::ok)
+        .find(|attribute| attribute.at <= offset && offset < attribute.at + 4 + attribute.value.len())
+}
+
+/// What an errno means for an operation, and what to do.
+fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind, String) {
+    let name = errno_name(errno);
+    if let Some(Spot::Expr(expr)) = spot {
+        return explain_expr(expr, errno);
+    }
+    let table = operation.table();
+    let kind = Kind::of_errno(errno);
+    let text = match (operation, errno) {
+        (_, libc::EPERM | libc::EACCES) => {
+            format!("table {table} belongs to another program, or CAP_NET_ADMIN is missing ({name})")
+        }
+        (Operation::AddChain { .. }, libc::ENOENT) => match spot {
+            Some(Spot::Other(attribute)) if attribute.kind == NFTA_CHAIN_TABLE => {
+                format!("no such table; add it first ({name})")
+            }
+            _ => format!("no such table, or this kernel has no such chain type (CONFIG_NFT_NAT for nat) ({name})"),
+        },
+        (Operation::AddChain { .. }, libc::EOPNOTSUPP) => {
+            format!(
+                "this kernel takes no such chain type at that hook and priority, or it exists with another hook ({name})"
+            )
+        }
+        (Operation::AddChain { .. } | Operation::AddSet { .. } | Operation::AddTable { .. }, libc::EEXIST) => {
+            format!("it exists already and is not the same; delete it in the same transaction ({name})")
+        }
+        (Operation::AddRule { .. } | Operation::ReplaceRule { .. } | Operation::DeleteRule { .. }, libc::ENOENT) => {
+            match spot {
+                Some(Spot::Other(attribute)) if attribute.kind == NFTA_RULE_TABLE => format!("no such table ({name})"),
+                Some(Spot::Other(attribute)) if attribute.kind == NFTA_RULE_CHAIN => {
+                    format!("no such chain; add it in the same transaction or check its name ({name})")
+                }
+                _ => format!("no such chain or rule handle ({name})"),
+            }
+        }
+        (Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. }, libc::EOPNOTSUPP) => {
+            format!("{} is not taken in a chain of this type and hook ({name})", last_statement(rule))
+        }
+        (Operation::AddRule { .. } | Operation::ReplaceRule { .. }, libc::EMLINK) => {
+            format!("its jump makes a loop or goes more than 16 chains deep ({name})")
+        }
+        (Operation::AddRule { .. } | Operation::ReplaceRule { .. }, libc::EINVAL) => {
+            format!("too many expressions (more than 128), or a value this kernel does not take ({name})")
+        }
+        (Operation::AddElements { .. } | Operation::AddSet { .. }, libc::EEXIST | libc::ENOTEMPTY) => {
+            format!("it overlaps or contradicts an element of the set ({name})")
+        }
+        (Operation::AddElements { .. } | Operation::AddSet { .. }, libc::ENFILE) => {
+            format!("the set is full; declare it with a larger size ({name})")
+        }
+        (_, libc::ENOENT) => format!("there is no such table, chain, set or element ({name})"),
+        (_, libc::EBUSY) => {
+            format!("it is still in use; delete the rules that use it in the same transaction ({name})")
+        }
+        (_, errno) => format!("{} ({name})", words(errno)),
+    };
+    (kind, text)
+}
+
+fn explain_expr(expr: &Expr, errno: i32) -> (Kind, String) {
+    let name = errno_name(errno);
+    let (expression, option) = kernel_name(expr);
+    let expression = expression.to_string_lossy();
+    match (expr, errno) {
+        (Expr::Lookup { set: LookupSet::Named(set), .. }, libc::ENOENT) => {
+            (Kind::NotFound, format!("there is no set {set} in this table; add it in the same transaction ({name})"))
+        }
+        (Expr::Verdict(verdict), libc::ENOENT) if verdict.target().is_some() => {
+            (Kind::NotFound, format!("there is no such chain in this table; add it in the same transaction ({name})"))
+        }
+        (_, libc::ENOENT) => {
+            (Kind::Unsupported, format!("this kernel has no {expression} expression; it needs {option} ({name})"))
+        }
+        (_, libc::EOPNOTSUPP) => (
+            Kind::Unsupported,
+            format!(
+                "this kernel does not take the {expression} expression in a chain of this type and hook, or not with these options ({name})"
+            ),
+        ),
+        (_, errno) => (Kind::of_errno(errno), format!("{expression} expression: {} ({name})", words(errno))),
+    }
+}
+
+fn last_statement(rule: &Rule) -> String {
+    rule.statements.last().map_or_else(|| "it".into(), ToString::to_string)
+}
+
+fn words(errno: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text).to_owned();
+    text.to_lowercase()
+}
+
+/// The symbol of an errno that nf_tables answers with.
+fn errno_name(errno: i32) -> String {
+    let name = match errno {
+        libc::EACCES => "EACCES",
+        libc::EAFNOSUPPORT => "EAFNOSUPPORT",
+        libc::EBUSY => "EBUSY",
+        libc::EEXIST => "EEXIST",
+        libc::EINVAL => "EINVAL",
+        libc::EMLINK => "EMLINK",
+        libc::ENFILE => "ENFILE",
+        libc::ENOENT => "ENOENT",
+        libc::ENOMEM => "ENOMEM",
+        libc::ENOTEMPTY => "ENOTEMPTY",
+        libc::EOPNOTSUPP => "EOPNOTSUPP",
+        libc::EPERM => "EPERM",
+        libc::EPROTO => "EPROTO",
+        libc::ERANGE => "ERANGE",
+        libc::ERESTART => "ERESTART",
+        _ => return format!("errno {errno}"),
+    };
+    name.into()
+}
+
+/// `struct nlmsghdr` and `struct nfgenmsg`.
+const HEADERS: usize = 20;
+const NFTA_CHAIN_TABLE: u16 = 1;
+const NFTA_RULE_TABLE: u16 = 1;
+const NFTA_RULE_CHAIN: u16 = 2;
+const NFTA_RULE_EXPRESSIONS: u16 = 4;
+const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;

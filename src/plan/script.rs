@@ -1,0 +1,156 @@
+//! Transactions as nft scripts: what `nft -f` would do with the text is what the commit does.
+
+use std::fmt;
+
+use super::operation::{Operation, Position};
+use super::transaction::Transaction;
+use crate::model::ChainKind;
+use crate::render::script::{chain_block, element_block, rule, set_block, set_keyword};
+
+impl fmt::Display for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.operations().iter().try_for_each(|operation| writeln!(f, "{operation}"))
+    }
+}
+
+/// As a command of an nft script; a set that comes with elements is two.
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let family = self.table().family;
+        match self {
+            Operation::AddChain { table, name, kind } => {
+                write!(f, "add chain {table} {name}")?;
+                match kind {
+                    ChainKind::Base(base) => write!(f, " {}", chain_block(family, base)),
+                    ChainKind::Regular => Ok(()),
+                }
+            }
+            Operation::AddElements { table, set } => {
+                write!(f, "add element {table} {} {}", set.name, element_block(&set.elements))
+            }
+            Operation::AddRule { chain, position, rule: added } => {
+                let added = rule(family, added);
+                match position {
+                    Position::After(handle) => write!(f, "add rule {chain} handle {handle} {added}"),
+                    Position::Before(handle) => write!(f, "insert rule {chain} handle {handle} {added}"),
+                    Position::First => write!(f, "insert rule {chain} {added}"),
+                    Position::Last => write!(f, "add rule {chain} {added}"),
+                }
+            }
+            Operation::AddSet { table, set } => {
+                write!(f, "add {} {table} {} {}", set_keyword(set), set.name, set_block(set))?;
+                match set.elements.as_slice() {
+                    [] => Ok(()),
+                    elements => write!(f, "\nadd element {table} {} {}", set.name, element_block(elements)),
+                }
+            }
+            Operation::AddTable { table, flags } => {
+                write!(f, "add table {table}")?;
+                if flags.is_empty() { Ok(()) } else { write!(f, " {{ flags {flags}; }}") }
+            }
+            Operation::DeleteChain(chain) => write!(f, "delete chain {chain}"),
+            Operation::DeleteElements { table, set } => {
+                write!(f, "delete element {table} {} {}", set.name, element_block(&set.elements))
+            }
+            Operation::DeleteRule { chain, handle } => write!(f, "delete rule {chain} handle {handle}"),
+            Operation::DeleteSet { table, set } => write!(f, "delete set {table} {set}"),
+            Operation::DeleteTable(table) => write!(f, "delete table {table}"),
+            Operation::FlushChain(chain) => write!(f, "flush chain {chain}"),
+            Operation::FlushSet { table, set } => write!(f, "flush set {table} {set}"),
+            Operation::FlushTable(table) => write!(f, "flush table {table}"),
+            Operation::ReplaceRule { chain, handle, rule: new } => {
+                write!(f, "replace rule {chain} handle {handle} {}", rule(family, new))
+            }
+        }
+    }
+}
+
+impl Operation {
+    /// What is done to what, without what is added: `add rule inet mesh/out`.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Operation::AddChain { table, name, kind: _ } => format!("add chain {table}/{name}"),
+            Operation::AddElements { table, set } => format!("add element {table}/{}", set.name),
+            Operation::AddRule { chain, .. } => format!("add rule {}/{}", chain.table, chain.name),
+            Operation::AddSet { table, set } => format!("add {} {table}/{}", set_keyword(set), set.name),
+            Operation::AddTable { table, flags: _ } => format!("add table {table}"),
+            Operation::DeleteChain(chain) => format!("delete chain {}/{}", chain.table, chain.name),
+            Operation::DeleteElements { table, set } => format!("delete element {table}/{}", set.name),
+            Operation::DeleteRule { chain, handle } => {
+                format!("delete rule {}/{} handle {handle}", chain.table, chain.name)
+            }
+            Operation::DeleteSet { table, set } => format!("delete set {table}/{set}"),
+            Operation::DeleteTable(table) => format!("delete table {table}"),
+            Operation::FlushChain(chain) => format!("flush chain {}/{}", chain.table, chain.name),
+            Operation::FlushSet { table, set } => format!("flush set {table}/{set}"),
+            Operation::FlushTable(table) => format!("flush table {table}"),
+            Operation::ReplaceRule { chain, handle, .. } => {
+                format!("replace rule {}/{} handle {handle}", chain.table, chain.name)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{
+        Chain, ChainType, DataType, Element, Family, Hook, Priority, Rule, Set, TableFlags, Value, set,
+    };
+    use crate::plan::TableId;
+
+    #[test]
+    fn every_operation_prints_as_a_command_of_nft() {
+        let table = TableId::new(Family::Inet, "t");
+        let chain = table.chain("c");
+        let elements = [
+            Element::new(Value::Ipv4([1, 2, 3, 5].into())).timeout(Duration::from_millis(90_061_005)),
+            Element::new(Value::Ipv4([1, 2, 3, 4].into())).comment("x"),
+        ];
+        let blocked = Set::new("s", [DataType::Ipv4]).timeout(Duration::from_secs(60));
+        let map = Set::verdict_map("m", [DataType::Port, DataType::Ipv4]).interval();
+        let rule = || Rule::new().ip_saddr(set("s")).drop();
+        let transaction = Transaction::new()
+            .operation(Operation::AddTable { table: table.clone(), flags: TableFlags::DORMANT })
+            .add_chain(&table, Chain::base("c", ChainType::Nat, Hook::Prerouting, Priority::DSTNAT).rule(rule()))
+            .add_set(&table, blocked.clone().elements(elements.clone()))
+            .add_set(&table, map)
+            .add_elements(&table, &blocked, elements.clone())
+            .delete_elements(&table, &blocked, elements)
+            .insert_rule(&chain, Position::First, rule())
+            .insert_rule(&chain, Position::Before(4), rule())
+            .insert_rule(&chain, Position::After(4), rule())
+            .replace_rule(&chain, 4, rule())
+            .delete_rule(&chain, 4)
+            .flush_chain(&chain)
+            .flush_table(&table)
+            .flush_set(&table, "s")
+            .delete_chain(&chain)
+            .delete_set(&table, "s")
+            .delete_table(&table);
+        let expected = [
+            "add table inet t { flags dormant; }",
+            "add chain inet t c { type nat hook prerouting priority dstnat; policy accept; }",
+            "add rule inet t c ip saddr @s drop",
+            "add set inet t s { type ipv4_addr; timeout 1m; }",
+            "add element inet t s { 1.2.3.5 timeout 1d1h1m1s5ms, 1.2.3.4 comment \"x\" }",
+            "add map inet t m { type inet_service . ipv4_addr : verdict; flags interval; }",
+            "add element inet t s { 1.2.3.5 timeout 1d1h1m1s5ms, 1.2.3.4 comment \"x\" }",
+            "delete element inet t s { 1.2.3.5 timeout 1d1h1m1s5ms, 1.2.3.4 comment \"x\" }",
+            "insert rule inet t c ip saddr @s drop",
+            "insert rule inet t c handle 4 ip saddr @s drop",
+            "add rule inet t c handle 4 ip saddr @s drop",
+            "replace rule inet t c handle 4 ip saddr @s drop",
+            "delete rule inet t c handle 4",
+            "flush chain inet t c",
+            "flush table inet t",
+            "flush set inet t s",
+            "delete chain inet t c",
+            "delete set inet t s",
+            "delete table inet t",
+        ];
+        assert_eq!(transaction.to_string().lines().collect::<Vec<_>>(), expected);
+    }
+}

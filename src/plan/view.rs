@@ -1,0 +1,141 @@
+//! What a transaction says of the tables it changes, as static validation looks at them.
+
+use std::collections::BTreeMap;
+
+use super::operation::{ChainId, Operation, TableId};
+use super::transaction::Transaction;
+use crate::model::{ChainKind, Name, Rule, Set};
+use crate::validate::{self, ChainView, Complete, Invalid, TableView};
+
+impl Transaction {
+    /// Checks everything that can be known without a kernel.
+    ///
+    /// Of a table that the transaction deletes and makes anew, all is known. Of any other table, chains and sets may exist that the
+    /// transaction does not name: whether they do, the kernel says at the commit.
+    ///
+    /// # Errors
+    /// [`Invalid`] with every fault that was found.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        let mut views = Views::default();
+        for operation in self.operations() {
+            views.take(operation);
+        }
+        validate::tables(&views.tables.into_values().collect::<Vec<_>>())?;
+        // Elements for a set that the transaction declares elsewhere are checked for themselves.
+        views.elements.iter().try_for_each(|elements| validate::tables(std::slice::from_ref(elements)))
+    }
+}
+
+#[derive(Default)]
+struct Views<'a> {
+    tables: BTreeMap<&'a TableId, TableView<'a>>,
+    elements: Vec<TableView<'a>>,
+}
+
+impl<'a> Views<'a> {
+    fn take(&mut self, operation: &'a Operation) {
+        match operation {
+            Operation::AddChain { table, name, kind } => self.add_chain(table, name, kind),
+            Operation::AddElements { table, set } | Operation::AddSet { table, set } => self.add_set(table, set),
+            Operation::AddRule { chain, rule, .. } | Operation::ReplaceRule { chain, rule, .. } => {
+                self.add_rule(chain, rule)
+            }
+            Operation::AddTable { table, flags: _ } => {
+                self.table(table);
+            }
+            Operation::DeleteTable(table) => {
+                let view = self.table(table);
+                view.complete = Complete::Whole;
+                view.chains.clear();
+                view.sets.clear();
+            }
+            Operation::FlushChain(chain) => {
+                self.table(&chain.table)
+                    .chains
+                    .iter_mut()
+                    .filter(|view| *view.name == chain.name)
+                    .for_each(|view| view.rules.clear());
+            }
+            Operation::FlushTable(table) => self.table(table).chains.iter_mut().for_each(|view| view.rules.clear()),
+            // What they take away can only make something else missing, which the kernel says.
+            Operation::DeleteChain(_) | Operation::DeleteElements { .. } | Operation::DeleteRule { .. } => {}
+            Operation::DeleteSet { .. } | Operation::FlushSet { .. } => {}
+        }
+    }
+
+    fn table(&mut self, table: &'a TableId) -> &mut TableView<'a> {
+        self.tables.entry(table).or_insert_with(|| view(table))
+    }
+
+    fn add_chain(&mut self, table: &'a TableId, name: &'a Name, kind: &'a ChainKind) {
+        let view = self.table(table);
+        match view.chains.iter_mut().find(|chain| chain.name == name) {
+            Some(chain) => chain.kind = Some(kind),
+            None => view.chains.push(ChainView { name, kind: Some(kind), rules: Vec::new() }),
+        }
+    }
+
+    fn add_rule(&mut self, chain: &'a ChainId, rule: &'a Rule) {
+        let chains = &mut self.table(&chain.table).chains;
+
+        match chains.iter_mut().rev().find(|view| *view.name == chain.name) {
+            Some(view) => view.rules.push(rule),
+            None => chains.push(ChainView { name: &chain.name, kind: None, rules: vec![rule] }),
+        }
+    }
+
+    fn add_set(&mut self, table: &'a TableId, set: &'a Set) {
+        let known = self.table(table);
+        if known.sets.iter().any(|known| known.name == set.name) {
+            self.elements.push(TableView { sets: vec![set], ..view(table) });
+        } else {
+            known.sets.push(set);
+        }
+    }
+}
+
+/// A table of which nothing is known yet.
+fn view(table: &TableId) -> TableView<'_> {
+    TableView {
+        family: table.family,
+        name: &table.name,
+        complete: Complete::Part,
+        sets: Vec::new(),
+        chains: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Chain, DataType, Element, Family, Ruleset, Table, Value};
+
+    fn mesh() -> TableId {
+        TableId::new(Family::Inet, "mesh")
+    }
+
+    #[test]
+    fn an_unknown_jump_target_is_a_fault_only_where_all_chains_are_known() {
+        let jump = Rule::new().jump("elsewhere");
+        let part = Transaction::new().add_rule(&mesh().chain("out"), jump.clone());
+        assert_eq!(part.validate(), Ok(()));
+        let table = Table::new(Family::Inet, "mesh").chain(Chain::regular("out").rule(jump));
+        let whole = Transaction::replace(Ruleset::new().table(table));
+        let invalid = whole.validate().expect_err("no such chain");
+        assert!(invalid.to_string().contains("elsewhere"), "{invalid}");
+    }
+
+    #[test]
+    fn elements_of_a_set_that_is_declared_before_are_checked_too() {
+        let set = Set::new("s", [DataType::Ipv4]);
+        let mistyped = Transaction::new().add_set(&mesh(), set.clone()).add_elements(
+            &mesh(),
+            &set,
+            [Element::new(Value::Port(1))],
+        );
+        assert!(mistyped.validate().is_err());
+        let typed = [Element::new(Value::Ipv4([10, 0, 0, 1].into()))];
+        let good = Transaction::new().add_set(&mesh(), set.clone()).add_elements(&mesh(), &set, typed);
+        assert_eq!(good.validate(), Ok(()));
+    }
+}

@@ -1,0 +1,264 @@
+//! Which chains call which, and from which hooks they are reached.
+//!
+//! Nodes are the chains and, behind them, the sets (a verdict map calls the chains its elements name), so that a map with many
+//! elements used by many rules costs their sum and not their product. Every walk is a loop over a list: no input is too deep.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+
+use super::Checked;
+use super::location::At;
+use super::place::Places;
+use super::problem::Problem;
+use super::rules::keyword;
+use super::{Complete, Fault};
+use crate::model::{ChainKind, Element, ElementData, Name, SetRef, Statement, Verdict};
+
+/// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h: a base chain and 15 below it, gotos counted like jumps.
+const DEPTH: usize = 16;
+
+pub(super) struct Graph {
+    chains: usize,
+    edges: Vec<Vec<Edge>>,
+    reached: Vec<Places>,
+    parents: RefCell<HashMap<Places, Vec<usize>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Edge {
+    to: usize,
+    /// Rule and statement, or element and nothing, that makes it.
+    from: (usize, usize),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    New,
+    Open,
+    Done,
+}
+
+impl Graph {
+    pub(super) fn new(table: &Checked<'_, '_>) -> Self {
+        let chains = table.view.chains.len();
+        let mut edges = vec![Vec::new(); chains + table.view.sets.len()];
+        for (chain, edges) in table.view.chains.iter().zip(&mut edges) {
+            for (rule, statements) in chain.rules.iter().enumerate() {
+                for (index, statement) in statements.statements.iter().enumerate() {
+                    calls(table, statement, |to| edges.push(Edge { to, from: (rule, index) }));
+                }
+            }
+        }
+        for (set, edges) in table.view.sets.iter().zip(edges.iter_mut().skip(chains)) {
+            called(table, &set.elements, |to, element| edges.push(Edge { to, from: (element, 0) }));
+        }
+        let mut graph = Graph { chains, reached: vec![Places::NONE; edges.len()], edges, parents: RefCell::default() };
+        graph.reach(table);
+        graph
+    }
+
+    /// The places from which the kernel gets to a chain.
+    pub(super) fn reached(&self, chain: usize) -> Places {
+        self.reached.get(chain).copied().unwrap_or(Places::NONE)
+    }
+
+    fn edges(&self, node: usize) -> &[Edge] {
+        self.edges.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    fn reach(&mut self, table: &Checked<'_, '_>) {
+        let mut todo = VecDeque::new();
+        for (index, places) in bases(table) {
+            if let Some(reached) = self.reached.get_mut(index) {
+                *reached = places;
+                todo.push_back(index);
+            }
+        }
+        // A node is looked at again only when it got a place that it did not have, so at most 15 times.
+        while let Some(node) = todo.pop_front() {
+            let places = self.reached(node);
+            for edge in self.edges.get(node).map_or(&[][..], Vec::as_slice) {
+                if let Some(reached) = self.reached.get_mut(edge.to) {
+                    if !places.without(*reached).is_empty() {
+                        *reached = reached.with(places);
+                        todo.push_back(edge.to);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The chains from a base chain at `place` to `chain`, which is left out: a shortest way.
+    pub(super) fn through(&self, table: &Checked<'_, '_>, chain: usize, place: Places) -> Vec<Name> {
+        let mut parents = self.parents.borrow_mut();
+        let parents = parents.entry(place).or_insert_with(|| self.first_callers(table, place));
+        let mut names = Vec::new();
+        let mut node = chain;
+        while let Some(parent) = parents.get(node).copied().filter(|parent| *parent != node && *parent != usize::MAX) {
+            names.extend(table.view.chains.get(parent).map(|chain| chain.name.clone()));
+            node = parent;
+        }
+        names.reverse();
+        names
+    }
+
+    /// For every node the one it is first reached from; a base chain at `place` from itself.
+    fn first_callers(&self, table: &Checked<'_, '_>, place: Places) -> Vec<usize> {
+        let mut parents = vec![usize::MAX; self.edges.len()];
+        let mut todo: VecDeque<usize> =
+            bases(table).filter(|(_, places)| places.meets(place)).map(|(index, _)| index).collect();
+        for base in &todo {
+            if let Some(parent) = parents.get_mut(*base) {
+                *parent = *base;
+            }
+        }
+        while let Some(node) = todo.pop_front() {
+            for edge in self.edges(node) {
+                if let Some(parent) = parents.get_mut(edge.to).filter(|parent| **parent == usize::MAX) {
+                    *parent = node;
+                    todo.push_back(edge.to);
+                }
+            }
+        }
+        parents
+    }
+
+    /// Reports chains that call each other in a circle, and base chains that call too deep.
+    pub(super) fn loops_and_depth(&self, table: &Checked<'_, '_>, faults: &mut Vec<Fault>) {
+        let mut marks = vec![Mark::New; self.edges.len()];
+        // Chains from here to the end of the longest way down, and its next node.
+        let mut below: Vec<(usize, Option<usize>)> = vec![(0, None); self.edges.len()];
+        let mut found = false;
+        for start in 0..self.edges.len() {
+            if marks.get(start) != Some(&Mark::New) {
+                continue;
+            }
+            let mut stack = vec![(start, 0_usize)];
+            set(&mut marks, start, Mark::Open);
+            while let Some((node, next)) = stack.last_mut() {
+                let (node, edge) = (*node, self.edges(*node).get(*next).copied());
+                *next += 1;
+                let Some(edge) = edge else {
+                    let deepest = self.edges(node).iter().filter_map(|edge| Some((below.get(edge.to)?.0, edge.to)));
+                    let (depth, next) = deepest.max().map_or((0, None), |(depth, to)| (depth, Some(to)));
+                    set(&mut below, node, (depth + usize::from(node < self.chains), next));
+                    set(&mut marks, node, Mark::Done);
+                    stack.pop();
+                    continue;
+                };
+                match marks.get(edge.to) {
+                    Some(Mark::New) => {
+                        set(&mut marks, edge.to, Mark::Open);
+                        stack.push((edge.to, 0));
+                    }
+                    Some(Mark::Open) => {
+                        found = true;
+                        let circle = stack.iter().map(|(node, _)| *node).skip_while(|node| *node != edge.to);
+                        let mut cycle = names(table, circle);
+                        cycle.extend(cycle.first().cloned());
+                        self.at(table, node, edge).report(faults, Problem::Loop { cycle });
+                    }
+                    Some(Mark::Done) | None => {}
+                }
+            }
+        }
+        if found {
+            return;
+        }
+        for (base, _) in bases(table) {
+            if below.get(base).is_some_and(|(depth, _)| *depth > DEPTH) {
+                let way = std::iter::successors(Some(base), |node| below.get(*node).and_then(|(_, next)| *next));
+                let through = names(table, way);
+                if let Some(chain) = table.view.chains.get(base) {
+                    table.at.chain(chain.name).report(faults, Problem::TooDeep { through });
+                }
+            }
+        }
+    }
+
+    fn at<'v>(&self, table: &Checked<'v, '_>, node: usize, edge: Edge) -> At<'v> {
+        match (table.view.chains.get(node), table.view.sets.get(node.saturating_sub(self.chains))) {
+            (Some(chain), _) => {
+                let (rule, index) = edge.from;
+                let statement = chain.rules.get(rule).and_then(|rule| rule.statements.get(index));
+                table.at.chain(chain.name).rule(rule).statement(index, statement.map_or("jump", keyword))
+            }
+            (None, Some(set)) => table.at.set(&set.name).element(edge.from.0),
+            (None, None) => table.at,
+        }
+    }
+}
+
+/// The chains among the nodes.
+fn names(table: &Checked<'_, '_>, nodes: impl Iterator<Item = usize>) -> Vec<Name> {
+    nodes.filter_map(|node| Some(table.view.chains.get(node)?.name.clone())).collect()
+}
+
+fn set<T>(list: &mut [T], index: usize, value: T) {
+    if let Some(slot) = list.get_mut(index) {
+        *slot = value;
+    }
+}
+
+fn bases(table: &Checked<'_, '_>) -> impl Iterator<Item = (usize, Places)> {
+    table.view.chains.iter().enumerate().filter_map(|(index, chain)| match chain.kind {
+        Some(ChainKind::Base(base)) => Some((index, Places::of(base.chain_type, base.hook))),
+        Some(ChainKind::Regular) | None => None,
+    })
+}
+
+/// Nodes that a statement calls.
+fn calls(table: &Checked<'_, '_>, statement: &Statement, mut found: impl FnMut(usize)) {
+    match statement {
+        Statement::Verdict(Verdict::Goto(name) | Verdict::Jump(name)) => {
+            callee(table, name).into_iter().for_each(found);
+        }
+        Statement::VerdictMap { selector: _, map: SetRef::Named(name) } => {
+            let set = table.sets.get(name.as_str());
+            set.map(|set| table.view.chains.len() + set).into_iter().for_each(found);
+        }
+        Statement::VerdictMap { selector: _, map: SetRef::Anonymous(elements) } => {
+            called(table, elements, |to, _| found(to));
+        }
+        _ => {}
+    }
+}
+
+/// Chains that elements call.
+fn called(table: &Checked<'_, '_>, elements: &[Element], mut found: impl FnMut(usize, usize)) {
+    for (index, element) in elements.iter().enumerate() {
+        if let Some(to) = element.data.as_deref().and_then(target).and_then(|name| callee(table, name)) {
+            found(to, index);
+        }
+    }
+}
+
+/// The regular chain with that name; a base chain is no callee, whoever names it is told so.
+fn callee(table: &Checked<'_, '_>, name: &Name) -> Option<usize> {
+    let index = *table.chains.get(name.as_str())?;
+    let chain = table.view.chains.get(index)?;
+    (!matches!(chain.kind, Some(ChainKind::Base(_)))).then_some(index)
+}
+
+fn target(data: &ElementData) -> Option<&Name> {
+    match data {
+        ElementData::Value(_) => None,
+        ElementData::Verdict(verdict) => verdict.target(),
+    }
+}
+
+impl Checked<'_, '_> {
+    /// Reports a verdict that goes nowhere, or to a chain that only the kernel calls.
+    pub(super) fn verdict(&self, at: At<'_>, verdict: &Verdict, faults: &mut Vec<Fault>) {
+        let Some(name) = verdict.target() else { return };
+        match self.chains.get(name.as_str()).and_then(|index| self.view.chains.get(*index)) {
+            None if self.view.complete == Complete::Part => {}
+            None => at.report(faults, Problem::UnknownChain { name: name.clone() }),
+            Some(chain) => {
+                if let Some(ChainKind::Base(_)) = chain.kind {
+                    at.report(faults, Problem::JumpToBase { name: name.clone() });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Keys of one part: which are equal, which overlap. Sorted input, the usual case, costs one pass and no memory.
+
+use std::cmp::Ordering;
+
+use super::Fault;
+use super::location::At;
+use super::problem::Problem;
+use super::sets::Elements;
+use crate::model::{DataType, Element, IfName, Interval, Key, SetData, Value};
+
+/// The kernel ignores a key that is there already with the same data (so does nft), and answers EEXIST to other data and to
+/// intervals that overlap. Returns the number of different keys, unless merging may change it.
+pub(super) fn check(at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> Option<usize> {
+    let elements = all.elements;
+    if is_ascending(elements) {
+        return (!all.merged()).then_some(elements.len());
+    }
+    let mut sorted: Vec<(usize, &Interval)> = elements.iter().map(key).enumerate().collect();
+    sorted.sort_by(|(a_index, a), (b_index, b)| lows(a, b).then(highs(a, b)).then(a_index.cmp(b_index)));
+    let mut different = elements.len();
+    let mut widest: Option<(usize, &Interval)> = None;
+    for (index, interval) in sorted {
+        if let Some((with, before)) = widest.filter(|(_, before)| high_low(before, interval) != Ordering::Less) {
+            let equal = lows(before, interval).is_eq() && highs(before, interval).is_eq();
+            let data = |index: usize| elements.get(index).map(|element| &element.data);
+            if equal {
+                different -= 1;
+            }
+            let (later, earlier) = (index.max(with), index.min(with));
+            if equal && data(index) != data(with) {
+                at.element(later).report(faults, Problem::DataConflict { with: earlier });
+            } else if !equal && !all.merged() {
+                let problem = Problem::Overlap { with: earlier, mergeable: all.mergeable() };
+                at.element(later).report(faults, problem);
+            }
+        }
+        if widest.is_none_or(|(_, before)| highs(before, interval).is_lt()) {
+            widest = Some((index, interval));
+        }
+    }
+    (!all.merged()).then_some(different)
+}
+
+/// Whether these are IPv4 addresses and nothing else, in order and good: long block lists, seen once and not twice.
+pub(super) fn are_plain_and_ascending(all: &Elements<'_>) -> bool {
+    if *all.key != [DataType::Ipv4] || *all.data != SetData::None {
+        return false;
+    }
+    let intervals = all.intervals_allowed();
+    let mut next = 0;
+    all.elements.iter().all(|element| match element {
+        Element {
+            key: Key::Single(Interval { low: Value::Ipv4(low), high: Value::Ipv4(high) }),
+            data: None,
+            timeout: None,
+            comment: None,
+        } => {
+            let (low, high) = (u64::from(low.to_bits()), u64::from(high.to_bits()));
+            let good = next <= low && low <= high && (intervals || low == high);
+            next = high + 1;
+            good
+        }
+        _ => false,
+    })
+}
+
+/// Whether every key ends before the next one starts.
+fn is_ascending(elements: &[Element]) -> bool {
+    elements.windows(2).all(|pair| match pair {
+        [a, b] => high_low(key(a), key(b)).is_lt(),
+        _ => true,
+    })
+}
+
+/// The one part; callers saw to it that there is one.
+fn key(element: &Element) -> &Interval {
+    match &element.key {
+        Key::Single(interval) => interval,
+        Key::Concat(parts) => parts.first().unwrap_or(&NOTHING),
+    }
+}
+
+static NOTHING: Interval = Interval { low: Value::Integer(0), high: Value::Integer(0) };
+
+/// The order of the lowest values of two intervals of the same type.
+pub(super) fn lows(a: &Interval, b: &Interval) -> Ordering {
+    order((&a.low, 0), (&b.low, 0))
+}
+
+/// The order of the highest values.
+pub(super) fn highs(a: &Interval, b: &Interval) -> Ordering {
+    order((&a.high, 0xff), (&b.high, 0xff))
+}
+
+/// The order of the highest value of one and the lowest of another: `Less` when the first ends before the second starts.
+pub(super) fn high_low(a: &Interval, b: &Interval) -> Ordering {
+    order((&a.high, 0xff), (&b.low, 0))
+}
+
+/// Values of one type compare by number; an interface prefix by its lowest or highest name, as `fill` says.
+fn order((a, a_fill): (&Value, u8), (b, b_fill): (&Value, u8)) -> Ordering {
+    match (a, b) {
+        (Value::Ipv4(a), Value::Ipv4(b)) => a.to_bits().cmp(&b.to_bits()),
+        (Value::Ifname(a), Value::Ifname(b)) => filled(a, a_fill).cmp(&filled(b, b_fill)),
+        (a, b) => a.cmp(b),
+    }
+}
+
+/// The 16 bytes the kernel compares; behind a prefix come `fill` bytes, behind a whole name NULs.
+fn filled(name: &IfName, fill: u8) -> [u8; 16] {
+    let mut bytes = [if name.prefix().is_some() { fill } else { 0 }; 16];
+    for (to, from) in bytes.iter_mut().zip(name.compared().bytes()) {
+        *to = from;
+    }
+    bytes
+}

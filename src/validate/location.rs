@@ -1,0 +1,139 @@
+//! Where a fault is: a table, a chain or set in it, a rule or element of that, a statement. Counted from 0 in the fields, from 1 in text.
+
+use std::fmt;
+
+use super::{Fault, Problem};
+use crate::model::{Family, Name};
+
+/// Where a fault is; positions count from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Location {
+    /// Family of the table.
+    pub family: Family,
+    /// Name of the table.
+    pub table: Name,
+    /// The chain.
+    pub chain: Option<Name>,
+    /// The set, map or verdict map.
+    pub set: Option<Name>,
+    /// Position of the rule in its chain, from 0.
+    pub rule: Option<usize>,
+    /// Position of the statement in its rule, from 0.
+    pub statement: Option<usize>,
+    /// What kind of statement it is, `redirect` or `ip saddr`.
+    pub keyword: Option<&'static str>,
+    /// Position of the element in its named or anonymous set, from 0.
+    pub element: Option<usize>,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Location { family, table, chain, set, rule, statement, keyword, element } = self;
+        let table = Shown(table.as_str());
+        if let (Some(element), None) = (element, rule) {
+            write!(f, "element {} of ", element + 1)?;
+        }
+        match (chain, set, rule) {
+            (Some(chain), _, Some(rule)) => {
+                write!(f, "rule {} of {family} {table}/{}", rule + 1, Shown(chain.as_str()))?;
+            }
+            (Some(chain), _, None) => write!(f, "chain {family} {table}/{}", Shown(chain.as_str()))?,
+            (None, Some(set), _) => write!(f, "set {family} {table}/{}", Shown(set.as_str()))?,
+            (None, None, _) => write!(f, "table {family} {table}")?,
+        }
+        if let Some(statement) = statement {
+            write!(f, ", statement {}", statement + 1)?;
+        }
+        if let Some(keyword) = keyword {
+            write!(f, " ({keyword})")?;
+        }
+        match (element, rule) {
+            (Some(element), Some(_)) => write!(f, ", element {}", element + 1),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Text that somebody else chose, for one line: what does not print is escaped, what is too long for a name is cut.
+pub(super) struct Shown<'a>(pub(super) &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("\"\"");
+        }
+        for c in self.0.chars().take(Name::MAX) {
+            match c {
+                '\'' | '"' | '\\' => write!(f, "{c}")?,
+                c => write!(f, "{}", c.escape_debug())?,
+            }
+        }
+        if self.0.chars().nth(Name::MAX).is_some() { f.write_str("...") } else { Ok(()) }
+    }
+}
+
+/// Names, for one line: `a, b, c`.
+pub(super) struct List<'a>(pub(super) &'a [Name]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if index == 0 { "" } else { ", " }, Shown(name.as_str()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A [`Location`] that owns nothing: most are never reported.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    family: Family,
+    table: &'a Name,
+    chain: Option<&'a Name>,
+    set: Option<&'a Name>,
+    rule: Option<usize>,
+    statement: Option<(usize, &'static str)>,
+    element: Option<usize>,
+}
+
+impl<'a> At<'a> {
+    pub(super) fn table(family: Family, table: &'a Name) -> Self {
+        At { family, table, chain: None, set: None, rule: None, statement: None, element: None }
+    }
+
+    pub(super) fn chain(self, chain: &'a Name) -> Self {
+        At { chain: Some(chain), ..self }
+    }
+
+    pub(super) fn set(self, set: &'a Name) -> Self {
+        At { set: Some(set), ..self }
+    }
+
+    pub(super) fn rule(self, rule: usize) -> Self {
+        At { rule: Some(rule), ..self }
+    }
+
+    pub(super) fn statement(self, statement: usize, keyword: &'static str) -> Self {
+        At { statement: Some((statement, keyword)), ..self }
+    }
+
+    pub(super) fn element(self, element: usize) -> Self {
+        At { element: Some(element), ..self }
+    }
+
+    pub(super) fn report(self, faults: &mut Vec<Fault>, problem: Problem) {
+        let At { family, table, chain, set, rule, statement, element } = self;
+        let location = Location {
+            family,
+            table: table.clone(),
+            chain: chain.cloned(),
+            set: set.cloned(),
+            rule,
+            statement: statement.map(|(index, _)| index),
+            keyword: statement.map(|(_, keyword)| keyword),
+            element,
+        };
+        faults.push(Fault { location, problem });
+    }
+}

@@ -1,0 +1,215 @@
+//! Comparisons and lookups: whether operand, operator and fields fit together.
+
+use super::location::At;
+use super::problem::Problem;
+use super::protocols::Packets;
+use super::sets::{Elements, Of, data_name};
+use super::{Checked, Complete, Fault, names};
+use crate::model::{DataType, Match, Op, Operand, Selector, SetData, SetRef, Value};
+
+impl Checked<'_, '_> {
+    pub(super) fn matches(&self, at: At<'_>, matches: &Match, packets: &mut Packets, faults: &mut Vec<Fault>) {
+        let Match { selector, op, operand } = matches;
+        packets.read(at, selector, faults);
+        packets.compared(at, selector, *op, operand, faults);
+        if let Operand::Set(set) = operand {
+            if !matches!(op, Op::Eq | Op::Ne) {
+                at.report(
+                    faults,
+                    Problem::Operand { fault: "nothing is less or greater than a set; use Op::Eq or Op::Ne" },
+                );
+            }
+            self.lookup(at, selector, set, &SetData::None, faults);
+            return;
+        }
+        let [field] = selector.fields() else {
+            let fault = "several fields are looked up in a set; give one, named or anonymous";
+            at.report(faults, Problem::Operand { fault });
+            return;
+        };
+        comparison(at, field.data_type(), *op, operand, faults);
+    }
+
+    /// A lookup of the fields in a set whose elements have `data`.
+    pub(super) fn lookup(
+        &self,
+        at: At<'_>,
+        selector: &Selector,
+        set: &SetRef,
+        data: &SetData,
+        faults: &mut Vec<Fault>,
+    ) {
+        let key: smallvec::SmallVec<[DataType; 4]> = selector.fields().iter().map(|field| field.data_type()).collect();
+        key_width(at, &key, faults);
+        match set {
+            SetRef::Anonymous(elements) if elements.is_empty() => at.report(faults, Problem::EmptySet),
+            SetRef::Anonymous(elements) => {
+                let elements = Elements { of: Of::Rule, key: &key, data, elements };
+                self.elements(at, &elements, faults);
+            }
+            SetRef::Named(name) => match self.find_set(name) {
+                None if self.view.complete == Complete::Part => {}
+                None => at.report(faults, Problem::UnknownSet { name: name.clone() }),
+                Some(found) => {
+                    if found.key.as_slice() != key.as_slice() {
+                        let (wanted, found) = (types(&found.key), types(&key));
+                        at.report(faults, Problem::KeyMismatch { wanted, found });
+                    }
+                    // Whether a key is there can be asked of a map, too.
+                    if *data != SetData::None && found.data != *data {
+                        let (wanted, found) = (data_name(data), data_name(&found.data));
+                        at.report(faults, Problem::NotThatMap { set: name.clone(), wanted, found });
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// Sixteen registers of four bytes: `NFT_REG32_COUNT`, include/uapi/linux/netfilter/nf_tables.h.
+pub(super) fn key_width(at: At<'_>, key: &[DataType], faults: &mut Vec<Fault>) {
+    let bytes = key.iter().map(|part| part.bytes().next_multiple_of(4)).sum();
+    if !(1..=64).contains(&bytes) {
+        at.report(faults, Problem::KeyWidth { bytes });
+    }
+}
+
+/// A key as nft(8) writes it, `ipv4_addr . inet_service`.
+fn types(key: &[DataType]) -> String {
+    key.iter().map(|part| part.name()).collect::<Vec<_>>().join(" . ")
+}
+
+fn comparison(at: At<'_>, wanted: DataType, op: Op, operand: &Operand, faults: &mut Vec<Fault>) {
+    if !matches!(op, Op::Eq | Op::Ne) {
+        if !matches!(operand, Operand::Value(_)) {
+            let fault = "an order compares with one value; use Op::Eq or Op::Ne for everything else";
+            at.report(faults, Problem::Operand { fault });
+        } else if !is_ordered(wanted) {
+            at.report(faults, Problem::NotOrderable { of: wanted });
+        }
+    }
+    match operand {
+        // Looked up, not compared.
+        Operand::Set(_) => {}
+        Operand::Value(value) => {
+            if is_of(at, value, wanted, faults) {
+                names::interface(at, value, faults);
+            }
+        }
+        Operand::Range(low, high) => {
+            if is_of(at, low, wanted, faults) && is_of(at, high, wanted, faults) {
+                if !is_ordered(wanted) {
+                    at.report(faults, Problem::NotOrderable { of: wanted });
+                } else if low > high {
+                    at.report(faults, Problem::Reversed);
+                }
+            }
+        }
+        Operand::Prefix(address, length) => {
+            let width = match wanted {
+                DataType::Ipv4 => 32,
+                DataType::Ipv6 => 128,
+                _ => {
+                    at.report(
+                        faults,
+                        Problem::Operand { fault: "only addresses have prefixes; use a range or a mask" },
+                    );
+                    return;
+                }
+            };
+            if is_of(at, address, wanted, faults) && *length > width {
+                at.report(faults, Problem::BadPrefix { length: *length, width });
+            }
+        }
+        Operand::Flags(value) => {
+            if is_of(at, value, wanted, faults) {
+                match bits(value) {
+                    Some(0) => {
+                        let fault = "there are no bits in it, so no packet has one of them; name at least one";
+                        at.report(faults, Problem::NeverMatches { fault });
+                    }
+                    Some(_) if is_bitmask(wanted) => {}
+                    Some(_) | None => {
+                        let fault = "only ct state, ct status and tcp flags are sets of bits; use a value or a mask";
+                        at.report(faults, Problem::Operand { fault });
+                    }
+                }
+            }
+        }
+        Operand::Masked { mask, value } => {
+            if is_of(at, mask, wanted, faults) && is_of(at, value, wanted, faults) {
+                match (bits(mask), bits(value)) {
+                    (Some(mask), Some(value)) if value & !mask == 0 => {}
+                    (Some(_), Some(_)) => {
+                        let fault = "the value has bits that the mask takes away, so it is never equal; widen the mask";
+                        at.report(faults, Problem::NeverMatches { fault });
+                    }
+                    _ => at.report(faults, Problem::Operand { fault: "this field has no mask; use a value or a set" }),
+                }
+            }
+        }
+    }
+}
+
+/// Whether the value can be compared with the type; reports why not.
+pub(super) fn is_of(at: At<'_>, value: &Value, wanted: DataType, faults: &mut Vec<Fault>) -> bool {
+    let good = value.is_of(wanted);
+    if !good {
+        let problem = match (value, wanted) {
+            (Value::Integer(value), DataType::Integer { bytes }) => Problem::ValueTooLarge { value: *value, bytes },
+            _ => Problem::WrongType { wanted, found: type_name(value) },
+        };
+        at.report(faults, problem);
+    }
+    good
+}
+
+/// Types whose values have an order that means something; names and sets of bits have none.
+pub(super) fn is_ordered(of: DataType) -> bool {
+    of != DataType::Ifname && !is_bitmask(of)
+}
+
+fn is_bitmask(of: DataType) -> bool {
+    matches!(of, DataType::CtState | DataType::CtStatus | DataType::TcpFlags)
+}
+
+/// A value as bits, for the types that can be masked.
+fn bits(value: &Value) -> Option<u128> {
+    match value {
+        Value::CtState(bits) => Some(bits.bits().into()),
+        Value::CtStatus(bits) => Some(bits.bits().into()),
+        Value::TcpFlags(bits) => Some(bits.bits().into()),
+        Value::Gid(bits) | Value::Ifindex(bits) | Value::Integer(bits) => Some((*bits).into()),
+        Value::Mark(bits) | Value::Uid(bits) => Some((*bits).into()),
+        Value::Ipv4(address) => Some(address.to_bits().into()),
+        Value::Ipv6(address) => Some(address.to_bits()),
+        Value::Port(port) => Some((*port).into()),
+        Value::AddrType(_) | Value::CtDirection(_) | Value::IcmpType(_) | Value::Icmpv6Type(_) => None,
+        Value::Ifname(_) | Value::Nfproto(_) | Value::PktType(_) | Value::Protocol(_) => None,
+    }
+}
+
+/// The type of a value in nft's words.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::AddrType(_) => DataType::AddrType.name(),
+        Value::CtDirection(_) => DataType::CtDirection.name(),
+        Value::CtState(_) => DataType::CtState.name(),
+        Value::CtStatus(_) => DataType::CtStatus.name(),
+        Value::Gid(_) => DataType::Gid.name(),
+        Value::IcmpType(_) => DataType::IcmpType.name(),
+        Value::Icmpv6Type(_) => DataType::Icmpv6Type.name(),
+        Value::Ifindex(_) => DataType::Ifindex.name(),
+        Value::Ifname(_) => DataType::Ifname.name(),
+        Value::Integer(_) => "integer",
+        Value::Ipv4(_) => DataType::Ipv4.name(),
+        Value::Ipv6(_) => DataType::Ipv6.name(),
+        Value::Mark(_) => DataType::Mark.name(),
+        Value::Nfproto(_) => DataType::Nfproto.name(),
+        Value::PktType(_) => DataType::PktType.name(),
+        Value::Port(_) => DataType::Port.name(),
+        Value::Protocol(_) => DataType::Protocol.name(),
+        Value::TcpFlags(_) => DataType::TcpFlags.name(),
+        Value::Uid(_) => DataType::Uid.name(),
+    }
+}

@@ -1,0 +1,209 @@
+//! Static validation: everything that can be known to be wrong before the kernel sees it.
+//!
+//! What passes here is taken by the kernel and can be read back by nft(8); what does not is named by table, chain, rule and statement.
+//! A dry run is no substitute: the kernel looks for targets in the wrong place and for jump loops only when it commits.
+//!
+//! ```
+//! use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};
+//!
+//! let chain = Chain::base("in", ChainType::Filter, Hook::Input, Priority::FILTER).rule(Rule::new().counter().redirect());
+//! let rules = Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain));
+//! let invalid = rules.validate().expect_err("redirect is for nat chains");
+//! assert_eq!(
+//!     invalid.to_string(),
+//!     "rule 1 of inet mesh/in, statement 2 (redirect): works only in type nat at prerouting or output, this is type filter at input"
+//! );
+//! ```
+
+mod chains;
+mod concat;
+mod graph;
+mod intervals;
+mod location;
+mod matches;
+mod names;
+mod place;
+mod problem;
+mod protocols;
+mod rules;
+mod sets;
+mod statements;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use crate::bytecode::{SetMode, Sets};
+use crate::error::{Error, Kind};
+use crate::model::{self, Chain, ChainKind, Family, Name, Rule, Ruleset, Set};
+
+pub use location::Location;
+pub use place::Target;
+pub use problem::Problem;
+
+use location::At;
+
+/// A rule set that the kernel or nft(8) would refuse, or that does something else than it says; with every fault that was found.
+///
+/// Prints as one line: the first fault, and how many more there are.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Invalid {
+    faults: Vec<Fault>,
+}
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{location}: {problem}")]
+#[non_exhaustive]
+pub struct Fault {
+    /// Where it is wrong.
+    pub location: Location,
+    /// What is wrong, and what to do.
+    pub problem: Problem,
+}
+
+impl Invalid {
+    /// Every fault, in the order of the rule set; at least one.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.faults.as_slice() {
+            [] => f.write_str("no fault"),
+            [one] => one.fmt(f),
+            [first, others @ ..] => write!(f, "{first} (and {} more)", others.len()),
+        }
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Error::new(Kind::Invalid, invalid)
+    }
+}
+
+impl Ruleset {
+    /// Checks the whole: names, chains, rules, sets and how they refer to each other.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] with every fault that was found.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        tables(&self.tables.iter().map(TableView::whole).collect::<Vec<_>>())
+    }
+}
+
+/// Whether a view holds all chains and sets of its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Complete {
+    /// Others exist: a name that is not in the view is no fault.
+    Part,
+    /// These are all.
+    Whole,
+}
+
+/// A table as it is looked at: of a rule set, or as much of it as a transaction names.
+#[derive(Clone, Debug)]
+pub(crate) struct TableView<'a> {
+    pub(crate) family: Family,
+    pub(crate) name: &'a Name,
+    pub(crate) complete: Complete,
+    pub(crate) sets: Vec<&'a Set>,
+    pub(crate) chains: Vec<ChainView<'a>>,
+}
+
+/// A chain as it is looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct ChainView<'a> {
+    pub(crate) name: &'a Name,
+    /// `None`: the chain exists already, and what it is was not said.
+    pub(crate) kind: Option<&'a ChainKind>,
+    pub(crate) rules: Vec<&'a Rule>,
+}
+
+impl<'a> TableView<'a> {
+    fn whole(table: &'a model::Table) -> Self {
+        let chain = |chain: &'a Chain| ChainView {
+            name: &chain.name,
+            kind: Some(&chain.kind),
+            rules: chain.rules.iter().collect(),
+        };
+        TableView {
+            family: table.family,
+            name: &table.name,
+            complete: Complete::Whole,
+            sets: table.sets.iter().collect(),
+            chains: table.chains.iter().map(chain).collect(),
+        }
+    }
+}
+
+/// Checks tables, each for itself: no name of one means anything in another.
+pub(crate) fn tables(views: &[TableView<'_>]) -> Result<(), Invalid> {
+    let mut faults = Vec::new();
+    let mut seen = HashSet::new();
+    for view in views {
+        let at = At::table(view.family, view.name);
+        if !seen.insert((view.family, view.name)) {
+            at.report(&mut faults, Problem::Duplicate);
+        }
+        Checked::new(view).check(&mut faults);
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Invalid { faults }) }
+}
+
+/// A table with its names looked up.
+struct Checked<'v, 'a> {
+    view: &'v TableView<'a>,
+    at: At<'v>,
+    chains: HashMap<&'a str, usize>,
+    sets: HashMap<&'a str, usize>,
+}
+
+impl<'v, 'a> Checked<'v, 'a> {
+    fn new(view: &'v TableView<'a>) -> Self {
+        let chains = view.chains.iter().enumerate().map(|(index, chain)| (chain.name.as_str(), index)).collect();
+        let sets = view.sets.iter().enumerate().map(|(index, set)| (set.name.as_str(), index)).collect();
+        Checked { view, at: At::table(view.family, view.name), chains, sets }
+    }
+
+    fn check(&self, faults: &mut Vec<Fault>) {
+        names::name(self.at, self.view.name, faults);
+        if matches!(self.view.family, Family::Arp | Family::Bridge | Family::Netdev) && !self.view.chains.is_empty() {
+            // The hooks and fields of these families are not modelled, so nothing below could be trusted.
+            self.at.report(faults, Problem::FamilyWithoutChains { family: self.view.family });
+            return;
+        }
+        let mut seen = HashSet::new();
+        for set in &self.view.sets {
+            if !seen.insert(&set.name) {
+                self.at.set(&set.name).report(faults, Problem::Duplicate);
+            }
+            self.set(set, faults);
+        }
+        let graph = graph::Graph::new(self);
+        graph.loops_and_depth(self, faults);
+        let mut seen = HashSet::new();
+        for (index, chain) in self.view.chains.iter().enumerate() {
+            if !seen.insert(chain.name) {
+                self.at.chain(chain.name).report(faults, Problem::Duplicate);
+            }
+            self.chain(index, chain, &graph, faults);
+        }
+    }
+
+    fn find_set(&self, name: &Name) -> Option<&'a Set> {
+        self.sets.get(name.as_str()).and_then(|index| self.view.sets.get(*index)).copied()
+    }
+}
+
+impl Sets for Checked<'_, '_> {
+    fn mode(&self, name: &Name) -> Option<SetMode> {
+        self.find_set(name).map(|set| SetMode::of(set.flags, set.key.len()))
+    }
+}

@@ -1,0 +1,50 @@
+//! Names and other text that the kernel keeps as it is, and that nft(8) must be able to read back.
+
+use super::Fault;
+use super::location::At;
+use super::problem::Problem;
+use crate::model::{Name, Value};
+
+/// Longest comment in bytes. `NFTNL_UDATA_COMMENT_MAXLEN`, include/libnftnl/udata.h; nft 1.0.6 refuses 129 on tables, chains, rules,
+/// sets and elements.
+const COMMENT: usize = 128;
+/// Longest log prefix in bytes: `NF_LOG_PREFIXLEN` - 1, include/uapi/linux/netfilter/nf_log.h; the kernel answers ERANGE to 128.
+const LOG_PREFIX: usize = 127;
+
+pub(super) fn name(at: At<'_>, name: &Name, faults: &mut Vec<Fault>) {
+    if let Some(fault) = name.fault() {
+        at.report(faults, Problem::BadName { fault });
+    }
+}
+
+pub(super) fn comment(at: At<'_>, comment: Option<&str>, faults: &mut Vec<Fault>) {
+    if let Some(comment) = comment {
+        text(at, "comment", comment, COMMENT, faults);
+    }
+}
+
+/// nft(8) takes a `$` in a prefix for a variable.
+pub(super) fn log_prefix(at: At<'_>, prefix: &str, faults: &mut Vec<Fault>) {
+    text(at, "log prefix", prefix, LOG_PREFIX, faults);
+    if prefix.contains('$') {
+        at.report(faults, Problem::BadCharacter { text: "log prefix", character: '$' });
+    }
+}
+
+fn text(at: At<'_>, text: &'static str, value: &str, max: usize, faults: &mut Vec<Fault>) {
+    if value.len() > max {
+        at.report(faults, Problem::TooLong { text, bytes: value.len(), max });
+    }
+    if let Some(character) = value.chars().find(|c| c.is_control() || *c == '"') {
+        at.report(faults, Problem::BadCharacter { text, character });
+    }
+}
+
+/// The fault of a value that is an interface name.
+pub(super) fn interface(at: At<'_>, value: &Value, faults: &mut Vec<Fault>) {
+    if let Value::Ifname(name) = value {
+        if let Some(fault) = name.fault() {
+            at.report(faults, Problem::BadIfName { name: name.clone(), fault });
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Where a target may stand: chain type and hook. The kernel decides this from the base chains that reach a rule, however deep;
+//! tests/validate.rs holds this table against the running kernel.
+
+use crate::model::{ChainType, Field, Hook, NatKind, Statement};
+
+/// What the kernel takes only in some chains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Target {
+    /// `dnat to ...`.
+    Dnat,
+    /// `masquerade`.
+    Masquerade,
+    /// `redirect`.
+    Redirect,
+    /// `reject`.
+    Reject,
+    /// `snat to ...`.
+    Snat,
+    /// A match on the receiving socket.
+    Socket,
+    /// `tproxy to ...`.
+    Tproxy,
+}
+
+const EVERY_TYPE: &[ChainType] = &[ChainType::Filter, ChainType::Nat, ChainType::Route];
+
+impl Target {
+    /// The target of a statement, when it has one that is not taken everywhere.
+    pub(super) fn of(statement: &Statement) -> Option<Self> {
+        match statement {
+            Statement::Nat(nat) => Some(match nat.kind {
+                NatKind::Dnat => Target::Dnat,
+                NatKind::Snat => Target::Snat,
+            }),
+            Statement::Masquerade { .. } => Some(Target::Masquerade),
+            Statement::Redirect { .. } => Some(Target::Redirect),
+            Statement::Reject(_) => Some(Target::Reject),
+            Statement::Tproxy(_) => Some(Target::Tproxy),
+            _ => None,
+        }
+    }
+
+    /// The target of reading a field.
+    pub(super) fn of_field(field: Field) -> Option<Self> {
+        matches!(field, Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard).then_some(Target::Socket)
+    }
+
+    /// The types of base chain that may reach it.
+    #[must_use]
+    pub fn chain_types(self) -> &'static [ChainType] {
+        match self {
+            Target::Dnat | Target::Masquerade | Target::Redirect | Target::Snat => &[ChainType::Nat],
+            Target::Reject | Target::Socket | Target::Tproxy => EVERY_TYPE,
+        }
+    }
+
+    /// The hooks it may be reached from.
+    #[must_use]
+    pub fn hooks(self) -> &'static [Hook] {
+        match self {
+            Target::Dnat | Target::Redirect => &[Hook::Prerouting, Hook::Output],
+            Target::Masquerade => &[Hook::Postrouting],
+            Target::Reject => &[Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output],
+            Target::Snat => &[Hook::Input, Hook::Postrouting],
+            Target::Socket => &[Hook::Prerouting, Hook::Input, Hook::Output],
+            Target::Tproxy => &[Hook::Prerouting],
+        }
+    }
+
+    /// The places the kernel takes it in.
+    pub(super) fn places(self) -> Places {
+        let mut places = Places::NONE;
+        for chain_type in self.chain_types() {
+            for hook in self.hooks() {
+                places = places.with(Places::of(*chain_type, *hook));
+            }
+        }
+        places
+    }
+}
+
+/// A set of pairs of chain type and hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Places(u16);
+
+const TYPES: [ChainType; 3] = [ChainType::Filter, ChainType::Nat, ChainType::Route];
+pub(super) const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
+
+impl Places {
+    pub(super) const NONE: Places = Places(0);
+
+    pub(super) fn of(chain_type: ChainType, hook: Hook) -> Self {
+        let row = match chain_type {
+            ChainType::Filter => 0,
+            ChainType::Nat => 5,
+            ChainType::Route => 10,
+        };
+        Places(1 << (row + hook.number()))
+    }
+
+    /// Every type at these hooks.
+    pub(super) fn at(hooks: &[Hook]) -> Self {
+        let pairs = TYPES.iter().flat_map(|chain_type| hooks.iter().map(|hook| Places::of(*chain_type, *hook)));
+        pairs.fold(Places::NONE, Places::with)
+    }
+
+    pub(super) fn with(self, other: Places) -> Self {
+        Places(self.0 | other.0)
+    }
+
+    pub(super) fn without(self, other: Places) -> Self {
+        Places(self.0 & !other.0)
+    }
+
+    pub(super) fn meets(self, other: Places) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// One of them, in the order of types and hooks.
+    pub(super) fn first(self) -> Option<(ChainType, Hook)> {
+        let pairs = TYPES.into_iter().flat_map(|chain_type| HOOKS.into_iter().map(move |hook| (chain_type, hook)));
+        pairs.into_iter().find(|(chain_type, hook)| self.meets(Places::of(*chain_type, *hook)))
+    }
+}
+
+/// The hooks where the interface that the field asks for is known.
+///
+/// `NF_INET_LOCAL_OUT` is called without an incoming device, `NF_INET_PRE_ROUTING` and `NF_INET_LOCAL_IN` without an outgoing one
+/// (net/ipv4/ip_output.c, net/ipv4/ip_input.c); at postrouting a forwarded packet still has its incoming one (since v5.7).
+pub(super) fn interface_known(field: Field) -> Option<&'static [Hook]> {
+    match field {
+        Field::Iif | Field::Iifname => Some(&[Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Postrouting]),
+        Field::Oif | Field::Oifname => Some(&[Hook::Forward, Hook::Output, Hook::Postrouting]),
+        _ => None,
+    }
+}

@@ -1,0 +1,379 @@
+//! What can be wrong, with the data that says so. Messages are one line whatever the input: foreign text goes through `Shown`.
+
+use std::fmt;
+
+use super::location::{List, Shown};
+use super::place::Target;
+use crate::model::{ChainType, DataType, Family, Field, Hook, IfName, Name};
+
+/// What is wrong, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A statement behind one that always ends the rule.
+    #[error("never runs, it stands behind {terminal}, which ends the rule; put it in front")]
+    AfterTerminal {
+        /// The statement that ends the rule.
+        terminal: &'static str,
+    },
+    /// An address and a family that exclude each other.
+    #[error("its address or family is {found}, but packets here are {wanted}")]
+    AddressFamily {
+        /// The family of the packets.
+        wanted: &'static str,
+        /// The family of the statement.
+        found: &'static str,
+    },
+    /// A character that nft(8) cannot read back.
+    #[error("the {text} holds {character:?}, which nft cannot read back; leave it out")]
+    BadCharacter {
+        /// Comment or log prefix.
+        text: &'static str,
+        /// The character.
+        character: char,
+    },
+    /// An interface name that no interface has.
+    #[error("interface name {} {fault}", Shown(.name.as_str()))]
+    BadIfName {
+        /// The name.
+        name: IfName,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A name that nft(8) or the kernel could not take.
+    #[error("the name {fault}")]
+    BadName {
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A prefix longer than the address.
+    #[error("prefix length {length} is more than the {width} bits of the address")]
+    BadPrefix {
+        /// The length given.
+        length: u8,
+        /// The bits there are.
+        width: u8,
+    },
+    /// A time that the kernel cannot keep.
+    #[error("the {what} must be between 1 millisecond and {max}")]
+    BadTime {
+        /// Timeout or interval.
+        what: &'static str,
+        /// The longest one.
+        max: &'static str,
+    },
+    /// A chain type at a hook where it does not exist.
+    #[error("type {} cannot hook {} ({} hooks: {})", .chain_type.name(), .hook.name(), .chain_type.name(), Hooks(.chain_type.hooks(), ", "))]
+    ChainTypeAtHook {
+        /// The type.
+        chain_type: ChainType,
+        /// The hook.
+        hook: Hook,
+    },
+    /// One key with two meanings.
+    #[error("has the key of element {} and other data; keep one of them", .with + 1)]
+    DataConflict {
+        /// The other element, from 0.
+        with: usize,
+    },
+    /// An element of a map without data.
+    #[error("has no data, but the elements of a map need {wanted}")]
+    DataMissing {
+        /// What it should map to.
+        wanted: &'static str,
+    },
+    /// Data of the wrong kind, or in a set.
+    #[error("has {found} as data, but should have {wanted}")]
+    DataUnexpected {
+        /// What it should map to.
+        wanted: &'static str,
+        /// What it maps to.
+        found: &'static str,
+    },
+    /// The name is taken.
+    #[error("is defined twice; rename one or merge them")]
+    Duplicate,
+    /// A set without elements that can get none.
+    #[error("the anonymous set is empty, so nothing can be in it; leave the match out or use a named set")]
+    EmptySet,
+    /// A family that has a name here, but no hooks.
+    #[error("chains in family {family} are not supported; use inet, ip or ip6")]
+    FamilyWithoutChains {
+        /// The family.
+        family: Family,
+    },
+    /// A field that packets of this family do not have.
+    #[error("no packet of an {family} table has {}; use an inet table or another field", .field.name())]
+    FieldNotInFamily {
+        /// The field.
+        field: Field,
+        /// Family of the table.
+        family: Family,
+    },
+    /// The interface is not known where the rule runs.
+    #[error("no packet has one at {}{}; {} is known at {}", .hook.name(), Through(.through), .field.name(), Hooks(.known, ", "))]
+    InterfaceUnknown {
+        /// The field.
+        field: Field,
+        /// Where the rule runs.
+        hook: Hook,
+        /// The chains on the way from the base chain.
+        through: Vec<Name>,
+        /// Where it would be known.
+        known: &'static [Hook],
+    },
+    /// More than one value in a set of single values.
+    #[error("is more than one value, but the set is not one of intervals; add .interval()")]
+    IntervalNotAllowed,
+    /// A jump to a chain that the kernel calls.
+    #[error("chain {} is a base chain, which only the kernel calls; jump to a regular chain", Shown(.name.as_str()))]
+    JumpToBase {
+        /// The chain.
+        name: Name,
+    },
+    /// A key of another type than the set's.
+    #[error("looks up {found}, but the key of the set is {wanted}")]
+    KeyMismatch {
+        /// The key of the set.
+        wanted: String,
+        /// What is looked up.
+        found: String,
+    },
+    /// A key with more or fewer parts than the set's.
+    #[error("has {found} parts, but the key of the set has {wanted}")]
+    KeyParts {
+        /// Parts of the set's key.
+        wanted: usize,
+        /// Parts of this key.
+        found: usize,
+    },
+    /// A key that does not fit the registers.
+    #[error("a key has 1 to 64 bytes, each part padded to 4; this one has {bytes}")]
+    KeyWidth {
+        /// The bytes.
+        bytes: usize,
+    },
+    /// A rate the kernel cannot keep.
+    #[error("{fault}")]
+    Limit {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
+    /// Log options that exclude each other.
+    #[error("{fault}")]
+    Log {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
+    /// Chains that call each other in a circle.
+    #[error("jumps in a circle: {}; remove one of the jumps", List(.cycle))]
+    Loop {
+        /// The chains of the circle, the first one again at the end.
+        cycle: Vec<Name>,
+    },
+    /// An address translation that changes nothing, or in a way that cannot be.
+    #[error("{fault}")]
+    Nat {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
+    /// An address translation in front of connection tracking.
+    #[error(
+        "priority {priority} is not behind connection tracking (-200), as type nat must be; use -100 (dstnat) or 100 (srcnat)"
+    )]
+    NatPriority {
+        /// The priority.
+        priority: i32,
+    },
+    /// Ports without a protocol that has ports.
+    #[error(
+        "ports mean something only behind a match on a transport protocol in the same rule; add .l4proto(Protocol::TCP) in front"
+    )]
+    NeedsTransport,
+    /// A match that no packet passes, or every packet.
+    #[error("{fault}")]
+    NeverMatches {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
+    /// A lookup of a verdict or a value in a set that has none.
+    #[error("set {} has {found} as data, but {wanted} is looked up", Shown(.set.as_str()))]
+    NotThatMap {
+        /// The set.
+        set: Name,
+        /// What is looked up.
+        wanted: &'static str,
+        /// What it maps to.
+        found: &'static str,
+    },
+    /// A range or an order where there is none.
+    #[error("{} has no order; compare with a value or a set", .of.name())]
+    NotOrderable {
+        /// The type.
+        of: DataType,
+    },
+    /// An operand that this operator, field or selector does not take.
+    #[error("{fault}")]
+    Operand {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
+    /// Two intervals with common values.
+    #[error("overlaps element {}; merge them{}", .with + 1, if *.mergeable { " or use .auto_merge()" } else { "" })]
+    Overlap {
+        /// The other element, from 0.
+        with: usize,
+        /// Whether the set could do it.
+        mergeable: bool,
+    },
+    /// Two protocols that no packet has both.
+    #[error("no packet has both {first} and {second}; split the rule")]
+    ProtocolConflict {
+        /// What the rule asked for earlier.
+        first: &'static str,
+        /// What it asks for here.
+        second: &'static str,
+    },
+    /// Queue numbers that cannot be.
+    #[error("{fault}")]
+    Queue {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
+    /// A reason that the packets here cannot be given.
+    #[error("{fault}")]
+    Reject {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
+    /// A range that ends before it starts.
+    #[error("the range ends before it starts; swap its ends")]
+    Reversed,
+    /// Flags or times that exclude each other.
+    #[error("{fault}")]
+    SetFlags {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
+    /// More elements than the set may hold.
+    #[error("has {elements} elements, but its size is {size}")]
+    SizeTooSmall {
+        /// Size of the set.
+        size: u32,
+        /// Different elements.
+        elements: usize,
+    },
+    /// A target in a chain the kernel does not take it in.
+    #[error("{}", NotAllowed(*.target, *.chain_type, *.hook, .through))]
+    TargetNotAllowed {
+        /// The target.
+        target: Target,
+        /// Type of a base chain that reaches it.
+        chain_type: ChainType,
+        /// Hook of that base chain.
+        hook: Hook,
+        /// The chains on the way, the base chain first, this one not; empty when this is the base chain.
+        through: Vec<Name>,
+    },
+    /// An element that expires in a set where none does.
+    #[error("has a timeout, but the set keeps its elements for ever; add .timeout() to the set")]
+    TimeoutNotAllowed,
+    /// Chains nested deeper than the kernel follows.
+    #[error("jumps {} chains deep, and the kernel follows 15: {}", .through.len().saturating_sub(1), List(.through))]
+    TooDeep {
+        /// The chains, the base chain first.
+        through: Vec<Name>,
+    },
+    /// Text longer than nft(8) takes.
+    #[error("the {text} has {bytes} bytes; at most {max} are allowed")]
+    TooLong {
+        /// Comment or log prefix.
+        text: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The longest one.
+        max: usize,
+    },
+    /// More than a rule can hold.
+    #[error("needs {expressions} expressions; a rule holds 128, split it")]
+    TooManyExpressions {
+        /// How many it needs.
+        expressions: usize,
+    },
+    /// A transparent proxy for packets it cannot be told from the rule.
+    #[error("{fault}")]
+    Tproxy {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
+    /// A jump to nowhere.
+    #[error("there is no chain {} in the table; define it or correct the name", Shown(.name.as_str()))]
+    UnknownChain {
+        /// The name.
+        name: Name,
+    },
+    /// A lookup in nothing.
+    #[error("there is no set {} in the table; define it or correct the name", Shown(.name.as_str()))]
+    UnknownSet {
+        /// The name.
+        name: Name,
+    },
+    /// A number wider than its field.
+    #[error("{value} does not fit {bytes} bytes")]
+    ValueTooLarge {
+        /// The number.
+        value: u32,
+        /// Width of the field.
+        bytes: u8,
+    },
+    /// A value of another type.
+    #[error("expected a value of type {}, found {found}", .wanted.name())]
+    WrongType {
+        /// The type of the field or the key.
+        wanted: DataType,
+        /// The type of the value.
+        found: &'static str,
+    },
+}
+
+struct Hooks(&'static [Hook], &'static str);
+
+impl fmt::Display for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, hook) in self.0.iter().enumerate() {
+            let between = match index {
+                0 => "",
+                _ if index + 1 == self.0.len() => self.1,
+                _ => ", ",
+            };
+            write!(f, "{between}{}", hook.name())?;
+        }
+        Ok(())
+    }
+}
+
+struct Through<'a>(&'a [Name]);
+
+impl fmt::Display for Through<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            chains => write!(f, " (reached through {})", List(chains)),
+        }
+    }
+}
+
+struct NotAllowed<'a>(Target, ChainType, Hook, &'a [Name]);
+
+impl fmt::Display for NotAllowed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NotAllowed(target, chain_type, hook, through) = self;
+        f.write_str("works only ")?;
+        if let [one] = target.chain_types() {
+            write!(f, "in type {} ", one.name())?;
+        }
+        let subject = if through.is_empty() { "this is" } else { "it runs in" };
+        write!(f, "at {}, {subject} type {} at {}", Hooks(target.hooks(), " or "), chain_type.name(), hook.name())?;
+        Through(through).fmt(f)
+    }
+}

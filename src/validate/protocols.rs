@@ -1,0 +1,156 @@
+//! What the matches of a rule say of its packets: network family and transport protocol, from left to right.
+
+use super::Fault;
+use super::location::At;
+use super::problem::Problem;
+use crate::model::{Element, Family, Family4or6, Field, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value};
+
+/// What is known of the packets that got as far as a statement.
+pub(super) struct Packets {
+    family: Family,
+    network: Option<(Family4or6, &'static str)>,
+    transport: Transport,
+}
+
+enum Transport {
+    Any,
+    /// Several, or one that has no name here.
+    Some,
+    One(Protocol, &'static str),
+}
+
+impl Packets {
+    pub(super) fn of(family: Family) -> Self {
+        Packets { family, network: None, transport: Transport::Any }
+    }
+
+    /// The one network family they can have: that of the table, or what a match left.
+    pub(super) fn network(&self) -> Option<Family4or6> {
+        match self.family {
+            Family::Ip => Some(Family4or6::Ipv4),
+            Family::Ip6 => Some(Family4or6::Ipv6),
+            Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => self.network.map(|(network, _)| network),
+        }
+    }
+
+    /// Whether a match said what the transport protocol is; nft(8) asks for that in front of ports.
+    pub(super) fn transport_known(&self) -> bool {
+        !matches!(self.transport, Transport::Any)
+    }
+
+    /// Whether a TCP reset can answer them: nothing was said, or TCP.
+    pub(super) fn may_be_reset(&self) -> bool {
+        match self.transport {
+            Transport::Any => true,
+            Transport::Some => false,
+            Transport::One(protocol, _) => protocol == Protocol::TCP,
+        }
+    }
+
+    /// Takes in that these fields were read; a packet without one of them got no further.
+    pub(super) fn read(&mut self, at: At<'_>, selector: &Selector, faults: &mut Vec<Fault>) {
+        for field in selector.fields() {
+            let name = field.name();
+            if let Some(network) = network_of(*field) {
+                match (self.family, network) {
+                    (Family::Ip, Family4or6::Ipv6) | (Family::Ip6, Family4or6::Ipv4) => {
+                        at.report(faults, Problem::FieldNotInFamily { field: *field, family: self.family });
+                    }
+                    _ => self.narrow_network(at, network, name, faults),
+                }
+            }
+            if *field == Field::Nfproto && matches!(self.family, Family::Ip | Family::Ip6) {
+                let fault = "every packet of an ip or ip6 table has the same family; leave the match out";
+                at.report(faults, Problem::NeverMatches { fault });
+            }
+            if let Some(protocol) = transport_of(*field) {
+                self.narrow_transport(at, protocol, name, faults);
+            }
+        }
+    }
+
+    /// Takes in what a comparison of protocols leaves.
+    pub(super) fn compared(
+        &mut self,
+        at: At<'_>,
+        selector: &Selector,
+        op: Op,
+        operand: &Operand,
+        faults: &mut Vec<Fault>,
+    ) {
+        let Selector::Field(field @ (Field::IpProtocol | Field::L4proto | Field::Nfproto)) = selector else { return };
+        match (op, operand) {
+            (Op::Eq, Operand::Value(Value::Nfproto(Nfproto::IPV4))) => {
+                self.narrow_network(at, Family4or6::Ipv4, "meta nfproto ipv4", faults);
+            }
+            (Op::Eq, Operand::Value(Value::Nfproto(Nfproto::IPV6))) => {
+                self.narrow_network(at, Family4or6::Ipv6, "meta nfproto ipv6", faults);
+            }
+            (Op::Eq, Operand::Value(Value::Protocol(protocol))) => {
+                self.narrow_transport(at, *protocol, protocol.name().unwrap_or(field.name()), faults);
+            }
+            (Op::Eq, Operand::Set(SetRef::Anonymous(elements))) if *field != Field::Nfproto => {
+                self.one_of(at, elements, faults);
+            }
+            _ => {}
+        }
+    }
+
+    fn narrow_network(&mut self, at: At<'_>, network: Family4or6, said: &'static str, faults: &mut Vec<Fault>) {
+        match self.network {
+            Some((before, first)) if before != network => {
+                at.report(faults, Problem::ProtocolConflict { first, second: said });
+            }
+            Some(_) => {}
+            None => self.network = Some((network, said)),
+        }
+    }
+
+    fn narrow_transport(&mut self, at: At<'_>, protocol: Protocol, said: &'static str, faults: &mut Vec<Fault>) {
+        match self.transport {
+            Transport::One(before, first) if before != protocol => {
+                at.report(faults, Problem::ProtocolConflict { first, second: said });
+            }
+            Transport::One(..) => {}
+            Transport::Any | Transport::Some => self.transport = Transport::One(protocol, said),
+        }
+    }
+
+    fn one_of(&mut self, at: At<'_>, elements: &[Element], faults: &mut Vec<Fault>) {
+        let holds = |protocol| {
+            let wanted = Value::Protocol(protocol);
+            elements
+                .iter()
+                .flat_map(|element| element.key.parts())
+                .any(|part| part.low <= wanted && wanted <= part.high)
+        };
+        match self.transport {
+            Transport::One(protocol, first) if !holds(protocol) && !elements.is_empty() => {
+                at.report(faults, Problem::ProtocolConflict { first, second: "these protocols" });
+            }
+            Transport::One(..) | Transport::Some => {}
+            Transport::Any => self.transport = Transport::Some,
+        }
+    }
+}
+
+/// The family whose packets alone have the field. ICMP is counted as IPv4, ICMPv6 as IPv6: no packet has them the other way round.
+fn network_of(field: Field) -> Option<Family4or6> {
+    match field {
+        Field::IcmpType | Field::IpDaddr | Field::IpProtocol | Field::IpSaddr => Some(Family4or6::Ipv4),
+        Field::Icmpv6Type | Field::Ip6Daddr | Field::Ip6Saddr => Some(Family4or6::Ipv6),
+        _ => None,
+    }
+}
+
+/// The transport protocol whose packets alone have the field; `th` fields belong to all.
+fn transport_of(field: Field) -> Option<Protocol> {
+    match field {
+        Field::IcmpType => Some(Protocol::ICMP),
+        Field::Icmpv6Type => Some(Protocol::ICMPV6),
+        Field::SctpDport | Field::SctpSport => Some(Protocol::SCTP),
+        Field::TcpDport | Field::TcpFlags | Field::TcpSport => Some(Protocol::TCP),
+        Field::UdpDport | Field::UdpSport => Some(Protocol::UDP),
+        _ => None,
+    }
+}

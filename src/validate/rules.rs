@@ -1,0 +1,134 @@
+//! A rule: its statements one by one, with what those in front of them said of the packet.
+
+use super::graph::Graph;
+use super::location::At;
+use super::place::{self, Places, Target};
+use super::problem::Problem;
+use super::protocols::Packets;
+use super::{Checked, Fault, names};
+use crate::bytecode::{self, Sets};
+use crate::model::{Family, Field, MarkKey, MarkValue, NatKind, Rule, Selector, Statement, Verdict};
+
+/// `NFT_RULE_MAXEXPRS`, net/netfilter/nf_tables_api.c.
+const EXPRESSIONS: usize = 128;
+
+impl Checked<'_, '_> {
+    pub(super) fn rule(&self, at: At<'_>, chain: usize, rule: &Rule, graph: &Graph, faults: &mut Vec<Fault>) {
+        let Rule { statements, comment, .. } = rule;
+        names::comment(at, comment.as_deref(), faults);
+        let mut packets = Packets::of(self.view.family);
+        let mut ended = None;
+        for (index, statement) in statements.iter().enumerate() {
+            let at = at.statement(index, keyword(statement));
+            if let Some(terminal) = ended {
+                at.report(faults, Problem::AfterTerminal { terminal });
+            }
+            if is_terminal(statement) {
+                ended = ended.or(Some(keyword(statement)));
+            }
+            if let Some(target) = Target::of(statement) {
+                self.place(at, chain, target, graph, faults);
+            }
+            for field in selector(statement).map_or(&[][..], Selector::fields) {
+                self.field_place(at, chain, *field, graph, faults);
+            }
+            self.statement(at, statement, &mut packets, faults);
+        }
+        let fields: usize = statements.iter().filter_map(selector).map(|selector| selector.fields().len()).sum();
+        if PER_STATEMENT * statements.len().max(fields) > EXPRESSIONS {
+            let count = expressions(rule, self.view.family, self);
+            if count > EXPRESSIONS {
+                at.report(faults, Problem::TooManyExpressions { expressions: count });
+            }
+        }
+    }
+
+    /// Every place that reaches the chain must take the target: the kernel refuses the commit for one that does not.
+    fn place(&self, at: At<'_>, chain: usize, target: Target, graph: &Graph, faults: &mut Vec<Fault>) {
+        let reached = graph.reached(chain);
+        if let Some((chain_type, hook)) = reached.without(target.places()).first() {
+            let through = graph.through(self, chain, Places::of(chain_type, hook));
+            at.report(faults, Problem::TargetNotAllowed { target, chain_type, hook, through });
+        }
+    }
+
+    fn field_place(&self, at: At<'_>, chain: usize, field: Field, graph: &Graph, faults: &mut Vec<Fault>) {
+        if let Some(target) = Target::of_field(field) {
+            self.place(at, chain, target, graph, faults);
+        }
+        let Some(known) = place::interface_known(field) else { return };
+        let reached = graph.reached(chain);
+        // A chain shared by several hooks may ask for what only one of them knows.
+        if reached.meets(Places::at(known)) {
+            return;
+        }
+        if let Some((chain_type, hook)) = reached.first() {
+            let through = graph.through(self, chain, Places::of(chain_type, hook));
+            at.report(faults, Problem::InterfaceUnknown { field, hook, through, known });
+        }
+    }
+}
+
+/// What a statement reads, where it reads by a selector.
+fn selector(statement: &Statement) -> Option<&Selector> {
+    match statement {
+        Statement::Match(matches) => Some(&matches.selector),
+        Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => Some(selector),
+        Statement::VerdictMap { selector, .. } => Some(selector),
+        _ => None,
+    }
+}
+
+/// Whether nothing behind it in the rule can run; nft(8) refuses what stands there.
+fn is_terminal(statement: &Statement) -> bool {
+    match statement {
+        Statement::Verdict(verdict) => *verdict != Verdict::Continue,
+        Statement::Masquerade { .. } | Statement::Nat(_) | Statement::Queue(_) => true,
+        Statement::Redirect { .. } | Statement::Reject(_) => true,
+        Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Match(_) => false,
+        Statement::Notrack | Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => false,
+        Statement::Tproxy(_) | Statement::VerdictMap { .. } => false,
+    }
+}
+
+/// What kind of statement it is, in nft's words.
+pub(super) fn keyword(statement: &Statement) -> &'static str {
+    match statement {
+        Statement::Counter { .. } => "counter",
+        Statement::Limit(_) => "limit",
+        Statement::Log(_) => "log",
+        Statement::Match(matches) => matches.selector.fields().first().map_or("match", |field| field.name()),
+        Statement::Nat(nat) => match nat.kind {
+            NatKind::Dnat => "dnat",
+            NatKind::Snat => "snat",
+        },
+        Statement::Masquerade { .. } => "masquerade",
+        Statement::Notrack => "notrack",
+        Statement::Queue(_) => "queue",
+        Statement::Redirect { .. } => "redirect",
+        Statement::Reject(_) => "reject",
+        Statement::SetMark { key: MarkKey::Ct, .. } => "ct mark set",
+        Statement::SetMark { key: MarkKey::Meta, .. } => "meta mark set",
+        Statement::SetNftrace(_) => "meta nftrace set",
+        Statement::SetZone(_) => "ct zone set",
+        Statement::Tproxy(_) => "tproxy",
+        Statement::Verdict(verdict) => match verdict {
+            Verdict::Accept => "accept",
+            Verdict::Continue => "continue",
+            Verdict::Drop => "drop",
+            Verdict::Goto(_) => "goto",
+            Verdict::Jump(_) => "jump",
+            Verdict::Return => "return",
+        },
+        Statement::VerdictMap { .. } => "vmap",
+    }
+}
+
+/// How many expressions the rule becomes; 0 for one that has no program, about which other faults say more.
+fn expressions(rule: &Rule, family: Family, sets: &impl Sets) -> usize {
+    let program = bytecode::lower(rule, family, sets);
+    program.map_or(0, |program| program.exprs.len())
+}
+
+/// The most expressions that a statement on one field becomes: two protocols to check, a load, a conversion, two comparisons.
+const PER_STATEMENT: usize = 8;

@@ -1,0 +1,203 @@
+//! Sets, maps and verdict maps, named and anonymous: what they are declared as, and whether their elements fit that.
+
+use std::time::Duration;
+
+use super::location::At;
+use super::matches::{is_of, is_ordered, key_width, type_name};
+use super::problem::Problem;
+use super::{Checked, Fault, concat, intervals, names};
+use crate::model::{DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, Value};
+
+/// Elements, and what they must fit.
+pub(super) struct Elements<'a> {
+    pub(super) of: Of<'a>,
+    pub(super) key: &'a [DataType],
+    pub(super) data: &'a SetData,
+    pub(super) elements: &'a [Element],
+}
+
+/// Whom elements belong to.
+#[derive(Clone, Copy)]
+pub(super) enum Of<'a> {
+    /// A rule; the set is as wide and as flagged as its elements need.
+    Rule,
+    /// A named set.
+    Set(&'a Set),
+}
+
+impl Elements<'_> {
+    pub(super) fn intervals_allowed(&self) -> bool {
+        match self.of {
+            Of::Rule => true,
+            Of::Set(set) => set.flags.contains(SetFlags::INTERVAL),
+        }
+    }
+
+    fn timeouts_allowed(&self) -> bool {
+        match self.of {
+            Of::Rule => false,
+            Of::Set(set) => set.flags.contains(SetFlags::TIMEOUT),
+        }
+    }
+
+    /// Whether overlaps are merged on the way to the kernel, which they cannot be when there is data, or more than one dimension.
+    pub(super) fn merged(&self) -> bool {
+        let asked = match self.of {
+            Of::Rule => true,
+            Of::Set(set) => set.flags.contains(SetFlags::AUTO_MERGE),
+        };
+        asked && self.mergeable()
+    }
+
+    pub(super) fn mergeable(&self) -> bool {
+        *self.data == SetData::None && self.key.len() == 1
+    }
+}
+
+impl Checked<'_, '_> {
+    pub(super) fn set(&self, set: &Set, faults: &mut Vec<Fault>) {
+        let Set { name, key, data, flags, timeout, gc_interval, size, comment, elements, .. } = set;
+        let at = self.at.set(name);
+        names::name(at, name, faults);
+        names::comment(at, comment.as_deref(), faults);
+        key_width(at, key, faults);
+        let has = |flag| flags.contains(flag);
+        // nf_tables_newset, net/netfilter/nf_tables_api.c: EINVAL without the flag, EOPNOTSUPP for the pairs.
+        let mut fault = |wrong: bool, fault: &'static str| {
+            if wrong {
+                at.report(faults, Problem::SetFlags { fault });
+            }
+        };
+        let times = timeout.is_some() || gc_interval.is_some();
+        fault(
+            times && !has(SetFlags::TIMEOUT),
+            "has a timeout or gc interval without the timeout flag; use .timeout()",
+        );
+        fault(has(SetFlags::CONSTANT | SetFlags::TIMEOUT), "elements that never change cannot expire; drop one flag");
+        fault(has(SetFlags::DYNAMIC | SetFlags::INTERVAL), "rules cannot add to intervals; drop one flag");
+        let merge = has(SetFlags::AUTO_MERGE);
+        fault(
+            merge && !has(SetFlags::INTERVAL),
+            "auto-merge is for sets of intervals; use .auto_merge() or drop the flag",
+        );
+        fault(merge && *data != SetData::None, "the intervals of a map cannot be merged; drop auto-merge");
+        let integers = key.iter().chain(if let SetData::Value(data) = data { Some(data) } else { None });
+        for part in integers {
+            let integer = matches!(part, DataType::Integer { .. });
+            fault(integer, "nft has no type for plain numbers in a named set; use an anonymous set in the rule");
+        }
+        time(at, "timeout", *timeout, faults);
+        time(at, "gc interval", *gc_interval, faults);
+        let elements = Elements { of: Of::Set(set), key, data, elements };
+        let count = self.elements(at, &elements, faults);
+        if let (Some(size), Some(count)) = (size.filter(|size| *size > 0), count) {
+            if count > usize::try_from(size).unwrap_or(usize::MAX) {
+                at.report(faults, Problem::SizeTooSmall { size, elements: count });
+            }
+        }
+    }
+
+    /// Checks elements; returns how many different ones there are, where that is known.
+    pub(super) fn elements(&self, at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> Option<usize> {
+        if intervals::are_plain_and_ascending(all) {
+            return (!all.merged()).then_some(all.elements.len());
+        }
+        let before = faults.len();
+        for (index, element) in all.elements.iter().enumerate() {
+            self.element(at, index, element, all, faults);
+        }
+        // Order means nothing among keys of the wrong type.
+        if faults.len() > before {
+            return None;
+        }
+        match all.key {
+            [_] => intervals::check(at, all, faults),
+            _ => concat::check(at, all, faults),
+        }
+    }
+
+    fn element(&self, at: At<'_>, index: usize, element: &Element, all: &Elements<'_>, faults: &mut Vec<Fault>) {
+        let Element { key, data, timeout, comment, .. } = element;
+        let at = at.element(index);
+        match (key, all.key) {
+            (Key::Single(interval), [wanted]) => part(at, interval, *wanted, all, faults),
+            (key, wanted) if key.parts().len() == wanted.len() => {
+                for (interval, wanted) in key.parts().iter().zip(wanted) {
+                    part(at, interval, *wanted, all, faults);
+                }
+            }
+            (key, wanted) => {
+                at.report(faults, Problem::KeyParts { wanted: wanted.len(), found: key.parts().len() });
+            }
+        }
+        match (all.data, data.as_deref()) {
+            (SetData::None, None) => {}
+            (SetData::Value(wanted), Some(ElementData::Value(value))) => {
+                if is_of(at, value, *wanted, faults) {
+                    names::interface(at, value, faults);
+                }
+            }
+            (SetData::Verdict, Some(ElementData::Verdict(verdict))) => self.verdict(at, verdict, faults),
+            (SetData::Value(_) | SetData::Verdict, None) => {
+                at.report(faults, Problem::DataMissing { wanted: data_name(all.data) });
+            }
+            (wanted, Some(found)) => {
+                let found = match found {
+                    ElementData::Value(value) => type_name(value),
+                    ElementData::Verdict(_) => "a verdict",
+                };
+                at.report(faults, Problem::DataUnexpected { wanted: data_name(wanted), found });
+            }
+        }
+        if timeout.is_some() {
+            time(at, "timeout", *timeout, faults);
+            if !all.timeouts_allowed() {
+                at.report(faults, Problem::TimeoutNotAllowed);
+            }
+        }
+        if comment.is_some() {
+            names::comment(at, comment.as_deref(), faults);
+        }
+    }
+}
+
+fn part(at: At<'_>, interval: &Interval, wanted: DataType, all: &Elements<'_>, faults: &mut Vec<Fault>) {
+    let Interval { low, high } = interval;
+    let is_point = low == high;
+    if !is_of(at, low, wanted, faults) || !(is_point || is_of(at, high, wanted, faults)) {
+        return;
+    }
+    let mut many = !is_point;
+    if let Value::Ifname(name) = low {
+        names::interface(at, low, faults);
+        many |= name.prefix().is_some();
+    }
+    if !is_point && !is_ordered(wanted) {
+        at.report(faults, Problem::NotOrderable { of: wanted });
+    } else if !is_point && low > high {
+        at.report(faults, Problem::Reversed);
+    }
+    if many && !all.intervals_allowed() {
+        at.report(faults, Problem::IntervalNotAllowed);
+    }
+}
+
+/// Milliseconds in 64 bits of nanoseconds; the gc interval in 32 bits of milliseconds.
+fn time(at: At<'_>, what: &'static str, time: Option<Duration>, faults: &mut Vec<Fault>) {
+    let (most, max) = match what {
+        "gc interval" => (u128::from(u32::MAX), "49 days"),
+        _ => (u128::from(u64::MAX / 1_000_000), "584 years"),
+    };
+    if time.is_some_and(|time| !(1..=most).contains(&time.as_millis())) {
+        at.report(faults, Problem::BadTime { what, max });
+    }
+}
+
+/// What elements map to, in words.
+pub(super) fn data_name(data: &SetData) -> &'static str {
+    match data {
+        SetData::None => "nothing",
+        SetData::Value(data) => data.name(),
+        SetData::Verdict => "a verdict",
+    }
+}

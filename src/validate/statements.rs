@@ -1,0 +1,190 @@
+//! Statements: whether their parts fit together, the table's family, and what the rule said of the packet.
+
+use std::net::IpAddr;
+
+use super::location::At;
+use super::problem::Problem;
+use super::protocols::Packets;
+use super::{Checked, Fault, names};
+use crate::model::{
+    DataType, Family, Family4or6, Limit, LimitOf, Log, LogLevel, MarkValue, Nat, PortRange, Queue, QueueFlags, Reject,
+    SetData, Statement, Tproxy,
+};
+
+impl Checked<'_, '_> {
+    pub(super) fn statement(&self, at: At<'_>, statement: &Statement, packets: &mut Packets, faults: &mut Vec<Fault>) {
+        match statement {
+            Statement::Limit(limit) => check_limit(at, limit, faults),
+            Statement::Log(log) => check_log(at, log, faults),
+            Statement::Match(matches) => self.matches(at, matches, packets, faults),
+            Statement::Nat(nat) => self.nat(at, nat, packets, faults),
+            Statement::Masquerade { ports, flags: _ } | Statement::Redirect { ports, flags: _ } => {
+                check_ports(at, ports.as_ref(), packets, faults);
+            }
+            Statement::Queue(queue) => check_queue(at, queue, faults),
+            Statement::Reject(reject) => self.reject(at, reject.as_ref(), packets, faults),
+            Statement::SetMark { key: _, value: MarkValue::Map { selector, map } } => {
+                packets.read(at, selector, faults);
+                self.lookup(at, selector, map, &SetData::Value(DataType::Mark), faults);
+            }
+            Statement::Tproxy(tproxy) => self.tproxy(at, tproxy, packets, faults),
+            Statement::Verdict(verdict) => self.verdict(at, verdict, faults),
+            Statement::VerdictMap { selector, map } => {
+                packets.read(at, selector, faults);
+                self.lookup(at, selector, map, &SetData::Verdict, faults);
+            }
+            Statement::SetMark { key: _, value: MarkValue::Constant(_) | MarkValue::From { .. } } => {}
+            Statement::Counter { .. } | Statement::Notrack | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
+        }
+    }
+
+    fn nat(&self, at: At<'_>, nat: &Nat, packets: &Packets, faults: &mut Vec<Fault>) {
+        let Nat { kind: _, family, addresses, ports, flags: _, .. } = nat;
+        check_ports(at, ports.as_ref(), packets, faults);
+        match addresses {
+            None if ports.is_none() => {
+                let fault = "it has neither address nor port, so nothing is translated; give it one";
+                at.report(faults, Problem::Nat { fault });
+            }
+            None => {}
+            Some((IpAddr::V4(low), IpAddr::V4(high))) if low <= high => {}
+            Some((IpAddr::V6(low), IpAddr::V6(high))) if low <= high => {}
+            Some((IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_))) => {
+                at.report(faults, Problem::Reversed);
+            }
+            Some(_) => {
+                at.report(faults, Problem::Nat { fault: "the ends of the range are of two families; give it one" })
+            }
+        }
+        let address = addresses.map(|(low, _)| Family4or6::of(low));
+        check_family(at, *family, address, packets, faults);
+    }
+
+    fn tproxy(&self, at: At<'_>, tproxy: &Tproxy, packets: &Packets, faults: &mut Vec<Fault>) {
+        let Tproxy { family, address, port, .. } = tproxy;
+        if !packets.transport_known() {
+            at.report(faults, Problem::NeedsTransport);
+        }
+        if address.is_none() && port.is_none() {
+            at.report(faults, Problem::Tproxy { fault: "it has neither address nor port; give it one" });
+        }
+        let address = address.map(Family4or6::of);
+        check_family(at, *family, address, packets, faults);
+        // nft(8) refuses both to read these back.
+        let fault = match (self.view.family, family, packets.network(), address) {
+            (Family::Inet, None, Some(_), _) => {
+                "the rule matches one family only; say the same of the tproxy with .family(...)"
+            }
+            (Family::Inet, None, None, Some(_)) => "an address in an inet table needs its family; add .family(...)",
+            _ => return,
+        };
+        at.report(faults, Problem::Tproxy { fault });
+    }
+
+    fn reject(&self, at: At<'_>, reject: Option<&Reject>, packets: &Packets, faults: &mut Vec<Fault>) {
+        let fault = match (reject, packets.network()) {
+            (Some(Reject::Icmp(_)), Some(Family4or6::Ipv6)) => "icmp cannot answer IPv6; use Reject::Icmpv6",
+            (Some(Reject::Icmpv6(_)), Some(Family4or6::Ipv4)) => "icmpv6 cannot answer IPv4; use Reject::Icmp",
+            (Some(Reject::Icmpx(_)), _) if self.view.family != Family::Inet => {
+                "icmpx is for inet tables; use Reject::Icmp or Reject::Icmpv6"
+            }
+            (Some(Reject::Icmpx(4..)), _) => "icmpx has the codes 0 to 3",
+            (Some(Reject::TcpReset), _) if !packets.may_be_reset() => {
+                "a tcp reset answers only tcp; match tcp alone in the same rule"
+            }
+            _ => return,
+        };
+        at.report(faults, Problem::Reject { fault });
+    }
+}
+
+/// The family a translation or proxy says, that of its address, and that of the packets must be one.
+fn check_family(
+    at: At<'_>,
+    said: Option<Family4or6>,
+    address: Option<Family4or6>,
+    packets: &Packets,
+    faults: &mut Vec<Fault>,
+) {
+    let name = |family| match family {
+        Family4or6::Ipv4 => "ipv4",
+        Family4or6::Ipv6 => "ipv6",
+    };
+    for found in [said, address].into_iter().flatten() {
+        if let Some(wanted) = packets.network().or(said).filter(|wanted| *wanted != found) {
+            at.report(faults, Problem::AddressFamily { wanted: name(wanted), found: name(found) });
+            return;
+        }
+    }
+}
+
+fn check_ports(at: At<'_>, ports: Option<&PortRange>, packets: &Packets, faults: &mut Vec<Fault>) {
+    let Some(PortRange { low, high }) = ports else { return };
+    if low > high {
+        at.report(faults, Problem::Reversed);
+    }
+    if !packets.transport_known() {
+        at.report(faults, Problem::NeedsTransport);
+    }
+}
+
+fn check_queue(at: At<'_>, queue: &Queue, faults: &mut Vec<Fault>) {
+    let Queue { from, to, flags } = *queue;
+    if from > to {
+        at.report(faults, Problem::Reversed);
+    }
+    if from == to && flags.contains(QueueFlags::FANOUT) {
+        at.report(
+            faults,
+            Problem::Queue { fault: "fanout spreads over several queues, and there is one; give a range" },
+        );
+    }
+}
+
+/// nft_log_init, net/netfilter/nft_log.c, and what nft(8) refuses on top.
+fn check_log(at: At<'_>, log: &Log, faults: &mut Vec<Fault>) {
+    let Log { prefix, level, group, snaplen, queue_threshold, flags, .. } = log;
+    if let Some(prefix) = prefix {
+        names::log_prefix(at, prefix, faults);
+    }
+    let to_group = snaplen.is_some() || queue_threshold.is_some();
+    let fault =
+        if *level == Some(LogLevel::Audit) && (prefix.is_some() || group.is_some() || to_group || !flags.is_empty()) {
+            "level audit takes nothing else; write two log statements"
+        } else if group.is_some() && level.is_some() {
+            "a group has no level; leave out one of them"
+        } else if group.is_some() && !flags.is_empty() {
+            "flags are for the kernel log, not for a group; leave out one of them"
+        } else if group.is_none() && to_group {
+            "snaplen and queue threshold are for a group; add .group(...)"
+        } else {
+            return;
+        };
+    at.report(faults, Problem::Log { fault });
+}
+
+/// nft_limit_init, net/netfilter/nft_limit.c: what it refuses with EINVAL or EOVERFLOW.
+fn check_limit(at: At<'_>, limit: &Limit, faults: &mut Vec<Fault>) {
+    let Limit { rate, per, of, burst, when: _, .. } = *limit;
+    let nanoseconds = per.seconds() * 1_000_000_000;
+    let tokens = |rate| match of {
+        LimitOf::Bytes => rate_plus(rate, burst).and_then(|most| nanoseconds.checked_mul(most)),
+        LimitOf::Packets => {
+            rate_plus(rate, burst).and_then(|_| (nanoseconds.checked_div(rate)?).checked_mul(u64::from(burst)))
+        }
+    };
+    let fault = if rate == 0 {
+        "a rate of 0 lets nothing through; drop instead, or give a rate"
+    } else if of == LimitOf::Packets && burst == 0 {
+        "a burst of 0 packets lets nothing through; give at least 1"
+    } else if tokens(rate).is_none() {
+        "rate or burst is more than the kernel can count in this unit; use a shorter unit or less"
+    } else {
+        return;
+    };
+    at.report(faults, Problem::Limit { fault });
+}
+
+fn rate_plus(rate: u64, burst: u32) -> Option<u64> {
+    rate.checked_add(u64::from(burst))
+}

@@ -4,11 +4,11 @@
 
 use std::net::IpAddr;
 
+use nftmesh::kernel::Pod;
 use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, parse_resolv_conf};
 use nftmesh::mesh::routes::RoutePlan;
-use nftmesh::model::Ruleset;
 
-use crate::support::{ip, nft_script};
+use crate::support::ip;
 
 /// A command line of `istio-iptables`: variables, then flags with values, as a shell reads them.
 #[derive(Clone, Copy, Debug)]
@@ -90,8 +90,7 @@ pub fn config(options: &str, nameservers: &str) -> IstioConfig {
 /// Installs the rules and routes of a configuration in this thread's namespace.
 #[track_caller]
 pub fn apply(config: &IstioConfig) {
-    route(config);
-    nft_script(&Ruleset::from(config).to_string());
+    Pod::open().and_then(|mut pod| pod.install(config)).expect("a configuration can be installed");
 }
 
 /// Only the routes.

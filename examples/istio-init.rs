@@ -53,7 +53,7 @@ fn run(options: &RawOptions) -> Result<ExitCode> {
         return print(&if run.dry_run { removal() } else { report(&pod.remove()?) });
     }
 
-    let host = Host::read(pod.addresses()?)?;
+    let host = pod.host()?;
     let config = IstioConfig::resolve(options, &host)?;
     config.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
     if run.dry_run {

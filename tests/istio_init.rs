@@ -9,7 +9,7 @@ use std::process::Output;
 
 use nftmesh::kernel;
 use nftmesh::mesh::istio::{InboundPorts, Interception, IstioConfig, ServiceCidrs};
-use support::{NetNs, example, in_fresh_netns, ip, needs_root, nft, nft_script, shared_dir, succeed};
+use support::{NetNs, example, in_fresh_netns, ip, needs_root, nft, nft_script, shared_dir};
 use traffic::{Pod, RECORDINGS, probe_matrix, reference_matrix, under_load};
 
 /// Runs the example in this thread's namespace.
@@ -25,6 +25,13 @@ fn istio_init_ok(words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Runs a command line as a shell reads it.
+#[track_caller]
+fn shell(line: &str) {
+    let output = support::command("sh").args(["-c", line]).output().expect("there is a shell");
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 const REDIRECT: &[&str] = &["-m", "REDIRECT", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
 const TPROXY: &[&str] = &["-m", "TPROXY", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
 
@@ -34,7 +41,7 @@ fn the_recorded_answers_are_given() {
         return;
     }
     for recording in RECORDINGS {
-        let apply = || drop(succeed("sh", "", &recording.command(&example("istio-init"))));
+        let apply = || shell(&recording.command(&example("istio-init")));
         recording.assert_answers(&probe_matrix(apply, recording.listeners));
     }
 }
@@ -65,7 +72,7 @@ fn every_recorded_case_applies() {
         let command = fs::read_to_string(dir.join("cmd")).expect("every case has its command");
         let command = command.replace("istio-iptables", &example("istio-init").to_string_lossy());
         Pod::new().run(|| {
-            succeed("sh", "", &command);
+            shell(&command);
             assert!(nft("list ruleset").contains("table inet istio-proxy-nat"), "{command}");
             let rules = fs::read_to_string(dir.join("routes")).expect("every case has its routes");
             let wanted = rules.lines().filter(|line| line.contains("fwmark")).count();
@@ -97,7 +104,8 @@ fn a_smaller_configuration_leaves_nothing_of_the_larger_one() {
         istio_init_ok(&[TPROXY, &["--drop-invalid", "--redirect-dns", "--capture-all-dns"]].concat());
         assert_eq!(nft("list tables").lines().count(), 3);
         istio_init_ok(REDIRECT);
-        assert_eq!(nft("list tables"), "table inet istio-proxy-nat\n");
+        assert_eq!(nft("list tables"), "table inet istio-proxy-raw\ntable inet istio-proxy-nat\n");
+        assert!(!nft("list table inet istio-proxy-raw").contains("zone"), "only IPv6 stays untracked");
         assert_eq!(ip("rule"), rules_before);
         assert_eq!(ip("route show table all").matches("table 133").count(), 0);
     });
@@ -152,8 +160,7 @@ fn a_refused_transaction_takes_its_routes_back() {
         // A table of that name that somebody owns: it can't be deleted.
         let owned = nftmesh::model::Table::new(nftmesh::model::Family::Inet, "istio-proxy-nat");
         let mut owner = kernel::Kernel::open().expect("a socket");
-        let mut table = nftmesh::model::Ruleset::new().table(owned);
-        table.tables[0].flags = nftmesh::model::TableFlags::OWNER;
+        let table = nftmesh::model::Ruleset::new().table(owned.flags(nftmesh::model::TableFlags::OWNER));
         owner.commit(&nftmesh::plan::Transaction::add(table)).expect("a table of our own");
         let before = (nft("list ruleset"), ip("rule"), ip("route show table all"));
         let output = istio_init(TPROXY);
@@ -181,7 +188,6 @@ fn bad_input_is_one_line_exit_1_and_nothing_changes() {
             (&["-c", "a\nb"], "\"a\\nb\""),
             (&["-c", "a\"b"], "a\\\"b"),
             (&["-c", &"x".repeat(300)], "1 to 15 characters"),
-            (&["-u", ""], "--proxy-uid"),
             (&["--network-namespace", "/no/such/namespace"], "no such network namespace"),
             (&["--no-such-flag"], "--no-such-flag"),
             (&["-p"], "--envoy-port"),
@@ -232,7 +238,7 @@ fn validation_fails_with_126_where_nothing_is_captured() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(126), "{said}");
         // As uid 0 among the proxy's uids, this program's own connections are captured.
-        istio_init_ok(&[REDIRECT, &["-u", "1337,0", "--run-validation"]].concat());
+        istio_init_ok(&[REDIRECT, &["-u", "0,1337", "--run-validation"]].concat());
     });
 }
 

@@ -7,7 +7,7 @@ use super::live::Kernel;
 use super::netns::NetNs;
 use super::routes::{LocalAddress, RouteTable};
 use crate::error::Result;
-use crate::mesh::istio::{IstioConfig, TABLES};
+use crate::mesh::istio::{Host, IstioConfig, TABLES};
 use crate::mesh::routes::{RouteEntry, RoutePlan};
 use crate::model::{Family, Ruleset};
 use crate::plan::{TableId, Transaction};
@@ -16,10 +16,10 @@ use crate::plan::{TableId, Transaction};
 ///
 /// ```no_run
 /// use nftmesh::kernel::{NetNs, Pod};
-/// use nftmesh::mesh::istio::IstioConfig;
+/// use nftmesh::mesh::istio::{IstioConfig, RawOptions};
 ///
 /// let mut pod = Pod::open_in(&NetNs::from_path("/var/run/netns/pod-1")?)?;
-/// let config = IstioConfig::from_env(pod.addresses()?)?;
+/// let config = IstioConfig::resolve(&RawOptions::from_env()?, &pod.host()?)?;
 /// pod.install(&config)?;
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
@@ -27,6 +27,8 @@ use crate::plan::{TableId, Transaction};
 pub struct Pod {
     kernel: Kernel,
     routes: RouteTable,
+    /// Whether there are rules of the older kind for IPv6, which nf_tables does not show.
+    legacy_ipv6: bool,
 }
 
 /// What an installation or a removal did.
@@ -49,7 +51,9 @@ impl Pod {
     /// # Errors
     /// When no netlink socket can be opened.
     pub fn open() -> Result<Self> {
-        Ok(Pod { kernel: Kernel::open()?, routes: RouteTable::open()? })
+        let legacy = std::fs::read_to_string("/proc/thread-self/net/ip6_tables_names");
+        let legacy_ipv6 = legacy.is_ok_and(|tables| !tables.trim().is_empty());
+        Ok(Pod { kernel: Kernel::open()?, routes: RouteTable::open()?, legacy_ipv6 })
     }
 
     /// Of another network namespace.
@@ -73,6 +77,22 @@ impl Pod {
         let local = self.routes.local_addresses()?;
         let outside = |address: &LocalAddress| !address.is_loopback() && !address.is_link_local();
         Ok(local.into_iter().filter(outside).map(|address| address.address).collect())
+    }
+
+    /// What a configuration needs to know of the pod and of this machine's files, see [`Host::read`].
+    ///
+    /// # Errors
+    /// When the kernel can't be asked, or a file can't be read.
+    pub fn host(&mut self) -> Result<Host> {
+        let mut host = Host::read(self.addresses()?)?;
+        let sees_ipv6 = |table: &TableId| matches!(table.family, Family::Inet | Family::Ip6) && !is_ours(table);
+        let tables = match self.kernel.tables() {
+            // Who may not look may not install either; what would be installed can be told all the same.
+            Err(error) if error.is_permission() => Vec::new(),
+            tables => tables?,
+        };
+        host.others_track_ipv6 = self.legacy_ipv6 || tables.iter().any(sees_ipv6);
+        Ok(host)
     }
 
     /// Makes the sidecar of `config` what is installed, whatever configuration was installed before: one transaction leaves exactly
@@ -118,7 +138,7 @@ impl Pod {
         loop {
             let generation = self.kernel.generation()?;
             let mut present = self.kernel.tables()?;
-            present.retain(|table| table.family == Family::Inet && TABLES.contains(&table.name.as_str()));
+            present.retain(is_ours);
             let gone = present.iter().fold(Transaction::new().at_generation(generation), Transaction::delete_table);
             let transaction = rules.tables.iter().cloned().fold(gone, Transaction::create);
             match self.kernel.commit(&transaction) {
@@ -128,6 +148,10 @@ impl Pod {
             }
         }
     }
+}
+
+fn is_ours(table: &TableId) -> bool {
+    table.family == Family::Inet && TABLES.contains(&table.name.as_str())
 }
 
 /// How often a commit is tried again when others commit at the same time.

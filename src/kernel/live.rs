@@ -234,8 +234,10 @@ impl Kernel {
             }
             for ack in netlink::acks(datagram) {
                 let ack = ack.map_err(|malformed| Error::new(Kind::Other, malformed))?;
-                if ack.errno != 0 {
-                    return Err(io(io::Error::from_raw_os_error(ack.errno)));
+                match ack.errno {
+                    0 => {}
+                    libc::EPERM => return Err(Error::new(Kind::Permission, NO_CAPABILITY)),
+                    errno => return Err(io(io::Error::from_raw_os_error(errno))),
                 }
             }
         }
@@ -307,6 +309,8 @@ fn of_nftables(kind: u16) -> u16 {
     NFNL_SUBSYS_NFTABLES << 8 | kind
 }
 
+const NO_CAPABILITY: &str =
+    "nf_tables: CAP_NET_ADMIN is missing in the user namespace that owns this network namespace (EPERM)";
 const NLMSG_DONE: u16 = 3;
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFTA_GEN_ID: u16 = 1;

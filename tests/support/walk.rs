@@ -81,6 +81,8 @@ fn run(table: &Table, chain: &str, packet: &Packet, outcome: &mut Outcome) -> En
                         MarkKey::Meta => outcome.mark = value,
                     }
                 }
+                // IPv6 that is off: no later chain looks at it, tracked or not.
+                Statement::Notrack => assert!(packet.destination.is_ipv6(), "{packet:?}"),
                 Statement::SetZone(zone) => outcome.zone = outcome.zone.or(Some(*zone)),
                 Statement::Tproxy(tproxy) => outcome.tproxy = tproxy.port,
                 Statement::Verdict(Verdict::Accept) => return End::Decided,

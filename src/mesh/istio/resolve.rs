@@ -44,6 +44,7 @@ pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, I
         tproxy_mark,
         tproxy_route_table: options.read(&table::TPROXY_ROUTE_TABLE, parse::route_table)?,
         dns: dns(options, host, ipv6, &mut warnings)?,
+        untrack_ipv6: !ipv6 && !host.others_track_ipv6,
         drop_invalid: options.read(&table::DROP_INVALID, parse::boolean)?,
         ipv6,
         owner_groups: owner_groups(options, host)?,

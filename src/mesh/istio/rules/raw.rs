@@ -1,4 +1,7 @@
-//! Conntrack zones for DNS over UDP.
+//! Conntrack zones for DNS over UDP; and without IPv6, no connection tracking of it.
+//!
+//! A table of family inet switches connection tracking on for both families. Where IPv6 is off it was off before, as far as we can
+//! know, and stays so: an IPv6 socket has no original destination then, with these rules as without.
 //!
 //! The application asks a server and is answered by the agent, which asks the same server, maybe from the same port: two connections
 //! that look alike. In zones of their own they can't be taken for each other. The first zone that a packet gets stays
@@ -8,19 +11,26 @@ use super::sets::{End, addresses};
 use super::{OUTPUT_DNS, guarded, with};
 use crate::mesh::istio::{DnsCapture, IstioConfig};
 use crate::mesh::ports;
-use crate::model::{Chain, ChainType, Hook, Match, Priority, Protocol, Rule, Table, skgid, skuid};
+use crate::model::{Chain, ChainType, Hook, Match, Nfproto, Priority, Protocol, Rule, Table, skgid, skuid};
 
 pub(super) fn table(config: &IstioConfig) -> Table {
     let raw = super::table(super::RAW);
-    if config.dns == DnsCapture::Off {
-        return raw;
-    }
     let prerouting = Chain::base("prerouting", ChainType::Filter, Hook::Prerouting, Priority::RAW);
     let output = Chain::base("output", ChainType::Filter, Hook::Output, Priority::RAW);
-    let queries = guarded(config).l4proto(Protocol::UDP).counter().jump(OUTPUT_DNS);
-    let raw = with(raw, prerouting, answers(config));
-    let raw = with(raw, output, vec![queries.comment("DNS over UDP gets conntrack zones")]);
+    let raw = with(raw, prerouting, untracked(config).chain(answers(config)).collect());
+    let raw = with(raw, output, untracked(config).chain(queries(config)).collect());
     with(raw, Chain::regular(OUTPUT_DNS), zones(config))
+}
+
+/// IPv6 as if no table of ours were there.
+fn untracked(config: &IstioConfig) -> impl Iterator<Item = Rule> + use<> {
+    let rule = || Rule::new().nfproto(Nfproto::IPV6).counter().notrack();
+    config.untrack_ipv6.then(|| rule().comment("IPv6 is off: it stays untracked, as without these rules")).into_iter()
+}
+
+fn queries(config: &IstioConfig) -> Option<Rule> {
+    let rule = || guarded(config).l4proto(Protocol::UDP).counter().jump(OUTPUT_DNS);
+    (config.dns != DnsCapture::Off).then(|| rule().comment("DNS over UDP gets conntrack zones"))
 }
 
 /// What servers answer, to the agent: the application's own answers come from the agent.
@@ -31,6 +41,9 @@ fn answers(config: &IstioConfig) -> Vec<Rule> {
 }
 
 fn zones(config: &IstioConfig) -> Vec<Rule> {
+    if config.dns == DnsCapture::Off {
+        return Vec::new();
+    }
     let owners = [skuid(config.proxy_uids.clone()), skgid(config.proxy_gids.clone())];
     let mut rules = Vec::new();
     for owner in owners {

@@ -1,56 +1,205 @@
-//! What a commit costs, against its floor (the same bytes sent again) and against `nft -f` of the same text, in one run.
+//! What a commit costs: against its floor, which is the same bytes sent again, and against `nft -f` of the same text, all in one run.
+//!
+//! ```text
+//! cargo bench --bench commit              everything
+//! cargo bench --bench commit -- istio     what has this in its name
+//! ```
+//! Every line is a median over interleaved rounds, in a network namespace of its own.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nftmesh::kernel::Kernel;
+use nftmesh::mesh::istio::IstioConfig;
+use nftmesh::model::{Chain, DataType, Element, Family, Interval, Rule, Ruleset, Set, Table, Value};
+use nftmesh::plan::Transaction;
+
 fn main() {
-    use nftmesh::kernel::Kernel;
-    use nftmesh::model::*;
-    use nftmesh::plan::Transaction;
-    use std::time::Instant;
-    let mut kernel = Kernel::open().expect("open");
-    let rules = |n: u32| {
-        let chain =
-            Chain::regular("c").rules((0..n).map(|i| {
-                Rule::new().ip_daddr(std::net::Ipv4Addr::from(0x0a00_0000 + i)).tcp_dport(80).counter().accept()
-            }));
-        Ruleset::new().table(Table::new(Family::Inet, "b").chain(chain))
-    };
-    let intervals = |n: u32| {
-        let elements = (0..n).map(|i| {
-            Element::new(Interval {
-                low: Value::Ipv4((0x0a00_0000 + 8 * i).into()),
-                high: Value::Ipv4((0x0a00_0003 + 8 * i).into()),
-            })
-        });
-        Ruleset::new()
-            .table(Table::new(Family::Inet, "b").set(Set::new("s", [DataType::Ipv4]).interval().elements(elements)))
-    };
-    for (name, ruleset, n) in [("10,000 rules", rules(10_000), 15), ("100,000 intervals", intervals(100_000), 15)] {
-        let tx = Transaction::replace(ruleset);
-        let (mut floor, mut full, mut enc) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..n {
-            let p = kernel.prepare(&tx).expect("prep");
-            let t = Instant::now();
-            kernel.commit_prepared(&p).expect("c");
-            floor.push(t.elapsed());
-            drop(p);
-            let t = Instant::now();
-            kernel.commit(&tx).expect("c");
-            full.push(t.elapsed());
-            let t = Instant::now();
-            let _p = kernel.prepare(&tx).expect("prep");
-            enc.push(t.elapsed());
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
+    let cases = [
+        ("istio, 3 tables", istio(), 401, 1.2),
+        ("10,000 rules", rules(10_000), 15, 1.2),
+        ("100,000 intervals", intervals(100_000), 15, 1.25),
+    ];
+    for (name, ruleset, rounds, goal) in cases {
+        if name.contains(&wanted) {
+            support::in_fresh_netns(|| commits(name, ruleset, rounds, goal));
         }
-        floor.sort();
-        full.sort();
-        enc.sort();
-        println!(
-            "{name}: floor {:?} full {:?} enc {:?} ratio {:.3}",
-            floor[n / 2],
-            full[n / 2],
-            enc[n / 2],
-            full[n / 2].as_secs_f64() / floor[n / 2].as_secs_f64()
-        );
     }
+    if "istio-init".contains(&wanted) {
+        support::in_fresh_netns(processes);
+    }
+    if wanted == MEMORY {
+        support::in_fresh_netns(memory);
+    } else if "memory of 100,000 intervals".contains(&wanted) {
+        let itself = std::env::current_exe().expect("a running program has a path");
+        support::command(&itself.to_string_lossy()).arg(MEMORY).status().expect("this program runs again");
+    }
+}
+
+/// Alone in its process: a rule set, its transaction, and one commit.
+fn memory() {
+    let before = peak_memory();
+    let transaction = Transaction::replace(intervals(100_000));
+    Kernel::open().expect("a socket").commit(&transaction).expect("a valid rule set");
     println!(
-        "{}",
-        std::fs::read_to_string("/proc/self/status").expect("s").lines().find(|l| l.starts_with("VmHWM")).expect("x")
+        "memory of 100,000 intervals, rule set and commit: peak {} (goal <= 40,000 kB), before {before}",
+        peak_memory()
     );
+}
+
+/// The argument with which this program runs itself to measure nothing but memory.
+const MEMORY: &str = "only-memory";
+
+/// The sidecar with everything on.
+fn istio() -> Ruleset {
+    let config = IstioConfig::builder().ipv6().drop_invalid().build();
+    Ruleset::from(&config.expect("the defaults are valid"))
+}
+
+fn rules(count: u32) -> Ruleset {
+    let rule = |index| Rule::new().ip_daddr(Ipv4Addr::from(0x0a00_0000 + index)).tcp_dport(80).counter().accept();
+    Ruleset::new().table(Table::new(Family::Inet, "many").chain(Chain::regular("rules").rules((0..count).map(rule))))
+}
+
+fn intervals(count: u32) -> Ruleset {
+    let v4 = |address: u32| Value::Ipv4(address.into());
+    let interval = |index| Interval { low: v4(0x0a00_0000 + 8 * index), high: v4(0x0a00_0003 + 8 * index) };
+    let set =
+        Set::new("intervals", [DataType::Ipv4]).interval().elements((0..count).map(|n| Element::new(interval(n))));
+    Ruleset::new().table(Table::new(Family::Inet, "many").set(set))
+}
+
+/// The floor, our commit and nft's, in turn.
+fn commits(name: &str, ruleset: Ruleset, rounds: usize, goal: f64) {
+    let mut kernel = Kernel::open().expect("a socket");
+    let script = Script::new(&ruleset);
+    let transaction = Transaction::replace(ruleset);
+    let (mut floor, mut ours, mut nft) = (Times::default(), Times::default(), Times::default());
+    kernel.commit(&transaction).expect("a valid rule set");
+    for round in 0..rounds {
+        let prepared = kernel.prepare(&transaction).expect("a valid rule set");
+        floor.time(|| kernel.commit_prepared(&prepared).expect("the kernel takes it again"));
+        drop(prepared);
+        ours.time(|| kernel.commit(&transaction).expect("the kernel takes it again"));
+        // As slow as it is, a few rounds of it say enough.
+        if round % 8 == 0 {
+            nft.time(|| script.load());
+        }
+    }
+    let ratio = ours.median().as_secs_f64() / floor.median().as_secs_f64();
+    println!("{name}: {} operations, replaced", transaction.operations().len());
+    println!("  floor (same bytes again)   {:>10.1?}", floor.median());
+    println!("  encode + commit            {:>10.1?}   {ratio:.2} x floor (goal <= {goal})", ours.median());
+    let against = ours.median().as_secs_f64() / nft.median().as_secs_f64();
+    println!("  nft -f, as a process       {:>10.1?}   ours is {against:.2} of it", nft.median());
+}
+
+/// `istio-init` against `nft -f` of the same rules, each a whole process in a namespace where nothing is installed.
+fn processes() {
+    let istio_init = release("istio-init");
+    let plain = support::command(&istio_init).args(FLAGS).arg("--dry-run").output().expect("the example is built");
+    let text = String::from_utf8(plain.stdout).expect("text");
+    let script = Script::of(&text);
+    let (mut ours, mut nft) = (Times::default(), Times::default());
+    for _ in 0..101 {
+        // The namespace is made outside of the time taken, and goes with its thread.
+        support::in_fresh_netns(|| {
+            ours.time(|| {
+                let status =
+                    support::command(&istio_init).args(FLAGS).stdout(Stdio::null()).stderr(Stdio::null()).status();
+                assert!(status.expect("it runs").success(), "istio-init");
+            });
+        });
+        support::in_fresh_netns(|| nft.time(|| script.load()));
+    }
+    let ratio = ours.median().as_secs_f64() / nft.median().as_secs_f64();
+    println!("istio-init, whole process, nothing installed before");
+    println!("  nft -f of the same rules   {:>10.1?}", nft.median());
+    println!("  istio-init                 {:>10.1?}   {ratio:.2} x nft (goal <= 0.6)", ours.median());
+}
+
+/// What a sidecar is usually started with.
+const FLAGS: &[&str] = &[
+    "-p",
+    "15001",
+    "-z",
+    "15006",
+    "-u",
+    "1337",
+    "-m",
+    "REDIRECT",
+    "-i",
+    "*",
+    "-x",
+    "",
+    "-b",
+    "*",
+    "-d",
+    "15090,15021,15020",
+];
+
+/// An example as `cargo bench` finds it: built for release beside this program.
+fn release(example: &str) -> String {
+    let path = support::example(example);
+    assert!(
+        path.components().any(|part| part.as_os_str() == "release"),
+        "{}: cargo build --release --examples",
+        path.display()
+    );
+    path.display().to_string()
+}
+
+/// A rule set as a file that nft loads in place of what is there.
+struct Script {
+    path: tempfile::TempPath,
+}
+
+impl Script {
+    fn new(ruleset: &Ruleset) -> Self {
+        let gone = |table: &Table| format!("add table {0} {1}\ndelete table {0} {1}\n", table.family, table.name);
+        Script::of(&format!("{}{ruleset}", ruleset.tables.iter().map(gone).collect::<String>()))
+    }
+
+    fn of(text: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(file.path(), text).expect("a temporary file can be written");
+        Script { path: file.into_temp_path() }
+    }
+
+    fn load(&self) {
+        let file: &Path = &self.path;
+        let input = File::open(file).expect("it was just written");
+        let status = support::command("nft").args(["-f", "-"]).stdin(input).status().expect("nft is installed");
+        assert!(status.success(), "nft -f {}", file.display());
+    }
+}
+
+#[derive(Default)]
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn time(&mut self, work: impl FnOnce()) {
+        let start = Instant::now();
+        work();
+        self.0.push(start.elapsed());
+    }
+
+    fn median(&self) -> Duration {
+        let mut sorted = self.0.clone();
+        sorted.sort();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+}
+
+fn peak_memory() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.map_or_else(|| "unknown".into(), |peak| peak.trim().to_owned())
 }

@@ -64,6 +64,18 @@ impl Error {
         self.kind
     }
 
+    /// The same error, with what is true besides in front of it.
+    pub(crate) fn context(self, besides: &str) -> Self {
+        let Error { kind, source, refusals } = self;
+        Error { kind, source: format!("{besides}, but {source}").into(), refusals }
+    }
+
+    /// This error happened while an earlier one was being made good, which is the one that counts.
+    pub(crate) fn after(self, first: &Error) -> Self {
+        let source = format!("{first}; and what was done before could not be undone: {}", self.source).into();
+        Error { kind: first.kind, source, refusals: first.refusals.clone() }
+    }
+
     /// Somebody else's change came first, or the object exists or is in use; reading again and retrying may help.
     #[must_use]
     pub fn is_conflict(&self) -> bool {

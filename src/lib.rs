@@ -1,4 +1,9 @@
-//! Typed nftables rule sets, committed atomically over netlink.
+#![doc = include_str!("../README.md")]
+#![doc = ""]
+//! # Where to start
+//!
+//! [`model`] describes a rule set, [`plan`] what is to change, [`kernel`] changes it. [`mesh`] holds presets, [`proxy`] what a proxy
+//! asks its sockets. [`validate`] says what is wrong with a rule set, [`bytecode`] what the kernel will run.
 
 pub mod bytecode;
 mod error;

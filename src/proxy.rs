@@ -76,5 +76,9 @@ pub fn transparent_listener(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
+mod validation;
+
+pub use validation::CaptureProbe;
+
 #[cfg(test)]
 mod tests;

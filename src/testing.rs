@@ -30,11 +30,12 @@ pub(crate) fn ip(words: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Adds these rules in the namespace of the calling thread.
+/// Runs one command of nft in the namespace of the calling thread and returns what it prints.
 #[track_caller]
-pub(crate) fn nft(script: &str) {
+pub(crate) fn nft(script: &str) -> String {
     let output = Command::new("nft").arg(script).output().expect("nftables is installed");
     assert!(output.status.success(), "nft {script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Writes a sysctl of the calling thread's namespace, `net/ipv6/conf/lo/disable_ipv6`.

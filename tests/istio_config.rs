@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nftmesh::mesh::istio::{
-    DnsCapture, Host, InboundPorts, Interception, IstioConfig, OPTIONS, OwnerGroups, RawOptions, RunMode, RunOptions,
-    ServiceCidrs, Takes, parse_group, parse_passwd, parse_resolv_conf,
+    Cidrs, DnsCapture, Host, InboundPorts, Interception, IstioConfig, OPTIONS, OwnerGroups, PortRanges, RawOptions,
+    RunMode, RunOptions, ServiceCidrs, Takes, parse_group, parse_passwd, parse_resolv_conf,
 };
 use nftmesh::mesh::ports;
 use proptest::prelude::*;
@@ -21,6 +21,7 @@ fn pod() -> Host {
         nameservers: parse_resolv_conf("nameserver 10.255.255.53\n"),
         users: parse_passwd("root:x:0:0::/:\nalice:x:1000:1000::/:\n"),
         groups: parse_group("root:x:0:\njava:x:202:\n"),
+        ..Host::default()
     }
 }
 
@@ -84,7 +85,7 @@ fn the_command_lines_of_real_sidecars_are_understood() {
     let several = config(&["-u 1337,0", "-g 0,1337,java,0", "-c veth+,eth6,veth1,eth5", "-k tap0,tap*"]);
     assert_eq!(
         (several.proxy_uids.as_slice(), several.proxy_gids.as_slice()),
-        ([0, 1337].as_slice(), [0, 202, 1337].as_slice())
+        ([1337, 0].as_slice(), [0, 202, 1337].as_slice())
     );
     let printed: Vec<_> = several.exclude_interfaces.iter().map(ToString::to_string).collect();
     assert_eq!(printed, ["eth5", "eth6", "veth*"]);
@@ -200,8 +201,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("-b 0", "1 to 65535"),
     ("--istio-inbound-ports 65536", "1 to 65535"),
     ("ISTIO_INBOUND_PORTS=80,http", "item 2"),
-    ("-b 80,,443", "item 2 is empty"),
-    ("-b 80,", "item 2 is empty"),
+    ("-b 80,,http", "item 3"),
     ("-b 80,*", "must stand alone"),
     ("-b 90-80", "80-90"),
     ("-b 80-", "not a port"),
@@ -232,7 +232,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("-u 4294967296", "not the number of a user"),
     ("PROXY_UID=nobody-here", "no such user"),
     ("-g wheel", "no such group"),
-    ("-g 1,,2", "item 2 is empty"),
+    ("-g 1,,wheel", "item 3"),
     ("ISTIO_OUTBOUND_OWNER_GROUPS=ftp", "no such group"),
     ("ISTIO_OUTBOUND_OWNER_GROUPS=*,7", "must stand alone"),
     ("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=*", "no such group"),
@@ -241,7 +241,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("-c eth0,et/h", "item 2"),
     ("-c eth 0", "not an interface name"),
     ("-k +", "every interface"),
-    ("-k eth0,,eth1", "item 2 is empty"),
+    ("-k eth0,,e\"", "item 3"),
+    ("-c a\\b", "not an interface name"),
     // TPROXY
     ("-m FOO", "REDIRECT or TPROXY"),
     ("-m tproxy", "REDIRECT or TPROXY"),
@@ -313,12 +314,41 @@ fn values_that_only_clash_together_are_refused_together() {
 }
 
 #[test]
-fn a_pod_without_an_address_is_refused() {
+fn a_pod_without_an_address_is_taken_for_ipv4_with_a_warning() {
     for text in ["", "127.0.0.1 ::1", "169.254.0.1 fe80::1"] {
         let host = Host { addresses: addresses(text), ..pod() };
-        let error = resolve(&[], &host).expect_err(text);
-        assert!(error.is_invalid() && error.to_string().contains("no pod address"), "{error}");
+        for given in [&[][..], &["--dual-stack"]] {
+            let config = resolve(given, &host).expect(text);
+            assert!(!config.ipv6);
+            let warned = warnings(&config);
+            assert!(warned.len() == 1 && warned.iter().all(|line| line.starts_with("IPv6 is off: ")), "{warned:?}");
+        }
     }
+}
+
+#[test]
+fn empty_items_of_a_list_are_taken_with_a_warning() {
+    let given = ["-d 15090,15021,", "-b *,", "ISTIO_EXCLUDE_INTERFACES=,eth1", "-x ,", "PROXY_UID=,,"];
+    let lists = config(&given);
+    let plain = config(&["-d 15090,15021", "-b *", "-c eth1"]);
+    assert_eq!(
+        warnings(&lists),
+        [
+            r#"PROXY_UID ",,": empty items ignored"#,
+            r#"-b "*,": empty items ignored"#,
+            r#"-d "15090,15021,": empty items ignored"#,
+            r#"ISTIO_EXCLUDE_INTERFACES ",eth1": empty items ignored"#,
+            r#"-x ",": empty items ignored"#,
+        ]
+    );
+    assert_eq!(
+        (lists.inbound_ports, lists.exclude_interfaces, lists.exclude_cidrs, lists.proxy_uids),
+        (plain.inbound_ports, plain.exclude_interfaces, plain.exclude_cidrs, plain.proxy_uids)
+    );
+    for text in ["80,", ",80", "80,,81", ","] {
+        assert!(text.parse::<PortRanges>().is_err_and(|error| error.to_string().contains("is empty")), "{text:?}");
+    }
+    assert!("10.0.0.0/8,".parse::<Cidrs>().is_err());
 }
 
 #[test]
@@ -360,8 +390,8 @@ fn run_options_say_what_to_do_and_where() {
     let probe = validation.validation.expect("asked for");
     assert_eq!((probe.probe_port, probe.timeout), (ports::PROBE, Duration::from_secs(90)));
 
-    let ignored = run(&["--native-nftables", "--force-iptables-binary nft"]);
-    assert_eq!(ignored.warnings().len(), 2);
+    let ignored = run(&["--native-nftables", "--force-iptables-binary nft", "--iptables-trace-logging"]);
+    assert_eq!(ignored.warnings().len(), 3);
 }
 
 #[test]

@@ -118,7 +118,10 @@ impl Kernel {
 }
 
 fn reading(cause: io::Error) -> Error {
-    Error::io("read from the kernel", cause)
+    match cause.raw_os_error() {
+        Some(libc::EPERM) => Error::new(Kind::Permission, NO_CAPABILITY),
+        _ => Error::io("read from the kernel", cause),
+    }
 }
 
 fn malformed(error: Malformed) -> Error {
@@ -128,3 +131,5 @@ fn malformed(error: Malformed) -> Error {
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NFTA_GEN_ID: u16 = 1;
+const NO_CAPABILITY: &str =
+    "nf_tables: CAP_NET_ADMIN is missing in the user namespace that owns this network namespace (EPERM)";

@@ -260,3 +260,54 @@ pub(super) fn of_nftables(kind: u16) -> u16 {
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFTA_TABLE_NAME: u16 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Chain, Rule, Ruleset, Table};
+    use crate::testing::{in_namespace, nft};
+
+    fn small() -> Transaction {
+        let chain = Chain::regular("c").rule(Rule::new().counter());
+        Transaction::replace(Ruleset::new().table(Table::new(Family::Inet, "t").chain(chain)))
+    }
+
+    #[test]
+    fn the_end_of_a_batch_is_acknowledged_by_a_kernel_that_can() {
+        in_namespace(|| {
+            let mut kernel = Kernel::open().expect("a socket");
+            assert_eq!(kernel.ending().expect("an answer"), Ending::AcknowledgedEnd, "Linux 6.10 and newer");
+            let generation = kernel.generation().expect("a generation");
+            kernel.ending = None;
+            kernel.ending().expect("an answer");
+            assert_eq!(kernel.generation().expect("a generation"), generation, "asking changes nothing");
+        });
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_acknowledges_the_last_operation() {
+        in_namespace(|| {
+            let mut kernel = Kernel::open().expect("a socket");
+            kernel.ending = Some(Ending::AcknowledgedLast);
+            kernel.commit(&small()).expect("a small rule set");
+            assert!(nft("list ruleset").contains("chain c"));
+            let table = TableId::new(Family::Inet, "t");
+            let wrong =
+                Transaction::new().add_rule(&table.chain("nope"), Rule::new()).add_rule(&table.chain("c"), Rule::new());
+            let error = kernel.commit(&wrong).expect_err("no such chain");
+            assert_eq!(error.refusals().len(), 1, "{error}");
+            assert_eq!(nft("list ruleset").matches("counter").count(), 1);
+        });
+    }
+
+    #[test]
+    fn a_batch_without_an_end_changes_nothing() {
+        in_namespace(|| {
+            let mut kernel = Kernel::open().expect("a socket");
+            let transaction = small();
+            let prepared = kernel.encode(&transaction, Ending::DryRun).expect("valid");
+            let (acks, _) = kernel.exchange(prepared.encoded.messages.as_bytes()).expect("it can be sent");
+            assert_eq!((acks, nft("list ruleset").as_str()), (vec![], ""));
+        });
+    }
+}

@@ -1,5 +1,6 @@
 //! The live kernel: transactions, network namespaces, policy routes, addresses.
 
+mod apply;
 mod dump;
 mod live;
 mod netns;
@@ -8,6 +9,7 @@ mod routes;
 mod rtnetlink;
 mod snapshot;
 
+pub use apply::{Changes, Pod};
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};

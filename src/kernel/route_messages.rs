@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol};
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
@@ -181,6 +181,8 @@ fn passthrough6() -> AddressMessage {
     message.header.family = AddressFamily::Inet6;
     message.header.prefix_len = 128;
     message.header.index = LOOPBACK;
+    // Without duplicate address detection it is never tentative, so that bind(2) takes it at once: ipv6_add_addr, net/ipv6/addrconf.c.
+    message.header.flags = AddressHeaderFlags::Nodad;
     let address = IpAddr::V6(PASSTHROUGH6);
     message.attributes = vec![
         AddressAttribute::Local(address),

@@ -20,7 +20,7 @@ pub const PASSTHROUGH6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
 /// let plan = RoutePlan::new().tproxy(Families::Both, Tproxy::new(1337, 133)?).passthrough6();
 /// assert_eq!(
 ///     plan.to_string(),
-///     "ip -6 addr add ::6/128 dev lo\n\
+///     "ip -6 addr add ::6/128 dev lo nodad\n\
 ///      ip route add local default dev lo table 133\n\
 ///      ip -6 route add local default dev lo table 133\n\
 ///      ip rule add fwmark 1337 lookup 133\n\
@@ -201,7 +201,7 @@ pub enum RouteEntry {
 impl fmt::Display for RouteEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RouteEntry::Passthrough6 => write!(f, "ip -6 addr add {PASSTHROUGH6}/128 dev lo"),
+            RouteEntry::Passthrough6 => write!(f, "ip -6 addr add {PASSTHROUGH6}/128 dev lo nodad"),
             RouteEntry::Route { family, table } => {
                 write!(f, "{} route add local default dev lo table {table}", family.command())
             }

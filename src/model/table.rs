@@ -101,6 +101,13 @@ impl Table {
         Table { family, name: name.into(), flags: TableFlags::empty(), sets: Vec::new(), chains: Vec::new() }
     }
 
+    /// Lives so.
+    #[must_use]
+    pub fn flags(mut self, flags: TableFlags) -> Self {
+        self.flags = flags;
+        self
+    }
+
     /// Adds a chain.
     #[must_use]
     pub fn chain(mut self, chain: Chain) -> Self {

@@ -314,7 +314,8 @@ impl Encoder<'_> {
         let mut name = named_set(table, &anonymous_name(set).into())?;
         name.u32(c::NFTNL_SET_ID, self.sets);
         let part = |_| Part::Lookup { expr };
-        let to = Destination { kind: kind::NEWSETELEM, flags: flag::CREATE, table, set: &name };
+        let most = set.elements.len();
+        let to = Destination { kind: kind::NEWSETELEM, flags: flag::CREATE, table, set: &name, most };
         self.elements(index, part, to, set.elements.iter().cloned().map(Ok))
     }
 
@@ -342,7 +343,9 @@ impl Encoder<'_> {
     ) -> Result<(), Unencodable> {
         let name = named_set(table, &set.name)?;
         let part = |first| Part::Elements { first };
-        self.elements(index, part, Destination { kind, flags, table, set: &name }, lower_elements(set))
+        // An interval is two: its start and its end.
+        let most = 2 * set.elements.len();
+        self.elements(index, part, Destination { kind, flags, table, set: &name, most }, lower_elements(set))
     }
 
     /// As many messages as the elements need, each with as many as it can hold.
@@ -353,20 +356,22 @@ impl Encoder<'_> {
         to: Destination<'_>,
         elements: impl Iterator<Item = Result<ElementCode, Unlowerable>>,
     ) -> Result<(), Unencodable> {
-        let Destination { kind, flags, table, set } = to;
+        let Destination { kind, flags, table, set, most } = to;
         let mut element = nftnl::Element::new()?;
         let mut elements = elements.peekable();
         let mut sent = 0;
         while elements.peek().is_some() {
             let mut failed = None;
             let header = self.header(index, part(sent), kind, table, flags);
-            sent += self.messages.elements(header, set, &mut element, |element| match elements.next() {
-                Some(Ok(code)) => fill(element, &code).map(|()| true),
-                Some(Err(error)) => {
-                    failed = Some(error);
-                    Ok(false)
+            sent += self.messages.elements(header, set, &mut element, most.saturating_sub(sent).max(1), |element| {
+                match elements.next() {
+                    Some(Ok(code)) => fill(element, &code).map(|()| true),
+                    Some(Err(error)) => {
+                        failed = Some(error);
+                        Ok(false)
+                    }
+                    None => Ok(false),
                 }
-                None => Ok(false),
             })?;
             if let Some(error) = failed {
                 return Err(error.into());
@@ -401,6 +406,8 @@ struct Destination<'a> {
     flags: u16,
     table: &'a TableId,
     set: &'a nftnl::Set,
+    /// There are no more elements than this.
+    most: usize,
 }
 
 /// The name the kernel makes an anonymous set's name from.
@@ -519,12 +526,12 @@ fn anchor(operations: &[Operation]) -> Option<&TableId> {
 /// About how many bytes the messages take, so that the buffer seldom grows.
 fn estimate(operations: &[Operation]) -> usize {
     let one = |operation: &Operation| match operation {
-        Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => 96 + 90 * rule.statements.len(),
+        Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => 256 + 256 * rule.statements.len(),
         Operation::AddElements { set, .. } | Operation::AddSet { set, .. } => 160 + 40 * set.elements.len(),
         Operation::DeleteElements { set, .. } => 64 + 40 * set.elements.len(),
         _ => 80,
     };
-    operations.iter().map(one).sum::<usize>() + 256 + SPARE
+    operations.iter().map(one).sum::<usize>() + 256
 }
 
 fn batch_begin(sequence: u32, generation: Option<Generation>) -> Vec<u8> {
@@ -561,8 +568,6 @@ pub(crate) fn message(kind: u16, flags: u16, sequence: u32, family: u8, resource
     .concat()
 }
 
-/// Room for one message's bound beyond the estimate.
-const SPARE: usize = 66_000;
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
 const NFNL_BATCH_GENID: u16 = 1;

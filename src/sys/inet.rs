@@ -45,6 +45,25 @@ pub(crate) fn transparent_listener(address: SocketAddr) -> io::Result<TcpListene
     Ok(TcpListener::from(socket))
 }
 
+/// Starts a connection from an address and comes back at once: whether it is taken is for the other end to see.
+pub(crate) fn start_connecting(from: IpAddr, to: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = open(if to.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET })?;
+    bind(socket.as_fd(), SocketAddr::new(from, 0))?;
+    set_nonblocking(socket.as_fd())?;
+    let (bytes, length) = encode(to);
+    // SAFETY: `length` is at most the size of `bytes`, which is live; the kernel copies it, alignment does not matter.
+    let code = unsafe { libc::connect(socket.as_raw_fd(), bytes.as_ptr().cast(), length as libc::socklen_t) };
+    match super::check(code) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket),
+    }
+}
+
+fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: fcntl with F_SETFL takes three integers.
+    super::check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(drop)
+}
+
 fn open(family: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: socket takes three integers.
     let fd = super::check(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::IPPROTO_TCP) })?;

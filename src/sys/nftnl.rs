@@ -3,12 +3,13 @@
 //! Every object counts the most bytes it can need, and the buffer has that much room before C writes into it. Strings are bounded and
 //! without NUL, values at most 64 bytes (`NFT_DATA_VALUE_MAXLEN`); anything else is an error here, never a call.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::ptr::NonNull;
 
 use mnl::mnl_sys::{mnl_attr_nest_end, mnl_attr_nest_start};
 pub(crate) use nftnl::nftnl_sys as c;
+use smallvec::SmallVec;
 
 /// A buffer of whole netlink messages, one behind the other, aligned to 4 bytes.
 #[derive(Debug, Default)]
@@ -122,8 +123,8 @@ macro_rules! setters {
         impl $name {
             /// Sets the attribute to a string.
             pub(crate) fn text(&mut self, attribute: u32, text: &str) -> io::Result<()> {
-                let text = c_string(text)?;
-                self.bound += ATTRIBUTE + text.as_bytes_with_nul().len().next_multiple_of(WORD);
+                let text = CText::new(text)?;
+                self.bound += ATTRIBUTE + text.0.len().next_multiple_of(WORD);
                 // SAFETY: `raw` is live and the string is NUL terminated; C makes a copy.
                 check(unsafe { c::$set(self.raw.as_ptr(), attribute as u16, text.as_ptr()) })
             }
@@ -298,25 +299,28 @@ impl Messages {
     }
 
     /// Appends a message about elements of a set. `fill` sets the one element object anew for every element and says whether there is
-    /// one; the message ends with the last, or before it would pass what one nest of attributes can hold. Returns how many went in.
+    /// one (there are at most `most`); the message ends with the last, or before it would pass what one nest of attributes can hold.
+    /// Returns how many went in.
     pub(crate) fn elements(
         &mut self,
         header: Header,
         set: &Set,
         element: &mut Element,
+        most: usize,
         mut fill: impl FnMut(&mut Element) -> io::Result<bool>,
     ) -> io::Result<usize> {
         let mut count = 0;
         let mut outcome = Ok(());
-        // SAFETY (of the calls below): `message` has room for the set's names and one nest of at most NEST bytes, which is ended before
+        let room = NEST.min(most.saturating_mul(ELEMENT));
+        // SAFETY (of the calls below): `message` has room for the set's names and one nest of at most `room` bytes, which is ended before
         // the next element could pass it; both objects are live.
-        self.message(header, set.bound + ATTRIBUTE + NEST, |message| {
+        self.message(header, set.bound + ATTRIBUTE + room, |message| {
             // SAFETY: see above; a set without elements writes its names only.
             unsafe { c::nftnl_set_elems_nlmsg_build_payload(message, set.raw.as_ptr()) };
             // SAFETY: see above.
             let list = unsafe { mnl_attr_nest_start(message, NFTA_SET_ELEM_LIST_ELEMENTS) };
             let mut used = 0;
-            while used + ELEMENT <= NEST {
+            while used + ELEMENT <= room {
                 element.bound = 0;
                 match fill(element) {
                     Ok(true) => {}
@@ -343,11 +347,25 @@ impl Messages {
     }
 }
 
-fn c_string(text: &str) -> io::Result<CString> {
-    if text.len() > TEXT {
-        return Err(too_long(text.len(), TEXT));
+/// A NUL-terminated copy, on the stack where it is short.
+struct CText(SmallVec<[u8; 64]>);
+
+impl CText {
+    fn new(text: &str) -> io::Result<Self> {
+        if text.len() > TEXT {
+            return Err(too_long(text.len(), TEXT));
+        }
+        if text.as_bytes().contains(&0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a name or text holds a NUL byte"));
+        }
+        let mut bytes = SmallVec::from_slice(text.as_bytes());
+        bytes.push(0);
+        Ok(CText(bytes))
     }
-    CString::new(text).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a name or text holds a NUL byte"))
+
+    fn as_ptr(&self) -> *const c::libc::c_char {
+        self.0.as_ptr().cast()
+    }
 }
 
 fn too_long(length: usize, max: usize) -> io::Error {

@@ -165,15 +165,24 @@ fn set_capabilities(low: u32) -> io::Result<()> {
 
 /// A socket of the family of `address`; IPv6 sockets carry IPv6 only.
 pub fn socket(address: SocketAddr, kind: libc::c_int) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    // SAFETY: no pointers.
-    let fd = check(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) })?;
-    // SAFETY: just opened, owned by nobody else.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let socket = open(address, kind, 0)?;
     if address.is_ipv6() {
         set_option(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &ON)?;
     }
     Ok(socket)
+}
+
+/// Sends bytes as they are behind an IP header of that protocol; whether they make sense is the caller's affair.
+pub fn send_raw(to: SocketAddr, protocol: libc::c_int, bytes: &[u8]) -> io::Result<()> {
+    UdpSocket::from(open(to, libc::SOCK_RAW, protocol)?).send_to(bytes, to).map(drop)
+}
+
+fn open(address: SocketAddr, kind: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) })?;
+    // SAFETY: just opened, owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The value of a switch that is on.

@@ -214,7 +214,7 @@ fn a_loopback_that_is_down_is_said_and_stays_down() {
         let before = settled();
         let tproxy = RoutePlan::new().tproxy(Families::Ipv4, tproxy(1337, 133));
         for (plan, command) in
-            [(istio(), "ip -6 addr add ::6/128 dev lo"), (tproxy, "ip route add local default dev lo table 133")]
+            [(istio(), "ip -6 addr add ::6/128 dev lo nodad"), (tproxy, "ip route add local default dev lo table 133")]
         {
             let error = routes.add(&plan).expect_err("lo is down");
             let remedy = r#"lo is down (ENETDOWN); bring it up with "ip link set lo up""#;
@@ -255,6 +255,22 @@ fn the_marked_packet_is_routed_here_and_no_other() {
         assert!(ip("route get 192.0.2.9 mark 1338").contains("dev veth0"));
         assert!(ip("route get 192.0.2.9").contains("dev veth0"));
         let _socket = std::net::TcpListener::bind("[::6]:0").expect("the passthrough address can be bound");
+    });
+}
+
+#[test]
+fn the_passthrough_address_can_be_bound_at_once() {
+    in_namespace(|| {
+        let mut routes = up();
+        settled();
+        // What a proxy does that starts right behind; a tentative address would refuse it.
+        for round in 0..50 {
+            let added = routes.add(&RoutePlan::new().passthrough6()).expect("is added");
+            let bound = std::net::UdpSocket::bind("[::6]:0");
+            assert!(bound.is_ok(), "round {round}: {bound:?}");
+            assert!(ip("-6 addr show dev lo").contains("inet6 ::6/128 scope global nodad"));
+            routes.undo(added).expect("is removed");
+        }
     });
 }
 

@@ -83,7 +83,7 @@ impl IstioConfigBuilder {
         IstioConfigBuilder { tunnel_port: port, ..self }
     }
 
-    /// The users that are the proxy, at least one; 1337 if not given.
+    /// The users that are the proxy, at least one; 1337 if not given. Calls of the first one to its own pod are captured as inbound.
     pub fn proxy_uids(self, uids: impl IntoIterator<Item = u32>) -> Self {
         IstioConfigBuilder { proxy_uids: uids.into_iter().collect(), ..self }
     }
@@ -218,6 +218,7 @@ impl IstioConfigBuilder {
             Some(gids) => some_owners("proxy_gids", gids, "group")?,
             None => proxy_uids.clone(),
         };
+        let (proxy_uids, proxy_gids) = (resolve::each_once(proxy_uids), resolve::ascending(proxy_gids));
         let mark = parse::checked_mark(tproxy_mark).and_then(|mark| resolve::distinct(mark, interception));
         let loopback = match loopback {
             Some(range) => named("loopback", range, resolve::checked_loopback(range))?,
@@ -247,6 +248,7 @@ impl IstioConfigBuilder {
                 parse::checked_route_table(tproxy_route_table),
             )?,
             dns: checked_dns(dns, ipv6)?,
+            untrack_ipv6: !ipv6,
             drop_invalid,
             ipv6,
             owner_groups: checked_owner_groups(owner_groups)?,
@@ -287,7 +289,7 @@ fn owners(name: &str, numbers: Vec<u32>, what: &str) -> Result<Vec<u32>, Invalid
     for &number in &numbers {
         named(name, number, parse::checked_owner(number, what))?;
     }
-    Ok(resolve::ascending(numbers))
+    Ok(numbers)
 }
 
 fn some_owners(name: &str, numbers: Vec<u32>, what: &str) -> Result<Vec<u32>, Invalid> {
@@ -304,8 +306,10 @@ fn checked_owner_groups(owner_groups: OwnerGroups) -> Result<OwnerGroups, Invali
     Ok(match owner_groups {
         OwnerGroups::All => OwnerGroups::All,
         OwnerGroups::Except(groups) if groups.is_empty() => OwnerGroups::All,
-        OwnerGroups::Except(groups) => OwnerGroups::Except(owners("owner_groups", groups, "group")?),
-        OwnerGroups::Only(groups) => OwnerGroups::Only(owners("owner_groups", groups, "group")?),
+        OwnerGroups::Except(groups) => {
+            OwnerGroups::Except(resolve::ascending(owners("owner_groups", groups, "group")?))
+        }
+        OwnerGroups::Only(groups) => OwnerGroups::Only(resolve::ascending(owners("owner_groups", groups, "group")?)),
     })
 }
 

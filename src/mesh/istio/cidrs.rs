@@ -128,7 +128,8 @@ impl FromStr for Cidrs {
     type Err = crate::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Cidrs::parse(text).map_err(|problem| problem.of("ranges", text).into())
+        let ranges = parse::without_empty_items(text, ACCEPTED).and_then(Cidrs::parse);
+        ranges.map_err(|problem| problem.of("ranges", text).into())
     }
 }
 

@@ -39,7 +39,8 @@ pub struct IstioConfig {
     pub inbound_port: u16,
     /// The HBONE tunnel (`-e`), in host byte order, never 0.
     pub tunnel_port: u16,
-    /// The users that are the proxy (`-u`), ascending, never empty.
+    /// The users that are the proxy (`-u`), each once in the order given, never empty. The calls of the first one to its own pod are
+    /// captured as inbound.
     pub proxy_uids: Vec<u32>,
     /// The groups that are the proxy (`-g`), ascending, never empty.
     pub proxy_gids: Vec<u32>,
@@ -68,8 +69,13 @@ pub struct IstioConfig {
     /// Whether packets that connection tracking finds invalid are dropped.
     pub drop_invalid: bool,
     /// Whether IPv6 is captured; off means that IPv6 is left untouched. On when the pod's first address that is neither loopback nor
-    /// link-local is IPv6, or with `--dual-stack` when any is.
+    /// link-local is IPv6, or with `--dual-stack` when any is; without such an address it stays off, and a warning says so.
     pub ipv6: bool,
+    /// Whether IPv6 packets are kept out of connection tracking, which the tables would else switch on for both families. Only while
+    /// IPv6 is off, and only where nobody else has rules that may look at IPv6 connections: see [`Host::others_track_ipv6`].
+    ///
+    /// [`Host::others_track_ipv6`]: super::Host::others_track_ipv6
+    pub untrack_ipv6: bool,
     /// Whose outbound traffic is captured, by group.
     pub owner_groups: OwnerGroups,
     /// The IPv4 destinations that stay in the pod, within 127.0.0.0/8; for IPv6 it is always `::1`.
@@ -91,7 +97,7 @@ impl IstioConfig {
     ///
     /// # Errors
     ///
-    /// A value is not acceptable, no address is usable, or `/etc/resolv.conf`, `/etc/passwd` or `/etc/group` can't be read.
+    /// A value is not acceptable, or `/etc/resolv.conf`, `/etc/passwd` or `/etc/group` can't be read.
     ///
     /// ```
     /// use nftmesh::mesh::istio::IstioConfig;
@@ -108,7 +114,7 @@ impl IstioConfig {
     ///
     /// # Errors
     ///
-    /// A value is not acceptable, or no address of `host` is usable; the message names the option as it was given and is one line.
+    /// A value is not acceptable; the message names the option as it was given and is one line.
     ///
     /// ```
     /// use nftmesh::mesh::istio::{Host, Interception, IstioConfig, RawOptions};

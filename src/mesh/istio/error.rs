@@ -23,11 +23,6 @@ impl Problem {
 pub(super) enum Invalid {
     #[error("{one} and {other} are both given: they exclude each other; drop one of them")]
     Both { one: String, other: String },
-    #[error(
-        "no pod address: no address is other than loopback or link-local, so IPv6 can't be decided; \
-         wait until the pod has its address"
-    )]
-    NoPodAddress,
     #[error("{name} {value:?}: not UTF-8; give plain text")]
     NotUtf8 { name: String, value: String },
     #[error("option {name:?}: unknown; the table OPTIONS lists every option")]

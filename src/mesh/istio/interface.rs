@@ -8,7 +8,7 @@ use super::parse::{self, Parsed};
 
 /// One interface (`eth0`), or all whose name starts with a prefix (`veth+`, also written `veth*`).
 ///
-/// A name has 1 to 15 bytes and no blank, `/` or `:` (`dev_valid_name`, net/core/dev.c, v6.12). Prints as nft does: `veth*`.
+/// A name has 1 to 15 bytes and no blank, `/`, `:` (`dev_valid_name`, net/core/dev.c, v6.12), quote or backslash. Prints as nft does: `veth*`.
 ///
 /// ```
 /// use nftmesh::mesh::istio::InterfacePattern;
@@ -96,7 +96,8 @@ fn pattern(text: &str) -> Parsed<InterfacePattern> {
     if name.len() > 15 {
         return Err(Problem(format!("the name has {} bytes", name.len())));
     }
-    let wrong = |c: char| c.is_whitespace() || c == '/' || c == ':' || c.is_control();
+    // The kernel takes a quote and a backslash, but nft could not read them back.
+    let wrong = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':' | '"' | '\\');
     if name.contains(wrong) || (reach == Reach::Name && (name == "." || name == "..")) {
         return Err(Problem::new("not an interface name"));
     }

@@ -9,6 +9,8 @@
 //!         ├─> RawOptions ──┐
 //! environ ┘                ├─ resolve ─> IstioConfig   (what to install)
 //!                   Host ──┘─ resolve ─> RunOptions    (how to run istio-init)
+//!
+//! IstioConfig ──> Ruleset and RoutePlan, by From
 //! ```
 //!
 //! Names, defaults and meaning: <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables>.
@@ -24,6 +26,7 @@ mod options;
 mod parse;
 mod port_ranges;
 mod resolve;
+mod rules;
 mod run;
 mod warning;
 
@@ -38,5 +41,6 @@ pub use interface::InterfacePattern;
 pub use option_table::OPTIONS;
 pub use options::{OptionSpec, RawOptions, Takes};
 pub use port_ranges::PortRanges;
+pub use rules::TABLES;
 pub use run::{RunMode, RunOptions, Validation};
 pub use warning::Warning;

@@ -38,6 +38,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     CNI_MODE,
     NATIVE_NFTABLES,
     FORCE_IPTABLES_BINARY,
+    IPTABLES_TRACE_LOGGING,
     OWNER_GROUPS,
     OWNER_GROUPS_EXCLUDE,
     LOOPBACK_CIDR,
@@ -233,6 +234,13 @@ pub(super) const FORCE_IPTABLES_BINARY: OptionSpec = OptionSpec::flag(
     "",
     "accepted, without effect: no binary is run",
 );
+pub(super) const IPTABLES_TRACE_LOGGING: OptionSpec = OptionSpec::flag(
+    "iptables-trace-logging",
+    &["IPTABLES_TRACE_LOGGING"],
+    "false",
+    "accepted, without effect: nothing is logged",
+)
+.takes(Takes::Switch);
 pub(super) const OWNER_GROUPS: OptionSpec = OptionSpec::variable(
     &["ISTIO_OUTBOUND_OWNER_GROUPS"],
     "*",

@@ -12,24 +12,35 @@ use super::error::Problem;
 
 pub(super) type Parsed<T> = Result<T, Problem>;
 
-/// A comma list; empty or blank text is the empty list, an empty item is a mistake. `accepted` ends each message.
+/// A comma list; empty items count for nothing, see [`empty_item`]. `accepted` ends each message.
 pub(super) fn list<T>(text: &str, accepted: &str, item: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
-    if text.trim().is_empty() {
-        return Ok(Vec::new());
-    }
-    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-    let alone = parts.len() == 1;
-    let read = |(index, part): (usize, &&str)| {
-        let position = index + 1;
-        if part.is_empty() {
-            return Err(Problem(format!("item {position} is empty; {accepted}")));
-        }
+    let alone = !text.contains(',');
+    let read = |(position, part): (usize, &str)| {
         item(part).map_err(|Problem(what)| match alone {
             true => Problem(format!("{what}; {accepted}")),
             false => Problem(format!("item {position}, {part:?}: {what}; {accepted}")),
         })
     };
-    parts.iter().enumerate().map(read).collect()
+    items(text).filter(|(_, part)| !part.is_empty()).map(read).collect()
+}
+
+/// The position of the first empty item of a comma list that is not empty or blank as a whole. Templates leave them behind
+/// (`15090,15021,`), so options take them with a warning; in code they are a mistake.
+pub(super) fn empty_item(text: &str) -> Option<usize> {
+    let blank = text.trim().is_empty();
+    items(text).find(|(_, part)| part.is_empty() && !blank).map(|(position, _)| position)
+}
+
+/// The same text, unless an item is empty.
+pub(super) fn without_empty_items<'a>(text: &'a str, accepted: &str) -> Parsed<&'a str> {
+    match empty_item(text) {
+        Some(position) => Err(Problem(format!("item {position} is empty; {accepted}"))),
+        None => Ok(text),
+    }
+}
+
+fn items(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(text.split(',').map(str::trim))
 }
 
 /// A comma list in which `*` alone stands for everything: `None`.
@@ -38,7 +49,7 @@ pub(super) fn wildcard_or_list<T>(
     accepted: &str,
     item: impl Fn(&str) -> Parsed<T>,
 ) -> Parsed<Option<Vec<T>>> {
-    if text.trim() == "*" {
+    if items(text).map(|(_, part)| part).filter(|part| !part.is_empty()).eq(["*"]) {
         return Ok(None);
     }
     list(text, accepted, |part| match part {

@@ -116,7 +116,8 @@ impl FromStr for PortRanges {
     type Err = crate::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        PortRanges::parse(text).map_err(|problem| problem.of("ports", text).into())
+        let ports = parse::without_empty_items(text, ACCEPTED).and_then(PortRanges::parse);
+        ports.map_err(|problem| problem.of("ports", text).into())
     }
 }
 

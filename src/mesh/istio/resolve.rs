@@ -11,22 +11,22 @@ use super::error::{Invalid, Problem};
 use super::host::{Host, Nameservers};
 use super::interface::InterfacePattern;
 use super::option_table as table;
-use super::options::{OptionSpec, RawOptions};
+use super::options::{OptionSpec, RawOptions, Takes};
 use super::parse::{self, Parsed};
 use super::port_ranges::PortRanges;
 use super::warning::Warning;
 
 pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, Invalid> {
-    let mut warnings = Vec::new();
+    let mut warnings = empty_items(options);
     let interception = options.read(&table::INTERCEPTION_MODE, parse::interception)?;
     let proxy_uids = proxy_uids(options, host, &mut warnings)?;
     let proxy_gids = match options.read(&table::PROXY_GID, |text| gids(text, host))? {
-        gids if gids.is_empty() => proxy_uids.clone(),
+        gids if gids.is_empty() => ascending(proxy_uids.clone()),
         gids => gids,
     };
     let tproxy_mark =
         options.read(&table::TPROXY_MARK, |text| parse::mark(text).and_then(|mark| distinct(mark, interception)))?;
-    let ipv6 = ipv6(options, host)?;
+    let ipv6 = ipv6(options, host, &mut warnings)?;
     Ok(IstioConfig {
         outbound_port: options.read(&table::ENVOY_PORT, parse::port)?,
         inbound_port: options.read(&table::INBOUND_CAPTURE_PORT, parse::port)?,
@@ -44,6 +44,7 @@ pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, I
         tproxy_mark,
         tproxy_route_table: options.read(&table::TPROXY_ROUTE_TABLE, parse::route_table)?,
         dns: dns(options, host, ipv6, &mut warnings)?,
+        untrack_ipv6: !ipv6 && !host.others_track_ipv6,
         drop_invalid: options.read(&table::DROP_INVALID, parse::boolean)?,
         ipv6,
         owner_groups: owner_groups(options, host)?,
@@ -59,7 +60,7 @@ fn proxy_uids(options: &RawOptions, host: &Host, warnings: &mut Vec<Warning>) ->
         parse::list(text, "give a comma list of uids or user names", |item| parse::owner(item, "user", user))
     })?;
     if !given.is_empty() {
-        return Ok(ascending(given));
+        return Ok(each_once(given));
     }
     let name = options.value(&table::ENVOY_USER);
     Ok(vec![user(name).unwrap_or_else(|| {
@@ -79,6 +80,17 @@ fn gids(text: &str, host: &Host) -> Parsed<Vec<u32>> {
         .map(ascending)
 }
 
+/// The order decides whose calls to the own pod are captured.
+pub(super) fn each_once(numbers: Vec<u32>) -> Vec<u32> {
+    let mut once = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        if !once.contains(&number) {
+            once.push(number);
+        }
+    }
+    once
+}
+
 pub(super) fn ascending(mut numbers: Vec<u32>) -> Vec<u32> {
     numbers.sort_unstable();
     numbers.dedup();
@@ -95,10 +107,20 @@ pub(super) fn distinct(mark: NonZeroU32, interception: Interception) -> Parsed<N
     }
 }
 
-fn ipv6(options: &RawOptions, host: &Host) -> Result<bool, Invalid> {
+/// A CNI plugin may run before the pod has its addresses: that is no mistake of the one who configures.
+fn ipv6(options: &RawOptions, host: &Host, warnings: &mut Vec<Warning>) -> Result<bool, Invalid> {
     let dual_stack = options.read(&table::DUAL_STACK, parse::boolean)?;
-    let address = host.pod_address().ok_or(Invalid::NoPodAddress)?;
+    let Some(address) = host.pod_address() else {
+        warnings.push(Warning::NoPodAddress);
+        return Ok(false);
+    };
     Ok(address.is_ipv6() || (dual_stack && host.has_ipv6()))
+}
+
+fn empty_items(options: &RawOptions) -> Vec<Warning> {
+    let lists = table::OPTIONS.iter().filter(|spec| spec.takes == Takes::List);
+    let found = lists.filter(|spec| parse::empty_item(options.value(spec)).is_some());
+    found.map(|spec| Warning::EmptyItem { option: options.name(spec), value: options.value(spec).to_owned() }).collect()
 }
 
 fn inbound_ports(options: &RawOptions, warnings: &mut Vec<Warning>) -> Result<InboundPorts, Invalid> {

@@ -101,6 +101,10 @@ fn run_options(options: &RawOptions) -> Result<RunOptions, Invalid> {
         let option = options.name(&table::NATIVE_NFTABLES);
         warnings.push(Warning::NoEffect { option, reason: "there is one backend" });
     }
+    if is_on(&table::IPTABLES_TRACE_LOGGING)? {
+        let option = options.name(&table::IPTABLES_TRACE_LOGGING);
+        warnings.push(Warning::NoEffect { option, reason: "nothing is logged" });
+    }
     if !options.value(&table::FORCE_IPTABLES_BINARY).is_empty() {
         let option = options.name(&table::FORCE_IPTABLES_BINARY);
         warnings.push(Warning::NoEffect { option, reason: "no binary is run" });

@@ -7,6 +7,13 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Warning {
+    /// A comma list has items with nothing in them.
+    EmptyItem {
+        /// The option as it was given.
+        option: String,
+        /// Its value.
+        value: String,
+    },
     /// IPv6 ranges were given and IPv6 is off.
     Ipv6RangesIgnored {
         /// The option as it was given.
@@ -25,6 +32,8 @@ pub enum Warning {
         /// Why.
         reason: &'static str,
     },
+    /// No address of the pod is other than loopback or link-local, so IPv6 is off.
+    NoPodAddress,
     /// DNS capture was asked for and is off: no nameserver is known, and not all DNS is to be captured.
     NoNameserver,
     /// `$ENVOY_USER` names a user that does not exist; uid 1337 is taken.
@@ -34,12 +43,16 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Warning::EmptyItem { option, value } => write!(f, "{option} {value:?}: empty items ignored"),
             Warning::Ipv6RangesIgnored { option, count } => {
                 write!(f, "{option}: {count} IPv6 range(s) ignored, the pod has no IPv6")
             }
             Warning::NameserverIgnored(address) => write!(f, "nameserver {address}: ignored, the pod has no IPv6"),
             Warning::NameserverUnreadable(text) => write!(f, "nameserver {text:?}: ignored, not an address"),
             Warning::NoEffect { option, reason } => write!(f, "{option}: no effect, {reason}"),
+            Warning::NoPodAddress => {
+                write!(f, "IPv6 is off: no address of the pod is known yet; apply again once it has its addresses")
+            }
             Warning::NoNameserver => {
                 write!(
                     f,

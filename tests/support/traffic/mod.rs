@@ -131,7 +131,7 @@ fn quiet_ipv6() {
 
 /// On whose behalf a socket is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
+pub enum Who {
     App,
     AppOfProxyGroup,
     Gateway,
@@ -142,7 +142,7 @@ enum Who {
 
 impl Who {
     /// Makes this thread run as that user.
-    fn assume(self) {
+    pub fn assume(self) {
         let (uid, gid, keep) = match self {
             Who::App => (1000, 1000, Capabilities::None),
             Who::AppOfProxyGroup => (1000, 1337, Capabilities::None),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use super::{Listeners, PATIENCE, POD_V4, POD_V6, Pod, REMOTE_V4, REMOTE_V6, Who, connect, failure, read_answer, text};
 use crate::support::{command, golden_recorded, shared_dir};
@@ -103,6 +104,19 @@ impl Recording {
 }
 
 impl Pod {
+    /// Who answers one TCP connection.
+    pub fn connect(&self, who: Who, to: SocketAddr) -> String {
+        self.ask(&Probe { who, what: String::new(), way: Way::Tcp, from: None, to })
+    }
+
+    /// Who answers one datagram from this port of the pod, which is free again afterwards.
+    pub fn send_from(&self, who: Who, port: u16, to: SocketAddr) -> String {
+        self.of(who).run(|| {
+            who.assume();
+            ask_udp_from(port, to).unwrap_or_else(|error| failure(&error))
+        })
+    }
+
     /// Asks every probe at the same moment: what times out costs the time of one.
     fn probe_all(&self) -> String {
         // Neighbour discovery first, so that no probe pays for it.
@@ -185,8 +199,23 @@ fn probes() -> impl Iterator<Item = Probe> {
 }
 
 fn ask_udp(to: SocketAddr) -> io::Result<String> {
+    ask_udp_from(0, to)
+}
+
+fn ask_udp_from(port: u16, to: SocketAddr) -> io::Result<String> {
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0))?;
+    // A child that another test is starting holds a copy of every socket until it runs its program.
+    let bind = || UdpSocket::bind((any, port));
+    let in_use = |socket: &io::Result<_>| socket.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+    let mut socket = bind();
+    for _ in 0..100 {
+        if !in_use(&socket) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+        socket = bind();
+    }
+    let socket = socket?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.connect(to)?;
     socket.send(b"x")?;

@@ -1,0 +1,151 @@
+//! Drop-in for `istio-iptables`: the same flags, short forms and environment variables; one transaction instead of up to 21 programs.
+//!
+//! ```text
+//! istio-init -p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -x '' -b '*' -d 15090,15021,15020
+//! istio-init --dry-run -b '*'          prints the rule set as nft text, and the routes; touches nothing
+//! istio-init --cleanup-only            removes everything that it ever installed
+//! ```
+//! Exit codes: 0 done, 1 error, 126 the validation that was asked for failed.
+
+use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, Command};
+use nftmesh::Result;
+use nftmesh::kernel::{Changes, NetNs, Pod};
+use nftmesh::mesh::istio::{Host, IstioConfig, OPTIONS, RawOptions, RunMode, RunOptions, TABLES, Takes, Validation};
+use nftmesh::mesh::routes::RoutePlan;
+use nftmesh::model::{Family, Ruleset};
+use nftmesh::plan::TableId;
+use nftmesh::proxy::CaptureProbe;
+
+fn main() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(help) if !help.use_stderr() => {
+            return print(&help.to_string()).unwrap_or_else(failed);
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            return failed(format_args!("{}; --help lists all options", line.trim_start_matches("error: ")));
+        }
+    };
+    let options = given(&matches);
+    match options.and_then(|options| run(&options)) {
+        Ok(code) => code,
+        Err(error) => failed(error),
+    }
+}
+
+fn failed(why: impl std::fmt::Display) -> ExitCode {
+    eprintln!("istio-init: {why}");
+    ExitCode::FAILURE
+}
+
+fn run(options: &RawOptions) -> Result<ExitCode> {
+    let run = RunOptions::resolve(options)?;
+    run.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
+    let namespace = run.network_namespace.as_ref().map(NetNs::from_path).transpose()?;
+    let mut pod = namespace.as_ref().map_or_else(Pod::open, Pod::open_in)?;
+    if run.mode == RunMode::Cleanup {
+        return print(&if run.dry_run { removal() } else { report(&pod.remove()?) });
+    }
+
+    let host = pod.host()?;
+    let config = IstioConfig::resolve(options, &host)?;
+    config.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
+    if run.dry_run {
+        return print(&plan(&config));
+    }
+    if run.mode == RunMode::Apply {
+        print(&report(&pod.install(&config)?))?;
+    }
+    let Some(validation) = run.validation else { return Ok(ExitCode::SUCCESS) };
+    let probe = probe(&config, &host, validation);
+    let verdict = match &namespace {
+        Some(namespace) => namespace.run(|| probe.run())?,
+        None => probe.run(),
+    };
+    Ok(match verdict {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failed(error);
+            ExitCode::from(VALIDATION_FAILED)
+        }
+    })
+}
+
+/// Where the validation listens and connects: in a pod of IPv6 the same with IPv6.
+fn probe(config: &IstioConfig, host: &Host, validation: Validation) -> CaptureProbe {
+    let (from, to): (IpAddr, IpAddr) = match host.pod_address() {
+        Some(IpAddr::V6(_)) => (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6).into()),
+        Some(IpAddr::V4(_)) | None => (Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 6).into()),
+    };
+    let ports = [config.outbound_port, config.inbound_port];
+    CaptureProbe::new(from, SocketAddr::new(to, validation.probe_port), ports).timeout(validation.timeout)
+}
+
+/// The rule set as nft reads it; the routes are comments, so that the whole can be loaded.
+fn plan(config: &IstioConfig) -> String {
+    let routes = RoutePlan::from(config).to_string();
+    let routes: String = routes.lines().map(|line| format!("# {line}\n")).collect();
+    format!("{}{routes}", Ruleset::from(config))
+}
+
+fn removal() -> String {
+    let tables = TABLES.map(|name| TableId::new(Family::Inet, name));
+    let commands: String = tables.iter().map(|table| format!("add table {table}\ndelete table {table}\n")).collect();
+    format!("{commands}# and the routes, policy rules and addresses that were added with the rules\n")
+}
+
+fn report(changes: &Changes) -> String {
+    let Changes { installed, removed, routes_added, routes_removed, .. } = changes;
+    let gone =
+        removed.iter().filter(|table| !installed.contains(table)).map(|table| format!("removed table {table}\n"));
+    let made = installed.iter().map(|table| format!("installed table {table}\n"));
+    let added = routes_added.iter().map(|entry| format!("{entry}\n"));
+    let undone = routes_removed.iter().map(|entry| format!("{entry}\n").replacen(" add ", " del ", 1));
+    gone.chain(made).chain(added).chain(undone).collect()
+}
+
+/// A reader that has seen enough, such as `head`, is no error.
+fn print(text: &str) -> Result<ExitCode> {
+    Ok(match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => failed(error),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// The flags of the library's table of options.
+fn command() -> Command {
+    let flags = OPTIONS.iter().filter(|option| option.is_flag).map(|option| {
+        let arg = Arg::new(option.name).long(option.name).help(option.help);
+        let arg = option.short.map_or(arg.clone(), |short| arg.short(short));
+        match option.takes {
+            Takes::Switch => {
+                arg.num_args(0..=1).require_equals(true).default_missing_value("true").action(ArgAction::Set)
+            }
+            _ => arg.num_args(1).allow_hyphen_values(true).action(ArgAction::Set).value_name("VALUE"),
+        }
+    });
+    Command::new("istio-init")
+        .about("Installs the Istio sidecar's rules in this pod, in one transaction")
+        .args(flags)
+        .args_override_self(true)
+}
+
+/// What was given: the environment, and flags, which beat it.
+fn given(matches: &clap::ArgMatches) -> Result<RawOptions> {
+    let mut options = RawOptions::from_env()?;
+    for option in OPTIONS.iter().filter(|option| option.is_flag) {
+        if let Some(value) = matches.get_one::<String>(option.name) {
+            options.set_flag(&format!("--{}", option.name), value)?;
+        }
+    }
+    Ok(options)
+}
+
+/// What `istio-iptables` exits with then.
+const VALIDATION_FAILED: u8 = 126;

@@ -1,0 +1,122 @@
+//! From a configuration to the rules of the sidecar: three tables at most, and of them only what the configuration needs.
+//!
+//! ```text
+//! hook        raw -300            mangle -150                        nat -100
+//! prerouting  answers of DNS      invalid: dropped                   REDIRECT: inbound to 15006
+//!             servers: zone 1     TPROXY: inbound to 15006           -k: outbound to 15001
+//! output      queries and         TPROXY: marks of self calls and    self calls to 15006, DNS to 15053,
+//!             answers: zones      of answers to captured clients     outbound to 15001
+//! ```
+//! What is always true: where one rule of the reference stands for each entry of a list, one rule with a set stands here; a packet meets
+//! the same decision as with the reference's iptables backend, except that a packet without an owning process never matches an owner,
+//! negated or not (nft_meta.c). Names are those of the reference's own nftables backend, so that what operators know by heart works.
+//!
+//! Lists of addresses and of owner groups become named sets, which operators can read and alter and of which an update sends only the
+//! elements that changed; ports, interfaces and owners of the proxy are few and become anonymous sets.
+//!
+//! Sources: <https://github.com/istio/istio/blob/c15acc40a282ea55d2b59a90074f8ef580eaf2a5/tools/istio-iptables/pkg/capture/run.go>,
+//! and beside it `pkg/nftables`.
+
+mod mangle;
+mod nat;
+mod raw;
+mod sets;
+
+use super::config::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, Interception, IstioConfig};
+use crate::mesh::routes::{Families, RoutePlan, Tproxy};
+use crate::model::{
+    Chain, Family, Match, Nfproto, Rule, Ruleset, Statement, Table, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
+};
+
+/// The tables `inet istio-proxy-raw`, `-mangle` and `-nat`, in the order in which a packet meets them.
+///
+/// ```
+/// use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
+/// use nftmesh::model::{Family, Ruleset};
+///
+/// let config = IstioConfig::builder().service_cidrs(ServiceCidrs::All).build()?;
+/// let rules = Ruleset::from(&config);
+/// assert!(rules.find(Family::Inet, "istio-proxy-nat").is_some());
+/// assert!(rules.find(Family::Inet, "istio-proxy-mangle").is_none(), "REDIRECT needs nothing there");
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+impl From<&IstioConfig> for Ruleset {
+    fn from(config: &IstioConfig) -> Self {
+        let mut tables = vec![raw::table(config), mangle::table(config), nat::table(config)];
+        tables.retain(|table| !table.chains.is_empty());
+        if !config.counters {
+            let rules = tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules);
+            rules.for_each(|rule| rule.statements.retain(|part| !matches!(part, Statement::Counter { .. })));
+        }
+        tables.into_iter().collect()
+    }
+}
+
+/// What the rules need besides: TPROXY routes marked packets to this machine, and with IPv6 the proxy binds `::6`.
+///
+/// ```
+/// use nftmesh::mesh::istio::{Interception, IstioConfig};
+/// use nftmesh::mesh::routes::RoutePlan;
+///
+/// let config = IstioConfig::builder().interception(Interception::Tproxy).build()?;
+/// let routes = "ip route add local default dev lo table 133\nip rule add fwmark 1337 lookup 133\n";
+/// assert_eq!(RoutePlan::from(&config).to_string(), routes);
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+impl From<&IstioConfig> for RoutePlan {
+    fn from(config: &IstioConfig) -> Self {
+        let mut plan = RoutePlan::new();
+        if config.ipv6 {
+            plan = plan.passthrough6();
+        }
+        match config.interception {
+            Interception::Redirect => plan,
+            Interception::Tproxy => {
+                let families = if config.ipv6 { Families::Both } else { Families::Ipv4 };
+                let tproxy = Tproxy::new(config.tproxy_mark.get(), config.tproxy_route_table);
+                plan.tproxy(families, tproxy.expect("a configuration has a mark and a table of its own"))
+            }
+        }
+    }
+}
+
+/// The names of all tables that a configuration may need, in family inet.
+pub const TABLES: [&str; 3] = [RAW, MANGLE, NAT];
+
+const RAW: &str = "istio-proxy-raw";
+const MANGLE: &str = "istio-proxy-mangle";
+const NAT: &str = "istio-proxy-nat";
+
+/// An empty table of ours.
+fn table(name: &str) -> Table {
+    Table::new(Family::Inet, name)
+}
+
+/// The chain with these rules, unless there are none.
+fn with(table: Table, chain: Chain, rules: Vec<Rule>) -> Table {
+    if rules.is_empty() { table } else { table.chain(chain.rules(rules)) }
+}
+
+/// The start of a rule of a base chain: without IPv6, an IPv6 packet is left untouched.
+fn guarded(config: &IstioConfig) -> Rule {
+    if config.ipv6 { Rule::new() } else { Rule::new().nfproto(Nfproto::IPV4) }
+}
+
+/// To the loopback range, by family.
+fn to_loopback(config: &IstioConfig) -> impl Iterator<Item = Match> + use<> {
+    let ipv6 = config.ipv6.then(|| ip6_daddr(std::net::Ipv6Addr::LOCALHOST));
+    [ip_daddr(config.loopback)].into_iter().chain(ipv6)
+}
+
+/// From the address that the proxy binds when it passes inbound traffic on unproxied, by family.
+fn from_passthrough(config: &IstioConfig) -> impl Iterator<Item = Match> + use<> {
+    let ipv6 = config.ipv6.then(|| ip6_saddr(INBOUND_PASSTHROUGH_V6));
+    [ip_saddr(INBOUND_PASSTHROUGH_V4)].into_iter().chain(ipv6)
+}
+
+const INBOUND: &str = "istio-inbound";
+const OUTPUT: &str = "istio-output";
+const OUTPUT_DNS: &str = "istio-output-dns";
+const REDIRECT: &str = "istio-redirect";
+const IN_REDIRECT: &str = "istio-in-redirect";
+const TPROXY: &str = "istio-tproxy";

@@ -1,0 +1,124 @@
+//! What comes in without NAT (TPROXY), and packets that connection tracking finds invalid.
+//!
+//! ```text
+//! client ──> eth0 ──> prerouting: tproxy, mark 1337 ──> table 133: lo ──> proxy
+//! proxy, as the client ──> lo, mark 1337: kept on the connection ──> application
+//! application ──> output: connection has mark 1337, so has the answer ──> table 133: lo ──> proxy
+//! proxy to its own pod ──> output: mark 1338 ──> lo ──> prerouting: tproxy
+//! ```
+
+use super::sets::{interfaces, ports};
+use super::{INBOUND, OUTPUT, TPROXY, from_passthrough, guarded, to_loopback, with};
+use crate::mesh::istio::{InboundPorts, Interception, IstioConfig, SELF_CALL_MARK};
+use crate::model::{
+    Chain, ChainType, CtState, Hook, MarkKey, MarkValue, Priority, Protocol, Rule, Table, Tproxy, mark, skgid, skuid,
+    th_dport,
+};
+
+pub(super) fn table(config: &IstioConfig) -> Table {
+    let table = super::table(super::MANGLE);
+    let base = |name, chain_type, hook| Chain::base(name, chain_type, hook, Priority::MANGLE);
+    let is_tproxy = config.interception == Interception::Tproxy;
+    let when = |rules: fn(&IstioConfig) -> Vec<Rule>| if is_tproxy { rules(config) } else { Vec::new() };
+
+    let mut prerouting = when(|config| {
+        let excluded = |rule: Rule| rule.counter().r#return().comment("nothing is captured on these interfaces (-c)");
+        let interfaces = interfaces(&config.exclude_interfaces);
+        (!interfaces.is_empty()).then(|| excluded(Rule::new().iifname(interfaces))).into_iter().collect()
+    });
+    if config.drop_invalid {
+        let invalid = guarded(config).ct_state(CtState::INVALID).counter().drop();
+        prerouting.push(invalid.comment("the proxy would reset a connection over a packet out of window"));
+    }
+    prerouting.extend(when(|config| {
+        let inbound = guarded(config).l4proto(Protocol::TCP).counter().jump(INBOUND);
+        vec![inbound.comment("inbound TCP")]
+    }));
+
+    let table = with(table, base("prerouting", ChainType::Filter, Hook::Prerouting), prerouting);
+    let table = with(table, base("output", ChainType::Route, Hook::Output), when(output));
+    let table = with(table, Chain::regular(INBOUND), when(inbound));
+    let table = with(table, Chain::regular(TPROXY), when(tproxy));
+    with(table, Chain::regular(OUTPUT), when(self_calls))
+}
+
+/// Only TCP comes here.
+fn inbound(config: &IstioConfig) -> Vec<Rule> {
+    let captured = config.tproxy_mark.get();
+    let keep = Rule::new().mark(captured).counter().set_ct_mark(MarkValue::copy(MarkKey::Meta)).r#return();
+    let mut rules = vec![keep.comment("from the proxy in a client's name: answers must find back to it")];
+    if config.inbound_ports == InboundPorts::None {
+        return rules;
+    }
+    rules.extend(from_passthrough(config).map(|source| {
+        let passed_on = Rule::new().iifname("lo").matches(source).counter().r#return();
+        passed_on.comment("inbound that the proxy passes on unproxied")
+    }));
+    let direct = Rule::new().iifname("lo").not(mark(SELF_CALL_MARK)).counter().r#return();
+    rules.push(direct.comment("the application to itself"));
+    rules.extend(match &config.inbound_ports {
+        InboundPorts::All { except } if except.is_empty() => None,
+        InboundPorts::All { except } => {
+            let alone = Rule::new().th_dport(ports(except.iter())).counter().r#return();
+            Some(alone.comment("inbound ports that are left alone (-d)"))
+        }
+        InboundPorts::None => None,
+        InboundPorts::Only(captured) => {
+            let alone = Rule::new().not(th_dport(ports(captured.iter()))).counter().r#return();
+            Some(alone.comment("only these inbound ports are captured (-b)"))
+        }
+    });
+    let known = Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).counter();
+    let known = known.set_mark(MarkValue::Constant(captured)).accept();
+    rules.push(known.comment("of a connection that the proxy has: routed to it by its mark"));
+    rules.push(Rule::new().counter().goto(TPROXY).comment("a new connection"));
+    rules
+}
+
+/// Without a listener `tproxy` lets the packet go on, to the application: the drop behind it fails closed.
+fn tproxy(config: &IstioConfig) -> Vec<Rule> {
+    if config.inbound_ports == InboundPorts::None {
+        return Vec::new();
+    }
+    let local = |range| Rule::new().matches(range).counter().r#return().comment("loopback stays in the pod");
+    let mut rules: Vec<Rule> = to_loopback(config).map(local).collect();
+    let mark = MarkValue::Constant(config.tproxy_mark.get());
+    let to_proxy = Tproxy::to_port(config.inbound_port);
+    let captured = Rule::new().l4proto(Protocol::TCP).tproxy(to_proxy).counter().set_mark(mark).accept();
+    rules.push(captured.comment("inbound, to the proxy"));
+    rules.push(
+        Rule::new().counter().drop().comment("the proxy does not listen: the application must not be reached past it"),
+    );
+    rules
+}
+
+/// Every packet that leaves: the common case goes through on the first comparison of each rule.
+fn output(config: &IstioConfig) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let interfaces = interfaces(&config.exclude_interfaces);
+    if !interfaces.is_empty() {
+        let excluded = Rule::new().oifname(interfaces).counter().r#return();
+        rules.push(excluded.comment("nothing is captured on these interfaces (-c)"));
+    }
+    let mut answers = Rule::new().ct_mark(config.tproxy_mark.get());
+    answers.statements.extend(guarded(config).l4proto(Protocol::TCP).statements);
+    let answers = answers.counter().set_mark(MarkValue::copy(MarkKey::Ct)).r#return();
+    rules.push(answers.comment("answers to the proxy that spoke in a client's name"));
+    let mut local = Rule::new().oifname("lo");
+    local.statements.extend(guarded(config).l4proto(Protocol::TCP).statements);
+    rules.push(local.counter().jump(OUTPUT).comment("TCP within the pod"));
+    rules
+}
+
+/// Only TCP on lo comes here.
+fn self_calls(config: &IstioConfig) -> Vec<Rule> {
+    let captured = Rule::new().mark(config.tproxy_mark.get()).counter().r#return();
+    let mut rules = vec![captured.comment("from the proxy in a client's name, to the application")];
+    let local = |range| Rule::new().matches(range).counter().r#return().comment("loopback stays in the pod");
+    rules.extend(to_loopback(config).map(local));
+    rules.extend([skuid(config.proxy_uids.clone()), skgid(config.proxy_gids.clone())].map(|owner| {
+        let marked = Rule::new().matches(owner).counter().set_mark(MarkValue::Constant(SELF_CALL_MARK));
+        marked.comment("the proxy to its own pod: is to come in through the proxy")
+    }));
+    rules
+}

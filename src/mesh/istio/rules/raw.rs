@@ -1,0 +1,79 @@
+//! Conntrack zones for DNS over UDP; and without IPv6, no connection tracking of it.
+//!
+//! A table of family inet switches connection tracking on for both families. Where IPv6 is off it was off before, as far as we can
+//! know, and stays so: an IPv6 socket has no original destination then, with these rules as without.
+//!
+//! The application asks a server and is answered by the agent, which asks the same server, maybe from the same port: two connections
+//! that look alike. In zones of their own they can't be taken for each other. The first zone that a packet gets stays
+//! (`nft_ct_set_zone_eval`, net/netfilter/nft_ct.c, v6.12).
+
+use super::sets::{End, addresses};
+use super::{OUTPUT_DNS, guarded, with};
+use crate::mesh::istio::{DnsCapture, IstioConfig};
+use crate::mesh::ports;
+use crate::model::{Chain, ChainType, Hook, Match, Nfproto, Priority, Protocol, Rule, Table, skgid, skuid};
+
+pub(super) fn table(config: &IstioConfig) -> Table {
+    let raw = super::table(super::RAW);
+    let prerouting = Chain::base("prerouting", ChainType::Filter, Hook::Prerouting, Priority::RAW);
+    let output = Chain::base("output", ChainType::Filter, Hook::Output, Priority::RAW);
+    let raw = with(raw, prerouting, untracked(config).chain(answers(config)).collect());
+    let raw = with(raw, output, untracked(config).chain(queries(config)).collect());
+    with(raw, Chain::regular(OUTPUT_DNS), zones(config))
+}
+
+/// IPv6 as if no table of ours were there.
+fn untracked(config: &IstioConfig) -> impl Iterator<Item = Rule> + use<> {
+    let rule = || Rule::new().nfproto(Nfproto::IPV6).counter().notrack();
+    config.untrack_ipv6.then(|| rule().comment("IPv6 is off: it stays untracked, as without these rules")).into_iter()
+}
+
+fn queries(config: &IstioConfig) -> Option<Rule> {
+    let rule = || guarded(config).l4proto(Protocol::UDP).counter().jump(OUTPUT_DNS);
+    (config.dns != DnsCapture::Off).then(|| rule().comment("DNS over UDP gets conntrack zones"))
+}
+
+/// What servers answer, to the agent: the application's own answers come from the agent.
+fn answers(config: &IstioConfig) -> Vec<Rule> {
+    let from = servers(config, guarded(config), End::Source);
+    let zone = |rule: Rule| rule.udp_sport(ports::DNS).counter().set_zone(AGENT);
+    from.map(|rule| zone(rule).comment("answers of DNS servers to the agent")).collect()
+}
+
+fn zones(config: &IstioConfig) -> Vec<Rule> {
+    if config.dns == DnsCapture::Off {
+        return Vec::new();
+    }
+    let owners = [skuid(config.proxy_uids.clone()), skgid(config.proxy_gids.clone())];
+    let mut rules = Vec::new();
+    for owner in owners {
+        let of = |rule: Rule, owner: &Match| rule.matches(owner.clone()).counter();
+        let queries = of(Rule::new().th_dport(ports::DNS), &owner).set_zone(AGENT);
+        rules.push(queries.comment("queries of the agent to DNS servers"));
+        let answers = of(Rule::new().th_sport(ports::AGENT_DNS), &owner).set_zone(APPLICATION);
+        rules.push(answers.comment("answers of the agent to the application"));
+    }
+    let to = servers(config, Rule::new(), End::Destination);
+    rules.extend(to.map(|rule| {
+        rule.th_dport(ports::DNS).counter().set_zone(APPLICATION).comment("queries of the application, for the agent")
+    }));
+    rules
+}
+
+/// A rule for each family in which there are servers, or one for all.
+fn servers(config: &IstioConfig, start: Rule, end: End) -> impl Iterator<Item = Rule> {
+    let matches = match &config.dns {
+        DnsCapture::All => vec![None],
+        DnsCapture::Off => vec![],
+        DnsCapture::Servers(servers) => addresses(servers, end).into_iter().map(Some).collect(),
+    };
+    matches.into_iter().map(move |server| match server {
+        Some(server) => start.clone().matches(server),
+        None => start.clone(),
+    })
+}
+
+/// Between the agent and DNS servers.
+const AGENT: u16 = 1;
+/// Between the application and the agent.
+const APPLICATION: u16 = 2;

@@ -1,0 +1,373 @@
+//! The rules of the sidecar against the reference's, rule by rule as it would install them: any packet, any options, one decision.
+
+#[path = "support/walk.rs"]
+mod walk;
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use nftmesh::mesh::istio::{
+    Cidrs, DnsCapture, InboundPorts, Interception, IstioConfig, OwnerGroups, PortRanges, SELF_CALL_MARK, ServiceCidrs,
+};
+use nftmesh::model::{CtState, Protocol, Ruleset};
+use proptest::prelude::*;
+use walk::{Outcome, Packet, walk};
+
+/// `-A PREROUTING` and `-A OUTPUT` of the reference, each packet from the top: nothing is derived, nothing is merged.
+struct Reference<'a>(&'a IstioConfig, &'a Packet);
+
+impl Reference<'_> {
+    fn is(&self, protocol: Protocol) -> bool {
+        self.1.protocol == protocol
+    }
+    fn tcp_to(&self, port: u16) -> bool {
+        self.is(Protocol::TCP) && self.1.dport == port
+    }
+    fn on_lo(&self) -> bool {
+        self.1.interface == "lo"
+    }
+    fn to_loopback(&self) -> bool {
+        match self.1.destination {
+            IpAddr::V4(address) => self.0.loopback.contains(address),
+            IpAddr::V6(address) => address.is_loopback(),
+        }
+    }
+    fn passed_on(&self) -> bool {
+        self.on_lo() && ["127.0.0.6", "::6"].contains(&self.1.source.to_string().as_str())
+    }
+    /// No rules were installed for this family.
+    fn untouched(&self) -> bool {
+        self.1.destination.is_ipv6() && !self.0.ipv6
+    }
+    fn on_excluded(&self) -> bool {
+        self.0.exclude_interfaces.iter().any(|pattern| pattern.matches(self.1.interface))
+    }
+    fn in_ranges(&self, ranges: &Cidrs) -> bool {
+        ranges.contains(self.1.destination)
+    }
+    fn captured_destination(&self) -> bool {
+        match &self.0.service_cidrs {
+            ServiceCidrs::All => true,
+            ServiceCidrs::Only { ranges, .. } => self.in_ranges(ranges),
+            _ => false,
+        }
+    }
+    fn redirect(&self, to: u16) -> Option<u16> {
+        self.is(Protocol::TCP).then_some(to)
+    }
+
+    fn nat_prerouting(&self) -> Option<u16> {
+        let Reference(config, packet) = *self;
+        if self.untouched() || self.on_excluded() {
+            return None;
+        }
+        if config.kube_virt_interfaces.iter().any(|pattern| pattern.matches(packet.interface)) {
+            return if self.captured_destination() { self.redirect(config.outbound_port) } else { None };
+        }
+        if config.interception == Interception::Tproxy || self.tcp_to(config.tunnel_port) {
+            return None;
+        }
+        match &config.inbound_ports {
+            InboundPorts::All { except } if !except.contains(packet.dport) => self.redirect(config.inbound_port),
+            InboundPorts::Only(ports) if ports.contains(packet.dport) => self.redirect(config.inbound_port),
+            _ => None,
+        }
+    }
+
+    fn nat_output(&self) -> Option<u16> {
+        let Reference(config, packet) = *self;
+        let dns = config.dns != DnsCapture::Off;
+        let loopback = matches!(config.service_cidrs, ServiceCidrs::Only { loopback: true, .. });
+        let has_ports = self.is(Protocol::TCP) || self.is(Protocol::UDP);
+        if self.untouched() || self.on_excluded() {
+            return None;
+        }
+        if has_ports && config.outbound_ports_exclude.contains(packet.dport) {
+            return None;
+        }
+        if self.passed_on() {
+            return None;
+        }
+        let self_call =
+            self.on_lo() && !self.to_loopback() && self.is(Protocol::TCP) && packet.dport != config.tunnel_port;
+        let to_itself = !loopback && self.on_lo() && (!dns || self.is(Protocol::TCP) && packet.dport != 53);
+        for uid in &config.proxy_uids {
+            if self_call && packet.uid == *uid && !(dns && packet.dport == 53) {
+                return Some(config.inbound_port);
+            }
+            if to_itself && packet.uid != *uid {
+                return None;
+            }
+            if packet.uid == *uid {
+                return None;
+            }
+        }
+        for gid in &config.proxy_gids {
+            if self_call && packet.gid == *gid {
+                return Some(config.inbound_port);
+            }
+            if to_itself && packet.gid != *gid {
+                return None;
+            }
+            if packet.gid == *gid {
+                return None;
+            }
+        }
+        match &config.owner_groups {
+            OwnerGroups::Except(groups) if groups.contains(&packet.gid) => return None,
+            OwnerGroups::Only(groups) if !groups.contains(&packet.gid) => return None,
+            _ => {}
+        }
+        let to_server = match &config.dns {
+            DnsCapture::All => true,
+            DnsCapture::Servers(servers) => servers.contains(&packet.destination),
+            _ => false,
+        };
+        if to_server && has_ports && packet.dport == 53 {
+            return Some(15053);
+        }
+        if self.to_loopback() || self.in_ranges(&config.exclude_cidrs) {
+            return None;
+        }
+        let by_port = self.is(Protocol::TCP) && config.outbound_ports.contains(packet.dport);
+        if by_port || self.captured_destination() { self.redirect(config.outbound_port) } else { None }
+    }
+
+    fn mangle_prerouting(&self) -> Outcome {
+        let Reference(config, packet) = *self;
+        let mut outcome = Outcome::of(packet);
+        let is_tproxy = config.interception == Interception::Tproxy;
+        let mark = config.tproxy_mark.get();
+        if self.untouched() || (is_tproxy && self.on_excluded()) {
+            return outcome;
+        }
+        if config.drop_invalid && packet.state == CtState::INVALID {
+            outcome.dropped = true;
+            return outcome;
+        }
+        if !is_tproxy || !self.is(Protocol::TCP) {
+            return outcome;
+        }
+        let direct = self.on_lo() && packet.mark != SELF_CALL_MARK;
+        let captured = match &config.inbound_ports {
+            InboundPorts::All { except } => !except.contains(packet.dport),
+            InboundPorts::Only(ports) => ports.contains(packet.dport),
+            _ => false,
+        };
+        if captured && packet.mark != mark && !self.passed_on() && !direct {
+            if (CtState::ESTABLISHED | CtState::RELATED).contains(packet.state) {
+                outcome.mark = mark;
+                return outcome;
+            }
+            if !self.to_loopback() {
+                outcome.mark = mark;
+                outcome.tproxy = Some(config.inbound_port);
+                return outcome;
+            }
+        }
+        if packet.mark == mark {
+            outcome.ct_mark = mark;
+        }
+        outcome
+    }
+
+    fn mangle_output(&self) -> Outcome {
+        let Reference(config, packet) = *self;
+        let mut outcome = Outcome::of(packet);
+        let mark = config.tproxy_mark.get();
+        let off = config.interception != Interception::Tproxy || !self.is(Protocol::TCP);
+        if off || self.untouched() || self.on_excluded() || (self.on_lo() && packet.mark == mark) {
+            return outcome;
+        }
+        let owned = config.proxy_uids.contains(&packet.uid) || config.proxy_gids.contains(&packet.gid);
+        if self.on_lo() && !self.to_loopback() && owned {
+            outcome.mark = SELF_CALL_MARK;
+        }
+        if packet.ct_mark == mark {
+            outcome.mark = mark;
+        }
+        outcome
+    }
+
+    fn raw_prerouting(&self) -> Option<u16> {
+        let Reference(config, packet) = *self;
+        let from_server = match &config.dns {
+            DnsCapture::All => true,
+            DnsCapture::Servers(servers) => servers.contains(&packet.source),
+            _ => false,
+        };
+        (from_server && self.is(Protocol::UDP) && packet.sport == 53 && !self.untouched()).then_some(1)
+    }
+
+    fn raw_output(&self) -> Option<u16> {
+        let Reference(config, packet) = *self;
+        if config.dns == DnsCapture::Off || self.untouched() || !self.is(Protocol::UDP) {
+            return None;
+        }
+        let owned = [config.proxy_uids.contains(&packet.uid), config.proxy_gids.contains(&packet.gid)];
+        for _ in owned.into_iter().filter(|owned| *owned) {
+            if packet.dport == 53 {
+                return Some(1);
+            }
+            if packet.sport == 15053 {
+                return Some(2);
+            }
+        }
+        let to_server = match &config.dns {
+            DnsCapture::Servers(servers) => servers.contains(&packet.destination),
+            _ => true,
+        };
+        (to_server && packet.dport == 53).then_some(2)
+    }
+}
+
+fn nets(text: &str) -> Vec<IpNetwork> {
+    text.split_whitespace().map(|net| net.parse().expect("a CIDR")).collect()
+}
+
+/// One of each list of choices: few values, so that packets and options meet often.
+fn some_config() -> impl Strategy<Value = IstioConfig> {
+    let owners = (
+        prop::sample::select(vec![vec![1337], vec![1337, 0], vec![0, 1337], vec![7, 1337]]),
+        prop::sample::select(vec![vec![1337], vec![1337, 7], vec![0]]),
+        prop::sample::select(vec![
+            OwnerGroups::All,
+            OwnerGroups::Except(vec![8]),
+            OwnerGroups::Except(vec![8, 9]),
+            OwnerGroups::Only(vec![8]),
+            OwnerGroups::Only(vec![8, 9]),
+            OwnerGroups::Only(vec![]),
+        ]),
+    );
+    let ports = || prop::sample::select(vec![vec![], vec![80], vec![53], vec![53, 80, 15008], (1..=60).collect()]);
+    let destinations = (
+        prop::sample::select(vec![
+            "*",
+            "",
+            "10.0.0.0/8",
+            "10.0.0.0/8 fd00::/8 127.0.0.0/8",
+            "0.0.0.0/0 ::/0",
+            "::1/128",
+        ]),
+        prop::sample::select(vec!["", "10.9.0.0/16", "10.9.0.0/16 192.168.0.0/16 fd09::/16 fe80::/10", "::/0"]),
+        prop::sample::select(vec!["127.0.0.1/32", "127.0.0.0/8"]),
+    );
+    let dns = prop::sample::select(vec!["off", "all", "10.0.0.53", "127.0.0.53 10.0.0.53 fd00::53", "fd00::53"]);
+    let inbound = (0..3_u8, ports()).prop_map(|(kind, ports)| match kind {
+        0 => InboundPorts::None,
+        1 => InboundPorts::Only(ports.into_iter().collect()),
+        _ => InboundPorts::All { except: ports.into_iter().collect() },
+    });
+    let interfaces =
+        || prop::sample::select(vec![vec![], vec!["eth0"], vec!["tap+", "eth1"], vec!["lo"], vec!["eth0", "tap1"]]);
+    let modes = (any::<bool>(), any::<bool>(), any::<bool>(), prop::sample::select(vec![15008, 53, 80]));
+    let lists = (ports(), ports(), interfaces(), interfaces());
+    (owners, destinations, dns, inbound, lists, modes).prop_map(
+        |((uids, gids, groups), (services, excluded, loopback), dns, inbound, lists, modes)| {
+            let (left_alone, captured, interfaces, machines) = lists;
+            let (ipv6, tproxy, drop_invalid, tunnel) = modes;
+            let servers: Vec<IpAddr> = match dns {
+                "off" | "all" => Vec::new(),
+                text => {
+                    let servers = text.split(' ').map(|server| server.parse().expect("an address"));
+                    servers.filter(|server: &IpAddr| ipv6 || server.is_ipv4()).collect()
+                }
+            };
+            let dns = match dns {
+                "all" => DnsCapture::All,
+                _ if servers.is_empty() => DnsCapture::Off,
+                _ => DnsCapture::Servers(servers),
+            };
+            let services = if services == "*" { ServiceCidrs::All } else { ServiceCidrs::only(nets(services)) };
+            let mut builder = IstioConfig::builder()
+                .proxy_uids(uids)
+                .proxy_gids(gids)
+                .owner_groups(groups)
+                .service_cidrs(services)
+                .exclude_cidrs(nets(excluded))
+                .loopback(loopback.parse().expect("a CIDR"))
+                .dns(dns)
+                .inbound_ports(inbound)
+                .outbound_ports_exclude(left_alone.into_iter().collect::<PortRanges>())
+                .outbound_ports(captured.into_iter().collect::<PortRanges>())
+                .exclude_interfaces(interfaces)
+                .kube_virt_interfaces(machines)
+                .tunnel_port(tunnel)
+                .interception(if tproxy { Interception::Tproxy } else { Interception::Redirect });
+            if ipv6 {
+                builder = builder.ipv6();
+            }
+            if drop_invalid {
+                builder = builder.drop_invalid();
+            }
+            builder.build().expect("every choice is valid")
+        },
+    )
+}
+
+fn some_packet() -> impl Strategy<Value = Packet> {
+    let v4 = (
+        prop::sample::select(vec!["10.1.1.1", "127.0.0.1", "127.0.0.6", "10.0.0.53"]),
+        prop::sample::select(vec!["127.0.0.1", "127.0.0.53", "10.0.0.53", "10.9.1.1", "192.168.1.1", "11.1.1.1"]),
+    );
+    let v6 = (
+        prop::sample::select(vec!["fd01::1", "::1", "::6", "fd00::53"]),
+        prop::sample::select(vec!["::1", "fd00::53", "fd09::1", "fe80::1", "2001:db8::1"]),
+    );
+    let port = || prop::sample::select(vec![22, 53, 80, 8080, 15008, 15053]);
+    let owner = || prop::sample::select(vec![0, 7, 8, 9, 1000, 1337]);
+    let mark = || prop::sample::select(vec![0, 1, 1337, 1338]);
+    let states = vec![CtState::NEW, CtState::ESTABLISHED, CtState::RELATED, CtState::INVALID, CtState::UNTRACKED];
+    (
+        prop::sample::select(vec!["lo", "lo", "eth0", "eth1", "tap1"]),
+        prop::sample::select(vec![Protocol::TCP, Protocol::TCP, Protocol::UDP, Protocol::ICMP]),
+        prop_oneof![v4, v6],
+        (port(), port()),
+        (owner(), owner()),
+        (mark(), mark()),
+        prop::sample::select(states),
+    )
+        .prop_map(|(interface, protocol, (source, destination), (sport, dport), (uid, gid), marks, state)| {
+            Packet {
+                interface,
+                protocol,
+                source: source.parse().expect("an address"),
+                destination: destination.parse().expect("an address"),
+                sport,
+                dport,
+                uid,
+                gid,
+                mark: marks.0,
+                ct_mark: marks.1,
+                state,
+            }
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(800))]
+
+    #[test]
+    fn a_packet_meets_the_decision_of_the_reference(
+        config in some_config(),
+        packets in prop::collection::vec(some_packet(), 200),
+    ) {
+        let rules = Ruleset::from(&config);
+        for packet in &packets {
+            let reference = Reference(&config, packet);
+            let plain = Outcome::of(packet);
+            let cases = [
+                ("nat", "prerouting", Outcome { redirect: reference.nat_prerouting(), ..plain.clone() }),
+                ("nat", "output", Outcome { redirect: reference.nat_output(), ..plain.clone() }),
+                ("mangle", "prerouting", reference.mangle_prerouting()),
+                ("mangle", "output", reference.mangle_output()),
+                ("raw", "prerouting", Outcome { zone: reference.raw_prerouting(), ..plain.clone() }),
+                ("raw", "output", Outcome { zone: reference.raw_output(), ..plain }),
+            ];
+            for (table, chain, expected) in cases {
+                let found = walk(&rules, &format!("istio-proxy-{table}"), chain, packet);
+                prop_assert_eq!(&found, &expected, "{} {}: {:?}\n{:#?}\n{}", table, chain, packet, config, rules);
+            }
+        }
+    }
+}

@@ -108,7 +108,8 @@ impl Omissions {
             Statement::Reject(Some(Reject::Icmpv6(_))) => self.rejects_network(Nfproto::IPV6),
             Statement::Reject(None | Some(Reject::Icmpx(_) | Reject::TcpReset)) => {}
             Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Masquerade { .. } => {}
-            Statement::Nat(_) | Statement::Notrack | Statement::Queue(_) | Statement::Redirect { .. } => {}
+            Statement::Nat(_) | Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) => {}
+            Statement::Redirect { .. } => {}
             Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
             Statement::Tproxy(_) | Statement::Verdict(_) => {}
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::model::{
     Family, Family4or6, Interval, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue,
-    Nat, NatFlags, NatKind, PortRange, Protocol, Queue, QueueFlags, Reject, Statement, Tproxy, Value, Verdict,
+    Nat, NatFlags, NatKind, Opaque, PortRange, Protocol, Queue, QueueFlags, Reject, Statement, Tproxy, Value, Verdict,
 };
 
 use super::rule::InRule;
@@ -23,6 +23,7 @@ impl Display for InRule<'_> {
             Statement::Match(matches) => matches::comparison(matches, transport).fmt(f),
             Statement::Nat(value) => nat(f, family, value),
             Statement::Notrack => f.write_str("notrack"),
+            Statement::Opaque(opaque) => opaque.fmt(f),
             Statement::Queue(queue) => queue.fmt(f),
             Statement::Redirect { ports, flags } => to_ports(f, "redirect", *ports, *flags),
             Statement::Reject(reason) => reject(f, family, *reason),
@@ -34,6 +35,16 @@ impl Display for InRule<'_> {
             Statement::VerdictMap { selector, map } => {
                 write!(f, "{} vmap {map}", matches::selector(selector, transport))
             }
+        }
+    }
+}
+
+/// As nft names an xtables extension that it cannot translate; of anything else, the kernel's name in a comment.
+impl Display for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.name(), self.extension()) {
+            (kind @ ("match" | "target"), Some(extension)) => write!(f, "xt {kind} {}", quoted(extension)),
+            (name, _) => write!(f, "# unknown expression {name}"),
         }
     }
 }

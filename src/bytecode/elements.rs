@@ -38,7 +38,7 @@ pub enum ElementDataCode {
 }
 
 /// `NFT_SET_ELEM_INTERVAL_END`.
-const INTERVAL_END: u32 = 1;
+pub(super) const INTERVAL_END: u32 = 1;
 
 /// The elements of a set in the order in which the kernel takes them fastest: ascending, each interval's start before its end.
 ///

@@ -1,10 +1,12 @@
 //! The live kernel: transactions, network namespaces, policy routes, addresses.
 
+mod dump;
 mod live;
 mod netns;
 mod route_messages;
 mod routes;
 mod rtnetlink;
+mod snapshot;
 
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;

@@ -7,5 +7,7 @@ mod transaction;
 mod view;
 
 pub use operation::{ChainId, Operation, Position, TableId};
-pub use snapshot::{ChainState, HookState, OpaqueState, RuleState, SetState, Snapshot, TableState};
+pub use snapshot::{
+    ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
+};
 pub use transaction::{Generation, Transaction};

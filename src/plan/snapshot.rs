@@ -1,4 +1,7 @@
 //! What the kernel holds: rule sets as bytecode, with handles, counters and everything that has no meaning here kept byte for byte.
+//!
+//! What identifies a thing (its declaration, its program) is apart from what the kernel counts and measures (uses, counters, remaining
+//! times), so that two states can be compared by the one and printed with the other.
 
 use super::operation::TableId;
 use super::transaction::Generation;
@@ -13,6 +16,16 @@ pub struct Snapshot {
     pub generation: Generation,
     /// The tables, in the kernel's order.
     pub tables: Vec<TableState>,
+    /// What cannot even be named here: of another family, or with a name that is no text.
+    pub opaque: Vec<OpaqueMessage>,
+}
+
+impl Snapshot {
+    /// The table with that family and name.
+    #[must_use]
+    pub fn table(&self, id: &TableId) -> Option<&TableState> {
+        self.tables.iter().find(|table| table.id == *id)
+    }
 }
 
 /// A table in the kernel.
@@ -27,14 +40,33 @@ pub struct TableState {
     pub flags: u32,
     /// Port id of the socket that owns it.
     pub owner: Option<u32>,
+    /// How many chains, sets, objects and flowtables are in it, as the kernel counts.
+    pub uses: u32,
     /// What a program left with it: TLVs, a comment of type 0.
     pub userdata: Vec<u8>,
-    /// Its named sets and maps, in the kernel's order; anonymous ones are in their rules.
+    /// Its named sets and maps, in the kernel's order; anonymous ones are in the rules that look them up. One that no rule looks up
+    /// by a lookup expression (the set of a meter, of an object map) is here, with `NFT_SET_ANONYMOUS` in its flags.
     pub sets: Vec<SetState>,
     /// Its chains, in the kernel's order.
     pub chains: Vec<ChainState>,
     /// Its stateful objects and flowtables, as they are.
     pub objects: Vec<OpaqueState>,
+    /// Attributes that have no meaning here, as they are.
+    pub opaque: Vec<u8>,
+}
+
+impl TableState {
+    /// The chain of that name.
+    #[must_use]
+    pub fn chain(&self, name: &str) -> Option<&ChainState> {
+        self.chains.iter().find(|chain| chain.name == *name)
+    }
+
+    /// The set or map of that name.
+    #[must_use]
+    pub fn set(&self, name: &str) -> Option<&SetState> {
+        self.sets.iter().find(|set| set.name == *name)
+    }
 }
 
 /// A chain in the kernel.
@@ -49,10 +81,26 @@ pub struct ChainState {
     pub hook: Option<HookState>,
     /// `NFT_CHAIN_*` flags.
     pub flags: u32,
+    /// How many rules are in it and how many verdicts lead to it, together, as the kernel counts.
+    pub uses: u32,
+    /// What its policy has decided so far, where that is counted (chains of iptables-nft).
+    pub counters: Option<Counters>,
     /// What a program left with it.
     pub userdata: Vec<u8>,
     /// Its rules, in order.
     pub rules: Vec<RuleState>,
+    /// Attributes that have no meaning here, as they are.
+    pub opaque: Vec<u8>,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a counter has these two")]
+pub struct Counters {
+    /// Packets so far.
+    pub packets: u64,
+    /// Bytes so far.
+    pub bytes: u64,
 }
 
 /// Where a base chain is hooked, as the kernel says it.
@@ -69,6 +117,8 @@ pub struct HookState {
     pub policy: u32,
     /// Devices of a netdev or ingress chain.
     pub devices: Vec<String>,
+    /// Attributes of the hook that have no meaning here, as they are.
+    pub opaque: Vec<u8>,
 }
 
 /// A rule in the kernel.
@@ -81,6 +131,8 @@ pub struct RuleState {
     pub exprs: Vec<Expr>,
     /// What a program left with it: TLVs, a comment of type 0.
     pub userdata: Vec<u8>,
+    /// Attributes that have no meaning here, as they are.
+    pub opaque: Vec<u8>,
 }
 
 /// A named set in the kernel.
@@ -95,8 +147,12 @@ pub struct SetState {
     pub code: SetCode,
     /// Its elements in the canonical order of [`lower_elements`](crate::bytecode::lower_elements).
     pub elements: Vec<ElementCode>,
-    /// Attributes of the set that have no meaning here, as they are.
-    pub opaque: Vec<u8>,
+    /// For every element the milliseconds that are left to it, `None` when it stays; empty when all stay.
+    pub expires: Vec<Option<u64>>,
+    /// How the kernel keeps it, where it says so (Linux 6.17): the name of a function, for people.
+    pub backend: Option<String>,
+    /// How many elements the kernel counts, where it says so (Linux 6.17); an interval is one.
+    pub count: Option<u32>,
 }
 
 /// Something whose inside has no meaning here.
@@ -109,6 +165,18 @@ pub struct OpaqueState {
     pub name: Name,
     /// The kernel's number for it.
     pub handle: u64,
+    /// All of its attributes, as they are.
+    pub attributes: Vec<u8>,
+}
+
+/// A message of a dump as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpaqueMessage {
+    /// `NFT_MSG_NEW*`.
+    pub kind: u16,
+    /// `NFPROTO_*`.
+    pub family: u8,
     /// Its attributes.
     pub attributes: Vec<u8>,
 }

@@ -1,5 +1,8 @@
 //! Rule sets made true: what differs is committed, at the generation at which it was seen to differ.
 
+#[cfg(test)]
+mod tests;
+
 use std::hash::BuildHasher;
 
 use super::live::Kernel;
@@ -88,7 +91,7 @@ impl Kernel {
         let fingerprint = self.hasher.hash_one((ruleset, ours));
         if let Some(seen) = self.in_sync.filter(|seen| seen.fingerprint == fingerprint) {
             if self.generation()? == seen.generation {
-                return Ok(Applied::default());
+                return Ok(Applied { transaction: Transaction::new().at_generation(seen.generation), retries: 0 });
             }
         }
         let mut retries = 0;

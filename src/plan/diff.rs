@@ -14,6 +14,8 @@
 mod elements;
 mod lcs;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use super::operation::{Operation, TableId};
 use super::snapshot::{ChainState, SetState, Snapshot, TableState};

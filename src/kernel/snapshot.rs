@@ -70,18 +70,18 @@ impl Kernel {
         let all = [Scope { family: 0, table: None }];
         reading.dump(kind::GETTABLE, &all)?;
         // Chains can be had by family only, everything else by table.
-        let (families, tables) = match wanted {
-            None => (all.to_vec(), all.to_vec()),
-            Some(_) => reading.scopes(),
-        };
+        let (families, tables) =
+            if reading.assembly.left_out() { reading.scopes() } else { (all.to_vec(), all.to_vec()) };
         reading.dump(kind::GETCHAIN, &families)?;
         reading.dump(kind::GETSET, &tables)?;
         for ElementRequest { family, attributes } in reading.assembly.element_requests() {
             reading.query(Query { kind: kind::GETSETELEM, family, attributes: &attributes })?;
         }
         reading.dump(kind::GETRULE, &tables)?;
-        reading.dump_if_known(kind::GETOBJ, &tables)?;
-        reading.dump_if_known(kind::GETFLOWTABLE, &tables)?;
+        if wanted.is_none() || reading.assembly.has_more() {
+            reading.dump_if_known(kind::GETOBJ, &tables)?;
+            reading.dump_if_known(kind::GETFLOWTABLE, &tables)?;
+        }
         let Reading { kernel: _, assembly, whole } = reading;
         Ok(whole.then_some(assembly))
     }

@@ -100,10 +100,16 @@ impl<'w> Assembly<'w> {
             }
         };
         // Whoever asks for some tables does not ask for what is not in them.
-        if misplaced && self.wanted.is_none() {
+        if misplaced && (self.wanted.is_none() || self.is_within(message)) {
             self.snapshot.opaque.extend(opaque(message));
         }
         Ok(())
+    }
+
+    /// Whether a message is about something in a table that is there; attribute 1 names it whatever the message is about.
+    fn is_within(&self, message: &Message<'_>) -> bool {
+        let place = message.netfilter().and_then(|(family, attributes)| Place::of(family, &attributes.find(1)?));
+        place.is_some_and(|place| self.tables().any(|id| place.is(id)))
     }
 
     /// The tables so far.

@@ -5,8 +5,9 @@ use super::super::encode::message;
 use super::super::flag;
 use super::{Assembly, Item, datagram};
 use crate::bytecode::{Expr, LookupSet};
+use crate::model::Family;
 use crate::netlink::{NFNL_SUBSYS_NFTABLES, kind};
-use crate::plan::{Generation, Snapshot};
+use crate::plan::{Generation, Snapshot, TableId};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 use crate::testing::{in_namespace, nft};
 
@@ -207,7 +208,11 @@ fn what_has_no_name_in_text_is_kept_as_it_is() {
             (kind::NEWSETELEM, elements),
         ];
         send(&messages);
-        let read = crate::kernel::Kernel::open().expect("a socket").snapshot().expect("nobody else commits");
+        let mut kernel = crate::kernel::Kernel::open().expect("a socket");
+        let good = [TableId::new(Family::Ip, "good")];
+        let within = kernel.snapshot_of(&good).expect("nobody else commits").opaque;
+        assert_eq!(within.iter().map(|message| message.kind).collect::<Vec<_>>(), [kind::NEWCHAIN]);
+        let read = kernel.snapshot().expect("nobody else commits");
         assert_eq!(read.tables.len(), 1);
         let kinds: Vec<_> = read.opaque.iter().map(|message| (message.kind, message.family)).collect();
         let expected = [kind::NEWTABLE, kind::NEWCHAIN, kind::NEWSET, kind::NEWSETELEM].map(|kind| (kind, 2));

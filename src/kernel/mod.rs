@@ -10,7 +10,7 @@ mod rtnetlink;
 mod snapshot;
 mod sync;
 
-pub use apply::{Changes, Pod};
+pub use apply::{Changes, Leftovers, Pod, PodPlan};
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};

@@ -231,7 +231,18 @@ fn chain(name: &Name, kind: &ChainKind, handle: u64) -> ChainState {
     };
     let flags = u32::from(hook.is_some());
     let (userdata, rules, opaque) = (Vec::new(), Vec::new(), Vec::new());
-    ChainState { name: name.clone(), handle, hook, flags, uses: 0, counters: None, userdata, rules, opaque }
+    ChainState {
+        name: name.clone(),
+        handle,
+        hook,
+        flags,
+        uses: 0,
+        counters: None,
+        userdata,
+        rules,
+        unlisted: 0,
+        opaque,
+    }
 }
 
 fn changeable(state: &SetState) -> Outcome {

@@ -5,6 +5,7 @@ mod difference;
 mod operation;
 mod script;
 mod snapshot;
+mod stage;
 mod transaction;
 mod view;
 

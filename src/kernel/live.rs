@@ -4,7 +4,7 @@ use std::hash::RandomState;
 
 use super::dump::Query;
 use super::netns::NetNs;
-use super::sync::InSync;
+use super::sync::{InSync, Read};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Family, Name};
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
@@ -36,6 +36,8 @@ pub struct Kernel {
     pub(super) buffer: Vec<u8>,
     /// What was last seen to be as wanted.
     pub(super) in_sync: Option<InSync>,
+    /// What was last read, when it is small: as long as nobody commits, that is what is there.
+    pub(super) read: Option<Read>,
     /// With keys of its own: nobody can make rule sets that look the same to it.
     pub(super) hasher: RandomState,
 }
@@ -48,8 +50,8 @@ impl Kernel {
     pub fn open() -> Result<Self> {
         let socket =
             NetlinkSocket::open(Bus::Netfilter).map_err(|cause| Error::io("open a netfilter socket", cause))?;
-        let (in_sync, hasher) = (None, RandomState::new());
-        Ok(Kernel { socket, sequence: 1, ending: None, buffer: Vec::new(), in_sync, hasher })
+        let (in_sync, read, hasher) = (None, None, RandomState::new());
+        Ok(Kernel { socket, sequence: 1, ending: None, buffer: Vec::new(), in_sync, read, hasher })
     }
 
     /// In another network namespace. The socket is opened on a short-lived thread there; the caller's threads stay where they are.

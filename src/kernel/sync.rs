@@ -21,6 +21,16 @@ pub(super) struct InSync {
     fingerprint: u64,
 }
 
+/// A snapshot that may serve again.
+#[derive(Debug)]
+pub(super) struct Read {
+    tables: Vec<TableId>,
+    snapshot: Snapshot,
+}
+
+/// Rules and elements of the largest snapshot that is kept.
+const KEPT: usize = 1_000;
+
 /// What [`Kernel::apply`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -105,7 +115,28 @@ impl Kernel {
         // What expires goes without a new generation.
         let seen = InSync { generation: held.generation, fingerprint };
         self.in_sync = Some(seen).filter(|_| applied.was_in_sync() && !may_expire(ruleset));
+        if applied.was_in_sync() {
+            self.keep(tables, held);
+        }
         Ok(applied)
+    }
+
+    /// What these tables hold now: what was read before, if nobody has committed since.
+    fn held(&mut self, tables: &[TableId]) -> Result<Snapshot> {
+        match self.read.take() {
+            Some(read) if read.tables == tables && self.generation()? == read.snapshot.generation => Ok(read.snapshot),
+            _ => self.snapshot_of(tables),
+        }
+    }
+
+    fn keep(&mut self, tables: Vec<TableId>, snapshot: Snapshot) {
+        let sets = || snapshot.tables.iter().flat_map(|table| &table.sets);
+        let rules = snapshot.tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len());
+        let size = rules.chain(sets().map(|set| set.elements.len())).sum::<usize>();
+        let expires = SetFlags::TIMEOUT | SetFlags::DYNAMIC;
+        if size <= KEPT && !sets().any(|set| set.code.flags & expires.bits() != 0) {
+            self.read = Some(Read { tables, snapshot });
+        }
     }
 
     /// Commits what `plan` makes of these tables, and plans anew when others commit first. Returns what was planned upon.
@@ -140,7 +171,7 @@ impl Kernel {
         plan: &impl Fn(&Snapshot) -> Result<Transaction>,
         staged: &mut Transaction,
     ) -> Result<Option<(Snapshot, Transaction)>> {
-        let held = self.snapshot_of(tables)?;
+        let held = self.held(tables)?;
         let transaction = plan(&held)?;
         let first = if staged.is_empty() { transaction.staged(&held) } else { Transaction::new() };
         if first.is_empty() {

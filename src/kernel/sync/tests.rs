@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -22,7 +24,7 @@ fn all() -> [TableId; 2] {
 /// What nft lists, without the order of chains and sets and of the elements of sets.
 fn listed() -> BTreeMap<String, Vec<String>> {
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let text = nft("list ruleset").replace("\n\t\t\t", " ");
+    let text = nft("list ruleset").replace("\n\t\t\t", " ").replace("\tflags dormant\n\n", "\tflags dormant\n\t}\n");
     for table in text.split("\ntable ") {
         let (name, body) = table.split_once(" {\n").unwrap_or((table, ""));
         let mut blocks: Vec<String> = body
@@ -179,5 +181,71 @@ fn an_invalid_rule_set_is_refused_before_anything_is_sent() {
         let invalid = Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain));
         assert!(kernel.apply(&invalid).expect_err("no such chain").is_invalid());
         assert_eq!(nft("list ruleset"), "");
+    });
+}
+
+/// Four rules that belong together.
+fn quartet(number: u16) -> Ruleset {
+    let rule = |port| Rule::new().tcp_dport(port).comment(format!("of {number}"));
+    let chain = Chain::regular("c").rules([rule(number), rule(2), rule(number + 1), rule(4)]);
+    Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain))
+}
+
+#[test]
+fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
+    const APPLIES: u16 = 1_000;
+    in_namespace(|| {
+        let mut kernel = Kernel::open().expect("a socket");
+        kernel.apply(&quartet(0)).expect("installed");
+        let done = AtomicBool::new(false);
+        let whole = |snapshot: &Snapshot| {
+            let rules = &snapshot.table(&mesh()).and_then(|table| table.chain("c")).expect("it stays").rules;
+            let ours: Vec<_> = rules.iter().filter(|rule| !rule.userdata.is_empty()).collect();
+            ours.len() == 4 && ours.iter().all(|rule| Some(&rule.userdata) == ours.first().map(|first| &first.userdata))
+        };
+        let (retries, foreign, looks) = std::thread::scope(|scope| {
+            let nft = scope.spawn(|| {
+                let mut count = 0;
+                while !done.load(Ordering::Relaxed) {
+                    nft("add rule inet mesh c accept");
+                    // Whoever flushes also takes ours; deleting is by handle, and that may be gone.
+                    let delete = "nft -a list chain inet mesh c | sed -n 's/.*accept # handle /nft delete rule inet mesh c handle /p' | sh";
+                    let _may_be_gone = Command::new("sh").args(["-c", delete]).output();
+                    count += 1;
+                }
+                count
+            });
+            let writer = scope.spawn(|| {
+                let mut kernel = Kernel::open().expect("a socket");
+                let drop = Transaction::new().add_rule(&mesh().chain("c"), Rule::new().drop());
+                while !done.load(Ordering::Relaxed) {
+                    kernel.commit(&drop).expect("the chain stays");
+                    std::thread::sleep(Duration::from_micros(500));
+                }
+            });
+            let reader = scope.spawn(|| {
+                let mut kernel = Kernel::open().expect("a socket");
+                let mut looks = 0;
+                while !done.load(Ordering::Relaxed) {
+                    match kernel.snapshot_of(&[mesh()]) {
+                        Ok(snapshot) => assert!(whole(&snapshot), "{snapshot:?}"),
+                        Err(error) => assert!(error.is_conflict(), "{error}"),
+                    }
+                    looks += 1;
+                }
+                looks
+            });
+            let mut retries = 0;
+            for number in 0..APPLIES {
+                retries += kernel.apply(&quartet(number)).expect("it converges").retries;
+            }
+            done.store(true, Ordering::Relaxed);
+            writer.join().expect("the writer got in");
+            (retries, nft.join().expect("nft got in"), reader.join().expect("nothing was half"))
+        });
+        println!("{APPLIES} applies, {retries} retries, {foreign} rounds of nft, {looks} looks");
+        kernel.apply(&quartet(APPLIES)).expect("in peace");
+        assert!(kernel.verify(&quartet(APPLIES)).expect("readable").is_empty());
+        assert!(foreign > 0 && looks > 0);
     });
 }

@@ -1,11 +1,13 @@
 //! What is to change: an ordered list of operations, as a value.
 
+mod event;
 mod operation;
 mod script;
 mod snapshot;
 mod transaction;
 mod view;
 
+pub use event::{Commit, Event};
 pub use operation::{ChainId, Operation, Position, TableId};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,

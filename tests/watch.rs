@@ -19,7 +19,7 @@ fn drain(watch: &mut Watch) -> Vec<Event> {
 /// The changes, without the handles of rules, which differ from kernel to kernel.
 fn lines(events: &[Event]) -> Vec<String> {
     let changes = events.iter().filter(|event| !matches!(event, Event::Committed(_)));
-    changes.map(|event| event.to_string().split(" handle").next().unwrap_or_default().to_owned()).collect()
+    changes.map(|event| event.to_string().split(" #").next().unwrap_or_default().to_owned()).collect()
 }
 
 fn commits(events: &[Event]) -> Vec<&Commit> {
@@ -57,9 +57,12 @@ const CHANGES: &[(&str, &[&str])] = &[
     ("add chain inet t c", &["add chain inet t c"]),
     ("add chain inet t in { type filter hook input priority 0; policy accept; }", &["add chain inet t in"]),
     ("chain inet t in { policy drop; }", &["add chain inet t in"]),
-    ("add rule inet t c counter accept", &["add rule inet t c"]),
-    ("insert rule inet t c drop", &["add rule inet t c"]),
-    ("replace rule inet t c handle 4 counter drop", &["delete rule inet t c", "add rule inet t c"]),
+    ("add rule inet t c counter accept", &["add rule inet t c counter packets 0 bytes 0 accept"]),
+    ("insert rule inet t c drop", &["add rule inet t c drop"]),
+    (
+        "replace rule inet t c handle 4 counter drop",
+        &["delete rule inet t c drop", "add rule inet t c counter packets 0 bytes 0 drop"],
+    ),
     ("add set inet t s { type ipv4_addr; }", &["add set inet t s"]),
     ("add element inet t s { 10.0.0.1 }", &["add element inet t s"]),
     ("delete element inet t s { 10.0.0.1 }", &["delete element inet t s"]),
@@ -73,10 +76,21 @@ const CHANGES: &[(&str, &[&str])] = &[
     ("add chain inet t d", &["add chain inet t d"]),
     (
         "add rule inet t d tcp dport { 80, 443 } accept",
-        &["add set inet t __set0", "add element inet t __set0", "add element inet t __set0", "add rule inet t d"],
+        &[
+            "add set inet t __set0",
+            "add element inet t __set0",
+            "add element inet t __set0",
+            "add rule inet t d tcp dport @__set0 accept",
+        ],
     ),
-    ("flush chain inet t d", &["delete rule inet t d", "delete set inet t __set0"]),
-    ("flush chain inet t c", &["delete rule inet t c", "delete rule inet t c"]),
+    ("flush chain inet t d", &["delete rule inet t d tcp dport @__set0 accept", "delete set inet t __set0"]),
+    (
+        "flush chain inet t c",
+        &[
+            "delete rule inet t c counter packets 0 bytes 0 drop",
+            "delete rule inet t c counter packets 0 bytes 0 accept",
+        ],
+    ),
     ("delete chain inet t c", &["delete chain inet t c"]),
     ("delete set inet t s", &["delete set inet t s"]),
     (

@@ -5,8 +5,9 @@ use std::fmt;
 use super::operation::{ChainId, Position, TableId};
 use super::snapshot::{ChainState, OpaqueMessage, OpaqueState, RuleState, SetState, TableState};
 use super::transaction::Generation;
-use crate::bytecode::ElementCode;
-use crate::model::Name;
+use crate::bytecode::{ElementCode, SetMode, Sets, raise};
+use crate::model::{Name, Rule};
+use crate::render::InFamily;
 
 /// One change of the rule sets, or what ends the changes of a commit.
 ///
@@ -170,13 +171,32 @@ impl fmt::Display for Event {
             Event::ObjectDeleted { table, object } => write!(f, "delete {} {table} {}", object.kind, object.name),
             Event::Opaque(message) => write!(f, "message {} of family {}", message.kind, message.family),
             Event::Overflow => f.write_str("events were lost"),
-            Event::RuleAdded { chain, position: _, rule } => write!(f, "add rule {chain} handle {}", rule.handle),
-            Event::RuleDeleted { chain, rule } => write!(f, "delete rule {chain} handle {}", rule.handle),
+            Event::RuleAdded { chain, position: _, rule } => write_rule(f, "add", chain, rule),
+            Event::RuleDeleted { chain, rule } => write_rule(f, "delete", chain, rule),
             Event::SetAdded { table, set } => write!(f, "add set {table} {}", set.name),
             Event::SetDeleted { table, set, handle: _ } => write!(f, "delete set {table} {set}"),
             Event::TableAdded(table) => write!(f, "add table {}", table.id),
             Event::TableDeleted { table, handle: _ } => write!(f, "delete table {table}"),
         }
+    }
+}
+
+fn write_rule(f: &mut fmt::Formatter<'_>, verb: &str, chain: &ChainId, rule: &RuleState) -> fmt::Result {
+    let family = chain.table.family;
+    let value = &raise(&rule.exprs, &rule.userdata, family, &Unseen);
+    write!(f, "{verb} rule {chain}")?;
+    if *value != Rule::new() {
+        write!(f, " {}", InFamily { family, value })?;
+    }
+    write!(f, " # handle {}", rule.handle)
+}
+
+/// Sets that a rule names and an event does not show: taken for the most usual kind, which decides only how a key is written.
+struct Unseen;
+
+impl Sets for Unseen {
+    fn mode(&self, _: &Name) -> Option<SetMode> {
+        Some(SetMode::Plain)
     }
 }
 

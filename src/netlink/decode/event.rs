@@ -177,7 +177,7 @@ mod tests {
         let cases = [
             (kind::DELTABLE, vec![place.clone(), handle(4)], "delete table inet t"),
             (kind::DELCHAIN, vec![place.clone(), name(3), handle(2)], "delete chain inet t n"),
-            (kind::DELRULE, vec![place.clone(), name(2), handle(3)], "delete rule inet t n handle 9"),
+            (kind::DELRULE, vec![place.clone(), name(2), handle(3)], "delete rule inet t n # handle 9"),
             (kind::DELSET, vec![place.clone(), name(2), handle(16)], "delete set inet t n"),
             (kind::DELSETELEM, vec![place.clone(), name(2)], "delete 0 elements inet t n"),
             (kind::DELOBJ, vec![place.clone(), name(2), attribute(3, &[0, 0, 0, 1])], "delete counter inet t n"),

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use crate::mesh::routes::Tproxy;
 use ipnetwork::{IpNetwork, Ipv4Network};
 
 use super::cidrs::{self, Cidrs};
@@ -16,6 +15,7 @@ use super::options::{OptionSpec, RawOptions, Takes};
 use super::parse::{self, Parsed};
 use super::port_ranges::PortRanges;
 use super::warning::Warning;
+use crate::mesh::routes::Tproxy;
 
 pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, Invalid> {
     let mut warnings = empty_items(options);

@@ -8,9 +8,9 @@ use super::expr::{
 use super::fields::{load, protocols};
 use super::set::{SetMode, anonymous};
 use crate::model::{
-    DataType, Element, Family, Family4or6, Field, Limit, LimitOf, LimitWhen, Log, MarkKey, MarkValue, Match, Name, Nat,
-    Nfproto, Op, Operand, PortRange, Protocol, Queue, Reject, Rule, Selector, Set, SetData, SetFlags, SetRef,
-    Statement, Tproxy, Value,
+    DataType, Element, Family, Family4or6, Field, Limit, LimitOf, LimitWhen, Log, LogLevel, MarkKey, MarkValue, Match,
+    Name, Nat, Nfproto, Op, Operand, PortRange, Protocol, Queue, Reject, Rule, Selector, Set, SetData, SetFlags,
+    SetRef, Statement, Tproxy, Value,
 };
 
 /// What a rule runs.
@@ -495,7 +495,8 @@ fn lower_limit(limit: &Limit) -> LimitCode {
 fn lower_log(log: &Log) -> LogCode {
     LogCode {
         prefix: log.prefix.clone(),
-        level: log.level.map(|level| level as u32),
+        // Without a group the kernel takes it for a warning, and says so when it is asked.
+        level: log.level.or(log.group.is_none().then_some(LogLevel::Warn)).map(|level| level as u32),
         group: log.group,
         snaplen: log.snaplen,
         queue_threshold: log.queue_threshold,

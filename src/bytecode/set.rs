@@ -1,11 +1,14 @@
 //! Sets as the kernel keeps them.
 
 use super::elements::{ElementCode, lower_elements};
+use super::expr::Expr;
 use super::lower::Unlowerable;
 use crate::model::{DataType, Set, SetData, SetFlags};
 
 /// How a set is declared to the kernel: everything but its name and its elements.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see [`same`](SetCode::same).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFT_MSG_NEWSET")]
 pub struct SetCode {
     /// `NFT_SET_*`.
@@ -26,6 +29,14 @@ pub struct SetCode {
     pub gc_interval: Option<u32>,
     /// What nft(8) needs to print it, and the comment.
     pub userdata: Vec<u8>,
+    /// `NFT_SET_POL_*`: 0 for speed, 1 for little memory.
+    pub policy: u32,
+    /// Kind of the stateful object that an element maps to (`NFT_OBJECT_*`).
+    pub object: Option<u32>,
+    /// What every element carries: a counter, a limit.
+    pub exprs: Vec<Expr>,
+    /// Attributes that have no meaning here, as the kernel gave them.
+    pub opaque: Vec<u8>,
 }
 
 /// A set that belongs to one rule.
@@ -142,6 +153,10 @@ fn declare(key: &[DataType], data: &SetData, flags: SetFlags) -> SetCode {
         timeout: None,
         gc_interval: None,
         userdata,
+        policy: 0,
+        object: None,
+        exprs: Vec::new(),
+        opaque: Vec::new(),
     }
 }
 

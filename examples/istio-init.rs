@@ -48,6 +48,12 @@ fn run(options: &RawOptions) -> Result<ExitCode> {
     let run = RunOptions::resolve(options)?;
     run.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
     let namespace = run.network_namespace.as_ref().map(NetNs::from_path).transpose()?;
+    if let Some(namespace) = namespace.as_ref().filter(|_| run.cni_mode) {
+        // A plugin runs on the node: its own traffic must never be captured by a pod's rules.
+        if namespace.is_current()? {
+            return Ok(failed("--network-namespace: that is the namespace this runs in; give the pod's (--cni-mode)"));
+        }
+    }
     let mut pod = namespace.as_ref().map_or_else(Pod::open, Pod::open_in)?;
     if run.mode == RunMode::Cleanup {
         return print(&if run.dry_run { removal() } else { report(&pod.remove()?) });

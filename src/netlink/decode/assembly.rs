@@ -5,6 +5,7 @@ use std::mem::take;
 
 use super::canonical::canonical;
 use super::set::Elements;
+use super::uses::count_unlisted;
 use super::{Item, Place, item};
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
 use crate::model::Name;
@@ -27,9 +28,22 @@ pub(crate) struct Assembly<'w> {
 /// What to ask for the elements of a set.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ElementRequest {
+    /// Table and set in the assembly; `None` for a set that cannot be named.
+    set: Option<(usize, usize)>,
     /// `NFPROTO_*`.
     pub(crate) family: u8,
     /// Attributes that name table and set.
+    pub(crate) attributes: Vec<u8>,
+}
+
+/// What to ask for the rules of one chain.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RuleRequest {
+    /// Table and chain in the assembly.
+    chain: (usize, usize),
+    /// `NFPROTO_*`.
+    pub(crate) family: u8,
+    /// Attributes that name table and chain.
     pub(crate) attributes: Vec<u8>,
 }
 
@@ -86,10 +100,16 @@ impl<'w> Assembly<'w> {
             }
         };
         // Whoever asks for some tables does not ask for what is not in them.
-        if misplaced && self.wanted.is_none() {
+        if misplaced && (self.wanted.is_none() || self.is_within(message)) {
             self.snapshot.opaque.extend(opaque(message));
         }
         Ok(())
+    }
+
+    /// Whether a message is about something in a table that is there; attribute 1 names it whatever the message is about.
+    fn is_within(&self, message: &Message<'_>) -> bool {
+        let place = message.netfilter().and_then(|(family, attributes)| Place::of(family, &attributes.find(1)?));
+        place.is_some_and(|place| self.tables().any(|id| place.is(id)))
     }
 
     /// The tables so far.
@@ -99,9 +119,10 @@ impl<'w> Assembly<'w> {
 
     /// For every set so far, and also for those that cannot be named, how to ask for its elements.
     pub(crate) fn element_requests(&self) -> Vec<ElementRequest> {
-        let named = self.snapshot.tables.iter().flat_map(|table| {
+        let named = self.snapshot.tables.iter().enumerate().flat_map(|(table_index, table)| {
             let TableId { family, name } = &table.id;
-            table.sets.iter().map(move |set| ElementRequest {
+            table.sets.iter().enumerate().map(move |(index, set)| ElementRequest {
+                set: Some((table_index, index)),
                 family: family.number(),
                 attributes: names(name.as_str().as_bytes(), set.name.as_str().as_bytes()),
             })
@@ -109,21 +130,56 @@ impl<'w> Assembly<'w> {
         let sets = self.snapshot.opaque.iter().filter(|message| message.kind == super::kind::NEWSET);
         let unnamed = sets.filter_map(|message| {
             let find = |kind| Attributes::new(&message.attributes).find(kind)?.value.strip_suffix(&[0]);
-            Some(ElementRequest { family: message.family, attributes: names(find(1)?, find(2)?) })
+            Some(ElementRequest { set: None, family: message.family, attributes: names(find(1)?, find(2)?) })
         });
         named.chain(unnamed).collect()
     }
 
-    /// The whole, with canonical sets and with anonymous sets in the rules that look them up.
+    /// Puts the elements of a set in order when all have come. `false` when they are not all there is, because the kernel moved them
+    /// meanwhile; then they are gone, to be asked for again.
+    pub(crate) fn settle(&mut self, request: &ElementRequest) -> bool {
+        let Some((table, set)) = request.set else { return true };
+        let table = self.snapshot.tables.get_mut(table);
+        let Some(set) = table.and_then(|table| table.sets.get_mut(set)) else { return true };
+        let read = Elements { elements: take(&mut set.elements), expires: take(&mut set.expires) };
+        let Some(Elements { elements, expires }) = canonical(&set.code, read) else { return false };
+        set.elements = elements;
+        set.expires = expires;
+        true
+    }
+
+    /// For every chain of which rules seem to be missing, how to ask for its own.
+    ///
+    /// A dump ends, without a word, in front of a rule that fits no datagram; what else comes behind it can still be had.
+    pub(crate) fn rule_requests(&mut self) -> Vec<RuleRequest> {
+        let mut requests = Vec::new();
+        for (index, table) in self.snapshot.tables.iter_mut().enumerate() {
+            count_unlisted(table);
+            let short = table.chains.iter().enumerate().filter(|(_, chain)| chain.unlisted > 0);
+            requests.extend(short.map(|(chain_index, chain)| RuleRequest {
+                chain: (index, chain_index),
+                family: table.id.family.number(),
+                attributes: names(table.id.name.as_str().as_bytes(), chain.name.as_str().as_bytes()),
+            }));
+        }
+        requests
+    }
+
+    /// Forgets the rules of a chain, which are about to come again.
+    pub(crate) fn forget_rules(&mut self, request: &RuleRequest) {
+        let (table, chain) = request.chain;
+        if let Some(chain) = self.snapshot.tables.get_mut(table).and_then(|table| table.chains.get_mut(chain)) {
+            chain.rules.clear();
+        }
+    }
+
+    /// The whole, with anonymous sets in the rules that look them up.
     pub(crate) fn finish(self, generation: Generation) -> Snapshot {
         let mut snapshot = self.snapshot;
         snapshot.generation = generation;
         for table in &mut snapshot.tables {
-            for set in &mut table.sets {
-                let read = Elements { elements: take(&mut set.elements), expires: take(&mut set.expires) };
-                let Elements { elements, expires } = canonical(&set.code, read);
-                set.elements = elements;
-                set.expires = expires;
+            if table.chains.iter().any(|chain| chain.unlisted > 0) {
+                count_unlisted(table);
             }
             bind(table);
         }
@@ -176,7 +232,7 @@ fn opaque(message: &Message<'_>) -> Option<OpaqueMessage> {
     Some(OpaqueMessage { kind: message.kind & 0xff, family, attributes })
 }
 
-/// Attributes 1 and 2, which name table and set in messages about sets and elements alike.
+/// Attributes 1 and 2, which name table and set in messages about sets and elements alike, and table and chain in those about rules.
 fn names(table: &[u8], set: &[u8]) -> Vec<u8> {
     [text(1, table), text(2, set)].concat()
 }

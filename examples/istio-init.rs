@@ -7,36 +7,28 @@
 //! ```
 //! Exit codes: 0 done, 1 error, 126 the validation that was asked for failed.
 
-use std::io::{ErrorKind, Write};
+mod common;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, Command};
+use common::report;
 use nftmesh::Result;
-use nftmesh::kernel::{Changes, NetNs, Pod};
-use nftmesh::mesh::istio::{Host, IstioConfig, OPTIONS, RawOptions, RunMode, RunOptions, TABLES, Takes, Validation};
+use nftmesh::kernel::{NetNs, Pod};
+use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, RunMode, RunOptions, TABLES, Validation};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::{Family, Ruleset};
 use nftmesh::plan::TableId;
 use nftmesh::proxy::CaptureProbe;
 
 fn main() -> ExitCode {
-    let matches = match command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(help) if !help.use_stderr() => {
-            return print(&help.to_string()).unwrap_or_else(failed);
-        }
-        Err(error) => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            return failed(format_args!("{}; --help lists all options", line.trim_start_matches("error: ")));
-        }
+    let about = "Installs the Istio sidecar's rules in this pod, in one transaction";
+    let options = match common::options("istio-init", about) {
+        Ok(Some(options)) => options,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => return failed(error),
     };
-    let options = given(&matches);
-    match options.and_then(|options| run(&options)) {
-        Ok(code) => code,
-        Err(error) => failed(error),
-    }
+    run(&options).unwrap_or_else(failed)
 }
 
 fn failed(why: impl std::fmt::Display) -> ExitCode {
@@ -106,51 +98,8 @@ fn removal() -> String {
     format!("{commands}# and the routes, policy rules and addresses that were added with the rules\n")
 }
 
-fn report(changes: &Changes) -> String {
-    let Changes { installed, removed, routes_added, routes_removed, .. } = changes;
-    let gone =
-        removed.iter().filter(|table| !installed.contains(table)).map(|table| format!("removed table {table}\n"));
-    let made = installed.iter().map(|table| format!("installed table {table}\n"));
-    let added = routes_added.iter().map(|entry| format!("{entry}\n"));
-    let undone = routes_removed.iter().map(|entry| format!("{entry}\n").replacen(" add ", " del ", 1));
-    gone.chain(made).chain(added).chain(undone).collect()
-}
-
-/// A reader that has seen enough, such as `head`, is no error.
 fn print(text: &str) -> Result<ExitCode> {
-    Ok(match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => failed(error),
-        _ => ExitCode::SUCCESS,
-    })
-}
-
-/// The flags of the library's table of options.
-fn command() -> Command {
-    let flags = OPTIONS.iter().filter(|option| option.is_flag).map(|option| {
-        let arg = Arg::new(option.name).long(option.name).help(option.help);
-        let arg = option.short.map_or(arg.clone(), |short| arg.short(short));
-        match option.takes {
-            Takes::Switch => {
-                arg.num_args(0..=1).require_equals(true).default_missing_value("true").action(ArgAction::Set)
-            }
-            _ => arg.num_args(1).allow_hyphen_values(true).action(ArgAction::Set).value_name("VALUE"),
-        }
-    });
-    Command::new("istio-init")
-        .about("Installs the Istio sidecar's rules in this pod, in one transaction")
-        .args(flags)
-        .args_override_self(true)
-}
-
-/// What was given: the environment, and flags, which beat it.
-fn given(matches: &clap::ArgMatches) -> Result<RawOptions> {
-    let mut options = RawOptions::from_env()?;
-    for option in OPTIONS.iter().filter(|option| option.is_flag) {
-        if let Some(value) = matches.get_one::<String>(option.name) {
-            options.set_flag(&format!("--{}", option.name), value)?;
-        }
-    }
-    Ok(options)
+    Ok(common::print(text).map_or_else(failed, |()| ExitCode::SUCCESS))
 }
 
 /// What `istio-iptables` exits with then.

@@ -10,12 +10,16 @@
 //! ```
 
 mod actions;
+mod declared;
 mod matches;
 mod set;
 
+pub(crate) use set::text as userdata_text;
 pub use set::{Unraisable, raise_elements, raise_set};
 
 use super::Register;
+pub(crate) use declared::typeof_fields;
+
 use super::expr::{Expr, LookupSet, NatCode, RegisterRange};
 use super::fields::load;
 use super::lower::{Known, Sets, lower_statement};

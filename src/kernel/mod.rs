@@ -1,6 +1,7 @@
 //! The live kernel: transactions, network namespaces, policy routes, addresses.
 
 mod dump;
+mod links;
 mod live;
 mod netns;
 mod route_messages;
@@ -8,6 +9,7 @@ mod routes;
 mod rtnetlink;
 mod snapshot;
 
+pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};

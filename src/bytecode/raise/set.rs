@@ -64,7 +64,7 @@ fn declaration(name: &Name, code: &SetCode) -> Result<Set, Unraisable> {
     let silent = NFT_SET_ANONYMOUS | NFT_SET_CONCAT | NFT_SET_MAP;
     let flags = SetFlags::from_bits(code.flags & !silent).filter(|flags| !flags.contains(SetFlags::AUTO_MERGE));
     set.flags = flags.ok_or_else(|| Unraisable::Flags { set: name.clone(), flags: code.flags })?;
-    if entry(&code.userdata, UDATA_DATA_INTERVAL).is_some() {
+    if entry(&code.userdata, UDATA_DATA_INTERVAL).is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0)) {
         return Err(mistyped("data", code.data.map_or(0, |(number, _)| number)));
     }
     if entry(&code.userdata, UDATA_AUTO_MERGE).is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0)) {

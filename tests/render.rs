@@ -13,7 +13,7 @@ use nftmesh::kernel::Kernel;
 use nftmesh::model::*;
 use nftmesh::plan::Transaction;
 
-use support::{assert_same, command, in_fresh_netns, nft, nft_script};
+use support::{assert_lists_as_nft, assert_same, command, in_fresh_netns, nft, nft_script};
 
 fn v4(text: &str) -> Ipv4Addr {
     text.parse().expect("an address")
@@ -63,6 +63,7 @@ fn round_trip(ruleset: &Ruleset) {
         let mut kernel = Kernel::open().expect("a netlink socket");
         kernel.commit(&Transaction::add(ruleset.clone())).unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_same(&text, &nft("list ruleset"), "committed, nft lists");
+        assert_lists_as_nft();
     });
 }
 
@@ -71,6 +72,7 @@ fn nft_reads(ruleset: &Ruleset) {
     in_fresh_netns(|| {
         nft_script(&text);
         assert_same(&text, &nft("list ruleset"), "read by nft, nft lists");
+        assert_lists_as_nft();
     });
 }
 
@@ -792,6 +794,7 @@ fn an_element_with_a_timeout_lists_without_the_time_that_is_left() {
     in_fresh_netns(|| {
         nft_script(&text);
         assert_same(&text, &nft("--stateless list ruleset"), "nft lists");
+        assert_lists_as_nft();
     });
 }
 

@@ -14,8 +14,8 @@ mod declared;
 mod matches;
 mod set;
 
-pub(crate) use set::text as userdata_text;
 pub use set::{Unraisable, raise_elements, raise_set};
+pub(crate) use set::{in_order, text as userdata_text};
 
 use super::Register;
 pub(crate) use declared::typeof_fields;

@@ -8,7 +8,9 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use super::snapshot::{ChainState, HookState, RuleState, SetState, Snapshot, TableState};
-use crate::bytecode::{ElementCode, INTERVAL_END, SetCode, raise_in_full, raise_set, typeof_fields, userdata_text};
+use crate::bytecode::{
+    ElementCode, INTERVAL_END, SetCode, in_order, raise_in_full, raise_set, typeof_fields, userdata_text,
+};
 use crate::model::{Family, Rule, Statement, TableFlags};
 use crate::render::Names;
 use crate::render::listing::{self, Note, comment, handle, listed_rule, priority, set_block};
@@ -126,18 +128,20 @@ impl Listing<'_> {
         // What its elements carry is said beside them.
         let bare: Vec<ElementCode> =
             set.elements.iter().map(|code| ElementCode { extras: None, ..code.clone() }).collect();
-        let raised = match raise_set(&set.name, &set.code, &bare) {
+        let mut raised = match raise_set(&set.name, &set.code, &bare) {
             Ok(raised) => raised,
             Err(reason) => return writeln!(f, "\t# {reason}{}", handle(self.handle(set.handle))),
         };
         let SetCode { policy, exprs, userdata, .. } = &set.code;
+        let keyed = raised.elements.clone();
+        raised.elements = in_order(raised.elements, &set.order);
         let mut notes = listing::notes(&self.interfaces);
         notes.declaration = Some(listing::declaration(&raised, typeof_fields(userdata, &raised)));
         notes.in_memory = *policy == NFT_SET_POL_MEMORY;
         notes.carries = self.carried(exprs, Carried::Kind);
         if !set.expires.is_empty() || set.elements.iter().any(|element| element.extras.is_some()) {
             let starts = set.elements.iter().enumerate().filter(|(_, code)| code.flags & INTERVAL_END == 0);
-            for ((index, code), element) in starts.zip(&raised.elements) {
+            for ((index, code), element) in starts.zip(&keyed) {
                 let carries = code.extras.as_ref().map(|extras| self.carried(&extras.exprs, Carried::State));
                 let expires = set.expires.get(index).copied().flatten().map(Duration::from_millis);
                 notes.elements.insert(&element.key, Note { carries: carries.unwrap_or_default(), expires });

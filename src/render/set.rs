@@ -49,7 +49,12 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, 
         writeln!(f, "\t\t{property}")?;
     }
     if !set.elements.is_empty() {
-        let sorted = if set.flags.contains(SetFlags::INTERVAL) {
+        let sorted = if matches!(notes.style, Style::Listed(_))
+            && set.flags.contains(SetFlags::INTERVAL)
+            && is_concat(&set.elements)
+        {
+            as_given(&set.elements)
+        } else if set.flags.contains(SetFlags::INTERVAL) {
             let merged = set.flags.contains(SetFlags::AUTO_MERGE);
             ascending(&set.elements, if merged { Neighbours::Merged } else { Neighbours::Apart })
         } else {
@@ -171,7 +176,11 @@ pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + '
         SetRef::Named(name) => write!(f, "@{name}"),
         SetRef::Anonymous(elements) => {
             let intervals = elements.iter().any(|element| element.key.is_interval());
-            let sorted = if intervals { ascending(elements, Neighbours::Merged) } else { backwards(elements) };
+            let sorted = match (style, intervals) {
+                (Style::Listed(_), true) if is_concat(elements) => as_given(elements),
+                (_, true) => ascending(elements, Neighbours::Merged),
+                (_, false) => backwards(elements),
+            };
             braced(&sorted, None, |f, element| listed(element, &Note::default(), style).fmt(f)).fmt(f)
         }
     })
@@ -238,7 +247,7 @@ fn listed<'a>(element: &'a Element, note: &'a Note, style: Style<'a>) -> impl Di
             write!(f, " comment {}", quoted(comment))?;
         }
         match data.as_deref() {
-            Some(ElementData::Value(value)) => write!(f, " : {}", style.named(value)),
+            Some(ElementData::Value(value)) => write!(f, " : {}", style.interval(&Interval::point(value.clone()))),
             Some(ElementData::Verdict(verdict)) => write!(f, " : {verdict}"),
             None => Ok(()),
         }
@@ -257,7 +266,12 @@ impl Style<'_> {
         }
     }
 
+    /// As an element: of names in sets nft does not say which asterisk is one.
     fn interval<'v>(&self, interval: &'v Interval) -> Cow<'v, Interval> {
+        if let (Style::Listed(_), Value::Ifname(name)) = (self, &interval.low) {
+            let shown = || Interval::point(Value::Ifname(name.compared().into_owned().into()));
+            return if name.prefix().is_some() { Cow::Borrowed(interval) } else { Cow::Owned(shown()) };
+        }
         match (self.named(&interval.low), self.named(&interval.high)) {
             (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(interval),
             (low, high) => Cow::Owned(Interval { low: low.into_owned(), high: high.into_owned() }),
@@ -288,6 +302,15 @@ impl Display for Interval {
 enum Neighbours {
     Apart,
     Merged,
+}
+
+/// Whether these are ranges of concatenations where they are ranges, which nft lists in the order of the kernel.
+fn is_concat(elements: &[Element]) -> bool {
+    matches!(elements.first().map(|element| &element.key), Some(Key::Concat(_)))
+}
+
+fn as_given(elements: &[Element]) -> Vec<Cow<'_, Element>> {
+    elements.iter().map(Cow::Borrowed).collect()
 }
 
 /// Intervals: by value.

@@ -152,6 +152,16 @@ pub fn raise_elements(codes: &[ElementCode], key: &[DataType], data: &SetData, m
     Some(elements)
 }
 
+/// The elements in the kernel's order, where each one's place in it is given.
+pub(crate) fn in_order(elements: Vec<Element>, order: &[u32]) -> Vec<Element> {
+    if order.len() != elements.len() {
+        return elements;
+    }
+    let mut placed: Vec<_> = order.iter().zip(elements).collect();
+    placed.sort_by_key(|(place, _)| **place);
+    placed.into_iter().map(|(_, element)| element).collect()
+}
+
 fn intervals(codes: &[ElementCode], field: DataType, data: &SetData) -> Option<Vec<Element>> {
     let mut elements: Vec<Element> = Vec::with_capacity(codes.len() / 2 + 1);
     let mut open: Option<&ElementCode> = None;

@@ -79,18 +79,19 @@ fn comparisons(family: &str) -> Vec<String> {
     fields.flat_map(|(field, kind, values)| comparisons_of(field, *kind, values)).collect()
 }
 
-fn comparisons_of(field: &str, kind: Kind, values: &[&str]) -> Vec<String> {
+fn comparisons_of(field: &str, kind: Kind, values: &[&'static str]) -> Vec<String> {
     let mut rules = Vec::new();
-    let (first, last) = (values[0], values[values.len() - 1]);
+    let ends = |all: &[&'static str]| all.first().copied().zip(all.last().copied()).expect("a field has values");
+    let (first, last) = ends(values);
     let list = values.join(", ");
-    let points: Vec<&str> = values.iter().copied().filter(|value| !value.contains('/')).collect();
+    let points: Vec<&'static str> = values.iter().copied().filter(|value| !value.contains('/')).collect();
     if !matches!(kind, Kind::Flags) {
         rules.extend(values.iter().map(|value| format!("{field} {value}")));
         rules.extend(values.iter().map(|value| format!("{field} != {value}")));
         rules.extend([format!("{field} {{ {list} }} accept"), format!("{field} != {{ {list} }} drop")]);
     }
     if matches!(kind, Kind::Ordered | Kind::Mark | Kind::Address) {
-        let (low, high) = (points[0], points[points.len() - 1]);
+        let (low, high) = ends(&points);
         rules.extend([format!("{field} {low}-{high}"), format!("{field} != {low}-{high}")]);
         rules.push(format!("{field} {{ {low}-{high} }} counter"));
         rules.push(format!("{field} vmap {{ {low}-{high} : accept }}"));

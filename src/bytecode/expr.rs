@@ -156,6 +156,37 @@ pub enum Expr {
     Verdict(Verdict),
 }
 
+impl Expr {
+    /// The kernel's name for it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Expr::Bitwise(_) => "bitwise",
+            Expr::Byteorder { .. } => "byteorder",
+            Expr::Cmp { .. } => "cmp",
+            Expr::Counter { .. } => "counter",
+            Expr::Ct { .. } | Expr::CtSet { .. } => "ct",
+            Expr::Fib { .. } => "fib",
+            Expr::Immediate { .. } | Expr::Verdict(_) => "immediate",
+            Expr::Limit(_) => "limit",
+            Expr::Log(_) => "log",
+            Expr::Lookup { .. } => "lookup",
+            Expr::Masq { .. } => "masq",
+            Expr::Meta { .. } | Expr::MetaSet { .. } => "meta",
+            Expr::Nat(_) => "nat",
+            Expr::Notrack => "notrack",
+            Expr::Opaque { name, .. } => name,
+            Expr::Payload { .. } => "payload",
+            Expr::Queue(_) => "queue",
+            Expr::Range { .. } => "range",
+            Expr::Redir { .. } => "redir",
+            Expr::Reject(_) => "reject",
+            Expr::Socket { .. } => "socket",
+            Expr::Tproxy(_) => "tproxy",
+        }
+    }
+}
+
 /// Whether a lookup goes on when the key is found or when it is not.
 type Inverted = bool;
 
@@ -385,8 +416,8 @@ pub struct LogCode {
 pub struct NatCode {
     /// Source or destination.
     pub kind: NatKind,
-    /// Of which family.
-    pub family: Family4or6,
+    /// Of which family; that of the packet when absent, in an inet table.
+    pub family: Option<Family4or6>,
     /// Registers of the addresses.
     pub addresses: RegisterRange,
     /// Registers of the ports.

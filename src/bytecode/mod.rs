@@ -8,6 +8,7 @@ mod elements;
 mod expr;
 mod fields;
 mod lower;
+mod raise;
 mod same;
 mod set;
 
@@ -19,5 +20,7 @@ pub use expr::{
     QueueCode, Register, RegisterRange, RejectCode, SocketKey, TproxyCode,
 };
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
+pub use raise::{Unraisable, raise, raise_elements, raise_set};
+pub(crate) use raise::{in_order, raise_in_full, typeof_fields, userdata_text};
 pub use same::same_programs;
 pub use set::{AnonymousSet, SetCode, SetMode, lower_set};

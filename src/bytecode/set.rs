@@ -47,6 +47,8 @@ pub struct AnonymousSet {
     pub code: SetCode,
     /// Its elements.
     pub elements: Vec<ElementCode>,
+    /// For every element its place in the kernel's order, where that is another and nft(8) lists it: ranges of concatenations.
+    pub order: Vec<u32>,
 }
 
 /// How the elements of a set are kept, which decides the byte order of keys.
@@ -73,10 +75,10 @@ impl SetMode {
     }
 }
 
-const NFT_SET_ANONYMOUS: u32 = 0x1;
-const NFT_SET_MAP: u32 = 0x8;
-const NFT_SET_CONCAT: u32 = 0x80;
-const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
+pub(super) const NFT_SET_ANONYMOUS: u32 = 0x1;
+pub(super) const NFT_SET_MAP: u32 = 0x8;
+pub(super) const NFT_SET_CONCAT: u32 = 0x80;
+pub(super) const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
 
 /// The declaration of a named set.
 ///
@@ -103,7 +105,7 @@ pub(super) fn anonymous(set: &Set) -> Result<AnonymousSet, Unlowerable> {
     code.flags |= NFT_SET_ANONYMOUS;
     let elements = lower_elements(set).collect::<Result<Vec<_>, _>>()?;
     code.size = u32::try_from(elements.len()).ok();
-    Ok(AnonymousSet { code, elements })
+    Ok(AnonymousSet { code, elements, order: Vec::new() })
 }
 
 /// Milliseconds, as the kernel counts timeouts.
@@ -176,7 +178,7 @@ fn byteorder(key: &[DataType]) -> u32 {
 }
 
 /// Number of a type in nft(8), which names it in listings (`enum datatypes`, nftables include/datatype.h, v1.0.6).
-fn type_number(data_type: DataType) -> u32 {
+pub(super) fn type_number(data_type: DataType) -> u32 {
     match data_type {
         DataType::AddrType => 38,
         DataType::CtDirection => 27,
@@ -209,5 +211,5 @@ pub(super) fn tlv(userdata: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
 
 const UDATA_KEY_BYTEORDER: u8 = 0;
 const UDATA_DATA_BYTEORDER: u8 = 1;
-const UDATA_AUTO_MERGE: u8 = 2;
-const UDATA_COMMENT: u8 = 7;
+pub(super) const UDATA_AUTO_MERGE: u8 = 2;
+pub(super) const UDATA_COMMENT: u8 = 7;

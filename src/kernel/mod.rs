@@ -2,6 +2,7 @@
 
 mod apply;
 mod dump;
+mod links;
 mod live;
 mod netns;
 mod route_messages;
@@ -10,6 +11,7 @@ mod rtnetlink;
 mod snapshot;
 
 pub use apply::{Changes, Pod};
+pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};

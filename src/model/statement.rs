@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::matches::{Match, Selector};
 use super::name::Name;
+use super::opaque::Opaque;
 use super::operand::SetRef;
 
 /// One part of a rule. Statements run in order; a match that does not hold ends the rule.
@@ -34,6 +35,8 @@ pub enum Statement {
     },
     /// Excludes the packet from connection tracking; useful in front of it, at priority raw.
     Notrack,
+    /// Something read from a kernel that has no name here.
+    Opaque(Opaque),
     /// Hands the packet to a program.
     Queue(Queue),
     /// Translates the destination to this host.
@@ -140,7 +143,7 @@ bitflags::bitflags! {
 pub struct Nat {
     /// Which address is translated.
     pub kind: NatKind,
-    /// Family; needed in an inet table when no address says it.
+    /// Family; in an inet table that of the packet, when neither this nor an address says it.
     pub family: Option<Family4or6>,
     /// Lowest and highest address to choose from.
     pub addresses: Option<(IpAddr, IpAddr)>,

@@ -1,12 +1,16 @@
 //! What is to change: an ordered list of operations, as a value.
 
+mod listing;
 mod operation;
+mod raise;
 mod script;
 mod snapshot;
 mod transaction;
 mod view;
 
+pub use listing::Listing;
 pub use operation::{ChainId, Operation, Position, TableId};
+pub use raise::{Raised, Unnamed};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
 };

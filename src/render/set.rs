@@ -1,18 +1,38 @@
 //! Sets, maps and verdict maps; their elements, in the order and with the line breaks of nft.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::model::{CtDirection, DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetRef, Value};
+use crate::model::{DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetRef, Value};
 
-use super::value::{Bits, numeric, time};
-use super::{Text, joined, quoted};
+use super::order::{Neighbours, as_given, ascending, backwards, is_concat};
+use super::value::{numeric, time};
+use super::{Style, Text, joined, quoted};
 
 /// A set as it stands in a table, with its elements.
 impl Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        block(f, self, None)
+        block(f, self, None, &Notes::new(Style::Loadable))
+    }
+}
+
+/// What the running system says of a set, and how it was declared.
+pub(crate) struct Notes<'a> {
+    pub(crate) style: Style<'a>,
+    /// `type ...` or `typeof ...`, where it is known how the set was declared.
+    pub(crate) declaration: Option<String>,
+    /// Whether it is kept small rather than fast.
+    pub(crate) in_memory: bool,
+    /// What every element carries, `counter`.
+    pub(crate) carries: Vec<String>,
+    pub(crate) elements: BTreeMap<&'a Key, Note>,
+}
+
+impl<'a> Notes<'a> {
+    pub(crate) fn new(style: Style<'a>) -> Self {
+        Notes { style, declaration: None, in_memory: false, carries: Vec::new(), elements: BTreeMap::new() }
     }
 }
 
@@ -24,29 +44,45 @@ pub(super) fn keyword(set: &Set) -> &'static str {
 }
 
 /// The lines of a set in a table, with its handle when it is known.
-pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>) -> fmt::Result {
+pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, notes: &Notes<'_>) -> fmt::Result {
     writeln!(f, "\t{} {} {{{}", keyword(set), set.name, super::table::handle(handle))?;
-    for property in properties(set) {
+    for property in noted(set, notes) {
         writeln!(f, "\t\t{property}")?;
     }
     if !set.elements.is_empty() {
-        let sorted = if set.flags.contains(SetFlags::INTERVAL) {
+        let sorted = if matches!(notes.style, Style::Listed(_))
+            && set.flags.contains(SetFlags::INTERVAL)
+            && is_concat(&set.elements)
+        {
+            as_given(&set.elements)
+        } else if set.flags.contains(SetFlags::INTERVAL) {
             let merged = set.flags.contains(SetFlags::AUTO_MERGE);
             ascending(&set.elements, if merged { Neighbours::Merged } else { Neighbours::Apart })
         } else {
             backwards(&set.elements)
         };
-        writeln!(f, "\t\telements = {}", braced(&sorted, Some(per_line(&set.key))))?;
+        let bare = Note::default();
+        let one = |f: &mut fmt::Formatter<'_>, element: &Element| {
+            listed(element, notes.elements.get(&element.key).unwrap_or(&bare), notes.style).fmt(f)
+        };
+        writeln!(f, "\t\telements = {}", braced(&sorted, Some(per_line(&set.key)), one))?;
     }
     f.write_str("\t}\n")
 }
 
 /// What stands between the braces of a set in front of its elements, in the order of nft.
 pub(super) fn properties(set: &Set) -> Vec<String> {
+    noted(set, &Notes::new(Style::Loadable))
+}
+
+fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
     let Set { name: _, key, data, flags, timeout, gc_interval, size, comment, elements: _ } = set;
     // nft keeps times in milliseconds, and no time where there are none.
     let some_time = |duration: &Duration| duration.as_millis() > 0;
-    let mut lines = vec![declaration(key, data)];
+    let mut lines = vec![notes.declaration.clone().unwrap_or_else(|| declaration(key, data))];
+    if notes.in_memory && !flags.contains(SetFlags::CONSTANT) {
+        lines.push("policy memory".to_owned());
+    }
     if let Some(size) = size.filter(|_| !flags.contains(SetFlags::CONSTANT)) {
         lines.push(format!("size {size}"));
     }
@@ -58,6 +94,7 @@ pub(super) fn properties(set: &Set) -> Vec<String> {
     if flags.contains(SetFlags::AUTO_MERGE) {
         lines.push("auto-merge".to_owned());
     }
+    lines.extend(notes.carries.iter().cloned());
     if let Some(timeout) = timeout {
         lines.push(format!("timeout {}", time(timeout)));
     }
@@ -131,19 +168,31 @@ impl Display for SetFlags {
 /// `@name`, or all elements on one line.
 impl Display for SetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SetRef::Named(name) => write!(f, "@{name}"),
-            SetRef::Anonymous(elements) => {
-                let intervals = elements.iter().any(|element| element.key.is_interval());
-                let sorted = if intervals { ascending(elements, Neighbours::Merged) } else { backwards(elements) };
-                braced(&sorted, None).fmt(f)
-            }
-        }
+        set_ref(self, Style::Loadable).fmt(f)
     }
 }
 
+pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + 'a {
+    Text(move |f: &mut fmt::Formatter<'_>| match set {
+        SetRef::Named(name) => write!(f, "@{name}"),
+        SetRef::Anonymous(elements) => {
+            let intervals = elements.iter().any(|element| element.key.is_interval());
+            let sorted = match (style, intervals) {
+                (Style::Listed(_), true) if is_concat(elements) => as_given(elements),
+                (_, true) => ascending(elements, Neighbours::Merged),
+                (_, false) => backwards(elements),
+            };
+            braced(&sorted, None, |f, element| listed(element, &Note::default(), style).fmt(f)).fmt(f)
+        }
+    })
+}
+
 /// Elements in braces, so many on a line or all of them.
-pub(super) fn braced(elements: &[Cow<'_, Element>], per_line: Option<usize>) -> impl Display {
+pub(super) fn braced<'a>(
+    elements: &'a [Cow<'a, Element>],
+    per_line: Option<usize>,
+    one: impl Fn(&mut fmt::Formatter<'_>, &Element) -> fmt::Result + 'a,
+) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         f.write_str("{ ")?;
         for (index, element) in elements.iter().enumerate() {
@@ -152,7 +201,7 @@ pub(super) fn braced(elements: &[Cow<'_, Element>], per_line: Option<usize>) -> 
                 Some(count) if index % count == 0 => f.write_str(",\n\t\t\t     ")?,
                 Some(_) | None => f.write_str(", ")?,
             }
-            element.fmt(f)?;
+            one(f, element)?;
         }
         f.write_str(" }")
     })
@@ -171,18 +220,62 @@ fn per_line(key: &[DataType]) -> usize {
 
 impl Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Element { key, data, timeout, comment } = self;
-        key.fmt(f)?;
+        listed(self, &Note::default(), Style::Loadable).fmt(f)
+    }
+}
+
+/// What the running system says of an element.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    /// What it carries, `counter packets 1 bytes 2`.
+    pub(crate) carries: Vec<String>,
+    /// How long it still stays.
+    pub(crate) expires: Option<Duration>,
+}
+
+fn listed<'a>(element: &'a Element, note: &'a Note, style: Style<'a>) -> impl Display + 'a {
+    Text(move |f: &mut fmt::Formatter<'_>| {
+        let Element { key, data, timeout, comment } = element;
+        joined(f, key.parts().iter().map(|part| style.interval(part)), " . ")?;
+        note.carries.iter().try_for_each(|carried| write!(f, " {carried}"))?;
         if let Some(timeout) = timeout.filter(|timeout| timeout.as_millis() > 0) {
             write!(f, " timeout {}", time(timeout))?;
+        }
+        if let Some(expires) = note.expires {
+            write!(f, " expires {}", time(expires))?;
         }
         if let Some(comment) = comment {
             write!(f, " comment {}", quoted(comment))?;
         }
         match data.as_deref() {
-            Some(ElementData::Value(value)) => write!(f, " : {value}"),
+            Some(ElementData::Value(value)) => write!(f, " : {}", style.interval(&Interval::point(value.clone()))),
             Some(ElementData::Verdict(verdict)) => write!(f, " : {verdict}"),
             None => Ok(()),
+        }
+    })
+}
+
+impl Style<'_> {
+    /// An interface index as its name, where that is known and asked for.
+    pub(super) fn named<'v>(&self, value: &'v Value) -> Cow<'v, Value> {
+        match (self, value) {
+            (Style::Listed(names), Value::Ifindex(index)) => match names.get(index) {
+                Some(name) => Cow::Owned(Value::Ifname(name.as_str().into())),
+                None => Cow::Borrowed(value),
+            },
+            (Style::Loadable | Style::Listed(_), value) => Cow::Borrowed(value),
+        }
+    }
+
+    /// As an element: of names in sets nft does not say which asterisk is one.
+    fn interval<'v>(&self, interval: &'v Interval) -> Cow<'v, Interval> {
+        if let (Style::Listed(_), Value::Ifname(name)) = (self, &interval.low) {
+            let shown = || Interval::point(Value::Ifname(name.compared().into_owned().into()));
+            return if name.prefix().is_some() { Cow::Borrowed(interval) } else { Cow::Owned(shown()) };
+        }
+        match (self.named(&interval.low), self.named(&interval.high)) {
+            (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(interval),
+            (low, high) => Cow::Owned(Interval { low: low.into_owned(), high: high.into_owned() }),
         }
     }
 }
@@ -202,102 +295,5 @@ impl Display for Interval {
             Some(length) => write!(f, "{low}/{length}"),
             None => write!(f, "{}-{}", numeric(low), numeric(high)),
         }
-    }
-}
-
-/// What becomes of intervals that overlap or touch.
-#[derive(PartialEq, Eq)]
-enum Neighbours {
-    Apart,
-    Merged,
-}
-
-/// Intervals: by value.
-fn ascending(elements: &[Element], neighbours: Neighbours) -> Vec<Cow<'_, Element>> {
-    let mut sorted: Vec<&Element> = elements.iter().collect();
-    sorted.sort_by_cached_key(|element| element.key.parts().iter().map(|part| bytes(&part.low)).collect::<Vec<_>>());
-    let mut listed: Vec<Cow<'_, Element>> = Vec::with_capacity(sorted.len());
-    for element in sorted {
-        let union = listed.last().filter(|_| neighbours == Neighbours::Merged).and_then(|last| union(last, element));
-        if union.is_some() {
-            listed.pop();
-        }
-        listed.push(union.map_or(Cow::Borrowed(element), Cow::Owned));
-    }
-    listed
-}
-
-/// Both as one, when nothing fits between them and nothing is said of either.
-fn union(first: &Element, second: &Element) -> Option<Element> {
-    let bare = |element: &Element| element.data.is_none() && element.timeout.is_none() && element.comment.is_none();
-    let (Key::Single(one), Key::Single(other)) = (&first.key, &second.key) else { return None };
-    let names = matches!((&one.low, &other.low), (Value::Ifname(_), _) | (_, Value::Ifname(_)));
-    let touching = bytes(&other.low) <= bytes(&one.high) || successor(bytes(&one.high)) == Some(bytes(&other.low));
-    let high = if bytes(&one.high) >= bytes(&other.high) { &one.high } else { &other.high };
-    let union = || Element::new(Interval { low: one.low.clone(), high: high.clone() });
-    (touching && !names && bare(first) && bare(second)).then(union)
-}
-
-fn successor(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
-    for byte in bytes.iter_mut().rev() {
-        *byte = byte.wrapping_add(1);
-        if *byte != 0 {
-            return Some(bytes);
-        }
-    }
-    None
-}
-
-/// Everything else: by what nft compares, which is a single number, or the bytes in memory read as one number, the last first. So
-/// numbers ascend, and strings compare from their end. nft turns those that compare equal round.
-fn backwards(elements: &[Element]) -> Vec<Cow<'_, Element>> {
-    let mut sorted: Vec<&Element> = elements.iter().collect();
-    sorted.sort_by(|a, b| b.key.cmp(&a.key));
-    sorted.sort_by_cached_key(|element| match &element.key {
-        Key::Single(Interval { low: low @ Value::Ifname(_), .. }) => from_the_end(low),
-        // Of several bits nft looks at the lowest.
-        Key::Single(interval) => match Bits::of(&interval.low) {
-            Some(bits) => (bits.value & bits.value.wrapping_neg()).to_be_bytes().to_vec(),
-            None => bytes(&interval.low),
-        },
-        Key::Concat(parts) => parts.iter().rev().flat_map(|part| from_the_end(&part.low)).collect(),
-    });
-    sorted.into_iter().map(Cow::Borrowed).collect()
-}
-
-/// The bytes of a value in memory, the last first: those of a number in host order begin with the most significant.
-fn from_the_end(value: &Value) -> Vec<u8> {
-    let mut bytes = bytes(value);
-    if matches!(value, Value::Ifname(_) | Value::Ipv4(_) | Value::Ipv6(_) | Value::Port(_)) {
-        bytes.reverse();
-    }
-    bytes
-}
-
-/// The bytes of a value, the most significant first; of a name, the 16 that the kernel compares.
-fn bytes(value: &Value) -> Vec<u8> {
-    match value {
-        Value::AddrType(value) => value.0.to_be_bytes().to_vec(),
-        Value::CtDirection(CtDirection::Original) => vec![0],
-        Value::CtDirection(CtDirection::Reply) => vec![1],
-        Value::CtState(value) => value.bits().to_be_bytes().to_vec(),
-        Value::CtStatus(value) => value.bits().to_be_bytes().to_vec(),
-        Value::Gid(value) | Value::Ifindex(value) | Value::Integer(value) | Value::Mark(value) | Value::Uid(value) => {
-            value.to_be_bytes().to_vec()
-        }
-        Value::IcmpType(value) => vec![value.0],
-        Value::Icmpv6Type(value) => vec![value.0],
-        Value::Ifname(name) => {
-            let mut bytes = name.compared().as_bytes().to_vec();
-            bytes.resize(16, 0);
-            bytes
-        }
-        Value::Ipv4(value) => value.octets().to_vec(),
-        Value::Ipv6(value) => value.octets().to_vec(),
-        Value::Nfproto(value) => vec![value.0],
-        Value::PktType(value) => vec![value.0],
-        Value::Port(value) => value.to_be_bytes().to_vec(),
-        Value::Protocol(value) => vec![value.0],
-        Value::TcpFlags(value) => vec![value.bits()],
     }
 }

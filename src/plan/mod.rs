@@ -1,14 +1,18 @@
 //! What is to change: an ordered list of operations, as a value.
 
 mod event;
+mod listing;
 mod operation;
+mod raise;
 mod script;
 mod snapshot;
 mod transaction;
 mod view;
 
 pub use event::{Commit, Event};
+pub use listing::Listing;
 pub use operation::{ChainId, Operation, Position, TableId};
+pub use raise::{Raised, Unnamed};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
 };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::mem::take;
 
-use super::canonical::canonical;
+use super::canonical::{canonical, kernel_order};
 use super::set::Elements;
 use super::uses::count_unlisted;
 use super::{Item, Place, item};
@@ -142,6 +142,7 @@ impl<'w> Assembly<'w> {
         let table = self.snapshot.tables.get_mut(table);
         let Some(set) = table.and_then(|table| table.sets.get_mut(set)) else { return true };
         let read = Elements { elements: take(&mut set.elements), expires: take(&mut set.expires) };
+        set.order = kernel_order(&set.code, &read.elements);
         let Some(Elements { elements, expires }) = canonical(&set.code, read) else { return false };
         set.elements = elements;
         set.expires = expires;
@@ -270,8 +271,8 @@ fn bind(table: &mut TableState) {
                 LookupSet::Named(name) => anonymous.remove(name),
                 LookupSet::Anonymous(_) => None,
             };
-            if let Some((_, SetState { code, elements, .. })) = found {
-                *set = LookupSet::Anonymous(Box::new(AnonymousSet { code, elements }));
+            if let Some((_, SetState { code, elements, order, .. })) = found {
+                *set = LookupSet::Anonymous(Box::new(AnonymousSet { code, elements, order }));
             }
         }
     }

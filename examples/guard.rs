@@ -22,7 +22,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use nftmesh::kernel::{NetNs, Pod, RouteTable, Watch};
+use nftmesh::kernel::{Changes, NetNs, Pod, RouteTable, Watch};
 use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions, TABLES};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::Family;
@@ -146,6 +146,7 @@ impl Guard {
         let now = Instant::now();
         self.pace.answered(now);
         match outcome {
+            Ok(changes) if changes == Changes::default() => say("guard: nothing had to be restored\n"),
             Ok(_) => say(&format!("guard: restored after {:.1} ms\n", (now - due.since).as_secs_f64() * 1e3)),
             Err(error) => {
                 let delay = self.pace.delay(now).max(RETRY);

@@ -30,10 +30,11 @@ use nftmesh::plan::{Event, TableId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 fn main() -> ExitCode {
-    let outcome = common::options("guard", "Keeps the Istio sidecar's rules in this pod true").and_then(|options| {
-        let Some(options) = options else { return Ok(()) };
-        run(&options)
-    });
+    let outcome =
+        common::options("guard", "Keeps the Istio sidecar's rules in this pod true", &[]).and_then(|options| {
+            let Some((options, _)) = options else { return Ok(()) };
+            run(&options)
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -3,18 +3,23 @@
 //! ```text
 //! istio-init -p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -x '' -b '*' -d 15090,15021,15020
 //! istio-init --dry-run -b '*'          prints the rule set as nft text, and the routes; touches nothing
+//! istio-init --plan -b '*'             prints what would change: +, - and ~; touches nothing
+//! istio-init --verify -b '*'           the same as a check: says nothing when in sync, complains when not
+//! istio-init --migrate -b '*'          removes in the same transaction what istio-iptables left behind
 //! istio-init --cleanup-only            removes everything that it ever installed
 //! ```
-//! Exit codes: 0 done, 1 error, 126 the validation that was asked for failed.
+//! Only what differs is changed, with or without --reconcile and --force-apply; run again, it changes nothing.
+//! Exit codes: 0 done or in sync, 1 error, 3 not in sync (--plan, --verify), 126 the validation that was asked for failed.
 
 mod common;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
+use clap::ArgMatches;
 use common::report;
 use nftmesh::Result;
-use nftmesh::kernel::{NetNs, Pod};
+use nftmesh::kernel::{Leftovers, NetNs, Pod};
 use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, RunMode, RunOptions, TABLES, Validation};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::{Family, Ruleset};
@@ -23,12 +28,12 @@ use nftmesh::proxy::CaptureProbe;
 
 fn main() -> ExitCode {
     let about = "Installs the Istio sidecar's rules in this pod, in one transaction";
-    let options = match common::options("istio-init", about) {
-        Ok(Some(options)) => options,
+    let (options, matches) = match common::options("istio-init", about, OURS) {
+        Ok(Some(given)) => given,
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => return failed(error),
     };
-    run(&options).unwrap_or_else(failed)
+    run(&options, &matches).unwrap_or_else(failed)
 }
 
 fn failed(why: impl std::fmt::Display) -> ExitCode {
@@ -36,7 +41,7 @@ fn failed(why: impl std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(options: &RawOptions) -> Result<ExitCode> {
+fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     let run = RunOptions::resolve(options)?;
     run.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
     let namespace = run.network_namespace.as_ref().map(NetNs::from_path).transpose()?;
@@ -54,11 +59,22 @@ fn run(options: &RawOptions) -> Result<ExitCode> {
     let host = pod.host()?;
     let config = IstioConfig::resolve(options, &host)?;
     config.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
+    let leftovers = if matches.get_flag(MIGRATE) { Leftovers::Remove } else { Leftovers::Keep };
+    if matches.get_flag(PLAN) || matches.get_flag(VERIFY) {
+        let plan = pod.plan(&config, leftovers)?;
+        if matches.get_flag(PLAN) {
+            print(&plan.to_string())?;
+        } else if !plan.is_in_sync() {
+            eprint!("istio-init: not in sync:\n{plan}");
+        }
+        return Ok(if plan.is_in_sync() { ExitCode::SUCCESS } else { ExitCode::from(NOT_IN_SYNC) });
+    }
     if run.dry_run {
         return print(&plan(&config));
     }
     if run.mode == RunMode::Apply {
-        print(&report(&pod.install(&config)?))?;
+        pod.legacy().iter().for_each(|advice| eprintln!("istio-init: {advice}"));
+        print(&report(&pod.install_over(&config, leftovers)?))?;
     }
     let Some(validation) = run.validation else { return Ok(ExitCode::SUCCESS) };
     let probe = probe(&config, &host, validation);
@@ -102,5 +118,16 @@ fn print(text: &str) -> Result<ExitCode> {
     Ok(common::print(text).map_or_else(failed, |()| ExitCode::SUCCESS))
 }
 
+/// Flags that `istio-iptables` has not.
+const OURS: &[(&str, &str)] = &[
+    (PLAN, "print what would change and touch nothing; exit 3 if anything would"),
+    (VERIFY, "the same as a check: exit 3 if anything is not as wanted"),
+    (MIGRATE, "also remove what istio-iptables left behind, in the same transaction"),
+];
+
 /// What `istio-iptables` exits with then.
 const VALIDATION_FAILED: u8 = 126;
+const NOT_IN_SYNC: u8 = 3;
+const PLAN: &str = "plan";
+const VERIFY: &str = "verify";
+const MIGRATE: &str = "migrate";

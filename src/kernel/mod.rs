@@ -9,11 +9,13 @@ mod route_messages;
 mod routes;
 mod rtnetlink;
 mod snapshot;
+mod sync;
 mod watch;
 
-pub use apply::{Changes, Pod};
+pub use apply::{Changes, Leftovers, Pod, PodPlan};
 pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};
+pub use sync::Applied;
 pub use watch::Watch;

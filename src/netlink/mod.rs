@@ -9,7 +9,7 @@ mod expr;
 mod refusal;
 mod reply;
 
-pub(crate) use attr::{Malformed, Message, Messages as Replies};
+pub(crate) use attr::{Attributes, Malformed, Message, Messages as Replies};
 pub(crate) use decode::{Assembly, ElementRequest, RuleRequest, event, table_attribute};
 pub(crate) use encode::{Encoded, Ending, KnownSets, barrier, encode, message};
 pub(crate) use refusal::{Lost, refused};

@@ -1,5 +1,7 @@
 //! What is to change: an ordered list of operations, as a value.
 
+mod diff;
+mod difference;
 mod event;
 mod listing;
 mod operation;
@@ -9,6 +11,8 @@ mod snapshot;
 mod transaction;
 mod view;
 
+pub use diff::diff;
+pub use difference::{Change, Difference, Marked, Part, differences};
 pub use event::{Commit, Event};
 pub use listing::Listing;
 pub use operation::{ChainId, Operation, Position, TableId};

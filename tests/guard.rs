@@ -106,9 +106,12 @@ fn next_commit_of(commits: &Receiver<(Instant, Commit)>, command: &str) -> Insta
     }
 }
 
-/// The rules, without what counts.
+/// The rules, without what counts; by table, since tables stand in the order in which they were made.
 fn rules() -> String {
-    nft("-s list ruleset")
+    let listed = nft("-s list ruleset");
+    let mut tables: Vec<&str> = listed.split_inclusive("\n}\n").collect();
+    tables.sort_unstable();
+    tables.concat()
 }
 
 #[track_caller]

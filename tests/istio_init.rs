@@ -397,7 +397,8 @@ fn every_transition_is_one_transaction_that_nothing_escapes() {
     let pod = Pod::new();
     let (mut installer, mut kernel) =
         pod.run(|| (kernel::Pod::open().expect("sockets in the pod"), kernel::Kernel::open().expect("a socket")));
-    installer.install(configurations.first().expect("there are many")).expect("installed");
+    let first = configurations.first().expect("there are some");
+    installer.install(first).expect("installed");
     let (load, count) = under_load(&pod, 4, || {
         let mut count = 0;
         for from in &configurations {
@@ -406,7 +407,10 @@ fn every_transition_is_one_transaction_that_nothing_escapes() {
                 let generation = kernel.generation().expect("a generation").0;
                 installer.install(to).expect("changed");
                 let commits = kernel.generation().expect("a generation").0 - generation;
-                assert_eq!(commits, u32::from(from != to), "{from:?} to {to:?}");
+                // New sets are put there first, where no rule looks at them; then everything changes at once.
+                let most =
+                    if from.service_cidrs != to.service_cidrs || from.interception != to.interception { 2 } else { 1 };
+                assert!(commits <= most && (commits == 0) == (from == to), "{commits}: {from:?} to {to:?}");
                 count += commits;
                 assert!(installer.plan(to, Leftovers::Keep).expect("readable").is_in_sync());
             }

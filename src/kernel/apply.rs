@@ -145,8 +145,8 @@ impl Pod {
         advice(ipv4, "iptables").into_iter().chain(advice(ipv6, "ip6tables")).collect()
     }
 
-    /// Makes the sidecar of `config` what is installed, whatever configuration was installed before: one transaction of what differs,
-    /// and none when nothing does. Its routes are there before the rules that need them and gone after those that did.
+    /// Makes the sidecar of `config` what is installed, whatever configuration was installed before: one transaction of what differs
+    /// (see [`Kernel::apply`] for sets that go first), and none when nothing does. Its routes are there before the rules that need them and gone after those that did.
     ///
     /// # Errors
     /// Those of [`RouteTable::add`] and [`Kernel::apply`]; nothing is changed then. When only stale routes could not be removed, the
@@ -185,13 +185,13 @@ impl Pod {
     pub fn remove(&mut self) -> Result<Changes> {
         let gone = self.kernel.apply_owned(&Ruleset::new(), &ours())?;
         let routes_removed = self.routes.remove_all().map_err(|error| error.context("the rules are removed"))?;
-        Ok(Changes { routes_removed, ..Changes::of(&gone.transaction) })
+        Ok(Changes { routes_removed, ..Changes::of(&gone) })
     }
 
     fn apply(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
         let (rules, ours) = (Ruleset::from(config), ours());
         if leftovers == Leftovers::Keep {
-            return self.kernel.apply_owned(&rules, &ours).map(|applied| Changes::of(&applied.transaction));
+            return self.kernel.apply_owned(&rules, &ours).map(|applied| Changes::of(&applied));
         }
         let tables: Vec<TableId> = ours.iter().cloned().chain(leftovers::tables()).collect();
         let removal = |held: &Snapshot| leftovers::removal(held, config);
@@ -203,7 +203,7 @@ impl Pod {
         let (held, applied) = self.kernel.commit_planned(&tables, both)?;
         let mut migrated = Transaction::new();
         migrated.extend(removal(&held));
-        let mut changes = Changes::of(&applied.transaction);
+        let mut changes = Changes::of(&applied);
         changes.changed.retain(|table| ours.contains(table));
         changes.leftovers_removed = differences(&migrated, &held);
         Ok(changes)

@@ -25,6 +25,8 @@ pub(super) struct InSync {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
+    /// New sets of intervals that were committed first, see [`Transaction::staged`]; they change nothing for any packet.
+    pub staged: Transaction,
     /// What was committed; empty when nothing had to be.
     pub transaction: Transaction,
     /// How often others committed first, and it was planned anew.
@@ -73,6 +75,9 @@ impl Kernel {
 
     /// Makes the tables of `ruleset` what they are there, by one transaction of what differs; nothing is committed when nothing does.
     ///
+    /// Packets see all of it at once: where rules change, new sets of intervals that they look up are put there in a transaction before,
+    /// because the kernel publishes their contents a little later than the rules ([`Transaction::staged`]).
+    ///
     /// What stays keeps its handles and its counters. The same rule set again, by the same `Kernel` and while nobody commits, costs one
     /// question for the generation.
     ///
@@ -91,7 +96,8 @@ impl Kernel {
         let fingerprint = self.hasher.hash_one((ruleset, ours));
         if let Some(seen) = self.in_sync.filter(|seen| seen.fingerprint == fingerprint) {
             if self.generation()? == seen.generation {
-                return Ok(Applied { transaction: Transaction::new().at_generation(seen.generation), retries: 0 });
+                let transaction = Transaction::new().at_generation(seen.generation);
+                return Ok(Applied { transaction, ..Applied::default() });
             }
         }
         let tables = named(ruleset, ours);
@@ -109,15 +115,41 @@ impl Kernel {
         plan: impl Fn(&Snapshot) -> Result<Transaction>,
     ) -> Result<(Snapshot, Applied)> {
         let mut retries = 0;
+        let mut staged = Transaction::new();
         loop {
-            let held = self.snapshot_of(tables)?;
-            let transaction = plan(&held)?;
-            match self.commit(&transaction) {
-                Ok(()) => return Ok((held, Applied { transaction, retries })),
+            let outcome = self.attempt(tables, &plan, &mut staged);
+            match outcome {
+                Ok(Some((held, transaction))) => return Ok((held, Applied { staged, transaction, retries })),
+                Ok(None) => {}
                 Err(error) if is_stale(&error) && retries < ATTEMPTS => retries += 1,
-                Err(error) => return Err(error),
+                Err(error) if staged.is_empty() => return Err(error),
+                Err(error) => {
+                    return Err(match self.commit(&staged.unstaged()) {
+                        Ok(()) => error,
+                        Err(undo) => undo.after(&error),
+                    });
+                }
             }
         }
+    }
+
+    /// One commit: of what has to be in place first, which is noted in `staged`, or of the plan.
+    fn attempt(
+        &mut self,
+        tables: &[TableId],
+        plan: &impl Fn(&Snapshot) -> Result<Transaction>,
+        staged: &mut Transaction,
+    ) -> Result<Option<(Snapshot, Transaction)>> {
+        let held = self.snapshot_of(tables)?;
+        let transaction = plan(&held)?;
+        let first = if staged.is_empty() { transaction.staged(&held) } else { Transaction::new() };
+        if first.is_empty() {
+            self.commit(&transaction)?;
+            return Ok(Some((held, transaction)));
+        }
+        self.commit(&first)?;
+        *staged = first;
+        Ok(None)
     }
 
     /// How the kernel differs from `ruleset`, table by table, chain by chain, rule by rule; empty when it does not.

@@ -8,6 +8,7 @@ mod operation;
 mod raise;
 mod script;
 mod snapshot;
+mod stage;
 mod transaction;
 mod view;
 

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::kernel::Applied;
 use crate::mesh::routes::RouteEntry;
-use crate::plan::{Difference, Operation, TableId, Transaction};
+use crate::plan::{Difference, Operation, TableId};
 
 /// What an installation or a removal did; nothing of it when all was as wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,9 +25,9 @@ pub struct Changes {
 }
 
 impl Changes {
-    pub(super) fn of(transaction: &Transaction) -> Self {
+    pub(super) fn of(applied: &Applied) -> Self {
         let mut changes = Changes::default();
-        for operation in transaction.operations() {
+        for operation in applied.staged.operations().iter().chain(applied.transaction.operations()) {
             let table = operation.table();
             let list = match operation {
                 Operation::AddTable { .. } => &mut changes.installed,

@@ -70,7 +70,9 @@ fn a_then_b_is_b_and_b_again_is_nothing() {
             prop_assert_eq!(&(with_handles("list ruleset"), kernel.generation().expect("a generation")), &before);
             let applied = kernel.apply_owned(&b, &all());
             let applied = applied.map_err(|error| TestCaseError::fail(format!("{error}\nfrom\n{a}\nby\n{plan}")))?;
-            prop_assert_eq!(&applied.transaction, &plan);
+            if applied.staged.is_empty() {
+                prop_assert_eq!(&applied.transaction, &plan);
+            }
             prop_assert_eq!(listed(), expected, "from\n{}\nby\n{}", a, plan);
             let differences = kernel.verify_owned(&b, &all()).expect("readable");
             prop_assert!(differences.is_empty(), "{:?}", differences);

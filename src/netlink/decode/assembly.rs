@@ -115,9 +115,13 @@ impl<'w> Assembly<'w> {
         self.left_out
     }
 
-    /// Whether a table holds more than the chains and sets so far: objects or flowtables, by the kernel's count.
+    /// Whether a table holds more than the chains and sets so far: objects or flowtables, by the kernel's count, which leaves anonymous
+    /// sets out once they are committed (nf_tables_commit, net/netfilter/nf_tables_api.c).
     pub(crate) fn has_more(&self) -> bool {
-        let counted = |table: &TableState| usize::try_from(table.uses) == Ok(table.chains.len() + table.sets.len());
+        let counted = |table: &TableState| {
+            let named = table.sets.iter().filter(|set| !is_anonymous(set)).count();
+            usize::try_from(table.uses) == Ok(table.chains.len() + named)
+        };
         !self.snapshot.tables.iter().all(counted)
     }
 
@@ -265,9 +269,12 @@ fn text(kind: u16, text: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn is_anonymous(set: &SetState) -> bool {
+    set.code.flags & NFT_SET_ANONYMOUS != 0
+}
+
 /// Moves every anonymous set into the lookup that uses it.
 fn bind(table: &mut TableState) {
-    let is_anonymous = |set: &SetState| set.code.flags & NFT_SET_ANONYMOUS != 0;
     if !table.sets.iter().any(is_anonymous) {
         return;
     }

@@ -9,7 +9,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
 
 demo: ## show the crate at work
-	@sh scripts/setup.sh build
+	@sh scripts/setup.sh demo
 	@$(CARGO) run --quiet --release --locked --example demo
 
 test: ## run every test; those that cannot run here say SKIP and why

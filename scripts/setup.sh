@@ -1,7 +1,8 @@
 #!/bin/sh
-# setup.sh [build|test|check]: installs what the crate needs and this system lacks; silent and quick when nothing is missing.
+# setup.sh [build|demo|test|check]: installs what the crate needs and this system lacks; silent and quick when nothing is missing.
 #   build   a C linker, pkg-config, libnftnl >= 1.2.0 and libmnl with their headers
-#   test    and nft, iptables and ip, which the tests compare with
+#   demo    and ip and unshare, with which the demo makes its pod
+#   test    and nft and iptables, which the tests compare with
 #   check   and rustfmt and clippy
 set -eu
 
@@ -26,10 +27,15 @@ look_for_build() {
     libraries_found || want libnftnl-dev libmnl-dev pkg-config
 }
 
+look_for_demo_tools() {
+    have ip || want iproute2
+    have unshare || want util-linux
+}
+
 look_for_test_tools() {
+    look_for_demo_tools
     have nft || want nftables
     have iptables || want iptables
-    have ip || want iproute2
 }
 
 install_missing() {
@@ -60,6 +66,11 @@ build)
     look_for_build
     install_missing
     ;;
+demo)
+    look_for_build
+    look_for_demo_tools
+    install_missing
+    ;;
 test)
     look_for_build
     look_for_test_tools
@@ -72,5 +83,5 @@ check)
     component fmt rustfmt
     component clippy clippy
     ;;
-*) fail "usage: setup.sh [build|test|check]" ;;
+*) fail "usage: setup.sh [build|demo|test|check]" ;;
 esac

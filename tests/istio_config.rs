@@ -54,7 +54,7 @@ fn nothing_given_is_the_reference_default() {
     assert_eq!(given, IstioConfig::builder().build().expect("the defaults are valid"));
     assert_eq!((given.outbound_port, given.inbound_port, given.tunnel_port), (15001, 15006, 15008));
     assert_eq!((given.proxy_uids.as_slice(), given.proxy_gids.as_slice()), ([1337].as_slice(), [1337].as_slice()));
-    assert_eq!((given.tproxy_mark.get(), given.tproxy_route_table), (1337, 133));
+    assert_eq!((given.tproxy.mark(), given.tproxy.table()), (1337, 133));
     assert_eq!(given.loopback.to_string(), "127.0.0.1/32");
     assert!(given.counters && !given.ipv6 && !given.drop_invalid && given.warnings().is_empty());
 }
@@ -301,7 +301,7 @@ fn the_message_is_the_documented_one() {
 
 #[test]
 fn values_that_only_clash_together_are_refused_together() {
-    assert_eq!(config(&["-t 1338"]).tproxy_mark.get(), 1338, "nothing else uses the mark when redirecting");
+    assert_eq!(config(&["-t 1338"]).tproxy.mark(), 1338, "nothing else uses the mark when redirecting");
     for mark in ["1338", "0x53a"] {
         let error = resolve(&[&format!("-t {mark}"), "-m TPROXY"], &pod()).expect_err("refused").to_string();
         assert!(error.starts_with(&format!("-t {mark:?}: ")) && error.contains("own pod"), "{error}");

@@ -137,7 +137,7 @@ impl Reference<'_> {
         let Reference(config, packet) = *self;
         let mut outcome = Outcome::of(packet);
         let is_tproxy = config.interception == Interception::Tproxy;
-        let mark = config.tproxy_mark.get();
+        let mark = config.tproxy.mark();
         if self.untouched() || (is_tproxy && self.on_excluded()) {
             return outcome;
         }
@@ -174,7 +174,7 @@ impl Reference<'_> {
     fn mangle_output(&self) -> Outcome {
         let Reference(config, packet) = *self;
         let mut outcome = Outcome::of(packet);
-        let mark = config.tproxy_mark.get();
+        let mark = config.tproxy.mark();
         let off = config.interception != Interception::Tproxy || !self.is(Protocol::TCP);
         if off || self.untouched() || self.on_excluded() || (self.on_lo() && packet.mark == mark) {
             return outcome;

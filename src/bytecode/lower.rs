@@ -66,9 +66,6 @@ pub enum Unlowerable {
         /// The field as nft spells it.
         field: &'static str,
     },
-    /// A translation that says neither address nor family.
-    #[error("nat in an inet table: give an address or a family")]
-    NoFamily,
     /// A set that is looked up with a host-order key and not known.
     #[error("set {0} is not known: add it to the same transaction (adding the same set again changes nothing)")]
     UnknownSet(Name),
@@ -177,8 +174,15 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         let order = if ordered { Order::Sorted } else { Order::Register };
         let bytes = |value: &Value| data::bytes(value, data_type, order).ok_or(mistyped.clone());
         self.depend(field);
-        if let Operand::Prefix(value, length) = operand {
-            return self.prefix(field, cmp, &bytes(value)?, *length);
+        match operand {
+            Operand::Prefix(value, length) => return self.prefix(field, cmp, &bytes(value)?, *length),
+            // A mask that leaves the first bits is the prefix, however it is written.
+            Operand::Masked { mask, value } if matches!(data_type, DataType::Ipv4 | DataType::Ipv6) => {
+                if let Some(length) = prefix_length(&bytes(mask)?) {
+                    return self.prefix(field, cmp, &bytes(value)?, length);
+                }
+            }
+            _ => {}
         }
         self.load(field, Register::FIRST);
         if ordered && data_type.is_host_order() && data_type.bytes() > 1 {
@@ -188,14 +192,13 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             Operand::Flags(bits) => {
                 let mask = bytes(bits)?;
                 let zero: Bytes = mask.iter().map(|_| 0).collect();
-                self.push(Expr::Bitwise(BitwiseCode { reg: Register::FIRST, mask, xor: zero.clone() }));
+                self.and(mask);
                 let any = if *op == Op::Ne { CmpOp::Eq } else { CmpOp::Ne };
                 self.push(Expr::Cmp { sreg: Register::FIRST, op: any, data: zero });
             }
             Operand::Masked { mask, value } => {
                 let (mask, data) = (bytes(mask)?, bytes(value)?);
-                let xor = mask.iter().map(|_| 0).collect();
-                self.push(Expr::Bitwise(BitwiseCode { reg: Register::FIRST, mask, xor }));
+                self.and(mask);
                 self.push(Expr::Cmp { sreg: Register::FIRST, op: cmp, data });
             }
             Operand::Range(low, high) => {
@@ -234,12 +237,19 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             let data = masked.iter().copied().take(whole).collect();
             self.push(Expr::Cmp { sreg: Register::FIRST, op, data });
         } else {
-            let xor = mask.iter().map(|_| 0).collect();
             self.load(field, Register::FIRST);
-            self.push(Expr::Bitwise(BitwiseCode { reg: Register::FIRST, mask, xor }));
+            self.and(mask);
             self.push(Expr::Cmp { sreg: Register::FIRST, op, data: masked });
         }
         Ok(())
+    }
+
+    /// Keeps these bits, which is nothing to do when they are all.
+    fn and(&mut self, mask: Bytes) {
+        if mask.iter().any(|byte| *byte != 0xff) {
+            let xor = mask.iter().map(|_| 0).collect();
+            self.push(Expr::Bitwise(BitwiseCode { reg: Register::FIRST, mask, xor }));
+        }
     }
 
     /// Loads the key and looks it up.
@@ -347,7 +357,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
     }
 
     fn nat(&mut self, nat: &Nat) -> Result<(), Unlowerable> {
-        let family = nat.family.or(family_of(self.family)).ok_or(Unlowerable::NoFamily)?;
+        let family = nat.family.or(family_of(self.family));
         let mut next = Register::FIRST;
         let mut addresses = RegisterRange::default();
         if let Some((low, high)) = nat.addresses {
@@ -461,6 +471,13 @@ fn address(address: std::net::IpAddr) -> Bytes {
         std::net::IpAddr::V4(address) => Bytes::from_slice(&address.octets()),
         std::net::IpAddr::V6(address) => Bytes::from_slice(&address.octets()),
     }
+}
+
+/// The length of the prefix that a mask leaves; `None` when its ones do not come first.
+pub(super) fn prefix_length(mask: &[u8]) -> Option<u8> {
+    let length: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
+    let length = u8::try_from(length).ok()?;
+    mask.iter().enumerate().all(|(index, byte)| *byte == mask_byte(length, index)).then_some(length)
 }
 
 /// Byte `index` of the mask of a prefix.

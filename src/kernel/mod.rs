@@ -2,6 +2,7 @@
 
 mod apply;
 mod dump;
+mod links;
 mod live;
 mod netns;
 mod route_messages;
@@ -9,9 +10,12 @@ mod routes;
 mod rtnetlink;
 mod snapshot;
 mod sync;
+mod watch;
 
 pub use apply::{Changes, Leftovers, Pod, PodPlan};
+pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};
 pub use sync::Applied;
+pub use watch::Watch;

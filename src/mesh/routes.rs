@@ -93,6 +93,11 @@ pub struct Tproxy {
 }
 
 impl Tproxy {
+    /// Of numbers that were checked where they were read, as [`new`](Self::new) checks them.
+    pub(super) fn of_checked(mark: std::num::NonZeroU32, table: u32) -> Self {
+        Tproxy { mark: mark.get(), table }
+    }
+
     /// The mark is compared in full, all 32 bits; the table is any number that has no meaning of its own.
     ///
     /// # Errors

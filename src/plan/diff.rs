@@ -40,10 +40,10 @@ use rules::Doomed;
 /// use nftmesh::model::{Chain, Family, Rule, Ruleset, Table};
 /// use nftmesh::plan::{Snapshot, diff};
 ///
-/// let chain = Chain::regular("out").rule(Rule::new().counter());
+/// let chain = Chain::regular("out").rule(Rule::new().accept());
 /// let wanted = Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain));
 /// let plan = diff(&Snapshot::default(), &wanted, &[])?;
-/// assert_eq!(plan.to_string(), "add table inet mesh\nadd chain inet mesh out\nadd rule inet mesh out counter\n");
+/// assert_eq!(plan.to_string(), "add table inet mesh\nadd chain inet mesh out\nadd rule inet mesh out accept\n");
 /// # Ok::<(), nftmesh::bytecode::Unlowerable>(())
 /// ```
 pub fn diff(held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Transaction, Unlowerable> {

@@ -72,8 +72,8 @@ impl Transaction {
     /// use nftmesh::plan::{TableId, Transaction};
     ///
     /// let out = TableId::new(Family::Inet, "mesh").chain("out");
-    /// let transaction = Transaction::new().delete_rule(&out, 7).add_rule(&out, Rule::new().counter());
-    /// assert_eq!(transaction.marked().to_string(), "- delete rule inet mesh out handle 7\n+ add rule inet mesh out counter\n");
+    /// let transaction = Transaction::new().delete_rule(&out, 7).add_rule(&out, Rule::new().accept());
+    /// assert_eq!(transaction.marked().to_string(), "- delete rule inet mesh out handle 7\n+ add rule inet mesh out accept\n");
     /// ```
     #[must_use]
     pub fn marked(&self) -> Marked<'_> {

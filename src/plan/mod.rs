@@ -2,7 +2,10 @@
 
 mod diff;
 mod difference;
+mod event;
+mod listing;
 mod operation;
+mod raise;
 mod script;
 mod snapshot;
 mod stage;
@@ -11,7 +14,10 @@ mod view;
 
 pub use diff::diff;
 pub use difference::{Change, Difference, Marked, Part, differences};
+pub use event::{Commit, Event};
+pub use listing::Listing;
 pub use operation::{ChainId, Operation, Position, TableId};
+pub use raise::{Raised, Unnamed};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
 };

@@ -151,6 +151,8 @@ pub struct SetState {
     pub code: SetCode,
     /// Its elements in the canonical order of [`lower_elements`](crate::bytecode::lower_elements).
     pub elements: Vec<ElementCode>,
+    /// For every element its place in the kernel's order, where that is another and nft(8) lists it: ranges of concatenations.
+    pub order: Vec<u32>,
     /// For every element the milliseconds that are left to it, `None` when it stays; empty when all stay.
     pub expires: Vec<Option<u64>>,
     /// How the kernel keeps it, where it says so (Linux 6.17): the name of a function, for people.

@@ -11,6 +11,7 @@ use super::port_ranges::PortRanges;
 use super::resolve::{self, DEFAULT_PROXY_UID};
 use crate::Result;
 use crate::mesh::ports;
+use crate::mesh::routes::Tproxy;
 
 /// Collects an [`IstioConfig`]; see [`IstioConfig::builder`].
 #[derive(Clone, Debug)]
@@ -219,6 +220,7 @@ impl IstioConfigBuilder {
             None => proxy_uids.clone(),
         };
         let (proxy_uids, proxy_gids) = (resolve::each_once(proxy_uids), resolve::ascending(proxy_gids));
+        let table = parse::checked_route_table(tproxy_route_table);
         let mark = parse::checked_mark(tproxy_mark).and_then(|mark| resolve::distinct(mark, interception));
         let loopback = match loopback {
             Some(range) => named("loopback", range, resolve::checked_loopback(range))?,
@@ -241,12 +243,10 @@ impl IstioConfigBuilder {
             outbound_ports: port_ranges("outbound_ports", outbound_ports)?,
             outbound_ports_exclude: port_ranges("outbound_ports_exclude", outbound_ports_exclude)?,
             kube_virt_interfaces: interfaces("kube_virt_interfaces", kube_virt_interfaces)?,
-            tproxy_mark: named("tproxy_mark", tproxy_mark, mark)?,
-            tproxy_route_table: named(
-                "tproxy_route_table",
-                tproxy_route_table,
-                parse::checked_route_table(tproxy_route_table),
-            )?,
+            tproxy: Tproxy::of_checked(
+                named("tproxy_mark", tproxy_mark, mark)?,
+                named("tproxy_route_table", tproxy_route_table, table)?,
+            ),
             dns: checked_dns(dns, ipv6)?,
             untrack_ipv6: !ipv6,
             drop_invalid,

@@ -1,7 +1,6 @@
 //! The resolved configuration: what a sidecar captures, in types. Immutable input for whoever writes the rules.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::num::NonZeroU32;
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
@@ -14,6 +13,7 @@ use super::port_ranges::PortRanges;
 use super::resolve;
 use super::warning::Warning;
 use crate::Result;
+use crate::mesh::routes::Tproxy;
 
 /// What the sidecar of one pod captures; every value is checked and every list sorted and merged.
 ///
@@ -60,10 +60,8 @@ pub struct IstioConfig {
     pub outbound_ports_exclude: PortRanges,
     /// Interfaces whose incoming traffic is treated as outbound (`-k`); sorted, none covers another.
     pub kube_virt_interfaces: Vec<InterfacePattern>,
-    /// The mark of packets that policy routing sends to the proxy (`-t`), in host byte order; only TPROXY uses it.
-    pub tproxy_mark: NonZeroU32,
-    /// The routing table behind that mark (`-r`); only TPROXY uses it.
-    pub tproxy_route_table: u32,
+    /// The mark of packets that policy routing sends to the proxy (`-t`), and the routing table behind it (`-r`); only TPROXY uses them.
+    pub tproxy: Tproxy,
     /// Which DNS goes to the agent.
     pub dns: DnsCapture,
     /// Whether packets that connection tracking finds invalid are dropped.

@@ -15,6 +15,7 @@ use super::options::{OptionSpec, RawOptions, Takes};
 use super::parse::{self, Parsed};
 use super::port_ranges::PortRanges;
 use super::warning::Warning;
+use crate::mesh::routes::Tproxy;
 
 pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, Invalid> {
     let mut warnings = empty_items(options);
@@ -41,8 +42,7 @@ pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, I
         outbound_ports: options.read(&table::OUTBOUND_PORTS, PortRanges::parse)?,
         outbound_ports_exclude: options.read(&table::OUTBOUND_PORTS_EXCLUDE, PortRanges::parse)?,
         kube_virt_interfaces: options.read(&table::KUBE_VIRT_INTERFACES, InterfacePattern::parse_list)?,
-        tproxy_mark,
-        tproxy_route_table: options.read(&table::TPROXY_ROUTE_TABLE, parse::route_table)?,
+        tproxy: Tproxy::of_checked(tproxy_mark, options.read(&table::TPROXY_ROUTE_TABLE, parse::route_table)?),
         dns: dns(options, host, ipv6, &mut warnings)?,
         untrack_ipv6: !ipv6 && !host.others_track_ipv6,
         drop_invalid: options.read(&table::DROP_INVALID, parse::boolean)?,

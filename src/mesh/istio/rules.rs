@@ -23,7 +23,7 @@ mod raw;
 mod sets;
 
 use super::config::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, Interception, IstioConfig};
-use crate::mesh::routes::{Families, RoutePlan, Tproxy};
+use crate::mesh::routes::{Families, RoutePlan};
 use crate::model::{
     Chain, Family, Match, Nfproto, Rule, Ruleset, Statement, Table, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
 };
@@ -73,8 +73,7 @@ impl From<&IstioConfig> for RoutePlan {
             Interception::Redirect => plan,
             Interception::Tproxy => {
                 let families = if config.ipv6 { Families::Both } else { Families::Ipv4 };
-                let tproxy = Tproxy::new(config.tproxy_mark.get(), config.tproxy_route_table);
-                plan.tproxy(families, tproxy.expect("a configuration has a mark and a table of its own"))
+                plan.tproxy(families, config.tproxy)
             }
         }
     }

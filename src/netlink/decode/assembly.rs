@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::mem::take;
 
-use super::canonical::canonical;
+use super::canonical::{canonical, kernel_order};
 use super::set::Elements;
 use super::uses::count_unlisted;
 use super::{Item, Place, item};
@@ -115,9 +115,13 @@ impl<'w> Assembly<'w> {
         self.left_out
     }
 
-    /// Whether a table holds more than the chains and sets so far: objects or flowtables, by the kernel's count.
+    /// Whether a table holds more than the chains and sets so far: objects or flowtables, by the kernel's count, which leaves anonymous
+    /// sets out once they are committed (nf_tables_commit, net/netfilter/nf_tables_api.c).
     pub(crate) fn has_more(&self) -> bool {
-        let counted = |table: &TableState| usize::try_from(table.uses) == Ok(table.chains.len() + table.sets.len());
+        let counted = |table: &TableState| {
+            let named = table.sets.iter().filter(|set| !is_anonymous(set)).count();
+            usize::try_from(table.uses) == Ok(table.chains.len() + named)
+        };
         !self.snapshot.tables.iter().all(counted)
     }
 
@@ -157,6 +161,7 @@ impl<'w> Assembly<'w> {
         let table = self.snapshot.tables.get_mut(table);
         let Some(set) = table.and_then(|table| table.sets.get_mut(set)) else { return true };
         let read = Elements { elements: take(&mut set.elements), expires: take(&mut set.expires) };
+        set.order = kernel_order(&set.code, &read.elements);
         let Some(Elements { elements, expires }) = canonical(&set.code, read) else { return false };
         set.elements = elements;
         set.expires = expires;
@@ -264,9 +269,12 @@ fn text(kind: u16, text: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn is_anonymous(set: &SetState) -> bool {
+    set.code.flags & NFT_SET_ANONYMOUS != 0
+}
+
 /// Moves every anonymous set into the lookup that uses it.
 fn bind(table: &mut TableState) {
-    let is_anonymous = |set: &SetState| set.code.flags & NFT_SET_ANONYMOUS != 0;
     if !table.sets.iter().any(is_anonymous) {
         return;
     }
@@ -285,8 +293,8 @@ fn bind(table: &mut TableState) {
                 LookupSet::Named(name) => anonymous.remove(name),
                 LookupSet::Anonymous(_) => None,
             };
-            if let Some((_, SetState { code, elements, .. })) = found {
-                *set = LookupSet::Anonymous(Box::new(AnonymousSet { code, elements }));
+            if let Some((_, SetState { code, elements, order, .. })) = found {
+                *set = LookupSet::Anonymous(Box::new(AnonymousSet { code, elements, order }));
             }
         }
     }

@@ -44,7 +44,7 @@ pub(super) fn table(config: &IstioConfig) -> Table {
 
 /// Only TCP comes here.
 fn inbound(config: &IstioConfig) -> Vec<Rule> {
-    let captured = config.tproxy_mark.get();
+    let captured = config.tproxy.mark();
     let keep = Rule::new().mark(captured).counter().set_ct_mark(MarkValue::copy(MarkKey::Meta)).r#return();
     let mut rules = vec![keep.comment("from the proxy in a client's name: answers must find back to it")];
     if config.inbound_ports == InboundPorts::None {
@@ -82,7 +82,7 @@ fn tproxy(config: &IstioConfig) -> Vec<Rule> {
     }
     let local = |range| Rule::new().matches(range).counter().r#return().comment("loopback stays in the pod");
     let mut rules: Vec<Rule> = to_loopback(config).map(local).collect();
-    let mark = MarkValue::Constant(config.tproxy_mark.get());
+    let mark = MarkValue::Constant(config.tproxy.mark());
     let to_proxy = Tproxy::to_port(config.inbound_port);
     let captured = Rule::new().l4proto(Protocol::TCP).tproxy(to_proxy).counter().set_mark(mark).accept();
     rules.push(captured.comment("inbound, to the proxy"));
@@ -100,7 +100,7 @@ fn output(config: &IstioConfig) -> Vec<Rule> {
         let excluded = Rule::new().oifname(interfaces).counter().r#return();
         rules.push(excluded.comment("nothing is captured on these interfaces (-c)"));
     }
-    let mut answers = Rule::new().ct_mark(config.tproxy_mark.get());
+    let mut answers = Rule::new().ct_mark(config.tproxy.mark());
     answers.statements.extend(guarded(config).l4proto(Protocol::TCP).statements);
     let answers = answers.counter().set_mark(MarkValue::copy(MarkKey::Ct)).r#return();
     rules.push(answers.comment("answers to the proxy that spoke in a client's name"));
@@ -112,7 +112,7 @@ fn output(config: &IstioConfig) -> Vec<Rule> {
 
 /// Only TCP on lo comes here.
 fn self_calls(config: &IstioConfig) -> Vec<Rule> {
-    let captured = Rule::new().mark(config.tproxy_mark.get()).counter().r#return();
+    let captured = Rule::new().mark(config.tproxy.mark()).counter().r#return();
     let mut rules = vec![captured.comment("from the proxy in a client's name, to the application")];
     let local = |range| Rule::new().matches(range).counter().r#return().comment("loopback stays in the pod");
     rules.extend(to_loopback(config).map(local));

@@ -9,8 +9,10 @@ use crate::model::{
     nfproto, set, skgid,
 };
 
-/// Ports as a rule takes them. A few single ports are listed one by one even when they touch: a set without intervals is a hash,
-/// cheaper to commit and to search.
+/// Ports as a rule takes them. Ranges are listed port by port unless they are wide: a set without intervals is a hash, cheaper to commit
+/// and to search, and its contents are there with the rule, which those of an interval set are not (see [`Transaction::staged`]).
+///
+/// [`Transaction::staged`]: https://docs.rs/nftmesh/latest/nftmesh/plan/struct.Transaction.html
 pub(super) fn ports(ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>> {
     let ranges: PortRanges = ranges.into_iter().collect();
     match ranges.iter().map(|range| range.len()).sum::<usize>() <= FEW {
@@ -19,7 +21,7 @@ pub(super) fn ports(ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> Ve
     }
 }
 
-const FEW: usize = 32;
+const FEW: usize = 256;
 
 /// The ranges without one port.
 pub(super) fn without(ranges: &PortRanges, port: u16) -> PortRanges {

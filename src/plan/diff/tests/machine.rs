@@ -100,6 +100,7 @@ impl Machine {
                         handle,
                         code: code.clone(),
                         elements: Vec::new(),
+                        order: Vec::new(),
                         expires: Vec::new(),
                         backend: None,
                         count: None,

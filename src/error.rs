@@ -55,6 +55,11 @@ impl Error {
         Error::new(kind, Io { doing: doing.to_string(), cause })
     }
 
+    /// What the kernel answered to what was being done, when that is what this is about.
+    pub(crate) fn errno(&self) -> Option<i32> {
+        self.source.downcast_ref::<Io>().and_then(|io| io.cause.raw_os_error())
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }

@@ -2,7 +2,10 @@
 
 use smallvec::SmallVec;
 
-use crate::model::{CtDirection, DataType, Interval, Value};
+use crate::model::{
+    AddrType, CtDirection, CtState, CtStatus, DataType, IcmpType, Icmpv6Type, IfName, Interval, Nfproto, PktType,
+    Protocol, TcpFlags, Value,
+};
 
 /// Up to 16 bytes without an allocation: an address, a port, a name.
 pub type Bytes = SmallVec<[u8; 16]>;
@@ -52,6 +55,72 @@ pub(crate) fn bytes(value: &Value, data_type: DataType, order: Order) -> Option<
     })
 }
 
+/// The constant of type `data_type` with these bytes, the inverse of [`bytes`]; `None` for bytes that no constant has.
+pub(crate) fn value(bytes: &[u8], data_type: DataType, order: Order) -> Option<Value> {
+    if bytes.len() != data_type.bytes() {
+        return None;
+    }
+    let mut big = [0; 4];
+    if bytes.len() <= 4 {
+        let from = big.len() - bytes.len();
+        big.get_mut(from..)?.copy_from_slice(bytes);
+        if order == Order::Register && cfg!(target_endian = "little") {
+            big.get_mut(from..)?.reverse();
+        }
+    }
+    let host = u32::from_be_bytes(big);
+    let byte = || bytes.first().copied();
+    Some(match data_type {
+        DataType::AddrType => Value::AddrType(AddrType(host)),
+        DataType::CtDirection => Value::CtDirection(match byte()? {
+            0 => CtDirection::Original,
+            1 => CtDirection::Reply,
+            _ => return None,
+        }),
+        DataType::CtState => Value::CtState(CtState::from_bits_retain(host)),
+        DataType::CtStatus => Value::CtStatus(CtStatus::from_bits_retain(host)),
+        DataType::Gid => Value::Gid(host),
+        DataType::IcmpType => Value::IcmpType(IcmpType(byte()?)),
+        DataType::Icmpv6Type => Value::Icmpv6Type(Icmpv6Type(byte()?)),
+        DataType::Ifindex => Value::Ifindex(host),
+        DataType::Ifname => Value::Ifname(name(bytes)?),
+        DataType::Integer { .. } => Value::Integer(host),
+        DataType::Ipv4 => Value::Ipv4(<[u8; 4]>::try_from(bytes).ok()?.into()),
+        DataType::Ipv6 => Value::Ipv6(<[u8; 16]>::try_from(bytes).ok()?.into()),
+        DataType::Mark => Value::Mark(host),
+        DataType::Nfproto => Value::Nfproto(Nfproto(byte()?)),
+        DataType::PktType => Value::PktType(PktType(byte()?)),
+        DataType::Port => Value::Port(u16::from_be_bytes(bytes.try_into().ok()?)),
+        DataType::Protocol => Value::Protocol(Protocol(byte()?)),
+        DataType::TcpFlags => Value::TcpFlags(TcpFlags::from_bits_retain(byte()?)),
+        DataType::Uid => Value::Uid(host),
+    })
+}
+
+/// The whole interface name in these bytes, with NULs behind it and nowhere else.
+fn name(bytes: &[u8]) -> Option<IfName> {
+    let text = std::str::from_utf8(bytes).ok()?.trim_end_matches('\0');
+    let literal = text.strip_suffix('*').map(|stem| format!("{stem}\\*"));
+    (!text.is_empty() && !text.contains('\0')).then(|| literal.map_or_else(|| text.into(), IfName::from))
+}
+
+/// The pattern of all interface names that start with these bytes.
+pub(crate) fn pattern(bytes: &[u8]) -> Option<IfName> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    (!text.is_empty() && !text.contains('\0')).then(|| format!("{text}*").into())
+}
+
+/// The interval between two ends as [`ends`] makes them.
+pub(crate) fn interval(low: &[u8], high: &[u8], data_type: DataType) -> Option<Interval> {
+    if data_type == DataType::Ifname && low != high {
+        let prefix = low.iter().take_while(|byte| **byte != 0).count();
+        let (stem, rest) = high.split_at_checked(prefix)?;
+        let all = low.get(..prefix) == Some(stem) && rest.iter().all(|byte| *byte == 0xff);
+        return all.then(|| pattern(stem)).flatten().map(|name| Interval::point(Value::Ifname(name)));
+    }
+    Some(Interval { low: value(low, data_type, Order::Sorted)?, high: value(high, data_type, Order::Sorted)? })
+}
+
 /// A number without a type, in `width` bytes.
 fn integer(number: u32, width: usize, order: Order) -> Bytes {
     let big = number.to_be_bytes();
@@ -78,6 +147,18 @@ pub(super) fn name_prefix(value: &Value) -> Option<&str> {
         Value::Ifname(name) => name.prefix(),
         _ => None,
     }
+}
+
+/// The bytes that come right before these in sorted order, `None` before the first.
+pub(crate) fn predecessor(mut bytes: Bytes) -> Option<Bytes> {
+    for byte in bytes.iter_mut().rev() {
+        let (next, borrowed) = byte.overflowing_sub(1);
+        *byte = next;
+        if !borrowed {
+            return Some(bytes);
+        }
+    }
+    None
 }
 
 /// The bytes that come right after these in sorted order, `None` after the last.

@@ -5,26 +5,43 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::data::{self, Bytes, Order};
+use super::expr::Expr;
 use super::lower::Unlowerable;
 use super::set::{SetMode, millis, tlv};
-use crate::model::{DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, Verdict};
+use crate::model::{DataType, Element, ElementData, Interval, Key, Name, Set, SetData, SetFlags, Verdict};
 
 /// One element.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see [`same`](ElementCode::same).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
 pub struct ElementCode {
     /// The key, or the start of an interval.
     pub key: Bytes,
     /// The last key of a range of concatenations, included.
     pub key_end: Option<Bytes>,
-    /// `NFT_SET_ELEM_*`: 1 marks the end of an interval, which is not part of it.
+    /// `NFT_SET_ELEM_*`: 1 marks the end of an interval, which is not part of it; 2 is the element for every key that no other has.
     pub flags: u32,
     /// What it maps to.
     pub data: Option<Box<ElementDataCode>>,
-    /// Milliseconds it stays.
+    /// Milliseconds it stays, when that is not the set's timeout; 0 for ever.
     pub timeout: Option<u64>,
     /// Comment, as userdata.
     pub userdata: Vec<u8>,
+    /// What only elements made by others have.
+    pub extras: Option<Box<ElementExtras>>,
+}
+
+/// Parts of an element that no element made here has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
+pub struct ElementExtras {
+    /// What it carries: a counter, a limit.
+    pub exprs: Vec<Expr>,
+    /// The stateful object it maps to.
+    pub object: Option<Name>,
+    /// Attributes that have no meaning here, as the kernel gave them.
+    pub opaque: Vec<u8>,
 }
 
 /// What an element maps to.
@@ -38,9 +55,10 @@ pub enum ElementDataCode {
 }
 
 /// `NFT_SET_ELEM_INTERVAL_END`.
-const INTERVAL_END: u32 = 1;
+pub(crate) const INTERVAL_END: u32 = 1;
 
-/// The elements of a set in the order in which the kernel takes them fastest: ascending, each interval's start before its end.
+/// The elements of a set in the order in which the kernel takes them fastest: ascending by the bytes of the key, each interval's start
+/// before its end.
 ///
 /// With `AUTO_MERGE`, overlapping and adjacent intervals are merged; without, they are sent as they are and the kernel refuses overlaps.
 pub fn lower_elements(set: &Set) -> impl Iterator<Item = Result<ElementCode, Unlowerable>> {
@@ -109,6 +127,7 @@ fn lower_element(set: &Set, mode: SetMode, element: &Element) -> SmallVec<[Resul
                 data: None,
                 timeout: None,
                 userdata: Vec::new(),
+                extras: None,
             });
             [Some(code), end].into_iter().flatten().map(Ok).collect()
         }
@@ -135,7 +154,9 @@ fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable
     if let Some(comment) = comment {
         tlv(&mut userdata, UDATA_COMMENT, &[comment.as_bytes(), &[0]].concat());
     }
-    Ok(ElementCode { key: Bytes::new(), key_end: None, flags: 0, data, timeout: timeout.map(millis), userdata })
+    // The kernel leaves out of its answer what the set says already.
+    let timeout = timeout.filter(|timeout| set.timeout != Some(*timeout)).map(millis);
+    Ok(ElementCode { key: Bytes::new(), key_end: None, flags: 0, data, timeout, userdata, extras: None })
 }
 
 const UDATA_COMMENT: u8 = 0;
@@ -152,10 +173,23 @@ fn concat(fields: impl Iterator<Item = Option<Bytes>>, single: bool) -> Option<B
     Some(key)
 }
 
-/// The elements in ascending order, borrowed where they already are.
+/// The elements in the ascending order of their bytes, borrowed where they already are.
 fn ordered(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
     let mut elements: Vec<Cow<'_, Element>> = set.elements.iter().map(Cow::Borrowed).collect();
-    if !elements.is_sorted_by(|a, b| a.key <= b.key) {
+    let as_bytes = |field: &DataType| match mode {
+        SetMode::Interval | SetMode::Ranges => *field == DataType::Ifname,
+        SetMode::Plain => field.is_host_order() || *field == DataType::Ifname,
+    };
+    if set.key.iter().any(as_bytes) || mode == SetMode::Ranges {
+        let first = |element: &Element| {
+            lower_element(set, mode, element)
+                .into_iter()
+                .next()
+                .and_then(Result::ok)
+                .map(|code| (code.key, code.key_end))
+        };
+        elements.sort_by_cached_key(|element| first(element));
+    } else if !elements.is_sorted_by(|a, b| a.key <= b.key) {
         elements.sort_by(|a, b| a.key.cmp(&b.key));
     }
     // The kernel takes an exact repetition as the same element; a second interval it would refuse.

@@ -103,6 +103,13 @@ pub enum Expr {
     Nat(NatCode),
     /// Excludes from connection tracking.
     Notrack,
+    /// An expression of another kind, or with attributes, that have no meaning here; kept byte for byte.
+    Opaque {
+        /// The kernel's name for it.
+        name: Box<str>,
+        /// Its attributes (`NFTA_EXPR_DATA`).
+        data: Box<[u8]>,
+    },
     /// Loads from the packet.
     Payload {
         /// Counted from where.
@@ -149,6 +156,37 @@ pub enum Expr {
     Verdict(Verdict),
 }
 
+impl Expr {
+    /// The kernel's name for it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Expr::Bitwise(_) => "bitwise",
+            Expr::Byteorder { .. } => "byteorder",
+            Expr::Cmp { .. } => "cmp",
+            Expr::Counter { .. } => "counter",
+            Expr::Ct { .. } | Expr::CtSet { .. } => "ct",
+            Expr::Fib { .. } => "fib",
+            Expr::Immediate { .. } | Expr::Verdict(_) => "immediate",
+            Expr::Limit(_) => "limit",
+            Expr::Log(_) => "log",
+            Expr::Lookup { .. } => "lookup",
+            Expr::Masq { .. } => "masq",
+            Expr::Meta { .. } | Expr::MetaSet { .. } => "meta",
+            Expr::Nat(_) => "nat",
+            Expr::Notrack => "notrack",
+            Expr::Opaque { name, .. } => name,
+            Expr::Payload { .. } => "payload",
+            Expr::Queue(_) => "queue",
+            Expr::Range { .. } => "range",
+            Expr::Redir { .. } => "redir",
+            Expr::Reject(_) => "reject",
+            Expr::Socket { .. } => "socket",
+            Expr::Tproxy(_) => "tproxy",
+        }
+    }
+}
+
 /// Whether a lookup goes on when the key is found or when it is not.
 type Inverted = bool;
 
@@ -168,6 +206,16 @@ impl Register {
     #[must_use]
     pub fn at_slot(slot: u32) -> Register {
         if slot % 4 == 0 { Register(1 + slot / 4) } else { Register(8 + slot) }
+    }
+
+    /// The register with the kernel's number, which has two for each 16 bytes; `None` when there is no such register.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Register> {
+        match number {
+            0..=4 => Some(Register(number)),
+            8..=23 => Some(Register::at_slot(number - 8)),
+            _ => None,
+        }
     }
 }
 
@@ -223,6 +271,12 @@ impl CmpOp {
             CmpOp::Gt => 4,
             CmpOp::Ge => 5,
         }
+    }
+
+    /// The operator with that number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        [CmpOp::Eq, CmpOp::Ne, CmpOp::Lt, CmpOp::Le, CmpOp::Gt, CmpOp::Ge].into_iter().find(|op| op.number() == number)
     }
 }
 

@@ -3,6 +3,47 @@
 use super::expr::{CtKey, Expr, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 use crate::model::{Field, Nfproto, Protocol};
 
+/// Every field, those of one protocol before those of any.
+pub(super) const FIELDS: [Field; 37] = [
+    Field::Cgroup,
+    Field::CtDirection,
+    Field::CtMark,
+    Field::CtState,
+    Field::CtStatus,
+    Field::CtZone,
+    Field::FibDaddrType,
+    Field::IcmpType,
+    Field::Icmpv6Type,
+    Field::Iif,
+    Field::Iifname,
+    Field::IpDaddr,
+    Field::IpProtocol,
+    Field::IpSaddr,
+    Field::Ip6Daddr,
+    Field::Ip6Saddr,
+    Field::L4proto,
+    Field::Length,
+    Field::Mark,
+    Field::Nfproto,
+    Field::Oif,
+    Field::Oifname,
+    Field::PktType,
+    Field::SctpDport,
+    Field::SctpSport,
+    Field::Skgid,
+    Field::Skuid,
+    Field::SocketMark,
+    Field::SocketTransparent,
+    Field::SocketWildcard,
+    Field::TcpDport,
+    Field::TcpFlags,
+    Field::TcpSport,
+    Field::UdpDport,
+    Field::UdpSport,
+    Field::ThDport,
+    Field::ThSport,
+];
+
 /// The network and transport protocol without which a field is not there.
 pub(super) fn protocols(field: Field) -> (Option<Nfproto>, Option<Protocol>) {
     match field {

@@ -8,9 +8,9 @@ use super::expr::{
 use super::fields::{load, protocols};
 use super::set::{SetMode, anonymous};
 use crate::model::{
-    DataType, Element, Family, Family4or6, Field, Limit, LimitOf, LimitWhen, Log, MarkKey, MarkValue, Match, Name, Nat,
-    Nfproto, Op, Operand, PortRange, Protocol, Queue, Reject, Rule, Selector, Set, SetData, SetFlags, SetRef,
-    Statement, Tproxy, Value,
+    DataType, Element, Family, Family4or6, Field, Limit, LimitOf, LimitWhen, Log, LogLevel, MarkKey, MarkValue, Match,
+    Name, Nat, Nfproto, Op, Operand, PortRange, Protocol, Queue, Reject, Rule, Selector, Set, SetData, SetFlags,
+    SetRef, Statement, Tproxy, Value,
 };
 
 /// What a rule runs.
@@ -81,7 +81,7 @@ pub enum Unlowerable {
 pub fn lower(rule: &Rule, family: Family, sets: &(impl Sets + ?Sized)) -> Result<Program, Unlowerable> {
     let count = rule.statements.len();
     let program = Program { exprs: Vec::with_capacity(3 * count + 2), statements: Vec::with_capacity(3 * count + 2) };
-    let mut lowering = Lowering { program, family, sets, network: None, transport: None };
+    let mut lowering = Lowering { program, family, sets, known: Known::default() };
     for (index, statement) in rule.statements.iter().enumerate() {
         lowering.statement(statement)?;
         lowering.program.statements.resize(lowering.program.exprs.len(), index);
@@ -94,8 +94,26 @@ struct Lowering<'a, S: ?Sized> {
     program: Program,
     family: Family,
     sets: &'a S,
-    network: Option<Nfproto>,
-    transport: Option<Protocol>,
+    known: Known,
+}
+
+/// The protocols that a packet is known to have when it comes to a place in a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) network: Option<Nfproto>,
+    pub(super) transport: Option<Protocol>,
+}
+
+/// The expressions of one statement behind others, and what is known behind it.
+pub(super) fn lower_statement(
+    statement: &Statement,
+    known: Known,
+    family: Family,
+    sets: &(impl Sets + ?Sized),
+) -> Result<(Vec<Expr>, Known), Unlowerable> {
+    let mut lowering = Lowering { program: Program::default(), family, sets, known };
+    lowering.statement(statement)?;
+    Ok((lowering.program.exprs, lowering.known))
 }
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
@@ -115,6 +133,9 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 self.push(Expr::Masq { ports, flags: nat_flags(*flags, ports) });
             }
             Statement::Notrack => self.push(Expr::Notrack),
+            Statement::Opaque(opaque) => {
+                opaque.code::<Vec<Expr>>().into_iter().flatten().for_each(|expr| self.push(expr.clone()));
+            }
             Statement::Queue(Queue { from, to, flags }) => {
                 let total = to.saturating_sub(*from).saturating_add(1);
                 self.push(Expr::Queue(QueueCode { num: *from, total, flags: flags.bits() }));
@@ -280,7 +301,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
     fn depend(&mut self, field: Field) {
         let (network, transport) = protocols(field);
         // A rule that asked for the transport protocol has its own reasons not to ask for the family, as nft sees it.
-        let asked = transport.is_some() && self.transport == transport;
+        let asked = transport.is_some() && self.known.transport == transport;
         if let Some(network) = network.filter(|_| !asked) {
             self.need_network(network);
         }
@@ -290,27 +311,27 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
     }
 
     fn need_network(&mut self, network: Nfproto) {
-        if self.family == Family::Inet && self.network != Some(network) {
+        if self.family == Family::Inet && self.known.network != Some(network) {
             self.push(Expr::Meta { key: MetaKey::NFPROTO, dreg: Register::FIRST });
             self.push(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data: Bytes::from_slice(&[network.0]) });
-            self.network = Some(network);
+            self.known.network = Some(network);
         }
     }
 
     fn need_transport(&mut self, transport: Protocol) {
-        if self.transport != Some(transport) {
+        if self.known.transport != Some(transport) {
             self.push(Expr::Meta { key: MetaKey::L4PROTO, dreg: Register::FIRST });
             self.push(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data: Bytes::from_slice(&[transport.0]) });
-            self.transport = Some(transport);
+            self.known.transport = Some(transport);
         }
     }
 
     /// A match that fixes a protocol satisfies later dependencies on it.
     fn learn(&mut self, field: Field, op: Op, value: &Value) {
         match (field, op, value) {
-            (Field::Nfproto, Op::Eq, Value::Nfproto(network)) => self.network = Some(*network),
+            (Field::Nfproto, Op::Eq, Value::Nfproto(network)) => self.known.network = Some(*network),
             (Field::L4proto | Field::IpProtocol, Op::Eq, Value::Protocol(transport)) => {
-                self.transport = Some(*transport)
+                self.known.transport = Some(*transport)
             }
             _ => {}
         }
@@ -463,12 +484,12 @@ fn prefix_length(mask: &[u8]) -> Option<u8> {
 }
 
 /// Byte `index` of the mask of a prefix.
-fn mask_byte(length: u8, index: usize) -> u8 {
+pub(super) fn mask_byte(length: u8, index: usize) -> u8 {
     let bits = usize::from(length).saturating_sub(8 * index).min(8);
     u8::try_from(0xff00_u16 >> bits & 0xff).unwrap_or(0)
 }
 
-fn family_of(family: Family) -> Option<Family4or6> {
+pub(super) fn family_of(family: Family) -> Option<Family4or6> {
     match family {
         Family::Ip => Some(Family4or6::Ipv4),
         Family::Ip6 => Some(Family4or6::Ipv6),
@@ -495,7 +516,8 @@ fn lower_limit(limit: &Limit) -> LimitCode {
 fn lower_log(log: &Log) -> LogCode {
     LogCode {
         prefix: log.prefix.clone(),
-        level: log.level.map(|level| level as u32),
+        // Without a group the kernel takes it for a warning, and says so when it is asked.
+        level: log.level.or(log.group.is_none().then_some(LogLevel::Warn)).map(|level| level as u32),
         group: log.group,
         snaplen: log.snaplen,
         queue_threshold: log.queue_threshold,

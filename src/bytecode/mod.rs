@@ -8,13 +8,18 @@ mod elements;
 mod expr;
 mod fields;
 mod lower;
+mod raise;
+mod same;
 mod set;
 
 pub use data::Bytes;
-pub use elements::{ElementCode, ElementDataCode, element_at, lower_elements};
+pub(crate) use elements::INTERVAL_END;
+pub use elements::{ElementCode, ElementDataCode, ElementExtras, element_at, lower_elements};
 pub use expr::{
     BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
     QueueCode, Register, RegisterRange, RejectCode, SocketKey, TproxyCode,
 };
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
+pub use raise::{Unraisable, raise, raise_elements, raise_set};
+pub use same::same_programs;
 pub use set::{AnonymousSet, SetCode, SetMode, lower_set};

@@ -1,11 +1,14 @@
 //! Sets as the kernel keeps them.
 
 use super::elements::{ElementCode, lower_elements};
+use super::expr::Expr;
 use super::lower::Unlowerable;
 use crate::model::{DataType, Set, SetData, SetFlags};
 
 /// How a set is declared to the kernel: everything but its name and its elements.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see [`same`](SetCode::same).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFT_MSG_NEWSET")]
 pub struct SetCode {
     /// `NFT_SET_*`.
@@ -26,6 +29,14 @@ pub struct SetCode {
     pub gc_interval: Option<u32>,
     /// What nft(8) needs to print it, and the comment.
     pub userdata: Vec<u8>,
+    /// `NFT_SET_POL_*`: 0 for speed, 1 for little memory.
+    pub policy: u32,
+    /// Kind of the stateful object that an element maps to (`NFT_OBJECT_*`).
+    pub object: Option<u32>,
+    /// What every element carries: a counter, a limit.
+    pub exprs: Vec<Expr>,
+    /// Attributes that have no meaning here, as the kernel gave them.
+    pub opaque: Vec<u8>,
 }
 
 /// A set that belongs to one rule.
@@ -62,10 +73,10 @@ impl SetMode {
     }
 }
 
-const NFT_SET_ANONYMOUS: u32 = 0x1;
-const NFT_SET_MAP: u32 = 0x8;
-const NFT_SET_CONCAT: u32 = 0x80;
-const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
+pub(super) const NFT_SET_ANONYMOUS: u32 = 0x1;
+pub(super) const NFT_SET_MAP: u32 = 0x8;
+pub(super) const NFT_SET_CONCAT: u32 = 0x80;
+pub(super) const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
 
 /// The declaration of a named set.
 ///
@@ -142,6 +153,10 @@ fn declare(key: &[DataType], data: &SetData, flags: SetFlags) -> SetCode {
         timeout: None,
         gc_interval: None,
         userdata,
+        policy: 0,
+        object: None,
+        exprs: Vec::new(),
+        opaque: Vec::new(),
     }
 }
 
@@ -161,7 +176,7 @@ fn byteorder(key: &[DataType]) -> u32 {
 }
 
 /// Number of a type in nft(8), which names it in listings (`enum datatypes`, nftables include/datatype.h, v1.0.6).
-fn type_number(data_type: DataType) -> u32 {
+pub(super) fn type_number(data_type: DataType) -> u32 {
     match data_type {
         DataType::AddrType => 38,
         DataType::CtDirection => 27,
@@ -194,5 +209,5 @@ pub(super) fn tlv(userdata: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
 
 const UDATA_KEY_BYTEORDER: u8 = 0;
 const UDATA_DATA_BYTEORDER: u8 = 1;
-const UDATA_AUTO_MERGE: u8 = 2;
-const UDATA_COMMENT: u8 = 7;
+pub(super) const UDATA_AUTO_MERGE: u8 = 2;
+pub(super) const UDATA_COMMENT: u8 = 7;

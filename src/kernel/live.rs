@@ -1,12 +1,11 @@
 //! The live kernel: a socket into one network namespace, over which transactions are committed.
 
-use std::io;
-
+use super::dump::Query;
 use super::netns::NetNs;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Family, Name};
-use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, flag, kind};
-use crate::plan::{Generation, Operation, TableId, Transaction};
+use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
+use crate::plan::{Operation, TableId, Transaction};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// nf_tables of one network namespace.
@@ -27,11 +26,11 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 /// ```
 #[derive(Debug)]
 pub struct Kernel {
-    socket: NetlinkSocket,
-    sequence: u32,
+    pub(super) socket: NetlinkSocket,
+    pub(super) sequence: u32,
     /// How this kernel says that it has committed; found out at the first commit.
     ending: Option<Ending>,
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
 }
 
 impl Kernel {
@@ -109,32 +108,18 @@ impl Kernel {
         self.commit_prepared(&prepared)
     }
 
-    /// The generation of the rule sets now; every commit of anybody in the namespace makes a new one.
-    ///
-    /// # Errors
-    /// When the kernel has no nf_tables.
-    pub fn generation(&mut self) -> Result<Generation> {
-        let mut generation = None;
-        self.request(kind::GETGEN, 0, 0, |message| {
-            let attributes = message.netfilter().map(|(_, attributes)| attributes);
-            let id = attributes.and_then(|attributes| attributes.find(NFTA_GEN_ID)).and_then(|id| id.be32());
-            if message.kind == of_nftables(kind::NEWGEN) {
-                generation = id.map(Generation);
-            }
-        })?;
-        generation.ok_or_else(|| unexpected("read the generation"))
-    }
-
     /// Family and name of every table, in the kernel's order; tables whose family or name is unknown here are left out.
     ///
     /// # Errors
     /// When the kernel has no nf_tables.
     pub fn tables(&mut self) -> Result<Vec<TableId>> {
         let mut tables = Vec::new();
-        self.request(kind::GETTABLE, flag::DUMP, 0, |message| {
+        self.drain()?;
+        self.dump(Query { kind: kind::GETTABLE, family: 0, attributes: &[] }, |message| {
             if message.kind == of_nftables(kind::NEWTABLE) {
                 tables.extend(table_id(message));
             }
+            Ok(())
         })?;
         Ok(tables)
     }
@@ -180,7 +165,7 @@ impl Kernel {
     }
 
     /// Throws away what an earlier, failed exchange may have left.
-    fn drain(&mut self) -> Result<()> {
+    pub(super) fn drain(&mut self) -> Result<()> {
         loop {
             match self.socket.recv(&mut self.buffer, Wait::DontWait) {
                 Ok(None) => return Ok(()),
@@ -206,42 +191,6 @@ impl Kernel {
         let ending = if acknowledged { Ending::AcknowledgedEnd } else { Ending::AcknowledgedLast };
         self.ending = Some(ending);
         Ok(ending)
-    }
-
-    /// Sends one request outside of a batch and hands every message of the answer to `read`.
-    fn request(
-        &mut self,
-        kind: u16,
-        flags: u16,
-        family: u8,
-        mut read: impl FnMut(&netlink::Message<'_>),
-    ) -> Result<()> {
-        self.drain()?;
-        let sequence = self.sequence;
-        self.sequence = self.sequence.wrapping_add(1);
-        let message = netlink::message(of_nftables(kind), flag::REQUEST | flags, sequence, family, 0, &[]);
-        let io = |cause| Error::io("read from the kernel", cause);
-        self.socket.send(&message).map_err(io)?;
-        let dump = flags & flag::DUMP != 0;
-        // A dump goes on while its datagrams are taken; a single answer is queued when the send returns.
-        while let Some(datagram) = self.socket.recv(&mut self.buffer, Wait::DontWait).map_err(io)? {
-            for message in netlink::Replies::new(datagram) {
-                let message = message.map_err(|malformed| Error::new(Kind::Other, malformed))?;
-                read(&message);
-                if dump && message.kind == NLMSG_DONE {
-                    return Ok(());
-                }
-            }
-            for ack in netlink::acks(datagram) {
-                let ack = ack.map_err(|malformed| Error::new(Kind::Other, malformed))?;
-                match ack.errno {
-                    0 => {}
-                    libc::EPERM => return Err(Error::new(Kind::Permission, NO_CAPABILITY)),
-                    errno => return Err(io(io::Error::from_raw_os_error(errno))),
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -300,20 +249,16 @@ fn too_large(needed: usize, allowed: usize) -> Error {
     )
 }
 
-fn unexpected(doing: &str) -> Error {
+pub(super) fn unexpected(doing: &str) -> Error {
     Error::new(Kind::Other, format!("{doing}: the kernel sent no answer; is nf_tables loaded (CONFIG_NF_TABLES)"))
 }
 
 /// The type of an nf_tables message outside of a batch's begin and end.
-fn of_nftables(kind: u16) -> u16 {
+pub(super) fn of_nftables(kind: u16) -> u16 {
     NFNL_SUBSYS_NFTABLES << 8 | kind
 }
 
-const NO_CAPABILITY: &str =
-    "nf_tables: CAP_NET_ADMIN is missing in the user namespace that owns this network namespace (EPERM)";
-const NLMSG_DONE: u16 = 3;
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
-const NFTA_GEN_ID: u16 = 1;
 const NFTA_TABLE_NAME: u16 = 1;
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The live kernel: transactions, network namespaces, policy routes, addresses.
 
 mod apply;
+mod dump;
 mod live;
 mod netns;
 mod route_messages;
 mod routes;
 mod rtnetlink;
+mod snapshot;
 
 pub use apply::{Changes, Pod};
 pub use live::{Kernel, Prepared};

@@ -9,6 +9,7 @@ mod field;
 mod keywords;
 mod matches;
 mod name;
+mod opaque;
 mod operand;
 mod rule;
 mod ruleset;
@@ -27,6 +28,7 @@ pub use matches::{
     socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport, th_sport, udp_dport, udp_sport,
 };
 pub use name::{IfName, Name};
+pub use opaque::Opaque;
 pub use operand::{IntoOperand, Masked, Operand, SetRef, kind, masked, set};
 pub use rule::Rule;
 pub use ruleset::Ruleset;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::matches::{Match, Selector};
 use super::name::Name;
+use super::opaque::Opaque;
 use super::operand::SetRef;
 
 /// One part of a rule. Statements run in order; a match that does not hold ends the rule.
@@ -34,6 +35,8 @@ pub enum Statement {
     },
     /// Excludes the packet from connection tracking; useful in front of it, at priority raw.
     Notrack,
+    /// Something read from a kernel that has no name here.
+    Opaque(Opaque),
     /// Hands the packet to a program.
     Queue(Queue),
     /// Translates the destination to this host.

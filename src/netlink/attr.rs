@@ -27,6 +27,12 @@ impl<'a> Message<'a> {
         let (header, attributes) = self.payload.split_at_checked(4)?;
         Some((*header.first()?, Attributes::new(attributes)))
     }
+
+    /// The errno of a message that ends a dump or refuses a request, positive; 0 for success.
+    pub(crate) fn errno(&self) -> Result<i32, Malformed> {
+        let code = u32_at(self.payload, 0).ok_or(Malformed { at: 0 })?;
+        Ok(i32::from_ne_bytes(code.to_ne_bytes()).saturating_neg())
+    }
 }
 
 /// The messages of a datagram, in order; the first error ends them.
@@ -80,6 +86,8 @@ pub(crate) struct Attribute<'a> {
     pub(crate) value: &'a [u8],
     /// Where its header starts, in bytes from the start of the attributes it is one of.
     pub(crate) at: usize,
+    /// All of it: header, value, padding.
+    pub(crate) raw: &'a [u8],
 }
 
 impl<'a> Attribute<'a> {
@@ -101,6 +109,16 @@ impl<'a> Attribute<'a> {
     /// A NUL-terminated text.
     pub(crate) fn text(&self) -> Option<&'a str> {
         std::str::from_utf8(self.value.strip_suffix(&[0])?).ok()
+    }
+
+    /// A big-endian number that must be one.
+    pub(crate) fn need_be32(&self) -> Result<u32, Malformed> {
+        self.be32().ok_or(Malformed { at: self.at })
+    }
+
+    /// A big-endian number of 8 bytes that must be one.
+    pub(crate) fn need_be64(&self) -> Result<u64, Malformed> {
+        self.value.try_into().map(u64::from_be_bytes).map_err(|_| Malformed { at: self.at })
     }
 }
 
@@ -134,7 +152,8 @@ impl<'a> Iterator for Attributes<'a> {
             let length = usize::from(u16_at(rest, 0)?);
             let value = rest.get(4..length)?;
             let kind = u16_at(rest, 2)? & NLA_TYPE_MASK;
-            Some((Attribute { kind, value, at }, length.next_multiple_of(4)))
+            let padded = length.next_multiple_of(4);
+            Some((Attribute { kind, value, at, raw: rest.get(..padded).unwrap_or(rest) }, padded))
         })();
         match parsed {
             Some((attribute, padded)) => {
@@ -169,7 +188,8 @@ mod tests {
     fn a_length_past_the_end_is_an_error_and_the_last_thing_said() {
         let bytes = [[8, 0, 1, 0, 0, 0, 0, 7].as_slice(), [9, 0, 2, 0, 0].as_slice()].concat();
         let read: Vec<_> = Attributes::new(&bytes).collect();
-        assert_eq!(read, [Ok(Attribute { kind: 1, value: &[0, 0, 0, 7], at: 0 }), Err(Malformed { at: 8 })]);
+        let first = Attribute { kind: 1, value: &[0, 0, 0, 7], at: 0, raw: &[8, 0, 1, 0, 0, 0, 0, 7] };
+        assert_eq!(read, [Ok(first), Err(Malformed { at: 8 })]);
         assert_eq!(Messages::new(&[0; 15]).collect::<Vec<_>>(), [Err(Malformed { at: 0 })]);
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::expr::{build, verdict_number};
-use super::{flag, kind};
+use super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use crate::bytecode::{
     AnonymousSet, ElementCode, ElementDataCode, Expr, LookupSet, Program, SetCode, SetMode, Sets, Unlowerable, lower,
     lower_elements, lower_set,
@@ -423,7 +423,11 @@ fn named_set(table: &TableId, name: &Name) -> io::Result<nftnl::Set> {
 }
 
 fn declare(object: &mut nftnl::Set, code: &SetCode) -> io::Result<()> {
-    let SetCode { flags, key_type, key_len, data, fields, size, timeout, gc_interval, userdata } = code;
+    let SetCode { flags, key_type, key_len, data, fields, size, timeout, gc_interval, userdata, .. } = code;
+    let SetCode { policy, object: kind, exprs, opaque, .. } = code;
+    if *policy != 0 || kind.is_some() || !exprs.is_empty() || !opaque.is_empty() {
+        return Err(unsendable("a set with a policy, objects, expressions or unknown attributes"));
+    }
     object.u32(c::NFTNL_SET_FLAGS, *flags);
     object.u32(c::NFTNL_SET_KEY_TYPE, *key_type);
     object.u32(c::NFTNL_SET_KEY_LEN, *key_len);
@@ -448,7 +452,10 @@ fn declare(object: &mut nftnl::Set, code: &SetCode) -> io::Result<()> {
 
 /// Sets everything of an element, and takes away what the one before had.
 fn fill(element: &mut nftnl::Element, code: &ElementCode) -> io::Result<()> {
-    let ElementCode { key, key_end, flags, data, timeout, userdata } = code;
+    let ElementCode { key, key_end, flags, data, timeout, userdata, extras } = code;
+    if extras.is_some() {
+        return Err(unsendable("an element with expressions, an object or unknown attributes"));
+    }
     for attribute in [
         c::NFTNL_SET_ELEM_FLAGS,
         c::NFTNL_SET_ELEM_KEY_END,
@@ -484,6 +491,11 @@ fn fill(element: &mut nftnl::Element, code: &ElementCode) -> io::Result<()> {
         element.data(c::NFTNL_SET_ELEM_USERDATA, userdata)?;
     }
     Ok(())
+}
+
+/// What was read from the kernel and has no meaning here.
+fn unsendable(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, format!("{what} cannot be sent"))
 }
 
 /// A rule's comment as userdata: type 0, length with the NUL, text, NUL.
@@ -530,6 +542,16 @@ fn batch_begin(sequence: u32, generation: Option<Generation>) -> Vec<u8> {
     message(NFNL_MSG_BATCH_BEGIN, flag::REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES, &attribute)
 }
 
+/// A batch that changes nothing and is refused (`ERESTART`) once this generation is over. It takes two sequence numbers.
+///
+/// The kernel looks at it behind the lock of all writers: no commit is under way when it is answered.
+pub(crate) fn barrier(sequence: u32, generation: Generation) -> Vec<u8> {
+    let mut batch = batch_begin(sequence, Some(generation));
+    let end = message(NFNL_MSG_BATCH_END, flag::REQUEST, sequence.wrapping_add(1), 0, NFNL_SUBSYS_NFTABLES, &[]);
+    batch.extend(end);
+    batch
+}
+
 /// A whole nfnetlink message: `struct nlmsghdr`, `struct nfgenmsg`, and attributes as they are.
 pub(crate) fn message(kind: u16, flags: u16, sequence: u32, family: u8, resource: u16, attributes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(20 + attributes.len()).unwrap_or(u32::MAX);
@@ -548,6 +570,4 @@ pub(crate) fn message(kind: u16, flags: u16, sequence: u32, family: u8, resource
 
 const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 const NFNL_MSG_BATCH_END: u16 = 17;
-/// `NFNL_SUBSYS_NFTABLES`, include/uapi/linux/netfilter/nfnetlink.h.
-const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFNL_BATCH_GENID: u16 = 1;

@@ -24,6 +24,7 @@ pub(super) fn kernel_name(expr: &Expr) -> (&'static CStr, &'static str) {
         Expr::Meta { .. } | Expr::MetaSet { .. } => (c"meta", "CONFIG_NF_TABLES"),
         Expr::Nat(_) => (c"nat", "CONFIG_NFT_NAT"),
         Expr::Notrack => (c"notrack", "CONFIG_NFT_CT"),
+        Expr::Opaque { .. } => (c"opaque", "CONFIG_NF_TABLES"),
         Expr::Payload { .. } => (c"payload", "CONFIG_NF_TABLES"),
         Expr::Queue(_) => (c"queue", "CONFIG_NFT_QUEUE"),
         Expr::Range { .. } => (c"range", "CONFIG_NF_TABLES"),
@@ -153,6 +154,10 @@ pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<nftnl::Expr> {
             }
         }
         Expr::Notrack => {}
+        Expr::Opaque { name, .. } => {
+            let text = format!("{name} expression: its inside is not known here, so it cannot be sent");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
         Expr::Payload { base, offset, len, dreg } => {
             o.u32(c::NFTNL_EXPR_PAYLOAD_BASE, base.0);
             o.u32(c::NFTNL_EXPR_PAYLOAD_OFFSET, *offset);

@@ -3,13 +3,15 @@
 //! Encoding goes through libnftnl, decoding is our own safe Rust; they share no code. Nothing here opens a socket.
 
 mod attr;
+mod decode;
 mod encode;
 mod expr;
 mod refusal;
 mod reply;
 
-pub(crate) use attr::{Message, Messages as Replies};
-pub(crate) use encode::{Encoded, Ending, KnownSets, encode, message};
+pub(crate) use attr::{Malformed, Message, Messages as Replies};
+pub(crate) use decode::{Assembly, ElementRequest, table_attribute};
+pub(crate) use encode::{Encoded, Ending, KnownSets, barrier, encode, message};
 pub(crate) use refusal::{Lost, refused};
 pub(crate) use reply::{Ack, acks};
 
@@ -19,21 +21,33 @@ pub(crate) mod kind {
     pub(crate) const GETTABLE: u16 = 1;
     pub(crate) const DELTABLE: u16 = 2;
     pub(crate) const NEWCHAIN: u16 = 3;
+    pub(crate) const GETCHAIN: u16 = 4;
     pub(crate) const DELCHAIN: u16 = 5;
     pub(crate) const NEWRULE: u16 = 6;
+    pub(crate) const GETRULE: u16 = 7;
     pub(crate) const DELRULE: u16 = 8;
     pub(crate) const NEWSET: u16 = 9;
+    pub(crate) const GETSET: u16 = 10;
     pub(crate) const DELSET: u16 = 11;
     pub(crate) const NEWSETELEM: u16 = 12;
+    pub(crate) const GETSETELEM: u16 = 13;
     pub(crate) const DELSETELEM: u16 = 14;
     pub(crate) const NEWGEN: u16 = 15;
     pub(crate) const GETGEN: u16 = 16;
+    pub(crate) const NEWOBJ: u16 = 18;
+    pub(crate) const GETOBJ: u16 = 19;
+    pub(crate) const NEWFLOWTABLE: u16 = 22;
+    pub(crate) const GETFLOWTABLE: u16 = 23;
 }
+
+/// `NFNL_SUBSYS_NFTABLES`, include/uapi/linux/netfilter/nfnetlink.h.
+const NFNL_SUBSYS_NFTABLES: u16 = 10;
 
 /// `NLM_F_*`, include/uapi/linux/netlink.h.
 pub(crate) mod flag {
     pub(crate) const REQUEST: u16 = 0x1;
     pub(crate) const ACK: u16 = 0x4;
+    pub(crate) const DUMP_INTR: u16 = 0x10;
     pub(crate) const DUMP: u16 = 0x300;
     pub(crate) const REPLACE: u16 = 0x100;
     pub(crate) const CREATE: u16 = 0x400;

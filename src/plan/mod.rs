@@ -2,8 +2,12 @@
 
 mod operation;
 mod script;
+mod snapshot;
 mod transaction;
 mod view;
 
 pub use operation::{ChainId, Operation, Position, TableId};
+pub use snapshot::{
+    ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
+};
 pub use transaction::{Generation, Transaction};

@@ -5,7 +5,7 @@ use crate::model::{Chain, Element, Name, Rule, Ruleset, Set, Table};
 
 /// Number of a state of the kernel's rule sets; every commit by anybody in the network namespace makes a new one.
 #[doc(alias = "NFTA_GEN_ID")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Generation(pub u32);
 

@@ -5,12 +5,13 @@ use std::fmt::{self, Display};
 
 use crate::model::{Field, Match, Op, Operand, Protocol, Selector, Value};
 
+use super::set::set_ref;
 use super::value::{Bits, numeric};
-use super::{Text, joined};
+use super::{Style, Text, joined};
 
 impl Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        comparison(self, None).fmt(f)
+        comparison(self, None, Style::Loadable).fmt(f)
     }
 }
 
@@ -89,15 +90,27 @@ pub(super) fn has_ports(protocol: Protocol) -> bool {
 }
 
 /// A whole match, behind everything that told the transport protocol.
-pub(super) fn comparison(matches: &Match, transport: Option<Protocol>) -> impl Display {
+pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let Match { selector: left, op, operand } = matches;
         write!(f, "{} ", selector(left, transport))?;
         match operand {
             Operand::Flags(value) => flags(f, *op, value),
-            Operand::Masked { mask, value } => masked(f, *op, mask, value),
-            Operand::Value(value) if Bits::of(value).is_some() => exact_bits(f, *op, value),
-            Operand::Prefix(..) | Operand::Range(..) | Operand::Set(_) | Operand::Value(_) => {
+            Operand::Masked { mask, value } => masked(f, *op, mask, value, style),
+            Operand::Value(value) if Bits::of(value).is_some() => exact_bits(f, *op, value, style),
+            Operand::Set(set) => {
+                implied(f, *op)?;
+                write!(f, "{}", set_ref(set, style))
+            }
+            Operand::Range(low, high) => {
+                implied(f, *op)?;
+                write!(f, "{}-{}", numeric(&style.named(low)), numeric(&style.named(high)))
+            }
+            Operand::Value(value) => {
+                implied(f, *op)?;
+                write!(f, "{}", style.named(value))
+            }
+            Operand::Prefix(..) => {
                 implied(f, *op)?;
                 write!(f, "{operand}")
             }
@@ -127,8 +140,14 @@ fn opposite(op: Op) -> Op {
 }
 
 /// These bits and no others.
-fn exact_bits(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result {
+fn exact_bits(f: &mut fmt::Formatter<'_>, op: Op, value: &Value, style: Style<'_>) -> fmt::Result {
     match (value, Bits::of(value)) {
+        // Of several, nft leaves out what makes them exactly these.
+        (Value::CtState(_) | Value::CtStatus(_), Some(bits))
+            if matches!(style, Style::Listed(_)) && op == Op::Eq && bits.value.count_ones() > 1 =>
+        {
+            write!(f, "{value}")
+        }
         // Of a field of the packet, nft names a single bit only.
         (Value::TcpFlags(_), Some(bits)) if bits.value.count_ones() != 1 => write!(f, "{op} {:#x}", bits.value),
         (_, Some(_) | None) => write!(f, "{op} {value}"),
@@ -136,10 +155,10 @@ fn exact_bits(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result 
 }
 
 /// The bits under the mask.
-fn masked(f: &mut fmt::Formatter<'_>, op: Op, mask: &Value, value: &Value) -> fmt::Result {
+fn masked(f: &mut fmt::Formatter<'_>, op: Op, mask: &Value, value: &Value, style: Style<'_>) -> fmt::Result {
     if let (Some(wanted), Some(bits), Op::Eq | Op::Ne) = (Bits::of(mask), Bits::of(value), op) {
         return if wanted.value == wanted.all {
-            exact_bits(f, op, value)
+            exact_bits(f, op, value, style)
         } else if bits.value == 0 {
             flags(f, opposite(op), mask)
         } else if bits.value == wanted.value && bits.value.is_power_of_two() {

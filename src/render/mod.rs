@@ -11,7 +11,8 @@
 //! statement targets                                                matches     comparisons         value   constants
 //! ```
 //!
-//! It differs from nft on purpose where nft's own listing does not mean what was loaded:
+//! [`listing`] prints what nft lists even where nft could not read it back. `Display` of a rule set differs from it on purpose where
+//! nft's own listing does not mean what was loaded:
 //! - an interface index prints as a number, which nft reads; nft lists the name that belongs to it where it runs. The index 1 is
 //!   the loopback device of every network namespace and prints as `"lo"`.
 //! - `meta nfproto ipv4 meta l4proto icmp`: nft drops the first match, and reads its own text back without it. It stays here.
@@ -25,6 +26,7 @@
 //!
 //! A protocol prints by name when [`Protocol::name`](crate::model::Protocol::name) has one; nft uses /etc/protocols.
 
+pub(crate) mod listing;
 mod matches;
 mod rule;
 
@@ -45,6 +47,18 @@ pub(crate) struct InFamily<'a, T> {
     pub(crate) family: Family,
     pub(crate) value: &'a T,
 }
+
+/// For whom a text is.
+#[derive(Clone, Copy)]
+pub(crate) enum Style<'a> {
+    /// For nft to read.
+    Loadable,
+    /// As nft lists it where these are the names of the interfaces.
+    Listed(&'a Names),
+}
+
+/// Names of interfaces by index.
+pub(crate) type Names = std::collections::BTreeMap<u32, String>;
 
 /// A value that prints by calling a function.
 struct Text<F>(F);

@@ -9,7 +9,7 @@ use std::fmt::{self, Display};
 
 use crate::model::{Family, Field, MarkValue, Match, Nfproto, Op, Operand, Protocol, Reject, Rule, Statement, Value};
 
-use super::{InFamily, joined, matches, quoted};
+use super::{InFamily, Style, Text, joined, matches, quoted};
 
 /// As in an `inet` table.
 impl Display for Rule {
@@ -20,25 +20,28 @@ impl Display for Rule {
 
 impl Display for InFamily<'_, Rule> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Rule { statements, comment } = self.value;
-        let omissions = Omissions::of(self.family, statements);
+        styled(self.family, self.value, Style::Loadable).fmt(f)
+    }
+}
+
+/// A rule in a table of that family.
+pub(super) fn styled<'a>(family: Family, rule: &'a Rule, style: Style<'a>) -> impl Display + 'a {
+    Text(move |f: &mut fmt::Formatter<'_>| {
+        let Rule { statements, comment } = rule;
+        let omissions = Omissions::of(family, statements, style);
         let kept = statements.iter().zip(&omissions.statements).filter(|(_, fate)| !fate.omitted);
-        joined(
-            f,
-            kept.map(|(statement, fate)| InRule { family: self.family, transport: fate.transport, statement }),
-            " ",
-        )?;
+        joined(f, kept.map(|(statement, fate)| InRule { family, transport: fate.transport, statement, style }), " ")?;
         match comment {
             Some(comment) => write!(f, " comment {}", quoted(comment)),
             None => Ok(()),
         }
-    }
+    })
 }
 
 /// As alone in a rule of an `inet` table.
 impl Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        InRule { family: Family::Inet, transport: None, statement: self }.fmt(f)
+        InRule { family: Family::Inet, transport: None, statement: self, style: Style::Loadable }.fmt(f)
     }
 }
 
@@ -47,6 +50,7 @@ pub(super) struct InRule<'a> {
     pub(super) family: Family,
     pub(super) transport: Option<Protocol>,
     pub(super) statement: &'a Statement,
+    pub(super) style: Style<'a>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,8 +67,9 @@ struct Implied<T> {
 }
 
 /// Walks over a rule as nft does when it lists one.
-struct Omissions {
+struct Omissions<'a> {
     family: Family,
+    style: Style<'a>,
     statements: Vec<Fate>,
     transport: Option<Protocol>,
     /// `meta nfproto ...`, until something other than a match comes.
@@ -75,10 +80,11 @@ struct Omissions {
     only_matches: bool,
 }
 
-impl Omissions {
-    fn of(family: Family, statements: &[Statement]) -> Omissions {
+impl<'a> Omissions<'a> {
+    fn of(family: Family, statements: &[Statement], style: Style<'a>) -> Self {
         let mut walk = Omissions {
             family,
+            style,
             statements: Vec::with_capacity(statements.len()),
             transport: None,
             network_match: None,
@@ -108,7 +114,8 @@ impl Omissions {
             Statement::Reject(Some(Reject::Icmpv6(_))) => self.rejects_network(Nfproto::IPV6),
             Statement::Reject(None | Some(Reject::Icmpx(_) | Reject::TcpReset)) => {}
             Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Masquerade { .. } => {}
-            Statement::Nat(_) | Statement::Notrack | Statement::Queue(_) | Statement::Redirect { .. } => {}
+            Statement::Nat(_) | Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) => {}
+            Statement::Redirect { .. } => {}
             Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
             Statement::Tproxy(_) | Statement::Verdict(_) => {}
         }
@@ -187,6 +194,14 @@ impl Omissions {
         match (field, value) {
             (Field::Nfproto, Value::Nfproto(value)) => self.network_match = Some(Implied { at, value: *value }),
             (Field::L4proto, Value::Protocol(value)) => {
+                // nft takes either for the protocol of one family, also where it did not put the other there.
+                if matches!(self.style, Style::Listed(_)) {
+                    match *value {
+                        Protocol::ICMP => self.implies_network(Nfproto::IPV4),
+                        Protocol::ICMPV6 => self.implies_network(Nfproto::IPV6),
+                        _ => {}
+                    }
+                }
                 self.transport = Some(*value);
                 self.transport_match = Some(Implied { at, value: *value });
             }

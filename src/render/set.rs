@@ -1,18 +1,37 @@
 //! Sets, maps and verdict maps; their elements, in the order and with the line breaks of nft.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
 use crate::model::{CtDirection, DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetRef, Value};
 
 use super::value::{Bits, numeric, time};
-use super::{Text, joined, quoted};
+use super::{Style, Text, joined, quoted};
 
 /// A set as it stands in a table, with its elements.
 impl Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        block(f, self, None)
+        block(f, self, None, &Notes::new(Style::Loadable))
+    }
+}
+
+/// What the running system says of a set, and how it was declared.
+pub(crate) struct Notes<'a> {
+    pub(crate) style: Style<'a>,
+    /// `type ...` or `typeof ...`, where it is known how the set was declared.
+    pub(crate) declaration: Option<String>,
+    /// Whether it is kept small rather than fast.
+    pub(crate) in_memory: bool,
+    /// What every element carries, `counter`.
+    pub(crate) carries: Vec<String>,
+    pub(crate) elements: BTreeMap<&'a Key, Note>,
+}
+
+impl<'a> Notes<'a> {
+    pub(crate) fn new(style: Style<'a>) -> Self {
+        Notes { style, declaration: None, in_memory: false, carries: Vec::new(), elements: BTreeMap::new() }
     }
 }
 
@@ -24,9 +43,9 @@ pub(super) fn keyword(set: &Set) -> &'static str {
 }
 
 /// The lines of a set in a table, with its handle when it is known.
-pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>) -> fmt::Result {
+pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, notes: &Notes<'_>) -> fmt::Result {
     writeln!(f, "\t{} {} {{{}", keyword(set), set.name, super::table::handle(handle))?;
-    for property in properties(set) {
+    for property in noted(set, notes) {
         writeln!(f, "\t\t{property}")?;
     }
     if !set.elements.is_empty() {
@@ -36,17 +55,28 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>) 
         } else {
             backwards(&set.elements)
         };
-        writeln!(f, "\t\telements = {}", braced(&sorted, Some(per_line(&set.key))))?;
+        let bare = Note::default();
+        let one = |f: &mut fmt::Formatter<'_>, element: &Element| {
+            listed(element, notes.elements.get(&element.key).unwrap_or(&bare), notes.style).fmt(f)
+        };
+        writeln!(f, "\t\telements = {}", braced(&sorted, Some(per_line(&set.key)), one))?;
     }
     f.write_str("\t}\n")
 }
 
 /// What stands between the braces of a set in front of its elements, in the order of nft.
 pub(super) fn properties(set: &Set) -> Vec<String> {
+    noted(set, &Notes::new(Style::Loadable))
+}
+
+fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
     let Set { name: _, key, data, flags, timeout, gc_interval, size, comment, elements: _ } = set;
     // nft keeps times in milliseconds, and no time where there are none.
     let some_time = |duration: &Duration| duration.as_millis() > 0;
-    let mut lines = vec![declaration(key, data)];
+    let mut lines = vec![notes.declaration.clone().unwrap_or_else(|| declaration(key, data))];
+    if notes.in_memory && !flags.contains(SetFlags::CONSTANT) {
+        lines.push("policy memory".to_owned());
+    }
     if let Some(size) = size.filter(|_| !flags.contains(SetFlags::CONSTANT)) {
         lines.push(format!("size {size}"));
     }
@@ -58,6 +88,7 @@ pub(super) fn properties(set: &Set) -> Vec<String> {
     if flags.contains(SetFlags::AUTO_MERGE) {
         lines.push("auto-merge".to_owned());
     }
+    lines.extend(notes.carries.iter().cloned());
     if let Some(timeout) = timeout {
         lines.push(format!("timeout {}", time(timeout)));
     }
@@ -131,19 +162,27 @@ impl Display for SetFlags {
 /// `@name`, or all elements on one line.
 impl Display for SetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SetRef::Named(name) => write!(f, "@{name}"),
-            SetRef::Anonymous(elements) => {
-                let intervals = elements.iter().any(|element| element.key.is_interval());
-                let sorted = if intervals { ascending(elements, Neighbours::Merged) } else { backwards(elements) };
-                braced(&sorted, None).fmt(f)
-            }
-        }
+        set_ref(self, Style::Loadable).fmt(f)
     }
 }
 
+pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + 'a {
+    Text(move |f: &mut fmt::Formatter<'_>| match set {
+        SetRef::Named(name) => write!(f, "@{name}"),
+        SetRef::Anonymous(elements) => {
+            let intervals = elements.iter().any(|element| element.key.is_interval());
+            let sorted = if intervals { ascending(elements, Neighbours::Merged) } else { backwards(elements) };
+            braced(&sorted, None, |f, element| listed(element, &Note::default(), style).fmt(f)).fmt(f)
+        }
+    })
+}
+
 /// Elements in braces, so many on a line or all of them.
-pub(super) fn braced(elements: &[Cow<'_, Element>], per_line: Option<usize>) -> impl Display {
+pub(super) fn braced<'a>(
+    elements: &'a [Cow<'a, Element>],
+    per_line: Option<usize>,
+    one: impl Fn(&mut fmt::Formatter<'_>, &Element) -> fmt::Result + 'a,
+) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         f.write_str("{ ")?;
         for (index, element) in elements.iter().enumerate() {
@@ -152,7 +191,7 @@ pub(super) fn braced(elements: &[Cow<'_, Element>], per_line: Option<usize>) -> 
                 Some(count) if index % count == 0 => f.write_str(",\n\t\t\t     ")?,
                 Some(_) | None => f.write_str(", ")?,
             }
-            element.fmt(f)?;
+            one(f, element)?;
         }
         f.write_str(" }")
     })
@@ -171,18 +210,57 @@ fn per_line(key: &[DataType]) -> usize {
 
 impl Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Element { key, data, timeout, comment } = self;
-        key.fmt(f)?;
+        listed(self, &Note::default(), Style::Loadable).fmt(f)
+    }
+}
+
+/// What the running system says of an element.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    /// What it carries, `counter packets 1 bytes 2`.
+    pub(crate) carries: Vec<String>,
+    /// How long it still stays.
+    pub(crate) expires: Option<Duration>,
+}
+
+fn listed<'a>(element: &'a Element, note: &'a Note, style: Style<'a>) -> impl Display + 'a {
+    Text(move |f: &mut fmt::Formatter<'_>| {
+        let Element { key, data, timeout, comment } = element;
+        joined(f, key.parts().iter().map(|part| style.interval(part)), " . ")?;
+        note.carries.iter().try_for_each(|carried| write!(f, " {carried}"))?;
         if let Some(timeout) = timeout.filter(|timeout| timeout.as_millis() > 0) {
             write!(f, " timeout {}", time(timeout))?;
+        }
+        if let Some(expires) = note.expires {
+            write!(f, " expires {}", time(expires))?;
         }
         if let Some(comment) = comment {
             write!(f, " comment {}", quoted(comment))?;
         }
         match data.as_deref() {
-            Some(ElementData::Value(value)) => write!(f, " : {value}"),
+            Some(ElementData::Value(value)) => write!(f, " : {}", style.named(value)),
             Some(ElementData::Verdict(verdict)) => write!(f, " : {verdict}"),
             None => Ok(()),
+        }
+    })
+}
+
+impl Style<'_> {
+    /// An interface index as its name, where that is known and asked for.
+    pub(super) fn named<'v>(&self, value: &'v Value) -> Cow<'v, Value> {
+        match (self, value) {
+            (Style::Listed(names), Value::Ifindex(index)) => match names.get(index) {
+                Some(name) => Cow::Owned(Value::Ifname(name.as_str().into())),
+                None => Cow::Borrowed(value),
+            },
+            (Style::Loadable | Style::Listed(_), value) => Cow::Borrowed(value),
+        }
+    }
+
+    fn interval<'v>(&self, interval: &'v Interval) -> Cow<'v, Interval> {
+        match (self.named(&interval.low), self.named(&interval.high)) {
+            (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(interval),
+            (low, high) => Cow::Owned(Interval { low: low.into_owned(), high: high.into_owned() }),
         }
     }
 }

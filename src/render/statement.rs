@@ -5,35 +5,47 @@ use std::net::IpAddr;
 
 use crate::model::{
     Family, Family4or6, Interval, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue,
-    Nat, NatFlags, NatKind, PortRange, Protocol, Queue, QueueFlags, Reject, Statement, Tproxy, Value, Verdict,
+    Nat, NatFlags, NatKind, Opaque, PortRange, Protocol, Queue, QueueFlags, Reject, Statement, Tproxy, Value, Verdict,
 };
 
 use super::rule::InRule;
+use super::set::set_ref;
 use super::value::ipv6;
-use super::{Text, joined, matches, quoted};
+use super::{Style, Text, joined, matches, quoted};
 
 impl Display for InRule<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let InRule { family, transport, statement } = *self;
+        let InRule { family, transport, statement, style } = *self;
         match statement {
             Statement::Counter { packets, bytes } => write!(f, "counter packets {packets} bytes {bytes}"),
             Statement::Limit(limit) => limit.fmt(f),
             Statement::Log(log) => log.fmt(f),
             Statement::Masquerade { ports, flags } => to_ports(f, "masquerade", *ports, *flags),
-            Statement::Match(matches) => matches::comparison(matches, transport).fmt(f),
-            Statement::Nat(value) => nat(f, family, value),
+            Statement::Match(matches) => matches::comparison(matches, transport, style).fmt(f),
+            Statement::Nat(value) => nat(f, family, value, style),
             Statement::Notrack => f.write_str("notrack"),
+            Statement::Opaque(opaque) => opaque.fmt(f),
             Statement::Queue(queue) => queue.fmt(f),
             Statement::Redirect { ports, flags } => to_ports(f, "redirect", *ports, *flags),
             Statement::Reject(reason) => reject(f, family, *reason),
-            Statement::SetMark { key, value } => write!(f, "{key} set {}", mark(value, transport)),
+            Statement::SetMark { key, value } => write!(f, "{key} set {}", mark(value, transport, style)),
             Statement::SetNftrace(on) => write!(f, "meta nftrace set {}", u8::from(*on)),
             Statement::SetZone(zone) => write!(f, "ct zone set {zone}"),
             Statement::Tproxy(value) => tproxy(f, family, value),
             Statement::Verdict(verdict) => verdict.fmt(f),
             Statement::VerdictMap { selector, map } => {
-                write!(f, "{} vmap {map}", matches::selector(selector, transport))
+                write!(f, "{} vmap {}", matches::selector(selector, transport), set_ref(map, style))
             }
+        }
+    }
+}
+
+/// As nft names an xtables extension that it cannot translate; of anything else, the kernel's name in a comment.
+impl Display for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.name(), self.extension()) {
+            (kind @ ("match" | "target"), Some(extension)) => write!(f, "xt {kind} {}", quoted(extension)),
+            (name, _) => write!(f, "# unknown expression {name}"),
         }
     }
 }
@@ -62,11 +74,11 @@ impl Display for MarkKey {
 
 impl Display for MarkValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        mark(self, None).fmt(f)
+        mark(self, None, Style::Loadable).fmt(f)
     }
 }
 
-fn mark(value: &MarkValue, transport: Option<Protocol>) -> impl Display {
+fn mark<'a>(value: &'a MarkValue, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| match value {
         MarkValue::Constant(mark) => Value::Mark(*mark).fmt(f),
         MarkValue::From { from, mask, xor } => {
@@ -85,7 +97,9 @@ fn mark(value: &MarkValue, transport: Option<Protocol>) -> impl Display {
             }
             Ok(())
         }
-        MarkValue::Map { selector, map } => write!(f, "{} map {map}", matches::selector(selector, transport)),
+        MarkValue::Map { selector, map } => {
+            write!(f, "{} map {}", matches::selector(selector, transport), set_ref(map, style))
+        }
     })
 }
 
@@ -235,25 +249,32 @@ fn to_ports(f: &mut fmt::Formatter<'_>, target: &str, ports: Option<PortRange>, 
     nat_flags(f, flags)
 }
 
-fn nat(f: &mut fmt::Formatter<'_>, table: Family, nat: &Nat) -> fmt::Result {
-    // nft reads no family without an address.
-    let Nat { kind, family: _, addresses, ports, flags } = nat;
+fn nat(f: &mut fmt::Formatter<'_>, table: Family, nat: &Nat, style: Style<'_>) -> fmt::Result {
+    let Nat { kind, family, addresses, ports, flags } = nat;
     let kind = match kind {
         NatKind::Dnat => "dnat",
         NatKind::Snat => "snat",
     };
     let Some((low, high)) = addresses else {
-        return to_ports(f, kind, *ports, *flags);
+        // nft lists a family without an address, and reads none.
+        return match (style, family, table) {
+            (Style::Listed(_), Some(family), Family::Inet) => to_ports(f, &format!("{kind} {family}"), *ports, *flags),
+            (Style::Loadable | Style::Listed(_), _, _) => to_ports(f, kind, *ports, *flags),
+        };
     };
     f.write_str(kind)?;
     if table == Family::Inet {
         write!(f, " {}", Family4or6::of(*low))?;
     }
     f.write_str(" to ")?;
+    let range = Interval { low: address(*low), high: address(*high) };
     match ports {
+        Some(ports) if low != high && matches!(style, Style::Listed(_)) && range.prefix_len().is_some() => {
+            write!(f, "{range}:{ports}")?;
+        }
         Some(ports) if low == high => write!(f, "{}:{ports}", bracketed(*low))?,
         Some(ports) => write!(f, "{}-{}:{ports}", bracketed(*low), bracketed(*high))?,
-        None => Interval { low: address(*low), high: address(*high) }.fmt(f)?,
+        None => range.fmt(f)?,
     }
     nat_flags(f, *flags)
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use crate::model::{Base, Chain, ChainKind, ChainType, Family, Hook, Policy, Priority, Ruleset, Table, TableFlags};
 
-use super::{InFamily, Text, joined, set};
+use super::{InFamily, Style, Text, joined, set};
 
 /// What `nft list ruleset` prints, and `nft -f` reads.
 impl Display for Ruleset {
@@ -49,7 +49,7 @@ impl Display for WithHandles<'_> {
         }
         for (index, set) in sets.iter().enumerate() {
             between(f)?;
-            set::block(f, set, self.handles.sets.get(index).copied())?;
+            set::block(f, set, self.handles.sets.get(index).copied(), &set::Notes::new(Style::Loadable))?;
         }
         for (index, chain) in chains.iter().enumerate() {
             between(f)?;

@@ -97,6 +97,29 @@ impl NetlinkSocket {
         datagram.map(Some).ok_or_else(|| io::Error::from_raw_os_error(libc::EMSGSIZE))
     }
 
+    /// As [`recv`](Self::recv), with one system call, for what is known to be no longer than the kernel makes the datagrams of a
+    /// dump; `EMSGSIZE` for anything longer, which is lost.
+    pub(crate) fn recv_fitting<'b>(&self, buffer: &'b mut Vec<u8>, wait: Wait) -> io::Result<Option<&'b [u8]>> {
+        // The kernel fills a dump's datagrams up to the largest buffer it has seen, but not beyond this.
+        if buffer.len() < DUMP_DATAGRAM {
+            buffer.resize(DUMP_DATAGRAM, 0);
+        }
+        let flags = match wait {
+            Wait::Block => 0,
+            Wait::DontWait => libc::MSG_DONTWAIT,
+        };
+        let received = loop {
+            match self.receive(buffer, flags) {
+                Ok(datagram) if datagram.sender == KERNEL => break datagram,
+                Ok(_foreign) => {}
+                Err(error) if wait == Wait::DontWait && error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        };
+        let datagram = buffer.get(..received.length);
+        datagram.map(Some).ok_or_else(|| io::Error::from_raw_os_error(libc::EMSGSIZE))
+    }
+
     /// Makes room for one send of `bytes`, and says how many bytes one send may have now: fewer than asked for, if the limit
     /// `net.core.wmem_max` stands in the way and the capability to pass it is missing.
     pub(crate) fn ensure_send_buffer(&self, bytes: usize) -> io::Result<usize> {

@@ -86,7 +86,8 @@ fn is_terminal(statement: &Statement) -> bool {
         Statement::Masquerade { .. } | Statement::Nat(_) | Statement::Queue(_) => true,
         Statement::Redirect { .. } | Statement::Reject(_) => true,
         Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Match(_) => false,
-        Statement::Notrack | Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => false,
+        Statement::Notrack | Statement::Opaque(_) | Statement::SetMark { .. } => false,
+        Statement::SetNftrace(_) | Statement::SetZone(_) => false,
         Statement::Tproxy(_) | Statement::VerdictMap { .. } => false,
     }
 }
@@ -104,6 +105,7 @@ pub(super) fn keyword(statement: &Statement) -> &'static str {
         },
         Statement::Masquerade { .. } => "masquerade",
         Statement::Notrack => "notrack",
+        Statement::Opaque(_) => "opaque",
         Statement::Queue(_) => "queue",
         Statement::Redirect { .. } => "redirect",
         Statement::Reject(_) => "reject",

@@ -34,7 +34,8 @@ impl Checked<'_, '_> {
                 self.lookup(at, selector, map, &SetData::Verdict, faults);
             }
             Statement::SetMark { key: _, value: MarkValue::Constant(_) | MarkValue::From { .. } } => {}
-            Statement::Counter { .. } | Statement::Notrack | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
+            Statement::Counter { .. } | Statement::Notrack | Statement::Opaque(_) => {}
+            Statement::SetNftrace(_) | Statement::SetZone(_) => {}
         }
     }
 

@@ -1,0 +1,240 @@
+//! Programs to rules: the inverse of [`lower`](super::lower()).
+//!
+//! Reads a program from its start, statement by statement: a reader proposes what the next expressions say, and the proposal counts
+//! when lowering it at that place makes the same expressions again. So `lower(raise(program)) == program`, and nothing is guessed.
+//! What no reader knows becomes a [`Statement::Opaque`] at its place. A few spellings of other programs mean the same as ours and are
+//! read although ours differ; they are marked [`Spelling::Other`].
+//!
+//! ```text
+//! matches   loads and comparisons      actions   everything else      set   sets and their elements
+//! ```
+
+mod actions;
+mod matches;
+mod set;
+
+pub use set::{Unraisable, raise_elements, raise_set};
+
+use super::Register;
+use super::expr::{Expr, LookupSet, NatCode, RegisterRange};
+use super::fields::load;
+use super::lower::{Known, Sets, lower_statement};
+use crate::model::{Family, Field, Match, Op, Opaque, Operand, Rule, Statement, Value};
+
+/// The rule that a program in a table of `family` says.
+///
+/// A check of the network or transport protocol is left out where [`lower`](super::lower()) would put it in again. The comment comes
+/// from `userdata`, as nft(8) keeps it there.
+#[must_use]
+pub fn raise(exprs: &[Expr], userdata: &[u8], family: Family, sets: &(impl Sets + ?Sized)) -> Rule {
+    let read = read(exprs, family, sets);
+    rule(without_implied(read, exprs, family, sets), userdata)
+}
+
+/// The same with every check as a match of its own: what nft(8) starts from when it lists a rule.
+pub(crate) fn raise_in_full(exprs: &[Expr], userdata: &[u8], family: Family, sets: &(impl Sets + ?Sized)) -> Rule {
+    rule(read(exprs, family, sets).into_iter().map(|read| read.statement).collect(), userdata)
+}
+
+fn rule(statements: Vec<Statement>, userdata: &[u8]) -> Rule {
+    Rule { statements, comment: set::text(userdata, UDATA_COMMENT).map(Into::into) }
+}
+
+/// A statement, where it was read, and what was known in front of it.
+struct Read {
+    statement: Statement,
+    start: usize,
+    end: usize,
+    known: Known,
+}
+
+/// What some expressions may say.
+struct Proposal {
+    statements: Vec<Statement>,
+    len: usize,
+    spelling: Spelling,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    /// Ours, if it says what is proposed.
+    Ours,
+    /// Another one, which means the same.
+    Other,
+}
+
+impl Proposal {
+    fn ours(statement: Statement, len: usize) -> Self {
+        Proposal { statements: vec![statement], len, spelling: Spelling::Ours }
+    }
+
+    fn other(statements: Vec<Statement>, len: usize) -> Self {
+        Proposal { statements, len, spelling: Spelling::Other }
+    }
+}
+
+fn read(exprs: &[Expr], family: Family, sets: &(impl Sets + ?Sized)) -> Vec<Read> {
+    let mut found: Vec<Read> = Vec::with_capacity(exprs.len());
+    let (mut known, mut start) = (Known::default(), 0);
+    while let Some((first, rest)) = exprs.get(start..).and_then(<[Expr]>::split_first) {
+        let proposals = actions::propose(first, rest, family, known)
+            .into_iter()
+            .chain(matches::propose(first, rest, family, known));
+        let all = exprs.get(start..).unwrap_or_default();
+        let accepted = proposals.filter(|proposal| !proposal.statements.is_empty()).find_map(|proposal| {
+            let behind = accept(&proposal, all, known, family, sets)?;
+            Some((proposal, behind))
+        });
+        match accepted {
+            Some((Proposal { statements, len, .. }, behind)) => {
+                let end = start + len;
+                found.extend(statements.into_iter().map(|statement| Read { statement, start, end, known }));
+                (start, known) = (end, behind);
+            }
+            None => {
+                keep(&mut found, first, start, known);
+                start += 1;
+            }
+        }
+    }
+    found
+}
+
+/// What is known behind the proposed statements, when they are what these expressions say.
+fn accept(
+    proposal: &Proposal,
+    exprs: &[Expr],
+    mut known: Known,
+    family: Family,
+    sets: &(impl Sets + ?Sized),
+) -> Option<Known> {
+    let mut code = Vec::with_capacity(proposal.len);
+    for statement in &proposal.statements {
+        let (part, behind) = lower_statement(statement, known, family, sets).ok()?;
+        if proposal.spelling == Spelling::Other && checks_first(statement, &part) {
+            return None;
+        }
+        code.extend(part);
+        known = behind;
+    }
+    let same = || exprs.get(..proposal.len).is_some_and(|exprs| says(exprs, &code));
+    (proposal.spelling == Spelling::Other || same()).then_some(known)
+}
+
+/// Whether lowering put a check in front, which then was not in the program.
+fn checks_first(statement: &Statement, code: &[Expr]) -> bool {
+    let Statement::Match(Match { selector, .. }) = statement else { return false };
+    let first = selector.fields().first().map(|field| load(*field, Register::FIRST));
+    match (first, code.first()) {
+        (Some(Expr::Payload { base, offset, .. }), Some(Expr::Payload { base: other, offset: at, .. })) => {
+            (base, offset) != (*other, *at)
+        }
+        (first, code) => first.as_ref() != code,
+    }
+}
+
+/// Whether two programs are the same, but for what a kernel adds on its own.
+fn says(read: &[Expr], lowered: &[Expr]) -> bool {
+    read.len() == lowered.len() && read.iter().zip(lowered).all(|(read, lowered)| alike(read, lowered))
+}
+
+fn alike(read: &Expr, lowered: &Expr) -> bool {
+    let both = |a: RegisterRange, b: RegisterRange| tidy(a) == tidy(b);
+    match (read, lowered) {
+        (
+            Expr::Lookup { sreg, dreg, set: LookupSet::Anonymous(set), inverted },
+            Expr::Lookup { sreg: s, dreg: d, set: LookupSet::Anonymous(other), inverted: i },
+        ) => {
+            // Its elements were read one by one; how a set is described is up to who made it.
+            let kind = |flags: u32| flags & (crate::model::SetFlags::INTERVAL.bits());
+            (sreg, dreg, inverted) == (s, d, i) && kind(set.code.flags) == kind(other.code.flags)
+        }
+        (Expr::Nat(a), Expr::Nat(b)) => {
+            let plain = |code: &NatCode| (code.kind, code.family, translation(code.flags));
+            plain(a) == plain(b) && both(a.addresses, b.addresses) && both(a.ports, b.ports)
+        }
+        (Expr::Masq { ports, flags }, Expr::Masq { ports: p, flags: f })
+        | (Expr::Redir { ports, flags }, Expr::Redir { ports: p, flags: f }) => {
+            both(*ports, *p) && translation(*flags) == translation(*f)
+        }
+        (read, lowered) => read == lowered,
+    }
+}
+
+/// A range of one register is that register: the kernel repeats it.
+fn tidy(range: RegisterRange) -> RegisterRange {
+    RegisterRange { min: range.min, max: range.max.filter(|max| Some(*max) != range.min) }
+}
+
+/// The flags that a user can give; that an address or a port is given, the kernel says too (`NF_NAT_RANGE_MAP_IPS` and
+/// `NF_NAT_RANGE_PROTO_SPECIFIED`, include/uapi/linux/netfilter/nf_nat.h).
+fn translation(flags: u32) -> u32 {
+    flags & !3
+}
+
+/// An expression that nothing knows, behind those before it.
+fn keep(found: &mut Vec<Read>, expr: &Expr, at: usize, known: Known) {
+    let mut code = vec![expr.clone()];
+    let mut start = at;
+    let joined = match found.last() {
+        Some(Read { statement: Statement::Opaque(last), .. }) if !matches!(expr, Expr::Opaque { .. }) => {
+            last.code::<Vec<Expr>>().filter(|before| !before.iter().any(|expr| matches!(expr, Expr::Opaque { .. })))
+        }
+        _ => None,
+    };
+    if let Some(before) = joined {
+        code = before.iter().cloned().chain(code).collect();
+        start = found.pop().map_or(at, |read| read.start);
+    }
+    let name = code.iter().map(Expr::name).collect::<Vec<_>>().join(",");
+    let statement = Statement::Opaque(Opaque::new(&name, extension(expr), code));
+    found.push(Read { statement, start, end: at + 1, known });
+}
+
+/// The name of an xtables extension: the first attribute of a `match` or `target` (`NFTA_MATCH_NAME`, `NFTA_TARGET_NAME`).
+fn extension(expr: &Expr) -> Option<Box<str>> {
+    let Expr::Opaque { name, data } = expr else { return None };
+    if !matches!(&**name, "match" | "target") {
+        return None;
+    }
+    let length = usize::from(u16::from_ne_bytes(data.get(..2)?.try_into().ok()?));
+    let kind = u16::from_ne_bytes(data.get(2..4)?.try_into().ok()?);
+    let text = data.get(4..length)?.split(|byte| *byte == 0).next()?;
+    (kind == 1).then(|| String::from_utf8_lossy(text).into())
+}
+
+/// Leaves out the checks that lowering makes again in the same place.
+fn without_implied(read: Vec<Read>, exprs: &[Expr], family: Family, sets: &(impl Sets + ?Sized)) -> Vec<Statement> {
+    let mut statements: Vec<Statement> = Vec::with_capacity(read.len());
+    // The checks at the end of `statements`: where each starts, and what was known in front of it.
+    let mut checks: Vec<(usize, Known)> = Vec::new();
+    for Read { statement, start, end, known } in read {
+        let implied = (1..=checks.len().min(2)).rev().find(|count| {
+            checks.get(checks.len() - count).is_some_and(|(from, before)| {
+                let code = lower_statement(&statement, *before, family, sets);
+                code.is_ok_and(|(code, _)| exprs.get(*from..end).is_some_and(|exprs| says(exprs, &code)))
+            })
+        });
+        statements.truncate(statements.len() - implied.unwrap_or(0));
+        if is_check(&statement) && implied.is_none() {
+            checks.push((start, known));
+        } else {
+            checks.clear();
+        }
+        statements.push(statement);
+    }
+    statements
+}
+
+fn is_check(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Match(Match { selector, op: Op::Eq, operand: Operand::Value(Value::Nfproto(_) | Value::Protocol(_)) })
+            if matches!(selector.fields(), [Field::L4proto | Field::Nfproto])
+    )
+}
+
+const UDATA_COMMENT: u8 = 0;
+
+#[cfg(test)]
+mod tests;

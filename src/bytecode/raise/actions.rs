@@ -1,0 +1,254 @@
+//! Statements that are no matches.
+
+use std::net::IpAddr;
+
+use super::super::expr::{
+    CtKey, Expr, LimitCode, LogCode, MetaKey, NatCode, QueueCode, Register, RegisterRange, RejectCode, TproxyCode,
+};
+use super::super::lower::{Known, family_of};
+use super::{Proposal, tidy, translation};
+use crate::model::{
+    Family, Family4or6, Limit, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat, NatFlags,
+    PortRange, Queue, QueueFlags, Reject, Statement, Tproxy,
+};
+
+/// What `first` and the expressions behind it may say.
+pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
+    let one = |statement| vec![Proposal::ours(statement, 1)];
+    match first {
+        Expr::Counter { packets, bytes } => one(Statement::Counter { packets: *packets, bytes: *bytes }),
+        Expr::Ct { key: CtKey::MARK, dreg: Register::FIRST } => mark(MarkKey::Ct, rest),
+        Expr::Meta { key: MetaKey::MARK, dreg: Register::FIRST } => mark(MarkKey::Meta, rest),
+        Expr::Limit(code) => limit(code).map(Statement::Limit).map_or_else(Vec::new, one),
+        Expr::Log(code) => log(code).map(Statement::Log).map_or_else(Vec::new, one),
+        Expr::Notrack => one(Statement::Notrack),
+        Expr::Queue(code) => queue(code).map(Statement::Queue).map_or_else(Vec::new, one),
+        Expr::Reject(code) => reject(code, family, known),
+        Expr::Verdict(verdict) => one(Statement::Verdict(verdict.clone())),
+        Expr::Immediate { .. } | Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. } | Expr::Tproxy(_) => {
+            constants(first, rest, family).into_iter().collect()
+        }
+        Expr::Bitwise(_) | Expr::Byteorder { .. } | Expr::Cmp { .. } | Expr::Ct { .. } | Expr::CtSet { .. } => {
+            Vec::new()
+        }
+        Expr::Fib { .. } | Expr::Lookup { .. } | Expr::Meta { .. } | Expr::MetaSet { .. } => Vec::new(),
+        Expr::Opaque { .. } | Expr::Payload { .. } | Expr::Range { .. } | Expr::Socket { .. } => Vec::new(),
+    }
+}
+
+/// A mark that is read, changed and written.
+fn mark(from: MarkKey, rest: &[Expr]) -> Vec<Proposal> {
+    let number = |bytes: &[u8]| bytes.try_into().map(u32::from_ne_bytes).ok();
+    let (mask, xor, behind) = match rest.split_first() {
+        Some((Expr::Bitwise(code), behind)) if code.reg == Register::FIRST => {
+            match (number(&code.mask), number(&code.xor)) {
+                (Some(mask), Some(xor)) => (mask, xor, behind),
+                _ => return Vec::new(),
+            }
+        }
+        _ => (u32::MAX, 0, rest),
+    };
+    let key = match behind.first() {
+        Some(Expr::CtSet { key: CtKey::MARK, sreg: Register::FIRST }) => MarkKey::Ct,
+        Some(Expr::MetaSet { key: MetaKey::MARK, sreg: Register::FIRST }) => MarkKey::Meta,
+        _ => return Vec::new(),
+    };
+    let statement = Statement::SetMark { key, value: MarkValue::From { from, mask, xor } };
+    vec![Proposal::ours(statement, rest.len() - behind.len() + 2)]
+}
+
+/// Constants in registers and the one expression that takes them; it may take none.
+struct Constants<'a> {
+    loaded: Vec<(Register, &'a [u8])>,
+    used: Vec<Register>,
+}
+
+impl<'a> Constants<'a> {
+    fn take(&mut self, register: Register) -> Option<&'a [u8]> {
+        let (_, data) = self.loaded.iter().rev().find(|(loaded, _)| *loaded == register)?;
+        self.used.push(register);
+        Some(data)
+    }
+
+    fn all_used(&self) -> bool {
+        self.loaded.len() == self.used.len() && self.loaded.iter().all(|(register, _)| self.used.contains(register))
+    }
+
+    fn port(&mut self, register: Register) -> Option<u16> {
+        self.take(register)?.try_into().map(u16::from_be_bytes).ok()
+    }
+
+    fn address(&mut self, register: Register) -> Option<IpAddr> {
+        let data = self.take(register)?;
+        let v4 = <[u8; 4]>::try_from(data).map(IpAddr::from);
+        v4.or_else(|_| <[u8; 16]>::try_from(data).map(IpAddr::from)).ok()
+    }
+
+    /// Outside none when the registers hold no ports, inside none when there are none.
+    fn ports(&mut self, range: RegisterRange) -> Option<Option<PortRange>> {
+        let RegisterRange { min, max } = tidy(range);
+        match (min, max) {
+            (None, None) => Some(None),
+            (None, Some(_)) => None,
+            (Some(min), None) => Some(Some(self.port(min)?.into())),
+            (Some(min), Some(max)) => Some(Some(PortRange { low: self.port(min)?, high: self.port(max)? })),
+        }
+    }
+
+    fn number(&mut self, register: Register) -> Option<u32> {
+        self.take(register)?.try_into().map(u32::from_ne_bytes).ok()
+    }
+}
+
+fn constants(first: &Expr, rest: &[Expr], family: Family) -> Option<Proposal> {
+    let mut constants = Constants { loaded: Vec::new(), used: Vec::new() };
+    let mut exprs = std::iter::once(first).chain(rest);
+    let target = loop {
+        match exprs.next()? {
+            Expr::Immediate { dreg, data } => constants.loaded.push((*dreg, data)),
+            target => break target,
+        }
+    };
+    let statement = match target {
+        Expr::CtSet { key: CtKey::MARK, sreg } => {
+            Statement::SetMark { key: MarkKey::Ct, value: MarkValue::Constant(constants.number(*sreg)?) }
+        }
+        Expr::CtSet { key: CtKey::ZONE, sreg } => {
+            Statement::SetZone(constants.take(*sreg)?.try_into().map(u16::from_ne_bytes).ok()?)
+        }
+        Expr::Masq { ports, flags } => {
+            Statement::Masquerade { ports: constants.ports(*ports)?, flags: nat_flags(*flags)? }
+        }
+        Expr::MetaSet { key: MetaKey::MARK, sreg } => {
+            Statement::SetMark { key: MarkKey::Meta, value: MarkValue::Constant(constants.number(*sreg)?) }
+        }
+        Expr::MetaSet { key: MetaKey::NFTRACE, sreg } => match constants.take(*sreg)? {
+            [0] => Statement::SetNftrace(false),
+            [1] => Statement::SetNftrace(true),
+            _ => return None,
+        },
+        Expr::Nat(code) => Statement::Nat(nat(code, &mut constants, family)?),
+        Expr::Redir { ports, flags } => {
+            Statement::Redirect { ports: constants.ports(*ports)?, flags: nat_flags(*flags)? }
+        }
+        Expr::Tproxy(code) => Statement::Tproxy(tproxy(code, &mut constants, family)?),
+        _ => return None,
+    };
+    let len = constants.loaded.len() + 1;
+    constants.all_used().then(|| Proposal::other(vec![statement], len))
+}
+
+fn nat(code: &NatCode, constants: &mut Constants<'_>, table: Family) -> Option<Nat> {
+    let RegisterRange { min, max } = tidy(code.addresses);
+    let addresses = match (min, max) {
+        (None, None) => None,
+        (None, Some(_)) => return None,
+        (Some(min), max) => {
+            let low = constants.address(min)?;
+            let high = max.map_or(Some(low), |max| constants.address(max))?;
+            (Family4or6::of(low) == code.family && Family4or6::of(high) == code.family).then_some(())?;
+            Some((low, high))
+        }
+    };
+    let family = Some(code.family).filter(|family| addresses.is_some() || family_of(table) != Some(*family));
+    let ports = constants.ports(code.ports)?;
+    let mut nat = Nat::dnat().flags(nat_flags(code.flags)?);
+    (nat.kind, nat.family, nat.addresses, nat.ports) = (code.kind, family, addresses, ports);
+    Some(nat)
+}
+
+fn tproxy(code: &TproxyCode, constants: &mut Constants<'_>, table: Family) -> Option<Tproxy> {
+    let address = match code.address {
+        Some(register) => {
+            let address = constants.address(register)?;
+            (code.family == Some(Family4or6::of(address))).then_some(())?;
+            Some(address)
+        }
+        None => None,
+    };
+    let port = match code.port {
+        Some(register) => Some(constants.port(register)?),
+        None => None,
+    };
+    let family = code.family.filter(|family| address.is_some() || family_of(table) != Some(*family));
+    Some(Tproxy { family, address, port })
+}
+
+fn nat_flags(flags: u32) -> Option<NatFlags> {
+    NatFlags::from_bits(translation(flags))
+}
+
+fn queue(code: &QueueCode) -> Option<Queue> {
+    let QueueCode { num, total, flags } = *code;
+    let to = num.checked_add(total.checked_sub(1)?)?;
+    Some(Queue { from: num, to, flags: QueueFlags::from_bits(flags)? })
+}
+
+/// In an inet table a reject with a reason of one protocol stands behind a check of that protocol.
+fn reject(code: &RejectCode, family: Family, known: Known) -> Vec<Proposal> {
+    let reasons = match code {
+        RejectCode { kind: 0, code } => vec![Reject::Icmp(*code), Reject::Icmpv6(*code)],
+        RejectCode { kind: 1, code: 0 } => vec![Reject::TcpReset],
+        RejectCode { kind: 2, code } => vec![Reject::Icmpx(*code)],
+        RejectCode { .. } => Vec::new(),
+    };
+    let fits = |reason: &Reject| match (reason, family) {
+        (Reject::Icmp(_), Family::Ip6) | (Reject::Icmpv6(_), Family::Ip) => false,
+        (Reject::Icmp(_) | Reject::Icmpv6(_), Family::Arp | Family::Bridge | Family::Netdev) => false,
+        (Reject::Icmp(_), Family::Inet) => known.network == Some(crate::model::Nfproto::IPV4),
+        (Reject::Icmpv6(_), Family::Inet) => known.network == Some(crate::model::Nfproto::IPV6),
+        (Reject::Icmp(_) | Reject::Icmpv6(_) | Reject::Icmpx(_) | Reject::TcpReset, _) => true,
+    };
+    let usual = |reason: &Reject| match family {
+        Family::Ip => *reason == Reject::Icmp(3),
+        Family::Ip6 => *reason == Reject::Icmpv6(4),
+        Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => *reason == Reject::Icmpx(1),
+    };
+    let reasons = reasons.into_iter().filter(fits);
+    reasons.map(|reason| Proposal::ours(Statement::Reject(Some(reason).filter(|reason| !usual(reason))), 1)).collect()
+}
+
+fn limit(code: &LimitCode) -> Option<Limit> {
+    let units = [LimitUnit::Second, LimitUnit::Minute, LimitUnit::Hour, LimitUnit::Day, LimitUnit::Week];
+    let per = units.into_iter().find(|unit| unit.seconds() == code.unit)?;
+    let mut limit = match code.kind {
+        0 => Limit::packets(code.rate, per),
+        1 => Limit::bytes(code.rate, per),
+        _ => return None,
+    };
+
+    limit.burst = code.burst;
+    limit.when = match code.flags {
+        0 => LimitWhen::Until,
+        1 => LimitWhen::Over,
+        _ => return None,
+    };
+    Some(limit)
+}
+
+fn log(code: &LogCode) -> Option<Log> {
+    let LogCode { prefix, level, group, snaplen, queue_threshold, flags } = code;
+    let level = match level {
+        Some(level) => Some(log_level(*level)?),
+        None => None,
+    };
+    let flags = LogFlags::from_bits(*flags)?;
+    let mut log = Log { level, group: *group, snaplen: *snaplen, flags, ..Log::default() };
+    (log.prefix, log.queue_threshold) = (prefix.clone(), *queue_threshold);
+    Some(log)
+}
+
+fn log_level(level: u32) -> Option<LogLevel> {
+    let levels = [
+        LogLevel::Emerg,
+        LogLevel::Alert,
+        LogLevel::Crit,
+        LogLevel::Err,
+        LogLevel::Warn,
+        LogLevel::Notice,
+        LogLevel::Info,
+        LogLevel::Debug,
+        LogLevel::Audit,
+    ];
+    usize::try_from(level).ok().and_then(|level| levels.get(level).copied())
+}

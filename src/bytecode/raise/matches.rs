@@ -1,0 +1,250 @@
+//! Loads and what is done with them: comparisons and lookups.
+
+use super::super::data::{self, Order};
+use super::super::expr::{BitwiseCode, CmpOp, CtKey, Expr, LookupSet, MetaKey, PayloadBase, Register};
+use super::super::fields::{FIELDS, load, protocols};
+use super::super::lower::{Known, mask_byte};
+use super::super::set::SetMode;
+use super::{Proposal, raise_elements};
+use crate::model::{
+    DataType, Family, Field, MarkKey, MarkValue, Match, Nfproto, Op, Operand, Selector, SetData, SetFlags, SetRef,
+    Statement, Value,
+};
+
+/// What `first` and the expressions behind it may say.
+pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
+    let see = See { family, known };
+    let mut proposals: Vec<Proposal> = see.lookup(first, rest).into_iter().collect();
+    if let Some(field) = see.field(first, Register::FIRST) {
+        proposals.extend(comparison(field, rest));
+    }
+    if let Expr::Payload { base, offset, len, dreg: Register::FIRST } = first {
+        proposals.extend(see.prefix(*base, *offset, *len, rest));
+        proposals.extend(see.neighbours(*base, *offset, *len, rest));
+    }
+    proposals
+}
+
+/// What can be seen at a place: the family of the table and the known protocols decide what a load means.
+struct See {
+    family: Family,
+    known: Known,
+}
+
+impl See {
+    /// The field that an expression loads into that register.
+    fn field(&self, expr: &Expr, dreg: Register) -> Option<Field> {
+        FIELDS.into_iter().find(|field| load(*field, dreg) == *expr && self.has(*field))
+    }
+
+    /// Whether a packet at this place has that field for certain.
+    fn has(&self, field: Field) -> bool {
+        let (network, transport) = protocols(field);
+        let asked = transport.is_some() && self.known.transport == transport;
+        let network = network.is_none_or(|network| match self.family {
+            Family::Inet => asked || self.known.network == Some(network),
+            Family::Ip => network == Nfproto::IPV4,
+            Family::Ip6 => network == Nfproto::IPV6,
+            Family::Arp | Family::Bridge | Family::Netdev => false,
+        });
+        network && (transport.is_none() || asked)
+    }
+
+    /// One or several loads, and the set in which they are looked up.
+    fn lookup(&self, first: &Expr, rest: &[Expr]) -> Option<Proposal> {
+        let mut fields = Vec::new();
+        let mut exprs = std::iter::once(first).chain(rest).peekable();
+        let (mut len, mut slot) = (0, 0);
+        let (dreg, set, inverted) = loop {
+            len += 1;
+            match exprs.next()? {
+                Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted } => break (dreg, set, *inverted),
+                expr => {
+                    let field = self.field(expr, Register::at_slot(slot))?;
+                    slot += u32::try_from(field.data_type().bytes().div_ceil(4)).ok()?;
+                    fields.push(field);
+                    len += usize::from(exprs.next_if(|next| matches!(next, Expr::Byteorder { .. })).is_some());
+                }
+            }
+        };
+        let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
+        let selector = match fields.as_slice() {
+            [] => return None,
+            [field] => Selector::Field(*field),
+            several => Selector::Concat(several.into()),
+        };
+        let (statement, data): (fn(Selector, SetRef, Op) -> Statement, SetData) = match (dreg, exprs.next()) {
+            (None, _) => (member, SetData::None),
+            (Some(Register::VERDICT), _) => (verdict, SetData::Verdict),
+            (Some(Register::FIRST), Some(Expr::MetaSet { key: MetaKey::MARK, sreg: Register::FIRST })) => {
+                (meta_mark, SetData::Value(DataType::Mark))
+            }
+            (Some(Register::FIRST), Some(Expr::CtSet { key: CtKey::MARK, sreg: Register::FIRST })) => {
+                (ct_mark, SetData::Value(DataType::Mark))
+            }
+            (Some(_), _) => return None,
+        };
+        let set = match set {
+            LookupSet::Named(name) => SetRef::Named(name.clone()),
+            LookupSet::Anonymous(set) => {
+                let mode = SetMode::of(SetFlags::from_bits_truncate(set.code.flags), key.len());
+                SetRef::Anonymous(raise_elements(&set.elements, &key, &data, mode)?)
+            }
+        };
+        len += usize::from(matches!(data, SetData::Value(_)));
+        Some(Proposal::ours(statement(selector, set, if inverted { Op::Ne } else { Op::Eq }), len))
+    }
+
+    /// A prefix of whole bytes: a load of its first bytes only.
+    fn prefix(&self, base: PayloadBase, offset: u32, len: u32, rest: &[Expr]) -> Option<Proposal> {
+        let (Some(Expr::Cmp { sreg: Register::FIRST, op, data }), true) = (rest.first(), base == PayloadBase::NETWORK)
+        else {
+            return None;
+        };
+        let field = FIELDS.into_iter().find(|field| {
+            let address = matches!(field.data_type(), DataType::Ipv4 | DataType::Ipv6);
+            let starts = matches!(load(*field, Register::FIRST), Expr::Payload { base: b, offset: o, len: whole, .. }
+                if (b, o) == (base, offset) && len < whole);
+            address && starts && self.has(*field)
+        })?;
+        let mut address = data.clone();
+        address.resize(field.data_type().bytes(), 0);
+        let value = data::value(&address, field.data_type(), Order::Register)?;
+        let length = u8::try_from(data.len() * 8).ok()?;
+        let op = equality(*op)?;
+        Some(Proposal::ours(Statement::Match(Match::new(field, op, Operand::Prefix(value, length))), 2))
+    }
+
+    /// Fields that lie beside each other, loaded and compared as one.
+    fn neighbours(&self, base: PayloadBase, offset: u32, len: u32, rest: &[Expr]) -> Option<Proposal> {
+        let Some(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data }) = rest.first() else { return None };
+        let (mut statements, mut rest, mut at) = (Vec::new(), data.as_slice(), offset);
+        while at < offset.checked_add(len)? {
+            let (field, width) = FIELDS.into_iter().find_map(|field| match load(field, Register::FIRST) {
+                Expr::Payload { base: b, offset: o, len, .. } if (b, o) == (base, at) && self.has(field) => {
+                    Some((field, len))
+                }
+                _ => None,
+            })?;
+            let (bytes, behind) = rest.split_at_checked(usize::try_from(width).ok()?)?;
+            let value = data::value(bytes, field.data_type(), Order::Register)?;
+            statements.push(Statement::Match(Match::new(field, Op::Eq, Operand::Value(value))));
+            (rest, at) = (behind, at.checked_add(width)?);
+        }
+        (statements.len() > 1 && rest.is_empty()).then(|| Proposal::other(statements, 2))
+    }
+}
+
+fn member(selector: Selector, set: SetRef, op: Op) -> Statement {
+    Statement::Match(Match::new(selector, op, Operand::Set(set)))
+}
+
+fn verdict(selector: Selector, map: SetRef, _: Op) -> Statement {
+    Statement::VerdictMap { selector, map }
+}
+
+fn meta_mark(selector: Selector, map: SetRef, _: Op) -> Statement {
+    Statement::SetMark { key: MarkKey::Meta, value: MarkValue::Map { selector, map } }
+}
+
+fn ct_mark(selector: Selector, map: SetRef, _: Op) -> Statement {
+    Statement::SetMark { key: MarkKey::Ct, value: MarkValue::Map { selector, map } }
+}
+
+/// A field in the register, and what it is compared with.
+fn comparison(field: Field, rest: &[Expr]) -> Vec<Proposal> {
+    let data_type = field.data_type();
+    let (sorted, behind): (usize, _) = match rest.split_first() {
+        Some((Expr::Byteorder { reg: Register::FIRST, .. }, behind)) => (1, behind),
+        _ => (0, rest),
+    };
+    let says = |op, operand, len| Proposal::ours(Statement::Match(Match::new(field, op, operand)), 1 + sorted + len);
+    let value = |bytes: &[u8], order| data::value(bytes, data_type, order);
+    match behind {
+        [Expr::Bitwise(code), Expr::Cmp { sreg: Register::FIRST, op, data }, ..] if code.reg == Register::FIRST => {
+            equality(*op).map_or_else(Vec::new, |op| masked(field, code, op, data))
+        }
+        [Expr::Range { sreg: Register::FIRST, op: CmpOp::Ne, low, high }, ..] => {
+            let ends = value(low, Order::Sorted).zip(value(high, Order::Sorted));
+            ends.map(|(low, high)| says(Op::Ne, Operand::Range(low, high), 1)).into_iter().collect()
+        }
+        [Expr::Cmp { sreg: Register::FIRST, op, data }, then @ ..] => {
+            let mut proposals = Vec::new();
+            if let (CmpOp::Ge, [Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Le, data: high }, ..]) = (op, then) {
+                let ends = value(data, Order::Sorted).zip(value(high, Order::Sorted));
+                proposals.extend(ends.map(|(low, high)| says(Op::Eq, Operand::Range(low, high), 2)));
+            }
+            proposals.extend(single(field, *op, data).map(|value| says(ordinary(*op), Operand::Value(value), 1)));
+            if let (0, Some(value), Some(op)) = (sorted, named(field, data), equality(*op)) {
+                let statement = Statement::Match(Match::new(field, op, Operand::Value(value)));
+                proposals.push(Proposal::other(vec![statement], 2));
+            }
+            proposals
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The constant in a comparison; of interface names also those that it begins with.
+fn single(field: Field, op: CmpOp, data: &[u8]) -> Option<Value> {
+    let data_type = field.data_type();
+    if data_type == DataType::Ifname && data.len() < data_type.bytes() {
+        return data::pattern(data).map(Value::Ifname);
+    }
+    let order = if equality(op).is_some() { Order::Register } else { Order::Sorted };
+    data::value(data, data_type, order)
+}
+
+/// A whole interface name, compared up to its NUL: iptables-nft(8) compares no further.
+fn named(field: Field, data: &[u8]) -> Option<Value> {
+    let width = field.data_type().bytes();
+    if field.data_type() != DataType::Ifname || data.last() != Some(&0) || data.len() >= width {
+        return None;
+    }
+    let padded: Vec<u8> = data.iter().copied().chain(std::iter::repeat(0)).take(width).collect();
+    data::value(&padded, DataType::Ifname, Order::Register)
+}
+
+/// Bits under a mask: flags, a prefix, or just that.
+fn masked(field: Field, code: &BitwiseCode, op: Op, data: &[u8]) -> Vec<Proposal> {
+    let BitwiseCode { reg: _, mask, xor } = code;
+    let data_type = field.data_type();
+    let value = |bytes: &[u8]| data::value(bytes, data_type, Order::Register);
+    let (Some(bits), Some(wanted), true) = (value(mask), value(data), xor.iter().all(|byte| *byte == 0)) else {
+        return Vec::new();
+    };
+    let mut operands = Vec::new();
+    if matches!(bits, Value::CtState(_) | Value::CtStatus(_) | Value::TcpFlags(_)) && data.iter().all(|byte| *byte == 0)
+    {
+        operands.push((if op == Op::Ne { Op::Eq } else { Op::Ne }, Operand::Flags(bits.clone())));
+    }
+    if matches!(bits, Value::Ipv4(_) | Value::Ipv6(_)) {
+        let ones: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
+        let length = u8::try_from(ones)
+            .ok()
+            .filter(|length| mask.iter().enumerate().all(|(index, byte)| *byte == mask_byte(*length, index)));
+        operands.extend(length.map(|length| (op, Operand::Prefix(wanted.clone(), length))));
+    }
+    operands.push((op, Operand::Masked { mask: bits, value: wanted }));
+    let proposal = |(op, operand)| Proposal::ours(Statement::Match(Match::new(field, op, operand)), 3);
+    operands.into_iter().map(proposal).collect()
+}
+
+fn equality(op: CmpOp) -> Option<Op> {
+    match op {
+        CmpOp::Eq => Some(Op::Eq),
+        CmpOp::Ne => Some(Op::Ne),
+        CmpOp::Ge | CmpOp::Gt | CmpOp::Le | CmpOp::Lt => None,
+    }
+}
+
+fn ordinary(op: CmpOp) -> Op {
+    match op {
+        CmpOp::Eq => Op::Eq,
+        CmpOp::Ge => Op::Ge,
+        CmpOp::Gt => Op::Gt,
+        CmpOp::Le => Op::Le,
+        CmpOp::Lt => Op::Lt,
+        CmpOp::Ne => Op::Ne,
+    }
+}

@@ -1,0 +1,135 @@
+//! Requests outside of a batch, and dumps: their datagrams one after the other until the kernel says that it was all.
+
+use std::io;
+
+use super::live::{Kernel, of_nftables, unexpected};
+use crate::error::{Error, Kind, Result};
+use crate::netlink::{self, Malformed, Message, flag, kind};
+use crate::plan::Generation;
+use crate::sys::socket::Wait;
+
+/// How a dump ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dump {
+    /// Somebody committed while it went on.
+    Interrupted,
+    /// With the word that it was all.
+    Whole,
+}
+
+/// What to dump.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Query<'a> {
+    /// `NFT_MSG_GET*`.
+    pub(super) kind: u16,
+    /// `NFPROTO_*`, 0 for all.
+    pub(super) family: u8,
+    /// What narrows it.
+    pub(super) attributes: &'a [u8],
+}
+
+impl Kernel {
+    /// Dumps, and hands every message to `read`. After an error of `read` the rest is still taken, so that the socket stays usable.
+    ///
+    /// The kernel makes the next datagram when one is taken, so that any length fits any receive buffer, and nothing has to wait.
+    pub(super) fn dump(
+        &mut self,
+        query: Query<'_>,
+        mut read: impl FnMut(&Message<'_>) -> Result<(), Malformed>,
+    ) -> Result<Dump> {
+        let sequence = self.ask(query.kind, flag::DUMP, query.family, query.attributes)?;
+        let mut outcome = Ok(Dump::Whole);
+        while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
+            for message in netlink::Replies::new(datagram) {
+                let message = message.map_err(malformed)?;
+                if message.sequence != sequence {
+                    continue;
+                }
+                if message.flags & flag::DUMP_INTR != 0 && outcome.is_ok() {
+                    outcome = Ok(Dump::Interrupted);
+                }
+                match message.kind {
+                    NLMSG_DONE | NLMSG_ERROR => {
+                        let errno = message.errno().map_err(malformed)?;
+                        return if errno == 0 { outcome } else { Err(reading(io::Error::from_raw_os_error(errno))) };
+                    }
+                    _ if outcome.is_err() => {}
+                    _ => {
+                        if let Err(error) = read(&message) {
+                            outcome = Err(malformed(error));
+                        }
+                    }
+                }
+            }
+        }
+        Err(unexpected("read a dump to its end"))
+    }
+
+    /// The generation of the rule sets now; every commit of anybody in the namespace makes a new one.
+    ///
+    /// # Errors
+    /// When the kernel has no nf_tables.
+    pub fn generation(&mut self) -> Result<Generation> {
+        self.drain()?;
+        let sequence = self.ask(kind::GETGEN, 0, 0, &[])?;
+        let datagram = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)?;
+        for message in netlink::Replies::new(datagram.unwrap_or_default()) {
+            let message = message.map_err(malformed)?;
+            if message.kind == NLMSG_ERROR {
+                let errno = message.errno().map_err(malformed)?;
+                return Err(reading(io::Error::from_raw_os_error(errno)));
+            }
+            if message.kind == of_nftables(kind::NEWGEN) && message.sequence == sequence {
+                let attributes = message.netfilter().map(|(_, attributes)| attributes);
+                let id = attributes.and_then(|attributes| attributes.find(NFTA_GEN_ID)).and_then(|id| id.be32());
+                return id.map(Generation).ok_or_else(|| unexpected("read the generation"));
+            }
+        }
+        Err(unexpected("read the generation"))
+    }
+
+    /// Waits until no commit is under way, and says whether this is still the generation. `false` when somebody committed.
+    pub(super) fn is_current(&mut self, generation: Generation) -> Result<bool> {
+        let sequence = self.sequence;
+        self.sequence = self.sequence.wrapping_add(2);
+        self.socket.send(&netlink::barrier(sequence, generation)).map_err(reading)?;
+        // Silence is consent: the batch asks for no acknowledgement, and refusals are queued when the send returns.
+        let mut current = true;
+        while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
+            for ack in netlink::acks(datagram) {
+                match ack.map_err(malformed)?.errno {
+                    0 => {}
+                    libc::ERESTART => current = false,
+                    errno => return Err(reading(io::Error::from_raw_os_error(errno))),
+                }
+            }
+        }
+        Ok(current)
+    }
+
+    /// Sends one request and returns its sequence number.
+    fn ask(&mut self, kind: u16, flags: u16, family: u8, attributes: &[u8]) -> Result<u32> {
+        let sequence = self.sequence;
+        self.sequence = self.sequence.wrapping_add(1);
+        let request = netlink::message(of_nftables(kind), flag::REQUEST | flags, sequence, family, 0, attributes);
+        self.socket.send(&request).map_err(reading)?;
+        Ok(sequence)
+    }
+}
+
+fn reading(cause: io::Error) -> Error {
+    match cause.raw_os_error() {
+        Some(libc::EPERM) => Error::new(Kind::Permission, NO_CAPABILITY),
+        _ => Error::io("read from the kernel", cause),
+    }
+}
+
+fn malformed(error: Malformed) -> Error {
+    Error::new(Kind::Other, error)
+}
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NFTA_GEN_ID: u16 = 1;
+const NO_CAPABILITY: &str =
+    "nf_tables: CAP_NET_ADMIN is missing in the user namespace that owns this network namespace (EPERM)";

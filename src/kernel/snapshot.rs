@@ -1,0 +1,144 @@
+//! Consistent snapshots.
+//!
+//! A dump is read in pieces, and a commit between two of them shows in no reliable way: during commits that replace a table, dumps
+//! come back empty without any flag. So every snapshot stands between two barriers, empty batches that the kernel refuses when the
+//! generation is over (see `netlink::barrier`), and is read again when one is.
+
+use super::dump::{Dump, Query};
+use super::live::Kernel;
+use crate::error::{Error, Kind, Result};
+use crate::model::Name;
+use crate::netlink::{self, Assembly, ElementRequest, kind};
+use crate::plan::{Snapshot, TableId};
+
+/// How often a snapshot is read anew because somebody committed meanwhile.
+const ATTEMPTS: usize = 20;
+
+impl Kernel {
+    /// Everything that the kernel holds, at one generation.
+    ///
+    /// Elements that rules add, and elements that expire, come and go without a generation: of those it is what each dump found.
+    ///
+    /// # Errors
+    /// [`is_conflict`](Error::is_conflict) when somebody committed during each of 20 attempts, [`is_permission`](Error::is_permission)
+    /// without `CAP_NET_ADMIN`.
+    ///
+    /// ```no_run
+    /// let snapshot = nftmesh::kernel::Kernel::open()?.snapshot()?;
+    /// for table in &snapshot.tables {
+    ///     println!("{}: {} chains at generation {}", table.id, table.chains.len(), snapshot.generation.0);
+    /// }
+    /// # Ok::<(), nftmesh::Error>(())
+    /// ```
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
+        self.consistent(None)
+    }
+
+    /// What the kernel holds in these tables, at one generation; those that do not exist are left out.
+    ///
+    /// # Errors
+    /// Those of [`snapshot`](Self::snapshot).
+    pub fn snapshot_of(&mut self, tables: &[TableId]) -> Result<Snapshot> {
+        self.consistent(Some(tables))
+    }
+
+    fn consistent(&mut self, wanted: Option<&[TableId]>) -> Result<Snapshot> {
+        for _ in 0..ATTEMPTS {
+            let generation = self.generation()?;
+            if !self.is_current(generation)? {
+                continue;
+            }
+            let read = self.read(wanted);
+            // First whether the state stood still: half a state explains any error.
+            self.drain()?;
+            if !self.is_current(generation)? {
+                continue;
+            }
+            if let Some(assembly) = read? {
+                return Ok(assembly.finish(generation));
+            }
+        }
+        Err(Error::new(
+            Kind::Conflict,
+            format!("read the rule sets: somebody committed during each of {ATTEMPTS} attempts; try again later"),
+        ))
+    }
+
+    /// Everything once; `None` when a dump says that it was interrupted.
+    fn read<'w>(&mut self, wanted: Option<&'w [TableId]>) -> Result<Option<Assembly<'w>>> {
+        let mut reading = Reading { kernel: self, assembly: Assembly::new(wanted), whole: true };
+        let all = [Scope { family: 0, table: None }];
+        reading.dump(kind::GETTABLE, &all)?;
+        // Chains can be had by family only, everything else by table.
+        let (families, tables) = match wanted {
+            None => (all.to_vec(), all.to_vec()),
+            Some(_) => reading.scopes(),
+        };
+        reading.dump(kind::GETCHAIN, &families)?;
+        reading.dump(kind::GETSET, &tables)?;
+        for ElementRequest { family, attributes } in reading.assembly.element_requests() {
+            reading.query(Query { kind: kind::GETSETELEM, family, attributes: &attributes })?;
+        }
+        reading.dump(kind::GETRULE, &tables)?;
+        reading.dump_if_known(kind::GETOBJ, &tables)?;
+        reading.dump_if_known(kind::GETFLOWTABLE, &tables)?;
+        let Reading { kernel: _, assembly, whole } = reading;
+        Ok(whole.then_some(assembly))
+    }
+}
+
+/// A snapshot being read.
+struct Reading<'k, 'w> {
+    kernel: &'k mut Kernel,
+    assembly: Assembly<'w>,
+    /// No dump so far was interrupted.
+    whole: bool,
+}
+
+/// What a dump is narrowed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Scope {
+    /// `NFPROTO_*`, 0 for all.
+    family: u8,
+    table: Option<Name>,
+}
+
+impl Reading<'_, '_> {
+    /// One scope for each family of the tables that were found, and one for each table.
+    fn scopes(&self) -> (Vec<Scope>, Vec<Scope>) {
+        let mut families = Vec::new();
+        let mut tables = Vec::new();
+        for TableId { family, name } in self.assembly.tables() {
+            let family = family.number();
+            let scope = Scope { family, table: None };
+            if !families.contains(&scope) {
+                families.push(scope);
+            }
+            tables.push(Scope { family, table: Some(name.clone()) });
+        }
+        (families, tables)
+    }
+
+    fn dump(&mut self, kind: u16, scopes: &[Scope]) -> Result<()> {
+        for Scope { family, table } in scopes {
+            let attributes = table.as_ref().map(netlink::table_attribute).unwrap_or_default();
+            self.query(Query { kind, family: *family, attributes: &attributes })?;
+        }
+        Ok(())
+    }
+
+    /// Linux before 4.10 has no objects, before 4.16 no flowtables.
+    fn dump_if_known(&mut self, kind: u16, scopes: &[Scope]) -> Result<()> {
+        match self.dump(kind, scopes) {
+            Err(error) if [Some(libc::EINVAL), Some(libc::EOPNOTSUPP)].contains(&error.errno()) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn query(&mut self, query: Query<'_>) -> Result<()> {
+        let assembly = &mut self.assembly;
+        let dump = self.kernel.dump(query, |message| assembly.read(message))?;
+        self.whole &= dump == Dump::Whole;
+        Ok(())
+    }
+}

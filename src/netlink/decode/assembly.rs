@@ -1,0 +1,227 @@
+//! The messages of several dumps put together: tables, then what is in them, then the anonymous sets into their rules.
+
+use std::collections::HashMap;
+use std::mem::take;
+
+use super::canonical::canonical;
+use super::set::Elements;
+use super::{Item, Place, item};
+use crate::bytecode::{AnonymousSet, Expr, LookupSet};
+use crate::model::Name;
+use crate::netlink::attr::{Attributes, Malformed, Message};
+use crate::plan::{ChainState, Generation, OpaqueMessage, SetState, Snapshot, TableId, TableState};
+
+/// A snapshot in the making. Messages come in the order of the kernel's dumps: tables, chains, sets, elements, rules, objects; what
+/// comes before that which it belongs to is kept as it is.
+#[derive(Debug, Default)]
+pub(crate) struct Assembly<'w> {
+    /// Only these tables; all when `None`.
+    wanted: Option<&'w [TableId]>,
+    snapshot: Snapshot,
+    /// Where the last message went; the next one most often goes there too.
+    table: usize,
+    chain: usize,
+    set: usize,
+}
+
+/// What to ask for the elements of a set.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ElementRequest {
+    /// `NFPROTO_*`.
+    pub(crate) family: u8,
+    /// Attributes that name table and set.
+    pub(crate) attributes: Vec<u8>,
+}
+
+impl<'w> Assembly<'w> {
+    /// Of these tables, or of all.
+    pub(crate) fn new(wanted: Option<&'w [TableId]>) -> Self {
+        Assembly { wanted, ..Assembly::default() }
+    }
+
+    /// Puts one message where it belongs.
+    pub(crate) fn read(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
+        let misplaced = match item(message)? {
+            Item::Chain(place, chain) => match self.table(place) {
+                Some(table) => {
+                    table.chains.push(chain);
+                    false
+                }
+                None => true,
+            },
+            Item::Elements(place, set, read) => match self.set(place, set) {
+                Some(set) => {
+                    add(set, read);
+                    false
+                }
+                None => true,
+            },
+            Item::Object(place, object) => match self.table(place) {
+                Some(table) => {
+                    table.objects.push(object);
+                    false
+                }
+                None => true,
+            },
+            Item::Opaque => true,
+            Item::Rule(place, chain, rule) => match self.chain(place, chain) {
+                Some(chain) => {
+                    chain.rules.push(rule);
+                    false
+                }
+                None => true,
+            },
+            Item::Set(place, set) => match self.table(place) {
+                Some(table) => {
+                    table.sets.push(set);
+                    false
+                }
+                None => true,
+            },
+            Item::Table(table) => {
+                if self.wanted.is_none_or(|wanted| wanted.contains(&table.id)) {
+                    self.snapshot.tables.push(table);
+                }
+                false
+            }
+        };
+        // Whoever asks for some tables does not ask for what is not in them.
+        if misplaced && self.wanted.is_none() {
+            self.snapshot.opaque.extend(opaque(message));
+        }
+        Ok(())
+    }
+
+    /// The tables so far.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &TableId> {
+        self.snapshot.tables.iter().map(|table| &table.id)
+    }
+
+    /// For every set so far, and also for those that cannot be named, how to ask for its elements.
+    pub(crate) fn element_requests(&self) -> Vec<ElementRequest> {
+        let named = self.snapshot.tables.iter().flat_map(|table| {
+            let TableId { family, name } = &table.id;
+            table.sets.iter().map(move |set| ElementRequest {
+                family: family.number(),
+                attributes: names(name.as_str().as_bytes(), set.name.as_str().as_bytes()),
+            })
+        });
+        let sets = self.snapshot.opaque.iter().filter(|message| message.kind == super::kind::NEWSET);
+        let unnamed = sets.filter_map(|message| {
+            let find = |kind| Attributes::new(&message.attributes).find(kind)?.value.strip_suffix(&[0]);
+            Some(ElementRequest { family: message.family, attributes: names(find(1)?, find(2)?) })
+        });
+        named.chain(unnamed).collect()
+    }
+
+    /// The whole, with canonical sets and with anonymous sets in the rules that look them up.
+    pub(crate) fn finish(self, generation: Generation) -> Snapshot {
+        let mut snapshot = self.snapshot;
+        snapshot.generation = generation;
+        for table in &mut snapshot.tables {
+            for set in &mut table.sets {
+                let read = Elements { elements: take(&mut set.elements), expires: take(&mut set.expires) };
+                let Elements { elements, expires } = canonical(&set.code, read);
+                set.elements = elements;
+                set.expires = expires;
+            }
+            bind(table);
+        }
+        snapshot
+    }
+
+    fn table(&mut self, place: Place<'_>) -> Option<&mut TableState> {
+        let tables = &mut self.snapshot.tables;
+        let found = position(tables, self.table, |table| place.is(&table.id))?;
+        if found != self.table {
+            (self.table, self.chain, self.set) = (found, 0, 0);
+        }
+        tables.get_mut(found)
+    }
+
+    fn chain(&mut self, place: Place<'_>, name: &[u8]) -> Option<&mut ChainState> {
+        self.table(place)?;
+        let chains = &mut self.snapshot.tables.get_mut(self.table)?.chains;
+        self.chain = position(chains, self.chain, |chain| chain.name.as_str().as_bytes() == name)?;
+        chains.get_mut(self.chain)
+    }
+
+    fn set(&mut self, place: Place<'_>, name: &[u8]) -> Option<&mut SetState> {
+        self.table(place)?;
+        let sets = &mut self.snapshot.tables.get_mut(self.table)?.sets;
+        self.set = position(sets, self.set, |set| set.name.as_str().as_bytes() == name)?;
+        sets.get_mut(self.set)
+    }
+}
+
+/// Index of what is looked for, beginning where the last one was.
+fn position<T>(all: &[T], from: usize, is: impl Fn(&T) -> bool) -> Option<usize> {
+    let (before, after) = all.split_at_checked(from)?;
+    after.iter().position(&is).map(|index| from + index).or_else(|| before.iter().position(&is))
+}
+
+fn add(set: &mut SetState, read: Elements) {
+    let Elements { mut elements, expires } = read;
+    if !expires.is_empty() || !set.expires.is_empty() {
+        set.expires.resize(set.elements.len(), None);
+        set.expires.extend(expires);
+        set.expires.resize(set.elements.len() + elements.len(), None);
+    }
+    set.elements.append(&mut elements);
+}
+
+fn opaque(message: &Message<'_>) -> Option<OpaqueMessage> {
+    let (family, _) = message.netfilter()?;
+    let attributes = message.payload.get(4..).unwrap_or_default().to_vec();
+    Some(OpaqueMessage { kind: message.kind & 0xff, family, attributes })
+}
+
+/// Attributes 1 and 2, which name table and set in messages about sets and elements alike.
+fn names(table: &[u8], set: &[u8]) -> Vec<u8> {
+    [text(1, table), text(2, set)].concat()
+}
+
+/// What narrows a dump of chains, sets, rules, objects or flowtables to one table: attribute 1 names it in all of them.
+pub(crate) fn table_attribute(table: &Name) -> Vec<u8> {
+    text(1, table.as_str().as_bytes())
+}
+
+fn text(kind: u16, text: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(text.len() + 5).unwrap_or(u16::MAX);
+    let mut bytes = [length.to_ne_bytes().as_slice(), &kind.to_ne_bytes(), text, &[0]].concat();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// Moves every anonymous set into the lookup that uses it.
+fn bind(table: &mut TableState) {
+    let is_anonymous = |set: &SetState| set.code.flags & NFT_SET_ANONYMOUS != 0;
+    if !table.sets.iter().any(is_anonymous) {
+        return;
+    }
+    let mut anonymous: HashMap<Name, (usize, SetState)> = HashMap::new();
+    let mut named = Vec::new();
+    for (index, set) in take(&mut table.sets).into_iter().enumerate() {
+        if is_anonymous(&set) {
+            anonymous.insert(set.name.clone(), (index, set));
+        } else {
+            named.push((index, set));
+        }
+    }
+    for expr in table.chains.iter_mut().flat_map(|chain| &mut chain.rules).flat_map(|rule| &mut rule.exprs) {
+        if let Expr::Lookup { set, .. } = expr {
+            let found = match set {
+                LookupSet::Named(name) => anonymous.remove(name),
+                LookupSet::Anonymous(_) => None,
+            };
+            if let Some((_, SetState { code, elements, .. })) = found {
+                *set = LookupSet::Anonymous(Box::new(AnonymousSet { code, elements }));
+            }
+        }
+    }
+    named.extend(anonymous.into_values());
+    named.sort_by_key(|(index, _)| *index);
+    table.sets = named.into_iter().map(|(_, set)| set).collect();
+}
+
+const NFT_SET_ANONYMOUS: u32 = 0x1;

@@ -1,0 +1,273 @@
+//! Dumps to snapshots, in safe Rust that shares nothing with the encoder.
+//!
+//! Total: whatever is well formed is kept. What has no meaning here stays byte for byte where it stood (an opaque expression in its
+//! rule, attributes beside what they belong to, whole messages in the snapshot); what is cut short is an error; nothing panics.
+
+mod assembly;
+mod canonical;
+mod expr;
+mod parts;
+mod set;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use assembly::{Assembly, ElementRequest, table_attribute};
+pub(crate) use set::Elements;
+
+use super::attr::{Attribute, Attributes, Malformed, Message, Messages};
+use super::{NFNL_SUBSYS_NFTABLES, kind};
+use crate::model::{Family, Name};
+use crate::plan::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableId, TableState};
+
+/// One message of a dump.
+#[derive(Debug)]
+pub(crate) enum Item<'a> {
+    Chain(Place<'a>, ChainState),
+    Elements(Place<'a>, &'a [u8], Elements),
+    Object(Place<'a>, OpaqueState),
+    /// What cannot be named, or is of another kind.
+    Opaque,
+    Rule(Place<'a>, &'a [u8], RuleState),
+    Set(Place<'a>, SetState),
+    Table(TableState),
+}
+
+/// The table that something is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place<'a> {
+    family: u8,
+    table: &'a [u8],
+}
+
+impl<'a> Place<'a> {
+    /// `None` when the name does not end.
+    fn of(family: u8, attribute: &Attribute<'a>) -> Option<Self> {
+        attribute.value.strip_suffix(&[0]).map(|table| Place { family, table })
+    }
+
+    fn is(&self, id: &TableId) -> bool {
+        self.family == id.family.number() && self.table == id.name.as_str().as_bytes()
+    }
+}
+
+/// Everything in a datagram of a dump; the first message that is cut short ends it.
+#[cfg_attr(not(test), expect(dead_code, reason = "what fuzzing calls"))]
+pub(crate) fn datagram(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
+    Messages::new(bytes).map(|read| item(&read?)).collect()
+}
+
+/// What one message says.
+fn item<'a>(message: &Message<'a>) -> Result<Item<'a>, Malformed> {
+    let Some((family, attributes)) = message.netfilter() else { return Err(Malformed { at: 0 }) };
+    let [subsystem, kind] = message.kind.to_be_bytes();
+    if u16::from(subsystem) != NFNL_SUBSYS_NFTABLES {
+        return Ok(Item::Opaque);
+    }
+    let item = match u16::from(kind) {
+        kind::NEWCHAIN => chain(family, attributes)?.map(|(place, chain)| Item::Chain(place, chain)),
+        kind::NEWFLOWTABLE => {
+            object(family, attributes, &FLOWTABLE)?.map(|(place, object)| Item::Object(place, object))
+        }
+        kind::NEWOBJ => object(family, attributes, &OBJECT)?.map(|(place, object)| Item::Object(place, object)),
+        kind::NEWRULE => rule(family, attributes)?.map(|(place, chain, rule)| Item::Rule(place, chain, rule)),
+        kind::NEWSET => set::set(family, attributes)?.map(|(place, set)| Item::Set(place, set)),
+        kind::NEWSETELEM => {
+            set::elements(family, attributes)?.map(|(place, set, elements)| Item::Elements(place, set, elements))
+        }
+        kind::NEWTABLE => table(family, attributes)?.map(Item::Table),
+        _ => None,
+    };
+    Ok(item.unwrap_or(Item::Opaque))
+}
+
+fn name(attribute: &Attribute<'_>) -> Option<Name> {
+    attribute.text().map(Name::from)
+}
+
+/// `enum nft_table_attributes`.
+fn table(family: u8, attributes: Attributes<'_>) -> Result<Option<TableState>, Malformed> {
+    let mut named = None;
+    let (mut handle, mut flags, mut owner, mut uses) = (0, 0, None, 0);
+    let (mut userdata, mut opaque) = (Vec::new(), Vec::new());
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            1 => named = name(&attribute),
+            2 => flags = attribute.need_be32()?,
+            3 => uses = attribute.need_be32()?,
+            4 => handle = attribute.need_be64()?,
+            5 if attribute.value.is_empty() => {}
+            6 => userdata = attribute.value.to_vec(),
+            7 => owner = Some(attribute.need_be32()?),
+            _ => opaque.extend(attribute.raw),
+        }
+    }
+    let id = Family::from_number(family).zip(named).map(|(family, name)| TableId { family, name });
+    let (sets, chains, objects) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(id.map(|id| TableState { id, handle, flags, owner, uses, userdata, sets, chains, objects, opaque }))
+}
+
+/// `enum nft_chain_attributes`.
+fn chain<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(Place<'a>, ChainState)>, Malformed> {
+    let (mut place, mut named) = (None, None);
+    let (mut handle, mut flags, mut uses, mut counters) = (0, 0, 0, None);
+    let (mut hook, mut policy, mut chain_type) = (None, None, None);
+    let (mut userdata, mut opaque) = (Vec::new(), Vec::new());
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            1 => place = Place::of(family, &attribute),
+            2 => handle = attribute.need_be64()?,
+            3 => named = name(&attribute),
+            4 => hook = Some(self::hook(&attribute)?),
+            5 => policy = Some(attribute.need_be32()?),
+            6 => uses = attribute.need_be32()?,
+            7 if attribute.text().is_some() => chain_type = attribute.text().map(str::to_owned),
+            8 => counters = Some(self::counters(&attribute, &mut opaque)?),
+            9 if attribute.value.is_empty() => {}
+            10 => flags = attribute.need_be32()?,
+            12 => userdata = attribute.value.to_vec(),
+            _ => opaque.extend(attribute.raw),
+        }
+    }
+    let (Some(place), Some(name)) = (place, named) else { return Ok(None) };
+    if let Some(hook) = &mut hook {
+        hook.policy = policy.unwrap_or_default();
+        hook.chain_type = chain_type.unwrap_or_default();
+    }
+    Ok(Some((place, ChainState { name, handle, hook, flags, uses, counters, userdata, rules: Vec::new(), opaque })))
+}
+
+/// `enum nft_hook_attributes`.
+fn hook(attribute: &Attribute<'_>) -> Result<HookState, Malformed> {
+    let (chain_type, policy) = (String::new(), 0);
+    let mut state = HookState { chain_type, hook: 0, priority: 0, policy, devices: Vec::new(), opaque: Vec::new() };
+    for part in attribute.nested() {
+        let part = part?;
+        match part.kind {
+            1 => state.hook = part.need_be32()?,
+            2 => state.priority = i32::from_ne_bytes(part.need_be32()?.to_ne_bytes()),
+            // A chain on one device says it here and again in the list.
+            3 if part.text().is_some() => {
+                let device = part.text().map(str::to_owned);
+                state.devices.extend(device.filter(|device| !state.devices.contains(device)));
+            }
+            4 => {
+                for device in part.nested() {
+                    let device = device?;
+                    match device.text() {
+                        Some(name) if device.kind == NFTA_DEVICE_NAME => {
+                            if !state.devices.iter().any(|known| known == name) {
+                                state.devices.push(name.to_owned());
+                            }
+                        }
+                        _ => state.opaque.extend(device.raw),
+                    }
+                }
+            }
+            _ => state.opaque.extend(part.raw),
+        }
+    }
+    Ok(state)
+}
+
+/// `enum nft_counter_attributes`.
+fn counters(attribute: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Counters, Malformed> {
+    let mut counters = Counters::default();
+    for part in attribute.nested() {
+        let part = part?;
+        match part.kind {
+            1 => counters.bytes = part.need_be64()?,
+            2 => counters.packets = part.need_be64()?,
+            3 if part.value.is_empty() => {}
+            _ => opaque.extend(part.raw),
+        }
+    }
+    Ok(counters)
+}
+
+/// A rule, its table and chain.
+type RuleOf<'a> = (Place<'a>, &'a [u8], RuleState);
+
+/// `enum nft_rule_attributes`.
+fn rule<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<RuleOf<'a>>, Malformed> {
+    let (mut place, mut chain) = (None, None);
+    let mut rule = RuleState { handle: 0, exprs: Vec::new(), userdata: Vec::new(), opaque: Vec::new() };
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            1 => place = Place::of(family, &attribute),
+            2 => chain = attribute.value.strip_suffix(&[0]),
+            3 => rule.handle = attribute.need_be64()?,
+            4 => rule.exprs = expr::exprs(attribute.nested(), &mut rule.opaque)?,
+            // The handle of the rule in front of it, which the order says already.
+            6 => drop(attribute.need_be64()?),
+            7 => rule.userdata = attribute.value.to_vec(),
+            8 if attribute.value.is_empty() => {}
+            _ => rule.opaque.extend(attribute.raw),
+        }
+    }
+    Ok(place.zip(chain).map(|(place, chain)| (place, chain, rule)))
+}
+
+/// Where the attributes of a kind of object stand.
+struct ObjectLayout {
+    name: u16,
+    kind: Option<u16>,
+    handle: u16,
+}
+
+/// `enum nft_object_attributes`.
+const OBJECT: ObjectLayout = ObjectLayout { name: 2, kind: Some(3), handle: 6 };
+/// `enum nft_flowtable_attributes`.
+const FLOWTABLE: ObjectLayout = ObjectLayout { name: 2, kind: None, handle: 5 };
+
+/// A stateful object or flowtable, as it is.
+fn object<'a>(
+    family: u8,
+    attributes: Attributes<'a>,
+    layout: &ObjectLayout,
+) -> Result<Option<(Place<'a>, OpaqueState)>, Malformed> {
+    let (mut place, mut named, mut number, mut handle) = (None, None, None, 0);
+    let mut all = Vec::new();
+    for attribute in attributes {
+        let attribute = attribute?;
+        all.extend(attribute.raw);
+        match attribute.kind {
+            1 => place = Place::of(family, &attribute),
+            kind if kind == layout.name => named = name(&attribute),
+            kind if kind == layout.handle => handle = attribute.need_be64()?,
+            kind if Some(kind) == layout.kind => number = Some(attribute.need_be32()?),
+            _ => {}
+        }
+    }
+    let (Some(place), Some(name)) = (place, named) else { return Ok(None) };
+    let kind = match layout.kind {
+        None => "flowtable".to_owned(),
+        Some(_) => object_kind(number.unwrap_or_default()),
+    };
+    Ok(Some((place, OpaqueState { kind, name, handle, attributes: all })))
+}
+
+/// `NFT_OBJECT_*`, include/uapi/linux/netfilter/nf_tables.h, in nft(8)'s words.
+fn object_kind(number: u32) -> String {
+    let known = [
+        "counter",
+        "quota",
+        "ct helper",
+        "limit",
+        "ct count",
+        "tunnel",
+        "ct timeout",
+        "secmark",
+        "ct expectation",
+        "synproxy",
+    ];
+    let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+    match index.and_then(|index| known.get(index)) {
+        Some(known) => (*known).to_owned(),
+        None => format!("object {number}"),
+    }
+}
+
+const NFTA_DEVICE_NAME: u16 = 1;

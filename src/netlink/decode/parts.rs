@@ -1,0 +1,163 @@
+//! The attributes of one expression, taken one by one: what is left over, repeated or of another width makes the expression opaque,
+//! what is cut short is an error.
+
+use super::super::attr::{Attribute, Attributes, Malformed};
+use crate::bytecode::{Bytes, Register, RegisterRange};
+use crate::model::{Name, Verdict};
+
+/// Attributes by their number. Everything that takes one says `None` when it is not what it should be.
+pub(super) struct Parts<'a> {
+    slots: [Option<&'a [u8]>; SLOTS],
+    /// Set when something inside was cut short.
+    malformed: Option<Malformed>,
+}
+
+/// Larger than any attribute number of an expression known here.
+const SLOTS: usize = 12;
+
+impl<'a> Parts<'a> {
+    /// `None` when an attribute is repeated or has a number that no expression known here has.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Option<Self>, Malformed> {
+        let mut slots = [None; SLOTS];
+        let mut fits = true;
+        for attribute in Attributes::new(bytes) {
+            let attribute = attribute?;
+            match slots.get_mut(usize::from(attribute.kind)) {
+                Some(slot @ None) => *slot = Some(attribute.value),
+                Some(Some(_)) | None => fits = false,
+            }
+        }
+        Ok(fits.then_some(Parts { slots, malformed: None }))
+    }
+
+    /// Ends the taking: `Some` when nothing is left, an error when something was cut short.
+    pub(super) fn end(self) -> Result<Option<()>, Malformed> {
+        match self.malformed {
+            Some(malformed) => Err(malformed),
+            None => Ok(self.slots.iter().all(Option::is_none).then_some(())),
+        }
+    }
+
+    fn take(&mut self, kind: usize) -> Option<&'a [u8]> {
+        self.slots.get_mut(kind)?.take()
+    }
+
+    pub(super) fn u8(&mut self, kind: usize) -> Option<u8> {
+        self.take(kind)?.try_into().ok().map(u8::from_be_bytes)
+    }
+
+    pub(super) fn be16(&mut self, kind: usize) -> Option<u16> {
+        self.take(kind)?.try_into().ok().map(u16::from_be_bytes)
+    }
+
+    pub(super) fn be32(&mut self, kind: usize) -> Option<u32> {
+        self.take(kind)?.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    pub(super) fn be64(&mut self, kind: usize) -> Option<u64> {
+        self.take(kind)?.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    /// What `take` makes of an attribute that may be missing.
+    pub(super) fn optional<T>(
+        &mut self,
+        kind: usize,
+        take: impl FnOnce(&mut Self, usize) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.slots.get(kind) {
+            Some(Some(_)) => take(self, kind).map(Some),
+            _ => Some(None),
+        }
+    }
+
+    /// A number that is 0 when missing.
+    pub(super) fn flags(&mut self, kind: usize) -> Option<u32> {
+        self.optional(kind, Self::be32).map(Option::unwrap_or_default)
+    }
+
+    pub(super) fn register(&mut self, kind: usize) -> Option<Register> {
+        Register::from_number(self.be32(kind)?)
+    }
+
+    /// Two registers; the kernel gives the lowest twice where there is no highest.
+    pub(super) fn registers(&mut self, min: usize, max: usize) -> Option<RegisterRange> {
+        let min = self.optional(min, Self::register)?;
+        let max = self.optional(max, Self::register)?;
+        Some(RegisterRange { min, max: max.filter(|max| Some(*max) != min) })
+    }
+
+    pub(super) fn text(&mut self, kind: usize) -> Option<&'a str> {
+        std::str::from_utf8(self.take(kind)?.strip_suffix(&[0])?).ok()
+    }
+
+    /// An attribute that is there and empty: padding in front of a number of 8 bytes.
+    pub(super) fn padding(&mut self, kind: usize) {
+        if self.slots.get(kind) == Some(&Some(&[])) {
+            self.take(kind);
+        }
+    }
+
+    pub(super) fn value(&mut self, kind: usize) -> Option<Bytes> {
+        match self.data(kind)? {
+            Data::Value(bytes) => Some(bytes),
+            Data::Verdict(_) => None,
+        }
+    }
+
+    pub(super) fn data(&mut self, kind: usize) -> Option<Data> {
+        let bytes = self.take(kind)?;
+        data(bytes).unwrap_or_else(|malformed| {
+            self.malformed = Some(malformed);
+            None
+        })
+    }
+}
+
+/// A constant or a verdict.
+pub(super) enum Data {
+    Value(Bytes),
+    Verdict(Verdict),
+}
+
+/// `enum nft_data_attributes`: `None` when it is neither a value nor a verdict known here.
+pub(super) fn data(bytes: &[u8]) -> Result<Option<Data>, Malformed> {
+    let Some(attribute) = only(bytes)? else { return Ok(None) };
+    Ok(match attribute.kind {
+        NFTA_DATA_VALUE => Some(Data::Value(Bytes::from_slice(attribute.value))),
+        NFTA_DATA_VERDICT => verdict(attribute.value)?.map(Data::Verdict),
+        _ => None,
+    })
+}
+
+/// The one attribute there is.
+fn only(bytes: &[u8]) -> Result<Option<Attribute<'_>>, Malformed> {
+    let mut attributes = Attributes::new(bytes);
+    let first = attributes.next().transpose()?;
+    let second = attributes.next().transpose()?;
+    Ok(first.filter(|_| second.is_none()))
+}
+
+/// `enum nft_verdict_attributes`.
+fn verdict(bytes: &[u8]) -> Result<Option<Verdict>, Malformed> {
+    let Some(mut parts) = Parts::read(bytes)? else { return Ok(None) };
+    let verdict = (|| {
+        let code = parts.be32(NFTA_VERDICT_CODE)?;
+        let chain = parts.optional(NFTA_VERDICT_CHAIN, |parts, kind| parts.text(kind).map(Name::from))?;
+        // include/uapi/linux/netfilter.h and nf_tables.h
+        Some(match (i32::from_ne_bytes(code.to_ne_bytes()), chain) {
+            (0, None) => Verdict::Drop,
+            (1, None) => Verdict::Accept,
+            (-1, None) => Verdict::Continue,
+            (-3, Some(chain)) => Verdict::Jump(chain),
+            (-4, Some(chain)) => Verdict::Goto(chain),
+            (-5, None) => Verdict::Return,
+            _ => return None,
+        })
+    })();
+    Ok(parts.end()?.and(verdict))
+}
+
+const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_DATA_VERDICT: u16 = 2;
+const NFTA_VERDICT_CODE: usize = 1;
+const NFTA_VERDICT_CHAIN: usize = 2;

@@ -1,0 +1,169 @@
+//! Sets and their elements from the kernel.
+
+use super::super::attr::{Attribute, Attributes, Malformed};
+use super::expr::{expr, exprs};
+use super::parts::{Data, data};
+use super::{Place, name};
+use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, INTERVAL_END, SetCode};
+use crate::plan::SetState;
+
+/// A set without its elements (`enum nft_set_attributes`); `None` when it cannot be named.
+pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(Place<'a>, SetState)>, Malformed> {
+    let (mut place, mut named, mut handle) = (None, None, 0);
+    let (mut data_type, mut data_len) = (None, 0);
+    let (mut backend, mut count) = (None, None);
+    let mut code = SetCode::default();
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            1 => place = Place::of(family, &attribute),
+            2 => named = name(&attribute),
+            3 => code.flags = attribute.need_be32()?,
+            4 => code.key_type = attribute.need_be32()?,
+            5 => code.key_len = attribute.need_be32()?,
+            6 => data_type = Some(attribute.need_be32()?),
+            7 => data_len = attribute.need_be32()?,
+            8 => code.policy = attribute.need_be32()?,
+            9 => description(&attribute, &mut code)?,
+            11 => code.timeout = Some(attribute.need_be64()?),
+            12 => code.gc_interval = Some(attribute.need_be32()?),
+            13 => code.userdata = attribute.value.to_vec(),
+            14 if attribute.value.is_empty() => {}
+            15 => code.object = Some(attribute.need_be32()?),
+            16 => handle = attribute.need_be64()?,
+            17 => code.exprs.extend(expr(&attribute, &mut code.opaque)?),
+            18 => code.exprs = exprs(attribute.nested(), &mut code.opaque)?,
+            19 if attribute.text().is_some() => backend = attribute.text().map(str::to_owned),
+            20 => count = Some(attribute.need_be32()?),
+            _ => code.opaque.extend(attribute.raw),
+        }
+    }
+    // The kernel says how large its own verdict is, which depends on its word.
+    code.data = data_type.map(|kind| (kind, if kind == NFT_DATA_VERDICT { 0 } else { data_len }));
+    let (Some(place), Some(name)) = (place, named) else { return Ok(None) };
+    let set = SetState { name, handle, code, elements: Vec::new(), expires: Vec::new(), backend, count };
+    Ok(Some((place, set)))
+}
+
+/// `enum nft_set_desc_attributes`: size and the lengths of the fields.
+fn description(attribute: &Attribute<'_>, code: &mut SetCode) -> Result<(), Malformed> {
+    for part in attribute.nested() {
+        let part = part?;
+        match part.kind {
+            1 => code.size = Some(part.need_be32()?),
+            2 => code.fields = fields(&part)?,
+            _ => code.opaque.extend(part.raw),
+        }
+    }
+    Ok(())
+}
+
+/// A list of `enum nft_set_field_attributes`.
+fn fields(attribute: &Attribute<'_>) -> Result<Vec<u8>, Malformed> {
+    let malformed = Malformed { at: attribute.at };
+    let mut fields = Vec::new();
+    for field in attribute.nested() {
+        for length in field?.nested() {
+            let length = length?.need_be32()?;
+            fields.push(u8::try_from(length).map_err(|_| malformed)?);
+        }
+    }
+    Ok(fields)
+}
+
+/// Elements of one set, as one message brings them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Elements {
+    /// The elements, in the kernel's order.
+    pub(crate) elements: Vec<ElementCode>,
+    /// For every element the milliseconds left to it; empty when all stay.
+    pub(crate) expires: Vec<Option<u64>>,
+}
+
+/// Which set, and its elements.
+pub(super) type ElementsOf<'a> = (Place<'a>, &'a [u8], Elements);
+
+/// `enum nft_set_elem_list_attributes`; `None` when it does not say of which set, or says more than that and elements.
+pub(super) fn elements<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<ElementsOf<'a>>, Malformed> {
+    let (mut place, mut set, mut read) = (None, None, Elements::default());
+    let mut fits = true;
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            1 => place = Place::of(family, &attribute),
+            2 => set = attribute.value.strip_suffix(&[0]),
+            3 => {
+                let list = attribute.nested();
+                read.elements.reserve(list.clone().count());
+                for part in list {
+                    let part = part?;
+                    fits &= part.kind == NFTA_LIST_ELEM;
+                    let (element, expires) = element(&part)?;
+                    if expires.is_some() {
+                        read.expires.resize(read.elements.len(), None);
+                    }
+                    read.elements.push(element);
+                    if expires.is_some() || !read.expires.is_empty() {
+                        read.expires.push(expires);
+                    }
+                }
+            }
+            _ => fits = false,
+        }
+    }
+    let (Some(place), Some(set)) = (place, set) else { return Ok(None) };
+    Ok(fits.then_some((place, set, read)))
+}
+
+/// One element (`enum nft_set_elem_attributes`) and the milliseconds left to it.
+fn element(attribute: &Attribute<'_>) -> Result<(ElementCode, Option<u64>), Malformed> {
+    let mut code = ElementCode::default();
+    let mut extras = ElementExtras::default();
+    let mut expires = None;
+    for part in attribute.nested() {
+        let part = part?;
+        match part.kind {
+            1 => match value(&part)? {
+                Some(key) => code.key = key,
+                None => extras.opaque.extend(part.raw),
+            },
+            2 => match data(part.value)? {
+                Some(Data::Value(value)) => code.data = Some(Box::new(ElementDataCode::Value(value))),
+                Some(Data::Verdict(verdict)) => code.data = Some(Box::new(ElementDataCode::Verdict(verdict))),
+                None => extras.opaque.extend(part.raw),
+            },
+            3 => code.flags = part.need_be32()?,
+            4 => code.timeout = Some(part.need_be64()?),
+            5 => expires = Some(part.need_be64()?),
+            6 => code.userdata = part.value.to_vec(),
+            7 => extras.exprs.extend(expr(&part, &mut extras.opaque)?),
+            8 if part.value.is_empty() => {}
+            9 if name(&part).is_some() => extras.object = name(&part),
+            10 => match value(&part)? {
+                Some(key) => code.key_end = Some(key),
+                None => extras.opaque.extend(part.raw),
+            },
+            11 => extras.exprs = exprs(part.nested(), &mut extras.opaque)?,
+            _ => extras.opaque.extend(part.raw),
+        }
+    }
+    if code.flags & INTERVAL_END != 0 {
+        // The end of an interval does not expire; the kernel says so where the set has a timeout.
+        code.timeout = code.timeout.filter(|timeout| *timeout != 0);
+        expires = expires.filter(|expires| *expires != 0);
+    }
+    if extras != ElementExtras::default() {
+        code.extras = Some(Box::new(extras));
+    }
+    Ok((code, expires))
+}
+
+fn value(attribute: &Attribute<'_>) -> Result<Option<Bytes>, Malformed> {
+    Ok(match data(attribute.value)? {
+        Some(Data::Value(bytes)) => Some(bytes),
+        Some(Data::Verdict(_)) | None => None,
+    })
+}
+
+const NFTA_LIST_ELEM: u16 = 1;
+const NFT_DATA_VERDICT: u32 = 0xffff_ff00;

@@ -1,5 +1,5 @@
 //! What this crate prints is what nft lists: every rule set goes into the kernel twice, as text through nft and as this crate commits
-//! it, and nft must list the same text both times.
+//! it, and nft must list the same text both times; the snapshot must be what was lowered.
 
 mod support;
 
@@ -13,6 +13,7 @@ use nftmesh::kernel::Kernel;
 use nftmesh::model::*;
 use nftmesh::plan::Transaction;
 
+use support::readback::assert_reads_back;
 use support::{assert_same, command, in_fresh_netns, nft, nft_script};
 
 fn v4(text: &str) -> Ipv4Addr {
@@ -88,6 +89,7 @@ fn round_trip(ruleset: &Ruleset, programs_are: Programs) {
         if programs_are == Programs::Same {
             assert_same(&read, &programs(), "committed, the kernel runs");
         }
+        assert_reads_back(ruleset, &kernel.snapshot().expect("nobody else commits"));
     });
 }
 

@@ -4,6 +4,8 @@
 //! come back empty without any flag. So every snapshot stands between two barriers, empty batches that the kernel refuses when the
 //! generation is over (see `netlink::barrier`), and is read again when one is.
 
+use std::time::Duration;
+
 use super::dump::{Dump, Query};
 use super::live::Kernel;
 use crate::error::{Error, Kind, Result};
@@ -13,6 +15,10 @@ use crate::plan::{Snapshot, TableId};
 
 /// How often a snapshot is read anew because somebody committed meanwhile.
 const ATTEMPTS: usize = 20;
+
+/// How often, and after what time, elements are asked for again that the kernel was moving.
+const MOVES: usize = 100;
+const A_MOVE: Duration = Duration::from_millis(2);
 
 impl Kernel {
     /// Everything that the kernel holds, at one generation.
@@ -76,8 +82,8 @@ impl Kernel {
         };
         reading.dump(kind::GETCHAIN, &families)?;
         reading.dump(kind::GETSET, &tables)?;
-        for ElementRequest { family, attributes } in reading.assembly.element_requests() {
-            reading.query(Query { kind: kind::GETSETELEM, family, attributes: &attributes })?;
+        for request in reading.assembly.element_requests() {
+            reading.elements(&request)?;
         }
         reading.dump(kind::GETRULE, &tables)?;
         reading.dump_if_known(kind::GETOBJ, &tables)?;
@@ -133,6 +139,20 @@ impl Reading<'_, '_> {
             Err(error) if [Some(libc::EINVAL), Some(libc::EOPNOTSUPP)].contains(&error.errno()) => Ok(()),
             outcome => outcome,
         }
+    }
+
+    /// The elements of one set, again while the kernel is moving them to a larger table: for some milliseconds after many came in.
+    fn elements(&mut self, request: &ElementRequest) -> Result<()> {
+        let ElementRequest { family, attributes, .. } = request;
+        for _ in 0..MOVES {
+            self.query(Query { kind: kind::GETSETELEM, family: *family, attributes })?;
+            if self.assembly.settle(request) {
+                return Ok(());
+            }
+            std::thread::sleep(A_MOVE);
+        }
+        self.whole = false;
+        Ok(())
     }
 
     fn query(&mut self, query: Query<'_>) -> Result<()> {

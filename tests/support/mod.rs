@@ -4,6 +4,7 @@
 //! namespace of its own from [`in_fresh_netns`]. Nothing here can touch the host's rules, routes or addresses.
 #![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 
+pub mod readback;
 pub mod sys;
 
 use std::env;

@@ -27,6 +27,8 @@ pub(crate) struct Assembly<'w> {
 /// What to ask for the elements of a set.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ElementRequest {
+    /// Table and set in the assembly; `None` for a set that cannot be named.
+    set: Option<(usize, usize)>,
     /// `NFPROTO_*`.
     pub(crate) family: u8,
     /// Attributes that name table and set.
@@ -99,9 +101,10 @@ impl<'w> Assembly<'w> {
 
     /// For every set so far, and also for those that cannot be named, how to ask for its elements.
     pub(crate) fn element_requests(&self) -> Vec<ElementRequest> {
-        let named = self.snapshot.tables.iter().flat_map(|table| {
+        let named = self.snapshot.tables.iter().enumerate().flat_map(|(table_index, table)| {
             let TableId { family, name } = &table.id;
-            table.sets.iter().map(move |set| ElementRequest {
+            table.sets.iter().enumerate().map(move |(index, set)| ElementRequest {
+                set: Some((table_index, index)),
                 family: family.number(),
                 attributes: names(name.as_str().as_bytes(), set.name.as_str().as_bytes()),
             })
@@ -109,24 +112,29 @@ impl<'w> Assembly<'w> {
         let sets = self.snapshot.opaque.iter().filter(|message| message.kind == super::kind::NEWSET);
         let unnamed = sets.filter_map(|message| {
             let find = |kind| Attributes::new(&message.attributes).find(kind)?.value.strip_suffix(&[0]);
-            Some(ElementRequest { family: message.family, attributes: names(find(1)?, find(2)?) })
+            Some(ElementRequest { set: None, family: message.family, attributes: names(find(1)?, find(2)?) })
         });
         named.chain(unnamed).collect()
     }
 
-    /// The whole, with canonical sets and with anonymous sets in the rules that look them up.
+    /// Puts the elements of a set in order when all have come. `false` when they are not all there is, because the kernel moved them
+    /// meanwhile; then they are gone, to be asked for again.
+    pub(crate) fn settle(&mut self, request: &ElementRequest) -> bool {
+        let Some((table, set)) = request.set else { return true };
+        let table = self.snapshot.tables.get_mut(table);
+        let Some(set) = table.and_then(|table| table.sets.get_mut(set)) else { return true };
+        let read = Elements { elements: take(&mut set.elements), expires: take(&mut set.expires) };
+        let Some(Elements { elements, expires }) = canonical(&set.code, read) else { return false };
+        set.elements = elements;
+        set.expires = expires;
+        true
+    }
+
+    /// The whole, with anonymous sets in the rules that look them up.
     pub(crate) fn finish(self, generation: Generation) -> Snapshot {
         let mut snapshot = self.snapshot;
         snapshot.generation = generation;
-        for table in &mut snapshot.tables {
-            for set in &mut table.sets {
-                let read = Elements { elements: take(&mut set.elements), expires: take(&mut set.expires) };
-                let Elements { elements, expires } = canonical(&set.code, read);
-                set.elements = elements;
-                set.expires = expires;
-            }
-            bind(table);
-        }
+        snapshot.tables.iter_mut().for_each(bind);
         snapshot
     }
 

@@ -6,45 +6,41 @@ use super::set::Elements;
 use crate::bytecode::{ElementCode, INTERVAL_END, SetCode};
 
 /// Ascending by key; an end in front of a start with the same key; an end that closes nothing is gone, for the kernel does not need it
-/// (nft puts one at key 0), and so is an element that a dump brought twice, because the kernel moved it meanwhile.
-pub(super) fn canonical(code: &SetCode, read: Elements) -> Elements {
+/// (nft puts one at key 0). `None` when an element came twice.
+///
+/// A hash table that the kernel is enlarging has another order in every datagram of the dump. At its end as many elements came as there
+/// are, so whatever is missing has left another one twice.
+pub(super) fn canonical(code: &SetCode, read: Elements) -> Option<Elements> {
     let Elements { mut elements, mut expires } = read;
     let intervals = code.flags & (NFT_SET_INTERVAL | NFT_SET_CONCAT) == NFT_SET_INTERVAL;
-    // A tree comes from its highest key down.
-    if elements.first().zip(elements.last()).is_some_and(|(first, last)| order(first, last) == Ordering::Greater) {
-        elements.reverse();
-        expires.reverse();
-    }
-    let sorted = elements.is_sorted_by(|a, b| order(a, b) == Ordering::Less);
-    if sorted && !intervals {
-        return Elements { elements, expires };
-    }
     if expires.is_empty() {
-        if !sorted {
-            elements.sort_unstable_by(order);
-            elements.dedup_by(|a, b| order(a, b) == Ordering::Equal);
-        }
-        if intervals {
-            let mut open = false;
-            elements.retain(|element| closes_or_opens(element, &mut open));
-        }
-        return Elements { elements, expires };
+        return arrange(&mut elements, |element| element, intervals).then_some(Elements { elements, expires });
     }
     expires.resize(elements.len(), None);
     let mut both: Vec<_> = elements.into_iter().zip(expires).collect();
-    if !sorted {
-        both.sort_unstable_by(|(a, _), (b, _)| order(a, b));
-        both.dedup_by(|(a, _), (b, _)| order(a, b) == Ordering::Equal);
+    let whole = arrange(&mut both, |(element, _)| element, intervals);
+    let (elements, expires) = both.into_iter().unzip();
+    whole.then_some(Elements { elements, expires })
+}
+
+/// Whether nothing came twice.
+fn arrange<T>(items: &mut Vec<T>, code: fn(&T) -> &ElementCode, intervals: bool) -> bool {
+    let by_key = |a: &T, b: &T| order(code(a), code(b));
+    // A tree comes from its highest key down.
+    if items.first().zip(items.last()).is_some_and(|(first, last)| by_key(first, last) == Ordering::Greater) {
+        items.reverse();
+    }
+    if !items.is_sorted_by(|a, b| by_key(a, b) == Ordering::Less) {
+        items.sort_unstable_by(by_key);
+        if items.windows(2).any(|pair| matches!(pair, [a, b] if by_key(a, b) == Ordering::Equal)) {
+            return false;
+        }
     }
     if intervals {
         let mut open = false;
-        both.retain(|(element, _)| closes_or_opens(element, &mut open));
+        items.retain(|item| closes_or_opens(code(item), &mut open));
     }
-    let (elements, mut expires): (Vec<_>, Vec<_>) = both.into_iter().unzip();
-    if expires.iter().all(Option::is_none) {
-        expires.clear();
-    }
-    Elements { elements, expires }
+    true
 }
 
 fn order(a: &ElementCode, b: &ElementCode) -> Ordering {
@@ -89,19 +85,21 @@ mod tests {
         let kernel = [(9, 0), (7, 0), (7, 1), (5, 0), (0, 1)];
         let ascending = [(5, 0), (7, 1), (7, 0), (9, 0)];
         let elements: Vec<_> = kernel.iter().map(|(key, flags)| element(*key, *flags)).collect();
-        let read = canonical(&code, Elements { elements: elements.clone(), expires: vec![] });
+        let read = canonical(&code, Elements { elements: elements.clone(), expires: vec![] }).expect("no key twice");
         assert_eq!(keys(&read), ascending);
         let mut shuffled = elements;
         shuffled.swap(0, 2);
         let expires = shuffled.iter().map(|element| element.key.first().map(|key| u64::from(*key))).collect();
-        let read = canonical(&code, Elements { elements: shuffled, expires });
+        let read = canonical(&code, Elements { elements: shuffled, expires }).expect("no key twice");
         assert_eq!(keys(&read), ascending);
         assert_eq!(read.expires, [Some(5), Some(7), Some(7), Some(9)]);
     }
 
     #[test]
-    fn what_came_twice_stays_once() {
-        let read = Elements { elements: [3, 1, 3, 2].map(|key| element(key, 0)).to_vec(), expires: vec![] };
-        assert_eq!(keys(&canonical(&SetCode::default(), read)), [(1, 0), (2, 0), (3, 0)]);
+    fn what_came_twice_was_torn() {
+        let read = |keys: [u8; 4]| Elements { elements: keys.map(|key| element(key, 0)).to_vec(), expires: vec![] };
+        assert_eq!(canonical(&SetCode::default(), read([3, 1, 3, 2])), None);
+        let whole = canonical(&SetCode::default(), read([3, 1, 4, 2])).expect("no key twice");
+        assert_eq!(keys(&whole), [(1, 0), (2, 0), (3, 0), (4, 0)]);
     }
 }

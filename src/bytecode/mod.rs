@@ -3,6 +3,7 @@
 //! All lanes meet here. A [`Program`] is what a rule is lowered to, what is sent, and what is compared. Numbers are in the byte order
 //! in which the kernel keeps them in its registers.
 
+mod comment;
 mod data;
 mod elements;
 mod expr;
@@ -12,6 +13,7 @@ mod raise;
 mod same;
 mod set;
 
+pub(crate) use comment::{is_comment, rule_userdata};
 pub use data::Bytes;
 pub(crate) use elements::INTERVAL_END;
 pub use elements::{ElementCode, ElementDataCode, ElementExtras, element_at, lower_elements};

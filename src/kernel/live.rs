@@ -1,7 +1,10 @@
 //! The live kernel: a socket into one network namespace, over which transactions are committed.
 
+use std::hash::RandomState;
+
 use super::dump::Query;
 use super::netns::NetNs;
+use super::sync::InSync;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Family, Name};
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
@@ -31,6 +34,10 @@ pub struct Kernel {
     /// How this kernel says that it has committed; found out at the first commit.
     ending: Option<Ending>,
     pub(super) buffer: Vec<u8>,
+    /// What was last seen to be as wanted.
+    pub(super) in_sync: Option<InSync>,
+    /// With keys of its own: nobody can make rule sets that look the same to it.
+    pub(super) hasher: RandomState,
 }
 
 impl Kernel {
@@ -41,7 +48,8 @@ impl Kernel {
     pub fn open() -> Result<Self> {
         let socket =
             NetlinkSocket::open(Bus::Netfilter).map_err(|cause| Error::io("open a netfilter socket", cause))?;
-        Ok(Kernel { socket, sequence: 1, ending: None, buffer: Vec::new() })
+        let (in_sync, hasher) = (None, RandomState::new());
+        Ok(Kernel { socket, sequence: 1, ending: None, buffer: Vec::new(), in_sync, hasher })
     }
 
     /// In another network namespace. The socket is opened on a short-lived thread there; the caller's threads stay where they are.

@@ -8,8 +8,10 @@ mod route_messages;
 mod routes;
 mod rtnetlink;
 mod snapshot;
+mod sync;
 
 pub use apply::{Changes, Pod};
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};
+pub use sync::Applied;

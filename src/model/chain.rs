@@ -4,7 +4,7 @@ use super::name::Name;
 use super::rule::Rule;
 
 /// A list of rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Chain {
     /// Its name, unique in the table.
@@ -16,7 +16,7 @@ pub struct Chain {
 }
 
 /// Who calls a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "base or regular")]
 pub enum ChainKind {
     /// The kernel, at a hook.
@@ -26,7 +26,7 @@ pub enum ChainKind {
 }
 
 /// Where a base chain stands in the packet path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the four parts of `type T hook H priority P; policy V`")]
 pub struct Base {
     /// What it may do.

@@ -3,7 +3,7 @@
 use super::table::{Family, Table};
 
 /// Tables with everything in them, as one value.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Ruleset {
     /// The tables, in the order in which they are made.

@@ -9,7 +9,7 @@ use super::statement::Verdict;
 use super::value::Value;
 
 /// A named set, map or verdict map of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Set {
     /// Its name, unique in the table.
@@ -33,7 +33,7 @@ pub struct Set {
 }
 
 /// What the elements of a set map to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "set, map and verdict map are all there are")]
 pub enum SetData {
     /// Nothing: a set.

@@ -7,7 +7,7 @@ use super::name::Name;
 use super::set::Set;
 
 /// A table with its sets and chains.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Table {
     /// Which packets it sees.

@@ -6,7 +6,7 @@ use super::expr::{build, verdict_number};
 use super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use crate::bytecode::{
     AnonymousSet, ElementCode, ElementDataCode, Expr, LookupSet, Program, SetCode, SetMode, Sets, Unlowerable, lower,
-    lower_elements, lower_set,
+    lower_elements, lower_set, rule_userdata,
 };
 use crate::model::{ChainKind, Name, Policy, Rule, Set, TableFlags};
 use crate::plan::{ChainId, Generation, Operation, Position, TableId, Transaction};
@@ -127,7 +127,7 @@ pub(crate) fn encode(
 pub(crate) struct KnownSets(Vec<(TableId, Name, SetMode)>);
 
 impl KnownSets {
-    /// The sets that a transaction itself declares.
+    /// The sets that a transaction declares or says to exist.
     pub(crate) fn of(transaction: &Transaction) -> Self {
         let declared = transaction.operations().iter().filter_map(|operation| match operation {
             Operation::AddElements { table, set } | Operation::AddSet { table, set } => {
@@ -135,7 +135,7 @@ impl KnownSets {
             }
             _ => None,
         });
-        KnownSets(declared.collect())
+        KnownSets(transaction.known().iter().cloned().chain(declared).collect())
     }
 }
 
@@ -280,7 +280,7 @@ impl Encoder<'_> {
         let program = self.known.lower(rule, &chain.table)?;
         self.program(index, &chain.table, &program, &mut object)?;
         if let Some(comment) = &rule.comment {
-            object.data(c::NFTNL_RULE_USERDATA, &comment_userdata(comment))?;
+            object.data(c::NFTNL_RULE_USERDATA, &rule_userdata(comment))?;
         }
         let header = self.header(index, Part::Itself, kind::NEWRULE, &chain.table, flags);
         Ok(self.messages.rule(header, &object)?)
@@ -496,12 +496,6 @@ fn fill(element: &mut nftnl::Element, code: &ElementCode) -> io::Result<()> {
 /// What was read from the kernel and has no meaning here.
 fn unsendable(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, format!("{what} cannot be sent"))
-}
-
-/// A rule's comment as userdata: type 0, length with the NUL, text, NUL.
-fn comment_userdata(comment: &str) -> Vec<u8> {
-    let length = u8::try_from(comment.len() + 1).unwrap_or(u8::MAX);
-    [&[0, length], comment.as_bytes(), &[0]].concat()
 }
 
 /// A table that is certainly there when the transaction succeeds, when the first operation does not name one anyway.

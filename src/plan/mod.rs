@@ -1,11 +1,15 @@
 //! What is to change: an ordered list of operations, as a value.
 
+mod diff;
+mod difference;
 mod operation;
 mod script;
 mod snapshot;
 mod transaction;
 mod view;
 
+pub use diff::diff;
+pub use difference::{Change, Difference, Marked, Part, differences};
 pub use operation::{ChainId, Operation, Position, TableId};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,

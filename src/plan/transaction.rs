@@ -1,6 +1,7 @@
 //! Transactions: built by hand or from a rule set, printed as an nft script, committed as one.
 
 use super::operation::{ChainId, Operation, Position, TableId};
+use crate::bytecode::SetMode;
 use crate::model::{Chain, Element, Name, Rule, Ruleset, Set, Table};
 
 /// Number of a state of the kernel's rule sets; every commit by anybody in the network namespace makes a new one.
@@ -26,6 +27,8 @@ pub struct Generation(pub u32);
 pub struct Transaction {
     operations: Vec<Operation>,
     generation: Option<Generation>,
+    /// Sets that exist already and how they keep their keys: what rules that look them up must know.
+    known: Vec<(TableId, Name, SetMode)>,
 }
 
 impl Transaction {
@@ -173,6 +176,17 @@ impl Transaction {
         self
     }
 
+    /// Says how a set that exists already is declared, for the rules that look it up.
+    pub(crate) fn knowing(mut self, table: &TableId, set: &Set) -> Self {
+        self.known.push((table.clone(), set.name.clone(), SetMode::of(set.flags, set.key.len())));
+        self
+    }
+
+    /// The sets that exist already, as far as it was said.
+    pub(crate) fn known(&self) -> &[(TableId, Name, SetMode)] {
+        &self.known
+    }
+
     /// The generation it must find, if any.
     #[must_use]
     pub fn generation(&self) -> Option<Generation> {
@@ -199,7 +213,7 @@ impl Extend<Operation> for Transaction {
 }
 
 /// The declaration of a set with other elements.
-fn with_elements(set: &Set, elements: impl IntoIterator<Item = Element>) -> Set {
+pub(super) fn with_elements(set: &Set, elements: impl IntoIterator<Item = Element>) -> Set {
     let Set { name, key, data, flags, timeout, gc_interval, size, comment, elements: _ } = set;
     let mut declared = Set::new(name, key.iter().copied()).elements(elements);
     declared.data = data.clone();

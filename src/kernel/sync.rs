@@ -1,0 +1,154 @@
+//! Rule sets made true: what differs is committed, at the generation at which it was seen to differ.
+
+#[cfg(test)]
+mod tests;
+
+use std::hash::BuildHasher;
+
+use super::live::Kernel;
+use crate::error::{Error, Result};
+use crate::model::{Ruleset, SetFlags};
+use crate::plan::{Difference, Generation, Snapshot, TableId, Transaction, diff, differences};
+
+/// How often a commit is tried again when others commit at the same time.
+const ATTEMPTS: usize = 100;
+
+/// A state that was read and found to be as wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InSync {
+    generation: Generation,
+    /// Hash of the rule set and of the tables that are the caller's.
+    fingerprint: u64,
+}
+
+/// What [`Kernel::apply`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// What was committed; empty when nothing had to be.
+    pub transaction: Transaction,
+    /// How often others committed first, and it was planned anew.
+    pub retries: usize,
+}
+
+impl Applied {
+    /// Whether everything was as wanted already, and nothing was committed.
+    #[must_use]
+    pub fn was_in_sync(&self) -> bool {
+        self.transaction.is_empty()
+    }
+}
+
+impl Kernel {
+    /// What [`apply`](Self::apply) would commit now: nothing, when the tables of `ruleset` are in sync.
+    ///
+    /// The transaction asks for the generation that was read; committed later, it is a [conflict](Error::is_conflict) when anybody
+    /// committed in between.
+    ///
+    /// # Errors
+    /// [`is_invalid`](Error::is_invalid) when the rule set is; otherwise those of [`snapshot`](Self::snapshot).
+    ///
+    /// ```no_run
+    /// use nftmesh::kernel::Kernel;
+    /// use nftmesh::model::{Chain, Family, Ruleset, Table};
+    ///
+    /// let ruleset = Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("out")));
+    /// let mut kernel = Kernel::open()?;
+    /// let plan = kernel.plan(&ruleset)?;
+    /// print!("{}", plan.marked());
+    /// kernel.commit(&plan)?;
+    /// # Ok::<(), nftmesh::Error>(())
+    /// ```
+    pub fn plan(&mut self, ruleset: &Ruleset) -> Result<Transaction> {
+        self.plan_owned(ruleset, &[])
+    }
+
+    /// The same for a caller whose tables are `ours`: those that `ruleset` lacks are deleted.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Self::plan).
+    pub fn plan_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Transaction> {
+        self.compare(ruleset, ours).map(|(_, plan)| plan)
+    }
+
+    /// Makes the tables of `ruleset` what they are there, by one transaction of what differs; nothing is committed when nothing does.
+    ///
+    /// What stays keeps its handles and its counters. The same rule set again, by the same `Kernel` and while nobody commits, costs one
+    /// question for the generation.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); a conflict only when others commit 100 times in a row before this
+    /// does.
+    pub fn apply(&mut self, ruleset: &Ruleset) -> Result<Applied> {
+        self.apply_owned(ruleset, &[])
+    }
+
+    /// The same for a caller whose tables are `ours`: those that `ruleset` lacks are deleted.
+    ///
+    /// # Errors
+    /// Those of [`apply`](Self::apply).
+    pub fn apply_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Applied> {
+        let fingerprint = self.hasher.hash_one((ruleset, ours));
+        if let Some(seen) = self.in_sync.filter(|seen| seen.fingerprint == fingerprint) {
+            if self.generation()? == seen.generation {
+                return Ok(Applied { transaction: Transaction::new().at_generation(seen.generation), retries: 0 });
+            }
+        }
+        let mut retries = 0;
+        loop {
+            let (held, transaction) = self.compare(ruleset, ours)?;
+            if transaction.is_empty() {
+                // What expires goes without a new generation.
+                let seen = InSync { generation: held.generation, fingerprint };
+                self.in_sync = Some(seen).filter(|_| !may_expire(ruleset));
+                return Ok(Applied { transaction, retries });
+            }
+            match self.commit(&transaction) {
+                Ok(()) => return Ok(Applied { transaction, retries }),
+                Err(error) if is_stale(&error) && retries < ATTEMPTS => retries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// How the kernel differs from `ruleset`, table by table, chain by chain, rule by rule; empty when it does not.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Self::plan).
+    pub fn verify(&mut self, ruleset: &Ruleset) -> Result<Vec<Difference>> {
+        self.verify_owned(ruleset, &[])
+    }
+
+    /// The same for a caller whose tables are `ours`: those that `ruleset` lacks should not be there.
+    ///
+    /// # Errors
+    /// Those of [`plan`](Self::plan).
+    pub fn verify_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Vec<Difference>> {
+        self.compare(ruleset, ours).map(|(held, plan)| differences(&plan, &held))
+    }
+
+    fn compare(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<(Snapshot, Transaction)> {
+        let wanted = ruleset.tables.iter().map(TableId::from);
+        let tables: Vec<TableId> = wanted.chain(ours.iter().cloned()).collect();
+        let held = self.snapshot_of(&tables)?;
+        let plan = match diff(&held, ruleset, ours) {
+            // What the kernel holds is valid.
+            Ok(plan) if plan.is_empty() => plan,
+            outcome => {
+                ruleset.validate()?;
+                outcome.map_err(|unlowerable| Error::new(crate::error::Kind::Invalid, unlowerable))?
+            }
+        };
+        Ok((held, plan))
+    }
+}
+
+/// Whether the transaction was refused because somebody else's came first, and for nothing else.
+fn is_stale(error: &Error) -> bool {
+    error.is_conflict() && error.refusals().iter().all(|refusal| refusal.errno == libc::ERESTART)
+}
+
+fn may_expire(ruleset: &Ruleset) -> bool {
+    let expires = SetFlags::TIMEOUT | SetFlags::DYNAMIC;
+    ruleset.tables.iter().flat_map(|table| &table.sets).any(|set| set.flags.intersects(expires))
+}

@@ -1,0 +1,294 @@
+//! From what the kernel holds to what is wanted, in as few operations as it takes.
+//!
+//! What is the same stays, with its handles and counters. The order of operations is one in which the kernel refuses none:
+//!
+//! ```text
+//! tables that go                      of a table that stays:
+//! tables that come anew               1 rules that go, chains that go emptied    3 chains, policies, sets, elements that come
+//!                                     2 elements, sets, chains that go           4 rules that come, in their places
+//! ```
+//!
+//! So nothing is deleted while a rule still uses it, no interval comes before the one it would overlap goes, and nothing is named
+//! before it exists. A set or chain whose declaration changed goes in 2 and comes in 3; rules that use such a set go in 1 and come in 4.
+
+mod elements;
+mod lcs;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use super::operation::{Operation, TableId};
+use super::snapshot::{ChainState, SetState, Snapshot, TableState};
+use super::transaction::Transaction;
+use crate::bytecode::{SetMode, Unlowerable, lower_set};
+use crate::model::{Base, ChainKind, Name, Policy, Ruleset, Set, SetFlags, Table};
+use elements::Delta;
+use rules::Doomed;
+
+/// The transaction that turns `held` into `wanted`, at the generation of `held`.
+///
+/// The tables of `wanted` become exactly what they are there: chains, sets, rules and objects that others put into them go. Of the
+/// other tables, those among `ours` go and the rest is not looked at. What packets change is no difference: counters, and elements of
+/// a dynamic set that expire. Neither are comments of tables and chains, nor attributes that newer kernels may add.
+///
+/// Flags of a table, and stateful objects in it, are changed by making the whole table anew.
+///
+/// # Errors
+/// When a rule or set has no program; [`Ruleset::validate`] says more about it.
+///
+/// ```
+/// use nftmesh::model::{Chain, Family, Rule, Ruleset, Table};
+/// use nftmesh::plan::{Snapshot, diff};
+///
+/// let chain = Chain::regular("out").rule(Rule::new().counter());
+/// let wanted = Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain));
+/// let plan = diff(&Snapshot::default(), &wanted, &[])?;
+/// assert_eq!(plan.to_string(), "add table inet mesh\nadd chain inet mesh out\nadd rule inet mesh out counter\n");
+/// # Ok::<(), nftmesh::bytecode::Unlowerable>(())
+/// ```
+pub fn diff(held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Transaction, Unlowerable> {
+    let unwanted = |id: &TableId| ours.contains(id) && wanted.find(id.family, id.name.as_str()).is_none();
+    let gone = held.tables.iter().filter(|state| unwanted(&state.id));
+    let mut plan = gone.fold(Transaction::new(), |plan, state| plan.delete_table(&state.id));
+    for table in &wanted.tables {
+        let is_it = |state: &&TableState| state.id.family == table.family && state.id.name == table.name;
+        plan = match held.tables.iter().find(is_it) {
+            None => plan.create(table.clone()),
+            Some(state) if state.flags != table.flags.bits() || !state.objects.is_empty() => {
+                plan.delete_table(&state.id).create(table.clone())
+            }
+            Some(state) => {
+                let steps = Steps::between(state, table)?;
+                if !steps.is_empty() {
+                    plan = table.sets.iter().fold(plan, |plan, set| plan.knowing(&state.id, set));
+                }
+                plan.extend(steps);
+                plan
+            }
+        };
+    }
+    Ok(plan.at_generation(held.generation))
+}
+
+/// What happens to one table, in the order of the fields.
+#[derive(Debug, Default)]
+struct Steps {
+    rules_gone: Vec<Operation>,
+    flushed: Vec<Operation>,
+    elements_gone: Vec<Operation>,
+    sets_gone: Vec<Operation>,
+    chains_gone: Vec<Operation>,
+    chains_made: Vec<Operation>,
+    sets_made: Vec<Operation>,
+    rules_made: Vec<Operation>,
+}
+
+impl IntoIterator for Steps {
+    type Item = Operation;
+    type IntoIter = std::iter::Flatten<std::array::IntoIter<Vec<Operation>, 8>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        let Steps { rules_gone, flushed, elements_gone, sets_gone, chains_gone, chains_made, sets_made, rules_made } =
+            self;
+        [rules_gone, flushed, elements_gone, sets_gone, chains_gone, chains_made, sets_made, rules_made]
+            .into_iter()
+            .flatten()
+    }
+}
+
+impl Steps {
+    fn between(state: &TableState, table: &Table) -> Result<Self, Unlowerable> {
+        let mut steps = Steps::default();
+        let mut doomed = Doomed::default();
+        steps.sets(state, table, &mut doomed)?;
+        let kept = steps.chains(state, table, &mut doomed);
+        for (chain, kept) in table.chains.iter().zip(kept) {
+            let held = kept.map(|state| state.rules.as_slice()).unwrap_or_default();
+            let id = || state.id.chain(&chain.name);
+            rules::between(held, &chain.rules, table, &doomed, &id, &mut steps)?;
+        }
+        Ok(steps)
+    }
+
+    fn is_empty(&self) -> bool {
+        let Steps { rules_gone, flushed, elements_gone, sets_gone, chains_gone, chains_made, sets_made, rules_made } =
+            self;
+        [rules_gone, flushed, elements_gone, sets_gone, chains_gone, chains_made, sets_made, rules_made]
+            .iter()
+            .all(|operations| operations.is_empty())
+    }
+
+    fn sets<'s>(&mut self, state: &'s TableState, table: &Table, doomed: &mut Doomed<'s>) -> Result<(), Unlowerable> {
+        let mut held = Held::new(&state.sets);
+        for set in &table.sets {
+            let found = held.find(|state| state.name == set.name);
+            let kept = match found {
+                Some(found) if is_declared(found, set)? => Some(found),
+                Some(_) | None => None,
+            };
+            match (kept, kept.map(|kept| elements::between(kept, set)).transpose()?) {
+                (Some(_), Some(Delta::Same)) => {}
+                // The elements of a constant set that is in use cannot be changed.
+                (Some(_), Some(delta)) if !set.flags.contains(SetFlags::CONSTANT) => self.elements(state, set, delta),
+                _ => {
+                    if let Some(found) = found {
+                        doomed.replaced.push(&found.name);
+                        doomed.sets.push(&found.name);
+                        self.sets_gone.push(delete_set(state, &found.name));
+                    }
+                    self.sets_made.push(Operation::AddSet { table: state.id.clone(), set: set.clone() });
+                }
+            }
+        }
+        // An anonymous set goes with its rule.
+        for set in held.rest().filter(|set| set.code.flags & NFT_SET_ANONYMOUS == 0) {
+            doomed.sets.push(&set.name);
+            self.sets_gone.push(delete_set(state, &set.name));
+        }
+        Ok(())
+    }
+
+    fn elements(&mut self, state: &TableState, set: &Set, delta: Delta) {
+        let table = || state.id.clone();
+        match delta {
+            Delta::Same => {}
+            Delta::Changed { gone, made } => {
+                self.elements_gone.extend(gone.map(|set| Operation::DeleteElements { table: table(), set }));
+                self.sets_made.extend(made.map(|set| Operation::AddElements { table: table(), set }));
+            }
+            Delta::Refill => {
+                self.elements_gone.push(Operation::FlushSet { table: table(), set: set.name.clone() });
+                if !set.elements.is_empty() {
+                    self.sets_made.push(Operation::AddElements { table: table(), set: set.clone() });
+                }
+            }
+        }
+    }
+
+    /// For every wanted chain the one that stays for it.
+    fn chains<'s>(
+        &mut self,
+        state: &'s TableState,
+        table: &Table,
+        doomed: &mut Doomed<'s>,
+    ) -> Vec<Option<&'s ChainState>> {
+        let mut held = Held::new(&state.chains);
+        let mut kept = Vec::with_capacity(table.chains.len());
+        for chain in &table.chains {
+            let found = held.find(|state| state.name == chain.name);
+            let place = found.map(|found| Place::of(found, &chain.kind));
+            match (found, place) {
+                (Some(found), Some(Place::Same)) => kept.push(Some(found)),
+                (Some(found), Some(Place::OtherPolicy)) => {
+                    self.chains_made.push(Operation::add_chain(&state.id, chain));
+                    kept.push(Some(found));
+                }
+                (found, _) => {
+                    if let Some(found) = found {
+                        self.remove_chain(state, found, doomed);
+                    }
+                    self.chains_made.push(Operation::add_chain(&state.id, chain));
+                    kept.push(None);
+                }
+            }
+        }
+        // A chain without a name of its own goes with the rule that it belongs to.
+        for chain in held.rest().filter(|chain| chain.flags & NFT_CHAIN_BINDING == 0) {
+            self.remove_chain(state, chain, doomed);
+        }
+        kept
+    }
+
+    fn remove_chain<'s>(&mut self, state: &TableState, chain: &'s ChainState, doomed: &mut Doomed<'s>) {
+        let id = state.id.chain(&chain.name);
+        if !chain.rules.is_empty() {
+            self.flushed.push(Operation::FlushChain(id.clone()));
+        }
+        self.chains_gone.push(Operation::DeleteChain(id));
+        doomed.chains.push(&chain.name);
+    }
+}
+
+fn delete_set(state: &TableState, name: &Name) -> Operation {
+    Operation::DeleteSet { table: state.id.clone(), set: name.clone() }
+}
+
+/// Whether a set is declared as it is wanted, whatever attributes a newer kernel may add.
+fn is_declared(state: &SetState, set: &Set) -> Result<bool, Unlowerable> {
+    let wanted = lower_set(set)?;
+    if state.code.opaque.is_empty() {
+        return Ok(wanted.same(&state.code));
+    }
+    let mut known = state.code.clone();
+    known.opaque.clear();
+    Ok(wanted.same(&known))
+}
+
+/// How a chain in the kernel compares with the wanted one of that name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Hooked elsewhere, or not hooked.
+    Other,
+    /// Only the policy differs.
+    OtherPolicy,
+    /// As it is wanted.
+    Same,
+}
+
+impl Place {
+    fn of(state: &ChainState, kind: &ChainKind) -> Place {
+        match (&state.hook, kind) {
+            (None, ChainKind::Regular) if state.flags & !NFT_CHAIN_BASE == 0 => Place::Same,
+            (Some(hook), ChainKind::Base(Base { chain_type, hook: wanted, priority, policy }))
+                if state.flags & !NFT_CHAIN_BASE == 0 =>
+            {
+                let stands = (hook.chain_type.as_str(), hook.hook, hook.priority)
+                    == (chain_type.name(), wanted.number(), priority.0);
+                let accepts = hook.policy != 0;
+                match stands && hook.devices.is_empty() {
+                    false => Place::Other,
+                    true if accepts == (*policy == Policy::Accept) => Place::Same,
+                    true => Place::OtherPolicy,
+                }
+            }
+            _ => Place::Other,
+        }
+    }
+}
+
+/// What is held, found by name. Both sides are mostly in the same order, so that the next one is mostly right behind the last.
+struct Held<'s, T> {
+    all: &'s [T],
+    found: Vec<bool>,
+    next: usize,
+}
+
+impl<'s, T> Held<'s, T> {
+    fn new(all: &'s [T]) -> Self {
+        Held { all, found: vec![false; all.len()], next: 0 }
+    }
+
+    fn find(&mut self, is: impl Fn(&T) -> bool) -> Option<&'s T> {
+        let (before, after) = self.all.split_at_checked(self.next)?;
+        let behind = after.iter().position(&is).map(|index| self.next + index);
+        let index = behind.or_else(|| before.iter().position(&is))?;
+        if let Some(found) = self.found.get_mut(index) {
+            *found = true;
+        }
+        self.next = index + 1;
+        self.all.get(index)
+    }
+
+    fn rest(self) -> impl Iterator<Item = &'s T> {
+        self.all.iter().zip(self.found).filter(|(_, found)| !found).map(|(state, _)| state)
+    }
+}
+
+/// How a set keeps its keys.
+fn mode(set: &Set) -> SetMode {
+    SetMode::of(set.flags, set.key.len())
+}
+
+const NFT_SET_ANONYMOUS: u32 = 0x1;
+const NFT_CHAIN_BASE: u32 = 0x1;
+const NFT_CHAIN_BINDING: u32 = 0x4;

@@ -1,0 +1,152 @@
+//! The elements of a set that come and go.
+
+use std::cmp::Ordering;
+
+use super::mode;
+use crate::bytecode::{ElementCode, INTERVAL_END, SetMode, Unlowerable, lower_elements, raise_elements};
+use crate::model::{Set, SetData, SetFlags};
+use crate::plan::snapshot::SetState;
+use crate::plan::transaction::with_elements;
+
+/// How the elements of a set differ.
+pub(super) enum Delta {
+    /// Some go and some come; each with as much of the declaration as it takes.
+    Changed { gone: Option<Set>, made: Option<Set> },
+    /// Something is there that has no name; all go and all that are wanted come.
+    Refill,
+    /// Not at all.
+    Same,
+}
+
+/// An element, or an interval with its end. Half of one would widen another.
+#[derive(Clone, Debug)]
+struct Item<E> {
+    start: E,
+    end: Option<E>,
+}
+
+/// Merges both, which are in the same order.
+pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable> {
+    let mut held = Held { state, next: 0 };
+    let mut wanted = lower_elements(set).peekable();
+    let mut next = move || -> Result<Option<Item<ElementCode>>, Unlowerable> {
+        let Some(start) = wanted.next().transpose()? else { return Ok(None) };
+        let end = wanted.next_if(|next| next.as_ref().is_ok_and(is_end)).transpose()?;
+        Ok(Some(Item { start, end }))
+    };
+    let (mut gone, mut made) = (Vec::new(), Vec::new());
+    let (mut ours, mut theirs) = (next()?, held.next());
+    loop {
+        let order = match (&ours, &theirs) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(ours), Some(theirs)) => order(&ours.start, theirs.start),
+        };
+        match order {
+            Ordering::Less => {
+                made.extend(ours);
+                ours = next()?;
+            }
+            Ordering::Equal => {
+                if let (Some(ours), Some(theirs)) = (ours, theirs) {
+                    if !same(&ours, &theirs) {
+                        gone.push(theirs);
+                        made.push(ours);
+                    }
+                }
+                (ours, theirs) = (next()?, held.next());
+            }
+            Ordering::Greater => {
+                gone.extend(theirs);
+                theirs = held.next();
+            }
+        }
+    }
+    if gone.is_empty() && made.is_empty() {
+        return Ok(Delta::Same);
+    }
+    let (gone, made) = (removed(set, &gone), added(set, made));
+    Ok(match (gone, made) {
+        (Some(gone), Some(made)) => Delta::Changed { gone: some(gone), made: some(made) },
+        _ => Delta::Refill,
+    })
+}
+
+/// Those that are held, but for those that packets put there.
+struct Held<'s> {
+    state: &'s SetState,
+    next: usize,
+}
+
+impl<'s> Held<'s> {
+    fn next(&mut self) -> Option<Item<&'s ElementCode>> {
+        loop {
+            let index = self.next;
+            let start = self.state.elements.get(index)?;
+            let end = self.state.elements.get(index + 1).filter(|next| !is_end(start) && is_end(next));
+            self.next += 1 + usize::from(end.is_some());
+            let expires = self.state.expires.get(index).is_some_and(Option::is_some);
+            if !(expires && self.state.code.flags & SetFlags::DYNAMIC.bits() != 0) {
+                return Some(Item { start, end });
+            }
+        }
+    }
+}
+
+fn same(ours: &Item<ElementCode>, theirs: &Item<&ElementCode>) -> bool {
+    let ends = match (&ours.end, theirs.end) {
+        (Some(ours), Some(theirs)) => ours.same(theirs),
+        (ours, theirs) => ours.is_none() && theirs.is_none(),
+    };
+    ends && ours.start.same(theirs.start)
+}
+
+fn order(a: &ElementCode, b: &ElementCode) -> Ordering {
+    a.key.as_slice().cmp(b.key.as_slice()).then_with(|| a.key_end.cmp(&b.key_end))
+}
+
+fn is_end(code: &ElementCode) -> bool {
+    code.flags & INTERVAL_END != 0
+}
+
+/// What is deleted is named by its key.
+fn removed(set: &Set, gone: &[Item<&ElementCode>]) -> Option<Set> {
+    let bare = |code: &ElementCode| ElementCode {
+        key: code.key.clone(),
+        key_end: code.key_end.clone(),
+        flags: code.flags,
+        ..ElementCode::default()
+    };
+    let mut codes = Vec::with_capacity(2 * gone.len());
+    for (index, Item { start, end }) in gone.iter().enumerate() {
+        // Only the last interval of all has no end of its own; raised, another would get one.
+        let open = mode(set) == SetMode::Interval && end.is_none() && index + 1 < gone.len();
+        if is_end(start) || open {
+            return None;
+        }
+        codes.push(bare(start));
+        codes.extend(end.map(bare));
+    }
+    let mut removed = with_elements(set, raise_elements(&codes, &set.key, &SetData::None, mode(set))?);
+    removed.data = SetData::None;
+    removed.flags -= SetFlags::AUTO_MERGE;
+    Some(removed)
+}
+
+fn added(set: &Set, made: Vec<Item<ElementCode>>) -> Option<Set> {
+    let codes: Vec<ElementCode> =
+        made.into_iter().flat_map(|Item { start, end }| std::iter::once(start).chain(end)).collect();
+    // The model has no word for an element that stays in a set where others expire.
+    if codes.iter().any(|code| code.timeout == Some(0)) {
+        return None;
+    }
+    let mut added = with_elements(set, raise_elements(&codes, &set.key, &set.data, mode(set))?);
+    // They are merged already; what touches what in the set stays apart.
+    added.flags -= SetFlags::AUTO_MERGE;
+    Some(added)
+}
+
+fn some(set: Set) -> Option<Set> {
+    Some(set).filter(|set| !set.elements.is_empty())
+}

@@ -1,0 +1,198 @@
+//! The rules of a chain that come and go.
+//!
+//! What stays is a longest common subsequence. Between two rules that stay, those that go are replaced by those that come as long as
+//! there are both; what more comes goes in front of the rule that stays behind it, in order, because a rule that is made in the same
+//! transaction has no handle yet that another could be put behind.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{Steps, lcs};
+use crate::bytecode::{ElementDataCode, Expr, LookupSet, Unlowerable, is_comment, lower, same_programs};
+use crate::model::{Name, Rule, Table};
+use crate::plan::operation::{ChainId, Operation, Position};
+use crate::plan::snapshot::RuleState;
+
+/// What goes from a table.
+#[derive(Debug, Default)]
+pub(super) struct Doomed<'s> {
+    /// Sets, those that come anew among them.
+    pub(super) sets: Vec<&'s Name>,
+    /// Chains, those that come anew among them.
+    pub(super) chains: Vec<&'s Name>,
+    /// Sets that come anew: no rule that uses one can stay.
+    pub(super) replaced: Vec<&'s Name>,
+}
+
+impl Doomed<'_> {
+    /// Whether a rule keeps something of it from going. What has no meaning here may.
+    fn is_used_by(&self, rule: &RuleState) -> bool {
+        if self.sets.is_empty() && self.chains.is_empty() {
+            return false;
+        }
+        let jumps = |chain: Option<&Name>| chain.is_some_and(|chain| self.chains.contains(&chain));
+        rule.exprs.iter().any(|expr| match expr {
+            Expr::Lookup { set: LookupSet::Named(set), .. } => self.sets.contains(&set),
+            Expr::Lookup { set: LookupSet::Anonymous(set), .. } => {
+                set.elements.iter().any(|element| match element.data.as_deref() {
+                    Some(ElementDataCode::Verdict(verdict)) => jumps(verdict.target()),
+                    Some(ElementDataCode::Value(_)) | None => false,
+                })
+            }
+            Expr::Opaque { .. } => true,
+            Expr::Verdict(verdict) => jumps(verdict.target()),
+            _ => false,
+        })
+    }
+
+    fn lets_stay(&self, rule: &RuleState) -> bool {
+        let replaced = |expr: &Expr| match expr {
+            Expr::Lookup { set: LookupSet::Named(set), .. } => self.replaced.contains(&set),
+            _ => false,
+        };
+        self.replaced.is_empty() || !rule.exprs.iter().any(replaced)
+    }
+}
+
+/// A rule that is wanted, and its program.
+struct Wanted<'r> {
+    rule: &'r Rule,
+    exprs: Vec<Expr>,
+}
+
+pub(super) fn between(
+    held: &[RuleState],
+    wanted: &[Rule],
+    table: &Table,
+    doomed: &Doomed<'_>,
+    chain: &dyn Fn() -> ChainId,
+    steps: &mut Steps,
+) -> Result<(), Unlowerable> {
+    let program = |rule| -> Result<Wanted<'_>, Unlowerable> {
+        Ok(Wanted { rule, exprs: lower(rule, table.family, table.sets.as_slice())?.exprs })
+    };
+    let stays = |held: &RuleState, wanted: &Wanted<'_>| is_same(held, wanted) && doomed.lets_stay(held);
+    let mut front = 0;
+    let mut rest = Vec::new();
+    for rule in wanted {
+        let next = program(rule)?;
+        if rest.is_empty() && held.get(front).is_some_and(|held| stays(held, &next)) {
+            front += 1;
+        } else {
+            rest.push(next);
+        }
+    }
+    let mut held = held.get(front..).unwrap_or_default();
+    if held.is_empty() && rest.is_empty() {
+        return Ok(());
+    }
+    let mut gap = Gap { chain: chain(), doomed, steps };
+    let back = held.iter().rev().zip(rest.iter().rev()).take_while(|(held, wanted)| stays(held, wanted)).count();
+    let anchor = held.len().checked_sub(back).and_then(|index| held.get(index)).map(|rule| rule.handle);
+    held = held.get(..held.len() - back).unwrap_or_default();
+    rest.truncate(rest.len() - back);
+    let (mut from, mut to) = (0, 0);
+    for (kept, same) in common(held, &rest, doomed) {
+        let behind = held.get(kept).map(|rule| rule.handle);
+        gap.fill(held.get(from..kept).unwrap_or_default(), rest.get(to..same).unwrap_or_default(), behind);
+        (from, to) = (kept + 1, same + 1);
+    }
+    gap.fill(held.get(from..).unwrap_or_default(), rest.get(to..).unwrap_or_default(), anchor);
+    Ok(())
+}
+
+/// Where rules that stay leave room.
+struct Gap<'a, 's, 'd> {
+    chain: ChainId,
+    doomed: &'a Doomed<'d>,
+    steps: &'s mut Steps,
+}
+
+impl Gap<'_, '_, '_> {
+    /// Turns these into those, in front of the rule with the handle `behind`.
+    fn fill(&mut self, gone: &[RuleState], made: &[Wanted<'_>], behind: Option<u64>) {
+        let chain = || self.chain.clone();
+        let mut made = made.iter().map(|wanted| wanted.rule.clone());
+        for held in gone {
+            let handle = held.handle;
+            // A rule that is replaced would still use what goes first.
+            let next = if self.doomed.is_used_by(held) { None } else { made.next() };
+            match next {
+                Some(rule) => self.steps.rules_made.push(Operation::ReplaceRule { chain: chain(), handle, rule }),
+                None => self.steps.rules_gone.push(Operation::DeleteRule { chain: chain(), handle }),
+            }
+        }
+        let position = behind.map_or(Position::Last, Position::Before);
+        let add = |rule| Operation::AddRule { chain: chain(), position, rule };
+        self.steps.rules_made.extend(made.map(add));
+    }
+}
+
+fn is_same(held: &RuleState, wanted: &Wanted<'_>) -> bool {
+    same_programs(&held.exprs, &wanted.exprs) && is_comment(&held.userdata, wanted.rule.comment.as_deref())
+}
+
+/// Pairs of rules that stay.
+fn common(held: &[RuleState], wanted: &[Wanted<'_>], doomed: &Doomed<'_>) -> Vec<(usize, usize)> {
+    if held.is_empty() || wanted.is_empty() {
+        return Vec::new();
+    }
+    // Numbers for what is wanted, equal where the rules are the same; found by a hash, told apart by comparison.
+    let mut classes: HashMap<u64, Vec<(u32, &Wanted<'_>)>> = HashMap::with_capacity(wanted.len());
+    let mut count = 0;
+    let mut new = || {
+        count += 1;
+        count - 1
+    };
+    let right: Vec<u32> = wanted
+        .iter()
+        .map(|rule| {
+            let class = classes.entry(weight(&rule.exprs)).or_default();
+            let same = |other: &Wanted<'_>| {
+                same_programs(&other.exprs, &rule.exprs) && other.rule.comment == rule.rule.comment
+            };
+            match class.iter().find(|(_, other)| same(other)) {
+                Some((number, _)) => *number,
+                None => {
+                    let number = new();
+                    class.push((number, rule));
+                    number
+                }
+            }
+        })
+        .collect();
+    // What is wanted nowhere cannot be in common.
+    let (mut left, mut places) = (Vec::new(), Vec::new());
+    for (index, rule) in held.iter().enumerate().filter(|(_, rule)| doomed.lets_stay(rule)) {
+        let class = classes.get(&weight(&rule.exprs)).map(Vec::as_slice).unwrap_or_default();
+        if let Some((number, _)) = class.iter().find(|(_, other)| is_same(rule, other)) {
+            left.push(*number);
+            places.push(index);
+        }
+    }
+    let pairs = lcs::common(&left, &right, wanted.len());
+    pairs.into_iter().filter_map(|(left, right)| Some((*places.get(left)?, right))).collect()
+}
+
+/// A hash of most of what tells programs apart.
+fn weight(exprs: &[Expr]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for expr in exprs {
+        std::mem::discriminant(expr).hash(&mut hasher);
+        match expr {
+            Expr::Bitwise(code) => (&code.mask, &code.xor).hash(&mut hasher),
+            Expr::Cmp { data, .. } | Expr::Immediate { data, .. } => data.hash(&mut hasher),
+            Expr::Lookup { set: LookupSet::Anonymous(set), .. } => {
+                set.elements.iter().for_each(|element| element.key.hash(&mut hasher));
+            }
+            Expr::Lookup { set: LookupSet::Named(name), .. } => name.hash(&mut hasher),
+            Expr::Meta { key, .. } => key.0.hash(&mut hasher),
+            Expr::Opaque { name, data } => (name, data).hash(&mut hasher),
+            Expr::Payload { offset, len, .. } => (offset, len).hash(&mut hasher),
+            Expr::Range { low, high, .. } => (low, high).hash(&mut hasher),
+            Expr::Verdict(verdict) => verdict.hash(&mut hasher),
+            _ => {}
+        }
+    }
+    hasher.finish()
+}

@@ -1,0 +1,192 @@
+//! Plans, applied to a kernel of a hundred lines that refuses what the real one refuses.
+
+mod machine;
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{
+    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, Rule, TableFlags, Value, set,
+};
+use crate::plan::{Change, Position, differences};
+use crate::testing::rulesets;
+use machine::{Machine, contents};
+
+fn mesh() -> TableId {
+    TableId::new(Family::Inet, "mesh")
+}
+
+fn all() -> [TableId; 2] {
+    [mesh(), TableId::new(Family::Ip, "other")]
+}
+
+fn installed(ruleset: &Ruleset) -> Machine {
+    let mut machine = Machine::default();
+    machine.apply(&Transaction::add(ruleset.clone())).expect("a valid rule set");
+    machine
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_plan_from_a_to_b_gives_b_and_from_b_to_b_is_empty((a, b) in rulesets::pair()) {
+        let mut machine = installed(&a);
+        let plan = diff(&machine.held, &b, &all()).expect("valid");
+        let text = differences(&plan, &machine.held).iter().map(ToString::to_string).collect::<String>();
+        machine.apply(&plan).map_err(|why| TestCaseError::fail(format!("{why}\nfrom\n{a}\nto\n{b}\nby\n{text}")))?;
+        prop_assert_eq!(contents(&machine.held), contents(&installed(&b).held), "by\n{}", text);
+        let again = diff(&machine.held, &b, &all()).expect("valid");
+        prop_assert!(again.is_empty(), "{}", again);
+        prop_assert!(plan.validate().is_ok(), "{:?}", plan.validate());
+    }
+}
+
+/// A table with a chain of rules that match these ports.
+fn ports(ports: &[u16]) -> Ruleset {
+    let rules = ports.iter().map(|port| Rule::new().tcp_dport(*port).counter());
+    Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("c").rules(rules)))
+}
+
+#[test]
+fn only_what_differs_is_touched_and_what_comes_stands_in_its_place() {
+    // Handles: the table 1, the chain 2, the rules from 3 on.
+    let cases: &[(&[u16], &[u16], &str)] = &[
+        (&[1, 2, 3], &[1, 2, 3], ""),
+        (&[1, 2, 3], &[1, 3], "- delete rule inet mesh c handle 4 # tcp dport 2 counter\n"),
+        (&[1, 3], &[1, 2, 3], "+ insert rule inet mesh c handle 4 tcp dport 2 counter\n"),
+        (&[1], &[1, 2, 3], "+ add rule inet mesh c tcp dport 2 counter\n+ add rule inet mesh c tcp dport 3 counter\n"),
+        (&[1, 2, 3], &[1, 9, 3], "~ replace rule inet mesh c handle 4 tcp dport 9 counter # tcp dport 2 counter\n"),
+        (
+            &[1, 2, 3],
+            &[1, 8, 9, 3],
+            "~ replace rule inet mesh c handle 4 tcp dport 8 counter # tcp dport 2 counter\n\
+             + insert rule inet mesh c handle 5 tcp dport 9 counter\n",
+        ),
+        (
+            &[1, 2, 3],
+            &[3, 1, 2],
+            "- delete rule inet mesh c handle 5 # tcp dport 3 counter\n\
+             + insert rule inet mesh c handle 3 tcp dport 3 counter\n",
+        ),
+        (
+            &[1, 1, 1],
+            &[1],
+            "- delete rule inet mesh c handle 4 # tcp dport 1 counter\n- delete rule inet mesh c handle 5 # tcp dport 1 counter\n",
+        ),
+    ];
+    for (held, wanted, expected) in cases {
+        let machine = installed(&ports(held));
+        let plan = diff(&machine.held, &ports(wanted), &[]).expect("valid");
+        let lines: String = differences(&plan, &machine.held).iter().map(ToString::to_string).collect();
+        assert_eq!(lines.replace(" packets 0 bytes 0", ""), *expected, "{held:?} to {wanted:?}");
+    }
+}
+
+#[test]
+fn what_counts_is_no_difference_what_is_said_is() {
+    let rule =
+        |rule: Rule| Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("c").rule(rule)));
+    let counted = |packets| Rule::new().statement(crate::model::Statement::Counter { packets, bytes: 0 });
+    let machine = installed(&rule(counted(5)));
+    let plan = |wanted| diff(&machine.held, &rule(wanted), &[]).expect("valid").operations().len();
+    assert_eq!(plan(counted(0)), 0);
+    assert_eq!(plan(counted(0).comment("said")), 1);
+    assert_eq!(plan(Rule::new().counter().accept()), 1);
+}
+
+#[test]
+fn one_address_of_many_is_one_operation() {
+    let net = |n: u32| {
+        let v4 = |address: u32| Value::Ipv4(address.into());
+        Element::new(Interval { low: v4(0x0a00_0000 + 8 * n), high: v4(0x0a00_0003 + 8 * n) })
+    };
+    let nets = |numbers: &mut dyn Iterator<Item = u32>| {
+        let set = Set::new("nets", [DataType::Ipv4]).interval().elements(numbers.map(net));
+        let chain = Chain::regular("c").rule(Rule::new().ip_daddr(crate::model::set("nets")));
+        Ruleset::new().table(Table::new(Family::Inet, "mesh").set(set).chain(chain))
+    };
+    let machine = installed(&nets(&mut (0..1000)));
+    let plan = diff(&machine.held, &nets(&mut (0..1000).filter(|n| *n != 500).chain([2000])), &[]).expect("valid");
+    let text = plan.marked().to_string();
+    let expected =
+        "- delete element inet mesh nets { 10.0.15.160/30 }\n+ add element inet mesh nets { 10.0.62.128/30 }\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_set_that_changes_its_declaration_takes_its_rules_with_it() {
+    let table = |set: Set| {
+        let base = Chain::base("in", ChainType::Filter, Hook::Input, Priority::FILTER);
+        let chain = base.rules([Rule::new().counter(), Rule::new().mark(crate::model::set("s")).accept()]);
+        Ruleset::new().table(Table::new(Family::Inet, "mesh").set(set).chain(chain))
+    };
+    let set = || Set::new("s", [DataType::Mark]).elements([Element::new(Value::Mark(1))]);
+    let machine = installed(&table(set()));
+    let plan = diff(&machine.held, &table(set().interval()), &[]).expect("valid");
+    let expected = [
+        "delete rule inet mesh in handle 5",
+        "delete set inet mesh s",
+        "add set inet mesh s { type mark; flags interval; }",
+        "add element inet mesh s { 0x00000001 }",
+        "add rule inet mesh in meta mark @s accept",
+    ];
+    assert_eq!(plan.to_string().lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_policy_changes_in_place_a_priority_does_not() {
+    let chain = |priority, policy| {
+        let chain = Chain::base("in", ChainType::Filter, Hook::Input, priority).policy(policy);
+        Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain.rule(Rule::new().counter())))
+    };
+    let machine = installed(&chain(Priority::FILTER, Policy::Accept));
+    let plan = |priority, policy| {
+        let plan = diff(&machine.held, &chain(priority, policy), &[]).expect("valid");
+        differences(&plan, &machine.held).into_iter().map(|difference| difference.change).collect::<Vec<_>>()
+    };
+    assert_eq!(plan(Priority::FILTER, Policy::Drop), [Change::Update]);
+    let replaced = plan(Priority::RAW, Policy::Accept);
+    assert_eq!(replaced.len(), 4, "flushed, deleted, added, filled");
+}
+
+#[test]
+fn tables_of_ours_that_are_not_wanted_go_and_no_others() {
+    let mut machine = installed(&ports(&[1]));
+    machine.apply(&Transaction::new().add_table(&all()[1])).expect("an empty table");
+    let none = Ruleset::new();
+    assert!(diff(&machine.held, &none, &[]).expect("valid").is_empty());
+    let plan = diff(&machine.held, &none, &[mesh()]).expect("valid");
+    assert_eq!(plan.to_string(), "delete table inet mesh\n");
+}
+
+#[test]
+fn what_is_no_rule_set_of_ours_is_made_anew() {
+    let mut machine = installed(&ports(&[1]));
+    let dormant = ports(&[1]).tables.into_iter().map(|table| table.flags(TableFlags::DORMANT)).collect::<Ruleset>();
+    let plan = diff(&machine.held, &dormant, &[]).expect("valid");
+    machine.apply(&plan).expect("made anew");
+    assert!(diff(&machine.held, &dormant, &[]).expect("valid").is_empty());
+}
+
+#[test]
+fn ten_thousand_rules_are_compared_in_milliseconds() {
+    let rules = |shift: u32| {
+        let rule = |n: u32| Rule::new().ip_daddr(std::net::Ipv4Addr::from(n * 7919 % 10_000)).counter();
+        let rules = (0..10_000).map(|n| rule((n + shift) * (1 + shift)));
+        Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("c").rules(rules)))
+    };
+    let machine = installed(&rules(0));
+    let start = Instant::now();
+    assert!(diff(&machine.held, &rules(0), &[]).expect("valid").is_empty());
+    let plan = diff(&machine.held, &rules(2), &[]).expect("valid");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?} for {}", start.elapsed(), plan.operations().len());
+    let last = plan.operations().iter().rev().find_map(|operation| match operation {
+        Operation::AddRule { position, .. } => Some(*position),
+        _ => None,
+    });
+    assert!(matches!(last, None | Some(Position::Last | Position::Before(_))));
+    let _ = set("unused");
+}

@@ -14,7 +14,7 @@ use nftmesh::model::*;
 use nftmesh::plan::Transaction;
 
 use support::readback::assert_reads_back;
-use support::{assert_same, command, in_fresh_netns, nft, nft_script};
+use support::{assert_lists_as_nft, assert_same, command, in_fresh_netns, nft, nft_script};
 
 fn v4(text: &str) -> Ipv4Addr {
     text.parse().expect("an address")
@@ -89,7 +89,7 @@ fn round_trip(ruleset: &Ruleset, programs_are: Programs) {
         if programs_are == Programs::Same {
             assert_same(&read, &programs(), "committed, the kernel runs");
         }
-        assert_reads_back(ruleset, &kernel.snapshot().expect("nobody else commits"));
+        assert_reads_back(ruleset, &assert_lists_as_nft());
     });
 }
 
@@ -110,6 +110,7 @@ fn nft_reads(ruleset: &Ruleset) {
     in_fresh_netns(|| {
         nft_script(&text);
         assert_same(&text, &nft("list ruleset"), "read by nft, nft lists");
+        assert_lists_as_nft();
     });
 }
 
@@ -831,6 +832,7 @@ fn an_element_with_a_timeout_lists_without_the_time_that_is_left() {
     in_fresh_netns(|| {
         nft_script(&text);
         assert_same(&text, &nft("--stateless list ruleset"), "nft lists");
+        assert_lists_as_nft();
     });
 }
 

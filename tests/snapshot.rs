@@ -1,5 +1,6 @@
 //! Snapshots of the real kernel: whatever others put in is kept, names and comments and times are there, what cannot be said is
 //! opaque at its place. (That what this crate commits reads back as it was lowered is in tests/render.rs, over every statement.)
+#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 mod support;
 
@@ -23,11 +24,11 @@ fn table<'s>(snapshot: &'s Snapshot, family: Family, name: &str) -> &'s TableSta
 
 /// The names of the expressions that stayed opaque.
 fn opaque(rule: &RuleState) -> Vec<&str> {
-    let name = |expr| match expr {
-        &Expr::Opaque { ref name, .. } => Some(&**name),
+    let names = rule.exprs.iter().filter_map(|expr| match expr {
+        Expr::Opaque { name, .. } => Some(&**name),
         _ => None,
-    };
-    rule.exprs.iter().filter_map(name).collect()
+    });
+    names.collect()
 }
 
 /// Type, length, text, NUL.
@@ -122,6 +123,7 @@ fn rules_of_nft_are_read_and_what_is_unknown_stays_at_its_place() {
                 "{rule}: the anonymous set is in the rule"
             );
         }
+        assert_eq!(table(&read, Family::Inet, "t").chains[0].unlisted, 0);
         assert_eq!(table(&read, Family::Inet, "t").sets.len(), 1, "only the named set is beside the rules");
         assert_eq!(read.opaque, []);
     });
@@ -387,6 +389,7 @@ fn what_iptables_makes_is_opaque_only_where_it_has_to_be() {
         assert_eq!(output.hook.as_ref().expect("it is a base chain").priority, -100);
         assert_eq!(output.counters, Some(Counters { packets: 5, bytes: 6 }));
         assert_eq!(output.rules[0].exprs.last(), Some(&Expr::Verdict(Verdict::Jump("ISTIO_OUTPUT".into()))));
+        assert!(nat.chains.iter().all(|chain| chain.unlisted == 0), "{:#?}", nat.chains);
         let rules = &nat.chain("ISTIO_OUTPUT").expect("it is there").rules;
         let targets: Vec<_> = rules.iter().map(opaque).collect();
         let owner = targets.first().expect("three rules");
@@ -398,6 +401,35 @@ fn what_iptables_makes_is_opaque_only_where_it_has_to_be() {
         });
         assert!(blob.expect("a target").windows(9).any(|bytes| bytes == b"REDIRECT\0"));
         assert!(rules[1].exprs.iter().any(|expr| matches!(expr, Expr::Cmp { op: CmpOp::Eq, .. })));
+    });
+}
+
+#[test]
+fn rules_that_the_kernel_cannot_list_are_counted_and_hide_no_others() {
+    in_fresh_netns(|| {
+        let run = |words: &str| succeed("iptables-nft", words, "");
+        run("-A INPUT -d 1.1.1.1 -j ACCEPT");
+        // Its dump is longer than the kernel's largest datagram of a dump.
+        let long = format!("-m comment --comment {} ", "x".repeat(250)).repeat(120);
+        run(&format!("-A INPUT {long} -j ACCEPT"));
+        run("-A INPUT -d 2.2.2.2 -j ACCEPT");
+        run("-N BEHIND");
+        run("-A FORWARD -d 3.3.3.3 -j BEHIND");
+        run("-A BEHIND -d 4.4.4.4 -j ACCEPT");
+        nft_script(
+            "table ip z { map m { type inet_service : verdict; elements = { 80 : jump c, 81 : goto d }; }; chain c { accept; }; chain d { }; chain e { jump c; tcp dport vmap { 1 : jump c, 2 : accept }; tcp dport vmap @m; }; }",
+        );
+        let read = snapshot();
+        let counted = |id: &str| {
+            let chains = &table(&read, Family::Ip, id).chains;
+            chains.iter().map(|chain| (chain.name.to_string(), chain.rules.len(), chain.unlisted)).collect::<Vec<_>>()
+        };
+        let expected = [("INPUT", 1, 2), ("BEHIND", 1, 0), ("FORWARD", 1, 0)];
+        let mut filter = counted("filter");
+        filter.sort_by_key(|(name, ..)| expected.iter().position(|(expected, ..)| name == expected));
+        assert_eq!(filter, expected.map(|(name, rules, unlisted)| (name.to_owned(), rules, unlisted)));
+        let expected = [("c", 1, 0), ("d", 0, 0), ("e", 3, 0)];
+        assert_eq!(counted("z"), expected.map(|(name, rules, unlisted)| (name.to_owned(), rules, unlisted)));
     });
 }
 

@@ -416,8 +416,8 @@ pub struct LogCode {
 pub struct NatCode {
     /// Source or destination.
     pub kind: NatKind,
-    /// Of which family.
-    pub family: Family4or6,
+    /// Of which family; that of the packet when absent, in an inet table.
+    pub family: Option<Family4or6>,
     /// Registers of the addresses.
     pub addresses: RegisterRange,
     /// Registers of the ports.

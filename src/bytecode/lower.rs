@@ -66,9 +66,6 @@ pub enum Unlowerable {
         /// The field as nft spells it.
         field: &'static str,
     },
-    /// A translation that says neither address nor family.
-    #[error("nat in an inet table: give an address or a family")]
-    NoFamily,
     /// A set that is looked up with a host-order key and not known.
     #[error("set {0} is not known: add it to the same transaction (adding the same set again changes nothing)")]
     UnknownSet(Name),
@@ -360,7 +357,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
     }
 
     fn nat(&mut self, nat: &Nat) -> Result<(), Unlowerable> {
-        let family = nat.family.or(family_of(self.family)).ok_or(Unlowerable::NoFamily)?;
+        let family = nat.family.or(family_of(self.family));
         let mut next = Register::FIRST;
         let mut addresses = RegisterRange::default();
         if let Some((low, high)) = nat.addresses {

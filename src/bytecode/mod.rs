@@ -24,5 +24,6 @@ pub use expr::{
 pub(crate) use fields::FIELDS;
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
 pub use raise::{Unraisable, raise, raise_elements, raise_set};
+pub(crate) use raise::{in_order, raise_in_full, typeof_fields, userdata_text};
 pub use same::same_programs;
 pub use set::{AnonymousSet, SetCode, SetMode, lower_set};

@@ -10,12 +10,16 @@
 //! ```
 
 mod actions;
+mod declared;
 mod matches;
 mod set;
 
 pub use set::{Unraisable, raise_elements, raise_set};
+pub(crate) use set::{in_order, text as userdata_text};
 
 use super::Register;
+pub(crate) use declared::typeof_fields;
+
 use super::expr::{Expr, LookupSet, NatCode, RegisterRange};
 use super::fields::load;
 use super::lower::{Known, Sets, lower_statement};

@@ -47,6 +47,8 @@ pub struct AnonymousSet {
     pub code: SetCode,
     /// Its elements.
     pub elements: Vec<ElementCode>,
+    /// For every element its place in the kernel's order, where that is another and nft(8) lists it: ranges of concatenations.
+    pub order: Vec<u32>,
 }
 
 /// How the elements of a set are kept, which decides the byte order of keys.
@@ -103,7 +105,7 @@ pub(super) fn anonymous(set: &Set) -> Result<AnonymousSet, Unlowerable> {
     code.flags |= NFT_SET_ANONYMOUS;
     let elements = lower_elements(set).collect::<Result<Vec<_>, _>>()?;
     code.size = u32::try_from(elements.len()).ok();
-    Ok(AnonymousSet { code, elements })
+    Ok(AnonymousSet { code, elements, order: Vec::new() })
 }
 
 /// Milliseconds, as the kernel counts timeouts.

@@ -109,7 +109,7 @@ pub(super) fn assert_holds(snapshot: &Snapshot, ruleset: &Ruleset) {
 fn assert_settled(expr: &Expr) {
     match expr {
         Expr::Lookup { set: LookupSet::Anonymous(set), .. } => {
-            let AnonymousSet { code, elements: _ } = &**set;
+            let AnonymousSet { code, elements: _, order: _ } = &**set;
             assert!(code.opaque.is_empty(), "{code:?}");
         }
         Expr::Lookup { set: LookupSet::Named(name), .. } => {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod dump;
+mod links;
 mod live;
 mod netns;
 mod route_messages;
@@ -11,6 +12,7 @@ mod snapshot;
 mod sync;
 
 pub use apply::{Changes, Pod};
+pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};

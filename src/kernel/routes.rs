@@ -291,7 +291,7 @@ fn family_of(entry: RouteEntry) -> IpFamily {
     }
 }
 
-fn unreadable(what: &str, failure: &Failure) -> Error {
+pub(super) fn unreadable(what: &str, failure: &Failure) -> Error {
     let kind = match failure {
         Failure::Refused { errno, .. } => Kind::of_errno(*errno),
         Failure::Unstable => Kind::Conflict,

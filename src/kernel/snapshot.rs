@@ -10,7 +10,7 @@ use super::dump::{Dump, Query};
 use super::live::Kernel;
 use crate::error::{Error, Kind, Result};
 use crate::model::Name;
-use crate::netlink::{self, Assembly, ElementRequest, kind};
+use crate::netlink::{self, Assembly, ElementRequest, RuleRequest, kind};
 use crate::plan::{Snapshot, TableId};
 
 /// How often a snapshot is read anew because somebody committed meanwhile.
@@ -86,6 +86,11 @@ impl Kernel {
             reading.elements(&request)?;
         }
         reading.dump(kind::GETRULE, &tables)?;
+        for request in reading.assembly.rule_requests() {
+            reading.assembly.forget_rules(&request);
+            let RuleRequest { family, attributes, .. } = &request;
+            reading.query(Query { kind: kind::GETRULE, family: *family, attributes })?;
+        }
         reading.dump_if_known(kind::GETOBJ, &tables)?;
         reading.dump_if_known(kind::GETFLOWTABLE, &tables)?;
         let Reading { kernel: _, assembly, whole } = reading;

@@ -143,7 +143,7 @@ bitflags::bitflags! {
 pub struct Nat {
     /// Which address is translated.
     pub kind: NatKind,
-    /// Family; needed in an inet table when no address says it.
+    /// Family; in an inet table that of the packet, when neither this nor an address says it.
     pub family: Option<Family4or6>,
     /// Lowest and highest address to choose from.
     pub addresses: Option<(IpAddr, IpAddr)>,

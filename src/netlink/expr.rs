@@ -146,7 +146,7 @@ pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<nftnl::Expr> {
                     NatKind::Snat => 0,
                 },
             );
-            o.u32(c::NFTNL_EXPR_NAT_FAMILY, family(code.family));
+            o.u32(c::NFTNL_EXPR_NAT_FAMILY, code.family.map_or(NFPROTO_INET, family));
             range(o, code.addresses, c::NFTNL_EXPR_NAT_REG_ADDR_MIN, c::NFTNL_EXPR_NAT_REG_ADDR_MAX);
             range(o, code.ports, c::NFTNL_EXPR_NAT_REG_PROTO_MIN, c::NFTNL_EXPR_NAT_REG_PROTO_MAX);
             if code.flags != 0 {
@@ -238,5 +238,6 @@ fn range(object: &mut nftnl::Expr, range: RegisterRange, min: u32, max: u32) {
     }
 }
 
+const NFPROTO_INET: u32 = 1;
 const NFT_BYTEORDER_HTON: u32 = 1;
 const NFT_LOOKUP_F_INV: u32 = 1;

@@ -10,7 +10,7 @@ mod refusal;
 mod reply;
 
 pub(crate) use attr::{Attribute, Attributes, Malformed, Message, Messages as Replies};
-pub(crate) use decode::{Assembly, ElementRequest, datagram, table_attribute};
+pub(crate) use decode::{Assembly, ElementRequest, RuleRequest, datagram, table_attribute};
 pub(crate) use encode::{Encoded, Ending, KnownSets, barrier, encode, message};
 pub(crate) use refusal::{Lost, refused};
 pub(crate) use reply::{Ack, acks};

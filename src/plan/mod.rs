@@ -2,7 +2,9 @@
 
 mod diff;
 mod difference;
+mod listing;
 mod operation;
+mod raise;
 mod script;
 mod snapshot;
 mod transaction;
@@ -10,7 +12,9 @@ mod view;
 
 pub use diff::diff;
 pub use difference::{Change, Difference, Marked, Part, differences};
+pub use listing::Listing;
 pub use operation::{ChainId, Operation, Position, TableId};
+pub use raise::{Raised, Unnamed};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
 };

@@ -83,6 +83,10 @@ pub struct ChainState {
     pub flags: u32,
     /// How many rules are in it and how many verdicts lead to it, together, as the kernel counts.
     pub uses: u32,
+    /// Uses that neither its rules nor the verdicts of its table explain: the kernel ends the list of a chain's rules in front of one
+    /// that is longer than a datagram of a dump, 32 KiB, which rules of iptables-nft can be. (What such a rule jumps to is not
+    /// explained either.) Nobody can read those, nor what is behind them; 0 for every chain that is read whole.
+    pub unlisted: u32,
     /// What its policy has decided so far, where that is counted (chains of iptables-nft).
     pub counters: Option<Counters>,
     /// What a program left with it.
@@ -147,6 +151,8 @@ pub struct SetState {
     pub code: SetCode,
     /// Its elements in the canonical order of [`lower_elements`](crate::bytecode::lower_elements).
     pub elements: Vec<ElementCode>,
+    /// For every element its place in the kernel's order, where that is another and nft(8) lists it: ranges of concatenations.
+    pub order: Vec<u32>,
     /// For every element the milliseconds that are left to it, `None` when it stays; empty when all stay.
     pub expires: Vec<Option<u64>>,
     /// How the kernel keeps it, where it says so (Linux 6.17): the name of a function, for people.

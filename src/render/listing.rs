@@ -1,1 +1,66 @@
+//! The parts of a listing, as nft(8) prints them where it runs.
 
+use std::fmt::{self, Display};
+
+use crate::model::{Family, Field, Rule, Set, SetData};
+
+use super::{Names, Style, Text, quoted, rule, set, table};
+
+pub(crate) use super::set::{Note, Notes};
+
+/// What nft says of a set beside what the set says.
+pub(crate) fn notes(names: &Names) -> Notes<'_> {
+    Notes::new(Style::Listed(names))
+}
+
+/// The lines of a set in a table.
+pub(crate) fn set_block<'a>(set: &'a Set, handle: Option<u64>, notes: &'a Notes<'a>) -> impl Display + 'a {
+    Text(move |f: &mut fmt::Formatter<'_>| set::block(f, set, handle, notes))
+}
+
+/// A rule as nft lists it, from one that has every check as a match of its own.
+pub(crate) fn listed_rule<'a>(family: Family, rule: &'a Rule, names: &'a Names) -> impl Display + 'a {
+    rule::styled(family, rule, Style::Listed(names))
+}
+
+/// `# handle 4` behind what it belongs to, with a blank in front; nothing when there is none.
+pub(crate) fn handle(handle: Option<u64>) -> impl Display {
+    table::handle(handle)
+}
+
+/// A priority by name where nft has one for that family and hook.
+pub(crate) fn priority(family: Family, hook: &str, priority: i32) -> impl Display {
+    table::priority(family, hook, priority)
+}
+
+/// `comment "..."`.
+pub(crate) fn comment(text: &str) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| write!(f, "comment {}", quoted(text)))
+}
+
+/// The name of an interface in quotes.
+pub(crate) fn device(name: &str) -> impl Display {
+    quoted(name)
+}
+
+/// `typeof ip saddr : meta mark` when the fields of key and data are known, else `type ipv4_addr : mark`.
+pub(crate) fn declaration(set: &Set, fields: Option<(Vec<Field>, Option<Field>)>) -> String {
+    let (word, key, data) = match fields {
+        Some((key, data)) => {
+            ("typeof", key.iter().map(|field| field.name()).collect::<Vec<_>>(), data.map(|field| field.name()))
+        }
+        None => {
+            let data = match set.data {
+                SetData::Value(data) => Some(data.name()),
+                SetData::None | SetData::Verdict => None,
+            };
+            ("type", set.key.iter().map(|data| data.name()).collect(), data)
+        }
+    };
+    let key = key.join(" . ");
+    match (&set.data, data) {
+        (SetData::Verdict, _) => format!("{word} {key} : verdict"),
+        (SetData::Value(_), Some(data)) => format!("{word} {key} : {data}"),
+        (SetData::None | SetData::Value(_), _) => format!("{word} {key}"),
+    }
+}

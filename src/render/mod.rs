@@ -7,7 +7,8 @@
 //! ```text
 //! mod       InFamily: a value and the family of its table
 //! table     rule sets, tables, chains, with or without handles     script      the same on one line, as commands
-//! set       sets, elements, their order and line breaks            rule        rules, and what nft leaves out of them
+//! set       sets, elements and their line breaks                   rule        rules, and what nft leaves out of them
+//! order     of the elements of a set                               listing     the parts of what nft lists
 //! statement targets                                                matches     comparisons         value   constants
 //! ```
 //!
@@ -28,6 +29,7 @@
 
 pub(crate) mod listing;
 mod matches;
+mod order;
 mod rule;
 
 pub(crate) mod script;

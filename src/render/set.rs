@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::model::{CtDirection, DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetRef, Value};
+use crate::model::{DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetRef, Value};
 
-use super::value::{Bits, numeric, time};
+use super::order::{Neighbours, as_given, ascending, backwards, is_concat};
+use super::value::{numeric, time};
 use super::{Style, Text, joined, quoted};
 
 /// A set as it stands in a table, with its elements.
@@ -49,7 +50,12 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, 
         writeln!(f, "\t\t{property}")?;
     }
     if !set.elements.is_empty() {
-        let sorted = if set.flags.contains(SetFlags::INTERVAL) {
+        let sorted = if matches!(notes.style, Style::Listed(_))
+            && set.flags.contains(SetFlags::INTERVAL)
+            && is_concat(&set.elements)
+        {
+            as_given(&set.elements)
+        } else if set.flags.contains(SetFlags::INTERVAL) {
             let merged = set.flags.contains(SetFlags::AUTO_MERGE);
             ascending(&set.elements, if merged { Neighbours::Merged } else { Neighbours::Apart })
         } else {
@@ -171,7 +177,11 @@ pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + '
         SetRef::Named(name) => write!(f, "@{name}"),
         SetRef::Anonymous(elements) => {
             let intervals = elements.iter().any(|element| element.key.is_interval());
-            let sorted = if intervals { ascending(elements, Neighbours::Merged) } else { backwards(elements) };
+            let sorted = match (style, intervals) {
+                (Style::Listed(_), true) if is_concat(elements) => as_given(elements),
+                (_, true) => ascending(elements, Neighbours::Merged),
+                (_, false) => backwards(elements),
+            };
             braced(&sorted, None, |f, element| listed(element, &Note::default(), style).fmt(f)).fmt(f)
         }
     })
@@ -238,7 +248,7 @@ fn listed<'a>(element: &'a Element, note: &'a Note, style: Style<'a>) -> impl Di
             write!(f, " comment {}", quoted(comment))?;
         }
         match data.as_deref() {
-            Some(ElementData::Value(value)) => write!(f, " : {}", style.named(value)),
+            Some(ElementData::Value(value)) => write!(f, " : {}", style.interval(&Interval::point(value.clone()))),
             Some(ElementData::Verdict(verdict)) => write!(f, " : {verdict}"),
             None => Ok(()),
         }
@@ -257,7 +267,12 @@ impl Style<'_> {
         }
     }
 
+    /// As an element: of names in sets nft does not say which asterisk is one.
     fn interval<'v>(&self, interval: &'v Interval) -> Cow<'v, Interval> {
+        if let (Style::Listed(_), Value::Ifname(name)) = (self, &interval.low) {
+            let shown = || Interval::point(Value::Ifname(name.compared().into_owned().into()));
+            return if name.prefix().is_some() { Cow::Borrowed(interval) } else { Cow::Owned(shown()) };
+        }
         match (self.named(&interval.low), self.named(&interval.high)) {
             (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(interval),
             (low, high) => Cow::Owned(Interval { low: low.into_owned(), high: high.into_owned() }),
@@ -280,102 +295,5 @@ impl Display for Interval {
             Some(length) => write!(f, "{low}/{length}"),
             None => write!(f, "{}-{}", numeric(low), numeric(high)),
         }
-    }
-}
-
-/// What becomes of intervals that overlap or touch.
-#[derive(PartialEq, Eq)]
-enum Neighbours {
-    Apart,
-    Merged,
-}
-
-/// Intervals: by value.
-fn ascending(elements: &[Element], neighbours: Neighbours) -> Vec<Cow<'_, Element>> {
-    let mut sorted: Vec<&Element> = elements.iter().collect();
-    sorted.sort_by_cached_key(|element| element.key.parts().iter().map(|part| bytes(&part.low)).collect::<Vec<_>>());
-    let mut listed: Vec<Cow<'_, Element>> = Vec::with_capacity(sorted.len());
-    for element in sorted {
-        let union = listed.last().filter(|_| neighbours == Neighbours::Merged).and_then(|last| union(last, element));
-        if union.is_some() {
-            listed.pop();
-        }
-        listed.push(union.map_or(Cow::Borrowed(element), Cow::Owned));
-    }
-    listed
-}
-
-/// Both as one, when nothing fits between them and nothing is said of either.
-fn union(first: &Element, second: &Element) -> Option<Element> {
-    let bare = |element: &Element| element.data.is_none() && element.timeout.is_none() && element.comment.is_none();
-    let (Key::Single(one), Key::Single(other)) = (&first.key, &second.key) else { return None };
-    let names = matches!((&one.low, &other.low), (Value::Ifname(_), _) | (_, Value::Ifname(_)));
-    let touching = bytes(&other.low) <= bytes(&one.high) || successor(bytes(&one.high)) == Some(bytes(&other.low));
-    let high = if bytes(&one.high) >= bytes(&other.high) { &one.high } else { &other.high };
-    let union = || Element::new(Interval { low: one.low.clone(), high: high.clone() });
-    (touching && !names && bare(first) && bare(second)).then(union)
-}
-
-fn successor(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
-    for byte in bytes.iter_mut().rev() {
-        *byte = byte.wrapping_add(1);
-        if *byte != 0 {
-            return Some(bytes);
-        }
-    }
-    None
-}
-
-/// Everything else: by what nft compares, which is a single number, or the bytes in memory read as one number, the last first. So
-/// numbers ascend, and strings compare from their end. nft turns those that compare equal round.
-fn backwards(elements: &[Element]) -> Vec<Cow<'_, Element>> {
-    let mut sorted: Vec<&Element> = elements.iter().collect();
-    sorted.sort_by(|a, b| b.key.cmp(&a.key));
-    sorted.sort_by_cached_key(|element| match &element.key {
-        Key::Single(Interval { low: low @ Value::Ifname(_), .. }) => from_the_end(low),
-        // Of several bits nft looks at the lowest.
-        Key::Single(interval) => match Bits::of(&interval.low) {
-            Some(bits) => (bits.value & bits.value.wrapping_neg()).to_be_bytes().to_vec(),
-            None => bytes(&interval.low),
-        },
-        Key::Concat(parts) => parts.iter().rev().flat_map(|part| from_the_end(&part.low)).collect(),
-    });
-    sorted.into_iter().map(Cow::Borrowed).collect()
-}
-
-/// The bytes of a value in memory, the last first: those of a number in host order begin with the most significant.
-fn from_the_end(value: &Value) -> Vec<u8> {
-    let mut bytes = bytes(value);
-    if matches!(value, Value::Ifname(_) | Value::Ipv4(_) | Value::Ipv6(_) | Value::Port(_)) {
-        bytes.reverse();
-    }
-    bytes
-}
-
-/// The bytes of a value, the most significant first; of a name, the 16 that the kernel compares.
-fn bytes(value: &Value) -> Vec<u8> {
-    match value {
-        Value::AddrType(value) => value.0.to_be_bytes().to_vec(),
-        Value::CtDirection(CtDirection::Original) => vec![0],
-        Value::CtDirection(CtDirection::Reply) => vec![1],
-        Value::CtState(value) => value.bits().to_be_bytes().to_vec(),
-        Value::CtStatus(value) => value.bits().to_be_bytes().to_vec(),
-        Value::Gid(value) | Value::Ifindex(value) | Value::Integer(value) | Value::Mark(value) | Value::Uid(value) => {
-            value.to_be_bytes().to_vec()
-        }
-        Value::IcmpType(value) => vec![value.0],
-        Value::Icmpv6Type(value) => vec![value.0],
-        Value::Ifname(name) => {
-            let mut bytes = name.compared().as_bytes().to_vec();
-            bytes.resize(16, 0);
-            bytes
-        }
-        Value::Ipv4(value) => value.octets().to_vec(),
-        Value::Ipv6(value) => value.octets().to_vec(),
-        Value::Nfproto(value) => vec![value.0],
-        Value::PktType(value) => vec![value.0],
-        Value::Port(value) => value.to_be_bytes().to_vec(),
-        Value::Protocol(value) => vec![value.0],
-        Value::TcpFlags(value) => vec![value.bits()],
     }
 }

@@ -105,37 +105,37 @@ impl Display for Base {
 impl Display for InFamily<'_, Base> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Base { chain_type, hook, priority, policy } = self.value;
-        let priority = priority_at(self.family, *hook, *priority);
+        let priority = self::priority(self.family, hook.name(), priority.0);
         write!(f, "type {chain_type} hook {hook} priority {priority}; policy {policy};")
     }
 }
 
 /// A priority with the name that nft gives it at that hook: within 10 of `dstnat`, but only where destinations are translated.
-fn priority_at(family: Family, hook: Hook, priority: Priority) -> impl Display {
-    let named = [
-        ("raw", Priority::RAW),
-        ("mangle", Priority::MANGLE),
-        ("dstnat", Priority::DSTNAT),
-        ("filter", Priority::FILTER),
-        ("security", Priority::SECURITY),
-        ("srcnat", Priority::SRCNAT),
-    ];
-    let near = move |(_, named): &(&str, Priority)| priority.0.abs_diff(named.0) <= 10;
-    let known = named.into_iter().find(near).filter(|(_, named)| match *named {
-        Priority::DSTNAT => hook == Hook::Prerouting,
-        Priority::SRCNAT => hook == Hook::Postrouting,
-        _ => true,
-    });
-    let known = known.filter(|(name, _)| match family {
-        Family::Inet | Family::Ip | Family::Ip6 => true,
-        Family::Arp | Family::Netdev => *name == "filter",
-        Family::Bridge => false,
-    });
+pub(super) fn priority(family: Family, hook: &str, priority: i32) -> impl Display {
+    let named: &[(&str, i32, Option<&str>)] = match family {
+        Family::Inet | Family::Ip | Family::Ip6 => &[
+            ("raw", -300, None),
+            ("mangle", -150, None),
+            ("dstnat", -100, Some("prerouting")),
+            ("filter", 0, None),
+            ("security", 50, None),
+            ("srcnat", 100, Some("postrouting")),
+        ],
+        Family::Arp | Family::Netdev => &[("filter", 0, None)],
+        Family::Bridge => &[
+            ("dstnat", -300, Some("prerouting")),
+            ("filter", -200, None),
+            ("out", 100, Some("output")),
+            ("srcnat", 300, Some("postrouting")),
+        ],
+    };
+    let known =
+        named.iter().find(|(_, named, only)| priority.abs_diff(*named) <= 10 && only.is_none_or(|at| at == hook));
     Text(move |f: &mut fmt::Formatter<'_>| match known {
-        None => write!(f, "{}", priority.0),
-        Some((name, Priority(base))) if priority.0 == base => f.write_str(name),
-        Some((name, Priority(base))) if priority.0 > base => write!(f, "{name} + {}", priority.0 - base),
-        Some((name, Priority(base))) => write!(f, "{name} - {}", base - priority.0),
+        None => write!(f, "{priority}"),
+        Some((name, base, _)) if priority == *base => f.write_str(name),
+        Some((name, base, _)) if priority > *base => write!(f, "{name} + {}", priority - base),
+        Some((name, base, _)) => write!(f, "{name} - {}", base - priority),
     })
 }
 

@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use nftmesh::kernel::{Kernel, interfaces};
+use nftmesh::plan::{Listing, Snapshot};
+
 /// Runs `body` on a thread of its own, in a new network namespace with lo up. A panic of the body is the caller's.
 ///
 /// Skips (see [`skip`]) where namespaces cannot be had.
@@ -162,6 +165,35 @@ fn tool(program: &str, words: &str, stdin: &str) -> Output {
         scope.spawn(move || drop(input.write_all(stdin.as_bytes())));
         child.wait_with_output().expect("a child that was started can be waited for")
     })
+}
+
+/// Reads this thread's namespace and holds that it lists as nft lists it, with handles and without.
+#[track_caller]
+pub fn assert_lists_as_nft() -> Snapshot {
+    let snapshot = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
+    let names = interfaces().expect("a netlink socket");
+    let listing = Listing::new(&snapshot).interfaces(names);
+    assert_same(&timeless(&nft("list ruleset")), &timeless(&listing.to_string()), "nft list ruleset, and ours");
+    let listing = listing.with_handles();
+    assert_same(&timeless(&nft("-a list ruleset")), &timeless(&listing.to_string()), "nft -a list ruleset, and ours");
+    snapshot
+}
+
+/// Without the time that elements have left.
+pub fn timeless(listing: &str) -> String {
+    let mut words = listing.split(' ').peekable();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        if word == "expires" {
+            // The comma or the line end behind it stays.
+            let time = words.next().unwrap_or_default();
+            let end = time.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+            kept.push(format!("expires{end}"));
+        } else {
+            kept.push(word.to_owned());
+        }
+    }
+    kept.join(" ")
 }
 
 /// A command that is also found in the sbin directories, which a user's PATH on Debian lacks.

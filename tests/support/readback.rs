@@ -26,7 +26,7 @@ fn table(sent: &Table, read: &TableState) {
     assert_eq!(read.chains.len(), sent.chains.len());
     for (chain, read) in sent.chains.iter().zip(&read.chains) {
         assert_eq!(read.name, chain.name);
-        assert_eq!(read.opaque, []);
+        assert_eq!((read.opaque.len(), read.unlisted), (0, 0));
         hook(&chain.kind, read.hook.as_ref());
         assert_eq!(read.rules.len(), chain.rules.len());
         for (rule, read) in chain.rules.iter().zip(&read.rules) {

@@ -146,11 +146,11 @@ fn nat(code: &NatCode, constants: &mut Constants<'_>, table: Family) -> Option<N
         (Some(min), max) => {
             let low = constants.address(min)?;
             let high = max.map_or(Some(low), |max| constants.address(max))?;
-            (Family4or6::of(low) == code.family && Family4or6::of(high) == code.family).then_some(())?;
+            [low, high].iter().all(|end| Some(Family4or6::of(*end)) == code.family).then_some(())?;
             Some((low, high))
         }
     };
-    let family = Some(code.family).filter(|family| addresses.is_some() || family_of(table) != Some(*family));
+    let family = code.family.filter(|family| addresses.is_some() || family_of(table) != Some(*family));
     let ports = constants.ports(code.ports)?;
     let mut nat = Nat::dnat().flags(nat_flags(code.flags)?);
     (nat.kind, nat.family, nat.addresses, nat.ports) = (code.kind, family, addresses, ports);

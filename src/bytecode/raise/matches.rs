@@ -5,7 +5,7 @@ use super::super::expr::{BitwiseCode, CmpOp, CtKey, Expr, LookupSet, MetaKey, Pa
 use super::super::fields::{FIELDS, load, protocols};
 use super::super::lower::{Known, mask_byte};
 use super::super::set::SetMode;
-use super::{Proposal, raise_elements};
+use super::{Proposal, in_order, raise_elements};
 use crate::model::{
     DataType, Family, Field, MarkKey, MarkValue, Match, Nfproto, Op, Operand, Selector, SetData, SetFlags, SetRef,
     Statement, Value,
@@ -88,7 +88,7 @@ impl See {
             LookupSet::Named(name) => SetRef::Named(name.clone()),
             LookupSet::Anonymous(set) => {
                 let mode = SetMode::of(SetFlags::from_bits_truncate(set.code.flags), key.len());
-                SetRef::Anonymous(raise_elements(&set.elements, &key, &data, mode)?)
+                SetRef::Anonymous(in_order(raise_elements(&set.elements, &key, &data, mode)?, &set.order))
             }
         };
         len += usize::from(matches!(data, SetData::Value(_)));

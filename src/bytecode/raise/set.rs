@@ -64,7 +64,7 @@ fn declaration(name: &Name, code: &SetCode) -> Result<Set, Unraisable> {
     let silent = NFT_SET_ANONYMOUS | NFT_SET_CONCAT | NFT_SET_MAP;
     let flags = SetFlags::from_bits(code.flags & !silent).filter(|flags| !flags.contains(SetFlags::AUTO_MERGE));
     set.flags = flags.ok_or_else(|| Unraisable::Flags { set: name.clone(), flags: code.flags })?;
-    if entry(&code.userdata, UDATA_DATA_INTERVAL).is_some() {
+    if entry(&code.userdata, UDATA_DATA_INTERVAL).is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0)) {
         return Err(mistyped("data", code.data.map_or(0, |(number, _)| number)));
     }
     if entry(&code.userdata, UDATA_AUTO_MERGE).is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0)) {
@@ -150,6 +150,16 @@ pub fn raise_elements(codes: &[ElementCode], key: &[DataType], data: &SetData, m
         elements.push(element(concat(&code.key, high, key, order)?, code, data)?);
     }
     Some(elements)
+}
+
+/// The elements in the kernel's order, where each one's place in it is given.
+pub(crate) fn in_order(elements: Vec<Element>, order: &[u32]) -> Vec<Element> {
+    if order.len() != elements.len() {
+        return elements;
+    }
+    let mut placed: Vec<_> = order.iter().zip(elements).collect();
+    placed.sort_by_key(|(place, _)| **place);
+    placed.into_iter().map(|(_, element)| element).collect()
 }
 
 fn intervals(codes: &[ElementCode], field: DataType, data: &SetData) -> Option<Vec<Element>> {

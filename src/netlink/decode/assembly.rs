@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::mem::take;
 
-use super::canonical::canonical;
+use super::canonical::{canonical, kernel_order};
 use super::set::Elements;
+use super::uses::count_unlisted;
 use super::{Item, Place, item};
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
 use crate::model::Name;
@@ -32,6 +33,17 @@ pub(crate) struct ElementRequest {
     /// `NFPROTO_*`.
     pub(crate) family: u8,
     /// Attributes that name table and set.
+    pub(crate) attributes: Vec<u8>,
+}
+
+/// What to ask for the rules of one chain.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RuleRequest {
+    /// Table and chain in the assembly.
+    chain: (usize, usize),
+    /// `NFPROTO_*`.
+    pub(crate) family: u8,
+    /// Attributes that name table and chain.
     pub(crate) attributes: Vec<u8>,
 }
 
@@ -88,10 +100,16 @@ impl<'w> Assembly<'w> {
             }
         };
         // Whoever asks for some tables does not ask for what is not in them.
-        if misplaced && self.wanted.is_none() {
+        if misplaced && (self.wanted.is_none() || self.is_within(message)) {
             self.snapshot.opaque.extend(opaque(message));
         }
         Ok(())
+    }
+
+    /// Whether a message is about something in a table that is there; attribute 1 names it whatever the message is about.
+    fn is_within(&self, message: &Message<'_>) -> bool {
+        let place = message.netfilter().and_then(|(family, attributes)| Place::of(family, &attributes.find(1)?));
+        place.is_some_and(|place| self.tables().any(|id| place.is(id)))
     }
 
     /// The tables so far.
@@ -124,17 +142,48 @@ impl<'w> Assembly<'w> {
         let table = self.snapshot.tables.get_mut(table);
         let Some(set) = table.and_then(|table| table.sets.get_mut(set)) else { return true };
         let read = Elements { elements: take(&mut set.elements), expires: take(&mut set.expires) };
+        set.order = kernel_order(&set.code, &read.elements);
         let Some(Elements { elements, expires }) = canonical(&set.code, read) else { return false };
         set.elements = elements;
         set.expires = expires;
         true
     }
 
+    /// For every chain of which rules seem to be missing, how to ask for its own.
+    ///
+    /// A dump ends, without a word, in front of a rule that fits no datagram; what else comes behind it can still be had.
+    pub(crate) fn rule_requests(&mut self) -> Vec<RuleRequest> {
+        let mut requests = Vec::new();
+        for (index, table) in self.snapshot.tables.iter_mut().enumerate() {
+            count_unlisted(table);
+            let short = table.chains.iter().enumerate().filter(|(_, chain)| chain.unlisted > 0);
+            requests.extend(short.map(|(chain_index, chain)| RuleRequest {
+                chain: (index, chain_index),
+                family: table.id.family.number(),
+                attributes: names(table.id.name.as_str().as_bytes(), chain.name.as_str().as_bytes()),
+            }));
+        }
+        requests
+    }
+
+    /// Forgets the rules of a chain, which are about to come again.
+    pub(crate) fn forget_rules(&mut self, request: &RuleRequest) {
+        let (table, chain) = request.chain;
+        if let Some(chain) = self.snapshot.tables.get_mut(table).and_then(|table| table.chains.get_mut(chain)) {
+            chain.rules.clear();
+        }
+    }
+
     /// The whole, with anonymous sets in the rules that look them up.
     pub(crate) fn finish(self, generation: Generation) -> Snapshot {
         let mut snapshot = self.snapshot;
         snapshot.generation = generation;
-        snapshot.tables.iter_mut().for_each(bind);
+        for table in &mut snapshot.tables {
+            if table.chains.iter().any(|chain| chain.unlisted > 0) {
+                count_unlisted(table);
+            }
+            bind(table);
+        }
         snapshot
     }
 
@@ -184,7 +233,7 @@ fn opaque(message: &Message<'_>) -> Option<OpaqueMessage> {
     Some(OpaqueMessage { kind: message.kind & 0xff, family, attributes })
 }
 
-/// Attributes 1 and 2, which name table and set in messages about sets and elements alike.
+/// Attributes 1 and 2, which name table and set in messages about sets and elements alike, and table and chain in those about rules.
 fn names(table: &[u8], set: &[u8]) -> Vec<u8> {
     [text(1, table), text(2, set)].concat()
 }
@@ -222,8 +271,8 @@ fn bind(table: &mut TableState) {
                 LookupSet::Named(name) => anonymous.remove(name),
                 LookupSet::Anonymous(_) => None,
             };
-            if let Some((_, SetState { code, elements, .. })) = found {
-                *set = LookupSet::Anonymous(Box::new(AnonymousSet { code, elements }));
+            if let Some((_, SetState { code, elements, order, .. })) = found {
+                *set = LookupSet::Anonymous(Box::new(AnonymousSet { code, elements, order }));
             }
         }
     }

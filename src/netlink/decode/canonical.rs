@@ -43,6 +43,17 @@ fn arrange<T>(items: &mut Vec<T>, code: fn(&T) -> &ElementCode, intervals: bool)
     true
 }
 
+/// Where each element will come from, once they are in their one order; empty when they already are, or when nobody asks: only ranges
+/// of concatenations does nft list in the order of the kernel.
+pub(super) fn kernel_order(code: &SetCode, read: &[ElementCode]) -> Vec<u32> {
+    if code.flags & NFT_SET_CONCAT == 0 || read.is_sorted_by(|a, b| order(a, b) == Ordering::Less) {
+        return Vec::new();
+    }
+    let mut places: Vec<(u32, &ElementCode)> = (0..).zip(read).collect();
+    places.sort_by(|(_, a), (_, b)| order(a, b));
+    places.into_iter().map(|(place, _)| place).collect()
+}
+
 fn order(a: &ElementCode, b: &ElementCode) -> Ordering {
     let is_end = |element: &ElementCode| element.flags & INTERVAL_END != 0;
     a.key.as_slice().cmp(&b.key).then_with(|| is_end(b).cmp(&is_end(a))).then_with(|| a.key_end.cmp(&b.key_end))

@@ -166,7 +166,10 @@ fn nat(p: &mut Parts<'_>) -> Option<Expr> {
         1 => NatKind::Dnat,
         _ => return None,
     };
-    let family = family(p.be32(2)?)?;
+    let family = match p.be32(2)? {
+        NFPROTO_INET => None,
+        number => Some(family(number)?),
+    };
     let (addresses, ports) = (p.registers(3, 4)?, p.registers(5, 6)?);
     // The kernel adds this one by itself where there are addresses, since Linux 5.8; alone it says nothing.
     let implied = if addresses.min.is_some() { NF_NAT_RANGE_MAP_IPS } else { 0 };
@@ -181,6 +184,7 @@ fn family(number: u32) -> Option<Family4or6> {
     }
 }
 
+const NFPROTO_INET: u32 = 1;
 const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;

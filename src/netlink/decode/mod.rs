@@ -10,8 +10,9 @@ mod parts;
 mod set;
 #[cfg(test)]
 mod tests;
+mod uses;
 
-pub(crate) use assembly::{Assembly, ElementRequest, table_attribute};
+pub(crate) use assembly::{Assembly, ElementRequest, RuleRequest, table_attribute};
 pub(crate) use set::Elements;
 
 use super::attr::{Attribute, Attributes, Malformed, Message, Messages};
@@ -134,7 +135,8 @@ fn chain<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(Place<'a>
         hook.policy = policy.unwrap_or_default();
         hook.chain_type = chain_type.unwrap_or_default();
     }
-    Ok(Some((place, ChainState { name, handle, hook, flags, uses, counters, userdata, rules: Vec::new(), opaque })))
+    let (rules, unlisted) = (Vec::new(), 0);
+    Ok(Some((place, ChainState { name, handle, hook, flags, uses, unlisted, counters, userdata, rules, opaque })))
 }
 
 /// `enum nft_hook_attributes`.

@@ -41,7 +41,8 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
     // The kernel says how large its own verdict is, which depends on its word.
     code.data = data_type.map(|kind| (kind, if kind == NFT_DATA_VERDICT { 0 } else { data_len }));
     let (Some(place), Some(name)) = (place, named) else { return Ok(None) };
-    let set = SetState { name, handle, code, elements: Vec::new(), expires: Vec::new(), backend, count };
+    let set =
+        SetState { name, handle, code, elements: Vec::new(), order: Vec::new(), expires: Vec::new(), backend, count };
     Ok(Some((place, set)))
 }
 

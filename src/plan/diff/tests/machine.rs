@@ -101,6 +101,7 @@ impl Machine {
                         code: code.clone(),
                         elements: Vec::new(),
                         expires: Vec::new(),
+                        order: Vec::new(),
                         backend: None,
                         count: None,
                     });
@@ -231,7 +232,7 @@ fn chain(name: &Name, kind: &ChainKind, handle: u64) -> ChainState {
     };
     let flags = u32::from(hook.is_some());
     let (userdata, rules, opaque) = (Vec::new(), Vec::new(), Vec::new());
-    ChainState { name: name.clone(), handle, hook, flags, uses: 0, counters: None, userdata, rules, opaque }
+    ChainState { name: name.clone(), handle, hook, flags, uses: 0, counters: None, userdata, rules, unlisted: 0, opaque }
 }
 
 fn changeable(state: &SetState) -> Outcome {

@@ -1,0 +1,113 @@
+//! The order in which nft lists the elements of a set.
+
+use std::borrow::Cow;
+
+use crate::model::{CtDirection, Element, Interval, Key, Value};
+
+use super::value::Bits;
+
+/// What becomes of intervals that overlap or touch.
+#[derive(PartialEq, Eq)]
+pub(super) enum Neighbours {
+    Apart,
+    Merged,
+}
+
+/// Whether these are ranges of concatenations where they are ranges, which nft lists in the order of the kernel.
+pub(super) fn is_concat(elements: &[Element]) -> bool {
+    matches!(elements.first().map(|element| &element.key), Some(Key::Concat(_)))
+}
+
+pub(super) fn as_given(elements: &[Element]) -> Vec<Cow<'_, Element>> {
+    elements.iter().map(Cow::Borrowed).collect()
+}
+
+/// Intervals: by value.
+pub(super) fn ascending(elements: &[Element], neighbours: Neighbours) -> Vec<Cow<'_, Element>> {
+    let mut sorted: Vec<&Element> = elements.iter().collect();
+    sorted.sort_by_cached_key(|element| element.key.parts().iter().map(|part| bytes(&part.low)).collect::<Vec<_>>());
+    let mut listed: Vec<Cow<'_, Element>> = Vec::with_capacity(sorted.len());
+    for element in sorted {
+        let union = listed.last().filter(|_| neighbours == Neighbours::Merged).and_then(|last| union(last, element));
+        if union.is_some() {
+            listed.pop();
+        }
+        listed.push(union.map_or(Cow::Borrowed(element), Cow::Owned));
+    }
+    listed
+}
+
+/// Both as one, when nothing fits between them and nothing is said of either.
+fn union(first: &Element, second: &Element) -> Option<Element> {
+    let bare = |element: &Element| element.data.is_none() && element.timeout.is_none() && element.comment.is_none();
+    let (Key::Single(one), Key::Single(other)) = (&first.key, &second.key) else { return None };
+    let names = matches!((&one.low, &other.low), (Value::Ifname(_), _) | (_, Value::Ifname(_)));
+    let touching = bytes(&other.low) <= bytes(&one.high) || successor(bytes(&one.high)) == Some(bytes(&other.low));
+    let high = if bytes(&one.high) >= bytes(&other.high) { &one.high } else { &other.high };
+    let union = || Element::new(Interval { low: one.low.clone(), high: high.clone() });
+    (touching && !names && bare(first) && bare(second)).then(union)
+}
+
+fn successor(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    for byte in bytes.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            return Some(bytes);
+        }
+    }
+    None
+}
+
+/// Everything else: by what nft compares, which is a single number, or the bytes in memory read as one number, the last first. So
+/// numbers ascend, and strings compare from their end. nft turns those that compare equal round.
+pub(super) fn backwards(elements: &[Element]) -> Vec<Cow<'_, Element>> {
+    let mut sorted: Vec<&Element> = elements.iter().collect();
+    sorted.sort_by(|a, b| b.key.cmp(&a.key));
+    sorted.sort_by_cached_key(|element| match &element.key {
+        Key::Single(Interval { low: low @ Value::Ifname(_), .. }) => from_the_end(low),
+        // Of several bits nft looks at the lowest.
+        Key::Single(interval) => match Bits::of(&interval.low) {
+            Some(bits) => (bits.value & bits.value.wrapping_neg()).to_be_bytes().to_vec(),
+            None => bytes(&interval.low),
+        },
+        Key::Concat(parts) => parts.iter().rev().flat_map(|part| from_the_end(&part.low)).collect(),
+    });
+    sorted.into_iter().map(Cow::Borrowed).collect()
+}
+
+/// The bytes of a value in memory, the last first: those of a number in host order begin with the most significant.
+fn from_the_end(value: &Value) -> Vec<u8> {
+    let mut bytes = bytes(value);
+    if matches!(value, Value::Ifname(_) | Value::Ipv4(_) | Value::Ipv6(_) | Value::Port(_)) {
+        bytes.reverse();
+    }
+    bytes
+}
+
+/// The bytes of a value, the most significant first; of a name, the 16 that the kernel compares.
+fn bytes(value: &Value) -> Vec<u8> {
+    match value {
+        Value::AddrType(value) => value.0.to_be_bytes().to_vec(),
+        Value::CtDirection(CtDirection::Original) => vec![0],
+        Value::CtDirection(CtDirection::Reply) => vec![1],
+        Value::CtState(value) => value.bits().to_be_bytes().to_vec(),
+        Value::CtStatus(value) => value.bits().to_be_bytes().to_vec(),
+        Value::Gid(value) | Value::Ifindex(value) | Value::Integer(value) | Value::Mark(value) | Value::Uid(value) => {
+            value.to_be_bytes().to_vec()
+        }
+        Value::IcmpType(value) => vec![value.0],
+        Value::Icmpv6Type(value) => vec![value.0],
+        Value::Ifname(name) => {
+            let mut bytes = name.compared().as_bytes().to_vec();
+            bytes.resize(16, 0);
+            bytes
+        }
+        Value::Ipv4(value) => value.octets().to_vec(),
+        Value::Ipv6(value) => value.octets().to_vec(),
+        Value::Nfproto(value) => vec![value.0],
+        Value::PktType(value) => vec![value.0],
+        Value::Port(value) => value.to_be_bytes().to_vec(),
+        Value::Protocol(value) => vec![value.0],
+        Value::TcpFlags(value) => vec![value.bits()],
+    }
+}

@@ -7,8 +7,13 @@ use std::path::Path;
 use nftmesh::fuzz;
 
 /// The fuzz targets, by the folder of their corpus.
-const TARGETS: [(&str, fn(&[u8])); 4] =
-    [("decode", fuzz::decode), ("options", fuzz::options), ("replies", fuzz::replies), ("roundtrip", fuzz::roundtrip)];
+const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("decode", fuzz::decode),
+    ("diff", fuzz::diff),
+    ("options", fuzz::options),
+    ("replies", fuzz::replies),
+    ("roundtrip", fuzz::roundtrip),
+];
 
 #[test]
 fn every_file_of_the_corpus_passes() {

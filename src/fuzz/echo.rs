@@ -6,7 +6,7 @@ use crate::netlink::{Assembly, Attribute, Attributes, Message, NFNL_SUBSYS_NFTAB
 use crate::plan::{Generation, HookState, Snapshot};
 
 /// The snapshot of a namespace in which nothing but this batch was ever committed.
-pub(super) fn committed(batch: &[u8]) -> Snapshot {
+pub(super) fn committed(batch: &[u8], ruleset: &Ruleset) -> Snapshot {
     let mut assembly = Assembly::new(None);
     for message in Replies::new(batch) {
         let message = message.expect("what was encoded is whole");
@@ -18,7 +18,7 @@ pub(super) fn committed(batch: &[u8]) -> Snapshot {
         assembly.read(&Message { payload: &payload, ..message }).expect("what was encoded is whole");
     }
     for request in assembly.element_requests() {
-        assert!(assembly.settle(&request), "elements sent once came twice: {request:?}");
+        assert!(assembly.settle(&request), "elements sent once came twice: {request:?} of\n{ruleset}");
     }
     assembly.finish(Generation(1))
 }

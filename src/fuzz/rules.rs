@@ -30,9 +30,11 @@ pub(super) fn without_faults(mut ruleset: Ruleset, invalid: &Invalid) -> Ruleset
         match (&at.chain, &at.set, at.rule, at.element) {
             (Some(name), _, Some(rule), _) => {
                 let chain = table.chains.iter_mut().rev().find(|chain| chain.name == *name);
-                // Of several faults of a rule the first takes it away; the others then hit a neighbour, which is no loss.
-                if let Some(chain) = chain.filter(|chain| rule < chain.rules.len()) {
-                    chain.rules.remove(rule);
+                // Of several faults of a statement the first takes it away; the others then hit a neighbour, which is no loss.
+                match (chain.and_then(|chain| chain.rules.get_mut(rule)), at.statement) {
+                    (Some(rule), Some(at)) if at < rule.statements.len() => drop(rule.statements.remove(at)),
+                    (Some(rule), _) => *rule = Rule::new(),
+                    (None, _) => {}
                 }
             }
             (Some(name), _, None, _) => table.chains.retain(|chain| chain.name != *name),
@@ -59,14 +61,23 @@ fn table(from: &mut Source<'_>) -> Table {
     let mut table = Table::new(family, name(from, "t"));
     table.flags = if from.rarely(8) { TableFlags::from_bits_truncate(from.u32()) } else { TableFlags::empty() };
     table.sets = from.several(3, set);
+    table.sets.iter_mut().enumerate().for_each(|(index, set)| own(from, &mut set.name, "s", index));
     let sets = table.sets.clone();
     table.chains = from.several(4, |from| chain(from, &sets));
+    table.chains.iter_mut().enumerate().for_each(|(index, chain)| own(from, &mut chain.name, "c", index));
     table
 }
 
 /// One of few, so that names meet.
 fn name(from: &mut Source<'_>, kind: &str) -> Name {
     if from.rarely(32) { from.text().into() } else { format!("{kind}{}", from.below(4)).into() }
+}
+
+/// A name that nothing else of its kind has, most of the time.
+fn own(from: &mut Source<'_>, name: &mut Name, kind: &str, index: usize) {
+    if !from.rarely(32) {
+        *name = format!("{kind}{index}").into();
+    }
 }
 
 fn chain(from: &mut Source<'_>, sets: &[Set]) -> Chain {
@@ -87,7 +98,7 @@ fn chain(from: &mut Source<'_>, sets: &[Set]) -> Chain {
 
 fn rule(from: &mut Source<'_>, sets: &[Set]) -> Rule {
     let mut rule = Rule::new();
-    rule.statements = from.several(5, |from| statement(from, sets));
+    rule.statements = from.several(7, |from| statement(from, sets));
     rule.comment = if from.rarely(4) { Some(from.text().into()) } else { None };
     rule
 }

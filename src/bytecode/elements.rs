@@ -217,12 +217,16 @@ fn union(a: &Element, b: &Element, field: DataType) -> Option<Element> {
     if !a.is_bare() || !b.is_bare() {
         return None;
     }
-    let (_, high) = data::ends(first, field)?;
+    let (start, high) = data::ends(first, field)?;
     let (low, end) = data::ends(second, field)?;
     // By what the kernel compares: a prefix of names ends behind every name that starts so.
     let highest = if high >= end { &first.high } else { &second.high };
-    let touching = data::successor(high).is_none_or(|next| low <= next);
-    touching.then(|| Element::new(Interval { low: first.low.clone(), high: highest.clone() }))
+    // Of names there are no intervals but prefixes, of which one can hold the other.
+    let one = match field {
+        DataType::Ifname => end <= high || low == start,
+        _ => data::successor(high).is_none_or(|next| low <= next),
+    };
+    one.then(|| Element::new(Interval { low: first.low.clone(), high: highest.clone() }))
 }
 
 #[cfg(test)]
@@ -253,6 +257,8 @@ mod tests {
         let names = ["eth1", "eth*"].map(|name| Element::new(Value::Ifname(name.into())));
         let set = |elements: &[Element]| Set::new("s", [DataType::Ifname]).auto_merge().elements(elements.to_vec());
         assert_eq!(keys(&set(&names)), keys(&set(&names[1..])));
+        let neighbours = ["veth0*", "veth1*"].map(|name| Element::new(Value::Ifname(name.into())));
+        assert_eq!(keys(&set(&neighbours)).len(), 4, "nft has no word for both in one");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn check(at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> 
             let (later, earlier) = (index.max(with), index.min(with));
             if equal && data(index) != data(with) {
                 at.element(later).report(faults, Problem::DataConflict { with: earlier });
-            } else if !equal && !(all.merged() && is_bare(index) && is_bare(with)) {
+            } else if !(equal || all.merged() && is_bare(index) && is_bare(with)) {
                 let problem = Problem::Overlap { with: earlier, mergeable: all.mergeable() && !all.merged() };
                 at.element(later).report(faults, problem);
             }

@@ -109,7 +109,7 @@ fn valid(ruleset: Ruleset) {
 fn set(set: &Set) {
     let code = lower_set(set).expect("a valid set has a program");
     let elements: Vec<_> = lower_elements(set).map(|element| element.expect("a valid set has a program")).collect();
-    let raised = raise_set(&set.name, &code, &elements).expect("what we lowered can be raised");
+    let raised = raise_set(&set.name, &code, &elements).unwrap_or_else(|why| panic!("{why}: {set:?}"));
     assert_eq!(lower_set(&raised), Ok(code), "{set:?}");
     let again: Result<Vec<_>, _> = lower_elements(&raised).collect();
     assert_eq!(again, Ok(elements), "{set:?}");

@@ -3,17 +3,21 @@
 //! ```text
 //! istio-init -p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -x '' -b '*' -d 15090,15021,15020
 //! istio-init --dry-run -b '*'          prints the rule set as nft text, and the routes; touches nothing
+//! istio-init --plan -b '*'             prints what would change: +, - and ~; touches nothing
+//! istio-init --verify -b '*'           the same as a check: says nothing when in sync, complains when not
+//! istio-init --migrate -b '*'          removes in the same transaction what istio-iptables left behind
 //! istio-init --cleanup-only            removes everything that it ever installed
 //! ```
-//! Exit codes: 0 done, 1 error, 126 the validation that was asked for failed.
+//! Only what differs is changed, with or without --reconcile and --force-apply; run again, it changes nothing.
+//! Exit codes: 0 done or in sync, 1 error, 3 not in sync (--plan, --verify), 126 the validation that was asked for failed.
 
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use nftmesh::Result;
-use nftmesh::kernel::{Changes, NetNs, Pod};
+use nftmesh::kernel::{Changes, Leftovers, NetNs, Pod};
 use nftmesh::mesh::istio::{Host, IstioConfig, OPTIONS, RawOptions, RunMode, RunOptions, TABLES, Takes, Validation};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::{Family, Ruleset};
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
         }
     };
     let options = given(&matches);
-    match options.and_then(|options| run(&options)) {
+    match options.and_then(|options| run(&options, &matches)) {
         Ok(code) => code,
         Err(error) => failed(error),
     }
@@ -44,7 +48,7 @@ fn failed(why: impl std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(options: &RawOptions) -> Result<ExitCode> {
+fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     let run = RunOptions::resolve(options)?;
     run.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
     let namespace = run.network_namespace.as_ref().map(NetNs::from_path).transpose()?;
@@ -56,11 +60,22 @@ fn run(options: &RawOptions) -> Result<ExitCode> {
     let host = pod.host()?;
     let config = IstioConfig::resolve(options, &host)?;
     config.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
+    let leftovers = if matches.get_flag(MIGRATE) { Leftovers::Remove } else { Leftovers::Keep };
+    if matches.get_flag(PLAN) || matches.get_flag(VERIFY) {
+        let plan = pod.plan(&config, leftovers)?;
+        if matches.get_flag(PLAN) {
+            print(&plan.to_string())?;
+        } else if !plan.is_in_sync() {
+            eprint!("istio-init: not in sync:\n{plan}");
+        }
+        return Ok(if plan.is_in_sync() { ExitCode::SUCCESS } else { ExitCode::from(NOT_IN_SYNC) });
+    }
     if run.dry_run {
         return print(&plan(&config));
     }
     if run.mode == RunMode::Apply {
-        print(&report(&pod.install(&config)?))?;
+        pod.legacy().iter().for_each(|advice| eprintln!("istio-init: {advice}"));
+        print(&report(&pod.install_over(&config, leftovers)?))?;
     }
     let Some(validation) = run.validation else { return Ok(ExitCode::SUCCESS) };
     let probe = probe(&config, &host, validation);
@@ -101,13 +116,15 @@ fn removal() -> String {
 }
 
 fn report(changes: &Changes) -> String {
-    let Changes { installed, removed, routes_added, routes_removed, .. } = changes;
+    let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed, .. } = changes;
     let gone =
         removed.iter().filter(|table| !installed.contains(table)).map(|table| format!("removed table {table}\n"));
     let made = installed.iter().map(|table| format!("installed table {table}\n"));
+    let changed = changed.iter().map(|table| format!("changed table {table}\n"));
+    let left = leftovers_removed.iter().map(|left| format!("removed: {}\n", left.remedy));
     let added = routes_added.iter().map(|entry| format!("{entry}\n"));
     let undone = routes_removed.iter().map(|entry| format!("{entry}\n").replacen(" add ", " del ", 1));
-    gone.chain(made).chain(added).chain(undone).collect()
+    gone.chain(made).chain(changed).chain(left).chain(added).chain(undone).collect()
 }
 
 /// A reader that has seen enough, such as `head`, is no error.
@@ -130,14 +147,21 @@ fn command() -> Command {
             _ => arg.num_args(1).allow_hyphen_values(true).action(ArgAction::Set).value_name("VALUE"),
         }
     });
+    let ours = [
+        (PLAN, "print what would change and touch nothing; exit 3 if anything would"),
+        (VERIFY, "the same as a check: exit 3 if anything is not as wanted"),
+        (MIGRATE, "also remove what istio-iptables left behind, in the same transaction"),
+    ];
+    let ours = ours.map(|(name, help)| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue));
     Command::new("istio-init")
         .about("Installs the Istio sidecar's rules in this pod, in one transaction")
         .args(flags)
+        .args(ours)
         .args_override_self(true)
 }
 
 /// What was given: the environment, and flags, which beat it.
-fn given(matches: &clap::ArgMatches) -> Result<RawOptions> {
+fn given(matches: &ArgMatches) -> Result<RawOptions> {
     let mut options = RawOptions::from_env()?;
     for option in OPTIONS.iter().filter(|option| option.is_flag) {
         if let Some(value) = matches.get_one::<String>(option.name) {
@@ -149,3 +173,7 @@ fn given(matches: &clap::ArgMatches) -> Result<RawOptions> {
 
 /// What `istio-iptables` exits with then.
 const VALIDATION_FAILED: u8 = 126;
+const NOT_IN_SYNC: u8 = 3;
+const PLAN: &str = "plan";
+const VERIFY: &str = "verify";
+const MIGRATE: &str = "migrate";

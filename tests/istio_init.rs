@@ -7,8 +7,8 @@ mod traffic;
 use std::fs;
 use std::process::Output;
 
-use nftmesh::kernel;
-use nftmesh::mesh::istio::{InboundPorts, Interception, IstioConfig, ServiceCidrs};
+use nftmesh::kernel::{self, Leftovers};
+use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, ServiceCidrs};
 use support::{NetNs, example, in_fresh_netns, ip, needs_root, nft, nft_script, shared_dir};
 use traffic::{Pod, RECORDINGS, probe_matrix, reference_matrix, under_load};
 
@@ -91,10 +91,117 @@ fn running_again_leaves_exactly_one_set() {
     in_fresh_netns(|| {
         istio_init_ok(TPROXY);
         let (rules, routes) = (nft("list ruleset"), format!("{}{}", ip("rule"), ip("route show table 133")));
-        istio_init_ok(TPROXY);
+        let mut kernel = kernel::Kernel::open().expect("a socket");
+        let generation = kernel.generation().expect("a generation");
+        for flag in ["--reconcile", "--force-apply", "--dual-stack=false"] {
+            assert_eq!(istio_init_ok(&[TPROXY, &[flag]].concat()), "", "nothing to say where nothing is done");
+        }
         assert_eq!(nft("list ruleset"), rules);
         assert_eq!(format!("{}{}", ip("rule"), ip("route show table 133")), routes);
+        assert_eq!(kernel.generation().expect("a generation"), generation, "no commit");
     });
+}
+
+#[test]
+fn a_plan_says_what_would_change_and_a_check_whether_anything_would() {
+    in_fresh_netns(|| {
+        let code = |words: &[&str]| {
+            let output = istio_init(&[REDIRECT, words].concat());
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
+        };
+        let (status, plan, _) = code(&["--plan"]);
+        assert_eq!(status, Some(3));
+        assert!(plan.lines().all(|line| line.starts_with("+ ")), "{plan}");
+        assert_eq!(nft("list ruleset"), "", "nothing is touched");
+        istio_init_ok(REDIRECT);
+        assert_eq!(code(&["--plan"]).0, Some(0));
+        assert_eq!(code(&["--plan"]).1, "in sync\n");
+        assert_eq!((code(&["--verify"]).0, code(&["--verify"]).1.as_str()), (Some(0), ""));
+
+        nft("add rule inet istio-proxy-nat istio-inbound tcp dport 7 accept");
+        let drifted = nft("list ruleset");
+        let (status, plan, _) = code(&["--plan"]);
+        assert_eq!(status, Some(3));
+        assert!(plan.starts_with("- delete rule inet istio-proxy-nat istio-inbound handle "), "{plan}");
+        assert!(plan.ends_with(" # tcp dport 7 accept\n") && plan.lines().count() == 1, "{plan}");
+        let (status, _, said) = code(&["--verify"]);
+        assert!(status == Some(3) && said.contains("tcp dport 7 accept"), "{status:?} {said}");
+        assert_eq!(nft("list ruleset"), drifted);
+        assert_eq!(istio_init_ok(REDIRECT), "changed table inet istio-proxy-nat\n");
+        assert_eq!(code(&["--verify"]).0, Some(0));
+        ip("rule add fwmark 99 lookup 99");
+        assert_eq!(code(&["--verify"]).0, Some(0), "the rules of others are theirs");
+    });
+}
+
+#[test]
+fn what_istio_iptables_left_is_told_and_goes_with_migrate_alone() {
+    let Some(shared) = shared_dir() else { return };
+    let cases = fs::read_dir(shared.join("cases")).expect("the recordings have cases");
+    for case in cases {
+        let dir = case.expect("a directory").path();
+        in_fresh_netns(|| {
+            let command = fs::read_to_string(dir.join("cmd")).expect("every case has its command");
+            let command = command.replace("istio-iptables", &example("istio-init").to_string_lossy());
+            let run = |flag: &str| {
+                let line = format!("{} {flag}", command.trim());
+                support::command("sh").args(["-c", &line]).output().expect("there is a shell")
+            };
+            // Tables as iptables-nft makes them, with rules of others before and behind.
+            let saved = |program: &str| fs::read_to_string(dir.join(format!("{program}-nft.save"))).unwrap_or_default();
+            let foreign = "*nat\n-A OUTPUT -p tcp --dport 1 -j RETURN\n-A OUTPUT -o eth9 -j RETURN\nCOMMIT\n\
+                *mangle\n-A OUTPUT -o lo -p tcp -m mark --mark 0x17 -j RETURN\n\
+                -A OUTPUT -p tcp -m mark --mark 0x539 -j ACCEPT\n-A PREROUTING -m mark --mark 0x539 -j RETURN\nCOMMIT\n";
+            let restore = |text: &str| {
+                for program in ["iptables", "ip6tables"] {
+                    support::succeed(
+                        &format!("{program}-nft-restore"),
+                        "--noflush",
+                        &text.replace("SAVED", &saved(program)),
+                    );
+                }
+            };
+            let lists = || {
+                ["ip", "ip6"]
+                    .map(|family| support::nft(&format!("list tables {family}")))
+                    .concat()
+                    .lines()
+                    .map(|line| support::nft(&format!("list {line}")))
+                    .collect::<String>()
+            };
+            restore(foreign);
+            let others = lists();
+            restore("SAVED");
+            let left = lists();
+            assert!(left.contains("ISTIO_"), "{left}");
+
+            let output = run("--plan");
+            let plan = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(plan.contains("# left behind by istio-iptables") && plan.contains("# - delete chain ip"), "{plan}");
+            assert_eq!(output.status.code(), Some(3));
+            assert_eq!(lists(), left, "nothing is touched");
+            assert!(run("").status.success());
+            assert_eq!(lists(), left, "not without being asked to");
+            assert_eq!(run("--verify").status.code(), Some(3));
+            let mut kernel = kernel::Kernel::open().expect("a socket");
+            let generation = kernel.generation().expect("a generation").0;
+            let output = run("--migrate");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(kernel.generation().expect("a generation").0, generation + 1, "one transaction");
+            let now = lists();
+            assert!(!now.contains("ISTIO_"), "{command}: {now}");
+            let of_rules = |text: &str| {
+                text.lines()
+                    .filter(|line| line.starts_with("\t\t") && !line.contains("type "))
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(of_rules(&now), of_rules(&others), "{command}: {now}");
+            assert!(run("--verify").status.success());
+            assert_eq!(run("--migrate").stdout, b"");
+        });
+    }
 }
 
 #[test]
@@ -240,6 +347,59 @@ fn validation_fails_with_126_where_nothing_is_captured() {
         // As uid 0 among the proxy's uids, this program's own connections are captured.
         istio_init_ok(&[REDIRECT, &["-u", "0,1337", "--run-validation"]].concat());
     });
+}
+
+/// Every configuration that another may follow, each with what it changes.
+fn configurations() -> Vec<IstioConfig> {
+    let cidrs = |texts: &[&str]| ServiceCidrs::only(texts.iter().map(|text| text.parse().expect("a network")));
+    let mut all = Vec::new();
+    for interception in [Interception::Redirect, Interception::Tproxy] {
+        for services in [ServiceCidrs::All, cidrs(&["10.77.0.0/16", "10.96.0.0/12", "172.16.0.0/12"])] {
+            for ports in [
+                InboundPorts::All { except: [15021, 15090].into_iter().collect() },
+                InboundPorts::Only([8080, 9090].into_iter().collect()),
+                InboundPorts::None,
+            ] {
+                for dns in [false, true] {
+                    let builder = IstioConfig::builder().ipv6().interception(interception);
+                    let builder = builder.service_cidrs(services.clone()).inbound_ports(ports.clone());
+                    let builder = if dns { builder.dns(DnsCapture::All) } else { builder };
+                    all.push(builder.build().expect("a valid configuration"));
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_transition_is_one_transaction_that_nothing_escapes() {
+    if !needs_root() {
+        return;
+    }
+    let configurations = configurations();
+    let pod = Pod::new();
+    let (mut installer, mut kernel) =
+        pod.run(|| (kernel::Pod::open().expect("sockets in the pod"), kernel::Kernel::open().expect("a socket")));
+    installer.install(&configurations[0]).expect("installed");
+    let (load, count) = under_load(&pod, 4, || {
+        let mut count = 0;
+        for from in &configurations {
+            for to in &configurations {
+                installer.install(from).expect("installed");
+                let generation = kernel.generation().expect("a generation").0;
+                installer.install(to).expect("changed");
+                let commits = kernel.generation().expect("a generation").0 - generation;
+                assert_eq!(commits, u32::from(from != to), "{from:?} to {to:?}");
+                count += commits;
+                assert!(installer.plan(to, Leftovers::Keep).expect("readable").is_in_sync());
+            }
+        }
+        count
+    });
+    println!("{count} transitions: {load:?}");
+    assert_eq!((load.escaped, load.failed, load.broken), (0, 0, 0), "{load:?}");
+    assert!(load.proxied > 1_000, "{load:?}");
 }
 
 #[test]

@@ -1,16 +1,22 @@
-//! A mesh in a pod: rules and routes together, all or nothing.
+//! A mesh in a pod: rules and routes together, all or nothing, and nothing where all is as wanted.
 //!
 //! Routes go in first and come out last. A route in a table of its own is inert until a packet carries the mark, and only the rules set
 //! marks; so nothing half done can misroute, and what a failing commit leaves behind is taken back.
 
+mod leftovers;
+mod report;
+
+pub use report::{Changes, PodPlan};
+
 use super::live::Kernel;
 use super::netns::NetNs;
 use super::routes::{LocalAddress, RouteTable};
+use super::sync::plan;
 use crate::error::Result;
 use crate::mesh::istio::{Host, IstioConfig, TABLES};
-use crate::mesh::routes::{RouteEntry, RoutePlan};
+use crate::mesh::routes::RoutePlan;
 use crate::model::{Family, Ruleset};
-use crate::plan::{TableId, Transaction};
+use crate::plan::{Snapshot, TableId, Transaction, differences};
 
 /// The network namespace of a pod, in which an Istio sidecar is installed or removed.
 ///
@@ -27,22 +33,18 @@ use crate::plan::{TableId, Transaction};
 pub struct Pod {
     kernel: Kernel,
     routes: RouteTable,
-    /// Whether there are rules of the older kind for IPv6, which nf_tables does not show.
-    legacy_ipv6: bool,
+    /// Tables of the older kind, which nf_tables does not show: of IPv4 and of IPv6.
+    legacy: [Vec<String>; 2],
 }
 
-/// What an installation or a removal did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Changes {
-    /// Tables made anew.
-    pub installed: Vec<TableId>,
-    /// Tables deleted, those made anew among them.
-    pub removed: Vec<TableId>,
-    /// Routes, policy rules and addresses added.
-    pub routes_added: Vec<RouteEntry>,
-    /// Routes, policy rules and addresses removed.
-    pub routes_removed: Vec<RouteEntry>,
+/// What happens to the rules that `istio-iptables` left behind through iptables-nft, see [`Pod::plan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "they stay or they go")]
+pub enum Leftovers {
+    /// They stay, and capture besides ours.
+    Keep,
+    /// They go, in the transaction that installs ours.
+    Remove,
 }
 
 impl Pod {
@@ -51,9 +53,12 @@ impl Pod {
     /// # Errors
     /// When no netlink socket can be opened.
     pub fn open() -> Result<Self> {
-        let legacy = std::fs::read_to_string("/proc/thread-self/net/ip6_tables_names");
-        let legacy_ipv6 = legacy.is_ok_and(|tables| !tables.trim().is_empty());
-        Ok(Pod { kernel: Kernel::open()?, routes: RouteTable::open()?, legacy_ipv6 })
+        let legacy = ["ip_tables_names", "ip6_tables_names"].map(|name| {
+            // Missing where the older kind is; then there are none.
+            let tables = std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+            tables.lines().map(str::to_owned).collect()
+        });
+        Ok(Pod { kernel: Kernel::open()?, routes: RouteTable::open()?, legacy })
     }
 
     /// Of another network namespace.
@@ -91,30 +96,82 @@ impl Pod {
             Err(error) if error.is_permission() => Vec::new(),
             tables => tables?,
         };
-        host.others_track_ipv6 = self.legacy_ipv6 || tables.iter().any(sees_ipv6);
+        host.others_track_ipv6 = !self.legacy[1].is_empty() || tables.iter().any(sees_ipv6);
         Ok(host)
     }
 
-    /// Makes the sidecar of `config` what is installed, whatever configuration was installed before: one transaction leaves exactly
-    /// its tables, and its routes are there before the rules that need them and gone after those that did.
+    /// What makes the sidecar of `config` what is installed, without doing it. Rules of `istio-iptables` are looked for too: its chains
+    /// `ISTIO_*` in the tables nat, mangle and raw of ip and ip6, the jumps to them, and the marks it sets beside them for TPROXY.
     ///
     /// # Errors
-    /// Those of [`RouteTable::add`] and [`Kernel::commit`]; nothing is changed then. When only stale routes could not be removed, the
+    /// Those of [`Kernel::plan`], or when the routes can't be read.
+    pub fn plan(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<PodPlan> {
+        let (rules, routes) = (Ruleset::from(config), RoutePlan::from(config));
+        let tables: Vec<TableId> = ours().into_iter().chain(leftovers::tables()).collect();
+        let held = self.kernel.snapshot_of(&tables)?;
+        let mut removal = Transaction::new();
+        removal.extend(leftovers::removal(&held, config));
+        let removal = differences(&removal, &held);
+        let mut changes = differences(&plan(&held, &rules, &ours())?, &held);
+        let left = match leftovers {
+            Leftovers::Keep => removal,
+            Leftovers::Remove => {
+                changes.splice(0..0, removal);
+                Vec::new()
+            }
+        };
+        Ok(PodPlan {
+            changes,
+            leftovers: left,
+            routes_missing: self.routes.missing(&routes)?,
+            routes_stale: self.routes.stale(&routes)?,
+            legacy: self.legacy(),
+        })
+    }
+
+    /// For each family with tables of the older kind, what to run to see them: nf_tables does not show them.
+    #[must_use]
+    pub fn legacy(&self) -> Vec<String> {
+        let [ipv4, ipv6] = &self.legacy;
+        let advice = |tables: &Vec<String>, program: &str| {
+            (!tables.is_empty()).then(|| {
+                let tables = tables.join(", ");
+                format!(
+                    "legacy xtables have tables here ({tables}), which nf_tables does not show: look for ISTIO_ in the output of \
+                     {program}-legacy-save, and remove it with {program}-legacy"
+                )
+            })
+        };
+        advice(ipv4, "iptables").into_iter().chain(advice(ipv6, "ip6tables")).collect()
+    }
+
+    /// Makes the sidecar of `config` what is installed, whatever configuration was installed before: one transaction of what differs,
+    /// and none when nothing does. Its routes are there before the rules that need them and gone after those that did.
+    ///
+    /// # Errors
+    /// Those of [`RouteTable::add`] and [`Kernel::apply`]; nothing is changed then. When only stale routes could not be removed, the
     /// error says that the rules are in place.
     pub fn install(&mut self, config: &IstioConfig) -> Result<Changes> {
+        self.install_over(config, Leftovers::Keep)
+    }
+
+    /// The same, with a say in what happens to the rules that `istio-iptables` left behind.
+    ///
+    /// # Errors
+    /// Those of [`install`](Self::install).
+    pub fn install_over(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
         let routes = RoutePlan::from(config);
-        let rules = Ruleset::from(config);
         let added = self.routes.add(&routes)?;
-        let mut changes = Changes { routes_added: added.entries().to_vec(), ..Changes::default() };
-        match self.replace(&rules) {
-            Ok((installed, removed)) => (changes.installed, changes.removed) = (installed, removed),
+        let mut changes = match self.apply(config, leftovers) {
+            Ok(changes) => changes,
             Err(error) => {
                 return Err(match self.routes.undo(added) {
                     Ok(()) => error,
                     Err(undo) => undo.after(&error),
                 });
             }
-        }
+        };
+        changes.routes_added = added.entries().to_vec();
         changes.routes_removed =
             self.routes.remove_stale(&routes).map_err(|error| error.context("the rules are installed"))?;
         Ok(changes)
@@ -123,36 +180,40 @@ impl Pod {
     /// Removes everything that [`install`](Self::install) ever put here, in one transaction, and then its routes.
     ///
     /// # Errors
-    /// Those of [`Kernel::commit`] and [`RouteTable::remove_all`]; when only routes could not be removed, the error says that the rules
+    /// Those of [`Kernel::apply`] and [`RouteTable::remove_all`]; when only routes could not be removed, the error says that the rules
     /// are gone.
     pub fn remove(&mut self) -> Result<Changes> {
-        let (_, removed) = self.replace(&Ruleset::new())?;
+        let gone = self.kernel.apply_owned(&Ruleset::new(), &ours())?;
         let routes_removed = self.routes.remove_all().map_err(|error| error.context("the rules are removed"))?;
-        Ok(Changes { removed, routes_removed, ..Changes::default() })
+        Ok(Changes { routes_removed, ..Changes::of(&gone.transaction) })
     }
 
-    /// One transaction that leaves of our tables exactly these. What is not there is not deleted, because the kernel makes programs
-    /// wait after a deletion; so it must be known what is there, and that nobody changed it meanwhile.
-    fn replace(&mut self, rules: &Ruleset) -> Result<(Vec<TableId>, Vec<TableId>)> {
-        let mut attempts = 0..ATTEMPTS;
-        loop {
-            let generation = self.kernel.generation()?;
-            let mut present = self.kernel.tables()?;
-            present.retain(is_ours);
-            let gone = present.iter().fold(Transaction::new().at_generation(generation), Transaction::delete_table);
-            let transaction = rules.tables.iter().cloned().fold(gone, Transaction::create);
-            match self.kernel.commit(&transaction) {
-                Ok(()) => return Ok((rules.tables.iter().map(TableId::from).collect(), present)),
-                Err(error) if error.is_conflict() && attempts.next().is_some() => {}
-                Err(error) => return Err(error),
-            }
+    fn apply(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
+        let (rules, ours) = (Ruleset::from(config), ours());
+        if leftovers == Leftovers::Keep {
+            return self.kernel.apply_owned(&rules, &ours).map(|applied| Changes::of(&applied.transaction));
         }
+        let tables: Vec<TableId> = ours.iter().cloned().chain(leftovers::tables()).collect();
+        let removal = |held: &Snapshot| leftovers::removal(held, config);
+        let both = |held: &Snapshot| {
+            let mut transaction = plan(held, &rules, &ours)?;
+            transaction.extend(removal(held));
+            Ok(transaction)
+        };
+        let (held, applied) = self.kernel.commit_planned(&tables, both)?;
+        let mut migrated = Transaction::new();
+        migrated.extend(removal(&held));
+        let mut changes = Changes::of(&applied.transaction);
+        changes.changed.retain(|table| ours.contains(table));
+        changes.leftovers_removed = differences(&migrated, &held);
+        Ok(changes)
     }
+}
+
+fn ours() -> [TableId; TABLES.len()] {
+    TABLES.map(|name| TableId::new(Family::Inet, name))
 }
 
 fn is_ours(table: &TableId) -> bool {
     table.family == Family::Inet && TABLES.contains(&table.name.as_str())
 }
-
-/// How often a commit is tried again when others commit at the same time.
-const ATTEMPTS: u32 = 100;

@@ -11,7 +11,7 @@ mod rtnetlink;
 mod snapshot;
 mod sync;
 
-pub use apply::{Changes, Pod};
+pub use apply::{Changes, Leftovers, Pod, PodPlan};
 pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;

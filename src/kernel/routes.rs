@@ -110,10 +110,19 @@ impl RouteTable {
     /// # Errors
     /// The entries that could not be removed; the others are.
     pub fn remove_stale(&mut self, plan: &RoutePlan) -> Result<Vec<RouteEntry>> {
+        let stale = self.stale(plan)?;
+        self.remove(stale.into_iter())
+    }
+
+    /// What [`remove_stale`](Self::remove_stale) would take away, in its order.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    pub fn stale(&mut self, plan: &RoutePlan) -> Result<Vec<RouteEntry>> {
         let wanted = plan.entries();
         let mut stale = self.present()?;
         stale.retain(|(entry, author)| *author == Author::Us && !wanted.contains(entry));
-        self.remove(stale.into_iter().rev().map(|(entry, _)| entry))
+        Ok(stale.into_iter().rev().map(|(entry, _)| entry).collect())
     }
 
     /// Takes away everything that this crate ever added here, in whatever process; returns what it was.

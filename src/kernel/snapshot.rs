@@ -76,10 +76,8 @@ impl Kernel {
         let all = [Scope { family: 0, table: None }];
         reading.dump(kind::GETTABLE, &all)?;
         // Chains can be had by family only, everything else by table.
-        let (families, tables) = match wanted {
-            None => (all.to_vec(), all.to_vec()),
-            Some(_) => reading.scopes(),
-        };
+        let (families, tables) =
+            if reading.assembly.left_out() { reading.scopes() } else { (all.to_vec(), all.to_vec()) };
         reading.dump(kind::GETCHAIN, &families)?;
         reading.dump(kind::GETSET, &tables)?;
         for request in reading.assembly.element_requests() {
@@ -91,8 +89,10 @@ impl Kernel {
             let RuleRequest { family, attributes, .. } = &request;
             reading.query(Query { kind: kind::GETRULE, family: *family, attributes })?;
         }
-        reading.dump_if_known(kind::GETOBJ, &tables)?;
-        reading.dump_if_known(kind::GETFLOWTABLE, &tables)?;
+        if wanted.is_none() || reading.assembly.has_more() {
+            reading.dump_if_known(kind::GETOBJ, &tables)?;
+            reading.dump_if_known(kind::GETFLOWTABLE, &tables)?;
+        }
         let Reading { kernel: _, assembly, whole } = reading;
         Ok(whole.then_some(assembly))
     }

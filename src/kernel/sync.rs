@@ -6,7 +6,7 @@ mod tests;
 use std::hash::BuildHasher;
 
 use super::live::Kernel;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::{Ruleset, SetFlags};
 use crate::plan::{Difference, Generation, Snapshot, TableId, Transaction, diff, differences};
 
@@ -94,17 +94,26 @@ impl Kernel {
                 return Ok(Applied { transaction: Transaction::new().at_generation(seen.generation), retries: 0 });
             }
         }
+        let tables = named(ruleset, ours);
+        let (held, applied) = self.commit_planned(&tables, |held| plan(held, ruleset, ours))?;
+        // What expires goes without a new generation.
+        let seen = InSync { generation: held.generation, fingerprint };
+        self.in_sync = Some(seen).filter(|_| applied.was_in_sync() && !may_expire(ruleset));
+        Ok(applied)
+    }
+
+    /// Commits what `plan` makes of these tables, and plans anew when others commit first. Returns what was planned upon.
+    pub(super) fn commit_planned(
+        &mut self,
+        tables: &[TableId],
+        plan: impl Fn(&Snapshot) -> Result<Transaction>,
+    ) -> Result<(Snapshot, Applied)> {
         let mut retries = 0;
         loop {
-            let (held, transaction) = self.compare(ruleset, ours)?;
-            if transaction.is_empty() {
-                // What expires goes without a new generation.
-                let seen = InSync { generation: held.generation, fingerprint };
-                self.in_sync = Some(seen).filter(|_| !may_expire(ruleset));
-                return Ok(Applied { transaction, retries });
-            }
+            let held = self.snapshot_of(tables)?;
+            let transaction = plan(&held)?;
             match self.commit(&transaction) {
-                Ok(()) => return Ok(Applied { transaction, retries }),
+                Ok(()) => return Ok((held, Applied { transaction, retries })),
                 Err(error) if is_stale(&error) && retries < ATTEMPTS => retries += 1,
                 Err(error) => return Err(error),
             }
@@ -128,18 +137,26 @@ impl Kernel {
     }
 
     fn compare(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<(Snapshot, Transaction)> {
-        let wanted = ruleset.tables.iter().map(TableId::from);
-        let tables: Vec<TableId> = wanted.chain(ours.iter().cloned()).collect();
-        let held = self.snapshot_of(&tables)?;
-        let plan = match diff(&held, ruleset, ours) {
-            // What the kernel holds is valid.
-            Ok(plan) if plan.is_empty() => plan,
-            outcome => {
-                ruleset.validate()?;
-                outcome.map_err(|unlowerable| Error::new(crate::error::Kind::Invalid, unlowerable))?
-            }
-        };
+        let held = self.snapshot_of(&named(ruleset, ours))?;
+        let plan = plan(&held, ruleset, ours)?;
         Ok((held, plan))
+    }
+}
+
+/// The tables to look at.
+fn named(ruleset: &Ruleset, ours: &[TableId]) -> Vec<TableId> {
+    ruleset.tables.iter().map(TableId::from).chain(ours.iter().cloned()).collect()
+}
+
+/// What makes the rule set true; it is validated first when there is anything to do.
+pub(super) fn plan(held: &Snapshot, ruleset: &Ruleset, ours: &[TableId]) -> Result<Transaction> {
+    match diff(held, ruleset, ours) {
+        // What the kernel holds is valid.
+        Ok(plan) if plan.is_empty() => Ok(plan),
+        outcome => {
+            ruleset.validate()?;
+            outcome.map_err(|unlowerable| Error::new(Kind::Invalid, unlowerable))
+        }
     }
 }
 

@@ -103,8 +103,16 @@ impl Steps {
         steps.sets(state, table, &mut doomed)?;
         let kept = steps.chains(state, table, &mut doomed);
         for (chain, kept) in table.chains.iter().zip(kept) {
-            let held = kept.map(|state| state.rules.as_slice()).unwrap_or_default();
             let id = || state.id.chain(&chain.name);
+            let held = match kept {
+                Some(kept) if kept.unlisted == 0 => kept.rules.as_slice(),
+                // What cannot be listed has no handle either.
+                Some(_) => {
+                    steps.flushed.push(Operation::FlushChain(id()));
+                    &[]
+                }
+                None => &[],
+            };
             rules::between(held, &chain.rules, table, &doomed, &id, &mut steps)?;
         }
         Ok(steps)
@@ -153,8 +161,8 @@ impl Steps {
         match delta {
             Delta::Same => {}
             Delta::Changed { gone, made } => {
-                self.elements_gone.extend(gone.map(|set| Operation::DeleteElements { table: table(), set }));
-                self.sets_made.extend(made.map(|set| Operation::AddElements { table: table(), set }));
+                self.elements_gone.extend(gone.map(|set| Operation::DeleteElements { table: table(), set: *set }));
+                self.sets_made.extend(made.map(|set| Operation::AddElements { table: table(), set: *set }));
             }
             Delta::Refill => {
                 self.elements_gone.push(Operation::FlushSet { table: table(), set: set.name.clone() });
@@ -201,7 +209,7 @@ impl Steps {
 
     fn remove_chain<'s>(&mut self, state: &TableState, chain: &'s ChainState, doomed: &mut Doomed<'s>) {
         let id = state.id.chain(&chain.name);
-        if !chain.rules.is_empty() {
+        if !chain.rules.is_empty() || chain.unlisted > 0 {
             self.flushed.push(Operation::FlushChain(id.clone()));
         }
         self.chains_gone.push(Operation::DeleteChain(id));

@@ -19,6 +19,8 @@ pub(crate) struct Assembly<'w> {
     /// Only these tables; all when `None`.
     wanted: Option<&'w [TableId]>,
     snapshot: Snapshot,
+    /// There is a table that is not wanted.
+    left_out: bool,
     /// Where the last message went; the next one most often goes there too.
     table: usize,
     chain: usize,
@@ -95,6 +97,8 @@ impl<'w> Assembly<'w> {
             Item::Table(table) => {
                 if self.wanted.is_none_or(|wanted| wanted.contains(&table.id)) {
                     self.snapshot.tables.push(table);
+                } else {
+                    self.left_out = true;
                 }
                 false
             }
@@ -104,6 +108,17 @@ impl<'w> Assembly<'w> {
             self.snapshot.opaque.extend(opaque(message));
         }
         Ok(())
+    }
+
+    /// Whether a table was left out because it is not wanted.
+    pub(crate) fn left_out(&self) -> bool {
+        self.left_out
+    }
+
+    /// Whether a table holds more than the chains and sets so far: objects or flowtables, by the kernel's count.
+    pub(crate) fn has_more(&self) -> bool {
+        let counted = |table: &TableState| usize::try_from(table.uses) == Ok(table.chains.len() + table.sets.len());
+        !self.snapshot.tables.iter().all(counted)
     }
 
     /// Whether a message is about something in a table that is there; attribute 1 names it whatever the message is about.

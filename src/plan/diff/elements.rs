@@ -11,7 +11,7 @@ use crate::plan::transaction::with_elements;
 /// How the elements of a set differ.
 pub(super) enum Delta {
     /// Some go and some come; each with as much of the declaration as it takes.
-    Changed { gone: Option<Set>, made: Option<Set> },
+    Changed { gone: Option<Box<Set>>, made: Option<Box<Set>> },
     /// Something is there that has no name; all go and all that are wanted come.
     Refill,
     /// Not at all.
@@ -147,6 +147,6 @@ fn added(set: &Set, made: Vec<Item<ElementCode>>) -> Option<Set> {
     Some(added)
 }
 
-fn some(set: Set) -> Option<Set> {
-    Some(set).filter(|set| !set.elements.is_empty())
+fn some(set: Set) -> Option<Box<Set>> {
+    Some(Box::new(set)).filter(|set| !set.elements.is_empty())
 }

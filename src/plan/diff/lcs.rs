@@ -171,6 +171,7 @@ fn is_set(row: &[u64], bit: usize) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 mod tests {
     use proptest::prelude::*;
 

@@ -6,9 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fuzz::machine::{Machine, contents};
-use crate::model::{
-    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, Rule, TableFlags, Value, set,
-};
+use crate::model::{Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, Rule, TableFlags, Value};
 use crate::plan::{Change, Position, differences};
 use crate::testing::rulesets;
 
@@ -186,5 +184,4 @@ fn ten_thousand_rules_are_compared_in_milliseconds() {
         _ => None,
     });
     assert!(matches!(last, None | Some(Position::Last | Position::Before(_))));
-    let _ = set("unused");
 }

@@ -1,0 +1,199 @@
+//! What `istio-iptables` leaves behind through iptables-nft: its chains, the jumps to them, and the rules it puts beside them.
+//!
+//! Its chains are those named `ISTIO_*` in the tables nat, mangle and raw of ip and ip6. Beside them, in base chains, it writes for
+//! TPROXY the rules
+//!
+//! ```text
+//! mangle PREROUTING  -p tcp -m mark --mark 0x539 -j CONNMARK --save-mark
+//! mangle OUTPUT      -o lo -p tcp -m mark --mark 0x539 -j RETURN
+//! mangle OUTPUT      ! -d 127.0.0.1/32 -o lo -p tcp -m owner --uid-owner 1337 -j MARK --set-xmark 0x53a   (and --gid-owner; ::1)
+//! mangle OUTPUT      -p tcp -m connmark --mark 0x539 -j CONNMARK --restore-mark
+//! ```
+//!
+//! and for excluded interfaces `-i NAME -j RETURN` and `-o NAME -j RETURN` in nat. These are recognised by what they do, whatever order
+//! a version of iptables writes the matches in; a rule that does anything besides is somebody else's.
+
+use std::net::Ipv6Addr;
+
+use crate::bytecode::{CmpOp, Expr, MetaKey, PayloadBase};
+use crate::mesh::istio::IstioConfig;
+use crate::model::{Family, Verdict};
+use crate::netlink::Attributes;
+use crate::plan::{ChainState, Operation, RuleState, Snapshot, TableId, TableState};
+
+/// The tables in which `istio-iptables` writes.
+pub(super) fn tables() -> impl Iterator<Item = TableId> {
+    let of = |family| ["nat", "mangle", "raw"].map(|name| TableId::new(family, name));
+    [Family::Ip, Family::Ip6].into_iter().flat_map(of)
+}
+
+/// What removes all of it and nothing else: first the rules that lead to its chains, then these.
+pub(super) fn removal(held: &Snapshot, config: &IstioConfig) -> Vec<Operation> {
+    let ours = held.tables.iter().filter(|table| tables().any(|id| id == table.id));
+    ours.flat_map(|table| of_table(table, config)).collect()
+}
+
+fn of_table(table: &TableState, config: &IstioConfig) -> Vec<Operation> {
+    let (theirs, others): (Vec<_>, Vec<_>) = table.chains.iter().partition(|chain| is_theirs(chain.name.as_str()));
+    let mut operations = Vec::new();
+    for chain in others {
+        let jumps = chain.rules.iter().any(|rule| leads_to_them(&rule.exprs));
+        let marks = table.id.name.as_str() == "mangle";
+        let leaves = table.id.name.as_str() == "nat" && jumps;
+        for rule in &chain.rules {
+            let is_theirs = leads_to_them(&rule.exprs)
+                || marks && is_mark_rule(table.id.family, chain, rule, config)
+                || leaves && is_excluded_interface(chain, rule, config);
+            if is_theirs {
+                operations.push(Operation::DeleteRule { chain: table.id.chain(&chain.name), handle: rule.handle });
+            }
+        }
+    }
+    operations.extend(theirs.iter().map(|chain| Operation::FlushChain(table.id.chain(&chain.name))));
+    operations.extend(theirs.iter().map(|chain| Operation::DeleteChain(table.id.chain(&chain.name))));
+    operations
+}
+
+fn is_theirs(chain: &str) -> bool {
+    chain.starts_with("ISTIO_")
+}
+
+fn leads_to_them(exprs: &[Expr]) -> bool {
+    exprs.iter().any(|expr| match expr {
+        Expr::Verdict(verdict) => verdict.target().is_some_and(|chain| is_theirs(chain.as_str())),
+        _ => false,
+    })
+}
+
+/// One thing that a rule of iptables-nft asks or does.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    ConnMark(u32),
+    In(String),
+    Mark(u32),
+    NotLoopback,
+    Out(String),
+    Owner,
+    RestoreMark,
+    Return,
+    SaveMark,
+    SetMark(u32),
+    Tcp,
+}
+
+fn is_mark_rule(family: Family, chain: &ChainState, rule: &RuleState, config: &IstioConfig) -> bool {
+    let Some(mut parts) = parts(family, &rule.exprs) else { return false };
+    parts.sort();
+    let lo = || Part::Out("lo".to_owned());
+    [IN_MARK, config.tproxy_mark.get()].into_iter().any(|mark| {
+        let rules = match chain.name.as_str() {
+            "PREROUTING" => vec![vec![Part::Mark(mark), Part::SaveMark, Part::Tcp]],
+            "OUTPUT" => vec![
+                vec![Part::Mark(mark), lo(), Part::Return, Part::Tcp],
+                vec![Part::NotLoopback, lo(), Part::Owner, Part::SetMark(OUT_MARK), Part::Tcp],
+                vec![Part::ConnMark(mark), Part::RestoreMark, Part::Tcp],
+            ],
+            _ => vec![],
+        };
+        rules.contains(&parts)
+    })
+}
+
+fn is_excluded_interface(chain: &ChainState, rule: &RuleState, config: &IstioConfig) -> bool {
+    let (excluded, virtual_machines) = (&config.exclude_interfaces, &config.kube_virt_interfaces);
+    let named = |name: &str, patterns: &[crate::mesh::istio::InterfacePattern]| {
+        patterns.iter().any(|pattern| !pattern.is_prefix() && pattern.name() == name)
+    };
+    match (chain.name.as_str(), parts(Family::Ip, &rule.exprs).as_deref()) {
+        ("PREROUTING", Some([Part::In(name), Part::Return])) => named(name, excluded) || named(name, virtual_machines),
+        ("OUTPUT", Some([Part::Out(name), Part::Return])) => named(name, excluded),
+        _ => false,
+    }
+}
+
+/// What was loaded and is compared next.
+#[derive(Clone, Copy)]
+enum Loaded {
+    Address,
+    Meta(MetaKey),
+    Protocol,
+}
+
+/// All that a rule asks and does; `None` when anything else is among it.
+fn parts(family: Family, exprs: &[Expr]) -> Option<Vec<Part>> {
+    let (protocol_at, address_at, length) = if family == Family::Ip6 { (6, 24, 16) } else { (9, 16, 4) };
+    let mut parts = Vec::new();
+    let mut loaded = None;
+    for expr in exprs {
+        match expr {
+            Expr::Cmp { op, data, .. } => parts.push(compared(loaded.take()?, *op, data)?),
+            Expr::Counter { .. } => {}
+            Expr::Meta { key, .. } => loaded = Some(Loaded::Meta(*key)),
+            Expr::Opaque { name, data } => parts.push(extension(name, data)?),
+            Expr::Payload { base: PayloadBase::NETWORK, offset, len, .. } => {
+                loaded = match (*offset, *len) {
+                    (offset, 1) if offset == protocol_at => Some(Loaded::Protocol),
+                    (offset, len) if offset == address_at && len == length => Some(Loaded::Address),
+                    _ => return None,
+                };
+            }
+            Expr::Verdict(Verdict::Return) => parts.push(Part::Return),
+            _ => return None,
+        }
+    }
+    Some(parts)
+}
+
+fn compared(loaded: Loaded, op: CmpOp, data: &[u8]) -> Option<Part> {
+    let number = || data.try_into().ok().map(u32::from_ne_bytes);
+    match (loaded, op) {
+        (Loaded::Meta(MetaKey::L4PROTO) | Loaded::Protocol, CmpOp::Eq) if data == [TCP] => Some(Part::Tcp),
+        (Loaded::Meta(MetaKey::MARK), CmpOp::Eq) => number().map(Part::Mark),
+        (Loaded::Meta(MetaKey::IIFNAME), CmpOp::Eq) => name(data).map(Part::In),
+        (Loaded::Meta(MetaKey::OIFNAME), CmpOp::Eq) => name(data).map(Part::Out),
+        (Loaded::Address, CmpOp::Ne) if data == [127, 0, 0, 1] || data == Ipv6Addr::LOCALHOST.octets() => {
+            Some(Part::NotLoopback)
+        }
+        _ => None,
+    }
+}
+
+/// A whole name; one without its end is a prefix.
+fn name(data: &[u8]) -> Option<String> {
+    let end = data.iter().position(|byte| *byte == 0)?;
+    String::from_utf8(data.get(..end)?.to_vec()).ok()
+}
+
+/// A `match` or `target` of xtables: attribute 1 is its name, 2 its revision, 3 the structure it takes.
+fn extension(kind: &str, data: &[u8]) -> Option<Part> {
+    let attributes = || Attributes::new(data);
+    let name = attributes().find(1)?;
+    let revision = attributes().find(2)?.be32()?;
+    let info = attributes().find(3)?.value;
+    let word = |index: usize| info.get(4 * index..4 * index + 4)?.try_into().ok().map(u32::from_ne_bytes);
+    let byte = |index: usize| info.get(index).copied();
+    let all = Some(u32::MAX);
+    match (kind, name.text()?, revision) {
+        // struct xt_mark_mtinfo1 and xt_connmark_mtinfo1: mark, mask, invert.
+        ("match", "mark", 1) if word(1) == all && byte(8) == Some(0) => word(0).map(Part::Mark),
+        ("match", "connmark", 1) if word(1) == all && byte(8) == Some(0) => word(0).map(Part::ConnMark),
+        // struct xt_owner_match_info: uids, gids, match, invert.
+        ("match", "owner", 1) if byte(17) == Some(0) => Some(Part::Owner),
+        // struct xt_mark_tginfo2: mark, mask.
+        ("target", "MARK", 2) if word(1) == all => word(0).map(Part::SetMark),
+        // struct xt_connmark_tginfo1: ctmark, ctmask, nfmask, mode; in 2 a shift in front of the mode.
+        ("target", "CONNMARK", revision @ (1 | 2)) if word(1) == all && word(2) == all => {
+            match byte(if revision == 1 { 12 } else { 14 })? {
+                1 => Some(Part::SaveMark),
+                2 => Some(Part::RestoreMark),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The mark of captured inbound packets, and that of the proxy's own to its pod (`constants.go` of istio-iptables).
+const IN_MARK: u32 = 0x539;
+const OUT_MARK: u32 = 0x53a;
+const TCP: u8 = 6;

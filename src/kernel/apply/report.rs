@@ -1,0 +1,91 @@
+//! What was done to a pod, and what would be.
+
+use std::fmt;
+
+use crate::mesh::routes::RouteEntry;
+use crate::plan::{Difference, Operation, TableId, Transaction};
+
+/// What an installation or a removal did; nothing of it when all was as wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Tables that were changed in place.
+    pub changed: Vec<TableId>,
+    /// Tables that were made.
+    pub installed: Vec<TableId>,
+    /// Tables that were deleted, those made anew among them.
+    pub removed: Vec<TableId>,
+    /// What `istio-iptables` had left behind.
+    pub leftovers_removed: Vec<Difference>,
+    /// Routes, policy rules and addresses added.
+    pub routes_added: Vec<RouteEntry>,
+    /// Routes, policy rules and addresses removed.
+    pub routes_removed: Vec<RouteEntry>,
+}
+
+impl Changes {
+    pub(super) fn of(transaction: &Transaction) -> Self {
+        let mut changes = Changes::default();
+        for operation in transaction.operations() {
+            let table = operation.table();
+            let list = match operation {
+                Operation::AddTable { .. } => &mut changes.installed,
+                Operation::DeleteTable(_) => &mut changes.removed,
+                _ if changes.installed.contains(table) => continue,
+                _ => &mut changes.changed,
+            };
+            if !list.contains(table) {
+                list.push(table.clone());
+            }
+        }
+        changes
+    }
+}
+
+/// What an installation would change. Prints line by line: `+` what comes, `-` what goes, `~` what changes, as commands of nft(8) and
+/// ip(8), and `#` what is only worth knowing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PodPlan {
+    /// What the transaction would do.
+    pub changes: Vec<Difference>,
+    /// What removes the rules that `istio-iptables` left behind, where it is not among the changes.
+    pub leftovers: Vec<Difference>,
+    /// Routes, policy rules and addresses that are missing.
+    pub routes_missing: Vec<RouteEntry>,
+    /// Those that are no longer wanted.
+    pub routes_stale: Vec<RouteEntry>,
+    /// What to run to see rules of the older kind; whether any is of a mesh cannot be told.
+    pub legacy: Vec<String>,
+}
+
+impl PodPlan {
+    /// Whether exactly what is wanted is installed, and nothing captures besides it.
+    #[must_use]
+    pub fn is_in_sync(&self) -> bool {
+        let PodPlan { changes, leftovers, routes_missing, routes_stale, legacy: _ } = self;
+        changes.is_empty() && leftovers.is_empty() && routes_missing.is_empty() && routes_stale.is_empty()
+    }
+}
+
+impl fmt::Display for PodPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PodPlan { changes, leftovers, routes_missing, routes_stale, legacy } = self;
+        if self.is_in_sync() {
+            writeln!(f, "in sync")?;
+        }
+        routes_missing.iter().try_for_each(|entry| writeln!(f, "+ {entry}"))?;
+        changes.iter().try_for_each(|change| write!(f, "{change}"))?;
+        routes_stale
+            .iter()
+            .try_for_each(|entry| writeln!(f, "- {}", entry.to_string().replacen(" add ", " del ", 1)))?;
+        if !leftovers.is_empty() {
+            writeln!(f, "# left behind by istio-iptables, and removed with --migrate:")?;
+        }
+        leftovers
+            .iter()
+            .flat_map(|left| left.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
+            .try_for_each(|line| writeln!(f, "# {line}"))?;
+        legacy.iter().try_for_each(|advice| writeln!(f, "# {advice}"))
+    }
+}

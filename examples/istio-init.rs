@@ -11,36 +11,29 @@
 //! Only what differs is changed, with or without --reconcile and --force-apply; run again, it changes nothing.
 //! Exit codes: 0 done or in sync, 1 error, 3 not in sync (--plan, --verify), 126 the validation that was asked for failed.
 
-use std::io::{ErrorKind, Write};
+mod common;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::ArgMatches;
+use common::report;
 use nftmesh::Result;
-use nftmesh::kernel::{Changes, Leftovers, NetNs, Pod};
-use nftmesh::mesh::istio::{Host, IstioConfig, OPTIONS, RawOptions, RunMode, RunOptions, TABLES, Takes, Validation};
+use nftmesh::kernel::{Leftovers, NetNs, Pod};
+use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, RunMode, RunOptions, TABLES, Validation};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::{Family, Ruleset};
 use nftmesh::plan::TableId;
 use nftmesh::proxy::CaptureProbe;
 
 fn main() -> ExitCode {
-    let matches = match command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(help) if !help.use_stderr() => {
-            return print(&help.to_string()).unwrap_or_else(failed);
-        }
-        Err(error) => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            return failed(format_args!("{}; --help lists all options", line.trim_start_matches("error: ")));
-        }
+    let about = "Installs the Istio sidecar's rules in this pod, in one transaction";
+    let (options, matches) = match common::options("istio-init", about, OURS) {
+        Ok(Some(given)) => given,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => return failed(error),
     };
-    let options = given(&matches);
-    match options.and_then(|options| run(&options, &matches)) {
-        Ok(code) => code,
-        Err(error) => failed(error),
-    }
+    run(&options, &matches).unwrap_or_else(failed)
 }
 
 fn failed(why: impl std::fmt::Display) -> ExitCode {
@@ -52,6 +45,12 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     let run = RunOptions::resolve(options)?;
     run.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
     let namespace = run.network_namespace.as_ref().map(NetNs::from_path).transpose()?;
+    if let Some(namespace) = namespace.as_ref().filter(|_| run.cni_mode) {
+        // A plugin runs on the node: its own traffic must never be captured by a pod's rules.
+        if namespace.is_current()? {
+            return Ok(failed("--network-namespace: that is the namespace this runs in; give the pod's (--cni-mode)"));
+        }
+    }
     let mut pod = namespace.as_ref().map_or_else(Pod::open, Pod::open_in)?;
     if run.mode == RunMode::Cleanup {
         return print(&if run.dry_run { removal() } else { report(&pod.remove()?) });
@@ -115,61 +114,16 @@ fn removal() -> String {
     format!("{commands}# and the routes, policy rules and addresses that were added with the rules\n")
 }
 
-fn report(changes: &Changes) -> String {
-    let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed, .. } = changes;
-    let gone =
-        removed.iter().filter(|table| !installed.contains(table)).map(|table| format!("removed table {table}\n"));
-    let made = installed.iter().map(|table| format!("installed table {table}\n"));
-    let changed = changed.iter().map(|table| format!("changed table {table}\n"));
-    let left = leftovers_removed.iter().map(|left| format!("removed: {}\n", left.remedy));
-    let added = routes_added.iter().map(|entry| format!("{entry}\n"));
-    let undone = routes_removed.iter().map(|entry| format!("{entry}\n").replacen(" add ", " del ", 1));
-    gone.chain(made).chain(changed).chain(left).chain(added).chain(undone).collect()
-}
-
-/// A reader that has seen enough, such as `head`, is no error.
 fn print(text: &str) -> Result<ExitCode> {
-    Ok(match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => failed(error),
-        _ => ExitCode::SUCCESS,
-    })
+    Ok(common::print(text).map_or_else(failed, |()| ExitCode::SUCCESS))
 }
 
-/// The flags of the library's table of options.
-fn command() -> Command {
-    let flags = OPTIONS.iter().filter(|option| option.is_flag).map(|option| {
-        let arg = Arg::new(option.name).long(option.name).help(option.help);
-        let arg = option.short.map_or(arg.clone(), |short| arg.short(short));
-        match option.takes {
-            Takes::Switch => {
-                arg.num_args(0..=1).require_equals(true).default_missing_value("true").action(ArgAction::Set)
-            }
-            _ => arg.num_args(1).allow_hyphen_values(true).action(ArgAction::Set).value_name("VALUE"),
-        }
-    });
-    let ours = [
-        (PLAN, "print what would change and touch nothing; exit 3 if anything would"),
-        (VERIFY, "the same as a check: exit 3 if anything is not as wanted"),
-        (MIGRATE, "also remove what istio-iptables left behind, in the same transaction"),
-    ];
-    let ours = ours.map(|(name, help)| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue));
-    Command::new("istio-init")
-        .about("Installs the Istio sidecar's rules in this pod, in one transaction")
-        .args(flags)
-        .args(ours)
-        .args_override_self(true)
-}
-
-/// What was given: the environment, and flags, which beat it.
-fn given(matches: &ArgMatches) -> Result<RawOptions> {
-    let mut options = RawOptions::from_env()?;
-    for option in OPTIONS.iter().filter(|option| option.is_flag) {
-        if let Some(value) = matches.get_one::<String>(option.name) {
-            options.set_flag(&format!("--{}", option.name), value)?;
-        }
-    }
-    Ok(options)
-}
+/// Flags that `istio-iptables` has not.
+const OURS: &[(&str, &str)] = &[
+    (PLAN, "print what would change and touch nothing; exit 3 if anything would"),
+    (VERIFY, "the same as a check: exit 3 if anything is not as wanted"),
+    (MIGRATE, "also remove what istio-iptables left behind, in the same transaction"),
+];
 
 /// What `istio-iptables` exits with then.
 const VALIDATION_FAILED: u8 = 126;

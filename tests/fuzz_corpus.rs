@@ -6,8 +6,11 @@ use std::path::Path;
 
 use nftmesh::fuzz;
 
+/// Takes any bytes, and panics where the crate breaks a promise.
+type Body = fn(&[u8]);
+
 /// The fuzz targets, by the folder of their corpus.
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+const TARGETS: [(&str, Body); 5] = [
     ("decode", fuzz::decode),
     ("diff", fuzz::diff),
     ("options", fuzz::options),

@@ -339,6 +339,22 @@ fn another_namespace_is_reached_by_its_path() {
 }
 
 #[test]
+fn a_plugin_never_captures_the_node_it_runs_on() {
+    in_fresh_netns(|| {
+        let node = format!(
+            "/proc/self/task/{}/ns/net",
+            std::fs::read_link("/proc/thread-self").expect("/proc").file_name().expect("a thread").to_string_lossy()
+        );
+        // The example is a process of its own in this thread's namespace: both paths lead there.
+        let path = format!("/proc/{}{}", std::process::id(), node.trim_start_matches("/proc/self"));
+        let output = istio_init(&[REDIRECT, &["--network-namespace", &path, "--cni-mode"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains("give the pod's"), "{said}");
+        assert_eq!(nft("list ruleset"), "");
+    });
+}
+
+#[test]
 fn validation_fails_with_126_where_nothing_is_captured() {
     in_fresh_netns(|| {
         let output = istio_init(&["--skip-rule-apply", "--run-validation", "--probe-timeout", "200ms"]);
@@ -381,7 +397,7 @@ fn every_transition_is_one_transaction_that_nothing_escapes() {
     let pod = Pod::new();
     let (mut installer, mut kernel) =
         pod.run(|| (kernel::Pod::open().expect("sockets in the pod"), kernel::Kernel::open().expect("a socket")));
-    installer.install(&configurations[0]).expect("installed");
+    installer.install(configurations.first().expect("there are many")).expect("installed");
     let (load, count) = under_load(&pod, 4, || {
         let mut count = 0;
         for from in &configurations {

@@ -474,7 +474,7 @@ fn address(address: std::net::IpAddr) -> Bytes {
 }
 
 /// The length of the prefix that a mask leaves; `None` when its ones do not come first.
-fn prefix_length(mask: &[u8]) -> Option<u8> {
+pub(super) fn prefix_length(mask: &[u8]) -> Option<u8> {
     let length: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
     let length = u8::try_from(length).ok()?;
     mask.iter().enumerate().all(|(index, byte)| *byte == mask_byte(length, index)).then_some(length)

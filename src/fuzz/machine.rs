@@ -100,8 +100,8 @@ impl Machine {
                         handle,
                         code: code.clone(),
                         elements: Vec::new(),
-                        expires: Vec::new(),
                         order: Vec::new(),
+                        expires: Vec::new(),
                         backend: None,
                         count: None,
                     });

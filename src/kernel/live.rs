@@ -101,9 +101,8 @@ impl Kernel {
 
     /// Asks whether a transaction would be taken, without changing anything: static validation, then a dry run in the kernel.
     ///
-    /// The dry run is less than a commit. In tables and chains that the same transaction makes, the kernel does not look at jump loops
-    /// and at targets in the wrong chain (static validation does), and overlaps within new sets stay unseen; it also takes 8 to 16 ms
-    /// where a commit takes less than one.
+    /// The dry run is less than a commit: in tables and chains that the same transaction makes, the kernel does not look at jump loops
+    /// and at targets in the wrong chain (static validation does). It also takes 8 to 16 ms where a commit takes less than one.
     ///
     /// # Errors
     /// Those of [`commit`](Self::commit).

@@ -10,6 +10,7 @@ mod routes;
 mod rtnetlink;
 mod snapshot;
 mod sync;
+mod watch;
 
 pub use apply::{Changes, Leftovers, Pod, PodPlan};
 pub use links::interfaces;
@@ -17,3 +18,4 @@ pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};
 pub use sync::Applied;
+pub use watch::Watch;

@@ -7,8 +7,11 @@ mod chain;
 mod classic;
 mod field;
 mod keywords;
+mod limit;
+mod log;
 mod matches;
 mod name;
+mod nat;
 mod opaque;
 mod operand;
 mod rule;
@@ -21,6 +24,8 @@ mod value;
 pub use chain::{Base, Chain, ChainKind, ChainType, Hook, Policy, Priority};
 pub use classic::Classic;
 pub use field::{DataType, Field};
+pub use limit::{Limit, LimitOf, LimitUnit, LimitWhen};
+pub use log::{Log, LogFlags, LogLevel};
 pub use matches::{
     Match, Op, Selector, cgroup, concat, ct_direction, ct_mark, ct_state, ct_status, ct_zone, daddr, fib_daddr_type,
     icmp_type, icmpv6_type, iif, iifname, ip_daddr, ip_protocol, ip_saddr, ip6_daddr, ip6_saddr, l4proto, length, mark,
@@ -28,15 +33,13 @@ pub use matches::{
     socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport, th_sport, udp_dport, udp_sport,
 };
 pub use name::{IfName, Name};
+pub use nat::{Family4or6, Nat, NatFlags, NatKind, PortRange, Tproxy};
 pub use opaque::Opaque;
 pub use operand::{IntoOperand, Masked, Operand, SetRef, kind, masked, set};
 pub use rule::Rule;
 pub use ruleset::Ruleset;
 pub use set::{Element, ElementData, Interval, Key, Set, SetData, SetFlags};
-pub use statement::{
-    Family4or6, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat, NatFlags,
-    NatKind, PortRange, Queue, QueueFlags, Reject, Statement, Tproxy, Verdict,
-};
+pub use statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 pub use table::{Family, Table, TableFlags};
 pub use value::{
     AddrType, CtDirection, CtState, CtStatus, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags, Value,

@@ -1,12 +1,12 @@
 //! A rule: statements in order, and why it exists.
 
+use super::limit::Limit;
+use super::log::{Log, LogLevel};
 use super::matches::Selector;
 use super::name::Name;
+use super::nat::{Nat, NatFlags, PortRange, Tproxy};
 use super::operand::SetRef;
-use super::statement::{
-    Limit, Log, LogLevel, MarkKey, MarkValue, Nat, NatFlags, PortRange, Queue, QueueFlags, Reject, Statement, Tproxy,
-    Verdict,
-};
+use super::statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 
 /// A rule reads like nft(8): `Rule::new().oifname("lo").skuid(1337).counter().jump("istio-in-redirect")`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,6 +17,8 @@ pub(crate) struct Message<'a> {
     pub(crate) flags: u16,
     /// `nlmsg_seq`.
     pub(crate) sequence: u32,
+    /// `nlmsg_pid`: of the socket that asked for it, or whose commit it tells of; 0 for the kernel itself.
+    pub(crate) port: u32,
     /// What follows the header.
     pub(crate) payload: &'a [u8],
 }
@@ -59,8 +61,8 @@ impl<'a> Iterator for Messages<'a> {
         let parsed = (|| {
             let length = usize::try_from(u32_at(rest, 0)?).ok()?;
             let payload = rest.get(16..length)?;
-            let message =
-                Message { kind: u16_at(rest, 4)?, flags: u16_at(rest, 6)?, sequence: u32_at(rest, 8)?, payload };
+            let (kind, flags) = (u16_at(rest, 4)?, u16_at(rest, 6)?);
+            let message = Message { kind, flags, sequence: u32_at(rest, 8)?, port: u32_at(rest, 12)?, payload };
             Some((message, length.next_multiple_of(4)))
         })();
         match parsed {

@@ -10,7 +10,7 @@ mod refusal;
 mod reply;
 
 pub(crate) use attr::{Attribute, Attributes, Malformed, Message, Messages as Replies};
-pub(crate) use decode::{Assembly, ElementRequest, RuleRequest, datagram, table_attribute};
+pub(crate) use decode::{Assembly, ElementRequest, RuleRequest, datagram, event, table_attribute};
 pub(crate) use encode::{Encoded, Ending, KnownSets, barrier, encode, message};
 pub(crate) use refusal::{Lost, refused};
 pub(crate) use reply::{Ack, acks};
@@ -36,8 +36,10 @@ pub(crate) mod kind {
     pub(crate) const GETGEN: u16 = 16;
     pub(crate) const NEWOBJ: u16 = 18;
     pub(crate) const GETOBJ: u16 = 19;
+    pub(crate) const DELOBJ: u16 = 20;
     pub(crate) const NEWFLOWTABLE: u16 = 22;
     pub(crate) const GETFLOWTABLE: u16 = 23;
+    pub(crate) const DELFLOWTABLE: u16 = 24;
 }
 
 /// `NFNL_SUBSYS_NFTABLES`, include/uapi/linux/netfilter/nfnetlink.h.

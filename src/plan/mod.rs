@@ -2,6 +2,7 @@
 
 mod diff;
 mod difference;
+mod event;
 mod listing;
 mod operation;
 mod raise;
@@ -12,6 +13,7 @@ mod view;
 
 pub use diff::diff;
 pub use difference::{Change, Difference, Marked, Part, differences};
+pub use event::{Commit, Event};
 pub use listing::Listing;
 pub use operation::{ChainId, Operation, Position, TableId};
 pub use raise::{Raised, Unnamed};

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 pub(crate) use mnl::Bus;
 
@@ -21,7 +21,6 @@ unsafe impl Send for NetlinkSocket {}
 /// What to do when nothing is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for watch and trace"))]
     Block,
     DontWait,
 }
@@ -43,16 +42,22 @@ impl NetlinkSocket {
     }
 
     /// Joins a multicast group, by number.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for watch and trace"))]
     pub(crate) fn join(&self, group: u32) -> io::Result<()> {
         let group = i32::try_from(group).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
         super::set_option(self.as_fd(), libc::SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
     }
 
     /// The address of this socket in its namespace.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for watch, which leaves out its own commits"))]
     pub(crate) fn port_id(&self) -> u32 {
         self.socket.portid()
+    }
+
+    /// The network namespace it is in. Linux 4.10.
+    pub(crate) fn namespace(&self) -> io::Result<OwnedFd> {
+        // SAFETY: SIOCGSKNS takes no argument and touches no memory of ours.
+        let fd = super::check(unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCGSKNS) })?;
+        // SAFETY: the kernel just opened it for us, so that nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     /// Sends all of `message` to the kernel in exactly one system call; `EMSGSIZE` when it is longer than
@@ -128,27 +133,35 @@ impl NetlinkSocket {
         Ok(allowed.saturating_sub(SEND_OVERHEAD))
     }
 
-    /// Makes room for `bytes` of queued replies and events (with the kernel's bookkeeping, so of payload it is less), and says how
-    /// much room there is now, see [`ensure_send_buffer`](Self::ensure_send_buffer); here the limit is `net.core.rmem_max`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for transactions and watch"))]
-    pub(crate) fn ensure_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
-        self.ensure_buffer(bytes, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE)
+    /// Makes room for `bytes` of queued replies and events, more or less than before (with the kernel's bookkeeping, so of payload it
+    /// is less), and says how much room there is now, see [`ensure_send_buffer`](Self::ensure_send_buffer); here the limit is
+    /// `net.core.rmem_max`.
+    pub(crate) fn set_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
+        self.set_buffer(bytes, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE)
+    }
+
+    /// Has the kernel leave out every event that was caused by one of the sockets with these addresses.
+    pub(crate) fn leave_out(&self, ports: &[u32]) -> io::Result<()> {
+        super::filter::leave_out(self.as_fd(), ports)
     }
 
     fn ensure_buffer(&self, wanted: usize, name: libc::c_int, force: libc::c_int) -> io::Result<usize> {
-        let size =
-            || super::option(self.as_fd(), libc::SOL_SOCKET, name).map(|size| usize::try_from(size).unwrap_or(0));
-        let present = size()?;
-        if present >= wanted {
-            return Ok(present);
-        }
+        let present = self.buffer(name)?;
+        if present >= wanted { Ok(present) } else { self.set_buffer(wanted, name, force) }
+    }
+
+    fn set_buffer(&self, wanted: usize, name: libc::c_int, force: libc::c_int) -> io::Result<usize> {
         // The kernel doubles what it is told, and getsockopt tells what counts: socket(7).
         let half = i32::try_from(wanted.div_ceil(2)).unwrap_or(i32::MAX);
         if super::set_option(self.as_fd(), libc::SOL_SOCKET, force, half).is_err() {
             // EPERM outside the initial user namespace: as far as the limit goes.
             super::set_option(self.as_fd(), libc::SOL_SOCKET, name, half)?;
         }
-        size()
+        self.buffer(name)
+    }
+
+    fn buffer(&self, name: libc::c_int) -> io::Result<usize> {
+        super::option(self.as_fd(), libc::SOL_SOCKET, name).map(|size| usize::try_from(size).unwrap_or(0))
     }
 
     fn receive(&self, buffer: &mut [u8], flags: libc::c_int) -> io::Result<Datagram> {
@@ -203,6 +216,8 @@ const KERNEL: u32 = 0;
 const DUMP_DATAGRAM: usize = 32 * 1024;
 /// What netlink_sendmsg takes off SO_SNDBUF: `len > sk->sk_sndbuf - 32`, net/netlink/af_netlink.c.
 const SEND_OVERHEAD: usize = 32;
+/// include/uapi/linux/sockios.h
+const SIOCGSKNS: libc::Ioctl = 0x894c;
 // include/uapi/linux/netlink.h
 const NETLINK_ADD_MEMBERSHIP: libc::c_int = 1;
 const NETLINK_CAP_ACK: libc::c_int = 10;

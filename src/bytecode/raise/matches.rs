@@ -3,9 +3,9 @@
 use super::super::data::{self, Order};
 use super::super::expr::{BitwiseCode, CmpOp, CtKey, Expr, LookupSet, MetaKey, PayloadBase, Register};
 use super::super::fields::{FIELDS, load, protocols};
-use super::super::lower::{Known, mask_byte};
+use super::super::lower::{Known, prefix_length};
 use super::super::set::SetMode;
-use super::{Proposal, in_order, raise_elements};
+use super::{Proposal, Spelling, in_order, raise_elements};
 use crate::model::{
     DataType, Family, Field, MarkKey, MarkValue, Match, Nfproto, Op, Operand, Selector, SetData, SetFlags, SetRef,
     Statement, Value,
@@ -218,15 +218,18 @@ fn masked(field: Field, code: &BitwiseCode, op: Op, data: &[u8]) -> Vec<Proposal
     {
         operands.push((if op == Op::Ne { Op::Eq } else { Op::Ne }, Operand::Flags(bits.clone())));
     }
-    if matches!(bits, Value::Ipv4(_) | Value::Ipv6(_)) {
-        let ones: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
-        let length = u8::try_from(ones)
-            .ok()
-            .filter(|length| mask.iter().enumerate().all(|(index, byte)| *byte == mask_byte(*length, index)));
-        operands.extend(length.map(|length| (op, Operand::Prefix(wanted.clone(), length))));
-    }
-    operands.push((op, Operand::Masked { mask: bits, value: wanted }));
-    let proposal = |(op, operand)| Proposal::ours(Statement::Match(Match::new(field, op, operand)), 3);
+    let prefix = prefix_length(mask)
+        .filter(|length| usize::from(*length) < 8 * mask.len())
+        .filter(|_| matches!(bits, Value::Ipv4(_) | Value::Ipv6(_)));
+    operands.extend(prefix.map(|length| (op, Operand::Prefix(wanted.clone(), length))));
+    let whole = mask.iter().all(|byte| *byte == 0xff);
+    let masked = |value| Operand::Masked { mask: bits, value };
+    operands.push((op, if whole { Operand::Value(wanted) } else { masked(wanted) }));
+    let statement = |(op, operand)| Statement::Match(Match::new(field, op, operand));
+    // A mask of all bits, or of whole bytes of an address: lowering needs none.
+    let needless = whole || prefix.is_some_and(|length| length % 8 == 0);
+    let spelling = if needless { Spelling::Other } else { Spelling::Ours };
+    let proposal = |operand| Proposal { statements: vec![statement(operand)], len: 3, spelling };
     operands.into_iter().map(proposal).collect()
 }
 

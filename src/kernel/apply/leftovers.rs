@@ -85,7 +85,7 @@ fn is_mark_rule(family: Family, chain: &ChainState, rule: &RuleState, config: &I
     let Some(mut parts) = parts(family, &rule.exprs) else { return false };
     parts.sort();
     let lo = || Part::Out("lo".to_owned());
-    [IN_MARK, config.tproxy_mark.get()].into_iter().any(|mark| {
+    [IN_MARK, config.tproxy.mark()].into_iter().any(|mark| {
         let rules = match chain.name.as_str() {
             "PREROUTING" => vec![vec![Part::Mark(mark), Part::SaveMark, Part::Tcp]],
             "OUTPUT" => vec![

@@ -5,6 +5,7 @@
 
 mod assembly;
 mod canonical;
+mod event;
 mod expr;
 mod parts;
 mod set;
@@ -13,6 +14,7 @@ mod tests;
 mod uses;
 
 pub(crate) use assembly::{Assembly, ElementRequest, RuleRequest, table_attribute};
+pub(crate) use event::event;
 pub(crate) use set::Elements;
 
 use super::attr::{Attribute, Attributes, Malformed, Message, Messages};
@@ -44,6 +46,12 @@ impl<'a> Place<'a> {
     /// `None` when the name does not end.
     fn of(family: u8, attribute: &Attribute<'a>) -> Option<Self> {
         attribute.value.strip_suffix(&[0]).map(|table| Place { family, table })
+    }
+
+    /// `None` when family or name is unknown here.
+    fn id(&self) -> Option<TableId> {
+        let name = std::str::from_utf8(self.table).ok()?;
+        Some(TableId { family: Family::from_number(self.family)?, name: Name::from(name) })
     }
 
     fn is(&self, id: &TableId) -> bool {

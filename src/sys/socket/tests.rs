@@ -65,11 +65,35 @@ fn a_send_may_have_exactly_the_bytes_that_are_allowed() {
 }
 
 #[test]
-fn room_for_more_replies_is_made() {
+fn room_for_replies_is_what_was_asked_for() {
     in_namespace(|| {
         let socket = NetlinkSocket::open(Bus::Route).expect("opens");
-        let before = socket.ensure_receive_buffer(0).expect("is read");
-        assert!(socket.ensure_receive_buffer(before * 4).expect("is set") >= before);
+        for bytes in [8_192, 400_000, 20_000] {
+            assert_eq!(socket.set_receive_buffer(bytes).expect("is set"), bytes);
+        }
+    });
+}
+
+#[test]
+fn events_of_sockets_that_are_left_out_do_not_arrive() {
+    in_namespace(|| {
+        let events = NetlinkSocket::open(Bus::Usersock).expect("opens");
+        events.leave_out(&[7, 11]).expect("is set");
+        let [from, to] = [events.port_id(), 0].map(u32::to_ne_bytes);
+        let mut buffer = Vec::new();
+        for (port, arrives) in [(7u32, false), (8, true), (11, false), (0x0700_0000, true), (0, true)] {
+            let mut message = noop(16);
+            message.splice(12.., port.to_ne_bytes());
+            let address = [[16, 0, 0, 0], from, to].concat();
+            let sender = NetlinkSocket::open(Bus::Usersock).expect("opens");
+            // SAFETY: the message and the address are live and their lengths are given.
+            let sent = unsafe {
+                let (bytes, name) = (message.as_ptr().cast(), address.as_ptr().cast());
+                libc::sendto(sender.as_fd().as_raw_fd(), bytes, message.len(), 0, name, 12)
+            };
+            let arrived = events.receive(&mut buffer, libc::MSG_DONTWAIT).is_ok();
+            assert_eq!((sent, arrived), (16, arrives), "{port}");
+        }
     });
 }
 

@@ -1,0 +1,77 @@
+//! What the examples with the command line of `istio-iptables` share.
+#![allow(unreachable_pub, reason = "a module of programs")]
+
+use std::error::Error;
+use std::io::{ErrorKind, Write};
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use nftmesh::kernel::Changes;
+use nftmesh::mesh::istio::{OPTIONS, RawOptions, Takes};
+
+/// Names of switches of a program's own, and what they are for.
+pub type Switches = &'static [(&'static str, &'static str)];
+
+/// What flags and environment say, and the switches of the program's own; `None` when that was to print the help, which is done.
+pub fn options(
+    name: &'static str,
+    about: &'static str,
+    own: Switches,
+) -> Result<Option<(RawOptions, ArgMatches)>, Box<dyn Error>> {
+    match command(name, about, own).try_get_matches() {
+        Ok(matches) => Ok(Some((given(&matches)?, matches))),
+        Err(help) if !help.use_stderr() => Ok(print(&help.to_string()).map(|()| None)?),
+        Err(error) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            Err(format!("{}; --help lists all options", line.trim_start_matches("error: ")).into())
+        }
+    }
+}
+
+/// A reader that has seen enough, such as `head`, is no error.
+pub fn print(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// What was done, line by line.
+pub fn report(changes: &Changes) -> String {
+    let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed, .. } = changes;
+    let gone =
+        removed.iter().filter(|table| !installed.contains(table)).map(|table| format!("removed table {table}\n"));
+    let made = installed.iter().map(|table| format!("installed table {table}\n"));
+    let changed = changed.iter().map(|table| format!("changed table {table}\n"));
+    let left = leftovers_removed.iter().map(|left| format!("removed: {}\n", left.remedy));
+    let added = routes_added.iter().map(|entry| format!("{entry}\n"));
+    let undone = routes_removed.iter().map(|entry| format!("{entry}\n").replacen(" add ", " del ", 1));
+    gone.chain(made).chain(changed).chain(left).chain(added).chain(undone).collect()
+}
+
+/// The flags of the library's table of options, and the program's own.
+fn command(name: &'static str, about: &'static str, own: Switches) -> Command {
+    let flags = OPTIONS.iter().filter(|option| option.is_flag).map(|option| {
+        let arg = Arg::new(option.name).long(option.name).help(option.help);
+        let arg = option.short.map_or(arg.clone(), |short| arg.short(short));
+        match option.takes {
+            Takes::Switch => {
+                arg.num_args(0..=1).require_equals(true).default_missing_value("true").action(ArgAction::Set)
+            }
+            _ => arg.num_args(1).allow_hyphen_values(true).action(ArgAction::Set).value_name("VALUE"),
+        }
+    });
+    let own = own.iter().map(|(name, help)| Arg::new(*name).long(*name).help(*help).action(ArgAction::SetTrue));
+    Command::new(name).about(about).args(flags).args(own).args_override_self(true)
+}
+
+/// What was given: the environment, and flags, which beat it.
+fn given(matches: &ArgMatches) -> nftmesh::Result<RawOptions> {
+    let mut options = RawOptions::from_env()?;
+    for option in OPTIONS.iter().filter(|option| option.is_flag) {
+        if let Some(value) = matches.get_one::<String>(option.name) {
+            options.set_flag(&format!("--{}", option.name), value)?;
+        }
+    }
+    Ok(options)
+}

@@ -1,0 +1,293 @@
+//! Keeps the Istio sidecar's rules in this pod true: installs them, watches, and puts back what others change.
+//!
+//! ```text
+//! guard -p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -x '' -b '*' -d 15090,15021,15020
+//! guard: "nft" (pid 4711) made generation 12:
+//!   delete rule inet istio-proxy-nat istio-output counter packets 0 bytes 0 return # handle 9
+//! guard: restored after 4.1 ms
+//! ```
+//! The same flags and variables as `istio-init`. It runs until SIGTERM or SIGINT, and leaves the rules installed. Exit codes: 0 told to
+//! stop, 1 error.
+//!
+//! A change is undone a few milliseconds later, so that several at once are undone together; whoever insists is answered later and
+//! later, up to some seconds. Routes and policy rules are looked at with every change of the rules, and every second.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use nftmesh::kernel::{Changes, NetNs, Pod, RouteTable, Watch};
+use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions, TABLES};
+use nftmesh::mesh::routes::RoutePlan;
+use nftmesh::model::Family;
+use nftmesh::plan::{Event, TableId};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+fn main() -> ExitCode {
+    let outcome =
+        common::options("guard", "Keeps the Istio sidecar's rules in this pod true", &[]).and_then(|options| {
+            let Some((options, _)) = options else { return Ok(()) };
+            run(&options)
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("guard: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
+    let run = RunOptions::resolve(options)?;
+    run.warnings().iter().for_each(|warning| eprintln!("guard: {warning}"));
+    if run.mode != RunMode::Apply || run.dry_run {
+        return Err("there is nothing to keep true with --cleanup-only, --skip-rule-apply or --dry-run".into());
+    }
+    let stop = stop_signals()?;
+    let namespace = run.network_namespace.as_ref().map_or_else(NetNs::current, NetNs::from_path)?;
+    let mut pod = Pod::open_in(&namespace)?;
+    let config = IstioConfig::resolve(options, &pod.host()?)?;
+    config.warnings().iter().for_each(|warning| eprintln!("guard: {warning}"));
+    // Watched first and installed then: nothing happens unseen. A second socket of this process would not be us.
+    let mut watch = Watch::open_in(&namespace)?;
+    watch.leave_out(pod.kernel())?;
+    let routes = RouteTable::open_in(&namespace)?;
+    say(&common::report(&pod.install(&config)?));
+    say("guard: watching\n");
+    let mut guard = Guard {
+        pod,
+        watch,
+        routes,
+        wanted_routes: RoutePlan::from(&config),
+        config,
+        drift: Drift::default(),
+        pace: Pace::default(),
+        due: None,
+    };
+    guard.run(&stop)
+}
+
+struct Guard {
+    pod: Pod,
+    watch: Watch,
+    routes: RouteTable,
+    config: IstioConfig,
+    wanted_routes: RoutePlan,
+    drift: Drift,
+    pace: Pace,
+    /// Something changed then, and is to be put back then.
+    due: Option<Due>,
+}
+
+#[derive(Clone, Copy)]
+struct Due {
+    since: Instant,
+    at: Instant,
+}
+
+impl Guard {
+    fn run(&mut self, stop: &UnixStream) -> Result<(), Box<dyn Error>> {
+        let mut look_at_routes = Instant::now() + ROUTES_EVERY;
+        loop {
+            let until = self.due.map_or(look_at_routes, |due| due.at.min(look_at_routes));
+            if wait(&self.watch, stop, until)? == Woken::ToStop {
+                say("guard: stopping; the rules stay\n");
+                return Ok(());
+            }
+            self.see()?;
+            if Instant::now() >= look_at_routes {
+                self.see_routes();
+                look_at_routes = Instant::now() + ROUTES_EVERY;
+            }
+            if let Some(due) = self.due.filter(|due| Instant::now() >= due.at) {
+                self.put_back(due);
+            }
+        }
+    }
+
+    /// Takes what waits, but not for longer than until something is to be put back.
+    fn see(&mut self) -> nftmesh::Result<()> {
+        while self.due.is_none_or(|due| Instant::now() < due.at) {
+            let Some(event) = self.watch.try_next()? else { break };
+            if let Some(report) = self.drift.take(&event) {
+                self.changed(&report);
+            }
+        }
+        Ok(())
+    }
+
+    fn see_routes(&mut self) {
+        match self.routes.missing(&self.wanted_routes) {
+            Ok(missing) if missing.is_empty() => {}
+            Ok(missing) => {
+                let lines: String = missing.iter().map(|entry| format!("  {entry}\n")).collect();
+                self.changed(&format!("guard: somebody undid:\n{lines}"));
+            }
+            Err(error) => say(&format!("guard: {error}\n")),
+        }
+    }
+
+    fn changed(&mut self, report: &str) {
+        say(report);
+        let since = Instant::now();
+        let at = since + self.pace.delay(since);
+        self.due.get_or_insert(Due { since, at });
+    }
+
+    fn put_back(&mut self, due: Due) {
+        self.due = None;
+        let outcome = self.pod.install(&self.config);
+        let now = Instant::now();
+        self.pace.answered(now);
+        match outcome {
+            Ok(changes) if changes == Changes::default() => say("guard: nothing had to be restored\n"),
+            Ok(_) => say(&format!("guard: restored after {:.1} ms\n", (now - due.since).as_secs_f64() * 1e3)),
+            Err(error) => {
+                let delay = self.pace.delay(now).max(RETRY);
+                say(&format!("guard: not restored, next try in {} ms: {error}\n", delay.as_millis()));
+                self.due = Some(Due { since: due.since, at: now + delay });
+            }
+        }
+    }
+}
+
+/// What a commit of somebody else has changed so far in the tables of ours.
+#[derive(Default)]
+struct Drift {
+    tables: BTreeMap<TableId, Told>,
+}
+
+/// Lines, and how many there would be more.
+#[derive(Default)]
+struct Told {
+    lines: String,
+    count: usize,
+}
+
+impl Drift {
+    /// At the end of a commit that changed something of ours, who it was and what they did.
+    fn take(&mut self, event: &Event) -> Option<String> {
+        match event {
+            Event::Committed(commit) => {
+                let Drift { tables } = std::mem::take(self);
+                let (who, pid, generation) = (&commit.command, commit.pid, commit.generation.0);
+                let told: String = tables.values().map(ToString::to_string).collect();
+                (!told.is_empty()).then(|| format!("guard: {who:?} (pid {pid}) made generation {generation}:\n{told}"))
+            }
+            Event::Overflow => {
+                *self = Drift::default();
+                Some("guard: more happened than could be followed\n".to_owned())
+            }
+            change => {
+                if let Some(table) = change.table().filter(|table| is_ours(table)) {
+                    let told = self.tables.entry(table.clone()).or_default();
+                    if matches!(change, Event::TableDeleted { .. }) {
+                        // That everything in it was deleted goes without saying.
+                        *told = Told::default();
+                    }
+                    told.add(change);
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Told {
+    fn add(&mut self, change: &Event) {
+        self.count += 1;
+        if self.count <= LINES {
+            self.lines.push_str(&format!("  {change}\n"));
+        }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told { lines, count } = self;
+        f.write_str(lines)?;
+        match count.saturating_sub(LINES) {
+            0 => Ok(()),
+            more => writeln!(f, "  and {more} more"),
+        }
+    }
+}
+
+fn is_ours(table: &TableId) -> bool {
+    table.family == Family::Inet && TABLES.contains(&table.name.as_str())
+}
+
+/// How soon to answer: at once, unless somebody has been insisting.
+#[derive(Default)]
+struct Pace {
+    last: Option<Instant>,
+    answers: u32,
+}
+
+impl Pace {
+    fn delay(&mut self, now: Instant) -> Duration {
+        if self.last.is_none_or(|last| now.duration_since(last) >= PEACE) {
+            self.answers = 0;
+        }
+        let doublings = self.answers.saturating_sub(FREE_ANSWERS).min(16);
+        (DEBOUNCE * 2_u32.pow(doublings)).min(LONGEST)
+    }
+
+    fn answered(&mut self, now: Instant) {
+        self.last = Some(now);
+        self.answers += 1;
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Woken {
+    ToSee,
+    ToStop,
+}
+
+/// Until there are events, it is time, or a signal came.
+fn wait(watch: &Watch, stop: &UnixStream, until: Instant) -> Result<Woken, Box<dyn Error>> {
+    // Rounded up, or the last fraction of a millisecond is spent polling.
+    let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(100);
+    let mut fds = [PollFd::new(watch, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+    match poll(&mut fds, Some(&Timespec::try_from(left)?)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let [_, stopped] = fds;
+    Ok(if stopped.revents().is_empty() { Woken::ToSee } else { Woken::ToStop })
+}
+
+/// Becomes readable with the first SIGTERM or SIGINT.
+fn stop_signals() -> std::io::Result<UnixStream> {
+    let (readable, signalled) = UnixStream::pair()?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, signalled.try_clone()?)?;
+    }
+    Ok(readable)
+}
+
+/// Whether anybody reads it is not the guard's business.
+fn say(text: &str) {
+    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+}
+
+/// Time for what belongs together to come together.
+const DEBOUNCE: Duration = Duration::from_millis(2);
+/// So many answers are given at once before each waits twice as long as the one before.
+const FREE_ANSWERS: u32 = 8;
+const LONGEST: Duration = Duration::from_secs(4);
+/// After so long without any answer, whoever insisted has gone.
+const PEACE: Duration = Duration::from_secs(10);
+/// At least so long between attempts that fail.
+const RETRY: Duration = Duration::from_millis(100);
+const ROUTES_EVERY: Duration = Duration::from_secs(1);
+/// So many changes of one commit are told of each table.
+const LINES: usize = 20;

@@ -1,0 +1,95 @@
+//! Rates.
+
+/// A rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Limit {
+    /// Packets or bytes per unit of time.
+    pub rate: u64,
+    /// The unit of time.
+    pub per: LimitUnit,
+    /// What is counted.
+    pub of: LimitOf,
+    /// Packets or bytes that may come at once; for packets at least 1.
+    pub burst: u32,
+    /// Whether it matches below or above the rate.
+    pub when: LimitWhen,
+}
+
+/// What a [`Limit`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "packets or bytes")]
+pub enum LimitOf {
+    /// Bytes.
+    Bytes,
+    /// Packets.
+    Packets,
+}
+
+/// When a [`Limit`] matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "below or above")]
+pub enum LimitWhen {
+    /// Once the rate is exceeded.
+    Over,
+    /// While it is kept.
+    Until,
+}
+
+/// Unit of time of a [`Limit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the units of nft(8)")]
+pub enum LimitUnit {
+    /// 86,400 seconds.
+    Day,
+    /// 3,600 seconds.
+    Hour,
+    /// 60 seconds.
+    Minute,
+    /// 1 second.
+    Second,
+    /// 604,800 seconds.
+    Week,
+}
+
+impl LimitUnit {
+    /// Its length in seconds.
+    #[must_use]
+    pub fn seconds(self) -> u64 {
+        match self {
+            LimitUnit::Day => 86_400,
+            LimitUnit::Hour => 3_600,
+            LimitUnit::Minute => 60,
+            LimitUnit::Second => 1,
+            LimitUnit::Week => 604_800,
+        }
+    }
+}
+
+impl Limit {
+    /// At most this many packets per unit, 5 of them at once.
+    #[must_use]
+    pub fn packets(rate: u64, per: LimitUnit) -> Self {
+        Limit { rate, per, of: LimitOf::Packets, burst: 5, when: LimitWhen::Until }
+    }
+
+    /// At most this many bytes per unit.
+    #[must_use]
+    pub fn bytes(rate: u64, per: LimitUnit) -> Self {
+        Limit { rate, per, of: LimitOf::Bytes, burst: 0, when: LimitWhen::Until }
+    }
+
+    /// This many at once.
+    #[must_use]
+    pub fn burst(mut self, burst: u32) -> Self {
+        self.burst = burst;
+        self
+    }
+
+    /// Matches above the rate instead of below it.
+    #[must_use]
+    pub fn over(mut self) -> Self {
+        self.when = LimitWhen::Over;
+        self
+    }
+}

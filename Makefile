@@ -42,10 +42,14 @@ bless: ## rewrite the golden files from what the tests see now; say why in the c
 	NFTMESH_BLESS=1 $(CARGO) test --locked
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS (needs nightly and cargo-fuzz)
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || \
+		{ echo "fuzz: no nightly toolchain; run rustup toolchain install nightly" >&2; exit 1; }
 	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || \
-		{ echo "fuzz: run rustup toolchain install nightly && cargo install cargo-fuzz" >&2; exit 1; }
+		{ echo "fuzz: no cargo-fuzz; run cargo install cargo-fuzz" >&2; exit 1; }
 	@for target in $$($(CARGO) +nightly fuzz list); do \
-		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+		mkdir -p fuzz/target/corpus/$$target; \
+		$(CARGO) +nightly fuzz run $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=2048 -print_final_stats=1 || exit 1; \
 	done
 
 setup: ## install what build, tests and checks need

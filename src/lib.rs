@@ -7,6 +7,8 @@
 
 pub mod bytecode;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod kernel;
 pub mod mesh;
 pub mod model;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// A room of src/, or a part of one (the longest prefix wins), and the rooms that it may use besides itself.
 const MAY_USE: &[(&str, &str)] = &[
-    ("lib", "error model bytecode validate render sim plan netlink sys kernel import mesh proxy"),
+    ("lib", "error fuzz model bytecode validate render sim plan netlink sys kernel import mesh proxy"),
     ("error", ""),
     ("model", "error"),
     ("import", "error model"),
@@ -25,6 +25,7 @@ const MAY_USE: &[(&str, &str)] = &[
     // Routes are wished for by a mesh and made by the kernel.
     ("kernel/route", "error model bytecode render sim plan netlink sys mesh"),
     ("proxy", "error sys"),
+    ("fuzz", "error model bytecode validate render plan netlink mesh"),
 ];
 
 #[test]

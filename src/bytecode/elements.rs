@@ -213,16 +213,20 @@ fn merged(elements: Vec<Cow<'_, Element>>, field: DataType) -> Vec<Cow<'_, Eleme
 }
 
 fn union(a: &Element, b: &Element, field: DataType) -> Option<Element> {
-    let bare = |element: &Element| element.data.is_none() && element.timeout.is_none() && element.comment.is_none();
     let (Key::Single(first), Key::Single(second)) = (&a.key, &b.key) else { return None };
-    if !bare(a) || !bare(b) {
+    if !a.is_bare() || !b.is_bare() {
         return None;
     }
-    let (_, high) = data::ends(first, field)?;
-    let (low, _) = data::ends(second, field)?;
-    let touching = data::successor(high).is_none_or(|next| low <= next);
-    let high = || if first.high >= second.high { first.high.clone() } else { second.high.clone() };
-    touching.then(|| Element::new(Interval { low: first.low.clone(), high: high() }))
+    let (start, high) = data::ends(first, field)?;
+    let (low, end) = data::ends(second, field)?;
+    // By what the kernel compares: a prefix of names ends behind every name that starts so.
+    let highest = if high >= end { &first.high } else { &second.high };
+    // Of names there are no intervals but prefixes, of which one can hold the other.
+    let one = match field {
+        DataType::Ifname => end <= high || low == start,
+        _ => data::successor(high).is_none_or(|next| low <= next),
+    };
+    one.then(|| Element::new(Interval { low: first.low.clone(), high: highest.clone() }))
 }
 
 #[cfg(test)]
@@ -246,6 +250,15 @@ mod tests {
         let set = Set::new("s", [DataType::Ipv4]).interval().elements([net("192.168.0.0/16"), net("10.0.0.0/8")]);
         let expected = [([10, 0, 0, 0], 0), ([11, 0, 0, 0], 1), ([192, 168, 0, 0], 0), ([192, 169, 0, 0], 1)];
         assert_eq!(keys(&set), expected.map(|(key, flags)| (key.to_vec(), flags)));
+    }
+
+    #[test]
+    fn a_prefix_swallows_the_names_that_start_so() {
+        let names = ["eth1", "eth*"].map(|name| Element::new(Value::Ifname(name.into())));
+        let set = |elements: &[Element]| Set::new("s", [DataType::Ifname]).auto_merge().elements(elements.to_vec());
+        assert_eq!(keys(&set(&names)), keys(&set(&names[1..])));
+        let neighbours = ["veth0*", "veth1*"].map(|name| Element::new(Value::Ifname(name.into())));
+        assert_eq!(keys(&set(&neighbours)).len(), 4, "nft has no word for both in one");
     }
 
     #[test]

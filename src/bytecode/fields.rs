@@ -4,7 +4,7 @@ use super::expr::{CtKey, Expr, FibFlags, FibResult, MetaKey, PayloadBase, Regist
 use crate::model::{Field, Nfproto, Protocol};
 
 /// Every field, those of one protocol before those of any.
-pub(super) const FIELDS: [Field; 37] = [
+pub(crate) const FIELDS: [Field; 37] = [
     Field::Cgroup,
     Field::CtDirection,
     Field::CtMark,

@@ -21,6 +21,7 @@ pub use expr::{
     BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
     QueueCode, Register, RegisterRange, RejectCode, SocketKey, TproxyCode,
 };
+pub(crate) use fields::FIELDS;
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
 pub use raise::{Unraisable, raise, raise_elements, raise_set};
 pub(crate) use raise::{in_order, raise_in_full, typeof_fields, userdata_text};

@@ -90,7 +90,8 @@ pub fn lower_set(set: &Set) -> Result<SetCode, Unlowerable> {
         return Err(Unlowerable::NoKey(name.clone()));
     }
     let mut code = declare(key, data, *flags);
-    code.size = *size;
+    // The kernel takes 0 for no bound, and says nothing back.
+    code.size = size.filter(|size| *size > 0);
     code.timeout = timeout.map(millis);
     code.gc_interval = gc_interval.map(|interval| u32::try_from(millis(interval)).unwrap_or(u32::MAX));
     if let Some(comment) = comment {
@@ -213,3 +214,15 @@ const UDATA_KEY_BYTEORDER: u8 = 0;
 const UDATA_DATA_BYTEORDER: u8 = 1;
 pub(super) const UDATA_AUTO_MERGE: u8 = 2;
 pub(super) const UDATA_COMMENT: u8 = 7;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_of_0_is_no_size() {
+        let set = |size: Option<u32>| Set { size, ..Set::new("s", [DataType::Mark]) };
+        assert_eq!(lower_set(&set(Some(0))), lower_set(&set(None)));
+        assert_ne!(lower_set(&set(Some(1))), lower_set(&set(None)));
+    }
+}

@@ -263,6 +263,12 @@ impl Element {
         self.comment = Some(comment.into().into());
         self
     }
+
+    /// Whether it is a key and nothing more.
+    pub(crate) fn is_bare(&self) -> bool {
+        let Element { key: _, data, timeout, comment } = self;
+        data.is_none() && timeout.is_none() && comment.is_none()
+    }
 }
 
 impl<K: Into<Key>> From<K> for Element {

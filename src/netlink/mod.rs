@@ -9,8 +9,8 @@ mod expr;
 mod refusal;
 mod reply;
 
-pub(crate) use attr::{Attributes, Malformed, Message, Messages as Replies};
-pub(crate) use decode::{Assembly, ElementRequest, RuleRequest, event, table_attribute};
+pub(crate) use attr::{Attribute, Attributes, Malformed, Message, Messages as Replies};
+pub(crate) use decode::{Assembly, ElementRequest, RuleRequest, datagram, event, table_attribute};
 pub(crate) use encode::{Encoded, Ending, KnownSets, barrier, encode, message};
 pub(crate) use refusal::{Lost, refused};
 pub(crate) use reply::{Ack, acks};
@@ -43,7 +43,7 @@ pub(crate) mod kind {
 }
 
 /// `NFNL_SUBSYS_NFTABLES`, include/uapi/linux/netfilter/nfnetlink.h.
-const NFNL_SUBSYS_NFTABLES: u16 = 10;
+pub(crate) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 
 /// `NLM_F_*`, include/uapi/linux/netlink.h.
 pub(crate) mod flag {

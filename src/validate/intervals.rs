@@ -23,14 +23,16 @@ pub(super) fn check(at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> 
         if let Some((with, before)) = widest.filter(|(_, before)| high_low(before, interval) != Ordering::Less) {
             let equal = lows(before, interval).is_eq() && highs(before, interval).is_eq();
             let data = |index: usize| elements.get(index).map(|element| &element.data);
+            // Merging would lose what one of them says besides its key.
+            let is_bare = |index: usize| elements.get(index).is_some_and(Element::is_bare);
             if equal {
                 different -= 1;
             }
             let (later, earlier) = (index.max(with), index.min(with));
             if equal && data(index) != data(with) {
                 at.element(later).report(faults, Problem::DataConflict { with: earlier });
-            } else if !equal && !all.merged() {
-                let problem = Problem::Overlap { with: earlier, mergeable: all.mergeable() };
+            } else if !(equal || all.merged() && is_bare(index) && is_bare(with)) {
+                let problem = Problem::Overlap { with: earlier, mergeable: all.mergeable() && !all.merged() };
                 at.element(later).report(faults, problem);
             }
         }

@@ -444,6 +444,10 @@ fn a_fault_is_named_in_one_line() {
             ),
             "element 2 of set inet t/s: overlaps element 1; merge them or use .auto_merge()",
         ),
+        (
+            with(port_set().auto_merge().elements([ports(1, 5).into(), Element::new(ports(3, 7)).comment("why")])),
+            "element 2 of set inet t/s: overlaps element 1; merge them",
+        ),
         (with(two(ports(1, 5), ports(2, 3))), "element 2 of set inet t/s: overlaps element 1; merge them"),
         (with(two(ports(2, 3), ports(1, 5))), "element 2 of set inet t/s: overlaps element 1; merge them"),
         (with(two(ports(3, 5), ports(1, 3))), "element 2 of set inet t/s: overlaps element 1; merge them"),

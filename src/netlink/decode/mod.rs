@@ -60,7 +60,6 @@ impl<'a> Place<'a> {
 }
 
 /// Everything in a datagram of a dump; the first message that is cut short ends it.
-#[cfg_attr(not(test), expect(dead_code, reason = "what fuzzing calls"))]
 pub(crate) fn datagram(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
     Messages::new(bytes).map(|read| item(&read?)).collect()
 }

@@ -1,17 +1,14 @@
 //! Plans, applied to a kernel of a hundred lines that refuses what the real one refuses.
 
-#[expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
-mod machine;
-
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::fuzz::machine::{Machine, contents};
 use crate::model::{Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, Rule, TableFlags, Value};
 use crate::plan::{Change, Position, differences};
 use crate::testing::rulesets;
-use machine::{Machine, contents};
 
 fn mesh() -> TableId {
     TableId::new(Family::Inet, "mesh")

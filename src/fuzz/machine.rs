@@ -13,8 +13,8 @@ use crate::plan::{
 };
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Machine {
-    pub(super) held: Snapshot,
+pub(crate) struct Machine {
+    pub(crate) held: Snapshot,
     handle: u64,
 }
 
@@ -28,7 +28,7 @@ impl Sets for TableState {
 }
 
 impl Machine {
-    pub(super) fn apply(&mut self, transaction: &Transaction) -> Outcome {
+    pub(crate) fn apply(&mut self, transaction: &Transaction) -> Outcome {
         transaction
             .operations()
             .iter()
@@ -126,7 +126,7 @@ impl Machine {
                     return Err("jumped to".to_owned());
                 }
                 let index = state.chains.iter().position(|chain| chain.name == id.name).ok_or("no such chain")?;
-                if state.chains[index].rules.is_empty() {
+                if state.chains.get(index).is_some_and(|chain| chain.rules.is_empty()) {
                     state.chains.remove(index);
                     return Ok(());
                 }
@@ -271,7 +271,7 @@ fn add(state: &mut SetState, set: &Set) -> Outcome {
     });
     // Intervals that overlap would nest.
     let intervals = state.code.flags & SetFlags::INTERVAL.bits() != 0 && state.code.fields.is_empty();
-    let nested = state.elements.windows(2).any(|pair| is_end(&pair[0]) == is_end(&pair[1]));
+    let nested = state.elements.windows(2).any(|pair| matches!(pair, [a, b] if is_end(a) == is_end(b)));
     if intervals && nested { Err("overlaps".to_owned()) } else { Ok(()) }
 }
 
@@ -312,7 +312,7 @@ type Chains = BTreeMap<Name, (Option<HookState>, Vec<(Vec<Expr>, Vec<u8>)>)>;
 type SetContents = BTreeMap<Name, (SetCode, Vec<ElementCode>)>;
 
 /// What is held, without handles and without the order of tables, chains and sets.
-pub(super) fn contents(held: &Snapshot) -> BTreeMap<TableId, (u32, Chains, SetContents)> {
+pub(crate) fn contents(held: &Snapshot) -> BTreeMap<TableId, (u32, Chains, SetContents)> {
     let table = |table: &TableState| {
         let rules = |chain: &ChainState| {
             chain.rules.iter().map(|rule| (rule.exprs.clone(), rule.userdata.clone())).collect::<Vec<_>>()

@@ -1,0 +1,194 @@
+//! Bodies of the fuzz targets (fuzz/fuzz_targets). Each takes any bytes and panics where the crate breaks a promise.
+//!
+//! They live in the crate because they reach what users cannot: the decoder without a socket, the encoder without a kernel.
+//! `tests/fuzz_corpus.rs` replays every file of fuzz/corpus through them. No part of the crate's interface.
+
+mod echo;
+pub(crate) mod machine;
+mod options;
+mod replies;
+mod rules;
+mod source;
+
+pub use options::options;
+pub use replies::replies;
+
+use std::fmt::{self, Display, Write};
+
+use crate::bytecode::{Expr, lower, lower_elements, lower_set, raise, raise_set};
+use crate::model::{Family, Rule, Ruleset, Set, Table};
+use crate::netlink::{self, Assembly, Ending, KnownSets, Replies};
+use crate::plan::{self, Generation, Listing, Snapshot, TableId, Transaction};
+use machine::{Machine, contents};
+use source::Source;
+
+/// A datagram of a dump or of events: decodes or is an error, and whatever decodes can be raised and printed.
+pub fn decode(datagram: &[u8]) {
+    let mut assembly = Assembly::new(None);
+    let read = Replies::new(datagram).try_for_each(|message| assembly.read(&message?));
+    let items = netlink::datagram(datagram);
+    assert_eq!(read, items.map(drop), "message by message and all at once");
+    for request in assembly.element_requests() {
+        assembly.settle(&request);
+    }
+    show(&assembly.finish(Generation(0)));
+    Replies::new(datagram).flatten().for_each(|message| print(&netlink::event(&message)));
+}
+
+/// A rule set made of these bytes. What validates has a program, which the encoder says, the decoder reads, and raising and lowering
+/// leave as it is; what does not says why in one line.
+pub fn roundtrip(bytes: &[u8]) {
+    if let Some(ruleset) = made_valid(&mut Source::new(bytes)) {
+        valid(ruleset);
+    }
+}
+
+/// Two rule sets made of these bytes. The plan from the first to the second is taken by a kernel that holds the first, which then holds
+/// the second; from the second to the second there is nothing to do.
+pub fn diff(bytes: &[u8]) {
+    let mut from = Source::new(bytes);
+    let (Some(held), Some(wanted)) = (made_valid(&mut from), made_valid(&mut from)) else { return };
+    let (mut machine, fresh) = (installed(&held), installed(&wanted));
+    let ours: Vec<TableId> = held.tables.iter().map(TableId::from).collect();
+    let planned = plan::diff(&machine.held, &wanted, &ours).expect("a valid rule set has programs");
+    print(&planned);
+    plan::differences(&planned, &machine.held).iter().for_each(|difference| print(difference));
+    machine.apply(&planned).unwrap_or_else(|why| panic!("{why}\nfrom\n{held}\nto\n{wanted}\nby\n{planned}"));
+    assert_eq!(contents(&machine.held), contents(&fresh.held), "from\n{held}\nto\n{wanted}\nby\n{planned}");
+    let again = plan::diff(&machine.held, &wanted, &ours).expect("a valid rule set has programs");
+    assert!(again.is_empty(), "{wanted}\nis the same but for\n{again}");
+}
+
+fn installed(ruleset: &Ruleset) -> Machine {
+    let mut machine = Machine::default();
+    let all = Transaction::add(ruleset.clone());
+    machine.apply(&all).unwrap_or_else(|why| panic!("{why}\nof\n{ruleset}"));
+    machine
+}
+
+/// A rule set without what was at fault in it; `None` when that found no end.
+fn made_valid(from: &mut Source<'_>) -> Option<Ruleset> {
+    let mut ruleset = rules::ruleset(from);
+    for _ in 0..ROUNDS {
+        let Err(invalid) = ruleset.validate() else { return Some(ruleset) };
+        assert_one_line(&invalid.to_string());
+        print(&ruleset);
+        for table in &ruleset.tables {
+            let rules = table.chains.iter().flat_map(|chain| &chain.rules);
+            rules.for_each(|rule| drop(lower(rule, table.family, table.sets.as_slice())));
+            table.sets.iter().for_each(|set| drop((lower_set(set), lower_elements(set).count())));
+        }
+        ruleset = rules::without_faults(ruleset, &invalid);
+    }
+    None
+}
+
+/// How often faults are taken out of a rule set.
+const ROUNDS: usize = 12;
+
+fn valid(ruleset: Ruleset) {
+    print(&ruleset);
+    for Table { family, sets, chains, .. } in &ruleset.tables {
+        for rule in chains.iter().flat_map(|chain| &chain.rules) {
+            assert_one_line(&rule.to_string());
+            let program = lower(rule, *family, sets.as_slice()).expect("a valid rule has a program").exprs;
+            let raised = raise(&program, &[], *family, sets.as_slice());
+            assert_is(&raised, &program, *family, sets.as_slice());
+        }
+        sets.iter().for_each(set);
+    }
+    let transaction = Transaction::add(ruleset.clone());
+    print(&transaction);
+    let known = KnownSets::of(&transaction);
+    let batch =
+        netlink::encode(&transaction, &known, Ending::AcknowledgedEnd, 1).expect("what is valid can be encoded");
+    let snapshot = echo::committed(batch.messages.as_bytes(), &ruleset);
+    echo::assert_holds(&snapshot, &ruleset);
+    show(&snapshot);
+}
+
+fn set(set: &Set) {
+    let code = lower_set(set).expect("a valid set has a program");
+    let elements: Vec<_> = lower_elements(set).map(|element| element.expect("a valid set has a program")).collect();
+    let raised = raise_set(&set.name, &code, &elements).unwrap_or_else(|why| panic!("{why}: {set:?}"));
+    assert_eq!(lower_set(&raised), Ok(code), "{set:?}");
+    let again: Result<Vec<_>, _> = lower_elements(&raised).collect();
+    assert_eq!(again, Ok(elements), "{set:?}");
+}
+
+/// Lowers to that program, and is what that program says.
+fn assert_is(rule: &Rule, program: &[Expr], family: Family, sets: &[Set]) {
+    let again = lower(rule, family, sets).expect("what was raised has a program").exprs;
+    assert_eq!(again, program, "{rule}");
+    assert_eq!(raise(&again, &[], family, sets), *rule);
+}
+
+/// Raises and prints all of it.
+fn show(snapshot: &Snapshot) {
+    let raised = snapshot.raise();
+    print(&raised.ruleset);
+    raised.unnamed.iter().for_each(|unnamed| print(unnamed));
+    let listing = Listing::new(snapshot).with_handles();
+    print(&listing);
+    listing.warnings().for_each(drop);
+}
+
+/// Prints it to nobody.
+fn print(shown: &dyn Display) {
+    struct Nobody;
+
+    impl Write for Nobody {
+        fn write_str(&mut self, _: &str) -> fmt::Result {
+            Ok(())
+        }
+    }
+
+    write!(Nobody, "{shown}").expect("a Display fails only with what it writes to");
+}
+
+fn assert_one_line(text: &str) {
+    assert!(!text.contains(['\n', '\r', '\0']), "more than one line: {text:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn rule_sets_made_of_any_bytes_go_round(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            roundtrip(&bytes);
+        }
+
+        #[test]
+        fn plans_between_rule_sets_made_of_any_bytes_hold(bytes in proptest::collection::vec(any::<u8>(), 0..900)) {
+            diff(&bytes);
+        }
+    }
+
+    #[test]
+    fn most_rules_that_are_made_are_valid_and_reach_every_kind() {
+        let mut kinds = std::collections::BTreeMap::new();
+        let (mut made, mut sets, mut state) = (0, 0, 1_u64);
+        for _ in 0..500 {
+            let bytes: Vec<u8> = std::iter::repeat_with(|| {
+                // Knuth's MMIX
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                state.to_be_bytes()[0]
+            })
+            .take(500)
+            .collect();
+            let Some(ruleset) = made_valid(&mut Source::new(&bytes)) else { continue };
+            made += 1;
+            sets += ruleset.tables.iter().map(|table| table.sets.len()).sum::<usize>();
+            let chains = ruleset.tables.iter().flat_map(|table| &table.chains);
+            for statement in chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements) {
+                *kinds.entry(format!("{:.8}", format!("{statement:?}"))).or_insert(0) += 1;
+            }
+        }
+        assert!(made > 450 && sets > 250 && kinds.len() == 17, "{made} of 500, {sets} sets, {kinds:?}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Replays every file of fuzz/corpus: hand-picked inputs, and every input that was ever found to break a promise.
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use nftmesh::fuzz;
+
+/// Takes any bytes, and panics where the crate breaks a promise.
+type Body = fn(&[u8]);
+
+/// The fuzz targets, by the folder of their corpus.
+const TARGETS: [(&str, Body); 5] = [
+    ("decode", fuzz::decode),
+    ("diff", fuzz::diff),
+    ("options", fuzz::options),
+    ("replies", fuzz::replies),
+    ("roundtrip", fuzz::roundtrip),
+];
+
+#[test]
+fn every_file_of_the_corpus_passes() {
+    for (target, body) in TARGETS {
+        let files = files(target);
+        assert!(!files.is_empty(), "fuzz/corpus/{target} is empty");
+        let broken = files.iter().filter(|(_, bytes)| catch_unwind(|| body(bytes)).is_err());
+        let broken: Vec<_> = broken.map(|(name, _)| name).collect();
+        assert!(broken.is_empty(), "fuzz/corpus/{target}: {broken:?} of {} files; the panics are above", files.len());
+    }
+}
+
+#[test]
+fn every_seed_is_still_a_seed_when_cut_anywhere() {
+    for (target, body) in TARGETS {
+        for (name, bytes) in files(target) {
+            for length in (0..bytes.len()).step_by(1 + bytes.len() / 64) {
+                let cut = bytes.get(..length).unwrap_or_default();
+                assert!(catch_unwind(|| body(cut)).is_ok(), "fuzz/corpus/{target}/{name}, its first {length} bytes");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_target_has_a_body_and_a_corpus() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let stem = |entry: fs::DirEntry| entry.path().file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let mut names: Vec<_> = entries.filter_map(|entry| stem(entry.expect("readable"))).collect();
+        names.sort();
+        names
+    };
+    let known = TARGETS.map(|(target, _)| target);
+    assert_eq!(names(&folder.join("fuzz_targets")), known);
+    assert_eq!(names(&folder.join("corpus")), known);
+}
+
+/// Names and bytes, in the order of the names.
+fn files(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<_> = entries
+        .map(|entry| {
+            let path = entry.expect("readable").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            (name, fs::read(&path).expect("readable"))
+        })
+        .collect();
+    files.sort();
+    files
+}

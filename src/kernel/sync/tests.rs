@@ -184,6 +184,15 @@ fn an_invalid_rule_set_is_refused_before_anything_is_sent() {
     });
 }
 
+/// Ends the other threads also when this one panics.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Four rules that belong together.
 fn quartet(number: u16) -> Ruleset {
     let rule = |port| Rule::new().tcp_dport(port).comment(format!("of {number}"));
@@ -217,9 +226,15 @@ fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
             });
             let writer = scope.spawn(|| {
                 let mut kernel = Kernel::open().expect("a socket");
-                let drop = Transaction::new().add_rule(&mesh().chain("c"), Rule::new().drop());
-                while !done.load(Ordering::Relaxed) {
-                    kernel.commit(&drop).expect("the chain stays");
+                let ours = Transaction::new().add_rule(&mesh().chain("c"), Rule::new().drop());
+                let noise = TableId::new(Family::Ip, "noise");
+                let noise = Transaction::new().add_table(&noise).delete_table(&noise);
+                for round in 0_u64.. {
+                    if done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    // Seldom enough that rules never come faster than they can be read and deleted.
+                    kernel.commit(if round % 16 == 0 { &ours } else { &noise }).expect("the chain stays");
                     std::thread::sleep(Duration::from_micros(500));
                 }
             });
@@ -236,10 +251,11 @@ fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
                 looks
             });
             let mut retries = 0;
+            let stop_at_last = StopOnDrop(&done);
             for number in 0..APPLIES {
                 retries += kernel.apply(&quartet(number)).expect("it converges").retries;
             }
-            done.store(true, Ordering::Relaxed);
+            drop(stop_at_last);
             writer.join().expect("the writer got in");
             (retries, nft.join().expect("nft got in"), reader.join().expect("nothing was half"))
         });

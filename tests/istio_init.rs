@@ -365,6 +365,30 @@ fn validation_fails_with_126_where_nothing_is_captured() {
     });
 }
 
+#[test]
+fn rules_of_the_older_kind_are_not_seen_and_it_is_said_how_to_look() {
+    in_fresh_netns(|| {
+        let legacy = support::command("iptables-legacy").args("-t nat -A OUTPUT -j RETURN".split(' ')).output();
+        if !legacy.is_ok_and(|output| output.status.success()) {
+            // A kernel without legacy xtables, or a machine without its program, has nothing to see.
+            eprintln!("SKIP: no legacy xtables here");
+            return;
+        }
+        let output = istio_init(&[REDIRECT, &["--plan"]].concat());
+        let plan = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            plan.contains("# legacy xtables have tables here (nat)") && plan.contains("iptables-legacy-save"),
+            "{plan}"
+        );
+        istio_init_ok(REDIRECT);
+        assert_eq!(
+            istio_init(&[REDIRECT, &["--verify"]].concat()).status.code(),
+            Some(0),
+            "whose they are cannot be told"
+        );
+    });
+}
+
 /// Every configuration that another may follow, each with what it changes.
 fn configurations() -> Vec<IstioConfig> {
     let cidrs = |texts: &[&str]| ServiceCidrs::only(texts.iter().map(|text| text.parse().expect("a network")));

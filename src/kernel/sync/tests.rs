@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::*;
-use crate::model::{Chain, Family, Rule, Statement, Table};
+use crate::model::{self, Chain, DataType, Element, Family, QueueFlags, Rule, Set, Statement, Table};
 use crate::testing::{in_namespace, nft, rulesets};
 
 fn mesh() -> TableId {
@@ -247,5 +247,26 @@ fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
         kernel.apply(&quartet(APPLIES)).expect("in peace");
         assert!(kernel.verify(&quartet(APPLIES)).expect("readable").is_empty());
         assert!(foreign > 0 && looks > 0);
+    });
+}
+
+#[test]
+fn what_was_staged_is_taken_back_when_the_rest_is_refused() {
+    in_namespace(|| {
+        let mut kernel = Kernel::open().expect("a socket");
+        let table = |rules: Vec<Rule>| Table::new(Family::Inet, "mesh").chain(Chain::regular("c").rules(rules));
+        kernel.apply(&Ruleset::new().table(table(vec![Rule::new().accept()]))).expect("installed");
+        let before = with_handles("list ruleset");
+        let net = Element::new("10.0.0.0/8".parse::<ipnetwork::IpNetwork>().expect("a network"));
+        let set = Set::new("nets", [DataType::Ipv4]).interval().elements([net]);
+        // Not every kernel has the expression.
+        let rules = vec![Rule::new().ip_daddr(model::set("nets")), Rule::new().queue(0..=3, QueueFlags::empty())];
+        match kernel.apply(&Ruleset::new().table(table(rules).set(set))) {
+            Ok(applied) => assert!(!applied.staged.is_empty(), "this kernel has queues"),
+            Err(error) => {
+                assert!(error.is_unsupported(), "{error}");
+                assert_eq!(with_handles("list ruleset"), before);
+            }
+        }
     });
 }

@@ -11,7 +11,7 @@ use crate::model::{Ruleset, SetFlags};
 use crate::plan::{Difference, Generation, Snapshot, TableId, Transaction, diff, differences};
 
 /// How often a commit is tried again when others commit at the same time.
-const ATTEMPTS: usize = 100;
+const ATTEMPTS: usize = 1_000;
 
 /// A state that was read and found to be as wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -191,6 +191,15 @@ fn quartet(number: u16) -> Ruleset {
     Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain))
 }
 
+/// Ends what looks at it, at the latest when the test ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
     const APPLIES: u16 = 1_000;
@@ -220,7 +229,7 @@ fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
                 let drop = Transaction::new().add_rule(&mesh().chain("c"), Rule::new().drop());
                 while !done.load(Ordering::Relaxed) {
                     kernel.commit(&drop).expect("the chain stays");
-                    std::thread::sleep(Duration::from_micros(500));
+                    std::thread::sleep(Duration::from_millis(3));
                 }
             });
             let reader = scope.spawn(|| {
@@ -235,11 +244,13 @@ fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
                 }
                 looks
             });
+            // Also when one fails: the others would go on for ever.
+            let stop = Stop(&done);
             let mut retries = 0;
             for number in 0..APPLIES {
                 retries += kernel.apply(&quartet(number)).expect("it converges").retries;
             }
-            done.store(true, Ordering::Relaxed);
+            drop(stop);
             writer.join().expect("the writer got in");
             (retries, nft.join().expect("nft got in"), reader.join().expect("nothing was half"))
         });

@@ -11,7 +11,7 @@ use crate::model::{Ruleset, SetFlags};
 use crate::plan::{Difference, Generation, Snapshot, TableId, Transaction, diff, differences};
 
 /// How often a commit is tried again when others commit at the same time.
-const ATTEMPTS: usize = 100;
+const ATTEMPTS: usize = 1_000;
 
 /// A state that was read and found to be as wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Kernel {
     /// question for the generation.
     ///
     /// # Errors
-    /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); a conflict only when others commit 100 times in a row before this
+    /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); a conflict only when others commit first 1,000 times before this
     /// does.
     pub fn apply(&mut self, ruleset: &Ruleset) -> Result<Applied> {
         self.apply_owned(ruleset, &[])

@@ -184,20 +184,20 @@ fn an_invalid_rule_set_is_refused_before_anything_is_sent() {
     });
 }
 
-/// Ends the other threads also when this one panics.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Four rules that belong together.
 fn quartet(number: u16) -> Ruleset {
     let rule = |port| Rule::new().tcp_dport(port).comment(format!("of {number}"));
     let chain = Chain::regular("c").rules([rule(number), rule(2), rule(number + 1), rule(4)]);
     Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain))
+}
+
+/// Ends what looks at it, at the latest when the test ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -226,16 +226,10 @@ fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
             });
             let writer = scope.spawn(|| {
                 let mut kernel = Kernel::open().expect("a socket");
-                let ours = Transaction::new().add_rule(&mesh().chain("c"), Rule::new().drop());
-                let noise = TableId::new(Family::Ip, "noise");
-                let noise = Transaction::new().add_table(&noise).delete_table(&noise);
-                for round in 0_u64.. {
-                    if done.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    // Seldom enough that rules never come faster than they can be read and deleted.
-                    kernel.commit(if round % 16 == 0 { &ours } else { &noise }).expect("the chain stays");
-                    std::thread::sleep(Duration::from_micros(500));
+                let drop = Transaction::new().add_rule(&mesh().chain("c"), Rule::new().drop());
+                while !done.load(Ordering::Relaxed) {
+                    kernel.commit(&drop).expect("the chain stays");
+                    std::thread::sleep(Duration::from_millis(3));
                 }
             });
             let reader = scope.spawn(|| {
@@ -250,12 +244,13 @@ fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
                 }
                 looks
             });
+            // Also when one fails: the others would go on for ever.
+            let stop = Stop(&done);
             let mut retries = 0;
-            let stop_at_last = StopOnDrop(&done);
             for number in 0..APPLIES {
                 retries += kernel.apply(&quartet(number)).expect("it converges").retries;
             }
-            drop(stop_at_last);
+            drop(stop);
             writer.join().expect("the writer got in");
             (retries, nft.join().expect("nft got in"), reader.join().expect("nothing was half"))
         });

@@ -1,0 +1,148 @@
+//! What a rule does besides looking: address translation, rejections, marks, limits, logs.
+
+use super::super::data::Bytes;
+use super::super::expr::{
+    BitwiseCode, CtKey, Expr, LimitCode, LogCode, MetaKey, NatCode, Register, RegisterRange, RejectCode, TproxyCode,
+    nat_flags,
+};
+use super::{Lowering, Sets, Unlowerable};
+use crate::model::{
+    DataType, Family, Family4or6, Limit, LimitOf, LimitWhen, Log, LogLevel, MarkKey, MarkValue, Nat, Nfproto,
+    PortRange, Protocol, Reject, SetData, Tproxy,
+};
+
+impl<S: Sets + ?Sized> Lowering<'_, S> {
+    /// Loads a port range from `first` on.
+    pub(super) fn ports(&mut self, ports: Option<PortRange>, first: Register) -> RegisterRange {
+        let Some(PortRange { low, high }) = ports else { return RegisterRange::default() };
+        let min = self.immediate(first, Bytes::from_slice(&low.to_be_bytes()));
+        let max = (low != high).then(|| self.immediate(Register(first.0 + 1), Bytes::from_slice(&high.to_be_bytes())));
+        RegisterRange { min: Some(min), max }
+    }
+
+    pub(super) fn nat(&mut self, nat: &Nat) -> Result<(), Unlowerable> {
+        let family = nat.family.or(family_of(self.family));
+        let mut next = Register::FIRST;
+        let mut addresses = RegisterRange::default();
+        if let Some((low, high)) = nat.addresses {
+            addresses.min = Some(self.immediate(next, address(low)));
+            next = Register(next.0 + 1);
+            if low != high {
+                addresses.max = Some(self.immediate(next, address(high)));
+                next = Register(next.0 + 1);
+            }
+        }
+        let ports = self.ports(nat.ports, next);
+        self.push(Expr::Nat(NatCode { kind: nat.kind, family, addresses, ports, flags: nat_flags(nat.flags, ports) }));
+        Ok(())
+    }
+
+    pub(super) fn tproxy(&mut self, tproxy: &Tproxy) {
+        let family = tproxy.family.or(family_of(self.family));
+        let mut next = Register::FIRST;
+        let address = tproxy.address.map(|to| {
+            let register = self.immediate(next, address(to));
+            next = Register::SECOND;
+            register
+        });
+        let port = tproxy.port.map(|port| self.immediate(next, Bytes::from_slice(&port.to_be_bytes())));
+        self.push(Expr::Tproxy(TproxyCode { family, address, port }));
+    }
+
+    pub(super) fn reject(&mut self, reject: Option<Reject>) {
+        let reject = reject.unwrap_or(match self.family {
+            Family::Ip => Reject::Icmp(3),
+            Family::Ip6 => Reject::Icmpv6(4),
+            Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => Reject::Icmpx(1),
+        });
+        let (kind, code) = match reject {
+            Reject::Icmp(code) => {
+                self.need_network(Nfproto::IPV4);
+                (0, code)
+            }
+            Reject::Icmpv6(code) => {
+                self.need_network(Nfproto::IPV6);
+                (0, code)
+            }
+            Reject::Icmpx(code) => (2, code),
+            Reject::TcpReset => {
+                self.need_transport(Protocol::TCP);
+                (1, 0)
+            }
+        };
+        self.push(Expr::Reject(RejectCode { kind, code }));
+    }
+
+    pub(super) fn set_mark(&mut self, key: MarkKey, value: &MarkValue) -> Result<(), Unlowerable> {
+        match value {
+            MarkValue::Constant(mark) => {
+                self.immediate(Register::FIRST, Bytes::from_slice(&mark.to_ne_bytes()));
+            }
+            MarkValue::From { from, mask, xor } => {
+                self.push(match from {
+                    MarkKey::Ct => Expr::Ct { key: CtKey::MARK, dreg: Register::FIRST },
+                    MarkKey::Meta => Expr::Meta { key: MetaKey::MARK, dreg: Register::FIRST },
+                });
+                if (*mask, *xor) != (u32::MAX, 0) {
+                    let number = |bits: &u32| Bytes::from_slice(&bits.to_ne_bytes());
+                    self.push(Expr::Bitwise(BitwiseCode {
+                        reg: Register::FIRST,
+                        mask: number(mask),
+                        xor: number(xor),
+                    }));
+                }
+            }
+            MarkValue::Map { selector, map } => {
+                self.lookup(selector, map, Some(Register::FIRST), false, &SetData::Value(DataType::Mark))?;
+            }
+        }
+        self.push(match key {
+            MarkKey::Ct => Expr::CtSet { key: CtKey::MARK, sreg: Register::FIRST },
+            MarkKey::Meta => Expr::MetaSet { key: MetaKey::MARK, sreg: Register::FIRST },
+        });
+        Ok(())
+    }
+}
+
+fn address(address: std::net::IpAddr) -> Bytes {
+    match address {
+        std::net::IpAddr::V4(address) => Bytes::from_slice(&address.octets()),
+        std::net::IpAddr::V6(address) => Bytes::from_slice(&address.octets()),
+    }
+}
+
+pub(in crate::bytecode) fn family_of(family: Family) -> Option<Family4or6> {
+    match family {
+        Family::Ip => Some(Family4or6::Ipv4),
+        Family::Ip6 => Some(Family4or6::Ipv6),
+        Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => None,
+    }
+}
+
+pub(super) fn lower_limit(limit: &Limit) -> LimitCode {
+    LimitCode {
+        rate: limit.rate,
+        unit: limit.per.seconds(),
+        burst: limit.burst,
+        kind: match limit.of {
+            LimitOf::Bytes => 1,
+            LimitOf::Packets => 0,
+        },
+        flags: match limit.when {
+            LimitWhen::Over => 1,
+            LimitWhen::Until => 0,
+        },
+    }
+}
+
+pub(super) fn lower_log(log: &Log) -> LogCode {
+    LogCode {
+        prefix: log.prefix.clone(),
+        // Without a group the kernel takes it for a warning, and says so when it is asked.
+        level: log.level.or(log.group.is_none().then_some(LogLevel::Warn)).map(|level| level as u32),
+        group: log.group,
+        snaplen: log.snaplen,
+        queue_threshold: log.queue_threshold,
+        flags: log.flags.bits(),
+    }
+}

@@ -92,7 +92,7 @@ impl Kernel {
     /// question for the generation.
     ///
     /// # Errors
-    /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); a conflict only when others commit 100 times in a row before this
+    /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); a conflict only when others commit first 1,000 times before this
     /// does.
     pub fn apply(&mut self, ruleset: &Ruleset) -> Result<Applied> {
         self.apply_owned(ruleset, &[])

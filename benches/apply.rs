@@ -6,14 +6,14 @@
 //! ```
 //! Every line is a median over interleaved rounds, in a network namespace of its own.
 
+mod common;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::fs;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
+use common::{Times, peak_memory};
 use nftmesh::kernel::Kernel;
 use nftmesh::mesh::istio::{InboundPorts, IstioConfig};
 use nftmesh::model::{Chain, DataType, Element, Family, Interval, Rule, Ruleset, Set, Table, Value};
@@ -64,10 +64,10 @@ fn sidecar() {
     println!("istio, 3 tables: {} operations to replace it", replace.operations().len());
     println!("  floor (same bytes again)   {:>10.1?}", floor.median());
     println!("  diff alone, in sync        {:>10.1?}", planning.median());
-    println!("  apply in sync, first       {:>10.1?}   {}", first.median(), first.against(&floor, 0.8));
-    println!("  apply in sync, repeated    {:>10.1?}   {}", again.median(), again.against(&floor, 0.05));
+    println!("  apply in sync, first       {:>10.1?}   {}", first.median(), against(&first, &floor, 0.8));
+    println!("  apply in sync, repeated    {:>10.1?}   {}", again.median(), against(&again, &floor, 0.05));
     let what = format!("one port changed ({operations} ops)");
-    println!("  {what:<26} {:>10.1?}   {}", remembered.median(), remembered.against(&floor, 0.6));
+    println!("  {what:<26} {:>10.1?}   {}", remembered.median(), against(&remembered, &floor, 0.6));
     println!("    not read before          {:>10.1?}   {:.3} x", unread.median(), unread.ratio(&floor));
 }
 
@@ -114,7 +114,7 @@ fn snapshot() {
     }
     println!("snapshot of 10,000 rules");
     println!("  nft -j list ruleset        {:>10.1?}", nft.median());
-    println!("  snapshot                   {:>10.1?}   {}", ours.median(), ours.against(&nft, 0.5));
+    println!("  snapshot                   {:>10.1?}   {}", ours.median(), against(&ours, &nft, 0.5));
     println!("  snapshot and diff, in sync {:>10.1?}", sync.median());
     let itself = std::env::current_exe().expect("a running program has a path");
     support::command(&itself.to_string_lossy()).arg(MEMORY).status().expect("this program runs again");
@@ -136,33 +136,6 @@ fn memory() {
 /// The argument with which this program runs itself to measure nothing but memory.
 const MEMORY: &str = "only-memory";
 
-#[derive(Default)]
-struct Times(Vec<Duration>);
-
-impl Times {
-    fn time(&mut self, work: impl FnOnce()) {
-        let start = Instant::now();
-        work();
-        self.0.push(start.elapsed());
-    }
-
-    fn median(&self) -> Duration {
-        let mut sorted = self.0.clone();
-        sorted.sort();
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-    }
-
-    fn ratio(&self, other: &Times) -> f64 {
-        self.median().as_secs_f64() / other.median().as_secs_f64()
-    }
-
-    fn against(&self, other: &Times, goal: f64) -> String {
-        format!("{:.3} x (goal <= {goal})", self.ratio(other))
-    }
-}
-
-fn peak_memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+fn against(ours: &Times, floor: &Times, goal: f64) -> String {
+    format!("{:.3} x (goal <= {goal})", ours.ratio(floor))
 }

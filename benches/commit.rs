@@ -6,6 +6,7 @@
 //! ```
 //! Every line is a median over interleaved rounds, in a network namespace of its own.
 
+mod common;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -13,8 +14,8 @@ use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
+use common::{Times, peak_memory};
 use nftmesh::kernel::Kernel;
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::{Chain, DataType, Element, Family, Interval, Rule, Ruleset, Set, Table, Value};
@@ -49,7 +50,7 @@ fn memory() {
     let transaction = Transaction::replace(intervals(100_000));
     Kernel::open().expect("a socket").commit(&transaction).expect("a valid rule set");
     println!(
-        "memory of 100,000 intervals, rule set and commit: peak {} (goal <= 40,000 kB), before {before}",
+        "memory of 100,000 intervals, rule set and commit: peak {} kB (goal <= 40,000 kB), before {before} kB",
         peak_memory()
     );
 }
@@ -93,11 +94,11 @@ fn commits(name: &str, ruleset: Ruleset, rounds: usize, goal: f64) {
             nft.time(|| script.load());
         }
     }
-    let ratio = ours.median().as_secs_f64() / floor.median().as_secs_f64();
+    let ratio = ours.ratio(&floor);
     println!("{name}: {} operations, replaced", transaction.operations().len());
     println!("  floor (same bytes again)   {:>10.1?}", floor.median());
     println!("  encode + commit            {:>10.1?}   {ratio:.2} x floor (goal <= {goal})", ours.median());
-    let against = ours.median().as_secs_f64() / nft.median().as_secs_f64();
+    let against = ours.ratio(&nft);
     println!("  nft -f, as a process       {:>10.1?}   ours is {against:.2} of it", nft.median());
 }
 
@@ -119,7 +120,7 @@ fn processes() {
         });
         support::in_fresh_netns(|| nft.time(|| script.load()));
     }
-    let ratio = ours.median().as_secs_f64() / nft.median().as_secs_f64();
+    let ratio = ours.ratio(&nft);
     println!("istio-init, whole process, nothing installed before");
     println!("  nft -f of the same rules   {:>10.1?}", nft.median());
     println!("  istio-init                 {:>10.1?}   {ratio:.2} x nft (goal <= 0.6)", ours.median());
@@ -179,27 +180,4 @@ impl Script {
         let status = support::command("nft").args(["-f", "-"]).stdin(input).status().expect("nft is installed");
         assert!(status.success(), "nft -f {}", file.display());
     }
-}
-
-#[derive(Default)]
-struct Times(Vec<Duration>);
-
-impl Times {
-    fn time(&mut self, work: impl FnOnce()) {
-        let start = Instant::now();
-        work();
-        self.0.push(start.elapsed());
-    }
-
-    fn median(&self) -> Duration {
-        let mut sorted = self.0.clone();
-        sorted.sort();
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-    }
-}
-
-fn peak_memory() -> String {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.map_or_else(|| "unknown".into(), |peak| peak.trim().to_owned())
 }

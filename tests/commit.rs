@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::os::unix::process::CommandExt;
-
 use nftmesh::kernel::{Kernel, NetNs};
 use nftmesh::model::{
     Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, QueueFlags, Rule, Ruleset, Set, SetFlags,
@@ -319,22 +317,10 @@ fn nothing_wrong_is_sent() {
     });
 }
 
-/// Runs one test of this program as nobody: before `main` it enters a user namespace of its own.
-fn as_nobody(test: &str) {
-    if !support::needs_root() {
-        return;
-    }
-    let mut command = support::command(&std::env::current_exe().expect("a path").to_string_lossy());
-    command.args(["--exact", test, "--nocapture"]).env("NFTMESH_AS_NOBODY", "1").uid(65534).gid(65534);
-    let output = command.output().expect("this program runs again");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
-}
-
 #[test]
 fn without_root_what_fits_goes_in_and_what_does_not_says_so() {
     if std::env::var_os("NFTMESH_AS_NOBODY").is_none() {
-        return as_nobody("without_root_what_fits_goes_in_and_what_does_not_says_so");
+        return support::as_nobody("without_root_what_fits_goes_in_and_what_does_not_says_so");
     }
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
@@ -354,7 +340,7 @@ fn without_root_what_fits_goes_in_and_what_does_not_says_so() {
 #[test]
 fn without_the_capability_the_error_is_about_permission() {
     if std::env::var_os("NFTMESH_AS_NOBODY").is_none() {
-        return as_nobody("without_the_capability_the_error_is_about_permission");
+        return support::as_nobody("without_the_capability_the_error_is_about_permission");
     }
     in_fresh_netns(|| {
         support::sys::drop_capabilities().expect("a thread may give up what it has");

@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::os::unix::process::CommandExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nftmesh::kernel::{Kernel, NetNs};
@@ -125,7 +124,7 @@ fn a_snapshot_is_old_or_new_and_never_half() {
 #[test]
 fn without_the_capability_the_error_is_about_permission() {
     if std::env::var_os("NFTMESH_AS_NOBODY").is_none() {
-        return as_nobody("without_the_capability_the_error_is_about_permission");
+        return support::as_nobody("without_the_capability_the_error_is_about_permission");
     }
     in_fresh_netns(|| {
         support::sys::drop_capabilities().expect("a thread may give up what it has");
@@ -133,16 +132,4 @@ fn without_the_capability_the_error_is_about_permission() {
         let error = kernel.snapshot().expect_err("no capability");
         assert!(error.is_permission(), "{error}");
     });
-}
-
-/// Runs one test of this program again as a user without privilege.
-fn as_nobody(test: &str) {
-    if !support::needs_root() {
-        return;
-    }
-    let mut command = support::command(&std::env::current_exe().expect("a path").to_string_lossy());
-    command.args(["--exact", test, "--nocapture"]).env("NFTMESH_AS_NOBODY", "1").uid(65534).gid(65534);
-    let output = command.output().expect("this program runs again");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }

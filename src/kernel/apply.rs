@@ -146,7 +146,8 @@ impl Pod {
     }
 
     /// Makes the sidecar of `config` what is installed, whatever configuration was installed before: one transaction of what differs
-    /// (see [`Kernel::apply`] for sets that go first), and none when nothing does. Its routes are there before the rules that need them and gone after those that did.
+    /// (see [`Kernel::apply`] for sets that go first), and none when nothing does. Its routes are there before the rules that need them
+    /// and gone after those that did.
     ///
     /// # Errors
     /// Those of [`RouteTable::add`] and [`Kernel::apply`]; nothing is changed then. When only stale routes could not be removed, the

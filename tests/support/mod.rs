@@ -11,6 +11,7 @@ use std::env;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -98,6 +99,19 @@ pub fn needs_root() -> bool {
         Err(reason) => skip(reason),
     }
     false
+}
+
+/// Runs one test of this program again as nobody, with `NFTMESH_AS_NOBODY` set: before `main` it enters a user namespace of its own.
+#[track_caller]
+pub fn as_nobody(test: &str) {
+    if !needs_root() {
+        return;
+    }
+    let mut command = command(&env::current_exe().expect("a running program has a path").to_string_lossy());
+    command.args(["--exact", test, "--nocapture"]).env("NFTMESH_AS_NOBODY", "1").uid(65534).gid(65534);
+    let output = command.output().expect("this program runs again");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The recordings of the real `istio-iptables`: `NFTMESH_REFERENCE`, or `../shared/istio-reference` beside the crate.

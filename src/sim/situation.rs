@@ -1,0 +1,176 @@
+//! A packet where it is: all that a program can ask, known.
+
+use std::net::IpAddr;
+
+use super::cells::{Cell, Input};
+use super::flow::{Flow, Translation};
+use super::inputs::{CannotTell, Inputs, Target};
+use super::packet::{Connection, Interface, Packet, Receiver};
+use super::sets::SetIndex;
+use crate::bytecode::{CmpOp, LimitCode};
+use crate::model::{AddrType, CtDirection, CtState, Family4or6, Hook};
+
+/// A packet at a hook.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Situation {
+    /// The packet as it comes to the hook.
+    pub packet: Packet,
+    /// Where it came in.
+    pub incoming: Option<Interface>,
+    /// Where it leaves.
+    pub outgoing: Option<Interface>,
+    /// What connection tracking knows of it.
+    pub connection: Connection,
+    /// What kind its destination is (`fib daddr type`).
+    pub daddr_type: AddrType,
+    /// The socket that would receive it.
+    pub receiver: Option<Receiver>,
+    /// Whether a transparent socket listens where `tproxy` sends it.
+    pub listener: bool,
+}
+
+impl Situation {
+    /// A packet that begins a connection.
+    #[must_use]
+    pub fn new(packet: Packet) -> Self {
+        Situation {
+            packet,
+            incoming: None,
+            outgoing: None,
+            connection: Connection::default(),
+            daddr_type: AddrType::UNICAST,
+            receiver: None,
+            listener: true,
+        }
+    }
+
+    /// The bytes of an input as they are loaded.
+    pub(crate) fn bytes(&self, input: Input) -> [u8; 16] {
+        let Situation { packet, incoming, outgoing, connection, daddr_type, receiver, listener: _ } = self;
+        let index = |interface: &Option<Interface>| interface.as_ref().map_or(0, |interface| interface.index);
+        let owner = packet.owner.unwrap_or_default();
+        let receiver_or_none = receiver.unwrap_or_default();
+        match input {
+            Input::Attached => padded(&[u8::from(connection.attached)]),
+            Input::Cgroup => padded(&owner.cgroup.to_ne_bytes()),
+            Input::CtDirection => padded(&[match connection.direction {
+                CtDirection::Original => 0,
+                CtDirection::Reply => 1,
+            }]),
+            Input::CtMark => padded(&connection.mark.to_ne_bytes()),
+            Input::CtState => padded(&connection.state.bits().to_ne_bytes()),
+            Input::CtStatus => padded(&connection.status.bits().to_ne_bytes()),
+            Input::CtZone => padded(&connection.zone.to_ne_bytes()),
+            Input::Daddr | Input::TranslatedDaddr => address(packet.destination),
+            Input::DaddrType => padded(&daddr_type.0.to_ne_bytes()),
+            Input::Dport | Input::TranslatedDport => padded(&packet.dport.to_be_bytes()),
+            Input::Iif => padded(&index(incoming).to_ne_bytes()),
+            Input::Iifname => name(incoming.as_ref()),
+            Input::L4proto => padded(&[packet.protocol.0]),
+            Input::Length => padded(&packet.length.to_ne_bytes()),
+            Input::Mark => padded(&packet.mark.to_ne_bytes()),
+            Input::Oif => padded(&index(outgoing).to_ne_bytes()),
+            Input::Oifname => name(outgoing.as_ref()),
+            Input::PktType => padded(&[packet.pkttype.0]),
+            Input::Received => padded(&[u8::from(receiver.is_some())]),
+            Input::Saddr | Input::TranslatedSaddr => address(packet.source),
+            Input::Skgid => padded(&owner.gid.to_ne_bytes()),
+            Input::Skuid => padded(&owner.uid.to_ne_bytes()),
+            Input::Socket => padded(&[u8::from(packet.owner.is_some())]),
+            Input::SocketMark => padded(&receiver_or_none.mark.to_ne_bytes()),
+            Input::SocketTransparent => padded(&[u8::from(receiver_or_none.transparent)]),
+            Input::SocketWildcard => padded(&[u8::from(receiver_or_none.wildcard)]),
+            Input::Sport | Input::TranslatedSport => padded(&packet.sport.to_be_bytes()),
+            Input::TcpFlags => padded(&[packet.tcp_flags.bits()]),
+        }
+    }
+}
+
+/// Nothing is open here, so nothing is asked about open cells.
+impl Inputs for Situation {
+    fn family(&self) -> Family4or6 {
+        self.packet.family()
+    }
+
+    fn cell(&self, input: Input, byte: u8) -> Cell {
+        Cell::Known(self.bytes(input).get(usize::from(byte)).copied().unwrap_or(0))
+    }
+
+    fn compare(&mut self, _: &[Cell], _: CmpOp, _: &[u8]) -> Result<bool, CannotTell> {
+        Err(unknown())
+    }
+
+    fn within(&mut self, _: &[Cell], _: &[u8], _: &[u8]) -> Result<bool, CannotTell> {
+        Err(unknown())
+    }
+
+    fn find(&mut self, _: &[Cell], _: &SetIndex) -> Result<Option<usize>, CannotTell> {
+        Err(unknown())
+    }
+
+    /// A single packet comes within any rate but one of which it has to be above.
+    fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
+        Ok(limit.flags & LIMIT_INVERTED == 0)
+    }
+
+    fn listener(&mut self, _: &Target) -> Result<bool, CannotTell> {
+        Ok(self.listener)
+    }
+
+    fn asks_nat(&mut self, _: Hook) -> Result<bool, CannotTell> {
+        Ok(self.connection.state.intersects(CtState::NEW | CtState::RELATED) && !self.connection.attached)
+    }
+
+    fn translate(&mut self, _: Hook, _: &mut Flow, _: Option<&Translation>) -> Result<(), CannotTell> {
+        Ok(())
+    }
+}
+
+fn padded(bytes: &[u8]) -> [u8; 16] {
+    let mut padded = [0; 16];
+    padded.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+    padded
+}
+
+fn address(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => padded(&address.octets()),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+fn name(interface: Option<&Interface>) -> [u8; 16] {
+    padded(interface.map_or(&[], |interface| interface.name.as_bytes()))
+}
+
+fn unknown() -> CannotTell {
+    CannotTell::new("a byte of the packet is not known")
+}
+
+/// `NFT_LIMIT_F_INV`, include/uapi/linux/netfilter/nf_tables.h.
+const LIMIT_INVERTED: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::super::hook::{Passed, pass};
+    use super::super::rules::Rules;
+    use super::*;
+    use crate::mesh::istio::{IstioConfig, ServiceCidrs};
+    use crate::model::Ruleset;
+
+    #[test]
+    fn what_an_application_sends_is_redirected_and_what_the_proxy_sends_is_not() {
+        let config = IstioConfig::builder().service_cidrs(ServiceCidrs::All).build().expect("a configuration");
+        let rules = Rules::try_from(&Ruleset::from(&config)).expect("rules that can be lowered");
+        for (uid, redirected) in [(1000, true), (1337, false)] {
+            let (source, destination) = ("10.77.0.2:40000", "10.77.0.1:9000");
+            let [source, destination] = [source, destination].map(|text| text.parse().expect("an address"));
+            let packet = Packet::tcp(source, destination).owner(uid, uid);
+            let mut at_output = Situation { outgoing: Some(Interface::new(2, "eth0")), ..Situation::new(packet) };
+            let mut flow = Flow::new(&at_output);
+            let passed = pass(&rules, Hook::Output, &mut at_output, &mut flow, &mut ()).expect("nothing unknown");
+            assert_eq!((passed, flow.translation.is_some()), (Passed::Accepted, redirected), "{uid}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod apply;
 mod dump;
 mod links;
+mod listener;
 mod live;
 mod netns;
 mod route_messages;

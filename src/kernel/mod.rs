@@ -11,6 +11,8 @@ mod routes;
 mod rtnetlink;
 mod snapshot;
 mod sync;
+mod trace;
+mod trace_filter;
 mod watch;
 
 pub use apply::{Changes, Leftovers, Pod, PodPlan};
@@ -19,4 +21,6 @@ pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};
 pub use sync::Applied;
+pub use trace::Trace;
+pub use trace_filter::TraceFilter;
 pub use watch::Watch;

@@ -373,6 +373,41 @@ fn a_forwarded_packet_keeps_its_number_and_another_namespace_does_not_see_it() {
 }
 
 #[test]
+fn an_answer_of_the_kernel_is_told_in_the_middle_of_what_it_answers() {
+    in_fresh_netns(|| {
+        nft_script(&table(
+            "chain out { type filter hook output priority 0; udp dport 5000 counter; udp dport 5000 reject; }",
+        ));
+        let mut trace = Trace::open(TraceFilter::new()).expect("may be opened");
+        udp("127.0.0.1:4000", "127.0.0.1:5000", 1);
+        let expected = "A out*: rule 1, continue\nB out*: end\nB out: policy accept\nA out: rule 2, drop\n";
+        assert_eq!(lines(&messages(&mut trace, 4)), expected);
+    });
+}
+
+#[test]
+fn an_address_that_is_translated_on_the_way_in_keeps_the_number() {
+    in_fresh_netns(|| {
+        let Pod { pod, gateway } = Pod::new();
+        pod.run(|| {
+            nft_script(&table(
+                "chain nat { type nat hook prerouting priority -100; meta l4proto udp redirect to :5001; }
+                 chain in { type filter hook input priority 0; udp dport set 5002; accept; }
+                 chain last { type filter hook input priority 1; accept; }",
+            ));
+        });
+        let mut trace = pod.run(|| Trace::open(to_port(5000))).expect("may be opened");
+        gateway.run(|| udp("10.77.0.1:4000", "10.77.0.2:5000", 1));
+        let told = messages(&mut trace, 4);
+        let expected =
+            "A nat*: rule 1, accept\nA in*: rule 1, continue\nA in: rule 2, accept\nA last*: rule 1, accept\n";
+        assert_eq!(pod.run(|| lines(&told)), expected);
+        let ports: Vec<_> = shown(&told).iter().filter_map(|packet| packet.ports()).map(|(_, to)| to).collect();
+        assert_eq!(ports, [5000, 5002, 5002], "behind the nat chain 5001; shown after the first rule of the next");
+    });
+}
+
+#[test]
 fn a_packet_that_is_routed_anew_keeps_its_number() {
     in_fresh_netns(|| {
         ip("link add near type veth peer name far");

@@ -8,7 +8,9 @@
 //!
 //! The first of these messages shows the packet, and no later one does: that is how one base chain is told from the next. Which hook a
 //! base chain is at is not said. What a nat chain decides is done behind it: the next chain that tells something shows the packet
-//! with its new addresses. At output, a packet that is routed anew shows its new interface at postrouting.
+//! with its new addresses. At output, a packet that is routed anew shows its new interface at postrouting. An answer of the kernel (to
+//! `reject`) is a packet of its own, told in the middle of the one it answers. What anybody else drops (routing, conntrack, a full
+//! queue) is not told: the packet ends without a word.
 //!
 //! Source: nft_do_chain (net/netfilter/nf_tables_core.c), nft_trace_notify (net/netfilter/nf_tables_trace.c), v6.18; tests/trace.rs
 //! holds the kernel to it.

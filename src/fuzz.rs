@@ -22,7 +22,7 @@ use crate::plan::{self, Generation, Listing, Snapshot, TableId, Transaction};
 use machine::{Machine, contents};
 use source::Source;
 
-/// A datagram of a dump or of events: decodes or is an error, and whatever decodes can be raised and printed.
+/// A datagram of a dump, of events or of a trace: decodes or is an error, and whatever decodes can be raised and printed.
 pub fn decode(datagram: &[u8]) {
     let mut assembly = Assembly::new(None);
     let read = Replies::new(datagram).try_for_each(|message| assembly.read(&message?));
@@ -32,7 +32,10 @@ pub fn decode(datagram: &[u8]) {
         assembly.settle(&request);
     }
     show(&assembly.finish(Generation(0)));
-    Replies::new(datagram).flatten().for_each(|message| print(&netlink::event(&message)));
+    Replies::new(datagram).flatten().for_each(|message| {
+        print(&netlink::event(&message));
+        print(&netlink::trace(&message));
+    });
 }
 
 /// A rule set made of these bytes. What validates has a program, which the encoder says, the decoder reads, and raising and lowering

@@ -3,6 +3,7 @@
 mod apply;
 mod dump;
 mod links;
+mod listener;
 mod live;
 mod netns;
 mod route_messages;
@@ -10,6 +11,8 @@ mod routes;
 mod rtnetlink;
 mod snapshot;
 mod sync;
+mod trace;
+mod trace_filter;
 mod watch;
 
 pub use apply::{Changes, Leftovers, Pod, PodPlan};
@@ -18,4 +21,6 @@ pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use routes::{Added, LocalAddress, RouteTable};
 pub use sync::Applied;
+pub use trace::Trace;
+pub use trace_filter::TraceFilter;
 pub use watch::Watch;

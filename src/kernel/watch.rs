@@ -1,15 +1,14 @@
 //! Watching: every commit in a network namespace, as events.
 
-use std::collections::VecDeque;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
+use super::listener::{Listener, Told, failed};
 use super::live::Kernel;
 use super::netns::NetNs;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::netlink;
 use crate::plan::Event;
-use crate::sys::socket::{Bus, NetlinkSocket, Wait};
+use crate::sys::socket::Wait;
 
 /// The commits of one network namespace from now on.
 ///
@@ -35,31 +34,29 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 /// ```
 #[derive(Debug)]
 pub struct Watch {
-    socket: NetlinkSocket,
-    buffer: Vec<u8>,
-    /// Decoded and not yet handed out.
-    queue: VecDeque<Event>,
+    listener: Listener<Event>,
     /// Sockets whose commits are left out.
     own: Vec<u32>,
+}
+
+impl Told for Event {
+    const OVERFLOW: Self = Event::Overflow;
+    const DOING: &'static str = "watch nf_tables";
 }
 
 impl Watch {
     /// Of the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as one may have.
     ///
     /// # Errors
-    /// When no netlink socket can be opened; [`is_permission`](Error::is_permission) when its events may not be seen.
+    /// When no netlink socket can be opened; [`is_permission`](crate::Error::is_permission) when its events may not be seen.
     pub fn open() -> Result<Self> {
-        let socket = NetlinkSocket::open(Bus::Netfilter).map_err(watching)?;
-        // Before the group: nothing can overflow yet.
-        socket.set_receive_buffer(RECEIVE_BUFFER).map_err(watching)?;
-        socket.join(NFNLGRP_NFTABLES).map_err(watching)?;
-        Ok(Watch { socket, buffer: Vec::new(), queue: VecDeque::new(), own: Vec::new() })
+        Ok(Watch { listener: Listener::join(NFNLGRP_NFTABLES)?, own: Vec::new() })
     }
 
     /// Of another network namespace, see [`Kernel::open_in`].
     ///
     /// # Errors
-    /// Those of [`open`](Self::open), and [`is_permission`](Error::is_permission) when the namespace may not be entered.
+    /// Those of [`open`](Self::open), and [`is_permission`](crate::Error::is_permission) when the namespace may not be entered.
     pub fn open_in(namespace: &NetNs) -> Result<Self> {
         namespace.run(Watch::open)?
     }
@@ -70,7 +67,7 @@ impl Watch {
     /// # Errors
     /// When the kernel can't be asked.
     pub fn receive_buffer(&mut self, bytes: usize) -> Result<usize> {
-        self.socket.set_receive_buffer(bytes).map_err(watching)
+        self.listener.receive_buffer(bytes)
     }
 
     /// Leaves out what this `kernel` commits from here on: no events, and no room in the receive buffer.
@@ -86,7 +83,7 @@ impl Watch {
         if !self.own.contains(&port) {
             self.own.push(port);
         }
-        self.socket.leave_out(&self.own).map_err(watching)
+        self.listener.socket.leave_out(&self.own).map_err(failed::<Event>)
     }
 
     /// The next event if there is one already.
@@ -98,34 +95,9 @@ impl Watch {
     }
 
     fn take(&mut self, wait: Wait) -> Result<Option<Event>> {
-        loop {
-            if let Some(event) = self.queue.pop_front() {
-                return Ok(Some(event));
-            }
-            match self.socket.recv_fitting(&mut self.buffer, wait) {
-                Ok(None) => return Ok(None),
-                Ok(Some(datagram)) => decode(datagram, &self.own, &mut self.queue),
-                Err(cause) if lost(&cause) => {
-                    let emptied = self.empty();
-                    self.queue.push_back(Event::Overflow);
-                    emptied.map_err(watching)?;
-                }
-                Err(cause) => return Err(watching(cause)),
-            }
-        }
-    }
-
-    /// Takes all that waits. A loss is told once, in front of what still waits, and until that is taken the kernel throws away whatever
-    /// comes (netlink_overrun and netlink_rcv_wake, net/netlink/af_netlink.c, v6.12): nothing may be read anew before.
-    fn empty(&mut self) -> io::Result<()> {
-        loop {
-            match self.socket.recv_fitting(&mut self.buffer, Wait::DontWait) {
-                Ok(None) => return Ok(()),
-                Ok(Some(datagram)) => decode(datagram, &self.own, &mut self.queue),
-                Err(cause) if lost(&cause) => {}
-                Err(cause) => return Err(cause),
-            }
-        }
+        let Watch { listener, own } = self;
+        // What came before the filter.
+        listener.take(wait, |message| (!own.contains(&message.port)).then(|| netlink::event(message)))
     }
 }
 
@@ -135,7 +107,7 @@ impl Kernel {
     /// # Errors
     /// Those of [`Watch::open_in`].
     pub fn watch(&self) -> Result<Watch> {
-        let namespace = self.socket.namespace().map_err(watching)?;
+        let namespace = self.socket.namespace().map_err(failed::<Event>)?;
         Watch::open_in(&NetNs::from_fd(namespace)?)
     }
 }
@@ -151,7 +123,7 @@ impl Iterator for Watch {
 
 impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.listener.as_fd()
     }
 }
 
@@ -161,28 +133,5 @@ impl AsRawFd for Watch {
     }
 }
 
-fn decode(datagram: &[u8], own: &[u32], queue: &mut VecDeque<Event>) {
-    for message in netlink::Replies::new(datagram) {
-        match message {
-            // What came before the filter.
-            Ok(message) if own.contains(&message.port) => {}
-            Ok(message) => queue.push_back(netlink::event(&message)),
-            // Nobody knows what was in the rest.
-            Err(netlink::Malformed { at: _ }) => queue.push_back(Event::Overflow),
-        }
-    }
-}
-
-/// `EMSGSIZE`: longer than any datagram that the kernel makes today.
-fn lost(cause: &io::Error) -> bool {
-    matches!(cause.raw_os_error(), Some(libc::ENOBUFS | libc::EMSGSIZE))
-}
-
-fn watching(cause: io::Error) -> Error {
-    Error::io("watch nf_tables", cause)
-}
-
-/// What nft(8) takes for `nft monitor`.
-const RECEIVE_BUFFER: usize = 16 << 20;
 /// include/uapi/linux/netfilter/nfnetlink.h
 const NFNLGRP_NFTABLES: u32 = 7;

@@ -113,6 +113,11 @@ impl<'a> Attribute<'a> {
         std::str::from_utf8(self.value.strip_suffix(&[0])?).ok()
     }
 
+    /// A big-endian number of 2 bytes that must be one.
+    pub(crate) fn need_be16(&self) -> Result<u16, Malformed> {
+        self.value.try_into().map(u16::from_be_bytes).map_err(|_| Malformed { at: self.at })
+    }
+
     /// A big-endian number that must be one.
     pub(crate) fn need_be32(&self) -> Result<u32, Malformed> {
         self.be32().ok_or(Malformed { at: self.at })

@@ -10,7 +10,7 @@ mod refusal;
 mod reply;
 
 pub(crate) use attr::{Attribute, Attributes, Malformed, Message, Messages as Replies};
-pub(crate) use decode::{Assembly, ElementRequest, RuleRequest, datagram, event, table_attribute};
+pub(crate) use decode::{Assembly, ElementRequest, RuleRequest, datagram, event, table_attribute, trace};
 pub(crate) use encode::{Encoded, Ending, KnownSets, barrier, encode, message};
 pub(crate) use refusal::{Lost, refused};
 pub(crate) use reply::{Ack, acks};
@@ -34,6 +34,7 @@ pub(crate) mod kind {
     pub(crate) const DELSETELEM: u16 = 14;
     pub(crate) const NEWGEN: u16 = 15;
     pub(crate) const GETGEN: u16 = 16;
+    pub(crate) const TRACE: u16 = 17;
     pub(crate) const NEWOBJ: u16 = 18;
     pub(crate) const GETOBJ: u16 = 19;
     pub(crate) const DELOBJ: u16 = 20;

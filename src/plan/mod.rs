@@ -9,6 +9,7 @@ mod raise;
 mod script;
 mod snapshot;
 mod stage;
+mod trace;
 mod transaction;
 mod view;
 
@@ -22,4 +23,5 @@ pub use raise::{Raised, Unnamed};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
 };
+pub use trace::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
 pub use transaction::{Generation, Transaction};

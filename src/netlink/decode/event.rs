@@ -112,12 +112,12 @@ fn commit(port: u32, attributes: Attributes<'_>) -> Result<Option<Commit>, Malfo
     Ok(generation.map(|generation| Commit { generation, pid, command, port }))
 }
 
-fn text(name: &[u8]) -> Option<Name> {
+pub(super) fn text(name: &[u8]) -> Option<Name> {
     std::str::from_utf8(name).ok().map(Name::from)
 }
 
 /// The whole message: its type without the subsystem only where that is nf_tables.
-fn opaque(message: &Message<'_>) -> OpaqueMessage {
+pub(super) fn opaque(message: &Message<'_>) -> OpaqueMessage {
     let [subsystem, number] = message.kind.to_be_bytes();
     let ours = u16::from(subsystem) == NFNL_SUBSYS_NFTABLES;
     let kind = if ours { u16::from(number) } else { message.kind };

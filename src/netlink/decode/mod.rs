@@ -11,11 +11,13 @@ mod parts;
 mod set;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod uses;
 
 pub(crate) use assembly::{Assembly, ElementRequest, RuleRequest, table_attribute};
 pub(crate) use event::event;
 pub(crate) use set::Elements;
+pub(crate) use trace::trace;
 
 use super::attr::{Attribute, Attributes, Malformed, Message, Messages};
 use super::{NFNL_SUBSYS_NFTABLES, kind};

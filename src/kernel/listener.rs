@@ -1,0 +1,103 @@
+//! Listening to what the kernel tells a group: datagrams to events, and every loss an event of its own.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::error::{Error, Result};
+use crate::netlink::{Malformed, Message, Replies};
+use crate::sys::socket::{Bus, NetlinkSocket, Wait};
+
+/// What can be told.
+pub(super) trait Told: Sized {
+    /// That something was lost.
+    const OVERFLOW: Self;
+    /// What is done with it, for errors: `watch nf_tables`.
+    const DOING: &'static str;
+}
+
+/// A socket that is in one group, and what was read from it.
+#[derive(Debug)]
+pub(super) struct Listener<T> {
+    pub(super) socket: NetlinkSocket,
+    buffer: Vec<u8>,
+    /// Decoded and not yet handed out.
+    queue: VecDeque<T>,
+}
+
+impl<T: Told> Listener<T> {
+    /// In the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as one may have.
+    pub(super) fn join(group: u32) -> Result<Self> {
+        let socket = NetlinkSocket::open(Bus::Netfilter).map_err(failed::<T>)?;
+        // Before the group: nothing can overflow yet.
+        socket.set_receive_buffer(RECEIVE_BUFFER).map_err(failed::<T>)?;
+        socket.join(group).map_err(failed::<T>)?;
+        Ok(Listener { socket, buffer: Vec::new(), queue: VecDeque::new() })
+    }
+
+    /// See [`Watch::receive_buffer`](super::Watch::receive_buffer).
+    pub(super) fn receive_buffer(&mut self, bytes: usize) -> Result<usize> {
+        self.socket.set_receive_buffer(bytes).map_err(failed::<T>)
+    }
+
+    /// The next event. `decode` says what a message tells, or nothing when it is to be left out.
+    pub(super) fn take(&mut self, wait: Wait, decode: impl Fn(&Message<'_>) -> Option<T>) -> Result<Option<T>> {
+        loop {
+            if let Some(event) = self.queue.pop_front() {
+                return Ok(Some(event));
+            }
+            match self.socket.recv_fitting(&mut self.buffer, wait) {
+                Ok(None) => return Ok(None),
+                Ok(Some(datagram)) => queue_all(datagram, &decode, &mut self.queue),
+                Err(cause) if lost(&cause) => {
+                    let emptied = self.empty(&decode);
+                    self.queue.push_back(T::OVERFLOW);
+                    emptied.map_err(failed::<T>)?;
+                }
+                Err(cause) => return Err(failed::<T>(cause)),
+            }
+        }
+    }
+
+    /// Takes all that waits. A loss is told once, in front of what still waits, and until that is taken the kernel throws away whatever
+    /// comes (netlink_overrun and netlink_rcv_wake, net/netlink/af_netlink.c, v6.12): nothing may be read anew before.
+    fn empty(&mut self, decode: &impl Fn(&Message<'_>) -> Option<T>) -> io::Result<()> {
+        loop {
+            match self.socket.recv_fitting(&mut self.buffer, Wait::DontWait) {
+                Ok(None) => return Ok(()),
+                Ok(Some(datagram)) => queue_all(datagram, decode, &mut self.queue),
+                Err(cause) if lost(&cause) => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+}
+
+impl<T> AsFd for Listener<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn queue_all<T: Told>(datagram: &[u8], decode: &impl Fn(&Message<'_>) -> Option<T>, queue: &mut VecDeque<T>) {
+    for message in Replies::new(datagram) {
+        match message {
+            Ok(message) => queue.extend(decode(&message)),
+            // Nobody knows what was in the rest.
+            Err(Malformed { at: _ }) => queue.push_back(T::OVERFLOW),
+        }
+    }
+}
+
+/// `EMSGSIZE`: longer than any datagram that the kernel makes today.
+fn lost(cause: &io::Error) -> bool {
+    matches!(cause.raw_os_error(), Some(libc::ENOBUFS | libc::EMSGSIZE))
+}
+
+/// That listening failed.
+pub(super) fn failed<T: Told>(cause: io::Error) -> Error {
+    Error::io(T::DOING, cause)
+}
+
+/// What nft(8) takes for `nft monitor`.
+const RECEIVE_BUFFER: usize = 16 << 20;

@@ -21,6 +21,7 @@ mod rules;
 mod sets;
 mod situation;
 mod story;
+mod traced;
 mod walk;
 mod xt;
 
@@ -28,5 +29,5 @@ pub use inputs::CannotTell;
 pub use packet::{Connection, Interface, Owner, Packet, Receiver};
 pub use rules::{RuleLine, Rules};
 pub use situation::Situation;
-pub use story::Short;
+pub use story::{Short, Story};
 pub use walk::{Change, Delivery, End, Fate, Lost, Step, Walk, Way, walk_hook};

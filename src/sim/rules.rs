@@ -106,6 +106,14 @@ impl Rules {
         &self.unknown
     }
 
+    /// A base chain: its name, and where it is hooked.
+    #[must_use]
+    pub fn base(&self, chain: &ChainId) -> Option<(&Arc<ChainId>, &Base)> {
+        let table = self.tables.iter().find(|known| known.id == chain.table)?;
+        let chain = table.chain(&chain.name)?;
+        Some((&chain.id, chain.base.as_ref()?))
+    }
+
     /// The rule with this handle.
     #[must_use]
     pub fn rule(&self, table: &TableId, handle: u64) -> Option<&Arc<RuleLine>> {

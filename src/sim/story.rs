@@ -57,7 +57,43 @@ impl Display for Short<'_> {
     }
 }
 
+/// The story of a packet that is still on its way, step by step.
+///
+/// ```
+/// use nftmesh::sim::{Step, Story, Way};
+///
+/// let mut story = Story::new("udp 10.77.0.2:40000 -> 10.77.0.1:53".parse()?);
+/// assert_eq!(story.tell(&Step::Routed(Way::Local)), "routed to this host\n");
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Story(Here);
+
+impl Story {
+    /// Of this packet.
+    #[must_use]
+    pub fn new(packet: Packet) -> Self {
+        Story(Here { packet, ..Here::default() })
+    }
+
+    /// What happened next, in one line or more, as a [`Walk`] prints it.
+    pub fn tell(&mut self, step: &Step) -> String {
+        let text = Told(&self.0, step).to_string();
+        self.0.take(step);
+        text
+    }
+}
+
+struct Told<'a>(&'a Here, &'a Step);
+
+impl Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.tell(f, self.1)
+    }
+}
+
 /// The packet where the story is.
+#[derive(Debug)]
 struct Here {
     packet: Packet,
     incoming: Option<Interface>,
@@ -76,7 +112,7 @@ impl Default for Here {
 }
 
 impl Here {
-    fn tell(&mut self, f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
+    fn tell(&self, f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
         match step {
             Step::Hook { hook, packet, incoming, outgoing } => {
                 f.write_str(hook.name())?;
@@ -89,7 +125,6 @@ impl Here {
                 writeln!(f, ": {packet}")
             }
             Step::Chain { chain, base } => {
-                self.chain = Some(ChainId::clone(chain));
                 writeln!(f, "  chain {chain}: {}", InFamily { family: chain.table.family, value: base })
             }
             Step::Change(change) => {
@@ -103,7 +138,6 @@ impl Here {
             Step::Routed(way) => writeln!(f, "{way}"),
             Step::Rule { rule, fate, .. } => {
                 if self.chain.as_ref() != Some(&rule.chain) {
-                    self.chain = Some(rule.chain.clone());
                     writeln!(f, "  chain {}", rule.chain)?;
                 }
                 let sign = if matches!(fate, Fate::Failed(_)) { "-" } else { "+" };
@@ -136,7 +170,9 @@ impl Here {
                     Change::Unpredictable | Change::Untracked | Change::Zone(_) => {}
                 }
             }
-            Step::Chain { .. } | Step::Loopback | Step::Policy { .. } | Step::Routed(_) | Step::Rule { .. } => {}
+            Step::Chain { chain, .. } => self.chain = Some(ChainId::clone(chain)),
+            Step::Rule { rule, .. } => self.chain = Some(rule.chain.clone()),
+            Step::Loopback | Step::Policy { .. } | Step::Routed(_) => {}
         }
     }
 

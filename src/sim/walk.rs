@@ -181,12 +181,12 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// Address that it listens on, or is connected from.
-    pub address: IpAddr,
-    /// Its port; 0 in protocols without.
+    /// The destination that the packet has there; ports are 0 in protocols without.
+    pub destination: SocketAddr,
+    /// The port of the socket; another than the packet's when `tproxy` chose it.
     pub port: u16,
-    /// Whether it is one that `tproxy` chose: the packet keeps the destination that it came with.
-    pub tproxy: bool,
+    /// Whether it is a transparent socket, which may get what is for others.
+    pub transparent: bool,
 }
 
 /// Why the host could do nothing with a packet.

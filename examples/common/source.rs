@@ -127,7 +127,8 @@ fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
     let flags = words.iter().skip(variables.len());
     let options = RawOptions::from_vars(variables.iter().filter_map(|word| word.split_once('='))).map_err(line)?;
     let command = super::command("istio", "", &[]).no_binary_name(true).disable_help_flag(true);
-    let matches = command.try_get_matches_from(flags).map_err(|error| super::first_line(&error))?;
+    let matches =
+        command.try_get_matches_from(flags).map_err(|error| format!("istio: {}", super::first_line(&error)))?;
     let options = super::with_flags(options, &matches).map_err(line)?;
     let nameservers = match &pod.resolv_conf {
         Some(path) => fs::read_to_string(path).map_err(|cause| format!("{}: {cause}", path.display()))?,

@@ -124,6 +124,10 @@ impl Inputs for Situation {
         Cell::Known(self.bytes(input).get(usize::from(byte)).copied().unwrap_or(0))
     }
 
+    fn all(&self, input: Input) -> [Cell; 16] {
+        self.bytes(input).map(Cell::Known)
+    }
+
     fn compare(&mut self, _: &[Cell], _: CmpOp, _: &[u8]) -> Result<bool, CannotTell> {
         Err(unknown())
     }

@@ -130,11 +130,9 @@ impl<'a, I: Inputs> Machine<'a, I> {
     }
 
     fn load(&mut self, input: Input, dreg: Register) -> Step {
-        let width = u8::try_from(input.bytes()).map_err(|_| beyond())?;
-        let inputs = &*self.inputs;
-        let loaded = (0..width).map(|byte| inputs.cell(input, byte));
-        self.registers.store(dreg, loaded).ok_or_else(beyond)?;
-        Ok(Next::Go)
+        let all = self.inputs.all(input);
+        let loaded = all.get(..input.bytes()).ok_or_else(beyond)?;
+        self.store(dreg, loaded.iter().copied())
     }
 
     /// Whether an input that is true or false is true.

@@ -9,13 +9,16 @@
 //! [`CannotTell`], never in a guess; every run ends.
 
 mod cells;
+mod connections;
 mod flow;
 mod hook;
+mod host;
 mod inputs;
 mod line_up;
 mod machine;
 mod packet;
 mod packet_text;
+mod place;
 mod recorder;
 mod rules;
 mod sets;
@@ -23,11 +26,14 @@ mod situation;
 mod story;
 mod traced;
 mod walk;
+mod walker;
 mod xt;
 
+pub use host::{Host, Link, Listeners, PolicyRule, Route};
 pub use inputs::CannotTell;
 pub use packet::{Connection, Interface, Owner, Packet, Receiver};
 pub use rules::{RuleLine, Rules};
 pub use situation::Situation;
 pub use story::{Short, Story};
 pub use walk::{Change, Delivery, End, Fate, Lost, Step, Walk, Way, walk_hook};
+pub use walker::Walker;

@@ -315,10 +315,11 @@ impl Display for End {
         let ruled = |rule: &RuleLine| format!("{}, {}", rule.chain, Number(rule));
         match self {
             End::CannotTell(reason) => write!(f, "CANNOT TELL: {reason}"),
-            End::Delivered(Delivery { address, port, tproxy }) => {
-                let place = SocketAddr::new(*address, *port);
-                let how = if *tproxy { ", a transparent socket (tproxy)" } else { "" };
-                write!(f, "DELIVERED to {}{how}", Place(&place))
+            End::Delivered(Delivery { destination, transparent: false, .. }) => {
+                write!(f, "DELIVERED to {}", Place(destination))
+            }
+            End::Delivered(Delivery { destination, port, .. }) => {
+                write!(f, "DELIVERED to port {port}, a transparent socket, as {}", Place(destination))
             }
             End::DroppedByPolicy(chain) => write!(f, "DROPPED by the policy of {chain}"),
             End::DroppedByRule(rule) => write!(f, "DROPPED by {}", ruled(rule)),

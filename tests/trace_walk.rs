@@ -55,14 +55,7 @@ fn world_of(world: &mut World, dice: &mut Dice, score: &mut Score, refused: &mut
     world.serve();
     let (asks_ct, listener) = (dice.chance(75), dice.chance(70));
     let ruleset = loop {
-        let ruleset = generate::ruleset(dice, listener);
-        if let Err(invalid) = ruleset.validate() {
-            *refused += 1;
-            if env::var_os("NFTMESH_REFUSED").is_some() {
-                eprintln!("{invalid}");
-            }
-            continue;
-        }
+        let ruleset = generate::ruleset(dice, listener, refused);
         match commit(world, &ruleset, asks_ct) {
             Ok(()) => break ruleset,
             Err(error) => {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cells::{Cell, Input};
-use super::flow::{Flow, Translation};
+use super::flow::{Flow, Translation, cells};
 use super::rules::RuleLine;
 use super::sets::SetIndex;
 use crate::bytecode::{CmpOp, LimitCode};
@@ -13,7 +13,7 @@ use crate::model::{Family4or6, Hook};
 /// A packet and its surroundings: all of it known, or left open and split where programs look.
 ///
 /// The three questions about cells are only asked when some of them are open.
-pub(crate) trait Inputs {
+pub(crate) trait Inputs: Sized {
     /// Network-layer family of the packet.
     fn family(&self) -> Family4or6;
 
@@ -23,6 +23,11 @@ pub(crate) trait Inputs {
     /// All bytes of an input, as it is loaded, in the first of these cells.
     fn all(&self, input: Input) -> [Cell; 16] {
         std::array::from_fn(|byte| self.cell(input, u8::try_from(byte).unwrap_or(u8::MAX)))
+    }
+
+    /// What kind the destination is that the packet has now: `fib daddr type` asks anew.
+    fn daddr_type(&self, _flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        Ok(cells(self, Input::DaddrType))
     }
 
     /// Compares as memcmp(3) does.

@@ -93,7 +93,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
             Expr::Counter { .. } | Expr::Log(_) => Ok(Next::Go),
             Expr::Ct { key, dreg } => self.ct(*key, *dreg),
             Expr::CtSet { key, sreg } => self.ct_set(*key, *sreg),
-            Expr::Fib { dreg, .. } => self.load(Input::DaddrType, *dreg),
+            Expr::Fib { dreg, .. } => self.store(*dreg, self.inputs.daddr_type(self.flow)?.into_iter()),
             Expr::Immediate { dreg, data } => self.store(*dreg, data.iter().copied().map(Cell::Known)),
             Expr::Limit(limit) => self.inputs.limit(limit).map(go),
             Expr::Lookup { sreg, dreg, inverted, .. } => self.lookup(*sreg, *dreg, *inverted, None),
@@ -294,15 +294,17 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     /// net/netfilter/nft_socket.c: breaks when there is no socket.
     fn socket(&mut self, key: SocketKey, dreg: Register) -> Step {
-        let input = match key {
-            SocketKey::MARK => Input::SocketMark,
-            SocketKey::TRANSPARENT => Input::SocketTransparent,
-            SocketKey::WILDCARD => Input::SocketWildcard,
+        let received = [self.inputs.cell(Input::Received, 0)];
+        let (input, wanted) = match key {
+            // Of a handshake under way, neither is known.
+            SocketKey::MARK => (Input::SocketMark, CmpOp::Eq),
+            SocketKey::WILDCARD => (Input::SocketWildcard, CmpOp::Eq),
+            SocketKey::TRANSPARENT => (Input::SocketTransparent, CmpOp::Ge),
             SocketKey(other) => {
                 return Err(CannotTell::new(format!("socket key {other} is not part of a packet here")));
             }
         };
-        if self.is(Input::Received)? { self.load(input, dreg) } else { Ok(Next::Break) }
+        if compare(self.inputs, &received, wanted, &[1])? { self.load(input, dreg) } else { Ok(Next::Break) }
     }
 
     /// net/netfilter/nft_tproxy.c: breaks when there is no listener, and for what is neither TCP nor UDP.

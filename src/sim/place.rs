@@ -107,6 +107,11 @@ impl Inputs for Place<'_> {
         self.situation.all(input)
     }
 
+    fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        let kind = self.host.kind_of(address(&flow.header.daddr, self.family()));
+        Ok(kind.0.to_ne_bytes().map(Cell::Known))
+    }
+
     fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
         self.situation.compare(cells, op, data)
     }

@@ -26,6 +26,8 @@ pub struct Situation {
     pub connection: Connection,
     /// What kind its destination is (`fib daddr type`).
     pub daddr_type: AddrType,
+    /// What kind its destination is behind a translation of this hook; the same when absent.
+    pub translated_daddr_type: Option<AddrType>,
     /// The socket that would receive it.
     pub receiver: Option<Receiver>,
     /// Whether a transparent socket listens where `tproxy` sends it.
@@ -46,6 +48,7 @@ impl Situation {
             outgoing: None,
             connection: Connection::default(),
             daddr_type: AddrType::UNICAST,
+            translated_daddr_type: None,
             receiver: None,
             listener: true,
             translated: None,
@@ -96,7 +99,7 @@ impl Situation {
             Input::Oif => padded(&index(outgoing).to_ne_bytes()),
             Input::Oifname => name(outgoing.as_ref()),
             Input::PktType => padded(&[packet.pkttype.0]),
-            Input::Received => padded(&[u8::from(receiver.is_some())]),
+            Input::Received => padded(&[receiver.map_or(0, |receiver| if receiver.handshake { 2 } else { 1 })]),
             Input::Saddr => bytes_of(packet.source),
             Input::Skgid => padded(&owner.gid.to_ne_bytes()),
             Input::Skuid => padded(&owner.uid.to_ne_bytes()),
@@ -128,6 +131,12 @@ impl Inputs for Situation {
         self.bytes(input).map(Cell::Known)
     }
 
+    fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        let is_translated = flow.header.daddr != self.all(Input::Daddr);
+        let translated = self.translated_daddr_type.filter(|_| is_translated);
+        Ok(translated.unwrap_or(self.daddr_type).0.to_ne_bytes().map(Cell::Known))
+    }
+
     fn compare(&mut self, _: &[Cell], _: CmpOp, _: &[u8]) -> Result<bool, CannotTell> {
         Err(unknown())
     }
@@ -149,8 +158,14 @@ impl Inputs for Situation {
         Ok(self.listener)
     }
 
-    fn asks_nat(&mut self, _: Hook) -> Result<bool, CannotTell> {
-        Ok(self.connection.state.intersects(CtState::NEW | CtState::RELATED) && !self.connection.attached)
+    /// nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12: only as long as the connection has nothing on this side, be it none.
+    fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
+        let Connection { state, status, attached, .. } = self.connection;
+        let done = match hook {
+            Hook::Input | Hook::Postrouting => SRC_NAT_DONE,
+            Hook::Forward | Hook::Output | Hook::Prerouting => DST_NAT_DONE,
+        };
+        Ok(state.intersects(CtState::NEW | CtState::RELATED) && !attached && status.bits() & done == 0)
     }
 
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
@@ -199,6 +214,10 @@ fn unknown() -> CannotTell {
     CannotTell::new("a byte of the packet is not known")
 }
 
+/// `IPS_SRC_NAT_DONE`, include/uapi/linux/netfilter/nf_conntrack_common.h.
+const SRC_NAT_DONE: u32 = 1 << 7;
+/// `IPS_DST_NAT_DONE`.
+const DST_NAT_DONE: u32 = 1 << 8;
 /// `NFT_LIMIT_F_INV`, include/uapi/linux/netfilter/nf_tables.h.
 const LIMIT_INVERTED: u32 = 1;
 

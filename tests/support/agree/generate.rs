@@ -8,6 +8,7 @@ use nftmesh::model::{
     Limit, LimitUnit, Log, MarkKey, MarkValue, Match, Nat, Nfproto, Op, Operand, PktType, Policy, PortRange, Priority,
     Protocol, Reject, Rule, Ruleset, Selector, Set, SetRef, Statement, Table, TcpFlags, Tproxy, Value, Verdict,
 };
+use nftmesh::validate::Location;
 
 use super::dice::Dice;
 
@@ -33,11 +34,21 @@ struct At {
 }
 
 /// `listener`: whether transparent sockets listen where `tproxy` sends packets.
-pub fn ruleset(dice: &mut Dice, listener: bool) -> Ruleset {
+pub fn ruleset(dice: &mut Dice, listener: bool, refused: &mut usize) -> Ruleset {
     let mut ruleset = Ruleset::new();
     for number in 0..dice.from(1, 3) {
         let family = dice.pick(&[Family::Inet, Family::Inet, Family::Inet, Family::Ip, Family::Ip6]);
         ruleset = ruleset.table(table(dice, family, &format!("t{number}"), listener));
+    }
+    // What no packet can match is no rule.
+    while let Err(invalid) = ruleset.validate() {
+        let fault = invalid.faults().first().expect("there is one");
+        let Location { family, table, chain, rule, .. } = &fault.location;
+        let (Some(chain), Some(rule)) = (chain, rule) else { panic!("{invalid}\n{ruleset}") };
+        let table = ruleset.tables.iter_mut().find(|known| known.family == *family && known.name == *table);
+        let chain = table.and_then(|table| table.chains.iter_mut().find(|known| known.name == *chain));
+        chain.expect("where the fault is").rules.remove(*rule);
+        *refused += 1;
     }
     ruleset
 }

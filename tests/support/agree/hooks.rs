@@ -158,6 +158,7 @@ fn situation(at_hook: &AtHook, names: &BTreeMap<u32, String>, listener: bool, le
         let mut receiver = Receiver::default();
         receiver.transparent = transparent == 1;
         receiver.wildcard = number("SocketWildcard") == Some(1);
+        receiver.handshake = number("SocketWildcard").is_none();
         receiver
     });
     situation.listener = listener;
@@ -184,6 +185,8 @@ fn situation(at_hook: &AtHook, names: &BTreeMap<u32, String>, listener: bool, le
     situation.connection = connection;
     if let Some(shown) = sensor("translated").map(|run| &run.shown) {
         let translated = Packet::traced(shown, 0)?;
+        let kind = sensor("translated").and_then(|run| self::number(run, "FibDaddrType"));
+        situation.translated_daddr_type = kind.map(AddrType);
         let ends = (
             SocketAddr::new(translated.source, translated.sport),
             SocketAddr::new(translated.destination, translated.dport),

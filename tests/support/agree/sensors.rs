@@ -10,7 +10,7 @@ use super::generate::UIDS;
 
 pub const TABLE: &str = "sensors";
 
-/// In front of everything but the trace, right behind connection tracking, and right behind address translation.
+/// In front of everything but the trace, in front of where connections are confirmed, right behind connection tracking, and right behind address translation.
 pub fn table(asks_ct: bool) -> Table {
     let mut table = Table::new(Family::Inet, TABLE);
     for hook in [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting] {
@@ -26,7 +26,7 @@ pub fn table(asks_ct: bool) -> Table {
             Hook::Input | Hook::Postrouting => table = table.chain(base("translated", 101).rules(later(asks_ct))),
             Hook::Forward => {}
         }
-        table = table.chain(base("last", i32::MAX).rules(later(asks_ct)));
+        table = table.chain(base("last", i32::MAX - 1).rules(later(asks_ct)));
     }
     table
 }
@@ -65,7 +65,9 @@ fn later(asks_ct: bool) -> Vec<Rule> {
     for id in UIDS {
         rules.push(Rule::new().skuid(id).comment(format!("Skuid {id}")));
     }
-    rules.push(Rule::new().fib_daddr_type(AddrType::LOCAL).comment("FibDaddrType 2"));
+    for kind in 0..=8 {
+        rules.push(Rule::new().fib_daddr_type(AddrType(kind)).comment(format!("FibDaddrType {kind}")));
+    }
     rules
 }
 

@@ -12,11 +12,11 @@ use std::time::Duration;
 use agree::dice::Dice;
 use agree::hooks::{Ledger, Score, compare};
 use agree::world::World;
-use agree::{generate, sensors, told};
-use nftmesh::kernel::{Kernel, Trace, TraceFilter, interfaces};
+use agree::{generate, sensors, told, ways};
+use nftmesh::kernel::{Kernel, Trace, TraceFilter, host, interfaces};
 use nftmesh::model::Ruleset;
 use nftmesh::plan::Transaction;
-use nftmesh::sim::Rules;
+use nftmesh::sim::{Rules, Walker};
 use support::in_fresh_netns;
 
 /// Long enough for what the kernel does by itself behind a system call.
@@ -41,9 +41,9 @@ fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
                 }
             }
         }
-        let Score { packets, hooks, decisions, skipped, differences } = &score;
+        let Score { packets, hooks, decisions, ways, way_decisions, skipped, differences } = &score;
         eprintln!(
-            "{sets} rule sets ({refused} refused): {packets} packets at {hooks} hooks, {decisions} decisions, \
+            "{sets} rule sets ({refused} refused): {packets} packets at {hooks} hooks, {decisions} decisions, {ways} ways with {way_decisions}, \
              {} differences; skipped: {skipped:?}",
             differences.len()
         );
@@ -66,20 +66,23 @@ fn world_of(world: &mut World, dice: &mut Dice, score: &mut Score, refused: &mut
             }
         }
     };
-    let (mut trace, rules, names) = world.pod.run(|| {
+    let (mut trace, mut snapshot, names, host) = world.pod.run(|| {
         let trace = Trace::open(TraceFilter::new()).expect("may be opened");
         let snapshot = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
-        (trace, snapshot, interfaces().expect("a netlink socket"))
+        (trace, snapshot, interfaces().expect("a netlink socket"), host().expect("a netlink socket"))
     });
     let own = trace.table().clone();
-    let mut snapshot = rules;
     snapshot.tables.retain(|table| table.id != own);
     let rules = Rules::try_from(&snapshot).expect("rules of our own");
+    let host = host.listeners(generate::TPROXY_PORTS.into_iter().take(2));
+    let mut walker = Walker::new(&rules, &host);
     let mut ledger = Ledger::default();
     let mut told = |world: &mut World, score: &mut Score| {
         loop {
             let messages = told::drain(&mut trace, QUIET);
-            compare(&rules, &names, listener, &mut ledger, &messages, score);
+            let told = told::at_hooks(&rules, &messages);
+            compare(&rules, &names, listener, &mut ledger, &told, score);
+            ways::compare(&mut walker, &names, &told, score);
             if !world.pump() {
                 break;
             }

@@ -7,6 +7,7 @@ use super::connections::Attached;
 use super::flow::{Flow, Translation, cells};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::packet::{Connection, Interface, Packet, Receiver};
+use super::packet_text::is_icmp;
 use super::place::Held;
 use super::sets::SetIndex;
 use crate::bytecode::{CmpOp, LimitCode};
@@ -158,14 +159,16 @@ impl Inputs for Situation {
         Ok(self.listener)
     }
 
-    /// nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12: only as long as the connection has nothing on this side, be it none.
+    /// nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12: only as long as the connection has nothing on this side, be it none. An
+    /// error of ICMP never asks (nf_nat_ipv4_fn and nf_nat_ipv6_fn, nf_nat_proto.c): it follows the connection that it is about.
     fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
         let Connection { state, status, attached, .. } = self.connection;
+        let begins = if is_icmp(self.packet.protocol) { CtState::NEW } else { CtState::NEW | CtState::RELATED };
         let done = match hook {
             Hook::Input | Hook::Postrouting => SRC_NAT_DONE,
             Hook::Forward | Hook::Output | Hook::Prerouting => DST_NAT_DONE,
         };
-        Ok(state.intersects(CtState::NEW | CtState::RELATED) && !attached && status.bits() & done == 0)
+        Ok(state.intersects(begins) && !attached && status.bits() & done == 0)
     }
 
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {

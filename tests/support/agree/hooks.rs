@@ -23,6 +23,10 @@ pub struct Score {
     pub hooks: usize,
     /// Rules that ran to their end, and policies.
     pub decisions: usize,
+    /// Ways from a first hook to the end.
+    pub ways: usize,
+    /// Rules that ran to their end on these, and policies, without those of sensors.
+    pub way_decisions: usize,
     pub skipped: BTreeMap<String, usize>,
     pub differences: Vec<String>,
 }
@@ -43,16 +47,16 @@ pub fn compare(
     names: &BTreeMap<u32, String>,
     listener: bool,
     ledger: &mut Ledger,
-    messages: &[TraceMessage],
+    told: &[AtHook],
     score: &mut Score,
 ) {
-    for at_hook in at_hooks(rules, messages) {
+    for at_hook in told {
         let Some(first) = at_hook.runs.first() else { continue };
         if is_noise(&first.shown) {
             score.skip("neighbour discovery");
             continue;
         }
-        let Some(situation) = situation(&at_hook, names, listener, ledger) else {
+        let Some(situation) = situation(at_hook, names, listener, ledger) else {
             score.skip("no first sensor");
             continue;
         };
@@ -63,7 +67,7 @@ pub fn compare(
             score.skip(format!("cannot tell: {}", text.split(": ").last().unwrap_or_default()));
             continue;
         }
-        ledger.note(&at_hook, &walk);
+        ledger.note(at_hook, &walk);
         score.packets += usize::from(comes_in || at_hook.hook == Hook::Output);
         score.hooks += 1;
         let kernel: Vec<&str> = at_hook.runs.iter().flat_map(|run| &run.decisions).map(String::as_str).collect();
@@ -85,12 +89,12 @@ pub fn compare(
 }
 
 /// The first few.
-fn next<T>(of: Option<&[T]>) -> &[T] {
+pub fn next<T>(of: Option<&[T]>) -> &[T] {
     of.and_then(|of| of.get(..of.len().min(5))).unwrap_or_default()
 }
 
 /// Without the chains of sensors.
-fn story(walk: &Walk) -> String {
+pub fn story(walk: &Walk) -> String {
     let (mut text, mut own) = (String::new(), false);
     for line in walk.to_string().lines() {
         if let Some(chain) = line.strip_prefix("  chain ") {
@@ -135,7 +139,7 @@ impl Ledger {
     }
 }
 
-fn situation(at_hook: &AtHook, names: &BTreeMap<u32, String>, listener: bool, ledger: &Ledger) -> Option<Situation> {
+pub fn situation(at_hook: &AtHook, names: &BTreeMap<u32, String>, listener: bool, ledger: &Ledger) -> Option<Situation> {
     let sensor = |place: &str| {
         let name = format!("{place}-{}", at_hook.hook.name());
         at_hook.runs.iter().find(|run| run.chain.table.name.as_str() == sensors::TABLE && run.chain.name.as_str() == name)

@@ -9,4 +9,5 @@ pub mod generate;
 pub mod hooks;
 pub mod sensors;
 pub mod told;
+pub mod ways;
 pub mod world;

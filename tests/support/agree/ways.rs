@@ -1,0 +1,119 @@
+//! Packets from a first hook to the end: what the kernel did on the whole way, and what a `Walker` does.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use nftmesh::model::Hook;
+use nftmesh::sim::{End, Walker};
+
+use super::hooks::{Ledger, Score, decisions, next, situation, story};
+use super::sensors;
+use super::told::{AtHook, Run, is_noise};
+
+/// A packet at all its hooks.
+#[derive(Debug)]
+pub struct Way<'a> {
+    pub hooks: Vec<&'a AtHook>,
+}
+
+/// Puts hooks together: by number, and through lo by what the packet looks like.
+pub fn ways(told: &[AtHook]) -> Vec<Way<'_>> {
+    let mut ways: Vec<Way<'_>> = Vec::new();
+    for at_hook in told {
+        let Some(first) = at_hook.runs.first() else { continue };
+        let from_lo = first.shown.iif.is_some_and(|device| device.index == 1);
+        let before = match at_hook.hook {
+            Hook::Output => None,
+            Hook::Prerouting if !from_lo => None,
+            Hook::Prerouting => ways.iter_mut().find(|way| {
+                let Some(run) = way.last() else { return false };
+                let shown = &run.shown;
+                way.last_hook() == Some(Hook::Postrouting)
+                    && shown.oif.is_some_and(|device| device.index == 1)
+                    && shown.network == first.shown.network
+                    && shown.transport == first.shown.transport
+            }),
+            Hook::Forward | Hook::Input | Hook::Postrouting => {
+                ways.iter_mut().rev().find(|way| way.hooks.last().is_some_and(|last| last.id == at_hook.id))
+            }
+        };
+        match before {
+            Some(way) => way.hooks.push(at_hook),
+            None => ways.push(Way { hooks: vec![at_hook] }),
+        }
+    }
+    ways
+}
+
+impl Way<'_> {
+    fn last(&self) -> Option<&Run> {
+        self.hooks.last()?.runs.last()
+    }
+
+    fn last_hook(&self) -> Option<Hook> {
+        self.hooks.last().map(|last| last.hook)
+    }
+
+    /// Every hook it came to, and what was decided there.
+    fn decisions(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for at_hook in &self.hooks {
+            all.push(format!("at {}", at_hook.hook.name()));
+            all.extend(at_hook.runs.iter().flat_map(|run| &run.decisions).filter(|text| !is_sensor(text)).cloned());
+        }
+        all
+    }
+}
+
+/// Compares from the first hook to the end.
+pub fn compare(walker: &mut Walker<'_>, names: &BTreeMap<u32, String>, told: &[AtHook], score: &mut Score) {
+    for way in ways(told) {
+        let Some(first) = way.hooks.first() else { continue };
+        let Some(shown) = first.runs.first().map(|run| &run.shown) else { continue };
+        if is_noise(shown) {
+            continue;
+        }
+        let Some(begins) = situation(first, names, true, &Ledger::default()) else {
+            score.skip("no first sensor");
+            continue;
+        };
+        let packet = begins.packet.clone();
+        let walk = match (&first.hook, &begins.incoming) {
+            (Hook::Output, _) => walker.send(packet),
+            (Hook::Prerouting, Some(incoming)) => walker.receive(packet, &incoming.name),
+            _ => {
+                score.skip(format!("begins at {}", first.hook.name()));
+                continue;
+            }
+        };
+        if let End::CannotTell(reason) = &walk.end {
+            score.skip(format!("cannot tell: {}", reason.to_string().split(": ").last().unwrap_or_default()));
+            continue;
+        }
+        let kernel = way.decisions();
+        let mut simulator = Vec::new();
+        for step in &walk.steps {
+            if let nftmesh::sim::Step::Hook { hook, .. } = step {
+                simulator.push(format!("at {}", hook.name()));
+            }
+            simulator.extend(decisions(std::slice::from_ref(step)).into_iter().filter(|text| !is_sensor(text)));
+        }
+        score.ways += 1;
+        score.way_decisions += kernel.iter().filter(|text| !text.starts_with("at ")).count();
+        if kernel != simulator {
+            let mut text = format!("way of {}\n", begins.packet);
+            for run in way.hooks.iter().flat_map(|at_hook| &at_hook.runs) {
+                let _ = writeln!(text, "  shown in {}: mark {:#x} {}", run.chain, run.first_mark, run.shown);
+            }
+            let both = kernel.iter().zip(&simulator).take_while(|(a, b)| a == b).count();
+            let _ = writeln!(text, "  {both} decisions are the same; then\n  kernel:    {:?}", next(kernel.get(both..)));
+            let _ = writeln!(text, "  simulator: {:?}", next(simulator.get(both..)));
+            text.push_str(&story(&walk));
+            score.differences.push(text);
+        }
+    }
+}
+
+fn is_sensor(decision: &str) -> bool {
+    decision.starts_with(&format!("inet {} ", sensors::TABLE))
+}

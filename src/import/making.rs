@@ -111,7 +111,7 @@ impl Making {
         counter: Option<(u64, u64)>,
         at: usize,
     ) -> Result<Vec<Made>, Fault> {
-        let Making { matches, mut actions, comment, remembers, else_drop, in_two, .. } = self;
+        let Making { mut matches, mut actions, comment, remembers, else_drop, in_two, .. } = self;
         if let Some(name) = remembers.filter(|_| else_drop || in_two) {
             let what = if else_drop { "target TPROXY" } else { "match multiport --ports" };
             let what = format!("match {name} together with {what} would be two rules, each with a {name} of its own");
@@ -126,15 +126,21 @@ impl Making {
         if most > MOST {
             return Err(Fault::wrong(at, format!("this line is {most} rules, and one may be {MOST}; split it")));
         }
+        let only = most == 1;
         for address in addresses {
-            let mut rules = Vec::new();
-            for (index, mut statements) in variants(address, &matches).into_iter().enumerate() {
+            let mut rules = Vec::with_capacity(2);
+            let variants = if only { vec![moved(address, &mut matches)] } else { variants(address, &matches) };
+            for (index, mut statements) in variants.into_iter().enumerate() {
                 let dropping = else_drop.then(|| {
                     let mut statements = statements.clone();
                     statements.push(Statement::Verdict(Verdict::Drop));
                     statements
                 });
-                statements.extend(actions.iter().cloned());
+                if only {
+                    statements.append(&mut actions);
+                } else {
+                    statements.extend(actions.iter().cloned());
+                }
                 if let (1.., Some(Statement::Counter { packets, bytes })) =
                     (index, statements.iter_mut().find(|statement| matches!(statement, Statement::Counter { .. })))
                 {
@@ -174,6 +180,17 @@ impl Alternatives {
             Alternatives::Several(lists) => lists.len(),
         }
     }
+}
+
+/// The only choice there is, without a copy: nearly every line.
+fn moved(mut start: Vec<Statement>, parts: &mut Vec<Alternatives>) -> Vec<Statement> {
+    for part in parts.drain(..) {
+        match part {
+            Alternatives::One(statement) => start.push(statement),
+            Alternatives::Several(lists) => start.extend(lists.into_iter().flatten()),
+        }
+    }
+    start
 }
 
 /// Every choice, the first alternatives first.

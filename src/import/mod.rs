@@ -37,7 +37,7 @@
 //!
 //! let text = text.replace("--uid-owner", "--user");
 //! let error = iptables_save(&text, Family4or6::Ipv4, Unknown::Refuse).unwrap_err();
-//! assert_eq!((error.line, error.column), (4, 59));
+//! assert_eq!((error.line, error.column), (4, 53));
 //! # Ok::<(), nftmesh::Error>(())
 //! ```
 

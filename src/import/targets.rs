@@ -1,7 +1,7 @@
 //! The targets: their options, by name. Chains of the table are none of these.
 //!
 //! ```text
-//! verdicts   what ends or leaves   nat   what changes addresses   marks   what is remembered   (TPROXY is in marks: it sets one)
+//! verdicts   what becomes of the packet   nat   what changes addresses   marks   what is written on it, and TPROXY   logs   what is told
 //! ```
 
 mod logs;

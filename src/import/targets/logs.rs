@@ -38,7 +38,7 @@ fn prefix(instance: &Instance<'_>, name: &str, most: usize) -> Result<Option<Box
             piece.wrong(format!("a prefix of {} bytes, where {most} are allowed; shorten it", piece.text.len()))
         );
     }
-    Ok(Some(piece.text.into()).filter(|text: &Box<str>| !text.is_empty()))
+    Ok(Some(piece.text).filter(|text| !text.is_empty()).map(Into::into))
 }
 
 fn level(piece: Piece<'_>) -> Result<LogLevel, Fault> {

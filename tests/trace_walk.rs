@@ -75,7 +75,9 @@ fn world_of(world: &mut World, dice: &mut Dice, score: &mut Score, refused: &mut
     snapshot.tables.retain(|table| table.id != own);
     let rules = Rules::try_from(&snapshot).expect("rules of our own");
     let host = host.listeners(generate::TPROXY_PORTS.into_iter().take(2));
-    let mut walker = Walker::new(&rules, &host);
+    let walked = sensors::without_sockets(snapshot);
+    let walked = Rules::try_from(&walked).expect("rules of our own");
+    let mut walker = Walker::new(&walked, &host);
     let mut ledger = Ledger::default();
     let mut told = |world: &mut World, score: &mut Score| {
         loop {

@@ -118,8 +118,14 @@ impl Connections {
         Found::Connection(Attached { entry, at: None, direction: CtDirection::Original, state: CtState::NEW })
     }
 
-    /// The packet got through: its connection is in the table from now on, as it is now.
-    pub(super) fn confirm(&mut self, attached: &mut Attached) {
+    /// The packet got through: its connection is in the table from now on, as it is now. `false` when its replies would be taken for
+    /// another's: it is dropped (__nf_conntrack_confirm and nf_ct_resolve_clash, net/netfilter/nf_conntrack_core.c, v6.12).
+    pub(super) fn confirm(&mut self, attached: &mut Attached) -> bool {
+        let Entry { original, reply, zone, .. } = attached.entry;
+        let taken = |tuple| self.by_tuple.contains_key(&(zone, tuple));
+        if attached.at.is_none() && (taken(original) || taken(reply)) {
+            return false;
+        }
         attached.entry.status |= CtStatus::CONFIRMED;
         match attached.at {
             Some(at) => {
@@ -128,7 +134,6 @@ impl Connections {
                 }
             }
             None => {
-                let Entry { original, reply, zone, .. } = attached.entry;
                 let at = self.entries.len();
                 self.entries.push(attached.entry);
                 self.by_tuple.insert((zone, original), (at, CtDirection::Original));
@@ -136,6 +141,7 @@ impl Connections {
                 attached.at = Some(at);
             }
         }
+        true
     }
 
     /// What rules changed at a connection that is in the table.

@@ -25,6 +25,16 @@ pub(crate) trait Inputs: Sized {
         std::array::from_fn(|byte| self.cell(input, u8::try_from(byte).unwrap_or(u8::MAX)))
     }
 
+    /// Whether it is known whose socket sent the packet, or was given to it on its way in.
+    fn knows_owner(&self) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
+    /// Whether it is known which socket would receive the packet.
+    fn knows_receiver(&self) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
     /// What kind the destination is that the packet has now: `fib daddr type` asks anew.
     fn daddr_type(&self, _flow: &Flow) -> Result<[Cell; 4], CannotTell> {
         Ok(cells(self, Input::DaddrType))

@@ -161,7 +161,15 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     /// Breaks when no socket of this host sent the packet.
     fn of_socket(&mut self, input: Input, dreg: Register) -> Step {
-        if self.is(Input::Socket)? { self.load(input, dreg) } else { Ok(Next::Break) }
+        if self.has_socket()? { self.load(input, dreg) } else { Ok(Next::Break) }
+    }
+
+    fn has_socket(&mut self) -> Result<bool, CannotTell> {
+        if self.flow.tproxy.is_some() {
+            return Err(CannotTell::new("whose transparent socket it is that tproxy gave the packet to"));
+        }
+        self.inputs.knows_owner()?;
+        self.is(Input::Socket)
     }
 
     fn meta_set(&mut self, key: MetaKey, sreg: Register) -> Step {
@@ -231,6 +239,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     /// net/netfilter/nft_socket.c: breaks when there is no socket.
     fn socket(&mut self, key: SocketKey, dreg: Register) -> Step {
+        self.inputs.knows_receiver()?;
         let received = [self.inputs.cell(Input::Received, 0)];
         let (input, wanted) = match key {
             // Of a handshake under way, neither is known.
@@ -295,7 +304,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
     /// net/netfilter/xt_owner.c, owner_mt.
     fn owner(&mut self, owner: &XtOwner) -> Step {
         let XtOwner { uids, gids, conditions, negated } = *owner;
-        if !self.is(Input::Socket)? {
+        if !self.has_socket()? {
             return Ok(go(conditions == negated));
         }
         if conditions & negated & XtOwner::SOCKET != 0 {

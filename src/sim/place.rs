@@ -34,6 +34,8 @@ pub(super) struct Place<'a> {
     /// Where it goes, as far as that is known.
     pub(super) target: Option<Target>,
     pub(super) lost: Option<Lost>,
+    /// A socket of this host may have been found for it, and whose that is nobody knows.
+    pub(super) has_receiver: bool,
 }
 
 impl Place<'_> {
@@ -105,6 +107,20 @@ impl Inputs for Place<'_> {
 
     fn all(&self, input: Input) -> [Cell; 16] {
         self.situation.all(input)
+    }
+
+    fn knows_owner(&self) -> Result<(), CannotTell> {
+        if self.has_receiver {
+            return Err(CannotTell::new("whose socket it is that the packet is for"));
+        }
+        Ok(())
+    }
+
+    fn knows_receiver(&self) -> Result<(), CannotTell> {
+        match self.situation.receiver {
+            Some(_) => Ok(()),
+            None => Err(CannotTell::new("which socket the packet is for")),
+        }
     }
 
     fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {

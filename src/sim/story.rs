@@ -52,7 +52,7 @@ impl Display for Short<'_> {
                     writeln!(f, "{at}: {}, {}: {}", rule.chain, Number(rule), Text(rule))?;
                 }
                 Step::Change(change) if change.is_of_packet() => writeln!(f, "{at}: {change}")?,
-                Step::Chain { .. } | Step::Change(_) | Step::Loopback | Step::Policy { .. } => {}
+                Step::Chain { .. } | Step::Change(_) | Step::Copied | Step::Loopback | Step::Policy { .. } => {}
                 Step::Routed(_) | Step::Rule { .. } => {}
             }
         }
@@ -148,6 +148,7 @@ impl Here {
                 if packet != self.packet { writeln!(f, "    now {packet}") } else { Ok(()) }
             }
             Step::Policy { policy, .. } => writeln!(f, "    no rule decides: policy {}", policy.name()),
+            Step::Copied => writeln!(f, "a copy of it, for this host, goes first"),
             Step::Loopback => writeln!(f, "comes in again through lo"),
             Step::Routed(way) => writeln!(f, "{way}"),
             Step::Rule { rule, fate, .. } => {
@@ -186,7 +187,7 @@ impl Here {
             }
             Step::Chain { chain, .. } => self.chain = Some(ChainId::clone(chain)),
             Step::Rule { rule, .. } => self.chain = Some(rule.chain.clone()),
-            Step::Loopback | Step::Policy { .. } | Step::Routed(_) => {}
+            Step::Copied | Step::Loopback | Step::Policy { .. } | Step::Routed(_) => {}
         }
     }
 }
@@ -275,6 +276,7 @@ impl Display for End {
 impl Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Lost::Clash => "another connection has the addresses and ports that it was translated to; give more ports",
             Lost::Loop => "it goes round through lo for ever; a route sends to lo what is not for this host",
             Lost::Martian => "a loopback address came in on another interface (net.ipv4.conf.*.route_localnet is off)",
             Lost::NoAddress => "the interface has no address to translate to; give it one of this family",

@@ -22,7 +22,7 @@ use super::recorder::{Recorder, place};
 use super::rules::Rules;
 use super::situation::Situation;
 use super::walk::{Delivery, End, Lost, Step, Walk, Way, ending};
-use crate::model::{AddrType, Family4or6, Hook};
+use crate::model::{AddrType, Family4or6, Hook, Protocol, TcpFlags};
 
 /// Sends packets through the rules of a host and remembers connections, as the host does.
 ///
@@ -84,7 +84,7 @@ impl<'a> Walker<'a> {
     fn passage(&mut self, packet: Packet) -> Passage<'_> {
         let Walker { rules, host, connections, transparent } = self;
         let situation = Situation::new(packet);
-        let place = Place { situation, host, connections, held: Held::Nothing, target: None, lost: None };
+        let place = Place { situation, host, connections, held: Held::Nothing, target: None, lost: None, has_receiver: false };
         Passage { rules, place, transparent, socket: None, steps: Vec::with_capacity(32), rounds: Vec::new() }
     }
 }
@@ -157,7 +157,7 @@ impl Passage<'_> {
             Target::Local => {
                 self.steps.push(Step::Routed(Way::Local));
                 self.hook(Hook::Input)?;
-                self.confirm();
+                self.confirm()?;
                 Ok(self.deliver())
             }
             Target::Out(_) if self.socket.is_some() => Err(End::Lost(Lost::NotRoutedHere)),
@@ -165,20 +165,33 @@ impl Passage<'_> {
             Target::Out(_) | Target::Refused => {
                 self.leave_by(target);
                 self.hook(Hook::Forward)?;
-                self.place.situation.incoming = None;
                 self.leave(target)
             }
         }
     }
 
     fn leave(&mut self, target: Target) -> Result<End, End> {
+        let Packet { destination, .. } = *self.packet();
+        let is_broadcast = destination.is_ipv4() && self.place.host.kind_of(destination) == AddrType::BROADCAST;
+        if is_broadcast && self.place.situation.incoming.is_none() {
+            self.copy();
+        }
         self.hook(Hook::Postrouting)?;
-        self.confirm();
+        self.confirm()?;
         match self.place.situation.outgoing.clone() {
             Some(lo) if lo.index == LO => self.come_back(target),
             Some(interface) => Ok(End::Sent(interface)),
             None => Err(End::Lost(Lost::NoRoute)),
         }
+    }
+
+    /// What becomes of the copy is nothing to the packet, but for their connection (ip_mc_output, net/ipv4/ip_output.c, v6.12).
+    fn copy(&mut self) {
+        let before = self.packet().clone();
+        self.steps.push(Step::Copied);
+        drop(self.hook(Hook::Postrouting).and_then(|()| self.confirm()));
+        self.place.situation.packet = before;
+        self.place.lost = None;
     }
 
     fn deliver(&mut self) -> End {
@@ -204,6 +217,15 @@ impl Passage<'_> {
         let receiver = self.transparent.get(&Tuple::of(&situation.packet));
         situation.receiver = receiver.map(|_| Receiver { transparent: true, ..Receiver::default() });
         situation.hold(self.place.held);
+        // What begins a connection finds only who listens, and those are not looked for on the way in (tcp_v4_early_demux,
+        // net/ipv4/tcp_ipv4.c, and udp_v4_early_demux, udp.c, v6.12).
+        let begins = situation.packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
+        let is_sought = match situation.packet.protocol {
+            Protocol::TCP => !begins,
+            protocol => protocol == Protocol::UDP,
+        };
+        self.place.has_receiver = self.socket.is_some() || (hook == Hook::Input && is_sought);
+        let situation = &self.place.situation;
         let (packet, incoming, outgoing) =
             (situation.packet.clone(), situation.incoming.clone(), situation.outgoing.clone());
 
@@ -228,10 +250,9 @@ impl Passage<'_> {
     }
 
     /// It got through: its connection counts from now on.
-    fn confirm(&mut self) {
-        if let Held::Connection(attached) = &mut self.place.held {
-            self.place.connections.confirm(attached);
-        }
+    fn confirm(&mut self) -> Result<(), End> {
+        let Held::Connection(attached) = &mut self.place.held else { return Ok(()) };
+        if self.place.connections.confirm(attached) { Ok(()) } else { Err(End::Lost(Lost::Clash)) }
     }
 
     fn leave_by(&mut self, target: Target) {

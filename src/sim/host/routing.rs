@@ -62,15 +62,18 @@ impl Host {
     /// one of the destination's network, else the first of the interface, else of any other.
     pub(in crate::sim) fn masqueraded(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
         let here = self.links.iter().filter(|link| link.interface.index == interface);
-        let near = here.flat_map(|link| &link.addresses).find(|address| address.contains(destination));
-        let near = near.map(|address| address.ip()).or_else(|| self.nearest(interface, destination));
+        // Those of loopback are for this host alone (RT_SCOPE_HOST).
+        let alone = |ip: &IpAddr| ip.is_ipv4() && ip.is_loopback();
+        let mut near = here.flat_map(|link| &link.addresses).filter(|address| !alone(&address.ip()));
+        let near = near.find(|address| address.contains(destination)).map(|address| address.ip());
+        let nearest = |interface| self.nearest(interface, destination).filter(|ip| !alone(ip));
         let elsewhere = || {
             self.links.iter().find_map(|link| match link.interface.index {
                 LO => None,
-                other => self.nearest(other, destination),
+                other => nearest(other),
             })
         };
-        near.or_else(elsewhere)
+        near.or_else(|| nearest(interface)).or_else(elsewhere)
     }
 
     fn nearest(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {

@@ -2,9 +2,11 @@
 //!
 //! Every rule has a comment, `skuid 1000`; one that the trace tells of is one that held.
 
+use nftmesh::bytecode::{Expr, MetaKey};
 use nftmesh::model::{
     AddrType, Chain, ChainType, Family, Field, Hook, Match, Op, Operand, PktType, Priority, Rule, Table, Value,
 };
+use nftmesh::plan::Snapshot;
 
 use super::generate::UIDS;
 
@@ -29,6 +31,21 @@ pub fn table(asks_ct: bool) -> Table {
         table = table.chain(base("last", i32::MAX - 1).rules(later(asks_ct)));
     }
     table
+}
+
+/// Without the sensors that ask for sockets: a walk knows no sockets but those that send.
+pub fn without_sockets(mut snapshot: Snapshot) -> Snapshot {
+    for table in snapshot.tables.iter_mut().filter(|table| table.id.name.as_str() == TABLE) {
+        for chain in &mut table.chains {
+            chain.rules.retain(|rule| {
+                !rule.exprs.iter().any(|expr| match expr {
+                    Expr::Meta { key, .. } => [MetaKey::SKUID, MetaKey::SKGID].contains(key),
+                    expr => matches!(expr, Expr::Socket { .. }),
+                })
+            });
+        }
+    }
+    snapshot
 }
 
 /// The first rule always tells, so that the packet is shown before anything was changed.

@@ -34,7 +34,15 @@ pub fn ways(told: &[AtHook]) -> Vec<Way<'_>> {
                     && shown.transport == first.shown.transport
             }),
             Hook::Forward | Hook::Input | Hook::Postrouting => {
-                ways.iter_mut().rev().find(|way| way.hooks.last().is_some_and(|last| last.id == at_hook.id))
+                let ids = |way: &Way<'_>| way.hooks.iter().any(|known| known.id == at_hook.id);
+                let known = ways.iter().rposition(ids);
+                // A copy of a broadcast has a number of its own.
+                let copied = |way: &Way<'_>| {
+                    way.last_hook() == Some(Hook::Output)
+                        && way.last().is_some_and(|run| run.shown.network == first.shown.network)
+                };
+                let at = known.or_else(|| ways.iter().rposition(copied));
+                at.and_then(|at| ways.get_mut(at))
             }
         };
         match before {
@@ -77,6 +85,10 @@ pub fn compare(walker: &mut Walker<'_>, names: &BTreeMap<u32, String>, told: &[A
             score.skip("no first sensor");
             continue;
         };
+        if begins.connection.attached {
+            score.skip("made by the kernel for another packet");
+            continue;
+        }
         let packet = begins.packet.clone();
         let walk = match (&first.hook, &begins.incoming) {
             (Hook::Output, _) => walker.send(packet),

@@ -79,12 +79,13 @@ fn world_of(world: &mut World, dice: &mut Dice, score: &mut Score, refused: &mut
     let walked = Rules::try_from(&walked).expect("rules of our own");
     let mut walker = Walker::new(&walked, &host);
     let mut ledger = Ledger::default();
+    let mut lapsed = ways::Lapsed::default();
     let mut told = |world: &mut World, score: &mut Score| {
         loop {
             let messages = told::drain(&mut trace, QUIET);
             let told = told::at_hooks(&rules, &messages);
             compare(&rules, &names, listener, &mut ledger, &told, score);
-            ways::compare(&mut walker, &names, &told, score);
+            ways::compare(&mut walker, &names, &told, &mut lapsed, score);
             if !world.pump() {
                 break;
             }

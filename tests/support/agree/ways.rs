@@ -1,6 +1,6 @@
 //! Packets from a first hook to the end: what the kernel did on the whole way, and what a `Walker` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use nftmesh::model::Hook;
@@ -62,6 +62,10 @@ impl Way<'_> {
         self.hooks.last().map(|last| last.hook)
     }
 
+    fn connections(&self) -> impl Iterator<Item = u32> {
+        self.hooks.iter().flat_map(|at_hook| &at_hook.runs).filter_map(|run| run.shown.ct?.id)
+    }
+
     /// Every hook it came to, and what was decided there.
     fn decisions(&self) -> Vec<String> {
         let mut all = Vec::new();
@@ -73,8 +77,28 @@ impl Way<'_> {
     }
 }
 
+/// Connections of packets that could not be told: what those packets' rules did to them, the walker does not know.
+#[derive(Debug, Default)]
+pub struct Lapsed(HashSet<u32>);
+
+impl Lapsed {
+    fn add(&mut self, way: &Way<'_>) {
+        self.0.extend(way.connections());
+    }
+
+    fn has(&self, way: &Way<'_>) -> bool {
+        way.connections().any(|id| self.0.contains(&id))
+    }
+}
+
 /// Compares from the first hook to the end.
-pub fn compare(walker: &mut Walker<'_>, names: &BTreeMap<u32, String>, told: &[AtHook], score: &mut Score) {
+pub fn compare(
+    walker: &mut Walker<'_>,
+    names: &BTreeMap<u32, String>,
+    told: &[AtHook],
+    lapsed: &mut Lapsed,
+    score: &mut Score,
+) {
     for way in ways(told) {
         let Some(first) = way.hooks.first() else { continue };
         let Some(shown) = first.runs.first().map(|run| &run.shown) else { continue };
@@ -87,6 +111,7 @@ pub fn compare(walker: &mut Walker<'_>, names: &BTreeMap<u32, String>, told: &[A
         };
         if begins.connection.attached {
             score.skip("made by the kernel for another packet");
+            lapsed.add(&way);
             continue;
         }
         let packet = begins.packet.clone();
@@ -100,6 +125,11 @@ pub fn compare(walker: &mut Walker<'_>, names: &BTreeMap<u32, String>, told: &[A
         };
         if let End::CannotTell(reason) = &walk.end {
             score.skip(format!("cannot tell: {}", reason.to_string().split(": ").last().unwrap_or_default()));
+            lapsed.add(&way);
+            continue;
+        }
+        if lapsed.has(&way) {
+            score.skip("of a connection of which something could not be told");
             continue;
         }
         let kernel = way.decisions();

@@ -28,6 +28,16 @@ pub(super) struct Entry {
     /// Which sides have their translation, be it none.
     pub(super) source_done: bool,
     pub(super) destination_done: bool,
+    /// Which ways a FIN went, and a RST.
+    pub(super) finished: Ends,
+    pub(super) reset: Ends,
+}
+
+/// The two directions of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ends {
+    original: bool,
+    reply: bool,
 }
 
 /// A packet's connection.
@@ -91,11 +101,14 @@ impl Tuple {
 
 impl Connections {
     /// The connection of a packet in a zone; a new one that is not in the table yet when it begins one.
-    pub(super) fn find(&self, packet: &Packet, zone: u16) -> Found {
+    pub(super) fn find(&mut self, packet: &Packet, zone: u16) -> Found {
         let tuple = Tuple::of(packet);
-        if let Some((at, direction)) = self.by_tuple.get(&(zone, tuple)) {
-            if let Some(entry) = self.entries.get(*at) {
-                return Found::Connection(known(*entry, *at, *direction));
+        if let Some((at, direction)) = self.by_tuple.get(&(zone, tuple)).copied() {
+            if let Some(entry) = self.entries.get(at).copied() {
+                if !entry.is_opened_again(packet, direction) {
+                    return Found::Connection(self.known(entry, at, direction, packet));
+                }
+                self.forget(&entry);
             }
         }
         let [kind, _] = packet.sport.to_be_bytes();
@@ -114,8 +127,35 @@ impl Connections {
             status: CtStatus::empty(),
             source_done: false,
             destination_done: false,
+            finished: Ends::default(),
+            reset: Ends::default(),
         };
         Found::Connection(Attached { entry, at: None, direction: CtDirection::Original, state: CtState::NEW })
+    }
+
+    /// One more packet of a connection; what is known of it then.
+    fn known(&mut self, mut entry: Entry, at: usize, direction: CtDirection, packet: &Packet) -> Attached {
+        if packet.protocol == Protocol::TCP {
+            let is_refused = entry.see(packet.tcp_flags, direction);
+            if is_refused {
+                self.forget(&entry);
+            }
+        }
+        let state = match direction {
+            CtDirection::Reply => {
+                entry.status |= CtStatus::SEEN_REPLY;
+                CtState::ESTABLISHED
+            }
+            CtDirection::Original if entry.status.contains(CtStatus::SEEN_REPLY) => CtState::ESTABLISHED,
+            CtDirection::Original => CtState::NEW,
+        };
+        Attached { entry, at: Some(at), direction, state }
+    }
+
+    fn forget(&mut self, entry: &Entry) {
+        for tuple in [entry.original, entry.reply] {
+            self.by_tuple.remove(&(entry.zone, tuple));
+        }
     }
 
     /// The packet got through: its connection is in the table from now on, as it is now. `false` when its replies would be taken for
@@ -151,17 +191,16 @@ impl Connections {
         }
     }
 
-    /// Gives one side of a connection its translation; without one, none, unless that would mix it up with another.
-    pub(super) fn translate(&self, entry: &mut Entry, kind: NatKind, chosen: Option<Chosen>) {
+    /// Gives one side of a connection its translation; without one, none, unless that would mix it up with another. Whether the kernel
+    /// would have chosen a port at random.
+    pub(super) fn translate(&self, entry: &mut Entry, kind: NatKind, chosen: Option<Chosen>) -> bool {
         let now = entry.reply.reversed();
         let mut new = now;
         let chosen = chosen.unwrap_or(Chosen { address: None, ports: None, random: false });
         if let Some(address) = chosen.address {
             side(&mut new, kind).set_ip(address);
         }
-        if has_ports(new.protocol) {
-            self.choose_port(entry, &mut new, kind, chosen);
-        }
+        let is_random = has_ports(new.protocol) && self.choose_port(entry, &mut new, kind, chosen);
         if new != now {
             entry.reply = new.reversed();
             entry.status |= bit(kind);
@@ -170,22 +209,23 @@ impl Connections {
             NatKind::Dnat => entry.destination_done = true,
             NatKind::Snat => entry.source_done = true,
         }
+        is_random
     }
 
-    /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12, with the lowest port where it takes any.
-    fn choose_port(&self, entry: &Entry, new: &mut Tuple, kind: NatKind, chosen: Chosen) {
+    /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12, with the lowest port where it takes any: then `true`.
+    fn choose_port(&self, entry: &Entry, new: &mut Tuple, kind: NatKind, chosen: Chosen) -> bool {
         let own = side(new, kind).port();
         let (low, high) = match chosen.ports {
             Some((low, high)) if (low..=high).contains(&own) && !chosen.random => {
                 if low == high || !self.is_taken(entry, *new) {
-                    return;
+                    return false;
                 }
                 (low, high)
             }
             Some(ports) => ports,
-            None if !chosen.random && !self.is_taken(entry, *new) => return,
+            None if !chosen.random && !self.is_taken(entry, *new) => return false,
             // What is translated to somewhere need not be unique.
-            None if kind == NatKind::Dnat => return,
+            None if kind == NatKind::Dnat => return false,
             None if own < 512 => (1, 511),
             None if own < 1024 => (600, 1023),
             None => (1024, u16::MAX),
@@ -193,14 +233,48 @@ impl Connections {
         for port in low..=high {
             side(new, kind).set_port(port);
             if !self.is_taken(entry, *new) {
-                return;
+                break;
             }
         }
+        low != high && (chosen.random || kind == NatKind::Snat)
     }
 
     /// Whether replies to this would be taken for another connection's.
     fn is_taken(&self, entry: &Entry, tuple: Tuple) -> bool {
         self.by_tuple.contains_key(&(entry.zone, tuple.reversed()))
+    }
+}
+
+impl Entry {
+    /// Takes a segment; `true` when it is a refusal, and the only answer: then the connection is over at once.
+    fn see(&mut self, flags: TcpFlags, direction: CtDirection) -> bool {
+        *self.reset.of(direction) |= flags.contains(TcpFlags::RST);
+        *self.finished.of(direction) |= flags.contains(TcpFlags::FIN);
+        let answered = self.status.contains(CtStatus::SEEN_REPLY);
+        let closing = flags.intersects(TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN);
+        if answered && direction == CtDirection::Original && flags.contains(TcpFlags::ACK) && !closing {
+            self.status |= CtStatus::ASSURED;
+        }
+        flags.contains(TcpFlags::RST) && !answered
+    }
+
+    /// Whether a segment begins the connection anew: nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
+    fn is_opened_again(&self, packet: &Packet, direction: CtDirection) -> bool {
+        let Entry { mut reset, finished, .. } = *self;
+        let both = finished.original && finished.reply;
+        let (is_reset, by_sender) = (reset.original || reset.reply, *reset.of(direction));
+        let over = both || is_reset;
+        let begins = packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST) == TcpFlags::SYN;
+        packet.protocol == Protocol::TCP && begins && over && (finished.original || finished.reply || by_sender)
+    }
+}
+
+impl Ends {
+    fn of(&mut self, direction: CtDirection) -> &mut bool {
+        match direction {
+            CtDirection::Original => &mut self.original,
+            CtDirection::Reply => &mut self.reply,
+        }
     }
 }
 
@@ -219,18 +293,6 @@ impl Attached {
         }
         tuple
     }
-}
-
-fn known(mut entry: Entry, at: usize, direction: CtDirection) -> Attached {
-    let state = match direction {
-        CtDirection::Reply => {
-            entry.status |= CtStatus::SEEN_REPLY;
-            CtState::ESTABLISHED
-        }
-        CtDirection::Original if entry.status.contains(CtStatus::SEEN_REPLY) => CtState::ESTABLISHED,
-        CtDirection::Original => CtState::NEW,
-    };
-    Attached { entry, at: Some(at), direction, state }
 }
 
 fn side(tuple: &mut Tuple, kind: NatKind) -> &mut SocketAddr {

@@ -4,8 +4,13 @@
 //! prerouting, output   chains below -200 | tracking | below -100 | nat chains | the rest
 //! input, postrouting   chains below 100                          | nat chains | the rest
 //! ```
+//! Of one priority, what was registered last comes first: tracking with the first rule that asks for it, translation with the first
+//! chain of type nat at any hook. What has been deleted since is not seen here.
+//!
 //! Chains of type nat run at the place of the translation, by their priorities among each other, until one translates
 //! (nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12).
+
+use std::cmp::Reverse;
 
 use super::rules::{ChainCode, Op, Rules, TableCode};
 use crate::bytecode::Expr;
@@ -36,8 +41,10 @@ pub(super) struct LineUps([LineUp; HOOKS.len() * 2]);
 
 impl LineUps {
     pub(super) fn of(rules: &Rules) -> Self {
-        let families = [Family::Ip, Family::Ip6]
-            .map(|family| (family, rules.tables_of(family).any(translates), rules.tables_of(family).any(tracks)));
+        let families = [Family::Ip, Family::Ip6].map(|family| {
+            let first = |when: fn(&TableCode) -> Option<When>| rules.tables_of(family).filter_map(when).min();
+            (family, first(translates), first(tracks))
+        });
         let mut cases = HOOKS.iter().flat_map(|hook| families.iter().map(move |case| (*hook, *case)));
         LineUps(std::array::from_fn(|_| {
             let case = cases.next();
@@ -56,38 +63,40 @@ impl LineUps {
     }
 }
 
-fn line_up(rules: &Rules, hook: Hook, family: Family, translates: bool, tracks: bool) -> LineUp {
+fn line_up(rules: &Rules, hook: Hook, family: Family, translates: Option<When>, tracks: Option<When>) -> LineUp {
     let (mut nat, mut stages) = (Vec::new(), Vec::new());
     for (at, chain, base) in rules.hooked(hook, family) {
         if chain.is_nat() {
             nat.push(at);
         } else {
-            stages.push((base.priority.0, Stage::Chain(at)));
+            stages.push((base.priority.0, Reverse(chain.registered), Stage::Chain(at)));
         }
     }
-    // A stable sort: what tracks or translates comes before chains of the same priority.
     let source = matches!(hook, Hook::Input | Hook::Postrouting);
-    if translates && hook != Hook::Forward {
-        stages.insert(0, (if source { NAT_SOURCE } else { NAT_DESTINATION }, Stage::Translate(nat)));
-    }
-    if matches!(hook, Hook::Prerouting | Hook::Output) && tracks {
-        stages.insert(0, (CONNTRACK, Stage::Track));
-    }
-    stages.sort_by_key(|(priority, _)| *priority);
-    LineUp { stages: stages.into_iter().map(|(_, stage)| stage).collect(), tracks }
+    let to_translate = translates.filter(|_| hook != Hook::Forward);
+    let priority = if source { NAT_SOURCE } else { NAT_DESTINATION };
+    stages.extend(to_translate.map(|when| (priority, Reverse(when), Stage::Translate(nat))));
+    let to_track = tracks.filter(|_| matches!(hook, Hook::Prerouting | Hook::Output));
+    stages.extend(to_track.map(|when| (CONNTRACK, Reverse(when), Stage::Track)));
+    stages.sort_by_key(|(priority, when, _)| (*priority, *when));
+    LineUp { stages: stages.into_iter().map(|(.., stage)| stage).collect(), tracks: tracks.is_some() }
 }
 
-/// Whether a table switches address translation on: any base chain of type nat does.
-fn translates(table: &TableCode) -> bool {
-    table.chains.iter().any(ChainCode::is_nat)
+/// When something was registered, see [`ChainCode::registered`].
+type When = (u64, u64);
+
+/// When a table switches address translation on: with its first base chain of type nat.
+fn translates(table: &TableCode) -> Option<When> {
+    table.chains.iter().filter(|chain| chain.is_nat()).map(|chain| chain.registered).min()
 }
 
-/// Whether a table switches connection tracking on: any rule that looks at it or translates does.
-fn tracks(table: &TableCode) -> bool {
-    table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.ops).any(|op| {
+/// When a table switches connection tracking on: with its first rule that looks at it or translates.
+fn tracks(table: &TableCode) -> Option<When> {
+    let asks = |op: &Op| {
         let Op::Expr(expr) = op else { return false };
         matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. })
-    })
+    };
+    table.chains.iter().filter_map(|chain| chain.registered_rule(|rule| rule.ops.iter().any(asks))).min()
 }
 
 impl Rules {
@@ -108,7 +117,7 @@ impl Rules {
             let based = chains.filter_map(|(at, chain)| Some(((table_at, at), chain, chain.base?)));
             hooked.extend(based.filter(|(_, _, base)| base.hook == hook));
         }
-        hooked.sort_by_key(|(_, chain, base)| (base.priority, std::cmp::Reverse(chain.registered)));
+        hooked.sort_by_key(|(_, chain, base)| (base.priority, Reverse(chain.registered)));
         hooked
     }
 

@@ -206,7 +206,7 @@ impl Inputs for Place<'_> {
                 },
                 None => None,
             };
-            self.connections.translate(&mut attached.entry, kind, chosen);
+            flow.is_guess |= self.connections.translate(&mut attached.entry, kind, chosen);
             self.held = Held::Connection(attached);
         }
         let tuple = Tuple { protocol: self.situation.packet.protocol, source, destination };

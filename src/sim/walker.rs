@@ -84,7 +84,8 @@ impl<'a> Walker<'a> {
     fn passage(&mut self, packet: Packet) -> Passage<'_> {
         let Walker { rules, host, connections, transparent } = self;
         let situation = Situation::new(packet);
-        let place = Place { situation, host, connections, held: Held::Nothing, target: None, lost: None, has_receiver: false };
+        let place =
+            Place { situation, host, connections, held: Held::Nothing, target: None, lost: None, has_receiver: false };
         Passage { rules, place, transparent, socket: None, steps: Vec::with_capacity(32), rounds: Vec::new() }
     }
 }

@@ -12,9 +12,8 @@ use nftmesh::validate::Location;
 
 use super::dice::Dice;
 
-pub const V4: [&str; 8] = [
-    "10.77.0.1", "10.77.0.2", "10.77.0.3", "10.78.0.1", "10.78.0.2", "127.0.0.1", "127.0.0.6", "10.77.0.255",
-];
+pub const V4: [&str; 8] =
+    ["10.77.0.1", "10.77.0.2", "10.77.0.3", "10.78.0.1", "10.78.0.2", "127.0.0.1", "127.0.0.6", "10.77.0.255"];
 pub const V6: [&str; 6] = ["fd77::1", "fd77::2", "fd77::3", "fd78::1", "fd78::2", "::1"];
 pub const PORTS: [u16; 10] = [53, 8080, 9000, 9001, 15001, 15006, 7777, 40000, 40001, 40002];
 pub const UIDS: [u32; 3] = [0, 1000, 1337];
@@ -66,7 +65,9 @@ fn table(dice: &mut Dice, family: Family, name: &str, listener: bool) -> Table {
         let hook = dice.pick(chain_type.hooks());
         let priority = match chain_type {
             ChainType::Nat => dice.pick(&[-150, -100, -100, 0, 50, 100, 110]),
-            _ => dice.pick(&[-400, -300, -300, -201, -200, -198, -150, -150, -101, -100, -98, 0, 0, 0, 10, 99, 100, 102]),
+            _ => {
+                dice.pick(&[-400, -300, -300, -201, -200, -198, -150, -150, -101, -100, -98, 0, 0, 0, 10, 99, 100, 102])
+            }
         };
         let policy = if dice.chance(5) { Policy::Drop } else { Policy::Accept };
         let mut chain = Chain::base(format!("b{number}"), chain_type, hook, Priority(priority)).policy(policy);
@@ -206,11 +207,8 @@ fn nat(dice: &mut Dice, rule: Rule, at: At, hook: Hook) -> Rule {
         Family::Ip6 => false,
         _ => dice.chance(55),
     };
-    let rule = if at.family == Family::Inet {
-        rule.nfproto(if is_v4 { Nfproto::IPV4 } else { Nfproto::IPV6 })
-    } else {
-        rule
-    };
+    let rule =
+        if at.family == Family::Inet { rule.nfproto(if is_v4 { Nfproto::IPV4 } else { Nfproto::IPV6 }) } else { rule };
     let address = |dice: &mut Dice, from: &[&str]| -> IpAddr { dice.pick(from).parse().expect("an address") };
     let protocol = dice.pick(&[Protocol::TCP, Protocol::UDP, Protocol::UDP]);
     let port = PortRange::from(dice.pick(&[53, 8080, 9000, 15001]));
@@ -264,7 +262,11 @@ fn one_match(dice: &mut Dice, at: At, sets: &[Set]) -> Match {
                 match dice.below(6) {
                     0 if has("ports") => Match::new(field, op, named("ports")),
                     1 if has("ranges") => Match::new(field, op, named("ranges")),
-                    2 => Match::new(field, op, Operand::Range(Value::Port(53), Value::Port(dice.pick(&[8080, 9000, 40000])))),
+                    2 => Match::new(
+                        field,
+                        op,
+                        Operand::Range(Value::Port(53), Value::Port(dice.pick(&[8080, 9000, 40000]))),
+                    ),
                     3 => {
                         let values: Vec<_> =
                             dice.some(&[53, 7777, 8080, 9000, 9001, 15001], 4).into_iter().map(Value::Port).collect();
@@ -285,7 +287,10 @@ fn one_match(dice: &mut Dice, at: At, sets: &[Set]) -> Match {
                         let net = Ipv4Network::new(address, dice.pick(&[8, 24, 30])).expect("a network");
                         Operand::Prefix(Value::Ipv4(net.network()), net.prefix())
                     }
-                    2 => Operand::Range(Value::Ipv4(Ipv4Addr::new(10, 77, 0, 2)), Value::Ipv4(Ipv4Addr::new(127, 0, 0, 1))),
+                    2 => Operand::Range(
+                        Value::Ipv4(Ipv4Addr::new(10, 77, 0, 2)),
+                        Value::Ipv4(Ipv4Addr::new(127, 0, 0, 1)),
+                    ),
                     _ => Operand::Value(Value::Ipv4(address)),
                 };
                 Match::new(field, op, operand)
@@ -374,11 +379,7 @@ fn one_match(dice: &mut Dice, at: At, sets: &[Set]) -> Match {
                 ]);
                 Match::new(Field::CtStatus, op, Operand::Flags(Value::CtStatus(status)))
             }
-            23 => Match::new(
-                Field::CtZone,
-                op,
-                Operand::Value(Value::Integer(u32::from(dice.pick(&ZONES)))),
-            ),
+            23 => Match::new(Field::CtZone, op, Operand::Value(Value::Integer(u32::from(dice.pick(&ZONES))))),
             24 => {
                 let op = ordered(dice);
                 Match::new(Field::Length, op, Operand::Value(Value::Integer(dice.pick(&[29, 30, 33, 40, 52, 60]))))
@@ -410,7 +411,12 @@ fn one_match(dice: &mut Dice, at: At, sets: &[Set]) -> Match {
             29 => Match::new(
                 Field::L4proto,
                 op,
-                Operand::Value(Value::Protocol(dice.pick(&[Protocol::TCP, Protocol::UDP, Protocol::ICMP, Protocol::ICMPV6]))),
+                Operand::Value(Value::Protocol(dice.pick(&[
+                    Protocol::TCP,
+                    Protocol::UDP,
+                    Protocol::ICMP,
+                    Protocol::ICMPV6,
+                ]))),
             ),
             _ => continue,
         };

@@ -80,7 +80,8 @@ pub fn compare(
             }
             let mut both = kernel.iter().zip(&simulator).take_while(|(a, b)| **a == b.as_str()).count();
             both = both.min(kernel.len());
-            let _ = writeln!(text, "  {both} decisions are the same; then\n  kernel:    {:?}", next(kernel.get(both..)));
+            let _ =
+                writeln!(text, "  {both} decisions are the same; then\n  kernel:    {:?}", next(kernel.get(both..)));
             let _ = writeln!(text, "  simulator: {:?}", next(simulator.get(both..)));
             text.push_str(&story(&walk));
             score.differences.push(text);
@@ -139,16 +140,25 @@ impl Ledger {
     }
 }
 
-pub fn situation(at_hook: &AtHook, names: &BTreeMap<u32, String>, listener: bool, ledger: &Ledger) -> Option<Situation> {
+pub fn situation(
+    at_hook: &AtHook,
+    names: &BTreeMap<u32, String>,
+    listener: bool,
+    ledger: &Ledger,
+) -> Option<Situation> {
     let sensor = |place: &str| {
         let name = format!("{place}-{}", at_hook.hook.name());
-        at_hook.runs.iter().find(|run| run.chain.table.name.as_str() == sensors::TABLE && run.chain.name.as_str() == name)
+        at_hook
+            .runs
+            .iter()
+            .find(|run| run.chain.table.name.as_str() == sensors::TABLE && run.chain.name.as_str() == name)
     };
     let first = sensor("first")?;
     let number = |key: &str| number(first, key);
     let mut packet = Packet::traced(&first.shown, first.first_mark)?;
     packet.pkttype = PktType(u8::try_from(number("PktType").unwrap_or(0)).ok()?);
-    packet.owner = number("socket").map(|_| Owner::new(number("Skuid").unwrap_or(9999), number("Skgid").unwrap_or(9999)));
+    packet.owner =
+        number("socket").map(|_| Owner::new(number("Skuid").unwrap_or(9999), number("Skgid").unwrap_or(9999)));
     let mut situation = Situation::new(packet);
     let interface = |device: Option<TracedDevice>| {
         let index = device?.index;
@@ -182,7 +192,10 @@ pub fn situation(at_hook: &AtHook, names: &BTreeMap<u32, String>, listener: bool
     }
     if let Some((mark, zone)) = ledger.of(after) {
         // A connection that is not confirmed and new is another one with the same number.
-        if attached || !matches!(at_hook.hook, Hook::Prerouting | Hook::Output) || connection.status.contains(CtStatus::CONFIRMED) {
+        if attached
+            || !matches!(at_hook.hook, Hook::Prerouting | Hook::Output)
+            || connection.status.contains(CtStatus::CONFIRMED)
+        {
             (connection.mark, connection.zone) = (mark, zone);
         }
     }

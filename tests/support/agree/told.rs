@@ -32,19 +32,20 @@ pub struct Run {
     pub comments: Vec<String>,
 }
 
-/// All that is told until nothing more comes.
-pub fn drain(trace: &mut Trace, quiet: Duration) -> Vec<TraceMessage> {
+/// All that is told until nothing more comes; `None` when there was more than the socket holds.
+pub fn drain(trace: &mut Trace, quiet: Duration) -> Option<Vec<TraceMessage>> {
     let mut told = Vec::new();
     loop {
         let fd = trace.as_fd();
         let mut fds = [PollFd::new(&fd, PollFlags::IN)];
         let timeout = Timespec::try_from(quiet).expect("short");
         if poll(&mut fds, Some(&timeout)).expect("a descriptor can be polled") == 0 {
-            return told;
+            return Some(told);
         }
         while let Some(event) = trace.try_next().expect("the socket can be read") {
             match event {
                 TraceEvent::Message(message) => told.push(message),
+                TraceEvent::Overflow => return None,
                 other => panic!("{other}"),
             }
         }
@@ -67,9 +68,9 @@ pub fn at_hooks(rules: &Rules, messages: &[TraceMessage]) -> Vec<AtHook> {
         if let Some(shown) = &message.packet {
             let (_, Base { hook, .. }) = rules.base(&chain).unwrap_or_else(|| panic!("a packet is shown in {chain}"));
             let place = open.get(&message.id).copied().filter(|at| {
-                packets.get(*at).is_some_and(|known| {
-                    known.hook == *hook && !known.runs.iter().any(|run| run.chain == chain)
-                })
+                packets
+                    .get(*at)
+                    .is_some_and(|known| known.hook == *hook && !known.runs.iter().any(|run| run.chain == chain))
             });
             let place = place.unwrap_or_else(|| {
                 packets.push(AtHook { id: message.id, hook: *hook, runs: Vec::new() });

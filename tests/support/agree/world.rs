@@ -141,7 +141,18 @@ impl World {
         let at = dice.pick(&[At::Pod, At::Pod, At::Pod, At::Gateway, At::Gateway, At::Beyond]);
         let is_v4 = dice.chance(60);
         let here: &[&str] = match (at, is_v4) {
-            (At::Pod, true) => &["10.77.0.1", "10.77.0.1", "10.77.0.2", "10.77.0.3", "127.0.0.1", "127.0.0.6", "10.78.0.1", "10.77.0.255", "10.78.0.2", "224.0.0.251"],
+            (At::Pod, true) => &[
+                "10.77.0.1",
+                "10.77.0.1",
+                "10.77.0.2",
+                "10.77.0.3",
+                "127.0.0.1",
+                "127.0.0.6",
+                "10.78.0.1",
+                "10.77.0.255",
+                "10.78.0.2",
+                "224.0.0.251",
+            ],
             (At::Pod, false) => &["fd77::1", "fd77::1", "fd77::2", "fd77::3", "::1", "fd78::1"],
             (At::Gateway, true) => &["10.77.0.2", "10.77.0.2", "10.77.0.3", "10.78.0.1", "10.78.0.2", "10.77.0.255"],
             (At::Gateway, false) => &["fd77::2", "fd77::3", "fd78::1"],
@@ -156,10 +167,18 @@ impl World {
             (_, true) => &["0.0.0.0"],
             (_, false) => &["::"],
         };
-        let from = SocketAddr::new(dice.pick(own).parse().expect("an address"), dice.pick(&[0, 0, 40000, 40001, 40002]));
+        let from =
+            SocketAddr::new(dice.pick(own).parse().expect("an address"), dice.pick(&[0, 0, 40000, 40001, 40002]));
+        // Nobody connects to himself.
+        let from = if to.port() >= 40_000 { SocketAddr::new(from.ip(), 0) } else { from };
         let (uid, gid) = (dice.pick(&UIDS), dice.pick(&UIDS));
         let tcp = tcp_too && dice.chance(45) && !to.ip().is_multicast();
-        self.as_user(at, uid, gid, || if tcp { stream(from, to) } else { datagram(from, to, 1 + to.port() as usize % 5) })
+        self.as_user(
+            at,
+            uid,
+            gid,
+            || if tcp { stream(from, to) } else { datagram(from, to, 1 + to.port() as usize % 5) },
+        )
     }
 
     /// Servers answer what they got; true if one did.

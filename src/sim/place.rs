@@ -23,6 +23,8 @@ pub(super) enum Held {
     Invalid,
     #[default]
     Nothing,
+    /// A rule gave it this zone behind connection tracking, which had found no connection.
+    Template(u16),
     Untracked,
 }
 
@@ -48,6 +50,9 @@ impl Place<'_> {
         (packet.destination, packet.dport) = (destination.ip(), destination.port());
         match (&mut self.held, flow.tracking) {
             (held, Tracking::Untracked) => *held = Held::Untracked,
+            (held, Tracking::Template) => {
+                *held = Held::Template(flow.zone.and_then(|zone| known(&zone)).map_or(0, u16::from_ne_bytes));
+            }
             (Held::Connection(attached), _) => {
                 attached.entry.mark = known(&flow.ct_mark).map_or(attached.entry.mark, u32::from_ne_bytes);
             }

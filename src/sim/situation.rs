@@ -11,7 +11,7 @@ use super::packet_text::is_icmp;
 use super::place::Held;
 use super::sets::SetIndex;
 use crate::bytecode::{CmpOp, LimitCode};
-use crate::model::{AddrType, CtDirection, CtState, Family4or6, Hook};
+use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, Protocol};
 
 /// A packet at a hook.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +37,8 @@ pub struct Situation {
     pub translated: Option<(SocketAddr, SocketAddr)>,
     /// The address that `redirect` and `masquerade` give, other than that of loopback; the packet's own when absent.
     pub own_address: Option<IpAddr>,
+    /// Translation found that it must not go on.
+    lost: bool,
 }
 
 impl Situation {
@@ -54,6 +56,7 @@ impl Situation {
             listener: true,
             translated: None,
             own_address: None,
+            lost: false,
         }
     }
 
@@ -66,7 +69,7 @@ impl Situation {
                 Connection { state, direction, status, mark, zone, attached }
             }
             Held::Invalid => Connection { state: CtState::INVALID, ..Connection::default() },
-            Held::Nothing | Held::Untracked => Connection::default(),
+            Held::Nothing | Held::Template(_) | Held::Untracked => Connection::default(),
         };
     }
 
@@ -115,6 +118,20 @@ impl Situation {
             Input::TranslatedSaddr => bytes_of(translated().0.ip()),
             Input::TranslatedSport => padded(&translated().0.port().to_be_bytes()),
         }
+    }
+}
+
+impl Situation {
+    /// Whether it is an ICMP redirect about a connection that is translated, or may still be: translation drops it
+    /// (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c, v6.12).
+    fn is_redirect_of_translated(&self) -> bool {
+        let [kind, _] = self.packet.sport.to_be_bytes();
+        let Connection { state, status, .. } = self.connection;
+        let is_done = status.bits() & (SRC_NAT_DONE | DST_NAT_DONE) == SRC_NAT_DONE | DST_NAT_DONE;
+        self.packet.protocol == Protocol::ICMP
+            && IcmpType(kind) == IcmpType::REDIRECT
+            && state == CtState::RELATED
+            && (!is_done || status.intersects(CtStatus::SNAT | CtStatus::DNAT))
     }
 }
 
@@ -175,7 +192,12 @@ impl Inputs for Situation {
         Ok(state.intersects(begins) && !attached && status.bits() & done == 0)
     }
 
+    fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
+        self.lost |= self.is_redirect_of_translated();
         let of_source = matches!(hook, Hook::Input | Hook::Postrouting);
         match decided {
             Some(decided) => {

@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::cells::Cell;
 use super::connections::{Connections, Tuple};
 use super::flow::{Flow, Tracking};
 use super::hook::pass;
@@ -231,8 +232,13 @@ impl Passage<'_> {
             (situation.packet.clone(), situation.incoming.clone(), situation.outgoing.clone());
 
         let mut flow = Flow::new(&self.place);
-        if self.place.held == Held::Untracked {
-            flow.tracking = Tracking::Untracked;
+        match self.place.held {
+            Held::Untracked => flow.tracking = Tracking::Untracked,
+            Held::Template(zone) => {
+                flow.tracking = Tracking::Template;
+                flow.zone = Some(zone.to_ne_bytes().map(Cell::Known));
+            }
+            Held::Connection(_) | Held::Invalid | Held::Nothing => {}
         }
         let mut recorder = Recorder::new(&mut self.steps, hook, packet.family(), &flow);
         recorder.hook(packet, incoming, outgoing);

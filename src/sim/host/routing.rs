@@ -1,8 +1,8 @@
 //! Where packets go, and which address of the host speaks for it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use ipnetwork::IpNetwork;
+use ipnetwork::{IpNetwork, Ipv6Network};
 
 use super::{Host, LO, LOCAL, PolicyRule, Route, Target};
 use crate::model::{AddrType, Family4or6};
@@ -58,9 +58,40 @@ impl Host {
         self.nearest(interface, destination)
     }
 
-    /// The address that `masquerade` gives (inet_select_addr, net/ipv4/devinet.c, and ipv6_dev_get_saddr, net/ipv6/addrconf.c, v6.12):
-    /// one of the destination's network, else the first of the interface, else of any other.
+    /// The address that `masquerade` gives.
     pub(in crate::sim) fn masqueraded(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
+        match destination {
+            IpAddr::V4(_) => self.masqueraded4(interface, destination),
+            IpAddr::V6(destination) => self.masqueraded6(interface, destination).map(IpAddr::V6),
+        }
+    }
+
+    /// The best for the destination by the rules of RFC 6724, section 5, of all interfaces (ipv6_dev_get_saddr, net/ipv6/addrconf.c,
+    /// v6.12): itself, the scope, the interface, the longest common prefix; of equals the first.
+    fn masqueraded6(&self, interface: u32, destination: Ipv6Addr) -> Option<Ipv6Addr> {
+        let wanted = scope(destination);
+        let near = wanted <= LINK_LOCAL_SCOPE;
+        let addresses = self
+            .links
+            .iter()
+            .flat_map(|link| link.addresses.iter().map(move |address| (link.interface.index, address)));
+        let fitting = addresses.filter_map(|(at, address)| match address {
+            IpNetwork::V6(net) if !near || at == interface => Some((at, *net)),
+            _ => None,
+        });
+        let score = |(at, net): &(u32, Ipv6Network)| {
+            let (own, common) = (scope(net.ip()), (net.ip().to_bits() ^ destination.to_bits()).leading_zeros());
+            let scope = if own >= wanted { -own } else { own - 128 };
+            (net.ip() == destination, scope, *at == interface, common.min(u32::from(net.prefix())))
+        };
+        // The last of the greatest is taken: of equals the first.
+        let found: Vec<_> = fitting.collect();
+        found.into_iter().rev().max_by_key(score).map(|(_, net)| net.ip())
+    }
+
+    /// Of IPv4, one of the destination's network, else the first of the interface, else of any other (inet_select_addr,
+    /// net/ipv4/devinet.c, v6.12).
+    fn masqueraded4(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
         let here = self.links.iter().filter(|link| link.interface.index == interface);
         // Those of loopback are for this host alone (RT_SCOPE_HOST).
         let alone = |ip: &IpAddr| ip.is_ipv4() && ip.is_loopback();
@@ -89,6 +120,18 @@ impl Host {
     }
 }
 
+/// Higher is wider: ipv6_addr_src_scope, include/net/ipv6.h.
+fn scope(address: Ipv6Addr) -> i32 {
+    let is_near = address.is_loopback() || address.is_unicast_link_local();
+    let is_site = address.segments().first().is_some_and(|first| first & 0xffc0 == 0xfec0);
+    match address.octets() {
+        [0xff, flags_and_scope, ..] => i32::from(flags_and_scope & 0x0f),
+        _ if is_near => LINK_LOCAL_SCOPE,
+        _ if is_site => 5,
+        _ => 14,
+    }
+}
+
 fn target(route: &Route) -> Target {
     match route.kind {
         AddrType::LOCAL | AddrType::ANYCAST => Target::Local,
@@ -104,6 +147,8 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
+/// `IPV6_ADDR_SCOPE_LINKLOCAL`.
+const LINK_LOCAL_SCOPE: i32 = 2;
 /// `RTN_THROW`, include/uapi/linux/rtnetlink.h.
 const THROW: AddrType = AddrType(9);
 

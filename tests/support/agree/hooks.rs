@@ -1,6 +1,6 @@
 //! Packets at hooks: what the kernel did there, and what `walk_hook` does with the same packet.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -31,9 +31,9 @@ pub struct Score {
     pub differences: Vec<String>,
 }
 
-/// What is known of connections, by their number: mark and zone.
+/// What is known of connections, by their number: mark and zone; and those of which nothing is any more.
 #[derive(Debug, Default)]
-pub struct Ledger(HashMap<u32, (u32, u16)>);
+pub struct Ledger(HashMap<u32, (u32, u16)>, HashSet<u32>);
 
 impl Score {
     pub fn skip(&mut self, why: impl Into<String>) {
@@ -56,6 +56,10 @@ pub fn compare(
             score.skip("neighbour discovery");
             continue;
         }
+        if at_hook.runs.iter().any(|run| run.shown.ct.is_some_and(|ct| ct.status.bits() & TEMPLATE != 0)) {
+            score.skip("given a zone behind connection tracking, and still without a connection");
+            continue;
+        }
         let Some(situation) = situation(at_hook, names, listener, ledger) else {
             score.skip("no first sensor");
             continue;
@@ -65,21 +69,36 @@ pub fn compare(
         if let End::CannotTell(reason) = &walk.end {
             let text = reason.to_string();
             score.skip(format!("cannot tell: {}", text.split(": ").last().unwrap_or_default()));
+            ledger.1.extend(at_hook.connections());
+            continue;
+        }
+        if at_hook.connections().any(|id| ledger.1.contains(&id)) {
+            score.skip("of a connection of which something could not be told");
+            continue;
+        }
+        // Only the host knows whether there is a way for what has other addresses now, or another mark.
+        let (kernel, simulator) = (at_hook.decisions(), decisions(&walk.steps));
+        let is_changed =
+            |step: &Step| matches!(step, Step::Change(Change::Dnat { .. } | Change::Snat { .. } | Change::Mark { .. }));
+        if kernel.len() < simulator.len()
+            && simulator.starts_with(&kernel)
+            && at_hook.hook == Hook::Output
+            && walk.steps.iter().any(is_changed)
+        {
+            score.skip("lost at output, behind a change of address or mark");
+            ledger.1.extend(at_hook.connections());
             continue;
         }
         ledger.note(at_hook, &walk);
         score.packets += usize::from(comes_in || at_hook.hook == Hook::Output);
         score.hooks += 1;
-        let kernel: Vec<&str> = at_hook.runs.iter().flat_map(|run| &run.decisions).map(String::as_str).collect();
-        let simulator = decisions(&walk.steps);
         score.decisions += kernel.len();
         if kernel != simulator {
             let mut text = format!("{}: {:?}\n", at_hook.hook.name(), situation);
             for run in &at_hook.runs {
                 let _ = writeln!(text, "  shown in {}: mark {:#x} {}", run.chain, run.first_mark, run.shown);
             }
-            let mut both = kernel.iter().zip(&simulator).take_while(|(a, b)| **a == b.as_str()).count();
-            both = both.min(kernel.len());
+            let both = kernel.iter().zip(&simulator).take_while(|(a, b)| a == b).count();
             let _ =
                 writeln!(text, "  {both} decisions are the same; then\n  kernel:    {:?}", next(kernel.get(both..)));
             let _ = writeln!(text, "  simulator: {:?}", next(simulator.get(both..)));
@@ -88,6 +107,9 @@ pub fn compare(
         }
     }
 }
+
+/// `IPS_TEMPLATE`, include/uapi/linux/netfilter/nf_conntrack_common.h.
+const TEMPLATE: u32 = 1 << 11;
 
 /// The first few.
 pub fn next<T>(of: Option<&[T]>) -> &[T] {

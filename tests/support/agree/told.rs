@@ -32,6 +32,17 @@ pub struct Run {
     pub comments: Vec<String>,
 }
 
+impl AtHook {
+    /// Numbers of its connection.
+    pub fn connections(&self) -> impl Iterator<Item = u32> {
+        self.runs.iter().filter_map(|run| run.shown.ct?.id)
+    }
+
+    pub fn decisions(&self) -> Vec<String> {
+        self.runs.iter().flat_map(|run| run.decisions.iter().cloned()).collect()
+    }
+}
+
 /// All that is told until nothing more comes; `None` when there was more than the socket holds.
 pub fn drain(trace: &mut Trace, quiet: Duration) -> Option<Vec<TraceMessage>> {
     let mut told = Vec::new();

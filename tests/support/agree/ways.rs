@@ -63,7 +63,7 @@ impl Way<'_> {
     }
 
     fn connections(&self) -> impl Iterator<Item = u32> {
-        self.hooks.iter().flat_map(|at_hook| &at_hook.runs).filter_map(|run| run.shown.ct?.id)
+        self.hooks.iter().flat_map(|at_hook| at_hook.connections())
     }
 
     /// Every hook it came to, and what was decided there.

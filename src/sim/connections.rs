@@ -193,7 +193,7 @@ impl Connections {
 
     /// Gives one side of a connection its translation; without one, none, unless that would mix it up with another. Whether the kernel
     /// would have chosen a port at random.
-    pub(super) fn translate(&self, entry: &mut Entry, kind: NatKind, chosen: Option<Chosen>) -> bool {
+    pub(super) fn translate(&mut self, entry: &mut Entry, kind: NatKind, chosen: Option<Chosen>) -> bool {
         let now = entry.reply.reversed();
         let mut new = now;
         let chosen = chosen.unwrap_or(Chosen { address: None, ports: None, random: false });
@@ -213,7 +213,7 @@ impl Connections {
     }
 
     /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12, with the lowest port where it takes any: then `true`.
-    fn choose_port(&self, entry: &Entry, new: &mut Tuple, kind: NatKind, chosen: Chosen) -> bool {
+    fn choose_port(&mut self, entry: &Entry, new: &mut Tuple, kind: NatKind, chosen: Chosen) -> bool {
         let own = side(new, kind).port();
         let (low, high) = match chosen.ports {
             Some((low, high)) if (low..=high).contains(&own) && !chosen.random => {
@@ -232,6 +232,11 @@ impl Connections {
         };
         for port in low..=high {
             side(new, kind).set_port(port);
+            // Sequence numbers decide whether one that is over makes room (nf_nat_used_tuple_harder).
+            if let Some(over) = self.taker(entry, *new).filter(Entry::makes_room) {
+                self.forget(&over);
+                return true;
+            }
             if !self.is_taken(entry, *new) {
                 break;
             }
@@ -242,6 +247,14 @@ impl Connections {
     /// Whether replies to this would be taken for another connection's.
     fn is_taken(&self, entry: &Entry, tuple: Tuple) -> bool {
         self.by_tuple.contains_key(&(entry.zone, tuple.reversed()))
+    }
+
+    /// The connection that has these replies.
+    fn taker(&self, entry: &Entry, tuple: Tuple) -> Option<Entry> {
+        match self.by_tuple.get(&(entry.zone, tuple.reversed()))? {
+            (at, CtDirection::Reply) => self.entries.get(*at).copied(),
+            (_, CtDirection::Original) => None,
+        }
     }
 }
 
@@ -258,14 +271,24 @@ impl Entry {
         flags.contains(TcpFlags::RST) && !answered
     }
 
+    fn is_over(&self) -> bool {
+        let Entry { reset, finished, .. } = self;
+        (finished.original && finished.reply) || reset.original || reset.reply
+    }
+
+    fn makes_room(&self) -> bool {
+        self.is_over() && self.status.contains(CtStatus::SNAT)
+    }
+
     /// Whether a segment begins the connection anew: nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
     fn is_opened_again(&self, packet: &Packet, direction: CtDirection) -> bool {
         let Entry { mut reset, finished, .. } = *self;
-        let both = finished.original && finished.reply;
-        let (is_reset, by_sender) = (reset.original || reset.reply, *reset.of(direction));
-        let over = both || is_reset;
+        let by_sender = *reset.of(direction);
         let begins = packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST) == TcpFlags::SYN;
-        packet.protocol == Protocol::TCP && begins && over && (finished.original || finished.reply || by_sender)
+        packet.protocol == Protocol::TCP
+            && begins
+            && self.is_over()
+            && (finished.original || finished.reply || by_sender)
     }
 }
 

@@ -42,8 +42,10 @@ pub(super) struct LineUps([LineUp; HOOKS.len() * 2]);
 impl LineUps {
     pub(super) fn of(rules: &Rules) -> Self {
         let families = [Family::Ip, Family::Ip6].map(|family| {
-            let first = |when: fn(&TableCode) -> Option<When>| rules.tables_of(family).filter_map(when).min();
-            (family, first(translates), first(tracks))
+            let tables = || rules.tables_of(family);
+            let number = if family == Family::Ip { Family4or6::Ipv4 } else { Family4or6::Ipv6 };
+            let tracked = tables().filter_map(|table| tracks(table, number)).min();
+            (family, tables().filter_map(translates).min(), tracked)
         });
         let mut cases = HOOKS.iter().flat_map(|hook| families.iter().map(move |case| (*hook, *case)));
         LineUps(std::array::from_fn(|_| {
@@ -90,11 +92,15 @@ fn translates(table: &TableCode) -> Option<When> {
     table.chains.iter().filter(|chain| chain.is_nat()).map(|chain| chain.registered).min()
 }
 
-/// When a table switches connection tracking on: with its first rule that looks at it or translates.
-fn tracks(table: &TableCode) -> Option<When> {
-    let asks = |op: &Op| {
-        let Op::Expr(expr) = op else { return false };
-        matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. })
+/// When a table switches connection tracking on for a family: with its first rule that looks at it or translates. One that translates
+/// to an address does so for the family of the address alone (nft_nat_init, net/netfilter/nft_nat.c, v6.12).
+fn tracks(table: &TableCode, family: Family4or6) -> Option<When> {
+    let asks = |op: &Op| match op {
+        Op::Expr(Expr::Nat(nat)) => nat.family.is_none_or(|known| known == family),
+        Op::Expr(expr) => {
+            matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Redir { .. })
+        }
+        _ => false,
     };
     table.chains.iter().filter_map(|chain| chain.registered_rule(|rule| rule.ops.iter().any(asks))).min()
 }

@@ -90,9 +90,10 @@ impl Place<'_> {
     }
 
     /// Finds a way for what this host sends; a packet without one is lost.
-    fn route(&mut self, destination: IpAddr, mark: u32) -> Result<(), CannotTell> {
+    fn route(&mut self, source: IpAddr, destination: IpAddr, mark: u32) -> Result<(), CannotTell> {
         self.target = self.host.way(destination, mark)?;
         match self.target {
+            Some(target) if self.host.keeps(source, target) => self.lost = Some(Lost::Martian),
             None => self.lost = Some(Lost::NoRoute),
             Some(Target::Refused) => self.lost = Some(Lost::Refused),
             Some(Target::Local | Target::Out(_)) => {}
@@ -183,7 +184,8 @@ impl Inputs for Place<'_> {
 
     fn reroute(&mut self, flow: &Flow) -> Result<(), CannotTell> {
         let mark = known(&flow.mark).map_or(0, u32::from_ne_bytes);
-        self.route(ends(&flow.header, self.family()).1.ip(), mark)
+        let (source, destination) = ends(&flow.header, self.family());
+        self.route(source.ip(), destination.ip(), mark)
     }
 
     fn is_lost(&self) -> bool {

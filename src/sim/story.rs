@@ -278,7 +278,7 @@ impl Display for Lost {
         f.write_str(match self {
             Lost::Clash => "another connection has the addresses and ports that it was translated to; give more ports",
             Lost::Loop => "it goes round through lo for ever; a route sends to lo what is not for this host",
-            Lost::Martian => "a loopback address came in on another interface (net.ipv4.conf.*.route_localnet is off)",
+            Lost::Martian => "a loopback address on another interface than lo (net.ipv4.conf.*.route_localnet is off)",
             Lost::NoAddress => "the interface has no address to translate to; give it one of this family",
             Lost::NoRoute => "no route to the destination",
             Lost::NotForwarding => "it is for another host, and this one does not forward (sysctl ip_forward)",
@@ -286,6 +286,9 @@ impl Display for Lost {
                 "tproxy chose a socket, and the packet is not routed to this host; its mark needs a policy route"
             }
             Lost::Refused => "the route to the destination refuses it",
+            Lost::Shared => {
+                "it is for another host, and came to everybody on its link; only what came to this one is sent on"
+            }
             Lost::UnknownInterface(name) => return write!(f, "there is no interface {name} here"),
         })
     }

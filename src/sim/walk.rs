@@ -211,6 +211,8 @@ pub enum Lost {
     NotRoutedHere,
     /// A route says so: blackhole, prohibit, unreachable or throw without another.
     Refused,
+    /// It came to everybody on a link, and such are not sent on.
+    Shared,
     /// No interface has this name.
     UnknownInterface(String),
 }

@@ -23,7 +23,7 @@ use super::recorder::{Recorder, place};
 use super::rules::Rules;
 use super::situation::Situation;
 use super::walk::{Delivery, End, Lost, Step, Walk, Way, ending};
-use crate::model::{AddrType, Family4or6, Hook, Protocol, TcpFlags};
+use crate::model::{AddrType, Family4or6, Hook, PktType, Protocol, TcpFlags};
 
 /// Sends packets through the rules of a host and remembers connections, as the host does.
 ///
@@ -109,8 +109,11 @@ impl Passage<'_> {
     }
 
     fn depart(&mut self) -> Result<End, End> {
-        let Packet { destination, mark, .. } = *self.packet();
+        let Packet { source, destination, mark, .. } = *self.packet();
         let target = self.route(destination, mark)?;
+        if self.place.host.keeps(source, target) {
+            return Err(End::Lost(Lost::Martian));
+        }
         self.leave_by(target);
         self.place.target = Some(target);
         self.hook(Hook::Output)?;
@@ -164,6 +167,7 @@ impl Passage<'_> {
             }
             Target::Out(_) if self.socket.is_some() => Err(End::Lost(Lost::NotRoutedHere)),
             Target::Out(_) if !self.forwards() => Err(End::Lost(Lost::NotForwarding)),
+            Target::Out(_) if self.packet().pkttype != PktType::HOST => Err(End::Lost(Lost::Shared)),
             Target::Out(_) | Target::Refused => {
                 self.leave_by(target);
                 self.hook(Hook::Forward)?;

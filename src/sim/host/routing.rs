@@ -37,6 +37,12 @@ impl Host {
         }
     }
 
+    /// Whether what comes from there must not leave: a loopback address on a wire (__mkroute_output, net/ipv4/route.c, v6.12).
+    pub(in crate::sim) fn keeps(&self, source: IpAddr, target: Target) -> bool {
+        let leaves = matches!(target, Target::Out(interface) if interface != LO);
+        source.is_ipv4() && source.is_loopback() && leaves && !self.route_localnet
+    }
+
     /// What `fib daddr type` says (nft_fib4_eval_type and nft_fib6_eval_type, net/ipv4 and net/ipv6, v6.12).
     pub(in crate::sim) fn kind_of(&self, address: IpAddr) -> AddrType {
         let local = self.best(LOCAL, address).map(|route| route.kind);

@@ -200,7 +200,9 @@ pub fn situation(
     situation.listener = listener;
 
     let attached = first.shown.ct.is_some() && matches!(at_hook.hook, Hook::Prerouting | Hook::Output);
-    let tracked = sensor("tracked").map(|run| &run.shown).unwrap_or(&first.shown);
+    // Dropped in front of the sensor, but perhaps not in front of tracking.
+    let seen = || at_hook.runs.iter().find(|run| run.shown.ct.is_some()).unwrap_or(first);
+    let tracked = &sensor("tracked").unwrap_or_else(seen).shown;
     let after = if attached { &first.shown } else { tracked };
     let mut connection = Connection::default();
     connection.attached = attached;

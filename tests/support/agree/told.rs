@@ -54,6 +54,9 @@ pub fn drain(trace: &mut Trace, quiet: Duration) -> Option<Vec<TraceMessage>> {
             return Some(told);
         }
         while let Some(event) = trace.try_next().expect("the socket can be read") {
+            if told.len() >= MOST {
+                return None;
+            }
             match event {
                 TraceEvent::Message(message) => told.push(message),
                 TraceEvent::Overflow => return None,
@@ -62,6 +65,9 @@ pub fn drain(trace: &mut Trace, quiet: Duration) -> Option<Vec<TraceMessage>> {
         }
     }
 }
+
+/// Rules can make hosts talk to each other for ever.
+const MOST: usize = 5000;
 
 /// Neighbour discovery and group membership of IPv6: nobody's packets.
 pub fn is_noise(shown: &TracedPacket) -> bool {

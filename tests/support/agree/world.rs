@@ -186,7 +186,8 @@ impl World {
         let mut did = false;
         let mut buffer = [0; 64];
         for socket in &self.datagrams {
-            while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+            // One at a time: rules can make a server answer itself.
+            if let Ok((_, peer)) = socket.recv_from(&mut buffer) {
                 // Who cannot be answered is not.
                 drop(socket.send_to(b"an answer", peer));
                 did = true;
@@ -202,6 +203,18 @@ impl World {
             }
         }
         did
+    }
+
+    /// Throws away what servers got.
+    pub fn forget(&self) {
+        let mut buffer = [0; 64];
+        for socket in &self.datagrams {
+            for _ in 0..100 {
+                if socket.recv_from(&mut buffer).is_err() {
+                    break;
+                }
+            }
+        }
     }
 
     /// Closes what was accepted.

@@ -4,12 +4,14 @@
 //! `tests/fuzz_corpus.rs` replays every file of fuzz/corpus through them. No part of the crate's interface.
 
 mod echo;
+mod import;
 pub(crate) mod machine;
 mod options;
 mod replies;
 mod rules;
 mod source;
 
+pub use import::import;
 pub use options::options;
 pub use replies::replies;
 

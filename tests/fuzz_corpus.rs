@@ -10,9 +10,10 @@ use nftmesh::fuzz;
 type Body = fn(&[u8]);
 
 /// The fuzz targets, by the folder of their corpus.
-const TARGETS: [(&str, Body); 5] = [
+const TARGETS: [(&str, Body); 6] = [
     ("decode", fuzz::decode),
     ("diff", fuzz::diff),
+    ("import", fuzz::import),
     ("options", fuzz::options),
     ("replies", fuzz::replies),
     ("roundtrip", fuzz::roundtrip),

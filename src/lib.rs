@@ -17,6 +17,7 @@ mod netlink;
 pub mod plan;
 pub mod proxy;
 mod render;
+pub mod sim;
 #[expect(unsafe_code, reason = "the one fence around system calls and C libraries")]
 mod sys;
 #[cfg(test)]

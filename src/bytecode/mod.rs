@@ -15,6 +15,7 @@ mod set;
 
 pub(crate) use comment::{is_comment, rule_userdata};
 pub use data::Bytes;
+pub(crate) use data::predecessor;
 pub(crate) use elements::INTERVAL_END;
 pub use elements::{ElementCode, ElementDataCode, ElementExtras, element_at, lower_elements};
 pub use expr::{

@@ -126,6 +126,15 @@ pub enum Family4or6 {
 }
 
 impl Family4or6 {
+    /// The kernel's number (`NFPROTO_*`, include/uapi/linux/netfilter.h), which is also that of its addresses (`AF_*`).
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Family4or6::Ipv4 => 2,
+            Family4or6::Ipv6 => 10,
+        }
+    }
+
     /// The family of an address.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {

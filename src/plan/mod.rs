@@ -18,6 +18,7 @@ pub use difference::{Change, Difference, Marked, Part, differences};
 pub use event::{Commit, Event};
 pub use listing::Listing;
 pub use operation::{ChainId, Operation, Position, TableId};
+pub(crate) use raise::chain_kind;
 pub use raise::{Raised, Unnamed};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,

@@ -71,7 +71,7 @@ impl TableState {
             }
         }
         for chain in &self.chains {
-            match kind(*family, chain) {
+            match chain_kind(*family, chain) {
                 Some(kind) => table.chains.push(Chain { name: chain.name.clone(), kind, rules: self.rules(chain) }),
                 None => unnamed("chain", &chain.name, "its hook has no name here".to_owned()),
             }
@@ -97,7 +97,8 @@ impl Sets for [SetState] {
     }
 }
 
-fn kind(family: Family, chain: &ChainState) -> Option<ChainKind> {
+/// What a chain is, `None` when its hook has no name here.
+pub(crate) fn chain_kind(family: Family, chain: &ChainState) -> Option<ChainKind> {
     let Some(HookState { chain_type, hook, priority, policy, devices, opaque: _ }) = &chain.hook else {
         return Some(ChainKind::Regular);
     };

@@ -1,0 +1,110 @@
+//! What rules change: marks, the connection, the header.
+
+use super::cells::{Cell, Input};
+use super::inputs::{Inputs, Target};
+use crate::model::NatKind;
+
+/// The part of a packet that programs change while it goes through a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flow {
+    pub(crate) mark: [Cell; 4],
+    pub(crate) ct_mark: [Cell; 4],
+    pub(crate) tracking: Tracking,
+    /// The zone that a rule gave it.
+    pub(crate) zone: Option<[Cell; 2]>,
+    pub(crate) header: Header,
+    /// What the nat chains of this hook decided.
+    pub(crate) translation: Option<Translation>,
+    /// Where `tproxy` sent it.
+    pub(crate) tproxy: Option<Target>,
+    pub(crate) traced: Cell,
+}
+
+/// Addresses and ports, which translations change. An address of IPv4 has its first 4 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) saddr: [Cell; 16],
+    pub(crate) daddr: [Cell; 16],
+    pub(crate) sport: [Cell; 2],
+    pub(crate) dport: [Cell; 2],
+}
+
+/// What connection tracking knows of the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tracking {
+    /// Not looked at yet in this hook; only a packet from lo is known already.
+    Before,
+    /// Nothing, and a rule looked.
+    Nothing,
+    /// A rule gave it a zone; tracking will begin there.
+    Template,
+    Tracked,
+    /// A rule excluded it.
+    Untracked,
+}
+
+/// A translation that a nat chain decided for a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Translation {
+    pub(crate) kind: NatKind,
+    pub(crate) address: NewAddress,
+    /// Lowest and highest port; the packet's own when absent.
+    pub(crate) ports: Option<([Cell; 2], [Cell; 2])>,
+    /// How (`NF_NAT_RANGE_*`), without the bits that say which of the above are there.
+    pub(crate) flags: u32,
+}
+
+/// The address that a translation gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NewAddress {
+    Kept,
+    /// Of this host: loopback for what this host sends, else the address of the interface.
+    Own,
+    /// Lowest and highest.
+    Range(Vec<Cell>, Vec<Cell>),
+}
+
+impl Translation {
+    /// Rewrites a header to the lowest address and port that this allows; `own` is the address of this host, if it is known.
+    pub(crate) fn lowest(&self, own: Option<[Cell; 16]>, header: &mut Header) {
+        let Translation { kind, address, ports, flags: _ } = self;
+        let (at, port) = match kind {
+            NatKind::Dnat => (&mut header.daddr, &mut header.dport),
+            NatKind::Snat => (&mut header.saddr, &mut header.sport),
+        };
+        match address {
+            NewAddress::Kept => {}
+            NewAddress::Own => *at = own.unwrap_or(*at),
+            NewAddress::Range(low, _) => at.iter_mut().zip(low).for_each(|(slot, cell)| *slot = *cell),
+        }
+        if let Some((low, _)) = ports {
+            *port = *low;
+        }
+    }
+}
+
+impl Flow {
+    pub(crate) fn new(inputs: &impl Inputs) -> Self {
+        Flow {
+            mark: cells(inputs, Input::Mark),
+            ct_mark: cells(inputs, Input::CtMark),
+            tracking: Tracking::Before,
+            zone: None,
+            header: Header {
+                saddr: cells(inputs, Input::Saddr),
+                daddr: cells(inputs, Input::Daddr),
+                sport: cells(inputs, Input::Sport),
+                dport: cells(inputs, Input::Dport),
+            },
+            translation: None,
+            tproxy: None,
+            traced: Cell::Known(0),
+        }
+    }
+}
+
+/// The first bytes of an input.
+pub(crate) fn cells<const N: usize>(inputs: &impl Inputs, input: Input) -> [Cell; N] {
+    let all = inputs.all(input);
+    std::array::from_fn(|byte| all.get(byte).copied().unwrap_or(Cell::Known(0)))
+}

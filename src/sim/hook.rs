@@ -1,0 +1,210 @@
+//! A hook: its base chains in the kernel's order, with connection tracking and address translation at their places.
+
+use std::sync::Arc;
+
+use super::flow::{Flow, Tracking, Translation};
+use super::inputs::{CannotTell, Inputs};
+use super::line_up::{ChainAt, Stage};
+use super::machine::{Machine, Ran};
+use super::rules::{ChainCode, RuleCode, RuleLine, Rules, TableCode};
+use crate::bytecode::{QueueCode, RejectCode};
+use crate::model::{Base, ChainType, Hook, Policy, Verdict};
+use crate::plan::ChainId;
+
+/// What became of a packet at a hook, and who decided when that is not all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    Accepted,
+    Dropped(Decider),
+    Queued(QueueCode, Arc<RuleLine>),
+    Rejected(RejectCode, Arc<RuleLine>),
+}
+
+/// Who dropped a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Decider {
+    /// The host: no way to go, or no address to translate to.
+    Host,
+    Policy(Arc<ChainId>),
+    Rule(Arc<RuleLine>),
+}
+
+/// Hears what happens at a hook, in order. A comparison does not listen.
+pub(crate) trait Listener {
+    /// A base chain is entered.
+    fn chain(&mut self, _chain: &Arc<ChainId>, _base: &Base, _flow: &Flow) {}
+    /// A rule ran; `flow` is what it left.
+    fn rule(&mut self, _rule: &Arc<RuleLine>, _ran: &Ran, _flow: &Flow) {}
+    /// No rule of a base chain decided.
+    fn policy(&mut self, _chain: &Arc<ChainId>, _policy: Policy, _flow: &Flow) {}
+    /// Connection tracking looked: what it found, `inputs` knows.
+    fn tracked(&mut self, _inputs: &impl Inputs, _flow: &Flow) {}
+    /// Connection tracking looked, or the translation was done.
+    fn between(&mut self, _flow: &Flow) {}
+}
+
+impl Listener for () {}
+
+/// Sends a packet through a hook.
+pub(crate) fn pass(
+    rules: &Rules,
+    hook: Hook,
+    inputs: &mut impl Inputs,
+    flow: &mut Flow,
+    listener: &mut impl Listener,
+) -> Result<Passed, CannotTell> {
+    let line_up = rules.line_up(hook, inputs.family());
+    if matches!(hook, Hook::Input | Hook::Forward | Hook::Postrouting)
+        && flow.tracking == Tracking::Before
+        && line_up.tracks
+    {
+        flow.tracking = Tracking::Tracked;
+    }
+    for stage in &line_up.stages {
+        let passed = match stage {
+            Stage::Chain(at) => match rules.chain_at(*at) {
+                Some((table, chain, base)) => filter(table, chain, &base, inputs, flow, listener)?,
+                None => Passed::Accepted,
+            },
+            Stage::Track => {
+                if matches!(flow.tracking, Tracking::Before | Tracking::Nothing | Tracking::Template) {
+                    flow.tracking = Tracking::Tracked;
+                    inputs.track(hook, flow)?;
+                    listener.tracked(inputs, flow);
+                }
+                listener.between(flow);
+                Passed::Accepted
+            }
+            Stage::Translate(chains) => translate(rules, hook, chains, inputs, flow, listener)?,
+        };
+        if passed != Passed::Accepted {
+            return Ok(passed);
+        }
+    }
+    Ok(Passed::Accepted)
+}
+
+/// A base chain that is not of type nat; behind one of type route, what carries another mark is routed again (nf_route_table_hook4,
+/// net/netfilter/nft_chain_route.c, v6.12).
+fn filter(
+    table: &TableCode,
+    chain: &ChainCode,
+    base: &Base,
+    inputs: &mut impl Inputs,
+    flow: &mut Flow,
+    listener: &mut impl Listener,
+) -> Result<Passed, CannotTell> {
+    let mark = flow.mark;
+    let passed = base_chain(table, chain, base, inputs, flow, listener)?;
+    if base.chain_type == ChainType::Route && passed == Passed::Accepted && flow.mark != mark {
+        inputs.reroute(flow)?;
+        if inputs.is_lost() {
+            return Ok(Passed::Dropped(Decider::Host));
+        }
+    }
+    Ok(passed)
+}
+
+fn translate(
+    rules: &Rules,
+    hook: Hook,
+    chains: &[ChainAt],
+    inputs: &mut impl Inputs,
+    flow: &mut Flow,
+    listener: &mut impl Listener,
+) -> Result<Passed, CannotTell> {
+    if flow.tracking != Tracking::Tracked {
+        return Ok(Passed::Accepted);
+    }
+    let mut decided: Option<Translation> = None;
+    if inputs.asks_nat(hook)? {
+        for (table, chain, base) in chains.iter().filter_map(|at| rules.chain_at(*at)) {
+            let passed = base_chain(table, chain, &base, inputs, flow, listener)?;
+            if passed != Passed::Accepted {
+                return Ok(passed);
+            }
+            decided = flow.translation.clone();
+            if decided.is_some() {
+                break;
+            }
+        }
+    }
+    inputs.translate(hook, flow, decided.as_ref())?;
+    listener.between(flow);
+    if inputs.is_lost() {
+        return Ok(Passed::Dropped(Decider::Host));
+    }
+    Ok(Passed::Accepted)
+}
+
+/// Runs a base chain and what it calls. Ends in any case: calls are as deep as the kernel takes, and a run of rules is bounded.
+fn base_chain(
+    table: &TableCode,
+    chain: &ChainCode,
+    base: &Base,
+    inputs: &mut impl Inputs,
+    flow: &mut Flow,
+    listener: &mut impl Listener,
+) -> Result<Passed, CannotTell> {
+    listener.chain(&chain.id, base, flow);
+    let mut stack: Vec<(&ChainCode, usize)> = Vec::new();
+    let mut here: (&ChainCode, usize) = (chain, 0);
+    for _ in 0..MOST_RULES {
+        let (current, at) = here;
+        let Some(rule) = current.rules.get(at) else {
+            if current.unlisted > 0 {
+                return Err(CannotTell::new(format!(
+                    "chain {}: the kernel does not list {} more of its rules",
+                    current.id, current.unlisted
+                )));
+            }
+            match stack.pop() {
+                Some(caller) => here = caller,
+                None => return Ok(policy(chain, base, flow, listener)),
+            }
+            continue;
+        };
+        here = (current, at + 1);
+        let ran = Machine::new(inputs, flow).run(rule)?;
+        listener.rule(&rule.line, &ran, flow);
+        match ran {
+            Ran::Broke { .. } | Ran::Through => {}
+            Ran::Queue(queue) => return Ok(Passed::Queued(queue, Arc::clone(&rule.line))),
+            Ran::Reject(reject) => return Ok(Passed::Rejected(reject, Arc::clone(&rule.line))),
+            Ran::Translated => return Ok(Passed::Accepted),
+            Ran::Verdict(Verdict::Accept) => return Ok(Passed::Accepted),
+            Ran::Verdict(Verdict::Continue) => {}
+            Ran::Verdict(Verdict::Drop) => return Ok(Passed::Dropped(Decider::Rule(Arc::clone(&rule.line)))),
+            Ran::Verdict(Verdict::Goto(to)) => here = (target(table, &to, rule)?, 0),
+            Ran::Verdict(Verdict::Jump(to)) => {
+                if stack.len() >= JUMP_STACK {
+                    return Err(CannotTell::new("calls deeper than the kernel takes").at(&rule.line));
+                }
+                stack.push(here);
+                here = (target(table, &to, rule)?, 0);
+            }
+            Ran::Verdict(Verdict::Return) => match stack.pop() {
+                Some(caller) => here = caller,
+                None => return Ok(policy(chain, base, flow, listener)),
+            },
+        }
+    }
+    Err(CannotTell::new(format!("chain {}: more than {MOST_RULES} rules in one run, or a loop", chain.id)))
+}
+
+fn policy(chain: &ChainCode, base: &Base, flow: &Flow, listener: &mut impl Listener) -> Passed {
+    listener.policy(&chain.id, base.policy, flow);
+    match base.policy {
+        Policy::Accept => Passed::Accepted,
+        Policy::Drop => Passed::Dropped(Decider::Policy(Arc::clone(&chain.id))),
+    }
+}
+
+fn target<'a>(table: &'a TableCode, name: &crate::model::Name, rule: &RuleCode) -> Result<&'a ChainCode, CannotTell> {
+    table.chain(name).ok_or_else(|| CannotTell::new(format!("chain {name} is not there")).at(&rule.line))
+}
+
+/// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h.
+const JUMP_STACK: usize = 16;
+/// More than any packet meets; loops, which no kernel takes, end here.
+const MOST_RULES: usize = 1 << 20;

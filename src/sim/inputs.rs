@@ -1,0 +1,104 @@
+//! What the machine asks of the world around it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::cells::{Cell, Input};
+use super::flow::{Flow, Translation};
+use super::rules::RuleLine;
+use super::sets::SetIndex;
+use crate::bytecode::{CmpOp, LimitCode};
+use crate::model::{Family4or6, Hook};
+
+/// A packet and its surroundings: all of it known, or left open and split where programs look.
+///
+/// The three questions about cells are only asked when some of them are open.
+pub(crate) trait Inputs {
+    /// Network-layer family of the packet.
+    fn family(&self) -> Family4or6;
+
+    /// A byte of an input, as it is loaded.
+    fn cell(&self, input: Input, byte: u8) -> Cell;
+
+    /// All bytes of an input, as it is loaded, in the first of these cells.
+    fn all(&self, input: Input) -> [Cell; 16] {
+        std::array::from_fn(|byte| self.cell(input, u8::try_from(byte).unwrap_or(u8::MAX)))
+    }
+
+    /// Compares as memcmp(3) does.
+    fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell>;
+
+    /// Whether the cells lie between both, included, as memcmp(3) orders them.
+    fn within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell>;
+
+    /// The element of the set with these cells as its key.
+    fn find(&mut self, cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell>;
+
+    /// Whether a packet comes within this rate.
+    fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell>;
+
+    /// Whether a transparent socket takes the packet that is to go there.
+    fn listener(&mut self, target: &Target) -> Result<bool, CannotTell>;
+
+    /// Connection tracking takes up the packet: in the zone of the flow, whose mark of the connection it sets.
+    fn track(&mut self, _hook: Hook, _flow: &mut Flow) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
+    /// A chain of type route changed the mark: the packet is routed again.
+    fn reroute(&mut self, _flow: &Flow) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
+    /// Whether the packet can go no further: there is no way for it, or no address to give it.
+    fn is_lost(&self) -> bool {
+        false
+    }
+
+    /// Whether chains of type nat see the packet: it is the first of its connection, and this side of it has no translation yet.
+    fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell>;
+
+    /// Rewrites the header of the flow behind the nat chains: by what they decided now, or by what the connection already has.
+    fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell>;
+}
+
+/// Where `tproxy` sends a packet; what is absent is the packet's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Target {
+    pub(crate) address: Option<Vec<Cell>>,
+    pub(crate) port: Option<[Cell; 2]>,
+}
+
+/// Why there is no answer: something on the way is not known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CannotTell {
+    reason: String,
+    rule: Option<Arc<RuleLine>>,
+}
+
+impl CannotTell {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        CannotTell { reason: reason.into(), rule: None }
+    }
+
+    /// The same, at a rule, unless it has one already.
+    pub(crate) fn at(mut self, rule: &Arc<RuleLine>) -> Self {
+        self.rule.get_or_insert_with(|| Arc::clone(rule));
+        self
+    }
+
+    /// The rule that is not understood, if it is one.
+    #[must_use]
+    pub fn rule(&self) -> Option<&RuleLine> {
+        self.rule.as_deref()
+    }
+}
+
+impl fmt::Display for CannotTell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.rule {
+            Some(rule) => write!(f, "{}, rule {}: {}", rule.chain, rule.number, self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}

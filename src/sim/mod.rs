@@ -1,0 +1,38 @@
+//! What a rule set does with a packet, without a kernel: walks, and comparisons over all packets.
+//!
+//! ```text
+//! rules ── chains of a hook, in order ──> hook ── one program ──> machine ── bytes ──> cells
+//!                                                     │ asks
+//!                                                   inputs: a packet on its way (walk), or all packets at once (compare)
+//! ```
+//! What is always true: one machine serves both, so what a comparison proves is what a walk shows; what is not known ends in
+//! [`CannotTell`], never in a guess; every run ends.
+
+mod cells;
+mod connections;
+mod flow;
+mod hook;
+mod host;
+mod inputs;
+mod line_up;
+mod machine;
+mod packet;
+mod packet_text;
+mod place;
+mod recorder;
+mod rules;
+mod sets;
+mod situation;
+mod story;
+mod walk;
+mod walker;
+mod xt;
+
+pub use host::{Host, Link, Listeners, PolicyRule, Route};
+pub use inputs::CannotTell;
+pub use packet::{Connection, Interface, Owner, Packet, Receiver};
+pub use rules::{RuleLine, Rules};
+pub use situation::Situation;
+pub use story::Short;
+pub use walk::{Change, Delivery, End, Fate, Lost, Step, Walk, Way, walk_hook};
+pub use walker::Walker;

@@ -1,0 +1,150 @@
+//! A packet, as far as rules look at one.
+
+use std::net::IpAddr;
+
+use crate::model::{CtDirection, CtState, CtStatus, Family4or6, PktType, Protocol, TcpFlags};
+
+/// The headers of a packet, who sent it, and its mark.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Packet {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Source address, of the family of `destination`.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// The first two bytes of the transport header: the source port; of ICMP, type and code.
+    pub sport: u16,
+    /// The two bytes behind: the destination port; of ICMP, the checksum.
+    pub dport: u16,
+    /// Byte 13 of the transport header: of TCP, the flags.
+    pub tcp_flags: TcpFlags,
+    /// The socket of this host that sent it; none for what comes from elsewhere or from the kernel itself.
+    pub owner: Option<Owner>,
+    /// Mark of the packet.
+    pub mark: u32,
+    /// Length in bytes, without the link layer.
+    pub length: u32,
+    /// Link-layer packet type.
+    pub pkttype: PktType,
+}
+
+/// Who owns a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Owner {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Control group (`meta cgroup`).
+    pub cgroup: u32,
+}
+
+impl Owner {
+    /// That user and group.
+    #[must_use]
+    pub fn new(uid: u32, gid: u32) -> Self {
+        Owner { uid, gid, cgroup: 0 }
+    }
+}
+
+impl Packet {
+    /// The first packet of a TCP connection.
+    #[must_use]
+    pub fn tcp(source: std::net::SocketAddr, destination: std::net::SocketAddr) -> Self {
+        Packet { protocol: Protocol::TCP, tcp_flags: TcpFlags::SYN, length: 60, ..Packet::udp(source, destination) }
+    }
+
+    /// A UDP datagram without contents.
+    #[must_use]
+    pub fn udp(source: std::net::SocketAddr, destination: std::net::SocketAddr) -> Self {
+        Packet {
+            protocol: Protocol::UDP,
+            source: source.ip(),
+            destination: destination.ip(),
+            sport: source.port(),
+            dport: destination.port(),
+            tcp_flags: TcpFlags::empty(),
+            owner: None,
+            mark: 0,
+            length: if destination.is_ipv4() { 28 } else { 48 },
+            pkttype: PktType::HOST,
+        }
+    }
+
+    /// The same from a socket of this user and group.
+    #[must_use]
+    pub fn owner(mut self, uid: u32, gid: u32) -> Self {
+        self.owner = Some(Owner::new(uid, gid));
+        self
+    }
+
+    /// Network-layer family.
+    #[must_use]
+    pub fn family(&self) -> Family4or6 {
+        Family4or6::of(self.destination)
+    }
+}
+
+/// An interface, as rules see one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Interface {
+    /// Index.
+    pub index: u32,
+    /// Name, at most 15 bytes.
+    pub name: String,
+}
+
+impl Interface {
+    /// The interface of that index and name.
+    pub fn new(index: u32, name: impl Into<String>) -> Self {
+        Interface { index, name: name.into() }
+    }
+}
+
+/// What connection tracking knows of a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Connection {
+    /// State, one of the five.
+    pub state: CtState,
+    /// Whether the packet goes the way of the first one.
+    pub direction: CtDirection,
+    /// Status bits.
+    pub status: CtStatus,
+    /// Mark of the connection.
+    pub mark: u32,
+    /// Zone.
+    pub zone: u16,
+    /// Whether tracking had the packet before it came to the hook: through lo.
+    pub attached: bool,
+}
+
+impl Default for Connection {
+    /// A new one.
+    fn default() -> Self {
+        Connection {
+            state: CtState::NEW,
+            direction: CtDirection::Original,
+            status: CtStatus::empty(),
+            mark: 0,
+            zone: 0,
+            attached: false,
+        }
+    }
+}
+
+/// The socket that would receive a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Receiver {
+    /// It is transparent.
+    pub transparent: bool,
+    /// It is bound to the unspecified address.
+    pub wildcard: bool,
+    /// Its mark.
+    pub mark: u32,
+}

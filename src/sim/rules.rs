@@ -1,0 +1,270 @@
+//! Rule sets in the form that packets are walked through: base chains by hook, in the kernel's order, with their programs.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::line_up::LineUps;
+use super::sets::SetIndex;
+use super::xt::XtMatch;
+use crate::bytecode::{Expr, LookupSet, Register, Sets, lower, lower_elements, lower_set, raise};
+use crate::error::{Error, Kind};
+use crate::model::{Base, Chain, ChainKind, ChainType, Family, Name, Rule, Ruleset, Table, TableFlags};
+use crate::plan::{ChainId, ChainState, RuleState, Snapshot, TableId, TableState, chain_kind};
+use crate::render::InFamily;
+
+/// A rule set that packets can be walked through: one of the model, or what a kernel holds.
+///
+/// ```
+/// use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};
+/// use nftmesh::sim::Rules;
+///
+/// let output = Chain::base("output", ChainType::Filter, Hook::Output, Priority::FILTER).rule(Rule::new().skuid(0).accept());
+/// let ruleset = Ruleset::new().table(Table::new(Family::Inet, "t").chain(output));
+/// assert!(Rules::try_from(&ruleset)?.unknown().is_empty());
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    pub(super) tables: Vec<TableCode>,
+    pub(super) line_ups: LineUps,
+    unknown: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct TableCode {
+    pub(super) id: TableId,
+    pub(super) chains: Vec<ChainCode>,
+    pub(super) by_name: HashMap<Name, usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct ChainCode {
+    pub(super) id: Arc<ChainId>,
+    pub(super) base: Option<Base>,
+    pub(super) rules: Vec<RuleCode>,
+    /// Rules behind the last that no dump shows.
+    pub(super) unlisted: u32,
+    /// Later ones come first among chains of one hook and priority.
+    pub(super) registered: (u64, u64),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RuleCode {
+    pub(super) ops: Vec<Op>,
+    pub(super) line: Arc<RuleLine>,
+}
+
+/// An expression, with what it needs to run.
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    Expr(Expr),
+    Lookup { sreg: Register, dreg: Option<Register>, inverted: bool, set: Option<Arc<SetIndex>> },
+    Xt(XtMatch),
+}
+
+/// A rule at its place, as a walk names it. Prints as nft text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RuleLine {
+    /// Where it stands.
+    pub chain: ChainId,
+    /// Which of the chain it is, from 1.
+    pub number: usize,
+    /// The kernel's handle, of a rule that was read from one.
+    pub handle: Option<u64>,
+    /// What it says.
+    pub rule: Rule,
+    /// For each expression of its program the statement it came from.
+    statements: Vec<usize>,
+}
+
+impl RuleLine {
+    /// The number, from 0, of the statement that made expression `expr` of the program.
+    pub(super) fn statement_of(&self, expr: usize) -> Option<usize> {
+        self.statements.get(expr).copied()
+    }
+
+    /// Statement number `statement`, from 0, as nft text.
+    #[must_use]
+    pub fn statement(&self, statement: usize) -> Option<String> {
+        let rule = Rule { statements: vec![self.rule.statements.get(statement)?.clone()], comment: None };
+        Some(InFamily { family: self.chain.table.family, value: &rule }.to_string())
+    }
+}
+
+impl fmt::Display for RuleLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        InFamily { family: self.chain.table.family, value: &self.rule }.fmt(f)
+    }
+}
+
+impl Rules {
+    /// What stands in the way of packets and is not known here, each in a line: hooks and tables of other families.
+    #[must_use]
+    pub fn unknown(&self) -> &[String] {
+        &self.unknown
+    }
+
+    /// The rule with this handle.
+    #[must_use]
+    pub fn rule(&self, table: &TableId, handle: u64) -> Option<&Arc<RuleLine>> {
+        let table = self.tables.iter().find(|known| known.id == *table)?;
+        let mut lines = table.chains.iter().flat_map(|chain| &chain.rules).map(|rule| &rule.line);
+        lines.find(|line| line.handle == Some(handle))
+    }
+}
+
+/// As a kernel holds it after `Transaction::replace` on an empty machine.
+impl TryFrom<&Ruleset> for Rules {
+    type Error = Error;
+
+    fn try_from(ruleset: &Ruleset) -> Result<Self, Error> {
+        let mut rules = Rules::default();
+        for (at, table) in ruleset.tables.iter().enumerate() {
+            rules.add(&TableId::from(table), table.flags, || table_of(table, at as u64))?;
+        }
+        rules.line_ups = LineUps::of(&rules);
+        Ok(rules)
+    }
+}
+
+impl TryFrom<&Snapshot> for Rules {
+    type Error = Error;
+
+    fn try_from(snapshot: &Snapshot) -> Result<Self, Error> {
+        let mut rules = Rules::default();
+        for table in &snapshot.tables {
+            rules.add(&table.id, TableFlags::from_bits_truncate(table.flags), || table_at(table))?;
+        }
+        for table in &snapshot.tables {
+            let unknown = table.chains.iter().filter(|chain| chain_kind(table.id.family, chain).is_none());
+            rules
+                .unknown
+                .extend(unknown.map(|chain| format!("chain {} {}: its hook has no name here", table.id, chain.name)));
+        }
+        rules.line_ups = LineUps::of(&rules);
+        Ok(rules)
+    }
+}
+
+impl Rules {
+    fn add(
+        &mut self,
+        id: &TableId,
+        flags: TableFlags,
+        code: impl FnOnce() -> Result<TableCode, Error>,
+    ) -> Result<(), Error> {
+        match id.family {
+            Family::Inet | Family::Ip | Family::Ip6 if flags.contains(TableFlags::DORMANT) => {}
+            Family::Inet | Family::Ip | Family::Ip6 => self.tables.push(code()?),
+            Family::Arp => {}
+            Family::Bridge | Family::Netdev => {
+                self.unknown.push(format!("table {id}: packets are not walked through this family"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn table_of(table: &Table, at: u64) -> Result<TableCode, Error> {
+    let id = TableId::from(table);
+    let mut sets = HashMap::new();
+    for set in &table.sets {
+        let elements = lower_elements(set).collect::<Result<Vec<_>, _>>().map_err(invalid)?;
+        let code = lower_set(set).map_err(invalid)?;
+        sets.insert(set.name.clone(), Arc::new(SetIndex::new(&code, &elements)));
+    }
+    let mut chains = Vec::with_capacity(table.chains.len());
+    for (number, Chain { name, kind, rules }) in table.chains.iter().enumerate() {
+        let mut chain = chain_code(&id, name, kind, (at, number as u64));
+        for rule in rules {
+            chain.push(rule.clone(), None, table.sets.as_slice(), &sets)?;
+        }
+        chains.push(chain);
+    }
+    Ok(TableCode::new(id, chains))
+}
+
+fn table_at(table: &TableState) -> Result<TableCode, Error> {
+    let indexed = table.sets.iter().map(|set| (set.name.clone(), Arc::new(SetIndex::new(&set.code, &set.elements))));
+    let sets: HashMap<_, _> = indexed.collect();
+    let mut chains = Vec::with_capacity(table.chains.len());
+    for state in &table.chains {
+        let ChainState { name, handle, rules, unlisted, .. } = state;
+        let kind = chain_kind(table.id.family, state).unwrap_or(ChainKind::Regular);
+        let mut chain = chain_code(&table.id, name, &kind, (table.handle, *handle));
+        chain.unlisted = *unlisted;
+        for RuleState { handle, exprs, userdata, .. } in rules {
+            let rule = raise(exprs, userdata, table.id.family, table.sets.as_slice());
+            chain.push(rule, Some(*handle), table.sets.as_slice(), &sets)?;
+        }
+        chains.push(chain);
+    }
+    Ok(TableCode::new(table.id.clone(), chains))
+}
+
+fn chain_code(table: &TableId, name: &Name, kind: &ChainKind, registered: (u64, u64)) -> ChainCode {
+    let base = match kind {
+        ChainKind::Base(base) => Some(*base),
+        ChainKind::Regular => None,
+    };
+    ChainCode { id: Arc::new(table.chain(name)), base, rules: Vec::new(), unlisted: 0, registered }
+}
+
+impl ChainCode {
+    fn push(
+        &mut self,
+        rule: Rule,
+        handle: Option<u64>,
+        declared: &(impl Sets + ?Sized),
+        sets: &HashMap<Name, Arc<SetIndex>>,
+    ) -> Result<(), Error> {
+        let program = lower(&rule, self.id.table.family, declared).map_err(|cause| {
+            Error::new(Kind::Invalid, format!("chain {}: rule {}: {cause}", self.id, self.rules.len() + 1))
+        })?;
+        let ops = program.exprs.into_iter().map(|expr| op(expr, sets)).collect();
+        let (chain, number) = ((*self.id).clone(), self.rules.len() + 1);
+        let line = RuleLine { chain, number, handle, rule, statements: program.statements };
+        self.rules.push(RuleCode { ops, line: Arc::new(line) });
+        Ok(())
+    }
+}
+
+fn op(expr: Expr, sets: &HashMap<Name, Arc<SetIndex>>) -> Op {
+    match expr {
+        Expr::Lookup { sreg, dreg, set, inverted } => {
+            let set = match set {
+                LookupSet::Anonymous(set) => Some(Arc::new(SetIndex::new(&set.code, &set.elements))),
+                LookupSet::Named(name) => sets.get(&name).cloned(),
+            };
+            Op::Lookup { sreg, dreg, inverted, set }
+        }
+        Expr::Opaque { name, data } => match XtMatch::read(&name, &data) {
+            Some(known) => Op::Xt(known),
+            None => Op::Expr(Expr::Opaque { name, data }),
+        },
+        expr => Op::Expr(expr),
+    }
+}
+
+impl TableCode {
+    fn new(id: TableId, chains: Vec<ChainCode>) -> Self {
+        let by_name = chains.iter().enumerate().map(|(at, chain)| (chain.id.name.clone(), at)).collect();
+        TableCode { id, chains, by_name }
+    }
+
+    pub(super) fn chain(&self, name: &Name) -> Option<&ChainCode> {
+        self.chains.get(*self.by_name.get(name)?)
+    }
+}
+
+impl ChainCode {
+    pub(super) fn is_nat(&self) -> bool {
+        self.base.is_some_and(|base| base.chain_type == ChainType::Nat)
+    }
+}
+
+fn invalid(cause: crate::bytecode::Unlowerable) -> Error {
+    Error::new(Kind::Invalid, cause.to_string())
+}

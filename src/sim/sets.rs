@@ -1,0 +1,169 @@
+//! Looking a key up in a set, as the kernel does, whatever the set is kept in.
+
+use std::collections::HashMap;
+
+use crate::bytecode::{Bytes, ElementCode, ElementDataCode, INTERVAL_END, SetCode, predecessor};
+use crate::model::SetFlags;
+
+/// The elements of a set, in an order in which a key is found quickly.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SetIndex {
+    /// Length of a key.
+    pub(crate) key_bytes: usize,
+    pub(crate) keys: Keys,
+    /// What the elements map to, by element number.
+    pub(crate) data: Vec<Option<ElementDataCode>>,
+    /// The element for every key that no other has.
+    pub(crate) catch_all: Option<usize>,
+}
+
+/// The keys of a set with the number of their element.
+#[derive(Clone, Debug)]
+pub(crate) enum Keys {
+    /// First and last key, both included, in the order of bytes; ascending, apart from each other.
+    Intervals(Vec<(Box<[u8]>, Box<[u8]>, usize)>),
+    /// Single keys.
+    Points(HashMap<Box<[u8]>, usize>),
+    /// First and last key of every field of a concatenation, whose fields take `fields` bytes each.
+    Ranges { fields: Vec<usize>, elements: Vec<(Box<[u8]>, Box<[u8]>, usize)> },
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Keys::Points(HashMap::new())
+    }
+}
+
+impl SetIndex {
+    pub(crate) fn new(code: &SetCode, elements: &[ElementCode]) -> Self {
+        let key_bytes = usize::try_from(code.key_len).unwrap_or(usize::MAX);
+        let mut index = SetIndex { key_bytes, data: elements.iter().map(data).collect(), ..SetIndex::default() };
+        index.catch_all = elements.iter().position(|element| element.flags & CATCH_ALL != 0);
+        let ordinary = || elements.iter().enumerate().filter(|(_, element)| element.flags & CATCH_ALL == 0);
+        let interval = SetFlags::from_bits_truncate(code.flags).contains(SetFlags::INTERVAL);
+        index.keys = if !interval {
+            Keys::Points(ordinary().map(|(number, element)| (element.key.as_slice().into(), number)).collect())
+        } else if code.fields.len() > 1 {
+            let elements = ordinary().map(|(number, element)| {
+                let last = element.key_end.as_ref().unwrap_or(&element.key);
+                (element.key.as_slice().into(), last.as_slice().into(), number)
+            });
+            let fields = code.fields.iter().map(|length| usize::from(*length).next_multiple_of(4)).collect();
+            Keys::Ranges { fields, elements: elements.collect() }
+        } else {
+            Keys::Intervals(intervals(ordinary()))
+        };
+        index
+    }
+
+    /// The number of the element that has this key.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
+        let found = match &self.keys {
+            Keys::Intervals(intervals) => {
+                let behind = intervals.partition_point(|(first, _, _)| **first <= *key);
+                let at = behind.checked_sub(1).and_then(|at| intervals.get(at));
+                at.filter(|(_, last, _)| key <= &**last).map(|(_, _, number)| *number)
+            }
+            Keys::Points(points) => points.get(key).copied(),
+            Keys::Ranges { fields, elements } => {
+                elements.iter().find(|(first, last, _)| within(fields, first, last, key)).map(|(_, _, number)| *number)
+            }
+        };
+        found.or(self.catch_all)
+    }
+}
+
+/// Whether every field lies between its ends.
+fn within(fields: &[usize], first: &[u8], last: &[u8], key: &[u8]) -> bool {
+    let mut at = 0;
+    fields.iter().all(|length| {
+        let field = at..at + length;
+        at += length;
+        match (first.get(field.clone()), last.get(field.clone()), key.get(field)) {
+            (Some(first), Some(last), Some(key)) => first <= key && key <= last,
+            _ => false,
+        }
+    })
+}
+
+/// From starts and exclusive ends to both ends included: the greatest start that is not above the key decides.
+fn intervals<'a>(elements: impl Iterator<Item = (usize, &'a ElementCode)>) -> Vec<(Box<[u8]>, Box<[u8]>, usize)> {
+    let mut ends: Vec<(usize, &ElementCode)> = elements.collect();
+    // An interval may start where another ends.
+    ends.sort_by(|(_, a), (_, b)| {
+        let is_start = |element: &ElementCode| element.flags & INTERVAL_END == 0;
+        a.key.cmp(&b.key).then(is_start(a).cmp(&is_start(b)))
+    });
+    let mut intervals = Vec::with_capacity(ends.len() / 2 + 1);
+    for (at, (number, start)) in ends.iter().enumerate() {
+        if start.flags & INTERVAL_END != 0 {
+            continue;
+        }
+        // A single element that says where it ends, which newer kernels make of some sets.
+        let stated = start.key_end.as_ref().map(|last| last.to_vec());
+        let next = ends.get(at + 1).map(|(_, next)| before(&next.key));
+        let last = stated.or(next).unwrap_or_else(|| vec![0xff; start.key.len()]);
+        intervals.push((start.key.as_slice().into(), last.into(), *number));
+    }
+    intervals
+}
+
+/// The bytes right before these; before the first, the first.
+fn before(bytes: &[u8]) -> Vec<u8> {
+    predecessor(Bytes::from_slice(bytes)).map_or_else(|| bytes.to_vec(), |bytes| bytes.to_vec())
+}
+
+fn data(element: &ElementCode) -> Option<ElementDataCode> {
+    element.data.as_deref().cloned()
+}
+
+/// `NFT_SET_ELEM_CATCHALL`, include/uapi/linux/netfilter/nf_tables.h.
+const CATCH_ALL: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytecode::{lower_elements, lower_set};
+    use crate::model::{DataType, Element, Interval, Set, Value};
+
+    fn index(set: &Set) -> SetIndex {
+        let elements: Vec<_> = lower_elements(set).map(|element| element.expect("typed")).collect();
+        SetIndex::new(&lower_set(set).expect("it has a key"), &elements)
+    }
+
+    fn net(text: &str) -> Element {
+        Element::new(text.parse::<ipnetwork::IpNetwork>().expect("a network"))
+    }
+
+    #[test]
+    fn an_address_is_in_the_interval_that_holds_it() {
+        let nets = [net("10.0.0.0/8"), net("11.0.0.0/16"), net("255.0.0.0/8"), net("0.0.0.0/32")];
+        let set = index(&Set::new("s", [DataType::Ipv4]).interval().elements(nets));
+        let cases = [
+            ([0, 0, 0, 0], true),
+            ([0, 0, 0, 1], false),
+            ([9, 255, 255, 255], false),
+            ([10, 0, 0, 0], true),
+            ([10, 255, 255, 255], true),
+            ([11, 0, 255, 255], true),
+            ([11, 1, 0, 0], false),
+            ([255, 255, 255, 255], true),
+        ];
+        for (key, is_in) in cases {
+            assert_eq!(set.find(&key).is_some(), is_in, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_concatenation_has_its_own_range() {
+        let key = [
+            Interval::from("10.0.0.0/8".parse::<ipnetwork::IpNetwork>().expect("a network")),
+            Interval { low: Value::Port(80), high: Value::Port(90) },
+        ];
+        let set = index(&Set::new("s", [DataType::Ipv4, DataType::Port]).interval().elements([Element::new(key)]));
+        assert!(set.find(&[10, 1, 2, 3, 0, 85, 0, 0]).is_some());
+        assert!(set.find(&[10, 1, 2, 3, 0, 91, 0, 0]).is_none());
+        assert!(set.find(&[11, 1, 2, 3, 0, 85, 0, 0]).is_none());
+        assert!(set.find(&[10]).is_none());
+    }
+}

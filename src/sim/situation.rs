@@ -1,0 +1,227 @@
+//! A packet where it is: all that a program can ask, known.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::cells::{Cell, Input};
+use super::connections::Attached;
+use super::flow::{Flow, Translation, cells};
+use super::inputs::{CannotTell, Inputs, Target};
+use super::packet::{Connection, Interface, Packet, Receiver};
+use super::place::Held;
+use super::sets::SetIndex;
+use crate::bytecode::{CmpOp, LimitCode};
+use crate::model::{AddrType, CtDirection, CtState, Family4or6, Hook};
+
+/// A packet at a hook.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Situation {
+    /// The packet as it comes to the hook.
+    pub packet: Packet,
+    /// Where it came in.
+    pub incoming: Option<Interface>,
+    /// Where it leaves.
+    pub outgoing: Option<Interface>,
+    /// What connection tracking knows of it.
+    pub connection: Connection,
+    /// What kind its destination is (`fib daddr type`).
+    pub daddr_type: AddrType,
+    /// The socket that would receive it.
+    pub receiver: Option<Receiver>,
+    /// Whether a transparent socket listens where `tproxy` sends it.
+    pub listener: bool,
+    /// Source and destination behind the translation that an earlier packet of the connection was given; the packet's own when absent.
+    pub translated: Option<(SocketAddr, SocketAddr)>,
+    /// The address that `redirect` and `masquerade` give, other than that of loopback; the packet's own when absent.
+    pub own_address: Option<IpAddr>,
+}
+
+impl Situation {
+    /// A packet that begins a connection.
+    #[must_use]
+    pub fn new(packet: Packet) -> Self {
+        Situation {
+            packet,
+            incoming: None,
+            outgoing: None,
+            connection: Connection::default(),
+            daddr_type: AddrType::UNICAST,
+            receiver: None,
+            listener: true,
+            translated: None,
+            own_address: None,
+        }
+    }
+
+    /// Takes over what connection tracking holds of the packet.
+    pub(super) fn hold(&mut self, held: Held) {
+        let attached = self.connection.attached;
+        self.connection = match held {
+            Held::Connection(Attached { entry, direction, state, at: _ }) => {
+                let (status, mark, zone) = (entry.status, entry.mark, entry.zone);
+                Connection { state, direction, status, mark, zone, attached }
+            }
+            Held::Invalid => Connection { state: CtState::INVALID, ..Connection::default() },
+            Held::Nothing | Held::Untracked => Connection::default(),
+        };
+    }
+
+    /// The bytes of an input as they are loaded.
+    pub(crate) fn bytes(&self, input: Input) -> [u8; 16] {
+        let Situation { packet, incoming, outgoing, connection, daddr_type, receiver, .. } = self;
+        let own = || (SocketAddr::new(packet.source, packet.sport), SocketAddr::new(packet.destination, packet.dport));
+        let translated = || self.translated.unwrap_or_else(own);
+        let index = |interface: &Option<Interface>| interface.as_ref().map_or(0, |interface| interface.index);
+        let owner = packet.owner.unwrap_or_default();
+        let receiver_or_none = receiver.unwrap_or_default();
+        match input {
+            Input::Attached => padded(&[u8::from(connection.attached)]),
+            Input::Cgroup => padded(&owner.cgroup.to_ne_bytes()),
+            Input::CtDirection => padded(&[match connection.direction {
+                CtDirection::Original => 0,
+                CtDirection::Reply => 1,
+            }]),
+            Input::CtMark => padded(&connection.mark.to_ne_bytes()),
+            Input::CtState => padded(&connection.state.bits().to_ne_bytes()),
+            Input::CtStatus => padded(&connection.status.bits().to_ne_bytes()),
+            Input::CtZone => padded(&connection.zone.to_ne_bytes()),
+            Input::Daddr => bytes_of(packet.destination),
+            Input::DaddrType => padded(&daddr_type.0.to_ne_bytes()),
+            Input::Dport => padded(&packet.dport.to_be_bytes()),
+            Input::Iif => padded(&index(incoming).to_ne_bytes()),
+            Input::Iifname => name(incoming.as_ref()),
+            Input::L4proto => padded(&[packet.protocol.0]),
+            Input::Length => padded(&packet.length.to_ne_bytes()),
+            Input::Mark => padded(&packet.mark.to_ne_bytes()),
+            Input::Oif => padded(&index(outgoing).to_ne_bytes()),
+            Input::Oifname => name(outgoing.as_ref()),
+            Input::PktType => padded(&[packet.pkttype.0]),
+            Input::Received => padded(&[u8::from(receiver.is_some())]),
+            Input::Saddr => bytes_of(packet.source),
+            Input::Skgid => padded(&owner.gid.to_ne_bytes()),
+            Input::Skuid => padded(&owner.uid.to_ne_bytes()),
+            Input::Socket => padded(&[u8::from(packet.owner.is_some())]),
+            Input::SocketMark => padded(&receiver_or_none.mark.to_ne_bytes()),
+            Input::SocketTransparent => padded(&[u8::from(receiver_or_none.transparent)]),
+            Input::SocketWildcard => padded(&[u8::from(receiver_or_none.wildcard)]),
+            Input::Sport => padded(&packet.sport.to_be_bytes()),
+            Input::TcpFlags => padded(&[packet.tcp_flags.bits()]),
+            Input::TranslatedDaddr => bytes_of(translated().1.ip()),
+            Input::TranslatedDport => padded(&translated().1.port().to_be_bytes()),
+            Input::TranslatedSaddr => bytes_of(translated().0.ip()),
+            Input::TranslatedSport => padded(&translated().0.port().to_be_bytes()),
+        }
+    }
+}
+
+/// Nothing is open here, so nothing is asked about open cells.
+impl Inputs for Situation {
+    fn family(&self) -> Family4or6 {
+        self.packet.family()
+    }
+
+    fn cell(&self, input: Input, byte: u8) -> Cell {
+        Cell::Known(self.bytes(input).get(usize::from(byte)).copied().unwrap_or(0))
+    }
+
+    fn all(&self, input: Input) -> [Cell; 16] {
+        self.bytes(input).map(Cell::Known)
+    }
+
+    fn compare(&mut self, _: &[Cell], _: CmpOp, _: &[u8]) -> Result<bool, CannotTell> {
+        Err(unknown())
+    }
+
+    fn within(&mut self, _: &[Cell], _: &[u8], _: &[u8]) -> Result<bool, CannotTell> {
+        Err(unknown())
+    }
+
+    fn find(&mut self, _: &[Cell], _: &SetIndex) -> Result<Option<usize>, CannotTell> {
+        Err(unknown())
+    }
+
+    /// A single packet comes within any rate but one of which it has to be above.
+    fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
+        Ok(limit.flags & LIMIT_INVERTED == 0)
+    }
+
+    fn listener(&mut self, _: &Target) -> Result<bool, CannotTell> {
+        Ok(self.listener)
+    }
+
+    fn asks_nat(&mut self, _: Hook) -> Result<bool, CannotTell> {
+        Ok(self.connection.state.intersects(CtState::NEW | CtState::RELATED) && !self.connection.attached)
+    }
+
+    fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
+        let of_source = matches!(hook, Hook::Input | Hook::Postrouting);
+        match decided {
+            Some(decided) => {
+                let own = match (hook, self.packet.family()) {
+                    (Hook::Output, Family4or6::Ipv4) => Some(Ipv4Addr::LOCALHOST.into()),
+                    (Hook::Output, Family4or6::Ipv6) => Some(Ipv6Addr::LOCALHOST.into()),
+                    _ => self.own_address,
+                };
+                decided.lowest(own.map(|own| bytes_of(own).map(Cell::Known)), &mut flow.header);
+            }
+            None if of_source => {
+                flow.header.saddr = cells(self, Input::TranslatedSaddr);
+                flow.header.sport = cells(self, Input::TranslatedSport);
+            }
+            None => {
+                flow.header.daddr = cells(self, Input::TranslatedDaddr);
+                flow.header.dport = cells(self, Input::TranslatedDport);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn padded(bytes: &[u8]) -> [u8; 16] {
+    let mut padded = [0; 16];
+    padded.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+    padded
+}
+
+/// An address as registers hold it.
+pub(super) fn bytes_of(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => padded(&address.octets()),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+fn name(interface: Option<&Interface>) -> [u8; 16] {
+    padded(interface.map_or(&[], |interface| interface.name.as_bytes()))
+}
+
+fn unknown() -> CannotTell {
+    CannotTell::new("a byte of the packet is not known")
+}
+
+/// `NFT_LIMIT_F_INV`, include/uapi/linux/netfilter/nf_tables.h.
+const LIMIT_INVERTED: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::super::hook::{Passed, pass};
+    use super::super::rules::Rules;
+    use super::*;
+    use crate::mesh::istio::{IstioConfig, ServiceCidrs};
+    use crate::model::Ruleset;
+
+    #[test]
+    fn what_an_application_sends_is_redirected_and_what_the_proxy_sends_is_not() {
+        let config = IstioConfig::builder().service_cidrs(ServiceCidrs::All).build().expect("a configuration");
+        let rules = Rules::try_from(&Ruleset::from(&config)).expect("rules that can be lowered");
+        for (uid, redirected) in [(1000, true), (1337, false)] {
+            let (source, destination) = ("10.77.0.2:40000", "10.77.0.1:9000");
+            let [source, destination] = [source, destination].map(|text| text.parse().expect("an address"));
+            let packet = Packet::tcp(source, destination).owner(uid, uid);
+            let mut at_output = Situation { outgoing: Some(Interface::new(2, "eth0")), ..Situation::new(packet) };
+            let mut flow = Flow::new(&at_output);
+            let passed = pass(&rules, Hook::Output, &mut at_output, &mut flow, &mut ()).expect("nothing unknown");
+            assert_eq!((passed, flow.translation.is_some()), (Passed::Accepted, redirected), "{uid}");
+        }
+    }
+}

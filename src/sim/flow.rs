@@ -64,6 +64,25 @@ pub(crate) enum NewAddress {
     Range(Vec<Cell>, Vec<Cell>),
 }
 
+impl Translation {
+    /// Rewrites a header to the lowest address and port that this allows; `own` is the address of this host, if it is known.
+    pub(crate) fn lowest(&self, own: Option<[Cell; 16]>, header: &mut Header) {
+        let Translation { kind, address, ports, flags: _ } = self;
+        let (at, port) = match kind {
+            NatKind::Dnat => (&mut header.daddr, &mut header.dport),
+            NatKind::Snat => (&mut header.saddr, &mut header.sport),
+        };
+        match address {
+            NewAddress::Kept => {}
+            NewAddress::Own => *at = own.unwrap_or(*at),
+            NewAddress::Range(low, _) => at.iter_mut().zip(low).for_each(|(slot, cell)| *slot = *cell),
+        }
+        if let Some((low, _)) = ports {
+            *port = *low;
+        }
+    }
+}
+
 impl Flow {
     pub(crate) fn new(inputs: &impl Inputs) -> Self {
         Flow {

@@ -1,20 +1,14 @@
 //! A hook: its base chains in the kernel's order, with connection tracking and address translation at their places.
-//!
-//! ```text
-//! prerouting, output   chains below -200 | tracking | below -100 | nat chains | the rest
-//! input, postrouting   chains below 100                          | nat chains | the rest
-//! ```
-//! Chains of type nat run at the place of the translation, by their priorities among each other, until one translates
-//! (nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12).
 
 use std::sync::Arc;
 
 use super::flow::{Flow, Tracking, Translation};
 use super::inputs::{CannotTell, Inputs};
+use super::line_up::{ChainAt, Stage};
 use super::machine::{Machine, Ran};
 use super::rules::{ChainCode, RuleCode, RuleLine, Rules, TableCode};
 use crate::bytecode::{QueueCode, RejectCode};
-use crate::model::{Base, Family, Family4or6, Hook, Policy, Verdict};
+use crate::model::{Base, ChainType, Hook, Policy, Verdict};
 use crate::plan::ChainId;
 
 /// What became of a packet at a hook, and who decided when that is not all of them.
@@ -29,6 +23,8 @@ pub(crate) enum Passed {
 /// Who dropped a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decider {
+    /// The host: no way to go, or no address to translate to.
+    Host,
     Policy(Arc<ChainId>),
     Rule(Arc<RuleLine>),
 }
@@ -41,6 +37,8 @@ pub(crate) trait Listener {
     fn rule(&mut self, _rule: &Arc<RuleLine>, _ran: &Ran, _flow: &Flow) {}
     /// No rule of a base chain decided.
     fn policy(&mut self, _chain: &Arc<ChainId>, _policy: Policy, _flow: &Flow) {}
+    /// Connection tracking looked: what it found, `inputs` knows.
+    fn tracked(&mut self, _inputs: &impl Inputs, _flow: &Flow) {}
     /// Connection tracking looked, or the translation was done.
     fn between(&mut self, _flow: &Flow) {}
 }
@@ -55,43 +53,29 @@ pub(crate) fn pass(
     flow: &mut Flow,
     listener: &mut impl Listener,
 ) -> Result<Passed, CannotTell> {
-    let family = match inputs.family() {
-        Family4or6::Ipv4 => Family::Ip,
-        Family4or6::Ipv6 => Family::Ip6,
-    };
-    let hooked = rules.hooked(hook, family);
-    let (nat, other): (Vec<_>, Vec<_>) = hooked.into_iter().partition(|(_, chain, _)| chain.is_nat());
-    let mut stages: Vec<(i32, Stage<'_>)> =
-        other.into_iter().map(|(table, chain, base)| (base.priority.0, Stage::Chain(table, chain, base))).collect();
-    // A stable sort: what tracks or translates comes before chains of the same priority.
-    let source = matches!(hook, Hook::Input | Hook::Postrouting);
-    if !nat.is_empty() || rules.translates(family) {
-        if hook != Hook::Forward {
-            stages.insert(0, (if source { NAT_SOURCE } else { NAT_DESTINATION }, Stage::Translate(nat)));
-        }
-    }
-    if matches!(hook, Hook::Prerouting | Hook::Output) && rules.tracks(family) {
-        stages.insert(0, (CONNTRACK, Stage::Track));
-    }
+    let line_up = rules.line_up(hook, inputs.family());
     if matches!(hook, Hook::Input | Hook::Forward | Hook::Postrouting)
         && flow.tracking == Tracking::Before
-        && rules.tracks(family)
+        && line_up.tracks
     {
         flow.tracking = Tracking::Tracked;
     }
-    stages.sort_by_key(|(priority, _)| *priority);
-
-    for (_, stage) in stages {
+    for stage in &line_up.stages {
         let passed = match stage {
-            Stage::Chain(table, chain, base) => base_chain(table, chain, &base, inputs, flow, listener)?,
+            Stage::Chain(at) => match rules.chain_at(*at) {
+                Some((table, chain, base)) => filter(table, chain, &base, inputs, flow, listener)?,
+                None => Passed::Accepted,
+            },
             Stage::Track => {
                 if matches!(flow.tracking, Tracking::Before | Tracking::Nothing | Tracking::Template) {
                     flow.tracking = Tracking::Tracked;
+                    inputs.track(hook, flow)?;
+                    listener.tracked(inputs, flow);
                 }
                 listener.between(flow);
                 Passed::Accepted
             }
-            Stage::Translate(chains) => translate(hook, &chains, inputs, flow, listener)?,
+            Stage::Translate(chains) => translate(rules, hook, chains, inputs, flow, listener)?,
         };
         if passed != Passed::Accepted {
             return Ok(passed);
@@ -100,15 +84,31 @@ pub(crate) fn pass(
     Ok(Passed::Accepted)
 }
 
-enum Stage<'a> {
-    Chain(&'a TableCode, &'a ChainCode, Base),
-    Track,
-    Translate(Vec<(&'a TableCode, &'a ChainCode, Base)>),
+/// A base chain that is not of type nat; behind one of type route, what carries another mark is routed again (nf_route_table_hook4,
+/// net/netfilter/nft_chain_route.c, v6.12).
+fn filter(
+    table: &TableCode,
+    chain: &ChainCode,
+    base: &Base,
+    inputs: &mut impl Inputs,
+    flow: &mut Flow,
+    listener: &mut impl Listener,
+) -> Result<Passed, CannotTell> {
+    let mark = flow.mark;
+    let passed = base_chain(table, chain, base, inputs, flow, listener)?;
+    if base.chain_type == ChainType::Route && passed == Passed::Accepted && flow.mark != mark {
+        inputs.reroute(flow)?;
+        if inputs.is_lost() {
+            return Ok(Passed::Dropped(Decider::Host));
+        }
+    }
+    Ok(passed)
 }
 
 fn translate(
+    rules: &Rules,
     hook: Hook,
-    chains: &[(&TableCode, &ChainCode, Base)],
+    chains: &[ChainAt],
     inputs: &mut impl Inputs,
     flow: &mut Flow,
     listener: &mut impl Listener,
@@ -118,8 +118,8 @@ fn translate(
     }
     let mut decided: Option<Translation> = None;
     if inputs.asks_nat(hook)? {
-        for (table, chain, base) in chains {
-            let passed = base_chain(table, chain, base, inputs, flow, listener)?;
+        for (table, chain, base) in chains.iter().filter_map(|at| rules.chain_at(*at)) {
+            let passed = base_chain(table, chain, &base, inputs, flow, listener)?;
             if passed != Passed::Accepted {
                 return Ok(passed);
             }
@@ -131,6 +131,9 @@ fn translate(
     }
     inputs.translate(hook, flow, decided.as_ref())?;
     listener.between(flow);
+    if inputs.is_lost() {
+        return Ok(Passed::Dropped(Decider::Host));
+    }
     Ok(Passed::Accepted)
 }
 
@@ -201,12 +204,6 @@ fn target<'a>(table: &'a TableCode, name: &crate::model::Name, rule: &RuleCode) 
     table.chain(name).ok_or_else(|| CannotTell::new(format!("chain {name} is not there")).at(&rule.line))
 }
 
-/// `NF_IP_PRI_CONNTRACK`, include/uapi/linux/netfilter_ipv4.h.
-const CONNTRACK: i32 = -200;
-/// `NF_IP_PRI_NAT_DST`.
-const NAT_DESTINATION: i32 = -100;
-/// `NF_IP_PRI_NAT_SRC`.
-const NAT_SOURCE: i32 = 100;
 /// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h.
 const JUMP_STACK: usize = 16;
 /// More than any packet meets; loops, which no kernel takes, end here.

@@ -35,6 +35,21 @@ pub(crate) trait Inputs {
     /// Whether a transparent socket takes the packet that is to go there.
     fn listener(&mut self, target: &Target) -> Result<bool, CannotTell>;
 
+    /// Connection tracking takes up the packet: in the zone of the flow, whose mark of the connection it sets.
+    fn track(&mut self, _hook: Hook, _flow: &mut Flow) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
+    /// A chain of type route changed the mark: the packet is routed again.
+    fn reroute(&mut self, _flow: &Flow) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
+    /// Whether the packet can go no further: there is no way for it, or no address to give it.
+    fn is_lost(&self) -> bool {
+        false
+    }
+
     /// Whether chains of type nat see the packet: it is the first of its connection, and this side of it has no translation yet.
     fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell>;
 

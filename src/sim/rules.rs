@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::line_up::LineUps;
 use super::sets::SetIndex;
 use super::xt::XtMatch;
 use crate::bytecode::{Expr, LookupSet, Register, Sets, lower, lower_elements, lower_set, raise};
 use crate::error::{Error, Kind};
-use crate::model::{Base, Chain, ChainKind, ChainType, Family, Hook, Name, Rule, Ruleset, Table, TableFlags};
+use crate::model::{Base, Chain, ChainKind, ChainType, Family, Name, Rule, Ruleset, Table, TableFlags};
 use crate::plan::{ChainId, ChainState, RuleState, Snapshot, TableId, TableState, chain_kind};
 use crate::render::InFamily;
 
@@ -26,6 +27,7 @@ use crate::render::InFamily;
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub(super) tables: Vec<TableCode>,
+    pub(super) line_ups: LineUps,
     unknown: Vec<String>,
 }
 
@@ -111,33 +113,6 @@ impl Rules {
         let mut lines = table.chains.iter().flat_map(|chain| &chain.rules).map(|rule| &rule.line);
         lines.find(|line| line.handle == Some(handle))
     }
-
-    /// The base chains of a hook for packets of `family`, in the order in which the kernel runs them.
-    ///
-    /// Of chains with one priority the last registered comes first (nf_hook_entries_grow, net/netfilter/core.c, v6.12).
-    pub(super) fn hooked(&self, hook: Hook, family: Family) -> Vec<(&TableCode, &ChainCode, Base)> {
-        let tables = self.tables.iter().filter(|table| table.id.family == Family::Inet || table.id.family == family);
-        let chains = tables.flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
-        let hooked = chains.filter_map(|(table, chain)| Some((table, chain, chain.base?)));
-        let mut hooked: Vec<_> = hooked.filter(|(_, _, base)| base.hook == hook).collect();
-        hooked.sort_by_key(|(_, chain, base)| (base.priority, std::cmp::Reverse(chain.registered)));
-        hooked
-    }
-
-    /// Whether these rules switch address translation on for packets of `family`: any base chain of type nat does.
-    pub(super) fn translates(&self, family: Family) -> bool {
-        let tables = self.tables.iter().filter(|table| table.id.family == Family::Inet || table.id.family == family);
-        tables.flat_map(|table| &table.chains).any(ChainCode::is_nat)
-    }
-
-    /// Whether these rules switch connection tracking on for packets of `family`: any that look at it or translate do.
-    pub(super) fn tracks(&self, family: Family) -> bool {
-        let tables = self.tables.iter().filter(|table| table.id.family == Family::Inet || table.id.family == family);
-        tables.flat_map(|table| &table.chains).flat_map(|chain| &chain.rules).flat_map(|rule| &rule.ops).any(|op| {
-            let Op::Expr(expr) = op else { return false };
-            matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. })
-        })
-    }
 }
 
 /// As a kernel holds it after `Transaction::replace` on an empty machine.
@@ -149,6 +124,7 @@ impl TryFrom<&Ruleset> for Rules {
         for (at, table) in ruleset.tables.iter().enumerate() {
             rules.add(&TableId::from(table), table.flags, || table_of(table, at as u64))?;
         }
+        rules.line_ups = LineUps::of(&rules);
         Ok(rules)
     }
 }
@@ -167,6 +143,7 @@ impl TryFrom<&Snapshot> for Rules {
                 .unknown
                 .extend(unknown.map(|chain| format!("chain {} {}: its hook has no name here", table.id, chain.name)));
         }
+        rules.line_ups = LineUps::of(&rules);
         Ok(rules)
     }
 }

@@ -1,9 +1,9 @@
 //! A packet where it is: all that a program can ask, known.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::cells::{Cell, Input};
-use super::flow::{Flow, Translation};
+use super::flow::{Flow, Translation, cells};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::packet::{Connection, Interface, Packet, Receiver};
 use super::sets::SetIndex;
@@ -28,6 +28,10 @@ pub struct Situation {
     pub receiver: Option<Receiver>,
     /// Whether a transparent socket listens where `tproxy` sends it.
     pub listener: bool,
+    /// Source and destination behind the translation that an earlier packet of the connection was given; the packet's own when absent.
+    pub translated: Option<(SocketAddr, SocketAddr)>,
+    /// The address that `redirect` and `masquerade` give, other than that of loopback; the packet's own when absent.
+    pub own_address: Option<IpAddr>,
 }
 
 impl Situation {
@@ -42,12 +46,16 @@ impl Situation {
             daddr_type: AddrType::UNICAST,
             receiver: None,
             listener: true,
+            translated: None,
+            own_address: None,
         }
     }
 
     /// The bytes of an input as they are loaded.
     pub(crate) fn bytes(&self, input: Input) -> [u8; 16] {
-        let Situation { packet, incoming, outgoing, connection, daddr_type, receiver, listener: _ } = self;
+        let Situation { packet, incoming, outgoing, connection, daddr_type, receiver, .. } = self;
+        let own = || (SocketAddr::new(packet.source, packet.sport), SocketAddr::new(packet.destination, packet.dport));
+        let translated = || self.translated.unwrap_or_else(own);
         let index = |interface: &Option<Interface>| interface.as_ref().map_or(0, |interface| interface.index);
         let owner = packet.owner.unwrap_or_default();
         let receiver_or_none = receiver.unwrap_or_default();
@@ -62,9 +70,9 @@ impl Situation {
             Input::CtState => padded(&connection.state.bits().to_ne_bytes()),
             Input::CtStatus => padded(&connection.status.bits().to_ne_bytes()),
             Input::CtZone => padded(&connection.zone.to_ne_bytes()),
-            Input::Daddr | Input::TranslatedDaddr => address(packet.destination),
+            Input::Daddr => address(packet.destination),
             Input::DaddrType => padded(&daddr_type.0.to_ne_bytes()),
-            Input::Dport | Input::TranslatedDport => padded(&packet.dport.to_be_bytes()),
+            Input::Dport => padded(&packet.dport.to_be_bytes()),
             Input::Iif => padded(&index(incoming).to_ne_bytes()),
             Input::Iifname => name(incoming.as_ref()),
             Input::L4proto => padded(&[packet.protocol.0]),
@@ -74,15 +82,19 @@ impl Situation {
             Input::Oifname => name(outgoing.as_ref()),
             Input::PktType => padded(&[packet.pkttype.0]),
             Input::Received => padded(&[u8::from(receiver.is_some())]),
-            Input::Saddr | Input::TranslatedSaddr => address(packet.source),
+            Input::Saddr => address(packet.source),
             Input::Skgid => padded(&owner.gid.to_ne_bytes()),
             Input::Skuid => padded(&owner.uid.to_ne_bytes()),
             Input::Socket => padded(&[u8::from(packet.owner.is_some())]),
             Input::SocketMark => padded(&receiver_or_none.mark.to_ne_bytes()),
             Input::SocketTransparent => padded(&[u8::from(receiver_or_none.transparent)]),
             Input::SocketWildcard => padded(&[u8::from(receiver_or_none.wildcard)]),
-            Input::Sport | Input::TranslatedSport => padded(&packet.sport.to_be_bytes()),
+            Input::Sport => padded(&packet.sport.to_be_bytes()),
             Input::TcpFlags => padded(&[packet.tcp_flags.bits()]),
+            Input::TranslatedDaddr => address(translated().1.ip()),
+            Input::TranslatedDport => padded(&translated().1.port().to_be_bytes()),
+            Input::TranslatedSaddr => address(translated().0.ip()),
+            Input::TranslatedSport => padded(&translated().0.port().to_be_bytes()),
         }
     }
 }
@@ -122,7 +134,26 @@ impl Inputs for Situation {
         Ok(self.connection.state.intersects(CtState::NEW | CtState::RELATED) && !self.connection.attached)
     }
 
-    fn translate(&mut self, _: Hook, _: &mut Flow, _: Option<&Translation>) -> Result<(), CannotTell> {
+    fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
+        let of_source = matches!(hook, Hook::Input | Hook::Postrouting);
+        match decided {
+            Some(decided) => {
+                let own = match (hook, self.packet.family()) {
+                    (Hook::Output, Family4or6::Ipv4) => Some(Ipv4Addr::LOCALHOST.into()),
+                    (Hook::Output, Family4or6::Ipv6) => Some(Ipv6Addr::LOCALHOST.into()),
+                    _ => self.own_address,
+                };
+                decided.lowest(own.map(|own| address(own).map(Cell::Known)), &mut flow.header);
+            }
+            None if of_source => {
+                flow.header.saddr = cells(self, Input::TranslatedSaddr);
+                flow.header.sport = cells(self, Input::TranslatedSport);
+            }
+            None => {
+                flow.header.daddr = cells(self, Input::TranslatedDaddr);
+                flow.header.dport = cells(self, Input::TranslatedDport);
+            }
+        }
         Ok(())
     }
 }

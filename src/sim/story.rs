@@ -1,0 +1,356 @@
+//! A walk as text, for people: the way in short lines, hook by hook, or only what matched.
+//!
+//! A rule prints as nft does, without its counters. One that did not match says which statement failed and what the packet had.
+
+use std::fmt::{self, Display};
+use std::net::SocketAddr;
+
+use super::packet::{Interface, Packet};
+use super::rules::RuleLine;
+use super::walk::{Change, Delivery, End, Fate, Lost, Step, Walk, Way};
+use crate::model::{CtDirection, CtState, Family4or6, Field, IcmpType, Icmpv6Type, Protocol, Statement, Value};
+use crate::plan::ChainId;
+use crate::render::InFamily;
+
+impl Display for Walk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Walk { packet, steps, end } = self;
+        writeln!(f, "{packet}")?;
+        let mut here = Here { packet: packet.clone(), ..Here::default() };
+        for step in steps {
+            here.tell(f, step)?;
+            here.take(step);
+        }
+        writeln!(f, "{end}")
+    }
+}
+
+impl Walk {
+    /// Only the rules that matched and what was changed, each on a line behind its hook.
+    #[must_use]
+    pub fn short(&self) -> Short<'_> {
+        Short(self)
+    }
+}
+
+/// See [`Walk::short`].
+#[derive(Clone, Copy, Debug)]
+pub struct Short<'a>(&'a Walk);
+
+impl Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Walk { packet, steps, end } = self.0;
+        writeln!(f, "{packet}")?;
+        let mut at = "";
+        for step in steps {
+            match step {
+                Step::Hook { hook, .. } => at = hook.name(),
+                Step::Rule { rule, fate: Fate::Matched(_) | Fate::Queued, .. } => {
+                    writeln!(f, "{at}: {}, {}: {}", rule.chain, Number(rule), Text(rule))?;
+                }
+                Step::Change(change) if change.is_of_packet() => writeln!(f, "{at}: {change}")?,
+                Step::Chain { .. } | Step::Change(_) | Step::Loopback | Step::Policy { .. } => {}
+                Step::Routed(_) | Step::Rule { .. } => {}
+            }
+        }
+        writeln!(f, "{end}")
+    }
+}
+
+/// The packet where the story is.
+struct Here {
+    packet: Packet,
+    incoming: Option<Interface>,
+    outgoing: Option<Interface>,
+    ct: Option<(CtState, CtDirection, u16)>,
+    ct_mark: Option<u32>,
+    chain: Option<ChainId>,
+}
+
+impl Default for Here {
+    fn default() -> Self {
+        let nowhere = std::net::IpAddr::from([0; 4]);
+        let packet = Packet::plain(Protocol(0), nowhere, nowhere);
+        Here { packet, incoming: None, outgoing: None, ct: None, ct_mark: None, chain: None }
+    }
+}
+
+impl Here {
+    fn tell(&mut self, f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
+        match step {
+            Step::Hook { hook, packet, incoming, outgoing } => {
+                f.write_str(hook.name())?;
+                if let Some(interface) = incoming {
+                    write!(f, ", in by {}", interface.name)?;
+                }
+                if let Some(interface) = outgoing {
+                    write!(f, ", out by {}", interface.name)?;
+                }
+                writeln!(f, ": {packet}")
+            }
+            Step::Chain { chain, base } => {
+                self.chain = Some(ChainId::clone(chain));
+                writeln!(f, "  chain {chain}: {}", InFamily { family: chain.table.family, value: base })
+            }
+            Step::Change(change) => {
+                writeln!(f, "    {change}")?;
+                let mut packet = self.packet.clone();
+                change.apply(&mut packet);
+                if packet != self.packet { writeln!(f, "    now {packet}") } else { Ok(()) }
+            }
+            Step::Policy { policy, .. } => writeln!(f, "    no rule decides: policy {}", policy.name()),
+            Step::Loopback => writeln!(f, "comes in again through lo"),
+            Step::Routed(way) => writeln!(f, "{way}"),
+            Step::Rule { rule, fate, .. } => {
+                if self.chain.as_ref() != Some(&rule.chain) {
+                    self.chain = Some(rule.chain.clone());
+                    writeln!(f, "  chain {}", rule.chain)?;
+                }
+                let sign = if matches!(fate, Fate::Failed(_)) { "-" } else { "+" };
+                writeln!(f, "    {sign} {}: {}", Number(rule), Text(rule))?;
+                let Fate::Failed(statement) = fate else { return Ok(()) };
+                let text = rule.statement(*statement).unwrap_or_default();
+                match rule.rule.statements.get(*statement).and_then(|statement| self.had(statement)) {
+                    Some(had) => writeln!(f, "        not {}: {had}", Cut(&text)),
+                    None => writeln!(f, "        not {}", Cut(&text)),
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Hook { packet, incoming, outgoing, .. } => {
+                self.packet = packet.clone();
+                (self.incoming, self.outgoing) = (incoming.clone(), outgoing.clone());
+            }
+            Step::Change(change) => {
+                change.apply(&mut self.packet);
+                match change {
+                    Change::Tracked { state, direction, zone, mark } => {
+                        self.ct = Some((*state, *direction, *zone));
+                        self.ct_mark = Some(*mark);
+                    }
+                    Change::CtMark { to, .. } => self.ct_mark = Some(*to),
+                    Change::Dnat { .. } | Change::Mark { .. } | Change::Snat { .. } | Change::Tproxy { .. } => {}
+                    Change::Unpredictable | Change::Untracked | Change::Zone(_) => {}
+                }
+            }
+            Step::Chain { .. } | Step::Loopback | Step::Policy { .. } | Step::Routed(_) | Step::Rule { .. } => {}
+        }
+    }
+
+    /// What the packet has where a statement wants something else.
+    fn had(&self, statement: &Statement) -> Option<String> {
+        match statement {
+            Statement::Match(matches) => {
+                let fields: Option<Vec<_>> = matches.selector.fields().iter().map(|field| self.field(*field)).collect();
+                fields.map(|fields| format!("it is {}", fields.join(" . ")))
+            }
+            Statement::Tproxy(_) => Some("no transparent socket listens there".to_owned()),
+            Statement::Limit(_) => Some("a single packet is within every rate".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn field(&self, field: Field) -> Option<String> {
+        let packet = &self.packet;
+        let (v4, owner) = (packet.family() == Family4or6::Ipv4, packet.owner);
+        let Packet { protocol, source, destination, sport, dport, .. } = packet;
+        let is_port_of = |wanted| if *protocol == wanted { None } else { Some(Value::Protocol(*protocol).to_string()) };
+        let port = |wanted, port: &u16| is_port_of(wanted).or_else(|| Some(port.to_string()));
+        let name = |interface: &Option<Interface>| {
+            interface.as_ref().map_or_else(|| "no interface".to_owned(), |interface| format!("{:?}", interface.name))
+        };
+        let index = |interface: &Option<Interface>| {
+            interface.as_ref().map_or_else(|| "no interface".to_owned(), |interface| interface.index.to_string())
+        };
+        let of_socket = |number: Option<u32>| {
+            number.map_or_else(|| "of no socket that is known here".to_owned(), |number| number.to_string())
+        };
+        let [icmp_type, _] = sport.to_be_bytes();
+        match field {
+            Field::Cgroup => Some(of_socket(owner.map(|owner| owner.cgroup))),
+            Field::CtDirection => self.ct.map(|(_, direction, _)| Value::CtDirection(direction).to_string()),
+            Field::CtMark => self.ct_mark.map(|mark| Value::Mark(mark).to_string()),
+            Field::CtState => self.ct.map(|(state, ..)| Value::CtState(state).to_string()),
+            Field::CtZone => self.ct.map(|(_, _, zone)| zone.to_string()),
+            Field::IcmpType => {
+                is_port_of(Protocol::ICMP).or_else(|| Some(Value::IcmpType(IcmpType(icmp_type)).to_string()))
+            }
+            Field::Icmpv6Type => {
+                is_port_of(Protocol::ICMPV6).or_else(|| Some(Value::Icmpv6Type(Icmpv6Type(icmp_type)).to_string()))
+            }
+            Field::Iif => Some(index(&self.incoming)),
+            Field::Iifname => Some(name(&self.incoming)),
+            Field::IpDaddr if v4 => Some(destination.to_string()),
+            Field::IpSaddr if v4 => Some(source.to_string()),
+            Field::Ip6Daddr if !v4 => Some(destination.to_string()),
+            Field::Ip6Saddr if !v4 => Some(source.to_string()),
+            Field::IpDaddr | Field::IpSaddr | Field::IpProtocol if !v4 => Some("IPv6".to_owned()),
+            Field::IpDaddr | Field::IpSaddr | Field::Ip6Daddr | Field::Ip6Saddr => Some("IPv4".to_owned()),
+            Field::IpProtocol | Field::L4proto => Some(Value::Protocol(*protocol).to_string()),
+            Field::Length => Some(packet.length.to_string()),
+            Field::Mark => Some(Value::Mark(packet.mark).to_string()),
+            Field::Nfproto => Some(if v4 { "ipv4" } else { "ipv6" }.to_owned()),
+            Field::Oif => Some(index(&self.outgoing)),
+            Field::Oifname => Some(name(&self.outgoing)),
+            Field::PktType => Some(Value::PktType(packet.pkttype).to_string()),
+            Field::SctpDport => port(Protocol::SCTP, dport),
+            Field::SctpSport => port(Protocol::SCTP, sport),
+            Field::Skgid => Some(of_socket(owner.map(|owner| owner.gid))),
+            Field::Skuid => Some(of_socket(owner.map(|owner| owner.uid))),
+            Field::TcpDport => port(Protocol::TCP, dport),
+            Field::TcpFlags => {
+                is_port_of(Protocol::TCP).or_else(|| Some(Value::TcpFlags(packet.tcp_flags).to_string()))
+            }
+            Field::TcpSport => port(Protocol::TCP, sport),
+            Field::ThDport => Some(dport.to_string()),
+            Field::ThSport => Some(sport.to_string()),
+            Field::UdpDport => port(Protocol::UDP, dport),
+            Field::UdpSport => port(Protocol::UDP, sport),
+            Field::CtStatus | Field::FibDaddrType => None,
+            Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => None,
+        }
+    }
+}
+
+impl Change {
+    /// Whether it concerns the packet and its translation, rather than what is known about it.
+    fn is_of_packet(&self) -> bool {
+        !matches!(self, Change::Tracked { .. })
+    }
+
+    fn apply(&self, packet: &mut Packet) {
+        match self {
+            Change::Dnat { to, .. } => (packet.destination, packet.dport) = (to.ip(), to.port()),
+            Change::Mark { to, .. } => packet.mark = *to,
+            Change::Snat { to, .. } => (packet.source, packet.sport) = (to.ip(), to.port()),
+            Change::CtMark { .. } | Change::Tproxy { .. } | Change::Tracked { .. } => {}
+            Change::Unpredictable | Change::Untracked | Change::Zone(_) => {}
+        }
+    }
+}
+
+impl Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::CtMark { from, to } => write!(f, "mark of the connection {from:#x} becomes {to:#x}"),
+            Change::Dnat { from, to } => write!(f, "destination {} becomes {}", Place(from), Place(to)),
+            Change::Mark { from, to } => write!(f, "mark {from:#x} becomes {to:#x}"),
+            Change::Snat { from, to } => write!(f, "source {} becomes {}", Place(from), Place(to)),
+            Change::Tproxy { address, port } => {
+                f.write_str("for the transparent socket on ")?;
+                match (address, port) {
+                    (Some(address), Some(port)) => write!(f, "{}", SocketAddr::new(*address, *port)),
+                    (Some(address), None) => write!(f, "{address}"),
+                    (None, Some(port)) => write!(f, "port {port}"),
+                    (None, None) => f.write_str("the packet's own port"),
+                }
+            }
+            Change::Tracked { state, direction, zone, mark } => {
+                write!(f, "connection tracking: {}", Value::CtState(*state))?;
+                if *direction == CtDirection::Reply {
+                    f.write_str(", a reply")?;
+                }
+                if *zone != 0 {
+                    write!(f, ", zone {zone}")?;
+                }
+                if *mark != 0 { write!(f, ", mark {mark:#x}") } else { Ok(()) }
+            }
+            Change::Unpredictable => f.write_str("the kernel chooses among several here; this is the lowest"),
+            Change::Untracked => f.write_str("connection tracking leaves it alone"),
+            Change::Zone(zone) => write!(f, "its connection is looked up in zone {zone}"),
+        }
+    }
+}
+
+impl Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Way::Local => f.write_str("routed to this host"),
+            Way::Out(interface) => write!(f, "routed out by {}", interface.name),
+        }
+    }
+}
+
+impl Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ruled = |rule: &RuleLine| format!("{}, {}", rule.chain, Number(rule));
+        match self {
+            End::CannotTell(reason) => write!(f, "CANNOT TELL: {reason}"),
+            End::Delivered(Delivery { address, port, tproxy }) => {
+                let place = SocketAddr::new(*address, *port);
+                let how = if *tproxy { ", a transparent socket (tproxy)" } else { "" };
+                write!(f, "DELIVERED to {}{how}", Place(&place))
+            }
+            End::DroppedByPolicy(chain) => write!(f, "DROPPED by the policy of {chain}"),
+            End::DroppedByRule(rule) => write!(f, "DROPPED by {}", ruled(rule)),
+            End::Lost(lost) => write!(f, "DROPPED: {lost}"),
+            End::Passed => f.write_str("PASSED this hook"),
+            End::Queued(rule) => write!(f, "QUEUED by {}: a program decides", ruled(rule)),
+            End::Rejected(rule) => write!(f, "REJECTED by {}", ruled(rule)),
+            End::Sent(interface) => write!(f, "SENT out by {}", interface.name),
+        }
+    }
+}
+
+impl Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Lost::Loop => "it goes round through lo for ever; a route sends to lo what is not for this host",
+            Lost::Martian => "a loopback address came in on another interface (net.ipv4.conf.*.route_localnet is off)",
+            Lost::NoAddress => "the interface has no address to translate to; give it one of this family",
+            Lost::NoRoute => "no route to the destination",
+            Lost::NotForwarding => "it is for another host, and this one does not forward (sysctl ip_forward)",
+            Lost::NotRoutedHere => {
+                "tproxy chose a socket, and the packet is not routed to this host; its mark needs a policy route"
+            }
+            Lost::Refused => "the route to the destination refuses it",
+            Lost::UnknownInterface(name) => return write!(f, "there is no interface {name} here"),
+        })
+    }
+}
+
+/// An address, with a port if there is one.
+struct Place<'a>(&'a SocketAddr);
+
+impl Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.port() == 0 { self.0.ip().fmt(f) } else { self.0.fmt(f) }
+    }
+}
+
+struct Number<'a>(&'a RuleLine);
+
+impl Display for Number<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rule {}", self.0.number)?;
+        self.0.handle.map_or(Ok(()), |handle| write!(f, " (handle {handle})"))
+    }
+}
+
+/// A rule without its counters.
+struct Text<'a>(&'a RuleLine);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rule = self.0.rule.clone();
+        rule.statements.retain(|statement| !matches!(statement, Statement::Counter { .. }));
+        InFamily { family: self.0.chain.table.family, value: &rule }.fmt(f)
+    }
+}
+
+/// The beginning of a long text.
+struct Cut<'a>(&'a str);
+
+impl Display for Cut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(LONGEST) {
+            Some((end, _)) => write!(f, "{}...", self.0.get(..end).unwrap_or_default()),
+            None => f.write_str(self.0),
+        }
+    }
+}
+
+const LONGEST: usize = 80;

@@ -9,6 +9,7 @@
 //! [`CannotTell`], never in a guess; every run ends.
 
 mod cells;
+mod compare;
 mod flow;
 mod hook;
 mod inputs;
@@ -24,6 +25,9 @@ mod story;
 mod walk;
 mod xt;
 
+pub use compare::{Compare, Comparison, Counterexample, compare};
+#[doc(hidden)]
+pub use compare::differ_on;
 pub use inputs::CannotTell;
 pub use packet::{Connection, Interface, Owner, Packet, Receiver};
 pub use rules::{RuleLine, Rules};

@@ -8,11 +8,11 @@ use smallvec::SmallVec;
 
 use super::bdd::{Bdd, Map, Node};
 use super::bits::{before, between, equal, pieces};
-use super::domains::{Domains, Frame, constants};
+use super::domains::{Domains, Frame};
 use super::members::{Members, Part};
 use crate::bytecode::{CmpOp, LimitCode};
 use crate::model::{Family4or6, Hook, NatKind};
-use crate::sim::cells::{Cell, Input, known};
+use crate::sim::cells::{Cell, Input};
 use crate::sim::flow::{Flow, NewAddress, Translation, cells};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
 use crate::sim::sets::SetIndex;
@@ -198,9 +198,8 @@ impl Explorer {
             return cells;
         }
         let open: [Cell; N] = cells(self, input);
-        let (low, high): (Option<Vec<u8>>, Option<Vec<u8>>) =
-            (low.iter().map(|cell| cell.known()).collect(), high.iter().map(|cell| cell.known()).collect());
-        if let (Some(low), Some(high), Some(cells)) = (low, high, open.get(..high.len().min(N))) {
+        let bytes = |cells: &[Cell]| cells.iter().map(|cell| cell.known()).collect::<Option<Vec<u8>>>();
+        if let (Some(low), Some(high), Some(cells)) = (bytes(low), bytes(high), open.get(..low.len())) {
             let range = between(&mut self.bdd, cells, &low, &high);
             let mut narrowed = self.here.domains;
             // Another choice than the other side's: they differ anyway.

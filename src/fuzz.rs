@@ -3,15 +3,20 @@
 //! They live in the crate because they reach what users cannot: the decoder without a socket, the encoder without a kernel.
 //! `tests/fuzz_corpus.rs` replays every file of fuzz/corpus through them. No part of the crate's interface.
 
+mod compare;
 mod echo;
 pub(crate) mod machine;
 mod options;
 mod replies;
 mod rules;
+mod situation;
 mod source;
+mod walk;
 
+pub use compare::compare;
 pub use options::options;
 pub use replies::replies;
+pub use walk::walk;
 
 use std::fmt::{self, Display, Write};
 

@@ -59,3 +59,25 @@ fn a_thousand_cidrs() {
     say("1000 / 1001", &a, &b);
     say("1001 / 1000", &b, &a);
 }
+
+#[test]
+fn rules_and_set() {
+    use nftmesh::model::*;
+    let nets: Vec<ipnetwork::Ipv4Network> = (0..1000).map(|at| format!("{}.{}.{}.0/24", 11 + at % 7, at / 256, at % 256).parse().expect("net")).collect();
+    let wrap = |first: Vec<Rule>, set: Option<Set>| {
+        let chain = Chain::base("output", ChainType::Nat, Hook::Output, Priority::DSTNAT).rule(Rule::new().oifname("lo").r#return()).rule(Rule::new().skuid(1337).r#return()).rules(first).rule(Rule::new().l4proto(Protocol::TCP).redirect_to(15001));
+        let table = Table::new(Family::Ip, "t").chain(chain);
+        rules(&Ruleset::new().table(set.into_iter().fold(table, Table::set)))
+    };
+    let many = wrap(nets.iter().map(|net| Rule::new().ip_daddr(*net).r#return()).collect(), None);
+    let mut turned = nets.clone();
+    turned.reverse();
+    let turned = wrap(turned.iter().map(|net| Rule::new().ip_daddr(*net).r#return()).collect(), None);
+    let elements = nets.iter().map(|net| Element::new(ipnetwork::IpNetwork::V4(*net)));
+    let set = Set::new("s", [DataType::Ipv4]).interval().elements(elements.collect::<Vec<_>>());
+    let set = wrap(vec![Rule::new().ip_daddr(nftmesh::model::set("s")).r#return()], Some(set));
+    say("rules / set", &many, &set);
+    say("set / rules", &set, &many);
+    say("rules / rules", &many, &many);
+    say("rules / turned", &many, &turned);
+}

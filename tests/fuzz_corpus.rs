@@ -10,12 +10,14 @@ use nftmesh::fuzz;
 type Body = fn(&[u8]);
 
 /// The fuzz targets, by the folder of their corpus.
-const TARGETS: [(&str, Body); 5] = [
+const TARGETS: [(&str, Body); 7] = [
+    ("compare", fuzz::compare),
     ("decode", fuzz::decode),
     ("diff", fuzz::diff),
     ("options", fuzz::options),
     ("replies", fuzz::replies),
     ("roundtrip", fuzz::roundtrip),
+    ("walk", fuzz::walk),
 ];
 
 #[test]

@@ -27,7 +27,7 @@ mod xt;
 
 pub use compare::{Compare, Comparison, Counterexample, compare};
 #[doc(hidden)]
-pub use compare::differ_on;
+pub use compare::Trial;
 pub use inputs::CannotTell;
 pub use packet::{Connection, Interface, Owner, Packet, Receiver};
 pub use rules::{RuleLine, Rules};

@@ -5,6 +5,7 @@
 
 use super::bdd::{Bdd, Node};
 use super::bits::{equal, number, width};
+use super::usual::usual;
 use crate::sim::cells::{Cell, Input};
 use crate::model::{Family4or6, Hook};
 
@@ -23,6 +24,8 @@ struct Link {
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub(super) start: Domains,
+    /// Of each input the most ordinary value.
+    pub(super) usual: Domains,
     links: Vec<Link>,
 }
 
@@ -40,10 +43,17 @@ impl Domains {
 
 impl Frame {
     pub(super) fn new(bdd: &mut Bdd, hook: Hook, family: Family4or6) -> Self {
-        let mut frame = Frame { start: Domains([Node::ALL; Input::ALL.len()]), links: Vec::new() };
+        let nothing = Domains([Node::NOTHING; Input::ALL.len()]);
+        let mut frame = Frame { start: nothing, usual: nothing, links: Vec::new() };
         for input in Input::ALL {
             let domain = domain(bdd, hook, family, input);
             frame.start.set(input, domain);
+            for number in usual(hook, family, input).into_iter().rev() {
+                let one = constants(bdd, input, &[number]);
+                if bdd.and(domain, one) == one {
+                    frame.usual.set(input, one);
+                }
+            }
         }
         frame.link(bdd, hook);
         frame

@@ -8,13 +8,14 @@ use smallvec::SmallVec;
 
 use super::bdd::{Bdd, Map, Node};
 use super::bits::{before, between, equal, pieces};
-use super::domains::{Domains, Frame};
+use super::domains::{Domains, Frame, constants};
 use super::members::{Members, Part};
 use crate::bytecode::{CmpOp, LimitCode};
 use crate::model::{Family4or6, Hook, NatKind};
 use crate::sim::cells::{Cell, Input};
 use crate::sim::flow::{Flow, NewAddress, Translation, cells};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
+use crate::sim::machine::{CT_INVALID, CT_NEW};
 use crate::sim::sets::SetIndex;
 
 /// One of the two rule sets.
@@ -100,7 +101,7 @@ impl Explorer {
         self.run.rerouted
     }
 
-    /// Whether an input has one of some values; where both can be, it has, and what is left comes later.
+    /// Whether an input has one of some values. Where both can be, the more ordinary case comes first, and what is left later.
     pub(super) fn decide(&mut self, input: Input, values: Node) -> bool {
         self.steps += 1;
         let Explorer { bdd, frame, here, todo, .. } = self;
@@ -109,13 +110,15 @@ impl Explorer {
         if yes == Node::NOTHING || yes == domain {
             return yes == domain;
         }
-        let left = bdd.less(domain, yes);
+        let no = bdd.less(domain, yes);
+        let is = bdd.and(no, frame.usual.get(input)) == Node::NOTHING;
+        let (first, later) = if is { (yes, no) } else { (no, yes) };
         let mut other = here.clone();
-        if frame.narrow(bdd, &mut other.domains, input, left) {
+        if frame.narrow(bdd, &mut other.domains, input, later) {
             todo.push(other);
         }
-        frame.narrow(bdd, &mut here.domains, input, yes);
-        true
+        frame.narrow(bdd, &mut here.domains, input, first);
+        is
     }
 
     fn choose(&mut self, choice: Choice) -> bool {
@@ -270,9 +273,8 @@ impl Inputs for Explorer {
     }
 
     fn asks_nat(&mut self, _: Hook) -> Result<bool, CannotTell> {
-        let state: [Cell; 4] = cells(self, Input::CtState);
-        let [new, related] = [8_u32, 4].map(|state| state.to_ne_bytes());
-        let is_first = self.is_equal(&state, &new) || self.is_equal(&state, &related);
+        let first = constants(&mut self.bdd, Input::CtState, &[CT_NEW.into(), CT_RELATED.into()]);
+        let is_first = self.decide(Input::CtState, first);
         let attached = self.cell(Input::Attached, 0);
         self.run.asked = is_first && !self.is_equal(&[attached], &[1]);
         Ok(self.run.asked)
@@ -304,8 +306,8 @@ impl Inputs for Explorer {
             }
             None if self.run.asked => (None, None),
             None => {
-                let state: [Cell; 4] = cells(self, Input::CtState);
-                if self.is_equal(&state, &1_u32.to_ne_bytes()) {
+                let invalid = constants(&mut self.bdd, Input::CtState, &[CT_INVALID.into()]);
+                if self.decide(Input::CtState, invalid) {
                     return Ok(());
                 }
                 (Some(cells(self, address)), Some(cells(self, port)))
@@ -320,6 +322,9 @@ impl Inputs for Explorer {
         Ok(())
     }
 }
+
+/// `IP_CT_RELATED` as `ct state` has it.
+const CT_RELATED: u32 = 4;
 
 /// Where `redirect` sends what this host sends: 127.0.0.1 or ::1 (nf_nat_redirect.c).
 pub(super) fn loopback(family: Family4or6) -> [u8; 16] {

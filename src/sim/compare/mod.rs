@@ -25,6 +25,7 @@ mod outcome;
 mod program;
 #[cfg(test)]
 mod tests;
+mod usual;
 mod witness;
 
 pub use counterexample::Counterexample;
@@ -265,7 +266,7 @@ impl AtHook<'_> {
         let (mark, dport) = (cells(explorer, Input::Mark), cells(explorer, Input::Dport));
         let Explorer { bdd, here, hook, family, .. } = explorer;
         let (hook, family, domains) = (*hook, *family, &here.domains);
-        Comparer { bdd, domains, hook, family, both_track: self.both_track(), mark, dport }.difference(a, b)
+        Comparer { bdd, domains: Some(domains), hook, family, both_track: self.both_track(), mark, dport }.difference(a, b)
     }
 
     /// One packet of the place, run once more.
@@ -297,16 +298,35 @@ fn matches(code: &RuleCode, explorer: &mut Explorer) -> Result<bool, CannotTell>
 /// Questions about open packets; far more than any rule sets need that were made by people.
 const MOST_STEPS: u64 = 1 << 32;
 
-/// Whether two rule sets do not do the same with this one packet.
-///
-/// # Errors
-///
-/// When something on its way is not known.
+/// Two rule sets side by side, for packets one by one: what tests hold a comparison against.
 #[doc(hidden)]
-pub fn differ_on(a: &Rules, b: &Rules, hook: Hook, situation: &Situation) -> Result<bool, CannotTell> {
-    let (in_a, in_b) = (a.beside(b), b.beside(a));
-    let family = situation.packet.family();
-    let both_track = a.line_up(hook, family).tracks == b.line_up(hook, family).tracks;
-    let (of_a, of_b) = (certain::outcome(&in_a, hook, situation)?, certain::outcome(&in_b, hook, situation)?);
-    Ok(certain::differ(hook, situation, both_track, &of_a, &of_b))
+#[derive(Clone, Debug)]
+pub struct Trial {
+    a: Rules,
+    b: Rules,
+    tracks: [[bool; 2]; 2],
+}
+
+impl Trial {
+    #[must_use]
+    pub fn new(a: &Rules, b: &Rules) -> Self {
+        let families = [Family4or6::Ipv4, Family4or6::Ipv6];
+        let tracks = families.map(|family| [a, b].map(|rules| rules.line_up(Hook::Prerouting, family).tracks));
+        Trial { a: a.beside(b), b: b.beside(a), tracks }
+    }
+
+    /// Whether they do not do the same with this one packet.
+    ///
+    /// # Errors
+    ///
+    /// When something on its way is not known.
+    pub fn differ(&self, hook: Hook, situation: &Situation) -> Result<bool, CannotTell> {
+        let [[a4, b4], [a6, b6]] = self.tracks;
+        let both_track = match situation.packet.family() {
+            Family4or6::Ipv4 => a4 == b4,
+            Family4or6::Ipv6 => a6 == b6,
+        };
+        let (a, b) = (certain::outcome(&self.a, hook, situation)?, certain::outcome(&self.b, hook, situation)?);
+        Ok(certain::differ(hook, situation, both_track, &a, &b))
+    }
 }

@@ -24,7 +24,8 @@ pub(super) struct Outcome {
 /// What two outcomes are compared in.
 pub(super) struct Comparer<'a> {
     pub(super) bdd: &'a mut Bdd,
-    pub(super) domains: &'a Domains,
+    /// What inputs can still be; nothing is asked of them when all is known.
+    pub(super) domains: Option<&'a Domains>,
     pub(super) hook: Hook,
     pub(super) family: Family4or6,
     /// Whether both sides speak about tracking; where only one does, whether it tracks or not is no difference.
@@ -162,7 +163,20 @@ impl Comparer<'_> {
         if a == b {
             return None;
         }
-        bits(a).zip(bits(b)).find_map(|(a, b)| self.bits(a, b))
+        let mut found: Option<Where> = None;
+        for (a, b) in bits(a).zip(bits(b)) {
+            match (self.bits(a, b), found.as_deref_mut()) {
+                (None, _) => {}
+                // Any of the bits will do.
+                (Some(here), Some([(input, values)])) if matches!(here.as_slice(), [(same, _)] if same == input) => {
+                    let all: Vec<Node> = here.iter().map(|(_, values)| *values).chain([*values]).collect();
+                    *values = self.bdd.union(&all);
+                }
+                (Some(here), Some(_)) if !here.is_empty() => {}
+                (Some(here), _) => found = Some(here),
+            }
+        }
+        found
     }
 
     fn bits(&mut self, a: Bit, b: Bit) -> Option<Where> {
@@ -201,7 +215,7 @@ impl Comparer<'_> {
     /// Such values, when packets with all of them are left.
     fn possible(&mut self, places: Where) -> Option<Where> {
         let is_left = |(input, values): &(Input, Node)| {
-            self.bdd.and(self.domains.get(*input), *values) != Node::NOTHING
+            self.domains.is_some_and(|domains| self.bdd.and(domains.get(*input), *values) != Node::NOTHING)
         };
         places.iter().all(is_left).then_some(places)
     }

@@ -11,12 +11,15 @@ type Body = fn(&[u8]);
 
 /// The fuzz targets, by the folder of their corpus.
 const TARGETS: [(&str, Body); 6] = [
+const TARGETS: [(&str, Body); 7] = [
+    ("compare", fuzz::compare),
     ("decode", fuzz::decode),
     ("diff", fuzz::diff),
     ("import", fuzz::import),
     ("options", fuzz::options),
     ("replies", fuzz::replies),
     ("roundtrip", fuzz::roundtrip),
+    ("walk", fuzz::walk),
 ];
 
 #[test]

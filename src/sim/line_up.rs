@@ -36,8 +36,15 @@ pub(super) struct LineUps([LineUp; HOOKS.len() * 2]);
 
 impl LineUps {
     pub(super) fn of(rules: &Rules) -> Self {
-        let families = [Family::Ip, Family::Ip6]
-            .map(|family| (family, rules.tables_of(family).any(translates), rules.tables_of(family).any(tracks)));
+        LineUps::beside(rules, rules)
+    }
+
+    /// As they are in a namespace where other rules, too, can switch tracking and translation on.
+    pub(super) fn beside(rules: &Rules, other: &Rules) -> Self {
+        let families = [Family::Ip, Family::Ip6].map(|family| {
+            let both = || rules.tables_of(family).chain(other.tables_of(family));
+            (family, both().any(translates), both().any(tracks))
+        });
         let mut cases = HOOKS.iter().flat_map(|hook| families.iter().map(move |case| (*hook, *case)));
         LineUps(std::array::from_fn(|_| {
             let case = cases.next();
@@ -110,6 +117,13 @@ impl Rules {
         }
         hooked.sort_by_key(|(_, chain, base)| (base.priority, std::cmp::Reverse(chain.registered)));
         hooked
+    }
+
+    /// The same rules, with tracking and translation also where `other` switches them on.
+    pub(super) fn beside(&self, other: &Rules) -> Rules {
+        let mut rules = self.clone();
+        rules.line_ups = LineUps::beside(self, other);
+        rules
     }
 
     pub(super) fn line_up(&self, hook: Hook, family: Family4or6) -> &LineUp {

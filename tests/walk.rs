@@ -137,7 +137,7 @@ fn where_the_kernel_chooses_the_lowest_is_taken_and_said() {
 #[test]
 fn a_mark_is_routed_again_only_where_the_kernel_does() {
     let host = pod().rule(PolicyRule::mark(Family4or6::Ipv4, 7, 99)).local_table(Family4or6::Ipv4, 99);
-    let marked = || [Rule::new().set_mark(7), Rule::new().oifname("lo").drop()];
+    let marked = || [Rule::new().set_mark(nftmesh::model::MarkValue::Constant(7)), Rule::new().oifname("lo").drop()];
     for (chain_type, expected) in
         [(ChainType::Filter, "SENT out by eth0"), (ChainType::Route, "DELIVERED to 8.8.8.8:80")]
     {
@@ -216,12 +216,11 @@ fn an_established_connection_is_known_by_its_state_and_keeps_its_mark() {
 fn the_host_that_is_read_routes_as_ip_route_get_says() {
     in_fresh_netns(|| {
         for words in [
-            "link add eth0 type dummy",
+            "link add eth0 type veth peer name eth1",
             "addr add 10.77.0.2/24 dev eth0",
             "addr add 10.77.0.3/24 dev eth0",
             "addr add fd77::2/64 dev eth0 nodad",
             "link set eth0 up",
-            "link add eth1 type dummy",
             "addr add 10.78.0.2/30 dev eth1",
             "link set eth1 up",
             "route add default via 10.77.0.1 dev eth0",
@@ -323,17 +322,19 @@ fn the_example_walks_what_iptables_saved() {
     golden("walk-save.txt", &told(&[&[&*source][..], &rejected].concat(), 0));
     let unknown = ["--in", "eth0", "--packet", "tcp 10.88.0.9:1 -> 10.77.0.2:443"];
     let text = told(&[&[&*source][..], &unknown].concat(), 2);
-    assert!(text.ends_with("CANNOT TELL: ip filter INPUT, rule 3: expression set has no meaning here\n"), "{text}");
+    assert!(text.ends_with("CANNOT TELL: ip filter INPUT, rule 3: xtables match set is not known here\n"), "{text}");
 }
 
 #[test]
 fn the_example_walks_the_live_kernel_and_names_handles() {
     in_fresh_netns(|| {
-        ip("link add eth0 type dummy");
+        ip("link add eth0 type veth peer name eth1");
+        ip("link set eth1 up");
         ip("addr add 10.77.0.2/24 dev eth0");
         ip("link set eth0 up");
         nft_script(
-            "table inet t { chain in { type filter hook input priority 0; policy accept; tcp dport 22 drop; } }",
+            "add table inet t\nadd chain inet t in { type filter hook input priority 0; }\n\
+             add rule inet t in tcp dport 22 drop\n",
         );
         let words = ["--in", "eth0", "--packet", "tcp 10.77.0.9:1 -> 10.77.0.2:22"];
         let live = told(&words, 0);

@@ -65,7 +65,7 @@ impl<'a> Walker<'a> {
             self.transparent.insert(Tuple::of(&packet).reversed(), packet.sport);
         }
         let mut passage = self.passage(packet.clone());
-        let (Ok(end) | Err(end)) = passage.from_socket();
+        let (Ok(end) | Err(end)) = passage.depart();
         Walk { packet, steps: passage.steps, end }
     }
 
@@ -106,7 +106,7 @@ impl Passage<'_> {
         &self.place.situation.packet
     }
 
-    fn from_socket(&mut self) -> Result<End, End> {
+    fn depart(&mut self) -> Result<End, End> {
         let Packet { destination, mark, .. } = *self.packet();
         let target = self.route(destination, mark)?;
         self.leave_by(target);

@@ -14,8 +14,8 @@ mod situation;
 mod source;
 mod walk;
 
-pub use import::import;
 pub use compare::compare;
+pub use import::import;
 pub use options::options;
 pub use replies::replies;
 pub use walk::walk;

@@ -1,12 +1,12 @@
 //! Comparisons over all packets: the rule sets of the twelve cases, the same said differently, and large ones.
 
-mod support;
 #[path = "support/sidecar.rs"]
 mod sidecar;
+mod support;
 
 use std::time::Instant;
 
-use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs, Interception};
+use nftmesh::mesh::istio::{Interception, IstioConfig, ServiceCidrs};
 use nftmesh::model::Ruleset;
 use nftmesh::sim::{Comparison, Rules, compare};
 use sidecar::CASES;
@@ -48,7 +48,8 @@ fn excluding(count: u32) -> Rules {
     let config = IstioConfig::builder()
         .service_cidrs(ServiceCidrs::All)
         .exclude_cidrs(nets.iter().map(|net| net.parse().expect("a network")).collect::<Vec<ipnetwork::IpNetwork>>())
-        .build().expect("a configuration");
+        .build()
+        .expect("a configuration");
     rules(&Ruleset::from(&config))
 }
 
@@ -63,9 +64,14 @@ fn a_thousand_cidrs() {
 #[test]
 fn rules_and_set() {
     use nftmesh::model::*;
-    let nets: Vec<ipnetwork::Ipv4Network> = (0..1000).map(|at| format!("{}.{}.{}.0/24", 11 + at % 7, at / 256, at % 256).parse().expect("net")).collect();
+    let nets: Vec<ipnetwork::Ipv4Network> =
+        (0..1000).map(|at| format!("{}.{}.{}.0/24", 11 + at % 7, at / 256, at % 256).parse().expect("net")).collect();
     let wrap = |first: Vec<Rule>, set: Option<Set>| {
-        let chain = Chain::base("output", ChainType::Nat, Hook::Output, Priority::DSTNAT).rule(Rule::new().oifname("lo").r#return()).rule(Rule::new().skuid(1337).r#return()).rules(first).rule(Rule::new().l4proto(Protocol::TCP).redirect_to(15001));
+        let chain = Chain::base("output", ChainType::Nat, Hook::Output, Priority::DSTNAT)
+            .rule(Rule::new().oifname("lo").r#return())
+            .rule(Rule::new().skuid(1337).r#return())
+            .rules(first)
+            .rule(Rule::new().l4proto(Protocol::TCP).redirect_to(15001));
         let table = Table::new(Family::Ip, "t").chain(chain);
         rules(&Ruleset::new().table(set.into_iter().fold(table, Table::set)))
     };

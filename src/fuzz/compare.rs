@@ -16,7 +16,8 @@ use crate::sim::{Comparison, Interface, Owner, Packet, Rules, Situation, Trial, 
 pub fn compare(bytes: &[u8]) {
     let mut from = Source::new(bytes);
     let (a, b) = (ruleset(&mut from), ruleset(&mut from));
-    let all = [&a, &b].map(|ruleset| ruleset.validate().is_ok().then(|| Rules::try_from(ruleset).expect("it is valid")));
+    let all =
+        [&a, &b].map(|ruleset| ruleset.validate().is_ok().then(|| Rules::try_from(ruleset).expect("it is valid")));
     let [Some(rules_a), Some(rules_b)] = all else { return };
     judge(&a, &b, &rules_a, &rules_b);
     judge(&a, &a, &rules_a, &rules_a);
@@ -25,9 +26,8 @@ pub fn compare(bytes: &[u8]) {
 /// Fails when the answer is wrong.
 fn judge(a: &Ruleset, b: &Ruleset, rules_a: &Rules, rules_b: &Rules) -> Answer {
     let trial = Trial::new(rules_a, rules_b);
-    let differs = |hook, situation: &Situation| {
-        trial.differ(hook, situation).unwrap_or_else(|why| panic!("{why}\n{a}\n{b}"))
-    };
+    let differs =
+        |hook, situation: &Situation| trial.differ(hook, situation).unwrap_or_else(|why| panic!("{why}\n{a}\n{b}"));
     match compare_rules(rules_a, rules_b) {
         Comparison::CannotTell(reason) => panic!("{reason}\n{a}\n{b}"),
         Comparison::Differs(example) => {
@@ -265,7 +265,9 @@ mod tests {
             // A second rule set that is another, or the first with a byte or two changed.
             let mut other = if rounds % 4 == 0 { bytes(&mut state, 300) } else { all.clone() };
             for change in bytes(&mut state, 4).chunks(2) {
-                if let (Some(slot), [_, to]) = (other.get_mut(usize::from(change.first().copied().unwrap_or(0))), change) {
+                if let (Some(slot), [_, to]) =
+                    (other.get_mut(usize::from(change.first().copied().unwrap_or(0))), change)
+                {
                     *slot = *to;
                 }
             }

@@ -29,9 +29,9 @@ mod walk;
 mod walker;
 mod xt;
 
-pub use compare::{Compare, Comparison, Counterexample, compare};
 #[doc(hidden)]
 pub use compare::Trial;
+pub use compare::{Compare, Comparison, Counterexample, compare};
 pub use host::{Host, Link, Listeners, PolicyRule, Route};
 pub use inputs::CannotTell;
 pub use packet::{Connection, Interface, Owner, Packet, Receiver};

@@ -145,7 +145,8 @@ impl Bdd {
         }
         let (in_a, in_b) = (self.branch(a), self.branch(b));
         let variable = in_a.variable.min(in_b.variable);
-        let of = |branch: Branch, node| if branch.variable == variable { (branch.low, branch.high) } else { (node, node) };
+        let of =
+            |branch: Branch, node| if branch.variable == variable { (branch.low, branch.high) } else { (node, node) };
         let ((a_low, a_high), (b_low, b_high)) = (of(in_a, a), of(in_b, b));
         let low = self.apply(operation, a_low, b_low);
         let high = self.apply(operation, a_high, b_high);

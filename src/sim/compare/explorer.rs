@@ -15,7 +15,7 @@ use crate::model::{Family4or6, Hook, NatKind};
 use crate::sim::cells::{Cell, Input};
 use crate::sim::flow::{Flow, NewAddress, Translation, cells};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
-use crate::sim::machine::{CT_INVALID, CT_NEW};
+use crate::sim::machine::connection::{CT_INVALID, CT_NEW};
 use crate::sim::sets::SetIndex;
 
 /// One of the two rule sets.

@@ -10,7 +10,7 @@ use nftmesh::model::{
     AddrType, Chain, ChainType, Family, Family4or6, Hook, Nat, NatFlags, Policy, PortRange, Priority, Rule, Ruleset,
     Statement, Table,
 };
-use nftmesh::sim::{End, Host, Lost, Packet, PolicyRule, Route, Rules, Walk, Walker};
+use nftmesh::sim::{Change, End, Host, Lost, Packet, PolicyRule, Route, Rules, Step, Walk, Walker};
 use support::{example, golden, in_fresh_netns, ip, nft_script};
 
 #[track_caller]
@@ -39,14 +39,17 @@ fn lowered(ruleset: &Ruleset) -> Rules {
     Rules::try_from(ruleset).unwrap_or_else(|error| panic!("{error}\n{ruleset}"))
 }
 
-/// The packet as it came to the last hook.
+/// The packet as it was at its end, without its protocol.
 fn last(walk: &Walk) -> String {
-    let text = walk.to_string();
-    let hooks = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("    now ").or_else(|| line.split_once(": tcp").map(|_| line)));
-    let last = hooks.last().unwrap_or_default();
-    last.split_once("tcp ").map(|(_, packet)| packet.to_owned()).unwrap_or_default()
+    let mut packet = walk.packet.clone();
+    for step in &walk.steps {
+        match step {
+            Step::Change(Change::Dnat { to, .. }) => (packet.destination, packet.dport) = (to.ip(), to.port()),
+            Step::Change(Change::Snat { to, .. }) => (packet.source, packet.sport) = (to.ip(), to.port()),
+            _ => {}
+        }
+    }
+    packet.to_string().trim_start_matches("tcp ").to_owned()
 }
 
 fn end(walk: &Walk) -> String {

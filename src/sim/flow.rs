@@ -106,5 +106,5 @@ impl Flow {
 /// The first bytes of an input.
 pub(crate) fn cells<const N: usize>(inputs: &impl Inputs, input: Input) -> [Cell; N] {
     let all = inputs.all(input);
-    std::array::from_fn(|byte| all.get(byte).copied().unwrap_or(Cell::Known(0)))
+    all.first_chunk().copied().unwrap_or([Cell::Known(0); N])
 }

@@ -344,10 +344,15 @@ fn bytes(cells: &[Cell]) -> Option<crate::bytecode::Bytes> {
 }
 
 pub(crate) fn compare(inputs: &mut impl Inputs, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
-    match bytes(cells) {
-        Some(bytes) => Ok(holds(op, bytes.as_slice().cmp(data))),
-        None => inputs.compare(cells, op, data),
+    let mut order = cells.len().cmp(&data.len());
+    for (cell, byte) in cells.iter().zip(data).rev() {
+        match cell {
+            Cell::Known(known) if known == byte => {}
+            Cell::Known(known) => order = known.cmp(byte),
+            Cell::Open { .. } => return inputs.compare(cells, op, data),
+        }
     }
+    Ok(holds(op, order))
 }
 
 fn within(inputs: &mut impl Inputs, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {

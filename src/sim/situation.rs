@@ -135,7 +135,11 @@ impl Inputs for Situation {
     }
 
     fn all(&self, input: Input) -> [Cell; 16] {
-        self.bytes(input).map(Cell::Known)
+        let mut cells = [Cell::Known(0); 16];
+        for (cell, byte) in cells.iter_mut().zip(self.bytes(input)) {
+            *cell = Cell::Known(byte);
+        }
+        cells
     }
 
     fn compare(&mut self, _: &[Cell], _: CmpOp, _: &[u8]) -> Result<bool, CannotTell> {

@@ -10,8 +10,8 @@ mod support;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nftmesh::model::{
-    AddrType, CtDirection, CtState, Element, ElementData, Family4or6, Hook, Key, MarkValue, Match, Op, Operand, Protocol, Rule,
-    Ruleset, SetRef, Statement, Value, Verdict,
+    AddrType, CtDirection, CtState, Element, ElementData, Family4or6, Hook, Key, MarkValue, Match, Op, Operand,
+    Protocol, Rule, Ruleset, SetRef, Statement, Value, Verdict,
 };
 use nftmesh::sim::{Comparison, Interface, Owner, Packet, Rules, Situation, Trial, compare};
 use sidecar::CASES;
@@ -23,13 +23,17 @@ const PACKETS: usize = if cfg!(debug_assertions) { 6_000 } else { 60_000 };
 #[test]
 fn every_mutant_that_a_packet_can_tell_is_found_and_no_other() {
     let workers: Vec<_> = (0..2_u64)
-        .map(|worker| std::thread::spawn(move || (0..MUTANTS / 2).map(|_| ()).fold(
-            (Random(worker + 1), Score::default()),
-            |(mut random, mut score), ()| {
-                one(&mut random, &mut score);
-                (random, score)
-            },
-        ).1))
+        .map(|worker| {
+            std::thread::spawn(move || {
+                (0..MUTANTS / 2)
+                    .map(|_| ())
+                    .fold((Random(worker + 1), Score::default()), |(mut random, mut score), ()| {
+                        one(&mut random, &mut score);
+                        (random, score)
+                    })
+                    .1
+            })
+        })
         .collect();
     let mut all = Score::default();
     for worker in workers {
@@ -338,11 +342,13 @@ impl Constants {
         match value {
             Value::Ipv4(address) => {
                 let last = u32::from(*address) | u32::MAX.checked_shr(length.into()).unwrap_or(0);
-                self.addresses.extend([last, last.wrapping_add(1)].map(|address| IpAddr::from(Ipv4Addr::from(address))));
+                self.addresses
+                    .extend([last, last.wrapping_add(1)].map(|address| IpAddr::from(Ipv4Addr::from(address))));
             }
             Value::Ipv6(address) => {
                 let last = u128::from(*address) | u128::MAX.checked_shr(length.into()).unwrap_or(0);
-                self.addresses.extend([last, last.wrapping_add(1)].map(|address| IpAddr::from(Ipv6Addr::from(address))));
+                self.addresses
+                    .extend([last, last.wrapping_add(1)].map(|address| IpAddr::from(Ipv6Addr::from(address))));
             }
             _ => {}
         }

@@ -25,9 +25,9 @@ mod story;
 mod walk;
 mod xt;
 
-pub use compare::{Compare, Comparison, Counterexample, compare};
 #[doc(hidden)]
 pub use compare::Trial;
+pub use compare::{Compare, Comparison, Counterexample, compare};
 pub use inputs::CannotTell;
 pub use packet::{Connection, Interface, Owner, Packet, Receiver};
 pub use rules::{RuleLine, Rules};

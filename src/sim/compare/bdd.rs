@@ -43,11 +43,6 @@ impl Bdd {
         Bdd { branches: vec![leaf(Node::NOTHING), leaf(Node::ALL)], known: Map::default(), done: Map::default() }
     }
 
-    /// How many nodes there are.
-    pub(super) fn len(&self) -> usize {
-        self.branches.len()
-    }
-
     /// Of numbers whose bit `variable` is 1 those in `high`, of the others those in `low`.
     pub(super) fn choose(&mut self, variable: u8, high: Node, low: Node) -> Node {
         if variable < self.branch(high).variable && variable < self.branch(low).variable {
@@ -145,7 +140,8 @@ impl Bdd {
         }
         let (in_a, in_b) = (self.branch(a), self.branch(b));
         let variable = in_a.variable.min(in_b.variable);
-        let of = |branch: Branch, node| if branch.variable == variable { (branch.low, branch.high) } else { (node, node) };
+        let of =
+            |branch: Branch, node| if branch.variable == variable { (branch.low, branch.high) } else { (node, node) };
         let ((a_low, a_high), (b_low, b_high)) = (of(in_a, a), of(in_b, b));
         let low = self.apply(operation, a_low, b_low);
         let high = self.apply(operation, a_high, b_high);
@@ -204,6 +200,7 @@ impl Hasher for Mix {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 mod tests {
     use super::*;
 
@@ -261,6 +258,5 @@ mod tests {
                 (0..256_usize).map(|n| if n & (0x80 >> variable) != 0 { a[n] } else { b[n] }).collect();
             assert_eq!(members(&mut bdd, chosen), expected, "{variable}");
         }
-        assert!(bdd.len() > 2);
     }
 }

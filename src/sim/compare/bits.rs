@@ -84,7 +84,13 @@ pub(super) fn equal(bdd: &mut Bdd, cells: &[Cell], data: &[u8]) -> Node {
 pub(super) fn before(bdd: &mut Bdd, cells: &[Cell], data: &[u8], or_equal: Node) -> Node {
     bits(cells).zip(data_bits(data)).rev().fold(or_equal, |rest, (bit, than)| match bit {
         Bit::Known(known) if known == than => rest,
-        Bit::Known(known) => if known { Node::NOTHING } else { Node::ALL },
+        Bit::Known(known) => {
+            if known {
+                Node::NOTHING
+            } else {
+                Node::ALL
+            }
+        }
         Bit::Open { variable, flip, .. } => {
             let (one, zero) = if than { (rest, Node::ALL) } else { (Node::NOTHING, rest) };
             let (high, low) = if flip { (zero, one) } else { (one, zero) };

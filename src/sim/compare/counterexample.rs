@@ -142,7 +142,9 @@ fn translated(situation: &Situation, Translation { kind, address: new, ports, fl
         Some((low, high)) => format!(":{low}-{high}"),
     };
     let what = match (kind, new) {
-        (NatKind::Dnat, NewAddress::Own) => return format!("redirects to {}", if ports.is_empty() { "this host" } else { &ports }),
+        (NatKind::Dnat, NewAddress::Own) => {
+            return format!("redirects to {}", if ports.is_empty() { "this host" } else { &ports });
+        }
         (NatKind::Snat, NewAddress::Own) => return format!("masquerades it{ports}"),
         (NatKind::Dnat, _) => "destination",
         (NatKind::Snat, _) => "source",

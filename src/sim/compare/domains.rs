@@ -6,8 +6,8 @@
 use super::bdd::{Bdd, Node};
 use super::bits::{equal, number, width};
 use super::usual::usual;
-use crate::sim::cells::{Cell, Input};
 use crate::model::{Family4or6, Hook};
+use crate::sim::cells::{Cell, Input};
 
 /// The values that each input can still have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,14 @@ impl Frame {
     }
 
     /// Whether more is known of an index or a name than that it is that of lo, or of none.
-    pub(super) fn is_told_apart(&self, bdd: &mut Bdd, domains: &Domains, index: Input, name: Input, which: Input) -> bool {
+    pub(super) fn is_told_apart(
+        &self,
+        bdd: &mut Bdd,
+        domains: &Domains,
+        index: Input,
+        name: Input,
+        which: Input,
+    ) -> bool {
         let [_, _, (of_index, of_name)] = classes(bdd, index, name);
         let others = if which == index { of_index } else { of_name };
         let [left, all] = [domains.get(which), self.start.get(which)].map(|domain| bdd.and(domain, others));
@@ -198,7 +205,8 @@ pub(super) fn names(bdd: &mut Bdd, input: Input, valid: impl Fn(u8) -> bool) -> 
     let mut rest = equal(bdd, &[Cell::open(input, 15)], &[0]);
     for byte in (0..15).rev() {
         let cell = [Cell::open(input, byte)];
-        let bytes: Vec<Node> = (0..=u8::MAX).filter(|byte| valid(*byte)).map(|byte| equal(bdd, &cell, &[byte])).collect();
+        let bytes: Vec<Node> =
+            (0..=u8::MAX).filter(|byte| valid(*byte)).map(|byte| equal(bdd, &cell, &[byte])).collect();
         let goes_on = bdd.union(&bytes);
         let goes_on = bdd.and(goes_on, rest);
         let ends: Vec<Cell> = (byte..16).map(|byte| Cell::open(input, byte)).collect();

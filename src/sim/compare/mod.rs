@@ -122,7 +122,8 @@ impl<'a> Compare<'a> {
     /// Compares.
     #[must_use]
     pub fn run(self) -> Comparison {
-        let outside = match self.outside.iter().map(|(hook, rule)| left_out(*hook, rule)).collect::<Result<Vec<_>, _>>() {
+        let outside = match self.outside.iter().map(|(hook, rule)| left_out(*hook, rule)).collect::<Result<Vec<_>, _>>()
+        {
             Ok(outside) => outside,
             Err(reason) => return Comparison::CannotTell(reason),
         };
@@ -266,7 +267,8 @@ impl AtHook<'_> {
         let (mark, dport) = (cells(explorer, Input::Mark), cells(explorer, Input::Dport));
         let Explorer { bdd, here, hook, family, .. } = explorer;
         let (hook, family, domains) = (*hook, *family, &here.domains);
-        Comparer { bdd, domains: Some(domains), hook, family, both_track: self.both_track(), mark, dport }.difference(a, b)
+        Comparer { bdd, domains: Some(domains), hook, family, both_track: self.both_track(), mark, dport }
+            .difference(a, b)
     }
 
     /// One packet of the place, run once more.
@@ -274,7 +276,8 @@ impl AtHook<'_> {
         let Explorer { bdd, frame, here, hook, family, .. } = explorer;
         let witness = Witness { bdd, frame, hook: *hook, family: *family, domains: here.domains };
         let situation = witness.situation(here, at)?;
-        let (a, b) = (certain::outcome(self.a, self.hook, &situation)?, certain::outcome(self.b, self.hook, &situation)?);
+        let (a, b) =
+            (certain::outcome(self.a, self.hook, &situation)?, certain::outcome(self.b, self.hook, &situation)?);
         if !certain::differ(self.hook, &situation, self.both_track(), &a, &b) {
             return Err(CannotTell::new(format!(
                 "at {}, {}: a difference that no single packet shows",

@@ -182,7 +182,8 @@ impl Comparer<'_> {
     fn bits(&mut self, a: Bit, b: Bit) -> Option<Where> {
         match (a, b) {
             (Bit::Known(a), Bit::Known(b)) => (a != b).then(Where::new),
-            (Bit::Known(known), open @ Bit::Open { input, .. }) | (open @ Bit::Open { input, .. }, Bit::Known(known)) => {
+            (Bit::Known(known), open @ Bit::Open { input, .. })
+            | (open @ Bit::Open { input, .. }, Bit::Known(known)) => {
                 let other = self.when(open, !known);
                 self.possible(vec![(input, other)])
             }

@@ -5,6 +5,7 @@
 
 mod compare;
 mod echo;
+mod import;
 pub(crate) mod machine;
 mod options;
 mod replies;
@@ -14,6 +15,7 @@ mod source;
 mod walk;
 
 pub use compare::compare;
+pub use import::import;
 pub use options::options;
 pub use replies::replies;
 pub use walk::walk;

@@ -9,6 +9,7 @@ pub mod bytecode;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod import;
 pub mod kernel;
 pub mod mesh;
 pub mod model;

@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("lib", "error fuzz model bytecode validate render sim plan netlink sys kernel import mesh proxy"),
     ("error", ""),
     ("model", "error"),
-    ("import", "error model"),
+    ("import", "error model bytecode"),
     ("mesh", "error model"),
     ("bytecode", "error model"),
     ("validate", "error model bytecode"),
@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &str)] = &[
     // Routes are wished for by a mesh and made by the kernel.
     ("kernel/route", "error model bytecode render sim plan netlink sys mesh"),
     ("proxy", "error sys"),
-    ("fuzz", "error model bytecode validate render sim plan netlink mesh"),
+    ("fuzz", "error model bytecode validate render sim plan netlink mesh import"),
 ];
 
 #[test]

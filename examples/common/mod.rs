@@ -1,5 +1,7 @@
-//! What the examples with the command line of `istio-iptables` share.
-#![allow(unreachable_pub, reason = "a module of programs")]
+//! What the examples share: the command line of `istio-iptables`, and where rules come from.
+#![allow(dead_code, unreachable_pub, reason = "a module of programs, of which each uses its part")]
+
+pub mod source;
 
 use std::error::Error;
 use std::io::{ErrorKind, Write};
@@ -18,14 +20,22 @@ pub fn options(
     own: Switches,
 ) -> Result<Option<(RawOptions, ArgMatches)>, Box<dyn Error>> {
     match command(name, about, own).try_get_matches() {
-        Ok(matches) => Ok(Some((given(&matches)?, matches))),
+        Ok(matches) => Ok(Some((with_flags(RawOptions::from_env()?, &matches)?, matches))),
         Err(help) if !help.use_stderr() => Ok(print(&help.to_string()).map(|()| None)?),
-        Err(error) => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            Err(format!("{}; --help lists all options", line.trim_start_matches("error: ")).into())
-        }
+        Err(error) => Err(format!("{}; --help lists all options", first_line(&error)).into()),
     }
+}
+
+/// What is wrong, without the usage behind it.
+pub fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut line = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    // Of a list, clap puts the entries on lines of their own.
+    if line.ends_with(':') {
+        line.extend(lines.next().map(|entry| format!(" {entry}")));
+    }
+    line
 }
 
 /// A reader that has seen enough, such as `head`, is no error.
@@ -50,7 +60,7 @@ pub fn report(changes: &Changes) -> String {
 }
 
 /// The flags of the library's table of options, and the program's own.
-fn command(name: &'static str, about: &'static str, own: Switches) -> Command {
+pub fn command(name: &'static str, about: &'static str, own: Switches) -> Command {
     let flags = OPTIONS.iter().filter(|option| option.is_flag).map(|option| {
         let arg = Arg::new(option.name).long(option.name).help(option.help);
         let arg = option.short.map_or(arg.clone(), |short| arg.short(short));
@@ -65,9 +75,8 @@ fn command(name: &'static str, about: &'static str, own: Switches) -> Command {
     Command::new(name).about(about).args(flags).args(own).args_override_self(true)
 }
 
-/// What was given: the environment, and flags, which beat it.
-fn given(matches: &ArgMatches) -> nftmesh::Result<RawOptions> {
-    let mut options = RawOptions::from_env()?;
+/// The options, with the flags that were given, which beat them.
+pub fn with_flags(mut options: RawOptions, matches: &ArgMatches) -> nftmesh::Result<RawOptions> {
     for option in OPTIONS.iter().filter(|option| option.is_flag) {
         if let Some(value) = matches.get_one::<String>(option.name) {
             options.set_flag(&format!("--{}", option.name), value)?;

@@ -2,9 +2,11 @@
 
 mod apply;
 mod dump;
+mod host;
 mod links;
 mod live;
 mod netns;
+mod route_host;
 mod route_messages;
 mod routes;
 mod rtnetlink;
@@ -13,9 +15,11 @@ mod sync;
 mod watch;
 
 pub use apply::{Changes, Leftovers, Pod, PodPlan};
+pub use host::{host, host_in};
 pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
+pub use route_host::routed;
 pub use routes::{Added, LocalAddress, RouteTable};
 pub use sync::Applied;
 pub use watch::Watch;

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 
+use super::attr::Attributes;
 use crate::bytecode::{Expr, LookupSet, RegisterRange};
 use crate::model::{Family4or6, NatKind, Verdict};
 use crate::sys::nftnl::{self, c};
@@ -24,7 +25,11 @@ pub(super) fn kernel_name(expr: &Expr) -> (&'static CStr, &'static str) {
         Expr::Meta { .. } | Expr::MetaSet { .. } => (c"meta", "CONFIG_NF_TABLES"),
         Expr::Nat(_) => (c"nat", "CONFIG_NFT_NAT"),
         Expr::Notrack => (c"notrack", "CONFIG_NFT_CT"),
-        Expr::Opaque { .. } => (c"opaque", "CONFIG_NF_TABLES"),
+        Expr::Opaque { name, .. } => match &**name {
+            "match" => (c"match", "CONFIG_NFT_COMPAT and the xtables match"),
+            "target" => (c"target", "CONFIG_NFT_COMPAT and the xtables target"),
+            _ => (c"opaque", "CONFIG_NF_TABLES"),
+        },
         Expr::Payload { .. } => (c"payload", "CONFIG_NF_TABLES"),
         Expr::Queue(_) => (c"queue", "CONFIG_NFT_QUEUE"),
         Expr::Range { .. } => (c"range", "CONFIG_NF_TABLES"),
@@ -37,6 +42,7 @@ pub(super) fn kernel_name(expr: &Expr) -> (&'static CStr, &'static str) {
 
 /// `expr` as a libnftnl object; `set_id` numbers the anonymous set that a lookup refers to.
 pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<nftnl::Expr> {
+    let extension = if let Expr::Opaque { name, data } = expr { Some(extension(name, data)?) } else { None };
     let mut object = nftnl::Expr::new(kernel_name(expr).0)?;
     let o = &mut object;
     match expr {
@@ -154,9 +160,13 @@ pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<nftnl::Expr> {
             }
         }
         Expr::Notrack => {}
-        Expr::Opaque { name, .. } => {
-            let text = format!("{name} expression: its inside is not known here, so it cannot be sent");
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        Expr::Opaque { .. } => {
+            if let Some((name, revision, information)) = extension {
+                // The same numbers for matches and targets.
+                o.text(c::NFTNL_EXPR_MT_NAME, name)?;
+                o.u32(c::NFTNL_EXPR_MT_REV, revision);
+                o.information(c::NFTNL_EXPR_MT_INFO, information)?;
+            }
         }
         Expr::Payload { base, offset, len, dreg } => {
             o.u32(c::NFTNL_EXPR_PAYLOAD_BASE, base.0);
@@ -208,6 +218,28 @@ pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<nftnl::Expr> {
     }
     Ok(object)
 }
+
+/// Name, revision and information of an xtables extension (`enum nft_match_attributes` and `enum nft_target_attributes`,
+/// include/uapi/linux/netfilter/nf_tables_compat.h), when that is all there is.
+fn extension<'a>(name: &str, data: &'a [u8]) -> io::Result<(&'a str, u32, &'a [u8])> {
+    let refused = || {
+        let text = format!("{name} expression: its inside is not known here, so it cannot be sent");
+        io::Error::new(io::ErrorKind::Unsupported, text)
+    };
+    let parts: Result<Vec<_>, _> = Attributes::new(data).collect();
+    match parts.as_deref() {
+        Ok([first, second, third])
+            if matches!(name, "match" | "target") && (first.kind, second.kind, third.kind) == (1, 2, 3) =>
+        {
+            let name = first.text().filter(|name| (1..=EXTENSION).contains(&name.len())).ok_or_else(refused)?;
+            Ok((name, second.be32().ok_or_else(refused)?, third.value))
+        }
+        _ => Err(refused()),
+    }
+}
+
+/// `XT_EXTENSION_MAXNAMELEN` - 1, include/uapi/linux/netfilter/x_tables.h.
+const EXTENSION: usize = 28;
 
 /// `NF_*` and `NFT_*` verdicts, include/uapi/linux/netfilter.h and nf_tables.h.
 pub(super) fn verdict_number(verdict: &Verdict) -> u32 {

@@ -103,7 +103,8 @@ impl Flow {
     }
 }
 
-/// All bytes of an input.
+/// The first bytes of an input.
 pub(crate) fn cells<const N: usize>(inputs: &impl Inputs, input: Input) -> [Cell; N] {
-    std::array::from_fn(|byte| inputs.cell(input, u8::try_from(byte).unwrap_or(u8::MAX)))
+    let all = inputs.all(input);
+    all.first_chunk().copied().unwrap_or([Cell::Known(0); N])
 }

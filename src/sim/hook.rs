@@ -147,6 +147,7 @@ fn base_chain(
     listener: &mut impl Listener,
 ) -> Result<Passed, CannotTell> {
     listener.chain(&chain.id, base, flow);
+    let mut machine = Machine::new(inputs, flow);
     let mut stack: Vec<(&ChainCode, usize)> = Vec::new();
     let mut here: (&ChainCode, usize) = (chain, 0);
     for _ in 0..MOST_RULES {
@@ -160,13 +161,13 @@ fn base_chain(
             }
             match stack.pop() {
                 Some(caller) => here = caller,
-                None => return Ok(policy(chain, base, flow, listener)),
+                None => return Ok(policy(chain, base, machine.flow, listener)),
             }
             continue;
         };
         here = (current, at + 1);
-        let ran = Machine::new(inputs, flow).run(rule)?;
-        listener.rule(&rule.line, &ran, flow);
+        let ran = machine.run(rule)?;
+        listener.rule(&rule.line, &ran, machine.flow);
         match ran {
             Ran::Broke { .. } | Ran::Through => {}
             Ran::Queue(queue) => return Ok(Passed::Queued(queue, Arc::clone(&rule.line))),
@@ -185,7 +186,7 @@ fn base_chain(
             }
             Ran::Verdict(Verdict::Return) => match stack.pop() {
                 Some(caller) => here = caller,
-                None => return Ok(policy(chain, base, flow, listener)),
+                None => return Ok(policy(chain, base, machine.flow, listener)),
             },
         }
     }

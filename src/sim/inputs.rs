@@ -20,6 +20,11 @@ pub(crate) trait Inputs {
     /// A byte of an input, as it is loaded.
     fn cell(&self, input: Input, byte: u8) -> Cell;
 
+    /// All bytes of an input, as it is loaded, in the first of these cells.
+    fn all(&self, input: Input) -> [Cell; 16] {
+        std::array::from_fn(|byte| self.cell(input, u8::try_from(byte).unwrap_or(u8::MAX)))
+    }
+
     /// Compares as memcmp(3) does.
     fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell>;
 

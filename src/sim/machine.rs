@@ -2,16 +2,18 @@
 //!
 //! Total: whatever is not known ends the run with [`CannotTell`].
 
+mod connection;
+
 use smallvec::SmallVec;
 
 use super::cells::{Cell, Input, Registers, bitwise};
-use super::flow::{Flow, NewAddress, Tracking, Translation, cells};
+use super::flow::{Flow, NewAddress, Translation, cells};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::rules::{Op, RuleCode};
 use super::sets::SetIndex;
-use super::xt::{XtMatch, XtOwner};
+use super::xt::{self, XtMatch, XtOwner};
 use crate::bytecode::{
-    CmpOp, CtKey, ElementDataCode, Expr, MetaKey, NatCode, PayloadBase, QueueCode, Register, RegisterRange, RejectCode,
+    CmpOp, ElementDataCode, Expr, MetaKey, NatCode, PayloadBase, QueueCode, Register, RegisterRange, RejectCode,
     SocketKey, TproxyCode,
 };
 use crate::model::{Family4or6, NatKind, Verdict};
@@ -101,14 +103,11 @@ impl<'a, I: Inputs> Machine<'a, I> {
             Expr::Meta { key, dreg } => self.meta(*key, *dreg),
             Expr::MetaSet { key, sreg } => self.meta_set(*key, *sreg),
             Expr::Nat(code) => self.nat(code),
-            Expr::Notrack => {
-                // net/netfilter/nft_ct.c, nft_notrack_eval: what is tracked or has a zone stays so.
-                if !self.has_connection()? && self.flow.tracking != Tracking::Template {
-                    self.flow.tracking = Tracking::Untracked;
-                }
-                Ok(Next::Go)
-            }
-            Expr::Opaque { name, .. } => Err(CannotTell::new(format!("expression {name} has no meaning here"))),
+            Expr::Notrack => self.notrack(),
+            Expr::Opaque { name, data } => Err(CannotTell::new(match xt::extension(name, data) {
+                Some(extension) => format!("xtables {name} {extension} is not known here"),
+                None => format!("expression {name} has no meaning here"),
+            })),
             Expr::Payload { base, offset, len, dreg } => self.payload(*base, *offset, *len, *dreg),
             Expr::Queue(queue) => Ok(Next::End(Ran::Queue(*queue))),
             Expr::Range { sreg, op, low, high } => {
@@ -130,11 +129,9 @@ impl<'a, I: Inputs> Machine<'a, I> {
     }
 
     fn load(&mut self, input: Input, dreg: Register) -> Step {
-        let width = u8::try_from(input.bytes()).map_err(|_| beyond())?;
-        let inputs = &*self.inputs;
-        let loaded = (0..width).map(|byte| inputs.cell(input, byte));
-        self.registers.store(dreg, loaded).ok_or_else(beyond)?;
-        Ok(Next::Go)
+        let all = self.inputs.all(input);
+        let loaded = all.get(..input.bytes()).ok_or_else(beyond)?;
+        self.store(dreg, loaded.iter().copied())
     }
 
     /// Whether an input that is true or false is true.
@@ -178,68 +175,6 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     fn take<const N: usize>(&self, sreg: Register) -> Result<[Cell; N], CannotTell> {
         self.registers.read(sreg, N).and_then(|cells| cells.try_into().ok()).ok_or_else(beyond)
-    }
-
-    /// What connection tracking knows. In front of it, only a packet that came through lo.
-    fn tracking(&mut self) -> Result<Tracking, CannotTell> {
-        if self.flow.tracking == Tracking::Before {
-            let attached = self.is(Input::Attached)?;
-            self.flow.tracking = if attached { Tracking::Tracked } else { Tracking::Nothing };
-        }
-        Ok(self.flow.tracking)
-    }
-
-    /// Whether the packet belongs to a connection: an invalid one does not.
-    fn has_connection(&mut self) -> Result<bool, CannotTell> {
-        if self.tracking()? != Tracking::Tracked {
-            return Ok(false);
-        }
-        let state: [Cell; 4] = cells(self.inputs, Input::CtState);
-        compare(self.inputs, &state, CmpOp::Ne, &CT_INVALID.to_ne_bytes())
-    }
-
-    /// net/netfilter/nft_ct.c, nft_ct_get_eval.
-    fn ct(&mut self, key: CtKey, dreg: Register) -> Step {
-        let constant = |bits: u32| bits.to_ne_bytes().map(Cell::Known).into_iter();
-        if key == CtKey::STATE {
-            return match self.tracking()? {
-                Tracking::Tracked => self.load(Input::CtState, dreg),
-                Tracking::Template => self.store(dreg, constant(CT_NEW)),
-                Tracking::Untracked => self.store(dreg, constant(CT_UNTRACKED)),
-                Tracking::Before | Tracking::Nothing => self.store(dreg, constant(CT_INVALID)),
-            };
-        }
-        if self.tracking()? == Tracking::Template {
-            return Err(CannotTell::new("what a connection is like between its zone and its tracking"));
-        }
-        if !self.has_connection()? {
-            return Ok(Next::Break);
-        }
-        match key {
-            CtKey::DIRECTION => self.load(Input::CtDirection, dreg),
-            CtKey::MARK => self.store(dreg, self.flow.ct_mark.into_iter()),
-            CtKey::STATUS => self.load(Input::CtStatus, dreg),
-            CtKey::ZONE => match self.flow.zone {
-                Some(zone) => self.store(dreg, zone.into_iter()),
-                None => self.load(Input::CtZone, dreg),
-            },
-            CtKey(other) => Err(CannotTell::new(format!("ct key {other} is not part of a packet here"))),
-        }
-    }
-
-    /// net/netfilter/nft_ct.c, nft_ct_set_eval and nft_ct_set_zone_eval.
-    fn ct_set(&mut self, key: CtKey, sreg: Register) -> Step {
-        let connected = self.has_connection()?;
-        match key {
-            CtKey::MARK if connected => self.flow.ct_mark = self.take(sreg)?,
-            CtKey::ZONE if !connected && self.flow.tracking != Tracking::Template => {
-                self.flow.zone = Some(self.take(sreg)?);
-                self.flow.tracking = Tracking::Template;
-            }
-            CtKey::MARK | CtKey::ZONE => {}
-            CtKey(other) => return Err(CannotTell::new(format!("ct key {other} is not part of a packet here"))),
-        }
-        Ok(Next::Go)
     }
 
     /// Only the parts of headers that have a name: what else is in a packet is not known.
@@ -409,10 +344,15 @@ fn bytes(cells: &[Cell]) -> Option<crate::bytecode::Bytes> {
 }
 
 pub(crate) fn compare(inputs: &mut impl Inputs, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
-    match bytes(cells) {
-        Some(bytes) => Ok(holds(op, bytes.as_slice().cmp(data))),
-        None => inputs.compare(cells, op, data),
+    let mut order = cells.len().cmp(&data.len());
+    for (cell, byte) in cells.iter().zip(data).rev() {
+        match cell {
+            Cell::Known(known) if known == byte => {}
+            Cell::Known(known) => order = known.cmp(byte),
+            Cell::Open { .. } => return inputs.compare(cells, op, data),
+        }
     }
+    Ok(holds(op, order))
 }
 
 fn within(inputs: &mut impl Inputs, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {
@@ -445,7 +385,3 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// `NF_NAT_RANGE_MAP_IPS` and `NF_NAT_RANGE_PROTO_SPECIFIED`, include/uapi/linux/netfilter/nf_nat.h.
 const GIVEN: u32 = 3;
-// include/uapi/linux/netfilter/nf_conntrack_common.h, NF_CT_STATE_BIT.
-pub(crate) const CT_INVALID: u32 = 1;
-pub(crate) const CT_NEW: u32 = 8;
-pub(crate) const CT_UNTRACKED: u32 = 64;

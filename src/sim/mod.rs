@@ -10,27 +10,33 @@
 
 mod cells;
 mod compare;
+mod connections;
 mod flow;
 mod hook;
+mod host;
 mod inputs;
 mod line_up;
 mod machine;
 mod packet;
 mod packet_text;
+mod place;
 mod recorder;
 mod rules;
 mod sets;
 mod situation;
 mod story;
 mod walk;
+mod walker;
 mod xt;
 
 #[doc(hidden)]
 pub use compare::Trial;
 pub use compare::{Compare, Comparison, Counterexample, compare};
+pub use host::{Host, Link, Listeners, PolicyRule, Route};
 pub use inputs::CannotTell;
 pub use packet::{Connection, Interface, Owner, Packet, Receiver};
 pub use rules::{RuleLine, Rules};
 pub use situation::Situation;
 pub use story::Short;
 pub use walk::{Change, Delivery, End, Fate, Lost, Step, Walk, Way, walk_hook};
+pub use walker::Walker;

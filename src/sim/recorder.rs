@@ -77,6 +77,11 @@ impl Listener for Recorder<'_> {
             Ran::Verdict(verdict) => Fate::Matched(verdict.clone()),
         };
         self.steps.push(Step::Rule { hook: self.hook, rule: Arc::clone(rule), fate });
+        if let (Some(target), false) = (&flow.tproxy, self.is_tproxied) {
+            self.is_tproxied = true;
+            let (address, port) = place(target, self.family);
+            self.change(Change::Tproxy { address, port });
+        }
         self.marks(flow);
         if self.tracking != flow.tracking {
             self.tracking = flow.tracking;
@@ -88,11 +93,6 @@ impl Listener for Recorder<'_> {
                 Tracking::Untracked => self.change(Change::Untracked),
                 Tracking::Before | Tracking::Nothing | Tracking::Tracked => {}
             }
-        }
-        if let (Some(target), false) = (&flow.tproxy, self.is_tproxied) {
-            self.is_tproxied = true;
-            let (address, port) = place(target, self.family);
-            self.change(Change::Tproxy { address, port });
         }
     }
 

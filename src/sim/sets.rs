@@ -17,15 +17,18 @@ pub(crate) struct SetIndex {
     pub(crate) catch_all: Option<usize>,
 }
 
+/// First and last key of an element, and its number.
+pub(crate) type Span = (Box<[u8]>, Box<[u8]>, usize);
+
 /// The keys of a set with the number of their element.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Keys {
     /// First and last key, both included, in the order of bytes; ascending, apart from each other.
-    Intervals(Vec<(Box<[u8]>, Box<[u8]>, usize)>),
+    Intervals(Vec<Span>),
     /// Single keys.
     Points(HashMap<Box<[u8]>, usize>),
     /// First and last key of every field of a concatenation, whose fields take `fields` bytes each.
-    Ranges { fields: Vec<usize>, elements: Vec<(Box<[u8]>, Box<[u8]>, usize)> },
+    Ranges { fields: Vec<usize>, elements: Vec<Span> },
 }
 
 impl Default for Keys {
@@ -87,7 +90,7 @@ fn within(fields: &[usize], first: &[u8], last: &[u8], key: &[u8]) -> bool {
 }
 
 /// From starts and exclusive ends to both ends included: the greatest start that is not above the key decides.
-fn intervals<'a>(elements: impl Iterator<Item = (usize, &'a ElementCode)>) -> Vec<(Box<[u8]>, Box<[u8]>, usize)> {
+fn intervals<'a>(elements: impl Iterator<Item = (usize, &'a ElementCode)>) -> Vec<Span> {
     let mut ends: Vec<(usize, &ElementCode)> = elements.collect();
     // An interval may start where another ends.
     ends.sort_by(|(_, a), (_, b)| {

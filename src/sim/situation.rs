@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::cells::{Cell, Input};
-use super::flow::{Flow, Tracking, Translation, cells};
+use super::connections::Attached;
+use super::flow::{Flow, Translation, cells};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::packet::{Connection, Interface, Packet, Receiver};
+use super::place::Held;
 use super::sets::SetIndex;
 use crate::bytecode::{CmpOp, LimitCode};
 use crate::model::{AddrType, CtDirection, CtState, Family4or6, Hook};
@@ -51,14 +53,17 @@ impl Situation {
         }
     }
 
-    /// The packet as it comes to a hook. What was excluded from tracking stays so behind the first.
-    pub(super) fn flow(&self, hook: Hook) -> Flow {
-        let mut flow = Flow::new(self);
-        let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
-        if !is_first && self.connection.state == CtState::UNTRACKED {
-            flow.tracking = Tracking::Untracked;
-        }
-        flow
+    /// Takes over what connection tracking holds of the packet.
+    pub(super) fn hold(&mut self, held: Held) {
+        let attached = self.connection.attached;
+        self.connection = match held {
+            Held::Connection(Attached { entry, direction, state, at: _ }) => {
+                let (status, mark, zone) = (entry.status, entry.mark, entry.zone);
+                Connection { state, direction, status, mark, zone, attached }
+            }
+            Held::Invalid => Connection { state: CtState::INVALID, ..Connection::default() },
+            Held::Nothing | Held::Untracked => Connection::default(),
+        };
     }
 
     /// The bytes of an input as they are loaded.
@@ -80,7 +85,7 @@ impl Situation {
             Input::CtState => padded(&connection.state.bits().to_ne_bytes()),
             Input::CtStatus => padded(&connection.status.bits().to_ne_bytes()),
             Input::CtZone => padded(&connection.zone.to_ne_bytes()),
-            Input::Daddr => address(packet.destination),
+            Input::Daddr => bytes_of(packet.destination),
             Input::DaddrType => padded(&daddr_type.0.to_ne_bytes()),
             Input::Dport => padded(&packet.dport.to_be_bytes()),
             Input::Iif => padded(&index(incoming).to_ne_bytes()),
@@ -92,7 +97,7 @@ impl Situation {
             Input::Oifname => name(outgoing.as_ref()),
             Input::PktType => padded(&[packet.pkttype.0]),
             Input::Received => padded(&[u8::from(receiver.is_some())]),
-            Input::Saddr => address(packet.source),
+            Input::Saddr => bytes_of(packet.source),
             Input::Skgid => padded(&owner.gid.to_ne_bytes()),
             Input::Skuid => padded(&owner.uid.to_ne_bytes()),
             Input::Socket => padded(&[u8::from(packet.owner.is_some())]),
@@ -101,9 +106,9 @@ impl Situation {
             Input::SocketWildcard => padded(&[u8::from(receiver_or_none.wildcard)]),
             Input::Sport => padded(&packet.sport.to_be_bytes()),
             Input::TcpFlags => padded(&[packet.tcp_flags.bits()]),
-            Input::TranslatedDaddr => address(translated().1.ip()),
+            Input::TranslatedDaddr => bytes_of(translated().1.ip()),
             Input::TranslatedDport => padded(&translated().1.port().to_be_bytes()),
-            Input::TranslatedSaddr => address(translated().0.ip()),
+            Input::TranslatedSaddr => bytes_of(translated().0.ip()),
             Input::TranslatedSport => padded(&translated().0.port().to_be_bytes()),
         }
     }
@@ -117,6 +122,14 @@ impl Inputs for Situation {
 
     fn cell(&self, input: Input, byte: u8) -> Cell {
         Cell::Known(self.bytes(input).get(usize::from(byte)).copied().unwrap_or(0))
+    }
+
+    fn all(&self, input: Input) -> [Cell; 16] {
+        let mut cells = [Cell::Known(0); 16];
+        for (cell, byte) in cells.iter_mut().zip(self.bytes(input)) {
+            *cell = Cell::Known(byte);
+        }
+        cells
     }
 
     fn compare(&mut self, _: &[Cell], _: CmpOp, _: &[u8]) -> Result<bool, CannotTell> {
@@ -153,7 +166,7 @@ impl Inputs for Situation {
                     (Hook::Output, Family4or6::Ipv6) => Some(Ipv6Addr::LOCALHOST.into()),
                     _ => self.own_address,
                 };
-                decided.lowest(own.map(|own| address(own).map(Cell::Known)), &mut flow.header);
+                decided.lowest(own.map(|own| bytes_of(own).map(Cell::Known)), &mut flow.header);
             }
             None if of_source => {
                 flow.header.saddr = cells(self, Input::TranslatedSaddr);
@@ -174,7 +187,8 @@ fn padded(bytes: &[u8]) -> [u8; 16] {
     padded
 }
 
-fn address(address: IpAddr) -> [u8; 16] {
+/// An address as registers hold it.
+pub(super) fn bytes_of(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => padded(&address.octets()),
         IpAddr::V6(address) => address.octets(),

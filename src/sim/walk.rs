@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::flow::{Flow, Tracking};
 use super::hook::{Decider, Passed, pass};
 use super::inputs::CannotTell;
 use super::packet::{Interface, Packet};
@@ -180,12 +181,12 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// Address that it listens on, or is connected from.
-    pub address: IpAddr,
-    /// Its port; 0 in protocols without.
+    /// The destination that the packet has there; ports are 0 in protocols without.
+    pub destination: SocketAddr,
+    /// The port of the socket; another than the packet's when `tproxy` chose it.
     pub port: u16,
-    /// Whether it is one that `tproxy` chose: the packet keeps the destination that it came with.
-    pub tproxy: bool,
+    /// Whether it is a transparent socket, which may get what is for others.
+    pub transparent: bool,
 }
 
 /// Why the host could do nothing with a packet.
@@ -236,7 +237,10 @@ impl Walk {
 #[must_use]
 pub fn walk_hook(rules: &Rules, hook: Hook, situation: &Situation) -> Walk {
     let mut inputs = situation.clone();
-    let mut flow = inputs.flow(hook);
+    let mut flow = Flow::new(&inputs);
+    if situation.connection.state == CtState::UNTRACKED {
+        flow.tracking = Tracking::Untracked;
+    }
     let mut steps = Vec::new();
     let Situation { packet, incoming, outgoing, .. } = situation.clone();
     let mut recorder = Recorder::new(&mut steps, hook, packet.family(), &flow);

@@ -53,6 +53,13 @@ impl XtMatch {
     }
 }
 
+/// The name of the extension that an expression of iptables-nft runs.
+pub(crate) fn extension(expr: &str, attributes: &[u8]) -> Option<String> {
+    // Matches and targets number their attributes alike.
+    let name = attribute(attributes, NFTA_MATCH_NAME).filter(|_| matches!(expr, "match" | "target"))?;
+    Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned())
+}
+
 /// The value of an attribute.
 fn attribute(mut bytes: &[u8], kind: u16) -> Option<&[u8]> {
     loop {

@@ -223,6 +223,22 @@ impl Expr {
         })?;
         Ok(Expr { raw, bound: 3 * ATTRIBUTE + 2 * VALUE })
     }
+
+    /// Sets the information of an xtables extension, of which C keeps a copy that it frees itself (`nftnl_expr_match_set`).
+    pub(crate) fn information(&mut self, attribute: u32, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > INFORMATION {
+            return Err(too_long(bytes.len(), INFORMATION));
+        }
+        self.bound += 2 * ATTRIBUTE + bytes.len().next_multiple_of(WORD);
+        // SAFETY: any size may be asked for; null is looked for.
+        let copy = unsafe { c::libc::malloc(bytes.len().max(1)) };
+        let copy = NonNull::new(copy).ok_or(io::ErrorKind::OutOfMemory)?;
+        // SAFETY: the copy is new and has room for as many bytes.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy.as_ptr().cast(), bytes.len()) };
+        let length = bytes.len() as u32;
+        // SAFETY: `raw` is live and from here on owns the copy, which came from malloc(3) and goes to free(3) with it.
+        check(unsafe { c::nftnl_expr_set(self.raw.as_ptr(), attribute as u16, copy.as_ptr().cast_const(), length) })
+    }
 }
 
 setters!(Expr {
@@ -387,6 +403,8 @@ const ATTRIBUTE: usize = 8;
 const VALUE: usize = 64;
 /// `NFT_USERDATA_MAXLEN`, the same file.
 const USERDATA: usize = 256;
+/// More than any xtables extension has.
+const INFORMATION: usize = 8192;
 /// Longest string: `NFT_NAME_MAXLEN` - 1.
 const TEXT: usize = 255;
 /// What one nest of attributes may hold: its length is 16 bits.

@@ -8,7 +8,7 @@ use super::{Compare, Comparison, compare};
 use crate::bytecode::{CmpOp, lower_elements, lower_set};
 use crate::model::{
     Chain, ChainType, CtState, DataType, Element, Family, Family4or6, Hook, Interval, Key, Limit, LimitOf, LimitUnit,
-    LimitWhen, Policy, Priority, Protocol, Rule, Ruleset, Set, Statement, Table, Tproxy, Value, not, set, skuid,
+    LimitWhen, Policy, Priority, Protocol, Rule, Ruleset, Set, Statement, Table, Tproxy, Value, set, skuid,
 };
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::inputs::Inputs;

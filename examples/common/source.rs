@@ -1,0 +1,168 @@
+//! Where rules come from: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `istio:ENV=VALUE... FLAGS...`; and the host that they run on.
+
+use std::fmt::Display;
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use ipnetwork::IpNetwork;
+use nftmesh::import::{Unknown, iptables_save};
+use nftmesh::kernel::{self, Kernel, NetNs};
+use nftmesh::mesh::istio::{self, IstioConfig, RawOptions, parse_resolv_conf};
+use nftmesh::mesh::routes::RoutePlan;
+use nftmesh::model::{Family4or6, Ruleset};
+use nftmesh::sim::{Host, Rules};
+
+/// One argument that says where rules come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// What istio-init would install for these words.
+    Istio(String),
+    /// This network namespace.
+    Live,
+    /// Another one.
+    NetNs(PathBuf),
+    /// What iptables-save and ip6tables-save printed.
+    Save(PathBuf, Option<PathBuf>),
+}
+
+/// What stands for the pod where the rules do not come from a kernel.
+#[derive(Args, Clone, Debug)]
+pub struct Pod {
+    /// Addresses of the pod's eth0, separated by commas, with or without the length of their prefix
+    #[arg(long, value_name = "LIST", default_value = "10.77.0.2", value_delimiter = ',')]
+    pub addresses: Vec<IpNetwork>,
+    /// The pod's resolv.conf; without it the pod has no nameserver
+    #[arg(long, value_name = "FILE")]
+    pub resolv_conf: Option<PathBuf>,
+}
+
+/// Rules, and the host that they run on.
+#[derive(Debug)]
+pub struct Loaded {
+    pub rules: Rules,
+    pub host: Host,
+    /// What is not as one might think, each in a line.
+    pub warnings: Vec<String>,
+}
+
+/// One line, with the remedy.
+pub type Complaint = String;
+
+impl FromStr for Source {
+    type Err = Complaint;
+
+    fn from_str(text: &str) -> Result<Self, Complaint> {
+        match text.split_once(':') {
+            None if text == "live" => Ok(Source::Live),
+            Some(("istio", words)) => Ok(Source::Istio(words.to_owned())),
+            Some(("netns", path)) if !path.is_empty() => Ok(Source::NetNs(path.into())),
+            Some(("save", files)) if !files.is_empty() => Ok(match files.split_once(',') {
+                Some((v4, v6)) => Source::Save(v4.into(), Some(v6.into())),
+                None => Source::Save(files.into(), None),
+            }),
+            _ => Err(format!(
+                "no source {text:?}; give live, netns:PATH, save:FILE4[,FILE6] or 'istio:ENV=VALUE... FLAGS...'"
+            )),
+        }
+    }
+}
+
+impl Source {
+    /// Reads the rules and the host.
+    pub fn load(&self, pod: &Pod) -> Result<Loaded, Complaint> {
+        let (rules, host, mut warnings) = match self {
+            Source::Istio(words) => {
+                let config = config(words, pod)?;
+                let host = kernel::routed(pod.host(), &RoutePlan::from(&config));
+                let warnings = config.warnings().iter().map(ToString::to_string).collect();
+                (Rules::try_from(&Ruleset::from(&config)).map_err(line)?, host, warnings)
+            }
+            Source::Live => read(Kernel::open().map_err(line)?, kernel::host)?,
+            Source::NetNs(path) => {
+                let namespace = NetNs::from_path(path).map_err(line)?;
+                read(Kernel::open_in(&namespace).map_err(line)?, || kernel::host_in(&namespace))?
+            }
+            Source::Save(v4, v6) => {
+                let mut ruleset = imported(v4, Family4or6::Ipv4)?;
+                if let Some(v6) = v6 {
+                    ruleset.tables.extend(imported(v6, Family4or6::Ipv6)?.tables);
+                }
+                (Rules::try_from(&ruleset).map_err(line)?, pod.host(), Vec::new())
+            }
+        };
+        warnings.extend(rules.unknown().iter().map(|unknown| format!("not walked: {unknown}")));
+        Ok(Loaded { rules, host, warnings })
+    }
+}
+
+impl Pod {
+    fn host(&self) -> Host {
+        Host::pod(self.addresses.iter().copied())
+    }
+}
+
+fn read(
+    mut kernel: Kernel,
+    host: impl FnOnce() -> nftmesh::Result<Host>,
+) -> Result<(Rules, Host, Vec<String>), Complaint> {
+    let snapshot = kernel.snapshot().map_err(line)?;
+    Ok((Rules::try_from(&snapshot).map_err(line)?, host().map_err(line)?, Vec::new()))
+}
+
+/// What is not known becomes an opaque statement: a walk that comes there says so.
+fn imported(path: &PathBuf, family: Family4or6) -> Result<Ruleset, Complaint> {
+    let named = |cause: &dyn Display| format!("{}: {cause}", path.display());
+    let text = fs::read_to_string(path).map_err(|cause| named(&cause))?;
+    iptables_save(&text, family, Unknown::KeepOpaque).map(|imported| imported.ruleset).map_err(|cause| named(&cause))
+}
+
+/// The configuration that these words make in the pod; the environment of this program counts for nothing.
+fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
+    let words = split(words)?;
+    let is_variable = |word: &&String| !word.starts_with('-') && word.contains('=');
+    let variables: Vec<&String> = words.iter().take_while(is_variable).collect();
+    let flags = words.iter().skip(variables.len());
+    let options = RawOptions::from_vars(variables.iter().filter_map(|word| word.split_once('='))).map_err(line)?;
+    let command = super::command("istio", "", &[]).no_binary_name(true).disable_help_flag(true);
+    let matches =
+        command.try_get_matches_from(flags).map_err(|error| format!("istio: {}", super::first_line(&error)))?;
+    let options = super::with_flags(options, &matches).map_err(line)?;
+    let nameservers = match &pod.resolv_conf {
+        Some(path) => fs::read_to_string(path).map_err(|cause| format!("{}: {cause}", path.display()))?,
+        None => String::new(),
+    };
+    let mut addresses: Vec<IpAddr> = vec![[127, 0, 0, 1].into()];
+    addresses.extend(pod.addresses.iter().map(IpNetwork::ip));
+    let host = istio::Host { addresses, nameservers: parse_resolv_conf(&nameservers), ..istio::Host::default() };
+    IstioConfig::resolve(&options, &host).map_err(line)
+}
+
+/// Words as a shell splits them: at white space, but not within quotes or behind a backslash.
+fn split(text: &str) -> Result<Vec<String>, Complaint> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => word.get_or_insert_default().extend(rest.next()),
+            (None, _) if c.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    match quote {
+        Some(open) => Err(format!("istio:{text}: {open} is not closed")),
+        None => Ok(words),
+    }
+}
+
+fn line(cause: nftmesh::Error) -> Complaint {
+    cause.to_string()
+}

@@ -1,0 +1,78 @@
+//! Which rules does this packet meet, and what becomes of it? Nothing is sent.
+//!
+//! ```text
+//! walk --packet 'tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000'
+//! walk netns:/var/run/netns/pod-1 --in eth0 --packet 'tcp 10.77.0.9:40000 -> 10.77.0.2:9000'
+//! walk save:rules.v4,rules.v6 --short --packet 'udp [fd77::2]:5000 -> [fd00::1]:53'
+//! walk "istio:ISTIO_DUAL_STACK=true -m TPROXY -i '*' -b '*'" --addresses 10.77.0.2/24,fd77::2/64 --packet ...
+//! ```
+//! A packet is sent by this host, and with --in it arrives there. Exit codes: 0 walked, 1 bad input, 2 cannot tell.
+
+mod common;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use common::source::{Complaint, Loaded, Pod, Source};
+use nftmesh::sim::{End, Packet, Walker};
+
+/// Walks a packet through a rule set and tells what happens to it
+#[derive(Parser)]
+#[command(name = "walk")]
+struct Args {
+    /// live, netns:PATH, save:FILE4[,FILE6], or 'istio:ENV=VALUE... FLAGS...'
+    #[arg(default_value = "live")]
+    source: Source,
+    /// Such as 'tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000'
+    #[arg(long)]
+    packet: Packet,
+    /// The interface that it comes in by; without, this host sends it
+    #[arg(long = "in", value_name = "IFNAME")]
+    incoming: Option<String>,
+    /// Only what matched
+    #[arg(long)]
+    short: bool,
+    #[command(flatten)]
+    pod: Pod,
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(help) if !help.use_stderr() => return done(common::print(&help.to_string()), ExitCode::SUCCESS),
+        Err(error) => return failed(format!("{}; --help lists all options", common::first_line(&error))),
+    };
+    run(args).unwrap_or_else(failed)
+}
+
+fn run(args: Args) -> Result<ExitCode, Complaint> {
+    let Args { source, packet, incoming, short, pod } = args;
+    let Loaded { rules, host, warnings } = source.load(&pod)?;
+    warnings.iter().for_each(|warning| eprintln!("walk: {warning}"));
+    let mut walker = Walker::new(&rules, &host);
+    let walk = match incoming {
+        None => walker.send(packet),
+        Some(_) if packet.owner.is_some() => {
+            return Err("--in: what arrives has no socket here yet; leave out uid, gid and cgroup".to_owned());
+        }
+        Some(name) if host.interface(&name).is_none() => {
+            let known: Vec<&str> = host.links.iter().map(|link| link.interface.name.as_str()).collect();
+            return Err(format!("--in {name}: no such interface; there are {}", known.join(", ")));
+        }
+        Some(name) => walker.receive(packet, &name),
+    };
+    let text = if short { walk.short().to_string() } else { walk.to_string() };
+    let code = if matches!(walk.end, End::CannotTell(_)) { ExitCode::from(CANNOT_TELL) } else { ExitCode::SUCCESS };
+    Ok(done(common::print(&text), code))
+}
+
+fn done(printed: std::io::Result<()>, code: ExitCode) -> ExitCode {
+    printed.map_or_else(failed, |()| code)
+}
+
+fn failed(why: impl std::fmt::Display) -> ExitCode {
+    eprintln!("walk: {why}");
+    ExitCode::FAILURE
+}
+
+const CANNOT_TELL: u8 = 2;

@@ -1,0 +1,116 @@
+//! `-s` and `-d`: addresses, prefixes, masks, and lists of them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::error::{Fault, Shown};
+use super::extension::Given;
+use super::value::matching;
+use super::words::Piece;
+use crate::model::{Family4or6, Field, Match, Operand, Value};
+
+/// Which address.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    Destination,
+    Source,
+}
+
+/// The fields of an address.
+pub(super) fn field(side: Side, family: Family4or6) -> Field {
+    match (side, family) {
+        (Side::Destination, Family4or6::Ipv4) => Field::IpDaddr,
+        (Side::Destination, Family4or6::Ipv6) => Field::Ip6Daddr,
+        (Side::Source, Family4or6::Ipv4) => Field::IpSaddr,
+        (Side::Source, Family4or6::Ipv6) => Field::Ip6Saddr,
+    }
+}
+
+/// One match for each address of the list, `None` for every address; without the option that one.
+pub(super) fn read(given: Option<Given<'_>>, side: Side, family: Family4or6) -> Result<Vec<Option<Match>>, Fault> {
+    let Some(given) = given else { return Ok(vec![None]) };
+    let piece = given.piece();
+    if given.not && piece.text.contains(',') {
+        return Err(
+            piece.wrong("a list of addresses cannot be negated, it is one rule for each; write a rule for each")
+        );
+    }
+    let field = field(side, family);
+    let read = |part: Piece<'_>| {
+        let operand = network(part, family)?;
+        let all = matches!(operand, Operand::Prefix(_, 0)) && !given.not;
+        Ok((!all).then(|| matching(field, given.not, operand)))
+    };
+    piece.list().map(read).collect()
+}
+
+/// An address of this family.
+pub(super) fn address(piece: Piece<'_>, family: Family4or6) -> Result<IpAddr, Fault> {
+    let address = match family {
+        Family4or6::Ipv4 => piece.text.parse().map(IpAddr::V4),
+        Family4or6::Ipv6 => piece.text.parse().map(IpAddr::V6),
+    };
+    let name = match family {
+        Family4or6::Ipv4 => "IPv4",
+        Family4or6::Ipv6 => "IPv6",
+    };
+    address.map_err(|_| {
+        piece.wrong(format!("{} is no {name} address; give one, names are not looked up", Shown(piece.text)))
+    })
+}
+
+/// An address as a constant.
+pub(super) fn constant(address: IpAddr) -> Value {
+    match address {
+        IpAddr::V4(address) => Value::Ipv4(address),
+        IpAddr::V6(address) => Value::Ipv6(address),
+    }
+}
+
+fn network(piece: Piece<'_>, family: Family4or6) -> Result<Operand, Fault> {
+    let width = match family {
+        Family4or6::Ipv4 => 32,
+        Family4or6::Ipv6 => 128,
+    };
+    let Some((text, mask)) = piece.split('/') else { return Ok(Operand::Value(constant(address(piece, family)?))) };
+    let bits = bits(address(text, family)?);
+    let plain = mask.text.bytes().all(|byte| byte.is_ascii_digit());
+    let length = mask.text.parse::<u8>().ok().filter(|length| plain && *length <= width);
+    let mask = match length {
+        // All ones in front; shifting by the whole width would be undone.
+        Some(length) => u128::MAX.checked_shl(u32::from(width - length)).unwrap_or(0) & ones(width),
+        None => {
+            let parsed = match family {
+                Family4or6::Ipv4 => mask.text.parse().map(IpAddr::V4),
+                Family4or6::Ipv6 => mask.text.parse().map(IpAddr::V6),
+            };
+            let wrong = || mask.wrong(format!("{} is no mask; give 0 to {width}, or a mask", Shown(mask.text)));
+            self::bits(parsed.map_err(|_| wrong())?)
+        }
+    };
+    let value = constant(from_bits(bits & mask, family));
+    let length = u8::try_from(mask.count_ones()).unwrap_or(width);
+    let host = ones(width) & !mask;
+    Ok(match length {
+        length if length == width => Operand::Value(value),
+        length if host & host.wrapping_add(1) == 0 => Operand::Prefix(value, length),
+        _ => Operand::Masked { mask: constant(from_bits(mask, family)), value },
+    })
+}
+
+fn ones(width: u8) -> u128 {
+    u128::MAX >> (128 - u32::from(width))
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+fn from_bits(bits: u128, family: Family4or6) -> IpAddr {
+    match family {
+        Family4or6::Ipv4 => Ipv4Addr::from_bits(u32::try_from(bits & ones(32)).unwrap_or(u32::MAX)).into(),
+        Family4or6::Ipv6 => Ipv6Addr::from_bits(bits).into(),
+    }
+}

@@ -1,0 +1,79 @@
+//! What is wrong with a text, and where.
+
+use std::fmt;
+
+use crate::error::{Error, Kind};
+
+/// Why a text was not imported: the first fault, its place and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {fault}")]
+#[non_exhaustive]
+pub struct ImportError {
+    /// Line of the text, from 1.
+    pub line: usize,
+    /// Character of the line, from 1.
+    pub column: usize,
+    /// What is wrong and what to do, in one line.
+    pub fault: String,
+}
+
+impl From<ImportError> for Error {
+    fn from(error: ImportError) -> Self {
+        Error::new(Kind::Invalid, error)
+    }
+}
+
+/// A fault within a line.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// Byte of the line.
+    at: usize,
+    what: String,
+    pub(super) kind: FaultKind,
+}
+
+/// Whether xtables would have taken it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// It may be right, but has no name here: it can be kept.
+    Unknown,
+    /// It is wrong.
+    Wrong,
+}
+
+impl Fault {
+    pub(super) fn wrong(at: usize, what: impl Into<String>) -> Self {
+        Fault { at, what: what.into(), kind: FaultKind::Wrong }
+    }
+
+    pub(super) fn unknown(at: usize, what: impl Into<String>) -> Self {
+        Fault { at, what: what.into(), kind: FaultKind::Unknown }
+    }
+
+    /// In this line, which is the `number`th.
+    pub(super) fn in_line(self, number: usize, line: &str) -> ImportError {
+        let column = 1 + line.char_indices().take_while(|(at, _)| *at < self.at).count();
+        ImportError { line: number, column, fault: self.what }
+    }
+}
+
+/// Foreign text in a message: one line, not too long.
+pub(super) struct Shown<'a>(pub(super) &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 40;
+        let Shown(text) = self;
+        if text.is_empty() {
+            return f.write_str("\"\"");
+        }
+        text.chars().take(MOST).try_for_each(|c| {
+            if c.is_control() || c.is_whitespace() && c != ' ' {
+                write!(f, "{}", c.escape_debug())
+            } else {
+                write!(f, "{c}")
+            }
+        })?;
+        if text.chars().nth(MOST).is_some() { f.write_str("...") } else { Ok(()) }
+    }
+}

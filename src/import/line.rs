@@ -1,0 +1,153 @@
+//! A rule: `[packets:bytes] -A CHAIN options`, its own options and those of its matches and its target.
+
+mod extensions;
+mod options;
+
+use smallvec::SmallVec;
+
+use super::address::{self, Side};
+use super::error::{Fault, FaultKind};
+use super::extension::{Given, Instance, Role};
+use super::making::{Made, Making};
+use super::tables::Open;
+use super::{Unknown, raw, value, words};
+use crate::model::{Family4or6, Field, Match, Op, Operand, Protocol, Statement, Value, Verdict};
+use options::Parsing;
+
+/// Where a rule goes.
+pub(super) enum Place {
+    /// In front of the rule with this index, from 0.
+    At {
+        index: usize,
+        /// Where that is written.
+        at: usize,
+    },
+    /// Behind all others.
+    Last,
+}
+
+/// Reads a rule; the chain is an index in `open`.
+pub(super) fn read(
+    line: &str,
+    open: &mut Open,
+    family: Family4or6,
+    unknown: Unknown,
+) -> Result<(usize, Place, Vec<Made>), Fault> {
+    let mut all = Vec::new();
+    words::split(line, 0, &mut all)?;
+    let counters = all.first().filter(|word| word.text.starts_with('[') && !word.quoted);
+    let counter = counters.map(|word| value::counters(word.piece())).transpose()?;
+    let rest = all.get(usize::from(counter.is_some())..).unwrap_or_default();
+    let mut parsing = Parsing {
+        rest,
+        end: line.len(),
+        family,
+        unknown,
+        line: Line { counter, ..Line::default() },
+        last: Role::Match,
+    };
+    while parsing.next(open)? {}
+    let Line { command, counter, saddr, daddr, iif, oif, protocol, fragment, parts, target } = parsing.line;
+    let Some((chain, place)) = command else {
+        let start = rest.first().map_or(line.len(), |word| word.at);
+        return Err(Fault::wrong(start, "no chain is named; begin the rule with -A CHAIN"));
+    };
+    let only = protocol.filter(|(not, _, _)| !not).map(|(_, protocol, _)| protocol);
+    let mut making = Making::new(family, open.classic, only);
+    for (given, field) in [(&iif, Field::Iifname), (&oif, Field::Oifname)] {
+        let read = given.as_ref().map(|given| value::interface(given, field)).transpose()?;
+        read.flatten().into_iter().for_each(|interface| making.matches(interface));
+    }
+    if let Some((not, protocol, _)) = protocol {
+        let op = if not { Op::Ne } else { Op::Eq };
+        making.matches(Match::new(Field::L4proto, op, Operand::Value(Value::Protocol(protocol))));
+    }
+    fragment.into_iter().for_each(|not| making.statement(raw::fragment(not)));
+    for part in &parts {
+        part.add(&mut making, unknown)?;
+    }
+    match target {
+        None => {}
+        Some(Target::Chain(verdict)) => making.action(Statement::Verdict(verdict)),
+        Some(Target::Part(part)) => part.add(&mut making, unknown)?,
+    }
+    let at = saddr.as_ref().or(daddr.as_ref()).map_or(0, |given| given.at);
+    let (sources, destinations) =
+        (address::read(saddr, Side::Source, family)?, address::read(daddr, Side::Destination, family)?);
+    if sources.len().saturating_mul(destinations.len()) > ADDRESSES {
+        let count = sources.len().saturating_mul(destinations.len());
+        return Err(Fault::wrong(at, format!("this line is {count} rules, and one may be {ADDRESSES}; split it")));
+    }
+    let mut pairs = Vec::with_capacity(sources.len() * destinations.len());
+    for source in &sources {
+        let both =
+            |destination: &Option<Match>| source.iter().chain(destination).cloned().map(Statement::Match).collect();
+        pairs.extend(destinations.iter().map(both));
+    }
+    Ok((chain, place, making.finish(pairs, counter, at)?))
+}
+
+/// Pairs of source and destination in one line.
+const ADDRESSES: usize = 1024;
+
+/// What a line says.
+#[derive(Default)]
+struct Line<'l> {
+    command: Option<(usize, Place)>,
+    counter: Option<(u64, u64)>,
+    saddr: Option<Given<'l>>,
+    daddr: Option<Given<'l>>,
+    iif: Option<Given<'l>>,
+    oif: Option<Given<'l>>,
+    protocol: Option<(bool, Protocol, usize)>,
+    /// Whether `-f` is there, and negated.
+    fragment: Option<bool>,
+    parts: SmallVec<[Part<'l>; 3]>,
+    target: Option<Target<'l>>,
+}
+
+enum Target<'l> {
+    Chain(Verdict),
+    Part(Part<'l>),
+}
+
+/// A match or a target.
+enum Part<'l> {
+    Known(Instance<'l>),
+    /// One that has no name here: its role, its name and its options.
+    Kept(Role, &'l str, Vec<String>),
+}
+
+impl Part<'_> {
+    fn add(&self, making: &mut Making, unknown: Unknown) -> Result<(), Fault> {
+        let instance = match self {
+            Part::Known(instance) => instance,
+            Part::Kept(role, name, words) => {
+                keep(making, *role, name, &words.join(" "));
+                return Ok(());
+            }
+        };
+        let mark = making.mark();
+        let read = if instance.unread.is_empty() {
+            (instance.extension.read)(instance, making)
+        } else {
+            Err(Fault::unknown(instance.at, ""))
+        };
+        match read {
+            Err(fault) if fault.kind == FaultKind::Unknown && unknown == Unknown::KeepOpaque => {
+                making.back_to(mark);
+                keep(making, instance.role, instance.extension.name, &instance.words());
+                Ok(())
+            }
+            read => read,
+        }
+    }
+}
+
+fn keep(making: &mut Making, role: Role, name: &str, words: &str) {
+    let statement = raw::kept(role, name, words);
+    match role {
+        Role::Match => making.statement(statement),
+        Role::Target => making.action(statement),
+    }
+}

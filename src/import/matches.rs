@@ -1,0 +1,120 @@
+//! The matches: their options, by name.
+//!
+//! ```text
+//! ports   what ports, flags and messages say   packet   what the packet and its socket say   connection   what conntrack says
+//! owner   whose socket it is
+//! ```
+
+mod connection;
+mod owner;
+mod packet;
+mod ports;
+
+use super::extension::{Extension, Opt};
+use crate::model::Family4or6;
+
+/// The match of this name for this family.
+pub(super) fn find(name: &str, family: Family4or6) -> Option<&'static Extension> {
+    let only = match name {
+        "icmp" => Some(Family4or6::Ipv4),
+        "icmp6" | "icmpv6" => Some(Family4or6::Ipv6),
+        _ => None,
+    };
+    let name = if name == "icmpv6" { "icmp6" } else { name };
+    MATCHES.iter().find(|extension| extension.name == name && only.is_none_or(|only| only == family))
+}
+
+const DPORT: Opt = Opt::value("--dport").also("--destination-port").or_not();
+const SPORT: Opt = Opt::value("--sport").also("--source-port").or_not();
+
+static MATCHES: [Extension; 19] = [
+    Extension {
+        name: "tcp",
+        options: &[
+            SPORT,
+            DPORT,
+            Opt::two("--tcp-flags").or_not(),
+            Opt::flag("--syn").or_not(),
+            Opt::value("--tcp-option").or_not(),
+        ],
+        read: ports::tcp,
+    },
+    Extension { name: "udp", options: &[SPORT, DPORT], read: ports::udp },
+    Extension { name: "sctp", options: &[SPORT, DPORT, Opt::two("--chunk-types").or_not()], read: ports::sctp },
+    Extension {
+        name: "multiport",
+        options: &[
+            Opt::value("--sports").also("--source-ports").or_not(),
+            Opt::value("--dports").also("--destination-ports").or_not(),
+            Opt::value("--ports").or_not(),
+        ],
+        read: ports::multiport,
+    },
+    Extension { name: "icmp", options: &[Opt::value("--icmp-type").or_not()], read: ports::icmp },
+    Extension {
+        name: "icmp6",
+        options: &[Opt::value("--icmpv6-type").also("--icmp6-type").or_not()],
+        read: ports::icmpv6,
+    },
+    Extension {
+        name: "owner",
+        options: &[
+            Opt::value("--uid-owner").or_not(),
+            Opt::value("--gid-owner").or_not(),
+            Opt::flag("--socket-exists").or_not(),
+            Opt::flag("--suppl-groups"),
+        ],
+        read: owner::read,
+    },
+    Extension { name: "mark", options: &[Opt::value("--mark").or_not()], read: packet::mark },
+    Extension { name: "connmark", options: &[Opt::value("--mark").or_not()], read: connection::mark },
+    Extension {
+        name: "conntrack",
+        options: &[
+            Opt::value("--ctstate").or_not(),
+            Opt::value("--ctstatus").or_not(),
+            Opt::value("--ctdir"),
+            Opt::value("--ctproto").or_not(),
+            Opt::value("--ctorigsrc").or_not(),
+            Opt::value("--ctorigdst").or_not(),
+            Opt::value("--ctreplsrc").or_not(),
+            Opt::value("--ctrepldst").or_not(),
+            Opt::value("--ctorigsrcport").or_not(),
+            Opt::value("--ctorigdstport").or_not(),
+            Opt::value("--ctreplsrcport").or_not(),
+            Opt::value("--ctrepldstport").or_not(),
+            Opt::value("--ctexpire").or_not(),
+        ],
+        read: connection::conntrack,
+    },
+    Extension { name: "state", options: &[Opt::value("--state").or_not()], read: connection::state },
+    Extension { name: "comment", options: &[Opt::value("--comment")], read: packet::comment },
+    Extension {
+        name: "addrtype",
+        options: &[
+            Opt::value("--dst-type").or_not(),
+            Opt::value("--src-type").or_not(),
+            Opt::flag("--limit-iface-in"),
+            Opt::flag("--limit-iface-out"),
+        ],
+        read: packet::addrtype,
+    },
+    Extension { name: "pkttype", options: &[Opt::value("--pkt-type").or_not()], read: packet::pkttype },
+    Extension { name: "limit", options: &[Opt::value("--limit"), Opt::value("--limit-burst")], read: packet::limit },
+    Extension { name: "length", options: &[Opt::value("--length").or_not()], read: packet::length },
+    Extension {
+        name: "cgroup",
+        options: &[Opt::value("--cgroup").or_not(), Opt::value("--path").or_not()],
+        read: packet::cgroup,
+    },
+    Extension {
+        name: "socket",
+        options: &[Opt::flag("--transparent"), Opt::flag("--nowildcard"), Opt::flag("--restore-skmark")],
+        read: packet::socket,
+    },
+    Extension {
+        name: "iprange",
+        options: &[Opt::value("--src-range").or_not(), Opt::value("--dst-range").or_not()],
+        read: packet::iprange,
+    },
+];

@@ -1,0 +1,156 @@
+//! mark, comment, addrtype, pkttype, limit, length, cgroup, socket, iprange: what the packet and its socket say.
+
+use super::super::address::{self, Side};
+use super::super::error::{Fault, Shown};
+use super::super::extension::Instance;
+use super::super::making::Making;
+use super::super::value::{mark_match, matching, number, operand, range, short};
+use super::super::words::Piece;
+use crate::model::{AddrType, Field, IntoOperand, Limit, LimitUnit, Operand, PktType, Statement, Value, kind};
+
+pub(super) fn mark(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    making.matches(mark_match(instance.required("--mark")?, Field::Mark)?);
+    Ok(())
+}
+
+pub(super) fn comment(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    making.comment(instance.required("--comment")?.piece().text);
+    Ok(())
+}
+
+pub(super) fn addrtype(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    for name in ["--src-type", "--limit-iface-in", "--limit-iface-out"] {
+        if let Some(given) = instance.get(name) {
+            let what = format!("only the destination, whatever the interface, can be asked for; take {name} out");
+            return Err(instance.unknown(given.at, what));
+        }
+    }
+    let given = instance.required("--dst-type")?;
+    let kinds = given.piece().list().map(|piece| {
+        let known = ADDRESS_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(piece.text));
+        known.map(|(_, kind)| AddrType(*kind)).ok_or_else(|| {
+            let names: Vec<_> = ADDRESS_TYPES.iter().map(|(name, _)| *name).collect();
+            piece.wrong(format!("unknown address type {}; there are {}", Shown(piece.text), names.join(", ")))
+        })
+    });
+    let operand = match kinds.collect::<Result<Vec<_>, _>>()?.as_slice() {
+        [one] => Operand::Value(Value::AddrType(*one)),
+        several => IntoOperand::<AddrType>::into_operand(several.to_vec()),
+    };
+    making.matches(matching(Field::FibDaddrType, given.not, operand));
+    Ok(())
+}
+
+/// `RTN_*`, include/uapi/linux/rtnetlink.h, as iptables calls them.
+const ADDRESS_TYPES: [(&str, u32); 12] = [
+    ("UNSPEC", 0),
+    ("UNICAST", 1),
+    ("LOCAL", 2),
+    ("BROADCAST", 3),
+    ("ANYCAST", 4),
+    ("MULTICAST", 5),
+    ("BLACKHOLE", 6),
+    ("UNREACHABLE", 7),
+    ("PROHIBIT", 8),
+    ("THROW", 9),
+    ("NAT", 10),
+    ("XRESOLVE", 11),
+];
+
+pub(super) fn pkttype(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    let given = instance.required("--pkt-type")?;
+    let piece = given.piece();
+    let kind = match &*piece.text.to_ascii_lowercase() {
+        "unicast" | "host" => PktType::HOST,
+        "broadcast" => PktType::BROADCAST,
+        "multicast" => PktType::MULTICAST,
+        _ => {
+            let what = format!("unknown packet type {}; there are unicast, broadcast, multicast", Shown(piece.text));
+            return Err(piece.wrong(what));
+        }
+    };
+    making.matches(matching(Field::PktType, given.not, Operand::Value(Value::PktType(kind))));
+    Ok(())
+}
+
+pub(super) fn limit(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    let limit = match instance.get("--limit") {
+        Some(given) => rate(given.piece())?,
+        None => Limit::packets(3, LimitUnit::Hour),
+    };
+    let burst = instance.get("--limit-burst");
+    let burst = burst.map(|given| number(given.piece(), "burst", 1, 10_000)).transpose()?;
+    making.remembering("limit", Statement::Limit(limit.burst(burst.unwrap_or(5))));
+    Ok(())
+}
+
+fn rate(piece: Piece<'_>) -> Result<Limit, Fault> {
+    let (count, unit) = piece.split('/').unwrap_or((piece, Piece { text: "second", at: piece.at }));
+    let units = [
+        ("second", LimitUnit::Second),
+        ("minute", LimitUnit::Minute),
+        ("hour", LimitUnit::Hour),
+        ("day", LimitUnit::Day),
+    ];
+    let named = |name: &str| !unit.text.is_empty() && name.starts_with(&*unit.text.to_ascii_lowercase());
+    let Some((_, per)) = units.into_iter().find(|(name, _)| named(name)) else {
+        let what = format!("unknown unit of time {}; there are second, minute, hour, day", Shown(unit.text));
+        return Err(unit.wrong(what));
+    };
+    // XT_LIMIT_SCALE, include/uapi/linux/netfilter/xt_limit.h: rates are kept as tenths of a millisecond between packets.
+    let most = u32::try_from(10_000 * per.seconds()).unwrap_or(u32::MAX);
+    Ok(Limit::packets(number(count, "rate", 1, most)?.into(), per))
+}
+
+pub(super) fn length(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    let given = instance.required("--length")?;
+    let bytes = |piece: Piece<'_>| short(piece, "length").map(u32::from);
+    let range = range(given.piece(), ':', Some((0, u16::MAX.into())), bytes)?;
+    making.matches(matching(Field::Length, given.not, operand::<kind::Integer, _>(range)));
+    Ok(())
+}
+
+pub(super) fn cgroup(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    if let Some(given) = instance.get("--path") {
+        return Err(instance.unknown(given.at, "a group by its path is not known here; give its number with --cgroup"));
+    }
+    let given = instance.required("--cgroup")?;
+    let class = number(given.piece(), "control group", 0, u32::MAX)?;
+    making.matches(matching(Field::Cgroup, given.not, Operand::Value(Value::Integer(class))));
+    Ok(())
+}
+
+/// xt_socket.c: without `--nowildcard` a socket that listens on every address does not count.
+pub(super) fn socket(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    if let Some(given) = instance.get("--restore-skmark") {
+        return Err(instance.unknown(given.at, "it would set the mark on its way; write -j MARK instead"));
+    }
+    let (transparent, nowildcard) = (instance.has("--transparent"), instance.has("--nowildcard"));
+    if !transparent && nowildcard {
+        return Err(
+            instance.unknown(instance.at, "whether there is a socket at all cannot be asked; add --transparent")
+        );
+    }
+    let flag = |field, value| matching(field, false, Operand::Value(Value::Integer(value)));
+    if transparent {
+        making.matches(flag(Field::SocketTransparent, 1));
+    }
+    if !nowildcard {
+        making.matches(flag(Field::SocketWildcard, 0));
+    }
+    Ok(())
+}
+
+pub(super) fn iprange(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    if instance.given.is_empty() {
+        return Err(instance.wrong("needs --src-range or --dst-range"));
+    }
+    for (name, side) in [("--src-range", Side::Source), ("--dst-range", Side::Destination)] {
+        let Some(given) = instance.get(name) else { continue };
+        let ends = range(given.piece(), '-', None, |piece| address::address(piece, making.family))?;
+        let (low, high) = (address::constant(*ends.start()), address::constant(*ends.end()));
+        let operand = if low == high { Operand::Value(low) } else { Operand::Range(low, high) };
+        making.matches(matching(address::field(side, making.family), given.not, operand));
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Reads what iptables-save(8) and ip6tables-save(8) print, and what people write for iptables-restore(8), as a rule set.
+//!
+//! Every line is read as xtables would run it, whatever nft makes of the same words; where the two differ, the rule says what xtables
+//! does:
+//! - a `TPROXY` without a listener drops: its rule is followed by a second one, with the same matches, that drops;
+//! - `-m owner ! --uid-owner 7` matches packets without a socket too, which nothing in nft does: it stays what iptables-nft(8) puts into
+//!   the kernel, an xtables match as an opaque statement;
+//! - several addresses in one option are several rules, `--ports` of multiport is two that exclude each other.
+//!
+//! What cannot be said exactly is an error with line and column, or where asked ([`Unknown::KeepOpaque`]) an opaque statement: never a
+//! guess. Names of hosts, users and services are not resolved. Nothing is taken on trust, and no text makes it panic.
+//!
+//! ```text
+//! text -- words --> words -- line --> options by extension -- matches, targets --> statements -- making --> rules -- tables --> tables
+//! ```
+//!
+//! ```
+//! use nftmesh::import::{Unknown, iptables_save};
+//! use nftmesh::model::Family4or6;
+//!
+//! let text = "\
+//! *nat
+//! :OUTPUT ACCEPT [3:180]
+//! :ISTIO_REDIRECT - [0:0]
+//! -A OUTPUT ! -d 127.0.0.1/32 -o eth+ -p tcp -m owner --uid-owner 1000 -j ISTIO_REDIRECT
+//! [2:120] -A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001
+//! COMMIT
+//! ";
+//! let imported = iptables_save(text, Family4or6::Ipv4, Unknown::Refuse)?;
+//! let nat = &imported.ruleset.tables[0];
+//! assert_eq!(
+//!     nat.chains[0].rules[0].to_string(),
+//!     r#"ip daddr != 127.0.0.1 oifname "eth*" meta l4proto tcp meta skuid 1000 jump ISTIO_REDIRECT"#
+//! );
+//! assert_eq!(nat.chains[1].rules[0].to_string(), "meta l4proto tcp counter packets 2 bytes 120 redirect to :15001");
+//! assert_eq!(imported.counters[0].packets, 3);
+//!
+//! let text = text.replace("--uid-owner", "--user");
+//! let error = iptables_save(&text, Family4or6::Ipv4, Unknown::Refuse).unwrap_err();
+//! assert_eq!((error.line, error.column), (4, 53));
+//! # Ok::<(), nftmesh::Error>(())
+//! ```
+
+mod address;
+mod error;
+mod extension;
+mod line;
+mod making;
+mod matches;
+mod raw;
+mod tables;
+mod targets;
+mod value;
+mod words;
+
+pub use error::ImportError;
+
+use crate::model::{Family4or6, Name, Ruleset};
+
+/// The rule set that this text of `iptables-save` ([`Family4or6::Ipv4`]) or `ip6tables-save` ([`Family4or6::Ipv6`]) describes: tables
+/// `raw`, `mangle`, `nat`, `filter` and `security` of family ip or ip6, in the order of the text.
+///
+/// Built-in chains become base chains with the type, hook and priority that they have in xtables. Only chains that the text names are
+/// there. A rule without a target counts and does nothing else, so it has a counter; others have one where the text gives numbers.
+///
+/// # Errors
+/// The first thing that cannot be read or cannot be said exactly. Whether the rules are good at their place is asked of
+/// [`Ruleset::validate`].
+pub fn iptables_save(text: &str, family: Family4or6, unknown: Unknown) -> Result<Imported, ImportError> {
+    tables::read(text, family, unknown)
+}
+
+/// What is done about a match, target or option that is not known, or that nft cannot say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "refuse or keep")]
+pub enum Unknown {
+    /// It becomes an opaque statement with the name of the extension, which can be compared and printed but not sent.
+    KeepOpaque,
+    /// It is an error.
+    Refuse,
+}
+
+/// A text as a rule set, and what a rule set has no place for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Imported {
+    /// The tables.
+    pub ruleset: Ruleset,
+    /// What chains have counted, where the text says it, in the order of the text.
+    pub counters: Vec<ChainCounters>,
+    /// The comment lines but for those that say who printed the text and when: iptables-save(8) warns in them of what it left out.
+    pub remarks: Vec<Remark>,
+}
+
+/// What a chain has counted: a built-in one the packets that its policy decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChainCounters {
+    /// The table.
+    pub table: Name,
+    /// The chain.
+    pub chain: Name,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A comment line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Remark {
+    /// Its line, from 1.
+    pub line: usize,
+    /// Its text without the `#`.
+    pub text: String,
+}

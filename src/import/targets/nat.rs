@@ -1,0 +1,97 @@
+//! DNAT, SNAT, MASQUERADE, REDIRECT: what changes addresses and ports.
+
+use super::super::address;
+use super::super::error::Fault;
+use super::super::extension::Instance;
+use super::super::making::Making;
+use super::super::value::{port, range};
+use super::super::words::Piece;
+use crate::model::{Classic, Family4or6, Nat, NatFlags, PortRange, Protocol, Statement};
+
+pub(super) fn dnat(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    translate(instance, making, Nat::dnat(), "--to-destination")
+}
+
+pub(super) fn snat(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    translate(instance, making, Nat::snat(), "--to-source")
+}
+
+fn translate(instance: &Instance<'_>, making: &mut Making, mut nat: Nat, option: &str) -> Result<(), Fault> {
+    making.needs_table(instance.at, instance.extension.name, Classic::Nat)?;
+    let piece = instance.required(option)?.piece();
+    let (addresses, ports) = parts(piece, making.family)?;
+    if let Some(addresses) = addresses {
+        let (low, high) = range(addresses, '-', None, |piece| address::address(piece, making.family))?.into_inner();
+        nat = nat.to_range(low, high);
+    }
+    if let Some(ports) = ports {
+        if ports.text.contains('/') {
+            return Err(instance.unknown(ports.at, "a base port behind a slash cannot be said; take it out"));
+        }
+        nat = nat.ports(to_ports(ports, instance, making)?);
+    } else if addresses.is_none() {
+        return Err(piece.wrong(format!("neither address nor port; give {option} one")));
+    }
+    making.action(Statement::Nat(nat.flags(flags(instance))));
+    Ok(())
+}
+
+/// `address:ports`, either of which may be missing; IPv6 addresses stand in brackets when ports follow.
+fn parts(piece: Piece<'_>, family: Family4or6) -> Result<(Option<Piece<'_>>, Option<Piece<'_>>), Fault> {
+    let (address, ports) = match (family, piece.text.strip_prefix('[')) {
+        (Family4or6::Ipv6, Some(text)) => {
+            let inside = Piece { text, at: piece.at + 1 };
+            let closed = || piece.wrong("the bracket is never closed; close it behind the address with ]");
+            let (address, behind) = inside.split(']').ok_or_else(closed)?;
+            let ports = match behind.text.strip_prefix(':') {
+                Some(text) => Some(Piece { text, at: behind.at + 1 }),
+                None if behind.text.is_empty() => None,
+                None => return Err(behind.wrong("behind the bracket stands a colon and a port; correct it")),
+            };
+            (address, ports)
+        }
+        (Family4or6::Ipv6, None) => match piece.text.strip_prefix(':').filter(|text| !text.contains(':')) {
+            Some(text) => (Piece { text: "", at: piece.at }, Some(Piece { text, at: piece.at + 1 })),
+            None => (piece, None),
+        },
+        (Family4or6::Ipv4, _) => match piece.split(':') {
+            Some((address, ports)) => (address, Some(ports)),
+            None => (piece, None),
+        },
+    };
+    Ok((Some(address).filter(|address| !address.text.is_empty()), ports))
+}
+
+pub(super) fn masquerade(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    making.needs_table(instance.at, instance.extension.name, Classic::Nat)?;
+    let ports = given_ports(instance, making)?;
+    making.action(Statement::Masquerade { ports, flags: flags(instance) });
+    Ok(())
+}
+
+pub(super) fn redirect(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    making.needs_table(instance.at, instance.extension.name, Classic::Nat)?;
+    let ports = given_ports(instance, making)?;
+    making.action(Statement::Redirect { ports, flags: flags(instance) });
+    Ok(())
+}
+
+fn given_ports(instance: &Instance<'_>, making: &Making) -> Result<Option<PortRange>, Fault> {
+    let given = instance.get("--to-ports");
+    given.map(|given| to_ports(given.piece(), instance, making)).transpose()
+}
+
+/// Ports are translated only where `-p` names a protocol that has some.
+fn to_ports(piece: Piece<'_>, instance: &Instance<'_>, making: &Making) -> Result<PortRange, Fault> {
+    const TRANSLATED: [Protocol; 5] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::DCCP, Protocol::ICMP];
+    making.needs_protocol(piece, &format!("a port in target {}", instance.extension.name), &TRANSLATED)?;
+    Ok(range(piece, '-', None, port)?.into())
+}
+
+fn flags(instance: &Instance<'_>) -> NatFlags {
+    let mut flags = NatFlags::empty();
+    flags.set(NatFlags::RANDOM, instance.has("--random"));
+    flags.set(NatFlags::FULLY_RANDOM, instance.has("--random-fully"));
+    flags.set(NatFlags::PERSISTENT, instance.has("--persistent"));
+    flags
+}

@@ -1,0 +1,287 @@
+//! Connection tracking: which packets belong together, and the translation that the first of them was given.
+//!
+//! Two tuples a connection, as in the kernel: what its packets look like where they begin, and what its replies do where those begin.
+//! Translation changes the second (nf_nat_setup_info and nf_nat_packet, net/netfilter/nf_nat_core.c, v6.12).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::packet::Packet;
+use super::packet_text::{has_ports, is_icmp};
+use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol, TcpFlags};
+
+/// Where packets of one direction come from and go to. Of ICMP, the source port is type and code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Tuple {
+    pub(super) protocol: Protocol,
+    pub(super) source: SocketAddr,
+    pub(super) destination: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) original: Tuple,
+    pub(super) reply: Tuple,
+    pub(super) zone: u16,
+    pub(super) mark: u32,
+    pub(super) status: CtStatus,
+    /// Which sides have their translation, be it none.
+    pub(super) source_done: bool,
+    pub(super) destination_done: bool,
+}
+
+/// A packet's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attached {
+    pub(super) entry: Entry,
+    /// Its place in the table, once the first packet got through.
+    pub(super) at: Option<usize>,
+    pub(super) direction: CtDirection,
+    pub(super) state: CtState,
+}
+
+/// What connection tracking made of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Connection(Attached),
+    Invalid,
+    /// Messages that every network needs, such as neighbour discovery.
+    Untracked,
+    /// It is about a connection that the packet's contents name.
+    Unknown,
+}
+
+/// The connections of a host.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Connections {
+    entries: Vec<Entry>,
+    by_tuple: HashMap<(u16, Tuple), (usize, CtDirection)>,
+}
+
+/// A new address, and the ports to choose from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    pub(super) address: Option<IpAddr>,
+    pub(super) ports: Option<(u16, u16)>,
+    pub(super) random: bool,
+}
+
+impl Tuple {
+    pub(super) fn of(packet: &Packet) -> Tuple {
+        let Packet { protocol, source, destination, sport, dport, .. } = *packet;
+        let (sport, dport) = match protocol {
+            protocol if has_ports(protocol) => (sport, dport),
+            protocol if is_icmp(protocol) => (sport, 0),
+            _ => (0, 0),
+        };
+        Tuple { protocol, source: SocketAddr::new(source, sport), destination: SocketAddr::new(destination, dport) }
+    }
+
+    pub(super) fn reversed(self) -> Tuple {
+        let Tuple { protocol, source, destination } = self;
+        if is_icmp(protocol) {
+            let [kind, code] = source.port().to_be_bytes();
+            let answer = u16::from_be_bytes([answer(protocol, kind), code]);
+            let source_now = SocketAddr::new(destination.ip(), answer);
+            return Tuple { protocol, source: source_now, destination: SocketAddr::new(source.ip(), 0) };
+        }
+        Tuple { protocol, source: destination, destination: source }
+    }
+}
+
+impl Connections {
+    /// The connection of a packet in a zone; a new one that is not in the table yet when it begins one.
+    pub(super) fn find(&self, packet: &Packet, zone: u16) -> Found {
+        let tuple = Tuple::of(packet);
+        if let Some((at, direction)) = self.by_tuple.get(&(zone, tuple)) {
+            if let Some(entry) = self.entries.get(*at) {
+                return Found::Connection(known(*entry, *at, *direction));
+            }
+        }
+        let [kind, _] = packet.sport.to_be_bytes();
+        match packet.protocol {
+            Protocol::ICMPV6 if (130..=136).contains(&kind) || kind == 143 => return Found::Untracked,
+            protocol if is_icmp(protocol) && is_error(protocol, kind) => return Found::Unknown,
+            protocol if is_icmp(protocol) && !asks(protocol, kind) => return Found::Invalid,
+            Protocol::TCP if !begins(packet.tcp_flags) => return Found::Invalid,
+            _ => {}
+        }
+        let entry = Entry {
+            original: tuple,
+            reply: tuple.reversed(),
+            zone,
+            mark: 0,
+            status: CtStatus::empty(),
+            source_done: false,
+            destination_done: false,
+        };
+        Found::Connection(Attached { entry, at: None, direction: CtDirection::Original, state: CtState::NEW })
+    }
+
+    /// The packet got through: its connection is in the table from now on, as it is now.
+    pub(super) fn confirm(&mut self, attached: &mut Attached) {
+        attached.entry.status |= CtStatus::CONFIRMED;
+        match attached.at {
+            Some(at) => {
+                if let Some(entry) = self.entries.get_mut(at) {
+                    *entry = attached.entry;
+                }
+            }
+            None => {
+                let Entry { original, reply, zone, .. } = attached.entry;
+                let at = self.entries.len();
+                self.entries.push(attached.entry);
+                self.by_tuple.insert((zone, original), (at, CtDirection::Original));
+                self.by_tuple.insert((zone, reply), (at, CtDirection::Reply));
+                attached.at = Some(at);
+            }
+        }
+    }
+
+    /// What rules changed at a connection that is in the table.
+    pub(super) fn update(&mut self, attached: &Attached) {
+        if let Some(entry) = attached.at.and_then(|at| self.entries.get_mut(at)) {
+            *entry = attached.entry;
+        }
+    }
+
+    /// Gives one side of a connection its translation; without one, none, unless that would mix it up with another.
+    pub(super) fn translate(&self, entry: &mut Entry, kind: NatKind, chosen: Option<Chosen>) {
+        let now = entry.reply.reversed();
+        let mut new = now;
+        let chosen = chosen.unwrap_or(Chosen { address: None, ports: None, random: false });
+        if let Some(address) = chosen.address {
+            side(&mut new, kind).set_ip(address);
+        }
+        if has_ports(new.protocol) {
+            self.choose_port(entry, &mut new, kind, chosen);
+        }
+        if new != now {
+            entry.reply = new.reversed();
+            entry.status |= bit(kind);
+        }
+        match kind {
+            NatKind::Dnat => entry.destination_done = true,
+            NatKind::Snat => entry.source_done = true,
+        }
+    }
+
+    /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12, with the lowest port where it takes any.
+    fn choose_port(&self, entry: &Entry, new: &mut Tuple, kind: NatKind, chosen: Chosen) {
+        let own = side(new, kind).port();
+        let (low, high) = match chosen.ports {
+            Some((low, high)) if (low..=high).contains(&own) && !chosen.random => {
+                if low == high || !self.is_taken(entry, *new) {
+                    return;
+                }
+                (low, high)
+            }
+            Some(ports) => ports,
+            None if !chosen.random && !self.is_taken(entry, *new) => return,
+            // What is translated to somewhere need not be unique.
+            None if kind == NatKind::Dnat => return,
+            None if own < 512 => (1, 511),
+            None if own < 1024 => (600, 1023),
+            None => (1024, u16::MAX),
+        };
+        for port in low..=high {
+            side(new, kind).set_port(port);
+            if !self.is_taken(entry, *new) {
+                return;
+            }
+        }
+    }
+
+    /// Whether replies to this would be taken for another connection's.
+    fn is_taken(&self, entry: &Entry, tuple: Tuple) -> bool {
+        self.by_tuple.contains_key(&(entry.zone, tuple.reversed()))
+    }
+}
+
+impl Attached {
+    /// What the packet looks like behind the translation of one side.
+    pub(super) fn apply(&self, kind: NatKind, tuple: Tuple) -> Tuple {
+        let (translated, by) = match self.direction {
+            CtDirection::Original => (self.entry.reply.reversed(), kind),
+            // A reply undoes at the one side what was done at the other.
+            CtDirection::Reply => (self.entry.original.reversed(), other(kind)),
+        };
+        let mut tuple = tuple;
+        if self.entry.status.contains(bit(by)) {
+            let mut translated = translated;
+            *side(&mut tuple, kind) = *side(&mut translated, kind);
+        }
+        tuple
+    }
+}
+
+fn known(mut entry: Entry, at: usize, direction: CtDirection) -> Attached {
+    let state = match direction {
+        CtDirection::Reply => {
+            entry.status |= CtStatus::SEEN_REPLY;
+            CtState::ESTABLISHED
+        }
+        CtDirection::Original if entry.status.contains(CtStatus::SEEN_REPLY) => CtState::ESTABLISHED,
+        CtDirection::Original => CtState::NEW,
+    };
+    Attached { entry, at: Some(at), direction, state }
+}
+
+fn side(tuple: &mut Tuple, kind: NatKind) -> &mut SocketAddr {
+    match kind {
+        NatKind::Dnat => &mut tuple.destination,
+        NatKind::Snat => &mut tuple.source,
+    }
+}
+
+fn other(kind: NatKind) -> NatKind {
+    match kind {
+        NatKind::Dnat => NatKind::Snat,
+        NatKind::Snat => NatKind::Dnat,
+    }
+}
+
+fn bit(kind: NatKind) -> CtStatus {
+    match kind {
+        NatKind::Dnat => CtStatus::DNAT,
+        NatKind::Snat => CtStatus::SNAT,
+    }
+}
+
+/// Whether a segment begins a connection, or may be of one that began before tracking did: tcp_conntracks, row of sNO,
+/// net/netfilter/nf_conntrack_proto_tcp.c, v6.12, with nf_conntrack_tcp_loose.
+fn begins(flags: TcpFlags) -> bool {
+    if flags.contains(TcpFlags::RST) {
+        return false;
+    }
+    match (flags.contains(TcpFlags::SYN), flags.contains(TcpFlags::FIN), flags.contains(TcpFlags::ACK)) {
+        (true, _, ack) => !ack,
+        (false, true, _) => false,
+        (false, false, ack) => ack,
+    }
+}
+
+/// The type of the answer to an ICMP type: invmap, net/netfilter/nf_conntrack_proto_icmp.c and _icmpv6.c.
+fn answer(protocol: Protocol, kind: u8) -> u8 {
+    let pairs: &[(u8, u8)] = if protocol == Protocol::ICMPV6 { PAIRS6 } else { PAIRS4 };
+    let found = pairs.iter().find_map(|(ask, answer)| match kind {
+        kind if kind == *ask => Some(*answer),
+        kind if kind == *answer => Some(*ask),
+        _ => None,
+    });
+    found.unwrap_or(kind)
+}
+
+fn asks(protocol: Protocol, kind: u8) -> bool {
+    let pairs: &[(u8, u8)] = if protocol == Protocol::ICMPV6 { PAIRS6 } else { PAIRS4 };
+    pairs.iter().any(|(ask, _)| *ask == kind)
+}
+
+fn is_error(protocol: Protocol, kind: u8) -> bool {
+    if protocol == Protocol::ICMPV6 { kind < 128 || kind == 137 } else { [3, 4, 5, 11, 12].contains(&kind) }
+}
+
+/// Requests and their answers: echo, timestamp, information, address mask.
+const PAIRS4: &[(u8, u8)] = &[(8, 0), (13, 14), (15, 16), (17, 18)];
+/// Echo, node information.
+const PAIRS6: &[(u8, u8)] = &[(128, 129), (139, 140)];

@@ -1,0 +1,282 @@
+//! The host that packets walk through: interfaces, addresses, routes, policy rules, transparent listeners. Plain data.
+
+mod routing;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::{IpNetwork, Ipv4Network};
+
+use super::packet::Interface;
+use crate::model::{AddrType, Family4or6};
+
+/// What routing and address translation need to know of a host. [`kernel::host`](crate::kernel::host) reads one.
+///
+/// ```
+/// use nftmesh::sim::Host;
+///
+/// let pod = Host::pod(["10.77.0.2/24".parse()?, "fd77::2/64".parse()?]);
+/// assert_eq!(pod.links.len(), 2);
+/// # Ok::<(), ipnetwork::IpNetworkError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Host {
+    /// Interfaces with their addresses.
+    pub links: Vec<Link>,
+    /// Routes of all tables, in any order.
+    pub routes: Vec<Route>,
+    /// Which table is for which packet; those of lower priority are asked first.
+    pub rules: Vec<PolicyRule>,
+    /// Which transparent sockets listen.
+    pub listeners: Listeners,
+    /// Whether IPv4 packets for others are sent on.
+    pub forwards_ipv4: bool,
+    /// Whether IPv6 packets for others are sent on.
+    pub forwards_ipv6: bool,
+    /// Whether loopback addresses may come in on any interface (`net.ipv4.conf.all.route_localnet`).
+    pub route_localnet: bool,
+}
+
+/// An interface and its addresses, in the kernel's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Link {
+    /// Its index and name.
+    pub interface: Interface,
+    /// Its addresses, with the length of their network prefix.
+    pub addresses: Vec<IpNetwork>,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Route {
+    /// Number of its table.
+    pub table: u32,
+    /// For which destinations.
+    pub destination: IpNetwork,
+    /// What it does with a packet; its values are those of `rtm_type`.
+    pub kind: AddrType,
+    /// Index of the interface it leads out of; 0 when it leads nowhere.
+    pub interface: u32,
+    /// Among equals the lowest counts.
+    pub metric: u32,
+}
+
+/// A policy rule: packets with a mark are routed by a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PolicyRule {
+    /// For packets of this family.
+    pub family: Family4or6,
+    /// The lowest is asked first.
+    pub priority: u32,
+    /// Matches when `mark & mask` is this.
+    pub mark: u32,
+    /// Which bits of the mark count.
+    pub mask: u32,
+    /// Number of the table.
+    pub table: u32,
+    /// What it asks or does besides that is not known here: a packet that comes so far cannot be told.
+    pub unknown: Option<String>,
+}
+
+/// Transparent sockets, to which `tproxy` may send packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Listeners {
+    /// One on every port that a rule names.
+    #[default]
+    All,
+    /// On these ports, at every address.
+    Ports(Vec<u16>),
+}
+
+/// Where routing sends a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Local,
+    Out(u32),
+    Refused,
+}
+
+impl Link {
+    /// An interface with these addresses.
+    pub fn new(interface: Interface, addresses: impl IntoIterator<Item = IpNetwork>) -> Self {
+        Link { interface, addresses: addresses.into_iter().collect() }
+    }
+}
+
+impl Route {
+    /// A route of table main out of an interface.
+    #[must_use]
+    pub fn new(destination: IpNetwork, interface: u32) -> Self {
+        Route { table: MAIN, destination, kind: AddrType::UNICAST, interface, metric: 0 }
+    }
+
+    /// The same in another table.
+    #[must_use]
+    pub fn table(self, table: u32) -> Self {
+        Route { table, ..self }
+    }
+
+    /// The same of another kind.
+    #[must_use]
+    pub fn kind(self, kind: AddrType) -> Self {
+        Route { kind, ..self }
+    }
+
+    /// The same with a metric.
+    #[must_use]
+    pub fn metric(self, metric: u32) -> Self {
+        Route { metric, ..self }
+    }
+}
+
+impl PolicyRule {
+    /// Packets of `family` with exactly this mark are routed by `table`, before table main is asked.
+    #[must_use]
+    pub fn mark(family: Family4or6, mark: u32, table: u32) -> Self {
+        PolicyRule { family, priority: MAIN_PRIORITY - 1, mark, mask: u32::MAX, table, unknown: None }
+    }
+
+    /// All packets of `family` are routed by `table`.
+    #[must_use]
+    pub fn all(family: Family4or6, priority: u32, table: u32) -> Self {
+        PolicyRule { family, priority, mark: 0, mask: 0, table, unknown: None }
+    }
+}
+
+impl Host {
+    /// A host without interfaces, that forwards, with the rules that every kernel begins with.
+    #[must_use]
+    pub fn new() -> Self {
+        let all = |(priority, table)| FAMILIES.map(|family| PolicyRule::all(family, priority, table));
+        let rules = [(0, LOCAL), (MAIN_PRIORITY, MAIN), (MAIN_PRIORITY + 1, DEFAULT)].into_iter().flat_map(all);
+        Host { rules: rules.collect(), forwards_ipv4: true, forwards_ipv6: true, ..Host::default() }
+    }
+
+    /// A pod: `lo`, and `eth0` with these addresses and default routes of their families. Addresses of loopback go to `lo`.
+    #[must_use]
+    pub fn pod(addresses: impl IntoIterator<Item = IpNetwork>) -> Self {
+        let loopback = [IpNetwork::V4(LOOPBACK4), IpNetwork::from(IpAddr::from(Ipv6Addr::LOCALHOST))];
+        let (more, outside): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.ip().is_loopback());
+        let on_lo = loopback
+            .into_iter()
+            .chain(more.into_iter().filter(|address| !loopback.iter().any(|known| known.ip() == address.ip())));
+        let mut host = Host::new().link(Link::new(Interface::new(LO, "lo"), on_lo));
+        for family in FAMILIES {
+            if outside.iter().any(|address| Family4or6::of(address.ip()) == family) {
+                host = host.route(Route::new(everything(family), POD_INTERFACE));
+            }
+        }
+        host.link(Link::new(Interface::new(POD_INTERFACE, "eth0"), outside))
+    }
+
+    /// With an interface, and the routes that the kernel makes for its addresses.
+    #[must_use]
+    pub fn link(mut self, link: Link) -> Self {
+        let index = link.interface.index;
+        for address in &link.addresses {
+            self = self.routes_of(*address, index);
+        }
+        self.links.push(link);
+        self
+    }
+
+    /// With one more address on an interface that it has, and the routes that the kernel makes for it.
+    #[must_use]
+    pub fn address(mut self, interface: u32, address: IpNetwork) -> Self {
+        if let Some(link) = self.links.iter_mut().find(|link| link.interface.index == interface) {
+            link.addresses.push(address);
+            self = self.routes_of(address, interface);
+        }
+        self
+    }
+
+    /// With one more route.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// With one more policy rule.
+    #[must_use]
+    pub fn rule(mut self, rule: PolicyRule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Everything that is routed by `table` is for this host: `ip route add local default dev lo table ...`.
+    #[must_use]
+    pub fn local_table(self, family: Family4or6, table: u32) -> Self {
+        self.route(Route::new(everything(family), LO).table(table).kind(AddrType::LOCAL))
+    }
+
+    /// With transparent sockets on these ports, and no others.
+    #[must_use]
+    pub fn listeners(self, ports: impl IntoIterator<Item = u16>) -> Self {
+        Host { listeners: Listeners::Ports(ports.into_iter().collect()), ..self }
+    }
+
+    /// The interface of that name.
+    #[must_use]
+    pub fn interface(&self, name: &str) -> Option<&Interface> {
+        self.links.iter().map(|link| &link.interface).find(|interface| interface.name == name)
+    }
+
+    /// Whether an address is one of this host's.
+    #[must_use]
+    pub fn is_local(&self, address: IpAddr) -> bool {
+        self.best(LOCAL, address).is_some_and(|route| route.kind == AddrType::LOCAL)
+    }
+
+    fn routes_of(mut self, address: IpNetwork, interface: u32) -> Self {
+        let local = Route::new(IpNetwork::from(address.ip()), interface).table(LOCAL).kind(AddrType::LOCAL);
+        self.routes.push(local.clone());
+        match address {
+            IpNetwork::V4(net) if net.ip().is_loopback() => {
+                self.routes.push(Route { destination: network(address), ..local });
+            }
+            IpNetwork::V4(net) if net.prefix() < 31 => {
+                let broadcast = IpNetwork::from(IpAddr::from(net.broadcast()));
+                self.routes.push(Route { destination: broadcast, kind: AddrType::BROADCAST, ..local });
+            }
+            _ => {}
+        }
+        let (own, is_loopback) = (IpNetwork::from(address.ip()), address.ip().is_loopback());
+        if network(address) != own && !is_loopback {
+            self.routes.push(Route::new(network(address), interface));
+        }
+        self
+    }
+}
+
+/// The network that an address is in.
+fn network(address: IpNetwork) -> IpNetwork {
+    IpNetwork::new(address.network(), address.prefix()).unwrap_or(address)
+}
+
+fn everything(family: Family4or6) -> IpNetwork {
+    let nothing: IpAddr = match family {
+        Family4or6::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family4or6::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    IpNetwork::new(nothing, 0).unwrap_or_else(|_| IpNetwork::from(nothing))
+}
+
+const FAMILIES: [Family4or6; 2] = [Family4or6::Ipv4, Family4or6::Ipv6];
+/// `LOOPBACK_IFINDEX`, include/net/flow.h.
+pub(super) const LO: u32 = 1;
+const POD_INTERFACE: u32 = 2;
+const LOOPBACK4: Ipv4Network = match Ipv4Network::new_checked(Ipv4Addr::LOCALHOST, 8) {
+    Some(net) => net,
+    None => panic!("8 bits are a prefix"),
+};
+// enum rt_class_t, include/uapi/linux/rtnetlink.h
+const DEFAULT: u32 = 253;
+const MAIN: u32 = 254;
+const LOCAL: u32 = 255;
+/// The rule that looks up the table main: fib_default_rules_init, net/ipv4/fib_rules.c.
+const MAIN_PRIORITY: u32 = 0x7ffe;

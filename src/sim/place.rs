@@ -1,0 +1,232 @@
+//! A packet at a hook of a host: the answers to what rules ask, and what a decision of theirs does to its connection.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::cells::{Cell, Input, known};
+use super::connections::{Attached, Chosen, Connections, Found, Tuple};
+use super::flow::{Flow, NewAddress, Tracking, Translation};
+use super::host::{Host, LO, Listeners, Target};
+use super::inputs::{CannotTell, Inputs, Target as Socket};
+use super::packet_text::has_ports;
+use super::recorder::{address, ends, place};
+use super::sets::SetIndex;
+use super::situation::{Situation, bytes_of};
+use super::walk::Lost;
+use crate::bytecode::{CmpOp, LimitCode};
+use crate::model::{Family4or6, Hook, NatKind};
+
+/// What connection tracking holds of the packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Held {
+    Connection(Attached),
+    /// It begins and belongs to none.
+    Invalid,
+    #[default]
+    Nothing,
+    Untracked,
+}
+
+pub(super) struct Place<'a> {
+    pub(super) situation: Situation,
+    pub(super) host: &'a Host,
+    pub(super) connections: &'a mut Connections,
+    pub(super) held: Held,
+    /// Where it goes, as far as that is known.
+    pub(super) target: Option<Target>,
+    pub(super) lost: Option<Lost>,
+}
+
+impl Place<'_> {
+    /// Takes over what rules made of the packet.
+    pub(super) fn take(&mut self, flow: &Flow) {
+        let packet = &mut self.situation.packet;
+        packet.mark = known(&flow.mark).map_or(packet.mark, u32::from_ne_bytes);
+        let (source, destination) = ends(&flow.header, packet.family());
+        (packet.source, packet.sport) = (source.ip(), source.port());
+        (packet.destination, packet.dport) = (destination.ip(), destination.port());
+        match (&mut self.held, flow.tracking) {
+            (held, Tracking::Untracked) => *held = Held::Untracked,
+            (Held::Connection(attached), _) => {
+                attached.entry.mark = known(&flow.ct_mark).map_or(attached.entry.mark, u32::from_ne_bytes);
+            }
+            _ => {}
+        }
+    }
+
+    fn index(interface: &Option<super::packet::Interface>) -> u32 {
+        interface.as_ref().map_or(0, |interface| interface.index)
+    }
+
+    /// What a rule chose, in numbers; `None`, and the packet is lost, without an address.
+    fn chosen(&mut self, hook: Hook, decided: &Translation, destination: IpAddr) -> Option<Chosen> {
+        let family = self.family();
+        let new = match &decided.address {
+            NewAddress::Kept => None,
+            NewAddress::Range(low, _) => Some(address(low, family)),
+            NewAddress::Own => {
+                let own = match (hook, family) {
+                    (Hook::Output, Family4or6::Ipv4) => Some(Ipv4Addr::LOCALHOST.into()),
+                    (Hook::Output, Family4or6::Ipv6) => Some(Ipv6Addr::LOCALHOST.into()),
+                    (Hook::Prerouting, _) => self.host.redirected(Self::index(&self.situation.incoming), destination),
+                    _ => self.host.masqueraded(Self::index(&self.situation.outgoing), destination),
+                };
+                if own.is_none() {
+                    self.lost = Some(Lost::NoAddress);
+                    return None;
+                }
+                own
+            }
+        };
+        let port = |cells: [Cell; 2]| known(&cells).map_or(0, u16::from_be_bytes);
+        let ports = decided.ports.map(|(low, high)| (port(low), port(high)));
+        Some(Chosen { address: new, ports, random: decided.flags & RANDOM != 0 })
+    }
+
+    /// Finds a way for what this host sends; a packet without one is lost.
+    fn route(&mut self, destination: IpAddr, mark: u32) -> Result<(), CannotTell> {
+        self.target = self.host.way(destination, mark)?;
+        match self.target {
+            None => self.lost = Some(Lost::NoRoute),
+            Some(Target::Refused) => self.lost = Some(Lost::Refused),
+            Some(Target::Local | Target::Out(_)) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Inputs for Place<'_> {
+    fn family(&self) -> Family4or6 {
+        self.situation.family()
+    }
+
+    fn cell(&self, input: Input, byte: u8) -> Cell {
+        self.situation.cell(input, byte)
+    }
+
+    fn all(&self, input: Input) -> [Cell; 16] {
+        self.situation.all(input)
+    }
+
+    fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
+        self.situation.compare(cells, op, data)
+    }
+
+    fn within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {
+        self.situation.within(cells, low, high)
+    }
+
+    fn find(&mut self, cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell> {
+        self.situation.find(cells, set)
+    }
+
+    fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
+        self.situation.limit(limit)
+    }
+
+    fn listener(&mut self, target: &Socket) -> Result<bool, CannotTell> {
+        // A connection that a transparent socket has already goes to that one.
+        if self.situation.receiver.is_some_and(|receiver| receiver.transparent) {
+            return Ok(true);
+        }
+        let (_, port) = place(target, self.family());
+        Ok(match &self.host.listeners {
+            Listeners::All => true,
+            Listeners::Ports(ports) => ports.contains(&port.unwrap_or(self.situation.packet.dport)),
+        })
+    }
+
+    fn track(&mut self, _: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
+        if !self.situation.connection.attached {
+            let zone = flow.zone.and_then(|zone| known(&zone)).map_or(0, u16::from_ne_bytes);
+            self.held = match self.connections.find(&self.situation.packet, zone) {
+                Found::Connection(attached) => Held::Connection(attached),
+                Found::Invalid => Held::Invalid,
+                Found::Untracked => Held::Untracked,
+                Found::Unknown => {
+                    return Err(CannotTell::new("connection tracking looks into this packet for the one it is about"));
+                }
+            };
+        }
+        match self.held {
+            Held::Untracked => flow.tracking = Tracking::Untracked,
+            held => self.situation.hold(held),
+        }
+        flow.ct_mark = self.situation.connection.mark.to_ne_bytes().map(Cell::Known);
+        Ok(())
+    }
+
+    fn reroute(&mut self, flow: &Flow) -> Result<(), CannotTell> {
+        let mark = known(&flow.mark).map_or(0, u32::from_ne_bytes);
+        self.route(ends(&flow.header, self.family()).1.ip(), mark)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
+        let Held::Connection(attached) = self.held else { return Ok(false) };
+        let done = match side(hook) {
+            NatKind::Dnat => attached.entry.destination_done,
+            NatKind::Snat => attached.entry.source_done,
+        };
+        Ok(attached.state == crate::model::CtState::NEW && !done)
+    }
+
+    fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
+        let Held::Connection(mut attached) = self.held else { return Ok(()) };
+        let kind = side(hook);
+        let (source, destination) = ends(&flow.header, self.family());
+        if self.asks_nat(hook)? {
+            let chosen = match decided {
+                Some(decided) => match self.chosen(hook, decided, destination.ip()) {
+                    Some(chosen) => Some(chosen),
+                    None => return Ok(()),
+                },
+                None => None,
+            };
+            self.connections.translate(&mut attached.entry, kind, chosen);
+            self.held = Held::Connection(attached);
+        }
+        let tuple = Tuple { protocol: self.situation.packet.protocol, source, destination };
+        let Tuple { source: from, destination: to, .. } = attached.apply(kind, tuple);
+        let with_ports = has_ports(tuple.protocol);
+        let write = |ip: &mut [Cell; 16], port: &mut [Cell; 2], end: SocketAddr| {
+            *ip = bytes_of(end.ip()).map(Cell::Known);
+            if with_ports {
+                *port = end.port().to_be_bytes().map(Cell::Known);
+            }
+        };
+        if from != source {
+            write(&mut flow.header.saddr, &mut flow.header.sport, from);
+        }
+        if to != destination {
+            write(&mut flow.header.daddr, &mut flow.header.dport, to);
+        }
+        self.situation.hold(self.held);
+        // What this host sends elsewhere now is routed again (nf_nat_ipv4_local_fn, net/netfilter/nf_nat_proto.c, v6.12).
+        if hook == Hook::Output && to.ip() != destination.ip() {
+            self.reroute(flow)?;
+        }
+        Ok(())
+    }
+}
+
+/// Which side of a connection a hook translates.
+fn side(hook: Hook) -> NatKind {
+    match hook {
+        Hook::Forward | Hook::Output | Hook::Prerouting => NatKind::Dnat,
+        Hook::Input | Hook::Postrouting => NatKind::Snat,
+    }
+}
+
+/// Whether routing found that a packet is for this host, or leaves by lo.
+pub(super) fn leaves_by(target: Target) -> u32 {
+    match target {
+        Target::Local | Target::Refused => LO,
+        Target::Out(interface) => interface,
+    }
+}
+
+/// `NF_NAT_RANGE_PROTO_RANDOM_ALL`, include/uapi/linux/netfilter/nf_nat.h.
+const RANDOM: u32 = 0x14;

@@ -1,0 +1,275 @@
+//! The whole way of a packet through a host.
+//!
+//! ```text
+//! from a socket:  route -> output [-> route again] -> postrouting -> out of an interface
+//! from a wire:    prerouting -> route -> input -> a socket
+//!                                     -> forward -> postrouting -> out of an interface
+//! out of lo:      comes in again at prerouting, with its connection and its way
+//! ```
+//! From ip_output.c, ip_input.c, ip_forward.c, netfilter.c (net/ipv4) and their sisters in net/ipv6, v6.12.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::connections::{Connections, Tuple};
+use super::flow::{Flow, Tracking};
+use super::hook::pass;
+use super::host::{Host, LO, Target};
+use super::packet::{Interface, Packet, Receiver};
+use super::packet_text::has_ports;
+use super::place::{Held, Place, leaves_by};
+use super::recorder::{Recorder, place};
+use super::rules::Rules;
+use super::situation::Situation;
+use super::walk::{Delivery, End, Lost, Step, Walk, Way, ending};
+use crate::model::{AddrType, Family4or6, Hook};
+
+/// Sends packets through the rules of a host and remembers connections, as the host does.
+///
+/// A packet without a socket of its own is one that the kernel sends. What arrives has none: to which socket it will go, and whose
+/// that is, rules that ask for its owner learn nothing of.
+///
+/// ```
+/// use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
+/// use nftmesh::model::Ruleset;
+/// use nftmesh::sim::{End, Host, Rules, Walker};
+///
+/// let config = IstioConfig::builder().service_cidrs(ServiceCidrs::All).build()?;
+/// let rules = Rules::try_from(&Ruleset::from(&config))?;
+/// let host = Host::pod(["10.77.0.2/24".parse().expect("a network")]);
+/// let mut walker = Walker::new(&rules, &host);
+/// let walk = walker.send("tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000".parse()?);
+/// assert!(matches!(walk.end, End::Delivered(to) if to.port == 15001));
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Walker<'a> {
+    rules: &'a Rules,
+    host: &'a Host,
+    connections: Connections,
+    /// What transparent sockets receive, and the port of the socket where that is another than the packet's.
+    transparent: HashMap<Tuple, u16>,
+}
+
+impl<'a> Walker<'a> {
+    /// On a host that has seen no packets yet.
+    #[must_use]
+    pub fn new(rules: &'a Rules, host: &'a Host) -> Self {
+        Walker { rules, host, connections: Connections::default(), transparent: HashMap::new() }
+    }
+
+    /// The way of a packet that a socket of this host sends.
+    pub fn send(&mut self, packet: Packet) -> Walk {
+        if !self.host.is_local(packet.source) && has_ports(packet.protocol) {
+            // Only a transparent socket sends in another's name; it gets the answers.
+            self.transparent.insert(Tuple::of(&packet).reversed(), packet.sport);
+        }
+        let mut passage = self.passage(packet.clone());
+        let (Ok(end) | Err(end)) = passage.depart();
+        Walk { packet, steps: passage.steps, end }
+    }
+
+    /// The way of a packet that comes in by an interface. A socket that it names is not looked at: nobody here sent it.
+    pub fn receive(&mut self, mut packet: Packet, interface: &str) -> Walk {
+        packet.owner = None;
+        let Some(incoming) = self.host.interface(interface) else {
+            let end = End::Lost(Lost::UnknownInterface(interface.to_owned()));
+            return Walk { packet, steps: Vec::new(), end };
+        };
+        let mut passage = self.passage(packet.clone());
+        let (Ok(end) | Err(end)) = passage.arrive(incoming);
+        Walk { packet, steps: passage.steps, end }
+    }
+
+    fn passage(&mut self, packet: Packet) -> Passage<'_> {
+        let Walker { rules, host, connections, transparent } = self;
+        let situation = Situation::new(packet);
+        let place = Place { situation, host, connections, held: Held::Nothing, target: None, lost: None };
+        Passage { rules, place, transparent, socket: None, steps: Vec::with_capacity(32), rounds: Vec::new() }
+    }
+}
+
+/// A packet on its way. Every part of the way ends in an [`End`], or goes on to the next part.
+struct Passage<'a> {
+    rules: &'a Rules,
+    place: Place<'a>,
+    transparent: &'a mut HashMap<Tuple, u16>,
+    /// The port of the socket that `tproxy` chose.
+    socket: Option<u16>,
+    steps: Vec<Step>,
+    /// The packet each time it came in by lo.
+    rounds: Vec<Packet>,
+}
+
+impl Passage<'_> {
+    fn packet(&self) -> &Packet {
+        &self.place.situation.packet
+    }
+
+    fn depart(&mut self) -> Result<End, End> {
+        let Packet { destination, mark, .. } = *self.packet();
+        let target = self.route(destination, mark)?;
+        self.leave_by(target);
+        self.place.target = Some(target);
+        self.hook(Hook::Output)?;
+        let again = self.place.target.unwrap_or(target);
+        if again != target {
+            self.leave_by(again);
+        }
+        self.leave(again)
+    }
+
+    /// In by an interface, other than by lo from here.
+    fn arrive(&mut self, incoming: &Interface) -> Result<End, End> {
+        self.place.situation.incoming = Some(incoming.clone());
+        let is_lo = incoming.index == LO;
+        if self.packet().family() == Family4or6::Ipv6 && !is_lo && self.has_loopback() {
+            return Err(End::Lost(Lost::Martian));
+        }
+        self.hook(Hook::Prerouting)?;
+        let is_martian = !is_lo && !self.place.host.route_localnet && self.has_loopback();
+        if self.packet().family() == Family4or6::Ipv4 && is_martian {
+            return Err(End::Lost(Lost::Martian));
+        }
+        let target = self.route_in()?;
+        self.go_on(target)
+    }
+
+    /// In by lo, with its connection; with its way too, unless its destination changes here.
+    fn come_back(&mut self, target: Target) -> Result<End, End> {
+        if self.rounds.contains(self.packet()) || self.rounds.len() >= TIME_TO_LIVE {
+            return Err(End::Lost(Lost::Loop));
+        }
+        self.rounds.push(self.packet().clone());
+        self.steps.push(Step::Loopback);
+        let situation = &mut self.place.situation;
+        situation.packet.owner = None;
+        situation.incoming = situation.outgoing.take();
+        situation.connection.attached = matches!(self.place.held, Held::Connection(_));
+        let before = self.packet().destination;
+        self.hook(Hook::Prerouting)?;
+        let target = if self.packet().destination == before { target } else { self.route_in()? };
+        self.go_on(target)
+    }
+
+    fn go_on(&mut self, target: Target) -> Result<End, End> {
+        match target {
+            Target::Local => {
+                self.steps.push(Step::Routed(Way::Local));
+                self.hook(Hook::Input)?;
+                self.confirm();
+                Ok(self.deliver())
+            }
+            Target::Out(_) if self.socket.is_some() => Err(End::Lost(Lost::NotRoutedHere)),
+            Target::Out(_) if !self.forwards() => Err(End::Lost(Lost::NotForwarding)),
+            Target::Out(_) | Target::Refused => {
+                self.leave_by(target);
+                self.hook(Hook::Forward)?;
+                self.place.situation.incoming = None;
+                self.leave(target)
+            }
+        }
+    }
+
+    fn leave(&mut self, target: Target) -> Result<End, End> {
+        self.hook(Hook::Postrouting)?;
+        self.confirm();
+        match self.place.situation.outgoing.clone() {
+            Some(lo) if lo.index == LO => self.come_back(target),
+            Some(interface) => Ok(End::Sent(interface)),
+            None => Err(End::Lost(Lost::NoRoute)),
+        }
+    }
+
+    fn deliver(&mut self) -> End {
+        let packet = &self.place.situation.packet;
+        let tuple = Tuple::of(packet);
+        if let Some(port) = self.socket {
+            self.transparent.insert(tuple, port);
+        }
+        let found = self.transparent.get(&tuple).copied();
+        let destination =
+            SocketAddr::new(packet.destination, if has_ports(packet.protocol) { packet.dport } else { 0 });
+        End::Delivered(Delivery {
+            destination,
+            port: found.unwrap_or(destination.port()),
+            transparent: found.is_some(),
+        })
+    }
+
+    /// Through the chains of a hook.
+    fn hook(&mut self, hook: Hook) -> Result<(), End> {
+        let situation = &mut self.place.situation;
+        situation.daddr_type = self.place.host.kind_of(situation.packet.destination);
+        let receiver = self.transparent.get(&Tuple::of(&situation.packet));
+        situation.receiver = receiver.map(|_| Receiver { transparent: true, ..Receiver::default() });
+        situation.hold(self.place.held);
+        let (packet, incoming, outgoing) =
+            (situation.packet.clone(), situation.incoming.clone(), situation.outgoing.clone());
+
+        let mut flow = Flow::new(&self.place);
+        if self.place.held == Held::Untracked {
+            flow.tracking = Tracking::Untracked;
+        }
+        let mut recorder = Recorder::new(&mut self.steps, hook, packet.family(), &flow);
+        recorder.hook(packet, incoming, outgoing);
+        let passed = pass(self.rules, hook, &mut self.place, &mut flow, &mut recorder);
+        self.place.take(&flow);
+        if let (Held::Connection(attached), true) = (self.place.held, passed.is_ok()) {
+            self.place.connections.update(&attached);
+        }
+        if let Some(target) = &flow.tproxy {
+            let (_, port) = place(target, self.packet().family());
+            let found = self.transparent.get(&Tuple::of(self.packet())).copied();
+            self.socket = found.or(port).or(Some(self.packet().dport));
+        }
+        let lost = self.place.lost.clone().unwrap_or(Lost::NoRoute);
+        ending(passed, lost).map_or(Ok(()), Err)
+    }
+
+    /// It got through: its connection counts from now on.
+    fn confirm(&mut self) {
+        if let Held::Connection(attached) = &mut self.place.held {
+            self.place.connections.confirm(attached);
+        }
+    }
+
+    fn leave_by(&mut self, target: Target) {
+        let interface = self.place.host.by_index(leaves_by(target)).cloned();
+        self.steps.extend(interface.clone().map(|interface| Step::Routed(Way::Out(interface))));
+        self.place.situation.outgoing = interface;
+    }
+
+    fn route_in(&mut self) -> Result<Target, End> {
+        let Packet { destination, mark, .. } = *self.packet();
+        // What everybody gets is for this host too.
+        let kind = self.place.host.kind_of(destination);
+        if [AddrType::BROADCAST, AddrType::MULTICAST].contains(&kind) {
+            return Ok(Target::Local);
+        }
+        self.route(destination, mark)
+    }
+
+    fn route(&mut self, destination: IpAddr, mark: u32) -> Result<Target, End> {
+        match self.place.host.way(destination, mark) {
+            Ok(Some(Target::Refused)) => Err(End::Lost(Lost::Refused)),
+            Ok(Some(target)) => Ok(target),
+            Ok(None) => Err(End::Lost(Lost::NoRoute)),
+            Err(reason) => Err(End::CannotTell(reason)),
+        }
+    }
+
+    fn forwards(&self) -> bool {
+        match self.packet().family() {
+            Family4or6::Ipv4 => self.place.host.forwards_ipv4,
+            Family4or6::Ipv6 => self.place.host.forwards_ipv6,
+        }
+    }
+
+    fn has_loopback(&self) -> bool {
+        self.packet().source.is_loopback() || self.packet().destination.is_loopback()
+    }
+}
+
+/// How often a packet may go round: `IPDEFTTL`, include/uapi/linux/ip.h.
+const TIME_TO_LIVE: usize = 64;

@@ -1,4 +1,4 @@
-//! Comparisons over all packets: the rule sets of the twelve cases, the same said differently, and large ones.
+//! Comparisons over all packets: the rule sets of the twelve cases, the same said otherwise, and large ones.
 
 #[path = "support/sidecar.rs"]
 mod sidecar;
@@ -6,8 +6,11 @@ mod support;
 
 use std::time::Instant;
 
-use nftmesh::mesh::istio::{Interception, IstioConfig, ServiceCidrs};
-use nftmesh::model::Ruleset;
+use ipnetwork::{IpNetwork, Ipv4Network};
+use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
+use nftmesh::model::{
+    Chain, ChainType, DataType, Element, Family, Hook, Priority, Protocol, Rule, Ruleset, Set, Table, set,
+};
 use nftmesh::sim::{Comparison, Rules, compare};
 use sidecar::CASES;
 
@@ -15,75 +18,89 @@ fn rules(ruleset: &Ruleset) -> Rules {
     Rules::try_from(ruleset).expect("a rule set with programs")
 }
 
-fn of_case(options: &str) -> Rules {
-    rules(&Ruleset::from(&sidecar::config(options, "nameserver 10.96.0.10")))
-}
-
-fn say(name: &str, a: &Rules, b: &Rules) -> Comparison {
+/// Compares, and prints how long it took.
+fn timed(name: &str, a: &Rules, b: &Rules) -> Comparison {
     let start = Instant::now();
     let compared = compare(a, b);
     let took = start.elapsed();
-    let what = match &compared {
-        Comparison::Equivalent { classes, .. } => format!("equivalent, {classes} classes"),
-        Comparison::Differs(packet) => format!("differs: {packet}"),
-        Comparison::CannotTell(reason) => format!("cannot tell: {reason}"),
-        _ => unreachable!("three answers"),
-    };
-    println!("{name}: {took:?}: {what}");
+    match &compared {
+        Comparison::Equivalent { classes, .. } => println!("{name}: {took:.1?}, {classes} classes"),
+        Comparison::Differs(example) => println!("{name}: {took:.1?}, {example}"),
+        other => println!("{name}: {took:.1?}, {other:?}"),
+    }
     compared
 }
 
+#[track_caller]
+fn assert_equivalent(name: &str, a: &Rules, b: &Rules) {
+    let compared = timed(name, a, b);
+    assert!(matches!(compared, Comparison::Equivalent { .. }), "{name}: {compared:?}");
+}
+
+#[track_caller]
+fn assert_differ(name: &str, a: &Rules, b: &Rules, shown: &str) {
+    match timed(name, a, b) {
+        Comparison::Differs(example) => assert!(example.to_string().contains(shown), "{example}\nlacks {shown}"),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
 #[test]
-fn every_case_is_equal_to_itself_and_to_no_other() {
-    let all: Vec<(&str, Rules)> = CASES.iter().map(|case| (case.name, of_case(case.options))).collect();
+fn every_case_is_equivalent_to_itself_and_to_no_other() {
+    let of = |options| rules(&Ruleset::from(&sidecar::config(options, "nameserver 10.96.0.10")));
+    let all: Vec<_> = CASES.iter().map(|case| (case.name, of(case.options))).collect();
     for (name, a) in &all {
         for (other, b) in &all {
-            say(&format!("{name} / {other}"), a, b);
+            let both = format!("{name} and {other}");
+            if name == other { assert_equivalent(&both, a, b) } else { assert_differ(&both, a, b, "at ") }
         }
     }
 }
 
-fn excluding(count: u32) -> Rules {
-    let nets: Vec<String> = (0..count).map(|at| format!("{}.{}.{}.0/24", 11 + at % 7, at / 256, at % 256)).collect();
-    let config = IstioConfig::builder()
-        .service_cidrs(ServiceCidrs::All)
-        .exclude_cidrs(nets.iter().map(|net| net.parse().expect("a network")).collect::<Vec<ipnetwork::IpNetwork>>())
-        .build()
-        .expect("a configuration");
-    rules(&Ruleset::from(&config))
+fn nets(count: u32) -> Vec<Ipv4Network> {
+    let net = |at: u32| format!("{}.{}.{}.0/24", 11 + at % 7, at / 256, at % 256).parse().expect("a network");
+    (0..count).map(net).collect()
 }
 
 #[test]
-fn a_thousand_cidrs() {
+fn a_thousand_excluded_networks_are_compared_and_one_more_is_found() {
+    let excluding = |count| {
+        let config = IstioConfig::builder().service_cidrs(ServiceCidrs::All);
+        let config = config.exclude_cidrs(nets(count).into_iter().map(IpNetwork::V4)).build();
+        rules(&Ruleset::from(&config.expect("a configuration")))
+    };
     let (a, b) = (excluding(1000), excluding(1001));
-    say("1000 / 1000", &a, &a);
-    say("1000 / 1001", &a, &b);
-    say("1001 / 1000", &b, &a);
+    assert_equivalent("1000 networks", &a, &a);
+    assert_differ(
+        "1000 and 1001 networks",
+        &a,
+        &b,
+        "-> 17.3.232.0:9000 uid 1000 gid 1000 out eth0: a redirects to :15001",
+    );
 }
 
 #[test]
-fn rules_and_set() {
-    use nftmesh::model::*;
-    let nets: Vec<ipnetwork::Ipv4Network> =
-        (0..1000).map(|at| format!("{}.{}.{}.0/24", 11 + at % 7, at / 256, at % 256).parse().expect("net")).collect();
-    let wrap = |first: Vec<Rule>, set: Option<Set>| {
-        let chain = Chain::base("output", ChainType::Nat, Hook::Output, Priority::DSTNAT)
+fn a_set_and_as_many_rules_in_any_order_are_equivalent() {
+    let around = |first: Vec<Rule>, set: Option<Set>| {
+        let output = Chain::base("output", ChainType::Nat, Hook::Output, Priority::DSTNAT)
             .rule(Rule::new().oifname("lo").r#return())
             .rule(Rule::new().skuid(1337).r#return())
             .rules(first)
             .rule(Rule::new().l4proto(Protocol::TCP).redirect_to(15001));
-        let table = Table::new(Family::Ip, "t").chain(chain);
+        let table = Table::new(Family::Ip, "t").chain(output);
         rules(&Ruleset::new().table(set.into_iter().fold(table, Table::set)))
     };
-    let many = wrap(nets.iter().map(|net| Rule::new().ip_daddr(*net).r#return()).collect(), None);
-    let mut turned = nets.clone();
-    turned.reverse();
-    let turned = wrap(turned.iter().map(|net| Rule::new().ip_daddr(*net).r#return()).collect(), None);
-    let elements = nets.iter().map(|net| Element::new(ipnetwork::IpNetwork::V4(*net)));
-    let set = Set::new("s", [DataType::Ipv4]).interval().elements(elements.collect::<Vec<_>>());
-    let set = wrap(vec![Rule::new().ip_daddr(nftmesh::model::set("s")).r#return()], Some(set));
-    say("rules / set", &many, &set);
-    say("set / rules", &set, &many);
-    say("rules / rules", &many, &many);
-    say("rules / turned", &many, &turned);
+    let nets = nets(if cfg!(debug_assertions) { 100 } else { 1000 });
+    let one_by_one = |nets: &[Ipv4Network]| nets.iter().map(|net| Rule::new().ip_daddr(*net).r#return()).collect();
+    let forward = around(one_by_one(&nets), None);
+    let backward: Vec<_> = nets.iter().copied().rev().collect();
+    let backward = around(one_by_one(&backward), None);
+    let elements: Vec<_> = nets.iter().map(|net| Element::new(IpNetwork::V4(*net))).collect();
+    let as_set = Set::new("nets", [DataType::Ipv4]).interval().elements(elements);
+    let as_set = around(vec![Rule::new().ip_daddr(set("nets")).r#return()], Some(as_set));
+    assert_equivalent("rules and a set", &forward, &as_set);
+    assert_equivalent("a set and rules", &as_set, &forward);
+    assert_equivalent("rules and the same backwards", &forward, &backward);
+    let short = around(one_by_one(nets.get(1..).unwrap_or_default()), None);
+    assert_differ("one rule less", &short, &as_set, "-> 11.0.0.0:9000");
 }

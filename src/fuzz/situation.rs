@@ -9,7 +9,7 @@ use crate::sim::{Connection, Interface, Owner, Packet, Receiver, Situation};
 /// Any packet, anywhere.
 pub(super) fn situation(from: &mut Source<'_>) -> Situation {
     let is_ipv4 = from.rarely(2);
-    let mut end = |from: &mut Source<'_>| SocketAddr::new(address(from, is_ipv4), from.u16());
+    let end = |from: &mut Source<'_>| SocketAddr::new(address(from, is_ipv4), from.u16());
     let (source, destination) = (end(from), end(from));
     let mut packet = if from.rarely(2) { Packet::udp(source, destination) } else { Packet::tcp(source, destination) };
     if from.rarely(4) {

@@ -15,7 +15,7 @@ pub fn walk(bytes: &[u8]) {
     let made = rules::ruleset(&mut from);
     let mut assembly = Assembly::new(None);
     // What cannot be read is for another target.
-    drop(Replies::new(bytes).try_for_each(|message| assembly.read(&message?)));
+    let _read = Replies::new(bytes).try_for_each(|message| assembly.read(&message?));
     let read = assembly.finish(Generation(0));
     for rules in [Rules::try_from(&made), Rules::try_from(&read)].into_iter().flatten() {
         for hook in HOOKS {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::cells::{Cell, Input};
 use super::connections::Attached;
-use super::flow::{Flow, Tracking, Translation, cells};
+use super::flow::{Flow, Translation, cells};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::packet::{Connection, Interface, Packet, Receiver};
 use super::place::Held;
@@ -64,16 +64,6 @@ impl Situation {
             Held::Invalid => Connection { state: CtState::INVALID, ..Connection::default() },
             Held::Nothing | Held::Untracked => Connection::default(),
         };
-    }
-
-    /// The packet as it comes to a hook. What was excluded from tracking stays so behind the first.
-    pub(super) fn flow(&self, hook: Hook) -> Flow {
-        let mut flow = Flow::new(self);
-        let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
-        if !is_first && self.connection.state == CtState::UNTRACKED {
-            flow.tracking = Tracking::Untracked;
-        }
-        flow
     }
 
     /// The bytes of an input as they are loaded.

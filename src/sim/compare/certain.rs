@@ -3,9 +3,9 @@
 use super::bdd::Bdd;
 use super::outcome::{Comparer, Outcome};
 use crate::bytecode::{CmpOp, LimitCode};
-use crate::model::{Family4or6, Hook};
+use crate::model::{CtState, Family4or6, Hook};
 use crate::sim::cells::{Cell, Input};
-use crate::sim::flow::{Flow, Translation, cells};
+use crate::sim::flow::{Flow, Tracking, Translation, cells};
 use crate::sim::hook::pass;
 use crate::sim::inputs::{CannotTell, Inputs, Target};
 use crate::sim::rules::Rules;
@@ -21,7 +21,10 @@ struct Certain<'a> {
 /// What the rules do with it.
 pub(super) fn outcome(rules: &Rules, hook: Hook, situation: &Situation) -> Result<Outcome, CannotTell> {
     let mut situation = situation.clone();
-    let mut flow = situation.flow(hook);
+    let mut flow = Flow::new(&situation);
+    if situation.connection.state == CtState::UNTRACKED {
+        flow.tracking = Tracking::Untracked;
+    }
     let mut certain = Certain { situation: &mut situation, rerouted: false };
     let passed = pass(rules, hook, &mut certain, &mut flow, &mut ())?;
     Ok(Outcome { passed, flow, rerouted: certain.rerouted })

@@ -11,11 +11,10 @@ use super::bits::{before, between, equal, pieces};
 use super::domains::{Domains, Frame, constants};
 use super::members::{Members, Part};
 use crate::bytecode::{CmpOp, LimitCode};
-use crate::model::{Family4or6, Hook, NatKind};
+use crate::model::{CtState, Family4or6, Hook, NatKind};
 use crate::sim::cells::{Cell, Input};
 use crate::sim::flow::{Flow, NewAddress, Translation, cells};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
-use crate::sim::machine::connection::{CT_INVALID, CT_NEW};
 use crate::sim::sets::SetIndex;
 
 /// One of the two rule sets.
@@ -273,7 +272,8 @@ impl Inputs for Explorer {
     }
 
     fn asks_nat(&mut self, _: Hook) -> Result<bool, CannotTell> {
-        let first = constants(&mut self.bdd, Input::CtState, &[CT_NEW.into(), CT_RELATED.into()]);
+        let first =
+            constants(&mut self.bdd, Input::CtState, &[CtState::NEW.bits().into(), CtState::RELATED.bits().into()]);
         let is_first = self.decide(Input::CtState, first);
         let attached = self.cell(Input::Attached, 0);
         self.run.asked = is_first && !self.is_equal(&[attached], &[1]);
@@ -306,7 +306,7 @@ impl Inputs for Explorer {
             }
             None if self.run.asked => (None, None),
             None => {
-                let invalid = constants(&mut self.bdd, Input::CtState, &[CT_INVALID.into()]);
+                let invalid = constants(&mut self.bdd, Input::CtState, &[CtState::INVALID.bits().into()]);
                 if self.decide(Input::CtState, invalid) {
                     return Ok(());
                 }
@@ -322,9 +322,6 @@ impl Inputs for Explorer {
         Ok(())
     }
 }
-
-/// `IP_CT_RELATED` as `ct state` has it.
-const CT_RELATED: u32 = 4;
 
 /// Where `redirect` sends what this host sends: 127.0.0.1 or ::1 (nf_nat_redirect.c).
 pub(super) fn loopback(family: Family4or6) -> [u8; 16] {

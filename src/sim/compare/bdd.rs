@@ -23,6 +23,12 @@ struct Branch {
     high: Node,
 }
 
+impl Branch {
+    fn is_half(&self) -> bool {
+        self.low == Node::NOTHING || self.high == Node::NOTHING
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Operation {
     And,
@@ -135,10 +141,18 @@ impl Bdd {
             Operation::Or if b == nothing => return a,
             Operation::And | Operation::Less | Operation::Or => {}
         }
-        if let Some(done) = self.done.get(&(operation, a, b)) {
-            return *done;
-        }
         let (in_a, in_b) = (self.branch(a), self.branch(b));
+        // With one half empty there is one way to go on, which is as quick as looking the result up.
+        let is_one_way = match operation {
+            Operation::And => in_a.is_half() || in_b.is_half(),
+            Operation::Less => in_a.is_half(),
+            Operation::Or => false,
+        };
+        if !is_one_way {
+            if let Some(done) = self.done.get(&(operation, a, b)) {
+                return *done;
+            }
+        }
         let variable = in_a.variable.min(in_b.variable);
         let of =
             |branch: Branch, node| if branch.variable == variable { (branch.low, branch.high) } else { (node, node) };
@@ -146,7 +160,9 @@ impl Bdd {
         let low = self.apply(operation, a_low, b_low);
         let high = self.apply(operation, a_high, b_high);
         let node = self.node(variable, low, high);
-        self.done.insert((operation, a, b), node);
+        if !is_one_way {
+            self.done.insert((operation, a, b), node);
+        }
         node
     }
 }

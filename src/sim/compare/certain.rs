@@ -31,11 +31,11 @@ pub(super) fn outcome(rules: &Rules, hook: Hook, situation: &Situation) -> Resul
 }
 
 /// Whether two outcomes of the same packet differ.
-pub(super) fn differ(hook: Hook, situation: &Situation, both_track: bool, a: &Outcome, b: &Outcome) -> bool {
+pub(super) fn differ(hook: Hook, situation: &Situation, tracks: [bool; 2], a: &Outcome, b: &Outcome) -> bool {
     let family = situation.packet.family();
     let (mark, dport) = (cells(situation, Input::Mark), cells(situation, Input::Dport));
     let mut bdd = Bdd::new();
-    Comparer { bdd: &mut bdd, domains: None, hook, family, both_track, mark, dport }.difference(a, b).is_some()
+    Comparer { bdd: &mut bdd, domains: None, hook, family, tracks, mark, dport }.difference(a, b).is_some()
 }
 
 impl Inputs for Certain<'_> {

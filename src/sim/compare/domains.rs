@@ -202,12 +202,16 @@ fn interface(bdd: &mut Bdd, input: Input, or_none: bool) -> Node {
 
 /// Names of 1 to 15 of these bytes, padded with zeros (dev_valid_name, net/core/dev.c).
 pub(super) fn names(bdd: &mut Bdd, input: Input, valid: impl Fn(u8) -> bool) -> Node {
+    // Whichever are fewer.
+    let (can_be, cannot): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(|byte| valid(*byte));
+    let is_valid = can_be.len() <= cannot.len();
+    let few = if is_valid { can_be } else { cannot };
     let mut rest = equal(bdd, &[Cell::open(input, 15)], &[0]);
     for byte in (0..15).rev() {
         let cell = [Cell::open(input, byte)];
-        let bytes: Vec<Node> =
-            (0..=u8::MAX).filter(|byte| valid(*byte)).map(|byte| equal(bdd, &cell, &[byte])).collect();
-        let goes_on = bdd.union(&bytes);
+        let bytes: Vec<Node> = few.iter().map(|byte| equal(bdd, &cell, &[*byte])).collect();
+        let bytes = bdd.union(&bytes);
+        let goes_on = if is_valid { bytes } else { bdd.less(Node::ALL, bytes) };
         let goes_on = bdd.and(goes_on, rest);
         let ends: Vec<Cell> = (byte..16).map(|byte| Cell::open(input, byte)).collect();
         let ends = equal(bdd, &ends, &vec![0; usize::from(16 - byte)]);

@@ -15,6 +15,7 @@
 //! sides.
 
 mod answer;
+mod at_hook;
 mod bdd;
 mod bits;
 mod certain;
@@ -31,17 +32,11 @@ mod witness;
 
 pub use counterexample::Counterexample;
 
-use super::cells::Input;
-use super::flow::{Flow, Tracking, cells};
-use super::hook::pass;
 use super::inputs::CannotTell;
-use super::machine::{Machine, Ran};
-use super::rules::{RuleCode, Rules};
+use super::rules::Rules;
 use super::situation::Situation;
 use crate::model::{Chain, ChainType, Family, Family4or6, Hook, Priority, Rule, Ruleset, Table};
-use explorer::{Choice, Explorer, Side};
-use outcome::{Comparer, Outcome, Where};
-use witness::Witness;
+use at_hook::{AtHook, Found};
 
 /// What a comparison found.
 #[derive(Clone, Debug)]
@@ -138,7 +133,7 @@ impl<'a> Compare<'a> {
                     continue;
                 }
                 let most = self.most.saturating_sub(classes + left_out);
-                let mut place = AtHook { of: &self, a: &a, b: &b, hook, family, outside: &outside, most };
+                let place = AtHook { of: &self, a: &a, b: &b, hook, family, outside: &outside, most };
                 match place.explore() {
                     Found::Differs(example) => return Comparison::Differs(example),
                     Found::Same { classes: here, outside, doubt: unsure } => {
@@ -157,6 +152,7 @@ impl<'a> Compare<'a> {
     }
 }
 
+/// Packets that do not count, at one hook or at all.
 type LeftOut = (Option<Hook>, Rules);
 
 /// A rule as a program of its own.
@@ -165,142 +161,6 @@ fn left_out(hook: Option<Hook>, rule: &Rule) -> Result<LeftOut, CannotTell> {
     let rules = Rules::try_from(&Ruleset::new().table(Table::new(Family::Inet, "outside").chain(chain)));
     rules.map(|rules| (hook, rules)).map_err(|error| CannotTell::new(format!("what is to be left out: {error}")))
 }
-
-/// A comparison at one hook, for packets of one family.
-struct AtHook<'a> {
-    of: &'a Compare<'a>,
-    /// Both sides, each in the namespace of both.
-    a: &'a Rules,
-    b: &'a Rules,
-    hook: Hook,
-    family: Family4or6,
-    outside: &'a [LeftOut],
-    most: usize,
-}
-
-enum Found {
-    Differs(Box<Counterexample>),
-    Same { classes: usize, outside: usize, doubt: Option<CannotTell> },
-}
-
-impl AtHook<'_> {
-    fn explore(&mut self) -> Found {
-        let is_header_read = [self.a, self.b].iter().any(|rules| rules.reads_behind_nat(self.hook, self.family));
-        let mut explorer = Explorer::new(self.hook, self.family, is_header_read);
-        let (mut classes, mut outside, mut doubt) = (0, 0, None);
-        while let Some(place) = explorer.todo.pop() {
-            if classes + outside >= self.most || explorer.steps > MOST_STEPS {
-                let reason = format!("at {}: more than {} classes of packets", self.hook.name(), self.of.most);
-                return Found::Same { classes, outside, doubt: Some(CannotTell::new(reason)) };
-            }
-            explorer.here = place;
-            match self.is_outside(&mut explorer) {
-                Ok(true) => {
-                    outside += 1;
-                    continue;
-                }
-                Ok(false) => classes += 1,
-                Err(reason) => {
-                    doubt.get_or_insert(reason);
-                    continue;
-                }
-            }
-            match self.class(&mut explorer) {
-                Ok(None) => {}
-                Ok(Some(example)) => return Found::Differs(example),
-                Err(reason) => {
-                    doubt.get_or_insert(reason);
-                }
-            }
-        }
-        Found::Same { classes, outside, doubt }
-    }
-
-    fn is_outside(&self, explorer: &mut Explorer) -> Result<bool, CannotTell> {
-        for rule in self.outside.iter().filter(|(hook, _)| hook.is_none_or(|hook| hook == self.hook)) {
-            let code = rule.1.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-            for code in code {
-                if matches(code, explorer)? {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    /// Runs the packets of the place where the explorer is, or a part of them, through both sides.
-    fn class(&self, explorer: &mut Explorer) -> Result<Option<Box<Counterexample>>, CannotTell> {
-        let (of_a, of_b) = (self.run(Side::A, explorer)?, self.run(Side::B, explorer)?);
-        let Some(at) = self.difference(explorer, &of_a, &of_b) else { return Ok(None) };
-        let limits = explorer.here.choices.iter().find_map(|(choice, _)| match choice {
-            Choice::Limit { code, side, .. } => Some((*side, *code)),
-            Choice::Listener(_) => None,
-        });
-        if let Some((side, code)) = limits {
-            let rules = if side == Side::A { self.a } else { self.b };
-            let reason = CannotTell::new("a rate is no property of a packet, and what follows depends on it");
-            return Err(rules.limited(code).map_or(reason.clone(), |rule| reason.at(rule)));
-        }
-        self.witness(explorer, &at).map(Some)
-    }
-
-    fn run(&self, side: Side, explorer: &mut Explorer) -> Result<Outcome, CannotTell> {
-        let rules = if side == Side::A { self.a } else { self.b };
-        explorer.begin(side);
-        let mut flow = Flow::new(explorer);
-        let is_first = matches!(self.hook, Hook::Prerouting | Hook::Output);
-        if !is_first && rules.line_up(self.hook, self.family).tracks {
-            let untracked = domains::constants(&mut explorer.bdd, Input::CtState, &[64]);
-            if explorer.decide(Input::CtState, untracked) {
-                flow.tracking = Tracking::Untracked;
-            }
-        }
-        let passed = pass(rules, self.hook, explorer, &mut flow, &mut ())?;
-        Ok(Outcome { passed, flow, rerouted: explorer.was_rerouted() })
-    }
-
-    fn both_track(&self) -> bool {
-        let tracks = |rules: &Rules| rules.line_up(self.hook, self.family).tracks;
-        tracks(self.of.a) == tracks(self.of.b)
-    }
-
-    fn difference(&self, explorer: &mut Explorer, a: &Outcome, b: &Outcome) -> Option<Where> {
-        let (mark, dport) = (cells(explorer, Input::Mark), cells(explorer, Input::Dport));
-        let Explorer { bdd, here, hook, family, .. } = explorer;
-        let (hook, family, domains) = (*hook, *family, &here.domains);
-        Comparer { bdd, domains: Some(domains), hook, family, both_track: self.both_track(), mark, dport }
-            .difference(a, b)
-    }
-
-    /// One packet of the place, run once more.
-    fn witness(&self, explorer: &mut Explorer, at: &Where) -> Result<Box<Counterexample>, CannotTell> {
-        let Explorer { bdd, frame, here, hook, family, .. } = explorer;
-        let witness = Witness { bdd, frame, hook: *hook, family: *family, domains: here.domains };
-        let situation = witness.situation(here, at)?;
-        let (a, b) =
-            (certain::outcome(self.a, self.hook, &situation)?, certain::outcome(self.b, self.hook, &situation)?);
-        if !certain::differ(self.hook, &situation, self.both_track(), &a, &b) {
-            return Err(CannotTell::new(format!(
-                "at {}, {}: a difference that no single packet shows",
-                self.hook.name(),
-                situation.packet
-            )));
-        }
-        let (rules_a, rules_b) = (self.of.a, self.of.b);
-        Ok(Box::new(Counterexample::new(self.hook, situation, (rules_a, &a), (rules_b, &b))))
-    }
-}
-
-/// Whether everything that a rule asks holds.
-fn matches(code: &RuleCode, explorer: &mut Explorer) -> Result<bool, CannotTell> {
-    explorer.begin(Side::A);
-    let mut flow = Flow::new(explorer);
-    flow.tracking = Tracking::Tracked;
-    Ok(!matches!(Machine::new(explorer, &mut flow).run(code)?, Ran::Broke { .. }))
-}
-
-/// Questions about open packets; far more than any rule sets need that were made by people.
-const MOST_STEPS: u64 = 1 << 32;
 
 /// Two rule sets side by side, for packets one by one: what tests hold a comparison against.
 #[doc(hidden)]
@@ -326,11 +186,11 @@ impl Trial {
     /// When something on its way is not known.
     pub fn differ(&self, hook: Hook, situation: &Situation) -> Result<bool, CannotTell> {
         let [[a4, b4], [a6, b6]] = self.tracks;
-        let both_track = match situation.packet.family() {
-            Family4or6::Ipv4 => a4 == b4,
-            Family4or6::Ipv6 => a6 == b6,
+        let tracks = match situation.packet.family() {
+            Family4or6::Ipv4 => [a4, b4],
+            Family4or6::Ipv6 => [a6, b6],
         };
         let (a, b) = (certain::outcome(&self.a, hook, situation)?, certain::outcome(&self.b, hook, situation)?);
-        Ok(certain::differ(hook, situation, both_track, &a, &b))
+        Ok(certain::differ(hook, situation, tracks, &a, &b))
     }
 }

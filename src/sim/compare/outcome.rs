@@ -28,8 +28,8 @@ pub(super) struct Comparer<'a> {
     pub(super) domains: Option<&'a Domains>,
     pub(super) hook: Hook,
     pub(super) family: Family4or6,
-    /// Whether both sides speak about tracking; where only one does, whether it tracks or not is no difference.
-    pub(super) both_track: bool,
+    /// Which sides switch tracking on by themselves.
+    pub(super) tracks: [bool; 2],
     /// The mark with which the packets came.
     pub(super) mark: [Cell; 4],
     /// The destination port with which they came.
@@ -58,8 +58,10 @@ impl Comparer<'_> {
             return None;
         }
         let (a_flow, b_flow) = (&a.flow, &b.flow);
-        let untracked = |flow: &Flow| flow.tracking == Tracking::Untracked;
-        if self.both_track && untracked(a_flow) != untracked(b_flow) {
+        let untracked = [a_flow, b_flow].map(|flow| flow.tracking == Tracking::Untracked);
+        // A side that alone switches tracking on and takes it back leaves the packet as the other side does.
+        let taken_back = [[true, false], [false, true]].contains(&self.tracks) && untracked == self.tracks;
+        if untracked[0] != untracked[1] && !taken_back {
             return Some(Where::new());
         }
         self.translations(a_flow.translation.as_ref(), b_flow.translation.as_ref())

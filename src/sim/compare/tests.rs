@@ -259,3 +259,23 @@ fn what_is_left_out_may_differ_and_is_counted() {
     let drops = Rules::try_from(&Ruleset::new().table(Table::new(Family::Ip6, "t").chain(drops))).expect("valid");
     assert!(said(Compare::new(&drops, &b)).starts_with("at output, tcp [fd77::2]:40000 -> [fd77::1]:9000"));
 }
+
+#[test]
+fn an_exclusion_from_tracking_differs_unless_it_takes_back_what_only_its_own_side_switched_on() {
+    let raw = |rules: Vec<Rule>| Chain::base("raw", ChainType::Filter, Hook::Output, Priority::RAW).rules(rules);
+    let looks = || Chain::base("f", ChainType::Filter, Hook::Output, Priority::FILTER).rule(Rule::new().ct_mark(1));
+    let rules = |chains: Vec<Chain>| {
+        let table = chains.into_iter().fold(Table::new(Family::Inet, "t"), Table::chain);
+        Rules::try_from(&Ruleset::new().table(table)).expect("valid")
+    };
+    let excludes = || raw(vec![Rule::new().notrack()]);
+    let (none, tracks) = (rules(vec![]), rules(vec![looks()]));
+    let (excluded, both) = (rules(vec![excludes()]), rules(vec![excludes(), looks()]));
+    let cases = [(&excluded, &none, false), (&both, &tracks, false), (&excluded, &tracks, false), (&both, &none, true)];
+    for (number, (a, b, equal)) in cases.into_iter().enumerate() {
+        for (a, b) in [(a, b), (b, a)] {
+            let said = first_line(&compare(a, b));
+            assert_eq!(said.starts_with("equivalent"), equal, "case {number}: {said}");
+        }
+    }
+}

@@ -104,3 +104,68 @@ fn a_set_and_as_many_rules_in_any_order_are_equivalent() {
     let short = around(one_by_one(nets.get(1..).unwrap_or_default()), None);
     assert_differ("one rule less", &short, &as_set, "-> 11.0.0.0:9000");
 }
+
+/// Exit code, standard output and standard error of the example.
+fn run(words: &[&str]) -> (Option<i32>, String, String) {
+    let output = support::command(&support::example("compare").to_string_lossy()).args(words).output();
+    let output = output.expect("the example runs");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_example_says_with_its_exit_code_whether_they_are_equal() {
+    let istio = |words: &str| format!("istio:-i '*' -b '*' -d 15090,15021,15020 {words}");
+    let (code, said, complaint) = run(&[&istio(""), &istio("-o 3306")]);
+    assert_eq!((code, complaint.as_str()), (Some(1), ""), "{said}");
+    support::golden("compare-counterexample.txt", &said);
+
+    let (code, said, _) = run(&[&istio("-x 10.0.0.0/8"), &istio("-x 10.0.0.0/9,10.128.0.0/9")]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("the same for every packet ("), "{said}");
+
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let save = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m recent --name seen --rcheck -j DROP\nCOMMIT\n";
+    std::fs::write(file.path(), save).expect("it can be written");
+    let source = format!("save:{}", file.path().display());
+    let (code, said, _) = run(&[&source, &istio("-i ''")]);
+    assert_eq!(code, Some(1), "a difference that is certain comes first: {said}");
+    let other = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(other.path(), save.replace("DROP", "ACCEPT")).expect("it can be written");
+    let (code, said, _) = run(&[&source, &format!("save:{}", other.path().display())]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.starts_with("cannot tell: ip filter INPUT, rule 1: "), "{said}");
+}
+
+#[test]
+fn bad_input_of_the_example_is_one_line_and_neither_equal_nor_different() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["live"], "compare: the following required arguments were not provided: <B>; --help lists all options"),
+        (&["save:", "live"], "no source \"save:\""),
+        (&["save:/nonexistent/file", "live"], "/nonexistent/file: No such file"),
+        (&["istio:-m TPROXYY", "istio:"], "no such interception mode; give REDIRECT or TPROXY"),
+        (&["istio:-i '*", "istio:"], "' is not closed"),
+    ];
+    for (words, expected) in cases {
+        let (code, said, complaint) = run(words);
+        assert_eq!((code, said.as_str(), complaint.lines().count()), (Some(2), "", 1), "{complaint}");
+        assert!(complaint.contains(expected), "{complaint}");
+    }
+}
+
+#[test]
+fn the_live_kernel_does_what_was_installed() {
+    support::in_fresh_netns(|| {
+        let words = "-i '*' -b '*' -d 15090,15021,15020 --redirect-dns --capture-all-dns -c eth5,veth+";
+        let config = sidecar::config(words, "");
+        nftmesh::kernel::Kernel::open()
+            .and_then(|mut kernel| kernel.apply(&Ruleset::from(&config)))
+            .expect("the rules can be installed");
+        let (code, said, complaint) = run(&["live", &format!("istio:{words}")]);
+        assert_eq!((code, complaint.as_str()), (Some(0), ""), "{said}");
+        support::nft("insert rule inet istio-proxy-nat output tcp dport 8443 return");
+        let (code, said, _) = run(&["live", &format!("istio:{words}")]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("10.77.0.1:8443"), "{said}");
+    });
+}

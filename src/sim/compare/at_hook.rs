@@ -116,8 +116,7 @@ impl AtHook<'_> {
         let (mark, dport) = (cells(explorer, Input::Mark), cells(explorer, Input::Dport));
         let Explorer { bdd, here, hook, family, .. } = explorer;
         let (hook, family, domains) = (*hook, *family, &here.domains);
-        Comparer { bdd, domains: Some(domains), hook, family, tracks: self.tracks(), mark, dport }
-            .difference(a, b)
+        Comparer { bdd, domains: Some(domains), hook, family, tracks: self.tracks(), mark, dport }.difference(a, b)
     }
 
     /// One packet of the place, run once more.

@@ -3,17 +3,22 @@
 //! They live in the crate because they reach what users cannot: the decoder without a socket, the encoder without a kernel.
 //! `tests/fuzz_corpus.rs` replays every file of fuzz/corpus through them. No part of the crate's interface.
 
+mod compare;
 mod echo;
 mod import;
 pub(crate) mod machine;
 mod options;
 mod replies;
 mod rules;
+mod situation;
 mod source;
+mod walk;
 
+pub use compare::compare;
 pub use import::import;
 pub use options::options;
 pub use replies::replies;
+pub use walk::walk;
 
 use std::fmt::{self, Display, Write};
 

@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &str)] = &[
     // Routes are wished for by a mesh and made by the kernel.
     ("kernel/route", "error model bytecode render sim plan netlink sys mesh"),
     ("proxy", "error sys"),
-    ("fuzz", "error model bytecode validate render plan netlink mesh import"),
+    ("fuzz", "error model bytecode validate render sim plan netlink mesh import"),
 ];
 
 #[test]

@@ -21,6 +21,11 @@ impl<'a> Source<'a> {
         bytes
     }
 
+    /// What was not taken yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(super) fn byte(&mut self) -> u8 {
         u8::from_le_bytes(self.bytes())
     }

@@ -50,6 +50,42 @@ pub(crate) enum Input {
 }
 
 impl Input {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Input; 32] = [
+        Input::Attached,
+        Input::Cgroup,
+        Input::CtDirection,
+        Input::CtMark,
+        Input::CtState,
+        Input::CtStatus,
+        Input::CtZone,
+        Input::Daddr,
+        Input::DaddrType,
+        Input::Dport,
+        Input::Iif,
+        Input::Iifname,
+        Input::L4proto,
+        Input::Length,
+        Input::Mark,
+        Input::Oif,
+        Input::Oifname,
+        Input::PktType,
+        Input::Received,
+        Input::Saddr,
+        Input::Skgid,
+        Input::Skuid,
+        Input::Socket,
+        Input::SocketMark,
+        Input::SocketTransparent,
+        Input::SocketWildcard,
+        Input::Sport,
+        Input::TcpFlags,
+        Input::TranslatedDaddr,
+        Input::TranslatedDport,
+        Input::TranslatedSaddr,
+        Input::TranslatedSport,
+    ];
+
     /// Width in bytes; addresses have 16, of which IPv4 uses the first 4.
     pub(crate) fn bytes(self) -> usize {
         match self {

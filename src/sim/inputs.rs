@@ -36,7 +36,10 @@ pub(crate) trait Inputs: Sized {
     }
 
     /// What kind the destination is that the packet has now: `fib daddr type` asks anew.
-    fn daddr_type(&self, _flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+    fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        if flow.header.daddr != self.all(Input::Daddr) {
+            return Err(CannotTell::new("what kind a destination is behind its translation"));
+        }
         Ok(cells(self, Input::DaddrType))
     }
 

@@ -41,11 +41,18 @@ pub(super) struct LineUps([LineUp; HOOKS.len() * 2]);
 
 impl LineUps {
     pub(super) fn of(rules: &Rules) -> Self {
+        LineUps::beside(rules, rules)
+    }
+
+    /// As they are in a namespace where other rules, too, can switch tracking and translation on: these have done so last.
+    pub(super) fn beside(rules: &Rules, other: &Rules) -> Self {
         let families = [Family::Ip, Family::Ip6].map(|family| {
-            let tables = || rules.tables_of(family);
             let number = if family == Family::Ip { Family4or6::Ipv4 } else { Family4or6::Ipv6 };
-            let tracked = tables().filter_map(|table| tracks(table, number)).min();
-            (family, tables().filter_map(translates).min(), tracked)
+            let first = |when: &dyn Fn(&TableCode) -> Option<When>| {
+                let own = rules.tables_of(family).filter_map(when).min();
+                own.or_else(|| other.tables_of(family).find_map(when).map(|_| (u64::MAX, u64::MAX)))
+            };
+            (family, first(&translates), first(&|table| tracks(table, number)))
         });
         let mut cases = HOOKS.iter().flat_map(|hook| families.iter().map(move |case| (*hook, *case)));
         LineUps(std::array::from_fn(|_| {
@@ -125,6 +132,13 @@ impl Rules {
         }
         hooked.sort_by_key(|(_, chain, base)| (base.priority, Reverse(chain.registered)));
         hooked
+    }
+
+    /// The same rules, with tracking and translation also where `other` switches them on.
+    pub(super) fn beside(&self, other: &Rules) -> Rules {
+        let mut rules = self.clone();
+        rules.line_ups = LineUps::beside(self, other);
+        rules
     }
 
     pub(super) fn line_up(&self, hook: Hook, family: Family4or6) -> &LineUp {

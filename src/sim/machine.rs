@@ -2,7 +2,7 @@
 //!
 //! Total: whatever is not known ends the run with [`CannotTell`].
 
-mod connection;
+pub(super) mod connection;
 
 use smallvec::SmallVec;
 

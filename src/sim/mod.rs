@@ -9,6 +9,7 @@
 //! [`CannotTell`], never in a guess; every run ends.
 
 mod cells;
+mod compare;
 mod connections;
 mod flow;
 mod hook;
@@ -29,6 +30,9 @@ mod walk;
 mod walker;
 mod xt;
 
+#[doc(hidden)]
+pub use compare::Trial;
+pub use compare::{Compare, Comparison, Counterexample, compare};
 pub use host::{Host, Link, Listeners, PolicyRule, Route};
 pub use inputs::CannotTell;
 pub use packet::{Connection, Interface, Owner, Packet, Receiver};

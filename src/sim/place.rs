@@ -38,6 +38,10 @@ pub(super) struct Place<'a> {
     pub(super) lost: Option<Lost>,
     /// A socket of this host may have been found for it, and whose that is nobody knows.
     pub(super) has_receiver: bool,
+    /// A segment within a connection: the socket that has it comes before one that listens.
+    pub(super) is_connected: bool,
+    /// That socket is known not to be transparent.
+    pub(super) is_plain: bool,
 }
 
 impl Place<'_> {
@@ -154,6 +158,12 @@ impl Inputs for Place<'_> {
         // A connection that a transparent socket has already goes to that one.
         if self.situation.receiver.is_some_and(|receiver| receiver.transparent) {
             return Ok(true);
+        }
+        if self.is_connected && self.is_plain {
+            return Ok(false);
+        }
+        if self.is_connected {
+            return Err(CannotTell::new("which socket has the connection"));
         }
         let (_, port) = place(target, self.family());
         Ok(match &self.host.listeners {

@@ -56,7 +56,7 @@ pub(super) struct RuleCode {
 }
 
 /// An expression, with what it needs to run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Op {
     Expr(Expr),
     Lookup { sreg: Register, dreg: Option<Register>, inverted: bool, set: Option<Arc<SetIndex>> },

@@ -6,7 +6,7 @@ use crate::bytecode::{Bytes, ElementCode, ElementDataCode, INTERVAL_END, SetCode
 use crate::model::SetFlags;
 
 /// The elements of a set, in an order in which a key is found quickly.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct SetIndex {
     /// Length of a key.
     pub(crate) key_bytes: usize,
@@ -21,7 +21,7 @@ pub(crate) struct SetIndex {
 pub(crate) type Span = (Box<[u8]>, Box<[u8]>, usize);
 
 /// The keys of a set with the number of their element.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Keys {
     /// First and last key, both included, in the order of bytes; ascending, apart from each other.
     Intervals(Vec<Span>),

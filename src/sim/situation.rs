@@ -11,7 +11,7 @@ use super::packet_text::is_icmp;
 use super::place::Held;
 use super::sets::SetIndex;
 use crate::bytecode::{CmpOp, LimitCode};
-use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, Protocol};
+use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, Protocol, TcpFlags};
 
 /// A packet at a hook.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub struct Situation {
     pub connection: Connection,
     /// What kind its destination is (`fib daddr type`).
     pub daddr_type: AddrType,
-    /// What kind its destination is behind a translation of this hook; the same when absent.
+    /// What kind its destination is behind a translation of this hook.
     pub translated_daddr_type: Option<AddrType>,
     /// The socket that would receive it.
     pub receiver: Option<Receiver>,
@@ -155,8 +155,9 @@ impl Inputs for Situation {
 
     fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
         let is_translated = flow.header.daddr != self.all(Input::Daddr);
-        let translated = self.translated_daddr_type.filter(|_| is_translated);
-        Ok(translated.unwrap_or(self.daddr_type).0.to_ne_bytes().map(Cell::Known))
+        let kind = if is_translated { self.translated_daddr_type } else { Some(self.daddr_type) };
+        let kind = kind.ok_or_else(|| CannotTell::new("what kind a destination is behind its translation"))?;
+        Ok(kind.0.to_ne_bytes().map(Cell::Known))
     }
 
     fn compare(&mut self, _: &[Cell], _: CmpOp, _: &[u8]) -> Result<bool, CannotTell> {
@@ -176,8 +177,12 @@ impl Inputs for Situation {
         Ok(limit.flags & LIMIT_INVERTED == 0)
     }
 
+    /// The socket that has the connection comes before one that listens (nft_tproxy_eval_v4, net/netfilter/nft_tproxy.c, v6.12).
     fn listener(&mut self, _: &Target) -> Result<bool, CannotTell> {
-        Ok(self.listener)
+        let is_tcp = self.packet.protocol == Protocol::TCP;
+        let begins = self.packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
+        let connected = self.receiver.filter(|_| is_tcp && !begins);
+        Ok(connected.map_or(self.listener, |receiver| receiver.transparent))
     }
 
     /// nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12: only as long as the connection has nothing on this side, be it none. An
@@ -185,11 +190,7 @@ impl Inputs for Situation {
     fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
         let Connection { state, status, attached, .. } = self.connection;
         let begins = if is_icmp(self.packet.protocol) { CtState::NEW } else { CtState::NEW | CtState::RELATED };
-        let done = match hook {
-            Hook::Input | Hook::Postrouting => SRC_NAT_DONE,
-            Hook::Forward | Hook::Output | Hook::Prerouting => DST_NAT_DONE,
-        };
-        Ok(state.intersects(begins) && !attached && status.bits() & done == 0)
+        Ok(state.intersects(begins) && !attached && status.bits() & nat_done(hook) == 0)
     }
 
     fn is_lost(&self) -> bool {
@@ -237,6 +238,14 @@ pub(super) fn bytes_of(address: IpAddr) -> [u8; 16] {
 
 fn name(interface: Option<&Interface>) -> [u8; 16] {
     padded(interface.map_or(&[], |interface| interface.name.as_bytes()))
+}
+
+/// The bit of a connection's status that says whether the side that a hook translates has its translation, be it none.
+pub(super) fn nat_done(hook: Hook) -> u32 {
+    match hook {
+        Hook::Input | Hook::Postrouting => SRC_NAT_DONE,
+        Hook::Forward | Hook::Output | Hook::Prerouting => DST_NAT_DONE,
+    }
 }
 
 fn unknown() -> CannotTell {

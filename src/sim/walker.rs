@@ -8,7 +8,7 @@
 //! ```
 //! From ip_output.c, ip_input.c, ip_forward.c, netfilter.c (net/ipv4) and their sisters in net/ipv6, v6.12.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::cells::Cell;
@@ -50,13 +50,15 @@ pub struct Walker<'a> {
     connections: Connections,
     /// What transparent sockets receive, and the port of the socket where that is another than the packet's.
     transparent: HashMap<Tuple, u16>,
+    /// What other sockets receive.
+    plain: HashSet<Tuple>,
 }
 
 impl<'a> Walker<'a> {
     /// On a host that has seen no packets yet.
     #[must_use]
     pub fn new(rules: &'a Rules, host: &'a Host) -> Self {
-        Walker { rules, host, connections: Connections::default(), transparent: HashMap::new() }
+        Walker { rules, host, connections: Connections::default(), transparent: HashMap::new(), plain: HashSet::new() }
     }
 
     /// The way of a packet that a socket of this host sends.
@@ -64,6 +66,9 @@ impl<'a> Walker<'a> {
         if !self.host.is_local(packet.source) && has_ports(packet.protocol) {
             // Only a transparent socket sends in another's name; it gets the answers.
             self.transparent.insert(Tuple::of(&packet).reversed(), packet.sport);
+        } else if packet.protocol == Protocol::TCP && packet.owner.is_some() && !self.host.is_transparent(packet.sport)
+        {
+            self.plain.insert(Tuple::of(&packet).reversed());
         }
         let mut passage = self.passage(packet.clone());
         let (Ok(end) | Err(end)) = passage.depart();
@@ -83,11 +88,20 @@ impl<'a> Walker<'a> {
     }
 
     fn passage(&mut self, packet: Packet) -> Passage<'_> {
-        let Walker { rules, host, connections, transparent } = self;
+        let Walker { rules, host, connections, transparent, plain } = self;
         let situation = Situation::new(packet);
-        let place =
-            Place { situation, host, connections, held: Held::Nothing, target: None, lost: None, has_receiver: false };
-        Passage { rules, place, transparent, socket: None, steps: Vec::with_capacity(32), rounds: Vec::new() }
+        let place = Place {
+            situation,
+            host,
+            connections,
+            held: Held::Nothing,
+            target: None,
+            lost: None,
+            has_receiver: false,
+            is_connected: false,
+            is_plain: false,
+        };
+        Passage { rules, place, transparent, plain, socket: None, steps: Vec::with_capacity(32), rounds: Vec::new() }
     }
 }
 
@@ -96,6 +110,7 @@ struct Passage<'a> {
     rules: &'a Rules,
     place: Place<'a>,
     transparent: &'a mut HashMap<Tuple, u16>,
+    plain: &'a mut HashSet<Tuple>,
     /// The port of the socket that `tproxy` chose.
     socket: Option<u16>,
     steps: Vec<Step>,
@@ -132,8 +147,9 @@ impl Passage<'_> {
             return Err(End::Lost(Lost::Martian));
         }
         self.hook(Hook::Prerouting)?;
-        let is_martian = !is_lo && !self.place.host.route_localnet && self.has_loopback();
-        if self.packet().family() == Family4or6::Ipv4 && is_martian {
+        // Of IPv6 in any case (rt6_need_strict, net/ipv6/route.c, v6.12).
+        let may_be = self.packet().family() == Family4or6::Ipv4 && self.place.host.route_localnet;
+        if !is_lo && !may_be && self.has_loopback() {
             return Err(End::Lost(Lost::Martian));
         }
         let target = self.route_in()?;
@@ -195,6 +211,8 @@ impl Passage<'_> {
     fn copy(&mut self) {
         let before = self.packet().clone();
         self.steps.push(Step::Copied);
+        // A clone has no socket (skb_clone).
+        self.place.situation.packet.owner = None;
         drop(self.hook(Hook::Postrouting).and_then(|()| self.confirm()));
         self.place.situation.packet = before;
         self.place.lost = None;
@@ -205,6 +223,8 @@ impl Passage<'_> {
         let tuple = Tuple::of(packet);
         if let Some(port) = self.socket {
             self.transparent.insert(tuple, port);
+        } else if packet.protocol == Protocol::TCP && !self.place.host.is_transparent(packet.dport) {
+            self.plain.insert(tuple);
         }
         let found = self.transparent.get(&tuple).copied();
         let destination =
@@ -230,6 +250,10 @@ impl Passage<'_> {
             Protocol::TCP => !begins,
             protocol => protocol == Protocol::UDP,
         };
+        // Established on this host, by what it sent or got before.
+        let tuple = Tuple::of(&situation.packet);
+        self.place.is_connected = situation.packet.protocol == Protocol::TCP && !begins;
+        self.place.is_plain = self.plain.contains(&tuple);
         self.place.has_receiver = self.socket.is_some() || (hook == Hook::Input && is_sought);
         let situation = &self.place.situation;
         let (packet, incoming, outgoing) =

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv6Network};
 
-use super::{Host, LO, LOCAL, PolicyRule, Route, Target};
+use super::{Host, LO, LOCAL, Listeners, PolicyRule, Route, Target};
 use crate::model::{AddrType, Family4or6};
 use crate::sim::inputs::CannotTell;
 use crate::sim::packet::Interface;
@@ -35,6 +35,11 @@ impl Host {
                 Some(_) | None => {}
             }
         }
+    }
+
+    /// Whether a transparent socket is known to listen on this port.
+    pub(in crate::sim) fn is_transparent(&self, port: u16) -> bool {
+        matches!(&self.listeners, Listeners::Ports(ports) if ports.contains(&port))
     }
 
     /// Whether what comes from there must not leave: a loopback address on a wire (__mkroute_output, net/ipv4/route.c, v6.12).

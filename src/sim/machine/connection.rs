@@ -79,6 +79,6 @@ impl<I: Inputs> Machine<'_, I> {
 }
 
 // include/uapi/linux/netfilter/nf_conntrack_common.h, NF_CT_STATE_BIT.
-const CT_INVALID: u32 = 1;
-const CT_NEW: u32 = 8;
+pub(crate) const CT_INVALID: u32 = 1;
+pub(crate) const CT_NEW: u32 = 8;
 const CT_UNTRACKED: u32 = 64;

@@ -56,7 +56,15 @@ pub fn compare(
             score.skip("neighbour discovery");
             continue;
         }
-        if at_hook.runs.iter().any(|run| run.shown.ct.is_some_and(|ct| ct.status.bits() & TEMPLATE != 0)) {
+        if at_hook.runs.iter().any(|run| sees_others(first, run)) {
+            score.skip("where another socket is found behind tracking or translation");
+            ledger.1.extend(at_hook.connections());
+            continue;
+        }
+        let tracked = at_hook.runs.iter().position(|run| is_sensor(run, "tracked"));
+        let template = |run: &Run| run.shown.ct.is_some_and(|ct| ct.status.bits() & TEMPLATE != 0);
+        let behind = tracked.and_then(|tracked| at_hook.runs.get(tracked..)).unwrap_or_default();
+        if template(first) || behind.iter().any(template) {
             score.skip("given a zone behind connection tracking, and still without a connection");
             continue;
         }
@@ -110,6 +118,20 @@ pub fn compare(
 
 /// `IPS_TEMPLATE`, include/uapi/linux/netfilter/nf_conntrack_common.h.
 const TEMPLATE: u32 = 1 << 11;
+
+fn is_sensor(run: &Run, place: &str) -> bool {
+    run.chain.table.name.as_str() == sensors::TABLE && run.chain.name.as_str().starts_with(place)
+}
+
+/// Replies to what was translated are looked up as they will be (nf_sk_lookup_slow_v4, net/ipv4/netfilter/nf_socket_ipv4.c, v6.12).
+fn sees_others(first: &Run, run: &Run) -> bool {
+    let sockets = |run: &Run| ["SocketTransparent", "SocketWildcard"].map(|key| number(run, key));
+    run.chain.table == first.chain.table && sockets(run) != sockets(first) && is_sensor_of_sockets(run)
+}
+
+fn is_sensor_of_sockets(run: &Run) -> bool {
+    ["prerouting", "input"].iter().any(|hook| run.chain.name.as_str().ends_with(hook))
+}
 
 /// The first few.
 pub fn next<T>(of: Option<&[T]>) -> &[T] {

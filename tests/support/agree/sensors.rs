@@ -22,13 +22,13 @@ pub fn table(asks_ct: bool) -> Table {
         table = table.chain(base("first", i32::MIN + 1).rules(first(hook, asks_ct)));
         match hook {
             Hook::Prerouting | Hook::Output => {
-                table = table.chain(base("tracked", -199).rules(later(asks_ct)));
-                table = table.chain(base("translated", -99).rules(later(asks_ct)));
+                table = table.chain(base("tracked", -199).rules(later(hook, asks_ct)));
+                table = table.chain(base("translated", -99).rules(later(hook, asks_ct)));
             }
-            Hook::Input | Hook::Postrouting => table = table.chain(base("translated", 101).rules(later(asks_ct))),
+            Hook::Input | Hook::Postrouting => table = table.chain(base("translated", 101).rules(later(hook, asks_ct))),
             Hook::Forward => {}
         }
-        table = table.chain(base("last", i32::MAX - 1).rules(later(asks_ct)));
+        table = table.chain(base("last", i32::MAX - 1).rules(later(hook, asks_ct)));
     }
     table
 }
@@ -76,9 +76,15 @@ fn first(hook: Hook, asks_ct: bool) -> Vec<Rule> {
     rules
 }
 
-fn later(asks_ct: bool) -> Vec<Rule> {
+fn later(hook: Hook, asks_ct: bool) -> Vec<Rule> {
     let mut rules = vec![Rule::new().counter().comment("begin")];
     rules.extend(connection(asks_ct));
+    if matches!(hook, Hook::Prerouting | Hook::Input) {
+        for number in [0, 1] {
+            rules.push(Rule::new().socket_transparent(number).comment(format!("SocketTransparent {number}")));
+            rules.push(Rule::new().socket_wildcard(number).comment(format!("SocketWildcard {number}")));
+        }
+    }
     for id in UIDS {
         rules.push(Rule::new().skuid(id).comment(format!("Skuid {id}")));
     }

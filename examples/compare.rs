@@ -1,0 +1,63 @@
+//! Do these two rule sets do the same with every packet? If not, a packet with which they do not.
+//!
+//! ```text
+//! compare live "istio:-i '*' -b '*'"
+//! compare save:rules.v4,rules.v6 "istio:-m TPROXY -i '*' -b '*' -d 15090,15021,15020"
+//! compare netns:/var/run/netns/pod-1 netns:/var/run/netns/pod-2
+//! ```
+//! Exit codes: 0 equal, 1 different, 2 cannot tell (also for bad input, as diff(1) has it). Routes are not compared, rules are.
+
+mod common;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use common::source::{Complaint, Loaded, Pod, Source};
+use nftmesh::sim::{Comparison, compare};
+
+/// Compares two rule sets over all packets: 0 equal, 1 different, 2 cannot tell
+#[derive(Parser)]
+#[command(name = "compare")]
+struct Args {
+    /// live, netns:PATH, save:FILE4[,FILE6], or 'istio:ENV=VALUE... FLAGS...'
+    a: Source,
+    /// Likewise
+    b: Source,
+    #[command(flatten)]
+    pod: Pod,
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(help) if !help.use_stderr() => return done(&help.to_string(), ExitCode::SUCCESS),
+        Err(error) => return failed(format!("{}; --help lists all options", common::first_line(&error))),
+    };
+    run(&args).unwrap_or_else(failed)
+}
+
+fn run(Args { a, b, pod }: &Args) -> Result<ExitCode, Complaint> {
+    let load = |source: &Source, name: &str| {
+        let Loaded { rules, warnings, .. } = source.load(pod)?;
+        warnings.iter().for_each(|warning| eprintln!("compare: {name}: {warning}"));
+        Ok::<_, Complaint>(rules)
+    };
+    let answer = compare(&load(a, "a")?, &load(b, "b")?);
+    let code = match &answer {
+        Comparison::Equivalent { .. } => ExitCode::SUCCESS,
+        Comparison::Differs(_) => ExitCode::FAILURE,
+        _ => ExitCode::from(CANNOT_TELL),
+    };
+    Ok(done(&format!("{}\n", answer.to_string().trim_end()), code))
+}
+
+fn done(text: &str, code: ExitCode) -> ExitCode {
+    common::print(text).map_or_else(failed, |()| code)
+}
+
+fn failed(why: impl std::fmt::Display) -> ExitCode {
+    eprintln!("compare: {why}");
+    ExitCode::from(CANNOT_TELL)
+}
+
+const CANNOT_TELL: u8 = 2;

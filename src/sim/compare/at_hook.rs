@@ -1,0 +1,150 @@
+//! The comparison at one hook for packets of one family, class by class.
+
+use super::certain;
+use super::counterexample::Counterexample;
+use super::domains::constants;
+use super::explorer::{Choice, Explorer, Side};
+use super::outcome::{Comparer, Outcome, Where};
+use super::witness::Witness;
+use super::{Compare, LeftOut};
+use crate::model::{CtState, Family4or6, Hook};
+use crate::sim::cells::Input;
+use crate::sim::flow::{Flow, Tracking, cells};
+use crate::sim::hook::pass;
+use crate::sim::inputs::CannotTell;
+use crate::sim::machine::{Machine, Ran};
+use crate::sim::rules::{RuleCode, Rules};
+
+/// A comparison at one hook, for packets of one family.
+pub(super) struct AtHook<'a> {
+    pub(super) of: &'a Compare<'a>,
+    /// Both sides, each in the namespace of both.
+    pub(super) a: &'a Rules,
+    pub(super) b: &'a Rules,
+    pub(super) hook: Hook,
+    pub(super) family: Family4or6,
+    pub(super) outside: &'a [LeftOut],
+    pub(super) most: usize,
+}
+
+pub(super) enum Found {
+    Differs(Box<Counterexample>),
+    Same { classes: usize, outside: usize, doubt: Option<CannotTell> },
+}
+
+impl AtHook<'_> {
+    pub(super) fn explore(&self) -> Found {
+        let is_header_read = [self.a, self.b].iter().any(|rules| rules.reads_behind_nat(self.hook, self.family));
+        let mut explorer = Explorer::new(self.hook, self.family, is_header_read);
+        let (mut classes, mut outside, mut doubt) = (0, 0, None);
+        while let Some(place) = explorer.todo.pop() {
+            if classes + outside >= self.most || explorer.steps > MOST_STEPS {
+                let reason = format!("at {}: more than {} classes of packets", self.hook.name(), self.of.most);
+                return Found::Same { classes, outside, doubt: Some(CannotTell::new(reason)) };
+            }
+            explorer.here = place;
+            match self.is_outside(&mut explorer) {
+                Ok(true) => {
+                    outside += 1;
+                    continue;
+                }
+                Ok(false) => classes += 1,
+                Err(reason) => {
+                    doubt.get_or_insert(reason);
+                    continue;
+                }
+            }
+            match self.class(&mut explorer) {
+                Ok(None) => {}
+                Ok(Some(example)) => return Found::Differs(example),
+                Err(reason) => {
+                    doubt.get_or_insert(reason);
+                }
+            }
+        }
+        Found::Same { classes, outside, doubt }
+    }
+
+    fn is_outside(&self, explorer: &mut Explorer) -> Result<bool, CannotTell> {
+        for rule in self.outside.iter().filter(|(hook, _)| hook.is_none_or(|hook| hook == self.hook)) {
+            let code = rule.1.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+            for code in code {
+                if matches(code, explorer)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Runs the packets of the place where the explorer is, or a part of them, through both sides.
+    fn class(&self, explorer: &mut Explorer) -> Result<Option<Box<Counterexample>>, CannotTell> {
+        let (of_a, of_b) = (self.run(Side::A, explorer)?, self.run(Side::B, explorer)?);
+        let Some(at) = self.difference(explorer, &of_a, &of_b) else { return Ok(None) };
+        let limits = explorer.here.choices.iter().find_map(|(choice, _)| match choice {
+            Choice::Limit { code, side, .. } => Some((*side, *code)),
+            Choice::Listener(_) => None,
+        });
+        if let Some((side, code)) = limits {
+            let rules = if side == Side::A { self.a } else { self.b };
+            let reason = CannotTell::new("a rate is no property of a packet, and what follows depends on it");
+            return Err(rules.limited(code).map_or(reason.clone(), |rule| reason.at(rule)));
+        }
+        self.witness(explorer, &at).map(Some)
+    }
+
+    fn run(&self, side: Side, explorer: &mut Explorer) -> Result<Outcome, CannotTell> {
+        let rules = if side == Side::A { self.a } else { self.b };
+        explorer.begin(side);
+        let mut flow = Flow::new(explorer);
+        let is_first = matches!(self.hook, Hook::Prerouting | Hook::Output);
+        if !is_first && rules.line_up(self.hook, self.family).tracks {
+            let untracked = constants(&mut explorer.bdd, Input::CtState, &[CtState::UNTRACKED.bits().into()]);
+            if explorer.decide(Input::CtState, untracked) {
+                flow.tracking = Tracking::Untracked;
+            }
+        }
+        let passed = pass(rules, self.hook, explorer, &mut flow, &mut ())?;
+        Ok(Outcome { passed, flow, rerouted: explorer.was_rerouted() })
+    }
+
+    fn tracks(&self) -> [bool; 2] {
+        [self.of.a, self.of.b].map(|rules| rules.line_up(self.hook, self.family).tracks)
+    }
+
+    fn difference(&self, explorer: &mut Explorer, a: &Outcome, b: &Outcome) -> Option<Where> {
+        let (mark, dport) = (cells(explorer, Input::Mark), cells(explorer, Input::Dport));
+        let Explorer { bdd, here, hook, family, .. } = explorer;
+        let (hook, family, domains) = (*hook, *family, &here.domains);
+        Comparer { bdd, domains: Some(domains), hook, family, tracks: self.tracks(), mark, dport }.difference(a, b)
+    }
+
+    /// One packet of the place, run once more.
+    fn witness(&self, explorer: &mut Explorer, at: &Where) -> Result<Box<Counterexample>, CannotTell> {
+        let Explorer { bdd, frame, here, hook, family, .. } = explorer;
+        let witness = Witness { bdd, frame, hook: *hook, family: *family, domains: here.domains };
+        let situation = witness.situation(here, at)?;
+        let (a, b) =
+            (certain::outcome(self.a, self.hook, &situation)?, certain::outcome(self.b, self.hook, &situation)?);
+        if !certain::differ(self.hook, &situation, self.tracks(), &a, &b) {
+            return Err(CannotTell::new(format!(
+                "at {}, {}: a difference that no single packet shows",
+                self.hook.name(),
+                situation.packet
+            )));
+        }
+        let (rules_a, rules_b) = (self.of.a, self.of.b);
+        Ok(Box::new(Counterexample::new(self.hook, situation, (rules_a, &a), (rules_b, &b))))
+    }
+}
+
+/// Whether everything that a rule asks holds.
+fn matches(code: &RuleCode, explorer: &mut Explorer) -> Result<bool, CannotTell> {
+    explorer.begin(Side::A);
+    let mut flow = Flow::new(explorer);
+    flow.tracking = Tracking::Tracked;
+    Ok(!matches!(Machine::new(explorer, &mut flow).run(code)?, Ran::Broke { .. }))
+}
+
+/// Questions about open packets; far more than any rule sets need that were made by people.
+const MOST_STEPS: u64 = 1 << 32;

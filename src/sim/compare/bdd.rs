@@ -1,0 +1,278 @@
+//! Sets of numbers of up to 128 bits, as binary decision diagrams, ordered and reduced (Bryant, 1986).
+//!
+//! A set is a node: two sets are equal exactly when their nodes are, and the empty set is one known node. Nothing is ever freed; a
+//! comparison owns its diagrams and drops them as a whole. Variable 0 is the most significant bit.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+/// A set of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Node(u32);
+
+impl Node {
+    pub(super) const NOTHING: Node = Node(0);
+    pub(super) const ALL: Node = Node(1);
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Branch {
+    variable: u8,
+    /// Where the bit is 0.
+    low: Node,
+    high: Node,
+}
+
+impl Branch {
+    fn is_half(&self) -> bool {
+        self.low == Node::NOTHING || self.high == Node::NOTHING
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Operation {
+    And,
+    Less,
+    Or,
+}
+
+pub(super) struct Bdd {
+    branches: Vec<Branch>,
+    known: Map<Branch, Node>,
+    done: Map<(Operation, Node, Node), Node>,
+}
+
+impl Bdd {
+    pub(super) fn new() -> Self {
+        // The two leaves, whose variable is behind all others.
+        let leaf = |of| Branch { variable: LEAF, low: of, high: of };
+        Bdd { branches: vec![leaf(Node::NOTHING), leaf(Node::ALL)], known: Map::default(), done: Map::default() }
+    }
+
+    /// Of numbers whose bit `variable` is 1 those in `high`, of the others those in `low`.
+    pub(super) fn choose(&mut self, variable: u8, high: Node, low: Node) -> Node {
+        if variable < self.branch(high).variable && variable < self.branch(low).variable {
+            return self.node(variable, low, high);
+        }
+        let bit = self.node(variable, Node::NOTHING, Node::ALL);
+        let (high, low) = (self.and(high, bit), self.less(low, bit));
+        self.or(high, low)
+    }
+
+    pub(super) fn and(&mut self, a: Node, b: Node) -> Node {
+        self.apply(Operation::And, a, b)
+    }
+
+    /// What is in `a` and not in `b`.
+    pub(super) fn less(&mut self, a: Node, b: Node) -> Node {
+        self.apply(Operation::Less, a, b)
+    }
+
+    pub(super) fn or(&mut self, a: Node, b: Node) -> Node {
+        self.apply(Operation::Or, a, b)
+    }
+
+    /// All of them together.
+    pub(super) fn union(&mut self, sets: &[Node]) -> Node {
+        match sets {
+            [] => Node::NOTHING,
+            [one] => *one,
+            several => {
+                let (front, back) = several.split_at(several.len() / 2);
+                let (front, back) = (self.union(front), self.union(back));
+                self.or(front, back)
+            }
+        }
+    }
+
+    /// The lowest number in a set of numbers of so many bits; `None` when it is empty.
+    pub(super) fn lowest(&self, set: Node, bits: u32) -> Option<u128> {
+        if set == Node::NOTHING {
+            return None;
+        }
+        let (mut at, mut number) = (set, 0);
+        while at != Node::ALL {
+            let branch = self.branch(at);
+            at = if branch.low == Node::NOTHING { branch.high } else { branch.low };
+            if branch.low == Node::NOTHING {
+                number |= place(branch.variable, bits);
+            }
+        }
+        Some(number)
+    }
+
+    /// The set of one number of so many bits.
+    pub(super) fn number(&mut self, number: u128, bits: u32) -> Node {
+        let width = u8::try_from(bits).unwrap_or(LEAF);
+        (0..width).rev().fold(Node::ALL, |rest, variable| {
+            let is_set = number & place(variable, bits) != 0;
+            let (low, high) = if is_set { (Node::NOTHING, rest) } else { (rest, Node::NOTHING) };
+            self.node(variable, low, high)
+        })
+    }
+
+    fn branch(&self, node: Node) -> Branch {
+        let index = usize::try_from(node.0).unwrap_or(usize::MAX);
+        *self.branches.get(index).expect("a node is only made with its branch")
+    }
+
+    fn node(&mut self, variable: u8, low: Node, high: Node) -> Node {
+        if low == high {
+            return low;
+        }
+        let Bdd { branches, known, .. } = self;
+        let branch = Branch { variable, low, high };
+        *known.entry(branch).or_insert_with(|| {
+            branches.push(branch);
+            Node(u32::try_from(branches.len() - 1).expect("memory ends before 2^32 nodes"))
+        })
+    }
+
+    fn apply(&mut self, operation: Operation, a: Node, b: Node) -> Node {
+        let (nothing, all) = (Node::NOTHING, Node::ALL);
+        match operation {
+            Operation::And if a == nothing || b == nothing => return nothing,
+            Operation::And if a == all || a == b => return b,
+            Operation::And if b == all => return a,
+            Operation::Less if a == nothing || b == all || a == b => return nothing,
+            Operation::Less if b == nothing => return a,
+            Operation::Or if a == all || b == all => return all,
+            Operation::Or if a == nothing || a == b => return b,
+            Operation::Or if b == nothing => return a,
+            Operation::And | Operation::Less | Operation::Or => {}
+        }
+        let (in_a, in_b) = (self.branch(a), self.branch(b));
+        // With one half empty there is one way to go on, which is as quick as looking the result up.
+        let is_one_way = match operation {
+            Operation::And => in_a.is_half() || in_b.is_half(),
+            Operation::Less => in_a.is_half(),
+            Operation::Or => false,
+        };
+        if !is_one_way {
+            if let Some(done) = self.done.get(&(operation, a, b)) {
+                return *done;
+            }
+        }
+        let variable = in_a.variable.min(in_b.variable);
+        let of =
+            |branch: Branch, node| if branch.variable == variable { (branch.low, branch.high) } else { (node, node) };
+        let ((a_low, a_high), (b_low, b_high)) = (of(in_a, a), of(in_b, b));
+        let low = self.apply(operation, a_low, b_low);
+        let high = self.apply(operation, a_high, b_high);
+        let node = self.node(variable, low, high);
+        if !is_one_way {
+            self.done.insert((operation, a, b), node);
+        }
+        node
+    }
+}
+
+/// The bit that a variable is.
+fn place(variable: u8, bits: u32) -> u128 {
+    bits.checked_sub(u32::from(variable) + 1).and_then(|shift| 1_u128.checked_shl(shift)).unwrap_or(0)
+}
+
+const LEAF: u8 = u8::MAX;
+
+pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
+
+/// Multiplies and turns: keys here are small numbers of our own, which nobody can choose to collide.
+#[derive(Default)]
+pub(super) struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for eight in bytes.chunks(8) {
+            let mut padded = [0; 8];
+            padded.iter_mut().zip(eight).for_each(|(slot, byte)| *slot = *byte);
+            self.write_u64(u64::from_le_bytes(padded));
+        }
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 over the golden ratio
+        self.0 = (self.0.rotate_left(26) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
+mod tests {
+    use super::*;
+
+    /// A set of bytes, as 256 booleans and as a diagram.
+    fn both(bdd: &mut Bdd, seed: u64, members: impl Fn(u64, u128) -> bool) -> (Vec<bool>, Node) {
+        let flags: Vec<bool> = (0..256).map(|number| members(seed, number)).collect();
+        let numbers: Vec<Node> = (0..256_u128)
+            .filter(|number| flags[usize::try_from(*number).expect("a byte")])
+            .map(|number| bdd.number(number, 8))
+            .collect();
+        (flags, bdd.union(&numbers))
+    }
+
+    fn mixed(seed: u64, number: u128) -> bool {
+        let mut mix = Mix(seed);
+        (u64::try_from(number >> (seed % 5)).expect("small")).hash(&mut mix);
+        mix.finish() >> 62 == 0
+    }
+
+    fn members(bdd: &mut Bdd, set: Node) -> Vec<bool> {
+        (0..256)
+            .map(|number| {
+                let one = bdd.number(number, 8);
+                bdd.and(set, one) == one
+            })
+            .collect()
+    }
+
+    #[test]
+    fn sets_of_bytes_are_what_256_booleans_say() {
+        let mut bdd = Bdd::new();
+        for seed in 0..100 {
+            let (a, a_set) = both(&mut bdd, seed, mixed);
+            let (b, b_set) = both(&mut bdd, seed + 1000, mixed);
+            let (and, less, or) = (bdd.and(a_set, b_set), bdd.less(a_set, b_set), bdd.or(a_set, b_set));
+            let zipped = |f: fn(bool, bool) -> bool| a.iter().zip(&b).map(|(a, b)| f(*a, *b)).collect::<Vec<_>>();
+            assert_eq!(members(&mut bdd, and), zipped(|a, b| a && b), "{seed}");
+            assert_eq!(members(&mut bdd, less), zipped(|a, b| a && !b), "{seed}");
+            assert_eq!(members(&mut bdd, or), zipped(|a, b| a || b), "{seed}");
+            let lowest = a.iter().position(|is_in| *is_in).map(|number| number as u128);
+            assert_eq!(bdd.lowest(a_set, 8), lowest, "{seed}");
+            let again = bdd.less(a_set, and);
+            assert_eq!(again, less, "{seed}: one set, one node");
+        }
+    }
+
+    #[test]
+    fn a_choice_by_any_bit_takes_each_half_from_its_own_set() {
+        let mut bdd = Bdd::new();
+        for variable in 0..8 {
+            let (a, a_set) = both(&mut bdd, 3, mixed);
+            let (b, b_set) = both(&mut bdd, 4, mixed);
+            let chosen = bdd.choose(variable, a_set, b_set);
+            let expected: Vec<bool> =
+                (0..256_usize).map(|n| if n & (0x80 >> variable) != 0 { a[n] } else { b[n] }).collect();
+            assert_eq!(members(&mut bdd, chosen), expected, "{variable}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! From registers with open bytes to sets of values of an input: which of them make a comparison true.
+//!
+//! Bits of an input are variables in the order of its number: most significant first, whatever the order of the bytes in memory.
+
+use super::bdd::{Bdd, Node};
+use crate::sim::cells::{Cell, Input};
+
+/// One bit of a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bit {
+    Known(bool),
+    /// The bit of an input, or its opposite.
+    Open {
+        input: Input,
+        variable: u8,
+        flip: bool,
+    },
+}
+
+/// Bits of cells, most significant first.
+pub(super) fn bits(cells: &[Cell]) -> impl DoubleEndedIterator<Item = Bit> + ExactSizeIterator {
+    let of = |at: usize| (cells.get(at / 8).copied().unwrap_or(Cell::Known(0)), u8::try_from(at % 8).unwrap_or(0));
+    (0..cells.len() * 8).map(of).map(|(cell, place)| bit(cell, place))
+}
+
+fn bit(cell: Cell, place: u8) -> Bit {
+    let in_place = 0x80 >> place;
+    match cell {
+        Cell::Known(byte) => Bit::Known(byte & in_place != 0),
+        Cell::Open { mask, xor, .. } if mask & in_place == 0 => Bit::Known(xor & in_place != 0),
+        Cell::Open { input, byte, xor, .. } => {
+            let last = u8::try_from(input.bytes()).unwrap_or(1).saturating_sub(1);
+            let byte = if is_reversed(input) { last.saturating_sub(byte) } else { byte };
+            Bit::Open { input, variable: byte * 8 + place, flip: xor & in_place != 0 }
+        }
+    }
+}
+
+fn is_reversed(input: Input) -> bool {
+    input.is_host_order() && cfg!(target_endian = "little")
+}
+
+/// The number that bytes of an input are, as they are loaded.
+pub(super) fn number(input: Input, bytes: &[u8]) -> u128 {
+    let bytes = bytes.iter().take(input.bytes());
+    let join = |number: u128, byte: &u8| number << 8 | u128::from(*byte);
+    if is_reversed(input) { bytes.rev().fold(0, join) } else { bytes.fold(0, join) }
+}
+
+pub(super) fn width(input: Input) -> u32 {
+    u32::try_from(input.bytes()).unwrap_or(0) * 8
+}
+
+/// Pieces of which each is of one input, or known.
+pub(super) fn pieces(cells: &[Cell]) -> Vec<(Option<Input>, std::ops::Range<usize>)> {
+    let mut pieces: Vec<(Option<Input>, std::ops::Range<usize>)> = Vec::with_capacity(1);
+    for (at, cell) in cells.iter().enumerate() {
+        let of = match cell {
+            Cell::Known(_) => None,
+            Cell::Open { input, .. } => Some(*input),
+        };
+        match pieces.last_mut() {
+            Some((input, range)) if of.is_none() || input.is_none() || *input == of => {
+                *input = of.or(*input);
+                range.end = at + 1;
+            }
+            _ => pieces.push((of, at..at + 1)),
+        }
+    }
+    pieces
+}
+
+/// When cells of one input are these bytes.
+pub(super) fn equal(bdd: &mut Bdd, cells: &[Cell], data: &[u8]) -> Node {
+    bits(cells).zip(data_bits(data)).rev().fold(Node::ALL, |rest, (bit, wanted)| match bit {
+        Bit::Known(known) if known == wanted => rest,
+        Bit::Known(_) => Node::NOTHING,
+        Bit::Open { variable, flip, .. } if wanted != flip => bdd.choose(variable, rest, Node::NOTHING),
+        Bit::Open { variable, .. } => bdd.choose(variable, Node::NOTHING, rest),
+    })
+}
+
+/// When cells of one input come before these bytes; `or_equal`: or are them.
+pub(super) fn before(bdd: &mut Bdd, cells: &[Cell], data: &[u8], or_equal: Node) -> Node {
+    bits(cells).zip(data_bits(data)).rev().fold(or_equal, |rest, (bit, than)| match bit {
+        Bit::Known(known) if known == than => rest,
+        Bit::Known(known) => {
+            if known {
+                Node::NOTHING
+            } else {
+                Node::ALL
+            }
+        }
+        Bit::Open { variable, flip, .. } => {
+            let (one, zero) = if than { (rest, Node::ALL) } else { (Node::NOTHING, rest) };
+            let (high, low) = if flip { (zero, one) } else { (one, zero) };
+            bdd.choose(variable, high, low)
+        }
+    })
+}
+
+/// When cells of one input lie between both, included.
+pub(super) fn between(bdd: &mut Bdd, cells: &[Cell], low: &[u8], high: &[u8]) -> Node {
+    if low == high {
+        return equal(bdd, cells, low);
+    }
+    let below = before(bdd, cells, low, Node::NOTHING);
+    let up_to = before(bdd, cells, high, Node::ALL);
+    bdd.less(up_to, below)
+}
+
+fn data_bits(data: &[u8]) -> impl DoubleEndedIterator<Item = bool> + ExactSizeIterator {
+    (0..data.len() * 8).map(move |at| data.get(at / 8).is_some_and(|byte| byte & 0x80 >> (at % 8) != 0))
+}

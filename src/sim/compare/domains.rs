@@ -1,0 +1,222 @@
+//! What the inputs of a packet can be at a hook, before any rule has looked: all that the kernel can hand in.
+//!
+//! Inputs are independent of each other but for a few links ("if it came through lo, the incoming interface is lo"). Links are kept
+//! true both ways whenever a domain shrinks; since they form no cycle, every value that is left belongs to a whole packet that is left.
+
+use super::bdd::{Bdd, Node};
+use super::bits::{equal, number, width};
+use super::usual::usual;
+use crate::model::{Family4or6, Hook};
+use crate::sim::cells::{Cell, Input};
+
+/// The values that each input can still have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Domains([Node; Input::ALL.len()]);
+
+/// When the first input is in its set, so is the second.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    when: (Input, Node),
+    then: (Input, Node),
+}
+
+/// The domains at the start, and what ties them together.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) start: Domains,
+    /// Of each input the most ordinary value.
+    pub(super) usual: Domains,
+    links: Vec<Link>,
+}
+
+impl Domains {
+    pub(super) fn get(&self, input: Input) -> Node {
+        self.0.get(input as usize).copied().unwrap_or(Node::NOTHING)
+    }
+
+    fn set(&mut self, input: Input, to: Node) {
+        if let Some(slot) = self.0.get_mut(input as usize) {
+            *slot = to;
+        }
+    }
+}
+
+impl Frame {
+    pub(super) fn new(bdd: &mut Bdd, hook: Hook, family: Family4or6) -> Self {
+        let nothing = Domains([Node::NOTHING; Input::ALL.len()]);
+        let mut frame = Frame { start: nothing, usual: nothing, links: Vec::new() };
+        for input in Input::ALL {
+            let domain = domain(bdd, hook, family, input);
+            frame.start.set(input, domain);
+            for number in usual(hook, family, input).into_iter().rev() {
+                let one = constants(bdd, input, &[number]);
+                if bdd.and(domain, one) == one {
+                    frame.usual.set(input, one);
+                }
+            }
+        }
+        frame.link(bdd, hook);
+        frame
+    }
+
+    fn link(&mut self, bdd: &mut Bdd, hook: Hook) {
+        let mut implies = |when, then| self.links.push(Link { when, then });
+        let (new, original) = (constants(bdd, Input::CtState, &[8]), constants(bdd, Input::CtDirection, &[0]));
+        implies((Input::CtState, new), (Input::CtDirection, original));
+        for (index, name) in [(Input::Iif, Input::Iifname), (Input::Oif, Input::Oifname)] {
+            let classes = classes(bdd, index, name);
+            for (of_index, of_name) in classes {
+                implies((index, of_index), (name, of_name));
+                implies((name, of_name), (index, of_index));
+            }
+        }
+        let name = |bdd: &mut Bdd, name: &[u8]| constants(bdd, Input::Iifname, &[name_number(name)]);
+        let (lo, nowhere) = (name(bdd, b"lo"), name(bdd, b""));
+        let yes = |bdd: &mut Bdd, input| constants(bdd, input, &[1]);
+        let (attached, sent) = (yes(bdd, Input::Attached), yes(bdd, Input::Socket));
+        match hook {
+            // Only what comes through lo was tracked on its way out.
+            Hook::Prerouting | Hook::Input => implies((Input::Attached, attached), (Input::Iifname, lo)),
+            // What has come in is forwarded, and nobody here sent it.
+            Hook::Postrouting => implies((Input::Socket, sent), (Input::Iifname, nowhere)),
+            Hook::Forward | Hook::Output => {}
+        }
+    }
+
+    /// Leaves `input` only the values in `kept`; `false` when there is no such packet.
+    pub(super) fn narrow(&self, bdd: &mut Bdd, domains: &mut Domains, input: Input, kept: Node) -> bool {
+        let kept = bdd.and(domains.get(input), kept);
+        domains.set(input, kept);
+        let mut changed = kept != Node::NOTHING && self.links.iter().any(|link| link.is_of(input));
+        while changed {
+            changed = false;
+            for Link { when, then } in &self.links {
+                let (cause, effect) = (domains.get(when.0), domains.get(then.0));
+                if bdd.less(cause, when.1) == Node::NOTHING {
+                    let left = bdd.and(effect, then.1);
+                    changed |= left != effect;
+                    domains.set(then.0, left);
+                } else if bdd.and(effect, then.1) == Node::NOTHING {
+                    let left = bdd.less(cause, when.1);
+                    changed |= left != cause;
+                    domains.set(when.0, left);
+                }
+            }
+        }
+        Input::ALL.iter().all(|input| domains.get(*input) != Node::NOTHING)
+    }
+
+    /// Whether more is known of an index or a name than that it is that of lo, or of none.
+    pub(super) fn is_told_apart(
+        &self,
+        bdd: &mut Bdd,
+        domains: &Domains,
+        index: Input,
+        name: Input,
+        which: Input,
+    ) -> bool {
+        let [_, _, (of_index, of_name)] = classes(bdd, index, name);
+        let others = if which == index { of_index } else { of_name };
+        let [left, all] = [domains.get(which), self.start.get(which)].map(|domain| bdd.and(domain, others));
+        left != Node::NOTHING && left != all
+    }
+}
+
+impl Link {
+    fn is_of(&self, input: Input) -> bool {
+        self.when.0 == input || self.then.0 == input
+    }
+}
+
+/// Index and name of no interface, of lo, which has index 1 in every namespace, and of all others.
+fn classes(bdd: &mut Bdd, index: Input, name: Input) -> [(Node, Node); 3] {
+    let none = (constants(bdd, index, &[0]), constants(bdd, name, &[0]));
+    let lo = (constants(bdd, index, &[1]), constants(bdd, name, &[name_number(b"lo")]));
+    let both = (bdd.or(none.0, lo.0), bdd.or(none.1, lo.1));
+    [none, lo, (bdd.less(Node::ALL, both.0), bdd.less(Node::ALL, both.1))]
+}
+
+/// The number of an interface name.
+pub(super) fn name_number(name: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(name).for_each(|(slot, byte)| *slot = *byte);
+    number(Input::Iifname, &bytes)
+}
+
+pub(super) fn constants(bdd: &mut Bdd, input: Input, numbers: &[u128]) -> Node {
+    let sets: Vec<Node> = numbers.iter().map(|number| bdd.number(*number, width(input))).collect();
+    bdd.union(&sets)
+}
+
+fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input) -> Node {
+    let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
+    let mut boolean = |can_be: bool| constants(bdd, input, if can_be { &[0, 1] } else { &[0] });
+    match input {
+        Input::Attached => boolean(is_first || hook == Hook::Input),
+        Input::Received => constants(bdd, input, &[0, 1, 2]),
+        Input::CtDirection | Input::SocketTransparent | Input::SocketWildcard => boolean(true),
+        Input::Socket => boolean(matches!(hook, Hook::Input | Hook::Output | Hook::Postrouting)),
+        // What tracking says; untracked are, behind the first hook, packets that were excluded there.
+        Input::CtState if is_first => constants(bdd, input, &[1, 2, 4, 8]),
+        Input::CtState => constants(bdd, input, &[1, 2, 4, 8, 64]),
+        // `RTN_*`, include/uapi/linux/rtnetlink.h
+        Input::DaddrType => constants(bdd, input, &(0..=11).collect::<Vec<u128>>()),
+        Input::Iif | Input::Iifname => match hook {
+            Hook::Output => constants(bdd, input, &[0]),
+            Hook::Postrouting => interface(bdd, input, true),
+            Hook::Forward | Hook::Input | Hook::Prerouting => interface(bdd, input, false),
+        },
+        Input::Oif | Input::Oifname => match hook {
+            Hook::Input | Hook::Prerouting => constants(bdd, input, &[0]),
+            Hook::Forward | Hook::Output | Hook::Postrouting => interface(bdd, input, false),
+        },
+        Input::Daddr | Input::Saddr | Input::TranslatedDaddr | Input::TranslatedSaddr => match family {
+            Family4or6::Ipv4 => {
+                let rest: Vec<Cell> = (4..16).map(|byte| Cell::open(input, byte)).collect();
+                equal(bdd, &rest, &[0; 12])
+            }
+            Family4or6::Ipv6 => Node::ALL,
+        },
+        // A packet has a header.
+        Input::Length => {
+            let header = match family {
+                Family4or6::Ipv4 => 20,
+                Family4or6::Ipv6 => 40,
+            };
+            let shorter = constants(bdd, input, &(0..header).collect::<Vec<u128>>());
+            bdd.less(Node::ALL, shorter)
+        }
+        Input::Cgroup | Input::CtMark | Input::CtStatus | Input::CtZone | Input::Dport => Node::ALL,
+        Input::L4proto | Input::Mark | Input::PktType | Input::Skgid | Input::Skuid | Input::SocketMark => Node::ALL,
+        Input::Sport | Input::TcpFlags | Input::TranslatedDport | Input::TranslatedSport => Node::ALL,
+    }
+}
+
+fn interface(bdd: &mut Bdd, input: Input, or_none: bool) -> Node {
+    let none = constants(bdd, input, &[0]);
+    let some = match input {
+        Input::Iifname | Input::Oifname => names(bdd, input, |byte| !b"\0/: \t\n\x0b\x0c\r".contains(&byte)),
+        _ => bdd.less(Node::ALL, none),
+    };
+    if or_none { bdd.or(some, none) } else { some }
+}
+
+/// Names of 1 to 15 of these bytes, padded with zeros (dev_valid_name, net/core/dev.c).
+pub(super) fn names(bdd: &mut Bdd, input: Input, valid: impl Fn(u8) -> bool) -> Node {
+    // Whichever are fewer.
+    let (can_be, cannot): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(|byte| valid(*byte));
+    let is_valid = can_be.len() <= cannot.len();
+    let few = if is_valid { can_be } else { cannot };
+    let mut rest = equal(bdd, &[Cell::open(input, 15)], &[0]);
+    for byte in (0..15).rev() {
+        let cell = [Cell::open(input, byte)];
+        let bytes: Vec<Node> = few.iter().map(|byte| equal(bdd, &cell, &[*byte])).collect();
+        let bytes = bdd.union(&bytes);
+        let goes_on = if is_valid { bytes } else { bdd.less(Node::ALL, bytes) };
+        let goes_on = bdd.and(goes_on, rest);
+        let ends: Vec<Cell> = (byte..16).map(|byte| Cell::open(input, byte)).collect();
+        let ends = equal(bdd, &ends, &vec![0; usize::from(16 - byte)]);
+        rest = if byte == 0 { goes_on } else { bdd.or(goes_on, ends) };
+    }
+    rest
+}

@@ -1,0 +1,350 @@
+//! All packets of a family at a hook, a box at a time.
+//!
+//! A box holds, for every input, the values it still stands for. Where a rule asks something that holds for a part of them only, the box
+//! becomes that part, and the other goes on the list of boxes still to do. At the end of a run all packets of the box took one way.
+//! So packets are only told apart where a rule does it, and the boxes of all runs together are all packets, each once.
+
+use smallvec::SmallVec;
+
+use super::bdd::{Bdd, Map, Node};
+use super::bits::{before, between, equal, pieces};
+use super::domains::{Domains, Frame, constants};
+use super::members::{Members, Part};
+use crate::bytecode::{CmpOp, LimitCode};
+use crate::model::{CtState, Family4or6, Hook, NatKind, Protocol};
+use crate::sim::cells::{Cell, Input, bitwise};
+use crate::sim::flow::{Flow, NewAddress, Translation, cells};
+use crate::sim::inputs::{CannotTell, Inputs, Target};
+use crate::sim::sets::SetIndex;
+use crate::sim::situation::nat_done;
+
+/// One of the two rule sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    A,
+    B,
+}
+
+/// Packets that no question has told apart, and what else was assumed.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) domains: Domains,
+    pub(super) choices: Vec<(Choice, bool)>,
+}
+
+/// Something that is no property of a packet and may be so or not.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Choice {
+    /// The packet comes within the rate: the how manieth limit that it meets on a side, and the address of its code.
+    Limit { side: Side, number: usize, code: usize },
+    /// A transparent socket listens there.
+    Listener(Target),
+}
+
+pub(super) struct Explorer {
+    pub(super) bdd: Bdd,
+    pub(super) frame: Frame,
+    pub(super) hook: Hook,
+    pub(super) family: Family4or6,
+    pub(super) here: Place,
+    pub(super) todo: Vec<Place>,
+    tests: Map<Test, Node>,
+    members: Members,
+    /// Whether anything looks at the header behind its translation.
+    is_header_read: bool,
+    run: Run,
+    pub(super) steps: u64,
+}
+
+/// What belongs to the run of one side.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    side: Side,
+    limits: usize,
+    asked: bool,
+    rerouted: bool,
+}
+
+/// A question that was answered before.
+#[derive(PartialEq, Eq, Hash)]
+struct Test {
+    kind: Kind,
+    cells: SmallVec<[Cell; 16]>,
+    data: SmallVec<[u8; 16]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Before,
+    Between,
+    Equal,
+    UpTo,
+}
+
+impl Explorer {
+    pub(super) fn new(hook: Hook, family: Family4or6, is_header_read: bool) -> Self {
+        let mut bdd = Bdd::new();
+        let frame = Frame::new(&mut bdd, hook, family);
+        let here = Place { domains: frame.start, choices: Vec::new() };
+        let run = Run { side: Side::A, limits: 0, asked: false, rerouted: false };
+        let (todo, tests, members) = (vec![here.clone()], Map::default(), Members::default());
+        Explorer { bdd, frame, hook, family, here, todo, tests, members, is_header_read, run, steps: 0 }
+    }
+
+    /// Begins the run of a side.
+    pub(super) fn begin(&mut self, side: Side) {
+        self.run = Run { side, limits: 0, asked: false, rerouted: false };
+    }
+
+    /// Whether a chain of type route changed the mark in this run.
+    pub(super) fn was_rerouted(&self) -> bool {
+        self.run.rerouted
+    }
+
+    /// Whether an input has one of some values. Where both can be, the more ordinary case comes first, and what is left later.
+    pub(super) fn decide(&mut self, input: Input, values: Node) -> bool {
+        self.steps += 1;
+        let Explorer { bdd, frame, here, todo, .. } = self;
+        let domain = here.domains.get(input);
+        let yes = bdd.and(domain, values);
+        if yes == Node::NOTHING || yes == domain {
+            return yes == domain;
+        }
+        let no = bdd.less(domain, yes);
+        let is = bdd.and(no, frame.usual.get(input)) == Node::NOTHING;
+        let (first, later) = if is { (yes, no) } else { (no, yes) };
+        let mut other = here.clone();
+        if frame.narrow(bdd, &mut other.domains, input, later) {
+            todo.push(other);
+        }
+        frame.narrow(bdd, &mut here.domains, input, first);
+        is
+    }
+
+    fn choose(&mut self, choice: Choice) -> bool {
+        if let Some((_, is)) = self.here.choices.iter().find(|(known, _)| *known == choice) {
+            return *is;
+        }
+        let mut other = self.here.clone();
+        other.choices.push((choice.clone(), false));
+        self.todo.push(other);
+        self.here.choices.push((choice, true));
+        true
+    }
+
+    /// Whether cells, all of one input or known, answer a question with yes.
+    fn piece(&mut self, input: Option<Input>, kind: Kind, cells: &[Cell], data: &[&[u8]]) -> bool {
+        let key = Test { kind, cells: cells.into(), data: data.iter().flat_map(|data| data.iter().copied()).collect() };
+        let test = match (self.tests.get(&key), data) {
+            (Some(known), _) => *known,
+            (None, data) => {
+                let (first, last) = (data.first().copied().unwrap_or(&[]), data.last().copied().unwrap_or(&[]));
+                let bdd = &mut self.bdd;
+                let test = match kind {
+                    Kind::Before => before(bdd, cells, first, Node::NOTHING),
+                    Kind::Between => between(bdd, cells, first, last),
+                    Kind::Equal => equal(bdd, cells, first),
+                    Kind::UpTo => before(bdd, cells, first, Node::ALL),
+                };
+                self.tests.insert(key, test);
+                test
+            }
+        };
+        match input {
+            Some(input) => self.decide(input, test),
+            None => test == Node::ALL,
+        }
+    }
+
+    fn is_equal(&mut self, cells: &[Cell], data: &[u8]) -> bool {
+        pieces(cells).into_iter().all(|(input, range)| match (cells.get(range.clone()), data.get(range)) {
+            (Some(cells), Some(data)) => self.piece(input, Kind::Equal, cells, &[data]),
+            _ => false,
+        })
+    }
+
+    /// Whether cells come before these bytes: piece by piece, the first that differs decides.
+    fn is_before(&mut self, cells: &[Cell], data: &[u8], or_equal: bool) -> bool {
+        let pieces = pieces(cells);
+        let last = pieces.len().saturating_sub(1);
+        for (at, (input, range)) in pieces.into_iter().enumerate() {
+            let (Some(cells), Some(data)) = (cells.get(range.clone()), data.get(range)) else { return false };
+            if at == last {
+                let kind = if or_equal { Kind::UpTo } else { Kind::Before };
+                return self.piece(input, kind, cells, &[data]);
+            }
+            if self.piece(input, Kind::Before, cells, &[data]) {
+                return true;
+            }
+            if !self.piece(input, Kind::Equal, cells, &[data]) {
+                return false;
+            }
+        }
+        or_equal
+    }
+
+    fn is_within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> bool {
+        if low == high {
+            return self.is_equal(cells, low);
+        }
+        match pieces(cells).as_slice() {
+            [(input, _)] => self.piece(*input, Kind::Between, cells, &[low, high]),
+            _ => !self.is_before(cells, low, false) && self.is_before(cells, high, true),
+        }
+    }
+
+    /// An address or port that a translation gives: known, or open between two ends.
+    fn given<const N: usize>(&mut self, input: Input, low: &[Cell], high: &[Cell]) -> [Cell; N] {
+        if low == high {
+            let mut cells = [Cell::Known(0); N];
+            cells.iter_mut().zip(low).for_each(|(slot, cell)| *slot = *cell);
+            return cells;
+        }
+        let open: [Cell; N] = cells(self, input);
+        let bytes = |cells: &[Cell]| cells.iter().map(|cell| cell.known()).collect::<Option<Vec<u8>>>();
+        if let (Some(low), Some(high), Some(cells)) = (bytes(low), bytes(high), open.get(..low.len())) {
+            let range = between(&mut self.bdd, cells, &low, &high);
+            let mut narrowed = self.here.domains;
+            // Another choice than the other side's: they differ anyway.
+            if self.frame.narrow(&mut self.bdd, &mut narrowed, input, range) {
+                self.here.domains = narrowed;
+            }
+        }
+        open
+    }
+}
+
+impl Explorer {
+    fn is_icmp(&mut self) -> bool {
+        let protocol = self.cell(Input::L4proto, 0);
+        [Protocol::ICMP, Protocol::ICMPV6].into_iter().any(|icmp| self.is_equal(&[protocol], &[icmp.0]))
+    }
+
+    /// Whether this side of the connection has its translation, be it none.
+    fn has_nat(&mut self, hook: Hook) -> bool {
+        let mut status: [Cell; 4] = cells(self, Input::CtStatus);
+        bitwise(&mut status, &nat_done(hook).to_ne_bytes(), &[0; 4]);
+        !self.is_equal(&status, &[0; 4])
+    }
+}
+
+impl Inputs for Explorer {
+    fn family(&self) -> Family4or6 {
+        self.family
+    }
+
+    fn cell(&self, input: Input, byte: u8) -> Cell {
+        let is_address = matches!(input, Input::Daddr | Input::Saddr | Input::TranslatedDaddr | Input::TranslatedSaddr);
+        if is_address && self.family == Family4or6::Ipv4 && byte >= 4 {
+            return Cell::Known(0);
+        }
+        Cell::open(input, byte)
+    }
+
+    fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
+        Ok(match op {
+            CmpOp::Eq => self.is_equal(cells, data),
+            CmpOp::Ne => !self.is_equal(cells, data),
+            CmpOp::Lt => self.is_before(cells, data, false),
+            CmpOp::Le => self.is_before(cells, data, true),
+            CmpOp::Gt => !self.is_before(cells, data, true),
+            CmpOp::Ge => !self.is_before(cells, data, false),
+        })
+    }
+
+    fn within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {
+        Ok(self.is_within(cells, low, high))
+    }
+
+    fn find(&mut self, cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell> {
+        if let [(Some(input), _)] = pieces(cells).as_slice() {
+            let groups = self.members.groups(&mut self.bdd, cells, set);
+            let found = groups.iter().find(|(values, _)| self.decide(*input, *values));
+            return Ok(found.map(|(_, element)| *element).or(set.catch_all));
+        }
+        let elements = self.members.elements(set);
+        let found = elements.iter().find(|(fields, _)| {
+            fields.iter().all(|Part { range, low, high }| {
+                cells.get(range.clone()).is_some_and(|cells| self.is_within(cells, low, high))
+            })
+        });
+        Ok(found.map(|(_, element)| *element).or(set.catch_all))
+    }
+
+    fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
+        let Run { side, limits: number, .. } = self.run;
+        self.run.limits += 1;
+        Ok(self.choose(Choice::Limit { side, number, code: std::ptr::from_ref(limit).addr() }))
+    }
+
+    fn listener(&mut self, target: &Target) -> Result<bool, CannotTell> {
+        Ok(self.choose(Choice::Listener(target.clone())))
+    }
+
+    fn reroute(&mut self, _: &Flow) -> Result<(), CannotTell> {
+        self.run.rerouted = true;
+        Ok(())
+    }
+
+    /// As [`Situation`](crate::sim::Situation) does.
+    fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
+        let new = constants(&mut self.bdd, Input::CtState, &[CtState::NEW.bits().into()]);
+        let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
+        let begins = self.decide(Input::CtState, new) || (self.decide(Input::CtState, related) && !self.is_icmp());
+        let attached = self.cell(Input::Attached, 0);
+        self.run.asked = begins && !self.is_equal(&[attached], &[1]) && !self.has_nat(hook);
+        Ok(self.run.asked)
+    }
+
+    /// Of a decision what is known is known. What is not, and what an earlier packet of the connection was given, is open: the same
+    /// inputs on both sides, because what both decide alike is chosen alike, and what they decide otherwise tells them apart anyway.
+    fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
+        if !self.is_header_read {
+            return Ok(());
+        }
+        let of_source = match decided {
+            Some(translation) => translation.kind == NatKind::Snat,
+            None => matches!(hook, Hook::Input | Hook::Postrouting),
+        };
+        let (address, port) = match of_source {
+            true => (Input::TranslatedSaddr, Input::TranslatedSport),
+            false => (Input::TranslatedDaddr, Input::TranslatedDport),
+        };
+        let (at, to) = match decided {
+            Some(Translation { address: new, ports, .. }) => {
+                let at: Option<[Cell; 16]> = match new {
+                    NewAddress::Kept => None,
+                    NewAddress::Own if hook == Hook::Output => Some(loopback(self.family).map(Cell::Known)),
+                    NewAddress::Own => Some(cells(self, address)),
+                    NewAddress::Range(low, high) => Some(self.given(address, low, high)),
+                };
+                (at, ports.map(|(low, high)| self.given(port, &low, &high)))
+            }
+            None if self.run.asked => (None, None),
+            None => {
+                let invalid = constants(&mut self.bdd, Input::CtState, &[CtState::INVALID.bits().into()]);
+                if self.decide(Input::CtState, invalid) {
+                    return Ok(());
+                }
+                (Some(cells(self, address)), Some(cells(self, port)))
+            }
+        };
+        let header = &mut flow.header;
+        let (address, port) = match of_source {
+            true => (&mut header.saddr, &mut header.sport),
+            false => (&mut header.daddr, &mut header.dport),
+        };
+        (*address, *port) = (at.unwrap_or(*address), to.unwrap_or(*port));
+        Ok(())
+    }
+}
+
+/// Where `redirect` sends what this host sends: 127.0.0.1 or ::1 (nf_nat_redirect.c).
+pub(super) fn loopback(family: Family4or6) -> [u8; 16] {
+    let mut address = [0; 16];
+    match (family, &mut address) {
+        (Family4or6::Ipv4, [first, _, _, last, ..]) => (*first, *last) = (127, 1),
+        (Family4or6::Ipv6, [.., last]) => *last = 1,
+    }
+    address
+}

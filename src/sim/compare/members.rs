@@ -1,0 +1,86 @@
+//! Elements of sets, in the two forms that questions about open keys need.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::bdd::{Bdd, Map, Node};
+use super::bits::between;
+use crate::bytecode::ElementDataCode;
+use crate::sim::cells::Cell;
+use crate::sim::sets::{Keys, SetIndex};
+
+/// What was worked out before. Sets are told apart by their address: they live longer than the comparison.
+#[derive(Default)]
+pub(super) struct Members {
+    groups: Map<(usize, Vec<Cell>), Groups>,
+    elements: Map<usize, Elements>,
+}
+
+/// Values of an input whose elements map to the same, with the number of one of them.
+type Groups = Rc<[(Node, usize)]>;
+
+/// Elements with their number, in the order of the numbers.
+type Elements = Rc<[(Vec<Part>, usize)]>;
+
+/// A part of a key between two ends, included.
+pub(super) struct Part {
+    pub(super) range: Range<usize>,
+    pub(super) low: Box<[u8]>,
+    pub(super) high: Box<[u8]>,
+}
+
+impl Members {
+    /// For a key that is made of one input: which of its values are in the set.
+    pub(super) fn groups(&mut self, bdd: &mut Bdd, cells: &[Cell], set: &SetIndex) -> Groups {
+        let key = (std::ptr::from_ref(set).addr(), cells.to_vec());
+        if let Some(known) = self.groups.get(&key) {
+            return Rc::clone(known);
+        }
+        let mut groups: Vec<(Option<&ElementDataCode>, Vec<Node>, usize)> = Vec::new();
+        for (parts, element) in self.elements(set).iter() {
+            let holds = parts.iter().fold(Node::ALL, |all, Part { range, low, high }| {
+                let part = between(bdd, cells.get(range.clone()).unwrap_or(&[]), low, high);
+                bdd.and(all, part)
+            });
+            let data = set.data.get(*element).and_then(Option::as_ref);
+            match groups.iter_mut().find(|(of, ..)| *of == data) {
+                Some((_, values, _)) => values.push(holds),
+                None => groups.push((data, vec![holds], *element)),
+            }
+        }
+        let groups: Groups = groups.into_iter().map(|(_, values, element)| (bdd.union(&values), element)).collect();
+        self.groups.insert(key, Rc::clone(&groups));
+        groups
+    }
+
+    pub(super) fn elements(&mut self, set: &SetIndex) -> Elements {
+        let key = std::ptr::from_ref(set).addr();
+        Rc::clone(self.elements.entry(key).or_insert_with(|| elements(set)))
+    }
+}
+
+fn elements(set: &SetIndex) -> Elements {
+    let whole = |low: &[u8], high: &[u8]| vec![Part { range: 0..low.len(), low: low.into(), high: high.into() }];
+    let mut elements: Vec<(Vec<Part>, usize)> = match &set.keys {
+        Keys::Intervals(intervals) => {
+            intervals.iter().map(|(low, high, element)| (whole(low, high), *element)).collect()
+        }
+        Keys::Points(points) => points.iter().map(|(key, element)| (whole(key, key), *element)).collect(),
+        Keys::Ranges { fields, elements } => {
+            elements.iter().map(|(low, high, element)| (parts(fields, low, high), *element)).collect()
+        }
+    };
+    elements.sort_by_key(|(_, element)| *element);
+    elements.into()
+}
+
+fn parts(fields: &[usize], low: &[u8], high: &[u8]) -> Vec<Part> {
+    let mut start = 0;
+    let part = |length: &usize| {
+        let range = start..start + length;
+        start = range.end;
+        let [low, high] = [low, high].map(|key| key.get(range.clone()).unwrap_or(&[]).into());
+        Part { range, low, high }
+    };
+    fields.iter().map(part).collect()
+}

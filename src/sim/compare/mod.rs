@@ -1,0 +1,196 @@
+//! Whether two rule sets do the same with every packet, or a packet with which they do not.
+//!
+//! ```text
+//! a ──┐  hook by hook,   ┌──────────┐ box of packets that  ┌─────────┐ all the same: Equivalent
+//!     ├─ family by family│ explorer │ take one way ──────> │ outcome │
+//! b ──┘                  └──────────┘                      └─────────┘ else: witness ──> one packet ──> both walks: Differs
+//! ```
+//! A box of packets (`explorer`) runs through both rule sets on the machine that walks use, and is split where a rule tells its
+//! packets apart; sets of values (`bdd`) are exact whatever rules compare with: prefixes, masks, intervals, maps. So no packet is left
+//! out and nothing is sampled. What is always true: `Equivalent` is about every packet that can be expressed here; `Differs` was run
+//! on the machine once more, with one certain packet; all else is `CannotTell`.
+//!
+//! Hooks are compared one by one, each for whatever packet may come to it. Where one side switches tracking or translation on, both
+//! are seen in such a namespace. Behind a translation that an earlier packet was given, addresses and ports are open, the same on both
+//! sides.
+
+mod answer;
+mod at_hook;
+mod bdd;
+mod bits;
+mod certain;
+mod counterexample;
+mod domains;
+mod explorer;
+mod members;
+mod outcome;
+mod program;
+#[cfg(test)]
+mod tests;
+mod usual;
+mod witness;
+
+pub use counterexample::Counterexample;
+
+use super::inputs::CannotTell;
+use super::rules::Rules;
+use super::situation::Situation;
+use crate::model::{Chain, ChainType, Family, Family4or6, Hook, Priority, Rule, Ruleset, Table};
+use at_hook::{AtHook, Found};
+
+/// What a comparison found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Comparison {
+    /// Something on the way of some packets is not known, and no difference was found besides.
+    CannotTell(CannotTell),
+    /// There is a packet with which they do not do the same.
+    Differs(Box<Counterexample>),
+    /// They do the same with every packet.
+    Equivalent {
+        /// Classes of packets that the rules of either side tell apart, over all hooks and both families.
+        classes: usize,
+        /// Classes that were left out, not counted above.
+        outside: usize,
+    },
+}
+
+/// Compares two rule sets over all packets.
+///
+/// ```
+/// use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};
+/// use nftmesh::sim::{Comparison, Rules, compare};
+///
+/// let rules = |rules: Vec<Rule>| {
+///     let output = Chain::base("output", ChainType::Filter, Hook::Output, Priority::FILTER).rules(rules);
+///     Rules::try_from(&Ruleset::new().table(Table::new(Family::Inet, "t").chain(output)))
+/// };
+/// let two = rules(vec![Rule::new().tcp_dport(22).drop(), Rule::new().tcp_dport(23).drop()])?;
+/// let one = rules(vec![Rule::new().tcp_dport(22..=23).drop()])?;
+/// let none = rules(vec![])?;
+/// assert!(matches!(compare(&two, &one), Comparison::Equivalent { .. }));
+/// let Comparison::Differs(packet) = compare(&one, &none) else { panic!("port 22 is open") };
+/// assert!(packet.to_string().starts_with("at output, tcp 10.77.0.2:40000 -> 10.77.0.1:22"));
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[must_use]
+pub fn compare(a: &Rules, b: &Rules) -> Comparison {
+    Compare::new(a, b).run()
+}
+
+/// A comparison with options.
+#[derive(Clone, Debug)]
+pub struct Compare<'a> {
+    a: &'a Rules,
+    b: &'a Rules,
+    outside: Vec<(Option<Hook>, Rule)>,
+    most: usize,
+}
+
+impl<'a> Compare<'a> {
+    /// Of these two, over all packets.
+    #[must_use]
+    pub fn new(a: &'a Rules, b: &'a Rules) -> Self {
+        Compare { a, b, outside: Vec::new(), most: 2_000_000 }
+    }
+
+    /// Leaves out packets for which everything that this rule asks holds, at every hook. They may differ.
+    #[must_use]
+    pub fn outside(mut self, rule: Rule) -> Self {
+        self.outside.push((None, rule));
+        self
+    }
+
+    /// The same at one hook only.
+    #[must_use]
+    pub fn outside_at(mut self, hook: Hook, rule: Rule) -> Self {
+        self.outside.push((Some(hook), rule));
+        self
+    }
+
+    /// Gives up behind so many classes; two million if it is not said.
+    #[must_use]
+    pub fn at_most(mut self, classes: usize) -> Self {
+        self.most = classes;
+        self
+    }
+
+    /// Compares.
+    #[must_use]
+    pub fn run(self) -> Comparison {
+        let outside = match self.outside.iter().map(|(hook, rule)| left_out(*hook, rule)).collect::<Result<Vec<_>, _>>()
+        {
+            Ok(outside) => outside,
+            Err(reason) => return Comparison::CannotTell(reason),
+        };
+        let unknown = self.a.unknown().iter().chain(self.b.unknown()).next();
+        let mut doubt = unknown.map(CannotTell::new);
+        let (mut classes, mut left_out) = (0, 0);
+        let (a, b) = (self.a.beside(self.b), self.b.beside(self.a));
+        for hook in [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting] {
+            for family in [Family4or6::Ipv4, Family4or6::Ipv6] {
+                if a.is_idle(hook, family) && b.is_idle(hook, family) {
+                    continue;
+                }
+                let most = self.most.saturating_sub(classes + left_out);
+                let place = AtHook { of: &self, a: &a, b: &b, hook, family, outside: &outside, most };
+                match place.explore() {
+                    Found::Differs(example) => return Comparison::Differs(example),
+                    Found::Same { classes: here, outside, doubt: unsure } => {
+                        classes += here;
+                        left_out += outside;
+                        let unsure = unsure.filter(|_| !self.a.is_same_program(self.b, hook, family));
+                        doubt = doubt.or(unsure);
+                    }
+                }
+            }
+        }
+        match doubt {
+            Some(reason) => Comparison::CannotTell(reason),
+            None => Comparison::Equivalent { classes, outside: left_out },
+        }
+    }
+}
+
+/// Packets that do not count, at one hook or at all.
+type LeftOut = (Option<Hook>, Rules);
+
+/// A rule as a program of its own.
+fn left_out(hook: Option<Hook>, rule: &Rule) -> Result<LeftOut, CannotTell> {
+    let chain = Chain::base("outside", ChainType::Filter, Hook::Forward, Priority::FILTER).rule(rule.clone());
+    let rules = Rules::try_from(&Ruleset::new().table(Table::new(Family::Inet, "outside").chain(chain)));
+    rules.map(|rules| (hook, rules)).map_err(|error| CannotTell::new(format!("what is to be left out: {error}")))
+}
+
+/// Two rule sets side by side, for packets one by one: what tests hold a comparison against.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct Trial {
+    a: Rules,
+    b: Rules,
+    tracks: [[bool; 2]; 2],
+}
+
+impl Trial {
+    #[must_use]
+    pub fn new(a: &Rules, b: &Rules) -> Self {
+        let families = [Family4or6::Ipv4, Family4or6::Ipv6];
+        let tracks = families.map(|family| [a, b].map(|rules| rules.line_up(Hook::Prerouting, family).tracks));
+        Trial { a: a.beside(b), b: b.beside(a), tracks }
+    }
+
+    /// Whether they do not do the same with this one packet.
+    ///
+    /// # Errors
+    ///
+    /// When something on its way is not known.
+    pub fn differ(&self, hook: Hook, situation: &Situation) -> Result<bool, CannotTell> {
+        let [[a4, b4], [a6, b6]] = self.tracks;
+        let tracks = match situation.packet.family() {
+            Family4or6::Ipv4 => [a4, b4],
+            Family4or6::Ipv6 => [a6, b6],
+        };
+        let (a, b) = (certain::outcome(&self.a, hook, situation)?, certain::outcome(&self.b, hook, situation)?);
+        Ok(certain::differ(hook, situation, tracks, &a, &b))
+    }
+}

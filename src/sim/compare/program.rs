@@ -1,0 +1,70 @@
+//! What a comparison asks of rule sets as a whole.
+
+use std::sync::Arc;
+
+use crate::bytecode::Expr;
+use crate::model::{Family4or6, Hook};
+use crate::sim::line_up::{ChainAt, Stage};
+use crate::sim::rules::{ChainCode, Op, RuleLine, Rules, TableCode};
+
+impl Rules {
+    /// Nothing is hooked here.
+    pub(super) fn is_idle(&self, hook: Hook, family: Family4or6) -> bool {
+        self.line_up(hook, family).stages.iter().all(|stage| match stage {
+            Stage::Chain(_) => false,
+            Stage::Track => true,
+            Stage::Translate(chains) => chains.is_empty(),
+        })
+    }
+
+    /// Something behind the translation could look at what it changed.
+    pub(super) fn reads_behind_nat(&self, hook: Hook, family: Family4or6) -> bool {
+        let mut stages = self.line_up(hook, family).stages.iter();
+        stages.any(|stage| matches!(stage, Stage::Translate(_))) && stages.any(|stage| matches!(stage, Stage::Chain(_)))
+    }
+
+    /// The rule whose limit is kept at this address.
+    pub(super) fn limited(&self, code: usize) -> Option<&Arc<RuleLine>> {
+        let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        let is_it = |op: &Op| matches!(op, Op::Expr(Expr::Limit(limit)) if std::ptr::from_ref(limit).addr() == code);
+        rules.find(|rule| rule.ops.iter().any(is_it)).map(|rule| &rule.line)
+    }
+
+    /// The same chains with the same programs in the same order: whatever they do, both do it.
+    pub(super) fn is_same_program(&self, other: &Rules, hook: Hook, family: Family4or6) -> bool {
+        let (ours, theirs) = (self.line_up(hook, family), other.line_up(hook, family));
+        let is_same = |ours: &ChainAt, theirs: &ChainAt| match (self.chain_at(*ours), other.chain_at(*theirs)) {
+            (Some((table, chain, base)), Some((other_table, other, other_base))) => {
+                base == other_base && is_same_chain(chain, other) && is_same_table(table, other_table)
+            }
+            _ => false,
+        };
+        let all_same = |ours: &[ChainAt], theirs: &[ChainAt]| {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| is_same(ours, theirs))
+        };
+        ours.tracks == theirs.tracks
+            && ours.stages.len() == theirs.stages.len()
+            && ours.stages.iter().zip(&theirs.stages).all(|stages| match stages {
+                (Stage::Chain(ours), Stage::Chain(theirs)) => is_same(ours, theirs),
+                (Stage::Track, Stage::Track) => true,
+                (Stage::Translate(ours), Stage::Translate(theirs)) => all_same(ours, theirs),
+                _ => false,
+            })
+    }
+}
+
+/// Chains that a base chain may call.
+fn is_same_table(a: &TableCode, b: &TableCode) -> bool {
+    let called = |table: &TableCode| table.chains.iter().filter(|chain| chain.base.is_none()).count();
+    called(a) == called(b)
+        && a.chains.iter().filter(|chain| chain.base.is_none()).all(|chain| {
+            b.chain(&chain.id.name).is_some_and(|other| other.base.is_none() && is_same_chain(chain, other))
+        })
+}
+
+fn is_same_chain(a: &ChainCode, b: &ChainCode) -> bool {
+    a.unlisted == 0
+        && b.unlisted == 0
+        && a.rules.len() == b.rules.len()
+        && a.rules.iter().zip(&b.rules).all(|(a, b)| a.ops == b.ops)
+}

@@ -1,0 +1,57 @@
+//! What people expect to see in a packet: values to prefer where a box leaves a choice.
+
+use super::domains::name_number;
+use crate::model::{AddrType, Family4or6, Hook, Protocol, TcpFlags};
+use crate::sim::cells::Input;
+
+/// The most ordinary values of an input, best first; behind them, the lowest.
+pub(super) fn usual(hook: Hook, family: Family4or6, input: Input) -> Vec<u128> {
+    let comes_in = matches!(hook, Hook::Input | Hook::Prerouting);
+    let icmp = match family {
+        Family4or6::Ipv4 => Protocol::ICMP,
+        Family4or6::Ipv6 => Protocol::ICMPV6,
+    };
+    // The pod of the examples, and a client of it.
+    let address = |is_pod: bool| match (family, is_pod) {
+        (Family4or6::Ipv4, true) => 0x0a4d_0002 << 96,
+        (Family4or6::Ipv4, false) => 0x0a4d_0001 << 96,
+        (Family4or6::Ipv6, true) => 0xfd77 << 112 | 2,
+        (Family4or6::Ipv6, false) => 0xfd77 << 112 | 1,
+    };
+    let names = |names: &[&str]| names.iter().map(|name| name_number(name.as_bytes())).collect();
+    match input {
+        Input::CtState => vec![8, 2, 4, 1],
+        Input::Daddr | Input::TranslatedDaddr => vec![address(comes_in)],
+        Input::DaddrType => vec![u128::from(if comes_in { AddrType::LOCAL.0 } else { AddrType::UNICAST.0 })],
+        Input::Dport | Input::TranslatedDport => vec![9000, 80],
+        Input::Iif => vec![0, 2],
+        Input::Iifname => names(&["", "eth0", "eth1", "eth2", "eth3", "lo"]),
+        Input::L4proto => [Protocol::TCP, Protocol::UDP, icmp].map(|protocol| protocol.0.into()).into(),
+        Input::Length => vec![60],
+        Input::Oif => vec![if hook == Hook::Forward { 3 } else { 2 }],
+        Input::Oifname if hook == Hook::Forward => names(&["", "eth1", "eth0", "eth2", "eth3", "lo"]),
+        Input::Oifname => names(&["", "eth0", "eth1", "eth2", "eth3", "lo"]),
+        Input::Saddr | Input::TranslatedSaddr => vec![address(!comes_in)],
+        Input::Skgid | Input::Skuid => vec![1000],
+        // What this host sends has an owner.
+        Input::Socket => vec![u128::from(hook == Hook::Output)],
+        Input::Sport | Input::TranslatedSport => vec![40000],
+        Input::TcpFlags => vec![TcpFlags::SYN.bits().into()],
+        Input::Attached | Input::Cgroup | Input::CtDirection | Input::CtMark | Input::CtStatus => vec![0],
+        Input::CtZone | Input::Mark | Input::PktType | Input::Received | Input::SocketMark => vec![0],
+        Input::SocketTransparent | Input::SocketWildcard => vec![0],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bits::number;
+    use super::*;
+
+    #[test]
+    fn a_value_is_the_number_of_its_bytes_whatever_their_order() {
+        assert_eq!(name_number(b"lo").to_be_bytes().first_chunk(), Some(b"lo\0"));
+        assert_eq!(number(Input::Mark, &7_u32.to_ne_bytes()), 7);
+        assert_eq!(number(Input::Dport, &[1, 2]), 0x0102);
+    }
+}

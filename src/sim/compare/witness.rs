@@ -1,0 +1,204 @@
+//! One packet of a box, as ordinary as the box allows.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::bdd::{Bdd, Node};
+use super::bits::width;
+use super::domains::{Domains, Frame, constants, names};
+use super::explorer::{Choice, Place};
+use super::outcome::Where;
+use super::usual::usual;
+use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, PktType, Protocol, TcpFlags};
+use crate::sim::cells::Input;
+use crate::sim::inputs::CannotTell;
+use crate::sim::packet::{Connection, Interface, Owner, Packet, Receiver};
+use crate::sim::situation::Situation;
+
+/// Takes values out of domains, which shrink.
+pub(super) struct Witness<'a> {
+    pub(super) bdd: &'a mut Bdd,
+    pub(super) frame: &'a Frame,
+    pub(super) hook: Hook,
+    pub(super) family: Family4or6,
+    pub(super) domains: Domains,
+}
+
+impl Witness<'_> {
+    /// A packet at the place whose inputs have these values.
+    pub(super) fn situation(mut self, place: &Place, at: &Where) -> Result<Situation, CannotTell> {
+        for (input, values) in at {
+            if !self.frame.narrow(self.bdd, &mut self.domains, *input, *values) {
+                return Err(CannotTell::new("the difference is of packets that do not exist"));
+            }
+        }
+        self.mixes_index_and_name()?;
+        let packet = self.packet();
+        let (incoming, outgoing) = self.interfaces();
+        let state = self.take32(Input::CtState);
+        let connection = Connection {
+            state: CtState::from_bits_retain(state),
+            direction: match self.take(Input::CtDirection) {
+                0 => CtDirection::Original,
+                _ => CtDirection::Reply,
+            },
+            status: CtStatus::from_bits_retain(self.take32(Input::CtStatus)),
+            mark: self.take32(Input::CtMark),
+            zone: self.take16(Input::CtZone),
+            attached: self.is(Input::Attached),
+        };
+        let received = self.take(Input::Received);
+        let receiver = (received != 0).then(|| Receiver {
+            transparent: self.is(Input::SocketTransparent),
+            wildcard: self.is(Input::SocketWildcard),
+            mark: self.take32(Input::SocketMark),
+            handshake: received == 2,
+        });
+        let daddr_type = AddrType(self.take32(Input::DaddrType));
+        let listeners: Vec<bool> = place.choices.iter().filter_map(|(choice, is)| listens(choice, *is)).collect();
+        let mut situation = Situation::new(packet);
+        (situation.incoming, situation.outgoing, situation.connection) = (incoming, outgoing, connection);
+        (situation.daddr_type, situation.receiver) = (daddr_type, receiver);
+        situation.listener = listeners.first().copied().unwrap_or(true);
+        if listeners.iter().any(|is| *is != situation.listener) {
+            return Err(CannotTell::new("the difference needs a listener on one port and none on another"));
+        }
+        self.translated(&mut situation);
+        Ok(situation)
+    }
+
+    /// Which index an interface has, and which name, is for the host to say, except for lo.
+    fn mixes_index_and_name(&mut self) -> Result<(), CannotTell> {
+        let mut told = |index, name, which| self.frame.is_told_apart(self.bdd, &self.domains, index, name, which);
+        let (iif, oif) = ((Input::Iif, Input::Iifname), (Input::Oif, Input::Oifname));
+        let by_index = told(iif.0, iif.1, iif.0) || told(oif.0, oif.1, oif.0);
+        let by_name = told(iif.0, iif.1, iif.1) || told(oif.0, oif.1, oif.1);
+        if by_index && by_name {
+            return Err(CannotTell::new("it depends on which index the interface of a name has"));
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self) -> Packet {
+        let protocol = Protocol(u8::try_from(self.take(Input::L4proto)).unwrap_or(0));
+        let (source, destination) = (self.address(Input::Saddr), self.address(Input::Daddr));
+        // Type and code, and the checksum: an echo request.
+        let (first, second) = match protocol {
+            Protocol::ICMP => (Some(0x0800), Some(0)),
+            Protocol::ICMPV6 => (Some(0x8000), Some(0)),
+            _ => (None, None),
+        };
+        let (sport, dport) = (self.take16_or(Input::Sport, first), self.take16_or(Input::Dport, second));
+        let mut packet = Packet::plain(protocol, source, destination);
+        (packet.sport, packet.dport) = (sport, dport);
+        let flags = self.take_or(Input::TcpFlags, Some(packet.tcp_flags.bits().into()));
+        packet.tcp_flags = TcpFlags::from_bits_retain(u8::try_from(flags).unwrap_or(0));
+        packet.length = u32::try_from(self.take_or(Input::Length, Some(packet.length.into()))).unwrap_or(0);
+        packet.mark = self.take32(Input::Mark);
+        packet.pkttype = PktType(u8::try_from(self.take(Input::PktType)).unwrap_or(0));
+        packet.owner = self.is(Input::Socket).then(|| Owner {
+            uid: self.take32(Input::Skuid),
+            gid: self.take32(Input::Skgid),
+            cgroup: self.take32(Input::Cgroup),
+        });
+        packet
+    }
+
+    fn interfaces(&mut self) -> (Option<Interface>, Option<Interface>) {
+        let incoming = self.interface(Input::Iif, Input::Iifname, None);
+        let outgoing = self.interface(Input::Oif, Input::Oifname, incoming.as_ref());
+        (incoming, outgoing)
+    }
+
+    fn interface(&mut self, index: Input, name: Input, other: Option<&Interface>) -> Option<Interface> {
+        let readable = names(self.bdd, name, |byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        self.narrow(name, readable);
+        let named = self.take(name).to_be_bytes();
+        let named: Vec<u8> = named.into_iter().take_while(|byte| *byte != 0).collect();
+        let named = String::from_utf8_lossy(&named);
+        // One name is one interface.
+        let same = other.filter(|other| other.name == named).map(|other| u128::from(other.index));
+        let index = u32::try_from(self.take_or(index, same)).unwrap_or(0);
+        (index != 0).then(|| Interface::new(index, named))
+    }
+
+    /// Leaves these values, if any of them can be.
+    fn narrow(&mut self, input: Input, values: Node) {
+        let mut narrowed = self.domains;
+        if self.frame.narrow(self.bdd, &mut narrowed, input, values) {
+            self.domains = narrowed;
+        }
+    }
+
+    /// What an earlier packet of the connection was given: if possible, nothing else than it had.
+    fn translated(&mut self, situation: &mut Situation) {
+        let (from, to) = (situation.packet.source, situation.packet.destination);
+        for (translated, own) in [
+            (Input::TranslatedSaddr, Input::Saddr),
+            (Input::TranslatedDaddr, Input::Daddr),
+            (Input::TranslatedSport, Input::Sport),
+            (Input::TranslatedDport, Input::Dport),
+        ] {
+            self.narrow(translated, self.domains.get(own));
+        }
+        let (source, destination) = (self.address(Input::TranslatedSaddr), self.address(Input::TranslatedDaddr));
+        let (sport, dport) = (self.take16(Input::TranslatedSport), self.take16(Input::TranslatedDport));
+        let of_source = matches!(self.hook, Hook::Input | Hook::Postrouting);
+        if situation.connection.state.intersects(CtState::NEW | CtState::RELATED) && !situation.connection.attached {
+            let (own, of_packet) = if of_source { (source, from) } else { (destination, to) };
+            situation.own_address = (own != of_packet).then_some(own);
+            return;
+        }
+        let ends = (SocketAddr::new(source, sport), SocketAddr::new(destination, dport));
+        let own = (SocketAddr::new(from, situation.packet.sport), SocketAddr::new(to, situation.packet.dport));
+        situation.translated = (ends != own).then_some(ends);
+    }
+
+    fn address(&mut self, input: Input) -> IpAddr {
+        let bytes = self.take(input).to_be_bytes();
+        let [a, b, c, d, ..] = bytes;
+        match self.family {
+            Family4or6::Ipv4 => Ipv4Addr::new(a, b, c, d).into(),
+            Family4or6::Ipv6 => Ipv6Addr::from(bytes).into(),
+        }
+    }
+
+    fn is(&mut self, input: Input) -> bool {
+        self.take(input) == 1
+    }
+
+    fn take32(&mut self, input: Input) -> u32 {
+        u32::try_from(self.take(input)).unwrap_or(0)
+    }
+
+    fn take16(&mut self, input: Input) -> u16 {
+        self.take16_or(input, None)
+    }
+
+    fn take16_or(&mut self, input: Input, wanted: Option<u128>) -> u16 {
+        u16::try_from(self.take_or(input, wanted)).unwrap_or(0)
+    }
+
+    /// The most ordinary value that is left, or the lowest that is.
+    fn take(&mut self, input: Input) -> u128 {
+        self.take_or(input, None)
+    }
+
+    /// The same, but one value before all others.
+    fn take_or(&mut self, input: Input, wanted: Option<u128>) -> u128 {
+        let domain = self.domains.get(input);
+        let ordinary = wanted.into_iter().chain(usual(self.hook, self.family, input));
+        let left = ordinary.map(|number| (number, constants(self.bdd, input, &[number])));
+        let left = left.collect::<Vec<_>>().into_iter().find(|(_, one)| self.bdd.and(domain, *one) == *one);
+        let number = left.map(|(number, _)| number).or_else(|| self.bdd.lowest(domain, width(input))).unwrap_or(0);
+        let one = constants(self.bdd, input, &[number]);
+        self.frame.narrow(self.bdd, &mut self.domains, input, one);
+        number
+    }
+}
+
+fn listens(choice: &Choice, is: bool) -> Option<bool> {
+    match choice {
+        Choice::Listener(_) => Some(is),
+        Choice::Limit { .. } => None,
+    }
+}

@@ -28,6 +28,8 @@ pub(super) struct Entry {
     /// Which sides have their translation, be it none.
     pub(super) source_done: bool,
     pub(super) destination_done: bool,
+    /// Of TCP, that it began with a SYN.
+    pub(super) opened: bool,
     /// Which ways a FIN went, and a RST.
     pub(super) finished: Ends,
     pub(super) reset: Ends,
@@ -105,6 +107,9 @@ impl Connections {
         let tuple = Tuple::of(packet);
         if let Some((at, direction)) = self.by_tuple.get(&(zone, tuple)).copied() {
             if let Some(entry) = self.entries.get(at).copied() {
+                if entry.is_out_of_place(packet, direction) {
+                    return Found::Invalid;
+                }
                 if !entry.is_opened_again(packet, direction) {
                     return Found::Connection(self.known(entry, at, direction, packet));
                 }
@@ -127,6 +132,7 @@ impl Connections {
             status: CtStatus::empty(),
             source_done: false,
             destination_done: false,
+            opened: packet.protocol == Protocol::TCP && packet.tcp_flags.contains(TcpFlags::SYN),
             finished: Ends::default(),
             reset: Ends::default(),
         };
@@ -149,6 +155,10 @@ impl Connections {
             CtDirection::Original if entry.status.contains(CtStatus::SEEN_REPLY) => CtState::ESTABLISHED,
             CtDirection::Original => CtState::NEW,
         };
+        // Known from here on, whatever becomes of the packet.
+        if let Some(slot) = self.entries.get_mut(at) {
+            *slot = entry;
+        }
         Attached { entry, at: Some(at), direction, state }
     }
 
@@ -269,6 +279,18 @@ impl Entry {
             self.status |= CtStatus::ASSURED;
         }
         flags.contains(TcpFlags::RST) && !answered
+    }
+
+    /// Whether a segment cannot be, because the SYN has no answer yet: the column of SYN_SENT of tcp_conntracks,
+    /// net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
+    fn is_out_of_place(&self, packet: &Packet, direction: CtDirection) -> bool {
+        let waits = self.opened && !self.status.contains(CtStatus::SEEN_REPLY);
+        let flags = packet.tcp_flags;
+        let goes_on = match direction {
+            CtDirection::Original => TcpFlags::ACK | TcpFlags::FIN,
+            CtDirection::Reply => TcpFlags::FIN,
+        };
+        waits && !flags.intersects(TcpFlags::SYN | TcpFlags::RST) && flags.intersects(goes_on)
     }
 
     fn is_over(&self) -> bool {

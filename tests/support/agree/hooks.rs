@@ -12,7 +12,7 @@ use nftmesh::sim::{
 };
 
 use super::sensors;
-use super::told::{AtHook, Run, at_hooks, is_noise};
+use super::told::{AtHook, Run, TEMPLATE, at_hooks, is_noise};
 
 /// What was compared so far, and what could not be.
 #[derive(Debug, Default)]
@@ -115,9 +115,6 @@ pub fn compare(
         }
     }
 }
-
-/// `IPS_TEMPLATE`, include/uapi/linux/netfilter/nf_conntrack_common.h.
-const TEMPLATE: u32 = 1 << 11;
 
 fn is_sensor(run: &Run, place: &str) -> bool {
     run.chain.table.name.as_str() == sensors::TABLE && run.chain.name.as_str().starts_with(place)

@@ -33,9 +33,10 @@ pub struct Run {
 }
 
 impl AtHook {
-    /// Numbers of its connection.
+    /// Numbers of its connection; what stands for one between its zone and its tracking is none.
     pub fn connections(&self) -> impl Iterator<Item = u32> {
-        self.runs.iter().filter_map(|run| run.shown.ct?.id)
+        let known = self.runs.iter().filter_map(|run| run.shown.ct);
+        known.filter(|ct| ct.status.bits() & TEMPLATE == 0).filter_map(|ct| ct.id)
     }
 
     pub fn decisions(&self) -> Vec<String> {
@@ -66,6 +67,8 @@ pub fn drain(trace: &mut Trace, quiet: Duration) -> Option<Vec<TraceMessage>> {
     }
 }
 
+/// `IPS_TEMPLATE`, include/uapi/linux/netfilter/nf_conntrack_common.h.
+pub const TEMPLATE: u32 = 1 << 11;
 /// Rules can make hosts talk to each other for ever.
 const MOST: usize = 5000;
 

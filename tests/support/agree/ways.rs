@@ -137,13 +137,20 @@ pub fn compare(
             score.skip("of a connection of which something could not be told");
             continue;
         }
-        let kernel = way.decisions();
+        let mut kernel = way.decisions();
         let mut simulator = Vec::new();
         for step in &walk.steps {
             if let Step::Hook { hook, .. } = step {
                 simulator.push(format!("at {}", hook.name()));
             }
             simulator.extend(decisions(std::slice::from_ref(step)).into_iter().filter(|text| !is_sensor(text)));
+        }
+        if walk.steps.contains(&Step::Copied) {
+            // The copy comes in before the packet itself goes on: what it does to their connection there is not walked.
+            score.skip("of a broadcast: the way behind its copy");
+            lapsed.add(&way);
+            until_copied(&mut kernel);
+            until_copied(&mut simulator);
         }
         score.ways += 1;
         score.way_decisions += kernel.iter().filter(|text| !text.starts_with("at ")).count();
@@ -160,6 +167,12 @@ pub fn compare(
             score.differences.push(text);
         }
     }
+}
+
+/// Up to the second time at postrouting.
+fn until_copied(decisions: &mut Vec<String>) {
+    let second = decisions.iter().enumerate().filter(|(_, text)| *text == "at postrouting").nth(1);
+    decisions.truncate(second.map_or(decisions.len(), |(at, _)| at));
 }
 
 fn is_sensor(decision: &str) -> bool {

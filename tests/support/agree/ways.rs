@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use nftmesh::model::Hook;
-use nftmesh::sim::{Change, End, Step, Walker};
+use nftmesh::sim::{Change, End, Lost, Step, Walker};
 
 use super::hooks::{Ledger, Score, decisions, next, situation, story};
 use super::sensors;
@@ -79,15 +79,19 @@ impl Way<'_> {
 
 /// Connections of packets that could not be told: what those packets' rules did to them, the walker does not know.
 #[derive(Debug, Default)]
-pub struct Lapsed(HashSet<u32>);
+pub struct Lapsed {
+    connections: HashSet<u32>,
+    /// Somewhere a port was chosen at random: whose it is now, and who clashes with it, is not known.
+    has_guessed: bool,
+}
 
 impl Lapsed {
     fn add(&mut self, way: &Way<'_>) {
-        self.0.extend(way.connections());
+        self.connections.extend(way.connections());
     }
 
     fn has(&self, way: &Way<'_>) -> bool {
-        way.connections().any(|id| self.0.contains(&id))
+        way.connections().any(|id| self.connections.contains(&id))
     }
 }
 
@@ -130,6 +134,12 @@ pub fn compare(
         }
         if walk.steps.contains(&Step::Change(Change::Unpredictable)) {
             score.skip("translated to a port at random");
+            lapsed.add(&way);
+            lapsed.has_guessed = true;
+            continue;
+        }
+        if lapsed.has_guessed && walk.end == End::Lost(Lost::Clash) {
+            score.skip("clashes, perhaps, with one whose port was chosen at random");
             lapsed.add(&way);
             continue;
         }

@@ -43,6 +43,14 @@ pub(crate) trait Inputs: Sized {
         Ok(cells(self, Input::DaddrType))
     }
 
+    /// Status of the connection now: a translation of this hook shows in it.
+    fn ct_status(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        if flow.translation.is_some() {
+            return Err(CannotTell::new("what status a connection has behind its translation"));
+        }
+        Ok(cells(self, Input::CtStatus))
+    }
+
     /// Compares as memcmp(3) does.
     fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell>;
 

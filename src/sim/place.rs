@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::cells::{Cell, Input, known};
 use super::connections::{Attached, Chosen, Connections, Found, Tuple};
-use super::flow::{Flow, NewAddress, Tracking, Translation};
+use super::flow::{Flow, NewAddress, Tracking, Translation, cells};
 use super::host::{Host, LO, Listeners, Target};
 use super::inputs::{CannotTell, Inputs, Target as Socket};
 use super::packet_text::has_ports;
@@ -131,6 +131,10 @@ impl Inputs for Place<'_> {
             Some(_) => Ok(()),
             None => Err(CannotTell::new("which socket the packet is for")),
         }
+    }
+
+    fn ct_status(&self, _: &Flow) -> Result<[Cell; 4], CannotTell> {
+        Ok(cells(self, Input::CtStatus))
     }
 
     fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {

@@ -11,7 +11,7 @@ use super::packet_text::is_icmp;
 use super::place::Held;
 use super::sets::SetIndex;
 use crate::bytecode::{CmpOp, LimitCode};
-use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, Protocol, TcpFlags};
+use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol, TcpFlags};
 
 /// A packet at a hook.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -151,6 +151,25 @@ impl Inputs for Situation {
             *cell = Cell::Known(byte);
         }
         cells
+    }
+
+    fn ct_status(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        let is_same = |own: Input, now: &[Cell; 16]| self.all(own) == *now;
+        let port = |own: Input, now: &[Cell; 2]| cells::<2>(self, own) == *now;
+        let header = &flow.header;
+        let mut status = self.connection.status;
+        if let Some(translation) = &flow.translation {
+            let (kept, bit) = match translation.kind {
+                NatKind::Dnat => {
+                    (is_same(Input::Daddr, &header.daddr) && port(Input::Dport, &header.dport), CtStatus::DNAT)
+                }
+                NatKind::Snat => {
+                    (is_same(Input::Saddr, &header.saddr) && port(Input::Sport, &header.sport), CtStatus::SNAT)
+                }
+            };
+            status.set(bit, status.contains(bit) || !kept);
+        }
+        Ok(status.bits().to_ne_bytes().map(Cell::Known))
     }
 
     fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {

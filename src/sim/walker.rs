@@ -147,12 +147,17 @@ impl Passage<'_> {
             return Err(End::Lost(Lost::Martian));
         }
         self.hook(Hook::Prerouting)?;
-        // Of IPv6 in any case (rt6_need_strict, net/ipv6/route.c, v6.12).
-        let may_be = self.packet().family() == Family4or6::Ipv4 && self.place.host.route_localnet;
-        if !is_lo && !may_be && self.has_loopback() {
-            return Err(End::Lost(Lost::Martian));
-        }
-        let target = self.route_in()?;
+        let target = match self.packet().family() {
+            _ if is_lo || !self.has_loopback() => self.route_in()?,
+            Family4or6::Ipv4 if self.place.host.route_localnet => self.route_in()?,
+            Family4or6::Ipv4 => return Err(End::Lost(Lost::Martian)),
+            // It may only go where it came from (rt6_need_strict, net/ipv6/route.c, v6.12).
+            Family4or6::Ipv6 => {
+                let Packet { destination, mark, .. } = *self.packet();
+                let found = self.place.host.way_by(destination, mark, Some(incoming.index)).map_err(End::CannotTell)?;
+                found.ok_or(End::Lost(Lost::Martian))?
+            }
+        };
         self.go_on(target)
     }
 

@@ -16,6 +16,16 @@ impl Host {
 
     /// Where a packet for `address` with this mark goes; `None` when no rule leads to a route.
     pub(in crate::sim) fn way(&self, address: IpAddr, mark: u32) -> Result<Option<Target>, CannotTell> {
+        self.way_by(address, mark, None)
+    }
+
+    /// The same, by routes of one interface.
+    pub(in crate::sim) fn way_by(
+        &self,
+        address: IpAddr,
+        mark: u32,
+        interface: Option<u32>,
+    ) -> Result<Option<Target>, CannotTell> {
         let family = Family4or6::of(address);
         let asked = |rule: &&PolicyRule| rule.family == family && mark & rule.mask == rule.mark;
         let mut after = None;
@@ -30,7 +40,7 @@ impl Host {
             if let Some(unknown) = &rule.unknown {
                 return Err(CannotTell::new(format!("policy rule {}: {unknown}", rule.priority)));
             }
-            match self.best(rule.table, address) {
+            match self.best_by(rule.table, address, interface) {
                 Some(route) if route.kind != THROW => return Ok(Some(target(route))),
                 Some(_) | None => {}
             }
@@ -126,7 +136,12 @@ impl Host {
 
     /// The route of the longest prefix.
     pub(super) fn best(&self, table: u32, address: IpAddr) -> Option<&Route> {
+        self.best_by(table, address, None)
+    }
+
+    fn best_by(&self, table: u32, address: IpAddr, interface: Option<u32>) -> Option<&Route> {
         let routes = self.routes.iter().filter(|route| route.table == table && route.destination.contains(address));
+        let routes = routes.filter(|route| interface.is_none_or(|interface| route.interface == interface));
         routes.min_by_key(|route| (std::cmp::Reverse(route.destination.prefix()), route.metric))
     }
 }

@@ -116,6 +116,10 @@ pub fn compare(
     }
 }
 
+fn is_later(hook: Hook) -> bool {
+    !matches!(hook, Hook::Prerouting | Hook::Output)
+}
+
 fn is_sensor(run: &Run, place: &str) -> bool {
     run.chain.table.name.as_str() == sensors::TABLE && run.chain.name.as_str().starts_with(place)
 }
@@ -226,6 +230,8 @@ pub fn situation(
     let mut connection = Connection::default();
     connection.attached = attached;
     match after.ct {
+        // What rules exclude here, they decide themselves.
+        Some(ct) if ct.state == CtState::UNTRACKED && !attached && !is_later(at_hook.hook) => {}
         Some(ct) => {
             connection.state = ct.state;
             connection.direction = ct.direction.unwrap_or(CtDirection::Original);

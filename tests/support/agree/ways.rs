@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
-use nftmesh::model::Hook;
+use nftmesh::model::{CtState, Hook, TcpFlags};
 use nftmesh::sim::{Change, End, Lost, Step, Walker};
 
 use super::hooks::{Ledger, Score, decisions, next, situation, story};
@@ -130,6 +130,17 @@ pub fn compare(
         if let End::CannotTell(reason) = &walk.end {
             score.skip(format!("cannot tell: {}", reason.to_string().split(": ").last().unwrap_or_default()));
             lapsed.add(&way);
+            continue;
+        }
+        // Whether a reset is in the window, only its sequence number says.
+        let is_tracked =
+            |step: &Step| matches!(step, Step::Change(Change::Tracked { state, .. }) if *state != CtState::INVALID);
+        if begins.packet.tcp_flags.contains(TcpFlags::RST)
+            && way.connections().next().is_none()
+            && walk.steps.iter().any(is_tracked)
+        {
+            score.skip("a reset with a wrong sequence number");
+            lapsed.has_guessed = true;
             continue;
         }
         if walk.steps.contains(&Step::Change(Change::Unpredictable)) {

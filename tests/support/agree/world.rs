@@ -137,7 +137,7 @@ impl World {
     }
 
     /// A client, and its first packet.
-    pub fn send(&self, dice: &mut Dice, tcp_too: bool) -> io::Result<Client> {
+    pub fn send(&self, dice: &mut Dice) -> io::Result<Client> {
         let at = dice.pick(&[At::Pod, At::Pod, At::Pod, At::Gateway, At::Gateway, At::Beyond]);
         let is_v4 = dice.chance(60);
         let here: &[&str] = match (at, is_v4) {
@@ -172,7 +172,7 @@ impl World {
         // Nobody connects to himself.
         let from = if to.port() >= 40_000 { SocketAddr::new(from.ip(), 0) } else { from };
         let (uid, gid) = (dice.pick(&UIDS), dice.pick(&UIDS));
-        let tcp = tcp_too && dice.chance(45) && !to.ip().is_multicast();
+        let tcp = dice.chance(45) && !to.ip().is_multicast();
         self.as_user(
             at,
             uid,

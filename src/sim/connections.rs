@@ -3,9 +3,12 @@
 //! Two tuples a connection, as in the kernel: what its packets look like where they begin, and what its replies do where those begin.
 //! Translation changes the second (nf_nat_setup_info and nf_nat_packet, net/netfilter/nf_nat_core.c, v6.12).
 
+mod tcp;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use self::tcp::{Ends, begins};
 use super::packet::Packet;
 use super::packet_text::{has_ports, is_icmp};
 use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol, TcpFlags};
@@ -33,13 +36,6 @@ pub(super) struct Entry {
     /// Which ways a FIN went, and a RST.
     pub(super) finished: Ends,
     pub(super) reset: Ends,
-}
-
-/// The two directions of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ends {
-    original: bool,
-    reply: bool,
 }
 
 /// A packet's connection.
@@ -268,61 +264,6 @@ impl Connections {
     }
 }
 
-impl Entry {
-    /// Takes a segment; `true` when it is a refusal, and the only answer: then the connection is over at once.
-    fn see(&mut self, flags: TcpFlags, direction: CtDirection) -> bool {
-        *self.reset.of(direction) |= flags.contains(TcpFlags::RST);
-        *self.finished.of(direction) |= flags.contains(TcpFlags::FIN);
-        let answered = self.status.contains(CtStatus::SEEN_REPLY);
-        let closing = flags.intersects(TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN);
-        if answered && direction == CtDirection::Original && flags.contains(TcpFlags::ACK) && !closing {
-            self.status |= CtStatus::ASSURED;
-        }
-        flags.contains(TcpFlags::RST) && !answered
-    }
-
-    /// Whether a segment cannot be, because the SYN has no answer yet: the column of SYN_SENT of tcp_conntracks,
-    /// net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
-    fn is_out_of_place(&self, packet: &Packet, direction: CtDirection) -> bool {
-        let waits = self.opened && !self.status.contains(CtStatus::SEEN_REPLY);
-        let flags = packet.tcp_flags;
-        let goes_on = match direction {
-            CtDirection::Original => TcpFlags::ACK | TcpFlags::FIN,
-            CtDirection::Reply => TcpFlags::FIN,
-        };
-        waits && !flags.intersects(TcpFlags::SYN | TcpFlags::RST) && flags.intersects(goes_on)
-    }
-
-    fn is_over(&self) -> bool {
-        let Entry { reset, finished, .. } = self;
-        (finished.original && finished.reply) || reset.original || reset.reply
-    }
-
-    fn makes_room(&self) -> bool {
-        self.is_over() && self.status.contains(CtStatus::SNAT)
-    }
-
-    /// Whether a segment begins the connection anew: nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
-    fn is_opened_again(&self, packet: &Packet, direction: CtDirection) -> bool {
-        let Entry { mut reset, finished, .. } = *self;
-        let by_sender = *reset.of(direction);
-        let begins = packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST) == TcpFlags::SYN;
-        packet.protocol == Protocol::TCP
-            && begins
-            && self.is_over()
-            && (finished.original || finished.reply || by_sender)
-    }
-}
-
-impl Ends {
-    fn of(&mut self, direction: CtDirection) -> &mut bool {
-        match direction {
-            CtDirection::Original => &mut self.original,
-            CtDirection::Reply => &mut self.reply,
-        }
-    }
-}
-
 impl Attached {
     /// What the packet looks like behind the translation of one side.
     pub(super) fn apply(&self, kind: NatKind, tuple: Tuple) -> Tuple {
@@ -358,19 +299,6 @@ fn bit(kind: NatKind) -> CtStatus {
     match kind {
         NatKind::Dnat => CtStatus::DNAT,
         NatKind::Snat => CtStatus::SNAT,
-    }
-}
-
-/// Whether a segment begins a connection, or may be of one that began before tracking did: tcp_conntracks, row of sNO,
-/// net/netfilter/nf_conntrack_proto_tcp.c, v6.12, with nf_conntrack_tcp_loose.
-fn begins(flags: TcpFlags) -> bool {
-    if flags.contains(TcpFlags::RST) {
-        return false;
-    }
-    match (flags.contains(TcpFlags::SYN), flags.contains(TcpFlags::FIN), flags.contains(TcpFlags::ACK)) {
-        (true, _, ack) => !ack,
-        (false, true, _) => false,
-        (false, false, ack) => ack,
     }
 }
 

@@ -286,6 +286,7 @@ impl Display for Lost {
                 "tproxy chose a socket, and the packet is not routed to this host; its mark needs a policy route"
             }
             Lost::Refused => "the route to the destination refuses it",
+            Lost::Redirect => "an ICMP redirect about a connection that is translated would mislead its sender",
             Lost::Shared => {
                 "it is for another host, and came to everybody on its link; only what came to this one is sent on"
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::flow::{Flow, Tracking};
 use super::hook::{Decider, Passed, pass};
-use super::inputs::CannotTell;
+use super::inputs::{CannotTell, Inputs};
 use super::packet::{Interface, Packet};
 use super::recorder::Recorder;
 use super::rules::{RuleLine, Rules};
@@ -209,6 +209,8 @@ pub enum Lost {
     NotForwarding,
     /// A transparent socket should get it, and it is not routed to this host: the policy route of its mark is missing.
     NotRoutedHere,
+    /// An ICMP redirect about a connection whose translation it does not know of.
+    Redirect,
     /// A route says so: blackhole, prohibit, unreachable or throw without another.
     Refused,
     /// It came to everybody on a link, and such are not sent on.
@@ -252,7 +254,8 @@ pub fn walk_hook(rules: &Rules, hook: Hook, situation: &Situation) -> Walk {
     let mut recorder = Recorder::new(&mut steps, hook, packet.family(), &flow);
     recorder.hook(packet.clone(), incoming, outgoing);
     let passed = pass(rules, hook, &mut inputs, &mut flow, &mut recorder);
-    Walk { packet, steps, end: ending(passed, Lost::NoRoute).unwrap_or(End::Passed) }
+    let lost = if inputs.is_lost() { Lost::Redirect } else { Lost::NoRoute };
+    Walk { packet, steps, end: ending(passed, lost).unwrap_or(End::Passed) }
 }
 
 /// Where it ended, if it did; `lost` is why, when the host could not go on.

@@ -1,0 +1,223 @@
+//! What the kernel does and one would not expect, as tests/trace_walk.rs found it: each in a walk of its own.
+
+use nftmesh::model::{
+    AddrType, Chain, ChainType, CtState, CtStatus, Family, Field, Hook, Match, Nat, Nfproto, Op, Operand, PktType,
+    Priority, Protocol, Rule, Ruleset, Table, Tproxy, Value, ct_state,
+};
+use nftmesh::sim::{Change, End, Host, Lost, Packet, Rules, Situation, Step, Walk, Walker, walk_hook};
+
+#[track_caller]
+fn packet(text: &str) -> Packet {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn pod() -> Host {
+    Host::pod(["10.77.0.2/24", "fd77::2/64"].map(|net| net.parse().expect("a network")))
+}
+
+#[track_caller]
+fn lowered(chains: impl IntoIterator<Item = Chain>) -> Rules {
+    let table = chains.into_iter().fold(Table::new(Family::Inet, "t"), Table::chain);
+    Rules::try_from(&Ruleset::new().table(table)).expect("rules that can be lowered")
+}
+
+fn nat(name: &str, hook: Hook, priority: i32, rule: Rule) -> Chain {
+    Chain::base(name, ChainType::Nat, hook, Priority(priority)).rule(rule)
+}
+
+fn filter(name: &str, hook: Hook, priority: i32, rule: Rule) -> Chain {
+    Chain::base(name, ChainType::Filter, hook, Priority(priority)).rule(rule)
+}
+
+fn redirect() -> Rule {
+    Rule::new().l4proto(Protocol::TCP).redirect_to(8080)
+}
+
+fn snat(port: u16) -> Rule {
+    let to: std::net::IpAddr = "10.77.0.2".parse().expect("an address");
+    Rule::new().nfproto(Nfproto::IPV4).l4proto([Protocol::TCP, Protocol::UDP]).nat(Nat::snat().to(to).ports(port))
+}
+
+fn ends(walk: &Walk) -> String {
+    walk.end.to_string()
+}
+
+#[test]
+fn of_one_priority_the_last_registered_comes_first_translation_too() {
+    let translates = || nat("nat", Hook::Prerouting, -100, redirect());
+    let drops = || filter("drops", Hook::Prerouting, -100, Rule::new().tcp_dport(80).drop());
+    let asks = || filter("asks", Hook::Prerouting, -200, Rule::new().not(ct_state(CtState::INVALID)).drop());
+    let cases = [
+        (vec![translates(), drops()], "DROPPED by inet t drops, rule 1"),
+        (vec![drops(), translates()], "DELIVERED to 10.77.0.2:8080"),
+        // Tracking is switched on by a rule, and rules come behind chains.
+        (vec![asks()], "DROPPED by inet t asks, rule 1"),
+    ];
+    for (chains, expected) in cases {
+        let rules = lowered(chains);
+        let walk = Walker::new(&rules, &pod()).receive(packet("tcp 10.77.0.9:1 -> 10.77.0.2:80"), "eth0");
+        assert_eq!(ends(&walk), expected, "{walk}");
+    }
+}
+
+#[test]
+fn a_translation_shows_at_its_own_hook_in_status_and_kind_of_address() {
+    let status = Match::new(Field::CtStatus, Op::Eq, Operand::Flags(Value::CtStatus(CtStatus::DNAT)));
+    let behind = [Rule::new().matches(status).drop(), Rule::new().fib_daddr_type(AddrType::LOCAL).drop()];
+    for rule in behind {
+        let rules =
+            lowered([nat("nat", Hook::Prerouting, -100, redirect()), filter("behind", Hook::Prerouting, 0, rule)]);
+        let walk = Walker::new(&rules, &pod()).receive(packet("tcp 10.77.0.9:1 -> 8.8.8.8:80"), "eth0");
+        assert_eq!(ends(&walk), "DROPPED by inet t behind, rule 1", "{walk}");
+    }
+}
+
+#[test]
+fn two_connections_that_nobody_could_tell_apart_are_one_too_many() {
+    let rules = lowered([nat("nat", Hook::Postrouting, 100, snat(40_100))]);
+    let host = pod();
+    let mut walker = Walker::new(&rules, &host);
+    let mut send = |port: u16| walker.send(packet(&format!("udp 10.77.0.2:{port} -> 8.8.8.8:53 uid 0 gid 0"))).end;
+    assert!(matches!(send(1000), End::Sent(_)));
+    assert_eq!(send(1001), End::Lost(Lost::Clash));
+    assert!(matches!(send(1000), End::Sent(_)), "the first goes on");
+}
+
+/// What tracking says of these segments, one after the other, from the client or back to it.
+fn states(segments: &[(bool, &str)]) -> Vec<CtState> {
+    let rules = lowered([filter("asks", Hook::Output, 0, Rule::new().ct_state(CtState::NEW))]);
+    let host = pod();
+    let mut walker = Walker::new(&rules, &host);
+    let tracked = |walk: Walk| {
+        let mut states = walk.steps.iter().filter_map(|step| match step {
+            Step::Change(Change::Tracked { state, .. }) => Some(*state),
+            _ => None,
+        });
+        states.next().unwrap_or_else(|| panic!("{walk}"))
+    };
+    let walks = segments.iter().map(|(forth, flags)| match forth {
+        true => walker.send(packet(&format!("tcp 10.77.0.2:40000 -> 8.8.8.8:80 uid 0 gid 0 flags {flags}"))),
+        false => walker.receive(packet(&format!("tcp 8.8.8.8:80 -> 10.77.0.2:40000 flags {flags}")), "eth0"),
+    });
+    walks.map(tracked).collect()
+}
+
+#[test]
+fn a_connection_that_is_over_can_begin_again() {
+    const FORTH: bool = true;
+    const BACK: bool = false;
+    let (new, known, invalid) = (CtState::NEW, CtState::ESTABLISHED, CtState::INVALID);
+    // A refusal ends it at once; a reset, or both sides' FIN, when the next SYN comes.
+    assert_eq!(states(&[(FORTH, "syn"), (BACK, "rst,ack"), (FORTH, "syn")]), [new, known, new]);
+    let opened = [(FORTH, "syn"), (BACK, "syn,ack"), (FORTH, "ack")];
+    let reset = [&opened[..], &[(FORTH, "rst,ack"), (FORTH, "syn")]].concat();
+    assert_eq!(states(&reset), [new, known, known, known, new]);
+    let closed = [&opened[..], &[(FORTH, "fin,ack"), (BACK, "fin,ack"), (FORTH, "syn")]].concat();
+    assert_eq!(states(&closed), [new, known, known, known, known, new]);
+    // Nothing goes on before the answer.
+    assert_eq!(states(&[(FORTH, "syn"), (FORTH, "ack")]), [new, invalid]);
+    assert_eq!(states(&[(FORTH, "ack"), (FORTH, "ack")]), [new, new], "picked up on its way");
+}
+
+#[test]
+fn what_everybody_on_a_link_gets_is_not_sent_on_and_has_a_copy_for_its_sender() {
+    let to: std::net::IpAddr = "8.8.8.8".parse().expect("an address");
+    let rules =
+        lowered([nat("nat", Hook::Prerouting, -100, Rule::new().nfproto(Nfproto::IPV4).nat(Nat::dnat().to(to)))]);
+    let host = pod();
+    let mut shared = packet("udp 10.77.0.9:1 -> 10.77.0.255:53");
+    shared.pkttype = PktType::BROADCAST;
+    assert_eq!(Walker::new(&rules, &host).receive(shared, "eth0").end, End::Lost(Lost::Shared));
+
+    let rules = lowered([filter("out", Hook::Postrouting, 0, Rule::new().skuid(0).counter())]);
+    let walk = Walker::new(&rules, &host).send(packet("udp 10.77.0.2:1 -> 10.77.0.255:53 uid 0 gid 0"));
+    assert!(walk.steps.contains(&Step::Copied) && walk.matched().count() == 1, "the copy has no socket: {walk}");
+}
+
+#[test]
+fn masquerading_never_gives_a_loopback_address_and_none_leaves() {
+    let masquerade = nat("nat", Hook::Postrouting, 100, Rule::new().masquerade());
+    let rules = lowered([masquerade]);
+    let host = pod();
+    let given = |text: &str| {
+        let walk = Walker::new(&rules, &host).send(packet(text));
+        let found = walk.steps.iter().find_map(|step| match step {
+            Step::Change(Change::Snat { to, .. }) => Some(to.to_string()),
+            _ => None,
+        });
+        found.unwrap_or_else(|| "nothing new".to_owned())
+    };
+    assert_eq!(given("tcp 127.0.0.1:1000 -> 127.0.0.6:80 uid 0 gid 0"), "10.77.0.2:1000");
+    assert_eq!(given("tcp [::1]:1000 -> [fd77::2]:80 uid 0 gid 0"), "[fd77::2]:1000");
+    assert_eq!(given("tcp [fd77::2]:1000 -> [fd77::1]:80 uid 0 gid 0"), "nothing new");
+    let leaves = Walker::new(&Rules::default(), &host).send(packet("tcp 127.0.0.1:1 -> 8.8.8.8:80 uid 0 gid 0"));
+    assert_eq!(leaves.end, End::Lost(Lost::Martian));
+}
+
+#[test]
+fn an_address_of_one_family_does_not_track_the_other() {
+    let to: std::net::IpAddr = "fd77::2".parse().expect("an address");
+    let snat = Rule::new().nfproto(Nfproto::IPV6).nat(Nat::snat().to(to));
+    let rules = lowered([nat("nat", Hook::Postrouting, 100, snat)]);
+    let host = pod();
+    for (text, tracked) in
+        [("udp 10.77.0.2:1 -> 8.8.8.8:53 uid 0 gid 0", false), ("udp [fd77::2]:1 -> [fd77::1]:53 uid 0 gid 0", true)]
+    {
+        let walk = Walker::new(&rules, &host).send(packet(text));
+        let found = walk.steps.iter().any(|step| matches!(step, Step::Change(Change::Tracked { .. })));
+        assert_eq!(found, tracked, "{walk}");
+    }
+}
+
+#[test]
+fn the_interface_it_came_in_by_is_known_when_a_packet_leaves() {
+    let rules = lowered([filter("out", Hook::Postrouting, 0, Rule::new().iifname("eth0").drop())]);
+    let host = pod();
+    let walk = Walker::new(&rules, &host).receive(packet("udp 10.77.0.9:1 -> 8.8.8.8:53"), "eth0");
+    assert_eq!(ends(&walk), "DROPPED by inet t out, rule 1", "{walk}");
+}
+
+#[test]
+fn whose_socket_a_packet_is_for_is_not_guessed() {
+    let rules = lowered([filter("in", Hook::Input, 0, Rule::new().skuid(0).drop())]);
+    let host = pod();
+    let mut walker = Walker::new(&rules, &host);
+    for (flags, expected) in [("syn", "DELIVERED to 10.77.0.2:80"), ("ack", "CANNOT TELL: inet t in, rule 1")] {
+        let walk = walker.receive(packet(&format!("tcp 10.77.0.9:1 -> 10.77.0.2:80 flags {flags}")), "eth0");
+        assert!(ends(&walk).starts_with(expected), "{walk}");
+    }
+}
+
+#[test]
+fn tproxy_leaves_a_connection_to_the_socket_that_has_it() {
+    let tproxy = Rule::new().ct_state(CtState::ESTABLISHED).l4proto(Protocol::TCP).tproxy(Tproxy::to_port(15006));
+    let rules = lowered([filter("pre", Hook::Prerouting, -150, tproxy.drop())]);
+    let host = pod();
+    let mut walker = Walker::new(&rules, &host);
+    walker.receive(packet("tcp 10.77.0.9:1 -> 10.77.0.2:80"), "eth0");
+    walker.send(packet("tcp 10.77.0.2:80 -> 10.77.0.9:1 uid 0 gid 0 flags syn,ack"));
+    let walk = walker.receive(packet("tcp 10.77.0.9:1 -> 10.77.0.2:80 flags ack"), "eth0");
+    assert_eq!(ends(&walk), "DELIVERED to 10.77.0.2:80", "{walk}");
+}
+
+#[test]
+fn an_error_of_icmp_is_no_packet_for_nat_chains_and_a_redirect_no_friend_of_them() {
+    let rules = lowered([
+        nat("nat", Hook::Output, -100, Rule::new().drop()),
+        filter("asks", Hook::Output, 0, Rule::new().ct_state(CtState::RELATED).counter()),
+    ]);
+    for (kind, status, expected) in [
+        ("destination-unreachable", CtStatus::empty(), "PASSED this hook"),
+        (
+            "redirect",
+            CtStatus::empty(),
+            "DROPPED: an ICMP redirect about a connection that is translated would mislead its sender",
+        ),
+    ] {
+        let mut situation = Situation::new(packet(&format!("icmp 10.77.0.2 -> 10.77.0.9 type {kind}")));
+        situation.connection.state = CtState::RELATED;
+        situation.connection.status = status;
+        let walk = walk_hook(&rules, Hook::Output, &situation);
+        assert_eq!(ends(&walk), expected, "{walk}");
+    }
+}

@@ -7,7 +7,7 @@
 //! Chains of type nat run at the place of the translation, by their priorities among each other, until one translates
 //! (nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12).
 
-use super::rules::{ChainCode, Op, Rules, TableCode};
+use super::rules::{ChainCode, Rules, TableCode};
 use crate::bytecode::Expr;
 use crate::model::{Base, Family, Family4or6, Hook};
 
@@ -89,12 +89,15 @@ fn translates(table: &TableCode) -> bool {
     table.chains.iter().any(ChainCode::is_nat)
 }
 
-/// Whether a table switches connection tracking on: any rule that looks at it or translates does.
+/// Whether a table switches connection tracking on: any rule that looks at it or translates does, also by an extension of xtables
+/// (nf_ct_netns_get in its check of the rule). One that is not known may: so packets come to it, and end there.
 fn tracks(table: &TableCode) -> bool {
-    table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.ops).any(|op| {
-        let Op::Expr(expr) = op else { return false };
-        matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. })
-    })
+    let tracks = |expr: &Expr| match expr {
+        Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. } => true,
+        Expr::Opaque { name, .. } => matches!(&**name, "match" | "target"),
+        _ => false,
+    };
+    table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.ops).any(|op| op.any(&tracks))
 }
 
 impl Rules {

@@ -47,6 +47,10 @@ impl Inputs for Certain<'_> {
         self.situation.cell(input, byte)
     }
 
+    fn all(&self, input: Input) -> [Cell; 16] {
+        self.situation.all(input)
+    }
+
     fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
         self.situation.compare(cells, op, data)
     }

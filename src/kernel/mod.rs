@@ -15,6 +15,7 @@ mod snapshot;
 mod sync;
 mod trace;
 mod trace_filter;
+mod trace_steps;
 mod watch;
 
 pub use apply::{Changes, Leftovers, Pod, PodPlan};
@@ -27,4 +28,5 @@ pub use routes::{Added, LocalAddress, RouteTable};
 pub use sync::Applied;
 pub use trace::Trace;
 pub use trace_filter::TraceFilter;
+pub use trace_steps::{TraceSteps, TracedSteps};
 pub use watch::Watch;

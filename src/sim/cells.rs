@@ -29,7 +29,8 @@ pub(crate) enum Input {
     Oif,
     Oifname,
     PktType,
-    /// A socket of this host would receive the packet (the `socket` expression finds one).
+    /// Whether a socket of this host would receive the packet (the `socket` expression finds one): 0 none, 1 one, 2 one of a TCP
+    /// handshake under way.
     Received,
     Saddr,
     Skgid,

@@ -28,6 +28,18 @@ pub(super) struct Entry {
     /// Which sides have their translation, be it none.
     pub(super) source_done: bool,
     pub(super) destination_done: bool,
+    /// Of TCP, that it began with a SYN.
+    pub(super) opened: bool,
+    /// Which ways a FIN went, and a RST.
+    pub(super) finished: Ends,
+    pub(super) reset: Ends,
+}
+
+/// The two directions of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ends {
+    original: bool,
+    reply: bool,
 }
 
 /// A packet's connection.
@@ -91,11 +103,17 @@ impl Tuple {
 
 impl Connections {
     /// The connection of a packet in a zone; a new one that is not in the table yet when it begins one.
-    pub(super) fn find(&self, packet: &Packet, zone: u16) -> Found {
+    pub(super) fn find(&mut self, packet: &Packet, zone: u16) -> Found {
         let tuple = Tuple::of(packet);
-        if let Some((at, direction)) = self.by_tuple.get(&(zone, tuple)) {
-            if let Some(entry) = self.entries.get(*at) {
-                return Found::Connection(known(*entry, *at, *direction));
+        if let Some((at, direction)) = self.by_tuple.get(&(zone, tuple)).copied() {
+            if let Some(entry) = self.entries.get(at).copied() {
+                if entry.is_out_of_place(packet, direction) {
+                    return Found::Invalid;
+                }
+                if !entry.is_opened_again(packet, direction) {
+                    return Found::Connection(self.known(entry, at, direction, packet));
+                }
+                self.forget(&entry);
             }
         }
         let [kind, _] = packet.sport.to_be_bytes();
@@ -114,12 +132,50 @@ impl Connections {
             status: CtStatus::empty(),
             source_done: false,
             destination_done: false,
+            opened: packet.protocol == Protocol::TCP && packet.tcp_flags.contains(TcpFlags::SYN),
+            finished: Ends::default(),
+            reset: Ends::default(),
         };
         Found::Connection(Attached { entry, at: None, direction: CtDirection::Original, state: CtState::NEW })
     }
 
-    /// The packet got through: its connection is in the table from now on, as it is now.
-    pub(super) fn confirm(&mut self, attached: &mut Attached) {
+    /// One more packet of a connection; what is known of it then.
+    fn known(&mut self, mut entry: Entry, at: usize, direction: CtDirection, packet: &Packet) -> Attached {
+        if packet.protocol == Protocol::TCP {
+            let is_refused = entry.see(packet.tcp_flags, direction);
+            if is_refused {
+                self.forget(&entry);
+            }
+        }
+        let state = match direction {
+            CtDirection::Reply => {
+                entry.status |= CtStatus::SEEN_REPLY;
+                CtState::ESTABLISHED
+            }
+            CtDirection::Original if entry.status.contains(CtStatus::SEEN_REPLY) => CtState::ESTABLISHED,
+            CtDirection::Original => CtState::NEW,
+        };
+        // Known from here on, whatever becomes of the packet.
+        if let Some(slot) = self.entries.get_mut(at) {
+            *slot = entry;
+        }
+        Attached { entry, at: Some(at), direction, state }
+    }
+
+    fn forget(&mut self, entry: &Entry) {
+        for tuple in [entry.original, entry.reply] {
+            self.by_tuple.remove(&(entry.zone, tuple));
+        }
+    }
+
+    /// The packet got through: its connection is in the table from now on, as it is now. `false` when its replies would be taken for
+    /// another's: it is dropped (__nf_conntrack_confirm and nf_ct_resolve_clash, net/netfilter/nf_conntrack_core.c, v6.12).
+    pub(super) fn confirm(&mut self, attached: &mut Attached) -> bool {
+        let Entry { original, reply, zone, .. } = attached.entry;
+        let taken = |tuple| self.by_tuple.contains_key(&(zone, tuple));
+        if attached.at.is_none() && (taken(original) || taken(reply)) {
+            return false;
+        }
         attached.entry.status |= CtStatus::CONFIRMED;
         match attached.at {
             Some(at) => {
@@ -128,7 +184,6 @@ impl Connections {
                 }
             }
             None => {
-                let Entry { original, reply, zone, .. } = attached.entry;
                 let at = self.entries.len();
                 self.entries.push(attached.entry);
                 self.by_tuple.insert((zone, original), (at, CtDirection::Original));
@@ -136,6 +191,7 @@ impl Connections {
                 attached.at = Some(at);
             }
         }
+        true
     }
 
     /// What rules changed at a connection that is in the table.
@@ -145,17 +201,16 @@ impl Connections {
         }
     }
 
-    /// Gives one side of a connection its translation; without one, none, unless that would mix it up with another.
-    pub(super) fn translate(&self, entry: &mut Entry, kind: NatKind, chosen: Option<Chosen>) {
+    /// Gives one side of a connection its translation; without one, none, unless that would mix it up with another. Whether the kernel
+    /// would have chosen a port at random.
+    pub(super) fn translate(&mut self, entry: &mut Entry, kind: NatKind, chosen: Option<Chosen>) -> bool {
         let now = entry.reply.reversed();
         let mut new = now;
         let chosen = chosen.unwrap_or(Chosen { address: None, ports: None, random: false });
         if let Some(address) = chosen.address {
             side(&mut new, kind).set_ip(address);
         }
-        if has_ports(new.protocol) {
-            self.choose_port(entry, &mut new, kind, chosen);
-        }
+        let is_random = has_ports(new.protocol) && self.choose_port(entry, &mut new, kind, chosen);
         if new != now {
             entry.reply = new.reversed();
             entry.status |= bit(kind);
@@ -164,37 +219,107 @@ impl Connections {
             NatKind::Dnat => entry.destination_done = true,
             NatKind::Snat => entry.source_done = true,
         }
+        is_random
     }
 
-    /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12, with the lowest port where it takes any.
-    fn choose_port(&self, entry: &Entry, new: &mut Tuple, kind: NatKind, chosen: Chosen) {
+    /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12, with the lowest port where it takes any: then `true`.
+    fn choose_port(&mut self, entry: &Entry, new: &mut Tuple, kind: NatKind, chosen: Chosen) -> bool {
         let own = side(new, kind).port();
         let (low, high) = match chosen.ports {
             Some((low, high)) if (low..=high).contains(&own) && !chosen.random => {
                 if low == high || !self.is_taken(entry, *new) {
-                    return;
+                    return false;
                 }
                 (low, high)
             }
             Some(ports) => ports,
-            None if !chosen.random && !self.is_taken(entry, *new) => return,
+            None if !chosen.random && !self.is_taken(entry, *new) => return false,
             // What is translated to somewhere need not be unique.
-            None if kind == NatKind::Dnat => return,
+            None if kind == NatKind::Dnat => return false,
             None if own < 512 => (1, 511),
             None if own < 1024 => (600, 1023),
             None => (1024, u16::MAX),
         };
         for port in low..=high {
             side(new, kind).set_port(port);
+            // Sequence numbers decide whether one that is over makes room (nf_nat_used_tuple_harder).
+            if let Some(over) = self.taker(entry, *new).filter(Entry::makes_room) {
+                self.forget(&over);
+                return true;
+            }
             if !self.is_taken(entry, *new) {
-                return;
+                break;
             }
         }
+        low != high && (chosen.random || kind == NatKind::Snat)
     }
 
     /// Whether replies to this would be taken for another connection's.
     fn is_taken(&self, entry: &Entry, tuple: Tuple) -> bool {
         self.by_tuple.contains_key(&(entry.zone, tuple.reversed()))
+    }
+
+    /// The connection that has these replies.
+    fn taker(&self, entry: &Entry, tuple: Tuple) -> Option<Entry> {
+        match self.by_tuple.get(&(entry.zone, tuple.reversed()))? {
+            (at, CtDirection::Reply) => self.entries.get(*at).copied(),
+            (_, CtDirection::Original) => None,
+        }
+    }
+}
+
+impl Entry {
+    /// Takes a segment; `true` when it is a refusal, and the only answer: then the connection is over at once.
+    fn see(&mut self, flags: TcpFlags, direction: CtDirection) -> bool {
+        *self.reset.of(direction) |= flags.contains(TcpFlags::RST);
+        *self.finished.of(direction) |= flags.contains(TcpFlags::FIN);
+        let answered = self.status.contains(CtStatus::SEEN_REPLY);
+        let closing = flags.intersects(TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN);
+        if answered && direction == CtDirection::Original && flags.contains(TcpFlags::ACK) && !closing {
+            self.status |= CtStatus::ASSURED;
+        }
+        flags.contains(TcpFlags::RST) && !answered
+    }
+
+    /// Whether a segment cannot be, because the SYN has no answer yet: the column of SYN_SENT of tcp_conntracks,
+    /// net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
+    fn is_out_of_place(&self, packet: &Packet, direction: CtDirection) -> bool {
+        let waits = self.opened && !self.status.contains(CtStatus::SEEN_REPLY);
+        let flags = packet.tcp_flags;
+        let goes_on = match direction {
+            CtDirection::Original => TcpFlags::ACK | TcpFlags::FIN,
+            CtDirection::Reply => TcpFlags::FIN,
+        };
+        waits && !flags.intersects(TcpFlags::SYN | TcpFlags::RST) && flags.intersects(goes_on)
+    }
+
+    fn is_over(&self) -> bool {
+        let Entry { reset, finished, .. } = self;
+        (finished.original && finished.reply) || reset.original || reset.reply
+    }
+
+    fn makes_room(&self) -> bool {
+        self.is_over() && self.status.contains(CtStatus::SNAT)
+    }
+
+    /// Whether a segment begins the connection anew: nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
+    fn is_opened_again(&self, packet: &Packet, direction: CtDirection) -> bool {
+        let Entry { mut reset, finished, .. } = *self;
+        let by_sender = *reset.of(direction);
+        let begins = packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST) == TcpFlags::SYN;
+        packet.protocol == Protocol::TCP
+            && begins
+            && self.is_over()
+            && (finished.original || finished.reply || by_sender)
+    }
+}
+
+impl Ends {
+    fn of(&mut self, direction: CtDirection) -> &mut bool {
+        match direction {
+            CtDirection::Original => &mut self.original,
+            CtDirection::Reply => &mut self.reply,
+        }
     }
 }
 
@@ -213,18 +338,6 @@ impl Attached {
         }
         tuple
     }
-}
-
-fn known(mut entry: Entry, at: usize, direction: CtDirection) -> Attached {
-    let state = match direction {
-        CtDirection::Reply => {
-            entry.status |= CtStatus::SEEN_REPLY;
-            CtState::ESTABLISHED
-        }
-        CtDirection::Original if entry.status.contains(CtStatus::SEEN_REPLY) => CtState::ESTABLISHED,
-        CtDirection::Original => CtState::NEW,
-    };
-    Attached { entry, at: Some(at), direction, state }
 }
 
 fn side(tuple: &mut Tuple, kind: NatKind) -> &mut SocketAddr {

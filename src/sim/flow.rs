@@ -18,6 +18,8 @@ pub(crate) struct Flow {
     /// Where `tproxy` sent it.
     pub(crate) tproxy: Option<Target>,
     pub(crate) traced: Cell,
+    /// The kernel would have chosen the new port at random.
+    pub(crate) is_guess: bool,
 }
 
 /// Addresses and ports, which translations change. An address of IPv4 has its first 4 bytes.
@@ -99,6 +101,7 @@ impl Flow {
             translation: None,
             tproxy: None,
             traced: Cell::Known(0),
+            is_guess: false,
         }
     }
 }

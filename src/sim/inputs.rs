@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::cells::{Cell, Input};
-use super::flow::{Flow, Translation};
+use super::flow::{Flow, Translation, cells};
 use super::rules::RuleLine;
 use super::sets::SetIndex;
 use crate::bytecode::{CmpOp, LimitCode};
@@ -13,7 +13,7 @@ use crate::model::{Family4or6, Hook};
 /// A packet and its surroundings: all of it known, or left open and split where programs look.
 ///
 /// The three questions about cells are only asked when some of them are open.
-pub(crate) trait Inputs {
+pub(crate) trait Inputs: Sized {
     /// Network-layer family of the packet.
     fn family(&self) -> Family4or6;
 
@@ -23,6 +23,32 @@ pub(crate) trait Inputs {
     /// All bytes of an input, as it is loaded, in the first of these cells.
     fn all(&self, input: Input) -> [Cell; 16] {
         std::array::from_fn(|byte| self.cell(input, u8::try_from(byte).unwrap_or(u8::MAX)))
+    }
+
+    /// Whether it is known whose socket sent the packet, or was given to it on its way in.
+    fn knows_owner(&self) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
+    /// Whether it is known which socket would receive the packet.
+    fn knows_receiver(&self) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
+    /// What kind the destination is that the packet has now: `fib daddr type` asks anew.
+    fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        if flow.header.daddr != self.all(Input::Daddr) {
+            return Err(CannotTell::new("what kind a destination is behind its translation"));
+        }
+        Ok(cells(self, Input::DaddrType))
+    }
+
+    /// Status of the connection now: a translation of this hook shows in it.
+    fn ct_status(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        if flow.translation.is_some() {
+            return Err(CannotTell::new("what status a connection has behind its translation"));
+        }
+        Ok(cells(self, Input::CtStatus))
     }
 
     /// Compares as memcmp(3) does.

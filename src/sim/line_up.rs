@@ -4,10 +4,15 @@
 //! prerouting, output   chains below -200 | tracking | below -100 | nat chains | the rest
 //! input, postrouting   chains below 100                          | nat chains | the rest
 //! ```
+//! Of one priority, what was registered last comes first: tracking with the first rule that asks for it, translation with the first
+//! chain of type nat at any hook. What has been deleted since is not seen here.
+//!
 //! Chains of type nat run at the place of the translation, by their priorities among each other, until one translates
 //! (nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12).
 
-use super::rules::{ChainCode, Rules, TableCode};
+use std::cmp::Reverse;
+
+use super::rules::{ChainCode, RuleCode, Rules, TableCode};
 use crate::bytecode::Expr;
 use crate::model::{Base, Family, Family4or6, Hook};
 
@@ -39,11 +44,15 @@ impl LineUps {
         LineUps::beside(rules, rules)
     }
 
-    /// As they are in a namespace where other rules, too, can switch tracking and translation on.
+    /// As they are in a namespace where other rules, too, can switch tracking and translation on: these have done so last.
     pub(super) fn beside(rules: &Rules, other: &Rules) -> Self {
         let families = [Family::Ip, Family::Ip6].map(|family| {
-            let both = || rules.tables_of(family).chain(other.tables_of(family));
-            (family, both().any(translates), both().any(tracks))
+            let number = if family == Family::Ip { Family4or6::Ipv4 } else { Family4or6::Ipv6 };
+            let first = |when: &dyn Fn(&TableCode) -> Option<When>| {
+                let own = rules.tables_of(family).filter_map(when).min();
+                own.or_else(|| other.tables_of(family).find_map(when).map(|_| (u64::MAX, u64::MAX)))
+            };
+            (family, first(&translates), first(&|table| tracks(table, number)))
         });
         let mut cases = HOOKS.iter().flat_map(|hook| families.iter().map(move |case| (*hook, *case)));
         LineUps(std::array::from_fn(|_| {
@@ -63,41 +72,45 @@ impl LineUps {
     }
 }
 
-fn line_up(rules: &Rules, hook: Hook, family: Family, translates: bool, tracks: bool) -> LineUp {
+fn line_up(rules: &Rules, hook: Hook, family: Family, translates: Option<When>, tracks: Option<When>) -> LineUp {
     let (mut nat, mut stages) = (Vec::new(), Vec::new());
     for (at, chain, base) in rules.hooked(hook, family) {
         if chain.is_nat() {
             nat.push(at);
         } else {
-            stages.push((base.priority.0, Stage::Chain(at)));
+            stages.push((base.priority.0, Reverse(chain.registered), Stage::Chain(at)));
         }
     }
-    // A stable sort: what tracks or translates comes before chains of the same priority.
     let source = matches!(hook, Hook::Input | Hook::Postrouting);
-    if translates && hook != Hook::Forward {
-        stages.insert(0, (if source { NAT_SOURCE } else { NAT_DESTINATION }, Stage::Translate(nat)));
-    }
-    if matches!(hook, Hook::Prerouting | Hook::Output) && tracks {
-        stages.insert(0, (CONNTRACK, Stage::Track));
-    }
-    stages.sort_by_key(|(priority, _)| *priority);
-    LineUp { stages: stages.into_iter().map(|(_, stage)| stage).collect(), tracks }
+    let to_translate = translates.filter(|_| hook != Hook::Forward);
+    let priority = if source { NAT_SOURCE } else { NAT_DESTINATION };
+    stages.extend(to_translate.map(|when| (priority, Reverse(when), Stage::Translate(nat))));
+    let to_track = tracks.filter(|_| matches!(hook, Hook::Prerouting | Hook::Output));
+    stages.extend(to_track.map(|when| (CONNTRACK, Reverse(when), Stage::Track)));
+    stages.sort_by_key(|(priority, when, _)| (*priority, *when));
+    LineUp { stages: stages.into_iter().map(|(.., stage)| stage).collect(), tracks: tracks.is_some() }
 }
 
-/// Whether a table switches address translation on: any base chain of type nat does.
-fn translates(table: &TableCode) -> bool {
-    table.chains.iter().any(ChainCode::is_nat)
+/// When something was registered, see [`ChainCode::registered`].
+type When = (u64, u64);
+
+/// When a table switches address translation on: with its first base chain of type nat.
+fn translates(table: &TableCode) -> Option<When> {
+    table.chains.iter().filter(|chain| chain.is_nat()).map(|chain| chain.registered).min()
 }
 
-/// Whether a table switches connection tracking on: any rule that looks at it or translates does, also by an extension of xtables
-/// (nf_ct_netns_get in its check of the rule). One that is not known may: so packets come to it, and end there.
-fn tracks(table: &TableCode) -> bool {
-    let tracks = |expr: &Expr| match expr {
-        Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. } => true,
+/// When a table switches connection tracking on for a family: with its first rule that looks at it or translates, also by an extension of
+/// xtables (nf_ct_netns_get in its check of the rule); one that is not known may, so packets come to it, and end there. One that
+/// translates to an address does so for the family of the address alone (nft_nat_init, net/netfilter/nft_nat.c, v6.12).
+fn tracks(table: &TableCode, family: Family4or6) -> Option<When> {
+    let asks = |expr: &Expr| match expr {
+        Expr::Nat(nat) => nat.family.is_none_or(|known| known == family),
+        Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Redir { .. } => true,
         Expr::Opaque { name, .. } => matches!(&**name, "match" | "target"),
         _ => false,
     };
-    table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.ops).any(|op| op.any(&tracks))
+    let tracks = |rule: &RuleCode| rule.ops.iter().any(|op| op.any(&asks));
+    table.chains.iter().filter_map(|chain| chain.registered_rule(tracks)).min()
 }
 
 impl Rules {
@@ -118,7 +131,7 @@ impl Rules {
             let based = chains.filter_map(|(at, chain)| Some(((table_at, at), chain, chain.base?)));
             hooked.extend(based.filter(|(_, _, base)| base.hook == hook));
         }
-        hooked.sort_by_key(|(_, chain, base)| (base.priority, std::cmp::Reverse(chain.registered)));
+        hooked.sort_by_key(|(_, chain, base)| (base.priority, Reverse(chain.registered)));
         hooked
     }
 

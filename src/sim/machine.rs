@@ -99,7 +99,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
             Expr::Counter { .. } | Expr::Log(_) => Ok(Next::Go),
             Expr::Ct { key, dreg } => self.ct(*key, *dreg),
             Expr::CtSet { key, sreg } => self.ct_set(*key, *sreg),
-            Expr::Fib { dreg, .. } => self.load(Input::DaddrType, *dreg),
+            Expr::Fib { dreg, .. } => self.store(*dreg, self.inputs.daddr_type(self.flow)?.into_iter()),
             Expr::Immediate { dreg, data } => self.store(*dreg, data.iter().copied().map(Cell::Known)),
             Expr::Limit(limit) => self.inputs.limit(limit).map(go),
             Expr::Lookup { sreg, dreg, inverted, .. } => self.lookup(*sreg, *dreg, *inverted, None),
@@ -165,7 +165,15 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     /// Breaks when no socket of this host sent the packet.
     fn of_socket(&mut self, input: Input, dreg: Register) -> Step {
-        if self.is(Input::Socket)? { self.load(input, dreg) } else { Ok(Next::Break) }
+        if self.has_socket()? { self.load(input, dreg) } else { Ok(Next::Break) }
+    }
+
+    fn has_socket(&mut self) -> Result<bool, CannotTell> {
+        if self.flow.tproxy.is_some() {
+            return Err(CannotTell::new("whose transparent socket it is that tproxy gave the packet to"));
+        }
+        self.inputs.knows_owner()?;
+        self.is(Input::Socket)
     }
 
     fn meta_set(&mut self, key: MetaKey, sreg: Register) -> Step {
@@ -235,15 +243,18 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     /// net/netfilter/nft_socket.c: breaks when there is no socket.
     fn socket(&mut self, key: SocketKey, dreg: Register) -> Step {
-        let input = match key {
-            SocketKey::MARK => Input::SocketMark,
-            SocketKey::TRANSPARENT => Input::SocketTransparent,
-            SocketKey::WILDCARD => Input::SocketWildcard,
+        self.inputs.knows_receiver()?;
+        let received = [self.inputs.cell(Input::Received, 0)];
+        let (input, wanted) = match key {
+            // Of a handshake under way, neither is known.
+            SocketKey::MARK => (Input::SocketMark, CmpOp::Eq),
+            SocketKey::WILDCARD => (Input::SocketWildcard, CmpOp::Eq),
+            SocketKey::TRANSPARENT => (Input::SocketTransparent, CmpOp::Ge),
             SocketKey(other) => {
                 return Err(CannotTell::new(format!("socket key {other} is not part of a packet here")));
             }
         };
-        if self.is(Input::Received)? { self.load(input, dreg) } else { Ok(Next::Break) }
+        if compare(self.inputs, &received, wanted, &[1])? { self.load(input, dreg) } else { Ok(Next::Break) }
     }
 
     /// net/netfilter/nft_tproxy.c: breaks when there is no listener, and for what is neither TCP nor UDP.

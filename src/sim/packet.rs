@@ -147,4 +147,7 @@ pub struct Receiver {
     pub wildcard: bool,
     /// Its mark.
     pub mark: u32,
+    /// It is that of a TCP handshake that waits for its last packet: a rule that asks for its mark, or whether it is bound to the
+    /// unspecified address, ends.
+    pub handshake: bool,
 }

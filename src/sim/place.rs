@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::cells::{Cell, Input, known};
 use super::connections::{Attached, Chosen, Connections, Found, Tuple};
-use super::flow::{Flow, NewAddress, Tracking, Translation};
+use super::flow::{Flow, NewAddress, Tracking, Translation, cells};
 use super::host::{Host, LO, Listeners, Target};
 use super::inputs::{CannotTell, Inputs, Target as Socket};
 use super::packet_text::has_ports;
@@ -23,6 +23,8 @@ pub(super) enum Held {
     Invalid,
     #[default]
     Nothing,
+    /// A rule gave it this zone behind connection tracking, which had found no connection.
+    Template(u16),
     Untracked,
 }
 
@@ -34,6 +36,12 @@ pub(super) struct Place<'a> {
     /// Where it goes, as far as that is known.
     pub(super) target: Option<Target>,
     pub(super) lost: Option<Lost>,
+    /// A socket of this host may have been found for it, and whose that is nobody knows.
+    pub(super) has_receiver: bool,
+    /// A segment within a connection: the socket that has it comes before one that listens.
+    pub(super) is_connected: bool,
+    /// That socket is known not to be transparent.
+    pub(super) is_plain: bool,
 }
 
 impl Place<'_> {
@@ -46,6 +54,9 @@ impl Place<'_> {
         (packet.destination, packet.dport) = (destination.ip(), destination.port());
         match (&mut self.held, flow.tracking) {
             (held, Tracking::Untracked) => *held = Held::Untracked,
+            (held, Tracking::Template) => {
+                *held = Held::Template(flow.zone.and_then(|zone| known(&zone)).map_or(0, u16::from_ne_bytes));
+            }
             (Held::Connection(attached), _) => {
                 attached.entry.mark = known(&flow.ct_mark).map_or(attached.entry.mark, u32::from_ne_bytes);
             }
@@ -83,9 +94,10 @@ impl Place<'_> {
     }
 
     /// Finds a way for what this host sends; a packet without one is lost.
-    fn route(&mut self, destination: IpAddr, mark: u32) -> Result<(), CannotTell> {
+    fn route(&mut self, source: IpAddr, destination: IpAddr, mark: u32) -> Result<(), CannotTell> {
         self.target = self.host.way(destination, mark)?;
         match self.target {
+            Some(target) if self.host.keeps(source, target) => self.lost = Some(Lost::Martian),
             None => self.lost = Some(Lost::NoRoute),
             Some(Target::Refused) => self.lost = Some(Lost::Refused),
             Some(Target::Local | Target::Out(_)) => {}
@@ -105,6 +117,29 @@ impl Inputs for Place<'_> {
 
     fn all(&self, input: Input) -> [Cell; 16] {
         self.situation.all(input)
+    }
+
+    fn knows_owner(&self) -> Result<(), CannotTell> {
+        if self.has_receiver {
+            return Err(CannotTell::new("whose socket it is that the packet is for"));
+        }
+        Ok(())
+    }
+
+    fn knows_receiver(&self) -> Result<(), CannotTell> {
+        match self.situation.receiver {
+            Some(_) => Ok(()),
+            None => Err(CannotTell::new("which socket the packet is for")),
+        }
+    }
+
+    fn ct_status(&self, _: &Flow) -> Result<[Cell; 4], CannotTell> {
+        Ok(cells(self, Input::CtStatus))
+    }
+
+    fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        let kind = self.host.kind_of(address(&flow.header.daddr, self.family()));
+        Ok(kind.0.to_ne_bytes().map(Cell::Known))
     }
 
     fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
@@ -127,6 +162,12 @@ impl Inputs for Place<'_> {
         // A connection that a transparent socket has already goes to that one.
         if self.situation.receiver.is_some_and(|receiver| receiver.transparent) {
             return Ok(true);
+        }
+        if self.is_connected && self.is_plain {
+            return Ok(false);
+        }
+        if self.is_connected {
+            return Err(CannotTell::new("which socket has the connection"));
         }
         let (_, port) = place(target, self.family());
         Ok(match &self.host.listeners {
@@ -157,7 +198,8 @@ impl Inputs for Place<'_> {
 
     fn reroute(&mut self, flow: &Flow) -> Result<(), CannotTell> {
         let mark = known(&flow.mark).map_or(0, u32::from_ne_bytes);
-        self.route(ends(&flow.header, self.family()).1.ip(), mark)
+        let (source, destination) = ends(&flow.header, self.family());
+        self.route(source.ip(), destination.ip(), mark)
     }
 
     fn is_lost(&self) -> bool {
@@ -185,7 +227,7 @@ impl Inputs for Place<'_> {
                 },
                 None => None,
             };
-            self.connections.translate(&mut attached.entry, kind, chosen);
+            flow.is_guess |= self.connections.translate(&mut attached.entry, kind, chosen);
             self.held = Held::Connection(attached);
         }
         let tuple = Tuple { protocol: self.situation.packet.protocol, source, destination };

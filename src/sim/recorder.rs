@@ -122,7 +122,7 @@ impl Listener for Recorder<'_> {
         if self.header == flow.header {
             return;
         }
-        if flow.translation.as_ref().is_some_and(has_choice) {
+        if flow.is_guess || flow.translation.as_ref().is_some_and(has_choice) {
             self.change(Change::Unpredictable);
         }
         let [before, after] = [&self.header, &flow.header].map(|header| ends(header, self.family));

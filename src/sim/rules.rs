@@ -124,6 +124,14 @@ impl Rules {
         &self.unknown
     }
 
+    /// A base chain: its name, and where it is hooked.
+    #[must_use]
+    pub fn base(&self, chain: &ChainId) -> Option<(&Arc<ChainId>, &Base)> {
+        let table = self.tables.iter().find(|known| known.id == chain.table)?;
+        let chain = table.chain(&chain.name)?;
+        Some((&chain.id, chain.base.as_ref()?))
+    }
+
     /// The rule with this handle.
     #[must_use]
     pub fn rule(&self, table: &TableId, handle: u64) -> Option<&Arc<RuleLine>> {
@@ -290,6 +298,14 @@ impl TableCode {
 }
 
 impl ChainCode {
+    /// When the first of its rules for which `is` holds was registered, as [`ChainCode::registered`] counts: in a rule set, rules come
+    /// behind all chains of their table.
+    pub(super) fn registered_rule(&self, is: impl Fn(&RuleCode) -> bool) -> Option<(u64, u64)> {
+        let (table, _) = self.registered;
+        let found = self.rules.iter().filter(|rule| is(rule));
+        found.map(|rule| (table, rule.line.handle.unwrap_or(u64::MAX))).min()
+    }
+
     pub(super) fn is_nat(&self) -> bool {
         self.base.is_some_and(|base| base.chain_type == ChainType::Nat)
     }

@@ -7,10 +7,11 @@ use super::connections::Attached;
 use super::flow::{Flow, Translation, cells};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::packet::{Connection, Interface, Packet, Receiver};
+use super::packet_text::is_icmp;
 use super::place::Held;
 use super::sets::SetIndex;
 use crate::bytecode::{CmpOp, LimitCode};
-use crate::model::{AddrType, CtDirection, CtState, Family4or6, Hook};
+use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol, TcpFlags};
 
 /// A packet at a hook.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ pub struct Situation {
     pub connection: Connection,
     /// What kind its destination is (`fib daddr type`).
     pub daddr_type: AddrType,
+    /// What kind its destination is behind a translation of this hook.
+    pub translated_daddr_type: Option<AddrType>,
     /// The socket that would receive it.
     pub receiver: Option<Receiver>,
     /// Whether a transparent socket listens where `tproxy` sends it.
@@ -34,6 +37,8 @@ pub struct Situation {
     pub translated: Option<(SocketAddr, SocketAddr)>,
     /// The address that `redirect` and `masquerade` give, other than that of loopback; the packet's own when absent.
     pub own_address: Option<IpAddr>,
+    /// Translation found that it must not go on.
+    lost: bool,
 }
 
 impl Situation {
@@ -46,10 +51,12 @@ impl Situation {
             outgoing: None,
             connection: Connection::default(),
             daddr_type: AddrType::UNICAST,
+            translated_daddr_type: None,
             receiver: None,
             listener: true,
             translated: None,
             own_address: None,
+            lost: false,
         }
     }
 
@@ -62,7 +69,7 @@ impl Situation {
                 Connection { state, direction, status, mark, zone, attached }
             }
             Held::Invalid => Connection { state: CtState::INVALID, ..Connection::default() },
-            Held::Nothing | Held::Untracked => Connection::default(),
+            Held::Nothing | Held::Template(_) | Held::Untracked => Connection::default(),
         };
     }
 
@@ -96,7 +103,7 @@ impl Situation {
             Input::Oif => padded(&index(outgoing).to_ne_bytes()),
             Input::Oifname => name(outgoing.as_ref()),
             Input::PktType => padded(&[packet.pkttype.0]),
-            Input::Received => padded(&[u8::from(receiver.is_some())]),
+            Input::Received => padded(&[receiver.map_or(0, |receiver| if receiver.handshake { 2 } else { 1 })]),
             Input::Saddr => bytes_of(packet.source),
             Input::Skgid => padded(&owner.gid.to_ne_bytes()),
             Input::Skuid => padded(&owner.uid.to_ne_bytes()),
@@ -111,6 +118,20 @@ impl Situation {
             Input::TranslatedSaddr => bytes_of(translated().0.ip()),
             Input::TranslatedSport => padded(&translated().0.port().to_be_bytes()),
         }
+    }
+}
+
+impl Situation {
+    /// Whether it is an ICMP redirect about a connection that is translated, or may still be: translation drops it
+    /// (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c, v6.12).
+    fn is_redirect_of_translated(&self) -> bool {
+        let [kind, _] = self.packet.sport.to_be_bytes();
+        let Connection { state, status, .. } = self.connection;
+        let is_done = status.bits() & (SRC_NAT_DONE | DST_NAT_DONE) == SRC_NAT_DONE | DST_NAT_DONE;
+        self.packet.protocol == Protocol::ICMP
+            && IcmpType(kind) == IcmpType::REDIRECT
+            && state == CtState::RELATED
+            && (!is_done || status.intersects(CtStatus::SNAT | CtStatus::DNAT))
     }
 }
 
@@ -132,6 +153,32 @@ impl Inputs for Situation {
         cells
     }
 
+    fn ct_status(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        let is_same = |own: Input, now: &[Cell; 16]| self.all(own) == *now;
+        let port = |own: Input, now: &[Cell; 2]| cells::<2>(self, own) == *now;
+        let header = &flow.header;
+        let mut status = self.connection.status;
+        if let Some(translation) = &flow.translation {
+            let (kept, bit) = match translation.kind {
+                NatKind::Dnat => {
+                    (is_same(Input::Daddr, &header.daddr) && port(Input::Dport, &header.dport), CtStatus::DNAT)
+                }
+                NatKind::Snat => {
+                    (is_same(Input::Saddr, &header.saddr) && port(Input::Sport, &header.sport), CtStatus::SNAT)
+                }
+            };
+            status.set(bit, status.contains(bit) || !kept);
+        }
+        Ok(status.bits().to_ne_bytes().map(Cell::Known))
+    }
+
+    fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
+        let is_translated = flow.header.daddr != self.all(Input::Daddr);
+        let kind = if is_translated { self.translated_daddr_type } else { Some(self.daddr_type) };
+        let kind = kind.ok_or_else(|| CannotTell::new("what kind a destination is behind its translation"))?;
+        Ok(kind.0.to_ne_bytes().map(Cell::Known))
+    }
+
     fn compare(&mut self, _: &[Cell], _: CmpOp, _: &[u8]) -> Result<bool, CannotTell> {
         Err(unknown())
     }
@@ -149,15 +196,28 @@ impl Inputs for Situation {
         Ok(limit.flags & LIMIT_INVERTED == 0)
     }
 
+    /// The socket that has the connection comes before one that listens (nft_tproxy_eval_v4, net/netfilter/nft_tproxy.c, v6.12).
     fn listener(&mut self, _: &Target) -> Result<bool, CannotTell> {
-        Ok(self.listener)
+        let is_tcp = self.packet.protocol == Protocol::TCP;
+        let begins = self.packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
+        let connected = self.receiver.filter(|_| is_tcp && !begins);
+        Ok(connected.map_or(self.listener, |receiver| receiver.transparent))
     }
 
-    fn asks_nat(&mut self, _: Hook) -> Result<bool, CannotTell> {
-        Ok(self.connection.state.intersects(CtState::NEW | CtState::RELATED) && !self.connection.attached)
+    /// nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12: only as long as the connection has nothing on this side, be it none. An
+    /// error of ICMP never asks (nf_nat_ipv4_fn and nf_nat_ipv6_fn, nf_nat_proto.c): it follows the connection that it is about.
+    fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
+        let Connection { state, status, attached, .. } = self.connection;
+        let begins = if is_icmp(self.packet.protocol) { CtState::NEW } else { CtState::NEW | CtState::RELATED };
+        Ok(state.intersects(begins) && !attached && status.bits() & nat_done(hook) == 0)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost
     }
 
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
+        self.lost |= self.is_redirect_of_translated();
         let of_source = matches!(hook, Hook::Input | Hook::Postrouting);
         match decided {
             Some(decided) => {
@@ -199,10 +259,22 @@ fn name(interface: Option<&Interface>) -> [u8; 16] {
     padded(interface.map_or(&[], |interface| interface.name.as_bytes()))
 }
 
+/// The bit of a connection's status that says whether the side that a hook translates has its translation, be it none.
+pub(super) fn nat_done(hook: Hook) -> u32 {
+    match hook {
+        Hook::Input | Hook::Postrouting => SRC_NAT_DONE,
+        Hook::Forward | Hook::Output | Hook::Prerouting => DST_NAT_DONE,
+    }
+}
+
 fn unknown() -> CannotTell {
     CannotTell::new("a byte of the packet is not known")
 }
 
+/// `IPS_SRC_NAT_DONE`, include/uapi/linux/netfilter/nf_conntrack_common.h.
+const SRC_NAT_DONE: u32 = 1 << 7;
+/// `IPS_DST_NAT_DONE`.
+const DST_NAT_DONE: u32 = 1 << 8;
 /// `NFT_LIMIT_F_INV`, include/uapi/linux/netfilter/nf_tables.h.
 const LIMIT_INVERTED: u32 = 1;
 

@@ -52,12 +52,47 @@ impl Display for Short<'_> {
                     writeln!(f, "{at}: {}, {}: {}", rule.chain, Number(rule), Text(rule))?;
                 }
                 Step::Change(change) if change.is_of_packet() => writeln!(f, "{at}: {change}")?,
-                Step::Chain { .. } | Step::Change(_) | Step::Loopback | Step::Policy { .. } => {}
+                Step::Chain { .. } | Step::Change(_) | Step::Copied | Step::Loopback | Step::Policy { .. } => {}
                 Step::Routed(_) | Step::Rule { .. } => {}
             }
         }
         unknown(f, end)?;
         writeln!(f, "{end}")
+    }
+}
+
+/// The story of a packet that is still on its way, step by step.
+///
+/// ```
+/// use nftmesh::sim::{Step, Story, Way};
+///
+/// let mut story = Story::new("udp 10.77.0.2:40000 -> 10.77.0.1:53".parse()?);
+/// assert_eq!(story.tell(&Step::Routed(Way::Local)), "routed to this host\n");
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Story(Here);
+
+impl Story {
+    /// Of this packet.
+    #[must_use]
+    pub fn new(packet: Packet) -> Self {
+        Story(Here { packet, ..Here::default() })
+    }
+
+    /// What happened next, in one line or more, as a [`Walk`] prints it.
+    pub fn tell(&mut self, step: &Step) -> String {
+        let text = Told(&self.0, step).to_string();
+        self.0.take(step);
+        text
+    }
+}
+
+struct Told<'a>(&'a Here, &'a Step);
+
+impl Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.tell(f, self.1)
     }
 }
 
@@ -72,6 +107,7 @@ fn unknown(f: &mut fmt::Formatter<'_>, end: &End) -> fmt::Result {
 }
 
 /// The packet where the story is.
+#[derive(Debug)]
 struct Here {
     packet: Packet,
     incoming: Option<Interface>,
@@ -90,7 +126,7 @@ impl Default for Here {
 }
 
 impl Here {
-    fn tell(&mut self, f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
+    fn tell(&self, f: &mut fmt::Formatter<'_>, step: &Step) -> fmt::Result {
         match step {
             Step::Hook { hook, packet, incoming, outgoing } => {
                 f.write_str(hook.name())?;
@@ -103,7 +139,6 @@ impl Here {
                 writeln!(f, ": {packet}")
             }
             Step::Chain { chain, base } => {
-                self.chain = Some(ChainId::clone(chain));
                 writeln!(f, "  chain {chain}: {}", InFamily { family: chain.table.family, value: base })
             }
             Step::Change(change) => {
@@ -113,11 +148,11 @@ impl Here {
                 if packet != self.packet { writeln!(f, "    now {packet}") } else { Ok(()) }
             }
             Step::Policy { policy, .. } => writeln!(f, "    no rule decides: policy {}", policy.name()),
+            Step::Copied => writeln!(f, "a copy of it, for this host, goes first"),
             Step::Loopback => writeln!(f, "comes in again through lo"),
             Step::Routed(way) => writeln!(f, "{way}"),
             Step::Rule { rule, fate, .. } => {
                 if self.chain.as_ref() != Some(&rule.chain) {
-                    self.chain = Some(rule.chain.clone());
                     writeln!(f, "  chain {}", rule.chain)?;
                 }
                 let sign = if matches!(fate, Fate::Failed(_)) { "-" } else { "+" };
@@ -150,7 +185,9 @@ impl Here {
                     Change::Unpredictable | Change::Untracked | Change::Zone(_) => {}
                 }
             }
-            Step::Chain { .. } | Step::Loopback | Step::Policy { .. } | Step::Routed(_) | Step::Rule { .. } => {}
+            Step::Chain { chain, .. } => self.chain = Some(ChainId::clone(chain)),
+            Step::Rule { rule, .. } => self.chain = Some(rule.chain.clone()),
+            Step::Copied | Step::Loopback | Step::Policy { .. } | Step::Routed(_) => {}
         }
     }
 }
@@ -239,8 +276,9 @@ impl Display for End {
 impl Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Lost::Clash => "another connection has the addresses and ports that it was translated to; give more ports",
             Lost::Loop => "it goes round through lo for ever; a route sends to lo what is not for this host",
-            Lost::Martian => "a loopback address came in on another interface (net.ipv4.conf.*.route_localnet is off)",
+            Lost::Martian => "a loopback address on another interface than lo (net.ipv4.conf.*.route_localnet is off)",
             Lost::NoAddress => "the interface has no address to translate to; give it one of this family",
             Lost::NoRoute => "no route to the destination",
             Lost::NotForwarding => "it is for another host, and this one does not forward (sysctl ip_forward)",
@@ -248,6 +286,9 @@ impl Display for Lost {
                 "tproxy chose a socket, and the packet is not routed to this host; its mark needs a policy route"
             }
             Lost::Refused => "the route to the destination refuses it",
+            Lost::Shared => {
+                "it is for another host, and came to everybody on its link; only what came to this one is sent on"
+            }
             Lost::UnknownInterface(name) => return write!(f, "there is no interface {name} here"),
         })
     }

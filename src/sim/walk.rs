@@ -49,6 +49,8 @@ pub enum Step {
         /// Where it leaves.
         outgoing: Option<Interface>,
     },
+    /// What everybody on a wire gets, this host gets too: the copy for it goes first through the hook that follows.
+    Copied,
     /// What left through lo comes in there.
     Loopback,
     /// No rule of a base chain decided.
@@ -193,6 +195,8 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
+    /// Its replies could not be told from those of another connection: a translation gives both the same addresses and ports.
+    Clash,
     /// It would go round through lo for ever.
     Loop,
     /// A loopback address on a wire.
@@ -207,6 +211,8 @@ pub enum Lost {
     NotRoutedHere,
     /// A route says so: blackhole, prohibit, unreachable or throw without another.
     Refused,
+    /// It came to everybody on a link, and such are not sent on.
+    Shared,
     /// No interface has this name.
     UnknownInterface(String),
 }

@@ -8,9 +8,10 @@
 //! ```
 //! From ip_output.c, ip_input.c, ip_forward.c, netfilter.c (net/ipv4) and their sisters in net/ipv6, v6.12.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
+use super::cells::Cell;
 use super::connections::{Connections, Tuple};
 use super::flow::{Flow, Tracking};
 use super::hook::pass;
@@ -22,7 +23,7 @@ use super::recorder::{Recorder, place};
 use super::rules::Rules;
 use super::situation::Situation;
 use super::walk::{Delivery, End, Lost, Step, Walk, Way, ending};
-use crate::model::{AddrType, Family4or6, Hook};
+use crate::model::{AddrType, Family4or6, Hook, PktType, Protocol, TcpFlags};
 
 /// Sends packets through the rules of a host and remembers connections, as the host does.
 ///
@@ -49,13 +50,15 @@ pub struct Walker<'a> {
     connections: Connections,
     /// What transparent sockets receive, and the port of the socket where that is another than the packet's.
     transparent: HashMap<Tuple, u16>,
+    /// What other sockets receive.
+    plain: HashSet<Tuple>,
 }
 
 impl<'a> Walker<'a> {
     /// On a host that has seen no packets yet.
     #[must_use]
     pub fn new(rules: &'a Rules, host: &'a Host) -> Self {
-        Walker { rules, host, connections: Connections::default(), transparent: HashMap::new() }
+        Walker { rules, host, connections: Connections::default(), transparent: HashMap::new(), plain: HashSet::new() }
     }
 
     /// The way of a packet that a socket of this host sends.
@@ -63,6 +66,9 @@ impl<'a> Walker<'a> {
         if !self.host.is_local(packet.source) && has_ports(packet.protocol) {
             // Only a transparent socket sends in another's name; it gets the answers.
             self.transparent.insert(Tuple::of(&packet).reversed(), packet.sport);
+        } else if packet.protocol == Protocol::TCP && packet.owner.is_some() && !self.host.is_transparent(packet.sport)
+        {
+            self.plain.insert(Tuple::of(&packet).reversed());
         }
         let mut passage = self.passage(packet.clone());
         let (Ok(end) | Err(end)) = passage.depart();
@@ -82,10 +88,20 @@ impl<'a> Walker<'a> {
     }
 
     fn passage(&mut self, packet: Packet) -> Passage<'_> {
-        let Walker { rules, host, connections, transparent } = self;
+        let Walker { rules, host, connections, transparent, plain } = self;
         let situation = Situation::new(packet);
-        let place = Place { situation, host, connections, held: Held::Nothing, target: None, lost: None };
-        Passage { rules, place, transparent, socket: None, steps: Vec::with_capacity(32), rounds: Vec::new() }
+        let place = Place {
+            situation,
+            host,
+            connections,
+            held: Held::Nothing,
+            target: None,
+            lost: None,
+            has_receiver: false,
+            is_connected: false,
+            is_plain: false,
+        };
+        Passage { rules, place, transparent, plain, socket: None, steps: Vec::with_capacity(32), rounds: Vec::new() }
     }
 }
 
@@ -94,6 +110,7 @@ struct Passage<'a> {
     rules: &'a Rules,
     place: Place<'a>,
     transparent: &'a mut HashMap<Tuple, u16>,
+    plain: &'a mut HashSet<Tuple>,
     /// The port of the socket that `tproxy` chose.
     socket: Option<u16>,
     steps: Vec<Step>,
@@ -107,8 +124,11 @@ impl Passage<'_> {
     }
 
     fn depart(&mut self) -> Result<End, End> {
-        let Packet { destination, mark, .. } = *self.packet();
+        let Packet { source, destination, mark, .. } = *self.packet();
         let target = self.route(destination, mark)?;
+        if self.place.host.keeps(source, target) {
+            return Err(End::Lost(Lost::Martian));
+        }
         self.leave_by(target);
         self.place.target = Some(target);
         self.hook(Hook::Output)?;
@@ -127,11 +147,17 @@ impl Passage<'_> {
             return Err(End::Lost(Lost::Martian));
         }
         self.hook(Hook::Prerouting)?;
-        let is_martian = !is_lo && !self.place.host.route_localnet && self.has_loopback();
-        if self.packet().family() == Family4or6::Ipv4 && is_martian {
-            return Err(End::Lost(Lost::Martian));
-        }
-        let target = self.route_in()?;
+        let target = match self.packet().family() {
+            _ if is_lo || !self.has_loopback() => self.route_in()?,
+            Family4or6::Ipv4 if self.place.host.route_localnet => self.route_in()?,
+            Family4or6::Ipv4 => return Err(End::Lost(Lost::Martian)),
+            // It may only go where it came from (rt6_need_strict, net/ipv6/route.c, v6.12).
+            Family4or6::Ipv6 => {
+                let Packet { destination, mark, .. } = *self.packet();
+                let found = self.place.host.way_by(destination, mark, Some(incoming.index)).map_err(End::CannotTell)?;
+                found.ok_or(End::Lost(Lost::Martian))?
+            }
+        };
         self.go_on(target)
     }
 
@@ -157,23 +183,28 @@ impl Passage<'_> {
             Target::Local => {
                 self.steps.push(Step::Routed(Way::Local));
                 self.hook(Hook::Input)?;
-                self.confirm();
+                self.confirm()?;
                 Ok(self.deliver())
             }
             Target::Out(_) if self.socket.is_some() => Err(End::Lost(Lost::NotRoutedHere)),
             Target::Out(_) if !self.forwards() => Err(End::Lost(Lost::NotForwarding)),
+            Target::Out(_) if self.packet().pkttype != PktType::HOST => Err(End::Lost(Lost::Shared)),
             Target::Out(_) | Target::Refused => {
                 self.leave_by(target);
                 self.hook(Hook::Forward)?;
-                self.place.situation.incoming = None;
                 self.leave(target)
             }
         }
     }
 
     fn leave(&mut self, target: Target) -> Result<End, End> {
+        let Packet { destination, .. } = *self.packet();
+        let is_broadcast = destination.is_ipv4() && self.place.host.kind_of(destination) == AddrType::BROADCAST;
+        if is_broadcast && self.place.situation.incoming.is_none() {
+            self.copy();
+        }
         self.hook(Hook::Postrouting)?;
-        self.confirm();
+        self.confirm()?;
         match self.place.situation.outgoing.clone() {
             Some(lo) if lo.index == LO => self.come_back(target),
             Some(interface) => Ok(End::Sent(interface)),
@@ -181,11 +212,24 @@ impl Passage<'_> {
         }
     }
 
+    /// What becomes of the copy is nothing to the packet, but for their connection (ip_mc_output, net/ipv4/ip_output.c, v6.12).
+    fn copy(&mut self) {
+        let before = self.packet().clone();
+        self.steps.push(Step::Copied);
+        // A clone has no socket (skb_clone).
+        self.place.situation.packet.owner = None;
+        drop(self.hook(Hook::Postrouting).and_then(|()| self.confirm()));
+        self.place.situation.packet = before;
+        self.place.lost = None;
+    }
+
     fn deliver(&mut self) -> End {
         let packet = &self.place.situation.packet;
         let tuple = Tuple::of(packet);
         if let Some(port) = self.socket {
             self.transparent.insert(tuple, port);
+        } else if packet.protocol == Protocol::TCP && !self.place.host.is_transparent(packet.dport) {
+            self.plain.insert(tuple);
         }
         let found = self.transparent.get(&tuple).copied();
         let destination =
@@ -204,12 +248,30 @@ impl Passage<'_> {
         let receiver = self.transparent.get(&Tuple::of(&situation.packet));
         situation.receiver = receiver.map(|_| Receiver { transparent: true, ..Receiver::default() });
         situation.hold(self.place.held);
+        // What begins a connection finds only who listens, and those are not looked for on the way in (tcp_v4_early_demux,
+        // net/ipv4/tcp_ipv4.c, and udp_v4_early_demux, udp.c, v6.12).
+        let begins = situation.packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
+        let is_sought = match situation.packet.protocol {
+            Protocol::TCP => !begins,
+            protocol => protocol == Protocol::UDP,
+        };
+        // Established on this host, by what it sent or got before.
+        let tuple = Tuple::of(&situation.packet);
+        self.place.is_connected = situation.packet.protocol == Protocol::TCP && !begins;
+        self.place.is_plain = self.plain.contains(&tuple);
+        self.place.has_receiver = self.socket.is_some() || (hook == Hook::Input && is_sought);
+        let situation = &self.place.situation;
         let (packet, incoming, outgoing) =
             (situation.packet.clone(), situation.incoming.clone(), situation.outgoing.clone());
 
         let mut flow = Flow::new(&self.place);
-        if self.place.held == Held::Untracked {
-            flow.tracking = Tracking::Untracked;
+        match self.place.held {
+            Held::Untracked => flow.tracking = Tracking::Untracked,
+            Held::Template(zone) => {
+                flow.tracking = Tracking::Template;
+                flow.zone = Some(zone.to_ne_bytes().map(Cell::Known));
+            }
+            Held::Connection(_) | Held::Invalid | Held::Nothing => {}
         }
         let mut recorder = Recorder::new(&mut self.steps, hook, packet.family(), &flow);
         recorder.hook(packet, incoming, outgoing);
@@ -228,10 +290,9 @@ impl Passage<'_> {
     }
 
     /// It got through: its connection counts from now on.
-    fn confirm(&mut self) {
-        if let Held::Connection(attached) = &mut self.place.held {
-            self.place.connections.confirm(attached);
-        }
+    fn confirm(&mut self) -> Result<(), End> {
+        let Held::Connection(attached) = &mut self.place.held else { return Ok(()) };
+        if self.place.connections.confirm(attached) { Ok(()) } else { Err(End::Lost(Lost::Clash)) }
     }
 
     fn leave_by(&mut self, target: Target) {

@@ -153,7 +153,8 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input) -> Node {
     let mut boolean = |can_be: bool| constants(bdd, input, if can_be { &[0, 1] } else { &[0] });
     match input {
         Input::Attached => boolean(is_first || hook == Hook::Input),
-        Input::CtDirection | Input::Received | Input::SocketTransparent | Input::SocketWildcard => boolean(true),
+        Input::Received => constants(bdd, input, &[0, 1, 2]),
+        Input::CtDirection | Input::SocketTransparent | Input::SocketWildcard => boolean(true),
         Input::Socket => boolean(matches!(hook, Hook::Input | Hook::Output | Hook::Postrouting)),
         // What tracking says; untracked are, behind the first hook, packets that were excluded there.
         Input::CtState if is_first => constants(bdd, input, &[1, 2, 4, 8]),

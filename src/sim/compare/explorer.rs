@@ -11,11 +11,12 @@ use super::bits::{before, between, equal, pieces};
 use super::domains::{Domains, Frame, constants};
 use super::members::{Members, Part};
 use crate::bytecode::{CmpOp, LimitCode};
-use crate::model::{CtState, Family4or6, Hook, NatKind};
-use crate::sim::cells::{Cell, Input};
+use crate::model::{CtState, Family4or6, Hook, NatKind, Protocol};
+use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::flow::{Flow, NewAddress, Translation, cells};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
 use crate::sim::sets::SetIndex;
+use crate::sim::situation::nat_done;
 
 /// One of the two rule sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +214,20 @@ impl Explorer {
     }
 }
 
+impl Explorer {
+    fn is_icmp(&mut self) -> bool {
+        let protocol = self.cell(Input::L4proto, 0);
+        [Protocol::ICMP, Protocol::ICMPV6].into_iter().any(|icmp| self.is_equal(&[protocol], &[icmp.0]))
+    }
+
+    /// Whether this side of the connection has its translation, be it none.
+    fn has_nat(&mut self, hook: Hook) -> bool {
+        let mut status: [Cell; 4] = cells(self, Input::CtStatus);
+        bitwise(&mut status, &nat_done(hook).to_ne_bytes(), &[0; 4]);
+        !self.is_equal(&status, &[0; 4])
+    }
+}
+
 impl Inputs for Explorer {
     fn family(&self) -> Family4or6 {
         self.family
@@ -271,12 +286,13 @@ impl Inputs for Explorer {
         Ok(())
     }
 
-    fn asks_nat(&mut self, _: Hook) -> Result<bool, CannotTell> {
-        let first =
-            constants(&mut self.bdd, Input::CtState, &[CtState::NEW.bits().into(), CtState::RELATED.bits().into()]);
-        let is_first = self.decide(Input::CtState, first);
+    /// As [`Situation`](crate::sim::Situation) does.
+    fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
+        let new = constants(&mut self.bdd, Input::CtState, &[CtState::NEW.bits().into()]);
+        let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
+        let begins = self.decide(Input::CtState, new) || (self.decide(Input::CtState, related) && !self.is_icmp());
         let attached = self.cell(Input::Attached, 0);
-        self.run.asked = is_first && !self.is_equal(&[attached], &[1]);
+        self.run.asked = begins && !self.is_equal(&[attached], &[1]) && !self.has_nat(hook);
         Ok(self.run.asked)
     }
 

@@ -46,10 +46,12 @@ impl Witness<'_> {
             zone: self.take16(Input::CtZone),
             attached: self.is(Input::Attached),
         };
-        let receiver = self.is(Input::Received).then(|| Receiver {
+        let received = self.take(Input::Received);
+        let receiver = (received != 0).then(|| Receiver {
             transparent: self.is(Input::SocketTransparent),
             wildcard: self.is(Input::SocketWildcard),
             mark: self.take32(Input::SocketMark),
+            handshake: received == 2,
         });
         let daddr_type = AddrType(self.take32(Input::DaddrType));
         let listeners: Vec<bool> = place.choices.iter().filter_map(|(choice, is)| listens(choice, *is)).collect();

@@ -1,10 +1,10 @@
 //! Where packets go, and which address of the host speaks for it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use ipnetwork::IpNetwork;
+use ipnetwork::{IpNetwork, Ipv6Network};
 
-use super::{Host, LO, LOCAL, PolicyRule, Route, Target};
+use super::{Host, LO, LOCAL, Listeners, PolicyRule, Route, Target};
 use crate::model::{AddrType, Family4or6};
 use crate::sim::inputs::CannotTell;
 use crate::sim::packet::Interface;
@@ -16,6 +16,16 @@ impl Host {
 
     /// Where a packet for `address` with this mark goes; `None` when no rule leads to a route.
     pub(in crate::sim) fn way(&self, address: IpAddr, mark: u32) -> Result<Option<Target>, CannotTell> {
+        self.way_by(address, mark, None)
+    }
+
+    /// The same, by routes of one interface.
+    pub(in crate::sim) fn way_by(
+        &self,
+        address: IpAddr,
+        mark: u32,
+        interface: Option<u32>,
+    ) -> Result<Option<Target>, CannotTell> {
         let family = Family4or6::of(address);
         let asked = |rule: &&PolicyRule| rule.family == family && mark & rule.mask == rule.mark;
         let mut after = None;
@@ -30,11 +40,22 @@ impl Host {
             if let Some(unknown) = &rule.unknown {
                 return Err(CannotTell::new(format!("policy rule {}: {unknown}", rule.priority)));
             }
-            match self.best(rule.table, address) {
+            match self.best_by(rule.table, address, interface) {
                 Some(route) if route.kind != THROW => return Ok(Some(target(route))),
                 Some(_) | None => {}
             }
         }
+    }
+
+    /// Whether a transparent socket is known to listen on this port.
+    pub(in crate::sim) fn is_transparent(&self, port: u16) -> bool {
+        matches!(&self.listeners, Listeners::Ports(ports) if ports.contains(&port))
+    }
+
+    /// Whether what comes from there must not leave: a loopback address on a wire (__mkroute_output, net/ipv4/route.c, v6.12).
+    pub(in crate::sim) fn keeps(&self, source: IpAddr, target: Target) -> bool {
+        let leaves = matches!(target, Target::Out(interface) if interface != LO);
+        source.is_ipv4() && source.is_loopback() && leaves && !self.route_localnet
     }
 
     /// What `fib daddr type` says (nft_fib4_eval_type and nft_fib6_eval_type, net/ipv4 and net/ipv6, v6.12).
@@ -58,19 +79,53 @@ impl Host {
         self.nearest(interface, destination)
     }
 
-    /// The address that `masquerade` gives (inet_select_addr, net/ipv4/devinet.c, and ipv6_dev_get_saddr, net/ipv6/addrconf.c, v6.12):
-    /// one of the destination's network, else the first of the interface, else of any other.
+    /// The address that `masquerade` gives.
     pub(in crate::sim) fn masqueraded(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
+        match destination {
+            IpAddr::V4(_) => self.masqueraded4(interface, destination),
+            IpAddr::V6(destination) => self.masqueraded6(interface, destination).map(IpAddr::V6),
+        }
+    }
+
+    /// The best for the destination by the rules of RFC 6724, section 5, of all interfaces (ipv6_dev_get_saddr, net/ipv6/addrconf.c,
+    /// v6.12): itself, the scope, the interface, the longest common prefix; of equals the first.
+    fn masqueraded6(&self, interface: u32, destination: Ipv6Addr) -> Option<Ipv6Addr> {
+        let wanted = scope(destination);
+        let near = wanted <= LINK_LOCAL_SCOPE;
+        let addresses = self
+            .links
+            .iter()
+            .flat_map(|link| link.addresses.iter().map(move |address| (link.interface.index, address)));
+        let fitting = addresses.filter_map(|(at, address)| match address {
+            IpNetwork::V6(net) if !near || at == interface => Some((at, *net)),
+            _ => None,
+        });
+        let score = |(at, net): &(u32, Ipv6Network)| {
+            let (own, common) = (scope(net.ip()), (net.ip().to_bits() ^ destination.to_bits()).leading_zeros());
+            let scope = if own >= wanted { -own } else { own - 128 };
+            (net.ip() == destination, scope, *at == interface, common.min(u32::from(net.prefix())))
+        };
+        // The last of the greatest is taken: of equals the first.
+        let found: Vec<_> = fitting.collect();
+        found.into_iter().rev().max_by_key(score).map(|(_, net)| net.ip())
+    }
+
+    /// Of IPv4, one of the destination's network, else the first of the interface, else of any other (inet_select_addr,
+    /// net/ipv4/devinet.c, v6.12).
+    fn masqueraded4(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
         let here = self.links.iter().filter(|link| link.interface.index == interface);
-        let near = here.flat_map(|link| &link.addresses).find(|address| address.contains(destination));
-        let near = near.map(|address| address.ip()).or_else(|| self.nearest(interface, destination));
+        // Those of loopback are for this host alone (RT_SCOPE_HOST).
+        let alone = |ip: &IpAddr| ip.is_ipv4() && ip.is_loopback();
+        let mut near = here.flat_map(|link| &link.addresses).filter(|address| !alone(&address.ip()));
+        let near = near.find(|address| address.contains(destination)).map(|address| address.ip());
+        let nearest = |interface| self.nearest(interface, destination).filter(|ip| !alone(ip));
         let elsewhere = || {
             self.links.iter().find_map(|link| match link.interface.index {
                 LO => None,
-                other => self.nearest(other, destination),
+                other => nearest(other),
             })
         };
-        near.or_else(elsewhere)
+        near.or_else(|| nearest(interface)).or_else(elsewhere)
     }
 
     fn nearest(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
@@ -81,8 +136,25 @@ impl Host {
 
     /// The route of the longest prefix.
     pub(super) fn best(&self, table: u32, address: IpAddr) -> Option<&Route> {
+        self.best_by(table, address, None)
+    }
+
+    fn best_by(&self, table: u32, address: IpAddr, interface: Option<u32>) -> Option<&Route> {
         let routes = self.routes.iter().filter(|route| route.table == table && route.destination.contains(address));
+        let routes = routes.filter(|route| interface.is_none_or(|interface| route.interface == interface));
         routes.min_by_key(|route| (std::cmp::Reverse(route.destination.prefix()), route.metric))
+    }
+}
+
+/// Higher is wider: ipv6_addr_src_scope, include/net/ipv6.h.
+fn scope(address: Ipv6Addr) -> i32 {
+    let is_near = address.is_loopback() || address.is_unicast_link_local();
+    let is_site = address.segments().first().is_some_and(|first| first & 0xffc0 == 0xfec0);
+    match address.octets() {
+        [0xff, flags_and_scope, ..] => i32::from(flags_and_scope & 0x0f),
+        _ if is_near => LINK_LOCAL_SCOPE,
+        _ if is_site => 5,
+        _ => 14,
     }
 }
 
@@ -101,6 +173,8 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
+/// `IPV6_ADDR_SCOPE_LINKLOCAL`.
+const LINK_LOCAL_SCOPE: i32 = 2;
 /// `RTN_THROW`, include/uapi/linux/rtnetlink.h.
 const THROW: AddrType = AddrType(9);
 

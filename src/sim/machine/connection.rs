@@ -45,7 +45,7 @@ impl<I: Inputs> Machine<'_, I> {
         match key {
             CtKey::DIRECTION => self.load(Input::CtDirection, dreg),
             CtKey::MARK => self.store(dreg, self.flow.ct_mark.into_iter()),
-            CtKey::STATUS => self.load(Input::CtStatus, dreg),
+            CtKey::STATUS => self.store(dreg, self.inputs.ct_status(self.flow)?.into_iter()),
             CtKey::ZONE => match self.flow.zone {
                 Some(zone) => self.store(dreg, zone.into_iter()),
                 None => self.load(Input::CtZone, dreg),

@@ -1,0 +1,247 @@
+//! What live packets do in the rule sets of this host, told as `walk` tells of packets that nobody has sent.
+//!
+//! ```text
+//! trace --protocol tcp --port 15001
+//! trace netns:/var/run/netns/pod-1 --uid 1000 --address 10.77.0.0/24 --count 10
+//! ```
+//! The kernel tells of rules that matched and of chains that came to their end; rules that did not match are left out, and so is what
+//! happens between hooks. Runs until SIGINT or SIGTERM and leaves nothing behind, also when it is killed. Exit codes: 0 told to stop
+//! or enough seen, 1 error.
+
+mod common;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use common::source::{Complaint, Source};
+use ipnetwork::IpNetwork;
+use nftmesh::kernel::{NetNs, Trace, TraceFilter, TraceSteps, TracedSteps};
+use nftmesh::model::{Protocol, Rule, daddr, saddr, th_dport, th_sport};
+use nftmesh::plan::{TraceEvent, TraceMessage};
+use nftmesh::sim::{Packet, Step, Story};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// Tells what live packets do in the rule sets; a packet is told of when all that is given here matches
+#[derive(Parser)]
+#[command(name = "trace")]
+struct Args {
+    /// live, or netns:PATH
+    #[arg(default_value = "live")]
+    source: Source,
+    /// User whose socket sends it; what comes in has none, unless it came through lo
+    #[arg(long)]
+    uid: Option<u32>,
+    /// Group whose socket sends it
+    #[arg(long)]
+    gid: Option<u32>,
+    /// tcp, udp, icmp, ipv6-icmp or another by its name or number
+    #[arg(long, value_parser = protocol)]
+    protocol: Option<Protocol>,
+    /// Port that it goes to or comes from; of TCP and UDP when no protocol is given
+    #[arg(long)]
+    port: Option<u16>,
+    /// Address or network that it goes to or comes from
+    #[arg(long, value_name = "ADDRESS[/LENGTH]")]
+    address: Option<IpNetwork>,
+    /// Interface that it comes in by, or its first letters and *
+    #[arg(long = "in", value_name = "IFNAME")]
+    incoming: Option<String>,
+    /// Interface that it leaves by; of what is sent on, nothing is told in front of forward
+    #[arg(long = "out", value_name = "IFNAME")]
+    outgoing: Option<String>,
+    /// Stops after so many packets
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::try_parse() {
+        Ok(args) => run(&args),
+        Err(help) if !help.use_stderr() => common::print(&help.to_string()).map_err(|error| error.to_string()),
+        Err(error) => Err(format!("{}; --help lists all options", common::first_line(&error))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("trace: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Complaint> {
+    let stop = stop_signals().map_err(|error| error.to_string())?;
+    let failed = |error: nftmesh::Error| error.to_string();
+    let namespace = match &args.source {
+        Source::Live => NetNs::current(),
+        Source::NetNs(path) => NetNs::from_path(path),
+        Source::Istio(_) | Source::Save(..) => {
+            return Err("only a kernel has packets to trace; give live or netns:PATH".to_owned());
+        }
+    };
+    let namespace = namespace.map_err(failed)?;
+    let mut trace = Trace::open_in(&namespace, filter(args)).map_err(failed)?;
+    let mut teller = Teller::new(TraceSteps::open_in(&namespace).map_err(failed)?);
+    eprintln!("trace: tracing by table {}", trace.table());
+    let enough = |teller: &Teller| args.count.is_some_and(|count| teller.packets >= count);
+    loop {
+        // What belongs to the last packet comes at once.
+        let patience = enough(&teller).then_some(LAST);
+        if wait(&trace, &stop, patience).map_err(|error| error.to_string())? != Woken::ToSee {
+            return Ok(());
+        }
+        while let Some(event) = trace.try_next().map_err(failed)? {
+            let text = match event {
+                TraceEvent::Message(message) => {
+                    let told = teller.steps.take(&message).map_err(failed)?;
+                    if told.begins.is_some() && enough(&teller) {
+                        return Ok(());
+                    }
+                    teller.tell(&message, &told)
+                }
+                TraceEvent::Overflow => "more happened than could be told\n".to_owned(),
+                other => format!("{other}\n"),
+            };
+            common::print(&text).map_err(|error| error.to_string())?;
+        }
+    }
+}
+
+/// One alternative for each way that port and address may be meant.
+fn filter(args: &Args) -> TraceFilter {
+    let Args { uid, gid, protocol, port, address, incoming, outgoing, .. } = args;
+    let mut rule = Rule::new();
+    if let Some(name) = incoming {
+        rule = rule.iifname(name.as_str());
+    }
+    if let Some(name) = outgoing {
+        rule = rule.oifname(name.as_str());
+    }
+    rule = match (protocol, port) {
+        (Some(protocol), _) => rule.l4proto(*protocol),
+        (None, Some(_)) => rule.l4proto([Protocol::TCP, Protocol::UDP]),
+        (None, None) => rule,
+    };
+    rule = uid.map_or(rule.clone(), |uid| rule.skuid(uid));
+    rule = gid.map_or(rule.clone(), |gid| rule.skgid(gid));
+    let mut rules = vec![rule];
+    if let Some(port) = port {
+        rules = either(&rules, th_dport(*port), th_sport(*port));
+    }
+    if let Some(net) = address {
+        rules = either(&rules, daddr(*net), saddr(*net));
+    }
+    rules.into_iter().fold(TraceFilter::new(), TraceFilter::or)
+}
+
+fn either(rules: &[Rule], one: nftmesh::model::Match, other: nftmesh::model::Match) -> Vec<Rule> {
+    let both = |rule: &Rule| [rule.clone().matches(one.clone()), rule.clone().matches(other.clone())];
+    rules.iter().flat_map(both).collect()
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    let named = (0..=u8::MAX).map(Protocol).find(|protocol| protocol.name() == Some(text));
+    let known = named.or_else(|| text.parse().ok().map(Protocol));
+    known.ok_or_else(|| format!("{text:?} is no protocol; give tcp, udp, icmp, ipv6-icmp or a number up to 255"))
+}
+
+/// Tells of packets in the order in which the kernel does, each with a number.
+struct Teller {
+    steps: TraceSteps,
+    packets: u64,
+    /// By the kernel's number.
+    stories: HashMap<u32, (u64, Story)>,
+    last: u64,
+}
+
+impl Teller {
+    fn new(steps: TraceSteps) -> Self {
+        Teller { steps, packets: 0, stories: HashMap::new(), last: 0 }
+    }
+
+    fn tell(&mut self, message: &TraceMessage, told: &TracedSteps) -> String {
+        let mut text = String::new();
+        let TracedSteps { begins, steps, end, unknown, .. } = told;
+        if let Some(packet) = begins {
+            self.packets += 1;
+            let blank = if self.packets == 1 { "" } else { "\n" };
+            self.begin(message.id, self.packets, packet);
+            self.last = self.packets;
+            text = format!("{blank}packet {}: {packet}\n", self.packets);
+        }
+        if !self.stories.contains_key(&message.id) {
+            // Through lo, it is the packet that left last with a new number.
+            let packet = steps.iter().find_map(|step| match step {
+                Step::Hook { packet, .. } => Some(packet),
+                _ => None,
+            });
+            if let Some(packet) = packet {
+                self.begin(message.id, self.last, packet);
+            }
+        }
+        if let Some((number, story)) = self.stories.get_mut(&message.id) {
+            if *number != self.last {
+                self.last = *number;
+                text.push_str(&format!("\npacket {number} goes on\n"));
+            }
+            steps.iter().for_each(|step| text.push_str(&story.tell(step)));
+        }
+        if let Some(end) = end {
+            text.push_str(&format!("{end}\n"));
+            self.stories.remove(&message.id);
+        }
+        if let Some(unknown) = unknown {
+            let _ = writeln!(text, "    {unknown}");
+        }
+        text
+    }
+
+    fn begin(&mut self, id: u32, number: u64, packet: &Packet) {
+        if self.stories.len() >= MOST_STORIES {
+            self.stories.clear();
+        }
+        self.stories.insert(id, (number, Story::new(packet.clone())));
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Woken {
+    ToSee,
+    ToStop,
+    TooLate,
+}
+
+/// Until something is told, a signal came, or patience is over.
+fn wait(trace: &Trace, stop: &UnixStream, patience: Option<Duration>) -> io::Result<Woken> {
+    let timeout = patience.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
+    let mut fds = [PollFd::new(trace, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+    let ready = match poll(&mut fds, timeout.as_ref()) {
+        Err(rustix::io::Errno::INTR) => return Ok(Woken::ToSee),
+        outcome => outcome?,
+    };
+    let [_, stopped] = fds;
+    Ok(match ready {
+        0 => Woken::TooLate,
+        _ if stopped.revents().is_empty() => Woken::ToSee,
+        _ => Woken::ToStop,
+    })
+}
+
+/// Becomes readable with the first SIGTERM or SIGINT.
+fn stop_signals() -> io::Result<UnixStream> {
+    let (readable, signalled) = UnixStream::pair()?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, signalled.try_clone()?)?;
+    }
+    Ok(readable)
+}
+
+/// What is still told of the last packet comes within this time.
+const LAST: Duration = Duration::from_millis(100);
+/// Those that nothing more is told of are forgotten then.
+const MOST_STORIES: usize = 4096;

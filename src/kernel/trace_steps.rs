@@ -1,0 +1,282 @@
+//! What a trace tells, as the steps of a walk: messages name chains and handles, steps name hooks and rules.
+//!
+//! A message says neither its hook nor what a rule is: both come from a snapshot, which is taken again when somebody has committed. A
+//! rule that was deleted between a packet and its message is told as [`TracedSteps::unknown`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::links::interfaces;
+use super::listener::failed;
+use super::live::Kernel;
+use super::netns::NetNs;
+use crate::error::Result;
+use crate::model::{CtDirection, Hook, Policy, Statement, Verdict};
+use crate::plan::{
+    ChainId, Generation, TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice,
+    TracedPacket,
+};
+use crate::sim::{Change, End, Fate, Interface, Packet, RuleLine, Rules, Step};
+
+/// Turns the messages of a [`Trace`](super::Trace) into what a walk would say.
+///
+/// Only what the kernel tells: rules that did not match, and what happens between hooks, are missing. Of a connection, mark and zone
+/// are not told and stand as 0.
+#[derive(Debug)]
+pub struct TraceSteps {
+    kernel: Kernel,
+    generation: Option<Generation>,
+    rules: Rules,
+    /// Those of before the last commit: messages may be older.
+    rules_before: Rules,
+    interfaces: BTreeMap<u32, String>,
+    packets: HashMap<u32, Place>,
+    /// What left through lo and has not come in yet.
+    round_lo: Option<Packet>,
+}
+
+/// What one message says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TracedSteps {
+    /// The packet, where its trace begins.
+    pub begins: Option<Packet>,
+    /// What happened, in order.
+    pub steps: Vec<Step>,
+    /// What decided about the packet, if that has been told.
+    pub end: Option<End>,
+    /// What is not known any more.
+    pub unknown: Option<String>,
+}
+
+/// Where a packet was when something was last told of it.
+#[derive(Debug)]
+struct Place {
+    hook: Hook,
+    /// Base chains it has been through at this hook.
+    chains: Vec<Arc<ChainId>>,
+    packet: Packet,
+    incoming: Option<Interface>,
+    outgoing: Option<Interface>,
+    connection: Option<TracedConnection>,
+}
+
+impl TraceSteps {
+    /// In the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// When the kernel can't be read.
+    pub fn open() -> Result<Self> {
+        TraceSteps::open_in(&NetNs::current()?)
+    }
+
+    /// In another network namespace, see [`Kernel::open_in`].
+    ///
+    /// # Errors
+    /// When the namespace can't be entered, or the kernel not be read.
+    pub fn open_in(namespace: &NetNs) -> Result<Self> {
+        let mut steps = TraceSteps {
+            kernel: Kernel::open_in(namespace)?,
+            generation: None,
+            rules: Rules::default(),
+            rules_before: Rules::default(),
+            interfaces: BTreeMap::new(),
+            packets: HashMap::new(),
+            round_lo: None,
+        };
+        steps.refresh()?;
+        Ok(steps)
+    }
+
+    /// What a message says. Messages have to come in the order of the trace.
+    ///
+    /// # Errors
+    /// When rules or interfaces have to be read anew and can't.
+    pub fn take(&mut self, message: &TraceMessage) -> Result<TracedSteps> {
+        self.refresh()?;
+        let mut told = TracedSteps::default();
+        let chain = message.table.chain(&message.chain);
+        if let Some(shown) = &message.packet {
+            match self.base(&chain) {
+                Some((chain, base)) => {
+                    let (hook, chain_step) = (base.hook, Step::Chain { chain: Arc::clone(&chain), base });
+                    self.shown(&mut told, message, shown, hook, chain)?;
+                    told.steps.push(chain_step);
+                }
+                None => told.unknown = Some(format!("chain {chain} is not there any more")),
+            }
+        }
+        let hook = self.packets.get(&message.id).map_or(Hook::Prerouting, |place| place.hook);
+        match &message.step {
+            TraceStep::End => {}
+            TraceStep::Policy(policy) => {
+                let chain = Arc::new(chain);
+                if *policy == Policy::Drop {
+                    told.end = Some(End::DroppedByPolicy(Arc::clone(&chain)));
+                }
+                told.steps.push(Step::Policy { hook, chain, policy: *policy });
+            }
+            TraceStep::Rule { handle, verdict } => match (self.rule(&chain, *handle), fate(verdict)) {
+                (Some(rule), Some(fate)) => {
+                    told.end = end(&rule, &fate);
+                    told.steps.push(Step::Rule { hook, rule, fate });
+                }
+                (Some(rule), None) => told.unknown = Some(format!("chain {chain}: {verdict} by {rule}")),
+                (None, _) => {
+                    told.unknown = Some(format!("chain {chain}: rule {handle} is not there any more: {verdict}"));
+                }
+            },
+        }
+        self.mark(&mut told, message);
+        if told.end.is_some() {
+            self.packets.remove(&message.id);
+        } else {
+            self.leaves(message);
+        }
+        Ok(told)
+    }
+
+    /// The packet as it comes to a base chain.
+    fn shown(
+        &mut self,
+        told: &mut TracedSteps,
+        message: &TraceMessage,
+        shown: &TracedPacket,
+        hook: Hook,
+        chain: Arc<ChainId>,
+    ) -> Result<()> {
+        // The mark is that behind the first rule; what it was before only an earlier chain has told.
+        let before = self.packets.remove(&message.id);
+        let carried = before.as_ref().map(|place| place.packet.mark);
+        let Some(packet) = Packet::traced(shown, carried.unwrap_or(message.mark)) else {
+            told.unknown = Some("a packet without an IP header".to_owned());
+            return Ok(());
+        };
+        let (incoming, outgoing) = (self.interface(shown.iif)?, self.interface(shown.oif)?);
+        let same_hook = before.filter(|place| place.hook == hook && !place.chains.contains(&chain));
+        let mut place = match same_hook {
+            Some(place) => place,
+            None => {
+                let is_first = match hook {
+                    Hook::Output => true,
+                    Hook::Prerouting => !self.comes_from_lo(&packet),
+                    Hook::Forward | Hook::Input | Hook::Postrouting => carried.is_none(),
+                };
+                if is_first {
+                    told.begins = Some(packet.clone());
+                } else if hook == Hook::Prerouting {
+                    told.steps.push(Step::Loopback);
+                }
+                let (packet, incoming, outgoing) = (packet.clone(), incoming.clone(), outgoing.clone());
+                told.steps.push(Step::Hook { hook, packet: packet.clone(), incoming, outgoing });
+                Place { hook, chains: Vec::new(), packet, incoming: None, outgoing: None, connection: None }
+            }
+        };
+        if place.connection != shown.ct {
+            told.steps.extend(shown.ct.map(|ct| tracked(&ct)));
+        }
+        told.steps.extend(translated(&place.packet, &packet).into_iter().flatten().map(Step::Change));
+        (place.incoming, place.outgoing, place.connection) = (incoming, outgoing, shown.ct);
+        place.packet = packet;
+        place.chains.push(chain);
+        if self.packets.len() >= MOST_PACKETS {
+            self.packets.clear();
+        }
+        self.packets.insert(message.id, place);
+        Ok(())
+    }
+
+    /// The mark after the step.
+    fn mark(&mut self, told: &mut TracedSteps, message: &TraceMessage) {
+        let Some(place) = self.packets.get_mut(&message.id) else { return };
+        let (from, to) = (place.packet.mark, message.mark);
+        // A packet that was given away shows none.
+        if from != to && told.end.is_none() {
+            place.packet.mark = to;
+            told.steps.push(Step::Change(Change::Mark { from, to }));
+        }
+    }
+
+    fn leaves(&mut self, message: &TraceMessage) {
+        let Some(place) = self.packets.get(&message.id) else { return };
+        let through_lo = place.outgoing.as_ref().is_some_and(|interface| interface.index == LO);
+        if place.hook == Hook::Postrouting && through_lo {
+            self.round_lo = Some(place.packet.clone());
+        }
+    }
+
+    /// Whether it is the packet that left through lo last.
+    fn comes_from_lo(&mut self, packet: &Packet) -> bool {
+        let ends = |packet: &Packet| (packet.protocol, packet.source, packet.destination, packet.sport, packet.dport);
+        self.round_lo.take().is_some_and(|left| ends(&left) == ends(packet))
+    }
+
+    fn base(&self, chain: &ChainId) -> Option<(Arc<ChainId>, crate::model::Base)> {
+        let found = self.rules.base(chain).or_else(|| self.rules_before.base(chain));
+        found.map(|(chain, base)| (Arc::clone(chain), *base))
+    }
+
+    fn rule(&self, chain: &ChainId, handle: u64) -> Option<Arc<RuleLine>> {
+        let found = |rules: &Rules| rules.rule(&chain.table, handle).filter(|rule| rule.chain == *chain).cloned();
+        found(&self.rules).or_else(|| found(&self.rules_before))
+    }
+
+    fn refresh(&mut self) -> Result<()> {
+        if self.generation == Some(self.kernel.generation()?) {
+            return Ok(());
+        }
+        let snapshot = self.kernel.snapshot()?;
+        self.generation = Some(snapshot.generation);
+        self.rules_before = std::mem::replace(&mut self.rules, Rules::try_from(&snapshot)?);
+        Ok(())
+    }
+
+    fn interface(&mut self, device: Option<TracedDevice>) -> Result<Option<Interface>> {
+        let Some(TracedDevice { index, .. }) = device else { return Ok(None) };
+        if !self.interfaces.contains_key(&index) {
+            let namespace = self.kernel.socket.namespace().map_err(failed::<TraceEvent>)?;
+            self.interfaces = NetNs::from_fd(namespace)?.run(interfaces)??;
+        }
+        let name = self.interfaces.get(&index).cloned().unwrap_or_else(|| index.to_string());
+        Ok(Some(Interface::new(index, name)))
+    }
+}
+
+/// `None` for what no walk knows.
+fn fate(verdict: &TraceVerdict) -> Option<Fate> {
+    match verdict {
+        TraceVerdict::Given(verdict) => Some(Fate::Matched(verdict.clone())),
+        TraceVerdict::Queued { .. } => Some(Fate::Queued),
+        TraceVerdict::Other(_) | TraceVerdict::Stolen => None,
+    }
+}
+
+fn end(rule: &Arc<RuleLine>, fate: &Fate) -> Option<End> {
+    let rejects = rule.rule.statements.iter().any(|statement| matches!(statement, Statement::Reject(_)));
+    match fate {
+        Fate::Matched(Verdict::Drop) if rejects => Some(End::Rejected(Arc::clone(rule))),
+        Fate::Matched(Verdict::Drop) => Some(End::DroppedByRule(Arc::clone(rule))),
+        Fate::Queued => Some(End::Queued(Arc::clone(rule))),
+        Fate::Failed(_) | Fate::Matched(_) => None,
+    }
+}
+
+fn tracked(ct: &TracedConnection) -> Step {
+    let TracedConnection { state, id: _, direction, status: _ } = *ct;
+    Step::Change(Change::Tracked { state, direction: direction.unwrap_or(CtDirection::Original), zone: 0, mark: 0 })
+}
+
+/// What is different in the addresses and ports.
+fn translated(before: &Packet, after: &Packet) -> [Option<Change>; 2] {
+    let source = |packet: &Packet| SocketAddr::new(packet.source, packet.sport);
+    let destination = |packet: &Packet| SocketAddr::new(packet.destination, packet.dport);
+    let dnat = Change::Dnat { from: destination(before), to: destination(after) };
+    let snat = Change::Snat { from: source(before), to: source(after) };
+    [(destination(before) != destination(after)).then_some(dnat), (source(before) != source(after)).then_some(snat)]
+}
+
+/// `LOOPBACK_IFINDEX`, include/net/flow.h.
+const LO: u32 = 1;
+/// Those that nothing more is told of are forgotten then.
+const MOST_PACKETS: usize = 4096;

@@ -1,0 +1,271 @@
+//! Packets at hooks: what the kernel did there, and what `walk_hook` does with the same packet.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use nftmesh::kernel::interfaces;
+use nftmesh::model::{AddrType, CtDirection, CtState, CtStatus, Hook, PktType};
+use nftmesh::plan::{TraceMessage, TracedDevice, TracedPacket};
+use nftmesh::sim::{
+    Change, Connection, End, Fate, Interface, Owner, Packet, Receiver, Rules, Situation, Step, Walk, walk_hook,
+};
+
+use super::sensors;
+use super::told::{AtHook, Run, TEMPLATE, at_hooks, is_noise};
+
+/// What was compared so far, and what could not be.
+#[derive(Debug, Default)]
+pub struct Score {
+    /// Packets that came to a first hook: output, or prerouting from elsewhere.
+    pub packets: usize,
+    /// Packets at hooks.
+    pub hooks: usize,
+    /// Rules that ran to their end, and policies.
+    pub decisions: usize,
+    /// Ways from a first hook to the end.
+    pub ways: usize,
+    /// Rules that ran to their end on these, and policies, without those of sensors.
+    pub way_decisions: usize,
+    pub skipped: BTreeMap<String, usize>,
+    pub differences: Vec<String>,
+}
+
+/// What is known of connections, by their number: mark and zone; and those of which nothing is any more.
+#[derive(Debug, Default)]
+pub struct Ledger(HashMap<u32, (u32, u16)>, HashSet<u32>);
+
+impl Score {
+    pub fn skip(&mut self, why: impl Into<String>) {
+        *self.skipped.entry(why.into()).or_default() += 1;
+    }
+}
+
+/// Compares hook by hook.
+pub fn compare(
+    rules: &Rules,
+    names: &BTreeMap<u32, String>,
+    listener: bool,
+    ledger: &mut Ledger,
+    told: &[AtHook],
+    score: &mut Score,
+) {
+    for at_hook in told {
+        let Some(first) = at_hook.runs.first() else { continue };
+        if is_noise(&first.shown) {
+            score.skip("neighbour discovery");
+            continue;
+        }
+        if at_hook.runs.iter().any(|run| sees_others(first, run)) {
+            score.skip("where another socket is found behind tracking or translation");
+            ledger.1.extend(at_hook.connections());
+            continue;
+        }
+        let tracked = at_hook.runs.iter().position(|run| is_sensor(run, "tracked"));
+        let template = |run: &Run| run.shown.ct.is_some_and(|ct| ct.status.bits() & TEMPLATE != 0);
+        let behind = tracked.and_then(|tracked| at_hook.runs.get(tracked..)).unwrap_or_default();
+        if template(first) || behind.iter().any(template) {
+            score.skip("given a zone behind connection tracking, and still without a connection");
+            continue;
+        }
+        let Some(situation) = situation(at_hook, names, listener, ledger) else {
+            score.skip("no first sensor");
+            continue;
+        };
+        let comes_in = at_hook.hook == Hook::Prerouting && first.shown.iif.is_some_and(|device| device.index != 1);
+        let walk = walk_hook(rules, at_hook.hook, &situation);
+        if let End::CannotTell(reason) = &walk.end {
+            let text = reason.to_string();
+            score.skip(format!("cannot tell: {}", text.split(": ").last().unwrap_or_default()));
+            ledger.1.extend(at_hook.connections());
+            continue;
+        }
+        if at_hook.connections().any(|id| ledger.1.contains(&id)) {
+            score.skip("of a connection of which something could not be told");
+            continue;
+        }
+        // Only the host knows whether there is a way for what has other addresses now, or another mark.
+        let (kernel, simulator) = (at_hook.decisions(), decisions(&walk.steps));
+        let is_changed =
+            |step: &Step| matches!(step, Step::Change(Change::Dnat { .. } | Change::Snat { .. } | Change::Mark { .. }));
+        if kernel.len() < simulator.len()
+            && simulator.starts_with(&kernel)
+            && at_hook.hook == Hook::Output
+            && walk.steps.iter().any(is_changed)
+        {
+            score.skip("lost at output, behind a change of address or mark");
+            ledger.1.extend(at_hook.connections());
+            continue;
+        }
+        ledger.note(at_hook, &walk);
+        score.packets += usize::from(comes_in || at_hook.hook == Hook::Output);
+        score.hooks += 1;
+        score.decisions += kernel.len();
+        if kernel != simulator {
+            let mut text = format!("{}: {:?}\n", at_hook.hook.name(), situation);
+            for run in &at_hook.runs {
+                let _ = writeln!(text, "  shown in {}: mark {:#x} {}", run.chain, run.first_mark, run.shown);
+            }
+            let both = kernel.iter().zip(&simulator).take_while(|(a, b)| a == b).count();
+            let _ =
+                writeln!(text, "  {both} decisions are the same; then\n  kernel:    {:?}", next(kernel.get(both..)));
+            let _ = writeln!(text, "  simulator: {:?}", next(simulator.get(both..)));
+            text.push_str(&story(&walk));
+            score.differences.push(text);
+        }
+    }
+}
+
+fn is_later(hook: Hook) -> bool {
+    !matches!(hook, Hook::Prerouting | Hook::Output)
+}
+
+fn is_sensor(run: &Run, place: &str) -> bool {
+    run.chain.table.name.as_str() == sensors::TABLE && run.chain.name.as_str().starts_with(place)
+}
+
+/// Replies to what was translated are looked up as they will be (nf_sk_lookup_slow_v4, net/ipv4/netfilter/nf_socket_ipv4.c, v6.12).
+fn sees_others(first: &Run, run: &Run) -> bool {
+    let sockets = |run: &Run| ["SocketTransparent", "SocketWildcard"].map(|key| number(run, key));
+    run.chain.table == first.chain.table && sockets(run) != sockets(first) && is_sensor_of_sockets(run)
+}
+
+fn is_sensor_of_sockets(run: &Run) -> bool {
+    ["prerouting", "input"].iter().any(|hook| run.chain.name.as_str().ends_with(hook))
+}
+
+/// The first few.
+pub fn next<T>(of: Option<&[T]>) -> &[T] {
+    of.and_then(|of| of.get(..of.len().min(5))).unwrap_or_default()
+}
+
+/// Without the chains of sensors.
+pub fn story(walk: &Walk) -> String {
+    let (mut text, mut own) = (String::new(), false);
+    for line in walk.to_string().lines() {
+        if let Some(chain) = line.strip_prefix("  chain ") {
+            own = chain.starts_with("inet sensors ");
+        }
+        if !line.starts_with("   ") || !own {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// As `told` writes them.
+pub fn decisions(steps: &[Step]) -> Vec<String> {
+    let text = |step: &Step| match step {
+        Step::Rule { rule, fate: Fate::Matched(verdict), .. } => {
+            Some(format!("{}: rule {}, {verdict}", rule.chain, rule.number))
+        }
+        Step::Policy { chain, policy, .. } => Some(format!("{chain}: policy {}", policy.name())),
+        _ => None,
+    };
+    steps.iter().filter_map(text).collect()
+}
+
+impl Ledger {
+    fn of(&self, shown: &TracedPacket) -> Option<(u32, u16)> {
+        self.0.get(&shown.ct?.id?).copied()
+    }
+
+    fn note(&mut self, at_hook: &AtHook, walk: &Walk) {
+        let Some(ct) = at_hook.runs.iter().filter_map(|run| run.shown.ct).next_back() else { return };
+        let Some(id) = ct.id else { return };
+        let entry = self.0.entry(id).or_default();
+        for step in &walk.steps {
+            match step {
+                Step::Change(Change::Tracked { zone, mark, .. }) => *entry = (*mark, *zone),
+                Step::Change(Change::CtMark { to, .. }) => entry.0 = *to,
+                _ => {}
+            }
+        }
+    }
+}
+
+pub fn situation(
+    at_hook: &AtHook,
+    names: &BTreeMap<u32, String>,
+    listener: bool,
+    ledger: &Ledger,
+) -> Option<Situation> {
+    let sensor = |place: &str| {
+        let name = format!("{place}-{}", at_hook.hook.name());
+        at_hook
+            .runs
+            .iter()
+            .find(|run| run.chain.table.name.as_str() == sensors::TABLE && run.chain.name.as_str() == name)
+    };
+    let first = sensor("first")?;
+    let number = |key: &str| number(first, key);
+    let mut packet = Packet::traced(&first.shown, first.first_mark)?;
+    packet.pkttype = PktType(u8::try_from(number("PktType").unwrap_or(0)).ok()?);
+    packet.owner =
+        number("socket").map(|_| Owner::new(number("Skuid").unwrap_or(9999), number("Skgid").unwrap_or(9999)));
+    let mut situation = Situation::new(packet);
+    let interface = |device: Option<TracedDevice>| {
+        let index = device?.index;
+        Some(Interface::new(index, names.get(&index).cloned().unwrap_or_default()))
+    };
+    situation.incoming = interface(first.shown.iif);
+    situation.outgoing = interface(first.shown.oif);
+    situation.daddr_type = AddrType(number("FibDaddrType").unwrap_or(0));
+    let transparent = number("SocketTransparent");
+    situation.receiver = transparent.map(|transparent| {
+        let mut receiver = Receiver::default();
+        receiver.transparent = transparent == 1;
+        receiver.wildcard = number("SocketWildcard") == Some(1);
+        receiver.handshake = number("SocketWildcard").is_none();
+        receiver
+    });
+    situation.listener = listener;
+
+    let attached = first.shown.ct.is_some() && matches!(at_hook.hook, Hook::Prerouting | Hook::Output);
+    // Dropped in front of the sensor, but perhaps not in front of tracking.
+    let seen = || at_hook.runs.iter().find(|run| run.shown.ct.is_some()).unwrap_or(first);
+    let tracked = &sensor("tracked").unwrap_or_else(seen).shown;
+    let after = if attached { &first.shown } else { tracked };
+    let mut connection = Connection::default();
+    connection.attached = attached;
+    match after.ct {
+        // What rules exclude here, they decide themselves.
+        Some(ct) if ct.state == CtState::UNTRACKED && !attached && !is_later(at_hook.hook) => {}
+        Some(ct) => {
+            connection.state = ct.state;
+            connection.direction = ct.direction.unwrap_or(CtDirection::Original);
+            connection.status = ct.status;
+        }
+        None => connection.state = CtState::INVALID,
+    }
+    if let Some((mark, zone)) = ledger.of(after) {
+        // A connection that is not confirmed and new is another one with the same number.
+        if attached
+            || !matches!(at_hook.hook, Hook::Prerouting | Hook::Output)
+            || connection.status.contains(CtStatus::CONFIRMED)
+        {
+            (connection.mark, connection.zone) = (mark, zone);
+        }
+    }
+    situation.connection = connection;
+    if let Some(shown) = sensor("translated").map(|run| &run.shown) {
+        let translated = Packet::traced(shown, 0)?;
+        let kind = sensor("translated").and_then(|run| self::number(run, "FibDaddrType"));
+        situation.translated_daddr_type = kind.map(AddrType);
+        let ends = (
+            SocketAddr::new(translated.source, translated.sport),
+            SocketAddr::new(translated.destination, translated.dport),
+        );
+        situation.translated = Some(ends);
+        situation.own_address = Some(match at_hook.hook {
+            Hook::Input | Hook::Postrouting => translated.source,
+            _ => translated.destination,
+        });
+    }
+    Some(situation)
+}
+
+fn number(run: &Run, key: &str) -> Option<u32> {
+    run.comments.iter().find_map(|comment| comment.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
+}

@@ -1,0 +1,13 @@
+//! The kernel and the simulator, side by side: random rule sets, real packets, and what each of the two says about them.
+//!
+//! A test program that uses this has `mod support;`, `#[path = "support/traffic/mod.rs"] mod traffic;` and
+//! `#[path = "support/agree/mod.rs"] mod agree;`.
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "every test program uses the part it needs")]
+
+pub mod dice;
+pub mod generate;
+pub mod hooks;
+pub mod sensors;
+pub mod told;
+pub mod ways;
+pub mod world;

@@ -1,0 +1,201 @@
+//! Packets from a first hook to the end: what the kernel did on the whole way, and what a `Walker` does.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+
+use nftmesh::model::{CtState, Hook, TcpFlags};
+use nftmesh::sim::{Change, End, Lost, Step, Walker};
+
+use super::hooks::{Ledger, Score, decisions, next, situation, story};
+use super::sensors;
+use super::told::{AtHook, Run, is_noise};
+
+/// A packet at all its hooks.
+#[derive(Debug)]
+pub struct Way<'a> {
+    pub hooks: Vec<&'a AtHook>,
+}
+
+/// Puts hooks together: by number, and through lo by what the packet looks like.
+pub fn ways(told: &[AtHook]) -> Vec<Way<'_>> {
+    let mut ways: Vec<Way<'_>> = Vec::new();
+    for at_hook in told {
+        let Some(first) = at_hook.runs.first() else { continue };
+        let from_lo = first.shown.iif.is_some_and(|device| device.index == 1);
+        let before = match at_hook.hook {
+            Hook::Output => None,
+            Hook::Prerouting if !from_lo => None,
+            Hook::Prerouting => ways.iter_mut().find(|way| {
+                let Some(run) = way.last() else { return false };
+                let shown = &run.shown;
+                way.last_hook() == Some(Hook::Postrouting)
+                    && shown.oif.is_some_and(|device| device.index == 1)
+                    && shown.network == first.shown.network
+                    && shown.transport == first.shown.transport
+            }),
+            Hook::Forward | Hook::Input | Hook::Postrouting => {
+                let ids = |way: &Way<'_>| way.hooks.iter().any(|known| known.id == at_hook.id);
+                let known = ways.iter().rposition(ids);
+                // A copy of a broadcast has a number of its own.
+                let copied = |way: &Way<'_>| {
+                    way.last_hook() == Some(Hook::Output)
+                        && way.last().is_some_and(|run| run.shown.network == first.shown.network)
+                };
+                let at = known.or_else(|| ways.iter().rposition(copied));
+                at.and_then(|at| ways.get_mut(at))
+            }
+        };
+        match before {
+            Some(way) => way.hooks.push(at_hook),
+            None => ways.push(Way { hooks: vec![at_hook] }),
+        }
+    }
+    ways
+}
+
+impl Way<'_> {
+    fn last(&self) -> Option<&Run> {
+        self.hooks.last()?.runs.last()
+    }
+
+    fn last_hook(&self) -> Option<Hook> {
+        self.hooks.last().map(|last| last.hook)
+    }
+
+    fn connections(&self) -> impl Iterator<Item = u32> {
+        self.hooks.iter().flat_map(|at_hook| at_hook.connections())
+    }
+
+    /// Every hook it came to, and what was decided there.
+    fn decisions(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for at_hook in &self.hooks {
+            all.push(format!("at {}", at_hook.hook.name()));
+            all.extend(at_hook.runs.iter().flat_map(|run| &run.decisions).filter(|text| !is_sensor(text)).cloned());
+        }
+        all
+    }
+}
+
+/// Connections of packets that could not be told: what those packets' rules did to them, the walker does not know.
+#[derive(Debug, Default)]
+pub struct Lapsed {
+    connections: HashSet<u32>,
+    /// Somewhere a port was chosen at random: whose it is now, and who clashes with it, is not known.
+    has_guessed: bool,
+}
+
+impl Lapsed {
+    fn add(&mut self, way: &Way<'_>) {
+        self.connections.extend(way.connections());
+    }
+
+    fn has(&self, way: &Way<'_>) -> bool {
+        way.connections().any(|id| self.connections.contains(&id))
+    }
+}
+
+/// Compares from the first hook to the end.
+pub fn compare(
+    walker: &mut Walker<'_>,
+    names: &BTreeMap<u32, String>,
+    told: &[AtHook],
+    lapsed: &mut Lapsed,
+    score: &mut Score,
+) {
+    for way in ways(told) {
+        let Some(first) = way.hooks.first() else { continue };
+        let Some(shown) = first.runs.first().map(|run| &run.shown) else { continue };
+        if is_noise(shown) {
+            continue;
+        }
+        let Some(begins) = situation(first, names, true, &Ledger::default()) else {
+            score.skip("no first sensor");
+            continue;
+        };
+        if begins.connection.attached {
+            score.skip("made by the kernel for another packet");
+            lapsed.add(&way);
+            continue;
+        }
+        let packet = begins.packet.clone();
+        let walk = match (&first.hook, &begins.incoming) {
+            (Hook::Output, _) => walker.send(packet),
+            (Hook::Prerouting, Some(incoming)) => walker.receive(packet, &incoming.name),
+            _ => {
+                score.skip(format!("begins at {}", first.hook.name()));
+                continue;
+            }
+        };
+        if let End::CannotTell(reason) = &walk.end {
+            score.skip(format!("cannot tell: {}", reason.to_string().split(": ").last().unwrap_or_default()));
+            lapsed.add(&way);
+            continue;
+        }
+        // Whether a reset is in the window, only its sequence number says.
+        let is_tracked =
+            |step: &Step| matches!(step, Step::Change(Change::Tracked { state, .. }) if *state != CtState::INVALID);
+        if begins.packet.tcp_flags.contains(TcpFlags::RST)
+            && way.connections().next().is_none()
+            && walk.steps.iter().any(is_tracked)
+        {
+            score.skip("a reset with a wrong sequence number");
+            lapsed.has_guessed = true;
+            continue;
+        }
+        if walk.steps.contains(&Step::Change(Change::Unpredictable)) {
+            score.skip("translated to a port at random");
+            lapsed.add(&way);
+            lapsed.has_guessed = true;
+            continue;
+        }
+        if lapsed.has_guessed && walk.end == End::Lost(Lost::Clash) {
+            score.skip("clashes, perhaps, with one whose port was chosen at random");
+            lapsed.add(&way);
+            continue;
+        }
+        if lapsed.has(&way) {
+            score.skip("of a connection of which something could not be told");
+            continue;
+        }
+        let mut kernel = way.decisions();
+        let mut simulator = Vec::new();
+        for step in &walk.steps {
+            if let Step::Hook { hook, .. } = step {
+                simulator.push(format!("at {}", hook.name()));
+            }
+            simulator.extend(decisions(std::slice::from_ref(step)).into_iter().filter(|text| !is_sensor(text)));
+        }
+        if walk.steps.contains(&Step::Copied) {
+            // The copy comes in before the packet itself goes on: what it does to their connection there is not walked.
+            score.skip("of a broadcast: the way behind its copy");
+            lapsed.add(&way);
+            until_copied(&mut kernel);
+            until_copied(&mut simulator);
+        }
+        score.ways += 1;
+        score.way_decisions += kernel.iter().filter(|text| !text.starts_with("at ")).count();
+        if kernel != simulator {
+            let mut text = format!("way of {}\n", begins.packet);
+            for run in way.hooks.iter().flat_map(|at_hook| &at_hook.runs) {
+                let _ = writeln!(text, "  shown in {}: mark {:#x} {}", run.chain, run.first_mark, run.shown);
+            }
+            let both = kernel.iter().zip(&simulator).take_while(|(a, b)| a == b).count();
+            let _ =
+                writeln!(text, "  {both} decisions are the same; then\n  kernel:    {:?}", next(kernel.get(both..)));
+            let _ = writeln!(text, "  simulator: {:?}", next(simulator.get(both..)));
+            text.push_str(&story(&walk));
+            score.differences.push(text);
+        }
+    }
+}
+
+/// Up to the second time at postrouting.
+fn until_copied(decisions: &mut Vec<String>) {
+    let second = decisions.iter().enumerate().filter(|(_, text)| *text == "at postrouting").nth(1);
+    decisions.truncate(second.map_or(decisions.len(), |(at, _)| at));
+}
+
+fn is_sensor(decision: &str) -> bool {
+    decision.starts_with(&format!("inet {} ", sensors::TABLE))
+}

@@ -1,0 +1,286 @@
+//! Three hosts and their sockets: a pod, its gateway, and one behind the pod.
+//!
+//! ```text
+//!   gateway 10.77.0.1 fd77::1 ==== eth0 10.77.0.2 .3 fd77::2 ::3  pod  eth1 10.78.0.2 fd78::2 ==== 10.78.0.1 fd78::1 beyond
+//! ```
+//! Nothing here answers by itself but the kernel: [`World::pump`] reads what servers got and answers, so that a packet is over when the
+//! call that sent it is.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+
+use super::dice::Dice;
+use super::generate::{PORTS, TPROXY_PORTS, UIDS};
+use crate::support::sys::{self, Capabilities, Entered};
+use crate::support::{NetNs, command, ip};
+use crate::traffic::Pod;
+
+#[derive(Debug)]
+pub struct World {
+    pub pod: NetNs,
+    pub gateway: NetNs,
+    pub beyond: NetNs,
+    datagrams: Vec<UdpSocket>,
+    listeners: Vec<TcpListener>,
+    accepted: Vec<TcpStream>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    Beyond,
+    Gateway,
+    Pod,
+}
+
+/// A socket of somebody, ready to send.
+#[derive(Debug)]
+pub enum Client {
+    Tcp(TcpStream),
+    Udp(UdpSocket, SocketAddr),
+}
+
+impl World {
+    pub fn new() -> World {
+        let Pod { pod, gateway } = Pod::new();
+        let beyond = NetNs::fresh();
+        pod.run(|| {
+            let status = command("ip")
+                .args("link add eth1 type veth peer name eth0 netns /proc/self/fd/0".split(' '))
+                .stdin(beyond.file.try_clone().expect("a descriptor can be copied"))
+                .status();
+            assert!(status.is_ok_and(|status| status.success()), "ip link add eth1 type veth");
+            batch(&[
+                "addr add 10.77.0.3/24 dev eth0",
+                "addr add fd77::3/64 dev eth0 nodad",
+                "link set eth1 address 02:00:00:00:00:02",
+                "addr add 10.78.0.2/24 dev eth1",
+                "addr add fd78::2/64 dev eth1 nodad",
+                "link set eth1 addrgenmode none up",
+                "neigh add 10.78.0.1 lladdr 02:00:00:00:00:01 dev eth1",
+                "neigh add fd78::1 lladdr 02:00:00:00:00:01 dev eth1",
+                "link set eth0 address 02:00:00:00:01:02",
+                "neigh replace 10.77.0.1 lladdr 02:00:00:00:01:01 dev eth0",
+                "neigh replace fd77::1 lladdr 02:00:00:00:01:01 dev eth0",
+            ]);
+            let settings =
+                [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1"), ("ipv4/ip_unprivileged_port_start", "0")];
+            for (path, value) in settings {
+                fs::write(format!("/proc/sys/net/{path}"), value).expect("a namespace of our own");
+            }
+        });
+        beyond.run(|| {
+            batch(&[
+                "link set eth0 address 02:00:00:00:00:01",
+                "addr add 10.78.0.1/24 dev eth0",
+                "addr add fd78::1/64 dev eth0 nodad",
+                "link set eth0 addrgenmode none up",
+                "route add default via 10.78.0.2",
+                "route add default via fd78::2",
+                "neigh add 10.78.0.2 lladdr 02:00:00:00:00:02 dev eth0",
+                "neigh add fd78::2 lladdr 02:00:00:00:00:02 dev eth0",
+            ]);
+        });
+        gateway.run(|| {
+            let mut lines = vec![
+                "link set eth0 address 02:00:00:00:01:01".to_owned(),
+                "route add 10.78.0.0/24 via 10.77.0.2".to_owned(),
+                "route add fd78::/64 via fd77::2".to_owned(),
+            ];
+            for address in ["10.77.0.2", "10.77.0.3", "fd77::2", "fd77::3"] {
+                lines.push(format!("neigh replace {address} lladdr 02:00:00:00:01:02 dev eth0"));
+            }
+            batch(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        });
+        World { pod, gateway, beyond, datagrams: Vec::new(), listeners: Vec::new(), accepted: Vec::new() }
+    }
+
+    fn of(&self, at: At) -> &NetNs {
+        match at {
+            At::Beyond => &self.beyond,
+            At::Gateway => &self.gateway,
+            At::Pod => &self.pod,
+        }
+    }
+
+    /// Runs `body` in a namespace, as that user where that can be.
+    fn as_user<T: Send>(&self, at: At, uid: u32, gid: u32, body: impl FnOnce() -> T + Send) -> T {
+        self.of(at).run(|| {
+            if sys::entered() == Ok(Entered::AsRoot) && (uid, gid) != (0, 0) {
+                sys::become_user(uid, gid, Capabilities::Network).expect("root may become any user");
+            }
+            body()
+        })
+    }
+
+    /// Opens the servers; in the pod as users that own them.
+    pub fn serve(&mut self) {
+        let servers: &[(At, u32, &[u16], bool)] = &[
+            (At::Pod, 1000, &[53, 8080, 9000], false),
+            (At::Pod, 1337, &[15001], false),
+            (At::Pod, 1337, &TPROXY_PORTS[..2], true),
+            (At::Gateway, 0, &[53, 8080, 9000, 15001], false),
+            (At::Beyond, 0, &[53, 8080, 9000, 15001], false),
+        ];
+        for (at, user, ports, transparent) in servers {
+            let opened = self.as_user(*at, *user, *user, || {
+                let any = ["0.0.0.0", "::"].map(|any| any.parse::<IpAddr>().expect("an address"));
+                let places = ports.iter().flat_map(|port| any.map(|any| SocketAddr::new(any, *port)));
+                places.map(|place| (datagrams(place, *transparent), listener(place, *transparent))).collect::<Vec<_>>()
+            });
+            for (datagrams, listener) in opened {
+                self.datagrams.push(UdpSocket::from(datagrams.expect("a free port")));
+                self.listeners.push(TcpListener::from(listener.expect("a free port")));
+            }
+        }
+    }
+
+    /// A client, and its first packet.
+    pub fn send(&self, dice: &mut Dice) -> io::Result<Client> {
+        let at = dice.pick(&[At::Pod, At::Pod, At::Pod, At::Gateway, At::Gateway, At::Beyond]);
+        let is_v4 = dice.chance(60);
+        let here: &[&str] = match (at, is_v4) {
+            (At::Pod, true) => &[
+                "10.77.0.1",
+                "10.77.0.1",
+                "10.77.0.2",
+                "10.77.0.3",
+                "127.0.0.1",
+                "127.0.0.6",
+                "10.78.0.1",
+                "10.77.0.255",
+                "10.78.0.2",
+                "224.0.0.251",
+            ],
+            (At::Pod, false) => &["fd77::1", "fd77::1", "fd77::2", "fd77::3", "::1", "fd78::1"],
+            (At::Gateway, true) => &["10.77.0.2", "10.77.0.2", "10.77.0.3", "10.78.0.1", "10.78.0.2", "10.77.0.255"],
+            (At::Gateway, false) => &["fd77::2", "fd77::3", "fd78::1"],
+            (At::Beyond, true) => &["10.77.0.1", "10.77.0.2", "10.78.0.2"],
+            (At::Beyond, false) => &["fd77::1", "fd77::2", "fd78::2"],
+        };
+        let to = SocketAddr::new(dice.pick(here).parse().expect("an address"), dice.pick(&PORTS[..8]));
+        let own: &[&str] = match (at, is_v4) {
+            (At::Pod, true) if to.ip().is_loopback() => &["0.0.0.0", "127.0.0.1", "127.0.0.6", "10.77.0.2"],
+            (At::Pod, true) => &["0.0.0.0", "0.0.0.0", "10.77.0.3"],
+            (At::Pod, false) => &["::", "::", "fd77::3"],
+            (_, true) => &["0.0.0.0"],
+            (_, false) => &["::"],
+        };
+        let from =
+            SocketAddr::new(dice.pick(own).parse().expect("an address"), dice.pick(&[0, 0, 40000, 40001, 40002]));
+        // Nobody connects to himself.
+        let from = if to.port() >= 40_000 { SocketAddr::new(from.ip(), 0) } else { from };
+        let (uid, gid) = (dice.pick(&UIDS), dice.pick(&UIDS));
+        let tcp = dice.chance(45) && !to.ip().is_multicast();
+        self.as_user(
+            at,
+            uid,
+            gid,
+            || if tcp { stream(from, to) } else { datagram(from, to, 1 + to.port() as usize % 5) },
+        )
+    }
+
+    /// Servers answer what they got; true if one did.
+    pub fn pump(&mut self) -> bool {
+        let mut did = false;
+        let mut buffer = [0; 64];
+        for socket in &self.datagrams {
+            // One at a time: rules can make a server answer itself.
+            if let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+                // Who cannot be answered is not.
+                drop(socket.send_to(b"an answer", peer));
+                did = true;
+            }
+        }
+        for listener in &self.listeners {
+            while let Ok((mut stream, _)) = listener.accept() {
+                if stream.set_nonblocking(true).is_ok() {
+                    drop(stream.write(b"hello"));
+                    self.accepted.push(stream);
+                }
+                did = true;
+            }
+        }
+        did
+    }
+
+    /// Throws away what servers got.
+    pub fn forget(&self) {
+        let mut buffer = [0; 64];
+        for socket in &self.datagrams {
+            for _ in 0..100 {
+                if socket.recv_from(&mut buffer).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Closes what was accepted.
+    pub fn hang_up(&mut self) {
+        self.accepted.clear();
+    }
+}
+
+impl Client {
+    /// Another packet, where there can be one.
+    pub fn again(&mut self) {
+        match self {
+            Client::Tcp(stream) => {
+                drop(stream.read(&mut [0; 64]));
+                drop(stream.write(b"more"));
+            }
+            Client::Udp(socket, to) => drop(socket.send_to(b"again", *to)),
+        }
+    }
+}
+
+fn datagrams(place: SocketAddr, transparent: bool) -> io::Result<OwnedFd> {
+    let socket = sys::socket(place, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK)?;
+    make_transparent(&socket, place, transparent)?;
+    sys::bind(&socket, place)?;
+    Ok(socket)
+}
+
+fn listener(place: SocketAddr, transparent: bool) -> io::Result<OwnedFd> {
+    let socket = sys::socket(place, libc::SOCK_STREAM | libc::SOCK_NONBLOCK)?;
+    sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
+    make_transparent(&socket, place, transparent)?;
+    sys::bind(&socket, place)?;
+    sys::listen(&socket)?;
+    Ok(socket)
+}
+
+fn make_transparent(socket: &OwnedFd, place: SocketAddr, transparent: bool) -> io::Result<()> {
+    let (level, name) = match place {
+        SocketAddr::V4(_) => (libc::SOL_IP, libc::IP_TRANSPARENT),
+        SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
+    };
+    if transparent { sys::set_option(socket, level, name, &sys::ON) } else { Ok(()) }
+}
+
+fn datagram(from: SocketAddr, to: SocketAddr, length: usize) -> io::Result<Client> {
+    let socket = sys::socket(to, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK)?;
+    sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_BROADCAST, &sys::ON)?;
+    sys::bind(&socket, from)?;
+    let socket = UdpSocket::from(socket);
+    // What a rule drops at output is an error here.
+    drop(socket.send_to(b"hello".get(..length).unwrap_or_default(), to));
+    Ok(Client::Udp(socket, to))
+}
+
+fn stream(from: SocketAddr, to: SocketAddr) -> io::Result<Client> {
+    let socket = sys::socket(to, libc::SOCK_STREAM | libc::SOCK_NONBLOCK)?;
+    sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
+    sys::bind(&socket, from)?;
+    match sys::connect(&socket, to) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(Client::Tcp(TcpStream::from(socket))),
+    }
+}
+
+/// `ip -batch`: one process for many lines.
+fn batch(lines: &[&str]) {
+    crate::support::succeed("ip", "-batch -", &lines.join("\n"));
+}

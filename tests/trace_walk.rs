@@ -1,0 +1,168 @@
+//! The simulator against the kernel: real packets take the same rules in a trace as in a walk. This is its specification.
+//!
+//! Two comparisons of every packet: hook by hook, where the packet comes to it as the trace shows it, and from the first hook to the
+//! end, where only its beginning is given. Printed is how much was compared, and what was not, and why.
+//!
+//! `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one random rule set again; a failure says which.
+
+#[path = "support/agree/mod.rs"]
+mod agree;
+#[path = "support/sidecar.rs"]
+mod sidecar;
+mod support;
+#[path = "support/traffic/mod.rs"]
+mod traffic;
+
+use std::env;
+use std::io::{Write, stderr};
+use std::time::Duration;
+
+use agree::dice::Dice;
+use agree::hooks::{self, Ledger, Score};
+use agree::world::World;
+use agree::{generate, sensors, told, ways};
+use nftmesh::kernel::{Kernel, Trace, TraceFilter, host, interfaces};
+use nftmesh::model::Ruleset;
+use nftmesh::plan::Transaction;
+use nftmesh::sim::{Rules, Walker};
+use support::in_fresh_netns;
+
+#[test]
+fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
+    in_fresh_netns(|| {
+        let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+        let (first, sets) = (number("NFTMESH_SEED").unwrap_or(1), number("NFTMESH_SETS").unwrap_or(24));
+        let (mut score, mut refused) = (Score::default(), 0);
+        for seed in first..first + sets {
+            let mut dice = Dice::new(seed);
+            let mut world = World::new();
+            let (asks_ct, listens) = (dice.chance(75), dice.chance(70));
+            let ruleset = loop {
+                let ruleset = generate::ruleset(&mut dice, listens, &mut refused);
+                match world.pod.run(|| commit(&ruleset, asks_ct)) {
+                    Ok(()) => break ruleset,
+                    // A refusal by the kernel is something that `validate` should have known.
+                    Err(error) => panic!("seed {seed}: {error}\n{ruleset}"),
+                }
+            };
+            let before = score.differences.len();
+            agree(&mut world, &mut dice, listens, &mut score);
+            show(&format!("seed {seed}"), &ruleset.to_string(), score.differences.get(before..).unwrap_or_default());
+        }
+        say(&format!("{sets} random rule sets, {refused} rules that no packet can match taken out"), &score);
+        assert!(number("NFTMESH_SETS").is_some() || (score.packets >= 2000 && score.ways >= 1500), "too few packets");
+        assert!(
+            score.differences.is_empty(),
+            "kernel and simulator differ {} times, see above",
+            score.differences.len()
+        );
+    });
+}
+
+#[test]
+fn random_packets_take_the_rules_of_the_sidecar_as_the_simulator_says() {
+    in_fresh_netns(|| {
+        let mut score = Score::default();
+        for (seed, case) in (1..).zip(sidecar::CASES) {
+            let mut dice = Dice::new(seed);
+            let mut world = World::new();
+            let config = sidecar::config(case.options, "");
+            world.pod.run(|| {
+                sidecar::apply(&config);
+                commit(&Ruleset::new(), seed % 2 == 0).expect("sensors are valid");
+            });
+            let before = score.differences.len();
+            agree(&mut world, &mut dice, true, &mut score);
+            show(case.name, &Ruleset::from(&config).to_string(), score.differences.get(before..).unwrap_or_default());
+        }
+        say(&format!("{} rule sets of the sidecar", sidecar::CASES.len()), &score);
+        assert!(score.packets >= 1000 && score.ways >= 500, "too few packets");
+        assert!(
+            score.differences.is_empty(),
+            "kernel and simulator differ {} times, see above",
+            score.differences.len()
+        );
+    });
+}
+
+/// Sends packets through the rules of the pod, and compares what the kernel tells with what the simulator says.
+fn agree(world: &mut World, dice: &mut Dice, listens: bool, score: &mut Score) {
+    world.serve();
+    let (mut trace, mut snapshot, names, host) = world.pod.run(|| {
+        let trace = Trace::open(TraceFilter::new()).expect("may be opened");
+        let snapshot = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
+        (trace, snapshot, interfaces().expect("a netlink socket"), host().expect("a netlink socket"))
+    });
+    snapshot.tables.retain(|table| table.id != *trace.table());
+    let rules = Rules::try_from(&snapshot).expect("rules of our own");
+    let walked = Rules::try_from(&sensors::without_sockets(snapshot)).expect("rules of our own");
+    let host = host.listeners(generate::TPROXY_PORTS.into_iter().take(2));
+    let mut walker = Walker::new(&walked, &host);
+    let (mut ledger, mut lapsed) = (Ledger::default(), ways::Lapsed::default());
+    let mut goes_on = |world: &mut World, score: &mut Score| {
+        // Servers may be made to answer each other, for ever.
+        for _ in 0..ROUNDS {
+            let Some(messages) = told::drain(&mut trace, QUIET) else {
+                score.skip("rule sets left early: more was told than the trace holds");
+                return false;
+            };
+            let told = told::at_hooks(&rules, &messages);
+            hooks::compare(&rules, &names, listens, &mut ledger, &told, score);
+            ways::compare(&mut walker, &names, &told, &mut lapsed, score);
+            if !world.pump() {
+                break;
+            }
+        }
+        world.forget();
+        true
+    };
+    for _ in 0..CLIENTS {
+        let Ok(mut client) = world.send(dice) else {
+            score.skip("a socket that could not send");
+            continue;
+        };
+        let mut well = goes_on(world, score);
+        for _ in 0..dice.from(0, 2) {
+            client.again();
+            well &= goes_on(world, score);
+        }
+        drop(client);
+        well &= goes_on(world, score);
+        world.hang_up();
+        if !well || !goes_on(world, score) {
+            return;
+        }
+    }
+}
+
+fn commit(ruleset: &Ruleset, asks_ct: bool) -> nftmesh::Result<()> {
+    let all = ruleset.clone().table(sensors::table(asks_ct));
+    Kernel::open()?.commit(&Transaction::add(all))
+}
+
+/// The first difference of a rule set; the others often follow from it.
+fn show(which: &str, rules: &str, differences: &[String]) {
+    if let [first, ..] = differences {
+        eprintln!("{which}, {} differences\n{rules}\n{first}", differences.len());
+    }
+}
+
+/// Past the capture of test output: what was compared is news also when the test passes.
+fn say(what: &str, score: &Score) {
+    let Score { packets, hooks, decisions, ways, way_decisions, skipped, differences } = score;
+    let mut text = format!(
+        "{what}: {packets} packets at {hooks} hooks, {decisions} decisions of rules and policies; \
+         {ways} whole ways, {way_decisions} decisions; {} differences; not compared:\n",
+        differences.len()
+    );
+    for (why, count) in skipped {
+        text.push_str(&format!("  {count} {why}\n"));
+    }
+    drop(stderr().write_all(text.as_bytes()));
+}
+
+/// Long enough for what the kernel does by itself behind a system call.
+const QUIET: Duration = Duration::from_millis(2);
+/// So often servers answer what one step of a client has caused.
+const ROUNDS: usize = 4;
+const CLIENTS: usize = 40;

@@ -26,6 +26,7 @@ use nftmesh::model::Ruleset;
 use nftmesh::plan::Transaction;
 use nftmesh::sim::{Rules, Walker};
 use support::in_fresh_netns;
+use support::sys::Entered;
 
 #[test]
 fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
@@ -37,14 +38,10 @@ fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
             let mut dice = Dice::new(seed);
             let mut world = World::new();
             let (asks_ct, listens) = (dice.chance(75), dice.chance(70));
-            let ruleset = loop {
-                let ruleset = generate::ruleset(&mut dice, listens, &mut refused);
-                match world.pod.run(|| commit(&ruleset, asks_ct)) {
-                    Ok(()) => break ruleset,
-                    // A refusal by the kernel is something that `validate` should have known.
-                    Err(error) => panic!("seed {seed}: {error}\n{ruleset}"),
-                }
-            };
+            let ruleset = generate::ruleset(&mut dice, listens, &mut refused);
+            // What the kernel refuses, `validate` should have known.
+            let committed = world.pod.run(|| commit(&ruleset, asks_ct));
+            committed.unwrap_or_else(|error| panic!("seed {seed}: {error}\n{ruleset}"));
             let before = score.differences.len();
             agree(&mut world, &mut dice, listens, &mut score);
             show(&format!("seed {seed}"), &ruleset.to_string(), score.differences.get(before..).unwrap_or_default());
@@ -150,8 +147,9 @@ fn show(which: &str, rules: &str, differences: &[String]) {
 /// Past the capture of test output: what was compared is news also when the test passes.
 fn say(what: &str, score: &Score) {
     let Score { packets, hooks, decisions, ways, way_decisions, skipped, differences } = score;
+    let users = if support::sys::entered() == Ok(Entered::AsRoot) { "" } else { ", all sockets of root" };
     let mut text = format!(
-        "{what}: {packets} packets at {hooks} hooks, {decisions} decisions of rules and policies; \
+        "{what}{users}: {packets} packets at {hooks} hooks, {decisions} decisions of rules and policies; \
          {ways} whole ways, {way_decisions} decisions; {} differences; not compared:\n",
         differences.len()
     );

@@ -33,7 +33,7 @@ pub struct TraceSteps {
     interfaces: BTreeMap<u32, String>,
     packets: HashMap<u32, Place>,
     /// What left through lo and has not come in yet.
-    round_lo: Option<Packet>,
+    round_lo: Option<(Packet, Option<TracedConnection>)>,
 }
 
 /// What one message says.
@@ -146,34 +146,33 @@ impl TraceSteps {
         hook: Hook,
         chain: Arc<ChainId>,
     ) -> Result<()> {
+        let begins_here = matches!(hook, Hook::Output | Hook::Prerouting);
+        let is_here = |place: &Place| place.hook == hook && !place.chains.contains(&chain);
+        let before = self.packets.remove(&message.id).filter(|place| is_here(place) || !begins_here);
         // The mark is that behind the first rule; what it was before only an earlier chain has told.
-        let before = self.packets.remove(&message.id);
-        let carried = before.as_ref().map(|place| place.packet.mark);
-        let Some(packet) = Packet::traced(shown, carried.unwrap_or(message.mark)) else {
+        let mark = before.as_ref().map_or(message.mark, |place| place.packet.mark);
+        let Some(packet) = Packet::traced(shown, mark) else {
             told.unknown = Some("a packet without an IP header".to_owned());
             return Ok(());
         };
         let (incoming, outgoing) = (self.interface(shown.iif)?, self.interface(shown.oif)?);
-        let same_hook = before.filter(|place| place.hook == hook && !place.chains.contains(&chain));
-        let mut place = match same_hook {
-            Some(place) => place,
-            None => {
-                let is_first = match hook {
-                    Hook::Output => true,
-                    Hook::Prerouting => !self.comes_from_lo(&packet),
-                    Hook::Forward | Hook::Input | Hook::Postrouting => carried.is_none(),
-                };
-                if is_first {
-                    told.begins = Some(packet.clone());
-                } else if hook == Hook::Prerouting {
-                    told.steps.push(Step::Loopback);
+        let mut place = match before {
+            Some(place) if is_here(&place) => place,
+            before => {
+                let by_lo = incoming.as_ref().is_some_and(|interface| interface.index == LO);
+                let around = if before.is_none() && by_lo { self.left_by_lo(&packet) } else { None };
+                match (&before, &around) {
+                    (None, None) => told.begins = Some(packet.clone()),
+                    (None, Some(_)) => told.steps.push(Step::Loopback),
+                    (Some(_), _) => {}
                 }
+                let connection = before.and_then(|place| place.connection).or(around.and_then(|(_, known)| known));
                 let (packet, incoming, outgoing) = (packet.clone(), incoming.clone(), outgoing.clone());
                 told.steps.push(Step::Hook { hook, packet: packet.clone(), incoming, outgoing });
-                Place { hook, chains: Vec::new(), packet, incoming: None, outgoing: None, connection: None }
+                Place { hook, chains: Vec::new(), packet, incoming: None, outgoing: None, connection }
             }
         };
-        if place.connection != shown.ct {
+        if !is_same(place.connection, shown.ct) {
             told.steps.extend(shown.ct.map(|ct| tracked(&ct)));
         }
         told.steps.extend(translated(&place.packet, &packet).into_iter().flatten().map(Step::Change));
@@ -201,15 +200,15 @@ impl TraceSteps {
     fn leaves(&mut self, message: &TraceMessage) {
         let Some(place) = self.packets.get(&message.id) else { return };
         let through_lo = place.outgoing.as_ref().is_some_and(|interface| interface.index == LO);
-        if place.hook == Hook::Postrouting && through_lo {
-            self.round_lo = Some(place.packet.clone());
+        if matches!(place.hook, Hook::Output | Hook::Postrouting) && through_lo {
+            self.round_lo = Some((place.packet.clone(), place.connection));
         }
     }
 
-    /// Whether it is the packet that left through lo last.
-    fn comes_from_lo(&mut self, packet: &Packet) -> bool {
+    /// What is known of the connection of the packet, if it is the one that left through lo last.
+    fn left_by_lo(&mut self, packet: &Packet) -> Option<(Packet, Option<TracedConnection>)> {
         let ends = |packet: &Packet| (packet.protocol, packet.source, packet.destination, packet.sport, packet.dport);
-        self.round_lo.take().is_some_and(|left| ends(&left) == ends(packet))
+        self.round_lo.take().filter(|(left, _)| ends(left) == ends(packet))
     }
 
     fn base(&self, chain: &ChainId) -> Option<(Arc<ChainId>, crate::model::Base)> {
@@ -260,6 +259,12 @@ fn end(rule: &Arc<RuleLine>, fate: &Fate) -> Option<End> {
         Fate::Queued => Some(End::Queued(Arc::clone(rule))),
         Fate::Failed(_) | Fate::Matched(_) => None,
     }
+}
+
+/// Whether tracking says nothing new; its status changes on the way.
+fn is_same(before: Option<TracedConnection>, now: Option<TracedConnection>) -> bool {
+    let said = |ct: TracedConnection| (ct.state, ct.id, ct.direction);
+    before.map(said) == now.map(said)
 }
 
 fn tracked(ct: &TracedConnection) -> Step {

@@ -1,0 +1,171 @@
+//! The example `trace`: live packets told as walks are, a filter by flags, and nothing left behind, by whatever means it ends.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::{command, example, in_fresh_netns, ip, nft, nft_script, succeed};
+
+/// For what takes as long as the machine is busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running trace, and what it says.
+struct Tracing {
+    child: Child,
+    said: Receiver<String>,
+}
+
+impl Tracing {
+    /// In this thread's namespace, its table there.
+    fn start(words: &[&str]) -> Tracing {
+        let mut command = command(&example("trace").to_string_lossy());
+        let mut child =
+            command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example runs");
+        let mut ready = String::new();
+        let stderr = child.stderr.take().expect("stderr is a pipe");
+        BufReader::new(stderr).read_line(&mut ready).expect("it says that it is ready");
+        assert!(ready.starts_with("trace: tracing by table inet nftmesh-trace-"), "{ready}");
+        let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        let (send, said) = channel();
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+        Tracing { child, said }
+    }
+
+    /// Everything it says up to the line that begins so.
+    #[track_caller]
+    fn until(&self, start: &str) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        while lines.last().is_none_or(|line| !line.starts_with(start)) {
+            match self.said.recv_timeout(PATIENCE) {
+                Ok(line) => lines.push(line),
+                Err(error) => panic!("trace said nothing that begins with {start:?}: {error}: {lines:#?}"),
+            }
+        }
+        lines
+    }
+
+    /// The exit code, and the last words.
+    #[track_caller]
+    fn end(&mut self, signal: &str) -> (Option<i32>, Vec<String>) {
+        succeed("kill", &format!("-{signal} {}", self.child.id()), "");
+        let code = self.child.wait().expect("it is our child").code();
+        (code, self.said.iter().collect())
+    }
+}
+
+impl Drop for Tracing {
+    fn drop(&mut self) {
+        // One that has ended is not there to be killed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+const RULES: &str = "table inet t {
+    chain nat { type nat hook output priority -100; udp dport 5000 redirect to :5001; }
+    chain out { type filter hook output priority 0; udp dport 5001 jump marks; }
+    chain marks { meta mark set 7; }
+    chain in { type filter hook input priority 0; policy accept; udp dport 9 accept; meta mark 7 counter drop; }
+}";
+
+fn send(to: &str) {
+    let socket = UdpSocket::bind("127.0.0.1:4000").expect("the address is here");
+    socket.send_to(b"hello", to).expect("lo is up");
+}
+
+#[test]
+fn a_datagram_is_told_as_a_walk_is_and_a_signal_leaves_nothing() {
+    for signal in ["INT", "TERM"] {
+        in_fresh_netns(|| {
+            nft_script(RULES);
+            let before = nft("list tables");
+            let mut tracing = Tracing::start(&["--protocol", "udp", "--port", "5000"]);
+            send("127.0.0.1:6000");
+            send("127.0.0.1:5000");
+            let said = tracing.until("DROPPED");
+            let expected = "\
+packet 1: udp 127.0.0.1:4000 -> 127.0.0.1:5000 length 33
+output, out by lo: udp 127.0.0.1:4000 -> 127.0.0.1:5000 length 33
+    connection tracking: new
+  chain inet t nat: type nat hook output priority -100; policy accept;
+    + rule 1 (handle 5): udp dport 5000 redirect to :5001
+    destination 127.0.0.1:5000 becomes 127.0.0.1:5001
+    now udp 127.0.0.1:4000 -> 127.0.0.1:5001 length 33
+  chain inet t out: type filter hook output priority filter; policy accept;
+    + rule 1 (handle 6): udp dport 5001 jump marks
+  chain inet t marks
+    + rule 1 (handle 7): meta mark set 0x00000007
+    mark 0x0 becomes 0x7
+    now udp 127.0.0.1:4000 -> 127.0.0.1:5001 mark 0x7 length 33
+    no rule decides: policy accept
+comes in again through lo
+input, in by lo: udp 127.0.0.1:4000 -> 127.0.0.1:5001 mark 0x7 length 33
+  chain inet t in: type filter hook input priority filter; policy accept;
+    + rule 2 (handle 9): meta mark 0x00000007 drop
+DROPPED by inet t in, rule 2 (handle 9)
+";
+            support::assert_same(expected, &(said.join("\n") + "\n"), &nft("-a list ruleset"));
+            assert_eq!(tracing.end(signal), (Some(0), Vec::new()), "{signal}");
+            assert_eq!(nft("list tables"), before, "{signal}");
+        });
+    }
+}
+
+#[test]
+fn a_kill_leaves_nothing_and_a_count_ends_it() {
+    in_fresh_netns(|| {
+        nft_script(RULES);
+        let before = nft("list tables");
+        let mut tracing = Tracing::start(&[]);
+        assert_ne!(nft("list tables"), before);
+        assert_eq!(tracing.end("KILL").0, None);
+        let since = Instant::now();
+        while nft("list tables") != before {
+            assert!(since.elapsed() < PATIENCE, "{}", nft("list tables"));
+        }
+
+        let mut counting = Tracing::start(&["--uid", "0", "--address", "127.0.0.0/8", "--count", "2"]);
+        for _ in 0..3 {
+            send("127.0.0.1:6000");
+        }
+        assert_eq!(counting.child.wait().expect("it is our child").code(), Some(0));
+        let said: Vec<String> = counting.said.iter().filter(|line| line.starts_with("packet ")).collect();
+        assert_eq!(said.len(), 2, "{said:#?}");
+        assert_eq!(nft("list tables"), before);
+    });
+}
+
+#[test]
+fn rules_that_come_later_are_known_and_what_is_refused_says_why() {
+    in_fresh_netns(|| {
+        ip("link add one type veth peer name other");
+        let mut tracing = Tracing::start(&["live", "--out", "l*"]);
+        nft_script("table ip late { chain out { type filter hook output priority 0; udp dport 6000 reject; }; }");
+        // The answer is told in the middle of what it answers.
+        let socket = UdpSocket::bind("127.0.0.1:4000").expect("the address is here");
+        drop(socket.send_to(b"hello", "127.0.0.1:6000"));
+        let said = tracing.until("REJECTED by ip late out, rule 1 ");
+        assert!(said.iter().any(|line| line.starts_with("packet 1: ")), "{said:#?}");
+        tracing.end("INT");
+
+        let cases: &[(&[&str], &str)] = &[
+            (&["save:rules"], "trace: only a kernel has packets to trace; give live or netns:PATH"),
+            (&["netns:/nonexistent"], "trace: "),
+            (&["--protocol", "tcq"], "trace: "),
+            (
+                &["--protocol", "icmp", "--port", "5"],
+                "trace: --port: this --protocol has no ports; leave one of them out",
+            ),
+        ];
+        for (words, start) in cases {
+            let output = command(&example("trace").to_string_lossy()).args(*words).output().expect("the example runs");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.code() == Some(1) && said.starts_with(start) && said.lines().count() == 1, "{said}");
+        }
+    });
+}

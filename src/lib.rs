@@ -3,7 +3,8 @@
 //! # Where to start
 //!
 //! [`model`] describes a rule set, [`plan`] what is to change, [`kernel`] changes it. [`mesh`] holds presets, [`proxy`] what a proxy
-//! asks its sockets. [`validate`] says what is wrong with a rule set, [`bytecode`] what the kernel will run.
+//! asks its sockets. [`validate`] says what is wrong with a rule set, [`bytecode`] what the kernel will run, [`sim`] what that does with
+//! packets. [`import`] reads what `iptables-save` printed.
 
 pub mod bytecode;
 mod error;

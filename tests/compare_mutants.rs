@@ -39,7 +39,7 @@ fn every_mutant_that_a_packet_can_tell_is_found_and_no_other() {
         all.wrong.extend(score.wrong);
         all.cannot_tell.extend(score.cannot_tell);
     }
-    println!(
+    support::say(format_args!(
         "{MUTANTS} mutants: {} differ ({} of them with packets so rare that only the comparison found one), {} equivalent, {} wrong, {} \
          cannot tell",
         all.differ,
@@ -47,7 +47,7 @@ fn every_mutant_that_a_packet_can_tell_is_found_and_no_other() {
         all.equivalent,
         all.wrong.len(),
         all.cannot_tell.len()
-    );
+    ));
     assert!(all.wrong.is_empty(), "{}", all.wrong.join("\n"));
     assert!(all.cannot_tell.is_empty(), "{}", all.cannot_tell.join("\n"));
     assert!(all.differ > MUTANTS / 2 && all.equivalent > 0, "mutants of both kinds are made");

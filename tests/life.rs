@@ -272,3 +272,13 @@ fn names_are_asked_of_the_agent_and_the_answers_find_back() {
         });
     }
 }
+
+#[test]
+fn the_example_tells_the_life_of_a_request() {
+    for (mode, name) in [("REDIRECT", "life-redirect.txt"), ("TPROXY", "life-tproxy.txt")] {
+        let output = support::command(&support::example("life").to_string_lossy()).arg(mode).output();
+        let output = output.expect("the example runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        support::golden(name, &String::from_utf8(output.stdout).expect("it prints text"));
+    }
+}

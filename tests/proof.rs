@@ -74,14 +74,14 @@ fn the_twelve_cases_do_what_the_reference_installed() {
         let [ipv4, ipv6] = recorded(&dir, case);
         match compare(&ours(case), &theirs(case, [&ipv4, &ipv6])) {
             Comparison::Equivalent { classes, outside: 0 } => {
-                println!("{}: the same, {classes} classes of packets", case.name)
+                support::say(format_args!("{}: the same, {classes} classes of packets", case.name))
             }
             other => panic!("{}: {other}", case.name),
         }
         proven += 1;
     }
     for (number, defect, reason) in DEFECTS {
-        println!("defect {number}: {defect}: not to be seen here: {reason}");
+        support::say(format_args!("defect {number}: {defect}: not to be seen here: {reason}"));
     }
     assert_eq!(proven, 12);
 }
@@ -116,6 +116,6 @@ fn without_any_one_rule_of_the_recording_it_is_not_the_same() {
             }
         }
     }
-    println!("{needed} rules are missed when they are gone, {} are not", needless.len());
+    support::say(format_args!("{needed} rules are missed when they are gone, {} are not", needless.len()));
     assert_eq!(needless, NEEDLESS);
 }

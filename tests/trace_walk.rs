@@ -14,7 +14,6 @@ mod support;
 mod traffic;
 
 use std::env;
-use std::io::{Write, stderr};
 use std::time::Duration;
 
 use agree::dice::Dice;
@@ -46,7 +45,7 @@ fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
             agree(&mut world, &mut dice, listens, &mut score);
             show(&format!("seed {seed}"), &ruleset.to_string(), score.differences.get(before..).unwrap_or_default());
         }
-        say(&format!("{sets} random rule sets, {refused} rules that no packet can match taken out"), &score);
+        report(&format!("{sets} random rule sets, {refused} rules that no packet can match taken out"), &score);
         assert!(number("NFTMESH_SETS").is_some() || (score.packets >= 2000 && score.ways >= 1500), "too few packets");
         assert!(
             score.differences.is_empty(),
@@ -72,7 +71,7 @@ fn random_packets_take_the_rules_of_the_sidecar_as_the_simulator_says() {
             agree(&mut world, &mut dice, true, &mut score);
             show(case.name, &Ruleset::from(&config).to_string(), score.differences.get(before..).unwrap_or_default());
         }
-        say(&format!("{} rule sets of the sidecar", sidecar::CASES.len()), &score);
+        report(&format!("{} rule sets of the sidecar", sidecar::CASES.len()), &score);
         assert!(score.packets >= 1000 && score.ways >= 500, "too few packets");
         assert!(
             score.differences.is_empty(),
@@ -144,19 +143,18 @@ fn show(which: &str, rules: &str, differences: &[String]) {
     }
 }
 
-/// Past the capture of test output: what was compared is news also when the test passes.
-fn say(what: &str, score: &Score) {
+fn report(what: &str, score: &Score) {
     let Score { packets, hooks, decisions, ways, way_decisions, skipped, differences } = score;
     let users = if support::sys::entered() == Ok(Entered::AsRoot) { "" } else { ", all sockets of root" };
     let mut text = format!(
         "{what}{users}: {packets} packets at {hooks} hooks, {decisions} decisions of rules and policies; \
-         {ways} whole ways, {way_decisions} decisions; {} differences; not compared:\n",
+         {ways} whole ways, {way_decisions} decisions; {} differences; not compared:",
         differences.len()
     );
     for (why, count) in skipped {
-        text.push_str(&format!("  {count} {why}\n"));
+        text.push_str(&format!("\n  {count} {why}"));
     }
-    drop(stderr().write_all(text.as_bytes()));
+    support::say(text);
 }
 
 /// Long enough for what the kernel does by itself behind a system call.

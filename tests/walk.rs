@@ -10,7 +10,9 @@ use nftmesh::model::{
     AddrType, Chain, ChainType, Family, Family4or6, Hook, Nat, NatFlags, Policy, PortRange, Priority, Rule, Ruleset,
     Statement, Table,
 };
-use nftmesh::sim::{Change, End, Host, Lost, Packet, PolicyRule, Route, Rules, Step, Walk, Walker};
+use nftmesh::sim::{
+    Change, End, Host, Lost, Packet, PolicyRule, Route, Rules, Situation, Step, Walk, Walker, walk_hook,
+};
 use support::{example, golden, in_fresh_netns, ip, nft_script};
 
 #[track_caller]
@@ -155,6 +157,23 @@ fn a_mark_is_routed_again_only_where_the_kernel_does() {
 }
 
 #[test]
+fn a_loop_of_gotos_ends_at_once_and_a_long_way_of_them_does_not() {
+    let going = |to: usize| {
+        let chain = |at: usize| Chain::regular(format!("c{at}")).rule(Rule::new().goto(format!("c{}", (at + 1) % to)));
+        let end = Chain::regular("c20").rule(Rule::new().drop());
+        let first = Chain::base("output", ChainType::Filter, Hook::Output, Priority::FILTER);
+        let table = (0..20).map(chain).chain([end]).fold(Table::new(Family::Inet, "t"), Table::chain);
+        lowered(&Ruleset::new().table(table.chain(first.rule(Rule::new().jump("c0")))))
+    };
+    let at = Situation::new(packet("tcp 10.77.0.2:40000 -> 10.88.0.9:80"));
+    let walk = walk_hook(&going(21), Hook::Output, &at);
+    assert!(matches!(&walk.end, End::DroppedByRule(rule) if rule.chain.name.as_str() == "c20"), "{walk}");
+    let walk = walk_hook(&going(2), Hook::Output, &at);
+    assert!(matches!(&walk.end, End::CannotTell(reason) if reason.to_string().contains("a loop")), "{}", last(&walk));
+    assert!(walk.steps.len() < 30, "{} steps", walk.steps.len());
+}
+
+#[test]
 fn what_the_host_cannot_do_ends_the_walk_with_the_reason() {
     let nothing = Rules::default();
     let net = |text: &str| text.parse().expect("a network");
@@ -182,9 +201,15 @@ fn what_the_host_cannot_do_ends_the_walk_with_the_reason() {
             pod(),
             "eth0",
             "tcp 10.88.0.9:1 -> 127.0.0.1:80",
-            "DROPPED: a loopback address on another interface",
+            "DROPPED: a loopback address on another interface than lo",
         ),
-        (&nothing, pod(), "eth0", "tcp [::1]:1 -> [fd77::2]:80", "DROPPED: a loopback address on another interface"),
+        (
+            &nothing,
+            pod(),
+            "eth0",
+            "tcp [::1]:1 -> [fd77::2]:80",
+            "DROPPED: a loopback address on another interface than lo",
+        ),
         (&nothing, pod().route(Route::new(net("8.0.0.0/8"), 0).kind(unreachable)), "eth0", past, "DROPPED: the route"),
         (&nothing, pod().route(Route::new(net("8.0.0.0/8"), 1)), "eth0", past, "DROPPED: it goes round through lo"),
         (&tproxy, pod(), "eth0", past, "DROPPED: tproxy chose a socket, and the packet is not routed to this host"),

@@ -1,5 +1,5 @@
 //! What the benches share.
-#![allow(unreachable_pub, reason = "a module of programs")]
+#![allow(dead_code, unreachable_pub, reason = "every bench uses the part it needs")]
 
 use std::fs;
 use std::time::{Duration, Instant};

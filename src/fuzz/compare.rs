@@ -10,7 +10,7 @@ use crate::model::{
     Key, MarkKey, MarkValue, Match, Nat, Op, Operand, Policy, PortRange, Priority, Protocol, Rule, Ruleset, Selector,
     Set, SetData, Statement, Table, Tproxy, Value, Verdict, set,
 };
-use crate::sim::{Comparison, Interface, Owner, Packet, Rules, Situation, Trial, compare as compare_rules};
+use crate::sim::{CannotTell, Comparison, Interface, Owner, Packet, Rules, Situation, Trial, compare as compare_rules};
 
 /// Two rule sets made of these bytes: what a comparison says of them is what trying packets says.
 pub fn compare(bytes: &[u8]) {
@@ -34,19 +34,23 @@ fn judged(bytes: &[u8]) -> Option<Answer> {
     Some(judge(&a, &b, &rules_a, &rules_b))
 }
 
+/// What a situation cannot say: listeners of several ports, and who owns the socket of one.
+fn cannot_be_told(reason: &CannotTell) -> bool {
+    let reason = reason.to_string();
+    ["a listener on one port", "whose transparent socket"].iter().any(|known| reason.contains(known))
+}
+
 /// Fails when the answer is wrong.
 fn judge(a: &Ruleset, b: &Ruleset, rules_a: &Rules, rules_b: &Rules) -> Answer {
     let trial = Trial::new(rules_a, rules_b);
-    let is_known = |why: &str| UNKNOWN.iter().any(|known| why.contains(known));
-    // What both say alike up to where nobody knows more is no difference.
     let differs = |hook, situation: &Situation| match trial.differ(hook, situation) {
         Ok(differs) => differs,
-        Err(why) if is_known(&why.to_string()) => false,
-        Err(why) => panic!("{why}\n{a}\n{b}"),
+        // The same program on both sides.
+        Err(reason) if cannot_be_told(&reason) => false,
+        Err(reason) => panic!("{reason}\n{a}\n{b}"),
     };
     match compare_rules(rules_a, rules_b) {
-        // What a situation cannot say.
-        Comparison::CannotTell(reason) if is_known(&reason.to_string()) => Answer::CannotTell,
+        Comparison::CannotTell(reason) if cannot_be_told(&reason) => Answer::CannotTell,
         Comparison::CannotTell(reason) => panic!("{reason}\n{a}\n{b}"),
         Comparison::Differs(example) => {
             print(&example);
@@ -62,8 +66,6 @@ fn judge(a: &Ruleset, b: &Ruleset, rules_a: &Rules, rules_b: &Rules) -> Answer {
         }
     }
 }
-
-const UNKNOWN: [&str; 2] = ["a listener on one port", "whose transparent socket"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {

@@ -137,6 +137,16 @@ fn translate(
     Ok(Passed::Accepted)
 }
 
+/// Where a run is.
+#[derive(Clone, Copy)]
+struct Here<'a> {
+    chain: &'a ChainCode,
+    /// The number of the rule, from 0.
+    at: usize,
+    /// How often it went elsewhere without the intent to come back, since it was called.
+    gotos: usize,
+}
+
 /// Runs a base chain and what it calls. Ends in any case: calls are as deep as the kernel takes, and a run of rules is bounded.
 fn base_chain(
     table: &TableCode,
@@ -148,10 +158,10 @@ fn base_chain(
 ) -> Result<Passed, CannotTell> {
     listener.chain(&chain.id, base, flow);
     let mut machine = Machine::new(inputs, flow);
-    let mut stack: Vec<(&ChainCode, usize)> = Vec::new();
-    let mut here: (&ChainCode, usize) = (chain, 0);
+    let mut stack: Vec<Here<'_>> = Vec::new();
+    let mut here = Here { chain, at: 0, gotos: 0 };
     for _ in 0..MOST_RULES {
-        let (current, at) = here;
+        let Here { chain: current, at, gotos } = here;
         let Some(rule) = current.rules.get(at) else {
             if current.unlisted > 0 {
                 return Err(CannotTell::new(format!(
@@ -165,7 +175,7 @@ fn base_chain(
             }
             continue;
         };
-        here = (current, at + 1);
+        here.at += 1;
         let ran = machine.run(rule)?;
         listener.rule(&rule.line, &ran, machine.flow);
         match ran {
@@ -176,13 +186,19 @@ fn base_chain(
             Ran::Verdict(Verdict::Accept) => return Ok(Passed::Accepted),
             Ran::Verdict(Verdict::Continue) => {}
             Ran::Verdict(Verdict::Drop) => return Ok(Passed::Dropped(Decider::Rule(Arc::clone(&rule.line)))),
-            Ran::Verdict(Verdict::Goto(to)) => here = (target(table, &to, rule)?, 0),
+            // To more chains than there are: one of them comes again.
+            Ran::Verdict(Verdict::Goto(_)) if gotos >= table.chains.len() => {
+                return Err(CannotTell::new("a loop, which no kernel takes").at(&rule.line));
+            }
+            Ran::Verdict(Verdict::Goto(to)) => {
+                here = Here { chain: target(table, &to, rule)?, at: 0, gotos: gotos + 1 }
+            }
             Ran::Verdict(Verdict::Jump(to)) => {
                 if stack.len() >= JUMP_STACK {
                     return Err(CannotTell::new("calls deeper than the kernel takes").at(&rule.line));
                 }
                 stack.push(here);
-                here = (target(table, &to, rule)?, 0);
+                here = Here { chain: target(table, &to, rule)?, at: 0, gotos: 0 };
             }
             Ran::Verdict(Verdict::Return) => match stack.pop() {
                 Some(caller) => here = caller,
@@ -190,7 +206,7 @@ fn base_chain(
             },
         }
     }
-    Err(CannotTell::new(format!("chain {}: more than {MOST_RULES} rules in one run, or a loop", chain.id)))
+    Err(CannotTell::new(format!("chain {}: more than {MOST_RULES} rules in one run", chain.id)))
 }
 
 fn policy(chain: &ChainCode, base: &Base, flow: &Flow, listener: &mut impl Listener) -> Passed {
@@ -207,5 +223,5 @@ fn target<'a>(table: &'a TableCode, name: &crate::model::Name, rule: &RuleCode) 
 
 /// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h.
 const JUMP_STACK: usize = 16;
-/// More than any packet meets; loops, which no kernel takes, end here.
+/// More than any packet meets.
 const MOST_RULES: usize = 1 << 20;

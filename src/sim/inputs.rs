@@ -12,7 +12,7 @@ use crate::model::{Family4or6, Hook};
 
 /// A packet and its surroundings: all of it known, or left open and split where programs look.
 ///
-/// The three questions about cells are only asked when some of them are open.
+/// The questions about cells are only asked when some of them are open, so a world that knows all bytes does not answer them.
 pub(crate) trait Inputs: Sized {
     /// Network-layer family of the packet.
     fn family(&self) -> Family4or6;
@@ -52,13 +52,19 @@ pub(crate) trait Inputs: Sized {
     }
 
     /// Compares as memcmp(3) does.
-    fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell>;
+    fn compare(&mut self, _cells: &[Cell], _op: CmpOp, _data: &[u8]) -> Result<bool, CannotTell> {
+        Err(nothing_is_open())
+    }
 
     /// Whether the cells lie between both, included, as memcmp(3) orders them.
-    fn within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell>;
+    fn within(&mut self, _cells: &[Cell], _low: &[u8], _high: &[u8]) -> Result<bool, CannotTell> {
+        Err(nothing_is_open())
+    }
 
     /// The element of the set with these cells as its key.
-    fn find(&mut self, cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell>;
+    fn find(&mut self, _cells: &[Cell], _set: &SetIndex) -> Result<Option<usize>, CannotTell> {
+        Err(nothing_is_open())
+    }
 
     /// Whether a packet comes within this rate.
     fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell>;
@@ -127,4 +133,9 @@ impl fmt::Display for CannotTell {
             None => f.write_str(&self.reason),
         }
     }
+}
+
+/// A world that leaves bytes open has to answer for them.
+fn nothing_is_open() -> CannotTell {
+    CannotTell::new("a byte of the packet is not known")
 }

@@ -12,7 +12,7 @@
 
 use std::cmp::Reverse;
 
-use super::rules::{ChainCode, Op, Rules, TableCode};
+use super::rules::{ChainCode, RuleCode, Rules, TableCode};
 use crate::bytecode::Expr;
 use crate::model::{Base, Family, Family4or6, Hook};
 
@@ -99,17 +99,18 @@ fn translates(table: &TableCode) -> Option<When> {
     table.chains.iter().filter(|chain| chain.is_nat()).map(|chain| chain.registered).min()
 }
 
-/// When a table switches connection tracking on for a family: with its first rule that looks at it or translates. One that translates
-/// to an address does so for the family of the address alone (nft_nat_init, net/netfilter/nft_nat.c, v6.12).
+/// When a table switches connection tracking on for a family: with its first rule that looks at it or translates, also by an extension of
+/// xtables (nf_ct_netns_get in its check of the rule); one that is not known may, so packets come to it, and end there. One that
+/// translates to an address does so for the family of the address alone (nft_nat_init, net/netfilter/nft_nat.c, v6.12).
 fn tracks(table: &TableCode, family: Family4or6) -> Option<When> {
-    let asks = |op: &Op| match op {
-        Op::Expr(Expr::Nat(nat)) => nat.family.is_none_or(|known| known == family),
-        Op::Expr(expr) => {
-            matches!(expr, Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Redir { .. })
-        }
+    let asks = |expr: &Expr| match expr {
+        Expr::Nat(nat) => nat.family.is_none_or(|known| known == family),
+        Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Redir { .. } => true,
+        Expr::Opaque { name, .. } => matches!(&**name, "match" | "target"),
         _ => false,
     };
-    table.chains.iter().filter_map(|chain| chain.registered_rule(|rule| rule.ops.iter().any(asks))).min()
+    let tracks = |rule: &RuleCode| rule.ops.iter().any(|op| op.any(&asks));
+    table.chains.iter().filter_map(|chain| chain.registered_rule(tracks)).min()
 }
 
 impl Rules {

@@ -3,15 +3,16 @@
 //! Total: whatever is not known ends the run with [`CannotTell`].
 
 pub(super) mod connection;
+mod xtables;
 
 use smallvec::SmallVec;
 
 use super::cells::{Cell, Input, Registers, bitwise};
-use super::flow::{Flow, NewAddress, Translation, cells};
+use super::flow::{Flow, NewAddress, Translation};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::rules::{Op, RuleCode};
 use super::sets::SetIndex;
-use super::xt::{self, XtMatch, XtOwner};
+use super::xt;
 use crate::bytecode::{
     CmpOp, ElementDataCode, Expr, MetaKey, NatCode, PayloadBase, QueueCode, Register, RegisterRange, RejectCode,
     SocketKey, TproxyCode,
@@ -57,19 +58,22 @@ impl<'a, I: Inputs> Machine<'a, I> {
     /// Runs a rule.
     pub(crate) fn run(&mut self, rule: &RuleCode) -> Result<Ran, CannotTell> {
         for (at, op) in rule.ops.iter().enumerate() {
-            let next = match op {
-                Op::Expr(expr) => self.expr(expr),
-                Op::Lookup { sreg, dreg, inverted, set } => self.lookup(*sreg, *dreg, *inverted, set.as_deref()),
-                Op::Xt(XtMatch::Comment) => Ok(Next::Go),
-                Op::Xt(XtMatch::Owner(owner)) => self.owner(owner),
-            };
-            match next.map_err(|reason| reason.at(&rule.line))? {
+            match self.op(op).map_err(|reason| reason.at(&rule.line))? {
                 Next::Go => {}
                 Next::Break => return Ok(Ran::Broke { at }),
                 Next::End(ran) => return Ok(ran),
             }
         }
         Ok(Ran::Through)
+    }
+
+    fn op(&mut self, op: &Op) -> Step {
+        match op {
+            Op::Expr(expr) => self.expr(expr),
+            Op::Lookup { sreg, dreg, inverted, set } => self.lookup(*sreg, *dreg, *inverted, set.as_deref()),
+            Op::XtLists(lists) => self.first(lists),
+            Op::XtOwner(owner) => self.owner(owner),
+        }
     }
 
     fn expr(&mut self, expr: &Expr) -> Step {
@@ -299,32 +303,6 @@ impl<'a, I: Inputs> Machine<'a, I> {
         };
         self.flow.translation = Some(Translation { kind, address, ports, flags: flags & !GIVEN });
         Ok(Next::End(Ran::Translated))
-    }
-
-    /// net/netfilter/xt_owner.c, owner_mt.
-    fn owner(&mut self, owner: &XtOwner) -> Step {
-        let XtOwner { uids, gids, conditions, negated } = *owner;
-        if !self.has_socket()? {
-            return Ok(go(conditions == negated));
-        }
-        if conditions & negated & XtOwner::SOCKET != 0 {
-            return Ok(Next::Break);
-        }
-        for (condition, input, (low, high)) in [(XtOwner::UID, Input::Skuid, uids), (XtOwner::GID, Input::Skgid, gids)]
-        {
-            if conditions & condition == 0 {
-                continue;
-            }
-            let mut number: [Cell; 4] = cells(self.inputs, input);
-            if cfg!(target_endian = "little") {
-                number.reverse();
-            }
-            let inside = within(self.inputs, &number, &low.to_be_bytes(), &high.to_be_bytes())?;
-            if inside == (negated & condition != 0) {
-                return Ok(Next::Break);
-            }
-        }
-        Ok(Next::Go)
     }
 }
 

@@ -9,10 +9,9 @@ use super::host::{Host, LO, Listeners, Target};
 use super::inputs::{CannotTell, Inputs, Target as Socket};
 use super::packet_text::has_ports;
 use super::recorder::{address, ends, place};
-use super::sets::SetIndex;
 use super::situation::{Situation, bytes_of};
 use super::walk::Lost;
-use crate::bytecode::{CmpOp, LimitCode};
+use crate::bytecode::LimitCode;
 use crate::model::{Family4or6, Hook, NatKind};
 
 /// What connection tracking holds of the packet.
@@ -140,18 +139,6 @@ impl Inputs for Place<'_> {
     fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
         let kind = self.host.kind_of(address(&flow.header.daddr, self.family()));
         Ok(kind.0.to_ne_bytes().map(Cell::Known))
-    }
-
-    fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
-        self.situation.compare(cells, op, data)
-    }
-
-    fn within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {
-        self.situation.within(cells, low, high)
-    }
-
-    fn find(&mut self, cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell> {
-        self.situation.find(cells, set)
     }
 
     fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::line_up::LineUps;
 use super::sets::SetIndex;
-use super::xt::XtMatch;
-use crate::bytecode::{Expr, LookupSet, Register, Sets, lower, lower_elements, lower_set, raise};
+use super::xt::{self, Meaning, XtOwner};
+use crate::bytecode::{Expr, LookupSet, NoSets, Register, Sets, lower, lower_elements, lower_set, raise};
 use crate::error::{Error, Kind};
 use crate::model::{Base, Chain, ChainKind, ChainType, Family, Name, Rule, Ruleset, Table, TableFlags};
 use crate::plan::{ChainId, ChainState, RuleState, Snapshot, TableId, TableState, chain_kind};
@@ -59,8 +59,26 @@ pub(super) struct RuleCode {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Op {
     Expr(Expr),
-    Lookup { sreg: Register, dreg: Option<Register>, inverted: bool, set: Option<Arc<SetIndex>> },
-    Xt(XtMatch),
+    Lookup {
+        sreg: Register,
+        dreg: Option<Register>,
+        inverted: bool,
+        set: Option<Arc<SetIndex>>,
+    },
+    /// What an extension of xtables does: the first of these lists that holds to its end.
+    XtLists(Vec<Vec<Op>>),
+    XtOwner(XtOwner),
+}
+
+impl Op {
+    /// Whether it is, or does among others, something of which this is true.
+    pub(super) fn any(&self, is: &impl Fn(&Expr) -> bool) -> bool {
+        match self {
+            Op::Expr(expr) => is(expr),
+            Op::Lookup { .. } | Op::XtOwner(_) => false,
+            Op::XtLists(lists) => lists.iter().flatten().any(|op| op.any(is)),
+        }
+    }
 }
 
 /// A rule at its place, as a walk names it. Prints as nft text.
@@ -231,7 +249,7 @@ impl ChainCode {
         let program = lower(&rule, self.id.table.family, declared).map_err(|cause| {
             Error::new(Kind::Invalid, format!("chain {}: rule {}: {cause}", self.id, self.rules.len() + 1))
         })?;
-        let ops = program.exprs.into_iter().map(|expr| op(expr, sets)).collect();
+        let ops = program.exprs.into_iter().map(|expr| op(expr, self.id.table.family, sets)).collect();
         let (chain, number) = ((*self.id).clone(), self.rules.len() + 1);
         let line = RuleLine { chain, number, handle, rule, statements: program.statements };
         self.rules.push(RuleCode { ops, line: Arc::new(line) });
@@ -239,7 +257,7 @@ impl ChainCode {
     }
 }
 
-fn op(expr: Expr, sets: &HashMap<Name, Arc<SetIndex>>) -> Op {
+fn op(expr: Expr, family: Family, sets: &HashMap<Name, Arc<SetIndex>>) -> Op {
     match expr {
         Expr::Lookup { sreg, dreg, set, inverted } => {
             let set = match set {
@@ -248,12 +266,24 @@ fn op(expr: Expr, sets: &HashMap<Name, Arc<SetIndex>>) -> Op {
             };
             Op::Lookup { sreg, dreg, inverted, set }
         }
-        Expr::Opaque { name, data } => match XtMatch::read(&name, &data) {
-            Some(known) => Op::Xt(known),
-            None => Op::Expr(Expr::Opaque { name, data }),
-        },
+        Expr::Opaque { name, data } => {
+            extension(&name, &data, family).unwrap_or_else(|| Op::Expr(Expr::Opaque { name, data }))
+        }
         expr => Op::Expr(expr),
     }
+}
+
+/// An extension of xtables, when it is known.
+fn extension(name: &str, data: &[u8], family: Family) -> Option<Op> {
+    let lists = match xt::read(name, data, family)? {
+        Meaning::Lists(lists) => lists,
+        Meaning::Owner(owner) => return Some(Op::XtOwner(owner)),
+    };
+    let program = |statements| {
+        let exprs = lower(&Rule { statements, comment: None }, family, &NoSets).ok()?.exprs;
+        Some(exprs.into_iter().map(|expr| op(expr, family, &HashMap::new())).collect())
+    };
+    lists.into_iter().map(program).collect::<Option<_>>().map(Op::XtLists)
 }
 
 impl TableCode {

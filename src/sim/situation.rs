@@ -9,8 +9,7 @@ use super::inputs::{CannotTell, Inputs, Target};
 use super::packet::{Connection, Interface, Packet, Receiver};
 use super::packet_text::is_icmp;
 use super::place::Held;
-use super::sets::SetIndex;
-use crate::bytecode::{CmpOp, LimitCode};
+use crate::bytecode::LimitCode;
 use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol, TcpFlags};
 
 /// A packet at a hook.
@@ -179,18 +178,6 @@ impl Inputs for Situation {
         Ok(kind.0.to_ne_bytes().map(Cell::Known))
     }
 
-    fn compare(&mut self, _: &[Cell], _: CmpOp, _: &[u8]) -> Result<bool, CannotTell> {
-        Err(unknown())
-    }
-
-    fn within(&mut self, _: &[Cell], _: &[u8], _: &[u8]) -> Result<bool, CannotTell> {
-        Err(unknown())
-    }
-
-    fn find(&mut self, _: &[Cell], _: &SetIndex) -> Result<Option<usize>, CannotTell> {
-        Err(unknown())
-    }
-
     /// A single packet comes within any rate but one of which it has to be above.
     fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
         Ok(limit.flags & LIMIT_INVERTED == 0)
@@ -265,10 +252,6 @@ pub(super) fn nat_done(hook: Hook) -> u32 {
         Hook::Input | Hook::Postrouting => SRC_NAT_DONE,
         Hook::Forward | Hook::Output | Hook::Prerouting => DST_NAT_DONE,
     }
-}
-
-fn unknown() -> CannotTell {
-    CannotTell::new("a byte of the packet is not known")
 }
 
 /// `IPS_SRC_NAT_DONE`, include/uapi/linux/netfilter/nf_conntrack_common.h.

@@ -77,10 +77,14 @@ pub fn skip(reason: impl Display) {
     say_skip(reason);
 }
 
-/// Past the capture of test output: a skip is news also when the test passes.
+/// A skip is news also when the test passes.
 fn say_skip(reason: impl Display) {
-    let test = thread::current().name().unwrap_or("test").to_owned();
-    let line = format!("SKIP: {test}: {reason}\n"); // one write, or lines of parallel tests mix
+    say(format_args!("SKIP: {}: {reason}", thread::current().name().unwrap_or("test")));
+}
+
+/// Prints a line past the capture of test output: a score is news also when the test passes.
+pub fn say(what: impl Display) {
+    let line = format!("{what}\n"); // one write, or lines of parallel tests mix
     drop(io::stderr().write_all(line.as_bytes()));
 }
 

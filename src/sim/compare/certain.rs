@@ -2,14 +2,13 @@
 
 use super::bdd::Bdd;
 use super::outcome::{Comparer, Outcome};
-use crate::bytecode::{CmpOp, LimitCode};
+use crate::bytecode::LimitCode;
 use crate::model::{CtState, Family4or6, Hook};
 use crate::sim::cells::{Cell, Input};
 use crate::sim::flow::{Flow, Tracking, Translation, cells};
 use crate::sim::hook::pass;
 use crate::sim::inputs::{CannotTell, Inputs, Target};
 use crate::sim::rules::Rules;
-use crate::sim::sets::SetIndex;
 use crate::sim::situation::Situation;
 
 /// A situation that remembers whether it was routed again.
@@ -47,16 +46,8 @@ impl Inputs for Certain<'_> {
         self.situation.cell(input, byte)
     }
 
-    fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
-        self.situation.compare(cells, op, data)
-    }
-
-    fn within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {
-        self.situation.within(cells, low, high)
-    }
-
-    fn find(&mut self, cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell> {
-        self.situation.find(cells, set)
+    fn all(&self, input: Input) -> [Cell; 16] {
+        self.situation.all(input)
     }
 
     fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {

@@ -203,20 +203,26 @@ fn interface(bdd: &mut Bdd, input: Input, or_none: bool) -> Node {
 
 /// Names of 1 to 15 of these bytes, padded with zeros (dev_valid_name, net/core/dev.c).
 pub(super) fn names(bdd: &mut Bdd, input: Input, valid: impl Fn(u8) -> bool) -> Node {
-    // Whichever are fewer.
-    let (can_be, cannot): (Vec<u8>, Vec<u8>) = (0..=u8::MAX).partition(|byte| valid(*byte));
-    let is_valid = can_be.len() <= cannot.len();
-    let few = if is_valid { can_be } else { cannot };
-    let mut rest = equal(bdd, &[Cell::open(input, 15)], &[0]);
+    let mut padding = equal(bdd, &[Cell::open(input, 15)], &[0]);
+    let mut rest = padding;
     for byte in (0..15).rev() {
-        let cell = [Cell::open(input, byte)];
-        let bytes: Vec<Node> = few.iter().map(|byte| equal(bdd, &cell, &[*byte])).collect();
-        let bytes = bdd.union(&bytes);
-        let goes_on = if is_valid { bytes } else { bdd.less(Node::ALL, bytes) };
-        let goes_on = bdd.and(goes_on, rest);
-        let ends: Vec<Cell> = (byte..16).map(|byte| Cell::open(input, byte)).collect();
-        let ends = equal(bdd, &ends, &vec![0; usize::from(16 - byte)]);
-        rest = if byte == 0 { goes_on } else { bdd.or(goes_on, ends) };
+        let (behind, end) = (rest, if byte == 0 { Node::NOTHING } else { padding });
+        rest = by_byte(bdd, (byte * 8, byte * 8 + 8), 0, &|value| match value {
+            0 => end,
+            value if valid(value) => behind,
+            _ => Node::NOTHING,
+        });
+        let zero = equal(bdd, &[Cell::open(input, byte)], &[0]);
+        padding = bdd.and(zero, padding);
     }
     rest
+}
+
+/// By the value of the bits from `from` to before `to`, of which those before `from` are known: what follows.
+fn by_byte(bdd: &mut Bdd, (from, to): (u8, u8), value: u8, of: &impl Fn(u8) -> Node) -> Node {
+    if from == to {
+        return of(value);
+    }
+    let [low, high] = [0, 1].map(|bit| by_byte(bdd, (from + 1, to), value << 1 | bit, of));
+    bdd.choose(from, high, low)
 }

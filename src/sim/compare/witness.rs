@@ -186,10 +186,12 @@ impl Witness<'_> {
     /// The same, but one value before all others.
     fn take_or(&mut self, input: Input, wanted: Option<u128>) -> u128 {
         let domain = self.domains.get(input);
-        let ordinary = wanted.into_iter().chain(usual(self.hook, self.family, input));
-        let left = ordinary.map(|number| (number, constants(self.bdd, input, &[number])));
-        let left = left.collect::<Vec<_>>().into_iter().find(|(_, one)| self.bdd.and(domain, *one) == *one);
-        let number = left.map(|(number, _)| number).or_else(|| self.bdd.lowest(domain, width(input))).unwrap_or(0);
+        let mut ordinary = wanted.into_iter().chain(usual(self.hook, self.family, input));
+        let left = ordinary.find(|number| {
+            let one = constants(self.bdd, input, &[*number]);
+            self.bdd.and(domain, one) == one
+        });
+        let number = left.or_else(|| self.bdd.lowest(domain, width(input))).unwrap_or(0);
         let one = constants(self.bdd, input, &[number]);
         self.frame.narrow(self.bdd, &mut self.domains, input, one);
         number

@@ -1,0 +1,55 @@
+//! The life of a request through a sidecar, told by the simulator: which rules every leg meets, and where it ends. Nothing is sent.
+//!
+//! ```text
+//! life            REDIRECT
+//! life TPROXY     the same requests, with the client's address kept
+//! ```
+
+use std::io::Write;
+
+use nftmesh::kernel::routed;
+use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, ServiceCidrs};
+use nftmesh::mesh::routes::RoutePlan;
+use nftmesh::model::Ruleset;
+use nftmesh::sim::{Host, Packet, Rules, Walker};
+
+/// What happens, the interface by which it comes in unless this pod sends it, and the packet; PROXY is the proxy's owner.
+const LEGS: [(&str, Option<&str>, &str); 9] = [
+    ("a client calls the application", Some("eth0"), "tcp 10.88.0.9:40000 -> 10.77.0.2:9000"),
+    ("the proxy passes that on", None, "tcp 127.0.0.6:40001 -> 10.77.0.2:9000 PROXY"),
+    ("the application calls a service", None, "tcp 10.77.0.2:40002 -> 10.96.0.10:80 uid 1000 gid 1000"),
+    ("the proxy calls an instance of it", None, "tcp 10.77.0.2:40003 -> 10.88.0.9:9000 PROXY"),
+    ("the application calls its own service", None, "tcp 10.77.0.2:40004 -> 10.96.0.20:80 uid 1000 gid 1000"),
+    ("the proxy finds that it is this very pod", None, "tcp 10.77.0.2:40005 -> 10.77.0.2:9000 PROXY"),
+    ("the application speaks to itself", None, "tcp 127.0.0.1:40006 -> 127.0.0.1:9000 uid 1000 gid 1000"),
+    ("the application asks for a name", None, "udp 10.77.0.2:40007 -> 10.255.255.53:53 uid 1000 gid 1000"),
+    ("the proxy's agent asks in its place", None, "udp 10.77.0.2:40008 -> 10.255.255.53:53 PROXY"),
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // With TPROXY the proxy needs capabilities: it runs as root, of its own group.
+    let (interception, proxy) = match std::env::args().nth(1).as_deref() {
+        None | Some("REDIRECT") => (Interception::Redirect, "uid 1337 gid 1337"),
+        Some("TPROXY") => (Interception::Tproxy, "uid 0 gid 1337"),
+        Some(other) => return Err(format!("{other}: no such mode; give REDIRECT or TPROXY").into()),
+    };
+    let config = IstioConfig::builder()
+        .interception(interception)
+        .inbound_ports(InboundPorts::All { except: [15090, 15021, 15020].into_iter().collect() })
+        .service_cidrs(ServiceCidrs::All)
+        .dns(DnsCapture::All)
+        .build()?;
+    let rules = Rules::try_from(&Ruleset::from(&config))?;
+    let host = routed(Host::pod(["10.77.0.2/24".parse()?]), &RoutePlan::from(&config));
+    let mut walker = Walker::new(&rules, &host);
+    let mut out = std::io::stdout().lock();
+    for (number, (title, incoming, text)) in (1..).zip(LEGS) {
+        let packet: Packet = text.replace("PROXY", proxy).parse()?;
+        let walk = match incoming {
+            Some(interface) => walker.receive(packet, interface),
+            None => walker.send(packet),
+        };
+        writeln!(out, "{number}. {title}\n{}", walk.short())?;
+    }
+    Ok(())
+}

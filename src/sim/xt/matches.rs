@@ -1,0 +1,243 @@
+//! Matches: net/netfilter/xt_*.c, v6.12.
+
+use std::ops::RangeInclusive;
+
+use super::info::Info;
+use super::{Meaning, XtOwner, code, when};
+use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, PayloadBase, Register};
+use crate::model::{
+    AddrType, CtDirection, CtState, CtStatus, Family4or6, Field, IntoOperand, Operand, PktType, Statement, Value, kind,
+};
+
+type Lists = Vec<Vec<Statement>>;
+
+pub(super) fn read(name: &str, revision: u32, info: Info<'_>, family: Option<Family4or6>) -> Option<Meaning> {
+    let lists = match (name, revision) {
+        ("addrtype", 1) => all(address_type(info.sized(8)?, family?)?),
+        ("comment", 0) => all([]),
+        ("connmark", 1) => all([mark(info.sized(12)?, Field::CtMark)?]),
+        ("conntrack", 3) => conntrack(info.sized(164)?)?,
+        ("mark", 1) => all([mark(info.sized(12)?, Field::Mark)?]),
+        ("multiport", 1) => multiport(info.sized(48)?)?,
+        ("owner", 1) => return owner(info.sized(20)?).map(Meaning::Owner),
+        ("pkttype", 0) => all([packet_type(info.sized(8)?)?]),
+        ("tcp", 0) => all(tcp(info.sized(12)?)?),
+        ("udp", 0) => all(udp(info.sized(10)?)?),
+        _ => return None,
+    };
+    Some(Meaning::Lists(lists))
+}
+
+fn all(statements: impl Into<Vec<Statement>>) -> Lists {
+    vec![statements.into()]
+}
+
+/// A `bool` of the kernel.
+fn is_negated(info: &mut Info<'_>) -> Option<bool> {
+    info.u8().map(|negated| negated != 0)
+}
+
+/// mark_mt and connmark_mt; the latter matches nothing without a connection, as `ct mark` does.
+fn mark(mut info: Info<'_>, field: Field) -> Option<Statement> {
+    let (value, mask, not) = (info.u32()?, info.u32()?, is_negated(&mut info)?);
+    Some(when(field, not, Operand::Masked { mask: Value::Mark(mask), value: Value::Mark(value) }))
+}
+
+/// tcp_mt, xt_tcpudp.c. That the packet is TCP, the rest of the rule has to ask.
+fn tcp(mut info: Info<'_>) -> Option<Vec<Statement>> {
+    let (source, destination) = ([info.u16()?, info.u16()?], [info.u16()?, info.u16()?]);
+    let [option, mask, flags, negated] = [info.u8()?, info.u8()?, info.u8()?, info.u8()?];
+    if option != 0 || negated & !(SOURCE | DESTINATION | FLAGS) != 0 {
+        return None;
+    }
+    let mut statements = both_ports(source, destination, negated)?;
+    if mask != 0 || flags != 0 || negated & FLAGS != 0 {
+        let op = if negated & FLAGS != 0 { CmpOp::Ne } else { CmpOp::Eq };
+        let reg = Register::FIRST;
+        let [mask, xor, data] = [mask, 0, flags].map(|byte| Bytes::from_slice(&[byte]));
+        let load = Expr::Payload { base: PayloadBase::TRANSPORT, offset: 13, len: 1, dreg: reg };
+        let kept = Expr::Bitwise(BitwiseCode { reg, mask, xor });
+        statements.push(code("tcp flags", vec![load, kept, Expr::Cmp { sreg: reg, op, data }]));
+    }
+    Some(statements)
+}
+
+/// udp_mt, xt_tcpudp.c.
+fn udp(mut info: Info<'_>) -> Option<Vec<Statement>> {
+    let (source, destination, negated) = ([info.u16()?, info.u16()?], [info.u16()?, info.u16()?], info.u8()?);
+    if negated & !(SOURCE | DESTINATION) != 0 {
+        return None;
+    }
+    both_ports(source, destination, negated)
+}
+
+// XT_TCP_INV_* and XT_UDP_INV_*, xt_tcpudp.h
+const SOURCE: u8 = 1;
+const DESTINATION: u8 = 2;
+const FLAGS: u8 = 4;
+
+fn both_ports(source: [u16; 2], destination: [u16; 2], negated: u8) -> Option<Vec<Statement>> {
+    let mut statements = Vec::new();
+    for (field, [low, high], negation) in [(Field::ThSport, source, SOURCE), (Field::ThDport, destination, DESTINATION)]
+    {
+        let not = negated & negation != 0;
+        match (low, high) {
+            (0, u16::MAX) if !not => {}
+            _ if low > high => return None,
+            _ => statements.push(ports(field, not, vec![low..=high])),
+        }
+    }
+    Some(statements)
+}
+
+fn ports(field: Field, not: bool, mut ranges: Vec<RangeInclusive<u16>>) -> Statement {
+    ranges.sort_by_key(|range| *range.start());
+    let mut apart: Vec<RangeInclusive<u16>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match apart.last_mut() {
+            Some(last) if range.start() <= last.end() => *last = *last.start()..=*last.end().max(range.end()),
+            _ => apart.push(range),
+        }
+    }
+    let operand = match apart.as_slice() {
+        [one] if one.start() == one.end() => Operand::Value(Value::Port(*one.start())),
+        _ => IntoOperand::<kind::Port>::into_operand(apart),
+    };
+    when(field, not, operand)
+}
+
+/// ports_match_v1, xt_multiport.c.
+fn multiport(mut info: Info<'_>) -> Option<Lists> {
+    let (which, count) = (info.u8()?, usize::from(info.u8()?));
+    let mut numbers = [0; MOST_PORTS];
+    for number in &mut numbers {
+        *number = info.u16()?;
+    }
+    let mut begins = [false; MOST_PORTS];
+    for begins in &mut begins {
+        *begins = info.u8()? != 0;
+    }
+    let not = is_negated(&mut info)?;
+    let (mut ranges, mut all_of_them) = (Vec::new(), numbers.get(..count)?.iter().zip(begins));
+    while let Some((low, begins)) = all_of_them.next() {
+        // What begins a range is followed by its end.
+        let high = if begins { all_of_them.next()?.0 } else { low };
+        ranges.push((low <= high).then_some(*low..=*high)?);
+    }
+    let is = |field, not| ports(field, not, ranges.clone());
+    match (which, not) {
+        _ if ranges.is_empty() => None,
+        (0, not) => Some(all([is(Field::ThSport, not)])),
+        (1, not) => Some(all([is(Field::ThDport, not)])),
+        (2, false) => Some(vec![vec![is(Field::ThSport, false)], vec![is(Field::ThDport, false)]]),
+        (2, true) => Some(all([is(Field::ThSport, true), is(Field::ThDport, true)])),
+        _ => None,
+    }
+}
+
+/// `XT_MULTI_PORTS`, xt_multiport.h.
+const MOST_PORTS: usize = 15;
+
+/// conntrack_mt, xt_conntrack.c: a packet without a connection can only match by its state, and then nothing else is asked of it.
+fn conntrack(mut info: Info<'_>) -> Option<Lists> {
+    // Addresses, time left, protocol, ports.
+    info.skip(146)?;
+    let [asked, negated, states, status] = [info.u16()?, info.u16()?, info.u16()?, info.u16()?];
+    let known = STATE | STATUS | DIRECTION;
+    if asked & !(known | STATE_ALIAS) != 0 || asked & known == 0 {
+        return None;
+    }
+    let (is, not) = (|part| asked & part != 0, |part| negated & part != 0);
+    let mut rest = Vec::new();
+    if is(DIRECTION) {
+        let direction = if not(DIRECTION) { CtDirection::Reply } else { CtDirection::Original };
+        rest.push(when(Field::CtDirection, false, Operand::Value(Value::CtDirection(direction))));
+    }
+    if is(STATUS) {
+        let bits = CtStatus::from_bits_retain(status.into());
+        rest.push(when(Field::CtStatus, not(STATUS), Operand::Flags(Value::CtStatus(bits))));
+    }
+    if !is(STATE) {
+        return Some(vec![rest]);
+    }
+    let (states, translated) = states_of(states)?;
+    let without_connection = CtState::INVALID | CtState::UNTRACKED;
+    let in_state = |states| when(Field::CtState, false, Operand::Flags(Value::CtState(states)));
+    let is_translated = |not| when(Field::CtStatus, not, Operand::Flags(Value::CtStatus(translated)));
+    if rest.is_empty() && translated.is_empty() {
+        return Some(all([when(Field::CtState, not(STATE), Operand::Flags(Value::CtState(states)))]));
+    }
+    let taken = if not(STATE) { ALL_STATES - states } else { states };
+    let mut lists = vec![vec![in_state(taken & without_connection)]];
+    let mut connected = vec![in_state(taken - without_connection)];
+    if not(STATE) && !translated.is_empty() {
+        connected.push(is_translated(true));
+    }
+    lists.push([connected, rest.clone()].concat());
+    if !not(STATE) && !translated.is_empty() {
+        lists.push([vec![is_translated(false)], rest].concat());
+    }
+    Some(lists)
+}
+
+/// `XT_CONNTRACK_STATE_*` as states, and as bits of the status; `None` for bits that no packet has.
+fn states_of(bits: u16) -> Option<(CtState, CtStatus)> {
+    let (mut states, mut status) = (CtState::empty(), CtStatus::empty());
+    for (bit, state) in [
+        (1, CtState::INVALID),
+        (1 << 1, CtState::ESTABLISHED),
+        (1 << 2, CtState::RELATED),
+        (1 << 3, CtState::NEW),
+        (1 << 8, CtState::UNTRACKED),
+    ] {
+        states.set(state, bits & bit != 0);
+    }
+    status.set(CtStatus::SNAT, bits & 1 << 6 != 0);
+    status.set(CtStatus::DNAT, bits & 1 << 7 != 0);
+    (bits & !0b1_1100_1111 == 0).then_some((states, status))
+}
+
+const ALL_STATES: CtState =
+    CtState::INVALID.union(CtState::ESTABLISHED).union(CtState::RELATED).union(CtState::NEW).union(CtState::UNTRACKED);
+// XT_CONNTRACK_*, xt_conntrack.h; the alias is what iptables says as `-m state`.
+const STATE: u16 = 1;
+const STATUS: u16 = 1 << 6;
+const DIRECTION: u16 = 1 << 12;
+const STATE_ALIAS: u16 = 1 << 13;
+
+/// addrtype_mt_v1, xt_addrtype.c: of the destination, whatever the interface. IPv6 knows of an address only whether it is one of this
+/// host's (match_lookup_rt6); its other kinds are other ones than routing has.
+fn address_type(mut info: Info<'_>, family: Family4or6) -> Option<[Statement; 1]> {
+    let (source, destination, flags) = (info.u16()?, info.u16()?, info.u32()?);
+    let exact = match family {
+        Family4or6::Ipv4 => (1 << ADDRESS_TYPES) - 1,
+        Family4or6::Ipv6 => 1 << AddrType::LOCAL.0,
+    };
+    if source != 0 || destination == 0 || destination & !exact != 0 || flags & !NOT_DESTINATION != 0 {
+        return None;
+    }
+    let kinds: Vec<AddrType> = (0..ADDRESS_TYPES).filter(|kind| destination & 1 << kind != 0).map(AddrType).collect();
+    let operand = match kinds.as_slice() {
+        [one] => Operand::Value(Value::AddrType(*one)),
+        _ => IntoOperand::<AddrType>::into_operand(kinds),
+    };
+    Some([when(Field::FibDaddrType, flags & NOT_DESTINATION != 0, operand)])
+}
+
+/// `RTN_*` from 0 to `RTN_XRESOLVE`, include/uapi/linux/rtnetlink.h.
+const ADDRESS_TYPES: u32 = 12;
+/// `XT_ADDRTYPE_INVERT_DEST`, xt_addrtype.h.
+const NOT_DESTINATION: u32 = 2;
+
+/// pkttype_mt, xt_pkttype.c.
+fn packet_type(mut info: Info<'_>) -> Option<Statement> {
+    let (kind, not) = (u8::try_from(info.u32()?).ok()?, info.u32()?);
+    (not <= 1).then(|| when(Field::PktType, not == 1, Operand::Value(Value::PktType(PktType(kind)))))
+}
+
+fn owner(mut info: Info<'_>) -> Option<XtOwner> {
+    let (uids, gids) = ((info.u32()?, info.u32()?), (info.u32()?, info.u32()?));
+    let (conditions, negated) = (info.u8()?, info.u8()?);
+    // Supplementary groups are not in the packet's model.
+    (conditions & !7 == 0).then_some(XtOwner { uids, gids, conditions, negated })
+}

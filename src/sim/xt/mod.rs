@@ -1,0 +1,154 @@
+//! Extensions of xtables, as iptables-nft(8) puts them into the kernel: a name, a revision, and a block of memory (nft_compat.c).
+//!
+//! What one does is said in statements of nft, so that one machine runs both, and only where they do exactly that: an extension, a
+//! revision or a field that is not known here has no meaning. Layouts are those of include/uapi/linux/netfilter/xt_*.h, v6.12; numbers
+//! are in the order of the machine, addresses and the ports of translations in that of the network. Reading is total.
+
+mod info;
+mod matches;
+mod targets;
+
+use crate::bytecode::Expr;
+use crate::model::{Family, Family4or6, Field, Match, Op, Opaque, Operand, Statement};
+use info::Info;
+
+/// What an extension does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// What the first of these lists does that holds to its end. Where none does, the extension does not match.
+    Lists(Vec<Vec<Statement>>),
+    Owner(XtOwner),
+}
+
+/// `struct xt_owner_match_info`, xt_owner.h. Unlike `meta skuid`, it can match packets without a socket: it does when every condition is
+/// negated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct XtOwner {
+    pub(crate) uids: (u32, u32),
+    pub(crate) gids: (u32, u32),
+    /// Which conditions there are, `UID`, `GID` and `SOCKET`.
+    pub(crate) conditions: u8,
+    /// Which of them are negated.
+    pub(crate) negated: u8,
+}
+
+impl XtOwner {
+    pub(crate) const UID: u8 = 1;
+    pub(crate) const GID: u8 = 2;
+    pub(crate) const SOCKET: u8 = 4;
+}
+
+/// The meaning of an expression of this name, with these attributes, in a table of `family`; `None` when it is not known.
+pub(crate) fn read(expr: &str, attributes: &[u8], family: Family) -> Option<Meaning> {
+    let name = extension(expr, attributes)?;
+    let revision = u32::from_be_bytes(attribute(attributes, NFTA_MATCH_REV)?.try_into().ok()?);
+    let info = Info::new(attribute(attributes, NFTA_MATCH_INFO)?);
+    let family = match family {
+        Family::Ip => Some(Family4or6::Ipv4),
+        Family::Ip6 => Some(Family4or6::Ipv6),
+        Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => None,
+    };
+    match expr {
+        "match" => matches::read(&name, revision, info, family),
+        "target" => targets::read(&name, revision, info, family).map(Meaning::Lists),
+        _ => None,
+    }
+}
+
+/// The name of the extension that an expression of iptables-nft runs.
+pub(crate) fn extension(expr: &str, attributes: &[u8]) -> Option<String> {
+    // Matches and targets number their attributes alike.
+    let name = attribute(attributes, NFTA_MATCH_NAME).filter(|_| matches!(expr, "match" | "target"))?;
+    Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned())
+}
+
+/// A comparison, or its opposite.
+fn when(field: Field, not: bool, operand: Operand) -> Statement {
+    Statement::Match(Match::new(field, if not { Op::Ne } else { Op::Eq }, operand))
+}
+
+/// What no statement says without saying more.
+fn code(name: &str, exprs: Vec<Expr>) -> Statement {
+    Statement::Opaque(Opaque::new(name, None, exprs))
+}
+
+/// The value of an attribute.
+fn attribute(mut bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    loop {
+        let (header, rest) = bytes.split_at_checked(4)?;
+        let (length, found) = header.split_at_checked(2)?;
+        let length = usize::from(u16::from_ne_bytes(length.try_into().ok()?)).checked_sub(4)?;
+        let value = rest.get(..length)?;
+        // The upper bits say that it is nested or in network order.
+        if u16::from_ne_bytes(found.try_into().ok()?) & 0x3fff == kind {
+            return Some(value);
+        }
+        bytes = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+}
+
+// include/uapi/linux/netfilter/nf_tables_compat.h
+const NFTA_MATCH_NAME: u16 = 1;
+const NFTA_MATCH_REV: u16 = 2;
+const NFTA_MATCH_INFO: u16 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attributes(name: &str, revision: u32, info: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let name: Vec<u8> = name.bytes().chain([0]).collect();
+        for (kind, value) in [(1_u16, name.as_slice()), (2, &revision.to_be_bytes()), (3, info)] {
+            bytes.extend(u16::try_from(value.len() + 4).expect("short").to_ne_bytes());
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(value);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        bytes
+    }
+
+    #[test]
+    fn no_block_of_memory_is_too_short_too_long_or_too_odd_to_be_read() {
+        let names = [
+            ("match", "addrtype comment connmark conntrack mark multiport owner pkttype tcp udp"),
+            ("target", "AUDIT CONNMARK CT DNAT LOG MARK MASQUERADE NFLOG NOTRACK REDIRECT REJECT SNAT TPROXY TRACE"),
+        ];
+        let mut known = std::collections::BTreeSet::new();
+        for (expr, names) in names {
+            for name in names.split(' ') {
+                for (revision, length, fill) in (0..4).flat_map(|rev| {
+                    (0..200).flat_map(move |len| (0..=255).step_by(15).map(move |fill| (rev, len, fill)))
+                }) {
+                    // The length of the array of ranges, or a first port.
+                    let mut info = vec![fill; length];
+                    if let Some(first) = info.first_chunk_mut() {
+                        *first = u32::from(fill).to_ne_bytes();
+                    }
+                    for family in [Family::Ip, Family::Ip6, Family::Inet] {
+                        if read(expr, &attributes(name, revision, &info), family).is_some() {
+                            known.insert(name);
+                        }
+                    }
+                }
+            }
+        }
+        assert!(known.len() > 15, "{known:?}");
+        assert_eq!(read("match", &[3, 0, 1, 0], Family::Ip), None);
+    }
+
+    #[test]
+    fn what_is_beyond_a_known_layout_has_no_meaning() {
+        let info = |length: usize| (0..length).map(|at| u8::from(at < 8)).collect::<Vec<_>>();
+        let mark = |name, revision, length| read("match", &attributes(name, revision, &info(length)), Family::Ip);
+        assert!(mark("mark", 1, 16).is_some());
+        for (name, revision, length, why) in [
+            ("mark", 1, 8, "too short"),
+            ("mark", 1, 24, "too long"),
+            ("mark", 2, 16, "another revision"),
+            ("MARK", 2, 16, "a target"),
+        ] {
+            assert_eq!(mark(name, revision, length), None, "{why}");
+        }
+    }
+}

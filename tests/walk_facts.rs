@@ -116,6 +116,7 @@ fn a_connection_that_is_over_can_begin_again() {
     assert_eq!(states(&closed), [new, known, known, known, known, new]);
     // Nothing goes on before the answer.
     assert_eq!(states(&[(FORTH, "syn"), (FORTH, "ack")]), [new, invalid]);
+    assert_eq!(states(&[(FORTH, "syn"), (BACK, "ack"), (FORTH, "ack")]), [new, known, invalid]);
     assert_eq!(states(&[(FORTH, "ack"), (FORTH, "ack")]), [new, new], "picked up on its way");
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Entry {
     pub(super) destination_done: bool,
     /// Of TCP, that it began with a SYN.
     pub(super) opened: bool,
+    /// And that tracking saw the SYN that answers it.
+    pub(super) answered: bool,
     /// Which ways a FIN went, and a RST.
     pub(super) finished: Ends,
     pub(super) reset: Ends,
@@ -129,6 +131,7 @@ impl Connections {
             source_done: false,
             destination_done: false,
             opened: packet.protocol == Protocol::TCP && packet.tcp_flags.contains(TcpFlags::SYN),
+            answered: false,
             finished: Ends::default(),
             reset: Ends::default(),
         };

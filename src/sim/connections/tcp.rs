@@ -18,18 +18,20 @@ impl Entry {
     pub(super) fn see(&mut self, flags: TcpFlags, direction: CtDirection) -> bool {
         *self.reset.of(direction) |= flags.contains(TcpFlags::RST);
         *self.finished.of(direction) |= flags.contains(TcpFlags::FIN);
-        let answered = self.status.contains(CtStatus::SEEN_REPLY);
+        let has_reply = self.status.contains(CtStatus::SEEN_REPLY);
+        self.answered |= direction == CtDirection::Reply && flags.contains(TcpFlags::SYN);
+        let answered = self.answered || !self.opened && has_reply;
         let closing = flags.intersects(TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN);
         if answered && direction == CtDirection::Original && flags.contains(TcpFlags::ACK) && !closing {
             self.status |= CtStatus::ASSURED;
         }
-        flags.contains(TcpFlags::RST) && !answered
+        flags.contains(TcpFlags::RST) && !has_reply
     }
 
     /// Whether a segment cannot be, because the SYN has no answer yet: the column of SYN_SENT of tcp_conntracks,
     /// net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
     pub(super) fn is_out_of_place(&self, packet: &Packet, direction: CtDirection) -> bool {
-        let waits = self.opened && !self.status.contains(CtStatus::SEEN_REPLY);
+        let waits = self.opened && !self.answered;
         let flags = packet.tcp_flags;
         let goes_on = match direction {
             CtDirection::Original => TcpFlags::ACK | TcpFlags::FIN,

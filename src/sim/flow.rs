@@ -18,6 +18,8 @@ pub(crate) struct Flow {
     /// Where `tproxy` sent it.
     pub(crate) tproxy: Option<Target>,
     pub(crate) traced: Cell,
+    /// A chain of type route changed the mark: the packet was routed again.
+    pub(crate) rerouted: bool,
     /// The kernel would have chosen the new port at random.
     pub(crate) is_guess: bool,
 }
@@ -101,6 +103,7 @@ impl Flow {
             translation: None,
             tproxy: None,
             traced: Cell::Known(0),
+            rerouted: false,
             is_guess: false,
         }
     }

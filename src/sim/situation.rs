@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::cells::{Cell, Input};
 use super::connections::Attached;
-use super::flow::{Flow, Translation, cells};
+use super::flow::{Flow, Tracking, Translation, cells};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::packet::{Connection, Interface, Packet, Receiver};
 use super::packet_text::is_icmp;
@@ -57,6 +57,15 @@ impl Situation {
             own_address: None,
             lost: false,
         }
+    }
+
+    /// The packet as rules find it here.
+    pub(super) fn flow(&self) -> Flow {
+        let mut flow = Flow::new(self);
+        if self.connection.state == CtState::UNTRACKED {
+            flow.tracking = Tracking::Untracked;
+        }
+        flow
     }
 
     /// Takes over what connection tracking holds of the packet.

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::flow::{Flow, Tracking};
 use super::hook::{Decider, Passed, pass};
 use super::inputs::{CannotTell, Inputs};
 use super::packet::{Interface, Packet};
@@ -245,10 +244,7 @@ impl Walk {
 #[must_use]
 pub fn walk_hook(rules: &Rules, hook: Hook, situation: &Situation) -> Walk {
     let mut inputs = situation.clone();
-    let mut flow = Flow::new(&inputs);
-    if situation.connection.state == CtState::UNTRACKED {
-        flow.tracking = Tracking::Untracked;
-    }
+    let mut flow = inputs.flow();
     let mut steps = Vec::new();
     let Situation { packet, incoming, outgoing, .. } = situation.clone();
     let mut recorder = Recorder::new(&mut steps, hook, packet.family(), &flow);

@@ -105,7 +105,7 @@ impl AtHook<'_> {
             }
         }
         let passed = pass(rules, self.hook, explorer, &mut flow, &mut ())?;
-        Ok(Outcome { passed, flow, rerouted: explorer.was_rerouted() })
+        Ok(Outcome { passed, flow })
     }
 
     fn tracks(&self) -> [bool; 2] {

@@ -116,7 +116,7 @@ fn words(situation: &Situation, outcome: &Outcome) -> String {
     }));
     let number = |mark: &[Cell; 4]| known(mark).map_or(0, u32::from_ne_bytes);
     if flow.mark != cells(situation, Input::Mark) {
-        let again = if outcome.rerouted { " and routes it again" } else { "" };
+        let again = if outcome.flow.rerouted { " and routes it again" } else { "" };
         done.push(format!("sets mark {:#x}{again}", number(&flow.mark)));
     }
     if flow.ct_mark != cells(situation, Input::CtMark) {

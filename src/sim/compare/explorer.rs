@@ -62,7 +62,6 @@ struct Run {
     side: Side,
     limits: usize,
     asked: bool,
-    rerouted: bool,
 }
 
 /// A question that was answered before.
@@ -86,19 +85,14 @@ impl Explorer {
         let mut bdd = Bdd::new();
         let frame = Frame::new(&mut bdd, hook, family);
         let here = Place { domains: frame.start, choices: Vec::new() };
-        let run = Run { side: Side::A, limits: 0, asked: false, rerouted: false };
+        let run = Run { side: Side::A, limits: 0, asked: false };
         let (todo, tests, members) = (vec![here.clone()], Map::default(), Members::default());
         Explorer { bdd, frame, hook, family, here, todo, tests, members, is_header_read, run, steps: 0 }
     }
 
     /// Begins the run of a side.
     pub(super) fn begin(&mut self, side: Side) {
-        self.run = Run { side, limits: 0, asked: false, rerouted: false };
-    }
-
-    /// Whether a chain of type route changed the mark in this run.
-    pub(super) fn was_rerouted(&self) -> bool {
-        self.run.rerouted
+        self.run = Run { side, limits: 0, asked: false };
     }
 
     /// Whether an input has one of some values. Where both can be, the more ordinary case comes first, and what is left later.
@@ -279,11 +273,6 @@ impl Inputs for Explorer {
 
     fn listener(&mut self, target: &Target) -> Result<bool, CannotTell> {
         Ok(self.choose(Choice::Listener(target.clone())))
-    }
-
-    fn reroute(&mut self, _: &Flow) -> Result<(), CannotTell> {
-        self.run.rerouted = true;
-        Ok(())
     }
 
     /// As [`Situation`](crate::sim::Situation) does.

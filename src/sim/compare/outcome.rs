@@ -17,8 +17,6 @@ use crate::sim::inputs::Target;
 pub(super) struct Outcome {
     pub(super) passed: Passed,
     pub(super) flow: Flow,
-    /// A chain of type route changed the mark.
-    pub(super) rerouted: bool,
 }
 
 /// What two outcomes are compared in.
@@ -69,7 +67,7 @@ impl Comparer<'_> {
             .or_else(|| self.cells(&a_flow.mark, &b_flow.mark))
             .or_else(|| self.cells(&a_flow.ct_mark, &b_flow.ct_mark))
             .or_else(|| self.cells(&zone(a_flow), &zone(b_flow)))
-            .or_else(|| match (a.rerouted, b.rerouted) {
+            .or_else(|| match (a_flow.rerouted, b_flow.rerouted) {
                 (true, false) => self.cells(&a_flow.mark, &{ self.mark }),
                 (false, true) => self.cells(&b_flow.mark, &{ self.mark }),
                 (false, false) | (true, true) => None,

@@ -22,7 +22,7 @@ use nftmesh::model::{
 use nftmesh::plan::{Event, Snapshot, TraceEvent, TraceMessage, TraceStep, TracedPacket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Socket, Type};
-use support::{in_fresh_netns, ip, nft, nft_fails, nft_script};
+use support::{in_fresh_netns, ip, nft, nft_fails, nft_script, sys};
 use traffic::Pod;
 
 /// So many messages, and no more within a short time.
@@ -81,7 +81,7 @@ fn lines(told: &[TraceMessage]) -> String {
 
 /// Sends datagrams.
 fn udp(from: &str, to: &str, count: usize) {
-    let socket = UdpSocket::bind(from).expect("the address is here");
+    let socket = receiver(from);
     for _ in 0..count {
         // What a rule drops at output is an error here.
         drop(socket.send_to(b"hello", to));
@@ -89,7 +89,7 @@ fn udp(from: &str, to: &str, count: usize) {
 }
 
 fn receiver(at: &str) -> UdpSocket {
-    UdpSocket::bind(at).expect("the address is here")
+    sys::udp(at.parse().expect("an address and a port")).expect("the address is here")
 }
 
 fn to_port(port: u16) -> TraceFilter {

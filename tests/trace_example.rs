@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{command, example, in_fresh_netns, ip, nft, nft_script, succeed};
+use support::{command, example, in_fresh_netns, ip, nft, nft_script, succeed, sys};
 
 /// For what takes as long as the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,8 +74,11 @@ const RULES: &str = "table inet t {
 }";
 
 fn send(to: &str) {
-    let socket = UdpSocket::bind("127.0.0.1:4000").expect("the address is here");
-    socket.send_to(b"hello", to).expect("lo is up");
+    client().send_to(b"hello", to).expect("lo is up");
+}
+
+fn client() -> UdpSocket {
+    sys::udp(([127, 0, 0, 1], 4000).into()).expect("the address is here")
 }
 
 #[test]
@@ -147,8 +150,7 @@ fn rules_that_come_later_are_known_and_what_is_refused_says_why() {
         let mut tracing = Tracing::start(&["live", "--out", "l*"]);
         nft_script("table ip late { chain out { type filter hook output priority 0; udp dport 6000 reject; }; }");
         // The answer is told in the middle of what it answers.
-        let socket = UdpSocket::bind("127.0.0.1:4000").expect("the address is here");
-        drop(socket.send_to(b"hello", "127.0.0.1:6000"));
+        drop(client().send_to(b"hello", "127.0.0.1:6000"));
         let said = tracing.until("REJECTED by ip late out, rule 1 ");
         assert!(said.iter().any(|line| line.starts_with("packet 1: ")), "{said:#?}");
         tracing.end("INT");

@@ -12,6 +12,8 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How the process left the host's network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,10 +196,30 @@ pub fn set_option<T: Copy>(socket: &OwnedFd, level: libc::c_int, name: libc::c_i
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const *value).cast(), length) }).map(drop)
 }
 
+/// Waits while the address is in use: a child that another test is starting holds a copy of every socket until it runs its program,
+/// also of those that are closed here.
 pub fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     let name = Name::from(address);
-    // SAFETY: a Name is at least as long as any sockaddr of its family.
-    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const name).cast(), name.length()) }).map(drop)
+    let since = Instant::now();
+    loop {
+        // SAFETY: a Name is at least as long as any sockaddr of its family.
+        match check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const name).cast(), name.length()) }) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            bound => return bound.map(drop),
+        }
+    }
+}
+
+/// For a program to start, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A UDP socket at an address.
+pub fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(address, libc::SOCK_DGRAM)?;
+    bind(&socket, address)?;
+    Ok(socket.into())
 }
 
 pub fn connect(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {

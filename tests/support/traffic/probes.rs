@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Listeners, PATIENCE, POD_V4, POD_V6, Pod, REMOTE_V4, REMOTE_V6, Who, connect, failure, read_answer, text};
-use crate::support::{command, golden_recorded, shared_dir};
+use crate::support::{command, golden_recorded, shared_dir, sys};
 
 /// 40 connections, from app, proxy, an app with the proxy's group, and the gateway: one line for each, `who what TAB answer`.
 ///
@@ -204,18 +204,7 @@ fn ask_udp(to: SocketAddr) -> io::Result<String> {
 
 fn ask_udp_from(port: u16, to: SocketAddr) -> io::Result<String> {
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    // A child that another test is starting holds a copy of every socket until it runs its program.
-    let bind = || UdpSocket::bind((any, port));
-    let in_use = |socket: &io::Result<_>| socket.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
-    let mut socket = bind();
-    for _ in 0..100 {
-        if !in_use(&socket) {
-            break;
-        }
-        thread::sleep(Duration::from_millis(10));
-        socket = bind();
-    }
-    let socket = socket?;
+    let socket = sys::udp((any, port).into())?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.connect(to)?;
     socket.send(b"x")?;

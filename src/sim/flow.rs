@@ -1,8 +1,10 @@
 //! What rules change: marks, the connection, the header.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::cells::{Cell, Input};
 use super::inputs::{Inputs, Target};
-use crate::model::NatKind;
+use crate::model::{Family4or6, Hook, NatKind};
 
 /// The part of a packet that programs change while it goes through a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +108,30 @@ impl Flow {
             rerouted: false,
             is_guess: false,
         }
+    }
+}
+
+/// Which end of a connection the nat chains of a hook translate.
+pub(crate) fn side(hook: Hook) -> NatKind {
+    match hook {
+        Hook::Forward | Hook::Output | Hook::Prerouting => NatKind::Dnat,
+        Hook::Input | Hook::Postrouting => NatKind::Snat,
+    }
+}
+
+/// Where `redirect` sends what this host sends (nf_nat_redirect.c, net/netfilter, v6.12).
+pub(crate) fn loopback(family: Family4or6) -> IpAddr {
+    match family {
+        Family4or6::Ipv4 => Ipv4Addr::LOCALHOST.into(),
+        Family4or6::Ipv6 => Ipv6Addr::LOCALHOST.into(),
+    }
+}
+
+/// How many bytes of a register hold an address.
+pub(crate) fn address_bytes(family: Family4or6) -> usize {
+    match family {
+        Family4or6::Ipv4 => 4,
+        Family4or6::Ipv6 => 16,
     }
 }
 

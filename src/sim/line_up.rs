@@ -12,9 +12,10 @@
 
 use std::cmp::Reverse;
 
+use super::flow::side;
 use super::rules::{ChainCode, RuleCode, Rules, TableCode};
 use crate::bytecode::Expr;
-use crate::model::{Base, Family, Family4or6, Hook};
+use crate::model::{Base, Family, Family4or6, Hook, NatKind};
 
 /// The stages of one hook for packets of one family.
 #[derive(Clone, Debug, Default)]
@@ -81,9 +82,11 @@ fn line_up(rules: &Rules, hook: Hook, family: Family, translates: Option<When>, 
             stages.push((base.priority.0, Reverse(chain.registered), Stage::Chain(at)));
         }
     }
-    let source = matches!(hook, Hook::Input | Hook::Postrouting);
     let to_translate = translates.filter(|_| hook != Hook::Forward);
-    let priority = if source { NAT_SOURCE } else { NAT_DESTINATION };
+    let priority = match side(hook) {
+        NatKind::Dnat => NAT_DESTINATION,
+        NatKind::Snat => NAT_SOURCE,
+    };
     stages.extend(to_translate.map(|when| (priority, Reverse(when), Stage::Translate(nat))));
     let to_track = tracks.filter(|_| matches!(hook, Hook::Prerouting | Hook::Output));
     stages.extend(to_track.map(|when| (CONNTRACK, Reverse(when), Stage::Track)));

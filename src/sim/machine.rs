@@ -8,7 +8,7 @@ mod xtables;
 use smallvec::SmallVec;
 
 use super::cells::{Cell, Input, Registers, bitwise};
-use super::flow::{Flow, NewAddress, Translation};
+use super::flow::{Flow, NewAddress, Translation, address_bytes};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::rules::{Op, RuleCode};
 use super::sets::SetIndex;
@@ -360,13 +360,6 @@ pub(crate) fn holds(op: CmpOp, order: std::cmp::Ordering) -> bool {
         CmpOp::Le => order.is_le(),
         CmpOp::Gt => order.is_gt(),
         CmpOp::Ge => order.is_ge(),
-    }
-}
-
-fn address_bytes(family: Family4or6) -> usize {
-    match family {
-        Family4or6::Ipv4 => 4,
-        Family4or6::Ipv6 => 16,
     }
 }
 

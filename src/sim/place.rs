@@ -1,10 +1,10 @@
 //! A packet at a hook of a host: the answers to what rules ask, and what a decision of theirs does to its connection.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::cells::{Cell, Input, known};
 use super::connections::{Attached, Chosen, Connections, Found, Tuple};
-use super::flow::{Flow, NewAddress, Tracking, Translation, cells};
+use super::flow::{Flow, NewAddress, Tracking, Translation, cells, loopback, side};
 use super::host::{Host, LO, Listeners, Target};
 use super::inputs::{CannotTell, Inputs, Target as Socket};
 use super::packet_text::has_ports;
@@ -74,10 +74,9 @@ impl Place<'_> {
             NewAddress::Kept => None,
             NewAddress::Range(low, _) => Some(address(low, family)),
             NewAddress::Own => {
-                let own = match (hook, family) {
-                    (Hook::Output, Family4or6::Ipv4) => Some(Ipv4Addr::LOCALHOST.into()),
-                    (Hook::Output, Family4or6::Ipv6) => Some(Ipv6Addr::LOCALHOST.into()),
-                    (Hook::Prerouting, _) => self.host.redirected(Self::index(&self.situation.incoming), destination),
+                let own = match hook {
+                    Hook::Output => Some(loopback(family)),
+                    Hook::Prerouting => self.host.redirected(Self::index(&self.situation.incoming), destination),
                     _ => self.host.masqueraded(Self::index(&self.situation.outgoing), destination),
                 };
                 if own.is_none() {
@@ -238,14 +237,6 @@ impl Inputs for Place<'_> {
             self.reroute(flow)?;
         }
         Ok(())
-    }
-}
-
-/// Which side of a connection a hook translates.
-fn side(hook: Hook) -> NatKind {
-    match hook {
-        Hook::Forward | Hook::Output | Hook::Prerouting => NatKind::Dnat,
-        Hook::Input | Hook::Postrouting => NatKind::Snat,
     }
 }
 

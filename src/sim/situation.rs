@@ -1,10 +1,10 @@
 //! A packet where it is: all that a program can ask, known.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::cells::{Cell, Input};
 use super::connections::Attached;
-use super::flow::{Flow, Tracking, Translation, cells};
+use super::flow::{Flow, Tracking, Translation, cells, loopback, side};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::packet::{Connection, Interface, Packet, Receiver};
 use super::packet_text::is_icmp;
@@ -214,21 +214,16 @@ impl Inputs for Situation {
 
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
         self.lost |= self.is_redirect_of_translated();
-        let of_source = matches!(hook, Hook::Input | Hook::Postrouting);
-        match decided {
-            Some(decided) => {
-                let own = match (hook, self.packet.family()) {
-                    (Hook::Output, Family4or6::Ipv4) => Some(Ipv4Addr::LOCALHOST.into()),
-                    (Hook::Output, Family4or6::Ipv6) => Some(Ipv6Addr::LOCALHOST.into()),
-                    _ => self.own_address,
-                };
+        match (decided, side(hook)) {
+            (Some(decided), _) => {
+                let own = if hook == Hook::Output { Some(loopback(self.family())) } else { self.own_address };
                 decided.lowest(own.map(|own| bytes_of(own).map(Cell::Known)), &mut flow.header);
             }
-            None if of_source => {
+            (None, NatKind::Snat) => {
                 flow.header.saddr = cells(self, Input::TranslatedSaddr);
                 flow.header.sport = cells(self, Input::TranslatedSport);
             }
-            None => {
+            (None, NatKind::Dnat) => {
                 flow.header.daddr = cells(self, Input::TranslatedDaddr);
                 flow.header.dport = cells(self, Input::TranslatedDport);
             }
@@ -257,9 +252,9 @@ fn name(interface: Option<&Interface>) -> [u8; 16] {
 
 /// The bit of a connection's status that says whether the side that a hook translates has its translation, be it none.
 pub(super) fn nat_done(hook: Hook) -> u32 {
-    match hook {
-        Hook::Input | Hook::Postrouting => SRC_NAT_DONE,
-        Hook::Forward | Hook::Output | Hook::Prerouting => DST_NAT_DONE,
+    match side(hook) {
+        NatKind::Dnat => DST_NAT_DONE,
+        NatKind::Snat => SRC_NAT_DONE,
     }
 }
 

@@ -13,10 +13,10 @@ use super::members::{Members, Part};
 use crate::bytecode::{CmpOp, LimitCode};
 use crate::model::{CtState, Family4or6, Hook, NatKind, Protocol};
 use crate::sim::cells::{Cell, Input, bitwise};
-use crate::sim::flow::{Flow, NewAddress, Translation, cells};
+use crate::sim::flow::{Flow, NewAddress, Translation, cells, loopback, side};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
 use crate::sim::sets::SetIndex;
-use crate::sim::situation::nat_done;
+use crate::sim::situation::{bytes_of, nat_done};
 
 /// One of the two rule sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,19 +291,16 @@ impl Inputs for Explorer {
         if !self.is_header_read {
             return Ok(());
         }
-        let of_source = match decided {
-            Some(translation) => translation.kind == NatKind::Snat,
-            None => matches!(hook, Hook::Input | Hook::Postrouting),
-        };
-        let (address, port) = match of_source {
-            true => (Input::TranslatedSaddr, Input::TranslatedSport),
-            false => (Input::TranslatedDaddr, Input::TranslatedDport),
+        let side = decided.map_or(side(hook), |translation| translation.kind);
+        let (address, port) = match side {
+            NatKind::Dnat => (Input::TranslatedDaddr, Input::TranslatedDport),
+            NatKind::Snat => (Input::TranslatedSaddr, Input::TranslatedSport),
         };
         let (at, to) = match decided {
             Some(Translation { address: new, ports, .. }) => {
                 let at: Option<[Cell; 16]> = match new {
                     NewAddress::Kept => None,
-                    NewAddress::Own if hook == Hook::Output => Some(loopback(self.family).map(Cell::Known)),
+                    NewAddress::Own if hook == Hook::Output => Some(bytes_of(loopback(self.family)).map(Cell::Known)),
                     NewAddress::Own => Some(cells(self, address)),
                     NewAddress::Range(low, high) => Some(self.given(address, low, high)),
                 };
@@ -319,21 +316,11 @@ impl Inputs for Explorer {
             }
         };
         let header = &mut flow.header;
-        let (address, port) = match of_source {
-            true => (&mut header.saddr, &mut header.sport),
-            false => (&mut header.daddr, &mut header.dport),
+        let (address, port) = match side {
+            NatKind::Dnat => (&mut header.daddr, &mut header.dport),
+            NatKind::Snat => (&mut header.saddr, &mut header.sport),
         };
         (*address, *port) = (at.unwrap_or(*address), to.unwrap_or(*port));
         Ok(())
     }
-}
-
-/// Where `redirect` sends what this host sends: 127.0.0.1 or ::1 (nf_nat_redirect.c).
-pub(super) fn loopback(family: Family4or6) -> [u8; 16] {
-    let mut address = [0; 16];
-    match (family, &mut address) {
-        (Family4or6::Ipv4, [first, _, _, last, ..]) => (*first, *last) = (127, 1),
-        (Family4or6::Ipv6, [.., last]) => *last = 1,
-    }
-    address
 }

@@ -6,13 +6,13 @@
 use super::bdd::{Bdd, Node};
 use super::bits::{Bit, bits};
 use super::domains::Domains;
-use super::explorer::loopback;
 use crate::bytecode::{QueueCode, RejectCode};
 use crate::model::{Family4or6, Hook, NatKind};
 use crate::sim::cells::{Cell, Input};
-use crate::sim::flow::{Flow, NewAddress, Tracking, Translation};
+use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, loopback};
 use crate::sim::hook::Passed;
 use crate::sim::inputs::Target;
+use crate::sim::situation::bytes_of;
 
 pub(super) struct Outcome {
     pub(super) passed: Passed,
@@ -130,11 +130,8 @@ impl Comparer<'_> {
     fn new_address(&self, translation: &Translation) -> NewAddress {
         match &translation.address {
             NewAddress::Own if self.hook == Hook::Output && translation.kind == NatKind::Dnat => {
-                let length = match self.family {
-                    Family4or6::Ipv4 => 4,
-                    Family4or6::Ipv6 => 16,
-                };
-                let address: Vec<Cell> = loopback(self.family).into_iter().take(length).map(Cell::Known).collect();
+                let bytes = bytes_of(loopback(self.family)).into_iter().take(address_bytes(self.family));
+                let address: Vec<Cell> = bytes.map(Cell::Known).collect();
                 NewAddress::Range(address.clone(), address)
             }
             other => other.clone(),

@@ -8,8 +8,9 @@ use super::domains::{Domains, Frame, constants, names};
 use super::explorer::{Choice, Place};
 use super::outcome::Where;
 use super::usual::usual;
-use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, PktType, Protocol, TcpFlags};
+use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, NatKind, PktType, Protocol, TcpFlags};
 use crate::sim::cells::Input;
+use crate::sim::flow::side;
 use crate::sim::inputs::CannotTell;
 use crate::sim::packet::{Connection, Interface, Owner, Packet, Receiver};
 use crate::sim::situation::Situation;
@@ -142,9 +143,11 @@ impl Witness<'_> {
         }
         let (source, destination) = (self.address(Input::TranslatedSaddr), self.address(Input::TranslatedDaddr));
         let (sport, dport) = (self.take16(Input::TranslatedSport), self.take16(Input::TranslatedDport));
-        let of_source = matches!(self.hook, Hook::Input | Hook::Postrouting);
         if situation.connection.state.intersects(CtState::NEW | CtState::RELATED) && !situation.connection.attached {
-            let (own, of_packet) = if of_source { (source, from) } else { (destination, to) };
+            let (own, of_packet) = match side(self.hook) {
+                NatKind::Dnat => (destination, to),
+                NatKind::Snat => (source, from),
+            };
             situation.own_address = (own != of_packet).then_some(own);
             return;
         }

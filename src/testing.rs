@@ -44,6 +44,14 @@ pub(crate) fn sysctl(path: &str, value: &str) {
     std::fs::write(format!("/proc/sys/{path}"), value).expect("the sysctl can be written");
 }
 
+/// An attribute of netlink: length and kind in host byte order, the value, and zeros up to a multiple of 4.
+pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(value.len() + 4).expect("short");
+    let mut bytes = [&length.to_ne_bytes(), &kind.to_ne_bytes(), value].concat();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
 /// Rule sets of every shape, from numbers: similar numbers make similar rule sets. All of them are valid.
 #[expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 pub(crate) mod rulesets {

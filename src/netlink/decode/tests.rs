@@ -9,7 +9,7 @@ use crate::model::Family;
 use crate::netlink::{NFNL_SUBSYS_NFTABLES, kind};
 use crate::plan::{Generation, Snapshot, TableId};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
-use crate::testing::{in_namespace, nft};
+use crate::testing::{attribute, in_namespace, nft};
 
 /// A bit of everything that dumps hold.
 const SCRIPT: &str = r#"table inet t {
@@ -176,13 +176,6 @@ fn send(messages: &[(u16, Vec<u8>)]) {
     socket.send(&batch).expect("a short batch");
     let refused = socket.recv_fitting(&mut Vec::new(), Wait::DontWait).expect("a socket").map(<[u8]>::to_vec);
     assert_eq!(refused, None, "the kernel takes it");
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(value.len() + 4).expect("short");
-    let mut bytes = [length.to_ne_bytes().as_slice(), &kind.to_ne_bytes(), value].concat();
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
 }
 
 #[test]

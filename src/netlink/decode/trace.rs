@@ -174,13 +174,7 @@ mod tests {
     use super::super::super::attr::Messages;
     use super::*;
     use crate::plan::OpaqueMessage;
-
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let length = u16::try_from(value.len() + 4).expect("short");
-        let mut bytes = [&length.to_ne_bytes(), &kind.to_ne_bytes(), value].concat();
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
+    use crate::testing::attribute;
 
     fn message(kind: u16, family: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
         let payload = [&[family, 0, 0, 0][..], &attributes.concat()].concat();

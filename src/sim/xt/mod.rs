@@ -95,17 +95,16 @@ const NFTA_MATCH_INFO: u16 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
 
     fn attributes(name: &str, revision: u32, info: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
         let name: Vec<u8> = name.bytes().chain([0]).collect();
-        for (kind, value) in [(1_u16, name.as_slice()), (2, &revision.to_be_bytes()), (3, info)] {
-            bytes.extend(u16::try_from(value.len() + 4).expect("short").to_ne_bytes());
-            bytes.extend(kind.to_ne_bytes());
-            bytes.extend(value);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-        }
-        bytes
+        [
+            testing::attribute(NFTA_MATCH_NAME, &name),
+            testing::attribute(NFTA_MATCH_REV, &revision.to_be_bytes()),
+            testing::attribute(NFTA_MATCH_INFO, info),
+        ]
+        .concat()
     }
 
     #[test]

@@ -39,6 +39,25 @@ impl Score {
     pub fn skip(&mut self, why: impl Into<String>) {
         *self.skipped.entry(why.into()).or_default() += 1;
     }
+
+    pub fn differ<'a>(
+        &mut self,
+        what: String,
+        runs: impl Iterator<Item = &'a Run>,
+        kernel: &[String],
+        simulator: &[String],
+        walk: &Walk,
+    ) {
+        let mut text = what + "\n";
+        for run in runs {
+            let _ = writeln!(text, "  shown in {}: mark {:#x} {}", run.chain, run.first_mark, run.shown);
+        }
+        let both = kernel.iter().zip(simulator).take_while(|(a, b)| a == b).count();
+        let _ = writeln!(text, "  {both} decisions are the same; then\n  kernel:    {:?}", next(kernel.get(both..)));
+        let _ = writeln!(text, "  simulator: {:?}", next(simulator.get(both..)));
+        text.push_str(&story(walk));
+        self.differences.push(text);
+    }
 }
 
 /// Compares hook by hook.
@@ -102,16 +121,8 @@ pub fn compare(
         score.hooks += 1;
         score.decisions += kernel.len();
         if kernel != simulator {
-            let mut text = format!("{}: {:?}\n", at_hook.hook.name(), situation);
-            for run in &at_hook.runs {
-                let _ = writeln!(text, "  shown in {}: mark {:#x} {}", run.chain, run.first_mark, run.shown);
-            }
-            let both = kernel.iter().zip(&simulator).take_while(|(a, b)| a == b).count();
-            let _ =
-                writeln!(text, "  {both} decisions are the same; then\n  kernel:    {:?}", next(kernel.get(both..)));
-            let _ = writeln!(text, "  simulator: {:?}", next(simulator.get(both..)));
-            text.push_str(&story(&walk));
-            score.differences.push(text);
+            let what = format!("{}: {situation:?}", at_hook.hook.name());
+            score.differ(what, at_hook.runs.iter(), &kernel, &simulator, &walk);
         }
     }
 }
@@ -135,12 +146,12 @@ fn is_sensor_of_sockets(run: &Run) -> bool {
 }
 
 /// The first few.
-pub fn next<T>(of: Option<&[T]>) -> &[T] {
+fn next<T>(of: Option<&[T]>) -> &[T] {
     of.and_then(|of| of.get(..of.len().min(5))).unwrap_or_default()
 }
 
 /// Without the chains of sensors.
-pub fn story(walk: &Walk) -> String {
+fn story(walk: &Walk) -> String {
     let (mut text, mut own) = (String::new(), false);
     for line in walk.to_string().lines() {
         if let Some(chain) = line.strip_prefix("  chain ") {

@@ -1,12 +1,11 @@
 //! Packets from a first hook to the end: what the kernel did on the whole way, and what a `Walker` does.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
 
 use nftmesh::model::{CtState, Hook, TcpFlags};
 use nftmesh::sim::{Change, End, Lost, Step, Walker};
 
-use super::hooks::{Ledger, Score, decisions, next, situation, story};
+use super::hooks::{Ledger, Score, decisions, situation};
 use super::sensors;
 use super::told::{AtHook, Run, is_noise};
 
@@ -176,16 +175,8 @@ pub fn compare(
         score.ways += 1;
         score.way_decisions += kernel.iter().filter(|text| !text.starts_with("at ")).count();
         if kernel != simulator {
-            let mut text = format!("way of {}\n", begins.packet);
-            for run in way.hooks.iter().flat_map(|at_hook| &at_hook.runs) {
-                let _ = writeln!(text, "  shown in {}: mark {:#x} {}", run.chain, run.first_mark, run.shown);
-            }
-            let both = kernel.iter().zip(&simulator).take_while(|(a, b)| a == b).count();
-            let _ =
-                writeln!(text, "  {both} decisions are the same; then\n  kernel:    {:?}", next(kernel.get(both..)));
-            let _ = writeln!(text, "  simulator: {:?}", next(simulator.get(both..)));
-            text.push_str(&story(&walk));
-            score.differences.push(text);
+            let runs = way.hooks.iter().flat_map(|at_hook| &at_hook.runs);
+            score.differ(format!("way of {}", begins.packet), runs, &kernel, &simulator, &walk);
         }
     }
 }

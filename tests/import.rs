@@ -424,6 +424,7 @@ const TRANSLATED_OTHERWISE: &[(&str, &str)] = &[
     ("CONNMARK --set-xmark 0x1/0xff", "it flips the bits first and then clears them"),
     ("--ports", "it writes one lookup of both ports, of ranges only the ends"),
     ("[fd00::1-fd00::9]:", "nft cannot read what it writes"),
+    ("-j CT --zone", "nft tracks what an earlier rule excluded, if it has a zone"),
     ("-j NFQUEUE", "many kernels are built without CONFIG_NFT_QUEUE"),
 ];
 

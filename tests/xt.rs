@@ -309,12 +309,7 @@ const RULES: &[(&str, &str, &str)] = &[
     ("raw", "PREROUTING -p udp -j CT --zone 1", "PREROUTING -p udp -j CT --zone 2"),
     ("raw", "PREROUTING -p udp -j CT --notrack", "PREROUTING -p tcp -j CT --notrack"),
     ("raw", "OUTPUT -p udp -j NOTRACK", "OUTPUT -p tcp -j NOTRACK"),
-    (
-        "raw",
-        "OUTPUT -p udp -j NOTRACK; OUTPUT -j CT --zone 3
-         = OUTPUT -p udp -j NOTRACK; OUTPUT -p udp -j ACCEPT; OUTPUT -j CT --zone 3",
-        "OUTPUT -p udp -j NOTRACK; OUTPUT -p udp -j ACCEPT; OUTPUT -j CT --zone 4",
-    ),
+    ("raw", "OUTPUT -p udp -j NOTRACK; OUTPUT -j CT --zone 3", "OUTPUT -p udp -j NOTRACK; OUTPUT -j CT --zone 4"),
     ("raw", "PREROUTING -p tcp -j TRACE; PREROUTING -p tcp -j DROP", "PREROUTING -p tcp -j TRACE"),
 ];
 

@@ -6,7 +6,9 @@ use super::super::extension::Instance;
 use super::super::making::Making;
 use super::super::value::{mark_match, matching, number, operand, range, short};
 use super::super::words::Piece;
-use crate::model::{AddrType, Field, IntoOperand, Limit, LimitUnit, Operand, PktType, Statement, Value, kind};
+use crate::model::{
+    AddrType, Family4or6, Field, IntoOperand, Limit, LimitUnit, Operand, PktType, Statement, Value, kind,
+};
 
 pub(super) fn mark(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     making.matches(mark_match(instance.required("--mark")?, Field::Mark)?);
@@ -26,6 +28,12 @@ pub(super) fn addrtype(instance: &Instance<'_>, making: &mut Making) -> Result<(
         }
     }
     let given = instance.required("--dst-type")?;
+    // addrtype_mt6, net/netfilter/xt_addrtype.c: other kinds are those of the address there, and of its route in nft.
+    if making.family == Family4or6::Ipv6 && !given.piece().text.eq_ignore_ascii_case("LOCAL") {
+        return Err(
+            instance.unknown(given.piece().at, "of IPv6 only LOCAL can be asked for, and alone; match -d instead")
+        );
+    }
     let kinds = given.piece().list().map(|piece| {
         let known = ADDRESS_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(piece.text));
         known.map(|(_, kind)| AddrType(*kind)).ok_or_else(|| {

@@ -4,8 +4,11 @@ use super::super::address;
 use super::super::error::Fault;
 use super::super::extension::Instance;
 use super::super::making::Making;
-use super::super::value::{mark as number_and_mask, number, short};
-use crate::model::{Classic, Family4or6, MarkKey, MarkValue, Masked, Protocol, Statement, Tproxy, Verdict, masked};
+use super::super::value::{mark as number_and_mask, matching, number, short};
+use crate::model::{
+    Classic, CtState, Family4or6, Field, MarkKey, MarkValue, Masked, Operand, Protocol, Statement, Tproxy, Value,
+    Verdict, masked,
+};
 
 pub(super) fn mark(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let Some(set) = set(instance)? else {
@@ -102,7 +105,11 @@ pub(super) fn ct(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fau
             if piece.text == "mark" {
                 return Err(instance.unknown(piece.at, "the zone cannot be taken from the mark; give its number"));
             }
-            making.action(Statement::SetZone(short(piece, "zone")?));
+            let zone = Statement::SetZone(short(piece, "zone")?);
+            // xt_ct_target, net/netfilter/xt_CT.c: what is excluded stays so; nft would track it after all.
+            let untracked = Operand::Flags(Value::CtState(CtState::UNTRACKED));
+            making.action(Statement::Match(matching(Field::CtState, true, untracked)));
+            making.action(zone);
             Ok(())
         }
     }

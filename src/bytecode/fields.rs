@@ -1,6 +1,7 @@
 //! How every field is loaded, and which protocols it belongs to.
 
-use super::expr::{CtKey, Expr, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
+use super::expr::Expr;
+use super::keys::{CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 use crate::model::{Field, Nfproto, Protocol};
 
 /// Every field, those of one protocol before those of any.

@@ -5,9 +5,11 @@ mod targets;
 pub(super) use targets::family_of;
 use targets::{lower_limit, lower_log};
 
+use super::codes::{BitwiseCode, LookupSet, QueueCode, nat_flags};
 use super::data::{self, Bytes, Order};
-use super::expr::{BitwiseCode, CmpOp, CtKey, Expr, LookupSet, MetaKey, QueueCode, Register, nat_flags};
+use super::expr::Expr;
 use super::fields::{load, protocols};
+use super::keys::{CmpOp, CtKey, MetaKey, Register};
 use super::set::{SetMode, anonymous};
 use crate::model::{
     DataType, Element, Family, Field, Match, Name, Nfproto, Op, Operand, Protocol, Queue, Rule, Selector, Set, SetData,

@@ -3,26 +3,29 @@
 //! All lanes meet here. A [`Program`] is what a rule is lowered to, what is sent, and what is compared. Numbers are in the byte order
 //! in which the kernel keeps them in its registers.
 
+mod codes;
 mod comment;
 mod data;
 mod elements;
 mod expr;
 mod fields;
+mod keys;
 mod lower;
 mod raise;
 mod same;
 mod set;
 
+pub use codes::{
+    BitwiseCode, LimitCode, LogCode, LookupSet, NatCode, QueueCode, RegisterRange, RejectCode, TproxyCode,
+};
 pub(crate) use comment::{is_comment, rule_userdata};
 pub use data::Bytes;
 pub(crate) use data::predecessor;
 pub(crate) use elements::INTERVAL_END;
 pub use elements::{ElementCode, ElementDataCode, ElementExtras, element_at, lower_elements};
-pub use expr::{
-    BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
-    QueueCode, Register, RegisterRange, RejectCode, SocketKey, TproxyCode,
-};
+pub use expr::Expr;
 pub(crate) use fields::FIELDS;
+pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
 pub use raise::{Unraisable, raise, raise_elements, raise_set};
 pub(crate) use raise::{in_order, raise_in_full, typeof_fields, userdata_text};

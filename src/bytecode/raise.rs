@@ -20,7 +20,8 @@ pub(crate) use set::{in_order, text as userdata_text};
 use super::Register;
 pub(crate) use declared::typeof_fields;
 
-use super::expr::{Expr, LookupSet, NatCode, RegisterRange};
+use super::codes::{LookupSet, NatCode, RegisterRange};
+use super::expr::Expr;
 use super::fields::load;
 use super::lower::{Known, Sets, lower_statement};
 use crate::model::{Family, Field, Match, Op, Opaque, Operand, Rule, Statement, Value};

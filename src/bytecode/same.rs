@@ -1,7 +1,8 @@
 //! Equality of programs up to what the kernel counts and rounds: what makes a rule the same rule.
 
+use super::codes::LookupSet;
 use super::elements::{ElementCode, ElementExtras};
-use super::expr::{Expr, LookupSet};
+use super::expr::Expr;
 use super::set::{AnonymousSet, SetCode};
 
 /// The coarsest tick of a kernel in milliseconds (`CONFIG_HZ_100`); a timeout comes back rounded to ticks.

@@ -1,10 +1,9 @@
 //! What a rule does besides looking: address translation, rejections, marks, limits, logs.
 
+use super::super::codes::{BitwiseCode, LimitCode, LogCode, NatCode, RegisterRange, RejectCode, TproxyCode, nat_flags};
 use super::super::data::Bytes;
-use super::super::expr::{
-    BitwiseCode, CtKey, Expr, LimitCode, LogCode, MetaKey, NatCode, Register, RegisterRange, RejectCode, TproxyCode,
-    nat_flags,
-};
+use super::super::expr::Expr;
+use super::super::keys::{CtKey, MetaKey, Register};
 use super::{Lowering, Sets, Unlowerable};
 use crate::model::{
     DataType, Family, Family4or6, Limit, LimitOf, LimitWhen, Log, LogLevel, MarkKey, MarkValue, Nat, Nfproto,

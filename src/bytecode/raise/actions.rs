@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::super::expr::{
-    CtKey, Expr, LimitCode, LogCode, MetaKey, NatCode, QueueCode, Register, RegisterRange, RejectCode, TproxyCode,
-};
+use super::super::codes::{LimitCode, LogCode, NatCode, QueueCode, RegisterRange, RejectCode, TproxyCode};
+use super::super::expr::Expr;
+use super::super::keys::{CtKey, MetaKey, Register};
 use super::super::lower::{Known, family_of};
 use super::{Proposal, tidy, translation};
 use crate::model::{

@@ -3,8 +3,9 @@
 //! Numbers are in host byte order. Layout and numbers as nft 1.0.6 writes them: src/netlink.c (`set_make_key`), the `udata` functions
 //! of src/payload.c, src/meta.c, src/ct.c, src/socket.c and src/fib.c, and the tables of fields in src/proto.c.
 
-use super::super::expr::{CtKey, Expr, FibFlags, FibResult, MetaKey, Register, SocketKey};
+use super::super::expr::Expr;
 use super::super::fields::{FIELDS, load};
+use super::super::keys::{CtKey, FibFlags, FibResult, MetaKey, Register, SocketKey};
 use super::set::entry;
 use crate::model::{Field, Set, SetData};
 

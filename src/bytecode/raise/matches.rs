@@ -1,8 +1,10 @@
 //! Loads and what is done with them: comparisons and lookups.
 
+use super::super::codes::{BitwiseCode, LookupSet};
 use super::super::data::{self, Order};
-use super::super::expr::{BitwiseCode, CmpOp, CtKey, Expr, LookupSet, MetaKey, PayloadBase, Register};
+use super::super::expr::Expr;
 use super::super::fields::{FIELDS, load, protocols};
+use super::super::keys::{CmpOp, CtKey, MetaKey, PayloadBase, Register};
 use super::super::lower::{Known, prefix_length};
 use super::super::set::SetMode;
 use super::{Proposal, Spelling, in_order, raise_elements};

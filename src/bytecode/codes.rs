@@ -1,0 +1,130 @@
+//! Expressions with many parts, see [`Expr`](super::Expr).
+
+use super::data::Bytes;
+use super::keys::Register;
+use super::set::AnonymousSet;
+use crate::model::{Family4or6, NatFlags, NatKind};
+
+/// Registers of a lowest and a highest value; the highest is the lowest when absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "two ends")]
+pub struct RegisterRange {
+    /// The lowest.
+    pub min: Option<Register>,
+    /// The highest.
+    pub max: Option<Register>,
+}
+
+/// See [`Expr::Bitwise`](super::Expr::Bitwise).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "nft_bitwise, mask and xor")]
+pub struct BitwiseCode {
+    /// Register that is read and written.
+    pub reg: Register,
+    /// Bits that are kept.
+    pub mask: Bytes,
+    /// Bits that are flipped afterwards.
+    pub xor: Bytes,
+}
+
+/// Which set a lookup uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "nf_tables has these two")]
+pub enum LookupSet {
+    /// One that belongs to the rule, with its elements.
+    Anonymous(Box<AnonymousSet>),
+    /// One of the table.
+    Named(crate::model::Name),
+}
+
+/// See [`Expr::Limit`](super::Expr::Limit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "nft_limit")]
+pub struct LimitCode {
+    /// Packets or bytes per unit.
+    pub rate: u64,
+    /// Unit in seconds.
+    pub unit: u64,
+    /// What may come at once.
+    pub burst: u32,
+    /// 0 packets, 1 bytes (`enum nft_limit_type`).
+    pub kind: u32,
+    /// 1: matches above the rate (`NFT_LIMIT_F_INV`).
+    pub flags: u32,
+}
+
+/// See [`Expr::Log`](super::Expr::Log).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "nft_log")]
+pub struct LogCode {
+    /// Text in front.
+    pub prefix: Option<Box<str>>,
+    /// Severity, to the kernel log.
+    pub level: Option<u32>,
+    /// Netlink group.
+    pub group: Option<u16>,
+    /// Bytes of the packet.
+    pub snaplen: Option<u32>,
+    /// Packets collected.
+    pub queue_threshold: Option<u16>,
+    /// What else (`NF_LOG_*`).
+    pub flags: u32,
+}
+
+/// See [`Expr::Nat`](super::Expr::Nat).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "nft_nat")]
+pub struct NatCode {
+    /// Source or destination.
+    pub kind: NatKind,
+    /// Of which family; that of the packet when absent, in an inet table.
+    pub family: Option<Family4or6>,
+    /// Registers of the addresses.
+    pub addresses: RegisterRange,
+    /// Registers of the ports.
+    pub ports: RegisterRange,
+    /// How (`NF_NAT_RANGE_*`).
+    pub flags: u32,
+}
+
+/// `NF_NAT_RANGE_PROTO_SPECIFIED`: a port was given.
+pub(crate) const PORTS_GIVEN: u32 = 2;
+
+/// The kernel's flags for a translation with or without ports.
+pub(crate) fn nat_flags(flags: NatFlags, ports: RegisterRange) -> u32 {
+    flags.bits() | if ports.min.is_some() { PORTS_GIVEN } else { 0 }
+}
+
+/// See [`Expr::Queue`](super::Expr::Queue).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "nft_queue")]
+pub struct QueueCode {
+    /// First queue.
+    pub num: u16,
+    /// How many queues.
+    pub total: u16,
+    /// How.
+    pub flags: u16,
+}
+
+/// See [`Expr::Reject`](super::Expr::Reject).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "nft_reject")]
+pub struct RejectCode {
+    /// 0 ICMP or ICMPv6 by the table, 1 TCP reset, 2 either by the packet (`enum nft_reject_types`).
+    pub kind: u32,
+    /// ICMP code.
+    pub code: u8,
+}
+
+/// See [`Expr::Tproxy`](super::Expr::Tproxy).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "nft_tproxy")]
+pub struct TproxyCode {
+    /// Only packets of this family.
+    pub family: Option<Family4or6>,
+    /// Register of the address.
+    pub address: Option<Register>,
+    /// Register of the port.
+    pub port: Option<Register>,
+}

@@ -1,0 +1,155 @@
+//! Registers, operators and the numbers of the kernel that say what an expression loads or sets.
+
+/// A register (`enum nft_registers`, include/uapi/linux/netfilter/nf_tables.h): 0 is the verdict, 1 to 4 hold 16 bytes, 8 to 23 hold 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Register(pub u32);
+
+impl Register {
+    /// The verdict.
+    pub const VERDICT: Register = Register(0);
+    /// The first of 16 bytes, where everything starts.
+    pub const FIRST: Register = Register(1);
+    /// The second of 16 bytes.
+    pub const SECOND: Register = Register(2);
+
+    /// The register that starts at 4-byte slot `slot` of 16, as nft numbers it.
+    #[must_use]
+    pub fn at_slot(slot: u32) -> Register {
+        if slot % 4 == 0 { Register(1 + slot / 4) } else { Register(8 + slot) }
+    }
+
+    /// The register with the kernel's number, which has two for each 16 bytes; `None` when there is no such register.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Register> {
+        match number {
+            0..=4 => Some(Register(number)),
+            8..=23 => Some(Register::at_slot(number - 8)),
+            _ => None,
+        }
+    }
+}
+
+/// Operator of a comparison (`enum nft_cmp_ops`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the operators of nft_cmp")]
+pub enum CmpOp {
+    /// Equal.
+    Eq,
+    /// Not equal.
+    Ne,
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Le,
+    /// Greater.
+    Gt,
+    /// Greater or equal.
+    Ge,
+}
+
+impl CmpOp {
+    /// The kernel's number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            CmpOp::Eq => 0,
+            CmpOp::Ne => 1,
+            CmpOp::Lt => 2,
+            CmpOp::Le => 3,
+            CmpOp::Gt => 4,
+            CmpOp::Ge => 5,
+        }
+    }
+
+    /// The operator with that number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        [CmpOp::Eq, CmpOp::Ne, CmpOp::Lt, CmpOp::Le, CmpOp::Gt, CmpOp::Ge].into_iter().find(|op| op.number() == number)
+    }
+}
+
+/// Numbers of the kernel that it may extend, with the names of those in use here.
+macro_rules! keys {
+    ($($(#[$doc:meta])* $type:ident { $($(#[$cdoc:meta])* $constant:ident = $number:literal,)* })*) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $type(pub u32);
+
+        impl $type {
+            $($(#[$cdoc])* pub const $constant: $type = $type($number);)*
+        }
+    )* };
+}
+
+keys! {
+    /// What a meta expression loads or sets (`enum nft_meta_keys`).
+    MetaKey {
+        /// Length of the packet.
+        LEN = 0,
+        /// Mark of the packet.
+        MARK = 3,
+        /// Index of the incoming interface.
+        IIF = 4,
+        /// Index of the outgoing interface.
+        OIF = 5,
+        /// Name of the incoming interface.
+        IIFNAME = 6,
+        /// Name of the outgoing interface.
+        OIFNAME = 7,
+        /// User of the socket.
+        SKUID = 10,
+        /// Group of the socket.
+        SKGID = 11,
+        /// Whether the packet is traced.
+        NFTRACE = 12,
+        /// Network-layer family.
+        NFPROTO = 15,
+        /// Transport-layer protocol.
+        L4PROTO = 16,
+        /// Link-layer packet type.
+        PKTTYPE = 19,
+        /// Control group of the socket.
+        CGROUP = 23,
+    }
+    /// What a ct expression loads or sets (`enum nft_ct_keys`).
+    CtKey {
+        /// State.
+        STATE = 0,
+        /// Direction.
+        DIRECTION = 1,
+        /// Status bits.
+        STATUS = 2,
+        /// Mark.
+        MARK = 3,
+        /// Zone.
+        ZONE = 17,
+    }
+    /// What a socket expression loads (`enum nft_socket_keys`).
+    SocketKey {
+        /// Transparent.
+        TRANSPARENT = 0,
+        /// Mark.
+        MARK = 1,
+        /// Bound to the unspecified address.
+        WILDCARD = 2,
+    }
+    /// What a payload expression counts from (`enum nft_payload_bases`).
+    PayloadBase {
+        /// Link-layer header.
+        LINK = 0,
+        /// Network-layer header.
+        NETWORK = 1,
+        /// Transport-layer header.
+        TRANSPORT = 2,
+    }
+    /// What a fib expression answers (`enum nft_fib_result`).
+    FibResult {
+        /// Kind of the address.
+        ADDRTYPE = 3,
+    }
+    /// What a fib expression asks about (`enum nft_fib_flags`).
+    FibFlags {
+        /// The destination address.
+        DADDR = 2,
+    }
+}

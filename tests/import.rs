@@ -419,6 +419,7 @@ fn normal(rule: &Rule) -> (Option<Protocol>, Vec<String>) {
 const TRANSLATED_OTHERWISE: &[(&str, &str)] = &[
     ("-m owner ! --", "nft's match leaves out packets without a socket"),
     ("-p tcp -m tcp -j ACCEPT", "it loses the protocol"),
+    ("! --icmp-type any", "it loses that it is negated"),
     ("! --sport 53:54 --dport 1", "it negates the second port with the first"),
     ("--ctstate SNAT,DNAT", "it loses the second state"),
     ("CONNMARK --set-xmark 0x1/0xff", "it flips the bits first and then clears them"),

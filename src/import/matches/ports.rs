@@ -143,51 +143,53 @@ fn list(ranges: Vec<RangeInclusive<u16>>) -> Operand {
     }
 }
 
+/// icmp_match, net/netfilter/xt_tcpudp.c: type 255 is every type, whatever the code.
 pub(super) fn icmp(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     protocol_of(instance, making, Protocol::ICMP)?;
     let given = instance.required("--icmp-type")?;
-    if matches!(given.piece().text, "any" | "255") {
-        if given.not {
-            return Err(given.piece().wrong("every message has some type; name one, or leave the match out"));
-        }
-        return Ok(());
+    let is = |kind, not| matching(Field::IcmpType, not, Operand::Value(Value::IcmpType(IcmpType(kind))));
+    match message(given.piece(), ICMP)? {
+        // No message is of no type.
+        (ANY, _) if given.not => [is(0, false), is(0, true)].into_iter().for_each(|half| making.matches(half)),
+        (ANY, _) => {}
+        (kind, None) => making.matches(is(kind, given.not)),
+        (kind, Some(code)) => making.statement(raw::icmp(given.not, kind, code)),
     }
-    message(given, making, ICMP, Field::IcmpType, |number| Value::IcmpType(IcmpType(number)))
+    Ok(())
 }
+
+const ANY: u8 = 255;
 
 pub(super) fn icmpv6(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     protocol_of(instance, making, Protocol::ICMPV6)?;
     let given = instance.required("--icmpv6-type")?;
-    message(given, making, ICMPV6, Field::Icmpv6Type, |number| Value::Icmpv6Type(Icmpv6Type(number)))
+    match message(given.piece(), ICMPV6)? {
+        (kind, None) => {
+            let kind = Operand::Value(Value::Icmpv6Type(Icmpv6Type(kind)));
+            making.matches(matching(Field::Icmpv6Type, given.not, kind));
+        }
+        (kind, Some(code)) => making.statement(raw::icmp(given.not, kind, code)),
+    }
+    Ok(())
 }
 
-fn message(
-    given: &Given<'_>,
-    making: &mut Making,
-    names: &[(&str, u8, Option<u8>)],
-    field: Field,
-    value: fn(u8) -> Value,
-) -> Result<(), Fault> {
-    let piece = given.piece();
+/// A type, and a code where one is given: by name, or in numbers.
+fn message(piece: Piece<'_>, names: &[(&str, u8, Option<u8>)]) -> Result<(u8, Option<u8>), Fault> {
     let byte = |piece: Piece<'_>, what: &str| {
         let number = number(piece, what, 0, u8::MAX.into())?;
         Ok(u8::try_from(number).unwrap_or(u8::MAX))
     };
     let named = names.iter().find(|(name, _, _)| name.eq_ignore_ascii_case(piece.text));
-    let (kind, code) = match (named, piece.split('/')) {
-        (Some((_, kind, code)), _) => (*kind, *code),
-        (None, Some((kind, code))) => (byte(kind, "type")?, Some(byte(code, "code")?)),
-        (None, None) => (byte(piece, "type or name of a type")?, None),
-    };
-    match code {
-        Some(code) => making.statement(raw::icmp(given.not, kind, code)),
-        None => making.matches(matching(field, given.not, Operand::Value(value(kind)))),
+    match (named, piece.split('/')) {
+        (Some((_, kind, code)), _) => Ok((*kind, *code)),
+        (None, Some((kind, code))) => Ok((byte(kind, "type")?, Some(byte(code, "code")?))),
+        (None, None) => Ok((byte(piece, "type or name of a type")?, None)),
     }
-    Ok(())
 }
 
 /// The names of `iptables -p icmp -h`.
 const ICMP: &[(&str, u8, Option<u8>)] = &[
+    ("any", ANY, None),
     ("echo-reply", 0, None),
     ("pong", 0, None),
     ("destination-unreachable", 3, None),

@@ -326,6 +326,12 @@ const RULES4: &[(&str, &str, &str)] = &[
         "INPUT -m addrtype ! --dst-type UNICAST,LOCAL -j DROP",
         "INPUT -m addrtype ! --dst-type UNICAST -j DROP",
     ),
+    ("filter", "INPUT -p icmp -m icmp --icmp-type 8 -j DROP", "INPUT -p icmp -m icmp --icmp-type 0 -j DROP"),
+    ("filter", "INPUT -p icmp -m icmp ! --icmp-type 8 -j DROP", "INPUT -p icmp -m icmp --icmp-type 8 -j DROP"),
+    ("filter", "INPUT -p icmp -m icmp --icmp-type 3/4 -j DROP", "INPUT -p icmp -m icmp --icmp-type 3 -j DROP"),
+    ("filter", "INPUT -p icmp -m icmp ! --icmp-type 3/4 -j DROP", "INPUT -p icmp -m icmp ! --icmp-type 3/3 -j DROP"),
+    ("filter", "INPUT -p icmp -m icmp --icmp-type any -j DROP", "INPUT -p icmp -m icmp --icmp-type 254 -j DROP"),
+    ("filter", "INPUT -p icmp -m icmp ! --icmp-type any -j DROP", "INPUT -p icmp -j DROP"),
     ("filter", "INPUT -j REJECT", "INPUT -j REJECT --reject-with icmp-host-prohibited"),
     (
         "filter",
@@ -357,6 +363,17 @@ const RULES4: &[(&str, &str, &str)] = &[
 /// And for IPv6.
 const RULES6: &[(&str, &str, &str)] = &[
     ("filter", "INPUT -s fd00::/9 -j DROP", "INPUT -s fd00::/8 -j DROP"),
+    (
+        "filter",
+        "INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 128 -j DROP",
+        "INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 129 -j DROP",
+    ),
+    (
+        "filter",
+        "INPUT -p ipv6-icmp -m icmp6 ! --icmpv6-type 1/4 -j DROP",
+        "INPUT -p ipv6-icmp -m icmp6 ! --icmpv6-type 1 -j DROP",
+    ),
+    ("filter", "INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 255 -j DROP", "INPUT -p ipv6-icmp -j DROP"),
     ("filter", "INPUT -j REJECT", "INPUT -j REJECT --reject-with icmp6-no-route"),
     (
         "filter",

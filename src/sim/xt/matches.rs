@@ -17,6 +17,8 @@ pub(super) fn read(name: &str, revision: u32, info: Info<'_>, family: Option<Fam
         ("comment", 0) => all([]),
         ("connmark", 1) => all([mark(info.sized(12)?, Field::CtMark)?]),
         ("conntrack", 3) => conntrack(info.sized(164)?)?,
+        ("icmp", 0) if family? == Family4or6::Ipv4 => message(info.sized(4)?, Some(ANY_TYPE))?,
+        ("icmp6", 0) if family? == Family4or6::Ipv6 => message(info.sized(4)?, None)?,
         ("mark", 1) => all([mark(info.sized(12)?, Field::Mark)?]),
         ("multiport", 1) => multiport(info.sized(48)?)?,
         ("owner", 1) => return owner(info.sized(20)?).map(Meaning::Owner),
@@ -89,6 +91,33 @@ fn both_ports(source: [u16; 2], destination: [u16; 2], negated: u8) -> Option<Ve
     }
     Some(statements)
 }
+
+/// icmp_match and icmp6_match, xt_tcpudp.c: of a type, its codes from one to another; that it is such a message, the rest of the rule
+/// has to ask. Where `any` is the type, no other is looked for, and no code.
+fn message(mut info: Info<'_>, any: Option<u8>) -> Option<Lists> {
+    let [kind, low, high, negated] = [info.u8()?, info.u8()?, info.u8()?, info.u8()?];
+    let not = match negated {
+        0 => false,
+        NOT_MESSAGE => true,
+        _ => return None,
+    };
+    if any == Some(kind) {
+        // Of any type and none of them: no list, so no message.
+        return Some(if not { Vec::new() } else { all([]) });
+    }
+    if low > high {
+        return None;
+    }
+    let load = Expr::Payload { base: PayloadBase::TRANSPORT, offset: 0, len: 2, dreg: Register::FIRST };
+    let [low, high] = [low, high].map(|code| Bytes::from_slice(&[kind, code]));
+    let op = if not { CmpOp::Ne } else { CmpOp::Eq };
+    Some(all([code("icmp type and code", vec![load, Expr::Range { sreg: Register::FIRST, op, low, high }])]))
+}
+
+/// The type that stands for all, `icmp_type_code_match`.
+const ANY_TYPE: u8 = 0xff;
+/// `IPT_ICMP_INV` and `IP6T_ICMP_INV`, ip_tables.h and ip6_tables.h.
+const NOT_MESSAGE: u8 = 1;
 
 fn ports(field: Field, not: bool, mut ranges: Vec<RangeInclusive<u16>>) -> Statement {
     ranges.sort_by_key(|range| *range.start());

@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn no_block_of_memory_is_too_short_too_long_or_too_odd_to_be_read() {
         let names = [
-            ("match", "addrtype comment connmark conntrack mark multiport owner pkttype tcp udp"),
+            ("match", "addrtype comment connmark conntrack icmp icmp6 mark multiport owner pkttype tcp udp"),
             ("target", "AUDIT CONNMARK CT DNAT LOG MARK MASQUERADE NFLOG NOTRACK REDIRECT REJECT SNAT TPROXY TRACE"),
         ];
         let mut known = std::collections::BTreeSet::new();
@@ -134,6 +134,28 @@ mod tests {
         }
         assert!(known.len() > 15, "{known:?}");
         assert_eq!(read("match", &[3, 0, 1, 0], Family::Ip), None);
+    }
+
+    #[test]
+    fn a_message_of_any_type_is_any_and_its_opposite_none() {
+        let read =
+            |name, family, info: [u8; 4]| read("match", &attributes(name, 0, &[&info[..], &[0; 4]].concat()), family);
+        let lists = |lists| Some(Meaning::Lists(lists));
+        for (info, expected) in [
+            ([255, 0, 255, 0], lists(vec![Vec::new()])),
+            ([255, 3, 3, 0], lists(vec![Vec::new()])),
+            ([255, 0, 255, 1], lists(Vec::new())),
+            ([8, 0, 255, 2], None),
+            ([8, 2, 1, 0], None),
+        ] {
+            assert_eq!(read("icmp", Family::Ip, info), expected, "{info:?}");
+        }
+        // ICMPv6 has no type that stands for all.
+        let told = read("icmp6", Family::Ip6, [255, 0, 255, 1]);
+        assert!(matches!(&told, Some(Meaning::Lists(lists)) if lists.len() == 1), "{told:?}");
+        for (name, family) in [("icmp", Family::Ip6), ("icmp6", Family::Ip), ("icmp", Family::Inet)] {
+            assert_eq!(read(name, family, [8, 0, 255, 0]), None, "{name} in {family}");
+        }
     }
 
     #[test]

@@ -15,9 +15,9 @@ use clap::Parser;
 use common::source::{Complaint, Loaded, Pod, Source};
 use nftmesh::sim::{Comparison, compare};
 
-/// Compares two rule sets over all packets: 0 equal, 1 different, 2 cannot tell
+/// Compares two rule sets over all packets, and shows one with which they do not do the same
 #[derive(Parser)]
-#[command(name = "compare")]
+#[command(name = "compare", after_help = "Exit codes: 0 equal, 1 different, 2 cannot tell or bad input.")]
 struct Args {
     /// live, netns:PATH, save:FILE4[,FILE6], or 'istio:ENV=VALUE... FLAGS...'
     a: Source,
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 fn run(Args { a, b, pod }: &Args) -> Result<ExitCode, Complaint> {
     let load = |source: &Source, name: &str| {
         let Loaded { rules, warnings, .. } = source.load(pod)?;
-        warnings.iter().for_each(|warning| eprintln!("compare: {name}: {warning}"));
+        warnings.iter().for_each(|warning| common::complain("compare", format_args!("{name}: {warning}")));
         Ok::<_, Complaint>(rules)
     };
     let answer = compare(&load(a, "a")?, &load(b, "b")?);
@@ -56,7 +56,7 @@ fn done(text: &str, code: ExitCode) -> ExitCode {
 }
 
 fn failed(why: impl std::fmt::Display) -> ExitCode {
-    eprintln!("compare: {why}");
+    common::complain("compare", why);
     ExitCode::from(CANNOT_TELL)
 }
 

@@ -14,11 +14,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use common::source::{Complaint, Loaded, Pod, Source};
-use nftmesh::sim::{End, Packet, Walker};
+use nftmesh::model::Protocol;
+use nftmesh::sim::{End, Host, Packet, Walker};
 
 /// Walks a packet through a rule set and tells what happens to it
 #[derive(Parser)]
-#[command(name = "walk")]
+#[command(name = "walk", after_help = MORE_HELP)]
 struct Args {
     /// live, netns:PATH, save:FILE4[,FILE6], or 'istio:ENV=VALUE... FLAGS...'
     #[arg(default_value = "live")]
@@ -48,7 +49,10 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<ExitCode, Complaint> {
     let Args { source, packet, incoming, short, pod } = args;
     let Loaded { rules, host, warnings } = source.load(&pod)?;
-    warnings.iter().for_each(|warning| eprintln!("walk: {warning}"));
+    warnings.iter().for_each(|warning| common::complain("walk", warning));
+    if let Some(doubt) = doubt(&source, &packet, &host, incoming.as_deref()) {
+        common::complain("walk", doubt);
+    }
     let mut walker = Walker::new(&rules, &host);
     let walk = match incoming {
         None => walker.send(packet),
@@ -57,7 +61,7 @@ fn run(args: Args) -> Result<ExitCode, Complaint> {
         }
         Some(name) if host.interface(&name).is_none() => {
             let known: Vec<&str> = host.links.iter().map(|link| link.interface.name.as_str()).collect();
-            return Err(format!("--in {name}: no such interface; there are {}", known.join(", ")));
+            return Err(format!("--in {name:?}: no such interface; there are {}", known.join(", ")));
         }
         Some(name) => walker.receive(packet, &name),
     };
@@ -66,13 +70,39 @@ fn run(args: Args) -> Result<ExitCode, Complaint> {
     Ok(done(common::print(&text), code))
 }
 
+/// What was hardly meant so.
+fn doubt(rules: &Source, packet: &Packet, host: &Host, incoming: Option<&str>) -> Option<String> {
+    let Packet { protocol, source, .. } = packet;
+    match (*protocol, source.is_ipv4(), rules) {
+        (Protocol::ICMP, false, _) => return Some("IPv6 has no icmp; give icmpv6".to_owned()),
+        (Protocol::ICMPV6, true, _) => return Some("IPv4 has no icmpv6; give icmp".to_owned()),
+        (_, false, Source::Save(_, None)) => {
+            return Some(
+                "there are no rules for IPv6; give what ip6tables-save prints as well, save:FILE4,FILE6".to_owned(),
+            );
+        }
+        _ => {}
+    }
+    let is_foreign = incoming.is_none() && !host.is_local(*source);
+    is_foreign
+        .then(|| format!("{source} is no address of this host, which sends it here; what comes in needs --in IFNAME"))
+}
+
 fn done(printed: std::io::Result<()>, code: ExitCode) -> ExitCode {
     printed.map_or_else(failed, |()| code)
 }
 
 fn failed(why: impl std::fmt::Display) -> ExitCode {
-    eprintln!("walk: {why}");
+    common::complain("walk", why);
     ExitCode::FAILURE
 }
 
 const CANNOT_TELL: u8 = 2;
+const MORE_HELP: &str = "\
+A packet is PROTOCOL SOURCE -> DESTINATION, with ports where the protocol has them, and then any of:
+  uid N gid N [cgroup N]         the socket that sends it
+  mark N, length N               N may be 0x539
+  flags LIST                     of tcp, such as syn,ack; only syn if it is not said
+  pkttype WORD                   host, broadcast, multicast or other
+  type WORD, code N, checksum N  of icmp and icmpv6, such as type echo-request
+Exit codes: 0 walked, 1 bad input, 2 cannot tell.";

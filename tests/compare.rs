@@ -139,7 +139,8 @@ fn the_example_says_with_its_exit_code_whether_they_are_equal() {
 
 #[test]
 fn bad_input_of_the_example_is_one_line_and_neither_equal_nor_different() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
+        (&[], "compare: the following required arguments were not provided: <A>, <B>; --help lists all options"),
         (&["live"], "compare: the following required arguments were not provided: <B>; --help lists all options"),
         (&["save:", "live"], "no source \"save:\""),
         (&["save:/nonexistent/file", "live"], "/nonexistent/file: No such file"),

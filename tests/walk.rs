@@ -5,11 +5,12 @@ mod support;
 use std::fs;
 use std::process::Output;
 
-use nftmesh::kernel::{NetNs, host, host_in};
+use nftmesh::kernel::{NetNs, host, host_in, legacy_tables, legacy_tables_in};
 use nftmesh::model::{
     AddrType, Chain, ChainType, Family, Family4or6, Hook, Nat, NatFlags, Policy, PortRange, Priority, Rule, Ruleset,
     Statement, Table,
 };
+use nftmesh::plan::TableId;
 use nftmesh::sim::{
     Change, End, Host, Lost, Packet, PolicyRule, Route, Rules, Situation, Step, Walk, Walker, walk_hook,
 };
@@ -387,18 +388,35 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
         (&[], "--packet <PACKET>; --help lists all options"),
         (&["alive", out[0], out[1]], "give live, netns:PATH, save:FILE4[,FILE6] or 'istio:ENV=VALUE... FLAGS...'"),
         (&["netns:/var/run/netns/nope", out[0], out[1]], r#"list them with "ip netns""#),
-        (&["save:/nope.v4", out[0], out[1]], "/nope.v4: No such file"),
+        (
+            &["save:/nope.v4", out[0], out[1]],
+            "/nope.v4: No such file or directory (os error 2); give a file with what iptables-save prints",
+        ),
+        (&["save:/proc/self/exe", out[0], out[1]], "/proc/self/exe: this is no text; give what iptables-save prints"),
+        (&["save:/dev/null,", out[0], out[1]], "give live, netns:PATH, save:FILE4[,FILE6]"),
+        (
+            &["save:/dev/null,/no\npe", out[0], out[1]],
+            r"/no\npe: No such file or directory (os error 2); give a file with what ip6tables-save",
+        ),
+        (&["istio:ISTIO_DUALSTACK=true", out[0], out[1]], "ISTIO_DUALSTACK is no variable of istio-iptables"),
+        (&["istio:-b '*' ISTIO_DUAL_STACK=true", out[0], out[1]], "variables come first, then flags"),
         (&["istio:-i '*", out[0], out[1]], "' is not closed"),
         (&["istio:-m FOO", out[0], out[1]], "give REDIRECT or TPROXY"),
         (&["istio:--nope", out[0], out[1]], "istio: unexpected argument '--nope'"),
-        (&["istio:", "--addresses", "10.0.0", out[0], out[1]], "10.0.0"),
+        (&["istio:", "--addresses", "10.0.0", out[0], out[1]], "\"10.0.0\" is no address; give one such as"),
+        (&["istio:", "--addresses", "", out[0], out[1]], "\"\" is no address; give one such as"),
         (&["istio:", "--resolv-conf", "/nope", out[0], out[1]], "/nope: No such file"),
         (
             &["istio:", "--in", "eth7", "--packet", "tcp 10.0.0.1:1 -> 10.0.0.2:2"],
             "no such interface; there are lo, eth0",
         ),
         (&["istio:", "--in", "eth0", out[0], out[1]], "leave out uid, gid and cgroup"),
-        (&["istio:", "--packet", "tcp 10.0.0.1 -> 10.0.0.2:2"], "no port; give one"),
+        (&["istio:", "--in", "", "--packet", "tcp 10.0.0.1:1 -> 10.0.0.2:2"], "--in \"\": no such interface"),
+        (
+            &["istio:", "--packet", "tcp 10.0.0.1 -> 10.0.0.2:2"],
+            "walk: --packet <PACKET>: packet \"tcp 10.0.0.1 -> 10.0.0.2:2\": 10.0.0.1: no port; give one",
+        ),
+        (&["istio:", "--packet", "tcp 10.0.0.1:1 ->\n10.0.0.2:2 x"], "\"x\" is no word here; there are uid"),
     ];
     for (words, remedy) in cases {
         let output = walk(words);
@@ -406,4 +424,61 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
         assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{words:?}: {said}");
         assert!(said.starts_with("walk: ") && said.contains(remedy), "{words:?}: {said}");
     }
+}
+
+#[test]
+fn what_was_hardly_meant_so_is_said_beside_the_walk() {
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["istio:", "--packet", "tcp 10.88.0.9:1 -> 10.77.0.2:80"],
+            "walk: 10.88.0.9 is no address of this host, which sends it here; what comes in needs --in IFNAME\n",
+        ),
+        (&["istio:", "--packet", "tcp 10.77.0.2:1 -> 10.88.0.9:80"], ""),
+        (&["istio:", "--in", "eth0", "--packet", "tcp 10.88.0.9:1 -> 10.77.0.2:80"], ""),
+        (&["istio:", "--packet", "icmp ::1 -> ::1 type 8"], "walk: IPv6 has no icmp; give icmpv6\n"),
+        (&["istio:", "--packet", "icmpv6 127.0.0.1 -> 127.0.0.1 type 128"], "walk: IPv4 has no icmpv6; give icmp\n"),
+        (
+            &["save:/dev/null,/dev/null", "--packet", "tcp 10.77.0.2:1 -> 10.77.0.1:2"],
+            "walk: /dev/null: it has no tables, so it decides nothing\n\
+             walk: /dev/null: it has no tables, so it decides nothing\n",
+        ),
+        (
+            &["save:/dev/null", "--packet", "tcp [::1]:1 -> [::1]:2"],
+            "walk: /dev/null: it has no tables, so it decides nothing\n\
+             walk: there are no rules for IPv6; give what ip6tables-save prints as well, save:FILE4,FILE6\n",
+        ),
+    ];
+    for (words, doubt) in cases {
+        let output = walk(words);
+        assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), *doubt), "{words:?}");
+    }
+}
+
+#[test]
+fn tables_of_iptables_legacy_are_said_not_to_be_walked() {
+    in_fresh_netns(|| {
+        assert_eq!(legacy_tables().expect("a list"), []);
+        let words = ["--packet", "tcp 127.0.0.1:1 -> 127.0.0.1:2"];
+        let output = walk(&words);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        let used = ["iptables-legacy", "ip6tables-legacy"].map(|program| {
+            let output = support::command(program).args("-t nat -A OUTPUT -j ACCEPT".split(' ')).output();
+            output.is_ok_and(|output| output.status.success())
+        });
+        if used != [true; 2] {
+            // Not every kernel has them any more, so that is never a failure.
+            return support::say("SKIP: this kernel or this user has no older tables");
+        }
+        let tables = [Family::Ip, Family::Ip6].map(|family| TableId::new(family, "nat"));
+        assert_eq!(legacy_tables().expect("a list"), tables);
+        assert_eq!(legacy_tables_in(&NetNs::current().expect("a namespace")).expect("a list"), tables);
+        let unknown = "tables of iptables-legacy (ip nat, ip6 nat); give what iptables-legacy-save and ip6tables-legacy-save \
+                       print as save:FILE4,FILE6\n";
+        let output = walk(&words);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("walk: not walked: {unknown}"));
+        let output = support::command(&example("compare").to_string_lossy()).args(["live", "live"]).output();
+        let output = output.expect("the example runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!((output.status.code(), &*said), (Some(2), &*format!("cannot tell: {unknown}")));
+    });
 }

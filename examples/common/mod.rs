@@ -4,9 +4,12 @@
 pub mod source;
 
 use std::error::Error;
-use std::io::{ErrorKind, Write};
+use std::fmt::Display;
+use std::io::{self, Write};
 
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use ipnetwork::IpNetwork;
 use nftmesh::kernel::Changes;
 use nftmesh::mesh::istio::{OPTIONS, RawOptions, Takes};
 
@@ -28,22 +31,49 @@ pub fn options(
 
 /// What is wrong, without the usage behind it.
 pub fn first_line(error: &clap::Error) -> String {
+    if let (ErrorKind::ValueValidation, Some(why)) = (error.kind(), error.source()) {
+        let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+        let (option, value, why) =
+            (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue), why.to_string());
+        // Once is enough.
+        let says_it = why.contains(&format!("{value:?}"));
+        return if says_it { format!("{option}: {why}") } else { format!("{option} {value:?}: {why}") };
+    }
     let text = error.to_string();
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let mut line = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let mut lines = text.lines().map(str::trim);
+    let mut line = lines.find(|line| !line.is_empty()).unwrap_or_default().trim_start_matches("error: ").to_owned();
     // Of a list, clap puts the entries on lines of their own.
     if line.ends_with(':') {
-        line.extend(lines.next().map(|entry| format!(" {entry}")));
+        let entries: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+        line = format!("{line} {}", entries.join(", "));
     }
     line
 }
 
+/// Says it on standard error in one line, whatever names are in it.
+pub fn complain(program: &str, what: impl Display) {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let line: String = what.to_string().chars().map(escaped).collect();
+    eprintln!("{program}: {line}");
+}
+
 /// A reader that has seen enough, such as `head`, is no error.
-pub fn print(text: &str) -> std::io::Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome,
+pub fn print(text: &str) -> io::Result<()> {
+    write(text).map(drop)
+}
+
+/// Whether anybody reads on.
+pub fn write(text: &str) -> io::Result<bool> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(io::Error::new(error.kind(), format!("standard output: {error}"))),
     }
+}
+
+/// An address or network.
+pub fn network(text: &str) -> Result<IpNetwork, String> {
+    text.parse().map_err(|_| format!("{text:?} is no address; give one such as 10.77.0.2, 10.77.0.2/24 or fd77::2/64"))
 }
 
 /// What was done, line by line.

@@ -1,16 +1,15 @@
 //! Where rules come from: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `istio:ENV=VALUE... FLAGS...`; and the host that they run on.
 
-use std::fmt::Display;
-use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::{fs, io};
 
 use clap::Args;
 use ipnetwork::IpNetwork;
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::kernel::{self, Kernel, NetNs};
-use nftmesh::mesh::istio::{self, IstioConfig, RawOptions, parse_resolv_conf};
+use nftmesh::mesh::istio::{self, IstioConfig, OPTIONS, RawOptions, parse_resolv_conf};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::{Family4or6, Ruleset};
 use nftmesh::sim::{Host, Rules};
@@ -29,12 +28,13 @@ pub enum Source {
 }
 
 /// What stands for the pod where the rules do not come from a kernel.
+/// Of `live` and `netns:` the host is read, so these count for nothing there.
 #[derive(Args, Clone, Debug)]
 pub struct Pod {
-    /// Addresses of the pod's eth0, separated by commas, with or without the length of their prefix
-    #[arg(long, value_name = "LIST", default_value = "10.77.0.2", value_delimiter = ',')]
+    /// Of istio: and save:, addresses of the pod's eth0, separated by commas, with or without the length of their prefix
+    #[arg(long, value_name = "LIST", default_value = "10.77.0.2", value_delimiter = ',', value_parser = super::network)]
     pub addresses: Vec<IpNetwork>,
-    /// The pod's resolv.conf; without it the pod has no nameserver
+    /// Of istio:, the pod's resolv.conf; without it the pod has no nameserver
     #[arg(long, value_name = "FILE")]
     pub resolv_conf: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ impl FromStr for Source {
             None if text == "live" => Ok(Source::Live),
             Some(("istio", words)) => Ok(Source::Istio(words.to_owned())),
             Some(("netns", path)) if !path.is_empty() => Ok(Source::NetNs(path.into())),
-            Some(("save", files)) if !files.is_empty() => Ok(match files.split_once(',') {
+            Some(("save", files)) if files.split(',').all(|file| !file.is_empty()) => Ok(match files.split_once(',') {
                 Some((v4, v6)) => Source::Save(v4.into(), Some(v6.into())),
                 None => Source::Save(files.into(), None),
             }),
@@ -80,17 +80,19 @@ impl Source {
                 let warnings = config.warnings().iter().map(ToString::to_string).collect();
                 (Rules::try_from(&Ruleset::from(&config)).map_err(line)?, host, warnings)
             }
-            Source::Live => read(Kernel::open().map_err(line)?, kernel::host)?,
-            Source::NetNs(path) => {
-                let namespace = NetNs::from_path(path).map_err(line)?;
-                read(Kernel::open_in(&namespace).map_err(line)?, || kernel::host_in(&namespace))?
-            }
+            Source::Live => read(&NetNs::current().map_err(line)?)?,
+            Source::NetNs(path) => read(&NetNs::from_path(path).map_err(line)?)?,
             Source::Save(v4, v6) => {
-                let mut ruleset = imported(v4, Family4or6::Ipv4)?;
-                if let Some(v6) = v6 {
-                    ruleset.tables.extend(imported(v6, Family4or6::Ipv6)?.tables);
+                let (mut ruleset, mut warnings) = (Ruleset::new(), Vec::new());
+                for (path, family) in [(Some(v4), Family4or6::Ipv4), (v6.as_ref(), Family4or6::Ipv6)] {
+                    let Some(path) = path else { continue };
+                    let tables = imported(path, family)?.tables;
+                    if tables.is_empty() {
+                        warnings.push(format!("{}: it has no tables, so it decides nothing", path.display()));
+                    }
+                    ruleset.tables.extend(tables);
                 }
-                (Rules::try_from(&ruleset).map_err(line)?, pod.host(), Vec::new())
+                (Rules::try_from(&ruleset).map_err(line)?, pod.host(), warnings)
             }
         };
         warnings.extend(rules.unknown().iter().map(|unknown| format!("not walked: {unknown}")));
@@ -104,19 +106,40 @@ impl Pod {
     }
 }
 
-fn read(
-    mut kernel: Kernel,
-    host: impl FnOnce() -> nftmesh::Result<Host>,
-) -> Result<(Rules, Host, Vec<String>), Complaint> {
-    let snapshot = kernel.snapshot().map_err(line)?;
-    Ok((Rules::try_from(&snapshot).map_err(line)?, host().map_err(line)?, Vec::new()))
+fn read(namespace: &NetNs) -> Result<(Rules, Host, Vec<String>), Complaint> {
+    let snapshot = Kernel::open_in(namespace).and_then(|mut kernel| kernel.snapshot()).map_err(line)?;
+    let mut rules = Rules::try_from(&snapshot).map_err(line)?;
+    match kernel::legacy_tables_in(namespace) {
+        Ok(older) if older.is_empty() => {}
+        Ok(older) => {
+            let names: Vec<String> = older.iter().map(ToString::to_string).collect();
+            let saved = "give what iptables-legacy-save and ip6tables-legacy-save print as save:FILE4,FILE6";
+            rules = rules.with_unknown(format!("tables of iptables-legacy ({}); {saved}", names.join(", ")));
+        }
+        Err(cause) => {
+            rules = rules.with_unknown(format!("tables of iptables-legacy, if there are any: {cause}; run as root"));
+        }
+    }
+    Ok((rules, kernel::host_in(namespace).map_err(line)?, Vec::new()))
 }
 
 /// What is not known becomes an opaque statement: a walk that comes there says so.
-fn imported(path: &PathBuf, family: Family4or6) -> Result<Ruleset, Complaint> {
-    let named = |cause: &dyn Display| format!("{}: {cause}", path.display());
-    let text = fs::read_to_string(path).map_err(|cause| named(&cause))?;
-    iptables_save(&text, family, Unknown::KeepOpaque).map(|imported| imported.ruleset).map_err(|cause| named(&cause))
+fn imported(path: &Path, family: Family4or6) -> Result<Ruleset, Complaint> {
+    let program = match family {
+        Family4or6::Ipv4 => "iptables-save",
+        Family4or6::Ipv6 => "ip6tables-save",
+    };
+    let text = file(path, &format!("what {program} prints"))?;
+    let imported = iptables_save(&text, family, Unknown::KeepOpaque);
+    imported.map(|imported| imported.ruleset).map_err(|cause| format!("{}: {cause}", path.display()))
+}
+
+/// The text of a file that should be `what`.
+fn file(path: &Path, what: &str) -> Result<String, Complaint> {
+    fs::read_to_string(path).map_err(|cause| match cause.kind() {
+        io::ErrorKind::InvalidData => format!("{}: this is no text; give {what}", path.display()),
+        _ => format!("{}: {cause}; give a file with {what}", path.display()),
+    })
 }
 
 /// The configuration that these words make in the pod; the environment of this program counts for nothing.
@@ -125,13 +148,18 @@ fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
     let is_variable = |word: &&String| !word.starts_with('-') && word.contains('=');
     let variables: Vec<&String> = words.iter().take_while(is_variable).collect();
     let flags = words.iter().skip(variables.len());
+    let is_known = |name: &str| OPTIONS.iter().any(|option| option.env.contains(&name));
+    if let Some(odd) = variables.iter().filter_map(|word| word.split('=').next()).find(|name| !is_known(name)) {
+        return Err(format!("istio: {odd} is no variable of istio-iptables; correct it or leave it out"));
+    }
     let options = RawOptions::from_vars(variables.iter().filter_map(|word| word.split_once('='))).map_err(line)?;
     let command = super::command("istio", "", &[]).no_binary_name(true).disable_help_flag(true);
-    let matches =
-        command.try_get_matches_from(flags).map_err(|error| format!("istio: {}", super::first_line(&error)))?;
+    let matches = command.try_get_matches_from(flags).map_err(|error| {
+        format!("istio: {}; variables come first, then flags, which istio-init --help lists", super::first_line(&error))
+    })?;
     let options = super::with_flags(options, &matches).map_err(line)?;
     let nameservers = match &pod.resolv_conf {
-        Some(path) => fs::read_to_string(path).map_err(|cause| format!("{}: {cause}", path.display()))?,
+        Some(path) => file(path, "what the pod has as /etc/resolv.conf")?,
         None => String::new(),
     };
     let mut addresses: Vec<IpAddr> = vec![[127, 0, 0, 1].into()];

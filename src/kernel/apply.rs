@@ -8,6 +8,7 @@ mod report;
 
 pub use report::{Changes, PodPlan};
 
+use super::legacy;
 use super::live::Kernel;
 use super::netns::NetNs;
 use super::routes::{LocalAddress, RouteTable};
@@ -53,11 +54,8 @@ impl Pod {
     /// # Errors
     /// When no netlink socket can be opened.
     pub fn open() -> Result<Self> {
-        let legacy = ["ip_tables_names", "ip6_tables_names"].map(|name| {
-            // Missing where the older kind is; then there are none.
-            let tables = std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
-            tables.lines().map(str::to_owned).collect()
-        });
+        // Who may not look may not install either.
+        let legacy = legacy::names().unwrap_or_default();
         Ok(Pod { kernel: Kernel::open()?, routes: RouteTable::open()?, legacy })
     }
 

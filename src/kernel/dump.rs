@@ -119,7 +119,7 @@ impl Kernel {
 
 fn reading(cause: io::Error) -> Error {
     match cause.raw_os_error() {
-        Some(libc::EPERM) => Error::new(Kind::Permission, NO_CAPABILITY),
+        Some(libc::EPERM) => Error::new(Kind::Permission, format!("nf_tables: {NO_CAPABILITY}")),
         _ => Error::io("read from the kernel", cause),
     }
 }
@@ -131,5 +131,5 @@ fn malformed(error: Malformed) -> Error {
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NFTA_GEN_ID: u16 = 1;
-const NO_CAPABILITY: &str =
-    "nf_tables: CAP_NET_ADMIN is missing in the user namespace that owns this network namespace (EPERM)";
+pub(super) const NO_CAPABILITY: &str =
+    "CAP_NET_ADMIN is missing in the user namespace that owns this network namespace (EPERM)";

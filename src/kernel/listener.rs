@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::error::{Error, Result};
+use super::dump::NO_CAPABILITY;
+use crate::error::{Error, Kind, Result};
 use crate::netlink::{Malformed, Message, Replies};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
@@ -96,7 +97,10 @@ fn lost(cause: &io::Error) -> bool {
 
 /// That listening failed.
 pub(super) fn failed<T: Told>(cause: io::Error) -> Error {
-    Error::io(T::DOING, cause)
+    match cause.raw_os_error() {
+        Some(libc::EPERM) => Error::new(Kind::Permission, format!("{}: {NO_CAPABILITY}", T::DOING)),
+        _ => Error::io(T::DOING, cause),
+    }
 }
 
 /// What nft(8) takes for `nft monitor`.

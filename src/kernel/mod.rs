@@ -3,6 +3,7 @@
 mod apply;
 mod dump;
 mod host;
+mod legacy;
 mod links;
 mod listener;
 mod live;
@@ -20,6 +21,7 @@ mod watch;
 
 pub use apply::{Changes, Leftovers, Pod, PodPlan};
 pub use host::{host, host_in};
+pub use legacy::{legacy_tables, legacy_tables_in};
 pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;

@@ -118,10 +118,19 @@ impl fmt::Display for RuleLine {
 }
 
 impl Rules {
-    /// What stands in the way of packets and is not known here, each in a line: hooks and tables of other families.
+    /// What stands in the way of packets and is not known here, each in a line: hooks without a name, tables of other families, and what
+    /// [`with_unknown`](Self::with_unknown) was told. Walks leave it out; a comparison that finds no difference cannot tell.
     #[must_use]
     pub fn unknown(&self) -> &[String] {
         &self.unknown
+    }
+
+    /// The same, with something else in the way of packets that is not known here, in a line: such as tables of `iptables-legacy`, which
+    /// no snapshot holds, see [`kernel::legacy_tables`](crate::kernel::legacy_tables).
+    #[must_use]
+    pub fn with_unknown(mut self, what: impl Into<String>) -> Self {
+        self.unknown.push(what.into());
+        self
     }
 
     /// A base chain: its name, and where it is hooked.
@@ -155,6 +164,7 @@ impl TryFrom<&Ruleset> for Rules {
     }
 }
 
+/// As the kernel holds it in nf_tables; see [`Rules::unknown`] for what else there is.
 impl TryFrom<&Snapshot> for Rules {
     type Error = Error;
 

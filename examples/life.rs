@@ -5,13 +5,27 @@
 //! life TPROXY     the same requests, with the client's address kept
 //! ```
 
-use std::io::Write;
+mod common;
 
+use std::error::Error;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
 use nftmesh::kernel::routed;
 use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, ServiceCidrs};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::Ruleset;
 use nftmesh::sim::{Host, Packet, Rules, Walker};
+
+/// Tells the life of a request through a sidecar; nothing is sent
+#[derive(Parser)]
+#[command(name = "life")]
+struct Args {
+    /// REDIRECT or TPROXY
+    #[arg(default_value = "REDIRECT", value_parser = mode)]
+    mode: Interception,
+}
 
 /// What happens, the interface by which it comes in unless this pod sends it, and the packet; PROXY is the proxy's owner.
 const LEGS: [(&str, Option<&str>, &str); 9] = [
@@ -26,12 +40,34 @@ const LEGS: [(&str, Option<&str>, &str); 9] = [
     ("the proxy's agent asks in its place", None, "udp 10.77.0.2:40008 -> 10.255.255.53:53 PROXY"),
 ];
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
+    let told = match Args::try_parse() {
+        Ok(Args { mode }) => story(mode),
+        Err(help) if !help.use_stderr() => Ok(help.to_string()),
+        Err(error) => Err(format!("{}; --help lists all options", common::first_line(&error)).into()),
+    };
+    match told.and_then(|text| Ok(common::print(&text)?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            common::complain("life", why);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn mode(text: &str) -> Result<Interception, String> {
+    match text {
+        "REDIRECT" => Ok(Interception::Redirect),
+        "TPROXY" => Ok(Interception::Tproxy),
+        other => Err(format!("{other:?} is no mode; give REDIRECT or TPROXY")),
+    }
+}
+
+fn story(interception: Interception) -> Result<String, Box<dyn Error>> {
     // With TPROXY the proxy needs capabilities: it runs as root, of its own group.
-    let (interception, proxy) = match std::env::args().nth(1).as_deref() {
-        None | Some("REDIRECT") => (Interception::Redirect, "uid 1337 gid 1337"),
-        Some("TPROXY") => (Interception::Tproxy, "uid 0 gid 1337"),
-        Some(other) => return Err(format!("{other}: no such mode; give REDIRECT or TPROXY").into()),
+    let proxy = match interception {
+        Interception::Tproxy => "uid 0 gid 1337",
+        _ => "uid 1337 gid 1337",
     };
     let config = IstioConfig::builder()
         .interception(interception)
@@ -42,7 +78,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rules = Rules::try_from(&Ruleset::from(&config))?;
     let host = routed(Host::pod(["10.77.0.2/24".parse()?]), &RoutePlan::from(&config));
     let mut walker = Walker::new(&rules, &host);
-    let mut out = std::io::stdout().lock();
+    let mut out = String::new();
     for (number, (title, incoming, text)) in (1..).zip(LEGS) {
         let packet: Packet = text.replace("PROXY", proxy).parse()?;
         let walk = match incoming {
@@ -51,5 +87,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         writeln!(out, "{number}. {title}\n{}", walk.short())?;
     }
-    Ok(())
+    Ok(out)
 }

@@ -5,8 +5,8 @@
 //! trace netns:/var/run/netns/pod-1 --uid 1000 --address 10.77.0.0/24 --count 10
 //! ```
 //! The kernel tells of rules that matched and of chains that came to their end; rules that did not match are left out, and so is what
-//! happens between hooks. Runs until SIGINT or SIGTERM and leaves nothing behind, also when it is killed. Exit codes: 0 told to stop
-//! or enough seen, 1 error.
+//! happens between hooks. Runs until SIGINT or SIGTERM, or until nobody reads what it prints, and leaves nothing behind, also when it is
+//! killed. Exit codes: 0 told to stop or enough seen, 1 error.
 
 mod common;
 
@@ -28,7 +28,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Tells what live packets do in the rule sets; a packet is told of when all that is given here matches
 #[derive(Parser)]
-#[command(name = "trace")]
+#[command(name = "trace", after_help = "Exit codes: 0 told to stop or enough seen, 1 error.")]
 struct Args {
     /// live, or netns:PATH
     #[arg(default_value = "live")]
@@ -46,7 +46,7 @@ struct Args {
     #[arg(long)]
     port: Option<u16>,
     /// Address or network that it goes to or comes from
-    #[arg(long, value_name = "ADDRESS[/LENGTH]")]
+    #[arg(long, value_name = "ADDRESS[/LENGTH]", value_parser = common::network)]
     address: Option<IpNetwork>,
     /// Interface that it comes in by, or its first letters and *
     #[arg(long = "in", value_name = "IFNAME")]
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("trace: {why}");
+            common::complain("trace", why);
             ExitCode::FAILURE
         }
     }
@@ -111,7 +111,9 @@ fn run(args: &Args) -> Result<(), Complaint> {
                 TraceEvent::Overflow => "more happened than could be told\n".to_owned(),
                 other => format!("{other}\n"),
             };
-            common::print(&text).map_err(|error| error.to_string())?;
+            if !common::write(&text).map_err(|error| error.to_string())? {
+                return Ok(());
+            }
         }
     }
 }

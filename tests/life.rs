@@ -282,3 +282,23 @@ fn the_example_tells_the_life_of_a_request() {
         support::golden(name, &String::from_utf8(output.stdout).expect("it prints text"));
     }
 }
+
+#[test]
+fn the_example_helps_refuses_in_one_line_and_stops_when_nobody_reads() {
+    let life = |words: &str| format!("{} {words}", support::example("life").display());
+    let cases = [
+        (life("--help"), 0, "Tells the life of a request", ""),
+        (life("redirect"), 1, "", "life: [MODE]: \"redirect\" is no mode; give REDIRECT or TPROXY; --help"),
+        (life("TPROXY 5"), 1, "", "life: unexpected argument '5' found; --help lists all options"),
+        (format!("{{ {}; echo \"code $?\" >&2; }} | true", life("")), 0, "", "code 0\n"),
+    ];
+    for (line, code, said, complaint) in cases {
+        let output = support::command("sh").args(["-c", &line]).output().expect("sh runs");
+        let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("it prints text"));
+        assert!(
+            output.status.code() == Some(code) && out.starts_with(said) && err.starts_with(complaint),
+            "{line}: {err}"
+        );
+        assert!(err.lines().count() <= 1, "{err}");
+    }
+}

@@ -144,6 +144,44 @@ fn a_kill_leaves_nothing_and_a_count_ends_it() {
 }
 
 #[test]
+fn it_ends_when_nobody_reads_on() {
+    in_fresh_netns(|| {
+        nft_script(RULES);
+        let before = nft("list tables");
+        let mut command = command(&example("trace").to_string_lossy());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example runs");
+        let mut ready = String::new();
+        let stderr = child.stderr.take().expect("stderr is a pipe");
+        BufReader::new(stderr).read_line(&mut ready).expect("it says that it is ready");
+        drop(child.stdout.take());
+        let since = Instant::now();
+        let status = loop {
+            send("127.0.0.1:6000");
+            match child.try_wait().expect("it is our child") {
+                Some(status) => break status,
+                None if since.elapsed() > PATIENCE => panic!("{:?}: it goes on", child.kill()),
+                None => thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        assert_eq!((status.code(), nft("list tables")), (Some(0), before));
+    });
+}
+
+#[test]
+fn without_the_capability_it_says_which_it_needs() {
+    if !support::needs_root() {
+        return;
+    }
+    in_fresh_netns(|| {
+        let words = "--reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all";
+        let output = command("setpriv").args(words.split(' ')).arg(example("trace")).output().expect("setpriv runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected = "trace: trace nf_tables: CAP_NET_ADMIN is missing in the user namespace that owns this network namespace (EPERM)\n";
+        assert_eq!((output.status.code(), &*said), (Some(1), expected));
+    });
+}
+
+#[test]
 fn rules_that_come_later_are_known_and_what_is_refused_says_why() {
     in_fresh_netns(|| {
         ip("link add one type veth peer name other");
@@ -158,7 +196,9 @@ fn rules_that_come_later_are_known_and_what_is_refused_says_why() {
         let cases: &[(&[&str], &str)] = &[
             (&["save:rules"], "trace: only a kernel has packets to trace; give live or netns:PATH"),
             (&["netns:/nonexistent"], "trace: "),
-            (&["--protocol", "tcq"], "trace: "),
+            (&["--protocol", "tcq"], "trace: --protocol <PROTOCOL>: \"tcq\" is no protocol; give tcp, udp"),
+            (&["--address", ""], "trace: --address <ADDRESS[/LENGTH]>: \"\" is no address; give one such as"),
+            (&["--uid", "x"], "trace: --uid <UID> \"x\": "),
             (
                 &["--protocol", "icmp", "--port", "5"],
                 "trace: --port: this --protocol has no ports; leave one of them out",

@@ -24,6 +24,11 @@ pub(super) fn find(name: &str, family: Family4or6) -> Option<&'static Extension>
     MATCHES.iter().find(|extension| extension.name == name && only.is_none_or(|only| only == family))
 }
 
+#[cfg(test)]
+pub(super) fn names() -> Vec<&'static str> {
+    MATCHES.iter().map(|extension| extension.name).collect()
+}
+
 const DPORT: Opt = Opt::value("--dport").also("--destination-port").or_not();
 const SPORT: Opt = Opt::value("--sport").also("--source-port").or_not();
 

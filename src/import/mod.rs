@@ -63,6 +63,10 @@ use crate::model::{Family4or6, Name, Ruleset};
 /// Built-in chains become base chains with the type, hook and priority that they have in xtables. Only chains that the text names are
 /// there. A rule without a target counts and does nothing else, so it has a counter; others have one where the text gives numbers.
 ///
+/// Matches that are known: addrtype, cgroup, comment, connmark, conntrack, icmp, icmp6, iprange, length, limit, mark, multiport, owner,
+/// pkttype, sctp, socket, state, tcp, udp. Targets: ACCEPT, AUDIT, CONNMARK, CT, DNAT, DROP, LOG, MARK, MASQUERADE, NFLOG, NFQUEUE,
+/// NOTRACK, REDIRECT, REJECT, RETURN, SNAT, TPROXY, TRACE, and chains of the table by `-j` and `-g`.
+///
 /// # Errors
 /// The first thing that cannot be read or cannot be said exactly. Whether the rules are good at their place is asked of
 /// [`Ruleset::validate`].
@@ -114,4 +118,19 @@ pub struct Remark {
     pub line: usize,
     /// Its text without the `#`.
     pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_extension_is_in_the_list_of_those_that_are_known() {
+        let doc = include_str!("mod.rs");
+        let list = doc.split_once("Matches that are known: ").and_then(|(_, rest)| rest.split_once(", and chains"));
+        let list = list.expect("the doc has a list").0.replace("/// ", "");
+        let (matches, targets) = list.split_once(". Targets: ").expect("matches and targets");
+        for (listed, mut known) in [(matches, super::matches::names()), (targets, super::targets::names())] {
+            known.sort_unstable();
+            assert_eq!(listed.split([',', '\n', ' ']).filter(|name| !name.is_empty()).collect::<Vec<_>>(), known);
+        }
+    }
 }

@@ -16,6 +16,11 @@ pub(super) fn find(name: &str) -> Option<&'static Extension> {
     TARGETS.iter().find(|extension| extension.name == name)
 }
 
+#[cfg(test)]
+pub(super) fn names() -> Vec<&'static str> {
+    TARGETS.iter().map(|extension| extension.name).collect()
+}
+
 const RANDOM: Opt = Opt::flag("--random");
 const PERSISTENT: Opt = Opt::flag("--persistent");
 const FULLY: Opt = Opt::flag("--random-fully");

@@ -115,7 +115,8 @@ impl Trace {
 }
 
 impl Kernel {
-    /// Traces packets in the network namespace of this kernel, see [`Trace`].
+    /// Traces packets in the network namespace of this kernel, with a table and sockets of its own: this kernel stays free. See [`Trace`]
+    /// for how to wait, and [`TraceSteps`](super::TraceSteps) for the same in the words of a walk.
     ///
     /// # Errors
     /// Those of [`Trace::open_in`].

@@ -23,6 +23,33 @@ use crate::sim::{Change, End, Fate, Interface, Packet, RuleLine, Rules, Step};
 ///
 /// Only what the kernel tells: rules that did not match, and what happens between hooks, are missing. Of a connection, mark and zone
 /// are not told and stand as 0.
+///
+/// ```no_run
+/// use std::collections::HashMap;
+///
+/// use nftmesh::kernel::{Kernel, TraceFilter, TraceSteps};
+/// use nftmesh::model::Rule;
+/// use nftmesh::plan::TraceEvent;
+/// use nftmesh::sim::Story;
+///
+/// let (kernel, mut steps) = (Kernel::open()?, TraceSteps::open()?);
+/// let mut stories = HashMap::new();
+/// for event in kernel.trace(TraceFilter::from(Rule::new().tcp_dport(15001)))? {
+///     let TraceEvent::Message(message) = event? else { continue };
+///     let told = steps.take(&message)?;
+///     if let Some(packet) = told.begins {
+///         stories.insert(message.id, Story::new(packet));
+///     }
+///     if let Some(story) = stories.get_mut(&message.id) {
+///         told.steps.iter().for_each(|step| print!("{}", story.tell(step)));
+///     }
+///     if let Some(end) = told.end {
+///         println!("{end}");
+///         stories.remove(&message.id);
+///     }
+/// }
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TraceSteps {
     kernel: Kernel,

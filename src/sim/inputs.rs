@@ -101,7 +101,7 @@ pub(crate) struct Target {
     pub(crate) port: Option<[Cell; 2]>,
 }
 
-/// Why there is no answer: something on the way is not known here.
+/// Why there is no answer: something on the way is not known here. Prints in one line, the place of the rule first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CannotTell {
     reason: String,
@@ -125,6 +125,8 @@ impl CannotTell {
         self.rule.as_deref()
     }
 }
+
+impl std::error::Error for CannotTell {}
 
 impl fmt::Display for CannotTell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

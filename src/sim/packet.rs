@@ -4,7 +4,32 @@ use std::net::IpAddr;
 
 use crate::model::{CtDirection, CtState, CtStatus, Family4or6, PktType, Protocol, TcpFlags};
 
-/// The headers of a packet, who sent it, and its mark.
+/// The headers of a packet, who sent it, and its mark. Numbers are plain numbers, whatever their order on the wire.
+///
+/// Prints as text that reads back as the same packet:
+///
+/// ```text
+/// PROTOCOL SOURCE -> DESTINATION   the protocol by name or number; addresses with ports where it has them: 10.0.0.1:80, [fd00::1]:80
+///     uid N gid N cgroup N         the socket that sends it: both of the first, or none
+///     mark N length N              N is decimal, or hexadecimal as in 0x539
+///     flags LIST                   of TCP, such as syn,ack, or none
+///     pkttype WORD                 host, broadcast, multicast, other, or a number
+///     type WORD code N checksum N  of ICMP and ICMPv6; the type, by name or number, has to be there
+/// ```
+/// What is left out is as in the first packet of a connection without contents: flags `syn` of TCP, no socket, no mark, packet type host.
+///
+/// ```
+/// use nftmesh::model::{IcmpType, TcpFlags};
+/// use nftmesh::sim::Packet;
+///
+/// let answer: Packet = "tcp 10.77.0.1:9000 -> 10.77.0.2:40000 mark 0x539 flags syn,ack".parse()?;
+/// assert_eq!((answer.mark, answer.tcp_flags), (1337, TcpFlags::SYN | TcpFlags::ACK));
+/// assert_eq!(answer.to_string().parse::<Packet>()?, answer);
+///
+/// let ping: Packet = "icmp 10.77.0.1 -> 10.77.0.2 type echo-request code 0".parse()?;
+/// assert_eq!(ping.sport, u16::from_be_bytes([IcmpType::ECHO_REQUEST.0, 0]));
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Packet {
@@ -14,9 +39,10 @@ pub struct Packet {
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
-    /// The first two bytes of the transport header: the source port; of ICMP, type and code.
+    /// The first two bytes of the transport header: the source port; of ICMP and ICMPv6, the type in the upper byte and the code in the
+    /// lower.
     pub sport: u16,
-    /// The two bytes behind: the destination port; of ICMP, the checksum.
+    /// The two bytes behind: the destination port; of ICMP and ICMPv6, the checksum.
     pub dport: u16,
     /// Byte 13 of the transport header: of TCP, the flags.
     pub tcp_flags: TcpFlags,

@@ -102,7 +102,7 @@ pub(super) fn has_ports(protocol: Protocol) -> bool {
     [Protocol::TCP, Protocol::UDP, Protocol::DCCP, Protocol::SCTP, Protocol::UDPLITE].contains(&protocol)
 }
 
-/// `PROTOCOL SOURCE -> DESTINATION`, then words with values; addresses with ports where the protocol has them.
+/// See [`Packet`] for the words. What does not read is [`is_invalid`](Error::is_invalid), in one line with the remedy.
 impl FromStr for Packet {
     type Err = Error;
 

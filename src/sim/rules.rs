@@ -150,7 +150,8 @@ impl Rules {
     }
 }
 
-/// As a kernel holds it after `Transaction::replace` on an empty machine.
+/// As a kernel holds it after `Transaction::replace` on an empty machine. A rule or set that has no program is
+/// [`is_invalid`](Error::is_invalid), by chain and number; [`Ruleset::validate`] finds more.
 impl TryFrom<&Ruleset> for Rules {
     type Error = Error;
 

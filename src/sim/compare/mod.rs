@@ -55,7 +55,12 @@ pub enum Comparison {
     },
 }
 
-/// Compares two rule sets over all packets.
+/// Compares two rule sets over all packets: of IPv4 and IPv6, at each of the five hooks, whatever packet may come there. Verdicts,
+/// translations, `tproxy`, marks, marks and zones of connections and `notrack` count; counters, logs, comments and routes do not.
+///
+/// [`Comparison::Equivalent`] is a proof for every packet that a [`Situation`] can express. [`Comparison::Differs`] has one packet, which
+/// was walked through both. All else is [`Comparison::CannotTell`]: a rule that is not known here, what [`Rules::unknown`] names, or more
+/// classes of packets than [`Compare::at_most`]. Every answer prints; all but a difference in one line.
 ///
 /// ```
 /// use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};

@@ -345,6 +345,27 @@ fn counters_and_remarks_are_not_lost() {
 }
 
 #[test]
+fn what_iptables_left_out_is_a_warning_and_what_people_write_is_none() {
+    in_fresh_netns(|| {
+        support::nft_script("table ip nat { chain odd { type nat hook output priority -7; ip ttl 5 accept; }; }");
+        let saved = succeed("iptables-nft-save", "", "");
+        let remarks = import(&saved, V4).remarks;
+        assert!(matches!(remarks.as_slice(), [one] if one.is_warning()), "{remarks:?}\n{saved}");
+    });
+    // The second is what it says of older tables, on standard error.
+    let cases = [
+        ("Table `nat' is incompatible, use 'nft' tool.", true),
+        ("Warning: iptables-legacy tables present, use iptables-legacy-save to see them", true),
+        ("Table of the web servers", false),
+        ("ssh is open", false),
+    ];
+    for (text, warns) in cases {
+        let found = import(&format!("# {text}\n"), V4).remarks;
+        assert_eq!(found.iter().map(|remark| remark.is_warning()).collect::<Vec<_>>(), [warns], "{text}");
+    }
+}
+
+#[test]
 fn rules_are_inserted_where_iptables_inserts_them() {
     let written = "*filter\n:INPUT ACCEPT\n-A INPUT -s 1.0.0.1\n-A INPUT -s 1.0.0.2\n-I INPUT -s 1.0.0.3\n\
                    -I INPUT 2 -s 1.0.0.4,1.0.0.5\n-I INPUT 6 -s 1.0.0.6\n--insert INPUT 1 -s 1.0.0.7\nCOMMIT\n";

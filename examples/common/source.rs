@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use clap::Args;
 use ipnetwork::IpNetwork;
-use nftmesh::import::{Unknown, iptables_save};
+use nftmesh::import::{Imported, Unknown, iptables_save};
 use nftmesh::kernel::{self, Kernel, NetNs};
 use nftmesh::mesh::istio::{self, IstioConfig, OPTIONS, RawOptions, parse_resolv_conf};
 use nftmesh::mesh::routes::RoutePlan;
@@ -83,16 +83,20 @@ impl Source {
             Source::Live => read(&NetNs::current().map_err(line)?)?,
             Source::NetNs(path) => read(&NetNs::from_path(path).map_err(line)?)?,
             Source::Save(v4, v6) => {
-                let (mut ruleset, mut warnings) = (Ruleset::new(), Vec::new());
+                let (mut ruleset, mut warnings, mut left_out) = (Ruleset::new(), Vec::new(), Vec::new());
                 for (path, family) in [(Some(v4), Family4or6::Ipv4), (v6.as_ref(), Family4or6::Ipv6)] {
                     let Some(path) = path else { continue };
-                    let tables = imported(path, family)?.tables;
-                    if tables.is_empty() {
-                        warnings.push(format!("{}: it has no tables, so it decides nothing", path.display()));
+                    let imported = imported(path, family)?;
+                    let name = path.display();
+                    if imported.ruleset.tables.is_empty() {
+                        warnings.push(format!("{name}: it has no tables, so it decides nothing"));
                     }
-                    ruleset.tables.extend(tables);
+                    let remarks = imported.remarks.iter().filter(|remark| remark.is_warning());
+                    left_out.extend(remarks.map(|remark| format!("{name}: line {}: {}", remark.line, remark.text)));
+                    ruleset.tables.extend(imported.ruleset.tables);
                 }
-                (Rules::try_from(&ruleset).map_err(line)?, pod.host(), warnings)
+                let rules = Rules::try_from(&ruleset).map_err(line)?;
+                (left_out.into_iter().fold(rules, Rules::with_unknown), pod.host(), warnings)
             }
         };
         warnings.extend(rules.unknown().iter().map(|unknown| format!("not walked: {unknown}")));
@@ -124,14 +128,13 @@ fn read(namespace: &NetNs) -> Result<(Rules, Host, Vec<String>), Complaint> {
 }
 
 /// What is not known becomes an opaque statement: a walk that comes there says so.
-fn imported(path: &Path, family: Family4or6) -> Result<Ruleset, Complaint> {
+fn imported(path: &Path, family: Family4or6) -> Result<Imported, Complaint> {
     let program = match family {
         Family4or6::Ipv4 => "iptables-save",
         Family4or6::Ipv6 => "ip6tables-save",
     };
     let text = file(path, &format!("what {program} prints"))?;
-    let imported = iptables_save(&text, family, Unknown::KeepOpaque);
-    imported.map(|imported| imported.ruleset).map_err(|cause| format!("{}: {cause}", path.display()))
+    iptables_save(&text, family, Unknown::KeepOpaque).map_err(|cause| format!("{}: {cause}", path.display()))
 }
 
 /// The text of a file that should be `what`.

@@ -68,11 +68,8 @@ impl fmt::Display for Shown<'_> {
             return f.write_str("\"\"");
         }
         text.chars().take(MOST).try_for_each(|c| {
-            if c.is_control() || c.is_whitespace() && c != ' ' {
-                write!(f, "{}", c.escape_debug())
-            } else {
-                write!(f, "{c}")
-            }
+            // A mark of byte order at the start of a file, for one, would not be seen.
+            if matches!(c, '"' | '\'' | '\\') { write!(f, "{c}") } else { write!(f, "{}", c.escape_debug()) }
         })?;
         if text.chars().nth(MOST).is_some() { f.write_str("...") } else { Ok(()) }
     }

@@ -92,7 +92,8 @@ pub struct Imported {
     pub ruleset: Ruleset,
     /// What chains have counted, where the text says it, in the order of the text.
     pub counters: Vec<ChainCounters>,
-    /// The comment lines but for those that say who printed the text and when: iptables-save(8) warns in them of what it left out.
+    /// The comment lines but for those that say who printed the text and when: iptables-save(8) warns in them of what it left out, see
+    /// [`Remark::is_warning`].
     pub remarks: Vec<Remark>,
 }
 
@@ -118,6 +119,17 @@ pub struct Remark {
     pub line: usize,
     /// Its text without the `#`.
     pub text: String,
+}
+
+impl Remark {
+    /// Whether iptables-save(8) says that there is more than it printed, such as a table that only nft(8) can list. What the rule set
+    /// says is not all that happens then: [`Rules::with_unknown`](crate::sim::Rules::with_unknown).
+    ///
+    /// Source: iptables/xtables-save.c and nft.c of iptables 1.8.9.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        self.text.starts_with("Warning: ") || (self.text.starts_with("Table `") && self.text.contains("incompatible"))
+    }
 }
 
 #[cfg(test)]

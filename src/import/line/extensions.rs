@@ -13,6 +13,11 @@ impl<'l> Parsing<'l> {
         let word = self.positive(found, "the name of a match")?;
         let part = match (matches::find(&word.text, self.family), self.unknown) {
             (Some(extension), _) => Part::Known(Instance::new(extension, Role::Match, word.at)),
+            (None, _) if word.text.len() > LONGEST => {
+                let what =
+                    format!("match {} is longer than {LONGEST} bytes, which no name of one is", Shown(&word.text));
+                return Err(word.piece().wrong(format!("{what}; correct it")));
+            }
             (None, Unknown::KeepOpaque) => Part::Kept(Role::Match, &word.text, Vec::new()),
             (None, Unknown::Refuse) => {
                 let what = format!("unknown match {}; Unknown::KeepOpaque keeps it unread", Shown(&word.text));
@@ -36,7 +41,7 @@ impl<'l> Parsing<'l> {
             (Some(chain), _) if goto => Target::Chain(Verdict::Goto(chain)),
             (Some(chain), _) => Target::Chain(Verdict::Jump(chain)),
             (None, Some(extension)) => Target::Part(Part::Known(Instance::new(extension, Role::Target, word.at))),
-            (None, None) if self.unknown == Unknown::KeepOpaque && !goto && !text.is_empty() => {
+            (None, None) if self.unknown == Unknown::KeepOpaque && !goto && (1..=LONGEST).contains(&text.len()) => {
                 Target::Part(Part::Kept(Role::Target, text, Vec::new()))
             }
             (None, None) => {
@@ -164,3 +169,6 @@ impl<'l> Parsing<'l> {
         }
     }
 }
+
+/// `XT_EXTENSION_MAXNAMELEN`, include/uapi/linux/netfilter/x_tables.h, without the byte behind it.
+const LONGEST: usize = 28;

@@ -50,9 +50,7 @@ fn run(args: Args) -> Result<ExitCode, Complaint> {
     let Args { source, packet, incoming, short, pod } = args;
     let Loaded { rules, host, warnings } = source.load(&pod)?;
     warnings.iter().for_each(|warning| common::complain("walk", warning));
-    if let Some(doubt) = doubt(&source, &packet, &host, incoming.as_deref()) {
-        common::complain("walk", doubt);
-    }
+    let doubt = doubt(&source, &packet, &host, incoming.as_deref());
     let mut walker = Walker::new(&rules, &host);
     let walk = match incoming {
         None => walker.send(packet),
@@ -65,6 +63,7 @@ fn run(args: Args) -> Result<ExitCode, Complaint> {
         }
         Some(name) => walker.receive(packet, &name),
     };
+    doubt.iter().for_each(|doubt| common::complain("walk", doubt));
     let text = if short { walk.short().to_string() } else { walk.to_string() };
     let code = if matches!(walk.end, End::CannotTell(_)) { ExitCode::from(CANNOT_TELL) } else { ExitCode::SUCCESS };
     Ok(done(common::print(&text), code))
@@ -83,9 +82,18 @@ fn doubt(rules: &Source, packet: &Packet, host: &Host, incoming: Option<&str>) -
         }
         _ => {}
     }
-    let is_foreign = incoming.is_none() && !host.is_local(*source);
-    is_foreign
-        .then(|| format!("{source} is no address of this host, which sends it here; what comes in needs --in IFNAME"))
+    match incoming {
+        None if !host.is_local(*source) => {
+            Some(format!("{source} is no address of this host, which sends it here; what comes in needs --in IFNAME"))
+        }
+        // fib_validate_source, net/ipv4/fib_frontend.c, v6.12.
+        Some(name) if name != "lo" && source.is_ipv4() && !source.is_loopback() && host.is_local(*source) => {
+            Some(format!(
+                "{source} is an address of this host; what comes in from it is dropped, unless sysctl accept_local is on"
+            ))
+        }
+        _ => None,
+    }
 }
 
 fn done(printed: std::io::Result<()>, code: ExitCode) -> ExitCode {

@@ -441,6 +441,11 @@ fn what_was_hardly_meant_so_is_said_beside_the_walk() {
         ),
         (&["istio:", "--packet", "tcp 10.77.0.2:1 -> 10.88.0.9:80"], ""),
         (&["istio:", "--in", "eth0", "--packet", "tcp 10.88.0.9:1 -> 10.77.0.2:80"], ""),
+        (
+            &["istio:", "--in", "eth0", "--packet", "tcp 10.77.0.2:1 -> 10.77.0.2:80"],
+            "walk: 10.77.0.2 is an address of this host; what comes in from it is dropped, unless sysctl accept_local is on\n",
+        ),
+        (&["istio:", "--in", "lo", "--packet", "tcp 10.77.0.2:1 -> 10.77.0.2:80"], ""),
         (&["istio:", "--packet", "icmp ::1 -> ::1 type 8"], "walk: IPv6 has no icmp; give icmpv6\n"),
         (&["istio:", "--packet", "icmpv6 127.0.0.1 -> 127.0.0.1 type 128"], "walk: IPv4 has no icmpv6; give icmp\n"),
         (

@@ -1,6 +1,6 @@
 //! The comparison at one hook for packets of one family, class by class.
 
-use super::certain;
+use super::certain::{self, Last};
 use super::counterexample::Counterexample;
 use super::domains::constants;
 use super::explorer::{Choice, Explorer, Side};
@@ -10,7 +10,7 @@ use super::{Compare, LeftOut};
 use crate::model::{CtState, Family4or6, Hook};
 use crate::sim::cells::Input;
 use crate::sim::flow::{Flow, Tracking, cells};
-use crate::sim::hook::pass;
+use crate::sim::hook::{Passed, pass};
 use crate::sim::inputs::CannotTell;
 use crate::sim::machine::{Machine, Ran};
 use crate::sim::rules::{RuleCode, Rules};
@@ -80,10 +80,12 @@ impl AtHook<'_> {
     /// Runs the packets of the place where the explorer is, or a part of them, through both sides.
     fn class(&self, explorer: &mut Explorer) -> Result<Option<Box<Counterexample>>, CannotTell> {
         let (of_a, of_b) = (self.run(Side::A, explorer)?, self.run(Side::B, explorer)?);
-        let Some(at) = self.difference(explorer, &of_a, &of_b) else { return Ok(None) };
+        let Some(at) = self.difference(explorer, &of_a, &of_b) else {
+            return self.sameness(explorer, &of_a, &of_b).map(|()| None);
+        };
         let limits = explorer.here.choices.iter().find_map(|(choice, _)| match choice {
             Choice::Limit { code, side, .. } => Some((*side, *code)),
-            Choice::Listener(_) => None,
+            Choice::Listener(_) | Choice::Moved => None,
         });
         if let Some((side, code)) = limits {
             let rules = if side == Side::A { self.a } else { self.b };
@@ -97,15 +99,31 @@ impl AtHook<'_> {
         let rules = if side == Side::A { self.a } else { self.b };
         explorer.begin(side);
         let mut flow = Flow::new(explorer);
-        let is_first = matches!(self.hook, Hook::Prerouting | Hook::Output);
-        if !is_first && rules.line_up(self.hook, self.family).tracks {
+        if rules.line_up(self.hook, self.family).tracks {
             let untracked = constants(&mut explorer.bdd, Input::CtState, &[CtState::UNTRACKED.bits().into()]);
             if explorer.decide(Input::CtState, untracked) {
                 flow.tracking = Tracking::Untracked;
             }
         }
-        let passed = pass(rules, self.hook, explorer, &mut flow, &mut ())?;
-        Ok(Outcome { passed, flow })
+        let mut last = Last::default();
+        let passed = pass(rules, self.hook, explorer, &mut flow, &mut last)?;
+        Ok(Outcome { passed, flow, last: last.0 })
+    }
+
+    /// What ended alike is the same, unless that was not the end, or was found with an address that both sides chose each for itself.
+    fn sameness(&self, explorer: &Explorer, a: &Outcome, b: &Outcome) -> Result<(), CannotTell> {
+        if explorer.mixes_given() {
+            return Err(CannotTell::new(format!(
+                "at {}: both translate, each to another choice of addresses or ports, and look at the result",
+                self.hook.name()
+            )));
+        }
+        let (Passed::Queued(_, rule), Some(a), Some(b)) = (&a.passed, &a.last, &b.last) else { return Ok(()) };
+        // A program that accepts sends it on through the rest of the chains (nf_reinject, net/netfilter/nfnetlink_queue.c, v6.12).
+        if self.a.is_same_behind(a, self.b, b, self.hook, self.family) {
+            return Ok(());
+        }
+        Err(CannotTell::new("a program decides, and what follows is not the same on both sides").at(rule))
     }
 
     fn tracks(&self) -> [bool; 2] {
@@ -113,10 +131,10 @@ impl AtHook<'_> {
     }
 
     fn difference(&self, explorer: &mut Explorer, a: &Outcome, b: &Outcome) -> Option<Where> {
-        let (mark, dport) = (cells(explorer, Input::Mark), cells(explorer, Input::Dport));
+        let (status, dport) = (cells(explorer, Input::CtStatus), cells(explorer, Input::Dport));
         let Explorer { bdd, here, hook, family, .. } = explorer;
         let (hook, family, domains) = (*hook, *family, &here.domains);
-        Comparer { bdd, domains: Some(domains), hook, family, tracks: self.tracks(), mark, dport }.difference(a, b)
+        Comparer { bdd, domains: Some(domains), hook, family, tracks: self.tracks(), status, dport }.difference(a, b)
     }
 
     /// One packet of the place, run once more.

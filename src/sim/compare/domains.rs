@@ -1,7 +1,9 @@
 //! What the inputs of a packet can be at a hook, before any rule has looked: all that the kernel can hand in.
 //!
-//! Inputs are independent of each other but for a few links ("if it came through lo, the incoming interface is lo"). Links are kept
-//! true both ways whenever a domain shrinks; since they form no cycle, every value that is left belongs to a whole packet that is left.
+//! Inputs are independent of each other but for a few links ("if it begins a connection, it goes the way of the first packet"). Links
+//! are kept true both ways whenever a domain shrinks; since they form no cycle, every value that is left belongs to a whole packet that
+//! is left. Two things that look like links are none: what tracking knows already comes in by any interface (a copy of what is sent to
+//! everybody on a link, by that link), and what a socket here sent into a tunnel leaves as if it had come in by the tunnel.
 
 use super::bdd::{Bdd, Node};
 use super::bits::{equal, number, width};
@@ -70,16 +72,10 @@ impl Frame {
                 implies((name, of_name), (index, of_index));
             }
         }
-        let name = |bdd: &mut Bdd, name: &[u8]| constants(bdd, Input::Iifname, &[name_number(name)]);
-        let (lo, nowhere) = (name(bdd, b"lo"), name(bdd, b""));
-        let yes = |bdd: &mut Bdd, input| constants(bdd, input, &[1]);
-        let (attached, sent) = (yes(bdd, Input::Attached), yes(bdd, Input::Socket));
-        match hook {
-            // Only what comes through lo was tracked on its way out.
-            Hook::Prerouting | Hook::Input => implies((Input::Attached, attached), (Input::Iifname, lo)),
-            // What has come in is forwarded, and nobody here sent it.
-            Hook::Postrouting => implies((Input::Socket, sent), (Input::Iifname, nowhere)),
-            Hook::Forward | Hook::Output => {}
+        // What rules excluded on its way out comes to the first hook of its way in as that.
+        if matches!(hook, Hook::Prerouting | Hook::Output) {
+            let (untracked, attached) = (constants(bdd, Input::CtState, &[64]), constants(bdd, Input::Attached, &[1]));
+            implies((Input::CtState, untracked), (Input::Attached, attached));
         }
     }
 
@@ -155,9 +151,9 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input) -> Node {
         Input::Attached => boolean(is_first || hook == Hook::Input),
         Input::Received => constants(bdd, input, &[0, 1, 2]),
         Input::CtDirection | Input::SocketTransparent | Input::SocketWildcard => boolean(true),
-        Input::Socket => boolean(matches!(hook, Hook::Input | Hook::Output | Hook::Postrouting)),
-        // What tracking says; untracked are, behind the first hook, packets that were excluded there.
-        Input::CtState if is_first => constants(bdd, input, &[1, 2, 4, 8]),
+        // A filter of tc may give a packet its socket before all hooks (skb_sk_is_prefetched, include/net/sock.h, v6.12); what has one is
+        // not forwarded (ip_forward, net/ipv4/ip_forward.c).
+        Input::Socket => boolean(hook != Hook::Forward),
         Input::CtState => constants(bdd, input, &[1, 2, 4, 8, 64]),
         // `RTN_*`, include/uapi/linux/rtnetlink.h
         Input::DaddrType => constants(bdd, input, &(0..=11).collect::<Vec<u128>>()),

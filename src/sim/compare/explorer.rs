@@ -11,12 +11,12 @@ use super::bits::{before, between, equal, pieces};
 use super::domains::{Domains, Frame, constants};
 use super::members::{Members, Part};
 use crate::bytecode::{CmpOp, LimitCode};
-use crate::model::{CtState, Family4or6, Hook, NatKind, Protocol};
+use crate::model::{CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
 use crate::sim::cells::{Cell, Input, bitwise};
-use crate::sim::flow::{Flow, NewAddress, Translation, cells, loopback, side};
+use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, cells, loopback, side};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
 use crate::sim::sets::SetIndex;
-use crate::sim::situation::{bytes_of, nat_done};
+use crate::sim::situation::{NEVER_TRACKED, bytes_of, nat_done};
 
 /// One of the two rule sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(super) enum Choice {
     Limit { side: Side, number: usize, code: usize },
     /// A transparent socket listens there.
     Listener(Target),
+    /// An open translation of what this host sends leads to another destination than it had.
+    Moved,
 }
 
 pub(super) struct Explorer {
@@ -53,7 +55,21 @@ pub(super) struct Explorer {
     /// Whether anything looks at the header behind its translation.
     is_header_read: bool,
     run: Run,
+    /// Inputs that stood for what a translation gave, by side and by what it could give.
+    given: SmallVec<[(Side, Input, Given); 4]>,
     pub(super) steps: u64,
+}
+
+/// What a translation chose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Given {
+    /// An address of this host.
+    Own,
+    /// It was decided with an earlier packet.
+    Earlier,
+    /// Any port, where the packet's own was taken.
+    Free,
+    Range(SmallVec<[Cell; 16]>, SmallVec<[Cell; 16]>),
 }
 
 /// What belongs to the run of one side.
@@ -62,6 +78,8 @@ struct Run {
     side: Side,
     limits: usize,
     asked: bool,
+    /// Translation drops it.
+    lost: bool,
 }
 
 /// A question that was answered before.
@@ -85,14 +103,18 @@ impl Explorer {
         let mut bdd = Bdd::new();
         let frame = Frame::new(&mut bdd, hook, family);
         let here = Place { domains: frame.start, choices: Vec::new() };
-        let run = Run { side: Side::A, limits: 0, asked: false };
+        let run = Run { side: Side::A, limits: 0, asked: false, lost: false };
+        let given = SmallVec::new();
         let (todo, tests, members) = (vec![here.clone()], Map::default(), Members::default());
-        Explorer { bdd, frame, hook, family, here, todo, tests, members, is_header_read, run, steps: 0 }
+        Explorer { bdd, frame, hook, family, here, todo, tests, members, is_header_read, run, given, steps: 0 }
     }
 
     /// Begins the run of a side.
     pub(super) fn begin(&mut self, side: Side) {
-        self.run = Run { side, limits: 0, asked: false };
+        self.run = Run { side, limits: 0, asked: false, lost: false };
+        if side == Side::A {
+            self.given.clear();
+        }
     }
 
     /// Whether an input has one of some values. Where both can be, the more ordinary case comes first, and what is left later.
@@ -187,6 +209,20 @@ impl Explorer {
         }
     }
 
+    /// Whether the sides looked at different choices as if they were one.
+    pub(super) fn mixes_given(&self) -> bool {
+        let mixed = |(side, input, given): &(Side, Input, Given)| {
+            self.given.iter().any(|(other, same, other_given)| side != other && input == same && given != other_given)
+        };
+        self.given.iter().any(mixed)
+    }
+
+    /// An input that stands for what a translation gives.
+    fn open<const N: usize>(&mut self, input: Input, given: Given) -> [Cell; N] {
+        self.given.push((self.run.side, input, given));
+        cells(self, input)
+    }
+
     /// An address or port that a translation gives: known, or open between two ends.
     fn given<const N: usize>(&mut self, input: Input, low: &[Cell], high: &[Cell]) -> [Cell; N] {
         if low == high {
@@ -194,12 +230,12 @@ impl Explorer {
             cells.iter_mut().zip(low).for_each(|(slot, cell)| *slot = *cell);
             return cells;
         }
-        let open: [Cell; N] = cells(self, input);
+        let open: [Cell; N] = self.open(input, Given::Range(low.into(), high.into()));
         let bytes = |cells: &[Cell]| cells.iter().map(|cell| cell.known()).collect::<Option<Vec<u8>>>();
         if let (Some(low), Some(high), Some(cells)) = (bytes(low), bytes(high), open.get(..low.len())) {
             let range = between(&mut self.bdd, cells, &low, &high);
             let mut narrowed = self.here.domains;
-            // Another choice than the other side's: they differ anyway.
+            // Another choice than the other side's: see `mixes_given`.
             if self.frame.narrow(&mut self.bdd, &mut narrowed, input, range) {
                 self.here.domains = narrowed;
             }
@@ -214,11 +250,44 @@ impl Explorer {
         [Protocol::ICMP, Protocol::ICMPV6].into_iter().any(|icmp| self.is_equal(&[protocol], &[icmp.0]))
     }
 
+    /// As [`Situation`](crate::sim::Situation) finds it: an ICMP redirect about what is translated.
+    fn is_redirect_of_translated(&mut self) -> bool {
+        let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
+        let [protocol, kind] = [self.cell(Input::L4proto, 0), self.cell(Input::Sport, 0)];
+        if !self.decide(Input::CtState, related)
+            || !self.is_equal(&[protocol], &[Protocol::ICMP.0])
+            || !self.is_equal(&[kind], &[IcmpType::REDIRECT.0])
+        {
+            return false;
+        }
+        let done = nat_done(Hook::Output) | nat_done(Hook::Postrouting);
+        let is_done = self.status(done, done);
+        !is_done || !self.status((CtStatus::SNAT | CtStatus::DNAT).bits(), 0)
+    }
+
+    /// Whether these bits of the status are so.
+    fn status(&mut self, mask: u32, bits: u32) -> bool {
+        let mut status: [Cell; 4] = cells(self, Input::CtStatus);
+        bitwise(&mut status, &mask.to_ne_bytes(), &[0; 4]);
+        self.is_equal(&status, &bits.to_ne_bytes())
+    }
+
+    /// Whether a translation leads elsewhere.
+    fn is_moved(&mut self, from: &[Cell; 16], to: &[Cell; 16]) -> bool {
+        if from == to {
+            return false;
+        }
+        let bytes = address_bytes(self.family);
+        let (from, to) = (from.get(..bytes).unwrap_or(from), to.get(..bytes).unwrap_or(to));
+        match to.iter().map(|cell| cell.known()).collect::<Option<Vec<u8>>>() {
+            Some(to) => !self.is_equal(from, &to),
+            None => self.choose(Choice::Moved),
+        }
+    }
+
     /// Whether this side of the connection has its translation, be it none.
     fn has_nat(&mut self, hook: Hook) -> bool {
-        let mut status: [Cell; 4] = cells(self, Input::CtStatus);
-        bitwise(&mut status, &nat_done(hook).to_ne_bytes(), &[0; 4]);
-        !self.is_equal(&status, &[0; 4])
+        !self.status(nat_done(hook), 0)
     }
 }
 
@@ -276,6 +345,24 @@ impl Inputs for Explorer {
     }
 
     /// As [`Situation`](crate::sim::Situation) does.
+    fn track(&mut self, _: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
+        let [protocol, kind] = [self.cell(Input::L4proto, 0), self.cell(Input::Sport, 0)];
+        let attached = self.cell(Input::Attached, 0);
+        if self.family == Family4or6::Ipv6
+            && self.is_equal(&[protocol], &[Protocol::ICMPV6.0])
+            && NEVER_TRACKED.iter().any(|(first, last)| self.is_within(&[kind], &[*first], &[*last]))
+            && !self.is_equal(&[attached], &[1])
+        {
+            (flow.tracking, flow.zone) = (Tracking::Untracked, None);
+        }
+        Ok(())
+    }
+
+    fn is_lost(&self) -> bool {
+        self.run.lost
+    }
+
+    /// As [`Situation`](crate::sim::Situation) does.
     fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
         let new = constants(&mut self.bdd, Input::CtState, &[CtState::NEW.bits().into()]);
         let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
@@ -288,7 +375,9 @@ impl Inputs for Explorer {
     /// Of a decision what is known is known. What is not, and what an earlier packet of the connection was given, is open: the same
     /// inputs on both sides, because what both decide alike is chosen alike, and what they decide otherwise tells them apart anyway.
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
-        if !self.is_header_read {
+        self.run.lost |= self.is_redirect_of_translated();
+        let is_rerouted = hook == Hook::Output && flow.routed != flow.mark;
+        if !self.is_header_read && !is_rerouted {
             return Ok(());
         }
         let side = decided.map_or(side(hook), |translation| translation.kind);
@@ -297,24 +386,32 @@ impl Inputs for Explorer {
             NatKind::Snat => (Input::TranslatedSaddr, Input::TranslatedSport),
         };
         let (at, to) = match decided {
-            Some(Translation { address: new, ports, .. }) => {
+            Some(Translation { address: new, ports, flags: _, kind }) => {
                 let at: Option<[Cell; 16]> = match new {
                     NewAddress::Kept => None,
                     NewAddress::Own if hook == Hook::Output => Some(bytes_of(loopback(self.family)).map(Cell::Known)),
-                    NewAddress::Own => Some(cells(self, address)),
+                    NewAddress::Own => Some(self.open(address, Given::Own)),
                     NewAddress::Range(low, high) => Some(self.given(address, low, high)),
                 };
-                (at, ports.map(|(low, high)| self.given(port, &low, &high)))
+                let to = match ports {
+                    Some((low, high)) => Some(self.given(port, low, high)),
+                    None if *kind == NatKind::Snat => Some(self.open(port, Given::Free)),
+                    None => None,
+                };
+                (at, to)
             }
-            None if self.run.asked => (None, None),
+            None if self.run.asked => (None, (side == NatKind::Snat).then(|| self.open(port, Given::Free))),
             None => {
                 let invalid = constants(&mut self.bdd, Input::CtState, &[CtState::INVALID.bits().into()]);
                 if self.decide(Input::CtState, invalid) {
                     return Ok(());
                 }
-                (Some(cells(self, address)), Some(cells(self, port)))
+                (Some(self.open(address, Given::Earlier)), Some(self.open(port, Given::Earlier)))
             }
         };
+        if is_rerouted && at.is_some_and(|at| self.is_moved(&flow.header.daddr, &at)) {
+            flow.routed = flow.mark;
+        }
         let header = &mut flow.header;
         let (address, port) = match side {
             NatKind::Dnat => (&mut header.daddr, &mut header.dport),

@@ -136,7 +136,8 @@ impl Situation {
         let [kind, _] = self.packet.sport.to_be_bytes();
         let Connection { state, status, .. } = self.connection;
         let is_done = status.bits() & (SRC_NAT_DONE | DST_NAT_DONE) == SRC_NAT_DONE | DST_NAT_DONE;
-        self.packet.protocol == Protocol::ICMP
+        self.packet.family() == Family4or6::Ipv4
+            && self.packet.protocol == Protocol::ICMP
             && IcmpType(kind) == IcmpType::REDIRECT
             && state == CtState::RELATED
             && (!is_done || status.intersects(CtStatus::SNAT | CtStatus::DNAT))

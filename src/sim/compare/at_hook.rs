@@ -25,6 +25,8 @@ pub(super) struct AtHook<'a> {
     pub(super) family: Family4or6,
     pub(super) outside: &'a [LeftOut],
     pub(super) most: usize,
+    /// Rules exclude packets from tracking on their way out.
+    pub(super) excludes: bool,
 }
 
 pub(super) enum Found {
@@ -35,7 +37,7 @@ pub(super) enum Found {
 impl AtHook<'_> {
     pub(super) fn explore(&self) -> Found {
         let is_header_read = [self.a, self.b].iter().any(|rules| rules.reads_behind_nat(self.hook, self.family));
-        let mut explorer = Explorer::new(self.hook, self.family, is_header_read);
+        let mut explorer = Explorer::new(self.hook, self.family, is_header_read, self.excludes);
         let (mut classes, mut outside, mut doubt) = (0, 0, None);
         while let Some(place) = explorer.todo.pop() {
             if classes + outside >= self.most || explorer.steps > MOST_STEPS {
@@ -63,6 +65,25 @@ impl AtHook<'_> {
             }
         }
         Found::Same { classes, outside, doubt }
+    }
+
+    /// Whether some packets end as untracked here that tracking would have taken up.
+    pub(super) fn does_exclude(&self) -> bool {
+        let mut explorer = Explorer::new(self.hook, self.family, false, false);
+        while let Some(place) = explorer.todo.pop() {
+            explorer.here = place;
+            for side in [Side::A, Side::B] {
+                let is_excluded = |outcome: Outcome| outcome.flow.tracking == Tracking::Untracked;
+                // What is not known may.
+                if self.run(side, &mut explorer).map_or(true, is_excluded) && !explorer.is_never_tracked() {
+                    return true;
+                }
+            }
+            if explorer.steps > MOST_STEPS {
+                return true;
+            }
+        }
+        false
     }
 
     fn is_outside(&self, explorer: &mut Explorer) -> Result<bool, CannotTell> {

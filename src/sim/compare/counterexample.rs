@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use super::outcome::Outcome;
-use crate::model::{CtDirection, Hook, NatKind};
+use crate::model::{CtDirection, CtState, Hook, NatKind};
 use crate::sim::cells::{Cell, Input, known};
 use crate::sim::flow::{NewAddress, Tracking, Translation, cells};
 use crate::sim::hook::Passed;
@@ -130,7 +130,7 @@ fn words(situation: &Situation, outcome: &Outcome) -> String {
     if let Some(zone) = flow.zone.and_then(|zone| known(&zone)) {
         done.push(format!("puts it into zone {}", u16::from_ne_bytes(zone)));
     }
-    if flow.tracking == Tracking::Untracked {
+    if flow.tracking == Tracking::Untracked && situation.connection.state != CtState::UNTRACKED {
         done.push("does not track it".to_owned());
     }
     done.extend(end);

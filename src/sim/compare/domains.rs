@@ -44,11 +44,16 @@ impl Domains {
 }
 
 impl Frame {
-    pub(super) fn new(bdd: &mut Bdd, hook: Hook, family: Family4or6) -> Self {
+    /// `excludes`: whether rules exclude packets from tracking on their way out, which then come in untracked from the first chain on.
+    pub(super) fn new(bdd: &mut Bdd, hook: Hook, family: Family4or6, excludes: bool) -> Self {
         let nothing = Domains([Node::NOTHING; Input::ALL.len()]);
         let mut frame = Frame { start: nothing, usual: nothing, links: Vec::new() };
         for input in Input::ALL {
-            let domain = domain(bdd, hook, family, input);
+            let mut domain = domain(bdd, hook, family, input);
+            // Copies of neighbour discovery, too, come in untracked.
+            if input == Input::CtState && hook == Hook::Prerouting && family == Family4or6::Ipv4 && !excludes {
+                domain = constants(bdd, input, &[1, 2, 4, 8]);
+            }
             frame.start.set(input, domain);
             for number in usual(hook, family, input).into_iter().rev() {
                 let one = constants(bdd, input, &[number]);
@@ -57,11 +62,11 @@ impl Frame {
                 }
             }
         }
-        frame.link(bdd, hook);
+        frame.link(bdd, hook, excludes);
         frame
     }
 
-    fn link(&mut self, bdd: &mut Bdd, hook: Hook) {
+    fn link(&mut self, bdd: &mut Bdd, hook: Hook, excludes: bool) {
         let mut implies = |when, then| self.links.push(Link { when, then });
         let (new, original) = (constants(bdd, Input::CtState, &[8]), constants(bdd, Input::CtDirection, &[0]));
         implies((Input::CtState, new), (Input::CtDirection, original));
@@ -72,10 +77,15 @@ impl Frame {
                 implies((name, of_name), (index, of_index));
             }
         }
-        // What rules excluded on its way out comes to the first hook of its way in as that.
+        // What tracking knows already has a connection, or was excluded.
+        let attached = constants(bdd, Input::Attached, &[1]);
         if matches!(hook, Hook::Prerouting | Hook::Output) {
-            let (untracked, attached) = (constants(bdd, Input::CtState, &[64]), constants(bdd, Input::Attached, &[1]));
+            let [untracked, known] = [&[64][..], &[2, 4, 8, 64]].map(|states| constants(bdd, Input::CtState, states));
             implies((Input::CtState, untracked), (Input::Attached, attached));
+            implies((Input::Attached, attached), (Input::CtState, known));
+            if !excludes {
+                implies((Input::CtState, untracked), (Input::L4proto, constants(bdd, Input::L4proto, &[58])));
+            }
         }
     }
 
@@ -154,6 +164,7 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input) -> Node {
         // A filter of tc may give a packet its socket before all hooks (skb_sk_is_prefetched, include/net/sock.h, v6.12); what has one is
         // not forwarded (ip_forward, net/ipv4/ip_forward.c).
         Input::Socket => boolean(hook != Hook::Forward),
+        Input::CtState if hook == Hook::Output => constants(bdd, input, &[1, 2, 4, 8]),
         Input::CtState => constants(bdd, input, &[1, 2, 4, 8, 64]),
         // `RTN_*`, include/uapi/linux/rtnetlink.h
         Input::DaddrType => constants(bdd, input, &(0..=11).collect::<Vec<u128>>()),

@@ -80,6 +80,8 @@ struct Run {
     asked: bool,
     /// Translation drops it.
     lost: bool,
+    /// Tracking leaves it alone.
+    never_tracked: bool,
 }
 
 /// A question that was answered before.
@@ -99,11 +101,11 @@ enum Kind {
 }
 
 impl Explorer {
-    pub(super) fn new(hook: Hook, family: Family4or6, is_header_read: bool) -> Self {
+    pub(super) fn new(hook: Hook, family: Family4or6, is_header_read: bool, excludes: bool) -> Self {
         let mut bdd = Bdd::new();
-        let frame = Frame::new(&mut bdd, hook, family);
+        let frame = Frame::new(&mut bdd, hook, family, excludes);
         let here = Place { domains: frame.start, choices: Vec::new() };
-        let run = Run { side: Side::A, limits: 0, asked: false, lost: false };
+        let run = Run { side: Side::A, limits: 0, asked: false, lost: false, never_tracked: false };
         let given = SmallVec::new();
         let (todo, tests, members) = (vec![here.clone()], Map::default(), Members::default());
         Explorer { bdd, frame, hook, family, here, todo, tests, members, is_header_read, run, given, steps: 0 }
@@ -111,7 +113,7 @@ impl Explorer {
 
     /// Begins the run of a side.
     pub(super) fn begin(&mut self, side: Side) {
-        self.run = Run { side, limits: 0, asked: false, lost: false };
+        self.run = Run { side, limits: 0, asked: false, lost: false, never_tracked: false };
         if side == Side::A {
             self.given.clear();
         }
@@ -209,6 +211,11 @@ impl Explorer {
         }
     }
 
+    /// Whether tracking left the packets of the last run alone by itself.
+    pub(super) fn is_never_tracked(&self) -> bool {
+        self.run.never_tracked
+    }
+
     /// Whether the sides looked at different choices as if they were one.
     pub(super) fn mixes_given(&self) -> bool {
         let mixed = |(side, input, given): &(Side, Input, Given)| {
@@ -254,7 +261,8 @@ impl Explorer {
     fn is_redirect_of_translated(&mut self) -> bool {
         let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
         let [protocol, kind] = [self.cell(Input::L4proto, 0), self.cell(Input::Sport, 0)];
-        if !self.decide(Input::CtState, related)
+        if self.family != Family4or6::Ipv4
+            || !self.decide(Input::CtState, related)
             || !self.is_equal(&[protocol], &[Protocol::ICMP.0])
             || !self.is_equal(&[kind], &[IcmpType::REDIRECT.0])
         {
@@ -353,6 +361,7 @@ impl Inputs for Explorer {
             && NEVER_TRACKED.iter().any(|(first, last)| self.is_within(&[kind], &[*first], &[*last]))
             && !self.is_equal(&[attached], &[1])
         {
+            self.run.never_tracked = true;
             (flow.tracking, flow.zone) = (Tracking::Untracked, None);
         }
         Ok(())

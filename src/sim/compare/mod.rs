@@ -15,7 +15,7 @@
 //! sides.
 //!
 //! A packet here is whole and has no headers between that of IP and its protocol's: fragments, and IPv6 extension headers, at which a
-//! rule that loads a port ends, are not among all packets. Interface 1 is `lo` by name too, though it can be renamed.
+//! rule that loads a port ends, are not among all packets. What is excluded from tracking before the first chain is so by these rules. Interface 1 is `lo` by name too, though it can be renamed.
 
 mod answer;
 mod at_hook;
@@ -135,7 +135,20 @@ impl<'a> Compare<'a> {
                     continue;
                 }
                 let most = self.most.saturating_sub(classes + left_out);
-                let place = AtHook { of: &self, a: &a, b: &b, hook, family, outside: &outside, most };
+                let at = |hook, excludes| AtHook {
+                    of: &self,
+                    a: &a,
+                    b: &b,
+                    hook,
+                    family,
+                    outside: &outside,
+                    most,
+                    excludes,
+                };
+                let excludes = hook == Hook::Prerouting
+                    && [&a, &b].into_iter().any(|rules| rules.has_exclusions())
+                    && at(Hook::Output, false).does_exclude();
+                let place = at(hook, excludes);
                 match place.explore() {
                     Found::Differs(example) => return Comparison::Differs(example),
                     Found::Same { classes: here, outside, doubt: unsure } => {

@@ -6,6 +6,7 @@
 mod compare;
 mod echo;
 mod import;
+mod judge;
 pub(crate) mod machine;
 mod options;
 mod replies;
@@ -16,6 +17,7 @@ mod walk;
 
 pub use compare::compare;
 pub use import::import;
+pub use judge::Judge;
 pub use options::options;
 pub use replies::replies;
 pub use walk::walk;

@@ -1,6 +1,6 @@
 //! Istio rule sets with one constant, negation or position changed: a comparison finds every change that a packet can tell, and no other.
 //!
-//! Whether a packet can tell is found out without the comparison: by running the machine, which is held against the kernel elsewhere, on
+//! Whether a packet can tell is found out without the comparison: from walks of the machine, which is held against the kernel elsewhere, on
 //! packets made of the constants of the rules and their neighbours.
 
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
@@ -11,11 +11,12 @@ mod support;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use nftmesh::fuzz::Judge;
 use nftmesh::model::{
     AddrType, CtDirection, CtState, Element, ElementData, Family4or6, Hook, Key, MarkValue, Match, Op, Operand,
     Protocol, Rule, Ruleset, SetRef, Statement, Value, Verdict,
 };
-use nftmesh::sim::{Comparison, Interface, Owner, Packet, Rules, Situation, Trial, compare};
+use nftmesh::sim::{Comparison, Interface, Owner, Packet, Rules, Situation, compare};
 use sidecar::CASES;
 
 const MUTANTS: usize = 500;
@@ -67,15 +68,15 @@ fn one(random: &mut Random, score: &mut Score) {
     let ruleset = Ruleset::from(&sidecar::config(case.options, "nameserver 10.96.0.10"));
     let (mutant, what) = mutated(&ruleset, random);
     let [original, changed] = [&ruleset, &mutant].map(|ruleset| Rules::try_from(ruleset).expect("it is valid"));
-    let trial = Trial::new(&original, &changed);
+    let judge = Judge::new(&ruleset, &mutant).expect("they are valid");
     let constants = Constants::of(&[&ruleset, &mutant]);
     let told = (0..PACKETS).find_map(|_| {
         let (hook, situation) = constants.situation(random);
-        trial.differ(hook, &situation).expect("nothing unknown").then_some((hook, situation))
+        judge.differ(hook, &situation).expect("nothing unknown").then_some((hook, situation))
     });
     match (compare(&original, &changed), told) {
         (Comparison::Differs(example), told) => {
-            let is_one = trial.differ(example.hook, &example.situation).expect("nothing unknown");
+            let is_one = judge.differ(example.hook, &example.situation).expect("nothing unknown");
             score.differ += 1;
             score.rare += usize::from(told.is_none());
             if !is_one {

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::judge::Judge;
 use super::print;
 use super::source::Source;
 use super::walk::HOOKS;
@@ -10,7 +11,7 @@ use crate::model::{
     Key, MarkKey, MarkValue, Match, Nat, Op, Operand, Policy, PortRange, Priority, Protocol, Rule, Ruleset, Selector,
     Set, SetData, Statement, Table, Tproxy, Value, Verdict, set,
 };
-use crate::sim::{CannotTell, Comparison, Interface, Owner, Packet, Rules, Situation, Trial, compare as compare_rules};
+use crate::sim::{CannotTell, Comparison, Interface, Owner, Packet, Rules, Situation, compare as compare_rules};
 
 /// Two rule sets made of these bytes: what a comparison says of them is what trying packets says.
 pub fn compare(bytes: &[u8]) {
@@ -42,8 +43,8 @@ fn cannot_be_told(reason: &CannotTell) -> bool {
 
 /// Fails when the answer is wrong.
 fn judge(a: &Ruleset, b: &Ruleset, rules_a: &Rules, rules_b: &Rules) -> Answer {
-    let trial = Trial::new(rules_a, rules_b);
-    let differs = |hook, situation: &Situation| match trial.differ(hook, situation) {
+    let judge = Judge::new(a, b).expect("they are valid");
+    let differs = |hook, situation: &Situation| match judge.differ(hook, situation) {
         Ok(differs) => differs,
         // The same program on both sides.
         Err(reason) if cannot_be_told(&reason) => false,

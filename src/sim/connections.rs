@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use self::tcp::{Ends, begins};
 use super::packet::Packet;
 use super::packet_text::{has_ports, is_icmp};
+use super::situation::is_never_tracked;
 use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol, TcpFlags};
 
 /// Where packets of one direction come from and go to. Of ICMP, the source port is type and code.
@@ -116,7 +117,7 @@ impl Connections {
         }
         let [kind, _] = packet.sport.to_be_bytes();
         match packet.protocol {
-            Protocol::ICMPV6 if (130..=136).contains(&kind) || kind == 143 => return Found::Untracked,
+            Protocol::ICMPV6 if is_never_tracked(kind) => return Found::Untracked,
             protocol if is_icmp(protocol) && is_error(protocol, kind) => return Found::Unknown,
             protocol if is_icmp(protocol) && !asks(protocol, kind) => return Found::Invalid,
             Protocol::TCP if !begins(packet.tcp_flags) => return Found::Invalid,

@@ -20,8 +20,8 @@ pub(crate) struct Flow {
     /// Where `tproxy` sent it.
     pub(crate) tproxy: Option<Target>,
     pub(crate) traced: Cell,
-    /// A chain of type route changed the mark: the packet was routed again.
-    pub(crate) rerouted: bool,
+    /// The mark by which the packet was routed last: behind a chain of type route that changed it, or with another destination.
+    pub(crate) routed: [Cell; 4],
     /// The kernel would have chosen the new port at random.
     pub(crate) is_guess: bool,
 }
@@ -105,7 +105,7 @@ impl Flow {
             translation: None,
             tproxy: None,
             traced: Cell::Known(0),
-            rerouted: false,
+            routed: cells(inputs, Input::Mark),
             is_guess: false,
         }
     }

@@ -97,7 +97,7 @@ fn filter(
     let mark = flow.mark;
     let passed = base_chain(table, chain, base, inputs, flow, listener)?;
     if base.chain_type == ChainType::Route && passed == Passed::Accepted && flow.mark != mark {
-        flow.rerouted = true;
+        flow.routed = flow.mark;
         inputs.reroute(flow)?;
         if inputs.is_lost() {
             return Ok(Passed::Dropped(Decider::Host));

@@ -30,8 +30,6 @@ mod walk;
 mod walker;
 mod xt;
 
-#[doc(hidden)]
-pub use compare::Trial;
 pub use compare::{Compare, Comparison, Counterexample, compare};
 pub use host::{Host, Link, Listeners, PolicyRule, Route};
 pub use inputs::CannotTell;

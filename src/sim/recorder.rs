@@ -22,7 +22,7 @@ pub(super) struct Recorder<'a> {
     ct_mark: [Cell; 4],
     tracking: Tracking,
     header: Header,
-    is_tproxied: bool,
+    tproxy: Option<Target>,
 }
 
 impl<'a> Recorder<'a> {
@@ -35,7 +35,7 @@ impl<'a> Recorder<'a> {
             ct_mark: flow.ct_mark,
             tracking: flow.tracking,
             header: flow.header.clone(),
-            is_tproxied: flow.tproxy.is_some(),
+            tproxy: flow.tproxy.clone(),
         }
     }
 
@@ -77,8 +77,8 @@ impl Listener for Recorder<'_> {
             Ran::Verdict(verdict) => Fate::Matched(verdict.clone()),
         };
         self.steps.push(Step::Rule { hook: self.hook, rule: Arc::clone(rule), fate });
-        if let (Some(target), false) = (&flow.tproxy, self.is_tproxied) {
-            self.is_tproxied = true;
+        if let Some(target) = flow.tproxy.as_ref().filter(|target| self.tproxy.as_ref() != Some(target)) {
+            self.tproxy = Some(target.clone());
             let (address, port) = place(target, self.family);
             self.change(Change::Tproxy { address, port });
         }

@@ -136,7 +136,8 @@ impl Situation {
         let [kind, _] = self.packet.sport.to_be_bytes();
         let Connection { state, status, .. } = self.connection;
         let is_done = status.bits() & (SRC_NAT_DONE | DST_NAT_DONE) == SRC_NAT_DONE | DST_NAT_DONE;
-        self.packet.protocol == Protocol::ICMP
+        self.packet.family() == Family4or6::Ipv4
+            && self.packet.protocol == Protocol::ICMP
             && IcmpType(kind) == IcmpType::REDIRECT
             && state == CtState::RELATED
             && (!is_done || status.intersects(CtStatus::SNAT | CtStatus::DNAT))
@@ -187,6 +188,15 @@ impl Inputs for Situation {
         Ok(kind.0.to_ne_bytes().map(Cell::Known))
     }
 
+    fn track(&mut self, _: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
+        let [kind, _] = self.packet.sport.to_be_bytes();
+        let is_of_ipv6 = self.family() == Family4or6::Ipv6 && self.packet.protocol == Protocol::ICMPV6;
+        if is_of_ipv6 && is_never_tracked(kind) && !self.connection.attached {
+            (flow.tracking, flow.zone) = (Tracking::Untracked, None);
+        }
+        Ok(())
+    }
+
     /// A single packet comes within any rate but one of which it has to be above.
     fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
         Ok(limit.flags & LIMIT_INVERTED == 0)
@@ -214,6 +224,7 @@ impl Inputs for Situation {
 
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
         self.lost |= self.is_redirect_of_translated();
+        let before = flow.header.daddr;
         match (decided, side(hook)) {
             (Some(decided), _) => {
                 let own = if hook == Hook::Output { Some(loopback(self.family())) } else { self.own_address };
@@ -228,9 +239,22 @@ impl Inputs for Situation {
                 flow.header.dport = cells(self, Input::TranslatedDport);
             }
         }
+        // nf_nat_ipv4_local_fn, net/netfilter/nf_nat_proto.c, v6.12
+        if hook == Hook::Output && flow.header.daddr != before {
+            flow.routed = flow.mark;
+        }
         Ok(())
     }
 }
+
+/// Whether tracking leaves an ICMPv6 type alone, because every network needs it: neighbour discovery and the like (icmpv6_error,
+/// net/netfilter/nf_conntrack_proto_icmpv6.c, v6.12).
+pub(super) fn is_never_tracked(kind: u8) -> bool {
+    NEVER_TRACKED.iter().any(|(first, last)| (*first..=*last).contains(&kind))
+}
+
+/// First and last of such types.
+pub(super) const NEVER_TRACKED: [(u8, u8); 2] = [(130, 136), (143, 143)];
 
 fn padded(bytes: &[u8]) -> [u8; 16] {
     let mut padded = [0; 16];

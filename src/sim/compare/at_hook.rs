@@ -1,6 +1,6 @@
 //! The comparison at one hook for packets of one family, class by class.
 
-use super::certain;
+use super::certain::{self, Last};
 use super::counterexample::Counterexample;
 use super::domains::constants;
 use super::explorer::{Choice, Explorer, Side};
@@ -10,7 +10,7 @@ use super::{Compare, LeftOut};
 use crate::model::{CtState, Family4or6, Hook};
 use crate::sim::cells::Input;
 use crate::sim::flow::{Flow, Tracking, cells};
-use crate::sim::hook::pass;
+use crate::sim::hook::{Passed, pass};
 use crate::sim::inputs::CannotTell;
 use crate::sim::machine::{Machine, Ran};
 use crate::sim::rules::{RuleCode, Rules};
@@ -25,6 +25,8 @@ pub(super) struct AtHook<'a> {
     pub(super) family: Family4or6,
     pub(super) outside: &'a [LeftOut],
     pub(super) most: usize,
+    /// Rules exclude packets from tracking on their way out.
+    pub(super) excludes: bool,
 }
 
 pub(super) enum Found {
@@ -35,7 +37,7 @@ pub(super) enum Found {
 impl AtHook<'_> {
     pub(super) fn explore(&self) -> Found {
         let is_header_read = [self.a, self.b].iter().any(|rules| rules.reads_behind_nat(self.hook, self.family));
-        let mut explorer = Explorer::new(self.hook, self.family, is_header_read);
+        let mut explorer = Explorer::new(self.hook, self.family, is_header_read, self.excludes);
         let (mut classes, mut outside, mut doubt) = (0, 0, None);
         while let Some(place) = explorer.todo.pop() {
             if classes + outside >= self.most || explorer.steps > MOST_STEPS {
@@ -65,6 +67,25 @@ impl AtHook<'_> {
         Found::Same { classes, outside, doubt }
     }
 
+    /// Whether some packets end as untracked here that tracking would have taken up.
+    pub(super) fn does_exclude(&self) -> bool {
+        let mut explorer = Explorer::new(self.hook, self.family, false, false);
+        while let Some(place) = explorer.todo.pop() {
+            explorer.here = place;
+            for side in [Side::A, Side::B] {
+                let is_excluded = |outcome: Outcome| outcome.flow.tracking == Tracking::Untracked;
+                // What is not known may.
+                if self.run(side, &mut explorer).map_or(true, is_excluded) && !explorer.is_never_tracked() {
+                    return true;
+                }
+            }
+            if explorer.steps > MOST_STEPS {
+                return true;
+            }
+        }
+        false
+    }
+
     fn is_outside(&self, explorer: &mut Explorer) -> Result<bool, CannotTell> {
         for rule in self.outside.iter().filter(|(hook, _)| hook.is_none_or(|hook| hook == self.hook)) {
             let code = rule.1.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
@@ -80,10 +101,12 @@ impl AtHook<'_> {
     /// Runs the packets of the place where the explorer is, or a part of them, through both sides.
     fn class(&self, explorer: &mut Explorer) -> Result<Option<Box<Counterexample>>, CannotTell> {
         let (of_a, of_b) = (self.run(Side::A, explorer)?, self.run(Side::B, explorer)?);
-        let Some(at) = self.difference(explorer, &of_a, &of_b) else { return Ok(None) };
+        let Some(at) = self.difference(explorer, &of_a, &of_b) else {
+            return self.sameness(explorer, &of_a, &of_b).map(|()| None);
+        };
         let limits = explorer.here.choices.iter().find_map(|(choice, _)| match choice {
             Choice::Limit { code, side, .. } => Some((*side, *code)),
-            Choice::Listener(_) => None,
+            Choice::Listener(_) | Choice::Moved => None,
         });
         if let Some((side, code)) = limits {
             let rules = if side == Side::A { self.a } else { self.b };
@@ -97,15 +120,31 @@ impl AtHook<'_> {
         let rules = if side == Side::A { self.a } else { self.b };
         explorer.begin(side);
         let mut flow = Flow::new(explorer);
-        let is_first = matches!(self.hook, Hook::Prerouting | Hook::Output);
-        if !is_first && rules.line_up(self.hook, self.family).tracks {
+        if rules.line_up(self.hook, self.family).tracks {
             let untracked = constants(&mut explorer.bdd, Input::CtState, &[CtState::UNTRACKED.bits().into()]);
             if explorer.decide(Input::CtState, untracked) {
                 flow.tracking = Tracking::Untracked;
             }
         }
-        let passed = pass(rules, self.hook, explorer, &mut flow, &mut ())?;
-        Ok(Outcome { passed, flow })
+        let mut last = Last::default();
+        let passed = pass(rules, self.hook, explorer, &mut flow, &mut last)?;
+        Ok(Outcome { passed, flow, last: last.0 })
+    }
+
+    /// What ended alike is the same, unless that was not the end, or was found with an address that both sides chose each for itself.
+    fn sameness(&self, explorer: &Explorer, a: &Outcome, b: &Outcome) -> Result<(), CannotTell> {
+        if explorer.mixes_given() {
+            return Err(CannotTell::new(format!(
+                "at {}: both translate, each to another choice of addresses or ports, and look at the result",
+                self.hook.name()
+            )));
+        }
+        let (Passed::Queued(_, rule), Some(a), Some(b)) = (&a.passed, &a.last, &b.last) else { return Ok(()) };
+        // A program that accepts sends it on through the rest of the chains (nf_reinject, net/netfilter/nfnetlink_queue.c, v6.12).
+        if self.a.is_same_behind(a, self.b, b, self.hook, self.family) {
+            return Ok(());
+        }
+        Err(CannotTell::new("a program decides, and what follows is not the same on both sides").at(rule))
     }
 
     fn tracks(&self) -> [bool; 2] {
@@ -113,10 +152,10 @@ impl AtHook<'_> {
     }
 
     fn difference(&self, explorer: &mut Explorer, a: &Outcome, b: &Outcome) -> Option<Where> {
-        let (mark, dport) = (cells(explorer, Input::Mark), cells(explorer, Input::Dport));
+        let (status, dport) = (cells(explorer, Input::CtStatus), cells(explorer, Input::Dport));
         let Explorer { bdd, here, hook, family, .. } = explorer;
         let (hook, family, domains) = (*hook, *family, &here.domains);
-        Comparer { bdd, domains: Some(domains), hook, family, tracks: self.tracks(), mark, dport }.difference(a, b)
+        Comparer { bdd, domains: Some(domains), hook, family, tracks: self.tracks(), status, dport }.difference(a, b)
     }
 
     /// One packet of the place, run once more.

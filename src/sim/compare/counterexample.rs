@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use super::outcome::Outcome;
-use crate::model::{CtDirection, Hook, NatKind};
+use crate::model::{CtDirection, CtState, Hook, NatKind};
 use crate::sim::cells::{Cell, Input, known};
 use crate::sim::flow::{NewAddress, Tracking, Translation, cells};
 use crate::sim::hook::Passed;
@@ -103,9 +103,9 @@ fn words(situation: &Situation, outcome: &Outcome) -> String {
     let flow = &outcome.flow;
     let end = match outcome.passed {
         Passed::Accepted => None,
-        Passed::Dropped(_) => return "drops it".to_owned(),
+        Passed::Dropped(_) => return format!("drops it{}", left_behind(situation, outcome)),
         Passed::Queued(queue, _) => Some(format!("sends it to queue {}", queue.num)),
-        Passed::Rejected(..) => return "rejects it".to_owned(),
+        Passed::Rejected(..) => return format!("rejects it{}", left_behind(situation, outcome)),
     };
     let mut done: Vec<String> = Vec::new();
     done.extend(flow.translation.as_ref().map(|translation| translated(situation, translation)));
@@ -115,9 +115,14 @@ fn words(situation: &Situation, outcome: &Outcome) -> String {
         format!("gives it to the transparent socket on {}:{port}", address.map_or(String::new(), |at| at.to_string()))
     }));
     let number = |mark: &[Cell; 4]| known(mark).map_or(0, u32::from_ne_bytes);
-    if flow.mark != cells(situation, Input::Mark) {
-        let again = if outcome.flow.rerouted { " and routes it again" } else { "" };
+    let mark: [Cell; 4] = cells(situation, Input::Mark);
+    let is_rerouted = flow.routed != mark;
+    if flow.mark != mark {
+        let again = if is_rerouted && flow.routed == flow.mark { " and routes it again" } else { "" };
         done.push(format!("sets mark {:#x}{again}", number(&flow.mark)));
+    }
+    if is_rerouted && flow.routed != flow.mark {
+        done.push(format!("routes it again by mark {:#x}", number(&flow.routed)));
     }
     if flow.ct_mark != cells(situation, Input::CtMark) {
         done.push(format!("sets mark {:#x} of the connection", number(&flow.ct_mark)));
@@ -125,11 +130,20 @@ fn words(situation: &Situation, outcome: &Outcome) -> String {
     if let Some(zone) = flow.zone.and_then(|zone| known(&zone)) {
         done.push(format!("puts it into zone {}", u16::from_ne_bytes(zone)));
     }
-    if flow.tracking == Tracking::Untracked {
+    if flow.tracking == Tracking::Untracked && situation.connection.state != CtState::UNTRACKED {
         done.push("does not track it".to_owned());
     }
     done.extend(end);
     if done.is_empty() { "leaves it alone".to_owned() } else { done.join(", ") }
+}
+
+/// What is left of a packet that is gone: the mark of its connection.
+fn left_behind(situation: &Situation, outcome: &Outcome) -> String {
+    if outcome.flow.ct_mark == cells(situation, Input::CtMark) {
+        return String::new();
+    }
+    let mark = known(&outcome.flow.ct_mark).map_or(0, u32::from_ne_bytes);
+    format!(" and sets mark {mark:#x} of the connection")
 }
 
 fn translated(situation: &Situation, Translation { kind, address: new, ports, flags: _ }: &Translation) -> String {

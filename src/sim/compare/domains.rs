@@ -1,7 +1,9 @@
 //! What the inputs of a packet can be at a hook, before any rule has looked: all that the kernel can hand in.
 //!
-//! Inputs are independent of each other but for a few links ("if it came through lo, the incoming interface is lo"). Links are kept
-//! true both ways whenever a domain shrinks; since they form no cycle, every value that is left belongs to a whole packet that is left.
+//! Inputs are independent of each other but for a few links ("if it begins a connection, it goes the way of the first packet"). Links
+//! are kept true both ways whenever a domain shrinks; since they form no cycle, every value that is left belongs to a whole packet that
+//! is left. Two things that look like links are none: what tracking knows already comes in by any interface (a copy of what is sent to
+//! everybody on a link, by that link), and what a socket here sent into a tunnel leaves as if it had come in by the tunnel.
 
 use super::bdd::{Bdd, Node};
 use super::bits::{equal, number, width};
@@ -42,11 +44,16 @@ impl Domains {
 }
 
 impl Frame {
-    pub(super) fn new(bdd: &mut Bdd, hook: Hook, family: Family4or6) -> Self {
+    /// `excludes`: whether rules exclude packets from tracking on their way out, which then come in untracked from the first chain on.
+    pub(super) fn new(bdd: &mut Bdd, hook: Hook, family: Family4or6, excludes: bool) -> Self {
         let nothing = Domains([Node::NOTHING; Input::ALL.len()]);
         let mut frame = Frame { start: nothing, usual: nothing, links: Vec::new() };
         for input in Input::ALL {
-            let domain = domain(bdd, hook, family, input);
+            let mut domain = domain(bdd, hook, family, input);
+            // Copies of neighbour discovery, too, come in untracked.
+            if input == Input::CtState && hook == Hook::Prerouting && family == Family4or6::Ipv4 && !excludes {
+                domain = constants(bdd, input, &[1, 2, 4, 8]);
+            }
             frame.start.set(input, domain);
             for number in usual(hook, family, input).into_iter().rev() {
                 let one = constants(bdd, input, &[number]);
@@ -55,11 +62,11 @@ impl Frame {
                 }
             }
         }
-        frame.link(bdd, hook);
+        frame.link(bdd, hook, excludes);
         frame
     }
 
-    fn link(&mut self, bdd: &mut Bdd, hook: Hook) {
+    fn link(&mut self, bdd: &mut Bdd, hook: Hook, excludes: bool) {
         let mut implies = |when, then| self.links.push(Link { when, then });
         let (new, original) = (constants(bdd, Input::CtState, &[8]), constants(bdd, Input::CtDirection, &[0]));
         implies((Input::CtState, new), (Input::CtDirection, original));
@@ -70,16 +77,15 @@ impl Frame {
                 implies((name, of_name), (index, of_index));
             }
         }
-        let name = |bdd: &mut Bdd, name: &[u8]| constants(bdd, Input::Iifname, &[name_number(name)]);
-        let (lo, nowhere) = (name(bdd, b"lo"), name(bdd, b""));
-        let yes = |bdd: &mut Bdd, input| constants(bdd, input, &[1]);
-        let (attached, sent) = (yes(bdd, Input::Attached), yes(bdd, Input::Socket));
-        match hook {
-            // Only what comes through lo was tracked on its way out.
-            Hook::Prerouting | Hook::Input => implies((Input::Attached, attached), (Input::Iifname, lo)),
-            // What has come in is forwarded, and nobody here sent it.
-            Hook::Postrouting => implies((Input::Socket, sent), (Input::Iifname, nowhere)),
-            Hook::Forward | Hook::Output => {}
+        // What tracking knows already has a connection, or was excluded.
+        let attached = constants(bdd, Input::Attached, &[1]);
+        if matches!(hook, Hook::Prerouting | Hook::Output) {
+            let [untracked, known] = [&[64][..], &[2, 4, 8, 64]].map(|states| constants(bdd, Input::CtState, states));
+            implies((Input::CtState, untracked), (Input::Attached, attached));
+            implies((Input::Attached, attached), (Input::CtState, known));
+            if !excludes {
+                implies((Input::CtState, untracked), (Input::L4proto, constants(bdd, Input::L4proto, &[58])));
+            }
         }
     }
 
@@ -155,9 +161,10 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input) -> Node {
         Input::Attached => boolean(is_first || hook == Hook::Input),
         Input::Received => constants(bdd, input, &[0, 1, 2]),
         Input::CtDirection | Input::SocketTransparent | Input::SocketWildcard => boolean(true),
-        Input::Socket => boolean(matches!(hook, Hook::Input | Hook::Output | Hook::Postrouting)),
-        // What tracking says; untracked are, behind the first hook, packets that were excluded there.
-        Input::CtState if is_first => constants(bdd, input, &[1, 2, 4, 8]),
+        // A filter of tc may give a packet its socket before all hooks (skb_sk_is_prefetched, include/net/sock.h, v6.12); what has one is
+        // not forwarded (ip_forward, net/ipv4/ip_forward.c).
+        Input::Socket => boolean(hook != Hook::Forward),
+        Input::CtState if hook == Hook::Output => constants(bdd, input, &[1, 2, 4, 8]),
         Input::CtState => constants(bdd, input, &[1, 2, 4, 8, 64]),
         // `RTN_*`, include/uapi/linux/rtnetlink.h
         Input::DaddrType => constants(bdd, input, &(0..=11).collect::<Vec<u128>>()),

@@ -4,19 +4,18 @@
 //! becomes that part, and the other goes on the list of boxes still to do. At the end of a run all packets of the box took one way.
 //! So packets are only told apart where a rule does it, and the boxes of all runs together are all packets, each once.
 
+mod asked;
+
 use smallvec::SmallVec;
 
 use super::bdd::{Bdd, Map, Node};
 use super::bits::{before, between, equal, pieces};
-use super::domains::{Domains, Frame, constants};
-use super::members::{Members, Part};
-use crate::bytecode::{CmpOp, LimitCode};
-use crate::model::{CtState, Family4or6, Hook, NatKind, Protocol};
-use crate::sim::cells::{Cell, Input, bitwise};
-use crate::sim::flow::{Flow, NewAddress, Translation, cells, loopback, side};
-use crate::sim::inputs::{CannotTell, Inputs, Target};
-use crate::sim::sets::SetIndex;
-use crate::sim::situation::{bytes_of, nat_done};
+use super::domains::{Domains, Frame};
+use super::members::Members;
+use crate::model::{Family4or6, Hook};
+use crate::sim::cells::{Cell, Input};
+use crate::sim::flow::cells;
+use crate::sim::inputs::Target;
 
 /// One of the two rule sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +38,8 @@ pub(super) enum Choice {
     Limit { side: Side, number: usize, code: usize },
     /// A transparent socket listens there.
     Listener(Target),
+    /// An open translation of what this host sends leads to another destination than it had.
+    Moved,
 }
 
 pub(super) struct Explorer {
@@ -53,7 +54,21 @@ pub(super) struct Explorer {
     /// Whether anything looks at the header behind its translation.
     is_header_read: bool,
     run: Run,
+    /// Inputs that stood for what a translation gave, by side and by what it could give.
+    given: SmallVec<[(Side, Input, Given); 4]>,
     pub(super) steps: u64,
+}
+
+/// What a translation chose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Given {
+    /// An address of this host.
+    Own,
+    /// It was decided with an earlier packet.
+    Earlier,
+    /// Any port, where the packet's own was taken.
+    Free,
+    Range(SmallVec<[Cell; 16]>, SmallVec<[Cell; 16]>),
 }
 
 /// What belongs to the run of one side.
@@ -62,6 +77,10 @@ struct Run {
     side: Side,
     limits: usize,
     asked: bool,
+    /// Translation drops it.
+    lost: bool,
+    /// Tracking leaves it alone.
+    never_tracked: bool,
 }
 
 /// A question that was answered before.
@@ -81,18 +100,22 @@ enum Kind {
 }
 
 impl Explorer {
-    pub(super) fn new(hook: Hook, family: Family4or6, is_header_read: bool) -> Self {
+    pub(super) fn new(hook: Hook, family: Family4or6, is_header_read: bool, excludes: bool) -> Self {
         let mut bdd = Bdd::new();
-        let frame = Frame::new(&mut bdd, hook, family);
+        let frame = Frame::new(&mut bdd, hook, family, excludes);
         let here = Place { domains: frame.start, choices: Vec::new() };
-        let run = Run { side: Side::A, limits: 0, asked: false };
+        let run = Run { side: Side::A, limits: 0, asked: false, lost: false, never_tracked: false };
+        let given = SmallVec::new();
         let (todo, tests, members) = (vec![here.clone()], Map::default(), Members::default());
-        Explorer { bdd, frame, hook, family, here, todo, tests, members, is_header_read, run, steps: 0 }
+        Explorer { bdd, frame, hook, family, here, todo, tests, members, is_header_read, run, given, steps: 0 }
     }
 
     /// Begins the run of a side.
     pub(super) fn begin(&mut self, side: Side) {
-        self.run = Run { side, limits: 0, asked: false };
+        self.run = Run { side, limits: 0, asked: false, lost: false, never_tracked: false };
+        if side == Side::A {
+            self.given.clear();
+        }
     }
 
     /// Whether an input has one of some values. Where both can be, the more ordinary case comes first, and what is left later.
@@ -187,6 +210,25 @@ impl Explorer {
         }
     }
 
+    /// Whether tracking left the packets of the last run alone by itself.
+    pub(super) fn is_never_tracked(&self) -> bool {
+        self.run.never_tracked
+    }
+
+    /// Whether the sides looked at different choices as if they were one.
+    pub(super) fn mixes_given(&self) -> bool {
+        let mixed = |(side, input, given): &(Side, Input, Given)| {
+            self.given.iter().any(|(other, same, other_given)| side != other && input == same && given != other_given)
+        };
+        self.given.iter().any(mixed)
+    }
+
+    /// An input that stands for what a translation gives.
+    fn open<const N: usize>(&mut self, input: Input, given: Given) -> [Cell; N] {
+        self.given.push((self.run.side, input, given));
+        cells(self, input)
+    }
+
     /// An address or port that a translation gives: known, or open between two ends.
     fn given<const N: usize>(&mut self, input: Input, low: &[Cell], high: &[Cell]) -> [Cell; N] {
         if low == high {
@@ -194,133 +236,16 @@ impl Explorer {
             cells.iter_mut().zip(low).for_each(|(slot, cell)| *slot = *cell);
             return cells;
         }
-        let open: [Cell; N] = cells(self, input);
+        let open: [Cell; N] = self.open(input, Given::Range(low.into(), high.into()));
         let bytes = |cells: &[Cell]| cells.iter().map(|cell| cell.known()).collect::<Option<Vec<u8>>>();
         if let (Some(low), Some(high), Some(cells)) = (bytes(low), bytes(high), open.get(..low.len())) {
             let range = between(&mut self.bdd, cells, &low, &high);
             let mut narrowed = self.here.domains;
-            // Another choice than the other side's: they differ anyway.
+            // Another choice than the other side's: see `mixes_given`.
             if self.frame.narrow(&mut self.bdd, &mut narrowed, input, range) {
                 self.here.domains = narrowed;
             }
         }
         open
-    }
-}
-
-impl Explorer {
-    fn is_icmp(&mut self) -> bool {
-        let protocol = self.cell(Input::L4proto, 0);
-        [Protocol::ICMP, Protocol::ICMPV6].into_iter().any(|icmp| self.is_equal(&[protocol], &[icmp.0]))
-    }
-
-    /// Whether this side of the connection has its translation, be it none.
-    fn has_nat(&mut self, hook: Hook) -> bool {
-        let mut status: [Cell; 4] = cells(self, Input::CtStatus);
-        bitwise(&mut status, &nat_done(hook).to_ne_bytes(), &[0; 4]);
-        !self.is_equal(&status, &[0; 4])
-    }
-}
-
-impl Inputs for Explorer {
-    fn family(&self) -> Family4or6 {
-        self.family
-    }
-
-    fn cell(&self, input: Input, byte: u8) -> Cell {
-        let is_address = matches!(input, Input::Daddr | Input::Saddr | Input::TranslatedDaddr | Input::TranslatedSaddr);
-        if is_address && self.family == Family4or6::Ipv4 && byte >= 4 {
-            return Cell::Known(0);
-        }
-        Cell::open(input, byte)
-    }
-
-    fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
-        Ok(match op {
-            CmpOp::Eq => self.is_equal(cells, data),
-            CmpOp::Ne => !self.is_equal(cells, data),
-            CmpOp::Lt => self.is_before(cells, data, false),
-            CmpOp::Le => self.is_before(cells, data, true),
-            CmpOp::Gt => !self.is_before(cells, data, true),
-            CmpOp::Ge => !self.is_before(cells, data, false),
-        })
-    }
-
-    fn within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {
-        Ok(self.is_within(cells, low, high))
-    }
-
-    fn find(&mut self, cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell> {
-        if let [(Some(input), _)] = pieces(cells).as_slice() {
-            let groups = self.members.groups(&mut self.bdd, cells, set);
-            let found = groups.iter().find(|(values, _)| self.decide(*input, *values));
-            return Ok(found.map(|(_, element)| *element).or(set.catch_all));
-        }
-        let elements = self.members.elements(set);
-        let found = elements.iter().find(|(fields, _)| {
-            fields.iter().all(|Part { range, low, high }| {
-                cells.get(range.clone()).is_some_and(|cells| self.is_within(cells, low, high))
-            })
-        });
-        Ok(found.map(|(_, element)| *element).or(set.catch_all))
-    }
-
-    fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
-        let Run { side, limits: number, .. } = self.run;
-        self.run.limits += 1;
-        Ok(self.choose(Choice::Limit { side, number, code: std::ptr::from_ref(limit).addr() }))
-    }
-
-    fn listener(&mut self, target: &Target) -> Result<bool, CannotTell> {
-        Ok(self.choose(Choice::Listener(target.clone())))
-    }
-
-    /// As [`Situation`](crate::sim::Situation) does.
-    fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
-        let new = constants(&mut self.bdd, Input::CtState, &[CtState::NEW.bits().into()]);
-        let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
-        let begins = self.decide(Input::CtState, new) || (self.decide(Input::CtState, related) && !self.is_icmp());
-        let attached = self.cell(Input::Attached, 0);
-        self.run.asked = begins && !self.is_equal(&[attached], &[1]) && !self.has_nat(hook);
-        Ok(self.run.asked)
-    }
-
-    /// Of a decision what is known is known. What is not, and what an earlier packet of the connection was given, is open: the same
-    /// inputs on both sides, because what both decide alike is chosen alike, and what they decide otherwise tells them apart anyway.
-    fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
-        if !self.is_header_read {
-            return Ok(());
-        }
-        let side = decided.map_or(side(hook), |translation| translation.kind);
-        let (address, port) = match side {
-            NatKind::Dnat => (Input::TranslatedDaddr, Input::TranslatedDport),
-            NatKind::Snat => (Input::TranslatedSaddr, Input::TranslatedSport),
-        };
-        let (at, to) = match decided {
-            Some(Translation { address: new, ports, .. }) => {
-                let at: Option<[Cell; 16]> = match new {
-                    NewAddress::Kept => None,
-                    NewAddress::Own if hook == Hook::Output => Some(bytes_of(loopback(self.family)).map(Cell::Known)),
-                    NewAddress::Own => Some(cells(self, address)),
-                    NewAddress::Range(low, high) => Some(self.given(address, low, high)),
-                };
-                (at, ports.map(|(low, high)| self.given(port, &low, &high)))
-            }
-            None if self.run.asked => (None, None),
-            None => {
-                let invalid = constants(&mut self.bdd, Input::CtState, &[CtState::INVALID.bits().into()]);
-                if self.decide(Input::CtState, invalid) {
-                    return Ok(());
-                }
-                (Some(cells(self, address)), Some(cells(self, port)))
-            }
-        };
-        let header = &mut flow.header;
-        let (address, port) = match side {
-            NatKind::Dnat => (&mut header.daddr, &mut header.dport),
-            NatKind::Snat => (&mut header.saddr, &mut header.sport),
-        };
-        (*address, *port) = (at.unwrap_or(*address), to.unwrap_or(*port));
-        Ok(())
     }
 }

@@ -13,6 +13,9 @@
 //! Hooks are compared one by one, each for whatever packet may come to it. Where one side switches tracking or translation on, both
 //! are seen in such a namespace. Behind a translation that an earlier packet was given, addresses and ports are open, the same on both
 //! sides.
+//!
+//! A packet here is whole and has no headers between that of IP and its protocol's: fragments, and IPv6 extension headers, at which a
+//! rule that loads a port ends, are not among all packets. What is excluded from tracking before the first chain is so by these rules. Interface 1 is `lo` by name too, though it can be renamed.
 
 mod answer;
 mod at_hook;
@@ -34,7 +37,6 @@ pub use counterexample::Counterexample;
 
 use super::inputs::CannotTell;
 use super::rules::Rules;
-use super::situation::Situation;
 use crate::model::{Chain, ChainType, Family, Family4or6, Hook, Priority, Rule, Ruleset, Table};
 use at_hook::{AtHook, Found};
 
@@ -138,13 +140,27 @@ impl<'a> Compare<'a> {
                     continue;
                 }
                 let most = self.most.saturating_sub(classes + left_out);
-                let place = AtHook { of: &self, a: &a, b: &b, hook, family, outside: &outside, most };
+                let at = |hook, excludes| AtHook {
+                    of: &self,
+                    a: &a,
+                    b: &b,
+                    hook,
+                    family,
+                    outside: &outside,
+                    most,
+                    excludes,
+                };
+                let excludes = hook == Hook::Prerouting
+                    && [&a, &b].into_iter().any(|rules| rules.has_exclusions())
+                    && at(Hook::Output, false).does_exclude();
+                let place = at(hook, excludes);
                 match place.explore() {
                     Found::Differs(example) => return Comparison::Differs(example),
                     Found::Same { classes: here, outside, doubt: unsure } => {
                         classes += here;
                         left_out += outside;
-                        let unsure = unsure.filter(|_| !self.a.is_same_program(self.b, hook, family));
+                        let late = || late_zone(&[&a, &b], hook, family);
+                        let unsure = unsure.or_else(late).filter(|_| !self.a.is_same_program(self.b, hook, family));
                         doubt = doubt.or(unsure);
                     }
                 }
@@ -157,6 +173,16 @@ impl<'a> Compare<'a> {
     }
 }
 
+/// Behind the first hooks, a packet whose zone came too late is like no other.
+fn late_zone(sides: &[&Rules], hook: Hook, family: Family4or6) -> Option<CannotTell> {
+    let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
+    let gives = !is_first && sides.iter().any(|rules| rules.gives_late_zones(family));
+    gives.then(|| {
+        let what = "what rules find of a packet that got its zone behind connection tracking";
+        CannotTell::new(format!("at {}: {what}", hook.name()))
+    })
+}
+
 /// Packets that do not count, at one hook or at all.
 type LeftOut = (Option<Hook>, Rules);
 
@@ -165,37 +191,4 @@ fn left_out(hook: Option<Hook>, rule: &Rule) -> Result<LeftOut, CannotTell> {
     let chain = Chain::base("outside", ChainType::Filter, Hook::Forward, Priority::FILTER).rule(rule.clone());
     let rules = Rules::try_from(&Ruleset::new().table(Table::new(Family::Inet, "outside").chain(chain)));
     rules.map(|rules| (hook, rules)).map_err(|error| CannotTell::new(format!("what is to be left out: {error}")))
-}
-
-/// Two rule sets side by side, for packets one by one: what tests hold a comparison against.
-#[doc(hidden)]
-#[derive(Clone, Debug)]
-pub struct Trial {
-    a: Rules,
-    b: Rules,
-    tracks: [[bool; 2]; 2],
-}
-
-impl Trial {
-    #[must_use]
-    pub fn new(a: &Rules, b: &Rules) -> Self {
-        let families = [Family4or6::Ipv4, Family4or6::Ipv6];
-        let tracks = families.map(|family| [a, b].map(|rules| rules.line_up(Hook::Prerouting, family).tracks));
-        Trial { a: a.beside(b), b: b.beside(a), tracks }
-    }
-
-    /// Whether they do not do the same with this one packet.
-    ///
-    /// # Errors
-    ///
-    /// When something on its way is not known.
-    pub fn differ(&self, hook: Hook, situation: &Situation) -> Result<bool, CannotTell> {
-        let [[a4, b4], [a6, b6]] = self.tracks;
-        let tracks = match situation.packet.family() {
-            Family4or6::Ipv4 => [a4, b4],
-            Family4or6::Ipv6 => [a6, b6],
-        };
-        let (a, b) = (certain::outcome(&self.a, hook, situation)?, certain::outcome(&self.b, hook, situation)?);
-        Ok(certain::differ(hook, situation, tracks, &a, &b))
-    }
 }

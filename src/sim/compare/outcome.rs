@@ -1,14 +1,18 @@
 //! What a hook did with all packets of a box, and where two of them differ.
 //!
-//! Only what the host or a later hook can tell counts: of a packet that was dropped or rejected, nothing else; of one that goes on, its
-//! translation, its transparent socket, both marks, its zone, whether it is tracked, and whether it was routed again.
+//! Only what the host or a later hook can tell counts: of a packet that was dropped or rejected, the mark of its connection, if that
+//! is there without it; of one that goes on, its translation, its transparent socket, both marks, its zone, whether it is tracked, and
+//! the mark by which it was routed last.
+
+use std::sync::Arc;
 
 use super::bdd::{Bdd, Node};
 use super::bits::{Bit, bits};
 use super::domains::Domains;
 use crate::bytecode::{QueueCode, RejectCode};
-use crate::model::{Family4or6, Hook, NatKind};
-use crate::sim::cells::{Cell, Input};
+use crate::model::{CtStatus, Family4or6, Hook, NatKind};
+use crate::plan::ChainId;
+use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, loopback};
 use crate::sim::hook::Passed;
 use crate::sim::inputs::Target;
@@ -17,6 +21,8 @@ use crate::sim::situation::bytes_of;
 pub(super) struct Outcome {
     pub(super) passed: Passed,
     pub(super) flow: Flow,
+    /// The base chain that was entered last.
+    pub(super) last: Option<Arc<ChainId>>,
 }
 
 /// What two outcomes are compared in.
@@ -28,8 +34,8 @@ pub(super) struct Comparer<'a> {
     pub(super) family: Family4or6,
     /// Which sides switch tracking on by themselves.
     pub(super) tracks: [bool; 2],
-    /// The mark with which the packets came.
-    pub(super) mark: [Cell; 4],
+    /// What status their connection has.
+    pub(super) status: [Cell; 4],
     /// The destination port with which they came.
     pub(super) dport: [Cell; 2],
 }
@@ -53,7 +59,7 @@ impl Comparer<'_> {
             return Some(Where::new());
         }
         if !matches!(ending, Ending::Goes(_)) {
-            return None;
+            return self.left_behind(&a.flow, &b.flow);
         }
         let (a_flow, b_flow) = (&a.flow, &b.flow);
         let untracked = [a_flow, b_flow].map(|flow| flow.tracking == Tracking::Untracked);
@@ -62,16 +68,25 @@ impl Comparer<'_> {
         if untracked[0] != untracked[1] && !taken_back {
             return Some(Where::new());
         }
+        // Until it is tracked elsewhere, which is nowhere.
+        if (a_flow.tracking == Tracking::Template) != (b_flow.tracking == Tracking::Template) {
+            return Some(Where::new());
+        }
         self.translations(a_flow.translation.as_ref(), b_flow.translation.as_ref())
             .or_else(|| self.targets(a_flow.tproxy.as_ref(), b_flow.tproxy.as_ref()))
             .or_else(|| self.cells(&a_flow.mark, &b_flow.mark))
             .or_else(|| self.cells(&a_flow.ct_mark, &b_flow.ct_mark))
             .or_else(|| self.cells(&zone(a_flow), &zone(b_flow)))
-            .or_else(|| match (a_flow.rerouted, b_flow.rerouted) {
-                (true, false) => self.cells(&a_flow.mark, &{ self.mark }),
-                (false, true) => self.cells(&b_flow.mark, &{ self.mark }),
-                (false, false) | (true, true) => None,
-            })
+            .or_else(|| self.cells(&a_flow.routed, &b_flow.routed))
+    }
+
+    /// A connection that is known already keeps its mark when a packet of it is dropped.
+    fn left_behind(&mut self, a: &Flow, b: &Flow) -> Option<Where> {
+        let marks = self.cells(&a.ct_mark, &b.ct_mark)?;
+        let mut confirmed = self.status;
+        bitwise(&mut confirmed, &CtStatus::CONFIRMED.bits().to_ne_bytes(), &[0; 4]);
+        let is_there = self.cells(&confirmed, &[Cell::Known(0); 4])?;
+        Some(marks.into_iter().chain(is_there).collect())
     }
 
     fn ending(&self, passed: &Passed) -> Ending {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::bytecode::Expr;
+use crate::bytecode::{CtKey, Expr};
 use crate::model::{Family4or6, Hook};
+use crate::plan::ChainId;
 use crate::sim::line_up::{ChainAt, Stage};
 use crate::sim::rules::{ChainCode, Op, RuleLine, Rules, TableCode};
 
@@ -51,6 +52,87 @@ impl Rules {
                 _ => false,
             })
     }
+}
+
+impl Rules {
+    /// The same programs in the same order behind a base chain of each side.
+    pub(super) fn is_same_behind(
+        &self,
+        chain: &ChainId,
+        other: &Rules,
+        other_chain: &ChainId,
+        hook: Hook,
+        family: Family4or6,
+    ) -> bool {
+        let (ours, theirs) = (self.behind(chain, hook, family), other.behind(other_chain, hook, family));
+        ours.len() == theirs.len()
+            && ours.iter().zip(&theirs).all(|((kind, ours), (other_kind, theirs))| {
+                kind == other_kind
+                    && match (ours.and_then(|at| self.chain_at(at)), theirs.and_then(|at| other.chain_at(at))) {
+                        (Some((table, chain, base)), Some((other_table, other, other_base))) => {
+                            base == other_base && is_same_chain(chain, other) && is_same_table(table, other_table)
+                        }
+                        (None, None) => true,
+                        _ => false,
+                    }
+            })
+    }
+
+    fn behind(&self, chain: &ChainId, hook: Hook, family: Family4or6) -> Vec<(Part, Option<ChainAt>)> {
+        let mut parts = Vec::new();
+        for stage in &self.line_up(hook, family).stages {
+            match stage {
+                Stage::Chain(at) => parts.push((Part::Chain, Some(*at))),
+                Stage::Track => parts.push((Part::Track, None)),
+                Stage::Translate(chains) => {
+                    parts.extend(chains.iter().map(|at| (Part::Nat, Some(*at))));
+                    parts.push((Part::Translate, None));
+                }
+            }
+        }
+        let is_it = |at: ChainAt| self.chain_at(at).is_some_and(|(_, known, _)| *known.id == *chain);
+        let found = parts.iter().position(|(_, at)| at.is_some_and(is_it));
+        parts.split_off(found.map_or(0, |found| found + 1))
+    }
+
+    /// Some rule excludes packets from tracking.
+    pub(super) fn has_exclusions(&self) -> bool {
+        let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        rules.any(|rule| rule.ops.iter().any(|op| op.any(&|expr: &Expr| matches!(expr, Expr::Notrack))))
+    }
+
+    /// A rule may give a packet its zone where tracking has already looked: then it is none of a connection from there on.
+    pub(super) fn gives_late_zones(&self, family: Family4or6) -> bool {
+        [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting].into_iter().any(|hook| {
+            let stages = &self.line_up(hook, family).stages;
+            let tracked = stages.iter().position(|stage| matches!(stage, Stage::Track)).unwrap_or(0);
+            stages.iter().skip(tracked).any(|stage| match stage {
+                Stage::Chain(at) => self.gives_zones(*at),
+                Stage::Track => false,
+                Stage::Translate(chains) => chains.iter().any(|at| self.gives_zones(*at)),
+            })
+        })
+    }
+
+    /// Here, or in a chain that may be called from here.
+    fn gives_zones(&self, at: ChainAt) -> bool {
+        let Some((table, chain, _)) = self.chain_at(at) else { return false };
+        let called = table.chains.iter().filter(|chain| chain.base.is_none());
+        let is_it = |expr: &Expr| matches!(expr, Expr::CtSet { key: CtKey::ZONE, .. });
+        std::iter::once(chain)
+            .chain(called)
+            .flat_map(|chain| &chain.rules)
+            .any(|rule| rule.ops.iter().any(|op| op.any(&is_it)))
+    }
+}
+
+/// A part of a line-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Chain,
+    Nat,
+    Track,
+    Translate,
 }
 
 /// Chains that a base chain may call.

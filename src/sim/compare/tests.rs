@@ -7,8 +7,9 @@ use super::explorer::Explorer;
 use super::{Compare, Comparison, compare};
 use crate::bytecode::{CmpOp, lower_elements, lower_set};
 use crate::model::{
-    Chain, ChainType, CtState, DataType, Element, Family, Family4or6, Hook, Interval, Key, Limit, LimitOf, LimitUnit,
-    LimitWhen, Policy, Priority, Protocol, Rule, Ruleset, Set, Statement, Table, Tproxy, Value, set, skuid,
+    Chain, ChainType, CtState, CtStatus, DataType, Element, Family, Family4or6, Field, Hook, IcmpType, Icmpv6Type,
+    Interval, Key, Limit, LimitOf, LimitUnit, LimitWhen, MarkValue, Match, Nat, Op, Operand, Policy, Priority,
+    Protocol, Queue, QueueFlags, Rule, Ruleset, Set, Statement, Table, Tproxy, Value, set, skuid,
 };
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::inputs::Inputs;
@@ -17,7 +18,7 @@ use crate::sim::sets::SetIndex;
 
 /// Every box that a question makes, with its answer.
 fn boxes<T>(question: impl Fn(&mut Explorer) -> T) -> (Explorer, Vec<(Domains, T)>) {
-    let mut explorer = Explorer::new(Hook::Prerouting, Family4or6::Ipv4, false);
+    let mut explorer = Explorer::new(Hook::Prerouting, Family4or6::Ipv4, false, false);
     let mut boxes = Vec::new();
     while let Some(place) = explorer.todo.pop() {
         explorer.here = place;
@@ -164,7 +165,7 @@ fn first_line(compared: &Comparison) -> String {
 #[test]
 fn what_is_said_otherwise_is_equivalent_and_what_differs_is_shown() {
     let tcp = || Rule::new().l4proto(Protocol::TCP);
-    let copy = || Rule::new().set_ct_mark(crate::model::MarkValue::copy(crate::model::MarkKey::Meta));
+    let copy = || Rule::new().set_ct_mark(MarkValue::copy(crate::model::MarkKey::Meta));
     let new = || Rule::new().ct_state(CtState::NEW);
     let cases = [
         (output(vec![]), output(vec![tcp()]), "equivalent, "),
@@ -174,7 +175,7 @@ fn what_is_said_otherwise_is_equivalent_and_what_differs_is_shown() {
             "equivalent, ",
         ),
         (
-            output(vec![Rule::new().mark(0x539).set_ct_mark(crate::model::MarkValue::Constant(0x539))]),
+            output(vec![Rule::new().mark(0x539).set_ct_mark(MarkValue::Constant(0x539))]),
             output(vec![Rule::new().mark(0x539).statement(copy().statements[0].clone())]),
             "equivalent, ",
         ),
@@ -190,8 +191,8 @@ fn what_is_said_otherwise_is_equivalent_and_what_differs_is_shown() {
             "at output, tcp 10.77.0.2:40000 -> 10.77.0.1:9000 out eth0: a leaves it alone, b drops it",
         ),
         (
-            at(Hook::Output, ChainType::Route, vec![tcp().set_mark(crate::model::MarkValue::Constant(1))]),
-            output(vec![tcp().set_mark(crate::model::MarkValue::Constant(1))]),
+            at(Hook::Output, ChainType::Route, vec![tcp().set_mark(MarkValue::Constant(1))]),
+            output(vec![tcp().set_mark(MarkValue::Constant(1))]),
             "at output, tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000 out eth0: a sets mark 0x1 and routes it again, b sets mark \
              0x1",
         ),
@@ -278,4 +279,161 @@ fn an_exclusion_from_tracking_differs_unless_it_takes_back_what_only_its_own_sid
             assert_eq!(said.starts_with("equivalent"), equal, "case {number}: {said}");
         }
     }
+}
+
+/// What a comparison once took for the same, or could not be sure of.
+#[test]
+fn no_packet_that_can_come_is_left_out() {
+    let set = |mark| MarkValue::Constant(mark);
+    let base = |of, hook, priority, rules: Vec<Rule>| Chain::base(name(priority), of, hook, priority).rules(rules);
+    let filter = |hook, priority, rules| base(ChainType::Filter, hook, priority, rules);
+    let route = |priority, rules| base(ChainType::Route, Hook::Output, priority, rules);
+    let nat = |hook, rules| base(ChainType::Nat, hook, Priority::DSTNAT, rules);
+    let (inward, outward, last) = (Hook::Prerouting, Hook::Output, Hook::Postrouting);
+    let (raw, mangle, late) = (Priority::RAW, Priority::MANGLE, Priority::FILTER);
+    let untracked = || Rule::new().ct_state(CtState::UNTRACKED);
+    let new = || Rule::new().ct_state(CtState::NEW);
+    let redirect = || Rule::new().l4proto(Protocol::TCP).redirect_to(1);
+    let net = |text: &str| Rule::new().ip_daddr(text.parse::<ipnetwork::Ipv4Network>().expect("a network"));
+    let between = |from: [u8; 4], to: [u8; 4]| {
+        let (from, to) = (std::net::IpAddr::from(from), std::net::IpAddr::from(to));
+        let nat = Nat { addresses: Some((from, to)), family: Some(Family4or6::Ipv4), ..Nat::dnat() };
+        Rule::new().statement(Statement::Nat(nat))
+    };
+    // All that no translation is decided for.
+    let begun = || vec![new().drop()];
+    let known = || {
+        let done = Operand::Flags(Value::CtStatus(CtStatus::from_bits_retain(0x100)));
+        let others = CtState::ESTABLISHED | CtState::RELATED | CtState::INVALID | CtState::UNTRACKED;
+        let done = Statement::Match(Match::new(Field::CtStatus, Op::Eq, done));
+        vec![Rule::new().ct_state(others).drop(), Rule::new().statement(done).drop()]
+    };
+    let excluded = || base(ChainType::Filter, outward, Priority(-301), vec![Rule::new().skuid(7).notrack()]);
+    let queue = || Rule::new().statement(Statement::Queue(Queue { from: 1, to: 1, flags: QueueFlags::empty() }));
+    let cases = [
+        // A copy of what is sent to everybody on a link comes in by that link, with its connection.
+        (
+            vec![filter(inward, raw, vec![new().iifname("lo").drop()])],
+            vec![filter(inward, raw, vec![new().drop()])],
+            "at prerouting, tcp 10.77.0.1:40000 -> 10.77.0.2:9000 in eth0 tracked on its way out",
+        ),
+        // What was excluded on its way out is untracked from the first chain of its way in.
+        (
+            vec![filter(inward, raw, vec![untracked().drop()]), excluded()],
+            vec![filter(inward, raw, vec![new()]), excluded()],
+            "at prerouting, tcp 10.77.0.1:40000 -> 10.77.0.2:9000 in eth0 state untracked tracked on its way out",
+        ),
+        // Neighbour discovery is never tracked.
+        (
+            vec![filter(inward, late, vec![untracked().drop()])],
+            vec![filter(inward, late, vec![new()])],
+            "at prerouting, ipv6-icmp",
+        ),
+        (
+            vec![filter(inward, raw, vec![neighbour(Rule::new()).notrack()]), filter(inward, late, vec![new()])],
+            vec![filter(inward, late, vec![new()])],
+            "equivalent, ",
+        ),
+        // What goes through a tunnel has a socket, and has come in by the tunnel.
+        (
+            vec![filter(last, late, vec![Rule::new().skuid(7).iif(0).drop()])],
+            vec![filter(last, late, vec![Rule::new().skuid(7).drop()])],
+            "at postrouting, tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 7 gid 1000 in eth0 out eth0",
+        ),
+        // By which mark it was routed, not only which it has.
+        (
+            vec![
+                route(mangle, vec![Rule::new().set_mark(set(1))]),
+                filter(outward, late, vec![Rule::new().set_mark(set(0))]),
+            ],
+            vec![filter(outward, late, vec![Rule::new().set_mark(set(0))])],
+            "at output, tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000 out eth0: a routes it again by mark 0x1, b leaves it alone",
+        ),
+        (
+            vec![
+                route(mangle, vec![Rule::new().set_mark(set(1))]),
+                filter(outward, late, vec![Rule::new().set_mark(set(2))]),
+            ],
+            vec![route(mangle, vec![Rule::new().set_mark(set(2))])],
+            "at output, tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000 out eth0: a sets mark 0x2, routes it again by mark 0x1, b \
+             sets mark 0x2 and routes it again",
+        ),
+        // A translation on the way out routes it again, by the mark that it has there.
+        (
+            vec![filter(outward, mangle, vec![Rule::new().set_mark(set(1))]), nat(outward, vec![redirect()])],
+            vec![nat(outward, vec![redirect()]), filter(outward, late, vec![Rule::new().set_mark(set(1))])],
+            "at output, tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000 out eth0: a redirects to :1, sets mark 0x1 and routes it \
+             again, b redirects to :1, sets mark 0x1",
+        ),
+        // The connection of a packet that is dropped keeps its mark.
+        (
+            vec![filter(inward, late, vec![Rule::new().set_ct_mark(set(1)).drop()])],
+            vec![filter(inward, late, vec![new(), Rule::new().drop()])],
+            "at prerouting, tcp 10.77.0.1:40000 -> 10.77.0.2:9000 in eth0 status 0x8: a drops it and sets mark 0x1 of the connection, b \
+             drops it",
+        ),
+        // A program that accepts sends it on.
+        (
+            vec![filter(inward, mangle, vec![queue()]), filter(inward, late, vec![Rule::new().drop()])],
+            vec![filter(inward, mangle, vec![queue()])],
+            "cannot tell: inet t c-150, rule 1: a program decides, and what follows is not the same on both sides",
+        ),
+        (
+            vec![filter(inward, mangle, vec![queue()]), filter(inward, late, vec![Rule::new().drop()])],
+            vec![filter(inward, mangle, vec![Rule::new(), queue()]), filter(inward, late, vec![Rule::new().drop()])],
+            "equivalent, ",
+        ),
+        // Each side chooses for itself.
+        (
+            vec![
+                filter(inward, raw, begun()),
+                filter(inward, mangle, known()),
+                nat(inward, vec![between([10, 0, 0, 1], [10, 0, 0, 2])]),
+                filter(inward, late, vec![net("0.0.0.0/0").drop()]),
+            ],
+            vec![
+                filter(inward, raw, begun()),
+                filter(inward, mangle, known()),
+                nat(inward, vec![between([10, 0, 0, 2], [10, 0, 0, 3])]),
+                filter(inward, late, vec![net("10.0.0.0/30").drop()]),
+            ],
+            "cannot tell: at prerouting: both translate, each to another choice of addresses or ports, and look at the result",
+        ),
+        // A zone that comes behind tracking makes a packet one of no connection, be it zone 0.
+        (
+            vec![filter(inward, late, vec![Rule::new().ct_state(CtState::INVALID).set_zone(0)])],
+            vec![filter(inward, late, vec![new()])],
+            "at prerouting, tcp 10.77.0.1:40000 -> 10.77.0.2:9000 in eth0 state invalid",
+        ),
+        // Translation drops redirects about what it translates, whatever rules behind it would say.
+        (
+            vec![nat(inward, vec![redirect()]), filter(inward, mangle, vec![about().reject()])],
+            vec![nat(inward, vec![redirect()]), filter(inward, late, vec![about().reject()])],
+            "at prerouting, icmp 10.77.0.1 -> 10.77.0.2",
+        ),
+    ];
+    for (number, (a, b, expected)) in cases.into_iter().enumerate() {
+        let [a, b] = [a, b].map(|chains| {
+            let table = chains.into_iter().fold(Table::new(Family::Inet, "t"), Table::chain);
+            Rules::try_from(&Ruleset::new().table(table)).expect("valid")
+        });
+        let said = first_line(&compare(&a, &b));
+        println!("case {number}: {said}");
+        assert!(said.starts_with(expected), "case {number}: {said}\nshould be\n{expected}");
+    }
+}
+
+fn name(priority: Priority) -> String {
+    format!("c{}", priority.0)
+}
+
+fn neighbour(rule: Rule) -> Rule {
+    let kind = Operand::Value(Value::Icmpv6Type(Icmpv6Type(135)));
+    rule.statement(Statement::Match(Match::new(Field::Icmpv6Type, Op::Eq, kind)))
+}
+
+/// An ICMP redirect about a connection.
+fn about() -> Rule {
+    let kind = Operand::Value(Value::IcmpType(IcmpType::REDIRECT));
+    Rule::new().ct_state(CtState::RELATED).statement(Statement::Match(Match::new(Field::IcmpType, Op::Eq, kind)))
 }

@@ -11,7 +11,7 @@ use super::usual::usual;
 use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, NatKind, PktType, Protocol, TcpFlags};
 use crate::sim::cells::Input;
 use crate::sim::flow::side;
-use crate::sim::inputs::CannotTell;
+use crate::sim::inputs::{CannotTell, Inputs};
 use crate::sim::packet::{Connection, Interface, Owner, Packet, Receiver};
 use crate::sim::situation::Situation;
 
@@ -63,7 +63,8 @@ impl Witness<'_> {
         if listeners.iter().any(|is| *is != situation.listener) {
             return Err(CannotTell::new("the difference needs a listener on one port and none on another"));
         }
-        self.translated(&mut situation);
+        let moved = place.choices.iter().find_map(|(choice, is)| (*choice == Choice::Moved).then_some(*is));
+        self.translated(&mut situation, moved.unwrap_or(false))?;
         Ok(situation)
     }
 
@@ -130,8 +131,8 @@ impl Witness<'_> {
         }
     }
 
-    /// What an earlier packet of the connection was given: if possible, nothing else than it had.
-    fn translated(&mut self, situation: &mut Situation) {
+    /// What an earlier packet of the connection was given: if possible, nothing else than it had, but for a destination that moved.
+    fn translated(&mut self, situation: &mut Situation, is_moved: bool) -> Result<(), CannotTell> {
         let (from, to) = (situation.packet.source, situation.packet.destination);
         for (translated, own) in [
             (Input::TranslatedSaddr, Input::Saddr),
@@ -139,21 +140,26 @@ impl Witness<'_> {
             (Input::TranslatedSport, Input::Sport),
             (Input::TranslatedDport, Input::Dport),
         ] {
-            self.narrow(translated, self.domains.get(own));
+            let own = match (is_moved, own) {
+                (true, Input::Daddr) => self.bdd.less(Node::ALL, self.domains.get(own)),
+                _ => self.domains.get(own),
+            };
+            self.narrow(translated, own);
         }
         let (source, destination) = (self.address(Input::TranslatedSaddr), self.address(Input::TranslatedDaddr));
         let (sport, dport) = (self.take16(Input::TranslatedSport), self.take16(Input::TranslatedDport));
-        if situation.connection.state.intersects(CtState::NEW | CtState::RELATED) && !situation.connection.attached {
+        if situation.asks_nat(self.hook)? {
             let (own, of_packet) = match side(self.hook) {
                 NatKind::Dnat => (destination, to),
                 NatKind::Snat => (source, from),
             };
             situation.own_address = (own != of_packet).then_some(own);
-            return;
+            return Ok(());
         }
         let ends = (SocketAddr::new(source, sport), SocketAddr::new(destination, dport));
         let own = (SocketAddr::new(from, situation.packet.sport), SocketAddr::new(to, situation.packet.dport));
         situation.translated = (ends != own).then_some(ends);
+        Ok(())
     }
 
     fn address(&mut self, input: Input) -> IpAddr {
@@ -204,6 +210,6 @@ impl Witness<'_> {
 fn listens(choice: &Choice, is: bool) -> Option<bool> {
     match choice {
         Choice::Listener(_) => Some(is),
-        Choice::Limit { .. } => None,
+        Choice::Limit { .. } | Choice::Moved => None,
     }
 }

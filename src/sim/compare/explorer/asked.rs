@@ -1,0 +1,193 @@
+//! What the machine asks of open packets: each question narrows the box to the packets that answer alike.
+
+use super::{Choice, Explorer, Given, Run};
+use crate::bytecode::{CmpOp, LimitCode};
+use crate::model::{CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
+use crate::sim::cells::{Cell, Input, bitwise};
+use crate::sim::compare::bits::pieces;
+use crate::sim::compare::domains::constants;
+use crate::sim::compare::members::Part;
+use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, cells, loopback, side};
+use crate::sim::inputs::{CannotTell, Inputs, Target};
+use crate::sim::sets::SetIndex;
+use crate::sim::situation::{NEVER_TRACKED, bytes_of, nat_done};
+
+impl Explorer {
+    fn is_icmp(&mut self) -> bool {
+        let protocol = self.cell(Input::L4proto, 0);
+        [Protocol::ICMP, Protocol::ICMPV6].into_iter().any(|icmp| self.is_equal(&[protocol], &[icmp.0]))
+    }
+
+    /// As [`Situation`](crate::sim::Situation) finds it: an ICMP redirect about what is translated.
+    fn is_redirect_of_translated(&mut self) -> bool {
+        let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
+        let [protocol, kind] = [self.cell(Input::L4proto, 0), self.cell(Input::Sport, 0)];
+        if self.family != Family4or6::Ipv4
+            || !self.decide(Input::CtState, related)
+            || !self.is_equal(&[protocol], &[Protocol::ICMP.0])
+            || !self.is_equal(&[kind], &[IcmpType::REDIRECT.0])
+        {
+            return false;
+        }
+        let done = nat_done(Hook::Output) | nat_done(Hook::Postrouting);
+        let is_done = self.status(done, done);
+        !is_done || !self.status((CtStatus::SNAT | CtStatus::DNAT).bits(), 0)
+    }
+
+    /// Whether these bits of the status are so.
+    fn status(&mut self, mask: u32, bits: u32) -> bool {
+        let mut status: [Cell; 4] = cells(self, Input::CtStatus);
+        bitwise(&mut status, &mask.to_ne_bytes(), &[0; 4]);
+        self.is_equal(&status, &bits.to_ne_bytes())
+    }
+
+    /// Whether a translation leads elsewhere.
+    fn is_moved(&mut self, from: &[Cell; 16], to: &[Cell; 16]) -> bool {
+        if from == to {
+            return false;
+        }
+        let bytes = address_bytes(self.family);
+        let (from, to) = (from.get(..bytes).unwrap_or(from), to.get(..bytes).unwrap_or(to));
+        match to.iter().map(|cell| cell.known()).collect::<Option<Vec<u8>>>() {
+            Some(to) => !self.is_equal(from, &to),
+            None => self.choose(Choice::Moved),
+        }
+    }
+
+    /// Whether this side of the connection has its translation, be it none.
+    fn has_nat(&mut self, hook: Hook) -> bool {
+        !self.status(nat_done(hook), 0)
+    }
+}
+
+impl Inputs for Explorer {
+    fn family(&self) -> Family4or6 {
+        self.family
+    }
+
+    fn cell(&self, input: Input, byte: u8) -> Cell {
+        let is_address = matches!(input, Input::Daddr | Input::Saddr | Input::TranslatedDaddr | Input::TranslatedSaddr);
+        if is_address && self.family == Family4or6::Ipv4 && byte >= 4 {
+            return Cell::Known(0);
+        }
+        Cell::open(input, byte)
+    }
+
+    fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
+        Ok(match op {
+            CmpOp::Eq => self.is_equal(cells, data),
+            CmpOp::Ne => !self.is_equal(cells, data),
+            CmpOp::Lt => self.is_before(cells, data, false),
+            CmpOp::Le => self.is_before(cells, data, true),
+            CmpOp::Gt => !self.is_before(cells, data, true),
+            CmpOp::Ge => !self.is_before(cells, data, false),
+        })
+    }
+
+    fn within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {
+        Ok(self.is_within(cells, low, high))
+    }
+
+    fn find(&mut self, cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell> {
+        if let [(Some(input), _)] = pieces(cells).as_slice() {
+            let groups = self.members.groups(&mut self.bdd, cells, set);
+            let found = groups.iter().find(|(values, _)| self.decide(*input, *values));
+            return Ok(found.map(|(_, element)| *element).or(set.catch_all));
+        }
+        let elements = self.members.elements(set);
+        let found = elements.iter().find(|(fields, _)| {
+            fields.iter().all(|Part { range, low, high }| {
+                cells.get(range.clone()).is_some_and(|cells| self.is_within(cells, low, high))
+            })
+        });
+        Ok(found.map(|(_, element)| *element).or(set.catch_all))
+    }
+
+    fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
+        let Run { side, limits: number, .. } = self.run;
+        self.run.limits += 1;
+        Ok(self.choose(Choice::Limit { side, number, code: std::ptr::from_ref(limit).addr() }))
+    }
+
+    fn listener(&mut self, target: &Target) -> Result<bool, CannotTell> {
+        Ok(self.choose(Choice::Listener(target.clone())))
+    }
+
+    /// As [`Situation`](crate::sim::Situation) does.
+    fn track(&mut self, _: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
+        let [protocol, kind] = [self.cell(Input::L4proto, 0), self.cell(Input::Sport, 0)];
+        let attached = self.cell(Input::Attached, 0);
+        if self.family == Family4or6::Ipv6
+            && self.is_equal(&[protocol], &[Protocol::ICMPV6.0])
+            && NEVER_TRACKED.iter().any(|(first, last)| self.is_within(&[kind], &[*first], &[*last]))
+            && !self.is_equal(&[attached], &[1])
+        {
+            self.run.never_tracked = true;
+            (flow.tracking, flow.zone) = (Tracking::Untracked, None);
+        }
+        Ok(())
+    }
+
+    fn is_lost(&self) -> bool {
+        self.run.lost
+    }
+
+    /// As [`Situation`](crate::sim::Situation) does.
+    fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
+        let new = constants(&mut self.bdd, Input::CtState, &[CtState::NEW.bits().into()]);
+        let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
+        let begins = self.decide(Input::CtState, new) || (self.decide(Input::CtState, related) && !self.is_icmp());
+        let attached = self.cell(Input::Attached, 0);
+        self.run.asked = begins && !self.is_equal(&[attached], &[1]) && !self.has_nat(hook);
+        Ok(self.run.asked)
+    }
+
+    /// Of a decision what is known is known. What is not, and what an earlier packet of the connection was given, is open: the same
+    /// inputs on both sides, because what both decide alike is chosen alike, and what they decide otherwise tells them apart anyway.
+    fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
+        self.run.lost |= self.is_redirect_of_translated();
+        let is_rerouted = hook == Hook::Output && flow.routed != flow.mark;
+        if !self.is_header_read && !is_rerouted {
+            return Ok(());
+        }
+        let side = decided.map_or(side(hook), |translation| translation.kind);
+        let (address, port) = match side {
+            NatKind::Dnat => (Input::TranslatedDaddr, Input::TranslatedDport),
+            NatKind::Snat => (Input::TranslatedSaddr, Input::TranslatedSport),
+        };
+        let (at, to) = match decided {
+            Some(Translation { address: new, ports, flags: _, kind }) => {
+                let at: Option<[Cell; 16]> = match new {
+                    NewAddress::Kept => None,
+                    NewAddress::Own if hook == Hook::Output => Some(bytes_of(loopback(self.family)).map(Cell::Known)),
+                    NewAddress::Own => Some(self.open(address, Given::Own)),
+                    NewAddress::Range(low, high) => Some(self.given(address, low, high)),
+                };
+                let to = match ports {
+                    Some((low, high)) => Some(self.given(port, low, high)),
+                    None if *kind == NatKind::Snat => Some(self.open(port, Given::Free)),
+                    None => None,
+                };
+                (at, to)
+            }
+            None if self.run.asked => (None, (side == NatKind::Snat).then(|| self.open(port, Given::Free))),
+            None => {
+                let invalid = constants(&mut self.bdd, Input::CtState, &[CtState::INVALID.bits().into()]);
+                if self.decide(Input::CtState, invalid) {
+                    return Ok(());
+                }
+                (Some(self.open(address, Given::Earlier)), Some(self.open(port, Given::Earlier)))
+            }
+        };
+        if is_rerouted && at.is_some_and(|at| self.is_moved(&flow.header.daddr, &at)) {
+            flow.routed = flow.mark;
+        }
+        let header = &mut flow.header;
+        let (address, port) = match side {
+            NatKind::Dnat => (&mut header.daddr, &mut header.dport),
+            NatKind::Snat => (&mut header.saddr, &mut header.sport),
+        };
+        (*address, *port) = (at.unwrap_or(*address), to.unwrap_or(*port));
+        Ok(())
+    }
+}

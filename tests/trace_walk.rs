@@ -37,6 +37,9 @@ fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
             let mut dice = Dice::new(seed);
             let mut world = World::new();
             let (asks_ct, listens) = (dice.chance(75), dice.chance(70));
+            if dice.chance(50) {
+                world.route_by_mark(&mut dice);
+            }
             let ruleset = generate::ruleset(&mut dice, listens, &mut refused);
             // What the kernel refuses, `validate` should have known.
             let committed = world.pod.run(|| commit(&ruleset, asks_ct));

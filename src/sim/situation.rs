@@ -228,6 +228,10 @@ impl Inputs for Situation {
                 flow.header.dport = cells(self, Input::TranslatedDport);
             }
         }
+        // Of ICMP that is the checksum, which is about the source too.
+        if is_icmp(self.packet.protocol) && self.translated.is_some() {
+            flow.header.dport = cells(self, Input::TranslatedDport);
+        }
         Ok(())
     }
 }

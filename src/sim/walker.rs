@@ -16,6 +16,7 @@ use super::connections::{Connections, Tuple};
 use super::flow::{Flow, Tracking};
 use super::hook::pass;
 use super::host::{Host, LO, Target};
+use super::inputs::CannotTell;
 use super::packet::{Interface, Packet, Receiver};
 use super::packet_text::has_ports;
 use super::place::{Held, Place, leaves_by};
@@ -308,7 +309,19 @@ impl Passage<'_> {
         if [AddrType::BROADCAST, AddrType::MULTICAST].contains(&kind) {
             return Ok(Target::Local);
         }
-        self.route(destination, mark)
+        let target = self.route(destination, mark);
+        // tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12, and its sister of IPv6: a socket remembers the way of what it got before.
+        if target != Ok(Target::Local) && self.place.is_connected && self.has_socket() {
+            let reason = CannotTell::new("whether the socket of the connection remembers that its packets stay here");
+            return Err(End::CannotTell(reason));
+        }
+        target
+    }
+
+    /// Of this host, and known to have the connection that the packet is of.
+    fn has_socket(&self) -> bool {
+        let tuple = Tuple::of(self.packet());
+        self.plain.contains(&tuple) || self.transparent.contains_key(&tuple)
     }
 
     fn route(&mut self, destination: IpAddr, mark: u32) -> Result<Target, End> {

@@ -12,7 +12,8 @@ pub(super) fn moved(checksum: u16, from: Tuple, to: Tuple) -> u16 {
     if before == after {
         return checksum;
     }
-    let sum = before.iter().map(|word| !word).chain(after).fold(u32::from(!checksum), |sum, word| sum + u32::from(word));
+    let sum =
+        before.iter().map(|word| !word).chain(after).fold(u32::from(!checksum), |sum, word| sum + u32::from(word));
     !folded(sum)
 }
 

@@ -94,7 +94,11 @@ impl Tuple {
             let [kind, code] = source.port().to_be_bytes();
             let answer = u16::from_be_bytes([answer(protocol, kind), code]);
             let source_now = SocketAddr::new(destination.ip(), answer);
-            return Tuple { protocol, source: source_now, destination: SocketAddr::new(source.ip(), destination.port()) };
+            return Tuple {
+                protocol,
+                source: source_now,
+                destination: SocketAddr::new(source.ip(), destination.port()),
+            };
         }
         Tuple { protocol, source: destination, destination: source }
     }

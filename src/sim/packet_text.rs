@@ -13,7 +13,8 @@ use crate::model::{IcmpType, Icmpv6Type, PktType, Protocol, TcpFlags};
 
 impl Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Packet { protocol, source, destination, sport, dport, icmp_id, tcp_flags, owner, mark, length, pkttype } = self;
+        let Packet { protocol, source, destination, sport, dport, icmp_id, tcp_flags, owner, mark, length, pkttype } =
+            self;
         match protocol.name() {
             Some(name) => f.write_str(name)?,
             None => write!(f, "{}", protocol.0)?,

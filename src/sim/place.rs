@@ -95,7 +95,7 @@ impl Place<'_> {
 
     /// Finds a way for what this host sends; a packet without one is lost.
     fn route(&mut self, source: IpAddr, destination: IpAddr, mark: u32) -> Result<(), CannotTell> {
-        self.target = self.host.way(destination, mark)?;
+        self.target = self.host.way_from(source, destination, mark)?;
         match self.target {
             Some(target) if self.host.keeps(source, target) => self.lost = Some(Lost::Martian),
             None => self.lost = Some(Lost::NoRoute),
@@ -124,6 +124,10 @@ impl Inputs for Place<'_> {
             return Err(CannotTell::new("whose socket it is that the packet is for"));
         }
         Ok(())
+    }
+
+    fn knows_no_socket(&self) -> Result<(), CannotTell> {
+        self.situation.knows_no_socket()
     }
 
     fn knows_receiver(&self) -> Result<(), CannotTell> {
@@ -171,7 +175,9 @@ impl Inputs for Place<'_> {
             // udplite_error, net/netfilter/nf_conntrack_proto_udp.c, v6.12, computes the checksum as if it were UDP: it is right only
             // where the interface has looked at it already.
             if hook == Hook::Prerouting && self.situation.packet.protocol == Protocol::UDPLITE {
-                return Err(CannotTell::new("whether connection tracking takes the checksum of UDP-Lite for a right one"));
+                return Err(CannotTell::new(
+                    "whether connection tracking takes the checksum of UDP-Lite for a right one",
+                ));
             }
             let zone = flow.zone.and_then(|zone| known(&zone)).map_or(0, u16::from_ne_bytes);
             self.held = match self.connections.find(&self.situation.packet, zone) {

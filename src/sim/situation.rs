@@ -161,6 +161,14 @@ impl Inputs for Situation {
         cells
     }
 
+    /// Answers of ICMP and resets are sent by sockets of the kernel, other packets of its own by none.
+    fn knows_no_socket(&self) -> Result<(), CannotTell> {
+        match (&self.incoming, &self.outgoing) {
+            (None, Some(_)) => Err(CannotTell::new("which socket of the kernel sent the packet")),
+            _ => Ok(()),
+        }
+    }
+
     fn ct_status(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
         let is_same = |own: Input, now: &[Cell; 16]| self.all(own) == *now;
         let port = |own: Input, now: &[Cell; 2]| cells::<2>(self, own) == *now;

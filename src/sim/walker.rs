@@ -126,7 +126,7 @@ impl Passage<'_> {
 
     fn depart(&mut self) -> Result<End, End> {
         let Packet { source, destination, mark, .. } = *self.packet();
-        let target = self.route(destination, mark)?;
+        let target = self.route(self.place.host.way_from(source, destination, mark))?;
         if self.place.host.keeps(source, target) {
             return Err(End::Lost(Lost::Martian));
         }
@@ -176,6 +176,8 @@ impl Passage<'_> {
         let before = self.packet().destination;
         self.hook(Hook::Prerouting)?;
         let target = if self.packet().destination == before { target } else { self.route_in()? };
+        // Its way leads in only for who is in the group (__mkroute_output, net/ipv4/route.c, v6.12).
+        self.is_of_everybody()?;
         self.go_on(target)
     }
 
@@ -307,9 +309,10 @@ impl Passage<'_> {
         // What everybody gets is for this host too.
         let kind = self.place.host.kind_of(destination);
         if [AddrType::BROADCAST, AddrType::MULTICAST].contains(&kind) {
+            self.is_of_everybody()?;
             return Ok(Target::Local);
         }
-        let target = self.route(destination, mark);
+        let target = self.route(self.place.host.way(destination, mark));
         // tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12, and its sister of IPv6: a socket remembers the way of what it got before.
         if target != Ok(Target::Local) && self.place.is_connected && self.has_socket() {
             let reason = CannotTell::new("whether the socket of the connection remembers that its packets stay here");
@@ -318,14 +321,25 @@ impl Passage<'_> {
         target
     }
 
+    /// Who has joined which group is not known here (ip_route_input_rcu, net/ipv4/route.c, and ip6_mc_input, net/ipv6/ip6_input.c, v6.12):
+    /// only that everybody is in the one of all hosts.
+    fn is_of_everybody(&self) -> Result<(), End> {
+        let group = self.packet().destination;
+        let all = [IpAddr::from([224, 0, 0, 1]), IpAddr::from([0xff02, 0, 0, 0, 0, 0, 0, 1])];
+        if group.is_multicast() && !all.contains(&group) {
+            return Err(End::CannotTell(CannotTell::new("whether this host is in the group that the packet is for")));
+        }
+        Ok(())
+    }
+
     /// Of this host, and known to have the connection that the packet is of.
     fn has_socket(&self) -> bool {
         let tuple = Tuple::of(self.packet());
         self.plain.contains(&tuple) || self.transparent.contains_key(&tuple)
     }
 
-    fn route(&mut self, destination: IpAddr, mark: u32) -> Result<Target, End> {
-        match self.place.host.way(destination, mark) {
+    fn route(&self, found: Result<Option<Target>, CannotTell>) -> Result<Target, End> {
+        match found {
             Ok(Some(Target::Refused)) => Err(End::Lost(Lost::Refused)),
             Ok(Some(target)) => Ok(target),
             Ok(None) => Err(End::Lost(Lost::NoRoute)),

@@ -72,7 +72,8 @@ impl World {
             }
         });
         for namespace in [&pod, &gateway, &beyond] {
-            namespace.run(|| fs::write("/proc/sys/net/ipv4/ping_group_range", "0 65534").expect("a namespace of our own"));
+            namespace
+                .run(|| fs::write("/proc/sys/net/ipv4/ping_group_range", "0 65534").expect("a namespace of our own"));
         }
         beyond.run(|| {
             batch(&[
@@ -158,7 +159,9 @@ impl World {
                 "224.0.0.251",
             ],
             (At::Pod, false) => &["fd77::1", "fd77::1", "fd77::2", "fd77::3", "::1", "fd78::1"],
-            (At::Gateway, true) => &["10.77.0.2", "10.77.0.2", "10.77.0.3", "10.78.0.1", "10.78.0.2", "10.77.0.255"],
+            (At::Gateway, true) => {
+                &["10.77.0.2", "10.77.0.2", "10.77.0.3", "10.78.0.1", "10.78.0.2", "10.77.0.255", "224.0.0.251"]
+            }
             (At::Gateway, false) => &["fd77::2", "fd77::3", "fd78::1"],
             (At::Beyond, true) => &["10.77.0.1", "10.77.0.2", "10.78.0.2"],
             (At::Beyond, false) => &["fd77::1", "fd77::2", "fd78::2"],
@@ -188,8 +191,8 @@ impl World {
         })
     }
 
-    /// Gives the pod policy rules and routes: what carries a mark goes elsewhere, or nowhere.
-    pub fn route_by_mark(&self, dice: &mut Dice) {
+    /// Gives the pod policy rules and routes: what carries a mark goes elsewhere, or nowhere. What was said to ip(8).
+    pub fn route_by_mark(&self, dice: &mut Dice) -> String {
         let mut lines = Vec::new();
         for (number, table) in (0..dice.from(1, 3)).zip(100..) {
             let mark = dice.pick(&MARKS[1..]);
@@ -220,6 +223,7 @@ impl World {
                 crate::support::ip(line);
             }
         });
+        lines.join("\n")
     }
 
     /// Servers answer what they got; true if one did.

@@ -307,6 +307,11 @@ fn a_socket_of_the_kernel_has_a_control_group_and_no_user() {
         (Rule::new().cgroup(0).drop(), "CANNOT TELL: inet t out, rule 1: which socket of the kernel"),
         (Rule::new().skuid(0).drop(), "SENT out by eth0"),
     ];
+    // Of a copy for this host it is known that it has none.
+    let rules = lowered([filter("out", Hook::Postrouting, 0, Rule::new().cgroup(0).counter())]);
+    let walk = Walker::new(&rules, &pod()).send(packet("udp 10.77.0.2:1 -> 10.77.0.255:53 uid 0 gid 0"));
+    assert!(walk.steps.contains(&Step::Copied) && walk.matched().count() == 1, "{walk}");
+    assert_eq!(walk.steps.iter().filter(|step| matches!(step, Step::Policy { .. })).count(), 2, "{walk}");
     for (rule, expected) in cases {
         let rules = lowered([filter("out", Hook::Output, 0, rule)]);
         let walk = Walker::new(&rules, &pod()).send(packet("icmp 10.77.0.2 -> 10.77.0.9 type echo-reply"));

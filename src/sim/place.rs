@@ -37,6 +37,8 @@ pub(super) struct Place<'a> {
     /// Where it goes, as far as that is known.
     pub(super) target: Option<Target>,
     pub(super) lost: Option<Lost>,
+    /// It is the copy that this host gets of what everybody does.
+    pub(super) is_copy: bool,
     /// A socket of this host may have been found for it, and whose that is nobody knows.
     pub(super) has_receiver: bool,
     /// A segment within a connection: the socket that has it comes before one that listens.
@@ -127,7 +129,8 @@ impl Inputs for Place<'_> {
     }
 
     fn knows_no_socket(&self) -> Result<(), CannotTell> {
-        self.situation.knows_no_socket()
+        // A copy has none (skb_clone, net/core/skbuff.c, v6.12).
+        if self.is_copy { Ok(()) } else { self.situation.knows_no_socket() }
     }
 
     fn knows_receiver(&self) -> Result<(), CannotTell> {

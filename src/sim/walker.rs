@@ -98,6 +98,7 @@ impl<'a> Walker<'a> {
             held: Held::Nothing,
             target: None,
             lost: None,
+            is_copy: false,
             has_receiver: false,
             is_connected: false,
             is_plain: false,
@@ -221,7 +222,9 @@ impl Passage<'_> {
         self.steps.push(Step::Copied);
         // A clone has no socket (skb_clone).
         self.place.situation.packet.owner = None;
+        self.place.is_copy = true;
         drop(self.hook(Hook::Postrouting).and_then(|()| self.confirm()));
+        self.place.is_copy = false;
         self.place.situation.packet = before;
         self.place.lost = None;
     }

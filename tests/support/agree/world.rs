@@ -322,16 +322,12 @@ fn raw(from: SocketAddr, to: SocketAddr, mark: u32, id: u16) -> io::Result<Clien
     let kinds: &[u8] = if to.is_ipv4() { &[0, 8, 13, 17, 42] } else { &[128, 129, 139, 200] };
     let kind = kinds.get(usize::from(to.port()) % kinds.len()).copied().expect("it is below the length");
     let [high, low] = id.to_be_bytes();
-    let mut bytes = vec![kind, 0, 0, 0, high, low, 0, 1];
-    let protocol = match to {
-        _ if to.port() % 3 == 0 => 253,
+    let with = |[a, b]: [u8; 2]| vec![kind, 0, a, b, high, low, 0, 1];
+    let (protocol, bytes) = match to {
+        _ if to.port() % 3 == 0 => (253, with([0, 0])),
         // Of this one the kernel computes it.
-        SocketAddr::V6(_) => libc::IPPROTO_ICMPV6,
-        SocketAddr::V4(_) => {
-            let sum = !((u16::from(kind) << 8) + id + 1);
-            bytes[2..4].copy_from_slice(&sum.to_be_bytes());
-            libc::IPPROTO_ICMP
-        }
+        SocketAddr::V6(_) => (libc::IPPROTO_ICMPV6, with([0, 0])),
+        SocketAddr::V4(_) => (libc::IPPROTO_ICMP, with((!((u16::from(kind) << 8) + id + 1)).to_be_bytes())),
     };
     let socket = sys::socket_of(to, libc::SOCK_RAW | libc::SOCK_NONBLOCK, protocol)?;
     first(socket, SocketAddr::new(from.ip(), 0), SocketAddr::new(to.ip(), 0), mark, &bytes)

@@ -37,13 +37,19 @@ fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
             let mut dice = Dice::new(seed);
             let mut world = World::new();
             let (asks_ct, listens) = (dice.chance(75), dice.chance(70));
+            let routes = if dice.chance(50) { world.route_by_mark(&mut dice) } else { String::new() };
             let ruleset = generate::ruleset(&mut dice, listens, &mut refused);
             // What the kernel refuses, `validate` should have known.
             let committed = world.pod.run(|| commit(&ruleset, asks_ct));
             committed.unwrap_or_else(|error| panic!("seed {seed}: {error}\n{ruleset}"));
             let before = score.differences.len();
             agree(&mut world, &mut dice, listens, &mut score);
-            show(&format!("seed {seed}"), &ruleset.to_string(), score.differences.get(before..).unwrap_or_default());
+            show(
+                &format!("seed {seed}"),
+                &ruleset.to_string(),
+                &routes,
+                score.differences.get(before..).unwrap_or_default(),
+            );
         }
         report(&format!("{sets} random rule sets, {refused} rules that no packet can match taken out"), &score);
         assert!(number("NFTMESH_SETS").is_some() || (score.packets >= 2000 && score.ways >= 1500), "too few packets");
@@ -69,7 +75,12 @@ fn random_packets_take_the_rules_of_the_sidecar_as_the_simulator_says() {
             });
             let before = score.differences.len();
             agree(&mut world, &mut dice, true, &mut score);
-            show(case.name, &Ruleset::from(&config).to_string(), score.differences.get(before..).unwrap_or_default());
+            show(
+                case.name,
+                &Ruleset::from(&config).to_string(),
+                "",
+                score.differences.get(before..).unwrap_or_default(),
+            );
         }
         report(&format!("{} rule sets of the sidecar", sidecar::CASES.len()), &score);
         assert!(score.packets >= 1000 && score.ways >= 500, "too few packets");
@@ -137,9 +148,9 @@ fn commit(ruleset: &Ruleset, asks_ct: bool) -> nftmesh::Result<()> {
 }
 
 /// The first difference of a rule set; the others often follow from it.
-fn show(which: &str, rules: &str, differences: &[String]) {
+fn show(which: &str, rules: &str, routes: &str, differences: &[String]) {
     if let [first, ..] = differences {
-        eprintln!("{which}, {} differences\n{rules}\n{first}", differences.len());
+        eprintln!("{which}, {} differences\n{rules}\n{first}\n{routes}", differences.len());
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the kernel does and one would not expect, as tests/trace_walk.rs found it: each in a walk of its own.
 
 use nftmesh::model::{
-    AddrType, Chain, ChainType, CtState, CtStatus, Family, Field, Hook, Match, Nat, Nfproto, Op, Operand, PktType,
-    Priority, Protocol, Rule, Ruleset, Table, Tproxy, Value, ct_state,
+    AddrType, Chain, ChainType, CtState, CtStatus, Family, Family4or6, Field, Hook, MarkValue, Match, Nat, Nfproto, Op,
+    Operand, PktType, Priority, Protocol, Rule, Ruleset, Table, Tproxy, Value, ct_state,
 };
-use nftmesh::sim::{Change, End, Host, Lost, Packet, Rules, Situation, Step, Walk, Walker, walk_hook};
+use nftmesh::sim::{
+    Change, End, Host, Lost, Packet, PolicyRule, Route, Rules, Situation, Step, Walk, Walker, walk_hook,
+};
 
 #[track_caller]
 fn packet(text: &str) -> Packet {
@@ -220,5 +222,99 @@ fn an_error_of_icmp_is_no_packet_for_nat_chains_and_a_redirect_no_friend_of_them
         situation.connection.status = status;
         let walk = walk_hook(&rules, Hook::Output, &situation);
         assert_eq!(ends(&walk), expected, "{walk}");
+    }
+}
+
+#[test]
+fn two_pings_are_two_connections_and_an_answer_belongs_to_its_own() {
+    let rules = lowered([filter("asks", Hook::Prerouting, 0, Rule::new().ct_state(CtState::NEW))]);
+    let host = pod();
+    let mut walker = Walker::new(&rules, &host);
+    let mut state = |sends: bool, text: &str| {
+        let walk = if sends { walker.send(packet(text)) } else { walker.receive(packet(text), "eth0") };
+        let found = walk.steps.iter().find_map(|step| match step {
+            Step::Change(Change::Tracked { state, .. }) => Some(*state),
+            _ => None,
+        });
+        found.unwrap_or_else(|| panic!("{walk}"))
+    };
+    for id in [7, 8] {
+        let ask = format!("icmp 10.77.0.9 -> 10.77.0.2 type echo-request id {id}");
+        assert_eq!(state(false, &ask), CtState::NEW, "{id}");
+    }
+    for (id, expected) in [(7, CtState::ESTABLISHED), (8, CtState::ESTABLISHED), (9, CtState::INVALID)] {
+        let answer = format!("icmp 10.77.0.2 -> 10.77.0.9 type echo-reply id {id}");
+        assert_eq!(state(true, &answer), expected, "{id}");
+    }
+}
+
+#[test]
+fn the_checksum_of_icmpv6_is_one_of_the_addresses_that_it_has_now() {
+    let to: std::net::IpAddr = "fd77::1".parse().expect("an address");
+    let dnat = Rule::new().nfproto(Nfproto::IPV6).nat(Nat::dnat().to(to));
+    let rules = lowered([
+        nat("nat", Hook::Output, -100, dnat),
+        filter("sum", Hook::Postrouting, 0, Rule::new().th_dport(0x1000 + 8).drop()),
+    ]);
+    // To fd77::9 before: 8 less in the sum is 8 more in its complement.
+    let walk =
+        Walker::new(&rules, &pod()).send(packet("icmpv6 fd77::2 -> fd77::9 type echo-request checksum 4096 id 7"));
+    assert_eq!(ends(&walk), "DROPPED by inet t sum, rule 1", "{walk}");
+}
+
+#[test]
+fn no_socket_is_looked_for_where_a_protocol_has_none() {
+    let rules = lowered([filter("pre", Hook::Prerouting, -150, Rule::new().socket_transparent(1).drop())]);
+    for (text, expected) in [
+        ("icmp 10.77.0.9 -> 10.77.0.2 type echo-request", "DELIVERED to 10.77.0.2"),
+        ("253 10.77.0.9 -> 10.77.0.2", "DELIVERED to 10.77.0.2"),
+        ("udp 10.77.0.9:1 -> 10.77.0.2:53", "CANNOT TELL"),
+    ] {
+        let walk = Walker::new(&rules, &pod()).receive(packet(text), "eth0");
+        assert!(ends(&walk).starts_with(expected), "{walk}");
+    }
+}
+
+#[test]
+fn what_depends_on_groups_sockets_and_checksums_is_not_guessed() {
+    let mark = Rule::new().ct_state(CtState::ESTABLISHED).set_mark(MarkValue::Constant(7));
+    let rules = lowered([filter("pre", Hook::Prerouting, -150, mark)]);
+    let host = pod().rule(PolicyRule::mark(Family4or6::Ipv4, 7, 100));
+    let host = host.route(Route::new("0.0.0.0/0".parse().expect("a network"), 2).table(100));
+    let mut walker = Walker::new(&rules, &host);
+    // The connection is known, and so is its socket: its way may be that of an earlier packet, whatever the mark.
+    walker.send(packet("tcp 10.77.0.2:40000 -> 8.8.8.8:80 uid 0 gid 0"));
+    for (text, expected) in [
+        ("tcp 8.8.8.8:80 -> 10.77.0.2:40000 flags syn,ack", "DELIVERED"),
+        ("udp 10.77.0.9:1 -> 224.0.0.1:53 pkttype multicast", "DELIVERED"),
+        ("udp 10.77.0.9:1 -> 224.0.0.251:53 pkttype multicast", "CANNOT TELL: whether this host is in the group"),
+        ("udplite 10.77.0.9:1 -> 10.77.0.2:53", "CANNOT TELL: whether connection tracking takes the checksum"),
+    ] {
+        let walk = walker.receive(packet(text), "eth0");
+        assert!(ends(&walk).starts_with(expected), "{walk}");
+    }
+    let mut host = host;
+    host.rules.retain(|rule| rule.priority != 0);
+    let mut walker = Walker::new(&rules, &host);
+    walker.send(packet("tcp 10.77.0.2:40000 -> 8.8.8.8:80 uid 0 gid 0"));
+    let walk = walker.receive(packet("tcp 8.8.8.8:80 -> 10.77.0.2:40000 flags syn,ack"), "eth0");
+    assert!(ends(&walk).starts_with("CANNOT TELL: whether the socket of the connection remembers"), "{walk}");
+}
+
+#[test]
+fn a_socket_of_the_kernel_has_a_control_group_and_no_user() {
+    let cases = [
+        (Rule::new().cgroup(0).drop(), "CANNOT TELL: inet t out, rule 1: which socket of the kernel"),
+        (Rule::new().skuid(0).drop(), "SENT out by eth0"),
+    ];
+    // Of a copy for this host it is known that it has none.
+    let rules = lowered([filter("out", Hook::Postrouting, 0, Rule::new().cgroup(0).counter())]);
+    let walk = Walker::new(&rules, &pod()).send(packet("udp 10.77.0.2:1 -> 10.77.0.255:53 uid 0 gid 0"));
+    assert!(walk.steps.contains(&Step::Copied) && walk.matched().count() == 1, "{walk}");
+    assert_eq!(walk.steps.iter().filter(|step| matches!(step, Step::Policy { .. })).count(), 2, "{walk}");
+    for (rule, expected) in cases {
+        let rules = lowered([filter("out", Hook::Output, 0, rule)]);
+        let walk = Walker::new(&rules, &pod()).send(packet("icmp 10.77.0.2 -> 10.77.0.9 type echo-reply"));
+        assert!(ends(&walk).starts_with(expected), "{walk}");
     }
 }

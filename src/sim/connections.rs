@@ -1,7 +1,8 @@
 //! Connection tracking: which packets belong together, and the translation that the first of them was given.
 //!
 //! Two tuples a connection, as in the kernel: what its packets look like where they begin, and what its replies do where those begin.
-//! Translation changes the second (nf_nat_setup_info and nf_nat_packet, net/netfilter/nf_nat_core.c, v6.12).
+//! Translation changes the second (nf_nat_setup_info and nf_nat_packet, net/netfilter/nf_nat_core.c, v6.12). Checksums are taken to be
+//! right: of a packet with a wrong one tracking knows nothing.
 
 mod tcp;
 
@@ -14,7 +15,7 @@ use super::packet_text::{has_ports, is_icmp};
 use super::situation::is_never_tracked;
 use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol, TcpFlags};
 
-/// Where packets of one direction come from and go to. Of ICMP, the source port is type and code.
+/// Where packets of one direction come from and go to. Of ICMP, the source port is type and code, and the other one the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tuple {
     pub(super) protocol: Protocol,
@@ -79,10 +80,10 @@ pub(super) struct Chosen {
 
 impl Tuple {
     pub(super) fn of(packet: &Packet) -> Tuple {
-        let Packet { protocol, source, destination, sport, dport, .. } = *packet;
+        let Packet { protocol, source, destination, sport, dport, icmp_id, .. } = *packet;
         let (sport, dport) = match protocol {
             protocol if has_ports(protocol) => (sport, dport),
-            protocol if is_icmp(protocol) => (sport, 0),
+            protocol if is_icmp(protocol) => (sport, icmp_id),
             _ => (0, 0),
         };
         Tuple { protocol, source: SocketAddr::new(source, sport), destination: SocketAddr::new(destination, dport) }
@@ -94,7 +95,11 @@ impl Tuple {
             let [kind, code] = source.port().to_be_bytes();
             let answer = u16::from_be_bytes([answer(protocol, kind), code]);
             let source_now = SocketAddr::new(destination.ip(), answer);
-            return Tuple { protocol, source: source_now, destination: SocketAddr::new(source.ip(), 0) };
+            return Tuple {
+                protocol,
+                source: source_now,
+                destination: SocketAddr::new(source.ip(), destination.port()),
+            };
         }
         Tuple { protocol, source: destination, destination: source }
     }
@@ -210,7 +215,8 @@ impl Connections {
         if let Some(address) = chosen.address {
             side(&mut new, kind).set_ip(address);
         }
-        let is_random = has_ports(new.protocol) && self.choose_port(entry, &mut new, kind, chosen);
+        let has_choice = has_ports(new.protocol) || is_icmp(new.protocol);
+        let is_random = has_choice && self.choose_port(entry, &mut new, kind, chosen);
         if new != now {
             entry.reply = new.reversed();
             entry.status |= bit(kind);
@@ -224,7 +230,10 @@ impl Connections {
 
     /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12, with the lowest port where it takes any: then `true`.
     fn choose_port(&mut self, entry: &Entry, new: &mut Tuple, kind: NatKind, chosen: Chosen) -> bool {
-        let own = side(new, kind).port();
+        let is_icmp = is_icmp(new.protocol);
+        // The id of ICMP is that of both directions.
+        let kind_of_port = if is_icmp { NatKind::Dnat } else { kind };
+        let own = side(new, kind_of_port).port();
         let (low, high) = match chosen.ports {
             Some((low, high)) if (low..=high).contains(&own) && !chosen.random => {
                 if low == high || !self.is_taken(entry, *new) {
@@ -234,6 +243,7 @@ impl Connections {
             }
             Some(ports) => ports,
             None if !chosen.random && !self.is_taken(entry, *new) => return false,
+            None if is_icmp => (0, u16::MAX),
             // What is translated to somewhere need not be unique.
             None if kind == NatKind::Dnat => return false,
             None if own < 512 => (1, 511),
@@ -241,7 +251,7 @@ impl Connections {
             None => (1024, u16::MAX),
         };
         for port in low..=high {
-            side(new, kind).set_port(port);
+            side(new, kind_of_port).set_port(port);
             // Sequence numbers decide whether one that is over makes room (nf_nat_used_tuple_harder).
             if let Some(over) = self.taker(entry, *new).filter(Entry::makes_room) {
                 self.forget(&over);
@@ -251,7 +261,7 @@ impl Connections {
                 break;
             }
         }
-        low != high && (chosen.random || kind == NatKind::Snat)
+        low != high && (chosen.random || is_icmp || kind == NatKind::Snat)
     }
 
     /// Whether replies to this would be taken for another connection's.
@@ -280,6 +290,10 @@ impl Attached {
         if self.entry.status.contains(bit(by)) {
             let mut translated = translated;
             *side(&mut tuple, kind) = *side(&mut translated, kind);
+            // icmp_manip_pkt, net/netfilter/nf_nat_proto.c, v6.12: the id, whichever side it is.
+            if is_icmp(tuple.protocol) {
+                tuple.destination.set_port(translated.destination.port());
+            }
         }
         tuple
     }
@@ -322,7 +336,7 @@ fn asks(protocol: Protocol, kind: u8) -> bool {
     pairs.iter().any(|(ask, _)| *ask == kind)
 }
 
-fn is_error(protocol: Protocol, kind: u8) -> bool {
+pub(super) fn is_error(protocol: Protocol, kind: u8) -> bool {
     if protocol == Protocol::ICMPV6 { kind < 128 || kind == 137 } else { [3, 4, 5, 11, 12].contains(&kind) }
 }
 

@@ -71,7 +71,7 @@ pub struct PolicyRule {
     pub family: Family4or6,
     /// The lowest is asked first.
     pub priority: u32,
-    /// Matches when `mark & mask` is this.
+    /// Matches a mark that has the same bits under the mask.
     pub mark: u32,
     /// Which bits of the mark count.
     pub mask: u32,

@@ -30,6 +30,11 @@ pub(crate) trait Inputs: Sized {
         Ok(())
     }
 
+    /// Whether it is known that no socket sent the packet, where nobody's did: the kernel has some of its own, without an owner.
+    fn knows_no_socket(&self) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
     /// Whether it is known which socket would receive the packet.
     fn knows_receiver(&self) -> Result<(), CannotTell> {
         Ok(())

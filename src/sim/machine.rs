@@ -146,7 +146,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     fn meta(&mut self, key: MetaKey, dreg: Register) -> Step {
         match key {
-            MetaKey::CGROUP => self.of_socket(Input::Cgroup, dreg),
+            MetaKey::CGROUP => self.cgroup(dreg),
             MetaKey::IIF => self.load(Input::Iif, dreg),
             MetaKey::IIFNAME => self.load(Input::Iifname, dreg),
             MetaKey::L4PROTO => self.load(Input::L4proto, dreg),
@@ -166,6 +166,14 @@ impl<'a, I: Inputs> Machine<'a, I> {
     /// Breaks when no socket of this host sent the packet.
     fn of_socket(&mut self, input: Input, dreg: Register) -> Step {
         if self.has_socket()? { self.load(input, dreg) } else { Ok(Next::Break) }
+    }
+
+    /// nft_meta_get_eval_cgroup, net/netfilter/nft_meta.c, v6.12: unlike a user and a group, sockets of the kernel have one.
+    fn cgroup(&mut self, dreg: Register) -> Step {
+        if !self.has_socket()? {
+            self.inputs.knows_no_socket()?;
+        }
+        self.of_socket(Input::Cgroup, dreg)
     }
 
     fn has_socket(&mut self) -> Result<bool, CannotTell> {

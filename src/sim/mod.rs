@@ -9,6 +9,7 @@
 //! [`CannotTell`], never in a guess; every run ends.
 
 mod cells;
+mod checksum;
 mod compare;
 mod connections;
 mod flow;

@@ -44,6 +44,8 @@ pub struct Packet {
     pub sport: u16,
     /// The two bytes behind: the destination port; of ICMP and ICMPv6, the checksum.
     pub dport: u16,
+    /// Bytes 4 and 5 of an ICMP header: of an echo, which one it is.
+    pub icmp_id: u16,
     /// Byte 13 of the transport header: of TCP, the flags.
     pub tcp_flags: TcpFlags,
     /// The socket of this host that sent it; none for what comes from elsewhere or from the kernel itself.
@@ -92,6 +94,7 @@ impl Packet {
             destination: destination.ip(),
             sport: source.port(),
             dport: destination.port(),
+            icmp_id: 0,
             tcp_flags: TcpFlags::empty(),
             owner: None,
             mark: 0,

@@ -13,7 +13,8 @@ use crate::model::{IcmpType, Icmpv6Type, PktType, Protocol, TcpFlags};
 
 impl Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Packet { protocol, source, destination, sport, dport, tcp_flags, owner, mark, length, pkttype } = self;
+        let Packet { protocol, source, destination, sport, dport, icmp_id, tcp_flags, owner, mark, length, pkttype } =
+            self;
         match protocol.name() {
             Some(name) => f.write_str(name)?,
             None => write!(f, "{}", protocol.0)?,
@@ -24,6 +25,7 @@ impl Display for Packet {
             write!(f, " {source} -> {destination} type {}", Type(*protocol, kind))?;
             unless(f, "code", u16::from(code), 0)?;
             unless(f, "checksum", *dport, 0)?;
+            unless(f, "id", *icmp_id, 0)?;
         } else if has_ports(*protocol) || (*sport, *dport) != (0, 0) {
             write!(f, " {} -> {}", SocketAddr::new(*source, *sport), SocketAddr::new(*destination, *dport))?;
         } else {
@@ -137,6 +139,7 @@ fn parse(text: &str) -> Result<Packet, String> {
             "code" if is_icmp(protocol) => icmp.1 = number(word, &mut words)?,
             "flags" => packet.tcp_flags = flags(value(word, &mut words)?)?,
             "gid" => owner.1 = Some(number(word, &mut words)?),
+            "id" if is_icmp(protocol) => packet.icmp_id = number(word, &mut words)?,
             "length" => packet.length = number(word, &mut words)?,
             "mark" => packet.mark = number(word, &mut words)?,
             "pkttype" => packet.pkttype = pkttype(value(word, &mut words)?)?,
@@ -223,7 +226,7 @@ fn icmp_type(protocol: Protocol, text: &str) -> Result<u8, String> {
 }
 
 const SHAPE: &str = "a packet is PROTOCOL SOURCE -> DESTINATION and more, as in tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000";
-const WORDS: &str = "uid, gid, cgroup, mark, flags, length, pkttype, and of icmp type, code and checksum";
+const WORDS: &str = "uid, gid, cgroup, mark, flags, length, pkttype, and of icmp type, code, checksum and id";
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +243,7 @@ mod tests {
             "udp [fd77::2]:5000 -> [fd00::1]:53",
             "udp 10.0.0.1:68 -> 255.255.255.255:67 pkttype broadcast",
             "icmp 10.0.0.1 -> 10.0.0.2 type echo-request",
+            "ipv6-icmp fd77::1 -> fd77::2 type echo-reply id 7",
             "icmp 10.0.0.1 -> 10.0.0.2 type destination-unreachable code 3 checksum 17",
             "ipv6-icmp fe80::1 -> ff02::1 type nd-router-advert",
             "gre 10.0.0.1 -> 10.0.0.2",
@@ -287,15 +291,16 @@ mod tests {
         ];
         let protocol = prop_oneof![prop::sample::select(vec![1, 6, 17, 58]), any::<u8>()];
         let owner = prop::option::of(any::<(u32, u32, u32)>());
-        let rest = any::<(u16, u16, u8, u32, u32, u8)>();
+        let rest = any::<(u16, u16, u16, u8, u32, u32, u8)>();
         (addresses, protocol, owner, rest).prop_map(|((source, destination), protocol, owner, rest)| {
-            let (sport, dport, flags, mark, length, pkttype) = rest;
+            let (sport, dport, id, flags, mark, length, pkttype) = rest;
             Packet {
                 protocol: Protocol(protocol),
                 source,
                 destination,
                 sport,
                 dport,
+                icmp_id: if is_icmp(Protocol(protocol)) { id } else { 0 },
                 tcp_flags: TcpFlags::from_bits_retain(flags),
                 owner: owner.map(|(uid, gid, cgroup)| Owner { uid, gid, cgroup }),
                 mark,

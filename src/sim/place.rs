@@ -3,16 +3,18 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::cells::{Cell, Input, known};
-use super::connections::{Attached, Chosen, Connections, Found, Tuple};
+use super::checksum;
+use super::connections::{Attached, Chosen, Connections, Found, Tuple, is_error};
 use super::flow::{Flow, NewAddress, Tracking, Translation, cells, loopback, side};
 use super::host::{Host, LO, Listeners, Target};
 use super::inputs::{CannotTell, Inputs, Target as Socket};
-use super::packet_text::has_ports;
+use super::packet::Packet;
+use super::packet_text::{has_ports, is_icmp};
 use super::recorder::{address, ends, place};
 use super::situation::{Situation, bytes_of};
 use super::walk::Lost;
 use crate::bytecode::LimitCode;
-use crate::model::{Family4or6, Hook, NatKind};
+use crate::model::{Family4or6, Hook, NatKind, Protocol};
 
 /// What connection tracking holds of the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub(super) struct Place<'a> {
     /// Where it goes, as far as that is known.
     pub(super) target: Option<Target>,
     pub(super) lost: Option<Lost>,
+    /// It is the copy that this host gets of what everybody does.
+    pub(super) is_copy: bool,
     /// A socket of this host may have been found for it, and whose that is nobody knows.
     pub(super) has_receiver: bool,
     /// A segment within a connection: the socket that has it comes before one that listens.
@@ -93,7 +97,7 @@ impl Place<'_> {
 
     /// Finds a way for what this host sends; a packet without one is lost.
     fn route(&mut self, source: IpAddr, destination: IpAddr, mark: u32) -> Result<(), CannotTell> {
-        self.target = self.host.way(destination, mark)?;
+        self.target = self.host.way_from(source, destination, mark)?;
         match self.target {
             Some(target) if self.host.keeps(source, target) => self.lost = Some(Lost::Martian),
             None => self.lost = Some(Lost::NoRoute),
@@ -124,9 +128,16 @@ impl Inputs for Place<'_> {
         Ok(())
     }
 
+    fn knows_no_socket(&self) -> Result<(), CannotTell> {
+        // A copy has none (skb_clone, net/core/skbuff.c, v6.12).
+        if self.is_copy { Ok(()) } else { self.situation.knows_no_socket() }
+    }
+
     fn knows_receiver(&self) -> Result<(), CannotTell> {
         match self.situation.receiver {
             Some(_) => Ok(()),
+            // No socket is looked up (nf_sk_lookup_slow_v4 and _v6, net/ipv4 and net/ipv6, netfilter/nf_socket_ipv4.c, v6.12).
+            None if !has_sockets(&self.situation.packet) => Ok(()),
             None => Err(CannotTell::new("which socket the packet is for")),
         }
     }
@@ -162,8 +173,15 @@ impl Inputs for Place<'_> {
         })
     }
 
-    fn track(&mut self, _: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
+    fn track(&mut self, hook: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
         if !self.situation.connection.attached {
+            // udplite_error, net/netfilter/nf_conntrack_proto_udp.c, v6.12, computes the checksum as if it were UDP: it is right only
+            // where the interface has looked at it already.
+            if hook == Hook::Prerouting && self.situation.packet.protocol == Protocol::UDPLITE {
+                return Err(CannotTell::new(
+                    "whether connection tracking takes the checksum of UDP-Lite for a right one",
+                ));
+            }
             let zone = flow.zone.and_then(|zone| known(&zone)).map_or(0, u16::from_ne_bytes);
             self.held = match self.connections.find(&self.situation.packet, zone) {
                 Found::Connection(attached) => Held::Connection(attached),
@@ -216,9 +234,18 @@ impl Inputs for Place<'_> {
             flow.is_guess |= self.connections.translate(&mut attached.entry, kind, chosen);
             self.held = Held::Connection(attached);
         }
-        let tuple = Tuple { protocol: self.situation.packet.protocol, source, destination };
-        let Tuple { source: from, destination: to, .. } = attached.apply(kind, tuple);
+        let mut tuple = Tuple { protocol: self.situation.packet.protocol, source, destination };
         let with_ports = has_ports(tuple.protocol);
+        if is_icmp(tuple.protocol) {
+            tuple.destination.set_port(self.situation.packet.icmp_id);
+        }
+        let now = attached.apply(kind, tuple);
+        let Tuple { source: from, destination: to, .. } = now;
+        if is_icmp(tuple.protocol) {
+            let sum = checksum::moved(u16::from_be_bytes(known(&flow.header.dport).unwrap_or_default()), tuple, now);
+            flow.header.dport = sum.to_be_bytes().map(Cell::Known);
+            self.situation.packet.icmp_id = to.port();
+        }
         let write = |ip: &mut [Cell; 16], port: &mut [Cell; 2], end: SocketAddr| {
             *ip = bytes_of(end.ip()).map(Cell::Known);
             if with_ports {
@@ -228,7 +255,7 @@ impl Inputs for Place<'_> {
         if from != source {
             write(&mut flow.header.saddr, &mut flow.header.sport, from);
         }
-        if to != destination {
+        if to != tuple.destination {
             write(&mut flow.header.daddr, &mut flow.header.dport, to);
         }
         self.situation.hold(self.held);
@@ -237,6 +264,15 @@ impl Inputs for Place<'_> {
             self.reroute(flow)?;
         }
         Ok(())
+    }
+}
+
+/// Whether a socket can be found for a packet: of TCP and UDP, or of what an error of ICMP is about.
+fn has_sockets(packet: &Packet) -> bool {
+    let [kind, _] = packet.sport.to_be_bytes();
+    match packet.protocol {
+        Protocol::TCP | Protocol::UDP => true,
+        protocol => is_icmp(protocol) && is_error(protocol, kind),
     }
 }
 

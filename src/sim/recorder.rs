@@ -9,6 +9,7 @@ use super::hook::Listener;
 use super::inputs::{Inputs, Target};
 use super::machine::Ran;
 use super::packet::{Interface, Packet};
+use super::packet_text::has_ports;
 use super::rules::RuleLine;
 use super::walk::{Change, Fate, Step};
 use crate::model::{Base, CtDirection, CtState, Family4or6, Hook, NatKind, Policy, Verdict};
@@ -23,6 +24,7 @@ pub(super) struct Recorder<'a> {
     tracking: Tracking,
     header: Header,
     tproxy: Option<Target>,
+    with_ports: bool,
 }
 
 impl<'a> Recorder<'a> {
@@ -36,11 +38,13 @@ impl<'a> Recorder<'a> {
             tracking: flow.tracking,
             header: flow.header.clone(),
             tproxy: flow.tproxy.clone(),
+            with_ports: true,
         }
     }
 
     /// The packet comes to the hook.
     pub(super) fn hook(&mut self, packet: Packet, incoming: Option<Interface>, outgoing: Option<Interface>) {
+        self.with_ports = has_ports(packet.protocol);
         self.steps.push(Step::Hook { hook: self.hook, packet, incoming, outgoing });
     }
 
@@ -125,7 +129,11 @@ impl Listener for Recorder<'_> {
         if flow.is_guess || flow.translation.as_ref().is_some_and(has_choice) {
             self.change(Change::Unpredictable);
         }
-        let [before, after] = [&self.header, &flow.header].map(|header| ends(header, self.family));
+        let without_port = |end: SocketAddr| if self.with_ports { end } else { SocketAddr::new(end.ip(), 0) };
+        let [before, after] = [&self.header, &flow.header].map(|header| {
+            let (source, destination) = ends(header, self.family);
+            (without_port(source), without_port(destination))
+        });
         self.header = flow.header.clone();
         if before.0 != after.0 {
             self.change(Change::Snat { from: before.0, to: after.0 });

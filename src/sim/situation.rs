@@ -162,6 +162,14 @@ impl Inputs for Situation {
         cells
     }
 
+    /// Answers of ICMP and resets are sent by sockets of the kernel, other packets of its own by none.
+    fn knows_no_socket(&self) -> Result<(), CannotTell> {
+        match (&self.incoming, &self.outgoing) {
+            (None, Some(_)) => Err(CannotTell::new("which socket of the kernel sent the packet")),
+            _ => Ok(()),
+        }
+    }
+
     fn ct_status(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
         let is_same = |own: Input, now: &[Cell; 16]| self.all(own) == *now;
         let port = |own: Input, now: &[Cell; 2]| cells::<2>(self, own) == *now;
@@ -242,6 +250,10 @@ impl Inputs for Situation {
         // nf_nat_ipv4_local_fn, net/netfilter/nf_nat_proto.c, v6.12
         if hook == Hook::Output && flow.header.daddr != before {
             flow.routed = flow.mark;
+        }
+        // Of ICMP that is the checksum, which is about the source too.
+        if is_icmp(self.packet.protocol) && self.translated.is_some() {
+            flow.header.dport = cells(self, Input::TranslatedDport);
         }
         Ok(())
     }

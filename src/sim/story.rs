@@ -8,6 +8,7 @@ use std::fmt::{self, Display};
 use std::net::SocketAddr;
 
 use super::packet::{Interface, Packet};
+use super::packet_text::has_ports;
 use super::rules::RuleLine;
 use super::walk::{Change, Delivery, End, Fate, Lost, Step, Walk, Way};
 use crate::model::{CtDirection, CtState, Protocol, Statement, Value};
@@ -200,9 +201,15 @@ impl Change {
 
     fn apply(&self, packet: &mut Packet) {
         match self {
-            Change::Dnat { to, .. } => (packet.destination, packet.dport) = (to.ip(), to.port()),
+            Change::Dnat { to, .. } => {
+                packet.destination = to.ip();
+                packet.dport = if has_ports(packet.protocol) { to.port() } else { packet.dport };
+            }
             Change::Mark { to, .. } => packet.mark = *to,
-            Change::Snat { to, .. } => (packet.source, packet.sport) = (to.ip(), to.port()),
+            Change::Snat { to, .. } => {
+                packet.source = to.ip();
+                packet.sport = if has_ports(packet.protocol) { to.port() } else { packet.sport };
+            }
             Change::CtMark { .. } | Change::Tproxy { .. } | Change::Tracked { .. } => {}
             Change::Unpredictable | Change::Untracked | Change::Zone(_) => {}
         }

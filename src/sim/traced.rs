@@ -1,6 +1,7 @@
 //! A packet as the kernel's trace shows it.
 
 use super::packet::Packet;
+use super::packet_text::is_icmp;
 use crate::model::{Protocol, TcpFlags};
 use crate::plan::TracedPacket;
 
@@ -22,6 +23,7 @@ impl Packet {
         Some(Packet {
             sport: two(&shown.transport, 0).unwrap_or(0),
             dport: two(&shown.transport, 2).unwrap_or(0),
+            icmp_id: two(&shown.transport, 4).filter(|_| is_icmp(protocol)).unwrap_or(0),
             tcp_flags: TcpFlags::from_bits_retain(flags),
             mark,
             length,

@@ -16,6 +16,7 @@ use super::connections::{Connections, Tuple};
 use super::flow::{Flow, Tracking};
 use super::hook::pass;
 use super::host::{Host, LO, Target};
+use super::inputs::CannotTell;
 use super::packet::{Interface, Packet, Receiver};
 use super::packet_text::has_ports;
 use super::place::{Held, Place, leaves_by};
@@ -97,6 +98,7 @@ impl<'a> Walker<'a> {
             held: Held::Nothing,
             target: None,
             lost: None,
+            is_copy: false,
             has_receiver: false,
             is_connected: false,
             is_plain: false,
@@ -125,7 +127,7 @@ impl Passage<'_> {
 
     fn depart(&mut self) -> Result<End, End> {
         let Packet { source, destination, mark, .. } = *self.packet();
-        let target = self.route(destination, mark)?;
+        let target = self.route(self.place.host.way_from(source, destination, mark))?;
         if self.place.host.keeps(source, target) {
             return Err(End::Lost(Lost::Martian));
         }
@@ -175,6 +177,8 @@ impl Passage<'_> {
         let before = self.packet().destination;
         self.hook(Hook::Prerouting)?;
         let target = if self.packet().destination == before { target } else { self.route_in()? };
+        // Its way leads in only for who is in the group (__mkroute_output, net/ipv4/route.c, v6.12).
+        self.is_of_everybody()?;
         self.go_on(target)
     }
 
@@ -218,7 +222,9 @@ impl Passage<'_> {
         self.steps.push(Step::Copied);
         // A clone has no socket (skb_clone).
         self.place.situation.packet.owner = None;
+        self.place.is_copy = true;
         drop(self.hook(Hook::Postrouting).and_then(|()| self.confirm()));
+        self.place.is_copy = false;
         self.place.situation.packet = before;
         self.place.lost = None;
     }
@@ -306,13 +312,37 @@ impl Passage<'_> {
         // What everybody gets is for this host too.
         let kind = self.place.host.kind_of(destination);
         if [AddrType::BROADCAST, AddrType::MULTICAST].contains(&kind) {
+            self.is_of_everybody()?;
             return Ok(Target::Local);
         }
-        self.route(destination, mark)
+        let target = self.route(self.place.host.way(destination, mark));
+        // tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12, and its sister of IPv6: a socket remembers the way of what it got before.
+        if target != Ok(Target::Local) && self.place.is_connected && self.has_socket() {
+            let reason = CannotTell::new("whether the socket of the connection remembers that its packets stay here");
+            return Err(End::CannotTell(reason));
+        }
+        target
     }
 
-    fn route(&mut self, destination: IpAddr, mark: u32) -> Result<Target, End> {
-        match self.place.host.way(destination, mark) {
+    /// Who has joined which group is not known here (ip_route_input_rcu, net/ipv4/route.c, and ip6_mc_input, net/ipv6/ip6_input.c, v6.12):
+    /// only that everybody is in the one of all hosts.
+    fn is_of_everybody(&self) -> Result<(), End> {
+        let group = self.packet().destination;
+        let all = [IpAddr::from([224, 0, 0, 1]), IpAddr::from([0xff02, 0, 0, 0, 0, 0, 0, 1])];
+        if group.is_multicast() && !all.contains(&group) {
+            return Err(End::CannotTell(CannotTell::new("whether this host is in the group that the packet is for")));
+        }
+        Ok(())
+    }
+
+    /// Of this host, and known to have the connection that the packet is of.
+    fn has_socket(&self) -> bool {
+        let tuple = Tuple::of(self.packet());
+        self.plain.contains(&tuple) || self.transparent.contains_key(&tuple)
+    }
+
+    fn route(&self, found: Result<Option<Target>, CannotTell>) -> Result<Target, End> {
+        match found {
             Ok(Some(Target::Refused)) => Err(End::Lost(Lost::Refused)),
             Ok(Some(target)) => Ok(target),
             Ok(None) => Err(End::Lost(Lost::NoRoute)),

@@ -179,6 +179,11 @@ pub fn send_raw(to: SocketAddr, protocol: libc::c_int, bytes: &[u8]) -> io::Resu
     UdpSocket::from(open(to, libc::SOCK_RAW, protocol)?).send_to(bytes, to).map(drop)
 }
 
+/// A socket for that protocol, such as ICMP.
+pub fn socket_of(address: SocketAddr, kind: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
+    open(address, kind, protocol)
+}
+
 fn open(address: SocketAddr, kind: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no pointers.

@@ -19,6 +19,22 @@ impl Host {
         self.way_by(address, mark, None)
     }
 
+    /// Where what this host sends goes: to a group, out of the interface of its source, whatever the routes (ip_route_output_key_hash_rcu,
+    /// net/ipv4/route.c, v6.12).
+    pub(in crate::sim) fn way_from(
+        &self,
+        source: IpAddr,
+        destination: IpAddr,
+        mark: u32,
+    ) -> Result<Option<Target>, CannotTell> {
+        let is_group = matches!(destination, IpAddr::V4(group) if group.is_multicast() || group.is_broadcast());
+        let mut links = self.links.iter().filter(|link| link.addresses.iter().any(|address| address.ip() == source));
+        match links.next() {
+            Some(link) if is_group => Ok(Some(Target::Out(link.interface.index))),
+            _ => self.way(destination, mark),
+        }
+    }
+
     /// The same, by routes of one interface.
     pub(in crate::sim) fn way_by(
         &self,
@@ -27,7 +43,8 @@ impl Host {
         interface: Option<u32>,
     ) -> Result<Option<Target>, CannotTell> {
         let family = Family4or6::of(address);
-        let asked = |rule: &&PolicyRule| rule.family == family && mark & rule.mask == rule.mark;
+        // fib_rule_match, net/core/fib_rules.c, v6.12: bits of the rule's mark outside of its mask are none.
+        let asked = |rule: &&PolicyRule| rule.family == family && (mark ^ rule.mark) & rule.mask == 0;
         let mut after = None;
         // Few rules, asked by ascending priority; equal ones in their order.
         loop {
@@ -219,6 +236,14 @@ mod tests {
         for (address, mark, way) in cases {
             assert_eq!(host.way(ip(address), mark), Ok(Some(way)), "{address} {mark}");
         }
+        // As `fwmark 0x107/0xff` asks.
+        let masked = PolicyRule { mask: 0xff, ..PolicyRule::mark(Family4or6::Ipv4, 0x107, 99) };
+        let masked = pod().rule(masked).local_table(Family4or6::Ipv4, 99);
+        for (mark, way) in [(7, Target::Local), (0x207, Target::Local), (0x108, Target::Out(2))] {
+            assert_eq!(masked.way(ip("8.8.8.8"), mark), Ok(Some(way)), "{mark:#x}");
+        }
+        let sent = |to| masked.way_from(ip("10.77.0.2"), ip(to), 7);
+        assert_eq!([sent("8.8.8.8"), sent("224.0.0.251")], [Ok(Some(Target::Local)), Ok(Some(Target::Out(2)))]);
         let unknown =
             PolicyRule { unknown: Some("it asks from".to_owned()), ..PolicyRule::mark(Family4or6::Ipv4, 7, 9) };
         assert!(pod().rule(unknown.clone()).way(ip("8.8.8.8"), 7).is_err());

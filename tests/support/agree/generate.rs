@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use nftmesh::model::{
-    AddrType, Chain, ChainType, CtDirection, CtState, CtStatus, DataType, Element, Family, Field, Hook, Interval, Key,
-    Limit, LimitUnit, Log, MarkKey, MarkValue, Match, Nat, Nfproto, Op, Operand, PktType, Policy, PortRange, Priority,
-    Protocol, Reject, Rule, Ruleset, Selector, Set, SetRef, Statement, Table, TcpFlags, Tproxy, Value, Verdict,
+    AddrType, Chain, ChainType, CtDirection, CtState, CtStatus, DataType, Element, Family, Field, Hook, IcmpType,
+    Icmpv6Type, Interval, Key, Limit, LimitUnit, Log, MarkKey, MarkValue, Match, Nat, Nfproto, Op, Operand, PktType,
+    Policy, PortRange, Priority, Protocol, Reject, Rule, Ruleset, Selector, Set, SetRef, Statement, Table, TcpFlags,
+    Tproxy, Value, Verdict,
 };
 use nftmesh::validate::Location;
 
@@ -59,7 +60,7 @@ fn table(dice: &mut Dice, family: Family, name: &str, listener: bool) -> Table {
     for number in 0..dice.from(2, 7) {
         let chain_type = match dice.below(20) {
             0..=11 => ChainType::Filter,
-            12..=17 => ChainType::Nat,
+            12..=16 => ChainType::Nat,
             _ => ChainType::Route,
         };
         let hook = dice.pick(chain_type.hooks());
@@ -144,6 +145,12 @@ fn rule(dice: &mut Dice, at: At, subs: &[String], sets: &[Set]) -> Rule {
         rule = rule.limit(Limit::packets(100_000, LimitUnit::Second).burst(10_000).over());
     }
     if dice.chance(2) {
+        rule = rule.limit(Limit::bytes(100_000_000, LimitUnit::Second).burst(10_000_000));
+    }
+    if dice.chance(1) {
+        rule = rule.nftrace();
+    }
+    if dice.chance(2) {
         rule = rule.log(Log::default().prefix("walk"));
     }
     for _ in 0..dice.pick(&[0, 0, 0, 1, 1, 2]) {
@@ -170,7 +177,13 @@ fn end(dice: &mut Dice, rule: Rule, at: At, subs: &[String], sets: &[Set]) -> Ru
             return if dice.chance(40) { rule.notrack() } else { rule.set_zone(dice.pick(&ZONES)) };
         }
         Some((ChainType::Filter, Hook::Input | Hook::Forward | Hook::Output)) if special && dice.chance(15) => {
-            return match dice.below(3) {
+            return match dice.below(5) {
+                3 if at.family != Family::Ip6 => {
+                    rule.nfproto(Nfproto::IPV4).reject_with(Reject::Icmp(dice.pick(&[0, 1, 3, 13])))
+                }
+                4 if at.family != Family::Ip => {
+                    rule.nfproto(Nfproto::IPV6).reject_with(Reject::Icmpv6(dice.pick(&[0, 1, 3, 4])))
+                }
                 0 => rule.reject(),
                 1 => rule.l4proto(Protocol::TCP).reject_with(Reject::TcpReset),
                 _ if at.family == Family::Inet => rule.reject_with(Reject::Icmpx(dice.pick(&[0, 1, 2, 3]))),
@@ -255,7 +268,7 @@ fn one_match(dice: &mut Dice, at: At, sets: &[Set]) -> Match {
     let named = |name: &str| Operand::Set(SetRef::Named(name.into()));
     let has = |name: &str| sets.iter().any(|set| set.name == *name);
     loop {
-        return match dice.below(30) {
+        return match dice.below(37) {
             0..=4 => {
                 let fields = [Field::TcpDport, Field::UdpDport, Field::TcpSport, Field::UdpSport, Field::UdpDport];
                 let field = dice.pick(&fields);
@@ -418,6 +431,29 @@ fn one_match(dice: &mut Dice, at: At, sets: &[Set]) -> Match {
                     Protocol::ICMPV6,
                 ]))),
             ),
+            30 if at.family != Family::Ip6 => {
+                let kinds = [IcmpType::ECHO_REQUEST, IcmpType::ECHO_REPLY, IcmpType::DESTINATION_UNREACHABLE];
+                Match::new(Field::IcmpType, op, Operand::Value(Value::IcmpType(dice.pick(&kinds))))
+            }
+            31 if at.family != Family::Ip => {
+                let kinds = [Icmpv6Type::ECHO_REQUEST, Icmpv6Type::ECHO_REPLY, Icmpv6Type::DESTINATION_UNREACHABLE];
+                Match::new(Field::Icmpv6Type, op, Operand::Value(Value::Icmpv6Type(dice.pick(&kinds))))
+            }
+            32 if at.family == Family::Inet => {
+                let families = [Nfproto::IPV4, Nfproto::IPV6];
+                Match::new(Field::Nfproto, op, Operand::Value(Value::Nfproto(dice.pick(&families))))
+            }
+            33 if at.family != Family::Ip6 => {
+                let protocols = [Protocol::TCP, Protocol::UDP, Protocol::ICMP, Protocol::UDPLITE, Protocol(253)];
+                Match::new(Field::IpProtocol, op, Operand::Value(Value::Protocol(dice.pick(&protocols))))
+            }
+            // Of ICMP, type and code, and the checksum.
+            34 | 35 => {
+                let field = dice.pick(&[Field::ThDport, Field::ThDport, Field::ThSport]);
+                let op = ordered(dice);
+                Match::new(field, op, Operand::Value(Value::Port(dice.pick(&[0, 53, 0x800, 9000, 0x8000, 40000]))))
+            }
+            36 => Match::new(Field::Cgroup, op, Operand::Value(Value::Integer(dice.pick(&[0, 1])))),
             _ => continue,
         };
     }

@@ -241,8 +241,10 @@ pub fn situation(
     let mut connection = Connection::default();
     connection.attached = attached;
     match after.ct {
-        // What rules exclude here, they decide themselves.
-        Some(ct) if ct.state == CtState::UNTRACKED && !attached && !is_later(at_hook.hook) => {}
+        // What rules exclude here, they decide themselves: in front of tracking, or behind it what belongs to no connection.
+        Some(ct) if ct.state == CtState::UNTRACKED && !attached && !is_later(at_hook.hook) => {
+            connection.state = CtState::INVALID;
+        }
         Some(ct) => {
             connection.state = ct.state;
             connection.direction = ct.direction.unwrap_or(CtDirection::Original);

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use super::dice::Dice;
-use super::generate::{PORTS, TPROXY_PORTS, UIDS};
+use super::generate::{MARKS, PORTS, TPROXY_PORTS, UIDS};
 use crate::support::sys::{self, Capabilities, Entered};
 use crate::support::{NetNs, command, ip};
 use crate::traffic::Pod;
@@ -38,7 +38,8 @@ pub enum At {
 #[derive(Debug)]
 pub enum Client {
     Tcp(TcpStream),
-    Udp(UdpSocket, SocketAddr),
+    /// And what it sends again.
+    Datagrams(UdpSocket, SocketAddr, Vec<u8>),
 }
 
 impl World {
@@ -70,6 +71,10 @@ impl World {
                 fs::write(format!("/proc/sys/net/{path}"), value).expect("a namespace of our own");
             }
         });
+        for namespace in [&pod, &gateway, &beyond] {
+            namespace
+                .run(|| fs::write("/proc/sys/net/ipv4/ping_group_range", "0 65534").expect("a namespace of our own"));
+        }
         beyond.run(|| {
             batch(&[
                 "link set eth0 address 02:00:00:00:00:01",
@@ -154,7 +159,9 @@ impl World {
                 "224.0.0.251",
             ],
             (At::Pod, false) => &["fd77::1", "fd77::1", "fd77::2", "fd77::3", "::1", "fd78::1"],
-            (At::Gateway, true) => &["10.77.0.2", "10.77.0.2", "10.77.0.3", "10.78.0.1", "10.78.0.2", "10.77.0.255"],
+            (At::Gateway, true) => {
+                &["10.77.0.2", "10.77.0.2", "10.77.0.3", "10.78.0.1", "10.78.0.2", "10.77.0.255", "224.0.0.251"]
+            }
             (At::Gateway, false) => &["fd77::2", "fd77::3", "fd78::1"],
             (At::Beyond, true) => &["10.77.0.1", "10.77.0.2", "10.78.0.2"],
             (At::Beyond, false) => &["fd77::1", "fd77::2", "fd78::2"],
@@ -172,13 +179,51 @@ impl World {
         // Nobody connects to himself.
         let from = if to.port() >= 40_000 { SocketAddr::new(from.ip(), 0) } else { from };
         let (uid, gid) = (dice.pick(&UIDS), dice.pick(&UIDS));
-        let tcp = dice.chance(45) && !to.ip().is_multicast();
-        self.as_user(
-            at,
-            uid,
-            gid,
-            || if tcp { stream(from, to) } else { datagram(from, to, 1 + to.port() as usize % 5) },
-        )
+        let mark = if dice.chance(12) { dice.pick(&MARKS) } else { 0 };
+        let kind = dice.below(100);
+        let id = dice.pick(&[7, 8]);
+        self.as_user(at, uid, gid, || match kind {
+            0..40 if !to.ip().is_multicast() => stream(from, to, mark),
+            40..54 => ping(SocketAddr::new(from.ip(), id), to, mark),
+            54..60 => raw(from, to, mark, id),
+            60..64 => lite(from, to, mark),
+            _ => datagram(from, to, 1 + to.port() as usize % 5, mark),
+        })
+    }
+
+    /// Gives the pod policy rules and routes: what carries a mark goes elsewhere, or nowhere. What was said to ip(8).
+    pub fn route_by_mark(&self, dice: &mut Dice) -> String {
+        let mut lines = Vec::new();
+        for (number, table) in (0..dice.from(1, 3)).zip(100..) {
+            let mark = dice.pick(&MARKS[1..]);
+            let mask = dice.pick(&["", "/0xff", "/0xf"]);
+            let priority = 100 + number;
+            for family in ["-4", "-6"] {
+                lines.push(format!("{family} rule add fwmark {mark:#x}{mask} lookup {table} priority {priority}"));
+            }
+            let [v4, v6] = dice.pick(&[
+                ["local default dev lo", "local default dev lo"],
+                ["local default dev lo", "local default dev lo"],
+                ["local default dev lo", "local default dev lo"],
+                ["default via 10.78.0.1 dev eth1", "default via fd78::1 dev eth1"],
+                ["default via 10.78.0.1 dev eth1", "default via fd78::1 dev eth1"],
+                ["default via 10.77.0.1 dev eth0", "default via fd77::1 dev eth0"],
+                ["10.78.0.0/24 via 10.77.0.1 dev eth0", "fd78::/64 via fd77::1 dev eth0"],
+                ["local 10.77.0.0/24 dev lo", "local fd77::/64 dev lo"],
+                ["unreachable default", "unreachable default"],
+                ["blackhole default", "blackhole default"],
+                ["prohibit 10.77.0.0/24", "prohibit fd77::/64"],
+                ["throw default", "throw default"],
+            ]);
+            lines.push(format!("-4 route add {v4} table {table}"));
+            lines.push(format!("-6 route add {v6} table {table}"));
+        }
+        self.pod.run(|| {
+            for line in &lines {
+                crate::support::ip(line);
+            }
+        });
+        lines.join("\n")
     }
 
     /// Servers answer what they got; true if one did.
@@ -231,7 +276,7 @@ impl Client {
                 drop(stream.read(&mut [0; 64]));
                 drop(stream.write(b"more"));
             }
-            Client::Udp(socket, to) => drop(socket.send_to(b"again", *to)),
+            Client::Datagrams(socket, to, bytes) => drop(socket.send_to(bytes, *to)),
         }
     }
 }
@@ -260,24 +305,63 @@ fn make_transparent(socket: &OwnedFd, place: SocketAddr, transparent: bool) -> i
     if transparent { sys::set_option(socket, level, name, &sys::ON) } else { Ok(()) }
 }
 
-fn datagram(from: SocketAddr, to: SocketAddr, length: usize) -> io::Result<Client> {
+fn datagram(from: SocketAddr, to: SocketAddr, length: usize, mark: u32) -> io::Result<Client> {
     let socket = sys::socket(to, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK)?;
+    first(socket, from, to, mark, b"hello".get(..length).unwrap_or_default())
+}
+
+/// An echo request from a socket of that id.
+fn ping(from: SocketAddr, to: SocketAddr, mark: u32) -> io::Result<Client> {
+    let (protocol, kind) = if to.is_ipv4() { (libc::IPPROTO_ICMP, 8) } else { (libc::IPPROTO_ICMPV6, 128) };
+    let socket = sys::socket_of(to, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, protocol)?;
+    first(socket, from, SocketAddr::new(to.ip(), 0), mark, &[kind, 0, 0, 0, 0, 0, 0, 1, 0x61])
+}
+
+/// A protocol without ports, or ICMP of any type: right checksums, or nobody would look at it.
+fn raw(from: SocketAddr, to: SocketAddr, mark: u32, id: u16) -> io::Result<Client> {
+    let kinds: &[u8] = if to.is_ipv4() { &[0, 8, 13, 17, 42] } else { &[128, 129, 139, 200] };
+    let kind = kinds.get(usize::from(to.port()) % kinds.len()).copied().expect("it is below the length");
+    let [high, low] = id.to_be_bytes();
+    let with = |[a, b]: [u8; 2]| vec![kind, 0, a, b, high, low, 0, 1];
+    let (protocol, bytes) = match to {
+        _ if to.port() % 3 == 0 => (253, with([0, 0])),
+        // Of this one the kernel computes it.
+        SocketAddr::V6(_) => (libc::IPPROTO_ICMPV6, with([0, 0])),
+        SocketAddr::V4(_) => (libc::IPPROTO_ICMP, with((!((u16::from(kind) << 8) + id + 1)).to_be_bytes())),
+    };
+    let socket = sys::socket_of(to, libc::SOCK_RAW | libc::SOCK_NONBLOCK, protocol)?;
+    first(socket, SocketAddr::new(from.ip(), 0), SocketAddr::new(to.ip(), 0), mark, &bytes)
+}
+
+/// Of a protocol with ports that is neither TCP nor UDP.
+fn lite(from: SocketAddr, to: SocketAddr, mark: u32) -> io::Result<Client> {
+    let socket = sys::socket_of(to, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, libc::IPPROTO_UDPLITE)?;
+    first(socket, from, to, mark, b"lite")
+}
+
+fn first(socket: OwnedFd, from: SocketAddr, to: SocketAddr, mark: u32, bytes: &[u8]) -> io::Result<Client> {
     sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_BROADCAST, &sys::ON)?;
+    set_mark(&socket, mark)?;
     sys::bind(&socket, from)?;
     let socket = UdpSocket::from(socket);
     // What a rule drops at output is an error here.
-    drop(socket.send_to(b"hello".get(..length).unwrap_or_default(), to));
-    Ok(Client::Udp(socket, to))
+    drop(socket.send_to(bytes, to));
+    Ok(Client::Datagrams(socket, to, bytes.to_vec()))
 }
 
-fn stream(from: SocketAddr, to: SocketAddr) -> io::Result<Client> {
+fn stream(from: SocketAddr, to: SocketAddr, mark: u32) -> io::Result<Client> {
     let socket = sys::socket(to, libc::SOCK_STREAM | libc::SOCK_NONBLOCK)?;
     sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
+    set_mark(&socket, mark)?;
     sys::bind(&socket, from)?;
     match sys::connect(&socket, to) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         _ => Ok(Client::Tcp(TcpStream::from(socket))),
     }
+}
+
+fn set_mark(socket: &OwnedFd, mark: u32) -> io::Result<()> {
+    if mark == 0 { Ok(()) } else { sys::set_option(socket, libc::SOL_SOCKET, libc::SO_MARK, &mark) }
 }
 
 /// `ip -batch`: one process for many lines.

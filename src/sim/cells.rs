@@ -35,7 +35,8 @@ pub(crate) enum Input {
     Saddr,
     Skgid,
     Skuid,
-    /// A socket of this host sent the packet, or was assigned to it.
+    /// The socket of this host that sent the packet, or was assigned to it: 0 none, 1 one, 2 one without an owner, which is the kernel's
+    /// or was closed.
     Socket,
     SocketMark,
     SocketTransparent,

@@ -157,26 +157,28 @@ impl<'a, I: Inputs> Machine<'a, I> {
             MetaKey::OIF => self.load(Input::Oif, dreg),
             MetaKey::OIFNAME => self.load(Input::Oifname, dreg),
             MetaKey::PKTTYPE => self.load(Input::PktType, dreg),
-            MetaKey::SKGID => self.of_socket(Input::Skgid, dreg),
-            MetaKey::SKUID => self.of_socket(Input::Skuid, dreg),
+            MetaKey::SKGID => self.of_owner(Input::Skgid, dreg),
+            MetaKey::SKUID => self.of_owner(Input::Skuid, dreg),
             MetaKey(other) => Err(CannotTell::new(format!("meta key {other} is not part of a packet here"))),
         }
     }
 
-    /// Breaks when no socket of this host sent the packet.
-    fn of_socket(&mut self, input: Input, dreg: Register) -> Step {
-        if self.has_socket()? { self.load(input, dreg) } else { Ok(Next::Break) }
+    /// Breaks when no socket of this host sent the packet, or one without an owner.
+    fn of_owner(&mut self, input: Input, dreg: Register) -> Step {
+        if self.has_owner()? { self.load(input, dreg) } else { Ok(Next::Break) }
     }
 
-    /// nft_meta_get_eval_cgroup, net/netfilter/nft_meta.c, v6.12: unlike a user and a group, sockets of the kernel have one.
+    /// nft_meta_get_eval_cgroup, net/netfilter/nft_meta.c, v6.12: sockets of the kernel, and those that were closed, have one too.
     fn cgroup(&mut self, dreg: Register) -> Step {
-        if !self.has_socket()? {
-            self.inputs.knows_no_socket()?;
+        if self.has_owner()? {
+            return self.load(Input::Cgroup, dreg);
         }
-        self.of_socket(Input::Cgroup, dreg)
+        self.inputs.knows_no_socket()?;
+        let socket = [self.inputs.cell(Input::Socket, 0)];
+        if compare(self.inputs, &socket, CmpOp::Eq, &[0])? { Ok(Next::Break) } else { self.load(Input::Cgroup, dreg) }
     }
 
-    fn has_socket(&mut self) -> Result<bool, CannotTell> {
+    fn has_owner(&mut self) -> Result<bool, CannotTell> {
         if self.flow.tproxy.is_some() {
             return Err(CannotTell::new("whose transparent socket it is that tproxy gave the packet to"));
         }

@@ -130,6 +130,12 @@ impl Situation {
 }
 
 impl Situation {
+    /// Of TCP, and not the first of its connection.
+    fn is_segment(&self) -> bool {
+        let begins = self.packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
+        self.packet.protocol == Protocol::TCP && !begins
+    }
+
     /// Whether it is an ICMP redirect about a connection that is translated, or may still be: translation drops it
     /// (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c, v6.12).
     fn is_redirect_of_translated(&self) -> bool {
@@ -162,10 +168,14 @@ impl Inputs for Situation {
         cells
     }
 
-    /// Answers of ICMP and resets are sent by sockets of the kernel, other packets of its own by none.
+    /// Answers of ICMP and resets are sent by sockets of the kernel, other packets of its own by none. What comes in of a connection is
+    /// given to its socket even when that was closed (tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12).
     fn knows_no_socket(&self) -> Result<(), CannotTell> {
         match (&self.incoming, &self.outgoing) {
             (None, Some(_)) => Err(CannotTell::new("which socket of the kernel sent the packet")),
+            (Some(_), None) if self.is_segment() => {
+                Err(CannotTell::new("whether a socket that was closed has the connection"))
+            }
             _ => Ok(()),
         }
     }
@@ -212,9 +222,7 @@ impl Inputs for Situation {
 
     /// The socket that has the connection comes before one that listens (nft_tproxy_eval_v4, net/netfilter/nft_tproxy.c, v6.12).
     fn listener(&mut self, _: &Target) -> Result<bool, CannotTell> {
-        let is_tcp = self.packet.protocol == Protocol::TCP;
-        let begins = self.packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
-        let connected = self.receiver.filter(|_| is_tcp && !begins);
+        let connected = self.receiver.filter(|_| self.is_segment());
         Ok(connected.map_or(self.listener, |receiver| receiver.transparent))
     }
 

@@ -163,7 +163,8 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input) -> Node {
         Input::CtDirection | Input::SocketTransparent | Input::SocketWildcard => boolean(true),
         // A filter of tc may give a packet its socket before all hooks (skb_sk_is_prefetched, include/net/sock.h, v6.12); what has one is
         // not forwarded (ip_forward, net/ipv4/ip_forward.c).
-        Input::Socket => boolean(hook != Hook::Forward),
+        Input::Socket if hook != Hook::Forward => constants(bdd, input, &[0, 1, 2]),
+        Input::Socket => boolean(false),
         Input::CtState if hook == Hook::Output => constants(bdd, input, &[1, 2, 4, 8]),
         Input::CtState => constants(bdd, input, &[1, 2, 4, 8, 64]),
         // `RTN_*`, include/uapi/linux/rtnetlink.h

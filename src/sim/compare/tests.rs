@@ -9,7 +9,7 @@ use crate::bytecode::{CmpOp, lower_elements, lower_set};
 use crate::model::{
     Chain, ChainType, CtState, CtStatus, DataType, Element, Family, Family4or6, Field, Hook, IcmpType, Icmpv6Type,
     Interval, Key, Limit, LimitOf, LimitUnit, LimitWhen, MarkValue, Match, Nat, Op, Operand, Policy, Priority,
-    Protocol, Queue, QueueFlags, Rule, Ruleset, Set, Statement, Table, Tproxy, Value, set, skuid,
+    Protocol, Queue, QueueFlags, Rule, Ruleset, Set, Statement, Table, Tproxy, Value, set, skuid, socket_exists,
 };
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::inputs::Inputs;
@@ -308,6 +308,7 @@ fn no_packet_that_can_come_is_left_out() {
         let done = Statement::Match(Match::new(Field::CtStatus, Op::Eq, done));
         vec![Rule::new().ct_state(others).drop(), Rule::new().statement(done).drop()]
     };
+    let checksum = || Rule::new().l4proto(Protocol::ICMP).th_dport(7);
     let excluded = || base(ChainType::Filter, outward, Priority(-301), vec![Rule::new().skuid(7).notrack()]);
     let queue = || Rule::new().statement(Statement::Queue(Queue { from: 1, to: 1, flags: QueueFlags::empty() }));
     let cases = [
@@ -339,6 +340,22 @@ fn no_packet_that_can_come_is_left_out() {
             vec![filter(last, late, vec![Rule::new().skuid(7).iif(0).drop()])],
             vec![filter(last, late, vec![Rule::new().skuid(7).drop()])],
             "at postrouting, tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 7 gid 1000 in eth0 out eth0",
+        ),
+        // A socket of the kernel has a control group and no user.
+        (
+            vec![filter(
+                outward,
+                late,
+                vec![Rule::new().cgroup(7).statement(Statement::Match(socket_exists())).drop()],
+            )],
+            vec![filter(outward, late, vec![Rule::new().cgroup(7).drop()])],
+            "cannot tell: the difference is of packets of a socket without an owner",
+        ),
+        // The checksum of ICMP changes with the addresses.
+        (
+            vec![nat(last, vec![Rule::new().masquerade()]), filter(last, mangle, vec![checksum().drop()])],
+            vec![nat(last, vec![Rule::new().masquerade()]), filter(last, Priority(200), vec![checksum().drop()])],
+            "at postrouting, icmp",
         ),
         // By which mark it was routed, not only which it has.
         (

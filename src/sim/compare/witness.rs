@@ -33,7 +33,7 @@ impl Witness<'_> {
             }
         }
         self.mixes_index_and_name()?;
-        let packet = self.packet();
+        let packet = self.packet()?;
         let (incoming, outgoing) = self.interfaces();
         let state = self.take32(Input::CtState);
         let connection = Connection {
@@ -80,7 +80,7 @@ impl Witness<'_> {
         Ok(())
     }
 
-    fn packet(&mut self) -> Packet {
+    fn packet(&mut self) -> Result<Packet, CannotTell> {
         let protocol = Protocol(u8::try_from(self.take(Input::L4proto)).unwrap_or(0));
         let (source, destination) = (self.address(Input::Saddr), self.address(Input::Daddr));
         // Type and code, and the checksum: an echo request.
@@ -97,12 +97,16 @@ impl Witness<'_> {
         packet.length = u32::try_from(self.take_or(Input::Length, Some(packet.length.into()))).unwrap_or(0);
         packet.mark = self.take32(Input::Mark);
         packet.pkttype = PktType(u8::try_from(self.take(Input::PktType)).unwrap_or(0));
-        packet.owner = self.is(Input::Socket).then(|| Owner {
+        let socket = self.take(Input::Socket);
+        if socket > 1 {
+            return Err(CannotTell::new("the difference is of packets of a socket without an owner"));
+        }
+        packet.owner = (socket == 1).then(|| Owner {
             uid: self.take32(Input::Skuid),
             gid: self.take32(Input::Skgid),
             cgroup: self.take32(Input::Cgroup),
         });
-        packet
+        Ok(packet)
     }
 
     fn interfaces(&mut self) -> (Option<Interface>, Option<Interface>) {

@@ -35,7 +35,7 @@ impl<I: Inputs> Machine<'_, I> {
     /// net/netfilter/xt_owner.c, owner_mt.
     pub(super) fn owner(&mut self, owner: &XtOwner) -> Step {
         let XtOwner { uids, gids, conditions, negated } = *owner;
-        if !self.has_socket()? {
+        if !self.has_owner()? {
             return Ok(go(conditions == negated));
         }
         if conditions & negated & XtOwner::SOCKET != 0 {

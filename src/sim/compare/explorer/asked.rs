@@ -188,6 +188,10 @@ impl Inputs for Explorer {
             NatKind::Snat => (&mut header.saddr, &mut header.sport),
         };
         (*address, *port) = (at.unwrap_or(*address), to.unwrap_or(*port));
+        // Of ICMP that is the checksum, which is about the rest.
+        if (at.is_some() || to.is_some()) && self.is_icmp() {
+            flow.header.dport = self.open(Input::TranslatedDport, Given::Free);
+        }
         Ok(())
     }
 }

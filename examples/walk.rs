@@ -112,5 +112,6 @@ A packet is PROTOCOL SOURCE -> DESTINATION, with ports where the protocol has th
   mark N, length N               N may be 0x539
   flags LIST                     of tcp, such as syn,ack; only syn if it is not said
   pkttype WORD                   host, broadcast, multicast or other
-  type WORD, code N, checksum N  of icmp and icmpv6, such as type echo-request
+  type WORD, code N              of icmp and icmpv6, such as type echo-request
+  checksum N, id N               of these too
 Exit codes: 0 walked, 1 bad input, 2 cannot tell.";

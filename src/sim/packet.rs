@@ -14,7 +14,8 @@ use crate::model::{CtDirection, CtState, CtStatus, Family4or6, PktType, Protocol
 ///     mark N length N              N is decimal, or hexadecimal as in 0x539
 ///     flags LIST                   of TCP, such as syn,ack, or none
 ///     pkttype WORD                 host, broadcast, multicast, other, or a number
-///     type WORD code N checksum N  of ICMP and ICMPv6; the type, by name or number, has to be there
+///     type WORD code N             of ICMP and ICMPv6; the type, by name or number, has to be there
+///     checksum N id N              of these too; the id tells echoes apart
 /// ```
 /// What is left out is as in the first packet of a connection without contents: flags `syn` of TCP, no socket, no mark, packet type host.
 ///

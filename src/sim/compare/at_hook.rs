@@ -31,7 +31,13 @@ pub(super) struct AtHook<'a> {
 
 pub(super) enum Found {
     Differs(Box<Counterexample>),
-    Same { classes: usize, outside: usize, doubt: Option<CannotTell> },
+    Same {
+        classes: usize,
+        outside: usize,
+        /// Some packets may be excluded here from tracking that would have taken them up.
+        excludes: bool,
+        doubt: Option<CannotTell>,
+    },
 }
 
 impl AtHook<'_> {
@@ -42,7 +48,7 @@ impl AtHook<'_> {
         while let Some(place) = explorer.todo.pop() {
             if classes + outside >= self.most || explorer.steps > MOST_STEPS {
                 let reason = format!("at {}: more than {} classes of packets", self.hook.name(), self.of.most);
-                return Found::Same { classes, outside, doubt: Some(CannotTell::new(reason)) };
+                return Found::Same { classes, outside, excludes: true, doubt: Some(CannotTell::new(reason)) };
             }
             explorer.here = place;
             match self.is_outside(&mut explorer) {
@@ -64,26 +70,9 @@ impl AtHook<'_> {
                 }
             }
         }
-        Found::Same { classes, outside, doubt }
-    }
-
-    /// Whether some packets end as untracked here that tracking would have taken up.
-    pub(super) fn does_exclude(&self) -> bool {
-        let mut explorer = Explorer::new(self.hook, self.family, false, false);
-        while let Some(place) = explorer.todo.pop() {
-            explorer.here = place;
-            for side in [Side::A, Side::B] {
-                let is_excluded = |outcome: Outcome| outcome.flow.tracking == Tracking::Untracked;
-                // What is not known may.
-                if self.run(side, &mut explorer).map_or(true, is_excluded) && !explorer.is_never_tracked() {
-                    return true;
-                }
-            }
-            if explorer.steps > MOST_STEPS {
-                return true;
-            }
-        }
-        false
+        // Those that did not run may be.
+        let excludes = explorer.excludes || outside > 0 || doubt.is_some();
+        Found::Same { classes, outside, excludes, doubt }
     }
 
     fn is_outside(&self, explorer: &mut Explorer) -> Result<bool, CannotTell> {
@@ -127,8 +116,9 @@ impl AtHook<'_> {
             }
         }
         let mut last = Last::default();
-        let passed = pass(rules, self.hook, explorer, &mut flow, &mut last)?;
-        Ok(Outcome { passed, flow, last: last.0 })
+        let passed = pass(rules, self.hook, explorer, &mut flow, &mut last);
+        explorer.excludes |= passed.is_err() || (flow.tracking == Tracking::Untracked && !explorer.is_never_tracked());
+        Ok(Outcome { passed: passed?, flow, last: last.0 })
     }
 
     /// What ended alike is the same, unless that was not the end, or was found with an address that both sides chose each for itself.

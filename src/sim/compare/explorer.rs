@@ -14,7 +14,7 @@ use super::domains::{Domains, Frame};
 use super::members::Members;
 use crate::model::{Family4or6, Hook};
 use crate::sim::cells::{Cell, Input};
-use crate::sim::flow::cells;
+use crate::sim::flow::{Translation, cells};
 use crate::sim::inputs::Target;
 
 /// One of the two rule sets.
@@ -56,18 +56,22 @@ pub(super) struct Explorer {
     run: Run,
     /// Inputs that stood for what a translation gave, by side and by what it could give.
     given: SmallVec<[(Side, Input, Given); 4]>,
+    /// A side may exclude packets from tracking that would have taken them up.
+    pub(super) excludes: bool,
     pub(super) steps: u64,
 }
 
 /// What a translation chose from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Given {
-    /// An address of this host.
-    Own,
+    /// The checksum of ICMP, which follows what was decided.
+    Checksum(Option<Translation>),
     /// It was decided with an earlier packet.
     Earlier,
     /// Any port, where the packet's own was taken.
     Free,
+    /// An address of this host.
+    Own,
     Range(SmallVec<[Cell; 16]>, SmallVec<[Cell; 16]>),
 }
 
@@ -107,7 +111,21 @@ impl Explorer {
         let run = Run { side: Side::A, limits: 0, asked: false, lost: false, never_tracked: false };
         let given = SmallVec::new();
         let (todo, tests, members) = (vec![here.clone()], Map::default(), Members::default());
-        Explorer { bdd, frame, hook, family, here, todo, tests, members, is_header_read, run, given, steps: 0 }
+        Explorer {
+            bdd,
+            frame,
+            hook,
+            family,
+            here,
+            todo,
+            tests,
+            members,
+            is_header_read,
+            run,
+            given,
+            excludes: false,
+            steps: 0,
+        }
     }
 
     /// Begins the run of a side.

@@ -134,31 +134,22 @@ impl<'a> Compare<'a> {
         let mut doubt = unknown.map(CannotTell::new);
         let (mut classes, mut left_out) = (0, 0);
         let (a, b) = (self.a.beside(self.b), self.b.beside(self.a));
-        for hook in [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting] {
-            for family in [Family4or6::Ipv4, Family4or6::Ipv6] {
+        // What is excluded from tracking on its way out comes in untracked, so that way is first.
+        let hooks = [Hook::Output, Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Postrouting];
+        for family in [Family4or6::Ipv4, Family4or6::Ipv6] {
+            let mut excludes = false;
+            for hook in hooks {
                 if a.is_idle(hook, family) && b.is_idle(hook, family) {
                     continue;
                 }
                 let most = self.most.saturating_sub(classes + left_out);
-                let at = |hook, excludes| AtHook {
-                    of: &self,
-                    a: &a,
-                    b: &b,
-                    hook,
-                    family,
-                    outside: &outside,
-                    most,
-                    excludes,
-                };
-                let excludes = hook == Hook::Prerouting
-                    && [&a, &b].into_iter().any(|rules| rules.has_exclusions())
-                    && at(Hook::Output, false).does_exclude();
-                let place = at(hook, excludes);
-                match place.explore() {
+                let (of, outside) = (&self, outside.as_slice());
+                match (AtHook { of, a: &a, b: &b, hook, family, outside, most, excludes }).explore() {
                     Found::Differs(example) => return Comparison::Differs(example),
-                    Found::Same { classes: here, outside, doubt: unsure } => {
+                    Found::Same { classes: here, outside, excludes: now, doubt: unsure } => {
                         classes += here;
                         left_out += outside;
+                        excludes |= hook == Hook::Output && now;
                         let late = || late_zone(&[&a, &b], hook, family);
                         let unsure = unsure.or_else(late).filter(|_| !self.a.is_same_program(self.b, hook, family));
                         doubt = doubt.or(unsure);

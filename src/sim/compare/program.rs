@@ -95,12 +95,6 @@ impl Rules {
         parts.split_off(found.map_or(0, |found| found + 1))
     }
 
-    /// Some rule excludes packets from tracking.
-    pub(super) fn has_exclusions(&self) -> bool {
-        let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-        rules.any(|rule| rule.ops.iter().any(|op| op.any(&|expr: &Expr| matches!(expr, Expr::Notrack))))
-    }
-
     /// A rule may give a packet its zone where tracking has already looked: then it is none of a connection from there on.
     pub(super) fn gives_late_zones(&self, family: Family4or6) -> bool {
         [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting].into_iter().any(|hook| {

@@ -155,29 +155,32 @@ impl Inputs for Explorer {
             NatKind::Dnat => (Input::TranslatedDaddr, Input::TranslatedDport),
             NatKind::Snat => (Input::TranslatedSaddr, Input::TranslatedSport),
         };
-        let (at, to) = match decided {
-            Some(Translation { address: new, ports, flags: _, kind }) => {
-                let at: Option<[Cell; 16]> = match new {
-                    NewAddress::Kept => None,
-                    NewAddress::Own if hook == Hook::Output => Some(bytes_of(loopback(self.family)).map(Cell::Known)),
-                    NewAddress::Own => Some(self.open(address, Given::Own)),
-                    NewAddress::Range(low, high) => Some(self.given(address, low, high)),
-                };
-                let to = match ports {
-                    Some((low, high)) => Some(self.given(port, low, high)),
-                    None if *kind == NatKind::Snat => Some(self.open(port, Given::Free)),
-                    None => None,
-                };
-                (at, to)
-            }
-            None if self.run.asked => (None, (side == NatKind::Snat).then(|| self.open(port, Given::Free))),
+        let at: Option<[Cell; 16]> = match decided.map(|translation| &translation.address) {
+            Some(NewAddress::Kept) => None,
+            Some(NewAddress::Own) if hook == Hook::Output => Some(bytes_of(loopback(self.family)).map(Cell::Known)),
+            Some(NewAddress::Own) => Some(self.open(address, Given::Own)),
+            Some(NewAddress::Range(low, high)) => Some(self.given(address, low, high)),
+            None if self.run.asked => None,
             None => {
                 let invalid = constants(&mut self.bdd, Input::CtState, &[CtState::INVALID.bits().into()]);
                 if self.decide(Input::CtState, invalid) {
                     return Ok(());
                 }
-                (Some(self.open(address, Given::Earlier)), Some(self.open(port, Given::Earlier)))
+                Some(self.open(address, Given::Earlier))
             }
+        };
+        // What keeps its source may get another port there: one that is free.
+        let is_kept = decided.is_none() && self.run.asked && side == NatKind::Dnat;
+        let to = match decided {
+            _ if is_kept => None,
+            _ if self.is_icmp() => {
+                flow.header.dport = self.open(Input::TranslatedDport, Given::Checksum(decided.cloned()));
+                None
+            }
+            Some(Translation { ports: Some((low, high)), .. }) => Some(self.given(port, low, high)),
+            Some(_) if side == NatKind::Dnat => None,
+            None if !self.run.asked => Some(self.open(port, Given::Earlier)),
+            Some(_) | None => Some(self.open(port, Given::Free)),
         };
         if is_rerouted && at.is_some_and(|at| self.is_moved(&flow.header.daddr, &at)) {
             flow.routed = flow.mark;
@@ -188,10 +191,6 @@ impl Inputs for Explorer {
             NatKind::Snat => (&mut header.saddr, &mut header.sport),
         };
         (*address, *port) = (at.unwrap_or(*address), to.unwrap_or(*port));
-        // Of ICMP that is the checksum, which is about the rest.
-        if (at.is_some() || to.is_some()) && self.is_icmp() {
-            flow.header.dport = self.open(Input::TranslatedDport, Given::Free);
-        }
         Ok(())
     }
 }

@@ -5,7 +5,8 @@ use nftmesh::model::{
     Operand, PktType, Priority, Protocol, Rule, Ruleset, Table, Tproxy, Value, ct_state,
 };
 use nftmesh::sim::{
-    Change, End, Host, Lost, Packet, PolicyRule, Route, Rules, Situation, Step, Walk, Walker, walk_hook,
+    Change, End, Host, Interface, Link, Lost, Packet, PolicyRule, Route, Rules, Situation, Step, Walk, Walker,
+    walk_hook,
 };
 
 #[track_caller]
@@ -155,6 +156,22 @@ fn masquerading_never_gives_a_loopback_address_and_none_leaves() {
     assert_eq!(given("tcp [fd77::2]:1000 -> [fd77::1]:80 uid 0 gid 0"), "nothing new");
     let leaves = Walker::new(&Rules::default(), &host).send(packet("tcp 127.0.0.1:1 -> 8.8.8.8:80 uid 0 gid 0"));
     assert_eq!(leaves.end, End::Lost(Lost::Martian));
+}
+
+#[test]
+fn what_was_masqueraded_for_one_interface_does_not_leave_by_another() {
+    let rules = lowered([nat("nat", Hook::Postrouting, 100, Rule::new().masquerade())]);
+    let eth1 = Interface::new(3, "eth1");
+    let other = Route::new("0.0.0.0/0".parse().expect("a network"), 3).table(100);
+    let host = pod().link(Link::new(eth1, ["10.78.0.2/24".parse().expect("a network")]));
+    let host = host.route(other).rule(PolicyRule::mark(Family4or6::Ipv4, 7, 100));
+    let mut walker = Walker::new(&rules, &host);
+    let mut send = |mark| {
+        let sent = format!("udp 10.77.0.2:1000 -> 8.8.8.8:53 uid 0 gid 0 mark {mark}");
+        ends(&walker.send(packet(&sent)))
+    };
+    let lost = "DROPPED: its connection was masqueraded for another interface, and is forgotten; route all of it alike";
+    assert_eq!([send(0), send(7), send(7), send(0)], ["SENT out by eth0", lost, "SENT out by eth1", lost]);
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub(super) struct Entry {
     /// Which sides have their translation, be it none.
     pub(super) source_done: bool,
     pub(super) destination_done: bool,
+    /// The interface whose address it was masqueraded with, or 0.
+    pub(super) masqueraded: u32,
     /// Of TCP, that it began with a SYN.
     pub(super) opened: bool,
     /// And that tracking saw the SYN that answers it.
@@ -136,6 +138,7 @@ impl Connections {
             status: CtStatus::empty(),
             source_done: false,
             destination_done: false,
+            masqueraded: 0,
             opened: packet.protocol == Protocol::TCP && packet.tcp_flags.contains(TcpFlags::SYN),
             answered: false,
             finished: Ends::default(),
@@ -167,7 +170,7 @@ impl Connections {
         Attached { entry, at: Some(at), direction, state }
     }
 
-    fn forget(&mut self, entry: &Entry) {
+    pub(super) fn forget(&mut self, entry: &Entry) {
         for tuple in [entry.original, entry.reply] {
             self.by_tuple.remove(&(entry.zone, tuple));
         }

@@ -14,7 +14,7 @@ use super::recorder::{address, ends, place};
 use super::situation::{Situation, bytes_of};
 use super::walk::Lost;
 use crate::bytecode::LimitCode;
-use crate::model::{Family4or6, Hook, NatKind, Protocol};
+use crate::model::{CtDirection, Family4or6, Hook, NatKind, Protocol};
 
 /// What connection tracking holds of the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +93,13 @@ impl Place<'_> {
         let port = |cells: [Cell; 2]| known(&cells).map_or(0, u16::from_be_bytes);
         let ports = decided.ports.map(|(low, high)| (port(low), port(high)));
         Some(Chosen { address: new, ports, random: decided.flags & RANDOM != 0 })
+    }
+
+    /// nf_nat_oif_changed, include/net/netfilter/nf_nat.h, v6.12
+    fn has_moved(&self, attached: &Attached) -> bool {
+        let interface = attached.entry.masqueraded;
+        let is_original = attached.direction == CtDirection::Original;
+        is_original && interface != 0 && interface != Self::index(&self.situation.outgoing)
     }
 
     /// Finds a way for what this host sends; a packet without one is lost.
@@ -232,7 +239,14 @@ impl Inputs for Place<'_> {
                 None => None,
             };
             flow.is_guess |= self.connections.translate(&mut attached.entry, kind, chosen);
+            if hook == Hook::Postrouting && decided.is_some_and(|decided| decided.address == NewAddress::Own) {
+                attached.entry.masqueraded = Self::index(&self.situation.outgoing);
+            }
             self.held = Held::Connection(attached);
+        } else if hook == Hook::Postrouting && self.has_moved(&attached) {
+            self.connections.forget(&attached.entry);
+            self.lost = Some(Lost::Moved);
+            return Ok(());
         }
         let mut tuple = Tuple { protocol: self.situation.packet.protocol, source, destination };
         let with_ports = has_ports(tuple.protocol);

@@ -286,6 +286,9 @@ impl Display for Lost {
             Lost::Clash => "another connection has the addresses and ports that it was translated to; give more ports",
             Lost::Loop => "it goes round through lo for ever; a route sends to lo what is not for this host",
             Lost::Martian => "a loopback address on another interface than lo (net.ipv4.conf.*.route_localnet is off)",
+            Lost::Moved => {
+                "its connection was masqueraded for another interface, and is forgotten; route all of it alike"
+            }
             Lost::NoAddress => "the interface has no address to translate to; give it one of this family",
             Lost::NoRoute => "no route to the destination",
             Lost::NotForwarding => "it is for another host, and this one does not forward (sysctl ip_forward)",

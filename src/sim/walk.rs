@@ -200,6 +200,8 @@ pub enum Lost {
     Loop,
     /// A loopback address on a wire.
     Martian,
+    /// The connection was masqueraded with the address of another interface than that by which the packet leaves. It is forgotten.
+    Moved,
     /// An interface has no address to translate to.
     NoAddress,
     /// No route.

@@ -107,12 +107,18 @@ pub fn compare(
         let (kernel, simulator) = (at_hook.decisions(), decisions(&walk.steps));
         let is_changed =
             |step: &Step| matches!(step, Step::Change(Change::Dnat { .. } | Change::Snat { .. } | Change::Mark { .. }));
-        if kernel.len() < simulator.len()
-            && simulator.starts_with(&kernel)
-            && at_hook.hook == Hook::Output
-            && walk.steps.iter().any(is_changed)
-        {
-            score.skip("lost at output, behind a change of address or mark");
+        let is_lost = kernel.len() < simulator.len() && simulator.starts_with(&kernel);
+        // And for which interface a connection was masqueraded, only the connection.
+        let is_translated = situation.connection.status.contains(CtStatus::SNAT);
+        let why = match at_hook.hook {
+            Hook::Output if walk.steps.iter().any(is_changed) => {
+                Some("lost at output, behind a change of address or mark")
+            }
+            Hook::Postrouting if is_translated => Some("lost at postrouting, of a connection that may be masqueraded"),
+            _ => None,
+        };
+        if let Some(why) = why.filter(|_| is_lost) {
+            score.skip(why);
             ledger.1.extend(at_hook.connections());
             continue;
         }

@@ -1,9 +1,10 @@
 //! Packets from a first hook to the end: what the kernel did on the whole way, and what a `Walker` does.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 
-use nftmesh::model::{CtState, Hook, TcpFlags};
-use nftmesh::sim::{Change, End, Lost, Step, Walker};
+use nftmesh::model::{CtState, Hook, Protocol, TcpFlags};
+use nftmesh::sim::{Change, End, Lost, Packet, Step, Walk, Walker};
 
 use super::hooks::{Ledger, Score, decisions, situation};
 use super::sensors;
@@ -82,6 +83,10 @@ pub struct Lapsed {
     connections: HashSet<u32>,
     /// Somewhere a port was chosen at random: whose it is now, and who clashes with it, is not known.
     has_guessed: bool,
+    /// Segments between these were tracked in a zone that a rule gave: in another, tracking may have seen only one half.
+    split: HashSet<[SocketAddr; 2]>,
+    /// Of these it has.
+    half_seen: HashSet<[SocketAddr; 2]>,
 }
 
 impl Lapsed {
@@ -89,9 +94,27 @@ impl Lapsed {
         self.connections.extend(way.connections());
     }
 
+    /// Whether sequence numbers, which are not known here, may have made the packet invalid.
+    fn is_window_unknown(&mut self, walk: &Walk) -> bool {
+        let [there, back] = ends(&walk.packet);
+        if walk.packet.protocol != Protocol::TCP {
+            return false;
+        }
+        if walk.steps.iter().any(|step| matches!(step, Step::Change(Change::Zone(_)))) {
+            self.split.extend([there, back]);
+        }
+        walk.packet.tcp_flags.contains(TcpFlags::RST) || self.split.contains(&there)
+    }
+
     fn has(&self, way: &Way<'_>) -> bool {
         way.connections().any(|id| self.connections.contains(&id))
     }
+}
+
+/// Source and destination, there and back.
+fn ends(packet: &Packet) -> [[SocketAddr; 2]; 2] {
+    let [from, to] = [(packet.source, packet.sport), (packet.destination, packet.dport)].map(SocketAddr::from);
+    [[from, to], [to, from]]
 }
 
 /// Compares from the first hook to the end.
@@ -131,15 +154,18 @@ pub fn compare(
             lapsed.add(&way);
             continue;
         }
-        // Whether a reset is in the window, only its sequence number says.
+        // Whether a reset is in the window, only its sequence number says, and so it is of a segment when the other half was not seen.
         let is_tracked =
             |step: &Step| matches!(step, Step::Change(Change::Tracked { state, .. }) if *state != CtState::INVALID);
-        if begins.packet.tcp_flags.contains(TcpFlags::RST)
-            && way.connections().next().is_none()
-            && walk.steps.iter().any(is_tracked)
-        {
-            score.skip("a reset with a wrong sequence number");
+        let is_window_unknown = lapsed.is_window_unknown(&walk);
+        if is_window_unknown && way.connections().next().is_none() && walk.steps.iter().any(is_tracked) {
+            score.skip("a reset or a segment of a half-seen connection, with a sequence number out of the window");
             lapsed.has_guessed = true;
+            lapsed.half_seen.extend(ends(&begins.packet));
+            continue;
+        }
+        if lapsed.half_seen.contains(&ends(&begins.packet)[0]) {
+            score.skip("of a connection of which something could not be told");
             continue;
         }
         if walk.steps.contains(&Step::Change(Change::Unpredictable)) {

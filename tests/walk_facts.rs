@@ -335,3 +335,19 @@ fn a_socket_of_the_kernel_has_a_control_group_and_no_user() {
         assert!(ends(&walk).starts_with(expected), "{walk}");
     }
 }
+
+#[test]
+fn a_connection_whose_first_packet_could_not_be_told_to_its_end_may_have_its_transparent_socket() {
+    let tproxy = Rule::new().l4proto(Protocol::TCP).tproxy(Tproxy::to_port(15007));
+    let rules = lowered([
+        filter("in", Hook::Prerouting, 0, tproxy.accept()),
+        filter("asks", Hook::Input, 0, Rule::new().skuid(0).drop()),
+    ]);
+    let host = pod().listeners([15007]);
+    let mut walker = Walker::new(&rules, &host);
+    let first = walker.receive(packet("tcp 10.77.0.1:1000 -> 10.77.0.2:7777"), "eth0");
+    assert!(matches!(first.end, End::CannotTell(_)), "{first}");
+    walker.send(packet("tcp 10.77.0.2:7777 -> 10.77.0.1:1000 flags syn,ack uid 0 gid 0"));
+    let next = walker.receive(packet("tcp 10.77.0.1:1000 -> 10.77.0.2:7777 flags ack"), "eth0");
+    assert_eq!(next.matched().next().map(|(hook, ..)| hook), Some(Hook::Prerouting), "{next}");
+}

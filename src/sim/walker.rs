@@ -69,11 +69,14 @@ impl<'a> Walker<'a> {
             self.transparent.insert(Tuple::of(&packet).reversed(), packet.sport);
         } else if packet.protocol == Protocol::TCP && packet.owner.is_some() && !self.host.is_transparent(packet.sport)
         {
-            self.plain.insert(Tuple::of(&packet).reversed());
+            let tuple = Tuple::of(&packet).reversed();
+            if !self.transparent.contains_key(&tuple) {
+                self.plain.insert(tuple);
+            }
         }
         let mut passage = self.passage(packet.clone());
-        let (Ok(end) | Err(end)) = passage.depart();
-        Walk { packet, steps: passage.steps, end }
+        let end = passage.depart();
+        passage.over(packet, end)
     }
 
     /// The way of a packet that comes in by an interface. A socket that it names is not looked at: nobody here sent it.
@@ -84,8 +87,8 @@ impl<'a> Walker<'a> {
             return Walk { packet, steps: Vec::new(), end };
         };
         let mut passage = self.passage(packet.clone());
-        let (Ok(end) | Err(end)) = passage.arrive(incoming);
-        Walk { packet, steps: passage.steps, end }
+        let end = passage.arrive(incoming);
+        passage.over(packet, end)
     }
 
     fn passage(&mut self, packet: Packet) -> Passage<'_> {
@@ -121,6 +124,15 @@ struct Passage<'a> {
 }
 
 impl Passage<'_> {
+    fn over(self, packet: Packet, end: Result<End, End>) -> Walk {
+        let (Ok(end) | Err(end)) = end;
+        // A socket that it was on its way to, it may have got to.
+        if let (End::CannotTell(_), Some(port)) = (&end, self.socket) {
+            self.transparent.insert(Tuple::of(self.packet()), port);
+        }
+        Walk { packet, steps: self.steps, end }
+    }
+
     fn packet(&self) -> &Packet {
         &self.place.situation.packet
     }

@@ -85,6 +85,7 @@ pub fn compare(
         let behind = tracked.and_then(|tracked| at_hook.runs.get(tracked..)).unwrap_or_default();
         if template(first) || behind.iter().any(template) {
             score.skip("given a zone behind connection tracking, and still without a connection");
+            ledger.1.extend(at_hook.connections());
             continue;
         }
         let Some(situation) = situation(at_hook, names, listener, ledger) else {

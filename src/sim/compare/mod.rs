@@ -15,7 +15,9 @@
 //! sides.
 //!
 //! A packet here is whole and has no headers between that of IP and its protocol's: fragments, and IPv6 extension headers, at which a
-//! rule that loads a port ends, are not among all packets. What is excluded from tracking before the first chain is so by these rules. Interface 1 is `lo` by name too, though it can be renamed.
+//! rule that loads a port ends, are not among all packets. What is excluded from tracking before the first chain is so by these rules.
+//! Interface 1 is `lo` by name too, though it can be renamed. Connections are those of conntrack's own hooks, not of `act_ct`, and a
+//! masqueraded one leaves by the interface that it was masqueraded for: translation drops it elsewhere (nf_nat_oif_changed).
 
 mod answer;
 mod at_hook;
@@ -60,9 +62,12 @@ pub enum Comparison {
 /// Compares two rule sets over all packets: of IPv4 and IPv6, at each of the five hooks, whatever packet may come there. Verdicts,
 /// translations, `tproxy`, marks, marks and zones of connections and `notrack` count; counters, logs, comments and routes do not.
 ///
-/// [`Comparison::Equivalent`] is a proof for every packet that a [`Situation`] can express. [`Comparison::Differs`] has one packet, which
-/// was walked through both. All else is [`Comparison::CannotTell`]: a rule that is not known here, what [`Rules::unknown`] names, or more
+/// [`Comparison::Equivalent`] is a proof for every packet that a [`Situation`](crate::sim::Situation) can express. [`Comparison::Differs`] has one
+/// packet, which was walked through both. All else is [`Comparison::CannotTell`]: a rule that is not known here, what [`Rules::unknown`] names, or more
 /// classes of packets than [`Compare::at_most`]. Every answer prints; all but a difference in one line.
+///
+/// Not among these packets are fragments, those with IPv6 extension headers, those that `act_ct` of tc tracked, and those of a masqueraded
+/// connection that would leave by another interface than before: translation drops them.
 ///
 /// ```
 /// use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};

@@ -62,9 +62,10 @@ pub enum Comparison {
 /// Compares two rule sets over all packets: of IPv4 and IPv6, at each of the five hooks, whatever packet may come there. Verdicts,
 /// translations, `tproxy`, marks, marks and zones of connections and `notrack` count; counters, logs, comments and routes do not.
 ///
-/// [`Comparison::Equivalent`] is a proof for every packet that a [`Situation`](crate::sim::Situation) can express. [`Comparison::Differs`] has one
-/// packet, which was walked through both. All else is [`Comparison::CannotTell`]: a rule that is not known here, what [`Rules::unknown`] names, or more
-/// classes of packets than [`Compare::at_most`]. Every answer prints; all but a difference in one line.
+/// [`Comparison::Equivalent`] is a proof for every packet that a [`Situation`](crate::sim::Situation) can express.
+/// [`Comparison::Differs`] has one packet, which was walked through both. All else is [`Comparison::CannotTell`]: a rule that is not known
+/// here, what [`Rules::unknown`] names, or more classes of packets than [`Compare::at_most`]. Every answer prints; all but a difference in
+/// one line.
 ///
 /// Not among these packets are fragments, those with IPv6 extension headers, those that `act_ct` of tc tracked, and those of a masqueraded
 /// connection that would leave by another interface than before: translation drops them.

@@ -104,6 +104,12 @@ impl Packet {
         }
     }
 
+    /// Of TCP, and not the first of its connection.
+    pub(super) fn is_segment(&self) -> bool {
+        let begins = self.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
+        self.protocol == Protocol::TCP && !begins
+    }
+
     /// The same from a socket of this user and group.
     #[must_use]
     pub fn owner(mut self, uid: u32, gid: u32) -> Self {

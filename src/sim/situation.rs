@@ -10,7 +10,7 @@ use super::packet::{Connection, Interface, Packet, Receiver};
 use super::packet_text::is_icmp;
 use super::place::Held;
 use crate::bytecode::LimitCode;
-use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol, TcpFlags};
+use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
 
 /// A packet at a hook.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -130,12 +130,6 @@ impl Situation {
 }
 
 impl Situation {
-    /// Of TCP, and not the first of its connection.
-    fn is_segment(&self) -> bool {
-        let begins = self.packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
-        self.packet.protocol == Protocol::TCP && !begins
-    }
-
     /// Whether it is an ICMP redirect about a connection that is translated, or may still be: translation drops it
     /// (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c, v6.12).
     fn is_redirect_of_translated(&self) -> bool {
@@ -173,7 +167,7 @@ impl Inputs for Situation {
     fn knows_no_socket(&self) -> Result<(), CannotTell> {
         match (&self.incoming, &self.outgoing) {
             (None, Some(_)) => Err(CannotTell::new("which socket of the kernel sent the packet")),
-            (Some(_), None) if self.is_segment() => {
+            (Some(_), None) if self.packet.is_segment() => {
                 Err(CannotTell::new("whether a socket that was closed has the connection"))
             }
             _ => Ok(()),
@@ -222,7 +216,7 @@ impl Inputs for Situation {
 
     /// The socket that has the connection comes before one that listens (nft_tproxy_eval_v4, net/netfilter/nft_tproxy.c, v6.12).
     fn listener(&mut self, _: &Target) -> Result<bool, CannotTell> {
-        let connected = self.receiver.filter(|_| self.is_segment());
+        let connected = self.receiver.filter(|_| self.packet.is_segment());
         Ok(connected.map_or(self.listener, |receiver| receiver.transparent))
     }
 

@@ -24,7 +24,7 @@ use super::recorder::{Recorder, place};
 use super::rules::Rules;
 use super::situation::Situation;
 use super::walk::{Delivery, End, Lost, Step, Walk, Way, ending};
-use crate::model::{AddrType, Family4or6, Hook, PktType, Protocol, TcpFlags};
+use crate::model::{AddrType, Family4or6, Hook, PktType, Protocol};
 
 /// Sends packets through the rules of a host and remembers connections, as the host does.
 ///
@@ -268,14 +268,11 @@ impl Passage<'_> {
         situation.hold(self.place.held);
         // What begins a connection finds only who listens, and those are not looked for on the way in (tcp_v4_early_demux,
         // net/ipv4/tcp_ipv4.c, and udp_v4_early_demux, udp.c, v6.12).
-        let begins = situation.packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
-        let is_sought = match situation.packet.protocol {
-            Protocol::TCP => !begins,
-            protocol => protocol == Protocol::UDP,
-        };
+        let is_segment = situation.packet.is_segment();
+        let is_sought = is_segment || situation.packet.protocol == Protocol::UDP;
         // Established on this host, by what it sent or got before.
         let tuple = Tuple::of(&situation.packet);
-        self.place.is_connected = situation.packet.protocol == Protocol::TCP && !begins;
+        self.place.is_connected = is_segment;
         self.place.is_plain = self.plain.contains(&tuple);
         self.place.has_receiver = self.socket.is_some() || (hook == Hook::Input && is_sought);
         let situation = &self.place.situation;

@@ -49,11 +49,7 @@ impl Frame {
         let nothing = Domains([Node::NOTHING; Input::ALL.len()]);
         let mut frame = Frame { start: nothing, usual: nothing, links: Vec::new() };
         for input in Input::ALL {
-            let mut domain = domain(bdd, hook, family, input);
-            // Copies of neighbour discovery, too, come in untracked.
-            if input == Input::CtState && hook == Hook::Prerouting && family == Family4or6::Ipv4 && !excludes {
-                domain = constants(bdd, input, &[1, 2, 4, 8]);
-            }
+            let domain = domain(bdd, hook, family, input, excludes);
             frame.start.set(input, domain);
             for number in usual(hook, family, input).into_iter().rev() {
                 let one = constants(bdd, input, &[number]);
@@ -154,7 +150,7 @@ pub(super) fn constants(bdd: &mut Bdd, input: Input, numbers: &[u128]) -> Node {
     bdd.union(&sets)
 }
 
-fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input) -> Node {
+fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input, excludes: bool) -> Node {
     let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
     let mut boolean = |can_be: bool| constants(bdd, input, if can_be { &[0, 1] } else { &[0] });
     match input {
@@ -165,8 +161,12 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input) -> Node {
         // not forwarded (ip_forward, net/ipv4/ip_forward.c).
         Input::Socket if hook != Hook::Forward => constants(bdd, input, &[0, 1, 2]),
         Input::Socket => boolean(false),
-        Input::CtState if hook == Hook::Output => constants(bdd, input, &[1, 2, 4, 8]),
-        Input::CtState => constants(bdd, input, &[1, 2, 4, 8, 64]),
+        // Copies of neighbour discovery, too, come in untracked.
+        Input::CtState => match (hook, family) {
+            (Hook::Output, _) => constants(bdd, input, &[1, 2, 4, 8]),
+            (Hook::Prerouting, Family4or6::Ipv4) if !excludes => constants(bdd, input, &[1, 2, 4, 8]),
+            _ => constants(bdd, input, &[1, 2, 4, 8, 64]),
+        },
         // `RTN_*`, include/uapi/linux/rtnetlink.h
         Input::DaddrType => constants(bdd, input, &(0..=11).collect::<Vec<u128>>()),
         Input::Iif | Input::Iifname => match hook {

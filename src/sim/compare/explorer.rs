@@ -87,6 +87,12 @@ struct Run {
     never_tracked: bool,
 }
 
+impl Run {
+    fn of(side: Side) -> Self {
+        Run { side, limits: 0, asked: false, lost: false, never_tracked: false }
+    }
+}
+
 /// A question that was answered before.
 #[derive(PartialEq, Eq, Hash)]
 struct Test {
@@ -108,7 +114,7 @@ impl Explorer {
         let mut bdd = Bdd::new();
         let frame = Frame::new(&mut bdd, hook, family, excludes);
         let here = Place { domains: frame.start, choices: Vec::new() };
-        let run = Run { side: Side::A, limits: 0, asked: false, lost: false, never_tracked: false };
+        let run = Run::of(Side::A);
         let given = SmallVec::new();
         let (todo, tests, members) = (vec![here.clone()], Map::default(), Members::default());
         Explorer {
@@ -130,7 +136,7 @@ impl Explorer {
 
     /// Begins the run of a side.
     pub(super) fn begin(&mut self, side: Side) {
-        self.run = Run { side, limits: 0, asked: false, lost: false, never_tracked: false };
+        self.run = Run::of(side);
         if side == Side::A {
             self.given.clear();
         }

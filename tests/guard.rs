@@ -2,82 +2,24 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nftmesh::kernel::{Kernel, NetNs, Watch};
 use nftmesh::model::{DataType, Element, Family, Ruleset, Set, Table, Value};
 use nftmesh::plan::{Commit, Event, TableId, Transaction};
-use support::{command, example, in_fresh_netns, ip, nft, nft_script, succeed};
+use support::running::{PATIENCE, Running};
+use support::{command, example, in_fresh_netns, ip, nft, nft_script};
 
 const REDIRECT: &[&str] = &["-m", "REDIRECT", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
 const TPROXY: &[&str] = &["-m", "TPROXY", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
-/// For what takes as long as the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A running guard, and what it says.
-struct Guard {
-    child: Child,
-    said: Receiver<String>,
-}
-
-impl Guard {
-    /// In this thread's namespace, everything installed.
-    fn start(words: &[&str]) -> Guard {
-        let mut command = command(&example("guard").to_string_lossy());
-        let mut child = command.args(words).stdout(Stdio::piped()).spawn().expect("the example runs");
-        let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-        let (send, said) = channel();
-        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        let guard = Guard { child, said };
-        guard.until("guard: watching");
-        guard
-    }
-
-    /// Everything it says up to the line that begins so.
-    #[track_caller]
-    fn until(&self, start: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        loop {
-            match self.said.recv_timeout(PATIENCE) {
-                Ok(line) => {
-                    let found = line.starts_with(start);
-                    lines.push(line);
-                    if found {
-                        return lines;
-                    }
-                }
-                Err(error) => panic!("guard said nothing that begins with {start:?}: {error}: {lines:#?}"),
-            }
-        }
-    }
-
-    #[track_caller]
-    fn silent_for(&self, time: Duration) {
-        assert_eq!(self.said.recv_timeout(time), Err(RecvTimeoutError::Timeout));
-    }
-
-    fn signal(&self, name: &str) {
-        succeed("kill", &format!("-{name} {}", self.child.id()), "");
-    }
-
-    /// The exit code, and the last words.
-    #[track_caller]
-    fn end(mut self, signal: &str) -> (Option<i32>, Vec<String>) {
-        self.signal(signal);
-        let code = self.child.wait().expect("it is our child").code();
-        (code, self.said.iter().collect())
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// A guard in this thread's namespace, everything installed.
+fn start(words: &[&str]) -> Running {
+    let guard = Running::start("guard", words, Stdio::inherit());
+    guard.until("guard: watching");
+    guard
 }
 
 /// The commits in this namespace, with the time at which they were told.
@@ -142,7 +84,7 @@ const DRIFTS: &[(&str, &str)] = &[
 
 /// From the commit of nft to the commit of the guard.
 fn healing_time(script: &str, told: &str) -> Duration {
-    let guard = Guard::start(REDIRECT);
+    let mut guard = start(REDIRECT);
     let before = rules();
     let commits = clocked_commits();
     nft_script(script);
@@ -173,7 +115,7 @@ fn whatever_is_changed_is_put_back_within_50_ms() {
 #[test]
 fn what_is_not_ours_is_left_alone() {
     in_fresh_netns(|| {
-        let guard = Guard::start(REDIRECT);
+        let guard = start(REDIRECT);
         let mut kernel = Kernel::open().expect("a socket");
         nft_script("table inet mine {\n chain c {\n accept\n }\n }\ntable ip istio-proxy-nat {\n }");
         let generation = kernel.generation().expect("a generation");
@@ -188,7 +130,7 @@ fn what_is_not_ours_is_left_alone() {
 #[test]
 fn twenty_changes_in_a_row_end_with_our_rules() {
     in_fresh_netns(|| {
-        let guard = Guard::start(REDIRECT);
+        let mut guard = start(REDIRECT);
         let before = rules();
         for round in 0..20 {
             nft_script(if round % 2 == 0 {
@@ -207,7 +149,7 @@ fn twenty_changes_in_a_row_end_with_our_rules() {
 #[test]
 fn a_fight_becomes_slower_and_is_won_when_the_other_gives_up() {
     in_fresh_netns(|| {
-        let _guard = Guard::start(REDIRECT);
+        let _guard = start(REDIRECT);
         let before = rules();
         let mut enemy = Kernel::open().expect("a socket");
         let mut watch = enemy.watch().expect("a socket");
@@ -235,7 +177,7 @@ fn a_fight_becomes_slower_and_is_won_when_the_other_gives_up() {
 #[test]
 fn a_loss_of_events_is_survived() {
     in_fresh_netns(|| {
-        let guard = Guard::start(REDIRECT);
+        let guard = start(REDIRECT);
         let before = rules();
         guard.signal("STOP");
         let mut busy = Kernel::open().expect("a socket");
@@ -263,7 +205,7 @@ fn a_loss_of_events_is_survived() {
 #[test]
 fn routes_are_kept_too() {
     in_fresh_netns(|| {
-        let guard = Guard::start(TPROXY);
+        let guard = start(TPROXY);
         let routes = || format!("{}{}", ip("rule"), ip("route show table 133"));
         let before = routes();
         ip("rule del fwmark 1337 lookup 133");
@@ -277,7 +219,7 @@ fn routes_are_kept_too() {
 fn a_signal_ends_it_and_the_rules_stay() {
     in_fresh_netns(|| {
         for signal in ["TERM", "INT"] {
-            let guard = Guard::start(TPROXY);
+            let mut guard = start(TPROXY);
             let before = (rules(), ip("rule"));
             let (code, said) = guard.end(signal);
             assert_eq!((code, said), (Some(0), vec!["guard: stopping; the rules stay".to_owned()]), "{signal}");
@@ -291,7 +233,7 @@ fn another_namespace_is_guarded_by_its_path() {
     in_fresh_netns(|| {
         let pod = support::NetNs::fresh();
         let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&pod.file));
-        let guard = Guard::start(&[REDIRECT, &["--network-namespace", &path]].concat());
+        let guard = start(&[REDIRECT, &["--network-namespace", &path]].concat());
         let before = pod.run(rules);
         pod.run(|| nft("delete table inet istio-proxy-nat"));
         guard.until("guard: restored");

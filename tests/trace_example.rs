@@ -4,66 +4,21 @@ mod support;
 
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{command, example, in_fresh_netns, ip, nft, nft_script, succeed, sys};
+use support::running::{PATIENCE, Running};
+use support::{command, example, in_fresh_netns, ip, nft, nft_script, sys};
 
-/// For what takes as long as the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A running trace, and what it says.
-struct Tracing {
-    child: Child,
-    said: Receiver<String>,
-}
-
-impl Tracing {
-    /// In this thread's namespace, its table there.
-    fn start(words: &[&str]) -> Tracing {
-        let mut command = command(&example("trace").to_string_lossy());
-        let mut child =
-            command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example runs");
-        let mut ready = String::new();
-        let stderr = child.stderr.take().expect("stderr is a pipe");
-        BufReader::new(stderr).read_line(&mut ready).expect("it says that it is ready");
-        assert!(ready.starts_with("trace: tracing by table inet nftmesh-trace-"), "{ready}");
-        let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-        let (send, said) = channel();
-        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        Tracing { child, said }
-    }
-
-    /// Everything it says up to the line that begins so.
-    #[track_caller]
-    fn until(&self, start: &str) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
-        while lines.last().is_none_or(|line| !line.starts_with(start)) {
-            match self.said.recv_timeout(PATIENCE) {
-                Ok(line) => lines.push(line),
-                Err(error) => panic!("trace said nothing that begins with {start:?}: {error}: {lines:#?}"),
-            }
-        }
-        lines
-    }
-
-    /// The exit code, and the last words.
-    #[track_caller]
-    fn end(&mut self, signal: &str) -> (Option<i32>, Vec<String>) {
-        succeed("kill", &format!("-{signal} {}", self.child.id()), "");
-        let code = self.child.wait().expect("it is our child").code();
-        (code, self.said.iter().collect())
-    }
-}
-
-impl Drop for Tracing {
-    fn drop(&mut self) {
-        // One that has ended is not there to be killed.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// A trace in this thread's namespace, its table there.
+fn start(words: &[&str]) -> Running {
+    let mut tracing = Running::start("trace", words, Stdio::piped());
+    let mut ready = String::new();
+    let stderr = tracing.child.stderr.take().expect("stderr is a pipe");
+    BufReader::new(stderr).read_line(&mut ready).expect("it says that it is ready");
+    assert!(ready.starts_with("trace: tracing by table inet nftmesh-trace-"), "{ready}");
+    tracing
 }
 
 const RULES: &str = "table inet t {
@@ -87,7 +42,7 @@ fn a_datagram_is_told_as_a_walk_is_and_a_signal_leaves_nothing() {
         in_fresh_netns(|| {
             nft_script(RULES);
             let before = nft("list tables");
-            let mut tracing = Tracing::start(&["--protocol", "udp", "--port", "5000"]);
+            let mut tracing = start(&["--protocol", "udp", "--port", "5000"]);
             send("127.0.0.1:6000");
             send("127.0.0.1:5000");
             let said = tracing.until("DROPPED");
@@ -124,7 +79,7 @@ fn a_kill_leaves_nothing_and_a_count_ends_it() {
     in_fresh_netns(|| {
         nft_script(RULES);
         let before = nft("list tables");
-        let mut tracing = Tracing::start(&[]);
+        let mut tracing = start(&[]);
         assert_ne!(nft("list tables"), before);
         assert_eq!(tracing.end("KILL").0, None);
         let since = Instant::now();
@@ -132,7 +87,7 @@ fn a_kill_leaves_nothing_and_a_count_ends_it() {
             assert!(since.elapsed() < PATIENCE, "{}", nft("list tables"));
         }
 
-        let mut counting = Tracing::start(&["--uid", "0", "--address", "127.0.0.0/8", "--count", "2"]);
+        let mut counting = start(&["--uid", "0", "--address", "127.0.0.0/8", "--count", "2"]);
         for _ in 0..3 {
             send("127.0.0.1:6000");
         }
@@ -185,7 +140,7 @@ fn without_the_capability_it_says_which_it_needs() {
 fn rules_that_come_later_are_known_and_what_is_refused_says_why() {
     in_fresh_netns(|| {
         ip("link add one type veth peer name other");
-        let mut tracing = Tracing::start(&["live", "--out", "l*"]);
+        let mut tracing = start(&["live", "--out", "l*"]);
         nft_script("table ip late { chain out { type filter hook output priority 0; udp dport 6000 reject; }; }");
         // The answer is told in the middle of what it answers.
         drop(client().send_to(b"hello", "127.0.0.1:6000"));

@@ -4,6 +4,8 @@
 mod sidecar;
 mod support;
 
+use std::time::Instant;
+
 use ipnetwork::{IpNetwork, Ipv4Network};
 use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
 use nftmesh::model::{
@@ -16,15 +18,28 @@ fn rules(ruleset: &Ruleset) -> Rules {
     Rules::try_from(ruleset).expect("a rule set with programs")
 }
 
+/// Compares, and prints how long it took.
+fn timed(name: &str, a: &Rules, b: &Rules) -> Comparison {
+    let start = Instant::now();
+    let compared = compare(a, b);
+    let took = start.elapsed();
+    match &compared {
+        Comparison::Equivalent { classes, .. } => println!("{name}: {took:.1?}, {classes} classes"),
+        Comparison::Differs(example) => println!("{name}: {took:.1?}, {example}"),
+        other => println!("{name}: {took:.1?}, {other:?}"),
+    }
+    compared
+}
+
 #[track_caller]
 fn assert_equivalent(name: &str, a: &Rules, b: &Rules) {
-    let compared = compare(a, b);
+    let compared = timed(name, a, b);
     assert!(matches!(compared, Comparison::Equivalent { .. }), "{name}: {compared:?}");
 }
 
 #[track_caller]
 fn assert_differ(name: &str, a: &Rules, b: &Rules, shown: &str) {
-    match compare(a, b) {
+    match timed(name, a, b) {
         Comparison::Differs(example) => assert!(example.to_string().contains(shown), "{example}\nlacks {shown}"),
         other => panic!("{name}: {other:?}"),
     }

@@ -9,6 +9,7 @@ use std::process::Output;
 
 use nftmesh::kernel::{self, Leftovers};
 use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, ServiceCidrs};
+use support::anyone::runnable_by_anyone;
 use support::{NetNs, example, in_fresh_netns, ip, needs_root, nft, nft_script, shared_dir};
 use traffic::{Pod, RECORDINGS, probe_matrix, reference_matrix, under_load};
 
@@ -318,7 +319,7 @@ fn without_privilege_the_error_says_so() {
         return;
     }
     in_fresh_netns(|| {
-        let mut command = support::command(&example("istio-init").to_string_lossy());
+        let mut command = std::process::Command::new(runnable_by_anyone(&example("istio-init")));
         let output = command.args(REDIRECT).uid(65534).gid(65534).output().expect("the example runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{said}");

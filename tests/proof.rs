@@ -5,12 +5,13 @@
 //! of the comparisons, and a comparison that finds nothing is worth what it can find: take any one rule away from the recording and it
 //! says so, but for the few that no packet needs.
 
+#[path = "support/recorded.rs"]
+mod recorded;
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;
 
 use std::fs;
-use std::path::Path;
 
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::model::{Family4or6, Ruleset};
@@ -48,11 +49,8 @@ fn ours(case: &Case) -> Rules {
 }
 
 /// What the reference left, as text for each family.
-fn recorded(dir: &Path, case: &Case) -> [String; 2] {
-    ["iptables-nft.save", "ip6tables-nft.save"].map(|file| {
-        let path = dir.join("cases").join(case.name).join(file);
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    })
+fn recorded(case: &Case) -> [String; 2] {
+    ["ipv4", "ipv6"].map(|family| recorded::as_save(case.name, family))
 }
 
 #[track_caller]
@@ -68,10 +66,9 @@ fn theirs(case: &Case, [ipv4, ipv6]: [&str; 2]) -> Rules {
 
 #[test]
 fn the_twelve_cases_do_what_the_reference_installed() {
-    let Some(dir) = support::shared_dir() else { return };
     let mut proven = 0;
     for case in CASES {
-        let [ipv4, ipv6] = recorded(&dir, case);
+        let [ipv4, ipv6] = recorded(case);
         match compare(&ours(case), &theirs(case, [&ipv4, &ipv6])) {
             Comparison::Equivalent { classes, outside: 0 } => {
                 support::say(format_args!("{}: the same, {classes} classes of packets", case.name))
@@ -102,11 +99,10 @@ const NEEDLESS: [&str; 9] = [
 
 #[test]
 fn without_any_one_rule_of_the_recording_it_is_not_the_same() {
-    let Some(dir) = support::shared_dir() else { return };
     let (mut needed, mut needless) = (0, Vec::new());
     for case in CASES.iter().filter(|case| ["redirect-cidr", "redirect-dns", "tproxy"].contains(&case.name)) {
         let ours = ours(case);
-        let [ipv4, ipv6] = recorded(&dir, case);
+        let [ipv4, ipv6] = recorded(case);
         for line in ipv4.lines().filter(|line| line.starts_with("-A")) {
             let without: String = ipv4.lines().filter(|other| *other != line).map(|line| format!("{line}\n")).collect();
             match compare(&ours, &theirs(case, [&without, &ipv6])) {
@@ -118,4 +114,24 @@ fn without_any_one_rule_of_the_recording_it_is_not_the_same() {
     }
     support::say(format_args!("{needed} rules are missed when they are gone, {} are not", needless.len()));
     assert_eq!(needless, NEEDLESS);
+}
+
+#[test]
+fn the_rules_in_the_repository_are_those_of_the_recordings() {
+    let Some(dir) = support::shared_dir() else { return };
+    let file = recorded::file();
+    for case in CASES {
+        for (family, name) in [("ipv4", "iptables-nft.save"), ("ipv6", "ip6tables-nft.save")] {
+            let path = dir.join("cases").join(case.name).join(name);
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let mut table = "";
+            let mut rules = Vec::new();
+            for line in text.lines() {
+                table = line.strip_prefix('*').unwrap_or(table);
+                rules.extend(line.strip_prefix("-A ").map(|rule| format!("{table} {rule}")));
+            }
+            let ours: Vec<_> = recorded::section(&file, case.name, family).collect();
+            assert_eq!(ours, rules, "{} {family}", case.name);
+        }
+    }
 }

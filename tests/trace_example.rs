@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use support::anyone::runnable_by_anyone;
 use support::running::{PATIENCE, Running};
 use support::{command, example, in_fresh_netns, ip, nft, nft_script, sys};
 
@@ -129,7 +130,8 @@ fn without_the_capability_it_says_which_it_needs() {
     }
     in_fresh_netns(|| {
         let words = "--reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all";
-        let output = command("setpriv").args(words.split(' ')).arg(example("trace")).output().expect("setpriv runs");
+        let program = runnable_by_anyone(&example("trace"));
+        let output = command("setpriv").args(words.split(' ')).arg(program).output().expect("setpriv runs");
         let said = String::from_utf8_lossy(&output.stderr);
         let expected = "trace: trace nf_tables: CAP_NET_ADMIN is missing in the user namespace that owns this network namespace (EPERM)\n";
         assert_eq!((output.status.code(), &*said), (Some(1), expected));

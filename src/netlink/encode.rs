@@ -2,7 +2,6 @@
 
 mod sets;
 
-use std::collections::HashMap;
 use std::io;
 
 use super::expr::build;
@@ -127,7 +126,7 @@ pub(crate) fn encode(
 
 /// The sets of tables that rules may look up, and how each keeps its keys.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct KnownSets(HashMap<TableId, HashMap<Name, SetMode>>);
+pub(crate) struct KnownSets(Vec<(TableId, Name, SetMode)>);
 
 impl KnownSets {
     /// The sets that a transaction declares or says to exist.
@@ -138,28 +137,26 @@ impl KnownSets {
             }
             _ => None,
         });
-        let mut sets: HashMap<TableId, HashMap<Name, SetMode>> = HashMap::new();
-        // What is declared counts, and of two declarations the later one.
-        for (table, name, mode) in transaction.known().iter().cloned().chain(declared) {
-            sets.entry(table).or_default().insert(name, mode);
-        }
-        KnownSets(sets)
+        KnownSets(transaction.known().iter().cloned().chain(declared).collect())
     }
 }
 
 impl KnownSets {
     /// The program of a rule of a table whose sets are these.
     pub(crate) fn lower(&self, rule: &Rule, table: &TableId) -> Result<Program, Unlowerable> {
-        lower(rule, table.family, &InTable(self.0.get(table)))
+        lower(rule, table.family, &InTable { known: self, table })
     }
 }
 
-/// The sets of one table, if any are known.
-struct InTable<'a>(Option<&'a HashMap<Name, SetMode>>);
+struct InTable<'a> {
+    known: &'a KnownSets,
+    table: &'a TableId,
+}
 
 impl Sets for InTable<'_> {
     fn mode(&self, name: &Name) -> Option<SetMode> {
-        self.0?.get(name).copied()
+        let of_table = self.known.0.iter().filter(|(table, ..)| table == self.table);
+        of_table.rev().find(|(_, set, _)| set == name).map(|(.., mode)| *mode)
     }
 }
 

@@ -4,6 +4,7 @@
 //! namespace of its own from [`in_fresh_netns`]. Nothing here can touch the host's rules, routes or addresses.
 #![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 
+pub mod anyone;
 pub mod readback;
 pub mod running;
 pub mod sys;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use anyone::runnable_by_anyone;
 use nftmesh::kernel::{Kernel, interfaces};
 use nftmesh::plan::{Listing, Snapshot};
 
@@ -112,7 +114,8 @@ pub fn as_nobody(test: &str) {
     if !needs_root() {
         return;
     }
-    let mut command = command(&env::current_exe().expect("a running program has a path").to_string_lossy());
+    let program = env::current_exe().expect("a running program has a path");
+    let mut command = Command::new(runnable_by_anyone(&program));
     command.args(["--exact", test, "--nocapture"]).env("NFTMESH_AS_NOBODY", "1").uid(65534).gid(65534);
     let output = command.output().expect("this program runs again");
     let said = String::from_utf8_lossy(&output.stdout);

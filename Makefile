@@ -48,7 +48,7 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (needs nightly and cargo-fuzz)
 		{ echo "fuzz: no cargo-fuzz; run cargo install cargo-fuzz" >&2; exit 1; }
 	@for target in $$($(CARGO) +nightly fuzz list); do \
 		mkdir -p fuzz/target/corpus/$$target; \
-		$(CARGO) +nightly fuzz run $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
+		$(CARGO) +nightly fuzz run $$target fuzz/target/corpus/$$target tests/corpus/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=2048 -print_final_stats=1 || exit 1; \
 	done
 

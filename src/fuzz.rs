@@ -1,7 +1,7 @@
 //! Bodies of the fuzz targets (fuzz/fuzz_targets). Each takes any bytes and panics where the crate breaks a promise.
 //!
 //! They live in the crate because they reach what users cannot: the decoder without a socket, the encoder without a kernel.
-//! `tests/fuzz_corpus.rs` replays every file of fuzz/corpus through them. No part of the crate's interface.
+//! `tests/fuzz_corpus.rs` replays every file of tests/corpus through them. No part of the crate's interface.
 
 mod compare;
 mod echo;

@@ -3,7 +3,7 @@
 //! ```text
 //! guard -p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -x '' -b '*' -d 15090,15021,15020
 //! guard: "nft" (pid 4711) made generation 12:
-//!   delete rule inet istio-proxy-nat istio-output counter packets 0 bytes 0 return # handle 9
+//!   delete rule ip istio-proxy-nat istio-output counter packets 0 bytes 0 return # handle 9
 //! guard: restored after 4.1 ms
 //! ```
 //! The same flags and variables as `istio-init`. It runs until SIGTERM or SIGINT, and leaves the rules installed. Exit codes: 0 told to
@@ -23,9 +23,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nftmesh::kernel::{Changes, NetNs, Pod, RouteTable, Watch};
-use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions, TABLES};
+use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
 use nftmesh::mesh::routes::RoutePlan;
-use nftmesh::model::Family;
 use nftmesh::plan::{Event, TableId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -221,7 +220,7 @@ impl fmt::Display for Told {
 }
 
 fn is_ours(table: &TableId) -> bool {
-    table.family == Family::Inet && TABLES.contains(&table.name.as_str())
+    Pod::tables().contains(table)
 }
 
 /// How soon to answer: at once, unless somebody has been insisting.

@@ -20,10 +20,9 @@ use clap::ArgMatches;
 use common::report;
 use nftmesh::Result;
 use nftmesh::kernel::{Leftovers, NetNs, Pod};
-use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, RunMode, RunOptions, TABLES, Validation};
+use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, RunMode, RunOptions, Validation};
 use nftmesh::mesh::routes::RoutePlan;
-use nftmesh::model::{Family, Ruleset};
-use nftmesh::plan::TableId;
+use nftmesh::model::Ruleset;
 use nftmesh::proxy::CaptureProbe;
 
 fn main() -> ExitCode {
@@ -109,8 +108,8 @@ fn plan(config: &IstioConfig) -> String {
 }
 
 fn removal() -> String {
-    let tables = TABLES.map(|name| TableId::new(Family::Inet, name));
-    let commands: String = tables.iter().map(|table| format!("add table {table}\ndelete table {table}\n")).collect();
+    let commands: String =
+        Pod::tables().iter().map(|table| format!("add table {table}\ndelete table {table}\n")).collect();
     format!("{commands}# and the routes, policy rules and addresses that were added with the rules\n")
 }
 

@@ -164,7 +164,7 @@ fn the_live_kernel_does_what_was_installed() {
             .expect("the rules can be installed");
         let (code, said, complaint) = run(&["live", &format!("istio:{words}")]);
         assert_eq!((code, complaint.as_str()), (Some(0), ""), "{said}");
-        support::nft("insert rule inet istio-proxy-nat output tcp dport 8443 return");
+        support::nft("insert rule ip istio-proxy-nat output tcp dport 8443 return");
         let (code, said, _) = run(&["live", &format!("istio:{words}")]);
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains("10.77.0.1:8443"), "{said}");

@@ -67,19 +67,16 @@ fn eventually(what: impl Fn() -> String, expected: &str) {
 
 /// What nft does to the rules, beside what is told of it.
 const DRIFTS: &[(&str, &str)] = &[
-    ("flush table inet istio-proxy-nat", "  delete rule inet istio-proxy-nat "),
-    ("delete table inet istio-proxy-nat", "  delete table inet istio-proxy-nat"),
-    ("flush ruleset", "  delete table inet istio-proxy-raw"),
+    ("flush table ip istio-proxy-nat", "  delete rule ip istio-proxy-nat "),
+    ("delete table ip istio-proxy-nat", "  delete table ip istio-proxy-nat"),
+    ("flush ruleset", "  delete table ip istio-proxy-nat"),
     (
-        "insert rule inet istio-proxy-nat output counter accept",
-        "  add rule inet istio-proxy-nat output counter packets 0 bytes 0 accept # handle ",
+        "insert rule ip istio-proxy-nat output counter accept",
+        "  add rule ip istio-proxy-nat output counter packets 0 bytes 0 accept # handle ",
     ),
-    ("add chain inet istio-proxy-nat mine", "  add chain inet istio-proxy-nat mine"),
-    (
-        "add set inet istio-proxy-nat s { type ipv4_addr; elements = { 10.0.0.1 } }",
-        "  add element inet istio-proxy-nat s",
-    ),
-    ("add table inet istio-proxy-mangle", "  add table inet istio-proxy-mangle"),
+    ("add chain ip istio-proxy-nat mine", "  add chain ip istio-proxy-nat mine"),
+    ("add set ip istio-proxy-nat s { type ipv4_addr; elements = { 10.0.0.1 } }", "  add element ip istio-proxy-nat s"),
+    ("add table ip istio-proxy-mangle", "  add table ip istio-proxy-mangle"),
 ];
 
 /// From the commit of nft to the commit of the guard.
@@ -117,13 +114,13 @@ fn what_is_not_ours_is_left_alone() {
     in_fresh_netns(|| {
         let guard = start(REDIRECT);
         let mut kernel = Kernel::open().expect("a socket");
-        nft_script("table inet mine {\n chain c {\n accept\n }\n }\ntable ip istio-proxy-nat {\n }");
+        nft_script("table inet mine {\n chain c {\n accept\n }\n }\ntable ip6 istio-proxy-nat {\n }");
         let generation = kernel.generation().expect("a generation");
         guard.silent_for(Duration::from_millis(200));
         assert_eq!(kernel.generation().expect("a generation"), generation);
-        nft("delete table inet istio-proxy-nat");
+        nft("delete table ip istio-proxy-nat");
         guard.until("guard: restored");
-        assert!(nft("list tables").contains("table inet mine\ntable ip istio-proxy-nat\n"));
+        assert!(nft("list tables").contains("table inet mine\ntable ip6 istio-proxy-nat\n"));
     });
 }
 
@@ -136,7 +133,7 @@ fn twenty_changes_in_a_row_end_with_our_rules() {
             nft_script(if round % 2 == 0 {
                 "flush ruleset"
             } else {
-                "add table inet istio-proxy-nat; add chain inet istio-proxy-nat mine"
+                "add table ip istio-proxy-nat; add chain ip istio-proxy-nat mine"
             });
         }
         eventually(rules, &before);
@@ -154,7 +151,7 @@ fn a_fight_becomes_slower_and_is_won_when_the_other_gives_up() {
         let mut enemy = Kernel::open().expect("a socket");
         let mut watch = enemy.watch().expect("a socket");
         watch.leave_out(&enemy).expect("a filter");
-        let table = TableId::new(Family::Inet, "istio-proxy-nat");
+        let table = TableId::new(Family::Ip, "istio-proxy-nat");
         let undo = Transaction::new().delete_table(&table);
         let begun = Instant::now();
         let mut answers = Vec::new();
@@ -190,12 +187,12 @@ fn a_loss_of_events_is_survived() {
             busy.commit(&make).expect("it is not there");
             busy.commit(&delete).expect("it is there");
         }
-        nft("delete table inet istio-proxy-nat");
+        nft("delete table ip istio-proxy-nat");
         guard.signal("CONT");
         guard.until("guard: more happened than could be followed");
         guard.until("guard: restored");
         assert_eq!(rules(), before);
-        nft("flush table inet istio-proxy-nat");
+        nft("flush table ip istio-proxy-nat");
         let said = guard.until("guard: restored");
         assert!(said.iter().any(|line| line.starts_with("guard: \"nft\" ")), "{said:#?}");
         assert_eq!(rules(), before);
@@ -235,7 +232,7 @@ fn another_namespace_is_guarded_by_its_path() {
         let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&pod.file));
         let guard = start(&[REDIRECT, &["--network-namespace", &path]].concat());
         let before = pod.run(rules);
-        pod.run(|| nft("delete table inet istio-proxy-nat"));
+        pod.run(|| nft("delete table ip istio-proxy-nat"));
         guard.until("guard: restored");
         assert_eq!((pod.run(rules), rules()), (before, String::new()));
         assert!(NetNs::from_path(&path).is_ok());

@@ -144,7 +144,8 @@ fn invalid_packets_of_every_protocol_are_dropped_and_ipv6_only_when_it_is_on() {
                     sys::send_raw(to, libc::IPPROTO_TCP, &tcp).expect("is sent");
                 }
             });
-            let listed = pod.run(|| nft("list chain inet istio-proxy-mangle prerouting"));
+            let family = if families == 2 { "inet" } else { "ip" };
+            let listed = pod.run(|| nft(&format!("list chain {family} istio-proxy-mangle prerouting")));
             let wanted = format!("ct state invalid counter packets {} ", 3 * families);
             assert!(listed.contains(&wanted), "{wanted}\n{listed}");
         });

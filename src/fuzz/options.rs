@@ -32,7 +32,6 @@ pub fn options(bytes: &[u8]) {
     OPTIONS.iter().filter_map(|option| options.given(option.name)).for_each(|(name, _)| assert_one_line(name));
     let host = Host {
         addresses: text.lines().filter_map(|line| line.parse().ok()).collect(),
-        others_track_ipv6: bytes.first() == Some(&b'6'),
         nameservers: parse_resolv_conf(&text),
         users: parse_passwd(&text),
         groups: parse_group(&text),

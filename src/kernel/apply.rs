@@ -14,9 +14,9 @@ use super::netns::NetNs;
 use super::routes::{LocalAddress, RouteTable};
 use super::sync::plan;
 use crate::error::Result;
-use crate::mesh::istio::{Host, IstioConfig, TABLES};
+use crate::mesh::istio::{FAMILIES, Host, IstioConfig, TABLES};
 use crate::mesh::routes::RoutePlan;
-use crate::model::{Family, Ruleset};
+use crate::model::Ruleset;
 use crate::plan::{Snapshot, TableId, Transaction, differences};
 
 /// The network namespace of a pod, in which an Istio sidecar is installed or removed.
@@ -72,6 +72,12 @@ impl Pod {
         &mut self.kernel
     }
 
+    /// Every table that an installation may own, whichever configuration it is of.
+    #[must_use]
+    pub fn tables() -> Vec<TableId> {
+        FAMILIES.iter().flat_map(|family| TABLES.map(|name| TableId::new(*family, name))).collect()
+    }
+
     /// Its addresses as a configuration wants them: in the kernel's order, without those of lo.
     ///
     /// # Errors
@@ -87,15 +93,7 @@ impl Pod {
     /// # Errors
     /// When the kernel can't be asked, or a file can't be read.
     pub fn host(&mut self) -> Result<Host> {
-        let mut host = Host::read(self.addresses()?)?;
-        let sees_ipv6 = |table: &TableId| matches!(table.family, Family::Inet | Family::Ip6) && !is_ours(table);
-        let tables = match self.kernel.tables() {
-            // Who may not look may not install either; what would be installed can be told all the same.
-            Err(error) if error.is_permission() => Vec::new(),
-            tables => tables?,
-        };
-        host.others_track_ipv6 = !self.legacy[1].is_empty() || tables.iter().any(sees_ipv6);
-        Ok(host)
+        Host::read(self.addresses()?)
     }
 
     /// What makes the sidecar of `config` what is installed, without doing it. Rules of `istio-iptables` are looked for too: its chains
@@ -105,12 +103,12 @@ impl Pod {
     /// Those of [`Kernel::plan`], or when the routes can't be read.
     pub fn plan(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<PodPlan> {
         let (rules, routes) = (Ruleset::from(config), RoutePlan::from(config));
-        let tables: Vec<TableId> = ours().into_iter().chain(leftovers::tables()).collect();
+        let tables: Vec<TableId> = Pod::tables().into_iter().chain(leftovers::tables()).collect();
         let held = self.kernel.snapshot_of(&tables)?;
         let mut removal = Transaction::new();
         removal.extend(leftovers::removal(&held, config));
         let removal = differences(&removal, &held);
-        let mut changes = differences(&plan(&held, &rules, &ours())?, &held);
+        let mut changes = differences(&plan(&held, &rules, &Pod::tables())?, &held);
         let left = match leftovers {
             Leftovers::Keep => removal,
             Leftovers::Remove => {
@@ -182,13 +180,13 @@ impl Pod {
     /// Those of [`Kernel::apply`] and [`RouteTable::remove_all`]; when only routes could not be removed, the error says that the rules
     /// are gone.
     pub fn remove(&mut self) -> Result<Changes> {
-        let gone = self.kernel.apply_owned(&Ruleset::new(), &ours())?;
+        let gone = self.kernel.apply_owned(&Ruleset::new(), &Pod::tables())?;
         let routes_removed = self.routes.remove_all().map_err(|error| error.context("the rules are removed"))?;
         Ok(Changes { routes_removed, ..Changes::of(&gone) })
     }
 
     fn apply(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
-        let (rules, ours) = (Ruleset::from(config), ours());
+        let (rules, ours) = (Ruleset::from(config), Pod::tables());
         if leftovers == Leftovers::Keep {
             return self.kernel.apply_owned(&rules, &ours).map(|applied| Changes::of(&applied));
         }
@@ -207,12 +205,4 @@ impl Pod {
         changes.leftovers_removed = differences(&migrated, &held);
         Ok(changes)
     }
-}
-
-fn ours() -> [TableId; TABLES.len()] {
-    TABLES.map(|name| TableId::new(Family::Inet, name))
-}
-
-fn is_ours(table: &TableId) -> bool {
-    table.family == Family::Inet && TABLES.contains(&table.name.as_str())
 }

@@ -91,7 +91,7 @@ impl CaptureProbe {
             Kind::Other,
             format!(
                 "connections from {from} to {to} are not captured to {one} or {other} within {timeout:?} ({seen}); are the \
-                 rules there (nft list table inet istio-proxy-nat), and does this run as the proxy's user?"
+                 rules there (nft list ruleset), and does this run as the proxy's user?"
             ),
         ))
     }

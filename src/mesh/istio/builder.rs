@@ -248,7 +248,6 @@ impl IstioConfigBuilder {
                 named("tproxy_route_table", tproxy_route_table, table)?,
             ),
             dns: checked_dns(dns, ipv6)?,
-            untrack_ipv6: !ipv6,
             drop_invalid,
             ipv6,
             owner_groups: checked_owner_groups(owner_groups)?,

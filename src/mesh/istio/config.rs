@@ -66,14 +66,9 @@ pub struct IstioConfig {
     pub dns: DnsCapture,
     /// Whether packets that connection tracking finds invalid are dropped.
     pub drop_invalid: bool,
-    /// Whether IPv6 is captured; off means that IPv6 is left untouched. On when the pod's first address that is neither loopback nor
+    /// Whether IPv6 is captured; off means that IPv6 is left untouched: no packet of it meets a rule or a connection tracking of ours. On when the pod's first address that is neither loopback nor
     /// link-local is IPv6, or with `--dual-stack` when any is; without such an address it stays off, and a warning says so.
     pub ipv6: bool,
-    /// Whether IPv6 packets are kept out of connection tracking, which the tables would else switch on for both families. Only while
-    /// IPv6 is off, and only where nobody else has rules that may look at IPv6 connections: see [`Host::others_track_ipv6`].
-    ///
-    /// [`Host::others_track_ipv6`]: super::Host::others_track_ipv6
-    pub untrack_ipv6: bool,
     /// Whose outbound traffic is captured, by group.
     pub owner_groups: OwnerGroups,
     /// The IPv4 destinations that stay in the pod, within 127.0.0.0/8; for IPv6 it is always `::1`.

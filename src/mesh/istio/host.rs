@@ -24,8 +24,6 @@ use crate::{Error, Result};
 pub struct Host {
     /// Every address of every interface of the pod, in the kernel's order (all IPv4 before all IPv6), loopback included.
     pub addresses: Vec<IpAddr>,
-    /// Whether others have rules here that may look at IPv6 connections, so that those must stay tracked.
-    pub others_track_ipv6: bool,
     /// The nameservers and what could not be read.
     pub nameservers: Nameservers,
     /// The uid of each user by name.
@@ -46,8 +44,7 @@ pub struct Nameservers {
 impl Host {
     /// Reads `/etc/resolv.conf`, `/etc/passwd` and `/etc/group`; a file that does not exist is empty.
     ///
-    /// The `addresses` of the pod's namespace come from the caller, in the kernel's order; whether others track IPv6 there is for the
-    /// caller to say too, in the result.
+    /// The `addresses` of the pod's namespace come from the caller, in the kernel's order.
     ///
     /// # Errors
     ///
@@ -60,7 +57,6 @@ impl Host {
         };
         Ok(Host {
             addresses,
-            others_track_ipv6: false,
             nameservers: parse_resolv_conf(&text("/etc/resolv.conf")?),
             users: parse_passwd(&text("/etc/passwd")?),
             groups: parse_group(&text("/etc/group")?),

@@ -41,6 +41,6 @@ pub use interface::InterfacePattern;
 pub use option_table::OPTIONS;
 pub use options::{OptionSpec, RawOptions, Takes};
 pub use port_ranges::PortRanges;
-pub use rules::TABLES;
+pub use rules::{FAMILIES, TABLES};
 pub use run::{RunMode, RunOptions, Validation};
 pub use warning::Warning;

@@ -44,7 +44,6 @@ pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, I
         kube_virt_interfaces: options.read(&table::KUBE_VIRT_INTERFACES, InterfacePattern::parse_list)?,
         tproxy: Tproxy::of_checked(tproxy_mark, options.read(&table::TPROXY_ROUTE_TABLE, parse::route_table)?),
         dns: dns(options, host, ipv6, &mut warnings)?,
-        untrack_ipv6: !ipv6 && !host.others_track_ipv6,
         drop_invalid: options.read(&table::DROP_INVALID, parse::boolean)?,
         ipv6,
         owner_groups: owner_groups(options, host)?,

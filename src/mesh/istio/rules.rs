@@ -1,7 +1,7 @@
 //! From a configuration to the rules of the sidecar: three tables at most, and of them only what the configuration needs.
 //!
 //! ```text
-//! hook        raw -300            mangle -150                        nat -100
+//! hook        raw -301            mangle -151                        nat -101
 //! prerouting  answers of DNS      invalid: dropped                   REDIRECT: inbound to 15006
 //!             servers: zone 1     TPROXY: inbound to 15006           -k: outbound to 15001
 //! output      queries and         TPROXY: marks of self calls and    self calls to 15006, DNS to 15053,
@@ -14,6 +14,12 @@
 //! Lists of addresses and of owner groups become named sets, which operators can read and alter and of which an update sends only the
 //! elements that changed; ports, interfaces and owners of the proxy are few and become anonymous sets.
 //!
+//! Every base chain stands one before the usual priority of its kind ([`Place`]), so that it runs before the chains of others whoever
+//! was there first: of equal priorities, the chain registered last would run first.
+//!
+//! Without IPv6 the tables are of family ip, and with it of family inet, under the same names: a table of family ip neither sees an
+//! IPv6 packet nor switches its tracking on.
+//!
 //! Sources: <https://github.com/istio/istio/blob/c15acc40a282ea55d2b59a90074f8ef580eaf2a5/tools/istio-iptables/pkg/capture/run.go>,
 //! and beside it `pkg/nftables`.
 
@@ -25,10 +31,11 @@ mod sets;
 use super::config::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, Interception, IstioConfig};
 use crate::mesh::routes::{Families, RoutePlan};
 use crate::model::{
-    Chain, Family, Match, Nfproto, Rule, Ruleset, Statement, Table, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
+    Chain, Family, Match, Priority, Rule, Ruleset, Statement, Table, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
 };
 
-/// The tables `inet istio-proxy-raw`, `-mangle` and `-nat`, in the order in which a packet meets them.
+/// The tables `istio-proxy-raw`, `-mangle` and `-nat`, in the order in which a packet meets them: of family inet with IPv6, of family ip
+/// without.
 ///
 /// ```
 /// use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
@@ -36,8 +43,11 @@ use crate::model::{
 ///
 /// let config = IstioConfig::builder().service_cidrs(ServiceCidrs::All).build()?;
 /// let rules = Ruleset::from(&config);
-/// assert!(rules.find(Family::Inet, "istio-proxy-nat").is_some());
-/// assert!(rules.find(Family::Inet, "istio-proxy-mangle").is_none(), "REDIRECT needs nothing there");
+/// assert!(rules.find(Family::Ip, "istio-proxy-nat").is_some());
+/// assert!(rules.find(Family::Ip, "istio-proxy-mangle").is_none(), "REDIRECT needs nothing there");
+///
+/// let config = IstioConfig::builder().service_cidrs(ServiceCidrs::All).ipv6().build()?;
+/// assert!(Ruleset::from(&config).find(Family::Inet, "istio-proxy-nat").is_some());
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
 impl From<&IstioConfig> for Ruleset {
@@ -79,26 +89,34 @@ impl From<&IstioConfig> for RoutePlan {
     }
 }
 
-/// The names of all tables that a configuration may need, in family inet.
+/// The names of all tables that a configuration may need; their family is one of [`FAMILIES`].
 pub const TABLES: [&str; 3] = [RAW, MANGLE, NAT];
+
+/// The families that the tables of a configuration can have: inet with IPv6, ip without.
+pub const FAMILIES: [Family; 2] = [Family::Inet, Family::Ip];
 
 const RAW: &str = "istio-proxy-raw";
 const MANGLE: &str = "istio-proxy-mangle";
 const NAT: &str = "istio-proxy-nat";
 
 /// An empty table of ours.
-fn table(name: &str) -> Table {
-    Table::new(Family::Inet, name)
+fn table(config: &IstioConfig, name: &str) -> Table {
+    Table::new(if config.ipv6 { Family::Inet } else { Family::Ip }, name)
+}
+
+/// Where the base chains stand: one before everybody who takes the usual priority. The first zone and the first translation that a
+/// packet gets are final, so that nobody behind can take it.
+struct Place;
+
+impl Place {
+    const RAW: Priority = Priority(Priority::RAW.0 - 1);
+    const MANGLE: Priority = Priority(Priority::MANGLE.0 - 1);
+    const NAT: Priority = Priority(Priority::DSTNAT.0 - 1);
 }
 
 /// The chain with these rules, unless there are none.
 fn with(table: Table, chain: Chain, rules: Vec<Rule>) -> Table {
     if rules.is_empty() { table } else { table.chain(chain.rules(rules)) }
-}
-
-/// The start of a rule of a base chain: without IPv6, an IPv6 packet is left untouched.
-fn guarded(config: &IstioConfig) -> Rule {
-    if config.ipv6 { Rule::new() } else { Rule::new().nfproto(Nfproto::IPV4) }
 }
 
 /// To the loopback range, by family.

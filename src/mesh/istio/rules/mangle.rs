@@ -8,16 +8,15 @@
 //! ```
 
 use super::sets::{interfaces, ports};
-use super::{INBOUND, OUTPUT, TPROXY, from_passthrough, guarded, to_loopback, with};
+use super::{INBOUND, OUTPUT, Place, TPROXY, from_passthrough, to_loopback, with};
 use crate::mesh::istio::{InboundPorts, Interception, IstioConfig, SELF_CALL_MARK};
 use crate::model::{
-    Chain, ChainType, CtState, Hook, MarkKey, MarkValue, Priority, Protocol, Rule, Table, Tproxy, mark, skgid, skuid,
-    th_dport,
+    Chain, ChainType, CtState, Hook, MarkKey, MarkValue, Protocol, Rule, Table, Tproxy, mark, skgid, skuid, th_dport,
 };
 
 pub(super) fn table(config: &IstioConfig) -> Table {
-    let table = super::table(super::MANGLE);
-    let base = |name, chain_type, hook| Chain::base(name, chain_type, hook, Priority::MANGLE);
+    let table = super::table(config, super::MANGLE);
+    let base = |name, chain_type, hook| Chain::base(name, chain_type, hook, Place::MANGLE);
     let is_tproxy = config.interception == Interception::Tproxy;
     let when = |rules: fn(&IstioConfig) -> Vec<Rule>| if is_tproxy { rules(config) } else { Vec::new() };
 
@@ -27,11 +26,11 @@ pub(super) fn table(config: &IstioConfig) -> Table {
         (!interfaces.is_empty()).then(|| excluded(Rule::new().iifname(interfaces))).into_iter().collect()
     });
     if config.drop_invalid {
-        let invalid = guarded(config).ct_state(CtState::INVALID).counter().drop();
+        let invalid = Rule::new().ct_state(CtState::INVALID).counter().drop();
         prerouting.push(invalid.comment("the proxy would reset a connection over a packet out of window"));
     }
-    prerouting.extend(when(|config| {
-        let inbound = guarded(config).l4proto(Protocol::TCP).counter().jump(INBOUND);
+    prerouting.extend(when(|_| {
+        let inbound = Rule::new().l4proto(Protocol::TCP).counter().jump(INBOUND);
         vec![inbound.comment("inbound TCP")]
     }));
 
@@ -100,12 +99,14 @@ fn output(config: &IstioConfig) -> Vec<Rule> {
         let excluded = Rule::new().oifname(interfaces).counter().r#return();
         rules.push(excluded.comment("nothing is captured on these interfaces (-c)"));
     }
-    let mut answers = Rule::new().ct_mark(config.tproxy.mark());
-    answers.statements.extend(guarded(config).l4proto(Protocol::TCP).statements);
-    let answers = answers.counter().set_mark(MarkValue::copy(MarkKey::Ct)).r#return();
+    let answers = Rule::new()
+        .ct_mark(config.tproxy.mark())
+        .l4proto(Protocol::TCP)
+        .counter()
+        .set_mark(MarkValue::copy(MarkKey::Ct))
+        .r#return();
     rules.push(answers.comment("answers to the proxy that spoke in a client's name"));
-    let mut local = Rule::new().oifname("lo");
-    local.statements.extend(guarded(config).l4proto(Protocol::TCP).statements);
+    let local = Rule::new().oifname("lo").l4proto(Protocol::TCP);
     rules.push(local.counter().jump(OUTPUT).comment("TCP within the pod"));
     rules
 }

@@ -10,12 +10,11 @@
 //! port 53 does (1) match behind the first owner. With a loopback range in `-i` there is no (2), and (1) matches for every owner.
 
 use super::sets::{Destinations, End, addresses, interfaces, owner_groups, ports, without};
-use super::{IN_REDIRECT, INBOUND, OUTPUT, OUTPUT_DNS, REDIRECT, from_passthrough, guarded, to_loopback, with};
+use super::{IN_REDIRECT, INBOUND, OUTPUT, OUTPUT_DNS, Place, REDIRECT, from_passthrough, to_loopback, with};
 use crate::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, OwnerGroups, ServiceCidrs};
 use crate::mesh::ports as known;
 use crate::model::{
-    Chain, ChainType, Hook, Match, Operand, Priority, Protocol, Rule, Set, SetRef, Statement, Table, not, skgid, skuid,
-    th_dport,
+    Chain, ChainType, Hook, Match, Operand, Protocol, Rule, Set, SetRef, Statement, Table, not, skgid, skuid, th_dport,
 };
 
 pub(super) fn table(config: &IstioConfig) -> Table {
@@ -26,7 +25,7 @@ pub(super) fn table(config: &IstioConfig) -> Table {
         dns: config.dns != DnsCapture::Off && !config.outbound_ports_exclude.contains(known::DNS),
         loopback: matches!(config.service_cidrs, ServiceCidrs::Only { loopback: true, .. }),
     };
-    let base = |name, hook| Chain::base(name, ChainType::Nat, hook, Priority::DSTNAT);
+    let base = |name, hook| Chain::base(name, ChainType::Nat, hook, Place::NAT);
     let to = |port| Rule::new().l4proto(Protocol::TCP).counter().redirect_to(port);
     let inbound = nat.inbound();
     let output = nat.output();
@@ -44,7 +43,7 @@ pub(super) fn table(config: &IstioConfig) -> Table {
         chains.iter().filter(|(chain, _)| chain.hooked().is_some() || used(chain.name.as_str())).cloned().collect();
     let looked_up = |set: &Set| needed.iter().flat_map(|(_, rules)| rules).any(|rule| looks_up(rule, set));
     let sets = nat.sets().into_iter().filter(looked_up).collect();
-    let table = Table { sets, ..super::table(super::NAT) };
+    let table = Table { sets, ..super::table(config, super::NAT) };
     needed.into_iter().fold(table, |table, (chain, rules)| with(table, chain, rules))
 }
 
@@ -80,7 +79,7 @@ impl Nat<'_> {
         let mut rules = Vec::new();
         if !machines.is_empty() {
             for destination in &self.captured.matches {
-                let start = guarded(self.config).iifname(machines.clone()).l4proto(Protocol::TCP);
+                let start = Rule::new().iifname(machines.clone()).l4proto(Protocol::TCP);
                 let rule = narrowed(start, destination.clone()).counter().goto(REDIRECT);
                 rules.push(rule.comment("what virtual machines send is outbound (-k)"));
             }
@@ -90,7 +89,7 @@ impl Nat<'_> {
                 let rest = Rule::new().iifname(machines).counter().r#return();
                 rules.push(rest.comment("what virtual machines send is not inbound (-k)"));
             }
-            let jump = guarded(self.config).l4proto(Protocol::TCP).counter().jump(INBOUND);
+            let jump = Rule::new().l4proto(Protocol::TCP).counter().jump(INBOUND);
             rules.push(jump.comment("inbound TCP"));
         }
         let excluded = interfaces(&self.config.exclude_interfaces);
@@ -109,10 +108,10 @@ impl Nat<'_> {
             let rule = Rule::new().oifname(excluded).counter().r#return();
             rules.push(rule.comment("nothing is captured on these interfaces (-c)"));
         }
-        let tcp = guarded(self.config).l4proto(Protocol::TCP).counter().jump(OUTPUT);
+        let tcp = Rule::new().l4proto(Protocol::TCP).counter().jump(OUTPUT);
         rules.push(tcp.comment("outbound TCP"));
         if output.iter().any(|rule| goes_to(rule, OUTPUT_DNS)) {
-            let udp = guarded(self.config).udp_dport(known::DNS).counter().jump(OUTPUT);
+            let udp = Rule::new().udp_dport(known::DNS).counter().jump(OUTPUT);
             rules.push(udp.comment("DNS over UDP"));
         }
         rules

@@ -1,41 +1,32 @@
-//! Conntrack zones for DNS over UDP; and without IPv6, no connection tracking of it.
-//!
-//! A table of family inet switches connection tracking on for both families. Where IPv6 is off it was off before, as far as we can
-//! know, and stays so: an IPv6 socket has no original destination then, with these rules as without.
+//! Conntrack zones for DNS over UDP.
 //!
 //! The application asks a server and is answered by the agent, which asks the same server, maybe from the same port: two connections
 //! that look alike. In zones of their own they can't be taken for each other. The first zone that a packet gets stays
 //! (`nft_ct_set_zone_eval`, net/netfilter/nft_ct.c, v6.12).
 
 use super::sets::{End, addresses};
-use super::{OUTPUT_DNS, guarded, with};
+use super::{OUTPUT_DNS, Place, with};
 use crate::mesh::istio::{DnsCapture, IstioConfig};
 use crate::mesh::ports;
-use crate::model::{Chain, ChainType, Hook, Match, Nfproto, Priority, Protocol, Rule, Table, skgid, skuid};
+use crate::model::{Chain, ChainType, Hook, Match, Protocol, Rule, Table, skgid, skuid};
 
 pub(super) fn table(config: &IstioConfig) -> Table {
-    let raw = super::table(super::RAW);
-    let prerouting = Chain::base("prerouting", ChainType::Filter, Hook::Prerouting, Priority::RAW);
-    let output = Chain::base("output", ChainType::Filter, Hook::Output, Priority::RAW);
-    let raw = with(raw, prerouting, untracked(config).chain(answers(config)).collect());
-    let raw = with(raw, output, untracked(config).chain(queries(config)).collect());
+    let raw = super::table(config, super::RAW);
+    let prerouting = Chain::base("prerouting", ChainType::Filter, Hook::Prerouting, Place::RAW);
+    let output = Chain::base("output", ChainType::Filter, Hook::Output, Place::RAW);
+    let raw = with(raw, prerouting, answers(config));
+    let raw = with(raw, output, queries(config));
     with(raw, Chain::regular(OUTPUT_DNS), zones(config))
 }
 
-/// IPv6 as if no table of ours were there.
-fn untracked(config: &IstioConfig) -> impl Iterator<Item = Rule> + use<> {
-    let rule = || Rule::new().nfproto(Nfproto::IPV6).counter().notrack();
-    config.untrack_ipv6.then(|| rule().comment("IPv6 is off: it stays untracked, as without these rules")).into_iter()
-}
-
-fn queries(config: &IstioConfig) -> Option<Rule> {
-    let rule = || guarded(config).l4proto(Protocol::UDP).counter().jump(OUTPUT_DNS);
-    (config.dns != DnsCapture::Off).then(|| rule().comment("DNS over UDP gets conntrack zones"))
+fn queries(config: &IstioConfig) -> Vec<Rule> {
+    let rule = || Rule::new().l4proto(Protocol::UDP).counter().jump(OUTPUT_DNS);
+    (config.dns != DnsCapture::Off).then(|| rule().comment("DNS over UDP gets conntrack zones")).into_iter().collect()
 }
 
 /// What servers answer, to the agent: the application's own answers come from the agent.
 fn answers(config: &IstioConfig) -> Vec<Rule> {
-    let from = servers(config, guarded(config), End::Source);
+    let from = servers(config, Rule::new(), End::Source);
     let zone = |rule: Rule| rule.udp_sport(ports::DNS).counter().set_zone(AGENT);
     from.map(|rule| zone(rule).comment("answers of DNS servers to the agent")).collect()
 }

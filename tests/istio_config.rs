@@ -21,7 +21,6 @@ fn pod() -> Host {
         nameservers: parse_resolv_conf("nameserver 10.255.255.53\n"),
         users: parse_passwd("root:x:0:0::/:\nalice:x:1000:1000::/:\n"),
         groups: parse_group("root:x:0:\njava:x:202:\n"),
-        ..Host::default()
     }
 }
 

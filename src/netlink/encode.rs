@@ -2,6 +2,7 @@
 
 mod sets;
 
+use std::collections::HashMap;
 use std::io;
 
 use super::expr::build;
@@ -126,7 +127,7 @@ pub(crate) fn encode(
 
 /// The sets of tables that rules may look up, and how each keeps its keys.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct KnownSets(Vec<(TableId, Name, SetMode)>);
+pub(crate) struct KnownSets(HashMap<TableId, HashMap<Name, SetMode>>);
 
 impl KnownSets {
     /// The sets that a transaction declares or says to exist.
@@ -137,26 +138,28 @@ impl KnownSets {
             }
             _ => None,
         });
-        KnownSets(transaction.known().iter().cloned().chain(declared).collect())
+        let mut sets: HashMap<TableId, HashMap<Name, SetMode>> = HashMap::new();
+        // What is declared counts, and of two declarations the later one.
+        for (table, name, mode) in transaction.known().iter().cloned().chain(declared) {
+            sets.entry(table).or_default().insert(name, mode);
+        }
+        KnownSets(sets)
     }
 }
 
 impl KnownSets {
     /// The program of a rule of a table whose sets are these.
     pub(crate) fn lower(&self, rule: &Rule, table: &TableId) -> Result<Program, Unlowerable> {
-        lower(rule, table.family, &InTable { known: self, table })
+        lower(rule, table.family, &InTable(self.0.get(table)))
     }
 }
 
-struct InTable<'a> {
-    known: &'a KnownSets,
-    table: &'a TableId,
-}
+/// The sets of one table, if any are known.
+struct InTable<'a>(Option<&'a HashMap<Name, SetMode>>);
 
 impl Sets for InTable<'_> {
     fn mode(&self, name: &Name) -> Option<SetMode> {
-        let of_table = self.known.0.iter().filter(|(table, ..)| table == self.table);
-        of_table.rev().find(|(_, set, _)| set == name).map(|(.., mode)| *mode)
+        self.0?.get(name).copied()
     }
 }
 

@@ -17,10 +17,12 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use super::operation::{Operation, TableId};
 use super::snapshot::{ChainState, SetState, Snapshot, TableState};
 use super::transaction::Transaction;
-use crate::bytecode::{SetMode, Unlowerable, lower_set};
+use crate::bytecode::{Modes, SetMode, Unlowerable, lower_set};
 use crate::model::{Base, ChainKind, Name, Policy, Ruleset, Set, SetFlags, Table};
 use elements::Delta;
 use rules::Doomed;
@@ -102,6 +104,7 @@ impl Steps {
         let mut doomed = Doomed::default();
         steps.sets(state, table, &mut doomed)?;
         let kept = steps.chains(state, table, &mut doomed);
+        let sets = Modes::from(table.sets.as_slice());
         for (chain, kept) in table.chains.iter().zip(kept) {
             let id = || state.id.chain(&chain.name);
             let held = match kept {
@@ -113,7 +116,7 @@ impl Steps {
                 }
                 None => &[],
             };
-            rules::between(held, &chain.rules, table, &doomed, &id, &mut steps)?;
+            rules::between(held, &chain.rules, (table, &sets), &doomed, &id, &mut steps)?;
         }
         Ok(steps)
     }
@@ -127,9 +130,9 @@ impl Steps {
     }
 
     fn sets<'s>(&mut self, state: &'s TableState, table: &Table, doomed: &mut Doomed<'s>) -> Result<(), Unlowerable> {
-        let mut held = Held::new(&state.sets);
+        let mut held = Held::new(&state.sets, |set| &set.name);
         for set in &table.sets {
-            let found = held.find(|state| state.name == set.name);
+            let found = held.find(&set.name);
             let kept = match found {
                 Some(found) if is_declared(found, set)? => Some(found),
                 Some(_) | None => None,
@@ -140,8 +143,8 @@ impl Steps {
                 (Some(_), Some(delta)) if !set.flags.contains(SetFlags::CONSTANT) => self.elements(state, set, delta),
                 _ => {
                     if let Some(found) = found {
-                        doomed.replaced.push(&found.name);
-                        doomed.sets.push(&found.name);
+                        doomed.replaced.insert(&found.name);
+                        doomed.sets.insert(&found.name);
                         self.sets_gone.push(delete_set(state, &found.name));
                     }
                     self.sets_made.push(Operation::AddSet { table: state.id.clone(), set: set.clone() });
@@ -150,7 +153,7 @@ impl Steps {
         }
         // An anonymous set goes with its rule.
         for set in held.rest().filter(|set| set.code.flags & NFT_SET_ANONYMOUS == 0) {
-            doomed.sets.push(&set.name);
+            doomed.sets.insert(&set.name);
             self.sets_gone.push(delete_set(state, &set.name));
         }
         Ok(())
@@ -180,10 +183,10 @@ impl Steps {
         table: &Table,
         doomed: &mut Doomed<'s>,
     ) -> Vec<Option<&'s ChainState>> {
-        let mut held = Held::new(&state.chains);
+        let mut held = Held::new(&state.chains, |chain| &chain.name);
         let mut kept = Vec::with_capacity(table.chains.len());
         for chain in &table.chains {
-            let found = held.find(|state| state.name == chain.name);
+            let found = held.find(&chain.name);
             let place = found.map(|found| Place::of(found, &chain.kind));
             match (found, place) {
                 (Some(found), Some(Place::Same)) => kept.push(Some(found)),
@@ -213,7 +216,7 @@ impl Steps {
             self.flushed.push(Operation::FlushChain(id.clone()));
         }
         self.chains_gone.push(Operation::DeleteChain(id));
-        doomed.chains.push(&chain.name);
+        doomed.chains.insert(&chain.name);
     }
 }
 
@@ -264,26 +267,27 @@ impl Place {
     }
 }
 
-/// What is held, found by name. Both sides are mostly in the same order, so that the next one is mostly right behind the last.
+/// What is held, found by name.
 struct Held<'s, T> {
     all: &'s [T],
+    places: HashMap<&'s Name, usize>,
     found: Vec<bool>,
-    next: usize,
 }
 
 impl<'s, T> Held<'s, T> {
-    fn new(all: &'s [T]) -> Self {
-        Held { all, found: vec![false; all.len()], next: 0 }
+    fn new(all: &'s [T], name: impl Fn(&'s T) -> &'s Name) -> Self {
+        let mut places = HashMap::with_capacity(all.len());
+        for (index, state) in all.iter().enumerate() {
+            places.entry(name(state)).or_insert(index);
+        }
+        Held { all, places, found: vec![false; all.len()] }
     }
 
-    fn find(&mut self, is: impl Fn(&T) -> bool) -> Option<&'s T> {
-        let (before, after) = self.all.split_at_checked(self.next)?;
-        let behind = after.iter().position(&is).map(|index| self.next + index);
-        let index = behind.or_else(|| before.iter().position(&is))?;
+    fn find(&mut self, name: &Name) -> Option<&'s T> {
+        let index = *self.places.get(name)?;
         if let Some(found) = self.found.get_mut(index) {
             *found = true;
         }
-        self.next = index + 1;
         self.all.get(index)
     }
 

@@ -1,12 +1,13 @@
 //! What a plan changes, for people: one line for each operation, marked `+`, `-` or `~`, with what was there before.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::operation::{ChainId, Operation, TableId};
+use super::operation::{Operation, TableId};
 use super::snapshot::{RuleState, Snapshot, TableState};
 use super::transaction::Transaction;
-use crate::bytecode::{SetMode, Sets, raise};
-use crate::model::{Name, SetFlags};
+use crate::bytecode::{Modes, raise};
+use crate::model::{Family, Name};
 use crate::render::script;
 
 /// One difference between what the kernel holds and what is wanted, as what makes it good.
@@ -61,7 +62,8 @@ pub enum Part {
 /// What a transaction changes of what is held, in its order.
 #[must_use]
 pub fn differences(transaction: &Transaction, held: &Snapshot) -> Vec<Difference> {
-    transaction.operations().iter().map(|operation| difference(operation, held)).collect()
+    let mut held = Held { snapshot: held, tables: HashMap::new() };
+    transaction.operations().iter().map(|operation| difference(operation, &mut held)).collect()
 }
 
 impl Transaction {
@@ -134,7 +136,7 @@ fn change(operation: &Operation) -> Change {
     }
 }
 
-fn difference(operation: &Operation, held: &Snapshot) -> Difference {
+fn difference(operation: &Operation, held: &mut Held<'_>) -> Difference {
     let table = held.table(operation.table());
     let (part, found) = match operation {
         Operation::AddChain { name, .. } => (Part::Chain(name.clone()), None),
@@ -145,17 +147,15 @@ fn difference(operation: &Operation, held: &Snapshot) -> Difference {
         Operation::AddTable { .. } | Operation::DeleteTable(_) | Operation::FlushTable(_) => (Part::Table, None),
         Operation::DeleteChain(chain) | Operation::FlushChain(chain) => (Part::Chain(chain.name.clone()), None),
         Operation::DeleteRule { chain, handle } | Operation::ReplaceRule { chain, handle, .. } => {
-            let found = table.and_then(|table| find(table, chain, *handle));
+            let found = table.and_then(|table| table.rules.get(&(&chain.name, *handle)));
             let number = found.map(|(index, _)| index + 1);
-            (Part::Rule { chain: chain.name.clone(), number }, found.map(|(_, rule)| rule))
+            (Part::Rule { chain: chain.name.clone(), number }, found.map(|(_, rule)| *rule))
         }
         Operation::DeleteSet { set, .. } | Operation::FlushSet { set, .. } => (Part::Set(set.clone()), None),
     };
     // A base chain that is there already only gets another policy.
     let exists = match operation {
-        Operation::AddChain { table: id, name, .. } => {
-            held.table(id).is_some_and(|table| table.chain(name.as_str()).is_some())
-        }
+        Operation::AddChain { name, .. } => table.is_some_and(|table| table.chains.contains(name)),
         _ => false,
     };
     Difference {
@@ -167,24 +167,46 @@ fn difference(operation: &Operation, held: &Snapshot) -> Difference {
     }
 }
 
-fn find<'s>(table: &'s TableState, chain: &ChainId, handle: u64) -> Option<(usize, &'s RuleState)> {
-    let chain = table.chain(chain.name.as_str())?;
-    chain.rules.iter().enumerate().find(|(_, rule)| rule.handle == handle)
-}
-
 /// A rule as nft would list it, as far as it can be said.
-fn text(table: &TableState, rule: &RuleState) -> String {
-    let family = table.id.family;
-    let rule = raise(&rule.exprs, &rule.userdata, family, &Held(table));
-    script::rule(family, &rule).to_string()
+fn text(table: &HeldTable<'_>, rule: &RuleState) -> String {
+    let rule = raise(&rule.exprs, &rule.userdata, table.family, &table.sets);
+    script::rule(table.family, &rule).to_string()
 }
 
-/// The sets of a table in the kernel.
-struct Held<'s>(&'s TableState);
+/// What is held, with the tables that were asked for in a form in which their parts are found at once.
+struct Held<'s> {
+    snapshot: &'s Snapshot,
+    tables: HashMap<&'s TableId, HeldTable<'s>>,
+}
 
-impl Sets for Held<'_> {
-    fn mode(&self, name: &Name) -> Option<SetMode> {
-        let code = &self.0.set(name.as_str())?.code;
-        Some(SetMode::of(SetFlags::from_bits_truncate(code.flags), code.fields.len()))
+struct HeldTable<'s> {
+    family: Family,
+    chains: HashSet<&'s Name>,
+    /// By chain and handle: the index in the chain, and the rule.
+    rules: HashMap<(&'s Name, u64), (usize, &'s RuleState)>,
+    sets: Modes<'s>,
+}
+
+impl<'s> Held<'s> {
+    fn table(&mut self, id: &TableId) -> Option<&HeldTable<'s>> {
+        if !self.tables.contains_key(id) {
+            let state = self.snapshot.table(id)?;
+            self.tables.insert(&state.id, HeldTable::of(state));
+        }
+        self.tables.get(id)
+    }
+}
+
+impl<'s> HeldTable<'s> {
+    fn of(state: &'s TableState) -> Self {
+        let rules = state.chains.iter().flat_map(|chain| {
+            chain.rules.iter().enumerate().map(|(index, rule)| ((&chain.name, rule.handle), (index, rule)))
+        });
+        HeldTable {
+            family: state.id.family,
+            chains: state.chains.iter().map(|chain| &chain.name).collect(),
+            rules: rules.collect(),
+            sets: state.modes(),
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::snapshot::{ChainState, HookState, RuleState, SetState, Snapshot, TableState};
 use crate::bytecode::{
-    ElementCode, INTERVAL_END, SetCode, in_order, raise_in_full, raise_set, typeof_fields, userdata_text,
+    ElementCode, INTERVAL_END, Modes, SetCode, in_order, raise_in_full, raise_set, typeof_fields, userdata_text,
 };
 use crate::model::{Family, Rule, Statement, TableFlags};
 use crate::render::Names;
@@ -117,9 +117,10 @@ impl Listing<'_> {
             between(f)?;
             self.set(f, set)?;
         }
+        let sets = table.modes();
         for chain in &table.chains {
             between(f)?;
-            self.chain(f, table, chain)?;
+            self.chain(f, (table, &sets), chain)?;
         }
         f.write_str("}\n")
     }
@@ -162,7 +163,12 @@ impl Listing<'_> {
         rule.statements.into_iter().map(text).collect()
     }
 
-    fn chain(&self, f: &mut fmt::Formatter<'_>, table: &TableState, chain: &ChainState) -> fmt::Result {
+    fn chain(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        (table, sets): (&TableState, &Modes<'_>),
+        chain: &ChainState,
+    ) -> fmt::Result {
         writeln!(f, "\tchain {} {{{}", chain.name, handle(self.handle(chain.handle)))?;
         if let Some(text) = userdata_text(&chain.userdata, UDATA_COMMENT) {
             writeln!(f, "\t\t{}", comment(&text))?;
@@ -172,7 +178,7 @@ impl Listing<'_> {
         }
         for RuleState { exprs, userdata, handle: number, .. } in &chain.rules {
             let family = table.id.family;
-            let rule = raise_in_full(exprs, userdata, family, table.sets.as_slice());
+            let rule = raise_in_full(exprs, userdata, family, sets);
             writeln!(f, "\t\t{}{}", listed_rule(family, &rule, &self.interfaces), handle(self.handle(*number)))?;
         }
         f.write_str("\t}\n")

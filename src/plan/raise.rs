@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::operation::TableId;
 use super::snapshot::{ChainState, HookState, SetState, Snapshot, TableState};
-use crate::bytecode::{SetMode, Sets, raise, raise_set};
+use crate::bytecode::{Modes, SetMode, Sets, raise, raise_set};
 use crate::model::{
     Base, Chain, ChainKind, ChainType, Family, Hook, Name, Policy, Priority, Ruleset, SetFlags, Table, TableFlags,
 };
@@ -70,9 +70,14 @@ impl TableState {
                 Err(reason) => unnamed("set", &set.name, reason.to_string()),
             }
         }
+        let sets = self.modes();
+        let rule = |rule: &super::RuleState| raise(&rule.exprs, &rule.userdata, *family, &sets);
         for chain in &self.chains {
             match chain_kind(*family, chain) {
-                Some(kind) => table.chains.push(Chain { name: chain.name.clone(), kind, rules: self.rules(chain) }),
+                Some(kind) => {
+                    let rules = chain.rules.iter().map(rule).collect();
+                    table.chains.push(Chain { name: chain.name.clone(), kind, rules });
+                }
                 None => unnamed("chain", &chain.name, "its hook has no name here".to_owned()),
             }
         }
@@ -82,19 +87,23 @@ impl TableState {
         raised.ruleset.tables.push(table);
     }
 
-    fn rules(&self, chain: &ChainState) -> Vec<crate::model::Rule> {
-        let raise = |rule: &super::RuleState| raise(&rule.exprs, &rule.userdata, self.id.family, self.sets.as_slice());
-        chain.rules.iter().map(raise).collect()
+    /// How the sets of the table keep their keys.
+    pub(crate) fn modes(&self) -> Modes<'_> {
+        self.sets.iter().map(|set| (&set.name, mode(set))).collect()
     }
 }
 
 impl Sets for [SetState] {
     fn mode(&self, name: &Name) -> Option<SetMode> {
-        let SetState { code, .. } = self.iter().find(|set| set.name == *name)?;
-        // Six bits of the type of a key for every field of it.
-        let fields = (32 - code.key_type.leading_zeros()).div_ceil(6);
-        Some(SetMode::of(SetFlags::from_bits_truncate(code.flags), usize::try_from(fields).ok()?))
+        self.iter().find(|set| set.name == *name).map(mode)
     }
+}
+
+/// How a set keeps its keys.
+fn mode(set: &SetState) -> SetMode {
+    // Six bits of the type of a key for every field of it.
+    let fields = (u32::BITS - set.code.key_type.leading_zeros()).div_ceil(6);
+    SetMode::of(SetFlags::from_bits_truncate(set.code.flags), usize::try_from(fields).unwrap_or(usize::MAX))
 }
 
 /// What a chain is, `None` when its hook has no name here.

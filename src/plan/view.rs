@@ -1,6 +1,6 @@
 //! What a transaction says of the tables it changes, as static validation looks at them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::operation::{ChainId, Operation, TableId};
 use super::transaction::Transaction;
@@ -20,7 +20,7 @@ impl Transaction {
         for operation in self.operations() {
             views.take(operation);
         }
-        validate::tables(&views.tables.into_values().collect::<Vec<_>>())?;
+        validate::tables(&views.tables.into_values().map(|known| known.view).collect::<Vec<_>>())?;
         // Elements for a set that the transaction declares elsewhere are checked for themselves.
         views.elements.iter().try_for_each(|elements| validate::tables(std::slice::from_ref(elements)))
     }
@@ -28,8 +28,28 @@ impl Transaction {
 
 #[derive(Default)]
 struct Views<'a> {
-    tables: BTreeMap<&'a TableId, TableView<'a>>,
+    tables: BTreeMap<&'a TableId, Known<'a>>,
     elements: Vec<TableView<'a>>,
+}
+
+/// A table, and where in its view each chain is; and which sets are in it.
+struct Known<'a> {
+    view: TableView<'a>,
+    chains: HashMap<&'a Name, usize>,
+    sets: HashSet<&'a Name>,
+}
+
+impl<'a> Known<'a> {
+    /// The chain of that name, which is added when it is not known yet.
+    fn chain(&mut self, name: &'a Name) -> &mut ChainView<'a> {
+        let Known { view, chains, .. } = self;
+        let next = view.chains.len();
+        let at = *chains.entry(name).or_insert(next);
+        if at == next {
+            view.chains.push(ChainView { name, kind: None, rules: Vec::new() });
+        }
+        view.chains.get_mut(at).expect("chains are numbered as they are added")
+    }
 }
 
 impl<'a> Views<'a> {
@@ -44,52 +64,46 @@ impl<'a> Views<'a> {
                 self.table(table);
             }
             Operation::DeleteTable(table) => {
-                let view = self.table(table);
+                let Known { view, chains, sets } = self.table(table);
                 view.complete = Complete::Whole;
                 view.chains.clear();
                 view.sets.clear();
+                chains.clear();
+                sets.clear();
             }
             Operation::FlushChain(chain) => {
-                self.table(&chain.table)
-                    .chains
-                    .iter_mut()
-                    .filter(|view| *view.name == chain.name)
-                    .for_each(|view| view.rules.clear());
+                let Known { view, chains, .. } = self.table(&chain.table);
+                let known = chains.get(&chain.name).and_then(|at| view.chains.get_mut(*at));
+                known.into_iter().for_each(|view| view.rules.clear());
             }
-            Operation::FlushTable(table) => self.table(table).chains.iter_mut().for_each(|view| view.rules.clear()),
+            Operation::FlushTable(table) => {
+                self.table(table).view.chains.iter_mut().for_each(|view| view.rules.clear())
+            }
             // What they take away can only make something else missing, which the kernel says.
             Operation::DeleteChain(_) | Operation::DeleteElements { .. } | Operation::DeleteRule { .. } => {}
             Operation::DeleteSet { .. } | Operation::FlushSet { .. } => {}
         }
     }
 
-    fn table(&mut self, table: &'a TableId) -> &mut TableView<'a> {
-        self.tables.entry(table).or_insert_with(|| view(table))
+    fn table(&mut self, table: &'a TableId) -> &mut Known<'a> {
+        let new = || Known { view: view(table), chains: HashMap::new(), sets: HashSet::new() };
+        self.tables.entry(table).or_insert_with(new)
     }
 
     fn add_chain(&mut self, table: &'a TableId, name: &'a Name, kind: &'a ChainKind) {
-        let view = self.table(table);
-        match view.chains.iter_mut().find(|chain| chain.name == name) {
-            Some(chain) => chain.kind = Some(kind),
-            None => view.chains.push(ChainView { name, kind: Some(kind), rules: Vec::new() }),
-        }
+        self.table(table).chain(name).kind = Some(kind);
     }
 
     fn add_rule(&mut self, chain: &'a ChainId, rule: &'a Rule) {
-        let chains = &mut self.table(&chain.table).chains;
-
-        match chains.iter_mut().rev().find(|view| *view.name == chain.name) {
-            Some(view) => view.rules.push(rule),
-            None => chains.push(ChainView { name: &chain.name, kind: None, rules: vec![rule] }),
-        }
+        self.table(&chain.table).chain(&chain.name).rules.push(rule);
     }
 
     fn add_set(&mut self, table: &'a TableId, set: &'a Set) {
         let known = self.table(table);
-        if known.sets.iter().any(|known| known.name == set.name) {
-            self.elements.push(TableView { sets: vec![set], ..view(table) });
+        if known.sets.insert(&set.name) {
+            known.view.sets.push(set);
         } else {
-            known.sets.push(set);
+            self.elements.push(TableView { sets: vec![set], ..view(table) });
         }
     }
 }

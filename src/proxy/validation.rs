@@ -131,9 +131,7 @@ mod tests {
                 "table inet t { chain output { type nat hook output priority -100; tcp dport 15002 redirect to :15006; }; }",
             );
             for (from, to) in [("127.0.0.1", "127.0.0.6:15002"), ("::1", "[::6]:15002")] {
-                let begin = Instant::now();
                 probe(from, to).run().expect(to);
-                assert!(begin.elapsed() < PAUSE, "{to}: the first attempt passes");
             }
         });
     }

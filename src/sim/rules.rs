@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::line_up::LineUps;
 use super::sets::SetIndex;
 use super::xt::{self, Meaning, XtOwner};
-use crate::bytecode::{Expr, LookupSet, NoSets, Register, Sets, lower, lower_elements, lower_set, raise};
+use crate::bytecode::{Expr, LookupSet, Modes, NoSets, Register, Sets, lower, lower_elements, lower_set, raise};
 use crate::error::{Error, Kind};
 use crate::model::{Base, Chain, ChainKind, ChainType, Family, Name, Rule, Ruleset, Table, TableFlags};
 use crate::plan::{ChainId, ChainState, RuleState, Snapshot, TableId, TableState, chain_kind};
@@ -212,11 +212,12 @@ fn table_of(table: &Table, at: u64) -> Result<TableCode, Error> {
         let code = lower_set(set).map_err(invalid)?;
         sets.insert(set.name.clone(), Arc::new(SetIndex::new(&code, &elements)));
     }
+    let declared = Modes::from(table.sets.as_slice());
     let mut chains = Vec::with_capacity(table.chains.len());
     for (number, Chain { name, kind, rules }) in table.chains.iter().enumerate() {
         let mut chain = chain_code(&id, name, kind, (at, number as u64));
         for rule in rules {
-            chain.push(rule.clone(), None, table.sets.as_slice(), &sets)?;
+            chain.push(rule.clone(), None, &declared, &sets)?;
         }
         chains.push(chain);
     }
@@ -226,6 +227,7 @@ fn table_of(table: &Table, at: u64) -> Result<TableCode, Error> {
 fn table_at(table: &TableState) -> Result<TableCode, Error> {
     let indexed = table.sets.iter().map(|set| (set.name.clone(), Arc::new(SetIndex::new(&set.code, &set.elements))));
     let sets: HashMap<_, _> = indexed.collect();
+    let declared = table.modes();
     let mut chains = Vec::with_capacity(table.chains.len());
     for state in &table.chains {
         let ChainState { name, handle, rules, unlisted, .. } = state;
@@ -233,8 +235,8 @@ fn table_at(table: &TableState) -> Result<TableCode, Error> {
         let mut chain = chain_code(&table.id, name, &kind, (table.handle, *handle));
         chain.unlisted = *unlisted;
         for RuleState { handle, exprs, userdata, .. } in rules {
-            let rule = raise(exprs, userdata, table.id.family, table.sets.as_slice());
-            chain.push(rule, Some(*handle), table.sets.as_slice(), &sets)?;
+            let rule = raise(exprs, userdata, table.id.family, &declared);
+            chain.push(rule, Some(*handle), &declared, &sets)?;
         }
         chains.push(chain);
     }

@@ -4,11 +4,11 @@
 //! there are both; what more comes goes in front of the rule that stays behind it, in order, because a rule that is made in the same
 //! transaction has no handle yet that another could be put behind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Steps, lcs};
-use crate::bytecode::{ElementDataCode, Expr, LookupSet, Unlowerable, is_comment, lower, same_programs};
+use crate::bytecode::{ElementDataCode, Expr, LookupSet, Modes, Unlowerable, is_comment, lower, same_programs};
 use crate::model::{Name, Rule, Table};
 use crate::plan::operation::{ChainId, Operation, Position};
 use crate::plan::snapshot::RuleState;
@@ -17,11 +17,11 @@ use crate::plan::snapshot::RuleState;
 #[derive(Debug, Default)]
 pub(super) struct Doomed<'s> {
     /// Sets, those that come anew among them.
-    pub(super) sets: Vec<&'s Name>,
+    pub(super) sets: HashSet<&'s Name>,
     /// Chains, those that come anew among them.
-    pub(super) chains: Vec<&'s Name>,
+    pub(super) chains: HashSet<&'s Name>,
     /// Sets that come anew: no rule that uses one can stay.
-    pub(super) replaced: Vec<&'s Name>,
+    pub(super) replaced: HashSet<&'s Name>,
 }
 
 impl Doomed<'_> {
@@ -30,9 +30,9 @@ impl Doomed<'_> {
         if self.sets.is_empty() && self.chains.is_empty() {
             return false;
         }
-        let jumps = |chain: Option<&Name>| chain.is_some_and(|chain| self.chains.contains(&chain));
+        let jumps = |chain: Option<&Name>| chain.is_some_and(|chain| self.chains.contains(chain));
         rule.exprs.iter().any(|expr| match expr {
-            Expr::Lookup { set: LookupSet::Named(set), .. } => self.sets.contains(&set),
+            Expr::Lookup { set: LookupSet::Named(set), .. } => self.sets.contains(set),
             Expr::Lookup { set: LookupSet::Anonymous(set), .. } => {
                 set.elements.iter().any(|element| match element.data.as_deref() {
                     Some(ElementDataCode::Verdict(verdict)) => jumps(verdict.target()),
@@ -47,7 +47,7 @@ impl Doomed<'_> {
 
     fn lets_stay(&self, rule: &RuleState) -> bool {
         let replaced = |expr: &Expr| match expr {
-            Expr::Lookup { set: LookupSet::Named(set), .. } => self.replaced.contains(&set),
+            Expr::Lookup { set: LookupSet::Named(set), .. } => self.replaced.contains(set),
             _ => false,
         };
         self.replaced.is_empty() || !rule.exprs.iter().any(replaced)
@@ -63,13 +63,13 @@ struct Wanted<'r> {
 pub(super) fn between(
     held: &[RuleState],
     wanted: &[Rule],
-    table: &Table,
+    (table, sets): (&Table, &Modes<'_>),
     doomed: &Doomed<'_>,
     chain: &dyn Fn() -> ChainId,
     steps: &mut Steps,
 ) -> Result<(), Unlowerable> {
     let program = |rule| -> Result<Wanted<'_>, Unlowerable> {
-        Ok(Wanted { rule, exprs: lower(rule, table.family, table.sets.as_slice())?.exprs })
+        Ok(Wanted { rule, exprs: lower(rule, table.family, sets)?.exprs })
     };
     let stays = |held: &RuleState, wanted: &Wanted<'_>| is_same(held, wanted) && doomed.lets_stay(held);
     let mut front = 0;

@@ -17,11 +17,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use common::{drop_in, say};
 use nftmesh::kernel::{Changes, NetNs, Pod, RouteTable, Watch};
 use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
 use nftmesh::mesh::routes::RoutePlan;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("guard: {error}");
+            say::complain("guard", error);
             ExitCode::FAILURE
         }
     }
@@ -45,15 +45,18 @@ fn main() -> ExitCode {
 
 fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
     let run = RunOptions::resolve(options)?;
-    run.warnings().iter().for_each(|warning| eprintln!("guard: {warning}"));
+    run.warnings().iter().for_each(|warning| say::warn("guard", warning));
     if run.mode != RunMode::Apply || run.dry_run {
         return Err("there is nothing to keep true with --cleanup-only, --skip-rule-apply or --dry-run".into());
     }
     let stop = stop_signals()?;
-    let namespace = run.network_namespace.as_ref().map_or_else(NetNs::current, NetNs::from_path)?;
+    if drop_in::captures_nothing(options) {
+        return Err("there is nothing to keep true with interception mode NONE".into());
+    }
+    let namespace = drop_in::namespace(&run)?.map_or_else(NetNs::current, Ok)?;
     let mut pod = Pod::open_in(&namespace)?;
-    let config = IstioConfig::resolve(options, &pod.host()?)?;
-    config.warnings().iter().for_each(|warning| eprintln!("guard: {warning}"));
+    let config = IstioConfig::resolve(options, &pod.host(options)?)?;
+    config.warnings().iter().for_each(|warning| say::warn("guard", warning));
     // Watched first and installed then: nothing happens unseen. A second socket of this process would not be us.
     let mut watch = Watch::open_in(&namespace)?;
     watch.leave_out(pod.kernel())?;
@@ -275,7 +278,7 @@ fn stop_signals() -> std::io::Result<UnixStream> {
 
 /// Whether anybody reads it is not the guard's business.
 fn say(text: &str) {
-    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+    drop(say::tell("guard", text));
 }
 
 /// Time for what belongs together to come together.

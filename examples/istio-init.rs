@@ -17,9 +17,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use common::report;
+use common::{drop_in, report, say};
 use nftmesh::Result;
-use nftmesh::kernel::{Leftovers, NetNs, Pod};
+use nftmesh::kernel::{Leftovers, Pod};
 use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, RunMode, RunOptions, Validation};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::Ruleset;
@@ -27,7 +27,7 @@ use nftmesh::proxy::CaptureProbe;
 
 fn main() -> ExitCode {
     let about = "Installs the Istio sidecar's rules in this pod, in one transaction";
-    let (options, matches) = match common::options("istio-init", about, OURS) {
+    let (options, matches) = match common::options(PROGRAM, about, OURS) {
         Ok(Some(given)) => given,
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => return failed(error),
@@ -36,35 +36,36 @@ fn main() -> ExitCode {
 }
 
 fn failed(why: impl std::fmt::Display) -> ExitCode {
-    eprintln!("istio-init: {why}");
+    say::complain(PROGRAM, why);
     ExitCode::FAILURE
 }
 
 fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     let run = RunOptions::resolve(options)?;
-    run.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
-    let namespace = run.network_namespace.as_ref().map(NetNs::from_path).transpose()?;
-    if let Some(namespace) = namespace.as_ref().filter(|_| run.cni_mode) {
-        // A plugin runs on the node: its own traffic must never be captured by a pod's rules.
-        if namespace.is_current()? {
-            return Ok(failed("--network-namespace: that is the namespace this runs in; give the pod's (--cni-mode)"));
-        }
-    }
+    run.warnings().iter().for_each(|warning| say::warn(PROGRAM, warning));
+    let namespace = match drop_in::namespace(&run) {
+        Ok(namespace) => namespace,
+        Err(why) => return Ok(failed(why)),
+    };
     let mut pod = namespace.as_ref().map_or_else(Pod::open, Pod::open_in)?;
     if run.mode == RunMode::Cleanup {
         return print(&if run.dry_run { removal() } else { report(&pod.remove()?) });
     }
 
-    let host = pod.host()?;
+    if drop_in::captures_nothing(options) {
+        return print("nothing is captured with interception mode NONE, and nothing was changed\n");
+    }
+    let host = pod.host(options)?;
     let config = IstioConfig::resolve(options, &host)?;
-    config.warnings().iter().for_each(|warning| eprintln!("istio-init: {warning}"));
+    config.warnings().iter().for_each(|warning| say::warn(PROGRAM, warning));
     let leftovers = if matches.get_flag(MIGRATE) { Leftovers::Remove } else { Leftovers::Keep };
     if matches.get_flag(PLAN) || matches.get_flag(VERIFY) {
         let plan = pod.plan(&config, leftovers)?;
         if matches.get_flag(PLAN) {
             print(&plan.to_string())?;
         } else if !plan.is_in_sync() {
-            eprint!("istio-init: not in sync:\n{plan}");
+            say::complain(PROGRAM, "not in sync:");
+            say::complain_of(PROGRAM, &plan.to_string());
         }
         return Ok(if plan.is_in_sync() { ExitCode::SUCCESS } else { ExitCode::from(NOT_IN_SYNC) });
     }
@@ -72,7 +73,7 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
         return print(&plan(&config));
     }
     if run.mode == RunMode::Apply {
-        pod.legacy().iter().for_each(|advice| eprintln!("istio-init: {advice}"));
+        pod.legacy().iter().for_each(|advice| say::warn(PROGRAM, advice));
         print(&report(&pod.install_over(&config, leftovers)?))?;
     }
     let Some(validation) = run.validation else { return Ok(ExitCode::SUCCESS) };
@@ -114,7 +115,7 @@ fn removal() -> String {
 }
 
 fn print(text: &str) -> Result<ExitCode> {
-    Ok(common::print(text).map_or_else(failed, |()| ExitCode::SUCCESS))
+    Ok(say::tell(PROGRAM, text).map_or_else(failed, |_| ExitCode::SUCCESS))
 }
 
 /// Flags that `istio-iptables` has not.
@@ -127,6 +128,7 @@ const OURS: &[(&str, &str)] = &[
 /// What `istio-iptables` exits with then.
 const VALIDATION_FAILED: u8 = 126;
 const NOT_IN_SYNC: u8 = 3;
+const PROGRAM: &str = "istio-init";
 const PLAN: &str = "plan";
 const VERIFY: &str = "verify";
 const MIGRATE: &str = "migrate";

@@ -3,8 +3,13 @@
 //! Every module has its own `thiserror` enum; they travel inside [`Error`] as its source. What a caller may want to branch on is a
 //! predicate here, what a person needs is the message: one line, the object first, the remedy last.
 
+mod escaped;
+
 use std::error::Error as StdError;
 use std::fmt;
+
+pub use escaped::Escaped;
+pub(crate) use escaped::{Quoted, Shown};
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -25,4 +25,4 @@ mod sys;
 mod testing;
 pub mod validate;
 
-pub use error::{Error, Refusal, Result};
+pub use error::{Error, Escaped, Refusal, Result};

@@ -1,17 +1,19 @@
 //! What the examples share: the command line of `istio-iptables`, and where rules come from.
-#![allow(dead_code, unreachable_pub, reason = "a module of programs, of which each uses its part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of programs, of which each uses its part")]
 
+pub mod drop_in;
+pub mod say;
 pub mod source;
 
 use std::error::Error;
-use std::fmt::Display;
 use std::io::{self, Write};
 
+use clap::ArgMatches;
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command};
 use ipnetwork::IpNetwork;
 use nftmesh::kernel::Changes;
-use nftmesh::mesh::istio::{OPTIONS, RawOptions, Takes};
+use nftmesh::mesh::istio::RawOptions;
+pub use say::complain;
 
 /// Names of switches of a program's own, and what they are for.
 pub type Switches = &'static [(&'static str, &'static str)];
@@ -22,8 +24,12 @@ pub fn options(
     about: &'static str,
     own: Switches,
 ) -> Result<Option<(RawOptions, ArgMatches)>, Box<dyn Error>> {
-    match command(name, about, own).try_get_matches() {
-        Ok(matches) => Ok(Some((with_flags(RawOptions::from_env()?, &matches)?, matches))),
+    drop_in::speak_as_asked();
+    match drop_in::command(name, about, own).try_get_matches() {
+        Ok(matches) => {
+            drop_in::without_effect(&matches).for_each(|warning| say::warn(name, warning));
+            Ok(Some((drop_in::with_flags(RawOptions::from_env()?, &matches)?, matches)))
+        }
         Err(help) if !help.use_stderr() => Ok(print(&help.to_string()).map(|()| None)?),
         Err(error) => Err(format!("{}; --help lists all options", first_line(&error)).into()),
     }
@@ -37,7 +43,7 @@ pub fn first_line(error: &clap::Error) -> String {
             (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue), why.to_string());
         // Once is enough.
         let says_it = why.contains(&format!("{value:?}"));
-        return if says_it { format!("{option}: {why}") } else { format!("{option} {value:?}: {why}") };
+        return if says_it { format!("{option}: {why}") } else { format!("{option} {:?}: {why}", cut(&value)) };
     }
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim);
@@ -47,14 +53,15 @@ pub fn first_line(error: &clap::Error) -> String {
         let entries: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
         line = format!("{line} {}", entries.join(", "));
     }
-    line
+    cut(&line)
 }
 
-/// Says it on standard error in one line, whatever names are in it.
-pub fn complain(program: &str, what: impl Display) {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    let line: String = what.to_string().chars().map(escaped).collect();
-    eprintln!("{program}: {line}");
+/// So that no argument of thousands of letters hides what is said of it.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(160) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// A reader that has seen enough, such as `head`, is no error.
@@ -87,30 +94,4 @@ pub fn report(changes: &Changes) -> String {
     let added = routes_added.iter().map(|entry| format!("{entry}\n"));
     let undone = routes_removed.iter().map(|entry| format!("{entry}\n").replacen(" add ", " del ", 1));
     gone.chain(made).chain(changed).chain(left).chain(added).chain(undone).collect()
-}
-
-/// The flags of the library's table of options, and the program's own.
-pub fn command(name: &'static str, about: &'static str, own: Switches) -> Command {
-    let flags = OPTIONS.iter().filter(|option| option.is_flag).map(|option| {
-        let arg = Arg::new(option.name).long(option.name).help(option.help);
-        let arg = option.short.map_or(arg.clone(), |short| arg.short(short));
-        match option.takes {
-            Takes::Switch => {
-                arg.num_args(0..=1).require_equals(true).default_missing_value("true").action(ArgAction::Set)
-            }
-            _ => arg.num_args(1).allow_hyphen_values(true).action(ArgAction::Set).value_name("VALUE"),
-        }
-    });
-    let own = own.iter().map(|(name, help)| Arg::new(*name).long(*name).help(*help).action(ArgAction::SetTrue));
-    Command::new(name).about(about).args(flags).args(own).args_override_self(true)
-}
-
-/// The options, with the flags that were given, which beat them.
-pub fn with_flags(mut options: RawOptions, matches: &ArgMatches) -> nftmesh::Result<RawOptions> {
-    for option in OPTIONS.iter().filter(|option| option.is_flag) {
-        if let Some(value) = matches.get_one::<String>(option.name) {
-            options.set_flag(&format!("--{}", option.name), value)?;
-        }
-    }
-    Ok(options)
 }

@@ -7,6 +7,7 @@ use std::{fs, io};
 
 use clap::Args;
 use ipnetwork::IpNetwork;
+use nftmesh::Escaped;
 use nftmesh::import::{Imported, Unknown, iptables_save};
 use nftmesh::kernel::{self, Kernel, NetNs};
 use nftmesh::mesh::istio::{self, IstioConfig, OPTIONS, RawOptions, parse_resolv_conf};
@@ -87,7 +88,7 @@ impl Source {
                 for (path, family) in [(Some(v4), Family4or6::Ipv4), (v6.as_ref(), Family4or6::Ipv6)] {
                     let Some(path) = path else { continue };
                     let imported = imported(path, family)?;
-                    let name = path.display();
+                    let name = Escaped::new(path);
                     if imported.ruleset.tables.is_empty() {
                         warnings.push(format!("{name}: it has no tables, so it decides nothing"));
                     }
@@ -134,14 +135,14 @@ fn imported(path: &Path, family: Family4or6) -> Result<Imported, Complaint> {
         Family4or6::Ipv6 => "ip6tables-save",
     };
     let text = file(path, &format!("what {program} prints"))?;
-    iptables_save(&text, family, Unknown::KeepOpaque).map_err(|cause| format!("{}: {cause}", path.display()))
+    iptables_save(&text, family, Unknown::KeepOpaque).map_err(|cause| format!("{}: {cause}", Escaped::new(path)))
 }
 
 /// The text of a file that should be `what`.
 fn file(path: &Path, what: &str) -> Result<String, Complaint> {
     fs::read_to_string(path).map_err(|cause| match cause.kind() {
-        io::ErrorKind::InvalidData => format!("{}: this is no text; give {what}", path.display()),
-        _ => format!("{}: {cause}; give a file with {what}", path.display()),
+        io::ErrorKind::InvalidData => format!("{}: this is no text; give {what}", Escaped::new(path)),
+        _ => format!("{}: {cause}; give a file with {what}", Escaped::new(path)),
     })
 }
 
@@ -156,11 +157,11 @@ fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
         return Err(format!("istio: {odd} is no variable of istio-iptables; correct it or leave it out"));
     }
     let options = RawOptions::from_vars(variables.iter().filter_map(|word| word.split_once('='))).map_err(line)?;
-    let command = super::command("istio", "", &[]).no_binary_name(true).disable_help_flag(true);
+    let command = super::drop_in::command("istio", "", &[]).no_binary_name(true).disable_help_flag(true);
     let matches = command.try_get_matches_from(flags).map_err(|error| {
         format!("istio: {}; variables come first, then flags, which istio-init --help lists", super::first_line(&error))
     })?;
-    let options = super::with_flags(options, &matches).map_err(line)?;
+    let options = super::drop_in::with_flags(options, &matches).map_err(line)?;
     let nameservers = match &pod.resolv_conf {
         Some(path) => file(path, "what the pod has as /etc/resolv.conf")?,
         None => String::new(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Escaped, Kind};
 
 /// Why a text was not imported: the first fault, its place and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,10 +67,9 @@ impl fmt::Display for Shown<'_> {
         if text.is_empty() {
             return f.write_str("\"\"");
         }
-        text.chars().take(MOST).try_for_each(|c| {
-            // A mark of byte order at the start of a file, for one, would not be seen.
-            if matches!(c, '"' | '\'' | '\\') { write!(f, "{c}") } else { write!(f, "{}", c.escape_debug()) }
-        })?;
-        if text.chars().nth(MOST).is_some() { f.write_str("...") } else { Ok(()) }
+        // A mark of byte order at the start of a file, for one, would not be seen.
+        let end = text.char_indices().nth(MOST).map_or(text.len(), |(end, _)| end);
+        Escaped::new(text.get(..end).unwrap_or_default()).fmt(f)?;
+        if end < text.len() { f.write_str("...") } else { Ok(()) }
     }
 }

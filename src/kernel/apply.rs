@@ -14,7 +14,7 @@ use super::netns::NetNs;
 use super::routes::{LocalAddress, RouteTable};
 use super::sync::plan;
 use crate::error::Result;
-use crate::mesh::istio::{FAMILIES, Host, IstioConfig, TABLES};
+use crate::mesh::istio::{FAMILIES, Host, IstioConfig, RawOptions, TABLES};
 use crate::mesh::routes::RoutePlan;
 use crate::model::Ruleset;
 use crate::plan::{Snapshot, TableId, Transaction, differences};
@@ -26,7 +26,8 @@ use crate::plan::{Snapshot, TableId, Transaction, differences};
 /// use nftmesh::mesh::istio::{IstioConfig, RawOptions};
 ///
 /// let mut pod = Pod::open_in(&NetNs::from_path("/var/run/netns/pod-1")?)?;
-/// let config = IstioConfig::resolve(&RawOptions::from_env()?, &pod.host()?)?;
+/// let options = RawOptions::from_env()?;
+/// let config = IstioConfig::resolve(&options, &pod.host(&options)?)?;
 /// pod.install(&config)?;
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
@@ -88,12 +89,12 @@ impl Pod {
         Ok(local.into_iter().filter(outside).map(|address| address.address).collect())
     }
 
-    /// What a configuration needs to know of the pod and of this machine's files, see [`Host::read`].
+    /// What a configuration of `options` needs to know of the pod and of this machine's files, see [`Host::read`].
     ///
     /// # Errors
     /// When the kernel can't be asked, or a file can't be read.
-    pub fn host(&mut self) -> Result<Host> {
-        Host::read(self.addresses()?)
+    pub fn host(&mut self, options: &RawOptions) -> Result<Host> {
+        Host::read(options, self.addresses()?)
     }
 
     /// What makes the sidecar of `config` what is installed, without doing it. Rules of `istio-iptables` are looked for too: its chains

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Escaped, Kind, Result, Shown};
 use crate::sys::netns::{self, Identity};
 
 /// A network namespace, by path, by process or by descriptor.
@@ -37,7 +37,7 @@ impl NetNs {
     /// opened, [`is_invalid`](Error::is_invalid) when it is something else than a network namespace.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let name = path.display().to_string();
+        let name = Shown(&Escaped::new(path).to_string()).to_string();
         match open(path) {
             Ok(file) => NetNs::checked(file, name),
             Err(cause) => Err(match cause.raw_os_error() {

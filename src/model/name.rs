@@ -1,12 +1,14 @@
 //! Names and interface patterns.
 //!
 //! A name may hold anything while a rule set is being built or was read from the kernel, which itself accepts empty names, quotes and
-//! newlines; [`Ruleset::validate`](crate::model::Ruleset::validate) refuses what nft(8) could not read back.
+//! newlines; [`Ruleset::validate`](crate::model::Ruleset::validate) refuses what nft(8) could not read back. Printed, they are
+//! [`Escaped`].
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::keywords::KEYWORDS;
+use crate::error::Escaped;
 
 /// Name of a table, chain or set: 1 to 255 bytes of letters, digits, `/`, `\`, `_`, `.` and `-`, starting with a letter, `_` or `.`,
 /// and no keyword of nft(8).
@@ -62,7 +64,7 @@ impl From<&Name> for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        Escaped::new(self.as_str()).fmt(f)
     }
 }
 
@@ -139,7 +141,7 @@ impl From<String> for IfName {
 
 impl fmt::Display for IfName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        Escaped::new(self.as_str()).fmt(f)
     }
 }
 

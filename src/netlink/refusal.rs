@@ -5,7 +5,7 @@ use super::encode::{Encoded, KnownSets, Origin, Part};
 use super::expr::kernel_name;
 use super::reply::Ack;
 use crate::bytecode::{Expr, LookupSet, element_at};
-use crate::error::{Error, Kind, Refusal};
+use crate::error::{Error, Kind, Refusal, Shown};
 use crate::model::{Rule, Set};
 use crate::plan::{Operation, Transaction};
 
@@ -95,9 +95,9 @@ impl Context<'_> {
         }
         let title = operation.title();
         let what = match &spot {
-            Some(Spot::Element(element)) => format!("{title}, element {element}"),
+            Some(Spot::Element(element)) => format!("{title}, element {}", Shown(element)),
             Some(Spot::Expr(expr)) => match self.statement(&origin, operation, expr) {
-                Some((number, statement)) => format!("{title}, statement {number} ({statement})"),
+                Some((number, statement)) => format!("{title}, statement {number} ({})", Shown(&statement)),
                 None => title,
             },
             Some(Spot::Other(_)) | None => title,

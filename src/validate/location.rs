@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Fault, Problem};
+use crate::error::Shown;
 use crate::model::{Family, Name};
 
 /// Where a fault is; positions count from 0.
@@ -52,24 +53,6 @@ impl fmt::Display for Location {
             (Some(element), Some(_)) => write!(f, ", element {}", element + 1),
             _ => Ok(()),
         }
-    }
-}
-
-/// Text that somebody else chose, for one line: what does not print is escaped, what is too long for a name is cut.
-pub(super) struct Shown<'a>(pub(super) &'a str);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("\"\"");
-        }
-        for c in self.0.chars().take(Name::MAX) {
-            match c {
-                '\'' | '"' | '\\' => write!(f, "{c}")?,
-                c => write!(f, "{}", c.escape_debug())?,
-            }
-        }
-        if self.0.chars().nth(Name::MAX).is_some() { f.write_str("...") } else { Ok(()) }
     }
 }
 

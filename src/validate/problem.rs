@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::location::{List, Shown};
+use super::location::List;
 use super::place::Target;
+use crate::error::Shown;
 use crate::model::{ChainType, DataType, Family, Field, Hook, IfName, Name};
 
 /// What is wrong, and what to do about it.

@@ -100,7 +100,8 @@ impl IstioConfig {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_env(addresses: Vec<IpAddr>) -> Result<Self> {
-        IstioConfig::resolve(&RawOptions::from_env()?, &Host::read(addresses)?)
+        let options = RawOptions::from_env()?;
+        IstioConfig::resolve(&options, &Host::read(&options, addresses)?)
     }
 
     /// Checks and completes what was given, without looking at the machine.

@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration. Every message is one line: the option as it was given, its value, what is accepted.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Quoted};
 
 /// What is wrong with a value and what is accepted, without the name of the option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,16 +18,18 @@ impl Problem {
     }
 }
 
-/// A configuration that is refused. `Debug` of a string escapes quotes and line ends, so the message stays one line.
+/// A configuration that is refused. Values are quoted, escaped and cut, so the message stays one line that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Invalid {
     #[error("{one} and {other} are both given: they exclude each other; drop one of them")]
     Both { one: String, other: String },
-    #[error("{name} {value:?}: not UTF-8; give plain text")]
+    #[error("{name}: {problem}")]
+    Incomplete { name: String, problem: Problem },
+    #[error("{name} {}: not UTF-8; give plain text", Quoted(value))]
     NotUtf8 { name: String, value: String },
-    #[error("option {name:?}: unknown; the table OPTIONS lists every option")]
+    #[error("option {}: unknown; the table OPTIONS lists every option", Quoted(name))]
     UnknownOption { name: String },
-    #[error("{name} {value:?}: {problem}")]
+    #[error("{name} {}: {problem}", Quoted(value))]
     Value { name: String, value: String, problem: Problem },
 }
 

@@ -1,11 +1,11 @@
 //! What the configuration needs to know of the machine, as plain data; reading it is one function, the rest is parsing text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::Path;
-use std::{fs, io};
 
-use crate::{Error, Result};
+use super::options::RawOptions;
+use super::{file, resolve};
+use crate::Result;
 
 /// The facts of a pod that decide defaults: addresses, nameservers, users and groups.
 ///
@@ -42,24 +42,24 @@ pub struct Nameservers {
 }
 
 impl Host {
-    /// Reads `/etc/resolv.conf`, `/etc/passwd` and `/etc/group`; a file that does not exist is empty.
+    /// Reads `/etc/passwd` and `/etc/group`, and `/etc/resolv.conf` where `options` capture what goes to its nameservers; a file that
+    /// does not exist is empty.
     ///
     /// The `addresses` of the pod's namespace come from the caller, in the kernel's order.
     ///
     /// # Errors
     ///
-    /// A file exists and can't be read.
-    pub fn read(addresses: Vec<IpAddr>) -> Result<Self> {
-        let text = |path: &str| match fs::read(Path::new(path)) {
-            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            Err(cause) => Err(Error::io(format_args!("read {path}"), cause)),
+    /// A file exists and can't be read, is not a regular file, or is larger than 1 MiB (`/etc/resolv.conf`) or 64 MiB.
+    pub fn read(options: &RawOptions, addresses: Vec<IpAddr>) -> Result<Self> {
+        let resolv_conf = match resolve::needs_nameservers(options) {
+            true => file::text("/etc/resolv.conf", 1 << 20)?,
+            false => String::new(),
         };
         Ok(Host {
             addresses,
-            nameservers: parse_resolv_conf(&text("/etc/resolv.conf")?),
-            users: parse_passwd(&text("/etc/passwd")?),
-            groups: parse_group(&text("/etc/group")?),
+            nameservers: parse_resolv_conf(&resolv_conf),
+            users: parse_passwd(&file::text("/etc/passwd", 64 << 20)?),
+            groups: parse_group(&file::text("/etc/group", 64 << 20)?),
         })
     }
 
@@ -105,6 +105,7 @@ fn is_link_local(address: IpAddr) -> bool {
 #[must_use]
 pub fn parse_resolv_conf(text: &str) -> Nameservers {
     let mut nameservers = Nameservers::default();
+    let mut seen = BTreeSet::new();
     for line in text.lines() {
         let mut words = line.split_whitespace();
         if words.next() != Some("nameserver") {
@@ -113,7 +114,7 @@ pub fn parse_resolv_conf(text: &str) -> Nameservers {
         let word = words.next().unwrap_or_default();
         let address = word.split_once('%').map_or(word, |(address, _zone)| address);
         match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
-            Ok(address) if nameservers.addresses.contains(&address) => {}
+            Ok(address) if !seen.insert(address) => {}
             Ok(address) => nameservers.addresses.push(address),
             Err(_) => nameservers.unreadable.push(word.to_owned()),
         }

@@ -19,6 +19,7 @@ mod builder;
 mod cidrs;
 mod config;
 mod error;
+mod file;
 mod host;
 mod interface;
 mod option_table;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::config::Interception;
 use super::error::Problem;
+use crate::error::Quoted;
 
 pub(super) type Parsed<T> = Result<T, Problem>;
 
@@ -18,7 +19,7 @@ pub(super) fn list<T>(text: &str, accepted: &str, item: impl Fn(&str) -> Parsed<
     let read = |(position, part): (usize, &str)| {
         item(part).map_err(|Problem(what)| match alone {
             true => Problem(format!("{what}; {accepted}")),
-            false => Problem(format!("item {position}, {part:?}: {what}; {accepted}")),
+            false => Problem(format!("item {position}, {}: {what}; {accepted}", Quoted(part))),
         })
     };
     items(text).filter(|(_, part)| !part.is_empty()).map(read).collect()

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::error::Problem;
 use super::parse::{self, Parsed};
+use crate::error::Quoted;
 
 /// A set of TCP or UDP ports, kept as sorted ranges that neither overlap nor touch.
 ///
@@ -70,7 +71,7 @@ impl PortRanges {
 const ACCEPTED: &str = "give a comma list of ports from 1 to 65535 and ranges such as 8000-8010";
 
 fn range(text: &str) -> Parsed<RangeInclusive<u16>> {
-    let not_a_port = |text: &str| Problem(format!("{text:?} is not a port"));
+    let not_a_port = |text: &str| Problem(format!("{} is not a port", Quoted(text)));
     let port = |text: &str| parse::checked_port(text).ok_or_else(|| not_a_port(text));
     let Some((first, last)) = text.split_once(['-', ':']) else {
         return port(text).map(|port| port..=port);

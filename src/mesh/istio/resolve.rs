@@ -1,5 +1,6 @@
 //! From raw text and a host to an [`IstioConfig`]: every check that needs more than one value is here.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
@@ -81,13 +82,8 @@ fn gids(text: &str, host: &Host) -> Parsed<Vec<u32>> {
 
 /// The order decides whose calls to the own pod are captured.
 pub(super) fn each_once(numbers: Vec<u32>) -> Vec<u32> {
-    let mut once = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        if !once.contains(&number) {
-            once.push(number);
-        }
-    }
-    once
+    let mut seen = BTreeSet::new();
+    numbers.into_iter().filter(|number| seen.insert(*number)).collect()
 }
 
 pub(super) fn ascending(mut numbers: Vec<u32>) -> Vec<u32> {
@@ -163,6 +159,12 @@ fn warn_ipv6_ranges(
     }
 }
 
+/// Whether what is captured depends on the nameservers; a value that is not acceptable is refused when all are read.
+pub(super) fn needs_nameservers(options: &RawOptions) -> bool {
+    let is_on = |spec: &'static OptionSpec| options.read(spec, parse::boolean).unwrap_or(false);
+    is_on(&table::REDIRECT_DNS) && !is_on(&table::CAPTURE_ALL_DNS)
+}
+
 fn dns(options: &RawOptions, host: &Host, ipv6: bool, warnings: &mut Vec<Warning>) -> Result<DnsCapture, Invalid> {
     let redirect = options.read(&table::REDIRECT_DNS, parse::boolean)?;
     let all = options.read(&table::CAPTURE_ALL_DNS, parse::boolean)?;
@@ -177,7 +179,9 @@ fn dns(options: &RawOptions, host: &Host, ipv6: bool, warnings: &mut Vec<Warning
         (false, false) => return Ok(DnsCapture::Off),
     }
     let Nameservers { addresses, unreadable } = &host.nameservers;
-    warnings.extend(unreadable.iter().cloned().map(Warning::NameserverUnreadable));
+    warnings.extend(unreadable.iter().take(NAMED).cloned().map(Warning::NameserverUnreadable));
+    let more = unreadable.len().saturating_sub(NAMED);
+    warnings.extend((more > 0).then_some(Warning::MoreNameservers { count: more }));
     let (servers, ignored): (Vec<IpAddr>, Vec<IpAddr>) =
         addresses.iter().partition(|address| ipv6 || address.is_ipv4());
     warnings.extend(ignored.into_iter().map(Warning::NameserverIgnored));
@@ -187,6 +191,9 @@ fn dns(options: &RawOptions, host: &Host, ipv6: bool, warnings: &mut Vec<Warning
     }
     Ok(DnsCapture::Servers(servers))
 }
+
+/// So many lines that cannot be read are worth a warning of their own.
+const NAMED: usize = 8;
 
 /// The reference ignores the exclusions when inclusions are given; which of the two was meant can't be known, so both are refused.
 fn owner_groups(options: &RawOptions, host: &Host) -> Result<OwnerGroups, Invalid> {

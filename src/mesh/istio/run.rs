@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::error::Invalid;
+use super::error::{Invalid, Problem};
 use super::option_table as table;
 use super::options::{OptionSpec, RawOptions};
 use super::parse;
@@ -109,13 +109,20 @@ fn run_options(options: &RawOptions) -> Result<RunOptions, Invalid> {
         let option = options.name(&table::FORCE_IPTABLES_BINARY);
         warnings.push(Warning::NoEffect { option, reason: "no binary is run" });
     }
+    let network_namespace = options.read(&table::NETWORK_NAMESPACE, parse::path)?;
+    let cni_mode = is_on(&table::CNI_MODE)?;
+    if cni_mode && network_namespace.is_none() {
+        // Who runs on the node for a pod would change the node.
+        let problem = Problem::new("no network namespace is given; give the path of the pod's (--network-namespace)");
+        return Err(Invalid::Incomplete { name: options.name(&table::CNI_MODE), problem });
+    }
     Ok(RunOptions {
         mode,
         dry_run: is_on(&table::DRY_RUN)?,
         reconcile: is_on(&table::RECONCILE)?,
         force_apply: is_on(&table::FORCE_APPLY)?,
-        network_namespace: options.read(&table::NETWORK_NAMESPACE, parse::path)?,
-        cni_mode: is_on(&table::CNI_MODE)?,
+        network_namespace,
+        cni_mode,
         validation,
         warnings,
     })

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::error::Quoted;
+
 /// Something given that has no effect, or asked for that can't be; prints as one line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -19,6 +21,11 @@ pub enum Warning {
         /// The option as it was given.
         option: String,
         /// How many ranges.
+        count: usize,
+    },
+    /// So many further lines of `resolv.conf` have no address that can be read.
+    MoreNameservers {
+        /// How many lines.
         count: usize,
     },
     /// A nameserver has an IPv6 address and IPv6 is off.
@@ -43,12 +50,15 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Warning::EmptyItem { option, value } => write!(f, "{option} {value:?}: empty items ignored"),
+            Warning::EmptyItem { option, value } => write!(f, "{option} {}: empty items ignored", Quoted(value)),
             Warning::Ipv6RangesIgnored { option, count } => {
                 write!(f, "{option}: {count} IPv6 range(s) ignored, the pod has no IPv6")
             }
             Warning::NameserverIgnored(address) => write!(f, "nameserver {address}: ignored, the pod has no IPv6"),
-            Warning::NameserverUnreadable(text) => write!(f, "nameserver {text:?}: ignored, not an address"),
+            Warning::MoreNameservers { count } => write!(f, "{count} more nameserver lines ignored, not addresses"),
+            Warning::NameserverUnreadable(text) => {
+                write!(f, "nameserver {}: ignored, not an address", Quoted(text))
+            }
             Warning::NoEffect { option, reason } => write!(f, "{option}: no effect, {reason}"),
             Warning::NoPodAddress => {
                 write!(f, "IPv6 is off: no address of the pod is known yet; apply again once it has its addresses")
@@ -59,7 +69,9 @@ impl fmt::Display for Warning {
                     "DNS capture is off: no usable nameserver is known; give --capture-all-dns to capture all DNS"
                 )
             }
-            Warning::NoSuchProxyUser(name) => write!(f, "ENVOY_USER {name:?}: no such user, uid 1337 is the proxy"),
+            Warning::NoSuchProxyUser(name) => {
+                write!(f, "ENVOY_USER {}: no such user, uid 1337 is the proxy", Quoted(name))
+            }
         }
     }
 }

@@ -1,0 +1,79 @@
+//! What a program says, line by line: as text, or as JSON objects when it was started with `--log_as_json`.
+//!
+//! Names, paths and comments of others are in these lines, so what does not print is escaped in both forms. JSON has the fields of
+//! Istio's logs: `level`, `time`, `scope` (the program) and `msg`.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use nftmesh::Escaped;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Error,
+    Info,
+    Warn,
+}
+
+/// From now on, everything that this program says is JSON.
+pub fn as_json() {
+    JSON.store(true, Ordering::Relaxed);
+}
+
+/// Says why the program ends, in one line on standard error.
+pub fn complain(program: &str, what: impl Display) {
+    on_standard_error(program, Level::Error, what);
+}
+
+/// Says what is not as one might think, in one line on standard error.
+pub fn warn(program: &str, what: impl Display) {
+    on_standard_error(program, Level::Warn, what);
+}
+
+/// Says line by line, on standard output, what was done or would be; whether anybody reads on.
+pub fn tell(program: &str, text: &str) -> io::Result<bool> {
+    super::write(&lines(program, Level::Info, text))
+}
+
+/// The same lines on standard error, where they say what is wrong.
+pub fn complain_of(program: &str, text: &str) {
+    drop(io::stderr().lock().write_all(lines(program, Level::Error, text).as_bytes()));
+}
+
+fn on_standard_error(program: &str, level: Level, what: impl Display) {
+    let what = what.to_string();
+    let line = match JSON.load(Ordering::Relaxed) {
+        true => object(program, level, &what),
+        false => format!("{program}: {}\n", Escaped::new(&what)),
+    };
+    // There is nobody to tell that standard error cannot be written.
+    drop(io::stderr().lock().write_all(line.as_bytes()));
+}
+
+fn lines(program: &str, level: Level, text: &str) -> String {
+    match JSON.load(Ordering::Relaxed) {
+        true => text.lines().map(|line| object(program, level, line)).collect(),
+        false => text.lines().map(|line| format!("{}\n", tabbed(line))).collect(),
+    }
+}
+
+fn object(program: &str, level: Level, line: &str) -> String {
+    let level = match level {
+        Level::Error => "error",
+        Level::Info => "info",
+        Level::Warn => "warn",
+    };
+    let time = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+    let object = serde_json::json!({ "level": level, "time": time, "scope": program, "msg": tabbed(line) });
+    format!("{object}\n")
+}
+
+/// Escaped, but for the tabs that nft's text has.
+fn tabbed(line: &str) -> String {
+    line.split('\t').map(|part| Escaped::new(part).to_string()).collect::<Vec<_>>().join("\t")
+}
+
+static JSON: AtomicBool = AtomicBool::new(false);

@@ -26,7 +26,7 @@ use std::fmt::{self, Display, Write};
 
 use crate::bytecode::{Expr, lower, lower_elements, lower_set, raise, raise_set};
 use crate::model::{Family, Rule, Ruleset, Set, Table};
-use crate::netlink::{self, Assembly, Ending, KnownSets, Replies};
+use crate::netlink::{self, Assembly, Backend, Ending, KnownSets, Replies};
 use crate::plan::{self, Generation, Listing, Snapshot, TableId, Transaction};
 use machine::{Machine, contents};
 use source::Source;
@@ -112,8 +112,12 @@ fn valid(ruleset: Ruleset) {
     let transaction = Transaction::add(ruleset.clone());
     print(&transaction);
     let known = KnownSets::of(&transaction);
-    let batch =
-        netlink::encode(&transaction, &known, Ending::AcknowledgedEnd, 1).expect("what is valid can be encoded");
+    let [own, batch] = [Backend::Own, Backend::default()].map(|backend| {
+        let encoded = netlink::encode_with(backend, &transaction, &known, Ending::AcknowledgedEnd, 1);
+        encoded.expect("what is valid can be encoded")
+    });
+    assert!(own.messages.as_bytes() == batch.messages.as_bytes(), "two backends, two batches for\n{ruleset}");
+    assert_eq!(own.origins, batch.origins);
     let snapshot = echo::committed(batch.messages.as_bytes(), &ruleset);
     echo::assert_holds(&snapshot, &ruleset);
     show(&snapshot);

@@ -179,6 +179,9 @@ impl Machine {
                 self.table(table)?.chains.iter_mut().for_each(|chain| chain.rules.clear());
                 Ok(())
             }
+            Operation::DeleteObject { .. } | Operation::Restore { .. } => {
+                Err("no rule set made here has anything to restore".to_owned())
+            }
             Operation::ReplaceRule { chain, handle: old, rule } => {
                 let rule = self.rule(chain, rule, handle)?;
                 let rules = &mut self.chain(chain)?.rules;

@@ -1,19 +1,29 @@
 //! Transactions to one buffer of netlink messages, with the operation behind every sequence number.
+//!
+//! An operation becomes messages here ([`body`]); what a message says becomes bytes in a [`Backend`].
 
+pub(super) mod body;
+pub(super) mod compat;
+mod own;
+mod restore;
 mod sets;
+#[cfg(test)]
+mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
+use std::iter::Peekable;
 
-use super::expr::build;
-use super::{NFNL_SUBSYS_NFTABLES, flag, kind};
+use self::body::{Body, ChainBody, Elem, ElementsBody, HookBody, ObjectBody, RuleBody, SetBody, TableBody};
+use super::decode::object_number;
+use super::write::{Attributes, Header, Messages};
+use super::{NFNL_SUBSYS_NFTABLES, flag, kind, libnftnl::Libnftnl};
 use crate::bytecode::{Expr, LookupSet, Program, SetMode, Sets, Unlowerable, lower, rule_userdata};
 use crate::model::{ChainKind, Name, Policy, Rule, TableFlags};
-use crate::plan::{ChainId, Generation, Operation, Position, TableId, Transaction};
-use crate::sys::nftnl::{self, Header, Messages, c};
+use crate::plan::{ChainId, Generation, Operation, Position, State, TableId, Transaction};
 
 pub(super) use sets::anonymous_name;
-use sets::named_set;
 
 /// A transaction as the kernel takes it.
 #[derive(Debug)]
@@ -92,6 +102,49 @@ pub(crate) enum Unencodable {
     Unlowerable(#[from] Unlowerable),
 }
 
+/// Who writes messages. Both make the same bytes.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    /// This crate.
+    Own,
+    /// libnftnl where it can say the whole message, this crate where it cannot.
+    Libnftnl(Libnftnl),
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Backend::Libnftnl(Libnftnl::default())
+    }
+}
+
+impl Backend {
+    /// Appends one message.
+    fn write(&mut self, messages: &mut Messages, header: Header, body: &Body<'_>) -> io::Result<()> {
+        if let Backend::Libnftnl(libnftnl) = self {
+            if libnftnl.write(messages, header, body)?.is_some() {
+                return Ok(());
+            }
+        }
+        own::write(messages, header, body)
+    }
+
+    /// Appends one message about elements of a set: as many as it can hold. Returns how many went in, and why the next has no code.
+    fn elements<'e>(
+        &mut self,
+        messages: &mut Messages,
+        header: Header,
+        to: &ElementsBody<'_>,
+        elements: &mut Peekable<impl Iterator<Item = Elem<'e>>>,
+    ) -> io::Result<(usize, Option<Unlowerable>)> {
+        if let Backend::Libnftnl(libnftnl) = self {
+            if let Some(written) = libnftnl.elements(messages, header, to, elements)? {
+                return Ok(written);
+            }
+        }
+        own::elements(messages, header, to, elements)
+    }
+}
+
 /// Encodes a transaction, counting sequence numbers from `first`. On failure the index of the operation comes with the error.
 pub(crate) fn encode(
     transaction: &Transaction,
@@ -99,7 +152,19 @@ pub(crate) fn encode(
     ending: Ending,
     first: u32,
 ) -> Result<Encoded, (usize, Unencodable)> {
-    let mut encoder = Encoder { messages: Messages::default(), origins: Vec::new(), first, sets: 0, known, flags: 0 };
+    encode_with(Backend::default(), transaction, known, ending, first)
+}
+
+/// As [`encode`], with this backend.
+pub(crate) fn encode_with(
+    backend: Backend,
+    transaction: &Transaction,
+    known: &KnownSets,
+    ending: Ending,
+    first: u32,
+) -> Result<Encoded, (usize, Unencodable)> {
+    let (messages, origins) = (Messages::default(), Vec::new());
+    let mut encoder = Encoder { backend, messages, origins, first, sets: 0, known, flags: 0 };
     let operations = transaction.operations();
     encoder.messages.reserve(estimate(operations));
     encoder.messages.append(&batch_begin(first, transaction.generation()));
@@ -136,6 +201,13 @@ impl KnownSets {
             Operation::AddElements { table, set } | Operation::AddSet { table, set } => {
                 Some((table.clone(), set.name.clone(), SetMode::of(set.flags, set.key.len())))
             }
+            Operation::Restore { table, state } => match &**state {
+                State::Set(set) => {
+                    let mode = std::slice::from_ref(set).mode(&set.name)?;
+                    Some((table.clone(), set.name.clone(), mode))
+                }
+                _ => None,
+            },
             _ => None,
         });
         let mut sets: HashMap<TableId, HashMap<Name, SetMode>> = HashMap::new();
@@ -164,6 +236,7 @@ impl Sets for InTable<'_> {
 }
 
 struct Encoder<'a> {
+    backend: Backend,
     messages: Messages,
     origins: Vec<Origin>,
     first: u32,
@@ -182,47 +255,33 @@ impl Encoder<'_> {
                 self.named_elements(index, kind::NEWSETELEM, flag::CREATE, table, set)
             }
             Operation::AddRule { chain, position, rule } => {
-                let (flags, neighbour) = match position {
-                    Position::After(handle) => (flag::CREATE | flag::APPEND, Some(*handle)),
-                    Position::Before(handle) => (flag::CREATE, Some(*handle)),
-                    Position::First => (flag::CREATE, None),
-                    Position::Last => (flag::CREATE | flag::APPEND, None),
-                };
+                let (flags, neighbour) = placed(*position);
                 self.rule(index, chain, flags, rule, None, neighbour)
             }
             Operation::AddSet { table, set } => self.add_set(index, table, set),
             Operation::AddTable { table, flags } => self.add_table(index, Part::Itself, table, *flags),
-            Operation::DeleteChain(chain) => {
-                let mut object = nftnl::Chain::new()?;
-                object.text(c::NFTNL_CHAIN_TABLE, chain.table.name.as_str())?;
-                object.text(c::NFTNL_CHAIN_NAME, chain.name.as_str())?;
-                let header = self.header(index, Part::Itself, kind::DELCHAIN, &chain.table, 0);
-                Ok(self.messages.chain(header, &object)?)
+            Operation::DeleteChain(ChainId { table, name }) => {
+                let body = ChainBody { table: table.name.as_str(), name: name.as_str(), ..ChainBody::default() };
+                self.message(index, Part::Itself, kind::DELCHAIN, table, 0, &Body::Chain(body))
             }
             Operation::DeleteElements { table, set } => self.named_elements(index, kind::DELSETELEM, 0, table, set),
+            Operation::DeleteObject { table, kind, name } => self.delete_object(index, table, kind, name),
             Operation::DeleteRule { chain, handle } => {
                 self.delete_rules(index, &chain.table, Some(&chain.name), Some(*handle))
             }
-            Operation::DeleteSet { table, set } => {
-                let header = self.header(index, Part::Itself, kind::DELSET, table, 0);
-                Ok(self.messages.set(header, &named_set(table, set)?)?)
-            }
+            Operation::DeleteSet { table, set } => self.about_set(index, kind::DELSET, table, set),
             Operation::DeleteTable(table) => {
-                let mut object = nftnl::Table::new()?;
-                object.text(c::NFTNL_TABLE_NAME, table.name.as_str())?;
-                let header = self.header(index, Part::Itself, kind::DELTABLE, table, 0);
-                Ok(self.messages.table(header, &object)?)
+                let body = TableBody { name: table.name.as_str(), ..TableBody::default() };
+                self.message(index, Part::Itself, kind::DELTABLE, table, 0, &Body::Table(body))
             }
             Operation::FlushChain(chain) => self.delete_rules(index, &chain.table, Some(&chain.name), None),
-            Operation::FlushSet { table, set } => {
-                // Elements to delete without an element are all; table and set have the same attribute numbers in both messages.
-                let header = self.header(index, Part::Itself, kind::DELSETELEM, table, 0);
-                Ok(self.messages.set(header, &named_set(table, set)?)?)
-            }
+            // Elements to delete without an element are all; table and set have the same attribute numbers in both messages.
+            Operation::FlushSet { table, set } => self.about_set(index, kind::DELSETELEM, table, set),
             Operation::FlushTable(table) => self.delete_rules(index, table, None, None),
             Operation::ReplaceRule { chain, handle, rule } => {
                 self.rule(index, chain, flag::CREATE | flag::REPLACE, rule, Some(*handle), None)
             }
+            Operation::Restore { table, state } => self.restore(index, table, state),
         }
     }
 
@@ -234,34 +293,41 @@ impl Encoder<'_> {
         Header { kind, family: table.family.number(), flags: flags | self.flags, sequence }
     }
 
+    fn message(
+        &mut self,
+        operation: usize,
+        part: Part,
+        kind: u16,
+        table: &TableId,
+        flags: u16,
+        body: &Body<'_>,
+    ) -> Result<(), Unencodable> {
+        let header = self.header(operation, part, kind, table, flags);
+        Ok(self.backend.write(&mut self.messages, header, body)?)
+    }
+
     fn add_table(&mut self, index: usize, part: Part, table: &TableId, flags: TableFlags) -> Result<(), Unencodable> {
-        let mut object = nftnl::Table::new()?;
-        object.text(c::NFTNL_TABLE_NAME, table.name.as_str())?;
-        if !flags.is_empty() {
-            object.u32(c::NFTNL_TABLE_FLAGS, flags.bits());
-        }
-        let header = self.header(index, part, kind::NEWTABLE, table, flag::CREATE);
-        Ok(self.messages.table(header, &object)?)
+        let body = TableBody { name: table.name.as_str(), flags: flags.bits(), ..TableBody::default() };
+        self.message(index, part, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
     }
 
     fn add_chain(&mut self, index: usize, table: &TableId, name: &Name, kind: &ChainKind) -> Result<(), Unencodable> {
-        let mut object = nftnl::Chain::new()?;
-        object.text(c::NFTNL_CHAIN_TABLE, table.name.as_str())?;
-        object.text(c::NFTNL_CHAIN_NAME, name.as_str())?;
-        if let ChainKind::Base(base) = kind {
-            object.text(c::NFTNL_CHAIN_TYPE, base.chain_type.name())?;
-            object.u32(c::NFTNL_CHAIN_HOOKNUM, base.hook.number());
-            object.i32(c::NFTNL_CHAIN_PRIO, base.priority.0);
-            object.u32(
-                c::NFTNL_CHAIN_POLICY,
-                match base.policy {
+        let hook = match kind {
+            ChainKind::Base(base) => Some(HookBody {
+                chain_type: base.chain_type.name(),
+                hook: base.hook.number(),
+                priority: base.priority.0,
+                policy: match base.policy {
                     Policy::Accept => 1,
                     Policy::Drop => 0,
                 },
-            );
-        }
-        let header = self.header(index, Part::Itself, kind::NEWCHAIN, table, flag::CREATE);
-        Ok(self.messages.chain(header, &object)?)
+                devices: &[],
+                opaque: &[],
+            }),
+            ChainKind::Regular => None,
+        };
+        let body = ChainBody { table: table.name.as_str(), name: name.as_str(), hook, ..ChainBody::default() };
+        self.message(index, Part::Itself, kind::NEWCHAIN, table, flag::CREATE, &Body::Chain(body))
     }
 
     fn rule(
@@ -271,42 +337,34 @@ impl Encoder<'_> {
         flags: u16,
         rule: &Rule,
         handle: Option<u64>,
-        neighbour: Option<u64>,
+        position: Option<u64>,
     ) -> Result<(), Unencodable> {
-        let mut object = nftnl::Rule::new()?;
-        object.text(c::NFTNL_RULE_TABLE, chain.table.name.as_str())?;
-        object.text(c::NFTNL_RULE_CHAIN, chain.name.as_str())?;
-        if let Some(handle) = handle {
-            object.u64(c::NFTNL_RULE_HANDLE, handle);
-        }
-        if let Some(neighbour) = neighbour {
-            object.u64(c::NFTNL_RULE_POSITION, neighbour);
-        }
-        let program = self.known.lower(rule, &chain.table)?;
-        self.program(index, &chain.table, &program, &mut object)?;
-        if let Some(comment) = &rule.comment {
-            object.data(c::NFTNL_RULE_USERDATA, &rule_userdata(comment))?;
-        }
-        let header = self.header(index, Part::Itself, kind::NEWRULE, &chain.table, flags);
-        Ok(self.messages.rule(header, &object)?)
+        let ChainId { table, name } = chain;
+        let Program { exprs, statements: _ } = self.known.lower(rule, table)?;
+        let userdata = rule.comment.as_deref().map(rule_userdata).unwrap_or_default();
+        let (table_name, chain) = (table.name.as_str(), Some(name.as_str()));
+        let (exprs, userdata) = (exprs.as_slice(), userdata.as_slice());
+        let body = RuleBody { table: table_name, chain, handle, position, exprs, userdata, ..RuleBody::default() };
+        self.rule_message(index, table, flags, body)
     }
 
-    /// The expressions of a rule, each anonymous set sent in front of it.
-    fn program(
+    /// A rule, each anonymous set sent before it.
+    fn rule_message(
         &mut self,
         index: usize,
         table: &TableId,
-        program: &Program,
-        rule: &mut nftnl::Rule,
+        flags: u16,
+        body: RuleBody<'_>,
     ) -> Result<(), Unencodable> {
-        for (position, expr) in program.exprs.iter().enumerate() {
+        let first_set = self.sets.wrapping_add(1);
+        for (position, expr) in body.exprs.iter().enumerate() {
             if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {
-                self.sets += 1;
+                self.sets = self.sets.wrapping_add(1);
                 self.anonymous(index, position, table, set)?;
             }
-            rule.push(build(expr, self.sets)?);
         }
-        Ok(())
+        let body = Body::Rule(RuleBody { first_set, ..body });
+        self.message(index, Part::Itself, kind::NEWRULE, table, flags, &body)
     }
 
     fn delete_rules(
@@ -316,16 +374,25 @@ impl Encoder<'_> {
         chain: Option<&Name>,
         handle: Option<u64>,
     ) -> Result<(), Unencodable> {
-        let mut object = nftnl::Rule::new()?;
-        object.text(c::NFTNL_RULE_TABLE, table.name.as_str())?;
-        if let Some(chain) = chain {
-            object.text(c::NFTNL_RULE_CHAIN, chain.as_str())?;
-        }
-        if let Some(handle) = handle {
-            object.u64(c::NFTNL_RULE_HANDLE, handle);
-        }
-        let header = self.header(index, Part::Itself, kind::DELRULE, table, 0);
-        Ok(self.messages.rule(header, &object)?)
+        let chain = chain.map(Name::as_str);
+        let body = RuleBody { table: table.name.as_str(), chain, handle, ..RuleBody::default() };
+        self.message(index, Part::Itself, kind::DELRULE, table, 0, &Body::Rule(body))
+    }
+
+    /// A message that names a set, and nothing else.
+    fn about_set(&mut self, index: usize, kind: u16, table: &TableId, set: &Name) -> Result<(), Unencodable> {
+        let body = SetBody { table: table.name.as_str(), name: set.as_str(), ..SetBody::default() };
+        self.message(index, Part::Itself, kind, table, 0, &Body::Set(body))
+    }
+}
+
+/// Flags of the message that adds a rule there, and the rule beside it.
+fn placed(position: Position) -> (u16, Option<u64>) {
+    match position {
+        Position::After(handle) => (flag::CREATE | flag::APPEND, Some(handle)),
+        Position::Before(handle) => (flag::CREATE, Some(handle)),
+        Position::First => (flag::CREATE, None),
+        Position::Last => (flag::CREATE | flag::APPEND, None),
     }
 }
 
@@ -340,11 +407,13 @@ fn anchor(operations: &[Operation]) -> Option<&TableId> {
         first @ (Operation::FlushChain(_) | Operation::ReplaceRule { .. }) => Some(first.table()),
         first @ (Operation::AddElements { .. } | Operation::DeleteElements { .. }) => Some(first.table()),
         first @ (Operation::DeleteSet { .. } | Operation::FlushSet { .. }) => Some(first.table()),
+        first @ Operation::DeleteObject { .. } => Some(first.table()),
         // These would make a table that is not there, or find one that should be missing.
         Operation::AddChain { .. }
         | Operation::AddSet { .. }
         | Operation::DeleteTable(_)
-        | Operation::FlushTable(_) => None,
+        | Operation::FlushTable(_)
+        | Operation::Restore { .. } => None,
     }
 }
 
@@ -354,6 +423,11 @@ fn estimate(operations: &[Operation]) -> usize {
         Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => 256 + 256 * rule.statements.len(),
         Operation::AddElements { set, .. } | Operation::AddSet { set, .. } => 160 + 40 * set.elements.len(),
         Operation::DeleteElements { set, .. } => 64 + 40 * set.elements.len(),
+        Operation::Restore { state, .. } => match &**state {
+            State::Rule { rule, .. } => 256 + 80 * rule.exprs.len(),
+            State::Set(set) => 160 + 40 * set.elements.len(),
+            State::Chain(_) | State::Object(_) | State::Table(_) => 256,
+        },
         _ => 80,
     };
     operations.iter().map(one).sum::<usize>() + 256

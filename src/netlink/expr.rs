@@ -1,245 +1,236 @@
-//! Expressions to libnftnl.
+//! Expressions as attributes of a rule, a set or an element.
 
-use std::ffi::CStr;
 use std::io;
 
-use super::attr::Attributes;
+use super::write::Attributes;
 use crate::bytecode::{Expr, LookupSet, RegisterRange};
 use crate::model::{Family4or6, NatKind, Verdict};
-use crate::sys::nftnl::{self, c};
 
-/// The name of the kernel's expression, and the option that it is built with.
-pub(super) fn kernel_name(expr: &Expr) -> (&'static CStr, &'static str) {
-    match expr {
-        Expr::Bitwise(_) => (c"bitwise", "CONFIG_NF_TABLES"),
-        Expr::Byteorder { .. } => (c"byteorder", "CONFIG_NF_TABLES"),
-        Expr::Cmp { .. } => (c"cmp", "CONFIG_NF_TABLES"),
-        Expr::Counter { .. } => (c"counter", "CONFIG_NF_TABLES"),
-        Expr::Ct { .. } | Expr::CtSet { .. } => (c"ct", "CONFIG_NFT_CT"),
-        Expr::Fib { .. } => (c"fib", "CONFIG_NFT_FIB_INET"),
-        Expr::Immediate { .. } | Expr::Verdict(_) => (c"immediate", "CONFIG_NF_TABLES"),
-        Expr::Limit(_) => (c"limit", "CONFIG_NFT_LIMIT"),
-        Expr::Log(_) => (c"log", "CONFIG_NFT_LOG"),
-        Expr::Lookup { .. } => (c"lookup", "CONFIG_NF_TABLES"),
-        Expr::Masq { .. } => (c"masq", "CONFIG_NFT_MASQ"),
-        Expr::Meta { .. } | Expr::MetaSet { .. } => (c"meta", "CONFIG_NF_TABLES"),
-        Expr::Nat(_) => (c"nat", "CONFIG_NFT_NAT"),
-        Expr::Notrack => (c"notrack", "CONFIG_NFT_CT"),
-        Expr::Opaque { name, .. } => match &**name {
-            "match" => (c"match", "CONFIG_NFT_COMPAT and the xtables match"),
-            "target" => (c"target", "CONFIG_NFT_COMPAT and the xtables target"),
-            _ => (c"opaque", "CONFIG_NF_TABLES"),
-        },
-        Expr::Payload { .. } => (c"payload", "CONFIG_NF_TABLES"),
-        Expr::Queue(_) => (c"queue", "CONFIG_NFT_QUEUE"),
-        Expr::Range { .. } => (c"range", "CONFIG_NF_TABLES"),
-        Expr::Redir { .. } => (c"redir", "CONFIG_NFT_REDIR"),
-        Expr::Reject(_) => (c"reject", "CONFIG_NFT_REJECT"),
-        Expr::Socket { .. } => (c"socket", "CONFIG_NFT_SOCKET"),
-        Expr::Tproxy(_) => (c"tproxy", "CONFIG_NFT_TPROXY"),
+/// The option that the kernel's expression is built with.
+pub(super) fn kernel_option(expr: &Expr) -> &'static str {
+    match expr.name() {
+        "connlimit" => "CONFIG_NFT_CONNLIMIT",
+        "ct" | "notrack" => "CONFIG_NFT_CT",
+        "dup" => "CONFIG_NFT_DUP_IPV4 or CONFIG_NFT_DUP_NETDEV",
+        "fib" => "CONFIG_NFT_FIB_INET",
+        "flow_offload" => "CONFIG_NFT_FLOW_OFFLOAD",
+        "fwd" => "CONFIG_NFT_FWD_NETDEV",
+        "hash" => "CONFIG_NFT_HASH",
+        "limit" => "CONFIG_NFT_LIMIT",
+        "log" => "CONFIG_NFT_LOG",
+        "masq" => "CONFIG_NFT_MASQ",
+        "match" => "CONFIG_NFT_COMPAT and the xtables match",
+        "nat" => "CONFIG_NFT_NAT",
+        "numgen" => "CONFIG_NFT_NUMGEN",
+        "osf" => "CONFIG_NFT_OSF",
+        "queue" => "CONFIG_NFT_QUEUE",
+        "quota" => "CONFIG_NFT_QUOTA",
+        "redir" => "CONFIG_NFT_REDIR",
+        "reject" => "CONFIG_NFT_REJECT",
+        "socket" => "CONFIG_NFT_SOCKET",
+        "synproxy" => "CONFIG_NFT_SYNPROXY",
+        "target" => "CONFIG_NFT_COMPAT and the xtables target",
+        "tproxy" => "CONFIG_NFT_TPROXY",
+        "tunnel" => "CONFIG_NFT_TUNNEL",
+        "xfrm" => "CONFIG_NFT_XFRM",
+        _ => "CONFIG_NF_TABLES",
     }
 }
 
-/// `expr` as a libnftnl object; `set_id` numbers the anonymous set that a lookup refers to.
-pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<nftnl::Expr> {
-    let extension = if let Expr::Opaque { name, data } = expr { Some(extension(name, data)?) } else { None };
-    let mut object = nftnl::Expr::new(kernel_name(expr).0)?;
-    let o = &mut object;
+/// Writes name and attributes of `expr` (`enum nft_expr_attributes`); `set_id` numbers the anonymous set that a lookup refers to.
+///
+/// Numbers are those of include/uapi/linux/netfilter/nf_tables.h, `enum nft_*_attributes`; the order is libnftnl's.
+pub(super) fn write(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Result<()> {
+    a.text(NFTA_EXPR_NAME, expr.name())?;
+    match expr {
+        Expr::Notrack => Ok(()),
+        // What has no attributes has no list of them either.
+        Expr::Opaque { name: _, data } if data.is_empty() => Ok(()),
+        _ => a.nest(NFTA_EXPR_DATA, |a| attributes(a, expr, set_id)),
+    }
+}
+
+fn attributes(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Result<()> {
     match expr {
         Expr::Bitwise(code) => {
-            o.u32(c::NFTNL_EXPR_BITWISE_SREG, code.reg.0);
-            o.u32(c::NFTNL_EXPR_BITWISE_DREG, code.reg.0);
-            o.u32(c::NFTNL_EXPR_BITWISE_OP, 0);
-            o.u32(c::NFTNL_EXPR_BITWISE_LEN, code.mask.len() as u32);
-            o.data(c::NFTNL_EXPR_BITWISE_MASK, &code.mask)?;
-            o.data(c::NFTNL_EXPR_BITWISE_XOR, &code.xor)?;
+            a.be32(1, code.reg.0);
+            a.be32(2, code.reg.0);
+            a.be32(6, NFT_BITWISE_MASK_XOR);
+            a.be32(3, u32::try_from(code.mask.len()).unwrap_or(u32::MAX));
+            data(a, 4, &code.mask)?;
+            data(a, 5, &code.xor)?;
         }
         Expr::Byteorder { reg, len } => {
-            o.u32(c::NFTNL_EXPR_BYTEORDER_SREG, reg.0);
-            o.u32(c::NFTNL_EXPR_BYTEORDER_DREG, reg.0);
-            o.u32(c::NFTNL_EXPR_BYTEORDER_OP, NFT_BYTEORDER_HTON);
-            o.u32(c::NFTNL_EXPR_BYTEORDER_LEN, *len);
-            o.u32(c::NFTNL_EXPR_BYTEORDER_SIZE, *len);
+            a.be32(1, reg.0);
+            a.be32(2, reg.0);
+            a.be32(3, NFT_BYTEORDER_HTON);
+            a.be32(4, *len);
+            a.be32(5, *len);
         }
         Expr::Cmp { sreg, op, data } => {
-            o.u32(c::NFTNL_EXPR_CMP_SREG, sreg.0);
-            o.u32(c::NFTNL_EXPR_CMP_OP, op.number());
-            o.data(c::NFTNL_EXPR_CMP_DATA, data)?;
+            a.be32(1, sreg.0);
+            a.be32(2, op.number());
+            self::data(a, 3, data)?;
         }
         Expr::Counter { packets, bytes } => {
-            o.u64(c::NFTNL_EXPR_CTR_PACKETS, *packets);
-            o.u64(c::NFTNL_EXPR_CTR_BYTES, *bytes);
+            a.be64(1, *bytes);
+            a.be64(2, *packets);
         }
         Expr::Ct { key, dreg } => {
-            o.u32(c::NFTNL_EXPR_CT_KEY, key.0);
-            o.u32(c::NFTNL_EXPR_CT_DREG, dreg.0);
+            a.be32(2, key.0);
+            a.be32(1, dreg.0);
         }
         Expr::CtSet { key, sreg } => {
-            o.u32(c::NFTNL_EXPR_CT_KEY, key.0);
-            o.u32(c::NFTNL_EXPR_CT_SREG, sreg.0);
+            a.be32(2, key.0);
+            a.be32(4, sreg.0);
         }
         Expr::Fib { result, flags, dreg } => {
-            o.u32(c::NFTNL_EXPR_FIB_DREG, dreg.0);
-            o.u32(c::NFTNL_EXPR_FIB_RESULT, result.0);
-            o.u32(c::NFTNL_EXPR_FIB_FLAGS, flags.0);
+            a.be32(3, flags.0);
+            a.be32(2, result.0);
+            a.be32(1, dreg.0);
         }
         Expr::Immediate { dreg, data } => {
-            o.u32(c::NFTNL_EXPR_IMM_DREG, dreg.0);
-            o.data(c::NFTNL_EXPR_IMM_DATA, data)?;
+            a.be32(1, dreg.0);
+            self::data(a, 2, data)?;
         }
         Expr::Limit(code) => {
-            o.u64(c::NFTNL_EXPR_LIMIT_RATE, code.rate);
-            o.u64(c::NFTNL_EXPR_LIMIT_UNIT, code.unit);
-            o.u32(c::NFTNL_EXPR_LIMIT_BURST, code.burst);
-            o.u32(c::NFTNL_EXPR_LIMIT_TYPE, code.kind);
-            o.u32(c::NFTNL_EXPR_LIMIT_FLAGS, code.flags);
+            a.be64(1, code.rate);
+            a.be64(2, code.unit);
+            a.be32(3, code.burst);
+            a.be32(4, code.kind);
+            a.be32(5, code.flags);
         }
         Expr::Log(code) => {
             if let Some(prefix) = &code.prefix {
-                o.text(c::NFTNL_EXPR_LOG_PREFIX, prefix)?;
-            }
-            if let Some(level) = code.level {
-                o.u32(c::NFTNL_EXPR_LOG_LEVEL, level);
+                a.text(2, prefix)?;
             }
             if let Some(group) = code.group {
-                o.u16(c::NFTNL_EXPR_LOG_GROUP, group);
+                a.be16(1, group);
             }
             if let Some(snaplen) = code.snaplen {
-                o.u32(c::NFTNL_EXPR_LOG_SNAPLEN, snaplen);
+                a.be32(3, snaplen);
             }
             if let Some(threshold) = code.queue_threshold {
-                o.u16(c::NFTNL_EXPR_LOG_QTHRESHOLD, threshold);
+                a.be16(4, threshold);
             }
-            if code.flags != 0 {
-                o.u32(c::NFTNL_EXPR_LOG_FLAGS, code.flags);
+            if let Some(level) = code.level {
+                a.be32(5, level);
             }
+            flags(a, 6, code.flags);
         }
         Expr::Lookup { sreg, dreg, set, inverted } => {
-            o.u32(c::NFTNL_EXPR_LOOKUP_SREG, sreg.0);
+            a.be32(2, sreg.0);
             if let Some(dreg) = dreg {
-                o.u32(c::NFTNL_EXPR_LOOKUP_DREG, dreg.0);
+                a.be32(3, dreg.0);
             }
             match set {
                 LookupSet::Anonymous(set) => {
-                    o.text(c::NFTNL_EXPR_LOOKUP_SET, super::encode::anonymous_name(set))?;
-                    o.u32(c::NFTNL_EXPR_LOOKUP_SET_ID, set_id);
+                    a.text(1, super::encode::anonymous_name(set))?;
+                    a.be32(4, set_id);
                 }
-                LookupSet::Named(name) => o.text(c::NFTNL_EXPR_LOOKUP_SET, name.as_str())?,
+                LookupSet::Named(name) => a.text(1, name.as_str())?,
             }
             if *inverted {
-                o.u32(c::NFTNL_EXPR_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
+                a.be32(5, NFT_LOOKUP_F_INV);
             }
         }
         Expr::Masq { ports, flags } => {
-            range(o, *ports, c::NFTNL_EXPR_MASQ_REG_PROTO_MIN, c::NFTNL_EXPR_MASQ_REG_PROTO_MAX);
-            if *flags != 0 {
-                o.u32(c::NFTNL_EXPR_MASQ_FLAGS, *flags);
-            }
+            self::flags(a, 1, *flags);
+            range(a, *ports, 2, 3);
         }
         Expr::Meta { key, dreg } => {
-            o.u32(c::NFTNL_EXPR_META_KEY, key.0);
-            o.u32(c::NFTNL_EXPR_META_DREG, dreg.0);
+            a.be32(2, key.0);
+            a.be32(1, dreg.0);
         }
         Expr::MetaSet { key, sreg } => {
-            o.u32(c::NFTNL_EXPR_META_KEY, key.0);
-            o.u32(c::NFTNL_EXPR_META_SREG, sreg.0);
+            a.be32(2, key.0);
+            a.be32(3, sreg.0);
         }
         Expr::Nat(code) => {
-            o.u32(
-                c::NFTNL_EXPR_NAT_TYPE,
-                match code.kind {
-                    NatKind::Dnat => 1,
-                    NatKind::Snat => 0,
-                },
-            );
-            o.u32(c::NFTNL_EXPR_NAT_FAMILY, code.family.map_or(NFPROTO_INET, family));
-            range(o, code.addresses, c::NFTNL_EXPR_NAT_REG_ADDR_MIN, c::NFTNL_EXPR_NAT_REG_ADDR_MAX);
-            range(o, code.ports, c::NFTNL_EXPR_NAT_REG_PROTO_MIN, c::NFTNL_EXPR_NAT_REG_PROTO_MAX);
-            if code.flags != 0 {
-                o.u32(c::NFTNL_EXPR_NAT_FLAGS, code.flags);
-            }
+            a.be32(1, nat_type(code.kind));
+            a.be32(2, code.family.map_or(NFPROTO_INET, family));
+            range(a, code.addresses, 3, 4);
+            range(a, code.ports, 5, 6);
+            flags(a, 7, code.flags);
         }
         Expr::Notrack => {}
-        Expr::Opaque { .. } => {
-            if let Some((name, revision, information)) = extension {
-                // The same numbers for matches and targets.
-                o.text(c::NFTNL_EXPR_MT_NAME, name)?;
-                o.u32(c::NFTNL_EXPR_MT_REV, revision);
-                o.information(c::NFTNL_EXPR_MT_INFO, information)?;
-            }
-        }
+        Expr::Opaque { name: _, data } => a.raw(data),
         Expr::Payload { base, offset, len, dreg } => {
-            o.u32(c::NFTNL_EXPR_PAYLOAD_BASE, base.0);
-            o.u32(c::NFTNL_EXPR_PAYLOAD_OFFSET, *offset);
-            o.u32(c::NFTNL_EXPR_PAYLOAD_LEN, *len);
-            o.u32(c::NFTNL_EXPR_PAYLOAD_DREG, dreg.0);
+            a.be32(1, dreg.0);
+            a.be32(2, base.0);
+            a.be32(3, *offset);
+            a.be32(4, *len);
         }
         Expr::Queue(code) => {
-            o.u16(c::NFTNL_EXPR_QUEUE_NUM, code.num);
-            o.u16(c::NFTNL_EXPR_QUEUE_TOTAL, code.total);
-            o.u16(c::NFTNL_EXPR_QUEUE_FLAGS, code.flags);
+            a.be16(1, code.num);
+            a.be16(2, code.total);
+            a.be16(3, code.flags);
         }
         Expr::Range { sreg, op, low, high } => {
-            o.u32(c::NFTNL_EXPR_RANGE_SREG, sreg.0);
-            o.u32(c::NFTNL_EXPR_RANGE_OP, op.number());
-            o.data(c::NFTNL_EXPR_RANGE_FROM_DATA, low)?;
-            o.data(c::NFTNL_EXPR_RANGE_TO_DATA, high)?;
+            a.be32(1, sreg.0);
+            a.be32(2, op.number());
+            data(a, 3, low)?;
+            data(a, 4, high)?;
         }
         Expr::Redir { ports, flags } => {
-            range(o, *ports, c::NFTNL_EXPR_REDIR_REG_PROTO_MIN, c::NFTNL_EXPR_REDIR_REG_PROTO_MAX);
-            if *flags != 0 {
-                o.u32(c::NFTNL_EXPR_REDIR_FLAGS, *flags);
-            }
+            range(a, *ports, 1, 2);
+            self::flags(a, 3, *flags);
         }
         Expr::Reject(code) => {
-            o.u32(c::NFTNL_EXPR_REJECT_TYPE, code.kind);
-            o.u8(c::NFTNL_EXPR_REJECT_CODE, code.code);
+            a.be32(1, code.kind);
+            a.u8(2, code.code);
         }
         Expr::Socket { key, dreg } => {
-            o.u32(c::NFTNL_EXPR_SOCKET_KEY, key.0);
-            o.u32(c::NFTNL_EXPR_SOCKET_DREG, dreg.0);
+            a.be32(1, key.0);
+            a.be32(2, dreg.0);
         }
         Expr::Tproxy(code) => {
-            o.u32(c::NFTNL_EXPR_TPROXY_FAMILY, code.family.map_or(0, family));
+            a.be32(1, code.family.map_or(0, family));
             if let Some(address) = code.address {
-                o.u32(c::NFTNL_EXPR_TPROXY_REG_ADDR, address.0);
+                a.be32(2, address.0);
             }
             if let Some(port) = code.port {
-                o.u32(c::NFTNL_EXPR_TPROXY_REG_PORT, port.0);
+                a.be32(3, port.0);
             }
         }
         Expr::Verdict(verdict) => {
-            o.u32(c::NFTNL_EXPR_IMM_DREG, 0);
-            o.u32(c::NFTNL_EXPR_IMM_VERDICT, verdict_number(verdict));
-            if let Some(chain) = verdict.target() {
-                o.text(c::NFTNL_EXPR_IMM_CHAIN, chain.as_str())?;
-            }
+            a.be32(1, 0);
+            self::verdict(a, 2, verdict)?;
         }
     }
-    Ok(object)
+    Ok(())
 }
 
-/// Name, revision and information of an xtables extension (`enum nft_match_attributes` and `enum nft_target_attributes`,
-/// include/uapi/linux/netfilter/nf_tables_compat.h), when that is all there is.
-fn extension<'a>(name: &str, data: &'a [u8]) -> io::Result<(&'a str, u32, &'a [u8])> {
-    let refused = || {
-        let text = format!("{name} expression: its inside is not known here, so it cannot be sent");
-        io::Error::new(io::ErrorKind::Unsupported, text)
-    };
-    let parts: Result<Vec<_>, _> = Attributes::new(data).collect();
-    match parts.as_deref() {
-        Ok([first, second, third])
-            if matches!(name, "match" | "target") && (first.kind, second.kind, third.kind) == (1, 2, 3) =>
-        {
-            let name = first.text().filter(|name| (1..=EXTENSION).contains(&name.len())).ok_or_else(refused)?;
-            Ok((name, second.be32().ok_or_else(refused)?, third.value))
-        }
-        _ => Err(refused()),
+/// A constant (`enum nft_data_attributes`).
+pub(super) fn data(a: &mut Attributes<'_>, kind: u16, value: &[u8]) -> io::Result<()> {
+    a.nest(kind, |a| a.bytes(NFTA_DATA_VALUE, value, VALUE))
+}
+
+/// A verdict (`enum nft_verdict_attributes`).
+pub(super) fn verdict(a: &mut Attributes<'_>, kind: u16, verdict: &Verdict) -> io::Result<()> {
+    a.nest(kind, |a| {
+        a.nest(NFTA_DATA_VERDICT, |a| {
+            a.be32(NFTA_VERDICT_CODE, verdict_number(verdict));
+            verdict.target().map_or(Ok(()), |chain| a.text(NFTA_VERDICT_CHAIN, chain.as_str()))
+        })
+    })
+}
+
+/// A number that is left out when it is 0.
+fn flags(a: &mut Attributes<'_>, kind: u16, flags: u32) {
+    if flags != 0 {
+        a.be32(kind, flags);
     }
 }
 
-/// `XT_EXTENSION_MAXNAMELEN` - 1, include/uapi/linux/netfilter/x_tables.h.
-const EXTENSION: usize = 28;
+fn range(a: &mut Attributes<'_>, range: RegisterRange, min: u16, max: u16) {
+    if let Some(register) = range.min {
+        a.be32(min, register.0);
+    }
+    if let Some(register) = range.max {
+        a.be32(max, register.0);
+    }
+}
 
 /// `NF_*` and `NFT_*` verdicts, include/uapi/linux/netfilter.h and nf_tables.h.
 pub(super) fn verdict_number(verdict: &Verdict) -> u32 {
@@ -254,22 +245,31 @@ pub(super) fn verdict_number(verdict: &Verdict) -> u32 {
     u32::from_ne_bytes(code.to_ne_bytes())
 }
 
-fn family(family: Family4or6) -> u32 {
+/// `enum nft_nat_types`.
+pub(super) fn nat_type(kind: NatKind) -> u32 {
+    match kind {
+        NatKind::Dnat => 1,
+        NatKind::Snat => 0,
+    }
+}
+
+/// `NFPROTO_*`.
+pub(super) fn family(family: Family4or6) -> u32 {
     match family {
         Family4or6::Ipv4 => 2,
         Family4or6::Ipv6 => 10,
     }
 }
 
-fn range(object: &mut nftnl::Expr, range: RegisterRange, min: u32, max: u32) {
-    if let Some(register) = range.min {
-        object.u32(min, register.0);
-    }
-    if let Some(register) = range.max {
-        object.u32(max, register.0);
-    }
-}
-
-const NFPROTO_INET: u32 = 1;
-const NFT_BYTEORDER_HTON: u32 = 1;
-const NFT_LOOKUP_F_INV: u32 = 1;
+pub(super) const NFPROTO_INET: u32 = 1;
+pub(super) const NFT_BITWISE_MASK_XOR: u32 = 0;
+pub(super) const NFT_BYTEORDER_HTON: u32 = 1;
+pub(super) const NFT_LOOKUP_F_INV: u32 = 1;
+/// `NFT_DATA_VALUE_MAXLEN`.
+const VALUE: usize = 64;
+const NFTA_EXPR_NAME: u16 = 1;
+const NFTA_EXPR_DATA: u16 = 2;
+const NFTA_DATA_VALUE: u16 = 1;
+const NFTA_DATA_VERDICT: u16 = 2;
+const NFTA_VERDICT_CODE: u16 = 1;
+const NFTA_VERDICT_CHAIN: u16 = 2;

@@ -1,17 +1,19 @@
 //! Netlink messages: transactions encoded with the operation behind every sequence number, replies decoded.
 //!
-//! Encoding goes through libnftnl, decoding is our own safe Rust; they share no code. Nothing here opens a socket.
+//! Encoding goes through libnftnl or our own writer, decoding is our own safe Rust. Nothing here opens a socket.
 
 mod attr;
 mod decode;
 mod encode;
 mod expr;
+mod libnftnl;
 mod refusal;
 mod reply;
+mod write;
 
 pub(crate) use attr::{Attribute, Attributes, Malformed, Message, Messages as Replies};
 pub(crate) use decode::{Assembly, ElementRequest, RuleRequest, datagram, event, table_attribute, trace};
-pub(crate) use encode::{Encoded, Ending, KnownSets, barrier, encode, message};
+pub(crate) use encode::{Backend, Encoded, Ending, KnownSets, barrier, encode, encode_with, message};
 pub(crate) use refusal::{Lost, refused};
 pub(crate) use reply::{Ack, acks};
 

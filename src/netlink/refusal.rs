@@ -2,12 +2,12 @@
 
 use super::attr::{Attribute, Attributes};
 use super::encode::{Encoded, KnownSets, Origin, Part};
-use super::expr::kernel_name;
+use super::expr::kernel_option;
 use super::reply::Ack;
 use crate::bytecode::{Expr, LookupSet, element_at};
 use crate::error::{Error, Kind, Refusal, Shown};
 use crate::model::{Rule, Set};
-use crate::plan::{Operation, Transaction};
+use crate::plan::{Operation, State, Transaction};
 
 /// The error for a transaction that the kernel refused, with every operation it named.
 pub(crate) fn refused(
@@ -156,6 +156,13 @@ impl Context<'_> {
                 let program = self.known.lower(rule, operation.table()).ok()?;
                 Some(Spot::Expr(program.exprs.into_iter().nth(index)?))
             }
+            (Operation::Restore { state, .. }, Part::Itself, NFTA_RULE_EXPRESSIONS) => match &**state {
+                State::Rule { rule, .. } => Some(Spot::Expr(rule.exprs.get(nested()?)?.clone())),
+                _ => Some(Spot::Other(attribute)),
+            },
+            (Operation::Restore { .. }, Part::Elements { first }, NFTA_SET_ELEM_LIST_ELEMENTS) => {
+                Some(Spot::Element(format!("number {}", first + nested()? + 1)))
+            }
             (
                 Operation::AddSet { set, .. }
                 | Operation::AddElements { set, .. }
@@ -252,8 +259,7 @@ fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind,
 
 fn explain_expr(expr: &Expr, errno: i32) -> (Kind, String) {
     let name = errno_name(errno);
-    let (expression, option) = kernel_name(expr);
-    let expression = expression.to_string_lossy();
+    let (expression, option) = (expr.name().escape_debug(), kernel_option(expr));
     match (expr, errno) {
         (Expr::Lookup { set: LookupSet::Named(set), .. }, libc::ENOENT) => {
             (Kind::NotFound, format!("there is no set {set} in this table; add it in the same transaction ({name})"))

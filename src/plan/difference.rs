@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::operation::{Operation, TableId};
+use super::operation::{Operation, State, TableId};
 use super::snapshot::{RuleState, Snapshot, TableState};
 use super::transaction::Transaction;
 use crate::bytecode::{Modes, raise};
@@ -46,6 +46,8 @@ pub enum Change {
 pub enum Part {
     /// A chain: whether it exists, its hook or its policy.
     Chain(Name),
+    /// A stateful object or a flowtable.
+    Object(Name),
     /// A rule of a chain.
     Rule {
         /// The chain.
@@ -123,9 +125,11 @@ fn change(operation: &Operation) -> Change {
         | Operation::AddElements { .. }
         | Operation::AddRule { .. }
         | Operation::AddSet { .. }
-        | Operation::AddTable { .. } => Change::Add,
+        | Operation::AddTable { .. }
+        | Operation::Restore { .. } => Change::Add,
         Operation::DeleteChain(_)
         | Operation::DeleteElements { .. }
+        | Operation::DeleteObject { .. }
         | Operation::DeleteRule { .. }
         | Operation::DeleteSet { .. }
         | Operation::DeleteTable(_)
@@ -152,6 +156,14 @@ fn difference(operation: &Operation, held: &mut Held<'_>) -> Difference {
             (Part::Rule { chain: chain.name.clone(), number }, found.map(|(_, rule)| *rule))
         }
         Operation::DeleteSet { set, .. } | Operation::FlushSet { set, .. } => (Part::Set(set.clone()), None),
+        Operation::DeleteObject { name, .. } => (Part::Object(name.clone()), None),
+        Operation::Restore { state, .. } => match &**state {
+            State::Chain(chain) => (Part::Chain(chain.name.clone()), None),
+            State::Object(object) => (Part::Object(object.name.clone()), None),
+            State::Rule { chain, .. } => (Part::Rule { chain: chain.clone(), number: None }, None),
+            State::Set(set) => (Part::Set(set.name.clone()), None),
+            State::Table(_) => (Part::Table, None),
+        },
     };
     // A base chain that is there already only gets another policy.
     let exists = match operation {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::snapshot::{ChainState, OpaqueState, RuleState, SetState, TableState};
 use crate::model::{Chain, ChainKind, Family, Name, Rule, Set, Table, TableFlags};
 
 /// A table by family and name.
@@ -108,6 +109,15 @@ pub enum Operation {
         /// Declaration and the elements to delete.
         set: Set,
     },
+    /// Deletes a stateful object or a flowtable; no rule, set or element may use it.
+    DeleteObject {
+        /// Where.
+        table: TableId,
+        /// What it is, as [`OpaqueState::kind`] says it: `counter`, `quota`, `flowtable`, ...
+        kind: String,
+        /// Which.
+        name: Name,
+    },
     /// Deletes a rule.
     DeleteRule {
         /// Where.
@@ -144,6 +154,50 @@ pub enum Operation {
         /// The new rule.
         rule: Rule,
     },
+    /// Adds something as it was read from a kernel, with everything in it that has no type here.
+    Restore {
+        /// Where; it need not be the table that it was read from.
+        table: TableId,
+        /// What.
+        state: Box<State>,
+    },
+}
+
+/// Something of a table as it was read from a kernel. Handles, uses and what else only the kernel says are not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// A chain without its rules.
+    Chain(ChainState),
+    /// A stateful object or a flowtable.
+    Object(OpaqueState),
+    /// A rule.
+    Rule {
+        /// Its chain.
+        chain: Name,
+        /// Where in the chain.
+        position: Position,
+        /// What it is.
+        rule: RuleState,
+    },
+    /// A set with its elements and the time that is left to each; one that exists already and is declared the same gets the elements
+    /// too.
+    Set(SetState),
+    /// The table itself, without anything in it.
+    Table(TableState),
+}
+
+impl State {
+    /// What it is and its name; of a rule, of its chain.
+    pub(crate) fn title(&self) -> (&str, &Name) {
+        match self {
+            State::Chain(chain) => ("chain", &chain.name),
+            State::Object(object) => (&object.kind, &object.name),
+            State::Rule { chain, .. } => ("rule", chain),
+            State::Set(set) => ("set", &set.name),
+            State::Table(table) => ("table", &table.id.name),
+        }
+    }
 }
 
 /// Where in its chain a rule goes.
@@ -170,10 +224,12 @@ impl Operation {
             | Operation::AddSet { table, .. }
             | Operation::AddTable { table, .. }
             | Operation::DeleteElements { table, .. }
+            | Operation::DeleteObject { table, .. }
             | Operation::DeleteSet { table, .. }
             | Operation::DeleteTable(table)
             | Operation::FlushSet { table, .. }
-            | Operation::FlushTable(table) => table,
+            | Operation::FlushTable(table)
+            | Operation::Restore { table, .. } => table,
             Operation::AddRule { chain, .. }
             | Operation::DeleteChain(chain)
             | Operation::DeleteRule { chain, .. }

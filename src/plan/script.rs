@@ -52,6 +52,7 @@ impl fmt::Display for Operation {
             Operation::DeleteElements { table, set } => {
                 write!(f, "delete element {table} {} {}", set.name, element_block(&set.elements))
             }
+            Operation::DeleteObject { table, kind, name } => write!(f, "delete {kind} {table} {name}"),
             Operation::DeleteRule { chain, handle } => write!(f, "delete rule {chain} handle {handle}"),
             Operation::DeleteSet { table, set } => write!(f, "delete set {table} {set}"),
             Operation::DeleteTable(table) => write!(f, "delete table {table}"),
@@ -61,6 +62,8 @@ impl fmt::Display for Operation {
             Operation::ReplaceRule { chain, handle, rule: new } => {
                 write!(f, "replace rule {chain} handle {handle} {}", rule(family, new))
             }
+            // No command of nft, which refuses it: what is restored may be more than nft has words for.
+            Operation::Restore { .. } => f.write_str(&self.title()),
         }
     }
 }
@@ -76,6 +79,7 @@ impl Operation {
             Operation::AddTable { table, flags: _ } => format!("add table {table}"),
             Operation::DeleteChain(chain) => format!("delete chain {}/{}", chain.table, chain.name),
             Operation::DeleteElements { table, set } => format!("delete element {table}/{}", set.name),
+            Operation::DeleteObject { table, kind, name } => format!("delete {kind} {table}/{name}"),
             Operation::DeleteRule { chain, handle } => {
                 format!("delete rule {}/{} handle {handle}", chain.table, chain.name)
             }
@@ -86,6 +90,10 @@ impl Operation {
             Operation::FlushTable(table) => format!("flush table {table}"),
             Operation::ReplaceRule { chain, handle, .. } => {
                 format!("replace rule {}/{} handle {handle}", chain.table, chain.name)
+            }
+            Operation::Restore { table, state } => {
+                let (kind, name) = state.title();
+                format!("restore {kind} {table}/{name}")
             }
         }
     }

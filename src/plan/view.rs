@@ -81,7 +81,9 @@ impl<'a> Views<'a> {
             }
             // What they take away can only make something else missing, which the kernel says.
             Operation::DeleteChain(_) | Operation::DeleteElements { .. } | Operation::DeleteRule { .. } => {}
-            Operation::DeleteSet { .. } | Operation::FlushSet { .. } => {}
+            Operation::DeleteObject { .. } | Operation::DeleteSet { .. } | Operation::FlushSet { .. } => {}
+            // What a kernel held is not judged; that something is there which no view shows, the kernel says.
+            Operation::Restore { table, .. } => self.table(table).view.complete = Complete::Part,
         }
     }
 

@@ -1,6 +1,6 @@
-//! libnftnl as an encoder: objects that are filled and written into one buffer as netlink messages.
+//! libnftnl as an encoder: objects that are filled and written as netlink messages, one at a time.
 //!
-//! Every object counts the most bytes it can need, and the buffer has that much room before C writes into it. Strings are bounded and
+//! Every object counts the most bytes it can need, and the message has that much room before C writes into it. Strings are bounded and
 //! without NUL, values at most 64 bytes (`NFT_DATA_VALUE_MAXLEN`); anything else is an error here, never a call.
 
 use std::ffi::CStr;
@@ -11,9 +11,9 @@ use mnl::mnl_sys::{mnl_attr_nest_end, mnl_attr_nest_start};
 pub(crate) use nftnl::nftnl_sys as c;
 use smallvec::SmallVec;
 
-/// A buffer of whole netlink messages, one behind the other, aligned to 4 bytes.
+/// Room for one message at a time, aligned to 4 bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Messages {
+pub(crate) struct Scratch {
     words: Vec<u32>,
 }
 
@@ -24,56 +24,35 @@ pub(crate) struct Header {
     pub(crate) kind: u16,
     /// `NFPROTO_*`.
     pub(crate) family: u8,
-    /// `NLM_F_*`, without `NLM_F_REQUEST`, which is always there.
+    /// `NLM_F_*`.
     pub(crate) flags: u16,
     /// Sequence number.
     pub(crate) sequence: u32,
 }
 
-impl Messages {
-    /// The messages as bytes.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        let length = self.words.len() * WORD;
-        // SAFETY: the pointer and length are those of a live vector, whose every byte is initialised; u8 has no alignment.
-        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), length) }
+impl Scratch {
+    /// The message that was written last.
+    fn message_of(&self, length: usize) -> &[u8] {
+        let words = self.words.get(..length.div_ceil(WORD)).unwrap_or_default();
+        // SAFETY: the pointer and length are those of a live slice, whose every byte is initialised; u8 has no alignment.
+        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * WORD) }
     }
 
-    /// Bytes written so far.
-    pub(crate) fn len(&self) -> usize {
-        self.words.len() * WORD
-    }
-
-    /// Makes room for this many more bytes, so that growing does not copy.
-    pub(crate) fn reserve(&mut self, bytes: usize) {
-        self.words.reserve(bytes.div_ceil(WORD));
-    }
-
-    /// Appends bytes that are whole messages already.
-    pub(crate) fn append(&mut self, message: &[u8]) {
-        self.words.extend(message.chunks(WORD).map(|chunk| {
-            let mut word = [0; WORD];
-            word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-            u32::from_ne_bytes(word)
-        }));
-    }
-
-    /// Appends one message: the header, and what `build` writes behind it, which is at most `bound` bytes.
-    fn message(&mut self, header: Header, bound: usize, build: impl FnOnce(*mut c::libc::nlmsghdr)) -> io::Result<()> {
-        let start = self.words.len();
+    /// Writes one message: the header, and what `build` writes behind it, which is at most `bound` bytes.
+    fn message(&mut self, header: Header, bound: usize, build: impl FnOnce(*mut c::libc::nlmsghdr)) -> &[u8] {
         let room = HEADERS + bound.next_multiple_of(WORD);
-        self.words.resize(start + room / WORD, 0);
-        let Some(space) = self.words.get_mut(start..) else { return Err(io::ErrorKind::OutOfMemory.into()) };
+        self.words.clear();
+        self.words.resize(room / WORD, 0);
         let Header { kind, family, flags, sequence } = header;
-        let flags = flags | NLM_F_REQUEST;
+        let space = self.words.as_mut_ptr().cast();
         // SAFETY: `space` has at least HEADERS zeroed bytes, 4-byte aligned.
-        let message =
-            unsafe { c::nftnl_nlmsg_build_hdr(space.as_mut_ptr().cast(), kind, u16::from(family), flags, sequence) };
+        let message = unsafe { c::nftnl_nlmsg_build_hdr(space, kind, u16::from(family), flags, sequence) };
         build(message);
-        // SAFETY: `message` is the start of `space`, and C keeps nlmsg_len within what the objects' bounds allow.
+        // SAFETY: `message` is the start of `words`, and C keeps nlmsg_len within what the objects' bounds allow.
         let length = unsafe { (*message).nlmsg_len } as usize;
-        debug_assert!(length <= room, "a bound was too small: {length} > {room}");
-        self.words.truncate(start + length.div_ceil(WORD));
-        Ok(())
+        // C has written by now; going on with a corrupt heap would be worse than this.
+        assert!(length <= room, "a bound was too small: {length} > {room}");
+        self.message_of(length)
     }
 }
 
@@ -152,6 +131,7 @@ object!(
 );
 setters!(Table { u32(u32) => nftnl_table_set_u32; });
 setters!(Table text nftnl_table_set_str);
+setters!(Table data nftnl_table_set_data up to USERDATA);
 
 object!(
     /// A chain.
@@ -159,12 +139,13 @@ object!(
 );
 setters!(Chain { u32(u32) => nftnl_chain_set_u32; i32(i32) => nftnl_chain_set_s32; });
 setters!(Chain text nftnl_chain_set_str);
+setters!(Chain data nftnl_chain_set_data up to USERDATA);
 
 object!(
     /// A rule, which owns its expressions.
     Rule, nftnl_rule, nftnl_rule_alloc, nftnl_rule_free
 );
-setters!(Rule { u64(u64) => nftnl_rule_set_u64; });
+setters!(Rule { u32(u32) => nftnl_rule_set_u32; u64(u64) => nftnl_rule_set_u64; });
 setters!(Rule text nftnl_rule_set_str);
 setters!(Rule data nftnl_rule_set_data up to USERDATA);
 
@@ -278,44 +259,44 @@ impl Set {
     }
 }
 
-impl Messages {
-    /// Appends a message about a table.
-    pub(crate) fn table(&mut self, header: Header, table: &Table) -> io::Result<()> {
+impl Scratch {
+    /// A message about a table.
+    pub(crate) fn table(&mut self, header: Header, table: &Table) -> &[u8] {
         // SAFETY: `message` has room for the table's bound, and the table is live.
         self.message(header, table.bound, |message| unsafe {
             c::nftnl_table_nlmsg_build_payload(message, table.raw.as_ptr());
         })
     }
 
-    /// Appends a message about a chain.
-    pub(crate) fn chain(&mut self, header: Header, chain: &Chain) -> io::Result<()> {
+    /// A message about a chain.
+    pub(crate) fn chain(&mut self, header: Header, chain: &Chain) -> &[u8] {
         // SAFETY: `message` has room for the chain's bound, and the chain is live.
         self.message(header, chain.bound + 2 * ATTRIBUTE, |message| unsafe {
             c::nftnl_chain_nlmsg_build_payload(message, chain.raw.as_ptr());
         })
     }
 
-    /// Appends a message about a rule.
-    pub(crate) fn rule(&mut self, header: Header, rule: &Rule) -> io::Result<()> {
+    /// A message about a rule.
+    pub(crate) fn rule(&mut self, header: Header, rule: &Rule) -> io::Result<&[u8]> {
         if rule.bound > NEST {
             return Err(too_long(rule.bound, NEST));
         }
         // SAFETY: `message` has room for the bound of the rule and its expressions, and the rule is live.
-        self.message(header, rule.bound + 2 * ATTRIBUTE, |message| unsafe {
+        Ok(self.message(header, rule.bound + 4 * ATTRIBUTE, |message| unsafe {
             c::nftnl_rule_nlmsg_build_payload(message, rule.raw.as_ptr());
-        })
+        }))
     }
 
-    /// Appends a message about a set.
-    pub(crate) fn set(&mut self, header: Header, set: &Set) -> io::Result<()> {
+    /// A message about a set.
+    pub(crate) fn set(&mut self, header: Header, set: &Set) -> &[u8] {
         // SAFETY: `message` has room for the set's bound and its description, and the set is live.
         self.message(header, set.bound + VALUE * 8, |message| unsafe {
             c::nftnl_set_nlmsg_build_payload(message, set.raw.as_ptr());
         })
     }
 
-    /// Appends a message about elements of a set. `fill` sets the one element object anew for every element and says whether there is
-    /// one (there are at most `most`); the message ends with the last, or before it would pass what one nest of attributes can hold.
+    /// A message about elements of a set. `fill` sets the one element object anew for every element and says whether there is one
+    /// (there are at most `most`); the message ends with the last, or before it would pass what one nest of attributes can hold.
     /// Returns how many went in.
     pub(crate) fn elements(
         &mut self,
@@ -324,13 +305,13 @@ impl Messages {
         element: &mut Element,
         most: usize,
         mut fill: impl FnMut(&mut Element) -> io::Result<bool>,
-    ) -> io::Result<usize> {
+    ) -> io::Result<(usize, &[u8])> {
         let mut count = 0;
         let mut outcome = Ok(());
         let room = NEST.min(most.saturating_mul(ELEMENT));
         // SAFETY (of the calls below): `message` has room for the set's names and one nest of at most `room` bytes, which is ended before
         // the next element could pass it; both objects are live.
-        self.message(header, set.bound + ATTRIBUTE + room, |message| {
+        let message = self.message(header, set.bound + ATTRIBUTE + room, |message| {
             // SAFETY: see above; a set without elements writes its names only.
             unsafe { c::nftnl_set_elems_nlmsg_build_payload(message, set.raw.as_ptr()) };
             // SAFETY: see above.
@@ -358,8 +339,8 @@ impl Messages {
             }
             // SAFETY: `list` was started in this message and everything in it has ended.
             unsafe { mnl_attr_nest_end(message, list) };
-        })?;
-        outcome.map(|()| count)
+        });
+        outcome.map(|()| (count, message))
     }
 }
 
@@ -411,7 +392,6 @@ const TEXT: usize = 255;
 const NEST: usize = 65_500;
 /// The most that one element takes: key, key end, value or verdict, timeout, flags, userdata.
 const ELEMENT: usize = 3 * (VALUE + 2 * ATTRIBUTE) + TEXT + 2 * ATTRIBUTE + USERDATA + 6 * ATTRIBUTE;
-const NLM_F_REQUEST: u16 = 1;
 /// `NFTA_SET_ELEM_LIST_ELEMENTS`.
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 /// `NFTA_LIST_ELEM`.

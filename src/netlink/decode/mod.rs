@@ -260,24 +260,33 @@ fn object<'a>(
     Ok(Some((place, OpaqueState { kind, name, handle, attributes: all })))
 }
 
-/// `NFT_OBJECT_*`, include/uapi/linux/netfilter/nf_tables.h, in nft(8)'s words.
+/// `NFT_OBJECT_*`, include/uapi/linux/netfilter/nf_tables.h, in nft(8)'s words, from 1.
+const OBJECTS: [&str; 10] = [
+    "counter",
+    "quota",
+    "ct helper",
+    "limit",
+    "ct count",
+    "tunnel",
+    "ct timeout",
+    "secmark",
+    "ct expectation",
+    "synproxy",
+];
+
 fn object_kind(number: u32) -> String {
-    let known = [
-        "counter",
-        "quota",
-        "ct helper",
-        "limit",
-        "ct count",
-        "tunnel",
-        "ct timeout",
-        "secmark",
-        "ct expectation",
-        "synproxy",
-    ];
     let index = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
-    match index.and_then(|index| known.get(index)) {
+    match index.and_then(|index| OBJECTS.get(index)) {
         Some(known) => (*known).to_owned(),
         None => format!("object {number}"),
+    }
+}
+
+/// The number of a kind of object, the inverse of what a snapshot says.
+pub(super) fn object_number(kind: &str) -> Option<u32> {
+    match (1..).zip(OBJECTS).find(|(_, known)| *known == kind) {
+        Some((number, _)) => Some(number),
+        None => kind.strip_prefix("object ")?.parse().ok(),
     }
 }
 

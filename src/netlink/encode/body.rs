@@ -1,0 +1,110 @@
+//! What a message about rule sets says, whoever writes it.
+
+use std::borrow::Cow;
+
+use crate::bytecode::{ElementCode, Expr, SetCode, Unlowerable};
+use crate::plan::Counters;
+
+/// A message about one thing.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::netlink) enum Body<'a> {
+    Chain(ChainBody<'a>),
+    Object(ObjectBody<'a>),
+    Rule(RuleBody<'a>),
+    Set(SetBody<'a>),
+    Table(TableBody<'a>),
+}
+
+/// `enum nft_table_attributes`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::netlink) struct TableBody<'a> {
+    pub(in crate::netlink) name: &'a str,
+    /// 0 when nothing is said of them.
+    pub(in crate::netlink) flags: u32,
+    pub(in crate::netlink) userdata: &'a [u8],
+    /// Attributes as the kernel gave them.
+    pub(in crate::netlink) opaque: &'a [u8],
+}
+
+/// `enum nft_chain_attributes`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::netlink) struct ChainBody<'a> {
+    pub(in crate::netlink) table: &'a str,
+    pub(in crate::netlink) name: &'a str,
+    pub(in crate::netlink) hook: Option<HookBody<'a>>,
+    /// 0 when nothing is said of them.
+    pub(in crate::netlink) flags: u32,
+    /// Of the policy, where it is counted.
+    pub(in crate::netlink) counters: Option<Counters>,
+    pub(in crate::netlink) userdata: &'a [u8],
+    /// Attributes as the kernel gave them.
+    pub(in crate::netlink) opaque: &'a [u8],
+}
+
+/// `enum nft_hook_attributes`, and what only a chain with a hook has.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::netlink) struct HookBody<'a> {
+    pub(in crate::netlink) chain_type: &'a str,
+    pub(in crate::netlink) hook: u32,
+    pub(in crate::netlink) priority: i32,
+    pub(in crate::netlink) policy: u32,
+    pub(in crate::netlink) devices: &'a [String],
+    /// Attributes of the hook as the kernel gave them.
+    pub(in crate::netlink) opaque: &'a [u8],
+}
+
+/// A stateful object or a flowtable, `enum nft_object_attributes` and `enum nft_flowtable_attributes`.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::netlink) struct ObjectBody<'a> {
+    pub(in crate::netlink) table: &'a str,
+    /// Everything but the table, as the kernel gave it.
+    pub(in crate::netlink) attributes: &'a [u8],
+    /// Attributes that only the kernel says.
+    pub(in crate::netlink) without: &'static [u16],
+}
+
+/// `enum nft_rule_attributes`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::netlink) struct RuleBody<'a> {
+    pub(in crate::netlink) table: &'a str,
+    pub(in crate::netlink) chain: Option<&'a str>,
+    pub(in crate::netlink) handle: Option<u64>,
+    pub(in crate::netlink) position: Option<u64>,
+    pub(in crate::netlink) exprs: &'a [Expr],
+    /// The id that the first anonymous set of the expressions was declared with; the others count on from it.
+    pub(in crate::netlink) first_set: u32,
+    pub(in crate::netlink) userdata: &'a [u8],
+    /// Attributes as the kernel gave them.
+    pub(in crate::netlink) opaque: &'a [u8],
+}
+
+/// `enum nft_set_attributes`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::netlink) struct SetBody<'a> {
+    pub(in crate::netlink) table: &'a str,
+    pub(in crate::netlink) name: &'a str,
+    pub(in crate::netlink) id: Option<u32>,
+    /// `None` where a set is only named.
+    pub(in crate::netlink) code: Option<&'a SetCode>,
+}
+
+/// Which set elements go to, `enum nft_set_elem_list_attributes`.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::netlink) struct ElementsBody<'a> {
+    pub(in crate::netlink) table: &'a str,
+    pub(in crate::netlink) set: &'a str,
+    pub(in crate::netlink) id: Option<u32>,
+    /// There are no more elements than this.
+    pub(in crate::netlink) most: usize,
+    /// Whether an element may carry expressions, objects, unknown attributes or the time that is left to it.
+    pub(in crate::netlink) extras: bool,
+}
+
+/// One element and the milliseconds that are left to it, where that is said.
+pub(in crate::netlink) type Elem<'a> = Result<(Cow<'a, ElementCode>, Option<u64>), Unlowerable>;
+
+/// What the elements of one message may take together.
+pub(in crate::netlink) const LIST: usize = 65_500;
+/// The most that an element without extras takes: key, key end, value or verdict, timeout, flags, userdata. A message ends in front of
+/// an element for which this much is not left.
+pub(in crate::netlink) const ELEMENT: usize = 815;

@@ -1,0 +1,124 @@
+//! What was read from a kernel as messages that make it again.
+//!
+//! A dump says more than the kernel takes: handles, uses, counts of elements, who owns a table. Those are left out here; everything
+//! else goes back as it came.
+
+use super::*;
+use crate::plan::{ChainState, HookState, OpaqueState, RuleState, SetState, TableState};
+
+impl Encoder<'_> {
+    pub(super) fn restore(&mut self, index: usize, table: &TableId, state: &State) -> Result<(), Unencodable> {
+        match state {
+            State::Chain(state) => self.restore_chain(index, table, state),
+            State::Object(state) => self.restore_object(index, table, state),
+            State::Rule { chain, position, rule } => self.restore_rule(index, table, chain, *position, rule),
+            State::Set(state) => self.restore_set(index, table, state),
+            State::Table(state) => self.restore_table(index, table, state),
+        }
+    }
+
+    fn restore_table(&mut self, index: usize, table: &TableId, state: &TableState) -> Result<(), Unencodable> {
+        let TableState { id: _, handle: _, flags, owner: _, uses: _, userdata, sets: _, chains: _, .. } = state;
+        let TableState { objects: _, opaque, .. } = state;
+        let body = TableBody { name: table.name.as_str(), flags: *flags, userdata, opaque };
+        self.message(index, Part::Itself, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
+    }
+
+    fn restore_chain(&mut self, index: usize, table: &TableId, state: &ChainState) -> Result<(), Unencodable> {
+        let ChainState { name, handle: _, hook, flags, uses: _, unlisted: _, counters, userdata, .. } = state;
+        let ChainState { rules: _, opaque, .. } = state;
+        let hook = hook.as_ref().map(|hook| {
+            let HookState { chain_type, hook, priority, policy, devices, opaque } = hook;
+            HookBody { chain_type, hook: *hook, priority: *priority, policy: *policy, devices, opaque }
+        });
+        let body = ChainBody {
+            table: table.name.as_str(),
+            name: name.as_str(),
+            hook,
+            // That it has a hook, the hook says.
+            flags: flags & !NFT_CHAIN_BASE,
+            counters: *counters,
+            userdata,
+            opaque,
+        };
+        self.message(index, Part::Itself, kind::NEWCHAIN, table, flag::CREATE, &Body::Chain(body))
+    }
+
+    fn restore_rule(
+        &mut self,
+        index: usize,
+        table: &TableId,
+        chain: &Name,
+        position: Position,
+        state: &RuleState,
+    ) -> Result<(), Unencodable> {
+        let RuleState { handle: _, exprs, userdata, opaque } = state;
+        let (flags, position) = placed(position);
+        let (table_name, chain) = (table.name.as_str(), Some(chain.as_str()));
+        let body = RuleBody { table: table_name, chain, position, exprs, userdata, opaque, ..RuleBody::default() };
+        self.rule_message(index, table, flags, body)
+    }
+
+    fn restore_set(&mut self, index: usize, table: &TableId, state: &SetState) -> Result<(), Unencodable> {
+        let SetState { name, handle: _, code, elements, order: _, expires, backend: _, count: _ } = state;
+        self.sets = self.sets.wrapping_add(1);
+        let id = Some(self.sets);
+        let body = SetBody { table: table.name.as_str(), name: name.as_str(), id, code: Some(code) };
+        self.message(index, Part::Itself, kind::NEWSET, table, flag::CREATE, &Body::Set(body))?;
+        let to = ElementsBody {
+            table: table.name.as_str(),
+            set: name.as_str(),
+            id: None,
+            most: elements.len(),
+            extras: !expires.is_empty() || elements.iter().any(sets::has_extras),
+        };
+        let left = expires.iter().copied().chain(std::iter::repeat(None));
+        let elements = elements.iter().zip(left).map(|(code, left)| Ok((Cow::Borrowed(code), left)));
+        self.elements(index, |first| Part::Elements { first }, kind::NEWSETELEM, flag::CREATE, table, to, elements)
+    }
+
+    fn restore_object(&mut self, index: usize, table: &TableId, state: &OpaqueState) -> Result<(), Unencodable> {
+        let OpaqueState { kind: of, name: _, handle: _, attributes } = state;
+        let (message, without): (u16, &'static [u16]) = match of.as_str() {
+            FLOWTABLE => (kind::NEWFLOWTABLE, &[NFTA_FLOWTABLE_USE, NFTA_FLOWTABLE_HANDLE, NFTA_FLOWTABLE_PAD]),
+            _ => (kind::NEWOBJ, &[NFTA_OBJ_USE, NFTA_OBJ_HANDLE, NFTA_OBJ_PAD]),
+        };
+        let body = ObjectBody { table: table.name.as_str(), attributes, without };
+        self.message(index, Part::Itself, message, table, flag::CREATE, &Body::Object(body))
+    }
+
+    pub(super) fn delete_object(
+        &mut self,
+        index: usize,
+        table: &TableId,
+        of: &str,
+        name: &Name,
+    ) -> Result<(), Unencodable> {
+        let mut attributes = Vec::new();
+        let mut writer = Attributes::new(&mut attributes);
+        // The name has the same number in both messages.
+        writer.text(NFTA_OBJ_NAME, name.as_str())?;
+        let message = match of {
+            FLOWTABLE => kind::DELFLOWTABLE,
+            of => {
+                let unknown = || io::Error::new(io::ErrorKind::InvalidInput, format!("{of}: no kind of object"));
+                writer.be32(NFTA_OBJ_TYPE, object_number(of).ok_or_else(unknown)?);
+                kind::DELOBJ
+            }
+        };
+        let body = ObjectBody { table: table.name.as_str(), attributes: &attributes, without: &[] };
+        self.message(index, Part::Itself, message, table, 0, &Body::Object(body))
+    }
+}
+
+const FLOWTABLE: &str = "flowtable";
+// include/uapi/linux/netfilter/nf_tables.h
+const NFT_CHAIN_BASE: u32 = 1;
+const NFTA_OBJ_NAME: u16 = 2;
+const NFTA_OBJ_TYPE: u16 = 3;
+const NFTA_OBJ_USE: u16 = 5;
+const NFTA_OBJ_HANDLE: u16 = 6;
+const NFTA_OBJ_PAD: u16 = 7;
+const NFTA_FLOWTABLE_USE: u16 = 4;
+const NFTA_FLOWTABLE_HANDLE: u16 = 5;
+const NFTA_FLOWTABLE_PAD: u16 = 6;

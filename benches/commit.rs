@@ -10,12 +10,10 @@ mod common;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::fs::{self, File};
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::process::Stdio;
 
-use common::{Times, peak_memory};
+use common::{Script, Times, peak_memory};
 use nftmesh::kernel::Kernel;
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::{Chain, DataType, Element, Family, Interval, Rule, Ruleset, Set, Table, Value};
@@ -155,29 +153,4 @@ fn release(example: &str) -> String {
         path.display()
     );
     path.display().to_string()
-}
-
-/// A rule set as a file that nft loads in place of what is there.
-struct Script {
-    path: tempfile::TempPath,
-}
-
-impl Script {
-    fn new(ruleset: &Ruleset) -> Self {
-        let gone = |table: &Table| format!("add table {0} {1}\ndelete table {0} {1}\n", table.family, table.name);
-        Script::of(&format!("{}{ruleset}", ruleset.tables.iter().map(gone).collect::<String>()))
-    }
-
-    fn of(text: &str) -> Self {
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        fs::write(file.path(), text).expect("a temporary file can be written");
-        Script { path: file.into_temp_path() }
-    }
-
-    fn load(&self) {
-        let file: &Path = &self.path;
-        let input = File::open(file).expect("it was just written");
-        let status = support::command("nft").args(["-f", "-"]).stdin(input).status().expect("nft is installed");
-        assert!(status.success(), "nft -f {}", file.display());
-    }
 }

@@ -1,8 +1,10 @@
 //! What the benches share.
 #![allow(dead_code, unreachable_pub, reason = "every bench uses the part it needs")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::time::{Duration, Instant};
+
+use nftmesh::model::{Ruleset, Table};
 
 /// How long something took, time and again.
 #[derive(Default)]
@@ -34,4 +36,32 @@ pub fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+}
+
+/// A rule set as a file that nft loads in place of what is there.
+pub struct Script {
+    path: tempfile::TempPath,
+}
+
+impl Script {
+    /// In place of the tables of the same names.
+    pub fn new(ruleset: &Ruleset) -> Self {
+        let gone = |table: &Table| format!("add table {0} {1}\ndelete table {0} {1}\n", table.family, table.name);
+        Script::of(&format!("{}{ruleset}", ruleset.tables.iter().map(gone).collect::<String>()))
+    }
+
+    /// Any script.
+    pub fn of(text: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(file.path(), text).expect("a temporary file can be written");
+        Script { path: file.into_temp_path() }
+    }
+
+    /// Runs `nft -f` on it.
+    pub fn load(&self) {
+        let file = &self.path;
+        let input = File::open(file).expect("it was just written");
+        let status = crate::support::command("nft").args(["-f", "-"]).stdin(input).status().expect("nft is installed");
+        assert!(status.success(), "nft -f {}", file.display());
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! What stays is a longest common subsequence. Between two rules that stay, those that go are replaced by those that come as long as
 //! there are both; what more comes goes in front of the rule that stays behind it, in order, because a rule that is made in the same
-//! transaction has no handle yet that another could be put behind.
+//! transaction has no handle yet that another could be put behind. Where much comes, it is put behind the rule that stays in front of it,
+//! last rule first. A chain of which nothing stays is flushed.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,6 +13,10 @@ use crate::bytecode::{ElementDataCode, Expr, LookupSet, Modes, Unlowerable, is_c
 use crate::model::{Name, Rule, Table};
 use crate::plan::operation::{ChainId, Operation, Position};
 use crate::plan::snapshot::RuleState;
+
+/// So many rules are deleted, or put in front of others, one by one. The kernel searches a chain from its start for every handle, so
+/// that more of them take the square of their number: what goes as a whole is flushed, and what comes is put where the way is short.
+const FEW: usize = 32;
 
 /// What goes from a table.
 #[derive(Debug, Default)]
@@ -82,6 +87,8 @@ pub(super) fn between(
             rest.push(next);
         }
     }
+    // The last rule that stays in front of the place where we are.
+    let mut before = front.checked_sub(1).and_then(|last| held.get(last)).map(|rule| rule.handle);
     let mut held = held.get(front..).unwrap_or_default();
     if held.is_empty() && rest.is_empty() {
         return Ok(());
@@ -91,13 +98,18 @@ pub(super) fn between(
     let anchor = held.len().checked_sub(back).and_then(|index| held.get(index)).map(|rule| rule.handle);
     held = held.get(..held.len() - back).unwrap_or_default();
     rest.truncate(rest.len() - back);
-    let (mut from, mut to) = (0, 0);
-    for (kept, same) in common(held, &rest, doomed) {
-        let behind = held.get(kept).map(|rule| rule.handle);
-        gap.fill(held.get(from..kept).unwrap_or_default(), rest.get(to..same).unwrap_or_default(), behind);
-        (from, to) = (kept + 1, same + 1);
+    let stay = common(held, &rest, doomed);
+    if before.is_none() && anchor.is_none() && stay.is_empty() && held.len() > FEW {
+        gap.refill(&rest);
+        return Ok(());
     }
-    gap.fill(held.get(from..).unwrap_or_default(), rest.get(to..).unwrap_or_default(), anchor);
+    let (mut from, mut to) = (0, 0);
+    for (kept, same) in stay {
+        let behind = held.get(kept).map(|rule| rule.handle);
+        gap.fill(held.get(from..kept).unwrap_or_default(), rest.get(to..same).unwrap_or_default(), (before, behind));
+        (from, to, before) = (kept + 1, same + 1, behind);
+    }
+    gap.fill(held.get(from..).unwrap_or_default(), rest.get(to..).unwrap_or_default(), (before, anchor));
     Ok(())
 }
 
@@ -108,23 +120,50 @@ struct Gap<'a, 's, 'd> {
     steps: &'s mut Steps,
 }
 
+/// Handles of the rules that stay in front of a gap and behind it, where there are any.
+type Neighbours = (Option<u64>, Option<u64>);
+
 impl Gap<'_, '_, '_> {
-    /// Turns these into those, in front of the rule with the handle `behind`.
-    fn fill(&mut self, gone: &[RuleState], made: &[Wanted<'_>], behind: Option<u64>) {
+    /// Turns these into those.
+    fn fill(&mut self, gone: &[RuleState], made: &[Wanted<'_>], (before, behind): Neighbours) {
         let chain = || self.chain.clone();
-        let mut made = made.iter().map(|wanted| wanted.rule.clone());
-        for held in gone {
-            let handle = held.handle;
-            // A rule that is replaced would still use what goes first.
-            let next = if self.doomed.is_used_by(held) { None } else { made.next() };
-            match next {
-                Some(rule) => self.steps.rules_made.push(Operation::ReplaceRule { chain: chain(), handle, rule }),
-                None => self.steps.rules_gone.push(Operation::DeleteRule { chain: chain(), handle }),
-            }
+        // A rule that is replaced would still use what goes first.
+        let (doomed, free): (Vec<_>, Vec<_>) = gone.iter().partition(|held| self.doomed.is_used_by(held));
+        let more = made.len().saturating_sub(free.len());
+        // What more comes stands behind the replaced, unless it is so much that the kernel's search for its place would count.
+        let turned = more > FEW && behind.is_some();
+        let (front, back) = made.split_at(if turned { more } else { made.len() - more });
+        let (replacing, added) = if turned { (back, front) } else { (front, back) };
+        let deleted = doomed.into_iter().chain(free.iter().copied().skip(replacing.len()));
+        let delete = |held: &RuleState| Operation::DeleteRule { chain: chain(), handle: held.handle };
+        self.steps.rules_gone.extend(deleted.map(delete));
+        let replace = |(held, wanted): (&&RuleState, &Wanted<'_>)| Operation::ReplaceRule {
+            chain: chain(),
+            handle: held.handle,
+            rule: wanted.rule.clone(),
+        };
+        self.steps.rules_made.extend(free.iter().zip(replacing).map(replace));
+        let position = match (turned, before, behind) {
+            (true, Some(before), _) => Position::After(before),
+            (true, None, _) => Position::First,
+            (false, _, Some(behind)) => Position::Before(behind),
+            (false, _, None) => Position::Last,
+        };
+        let add = |wanted: &Wanted<'_>| Operation::AddRule { chain: chain(), position, rule: wanted.rule.clone() };
+        if turned {
+            self.steps.rules_made.extend(added.iter().rev().map(add));
+        } else {
+            self.steps.rules_made.extend(added.iter().map(add));
         }
-        let position = behind.map_or(Position::Last, Position::Before);
-        let add = |rule| Operation::AddRule { chain: chain(), position, rule };
-        self.steps.rules_made.extend(made.map(add));
+    }
+
+    /// Empties the chain and fills it with these.
+    fn refill(&mut self, made: &[Wanted<'_>]) {
+        let chain = || self.chain.clone();
+        self.steps.flushed.push(Operation::FlushChain(chain()));
+        let position = Position::Last;
+        let add = |wanted: &Wanted<'_>| Operation::AddRule { chain: chain(), position, rule: wanted.rule.clone() };
+        self.steps.rules_made.extend(made.iter().map(add));
     }
 }
 

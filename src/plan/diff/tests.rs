@@ -175,11 +175,60 @@ fn ten_thousand_rules_in_another_order_are_planned() {
     let machine = installed(&rules(0));
     assert!(diff(&machine.held, &rules(0), &[]).expect("valid").is_empty());
     let plan = diff(&machine.held, &rules(2), &[]).expect("valid");
-    let last = plan.operations().iter().rev().find_map(|operation| match operation {
-        Operation::AddRule { position, .. } => Some(*position),
-        _ => None,
-    });
-    assert!(matches!(last, None | Some(Position::Last | Position::Before(_))));
+    let kept =
+        10_000 - plan.operations().iter().filter(|operation| !matches!(operation, Operation::AddRule { .. })).count();
+    assert!(kept > 1, "{kept}");
+}
+
+#[test]
+fn a_long_chain_of_which_nothing_stays_is_flushed_and_filled() {
+    let (one, other): (Vec<u16>, Vec<u16>) = ((1..100).collect(), (101..200).collect());
+    let mut machine = installed(&ports(&one));
+    let plan = diff(&machine.held, &ports(&other), &[]).expect("valid");
+    assert_eq!(plan.operations().first(), Some(&Operation::FlushChain(mesh().chain("c"))));
+    assert_eq!(plan.operations().len(), 1 + other.len());
+    machine.apply(&plan).expect("flushed and filled");
+    assert_eq!(contents(&machine.held), contents(&installed(&ports(&other)).held));
+    let emptied = diff(&machine.held, &ports(&[]), &[]).expect("valid");
+    assert_eq!(emptied.to_string(), "flush chain inet mesh c\n");
+}
+
+#[test]
+fn many_rules_in_front_of_one_that_stays_are_put_where_the_kernel_finds_their_place_at_once() {
+    let with =
+        |front: &[u16], count: u16| -> Vec<u16> { front.iter().copied().chain(100..100 + count).chain([9]).collect() };
+    for (front, position) in [(&[][..], Position::First), (&[1][..], Position::After(3))] {
+        let mut machine = installed(&ports(&with(front, 0)));
+        let wanted = ports(&with(front, 50));
+        let plan = diff(&machine.held, &wanted, &[]).expect("valid");
+        let positions = plan.operations().iter().map(|operation| match operation {
+            Operation::AddRule { position, .. } => Some(*position),
+            _ => None,
+        });
+        assert_eq!(positions.collect::<Vec<_>>(), vec![Some(position); 50], "{plan}");
+        machine.apply(&plan).expect("in their places");
+        assert_eq!(contents(&machine.held), contents(&installed(&wanted).held));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn long_chains_become_what_is_wanted(
+        held in prop::collection::vec((1..20_u16, 1..60_usize), 0..6),
+        wanted in prop::collection::vec((1..20_u16, 1..60_usize), 0..6),
+    ) {
+        // Runs of other ports after one of a few, so that something stays now and then and much comes between.
+        let long = |runs: &[(u16, usize)], base: u16| -> Vec<u16> {
+            runs.iter().flat_map(|(port, run)| std::iter::once(*port).chain((0..*run).map(move |n| base + *port + n as u16))).collect()
+        };
+        let mut machine = installed(&ports(&long(&held, 1_000)));
+        let wanted = ports(&long(&wanted, 1_030));
+        let plan = diff(&machine.held, &wanted, &[]).expect("valid");
+        machine.apply(&plan).map_err(|why| TestCaseError::fail(format!("{why} by\n{plan}")))?;
+        prop_assert_eq!(contents(&machine.held), contents(&installed(&wanted).held), "by\n{}", plan);
+    }
 }
 
 #[test]

@@ -1,0 +1,241 @@
+//! How cost grows with the work: everything at n, 2n and 4n, beside what nft(8) takes for the same, in one run.
+//!
+//! ```text
+//! cargo bench --bench growth               everything
+//! cargo bench --bench growth -- chains     what has this in its name
+//! ```
+//! A line is a median over rounds, in a network namespace of its own. What grows with the work shows `x2` or a little more for each
+//! doubling; `x4` would be quadratic.
+
+mod common;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::net::Ipv4Addr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Script, Times};
+use nftmesh::kernel::Kernel;
+use nftmesh::model::{
+    Chain, ChainType, DataType, Element, Family, Field, Hook, MarkKey, MarkValue, Nat, Priority, Protocol, Rule,
+    Ruleset, Set, Table, Value, Verdict, set,
+};
+use nftmesh::plan::{Listing, Transaction, diff};
+
+fn main() {
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
+    let cases: [(&str, fn(u32) -> Lines, u32); 6] = [
+        ("services, replaced (3 chains and a set each)", replaced, 2_000),
+        ("services, read and compared", read, 1_250),
+        ("services, one endpoint changed", changed, 1_250),
+        ("sets, a rule each", sets, 2_000),
+        ("rules of a chain, all new", refilled, 12_500),
+        ("rules of a chain, in another order", reordered, 12_500),
+    ];
+    for (name, case, smallest) in cases {
+        if name.contains(&wanted) {
+            println!("{name}");
+            let runs = [1, 2, 4].map(|times| {
+                let mut lines = Lines::new();
+                support::in_fresh_netns(|| lines = case(times * smallest));
+                lines
+            });
+            print(smallest, &runs);
+        }
+    }
+}
+
+/// What was measured: the first is the peer's, the others are told in terms of it.
+type Lines = Vec<(&'static str, Duration)>;
+
+fn print(smallest: u32, runs: &[Lines; 3]) {
+    println!("  {:<34} {:>10} {:>10} {:>10}   per doubling", "", smallest, 2 * smallest, 4 * smallest);
+    let [small, middle, large] = runs;
+    for (index, (name, time)) in small.iter().enumerate() {
+        let of = |lines: &Lines| lines.get(index).map_or(Duration::ZERO, |(_, time)| *time);
+        let peer = |lines: &Lines| lines.first().map_or(1.0, |(_, time)| time.as_secs_f64());
+        let (middle_time, large_time) = (of(middle), of(large));
+        let growth = |a: Duration, b: Duration| b.as_secs_f64() / a.as_secs_f64();
+        let ratios = [small, middle, large].map(|lines| of(lines).as_secs_f64() / peer(lines));
+        let against = match index {
+            0 => "the peer".to_owned(),
+            _ => format!("{:.3} {:.3} {:.3} of it", ratios[0], ratios[1], ratios[2]),
+        };
+        println!(
+            "  {name:<34} {time:>10.1?} {middle_time:>10.1?} {large_time:>10.1?}   x{:.1} x{:.1}   {against}",
+            growth(*time, middle_time),
+            growth(middle_time, large_time)
+        );
+    }
+}
+
+const ROUNDS: usize = 3;
+
+fn kernel() -> Kernel {
+    Kernel::open().expect("a socket")
+}
+
+fn nft_list(times: &mut Times, words: &[&str]) {
+    times.time(|| {
+        let status = support::command("nft").args(words).stdout(Stdio::null()).status();
+        assert!(status.expect("nft is installed").success(), "nft {words:?}");
+    });
+}
+
+/// The shape of kube-proxy's rules: a service has a chain, two endpoints with a chain each, and a set of clients.
+fn services(count: u32, moved: Option<u32>) -> Ruleset {
+    let rule = Rule::new;
+    let mark = MarkValue::masked(MarkKey::Meta, 0x4000, 0x4000);
+    let mut map = Set::verdict_map("service-ips", [DataType::Ipv4, DataType::Protocol, DataType::Port]);
+    let mut table =
+        Table::new(Family::Ip, "services").chain(Chain::regular("to-masquerade").rule(rule().set_mark(mark)));
+    for index in 0..count {
+        let address = Ipv4Addr::from_bits(0xac1e_0000 + index);
+        let service = format!("service-{index:08}");
+        let key = [Value::Ipv4(address), Value::Protocol(Protocol::TCP), Value::Port(80)];
+        map.elements.push(Element::new(key).verdict(Verdict::Goto(service.as_str().into())));
+        let mut endpoints = Vec::new();
+        for endpoint in 0..2 {
+            let elsewhere = if moved == Some(index) { 0x10_0000 } else { 0 };
+            let at = Ipv4Addr::from_bits(0x0ab4_0000 + index * 2 + endpoint + elsewhere);
+            let name = format!("endpoint-{index:08}-{at}/80");
+            let dnat = rule().l4proto(Protocol::TCP).nat(Nat::dnat().to(at).ports(80));
+            table =
+                table.chain(Chain::regular(name.as_str()).rule(rule().ip_saddr(at).jump("to-masquerade")).rule(dnat));
+            endpoints.push(name);
+        }
+        let clients = format!("clients-{index:08}");
+        let to = |endpoint: usize| endpoints.get(endpoint).map(String::as_str).unwrap_or_default();
+        table = table.set(Set::new(clients.as_str(), [DataType::Ipv4])).chain(
+            Chain::regular(service.as_str())
+                .rule(rule().ip_daddr(address).tcp_dport(80).jump("to-masquerade"))
+                .rule(rule().ip_saddr(set(clients.as_str())).goto(to(0)))
+                .rule(rule().goto(to(1))),
+        );
+    }
+    let dispatch = rule().vmap([Field::IpDaddr, Field::L4proto, Field::ThDport], set("service-ips"));
+    let hook = Chain::base("nat-prerouting", ChainType::Nat, Hook::Prerouting, Priority::DSTNAT);
+    Ruleset::new().table(table.set(map).chain(hook.rule(dispatch)))
+}
+
+fn replaced(count: u32) -> Lines {
+    let ruleset = services(count, None);
+    let script = Script::new(&ruleset);
+    let transaction = Transaction::replace(ruleset);
+    let mut kernel = kernel();
+    let (mut nft, mut checked, mut ours) = (Times::default(), Times::default(), Times::default());
+    for _ in 0..ROUNDS {
+        nft.time(|| script.load());
+        checked.time(|| transaction.validate().expect("valid"));
+        ours.time(|| kernel.commit(&transaction).expect("valid"));
+    }
+    vec![("nft -f", nft.median()), ("validate", checked.median()), ("commit (goal <= 0.5)", ours.median())]
+}
+
+fn read(count: u32) -> Lines {
+    let ruleset = services(count, None);
+    kernel().commit(&Transaction::replace(ruleset.clone())).expect("valid");
+    let (mut json, mut list) = (Times::default(), Times::default());
+    let (mut first, mut snapshot, mut listed) = (Times::default(), Times::default(), Times::default());
+    for _ in 0..ROUNDS {
+        nft_list(&mut json, &["-j", "list", "ruleset"]);
+        nft_list(&mut list, &["list", "ruleset"]);
+        let mut kernel = kernel();
+        first.time(|| assert!(kernel.apply(&ruleset).expect("applied").was_in_sync()));
+        let mut held = None;
+        snapshot.time(|| held = kernel.snapshot().ok());
+        let held = held.expect("readable");
+        listed.time(|| assert!(Listing::new(&held).to_string().len() > 100));
+    }
+    vec![
+        ("nft -j list ruleset", json.median()),
+        ("nft list ruleset", list.median()),
+        ("first apply, in sync (goal <= 0.7)", first.median()),
+        ("snapshot", snapshot.median()),
+        ("its listing", listed.median()),
+    ]
+}
+
+fn changed(count: u32) -> Lines {
+    let (one, other) = (services(count, None), services(count, Some(count / 2)));
+    let replace = Transaction::replace(one.clone());
+    let (mut full, mut delta) = (Times::default(), Times::default());
+    let mut kernel = kernel();
+    for _ in 0..ROUNDS {
+        full.time(|| kernel.commit(&replace).expect("valid"));
+        kernel.apply(&one).expect("applied");
+        for next in [&other, &one] {
+            delta.time(|| {
+                let operations = kernel.apply(next).expect("applied").transaction.operations().len();
+                assert!((1..100).contains(&operations), "{operations}");
+            });
+        }
+    }
+    vec![("replace", full.median()), ("apply (goal <= 0.05)", delta.median())]
+}
+
+fn sets(count: u32) -> Lines {
+    let mut table = Table::new(Family::Ip, "sets");
+    let mut chain = Chain::regular("c");
+    for index in 0..count {
+        let name = format!("clients-{index:08}");
+        table = table.set(Set::new(name.as_str(), [DataType::Ipv4]));
+        chain = chain.rule(Rule::new().ip_saddr(set(name.as_str())).accept());
+    }
+    let ruleset = Ruleset::new().table(table.chain(chain));
+    let script = Script::new(&ruleset);
+    let transaction = Transaction::replace(ruleset.clone());
+    let (mut load, mut list) = (Times::default(), Times::default());
+    let (mut commit, mut first) = (Times::default(), Times::default());
+    for _ in 0..ROUNDS {
+        load.time(|| script.load());
+        nft_list(&mut list, &["list", "ruleset"]);
+        let mut kernel = kernel();
+        commit.time(|| kernel.commit(&transaction).expect("valid"));
+        first.time(|| assert!(kernel.apply(&ruleset).expect("applied").was_in_sync()));
+    }
+    vec![
+        ("nft list ruleset", list.median()),
+        ("nft -f", load.median()),
+        ("commit", commit.median()),
+        ("first apply, in sync", first.median()),
+    ]
+}
+
+fn rules(rules: impl Iterator<Item = u32>) -> Ruleset {
+    let rule = |index: u32| Rule::new().ip_saddr(Ipv4Addr::from_bits(0x0a00_0000 + index)).counter().accept();
+    Ruleset::new().table(Table::new(Family::Ip, "rules").chain(Chain::regular("c").rules(rules.map(rule))))
+}
+
+/// Nothing stays: every rule of the chain goes and as many others come.
+fn refilled(count: u32) -> Lines {
+    let (one, other) = (rules(0..count), rules(count..2 * count));
+    let flush = |ruleset: &Ruleset| Script::of(&format!("flush chain ip rules c\n{ruleset}"));
+    let (flush_one, flush_other) = (flush(&one), flush(&other));
+    let mut kernel = kernel();
+    let (mut nft, mut ours) = (Times::default(), Times::default());
+    kernel.apply(&one).expect("applied");
+    for _ in 0..ROUNDS {
+        nft.time(|| flush_other.load());
+        nft.time(|| flush_one.load());
+        ours.time(|| drop(kernel.apply(&other).expect("applied")));
+        ours.time(|| drop(kernel.apply(&one).expect("applied")));
+    }
+    vec![("nft -f: flush chain, add", nft.median()), ("apply, which reads first", ours.median())]
+}
+
+/// Rules that are all there, shuffled: only what does not stay in place is planned.
+fn reordered(count: u32) -> Lines {
+    let (one, other) = (rules(0..count), rules((0..count).map(|index| index * 7919 % count)));
+    let script = Script::new(&other);
+    let mut kernel = kernel();
+    kernel.apply(&one).expect("applied");
+    let held = kernel.snapshot().expect("readable");
+    let (mut nft, mut ours) = (Times::default(), Times::default());
+    for _ in 0..ROUNDS {
+        nft.time(|| script.load());
+        ours.time(|| assert!(!diff(&held, &other, &[]).expect("valid").is_empty()));
+    }
+    vec![("nft -f, replaced", nft.median()), ("diff", ours.median())]
+}

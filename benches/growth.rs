@@ -25,7 +25,7 @@ use nftmesh::plan::{Listing, Transaction, diff};
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let cases: [(&str, fn(u32) -> Lines, u32); 6] = [
+    let cases: [Case; 6] = [
         ("services, replaced (3 chains and a set each)", replaced, 2_000),
         ("services, read and compared", read, 1_250),
         ("services, one endpoint changed", changed, 1_250),
@@ -45,6 +45,9 @@ fn main() {
         }
     }
 }
+
+/// A name, what is measured, and the smallest size.
+type Case = (&'static str, fn(u32) -> Lines, u32);
 
 /// What was measured: the first is the peer's, the others are told in terms of it.
 type Lines = Vec<(&'static str, Duration)>;

@@ -72,7 +72,7 @@ impl CmpOp {
 macro_rules! keys {
     ($($(#[$doc:meta])* $type:ident { $($(#[$cdoc:meta])* $constant:ident = $number:literal,)* })*) => { $(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $type(pub u32);
 
         impl $type {
@@ -144,12 +144,26 @@ keys! {
     }
     /// What a fib expression answers (`enum nft_fib_result`).
     FibResult {
+        /// Index of the interface.
+        OIF = 1,
+        /// Name of the interface.
+        OIFNAME = 2,
         /// Kind of the address.
         ADDRTYPE = 3,
     }
     /// What a fib expression asks about (`enum nft_fib_flags`).
     FibFlags {
+        /// The source address.
+        SADDR = 1,
         /// The destination address.
         DADDR = 2,
+        /// With the mark of the packet.
+        MARK = 4,
+        /// Only the incoming interface counts.
+        IIF = 8,
+        /// Only the outgoing interface counts.
+        OIF = 16,
+        /// Only whether there is an interface.
+        PRESENT = 32,
     }
 }

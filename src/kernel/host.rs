@@ -88,12 +88,16 @@ fn route(object: &[u8]) -> Result<Option<Route>, Failure> {
     let Some(nothing) = unspecified(header.address_family) else { return Ok(None) };
     let RouteMessage { attributes, .. } = RouteMessage::parse(object).map_err(malformed)?;
     let (mut table, mut interface, mut metric, mut destination) = (u32::from(header.table), 0, 0, nothing);
+    let mut others = Vec::new();
     for attribute in attributes {
         match attribute {
             RouteAttribute::Destination(RouteAddress::Inet(address)) => destination = address.into(),
             RouteAttribute::Destination(RouteAddress::Inet6(address)) => destination = address.into(),
-            // Of several ways the first stands for all.
-            RouteAttribute::MultiPath(hops) => interface = hops.first().map_or(interface, |hop| hop.interface_index),
+            RouteAttribute::MultiPath(hops) => {
+                let mut hops = hops.iter().map(|hop| hop.interface_index);
+                interface = hops.next().unwrap_or(interface);
+                others = hops.collect();
+            }
             RouteAttribute::Oif(index) => interface = index,
             RouteAttribute::Priority(priority) => metric = priority,
             RouteAttribute::Table(number) => table = number,
@@ -102,7 +106,7 @@ fn route(object: &[u8]) -> Result<Option<Route>, Failure> {
     }
     let Ok(destination) = IpNetwork::new(destination, header.destination_prefix_length) else { return Ok(None) };
     let kind = AddrType(u32::from(u8::from(header.kind)));
-    Ok(Some(Route::new(destination, interface).table(table).kind(kind).metric(metric)))
+    Ok(Some(Route::new(destination, interface).table(table).kind(kind).metric(metric).others(others)))
 }
 
 /// A policy rule; what it asks besides a mark is in words.

@@ -17,7 +17,7 @@ use crate::plan::{
     ChainId, Generation, TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice,
     TracedPacket,
 };
-use crate::sim::{Change, End, Fate, Interface, Packet, RuleLine, Rules, Step};
+use crate::sim::{Change, End, Fate, HeaderBytes, Interface, Packet, RuleLine, Rules, Step};
 
 /// Turns the messages of a [`Trace`](super::Trace) into what a walk would say.
 ///
@@ -178,10 +178,12 @@ impl TraceSteps {
         let before = self.packets.remove(&message.id).filter(|place| is_here(place) || !begins_here);
         // The mark is that behind the first rule; what it was before only an earlier chain has told.
         let mark = before.as_ref().map_or(message.mark, |place| place.packet.mark);
-        let Some(packet) = Packet::traced(shown, mark) else {
+        let Some(mut packet) = Packet::traced(shown, mark) else {
             told.unknown = Some("a packet without an IP header".to_owned());
             return Ok(());
         };
+        // For people the fields are enough.
+        packet.bytes = HeaderBytes::default();
         let (incoming, outgoing) = (self.interface(shown.iif)?, self.interface(shown.oif)?);
         let mut place = match before {
             Some(place) if is_here(&place) => place,

@@ -26,6 +26,8 @@ pub(crate) enum Input {
     L4proto,
     Length,
     Mark,
+    /// The first bytes of the IP header that are no other input: 12 of IPv4, 8 of IPv6, at their places.
+    Network,
     Oif,
     Oifname,
     PktType,
@@ -48,11 +50,13 @@ pub(crate) enum Input {
     TranslatedDport,
     TranslatedSaddr,
     TranslatedSport,
+    /// Bytes 4 to 19 behind the IP header, but for the flags of TCP.
+    Transport,
 }
 
 impl Input {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Input; 32] = [
+    pub(crate) const ALL: [Input; 34] = [
         Input::Attached,
         Input::Cgroup,
         Input::CtDirection,
@@ -68,6 +72,7 @@ impl Input {
         Input::L4proto,
         Input::Length,
         Input::Mark,
+        Input::Network,
         Input::Oif,
         Input::Oifname,
         Input::PktType,
@@ -85,6 +90,7 @@ impl Input {
         Input::TranslatedDport,
         Input::TranslatedSaddr,
         Input::TranslatedSport,
+        Input::Transport,
     ];
 
     /// Width in bytes; addresses have 16, of which IPv4 uses the first 4.
@@ -96,7 +102,7 @@ impl Input {
             Input::Cgroup | Input::CtMark | Input::CtState | Input::CtStatus | Input::DaddrType | Input::Iif => 4,
             Input::Length | Input::Mark | Input::Oif | Input::Skgid | Input::Skuid | Input::SocketMark => 4,
             Input::Daddr | Input::Iifname | Input::Oifname | Input::Saddr => 16,
-            Input::TranslatedDaddr | Input::TranslatedSaddr => 16,
+            Input::Network | Input::TranslatedDaddr | Input::TranslatedSaddr | Input::Transport => 16,
         }
     }
 
@@ -110,6 +116,7 @@ impl Input {
             Input::Socket | Input::SocketTransparent | Input::SocketWildcard | Input::TcpFlags => false,
             Input::Daddr | Input::Dport | Input::Iifname | Input::Oifname | Input::Saddr | Input::Sport => false,
             Input::TranslatedDaddr | Input::TranslatedDport | Input::TranslatedSaddr | Input::TranslatedSport => false,
+            Input::Network | Input::Transport => false,
         }
     }
 }

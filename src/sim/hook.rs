@@ -158,7 +158,7 @@ fn base_chain(
     listener: &mut impl Listener,
 ) -> Result<Passed, CannotTell> {
     listener.chain(&chain.id, base, flow);
-    let mut machine = Machine::new(inputs, flow);
+    let mut machine = Machine::new(base.hook, inputs, flow);
     let mut stack: Vec<Here<'_>> = Vec::new();
     let mut here = Here { chain, at: 0, gotos: 0 };
     for _ in 0..MOST_RULES {

@@ -1,5 +1,6 @@
 //! The host that packets walk through: interfaces, addresses, routes, policy rules, transparent listeners. Plain data.
 
+mod fib;
 mod routing;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -61,6 +62,8 @@ pub struct Route {
     pub interface: u32,
     /// Among equals the lowest counts.
     pub metric: u32,
+    /// Interfaces of its other ways, where it has several: which one a packet takes, the kernel decides.
+    pub others: Vec<u32>,
 }
 
 /// A policy rule: packets with a mark are routed by a table.
@@ -111,7 +114,7 @@ impl Route {
     /// A route of table main out of an interface.
     #[must_use]
     pub fn new(destination: IpNetwork, interface: u32) -> Self {
-        Route { table: MAIN, destination, kind: AddrType::UNICAST, interface, metric: 0 }
+        Route { table: MAIN, destination, kind: AddrType::UNICAST, interface, metric: 0, others: Vec::new() }
     }
 
     /// The same in another table.
@@ -130,6 +133,14 @@ impl Route {
     #[must_use]
     pub fn metric(self, metric: u32) -> Self {
         Route { metric, ..self }
+    }
+}
+
+impl Route {
+    /// The same with other ways besides, out of these interfaces.
+    #[must_use]
+    pub fn others(self, interfaces: impl IntoIterator<Item = u32>) -> Self {
+        Route { others: interfaces.into_iter().collect(), ..self }
     }
 }
 
@@ -241,7 +252,7 @@ impl Host {
             }
             IpNetwork::V4(net) if net.prefix() < 31 => {
                 let broadcast = IpNetwork::from(IpAddr::from(net.broadcast()));
-                self.routes.push(Route { destination: broadcast, kind: AddrType::BROADCAST, ..local });
+                self.routes.push(Route { destination: broadcast, kind: AddrType::BROADCAST, ..local.clone() });
             }
             _ => {}
         }

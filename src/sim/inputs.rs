@@ -3,16 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::cells::{Cell, Input};
+use super::fib::Query;
 use super::flow::{Flow, Translation, cells};
 use super::rules::RuleLine;
 use super::sets::SetIndex;
-use crate::bytecode::{CmpOp, LimitCode};
+use super::unknown::{self, not_known};
+use crate::bytecode::{CmpOp, Expr, LimitCode, PayloadBase};
 use crate::model::{Family4or6, Hook};
 
 /// A packet and its surroundings: all of it known, or left open and split where programs look.
 ///
-/// The questions about cells are only asked when some of them are open, so a world that knows all bytes does not answer them.
+/// The questions about cells are only asked when some of them are open: in a walk those are bytes of a header that nobody gave.
 pub(crate) trait Inputs: Sized {
     /// Network-layer family of the packet.
     fn family(&self) -> Family4or6;
@@ -48,6 +52,29 @@ pub(crate) trait Inputs: Sized {
         Ok(cells(self, Input::DaddrType))
     }
 
+    /// What another `fib` expression loads.
+    fn fib(&mut self, hook: Hook, flow: &Flow, query: Query, expr: &Expr) -> Result<SmallVec<[Cell; 16]>, CannotTell>;
+
+    /// A byte of a header that no input has, if it is known.
+    fn further(&self, _base: PayloadBase, _at: usize) -> Option<Cell> {
+        None
+    }
+
+    /// A byte of the length that is in the header of IP, if it is known.
+    fn ip_length(&self, _at: usize) -> Option<Cell> {
+        None
+    }
+
+    /// Whether the packet is known to end before that byte of a header.
+    fn ends_before(&self, _base: PayloadBase, _end: u32) -> bool {
+        false
+    }
+
+    /// Whether bytes that a program keeps (in a mark, as an address) may be open ones.
+    fn keeps(&self, cells: &[Cell]) -> Result<(), CannotTell> {
+        cells.iter().find(|cell| cell.known().is_none()).map_or(Ok(()), |cell| Err(not_known(*cell)))
+    }
+
     /// Status of the connection now: a translation of this hook shows in it.
     fn ct_status(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
         if flow.translation.is_some() {
@@ -57,18 +84,18 @@ pub(crate) trait Inputs: Sized {
     }
 
     /// Compares as memcmp(3) does.
-    fn compare(&mut self, _cells: &[Cell], _op: CmpOp, _data: &[u8]) -> Result<bool, CannotTell> {
-        Err(nothing_is_open())
+    fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
+        unknown::compare(cells, op, data)
     }
 
     /// Whether the cells lie between both, included, as memcmp(3) orders them.
-    fn within(&mut self, _cells: &[Cell], _low: &[u8], _high: &[u8]) -> Result<bool, CannotTell> {
-        Err(nothing_is_open())
+    fn within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {
+        unknown::within(cells, low, high)
     }
 
     /// The element of the set with these cells as its key.
-    fn find(&mut self, _cells: &[Cell], _set: &SetIndex) -> Result<Option<usize>, CannotTell> {
-        Err(nothing_is_open())
+    fn find(&mut self, cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell> {
+        unknown::find(cells, set)
     }
 
     /// Whether a packet comes within this rate.
@@ -140,9 +167,4 @@ impl fmt::Display for CannotTell {
             None => f.write_str(&self.reason),
         }
     }
-}
-
-/// A world that leaves bytes open has to answer for them.
-fn nothing_is_open() -> CannotTell {
-    CannotTell::new("a byte of the packet is not known")
 }

@@ -3,21 +3,21 @@
 //! Total: whatever is not known ends the run with [`CannotTell`].
 
 pub(super) mod connection;
+mod payload;
 mod xtables;
 
-use smallvec::SmallVec;
-
 use super::cells::{Cell, Input, Registers, bitwise};
+use super::fib::Query;
 use super::flow::{Flow, NewAddress, Translation, address_bytes};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::rules::{Op, RuleCode};
 use super::sets::SetIndex;
 use super::xt;
 use crate::bytecode::{
-    CmpOp, ElementDataCode, Expr, MetaKey, NatCode, PayloadBase, QueueCode, Register, RegisterRange, RejectCode,
-    SocketKey, TproxyCode,
+    BitwiseCode, CmpOp, ElementDataCode, Expr, LogCode, MetaKey, NatCode, QueueCode, Register, RegisterRange,
+    RejectCode, SocketKey, TproxyCode,
 };
-use crate::model::{Family4or6, NatKind, Verdict};
+use crate::model::{Hook, NatKind, Verdict};
 
 /// How the run of a rule ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,12 +47,13 @@ type Step = Result<Next, CannotTell>;
 pub(crate) struct Machine<'a, I> {
     pub(crate) inputs: &'a mut I,
     pub(crate) flow: &'a mut Flow,
+    hook: Hook,
     registers: Registers,
 }
 
 impl<'a, I: Inputs> Machine<'a, I> {
-    pub(crate) fn new(inputs: &'a mut I, flow: &'a mut Flow) -> Self {
-        Machine { inputs, flow, registers: Registers::new() }
+    pub(crate) fn new(hook: Hook, inputs: &'a mut I, flow: &'a mut Flow) -> Self {
+        Machine { inputs, flow, hook, registers: Registers::new() }
     }
 
     /// Runs a rule.
@@ -78,10 +79,9 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     fn expr(&mut self, expr: &Expr) -> Step {
         match expr {
-            Expr::Bitwise(code) => {
-                let len = code.mask.len();
-                let window = self.registers.window(code.reg, len).ok_or_else(beyond)?;
-                bitwise(window, &code.mask, &code.xor);
+            Expr::Bitwise(BitwiseCode { reg, mask, xor }) => {
+                let window = self.registers.window(*reg, mask.len()).ok_or_else(beyond)?;
+                bitwise(window, mask, xor);
                 Ok(Next::Go)
             }
             Expr::Byteorder { reg, len } => {
@@ -96,13 +96,25 @@ impl<'a, I: Inputs> Machine<'a, I> {
                 let cells = read(&self.registers, *sreg, data.len())?;
                 compare(self.inputs, cells, *op, data).map(go)
             }
-            Expr::Counter { .. } | Expr::Log(_) => Ok(Next::Go),
+            Expr::Counter { packets: _, bytes: _ } => Ok(Next::Go),
             Expr::Ct { key, dreg } => self.ct(*key, *dreg),
             Expr::CtSet { key, sreg } => self.ct_set(*key, *sreg),
-            Expr::Fib { dreg, .. } => self.store(*dreg, self.inputs.daddr_type(self.flow)?.into_iter()),
+            Expr::Fib { result, flags, dreg } => {
+                let query = Query::new(*result, *flags)?;
+                if query == Query::PLAIN {
+                    return self.store(*dreg, self.inputs.daddr_type(self.flow)?.into_iter());
+                }
+                let loads = self.inputs.fib(self.hook, self.flow, query, expr)?;
+                self.store(*dreg, loads.into_iter())
+            }
             Expr::Immediate { dreg, data } => self.store(*dreg, data.iter().copied().map(Cell::Known)),
             Expr::Limit(limit) => self.inputs.limit(limit).map(go),
-            Expr::Lookup { sreg, dreg, inverted, .. } => self.lookup(*sreg, *dreg, *inverted, None),
+            // What is said in a log is nothing to the packet.
+            Expr::Log(LogCode { prefix: _, level: _, group: _, snaplen: _, queue_threshold: _, flags: _ }) => {
+                Ok(Next::Go)
+            }
+            // A set that is there is a `Op::Lookup`.
+            Expr::Lookup { sreg, dreg, inverted, set: _ } => self.lookup(*sreg, *dreg, *inverted, None),
             Expr::Masq { ports, flags } => self.translated(NatKind::Snat, NewAddress::Own, *ports, *flags),
             Expr::Meta { key, dreg } => self.meta(*key, *dreg),
             Expr::MetaSet { key, sreg } => self.meta_set(*key, *sreg),
@@ -113,14 +125,23 @@ impl<'a, I: Inputs> Machine<'a, I> {
                 None => format!("expression {name} has no meaning here"),
             })),
             Expr::Payload { base, offset, len, dreg } => self.payload(*base, *offset, *len, *dreg),
-            Expr::Queue(queue) => Ok(Next::End(Ran::Queue(*queue))),
+            // A program decides, whichever it is.
+            Expr::Queue(QueueCode { num, total, flags }) => {
+                Ok(Next::End(Ran::Queue(QueueCode { num: *num, total: *total, flags: *flags })))
+            }
             Expr::Range { sreg, op, low, high } => {
                 let cells = read(&self.registers, *sreg, low.len())?;
                 let inside = within(self.inputs, cells, low, high)?;
-                Ok(go(inside == (*op != CmpOp::Ne)))
+                match op {
+                    CmpOp::Eq => Ok(go(inside)),
+                    CmpOp::Ne => Ok(go(!inside)),
+                    CmpOp::Lt | CmpOp::Le | CmpOp::Gt | CmpOp::Ge => Err(CannotTell::new("a range that asks an order")),
+                }
             }
             Expr::Redir { ports, flags } => self.translated(NatKind::Dnat, NewAddress::Own, *ports, *flags),
-            Expr::Reject(code) => Ok(Next::End(Ran::Reject(*code))),
+            Expr::Reject(RejectCode { kind, code }) => {
+                Ok(Next::End(Ran::Reject(RejectCode { kind: *kind, code: *code })))
+            }
             Expr::Socket { key, dreg } => self.socket(*key, *dreg),
             Expr::Tproxy(code) => self.tproxy(code),
             Expr::Verdict(verdict) => Ok(end(verdict)),
@@ -195,40 +216,17 @@ impl<'a, I: Inputs> Machine<'a, I> {
         Ok(Next::Go)
     }
 
+    /// What a program keeps beyond the rule.
     fn take<const N: usize>(&self, sreg: Register) -> Result<[Cell; N], CannotTell> {
-        self.registers.read(sreg, N).and_then(|cells| cells.try_into().ok()).ok_or_else(beyond)
+        let cells = read(&self.registers, sreg, N)?;
+        self.inputs.keeps(cells)?;
+        cells.try_into().map_err(|_| beyond())
     }
 
-    /// Only the parts of headers that have a name: what else is in a packet is not known.
-    fn payload(&mut self, base: PayloadBase, offset: u32, len: u32, dreg: Register) -> Step {
-        let family = self.inputs.family();
-        let unknown = || {
-            CannotTell::new(format!("payload base {}, offset {offset}, {len} bytes: not a field known here", base.0))
-        };
-        let end = offset.checked_add(len).filter(|end| *end <= 256).ok_or_else(unknown)?;
-        let mut loaded = SmallVec::<[Cell; 16]>::new();
-        for at in offset..end {
-            loaded.push(self.header_byte(base, family, at).ok_or_else(unknown)?);
-        }
-        self.store(dreg, loaded.into_iter())
-    }
-
-    fn header_byte(&self, base: PayloadBase, family: Family4or6, at: u32) -> Option<Cell> {
-        let header = &self.flow.header;
-        let of = |field: &[Cell], start: u32| field.get(usize::try_from(at - start).ok()?).copied();
-        match (base, family, at) {
-            (PayloadBase::NETWORK, Family4or6::Ipv4, 9) | (PayloadBase::NETWORK, Family4or6::Ipv6, 6) => {
-                Some(self.inputs.cell(Input::L4proto, 0))
-            }
-            (PayloadBase::NETWORK, Family4or6::Ipv4, 12..16) => of(&header.saddr, 12),
-            (PayloadBase::NETWORK, Family4or6::Ipv4, 16..20) => of(&header.daddr, 16),
-            (PayloadBase::NETWORK, Family4or6::Ipv6, 8..24) => of(&header.saddr, 8),
-            (PayloadBase::NETWORK, Family4or6::Ipv6, 24..40) => of(&header.daddr, 24),
-            (PayloadBase::TRANSPORT, _, 0..2) => of(&header.sport, 0),
-            (PayloadBase::TRANSPORT, _, 2..4) => of(&header.dport, 2),
-            (PayloadBase::TRANSPORT, _, 13) => Some(self.inputs.cell(Input::TcpFlags, 0)),
-            _ => None,
-        }
+    fn take_address(&self, sreg: Register, len: usize) -> Result<Vec<Cell>, CannotTell> {
+        let cells = read(&self.registers, sreg, len)?;
+        self.inputs.keeps(cells)?;
+        Ok(cells.to_vec())
     }
 
     fn lookup(&mut self, sreg: Register, dreg: Option<Register>, inverted: bool, set: Option<&SetIndex>) -> Step {
@@ -270,7 +268,8 @@ impl<'a, I: Inputs> Machine<'a, I> {
     /// net/netfilter/nft_tproxy.c: breaks when there is no listener, and for what is neither TCP nor UDP.
     fn tproxy(&mut self, code: &TproxyCode) -> Step {
         let family = self.inputs.family();
-        if code.family.is_some_and(|wanted| wanted != family) {
+        let TproxyCode { family: wanted, address, port } = *code;
+        if wanted.is_some_and(|wanted| wanted != family) {
             return Ok(Next::Break);
         }
         let protocol = [self.inputs.cell(Input::L4proto, 0)];
@@ -278,9 +277,8 @@ impl<'a, I: Inputs> Machine<'a, I> {
         {
             return Ok(Next::Break);
         }
-        let address =
-            code.address.map(|register| read(&self.registers, register, address_bytes(family)).map(<[_]>::to_vec));
-        let port = code.port.map(|register| self.take(register)).transpose()?;
+        let address = address.map(|register| self.take_address(register, address_bytes(family)));
+        let port = port.map(|register| self.take(register)).transpose()?;
         let target = Target { address: address.transpose()?, port };
         if !self.inputs.listener(&target)? {
             return Ok(Next::Break);
@@ -297,18 +295,36 @@ impl<'a, I: Inputs> Machine<'a, I> {
         }
         let address = match addresses.min {
             Some(min) => {
-                let low = read(&self.registers, min, address_bytes(packet))?.to_vec();
-                let high = read(&self.registers, addresses.max.unwrap_or(min), low.len())?.to_vec();
-                NewAddress::Range(low, high)
+                let low = self.take_address(min, address_bytes(packet))?;
+                let high = self.take_address(addresses.max.unwrap_or(min), low.len())?;
+                if flags & NETMAP == 0 { NewAddress::Range(low, high) } else { self.netmap(kind, &low, &high)? }
             }
             None => NewAddress::Kept,
         };
         self.translated(kind, address, ports, flags)
     }
 
+    /// A network for a network (nft_nat_setup_netmap, net/netfilter/nft_nat.c, v6.12): bits in which both ends differ stay as they are.
+    fn netmap(&self, kind: NatKind, low: &[Cell], high: &[Cell]) -> Result<NewAddress, CannotTell> {
+        let (Some(low), Some(high)) = (bytes(low), bytes(high)) else {
+            return Err(CannotTell::new("a network that is not known is translated to"));
+        };
+        let header = &self.flow.header;
+        let now = if kind == NatKind::Snat { &header.saddr } else { &header.daddr };
+        let kept: Vec<u8> = low.iter().zip(&high).map(|(low, high)| low ^ high).collect();
+        let given: Vec<u8> = low.iter().zip(&kept).map(|(low, kept)| low & !kept).collect();
+        let mut address: Vec<Cell> = now.iter().take(low.len()).copied().collect();
+        bitwise(&mut address, &kept, &given);
+        Ok(NewAddress::Range(address.clone(), address))
+    }
+
     fn translated(&mut self, kind: NatKind, address: NewAddress, ports: RegisterRange, flags: u32) -> Step {
-        let ports = match ports.min {
-            Some(min) => Some((self.take(min)?, self.take(ports.max.unwrap_or(min))?)),
+        if flags & !KNOWN_FLAGS != 0 {
+            return Err(CannotTell::new(format!("how flags {flags:#x} translate is not known here")));
+        }
+        let RegisterRange { min, max } = ports;
+        let ports = match min {
+            Some(min) => Some((self.take(min)?, self.take(max.unwrap_or(min))?)),
             None => None,
         };
         self.flow.translation = Some(Translation { kind, address, ports, flags: flags & !GIVEN });
@@ -377,3 +393,7 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// `NF_NAT_RANGE_MAP_IPS` and `NF_NAT_RANGE_PROTO_SPECIFIED`, include/uapi/linux/netfilter/nf_nat.h.
 const GIVEN: u32 = 3;
+/// `NF_NAT_RANGE_NETMAP`.
+const NETMAP: u32 = 0x40;
+/// All but `NF_NAT_RANGE_PROTO_OFFSET`, by which the new port depends on another one.
+const KNOWN_FLAGS: u32 = 0x5f;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::header::HeaderBytes;
 use crate::model::{CtDirection, CtState, CtStatus, Family4or6, PktType, Protocol, TcpFlags};
 
 /// The headers of a packet, who sent it, and its mark. Numbers are plain numbers, whatever their order on the wire.
@@ -16,8 +17,10 @@ use crate::model::{CtDirection, CtState, CtStatus, Family4or6, PktType, Protocol
 ///     pkttype WORD                 host, broadcast, multicast, other, or a number
 ///     type WORD code N             of ICMP and ICMPv6; the type, by name or number, has to be there
 ///     checksum N id N              of these too; the id tells echoes apart
+///     network HEX transport HEX    the first bytes of the header of IP, and of what follows; ?? for one that is not known
 /// ```
-/// What is left out is as in the first packet of a connection without contents: flags `syn` of TCP, no socket, no mark, packet type host.
+/// What is left out is as in the first packet of a connection without contents: flags `syn` of TCP, no socket, no mark, packet type host,
+/// no options of IP. Bytes of the headers that nothing says are not known: where a rule decides by one, a walk cannot tell.
 ///
 /// ```
 /// use nftmesh::model::{IcmpType, TcpFlags};
@@ -41,13 +44,13 @@ pub struct Packet {
     /// Destination address.
     pub destination: IpAddr,
     /// The first two bytes of the transport header: the source port; of ICMP and ICMPv6, the type in the upper byte and the code in the
-    /// lower.
+    /// lower. Of a protocol without ports 0 says nothing.
     pub sport: u16,
-    /// The two bytes behind: the destination port; of ICMP and ICMPv6, the checksum.
+    /// The two bytes behind: the destination port; of ICMP and ICMPv6, the checksum. Of these and others without ports 0 says nothing.
     pub dport: u16,
-    /// Bytes 4 and 5 of an ICMP header: of an echo, which one it is.
+    /// Bytes 4 and 5 of an ICMP header: of an echo, which one it is. What rules find there is not known when it is 0.
     pub icmp_id: u16,
-    /// Byte 13 of the transport header: of TCP, the flags.
+    /// The flags of TCP.
     pub tcp_flags: TcpFlags,
     /// The socket of this host that sent it; none for what comes from elsewhere or from the kernel itself.
     pub owner: Option<Owner>,
@@ -57,6 +60,8 @@ pub struct Packet {
     pub length: u32,
     /// Link-layer packet type.
     pub pkttype: PktType,
+    /// Bytes of the headers that the fields above do not say.
+    pub bytes: HeaderBytes,
 }
 
 /// Who owns a socket.
@@ -101,6 +106,7 @@ impl Packet {
             mark: 0,
             length: if destination.is_ipv4() { 28 } else { 48 },
             pkttype: PktType::HOST,
+            bytes: HeaderBytes::default(),
         }
     }
 

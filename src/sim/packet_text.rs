@@ -7,14 +7,27 @@ use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::str::{FromStr, SplitWhitespace};
 
+use super::header::{HeaderBytes, Hex, hex};
 use super::packet::{Owner, Packet};
 use crate::error::{Error, Kind};
 use crate::model::{IcmpType, Icmpv6Type, PktType, Protocol, TcpFlags};
 
 impl Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Packet { protocol, source, destination, sport, dport, icmp_id, tcp_flags, owner, mark, length, pkttype } =
-            self;
+        let Packet {
+            protocol,
+            source,
+            destination,
+            sport,
+            dport,
+            icmp_id,
+            tcp_flags,
+            owner,
+            mark,
+            length,
+            pkttype,
+            bytes,
+        } = self;
         match protocol.name() {
             Some(name) => f.write_str(name)?,
             None => write!(f, "{}", protocol.0)?,
@@ -43,10 +56,17 @@ impl Display for Packet {
         }
         unless(f, "length", *length, plain.length)?;
         match pkttype.name() {
-            _ if *pkttype == PktType::HOST => Ok(()),
-            Some(name) => write!(f, " pkttype {name}"),
-            None => write!(f, " pkttype {}", pkttype.0),
+            _ if *pkttype == PktType::HOST => {}
+            Some(name) => write!(f, " pkttype {name}")?,
+            None => write!(f, " pkttype {}", pkttype.0)?,
         }
+        let HeaderBytes { network, transport } = bytes;
+        for (word, bytes) in [("network", network), ("transport", transport)] {
+            if !bytes.is_empty() {
+                write!(f, " {word} {}", Hex(bytes))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -116,7 +136,9 @@ impl FromStr for Packet {
 fn parse(text: &str) -> Result<Packet, String> {
     let mut words = text.split_whitespace();
     let protocol = protocol(words.next().ok_or(SHAPE)?)?;
-    let source = end(protocol, words.next().ok_or(SHAPE)?)?;
+    let source = words.next().ok_or(SHAPE)?;
+    let source_has_port = source.parse::<SocketAddr>().is_ok();
+    let source = end(protocol, source)?;
     if words.next() != Some("->") {
         return Err(SHAPE.to_owned());
     }
@@ -128,6 +150,11 @@ fn parse(text: &str) -> Result<Packet, String> {
     (packet.sport, packet.dport) = (source.port(), destination.port());
     let (mut owner, mut icmp) = ((None, None, None), (None, 0));
     let mut seen = Vec::new();
+    // Zeros that are said, where zeros alone say nothing.
+    let mut zeros: Vec<usize> = Vec::new();
+    if source_has_port && !has_ports(protocol) && (source.port(), destination.port()) == (0, 0) {
+        zeros.extend([0, 2]);
+    }
     while let Some(word) = words.next() {
         if seen.contains(&word) {
             return Err(format!("{word} is given twice"));
@@ -135,14 +162,22 @@ fn parse(text: &str) -> Result<Packet, String> {
         seen.push(word);
         match word {
             "cgroup" => owner.2 = Some(number(word, &mut words)?),
-            "checksum" if is_icmp(protocol) => packet.dport = number(word, &mut words)?,
+            "checksum" if is_icmp(protocol) => {
+                packet.dport = number(word, &mut words)?;
+                zeros.extend((packet.dport == 0).then_some(2));
+            }
             "code" if is_icmp(protocol) => icmp.1 = number(word, &mut words)?,
             "flags" => packet.tcp_flags = flags(value(word, &mut words)?)?,
             "gid" => owner.1 = Some(number(word, &mut words)?),
-            "id" if is_icmp(protocol) => packet.icmp_id = number(word, &mut words)?,
+            "id" if is_icmp(protocol) => {
+                packet.icmp_id = number(word, &mut words)?;
+                zeros.extend((packet.icmp_id == 0).then_some(4));
+            }
             "length" => packet.length = number(word, &mut words)?,
+            "network" => packet.bytes.network = hex(word, value(word, &mut words)?)?,
             "mark" => packet.mark = number(word, &mut words)?,
             "pkttype" => packet.pkttype = pkttype(value(word, &mut words)?)?,
+            "transport" => packet.bytes.transport = hex(word, value(word, &mut words)?)?,
             "type" if is_icmp(protocol) => icmp.0 = Some(icmp_type(protocol, value(word, &mut words)?)?),
             "uid" => owner.0 = Some(number(word, &mut words)?),
             _ => return Err(format!("{word:?} is no word here; there are {WORDS}")),
@@ -157,6 +192,9 @@ fn parse(text: &str) -> Result<Packet, String> {
         (Some(kind), code) => packet.sport = u16::from_be_bytes([kind, code]),
         (None, _) if is_icmp(protocol) => return Err("no type; give one, such as type echo-request".to_owned()),
         (None, _) => {}
+    }
+    for at in zeros {
+        HeaderBytes::set(&mut packet.bytes.transport, at, &[Some(0); 2]);
     }
     Ok(packet)
 }
@@ -226,7 +264,8 @@ fn icmp_type(protocol: Protocol, text: &str) -> Result<u8, String> {
 }
 
 const SHAPE: &str = "a packet is PROTOCOL SOURCE -> DESTINATION and more, as in tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000";
-const WORDS: &str = "uid, gid, cgroup, mark, flags, length, pkttype, and of icmp type, code, checksum and id";
+const WORDS: &str =
+    "uid, gid, cgroup, mark, flags, length, pkttype, network, transport, and of icmp type, code, checksum and id";
 
 #[cfg(test)]
 mod tests {
@@ -248,6 +287,8 @@ mod tests {
             "ipv6-icmp fe80::1 -> ff02::1 type nd-router-advert",
             "gre 10.0.0.1 -> 10.0.0.2",
             "200 10.0.0.1:1 -> 10.0.0.2:2 pkttype 9",
+            "esp 10.0.0.1 -> 10.0.0.2 transport 00000001????",
+            "udp 10.0.0.1:1 -> 10.0.0.2:2 network 45b8 transport 000100020008",
         ];
         for text in cases {
             assert_eq!(text.parse::<Packet>().map(|packet| packet.to_string()).expect(text), text);
@@ -275,6 +316,8 @@ mod tests {
             ("tcp 10.0.0.1:1 -> 10.0.0.2:2 mark 1 mark 1", "mark is given twice"),
             ("tcp 10.0.0.1:1 -> 10.0.0.2:2 flags sin", "join fin, syn"),
             ("tcp 10.0.0.1:1 -> 10.0.0.2:2 pkttype x", "none of host"),
+            ("esp 10.0.0.1 -> 10.0.0.2 transport 012", "in hexadecimal"),
+            ("esp 10.0.0.1 -> 10.0.0.2 transport +1", "in hexadecimal"),
             ("tcp 10.0.0.1:1 -> 10.0.0.2:2 user 7", "is no word here; there are uid"),
         ];
         for (text, remedy) in cases {
@@ -292,7 +335,9 @@ mod tests {
         let protocol = prop_oneof![prop::sample::select(vec![1, 6, 17, 58]), any::<u8>()];
         let owner = prop::option::of(any::<(u32, u32, u32)>());
         let rest = any::<(u16, u16, u16, u8, u32, u32, u8)>();
-        (addresses, protocol, owner, rest).prop_map(|((source, destination), protocol, owner, rest)| {
+        let header = || prop::collection::vec(any::<Option<u8>>(), 0..24);
+        let bytes = (header(), header()).prop_map(|(network, transport)| HeaderBytes { network, transport });
+        (addresses, protocol, owner, rest, bytes).prop_map(|((source, destination), protocol, owner, rest, bytes)| {
             let (sport, dport, id, flags, mark, length, pkttype) = rest;
             Packet {
                 protocol: Protocol(protocol),
@@ -306,6 +351,7 @@ mod tests {
                 mark,
                 length,
                 pkttype: PktType(pkttype),
+                bytes,
             }
         })
     }

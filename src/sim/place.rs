@@ -2,9 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use smallvec::SmallVec;
+
 use super::cells::{Cell, Input, known};
 use super::checksum;
 use super::connections::{Attached, Chosen, Connections, Found, Tuple, is_error};
+use super::fib::{Asked, Query, Wanted};
 use super::flow::{Flow, NewAddress, Tracking, Translation, cells, loopback, side};
 use super::host::{Host, LO, Listeners, Target};
 use super::inputs::{CannotTell, Inputs, Target as Socket};
@@ -13,7 +16,7 @@ use super::packet_text::{has_ports, is_icmp};
 use super::recorder::{address, ends, place};
 use super::situation::{Situation, bytes_of};
 use super::walk::Lost;
-use crate::bytecode::LimitCode;
+use crate::bytecode::{Expr, LimitCode, PayloadBase};
 use crate::model::{CtDirection, Family4or6, Hook, NatKind, Protocol};
 
 /// What connection tracking holds of the packet.
@@ -31,6 +34,8 @@ pub(super) enum Held {
 
 pub(super) struct Place<'a> {
     pub(super) situation: Situation,
+    /// The hook that the packet is at, or was last.
+    pub(super) hook: Hook,
     pub(super) host: &'a Host,
     pub(super) connections: &'a mut Connections,
     pub(super) held: Held,
@@ -51,10 +56,14 @@ impl Place<'_> {
     /// Takes over what rules made of the packet.
     pub(super) fn take(&mut self, flow: &Flow) {
         let packet = &mut self.situation.packet;
+        let before = (packet.source, packet.sport, packet.destination, packet.dport);
         packet.mark = known(&flow.mark).map_or(packet.mark, u32::from_ne_bytes);
         let (source, destination) = ends(&flow.header, packet.family());
         (packet.source, packet.sport) = (source.ip(), source.port());
         (packet.destination, packet.dport) = (destination.ip(), destination.port());
+        if before != (packet.source, packet.sport, packet.destination, packet.dport) {
+            packet.forget_checksums();
+        }
         match (&mut self.held, flow.tracking) {
             (held, Tracking::Untracked) => *held = Held::Untracked,
             (held, Tracking::Template) => {
@@ -64,6 +73,19 @@ impl Place<'_> {
                 attached.entry.mark = known(&flow.ct_mark).map_or(attached.entry.mark, u32::from_ne_bytes);
             }
             _ => {}
+        }
+    }
+
+    /// What the routing tables have to know of the packet.
+    fn asked(&self, flow: &Flow) -> Asked {
+        let (source, destination) = ends(&flow.header, self.family());
+        Asked {
+            source: source.ip(),
+            destination: destination.ip(),
+            mark: known(&flow.mark).map_or(0, u32::from_ne_bytes),
+            incoming: Self::index(&self.situation.incoming),
+            outgoing: Self::index(&self.situation.outgoing),
+            protocol: self.situation.packet.protocol,
         }
     }
 
@@ -149,12 +171,33 @@ impl Inputs for Place<'_> {
         }
     }
 
+    fn fib(&mut self, hook: Hook, flow: &Flow, query: Query, _: &Expr) -> Result<SmallVec<[Cell; 16]>, CannotTell> {
+        let loads = self.host.fib(hook, query, self.asked(flow))?;
+        // Newer kernels take the interface of a socket that has the packet (nft_fib_can_skip).
+        if hook == Hook::Input && query.wanted != Wanted::Kind && self.has_receiver {
+            return Err(CannotTell::new("what this kernel's fib says at input of what a socket has"));
+        }
+        Ok(loads.into_iter().map(Cell::Known).collect())
+    }
+
+    fn further(&self, base: PayloadBase, at: usize) -> Option<Cell> {
+        self.situation.further(base, at)
+    }
+
+    fn ip_length(&self, at: usize) -> Option<Cell> {
+        self.situation.ip_length(at)
+    }
+
+    fn ends_before(&self, base: PayloadBase, end: u32) -> bool {
+        self.situation.ends_before(base, end)
+    }
+
     fn ct_status(&self, _: &Flow) -> Result<[Cell; 4], CannotTell> {
         Ok(cells(self, Input::CtStatus))
     }
 
     fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
-        let kind = self.host.kind_of(address(&flow.header.daddr, self.family()));
+        let kind = self.host.fib_type(self.hook, Query::PLAIN, self.asked(flow))?;
         Ok(kind.0.to_ne_bytes().map(Cell::Known))
     }
 
@@ -256,8 +299,10 @@ impl Inputs for Place<'_> {
         let now = attached.apply(kind, tuple);
         let Tuple { source: from, destination: to, .. } = now;
         if is_icmp(tuple.protocol) {
-            let sum = checksum::moved(u16::from_be_bytes(known(&flow.header.dport).unwrap_or_default()), tuple, now);
-            flow.header.dport = sum.to_be_bytes().map(Cell::Known);
+            if let Some(sum) = known(&flow.header.dport) {
+                let sum = checksum::moved(u16::from_be_bytes(sum), tuple, now);
+                flow.header.dport = sum.to_be_bytes().map(Cell::Known);
+            }
             self.situation.packet.icmp_id = to.port();
         }
         let write = |ip: &mut [Cell; 16], port: &mut [Cell; 2], end: SocketAddr| {

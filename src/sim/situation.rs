@@ -2,14 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use smallvec::SmallVec;
+
 use super::cells::{Cell, Input};
 use super::connections::Attached;
+use super::fib::{ByMark, FibAnswer, Query};
 use super::flow::{Flow, Tracking, Translation, cells, loopback, side};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::packet::{Connection, Interface, Packet, Receiver};
-use super::packet_text::is_icmp;
+use super::packet_text::{has_ports, is_icmp};
 use super::place::Held;
-use crate::bytecode::LimitCode;
+use crate::bytecode::{Expr, LimitCode, PayloadBase};
 use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
 
 /// A packet at a hook.
@@ -28,6 +31,8 @@ pub struct Situation {
     pub daddr_type: AddrType,
     /// What kind its destination is behind a translation of this hook.
     pub translated_daddr_type: Option<AddrType>,
+    /// What other `fib` expressions load of it; one that is not here cannot be told.
+    pub fib: Vec<FibAnswer>,
     /// The socket that would receive it.
     pub receiver: Option<Receiver>,
     /// Whether a transparent socket listens where `tproxy` sends it.
@@ -51,6 +56,7 @@ impl Situation {
             connection: Connection::default(),
             daddr_type: AddrType::UNICAST,
             translated_daddr_type: None,
+            fib: Vec::new(),
             receiver: None,
             listener: true,
             translated: None,
@@ -125,11 +131,25 @@ impl Situation {
             Input::TranslatedDport => padded(&translated().1.port().to_be_bytes()),
             Input::TranslatedSaddr => bytes_of(translated().0.ip()),
             Input::TranslatedSport => padded(&translated().0.port().to_be_bytes()),
+            Input::Network | Input::Transport => padded(&[]),
         }
     }
 }
 
 impl Situation {
+    /// The input of a header whose bytes these are, when they may be open.
+    fn of_header(&self, input: Input) -> Option<Input> {
+        let protocol = self.packet.protocol;
+        match input {
+            Input::Dport | Input::Network | Input::Sport | Input::TcpFlags | Input::Transport => Some(input),
+            // Without ports, a translation changes addresses only; of ICMP, the checksum too.
+            Input::TranslatedSport if !has_ports(protocol) => Some(Input::Sport),
+            Input::TranslatedDport if is_icmp(protocol) && self.translated.is_some() => None,
+            Input::TranslatedDport if !has_ports(protocol) => Some(Input::Dport),
+            _ => None,
+        }
+    }
+
     /// Whether it is an ICMP redirect about a connection that is translated, or may still be: translation drops it
     /// (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c, v6.12).
     fn is_redirect_of_translated(&self) -> bool {
@@ -144,22 +164,55 @@ impl Situation {
     }
 }
 
-/// Nothing is open here, so nothing is asked about open cells.
+/// Only bytes of headers that nobody gave are open.
 impl Inputs for Situation {
     fn family(&self) -> Family4or6 {
         self.packet.family()
     }
 
     fn cell(&self, input: Input, byte: u8) -> Cell {
-        Cell::Known(self.bytes(input).get(usize::from(byte)).copied().unwrap_or(0))
+        match self.of_header(input) {
+            Some(of_header) => self.packet.header_cell(of_header, byte),
+            None => Cell::Known(self.bytes(input).get(usize::from(byte)).copied().unwrap_or(0)),
+        }
     }
 
     fn all(&self, input: Input) -> [Cell; 16] {
         let mut cells = [Cell::Known(0); 16];
+        if self.of_header(input).is_some() {
+            let bytes = cells.iter_mut().take(input.bytes());
+            (0..).zip(bytes).for_each(|(byte, cell)| *cell = self.cell(input, byte));
+            return cells;
+        }
         for (cell, byte) in cells.iter_mut().zip(self.bytes(input)) {
             *cell = Cell::Known(byte);
         }
         cells
+    }
+
+    fn fib(&mut self, _: Hook, flow: &Flow, query: Query, expr: &Expr) -> Result<SmallVec<[Cell; 16]>, CannotTell> {
+        let header = &flow.header;
+        let is_as_it_came = header.saddr == self.all(Input::Saddr)
+            && header.daddr == self.all(Input::Daddr)
+            && (query.by_mark == ByMark::No || flow.mark == cells(self, Input::Mark));
+        let mut answers = self.fib.iter();
+        let answer = answers.find(|answer| matches!(expr, Expr::Fib { result, flags, dreg: _ } if (answer.result, answer.flags) == (*result, *flags)));
+        match answer.filter(|_| is_as_it_came) {
+            Some(answer) => Ok(answer.loads.iter().copied().map(Cell::Known).collect()),
+            None => Err(CannotTell::new("what the routing tables say of an address of the packet")),
+        }
+    }
+
+    fn further(&self, base: PayloadBase, at: usize) -> Option<Cell> {
+        self.packet.further(base, at)
+    }
+
+    fn ip_length(&self, at: usize) -> Option<Cell> {
+        self.packet.ip_length(at)
+    }
+
+    fn ends_before(&self, base: PayloadBase, end: u32) -> bool {
+        self.packet.ends_before(base, end)
     }
 
     /// Answers of ICMP and resets are sent by sockets of the kernel, other packets of its own by none. What comes in of a connection is

@@ -300,6 +300,7 @@ impl Display for Lost {
             Lost::Shared => {
                 "it is for another host, and came to everybody on its link; only what came to this one is sent on"
             }
+            Lost::TimeToLive => "its time to live is over here",
             Lost::UnknownInterface(name) => return write!(f, "there is no interface {name} here"),
         })
     }

@@ -1,5 +1,6 @@
 //! A packet as the kernel's trace shows it.
 
+use super::header::HeaderBytes;
 use super::packet::Packet;
 use super::packet_text::is_icmp;
 use crate::model::{Protocol, TcpFlags};
@@ -19,6 +20,8 @@ impl Packet {
             // The length of what is behind the header.
             std::net::IpAddr::V6(_) => u32::from(two(&shown.network, 4)?) + 40,
         };
+        let known = |bytes: &[u8]| bytes.iter().copied().map(Some).collect();
+        let bytes = HeaderBytes { network: known(&shown.network), transport: known(&shown.transport) };
         let flags = shown.transport.get(13).copied().filter(|_| protocol == Protocol::TCP).unwrap_or(0);
         Some(Packet {
             sport: two(&shown.transport, 0).unwrap_or(0),
@@ -27,6 +30,7 @@ impl Packet {
             tcp_flags: TcpFlags::from_bits_retain(flags),
             mark,
             length,
+            bytes,
             ..Packet::plain(protocol, source, destination)
         })
     }
@@ -46,12 +50,16 @@ mod tests {
         let mut segment = [0; 20];
         segment[..4].copy_from_slice(&[0x0f, 0xa0, 0, 80]);
         segment[13] = 0x12;
-        let packet = Packet::traced(&shown(&v4, &segment), 7).expect("a packet");
+        let mut packet = Packet::traced(&shown(&v4, &segment), 7).expect("a packet");
+        assert_eq!(packet.bytes.network.len(), 20);
+        packet.bytes = HeaderBytes::default();
         assert_eq!(packet.to_string(), "tcp 10.0.0.1:4000 -> 10.0.0.2:80 mark 0x7 flags syn,ack");
 
         let mut v6 = [0; 40];
         (v6[0], v6[5], v6[6], v6[23], v6[39]) = (0x60, 13, 17, 1, 2);
-        let packet = Packet::traced(&shown(&v6, &[0, 53, 0x13, 0x88]), 0).expect("a packet");
+        let mut packet = Packet::traced(&shown(&v6, &[0, 53, 0x13, 0x88]), 0).expect("a packet");
+        assert_eq!(packet.bytes.transport, [0, 53, 0x13, 0x88].map(Some));
+        packet.bytes = HeaderBytes::default();
         assert_eq!(packet.to_string(), "udp [::1]:53 -> [::2]:5000 length 53");
 
         for cut in [&v4[..0], &v4[..2], &v4[..16]] {

@@ -216,6 +216,8 @@ pub enum Lost {
     Refused,
     /// It came to everybody on a link, and such are not sent on.
     Shared,
+    /// It has gone as far as its time to live allows.
+    TimeToLive,
     /// No interface has this name.
     UnknownInterface(String),
 }

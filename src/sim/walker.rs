@@ -96,6 +96,7 @@ impl<'a> Walker<'a> {
         let situation = Situation::new(packet);
         let place = Place {
             situation,
+            hook: Hook::Output,
             host,
             connections,
             held: Held::Nothing,
@@ -206,6 +207,9 @@ impl Passage<'_> {
             Target::Out(_) if !self.forwards() => Err(End::Lost(Lost::NotForwarding)),
             Target::Out(_) if self.packet().pkttype != PktType::HOST => Err(End::Lost(Lost::Shared)),
             Target::Out(_) | Target::Refused => {
+                if !self.place.situation.packet.hop() {
+                    return Err(End::Lost(Lost::TimeToLive));
+                }
                 self.leave_by(target);
                 self.hook(Hook::Forward)?;
                 self.leave(target)
@@ -261,6 +265,7 @@ impl Passage<'_> {
 
     /// Through the chains of a hook.
     fn hook(&mut self, hook: Hook) -> Result<(), End> {
+        self.place.hook = hook;
         let situation = &mut self.place.situation;
         situation.daddr_type = self.place.host.kind_of(situation.packet.destination);
         let receiver = self.transparent.get(&Tuple::of(&situation.packet));

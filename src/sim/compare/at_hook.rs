@@ -79,7 +79,7 @@ impl AtHook<'_> {
         for rule in self.outside.iter().filter(|(hook, _)| hook.is_none_or(|hook| hook == self.hook)) {
             let code = rule.1.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
             for code in code {
-                if matches(code, explorer)? {
+                if matches(self.hook, code, explorer)? {
                     return Ok(true);
                 }
             }
@@ -95,7 +95,7 @@ impl AtHook<'_> {
         };
         let limits = explorer.here.choices.iter().find_map(|(choice, _)| match choice {
             Choice::Limit { code, side, .. } => Some((*side, *code)),
-            Choice::Listener(_) | Choice::Moved => None,
+            Choice::Fib { .. } | Choice::Listener(_) | Choice::Moved => None,
         });
         if let Some((side, code)) = limits {
             let rules = if side == Side::A { self.a } else { self.b };
@@ -168,11 +168,11 @@ impl AtHook<'_> {
 }
 
 /// Whether everything that a rule asks holds.
-fn matches(code: &RuleCode, explorer: &mut Explorer) -> Result<bool, CannotTell> {
+fn matches(hook: Hook, code: &RuleCode, explorer: &mut Explorer) -> Result<bool, CannotTell> {
     explorer.begin(Side::A);
     let mut flow = Flow::new(explorer);
     flow.tracking = Tracking::Tracked;
-    Ok(!matches!(Machine::new(explorer, &mut flow).run(code)?, Ran::Broke { .. }))
+    Ok(!matches!(Machine::new(hook, explorer, &mut flow).run(code)?, Ran::Broke { .. }))
 }
 
 /// Questions about open packets; far more than any rule sets need that were made by people.

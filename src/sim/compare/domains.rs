@@ -197,6 +197,21 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input, excludes:
         Input::Cgroup | Input::CtMark | Input::CtStatus | Input::CtZone | Input::Dport => Node::ALL,
         Input::L4proto | Input::Mark | Input::PktType | Input::Skgid | Input::Skuid | Input::SocketMark => Node::ALL,
         Input::Sport | Input::TcpFlags | Input::TranslatedDport | Input::TranslatedSport => Node::ALL,
+        Input::Transport => Node::ALL,
+        Input::Network => header(bdd, family),
+    }
+}
+
+/// The version is that of the family, and a whole packet without options is no fragment.
+fn header(bdd: &mut Bdd, family: Family4or6) -> Node {
+    let open = |byte, mask| Cell::Open { input: Input::Network, byte, mask, xor: 0 };
+    match family {
+        Family4or6::Ipv4 => {
+            let fragment = [open(6, 0x3f), open(7, 0xff)];
+            let (version, whole) = (equal(bdd, &[open(0, 0xff)], &[0x45]), equal(bdd, &fragment, &[0, 0]));
+            bdd.and(version, whole)
+        }
+        Family4or6::Ipv6 => equal(bdd, &[open(0, 0xf0)], &[0x60]),
     }
 }
 

@@ -12,8 +12,10 @@ use super::bdd::{Bdd, Map, Node};
 use super::bits::{before, between, equal, pieces};
 use super::domains::{Domains, Frame};
 use super::members::Members;
+use crate::bytecode::{FibFlags, FibResult};
 use crate::model::{Family4or6, Hook};
 use crate::sim::cells::{Cell, Input};
+use crate::sim::fib::Query;
 use crate::sim::flow::{Translation, cells};
 use crate::sim::inputs::Target;
 
@@ -34,6 +36,8 @@ pub(super) struct Place {
 /// Something that is no property of a packet and may be so or not.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Choice {
+    /// What the routing tables say of an address, by a mark: whether it is this number.
+    Fib { query: Query, result: FibResult, flags: FibFlags, address: [Cell; 16], mark: Option<[Cell; 4]>, answer: u32 },
     /// The packet comes within the rate: the how manieth limit that it meets on a side, and the address of its code.
     Limit { side: Side, number: usize, code: usize },
     /// A transparent socket listens there.

@@ -39,7 +39,12 @@ pub(super) fn usual(hook: Hook, family: Family4or6, input: Input) -> Vec<u128> {
         Input::TcpFlags => vec![TcpFlags::SYN.bits().into()],
         Input::Attached | Input::Cgroup | Input::CtDirection | Input::CtMark | Input::CtStatus => vec![0],
         Input::CtZone | Input::Mark | Input::PktType | Input::Received | Input::SocketMark => vec![0],
-        Input::SocketTransparent | Input::SocketWildcard => vec![0],
+        Input::SocketTransparent | Input::SocketWildcard | Input::Transport => vec![0],
+        // Without options, 64 hops from its sender.
+        Input::Network => vec![match family {
+            Family4or6::Ipv4 => 0x45 << 120 | 64 << 56,
+            Family4or6::Ipv6 => 0x60 << 120 | 64 << 64,
+        }],
     }
 }
 

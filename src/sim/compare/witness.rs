@@ -9,10 +9,13 @@ use super::explorer::{Choice, Place};
 use super::outcome::Where;
 use super::usual::usual;
 use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, NatKind, PktType, Protocol, TcpFlags};
-use crate::sim::cells::Input;
+use crate::sim::cells::{Cell, Input};
+use crate::sim::fib::{FibAnswer, Wanted};
 use crate::sim::flow::side;
+use crate::sim::header::HeaderBytes;
 use crate::sim::inputs::{CannotTell, Inputs};
 use crate::sim::packet::{Connection, Interface, Owner, Packet, Receiver};
+use crate::sim::packet_text::has_ports;
 use crate::sim::situation::Situation;
 
 /// Takes values out of domains, which shrink.
@@ -63,9 +66,89 @@ impl Witness<'_> {
         if listeners.iter().any(|is| *is != situation.listener) {
             return Err(CannotTell::new("the difference needs a listener on one port and none on another"));
         }
+        situation.fib = self.fib(place)?;
         let moved = place.choices.iter().find_map(|(choice, is)| (*choice == Choice::Moved).then_some(*is));
         self.translated(&mut situation, moved.unwrap_or(false))?;
         Ok(situation)
+    }
+
+    /// What the routing tables say. How answers to several questions go together, only they know.
+    fn fib(&self, place: &Place) -> Result<Vec<FibAnswer>, CannotTell> {
+        let mut answers: Vec<FibAnswer> = Vec::new();
+        let [source, destination] = [Input::Saddr, Input::Daddr].map(|input| self.cells(input));
+        let (mut asks_source, mut asks_destination) = (false, false);
+        for (choice, is) in &place.choices {
+            let Choice::Fib { query, result, flags, address, mark, answer } = choice else { continue };
+            let (is_asked, of) = match query.end {
+                NatKind::Dnat => (&mut asks_destination, destination),
+                NatKind::Snat => (&mut asks_source, source),
+            };
+            if *address != of || mark.is_some() {
+                return Err(CannotTell::new("what the routing tables say of what rules have changed"));
+            }
+            let known = answers.iter_mut().find(|known| (known.result, known.flags) == (*result, *flags));
+            if known.is_none() && *is_asked {
+                return Err(CannotTell::new("how answers of the routing tables go together"));
+            }
+            *is_asked = true;
+            // Of those that are not it, the last stands for the rest.
+            let number = match (is, query.wanted) {
+                (true, _) => *answer,
+                (false, Wanted::Exists) => 0,
+                (false, _) => 11,
+            };
+            match known {
+                Some(known) => known.loads = number.to_ne_bytes().to_vec(),
+                None => answers.push(FibAnswer::new(*result, *flags, number.to_ne_bytes())),
+            }
+        }
+        let is_narrowed = self.domains.get(Input::DaddrType) != self.frame.start.get(Input::DaddrType);
+        if asks_destination && is_narrowed {
+            return Err(CannotTell::new("how answers of the routing tables go together"));
+        }
+        Ok(answers)
+    }
+
+    /// An address as it came.
+    fn cells(&self, input: Input) -> [Cell; 16] {
+        std::array::from_fn(|byte| match (self.family, u8::try_from(byte)) {
+            (Family4or6::Ipv4, Ok(4..)) | (_, Err(_)) => Cell::Known(0),
+            (_, Ok(byte)) => Cell::open(input, byte),
+        })
+    }
+
+    /// The bytes of headers that rules looked at.
+    fn bytes(&mut self, packet: &mut Packet) {
+        let is_narrowed =
+            |inputs: &[Input]| inputs.iter().any(|input| self.domains.get(*input) != self.frame.start.get(*input));
+        let (network, ports) = (is_narrowed(&[Input::Network]), is_narrowed(&[Input::Sport, Input::Dport]));
+        let (transport, flags) = (is_narrowed(&[Input::Transport]), is_narrowed(&[Input::TcpFlags]));
+        let is_tcp = packet.protocol == Protocol::TCP;
+        let HeaderBytes { network: to_network, transport: to_transport } = &mut packet.bytes;
+        if network {
+            let len = if self.family == Family4or6::Ipv4 { 12 } else { 8 };
+            let bytes = self.take(Input::Network).to_be_bytes().into_iter().take(len).map(Some);
+            to_network.extend(bytes);
+            // These are other fields.
+            let others: &[usize] = if self.family == Family4or6::Ipv4 { &[2, 3, 9] } else { &[4, 5, 6] };
+            (0..).zip(to_network).filter(|(at, _)| others.contains(at)).for_each(|(_, byte)| *byte = None);
+        }
+        if transport {
+            let bytes = self.take(Input::Transport).to_be_bytes();
+            HeaderBytes::set(to_transport, 4, &bytes.map(Some));
+        }
+        if !is_tcp && (transport || flags) {
+            HeaderBytes::set(to_transport, 13, &[Some(packet.tcp_flags.bits())]);
+        }
+        if ports && !has_ports(packet.protocol) {
+            let [a, b] = packet.sport.to_be_bytes();
+            let [c, d] = packet.dport.to_be_bytes();
+            HeaderBytes::set(to_transport, 0, &[a, b, c, d].map(Some));
+        }
+        // What rules find is there.
+        let header = if self.family == Family4or6::Ipv4 { 20 } else { 40 };
+        let long = if transport || flags { header + 20 } else { header };
+        packet.length = packet.length.max(long);
     }
 
     /// Which index an interface has, and which name, is for the host to say, except for lo.
@@ -94,6 +177,7 @@ impl Witness<'_> {
         (packet.sport, packet.dport) = (sport, dport);
         let flags = self.take_or(Input::TcpFlags, Some(packet.tcp_flags.bits().into()));
         packet.tcp_flags = TcpFlags::from_bits_retain(u8::try_from(flags).unwrap_or(0));
+        self.bytes(&mut packet);
         packet.length = u32::try_from(self.take_or(Input::Length, Some(packet.length.into()))).unwrap_or(0);
         packet.mark = self.take32(Input::Mark);
         packet.pkttype = PktType(u8::try_from(self.take(Input::PktType)).unwrap_or(0));
@@ -214,6 +298,6 @@ impl Witness<'_> {
 fn listens(choice: &Choice, is: bool) -> Option<bool> {
     match choice {
         Choice::Listener(_) => Some(is),
-        Choice::Limit { .. } | Choice::Moved => None,
+        Choice::Fib { .. } | Choice::Limit { .. } | Choice::Moved => None,
     }
 }

@@ -42,6 +42,20 @@ impl Host {
         mark: u32,
         interface: Option<u32>,
     ) -> Result<Option<Target>, CannotTell> {
+        let Some(route) = self.route_by(address, mark, interface)? else { return Ok(None) };
+        if route.others.iter().any(|other| *other != route.interface) {
+            return Err(CannotTell::new(format!("which of several ways to {address} the packet takes")));
+        }
+        Ok(Some(target(route)))
+    }
+
+    /// The route that the policy rules lead to.
+    pub(super) fn route_by(
+        &self,
+        address: IpAddr,
+        mark: u32,
+        interface: Option<u32>,
+    ) -> Result<Option<&Route>, CannotTell> {
         let family = Family4or6::of(address);
         // fib_rule_match, net/core/fib_rules.c, v6.12: bits of the rule's mark outside of its mask are none.
         let asked = |rule: &&PolicyRule| rule.family == family && (mark ^ rule.mark) & rule.mask == 0;
@@ -58,7 +72,7 @@ impl Host {
                 return Err(CannotTell::new(format!("policy rule {}: {unknown}", rule.priority)));
             }
             match self.best_by(rule.table, address, interface) {
-                Some(route) if route.kind != THROW => return Ok(Some(target(route))),
+                Some(route) if route.kind != THROW => return Ok(Some(route)),
                 Some(_) | None => {}
             }
         }

@@ -1,12 +1,15 @@
 //! What the machine asks of open packets: each question narrows the box to the packets that answer alike.
 
+use smallvec::SmallVec;
+
 use super::{Choice, Explorer, Given, Run};
-use crate::bytecode::{CmpOp, LimitCode};
+use crate::bytecode::{CmpOp, Expr, LimitCode};
 use crate::model::{CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::compare::bits::pieces;
 use crate::sim::compare::domains::constants;
 use crate::sim::compare::members::Part;
+use crate::sim::fib::{ByMark, Query, Wanted};
 use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, cells, loopback, side};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
 use crate::sim::sets::SetIndex;
@@ -101,6 +104,35 @@ impl Inputs for Explorer {
             })
         });
         Ok(found.map(|(_, element)| *element).or(set.catch_all))
+    }
+
+    /// One number after the other may be the answer.
+    fn fib(&mut self, _: Hook, flow: &Flow, query: Query, expr: &Expr) -> Result<SmallVec<[Cell; 16]>, CannotTell> {
+        let Expr::Fib { result, flags, dreg: _ } = expr else {
+            return Err(CannotTell::new("what the routing tables say"));
+        };
+        let address = match query.end {
+            NatKind::Dnat => flow.header.daddr,
+            NatKind::Snat => flow.header.saddr,
+        };
+        let mark = (query.by_mark == ByMark::Yes).then_some(flow.mark);
+        let choice = |answer| Choice::Fib { query, result: *result, flags: *flags, address, mark, answer };
+        let numbers: &[u32] = match query.wanted {
+            Wanted::Exists => &[1, 0],
+            Wanted::Index | Wanted::Name => {
+                return Err(CannotTell::new("which interface the routing tables of a host name"));
+            }
+            // Those that packets have come first.
+            Wanted::Kind => &[1, 2, 3, 5, 0, 4, 6, 7, 8, 9, 10, 11],
+        };
+        let (last, others) = numbers.split_last().unwrap_or((&0, &[]));
+        let found = others.iter().find(|number| self.choose(choice(**number))).unwrap_or(last);
+        Ok(found.to_ne_bytes().map(Cell::Known).into_iter().collect())
+    }
+
+    /// All bytes are.
+    fn keeps(&self, _: &[Cell]) -> Result<(), CannotTell> {
+        Ok(())
     }
 
     fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {

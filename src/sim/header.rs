@@ -1,0 +1,198 @@
+//! The bytes of a packet's headers, as far as they are known.
+//!
+//! Addresses, ports, the protocol, the length and the flags of TCP are fields of a [`Packet`]. What
+//! else a header holds is known where [`Packet::bytes`] gives it, or where a whole packet without
+//! options can have nothing else there. A byte that is not known stays open: a program may load it
+//! and mask it away, but where it would decide, nothing can be told.
+
+use std::fmt;
+
+use super::cells::{Cell, Input};
+use super::packet::Packet;
+use super::packet_text::{has_ports, is_icmp};
+use crate::bytecode::PayloadBase;
+use crate::model::{Family4or6, Protocol};
+
+/// Bytes of the headers of a packet from their first on, `None` where one is not known.
+///
+/// What the other fields of a [`Packet`] say counts before these.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct HeaderBytes {
+    /// The header of IP.
+    pub network: Vec<Option<u8>>,
+    /// What comes after it.
+    pub transport: Vec<Option<u8>>,
+}
+
+impl HeaderBytes {
+    pub(super) fn set(bytes: &mut Vec<Option<u8>>, at: usize, to: &[Option<u8>]) {
+        if bytes.len() < at + to.len() {
+            bytes.resize(at + to.len(), None);
+        }
+        bytes.iter_mut().skip(at).zip(to).for_each(|(slot, byte)| *slot = *byte);
+    }
+
+    /// Forgets bytes that something on the way has changed.
+    fn forget(bytes: &mut [Option<u8>], range: std::ops::Range<usize>) {
+        bytes.iter_mut().skip(range.start).take(range.len()).for_each(|slot| *slot = None);
+    }
+}
+
+/// Bytes as hexadecimal digits, `??` for one that is not known.
+pub(super) struct Hex<'a>(pub(super) &'a [Option<u8>]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| match byte {
+            Some(byte) => write!(f, "{byte:02x}"),
+            None => f.write_str("??"),
+        })
+    }
+}
+
+/// Reads what [`Hex`] prints.
+pub(super) fn hex(word: &str, text: &str) -> Result<Vec<Option<u8>>, String> {
+    let byte = |pair: &[u8]| match pair {
+        b"??" => Some(None),
+        [high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            let digits = std::str::from_utf8(pair).ok()?;
+            u8::from_str_radix(digits, 16).ok().map(Some)
+        }
+        _ => None,
+    };
+    let bytes = text.as_bytes().chunks(2).map(byte).collect::<Option<Vec<_>>>();
+    bytes.filter(|bytes| !bytes.is_empty() && bytes.len() <= MOST_BYTES).ok_or_else(|| {
+        format!("{word} {text:?}: give the first bytes of the header in hexadecimal, ?? for one that is not known, as in 0800????0007")
+    })
+}
+
+impl Packet {
+    /// A byte of what comes after the IP header, as far as it is known.
+    pub(super) fn transport_byte(&self, at: usize) -> Option<u8> {
+        let [source, destination, id] = [self.sport, self.dport, self.icmp_id].map(u16::to_be_bytes);
+        let ports = [source, destination].concat();
+        let said = || self.bytes.transport.get(at).copied().flatten();
+        match (self.protocol, at) {
+            (protocol, 0..4) if has_ports(protocol) => ports.get(at).copied(),
+            (protocol, 0..2) if is_icmp(protocol) => ports.get(at).copied(),
+            // A checksum, or an id, of 0 is one that nobody gave, unless the bytes say it.
+            (protocol, 2..4) if is_icmp(protocol) && self.dport != 0 => ports.get(at).copied(),
+            (protocol, 4..6) if is_icmp(protocol) && self.icmp_id != 0 => id.get(at - 4).copied(),
+            (protocol, 0..4) if !is_icmp(protocol) && (self.sport, self.dport) != (0, 0) => ports.get(at).copied(),
+            (Protocol::TCP, 13) => Some(self.tcp_flags.bits()),
+            _ => said(),
+        }
+    }
+
+    fn network_byte(&self, at: usize) -> Option<u8> {
+        self.bytes.network.get(at).copied().flatten()
+    }
+
+    /// The bytes of an input that is a part of a header.
+    pub(super) fn header_cell(&self, input: Input, byte: u8) -> Cell {
+        let at = usize::from(byte);
+        let open = |mask, xor| Cell::Open { input, byte, mask, xor };
+        match input {
+            Input::Dport => self.transport_byte(2 + at).map_or(Cell::open(input, byte), Cell::Known),
+            Input::Network => match (self.network_byte(at), self.family(), at) {
+                (Some(known), _, _) => Cell::Known(known),
+                // Version 4, and five words: no options.
+                (None, Family4or6::Ipv4, 0) => Cell::Known(0x45),
+                (None, Family4or6::Ipv6, 0) => open(0x0f, 0x60),
+                // A whole packet is no fragment; it may be one that is not to be fragmented.
+                (None, Family4or6::Ipv4, 6) => open(0x40, 0),
+                (None, Family4or6::Ipv4, 7) => Cell::Known(0),
+                _ => Cell::open(input, byte),
+            },
+            Input::Sport => self.transport_byte(at).map_or(Cell::open(input, byte), Cell::Known),
+            Input::TcpFlags => self.transport_byte(TCP_FLAGS).map_or(Cell::open(input, byte), Cell::Known),
+            _ => self.transport_byte(TRANSPORT_FROM + at).map_or(Cell::open(input, byte), Cell::Known),
+        }
+    }
+
+    /// A byte that no input has: of options of IP, or further on in the packet.
+    pub(super) fn further(&self, base: PayloadBase, at: usize) -> Option<Cell> {
+        match base {
+            PayloadBase::NETWORK => self.network_byte(at).map(Cell::Known),
+            PayloadBase::TRANSPORT => self.transport_byte(at).map(Cell::Known),
+            _ => None,
+        }
+    }
+
+    /// A byte of the length in the header of IP: of IPv4 with the header, of IPv6 without; 0 when
+    /// it does not fit.
+    pub(super) fn ip_length(&self, at: usize) -> Option<Cell> {
+        let length = match self.family() {
+            Family4or6::Ipv4 => self.length,
+            Family4or6::Ipv6 => self.length.saturating_sub(40),
+        };
+        u16::try_from(length).unwrap_or(0).to_be_bytes().get(at).copied().map(Cell::Known)
+    }
+
+    /// Whether the packet is known to end before byte number `end` of a header: a rule that loads
+    /// it ends there (nft_payload_eval, net/netfilter/nft_payload.c, v6.12).
+    pub(super) fn ends_before(&self, base: PayloadBase, end: u32) -> bool {
+        let header = match (self.family(), self.network_byte(0)) {
+            (Family4or6::Ipv4, Some(first)) => u32::from(first & 0x0f) * 4,
+            (Family4or6::Ipv4, None) => 20,
+            (Family4or6::Ipv6, _) => 40,
+        };
+        match base {
+            PayloadBase::NETWORK => end > self.length.max(header),
+            // How long the shortest packet of another protocol is, is not known here.
+            PayloadBase::TRANSPORT if has_ports(self.protocol) || is_icmp(self.protocol) => {
+                header.saturating_add(end) > self.length
+            }
+            _ => false,
+        }
+    }
+
+    /// What is left of the bytes when addresses, ports or ids were changed: no checksum.
+    pub(super) fn forget_checksums(&mut self) {
+        let HeaderBytes { network, transport } = &mut self.bytes;
+        if self.destination.is_ipv4() {
+            HeaderBytes::forget(network, IPV4_CHECKSUM);
+        }
+        let Some(range) = checksum(self.protocol) else { return };
+        HeaderBytes::forget(transport, range);
+    }
+
+    /// One hop further: the time to live is one less, and of IPv4 the checksum is another. `false`
+    /// when it has no time left.
+    pub(super) fn hop(&mut self) -> bool {
+        let at = match self.family() {
+            Family4or6::Ipv4 => 8,
+            Family4or6::Ipv6 => 7,
+        };
+        if self.destination.is_ipv4() {
+            HeaderBytes::forget(&mut self.bytes.network, IPV4_CHECKSUM);
+        }
+        match self.bytes.network.get_mut(at) {
+            Some(Some(left)) if *left <= 1 => return false,
+            Some(Some(left)) => *left -= 1,
+            Some(None) | None => {}
+        }
+        true
+    }
+}
+
+/// Where the checksum is, counted from the end of the IP header; `None` in a protocol that is not
+/// translated by ports.
+pub(super) fn checksum(protocol: Protocol) -> Option<std::ops::Range<usize>> {
+    match protocol {
+        Protocol::DCCP | Protocol::UDP | Protocol::UDPLITE => Some(6..8),
+        Protocol::ICMP | Protocol::ICMPV6 => Some(2..4),
+        Protocol::SCTP => Some(8..12),
+        Protocol::TCP => Some(16..18),
+        _ => None,
+    }
+}
+
+/// Where the flags of TCP are.
+pub(super) const TCP_FLAGS: usize = 13;
+/// The ports come before.
+pub(super) const TRANSPORT_FROM: usize = 4;
+pub(super) const IPV4_CHECKSUM: std::ops::Range<usize> = 10..12;
+/// More than rules can load.
+const MOST_BYTES: usize = 256;

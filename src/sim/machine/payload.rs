@@ -1,0 +1,102 @@
+//! Bytes of headers (net/netfilter/nft_payload.c, v6.12), wherever they are kept.
+
+use smallvec::SmallVec;
+
+use super::{Machine, Next, Step, compare};
+use crate::bytecode::{CmpOp, PayloadBase, Register};
+use crate::model::{Family4or6, Protocol};
+use crate::sim::cells::{Cell, Input};
+use crate::sim::flow::cells;
+use crate::sim::header::{IPV4_CHECKSUM, TCP_FLAGS, TRANSPORT_FROM, checksum};
+use crate::sim::inputs::{CannotTell, Inputs};
+
+impl<I: Inputs> Machine<'_, I> {
+    pub(super) fn payload(&mut self, base: PayloadBase, offset: u32, len: u32, dreg: Register) -> Step {
+        let unknown = || {
+            CannotTell::new(format!("payload base {}, offset {offset}, {len} bytes: not a field known here", base.0))
+        };
+        let end = offset.checked_add(len).filter(|end| *end <= 256).ok_or_else(unknown)?;
+        if self.inputs.ends_before(base, end) {
+            return Ok(Next::Break);
+        }
+        let mut loaded = SmallVec::<[Cell; 16]>::new();
+        for at in offset..end {
+            let at = usize::try_from(at).map_err(|_| unknown())?;
+            loaded.push(self.header_byte(base, at)?.ok_or_else(unknown)?);
+        }
+        self.store(dreg, loaded.into_iter())
+    }
+
+    fn header_byte(&mut self, base: PayloadBase, at: usize) -> Result<Option<Cell>, CannotTell> {
+        self.knows_checksum(base, at)?;
+        let header = &self.flow.header;
+        let of = |field: &[Cell], start: usize| field.get(at - start).copied();
+        let input = |input: Input, byte: usize| u8::try_from(byte).ok().map(|byte| self.inputs.cell(input, byte));
+        // Of IPv6 the length is that of what follows the header: 16 bits of another number.
+        let network = |len: usize| (at < len).then(|| input(Input::Network, at)).flatten();
+        Ok(match (base, self.inputs.family()) {
+            (PayloadBase::NETWORK, Family4or6::Ipv4) => match at {
+                2 | 3 => self.inputs.ip_length(at - 2),
+                9 => input(Input::L4proto, 0),
+                12..16 => of(&header.saddr, 12),
+                16..20 => of(&header.daddr, 16),
+                0..12 => network(12),
+                _ => self.inputs.further(base, at),
+            },
+            (PayloadBase::NETWORK, Family4or6::Ipv6) => match at {
+                4 | 5 => self.inputs.ip_length(at - 4),
+                6 => self.inputs.further(base, at).or_else(|| input(Input::L4proto, 0)),
+                8..24 => of(&header.saddr, 8),
+                24..40 => of(&header.daddr, 24),
+                0..8 => network(8),
+                _ => self.inputs.further(base, at),
+            },
+            (PayloadBase::TRANSPORT, _) => match at {
+                0..2 => of(&header.sport, 0),
+                2..4 => of(&header.dport, 2),
+                TCP_FLAGS => input(Input::TcpFlags, 0),
+                TRANSPORT_FROM..20 => input(Input::Transport, at - TRANSPORT_FROM),
+                _ => self.inputs.further(base, at),
+            },
+            _ => self.inputs.further(base, at),
+        })
+    }
+
+    /// Behind a translation a checksum, or the id of ICMP, is another than it was.
+    fn knows_checksum(&mut self, base: PayloadBase, at: usize) -> Result<(), CannotTell> {
+        let is_of_ipv4 = base == PayloadBase::NETWORK && self.inputs.family() == Family4or6::Ipv4;
+        let may_change = match base {
+            PayloadBase::NETWORK => is_of_ipv4 && IPV4_CHECKSUM.contains(&at),
+            PayloadBase::TRANSPORT => (TRANSPORT_FROM..18).contains(&at) && at != TCP_FLAGS,
+            _ => false,
+        };
+        if !may_change || !self.is_rewritten() {
+            return Ok(());
+        }
+        let cannot_tell = || Err(CannotTell::new(format!("byte {at} of a header behind its translation")));
+        if base == PayloadBase::NETWORK {
+            return cannot_tell();
+        }
+        let protocol = [self.inputs.cell(Input::L4proto, 0)];
+        for of in [Protocol::TCP, Protocol::UDP, Protocol::ICMP, Protocol::ICMPV6].into_iter().chain([
+            Protocol::UDPLITE,
+            Protocol::DCCP,
+            Protocol::SCTP,
+        ]) {
+            let is_id = [Protocol::ICMP, Protocol::ICMPV6].contains(&of) && (4..6).contains(&at);
+            let is_changed = is_id || checksum(of).is_some_and(|range| range.contains(&at));
+            if is_changed && compare(self.inputs, &protocol, CmpOp::Eq, &[of.0])? {
+                return cannot_tell();
+            }
+        }
+        Ok(())
+    }
+
+    fn is_rewritten(&self) -> bool {
+        let header = &self.flow.header;
+        header.saddr != self.inputs.all(Input::Saddr)
+            || header.daddr != self.inputs.all(Input::Daddr)
+            || header.sport != cells(self.inputs, Input::Sport)
+            || header.dport != cells(self.inputs, Input::Dport)
+    }
+}

@@ -234,3 +234,10 @@ pub(crate) mod rulesets {
         sets
     }
 }
+
+/// Major and minor number of the running kernel's version.
+pub(crate) fn linux() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("every Linux has a release");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+    (numbers.next().expect("a major number"), numbers.next().expect("a minor number"))
+}

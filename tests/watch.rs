@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nftmesh::kernel::{Kernel, NetNs, Watch};
 use nftmesh::model::{Chain, DataType, Element, Family, Rule, Ruleset, Set, Table, TableFlags, Value};
-use nftmesh::plan::{Commit, Event, Position, TableId, Transaction};
+use nftmesh::plan::{AddedAt, Commit, Event, Position, TableId, Transaction};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::{command, in_fresh_netns, nft, nft_script};
 
@@ -167,7 +167,7 @@ fn what_is_told_is_what_a_snapshot_finds() {
         }
         // nft also says that nothing begins at 0.0.0.0.
         assert!(set.elements.len() == 4 && set.elements.iter().all(|found| elements.contains(found)), "{elements:#?}");
-        let found: Vec<_> = chain.rules.iter().map(|rule| (Some(Position::Last), rule.clone())).collect();
+        let found: Vec<_> = chain.rules.iter().map(|rule| (AddedAt::Position(Position::Last), rule.clone())).collect();
         assert_eq!(rules, found);
     });
 }
@@ -179,13 +179,13 @@ fn where_a_rule_was_put_is_told() {
         nft_script("table t {\n chain c {\n drop\n accept\n return\n }\n }");
         drain(&mut watch);
         let cases = [
-            ("add rule t c drop", Some(Position::Last)),
-            ("insert rule t c drop", Some(Position::First)),
-            ("insert rule t c handle 2 accept", Some(Position::After(6))),
-            ("add rule t c handle 3 accept", Some(Position::After(3))),
-            ("replace rule t c handle 6 return", None),
-            ("replace rule t c handle 3 return", Some(Position::After(2))),
-            ("replace rule t c handle 5 return", None),
+            ("add rule t c drop", AddedAt::Position(Position::Last)),
+            ("insert rule t c drop", AddedAt::Position(Position::First)),
+            ("insert rule t c handle 2 accept", AddedAt::Position(Position::After(6))),
+            ("add rule t c handle 3 accept", AddedAt::Position(Position::After(3))),
+            ("replace rule t c handle 6 return", AddedAt::Replaced),
+            ("replace rule t c handle 3 return", AddedAt::Replaced),
+            ("replace rule t c handle 5 return", AddedAt::Replaced),
         ];
         for (script, expected) in cases {
             nft(script);
@@ -198,6 +198,28 @@ fn where_a_rule_was_put_is_told() {
                 })
                 .collect();
             assert_eq!(told, [expected], "{script}: {events:#?}\n{}", nft("-a list ruleset"));
+        }
+    });
+}
+
+#[test]
+fn a_rule_that_our_transaction_replaces_is_reported_in_its_place() {
+    in_fresh_netns(|| {
+        nft_script("table t {\n chain c {\n drop\n accept\n return\n }\n }");
+        let chain = TableId::new(Family::Ip, "t").chain("c");
+        for handle in [2, 3, 4] {
+            let mut kernel = Kernel::open().expect("a socket");
+            let mut watch = kernel.watch().expect("a socket");
+            kernel.commit(&Transaction::new().replace_rule(&chain, handle, Rule::new().counter())).expect("a rule");
+            let events = drain(&mut watch);
+            let reported: Vec<_> = events
+                .iter()
+                .filter_map(|event| match event {
+                    Event::RuleAdded { position, .. } => Some(*position),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(reported, [AddedAt::Replaced], "{handle}: {events:#?}\n{}", nft("-a list ruleset"));
         }
     });
 }

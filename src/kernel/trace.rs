@@ -10,7 +10,7 @@ use super::listener::{Listener, Told, failed};
 use super::live::Kernel;
 use super::netns::NetNs;
 use super::trace_filter::TraceFilter;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::model::{Family, Ruleset};
 use crate::netlink;
 use crate::plan::{TableId, TraceEvent, Transaction};
@@ -69,7 +69,7 @@ impl Trace {
         let mut owner = Kernel::open()?;
         let table = filter.table(format!("nftmesh-trace-{}", owner.socket.port_id()))?;
         let id = TableId::new(Family::Inet, &table.name);
-        owner.commit(&Transaction::add(Ruleset::new().table(table))).map_err(|error| without_owners(&id, error))?;
+        owner.commit(&Transaction::add(Ruleset::new().table(table)))?;
         Ok(Trace { table: id, owner, listener })
     }
 
@@ -155,37 +155,5 @@ impl AsRawFd for Trace {
     }
 }
 
-/// A kernel that does not know a flag of a table refuses the table: nf_tables_newtable, net/netfilter/nf_tables_api.c.
-fn without_owners(table: &TableId, error: Error) -> Error {
-    let refused = error.refusals().iter().any(|refusal| refusal.operation == Some(0) && refusal.errno == libc::EINVAL);
-    if !refused {
-        return error;
-    }
-    let why =
-        "this kernel has no tables that go with their owner (Linux 5.12), so the trace could leave one behind (EINVAL)";
-    Error::new(Kind::Unsupported, format!("add table {table}: {why}"))
-}
-
 /// include/uapi/linux/netfilter/nfnetlink.h
 const NFNLGRP_NFTRACE: u32 = 9;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Refusal;
-
-    #[test]
-    fn a_kernel_without_owners_is_told_from_one_that_refuses_something_else() {
-        for (operation, errno, unsupported) in [
-            (Some(0), libc::EINVAL, true),
-            (Some(0), libc::EPERM, false),
-            (Some(3), libc::EINVAL, false),
-            (None, libc::EINVAL, false),
-        ] {
-            let refusal = Refusal { operation, what: "add table".to_owned(), errno, remedy: "no".to_owned() };
-            let error = Error::refused(Kind::Other, "refused", vec![refusal]);
-            let told = without_owners(&TableId::new(Family::Inet, "t"), error);
-            assert_eq!(told.is_unsupported(), unsupported, "{operation:?} {errno}: {told}");
-        }
-    }
-}

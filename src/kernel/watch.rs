@@ -7,7 +7,7 @@ use super::live::Kernel;
 use super::netns::NetNs;
 use crate::error::Result;
 use crate::netlink;
-use crate::plan::Event;
+use crate::plan::{AddedAt, ChainId, Event};
 use crate::sys::socket::Wait;
 
 /// The commits of one network namespace from now on.
@@ -37,6 +37,8 @@ pub struct Watch {
     listener: Listener<Event>,
     /// Sockets whose commits are left out.
     own: Vec<u32>,
+    /// The rule whose deletion was the last event.
+    deleted: Option<(ChainId, u64)>,
 }
 
 impl Told for Event {
@@ -50,7 +52,7 @@ impl Watch {
     /// # Errors
     /// When no netlink socket can be opened; [`is_permission`](crate::Error::is_permission) when its events may not be seen.
     pub fn open() -> Result<Self> {
-        Ok(Watch { listener: Listener::join(NFNLGRP_NFTABLES)?, own: Vec::new() })
+        Ok(Watch { listener: Listener::join(NFNLGRP_NFTABLES)?, own: Vec::new(), deleted: None })
     }
 
     /// Of another network namespace, see [`Kernel::open_in`].
@@ -95,9 +97,22 @@ impl Watch {
     }
 
     fn take(&mut self, wait: Wait) -> Result<Option<Event>> {
-        let Watch { listener, own } = self;
+        let Watch { listener, own, deleted } = self;
         // What came before the filter.
-        listener.take(wait, |message| (!own.contains(&message.port)).then(|| netlink::event(message)))
+        let taken = listener.take(wait, |message| (!own.contains(&message.port)).then(|| netlink::event(message)))?;
+        let Some(mut event) = taken else { return Ok(None) };
+        // A rule that is replaced keeps its handle. The flags of its event are those of the request, and not all programs
+        // set the same.
+        if let Event::RuleAdded { chain, position, rule } = &mut event {
+            if deleted.as_ref().is_some_and(|(from, handle)| from == chain && *handle == rule.handle) {
+                *position = AddedAt::Replaced;
+            }
+        }
+        *deleted = match &event {
+            Event::RuleDeleted { chain, rule } => Some((chain.clone(), rule.handle)),
+            _ => None,
+        };
+        Ok(Some(event))
     }
 }
 

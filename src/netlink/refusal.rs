@@ -6,7 +6,7 @@ use super::expr::kernel_option;
 use super::reply::Ack;
 use crate::bytecode::{Expr, LookupSet, element_at};
 use crate::error::{Error, Kind, Refusal, Shown};
-use crate::model::{Rule, Set};
+use crate::model::{Rule, Set, TableFlags};
 use crate::plan::{Operation, State, Transaction};
 
 /// The error for a transaction that the kernel refused, with every operation it named.
@@ -221,6 +221,14 @@ fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind,
                 "this kernel takes no such chain type at that hook and priority, or it exists with another hook ({name})"
             )
         }
+        (Operation::AddTable { flags, .. }, libc::EINVAL | libc::EOPNOTSUPP) if flags.contains(TableFlags::OWNER) => {
+            let missing = if flags.contains(TableFlags::PERSIST) {
+                "tables that stay when their owner goes (Linux 6.9)"
+            } else {
+                "tables that go with their owner (Linux 5.12)"
+            };
+            return (Kind::Unsupported, format!("this kernel has no {missing} ({name})"));
+        }
         (Operation::AddChain { .. } | Operation::AddSet { .. } | Operation::AddTable { .. }, libc::EEXIST) => {
             format!("it exists already and is not the same; delete it in the same transaction ({name})")
         }
@@ -320,3 +328,33 @@ const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
 const NFTA_RULE_EXPRESSIONS: u16 = 4;
 const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Family;
+    use crate::plan::TableId;
+
+    #[test]
+    fn a_kernel_without_owned_tables_is_reported_as_such() {
+        let owned = TableFlags::OWNER;
+        for (flags, errno, kind, remedy) in [
+            (
+                owned,
+                libc::EINVAL,
+                Kind::Unsupported,
+                "this kernel has no tables that go with their owner (Linux 5.12) (EINVAL)",
+            ),
+            (
+                owned | TableFlags::PERSIST,
+                libc::EOPNOTSUPP,
+                Kind::Unsupported,
+                "this kernel has no tables that stay when their owner goes (Linux 6.9) (EOPNOTSUPP)",
+            ),
+            (TableFlags::DORMANT, libc::EINVAL, Kind::Other, "invalid argument (EINVAL)"),
+        ] {
+            let operation = Operation::AddTable { table: TableId::new(Family::Inet, "t"), flags };
+            assert_eq!(explain(&operation, None, errno), (kind, remedy.to_owned()));
+        }
+    }
+}

@@ -78,8 +78,8 @@ pub enum Event {
     RuleAdded {
         /// Where.
         chain: ChainId,
-        /// Where in the chain; `None` is the place of the rule whose deletion was told just before.
-        position: Option<Position>,
+        /// Where in the chain.
+        position: AddedAt,
         /// The rule.
         rule: RuleState,
     },
@@ -115,6 +115,21 @@ pub enum Event {
         /// The kernel's number for it.
         handle: u64,
     },
+}
+
+/// Where a rule was added, as far as its event reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "an event reports a position, a replacement, or neither")]
+pub enum AddedAt {
+    /// Nothing is reported: Linux before 5.15 sends neither flags nor a position. Take a snapshot to find the place.
+    ///
+    /// Such a kernel also reports a replacement the other way round: the addition first, then the deletion, both of the
+    /// same handle.
+    NotReported,
+    /// At this position.
+    Position(Position),
+    /// In the place of the rule whose deletion was reported just before.
+    Replaced,
 }
 
 /// Who committed.

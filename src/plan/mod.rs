@@ -15,7 +15,7 @@ mod view;
 
 pub use diff::diff;
 pub use difference::{Change, Difference, Marked, Part, differences};
-pub use event::{Commit, Event};
+pub use event::{AddedAt, Commit, Event};
 pub use listing::Listing;
 pub use operation::{ChainId, Operation, Position, State, TableId};
 pub(crate) use raise::chain_kind;

@@ -7,7 +7,8 @@ use super::super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use super::{FLOWTABLE, OBJECT, Place, chain, object, rule, set, table};
 use crate::model::Name;
 use crate::plan::{
-    ChainId, ChainState, Commit, Event, Generation, OpaqueMessage, OpaqueState, Position, SetState, TableId, TableState,
+    AddedAt, ChainId, ChainState, Commit, Event, Generation, OpaqueMessage, OpaqueState, Position, SetState, TableId,
+    TableState,
 };
 
 /// What one message says.
@@ -40,7 +41,7 @@ fn read(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
             })
         }),
         kind::NEWRULE | kind::DELRULE => {
-            let position = position(message.flags, attributes.clone());
+            let position = added_at(message.flags, attributes.clone());
             rule(family, attributes)?.and_then(|(place, chain, rule)| {
                 let chain = ChainId { table: place.id()?, name: text(chain)? };
                 Some(if number == kind::NEWRULE {
@@ -80,14 +81,18 @@ fn read(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
     })
 }
 
-/// The kernel names the rule in front, but neither for the last rule of a chain nor for the first; the flags are those of the request.
-fn position(flags: u16, attributes: Attributes<'_>) -> Option<Position> {
+/// Where a rule was added, from an event: nf_tables_rule_notify, net/netfilter/nf_tables_api.c, v5.15.
+///
+/// The kernel names the rule in front, but neither for the last rule of a chain nor for the first. The flags are those of
+/// the request; before v5.15 there are no flags and no rule is named.
+fn added_at(flags: u16, attributes: Attributes<'_>) -> AddedAt {
     let after = attributes.find(NFTA_RULE_POSITION).and_then(|after| after.need_be64().ok());
     match (after, flags & flag::CREATE != 0, flags & flag::APPEND != 0) {
-        (Some(handle), _, _) => Some(Position::After(handle)),
-        (None, false, _) => None,
-        (None, true, false) => Some(Position::First),
-        (None, true, true) => Some(Position::Last),
+        (Some(handle), _, _) => AddedAt::Position(Position::After(handle)),
+        (None, false, false) => AddedAt::NotReported,
+        (None, false, true) => AddedAt::Replaced,
+        (None, true, false) => AddedAt::Position(Position::First),
+        (None, true, true) => AddedAt::Position(Position::Last),
     }
 }
 

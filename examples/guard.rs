@@ -55,6 +55,8 @@ fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
     }
     let namespace = drop_in::namespace(&run)?.map_or_else(NetNs::current, Ok)?;
     let mut pod = Pod::open_in(&namespace)?;
+    // Two that want different things would undo each other's work for ever.
+    pod.hold()?;
     let config = IstioConfig::resolve(options, &pod.host(options)?)?;
     config.warnings().iter().for_each(|warning| say::warn("guard", warning));
     // Watched first and installed then: nothing happens unseen. A second socket of this process would not be us.

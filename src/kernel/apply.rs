@@ -5,11 +5,13 @@
 
 mod leftovers;
 mod report;
+mod writer;
 
 pub use report::{Changes, PodPlan};
 
 use super::legacy;
 use super::live::Kernel;
+use super::lock::WriterLock;
 use super::netns::NetNs;
 use super::routes::{LocalAddress, RouteTable};
 use super::sync::plan;
@@ -37,6 +39,9 @@ pub struct Pod {
     routes: RouteTable,
     /// Tables of the older kind, which nf_tables does not show: of IPv4 and of IPv6.
     legacy: [Vec<String>; 2],
+    namespace: NetNs,
+    /// Held since [`hold`](Pod::hold).
+    held: Option<WriterLock>,
 }
 
 /// What happens to the rules that `istio-iptables` left behind through iptables-nft, see [`Pod::plan`].
@@ -57,7 +62,8 @@ impl Pod {
     pub fn open() -> Result<Self> {
         // Who may not look may not install either.
         let legacy = legacy::names().unwrap_or_default();
-        Ok(Pod { kernel: Kernel::open()?, routes: RouteTable::open()?, legacy })
+        let namespace = NetNs::current()?;
+        Ok(Pod { kernel: Kernel::open()?, routes: RouteTable::open()?, legacy, namespace, held: None })
     }
 
     /// Of another network namespace.
@@ -146,9 +152,13 @@ impl Pod {
     /// (see [`Kernel::apply`] for sets that go first), and none when nothing does. Its routes are there before the rules that need them
     /// and gone after those that did.
     ///
+    /// One writer is at work in a network namespace at a time: another waits for it, up to 10 seconds. When this returns, rules and
+    /// routes were looked at once more and found to be those of `config`.
+    ///
     /// # Errors
     /// Those of [`RouteTable::add`] and [`Kernel::apply`]; nothing is changed then. When only stale routes could not be removed, the
-    /// error says that the rules are in place.
+    /// error says that the rules are in place. [`is_conflict`](crate::Error::is_conflict) when another writer does not come to an end,
+    /// or keeps the namespace for as long as it lives, see [`hold`](Self::hold), and installed something else.
     pub fn install(&mut self, config: &IstioConfig) -> Result<Changes> {
         self.install_over(config, Leftovers::Keep)
     }
@@ -158,6 +168,25 @@ impl Pod {
     /// # Errors
     /// Those of [`install`](Self::install).
     pub fn install_over(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
+        let _writer = match self.writer() {
+            Ok(writer) => writer,
+            // Where all is as wanted there is nothing to write.
+            Err(held) => {
+                let installed = self.is_installed(config, leftovers)?;
+                return if installed { Ok(Changes::default()) } else { Err(held) };
+            }
+        };
+        let mut changes = self.install_once(config, leftovers)?;
+        for _ in 0..ROUNDS {
+            if self.is_installed(config, leftovers)? {
+                return Ok(changes);
+            }
+            changes.extend(self.install_once(config, leftovers)?);
+        }
+        Err(writer::undone_by_others())
+    }
+
+    fn install_once(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
         let routes = RoutePlan::from(config);
         let added = self.routes.add(&routes)?;
         let mut changes = match self.apply(config, leftovers) {
@@ -175,12 +204,26 @@ impl Pod {
         Ok(changes)
     }
 
-    /// Removes everything that [`install`](Self::install) ever put here, in one transaction, and then its routes.
+    /// Removes everything that [`install`](Self::install) ever put here, in one transaction, and then its routes. It waits for another
+    /// writer as `install` does.
     ///
     /// # Errors
     /// Those of [`Kernel::apply`] and [`RouteTable::remove_all`]; when only routes could not be removed, the error says that the rules
     /// are gone.
     pub fn remove(&mut self) -> Result<Changes> {
+        let _writer = self.writer()?;
+        let mut changes = self.remove_once()?;
+        for _ in 0..ROUNDS {
+            let again = self.remove_once()?;
+            if again == Changes::default() {
+                return Ok(changes);
+            }
+            changes.extend(again);
+        }
+        Err(writer::undone_by_others())
+    }
+
+    fn remove_once(&mut self) -> Result<Changes> {
         let gone = self.kernel.apply_owned(&Ruleset::new(), &Pod::tables())?;
         let routes_removed = self.routes.remove_all().map_err(|error| error.context("the rules are removed"))?;
         Ok(Changes { routes_removed, ..Changes::of(&gone) })
@@ -207,3 +250,6 @@ impl Pod {
         Ok(changes)
     }
 }
+
+/// How often what others undo meanwhile, without asking for the lock, is done again.
+const ROUNDS: usize = 10;

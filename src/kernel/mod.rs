@@ -7,6 +7,7 @@ mod legacy;
 mod links;
 mod listener;
 mod live;
+mod lock;
 mod netns;
 mod route_host;
 mod route_messages;

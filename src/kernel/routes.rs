@@ -75,6 +75,8 @@ impl RouteTable {
         for entry in missing {
             match self.netlink.request(messages::add(entry), messages::ADD) {
                 Ok(()) => added.entries.push(entry),
+                // Somebody was faster.
+                Err(Failure::Refused { errno: libc::EEXIST, .. }) if self.is_present(entry)? => {}
                 Err(failure) => return Err(self.take_back(added, entry, &failure)),
             }
         }
@@ -92,6 +94,17 @@ impl RouteTable {
             wanted.retain(|wanted| !present.iter().any(|(entry, _)| entry == wanted));
         }
         Ok(wanted)
+    }
+
+    /// Whether all is there that the plan wants, and nothing that this crate ever added and the plan does not want.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    pub fn is_exact(&mut self, plan: &RoutePlan) -> Result<bool> {
+        let (wanted, present) = (plan.entries(), self.present()?);
+        let is_there = |wanted: &RouteEntry| present.iter().any(|(entry, _)| entry == wanted);
+        let is_stale = |(entry, author): &(RouteEntry, Author)| *author == Author::Us && !wanted.contains(entry);
+        Ok(wanted.iter().all(is_there) && !present.iter().any(is_stale))
     }
 
     /// Takes away exactly what one [`add`](Self::add) added, in reverse order; what is gone already is fine, and an equal
@@ -164,6 +177,10 @@ impl RouteTable {
             Ok(()) => Err(refused(first, Doing::Add, &Failure::Refused { errno: libc::ENETDOWN, words: None })),
             Err(failure) => Err(unreadable("state of lo", &failure)),
         }
+    }
+
+    fn is_present(&mut self, wanted: RouteEntry) -> Result<bool> {
+        Ok(self.present()?.iter().any(|(entry, _)| *entry == wanted))
     }
 
     /// Every entry that a plan could want, with its author, in the order of adding.

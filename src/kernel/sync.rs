@@ -104,21 +104,37 @@ impl Kernel {
     /// Those of [`apply`](Self::apply).
     pub fn apply_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Applied> {
         let fingerprint = self.hasher.hash_one((ruleset, ours));
-        if let Some(seen) = self.in_sync.filter(|seen| seen.fingerprint == fingerprint) {
-            if self.generation()? == seen.generation {
-                let transaction = Transaction::new().at_generation(seen.generation);
-                return Ok(Applied { transaction, ..Applied::default() });
-            }
+        if let Some(generation) = self.seen_in_sync(fingerprint)? {
+            let transaction = Transaction::new().at_generation(generation);
+            return Ok(Applied { transaction, ..Applied::default() });
         }
         let tables = named(ruleset, ours);
         let (held, applied) = self.commit_planned(&tables, |held| plan(held, ruleset, ours))?;
+        // A commit makes the number after the one it asked for, and 0 is left out: nf_tables_commit, v6.12.
+        let generation = match applied.was_in_sync() {
+            true => held.generation,
+            false => Generation(held.generation.0.checked_add(1).unwrap_or(1)),
+        };
         // What expires goes without a new generation.
-        let seen = InSync { generation: held.generation, fingerprint };
-        self.in_sync = Some(seen).filter(|_| applied.was_in_sync() && !may_expire(ruleset));
+        self.in_sync = Some(InSync { generation, fingerprint }).filter(|_| !may_expire(ruleset));
         if applied.was_in_sync() {
             self.keep(tables, held);
         }
         Ok(applied)
+    }
+
+    /// Whether [`apply_owned`](Self::apply_owned) would do nothing.
+    pub(super) fn is_in_sync(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<bool> {
+        let fingerprint = self.hasher.hash_one((ruleset, ours));
+        Ok(self.seen_in_sync(fingerprint)?.is_some() || self.plan_owned(ruleset, ours)?.is_empty())
+    }
+
+    /// The generation of now, if it is the one that was seen to be as wanted.
+    fn seen_in_sync(&mut self, fingerprint: u64) -> Result<Option<Generation>> {
+        match self.in_sync.filter(|seen| seen.fingerprint == fingerprint) {
+            Some(seen) => Ok(Some(self.generation()?).filter(|generation| *generation == seen.generation)),
+            None => Ok(None),
+        }
     }
 
     /// What these tables hold now: what was read before, if nobody has committed since.

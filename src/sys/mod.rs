@@ -3,6 +3,7 @@
 //! Each unsafe block does one thing and says why it may. Lengths are checked before C sees them, every return code is checked, and
 //! what comes back is bytes and integers: callers decode them in safe Rust.
 
+pub(crate) mod abstract_socket;
 mod filter;
 pub(crate) mod inet;
 pub(crate) mod netns;

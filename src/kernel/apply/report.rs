@@ -41,6 +41,18 @@ impl Changes {
         }
         changes
     }
+
+    /// What was done afterwards, too.
+    pub(super) fn extend(&mut self, later: Changes) {
+        let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed } = later;
+        let tables = [(&mut self.changed, changed), (&mut self.installed, installed), (&mut self.removed, removed)];
+        for (list, later) in tables {
+            list.extend(later.into_iter().filter(|table| !list.contains(table)).collect::<Vec<_>>());
+        }
+        self.leftovers_removed.extend(leftovers_removed);
+        self.routes_added.extend(routes_added);
+        self.routes_removed.extend(routes_removed);
+    }
 }
 
 /// What an installation would change. Prints line by line: `+` what comes, `-` what goes, `~` what changes, as commands of nft(8) and

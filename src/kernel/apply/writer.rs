@@ -1,0 +1,60 @@
+//! Who may write to a pod, and whether there is anything to write.
+
+use std::time::Duration;
+
+use super::{Leftovers, Pod, leftovers};
+use crate::error::{Error, Kind, Result};
+use crate::kernel::lock::{Hold, WriterLock};
+use crate::kernel::sync::plan;
+use crate::mesh::istio::IstioConfig;
+use crate::mesh::routes::RoutePlan;
+use crate::model::Ruleset;
+use crate::plan::TableId;
+
+impl Pod {
+    /// Keeps every other writer out for as long as this value lives: their [`install`](Self::install) and [`remove`](Self::remove) are
+    /// refused at once, with the name of this process, unless what they want is what is installed. For a program that keeps the rules
+    /// true, so that two with different configurations do not undo each other's work for ever.
+    ///
+    /// It waits up to 10 seconds for a writer that is at work. Holding it twice is holding it once.
+    ///
+    /// # Errors
+    /// [`is_conflict`](Error::is_conflict) when another process holds it; the error names it.
+    pub fn hold(&mut self) -> Result<()> {
+        if self.held.is_none() {
+            self.held = Some(self.take(Hold::ForLife)?);
+        }
+        Ok(())
+    }
+
+    /// The right to write, if it is not held anyway.
+    pub(super) fn writer(&self) -> Result<Option<WriterLock>> {
+        if self.held.is_some() { Ok(None) } else { self.take(Hold::ForNow).map(Some) }
+    }
+
+    fn take(&self, hold: Hold) -> Result<WriterLock> {
+        self.namespace.run(|| WriterLock::take(hold, PATIENCE))?
+    }
+
+    /// Whether exactly what is wanted is there, rules and routes, at one moment after the call.
+    pub(super) fn is_installed(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<bool> {
+        let rules = Ruleset::from(config);
+        let in_sync = match leftovers {
+            Leftovers::Keep => self.kernel.is_in_sync(&rules, &Pod::tables())?,
+            Leftovers::Remove => {
+                let tables: Vec<TableId> = Pod::tables().into_iter().chain(leftovers::tables()).collect();
+                let held = self.kernel.snapshot_of(&tables)?;
+                plan(&held, &rules, &Pod::tables())?.is_empty() && leftovers::removal(&held, config).is_empty()
+            }
+        };
+        Ok(in_sync && self.routes.is_exact(&RoutePlan::from(config))?)
+    }
+}
+
+pub(super) fn undone_by_others() -> Error {
+    let what = "others undo what is installed here as soon as it is done";
+    Error::new(Kind::Conflict, format!(r#"{what}: see who, with "nft monitor" and "ip monitor", and stop them"#))
+}
+
+/// Nobody is at work for so long who is not stopped or stuck.
+const PATIENCE: Duration = Duration::from_secs(10);

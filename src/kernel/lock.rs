@@ -1,0 +1,232 @@
+//! One writer at a time in a network namespace: rules are replaced in one moment, rules and routes together are not.
+//!
+//! The lock is an abstract unix socket: its name exists once per network namespace, whatever mounts, users or processes a container
+//! has, needs no privilege, file or kernel version, and goes with its holder, also by `kill -9`. A second socket, whose name
+//! `/proc/net/unix` shows, says who the holder is and how long it means to stay, across process namespaces too.
+//!
+//! Anybody who may open a socket in the namespace may take the name. That keeps writers from writing, never rules from working: what
+//! is installed stays in force, and the error names process and user of the holder.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Kind, Result};
+use crate::sys::abstract_socket::{self, Peer};
+
+/// The right to write, for as long as this value lives.
+#[derive(Debug)]
+pub(super) struct WriterLock {
+    // Dropped in this order, so that the next holder is not taken for this one.
+    _announced: Option<UnixDatagram>,
+    _held: UnixListener,
+}
+
+/// How long a holder means to hold the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// As long as the process lives: waiting is in vain.
+    ForLife,
+    /// For the work at hand.
+    ForNow,
+}
+
+impl WriterLock {
+    /// Takes the lock of the calling thread's network namespace; waits for one who is at work, but no longer than `patience`.
+    ///
+    /// # Errors
+    /// [`is_conflict`](Error::is_conflict), with the holder's name, when it is not to be had.
+    pub(super) fn take(hold: Hold, patience: Duration) -> Result<Self> {
+        let begun = Instant::now();
+        loop {
+            match abstract_socket::listen(LOCK) {
+                Ok(held) => {
+                    // A lock without a name is a lock all the same.
+                    let announced = abstract_socket::announce(hold.announcement().as_bytes()).ok();
+                    return Ok(WriterLock { _announced: announced, _held: held });
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => {}
+                Err(cause) => return Err(Error::io("take the lock of the network namespace", cause)),
+            }
+            let holder = Holder::look();
+            let left = patience.saturating_sub(begun.elapsed());
+            if holder.hold == Some(Hold::ForLife) || left.is_zero() {
+                return Err(Error::new(Kind::Conflict, holder.refusal(patience)));
+            }
+            match &holder.connection {
+                // Looks up now and then: who takes the lock and says later that it is for life is asked again.
+                Some(connection) => abstract_socket::wait_for_hangup(connection.as_fd(), left.min(LOOK_AGAIN))
+                    .map_err(|cause| Error::io("wait for the lock of the network namespace", cause))?,
+                None => thread::sleep(left.min(ABOUT_TO_LISTEN)),
+            }
+        }
+    }
+}
+
+impl Hold {
+    fn announcement(self) -> String {
+        let word = match self {
+            Hold::ForLife => FOR_LIFE,
+            Hold::ForNow => FOR_NOW,
+        };
+        // The number makes it another name than that of a holder who is about to go.
+        format!("{ANNOUNCED}{word}{}/{}", std::process::id(), command())
+    }
+}
+
+/// What can be told of whoever has the lock.
+#[derive(Debug, Default)]
+struct Holder {
+    /// It ends when the holder lets go.
+    connection: Option<OwnedFd>,
+    peer: Option<Peer>,
+    hold: Option<Hold>,
+    /// What it calls itself.
+    command: Option<String>,
+}
+
+impl Holder {
+    fn look() -> Self {
+        let connection = abstract_socket::connect(LOCK).ok();
+        let peer = connection.as_ref().and_then(|socket| abstract_socket::peer(socket.as_fd()).ok());
+        // Sockets of this thread's namespace: proc_pid_net(5).
+        let sockets = fs::read("/proc/thread-self/net/unix").unwrap_or_default();
+        let (hold, command) = announced(&String::from_utf8_lossy(&sockets)).unzip();
+        Holder { connection, peer, hold, command }
+    }
+
+    fn refusal(&self, patience: Duration) -> String {
+        let what = "the rules and routes of this network namespace";
+        match self.hold {
+            Some(Hold::ForLife) => {
+                format!("{what} are kept by {self} for as long as it runs; stop it first")
+            }
+            Some(Hold::ForNow) | None => {
+                let waited = patience.as_secs();
+                format!("{self} has been at work on {what} for {waited} s; see what holds it up, or end it")
+            }
+        }
+    }
+}
+
+/// `guard (pid 4711, uid 0)`.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever took the name without a word is at least known to the kernel.
+        let known = || self.peer.and_then(|peer| fs::read_to_string(format!("/proc/{}/comm", peer.pid)).ok());
+        let command = self.command.clone().or_else(|| known().map(|name| name.trim_end().to_owned()));
+        write!(f, "{}", command.as_deref().unwrap_or("somebody").escape_debug())?;
+        match self.peer {
+            Some(Peer { pid: 0, uid }) => write!(f, " (in another process namespace, uid {uid})"),
+            Some(Peer { pid, uid }) => write!(f, " (pid {pid}, uid {uid})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// From the lines of `/proc/net/unix`, where `@` stands for the zero byte in front of an abstract name.
+fn announced(sockets: &str) -> Option<(Hold, String)> {
+    sockets.lines().find_map(|line| {
+        let (_, said) = line.split_once(&format!(" @{ANNOUNCED}"))?;
+        let life = said.strip_prefix(FOR_LIFE).map(|who| (Hold::ForLife, who));
+        let (hold, who) = life.or_else(|| said.strip_prefix(FOR_NOW).map(|who| (Hold::ForNow, who)))?;
+        let (_pid, command) = who.split_once('/')?;
+        Some((hold, command.to_owned()))
+    })
+}
+
+/// The name of this program, at most 15 bytes: proc_pid_comm(5).
+fn command() -> String {
+    fs::read_to_string("/proc/self/comm").map_or_else(|_| "nftmesh".to_owned(), |name| name.trim_end().to_owned())
+}
+
+const LOCK: &[u8] = b"nftmesh/writer";
+const ANNOUNCED: &str = "nftmesh/writer/";
+const FOR_LIFE: &str = "for-life/";
+const FOR_NOW: &str = "for-now/";
+/// Between taking a name and listening under it lies one system call.
+const ABOUT_TO_LISTEN: Duration = Duration::from_millis(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::in_namespace;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn refused(patience: Duration) -> String {
+        let error = WriterLock::take(Hold::ForNow, patience).expect_err("it is held");
+        assert!(error.is_conflict(), "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn one_who_holds_it_for_life_is_named_at_once() {
+        in_namespace(|| {
+            let _held = WriterLock::take(Hold::ForLife, LONG).expect("it is free");
+            let whose = format!("{} (pid {}, uid ", command().escape_debug(), std::process::id());
+            let said = refused(LONG);
+            assert!(said.contains(&whose) && said.ends_with("for as long as it runs; stop it first"), "{said}");
+            in_namespace(|| drop(WriterLock::take(Hold::ForNow, Duration::ZERO).expect("another namespace")));
+        });
+    }
+
+    #[test]
+    fn it_needs_no_capability() {
+        in_namespace(|| {
+            crate::testing::as_nobody(|| drop(WriterLock::take(Hold::ForNow, Duration::ZERO).expect("free")))
+        });
+    }
+
+    #[test]
+    fn one_who_is_at_work_is_waited_for_and_named_when_patience_ends() {
+        in_namespace(|| {
+            let held = WriterLock::take(Hold::ForNow, LONG).expect("it is free");
+            let said = refused(Duration::from_millis(20));
+            assert!(
+                said.contains(" has been at work on the rules and routes of this network namespace for 0 s"),
+                "{said}"
+            );
+            thread::scope(|scope| {
+                let waiting = scope.spawn(|| {
+                    // A thread starts in its parent's namespace.
+                    WriterLock::take(Hold::ForNow, LONG).map(drop)
+                });
+                thread::sleep(Duration::from_millis(20));
+                drop(held);
+                waiting.join().expect("no panic").expect("it is free again");
+            });
+        });
+    }
+
+    #[test]
+    fn one_who_took_the_name_without_a_word_is_named_by_the_kernel() {
+        in_namespace(|| {
+            let _squatter = abstract_socket::listen(LOCK).expect("it is free");
+            let said = refused(Duration::ZERO);
+            assert!(said.contains(&format!(" (pid {}, uid ", std::process::id())), "{said}");
+        });
+    }
+
+    #[test]
+    fn what_a_holder_calls_itself_is_read_from_the_list_of_sockets() {
+        let line = "0000: 00000002 00000000 00000000 0002 01 20021";
+        for (name, expected) in [
+            ("@nftmesh/writer/for-life/7/guard", Some((Hold::ForLife, "guard".to_owned()))),
+            ("@nftmesh/writer/for-now/8/a b/c", Some((Hold::ForNow, "a b/c".to_owned()))),
+            ("@nftmesh/writer/for-now/guard", None),
+            ("@nftmesh/writer/otherwise/x", None),
+            ("@nftmesh/writer", None),
+            ("/run/nftmesh/writer/for-life/7/file", None),
+        ] {
+            assert_eq!(announced(&format!("Num RefCount\n{line}\n{line} {name}\n")), expected, "{name}");
+        }
+        let shown = Holder { command: Some("\u{1b}[2J".to_owned()), ..Holder::default() }.to_string();
+        assert_eq!(shown, "\\u{1b}[2J");
+    }
+}

@@ -1,0 +1,245 @@
+//! Several writers in one network namespace: the end is the configuration of one of them, rules and routes, whoever is stopped or
+//! killed. `NFTMESH_SOAK=1` (make soak) runs 500 rounds of each kind instead of a few.
+#![expect(clippy::indexing_slicing, reason = "an index that is not there fails the test")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use support::running::Running;
+use support::{NetNs, command, example, in_fresh_netns, ip, nft, say};
+
+/// No two have the same rules, and most differ in routes too.
+const CONFIGURATIONS: &[&str] = &[
+    "-m REDIRECT -i * -b *",
+    "-m TPROXY -i * -b *",
+    "-m TPROXY -i 10.0.0.0/8,172.16.0.0/12 -b 80,443 --istio-inbound-tproxy-mark 7 --istio-inbound-tproxy-route-table 7",
+    "-m TPROXY -i 10.0.0.0/8,192.168.0.0/16 -x 10.9.0.0/16,10.10.0.0/16 -b * --istio-inbound-tproxy-mark 1400",
+    "-m REDIRECT -i 10.0.0.0/8,172.16.0.0/12 -q 9000 -b 80",
+    "-m REDIRECT -i 10.0.0.0/8,192.168.0.0/16 -x 10.9.0.0/16,10.11.0.0/16 -b 80,443 -d 15090",
+    "-m TPROXY -i * -b * -d 15090 --istio-inbound-tproxy-route-table 1000",
+    "-m REDIRECT -i  -b * -g 1337,1338 -c eth5",
+];
+
+/// How many rounds: few, or as many as the promise is about.
+fn rounds(few: usize) -> usize {
+    if env::var_os("NFTMESH_SOAK").is_some_and(|value| value == "1") { 500 } else { few }
+}
+
+fn writer(configuration: &str) -> Child {
+    // An option may have an empty value, which is a word too.
+    let words = configuration.split(' ');
+    let mut command = command(&example("istio-init").to_string_lossy());
+    command.args(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the example runs")
+}
+
+#[track_caller]
+fn install(configuration: &str) -> String {
+    let output = writer(configuration).wait_with_output().expect("it is our child");
+    assert!(output.status.success(), "{configuration}: {}", String::from_utf8_lossy(&output.stderr));
+    state()
+}
+
+/// Rules and routes of this thread's namespace; tables, chains and sets by name, since they stand in the order in which they were made.
+fn state() -> String {
+    let listed = nft("-s list ruleset");
+    let table = |table: &str| {
+        let (head, body) = table.split_once('\n').unwrap_or((table, ""));
+        let mut blocks: Vec<&str> = body.trim_end_matches("\n\t}\n}\n").split("\n\t}\n").map(str::trim).collect();
+        blocks.sort_unstable();
+        format!("{head}\n{}\n", blocks.join("\n"))
+    };
+    let mut tables: Vec<String> = listed.split_inclusive("\n}\n").map(table).collect();
+    tables.sort_unstable();
+    let routes = [
+        "-4 rule",
+        "-6 rule",
+        "-4 route show table all proto 146",
+        "-6 route show table all proto 146",
+        "-6 addr show dev lo scope global",
+    ];
+    // The kernel gives a rule the preference in front of the first one that is there.
+    let listed = routes.map(ip).join("\n");
+    let routes = listed.lines().map(|line| line.split_once(":\t").map_or(line, |(_preference, rule)| rule));
+    format!("{}{}", tables.concat(), routes.collect::<Vec<_>>().join("\n"))
+}
+
+/// What each configuration leaves when nobody else is there.
+fn states() -> Vec<String> {
+    let alone = |configuration: &&str| NetNs::fresh().run(|| install(configuration));
+    let states: Vec<String> = CONFIGURATIONS.iter().map(alone).collect();
+    for (index, state) in states.iter().enumerate() {
+        assert_eq!(states.iter().position(|other| other == state), Some(index), "two configurations are the same");
+    }
+    states
+}
+
+/// Numbers without a pattern that matters, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// What happens to a writer besides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Killed,
+    /// Stopped for a moment, then continued.
+    Paused,
+    Spared,
+}
+
+/// One round of writers that start at once; which configuration each had, its fate, and how it ended.
+fn round(count: u64, dice: &mut Dice, fates: &[Fate]) -> Vec<(usize, Fate, Output)> {
+    let first = dice.below(8);
+    let started: Vec<_> = (0..count)
+        .map(|number| {
+            let which = usize::try_from((first + number) % 8).expect("below 8");
+            let fate = fates[usize::try_from(dice.below(fates.len() as u64)).expect("small")];
+            (which, fate, dice.below(12_000), writer(CONFIGURATIONS[which]))
+        })
+        .collect();
+    thread::scope(|scope| {
+        let ended: Vec<_> = started
+            .into_iter()
+            .map(|(which, fate, delay, child)| {
+                scope.spawn(move || {
+                    let signal = |name: &str| {
+                        // It may have ended meanwhile; as long as nobody waited for it, its number is its own.
+                        drop(command("kill").args([name, &child.id().to_string()]).stderr(Stdio::null()).status());
+                    };
+                    thread::sleep(Duration::from_micros(if fate == Fate::Spared { 0 } else { delay }));
+                    match fate {
+                        Fate::Killed => signal("-KILL"),
+                        Fate::Paused => {
+                            signal("-STOP");
+                            thread::sleep(Duration::from_micros(delay));
+                            signal("-CONT");
+                        }
+                        Fate::Spared => {}
+                    }
+                    (which, fate, child.wait_with_output().expect("it is our child"))
+                })
+            })
+            .collect();
+        ended.into_iter().map(|ended| ended.join().expect("no panic")).collect()
+    })
+}
+
+#[test]
+fn of_two_or_eight_writers_one_is_left_with_rules_and_routes() {
+    in_fresh_netns(|| {
+        let states = states();
+        let mut dice = Dice(1);
+        for (count, few) in [(2, 20), (8, 10)] {
+            let mut left = BTreeMap::new();
+            for number in 0..rounds(few) {
+                let ended = round(count, &mut dice, &[Fate::Spared, Fate::Paused]);
+                for (which, _, output) in &ended {
+                    let said = String::from_utf8_lossy(&output.stderr);
+                    assert!(output.status.success(), "{}: {said}", CONFIGURATIONS[*which]);
+                }
+                let state = state();
+                let winner = ended.iter().map(|(which, ..)| *which).find(|which| states[*which] == state);
+                let winner =
+                    winner.unwrap_or_else(|| panic!("round {number} of {count} writers is a mixture:\n{state}"));
+                *left.entry(winner).or_insert(0) += 1;
+            }
+            say(format_args!("{count} writers: each configuration was left so often: {left:?}"));
+            assert!(left.len() > 1, "always the same: {left:?}");
+        }
+    });
+}
+
+#[test]
+fn whoever_is_killed_leaves_nothing_that_the_next_writer_does_not_put_right() {
+    in_fresh_netns(|| {
+        let states = states();
+        let mut dice = Dice(2);
+        let (mut killed, mut unfinished) = (0, 0);
+        for number in 0..rounds(20) {
+            let ended = round(4, &mut dice, &[Fate::Killed, Fate::Killed, Fate::Paused, Fate::Spared]);
+            for (which, fate, output) in &ended {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let was_killed = output.status.signal() == Some(9);
+                assert!(
+                    output.status.success() || (*fate == Fate::Killed && was_killed),
+                    "{}: {said}",
+                    CONFIGURATIONS[*which]
+                );
+                killed += usize::from(was_killed);
+            }
+            let left = state();
+            unfinished += usize::from(!states.contains(&left));
+            let may_be_unfinished = ended.iter().any(|(.., output)| output.status.signal() == Some(9));
+            assert!(may_be_unfinished || states.contains(&left), "round {number}: nobody was killed:\n{left}");
+            let next = usize::try_from(dice.below(8)).expect("below 8");
+            assert_eq!(install(CONFIGURATIONS[next]), states[next], "round {number}, after:\n{left}");
+        }
+        say(format_args!("{killed} writers were killed; {unfinished} times something was left to put right"));
+        assert!(killed > 0);
+    });
+}
+
+#[test]
+fn a_writer_that_does_not_come_to_an_end_is_named_after_ten_seconds() {
+    in_fresh_netns(|| {
+        // Its start, not its end, is the moment in which it holds the lock: any process that holds it does.
+        let name = SocketAddr::from_abstract_name("nftmesh/writer").expect("a name");
+        let held = UnixListener::bind_addr(&name).expect("nobody is at work");
+        let output = writer(CONFIGURATIONS[0]).wait_with_output().expect("it is our child");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let whom = format!(" (pid {}, uid ", std::process::id());
+        assert!(said.contains(&whom) && said.contains("for 10 s; see what holds it up, or end it"), "{said}");
+        assert_eq!(nft("list ruleset"), "");
+        drop(held);
+        install(CONFIGURATIONS[0]);
+    });
+}
+
+#[test]
+fn while_a_guard_runs_others_are_refused_unless_they_want_the_same() {
+    in_fresh_netns(|| {
+        let words: Vec<&str> = CONFIGURATIONS[1].split(' ').collect();
+        let mut guard = Running::start("guard", &words, Stdio::inherit());
+        guard.until("guard: watching");
+        let before = state();
+        let kept = format!("kept by guard (pid {}, uid 0) for as long as it runs; stop it first", guard.child.id());
+        for (program, words) in [
+            ("istio-init", CONFIGURATIONS[0]),
+            ("istio-init", CONFIGURATIONS[2]),
+            ("istio-init", "--cleanup-only"),
+            ("guard", CONFIGURATIONS[0]),
+            ("guard", CONFIGURATIONS[1]),
+        ] {
+            let mut command = command(&example(program).to_string_lossy());
+            let output = command.args(words.split(' ')).output().expect("the example runs");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{program} {words}: {said}");
+            assert!(said.contains(&kept), "{program} {words}: {said}");
+            assert_eq!(state(), before, "{program} {words}");
+        }
+        assert_eq!(install(CONFIGURATIONS[1]), before);
+        assert_eq!(guard.end("TERM").0, Some(0));
+        assert_eq!(state(), before);
+        install(CONFIGURATIONS[0]);
+        assert_ne!(state(), before);
+        // However it ends.
+        let mut guard = Running::start("guard", &words, Stdio::inherit());
+        guard.until("guard: watching");
+        guard.end("KILL");
+        install(CONFIGURATIONS[0]);
+    });
+}

@@ -10,7 +10,8 @@ use nftmesh::kernel::Kernel;
 use nftmesh::model::{Rule, Statement};
 use nftmesh::plan::{Snapshot, TableState, Transaction};
 use support::{
-    assert_lists_as_nft, assert_same, command, in_fresh_netns, nft, nft_script, shared_dir, succeed, timeless,
+    assert_lists_as_nft, assert_same, command, in_fresh_netns, nft, nft_fails, nft_script, shared_dir, succeed,
+    timeless,
 };
 
 /// How a field can be compared.
@@ -442,17 +443,27 @@ fn the_grammar_has_hundreds_of_rules() {
 }
 
 #[test]
-fn what_has_no_name_is_named_in_a_comment_at_its_place() {
+fn what_has_no_name_is_named_at_its_place_in_a_form_that_nft_refuses() {
     in_fresh_netns(|| {
         nft_script(
             "table inet t {\n counter c { }\n chain c {\n ip dscp cs1 accept\n numgen inc mod 3 0 tcp dport 80\n counter name c\n}\n}\n",
         );
         let snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
-        let expected = "table inet t {\n\t# counter c\n\n\tchain c {\n\
-                        \t\tmeta nfproto ipv4 # unknown expression payload,bitwise,cmp accept\n\
-                        \t\t# unknown expression numgen # unknown expression cmp tcp dport 80\n\
-                        \t\t# unknown expression objref\n\t}\n}\n";
-        assert_same(expected, &nftmesh::plan::Listing::new(&snapshot).to_string(), "listing");
+        let expected = "table inet t {\n\tcounter c {\n\t\t<unknown counter>\n\t}\n\n\tchain c {\n\
+                        \t\tmeta nfproto ipv4 <unknown payload,bitwise,cmp> accept\n\
+                        \t\t<unknown numgen> <unknown cmp> tcp dport 80\n\
+                        \t\t<unknown objref>\n\t}\n}\n";
+        let listed = nftmesh::plan::Listing::new(&snapshot).to_string();
+        assert_same(expected, &listed, "listing");
+        nft("flush ruleset");
+        for line in listed.lines().filter(|line| line.contains("<unknown")) {
+            let alone = if line.contains("counter") {
+                format!("table inet t {{\n counter c {{\n{line}\n}}\n}}\n")
+            } else {
+                format!("table inet t {{\n chain c {{\n{line}\n}}\n}}\n")
+            };
+            assert!(nft_fails(&alone).contains("syntax error"), "{alone}");
+        }
         let raised = snapshot.raise();
         assert_eq!(
             raised.unnamed.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -30,6 +30,6 @@ pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
 pub(crate) use modes::Modes;
 pub use raise::{Unraisable, raise, raise_elements, raise_set};
-pub(crate) use raise::{in_order, raise_in_full, typeof_fields, userdata_text};
+pub(crate) use raise::{declaration, in_order, is_for_all, raise_each, raise_in_full, typeof_fields, userdata_text};
 pub use same::same_programs;
 pub use set::{AnonymousSet, SetCode, SetMode, lower_set};

@@ -15,7 +15,7 @@ mod matches;
 mod set;
 
 pub use set::{Unraisable, raise_elements, raise_set};
-pub(crate) use set::{in_order, text as userdata_text};
+pub(crate) use set::{declaration, in_order, is_for_all, raise_each, text as userdata_text};
 
 use super::Register;
 pub(crate) use declared::typeof_fields;

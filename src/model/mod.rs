@@ -14,6 +14,7 @@ mod name;
 mod nat;
 mod opaque;
 mod operand;
+mod protocol;
 mod rule;
 mod ruleset;
 mod set;

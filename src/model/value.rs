@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::field::DataType;
 use super::name::IfName;
+pub use super::protocol::Protocol;
 
 /// A constant. Its variant is its nft data type; byte order is decided where it is lowered, never here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -225,36 +226,6 @@ numbers! {
         MULTICAST = 2 "multicast",
         /// To somebody else.
         OTHER = 3 "other",
-    }
-}
-
-numbers! {
-    /// Transport-layer protocol (`IPPROTO_*`, include/uapi/linux/in.h).
-    Protocol(u8) {
-        /// Internet control messages.
-        ICMP = 1 "icmp",
-        /// Internet group management.
-        IGMP = 2 "igmp",
-        /// Transmission control.
-        TCP = 6 "tcp",
-        /// User datagrams.
-        UDP = 17 "udp",
-        /// Datagram congestion control.
-        DCCP = 33 "dccp",
-        /// Generic routing encapsulation.
-        GRE = 47 "gre",
-        /// Encapsulating security payload.
-        ESP = 50 "esp",
-        /// Authentication header.
-        AH = 51 "ah",
-        /// Internet control messages of IPv6.
-        ICMPV6 = 58 "ipv6-icmp",
-        /// Payload compression.
-        COMP = 108 "ipcomp",
-        /// Stream control transmission.
-        SCTP = 132 "sctp",
-        /// Lightweight user datagrams.
-        UDPLITE = 136 "udplite",
     }
 }
 

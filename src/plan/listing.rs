@@ -1,19 +1,21 @@
 //! What the kernel holds, as nft(8) 1.0.6 lists it: `nft list ruleset`, and with handles `nft -a list ruleset`.
 //!
 //! Byte for byte, but for what has no name here: an xtables extension prints as `xt match "owner"`, where an nft that was built with
-//! xtables support prints what it does; any other expression, set or object as a comment that names it.
+//! xtables support prints what it does; any other expression, element, set or object as `<unknown fib>` at its place. nft refuses
+//! either, so a listing that is loaded again is loaded whole or not at all.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use super::snapshot::{ChainState, HookState, RuleState, SetState, Snapshot, TableState};
+use super::snapshot::{ChainState, HookState, OpaqueState, RuleState, SetState, Snapshot, TableState};
 use crate::bytecode::{
-    ElementCode, INTERVAL_END, Modes, SetCode, in_order, raise_in_full, raise_set, typeof_fields, userdata_text,
+    Modes, SetCode, SetMode, Unraisable, declaration, in_order, is_for_all, raise_each, raise_in_full, typeof_fields,
+    userdata_text,
 };
 use crate::model::{Family, Rule, Statement, TableFlags};
-use crate::render::Names;
-use crate::render::listing::{self, Note, comment, handle, listed_rule, priority, set_block};
+use crate::render::listing::{self, Note, comment, handle, listed_rule, priority, set_block, unknown};
+use crate::render::{Blocks, Known, Names};
 
 /// Prints a [`Snapshot`].
 ///
@@ -105,50 +107,68 @@ impl Listing<'_> {
         if let Some(text) = &text {
             writeln!(f, "\t{}", comment(text))?;
         }
-        let mut first = flags.is_empty() && text.is_none();
+        // A blank line follows flags, but not a comment alone.
+        let mut first = flags.is_empty();
         let mut between = |f: &mut fmt::Formatter<'_>| {
             if std::mem::take(&mut first) { Ok(()) } else { f.write_str("\n") }
         };
-        for object in &table.objects {
+        for OpaqueState { kind, name, handle: number, attributes: _ } in &table.objects {
             between(f)?;
-            writeln!(f, "\t# {} {}{}", object.kind, object.name, handle(self.handle(object.handle)))?;
+            writeln!(f, "\t{kind} {name} {{{}\n\t\t{}\n\t}}", handle(self.handle(*number)), unknown(kind))?;
         }
+        let mut within = Within { family: table.id.family, sets: table.modes(), blocks: Blocks::new() };
+        within.blocks = self.blocks(table, &mut within);
         for set in table.sets.iter().filter(|set| set.code.flags & NFT_SET_ANONYMOUS == 0) {
             between(f)?;
             self.set(f, set)?;
         }
-        let sets = table.modes();
-        for chain in &table.chains {
+        for chain in table.chains.iter().filter(|chain| chain.flags & NFT_CHAIN_BINDING == 0) {
             between(f)?;
-            self.chain(f, (table, &sets), chain)?;
+            self.chain(f, &within, chain)?;
         }
         f.write_str("}\n")
     }
 
     fn set(&self, f: &mut fmt::Formatter<'_>, set: &SetState) -> fmt::Result {
-        // What its elements carry is said beside them.
-        let bare: Vec<ElementCode> =
-            set.elements.iter().map(|code| ElementCode { extras: None, ..code.clone() }).collect();
-        let mut raised = match raise_set(&set.name, &set.code, &bare) {
+        let SetState { name, handle: number, code, elements, order, expires, backend: _, count: _ } = set;
+        let SetCode { policy, exprs, userdata, flags, .. } = code;
+        let mut raised = match declaration(name, code) {
             Ok(raised) => raised,
-            Err(reason) => return writeln!(f, "\t# {reason}{}", handle(self.handle(set.handle))),
+            Err(reason) => {
+                let keyword = if flags & (NFT_SET_MAP | NFT_SET_OBJECT) == 0 { "set" } else { "map" };
+                let number = handle(self.handle(*number));
+                return writeln!(f, "\t{keyword} {name} {{{number}\n\t\t{}\n\t}}", unknown(nameless(&reason)));
+            }
         };
-        let SetCode { policy, exprs, userdata, .. } = &set.code;
-        let keyed = raised.elements.clone();
-        raised.elements = in_order(raised.elements, &set.order);
-        let mut notes = listing::notes(&self.interfaces);
+        let known = self.known(&NO_BLOCKS);
+        let mode = SetMode::of(raised.flags, raised.key.len());
+        let (mut keyed, mut notes) = (Vec::with_capacity(elements.len()), listing::notes(known));
+        let (mut carried, mut places) = (Vec::new(), Vec::new());
+        raise_each(elements, &raised.key, &raised.data, mode, |index, element| {
+            let extras = elements.get(index).and_then(|code| code.extras.as_deref());
+            let expires = expires.get(index).copied().flatten().map(Duration::from_millis);
+            let carries = extras.map(|extras| self.carried(&extras.exprs, Carried::State)).unwrap_or_default();
+            let note = Note { carries, expires };
+            match element {
+                None => notes.others.push(unknown("element").to_string()),
+                Some(element) if is_for_all(&element.key) => {
+                    notes.others.insert(0, listing::element(&element, &note, known).to_string());
+                }
+                Some(element) => {
+                    if !note.is_empty() {
+                        carried.push((keyed.len(), note));
+                    }
+                    keyed.push(element);
+                    places.extend(order.get(index));
+                }
+            }
+        });
+        notes.elements = carried.into_iter().filter_map(|(index, note)| Some((&keyed.get(index)?.key, note))).collect();
+        raised.elements = in_order(keyed.clone(), &places);
         notes.declaration = Some(listing::declaration(&raised, typeof_fields(userdata, &raised)));
         notes.in_memory = *policy == NFT_SET_POL_MEMORY;
         notes.carries = self.carried(exprs, Carried::Kind);
-        if !set.expires.is_empty() || set.elements.iter().any(|element| element.extras.is_some()) {
-            let starts = set.elements.iter().enumerate().filter(|(_, code)| code.flags & INTERVAL_END == 0);
-            for ((index, code), element) in starts.zip(&keyed) {
-                let carries = code.extras.as_ref().map(|extras| self.carried(&extras.exprs, Carried::State));
-                let expires = set.expires.get(index).copied().flatten().map(Duration::from_millis);
-                notes.elements.insert(&element.key, Note { carries: carries.unwrap_or_default(), expires });
-            }
-        }
-        write!(f, "{}", set_block(&raised, self.handle(set.handle), &notes))
+        write!(f, "{}", set_block(&raised, self.handle(*number), &notes))
     }
 
     /// What elements carry, in words.
@@ -157,31 +177,70 @@ impl Listing<'_> {
         let text = |statement| match (statement, what) {
             (Statement::Counter { .. }, Carried::Kind) => "counter".to_owned(),
             (statement, Carried::Kind | Carried::State) => {
-                listed_rule(Family::Inet, &Rule::new().statement(statement), &self.interfaces).to_string()
+                listed_rule(Family::Inet, &Rule::new().statement(statement), self.known(&NO_BLOCKS)).to_string()
             }
         };
         rule.statements.into_iter().map(text).collect()
     }
 
-    fn chain(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        (table, sets): (&TableState, &Modes<'_>),
-        chain: &ChainState,
-    ) -> fmt::Result {
+    fn chain(&self, f: &mut fmt::Formatter<'_>, within: &Within<'_>, chain: &ChainState) -> fmt::Result {
         writeln!(f, "\tchain {} {{{}", chain.name, handle(self.handle(chain.handle)))?;
         if let Some(text) = userdata_text(&chain.userdata, UDATA_COMMENT) {
             writeln!(f, "\t\t{}", comment(&text))?;
         }
         if let Some(hook) = &chain.hook {
-            writeln!(f, "\t\t{}", hooked(table.id.family, hook))?;
+            writeln!(f, "\t\t{}", hooked(within.family, hook))?;
         }
-        for RuleState { exprs, userdata, handle: number, .. } in &chain.rules {
-            let family = table.id.family;
-            let rule = raise_in_full(exprs, userdata, family, sets);
-            writeln!(f, "\t\t{}{}", listed_rule(family, &rule, &self.interfaces), handle(self.handle(*number)))?;
+        for rule in &chain.rules {
+            writeln!(f, "\t\t{}{}", self.rule(within, rule), handle(self.handle(rule.handle)))?;
         }
         f.write_str("\t}\n")
+    }
+
+    fn rule(&self, within: &Within<'_>, rule: &RuleState) -> String {
+        let RuleState { exprs, userdata, handle: _, opaque: _ } = rule;
+        let Within { family, sets, blocks } = within;
+        let raised = raise_in_full(exprs, userdata, *family, sets);
+        listed_rule(*family, &raised, self.known(blocks)).to_string()
+    }
+
+    /// The rules of every chain that belongs to a rule. nft indents them as if they stood in a chain that belongs to no other, and
+    /// gives them no handles.
+    fn blocks(&self, table: &TableState, within: &mut Within<'_>) -> Blocks {
+        let bound = |chain: &&ChainState| chain.flags & NFT_CHAIN_BINDING != 0;
+        // One in another is complete when the other one is; the kernel follows no more jumps than these.
+        for _ in 0..MAX_JUMPS {
+            let block = |chain: &ChainState| {
+                let rules = chain.rules.iter().map(|rule| format!("\t\t\t{}\n", self.rule(within, rule)));
+                (chain.name.clone(), format!("{{\n{}\t\t}}", rules.collect::<String>()))
+            };
+            let next: Blocks = table.chains.iter().filter(bound).map(block).collect();
+            if next == within.blocks {
+                break;
+            }
+            within.blocks = next;
+        }
+        std::mem::take(&mut within.blocks)
+    }
+
+    fn known<'k>(&'k self, blocks: &'k Blocks) -> Known<'k> {
+        Known { interfaces: &self.interfaces, blocks }
+    }
+}
+
+/// The table of what is listed.
+struct Within<'a> {
+    family: Family,
+    sets: Modes<'a>,
+    blocks: Blocks,
+}
+
+/// What of a set has no name here.
+fn nameless(reason: &Unraisable) -> String {
+    match reason {
+        Unraisable::Type { set: _, part, number } => format!("type {number} of its {part}"),
+        Unraisable::Flags { set: _, flags } => format!("flags {flags:#x}"),
+        Unraisable::Element { set: _ } => "element".to_owned(),
     }
 }
 
@@ -203,17 +262,27 @@ fn hooked(family: Family, state: &HookState) -> String {
         Family::Netdev => &["ingress", "egress"],
     };
     let name = usize::try_from(*hook).ok().and_then(|hook| names.get(hook)).copied().unwrap_or("unknown");
-    let quoted: Vec<String> = devices.iter().map(|name| listing::device(name).to_string()).collect();
-    let devices = match quoted.as_slice() {
+    let devices = match devices.as_slice() {
         [] => String::new(),
-        [one] => format!(" device {one}"),
-        several => format!(" devices = {{ {} }}", several.join(", ")),
+        [one] => format!(" device {}", listing::device(one)),
+        // nft sorts them, and writes them without quotes.
+        several => {
+            let mut sorted: Vec<&str> = several.iter().map(String::as_str).collect();
+            sorted.sort_unstable();
+            format!(" devices = {{ {} }}", sorted.join(", "))
+        }
     };
     let policy = if *policy == 0 { "drop" } else { "accept" };
     let priority = priority(family, name, *number);
     format!("type {chain_type} hook {name}{devices} priority {priority}; policy {policy};")
 }
 
+static NO_BLOCKS: Blocks = Blocks::new();
 const NFT_SET_ANONYMOUS: u32 = 1;
+const NFT_SET_MAP: u32 = 8;
+const NFT_SET_OBJECT: u32 = 0x40;
+const NFT_CHAIN_BINDING: u32 = 4;
+/// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h.
+const MAX_JUMPS: u32 = 16;
 const NFT_SET_POL_MEMORY: u32 = 1;
 const UDATA_COMMENT: u8 = 0;

@@ -2,15 +2,15 @@
 
 use std::fmt::{self, Display};
 
-use crate::model::{Family, Field, Rule, Set, SetData};
+use crate::model::{Element, Family, Field, Rule, Set, SetData};
 
-use super::{Names, Style, Text, quoted, rule, set, table};
+use super::{Known, Style, Text, quoted, rule, set, table};
 
 pub(crate) use super::set::{Note, Notes};
 
 /// What nft says of a set beside what the set says.
-pub(crate) fn notes(names: &Names) -> Notes<'_> {
-    Notes::new(Style::Listed(names))
+pub(crate) fn notes(known: Known<'_>) -> Notes<'_> {
+    Notes::new(Style::Listed(known))
 }
 
 /// The lines of a set in a table.
@@ -18,9 +18,14 @@ pub(crate) fn set_block<'a>(set: &'a Set, handle: Option<u64>, notes: &'a Notes<
     Text(move |f: &mut fmt::Formatter<'_>| set::block(f, set, handle, notes))
 }
 
+/// An element of a set.
+pub(crate) fn element<'a>(element: &'a Element, note: &'a Note, known: Known<'a>) -> impl Display + 'a {
+    set::listed(element, note, Style::Listed(known))
+}
+
 /// A rule as nft lists it, from one that has every check as a match of its own.
-pub(crate) fn listed_rule<'a>(family: Family, rule: &'a Rule, names: &'a Names) -> impl Display + 'a {
-    rule::styled(family, rule, Style::Listed(names))
+pub(crate) fn listed_rule<'a>(family: Family, rule: &'a Rule, known: Known<'a>) -> impl Display + 'a {
+    rule::styled(family, rule, Style::Listed(known))
 }
 
 /// `# handle 4` behind what it belongs to, with a blank in front; nothing when there is none.
@@ -36,6 +41,11 @@ pub(crate) fn priority(family: Family, hook: &str, priority: i32) -> impl Displa
 /// `comment "..."`.
 pub(crate) fn comment(text: &str) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| write!(f, "comment {}", quoted(text)))
+}
+
+/// A part that has no name here, in a form that nft refuses.
+pub(crate) fn unknown(what: impl Display) -> impl Display {
+    super::unknown(what)
 }
 
 /// The name of an interface in quotes.

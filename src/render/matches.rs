@@ -77,16 +77,11 @@ pub(super) fn selector(selector: &Selector, transport: Option<Protocol>) -> impl
                 Field::ThSport => Some("sport"),
                 _ => None,
             };
-            let known = port.zip(transport.filter(|protocol| has_ports(*protocol)));
+            let known = port.zip(transport.filter(|protocol| protocol.has_ports()));
             known.map_or(Cow::Borrowed(field.name()), |(port, protocol)| format!("{protocol} {port}").into())
         };
         joined(f, selector.fields().iter().map(field), " . ")
     })
-}
-
-/// Whether nft knows both ports of that protocol.
-pub(super) fn has_ports(protocol: Protocol) -> bool {
-    [Protocol::DCCP, Protocol::SCTP, Protocol::TCP, Protocol::UDP, Protocol::UDPLITE].contains(&protocol)
 }
 
 /// A whole match, behind everything that told the transport protocol.
@@ -130,7 +125,7 @@ fn flags(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result {
         Some(bits) if bits.value == bits.all => write!(f, "{} 0x0", opposite(op)),
         Some(bits) if op == Op::Ne => write!(f, "! {}", bits.list()),
         Some(bits) => bits.list().fmt(f),
-        None if matches!(value, Value::Mark(_)) => write!(f, "& {value} {} {}", opposite(op), Value::Mark(0)),
+        None if matches!(value, Value::Mark(_)) => masked(f, opposite(op), value, &Value::Mark(0), Style::Loadable),
         None => write!(f, "& {value} {} 0", opposite(op)),
     }
 }
@@ -169,12 +164,14 @@ fn masked(f: &mut fmt::Formatter<'_>, op: Op, mask: &Value, value: &Value, style
         };
     }
     match mask_length(mask) {
+        // nft reads a prefix as if the bits behind it were zero.
+        Some(_) if matches!(style, Style::Loadable) && !within(value, mask) => write!(f, "& {mask} {op} {value}"),
         Some(length) => {
             implied(f, op)?;
             write!(f, "{}", Operand::Prefix(value.clone(), length))
         }
         None if matches!(mask, Value::Gid(u32::MAX) | Value::Integer(u32::MAX)) => exactly(f, op, value),
-        None if matches!(mask, Value::Mark(u32::MAX) | Value::Uid(u32::MAX)) => exactly(f, op, value),
+        None if matches!(mask, Value::Uid(u32::MAX)) => exactly(f, op, value),
         None => write!(f, "& {mask} {op} {value}"),
     }
 }
@@ -184,11 +181,17 @@ fn exactly(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result {
     write!(f, "{value}")
 }
 
-/// How many leading bits an address mask has, when it has no others.
+/// Whether a mark has no bits that the mask leaves out.
+fn within(value: &Value, mask: &Value) -> bool {
+    !matches!((value, mask), (Value::Mark(value), Value::Mark(mask)) if value & !mask != 0)
+}
+
+/// How many leading bits the mask of an address or a mark has, when it has no others.
 fn mask_length(mask: &Value) -> Option<u8> {
     let (bits, width) = match mask {
         Value::Ipv4(mask) => (u128::from(mask.to_bits()) << 96, 32),
         Value::Ipv6(mask) => (mask.to_bits(), 128),
+        Value::Mark(mask) => (u128::from(*mask) << 96, 32),
         _ => return None,
     };
     let length = bits.leading_ones();
@@ -198,7 +201,7 @@ fn mask_length(mask: &Value) -> Option<u8> {
 
 fn width(value: &Value) -> usize {
     match value {
-        Value::Ipv4(_) => 4,
+        Value::Ipv4(_) | Value::Mark(_) => 4,
         Value::Ipv6(_) => 16,
         _ => 0,
     }

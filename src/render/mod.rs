@@ -40,9 +40,10 @@ pub(crate) mod table;
 mod tests;
 mod value;
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
-use crate::model::Family;
+use crate::model::{Family, Name};
 
 /// A value as it prints in a table of that family.
 pub(crate) struct InFamily<'a, T> {
@@ -55,12 +56,24 @@ pub(crate) struct InFamily<'a, T> {
 pub(crate) enum Style<'a> {
     /// For nft to read.
     Loadable,
-    /// As nft lists it where these are the names of the interfaces.
-    Listed(&'a Names),
+    /// As nft lists it where this is known.
+    Listed(Known<'a>),
+}
+
+/// What a listing knows beside what it lists.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// The names of the interfaces.
+    pub(crate) interfaces: &'a Names,
+    /// The rules of the chains that belong to a rule, in braces.
+    pub(crate) blocks: &'a Blocks,
 }
 
 /// Names of interfaces by index.
-pub(crate) type Names = std::collections::BTreeMap<u32, String>;
+pub(crate) type Names = BTreeMap<u32, String>;
+
+/// Texts in braces by the names of chains.
+pub(crate) type Blocks = BTreeMap<Name, String>;
 
 /// A value that prints by calling a function.
 struct Text<F>(F);
@@ -80,6 +93,11 @@ fn joined<T: Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item 
         write!(f, "{item}")?;
     }
     Ok(())
+}
+
+/// A part that has no name here: nft has no statement, element or block that begins so, so it refuses the text wherever this stands.
+fn unknown(what: impl Display) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| write!(f, "<unknown {what}>"))
 }
 
 /// Text in quotes. nft has no escapes: what would end the quotes or the line is written as Rust would, so that nothing that follows

@@ -9,7 +9,7 @@ use std::fmt::{self, Display};
 
 use crate::model::{Family, Field, MarkValue, Match, Nfproto, Op, Operand, Protocol, Reject, Rule, Statement, Value};
 
-use super::{InFamily, Style, Text, joined, matches, quoted};
+use super::{InFamily, Style, Text, joined, quoted};
 
 /// As in an `inet` table.
 impl Display for Rule {
@@ -107,7 +107,7 @@ impl<'a> Omissions<'a> {
             }
             Statement::SetMark { value: MarkValue::Map { selector, .. }, .. }
             | Statement::VerdictMap { selector, .. } => self.fields(selector.fields()),
-            Statement::Reject(Some(Reject::TcpReset)) if self.family != Family::Inet => {
+            Statement::Reject(Some(Reject::TcpReset)) if matches!(self.family, Family::Ip | Family::Ip6) => {
                 self.rejects_transport(Protocol::TCP);
             }
             Statement::Reject(Some(Reject::Icmp(_))) => self.rejects_network(Nfproto::IPV4),
@@ -142,7 +142,7 @@ impl<'a> Omissions<'a> {
                 Field::TcpDport | Field::TcpFlags | Field::TcpSport => self.implies_transport(Protocol::TCP),
                 Field::UdpDport | Field::UdpSport => self.implies_transport(Protocol::UDP),
                 Field::ThDport | Field::ThSport => {
-                    if let Some(protocol) = self.transport.filter(|protocol| matches::has_ports(*protocol)) {
+                    if let Some(protocol) = self.transport.filter(|protocol| protocol.has_ports()) {
                         self.implies_transport(protocol);
                     }
                 }

@@ -28,11 +28,20 @@ pub(crate) struct Notes<'a> {
     /// What every element carries, `counter`.
     pub(crate) carries: Vec<String>,
     pub(crate) elements: BTreeMap<&'a Key, Note>,
+    /// What stands behind the elements: one for every key that no other has, and what has no name.
+    pub(crate) others: Vec<String>,
 }
 
 impl<'a> Notes<'a> {
     pub(crate) fn new(style: Style<'a>) -> Self {
-        Notes { style, declaration: None, in_memory: false, carries: Vec::new(), elements: BTreeMap::new() }
+        Notes {
+            style,
+            declaration: None,
+            in_memory: false,
+            carries: Vec::new(),
+            elements: BTreeMap::new(),
+            others: Vec::new(),
+        }
     }
 }
 
@@ -49,7 +58,7 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, 
     for property in noted(set, notes) {
         writeln!(f, "\t\t{property}")?;
     }
-    if !set.elements.is_empty() {
+    if !set.elements.is_empty() || !notes.others.is_empty() {
         let sorted = if matches!(notes.style, Style::Listed(_))
             && set.flags.contains(SetFlags::INTERVAL)
             && is_concat(&set.elements)
@@ -65,7 +74,7 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, 
         let one = |f: &mut fmt::Formatter<'_>, element: &Element| {
             listed(element, notes.elements.get(&element.key).unwrap_or(&bare), notes.style).fmt(f)
         };
-        writeln!(f, "\t\telements = {}", braced(&sorted, Some(per_line(&set.key)), one))?;
+        writeln!(f, "\t\telements = {}", braced(&sorted, &notes.others, Some(per_line(&set.key)), one))?;
     }
     f.write_str("\t}\n")
 }
@@ -182,26 +191,30 @@ pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + '
                 (_, true) => ascending(elements, Neighbours::Merged),
                 (_, false) => backwards(elements),
             };
-            braced(&sorted, None, |f, element| listed(element, &Note::default(), style).fmt(f)).fmt(f)
+            braced(&sorted, &[], None, |f, element| listed(element, &Note::default(), style).fmt(f)).fmt(f)
         }
     })
 }
 
-/// Elements in braces, so many on a line or all of them.
+/// Elements in braces and what stands behind them, so many on a line or all of them.
 pub(super) fn braced<'a>(
     elements: &'a [Cow<'a, Element>],
+    others: &'a [String],
     per_line: Option<usize>,
     one: impl Fn(&mut fmt::Formatter<'_>, &Element) -> fmt::Result + 'a,
 ) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         f.write_str("{ ")?;
-        for (index, element) in elements.iter().enumerate() {
+        for index in 0..elements.len() + others.len() {
             match per_line {
                 _ if index == 0 => {}
                 Some(count) if index % count == 0 => f.write_str(",\n\t\t\t     ")?,
                 Some(_) | None => f.write_str(", ")?,
             }
-            one(f, element)?;
+            match (elements.get(index), others.get(index.saturating_sub(elements.len()))) {
+                (Some(element), _) => one(f, element)?,
+                (None, other) => f.write_str(other.map_or("", String::as_str))?,
+            }
         }
         f.write_str(" }")
     })
@@ -233,10 +246,20 @@ pub(crate) struct Note {
     pub(crate) expires: Option<Duration>,
 }
 
-fn listed<'a>(element: &'a Element, note: &'a Note, style: Style<'a>) -> impl Display + 'a {
+impl Note {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Note { carries, expires } = self;
+        carries.is_empty() && expires.is_none()
+    }
+}
+
+pub(super) fn listed<'a>(element: &'a Element, note: &'a Note, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let Element { key, data, timeout, comment } = element;
-        joined(f, key.parts().iter().map(|part| style.interval(part)), " . ")?;
+        match key.parts() {
+            [] => f.write_str("*")?,
+            parts => joined(f, parts.iter().map(|part| style.interval(part)), " . ")?,
+        }
         note.carries.iter().try_for_each(|carried| write!(f, " {carried}"))?;
         if let Some(timeout) = timeout.filter(|timeout| timeout.as_millis() > 0) {
             write!(f, " timeout {}", time(timeout))?;
@@ -259,7 +282,7 @@ impl Style<'_> {
     /// An interface index as its name, where that is known and asked for.
     pub(super) fn named<'v>(&self, value: &'v Value) -> Cow<'v, Value> {
         match (self, value) {
-            (Style::Listed(names), Value::Ifindex(index)) => match names.get(index) {
+            (Style::Listed(known), Value::Ifindex(index)) => match known.interfaces.get(index) {
                 Some(name) => Cow::Owned(Value::Ifname(name.as_str().into())),
                 None => Cow::Borrowed(value),
             },

@@ -11,7 +11,7 @@ use crate::model::{
 use super::rule::InRule;
 use super::set::set_ref;
 use super::value::ipv6;
-use super::{Style, Text, joined, matches, quoted};
+use super::{Style, Text, joined, matches, quoted, unknown};
 
 impl Display for InRule<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +32,7 @@ impl Display for InRule<'_> {
             Statement::SetNftrace(on) => write!(f, "meta nftrace set {}", u8::from(*on)),
             Statement::SetZone(zone) => write!(f, "ct zone set {zone}"),
             Statement::Tproxy(value) => tproxy(f, family, value),
-            Statement::Verdict(verdict) => verdict.fmt(f),
+            Statement::Verdict(verdict) => self::verdict(f, verdict, style),
             Statement::VerdictMap { selector, map } => {
                 write!(f, "{} vmap {}", matches::selector(selector, transport), set_ref(map, style))
             }
@@ -40,13 +40,26 @@ impl Display for InRule<'_> {
     }
 }
 
-/// As nft names an xtables extension that it cannot translate; of anything else, the kernel's name in a comment.
+/// As nft names an xtables extension that it cannot translate; of anything else, the kernel's name. nft refuses either.
 impl Display for Opaque {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.name(), self.extension()) {
             (kind @ ("match" | "target"), Some(extension)) => write!(f, "xt {kind} {}", quoted(extension)),
-            (name, _) => write!(f, "# unknown expression {name}"),
+            (name, _) => write!(f, "{}", unknown(name)),
         }
+    }
+}
+
+/// A chain that belongs to the rule is listed in its place.
+fn verdict(f: &mut fmt::Formatter<'_>, verdict: &Verdict, style: Style<'_>) -> fmt::Result {
+    let (word, block) = match (verdict, style) {
+        (Verdict::Goto(chain), Style::Listed(known)) => ("goto", known.blocks.get(chain)),
+        (Verdict::Jump(chain), Style::Listed(known)) => ("jump", known.blocks.get(chain)),
+        _ => ("", None),
+    };
+    match block {
+        Some(block) => write!(f, "{word} {block}"),
+        None => verdict.fmt(f),
     }
 }
 

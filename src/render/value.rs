@@ -36,6 +36,8 @@ impl Display for Value {
             Value::Nfproto(value) => value.fmt(f),
             Value::PktType(value) => value.fmt(f),
             Value::Port(value) => write!(f, "{value}"),
+            // Its name for IPv4 itself, which nft reads as well; in a packet it would be misunderstood.
+            Value::Protocol(Protocol(0)) => f.write_str("ip"),
             Value::Protocol(value) => value.fmt(f),
         }
     }

@@ -7,6 +7,7 @@
 pub mod anyone;
 pub mod readback;
 pub mod running;
+pub mod second_opinion;
 pub mod sys;
 
 use std::env;
@@ -134,6 +135,17 @@ pub fn shared_dir() -> Option<PathBuf> {
     }
     say_skip(format_args!("no recordings of the reference (NFTMESH_REFERENCE names their directory)"));
     None
+}
+
+/// A directory of `../shared`, beside the crate and no part of it; `None` is a printed skip and never a failure.
+#[must_use]
+pub fn skip_without(name: &str) -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
+    let found = dir.is_dir().then_some(dir);
+    if found.is_none() {
+        say_skip(format_args!("no {name} beside the crate"));
+    }
+    found
 }
 
 /// Runs the real nft with these words (`nft("list ruleset")`) in this thread's namespace and returns what it printed.

@@ -42,6 +42,12 @@ impl See {
     /// Whether a packet at this place has that field for certain.
     fn has(&self, field: Field) -> bool {
         let (network, transport) = protocols(field);
+        // The first bytes of any other header are no ports.
+        if matches!(field, Field::ThDport | Field::ThSport)
+            && self.known.transport.is_some_and(|known| !known.has_ports())
+        {
+            return false;
+        }
         let asked = transport.is_some() && self.known.transport == transport;
         let network = network.is_none_or(|network| match self.family {
             Family::Inet => asked || self.known.network == Some(network),

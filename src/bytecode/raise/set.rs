@@ -52,7 +52,11 @@ pub fn raise_set(name: &Name, code: &SetCode, elements: &[ElementCode]) -> Resul
     Ok(set)
 }
 
-fn declaration(name: &Name, code: &SetCode) -> Result<Set, Unraisable> {
+/// The set without its elements.
+///
+/// # Errors
+/// [`Unraisable`] when the model has no form for it.
+pub(crate) fn declaration(name: &Name, code: &SetCode) -> Result<Set, Unraisable> {
     let mistyped = |part, number| Unraisable::Type { set: name.clone(), part, number };
     let key = key(code).ok_or_else(|| mistyped("key", code.key_type))?;
     let mut set = Set::new(name, key);
@@ -139,17 +143,57 @@ const TYPES: [DataType; 18] = [
 /// The codes are in ascending order of their keys. The end of an interval that never began, with which nft(8) starts a set, says nothing.
 #[must_use]
 pub fn raise_elements(codes: &[ElementCode], key: &[DataType], data: &SetData, mode: SetMode) -> Option<Vec<Element>> {
-    if mode == SetMode::Interval {
-        let [field] = key else { return None };
-        return intervals(codes, *field, data);
+    let mut elements =
+        Some(Vec::with_capacity(if mode == SetMode::Interval { codes.len() / 2 + 1 } else { codes.len() }));
+    raise_each(codes, key, data, mode, |_, element| {
+        match (element.filter(|element| !is_for_all(&element.key)), &mut elements) {
+            (Some(element), Some(elements)) => elements.push(element),
+            _ => elements = None,
+        }
+    });
+    elements
+}
+
+/// Gives every element with the index of its code; `None` for one that does not fit. The key of the element for every key that no
+/// other has is a concatenation of nothing.
+pub(crate) fn raise_each(
+    codes: &[ElementCode],
+    key: &[DataType],
+    data: &SetData,
+    mode: SetMode,
+    mut take: impl FnMut(usize, Option<Element>),
+) {
+    let order = if mode == SetMode::Plain { Order::Register } else { Order::Sorted };
+    let mut open: Option<(usize, &ElementCode)> = None;
+    let close = |(index, begun): (usize, &ElementCode), high: Option<Bytes>| {
+        let interval = key.first().zip(high).and_then(|(field, high)| data::interval(&begun.key, &high, *field));
+        (index, interval.and_then(|interval| element(Key::Single(interval), begun, data)))
+    };
+    for (index, code) in codes.iter().enumerate() {
+        if code.flags & CATCHALL != 0 {
+            take(index, element(Key::Concat(Box::default()), code, data));
+        } else if mode == SetMode::Interval {
+            if let Some(begun) = open.take() {
+                let (index, element) = close(begun, data::predecessor(code.key.clone()));
+                take(index, element);
+            }
+            if code.flags & INTERVAL_END == 0 {
+                open = Some((index, code));
+            }
+        } else {
+            let high = code.key_end.as_ref().filter(|_| mode == SetMode::Ranges).unwrap_or(&code.key);
+            take(index, concat(&code.key, high, key, order).and_then(|key| element(key, code, data)));
+        }
     }
-    let mut elements = Vec::with_capacity(codes.len());
-    for code in codes {
-        let high = code.key_end.as_ref().filter(|_| mode == SetMode::Ranges).unwrap_or(&code.key);
-        let order = if mode == SetMode::Plain { Order::Register } else { Order::Sorted };
-        elements.push(element(concat(&code.key, high, key, order)?, code, data)?);
+    if let Some(begun) = open {
+        let (index, element) = close(begun, Some(begun.1.key.iter().map(|_| 0xff).collect()));
+        take(index, element);
     }
-    Some(elements)
+}
+
+/// Whether an element is for every key that no other has.
+pub(crate) fn is_for_all(key: &Key) -> bool {
+    key.parts().is_empty()
 }
 
 /// The elements in the kernel's order, where each one's place in it is given.
@@ -160,28 +204,6 @@ pub(crate) fn in_order(elements: Vec<Element>, order: &[u32]) -> Vec<Element> {
     let mut placed: Vec<_> = order.iter().zip(elements).collect();
     placed.sort_by_key(|(place, _)| **place);
     placed.into_iter().map(|(_, element)| element).collect()
-}
-
-fn intervals(codes: &[ElementCode], field: DataType, data: &SetData) -> Option<Vec<Element>> {
-    let mut elements: Vec<Element> = Vec::with_capacity(codes.len() / 2 + 1);
-    let mut open: Option<&ElementCode> = None;
-    let mut close = |code: &ElementCode, high: &Bytes| {
-        let interval = data::interval(&code.key, high, field)?;
-        elements.push(element(Key::Single(interval), code, data)?);
-        Some(())
-    };
-    for code in codes {
-        if let Some(begun) = open.take() {
-            close(begun, &data::predecessor(code.key.clone())?)?;
-        }
-        if code.flags & INTERVAL_END == 0 {
-            open = Some(code);
-        }
-    }
-    if let Some(begun) = open {
-        close(begun, &begun.key.iter().map(|_| 0xff).collect())?;
-    }
-    Some(elements)
 }
 
 /// The parts of a key, each padded to 4 bytes where there are several.
@@ -205,7 +227,7 @@ fn concat(low: &[u8], high: &[u8], key: &[DataType], order: Order) -> Option<Key
 }
 
 fn element(key: Key, code: &ElementCode, data: &SetData) -> Option<Element> {
-    if code.flags & !INTERVAL_END != 0 {
+    if code.flags & !(INTERVAL_END | CATCHALL) != 0 {
         return None;
     }
     let mut element = Element::new(key);
@@ -243,6 +265,9 @@ pub(crate) fn text(userdata: &[u8], kind: u8) -> Option<String> {
     let text = bytes.strip_suffix(&[0]).unwrap_or(bytes);
     Some(String::from_utf8_lossy(text).into_owned())
 }
+
+/// `NFT_SET_ELEM_CATCHALL`.
+const CATCHALL: u32 = 2;
 
 /// `NFTNL_UDATA_SET_DATA_INTERVAL`: what elements map to are intervals.
 const UDATA_DATA_INTERVAL: u8 = 6;

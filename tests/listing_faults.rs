@@ -1,0 +1,220 @@
+//! What was once listed wrong, each with the smallest input that shows it.
+
+mod support;
+
+use nftmesh::bytecode::{Expr, lower};
+use nftmesh::kernel::Kernel;
+use nftmesh::model::{Field, Statement};
+use nftmesh::plan::Listing;
+
+use support::{assert_lists_as_nft, assert_same, in_fresh_netns, ip, nft, nft_fails, nft_script};
+
+/// Every rule set is listed as nft lists it, with handles and without.
+#[track_caller]
+fn lists_as_nft(rule_sets: &[&str]) {
+    for text in rule_sets {
+        in_fresh_netns(|| {
+            ip("link add eth0 type ifb");
+            nft_script(text);
+            assert_lists_as_nft();
+        });
+    }
+}
+
+#[test]
+fn a_blank_line_follows_the_flags_of_a_table_but_not_its_comment() {
+    lists_as_nft(&[
+        "table inet t { comment \"x\"; chain c { }; }",
+        "table inet t { comment \"x\"; set s { type mark; }; chain c { }; }",
+        "table inet t { flags dormant; chain c { }; }",
+        "table inet t { flags dormant; comment \"x\"; set s { type mark; }; chain c { }; }",
+        "table inet t { chain c { }; }",
+    ]);
+}
+
+#[test]
+fn the_first_bytes_of_headers_without_ports_are_no_ports() {
+    let rules = [
+        "ah reserved 22",
+        "ah reserved { 22, 23 }",
+        "comp cpi 22",
+        "comp cpi != 33-45",
+        "esp spi 100",
+        "igmp checksum 12343",
+        "icmp checksum 12343",
+        "icmp type destination-unreachable icmp code port-unreachable",
+        "icmpv6 checksum 2222",
+        "icmpv6 type parameter-problem icmpv6 code no-route",
+        "meta l4proto gre @th,0,16 0 drop",
+        "meta l4proto 99 @th,16,16 80",
+        "ip protocol icmp @th,16,16 80",
+        "meta l4proto esp th dport vmap { 80 : accept }",
+        "meta l4proto esp meta mark set th dport map { 80 : 0x1 }",
+    ];
+    let lines: String = rules.iter().map(|rule| format!("\t\t{rule}\n")).collect();
+    in_fresh_netns(|| {
+        nft_script(&format!("table inet t {{\n\tchain c {{\n{lines}\t}}\n}}\n"));
+        let snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
+        let raised = snapshot.raise().ruleset;
+        let table = raised.tables.first().expect("the table");
+        let states = &snapshot.tables.first().expect("the table").chains.first().expect("the chain").rules;
+        let of_model = &table.chains.first().expect("the chain").rules;
+        assert_eq!(of_model.len(), rules.len());
+        for ((rule, state), text) in of_model.iter().zip(states).zip(rules) {
+            assert!(
+                rule.statements.iter().any(|statement| matches!(statement, Statement::Opaque(_))),
+                "{text}: {rule}"
+            );
+            let fields = rule.statements.iter().flat_map(|statement| match statement {
+                Statement::Match(matches) => matches.selector.fields(),
+                Statement::VerdictMap { selector, .. } => selector.fields(),
+                _ => &[],
+            });
+            let ports = fields.filter(|field| matches!(field, Field::ThDport | Field::ThSport)).count();
+            assert_eq!(ports, 0, "{text}: {rule}");
+            let program = lower(rule, table.family, table.sets.as_slice()).expect("what was read can be lowered");
+            assert_eq!(program.exprs, state.exprs, "{text}");
+        }
+    });
+}
+
+#[test]
+fn ports_behind_protocols_that_have_some_are_ports() {
+    lists_as_nft(&["table inet t { chain c {
+        meta l4proto udplite th dport 80
+        meta l4proto dccp th sport 80
+        meta l4proto { esp, ah } th dport 80
+        th dport 80
+        @th,16,16 80
+    }; }"]);
+}
+
+#[test]
+fn protocols_are_named_as_in_etc_protocols() {
+    let rules: String = (0..=255).map(|number| format!("meta l4proto {number}\nip protocol {number}\n")).collect();
+    let all: Vec<String> = (0..=255).map(|number: u8| number.to_string()).collect();
+    let script = format!(
+        "table inet t {{ set s {{ type inet_proto; elements = {{ {0} }}; }}; chain c {{\n{rules}meta l4proto {{ {0} }}\n}}; }}",
+        all.join(", ")
+    );
+    in_fresh_netns(|| {
+        nft_script(&script);
+        let snapshot = assert_lists_as_nft();
+        let listed = nft("list ruleset");
+        nft("flush ruleset");
+        nft_script(&snapshot.raise().ruleset.to_string());
+        assert_same(&listed, &nft("list ruleset"), "read back");
+    });
+}
+
+#[test]
+fn a_mask_of_the_first_bits_of_a_mark_is_listed_as_a_prefix() {
+    let rules = "meta mark 0xffffff00/24
+        meta mark & 0xff000000 == 0x1
+        meta mark & 0xff000000 != 0x01000000
+        meta mark & 0x80000000 == 0
+        meta mark & 0 == 0
+        meta mark & 0 == 5
+        meta mark & 0 != 0
+        ct mark & 0xffff0000 == 0x10000
+        socket mark & 0xfffffffe != 0
+        meta mark & 0xff == 0x1
+        meta mark & 0xffffffff == 0x1";
+    lists_as_nft(&[&format!("table inet t {{ chain c {{\n{rules}\n}}; }}")]);
+    // What is printed to be read is read as the same, also where nft's own listing is not.
+    in_fresh_netns(|| {
+        nft_script(&format!("table inet t {{ chain c {{\n{rules}\n}}; }}"));
+        let mut kernel = Kernel::open().expect("a socket");
+        let exprs = |kernel: &mut Kernel| -> Vec<Vec<Expr>> {
+            let snapshot = kernel.snapshot().expect("a snapshot");
+            let rules = snapshot.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+            rules.map(|rule| rule.exprs.clone()).collect()
+        };
+        let before = exprs(&mut kernel);
+        let text = kernel.snapshot().expect("a snapshot").raise().ruleset.to_string();
+        nft("flush ruleset");
+        nft_script(&text);
+        // A mask of all bits says nothing and is not made again.
+        let last = before.len() - 1;
+        assert_eq!(before.get(..last), exprs(&mut kernel).get(..last), "{text}");
+    });
+}
+
+#[test]
+fn a_chain_that_belongs_to_a_rule_is_listed_in_its_place() {
+    lists_as_nft(&[
+        "table inet t { comment \"x\"; chain c { type filter hook input priority 0;
+            tcp dport 22 jump {
+                counter accept comment \"inner\"
+                udp dport 5 drop
+            }
+            counter accept
+        }; chain d {
+            tcp dport 22 goto {
+                accept
+            }
+        }; }",
+        "table ip t { chain c {
+            jump {
+                ip saddr 1.2.3.4 reject
+            }
+        }; }",
+    ]);
+}
+
+#[test]
+fn several_devices_are_listed_in_order_and_without_quotes() {
+    lists_as_nft(&[
+        "table netdev t { chain c { type filter hook ingress devices = { lo, eth0 } priority 0; policy accept; }; }",
+        "table netdev t { chain c { type filter hook ingress devices = { eth0, lo } priority 0; policy drop; }; }",
+        "table netdev t { chain c { type filter hook egress device eth0 priority 0; }; }",
+        "table inet t { chain c { type filter hook ingress devices = { lo, eth0 } priority 5; }; }",
+    ]);
+}
+
+#[test]
+fn a_tcp_reset_names_the_protocol_where_nft_does() {
+    for (family, hook) in [("netdev", "ingress device lo"), ("inet", "input"), ("ip", "input"), ("ip6", "input")] {
+        lists_as_nft(&[&format!(
+            "table {family} n {{ chain c {{ type filter hook {hook} priority 0;
+                meta mark 12345 reject with tcp reset
+                meta l4proto tcp reject with tcp reset
+                tcp dport 80 reject with tcp reset
+                meta l4proto tcp counter reject with tcp reset
+            }}; }}"
+        )]);
+    }
+}
+
+#[test]
+fn the_element_for_every_other_key_is_listed_with_the_others() {
+    lists_as_nft(&[
+        "table ip t { set s { type ipv4_addr; elements = { 192.168.3.5, * }; }; }",
+        "table ip t { set s { type ipv4_addr; elements = { * }; }; }",
+        "table ip t { set s { type ipv4_addr; counter; elements = { 1.2.3.4, * counter packets 3 bytes 4 }; }; }",
+        "table ip t { set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 255.0.0.0/8, * comment \"x\" }; }; }",
+        "table ip t { map m { type ipv4_addr : verdict; elements = { 1.1.1.1 : drop, * : accept }; }; }",
+        "table ip t { map m { type ipv4_addr : mark; flags interval; elements = { 0.0.0.0/1 : 0x1, * : 0x2 }; }; }",
+        "table ip t { map m { type ipv4_addr . inet_service : verdict; elements = { 1.1.1.1 . 1 : drop, * : accept }; }; }",
+        "table ip t { map m { type ipv4_addr . inet_service : verdict; flags interval; elements = { 9.0.0.0/8 . 1-5 : drop, 1.1.1.1 . 1 : drop, * : accept }; }; }",
+        "table ip t { set s { type inet_service; elements = { 1, 2, 3, 4, *, 5, 6 }; }; }",
+        "table ip t { set s { type ipv4_addr; timeout 1h; elements = { 192.168.3.5, * timeout 5m }; }; }",
+    ]);
+}
+
+#[test]
+fn an_element_without_a_form_leaves_the_others_in_the_listing() {
+    in_fresh_netns(|| {
+        nft_script("table ip t { set s { type ct_dir; elements = { original }; }; }");
+        let mut snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
+        let elements = &mut snapshot.tables.first_mut().expect("a table").sets.first_mut().expect("a set").elements;
+        let mut odd = elements.first().expect("an element").clone();
+        odd.key = std::iter::once(7).collect();
+        elements.push(odd);
+        let listed = Listing::new(&snapshot).to_string();
+        let expected =
+            "table ip t {\n\tset s {\n\t\ttype ct_dir\n\t\telements = { original, <unknown element> }\n\t}\n}\n";
+        assert_same(expected, &listed, "listing");
+        assert!(nft_fails(&listed).contains("syntax error"));
+    });
+}

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use nftmesh::mesh::istio::{
     Cidrs, DnsCapture, InboundPorts, Interception, IstioConfig, OwnerGroups, PortRanges, SELF_CALL_MARK, ServiceCidrs,
 };
-use nftmesh::model::{CtState, Hook, Protocol, Ruleset};
+use nftmesh::model::{CtState, Hook, Protocol, Ruleset, TcpFlags};
 use nftmesh::sim::{self, Change, End, Fate, Rules, Situation, Step, walk_hook};
 use proptest::prelude::*;
 
@@ -24,6 +24,7 @@ struct Packet {
     mark: u32,
     ct_mark: u32,
     state: CtState,
+    flags: TcpFlags,
 }
 
 /// What became of it; `None` and the marks it came with when nobody did anything.
@@ -44,6 +45,11 @@ impl Outcome {
 }
 
 impl Packet {
+    /// With ACK, RST or FIN it is of a connection that is there.
+    fn begins(&self) -> bool {
+        self.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST | TcpFlags::FIN) == TcpFlags::SYN
+    }
+
     /// Tracked, and of a connection.
     fn is_connected(&self) -> bool {
         self.state != CtState::INVALID
@@ -53,7 +59,7 @@ impl Packet {
         let ends = [(self.source, self.sport), (self.destination, self.dport)];
         let [source, destination] = ends.map(std::net::SocketAddr::from);
         let mut packet = sim::Packet::udp(source, destination).owner(self.uid, self.gid);
-        (packet.protocol, packet.mark) = (self.protocol, self.mark);
+        (packet.protocol, packet.mark, packet.tcp_flags) = (self.protocol, self.mark, self.flags);
         let mut situation = Situation::new(packet);
         let interface = Some(sim::Interface::new(if self.interface == "lo" { 1 } else { 2 }, self.interface));
         match hook {
@@ -231,7 +237,7 @@ impl Reference<'_> {
             _ => false,
         };
         if captured && packet.mark != mark && !self.passed_on() && !direct {
-            if (CtState::ESTABLISHED | CtState::RELATED).contains(packet.state) {
+            if (CtState::ESTABLISHED | CtState::RELATED).contains(packet.state) && !packet.begins() {
                 outcome.mark = mark;
                 return outcome;
             }
@@ -407,6 +413,8 @@ fn some_packet() -> impl Strategy<Value = Packet> {
     let owner = || prop::sample::select(vec![0, 7, 8, 9, 1000, 1337]);
     let mark = || prop::sample::select(vec![0, 1, 1337, 1338]);
     let states = vec![CtState::NEW, CtState::ESTABLISHED, CtState::RELATED, CtState::INVALID];
+    let (syn, ack) = (TcpFlags::SYN, TcpFlags::ACK);
+    let flags = vec![syn, ack, syn | ack, syn | TcpFlags::ECN, syn | TcpFlags::FIN, TcpFlags::RST, TcpFlags::empty()];
     (
         prop::sample::select(vec!["lo", "lo", "eth0", "eth1", "tap1"]),
         prop::sample::select(vec![Protocol::TCP, Protocol::TCP, Protocol::UDP, Protocol::ICMP]),
@@ -414,10 +422,10 @@ fn some_packet() -> impl Strategy<Value = Packet> {
         (port(), port()),
         (owner(), owner()),
         (mark(), mark()),
-        prop::sample::select(states),
+        (prop::sample::select(states), prop::sample::select(flags)),
     )
-        .prop_map(|(interface, protocol, (source, destination), (sport, dport), (uid, gid), marks, state)| {
-            Packet {
+        .prop_map(
+            |(interface, protocol, (source, destination), (sport, dport), (uid, gid), marks, (state, flags))| Packet {
                 interface,
                 protocol,
                 source: source.parse().expect("an address"),
@@ -429,8 +437,9 @@ fn some_packet() -> impl Strategy<Value = Packet> {
                 mark: marks.0,
                 ct_mark: marks.1,
                 state,
-            }
-        })
+                flags,
+            },
+        )
 }
 
 proptest! {

@@ -6,12 +6,18 @@
 //! application ──> output: connection has mark 1337, so has the answer ──> table 133: lo ──> proxy
 //! proxy to its own pod ──> output: mark 1338 ──> lo ──> prerouting: tproxy
 //! ```
+//!
+//! A SYN without ACK, RST and FIN begins a connection, whatever connection tracking makes of it. The entry of an earlier connection
+//! between the same two ports outlives its sockets: for 10 s when the proxy reset it, for a minute when the proxy closed first, for days
+//! when the proxy is gone (`tcp_conntracks`, net/netfilter/nf_conntrack_proto_tcp.c, v6.12). Such a SYN counts as established there,
+//! and would reach the application's listener if it were taken for a packet that the proxy has a socket for.
 
 use super::sets::{interfaces, ports};
 use super::{INBOUND, OUTPUT, Place, TPROXY, from_passthrough, to_loopback, with};
 use crate::mesh::istio::{InboundPorts, Interception, IstioConfig, SELF_CALL_MARK};
 use crate::model::{
-    Chain, ChainType, CtState, Hook, MarkKey, MarkValue, Protocol, Rule, Table, Tproxy, mark, skgid, skuid, th_dport,
+    Chain, ChainType, CtState, Hook, MarkKey, MarkValue, Protocol, Rule, Table, TcpFlags, Tproxy, mark, masked, skgid,
+    skuid, th_dport,
 };
 
 pub(super) fn table(config: &IstioConfig) -> Table {
@@ -67,12 +73,17 @@ fn inbound(config: &IstioConfig) -> Vec<Rule> {
             Some(alone.comment("only these inbound ports are captured (-b)"))
         }
     });
+    let begins = Rule::new().tcp_flags(masked(TcpFlags::SYN, BEGINNING)).counter().goto(TPROXY);
+    rules.push(begins.comment("a SYN begins a connection, whatever is known of an old one"));
     let known = Rule::new().ct_state(CtState::ESTABLISHED | CtState::RELATED).counter();
     let known = known.set_mark(MarkValue::Constant(captured)).accept();
     rules.push(known.comment("of a connection that the proxy has: routed to it by its mark"));
     rules.push(Rule::new().counter().goto(TPROXY).comment("a new connection"));
     rules
 }
+
+/// The flags that tell a SYN that begins a connection from all other packets.
+const BEGINNING: TcpFlags = TcpFlags::FIN.union(TcpFlags::SYN).union(TcpFlags::RST).union(TcpFlags::ACK);
 
 /// Without a listener `tproxy` lets the packet go on, to the application: the drop behind it fails closed.
 fn tproxy(config: &IstioConfig) -> Vec<Rule> {

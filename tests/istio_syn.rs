@@ -1,0 +1,364 @@
+//! A SYN that meets the entry of an earlier connection: it is a new connection, and never reaches the application past the proxy.
+//!
+//! The entries are made by real sockets that then end in all the ways sockets end: with a reset, closed first by the proxy, or without
+//! a word ([`vanish`]), as when a process or its machine is gone.
+
+#[path = "support/sidecar.rs"]
+mod sidecar;
+mod support;
+#[path = "support/traffic/mod.rs"]
+mod traffic;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nftmesh::mesh::istio::IstioConfig;
+use nftmesh::model::{Ruleset, TcpFlags};
+use sidecar::{apply, config, route};
+use support::{needs_root, nft, nft_script, sys};
+use traffic::{Pod, Who};
+
+const TPROXY: &str = "ISTIO_DUAL_STACK=true -m TPROXY -i '*' -b '*'";
+const FAMILIES: [(IpAddr, IpAddr); 2] = [
+    (IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1)), IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2))),
+    (IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1)), IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2))),
+];
+/// The application's port.
+const APP: u16 = 8080;
+/// A SYN is repeated after 1 s: what is not answered by then was dropped or lost.
+const PATIENCE: Duration = Duration::from_millis(2500);
+
+/// Who took a connection.
+#[derive(Debug)]
+enum Taken {
+    ByApp,
+    ByProxy(TcpStream),
+}
+
+/// A pod with a client outside, an application and, until it goes, a proxy.
+struct Scene {
+    pod: Pod,
+    client: IpAddr,
+    server: IpAddr,
+    app: TcpListener,
+    proxy: Option<TcpListener>,
+}
+
+impl Scene {
+    fn new((client, server): (IpAddr, IpAddr), install: impl FnOnce() + Send) -> Scene {
+        let pod = Pod::new();
+        pod.run(install);
+        let app = listener(&pod, Who::App, server, APP);
+        let proxy = Some(listener(&pod, Who::ProxyServer, server, 15006));
+        Scene { pod, client, server, app, proxy }
+    }
+
+    /// The client connects from this port; `Err` when nobody answers.
+    fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        self.pod.gateway.run(|| connect((self.client, port).into(), (self.server, APP).into()))
+    }
+
+    /// The client connects, and somebody takes it.
+    #[track_caller]
+    fn taken(&self, port: u16) -> (TcpStream, Taken) {
+        let stream = self.connect(port).unwrap_or_else(|error| panic!("port {port}: {error}"));
+        let taken = self.take().unwrap_or_else(|| panic!("port {port}: nobody took it"));
+        (stream, taken)
+    }
+
+    fn take(&self) -> Option<Taken> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if self.app.accept().is_ok() {
+                return Some(Taken::ByApp);
+            }
+            if let Some(Ok((stream, _))) = self.proxy.as_ref().map(TcpListener::accept) {
+                return Some(Taken::ByProxy(stream));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        None
+    }
+
+    #[track_caller]
+    fn proxied(&self, port: u16) -> (TcpStream, TcpStream) {
+        match self.taken(port) {
+            (client, Taken::ByProxy(proxy)) => (client, proxy),
+            (_, other) => panic!("port {port}: {other:?}"),
+        }
+    }
+
+    /// Until the pod has no socket of that connection any more.
+    fn forgotten(&self, port: u16) {
+        let file = if self.server.is_ipv4() { "tcp" } else { "tcp6" };
+        let peer = format!(":{port:04X} ");
+        let begun = Instant::now();
+        while self
+            .pod
+            .run(|| fs::read_to_string(format!("/proc/thread-self/net/{file}")))
+            .expect("/proc")
+            .contains(&peer)
+        {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the proxy's socket stays");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn listener(pod: &Pod, who: Who, server: IpAddr, port: u16) -> TcpListener {
+    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let listen = || -> io::Result<TcpListener> {
+        who.assume();
+        let socket = sys::socket((any, port).into(), libc::SOCK_STREAM)?;
+        sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
+        if who == Who::ProxyServer {
+            transparent(&socket, any)?;
+        }
+        sys::bind(&socket, (any, port).into())?;
+        sys::listen(&socket)?;
+        let listener = TcpListener::from(socket);
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    pod.run(listen).unwrap_or_else(|error| panic!("{who} on {port}: {error}"))
+}
+
+fn transparent(socket: &OwnedFd, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(_) => sys::set_option(socket, libc::SOL_IP, libc::IP_TRANSPARENT, &sys::ON),
+        IpAddr::V6(_) => sys::set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT, &sys::ON),
+    }
+}
+
+fn connect(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    connect_with(from, to, |_| Ok(()))
+}
+
+fn connect_with(
+    from: SocketAddr,
+    to: SocketAddr,
+    set: impl FnOnce(&OwnedFd) -> io::Result<()>,
+) -> io::Result<TcpStream> {
+    let socket = sys::socket(to, libc::SOCK_STREAM)?;
+    let limit = libc::timeval { tv_sec: 1, tv_usec: 500_000 };
+    sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)?;
+    sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
+    set(&socket)?;
+    sys::bind(&socket, from)?;
+    sys::connect(&socket, to)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Ends a connection with a reset.
+fn reset(stream: TcpStream) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    sys::set_option(&stream.into(), libc::SOL_SOCKET, libc::SO_LINGER, &linger).expect("a socket can be closed hard");
+}
+
+/// Ends a socket without a word to the other side: under repair it is closed silently.
+fn vanish(stream: TcpStream) {
+    sys::set_option(&stream.into(), libc::IPPROTO_TCP, libc::TCP_REPAIR, &sys::ON).expect("root may repair sockets");
+}
+
+/// Bytes pass both ways.
+#[track_caller]
+fn speaks(one: &mut TcpStream, other: &mut TcpStream) {
+    other.set_nonblocking(false).expect("a flag");
+    other.set_read_timeout(Some(PATIENCE)).expect("a time");
+    for _ in 0..2 {
+        one.write_all(b"a question").expect("the connection is open");
+        let mut heard = [0; 10];
+        other.read_exact(&mut heard).expect("the connection is open");
+        other.write_all(b"the answer").expect("the connection is open");
+        one.read_exact(&mut heard).expect("the connection is open");
+    }
+}
+
+fn installed() {
+    apply(&config(TPROXY, ""));
+}
+
+/// The rules as the reference has them: what is established is the proxy's, a SYN too.
+fn as_the_reference() {
+    let config: IstioConfig = config(TPROXY, "");
+    let rules = Ruleset::from(&config).to_string();
+    let without: String =
+        rules.lines().filter(|line| !line.contains("a SYN begins")).map(|line| format!("{line}\n")).collect();
+    assert_ne!(without, rules);
+    nft_script(&without);
+    route(&config);
+}
+
+/// How a connection ended, and what ends one from this port so.
+type End = (&'static str, fn(&Scene, u16));
+
+/// Makes an entry of conntrack without sockets, by a connection from this port, in each of the ways; what the client does next from
+/// the same port is the test's affair.
+const ENDS: [End; 3] = [
+    ("the proxy reset it", |scene, port| {
+        let (mut client, proxy) = scene.proxied(port);
+        reset(proxy);
+        let error = client.read(&mut [0]).expect_err("it was reset");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }),
+    ("the proxy closed first, and the client is still half open", |scene, port| {
+        scene.pod.run(|| fs::write("/proc/sys/net/ipv4/tcp_fin_timeout", "1")).expect("a namespace has this");
+        let (mut client, proxy) = scene.proxied(port);
+        drop(proxy);
+        assert_eq!(client.read(&mut [0]).expect("it was closed"), 0);
+        scene.forgotten(port);
+        vanish(client);
+    }),
+    ("the proxy is gone without a word", |scene, port| {
+        let (client, proxy) = scene.proxied(port);
+        vanish(proxy);
+        vanish(client);
+        scene.forgotten(port);
+    }),
+];
+
+#[test]
+fn a_syn_on_an_old_entry_is_a_new_connection_to_the_proxy() {
+    if !needs_root() {
+        return;
+    }
+    for addresses in FAMILIES {
+        let scene = Scene::new(addresses, installed);
+        for ((how, end), port) in ENDS.iter().zip(41_001..) {
+            end(&scene, port);
+            let (mut client, taken) = scene.taken(port);
+            let Taken::ByProxy(mut proxy) = taken else { panic!("{addresses:?}: {how}: {taken:?}") };
+            speaks(&mut client, &mut proxy);
+        }
+    }
+}
+
+#[test]
+fn without_a_proxy_a_syn_on_an_old_entry_is_dropped_until_there_is_one() {
+    if !needs_root() {
+        return;
+    }
+    for addresses in FAMILIES {
+        let mut scene = Scene::new(addresses, installed);
+        for ((how, end), port) in ENDS.iter().zip(41_001..) {
+            end(&scene, port);
+            scene.proxy = None;
+            let outcome = scene.connect(port);
+            assert!(outcome.is_err(), "{addresses:?}: {how}: {:?}", scene.take());
+            assert!(scene.app.accept().is_err(), "{addresses:?}: {how}");
+            scene.proxy = Some(listener(&scene.pod, Who::ProxyServer, scene.server, 15006));
+            let (mut client, mut proxy) = scene.proxied(port);
+            speaks(&mut client, &mut proxy);
+        }
+    }
+}
+
+#[test]
+fn the_rules_of_the_reference_let_each_of_them_through_to_the_application() {
+    if !needs_root() {
+        return;
+    }
+    for addresses in FAMILIES {
+        let scene = Scene::new(addresses, as_the_reference);
+        for ((how, end), port) in ENDS.iter().zip(41_001..) {
+            end(&scene, port);
+            let (_client, taken) = scene.taken(port);
+            assert!(matches!(taken, Taken::ByApp), "{addresses:?}: {how}: {taken:?}");
+        }
+    }
+}
+
+#[test]
+fn established_connections_and_repeated_syns_go_on() {
+    if !needs_root() {
+        return;
+    }
+    for addresses in FAMILIES {
+        let scene = Scene::new(addresses, installed);
+        let (mut client, mut proxy) = scene.proxied(43_001);
+        speaks(&mut client, &mut proxy);
+        scene.pod.gateway.run(|| {
+            let syn = segment((scene.client, 43_001), (scene.server, APP), TcpFlags::SYN);
+            (0..3).for_each(|_| sys::send_raw((scene.server, 0).into(), libc::IPPROTO_TCP, &syn).expect("is sent"));
+        });
+        speaks(&mut client, &mut proxy);
+        assert!(scene.app.accept().is_err(), "{addresses:?}: a SYN of a connection in use");
+        // The same rules, written anew by nft: what is established stays with the proxy.
+        scene.pod.run(|| {
+            nft("flush chain inet istio-proxy-mangle istio-inbound");
+            installed();
+        });
+        speaks(&mut client, &mut proxy);
+    }
+}
+
+#[test]
+fn data_in_the_syn_reaches_the_proxy() {
+    if !needs_root() {
+        return;
+    }
+    for addresses in FAMILIES {
+        // Both sides, without a cookie, on every listener from now on.
+        let fast_open = || fs::write("/proc/sys/net/ipv4/tcp_fastopen", "1543").expect("a namespace has this");
+        let scene = Scene::new(addresses, || {
+            fast_open();
+            installed();
+        });
+        scene.pod.gateway.run(fast_open);
+        for port in [44_001, 44_002] {
+            let mut client = scene.pod.gateway.run(|| {
+                connect_with((scene.client, port).into(), (scene.server, APP).into(), |socket| {
+                    sys::set_option(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, &sys::ON)
+                })
+                .expect("connected when the first bytes are written")
+            });
+            client.write_all(b"early data").expect("the connection opens with it");
+            let Some(Taken::ByProxy(mut proxy)) = scene.take() else { panic!("{addresses:?}: not the proxy") };
+            proxy.set_nonblocking(false).expect("a flag");
+            let mut heard = [0; 10];
+            proxy.read_exact(&mut heard).expect("it came with the SYN");
+            assert_eq!(&heard, b"early data");
+            speaks(&mut client, &mut proxy);
+            let counted = scene.pod.run(|| counter("TCPFastOpenPassive"));
+            assert!(counted > 0, "the SYN carried no data");
+        }
+    }
+}
+
+/// A counter of this thread's namespace.
+fn counter(name: &str) -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/netstat").expect("/proc");
+    let mut lines = text.lines();
+    while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
+        let found = names.split(' ').zip(values.split(' ')).find(|(known, _)| *known == name);
+        if let Some((_, value)) = found {
+            return value.parse().expect("a number");
+        }
+    }
+    panic!("no counter {name}")
+}
+
+/// A TCP header without options or data, its checksum right.
+fn segment(from: (IpAddr, u16), to: (IpAddr, u16), flags: TcpFlags) -> Vec<u8> {
+    let mut header = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
+    header.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags.bits(), 0xff, 0xff, 0, 0, 0, 0]);
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let pseudo = [octets(from.0), octets(to.0), vec![0, 6, 0, 20], header.clone()].concat();
+    let weight = |(index, byte): (usize, &u8)| u32::from(*byte) << if index % 2 == 0 { 8 } else { 0 };
+    let mut sum: u32 = pseudo.iter().enumerate().map(weight).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    let checksum = !u16::try_from(sum).expect("folded");
+    header.splice(16..18, checksum.to_be_bytes());
+    header
+}

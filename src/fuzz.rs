@@ -112,15 +112,37 @@ fn valid(ruleset: Ruleset) {
     let transaction = Transaction::add(ruleset.clone());
     print(&transaction);
     let known = KnownSets::of(&transaction);
-    let [own, batch] = [Backend::Own, Backend::default()].map(|backend| {
-        let encoded = netlink::encode_with(backend, &transaction, &known, Ending::AcknowledgedEnd, 1);
-        encoded.expect("what is valid can be encoded")
-    });
-    assert!(own.messages.as_bytes() == batch.messages.as_bytes(), "two backends, two batches for\n{ruleset}");
-    assert_eq!(own.origins, batch.origins);
+    encoders(&transaction);
+    let batch =
+        netlink::encode(&transaction, &known, Ending::AcknowledgedEnd, 1).expect("what is valid can be encoded");
     let snapshot = echo::committed(batch.messages.as_bytes(), &ruleset);
     echo::assert_holds(&snapshot, &ruleset);
     show(&snapshot);
+}
+
+/// Encodes a transaction with both backends, which must make the same messages for the same parts of it.
+pub fn encoders(transaction: &Transaction) {
+    let known = KnownSets::of(transaction);
+    let [own, other] = [Backend::Own, Backend::default()]
+        .map(|backend| netlink::encode_with(backend, transaction, &known, Ending::AcknowledgedEnd, 1));
+    match (own, other) {
+        (Ok(own), Ok(other)) => {
+            let [mut ours, mut theirs] =
+                [&own, &other].map(|encoded| Replies::new(encoded.messages.as_bytes()).skip(1));
+            for origin in &own.origins {
+                let (ours, theirs) = (ours.next(), theirs.next());
+                let operation = transaction.operations().get(origin.operation);
+                assert_eq!(ours, theirs, "{origin:?} of {}", operation.map(ToString::to_string).unwrap_or_default());
+            }
+            assert!(own.messages.as_bytes() == other.messages.as_bytes(), "the end of\n{transaction}");
+            assert_eq!(own.origins, other.origins);
+        }
+        (own, other) => {
+            let reason =
+                |result: Result<_, (usize, _)>| result.map(drop).map_err(|(at, why)| format!("op {at}: {why}"));
+            assert_eq!(reason(own), reason(other));
+        }
+    }
 }
 
 fn set(set: &Set) {

@@ -1,7 +1,10 @@
 //! Expressions as attributes of a rule, a set or an element.
 
+mod said;
+
 use std::io;
 
+use super::attr;
 use super::write::Attributes;
 use crate::bytecode::{Expr, LookupSet, RegisterRange};
 use crate::model::{Family4or6, NatKind, Verdict};
@@ -154,7 +157,7 @@ fn attributes(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Result<()
             flags(a, 7, code.flags);
         }
         Expr::Notrack => {}
-        Expr::Opaque { name: _, data } => a.raw(data),
+        Expr::Opaque { name, data } => opaque(a, name, data),
         Expr::Payload { base, offset, len, dreg } => {
             a.be32(1, dreg.0);
             a.be32(2, base.0);
@@ -199,6 +202,18 @@ fn attributes(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Result<()
         }
     }
     Ok(())
+}
+
+/// Attributes as the kernel gave them, without what it only says.
+fn opaque(a: &mut Attributes<'_>, name: &str, data: &[u8]) {
+    let all = attr::Attributes::new(data);
+    let is_said = |attribute: &attr::Attribute<'_>| said::only_said(name, &all, attribute);
+    let each = || all.clone().map_while(Result::ok);
+    if each().any(|attribute| is_said(&attribute)) {
+        each().filter(|attribute| !is_said(attribute)).for_each(|attribute| a.raw(attribute.raw));
+    } else {
+        a.raw(data);
+    }
 }
 
 /// A constant (`enum nft_data_attributes`).

@@ -167,7 +167,8 @@ pub enum Operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// A chain without its rules.
+    /// A chain without its rules. One that a jump brings with it (`jump { ... }`, `NFT_CHAIN_BINDING` in its flags) takes no rules
+    /// once a rule jumps to it, so that its own rules come before that one.
     Chain(ChainState),
     /// A stateful object or a flowtable.
     Object(OpaqueState),

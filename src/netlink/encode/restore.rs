@@ -60,7 +60,7 @@ impl Encoder<'_> {
     }
 
     fn restore_set(&mut self, index: usize, table: &TableId, state: &SetState) -> Result<(), Unencodable> {
-        let SetState { name, handle: _, code, elements, order: _, expires, backend: _, count: _ } = state;
+        let SetState { name, handle: _, code, elements, order, expires, backend: _, count: _ } = state;
         self.sets = self.sets.wrapping_add(1);
         let id = Some(self.sets);
         let body = SetBody { table: table.name.as_str(), name: name.as_str(), id, code: Some(code) };
@@ -73,7 +73,8 @@ impl Encoder<'_> {
             extras: !expires.is_empty() || elements.iter().any(sets::has_extras),
         };
         let left = expires.iter().copied().chain(std::iter::repeat(None));
-        let elements = elements.iter().zip(left).map(|(code, left)| Ok((Cow::Borrowed(code), left)));
+        let elements = sets::in_kernel_order(elements.iter().zip(left), order);
+        let elements = elements.map(|(code, left)| Ok((Cow::Borrowed(code), left)));
         self.elements(index, |first| Part::Elements { first }, kind::NEWSETELEM, flag::CREATE, table, to, elements)
     }
 

@@ -13,13 +13,13 @@ impl Encoder<'_> {
         table: &TableId,
         set: &AnonymousSet,
     ) -> Result<(), Unencodable> {
-        let AnonymousSet { code, elements, order: _ } = set;
+        let AnonymousSet { code, elements, order } = set;
         let (table_name, name, id) = (table.name.as_str(), anonymous_name(set), Some(self.sets));
         let body = SetBody { table: table_name, name, id, code: Some(code) };
         self.message(index, Part::Lookup { expr }, kind::NEWSET, table, flag::CREATE, &Body::Set(body))?;
         let extras = elements.iter().any(has_extras);
         let to = ElementsBody { table: table_name, set: name, id, most: elements.len(), extras };
-        let elements = elements.iter().map(|code| Ok((Cow::Borrowed(code), None)));
+        let elements = in_kernel_order(elements.iter(), order).map(|code| Ok((Cow::Borrowed(code), None)));
         self.elements(index, |_| Part::Lookup { expr }, kind::NEWSETELEM, flag::CREATE, table, to, elements)
     }
 
@@ -81,6 +81,13 @@ impl Encoder<'_> {
 /// The name the kernel makes an anonymous set's name from.
 pub(in crate::netlink) fn anonymous_name(set: &AnonymousSet) -> &'static str {
     if set.code.data.is_some() { "__map%d" } else { "__set%d" }
+}
+
+/// Elements in the order that they were read in, where it is known: nft(8) lists ranges of concatenations in the order that they came.
+pub(super) fn in_kernel_order<T>(elements: impl Iterator<Item = T>, order: &[u32]) -> impl Iterator<Item = T> {
+    let mut placed: Vec<(u32, T)> = order.iter().copied().chain(std::iter::repeat(u32::MAX)).zip(elements).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, element)| element)
 }
 
 /// Whether an element has what elements made here have not.

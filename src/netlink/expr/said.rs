@@ -1,0 +1,32 @@
+//! What the kernel says of its expressions in a dump and refuses when it is told the same.
+//!
+//! An opaque expression goes back as it came but for these. Each is empty where it is left out: it says that nothing was given.
+
+use crate::netlink::attr::{Attribute, Attributes};
+
+/// Whether an attribute of the expression of this name, among these, is only ever said by the kernel.
+pub(super) fn only_said(name: &str, all: &Attributes<'_>, attribute: &Attribute<'_>) -> bool {
+    let is_nothing = attribute.value.iter().all(|byte| *byte == 0);
+    let has = |kind| all.clone().find(kind).is_some();
+    is_nothing
+        && match (name, attribute.kind) {
+            // A set without timeouts takes none (nft_dynset_init, net/netfilter/nft_dynset.c, v6.18).
+            ("dynset", NFTA_DYNSET_TIMEOUT) => true,
+            // An option that is written has no flags (nft_exthdr_tcp_set_init, net/netfilter/nft_exthdr.c), one that is taken out no
+            // place either (nft_exthdr_tcp_strip_init).
+            ("exthdr", NFTA_EXTHDR_FLAGS) => !has(NFTA_EXTHDR_DREG),
+            ("exthdr", NFTA_EXTHDR_OFFSET | NFTA_EXTHDR_LEN) => !has(NFTA_EXTHDR_DREG) && !has(NFTA_EXTHDR_SREG),
+            // Flags are those of a version or not there (nft_osf_init, net/netfilter/nft_osf.c).
+            ("osf", NFTA_OSF_FLAGS) => true,
+            _ => false,
+        }
+}
+
+// include/uapi/linux/netfilter/nf_tables.h
+const NFTA_DYNSET_TIMEOUT: u16 = 6;
+const NFTA_EXTHDR_DREG: u16 = 1;
+const NFTA_EXTHDR_OFFSET: u16 = 3;
+const NFTA_EXTHDR_LEN: u16 = 4;
+const NFTA_EXTHDR_FLAGS: u16 = 5;
+const NFTA_EXTHDR_SREG: u16 = 7;
+const NFTA_OSF_FLAGS: u16 = 3;

@@ -186,7 +186,7 @@ fn blobs<'a>(programs: impl IntoIterator<Item = &'a [Expr]>) -> Vec<(String, Vec
     let exprs = programs.into_iter().flatten();
     exprs
         .filter_map(|expr| match expr {
-            Expr::Opaque { name, data } => Some((name.to_string(), data.to_vec())),
+            Expr::Opaque { name, data, .. } => Some((name.to_string(), data.to_vec())),
             _ => None,
         })
         .collect()

@@ -137,7 +137,7 @@ fn opaque_expressions_are_kept_byte_for_byte() {
         let rule = &table(&read, Family::Ip, "t").chain("c").expect("it is there").rules[0];
         let be64 = |kind: u8, value: u64| [&[12, 0, kind, 0], value.to_be_bytes().as_slice()].concat();
         let expected = [be64(1, 10 << 20), be64(4, 3), [8, 0, 2, 0, 0, 0, 0, 1].to_vec()].concat();
-        assert_eq!(rule.exprs[0], Expr::Opaque { name: "quota".into(), data: expected.into() });
+        assert_eq!(rule.exprs[0], Expr::Opaque { name: "quota".into(), data: expected.into(), set: None });
         assert_eq!(rule.exprs[1], Expr::Verdict(Verdict::Drop));
     });
 }
@@ -396,7 +396,7 @@ fn what_iptables_makes_is_opaque_only_where_it_has_to_be() {
         assert!(*owner == ["match"], "{owner:?}");
         assert!(targets[1] == ["target"] || targets[1] == ["match", "target"], "{:?}", targets[1]);
         let blob = rules.iter().flat_map(|rule| &rule.exprs).find_map(|expr| match expr {
-            Expr::Opaque { name, data } if &**name == "target" => Some(data),
+            Expr::Opaque { name, data, .. } if &**name == "target" => Some(data),
             _ => None,
         });
         assert!(blob.expect("a target").windows(9).any(|bytes| bytes == b"REDIRECT\0"));

@@ -6,9 +6,10 @@ use smallvec::SmallVec;
 
 use super::data::{self, Bytes, Order};
 use super::expr::Expr;
+use super::kept::{KeptElement, WholeSet, commented};
 use super::lower::Unlowerable;
-use super::set::{SetMode, millis, tlv};
-use crate::model::{DataType, Element, ElementData, Interval, Key, Name, Set, SetData, SetFlags, Verdict};
+use super::set::{SetMode, carried, millis};
+use crate::model::{DataType, Element, ElementData, Interval, Key, Name, Opaque, Set, SetData, SetFlags, Verdict};
 
 /// One element.
 ///
@@ -62,14 +63,20 @@ pub(crate) const INTERVAL_END: u32 = 1;
 ///
 /// With `AUTO_MERGE`, overlapping and adjacent intervals are merged; without, they are sent as they are and the kernel refuses overlaps.
 pub fn lower_elements(set: &Set) -> impl Iterator<Item = Result<ElementCode, Unlowerable>> {
-    let mode = SetMode::of(set.flags, set.key.len());
-    ordered(set, mode).into_iter().flat_map(move |element| lower_element(set, mode, &element))
+    let whole: Option<&WholeSet> = set.opaque.as_ref().and_then(Opaque::code);
+    let read = whole.map(|whole| whole.elements.iter().cloned().map(Ok));
+    let mode = SetMode::of_set(set);
+    let said = if whole.is_none() { ordered(set, mode) } else { Vec::new() };
+    read.into_iter().flatten().chain(said.into_iter().flat_map(move |element| lower_element(set, mode, &element)))
 }
 
 /// The element that code number `code` of [`lower_elements`] came from.
 #[must_use]
 pub fn element_at(set: &Set, code: usize) -> Option<Element> {
-    let mode = SetMode::of(set.flags, set.key.len());
+    if set.opaque.is_some() {
+        return None;
+    }
+    let mode = SetMode::of_set(set);
     let mut codes = 0;
     let found = ordered(set, mode).into_iter().find(|element| {
         codes += lower_element(set, mode, element).len();
@@ -136,7 +143,7 @@ fn lower_element(set: &Set, mode: SetMode, element: &Element) -> SmallVec<[Resul
 
 /// Everything of an element but its key.
 fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable> {
-    let Element { key: _, data, timeout, comment, .. } = element;
+    let Element { key: _, data, timeout, comment, extra } = element;
     let data = match (&set.data, data.as_deref()) {
         (SetData::None, None) => None,
         (SetData::Value(data_type), Some(ElementData::Value(value))) => Some(Box::new(ElementDataCode::Value(
@@ -150,16 +157,17 @@ fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable
             return Err(Unlowerable::Element { set: set.name.clone() });
         }
     };
-    let mut userdata = Vec::new();
-    if let Some(comment) = comment {
-        tlv(&mut userdata, UDATA_COMMENT, &[comment.as_bytes(), &[0]].concat());
+    let (mut read, mut extras) = (&[][..], None);
+    if let Some(extra) = extra {
+        read = extra.kept.code::<KeptElement>().map_or(&[], |kept| &kept.userdata);
+        let exprs = carried(&extra.statements)?;
+        extras = (!exprs.is_empty()).then(|| Box::new(ElementExtras { exprs, ..ElementExtras::default() }));
     }
+    let userdata = commented(comment.as_deref(), read);
     // The kernel leaves out of its answer what the set says already.
     let timeout = timeout.filter(|timeout| set.timeout != Some(*timeout)).map(millis);
-    Ok(ElementCode { key: Bytes::new(), key_end: None, flags: 0, data, timeout, userdata, extras: None })
+    Ok(ElementCode { key: Bytes::new(), key_end: None, flags: 0, data, timeout, userdata, extras })
 }
-
-const UDATA_COMMENT: u8 = 0;
 
 /// The fields of a key behind each other, padded to 4 bytes where there are several.
 fn concat(fields: impl Iterator<Item = Option<Bytes>>, single: bool) -> Option<Bytes> {

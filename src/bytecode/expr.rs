@@ -5,6 +5,7 @@ use super::codes::{
 };
 use super::data::Bytes;
 use super::keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
+use super::set::AnonymousSet;
 use crate::model::Verdict;
 
 /// One expression of a program.
@@ -112,6 +113,8 @@ pub enum Expr {
         name: Box<str>,
         /// Its attributes (`NFTA_EXPR_DATA`).
         data: Box<[u8]>,
+        /// The anonymous set that its attributes name, as it is named when it is sent.
+        set: Option<Box<AnonymousSet>>,
     },
     /// Loads from the packet.
     Payload {
@@ -160,6 +163,24 @@ pub enum Expr {
 }
 
 impl Expr {
+    /// Of the attributes of this expression, the one that names a set and the one that numbers it in a transaction, when it has them
+    /// (`enum nft_objref_attributes`, `enum nft_dynset_attributes`).
+    pub(crate) fn set_attributes(name: &str) -> Option<(u16, u16)> {
+        match name {
+            "objref" => Some((4, 5)),
+            "dynset" => Some((1, 2)),
+            _ => None,
+        }
+    }
+
+    /// The anonymous set that goes with it.
+    pub(crate) fn anonymous_set(&self) -> Option<&AnonymousSet> {
+        match self {
+            Expr::Lookup { set: LookupSet::Anonymous(set), .. } | Expr::Opaque { set: Some(set), .. } => Some(set),
+            _ => None,
+        }
+    }
+
     /// The kernel's name for it.
     #[must_use]
     pub fn name(&self) -> &str {

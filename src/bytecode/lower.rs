@@ -9,6 +9,7 @@ use super::codes::{BitwiseCode, LookupSet, QueueCode, nat_flags};
 use super::data::{self, Bytes, Order};
 use super::expr::Expr;
 use super::fields::{load, protocols};
+use super::kept::kept_program;
 use super::keys::{CmpOp, CtKey, MetaKey, Register};
 use super::set::{SetMode, anonymous};
 use crate::model::{
@@ -46,7 +47,7 @@ impl Sets for NoSets {
 impl Sets for [Set] {
     fn mode(&self, name: &Name) -> Option<SetMode> {
         let set = self.iter().find(|set| set.name == *name)?;
-        Some(SetMode::of(set.flags, set.key.len()))
+        Some(SetMode::of_set(set))
     }
 }
 
@@ -79,6 +80,9 @@ pub enum Unlowerable {
 /// # Errors
 /// When an operand does not fit its field.
 pub fn lower(rule: &Rule, family: Family, sets: &(impl Sets + ?Sized)) -> Result<Program, Unlowerable> {
+    if let Some(exprs) = kept_program(rule) {
+        return Ok(Program { exprs: exprs.clone(), statements: vec![0; exprs.len()] });
+    }
     let count = rule.statements.len();
     let program = Program { exprs: Vec::with_capacity(3 * count + 2), statements: Vec::with_capacity(3 * count + 2) };
     let mut lowering = Lowering { program, family, sets, known: Known::default() };

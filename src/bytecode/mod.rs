@@ -4,11 +4,11 @@
 //! in which the kernel keeps them in its registers.
 
 mod codes;
-mod comment;
 mod data;
 mod elements;
 mod expr;
 mod fields;
+mod kept;
 mod keys;
 mod lower;
 mod modes;
@@ -19,17 +19,20 @@ mod set;
 pub use codes::{
     BitwiseCode, LimitCode, LogCode, LookupSet, NatCode, QueueCode, RegisterRange, RejectCode, TproxyCode,
 };
-pub(crate) use comment::{is_comment, rule_userdata};
 pub use data::Bytes;
 pub(crate) use data::predecessor;
 pub(crate) use elements::INTERVAL_END;
 pub use elements::{ElementCode, ElementDataCode, ElementExtras, element_at, lower_elements};
 pub use expr::Expr;
 pub(crate) use fields::FIELDS;
+pub(crate) use kept::text as userdata_text;
+pub(crate) use kept::{
+    KeptElement, KeptParts, KeptRule, parts_userdata, rule_userdata, userdata_comment, without_learned,
+};
 pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
 pub(crate) use modes::Modes;
 pub use raise::{Unraisable, raise, raise_elements, raise_set};
-pub(crate) use raise::{declaration, in_order, is_for_all, raise_each, raise_in_full, typeof_fields, userdata_text};
+pub(crate) use raise::{declaration, in_order, is_for_all, opaque_set, raise_each, raise_in_full, typeof_fields};
 pub use same::same_programs;
 pub use set::{AnonymousSet, SetCode, SetMode, lower_set};

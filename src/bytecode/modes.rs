@@ -22,7 +22,7 @@ impl<'a> FromIterator<(&'a Name, SetMode)> for Modes<'a> {
 
 impl<'a> From<&'a [Set]> for Modes<'a> {
     fn from(sets: &'a [Set]) -> Self {
-        sets.iter().map(|set| (&set.name, SetMode::of(set.flags, set.key.len()))).collect()
+        sets.iter().map(|set| (&set.name, SetMode::of_set(set))).collect()
     }
 }
 

@@ -15,7 +15,7 @@ mod matches;
 mod set;
 
 pub use set::{Unraisable, raise_elements, raise_set};
-pub(crate) use set::{declaration, in_order, is_for_all, raise_each, text as userdata_text};
+pub(crate) use set::{declaration, in_order, is_for_all, opaque_set, raise_each};
 
 use super::Register;
 pub(crate) use declared::typeof_fields;
@@ -23,6 +23,7 @@ pub(crate) use declared::typeof_fields;
 use super::codes::{LookupSet, NatCode, RegisterRange};
 use super::expr::Expr;
 use super::fields::load;
+use super::kept::userdata_comment;
 use super::lower::{Known, Sets, lower_statement};
 use crate::model::{Family, Field, Match, Op, Opaque, Operand, Rule, Statement, Value};
 
@@ -42,7 +43,7 @@ pub(crate) fn raise_in_full(exprs: &[Expr], userdata: &[u8], family: Family, set
 }
 
 fn rule(statements: Vec<Statement>, userdata: &[u8]) -> Rule {
-    Rule { statements, comment: set::text(userdata, UDATA_COMMENT).map(Into::into) }
+    Rule { statements, comment: userdata_comment(userdata).map(Into::into), ..Rule::new() }
 }
 
 /// A statement, where it was read, and what was known in front of it.
@@ -198,7 +199,7 @@ fn keep(found: &mut Vec<Read>, expr: &Expr, at: usize, known: Known) {
 
 /// The name of an xtables extension: the first attribute of a `match` or `target` (`NFTA_MATCH_NAME`, `NFTA_TARGET_NAME`).
 fn extension(expr: &Expr) -> Option<Box<str>> {
-    let Expr::Opaque { name, data } = expr else { return None };
+    let Expr::Opaque { name, data, set: _ } = expr else { return None };
     if !matches!(&**name, "match" | "target") {
         return None;
     }
@@ -238,8 +239,6 @@ fn is_check(statement: &Statement) -> bool {
             if matches!(selector.fields(), [Field::L4proto | Field::Nfproto])
     )
 }
-
-const UDATA_COMMENT: u8 = 0;
 
 #[cfg(test)]
 mod tests;

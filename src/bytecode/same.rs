@@ -3,7 +3,9 @@
 use super::codes::LookupSet;
 use super::elements::{ElementCode, ElementExtras};
 use super::expr::Expr;
-use super::set::{AnonymousSet, SetCode};
+use super::kept::userdata_comment;
+use super::set::{AnonymousSet, NFT_DATA_VERDICT, NFT_SET_ANONYMOUS, SetCode};
+use crate::model::Name;
 
 /// The coarsest tick of a kernel in milliseconds (`CONFIG_HZ_100`); a timeout comes back rounded to ticks.
 const TICK: u64 = 10;
@@ -36,29 +38,78 @@ impl Expr {
                 Expr::Lookup { sreg, dreg, set: LookupSet::Anonymous(set), inverted },
                 Expr::Lookup { sreg: sreg2, dreg: dreg2, set: LookupSet::Anonymous(set2), inverted: inverted2 },
             ) => (sreg, dreg, inverted) == (sreg2, dreg2, inverted2) && set.same(set2),
+            (Expr::Opaque { name, data, set }, Expr::Opaque { name: name2, data: data2, set: set2 }) => {
+                let sets = match (set, set2) {
+                    (Some(set), Some(set2)) => set.same(set2),
+                    (set, set2) => set.is_none() && set2.is_none(),
+                };
+                name == name2 && sets && same_attributes(data, data2, counted(name))
+            }
             _ => self == other,
         }
     }
 }
 
+/// The attributes in which the kernel counts what packets did (`enum nft_quota_attributes`, `enum nft_last_attributes`).
+fn counted(expr: &str) -> &'static [u16] {
+    match expr {
+        "quota" => &[NFTA_QUOTA_CONSUMED],
+        "last" => &[NFTA_LAST_SET, NFTA_LAST_MSECS],
+        _ => &[],
+    }
+}
+
+/// Whether two lists of attributes are the same but for those of these types.
+pub(crate) fn same_attributes(a: &[u8], b: &[u8], but: &[u16]) -> bool {
+    let meant = |bytes| attributes(bytes).filter(|(kind, _)| !but.contains(kind));
+    a == b || !but.is_empty() && meant(a).eq(meant(b))
+}
+
+/// Type and bytes of every attribute, and what is cut short as one of type 0.
+fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let [first, second, third, fourth, ..] = *rest else {
+            return (!rest.is_empty()).then(|| (0, std::mem::take(&mut rest)));
+        };
+        let length = usize::from(u16::from_ne_bytes([first, second]));
+        let Some(value) = rest.get(4..length) else { return Some((0, std::mem::take(&mut rest))) };
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([third, fourth]), value))
+    })
+}
+
 impl AnonymousSet {
     /// Whether both hold the same, up to counters and rounded times.
+    ///
+    /// Types of key and data, size and userdata are for nft(8) to print; elements that packets add do not count.
     #[must_use]
     pub fn same(&self, other: &AnonymousSet) -> bool {
-        self.code.same(&other.code) && all_same(&self.elements, &other.elements, ElementCode::same)
+        let kinds = |code: &SetCode| code.flags & !(NFT_SET_ANONYMOUS | NFT_SET_CONSTANT);
+        let width = |code: &SetCode| code.data.map(|(kind, width)| (kind == NFT_DATA_VERDICT, width));
+        let learns = self.code.flags & NFT_SET_EVAL != 0;
+        kinds(&self.code) == kinds(&other.code)
+            && width(&self.code) == width(&other.code)
+            && self.code.keeps_the_same(&other.code)
+            && (learns || all_same(&self.elements, &other.elements, ElementCode::same))
     }
 }
 
 impl SetCode {
-    /// Whether both declare the same, with timeouts that may be a kernel's tick (at most 10 ms) apart.
+    /// Whether both declare the same, with timeouts that may be a kernel's tick (at most 10 ms) apart. Userdata, and attributes that
+    /// have no meaning here, decide nothing.
     #[must_use]
     pub fn same(&self, other: &SetCode) -> bool {
-        let SetCode { flags, key_type, key_len, data, fields, size, timeout, gc_interval, userdata, .. } = self;
-        let SetCode { policy, object, exprs, opaque, .. } = self;
-        (flags, key_type, key_len, data, fields)
-            == (&other.flags, &other.key_type, &other.key_len, &other.data, &other.fields)
-            && (size, gc_interval, userdata) == (&other.size, &other.gc_interval, &other.userdata)
-            && (policy, object, opaque) == (&other.policy, &other.object, &other.opaque)
+        let SetCode { flags, key_type, key_len: _, data, fields: _, size, timeout: _, gc_interval: _, .. } = self;
+        let SetCode { userdata: _, policy, object: _, exprs: _, opaque: _, .. } = self;
+        (flags, key_type, data) == (&other.flags, &other.key_type, &other.data)
+            && (size, policy) == (&other.size, &other.policy)
+            && self.keeps_the_same(other)
+    }
+
+    /// Whether elements of the one could be in the other, for as long.
+    fn keeps_the_same(&self, other: &SetCode) -> bool {
+        let SetCode { key_len, fields, timeout, gc_interval, object, exprs, .. } = self;
+        (key_len, fields, gc_interval, object) == (&other.key_len, &other.fields, &other.gc_interval, &other.object)
             && within_a_tick(*timeout, other.timeout)
             && same_programs(exprs, &other.exprs)
     }
@@ -66,20 +117,40 @@ impl SetCode {
 
 impl ElementCode {
     /// Whether both are the same element, with timeouts that may be a kernel's tick (at most 10 ms) apart, whatever counters it
-    /// carries stand at.
+    /// carries stand at. Of userdata the comment counts.
     #[must_use]
     pub fn same(&self, other: &ElementCode) -> bool {
+        self.same_in(other, &[])
+    }
+
+    /// The same in a set that gives every element `carried` by itself.
+    pub(crate) fn same_in(&self, other: &ElementCode, carried: &[Expr]) -> bool {
         let ElementCode { key, key_end, flags, data, timeout, userdata, extras } = self;
-        (key, key_end, flags) == (&other.key, &other.key_end, &other.flags)
-            && (data, userdata) == (&other.data, &other.userdata)
+        let (mine, theirs) = (Extras::of(extras.as_deref(), carried), Extras::of(other.extras.as_deref(), carried));
+        (key, key_end, flags, data) == (&other.key, &other.key_end, &other.flags, &other.data)
+            && (*userdata == other.userdata || userdata_comment(userdata) == userdata_comment(&other.userdata))
             && within_a_tick(*timeout, other.timeout)
-            && match (extras, &other.extras) {
-                (Some(a), Some(b)) => {
-                    let ElementExtras { exprs, object, opaque } = &**a;
-                    (object, opaque) == (&b.object, &b.opaque) && same_programs(exprs, &b.exprs)
-                }
-                (a, b) => a.is_none() && b.is_none(),
+            && (mine.object, mine.opaque) == (theirs.object, theirs.opaque)
+            && same_programs(mine.exprs, theirs.exprs)
+    }
+}
+
+/// What an element has beside its key, with what its set gives it.
+struct Extras<'a> {
+    exprs: &'a [Expr],
+    object: Option<&'a Name>,
+    opaque: &'a [u8],
+}
+
+impl<'a> Extras<'a> {
+    fn of(extras: Option<&'a ElementExtras>, carried: &'a [Expr]) -> Self {
+        match extras {
+            Some(ElementExtras { exprs, object, opaque }) => {
+                let exprs = if exprs.is_empty() { carried } else { exprs };
+                Extras { exprs, object: object.as_ref(), opaque }
             }
+            None => Extras { exprs: carried, object: None, opaque: &[] },
+        }
     }
 }
 
@@ -93,6 +164,12 @@ fn within_a_tick(a: Option<u64>, b: Option<u64>) -> bool {
 fn all_same<T>(a: &[T], b: &[T], same: impl Fn(&T, &T) -> bool) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
 }
+
+const NFT_SET_CONSTANT: u32 = 0x2;
+const NFT_SET_EVAL: u32 = 0x20;
+const NFTA_QUOTA_CONSUMED: u16 = 4;
+const NFTA_LAST_SET: u16 = 1;
+const NFTA_LAST_MSECS: u16 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +189,8 @@ mod tests {
         assert!(element(Some(1001), vec![counter(1)]).same(&element(Some(1004), vec![counter(9)])));
         assert!(!element(Some(1001), vec![]).same(&element(Some(1011), vec![])));
         assert!(!element(Some(1001), vec![]).same(&element(None, vec![])));
-        assert!(!element(None, vec![]).same(&ElementCode::default()));
+        assert!(element(None, vec![]).same(&ElementCode::default()));
+        assert!(!element(None, vec![counter(1)]).same(&ElementCode::default()));
+        assert!(element(None, vec![counter(1)]).same_in(&ElementCode::default(), &[counter(0)]));
     }
 }

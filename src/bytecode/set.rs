@@ -2,8 +2,9 @@
 
 use super::elements::{ElementCode, lower_elements};
 use super::expr::Expr;
-use super::lower::Unlowerable;
-use crate::model::{DataType, Set, SetData, SetFlags};
+use super::kept::{WholeSet, kept_set, set_userdata};
+use super::lower::{Known, NoSets, Unlowerable, lower_statement};
+use crate::model::{DataType, Family, Opaque, Set, SetData, SetFlags, SetPolicy, Statement};
 
 /// How a set is declared to the kernel: everything but its name and its elements.
 ///
@@ -73,6 +74,28 @@ impl SetMode {
             (true, _) => SetMode::Ranges,
         }
     }
+
+    /// The mode of a set of the model.
+    #[must_use]
+    pub fn of_set(set: &Set) -> SetMode {
+        match set.opaque.as_ref().and_then(Opaque::code) {
+            Some(WholeSet { code, .. }) => code.mode(),
+            None => SetMode::of(set.flags, set.key.len()),
+        }
+    }
+}
+
+impl SetCode {
+    /// How elements of such a set are kept.
+    #[must_use]
+    pub fn mode(&self) -> SetMode {
+        let intervals = self.flags & SetFlags::INTERVAL.bits() != 0;
+        match (intervals, self.flags & NFT_SET_CONCAT != 0 || self.fields.len() > 1) {
+            (false, _) => SetMode::Plain,
+            (true, false) => SetMode::Interval,
+            (true, true) => SetMode::Ranges,
+        }
+    }
 }
 
 pub(super) const NFT_SET_ANONYMOUS: u32 = 0x1;
@@ -85,7 +108,10 @@ pub(super) const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
 /// # Errors
 /// When it has no key.
 pub fn lower_set(set: &Set) -> Result<SetCode, Unlowerable> {
-    let Set { name, key, data, flags, timeout, gc_interval, size, comment, elements: _ } = set;
+    if let Some(WholeSet { code, .. }) = set.opaque.as_ref().and_then(Opaque::code) {
+        return Ok(code.clone());
+    }
+    let Set { name, key, data, flags, timeout, gc_interval, size, policy, statements, comment, .. } = set;
     if key.is_empty() {
         return Err(Unlowerable::NoKey(name.clone()));
     }
@@ -97,7 +123,23 @@ pub fn lower_set(set: &Set) -> Result<SetCode, Unlowerable> {
     if let Some(comment) = comment {
         tlv(&mut code.userdata, UDATA_COMMENT, &[comment.as_bytes(), &[0]].concat());
     }
+    code.userdata = set_userdata(set, code.userdata);
+    code.opaque = kept_set(set).map(|kept| kept.attributes.clone()).unwrap_or_default();
+    code.policy = match policy {
+        SetPolicy::Memory => 1,
+        SetPolicy::Performance => 0,
+    };
+    code.exprs = carried(statements)?;
     Ok(code)
+}
+
+/// What every element of a set, or one of them, carries.
+pub(super) fn carried(statements: &[Statement]) -> Result<Vec<Expr>, Unlowerable> {
+    let mut exprs = Vec::with_capacity(statements.len());
+    for statement in statements {
+        exprs.extend(lower_statement(statement, Known::default(), Family::Inet, &NoSets)?.0);
+    }
+    Ok(exprs)
 }
 
 /// An anonymous set with the elements of `set`.

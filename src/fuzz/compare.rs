@@ -81,7 +81,7 @@ fn space(a: &Ruleset, b: &Ruleset) -> Vec<(Hook, Situation)> {
     let hooked: Vec<Hook> = chains
         .filter_map(|chain| match &chain.kind {
             ChainKind::Base(base) => Some(base.hook),
-            ChainKind::Regular => None,
+            ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular => None,
         })
         .collect();
     let mut space = Vec::new();

@@ -57,7 +57,7 @@ impl Machine {
     fn operation(&mut self, operation: &Operation) -> Outcome {
         let handle = self.number();
         match operation {
-            Operation::AddChain { table, name, kind } => {
+            Operation::AddChain { table, name, kind, .. } => {
                 let chain = chain(name, kind, handle);
                 match self.chain(&table.chain(name)) {
                     Ok(found) => {
@@ -109,7 +109,7 @@ impl Machine {
                 let state = self.set(table, &set.name)?;
                 if state.code == code { add(state, set) } else { Err("exists and is another".to_owned()) }
             }
-            Operation::AddTable { table, flags } => {
+            Operation::AddTable { table, flags, .. } => {
                 if self.table(table).is_err() {
                     let (id, flags) = (table.clone(), flags.bits());
                     let (sets, chains, objects) = (Vec::new(), Vec::new(), Vec::new());
@@ -195,7 +195,7 @@ impl Machine {
     fn rule(&mut self, chain: &ChainId, rule: &Rule, handle: u64) -> Outcome<RuleState> {
         let table = self.table(&chain.table)?;
         let exprs = lower(rule, table.id.family, table).map_err(|error| error.to_string())?.exprs;
-        let userdata = rule.comment.as_deref().map(rule_userdata).unwrap_or_default();
+        let userdata = rule_userdata(rule);
         let rule = RuleState { handle, exprs, userdata, opaque: Vec::new() };
         for name in rule.exprs.iter().filter_map(looked_up) {
             table.set(name.as_str()).ok_or_else(|| format!("no set {name}"))?;
@@ -231,7 +231,7 @@ fn chain(name: &Name, kind: &ChainKind, handle: u64) -> ChainState {
             devices: Vec::new(),
             opaque: Vec::new(),
         }),
-        ChainKind::Regular => None,
+        ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular => None,
     };
     let flags = u32::from(hook.is_some());
     let (userdata, rules, opaque) = (Vec::new(), Vec::new(), Vec::new());
@@ -314,7 +314,7 @@ fn element_target(code: &ElementCode) -> Option<&Name> {
 type Chains = BTreeMap<Name, (Option<HookState>, Vec<(Vec<Expr>, Vec<u8>)>)>;
 type SetContents = BTreeMap<Name, (SetCode, Vec<ElementCode>)>;
 
-/// What is held, without handles and without the order of tables, chains and sets.
+/// What is held, without handles, without what userdata says of sets, and without the order of tables, chains and sets.
 pub(crate) fn contents(held: &Snapshot) -> BTreeMap<TableId, (u32, Chains, SetContents)> {
     let table = |table: &TableState| {
         let rules = |chain: &ChainState| {
@@ -322,7 +322,9 @@ pub(crate) fn contents(held: &Snapshot) -> BTreeMap<TableId, (u32, Chains, SetCo
         };
         let chains =
             table.chains.iter().map(|chain| (chain.name.clone(), (chain.hook.clone(), rules(chain)))).collect();
-        let sets = table.sets.iter().map(|set| (set.name.clone(), (set.code.clone(), set.elements.clone()))).collect();
+        // What is only for people decides nothing.
+        let meant = |code: &SetCode| SetCode { userdata: Vec::new(), ..code.clone() };
+        let sets = table.sets.iter().map(|set| (set.name.clone(), (meant(&set.code), set.elements.clone()))).collect();
         (table.id.clone(), (table.flags, chains, sets))
     };
     held.tables.iter().map(table).collect()

@@ -147,7 +147,7 @@ impl Making {
                     // All of it was counted with the first.
                     (*packets, *bytes) = (0, 0);
                 }
-                let rule = |statements| Rule { statements, comment: comment.clone() };
+                let rule = |statements| Rule { statements, comment: comment.clone(), ..Rule::new() };
                 rules.push(rule(statements));
                 rules.extend(dropping.map(rule));
             }

@@ -49,7 +49,7 @@ pub(super) fn kept(role: Role, name: &str, options: &str) -> Statement {
 }
 
 fn extension(role: Role, name: &str, data: Vec<u8>) -> Statement {
-    let expr = Expr::Opaque { name: role.name().into(), data: data.into() };
+    let expr = Expr::Opaque { name: role.name().into(), data: data.into(), set: None };
     Statement::Opaque(Opaque::new(role.name(), Some(name.into()), vec![expr]))
 }
 

@@ -1,6 +1,7 @@
 //! Chains: lists of rules, hooked into the packet path or called from other chains.
 
 use super::name::Name;
+use super::opaque::{Kept, Opaque};
 use super::rule::Rule;
 
 /// A list of rules.
@@ -11,16 +12,25 @@ pub struct Chain {
     pub name: Name,
     /// Whether the kernel or another chain calls it.
     pub kind: ChainKind,
+    /// Why it exists; kept by the kernel with the chain, which takes it only when the chain is made.
+    pub comment: Option<String>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
+    /// What was read beside all this.
+    pub(crate) kept: Kept,
 }
 
 /// Who calls a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "base or regular")]
+#[non_exhaustive]
 pub enum ChainKind {
     /// The kernel, at a hook.
     Base(Base),
+    /// One rule, to which it belongs, by its jump or goto: `jump { ... }` in nft(8). Its name is the kernel's, and another one in every
+    /// kernel.
+    Bound,
+    /// The kernel, at a hook without a name here: of another family, or of a device.
+    Opaque(Opaque),
     /// Jumps and gotos of other chains.
     Regular,
 }
@@ -164,13 +174,25 @@ impl Policy {
 impl Chain {
     /// A chain that other chains call.
     pub fn regular(name: impl Into<Name>) -> Self {
-        Chain { name: name.into(), kind: ChainKind::Regular, rules: Vec::new() }
+        Chain::of_kind(name.into(), ChainKind::Regular)
     }
 
     /// A chain that the kernel calls at a hook; its policy is accept.
     pub fn base(name: impl Into<Name>, chain_type: ChainType, hook: Hook, priority: Priority) -> Self {
         let base = Base { chain_type, hook, priority, policy: Policy::Accept };
-        Chain { name: name.into(), kind: ChainKind::Base(base), rules: Vec::new() }
+        Chain::of_kind(name.into(), ChainKind::Base(base))
+    }
+
+    /// An empty chain of that kind.
+    pub(crate) fn of_kind(name: Name, kind: ChainKind) -> Self {
+        Chain { name, kind, comment: None, rules: Vec::new(), kept: Kept::default() }
+    }
+
+    /// Says why it exists.
+    #[must_use]
+    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into());
+        self
     }
 
     /// Sets the policy; a regular chain has none and stays as it is.
@@ -196,12 +218,12 @@ impl Chain {
         self
     }
 
-    /// Where it is hooked, for a base chain.
+    /// Where it is hooked, for a base chain at a hook that has a name here.
     #[must_use]
     pub fn hooked(&self) -> Option<&Base> {
         match &self.kind {
             ChainKind::Base(base) => Some(base),
-            ChainKind::Regular => None,
+            ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular => None,
         }
     }
 }

@@ -12,6 +12,7 @@ mod log;
 mod matches;
 mod name;
 mod nat;
+mod object;
 mod opaque;
 mod operand;
 mod protocol;
@@ -35,11 +36,14 @@ pub use matches::{
 };
 pub use name::{IfName, Name};
 pub use nat::{Family4or6, Nat, NatFlags, NatKind, PortRange, Tproxy};
+pub use object::Object;
+pub(crate) use opaque::Kept;
 pub use opaque::Opaque;
 pub use operand::{IntoOperand, Masked, Operand, SetRef, kind, masked, set};
 pub use rule::Rule;
 pub use ruleset::Ruleset;
-pub use set::{Element, ElementData, Interval, Key, Set, SetData, SetFlags};
+pub(crate) use set::Extra;
+pub use set::{Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetPolicy};
 pub use statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 pub use table::{Family, Table, TableFlags};
 pub use value::{

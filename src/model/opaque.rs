@@ -1,59 +1,77 @@
-//! What a rule read from a kernel does that no other statement says.
+//! What a rule set read from a kernel holds and no other item of the model says.
 
 use std::any::Any;
 use std::cmp::Ordering;
 use std::fmt::{self, Debug};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// A part of a rule without a meaning here: it stands at its place, prints its name and keeps what it was read from, unchanged.
+/// A part of a rule set without a meaning here: it stands at its place, prints its name and keeps what it was read from, unchanged.
 ///
 /// Two are equal when what they were read from is.
 #[derive(Clone)]
-pub struct Opaque {
+pub struct Opaque(Arc<Inner>);
+
+struct Inner {
     name: Box<str>,
     detail: Option<Box<str>>,
-    /// The debug text of `code`, by which parts are compared.
-    identity: Box<str>,
-    code: Arc<dyn Any + Send + Sync>,
+    code: Box<dyn Code>,
+    /// The debug text of `code`, by which parts are compared; made when it is first asked for.
+    identity: OnceLock<Box<str>>,
+}
+
+/// What can be kept: anything that prints all of itself.
+trait Code: Debug + Send + Sync {
+    fn any(&self) -> &dyn Any;
+}
+
+impl<T: Debug + Send + Sync + 'static> Code for T {
+    fn any(&self) -> &dyn Any {
+        self
+    }
 }
 
 impl Opaque {
     pub(crate) fn new<T: Debug + Send + Sync + 'static>(name: &str, detail: Option<Box<str>>, code: T) -> Self {
-        Opaque { name: name.into(), detail, identity: format!("{code:?}").into(), code: Arc::new(code) }
+        let identity = OnceLock::new();
+        Opaque(Arc::new(Inner { name: name.into(), detail, code: Box::new(code), identity }))
     }
 
-    /// The kernel's name for the expression; of several, their names joined by commas.
+    /// The kernel's name for it; of several expressions, their names joined by commas.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// The name of the xtables extension, of a `match` or `target` that iptables-nft(8) made.
     #[must_use]
     pub fn extension(&self) -> Option<&str> {
-        self.detail.as_deref()
+        self.0.detail.as_deref()
     }
 
     /// What it was read from.
     pub(crate) fn code<T: 'static>(&self) -> Option<&T> {
-        self.code.downcast_ref()
+        (*self.0.code).any().downcast_ref()
+    }
+
+    fn identity(&self) -> &str {
+        self.0.identity.get_or_init(|| format!("{:?}", self.0.code).into())
     }
 
     fn parts(&self) -> (&str, Option<&str>, &str) {
-        (&self.name, self.detail.as_deref(), &self.identity)
+        (&self.0.name, self.0.detail.as_deref(), self.identity())
     }
 }
 
 impl Debug for Opaque {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Opaque({})", self.identity)
+        write!(f, "Opaque({})", self.identity())
     }
 }
 
 impl PartialEq for Opaque {
     fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
+        Arc::ptr_eq(&self.0, &other.0) || self.parts() == other.parts()
     }
 }
 
@@ -75,4 +93,54 @@ impl Hash for Opaque {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.parts().hash(state);
     }
+}
+
+/// What was read beside the item of the model that it stands in, and goes with it when that is sent: bytes that mean nothing to
+/// packets, or another spelling of the same program. It decides nothing: items are equal whatever they keep.
+#[derive(Clone, Default)]
+pub(crate) struct Kept(Option<Box<Opaque>>);
+
+impl Kept {
+    pub(crate) fn new<T: Debug + Send + Sync + 'static>(code: T) -> Self {
+        Kept(Some(Box::new(Opaque::new("kept", None, code))))
+    }
+
+    /// What was read, when it is of that type.
+    pub(crate) fn code<T: 'static>(&self) -> Option<&T> {
+        self.0.as_ref()?.code()
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Kept(..)" } else { "Kept" })
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Kept {}
+
+impl PartialOrd for Kept {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Kept {
+    fn cmp(&self, _: &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl Hash for Kept {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }

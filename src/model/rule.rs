@@ -5,6 +5,7 @@ use super::log::{Log, LogLevel};
 use super::matches::Selector;
 use super::name::Name;
 use super::nat::{Nat, NatFlags, PortRange, Tproxy};
+use super::opaque::Kept;
 use super::operand::SetRef;
 use super::statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 
@@ -16,6 +17,8 @@ pub struct Rule {
     pub statements: Vec<Statement>,
     /// Why it exists; at most 128 bytes, kept by the kernel with the rule.
     pub comment: Option<Box<str>>,
+    /// What was read beside all this.
+    pub(crate) kept: Kept,
 }
 
 impl Rule {

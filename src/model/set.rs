@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::field::DataType;
 use super::name::Name;
+use super::opaque::{Kept, Opaque};
 use super::operand::Operand;
-use super::statement::Verdict;
+use super::statement::{Statement, Verdict};
 use super::value::Value;
 
 /// A named set, map or verdict map of a table.
@@ -26,10 +27,29 @@ pub struct Set {
     pub gc_interval: Option<Duration>,
     /// Most elements it may hold.
     pub size: Option<u32>,
+    /// What the kernel prefers when it chooses how to keep it.
+    pub policy: SetPolicy,
+    /// What every element carries: a counter, a limit. It runs whenever the element is found, and goes on when it holds.
+    pub statements: Vec<Statement>,
     /// Why it exists.
     pub comment: Option<String>,
     /// Its elements.
     pub elements: Vec<Element>,
+    /// What it was read from, where that has no form here; everything else but the name then says what is known of it, for people.
+    pub(crate) opaque: Option<Opaque>,
+    /// What was read beside all this.
+    pub(crate) kept: Kept,
+}
+
+/// What the kernel prefers when it chooses how to keep a set (`NFT_SET_POL_*`, include/uapi/linux/netfilter/nf_tables.h).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the policies of nf_tables")]
+pub enum SetPolicy {
+    /// Little memory: `policy memory`.
+    Memory,
+    /// Fast lookups.
+    #[default]
+    Performance,
 }
 
 /// What the elements of a set map to.
@@ -62,6 +82,12 @@ bitflags::bitflags! {
 }
 
 impl Set {
+    /// What it was read from, where that has no form here: it is sent as it was read, and nothing but its name can be changed.
+    #[must_use]
+    pub fn opaque(&self) -> Option<&Opaque> {
+        self.opaque.as_ref()
+    }
+
     /// An empty set with this key.
     pub fn new(name: impl Into<Name>, key: impl IntoIterator<Item = DataType>) -> Self {
         Set {
@@ -72,8 +98,12 @@ impl Set {
             timeout: None,
             gc_interval: None,
             size: None,
+            policy: SetPolicy::Performance,
+            statements: Vec::new(),
             comment: None,
             elements: Vec::new(),
+            opaque: None,
+            kept: Kept::default(),
         }
     }
 
@@ -116,6 +146,20 @@ impl Set {
         self
     }
 
+    /// Every element counts the packets and bytes that found it.
+    #[must_use]
+    pub fn counter(mut self) -> Self {
+        self.statements.push(Statement::Counter { packets: 0, bytes: 0 });
+        self
+    }
+
+    /// The kernel keeps it in this way where it has a choice.
+    #[must_use]
+    pub fn policy(mut self, policy: SetPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
     /// Why it exists.
     #[must_use]
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
@@ -143,6 +187,17 @@ pub struct Element {
     pub timeout: Option<Duration>,
     /// Why it exists.
     pub comment: Option<Box<str>>,
+    /// What few elements have.
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// What few elements have; apart, so that a hundred thousand without it are small.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Extra {
+    /// What it carries.
+    pub(crate) statements: Vec<Statement>,
+    /// What was read beside all this.
+    pub(crate) kept: Kept,
 }
 
 /// What an element maps to.
@@ -233,7 +288,7 @@ impl Interval {
 impl Element {
     /// An element of a set.
     pub fn new(key: impl Into<Key>) -> Self {
-        Element { key: key.into(), data: None, timeout: None, comment: None }
+        Element { key: key.into(), data: None, timeout: None, comment: None, extra: None }
     }
 
     /// What it maps to, in a map.
@@ -264,10 +319,23 @@ impl Element {
         self
     }
 
+    /// Adds what it carries: a counter as it stands, a limit.
+    #[must_use]
+    pub fn statement(mut self, statement: Statement) -> Self {
+        self.extra.get_or_insert_default().statements.push(statement);
+        self
+    }
+
+    /// What it carries: counters as they stand, limits.
+    #[must_use]
+    pub fn statements(&self) -> &[Statement] {
+        self.extra.as_deref().map_or(&[], |extra| &extra.statements)
+    }
+
     /// Whether it is a key and nothing more.
     pub(crate) fn is_bare(&self) -> bool {
-        let Element { key: _, data, timeout, comment } = self;
-        data.is_none() && timeout.is_none() && comment.is_none()
+        let Element { key: _, data, timeout, comment, extra } = self;
+        data.is_none() && timeout.is_none() && comment.is_none() && extra.is_none()
     }
 }
 

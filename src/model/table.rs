@@ -4,6 +4,8 @@ use std::fmt;
 
 use super::chain::Chain;
 use super::name::Name;
+use super::object::Object;
+use super::opaque::Kept;
 use super::set::Set;
 
 /// A table with its sets and chains.
@@ -16,10 +18,16 @@ pub struct Table {
     pub name: Name,
     /// How it lives.
     pub flags: TableFlags,
+    /// Why it exists; kept by the kernel with the table, which takes it only when the table is made.
+    pub comment: Option<String>,
+    /// Its stateful objects and flowtables, as they were read.
+    pub objects: Vec<Object>,
     /// Its sets, maps and verdict maps.
     pub sets: Vec<Set>,
     /// Its chains.
     pub chains: Vec<Chain>,
+    /// What was read beside all this.
+    pub(crate) kept: Kept,
 }
 
 /// Which packets a table sees (`NFPROTO_*`, include/uapi/linux/netfilter.h).
@@ -98,13 +106,29 @@ bitflags::bitflags! {
 impl Table {
     /// An empty table.
     pub fn new(family: Family, name: impl Into<Name>) -> Self {
-        Table { family, name: name.into(), flags: TableFlags::empty(), sets: Vec::new(), chains: Vec::new() }
+        Table {
+            family,
+            name: name.into(),
+            flags: TableFlags::empty(),
+            comment: None,
+            objects: Vec::new(),
+            sets: Vec::new(),
+            chains: Vec::new(),
+            kept: Kept::default(),
+        }
     }
 
     /// Lives so.
     #[must_use]
     pub fn flags(mut self, flags: TableFlags) -> Self {
         self.flags = flags;
+        self
+    }
+
+    /// Says why it exists.
+    #[must_use]
+    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into());
         self
     }
 

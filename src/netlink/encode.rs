@@ -3,6 +3,7 @@
 //! An operation becomes messages here ([`body`]); what a message says becomes bytes in a [`Backend`].
 
 pub(super) mod body;
+mod bound;
 pub(super) mod compat;
 mod own;
 mod restore;
@@ -19,9 +20,11 @@ use self::body::{Body, ChainBody, Elem, ElementsBody, HookBody, ObjectBody, Rule
 use super::decode::object_number;
 use super::write::{Attributes, Header, Messages};
 use super::{NFNL_SUBSYS_NFTABLES, flag, kind, libnftnl::Libnftnl};
-use crate::bytecode::{Expr, LookupSet, Program, SetMode, Sets, Unlowerable, lower, rule_userdata};
-use crate::model::{ChainKind, Name, Policy, Rule, TableFlags};
-use crate::plan::{ChainId, Generation, Operation, Position, State, TableId, Transaction};
+use crate::bytecode::{
+    Expr, KeptParts, KeptRule, Program, SetMode, Sets, Unlowerable, lower, parts_userdata, rule_userdata,
+};
+use crate::model::{ChainKind, Kept, Name, Policy, Rule, TableFlags};
+use crate::plan::{ChainId, Generation, HookState, Operation, Position, State, TableId, Transaction};
 
 pub(super) use sets::anonymous_name;
 
@@ -164,7 +167,7 @@ pub(crate) fn encode_with(
     first: u32,
 ) -> Result<Encoded, (usize, Unencodable)> {
     let (messages, origins) = (Messages::default(), Vec::new());
-    let mut encoder = Encoder { backend, messages, origins, first, sets: 0, known, flags: 0 };
+    let mut encoder = Encoder { backend, messages, origins, first, sets: 0, known, flags: 0, bound: HashMap::new() };
     let operations = transaction.operations();
     encoder.messages.reserve(estimate(operations));
     encoder.messages.append(&batch_begin(first, transaction.generation()));
@@ -199,7 +202,7 @@ impl KnownSets {
     pub(crate) fn of(transaction: &Transaction) -> Self {
         let declared = transaction.operations().iter().filter_map(|operation| match operation {
             Operation::AddElements { table, set } | Operation::AddSet { table, set } => {
-                Some((table.clone(), set.name.clone(), SetMode::of(set.flags, set.key.len())))
+                Some((table.clone(), set.name.clone(), SetMode::of_set(set)))
             }
             Operation::Restore { table, state } => match &**state {
                 State::Set(set) => {
@@ -245,12 +248,16 @@ struct Encoder<'a> {
     known: &'a KnownSets,
     /// Added to the header of every message.
     flags: u16,
+    /// The chains that belong to a rule, and the number of each in the batch.
+    bound: HashMap<(TableId, Name), u32>,
 }
 
 impl Encoder<'_> {
     fn operation(&mut self, index: usize, operation: &Operation) -> Result<(), Unencodable> {
         match operation {
-            Operation::AddChain { table, name, kind } => self.add_chain(index, table, name, kind),
+            Operation::AddChain { table, name, kind, comment, kept } => {
+                self.add_chain(index, table, name, kind, (comment.as_deref(), &kept.0))
+            }
             Operation::AddElements { table, set } => {
                 self.named_elements(index, kind::NEWSETELEM, flag::CREATE, table, set)
             }
@@ -259,7 +266,14 @@ impl Encoder<'_> {
                 self.rule(index, chain, flags, rule, None, neighbour)
             }
             Operation::AddSet { table, set } => self.add_set(index, table, set),
-            Operation::AddTable { table, flags } => self.add_table(index, Part::Itself, table, *flags),
+            Operation::AddTable { table, flags, comment, kept } => {
+                let userdata = parts_userdata(comment.as_deref(), &kept.0);
+                let read = kept.0.code::<KeptParts>();
+                let flags = flags.bits() | read.map_or(0, |read| read.flags);
+                let opaque = read.map_or(&[][..], |read| &read.attributes);
+                let body = TableBody { name: table.name.as_str(), flags, userdata: &userdata, opaque };
+                self.message(index, Part::Itself, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
+            }
             Operation::DeleteChain(ChainId { table, name }) => {
                 let body = ChainBody { table: table.name.as_str(), name: name.as_str(), ..ChainBody::default() };
                 self.message(index, Part::Itself, kind::DELCHAIN, table, 0, &Body::Chain(body))
@@ -311,7 +325,17 @@ impl Encoder<'_> {
         self.message(index, part, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
     }
 
-    fn add_chain(&mut self, index: usize, table: &TableId, name: &Name, kind: &ChainKind) -> Result<(), Unencodable> {
+    fn add_chain(
+        &mut self,
+        index: usize,
+        table: &TableId,
+        name: &Name,
+        kind: &ChainKind,
+        (comment, kept): (Option<&str>, &Kept),
+    ) -> Result<(), Unencodable> {
+        let userdata = parts_userdata(comment, kept);
+        let read = kept.code::<KeptParts>();
+        let opaque = read.map_or(&[][..], |read| &read.attributes);
         let hook = match kind {
             ChainKind::Base(base) => Some(HookBody {
                 chain_type: base.chain_type.name(),
@@ -324,9 +348,16 @@ impl Encoder<'_> {
                 devices: &[],
                 opaque: &[],
             }),
+            ChainKind::Bound => return self.add_bound_chain(index, table, name, &userdata, opaque),
+            ChainKind::Opaque(read) => read.code::<HookState>().map(|read| {
+                let HookState { chain_type, hook, priority, policy, devices, opaque } = read;
+                HookBody { chain_type, hook: *hook, priority: *priority, policy: *policy, devices, opaque }
+            }),
             ChainKind::Regular => None,
         };
-        let body = ChainBody { table: table.name.as_str(), name: name.as_str(), hook, ..ChainBody::default() };
+        let (table_name, flags) = (table.name.as_str(), read.map_or(0, |read| read.flags));
+        let (name, userdata) = (name.as_str(), userdata.as_slice());
+        let body = ChainBody { table: table_name, name, hook, flags, counters: None, userdata, opaque };
         self.message(index, Part::Itself, kind::NEWCHAIN, table, flag::CREATE, &Body::Chain(body))
     }
 
@@ -340,11 +371,18 @@ impl Encoder<'_> {
         position: Option<u64>,
     ) -> Result<(), Unencodable> {
         let ChainId { table, name } = chain;
-        let Program { exprs, statements: _ } = self.known.lower(rule, table)?;
-        let userdata = rule.comment.as_deref().map(rule_userdata).unwrap_or_default();
-        let (table_name, chain) = (table.name.as_str(), Some(name.as_str()));
-        let (exprs, userdata) = (exprs.as_slice(), userdata.as_slice());
-        let body = RuleBody { table: table_name, chain, handle, position, exprs, userdata, ..RuleBody::default() };
+        let Program { mut exprs, statements: _ } = self.known.lower(rule, table)?;
+        self.bind(table, &mut exprs);
+        let userdata = rule_userdata(rule);
+        let read = rule.kept.code::<KeptRule>().map_or(&[][..], |kept| &kept.attributes);
+        let (chain, opaque) = match self.bound_chain(table, name) {
+            Some(numbered) => (None, Cow::Owned([&numbered, read].concat())),
+            None => (Some(name.as_str()), Cow::Borrowed(read)),
+        };
+        let (table_name, exprs, userdata, opaque) =
+            (table.name.as_str(), exprs.as_slice(), userdata.as_slice(), &*opaque);
+        let body =
+            RuleBody { table: table_name, chain, handle, position, exprs, userdata, opaque, ..RuleBody::default() };
         self.rule_message(index, table, flags, body)
     }
 
@@ -358,9 +396,9 @@ impl Encoder<'_> {
     ) -> Result<(), Unencodable> {
         let first_set = self.sets.wrapping_add(1);
         for (position, expr) in body.exprs.iter().enumerate() {
-            if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {
+            if let Some(set) = expr.anonymous_set() {
                 self.sets = self.sets.wrapping_add(1);
-                self.anonymous(index, position, table, set)?;
+                self.anonymous(index, position, table, &anonymous_name(expr, set), set)?;
             }
         }
         let body = Body::Rule(RuleBody { first_set, ..body });

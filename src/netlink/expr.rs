@@ -48,7 +48,7 @@ pub(super) fn write(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Res
     match expr {
         Expr::Notrack => Ok(()),
         // What has no attributes has no list of them either.
-        Expr::Opaque { name: _, data } if data.is_empty() => Ok(()),
+        Expr::Opaque { name: _, data, set: None } if data.is_empty() => Ok(()),
         _ => a.nest(NFTA_EXPR_DATA, |a| attributes(a, expr, set_id)),
     }
 }
@@ -128,7 +128,7 @@ fn attributes(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Result<()
             }
             match set {
                 LookupSet::Anonymous(set) => {
-                    a.text(1, super::encode::anonymous_name(set))?;
+                    a.text(1, &super::encode::anonymous_name(expr, set))?;
                     a.be32(4, set_id);
                 }
                 LookupSet::Named(name) => a.text(1, name.as_str())?,
@@ -157,7 +157,12 @@ fn attributes(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Result<()
             flags(a, 7, code.flags);
         }
         Expr::Notrack => {}
-        Expr::Opaque { name, data } => opaque(a, name, data),
+        Expr::Opaque { name, data, set } => {
+            opaque(a, name, data);
+            if let (Some(_), Some((_, number))) = (set, Expr::set_attributes(name)) {
+                a.be32(number, set_id);
+            }
+        }
         Expr::Payload { base, offset, len, dreg } => {
             a.be32(1, dreg.0);
             a.be32(2, base.0);

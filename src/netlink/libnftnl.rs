@@ -12,7 +12,7 @@ use super::encode::compat::Compat;
 use super::expr::verdict_number;
 use super::flag;
 use super::write::{Header, Messages};
-use crate::bytecode::{ElementCode, ElementDataCode, Expr, LookupSet, SetCode, Unlowerable};
+use crate::bytecode::{ElementCode, ElementDataCode, SetCode, Unlowerable};
 use crate::sys::nftnl::{self, c};
 
 /// libnftnl and the room in which it writes.
@@ -130,7 +130,7 @@ fn rule(body: &RuleBody<'_>) -> io::Result<Option<nftnl::Rule>> {
     }
     for code in exprs {
         let set = first_set;
-        if let Expr::Lookup { set: LookupSet::Anonymous(_), .. } = code {
+        if code.anonymous_set().is_some() {
             first_set = first_set.wrapping_add(1);
         }
         match expr::build(code, set)? {

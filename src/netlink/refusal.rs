@@ -332,8 +332,7 @@ const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Family;
-    use crate::plan::TableId;
+    use crate::model::{Family, Table};
 
     #[test]
     fn a_kernel_without_owned_tables_is_reported_as_such() {
@@ -353,7 +352,7 @@ mod tests {
             ),
             (TableFlags::DORMANT, libc::EINVAL, Kind::Other, "invalid argument (EINVAL)"),
         ] {
-            let operation = Operation::AddTable { table: TableId::new(Family::Inet, "t"), flags };
+            let operation = Operation::add_table(&Table::new(Family::Inet, "t").flags(flags));
             assert_eq!(explain(&operation, None, errno), (kind, remedy.to_owned()));
         }
     }

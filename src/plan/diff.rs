@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use super::operation::{Operation, TableId};
 use super::snapshot::{ChainState, SetState, Snapshot, TableState};
 use super::transaction::Transaction;
-use crate::bytecode::{Modes, SetMode, Unlowerable, lower_set};
+use crate::bytecode::{Modes, SetMode, Unlowerable, lower_elements, lower_set};
 use crate::model::{Base, ChainKind, Name, Policy, Ruleset, Set, SetFlags, Table};
 use elements::Delta;
 use rules::Doomed;
@@ -169,7 +169,7 @@ impl Steps {
             }
             Delta::Refill => {
                 self.elements_gone.push(Operation::FlushSet { table: table(), set: set.name.clone() });
-                if !set.elements.is_empty() {
+                if lower_elements(set).next().is_some() {
                     self.sets_made.push(Operation::AddElements { table: table(), set: set.clone() });
                 }
             }
@@ -298,7 +298,7 @@ impl<'s, T> Held<'s, T> {
 
 /// How a set keeps its keys.
 fn mode(set: &Set) -> SetMode {
-    SetMode::of(set.flags, set.key.len())
+    SetMode::of_set(set)
 }
 
 const NFT_SET_ANONYMOUS: u32 = 0x1;

@@ -13,7 +13,7 @@ use crate::bytecode::{
     Modes, SetCode, SetMode, Unraisable, declaration, in_order, is_for_all, raise_each, raise_in_full, typeof_fields,
     userdata_text,
 };
-use crate::model::{Family, Rule, Statement, TableFlags};
+use crate::model::{Element, Family, Rule, Statement, TableFlags};
 use crate::render::listing::{self, Note, comment, handle, listed_rule, priority, set_block, unknown};
 use crate::render::{Blocks, Known, Names};
 
@@ -144,7 +144,10 @@ impl Listing<'_> {
         let mode = SetMode::of(raised.flags, raised.key.len());
         let (mut keyed, mut notes) = (Vec::with_capacity(elements.len()), listing::notes(known));
         let (mut carried, mut places) = (Vec::new(), Vec::new());
+        // What it and its elements carry is said beside them.
+        raised.statements.clear();
         raise_each(elements, &raised.key, &raised.data, mode, |index, element| {
+            let element = element.map(|element| Element { extra: None, ..element });
             let extras = elements.get(index).and_then(|code| code.extras.as_deref());
             let expires = expires.get(index).copied().flatten().map(Duration::from_millis);
             let carries = extras.map(|extras| self.carried(&extras.exprs, Carried::State)).unwrap_or_default();

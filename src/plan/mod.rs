@@ -17,7 +17,7 @@ pub use diff::diff;
 pub use difference::{Change, Difference, Marked, Part, differences};
 pub use event::{AddedAt, Commit, Event};
 pub use listing::Listing;
-pub use operation::{ChainId, Operation, Position, State, TableId};
+pub use operation::{ChainId, Operation, Position, Remainder, State, TableId};
 pub(crate) use raise::chain_kind;
 pub use raise::{Raised, Unnamed};
 pub use snapshot::{

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::snapshot::{ChainState, OpaqueState, RuleState, SetState, TableState};
-use crate::model::{Chain, ChainKind, Family, Name, Rule, Set, Table, TableFlags};
+use crate::model::{Chain, ChainKind, Family, Kept, Name, Object, Rule, Set, Table, TableFlags};
 
 /// A table by family and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,8 +67,12 @@ pub enum Operation {
         table: TableId,
         /// Its name.
         name: Name,
-        /// Base or regular.
+        /// Who calls it.
         kind: ChainKind,
+        /// Why it exists.
+        comment: Option<String>,
+        /// What was read beside this, of a chain that was.
+        kept: Remainder,
     },
     /// Adds the elements of `set` to the set of that name; its declaration says how they are encoded.
     AddElements {
@@ -99,8 +103,12 @@ pub enum Operation {
         table: TableId,
         /// How it lives.
         flags: TableFlags,
+        /// Why it exists.
+        comment: Option<String>,
+        /// What was read beside this, of a table that was.
+        kept: Remainder,
     },
-    /// Deletes a chain; its rules must be gone and no rule may jump to it.
+    /// Deletes a chain and the rules in it; no other rule may jump to it.
     DeleteChain(ChainId),
     /// Deletes the elements of `set` from the set of that name.
     DeleteElements {
@@ -201,6 +209,11 @@ impl State {
     }
 }
 
+/// What was read beside the parts of a table or chain that have a name, and is sent back with them. It decides nothing; a default one
+/// is nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remainder(pub(crate) Kept);
+
 /// Where in its chain a rule goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "ends and neighbours")]
@@ -241,6 +254,26 @@ impl Operation {
 
     /// What is needed to make a chain without its rules.
     pub fn add_chain(table: &TableId, chain: &Chain) -> Self {
-        Operation::AddChain { table: table.clone(), name: chain.name.clone(), kind: chain.kind.clone() }
+        let Chain { name, kind, comment, rules: _, kept } = chain;
+        Operation::AddChain {
+            table: table.clone(),
+            name: name.clone(),
+            kind: kind.clone(),
+            comment: comment.clone(),
+            kept: Remainder(kept.clone()),
+        }
+    }
+
+    /// What is needed to make an object as it was read.
+    pub(crate) fn add_object(table: &TableId, object: &Object) -> Option<Self> {
+        let state = object.content.code::<OpaqueState>()?.clone();
+        Some(Operation::Restore { table: table.clone(), state: Box::new(State::Object(state)) })
+    }
+
+    /// What is needed to make a table without what is in it.
+    pub fn add_table(table: &Table) -> Self {
+        let Table { family: _, name: _, flags, comment, objects: _, sets: _, chains: _, kept } = table;
+        let (flags, comment, kept) = (*flags, comment.clone(), Remainder(kept.clone()));
+        Operation::AddTable { table: TableId::from(table), flags, comment, kept }
     }
 }

@@ -4,14 +4,17 @@ use std::fmt;
 
 use super::operation::TableId;
 use super::snapshot::{ChainState, HookState, SetState, Snapshot, TableState};
-use crate::bytecode::{Modes, SetMode, Sets, raise, raise_set};
+use crate::bytecode::{
+    KeptElement, Modes, SetMode, Sets, lower_elements, lower_set, opaque_set, raise, raise_set, userdata_comment,
+};
 use crate::model::{
-    Base, Chain, ChainKind, ChainType, Family, Hook, Name, Policy, Priority, Ruleset, SetFlags, Table, TableFlags,
+    Base, Chain, ChainKind, ChainType, Family, Hook, Kept, Name, Policy, Priority, Ruleset, Set, SetFlags, Table,
+    TableFlags,
 };
 
 /// The rule sets of a [`Snapshot`], and what of it has no form there.
 ///
-/// Handles, comments of tables and chains, and what the kernel counts and measures stay in the snapshot. What a rule holds and has no
+/// Handles, and what the kernel counts and measures stay in the snapshot. What a rule holds and has no
 /// name is in the rule, as a [`Statement::Opaque`](crate::model::Statement::Opaque).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,19 +67,19 @@ impl TableState {
         };
         let mut table = Table::new(*family, name);
         table.flags = TableFlags::from_bits_truncate(self.flags);
+        table.comment = userdata_comment(&self.userdata);
         for set in &self.sets {
-            match raise_set(&set.name, &set.code, &set.elements) {
-                Ok(set) => table.sets.push(set),
-                Err(reason) => unnamed("set", &set.name, reason.to_string()),
-            }
+            table.sets.push(self::set(set));
         }
         let sets = self.modes();
         let rule = |rule: &super::RuleState| raise(&rule.exprs, &rule.userdata, *family, &sets);
         for chain in &self.chains {
             match chain_kind(*family, chain) {
                 Some(kind) => {
-                    let rules = chain.rules.iter().map(rule).collect();
-                    table.chains.push(Chain { name: chain.name.clone(), kind, rules });
+                    let rules_of: Vec<_> = chain.rules.iter().map(rule).collect();
+                    let mut raised = Chain::of_kind(chain.name.clone(), kind).rules(rules_of);
+                    raised.comment = userdata_comment(&chain.userdata);
+                    table.chains.push(raised);
                 }
                 None => unnamed("chain", &chain.name, "its hook has no name here".to_owned()),
             }
@@ -89,21 +92,33 @@ impl TableState {
 
     /// How the sets of the table keep their keys.
     pub(crate) fn modes(&self) -> Modes<'_> {
-        self.sets.iter().map(|set| (&set.name, mode(set))).collect()
+        self.sets.iter().map(|set| (&set.name, set.code.mode())).collect()
     }
+}
+
+/// A set in a form of the model where that says all of it, and as it was read where it does not.
+fn set(state: &SetState) -> Set {
+    let SetState { name, code, elements, expires, .. } = state;
+    let says_all = |set: &Set| {
+        lower_set(set).as_ref() == Ok(code) && lower_elements(set).eq(elements.iter().map(|code| Ok(code.clone())))
+    };
+    let raised = raise_set(name, code, elements).ok().filter(says_all);
+    // What rules add and time takes away is there, and is not what makes the set.
+    let learns = code.flags & SetFlags::DYNAMIC.bits() != 0;
+    let learned: Vec<bool> = expires.iter().map(|expires| learns && expires.is_some()).collect();
+    let Some(mut set) = raised else { return opaque_set(name, code, elements, &learned) };
+    for (element, _) in set.elements.iter_mut().zip(learned).filter(|(_, learned)| *learned) {
+        let extra = element.extra.get_or_insert_default();
+        let userdata = extra.kept.code::<KeptElement>().map(|kept| kept.userdata.clone()).unwrap_or_default();
+        extra.kept = Kept::new(KeptElement { userdata, learned: true });
+    }
+    set
 }
 
 impl Sets for [SetState] {
     fn mode(&self, name: &Name) -> Option<SetMode> {
-        self.iter().find(|set| set.name == *name).map(mode)
+        self.iter().find(|set| set.name == *name).map(|set| set.code.mode())
     }
-}
-
-/// How a set keeps its keys.
-fn mode(set: &SetState) -> SetMode {
-    // Six bits of the type of a key for every field of it.
-    let fields = (u32::BITS - set.code.key_type.leading_zeros()).div_ceil(6);
-    SetMode::of(SetFlags::from_bits_truncate(set.code.flags), usize::try_from(fields).unwrap_or(usize::MAX))
 }
 
 /// What a chain is, `None` when its hook has no name here.

@@ -4,8 +4,7 @@ use std::fmt;
 
 use super::operation::{Operation, Position};
 use super::transaction::Transaction;
-use crate::model::ChainKind;
-use crate::render::script::{chain_block, element_block, rule, set_block, set_keyword};
+use crate::render::script::{chain_block, element_block, rule, set_block, set_keyword, table_block};
 
 impl fmt::Display for Transaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,12 +17,8 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = self.table().family;
         match self {
-            Operation::AddChain { table, name, kind } => {
-                write!(f, "add chain {table} {name}")?;
-                match kind {
-                    ChainKind::Base(base) => write!(f, " {}", chain_block(family, base)),
-                    ChainKind::Regular => Ok(()),
-                }
+            Operation::AddChain { table, name, kind, comment, kept: _ } => {
+                write!(f, "add chain {table} {name}{}", chain_block(family, kind, comment.as_deref()))
             }
             Operation::AddElements { table, set } => {
                 write!(f, "add element {table} {} {}", set.name, element_block(&set.elements))
@@ -44,9 +39,8 @@ impl fmt::Display for Operation {
                     elements => write!(f, "\nadd element {table} {} {}", set.name, element_block(elements)),
                 }
             }
-            Operation::AddTable { table, flags } => {
-                write!(f, "add table {table}")?;
-                if flags.is_empty() { Ok(()) } else { write!(f, " {{ flags {flags}; }}") }
+            Operation::AddTable { table, flags, comment, kept: _ } => {
+                write!(f, "add table {table}{}", table_block(*flags, comment.as_deref()))
             }
             Operation::DeleteChain(chain) => write!(f, "delete chain {chain}"),
             Operation::DeleteElements { table, set } => {
@@ -72,11 +66,11 @@ impl Operation {
     /// What is done to what, without what is added: `add rule inet mesh/out`.
     pub(crate) fn title(&self) -> String {
         match self {
-            Operation::AddChain { table, name, kind: _ } => format!("add chain {table}/{name}"),
+            Operation::AddChain { table, name, .. } => format!("add chain {table}/{name}"),
             Operation::AddElements { table, set } => format!("add element {table}/{}", set.name),
             Operation::AddRule { chain, .. } => format!("add rule {}/{}", chain.table, chain.name),
             Operation::AddSet { table, set } => format!("add {} {table}/{}", set_keyword(set), set.name),
-            Operation::AddTable { table, flags: _ } => format!("add table {table}"),
+            Operation::AddTable { table, .. } => format!("add table {table}"),
             Operation::DeleteChain(chain) => format!("delete chain {}/{}", chain.table, chain.name),
             Operation::DeleteElements { table, set } => format!("delete element {table}/{}", set.name),
             Operation::DeleteObject { table, kind, name } => format!("delete {kind} {table}/{name}"),
@@ -105,7 +99,7 @@ mod tests {
 
     use super::*;
     use crate::model::{
-        Chain, ChainType, DataType, Element, Family, Hook, Priority, Rule, Set, TableFlags, Value, set,
+        Chain, ChainType, DataType, Element, Family, Hook, Priority, Rule, Set, Table, TableFlags, Value, set,
     };
     use crate::plan::TableId;
 
@@ -121,8 +115,9 @@ mod tests {
         let map = Set::verdict_map("m", [DataType::Port, DataType::Ipv4]).interval();
         let rule = || Rule::new().ip_saddr(set("s")).drop();
         let transaction = Transaction::new()
-            .operation(Operation::AddTable { table: table.clone(), flags: TableFlags::DORMANT })
+            .operation(Operation::add_table(&Table::new(Family::Inet, "t").flags(TableFlags::DORMANT).comment("why")))
             .add_chain(&table, Chain::base("c", ChainType::Nat, Hook::Prerouting, Priority::DSTNAT).rule(rule()))
+            .add_chain(&table, Chain::regular("r").comment("why"))
             .add_set(&table, blocked.clone().elements(elements.clone()))
             .add_set(&table, map)
             .add_elements(&table, &blocked, elements.clone())
@@ -139,9 +134,10 @@ mod tests {
             .delete_set(&table, "s")
             .delete_table(&table);
         let expected = [
-            "add table inet t { flags dormant; }",
+            "add table inet t { flags dormant; comment \"why\"; }",
             "add chain inet t c { type nat hook prerouting priority dstnat; policy accept; }",
             "add rule inet t c ip saddr @s drop",
+            "add chain inet t r { comment \"why\"; }",
             "add set inet t s { type ipv4_addr; timeout 1m; }",
             "add element inet t s { 1.2.3.5 timeout 1d1h1m1s5ms, 1.2.3.4 comment \"x\" }",
             "add map inet t m { type inet_service . ipv4_addr : verdict; flags interval; }",

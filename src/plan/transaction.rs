@@ -1,8 +1,8 @@
 //! Transactions: built by hand or from a rule set, printed as an nft script, committed as one.
 
-use super::operation::{ChainId, Operation, Position, TableId};
+use super::operation::{ChainId, Operation, Position, Remainder, TableId};
 use crate::bytecode::SetMode;
-use crate::model::{Chain, Element, Name, Rule, Ruleset, Set, Table};
+use crate::model::{Chain, Element, Name, Rule, Ruleset, Set, Table, TableFlags};
 
 /// Number of a state of the kernel's rule sets; every commit by anybody in the network namespace makes a new one.
 #[doc(alias = "NFTA_GEN_ID")]
@@ -57,12 +57,13 @@ impl Transaction {
     #[must_use]
     pub fn create(mut self, table: Table) -> Self {
         let id = TableId::from(&table);
-        let Table { family: _, name: _, flags, sets, chains } = table;
-        self.operations.push(Operation::AddTable { table: id.clone(), flags });
+        self.operations.push(Operation::add_table(&table));
+        let Table { family: _, name: _, flags: _, comment: _, objects, sets, chains, kept: _ } = table;
         self.operations.extend(chains.iter().map(|chain| Operation::add_chain(&id, chain)));
+        self.operations.extend(objects.iter().filter_map(|object| Operation::add_object(&id, object)));
         self.operations.extend(sets.into_iter().map(|set| Operation::AddSet { table: id.clone(), set }));
         for chain in chains {
-            let Chain { name, kind: _, rules } = chain;
+            let Chain { name, kind: _, comment: _, rules, kept: _ } = chain;
             let chain = id.chain(name);
             let add = |rule| Operation::AddRule { chain: chain.clone(), position: Position::Last, rule };
             self.operations.extend(rules.into_iter().map(add));
@@ -80,7 +81,8 @@ impl Transaction {
     /// Adds a table; one that exists already stays as it is.
     #[must_use]
     pub fn add_table(self, table: &TableId) -> Self {
-        self.operation(Operation::AddTable { table: table.clone(), flags: crate::model::TableFlags::empty() })
+        let (flags, comment, kept) = (TableFlags::empty(), None, Remainder::default());
+        self.operation(Operation::AddTable { table: table.clone(), flags, comment, kept })
     }
 
     /// Deletes a table with everything in it.
@@ -103,7 +105,7 @@ impl Transaction {
         chain.rules.into_iter().fold(self, |transaction, rule| transaction.add_rule(&id, rule))
     }
 
-    /// Deletes a chain without rules that nothing jumps to.
+    /// Deletes a chain and the rules in it; no other rule may jump to it.
     #[must_use]
     pub fn delete_chain(self, chain: &ChainId) -> Self {
         self.operation(Operation::DeleteChain(chain.clone()))
@@ -178,7 +180,7 @@ impl Transaction {
 
     /// Says how a set that exists already is declared, for the rules that look it up.
     pub(crate) fn knowing(mut self, table: &TableId, set: &Set) -> Self {
-        self.known.push((table.clone(), set.name.clone(), SetMode::of(set.flags, set.key.len())));
+        self.known.push((table.clone(), set.name.clone(), SetMode::of_set(set)));
         self
     }
 
@@ -214,13 +216,16 @@ impl Extend<Operation> for Transaction {
 
 /// The declaration of a set with other elements.
 pub(super) fn with_elements(set: &Set, elements: impl IntoIterator<Item = Element>) -> Set {
-    let Set { name, key, data, flags, timeout, gc_interval, size, comment, elements: _ } = set;
+    let Set { name, key, data, flags, timeout, gc_interval, size, policy, statements, comment, .. } = set;
     let mut declared = Set::new(name, key.iter().copied()).elements(elements);
     declared.data = data.clone();
     declared.flags = *flags;
     declared.timeout = *timeout;
     declared.gc_interval = *gc_interval;
     declared.size = *size;
+    declared.policy = *policy;
+    declared.statements.clone_from(statements);
     declared.comment.clone_from(comment);
+    declared.kept = set.kept.clone();
     declared
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::operation::{ChainId, Operation, TableId};
+use super::operation::{ChainId, Operation, State, TableId};
 use super::transaction::Transaction;
 use crate::model::{ChainKind, Name, Rule, Set};
 use crate::validate::{self, ChainView, Complete, Invalid, TableView};
@@ -55,12 +55,12 @@ impl<'a> Known<'a> {
 impl<'a> Views<'a> {
     fn take(&mut self, operation: &'a Operation) {
         match operation {
-            Operation::AddChain { table, name, kind } => self.add_chain(table, name, kind),
+            Operation::AddChain { table, name, kind, .. } => self.add_chain(table, name, kind),
             Operation::AddElements { table, set } | Operation::AddSet { table, set } => self.add_set(table, set),
             Operation::AddRule { chain, rule, .. } | Operation::ReplaceRule { chain, rule, .. } => {
                 self.add_rule(chain, rule)
             }
-            Operation::AddTable { table, flags: _ } => {
+            Operation::AddTable { table, .. } => {
                 self.table(table);
             }
             Operation::DeleteTable(table) => {
@@ -83,7 +83,12 @@ impl<'a> Views<'a> {
             Operation::DeleteChain(_) | Operation::DeleteElements { .. } | Operation::DeleteRule { .. } => {}
             Operation::DeleteObject { .. } | Operation::DeleteSet { .. } | Operation::FlushSet { .. } => {}
             // What a kernel held is not judged; that something is there which no view shows, the kernel says.
-            Operation::Restore { table, .. } => self.table(table).view.complete = Complete::Part,
+            Operation::Restore { table, state } => {
+                let view = &mut self.table(table).view;
+                if !matches!(**state, State::Object(_)) {
+                    view.complete = Complete::Part;
+                }
+            }
         }
     }
 

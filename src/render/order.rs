@@ -39,7 +39,7 @@ pub(super) fn ascending(elements: &[Element], neighbours: Neighbours) -> Vec<Cow
 
 /// Both as one, when nothing fits between them and nothing is said of either.
 fn union(first: &Element, second: &Element) -> Option<Element> {
-    let bare = |element: &Element| element.data.is_none() && element.timeout.is_none() && element.comment.is_none();
+    let bare = |element: &Element| element.is_bare();
     let (Key::Single(one), Key::Single(other)) = (&first.key, &second.key) else { return None };
     let names = matches!((&one.low, &other.low), (Value::Ifname(_), _) | (_, Value::Ifname(_)));
     let touching = bytes(&other.low) <= bytes(&one.high) || successor(bytes(&one.high)) == Some(bytes(&other.low));

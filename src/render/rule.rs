@@ -27,7 +27,7 @@ impl Display for InFamily<'_, Rule> {
 /// A rule in a table of that family.
 pub(super) fn styled<'a>(family: Family, rule: &'a Rule, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
-        let Rule { statements, comment } = rule;
+        let Rule { statements, comment, .. } = rule;
         let omissions = Omissions::of(family, statements, style);
         let kept = statements.iter().zip(&omissions.statements).filter(|(_, fate)| !fate.omitted);
         joined(f, kept.map(|(statement, fate)| InRule { family, transport: fate.transport, statement, style }), " ")?;

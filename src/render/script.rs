@@ -3,13 +3,25 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::model::{Base, Element, Family, Rule, Set};
+use crate::model::{ChainKind, Element, Family, Rule, Set, TableFlags};
 
-use super::{InFamily, Text, set};
+use super::{InFamily, Text, quoted, set, table};
 
-/// `{ type nat hook prerouting priority dstnat; policy accept; }`.
-pub(crate) fn chain_block(family: Family, base: &Base) -> impl fmt::Display {
-    Text(move |f: &mut fmt::Formatter<'_>| write!(f, "{{ {} }}", InFamily { family, value: base }))
+/// ` { flags dormant; comment "why"; }`, or nothing.
+pub(crate) fn table_block(flags: TableFlags, comment: Option<&str>) -> impl fmt::Display {
+    let flags = (!flags.is_empty()).then(|| format!("flags {flags};"));
+    block(flags, comment)
+}
+
+/// ` { type nat hook prerouting priority dstnat; policy accept; comment "why"; }`, or nothing.
+pub(crate) fn chain_block(family: Family, kind: &ChainKind, comment: Option<&str>) -> impl fmt::Display {
+    block(table::hooked(family, kind), comment)
+}
+
+fn block(first: Option<String>, comment: Option<&str>) -> impl fmt::Display {
+    let comment = comment.map(|comment| format!("comment {};", quoted(comment)));
+    let parts: Vec<String> = first.into_iter().chain(comment).collect();
+    if parts.is_empty() { String::new() } else { format!(" {{ {} }}", parts.join(" ")) }
 }
 
 /// `set`, or `map` for maps and verdict maps.

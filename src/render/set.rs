@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::model::{DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetRef, Value};
+use crate::model::{
+    DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetPolicy, SetRef, Statement, Value,
+};
 
 use super::order::{Neighbours, as_given, ascending, backwards, is_concat};
 use super::value::{numeric, time};
@@ -85,11 +87,14 @@ pub(super) fn properties(set: &Set) -> Vec<String> {
 }
 
 fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
-    let Set { name: _, key, data, flags, timeout, gc_interval, size, comment, elements: _ } = set;
+    let Set { name: _, key, data, flags, timeout, gc_interval, size, policy, statements, comment, .. } = set;
     // nft keeps times in milliseconds, and no time where there are none.
     let some_time = |duration: &Duration| duration.as_millis() > 0;
+    if let Some(opaque) = &set.opaque {
+        return vec![format!("opaque {}", opaque.name())];
+    }
     let mut lines = vec![notes.declaration.clone().unwrap_or_else(|| declaration(key, data))];
-    if notes.in_memory && !flags.contains(SetFlags::CONSTANT) {
+    if (notes.in_memory || *policy == SetPolicy::Memory) && !flags.contains(SetFlags::CONSTANT) {
         lines.push("policy memory".to_owned());
     }
     if let Some(size) = size.filter(|_| !flags.contains(SetFlags::CONSTANT)) {
@@ -103,6 +108,10 @@ fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
     if flags.contains(SetFlags::AUTO_MERGE) {
         lines.push("auto-merge".to_owned());
     }
+    lines.extend(statements.iter().map(|statement| match statement {
+        Statement::Counter { .. } => "counter".to_owned(),
+        statement => statement.to_string(),
+    }));
     lines.extend(notes.carries.iter().cloned());
     if let Some(timeout) = timeout {
         lines.push(format!("timeout {}", time(timeout)));
@@ -255,11 +264,12 @@ impl Note {
 
 pub(super) fn listed<'a>(element: &'a Element, note: &'a Note, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
-        let Element { key, data, timeout, comment } = element;
+        let Element { key, data, timeout, comment, .. } = element;
         match key.parts() {
             [] => f.write_str("*")?,
             parts => joined(f, parts.iter().map(|part| style.interval(part)), " . ")?,
         }
+        element.statements().iter().try_for_each(|carried| write!(f, " {carried}"))?;
         note.carries.iter().try_for_each(|carried| write!(f, " {carried}"))?;
         if let Some(timeout) = timeout.filter(|timeout| timeout.as_millis() > 0) {
             write!(f, " timeout {}", time(timeout))?;

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use crate::model::{Base, Chain, ChainKind, ChainType, Family, Hook, Policy, Priority, Ruleset, Table, TableFlags};
 
-use super::{InFamily, Style, Text, joined, set};
+use super::{InFamily, Style, Text, joined, quoted, set};
 
 /// What `nft list ruleset` prints, and `nft -f` reads.
 impl Display for Ruleset {
@@ -37,7 +37,7 @@ pub(crate) struct WithHandles<'a> {
 
 impl Display for WithHandles<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Table { family, name, flags, sets, chains } = self.table;
+        let Table { family, name, flags, comment, objects, sets, chains, kept: _ } = self.table;
         writeln!(f, "table {family} {name} {{{}", handle(self.handles.table))?;
         let mut first = true;
         let mut between = |f: &mut fmt::Formatter<'_>| {
@@ -46,6 +46,13 @@ impl Display for WithHandles<'_> {
         if !flags.is_empty() {
             between(f)?;
             writeln!(f, "\tflags {flags}")?;
+        }
+        if let Some(comment) = comment {
+            writeln!(f, "\tcomment {}", quoted(comment))?;
+        }
+        for object in objects {
+            between(f)?;
+            writeln!(f, "\t{} {} {{\n\t\topaque\n\t}}", object.kind(), object.name())?;
         }
         for (index, set) in sets.iter().enumerate() {
             between(f)?;
@@ -83,16 +90,28 @@ impl Display for InFamily<'_, Chain> {
 }
 
 fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<u64>, handles: &[u64]) -> fmt::Result {
-    let Chain { name, kind, rules } = chain;
+    let Chain { name, kind, comment, rules, kept: _ } = chain;
     writeln!(f, "\tchain {name} {{{}", handle(own))?;
-    match kind {
-        ChainKind::Base(base) => writeln!(f, "\t\t{}", InFamily { family, value: base })?,
-        ChainKind::Regular => {}
+    if let Some(comment) = comment {
+        writeln!(f, "\t\tcomment {}", quoted(comment))?;
+    }
+    if let Some(hooked) = hooked(family, kind) {
+        writeln!(f, "\t\t{hooked}")?;
     }
     for (index, rule) in rules.iter().enumerate() {
         writeln!(f, "\t\t{}{}", InFamily { family, value: rule }, handle(handles.get(index).copied()))?;
     }
     f.write_str("\t}\n")
+}
+
+/// Where a chain is hooked; in words that nft(8) refuses where that has no name here.
+pub(super) fn hooked(family: Family, kind: &ChainKind) -> Option<String> {
+    match kind {
+        ChainKind::Base(base) => Some(InFamily { family, value: base }.to_string()),
+        ChainKind::Bound => Some("bound to a rule;".to_owned()),
+        ChainKind::Opaque(opaque) => Some(format!("opaque {};", opaque.name())),
+        ChainKind::Regular => None,
+    }
 }
 
 /// As in an `inet` table.

@@ -120,7 +120,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
             Expr::MetaSet { key, sreg } => self.meta_set(*key, *sreg),
             Expr::Nat(code) => self.nat(code),
             Expr::Notrack => self.notrack(),
-            Expr::Opaque { name, data } => Err(CannotTell::new(match xt::extension(name, data) {
+            Expr::Opaque { name, data, .. } => Err(CannotTell::new(match xt::extension(name, data) {
                 Some(extension) => format!("xtables {name} {extension} is not known here"),
                 None => format!("expression {name} has no meaning here"),
             })),

@@ -106,7 +106,7 @@ impl RuleLine {
     /// Statement number `statement`, from 0, as nft text.
     #[must_use]
     pub fn statement(&self, statement: usize) -> Option<String> {
-        let rule = Rule { statements: vec![self.rule.statements.get(statement)?.clone()], comment: None };
+        let rule = Rule { statements: vec![self.rule.statements.get(statement)?.clone()], ..Rule::new() };
         Some(InFamily { family: self.chain.table.family, value: &rule }.to_string())
     }
 }
@@ -214,7 +214,7 @@ fn table_of(table: &Table, at: u64) -> Result<TableCode, Error> {
     }
     let declared = Modes::from(table.sets.as_slice());
     let mut chains = Vec::with_capacity(table.chains.len());
-    for (number, Chain { name, kind, rules }) in table.chains.iter().enumerate() {
+    for (number, Chain { name, kind, rules, .. }) in table.chains.iter().enumerate() {
         let mut chain = chain_code(&id, name, kind, (at, number as u64));
         for rule in rules {
             chain.push(rule.clone(), None, &declared, &sets)?;
@@ -246,7 +246,7 @@ fn table_at(table: &TableState) -> Result<TableCode, Error> {
 fn chain_code(table: &TableId, name: &Name, kind: &ChainKind, registered: (u64, u64)) -> ChainCode {
     let base = match kind {
         ChainKind::Base(base) => Some(*base),
-        ChainKind::Regular => None,
+        ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular => None,
     };
     ChainCode { id: Arc::new(table.chain(name)), base, rules: Vec::new(), unlisted: 0, registered }
 }
@@ -279,8 +279,8 @@ fn op(expr: Expr, family: Family, sets: &HashMap<Name, Arc<SetIndex>>) -> Op {
             };
             Op::Lookup { sreg, dreg, inverted, set }
         }
-        Expr::Opaque { name, data } => {
-            extension(&name, &data, family).unwrap_or_else(|| Op::Expr(Expr::Opaque { name, data }))
+        Expr::Opaque { name, data, set } => {
+            extension(&name, &data, family).unwrap_or_else(|| Op::Expr(Expr::Opaque { name, data, set }))
         }
         expr => Op::Expr(expr),
     }
@@ -293,7 +293,7 @@ fn extension(name: &str, data: &[u8], family: Family) -> Option<Op> {
         Meaning::Owner(owner) => return Some(Op::XtOwner(owner)),
     };
     let program = |statements| {
-        let exprs = lower(&Rule { statements, comment: None }, family, &NoSets).ok()?.exprs;
+        let exprs = lower(&Rule { statements, ..Rule::new() }, family, &NoSets).ok()?.exprs;
         Some(exprs.into_iter().map(|expr| op(expr, family, &HashMap::new())).collect())
     };
     lists.into_iter().map(program).collect::<Option<_>>().map(Op::XtLists)

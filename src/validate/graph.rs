@@ -203,7 +203,7 @@ fn set<T>(list: &mut [T], index: usize, value: T) {
 fn bases(table: &Checked<'_, '_>) -> impl Iterator<Item = (usize, Places)> {
     table.view.chains.iter().enumerate().filter_map(|(index, chain)| match chain.kind {
         Some(ChainKind::Base(base)) => Some((index, Places::of(base.chain_type, base.hook))),
-        Some(ChainKind::Regular) | None => None,
+        Some(ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular) | None => None,
     })
 }
 

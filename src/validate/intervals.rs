@@ -56,6 +56,7 @@ pub(super) fn are_plain_and_ascending(all: &Elements<'_>) -> bool {
             data: None,
             timeout: None,
             comment: None,
+            extra: None,
         } => {
             let (low, high) = (u64::from(low.to_bits()), u64::from(high.to_bits()));
             let good = next <= low && low <= high && (intervals || low == high);

@@ -204,6 +204,6 @@ impl<'v, 'a> Checked<'v, 'a> {
 
 impl Sets for Checked<'_, '_> {
     fn mode(&self, name: &Name) -> Option<SetMode> {
-        self.find_set(name).map(|set| SetMode::of(set.flags, set.key.len()))
+        self.find_set(name).map(SetMode::of_set)
     }
 }

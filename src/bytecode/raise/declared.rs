@@ -5,8 +5,8 @@
 
 use super::super::expr::Expr;
 use super::super::fields::{FIELDS, load};
+use super::super::kept::entry;
 use super::super::keys::{CtKey, FibFlags, FibResult, MetaKey, Register, SocketKey};
-use super::set::entry;
 use crate::model::{Field, Set, SetData};
 
 /// The fields of the key, and of what elements map to; `None` when the set was declared by types, or by what is no field here.

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use super::super::data::{self, Bytes, Order};
 use super::super::elements::{ElementCode, ElementDataCode, INTERVAL_END};
+use super::super::expr::Expr;
+use super::super::kept::{KeptElement, KeptSet, WholeSet, commented, is_set, text, userdata_comment};
+use super::super::lower::NoSets;
 use super::super::set::{
     NFT_DATA_VERDICT, NFT_SET_ANONYMOUS, NFT_SET_CONCAT, NFT_SET_MAP, SetCode, SetMode, UDATA_AUTO_MERGE,
     UDATA_COMMENT, type_number,
 };
-use crate::model::{DataType, Element, ElementData, Interval, Key, Name, Set, SetData, SetFlags};
+use crate::model::{
+    DataType, Element, ElementData, Extra, Family, Interval, Kept, Key, Name, Opaque, Set, SetData, SetFlags,
+    SetPolicy, Statement,
+};
 
 /// Why a set has no form in the model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,17 +74,38 @@ pub(crate) fn declaration(name: &Name, code: &SetCode) -> Result<Set, Unraisable
     let silent = NFT_SET_ANONYMOUS | NFT_SET_CONCAT | NFT_SET_MAP;
     let flags = SetFlags::from_bits(code.flags & !silent).filter(|flags| !flags.contains(SetFlags::AUTO_MERGE));
     set.flags = flags.ok_or_else(|| Unraisable::Flags { set: name.clone(), flags: code.flags })?;
-    if entry(&code.userdata, UDATA_DATA_INTERVAL).is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0)) {
+    if is_set(&code.userdata, UDATA_DATA_INTERVAL) {
         return Err(mistyped("data", code.data.map_or(0, |(number, _)| number)));
     }
-    if entry(&code.userdata, UDATA_AUTO_MERGE).is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0)) {
+    if is_set(&code.userdata, UDATA_AUTO_MERGE) {
         set.flags |= SetFlags::AUTO_MERGE;
     }
     set.comment = text(&code.userdata, UDATA_COMMENT);
     set.timeout = code.timeout.filter(|timeout| *timeout > 0).map(Duration::from_millis);
     set.gc_interval = code.gc_interval.filter(|interval| *interval > 0).map(|ms| Duration::from_millis(ms.into()));
     set.size = code.size.filter(|size| *size > 0);
+    set.policy = if code.policy == NFT_SET_POL_MEMORY { SetPolicy::Memory } else { SetPolicy::Performance };
+    set.statements = statements(&code.exprs);
+    let (key, data) = (set.key.clone(), set.data.clone());
+    set.kept = Kept::new(KeptSet { key, data, userdata: code.userdata.clone(), attributes: code.opaque.clone() });
     Ok(set)
+}
+
+/// What elements carry.
+fn statements(exprs: &[Expr]) -> Vec<Statement> {
+    super::raise_in_full(exprs, &[], Family::Inet, &NoSets).statements
+}
+
+/// The set that a declaration and its elements are, without a form: it is sent as it was read. What of the declaration has a name is
+/// said beside it.
+pub(crate) fn opaque_set(name: &Name, code: &SetCode, elements: &[ElementCode], learned: &[bool]) -> Set {
+    let mut set = declaration(name, code).unwrap_or_else(|_| Set::new(name, []));
+    set.comment = text(&code.userdata, UDATA_COMMENT);
+    set.flags = SetFlags::from_bits_truncate(code.flags);
+    let whole = WholeSet { code: code.clone(), elements: elements.to_vec(), learned: learned.to_vec() };
+    let kind = if code.data.is_some() || code.object.is_some() { "map" } else { "set" };
+    set.opaque = Some(Opaque::new(kind, None, whole));
+    set
 }
 
 /// The types of the key, six bits of its number each.
@@ -242,30 +269,20 @@ fn element(key: Key, code: &ElementCode, data: &SetData) -> Option<Element> {
         (SetData::None | SetData::Value(_) | SetData::Verdict, _) => return None,
     };
     element.timeout = code.timeout.filter(|timeout| *timeout > 0).map(Duration::from_millis);
-    element.comment = text(&code.userdata, super::UDATA_COMMENT).map(Into::into);
+    element.comment = userdata_comment(&code.userdata).map(Into::into);
+    let statements = code.extras.as_ref().map(|extras| self::statements(&extras.exprs)).unwrap_or_default();
+    let kept = if commented(element.comment.as_deref(), &[]) == code.userdata {
+        Kept::default()
+    } else {
+        Kept::new(KeptElement { userdata: code.userdata.clone(), learned: false })
+    };
+    if !statements.is_empty() || !kept.is_nothing() {
+        element.extra = Some(Box::new(Extra { statements, kept }));
+    }
     Some(element)
 }
 
-/// The bytes of one entry of userdata.
-pub(super) fn entry(userdata: &[u8], kind: u8) -> Option<&[u8]> {
-    let mut rest = userdata;
-    while let [found, length, behind @ ..] = rest {
-        let (bytes, next) = behind.split_at_checked(usize::from(*length))?;
-        if *found == kind {
-            return Some(bytes);
-        }
-        rest = next;
-    }
-    None
-}
-
-/// A text in userdata, without its NUL.
-pub(crate) fn text(userdata: &[u8], kind: u8) -> Option<String> {
-    let bytes = entry(userdata, kind)?;
-    let text = bytes.strip_suffix(&[0]).unwrap_or(bytes);
-    Some(String::from_utf8_lossy(text).into_owned())
-}
-
+const NFT_SET_POL_MEMORY: u32 = 1;
 /// `NFT_SET_ELEM_CATCHALL`.
 const CATCHALL: u32 = 2;
 

@@ -67,7 +67,7 @@ fn a_check_is_left_out_only_where_lowering_makes_it_again() {
 
 #[test]
 fn what_has_no_name_stays_at_its_place_and_lowers_to_itself() {
-    let xt = Expr::Opaque { name: "match".into(), data: b"\x0a\0\x01\0owner\0\0\0".as_slice().into() };
+    let xt = Expr::Opaque { name: "match".into(), data: b"\x0a\0\x01\0owner\0\0\0".as_slice().into(), set: None };
     let odd = Expr::Meta { key: MetaKey(99), dreg: Register::FIRST };
     let exprs = vec![
         Expr::Counter { packets: 1, bytes: 2 },

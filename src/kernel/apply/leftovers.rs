@@ -129,7 +129,7 @@ fn parts(family: Family, exprs: &[Expr]) -> Option<Vec<Part>> {
             Expr::Cmp { op, data, .. } => parts.push(compared(loaded.take()?, *op, data)?),
             Expr::Counter { .. } => {}
             Expr::Meta { key, .. } => loaded = Some(Loaded::Meta(*key)),
-            Expr::Opaque { name, data } => parts.push(extension(name, data)?),
+            Expr::Opaque { name, data, .. } => parts.push(extension(name, data)?),
             Expr::Payload { base: PayloadBase::NETWORK, offset, len, .. } => {
                 loaded = match (*offset, *len) {
                     (offset, 1) if offset == protocol_at => Some(Loaded::Protocol),

@@ -39,7 +39,7 @@ pub(super) fn expr(attribute: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Op
     };
     let data = data.unwrap_or_default();
     let expr = known(name, data)?;
-    Ok(Some(expr.unwrap_or_else(|| Expr::Opaque { name: name.into(), data: data.into() })))
+    Ok(Some(expr.unwrap_or_else(|| Expr::Opaque { name: name.into(), data: data.into(), set: None })))
 }
 
 fn known(name: &str, data: &[u8]) -> Result<Option<Expr>, Malformed> {

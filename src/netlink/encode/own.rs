@@ -9,7 +9,7 @@ use super::body::{
     Body, ChainBody, ELEMENT, Elem, ElementsBody, HookBody, LIST, ObjectBody, RuleBody, SetBody, TableBody,
 };
 use super::compat::Compat;
-use crate::bytecode::{ElementCode, ElementDataCode, ElementExtras, Expr, LookupSet, SetCode, Unlowerable};
+use crate::bytecode::{ElementCode, ElementDataCode, ElementExtras, Expr, SetCode, Unlowerable};
 use crate::netlink::attr;
 use crate::netlink::expr;
 use crate::netlink::write::{Attributes, Header, Messages};
@@ -145,7 +145,7 @@ fn rule(a: &mut Attributes<'_>, body: &RuleBody<'_>) -> io::Result<()> {
         a.nest(NFTA_RULE_EXPRESSIONS, |a| {
             exprs.iter().try_for_each(|code| {
                 let set = first_set;
-                if let Expr::Lookup { set: LookupSet::Anonymous(_), .. } = code {
+                if code.anonymous_set().is_some() {
                     first_set = first_set.wrapping_add(1);
                 }
                 a.nest(NFTA_LIST_ELEM, |a| expr::write(a, code, set))

@@ -3,6 +3,7 @@
 use super::*;
 use crate::bytecode::{AnonymousSet, ElementCode, lower_elements, lower_set};
 use crate::model::Set;
+use crate::netlink::attr;
 
 impl Encoder<'_> {
     /// Declares an anonymous set and sends its elements.
@@ -11,10 +12,11 @@ impl Encoder<'_> {
         index: usize,
         expr: usize,
         table: &TableId,
+        name: &str,
         set: &AnonymousSet,
     ) -> Result<(), Unencodable> {
         let AnonymousSet { code, elements, order } = set;
-        let (table_name, name, id) = (table.name.as_str(), anonymous_name(set), Some(self.sets));
+        let (table_name, id) = (table.name.as_str(), Some(self.sets));
         let body = SetBody { table: table_name, name, id, code: Some(code) };
         self.message(index, Part::Lookup { expr }, kind::NEWSET, table, flag::CREATE, &Body::Set(body))?;
         let extras = elements.iter().any(has_extras);
@@ -30,9 +32,6 @@ impl Encoder<'_> {
         let (id, code) = (Some(self.sets), Some(&code));
         let body = SetBody { table: table.name.as_str(), name: set.name.as_str(), id, code };
         self.message(index, Part::Itself, kind::NEWSET, table, flag::CREATE, &Body::Set(body))?;
-        if set.elements.is_empty() {
-            return Ok(());
-        }
         self.named_elements(index, kind::NEWSETELEM, flag::CREATE, table, set)
     }
 
@@ -44,9 +43,10 @@ impl Encoder<'_> {
         table: &TableId,
         set: &Set,
     ) -> Result<(), Unencodable> {
-        // An interval is two: its start and its end.
-        let most = 2 * set.elements.len();
-        let to = ElementsBody { table: table.name.as_str(), set: set.name.as_str(), id: None, most, extras: false };
+        // An interval is two: its start and its end; of a set that was read as it is, nobody counts.
+        let most = if set.opaque().is_some() { usize::MAX } else { 2 * set.elements.len() };
+        let extras = set.opaque().is_some() || set.elements.iter().any(|element| !element.statements().is_empty());
+        let to = ElementsBody { table: table.name.as_str(), set: set.name.as_str(), id: None, most, extras };
         let elements = lower_elements(set).map(|code| code.map(|code| (Cow::Owned(code), None)));
         self.elements(index, |first| Part::Elements { first }, kind, flags, table, to, elements)
     }
@@ -78,9 +78,15 @@ impl Encoder<'_> {
     }
 }
 
-/// The name the kernel makes an anonymous set's name from.
-pub(in crate::netlink) fn anonymous_name(set: &AnonymousSet) -> &'static str {
-    if set.code.data.is_some() { "__map%d" } else { "__set%d" }
+/// The name the kernel makes the name of an expression's anonymous set from.
+pub(in crate::netlink) fn anonymous_name<'a>(expr: &'a Expr, set: &AnonymousSet) -> Cow<'a, str> {
+    let said = match expr {
+        Expr::Opaque { name, data, .. } => Expr::set_attributes(name)
+            .and_then(|(name, _)| attr::Attributes::new(data).find(name))
+            .and_then(|attribute| attribute.text()),
+        _ => None,
+    };
+    Cow::Borrowed(said.unwrap_or(if set.code.data.is_some() { "__map%d" } else { "__set%d" }))
 }
 
 /// Elements in the order that they were read in, where it is known: nft(8) lists ranges of concatenations in the order that they came.

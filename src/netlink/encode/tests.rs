@@ -78,8 +78,8 @@ fn exprs() -> Vec<Expr> {
         Expr::Nat(nat(NatKind::Dnat, Some(Family4or6::Ipv6))),
         Expr::Nat(nat(NatKind::Snat, None)),
         Expr::Notrack,
-        Expr::Opaque { name: "match".into(), data: xt(&[(1, b"tcp\0"), (2, &[0, 0, 0, 1]), (3, &[7; 13])]) },
-        Expr::Opaque { name: "target".into(), data: xt(&[(1, b"TCPMSS\0"), (2, &[0; 4]), (3, &[])]) },
+        Expr::Opaque { name: "match".into(), data: xt(&[(1, b"tcp\0"), (2, &[0, 0, 0, 1]), (3, &[7; 13])]), set: None },
+        Expr::Opaque { name: "target".into(), data: xt(&[(1, b"TCPMSS\0"), (2, &[0; 4]), (3, &[])]), set: None },
         Expr::Payload { base: PayloadBase(2), offset: 16, len: 4, dreg: r1 },
         Expr::Queue(QueueCode { num: 1, total: 3, flags: 2 }),
         Expr::Range { sreg: r1, op: CmpOp::Ne, low: value(&[1]), high: value(&[9]) },
@@ -210,7 +210,7 @@ fn unknown() -> Vec<u8> {
 
 #[test]
 fn what_was_read_is_read_again_from_what_restores_it() {
-    let opaque = || Expr::Opaque { name: "numgen".into(), data: unknown().into() };
+    let opaque = || Expr::Opaque { name: "numgen".into(), data: unknown().into(), set: None };
     let key = |number: u8| Bytes::from_slice(&[number, 0, 0, 0]);
     let extras = ElementExtras { exprs: vec![opaque()], object: Some("o".into()), opaque: unknown() };
     let several = ElementExtras { exprs: vec![opaque(), opaque()], object: None, opaque: Vec::new() };
@@ -292,7 +292,7 @@ fn what_was_read_is_read_again_from_what_restores_it() {
 #[test]
 fn elements_that_are_longer_than_a_message_go_into_the_next() {
     let long = |number: u8| {
-        let expr = Expr::Opaque { name: "x".into(), data: crate::testing::attribute(1, &[7; 2996]).into() };
+        let expr = Expr::Opaque { name: "x".into(), data: crate::testing::attribute(1, &[7; 2996]).into(), set: None };
         let extras = Some(Box::new(ElementExtras { exprs: vec![expr], ..ElementExtras::default() }));
         ElementCode { key: Bytes::from_slice(&[number]), extras, ..ElementCode::default() }
     };
@@ -306,7 +306,7 @@ fn elements_that_are_longer_than_a_message_go_into_the_next() {
 
 #[test]
 fn a_rule_longer_than_one_attribute_is_an_error_that_names_the_limit() {
-    let long = Expr::Opaque { name: "x".into(), data: crate::testing::attribute(1, &[7; 40_000]).into() };
+    let long = Expr::Opaque { name: "x".into(), data: crate::testing::attribute(1, &[7; 40_000]).into(), set: None };
     let mut transaction = Transaction::new();
     transaction.extend([restored(rule(vec![long.clone(), long]))]);
     let error = encode(&transaction, &KnownSets::default(), Ending::DryRun, 1).expect_err("80,000 bytes");
@@ -317,7 +317,7 @@ fn a_rule_longer_than_one_attribute_is_an_error_that_names_the_limit() {
 fn a_rule_with_an_xtables_match_says_its_protocol() {
     let l4 = Expr::Meta { key: crate::bytecode::MetaKey::L4PROTO, dreg: crate::bytecode::Register::FIRST };
     let cmp = |op| Expr::Cmp { sreg: crate::bytecode::Register::FIRST, op, data: Bytes::from_slice(&[6]) };
-    let matches = || Expr::Opaque { name: "match".into(), data: [].into() };
+    let matches = || Expr::Opaque { name: "match".into(), data: [].into(), set: None };
     let eq = crate::bytecode::CmpOp::Eq;
     let ne = crate::bytecode::CmpOp::Ne;
     let of = |exprs: &[Expr]| compat::Compat::of(exprs).map(|compat| (compat.protocol, compat.flags));

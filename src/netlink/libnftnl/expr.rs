@@ -45,7 +45,7 @@ fn kernel_name(expr: &Expr) -> &'static CStr {
 /// `expr` as a libnftnl object, `None` when it has no such; `set_id` numbers the anonymous set that a lookup refers to.
 pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<Option<nftnl::Expr>> {
     let extension = match expr {
-        Expr::Opaque { name, data } => match extension(name, data) {
+        Expr::Opaque { name, data, .. } => match extension(name, data) {
             None => return Ok(None),
             some => some,
         },
@@ -129,7 +129,7 @@ pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<Option<nftnl::Expr>>
             }
             match set {
                 LookupSet::Anonymous(set) => {
-                    o.text(c::NFTNL_EXPR_LOOKUP_SET, crate::netlink::encode::anonymous_name(set))?;
+                    o.text(c::NFTNL_EXPR_LOOKUP_SET, &crate::netlink::encode::anonymous_name(expr, set))?;
                     o.u32(c::NFTNL_EXPR_LOOKUP_SET_ID, set_id);
                 }
                 LookupSet::Named(name) => o.text(c::NFTNL_EXPR_LOOKUP_SET, name.as_str())?,

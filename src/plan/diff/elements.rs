@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 
 use super::mode;
-use crate::bytecode::{ElementCode, INTERVAL_END, SetMode, Unlowerable, lower_elements, raise_elements};
+use crate::bytecode::{
+    ElementCode, Expr, INTERVAL_END, SetMode, Unlowerable, lower_elements, lower_set, raise_elements, without_learned,
+};
 use crate::model::{Set, SetData, SetFlags};
 use crate::plan::snapshot::SetState;
 use crate::plan::transaction::with_elements;
@@ -28,7 +30,9 @@ struct Item<E> {
 /// Merges both, which are in the same order.
 pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable> {
     let mut held = Held { state, next: 0 };
-    let mut wanted = lower_elements(set).peekable();
+    let declared = lower_set(set)?;
+    let unlearned = without_learned(set);
+    let mut wanted = lower_elements(unlearned.as_ref().unwrap_or(set)).peekable();
     let mut next = move || -> Result<Option<Item<ElementCode>>, Unlowerable> {
         let Some(start) = wanted.next().transpose()? else { return Ok(None) };
         let end = wanted.next_if(|next| next.as_ref().is_ok_and(is_end)).transpose()?;
@@ -50,7 +54,7 @@ pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable>
             }
             Ordering::Equal => {
                 if let (Some(ours), Some(theirs)) = (ours, theirs) {
-                    if !same(&ours, &theirs) {
+                    if !same(&ours, &theirs, &declared.exprs) {
                         gone.push(theirs);
                         made.push(ours);
                     }
@@ -65,6 +69,9 @@ pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable>
     }
     if gone.is_empty() && made.is_empty() {
         return Ok(Delta::Same);
+    }
+    if set.opaque().is_some() {
+        return Ok(Delta::Refill);
     }
     let (gone, made) = (removed(set, &gone), added(set, made));
     Ok(match (gone, made) {
@@ -94,12 +101,13 @@ impl<'s> Held<'s> {
     }
 }
 
-fn same(ours: &Item<ElementCode>, theirs: &Item<&ElementCode>) -> bool {
+/// Whether both are the same in a set that gives its elements `carried`.
+fn same(ours: &Item<ElementCode>, theirs: &Item<&ElementCode>, carried: &[Expr]) -> bool {
     let ends = match (&ours.end, theirs.end) {
         (Some(ours), Some(theirs)) => ours.same(theirs),
         (ours, theirs) => ours.is_none() && theirs.is_none(),
     };
-    ends && ours.start.same(theirs.start)
+    ends && ours.start.same_in(theirs.start, carried)
 }
 
 fn order(a: &ElementCode, b: &ElementCode) -> Ordering {

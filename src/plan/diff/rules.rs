@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Steps, lcs};
-use crate::bytecode::{ElementDataCode, Expr, LookupSet, Modes, Unlowerable, is_comment, lower, same_programs};
+use crate::bytecode::{ElementDataCode, Expr, LookupSet, Modes, Unlowerable, lower, same_programs, userdata_comment};
 use crate::model::{Name, Rule, Table};
 use crate::plan::operation::{ChainId, Operation, Position};
 use crate::plan::snapshot::RuleState;
@@ -168,7 +168,8 @@ impl Gap<'_, '_, '_> {
 }
 
 fn is_same(held: &RuleState, wanted: &Wanted<'_>) -> bool {
-    same_programs(&held.exprs, &wanted.exprs) && is_comment(&held.userdata, wanted.rule.comment.as_deref())
+    same_programs(&held.exprs, &wanted.exprs)
+        && userdata_comment(&held.userdata).as_deref() == wanted.rule.comment.as_deref()
 }
 
 /// Pairs of rules that stay.
@@ -226,7 +227,8 @@ fn weight(exprs: &[Expr]) -> u64 {
             }
             Expr::Lookup { set: LookupSet::Named(name), .. } => name.hash(&mut hasher),
             Expr::Meta { key, .. } => key.0.hash(&mut hasher),
-            Expr::Opaque { name, data } => (name, data).hash(&mut hasher),
+            // What it counts is in the attributes of some.
+            Expr::Opaque { name, data, .. } => (name, data.len()).hash(&mut hasher),
             Expr::Payload { offset, len, .. } => (offset, len).hash(&mut hasher),
             Expr::Range { low, high, .. } => (low, high).hash(&mut hasher),
             Expr::Verdict(verdict) => verdict.hash(&mut hasher),

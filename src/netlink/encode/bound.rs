@@ -1,0 +1,84 @@
+//! Chains that belong to one rule: `jump { ... }`. They have no name of their own: a batch numbers them, adds their rules by that number,
+//! and then the rule that jumps to it.
+
+use super::*;
+use crate::model::Verdict;
+use crate::netlink::expr::verdict_number;
+
+impl Encoder<'_> {
+    pub(super) fn add_bound_chain(
+        &mut self,
+        index: usize,
+        table: &TableId,
+        name: &Name,
+        userdata: &[u8],
+        opaque: &[u8],
+    ) -> Result<(), Unencodable> {
+        let number = u32::try_from(self.bound.len()).unwrap_or(u32::MAX).wrapping_add(1);
+        self.bound.insert((table.clone(), name.clone()), number);
+        let header = self.header(index, Part::Itself, kind::NEWCHAIN, table, flag::CREATE);
+        self.messages.message(header, |a| {
+            a.text(NFTA_CHAIN_TABLE, table.name.as_str())?;
+            a.be32(NFTA_CHAIN_FLAGS, NFT_CHAIN_BINDING);
+            a.be32(NFTA_CHAIN_ID, number);
+            if !userdata.is_empty() {
+                a.bytes(NFTA_CHAIN_USERDATA, userdata, usize::from(u16::MAX))?;
+            }
+            a.raw(opaque);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// The attribute of a rule that says in which of them it is.
+    pub(super) fn bound_chain(&self, table: &TableId, name: &Name) -> Option<Vec<u8>> {
+        let number = self.number_of(table, name)?;
+        let mut bytes = Vec::new();
+        Attributes::new(&mut bytes).be32(NFTA_RULE_CHAIN_ID, number);
+        Some(bytes)
+    }
+
+    /// Turns jumps to chains that belong to the rule into jumps to their numbers.
+    pub(super) fn bind(&self, table: &TableId, exprs: &mut [Expr]) {
+        if self.bound.is_empty() {
+            return;
+        }
+        for expr in exprs {
+            let Expr::Verdict(verdict @ (Verdict::Jump(name) | Verdict::Goto(name))) = &*expr else { continue };
+            let Some(number) = self.number_of(table, name) else { continue };
+            let code = verdict_number(verdict);
+            let mut data = Vec::new();
+            let mut a = Attributes::new(&mut data);
+            a.be32(NFTA_IMMEDIATE_DREG, 0);
+            let written = a.nest(NFTA_IMMEDIATE_DATA, |a| {
+                a.nest(NFTA_DATA_VERDICT, |a| {
+                    a.be32(NFTA_VERDICT_CODE, code);
+                    a.be32(NFTA_VERDICT_CHAIN_ID, number);
+                    Ok(())
+                })
+            });
+            written.expect("two numbers fit an attribute");
+            *expr = Expr::Opaque { name: "immediate".into(), data: data.into(), set: None };
+        }
+    }
+
+    fn number_of(&self, table: &TableId, name: &Name) -> Option<u32> {
+        if self.bound.is_empty() {
+            return None;
+        }
+        self.bound.get(&(table.clone(), name.clone())).copied()
+    }
+}
+
+// include/uapi/linux/netfilter/nf_tables.h
+const NFTA_CHAIN_TABLE: u16 = 1;
+const NFTA_CHAIN_FLAGS: u16 = 10;
+const NFTA_CHAIN_ID: u16 = 11;
+const NFTA_CHAIN_USERDATA: u16 = 12;
+const NFT_CHAIN_BINDING: u32 = 4;
+const NFTA_RULE_CHAIN_ID: u16 = 11;
+const NFTA_IMMEDIATE_DREG: u16 = 1;
+const NFTA_IMMEDIATE_DATA: u16 = 2;
+const NFTA_DATA_VERDICT: u16 = 2;
+const NFTA_VERDICT_CODE: u16 = 1;
+const NFTA_VERDICT_CHAIN_ID: u16 = 3;

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::{drop_in, say};
-use nftmesh::kernel::{Changes, NetNs, Pod, RouteTable, Watch};
+use nftmesh::kernel::{NetNs, Pod, Precedence, RouteTable, Watch};
 use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::plan::{Event, TableId};
@@ -63,7 +63,10 @@ fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
     let mut watch = Watch::open_in(&namespace)?;
     watch.leave_out(pod.kernel())?;
     let routes = RouteTable::open_in(&namespace)?;
-    say(&common::report(&pod.install(&config)?));
+    let changes = pod.install(&config)?;
+    say(&common::report(&changes));
+    let mut others = Others::default();
+    others.tell(&changes.precedence);
     say("guard: watching\n");
     let mut guard = Guard {
         pod,
@@ -74,6 +77,7 @@ fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
         drift: Drift::default(),
         pace: Pace::default(),
         due: None,
+        others,
     };
     guard.run(&stop)
 }
@@ -88,6 +92,7 @@ struct Guard {
     pace: Pace,
     /// Something changed then, and is to be put back then.
     due: Option<Due>,
+    others: Others,
 }
 
 #[derive(Clone, Copy)]
@@ -108,6 +113,7 @@ impl Guard {
             self.see()?;
             if Instant::now() >= look_at_routes {
                 self.see_routes();
+                self.see_others();
                 look_at_routes = Instant::now() + ROUTES_EVERY;
             }
             if let Some(due) = self.due.filter(|due| Instant::now() >= due.at) {
@@ -120,6 +126,7 @@ impl Guard {
     fn see(&mut self) -> nftmesh::Result<()> {
         while self.due.is_none_or(|due| Instant::now() < due.at) {
             let Some(event) = self.watch.try_next()? else { break };
+            self.others.committed |= matches!(event, Event::Committed(_) | Event::Overflow);
             if let Some(report) = self.drift.take(&event) {
                 self.changed(&report);
             }
@@ -138,6 +145,16 @@ impl Guard {
         }
     }
 
+    /// Whether somebody has put rules before ours: they are told and left alone.
+    fn see_others(&mut self) {
+        if std::mem::take(&mut self.others.committed) {
+            match self.pod.precedence(&self.config) {
+                Ok(precedence) => self.others.tell(&precedence),
+                Err(error) => say(&format!("guard: {error}\n")),
+            }
+        }
+    }
+
     fn changed(&mut self, report: &str) {
         say(report);
         let since = Instant::now();
@@ -151,7 +168,7 @@ impl Guard {
         let now = Instant::now();
         self.pace.answered(now);
         match outcome {
-            Ok(changes) if changes == Changes::default() => say("guard: nothing had to be restored\n"),
+            Ok(changes) if changes.is_empty() => say("guard: nothing had to be restored\n"),
             Ok(_) => say(&format!("guard: restored after {:.1} ms\n", (now - due.since).as_secs_f64() * 1e3)),
             Err(error) => {
                 let delay = self.pace.delay(now).max(RETRY);
@@ -159,6 +176,23 @@ impl Guard {
                 self.due = Some(Due { since: due.since, at: now + delay });
             }
         }
+    }
+}
+
+/// Rules of others that run before ours.
+#[derive(Default)]
+struct Others {
+    /// Somebody committed since they were looked at.
+    committed: bool,
+    /// What is known of them, so that it is told once.
+    told: Vec<String>,
+}
+
+impl Others {
+    fn tell(&mut self, precedence: &Precedence) {
+        let lines: Vec<String> = precedence.lines().collect();
+        lines.iter().filter(|line| !self.told.contains(line)).for_each(|line| say(&format!("guard: {line}\n")));
+        self.told = lines;
     }
 }
 

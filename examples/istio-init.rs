@@ -66,6 +66,8 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
         } else if !plan.is_in_sync() {
             say::complain(PROGRAM, "not in sync:");
             say::complain_of(PROGRAM, &plan.to_string());
+        } else {
+            plan.precedence.lines().for_each(|line| say::warn(PROGRAM, line));
         }
         return Ok(if plan.is_in_sync() { ExitCode::SUCCESS } else { ExitCode::from(NOT_IN_SYNC) });
     }
@@ -74,7 +76,9 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     }
     if run.mode == RunMode::Apply {
         pod.legacy().iter().for_each(|advice| say::warn(PROGRAM, advice));
-        print(&report(&pod.install_over(&config, leftovers)?))?;
+        let changes = pod.install_over(&config, leftovers)?;
+        print(&report(&changes))?;
+        changes.precedence.lines().for_each(|line| say::warn(PROGRAM, line));
     }
     let Some(validation) = run.validation else { return Ok(ExitCode::SUCCESS) };
     let probe = probe(&config, &host, validation);

@@ -4,10 +4,16 @@
 //! marks; so nothing half done can misroute, and what a failing commit leaves behind is taken back.
 
 mod leftovers;
+mod overruled;
+mod powers;
+mod precedence;
 mod report;
 mod writer;
 
-pub use report::{Changes, PodPlan};
+pub use overruled::Overruled;
+pub use powers::Power;
+pub use precedence::{Precedent, Who, precedents};
+pub use report::{Changes, PodPlan, Precedence};
 
 use super::legacy;
 use super::live::Kernel;
@@ -123,13 +129,47 @@ impl Pod {
                 Vec::new()
             }
         };
+        let precedence = self.precedence_over(config, leftovers).unwrap_or_else(Precedence::untold);
         Ok(PodPlan {
             changes,
             leftovers: left,
             routes_missing: self.routes.missing(&routes)?,
             routes_stale: self.routes.stale(&routes)?,
             legacy: self.legacy(),
+            precedence,
         })
+    }
+
+    /// Which rules of others come before ours, and which come too late to keep anything from them. The sidecar of `config` need not be
+    /// installed for that.
+    ///
+    /// Chains of others are read; of the tables of iptables-legacy only the names are known.
+    ///
+    /// # Errors
+    /// Those of [`Kernel::snapshot`].
+    pub fn precedence(&mut self, config: &IstioConfig) -> Result<Precedence> {
+        self.precedence_over(config, Leftovers::Keep)
+    }
+
+    fn precedence_over(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Precedence> {
+        let (wanted, ours) = (Ruleset::from(config), Pod::tables());
+        // Only tables that come before are read whole, since those of others may be large.
+        let outline = self.kernel.outline()?;
+        let mut tables = precedence::preceding_tables(&outline, &wanted, &ours);
+        let exists = |table: &TableId| outline.table(table).is_some() && !tables.contains(table);
+        tables.extend(leftovers::tables().filter(exists).collect::<Vec<_>>());
+        let mut held = match tables.is_empty() {
+            true => Snapshot::default(),
+            false => self.kernel.snapshot_of(&tables)?,
+        };
+        // Where the jumps to a mesh stood says which rules were in front of them.
+        let overruled = overruled::overruled(&held, config);
+        if leftovers == Leftovers::Remove {
+            held = leftovers::without(&held, &leftovers::removal(&held, config));
+        }
+        let mut before = precedents(&held, &wanted, &ours);
+        before.extend(precedence::legacy_precedents(&self.legacy, &wanted));
+        Ok(Precedence { before, overruled, untold: None })
     }
 
     /// For each family with tables of the older kind, what to run to see them: nf_tables does not show them.
@@ -201,6 +241,11 @@ impl Pod {
         changes.routes_added = added.entries().to_vec();
         changes.routes_removed =
             self.routes.remove_stale(&routes).map_err(|error| error.context("the rules are installed"))?;
+        let overruled = std::mem::take(&mut changes.precedence.overruled);
+        changes.precedence = self.precedence(config).unwrap_or_else(Precedence::untold);
+        if !changes.leftovers_removed.is_empty() {
+            changes.precedence.overruled = overruled;
+        }
         Ok(changes)
     }
 
@@ -247,6 +292,7 @@ impl Pod {
         let mut changes = Changes::of(&applied);
         changes.changed.retain(|table| ours.contains(table));
         changes.leftovers_removed = differences(&migrated, &held);
+        changes.precedence.overruled = overruled::overruled(&held, config);
         Ok(changes)
     }
 }

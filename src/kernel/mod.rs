@@ -20,7 +20,7 @@ mod trace_filter;
 mod trace_steps;
 mod watch;
 
-pub use apply::{Changes, Leftovers, Pod, PodPlan};
+pub use apply::{Changes, Leftovers, Overruled, Pod, PodPlan, Power, Precedence, Precedent, Who, precedents};
 pub use host::{host, host_in};
 pub use legacy::{legacy_tables, legacy_tables_in};
 pub use links::interfaces;

@@ -48,6 +48,16 @@ impl Kernel {
         self.consistent(Some(tables))
     }
 
+    /// The tables and their chains, without what is in these, as one look found them.
+    pub(super) fn outline(&mut self) -> Result<Snapshot> {
+        let generation = self.generation()?;
+        let mut reading = Reading { kernel: self, assembly: Assembly::new(None), whole: true };
+        let all = [Scope { family: 0, table: None }];
+        reading.dump(kind::GETTABLE, &all)?;
+        reading.dump(kind::GETCHAIN, &all)?;
+        Ok(reading.assembly.finish(generation))
+    }
+
     fn consistent(&mut self, wanted: Option<&[TableId]>) -> Result<Snapshot> {
         for _ in 0..ATTEMPTS {
             let generation = self.generation()?;

@@ -33,6 +33,23 @@ pub(super) fn removal(held: &Snapshot, config: &IstioConfig) -> Vec<Operation> {
     ours.flat_map(|table| of_table(table, config)).collect()
 }
 
+/// What is held once all of that is removed.
+pub(super) fn without(held: &Snapshot, removal: &[Operation]) -> Snapshot {
+    let mut held = held.clone();
+    for operation in removal {
+        let Some(table) = held.tables.iter_mut().find(|table| table.id == *operation.table()) else { continue };
+        match operation {
+            Operation::DeleteChain(id) => table.chains.retain(|chain| chain.name != id.name),
+            Operation::DeleteRule { chain: id, handle } => {
+                let chains = table.chains.iter_mut().filter(|chain| chain.name == id.name);
+                chains.for_each(|chain| chain.rules.retain(|rule| rule.handle != *handle));
+            }
+            _ => {}
+        }
+    }
+    held
+}
+
 fn of_table(table: &TableState, config: &IstioConfig) -> Vec<Operation> {
     let (theirs, others): (Vec<_>, Vec<_>) = table.chains.iter().partition(|chain| is_theirs(chain.name.as_str()));
     let mut operations = Vec::new();
@@ -58,7 +75,7 @@ fn is_theirs(chain: &str) -> bool {
     chain.starts_with("ISTIO_")
 }
 
-fn leads_to_them(exprs: &[Expr]) -> bool {
+pub(super) fn leads_to_them(exprs: &[Expr]) -> bool {
     exprs.iter().any(|expr| match expr {
         Expr::Verdict(verdict) => verdict.target().is_some_and(|chain| is_theirs(chain.as_str())),
         _ => false,

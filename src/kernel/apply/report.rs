@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::overruled::Overruled;
+use super::precedence::Precedent;
+use crate::error::Error;
 use crate::kernel::Applied;
 use crate::mesh::routes::RouteEntry;
 use crate::plan::{Difference, Operation, TableId};
@@ -22,9 +25,46 @@ pub struct Changes {
     pub routes_added: Vec<RouteEntry>,
     /// Routes, policy rules and addresses removed.
     pub routes_removed: Vec<RouteEntry>,
+    /// How ours and the rules of others stand to each other now.
+    pub precedence: Precedence,
+}
+
+/// How ours and the rules of others stand to each other: nothing in it when all traffic comes to ours first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Precedence {
+    /// What runs before ours, or may, and can decide there.
+    pub before: Vec<Precedent>,
+    /// What is meant to keep traffic from a mesh and comes too late.
+    pub overruled: Vec<Overruled>,
+    /// Why it cannot be told.
+    pub untold: Option<String>,
+}
+
+impl Precedence {
+    pub(super) fn untold(cause: Error) -> Self {
+        Precedence { untold: Some(cause.to_string()), ..Precedence::default() }
+    }
+
+    /// Everything that is to be known of it, each in a line.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let Precedence { before, overruled, untold } = self;
+        let untold = untold.iter().map(|why| format!("whose rules run before these cannot be told: {why}"));
+        let lines = before.iter().map(ToString::to_string).chain(overruled.iter().map(ToString::to_string));
+        lines.chain(untold)
+    }
 }
 
 impl Changes {
+    /// Whether nothing was changed; what rules of others do is no change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed, precedence: _ } =
+            self;
+        let tables = [changed, installed, removed].into_iter().all(Vec::is_empty);
+        tables && leftovers_removed.is_empty() && routes_added.is_empty() && routes_removed.is_empty()
+    }
+
     pub(super) fn of(applied: &Applied) -> Self {
         let mut changes = Changes::default();
         for operation in applied.staged.operations().iter().chain(applied.transaction.operations()) {
@@ -70,20 +110,22 @@ pub struct PodPlan {
     pub routes_stale: Vec<RouteEntry>,
     /// What to run to see rules of the older kind; whether any is of a mesh cannot be told.
     pub legacy: Vec<String>,
+    /// How ours and the rules of others stand to each other, once this is done.
+    pub precedence: Precedence,
 }
 
 impl PodPlan {
     /// Whether exactly what is wanted is installed, and nothing captures besides it.
     #[must_use]
     pub fn is_in_sync(&self) -> bool {
-        let PodPlan { changes, leftovers, routes_missing, routes_stale, legacy: _ } = self;
+        let PodPlan { changes, leftovers, routes_missing, routes_stale, legacy: _, precedence: _ } = self;
         changes.is_empty() && leftovers.is_empty() && routes_missing.is_empty() && routes_stale.is_empty()
     }
 }
 
 impl fmt::Display for PodPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PodPlan { changes, leftovers, routes_missing, routes_stale, legacy } = self;
+        let PodPlan { changes, leftovers, routes_missing, routes_stale, legacy, precedence } = self;
         if self.is_in_sync() {
             writeln!(f, "in sync")?;
         }
@@ -99,6 +141,7 @@ impl fmt::Display for PodPlan {
             .iter()
             .flat_map(|left| left.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
             .try_for_each(|line| writeln!(f, "# {line}"))?;
-        legacy.iter().try_for_each(|advice| writeln!(f, "# {advice}"))
+        legacy.iter().try_for_each(|advice| writeln!(f, "# {advice}"))?;
+        precedence.lines().try_for_each(|line| writeln!(f, "# {line}"))
     }
 }

@@ -1,0 +1,116 @@
+//! Rules of iptables that kept traffic out of an iptables mesh, and keep nothing out of ours.
+//!
+//! `iptables -t nat -I OUTPUT -d 10.0.0.1 -j RETURN` ends the chain in front of the jump to `ISTIO_OUTPUT`, so what it matches was
+//! never captured. Our rules stand in chains of their own, which see the packet before and whatever that chain says.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{leftovers, powers};
+use crate::bytecode::Expr;
+use crate::error::Shown;
+use crate::mesh::istio::{Interception, IstioConfig};
+use crate::model::{Family, Hook, Verdict};
+use crate::plan::{ChainId, ChainState, Operation, Part, RuleState, Snapshot, TableState, Transaction, differences};
+
+/// A rule of iptables that ends its chain, in front of the jump to a mesh where there is one.
+///
+/// Prints in one line with the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Overruled {
+    /// Its chain.
+    pub chain: ChainId,
+    /// Where it stands there, from 1.
+    pub number: usize,
+    /// The kernel's number for it.
+    pub handle: u64,
+    /// The rule as nft(8) lists it.
+    pub rule: String,
+}
+
+impl fmt::Display for Overruled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Overruled { chain, number, handle, rule } = self;
+        let rule = Shown(rule);
+        write!(
+            f,
+            "rule {number} of chain {chain} (handle {handle}: {rule}) keeps traffic from an iptables mesh, but not from this one, which \
+             runs in chains of its own: exclude it by an option (-x, -o, -d or -c), and delete the rule"
+        )
+    }
+}
+
+/// The rules of iptables-nft in `held` that kept traffic from an iptables mesh of `config`, but for those that such a mesh made.
+pub(super) fn overruled(held: &Snapshot, config: &IstioConfig) -> Vec<Overruled> {
+    let removed: BTreeSet<(ChainId, u64)> = leftovers::removal(held, config)
+        .into_iter()
+        .filter_map(|operation| match operation {
+            Operation::DeleteRule { chain, handle } => Some((chain, handle)),
+            _ => None,
+        })
+        .collect();
+    let mut found = Vec::new();
+    for table in held.tables.iter().filter(|table| concerns(table, config)) {
+        for chain in table.chains.iter().filter(|chain| captures_at(chain)) {
+            let id = table.id.chain(&chain.name);
+            let before = chain.rules.iter().position(|rule| leftovers::leads_to_them(&rule.exprs));
+            for rule in chain.rules.iter().take(before.unwrap_or(chain.rules.len())) {
+                if ends_the_chain(table, rule) && !removed.contains(&(id.clone(), rule.handle)) {
+                    found.extend(told(held, &id, rule.handle));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Whether a mesh of `config` has its rules in this table: in that of IPv6 when it captures IPv6, in mangle with TPROXY.
+fn concerns(table: &TableState, config: &IstioConfig) -> bool {
+    let family = match table.id.family {
+        Family::Ip => true,
+        Family::Ip6 => config.ipv6,
+        Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => false,
+    };
+    let kind = match table.id.name.as_str() {
+        "nat" => true,
+        "mangle" => config.interception == Interception::Tproxy,
+        _ => false,
+    };
+    family && kind
+}
+
+fn captures_at(chain: &ChainState) -> bool {
+    let hooks = [("OUTPUT", Hook::Output), ("PREROUTING", Hook::Prerouting)];
+    let hook = chain.hook.as_ref().map(|hook| hook.hook);
+    hooks.iter().any(|(name, at)| chain.name == **name && hook == Some(at.number()))
+}
+
+/// Whether a packet that it matches meets no rule that follows in its chain, and nothing else becomes of it.
+fn ends_the_chain(table: &TableState, rule: &RuleState) -> bool {
+    let verdicts = |exprs: &[Expr]| -> Vec<Verdict> {
+        exprs.iter().flat_map(|expr| powers::verdicts(table, expr)).cloned().collect()
+    };
+    let mut next = verdicts(&rule.exprs);
+    if next.contains(&Verdict::Return) {
+        return true;
+    }
+    // What a chain that it calls accepts comes back no more.
+    let mut seen = BTreeSet::new();
+    while let Some(verdict) = next.pop() {
+        if verdict == Verdict::Accept {
+            return true;
+        }
+        let Some(target) = verdict.target().filter(|target| seen.insert((*target).clone())) else { continue };
+        let rules = table.chain(target.as_str()).map_or(&[][..], |chain| &chain.rules);
+        next.extend(rules.iter().flat_map(|rule| verdicts(&rule.exprs)));
+    }
+    false
+}
+
+fn told(held: &Snapshot, chain: &ChainId, handle: u64) -> Option<Overruled> {
+    let deletion = Transaction::new().delete_rule(chain, handle);
+    let difference = differences(&deletion, held).into_iter().next()?;
+    let Part::Rule { number: Some(number), .. } = difference.part else { return None };
+    Some(Overruled { chain: chain.clone(), number, handle, rule: difference.held? })
+}

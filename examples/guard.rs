@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::{drop_in, say};
-use nftmesh::kernel::{NetNs, Pod, Precedence, RouteTable, Watch};
+use nftmesh::kernel::{NetNs, Pod, Precedence, RouteTable, Watch, legacy_tables_in};
 use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::plan::{Event, TableId};
@@ -78,6 +78,7 @@ fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
         pace: Pace::default(),
         due: None,
         others,
+        namespace,
     };
     guard.run(&stop)
 }
@@ -93,6 +94,7 @@ struct Guard {
     /// Something changed then, and is to be put back then.
     due: Option<Due>,
     others: Others,
+    namespace: NetNs,
 }
 
 #[derive(Clone, Copy)]
@@ -147,7 +149,10 @@ impl Guard {
 
     /// Whether somebody has put rules before ours: they are told and left alone.
     fn see_others(&mut self) {
-        if std::mem::take(&mut self.others.committed) {
+        // Nobody is told of tables of the older kind.
+        let legacy = legacy_tables_in(&self.namespace).unwrap_or_default();
+        let came = std::mem::replace(&mut self.others.legacy, legacy) != self.others.legacy;
+        if std::mem::take(&mut self.others.committed) || came {
             match self.pod.precedence(&self.config) {
                 Ok(precedence) => self.others.tell(&precedence),
                 Err(error) => say(&format!("guard: {error}\n")),
@@ -184,6 +189,8 @@ impl Guard {
 struct Others {
     /// Somebody committed since they were looked at.
     committed: bool,
+    /// Tables of iptables-legacy.
+    legacy: Vec<TableId>,
     /// What is known of them, so that it is told once.
     told: Vec<String>,
 }

@@ -221,7 +221,7 @@ fn names_of_others_are_escaped_in_plans() {
     in_fresh_netns(|| {
         with_an_address();
         assert!(run(TEMPLATE).status.success());
-        nft("add rule inet istio-proxy-nat istio-inbound counter comment \"a\u{202e}b\"");
+        nft("add rule ip istio-proxy-nat istio-inbound counter comment \"a\u{202e}b\"");
         let output = run(&[TEMPLATE, &["--plan"]].concat());
         let plan = text(&output.stdout);
         assert!(plan.lines().all(is_printable) && plan.contains("a\\u{202e}b"), "{plan:?}");

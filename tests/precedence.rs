@@ -417,6 +417,10 @@ fn guard_names_what_comes_before_while_it_runs_once() {
         nft("add rule ip late o tcp dport 9001 redirect to :9");
         nft("add table ip unrelated");
         guard.silent_for(Duration::from_millis(2_500));
+        let legacy = command("iptables-legacy").args("-t mangle -A OUTPUT -p tcp -j ACCEPT".split(' ')).output();
+        if legacy.is_ok_and(|output| output.status.success()) {
+            guard.until("guard: table ip mangle of iptables-legacy at output ");
+        }
         nft("delete table ip late");
         nft("delete table ip unrelated");
         assert_eq!(nft("-s list ruleset"), before, "they are left alone");

@@ -148,6 +148,10 @@ impl Pod {
     /// # Errors
     /// Those of [`Kernel::snapshot`].
     pub fn precedence(&mut self, config: &IstioConfig) -> Result<Precedence> {
+        // Who may not look sees what was there when this was opened.
+        if let Ok(Ok(legacy)) = self.namespace.run(legacy::names) {
+            self.legacy = legacy;
+        }
         self.precedence_over(config, Leftovers::Keep)
     }
 
@@ -208,6 +212,17 @@ impl Pod {
     /// # Errors
     /// Those of [`install`](Self::install).
     pub fn install_over(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
+        let mut changes = self.install_alone(config, leftovers)?;
+        let overruled = std::mem::take(&mut changes.precedence.overruled);
+        changes.precedence = self.precedence(config).unwrap_or_else(Precedence::untold);
+        if !changes.leftovers_removed.is_empty() {
+            // The jumps to a mesh, which say what stood in front of them, are gone.
+            changes.precedence.overruled = overruled;
+        }
+        Ok(changes)
+    }
+
+    fn install_alone(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
         let _writer = match self.writer() {
             Ok(writer) => writer,
             // Where all is as wanted there is nothing to write.
@@ -241,11 +256,6 @@ impl Pod {
         changes.routes_added = added.entries().to_vec();
         changes.routes_removed =
             self.routes.remove_stale(&routes).map_err(|error| error.context("the rules are installed"))?;
-        let overruled = std::mem::take(&mut changes.precedence.overruled);
-        changes.precedence = self.precedence(config).unwrap_or_else(Precedence::untold);
-        if !changes.leftovers_removed.is_empty() {
-            changes.precedence.overruled = overruled;
-        }
         Ok(changes)
     }
 

@@ -46,7 +46,7 @@ impl Precedence {
         Precedence { untold: Some(cause.to_string()), ..Precedence::default() }
     }
 
-    /// Everything that is to be known of it, each in a line.
+    /// Everything that is to be known of it, each in a line that can be printed.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let Precedence { before, overruled, untold } = self;
         let untold = untold.iter().map(|why| format!("whose rules run before these cannot be told: {why}"));
@@ -84,7 +84,11 @@ impl Changes {
 
     /// What was done afterwards, too.
     pub(super) fn extend(&mut self, later: Changes) {
-        let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed } = later;
+        let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed, precedence } =
+            later;
+        if self.precedence == Precedence::default() {
+            self.precedence = precedence;
+        }
         let tables = [(&mut self.changed, changed), (&mut self.installed, installed), (&mut self.removed, removed)];
         for (list, later) in tables {
             list.extend(later.into_iter().filter(|table| !list.contains(table)).collect::<Vec<_>>());

@@ -101,8 +101,8 @@ fn agree(world: &mut World, dice: &mut Dice, listens: bool, score: &mut Score) {
         (trace, snapshot, interfaces().expect("a netlink socket"), host().expect("a netlink socket"))
     });
     snapshot.tables.retain(|table| table.id != *trace.table());
-    let rules = Rules::try_from(&snapshot).expect("rules of our own");
-    let walked = Rules::try_from(&sensors::without_sockets(snapshot)).expect("rules of our own");
+    let rules = Rules::try_from(&snapshot).expect("rules of our own").made_at_once();
+    let walked = Rules::try_from(&sensors::without_sockets(snapshot)).expect("rules of our own").made_at_once();
     let host = host.listeners(generate::TPROXY_PORTS.into_iter().take(2));
     let mut walker = Walker::new(&walked, &host);
     let (mut ledger, mut lapsed) = (Ledger::default(), ways::Lapsed::default());

@@ -112,12 +112,12 @@ impl Pod {
 }
 
 fn read(namespace: &NetNs) -> Result<(Rules, Host, Vec<String>), Complaint> {
-    let snapshot = Kernel::open_in(namespace).and_then(|mut kernel| kernel.snapshot()).map_err(line)?;
-    let mut rules = Rules::try_from(&snapshot).map_err(line)?;
+    let mut rules = rules(&mut Kernel::open_in(namespace).map_err(line)?).map_err(line)?;
     match kernel::legacy_tables_in(namespace) {
         Ok(older) if older.is_empty() => {}
         Ok(older) => {
             let names: Vec<String> = older.iter().map(ToString::to_string).collect();
+            rules = rules.with_legacy_tables(older.iter().cloned());
             let saved = "give what iptables-legacy-save and ip6tables-legacy-save print as save:FILE4,FILE6";
             rules = rules.with_unknown(format!("tables of iptables-legacy ({}); {saved}", names.join(", ")));
         }
@@ -126,6 +126,17 @@ fn read(namespace: &NetNs) -> Result<(Rules, Host, Vec<String>), Complaint> {
         }
     }
     Ok((rules, kernel::host_in(namespace).map_err(line)?, Vec::new()))
+}
+
+/// The rules and what the kernel says of their order, of one moment.
+fn rules(kernel: &mut Kernel) -> nftmesh::Result<Rules> {
+    loop {
+        let (snapshot, hooks) = (kernel.snapshot()?, kernel.hooks()?);
+        if kernel.generation()? == snapshot.generation {
+            let rules = Rules::try_from(&snapshot)?;
+            return Ok(hooks.map_or(rules.clone(), |hooks| rules.with_hooks(hooks)));
+        }
+    }
 }
 
 /// What is not known becomes an opaque statement: a walk that comes there says so.

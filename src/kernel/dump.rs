@@ -35,9 +35,21 @@ impl Kernel {
     pub(super) fn dump(
         &mut self,
         query: Query<'_>,
-        mut read: impl FnMut(&Message<'_>) -> Result<(), Malformed>,
+        read: impl FnMut(&Message<'_>) -> Result<(), Malformed>,
     ) -> Result<Dump> {
-        let sequence = self.ask(query.kind, flag::DUMP, query.family, query.attributes)?;
+        let Query { kind, family, attributes } = query;
+        self.dump_of(of_nftables(kind), family, attributes, read)?.map_err(reading)
+    }
+
+    /// The same of any subsystem of netfilter; within, what the kernel answers when it refuses.
+    pub(super) fn dump_of(
+        &mut self,
+        kind: u16,
+        family: u8,
+        attributes: &[u8],
+        mut read: impl FnMut(&Message<'_>) -> Result<(), Malformed>,
+    ) -> Result<io::Result<Dump>> {
+        let sequence = self.ask(kind, flag::DUMP, family, attributes)?;
         let mut outcome = Ok(Dump::Whole);
         while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
             for message in netlink::Replies::new(datagram) {
@@ -51,7 +63,7 @@ impl Kernel {
                 match message.kind {
                     NLMSG_DONE | NLMSG_ERROR => {
                         let errno = message.errno().map_err(malformed)?;
-                        return if errno == 0 { outcome } else { Err(reading(io::Error::from_raw_os_error(errno))) };
+                        return if errno == 0 { outcome.map(Ok) } else { Ok(Err(io::Error::from_raw_os_error(errno))) };
                     }
                     _ if outcome.is_err() => {}
                     _ => {
@@ -71,7 +83,7 @@ impl Kernel {
     /// When the kernel has no nf_tables.
     pub fn generation(&mut self) -> Result<Generation> {
         self.drain()?;
-        let sequence = self.ask(kind::GETGEN, 0, 0, &[])?;
+        let sequence = self.ask(of_nftables(kind::GETGEN), 0, 0, &[])?;
         let datagram = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)?;
         for message in netlink::Replies::new(datagram.unwrap_or_default()) {
             let message = message.map_err(malformed)?;
@@ -107,11 +119,11 @@ impl Kernel {
         Ok(current)
     }
 
-    /// Sends one request and returns its sequence number.
+    /// Sends one request of this subsystem and kind, and returns its sequence number.
     fn ask(&mut self, kind: u16, flags: u16, family: u8, attributes: &[u8]) -> Result<u32> {
         let sequence = self.sequence;
         self.sequence = self.sequence.wrapping_add(1);
-        let request = netlink::message(of_nftables(kind), flag::REQUEST | flags, sequence, family, 0, attributes);
+        let request = netlink::message(kind, flag::REQUEST | flags, sequence, family, 0, attributes);
         self.socket.send(&request).map_err(reading)?;
         Ok(sequence)
     }

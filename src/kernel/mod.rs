@@ -2,6 +2,7 @@
 
 mod apply;
 mod dump;
+mod hooks;
 mod host;
 mod legacy;
 mod links;

@@ -3,6 +3,7 @@
 mod diff;
 mod difference;
 mod event;
+mod hooks;
 mod listing;
 mod operation;
 mod raise;
@@ -16,6 +17,7 @@ mod view;
 pub use diff::diff;
 pub use difference::{Change, Difference, Marked, Part, differences};
 pub use event::{AddedAt, Commit, Event};
+pub use hooks::{HookFunction, HookList, Hooks};
 pub use listing::Listing;
 pub use operation::{ChainId, Operation, Position, Remainder, State, TableId};
 pub(crate) use raise::chain_kind;

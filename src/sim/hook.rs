@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::flow::{Flow, Tracking, Translation};
 use super::inputs::{CannotTell, Inputs};
-use super::line_up::{ChainAt, Stage};
+use super::line_up::{ChainAt, NatChains, Stage, Unordered};
 use super::machine::{Machine, Ran};
 use super::rules::{ChainCode, RuleCode, RuleLine, Rules, TableCode};
+use super::unordered::{none_acts, order_is_nothing};
 use crate::bytecode::{QueueCode, RejectCode};
 use crate::model::{Base, ChainType, Hook, Policy, Verdict};
 use crate::plan::ChainId;
@@ -62,26 +63,73 @@ pub(crate) fn pass(
     }
     for stage in &line_up.stages {
         let passed = match stage {
-            Stage::Chain(at) => match rules.chain_at(*at) {
-                Some((table, chain, base)) => filter(table, chain, &base, inputs, flow, listener)?,
-                None => Passed::Accepted,
-            },
-            Stage::Track => {
-                if matches!(flow.tracking, Tracking::Before | Tracking::Nothing | Tracking::Template) {
-                    flow.tracking = Tracking::Tracked;
-                    inputs.track(hook, flow)?;
-                    listener.tracked(inputs, flow);
-                }
-                listener.between(flow);
-                Passed::Accepted
-            }
-            Stage::Translate(chains) => translate(rules, hook, chains, inputs, flow, listener)?,
+            Stage::Unordered(unordered) => either(rules, hook, unordered, inputs, flow, listener)?,
+            stage => one(rules, hook, stage, inputs, flow, listener)?,
         };
         if passed != Passed::Accepted {
             return Ok(passed);
         }
     }
     Ok(Passed::Accepted)
+}
+
+/// Stages of one priority, in whichever order: when that matters, nothing can be told.
+fn either(
+    rules: &Rules,
+    hook: Hook,
+    unordered: &Unordered,
+    inputs: &mut impl Inputs,
+    flow: &mut Flow,
+    listener: &mut impl Listener,
+) -> Result<Passed, CannotTell> {
+    let Unordered { stages, unknown } = unordered;
+    let chain = |stage: &Stage| if let Stage::Chain(at) = stage { Some(*at) } else { None };
+    let chains: Vec<ChainAt> = stages.iter().filter_map(chain).collect();
+    let are_all_chains = chains.len() == stages.len();
+    if are_all_chains {
+        order_is_nothing(rules, &chains, unknown, inputs, flow)?;
+    } else {
+        none_acts(rules, &chains, inputs, flow)?;
+    }
+    for stage in stages {
+        let passed = one(rules, hook, stage, inputs, flow, listener)?;
+        if passed != Passed::Accepted {
+            return Ok(passed);
+        }
+        if chain(stage).is_none() {
+            none_acts(rules, &chains, inputs, flow)?;
+        }
+    }
+    Ok(Passed::Accepted)
+}
+
+fn one(
+    rules: &Rules,
+    hook: Hook,
+    stage: &Stage,
+    inputs: &mut impl Inputs,
+    flow: &mut Flow,
+    listener: &mut impl Listener,
+) -> Result<Passed, CannotTell> {
+    match stage {
+        Stage::Chain(at) => match rules.chain_at(*at) {
+            Some((table, chain, base)) => filter(table, chain, &base, inputs, flow, listener),
+            None => Ok(Passed::Accepted),
+        },
+        Stage::Foreign(what) => Err(CannotTell::new(format!("{what} is not known here"))),
+        Stage::Track => {
+            if matches!(flow.tracking, Tracking::Before | Tracking::Nothing | Tracking::Template) {
+                flow.tracking = Tracking::Tracked;
+                inputs.track(hook, flow)?;
+                listener.tracked(inputs, flow);
+            }
+            listener.between(flow);
+            Ok(Passed::Accepted)
+        }
+        Stage::Translate(nat) => translate(rules, hook, nat, inputs, flow, listener),
+        // Only single stages are in one.
+        Stage::Unordered(_) => Err(CannotTell::new("in which order chains run")),
+    }
 }
 
 /// A base chain that is not of type nat; behind one of type route, what carries another mark is routed again (nf_route_table_hook4,
@@ -109,7 +157,7 @@ fn filter(
 fn translate(
     rules: &Rules,
     hook: Hook,
-    chains: &[ChainAt],
+    nat: &NatChains,
     inputs: &mut impl Inputs,
     flow: &mut Flow,
     listener: &mut impl Listener,
@@ -119,6 +167,8 @@ fn translate(
     }
     let mut decided: Option<Translation> = None;
     if inputs.asks_nat(hook)? {
+        let NatChains { chains, unknown } = nat;
+        order_is_nothing(rules, chains, unknown, inputs, flow)?;
         for (table, chain, base) in chains.iter().filter_map(|at| rules.chain_at(*at)) {
             let passed = base_chain(table, chain, &base, inputs, flow, listener)?;
             if passed != Passed::Accepted {
@@ -149,7 +199,7 @@ struct Here<'a> {
 }
 
 /// Runs a base chain and what it calls. Ends in any case: calls are as deep as the kernel takes, and a run of rules is bounded.
-fn base_chain(
+pub(super) fn base_chain(
     table: &TableCode,
     chain: &ChainCode,
     base: &Base,

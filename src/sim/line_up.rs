@@ -4,18 +4,21 @@
 //! prerouting, output   chains below -200 | tracking | below -100 | nat chains | the rest
 //! input, postrouting   chains below 100                          | nat chains | the rest
 //! ```
-//! Of one priority, what was registered last comes first: tracking with the first rule that asks for it, translation with the first
-//! chain of type nat at any hook. What has been deleted since is not seen here.
+//! Of one priority, what was registered last comes first: tracking with the first rule that asks
+//! for it, translation with the first chain of type nat at any hook. Where it is not known what
+//! was, the stages are [`Unordered`].
 //!
-//! Chains of type nat run at the place of the translation, by their priorities among each other, until one translates
-//! (nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12).
+//! Chains of type nat run at the place of the translation, by their priorities among each other,
+//! until one translates (nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12).
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use super::flow::side;
 use super::rules::{ChainCode, RuleCode, Rules, TableCode};
 use crate::bytecode::Expr;
 use crate::model::{Base, Family, Family4or6, Hook, NatKind};
+use crate::plan::{HookFunction, Hooks};
 
 /// The stages of one hook for packets of one family.
 #[derive(Clone, Debug, Default)]
@@ -28,13 +31,98 @@ pub(super) struct LineUp {
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
     Chain(ChainAt),
+    /// Something whose inside is not known here.
+    Foreign(Arc<str>),
     Track,
     /// Translation, by these chains.
-    Translate(Vec<ChainAt>),
+    Translate(NatChains),
+    /// Stages of one priority whose order is not known in full.
+    Unordered(Unordered),
+}
+
+/// Chains of type nat, in an order that is possible.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NatChains {
+    pub(super) chains: Vec<ChainAt>,
+    pub(super) unknown: UnknownPairs,
+}
+
+/// Stages in an order that is possible.
+#[derive(Clone, Debug)]
+pub(super) struct Unordered {
+    pub(super) stages: Vec<Stage>,
+    pub(super) unknown: UnknownPairs,
+}
+
+/// Pairs of numbers, the lower one first, of which either may come first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct UnknownPairs(Vec<(usize, usize)>);
+
+impl UnknownPairs {
+    fn of<T>(items: &[T], is_known: impl Fn(&T, &T) -> bool) -> Self {
+        let later = |at: usize| items.iter().enumerate().skip(at + 1);
+        let pairs = items.iter().enumerate().flat_map(|(at, item)| {
+            let unknown = later(at).filter(|(_, other)| !is_known(item, other));
+            unknown.map(|(other, _)| (at, other)).collect::<Vec<_>>()
+        });
+        UnknownPairs(pairs.collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every order that some of the numbers, given in ascending order, may have.
+    pub(super) fn orders(&self, of: &[usize]) -> Vec<Vec<usize>> {
+        if of.is_empty() {
+            return vec![Vec::new()];
+        }
+        let may_lead = |at: usize, lead: usize| of.iter().take(at).all(|before| self.0.contains(&(*before, lead)));
+        let led = |(at, lead): (usize, &usize)| {
+            let rest: Vec<usize> = of.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, of)| *of).collect();
+            let orders = if may_lead(at, *lead) { self.orders(&rest) } else { Vec::new() };
+            orders.into_iter().map(|rest| std::iter::once(*lead).chain(rest).collect()).collect::<Vec<Vec<usize>>>()
+        };
+        of.iter().enumerate().flat_map(led).collect()
+    }
+}
+
+impl LineUp {
+    /// Whether the order of all is known, and nothing foreign is among them.
+    pub(super) fn is_certain(&self) -> bool {
+        self.stages.iter().all(|stage| match stage {
+            Stage::Chain(_) | Stage::Track => true,
+            Stage::Foreign(_) | Stage::Unordered(_) => false,
+            Stage::Translate(nat) => nat.unknown.is_empty(),
+        })
+    }
+}
+
+impl Stage {
+    /// It, or what it consists of.
+    pub(super) fn parts(&self) -> &[Stage] {
+        match self {
+            Stage::Unordered(Unordered { stages, .. }) => stages,
+            _ => std::slice::from_ref(self),
+        }
+    }
 }
 
 /// Number of a table, and of a chain in it.
 pub(super) type ChainAt = (usize, usize);
+
+/// How much is known of the order in which base chains were registered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Registered {
+    /// One transaction made all of them, tables and chains one after the other.
+    #[default]
+    AtOnce,
+    /// The kernel lists them.
+    Listed(Arc<Hooks>),
+    /// Within a table, by their handles. When which table got which chain is not known, nor when
+    /// tracking and translation were switched on: by a rule or chain, perhaps, that is gone.
+    WithinTables,
+}
 
 /// A line-up for every hook and family.
 #[derive(Clone, Debug, Default)]
@@ -45,21 +133,25 @@ impl LineUps {
         LineUps::beside(rules, rules)
     }
 
-    /// As they are in a namespace where other rules, too, can switch tracking and translation on: these have done so last.
+    /// As they are in a namespace where other rules, too, can switch tracking and translation on:
+    /// these have done so last.
     pub(super) fn beside(rules: &Rules, other: &Rules) -> Self {
         let families = [Family::Ip, Family::Ip6].map(|family| {
             let number = if family == Family::Ip { Family4or6::Ipv4 } else { Family4or6::Ipv6 };
-            let first = |when: &dyn Fn(&TableCode) -> Option<When>| {
-                let own = rules.tables_of(family).filter_map(when).min();
-                own.or_else(|| other.tables_of(family).find_map(when).map(|_| (u64::MAX, u64::MAX)))
+            let first = |when: &dyn Fn(&TableCode) -> Option<(u64, u64)>| {
+                let own = rules.tables_of(family).filter_map(when).min().map(When::At);
+                own.or_else(|| other.tables_of(family).find_map(when).map(|_| When::Last))
             };
-            (family, first(&translates), first(&|table| tracks(table, number)))
+            (family, number, first(&translates), first(&|table| tracks(table, number)))
         });
         let mut cases = HOOKS.iter().flat_map(|hook| families.iter().map(move |case| (*hook, *case)));
         LineUps(std::array::from_fn(|_| {
             let case = cases.next();
-            case.map(|(hook, (family, translates, tracks))| line_up(rules, hook, family, translates, tracks))
-                .unwrap_or_default()
+            case.map(|(hook, (family, number, translates, tracks))| {
+                let at = AtHook { rules, hook, family, number };
+                at.line_up(translates, tracks)
+            })
+            .unwrap_or_default()
         }))
     }
 
@@ -73,39 +165,194 @@ impl LineUps {
     }
 }
 
-fn line_up(rules: &Rules, hook: Hook, family: Family, translates: Option<When>, tracks: Option<When>) -> LineUp {
-    let (mut nat, mut stages) = (Vec::new(), Vec::new());
-    for (at, chain, base) in rules.hooked(hook, family) {
-        if chain.is_nat() {
-            nat.push(at);
-        } else {
-            stages.push((base.priority.0, Reverse(chain.registered), Stage::Chain(at)));
-        }
-    }
-    let to_translate = translates.filter(|_| hook != Hook::Forward);
-    let priority = match side(hook) {
-        NatKind::Dnat => NAT_DESTINATION,
-        NatKind::Snat => NAT_SOURCE,
-    };
-    stages.extend(to_translate.map(|when| (priority, Reverse(when), Stage::Translate(nat))));
-    let to_track = tracks.filter(|_| matches!(hook, Hook::Prerouting | Hook::Output));
-    stages.extend(to_track.map(|when| (CONNTRACK, Reverse(when), Stage::Track)));
-    stages.sort_by_key(|(priority, when, _)| (*priority, *when));
-    LineUp { stages: stages.into_iter().map(|(.., stage)| stage).collect(), tracks: tracks.is_some() }
+/// When something was registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum When {
+    /// Of a table and in it.
+    At((u64, u64)),
+    /// After all that is here.
+    Last,
 }
 
-/// When something was registered, see [`ChainCode::registered`].
-type When = (u64, u64);
+/// Something at a hook.
+struct Item {
+    priority: i32,
+    /// Its place in the kernel's list.
+    listed: Option<usize>,
+    when: When,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy)]
+struct AtHook<'a> {
+    rules: &'a Rules,
+    hook: Hook,
+    family: Family,
+    number: Family4or6,
+}
+
+impl AtHook<'_> {
+    fn line_up(self, translates: Option<When>, tracks: Option<When>) -> LineUp {
+        let (mut nat, mut items) = (Vec::new(), Vec::new());
+        for (at, chain, base) in self.rules.hooked(self.hook, self.family) {
+            let listed = self.listed(|function| function.chain.as_ref() == Some(&*chain.id));
+            let when = When::At(chain.registered);
+            let item = Item { priority: base.priority.0, listed, when, stage: Stage::Chain(at) };
+            if chain.is_nat() { nat.push(item) } else { items.push(item) }
+        }
+        nat.sort_by_key(Item::key);
+        let unknown = UnknownPairs::of(&nat, |a, b| a.priority != b.priority || self.is_known(a, b));
+        let chains = nat.iter().filter_map(|item| if let Stage::Chain(at) = item.stage { Some(at) } else { None });
+        let nat = NatChains { chains: chains.collect(), unknown };
+        let to_translate = translates.filter(|_| self.hook != Hook::Forward);
+        let priority = match side(self.hook) {
+            NatKind::Dnat => NAT_DESTINATION,
+            NatKind::Snat => NAT_SOURCE,
+        };
+        items.extend(to_translate.map(|when| Item {
+            priority,
+            listed: self.listed(is_translation),
+            when,
+            stage: Stage::Translate(nat),
+        }));
+        let to_track = tracks.filter(|_| matches!(self.hook, Hook::Prerouting | Hook::Output));
+        items.extend(to_track.map(|when| Item {
+            priority: CONNTRACK,
+            listed: self.listed(is_tracking),
+            when,
+            stage: Stage::Track,
+        }));
+        items.extend(self.foreign());
+        items.sort_by_key(Item::key);
+        LineUp { stages: self.stages(items), tracks: tracks.is_some() }
+    }
+
+    /// Stages one after the other, but for those of one priority whose order is not known.
+    fn stages(self, items: Vec<Item>) -> Vec<Stage> {
+        let mut stages = Vec::with_capacity(items.len());
+        let mut items = items.into_iter().peekable();
+        while let Some(first) = items.next() {
+            let mut group = vec![first];
+            while let Some(next) = items.next_if(|next| group.iter().all(|known| known.priority == next.priority)) {
+                group.push(next);
+            }
+            let unknown = UnknownPairs::of(&group, |a, b| self.is_known(a, b));
+            let group = group.into_iter().map(|item| item.stage);
+            if unknown.is_empty() {
+                stages.extend(group);
+            } else {
+                stages.push(Stage::Unordered(Unordered { stages: group.collect(), unknown }));
+            }
+        }
+        stages
+    }
+
+    /// Whether it is known which of two of one priority comes first: then it is the one whose key
+    /// is lower.
+    fn is_known(self, a: &Item, b: &Item) -> bool {
+        if a.when == When::Last || b.when == When::Last {
+            return true;
+        }
+        match (&self.rules.registered, &a.stage, &b.stage) {
+            (Registered::AtOnce, ..) => true,
+            (Registered::Listed(_), ..) if a.listed.is_some() && b.listed.is_some() => true,
+            (_, Stage::Chain((a_table, _)), Stage::Chain((b_table, _))) => a_table == b_table,
+            _ => false,
+        }
+    }
+
+    fn functions(&self) -> &[HookFunction] {
+        match &self.rules.registered {
+            Registered::Listed(hooks) => hooks.at(self.number, self.hook).unwrap_or_default(),
+            Registered::AtOnce | Registered::WithinTables => &[],
+        }
+    }
+
+    fn listed(&self, is: impl Fn(&HookFunction) -> bool) -> Option<usize> {
+        self.functions().iter().position(is)
+    }
+
+    /// What runs here and is not known: of the kernel's list, and tables of iptables-legacy.
+    fn foreign(&self) -> Vec<Item> {
+        let listed = self.functions().iter().enumerate().filter(|(_, function)| is_foreign(function));
+        let listed = listed.map(|(at, function)| {
+            let what = function.name.as_deref().unwrap_or("a function without a name");
+            let module = function.module.as_ref().map(|module| format!(" of {module}")).unwrap_or_default();
+            Item {
+                priority: function.priority,
+                listed: Some(at),
+                when: When::At((0, 0)),
+                stage: Stage::Foreign(format!("what {what}{module} does at {}", self.hook.name()).into()),
+            }
+        });
+        let older = self.rules.older.iter().filter(|table| table.family == self.family);
+        let older = older.filter_map(|table| {
+            Some(Item {
+                priority: legacy_priority(table.name.as_str(), self.hook)?,
+                listed: None,
+                when: When::At((0, 0)),
+                stage: Stage::Foreign(format!("what table {table} of iptables-legacy does").into()),
+            })
+        });
+        listed.chain(older).collect()
+    }
+}
+
+impl Item {
+    /// Of one priority, the kernel's list counts, and else the last registered comes first
+    /// (nf_hook_entries_grow, net/netfilter/core.c, v6.12).
+    fn key(&self) -> (i32, usize, Reverse<When>) {
+        (self.priority, self.listed.unwrap_or(usize::MAX), Reverse(self.when))
+    }
+}
+
+fn is_translation(function: &HookFunction) -> bool {
+    function.name.as_deref().is_some_and(|name| name.starts_with("nf_nat_"))
+}
+
+fn is_tracking(function: &HookFunction) -> bool {
+    let names = ["ipv4_conntrack_in", "ipv4_conntrack_local", "ipv6_conntrack_in", "ipv6_conntrack_local"];
+    function.name.as_deref().is_some_and(|name| names.contains(&name))
+}
+
+/// Neither of nf_tables nor known to leave packets as they are: reassembly, confirmation of
+/// connections, their helpers, and labels of security modules.
+fn is_foreign(function: &HookFunction) -> bool {
+    let HookFunction { priority: _, chain, name, module: _ } = function;
+    let known = ["ipv4_conntrack_defrag", "ipv6_defrag", "nf_confirm", "ipv4_confirm", "ipv6_confirm", "ipv4_helper"];
+    let is_known = |name: &str| {
+        known.contains(&name) || name == "ipv6_helper" || name.starts_with("selinux_") || name.starts_with("apparmor_")
+    };
+    let has_meaning = is_tracking(function) || is_translation(function) || name.as_deref().is_some_and(is_known);
+    chain.is_none() && !has_meaning
+}
+
+/// Where a table of iptables-legacy stands (`packet_table` in net/ipv4/netfilter/iptable_*.c,
+/// v6.12).
+fn legacy_priority(table: &str, hook: Hook) -> Option<i32> {
+    match (table, hook) {
+        ("raw", Hook::Prerouting | Hook::Output) => Some(-300),
+        ("mangle", _) => Some(-150),
+        ("nat", Hook::Prerouting | Hook::Output) => Some(NAT_DESTINATION),
+        ("nat", Hook::Input | Hook::Postrouting) => Some(NAT_SOURCE),
+        ("filter", Hook::Input | Hook::Forward | Hook::Output) => Some(0),
+        ("security", Hook::Input | Hook::Forward | Hook::Output) => Some(50),
+        ("raw" | "nat" | "filter" | "security", _) => None,
+        // What it is, is not known.
+        _ => Some(i32::MIN),
+    }
+}
 
 /// When a table switches address translation on: with its first base chain of type nat.
-fn translates(table: &TableCode) -> Option<When> {
+fn translates(table: &TableCode) -> Option<(u64, u64)> {
     table.chains.iter().filter(|chain| chain.is_nat()).map(|chain| chain.registered).min()
 }
 
-/// When a table switches connection tracking on for a family: with its first rule that looks at it or translates, also by an extension of
-/// xtables (nf_ct_netns_get in its check of the rule); one that is not known may, so packets come to it, and end there. One that
-/// translates to an address does so for the family of the address alone (nft_nat_init, net/netfilter/nft_nat.c, v6.12).
-fn tracks(table: &TableCode, family: Family4or6) -> Option<When> {
+/// When a table switches connection tracking on for a family: with its first rule that looks at it
+/// or translates, also by an extension of xtables (nf_ct_netns_get in its check of the rule); one
+/// that is not known may, so packets come to it, and end there. One that translates to an address
+/// does so for the family of the address alone (nft_nat_init, net/netfilter/nft_nat.c, v6.12).
+fn tracks(table: &TableCode, family: Family4or6) -> Option<(u64, u64)> {
     let asks = |expr: &Expr| match expr {
         Expr::Nat(nat) => nat.family.is_none_or(|known| known == family),
         Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Redir { .. } => true,
@@ -121,9 +368,7 @@ impl Rules {
         self.tables.iter().filter(move |table| table.id.family == Family::Inet || table.id.family == family)
     }
 
-    /// The base chains of a hook for packets of `family`, in the order in which the kernel runs them.
-    ///
-    /// Of chains with one priority the last registered comes first (nf_hook_entries_grow, net/netfilter/core.c, v6.12).
+    /// The base chains of a hook for packets of `family`.
     fn hooked(&self, hook: Hook, family: Family) -> Vec<(ChainAt, &ChainCode, Base)> {
         let mut hooked = Vec::new();
         for (table_at, table) in self.tables.iter().enumerate() {
@@ -134,7 +379,6 @@ impl Rules {
             let based = chains.filter_map(|(at, chain)| Some(((table_at, at), chain, chain.base?)));
             hooked.extend(based.filter(|(_, _, base)| base.hook == hook));
         }
-        hooked.sort_by_key(|(_, chain, base)| (base.priority, Reverse(chain.registered)));
         hooked
     }
 

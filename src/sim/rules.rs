@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::line_up::LineUps;
+use super::devices::DeviceChain;
+use super::line_up::{LineUps, Registered};
 use super::sets::SetIndex;
 use super::xt::{self, Meaning, XtOwner};
 use crate::bytecode::{Expr, LookupSet, Modes, NoSets, Register, Sets, lower, lower_elements, lower_set, raise};
 use crate::error::{Error, Kind};
 use crate::model::{Base, Chain, ChainKind, ChainType, Family, Name, Rule, Ruleset, Table, TableFlags};
-use crate::plan::{ChainId, ChainState, RuleState, Snapshot, TableId, TableState, chain_kind};
+use crate::plan::{ChainId, ChainState, Hooks, RuleState, Snapshot, TableId, TableState, chain_kind};
 use crate::render::InFamily;
 
 /// A rule set that packets can be walked through: one of the model, or what a kernel holds.
@@ -28,6 +29,10 @@ use crate::render::InFamily;
 pub struct Rules {
     pub(super) tables: Vec<TableCode>,
     pub(super) line_ups: LineUps,
+    pub(super) registered: Registered,
+    /// Tables of iptables-legacy.
+    pub(super) older: Vec<TableId>,
+    pub(super) devices: Vec<DeviceChain>,
     unknown: Vec<String>,
 }
 
@@ -133,6 +138,32 @@ impl Rules {
         self
     }
 
+    /// The same, in the order in which the kernel lists what runs at its hooks: see [`Kernel::hooks`](crate::kernel::Kernel::hooks). Without
+    /// it, a walk cannot tell what depends on the order of chains of several tables that have one priority.
+    #[must_use]
+    pub fn with_hooks(mut self, hooks: Hooks) -> Self {
+        self.registered = Registered::Listed(Arc::new(hooks));
+        self.line_ups = LineUps::of(&self);
+        self
+    }
+
+    /// The same, when one transaction made all of it in a namespace that had no rules: in the order of their handles.
+    #[must_use]
+    pub fn made_at_once(mut self) -> Self {
+        self.registered = Registered::AtOnce;
+        self.line_ups = LineUps::of(&self);
+        self
+    }
+
+    /// The same, with tables of iptables-legacy, which see the same packets and are in no snapshot: see
+    /// [`kernel::legacy_tables`](crate::kernel::legacy_tables). A packet that comes to one of them cannot be told.
+    #[must_use]
+    pub fn with_legacy_tables(mut self, tables: impl IntoIterator<Item = TableId>) -> Self {
+        self.older.extend(tables);
+        self.line_ups = LineUps::of(&self);
+        self
+    }
+
     /// A base chain: its name, and where it is hooked.
     #[must_use]
     pub fn base(&self, chain: &ChainId) -> Option<(&Arc<ChainId>, &Base)> {
@@ -174,12 +205,14 @@ impl TryFrom<&Snapshot> for Rules {
         for table in &snapshot.tables {
             rules.add(&table.id, TableFlags::from_bits_truncate(table.flags), || table_at(table))?;
         }
+        rules.devices = snapshot.tables.iter().flat_map(DeviceChain::of).collect();
         for table in &snapshot.tables {
             let unknown = table.chains.iter().filter(|chain| chain_kind(table.id.family, chain).is_none());
-            rules
-                .unknown
-                .extend(unknown.map(|chain| format!("chain {} {}: its hook has no name here", table.id, chain.name)));
+            let unknown = unknown.map(|chain| table.id.chain(&chain.name));
+            let unknown = unknown.filter(|chain| !rules.devices.iter().any(|known| known.is_harmless_chain(chain)));
+            rules.unknown.extend(unknown.map(|chain| format!("chain {chain}: its hook has no name here")));
         }
+        rules.registered = Registered::WithinTables;
         rules.line_ups = LineUps::of(&rules);
         Ok(rules)
     }
@@ -234,9 +267,17 @@ fn table_at(table: &TableState) -> Result<TableCode, Error> {
         let kind = chain_kind(table.id.family, state).unwrap_or(ChainKind::Regular);
         let mut chain = chain_code(&table.id, name, &kind, (table.handle, *handle));
         chain.unlisted = *unlisted;
-        for RuleState { handle, exprs, userdata, .. } in rules {
+        for RuleState { handle, exprs, userdata, opaque } in rules {
             let rule = raise(exprs, userdata, table.id.family, &declared);
             chain.push(rule, Some(*handle), &declared, &sets)?;
+            if let (false, Some(code)) = (opaque.is_empty(), chain.rules.last_mut()) {
+                let unknown = Expr::Opaque {
+                    name: "of a rule with attributes".into(),
+                    data: opaque.as_slice().into(),
+                    set: None,
+                };
+                code.ops.insert(0, Op::Expr(unknown));
+            }
         }
         chains.push(chain);
     }

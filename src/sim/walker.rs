@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::cells::Cell;
 use super::connections::{Connections, Tuple};
+use super::devices::At as DeviceHook;
 use super::flow::{Flow, Tracking};
 use super::hook::pass;
 use super::host::{Host, LO, Target};
@@ -157,6 +158,7 @@ impl Passage<'_> {
     /// In by an interface, other than by lo from here.
     fn arrive(&mut self, incoming: &Interface) -> Result<End, End> {
         self.place.situation.incoming = Some(incoming.clone());
+        self.devices(DeviceHook::Ingress, incoming)?;
         let is_lo = incoming.index == LO;
         if self.packet().family() == Family4or6::Ipv6 && !is_lo && self.has_loopback() {
             return Err(End::Lost(Lost::Martian));
@@ -225,11 +227,24 @@ impl Passage<'_> {
         }
         self.hook(Hook::Postrouting)?;
         self.confirm()?;
-        match self.place.situation.outgoing.clone() {
-            Some(lo) if lo.index == LO => self.come_back(target),
+        let outgoing = self.place.situation.outgoing.clone();
+        if let Some(interface) = &outgoing {
+            self.devices(DeviceHook::Egress, interface)?;
+        }
+        match outgoing {
+            Some(lo) if lo.index == LO => {
+                self.devices(DeviceHook::Ingress, &lo)?;
+                self.come_back(target)
+            }
             Some(interface) => Ok(End::Sent(interface)),
             None => Err(End::Lost(Lost::NoRoute)),
         }
+    }
+
+    /// Past the chains of a device, which are not walked.
+    fn devices(&self, at: DeviceHook, device: &Interface) -> Result<(), End> {
+        let mut chains = self.rules.devices.iter();
+        chains.try_for_each(|chain| chain.stands(at, &device.name)).map_err(End::CannotTell)
     }
 
     /// What becomes of the copy is nothing to the packet, but for their connection (ip_mc_output, net/ipv4/ip_output.c, v6.12).

@@ -11,17 +11,20 @@ use crate::sim::rules::{ChainCode, Op, RuleLine, Rules, TableCode};
 impl Rules {
     /// Nothing is hooked here.
     pub(super) fn is_idle(&self, hook: Hook, family: Family4or6) -> bool {
-        self.line_up(hook, family).stages.iter().all(|stage| match stage {
-            Stage::Chain(_) => false,
+        self.line_up(hook, family).stages.iter().flat_map(Stage::parts).all(|stage| match stage {
+            Stage::Chain(_) | Stage::Foreign(_) | Stage::Unordered(_) => false,
             Stage::Track => true,
-            Stage::Translate(chains) => chains.is_empty(),
+            Stage::Translate(nat) => nat.chains.is_empty(),
         })
     }
 
     /// Something behind the translation could look at what it changed.
     pub(super) fn reads_behind_nat(&self, hook: Hook, family: Family4or6) -> bool {
-        let mut stages = self.line_up(hook, family).stages.iter();
-        stages.any(|stage| matches!(stage, Stage::Translate(_))) && stages.any(|stage| matches!(stage, Stage::Chain(_)))
+        let stages = &self.line_up(hook, family).stages;
+        let translates = |stage: &Stage| stage.parts().iter().any(|part| matches!(part, Stage::Translate(_)));
+        // Where it is not known which comes first, the chain may.
+        let Some(at) = stages.iter().position(translates) else { return false };
+        stages.iter().skip(at).flat_map(Stage::parts).any(|stage| matches!(stage, Stage::Chain(_)))
     }
 
     /// The rule whose limit is kept at this address.
@@ -44,11 +47,13 @@ impl Rules {
             ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| is_same(ours, theirs))
         };
         ours.tracks == theirs.tracks
+            && ours.is_certain()
+            && theirs.is_certain()
             && ours.stages.len() == theirs.stages.len()
             && ours.stages.iter().zip(&theirs.stages).all(|stages| match stages {
                 (Stage::Chain(ours), Stage::Chain(theirs)) => is_same(ours, theirs),
                 (Stage::Track, Stage::Track) => true,
-                (Stage::Translate(ours), Stage::Translate(theirs)) => all_same(ours, theirs),
+                (Stage::Translate(ours), Stage::Translate(theirs)) => all_same(&ours.chains, &theirs.chains),
                 _ => false,
             })
     }
@@ -65,7 +70,9 @@ impl Rules {
         family: Family4or6,
     ) -> bool {
         let (ours, theirs) = (self.behind(chain, hook, family), other.behind(other_chain, hook, family));
-        ours.len() == theirs.len()
+        let are_certain = [self, other].iter().all(|rules| rules.line_up(hook, family).is_certain());
+        are_certain
+            && ours.len() == theirs.len()
             && ours.iter().zip(&theirs).all(|((kind, ours), (other_kind, theirs))| {
                 kind == other_kind
                     && match (ours.and_then(|at| self.chain_at(at)), theirs.and_then(|at| other.chain_at(at))) {
@@ -80,12 +87,13 @@ impl Rules {
 
     fn behind(&self, chain: &ChainId, hook: Hook, family: Family4or6) -> Vec<(Part, Option<ChainAt>)> {
         let mut parts = Vec::new();
-        for stage in &self.line_up(hook, family).stages {
+        for stage in self.line_up(hook, family).stages.iter().flat_map(Stage::parts) {
             match stage {
+                Stage::Foreign(_) | Stage::Unordered(_) => {}
                 Stage::Chain(at) => parts.push((Part::Chain, Some(*at))),
                 Stage::Track => parts.push((Part::Track, None)),
-                Stage::Translate(chains) => {
-                    parts.extend(chains.iter().map(|at| (Part::Nat, Some(*at))));
+                Stage::Translate(nat) => {
+                    parts.extend(nat.chains.iter().map(|at| (Part::Nat, Some(*at))));
                     parts.push((Part::Translate, None));
                 }
             }
@@ -99,11 +107,12 @@ impl Rules {
     pub(super) fn gives_late_zones(&self, family: Family4or6) -> bool {
         [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting].into_iter().any(|hook| {
             let stages = &self.line_up(hook, family).stages;
-            let tracked = stages.iter().position(|stage| matches!(stage, Stage::Track)).unwrap_or(0);
-            stages.iter().skip(tracked).any(|stage| match stage {
+            let tracks = |stage: &Stage| stage.parts().iter().any(|part| matches!(part, Stage::Track));
+            let tracked = stages.iter().position(tracks).unwrap_or(0);
+            stages.iter().skip(tracked).flat_map(Stage::parts).any(|stage| match stage {
                 Stage::Chain(at) => self.gives_zones(*at),
-                Stage::Track => false,
-                Stage::Translate(chains) => chains.iter().any(|at| self.gives_zones(*at)),
+                Stage::Foreign(_) | Stage::Track | Stage::Unordered(_) => false,
+                Stage::Translate(nat) => nat.chains.iter().any(|at| self.gives_zones(*at)),
             })
         })
     }

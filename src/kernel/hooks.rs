@@ -1,0 +1,114 @@
+//! Reads what runs at the hooks of a network namespace, in the kernel's order:
+//! net/netfilter/nfnetlink_hook.c, v6.12.
+
+use super::dump::Dump;
+use super::live::Kernel;
+use crate::error::{Error, Result};
+use crate::model::{Family, Family4or6, Hook};
+use crate::netlink::{Attribute, Malformed, Message};
+use crate::plan::{ChainId, HookFunction, HookList, Hooks, TableId};
+
+impl Kernel {
+    /// What runs at the hooks of IPv4 and IPv6 now. `None` where the kernel does not list it:
+    /// before Linux 5.14, or without `CONFIG_NETFILTER_NETLINK_HOOK`.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    pub fn hooks(&mut self) -> Result<Option<Hooks>> {
+        let mut hooks = Hooks::default();
+        for family in [Family4or6::Ipv4, Family4or6::Ipv6] {
+            for hook in [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting] {
+                let Some(functions) = self.functions(family, hook)? else { return Ok(None) };
+                hooks.lists.push(HookList::new(family, hook, functions));
+            }
+        }
+        Ok(Some(hooks))
+    }
+
+    fn functions(&mut self, family: Family4or6, hook: Hook) -> Result<Option<Vec<HookFunction>>> {
+        let [length, kind] = [8_u16, NFNLA_HOOK_HOOKNUM].map(u16::to_ne_bytes);
+        let attributes = [length.as_slice(), &kind, &hook.number().to_be_bytes()].concat();
+        for _ in 0..MOST_READINGS {
+            let mut functions = Vec::new();
+            let read = |message: &Message<'_>| {
+                if message.kind == HOOK_GET {
+                    functions.push(function(message)?);
+                }
+                Ok(())
+            };
+            match self.dump_of(HOOK_GET, family.number(), &attributes, read)? {
+                Ok(Dump::Whole) => return Ok(Some(functions)),
+                Ok(Dump::Interrupted) => {}
+                // No such subsystem, or no such list.
+                Err(cause) if [Some(libc::EINVAL), Some(libc::EOPNOTSUPP)].contains(&cause.raw_os_error()) => {
+                    return Ok(None);
+                }
+                Err(cause) => return Err(Error::io("read the hooks of the kernel", cause)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn function(message: &Message<'_>) -> Result<HookFunction, Malformed> {
+    let mut function = HookFunction::default();
+    let Some((_, attributes)) = message.netfilter() else { return Err(Malformed { at: 0 }) };
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            NFNLA_HOOK_PRIORITY => {
+                function.priority = i32::from_ne_bytes(attribute.need_be32()?.to_ne_bytes());
+            }
+            NFNLA_HOOK_FUNCTION_NAME => function.name = attribute.text().map(str::to_owned),
+            NFNLA_HOOK_MODULE_NAME => function.module = attribute.text().map(str::to_owned),
+            NFNLA_HOOK_CHAIN_INFO => function.chain = chain(&attribute)?,
+            _ => {}
+        }
+    }
+    Ok(function)
+}
+
+/// A base chain of nf_tables; `None` of what is none.
+fn chain(info: &Attribute<'_>) -> Result<Option<ChainId>, Malformed> {
+    let (mut kind, mut table, mut family, mut name) = (None, None, None, None);
+    for part in info.nested() {
+        let part = part?;
+        match part.kind {
+            NFNLA_HOOK_INFO_TYPE => kind = part.be32(),
+            NFNLA_HOOK_INFO_DESC => {
+                for part in part.nested() {
+                    let part = part?;
+                    match part.kind {
+                        NFNLA_CHAIN_TABLE => table = part.text().map(str::to_owned),
+                        NFNLA_CHAIN_FAMILY => family = part.value.first().copied(),
+                        NFNLA_CHAIN_NAME => name = part.text().map(str::to_owned),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let (Some(NFNL_HOOK_TYPE_NFTABLES), Some(table), Some(family), Some(name)) = (kind, table, family, name) else {
+        return Ok(None);
+    };
+    let family = [Family::Inet, Family::Ip, Family::Ip6].into_iter().find(|known| known.number() == family);
+    Ok(family.map(|family| TableId::new(family, table.as_str()).chain(name.as_str())))
+}
+
+/// Somebody commits again and again.
+const MOST_READINGS: usize = 20;
+// include/uapi/linux/netfilter/nfnetlink_hook.h
+const HOOK_GET: u16 = NFNL_SUBSYS_HOOK << 8;
+const NFNL_SUBSYS_HOOK: u16 = 12;
+const NFNLA_HOOK_HOOKNUM: u16 = 1;
+const NFNLA_HOOK_PRIORITY: u16 = 2;
+const NFNLA_HOOK_FUNCTION_NAME: u16 = 4;
+const NFNLA_HOOK_MODULE_NAME: u16 = 5;
+const NFNLA_HOOK_CHAIN_INFO: u16 = 6;
+const NFNLA_HOOK_INFO_DESC: u16 = 1;
+const NFNLA_HOOK_INFO_TYPE: u16 = 2;
+const NFNLA_CHAIN_TABLE: u16 = 1;
+const NFNLA_CHAIN_FAMILY: u16 = 2;
+const NFNLA_CHAIN_NAME: u16 = 3;
+const NFNL_HOOK_TYPE_NFTABLES: u32 = 1;

@@ -1,0 +1,67 @@
+//! What runs at the hooks of a network namespace, in the kernel's own order.
+
+use super::operation::ChainId;
+use crate::model::{Family4or6, Hook};
+
+/// The functions at the hooks of IPv4 and IPv6, as the kernel lists them.
+///
+/// A dump of rules does not say in which order base chains of one priority run when they are in
+/// several tables; this does. Chains of type nat are not in it: they run inside the function of
+/// address translation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hooks {
+    /// One for each family and hook where something runs.
+    pub lists: Vec<HookList>,
+}
+
+/// What runs at a hook for packets of a family, first to last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HookList {
+    /// Family of the packets.
+    pub family: Family4or6,
+    /// Which hook.
+    pub hook: Hook,
+    /// What runs there.
+    pub functions: Vec<HookFunction>,
+}
+
+/// One function at a hook.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HookFunction {
+    /// Its priority.
+    pub priority: i32,
+    /// The base chain that it runs, if it is one of nf_tables.
+    pub chain: Option<ChainId>,
+    /// Name of the kernel's function.
+    pub name: Option<String>,
+    /// The module that it is in, if it is in one.
+    pub module: Option<String>,
+}
+
+impl Hooks {
+    /// What runs at that hook; `None` when it is not listed.
+    #[must_use]
+    pub fn at(&self, family: Family4or6, hook: Hook) -> Option<&[HookFunction]> {
+        let list = self.lists.iter().find(|list| (list.family, list.hook) == (family, hook));
+        list.map(|list| list.functions.as_slice())
+    }
+}
+
+impl HookList {
+    /// What runs at that hook.
+    #[must_use]
+    pub fn new(family: Family4or6, hook: Hook, functions: impl IntoIterator<Item = HookFunction>) -> Self {
+        HookList { family, hook, functions: functions.into_iter().collect() }
+    }
+}
+
+impl HookFunction {
+    /// A base chain.
+    #[must_use]
+    pub fn chain(priority: i32, chain: ChainId) -> Self {
+        HookFunction { priority, chain: Some(chain), ..HookFunction::default() }
+    }
+}

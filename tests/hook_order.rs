@@ -1,0 +1,212 @@
+//! Which of two base chains of one priority runs first: as the kernel lists it, as handles prove it, or "cannot tell".
+
+mod support;
+
+use std::net::UdpSocket;
+
+use nftmesh::kernel::{Kernel, host};
+use nftmesh::model::{Family, Family4or6, Hook};
+use nftmesh::plan::{HookFunction, HookList, Hooks, TableId};
+use nftmesh::sim::{Comparison, Packet, Rules, Walker, compare};
+use support::{in_fresh_netns, ip, nft_script};
+
+#[track_caller]
+fn packet(text: &str) -> Packet {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn read() -> Rules {
+    let snapshot = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
+    Rules::try_from(&snapshot).expect("rules that can be lowered")
+}
+
+fn listed() -> Option<Hooks> {
+    Kernel::open().and_then(|mut kernel| kernel.hooks()).expect("a list, or none")
+}
+
+/// How the walk of a datagram over lo ends.
+fn end(rules: &Rules) -> String {
+    let host = host().expect("a netlink socket");
+    let datagram = packet("udp 127.0.0.1:5000 -> 127.0.0.1:5001 uid 0 gid 0");
+    Walker::new(rules, &host).send(datagram).end.to_string()
+}
+
+/// Whether the kernel drops such a datagram on its way out.
+fn is_dropped() -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.send_to(b"x", "127.0.0.1:5001").is_err()
+}
+
+/// Whether this kernel does not have what a script asks for.
+fn nft_refuses(script: &str) -> bool {
+    let checked = support::command("nft").args(["-c", script]).output().expect("nft runs");
+    !checked.status.success() && String::from_utf8_lossy(&checked.stderr).contains("not supported")
+}
+
+const SETS: &str = "meta mark set 7";
+const ASKS: &str = "meta mark 7 drop";
+
+#[test]
+fn what_depends_on_the_order_of_two_tables_is_told_by_the_list_of_hooks_or_not_at_all() {
+    in_fresh_netns(|| {
+        ip("link set lo up");
+        for (first, second, expected) in [(SETS, ASKS, false), (ASKS, SETS, true)] {
+            nft_script("flush ruleset\nadd table ip a\nadd table inet b\n");
+            // The order of the tables, and that of their handles, says nothing.
+            for (table, rule) in [("inet b", first), ("ip a", second)] {
+                nft_script(&format!(
+                    "add chain {table} c {{ type filter hook output priority 0; }}\nadd rule {table} c {rule}"
+                ));
+            }
+            assert_eq!(is_dropped(), expected, "the last registered runs first");
+            let rules = read();
+            let said = end(&rules);
+            assert!(said.starts_with("CANNOT TELL: in which order what has priority 0 runs ("), "{said}");
+            let compared = compare(&rules, &rules);
+            assert!(matches!(compared, Comparison::CannotTell(_)), "{compared}");
+
+            let known = [(Family::Ip, "a"), (Family::Inet, "b")];
+            let chains = known.map(|(family, name)| HookFunction::chain(0, TableId::new(family, name).chain("c")));
+            let mut hooks = Hooks::default();
+            hooks.lists.push(HookList::new(Family4or6::Ipv4, Hook::Output, chains));
+            for hooks in [Some(hooks), listed()].into_iter().flatten() {
+                let told = rules.clone().with_hooks(hooks);
+                let said = end(&told);
+                assert!(said.starts_with(if expected { "DROPPED by inet b" } else { "DELIVERED" }), "{said}");
+                let compared = compare(&told, &told);
+                assert!(matches!(compared, Comparison::Equivalent { .. }), "{compared}");
+            }
+        }
+        if listed().is_none() {
+            support::say("this kernel does not list its hooks: the order is given by hand");
+        }
+    });
+}
+
+#[test]
+fn what_does_not_depend_on_the_order_is_told_all_the_same() {
+    in_fresh_netns(|| {
+        ip("link set lo up");
+        let cases: &[(&[&str], &str)] = &[
+            (&["counter", "counter accept"], "DELIVERED"),
+            (&["counter", "udp dport 5001 drop"], "DROPPED by"),
+            (&["drop", "udp dport 5001 drop"], "DROPPED by"),
+            (&["accept", "udp dport 5001 drop"], "DROPPED by"),
+            (&["meta mark set 7", "meta mark set 7"], "DELIVERED"),
+            (&["meta mark set 7", "meta mark set 8"], "CANNOT TELL"),
+            (&["meta mark set 7", "udp dport 5002 meta mark 7 drop"], "DELIVERED"),
+            (&["meta mark set 7", "meta mark 7 drop"], "CANNOT TELL"),
+            (&["reject", "drop"], "CANNOT TELL"),
+            (&["meta mark set meta mark or 1", "meta mark set meta mark or 2", "counter"], "DELIVERED"),
+            (&["ct state new drop", "counter"], "DROPPED by"),
+        ];
+        for (rules, expected) in cases {
+            nft_script("flush ruleset");
+            for (number, rule) in rules.iter().enumerate() {
+                nft_script(&format!(
+                    "table inet t{number} {{ chain c {{ type filter hook output priority 0; {rule}; }}; }}"
+                ));
+            }
+            let said = end(&read());
+            assert!(said.starts_with(expected), "{rules:?}: {said}, not {expected}");
+            let is_dropped = is_dropped();
+            assert!(expected.starts_with("CANNOT") || is_dropped == expected.starts_with("DROPPED"), "{rules:?}");
+        }
+    });
+}
+
+#[test]
+fn tables_that_translate_at_one_priority_are_told_only_where_they_agree() {
+    in_fresh_netns(|| {
+        ip("link set lo up");
+        let cases = [
+            ("udp dport 5001 redirect to :6001", "udp dport 5001 dnat to 127.0.0.1:6002", "CANNOT TELL"),
+            ("udp dport 5001 redirect to :6001", "udp dport 5001 redirect to :6001", "DELIVERED to 127.0.0.1:6001"),
+            (
+                "udp dport 5001 redirect to :6001",
+                "udp dport 5002 dnat to 127.0.0.1:6002",
+                "DELIVERED to 127.0.0.1:6001",
+            ),
+            ("udp dport 5001 redirect to :6001", "udp dport 5001 accept", "DELIVERED to 127.0.0.1:6001"),
+        ];
+        for (one, other, expected) in cases {
+            nft_script("flush ruleset");
+            for (table, rule) in [("a", one), ("b", other)] {
+                nft_script(&format!(
+                    "table ip {table} {{ chain c {{ type nat hook output priority -100; {rule}; }}; }}"
+                ));
+            }
+            let said = end(&read());
+            assert!(said.starts_with(expected), "{one}, {other}: {said}, not {expected}");
+        }
+        // A chain at the very place of the translation, of which a handle says nothing.
+        nft_script("flush ruleset");
+        nft_script(
+            "table ip a { chain n { type nat hook output priority -100; udp dport 5001 redirect to :6001; }; \
+             chain f { type filter hook output priority -100; udp dport 6001 drop; }; }",
+        );
+        assert!(end(&read()).starts_with("CANNOT TELL"), "{}", end(&read()));
+        assert!(end(&read().made_at_once()).starts_with("DELIVERED"), "{}", end(&read().made_at_once()));
+    });
+}
+
+#[test]
+fn a_chain_of_a_device_ends_the_walk_of_what_goes_by_it_unless_it_does_nothing() {
+    in_fresh_netns(|| {
+        ip("link set lo up");
+        ip("link add eth0 type veth peer name eth1");
+        for device in ["eth0", "eth1"] {
+            ip(&format!("link set {device} up"));
+        }
+        ip("addr add 10.77.0.2/24 dev eth0");
+        let arrives = |rules: &Rules, device: &str| {
+            let host = host().expect("a netlink socket");
+            let packet = packet("tcp 10.77.0.1:5 -> 10.77.0.2:80");
+            Walker::new(rules, &host).receive(packet, device).end.to_string()
+        };
+        let leaves = |rules: &Rules| {
+            let host = host().expect("a netlink socket");
+            Walker::new(rules, &host).send(packet("tcp 10.77.0.2:5 -> 10.77.0.1:80")).end.to_string()
+        };
+        let cases = [
+            ("inet n", "ingress device \"eth0\"", "drop", "CANNOT TELL", "SENT"),
+            ("inet n", "ingress device \"eth1\"", "drop", "DELIVERED", "SENT"),
+            ("inet n", "ingress device \"eth0\"", "tcp dport 80 counter accept", "DELIVERED", "SENT"),
+            ("inet n", "ingress device \"eth0\"", "meta mark set 1", "CANNOT TELL", "SENT"),
+            ("netdev n", "ingress device \"eth0\"", "tcp dport 22 drop", "CANNOT TELL", "SENT"),
+            ("netdev n", "egress device \"eth0\"", "drop", "DELIVERED", "CANNOT TELL"),
+            ("bridge n", "input", "drop", "CANNOT TELL", "CANNOT TELL"),
+            ("bridge n", "input", "counter", "DELIVERED", "SENT"),
+            ("arp n", "input", "drop", "DELIVERED", "SENT"),
+        ];
+        for (table, hook, rule, arriving, leaving) in cases {
+            nft_script("flush ruleset");
+            let script = format!("table {table} {{ chain c {{ type filter hook {hook} priority 0; {rule}; }}; }}");
+            if hook.starts_with("egress") && nft_refuses(&script) {
+                support::say("SKIP: this kernel has no egress (Linux 5.16)");
+                continue;
+            }
+            nft_script(&script);
+            let rules = read();
+            let said = [arrives(&rules, "eth0"), leaves(&rules)];
+            assert!(said[0].starts_with(arriving) && said[1].starts_with(leaving), "{table} {hook} {rule}: {said:?}");
+            if said.iter().any(|said| said.starts_with("CANNOT")) {
+                assert!(said.iter().any(|said| said.contains(&format!("chain {table} c"))), "{said:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_table_of_iptables_legacy_ends_the_walk_where_it_stands() {
+    in_fresh_netns(|| {
+        ip("link set lo up");
+        let cases = [("nat", "CANNOT TELL: what table ip nat of iptables-legacy does"), ("security", "CANNOT TELL")];
+        for (table, expected) in cases {
+            let said = end(&read().with_legacy_tables([TableId::new(Family::Ip, table)]));
+            assert!(said.starts_with(expected), "{said}");
+        }
+        let said = end(&read().with_legacy_tables([TableId::new(Family::Ip6, "nat")]));
+        assert!(said.starts_with("DELIVERED"), "{said}");
+    });
+}

@@ -19,8 +19,8 @@ struct Packet {
     destination: IpAddr,
     sport: u16,
     dport: u16,
-    uid: u32,
-    gid: u32,
+    /// Sockets of the kernel have none.
+    owner: Option<(u32, u32)>,
     mark: u32,
     ct_mark: u32,
     state: CtState,
@@ -45,6 +45,14 @@ impl Outcome {
 }
 
 impl Packet {
+    fn is_of_user(&self, user: u32) -> bool {
+        self.owner.is_some_and(|(uid, _)| uid == user)
+    }
+
+    fn is_of_group(&self, group: u32) -> bool {
+        self.owner.is_some_and(|(_, gid)| gid == group)
+    }
+
     /// With ACK, RST or FIN it is of a connection that is there.
     fn begins(&self) -> bool {
         self.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST | TcpFlags::FIN) == TcpFlags::SYN
@@ -58,8 +66,12 @@ impl Packet {
     fn at(&self, hook: Hook) -> Situation {
         let ends = [(self.source, self.sport), (self.destination, self.dport)];
         let [source, destination] = ends.map(std::net::SocketAddr::from);
-        let mut packet = sim::Packet::udp(source, destination).owner(self.uid, self.gid);
+        let mut packet = sim::Packet::udp(source, destination);
+        if let Some((uid, gid)) = self.owner {
+            packet = packet.owner(uid, gid);
+        }
         (packet.protocol, packet.mark, packet.tcp_flags) = (self.protocol, self.mark, self.flags);
+        packet.length = 80; // a whole header, of every protocol
         let mut situation = Situation::new(packet);
         let interface = Some(sim::Interface::new(if self.interface == "lo" { 1 } else { 2 }, self.interface));
         match hook {
@@ -116,6 +128,14 @@ impl Reference<'_> {
     }
     fn passed_on(&self) -> bool {
         self.on_lo() && ["127.0.0.6", "::6"].contains(&self.1.source.to_string().as_str())
+    }
+    /// By a user of the proxy, by a group of it.
+    fn owned(&self) -> [bool; 2] {
+        let Reference(config, packet) = self;
+        [
+            config.proxy_uids.iter().any(|uid| packet.is_of_user(*uid)),
+            config.proxy_gids.iter().any(|gid| packet.is_of_group(*gid)),
+        ]
     }
     /// No rules were installed for this family.
     fn untouched(&self) -> bool {
@@ -174,30 +194,30 @@ impl Reference<'_> {
             self.on_lo() && !self.to_loopback() && self.is(Protocol::TCP) && packet.dport != config.tunnel_port;
         let to_itself = !loopback && self.on_lo() && (!dns || self.is(Protocol::TCP) && packet.dport != 53);
         for uid in &config.proxy_uids {
-            if self_call && packet.uid == *uid && !(dns && packet.dport == 53) {
+            if self_call && packet.is_of_user(*uid) && !(dns && packet.dport == 53) {
                 return Some(config.inbound_port);
             }
-            if to_itself && packet.uid != *uid {
+            if to_itself && !packet.is_of_user(*uid) {
                 return None;
             }
-            if packet.uid == *uid {
+            if packet.is_of_user(*uid) {
                 return None;
             }
         }
         for gid in &config.proxy_gids {
-            if self_call && packet.gid == *gid {
+            if self_call && packet.is_of_group(*gid) {
                 return Some(config.inbound_port);
             }
-            if to_itself && packet.gid != *gid {
+            if to_itself && !packet.is_of_group(*gid) {
                 return None;
             }
-            if packet.gid == *gid {
+            if packet.is_of_group(*gid) {
                 return None;
             }
         }
         match &config.owner_groups {
-            OwnerGroups::Except(groups) if groups.contains(&packet.gid) => return None,
-            OwnerGroups::Only(groups) if !groups.contains(&packet.gid) => return None,
+            OwnerGroups::Except(groups) if groups.iter().any(|group| packet.is_of_group(*group)) => return None,
+            OwnerGroups::Only(groups) if !groups.iter().any(|group| packet.is_of_group(*group)) => return None,
             _ => {}
         }
         let to_server = match &config.dns {
@@ -257,11 +277,17 @@ impl Reference<'_> {
         let Reference(config, packet) = *self;
         let mut outcome = Outcome::of(packet);
         let mark = config.tproxy.mark();
+        let owned = self.owned().into_iter().any(|owned| owned);
+        let excluded = config.interception == Interception::Tproxy && self.on_excluded();
+        let leaves = self.is(Protocol::TCP) && !self.on_lo() && !excluded && !self.untouched();
+        if config.drop_invalid_outbound && packet.state == CtState::INVALID && leaves && !owned {
+            outcome.dropped = true;
+            return outcome;
+        }
         let off = config.interception != Interception::Tproxy || !self.is(Protocol::TCP);
         if off || self.untouched() || self.on_excluded() || (self.on_lo() && packet.mark == mark) {
             return outcome;
         }
-        let owned = config.proxy_uids.contains(&packet.uid) || config.proxy_gids.contains(&packet.gid);
         if self.on_lo() && !self.to_loopback() && owned {
             outcome.mark = SELF_CALL_MARK;
         }
@@ -299,8 +325,7 @@ impl Reference<'_> {
         if config.dns == DnsCapture::Off || self.untouched() || !self.is(Protocol::UDP) {
             return None;
         }
-        let owned = [config.proxy_uids.contains(&packet.uid), config.proxy_gids.contains(&packet.gid)];
-        for _ in owned.into_iter().filter(|owned| *owned) {
+        for _ in self.owned().into_iter().filter(|owned| *owned) {
             if packet.dport == 53 {
                 return Some(1);
             }
@@ -355,7 +380,7 @@ fn some_config() -> impl Strategy<Value = IstioConfig> {
     });
     let interfaces =
         || prop::sample::select(vec![vec![], vec!["eth0"], vec!["tap+", "eth1"], vec!["lo"], vec!["eth0", "tap1"]]);
-    let modes = (any::<bool>(), any::<bool>(), any::<bool>(), prop::sample::select(vec![15008, 53, 80]));
+    let modes = (any::<bool>(), any::<bool>(), any::<(bool, bool)>(), prop::sample::select(vec![15008, 53, 80]));
     let lists = (ports(), ports(), interfaces(), interfaces());
     (owners, destinations, dns, inbound, lists, modes).prop_map(
         |((uids, gids, groups), (services, excluded, loopback), dns, inbound, lists, modes)| {
@@ -392,8 +417,11 @@ fn some_config() -> impl Strategy<Value = IstioConfig> {
             if ipv6 {
                 builder = builder.ipv6();
             }
-            if drop_invalid {
+            if drop_invalid.0 {
                 builder = builder.drop_invalid();
+            }
+            if drop_invalid.1 {
+                builder = builder.drop_invalid_outbound();
             }
             builder.build().expect("every choice is valid")
         },
@@ -410,7 +438,8 @@ fn some_packet() -> impl Strategy<Value = Packet> {
         prop::sample::select(vec!["::1", "fd00::53", "fd09::1", "fe80::1", "2001:db8::1"]),
     );
     let port = || prop::sample::select(vec![22, 53, 80, 8080, 15008, 15053]);
-    let owner = || prop::sample::select(vec![0, 7, 8, 9, 1000, 1337]);
+    let number = || prop::sample::select(vec![0, 7, 8, 9, 1000, 1337]);
+    let owner = prop_oneof![9 => (number(), number()).prop_map(Some), 1 => Just(None)];
     let mark = || prop::sample::select(vec![0, 1, 1337, 1338]);
     let states = vec![CtState::NEW, CtState::ESTABLISHED, CtState::RELATED, CtState::INVALID];
     let (syn, ack) = (TcpFlags::SYN, TcpFlags::ACK);
@@ -420,26 +449,25 @@ fn some_packet() -> impl Strategy<Value = Packet> {
         prop::sample::select(vec![Protocol::TCP, Protocol::TCP, Protocol::UDP, Protocol::ICMP]),
         prop_oneof![v4, v6],
         (port(), port()),
-        (owner(), owner()),
+        owner,
         (mark(), mark()),
         (prop::sample::select(states), prop::sample::select(flags)),
     )
-        .prop_map(
-            |(interface, protocol, (source, destination), (sport, dport), (uid, gid), marks, (state, flags))| Packet {
+        .prop_map(|(interface, protocol, (source, destination), (sport, dport), owner, marks, (state, flags))| {
+            Packet {
                 interface,
                 protocol,
                 source: source.parse().expect("an address"),
                 destination: destination.parse().expect("an address"),
                 sport,
                 dport,
-                uid,
-                gid,
+                owner,
                 mark: marks.0,
                 ct_mark: marks.1,
                 state,
                 flags,
-            },
-        )
+            }
+        })
 }
 
 proptest! {

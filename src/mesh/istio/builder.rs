@@ -34,6 +34,7 @@ pub struct IstioConfigBuilder {
     tproxy_route_table: u32,
     dns: DnsCapture,
     drop_invalid: bool,
+    drop_invalid_outbound: bool,
     ipv6: bool,
     owner_groups: OwnerGroups,
     loopback: Option<Ipv4Network>,
@@ -60,6 +61,7 @@ impl Default for IstioConfigBuilder {
             tproxy_route_table: 133,
             dns: DnsCapture::default(),
             drop_invalid: false,
+            drop_invalid_outbound: false,
             ipv6: false,
             owner_groups: OwnerGroups::default(),
             loopback: None,
@@ -149,9 +151,14 @@ impl IstioConfigBuilder {
         IstioConfigBuilder { dns, ..self }
     }
 
-    /// Drops packets that connection tracking finds invalid.
+    /// Drops packets that arrive and that connection tracking finds invalid.
     pub fn drop_invalid(self) -> Self {
         IstioConfigBuilder { drop_invalid: true, ..self }
+    }
+
+    /// Drops TCP that leaves the pod, is not the proxy's, and that connection tracking finds invalid.
+    pub fn drop_invalid_outbound(self) -> Self {
+        IstioConfigBuilder { drop_invalid_outbound: true, ..self }
     }
 
     /// Captures IPv6 as well as IPv4.
@@ -209,6 +216,7 @@ impl IstioConfigBuilder {
             tproxy_route_table,
             dns,
             drop_invalid,
+            drop_invalid_outbound,
             ipv6,
             owner_groups,
             loopback,
@@ -249,6 +257,7 @@ impl IstioConfigBuilder {
             ),
             dns: checked_dns(dns, ipv6)?,
             drop_invalid,
+            drop_invalid_outbound,
             ipv6,
             owner_groups: checked_owner_groups(owner_groups)?,
             loopback,

@@ -64,8 +64,11 @@ pub struct IstioConfig {
     pub tproxy: Tproxy,
     /// Which DNS goes to the agent.
     pub dns: DnsCapture,
-    /// Whether packets that connection tracking finds invalid are dropped.
+    /// Whether packets that arrive and that connection tracking finds invalid are dropped.
     pub drop_invalid: bool,
+    /// Whether TCP that leaves the pod, is not the proxy's, and that connection tracking finds invalid is dropped. Nothing translates
+    /// such a packet, so that it would leave past the proxy. The reference has no such option.
+    pub drop_invalid_outbound: bool,
     /// Whether IPv6 is captured; off means that IPv6 is left untouched: no packet of it meets a rule or a connection tracking of ours. On when the pod's first address that is neither loopback nor
     /// link-local is IPv6, or with `--dual-stack` when any is; without such an address it stays off, and a warning says so.
     pub ipv6: bool,

@@ -25,6 +25,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     REDIRECT_DNS,
     CAPTURE_ALL_DNS,
     DROP_INVALID,
+    DROP_INVALID_OUTBOUND,
     DUAL_STACK,
     DRY_RUN,
     SKIP_RULE_APPLY,
@@ -169,6 +170,14 @@ pub(super) const CAPTURE_ALL_DNS: OptionSpec = OptionSpec::flag(
     &["CAPTURE_ALL_DNS"],
     "false",
     "with --redirect-dns: all DNS, not only to the nameservers of /etc/resolv.conf",
+)
+.takes(Takes::Switch);
+/// Ours: the reference looks at what arrives only.
+pub(super) const DROP_INVALID_OUTBOUND: OptionSpec = OptionSpec::flag(
+    "drop-invalid-outbound",
+    &["DROP_INVALID_OUTBOUND"],
+    "false",
+    "drop TCP that leaves the pod, is not the proxy's, and that connection tracking finds invalid",
 )
 .takes(Takes::Switch);
 pub(super) const DROP_INVALID: OptionSpec = OptionSpec::flag(

@@ -46,6 +46,7 @@ pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, I
         tproxy: Tproxy::of_checked(tproxy_mark, options.read(&table::TPROXY_ROUTE_TABLE, parse::route_table)?),
         dns: dns(options, host, ipv6, &mut warnings)?,
         drop_invalid: options.read(&table::DROP_INVALID, parse::boolean)?,
+        drop_invalid_outbound: options.read(&table::DROP_INVALID_OUTBOUND, parse::boolean)?,
         ipv6,
         owner_groups: owner_groups(options, host)?,
         loopback: options.read(&table::LOOPBACK_CIDR, loopback)?,

@@ -8,8 +8,8 @@
 //!             answers: zones      of answers to captured clients     outbound to 15001
 //! ```
 //! What is always true: where one rule of the reference stands for each entry of a list, one rule with a set stands here; a packet meets
-//! the same decision as with the reference's iptables backend, except that a packet without an owning process never matches an owner,
-//! negated or not (nft_meta.c). Names are those of the reference's own nftables backend, so that what operators know by heart works.
+//! the same decision as with the reference's iptables backend. There a negated owner matches a packet without an owning process, and here
+//! it does not (nft_meta.c): so no rule negates one. Names are those of the reference's own nftables backend, so that what operators know by heart works.
 //!
 //! Lists of addresses and of owner groups become named sets, which operators can read and alter and of which an update sends only the
 //! elements that changed; ports, interfaces and owners of the proxy are few and become anonymous sets.
@@ -134,6 +134,8 @@ fn from_passthrough(config: &IstioConfig) -> impl Iterator<Item = Match> + use<>
 const INBOUND: &str = "istio-inbound";
 const OUTPUT: &str = "istio-output";
 const OUTPUT_DNS: &str = "istio-output-dns";
+const OUTPUT_GROUPS: &str = "istio-output-groups";
+const OUTPUT_INVALID: &str = "istio-output-invalid";
 const REDIRECT: &str = "istio-redirect";
 const IN_REDIRECT: &str = "istio-in-redirect";
 const TPROXY: &str = "istio-tproxy";

@@ -13,11 +13,11 @@
 //! and would reach the application's listener if it were taken for a packet that the proxy has a socket for.
 
 use super::sets::{interfaces, ports};
-use super::{INBOUND, OUTPUT, Place, TPROXY, from_passthrough, to_loopback, with};
+use super::{INBOUND, OUTPUT, OUTPUT_INVALID, Place, TPROXY, from_passthrough, to_loopback, with};
 use crate::mesh::istio::{InboundPorts, Interception, IstioConfig, SELF_CALL_MARK};
 use crate::model::{
-    Chain, ChainType, CtState, Hook, MarkKey, MarkValue, Protocol, Rule, Table, TcpFlags, Tproxy, mark, masked, skgid,
-    skuid, th_dport,
+    Chain, ChainType, CtState, Hook, MarkKey, MarkValue, Protocol, Rule, Table, TcpFlags, Tproxy, mark, masked,
+    oifname, skgid, skuid, th_dport,
 };
 
 pub(super) fn table(config: &IstioConfig) -> Table {
@@ -41,7 +41,8 @@ pub(super) fn table(config: &IstioConfig) -> Table {
     }));
 
     let table = with(table, base("prerouting", ChainType::Filter, Hook::Prerouting), prerouting);
-    let table = with(table, base("output", ChainType::Route, Hook::Output), when(output));
+    let table = with(table, base("output", ChainType::Route, Hook::Output), output(config));
+    let table = with(table, Chain::regular(OUTPUT_INVALID), invalid_outbound(config));
     let table = with(table, Chain::regular(INBOUND), when(inbound));
     let table = with(table, Chain::regular(TPROXY), when(tproxy));
     with(table, Chain::regular(OUTPUT), when(self_calls))
@@ -104,22 +105,37 @@ fn tproxy(config: &IstioConfig) -> Vec<Rule> {
 
 /// Every packet that leaves: the common case goes through on the first comparison of each rule.
 fn output(config: &IstioConfig) -> Vec<Rule> {
+    let is_tproxy = config.interception == Interception::Tproxy;
     let mut rules = Vec::new();
     let interfaces = interfaces(&config.exclude_interfaces);
-    if !interfaces.is_empty() {
+    if is_tproxy && !interfaces.is_empty() {
         let excluded = Rule::new().oifname(interfaces).counter().r#return();
         rules.push(excluded.comment("nothing is captured on these interfaces (-c)"));
     }
-    let answers = Rule::new()
-        .ct_mark(config.tproxy.mark())
-        .l4proto(Protocol::TCP)
-        .counter()
-        .set_mark(MarkValue::copy(MarkKey::Ct))
-        .r#return();
-    rules.push(answers.comment("answers to the proxy that spoke in a client's name"));
-    let local = Rule::new().oifname("lo").l4proto(Protocol::TCP);
-    rules.push(local.counter().jump(OUTPUT).comment("TCP within the pod"));
+    if config.drop_invalid_outbound {
+        let invalid = Rule::new().ct_state(CtState::INVALID).l4proto(Protocol::TCP).not(oifname("lo"));
+        rules.push(invalid.counter().jump(OUTPUT_INVALID).comment("TCP that leaves the pod and is of no connection"));
+    }
+    if is_tproxy {
+        let answers = Rule::new().ct_mark(config.tproxy.mark()).l4proto(Protocol::TCP).counter();
+        let answers = answers.set_mark(MarkValue::copy(MarkKey::Ct)).r#return();
+        rules.push(answers.comment("answers to the proxy that spoke in a client's name"));
+        let local = Rule::new().oifname("lo").l4proto(Protocol::TCP);
+        rules.push(local.counter().jump(OUTPUT).comment("TCP within the pod"));
+    }
     rules
+}
+
+/// Only TCP that leaves the pod on no connection comes here. What has no owner is not the proxy's as far as anybody can know, and is
+/// translated by nobody: it would leave as it is, past the proxy.
+fn invalid_outbound(config: &IstioConfig) -> Vec<Rule> {
+    if !config.drop_invalid_outbound {
+        return Vec::new();
+    }
+    let owners = [skuid(config.proxy_uids.clone()), skgid(config.proxy_gids.clone())];
+    let own = |owner| Rule::new().matches(owner).counter().r#return().comment("what the proxy sends goes on");
+    let rest = Rule::new().counter().drop().comment("of no connection: it would leave past the proxy");
+    owners.into_iter().map(own).chain([rest]).collect()
 }
 
 /// Only TCP on lo comes here.

@@ -10,7 +10,9 @@
 //! port 53 does (1) match behind the first owner. With a loopback range in `-i` there is no (2), and (1) matches for every owner.
 
 use super::sets::{Destinations, End, addresses, interfaces, owner_groups, ports, without};
-use super::{IN_REDIRECT, INBOUND, OUTPUT, OUTPUT_DNS, Place, REDIRECT, from_passthrough, to_loopback, with};
+use super::{
+    IN_REDIRECT, INBOUND, OUTPUT, OUTPUT_DNS, OUTPUT_GROUPS, Place, REDIRECT, from_passthrough, to_loopback, with,
+};
 use crate::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, OwnerGroups, ServiceCidrs};
 use crate::mesh::ports as known;
 use crate::model::{
@@ -28,12 +30,14 @@ pub(super) fn table(config: &IstioConfig) -> Table {
     let base = |name, hook| Chain::base(name, ChainType::Nat, hook, Place::NAT);
     let to = |port| Rule::new().l4proto(Protocol::TCP).counter().redirect_to(port);
     let inbound = nat.inbound();
-    let output = nat.output();
+    let (output, of_groups) = (nat.output(), nat.of_groups());
+    let to_agent = output.iter().chain(&of_groups).any(|rule| goes_to(rule, OUTPUT_DNS));
     let chains = [
         (base("prerouting", Hook::Prerouting), nat.prerouting(&inbound)),
-        (base("output", Hook::Output), nat.leaving(&output)),
+        (base("output", Hook::Output), nat.leaving(to_agent)),
         (Chain::regular(INBOUND), inbound),
         (Chain::regular(OUTPUT), output),
+        (Chain::regular(OUTPUT_GROUPS), of_groups),
         (Chain::regular(OUTPUT_DNS), nat.to_agent()),
         (Chain::regular(REDIRECT), vec![to(config.outbound_port).comment("outbound, to the proxy")]),
         (Chain::regular(IN_REDIRECT), vec![to(config.inbound_port).comment("inbound, to the proxy")]),
@@ -101,7 +105,7 @@ impl Nat<'_> {
     }
 
     /// The base chain at output.
-    fn leaving(&self, output: &[Rule]) -> Vec<Rule> {
+    fn leaving(&self, dns: bool) -> Vec<Rule> {
         let mut rules = Vec::new();
         let excluded = interfaces(&self.config.exclude_interfaces);
         if !excluded.is_empty() {
@@ -110,7 +114,7 @@ impl Nat<'_> {
         }
         let tcp = Rule::new().l4proto(Protocol::TCP).counter().jump(OUTPUT);
         rules.push(tcp.comment("outbound TCP"));
-        if output.iter().any(|rule| goes_to(rule, OUTPUT_DNS)) {
+        if dns {
             let udp = Rule::new().udp_dport(known::DNS).counter().jump(OUTPUT);
             rules.push(udp.comment("DNS over UDP"));
         }
@@ -191,6 +195,30 @@ impl Nat<'_> {
 
     /// What is left when the proxy's own traffic is gone; empty when nothing of it is captured.
     fn of_the_application(&self) -> Vec<Rule> {
+        let captured = self.captured_of_the_application();
+        let (false, Some(groups)) = (captured.is_empty(), owner_groups(self.config).0) else { return captured };
+        let groups = Rule::new().matches(groups).counter();
+        match &self.config.owner_groups {
+            OwnerGroups::All => captured,
+            OwnerGroups::Except(_) => {
+                let alone = groups.r#return().comment("groups that are left alone");
+                [alone].into_iter().chain(captured).collect()
+            }
+            OwnerGroups::Only(_) => vec![groups.goto(OUTPUT_GROUPS).comment("only these groups are captured")],
+        }
+    }
+
+    /// A packet of the kernel's own sockets has no group: with a list of those that are captured it must not come here, and a negated
+    /// match would let it through.
+    fn of_groups(&self) -> Vec<Rule> {
+        match &self.config.owner_groups {
+            OwnerGroups::All | OwnerGroups::Except(_) => Vec::new(),
+            OwnerGroups::Only(_) => self.captured_of_the_application(),
+        }
+    }
+
+    /// Whatever the group it is of.
+    fn captured_of_the_application(&self) -> Vec<Rule> {
         let config = self.config;
         let by_destination = !config.outbound_ports.is_empty() || !self.captured.matches.is_empty();
         let nobody = matches!(&config.owner_groups, OwnerGroups::Only(groups) if groups.is_empty());
@@ -198,16 +226,6 @@ impl Nat<'_> {
         if nobody || !(self.dns || by_destination) {
             return rules;
         }
-        let alone = |rule: Rule, why| rule.counter().r#return().comment(why);
-        rules.extend(match (owner_groups(config).0, &config.owner_groups) {
-            (None, _) | (Some(_), OwnerGroups::All) => None,
-            (Some(groups), OwnerGroups::Except(_)) => {
-                Some(alone(Rule::new().matches(groups), "groups that are left alone"))
-            }
-            (Some(groups), OwnerGroups::Only(_)) => {
-                Some(alone(Rule::new().not(groups), "only these groups are captured"))
-            }
-        });
         if self.dns {
             let to_agent =
                 |rule: Rule| rule.th_dport(known::DNS).counter().goto(OUTPUT_DNS).comment("DNS, to the agent");
@@ -227,7 +245,8 @@ impl Nat<'_> {
             rules.extend(self.to_loopback());
         }
         for excluded in Destinations::excluded(config).matches {
-            rules.push(alone(narrowed(Rule::new(), excluded), "destinations that are left alone (-x)"));
+            let alone = narrowed(Rule::new(), excluded).counter().r#return();
+            rules.push(alone.comment("destinations that are left alone (-x)"));
         }
         if !config.outbound_ports.is_empty() {
             let rule = Rule::new().th_dport(ports(config.outbound_ports.iter())).counter().goto(REDIRECT);

@@ -3,10 +3,10 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint doc build bench bless fuzz setup
+.PHONY: help demo test test-own check fmt lint doc build bench bless fuzz setup
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
 
 demo: ## show the crate at work
 	@sh scripts/setup.sh demo
@@ -16,15 +16,20 @@ test: ## run every test; those that cannot run here say SKIP and why
 	@sh scripts/setup.sh test
 	$(CARGO) test --locked
 
+test-own: ## run every test with our own encoder, without the C libraries
+	@sh scripts/setup.sh test
+	PKG_CONFIG=false $(CARGO) test --locked --no-default-features
+
 check: ## everything that must hold before a merge; a warning is an error
 	@sh scripts/setup.sh check
-	$(MAKE) --no-print-directory fmt lint doc test build
+	$(MAKE) --no-print-directory fmt lint doc test test-own build
 
 fmt: ## is the code formatted?
 	$(CARGO) fmt --all --check
 
 lint: ## clippy over library, tests, examples and benches
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) clippy --all-targets --locked --no-default-features -- -D warnings
 
 doc: ## build the documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked

@@ -18,8 +18,10 @@ use std::iter::Peekable;
 
 use self::body::{Body, ChainBody, Elem, ElementsBody, HookBody, ObjectBody, RuleBody, SetBody, TableBody};
 use super::decode::object_number;
+#[cfg(feature = "nftnl")]
+use super::libnftnl::Libnftnl;
 use super::write::{Attributes, Header, Messages};
-use super::{NFNL_SUBSYS_NFTABLES, flag, kind, libnftnl::Libnftnl};
+use super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use crate::bytecode::{
     Expr, KeptParts, KeptRule, Program, SetMode, Sets, Unlowerable, lower, parts_userdata, rule_userdata,
 };
@@ -107,13 +109,17 @@ pub(crate) enum Unencodable {
 
 /// Who writes messages. Both make the same bytes.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "nftnl"), derive(Default))]
 pub(crate) enum Backend {
     /// This crate.
+    #[cfg_attr(not(feature = "nftnl"), default)]
     Own,
     /// libnftnl where it can say the whole message, this crate where it cannot.
+    #[cfg(feature = "nftnl")]
     Libnftnl(Libnftnl),
 }
 
+#[cfg(feature = "nftnl")]
 impl Default for Backend {
     fn default() -> Self {
         Backend::Libnftnl(Libnftnl::default())
@@ -123,12 +129,14 @@ impl Default for Backend {
 impl Backend {
     /// Appends one message.
     fn write(&mut self, messages: &mut Messages, header: Header, body: &Body<'_>) -> io::Result<()> {
-        if let Backend::Libnftnl(libnftnl) = self {
-            if libnftnl.write(messages, header, body)?.is_some() {
-                return Ok(());
-            }
+        match self {
+            Backend::Own => own::write(messages, header, body),
+            #[cfg(feature = "nftnl")]
+            Backend::Libnftnl(libnftnl) => match libnftnl.write(messages, header, body)? {
+                Some(()) => Ok(()),
+                None => own::write(messages, header, body),
+            },
         }
-        own::write(messages, header, body)
     }
 
     /// Appends one message about elements of a set: as many as it can hold. Returns how many went in, and why the next has no code.
@@ -139,12 +147,14 @@ impl Backend {
         to: &ElementsBody<'_>,
         elements: &mut Peekable<impl Iterator<Item = Elem<'e>>>,
     ) -> io::Result<(usize, Option<Unlowerable>)> {
-        if let Backend::Libnftnl(libnftnl) = self {
-            if let Some(written) = libnftnl.elements(messages, header, to, elements)? {
-                return Ok(written);
-            }
+        match self {
+            Backend::Own => own::elements(messages, header, to, elements),
+            #[cfg(feature = "nftnl")]
+            Backend::Libnftnl(libnftnl) => match libnftnl.elements(messages, header, to, elements)? {
+                Some(written) => Ok(written),
+                None => own::elements(messages, header, to, elements),
+            },
         }
-        own::elements(messages, header, to, elements)
     }
 }
 

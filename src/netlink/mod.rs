@@ -6,6 +6,7 @@ mod attr;
 mod decode;
 mod encode;
 mod expr;
+#[cfg(feature = "nftnl")]
 mod libnftnl;
 mod refusal;
 mod reply;

@@ -7,6 +7,7 @@ pub(crate) mod abstract_socket;
 mod filter;
 pub(crate) mod inet;
 pub(crate) mod netns;
+#[cfg(feature = "nftnl")]
 pub(crate) mod nftnl;
 pub(crate) mod socket;
 

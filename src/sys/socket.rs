@@ -1,22 +1,29 @@
 //! A netlink socket: one send is one `sendto`, one receive is one whole datagram from the kernel.
 //!
-//! `mnl` opens, binds and closes it; sending and receiving are our own, because a transaction must never be split, a datagram never
-//! cut, and a message of another process never taken for the kernel's.
+//! A transaction must never be split, a datagram never cut, a message of another process never taken for the kernel's, and no child
+//! process may ever hold the socket, not even one that is started while it is opened (libmnl's `mnl_socket_open` leaves that moment).
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-pub(crate) use mnl::Bus;
+/// A family of netlink, netlink(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bus {
+    /// `NETLINK_NETFILTER`.
+    Netfilter,
+    /// `NETLINK_ROUTE`.
+    Route,
+    /// `NETLINK_USERSOCK`, between processes.
+    #[cfg(test)]
+    Usersock,
+}
 
 /// An open, bound netlink socket. It belongs to the network namespace of the thread that opened it, wherever it is used later.
 pub(crate) struct NetlinkSocket {
-    // Never `Socket::close()`: it frees twice when close(2) fails. Drop is right.
-    socket: mnl::Socket,
+    fd: OwnedFd,
+    port: u32,
 }
-
-// SAFETY: `mnl_socket` is a descriptor and an address behind one pointer that only this value owns; nothing in it is bound to a thread.
-unsafe impl Send for NetlinkSocket {}
 
 /// What to do when nothing is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +35,18 @@ pub(crate) enum Wait {
 impl NetlinkSocket {
     /// Opens and binds, close-on-exec, with extended acknowledgements that leave the request out.
     pub(crate) fn open(bus: Bus) -> io::Result<Self> {
-        let socket = NetlinkSocket { socket: mnl::Socket::new(bus)? };
-        // mnl_socket_open of libmnl 1.0 does not ask for it.
-        close_on_exec(socket.as_fd())?;
+        let bus = match bus {
+            Bus::Netfilter => libc::NETLINK_NETFILTER,
+            Bus::Route => libc::NETLINK_ROUTE,
+            #[cfg(test)]
+            Bus::Usersock => libc::NETLINK_USERSOCK,
+        };
+        // SAFETY: takes integers and touches no memory of ours.
+        let fd = super::check(unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, bus) })?;
+        // SAFETY: the kernel just opened it for us, so that nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let port = bind(fd.as_fd())?;
+        let socket = NetlinkSocket { fd, port };
         super::set_option(socket.as_fd(), libc::SOL_NETLINK, NETLINK_EXT_ACK, 1)?;
         super::set_option(socket.as_fd(), libc::SOL_NETLINK, NETLINK_CAP_ACK, 1)?;
         Ok(socket)
@@ -49,13 +65,13 @@ impl NetlinkSocket {
 
     /// The address of this socket in its namespace.
     pub(crate) fn port_id(&self) -> u32 {
-        self.socket.portid()
+        self.port
     }
 
     /// The network namespace it is in. Linux 4.10.
     pub(crate) fn namespace(&self) -> io::Result<OwnedFd> {
         // SAFETY: SIOCGSKNS takes no argument and touches no memory of ours.
-        let fd = super::check(unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCGSKNS) })?;
+        let fd = super::check(unsafe { libc::ioctl(self.fd.as_raw_fd(), SIOCGSKNS) })?;
         // SAFETY: the kernel just opened it for us, so that nobody else owns it.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
@@ -65,7 +81,7 @@ impl NetlinkSocket {
     pub(crate) fn send(&self, message: &[u8]) -> io::Result<()> {
         let sent = super::uninterrupted(|| {
             // SAFETY: the pointer and length are of one live slice. Without an address netlink sends to the kernel.
-            let sent = unsafe { libc::send(self.socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
+            let sent = unsafe { libc::send(self.fd.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
             super::check_length(sent)
         })?;
         if sent == message.len() {
@@ -172,7 +188,7 @@ impl NetlinkSocket {
             // written to it.
             let length = unsafe {
                 libc::recvfrom(
-                    self.socket.as_raw_fd(),
+                    self.fd.as_raw_fd(),
                     buffer.as_mut_ptr().cast(),
                     buffer.len(),
                     flags | libc::MSG_TRUNC,
@@ -189,14 +205,13 @@ impl NetlinkSocket {
 
 impl AsFd for NetlinkSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor stays open until `self.socket` drops, and the result borrows `self`.
-        unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) }
+        self.fd.as_fd()
     }
 }
 
 impl fmt::Debug for NetlinkSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NetlinkSocket").field("fd", &self.socket.as_raw_fd()).finish()
+        f.debug_struct("NetlinkSocket").field("fd", &self.fd.as_raw_fd()).finish()
     }
 }
 
@@ -205,9 +220,19 @@ struct Datagram {
     sender: u32,
 }
 
-fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: F_SETFD takes an int and touches no memory.
-    super::check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) }).map(drop)
+/// Binds to an address that the kernel chooses, and returns it.
+fn bind(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    // struct sockaddr_nl: family u16, padding u16, port id u32, groups u32; port id 0 leaves the choice to the kernel.
+    let mut address = [0u8; size_of::<libc::sockaddr_nl>()];
+    let [family_low, family_high, ..] = &mut address;
+    [*family_low, *family_high] = (libc::AF_NETLINK as libc::sa_family_t).to_ne_bytes();
+    let mut length = address.len() as libc::socklen_t;
+    // SAFETY: the pointer is to `length` initialised bytes, laid out as the address that this family takes, and only read.
+    super::check(unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), length) })?;
+    // SAFETY: `address` is writable for the `length` bytes announced, and the kernel writes no more than that.
+    super::check(unsafe { libc::getsockname(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut length) })?;
+    let [_, _, _, _, a, b, c, d, ..] = address;
+    Ok(u32::from_ne_bytes([a, b, c, d]))
 }
 
 /// Port id of the kernel, netlink(7).

@@ -97,6 +97,7 @@ pub(in crate::netlink) struct ElementsBody<'a> {
     /// There are no more elements than this.
     pub(in crate::netlink) most: usize,
     /// Whether an element may carry expressions, objects, unknown attributes or the time that is left to it.
+    #[cfg_attr(not(feature = "nftnl"), expect(dead_code, reason = "only libnftnl has no place for them"))]
     pub(in crate::netlink) extras: bool,
 }
 

@@ -19,7 +19,7 @@ fn encoded(backend: Backend, transaction: &Transaction, ending: Ending) -> Encod
 #[track_caller]
 fn both(transaction: &Transaction) -> Encoded {
     let own = encoded(Backend::Own, transaction, Ending::AcknowledgedLast);
-    let other = encoded(Backend::Libnftnl(Libnftnl::default()), transaction, Ending::AcknowledgedLast);
+    let other = encoded(Backend::default(), transaction, Ending::AcknowledgedLast);
     let [mut a, mut b] = [&own, &other].map(|encoded| attr::Messages::new(encoded.messages.as_bytes()));
     loop {
         let (own, other) = (a.next(), b.next());

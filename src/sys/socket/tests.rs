@@ -1,5 +1,8 @@
 //! Against the real kernel: what netlink(7) promises, and the sizes it does not mention.
 
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::testing::in_namespace;
 
@@ -158,9 +161,37 @@ fn a_group_delivers_the_events_of_this_namespace() {
 }
 
 #[test]
-fn a_child_process_does_not_inherit_the_socket() {
-    let socket = NetlinkSocket::open(Bus::Netfilter).expect("opens");
-    // SAFETY: F_GETFD touches no memory.
-    let flags = unsafe { libc::fcntl(socket.as_fd().as_raw_fd(), libc::F_GETFD) };
-    assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
+fn no_child_that_starts_while_a_socket_is_opened_holds_it() {
+    // What was handed to this program is handed on.
+    let inherited = sockets("self");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                drop(NetlinkSocket::open(Bus::Netfilter).expect("opens"));
+            }
+        });
+        for _ in 0..200 {
+            // It waits for its standard input to end.
+            let mut child =
+                Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat is there");
+            let held = sockets(&child.id().to_string());
+            drop(child.stdin.take());
+            child.wait().expect("a child that was started can be waited for");
+            let held: Vec<_> = held.iter().filter(|socket| !inherited.contains(socket)).collect();
+            if !held.is_empty() {
+                done.store(true, Ordering::Relaxed);
+                panic!("a child holds {held:?}");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+/// The sockets that a process holds, as `socket:[inode]`.
+fn sockets(process: &str) -> Vec<String> {
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("a process of ours");
+    let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    let links = links.map(|link| link.to_string_lossy().into_owned());
+    links.filter(|link| link.starts_with("socket:")).collect()
 }

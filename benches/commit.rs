@@ -14,6 +14,7 @@ use std::net::Ipv4Addr;
 use std::process::Stdio;
 
 use common::{Script, Times, peak_memory};
+use nftmesh::fuzz;
 use nftmesh::kernel::Kernel;
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::{Chain, DataType, Element, Family, Interval, Rule, Ruleset, Set, Table, Value};
@@ -81,12 +82,15 @@ fn commits(name: &str, ruleset: Ruleset, rounds: usize, goal: f64) {
     let script = Script::new(&ruleset);
     let transaction = Transaction::replace(ruleset);
     let (mut floor, mut ours, mut nft) = (Times::default(), Times::default(), Times::default());
+    let (mut own, mut default) = (Times::default(), Times::default());
     kernel.commit(&transaction).expect("a valid rule set");
     for round in 0..rounds {
         let prepared = kernel.prepare(&transaction).expect("a valid rule set");
         floor.time(|| kernel.commit_prepared(&prepared).expect("the kernel takes it again"));
         drop(prepared);
         ours.time(|| kernel.commit(&transaction).expect("the kernel takes it again"));
+        own.time(|| assert!(fuzz::encode_own(&transaction) > 0));
+        default.time(|| assert!(fuzz::encode_default(&transaction) > 0));
         // As slow as it is, a few rounds of it say enough.
         if round % 8 == 0 {
             nft.time(|| script.load());
@@ -96,6 +100,10 @@ fn commits(name: &str, ruleset: Ruleset, rounds: usize, goal: f64) {
     println!("{name}: {} operations, replaced", transaction.operations().len());
     println!("  floor (same bytes again)   {:>10.1?}", floor.median());
     println!("  encode + commit            {:>10.1?}   {ratio:.2} x floor (goal <= {goal})", ours.median());
+    let own_floor = own.ratio(&floor);
+    println!("  encode alone, our own      {:>10.1?}   {own_floor:.3} of the floor", own.median());
+    let backends = own.ratio(&default);
+    println!("  encode alone, default      {:>10.1?}   our own is {backends:.2} of it", default.median());
     let against = ours.ratio(&nft);
     println!("  nft -f, as a process       {:>10.1?}   ours is {against:.2} of it", nft.median());
 }

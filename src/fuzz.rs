@@ -27,7 +27,7 @@ use std::fmt::{self, Display, Write};
 use crate::bytecode::{Expr, lower, lower_elements, lower_set, raise, raise_set};
 use crate::model::{Family, Rule, Ruleset, Set, Table};
 use crate::netlink::{self, Assembly, Backend, Ending, KnownSets, Replies};
-use crate::plan::{self, Generation, Listing, Snapshot, TableId, Transaction};
+use crate::plan::{self, Generation, Listing, Operation, Position, RuleState, Snapshot, State, TableId, Transaction};
 use machine::{Machine, contents};
 use source::Source;
 
@@ -40,7 +40,9 @@ pub fn decode(datagram: &[u8]) {
     for request in assembly.element_requests() {
         assembly.settle(&request);
     }
-    show(&assembly.finish(Generation(0)));
+    let snapshot = assembly.finish(Generation(0));
+    show(&snapshot);
+    restore(&snapshot);
     Replies::new(datagram).flatten().for_each(|message| {
         print(&netlink::event(&message));
         print(&netlink::trace(&message));
@@ -120,6 +122,38 @@ fn valid(ruleset: Ruleset) {
     show(&snapshot);
 }
 
+/// Whatever was read can be encoded again or is refused, and what is encoded can be read.
+fn restore(snapshot: &Snapshot) {
+    for table in &snapshot.tables {
+        let id = &table.id;
+        let restore = |state| Operation::Restore { table: id.clone(), state: Box::new(state) };
+        let rules = table.chains.iter().flat_map(|chain| {
+            let last = |rule: &RuleState| State::Rule {
+                chain: chain.name.clone(),
+                position: Position::Last,
+                rule: rule.clone(),
+            };
+            chain.rules.iter().map(last)
+        });
+        let states = [State::Table(table.clone())].into_iter();
+        let states = states.chain(table.chains.iter().cloned().map(State::Chain));
+        let states = states.chain(table.objects.iter().cloned().map(State::Object));
+        let states = states.chain(table.sets.iter().cloned().map(State::Set)).chain(rules);
+        for state in states {
+            let mut transaction = Transaction::new();
+            transaction.extend([restore(state)]);
+            let known = KnownSets::of(&transaction);
+            let Ok(batch) = netlink::encode_with(Backend::Own, &transaction, &known, Ending::DryRun, 1) else {
+                continue;
+            };
+            let mut assembly = Assembly::new(None);
+            for message in Replies::new(batch.messages.as_bytes()) {
+                assembly.read(&message.expect("what was encoded is whole")).expect("what was encoded is whole");
+            }
+        }
+    }
+}
+
 /// Encodes a transaction with both backends, which must make the same messages for the same parts of it.
 pub fn encoders(transaction: &Transaction) {
     let known = KnownSets::of(transaction);
@@ -143,6 +177,22 @@ pub fn encoders(transaction: &Transaction) {
             assert_eq!(reason(own), reason(other));
         }
     }
+}
+
+/// Encodes with our own encoder, and returns the bytes that it takes.
+pub fn encode_own(transaction: &Transaction) -> usize {
+    encode_with(Backend::Own, transaction)
+}
+
+/// Encodes with what commits use, and returns the bytes that it takes.
+pub fn encode_default(transaction: &Transaction) -> usize {
+    encode_with(Backend::default(), transaction)
+}
+
+fn encode_with(backend: Backend, transaction: &Transaction) -> usize {
+    let known = KnownSets::of(transaction);
+    let encoded = netlink::encode_with(backend, transaction, &known, Ending::AcknowledgedEnd, 1);
+    encoded.expect("what is valid can be encoded").messages.len()
 }
 
 fn set(set: &Set) {

@@ -66,8 +66,9 @@ pub fn lower_elements(set: &Set) -> impl Iterator<Item = Result<ElementCode, Unl
     let whole: Option<&WholeSet> = set.opaque.as_ref().and_then(Opaque::code);
     let read = whole.map(|whole| whole.elements.iter().cloned().map(Ok));
     let mode = SetMode::of_set(set);
-    let said = if whole.is_none() { ordered(set, mode) } else { Vec::new() };
-    read.into_iter().flatten().chain(said.into_iter().flat_map(move |element| lower_element(set, mode, &element)))
+    let said = whole.is_none().then(|| ordered(set, mode));
+    let said = said.into_iter().flatten().flat_map(move |element| lower_element(set, mode, &element));
+    read.into_iter().flatten().chain(said)
 }
 
 /// The element that code number `code` of [`lower_elements`] came from.
@@ -78,7 +79,7 @@ pub fn element_at(set: &Set, code: usize) -> Option<Element> {
     }
     let mode = SetMode::of_set(set);
     let mut codes = 0;
-    let found = ordered(set, mode).into_iter().find(|element| {
+    let found = ordered(set, mode).find(|element| {
         codes += lower_element(set, mode, element).len();
         codes > code
     });
@@ -181,14 +182,31 @@ fn concat(fields: impl Iterator<Item = Option<Bytes>>, single: bool) -> Option<B
     Some(key)
 }
 
-/// The elements in the ascending order of their bytes, borrowed where they already are.
-fn ordered(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
-    let mut elements: Vec<Cow<'_, Element>> = set.elements.iter().map(Cow::Borrowed).collect();
+/// The elements in the ascending order of their bytes; a list of their own only where they are not in it already.
+fn ordered(set: &Set, mode: SetMode) -> impl Iterator<Item = Cow<'_, Element>> {
+    let (as_they_are, made) =
+        if is_ordered(set, mode) { (set.elements.as_slice(), Vec::new()) } else { (&[][..], in_order(set, mode)) };
+    as_they_are.iter().map(Cow::Borrowed).chain(made)
+}
+
+/// Whether the elements can be sent as they are: sorted, without repetition, with nothing to merge. Only what is cheap to see counts.
+fn is_ordered(set: &Set, mode: SetMode) -> bool {
+    let merges = mode == SetMode::Interval && set.flags.contains(SetFlags::AUTO_MERGE);
+    !sorts_by_bytes(set, mode) && !merges && set.elements.is_sorted_by(|a, b| a.key < b.key)
+}
+
+/// Whether the order of the bytes is another than that of the values.
+fn sorts_by_bytes(set: &Set, mode: SetMode) -> bool {
     let as_bytes = |field: &DataType| match mode {
         SetMode::Interval | SetMode::Ranges => *field == DataType::Ifname,
         SetMode::Plain => field.is_host_order() || *field == DataType::Ifname,
     };
-    if set.key.iter().any(as_bytes) || mode == SetMode::Ranges {
+    set.key.iter().any(as_bytes) || mode == SetMode::Ranges
+}
+
+fn in_order(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
+    let mut elements: Vec<Cow<'_, Element>> = set.elements.iter().map(Cow::Borrowed).collect();
+    if sorts_by_bytes(set, mode) {
         let first = |element: &Element| {
             lower_element(set, mode, element)
                 .into_iter()

@@ -1,6 +1,6 @@
 //! Expressions from the kernel. One that is unknown, or that carries what [`Expr`] has no place for, stays as it is.
 
-use super::super::attr::{Attribute, Attributes, Malformed};
+use super::super::attr::{Attribute, Malformed};
 use super::parts::{Data, Parts};
 use crate::bytecode::{
     BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
@@ -8,21 +8,24 @@ use crate::bytecode::{
 };
 use crate::model::{Family4or6, Name, NatKind};
 
-/// A list of expressions (`NFTA_LIST_ELEM` each). What is no expression goes to `opaque`.
-pub(super) fn exprs(list: Attributes<'_>, opaque: &mut Vec<u8>) -> Result<Vec<Expr>, Malformed> {
-    let mut exprs = Vec::with_capacity(list.clone().count());
-    for attribute in list {
+/// A list of expressions (`NFTA_LIST_ELEM` each). When one is none, the whole list goes to `opaque` too: sent last, it counts.
+pub(super) fn exprs(list: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Vec<Expr>, Malformed> {
+    let mut exprs = Vec::with_capacity(list.nested().count());
+    let mut whole = true;
+    for attribute in list.nested() {
         let attribute = attribute?;
-        match attribute.kind {
-            NFTA_LIST_ELEM => exprs.extend(expr(&attribute, opaque)?),
-            _ => opaque.extend(attribute.raw),
-        }
+        let read = if attribute.kind == NFTA_LIST_ELEM { expr(&attribute)? } else { None };
+        whole &= read.is_some();
+        exprs.extend(read);
+    }
+    if !whole {
+        opaque.extend(list.raw);
     }
     Ok(exprs)
 }
 
-/// One expression (`enum nft_expr_attributes`); one that even has no name goes to `opaque`.
-pub(super) fn expr(attribute: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Option<Expr>, Malformed> {
+/// One expression (`enum nft_expr_attributes`); `None` when it has no name, or more than that and attributes.
+pub(super) fn expr(attribute: &Attribute<'_>) -> Result<Option<Expr>, Malformed> {
     let (mut name, mut data) = (None, None);
     let mut fits = true;
     for part in attribute.nested() {
@@ -33,10 +36,7 @@ pub(super) fn expr(attribute: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Op
             _ => fits = false,
         }
     }
-    let Some(name) = name.filter(|_| fits) else {
-        opaque.extend(attribute.raw);
-        return Ok(None);
-    };
+    let Some(name) = name.filter(|_| fits) else { return Ok(None) };
     let data = data.unwrap_or_default();
     let expr = known(name, data)?;
     Ok(Some(expr.unwrap_or_else(|| Expr::Opaque { name: name.into(), data: data.into(), set: None })))

@@ -1,7 +1,8 @@
 //! Dumps to snapshots, in safe Rust that shares nothing with the encoder.
 //!
-//! Total: whatever is well formed is kept. What has no meaning here stays byte for byte where it stood (an opaque expression in its
-//! rule, attributes beside what they belong to, whole messages in the snapshot); what is cut short is an error; nothing panics.
+//! Total: whatever is well formed is kept. What has no meaning here stays byte for byte where it stood: an opaque expression in its
+//! rule, attributes beside what they belong to, whole messages in the snapshot. An attribute that holds something unknown is kept
+//! whole beside what was understood of it, so that what is sent back can end with it. What is cut short is an error; nothing panics.
 
 mod assembly;
 mod canonical;
@@ -164,6 +165,7 @@ fn hook(attribute: &Attribute<'_>) -> Result<HookState, Malformed> {
                 state.devices.extend(device.filter(|device| !state.devices.contains(device)));
             }
             4 => {
+                let mut whole = true;
                 for device in part.nested() {
                     let device = device?;
                     match device.text() {
@@ -172,8 +174,11 @@ fn hook(attribute: &Attribute<'_>) -> Result<HookState, Malformed> {
                                 state.devices.push(name.to_owned());
                             }
                         }
-                        _ => state.opaque.extend(device.raw),
+                        _ => whole = false,
                     }
+                }
+                if !whole {
+                    state.opaque.extend(part.raw);
                 }
             }
             _ => state.opaque.extend(part.raw),
@@ -185,14 +190,18 @@ fn hook(attribute: &Attribute<'_>) -> Result<HookState, Malformed> {
 /// `enum nft_counter_attributes`.
 fn counters(attribute: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Counters, Malformed> {
     let mut counters = Counters::default();
+    let mut whole = true;
     for part in attribute.nested() {
         let part = part?;
         match part.kind {
             1 => counters.bytes = part.need_be64()?,
             2 => counters.packets = part.need_be64()?,
             3 if part.value.is_empty() => {}
-            _ => opaque.extend(part.raw),
+            _ => whole = false,
         }
+    }
+    if !whole {
+        opaque.extend(attribute.raw);
     }
     Ok(counters)
 }
@@ -210,7 +219,7 @@ fn rule<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<RuleOf<'a>>
             1 => place = Place::of(family, &attribute),
             2 => chain = attribute.value.strip_suffix(&[0]),
             3 => rule.handle = attribute.need_be64()?,
-            4 => rule.exprs = expr::exprs(attribute.nested(), &mut rule.opaque)?,
+            4 => rule.exprs = expr::exprs(&attribute, &mut rule.opaque)?,
             // The handle of the rule in front of it, which the order says already.
             6 => drop(attribute.need_be64()?),
             7 => rule.userdata = attribute.value.to_vec(),

@@ -24,15 +24,22 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
             6 => data_type = Some(attribute.need_be32()?),
             7 => data_len = attribute.need_be32()?,
             8 => code.policy = attribute.need_be32()?,
-            9 => description(&attribute, &mut code)?,
+            9 => {
+                if !description(&attribute, &mut code)? {
+                    code.opaque.extend(attribute.raw);
+                }
+            }
             11 => code.timeout = Some(attribute.need_be64()?),
             12 => code.gc_interval = Some(attribute.need_be32()?),
             13 => code.userdata = attribute.value.to_vec(),
             14 if attribute.value.is_empty() => {}
             15 => code.object = Some(attribute.need_be32()?),
             16 => handle = attribute.need_be64()?,
-            17 => code.exprs.extend(expr(&attribute, &mut code.opaque)?),
-            18 => code.exprs = exprs(attribute.nested(), &mut code.opaque)?,
+            17 => match expr(&attribute)? {
+                Some(expr) => code.exprs.push(expr),
+                None => code.opaque.extend(attribute.raw),
+            },
+            18 => code.exprs = exprs(&attribute, &mut code.opaque)?,
             19 if attribute.text().is_some() => backend = attribute.text().map(str::to_owned),
             20 => count = Some(attribute.need_be32()?),
             _ => code.opaque.extend(attribute.raw),
@@ -46,17 +53,18 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
     Ok(Some((place, set)))
 }
 
-/// `enum nft_set_desc_attributes`: size and the lengths of the fields.
-fn description(attribute: &Attribute<'_>, code: &mut SetCode) -> Result<(), Malformed> {
+/// `enum nft_set_desc_attributes`: size and the lengths of the fields. `false` when there is more.
+fn description(attribute: &Attribute<'_>, code: &mut SetCode) -> Result<bool, Malformed> {
+    let mut whole = true;
     for part in attribute.nested() {
         let part = part?;
         match part.kind {
             1 => code.size = Some(part.need_be32()?),
             2 => code.fields = fields(&part)?,
-            _ => code.opaque.extend(part.raw),
+            _ => whole = false,
         }
     }
-    Ok(())
+    Ok(whole)
 }
 
 /// A list of `enum nft_set_field_attributes`.
@@ -137,14 +145,17 @@ fn element(attribute: &Attribute<'_>) -> Result<(ElementCode, Option<u64>), Malf
             4 => code.timeout = Some(part.need_be64()?),
             5 => expires = Some(part.need_be64()?),
             6 => code.userdata = part.value.to_vec(),
-            7 => extras.exprs.extend(expr(&part, &mut extras.opaque)?),
+            7 => match expr(&part)? {
+                Some(expr) => extras.exprs.push(expr),
+                None => extras.opaque.extend(part.raw),
+            },
             8 if part.value.is_empty() => {}
             9 if name(&part).is_some() => extras.object = name(&part),
             10 => match value(&part)? {
                 Some(key) => code.key_end = Some(key),
                 None => extras.opaque.extend(part.raw),
             },
-            11 => extras.exprs = exprs(part.nested(), &mut extras.opaque)?,
+            11 => extras.exprs = exprs(&part, &mut extras.opaque)?,
             _ => extras.opaque.extend(part.raw),
         }
     }

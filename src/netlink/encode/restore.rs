@@ -20,7 +20,8 @@ impl Encoder<'_> {
     fn restore_table(&mut self, index: usize, table: &TableId, state: &TableState) -> Result<(), Unencodable> {
         let TableState { id: _, handle: _, flags, owner: _, uses: _, userdata, sets: _, chains: _, .. } = state;
         let TableState { objects: _, opaque, .. } = state;
-        let body = TableBody { name: table.name.as_str(), flags: *flags, userdata, opaque };
+        let flags = flags & !(NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST);
+        let body = TableBody { name: table.name.as_str(), flags, userdata, opaque };
         self.message(index, Part::Itself, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
     }
 
@@ -114,6 +115,8 @@ impl Encoder<'_> {
 
 const FLOWTABLE: &str = "flowtable";
 // include/uapi/linux/netfilter/nf_tables.h
+const NFT_TABLE_F_OWNER: u32 = 2;
+const NFT_TABLE_F_PERSIST: u32 = 4;
 const NFT_CHAIN_BASE: u32 = 1;
 const NFTA_OBJ_NAME: u16 = 2;
 const NFTA_OBJ_TYPE: u16 = 3;

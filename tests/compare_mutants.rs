@@ -122,7 +122,7 @@ fn mutated(ruleset: &Ruleset, random: &mut Random) -> (Ruleset, String) {
             let name = chain.name.clone();
             change_rule(&mut chain.rules, random).map(|what| format!("chain {name}, {what}"))
         };
-        if let Some(what) = what.filter(|_| mutant != *ruleset && mutant.validate().is_ok()) {
+        if let Some(what) = what.filter(|_| mutant != *ruleset && mutant.validate_strictly().is_ok()) {
             return (mutant, what);
         }
     }

@@ -18,6 +18,16 @@ pub(crate) struct KeptParts {
     pub(crate) attributes: Vec<u8>,
     /// Flags without a name here.
     pub(crate) flags: u32,
+    /// Of a chain: how many of its rules could not be read.
+    pub(crate) unlisted: u32,
+}
+
+impl KeptParts {
+    /// What of a table or chain is not said by this comment.
+    pub(crate) fn new(userdata: &[u8], comment: Option<&str>, attributes: &[u8], flags: u32) -> Self {
+        let userdata = if commented(comment, &[]) == userdata { Vec::new() } else { userdata.to_vec() };
+        KeptParts { userdata, attributes: attributes.to_vec(), flags, unlisted: 0 }
+    }
 }
 
 /// Of a rule.

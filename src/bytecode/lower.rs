@@ -70,6 +70,25 @@ pub enum Unlowerable {
         /// The field as nft spells it.
         field: &'static str,
     },
+    /// A table that holds what cannot be named, and would have to be made anew.
+    #[error(
+        "table {table} holds something whose name is no text, which cannot be made again: its flags can be changed only \
+         by deleting the table"
+    )]
+    Unnamed {
+        /// The table.
+        table: String,
+    },
+    /// A chain with rules that could not be read, and would have to be made anew.
+    #[error(
+        "chain {table}/{chain}: some of its rules could not be read, so that it cannot be made again; leave it as it is"
+    )]
+    Unread {
+        /// The table.
+        table: String,
+        /// The chain.
+        chain: Name,
+    },
     /// A set that is looked up with a host-order key and not known.
     #[error("set {0} is not known: add it to the same transaction (adding the same set again changes nothing)")]
     UnknownSet(Name),

@@ -27,7 +27,7 @@ pub use expr::Expr;
 pub(crate) use fields::FIELDS;
 pub(crate) use kept::text as userdata_text;
 pub(crate) use kept::{
-    KeptElement, KeptParts, KeptRule, parts_userdata, rule_userdata, userdata_comment, without_learned,
+    KeptElement, KeptParts, KeptRule, commented, parts_userdata, rule_userdata, userdata_comment, without_learned,
 };
 pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
@@ -35,4 +35,5 @@ pub(crate) use modes::Modes;
 pub use raise::{Unraisable, raise, raise_elements, raise_set};
 pub(crate) use raise::{declaration, in_order, is_for_all, opaque_set, raise_each, raise_in_full, typeof_fields};
 pub use same::same_programs;
+pub(crate) use same::{attributes, same_attributes};
 pub use set::{AnonymousSet, SetCode, SetMode, lower_set};

@@ -66,7 +66,7 @@ pub(crate) fn same_attributes(a: &[u8], b: &[u8], but: &[u16]) -> bool {
 }
 
 /// Type and bytes of every attribute, and what is cut short as one of type 0.
-fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let [first, second, third, fourth, ..] = *rest else {
             return (!rest.is_empty()).then(|| (0, std::mem::take(&mut rest)));
@@ -74,7 +74,7 @@ fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
         let length = usize::from(u16::from_ne_bytes([first, second]));
         let Some(value) = rest.get(4..length) else { return Some((0, std::mem::take(&mut rest))) };
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16::from_ne_bytes([third, fourth]), value))
+        Some((u16::from_ne_bytes([third, fourth]) & NLA_TYPE_MASK, value))
     })
 }
 
@@ -165,6 +165,8 @@ fn all_same<T>(a: &[T], b: &[T], same: impl Fn(&T, &T) -> bool) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
 }
 
+/// `NLA_TYPE_MASK`, include/uapi/linux/netlink.h.
+const NLA_TYPE_MASK: u16 = 0x3fff;
 const NFT_SET_CONSTANT: u32 = 0x2;
 const NFT_SET_EVAL: u32 = 0x20;
 const NFTA_QUOTA_CONSUMED: u16 = 4;

@@ -28,7 +28,7 @@ fn judged(bytes: &[u8]) -> Option<Answer> {
         changed.get_mut(at).into_iter().for_each(|slot| *slot = to);
     }
     let [a, b] = [from.rest(), &changed].map(|bytes| ruleset(&mut Source::new(bytes)));
-    if a.validate().is_err() || b.validate().is_err() {
+    if a.validate_strictly().is_err() || b.validate_strictly().is_err() {
         return None;
     }
     let [rules_a, rules_b] = [&a, &b].map(|ruleset| Rules::try_from(ruleset).expect("it is valid"));

@@ -78,13 +78,23 @@ impl Kernel {
         self.commit_prepared(&prepared)
     }
 
+    /// Validates a transaction; how sets are declared that its rules look up and that are not in it, the kernel is asked.
+    fn validate(&mut self, transaction: &Transaction) -> Result<()> {
+        let mut sets = Vec::new();
+        for (table, name) in transaction.sets_unknown() {
+            let declared = self.set(table, name)?.map(|set| (table.clone(), set));
+            sets.extend(declared);
+        }
+        Ok(transaction.validate_with(&sets)?)
+    }
+
     /// Validates and encodes a transaction, to be committed once or many times.
     ///
     /// # Errors
     /// [`is_invalid`](Error::is_invalid) when validation found a fault, [`is_permission`](Error::is_permission) without
     /// `CAP_NET_ADMIN`.
     pub fn prepare<'t>(&mut self, transaction: &'t Transaction) -> Result<Prepared<'t>> {
-        transaction.validate()?;
+        self.validate(transaction)?;
         let ending = if transaction.is_empty() { Ending::DryRun } else { self.ending()? };
         self.encode(transaction, ending)
     }
@@ -109,7 +119,7 @@ impl Kernel {
     /// # Errors
     /// Those of [`commit`](Self::commit).
     pub fn check(&mut self, transaction: &Transaction) -> Result<()> {
-        transaction.validate()?;
+        self.validate(transaction)?;
         if transaction.is_empty() {
             return Ok(());
         }

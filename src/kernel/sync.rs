@@ -9,6 +9,7 @@ use super::live::Kernel;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Ruleset, SetFlags};
 use crate::plan::{Difference, Generation, Snapshot, TableId, Transaction, diff, differences};
+use crate::validate::Fault;
 
 /// How often a commit is tried again when others commit at the same time.
 const ATTEMPTS: usize = 1_000;
@@ -39,6 +40,8 @@ pub struct Applied {
     pub staged: Transaction,
     /// What was committed; empty when nothing had to be.
     pub transaction: Transaction,
+    /// What the kernel took although it is odd, see [`Ruleset::warnings`]; empty when nothing was committed.
+    pub warnings: Vec<Fault>,
     /// How often others committed first, and it was planned anew.
     pub retries: usize,
 }
@@ -109,7 +112,10 @@ impl Kernel {
             return Ok(Applied { transaction, ..Applied::default() });
         }
         let tables = named(ruleset, ours);
-        let (held, applied) = self.commit_planned(&tables, |held| plan(held, ruleset, ours))?;
+        let (held, mut applied) = self.commit_planned(&tables, |held| plan(held, ruleset, ours))?;
+        if !applied.was_in_sync() {
+            applied.warnings = ruleset.warnings();
+        }
         // A commit makes the number after the one it asked for, and 0 is left out: nf_tables_commit, v6.12.
         let generation = match applied.was_in_sync() {
             true => held.generation,
@@ -166,7 +172,9 @@ impl Kernel {
         loop {
             let outcome = self.attempt(tables, &plan, &mut staged);
             match outcome {
-                Ok(Some((held, transaction))) => return Ok((held, Applied { staged, transaction, retries })),
+                Ok(Some((held, transaction))) => {
+                    return Ok((held, Applied { staged, transaction, retries, ..Applied::default() }));
+                }
                 Ok(None) => {}
                 Err(error) if is_stale(&error) && retries < ATTEMPTS => retries += 1,
                 Err(error) if staged.is_empty() => return Err(error),

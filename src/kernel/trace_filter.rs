@@ -73,7 +73,7 @@ impl TraceFilter {
                 })
                 .collect();
             let alone = own.iter().cloned().fold(empty(), Table::chain);
-            Ruleset::new().table(alone).validate().map_err(|wrong| match wrong.faults() {
+            Ruleset::new().table(alone).validate_strictly().map_err(|wrong| match wrong.faults() {
                 [fault, ..] => invalid(rule, &fault.problem.to_string()),
                 [] => invalid(rule, &wrong.to_string()),
             })?;

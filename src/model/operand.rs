@@ -88,10 +88,44 @@ fn list(intervals: impl Iterator<Item = Interval>) -> Operand {
     let mut keys: Vec<Interval> = intervals.collect();
     keys.sort();
     keys.dedup();
+    if keys.iter().any(|key| !key.is_point()) {
+        merge(&mut keys);
+    }
     match keys.len() {
         1 => keys.pop().map_or_else(|| Operand::Set(SetRef::Anonymous(Vec::new())), Interval::into_operand),
         _ => Operand::Set(SetRef::Anonymous(keys.into_iter().map(|key| Element::new(Key::Single(key))).collect())),
     }
+}
+
+/// Makes one of intervals that overlap or touch, as they are sent: what is read back is equal.
+fn merge(keys: &mut Vec<Interval>) {
+    keys.dedup_by(|next, last| {
+        let swallowed = match (&last.low, &next.low) {
+            (Value::Ifname(last), Value::Ifname(next)) => {
+                last.prefix().is_some_and(|prefix| next.compared().starts_with(prefix))
+            }
+            _ => next.low <= last.high,
+        };
+        let touching = swallowed || successor(&last.high).is_some_and(|after| after == next.low);
+        if touching && next.high > last.high && !matches!(last.low, Value::Ifname(_)) {
+            last.high = next.high.clone();
+        }
+        touching
+    });
+}
+
+/// The value right after this one, of a type whose values have an order.
+fn successor(value: &Value) -> Option<Value> {
+    Some(match value {
+        Value::Gid(number) => Value::Gid(number.checked_add(1)?),
+        Value::Integer(number) => Value::Integer(number.checked_add(1)?),
+        Value::Ipv4(address) => Value::Ipv4(Ipv4Addr::from_bits(address.to_bits().checked_add(1)?)),
+        Value::Ipv6(address) => Value::Ipv6(Ipv6Addr::from_bits(address.to_bits().checked_add(1)?)),
+        Value::Mark(number) => Value::Mark(number.checked_add(1)?),
+        Value::Port(port) => Value::Port(port.checked_add(1)?),
+        Value::Uid(number) => Value::Uid(number.checked_add(1)?),
+        _ => return None,
+    })
 }
 
 /// A Rust type that is one value, and lists of it.

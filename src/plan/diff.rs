@@ -11,19 +11,25 @@
 //! So nothing is deleted while a rule still uses it, no interval comes before the one it would overlap goes, and nothing is named
 //! before it exists. A set or chain whose declaration changed goes in 2 and comes in 3; rules that use such a set go in 1 and come in 4.
 
+mod bound;
 mod elements;
 mod lcs;
+mod objects;
 mod rules;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 
+use std::borrow::Cow;
+
+use super::bound::with_chains;
 use super::operation::{Operation, TableId};
-use super::snapshot::{ChainState, SetState, Snapshot, TableState};
+use super::snapshot::{ChainState, HookState, OpaqueMessage, SetState, Snapshot, TableState};
 use super::transaction::Transaction;
-use crate::bytecode::{Modes, SetMode, Unlowerable, lower_elements, lower_set};
-use crate::model::{Base, ChainKind, Name, Policy, Ruleset, Set, SetFlags, Table};
+use crate::bytecode::{KeptParts, Modes, SetMode, Unlowerable, lower_elements, lower_set};
+use crate::model::{Base, Chain, ChainKind, Kept, Name, Policy, Ruleset, Set, SetFlags, Table, TableFlags};
+use bound::{Bound, is_bound};
 use elements::Delta;
 use rules::Doomed;
 
@@ -56,7 +62,8 @@ pub fn diff(held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Trans
         let is_it = |state: &&TableState| state.id.family == table.family && state.id.name == table.name;
         plan = match held.tables.iter().find(is_it) {
             None => plan.create(table.clone()),
-            Some(state) if state.flags != table.flags.bits() || !state.objects.is_empty() => {
+            Some(state) if state.flags & TableFlags::all().bits() != table.flags.bits() => {
+                can_be_made_anew(held, state, table)?;
                 plan.delete_table(&state.id).create(table.clone())
             }
             Some(state) => {
@@ -79,22 +86,35 @@ struct Steps {
     flushed: Vec<Operation>,
     elements_gone: Vec<Operation>,
     sets_gone: Vec<Operation>,
+    objects_gone: Vec<Operation>,
     chains_gone: Vec<Operation>,
     chains_made: Vec<Operation>,
+    objects_made: Vec<Operation>,
     sets_made: Vec<Operation>,
     rules_made: Vec<Operation>,
 }
 
 impl IntoIterator for Steps {
     type Item = Operation;
-    type IntoIter = std::iter::Flatten<std::array::IntoIter<Vec<Operation>, 8>>;
+    type IntoIter = std::iter::Flatten<std::array::IntoIter<Vec<Operation>, 10>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        let Steps { rules_gone, flushed, elements_gone, sets_gone, chains_gone, chains_made, sets_made, rules_made } =
-            self;
-        [rules_gone, flushed, elements_gone, sets_gone, chains_gone, chains_made, sets_made, rules_made]
-            .into_iter()
-            .flatten()
+        let Steps { rules_gone, flushed, elements_gone, sets_gone, objects_gone, chains_gone, .. } = self;
+        let Steps { chains_made, objects_made, sets_made, rules_made, .. } = self;
+        [
+            rules_gone,
+            flushed,
+            elements_gone,
+            sets_gone,
+            objects_gone,
+            chains_gone,
+            chains_made,
+            objects_made,
+            sets_made,
+            rules_made,
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 
@@ -102,31 +122,40 @@ impl Steps {
     fn between(state: &TableState, table: &Table) -> Result<Self, Unlowerable> {
         let mut steps = Steps::default();
         let mut doomed = Doomed::default();
+        steps.objects(state, table, &mut doomed);
         steps.sets(state, table, &mut doomed)?;
         let kept = steps.chains(state, table, &mut doomed);
         let sets = Modes::from(table.sets.as_slice());
+        let bound = Bound::between(state, table, &sets)?;
         for (chain, kept) in table.chains.iter().zip(kept) {
             let id = || state.id.chain(&chain.name);
+            let unread = chain.kept.code::<KeptParts>().is_some_and(|read| read.unlisted > 0);
             let held = match kept {
-                Some(kept) if kept.unlisted == 0 => kept.rules.as_slice(),
+                // It goes with its rule, and comes with it.
+                _ if chain.kind == ChainKind::Bound => continue,
+                Some(kept) if kept.unlisted == 0 => bound.held(&kept.rules),
+                // What was not read is not looked at.
+                Some(_) if unread => continue,
+                None if unread => return Err(Unlowerable::Unread { table: id().table.to_string(), chain: id().name }),
                 // What cannot be listed has no handle either.
                 Some(_) => {
                     steps.flushed.push(Operation::FlushChain(id()));
-                    &[]
+                    Cow::Borrowed(&[][..])
                 }
-                None => &[],
+                None => Cow::Borrowed(&[][..]),
             };
-            rules::between(held, &chain.rules, (table, &sets), &doomed, &id, &mut steps)?;
+            rules::between(&held, &chain.rules, (table, &sets, &bound), &doomed, &id, &mut steps)?;
         }
+        steps.rules_made = with_chains(steps.rules_made, &state.id, &table.chains);
         Ok(steps)
     }
 
     fn is_empty(&self) -> bool {
-        let Steps { rules_gone, flushed, elements_gone, sets_gone, chains_gone, chains_made, sets_made, rules_made } =
-            self;
-        [rules_gone, flushed, elements_gone, sets_gone, chains_gone, chains_made, sets_made, rules_made]
-            .iter()
-            .all(|operations| operations.is_empty())
+        let Steps { rules_gone, flushed, elements_gone, sets_gone, objects_gone, chains_gone, .. } = self;
+        let Steps { chains_made, objects_made, sets_made, rules_made, .. } = self;
+        let gone = [rules_gone, flushed, elements_gone, sets_gone, objects_gone, chains_gone];
+        let made = [chains_made, objects_made, sets_made, rules_made];
+        gone.into_iter().chain(made).all(|operations| operations.is_empty())
     }
 
     fn sets<'s>(&mut self, state: &'s TableState, table: &Table, doomed: &mut Doomed<'s>) -> Result<(), Unlowerable> {
@@ -134,7 +163,8 @@ impl Steps {
         for set in &table.sets {
             let found = held.find(&set.name);
             let kept = match found {
-                Some(found) if is_declared(found, set)? => Some(found),
+                Some(found) if maps_to_doomed(found, doomed) => None,
+                Some(found) if lower_set(set)?.same(&found.code) => Some(found),
                 Some(_) | None => None,
             };
             match (kept, kept.map(|kept| elements::between(kept, set)).transpose()?) {
@@ -187,11 +217,16 @@ impl Steps {
         let mut kept = Vec::with_capacity(table.chains.len());
         for chain in &table.chains {
             let found = held.find(&chain.name);
-            let place = found.map(|found| Place::of(found, &chain.kind));
+            let place = found.map(|found| Place::of(found, chain));
             match (found, place) {
+                _ if chain.kind == ChainKind::Bound => kept.push(None),
                 (Some(found), Some(Place::Same)) => kept.push(Some(found)),
                 (Some(found), Some(Place::OtherPolicy)) => {
-                    self.chains_made.push(Operation::add_chain(&state.id, chain));
+                    // Of a chain that is there nothing else can be changed.
+                    let (comment, kept_parts) = (None, Kept::default());
+                    let only =
+                        Chain { comment, kept: kept_parts, ..Chain::of_kind(chain.name.clone(), chain.kind.clone()) };
+                    self.chains_made.push(Operation::add_chain(&state.id, &only));
                     kept.push(Some(found));
                 }
                 (found, _) => {
@@ -204,7 +239,7 @@ impl Steps {
             }
         }
         // A chain without a name of its own goes with the rule that it belongs to.
-        for chain in held.rest().filter(|chain| chain.flags & NFT_CHAIN_BINDING == 0) {
+        for chain in held.rest().filter(|chain| !is_bound(chain)) {
             self.remove_chain(state, chain, doomed);
         }
         kept
@@ -224,15 +259,26 @@ fn delete_set(state: &TableState, name: &Name) -> Operation {
     Operation::DeleteSet { table: state.id.clone(), set: name.clone() }
 }
 
-/// Whether a set is declared as it is wanted, whatever attributes a newer kernel may add.
-fn is_declared(state: &SetState, set: &Set) -> Result<bool, Unlowerable> {
-    let wanted = lower_set(set)?;
-    if state.code.opaque.is_empty() {
-        return Ok(wanted.same(&state.code));
+/// Whether elements of a set lead to objects that go.
+fn maps_to_doomed(state: &SetState, doomed: &Doomed<'_>) -> bool {
+    doomed.objects && state.code.object.is_some()
+}
+
+/// Whether a table can go and come again with all that is in it.
+fn can_be_made_anew(held: &Snapshot, state: &TableState, table: &Table) -> Result<(), Unlowerable> {
+    let unread = |chain: &&Chain| chain.kept.code::<KeptParts>().is_some_and(|read| read.unlisted > 0);
+    if let Some(chain) = table.chains.iter().find(unread) {
+        return Err(Unlowerable::Unread { table: state.id.to_string(), chain: chain.name.clone() });
     }
-    let mut known = state.code.clone();
-    known.opaque.clear();
-    Ok(wanted.same(&known))
+    let (family, name) = (state.id.family.number(), state.id.name.as_str());
+    let within = |message: &OpaqueMessage| {
+        let named = crate::bytecode::attributes(&message.attributes).find(|(kind, _)| *kind == NFTA_TABLE);
+        message.family == family && named.is_some_and(|(_, table)| table.strip_suffix(&[0]) == Some(name.as_bytes()))
+    };
+    match held.opaque.iter().any(within) {
+        true => Err(Unlowerable::Unnamed { table: state.id.to_string() }),
+        false => Ok(()),
+    }
 }
 
 /// How a chain in the kernel compares with the wanted one of that name.
@@ -247,12 +293,14 @@ enum Place {
 }
 
 impl Place {
-    fn of(state: &ChainState, kind: &ChainKind) -> Place {
-        match (&state.hook, kind) {
-            (None, ChainKind::Regular) if state.flags & !NFT_CHAIN_BASE == 0 => Place::Same,
-            (Some(hook), ChainKind::Base(Base { chain_type, hook: wanted, priority, policy }))
-                if state.flags & !NFT_CHAIN_BASE == 0 =>
-            {
+    fn of(state: &ChainState, chain: &Chain) -> Place {
+        let flags = chain.kept.code::<KeptParts>().map_or(0, |read| read.flags);
+        if state.flags & !NFT_CHAIN_BASE != flags {
+            return Place::Other;
+        }
+        match (&state.hook, &chain.kind) {
+            (None, ChainKind::Regular) => Place::Same,
+            (Some(hook), ChainKind::Base(Base { chain_type, hook: wanted, priority, policy })) => {
                 let stands = (hook.chain_type.as_str(), hook.hook, hook.priority)
                     == (chain_type.name(), wanted.number(), priority.0);
                 let accepts = hook.policy != 0;
@@ -262,6 +310,11 @@ impl Place {
                     true => Place::OtherPolicy,
                 }
             }
+            (Some(hook), ChainKind::Opaque(read)) => match read.code::<HookState>() {
+                Some(wanted) if *hook == *wanted => Place::Same,
+                Some(wanted) if *hook == HookState { policy: hook.policy, ..wanted.clone() } => Place::OtherPolicy,
+                _ => Place::Other,
+            },
             _ => Place::Other,
         }
     }
@@ -303,4 +356,5 @@ fn mode(set: &Set) -> SetMode {
 
 const NFT_SET_ANONYMOUS: u32 = 0x1;
 const NFT_CHAIN_BASE: u32 = 0x1;
-const NFT_CHAIN_BINDING: u32 = 0x4;
+/// The attribute that names the table, in messages about whatever is in one.
+const NFTA_TABLE: u16 = 1;

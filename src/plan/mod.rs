@@ -1,5 +1,6 @@
 //! What is to change: an ordered list of operations, as a value.
 
+mod bound;
 mod diff;
 mod difference;
 mod event;

@@ -3,39 +3,49 @@
 use std::fmt;
 
 use super::operation::TableId;
-use super::snapshot::{ChainState, HookState, SetState, Snapshot, TableState};
+use super::snapshot::{
+    ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
+};
 use crate::bytecode::{
-    KeptElement, Modes, SetMode, Sets, lower_elements, lower_set, opaque_set, raise, raise_set, userdata_comment,
+    Expr, KeptElement, KeptParts, KeptRule, Modes, SetMode, Sets, commented, lower, lower_elements, lower_set,
+    opaque_set, raise, raise_set, userdata_comment,
 };
 use crate::model::{
-    Base, Chain, ChainKind, ChainType, Family, Hook, Kept, Name, Policy, Priority, Ruleset, Set, SetFlags, Table,
-    TableFlags,
+    Base, Chain, ChainKind, ChainType, Family, Hook, Kept, Name, Object, Opaque, Policy, Priority, Rule, Ruleset, Set,
+    SetFlags, Statement, Table, TableFlags,
 };
+use crate::validate::{Fault, Location};
 
-/// The rule sets of a [`Snapshot`], and what of it has no form there.
+/// The rule sets of a [`Snapshot`], and what of it is not in them.
 ///
-/// Handles, and what the kernel counts and measures stay in the snapshot. What a rule holds and has no
-/// name is in the rule, as a [`Statement::Opaque`](crate::model::Statement::Opaque).
+/// They say everything that the kernel holds, in words of the model where it has some. What has none is in its place, as it was read:
+/// a [`Statement::Opaque`](crate::model::Statement::Opaque) in a rule, an [opaque set](Set::opaque), a
+/// [chain at another hook](ChainKind::Opaque), an [object](crate::model::Object); attributes, userdata and spellings of programs go
+/// with the item that they came with. So a plan from a snapshot to itself is empty, and a copy is the same to the byte.
+///
+/// Handles, and what the kernel counts and measures beside counters, stay in the snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Raised {
     /// The tables, in the kernel's order.
     pub ruleset: Ruleset,
-    /// What is missing in them.
+    /// What is missing in them, because it cannot be read whole or belongs to nothing; plans leave it alone.
     pub unnamed: Vec<Unnamed>,
+    /// What cannot even be named; plans leave it alone.
+    pub opaque: Vec<OpaqueMessage>,
 }
 
-/// A part of a table that has no form in the model. Prints as `set inet t/s: ...`, with the reason.
+/// A part of a table that is not in the rule set raised from it. Prints as `chain inet t/c: ...`, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unnamed {
     /// Where it is.
     pub table: TableId,
-    /// What it is: `chain`, `set`, `counter`, ...
+    /// What it is: `chain`, `set`, ...
     pub kind: String,
     /// Its name.
     pub name: Name,
-    /// Why it has no form.
+    /// Why it is missing.
     pub reason: String,
 }
 
@@ -50,7 +60,7 @@ impl Snapshot {
     /// The rule sets that this is.
     #[must_use]
     pub fn raise(&self) -> Raised {
-        let mut raised = Raised::default();
+        let mut raised = Raised { opaque: self.opaque.clone(), ..Raised::default() };
         for table in &self.tables {
             table.raise_into(&mut raised);
         }
@@ -60,33 +70,34 @@ impl Snapshot {
 
 impl TableState {
     fn raise_into(&self, raised: &mut Raised) {
-        let TableId { family, name } = &self.id;
+        let TableState { id, handle: _, flags, owner: _, uses: _, userdata, sets, chains, objects, opaque } = self;
         let mut unnamed = |kind: &str, name: &Name, reason: String| {
             let (table, kind, name) = (self.id.clone(), kind.to_owned(), name.clone());
             raised.unnamed.push(Unnamed { table, kind, name, reason });
         };
-        let mut table = Table::new(*family, name);
-        table.flags = TableFlags::from_bits_truncate(self.flags);
-        table.comment = userdata_comment(&self.userdata);
-        for set in &self.sets {
-            table.sets.push(self::set(set));
-        }
-        let sets = self.modes();
-        let rule = |rule: &super::RuleState| raise(&rule.exprs, &rule.userdata, *family, &sets);
-        for chain in &self.chains {
-            match chain_kind(*family, chain) {
-                Some(kind) => {
-                    let rules_of: Vec<_> = chain.rules.iter().map(rule).collect();
-                    let mut raised = Chain::of_kind(chain.name.clone(), kind).rules(rules_of);
-                    raised.comment = userdata_comment(&chain.userdata);
-                    table.chains.push(raised);
-                }
-                None => unnamed("chain", &chain.name, "its hook has no name here".to_owned()),
+        let mut table = Table::new(id.family, &id.name);
+        table.flags = TableFlags::from_bits_truncate(*flags);
+        table.comment = userdata_comment(userdata);
+        let unknown = flags & !TableFlags::all().bits();
+        table.kept = parts(KeptParts::new(userdata, table.comment.as_deref(), opaque, unknown));
+        table.objects = objects.iter().map(object).collect();
+        for set in sets {
+            if set.code.flags & NFT_SET_ANONYMOUS == 0 {
+                table.sets.push(self::set(set));
+            } else {
+                unnamed("set", &set.name, "it belongs to a rule that does not show it".to_owned());
             }
         }
-        for object in &self.objects {
-            unnamed(&object.kind, &object.name, "stateful objects have no form here".to_owned());
+        let modes = self.modes();
+        for chain in chains {
+            if chain.unlisted > 0 {
+                let reason = format!("{} of its rules cannot be read, because they are too long", chain.unlisted);
+                unnamed("chain", &chain.name, reason);
+            }
+            let rules = chain.rules.iter().map(|state| rule(state, id.family, &modes));
+            table.chains.push(self::chain(chain, id.family).rules(rules));
         }
+        as_read_where_refused(&mut table, self);
         raised.ruleset.tables.push(table);
     }
 
@@ -96,16 +107,128 @@ impl TableState {
     }
 }
 
+fn parts(parts: KeptParts) -> Kept {
+    if parts == KeptParts::default() { Kept::default() } else { Kept::new(parts) }
+}
+
+fn object(state: &OpaqueState) -> Object {
+    Object { name: state.name.clone(), content: Opaque::new(&state.kind, None, state.clone()) }
+}
+
+/// A chain without its rules.
+fn chain(state: &ChainState, family: Family) -> Chain {
+    let ChainState { name, handle: _, hook, flags, uses: _, unlisted, counters, userdata, rules: _, opaque } = state;
+    let kind = match (chain_kind(family, state), hook) {
+        (Some(kind), None) if flags & NFT_CHAIN_BINDING == 0 => kind,
+        (Some(kind), Some(hook)) if hook.opaque.is_empty() => kind,
+        (_, Some(hook)) => ChainKind::Opaque(Opaque::new(&hook.chain_type, None, hook.clone())),
+        (_, None) => ChainKind::Bound,
+    };
+    let mut chain = Chain::of_kind(name.clone(), kind);
+    chain.comment = userdata_comment(userdata);
+    let unknown = flags & !(NFT_CHAIN_BASE | NFT_CHAIN_BINDING);
+    let mut read = KeptParts::new(userdata, chain.comment.as_deref(), opaque, unknown);
+    read.unlisted = *unlisted;
+    if let Some(Counters { packets, bytes }) = counters {
+        read.attributes.extend(policy_counters(*packets, *bytes));
+    }
+    chain.kept = parts(read);
+    chain
+}
+
+/// `NFTA_CHAIN_COUNTERS` with `NFTA_COUNTER_BYTES` and `NFTA_COUNTER_PACKETS`, include/uapi/linux/netfilter/nf_tables.h.
+fn policy_counters(packets: u64, bytes: u64) -> Vec<u8> {
+    let number =
+        |kind: u16, number: u64| [12_u16.to_ne_bytes().as_slice(), &kind.to_ne_bytes(), &number.to_be_bytes()].concat();
+    [28_u16.to_ne_bytes().as_slice(), &(NLA_F_NESTED | 8).to_ne_bytes(), &number(1, bytes), &number(2, packets)]
+        .concat()
+}
+
+/// A rule; where it is another spelling of what it says, with its program.
+fn rule(state: &RuleState, family: Family, sets: &Modes<'_>) -> Rule {
+    let RuleState { handle: _, exprs, userdata, opaque } = state;
+    let mut rule = raise(exprs, userdata, family, sets);
+    let spelled = lower(&rule, family, sets).map(|program| program.exprs).as_ref() == Ok(exprs);
+    let said = commented(rule.comment.as_deref(), &[]) == *userdata;
+    if !spelled || !said || !opaque.is_empty() {
+        let statements = if spelled { Vec::new() } else { rule.statements.clone() };
+        let exprs = (!spelled).then(|| exprs.clone());
+        rule.kept = Kept::new(KeptRule { statements, exprs, userdata: userdata.clone(), attributes: opaque.clone() });
+    }
+    rule
+}
+
+/// A rule without words.
+fn opaque_rule(state: &RuleState) -> Rule {
+    let RuleState { handle: _, exprs, userdata, opaque } = state;
+    let name = exprs.iter().map(Expr::name).collect::<Vec<_>>().join(",");
+    let statement = Statement::Opaque(Opaque::new(&name, None, exprs.clone()));
+    let mut rule = Rule { comment: userdata_comment(userdata).map(Into::into), ..Rule::new().statement(statement) };
+    let (statements, exprs) = (Vec::new(), None);
+    rule.kept = Kept::new(KeptRule { statements, exprs, userdata: userdata.clone(), attributes: opaque.clone() });
+    rule
+}
+
+/// What the kernel holds is not refused: where validation would, because the words say what cannot be, there are none.
+fn as_read_where_refused(table: &mut Table, state: &TableState) {
+    loop {
+        let faults = crate::validate::refused(table);
+        let mut changed = false;
+        for Fault { location, .. } in faults {
+            match location {
+                Location { chain: Some(name), rule: Some(number), .. } => {
+                    let held = state.chain(name.as_str()).and_then(|chain| chain.rules.get(number));
+                    let chain = table.chains.iter_mut().find(|chain| chain.name == name);
+                    if let (Some(held), Some(rule)) = (held, chain.and_then(|chain| chain.rules.get_mut(number))) {
+                        changed |= !is_opaque(rule);
+                        *rule = opaque_rule(held);
+                    }
+                }
+                Location { chain: Some(name), rule: None, .. } => {
+                    let hook = state.chain(name.as_str()).and_then(|chain| chain.hook.as_ref());
+                    let chain = table.chains.iter_mut().find(|chain| chain.name == name);
+                    if let (Some(hook), Some(chain)) = (hook, chain.filter(|chain| chain.hooked().is_some())) {
+                        chain.kind = ChainKind::Opaque(Opaque::new(&hook.chain_type, None, hook.clone()));
+                        changed = true;
+                    }
+                }
+                Location { set: Some(name), .. } => {
+                    let set = table.sets.iter_mut().find(|set| set.name == name);
+                    if let (Some(held), Some(set)) =
+                        (state.set(name.as_str()), set.filter(|set| set.opaque().is_none()))
+                    {
+                        let SetState { name, code, elements, .. } = held;
+                        *set = opaque_set(name, code, elements, &learned(held));
+                        changed = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+fn is_opaque(rule: &Rule) -> bool {
+    matches!(rule.statements.as_slice(), [Statement::Opaque(_)])
+}
+
+/// For every element whether a rule added it: it is there, and is not what makes the set.
+fn learned(state: &SetState) -> Vec<bool> {
+    let learns = state.code.flags & SetFlags::DYNAMIC.bits() != 0;
+    state.expires.iter().map(|expires| learns && expires.is_some()).collect()
+}
+
 /// A set in a form of the model where that says all of it, and as it was read where it does not.
 fn set(state: &SetState) -> Set {
-    let SetState { name, code, elements, expires, .. } = state;
+    let SetState { name, code, elements, .. } = state;
     let says_all = |set: &Set| {
         lower_set(set).as_ref() == Ok(code) && lower_elements(set).eq(elements.iter().map(|code| Ok(code.clone())))
     };
     let raised = raise_set(name, code, elements).ok().filter(says_all);
-    // What rules add and time takes away is there, and is not what makes the set.
-    let learns = code.flags & SetFlags::DYNAMIC.bits() != 0;
-    let learned: Vec<bool> = expires.iter().map(|expires| learns && expires.is_some()).collect();
+    let learned = learned(state);
     let Some(mut set) = raised else { return opaque_set(name, code, elements, &learned) };
     for (element, _) in set.elements.iter_mut().zip(learned).filter(|(_, learned)| *learned) {
         let extra = element.extra.get_or_insert_default();
@@ -138,3 +261,8 @@ pub(crate) fn chain_kind(family: Family, chain: &ChainState) -> Option<ChainKind
     let known = matches!(family, Family::Inet | Family::Ip | Family::Ip6) && devices.is_empty();
     known.then_some(ChainKind::Base(Base { chain_type, hook, priority: Priority(*priority), policy }))
 }
+
+const NFT_SET_ANONYMOUS: u32 = 0x1;
+const NFT_CHAIN_BASE: u32 = 0x1;
+const NFT_CHAIN_BINDING: u32 = 0x4;
+const NLA_F_NESTED: u16 = 0x8000;

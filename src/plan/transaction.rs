@@ -1,8 +1,9 @@
 //! Transactions: built by hand or from a rule set, printed as an nft script, committed as one.
 
+use super::bound::with_chains;
 use super::operation::{ChainId, Operation, Position, Remainder, TableId};
 use crate::bytecode::SetMode;
-use crate::model::{Chain, Element, Name, Rule, Ruleset, Set, Table, TableFlags};
+use crate::model::{Chain, ChainKind, Element, Name, Rule, Ruleset, Set, Table, TableFlags};
 
 /// Number of a state of the kernel's rule sets; every commit by anybody in the network namespace makes a new one.
 #[doc(alias = "NFTA_GEN_ID")]
@@ -29,6 +30,8 @@ pub struct Transaction {
     generation: Option<Generation>,
     /// Sets that exist already and how they keep their keys: what rules that look them up must know.
     known: Vec<(TableId, Name, SetMode)>,
+    /// Tables of which a rule set that was put in had two.
+    twice: Vec<TableId>,
 }
 
 impl Transaction {
@@ -41,7 +44,8 @@ impl Transaction {
     /// Makes every table of `ruleset` anew with everything in it, whether or not it exists already; other tables stay.
     #[must_use]
     pub fn replace(ruleset: Ruleset) -> Self {
-        ruleset.tables.into_iter().fold(Transaction::new(), |transaction, table| {
+        let transaction = Transaction::of(&ruleset);
+        ruleset.tables.into_iter().fold(transaction, |transaction, table| {
             let id = TableId::from(&table);
             transaction.add_table(&id).delete_table(&id).create(table)
         })
@@ -50,7 +54,20 @@ impl Transaction {
     /// Adds every table of `ruleset` with everything in it; what exists already gets the rules a second time.
     #[must_use]
     pub fn add(ruleset: Ruleset) -> Self {
-        ruleset.tables.into_iter().fold(Transaction::new(), Transaction::create)
+        let transaction = Transaction::of(&ruleset);
+        ruleset.tables.into_iter().fold(transaction, Transaction::create)
+    }
+
+    /// No operations yet; two tables of one name are noted, for [`validate`](Self::validate) to refuse.
+    fn of(ruleset: &Ruleset) -> Self {
+        let mut seen = std::collections::HashSet::new();
+        let second = ruleset.tables.iter().map(TableId::from).filter(|table| !seen.insert(table.clone()));
+        Transaction { twice: second.collect(), ..Transaction::new() }
+    }
+
+    /// Tables of which there are two.
+    pub(super) fn twice(&self) -> &[TableId] {
+        &self.twice
     }
 
     /// Adds a table with its chains, sets, elements and rules, in an order in which nothing is named before it exists.
@@ -59,15 +76,20 @@ impl Transaction {
         let id = TableId::from(&table);
         self.operations.push(Operation::add_table(&table));
         let Table { family: _, name: _, flags: _, comment: _, objects, sets, chains, kept: _ } = table;
-        self.operations.extend(chains.iter().map(|chain| Operation::add_chain(&id, chain)));
+        let is_bound = |chain: &&Chain| chain.kind == ChainKind::Bound;
+        let named = chains.iter().filter(|chain| !is_bound(chain));
+        self.operations.extend(named.map(|chain| Operation::add_chain(&id, chain)));
         self.operations.extend(objects.iter().filter_map(|object| Operation::add_object(&id, object)));
         self.operations.extend(sets.into_iter().map(|set| Operation::AddSet { table: id.clone(), set }));
-        for chain in chains {
+        let (bound, named): (Vec<Chain>, Vec<Chain>) = chains.into_iter().partition(|chain| is_bound(&chain));
+        let mut made = Vec::new();
+        for chain in named {
             let Chain { name, kind: _, comment: _, rules, kept: _ } = chain;
             let chain = id.chain(name);
             let add = |rule| Operation::AddRule { chain: chain.clone(), position: Position::Last, rule };
-            self.operations.extend(rules.into_iter().map(add));
+            made.extend(rules.into_iter().map(add));
         }
+        self.operations.extend(with_chains(made, &id, &bound));
         self
     }
 

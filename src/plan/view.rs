@@ -1,28 +1,83 @@
 //! What a transaction says of the tables it changes, as static validation looks at them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::operation::{ChainId, Operation, State, TableId};
 use super::transaction::Transaction;
-use crate::model::{ChainKind, Name, Rule, Set};
-use crate::validate::{self, ChainView, Complete, Invalid, TableView};
+use crate::bytecode::KeptParts;
+use crate::model::{ChainKind, MarkValue, Match, Name, Operand, Rule, Set, SetRef, Statement};
+use crate::validate::{self, ChainView, Complete, Fault, Invalid, TableView};
 
 impl Transaction {
-    /// Checks everything that can be known without a kernel.
+    /// Checks everything that can be known without a kernel. What is [odd](validate::Severity::Odd) passes.
     ///
     /// Of a table that the transaction deletes and makes anew, all is known. Of any other table, chains and sets may exist that the
     /// transaction does not name: whether they do, the kernel says at the commit.
     ///
     /// # Errors
-    /// [`Invalid`] with every fault that was found.
+    /// [`Invalid`] with every fault that cannot be sent.
     pub fn validate(&self) -> Result<(), Invalid> {
+        self.validate_with(&[])
+    }
+
+    /// The same where these sets, without elements, are there already.
+    ///
+    /// # Errors
+    /// Those of [`validate`](Self::validate).
+    pub(crate) fn validate_with(&self, sets: &[(TableId, Set)]) -> Result<(), Invalid> {
         let mut views = Views::default();
-        for operation in self.operations() {
-            views.take(operation);
-        }
-        validate::tables(&views.tables.into_values().map(|known| known.view).collect::<Vec<_>>())?;
+        self.operations().iter().for_each(|operation| views.take(operation));
+        sets.iter().for_each(|(table, set)| views.know(table, set));
+        let (twice, mut all) = (views.twice(self.twice()), Vec::new());
+        all.extend(validate::faults(&views.tables.into_values().map(|known| known.view).collect::<Vec<_>>()));
         // Elements for a set that the transaction declares elsewhere are checked for themselves.
-        views.elements.iter().try_for_each(|elements| validate::tables(std::slice::from_ref(elements)))
+        all.extend(views.elements.iter().flat_map(|elements| validate::faults(std::slice::from_ref(elements))));
+        validate::refuse(twice.into_iter().chain(all).collect())
+    }
+
+    /// The sets that rules look up and that the transaction neither makes nor knows.
+    pub(crate) fn sets_unknown(&self) -> BTreeSet<(&TableId, &Name)> {
+        let mut unknown = BTreeSet::new();
+        for operation in self.operations() {
+            let (Operation::AddRule { chain, rule, .. } | Operation::ReplaceRule { chain, rule, .. }) = operation
+            else {
+                continue;
+            };
+            unknown.extend(rule.statements.iter().filter_map(looked_up).map(|name| (&chain.table, name)));
+        }
+        if unknown.is_empty() {
+            return unknown;
+        }
+        for operation in self.operations() {
+            match operation {
+                Operation::AddElements { table, set } | Operation::AddSet { table, set } => {
+                    unknown.remove(&(table, &set.name));
+                }
+                Operation::Restore { table, state } => {
+                    unknown.remove(&(table, state.title().1));
+                }
+                Operation::DeleteTable(table) => unknown.retain(|(of, _)| *of != table),
+                _ => {}
+            }
+        }
+        for (table, name, _) in self.known() {
+            unknown.remove(&(table, name));
+        }
+        unknown
+    }
+}
+
+/// The named set that a statement looks something up in.
+fn looked_up(statement: &Statement) -> Option<&Name> {
+    let set = match statement {
+        Statement::Match(Match { operand: Operand::Set(set), .. })
+        | Statement::VerdictMap { map: set, .. }
+        | Statement::SetMark { value: MarkValue::Map { map: set, .. }, .. } => set,
+        _ => return None,
+    };
+    match set {
+        SetRef::Named(name) => Some(name),
+        SetRef::Anonymous(_) => None,
     }
 }
 
@@ -37,6 +92,10 @@ struct Known<'a> {
     view: TableView<'a>,
     chains: HashMap<&'a Name, usize>,
     sets: HashSet<&'a Name>,
+    /// Whether it was filled and then deleted.
+    lost: bool,
+    /// Whether it was filled again.
+    twice: bool,
 }
 
 impl<'a> Known<'a> {
@@ -46,7 +105,7 @@ impl<'a> Known<'a> {
         let next = view.chains.len();
         let at = *chains.entry(name).or_insert(next);
         if at == next {
-            view.chains.push(ChainView { name, kind: None, rules: Vec::new() });
+            view.chains.push(ChainView { name, kind: None, comment: None, rules: Vec::new() });
         }
         view.chains.get_mut(at).expect("chains are numbered as they are added")
     }
@@ -55,16 +114,24 @@ impl<'a> Known<'a> {
 impl<'a> Views<'a> {
     fn take(&mut self, operation: &'a Operation) {
         match operation {
-            Operation::AddChain { table, name, kind, .. } => self.add_chain(table, name, kind),
+            Operation::AddChain { table, name, kind, comment, kept } => {
+                let unread = kept.0.code::<KeptParts>().map_or(0, |read| read.unlisted);
+                if unread > 0 {
+                    self.table(table).view.unread = Some(unread);
+                }
+                self.add_chain(table, name, kind, comment.as_deref());
+            }
             Operation::AddElements { table, set } | Operation::AddSet { table, set } => self.add_set(table, set),
             Operation::AddRule { chain, rule, .. } | Operation::ReplaceRule { chain, rule, .. } => {
                 self.add_rule(chain, rule)
             }
-            Operation::AddTable { table, .. } => {
-                self.table(table);
+            Operation::AddTable { table, comment, .. } => {
+                let known = self.table(table);
+                known.view.comment = comment.as_deref().or(known.view.comment);
             }
             Operation::DeleteTable(table) => {
-                let Known { view, chains, sets } = self.table(table);
+                let Known { view, chains, sets, lost, twice: _ } = self.table(table);
+                *lost |= !(view.chains.is_empty() && view.sets.is_empty());
                 view.complete = Complete::Whole;
                 view.chains.clear();
                 view.sets.clear();
@@ -93,20 +160,44 @@ impl<'a> Views<'a> {
     }
 
     fn table(&mut self, table: &'a TableId) -> &mut Known<'a> {
-        let new = || Known { view: view(table), chains: HashMap::new(), sets: HashSet::new() };
+        let (lost, twice) = (false, false);
+        let new = || Known { view: view(table), chains: HashMap::new(), sets: HashSet::new(), lost, twice };
         self.tables.entry(table).or_insert_with(new)
     }
 
-    fn add_chain(&mut self, table: &'a TableId, name: &'a Name, kind: &'a ChainKind) {
-        self.table(table).chain(name).kind = Some(kind);
+    /// The table of something that is put into it.
+    fn filled(&mut self, table: &'a TableId) -> &mut Known<'a> {
+        let known = self.table(table);
+        known.twice |= known.lost;
+        known
+    }
+
+    /// A fault for every table that comes twice, of which the first would be lost without a word.
+    fn twice(&self, named: &'a [TableId]) -> Vec<Fault> {
+        let again = self.tables.iter().filter(|(_, known)| known.twice).map(|(table, _)| *table);
+        let all: BTreeSet<&TableId> = named.iter().chain(again).collect();
+        all.into_iter().map(|table| Fault::twice(table.family, &table.name)).collect()
+    }
+
+    /// A set that is there already.
+    fn know(&mut self, table: &'a TableId, set: &'a Set) {
+        let known = self.table(table);
+        if known.sets.insert(&set.name) {
+            known.view.sets.push(set);
+        }
+    }
+
+    fn add_chain(&mut self, table: &'a TableId, name: &'a Name, kind: &'a ChainKind, comment: Option<&'a str>) {
+        let chain = self.filled(table).chain(name);
+        (chain.kind, chain.comment) = (Some(kind), comment);
     }
 
     fn add_rule(&mut self, chain: &'a ChainId, rule: &'a Rule) {
-        self.table(&chain.table).chain(&chain.name).rules.push(rule);
+        self.filled(&chain.table).chain(&chain.name).rules.push(rule);
     }
 
     fn add_set(&mut self, table: &'a TableId, set: &'a Set) {
-        let known = self.table(table);
+        let known = self.filled(table);
         if known.sets.insert(&set.name) {
             known.view.sets.push(set);
         } else {
@@ -120,7 +211,9 @@ fn view(table: &TableId) -> TableView<'_> {
     TableView {
         family: table.family,
         name: &table.name,
+        comment: None,
         complete: Complete::Part,
+        unread: None,
         sets: Vec::new(),
         chains: Vec::new(),
     }

@@ -12,7 +12,11 @@ const CONNTRACK: i32 = -200;
 impl Checked<'_, '_> {
     pub(super) fn chain(&self, index: usize, chain: &ChainView<'_>, graph: &Graph, faults: &mut Vec<Fault>) {
         let at = self.at.chain(chain.name);
-        names::name(at, chain.name, faults);
+        // The name of a chain that belongs to a rule is the kernel's.
+        if chain.kind != Some(&ChainKind::Bound) {
+            names::name(at, chain.name, faults);
+        }
+        names::comment(at, chain.comment, faults);
         if let Some(ChainKind::Base(base)) = chain.kind {
             // The kernel takes any policy in any type, nat included.
             let Base { chain_type, hook, priority, policy: _ } = *base;

@@ -237,7 +237,7 @@ fn called(table: &Checked<'_, '_>, elements: &[Element], mut found: impl FnMut(u
 fn callee(table: &Checked<'_, '_>, name: &Name) -> Option<usize> {
     let index = *table.chains.get(name.as_str())?;
     let chain = table.view.chains.get(index)?;
-    (!matches!(chain.kind, Some(ChainKind::Base(_)))).then_some(index)
+    (!matches!(chain.kind, Some(ChainKind::Base(_) | ChainKind::Opaque(_)))).then_some(index)
 }
 
 fn target(data: &ElementData) -> Option<&Name> {
@@ -255,7 +255,7 @@ impl Checked<'_, '_> {
             None if self.view.complete == Complete::Part => {}
             None => at.report(faults, Problem::UnknownChain { name: name.clone() }),
             Some(chain) => {
-                if let Some(ChainKind::Base(_)) = chain.kind {
+                if let Some(ChainKind::Base(_) | ChainKind::Opaque(_)) = chain.kind {
                     at.report(faults, Problem::JumpToBase { name: name.clone() });
                 }
             }

@@ -50,6 +50,8 @@ impl Checked<'_, '_> {
             SetRef::Named(name) => match self.find_set(name) {
                 None if self.view.complete == Complete::Part => {}
                 None => at.report(faults, Problem::UnknownSet { name: name.clone() }),
+                // What was read as it is says nothing of its types.
+                Some(found) if found.opaque().is_some() => {}
                 Some(found) => {
                     if found.key.as_slice() != key.as_slice() {
                         let (wanted, found) = (types(&found.key), types(&key));

@@ -27,6 +27,7 @@ mod problem;
 mod protocols;
 mod rules;
 mod sets;
+mod severity;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use crate::model::{self, Chain, ChainKind, Family, Name, Rule, Ruleset, Set};
 pub use location::Location;
 pub use place::Target;
 pub use problem::Problem;
+pub use severity::Severity;
 
 use location::At;
 
@@ -61,6 +63,15 @@ pub struct Fault {
     pub location: Location,
     /// What is wrong, and what to do.
     pub problem: Problem,
+}
+
+impl Fault {
+    /// A table that is made twice.
+    pub(crate) fn twice(family: Family, name: &Name) -> Self {
+        let mut faults = Vec::with_capacity(1);
+        At::table(family, name).report(&mut faults, Problem::Duplicate);
+        faults.pop().expect("it was reported")
+    }
 }
 
 impl Invalid {
@@ -88,14 +99,45 @@ impl From<Invalid> for Error {
 }
 
 impl Ruleset {
-    /// Checks the whole: names, chains, rules, sets and how they refer to each other.
+    /// Checks the whole: names, chains, rules, sets and how they refer to each other. What is [odd](Severity::Odd) passes; see
+    /// [`warnings`](Self::warnings).
     ///
     /// # Errors
-    ///
-    /// [`Invalid`] with every fault that was found.
+    /// [`Invalid`] with every fault that cannot be sent.
     pub fn validate(&self) -> Result<(), Invalid> {
-        tables(&self.tables.iter().map(TableView::whole).collect::<Vec<_>>())
+        refuse(self.faults())
     }
+
+    /// What the kernel takes and is odd all the same: rules that never match, names that nft(8) could not read back.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Fault> {
+        self.faults().into_iter().filter(|fault| fault.problem.severity() == Severity::Odd).collect()
+    }
+
+    /// Checks that nothing is wrong and nothing is odd: for rule sets that people write.
+    ///
+    /// # Errors
+    /// [`Invalid`] with every fault that was found.
+    pub fn validate_strictly(&self) -> Result<(), Invalid> {
+        let faults = self.faults();
+        if faults.is_empty() { Ok(()) } else { Err(Invalid { faults }) }
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        faults(&self.tables.iter().map(TableView::whole).collect::<Vec<_>>())
+    }
+}
+
+/// The faults of a table that cannot be sent.
+pub(crate) fn refused(table: &model::Table) -> Vec<Fault> {
+    let faults = faults(&[TableView::whole(table)]);
+    faults.into_iter().filter(|fault| fault.problem.severity() == Severity::Refused).collect()
+}
+
+/// An error when any of these cannot be sent.
+pub(crate) fn refuse(mut faults: Vec<Fault>) -> Result<(), Invalid> {
+    faults.retain(|fault| fault.problem.severity() == Severity::Refused);
+    if faults.is_empty() { Ok(()) } else { Err(Invalid { faults }) }
 }
 
 /// Whether a view holds all chains and sets of its table.
@@ -112,7 +154,10 @@ pub(crate) enum Complete {
 pub(crate) struct TableView<'a> {
     pub(crate) family: Family,
     pub(crate) name: &'a Name,
+    pub(crate) comment: Option<&'a str>,
     pub(crate) complete: Complete,
+    /// How many rules of its chains could not be read, where the chains are to be made anew.
+    pub(crate) unread: Option<u32>,
     pub(crate) sets: Vec<&'a Set>,
     pub(crate) chains: Vec<ChainView<'a>>,
 }
@@ -123,6 +168,7 @@ pub(crate) struct ChainView<'a> {
     pub(crate) name: &'a Name,
     /// `None`: the chain exists already, and what it is was not said.
     pub(crate) kind: Option<&'a ChainKind>,
+    pub(crate) comment: Option<&'a str>,
     pub(crate) rules: Vec<&'a Rule>,
 }
 
@@ -131,20 +177,23 @@ impl<'a> TableView<'a> {
         let chain = |chain: &'a Chain| ChainView {
             name: &chain.name,
             kind: Some(&chain.kind),
+            comment: chain.comment.as_deref(),
             rules: chain.rules.iter().collect(),
         };
         TableView {
             family: table.family,
             name: &table.name,
+            comment: table.comment.as_deref(),
             complete: Complete::Whole,
+            unread: None,
             sets: table.sets.iter().collect(),
             chains: table.chains.iter().map(chain).collect(),
         }
     }
 }
 
-/// Checks tables, each for itself: no name of one means anything in another.
-pub(crate) fn tables(views: &[TableView<'_>]) -> Result<(), Invalid> {
+/// Every fault of these tables, each for itself: no name of one means anything in another.
+pub(crate) fn faults(views: &[TableView<'_>]) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut seen = HashSet::new();
     for view in views {
@@ -154,7 +203,7 @@ pub(crate) fn tables(views: &[TableView<'_>]) -> Result<(), Invalid> {
         }
         Checked::new(view).check(&mut faults);
     }
-    if faults.is_empty() { Ok(()) } else { Err(Invalid { faults }) }
+    faults
 }
 
 /// A table with its names looked up.
@@ -174,8 +223,15 @@ impl<'v, 'a> Checked<'v, 'a> {
 
     fn check(&self, faults: &mut Vec<Fault>) {
         names::name(self.at, self.view.name, faults);
-        if matches!(self.view.family, Family::Arp | Family::Bridge | Family::Netdev) && !self.view.chains.is_empty() {
-            // The hooks and fields of these families are not modelled, so nothing below could be trusted.
+        names::comment(self.at, self.view.comment, faults);
+        if let Some(rules) = self.view.unread {
+            self.at.report(faults, Problem::Unread { rules });
+        }
+        let is_base = |chain: &ChainView<'_>| matches!(chain.kind, Some(model::ChainKind::Base(_)));
+        if matches!(self.view.family, Family::Arp | Family::Bridge | Family::Netdev)
+            && self.view.chains.iter().any(is_base)
+        {
+            // The hooks of these families are not modelled, so nothing below could be trusted.
             self.at.report(faults, Problem::FamilyWithoutChains { family: self.view.family });
             return;
         }

@@ -13,7 +13,7 @@ const LOG_PREFIX: usize = 127;
 
 pub(super) fn name(at: At<'_>, name: &Name, faults: &mut Vec<Fault>) {
     if let Some(fault) = name.fault() {
-        at.report(faults, Problem::BadName { fault });
+        at.report(faults, Problem::BadName { name: name.clone(), fault });
     }
 }
 

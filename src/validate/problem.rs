@@ -25,6 +25,12 @@ pub enum Problem {
         /// The family of the statement.
         found: &'static str,
     },
+    /// Intervals that are merged before they are sent, where there is nothing to merge.
+    #[error("{fault}")]
+    AutoMerge {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
     /// A character that nft(8) cannot read back.
     #[error("the {text} holds {character:?}, which nft cannot read back; leave it out")]
     BadCharacter {
@@ -44,6 +50,8 @@ pub enum Problem {
     /// A name that nft(8) or the kernel could not take.
     #[error("the name {fault}")]
     BadName {
+        /// The name.
+        name: Name,
         /// What is wrong with it.
         fault: &'static str,
     },
@@ -178,6 +186,9 @@ pub enum Problem {
         /// What is wrong, and the remedy.
         fault: &'static str,
     },
+    /// A named set of plain numbers.
+    #[error("nft has no type for plain numbers in a named set; use an anonymous set in the rule")]
+    NamelessType,
     /// An address translation in front of connection tracking.
     #[error(
         "priority {priority} is not behind connection tracking (-200), as type nat must be; use -100 (dstnat) or 100 (srcnat)"
@@ -318,6 +329,12 @@ pub enum Problem {
     UnknownSet {
         /// The name.
         name: Name,
+    },
+    /// A chain that was not read whole, and would be made anew.
+    #[error("{rules} of its rules could not be read, so it cannot be made again")]
+    Unread {
+        /// How many.
+        rules: u32,
     },
     /// A number wider than its field.
     #[error("{value} does not fit {bytes} bytes")]

@@ -60,6 +60,9 @@ impl Checked<'_, '_> {
         let at = self.at.set(name);
         names::name(at, name, faults);
         names::comment(at, comment.as_deref(), faults);
+        if set.opaque().is_some() {
+            return;
+        }
         key_width(at, key, faults);
         let has = |flag| flags.contains(flag);
         // nf_tables_newset, net/netfilter/nf_tables_api.c: EINVAL without the flag, EOPNOTSUPP for the pairs.
@@ -76,15 +79,21 @@ impl Checked<'_, '_> {
         fault(has(SetFlags::CONSTANT | SetFlags::TIMEOUT), "elements that never change cannot expire; drop one flag");
         fault(has(SetFlags::DYNAMIC | SetFlags::INTERVAL), "rules cannot add to intervals; drop one flag");
         let merge = has(SetFlags::AUTO_MERGE);
-        fault(
-            merge && !has(SetFlags::INTERVAL),
-            "auto-merge is for sets of intervals; use .auto_merge() or drop the flag",
-        );
-        fault(merge && *data != SetData::None, "the intervals of a map cannot be merged; drop auto-merge");
+        let auto_merge = if merge && !has(SetFlags::INTERVAL) {
+            Some("auto-merge is for sets of intervals; use .auto_merge() or drop the flag")
+        } else if merge && *data != SetData::None {
+            Some("the intervals of a map cannot be merged; drop auto-merge")
+        } else {
+            None
+        };
+        if let Some(fault) = auto_merge {
+            at.report(faults, Problem::AutoMerge { fault });
+        }
         let integers = key.iter().chain(if let SetData::Value(data) = data { Some(data) } else { None });
         for part in integers {
-            let integer = matches!(part, DataType::Integer { .. });
-            fault(integer, "nft has no type for plain numbers in a named set; use an anonymous set in the rule");
+            if matches!(part, DataType::Integer { .. }) {
+                at.report(faults, Problem::NamelessType);
+            }
         }
         time(at, "timeout", *timeout, faults);
         time(at, "gc interval", *gc_interval, faults);

@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 
 pub mod anyone;
+pub mod corpus;
 pub mod readback;
 pub mod running;
 pub mod second_opinion;

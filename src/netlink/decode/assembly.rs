@@ -257,6 +257,11 @@ fn names(table: &[u8], set: &[u8]) -> Vec<u8> {
     [text(1, table), text(2, set)].concat()
 }
 
+/// What asks for one set.
+pub(crate) fn set_attributes(table: &Name, set: &Name) -> Vec<u8> {
+    names(table.as_str().as_bytes(), set.as_str().as_bytes())
+}
+
 /// What narrows a dump of chains, sets, rules, objects or flowtables to one table: attribute 1 names it in all of them.
 pub(crate) fn table_attribute(table: &Name) -> Vec<u8> {
     text(1, table.as_str().as_bytes())
@@ -288,19 +293,53 @@ fn bind(table: &mut TableState) {
         }
     }
     for expr in table.chains.iter_mut().flat_map(|chain| &mut chain.rules).flat_map(|rule| &mut rule.exprs) {
-        if let Expr::Lookup { set, .. } = expr {
-            let found = match set {
-                LookupSet::Named(name) => anonymous.remove(name),
-                LookupSet::Anonymous(_) => None,
-            };
-            if let Some((_, SetState { code, elements, order, .. })) = found {
-                *set = LookupSet::Anonymous(Box::new(AnonymousSet { code, elements, order }));
+        let mut take = |name: &Name| {
+            let (_, SetState { code, elements, order, .. }) = anonymous.remove(name)?;
+            Some(Box::new(AnonymousSet { code, elements, order }))
+        };
+        match expr {
+            Expr::Lookup { set: set @ LookupSet::Named(_), .. } => {
+                let LookupSet::Named(name) = &*set else { continue };
+                if let Some(found) = take(name) {
+                    *set = LookupSet::Anonymous(found);
+                }
             }
+            Expr::Opaque { name, data, set } => {
+                let Some(named) = set_named_in(name, data) else { continue };
+                *set = take(&named);
+                if set.is_some() {
+                    *data = renamed(name, data, &template(named.as_str()));
+                }
+            }
+            _ => {}
         }
     }
     named.extend(anonymous.into_values());
     named.sort_by_key(|(index, _)| *index);
     table.sets = named.into_iter().map(|(_, set)| set).collect();
+}
+
+/// The set that an expression without a meaning here names.
+fn set_named_in(expr: &str, data: &[u8]) -> Option<Name> {
+    let (kind, _) = Expr::set_attributes(expr)?;
+    Attributes::new(data).find(kind)?.text().map(Name::from)
+}
+
+/// The attributes of an expression with another name for its set.
+fn renamed(expr: &str, data: &[u8], name: &str) -> Box<[u8]> {
+    let kind = Expr::set_attributes(expr).map(|(kind, _)| kind);
+    let attributes = Attributes::new(data).map_while(Result::ok);
+    let each = attributes.map(|attribute| match kind {
+        Some(kind) if attribute.kind == kind => text(kind, name.as_bytes()),
+        _ => attribute.raw.to_vec(),
+    });
+    each.flatten().collect()
+}
+
+/// What the kernel made the name of an anonymous set from: `__set%d` for `__set3`.
+fn template(name: &str) -> String {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    if name.starts_with("__") && stem.len() < name.len() { format!("{stem}%d") } else { name.to_owned() }
 }
 
 const NFT_SET_ANONYMOUS: u32 = 0x1;

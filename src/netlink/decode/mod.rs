@@ -15,14 +15,15 @@ mod tests;
 mod trace;
 mod uses;
 
-pub(crate) use assembly::{Assembly, ElementRequest, RuleRequest, table_attribute};
+pub(crate) use assembly::{Assembly, ElementRequest, RuleRequest, set_attributes, table_attribute};
 pub(crate) use event::event;
 pub(crate) use set::Elements;
 pub(crate) use trace::trace;
 
 use super::attr::{Attribute, Attributes, Malformed, Message, Messages};
 use super::{NFNL_SUBSYS_NFTABLES, kind};
-use crate::model::{Family, Name};
+use crate::bytecode::raise_set;
+use crate::model::{Family, Name, Set};
 use crate::plan::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableId, TableState};
 
 /// One message of a dump.
@@ -65,6 +66,14 @@ impl<'a> Place<'a> {
 /// Everything in a datagram of a dump; the first message that is cut short ends it.
 pub(crate) fn datagram(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
     Messages::new(bytes).map(|read| item(&read?)).collect()
+}
+
+/// The set that a message declares, in the form of the model as far as it has one.
+pub(crate) fn declared_set(message: &Message<'_>) -> Result<Option<Set>, Malformed> {
+    Ok(match item(message)? {
+        Item::Set(_, SetState { name, code, .. }) => raise_set(&name, &code, &[]).ok(),
+        _ => None,
+    })
 }
 
 /// What one message says.

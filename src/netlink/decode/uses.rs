@@ -32,10 +32,13 @@ pub(super) fn count_unlisted(table: &mut TableState) {
     for chain in &mut table.chains {
         let rules = u32::try_from(chain.rules.len()).unwrap_or(u32::MAX);
         let verdicts = targets.get(&chain.name).copied().unwrap_or_default();
-        chain.unlisted = chain.uses.saturating_sub(rules).saturating_sub(verdicts);
+        // The kernel counts the jump to a chain that belongs to it twice (seen on Linux 6.18).
+        let again = u32::from(chain.flags & NFT_CHAIN_BINDING != 0);
+        chain.unlisted = chain.uses.saturating_sub(rules).saturating_sub(verdicts).saturating_sub(again);
     }
 }
 
 const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
+const NFT_CHAIN_BINDING: u32 = 0x4;
 const NFT_SET_TIMEOUT: u32 = 0x10;
 const NFT_SET_EVAL: u32 = 0x20;

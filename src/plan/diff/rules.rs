@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::bound::Bound;
 use super::{Steps, lcs};
 use crate::bytecode::{ElementDataCode, Expr, LookupSet, Modes, Unlowerable, lower, same_programs, userdata_comment};
 use crate::model::{Name, Rule, Table};
@@ -27,12 +28,14 @@ pub(super) struct Doomed<'s> {
     pub(super) chains: HashSet<&'s Name>,
     /// Sets that come anew: no rule that uses one can stay.
     pub(super) replaced: HashSet<&'s Name>,
+    /// Whether any object goes, those that come anew among them.
+    pub(super) objects: bool,
 }
 
 impl Doomed<'_> {
     /// Whether a rule keeps something of it from going. What has no meaning here may.
     fn is_used_by(&self, rule: &RuleState) -> bool {
-        if self.sets.is_empty() && self.chains.is_empty() {
+        if self.sets.is_empty() && self.chains.is_empty() && !self.objects {
             return false;
         }
         let jumps = |chain: Option<&Name>| chain.is_some_and(|chain| self.chains.contains(chain));
@@ -53,9 +56,11 @@ impl Doomed<'_> {
     fn lets_stay(&self, rule: &RuleState) -> bool {
         let replaced = |expr: &Expr| match expr {
             Expr::Lookup { set: LookupSet::Named(set), .. } => self.replaced.contains(set),
+            // It may name a set or an object.
+            Expr::Opaque { name, .. } => Expr::set_attributes(name).is_some() || &**name == "flow_offload",
             _ => false,
         };
-        self.replaced.is_empty() || !rule.exprs.iter().any(replaced)
+        self.replaced.is_empty() && !self.objects || !rule.exprs.iter().any(replaced)
     }
 }
 
@@ -68,13 +73,15 @@ struct Wanted<'r> {
 pub(super) fn between(
     held: &[RuleState],
     wanted: &[Rule],
-    (table, sets): (&Table, &Modes<'_>),
+    (table, sets, bound): (&Table, &Modes<'_>, &Bound),
     doomed: &Doomed<'_>,
     chain: &dyn Fn() -> ChainId,
     steps: &mut Steps,
 ) -> Result<(), Unlowerable> {
     let program = |rule| -> Result<Wanted<'_>, Unlowerable> {
-        Ok(Wanted { rule, exprs: lower(rule, table.family, sets)?.exprs })
+        let mut exprs = lower(rule, table.family, sets)?.exprs;
+        bound.wanted(&mut exprs);
+        Ok(Wanted { rule, exprs })
     };
     let stays = |held: &RuleState, wanted: &Wanted<'_>| is_same(held, wanted) && doomed.lets_stay(held);
     let mut front = 0;

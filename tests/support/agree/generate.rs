@@ -41,7 +41,7 @@ pub fn ruleset(dice: &mut Dice, listener: bool, refused: &mut usize) -> Ruleset 
         ruleset = ruleset.table(table(dice, family, &format!("t{number}"), listener));
     }
     // What no packet can match is no rule.
-    while let Err(invalid) = ruleset.validate() {
+    while let Err(invalid) = ruleset.validate_strictly() {
         let fault = invalid.faults().first().expect("there is one");
         let Location { family, table, chain, rule, .. } = &fault.location;
         let (Some(chain), Some(rule)) = (chain, rule) else { panic!("{invalid}\n{ruleset}") };

@@ -1,0 +1,63 @@
+//! Stateful objects and flowtables that come and go. What they count is no difference.
+
+use super::Steps;
+use super::rules::Doomed;
+use crate::bytecode::same_attributes;
+use crate::model::{Object, Table};
+use crate::plan::operation::Operation;
+use crate::plan::snapshot::{OpaqueState, TableState};
+
+impl Steps {
+    pub(super) fn objects(&mut self, state: &TableState, table: &Table, doomed: &mut Doomed<'_>) {
+        let is = |held: &OpaqueState, object: &Object| held.kind == object.kind() && held.name == *object.name();
+        for held in &state.objects {
+            let wanted = table.objects.iter().find(|object| is(held, object));
+            if wanted.is_none_or(|wanted| !same(held, wanted)) {
+                let (kind, name) = (held.kind.clone(), held.name.clone());
+                self.objects_gone.push(Operation::DeleteObject { table: state.id.clone(), kind, name });
+                doomed.objects = true;
+            }
+        }
+        for object in &table.objects {
+            let held = state.objects.iter().find(|held| is(held, object));
+            if held.is_none_or(|held| !same(held, object)) {
+                self.objects_made.extend(Operation::add_object(&state.id, object));
+            }
+        }
+    }
+}
+
+/// Whether both are declared the same, whatever they stand at.
+fn same(held: &OpaqueState, object: &Object) -> bool {
+    let Some(wanted) = object.content.code::<OpaqueState>() else { return false };
+    let content = attributes(&held.attributes, NFTA_OBJ_DATA);
+    let wanted_content = attributes(&wanted.attributes, NFTA_OBJ_DATA);
+    let data = match held.kind.as_str() {
+        "counter" => true,
+        "quota" => same_attributes(content, wanted_content, &[NFTA_QUOTA_CONSUMED, NFTA_QUOTA_PAD]),
+        _ => content == wanted_content,
+    };
+    let (only_said, inside): (&[u16], bool) = match held.kind.as_str() {
+        "flowtable" => (&[NFTA_FLOWTABLE_TABLE, NFTA_FLOWTABLE_USE, NFTA_FLOWTABLE_HANDLE, NFTA_FLOWTABLE_PAD], true),
+        _ => (&[NFTA_OBJ_TABLE, NFTA_OBJ_DATA, NFTA_OBJ_USE, NFTA_OBJ_HANDLE, NFTA_OBJ_PAD], data),
+    };
+    inside && same_attributes(&held.attributes, &wanted.attributes, only_said)
+}
+
+/// What is in the attribute of that type.
+fn attributes(all: &[u8], kind: u16) -> &[u8] {
+    crate::bytecode::attributes(all).find(|(found, _)| *found == kind).map_or(&[], |(_, value)| value)
+}
+
+// include/uapi/linux/netfilter/nf_tables.h
+const NFTA_OBJ_TABLE: u16 = 1;
+const NFTA_OBJ_DATA: u16 = 4;
+const NFTA_OBJ_USE: u16 = 5;
+const NFTA_OBJ_HANDLE: u16 = 6;
+const NFTA_OBJ_PAD: u16 = 7;
+const NFTA_FLOWTABLE_TABLE: u16 = 1;
+const NFTA_FLOWTABLE_USE: u16 = 4;
+const NFTA_FLOWTABLE_HANDLE: u16 = 5;
+const NFTA_FLOWTABLE_PAD: u16 = 6;
+const NFTA_QUOTA_CONSUMED: u16 = 4;
+const NFTA_QUOTA_PAD: u16 = 3;

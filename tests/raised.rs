@@ -1,0 +1,189 @@
+//! What was read and raised is what is there: a plan from the kernel to itself is empty, applying it changes nothing, and a copy of a
+//! table by its raised form is the same to nft and to the next plan.
+
+mod support;
+
+use std::fs;
+
+use nftmesh::kernel::Kernel;
+use nftmesh::model::{Ruleset, Table};
+use nftmesh::plan::Transaction;
+use support::corpus::{EVERYTHING, XTABLES, corpus, files_of, loads, rules_of};
+use support::{assert_same, in_fresh_netns, nft, nft_script, say, timeless};
+
+#[test]
+fn what_nft_loaded_is_in_sync_with_itself() {
+    in_fresh_netns(|| {
+        for script in EVERYTHING.iter().chain(FINDINGS) {
+            nft_script("flush ruleset");
+            nft_script(script);
+            raised_changes_nothing();
+            raised_is_copied();
+        }
+    });
+}
+
+#[test]
+fn what_iptables_loaded_is_in_sync_with_itself() {
+    in_fresh_netns(|| {
+        for (program, rule) in XTABLES {
+            support::succeed(program, rule, "");
+        }
+        raised_changes_nothing();
+        raised_is_made_again();
+    });
+}
+
+#[test]
+fn real_rule_sets_are_in_sync_with_themselves() {
+    let Some(folder) = corpus("real") else { return };
+    let (mut read, mut refused) = (0, Vec::new());
+    for path in files_of(&folder) {
+        in_fresh_netns(|| {
+            if loads(&fs::read_to_string(&path).expect("text")) {
+                raised_changes_nothing();
+                raised_is_copied();
+                raised_is_made_again();
+                read += 1;
+            } else {
+                refused.push(path.clone());
+            }
+        });
+    }
+    say(format_args!("{read} real rule sets raised, {} not taken by nft: {refused:?}", refused.len()));
+}
+
+#[test]
+fn every_rule_of_the_corpus_is_in_sync_with_itself() {
+    let Some(file) = corpus("rules.tsv") else { return };
+    let (mut read, mut refused) = (0, 0);
+    // What expires while it is looked at is wanted back.
+    let rules: Vec<String> =
+        rules_of(&file).into_iter().map(|rule| rule.replace("timeout 5s", "timeout 5000s")).collect();
+    for some in rules.chunks(100) {
+        in_fresh_netns(|| {
+            if loads(&some.concat()) {
+                read += some.len();
+            } else {
+                let taken = some.iter().filter(|script| loads(script)).count();
+                read += taken;
+                refused += some.len() - taken;
+            }
+            raised_changes_nothing();
+            raised_is_copied();
+        });
+    }
+    say(format_args!("{read} rules raised, {refused} not taken by nft"));
+}
+
+/// Reads, raises, plans and applies: nothing is to do, and nothing is done.
+#[track_caller]
+fn raised_changes_nothing() {
+    let mut kernel = Kernel::open().expect("a socket");
+    let snapshot = kernel.snapshot().expect("a snapshot");
+    let raised = snapshot.raise();
+    let text = || nft("list ruleset");
+    assert_eq!((raised.unnamed.as_slice(), raised.opaque.as_slice()), (&[][..], &[][..]), "{}", text());
+    assert_eq!(raised.ruleset.validate(), Ok(()), "{}", text());
+    let plan = kernel.plan(&raised.ruleset).unwrap_or_else(|error| panic!("{error}\n{}", text()));
+    assert!(plan.is_empty(), "{}of\n{}", plan.marked(), text());
+    let before = kernel.generation().expect("a generation");
+    assert!(kernel.apply(&raised.ruleset).expect("nothing to do").was_in_sync(), "{}", text());
+    assert_eq!(kernel.generation().expect("a generation"), before);
+    assert_eq!(kernel.verify(&raised.ruleset).expect("readable"), []);
+}
+
+/// Makes every table again under another name, and holds that nft lists both alike and nothing is left to do.
+#[track_caller]
+fn raised_is_copied() {
+    let mut kernel = Kernel::open().expect("a socket");
+    let raised = kernel.snapshot().expect("a snapshot").raise().ruleset;
+    let copies: Ruleset = raised.tables.iter().cloned().map(copy).collect();
+    let made = Transaction::add(copies.clone());
+    kernel.commit(&made).unwrap_or_else(|error| panic!("{error}\nof\n{}", nft("list ruleset")));
+    for (table, copy) in raised.tables.iter().zip(&copies.tables) {
+        let list = |table: &Table| timeless(&nft(&format!("list table {} {}", table.family, table.name)));
+        let (of, copied) = (list(table), list(copy).replacen("-copy {", " {", 1));
+        assert_same(&of, &copied, &format!("{} {} and its copy, by nft", table.family, table.name));
+    }
+    let both: Ruleset = raised.tables.iter().chain(&copies.tables).cloned().collect();
+    let plan = kernel.plan(&both).expect("readable");
+    assert!(plan.is_empty(), "{}of\n{}", plan.marked(), nft("list ruleset"));
+    kernel
+        .commit(&copies.tables.iter().fold(Transaction::new(), |all, table| all.delete_table(&table.into())))
+        .expect("gone");
+}
+
+/// Deletes every table and makes it again from its raised form, and holds that all is as it was.
+#[track_caller]
+fn raised_is_made_again() {
+    let mut kernel = Kernel::open().expect("a socket");
+    let (raised, listed) = (kernel.snapshot().expect("a snapshot").raise().ruleset, timeless(&nft("list ruleset")));
+    kernel.commit(&Transaction::replace(raised.clone())).unwrap_or_else(|error| panic!("{error}\nof\n{listed}"));
+    assert_same(&listed, &timeless(&nft("list ruleset")), "what was made again, by nft");
+    let plan = kernel.plan(&raised).expect("readable");
+    assert!(plan.is_empty(), "{}of\n{listed}", plan.marked());
+}
+
+fn copy(mut table: Table) -> Table {
+    table.name = format!("{}-copy", table.name).into();
+    table
+}
+
+/// Small rule sets that once were lost or refused on the way.
+const FINDINGS: &[&str] = &[
+    "table inet t {
+        comment \"kept\"
+        set a { type ipv4_addr; counter; elements = { 10.0.0.1 }; }
+        set b { type ipv4_addr; size 100; flags dynamic; limit rate 10/second; }
+        set p { type ipv4_addr; policy memory; }
+        set k { typeof ip saddr . tcp dport; }
+        set n { typeof vlan id; elements = { 2, 3 }; }
+        set l { type ipv4_addr; flags timeout; timeout 1h; elements = { 10.0.0.1 timeout 2h, 10.0.0.2 }; }
+        set o { type ipv4_addr; flags interval; elements = { 255.0.0.0/8 }; }
+    }",
+    "table netdev n {
+        chain c { type filter hook ingress device \"lo\" priority 0; policy accept; tcp dport 23 drop; }
+        chain r { counter; }
+        chain e { type filter hook egress device \"lo\" priority 0; policy drop; jump r; }
+    }
+    table inet t {
+        quota q { over 25 mbytes }
+        map m { type ipv4_addr : verdict; elements = { 10.0.0.1 : accept, * : drop } }
+        chain c { type filter hook ingress device \"lo\" priority 0; policy accept; tcp dport 23 drop; }
+    }",
+    "table inet t {
+        map m { type ipv4_addr : mark; elements = { 10.0.0.1 : 5 }; }
+        set s { type ipv4_addr . inet_service; elements = { 10.0.0.1 . 22 }; }
+        map v { type ct_dir : verdict; elements = { original : accept } ; }
+        set q { type inet_proto; elements = { tcp }; }
+        chain c {
+            type filter hook input priority 0;
+            tcp dport { 22, 80 } counter accept
+            ip saddr . tcp dport @s accept
+            meta mark set ip saddr map @m
+        }
+    }",
+    "table inet t {
+        chain o {
+            type filter hook output priority 0;
+            iifname \"eth0\" accept
+            ct mark and 0x23 == 0x11 accept
+            meta nfproto ipv6 icmp type echo-request accept
+        }
+        chain i { type filter hook input priority 0; iifname \"/never/\" accept; }
+        chain nat { type nat hook prerouting priority 0; ip6 nexthdr tcp redirect to :100-200; }
+    }",
+    "table ip t {
+        chain c {
+            type filter hook input priority 0;
+            ip saddr vmap { 1.1.1.1 : drop, * : accept }
+            tcp dport 22 jump { counter; tcp sport { 1, 2 } accept; }
+            tcp dport 23 jump { counter; tcp sport { 1, 2 } accept; }
+            tcp dport 24 goto { drop; }
+            ct original saddr 10.0.0.1
+            numgen inc mod 2 vmap { 0 : accept, 1 : drop }
+            quota 1 mbytes
+        }
+    }",
+];

@@ -1,6 +1,9 @@
 //! Prints the rule sets of this network namespace as `nft list ruleset` does; with `-a` also the handles.
 
+mod common;
+
 use std::fs;
+use std::io::{self, IsTerminal};
 
 use nftmesh::Result;
 use nftmesh::kernel::{Kernel, interfaces};
@@ -14,7 +17,12 @@ fn main() -> Result<()> {
         listing = listing.with_handles();
     }
     listing.warnings().for_each(|warning| eprintln!("{warning}"));
-    print!("{listing}");
+    // The text is nft's byte for byte, also where a comment of somebody holds what a terminal would obey.
+    if io::stdout().is_terminal() {
+        drop(common::print(&listing.to_string()));
+    } else {
+        print!("{listing}");
+    }
     Ok(())
 }
 

@@ -5,9 +5,10 @@ mod support;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use support::running::{PATIENCE, Running};
 use support::{NetNs, command, example, in_fresh_netns, ip, needs_root, nft};
 
 /// What Istio's injection template writes for a pod with default settings.
@@ -227,6 +228,45 @@ fn names_of_others_are_escaped_in_plans() {
         assert!(plan.lines().all(is_printable) && plan.contains("a\\u{202e}b"), "{plan:?}");
         let output = run(&[TEMPLATE, &["--verify"]].concat());
         assert!(text(&output.stderr).lines().all(is_printable));
+    });
+}
+
+#[test]
+fn a_walk_shows_the_comments_of_others_escaped() {
+    in_fresh_netns(|| {
+        with_an_address();
+        ip("link set eth0 up");
+        let script = "table ip t {\n chain o {\n type filter hook output priority 0;\n tcp dport 80 counter comment \"a\u{202e}b\" \n }\n}";
+        support::nft_script(script);
+        let packet = "tcp 10.77.0.2:40000 -> 10.77.0.9:80";
+        let output = command(&example("walk").to_string_lossy()).args(["--packet", packet]).output().expect("it runs");
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.lines().all(|line| is_printable(&line.replace('\t', " "))), "{said:?}");
+        assert!(said.contains("\\u{202e}"), "{said}");
+    });
+}
+
+#[test]
+fn guard_says_everything_as_json_when_asked() {
+    in_fresh_netns(|| {
+        with_an_address();
+        let words = [TEMPLATE, &["--log_as_json"]].concat();
+        let mut guard = Running::start("guard", &words, Stdio::inherit());
+        let until = |part: &str| loop {
+            let line = guard.said.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{part}: {error}"));
+            let object: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            assert_eq!(object.get("scope").and_then(Value::as_str), Some("guard"), "{line}");
+            if object.get("msg").and_then(Value::as_str).is_some_and(|msg| msg.contains(part)) {
+                return;
+            }
+        };
+        until("watching");
+        nft("add rule ip istio-proxy-nat output counter comment \"a\u{202e}\"");
+        until("a\\u{202e}");
+        until("restored");
+        guard.signal("TERM");
+        until("stopping");
+        assert_eq!(guard.child.wait().expect("it ends").code(), Some(0));
     });
 }
 

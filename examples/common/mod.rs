@@ -69,8 +69,9 @@ pub fn print(text: &str) -> io::Result<()> {
     write(text).map(drop)
 }
 
-/// Whether anybody reads on.
+/// Whether anybody reads on. Rules and comments of others are in these lines, so what does not print is escaped.
 pub fn write(text: &str) -> io::Result<bool> {
+    let text: String = text.split_inclusive('\n').map(say::escaped).collect();
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),

@@ -56,7 +56,7 @@ fn on_standard_error(program: &str, level: Level, what: impl Display) {
 fn lines(program: &str, level: Level, text: &str) -> String {
     match JSON.load(Ordering::Relaxed) {
         true => text.lines().map(|line| object(program, level, line)).collect(),
-        false => text.lines().map(|line| format!("{}\n", tabbed(line))).collect(),
+        false => text.lines().map(|line| format!("{}\n", escaped(line))).collect(),
     }
 }
 
@@ -67,13 +67,17 @@ fn object(program: &str, level: Level, line: &str) -> String {
         Level::Warn => "warn",
     };
     let time = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
-    let object = serde_json::json!({ "level": level, "time": time, "scope": program, "msg": tabbed(line) });
+    let object = serde_json::json!({ "level": level, "time": time, "scope": program, "msg": escaped(line) });
     format!("{object}\n")
 }
 
-/// Escaped, but for the tabs that nft's text has.
-fn tabbed(line: &str) -> String {
-    line.split('\t').map(|part| Escaped::new(part).to_string()).collect::<Vec<_>>().join("\t")
+/// Escaped, but for the tabs that nft's text has, and the end of the line.
+pub fn escaped(line: &str) -> String {
+    let kept = |part: &str| match part.chars().next_back() {
+        Some(end @ ('\t' | '\n')) => format!("{}{end}", Escaped::new(part.strip_suffix(end).unwrap_or(part))),
+        _ => Escaped::new(part).to_string(),
+    };
+    line.split_inclusive(['\t', '\n']).map(kept).collect()
 }
 
 static JSON: AtomicBool = AtomicBool::new(false);

@@ -1,4 +1,5 @@
-//! The example `istio-init` in the place of `istio-iptables`: started as Istio starts that program, with what its container has.
+//! The example `istio-init` in the place of `istio-iptables`: started as Istio starts that program,
+//! with what its container has.
 
 mod support;
 
@@ -87,7 +88,8 @@ fn the_argument_lines_of_the_injection_template_work() {
             &["--run-validation", "--probe-timeout=100ms", "--skip-rule-apply", "--log_as_json"],
         ] {
             let output = run(&[TEMPLATE, more].concat());
-            // This user's connections are not captured here, so validation fails, but as that program does.
+            // This user's connections are not captured here, so validation fails, but as that
+            // program does.
             let expected = if more.contains(&"--run-validation") { 126 } else { 0 };
             assert_eq!(output.status.code(), Some(expected), "{more:?}: {}", text(&output.stderr));
             assert_eq!(nft("-s list ruleset"), rules, "{more:?}");
@@ -423,7 +425,8 @@ fn the_capabilities_of_the_init_container_are_enough() {
     if !needs_root() {
         return;
     }
-    // As a container runtime does: everything read-only, /proc/sys too, no new privileges, two capabilities.
+    // As a container runtime does: everything read-only, /proc/sys too, no new privileges, two
+    // capabilities.
     let contained = "mount --make-rprivate /; \
         mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; mount -o remount,bind,ro /; \
         exec setpriv --no-new-privs --inh-caps -all --bounding-set -all,+net_admin,+net_raw \"$@\"";
@@ -455,7 +458,8 @@ fn the_capabilities_of_the_init_container_are_enough() {
             let output = in_own_mounts(contained, &[program, "istio-iptables", "--cleanup-only"]);
             assert_eq!(output.status.code(), Some(0), "{mode}: {}", text(&output.stderr));
             assert_eq!(nft("list ruleset"), "");
-            // Without the address it is not a pod yet, and without the capabilities it says which are missing.
+            // Without the address it is not a pod yet, and without the capabilities it says which
+            // are missing.
             let mut command = istio_init();
             let output = command.args(&words).uid(1337).gid(1337).output().expect("the example runs");
             assert!(text(&output.stderr).contains("CAP_NET_ADMIN"), "{}", text(&output.stderr));

@@ -1,4 +1,5 @@
-//! Rules of others that run before ours: which are named, in which order the kernel runs them, and what they are said to be able to do.
+//! Rules of others that run before ours: which are named, in which order the kernel runs them, and
+//! what they are said to be able to do.
 
 mod support;
 
@@ -50,7 +51,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The base chains at output that a datagram from this port to port 9 enters, up to the last one, as the kernel's trace tells them.
+/// The base chains at output that a datagram from this port to port 9 enters, up to the last one,
+/// as the kernel's trace tells them.
 fn traced(port: u16) -> Vec<ChainId> {
     let mut trace = Trace::open(TraceFilter::from(Rule::new().udp_dport(9))).expect("a trace");
     let socket = UdpSocket::bind(("10.77.0.2", port)).expect("the address is here");
@@ -140,7 +142,8 @@ fn the_order_that_is_named_is_the_order_of_the_kernel() {
     });
 }
 
-/// What programs do (`nft:` is a script), and what is said of the chain then: its name, and parts of what it can do.
+/// What programs do (`nft:` is a script), and what is said of the chain then: its name, and parts
+/// of what it can do.
 const NAMED: &[(&str, &[&str])] = &[
     (
         "nft: table ip f { chain p { type filter hook prerouting priority mangle; tcp dport 80 drop; }; }",

@@ -1,8 +1,10 @@
-//! The command line of `istio-iptables`: its options from the library's table, and what is accepted besides so that whatever starts
-//! that program can start this one.
+//! The command line of `istio-iptables`: its options from the library's table, and what is accepted
+//! besides so that whatever starts that program can start this one.
 //!
-//! Sources: <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables> of every release since 1.0, and
-//! Istio's injection template, which writes `istio-iptables -p 15001 -z 15006 ... --log_output_level=default:info --log_as_json`.
+//! Sources:
+//! <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables> of
+//! every release since 1.0, and Istio's injection template, which writes `istio-iptables -p 15001
+//! -z 15006 ... --log_output_level=default:info --log_as_json`.
 
 use std::ffi::OsString;
 
@@ -57,7 +59,8 @@ impl Inert {
     }
 }
 
-/// The flags of the library's table of options, those without effect, the leading word, and the program's own switches.
+/// The flags of the library's table of options, those without effect, the leading word, and the
+/// program's own switches.
 pub fn command(name: &'static str, about: &'static str, own: Switches) -> Command {
     let options = OPTIONS.iter().filter(|option| option.is_flag);
     let flags = options.map(|option| flag(option.name, option.short, option.takes).help(option.help));
@@ -100,7 +103,8 @@ pub fn without_effect(matches: &ArgMatches) -> impl Iterator<Item = String> {
         .filter_map(|Inert { name, reason, .. }| Some(format!("--{name}: no effect, {}", (*reason)?)))
 }
 
-/// Whether the last `--log_as_json` says so. Asked before the other flags are read, so that a complaint about these has its form too.
+/// Whether the last `--log_as_json` says so. Asked before the other flags are read, so that a
+/// complaint about these has its form too.
 pub fn wants_json(mut arguments: impl Iterator<Item = OsString>) -> bool {
     let mut wanted = false;
     arguments.try_for_each(|argument| {
@@ -114,7 +118,8 @@ pub fn wants_json(mut arguments: impl Iterator<Item = OsString>) -> bool {
     wanted
 }
 
-/// Whether nothing is to be captured at all. Istio makes no init container for such a pod; should it start one, nothing is its work.
+/// Whether nothing is to be captured at all. Istio makes no init container for such a pod; should
+/// it start one, nothing is its work.
 pub fn captures_nothing(options: &RawOptions) -> bool {
     options.given("istio-inbound-interception-mode").is_some_and(|(_, mode)| mode.trim() == "NONE")
 }

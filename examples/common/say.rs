@@ -1,7 +1,9 @@
-//! What a program says, line by line: as text, or as JSON objects when it was started with `--log_as_json`.
+//! What a program says, line by line: as text, or as JSON objects when it was started with
+//! `--log_as_json`.
 //!
-//! Names, paths and comments of others are in these lines, so what does not print is escaped in both forms. JSON has the fields of
-//! Istio's logs: `level`, `time`, `scope` (the program) and `msg`.
+//! Names, paths and comments of others are in these lines, so what does not print is escaped in
+//! both forms. JSON has the fields of Istio's logs: `level`, `time`, `scope` (the program) and
+//! `msg`.
 
 use std::fmt::Display;
 use std::io::{self, Write};

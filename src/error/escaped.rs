@@ -1,8 +1,9 @@
 //! Text that somebody else chose, as a line for people can show it.
 //!
-//! What does not print is written as in a Rust string literal: control characters, the marks that turn the direction of writing
-//! (Unicode Standard Annex 9), and bytes that are not UTF-8. So a name or a path can neither break a line, nor hide a part of it, nor
-//! move the cursor of a terminal.
+//! What does not print is written as in a Rust string literal: control characters, the marks that
+//! turn the direction of writing (Unicode Standard Annex 9), and bytes that are not UTF-8. So a
+//! name or a path can neither break a line, nor hide a part of it, nor move the cursor of a
+//! terminal.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
@@ -41,7 +42,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Displays a value that was given for something, in quotes and escaped. What is longer than a line is cut, and its length follows.
+/// Displays a value that was given for something, in quotes and escaped. What is longer than a line
+/// is cut, and its length follows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 

@@ -1,7 +1,8 @@
 //! Rules of iptables that kept traffic out of an iptables mesh, and keep nothing out of ours.
 //!
-//! `iptables -t nat -I OUTPUT -d 10.0.0.1 -j RETURN` ends the chain in front of the jump to `ISTIO_OUTPUT`, so what it matches was
-//! never captured. Our rules stand in chains of their own, which see the packet before and whatever that chain says.
+//! `iptables -t nat -I OUTPUT -d 10.0.0.1 -j RETURN` ends the chain in front of the jump to
+//! `ISTIO_OUTPUT`, so what it matches was never captured. Our rules stand in chains of their own,
+//! which see the packet before and whatever that chain says.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -41,7 +42,8 @@ impl fmt::Display for Overruled {
     }
 }
 
-/// The rules of iptables-nft in `held` that kept traffic from an iptables mesh of `config`, but for those that such a mesh made.
+/// The rules of iptables-nft in `held` that kept traffic from an iptables mesh of `config`, but for
+/// those that such a mesh made.
 pub(super) fn overruled(held: &Snapshot, config: &IstioConfig) -> Vec<Overruled> {
     let removed: BTreeSet<(ChainId, u64)> = leftovers::removal(held, config)
         .into_iter()
@@ -65,7 +67,8 @@ pub(super) fn overruled(held: &Snapshot, config: &IstioConfig) -> Vec<Overruled>
     found
 }
 
-/// Whether a mesh of `config` has its rules in this table: in that of IPv6 when it captures IPv6, in mangle with TPROXY.
+/// Whether a mesh of `config` has its rules in this table: in that of IPv6 when it captures IPv6,
+/// in mangle with TPROXY.
 fn concerns(table: &TableState, config: &IstioConfig) -> bool {
     let family = match table.id.family {
         Family::Ip => true,
@@ -86,7 +89,8 @@ fn captures_at(chain: &ChainState) -> bool {
     hooks.iter().any(|(name, at)| chain.name == **name && hook == Some(at.number()))
 }
 
-/// Whether a packet that it matches meets no rule that follows in its chain, and nothing else becomes of it.
+/// Whether a packet that it matches meets no rule that follows in its chain, and nothing else
+/// becomes of it.
 fn ends_the_chain(table: &TableState, rule: &RuleState) -> bool {
     let verdicts = |exprs: &[Expr]| -> Vec<Verdict> {
         exprs.iter().flat_map(|expr| powers::verdicts(table, expr)).cloned().collect()

@@ -133,7 +133,8 @@ fn of_expr(expr: &Expr, can: &mut BTreeSet<Power>) {
     can.insert(power);
 }
 
-/// An expression that the bytecode does not know whole. Attribute 1 of those that can load or set is the register they load into.
+/// An expression that the bytecode does not know whole. Attribute 1 of those that can load or set
+/// is the register they load into.
 fn of_opaque(name: &str, data: &[u8]) -> Vec<Power> {
     let attribute = |kind| Attributes::new(data).find(kind);
     let unknown = || vec![Power::Unknown(name.to_owned())];
@@ -159,7 +160,8 @@ fn of_opaque(name: &str, data: &[u8]) -> Vec<Power> {
     }
 }
 
-/// A target of xtables: net/netfilter/xt_*.c, net/ipv4/netfilter/ipt_*.c, net/ipv6/netfilter/ip6t_*.c, v6.12.
+/// A target of xtables: net/netfilter/xt_*.c, net/ipv4/netfilter/ipt_*.c,
+/// net/ipv6/netfilter/ip6t_*.c, v6.12.
 fn of_target(name: &str, info: &[u8]) -> Vec<Power> {
     let half = |index: usize| info.get(2 * index..2 * index + 2)?.try_into().ok().map(u16::from_ne_bytes);
     match name {

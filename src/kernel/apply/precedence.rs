@@ -1,13 +1,16 @@
-//! Who runs before us: chains and tables of others that a packet meets, at a hook that we use, before a chain of ours, and what they
-//! can do there.
+//! Who runs before us: chains and tables of others that a packet meets, at a hook that we use,
+//! before a chain of ours, and what they can do there.
 //!
-//! The kernel runs the chains of a hook by their priorities, lowest first, and of equal priorities the one that was registered last
-//! (nf_hook_entries_grow, net/netfilter/core.c, v6.12), which no dump tells: of such a chain it is said that it may run before. Chains
-//! of type nat stand together at one place of the hook, -100 where destinations are translated and 100 where sources are, whatever
-//! their priorities say, and are ordered by these among themselves (nf_nat_register_fn, net/netfilter/nf_nat_core.c).
+//! The kernel runs the chains of a hook by their priorities, lowest first, and of equal priorities
+//! the one that was registered last (nf_hook_entries_grow, net/netfilter/core.c, v6.12), which no
+//! dump tells: of such a chain it is said that it may run before. Chains of type nat stand together
+//! at one place of the hook, -100 where destinations are translated and 100 where sources are,
+//! whatever their priorities say, and are ordered by these among themselves (nf_nat_register_fn,
+//! net/netfilter/nf_nat_core.c).
 //!
-//! Not every verdict there decides. An accept ends the chain that says it, and the next chain of the hook sees the packet all the
-//! same; so does an accept of a chain of type nat, because only a translation ends these. A mark decides when ours ask for it.
+//! Not every verdict there decides. An accept ends the chain that says it, and the next chain of
+//! the hook sees the packet all the same; so does an accept of a chain of type nat, because only a
+//! translation ends these. A mark decides when ours ask for it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,7 +20,8 @@ use crate::bytecode::{CtKey, Expr, MetaKey, SetMode, Sets, lower};
 use crate::model::{Chain, ChainKind, ChainType, Family, Hook, Name, Ruleset, Table};
 use crate::plan::{ChainId, Snapshot, TableId, TableState};
 
-/// A chain or a table of somebody else that runs before a chain of ours, or may, and can decide there.
+/// A chain or a table of somebody else that runs before a chain of ours, or may, and can decide
+/// there.
 ///
 /// Prints in one line, with the names escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +37,8 @@ pub struct Precedent {
     pub before: Vec<ChainId>,
     /// The chains of ours with the same priority: whichever was registered last runs first.
     pub perhaps_before: Vec<ChainId>,
-    /// What it can do that decides what ours do; of a table of iptables-legacy, what the rules of such a table can do.
+    /// What it can do that decides what ours do; of a table of iptables-legacy, what the rules of
+    /// such a table can do.
     pub can: BTreeSet<Power>,
 }
 
@@ -47,7 +52,8 @@ pub enum Who {
     Legacy(TableId),
 }
 
-/// The chains of `held` that run, or may run, before a base chain of `wanted` and can decide there. What `ours` holds is left out.
+/// The chains of `held` that run, or may run, before a base chain of `wanted` and can decide there.
+/// What `ours` holds is left out.
 ///
 /// ```no_run
 /// use nftmesh::kernel::{Kernel, Pod, precedents};

@@ -1,5 +1,5 @@
-//! Reads a small text file of the machine. Only a regular file is read, so nothing waits for the other end of a pipe or reads a device
-//! without end.
+//! Reads a small text file of the machine. Only a regular file is read, so nothing waits for the
+//! other end of a pipe or reads a device without end.
 
 use std::fs::{FileType, OpenOptions};
 use std::io::{self, Read};
@@ -8,7 +8,8 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use crate::Result;
 use crate::error::{Error, Kind};
 
-/// Returns the text of a file of at most `most` bytes, and the empty text where there is none. Bytes that are not UTF-8 are replaced.
+/// Returns the text of a file of at most `most` bytes, and the empty text where there is none.
+/// Bytes that are not UTF-8 are replaced.
 pub(super) fn text(path: &str, most: u64) -> Result<String> {
     // Without waiting for a writer, should it be a pipe.
     let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {

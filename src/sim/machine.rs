@@ -2,6 +2,8 @@
 //!
 //! Total: whatever is not known ends the run with [`CannotTell`].
 
+#[cfg(test)]
+mod attributes;
 pub(super) mod connection;
 mod payload;
 mod xtables;
@@ -231,11 +233,17 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     fn lookup(&mut self, sreg: Register, dreg: Option<Register>, inverted: bool, set: Option<&SetIndex>) -> Step {
         let Some(set) = set else { return Err(CannotTell::new("a set is looked up that is not there")) };
+        if set.is_odd {
+            return Err(CannotTell::new("a set has attributes that have no meaning here"));
+        }
         let cells = read(&self.registers, sreg, set.key_bytes)?;
         let found = match bytes(cells) {
             Some(key) => set.find(&key),
             None => self.inputs.find(cells, set)?,
         };
+        if found.is_some_and(|found| set.odd.contains(&found)) {
+            return Err(CannotTell::new("what an element of a set carries has no meaning here"));
+        }
         if found.is_some() == inverted {
             return Ok(Next::Break);
         }

@@ -19,6 +19,7 @@ mod header;
 mod hook;
 mod host;
 mod inputs;
+mod limit;
 mod line_up;
 mod machine;
 mod packet;

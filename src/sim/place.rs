@@ -1,5 +1,6 @@
 //! A packet at a hook of a host: the answers to what rules ask, and what a decision of theirs does to its connection.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
@@ -11,6 +12,7 @@ use super::fib::{Asked, Query, Wanted};
 use super::flow::{Flow, NewAddress, Tracking, Translation, cells, loopback, side};
 use super::host::{Host, LO, Listeners, Target};
 use super::inputs::{CannotTell, Inputs, Target as Socket};
+use super::limit::goes_on;
 use super::packet::Packet;
 use super::packet_text::{has_ports, is_icmp};
 use super::recorder::{address, ends, place};
@@ -38,6 +40,8 @@ pub(super) struct Place<'a> {
     pub(super) hook: Hook,
     pub(super) host: &'a Host,
     pub(super) connections: &'a mut Connections,
+    /// What earlier packets took from each rate, by the address of its code.
+    pub(super) limits: &'a mut HashMap<usize, u64>,
     pub(super) held: Held,
     /// Where it goes, as far as that is known.
     pub(super) target: Option<Target>,
@@ -202,7 +206,8 @@ impl Inputs for Place<'_> {
     }
 
     fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
-        self.situation.limit(limit)
+        let taken = self.limits.entry(std::ptr::from_ref(limit).addr()).or_default();
+        goes_on(limit, taken, self.situation.packet.length)
     }
 
     fn listener(&mut self, target: &Socket) -> Result<bool, CannotTell> {

@@ -103,6 +103,12 @@ pub struct RuleLine {
 }
 
 impl RuleLine {
+    /// A rule of which only its chain is known.
+    #[cfg(test)]
+    pub(super) fn without_text(chain: ChainId) -> Self {
+        RuleLine { chain, number: 1, handle: None, rule: Rule::new(), statements: Vec::new() }
+    }
+
     /// The number, from 0, of the statement that made expression `expr` of the program.
     pub(super) fn statement_of(&self, expr: usize) -> Option<usize> {
         self.statements.get(expr).copied()
@@ -311,7 +317,7 @@ impl ChainCode {
     }
 }
 
-fn op(expr: Expr, family: Family, sets: &HashMap<Name, Arc<SetIndex>>) -> Op {
+pub(super) fn op(expr: Expr, family: Family, sets: &HashMap<Name, Arc<SetIndex>>) -> Op {
     match expr {
         Expr::Lookup { sreg, dreg, set, inverted } => {
             let set = match set {

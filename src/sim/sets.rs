@@ -1,8 +1,8 @@
 //! Looking a key up in a set, as the kernel does, whatever the set is kept in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::bytecode::{Bytes, ElementCode, ElementDataCode, INTERVAL_END, SetCode, predecessor};
+use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, Expr, INTERVAL_END, SetCode, predecessor};
 use crate::model::SetFlags;
 
 /// The elements of a set, in an order in which a key is found quickly.
@@ -15,6 +15,10 @@ pub(crate) struct SetIndex {
     pub(crate) data: Vec<Option<ElementDataCode>>,
     /// The element for every key that no other has.
     pub(crate) catch_all: Option<usize>,
+    /// Elements that carry or map to something that may end the rule, and has no meaning here.
+    pub(crate) odd: HashSet<usize>,
+    /// The whole set has attributes that have no meaning here.
+    pub(crate) is_odd: bool,
 }
 
 /// First and last key of an element, and its number.
@@ -39,19 +43,37 @@ impl Default for Keys {
 
 impl SetIndex {
     pub(crate) fn new(code: &SetCode, elements: &[ElementCode]) -> Self {
-        let key_bytes = usize::try_from(code.key_len).unwrap_or(usize::MAX);
+        // What an element is kept in, how long it stays and what new ones get is nothing to who looks a key up.
+        let SetCode {
+            flags,
+            key_type: _,
+            key_len,
+            data: _,
+            fields,
+            size: _,
+            timeout: _,
+            gc_interval: _,
+            userdata: _,
+            policy: _,
+            object: _,
+            exprs: _,
+            opaque,
+        } = code;
+        let key_bytes = usize::try_from(*key_len).unwrap_or(usize::MAX);
         let mut index = SetIndex { key_bytes, data: elements.iter().map(data).collect(), ..SetIndex::default() };
+        index.odd = elements.iter().enumerate().filter(|(_, element)| is_odd(element)).map(|(at, _)| at).collect();
+        index.is_odd = !opaque.is_empty();
         index.catch_all = elements.iter().position(|element| element.flags & CATCH_ALL != 0);
         let ordinary = || elements.iter().enumerate().filter(|(_, element)| element.flags & CATCH_ALL == 0);
-        let interval = SetFlags::from_bits_truncate(code.flags).contains(SetFlags::INTERVAL);
+        let interval = SetFlags::from_bits_truncate(*flags).contains(SetFlags::INTERVAL);
         index.keys = if !interval {
             Keys::Points(ordinary().map(|(number, element)| (element.key.as_slice().into(), number)).collect())
-        } else if code.fields.len() > 1 {
+        } else if fields.len() > 1 {
             let elements = ordinary().map(|(number, element)| {
                 let last = element.key_end.as_ref().unwrap_or(&element.key);
                 (element.key.as_slice().into(), last.as_slice().into(), number)
             });
-            let fields = code.fields.iter().map(|length| usize::from(*length).next_multiple_of(4)).collect();
+            let fields = fields.iter().map(|length| usize::from(*length).next_multiple_of(4)).collect();
             Keys::Ranges { fields, elements: elements.collect() }
         } else {
             Keys::Intervals(intervals(ordinary()))
@@ -114,6 +136,17 @@ fn intervals<'a>(elements: impl Iterator<Item = (usize, &'a ElementCode)>) -> Ve
 /// The bytes right before these; before the first, the first.
 fn before(bytes: &[u8]) -> Vec<u8> {
     predecessor(Bytes::from_slice(bytes)).map_or_else(|| bytes.to_vec(), |bytes| bytes.to_vec())
+}
+
+/// Whether an element does more than to be there: counting is nothing to the packet.
+fn is_odd(element: &ElementCode) -> bool {
+    let ElementCode { key: _, key_end: _, flags, data: _, timeout: _, userdata: _, extras } = element;
+    let carries = |extras: &ElementExtras| {
+        let ElementExtras { exprs, object, opaque } = extras;
+        let counts = |expr: &Expr| matches!(expr, Expr::Counter { packets: _, bytes: _ });
+        !exprs.iter().all(counts) || object.is_some() || !opaque.is_empty()
+    };
+    flags & !(CATCH_ALL | INTERVAL_END) != 0 || extras.as_deref().is_some_and(carries)
 }
 
 fn data(element: &ElementCode) -> Option<ElementDataCode> {

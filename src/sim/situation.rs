@@ -9,6 +9,7 @@ use super::connections::Attached;
 use super::fib::{ByMark, FibAnswer, Query};
 use super::flow::{Flow, Tracking, Translation, cells, loopback, side};
 use super::inputs::{CannotTell, Inputs, Target};
+use super::limit::goes_on;
 use super::packet::{Connection, Interface, Packet, Receiver};
 use super::packet_text::{has_ports, is_icmp};
 use super::place::Held;
@@ -262,9 +263,9 @@ impl Inputs for Situation {
         Ok(())
     }
 
-    /// A single packet comes within any rate but one of which it has to be above.
+    /// A single packet, of which no rate has seen another before.
     fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
-        Ok(limit.flags & LIMIT_INVERTED == 0)
+        goes_on(limit, &mut 0, self.packet.length)
     }
 
     /// The socket that has the connection comes before one that listens (nft_tproxy_eval_v4, net/netfilter/nft_tproxy.c, v6.12).
@@ -353,8 +354,6 @@ pub(super) fn nat_done(hook: Hook) -> u32 {
 const SRC_NAT_DONE: u32 = 1 << 7;
 /// `IPS_DST_NAT_DONE`.
 const DST_NAT_DONE: u32 = 1 << 8;
-/// `NFT_LIMIT_F_INV`, include/uapi/linux/netfilter/nf_tables.h.
-const LIMIT_INVERTED: u32 = 1;
 
 #[cfg(test)]
 mod tests {

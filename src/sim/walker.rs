@@ -50,6 +50,7 @@ pub struct Walker<'a> {
     rules: &'a Rules,
     host: &'a Host,
     connections: Connections,
+    limits: HashMap<usize, u64>,
     /// What transparent sockets receive, and the port of the socket where that is another than the packet's.
     transparent: HashMap<Tuple, u16>,
     /// What other sockets receive.
@@ -60,7 +61,14 @@ impl<'a> Walker<'a> {
     /// On a host that has seen no packets yet.
     #[must_use]
     pub fn new(rules: &'a Rules, host: &'a Host) -> Self {
-        Walker { rules, host, connections: Connections::default(), transparent: HashMap::new(), plain: HashSet::new() }
+        Walker {
+            rules,
+            host,
+            connections: Connections::default(),
+            limits: HashMap::new(),
+            transparent: HashMap::new(),
+            plain: HashSet::new(),
+        }
     }
 
     /// The way of a packet that a socket of this host sends.
@@ -93,13 +101,14 @@ impl<'a> Walker<'a> {
     }
 
     fn passage(&mut self, packet: Packet) -> Passage<'_> {
-        let Walker { rules, host, connections, transparent, plain } = self;
+        let Walker { rules, host, connections, limits, transparent, plain } = self;
         let situation = Situation::new(packet);
         let place = Place {
             situation,
             hook: Hook::Output,
             host,
             connections,
+            limits,
             held: Held::Nothing,
             target: None,
             lost: None,

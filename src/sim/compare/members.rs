@@ -36,13 +36,13 @@ impl Members {
         if let Some(known) = self.groups.get(&key) {
             return Rc::clone(known);
         }
-        let mut groups: Vec<(Option<&ElementDataCode>, Vec<Node>, usize)> = Vec::new();
+        let mut groups: Vec<((Option<&ElementDataCode>, bool), Vec<Node>, usize)> = Vec::new();
         for (parts, element) in self.elements(set).iter() {
             let holds = parts.iter().fold(Node::ALL, |all, Part { range, low, high }| {
                 let part = between(bdd, cells.get(range.clone()).unwrap_or(&[]), low, high);
                 bdd.and(all, part)
             });
-            let data = set.data.get(*element).and_then(Option::as_ref);
+            let data = (set.data.get(*element).and_then(Option::as_ref), set.odd.contains(element));
             match groups.iter_mut().find(|(of, ..)| *of == data) {
                 Some((_, values, _)) => values.push(holds),
                 None => groups.push((data, vec![holds], *element)),

@@ -16,7 +16,7 @@ use super::routes::unreadable;
 use super::rtnetlink::{Failure, Rtnetlink};
 use crate::error::{Error, Result};
 use crate::model::{AddrType, Family4or6};
-use crate::sim::{Host, Interface, Link, PolicyRule, Route};
+use crate::sim::{Host, Interface, Link, PolicyRule, ReversePath, Route, SourceChecks};
 
 /// The host as the network namespace of the calling thread is now. Which sockets listen is not read: on every port that a rule
 /// names, one does.
@@ -42,6 +42,9 @@ pub fn host() -> Result<Host> {
         if let (Some(link), Ok(address)) = (link, IpNetwork::new(address, prefix)) {
             link.addresses.push(address);
         }
+    }
+    for link in &mut host.links {
+        link.checks = source_checks(&link.interface.name)?;
     }
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut message = RouteMessage::default();
@@ -147,6 +150,37 @@ fn unspecified(family: AddressFamily) -> Option<IpAddr> {
         AddressFamily::Inet6 => Some(Ipv6Addr::UNSPECIFIED.into()),
         _ => None,
     }
+}
+
+/// How an interface checks sources; `None` where the kernel has no such switches, or its name is that of two of them.
+fn source_checks(name: &str) -> Result<Option<SourceChecks>> {
+    // A dot of a name is a slash there, and `all` is no interface.
+    if name.contains(['/', '.']) || ["all", "default"].contains(&name) {
+        return Ok(None);
+    }
+    let number = |switch: &str| -> Result<Option<u32>> {
+        let mut highest = None;
+        for of in ["all", name] {
+            let path = format!("/proc/sys/net/ipv4/conf/{of}/{switch}");
+            match fs::read_to_string(&path) {
+                Ok(text) => highest = highest.max(text.trim().parse::<u32>().ok()),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(cause) => return Err(Error::io(format_args!("read {path}"), cause)),
+            }
+        }
+        Ok(highest)
+    };
+    let (Some(path), Some(local), Some(mark)) =
+        (number("rp_filter")?, number("accept_local")?, number("src_valid_mark")?)
+    else {
+        return Ok(None);
+    };
+    let reverse_path = match path {
+        0 => ReversePath::Off,
+        1 => ReversePath::Strict,
+        _ => ReversePath::Loose,
+    };
+    Ok(Some(SourceChecks { reverse_path, accepts_local: local != 0, by_mark: mark != 0 }))
 }
 
 /// A switch of the namespace; off where the kernel has none.

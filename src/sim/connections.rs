@@ -125,7 +125,7 @@ impl Connections {
         let [kind, _] = packet.sport.to_be_bytes();
         match packet.protocol {
             Protocol::ICMPV6 if is_never_tracked(kind) => return Found::Untracked,
-            protocol if is_icmp(protocol) && is_error(protocol, kind) => return Found::Unknown,
+            protocol if is_icmp(protocol) && is_error(protocol, kind) => return self.about(packet, zone),
             protocol if is_icmp(protocol) && !asks(protocol, kind) => return Found::Invalid,
             Protocol::TCP if !begins(packet.tcp_flags) => return Found::Invalid,
             _ => {}
@@ -145,6 +145,19 @@ impl Connections {
             reset: Ends::default(),
         };
         Found::Connection(Attached { entry, at: None, direction: CtDirection::Original, state: CtState::NEW })
+    }
+
+    /// The connection that an error of ICMP is about: that of the packet in it, if it goes back to who sent that one
+    /// (nf_conntrack_inet_error, net/netfilter/nf_conntrack_proto_icmp.c, v6.12).
+    fn about(&self, packet: &Packet, zone: u16) -> Found {
+        let Some(about) = &packet.about else { return Found::Unknown };
+        let known = self.by_tuple.get(&(zone, Tuple::of(about).reversed())).copied();
+        let found = known.and_then(|(at, direction)| Some((at, direction, self.entries.get(at).copied()?)));
+        let Some((at, direction, entry)) = found else { return Found::Invalid };
+        if entry.tuple(direction).destination.ip() != packet.destination {
+            return Found::Invalid;
+        }
+        Found::Connection(Attached { entry, at: Some(at), direction, state: CtState::RELATED })
     }
 
     /// One more packet of a connection; what is known of it then.
@@ -281,7 +294,44 @@ impl Connections {
     }
 }
 
+impl Entry {
+    /// What packets of that direction look like where they begin.
+    fn tuple(&self, direction: CtDirection) -> Tuple {
+        match direction {
+            CtDirection::Original => self.original,
+            CtDirection::Reply => self.reply,
+        }
+    }
+}
+
 impl Attached {
+    /// What an error of ICMP about the connection looks like behind the translation of one side, and the packet that it is about
+    /// (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c, v6.12). `false` when nothing changes.
+    pub(super) fn apply_to_error(
+        &self,
+        kind: NatKind,
+        source: &mut IpAddr,
+        destination: &mut IpAddr,
+        about: &mut Tuple,
+    ) -> bool {
+        let by = if self.direction == CtDirection::Original { kind } else { other(kind) };
+        if !self.entry.status.contains(bit(by)) {
+            return false;
+        }
+        let opposite = match self.direction {
+            CtDirection::Original => CtDirection::Reply,
+            CtDirection::Reply => CtDirection::Original,
+        };
+        let mut outer = self.entry.tuple(opposite).reversed();
+        match kind {
+            NatKind::Dnat => *destination = side(&mut outer, kind).ip(),
+            NatKind::Snat => *source = side(&mut outer, kind).ip(),
+        }
+        let mut inner = self.entry.tuple(self.direction).reversed();
+        *side(about, other(kind)) = *side(&mut inner, other(kind));
+        true
+    }
+
     /// What the packet looks like behind the translation of one side.
     pub(super) fn apply(&self, kind: NatKind, tuple: Tuple) -> Tuple {
         let (translated, by) = match self.direction {

@@ -2,11 +2,13 @@
 
 mod fib;
 mod routing;
+mod source;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
+pub use self::source::{ReversePath, SourceChecks};
 use super::packet::Interface;
 use crate::model::{AddrType, Family4or6};
 
@@ -46,6 +48,8 @@ pub struct Link {
     pub interface: Interface,
     /// Its addresses, with the length of their network prefix.
     pub addresses: Vec<IpNetwork>,
+    /// How it checks sources of IPv4; `None` when that is not known: then only what no setting changes can be told.
+    pub checks: Option<SourceChecks>,
 }
 
 /// A route.
@@ -106,7 +110,7 @@ pub(super) enum Target {
 impl Link {
     /// An interface with these addresses.
     pub fn new(interface: Interface, addresses: impl IntoIterator<Item = IpNetwork>) -> Self {
-        Link { interface, addresses: addresses.into_iter().collect() }
+        Link { interface, addresses: addresses.into_iter().collect(), checks: None }
     }
 }
 

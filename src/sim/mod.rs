@@ -40,7 +40,7 @@ mod xt;
 pub use compare::{Compare, Comparison, Counterexample, compare};
 pub use fib::FibAnswer;
 pub use header::HeaderBytes;
-pub use host::{Host, Link, Listeners, PolicyRule, Route};
+pub use host::{Host, Link, Listeners, PolicyRule, ReversePath, Route, SourceChecks};
 pub use inputs::CannotTell;
 pub use packet::{Connection, Interface, Owner, Packet, Receiver};
 pub use rules::{RuleLine, Rules};

@@ -17,6 +17,7 @@ use crate::model::{CtDirection, CtState, CtStatus, Family4or6, PktType, Protocol
 ///     pkttype WORD                 host, broadcast, multicast, other, or a number
 ///     type WORD code N             of ICMP and ICMPv6; the type, by name or number, has to be there
 ///     checksum N id N              of these too; the id tells echoes apart
+///     about PACKET                 of an error of ICMP, the packet that it is about, as that came to who sends it; last of all
 ///     network HEX transport HEX    the first bytes of the header of IP, and of what follows; ?? for one that is not known
 /// ```
 /// What is left out is as in the first packet of a connection without contents: flags `syn` of TCP, no socket, no mark, packet type host,
@@ -62,6 +63,8 @@ pub struct Packet {
     pub pkttype: PktType,
     /// Bytes of the headers that the fields above do not say.
     pub bytes: HeaderBytes,
+    /// Of an error of ICMP, the packet that it is about: without one, to which connection it belongs is not known.
+    pub about: Option<Box<Packet>>,
 }
 
 /// Who owns a socket.
@@ -107,6 +110,7 @@ impl Packet {
             length: if destination.is_ipv4() { 28 } else { 48 },
             pkttype: PktType::HOST,
             bytes: HeaderBytes::default(),
+            about: None,
         }
     }
 

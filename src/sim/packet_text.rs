@@ -7,6 +7,7 @@ use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::str::{FromStr, SplitWhitespace};
 
+use super::connections::is_error;
 use super::header::{HeaderBytes, Hex, hex};
 use super::packet::{Owner, Packet};
 use crate::error::{Error, Kind};
@@ -27,6 +28,7 @@ impl Display for Packet {
             length,
             pkttype,
             bytes,
+            about,
         } = self;
         match protocol.name() {
             Some(name) => f.write_str(name)?,
@@ -61,12 +63,13 @@ impl Display for Packet {
             None => write!(f, " pkttype {}", pkttype.0)?,
         }
         let HeaderBytes { network, transport } = bytes;
+        let about = |f: &mut fmt::Formatter<'_>| about.as_ref().map_or(Ok(()), |about| write!(f, " about {about}"));
         for (word, bytes) in [("network", network), ("transport", transport)] {
             if !bytes.is_empty() {
                 write!(f, " {word} {}", Hex(bytes))?;
             }
         }
-        Ok(())
+        about(f)
     }
 }
 
@@ -134,6 +137,20 @@ impl FromStr for Packet {
 }
 
 fn parse(text: &str) -> Result<Packet, String> {
+    let Some((text, about)) = text.split_once(" about ") else { return plain(text) };
+    let packet = plain(text)?;
+    let [kind, _] = packet.sport.to_be_bytes();
+    if !is_icmp(packet.protocol) || !is_error(packet.protocol, kind) {
+        return Err("only an error of ICMP is about a packet; leave out about and what follows".to_owned());
+    }
+    let about = plain(about).map_err(|why| format!("about {about:?}: {why}"))?;
+    if about.family() != packet.family() {
+        return Err("what it is about is of the other family".to_owned());
+    }
+    Ok(Packet { about: Some(Box::new(about)), ..packet })
+}
+
+fn plain(text: &str) -> Result<Packet, String> {
     let mut words = text.split_whitespace();
     let protocol = protocol(words.next().ok_or(SHAPE)?)?;
     let source = words.next().ok_or(SHAPE)?;
@@ -289,6 +306,7 @@ mod tests {
             "200 10.0.0.1:1 -> 10.0.0.2:2 pkttype 9",
             "esp 10.0.0.1 -> 10.0.0.2 transport 00000001????",
             "udp 10.0.0.1:1 -> 10.0.0.2:2 network 45b8 transport 000100020008",
+            "icmp 10.0.0.1 -> 10.0.0.2 type time-exceeded about tcp 10.0.0.2:1 -> 8.8.8.8:2 flags ack",
         ];
         for text in cases {
             assert_eq!(text.parse::<Packet>().map(|packet| packet.to_string()).expect(text), text);
@@ -317,6 +335,8 @@ mod tests {
             ("tcp 10.0.0.1:1 -> 10.0.0.2:2 flags sin", "join fin, syn"),
             ("tcp 10.0.0.1:1 -> 10.0.0.2:2 pkttype x", "none of host"),
             ("esp 10.0.0.1 -> 10.0.0.2 transport 012", "in hexadecimal"),
+            ("icmp 10.0.0.1 -> 10.0.0.2 type 8 about udp 10.0.0.1:1 -> 10.0.0.2:2", "only an error of ICMP"),
+            ("icmp 10.0.0.1 -> 10.0.0.2 type 3 about udp 10.0.0.1 -> 10.0.0.2:2", "no port"),
             ("esp 10.0.0.1 -> 10.0.0.2 transport +1", "in hexadecimal"),
             ("tcp 10.0.0.1:1 -> 10.0.0.2:2 user 7", "is no word here; there are uid"),
         ];
@@ -352,6 +372,7 @@ mod tests {
                 length,
                 pkttype: PktType(pkttype),
                 bytes,
+                about: None,
             }
         })
     }

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::cells::{Cell, Input, known};
 use super::checksum;
-use super::connections::{Attached, Chosen, Connections, Found, Tuple, is_error};
+use super::connections::{Attached, Chosen, Connections, Entry, Found, Tuple, is_error};
 use super::fib::{Asked, Query, Wanted};
 use super::flow::{Flow, NewAddress, Tracking, Translation, cells, loopback, side};
 use super::host::{Host, LO, Listeners, Target};
@@ -19,7 +19,7 @@ use super::recorder::{address, ends, place};
 use super::situation::{Situation, bytes_of};
 use super::walk::Lost;
 use crate::bytecode::{Expr, LimitCode, PayloadBase};
-use crate::model::{CtDirection, Family4or6, Hook, NatKind, Protocol};
+use crate::model::{CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
 
 /// What connection tracking holds of the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,6 +126,43 @@ impl Place<'_> {
         let interface = attached.entry.masqueraded;
         let is_original = attached.direction == CtDirection::Original;
         is_original && interface != 0 && interface != Self::index(&self.situation.outgoing)
+    }
+
+    /// Translates an error of ICMP as the connection is that it is about, and the packet in it.
+    fn translate_error(&mut self, hook: Hook, flow: &mut Flow, attached: Attached) -> Result<(), CannotTell> {
+        let Entry { status, source_done, destination_done, .. } = attached.entry;
+        let [icmp_type, _] = self.situation.packet.sport.to_be_bytes();
+        let is_redirect = self.situation.packet.protocol == Protocol::ICMP && IcmpType(icmp_type) == IcmpType::REDIRECT;
+        let is_translated = status.intersects(CtStatus::SNAT | CtStatus::DNAT) || !(source_done && destination_done);
+        if is_redirect && is_translated {
+            self.lost = Some(Lost::Redirect);
+            return Ok(());
+        }
+        let (source, destination) = ends(&flow.header, self.family());
+        let (mut from, mut to) = (source.ip(), destination.ip());
+        let Some(inside) = self.situation.packet.about.as_deref_mut() else { return Ok(()) };
+        let mut about = Tuple::of(inside);
+        if !attached.apply_to_error(side(hook), &mut from, &mut to, &mut about) {
+            return Ok(());
+        }
+        (inside.source, inside.destination) = (about.source.ip(), about.destination.ip());
+        if has_ports(inside.protocol) {
+            (inside.sport, inside.dport) = (about.source.port(), about.destination.port());
+        } else if is_icmp(inside.protocol) {
+            inside.icmp_id = about.destination.port();
+        }
+        inside.forget_checksums();
+        // Its checksum is about the packet in it.
+        self.situation.packet.forget_checksums();
+        self.situation.packet.bytes.transport.truncate(8);
+        self.situation.packet.dport = 0;
+        flow.header.dport = [0, 1].map(|byte| Cell::open(Input::Dport, byte));
+        flow.header.saddr = bytes_of(from).map(Cell::Known);
+        flow.header.daddr = bytes_of(to).map(Cell::Known);
+        if hook == Hook::Output && to != destination.ip() {
+            self.reroute(flow)?;
+        }
+        Ok(())
     }
 
     /// Finds a way for what this host sends; a packet without one is lost.
@@ -271,13 +308,16 @@ impl Inputs for Place<'_> {
             NatKind::Dnat => attached.entry.destination_done,
             NatKind::Snat => attached.entry.source_done,
         };
-        Ok(attached.state == crate::model::CtState::NEW && !done)
+        Ok(attached.state == CtState::NEW && !done)
     }
 
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
         let Held::Connection(mut attached) = self.held else { return Ok(()) };
         let kind = side(hook);
         let (source, destination) = ends(&flow.header, self.family());
+        if is_icmp(self.situation.packet.protocol) && attached.state == CtState::RELATED {
+            return self.translate_error(hook, flow, attached);
+        }
         if self.asks_nat(hook)? {
             let chosen = match decided {
                 Some(decided) => match self.chosen(hook, decided, destination.ip()) {

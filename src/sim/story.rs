@@ -300,6 +300,9 @@ impl Display for Lost {
             Lost::Shared => {
                 "it is for another host, and came to everybody on its link; only what came to this one is sent on"
             }
+            Lost::Source => {
+                "its source may not come in here: there is no way back to it, or it is this host's (sysctl rp_filter, accept_local)"
+            }
             Lost::TimeToLive => "its time to live is over here",
             Lost::UnknownInterface(name) => return write!(f, "there is no interface {name} here"),
         })

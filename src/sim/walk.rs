@@ -214,6 +214,8 @@ pub enum Lost {
     Redirect,
     /// A route says so: blackhole, prohibit, unreachable or throw without another.
     Refused,
+    /// Where it came in, nothing is taken from its source.
+    Source,
     /// It came to everybody on a link, and such are not sent on.
     Shared,
     /// It has gone as far as its time to live allows.

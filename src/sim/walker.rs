@@ -351,15 +351,39 @@ impl Passage<'_> {
         let kind = self.place.host.kind_of(destination);
         if [AddrType::BROADCAST, AddrType::MULTICAST].contains(&kind) {
             self.is_of_everybody()?;
+            // Who has no address yet asks everybody for one.
+            if self.packet().source != IpAddr::from([0, 0, 0, 0]) {
+                self.is_taken()?;
+            }
             return Ok(Target::Local);
         }
         let target = self.route(self.place.host.way(destination, mark));
+        if target.is_ok() {
+            self.is_taken()?;
+        }
         // tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12, and its sister of IPv6: a socket remembers the way of what it got before.
         if target != Ok(Target::Local) && self.place.is_connected && self.has_socket() {
             let reason = CannotTell::new("whether the socket of the connection remembers that its packets stay here");
             return Err(End::CannotTell(reason));
         }
         target
+    }
+
+    /// Checks the source of what came in.
+    fn is_taken(&self) -> Result<(), End> {
+        let incoming = self.place.situation.incoming.as_ref().map_or(LO, |interface| interface.index);
+        let Packet { source, mark, .. } = *self.packet();
+        match self.place.host.takes(source, incoming, mark) {
+            Ok(true) => Ok(()),
+            // What its socket knows already is not routed again.
+            Ok(false) if self.place.is_connected && self.has_socket() => {
+                let reason =
+                    CannotTell::new("whether the socket of the connection remembers where its packets come from");
+                Err(End::CannotTell(reason))
+            }
+            Ok(false) => Err(End::Lost(Lost::Source)),
+            Err(reason) => Err(End::CannotTell(reason)),
+        }
     }
 
     /// Who has joined which group is not known here (ip_route_input_rcu, net/ipv4/route.c, and ip6_mc_input, net/ipv6/ip6_input.c, v6.12):

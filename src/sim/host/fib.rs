@@ -130,7 +130,7 @@ impl Host {
     }
 
     /// Whether anything but the three rules of every kernel chooses the table.
-    fn has_own_rules(&self, family: Family4or6) -> bool {
+    pub(super) fn has_own_rules(&self, family: Family4or6) -> bool {
         let is_usual = |rule: &PolicyRule| {
             let usual = [(0, LOCAL), (MAIN_PRIORITY, MAIN), (MAIN_PRIORITY + 1, DEFAULT)];
             usual.iter().any(|(priority, table)| *rule == PolicyRule::all(family, *priority, *table))

@@ -1,4 +1,5 @@
-//! Which of two base chains of one priority runs first: as the kernel lists it, as handles prove it, or "cannot tell".
+//! Which of two base chains of one priority runs first: as the kernel lists it, as handles prove
+//! it, or "cannot tell".
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! Where packets come from, and what errors are about: real packets are counted by rules, and walks have to meet the same ones.
+//! Where packets come from, and what errors are about: real packets are counted by rules, and walks
+//! have to meet the same ones.
 
 mod support;
 #[path = "support/traffic/mod.rs"]

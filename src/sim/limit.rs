@@ -1,7 +1,8 @@
 //! Rates: what is within one whatever the time (net/netfilter/nft_limit.c, v6.12).
 //!
-//! A rate begins with a full bucket, and how fast it fills is a matter of time, which a walk does not know. So what the bucket holds is
-//! within the rate, what is larger than the bucket is not, and of the rest nothing can be told.
+//! A rate begins with a full bucket, and how fast it fills is a matter of time, which a walk does
+//! not know. So what the bucket holds is within the rate, what is larger than the bucket is not,
+//! and of the rest nothing can be told.
 
 use super::inputs::CannotTell;
 use crate::bytecode::LimitCode;

@@ -19,6 +19,9 @@ pub(super) struct Members {
 /// Values of an input whose elements map to the same, with the number of one of them.
 type Groups = Rc<[(Node, usize)]>;
 
+/// What elements map to, and whether they do what has no meaning here.
+type Alike<'a> = (Option<&'a ElementDataCode>, bool);
+
 /// Elements with their number, in the order of the numbers.
 type Elements = Rc<[(Vec<Part>, usize)]>;
 
@@ -36,7 +39,7 @@ impl Members {
         if let Some(known) = self.groups.get(&key) {
             return Rc::clone(known);
         }
-        let mut groups: Vec<((Option<&ElementDataCode>, bool), Vec<Node>, usize)> = Vec::new();
+        let mut groups: Vec<(Alike<'_>, Vec<Node>, usize)> = Vec::new();
         for (parts, element) in self.elements(set).iter() {
             let holds = parts.iter().fold(Node::ALL, |all, Part { range, low, high }| {
                 let part = between(bdd, cells.get(range.clone()).unwrap_or(&[]), low, high);

@@ -1,5 +1,6 @@
-//! Whether a host takes a packet from its source: `rp_filter` and `accept_local` (ip_route_input_slow, net/ipv4/route.c, and
-//! fib_validate_source, net/ipv4/fib_frontend.c, v6.12). IPv6 has no such checks.
+//! Whether a host takes a packet from its source: `rp_filter` and `accept_local`
+//! (ip_route_input_slow, net/ipv4/route.c, and fib_validate_source, net/ipv4/fib_frontend.c,
+//! v6.12). IPv6 has no such checks.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,7 +8,8 @@ use super::{Host, LO};
 use crate::model::{AddrType, Family4or6};
 use crate::sim::inputs::CannotTell;
 
-/// How an interface checks where packets of IPv4 come from. What is set for all interfaces counts, too.
+/// How an interface checks where packets of IPv4 come from. What is set for all interfaces counts,
+/// too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the three switches of fib_validate_source")]
 pub struct SourceChecks {
@@ -70,7 +72,7 @@ impl Host {
         }
         // With local routes of somebody's own the routes count, else only the addresses.
         let by_routes = by_routes()?;
-        if by_routes == !is_own {
+        if by_routes != is_own {
             return Ok(by_routes);
         }
         Err(CannotTell::new(format!("whether {source} may come in here: it depends on who made a local route")))

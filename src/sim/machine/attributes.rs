@@ -1,7 +1,8 @@
-//! Every attribute of every expression is obeyed, ends in "cannot tell", or has a reason here why it is nothing to the packet.
+//! Every attribute of every expression is obeyed, ends in "cannot tell", or has a reason here why
+//! it is nothing to the packet.
 //!
-//! Whoever adds an expression or an attribute does not get past the compiler without a decision: [`sample`] and [`changes`] name all of
-//! them.
+//! Whoever adds an expression or an attribute does not get past the compiler without a decision:
+//! [`sample`] and [`changes`] name all of them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -9,8 +9,9 @@ use super::address::{self, Side};
 use super::error::{Fault, FaultKind};
 use super::extension::{Given, Instance, Role};
 use super::making::{Made, Making};
-use super::tables::Open;
-use super::{Unknown, raw, value, words};
+use super::open::Open;
+use super::words::Word;
+use super::{Unknown, raw, value};
 use crate::model::{Family4or6, Field, Match, Op, Operand, Protocol, Statement, Value, Verdict};
 use options::Parsing;
 
@@ -28,28 +29,21 @@ pub(super) enum Place {
 
 /// Reads a rule; the chain is an index in `open`.
 pub(super) fn read(
-    line: &str,
+    all: &[Word<'_>],
+    end: usize,
     open: &mut Open,
     family: Family4or6,
     unknown: Unknown,
 ) -> Result<(usize, Place, Vec<Made>), Fault> {
-    let mut all = Vec::new();
-    words::split(line, 0, &mut all)?;
     let counters = all.first().filter(|word| word.text.starts_with('[') && !word.quoted);
     let counter = counters.map(|word| value::counters(word.piece())).transpose()?;
     let rest = all.get(usize::from(counter.is_some())..).unwrap_or_default();
-    let mut parsing = Parsing {
-        rest,
-        end: line.len(),
-        family,
-        unknown,
-        line: Line { counter, ..Line::default() },
-        last: Role::Match,
-    };
+    let mut parsing =
+        Parsing { rest, end, family, unknown, line: Line { counter, ..Line::default() }, last: Role::Match };
     while parsing.next(open)? {}
     let Line { command, counter, saddr, daddr, iif, oif, protocol, fragment, parts, target } = parsing.line;
     let Some((chain, place)) = command else {
-        let start = rest.first().map_or(line.len(), |word| word.at);
+        let start = rest.first().map_or(end, |word| word.at);
         return Err(Fault::wrong(start, "no chain is named; begin the rule with -A CHAIN"));
     };
     let only = protocol.filter(|(not, _, _)| !not).map(|(_, protocol, _)| protocol);
@@ -85,6 +79,11 @@ pub(super) fn read(
         pairs.extend(destinations.iter().map(both));
     }
     Ok((chain, place, making.finish(pairs, counter, at)?))
+}
+
+/// Where the words end, at least `at`.
+pub(super) fn end_of(words: &[Word<'_>], at: usize) -> usize {
+    words.last().map_or(at, |word| word.at + word.text.len()).max(at)
 }
 
 /// Pairs of source and destination in one line.

@@ -42,11 +42,13 @@
 //! ```
 
 mod address;
+mod commands;
 mod error;
 mod extension;
 mod line;
 mod making;
 mod matches;
+mod open;
 mod raw;
 mod tables;
 mod targets;

@@ -1,17 +1,15 @@
-//! The text as a whole: tables, the declarations of chains, and the rules in them.
+//! The text as a whole: the tables in it, and lines that belong to none.
 
-use std::collections::{HashMap, VecDeque};
-
+use super::commands::{self, Named};
 use super::error::{Fault, Shown};
-use super::line::{self, Place};
-use super::making::Made;
-use super::words::{self, Piece, Word};
-use super::{ChainCounters, ImportError, Imported, Remark, Unknown, targets, value};
-use crate::model::{Chain, Classic, Family, Family4or6, Hook, Name, Policy, Rule, Table};
+use super::open::Open;
+use super::words::{self, Piece};
+use super::{ImportError, Imported, Remark, Unknown};
+use crate::model::{Classic, Family4or6};
 
 /// Reads a text to its end.
 pub(super) fn read(text: &str, family: Family4or6, unknown: Unknown) -> Result<Imported, ImportError> {
-    let mut reading = Reading { imported: Imported::default(), family, unknown, open: None };
+    let mut reading = Reading { imported: Imported::default(), family, unknown, open: None, commanded: Vec::new() };
     let (mut number, mut last) = (0, "");
     for line in text.split('\n') {
         number += 1;
@@ -19,7 +17,7 @@ pub(super) fn read(text: &str, family: Family4or6, unknown: Unknown) -> Result<I
         last = line;
     }
     match reading.open {
-        None => Ok(reading.imported),
+        None => Ok(reading.finish()),
         Some(Open { classic, .. }) => {
             let what = format!("table {} has no COMMIT, so the text is cut off; give all of it", name(classic));
             Err(Fault::wrong(last.len(), what).in_line(number, last))
@@ -43,22 +41,8 @@ struct Reading {
     family: Family4or6,
     unknown: Unknown,
     open: Option<Open>,
-}
-
-/// The table between `*name` and `COMMIT`.
-pub(super) struct Open {
-    pub(super) classic: Classic,
-    chains: Vec<OpenChain>,
-    by_name: HashMap<Box<str>, usize>,
-}
-
-struct OpenChain {
-    name: Name,
-    hook: Option<Hook>,
-    declared: bool,
-    policy: Policy,
-    /// Rules of the text, some of which are several of nft: `-I` counts those of the text.
-    rules: VecDeque<Made>,
+    /// Tables that lines of iptables(8) itself are about.
+    commanded: Vec<Open>,
 }
 
 impl Reading {
@@ -68,7 +52,12 @@ impl Reading {
         match (text.chars().next(), &mut self.open) {
             (None, _) => {}
             (Some('#'), _) => self.comment(number, text),
-            (Some('*'), _) => self.open(Piece { text: text.get(1..).unwrap_or_default(), at: at + 1 })?,
+            (Some('*'), _) => {
+                let name = text.get(1..).unwrap_or_default();
+                let blanks = name.len() - name.trim_start().len();
+                self.open(Piece { text: name.trim_start(), at: at + 1 + blanks })?;
+            }
+            (_, None) if commands::is_command(text) => self.command(line)?,
             (_, None) => {
                 let what = format!("{} stands in no table; begin with a line such as *filter", Shown(text));
                 return Err(Fault::wrong(at, what));
@@ -83,11 +72,39 @@ impl Reading {
                 }
             }
             (Some(_), Some(open)) => {
-                let (chain, place, rules) = line::read(line, open, self.family, self.unknown)?;
-                open.put(chain, place, rules)?;
+                let mut words = Vec::new();
+                words::split(line, 0, &mut words)?;
+                let counters = open.line(&words, line.len(), self.family, self.unknown)?;
+                self.imported.counters.extend(counters);
             }
         }
         Ok(())
+    }
+
+    /// A line of iptables(8) itself.
+    fn command(&mut self, line: &str) -> Result<(), Fault> {
+        let mut words = Vec::new();
+        words::split(line, 0, &mut words)?;
+        let named = commands::take_table(&mut words, self.family)?;
+        let classic = named.table();
+        let index = match self.commanded.iter().position(|open| open.classic == classic) {
+            Some(index) => index,
+            None => {
+                self.not_again(Piece { text: name(classic), at: 0 })?;
+                self.commanded.push(Open::new(classic, named));
+                self.commanded.len() - 1
+            }
+        };
+        let Some(open) = self.commanded.get_mut(index) else { return Ok(()) };
+        let counters = open.line(&words, line.len(), self.family, self.unknown)?;
+        self.imported.counters.extend(counters);
+        Ok(())
+    }
+
+    fn finish(self) -> Imported {
+        let Reading { mut imported, family, unknown: _, open: _, commanded } = self;
+        imported.ruleset.tables.extend(commanded.into_iter().map(|open| open.close(family)));
+        imported
     }
 
     fn comment(&mut self, line: usize, text: &str) {
@@ -101,169 +118,25 @@ impl Reading {
         if let Some(Open { classic, .. }) = &self.open {
             return Err(piece.wrong(format!("table {} is still open; end it with COMMIT", name(*classic))));
         }
-        let Some(classic) = Classic::ALL.into_iter().find(|classic| name(*classic) == piece.text) else {
-            let what = format!("unknown table {}; there are raw, mangle, nat, filter and security", Shown(piece.text));
-            return Err(piece.wrong(what));
-        };
-        if self.imported.ruleset.tables.iter().any(|table| table.name == piece.text) {
+        let classic = find(piece)?;
+        self.not_again(piece)?;
+        self.open = Some(Open::new(classic, Named::Table(classic)));
+        Ok(())
+    }
+
+    fn not_again(&self, piece: Piece<'_>) -> Result<(), Fault> {
+        let commanded = self.commanded.iter().any(|open| name(open.classic) == piece.text);
+        if commanded || self.imported.ruleset.tables.iter().any(|table| table.name == piece.text) {
             let what = format!("table {} again, which would replace the first one; merge the two", piece.text);
             return Err(piece.wrong(what));
         }
-        self.open = Some(Open { classic, chains: Vec::new(), by_name: HashMap::new() });
         Ok(())
     }
 }
 
-impl Open {
-    /// `:CHAIN POLICY [packets:bytes]`, from behind the colon on.
-    fn declare(&mut self, line: &str, start: usize) -> Result<Option<ChainCounters>, Fault> {
-        let mut words = Vec::new();
-        words::split(line, start, &mut words)?;
-        let end = Piece { text: "", at: line.len() };
-        let [chain, policy, rest @ ..] = words.as_slice() else {
-            return Err(end.wrong("a chain is declared as in :NAME - [0:0]; give name and policy"));
-        };
-        let (chain, policy) = (chain.piece(), policy.piece());
-        let hook = hook(self.classic, chain.text);
-        if let Some(fault) = name_fault(chain.text) {
-            return Err(chain.wrong(format!("chain name {} {fault}", Shown(chain.text))));
-        }
-        let index = self.ensure(chain.text, hook);
-        let Some(declared) = self.chains.get_mut(index) else { return Ok(None) };
-        if declared.declared {
-            return Err(chain.wrong(format!("chain {} is declared twice; remove one", Shown(chain.text))));
-        }
-        declared.declared = true;
-        match (hook, policy.text) {
-            (_, "-") => {}
-            (Some(_), "ACCEPT") => declared.policy = Policy::Accept,
-            (Some(_), "DROP") => declared.policy = Policy::Drop,
-            (Some(_), other) => {
-                return Err(policy.wrong(format!("unknown policy {}; there are ACCEPT and DROP", Shown(other))));
-            }
-            (None, _) => {
-                let what = format!("chain {} is not a built-in one, so it has no policy; write -", Shown(chain.text));
-                return Err(policy.wrong(what));
-            }
-        }
-        let counters = match rest {
-            [] => return Ok(None),
-            [counters] => value::counters(counters.piece())?,
-            [_, more, ..] => return Err(more.piece().wrong("nothing stands behind the counters; remove it")),
-        };
-        let (packets, bytes) = counters;
-        let table = Name::from(name(self.classic));
-        Ok(Some(ChainCounters { table, chain: declared.name.clone(), packets, bytes }))
-    }
-
-    fn ensure(&mut self, name: &str, hook: Option<Hook>) -> usize {
-        if let Some(index) = self.by_name.get(name) {
-            return *index;
-        }
-        let index = self.chains.len();
-        let (policy, rules) = (Policy::Accept, VecDeque::new());
-        self.chains.push(OpenChain { name: name.into(), hook, declared: false, policy, rules });
-        self.by_name.insert(name.into(), index);
-        index
-    }
-
-    /// The chain that a rule goes to: a declared or a built-in one.
-    pub(super) fn chain(&mut self, word: &Word<'_>) -> Result<usize, Fault> {
-        if let Some(index) = self.by_name.get(&*word.text) {
-            return Ok(*index);
-        }
-        match hook(self.classic, &word.text) {
-            Some(hook) => Ok(self.ensure(&word.text, Some(hook))),
-            None => {
-                let (shown, table) = (Shown(&word.text), name(self.classic));
-                let what = format!("table {table} has no chain {shown}; declare it with :{shown} - [0:0]");
-                Err(word.piece().wrong(what))
-            }
-        }
-    }
-
-    /// The name of a chain that rules may jump to; `None` when there is none.
-    pub(super) fn callable(&self, word: &Word<'_>) -> Result<Option<Name>, Fault> {
-        let piece = word.piece();
-        let base =
-            |name: &str| piece.wrong(format!("chain {name} is called by the kernel only; jump to a chain of your own"));
-        match self.by_name.get(piece.text).and_then(|index| self.chains.get(*index)) {
-            Some(OpenChain { hook: None, name, .. }) => Ok(Some(name.clone())),
-            Some(OpenChain { hook: Some(_), name, .. }) => Err(base(name.as_str())),
-            None if hook(self.classic, piece.text).is_some() => Err(base(piece.text)),
-            None => Ok(None),
-        }
-    }
-
-    fn put(&mut self, chain: usize, place: Place, made: Vec<Made>) -> Result<(), Fault> {
-        let Some(OpenChain { rules, name, .. }) = self.chains.get_mut(chain) else { return Ok(()) };
-        match place {
-            Place::Last => rules.extend(made),
-            Place::At { index, at } => {
-                if index > rules.len() {
-                    let (count, last) = (rules.len(), rules.len() + 1);
-                    let what = format!("chain {} has {count} rules; insert at 1 to {last}", Shown(name.as_str()));
-                    return Err(Fault::wrong(at, what));
-                }
-                // One by one at the same place, as iptables does: the last is the first.
-                made.into_iter().for_each(|made| rules.insert(index, made));
-            }
-        }
-        Ok(())
-    }
-
-    fn close(self, family: Family4or6) -> Table {
-        let family = match family {
-            Family4or6::Ipv4 => Family::Ip,
-            Family4or6::Ipv6 => Family::Ip6,
-        };
-        let Open { classic, chains, by_name: _ } = self;
-        let mut table = Table::new(family, name(classic));
-        table.chains = chains.into_iter().map(|chain| chain.close(classic)).collect();
-        table
-    }
+/// The table of this name.
+pub(super) fn find(piece: Piece<'_>) -> Result<Classic, Fault> {
+    Classic::ALL.into_iter().find(|classic| name(*classic) == piece.text).ok_or_else(|| {
+        piece.wrong(format!("unknown table {}; there are raw, mangle, nat, filter and security", Shown(piece.text)))
+    })
 }
-
-impl OpenChain {
-    fn close(self, classic: Classic) -> Chain {
-        let OpenChain { name, hook, declared: _, policy, rules } = self;
-        let base = hook.and_then(|hook| classic.chain(&name, hook)).map(|chain| chain.policy(policy));
-        let mut chain = base.unwrap_or_else(|| Chain::regular(&name));
-        let all = |Made { first, more }: Made| std::iter::once(first).chain(more);
-        chain.rules = rules.into_iter().flat_map(all).collect::<Vec<Rule>>();
-        chain
-    }
-}
-
-/// The hook of a built-in chain.
-fn hook(classic: Classic, chain: &str) -> Option<Hook> {
-    let hook = match chain {
-        "PREROUTING" => Hook::Prerouting,
-        "INPUT" => Hook::Input,
-        "FORWARD" => Hook::Forward,
-        "OUTPUT" => Hook::Output,
-        "POSTROUTING" => Hook::Postrouting,
-        _ => return None,
-    };
-    classic.hooks().contains(&hook).then_some(hook)
-}
-
-/// What iptables(8) has against the name of a chain.
-fn name_fault(name: &str) -> Option<&'static str> {
-    if name.is_empty() {
-        Some("is empty; give it one")
-    } else if name.len() > LONGEST {
-        Some("is longer than 28 bytes; shorten it")
-    } else if name.starts_with(['-', '!']) {
-        Some("begins with - or !; rename it")
-    } else if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        Some("holds a blank; rename it")
-    } else if targets::find(name).is_some() {
-        Some("is that of a target; rename it")
-    } else {
-        None
-    }
-}
-
-/// `XT_EXTENSION_MAXNAMELEN` - 1, include/uapi/linux/netfilter/x_tables.h.
-const LONGEST: usize = 28;

@@ -2,7 +2,7 @@
 
 use super::super::error::{Fault, Shown};
 use super::super::extension::{Extension, Instance, Role, of_protocol};
-use super::super::tables::Open;
+use super::super::open::Open;
 use super::super::{Unknown, matches, targets};
 use super::options::{Found, Parsing};
 use super::{Part, Target};

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::super::error::{Fault, Shown};
 use super::super::extension::{Given, Negatable, Opt, Role};
-use super::super::tables::Open;
+use super::super::open::Open;
 use super::super::words::Word;
 use super::super::{Unknown, value};
 use super::{Line, Place};

@@ -437,6 +437,8 @@ fn normal(rule: &Rule) -> (Option<Protocol>, Vec<String>) {
 
 /// Where iptables-translate says something else, and why.
 const TRANSLATED_OTHERWISE: &[(&str, &str)] = &[
+    ("--src-type UNICAST ! --dst-type LOCAL", "it loses the second type"),
+    ("--limit-iface-", "it loses the interface"),
     ("-m owner ! --", "nft's match leaves out packets without a socket"),
     ("-p tcp -m tcp -j ACCEPT", "it loses the protocol"),
     ("! --icmp-type any", "it loses that it is negated"),

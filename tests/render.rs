@@ -177,6 +177,8 @@ fn matches_on_interfaces_sockets_and_the_packet_itself() {
             "meta l4proto { tcp, udp, ipv6-icmp } th dport 53",
         ),
         (new().fib_daddr_type(AddrType::LOCAL), "fib daddr type local"),
+        (new().fib_saddr_type(AddrType::LOCAL), "fib saddr type local"),
+        (new().not(fib_saddr_type([AddrType::MULTICAST, AddrType::LOCAL])), "fib saddr type != { local, multicast }"),
         (new().not(fib_daddr_type(AddrType::LOCAL)), "fib daddr type != local"),
         (new().fib_daddr_type([AddrType::MULTICAST, AddrType::LOCAL]), "fib daddr type { local, multicast }"),
         (new().socket_transparent(1), "socket transparent 1"),

@@ -60,6 +60,9 @@ impl FromStr for Source {
             None if text == "live" => Ok(Source::Live),
             Some(("istio", words)) => Ok(Source::Istio(words.to_owned())),
             Some(("netns", path)) if !path.is_empty() => Ok(Source::NetNs(path.into())),
+            Some(("save", "-,-")) => {
+                Err("save:-,-: standard input can be read once; give one of the two as a file".to_owned())
+            }
             Some(("save", files)) if files.split(',').all(|file| !file.is_empty()) => Ok(match files.split_once(',') {
                 Some((v4, v6)) => Source::Save(v4.into(), Some(v6.into())),
                 None => Source::Save(files.into(), None),
@@ -149,9 +152,10 @@ fn imported(path: &Path, family: Family4or6) -> Result<Imported, Complaint> {
     iptables_save(&text, family, Unknown::KeepOpaque).map_err(|cause| format!("{}: {cause}", Escaped::new(path)))
 }
 
-/// The text of a file that should be `what`.
+/// The text of a file that should be `what`; `-` is standard input.
 fn file(path: &Path, what: &str) -> Result<String, Complaint> {
-    fs::read_to_string(path).map_err(|cause| match cause.kind() {
+    let text = if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+    text.map_err(|cause| match cause.kind() {
         io::ErrorKind::InvalidData => format!("{}: this is no text; give {what}", Escaped::new(path)),
         _ => format!("{}: {cause}; give a file with {what}", Escaped::new(path)),
     })

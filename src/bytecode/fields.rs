@@ -5,7 +5,7 @@ use super::keys::{CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, So
 use crate::model::{Field, Nfproto, Protocol};
 
 /// Every field, those of one protocol before those of any.
-pub(crate) const FIELDS: [Field; 37] = [
+pub(crate) const FIELDS: [Field; 38] = [
     Field::Cgroup,
     Field::CtDirection,
     Field::CtMark,
@@ -13,6 +13,7 @@ pub(crate) const FIELDS: [Field; 37] = [
     Field::CtStatus,
     Field::CtZone,
     Field::FibDaddrType,
+    Field::FibSaddrType,
     Field::IcmpType,
     Field::Icmpv6Type,
     Field::Iif,
@@ -58,9 +59,13 @@ pub(super) fn protocols(field: Field) -> (Option<Nfproto>, Option<Protocol>) {
         Field::Cgroup | Field::CtDirection | Field::CtMark | Field::CtState | Field::CtStatus | Field::CtZone => {
             (None, None)
         }
-        Field::FibDaddrType | Field::Iif | Field::Iifname | Field::L4proto | Field::Length | Field::Mark => {
-            (None, None)
-        }
+        Field::FibDaddrType
+        | Field::FibSaddrType
+        | Field::Iif
+        | Field::Iifname
+        | Field::L4proto
+        | Field::Length
+        | Field::Mark => (None, None),
         Field::Nfproto | Field::Oif | Field::Oifname | Field::PktType | Field::Skgid | Field::Skuid => (None, None),
         Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => (None, None),
         Field::ThDport | Field::ThSport => (None, None),
@@ -82,6 +87,7 @@ pub(super) fn load(field: Field, dreg: Register) -> Expr {
         Field::CtStatus => ct(CtKey::STATUS),
         Field::CtZone => ct(CtKey::ZONE),
         Field::FibDaddrType => Expr::Fib { result: FibResult::ADDRTYPE, flags: FibFlags::DADDR, dreg },
+        Field::FibSaddrType => Expr::Fib { result: FibResult::ADDRTYPE, flags: FibFlags::SADDR, dreg },
         Field::IcmpType | Field::Icmpv6Type => transport(0, 1),
         Field::Iif => meta(MetaKey::IIF),
         Field::Iifname => meta(MetaKey::IIFNAME),

@@ -15,6 +15,7 @@ mod modes;
 mod raise;
 mod same;
 mod set;
+pub(crate) mod xtables;
 
 pub use codes::{
     BitwiseCode, LimitCode, LogCode, LookupSet, NatCode, QueueCode, RegisterRange, RejectCode, TproxyCode,

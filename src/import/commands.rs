@@ -88,10 +88,9 @@ pub(super) fn take_table(words: &mut Vec<Word<'_>>, family: Family4or6) -> Resul
                 let table = words.remove(index);
                 named = Named::Table(tables::find(table.piece())?);
             }
-            "-w" | "--wait" => {
-                if words.get(index).is_some_and(|word| word.text.bytes().all(|byte| byte.is_ascii_digit())) {
-                    words.remove(index);
-                }
+            // Its number of seconds need not be there.
+            "-w" | "--wait" if words.get(index).is_some_and(|word| word.text.bytes().all(|b| b.is_ascii_digit())) => {
+                words.remove(index);
             }
             _ => {}
         }

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! ports   what ports, flags and messages say   packet   what the packet and its socket say   connection   what conntrack says
-//! owner   whose socket it is
+//! owner   whose socket it is                        header   what the header of the network layer says
 //! ```
 
 mod connection;
+mod header;
 mod owner;
 mod packet;
 mod ports;
@@ -16,8 +17,8 @@ use crate::model::Family4or6;
 /// The match of this name for this family.
 pub(super) fn find(name: &str, family: Family4or6) -> Option<&'static Extension> {
     let only = match name {
-        "icmp" => Some(Family4or6::Ipv4),
-        "icmp6" | "icmpv6" => Some(Family4or6::Ipv6),
+        "icmp" | "ttl" => Some(Family4or6::Ipv4),
+        "hl" | "icmp6" | "icmpv6" => Some(Family4or6::Ipv6),
         _ => None,
     };
     let name = if name == "icmpv6" { "icmp6" } else { name };
@@ -32,7 +33,7 @@ pub(super) fn names() -> Vec<&'static str> {
 const DPORT: Opt = Opt::value("--dport").also("--destination-port").or_not();
 const SPORT: Opt = Opt::value("--sport").also("--source-port").or_not();
 
-static MATCHES: [Extension; 19] = [
+static MATCHES: [Extension; 22] = [
     Extension {
         name: "tcp",
         options: &[
@@ -116,6 +117,21 @@ static MATCHES: [Extension; 19] = [
         name: "socket",
         options: &[Opt::flag("--transparent"), Opt::flag("--nowildcard"), Opt::flag("--restore-skmark")],
         read: packet::socket,
+    },
+    Extension {
+        name: "ttl",
+        options: &[Opt::value("--ttl-eq").also("--ttl").or_not(), Opt::value("--ttl-lt"), Opt::value("--ttl-gt")],
+        read: header::ttl,
+    },
+    Extension {
+        name: "hl",
+        options: &[Opt::value("--hl-eq").or_not(), Opt::value("--hl-lt"), Opt::value("--hl-gt")],
+        read: header::hl,
+    },
+    Extension {
+        name: "dscp",
+        options: &[Opt::value("--dscp").or_not(), Opt::value("--dscp-class").or_not()],
+        read: header::dscp,
     },
     Extension {
         name: "iprange",

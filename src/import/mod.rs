@@ -1,5 +1,8 @@
 //! Reads what iptables-save(8) and ip6tables-save(8) print, and what people write for iptables-restore(8), as a rule set.
 //!
+//! Commands are read too: `-N`, `-P`, `-F` and `-I` within a table, and lines of iptables(8) itself outside of one (`iptables -t nat -A
+//! OUTPUT ...`, what `iptables -S` prints). Such a line is about table filter unless `-t` names another.
+//!
 //! Every line is read as xtables would run it, whatever nft makes of the same words; where the two differ, the rule says what xtables
 //! does:
 //! - a `TPROXY` without a listener drops: its rule is followed by a second one, with the same matches, that drops;
@@ -65,8 +68,8 @@ use crate::model::{Family4or6, Name, Ruleset};
 /// Built-in chains become base chains with the type, hook and priority that they have in xtables. Only chains that the text names are
 /// there. A rule without a target counts and does nothing else, so it has a counter; others have one where the text gives numbers.
 ///
-/// Matches that are known: addrtype, cgroup, comment, connmark, conntrack, icmp, icmp6, iprange, length, limit, mark, multiport, owner,
-/// pkttype, sctp, socket, state, tcp, udp. Targets: ACCEPT, AUDIT, CONNMARK, CT, DNAT, DROP, LOG, MARK, MASQUERADE, NFLOG, NFQUEUE,
+/// Matches that are known: addrtype, cgroup, comment, connmark, conntrack, dscp, hl, icmp, icmp6, iprange, length, limit, mark,
+/// multiport, owner, pkttype, sctp, socket, state, tcp, ttl, udp. Targets: ACCEPT, AUDIT, CONNMARK, CT, DNAT, DROP, LOG, MARK, MASQUERADE, NFLOG, NFQUEUE,
 /// NOTRACK, REDIRECT, REJECT, RETURN, SNAT, TPROXY, TRACE, and chains of the table by `-j` and `-g`.
 ///
 /// # Errors

@@ -25,7 +25,8 @@ pub(super) fn icmp(not: bool, kind: u8, code: u8) -> Statement {
     ])
 }
 
-fn program(code: Vec<Expr>) -> Statement {
+/// A program that no statement says.
+pub(super) fn program(code: Vec<Expr>) -> Statement {
     let names: Vec<_> = code.iter().map(Expr::name).collect();
     Statement::Opaque(Opaque::new(&names.join(","), None, code))
 }

@@ -25,6 +25,9 @@ pub enum Field {
     /// What the routing tables say of the destination address.
     #[doc(alias = "NFT_FIB_RESULT_ADDRTYPE")]
     FibDaddrType,
+    /// What the routing tables say of the source address.
+    #[doc(alias = "NFTA_FIB_F_SADDR")]
+    FibSaddrType,
     /// ICMP type.
     IcmpType,
     /// ICMPv6 type.
@@ -112,7 +115,7 @@ impl Field {
             Field::CtState => DataType::CtState,
             Field::CtStatus => DataType::CtStatus,
             Field::CtZone => DataType::Integer { bytes: 2 },
-            Field::FibDaddrType => DataType::AddrType,
+            Field::FibDaddrType | Field::FibSaddrType => DataType::AddrType,
             Field::IcmpType => DataType::IcmpType,
             Field::Icmpv6Type => DataType::Icmpv6Type,
             Field::Iif | Field::Oif => DataType::Ifindex,
@@ -142,6 +145,7 @@ impl Field {
             Field::CtStatus => "ct status",
             Field::CtZone => "ct zone",
             Field::FibDaddrType => "fib daddr type",
+            Field::FibSaddrType => "fib saddr type",
             Field::IcmpType => "icmp type",
             Field::Icmpv6Type => "icmpv6 type",
             Field::Iif => "iif",

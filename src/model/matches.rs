@@ -163,6 +163,7 @@ fields! {
     ct_status => CtStatus: CtStatus, "Status of the connection has one of these bits (`ct status`).";
     ct_zone => CtZone: kind::Integer, "Zone of the connection, 0 to 65535 (`ct zone`).";
     fib_daddr_type => FibDaddrType: AddrType, "Kind of the destination address (`fib daddr type`).";
+    fib_saddr_type => FibSaddrType: AddrType, "Kind of the source address (`fib saddr type`).";
     icmp_type => IcmpType: IcmpType, "ICMP type (`icmp type`).";
     icmpv6_type => Icmpv6Type: Icmpv6Type, "ICMPv6 type (`icmpv6 type`).";
     iif => Iif: kind::Ifindex, "Index of the interface it came in on (`iif`).";

@@ -158,6 +158,10 @@ fn attributes(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Result<()
         }
         Expr::Notrack => {}
         Expr::Opaque { name, data, set } => {
+            if is_unread(name, data) {
+                let text = format!("{name} expression: its inside is not known here, so it cannot be sent");
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            }
             opaque(a, name, data);
             if let (Some(_), Some((_, number))) = (set, Expr::set_attributes(name)) {
                 a.be32(number, set_id);
@@ -281,6 +285,12 @@ pub(super) fn family(family: Family4or6) -> u32 {
     }
 }
 
+/// Whether this is an extension of xtables that was named in a text and not read: the kernel always reports its information.
+fn is_unread(name: &str, data: &[u8]) -> bool {
+    let find = |kind| attr::Attributes::new(data).find(kind);
+    matches!(name, "match" | "target") && find(NFTA_MATCH_NAME).is_some() && find(NFTA_MATCH_INFO).is_none()
+}
+
 pub(super) const NFPROTO_INET: u32 = 1;
 pub(super) const NFT_BITWISE_MASK_XOR: u32 = 0;
 pub(super) const NFT_BYTEORDER_HTON: u32 = 1;
@@ -288,6 +298,9 @@ pub(super) const NFT_LOOKUP_F_INV: u32 = 1;
 /// `NFT_DATA_VALUE_MAXLEN`.
 const VALUE: usize = 64;
 const NFTA_EXPR_NAME: u16 = 1;
+/// `enum nft_match_attributes`; a target has the same numbers.
+const NFTA_MATCH_NAME: u16 = 1;
+const NFTA_MATCH_INFO: u16 = 3;
 const NFTA_EXPR_DATA: u16 = 2;
 const NFTA_DATA_VALUE: u16 = 1;
 const NFTA_DATA_VERDICT: u16 = 2;

@@ -147,7 +147,12 @@ impl<'a> Omissions<'a> {
                     }
                 }
                 Field::Cgroup | Field::CtDirection | Field::CtMark | Field::CtState | Field::CtStatus => {}
-                Field::CtZone | Field::FibDaddrType | Field::Iif | Field::Iifname | Field::L4proto => {}
+                Field::CtZone
+                | Field::FibDaddrType
+                | Field::FibSaddrType
+                | Field::Iif
+                | Field::Iifname
+                | Field::L4proto => {}
                 Field::Length | Field::Mark | Field::Nfproto | Field::Oif | Field::Oifname => {}
                 Field::PktType | Field::Skgid | Field::Skuid | Field::SocketMark => {}
                 Field::SocketTransparent | Field::SocketWildcard => {}

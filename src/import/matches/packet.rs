@@ -4,8 +4,10 @@ use super::super::address::{self, Side};
 use super::super::error::{Fault, Shown};
 use super::super::extension::Instance;
 use super::super::making::Making;
+use super::super::raw;
 use super::super::value::{mark_match, matching, number, operand, range, short};
 use super::super::words::Piece;
+use crate::bytecode::{CmpOp, FibFlags, xtables};
 use crate::model::{
     AddrType, Family4or6, Field, IntoOperand, Limit, LimitUnit, Operand, PktType, Statement, Value, kind,
 };
@@ -20,33 +22,58 @@ pub(super) fn comment(instance: &Instance<'_>, making: &mut Making) -> Result<()
     Ok(())
 }
 
+/// addrtype_mt_v1, net/netfilter/xt_addrtype.c.
 pub(super) fn addrtype(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
-    for name in ["--src-type", "--limit-iface-in", "--limit-iface-out"] {
-        if let Some(given) = instance.get(name) {
-            let what = format!("only the destination, whatever the interface, can be asked for; take {name} out");
-            return Err(instance.unknown(given.at, what));
+    let interface = match (instance.get("--limit-iface-in"), instance.get("--limit-iface-out")) {
+        (Some(_), Some(given)) => {
+            let what = "--limit-iface-in and --limit-iface-out exclude each other; remove one";
+            return Err(Fault::wrong(given.at, what));
+        }
+        (Some(given), None) => Some((given, FibFlags::IIF)),
+        (None, Some(given)) => Some((given, FibFlags::OIF)),
+        (None, None) => None,
+    };
+    let ends =
+        [("--src-type", Field::FibSaddrType, FibFlags::SADDR), ("--dst-type", Field::FibDaddrType, FibFlags::DADDR)];
+    if !ends.iter().any(|(name, ..)| instance.has(name)) {
+        return Err(instance.wrong("needs --src-type or --dst-type"));
+    }
+    for (name, field, end) in ends {
+        let Some(given) = instance.get(name) else { continue };
+        // addrtype_mt6: other kinds are those of the address there, and of its route in nft.
+        if making.family == Family4or6::Ipv6 && !given.piece().text.eq_ignore_ascii_case("LOCAL") {
+            let what = "of IPv6 only LOCAL can be asked for, and alone; match the address instead";
+            return Err(instance.unknown(given.piece().at, what));
+        }
+        let kinds = given.piece().list().map(address_type).collect::<Result<Vec<_>, _>>()?;
+        match (interface, kinds.as_slice()) {
+            (None, [one]) => {
+                making.matches(matching(field, given.not, Operand::Value(Value::AddrType(*one))));
+            }
+            (None, several) => {
+                let operand = IntoOperand::<AddrType>::into_operand(several.to_vec());
+                making.matches(matching(field, given.not, operand));
+            }
+            (Some((_, interface)), [one]) if making.family == Family4or6::Ipv4 => {
+                let op = if given.not { CmpOp::Ne } else { CmpOp::Eq };
+                let flags = FibFlags(end.0 | interface.0);
+                making.statement(raw::program(xtables::address_type(flags, op, *one)));
+            }
+            (Some((limit, _)), _) => {
+                let what = format!("with {} only one type of IPv4 can be asked for; write a rule for each", limit.name);
+                return Err(instance.unknown(limit.at, what));
+            }
         }
     }
-    let given = instance.required("--dst-type")?;
-    // addrtype_mt6, net/netfilter/xt_addrtype.c: other kinds are those of the address there, and of its route in nft.
-    if making.family == Family4or6::Ipv6 && !given.piece().text.eq_ignore_ascii_case("LOCAL") {
-        return Err(
-            instance.unknown(given.piece().at, "of IPv6 only LOCAL can be asked for, and alone; match -d instead")
-        );
-    }
-    let kinds = given.piece().list().map(|piece| {
-        let known = ADDRESS_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(piece.text));
-        known.map(|(_, kind)| AddrType(*kind)).ok_or_else(|| {
-            let names: Vec<_> = ADDRESS_TYPES.iter().map(|(name, _)| *name).collect();
-            piece.wrong(format!("unknown address type {}; there are {}", Shown(piece.text), names.join(", ")))
-        })
-    });
-    let operand = match kinds.collect::<Result<Vec<_>, _>>()?.as_slice() {
-        [one] => Operand::Value(Value::AddrType(*one)),
-        several => IntoOperand::<AddrType>::into_operand(several.to_vec()),
-    };
-    making.matches(matching(Field::FibDaddrType, given.not, operand));
     Ok(())
+}
+
+fn address_type(piece: Piece<'_>) -> Result<AddrType, Fault> {
+    let known = ADDRESS_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(piece.text));
+    known.map(|(_, kind)| AddrType(*kind)).ok_or_else(|| {
+        let names: Vec<_> = ADDRESS_TYPES.iter().map(|(name, _)| *name).collect();
+        piece.wrong(format!("unknown address type {}; there are {}", Shown(piece.text), names.join(", ")))
+    })
 }
 
 /// `RTN_*`, include/uapi/linux/rtnetlink.h, as iptables calls them.

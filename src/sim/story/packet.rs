@@ -74,7 +74,7 @@ impl Here {
             Field::ThSport => Some(sport.to_string()),
             Field::UdpDport => port(Protocol::UDP, dport),
             Field::UdpSport => port(Protocol::UDP, sport),
-            Field::CtStatus | Field::FibDaddrType => None,
+            Field::CtStatus | Field::FibDaddrType | Field::FibSaddrType => None,
             Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => None,
         }
     }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::info::Info;
 use super::{Meaning, XtOwner, code, when};
-use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, PayloadBase, Register};
+use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, FibFlags, PayloadBase, Register, xtables};
 use crate::model::{
     AddrType, CtDirection, CtState, CtStatus, Family4or6, Field, IntoOperand, Operand, PktType, Statement, Value, kind,
 };
@@ -15,6 +15,10 @@ pub(super) fn read(name: &str, revision: u32, info: Info<'_>, family: Option<Fam
     let lists = match (name, revision) {
         ("addrtype", 1) => all(address_type(info.sized(8)?, family?)?),
         ("comment", 0) => all([]),
+        ("dscp", 0) => all([code_point(info.sized(2)?, family?)?]),
+        ("hl", 0) if family? == Family4or6::Ipv6 => all([hops(info.sized(2)?, Family4or6::Ipv6)?]),
+        ("length", 0) => all([length(info.sized(6)?)?]),
+        ("ttl", 0) if family? == Family4or6::Ipv4 => all([hops(info.sized(2)?, Family4or6::Ipv4)?]),
         ("connmark", 1) => all([mark(info.sized(12)?, Field::CtMark)?]),
         ("conntrack", 3) => conntrack(info.sized(164)?)?,
         ("icmp", 0) if family? == Family4or6::Ipv4 => message(info.sized(4)?, Some(ANY_TYPE))?,
@@ -234,29 +238,82 @@ const STATUS: u16 = 1 << 6;
 const DIRECTION: u16 = 1 << 12;
 const STATE_ALIAS: u16 = 1 << 13;
 
-/// addrtype_mt_v1, xt_addrtype.c: of the destination, whatever the interface. IPv6 knows of an address only whether it is one of this
-/// host's (match_lookup_rt6); its other kinds are other ones than routing has.
-fn address_type(mut info: Info<'_>, family: Family4or6) -> Option<[Statement; 1]> {
+/// addrtype_mt_v1, xt_addrtype.c. IPv6 knows of an address only whether it is one of this host's (match_lookup_rt6); its other kinds are
+/// other ones than routing has. Where one interface counts, one kind of IPv4.
+fn address_type(mut info: Info<'_>, family: Family4or6) -> Option<Vec<Statement>> {
     let (source, destination, flags) = (info.u16()?, info.u16()?, info.u32()?);
     let exact = match family {
         Family4or6::Ipv4 => (1 << ADDRESS_TYPES) - 1,
         Family4or6::Ipv6 => 1 << AddrType::LOCAL.0,
     };
-    if source != 0 || destination == 0 || destination & !exact != 0 || flags & !NOT_DESTINATION != 0 {
+    let interface = match flags & (LIMIT_IN | LIMIT_OUT) {
+        0 => None,
+        LIMIT_IN => Some(FibFlags::IIF),
+        LIMIT_OUT => Some(FibFlags::OIF),
+        _ => return None,
+    };
+    if flags & !(NOT_SOURCE | NOT_DESTINATION | LIMIT_IN | LIMIT_OUT) != 0 || source == 0 && destination == 0 {
         return None;
     }
-    let kinds: Vec<AddrType> = (0..ADDRESS_TYPES).filter(|kind| destination & 1 << kind != 0).map(AddrType).collect();
-    let operand = match kinds.as_slice() {
-        [one] => Operand::Value(Value::AddrType(*one)),
-        _ => IntoOperand::<AddrType>::into_operand(kinds),
-    };
-    Some([when(Field::FibDaddrType, flags & NOT_DESTINATION != 0, operand)])
+    let mut statements = Vec::new();
+    for (mask, negation, field, end) in [
+        (source, NOT_SOURCE, Field::FibSaddrType, FibFlags::SADDR),
+        (destination, NOT_DESTINATION, Field::FibDaddrType, FibFlags::DADDR),
+    ] {
+        if mask == 0 {
+            continue;
+        }
+        if mask & !exact != 0 {
+            return None;
+        }
+        let not = flags & negation != 0;
+        let kinds: Vec<AddrType> = (0..ADDRESS_TYPES).filter(|kind| mask & 1 << kind != 0).map(AddrType).collect();
+        statements.push(match (interface, kinds.as_slice()) {
+            (None, [one]) => when(field, not, Operand::Value(Value::AddrType(*one))),
+            (None, _) => when(field, not, IntoOperand::<AddrType>::into_operand(kinds)),
+            (Some(interface), [one]) if family == Family4or6::Ipv4 => {
+                let op = if not { CmpOp::Ne } else { CmpOp::Eq };
+                code("address type", xtables::address_type(FibFlags(end.0 | interface.0), op, *one))
+            }
+            (Some(_), _) => return None,
+        });
+    }
+    Some(statements)
 }
 
 /// `RTN_*` from 0 to `RTN_XRESOLVE`, include/uapi/linux/rtnetlink.h.
 const ADDRESS_TYPES: u32 = 12;
-/// `XT_ADDRTYPE_INVERT_DEST`, xt_addrtype.h.
+// XT_ADDRTYPE_*, xt_addrtype.h
+const NOT_SOURCE: u32 = 1;
 const NOT_DESTINATION: u32 = 2;
+const LIMIT_IN: u32 = 4;
+const LIMIT_OUT: u32 = 8;
+
+/// dscp_mt and dscp_mt6, xt_dscp.c.
+fn code_point(mut info: Info<'_>, family: Family4or6) -> Option<Statement> {
+    let (value, not) = (info.u8()?, is_negated(&mut info)?);
+    let op = if not { CmpOp::Ne } else { CmpOp::Eq };
+    (value < 64).then(|| code("dscp", xtables::code_point(family, op, value)))
+}
+
+/// ttl_mt and hl_mt6, xt_hl.c.
+fn hops(mut info: Info<'_>, family: Family4or6) -> Option<Statement> {
+    let (mode, limit) = (info.u8()?, info.u8()?);
+    // IPT_TTL_EQ to IPT_TTL_GT, ipt_ttl.h; ip6t_hl.h has the same.
+    let op = *[CmpOp::Eq, CmpOp::Ne, CmpOp::Lt, CmpOp::Gt].get(usize::from(mode))?;
+    Some(code("hops", xtables::hops(family, op, limit)))
+}
+
+/// length_mt and length_mt6, xt_length.c.
+fn length(mut info: Info<'_>) -> Option<Statement> {
+    let (low, high, not) = (u32::from(info.u16()?), u32::from(info.u16()?), is_negated(&mut info)?);
+    let operand = match low {
+        _ if low > high => return None,
+        _ if low == high => Operand::Value(Value::Integer(low)),
+        _ => Operand::Range(Value::Integer(low), Value::Integer(high)),
+    };
+    Some(when(Field::Length, not, operand))
+}
 
 /// pkttype_mt, xt_pkttype.c.
 fn packet_type(mut info: Info<'_>) -> Option<Statement> {

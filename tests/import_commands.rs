@@ -1,0 +1,118 @@
+//! Texts that are commands: what iptables-restore takes besides what iptables-save prints, what `iptables -S` prints, and what logs of
+//! programs that run iptables hold. Each is what the real programs make of it.
+
+mod support;
+
+use nftmesh::import::{Unknown, iptables_save};
+use nftmesh::model::{Chain, Family4or6, Rule, Ruleset};
+use support::{in_fresh_netns, succeed};
+
+fn import(text: &str) -> Ruleset {
+    let imported = iptables_save(text, Family4or6::Ipv4, Unknown::Refuse);
+    imported.unwrap_or_else(|error| panic!("{error}\n{text}")).ruleset
+}
+
+/// Tables, chains that say something, and their rules; the order of tables and chains says nothing.
+fn meaning(ruleset: &Ruleset) -> Vec<(String, String, Vec<Rule>)> {
+    let says_something = |chain: &&Chain| !chain.rules.is_empty() || !is_open(chain);
+    let mut all = Vec::new();
+    for table in &ruleset.tables {
+        for chain in table.chains.iter().filter(says_something) {
+            let kind = format!("{} {} {:?}", table.name, chain.name, chain.kind);
+            all.push((table.name.to_string(), kind, chain.rules.clone()));
+        }
+    }
+    all.sort_by(|one, other| one.1.cmp(&other.1));
+    all
+}
+
+/// A built-in chain with the policy that it has anyway.
+fn is_open(chain: &Chain) -> bool {
+    let open = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+    open.contains(&chain.name.as_str()) && !format!("{:?}", chain.kind).contains("Drop")
+}
+
+/// As an init container logs it.
+const RESTORED: &str = "\
+* nat
+-N REDIRECTED
+-N OUT
+-A REDIRECTED -p tcp -j REDIRECT --to-ports 15006
+-A PREROUTING -p tcp -j REDIRECTED
+-A OUTPUT -p udp -j RETURN
+-F OUTPUT
+-A OUTPUT -p tcp -j OUT
+-A OUT -o lo ! -d 127.0.0.1/32 -m owner --uid-owner 1337 -j REDIRECTED
+-I OUT 1 -m owner --uid-owner 1337 -j RETURN
+-I OUT 2 -d 127.0.0.1/32 -j RETURN
+COMMIT
+* filter
+-P FORWARD DROP
+-A INPUT -m state --state INVALID -j DROP
+COMMIT
+";
+
+#[test]
+fn what_iptables_restore_takes_is_imported_as_it_takes_it() {
+    if !support::needs_root() {
+        return;
+    }
+    in_fresh_netns(|| {
+        // It takes all of it but for the blank behind the asterisk.
+        succeed("iptables-nft-restore", "", &RESTORED.replace("* ", "*"));
+        assert_eq!(meaning(&import(RESTORED)), meaning(&import(&succeed("iptables-nft-save", "", ""))));
+    });
+}
+
+#[test]
+fn what_iptables_lists_is_imported_as_what_it_saves() {
+    if !support::needs_root() {
+        return;
+    }
+    in_fresh_netns(|| {
+        succeed("iptables-nft-restore", "", &RESTORED.replace("* ", "*"));
+        let saved = import(&succeed("iptables-nft-save", "", ""));
+        for counters in ["", " -v"] {
+            let filter = succeed("iptables-nft", &format!("-S{counters}"), "");
+            let nat = succeed("iptables-nft", &format!("-t nat -S{counters}"), "");
+            let listed = import(&format!("{filter}*nat\n{nat}COMMIT\n"));
+            let without_counters = |ruleset: &Ruleset| {
+                let mut all = meaning(ruleset);
+                let rules = all.iter_mut().flat_map(|(.., rules)| rules);
+                rules
+                    .for_each(|rule| rule.statements.retain(|statement| !statement.to_string().starts_with("counter")));
+                all
+            };
+            assert_eq!(without_counters(&listed), without_counters(&saved), "{filter}{nat}");
+        }
+    });
+}
+
+#[test]
+fn a_log_of_commands_is_imported_as_what_they_did() {
+    let commands = [
+        "iptables -t nat -N PROXY_INIT",
+        "/sbin/iptables -w -t nat -A PROXY_INIT -p tcp -j REDIRECT --to-port 4143 -m comment --comment \"to the proxy\"",
+        "iptables-nft -w 5 -t nat -I PREROUTING 1 -j PROXY_INIT",
+        "iptables -P FORWARD DROP",
+        "iptables-nft -A INPUT -p tcp --dport 80 -j ACCEPT -t filter",
+        "iptables --table mangle -A OUTPUT -j MARK --set-mark 5",
+    ];
+    let ours = import(&commands.join("\n"));
+    assert_eq!(ours.tables.len(), 3);
+    if !support::needs_root() {
+        return;
+    }
+    in_fresh_netns(|| {
+        for command in commands {
+            let (_, words) = command.split_once(' ').expect("a program and its words");
+            // A shell would take the quotes away.
+            let mut parts = words.split('"');
+            let mut all: Vec<&str> = parts.next().unwrap_or_default().split_whitespace().collect();
+            all.extend(parts.next());
+            let done = support::command("iptables-nft").args(all).output().expect("iptables is installed");
+            assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+        }
+        assert_eq!(meaning(&ours), meaning(&import(&succeed("iptables-nft-save", "", ""))));
+    });
+}

@@ -261,7 +261,7 @@ mod tests {
     fn most_rules_that_are_made_are_valid_and_reach_every_kind() {
         let mut kinds = std::collections::BTreeMap::new();
         let (mut made, mut sets, mut state) = (0, 0, 1_u64);
-        for _ in 0..500 {
+        for _ in 0..1000 {
             let bytes: Vec<u8> = std::iter::repeat_with(|| {
                 // Knuth's MMIX
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -277,6 +277,6 @@ mod tests {
                 *kinds.entry(format!("{:.8}", format!("{statement:?}"))).or_insert(0) += 1;
             }
         }
-        assert!(made > 450 && sets > 250 && kinds.len() == 17, "{made} of 500, {sets} sets, {kinds:?}");
+        assert!(made > 900 && sets > 500 && kinds.len() == 17, "{made} of 1000, {sets} sets, {kinds:?}");
     }
 }

@@ -99,6 +99,11 @@ fn chain(from: &mut Source<'_>, sets: &[Set]) -> Chain {
 fn rule(from: &mut Source<'_>, sets: &[Set]) -> Rule {
     let mut rule = Rule::new();
     rule.statements = from.several(7, |from| statement(from, sets));
+    // It works only behind a check of the protocol, which seldom comes by itself.
+    if let Some(index) = rule.statements.iter().position(|statement| matches!(statement, Statement::Tproxy(_))) {
+        let protocol = Match::new(Field::L4proto, Op::Eq, Operand::Value(Value::Protocol(Protocol::TCP)));
+        rule.statements.insert(index, Statement::Match(protocol));
+    }
     rule.comment = if from.rarely(4) { Some(from.text().into()) } else { None };
     rule
 }

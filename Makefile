@@ -3,7 +3,7 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-own check fmt lint doc build bench bless fuzz setup
+.PHONY: help demo test test-own check fmt lint doc build bench bless fuzz kernels setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -56,6 +56,10 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (needs nightly and cargo-fuzz)
 		$(CARGO) +nightly fuzz run $$target fuzz/target/corpus/$$target tests/corpus/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=2048 -print_final_stats=1 || exit 1; \
 	done
+
+kernels: ## boot the kernels that Debian serves in qemu and run the kernel tests on each (an hour or more)
+	@sh scripts/setup.sh kernels
+	scripts/kernels.sh
 
 setup: ## install what build, tests and checks need
 	@sh scripts/setup.sh check

@@ -1,9 +1,10 @@
 #!/bin/sh
-# setup.sh [build|demo|test|check]: installs what the crate needs and this system lacks; silent and quick when nothing is missing.
+# setup.sh [build|demo|test|check|kernels]: installs what the crate needs and this system lacks; silent and quick when nothing is missing.
 #   build   a C linker, pkg-config, libnftnl >= 1.2.0 and libmnl with their headers
 #   demo    and ip and unshare, with which the demo makes its pod
 #   test    and nft and iptables, which the tests compare with
 #   check   and rustfmt and clippy
+#   kernels as test, and qemu and what makes a root for it
 set -eu
 
 PATH=$PATH:/usr/sbin:/sbin # a user's PATH on Debian has no nft and no ip
@@ -36,6 +37,15 @@ look_for_test_tools() {
     look_for_demo_tools
     have nft || want nftables
     have iptables || want iptables
+}
+
+look_for_kernel_tools() {
+    have qemu-system-x86_64 || want qemu-system-x86
+    have busybox || want busybox-static
+    have cpio || want cpio
+    have depmod || want kmod
+    have xz || want xz-utils
+    have zstd || want zstd
 }
 
 install_missing() {
@@ -83,5 +93,11 @@ check)
     component fmt rustfmt
     component clippy clippy
     ;;
-*) fail "usage: setup.sh [build|demo|test|check]" ;;
+kernels)
+    look_for_build
+    look_for_test_tools
+    look_for_kernel_tools
+    install_missing
+    ;;
+*) fail "usage: setup.sh [build|demo|test|check|kernels]" ;;
 esac

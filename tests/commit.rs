@@ -57,15 +57,23 @@ fn every_refused_operation_is_named_and_nothing_is_applied() {
             .add_rule(&x, Rule::new().ip_daddr(set("noset")).accept())
             .delete_rule(&x, 4711)
             .add_elements(&mesh(), &interval, [net("11.0.0.0/8"), net("10.1.0.0/16")]);
-        let error = kernel.commit(&faulty).expect_err("six faults");
+        let error = kernel.commit(&faulty).expect_err("faults");
+        let queues =
+            kernel.check(&Transaction::new().add_rule(&x, Rule::new().queue(0..=0, QueueFlags::empty()))).is_ok();
 
         let named: Vec<(Option<usize>, i32)> =
             error.refusals().iter().map(|refusal| (refusal.operation, refusal.errno)).collect();
         let (gone, exists) = (libc::ENOENT, libc::EEXIST);
-        assert_eq!(
-            named,
-            [(Some(1), gone), (Some(2), gone), (Some(3), gone), (Some(4), gone), (Some(5), gone), (Some(6), exists)]
-        );
+        let mut faults = vec![
+            (Some(1), gone),
+            (Some(2), gone),
+            (Some(3), gone),
+            (Some(4), gone),
+            (Some(5), gone),
+            (Some(6), exists),
+        ];
+        faults.retain(|(operation, _)| !queues || *operation != Some(3));
+        assert_eq!(named, faults);
         let lines: Vec<String> = error.refusals().iter().map(ToString::to_string).collect();
         let expected = [
             "add rule inet mesh/nope: no such chain; add it in the same transaction or check its name (ENOENT)",
@@ -75,8 +83,9 @@ fn every_refused_operation_is_named_and_nothing_is_applied() {
             "delete rule inet mesh/x handle 4711: no such chain or rule handle (ENOENT)",
             "add element inet mesh/s, element 10.1.0.0/16: it overlaps or contradicts an element of the set (EEXIST)",
         ];
+        let expected: Vec<_> = expected.into_iter().filter(|line| !queues || !line.contains("queue")).collect();
         assert_eq!(lines, expected);
-        assert!(error.is_unsupported(), "the queue expression is missing: {error}");
+        assert!(queues || error.is_unsupported(), "the queue expression is missing: {error}");
         assert_eq!(error.to_string().lines().count(), 1);
         assert_eq!(nft("list ruleset"), before);
         assert_eq!(kernel.generation().expect("a generation"), generation);

@@ -22,8 +22,16 @@ use nftmesh::model::{
 use nftmesh::plan::{Event, Snapshot, TraceEvent, TraceMessage, TraceStep, TracedPacket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Socket, Type};
+use support::version::{OWNED_TABLES, needs_linux};
 use support::{in_fresh_netns, ip, nft, nft_fails, nft_script, sys};
 use traffic::Pod;
+
+/// Runs `body` in a network namespace of its own, on a kernel that can trace there: the table of a trace has an owner.
+fn in_traced_netns(body: impl FnOnce() + Send) {
+    if needs_linux(OWNED_TABLES, "tables with an owner") {
+        in_fresh_netns(body);
+    }
+}
 
 /// So many messages, and no more within a short time.
 #[track_caller]
@@ -118,7 +126,7 @@ const SMALL: &str = "
 
 #[test]
 fn a_datagram_over_lo_is_told_step_by_step() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(&table(SMALL));
         let mut trace = Trace::open(TraceFilter::new()).expect("may be opened");
         let _receiver = receiver("127.0.0.1:5000");
@@ -161,7 +169,7 @@ B last: policy drop, mark 0x7
 
 #[test]
 fn a_message_shows_the_packet_and_its_interfaces() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(&table(
             "chain out { type filter hook output priority 0; }
              chain post { type filter hook postrouting priority 0; }
@@ -283,7 +291,7 @@ const TARGETS: &[(&str, &str)] = &[
 #[test]
 fn every_target_has_its_steps() {
     for (chains, expected) in TARGETS {
-        in_fresh_netns(|| {
+        in_traced_netns(|| {
             nft_script(&table(chains));
             let _receiver = receiver("127.0.0.1:5000");
             let transparent = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
@@ -299,7 +307,7 @@ fn every_target_has_its_steps() {
 
 #[test]
 fn an_address_is_translated_behind_the_chain_that_says_so() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(&table(
             "chain nat { type nat hook output priority -100; meta l4proto udp redirect to :5001; }
              chain out { type filter hook output priority 0; }",
@@ -322,7 +330,7 @@ fn an_address_is_translated_behind_the_chain_that_says_so() {
 
 #[test]
 fn a_forwarded_packet_keeps_its_number_and_another_namespace_does_not_see_it() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         let Pod { pod, gateway } = Pod::new();
         gateway.run(|| {
             ip("link add far0 type veth peer name far1");
@@ -374,7 +382,7 @@ fn a_forwarded_packet_keeps_its_number_and_another_namespace_does_not_see_it() {
 
 #[test]
 fn an_answer_of_the_kernel_is_told_in_the_middle_of_what_it_answers() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(&table(
             "chain out { type filter hook output priority 0; udp dport 5000 counter; udp dport 5000 reject; }",
         ));
@@ -387,7 +395,7 @@ fn an_answer_of_the_kernel_is_told_in_the_middle_of_what_it_answers() {
 
 #[test]
 fn an_address_that_is_translated_on_the_way_in_keeps_the_number() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         let Pod { pod, gateway } = Pod::new();
         pod.run(|| {
             nft_script(&table(
@@ -409,7 +417,7 @@ fn an_address_that_is_translated_on_the_way_in_keeps_the_number() {
 
 #[test]
 fn a_packet_that_is_routed_anew_keeps_its_number() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         ip("link add near type veth peer name far");
         ip("addr add 10.9.0.1/24 dev near");
         ip("link set near up");
@@ -434,7 +442,7 @@ fn a_packet_that_is_routed_anew_keeps_its_number() {
 
 #[test]
 fn a_tcp_connection_is_traced_both_ways() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(&table(
             "chain out { type filter hook output priority 0; ct state vmap { new : accept, established : accept }; drop; }",
         ));
@@ -492,7 +500,7 @@ fn a_filter_says_which_packets() {
         (rule().iifname("lo").oifname("lo").into(), ""),
     ];
     for (filter, expected) in cases {
-        in_fresh_netns(|| {
+        in_traced_netns(|| {
             nft_script(&table(
                 "chain out { type filter hook output priority 0; }
              chain in { type filter hook input priority 0; }",
@@ -560,7 +568,7 @@ const QUIET: &str = "
 
 #[test]
 fn it_leaves_nothing_behind_and_nobody_else_can_change_its_table() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(&table(QUIET));
         let before = snapshot();
         let mut watch = Watch::open().expect("a socket");
@@ -611,7 +619,7 @@ fn a_process_that_is_killed_leaves_nothing_behind() {
     if !support::needs_root() {
         return;
     }
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(&table(QUIET));
         let before = snapshot();
         let mut child = Command::new(env::current_exe().expect("a running program has a path"))
@@ -637,7 +645,7 @@ fn a_process_that_is_killed_leaves_nothing_behind() {
 
 #[test]
 fn two_traces_both_hear_everything() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(&table("chain in { type filter hook input priority 0; accept; }"));
         let mut first = Trace::open(to_port(5000)).expect("may be opened");
         let mut second = Trace::open(to_port(5001)).expect("may be opened");
@@ -672,7 +680,7 @@ fn two_traces_both_hear_everything() {
 
 #[test]
 fn a_loss_is_told_and_what_comes_later_arrives() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(&table("chain in { type filter hook input priority 0; accept; }"));
         let mut trace = Trace::open(to_port(5000)).expect("may be opened");
         trace.receive_buffer(20_000).expect("is set");
@@ -696,7 +704,7 @@ fn a_loss_is_told_and_what_comes_later_arrives() {
 
 #[test]
 fn the_number_of_a_packet_is_used_again() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(&table("chain in { type filter hook input priority 0; accept; }"));
         let mut trace = Trace::open(to_port(5000)).expect("may be opened");
         let receiver = receiver("127.0.0.1:5000");
@@ -718,7 +726,7 @@ fn the_number_of_a_packet_is_used_again() {
 
 #[test]
 fn the_iterator_waits_for_what_happens_in_its_namespace() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         let here = NetNs::current().expect("a namespace");
         nft_script(&table("chain out { type filter hook output priority 0; accept; }"));
         let other = support::NetNs::fresh();
@@ -740,7 +748,7 @@ fn the_iterator_waits_for_what_happens_in_its_namespace() {
 
 #[test]
 fn without_the_capability_the_error_says_so() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         support::sys::drop_capabilities().expect("one may always give up");
         let error = Trace::open(TraceFilter::new()).expect_err("packets are for administrators");
         assert!(error.is_permission(), "{error}");

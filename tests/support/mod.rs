@@ -10,6 +10,7 @@ pub mod readback;
 pub mod running;
 pub mod second_opinion;
 pub mod sys;
+pub mod version;
 
 use std::env;
 use std::fmt::Display;

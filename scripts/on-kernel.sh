@@ -1,0 +1,17 @@
+#!/bin/sh
+# on-kernel.sh NAME=PROGRAM...: runs test programs on the kernel that is booted, a row of a table for each.
+NFTMESH_REQUIRE_KERNEL=1
+export NFTMESH_REQUIRE_KERNEL
+kernel=$(uname -r)
+status=0
+for one in "$@"; do
+	name=${one%%=*} program=${one#*=}
+	filter=
+	[ "$name" != nftmesh ] || filter='kernel:: sys::'
+	# shellcheck disable=SC2086 # the words are meant to split
+	"$program" $filter >/tmp/output 2>&1 || status=1
+	cat /tmp/output
+	counts=$(sed -n 's/^test result: [A-Za-z]*\. \([0-9]* passed; [0-9]* failed\).*/\1/p' /tmp/output)
+	echo "| $kernel | $name | ${counts:-ended early} | $(grep -c '^SKIP' /tmp/output) skipped |"
+done
+exit $status

@@ -1,0 +1,35 @@
+//! What the running kernel has, by its version.
+
+use std::fs;
+
+/// Major and minor number of a version of Linux.
+pub type Version = (u32, u32);
+
+/// The version that runs.
+pub fn linux() -> Version {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("every Linux has a release");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+    (numbers.next().expect("a major number"), numbers.next().expect("a minor number"))
+}
+
+/// False, after a printed SKIP, on a kernel that is older than `since`, the first version that has `what`.
+///
+/// `NFTMESH_REQUIRE_KERNEL` does not make it a failure: nothing is missing that this version has.
+#[must_use]
+pub fn needs_linux(since: Version, what: &str) -> bool {
+    let running = linux();
+    if running < since {
+        super::say_skip(format_args!(
+            "Linux {}.{} has no {what}, which came with {}.{}",
+            running.0, running.1, since.0, since.1
+        ));
+    }
+    running >= since
+}
+
+/// The first version that has tables with an owner (`NFT_TABLE_F_OWNER`).
+pub const OWNED_TABLES: Version = (5, 12);
+/// The first version that has catch-all elements of sets (`NFT_SET_ELEM_CATCHALL`).
+pub const CATCH_ALL: Version = (5, 13);
+/// The first version whose events report where a rule was added, and where ends of intervals do not expire.
+pub const EVENT_POSITIONS: Version = (5, 15);

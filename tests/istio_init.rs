@@ -10,6 +10,7 @@ use std::process::Output;
 use nftmesh::kernel::{self, Leftovers};
 use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, ServiceCidrs};
 use support::anyone::runnable_by_anyone;
+use support::version::{OWNED_TABLES, needs_linux};
 use support::{NetNs, example, in_fresh_netns, ip, needs_root, nft, nft_script, shared_dir};
 use traffic::{Pod, RECORDINGS, probe_matrix, reference_matrix, under_load};
 
@@ -265,6 +266,9 @@ fn a_dry_run_touches_nothing_and_nft_can_load_it() {
 
 #[test]
 fn a_refused_transaction_takes_its_routes_back() {
+    if !needs_linux(OWNED_TABLES, "tables with an owner") {
+        return;
+    }
     in_fresh_netns(|| {
         // A table of that name that somebody owns: it can't be deleted.
         let owned = nftmesh::model::Table::new(nftmesh::model::Family::Ip, "istio-proxy-nat");

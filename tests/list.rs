@@ -9,6 +9,7 @@ use nftmesh::bytecode::{Expr, LookupSet, lower, same_programs};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Rule, Statement};
 use nftmesh::plan::{Snapshot, TableState, Transaction};
+use support::version::{OWNED_TABLES, needs_linux};
 use support::{
     assert_lists_as_nft, assert_same, command, in_fresh_netns, nft, nft_fails, nft_script, shared_dir, succeed,
     timeless,
@@ -500,6 +501,9 @@ fn tables_of_every_family_list_with_their_hooks_flags_and_comments() {
 
 #[test]
 fn a_table_that_is_owned_says_by_whom() {
+    if !needs_linux(OWNED_TABLES, "tables with an owner") {
+        return;
+    }
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let mut table = nftmesh::model::Table::new(nftmesh::model::Family::Inet, "mine");

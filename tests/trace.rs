@@ -22,16 +22,9 @@ use nftmesh::model::{
 use nftmesh::plan::{Event, Snapshot, TraceEvent, TraceMessage, TraceStep, TracedPacket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Socket, Type};
-use support::version::{OWNED_TABLES, needs_linux};
-use support::{in_fresh_netns, ip, nft, nft_fails, nft_script, sys};
+use support::version::in_traced_netns;
+use support::{ip, nft, nft_fails, nft_script, sys};
 use traffic::Pod;
-
-/// Runs `body` in a network namespace of its own, on a kernel that can trace there: the table of a trace has an owner.
-fn in_traced_netns(body: impl FnOnce() + Send) {
-    if needs_linux(OWNED_TABLES, "tables with an owner") {
-        in_fresh_netns(body);
-    }
-}
 
 /// So many messages, and no more within a short time.
 #[track_caller]

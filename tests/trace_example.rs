@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use support::anyone::runnable_by_anyone;
 use support::running::{PATIENCE, Running};
-use support::{command, example, in_fresh_netns, ip, nft, nft_script, sys};
+use support::version::in_traced_netns;
+use support::{command, example, ip, nft, nft_script, sys};
 
 /// A trace in this thread's namespace, its table there.
 fn start(words: &[&str]) -> Running {
@@ -40,7 +41,7 @@ fn client() -> UdpSocket {
 #[test]
 fn a_datagram_is_told_as_a_walk_is_and_a_signal_leaves_nothing() {
     for signal in ["INT", "TERM"] {
-        in_fresh_netns(|| {
+        in_traced_netns(|| {
             nft_script(RULES);
             let before = nft("list tables");
             let mut tracing = start(&["--protocol", "udp", "--port", "5000"]);
@@ -77,7 +78,7 @@ DROPPED by inet t in, rule 2 (handle 9)
 
 #[test]
 fn a_kill_leaves_nothing_and_a_count_ends_it() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(RULES);
         let before = nft("list tables");
         let mut tracing = start(&[]);
@@ -101,7 +102,7 @@ fn a_kill_leaves_nothing_and_a_count_ends_it() {
 
 #[test]
 fn it_ends_when_nobody_reads_on() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         nft_script(RULES);
         let before = nft("list tables");
         let mut command = command(&example("trace").to_string_lossy());
@@ -128,7 +129,7 @@ fn without_the_capability_it_says_which_it_needs() {
     if !support::needs_root() {
         return;
     }
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         let words = "--reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all";
         let program = runnable_by_anyone(&example("trace"));
         let output = command("setpriv").args(words.split(' ')).arg(program).output().expect("setpriv runs");
@@ -140,7 +141,7 @@ fn without_the_capability_it_says_which_it_needs() {
 
 #[test]
 fn rules_that_come_later_are_known_and_what_is_refused_says_why() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         ip("link add one type veth peer name other");
         let mut tracing = start(&["live", "--out", "l*"]);
         nft_script("table ip late { chain out { type filter hook output priority 0; udp dport 6000 reject; }; }");

@@ -24,12 +24,12 @@ use nftmesh::kernel::{Kernel, Trace, TraceFilter, host, interfaces};
 use nftmesh::model::Ruleset;
 use nftmesh::plan::Transaction;
 use nftmesh::sim::{Rules, Walker};
-use support::in_fresh_netns;
 use support::sys::Entered;
+use support::version::in_traced_netns;
 
 #[test]
 fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
         let (first, sets) = (number("NFTMESH_SEED").unwrap_or(1), number("NFTMESH_SETS").unwrap_or(24));
         let (mut score, mut refused) = (Score::default(), 0);
@@ -63,7 +63,7 @@ fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
 
 #[test]
 fn random_packets_take_the_rules_of_the_sidecar_as_the_simulator_says() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         let mut score = Score::default();
         for (seed, case) in (1..).zip(sidecar::CASES) {
             let mut dice = Dice::new(seed);

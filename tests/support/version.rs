@@ -27,6 +27,13 @@ pub fn needs_linux(since: Version, what: &str) -> bool {
     running >= since
 }
 
+/// Runs `body` in a network namespace of its own, on a kernel that can trace there: the table of a trace has an owner.
+pub fn in_traced_netns(body: impl FnOnce() + Send) {
+    if needs_linux(OWNED_TABLES, "tables with an owner") {
+        super::in_fresh_netns(body);
+    }
+}
+
 /// The first version that has tables with an owner (`NFT_TABLE_F_OWNER`).
 pub const OWNED_TABLES: Version = (5, 12);
 /// The first version that has catch-all elements of sets (`NFT_SET_ELEM_CATCHALL`).

@@ -4,7 +4,7 @@ use std::io;
 
 use super::live::{Kernel, of_nftables, unexpected};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Name, Set};
+use crate::model::Set;
 use crate::netlink::{self, Malformed, Message, flag, kind};
 use crate::plan::{Generation, TableId};
 use crate::sys::socket::Wait;
@@ -101,19 +101,17 @@ impl Kernel {
         Err(unexpected("read the generation"))
     }
 
-    /// A set without its elements; `None` when there is none, or when one may not look.
-    pub(super) fn set(&mut self, table: &TableId, name: &Name) -> Result<Option<Set>> {
+    /// The sets of a table that have a form in the model, without their elements; none when there is no such table.
+    pub(super) fn sets_of(&mut self, table: &TableId) -> Result<Vec<Set>> {
         self.drain()?;
-        let attributes = netlink::set_attributes(&table.name, name);
-        let sequence = self.ask(kind::GETSET, 0, table.family.number(), &attributes)?;
-        let datagram = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)?;
-        for message in netlink::Replies::new(datagram.unwrap_or_default()) {
-            let message = message.map_err(malformed)?;
-            if message.sequence == sequence && message.kind == of_nftables(kind::NEWSET) {
-                return netlink::declared_set(&message).map_err(malformed);
-            }
-        }
-        Ok(None)
+        let mut sets = Vec::new();
+        let attributes = netlink::table_attribute(&table.name);
+        let query = Query { kind: kind::GETSET, family: table.family.number(), attributes: &attributes };
+        self.dump(query, |message| {
+            sets.extend(netlink::declared_set(message)?);
+            Ok(())
+        })?;
+        Ok(sets)
     }
 
     /// Waits until no commit is under way, and says whether this is still the generation. `false` when somebody committed.

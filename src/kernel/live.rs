@@ -6,7 +6,7 @@ use super::dump::Query;
 use super::netns::NetNs;
 use super::sync::{InSync, Read};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Family, Name};
+use crate::model::{Family, Name, Set};
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
 use crate::plan::{Operation, TableId, Transaction};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
@@ -80,10 +80,20 @@ impl Kernel {
 
     /// Validates a transaction; how sets are declared that its rules look up and that are not in it, the kernel is asked.
     fn validate(&mut self, transaction: &Transaction) -> Result<()> {
-        let mut sets = Vec::new();
-        for (table, name) in transaction.sets_unknown() {
-            let declared = self.set(table, name)?.map(|set| (table.clone(), set));
-            sets.extend(declared);
+        let mut sets: Vec<(TableId, Set)> = Vec::new();
+        let unknown = transaction.sets_unknown();
+        let mut last = None;
+        for (table, _) in unknown.iter().copied() {
+            if last != Some(table) {
+                let held = match self.sets_of(table) {
+                    // The commit says so, and of what.
+                    Err(error) if error.is_not_found() || error.is_permission() => Vec::new(),
+                    held => held?,
+                };
+                let held = held.into_iter().filter(|set| unknown.contains(&(table, &set.name)));
+                sets.extend(held.map(|set| (table.clone(), set)));
+            }
+            last = Some(table);
         }
         Ok(transaction.validate_with(&sets)?)
     }

@@ -1,8 +1,8 @@
 //! Two classes of faults: what cannot work, and what the kernel takes although it is odd.
 //!
-//! The kernel decides which is which: `tests/severity.rs` sends an example of every problem past validation and asks. What cannot be
-//! encoded, or would mean something else than it says, cannot work either. A lookup in a set of another type is the one thing that
-//! the kernel takes and that is refused all the same: it compares bytes that are not of one kind.
+//! The kernel decides what is odd: `tests/severity.rs` commits an example of each. What cannot be encoded, or would mean something
+//! else than it says, cannot work. A lookup in a set of another type is refused although the kernel takes it: it compares bytes that
+//! are not of one kind. A problem that comes in both kinds (log, limit, reject) is refused.
 
 use super::problem::Problem;
 

@@ -257,11 +257,6 @@ fn names(table: &[u8], set: &[u8]) -> Vec<u8> {
     [text(1, table), text(2, set)].concat()
 }
 
-/// What asks for one set.
-pub(crate) fn set_attributes(table: &Name, set: &Name) -> Vec<u8> {
-    names(table.as_str().as_bytes(), set.as_str().as_bytes())
-}
-
 /// What narrows a dump of chains, sets, rules, objects or flowtables to one table: attribute 1 names it in all of them.
 pub(crate) fn table_attribute(table: &Name) -> Vec<u8> {
     text(1, table.as_str().as_bytes())

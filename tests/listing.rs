@@ -1,11 +1,18 @@
 //! What is listed of a live rule set is what nft lists, byte for byte; or a part of it is unknown, in a form that nft refuses. Never
 //! anything else.
 
+#[path = "support/agree/dice.rs"]
+#[allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
+mod dice;
+#[path = "support/nft_grammar.rs"]
+#[allow(unreachable_pub, reason = "a module of a test program")]
+mod nft_grammar;
 mod support;
 
 use std::fs;
 use std::path::PathBuf;
 
+use dice::Dice;
 use support::second_opinion::Score;
 use support::{in_fresh_netns, nft, nft_script, skip_without};
 
@@ -85,4 +92,63 @@ fn real_rule_sets_list_as_nft_lists_them_or_are_unknown() {
         });
     }
     score.conclude(&format!("tables of {} real rule sets", files.len()));
+}
+
+/// How many random tables; `NFTMESH_LISTING_CASES` and `NFTMESH_LISTING_SEED` make it others.
+const RANDOM: u64 = 600;
+
+#[test]
+fn random_rules_and_sets_list_as_nft_lists_them_or_are_unknown() {
+    if !support::needs_namespaces() {
+        return;
+    }
+    let number = |name: &str, usual: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
+    let (count, seed) = (number("NFTMESH_LISTING_CASES", RANDOM), number("NFTMESH_LISTING_SEED", 1));
+    let mut dice = Dice::new(seed);
+    let mut cases: Vec<_> = (0..count).map(|index| nft_grammar::table(&mut dice, &format!("t{index}"))).collect();
+    let mut score = Score::default();
+    let mut taken = 0;
+    while !cases.is_empty() {
+        let batch: Vec<_> = cases.split_off(cases.len().saturating_sub(BATCH));
+        let batch = loadable(batch);
+        taken += batch.len();
+        in_fresh_netns(|| {
+            support::ip("link add eth0 type ifb");
+            nft_script(&batch.iter().map(|(line, _)| line.as_str()).collect::<String>());
+            score.add_live(|header| {
+                let name = header.split(' ').nth(2).unwrap_or_default();
+                let of = |(text, _): &&(String, String)| text.split(' ').nth(2) == Some(name);
+                batch.iter().find(of).map_or_else(String::new, |(_, what)| what.clone())
+            });
+        });
+    }
+    assert!(taken * 4 > usize::try_from(count).expect("a small number"), "nft takes only {taken} of {count}");
+    score.conclude(&format!("{taken} random rules and sets that nft takes, of {count} with seed {seed}"));
+}
+
+/// The lines that nft takes, and can list: it crashes over some of its own sets.
+fn loadable(mut lines: Vec<(String, String)>) -> Vec<(String, String)> {
+    loop {
+        let text: String = lines.iter().map(|(line, _)| line.as_str()).collect();
+        let mut said = Ok(());
+        in_fresh_netns(|| {
+            support::ip("link add eth0 type ifb");
+            said = support::nft_takes(&text).and_then(|()| support::nft_lists().map(drop).ok_or_else(String::new));
+        });
+        let Err(said) = said else { return lines };
+        let refused: Vec<usize> =
+            said.split("/dev/stdin:").filter_map(|behind| behind.split(':').next()?.parse().ok()).collect();
+        if !refused.is_empty() {
+            let mut number = 0;
+            lines.retain(|_| {
+                number += 1;
+                !refused.contains(&number)
+            });
+        } else if lines.len() < 2 {
+            return Vec::new();
+        } else {
+            let second = lines.split_off(lines.len() / 2);
+            return [loadable(lines), loadable(second)].concat();
+        }
+    }
 }

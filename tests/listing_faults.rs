@@ -4,7 +4,7 @@ mod support;
 
 use nftmesh::bytecode::{Expr, lower};
 use nftmesh::kernel::Kernel;
-use nftmesh::model::{Field, Statement};
+use nftmesh::model::{DataType, Element, Field, Statement, Value};
 use nftmesh::plan::Listing;
 
 use support::{assert_lists_as_nft, assert_same, in_fresh_netns, ip, nft, nft_fails, nft_script};
@@ -216,5 +216,99 @@ fn an_element_without_a_form_leaves_the_others_in_the_listing() {
             "table ip t {\n\tset s {\n\t\ttype ct_dir\n\t\telements = { original, <unknown element> }\n\t}\n}\n";
         assert_same(expected, &listed, "listing");
         assert!(nft_fails(&listed).contains("syntax error"));
+    });
+}
+
+#[test]
+fn numbers_of_a_packet_in_a_set_are_not_turned_round() {
+    lists_as_nft(&[
+        "table bridge t { set nodes { typeof vlan id; elements = { 1, 4094 }; }; }",
+        "table inet t { set s { typeof vlan id; elements = { 2, 3 }; }; set u { typeof udp length; elements = { 20 }; }; }",
+        "table inet t { set s { typeof ip length; flags interval; elements = { 1-5, 700 }; }; }",
+        "table inet t { set s { typeof tcp sequence; elements = { 1, 70000, 4294967295, * }; }; }",
+        "table inet t { set s { typeof ip6 flowlabel; elements = { 1, 70000 }; }; }",
+        "table inet t { set s { typeof ip id . meta length . ct zone; elements = { 1 . 2 . 3, 258 . 259 . 260 }; }; }",
+        "table inet t { set s { typeof ip frag-off . th dport; flags interval; elements = { 12 . 1, 276-7027 . 0-6 }; }; }",
+        "table inet t { map m { typeof ip saddr : ip id; elements = { 1.2.3.4 : 5 }; }; }",
+        "table inet t { map m { typeof udp length . ip saddr : verdict; elements = { 20 . 1.2.3.4 : drop }; }; }",
+    ]);
+    in_fresh_netns(|| {
+        nft_script("table inet t { set s { typeof udp length; elements = { 20 }; }; }");
+        let raised = Kernel::open().expect("a socket").snapshot().expect("a snapshot").raise();
+        assert_eq!(raised.unnamed, []);
+        let set = raised.ruleset.tables.first().and_then(|table| table.sets.first()).expect("the set");
+        assert_eq!(set.key, [DataType::NetworkInteger { bytes: 2 }]);
+        assert_eq!(set.elements, [Element::new(Value::Integer(20))]);
+        let listed = nft("list ruleset").replace("typeof udp length", "typeof ip length");
+        nft("flush ruleset");
+        nft_script(&raised.ruleset.to_string());
+        assert_same(&listed, &nft("list ruleset"), "read back");
+    });
+}
+
+#[test]
+fn a_set_says_by_which_expressions_it_was_declared() {
+    lists_as_nft(&["table inet t {
+        set a { typeof fib daddr . iif type; }
+        set b { typeof meta l4proto . th dport; }
+        set c { typeof numgen inc mod 2; }
+        set d { typeof ct original ip saddr; }
+        set e { typeof udplite sport . dccp dport . sctp dport; }
+        set g { typeof iifname . iif . meta mark; }
+        map m { typeof ct state : verdict; }
+        map n { typeof tcp dport : ct mark; }
+    }"]);
+    // What cannot be named is no type that nft would take.
+    in_fresh_netns(|| {
+        nft_script(
+            "table inet t { set s { typeof udp length . @ih,32,32; elements = { 20 . 0x36 }; }; set r { typeof ip option rr addr; }; }",
+        );
+        let snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
+        let listed = Listing::new(&snapshot).to_string();
+        assert!(listed.contains("<unknown type") && !listed.contains("integer"), "{listed}");
+        assert!(nft_fails(&listed).contains("syntax error"), "{listed}");
+    });
+}
+
+#[test]
+fn sets_of_bits_with_the_same_lowest_one_are_in_the_order_of_the_kernel() {
+    let flags = "syn, syn|ack, syn|ack|urg, syn|psh|ack, fin|ack, fin|psh|ack, fin|ack|urg, rst, ack, psh|ack";
+    lists_as_nft(&[
+        &format!("table ip test {{ set t {{ type tcp_flag; flags constant; elements = {{ {flags} }}; }}; }}"),
+        &format!("table ip test {{ chain c {{ tcp flags {{ {flags} }} accept\n }}; }}"),
+        "table ip test { set t { type tcp_flag; timeout 1h; elements = { rst, rst | cwr, syn }; }; }",
+        "table ip test { set t { type ct_status; elements = { snat | dying, expected, expected | assured | confirmed comment \"e\" }; }; }",
+        "table ip test { map t { type ct_state : verdict; elements = { new | related : accept, related : drop }; }; }",
+    ]);
+}
+
+#[test]
+fn comparisons_by_order_and_under_masks_name_what_nft_names() {
+    lists_as_nft(&["table inet t { chain c {
+        ct status <= dying
+        ct state > new
+        tcp flags <= urg
+        fib daddr type < blackhole
+        fib daddr type local
+        iif & 0xff != eth0
+        iif & 1 == eth0
+        icmp type > redirect
+        ct direction < reply
+        meta mark { 0xff000000/8, 0x0-0x1, 5-9 }
+        meta nfproto ipv4 meta l4proto tcp iifname vmap { \"lo\" : accept } tcp dport 80
+        meta nfproto ipv4 iifname vmap { \"lo\" : accept } reject with icmp port-unreachable
+        meta nfproto ipv4 meta mark set 5 reject with icmp port-unreachable
+        }; set s { type ipv4_addr; flags interval; counter; auto-merge; elements = { 10.0.0.0/8 }; }; }"]);
+}
+
+#[test]
+fn a_range_that_is_unknown_at_one_end_is_unknown() {
+    in_fresh_netns(|| {
+        nft_script("table inet t { chain c { ct direction 0-115 accept\n th sport 1 th dport 2 accept\n }; }");
+        let snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
+        let listed = Listing::new(&snapshot).to_string();
+        let expected =
+            "table inet t {\n\tchain c {\n\t\t<unknown ct,cmp,cmp> accept\n\t\t<unknown payload,cmp> accept\n\t}\n}\n";
+        assert_same(expected, &listed, "listing");
     });
 }

@@ -44,6 +44,9 @@ pub(crate) fn bytes(value: &Value, data_type: DataType, order: Order) -> Option<
             bytes.resize(DataType::Ifname.bytes(), 0);
             bytes
         }
+        Value::Integer(number) if matches!(data_type, DataType::NetworkInteger { .. }) => {
+            integer(*number, data_type.bytes(), Order::Sorted)
+        }
         Value::Integer(number) => integer(*number, data_type.bytes(), order),
         Value::Ipv4(address) => Bytes::from_slice(&address.octets()),
         Value::Ipv6(address) => Bytes::from_slice(&address.octets()),
@@ -60,10 +63,11 @@ pub(crate) fn value(bytes: &[u8], data_type: DataType, order: Order) -> Option<V
     if bytes.len() != data_type.bytes() {
         return None;
     }
-    let mut big = [0; 4];
+    let (mut big, mut sorted) = ([0; 4], 0);
     if bytes.len() <= 4 {
         let from = big.len() - bytes.len();
         big.get_mut(from..)?.copy_from_slice(bytes);
+        sorted = u32::from_be_bytes(big);
         if order == Order::Register && cfg!(target_endian = "little") {
             big.get_mut(from..)?.reverse();
         }
@@ -85,6 +89,7 @@ pub(crate) fn value(bytes: &[u8], data_type: DataType, order: Order) -> Option<V
         DataType::Ifindex => Value::Ifindex(host),
         DataType::Ifname => Value::Ifname(name(bytes)?),
         DataType::Integer { .. } => Value::Integer(host),
+        DataType::NetworkInteger { .. } => Value::Integer(sorted),
         DataType::Ipv4 => Value::Ipv4(<[u8; 4]>::try_from(bytes).ok()?.into()),
         DataType::Ipv6 => Value::Ipv6(<[u8; 16]>::try_from(bytes).ok()?.into()),
         DataType::Mark => Value::Mark(host),

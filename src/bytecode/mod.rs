@@ -33,8 +33,8 @@ pub(crate) use kept::{
 pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
 pub(crate) use modes::Modes;
+pub(crate) use raise::{Declared, declaration, declared, in_order, is_for_all, opaque_set, raise_each, raise_in_full};
 pub use raise::{Unraisable, raise, raise_elements, raise_set};
-pub(crate) use raise::{declaration, in_order, is_for_all, opaque_set, raise_each, raise_in_full, typeof_fields};
 pub use same::same_programs;
 pub(crate) use same::{attributes, same_attributes};
 pub use set::{AnonymousSet, SetCode, SetMode, lower_set};

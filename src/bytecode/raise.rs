@@ -18,7 +18,7 @@ pub use set::{Unraisable, raise_elements, raise_set};
 pub(crate) use set::{declaration, in_order, is_for_all, opaque_set, raise_each};
 
 use super::Register;
-pub(crate) use declared::typeof_fields;
+pub(crate) use declared::{Declared, declared};
 
 use super::codes::{LookupSet, NatCode, RegisterRange};
 use super::expr::Expr;
@@ -39,7 +39,28 @@ pub fn raise(exprs: &[Expr], userdata: &[u8], family: Family, sets: &(impl Sets 
 
 /// The same with every check as a match of its own: what nft(8) starts from when it lists a rule.
 pub(crate) fn raise_in_full(exprs: &[Expr], userdata: &[u8], family: Family, sets: &(impl Sets + ?Sized)) -> Rule {
-    rule(read(exprs, family, sets).into_iter().map(|read| read.statement).collect(), userdata)
+    let mut listed: Vec<Read> = Vec::with_capacity(exprs.len());
+    for read in read(exprs, family, sets) {
+        match listed.last_mut() {
+            // Of two ports in one load nft says so only where it knows the protocol.
+            Some(last) if last.start == read.start && read.known.transport.is_none() && is_port(&read.statement) => {
+                let code = exprs.get(read.start..read.end).unwrap_or_default().to_vec();
+                last.statement = opaque(code, None);
+            }
+            _ => listed.push(read),
+        }
+    }
+    rule(listed.into_iter().map(|read| read.statement).collect(), userdata)
+}
+
+fn is_port(statement: &Statement) -> bool {
+    let Statement::Match(Match { selector, .. }) = statement else { return false };
+    matches!(selector.fields(), [Field::ThDport | Field::ThSport])
+}
+
+fn opaque(code: Vec<Expr>, extension: Option<Box<str>>) -> Statement {
+    let name = code.iter().map(Expr::name).collect::<Vec<_>>().join(",");
+    Statement::Opaque(Opaque::new(&name, extension, code))
 }
 
 fn rule(statements: Vec<Statement>, userdata: &[u8]) -> Rule {
@@ -192,8 +213,7 @@ fn keep(found: &mut Vec<Read>, expr: &Expr, at: usize, known: Known) {
         code = before.iter().cloned().chain(code).collect();
         start = found.pop().map_or(at, |read| read.start);
     }
-    let name = code.iter().map(Expr::name).collect::<Vec<_>>().join(",");
-    let statement = Statement::Opaque(Opaque::new(&name, extension(expr), code));
+    let statement = opaque(code, extension(expr));
     found.push(Read { statement, start, end: at + 1, known });
 }
 

@@ -232,7 +232,7 @@ pub(super) fn type_number(data_type: DataType) -> u32 {
         DataType::Icmpv6Type => 29,
         DataType::Ifindex => 20,
         DataType::Ifname => 41,
-        DataType::Integer { .. } => 4,
+        DataType::Integer { .. } | DataType::NetworkInteger { .. } => 4,
         DataType::Ipv4 => 7,
         DataType::Ipv6 => 8,
         DataType::Mark => 19,
@@ -252,8 +252,8 @@ pub(super) fn tlv(userdata: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
     userdata.extend(bytes);
 }
 
-const UDATA_KEY_BYTEORDER: u8 = 0;
-const UDATA_DATA_BYTEORDER: u8 = 1;
+pub(super) const UDATA_KEY_BYTEORDER: u8 = 0;
+pub(super) const UDATA_DATA_BYTEORDER: u8 = 1;
 pub(super) const UDATA_AUTO_MERGE: u8 = 2;
 pub(super) const UDATA_COMMENT: u8 = 7;
 

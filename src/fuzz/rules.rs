@@ -286,7 +286,7 @@ fn value(from: &mut Source<'_>, of: DataType) -> Value {
             2 => format!("eth{}", from.below(3)).into(),
             _ => from.text().into(),
         }),
-        DataType::Integer { bytes } => {
+        DataType::Integer { bytes } | DataType::NetworkInteger { bytes } => {
             let number = number(from);
             Value::Integer(if bytes < 4 { number % (1 << (8 * u32::from(bytes))) } else { number })
         }

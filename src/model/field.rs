@@ -215,6 +215,11 @@ pub enum DataType {
     Mark,
     /// `nf_proto`, 1 byte.
     Nfproto,
+    /// `integer` of that many bytes as they are in a packet, the most significant first.
+    NetworkInteger {
+        /// Width in bytes: 1 to 4.
+        bytes: u8,
+    },
     /// `pkt_type`, 1 byte.
     PktType,
     /// `inet_service`, 2 bytes in network order.
@@ -237,7 +242,7 @@ impl DataType {
             DataType::CtDirection | DataType::IcmpType | DataType::Icmpv6Type | DataType::Nfproto => 1,
             DataType::PktType | DataType::Protocol | DataType::TcpFlags => 1,
             DataType::Ifname | DataType::Ipv6 => 16,
-            DataType::Integer { bytes } => usize::from(bytes),
+            DataType::Integer { bytes } | DataType::NetworkInteger { bytes } => usize::from(bytes),
             DataType::Port => 2,
         }
     }
@@ -249,7 +254,8 @@ impl DataType {
             DataType::AddrType | DataType::CtState | DataType::CtStatus | DataType::Gid | DataType::Ifindex => true,
             DataType::Integer { .. } | DataType::Mark | DataType::Uid => true,
             DataType::CtDirection | DataType::IcmpType | DataType::Icmpv6Type | DataType::Ifname => false,
-            DataType::Ipv4 | DataType::Ipv6 | DataType::Nfproto | DataType::PktType | DataType::Port => false,
+            DataType::Ipv4 | DataType::Ipv6 | DataType::NetworkInteger { .. } | DataType::Nfproto => false,
+            DataType::PktType | DataType::Port => false,
             DataType::Protocol | DataType::TcpFlags => false,
         }
     }
@@ -267,7 +273,7 @@ impl DataType {
             DataType::Icmpv6Type => "icmpv6_type",
             DataType::Ifindex => "iface_index",
             DataType::Ifname => "ifname",
-            DataType::Integer { .. } => "integer",
+            DataType::Integer { .. } | DataType::NetworkInteger { .. } => "integer",
             DataType::Ipv4 => "ipv4_addr",
             DataType::Ipv6 => "ipv6_addr",
             DataType::Mark => "mark",

@@ -65,7 +65,9 @@ impl Value {
             Value::Ifindex(_) => wanted == DataType::Ifindex,
             Value::Ifname(_) => wanted == DataType::Ifname,
             Value::Integer(value) => match wanted {
-                DataType::Integer { bytes } => bytes >= 4 || u64::from(*value) < 1_u64 << (8 * u32::from(bytes)),
+                DataType::Integer { bytes } | DataType::NetworkInteger { bytes } => {
+                    bytes >= 4 || u64::from(*value) < 1_u64 << (8 * u32::from(bytes))
+                }
                 _ => false,
             },
             Value::Ipv4(_) => wanted == DataType::Ipv4,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::snapshot::{ChainState, HookState, OpaqueState, RuleState, SetState, Snapshot, TableState};
 use crate::bytecode::{
-    Modes, SetCode, SetMode, Unraisable, declaration, in_order, is_for_all, raise_each, raise_in_full, typeof_fields,
-    userdata_text,
+    Declared, Modes, SetCode, SetMode, Unraisable, declaration, declared, in_order, is_for_all, raise_each,
+    raise_in_full, userdata_text,
 };
 use crate::model::{Element, Family, Rule, Statement, TableFlags};
 use crate::render::listing::{self, Note, comment, handle, listed_rule, priority, set_block, unknown};
@@ -131,7 +131,7 @@ impl Listing<'_> {
 
     fn set(&self, f: &mut fmt::Formatter<'_>, set: &SetState) -> fmt::Result {
         let SetState { name, handle: number, code, elements, order, expires, backend: _, count: _ } = set;
-        let SetCode { policy, exprs, userdata, flags, .. } = code;
+        let SetCode { policy, exprs, flags, .. } = code;
         let mut raised = match declaration(name, code) {
             Ok(raised) => raised,
             Err(reason) => {
@@ -168,7 +168,14 @@ impl Listing<'_> {
         });
         notes.elements = carried.into_iter().filter_map(|(index, note)| Some((&keyed.get(index)?.key, note))).collect();
         raised.elements = in_order(keyed.clone(), &places);
-        notes.declaration = Some(listing::declaration(&raised, typeof_fields(userdata, &raised)));
+        notes.declaration = Some(match declared(code) {
+            Declared::Expressions(key, data) => {
+                let key = key.iter().map(|part| part.text.as_str()).collect();
+                listing::declaration(&raised, Some((key, data.as_ref().map(|part| part.text.as_str()))))
+            }
+            Declared::Types => listing::declaration(&raised, None),
+            Declared::Unknown => unknown("typeof").to_string(),
+        });
         notes.in_memory = *policy == NFT_SET_POL_MEMORY;
         notes.carries = self.carried(exprs, Carried::Kind);
         write!(f, "{}", set_block(&raised, self.handle(*number), &notes))

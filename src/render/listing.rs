@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use crate::model::{Element, Family, Field, Rule, Set, SetData};
+use crate::model::{Element, Family, Rule, Set, SetData};
 
 use super::{Known, Style, Text, quoted, rule, set, table};
 
@@ -53,12 +53,11 @@ pub(crate) fn device(name: &str) -> impl Display {
     quoted(name)
 }
 
-/// `typeof ip saddr : meta mark` when the fields of key and data are known, else `type ipv4_addr : mark`.
-pub(crate) fn declaration(set: &Set, fields: Option<(Vec<Field>, Option<Field>)>) -> String {
-    let (word, key, data) = match fields {
-        Some((key, data)) => {
-            ("typeof", key.iter().map(|field| field.name()).collect::<Vec<_>>(), data.map(|field| field.name()))
-        }
+/// `typeof ip saddr : meta mark` when it is known by which expressions the set was declared, else `type ipv4_addr : mark`.
+pub(crate) fn declaration(set: &Set, typeof_: Option<(Vec<&str>, Option<&str>)>) -> String {
+    let by_expressions = typeof_.filter(|(_, data)| data.is_some() || !matches!(set.data, SetData::Value(_)));
+    let (word, key, data) = match by_expressions {
+        Some((key, data)) => ("typeof", key, data),
         None => {
             let data = match set.data {
                 SetData::Value(data) => Some(data.name()),

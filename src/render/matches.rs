@@ -101,6 +101,7 @@ pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, st
                 implied(f, *op)?;
                 write!(f, "{}-{}", numeric(&style.named(low)), numeric(&style.named(high)))
             }
+            Operand::Value(value @ Value::AddrType(_)) if is_order(*op) => write!(f, "{op} {}", numeric(value)),
             Operand::Value(value) => {
                 implied(f, *op)?;
                 write!(f, "{}", style.named(value))
@@ -111,6 +112,11 @@ pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, st
             }
         }
     })
+}
+
+/// Whether it compares by order, for which a number of several bytes in host order is turned round; nft names none of those.
+fn is_order(op: Op) -> bool {
+    !matches!(op, Op::Eq | Op::Ne)
 }
 
 /// The operator, where equality goes without saying.
@@ -137,6 +143,7 @@ fn opposite(op: Op) -> Op {
 /// These bits and no others.
 fn exact_bits(f: &mut fmt::Formatter<'_>, op: Op, value: &Value, style: Style<'_>) -> fmt::Result {
     match (value, Bits::of(value)) {
+        (Value::CtState(_) | Value::CtStatus(_), Some(_)) if is_order(op) => write!(f, "{op} {}", numeric(value)),
         // Of several, nft leaves out what makes them exactly these.
         (Value::CtState(_) | Value::CtStatus(_), Some(bits))
             if matches!(style, Style::Listed(_)) && op == Op::Eq && bits.value.count_ones() > 1 =>
@@ -172,7 +179,7 @@ fn masked(f: &mut fmt::Formatter<'_>, op: Op, mask: &Value, value: &Value, style
         }
         None if matches!(mask, Value::Gid(u32::MAX) | Value::Integer(u32::MAX)) => exactly(f, op, value),
         None if matches!(mask, Value::Uid(u32::MAX)) => exactly(f, op, value),
-        None => write!(f, "& {mask} {op} {value}"),
+        None => write!(f, "& {} {op} {}", style.named(mask), style.named(value)),
     }
 }
 

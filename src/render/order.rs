@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::{CtDirection, Element, Interval, Key, Value};
+use crate::model::{CtDirection, DataType, Element, Interval, Key, Value};
 
 use super::value::Bits;
 
@@ -59,25 +59,46 @@ fn successor(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
 }
 
 /// Everything else: by what nft compares, which is a single number, or the bytes in memory read as one number, the last first. So
-/// numbers ascend, and strings compare from their end. nft turns those that compare equal round.
-pub(super) fn backwards(elements: &[Element]) -> Vec<Cow<'_, Element>> {
-    let mut sorted: Vec<&Element> = elements.iter().collect();
-    sorted.sort_by(|a, b| b.key.cmp(&a.key));
+/// numbers ascend, and strings compare from their end. nft turns those that compare equal round: as they stand here they are in the
+/// order of the kernel, or else in that of their keys.
+pub(super) fn backwards<'a>(elements: &'a [Element], key: &[DataType], given: bool) -> Vec<Cow<'a, Element>> {
+    let mut sorted: Vec<&Element> = elements.iter().rev().collect();
+    if !given {
+        sorted.sort_by(|a, b| b.key.cmp(&a.key));
+    }
     sorted.sort_by_cached_key(|element| match &element.key {
-        Key::Single(Interval { low: low @ Value::Ifname(_), .. }) => from_the_end(low),
+        Key::Single(Interval { low: low @ Value::Ifname(_), .. }) => from_the_end(low, None),
         // Of several bits nft looks at the lowest.
         Key::Single(interval) => match Bits::of(&interval.low) {
             Some(bits) => (bits.value & bits.value.wrapping_neg()).to_be_bytes().to_vec(),
             None => bytes(&interval.low),
         },
-        Key::Concat(parts) => parts.iter().rev().flat_map(|part| from_the_end(&part.low)).collect(),
+        Key::Concat(parts) => {
+            let types = (0..parts.len()).map(|index| key.get(index).copied());
+            parts.iter().zip(types).rev().flat_map(|(part, of)| from_the_end(&part.low, of)).collect()
+        }
     });
     sorted.into_iter().map(Cow::Borrowed).collect()
 }
 
+/// How many elements at the end of these nft lists behind the one for every other key, whose key to nft is all ones.
+pub(super) fn behind_all_others(sorted: &[Cow<'_, Element>], key: &[DataType]) -> usize {
+    let [of] = key else { return 0 };
+    let ones = |element: &Element| {
+        let low = element.key.parts().first().map(|part| &part.low).filter(|low| Bits::of(low).is_none());
+        low.is_some_and(|low| bytes(low).iter().rev().take(of.bytes()).all(|byte| *byte == 0xff))
+    };
+    sorted.iter().rev().take_while(|element| ones(element)).count()
+}
+
 /// The bytes of a value in memory, the last first: those of a number in host order begin with the most significant.
-fn from_the_end(value: &Value) -> Vec<u8> {
+fn from_the_end(value: &Value, of: Option<DataType>) -> Vec<u8> {
     let mut bytes = bytes(value);
+    if let Some(DataType::NetworkInteger { bytes: width }) = of {
+        bytes.drain(..bytes.len().saturating_sub(width.into()));
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.reverse();
+    }
     if matches!(value, Value::Ifname(_) | Value::Ipv4(_) | Value::Ipv6(_) | Value::Port(_)) {
         bytes.reverse();
     }

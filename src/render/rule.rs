@@ -105,8 +105,14 @@ impl<'a> Omissions<'a> {
                 self.fields(matches.selector.fields());
                 return self.tells(at, matches);
             }
-            Statement::SetMark { value: MarkValue::Map { selector, .. }, .. }
-            | Statement::VerdictMap { selector, .. } => self.fields(selector.fields()),
+            Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => self.fields(selector.fields()),
+            Statement::VerdictMap { selector, .. } => {
+                self.fields(selector.fields());
+                // nft takes it for a match, though what it leaves out then is made good behind it and not in front.
+                if matches!(self.style, Style::Listed(_)) {
+                    return;
+                }
+            }
             Statement::Reject(Some(Reject::TcpReset)) if matches!(self.family, Family::Ip | Family::Ip6) => {
                 self.rejects_transport(Protocol::TCP);
             }

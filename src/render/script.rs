@@ -42,7 +42,7 @@ pub(crate) fn set_block(set: &Set) -> impl fmt::Display {
 pub(crate) fn element_block(elements: &[Element]) -> impl fmt::Display {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let given: Vec<_> = elements.iter().map(Cow::Borrowed).collect();
-        write!(f, "{}", set::braced(&given, &[], None, |f, element| fmt::Display::fmt(element, f)))
+        write!(f, "{}", set::braced(&given, (0, &[]), None, |f, element| fmt::Display::fmt(element, f)))
     })
 }
 

@@ -9,7 +9,7 @@ use crate::model::{
     DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetPolicy, SetRef, Statement, Value,
 };
 
-use super::order::{Neighbours, as_given, ascending, backwards, is_concat};
+use super::order::{Neighbours, as_given, ascending, backwards, behind_all_others, is_concat};
 use super::value::{numeric, time};
 use super::{Style, Text, joined, quoted};
 
@@ -70,13 +70,18 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, 
             let merged = set.flags.contains(SetFlags::AUTO_MERGE);
             ascending(&set.elements, if merged { Neighbours::Merged } else { Neighbours::Apart })
         } else {
-            backwards(&set.elements)
+            backwards(&set.elements, &set.key, matches!(notes.style, Style::Listed(_)))
         };
         let bare = Note::default();
         let one = |f: &mut fmt::Formatter<'_>, element: &Element| {
             listed(element, notes.elements.get(&element.key).unwrap_or(&bare), notes.style).fmt(f)
         };
-        writeln!(f, "\t\telements = {}", braced(&sorted, &notes.others, Some(per_line(&set.key)), one))?;
+        let tail = match set.flags.contains(SetFlags::INTERVAL) {
+            true => 0,
+            false => behind_all_others(&sorted, &set.key),
+        };
+        let others = (sorted.len() - tail, notes.others.as_slice());
+        writeln!(f, "\t\telements = {}", braced(&sorted, others, Some(per_line(&set.key)), one))?;
     }
     f.write_str("\t}\n")
 }
@@ -105,14 +110,14 @@ fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
     if flags.intersects(listed) || flags.contains(SetFlags::TIMEOUT) && timeout.is_none() {
         lines.push(format!("flags {flags}"));
     }
-    if flags.contains(SetFlags::AUTO_MERGE) {
-        lines.push("auto-merge".to_owned());
-    }
     lines.extend(statements.iter().map(|statement| match statement {
         Statement::Counter { .. } => "counter".to_owned(),
         statement => statement.to_string(),
     }));
     lines.extend(notes.carries.iter().cloned());
+    if flags.contains(SetFlags::AUTO_MERGE) {
+        lines.push("auto-merge".to_owned());
+    }
     if let Some(timeout) = timeout {
         lines.push(format!("timeout {}", time(timeout)));
     }
@@ -131,7 +136,7 @@ fn declaration(key: &[DataType], data: &SetData) -> String {
         SetData::Value(data) => Some(*data),
         SetData::None | SetData::Verdict => None,
     };
-    let nameless = |data: &DataType| matches!(data, DataType::Integer { .. });
+    let nameless = |data: &DataType| matches!(data, DataType::Integer { .. } | DataType::NetworkInteger { .. });
     let by_field = key.iter().chain(&data_type).any(nameless);
     let name = |data: &DataType| if by_field { field(*data) } else { data.name() };
     let key = key.iter().map(name).collect::<Vec<_>>().join(" . ");
@@ -161,6 +166,10 @@ fn field(data: DataType) -> &'static str {
         DataType::Ipv4 => "ip saddr",
         DataType::Ipv6 => "ip6 saddr",
         DataType::Mark => "meta mark",
+        DataType::NetworkInteger { bytes: 1 } => "ip ttl",
+        DataType::NetworkInteger { bytes: 2 } => "ip length",
+        DataType::NetworkInteger { bytes: 3 } => "ip6 flowlabel",
+        DataType::NetworkInteger { .. } => "tcp sequence",
         DataType::Nfproto => "meta nfproto",
         DataType::PktType => "meta pkttype",
         DataType::Port => "tcp dport",
@@ -198,31 +207,34 @@ pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + '
             let sorted = match (style, intervals) {
                 (Style::Listed(_), true) if is_concat(elements) => as_given(elements),
                 (_, true) => ascending(elements, Neighbours::Merged),
-                (_, false) => backwards(elements),
+                (_, false) => backwards(elements, &[], matches!(style, Style::Listed(_))),
             };
-            braced(&sorted, &[], None, |f, element| listed(element, &Note::default(), style).fmt(f)).fmt(f)
+            braced(&sorted, (0, &[]), None, |f, element| listed(element, &Note::default(), style).fmt(f)).fmt(f)
         }
     })
 }
 
-/// Elements in braces and what stands behind them, so many on a line or all of them.
+/// Elements in braces, with others at a place among them, so many on a line or all of them.
 pub(super) fn braced<'a>(
     elements: &'a [Cow<'a, Element>],
-    others: &'a [String],
+    (place, others): (usize, &'a [String]),
     per_line: Option<usize>,
     one: impl Fn(&mut fmt::Formatter<'_>, &Element) -> fmt::Result + 'a,
 ) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         f.write_str("{ ")?;
-        for index in 0..elements.len() + others.len() {
+        let (before, behind) = elements.split_at(place.min(elements.len()));
+        let before = before.iter().map(|element| Ok(&**element));
+        let behind = behind.iter().map(|element| Ok(&**element));
+        for (index, item) in before.chain(others.iter().map(Err)).chain(behind).enumerate() {
             match per_line {
                 _ if index == 0 => {}
                 Some(count) if index % count == 0 => f.write_str(",\n\t\t\t     ")?,
                 Some(_) | None => f.write_str(", ")?,
             }
-            match (elements.get(index), others.get(index.saturating_sub(elements.len()))) {
-                (Some(element), _) => one(f, element)?,
-                (None, other) => f.write_str(other.map_or("", String::as_str))?,
+            match item {
+                Ok(element) => one(f, element)?,
+                Err(other) => f.write_str(other)?,
             }
         }
         f.write_str(" }")
@@ -234,7 +246,14 @@ fn per_line(key: &[DataType]) -> usize {
     match key {
         [DataType::CtState | DataType::CtStatus | DataType::Ipv4 | DataType::PktType] => 2,
         [DataType::CtDirection | DataType::Gid | DataType::Ifindex | DataType::Integer { .. } | DataType::Mark] => 5,
-        [DataType::Nfproto | DataType::Port | DataType::Protocol | DataType::TcpFlags | DataType::Uid] => 5,
+        [
+            DataType::NetworkInteger { .. }
+            | DataType::Nfproto
+            | DataType::Port
+            | DataType::Protocol
+            | DataType::TcpFlags
+            | DataType::Uid,
+        ] => 5,
         [DataType::AddrType | DataType::IcmpType | DataType::Icmpv6Type | DataType::Ifname | DataType::Ipv6] => 1,
         [] | [_, _, ..] => 1,
     }
@@ -319,11 +338,20 @@ impl Display for Key {
     }
 }
 
+/// The length of the prefix that an interval of marks is, as of addresses.
+fn mark_prefix(interval: &Interval) -> Option<u8> {
+    let address = |value: &Value| match value {
+        Value::Mark(mark) => Some(Value::Ipv4((*mark).into())),
+        _ => None,
+    };
+    Interval { low: address(&interval.low)?, high: address(&interval.high)? }.prefix_len()
+}
+
 /// One value, a prefix where it is one, or a range.
 impl Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Interval { low, high } = self;
-        match self.prefix_len() {
+        match self.prefix_len().or_else(|| mark_prefix(self)) {
             _ if low == high => low.fmt(f),
             Some(length) => write!(f, "{low}/{length}"),
             None => write!(f, "{}-{}", numeric(low), numeric(high)),

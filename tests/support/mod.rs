@@ -170,6 +170,21 @@ pub fn nft_fails(script: &str) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Loads an nft script if nft takes it; else what nft says. Empty when it crashes.
+#[track_caller]
+pub fn nft_takes(script: &str) -> Result<(), String> {
+    let output = tool("nft", "-f -", script);
+    let said = || String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(said()) }
+}
+
+/// What nft lists, unless it crashes over it.
+#[track_caller]
+pub fn nft_lists() -> Option<String> {
+    let output = tool("nft", "list ruleset", "");
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Runs the real ip with these words (`ip("route add default dev lo")`) in this thread's namespace.
 #[track_caller]
 pub fn ip(words: &str) -> String {

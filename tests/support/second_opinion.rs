@@ -8,20 +8,25 @@ use std::process::Stdio;
 use nftmesh::kernel::{Kernel, interfaces};
 use nftmesh::plan::{Listing, Snapshot};
 
-use super::{command, nft, say, timeless};
+use super::{command, in_fresh_netns, ip, nft, nft_lists, nft_takes, say, timeless};
 
 /// How many tables were listed how.
 #[derive(Debug, Default)]
 pub struct Score {
     pub identical: usize,
     pub opaque: usize,
+    pub unclear: usize,
     pub wrong: Vec<String>,
 }
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Score { identical, opaque, wrong } = self;
-        write!(f, "{identical} listed as nft lists them, {opaque} with unknown parts, {} WRONG", wrong.len())
+        let Score { identical, opaque, unclear, wrong } = self;
+        write!(
+            f,
+            "{identical} listed as nft lists them, {opaque} with unknown parts, {unclear} that nft lists as something else, "
+        )?;
+        write!(f, "{} WRONG", wrong.len())
     }
 }
 
@@ -36,10 +41,8 @@ impl Score {
     /// Lists every table in this thread's network namespace, holds it against nft's listing, and empties the namespace.
     #[track_caller]
     pub fn add_live(&mut self, what: impl Fn(&str) -> String) -> Snapshot {
-        let snapshot = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
-        let listing = Listing::new(&snapshot).interfaces(interfaces().expect("a netlink socket"));
-        let theirs = timeless(&nft("list ruleset"));
-        let ours = timeless(&listing.to_string());
+        let (snapshot, ours) = our_listing();
+        let theirs = timeless(&nft_lists().expect("nft lists"));
         // nft reads all that is there whenever it is asked something.
         nft("flush ruleset");
         let mut ours_by_table = tables(&ours);
@@ -67,6 +70,8 @@ impl Score {
         };
         match wrong {
             None => self.opaque += 1,
+            // nft's listing is no evidence of what was loaded where it means something else.
+            Some(_) if nft_lists_wrong(theirs, ours) => self.unclear += 1,
             Some(wrong) => self.wrong.push(format!("{}: {wrong}\n{}", what(), difference(theirs, ours))),
         }
     }
@@ -179,4 +184,21 @@ fn nft_reads(text: &str) -> bool {
     drop(input.write_all(text.as_bytes()));
     drop(input);
     child.wait().expect("a child that was started can be waited for").success()
+}
+
+/// Whether nft cannot read its own listing, or reads it as something else than what was listed: we would list that differently.
+fn nft_lists_wrong(theirs: &str, ours: &str) -> bool {
+    let mut wrong = true;
+    in_fresh_netns(|| {
+        ip("link add eth0 type ifb");
+        wrong = nft_takes(theirs).is_err() || our_listing().1 != ours;
+    });
+    wrong
+}
+
+fn our_listing() -> (Snapshot, String) {
+    let snapshot = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
+    let listing = Listing::new(&snapshot).interfaces(interfaces().expect("a netlink socket"));
+    let text = timeless(&listing.to_string());
+    (snapshot, text)
 }

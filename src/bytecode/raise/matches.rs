@@ -179,8 +179,11 @@ fn comparison(field: Field, rest: &[Expr]) -> Vec<Proposal> {
         [Expr::Cmp { sreg: Register::FIRST, op, data }, then @ ..] => {
             let mut proposals = Vec::new();
             if let (CmpOp::Ge, [Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Le, data: high }, ..]) = (op, then) {
-                let ends = value(data, Order::Sorted).zip(value(high, Order::Sorted));
-                proposals.extend(ends.map(|(low, high)| says(Op::Eq, Operand::Range(low, high), 2)));
+                // With an end that has no name the whole range has none.
+                let Some((low, high)) = value(data, Order::Sorted).zip(value(high, Order::Sorted)) else {
+                    return Vec::new();
+                };
+                proposals.push(says(Op::Eq, Operand::Range(low, high), 2));
             }
             proposals.extend(single(field, *op, data).map(|value| says(ordinary(*op), Operand::Value(value), 1)));
             if let (0, Some(value), Some(op)) = (sorted, named(field, data), equality(*op)) {

@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::super::data::{self, Bytes, Order};
 use super::super::elements::{ElementCode, ElementDataCode, INTERVAL_END};
 use super::super::expr::Expr;
-use super::super::kept::{KeptElement, KeptSet, WholeSet, commented, is_set, text, userdata_comment};
+use super::super::kept::{KeptElement, KeptSet, WholeSet, commented, entry, is_set, text, userdata_comment};
 use super::super::lower::NoSets;
 use super::super::set::{
     NFT_DATA_VERDICT, NFT_SET_ANONYMOUS, NFT_SET_CONCAT, NFT_SET_MAP, SetCode, SetMode, UDATA_AUTO_MERGE,
-    UDATA_COMMENT, type_number,
+    UDATA_COMMENT, UDATA_DATA_BYTEORDER, UDATA_KEY_BYTEORDER, type_number,
 };
+use super::declared::{Declared, Number, Part, declared};
 use crate::model::{
     DataType, Element, ElementData, Extra, Family, Interval, Kept, Key, Name, Opaque, Set, SetData, SetFlags,
     SetPolicy, Statement,
@@ -64,12 +65,15 @@ pub fn raise_set(name: &Name, code: &SetCode, elements: &[ElementCode]) -> Resul
 /// [`Unraisable`] when the model has no form for it.
 pub(crate) fn declaration(name: &Name, code: &SetCode) -> Result<Set, Unraisable> {
     let mistyped = |part, number| Unraisable::Type { set: name.clone(), part, number };
-    let key = key(code).ok_or_else(|| mistyped("key", code.key_type))?;
+    let declared = declared(code);
+    let key = key(code, &declared).ok_or_else(|| mistyped("key", code.key_type))?;
     let mut set = Set::new(name, key);
     set.data = match code.data {
         None => SetData::None,
         Some((NFT_DATA_VERDICT, _)) => SetData::Verdict,
-        Some((number, len)) => SetData::Value(data_type(number, len).ok_or_else(|| mistyped("data", number))?),
+        Some((number, len)) => {
+            SetData::Value(self::data(code, &declared, number, len).ok_or_else(|| mistyped("data", number))?)
+        }
     };
     let silent = NFT_SET_ANONYMOUS | NFT_SET_CONCAT | NFT_SET_MAP;
     let flags = SetFlags::from_bits(code.flags & !silent).filter(|flags| !flags.contains(SetFlags::AUTO_MERGE));
@@ -109,7 +113,7 @@ pub(crate) fn opaque_set(name: &Name, code: &SetCode, elements: &[ElementCode], 
 }
 
 /// The types of the key, six bits of its number each.
-fn key(code: &SetCode) -> Option<Vec<DataType>> {
+fn key(code: &SetCode, declared: &Declared) -> Option<Vec<DataType>> {
     let mut numbers = Vec::new();
     let mut rest = code.key_type;
     while rest != 0 {
@@ -117,15 +121,13 @@ fn key(code: &SetCode) -> Option<Vec<DataType>> {
         rest >>= 6;
     }
     numbers.reverse();
-    let width = |index: usize| match (numbers.len(), code.fields.get(index)) {
-        (1, _) => code.key_len,
-        (_, Some(width)) => u32::from(*width),
+    let types = numbers.iter().enumerate().map(|(index, number)| match (declared, numbers.as_slice()) {
+        _ if *number != INTEGER => TYPES.into_iter().find(|known| type_number(*known) == *number),
+        (Declared::Expressions(parts, _), _) => parts.get(index).and_then(integer),
+        (Declared::Unknown, _) => None,
+        (Declared::Types, [_]) => plain_integer(code.key_len, entry(&code.userdata, UDATA_KEY_BYTEORDER)),
         // Padded to four bytes, a number reads as one of four.
-        (_, None) => 4,
-    };
-    let types = numbers.iter().enumerate().map(|(index, number)| {
-        let sized = data_type(*number, width(index));
-        sized.or_else(|| (numbers.len() > 1).then(|| TYPES.into_iter().find(|known| type_number(*known) == *number))?)
+        (Declared::Types, _) => plain_integer(code.fields.get(index).map_or(4, |width| u32::from(*width)), None),
     });
     let key: Vec<DataType> = types.collect::<Option<_>>()?;
     let length: usize = match key.as_slice() {
@@ -136,13 +138,37 @@ fn key(code: &SetCode) -> Option<Vec<DataType>> {
     (usize::try_from(code.key_len) == Ok(length)).then_some(key)
 }
 
-/// The type with nft's number and that width.
-fn data_type(number: u32, len: u32) -> Option<DataType> {
-    if number == type_number(DataType::Integer { bytes: 4 }) {
-        return u8::try_from(len).ok().filter(|len| matches!(len, 1 | 2 | 4)).map(|bytes| DataType::Integer { bytes });
-    }
-    TYPES.into_iter().find(|known| type_number(*known) == number && usize::try_from(len) == Ok(known.bytes()))
+/// The type of what elements map to.
+fn data(code: &SetCode, declared: &Declared, number: u32, len: u32) -> Option<DataType> {
+    let data_type = match declared {
+        _ if number != INTEGER => TYPES.into_iter().find(|known| type_number(*known) == number),
+        Declared::Expressions(_, Some(part)) => integer(part),
+        Declared::Unknown => None,
+        Declared::Expressions(_, None) | Declared::Types => {
+            plain_integer(len, entry(&code.userdata, UDATA_DATA_BYTEORDER))
+        }
+    };
+    data_type.filter(|known| usize::try_from(len) == Ok(known.bytes()))
 }
+
+/// A number without a type, by the expression that nft declared it with.
+fn integer(part: &Part) -> Option<DataType> {
+    match part.number {
+        Number::Host(bytes @ (1 | 2 | 4)) => Some(DataType::Integer { bytes }),
+        Number::Network(bytes @ 1..=4) => Some(DataType::NetworkInteger { bytes }),
+        Number::Host(_) | Number::Network(_) | Number::None => None,
+    }
+}
+
+/// A number without a type of that length: by nft's word for its byte order, 2 is that of the network.
+fn plain_integer(len: u32, order: Option<&[u8]>) -> Option<DataType> {
+    let bytes = u8::try_from(len).ok()?;
+    let number = if order == Some(&2_u32.to_ne_bytes()[..]) { Number::Network(bytes) } else { Number::Host(bytes) };
+    integer(&Part { text: String::new(), number })
+}
+
+/// nft's number of `integer`.
+const INTEGER: u32 = 4;
 
 const TYPES: [DataType; 18] = [
     DataType::AddrType,

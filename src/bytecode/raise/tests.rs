@@ -170,7 +170,7 @@ fn value(data_type: DataType) -> BoxedStrategy<Value> {
         DataType::Ifname => {
             "[a-z][a-z0-9.]{0,13}(\\*|\\\\\\*)?".prop_map(|name: String| Value::Ifname(name.into())).boxed()
         }
-        DataType::Integer { bytes } => {
+        DataType::Integer { bytes } | DataType::NetworkInteger { bytes } => {
             let most = u32::MAX >> (32 - 8 * u32::from(bytes));
             (0..=most).prop_map(Value::Integer).boxed()
         }

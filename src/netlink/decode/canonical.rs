@@ -44,9 +44,10 @@ fn arrange<T>(items: &mut Vec<T>, code: fn(&T) -> &ElementCode, intervals: bool)
 }
 
 /// Where each element will come from, once they are in their one order; empty when they already are, or when nobody asks: only ranges
-/// of concatenations does nft list in the order of the kernel.
+/// of concatenations does nft list in the order of the kernel, and of several bits those with the same lowest one.
 pub(super) fn kernel_order(code: &SetCode, read: &[ElementCode]) -> Vec<u32> {
-    if code.flags & NFT_SET_CONCAT == 0 || read.is_sorted_by(|a, b| order(a, b) == Ordering::Less) {
+    let listed = code.flags & NFT_SET_CONCAT != 0 || BITS.contains(&code.key_type);
+    if !listed || read.is_sorted_by(|a, b| order(a, b) == Ordering::Less) {
         return Vec::new();
     }
     let mut places: Vec<(u32, &ElementCode)> = (0..).zip(read).collect();
@@ -75,6 +76,8 @@ fn closes_or_opens(element: &ElementCode, open: &mut bool) -> bool {
 /// `NFT_SET_ELEM_CATCHALL`.
 const CATCHALL: u32 = 2;
 const NFT_SET_INTERVAL: u32 = 0x4;
+/// nft's numbers of the types whose constants are sets of bits: `tcp_flag`, `ct_state`, `ct_status`.
+const BITS: [u32; 3] = [15, 26, 28];
 const NFT_SET_CONCAT: u32 = 0x80;
 
 #[cfg(test)]

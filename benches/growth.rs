@@ -16,22 +16,28 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use common::{Script, Times};
+use ipnetwork::{IpNetwork, Ipv4Network};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{
     Chain, ChainType, DataType, Element, Family, Field, Hook, MarkKey, MarkValue, Nat, Priority, Protocol, Rule,
     Ruleset, Set, Table, Value, Verdict, set,
 };
 use nftmesh::plan::{Listing, Transaction, diff};
+use nftmesh::sim::{Comparison, Rules, compare};
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let cases: [Case; 6] = [
+    let cases: [Case; 10] = [
         ("services, replaced (3 chains and a set each)", replaced, 2_000),
         ("services, read and compared", read, 1_250),
         ("services, one endpoint changed", changed, 1_250),
         ("sets, a rule each", sets, 2_000),
         ("rules of a chain, all new", refilled, 12_500),
         ("rules of a chain, in another order", reordered, 12_500),
+        ("compare: networks, a rule each and as a set", networks, 1_000),
+        ("compare: pairs of addresses, in any order", pairs, 25_000),
+        ("compare: services, one endpoint moved", moved, 1_250),
+        ("compare: a firewall with itself and a rule less", firewalls, 1_000),
     ];
     for (name, case, smallest) in cases {
         if name.contains(&wanted) {
@@ -241,4 +247,74 @@ fn reordered(count: u32) -> Lines {
         ours.time(|| assert!(!diff(&held, &other, &[]).expect("valid").is_empty()));
     }
     vec![("nft -f, replaced", nft.median()), ("diff", ours.median())]
+}
+
+fn program(ruleset: &Ruleset) -> Rules {
+    Rules::try_from(ruleset).expect("a rule set with programs")
+}
+
+/// Compares both ways; `nft -c -f` of the first is the peer.
+fn compared(a: &Ruleset, b: &Ruleset, is_same: Option<bool>) -> Lines {
+    let script = Script::of(&a.to_string());
+    let (a, b) = (program(a), program(b));
+    let (mut nft, mut ours) = (Times::default(), Times::default());
+    for _ in 0..ROUNDS {
+        nft.time(|| script.check());
+        ours.time(|| match compare(&a, &b) {
+            Comparison::Equivalent { .. } => assert_ne!(is_same, Some(false)),
+            Comparison::Differs(example) => assert_ne!(is_same, Some(true), "{example}"),
+            other => panic!("{other}"),
+        });
+    }
+    vec![("nft -c -f of one side", nft.median()), ("compare", ours.median())]
+}
+
+fn filter(rules: impl IntoIterator<Item = Rule>) -> Table {
+    let chain = Chain::base("forward", ChainType::Filter, Hook::Forward, Priority::FILTER);
+    Table::new(Family::Ip, "filter").chain(chain.rules(rules))
+}
+
+fn networks(count: u32) -> Lines {
+    let net = |index: u32| {
+        let first = Ipv4Addr::from_bits(0x0b00_0000 + (index * 7919 % count) * 512);
+        Ipv4Network::new(first, 24).expect("24 bits are a prefix")
+    };
+    let rules = (0..count).map(|index| Rule::new().ip_daddr(net(index)).accept());
+    let elements = (0..count).map(|index| Element::new(IpNetwork::V4(net(index))));
+    let all = Set::new("nets", [DataType::Ipv4]).interval().elements(elements);
+    let (each, as_set) = (filter(rules), filter([Rule::new().ip_daddr(set("nets")).accept()]).set(all));
+    let last = |table: Table| Ruleset::new().table(table);
+    compared(&last(each), &last(as_set), Some(true))
+}
+
+fn pairs(count: u32) -> Lines {
+    let rule = |index: u32| {
+        let [from, to] = [0x0a00_0000, 0x0b00_0000].map(|base| Ipv4Addr::from_bits(base + index * 7919 % count));
+        Rule::new().ip_saddr(from).ip_daddr(to).accept()
+    };
+    let (forward, backward) = (filter((0..count).map(rule)), filter((0..count).rev().map(rule)));
+    compared(&Ruleset::new().table(forward), &Ruleset::new().table(backward), Some(true))
+}
+
+fn moved(count: u32) -> Lines {
+    compared(&services(count, None), &services(count, Some(count / 2)), Some(false))
+}
+
+/// Rules of several kinds, of which many packets meet more than one.
+fn firewalls(count: u32) -> Lines {
+    let rule = |index: u32| {
+        let at = |base: u32, step: u32| Ipv4Addr::from_bits(base + index * 7919 % count * step);
+        let net = |length| Ipv4Network::new(at(0x0a00_0000, 1 << 10), length).expect("a prefix");
+        let port = u16::try_from(1024 + index * 31 % 5000).expect("a port");
+        match index % 4 {
+            0 => Rule::new().ip_saddr(net(22)).tcp_dport(port).accept(),
+            1 => Rule::new().ip_daddr(at(0x0a00_0000, 7)).udp_dport(port).drop(),
+            2 => Rule::new().ip_saddr(net(24)).ip_daddr(at(0x0b00_0000, 3)).drop(),
+            _ => Rule::new().iifname("eth1").ip_saddr(net(27)).tcp_dport(port..=port + 3).reject(),
+        }
+    };
+    let of = |rules: Vec<Rule>| Ruleset::new().table(filter(rules));
+    let whole: Vec<Rule> = (0..count).map(rule).collect();
+    let less = whole.iter().enumerate().filter(|(index, _)| *index != whole.len() / 2).map(|(_, rule)| rule.clone());
+    compared(&of(whole.clone()), &of(less.collect()), None)
 }

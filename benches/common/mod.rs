@@ -59,9 +59,18 @@ impl Script {
 
     /// Runs `nft -f` on it.
     pub fn load(&self) {
+        self.run(&["-f", "-"]);
+    }
+
+    /// Runs `nft -c -f` on it.
+    pub fn check(&self) {
+        self.run(&["-c", "-f", "-"]);
+    }
+
+    fn run(&self, words: &[&str]) {
         let file = &self.path;
         let input = File::open(file).expect("it was just written");
-        let status = crate::support::command("nft").args(["-f", "-"]).stdin(input).status().expect("nft is installed");
-        assert!(status.success(), "nft -f {}", file.display());
+        let status = crate::support::command("nft").args(words).stdin(input).status().expect("nft is installed");
+        assert!(status.success(), "nft {words:?} of {}", file.display());
     }
 }

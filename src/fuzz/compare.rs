@@ -11,7 +11,9 @@ use crate::model::{
     Key, MarkKey, MarkValue, Match, Nat, Op, Operand, Policy, PortRange, Priority, Protocol, Rule, Ruleset, Selector,
     Set, SetData, Statement, Table, Tproxy, Value, Verdict, set,
 };
-use crate::sim::{CannotTell, Comparison, Interface, Owner, Packet, Rules, Situation, compare as compare_rules};
+use crate::sim::{
+    CannotTell, Compare, Comparison, Interface, Owner, Packet, Rules, Situation, compare as compare_rules,
+};
 
 /// Two rule sets made of these bytes: what a comparison says of them is what trying packets says.
 pub fn compare(bytes: &[u8]) {
@@ -50,7 +52,16 @@ fn judge(a: &Ruleset, b: &Ruleset, rules_a: &Rules, rules_b: &Rules) -> Answer {
         Err(reason) if cannot_be_told(&reason) => false,
         Err(reason) => panic!("{reason}\n{a}\n{b}"),
     };
-    match compare_rules(rules_a, rules_b) {
+    let whole = compare_rules(rules_a, rules_b);
+    // As where there are many rules.
+    let cut = Compare::new(rules_a, rules_b).cut_above(0).run();
+    let kind = std::mem::discriminant;
+    let is_told = |answer: &Comparison| !matches!(answer, Comparison::CannotTell(_));
+    assert!(kind(&whole) == kind(&cut) || !is_told(&whole), "{whole}\nin parts: {cut}\n{a}\n{b}");
+    if let Comparison::Differs(example) = &cut {
+        assert!(differs(example.hook, &example.situation), "in parts: {example}\n{a}\n{b}");
+    }
+    match whole {
         Comparison::CannotTell(reason) if cannot_be_told(&reason) => Answer::CannotTell,
         Comparison::CannotTell(reason) => panic!("{reason}\n{a}\n{b}"),
         Comparison::Differs(example) => {

@@ -155,14 +155,26 @@ impl LineUps {
         }))
     }
 
-    pub(super) fn get(&self, hook: Hook, family: Family4or6) -> &LineUp {
-        let family = match family {
-            Family4or6::Ipv4 => 0,
-            Family4or6::Ipv6 => 1,
-        };
-        let hook = HOOKS.iter().position(|known| *known == hook);
-        hook.and_then(|hook| self.0.get(hook * 2 + family)).unwrap_or(&NOTHING)
+    /// One line-up, at one hook for one family.
+    pub(super) fn one(hook: Hook, family: Family4or6, line_up: LineUp) -> Self {
+        let mut all = LineUps::default();
+        if let Some(slot) = slot(hook, family).and_then(|slot| all.0.get_mut(slot)) {
+            *slot = line_up;
+        }
+        all
     }
+
+    pub(super) fn get(&self, hook: Hook, family: Family4or6) -> &LineUp {
+        slot(hook, family).and_then(|slot| self.0.get(slot)).unwrap_or(&NOTHING)
+    }
+}
+
+fn slot(hook: Hook, family: Family4or6) -> Option<usize> {
+    let family = match family {
+        Family4or6::Ipv4 => 0,
+        Family4or6::Ipv6 => 1,
+    };
+    HOOKS.iter().position(|known| *known == hook).map(|hook| hook * 2 + family)
 }
 
 /// When something was registered.

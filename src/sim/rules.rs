@@ -56,7 +56,7 @@ pub(super) struct ChainCode {
 
 #[derive(Clone, Debug)]
 pub(super) struct RuleCode {
-    pub(super) ops: Vec<Op>,
+    pub(super) ops: Arc<[Op]>,
     pub(super) line: Arc<RuleLine>,
 }
 
@@ -225,6 +225,11 @@ impl TryFrom<&Snapshot> for Rules {
 }
 
 impl Rules {
+    /// Tables with what packets meet at the hooks.
+    pub(super) fn of(tables: Vec<TableCode>, line_ups: LineUps) -> Self {
+        Rules { tables, line_ups, unknown: Vec::new() }
+    }
+
     fn add(
         &mut self,
         id: &TableId,
@@ -347,7 +352,7 @@ fn extension(name: &str, data: &[u8], family: Family) -> Option<Op> {
 }
 
 impl TableCode {
-    fn new(id: TableId, chains: Vec<ChainCode>) -> Self {
+    pub(super) fn new(id: TableId, chains: Vec<ChainCode>) -> Self {
         let by_name = chains.iter().enumerate().map(|(at, chain)| (chain.id.name.clone(), at)).collect();
         TableCode { id, chains, by_name }
     }

@@ -3,8 +3,9 @@
 use super::certain::{self, Last};
 use super::counterexample::Counterexample;
 use super::domains::constants;
-use super::explorer::{Choice, Explorer, Side};
+use super::explorer::{Choice, Explorer, Place, Side};
 use super::outcome::{Comparer, Outcome, Where};
+use super::parts::Parts;
 use super::witness::Witness;
 use super::{Compare, LeftOut};
 use crate::model::{CtState, Family4or6, Hook};
@@ -21,6 +22,8 @@ pub(super) struct AtHook<'a> {
     /// Both sides, each in the namespace of both.
     pub(super) a: &'a Rules,
     pub(super) b: &'a Rules,
+    /// The same, where `a` and `b` are what counts for a part of the packets.
+    pub(super) whole: [&'a Rules; 2],
     pub(super) hook: Hook,
     pub(super) family: Family4or6,
     pub(super) outside: &'a [LeftOut],
@@ -40,39 +43,102 @@ pub(super) enum Found {
     },
 }
 
+/// What was found so far.
+#[derive(Default)]
+struct Tally {
+    classes: usize,
+    outside: usize,
+    doubt: Option<CannotTell>,
+    excludes: bool,
+    steps: u64,
+}
+
+/// Why to go no further.
+enum Stop {
+    Differs(Box<Counterexample>),
+    TooMany,
+}
+
 impl AtHook<'_> {
     pub(super) fn explore(&self) -> Found {
-        let is_header_read = [self.a, self.b].iter().any(|rules| rules.reads_behind_nat(self.hook, self.family));
-        let mut explorer = Explorer::new(self.hook, self.family, is_header_read, self.excludes);
-        let (mut classes, mut outside, mut doubt) = (0, 0, None);
-        while let Some(place) = explorer.todo.pop() {
-            if classes + outside >= self.most || explorer.steps > MOST_STEPS {
+        let mut tally = Tally::default();
+        let outcome = match Parts::new([self.a, self.b], self.hook, self.family, self.of.few) {
+            None => self.places(&mut self.explorer(), &mut tally),
+            Some(mut parts) => self.parts(&mut parts, &mut tally),
+        };
+        let Tally { classes, outside, mut doubt, mut excludes, steps: _ } = tally;
+        match outcome {
+            Ok(()) => {}
+            Err(Stop::Differs(example)) => return Found::Differs(example),
+            Err(Stop::TooMany) => {
                 let reason = format!("at {}: more than {} classes of packets", self.hook.name(), self.of.most);
-                return Found::Same { classes, outside, excludes: true, doubt: Some(CannotTell::new(reason)) };
-            }
-            explorer.here = place;
-            match self.is_outside(&mut explorer) {
-                Ok(true) => {
-                    outside += 1;
-                    continue;
-                }
-                Ok(false) => classes += 1,
-                Err(reason) => {
-                    doubt.get_or_insert(reason);
-                    continue;
-                }
-            }
-            match self.class(&mut explorer) {
-                Ok(None) => {}
-                Ok(Some(example)) => return Found::Differs(example),
-                Err(reason) => {
-                    doubt.get_or_insert(reason);
-                }
+                (doubt, excludes) = (Some(CannotTell::new(reason)), true);
             }
         }
         // Those that did not run may be.
-        let excludes = explorer.excludes || outside > 0 || doubt.is_some();
+        excludes |= outside > 0 || doubt.is_some();
         Found::Same { classes, outside, excludes, doubt }
+    }
+
+    fn explorer(&self) -> Explorer {
+        let is_header_read = [self.a, self.b].iter().any(|rules| rules.reads_behind_nat(self.hook, self.family));
+        Explorer::new(self.hook, self.family, is_header_read, self.excludes)
+    }
+
+    /// Part by part, each with the rules that can hold there.
+    fn parts(&self, parts: &mut Parts<'_>, tally: &mut Tally) -> Result<(), Stop> {
+        let mut explorer = self.explorer();
+        // Sets are told apart by their address, so that they stay as long as the explorer.
+        let mut kept = Vec::new();
+        while let Some(part) = parts.cutter.next() {
+            if explorer.bdd.len() > MOST_NODES {
+                kept.clear();
+                explorer = self.explorer();
+            }
+            let Explorer { bdd, frame, .. } = &mut explorer;
+            let Some(domains) = part.domains(bdd, frame) else { continue };
+            let [a, b] = parts.rules(&part);
+            let excludes = [&a, &b].into_iter().any(Rules::may_exclude);
+            if self.outside.is_empty() && !excludes && a.is_same_program(&b, self.hook, self.family) {
+                tally.classes += 1;
+                continue;
+            }
+            explorer.todo = vec![Place { domains, choices: Vec::new() }];
+            AtHook { a: &a, b: &b, ..*self }.places(&mut explorer, tally)?;
+            kept.push([a, b]);
+        }
+        Ok(())
+    }
+
+    /// Everything that the explorer has to do.
+    fn places(&self, explorer: &mut Explorer, tally: &mut Tally) -> Result<(), Stop> {
+        while let Some(place) = explorer.todo.pop() {
+            if tally.classes + tally.outside >= self.most || tally.steps + explorer.steps > MOST_STEPS {
+                return Err(Stop::TooMany);
+            }
+            explorer.here = place;
+            match self.is_outside(explorer) {
+                Ok(true) => {
+                    tally.outside += 1;
+                    continue;
+                }
+                Ok(false) => tally.classes += 1,
+                Err(reason) => {
+                    tally.doubt.get_or_insert(reason);
+                    continue;
+                }
+            }
+            match self.class(explorer) {
+                Ok(None) => {}
+                Ok(Some(example)) => return Err(Stop::Differs(example)),
+                Err(reason) => {
+                    tally.doubt.get_or_insert(reason);
+                }
+            }
+        }
+        tally.excludes |= explorer.excludes;
+        tally.steps += std::mem::take(&mut explorer.steps);
+        Ok(())
     }
 
     fn is_outside(&self, explorer: &mut Explorer) -> Result<bool, CannotTell> {
@@ -153,8 +219,10 @@ impl AtHook<'_> {
         let Explorer { bdd, frame, here, hook, family, .. } = explorer;
         let witness = Witness { bdd, frame, hook: *hook, family: *family, domains: here.domains };
         let situation = witness.situation(here, at)?;
-        let (a, b) =
-            (certain::outcome(self.a, self.hook, &situation)?, certain::outcome(self.b, self.hook, &situation)?);
+        let (a, b) = (
+            certain::outcome(self.whole[0], self.hook, &situation)?,
+            certain::outcome(self.whole[1], self.hook, &situation)?,
+        );
         if !certain::differ(self.hook, &situation, self.tracks(), &a, &b) {
             return Err(CannotTell::new(format!(
                 "at {}, {}: a difference that no single packet shows",
@@ -177,3 +245,5 @@ fn matches(hook: Hook, code: &RuleCode, explorer: &mut Explorer) -> Result<bool,
 
 /// Questions about open packets; far more than any rule sets need that were made by people.
 const MOST_STEPS: u64 = 1 << 32;
+/// Nodes of diagrams that are kept from one part to the next: as many as a processor keeps at hand.
+const MOST_NODES: usize = 1 << 16;

@@ -49,6 +49,11 @@ impl Bdd {
         Bdd { branches: vec![leaf(Node::NOTHING), leaf(Node::ALL)], known: Map::default(), done: Map::default() }
     }
 
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.branches.len()
+    }
+
     /// Of numbers whose bit `variable` is 1 those in `high`, of the others those in `low`.
     pub(super) fn choose(&mut self, variable: u8, high: Node, low: Node) -> Node {
         if variable < self.branch(high).variable && variable < self.branch(low).variable {
@@ -181,8 +186,9 @@ pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 pub(super) struct Mix(u64);
 
 impl Hasher for Mix {
+    /// What a multiplication mixes best are the high bits, and a map looks at the low ones first.
     fn finish(&self) -> u64 {
-        self.0
+        self.0.rotate_left(26)
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -233,7 +239,7 @@ mod tests {
     fn mixed(seed: u64, number: u128) -> bool {
         let mut mix = Mix(seed);
         (u64::try_from(number >> (seed % 5)).expect("small")).hash(&mut mix);
-        mix.finish() >> 62 == 0
+        mix.0 >> 62 == 0
     }
 
     fn members(bdd: &mut Bdd, set: Node) -> Vec<bool> {

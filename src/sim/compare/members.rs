@@ -58,11 +58,12 @@ impl Members {
 
     pub(super) fn elements(&mut self, set: &SetIndex) -> Elements {
         let key = std::ptr::from_ref(set).addr();
-        Rc::clone(self.elements.entry(key).or_insert_with(|| elements(set)))
+        Rc::clone(self.elements.entry(key).or_insert_with(|| elements(set).into()))
     }
 }
 
-fn elements(set: &SetIndex) -> Elements {
+/// The elements of a set with their number, in its order.
+pub(super) fn elements(set: &SetIndex) -> Vec<(Vec<Part>, usize)> {
     let whole = |low: &[u8], high: &[u8]| vec![Part { range: 0..low.len(), low: low.into(), high: high.into() }];
     let mut elements: Vec<(Vec<Part>, usize)> = match &set.keys {
         Keys::Intervals(intervals) => {
@@ -74,7 +75,7 @@ fn elements(set: &SetIndex) -> Elements {
         }
     };
     elements.sort_by_key(|(_, element)| *element);
-    elements.into()
+    elements
 }
 
 fn parts(fields: &[usize], low: &[u8], high: &[u8]) -> Vec<Part> {

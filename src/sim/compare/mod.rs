@@ -26,13 +26,18 @@ mod bdd;
 mod bits;
 mod certain;
 mod counterexample;
+mod cut;
 mod domains;
 mod explorer;
 mod members;
 mod outcome;
+mod parts;
 mod program;
+mod spans;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_in_parts;
 mod usual;
 mod witness;
 
@@ -99,13 +104,14 @@ pub struct Compare<'a> {
     b: &'a Rules,
     outside: Vec<(Option<Hook>, Rule)>,
     most: usize,
+    few: usize,
 }
 
 impl<'a> Compare<'a> {
     /// Of these two, over all packets.
     #[must_use]
     pub fn new(a: &'a Rules, b: &'a Rules) -> Self {
-        Compare { a, b, outside: Vec::new(), most: 2_000_000 }
+        Compare { a, b, outside: Vec::new(), most: 2_000_000, few: FEW }
     }
 
     /// Leaves out packets for which everything that this rule asks holds, at every hook. They may differ.
@@ -126,6 +132,13 @@ impl<'a> Compare<'a> {
     #[must_use]
     pub fn at_most(mut self, classes: usize) -> Self {
         self.most = classes;
+        self
+    }
+
+    /// Cuts packets into parts where there are more rules than this in a chain, or elements in a map.
+    #[must_use]
+    pub(crate) fn cut_above(mut self, few: usize) -> Self {
+        self.few = few;
         self
     }
 
@@ -151,7 +164,7 @@ impl<'a> Compare<'a> {
                 }
                 let most = self.most.saturating_sub(classes + left_out);
                 let (of, outside) = (&self, outside.as_slice());
-                match (AtHook { of, a: &a, b: &b, hook, family, outside, most, excludes }).explore() {
+                match (AtHook { of, a: &a, b: &b, whole: [&a, &b], hook, family, outside, most, excludes }).explore() {
                     Found::Differs(example) => return Comparison::Differs(example),
                     Found::Same { classes: here, outside, excludes: now, doubt: unsure } => {
                         classes += here;
@@ -170,6 +183,9 @@ impl<'a> Compare<'a> {
         }
     }
 }
+
+/// So many rules in a chain are run one after the other.
+const FEW: usize = 64;
 
 /// Behind the first hooks, a packet whose zone came too late is like no other.
 fn late_zone(sides: &[&Rules], hook: Hook, family: Family4or6) -> Option<CannotTell> {

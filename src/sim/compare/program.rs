@@ -27,6 +27,13 @@ impl Rules {
         stages.iter().skip(at).flat_map(Stage::parts).any(|stage| matches!(stage, Stage::Chain(_)))
     }
 
+    /// A rule may exclude packets from tracking, here or in an extension that is not known.
+    pub(super) fn may_exclude(&self) -> bool {
+        let is_it = |expr: &Expr| matches!(expr, Expr::Notrack | Expr::Opaque { .. });
+        let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        rules.any(|rule| rule.ops.iter().any(|op| op.any(&is_it)))
+    }
+
     /// The rule whose limit is kept at this address.
     pub(super) fn limited(&self, code: usize) -> Option<&Arc<RuleLine>> {
         let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);

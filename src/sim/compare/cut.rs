@@ -1,0 +1,172 @@
+//! Many rules that look for different packets: the packets are cut into parts, each with the few rules that can hold for some of them.
+//!
+//! Classes of packets are found by running them through the rules ([`explorer`](super::explorer)), which takes the square of the number
+//! of rules where each makes a class of its own. So a box of packets is halved where many rules look at one side or the other, until
+//! few are left or nothing is won by another cut. A part is what lies between two numbers of some inputs; the rules of a part are
+//! those whose [`spans`](super::spans) meet it, and all others do nothing to any of its packets.
+
+use super::bdd::{Bdd, Node};
+use super::bits::before;
+use super::domains::{Domains, Frame};
+use super::spans::{Span, Spans, most};
+use crate::sim::cells::{Cell, Input};
+use crate::sim::line_up::ChainAt;
+
+/// Parts still to do.
+pub(super) struct Cutter {
+    /// Rules and elements of what is long, in their order.
+    pub(super) items: Vec<Item>,
+    todo: Vec<Part>,
+    /// So many are few.
+    few: usize,
+}
+
+/// A rule of a long chain, or an element of a long map.
+pub(super) struct Item {
+    pub(super) side: usize,
+    pub(super) chain: ChainAt,
+    pub(super) rule: usize,
+    /// Of an element: the number of the map, and of the element in it.
+    pub(super) element: Option<(usize, usize)>,
+    pub(super) spans: Spans,
+}
+
+/// Packets between some numbers, and what can hold for them.
+pub(super) struct Part {
+    spans: Vec<Span>,
+    pub(super) items: Vec<u32>,
+}
+
+impl Cutter {
+    /// `None` when there are so few items that packets need no parts.
+    pub(super) fn new(items: Vec<Item>, few: usize) -> Option<Self> {
+        if items.iter().filter(|item| !item.spans.is_empty()).count() <= few {
+            return None;
+        }
+        let all = (0..items.len()).filter_map(|index| u32::try_from(index).ok()).collect();
+        Some(Cutter { items, todo: vec![Part { spans: Vec::new(), items: all }], few })
+    }
+
+    /// The next part that is small enough, or that no cut makes smaller.
+    pub(super) fn next(&mut self) -> Option<Part> {
+        let mut part = self.todo.pop()?;
+        while part.items.len() > self.few / 4 {
+            let Some(at) = self.best(&part) else { break };
+            let [low, high] = [self.half(&part, at, Half::Below), self.half(&part, at, Half::From)];
+            self.todo.push(high);
+            part = low;
+        }
+        Some(part)
+    }
+
+    fn item(&self, index: u32) -> Option<&Item> {
+        self.items.get(usize::try_from(index).ok()?)
+    }
+
+    /// Where to cut: the input and the lowest number of the upper half.
+    fn best(&self, part: &Part) -> Option<(Input, u128)> {
+        let mut ends: Vec<(Input, Vec<u128>, Vec<u128>)> = Vec::new();
+        for span in part.items.iter().filter_map(|index| self.item(*index)).flat_map(|item| &item.spans) {
+            let of = match ends.iter().position(|(input, ..)| *input == span.input) {
+                Some(of) => of,
+                None => {
+                    ends.push((span.input, Vec::new(), Vec::new()));
+                    ends.len() - 1
+                }
+            };
+            if let Some((_, lows, highs)) = ends.get_mut(of) {
+                lows.push(span.low);
+                highs.push(span.high.saturating_add(1));
+            }
+        }
+        let whole = part.items.len() as f64;
+        let mut best: Option<(f64, (Input, u128))> = None;
+        for (input, lows, highs) in &mut ends {
+            let bounds = part.bounds(*input);
+            for numbers in [lows, highs] {
+                let inside = |number: &u128| bounds.low < *number && *number <= bounds.high;
+                numbers.retain(inside);
+                let middle = numbers.len() / 2;
+                if numbers.is_empty() {
+                    continue;
+                }
+                let (_, at, _) = numbers.select_nth_unstable(middle);
+                let at = (*input, *at);
+                let [below, from] = [Half::Below, Half::From].map(|half| self.count(part, at, half) as f64);
+                let cost = below * below + from * from;
+                if cost < WORTH * whole * whole && best.is_none_or(|(least, _)| cost < least) {
+                    best = Some((cost, at));
+                }
+            }
+        }
+        best.map(|(_, at)| at)
+    }
+
+    fn count(&self, part: &Part, at: (Input, u128), half: Half) -> usize {
+        part.items.iter().filter_map(|index| self.item(*index)).filter(|item| half.meets(&item.spans, at)).count()
+    }
+
+    fn half(&self, part: &Part, at: (Input, u128), half: Half) -> Part {
+        let (input, number) = at;
+        let mut bounds = part.bounds(input);
+        match half {
+            Half::Below => bounds.high = number - 1,
+            Half::From => bounds.low = number,
+        }
+        let mut spans: Vec<Span> = part.spans.iter().copied().filter(|span| span.input != input).collect();
+        spans.push(bounds);
+        let meets = |index: &u32| self.item(*index).is_some_and(|item| half.meets(&item.spans, at));
+        Part { spans, items: part.items.iter().copied().filter(meets).collect() }
+    }
+}
+
+impl Part {
+    fn bounds(&self, input: Input) -> Span {
+        let found = self.spans.iter().find(|span| span.input == input);
+        found.copied().unwrap_or(Span { input, low: 0, high: most(input) })
+    }
+
+    /// The packets, when there are any.
+    pub(super) fn domains(&self, bdd: &mut Bdd, frame: &Frame) -> Option<Domains> {
+        let mut domains = frame.start;
+        for Span { input, low, high } in &self.spans {
+            let values = interval(bdd, *input, *low, *high);
+            if !frame.narrow(bdd, &mut domains, *input, values) {
+                return None;
+            }
+        }
+        Some(domains)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Half {
+    Below,
+    From,
+}
+
+impl Half {
+    /// Whether some number that spans allow lies in this half.
+    fn meets(self, spans: &[Span], (input, at): (Input, u128)) -> bool {
+        spans.iter().filter(|span| span.input == input).all(|span| match self {
+            Half::Below => span.low < at,
+            Half::From => span.high >= at,
+        })
+    }
+}
+
+/// Numbers of an input between both, included.
+fn interval(bdd: &mut Bdd, input: Input, low: u128, high: u128) -> Node {
+    let bytes = input.bytes();
+    let cells: Vec<Cell> = (0..bytes)
+        .map(|at| if input.is_host_order() && cfg!(target_endian = "little") { bytes - 1 - at } else { at })
+        .map(|byte| Cell::open(input, u8::try_from(byte).unwrap_or(u8::MAX)))
+        .collect();
+    let bytes_of = |number: u128| number.to_be_bytes().get(16 - bytes..).unwrap_or_default().to_vec();
+    let below = before(bdd, &cells, &bytes_of(low), Node::NOTHING);
+    let up_to = before(bdd, &cells, &bytes_of(high), Node::ALL);
+    bdd.less(up_to, below)
+}
+
+/// A cut leaves less than this of the square of the number of items.
+const WORTH: f64 = 0.9;

@@ -1,0 +1,346 @@
+//! What has to be so of a packet before a rule can do anything: for some inputs, between which numbers they lie.
+//!
+//! Looked up once for every rule, so that a part of the packets is only run through rules that can hold for some of them
+//! ([`cut`](super::cut)). A span may be wider than what the rule asks, never narrower: whatever is not understood here asks nothing.
+
+use smallvec::SmallVec;
+
+use super::bits::{Bit, bits, pieces, width};
+use super::members::Part;
+use crate::bytecode::{CmpOp, CtKey, ElementDataCode, Expr, MetaKey, PayloadBase, Register};
+use crate::model::{Family4or6, Name, Protocol};
+use crate::sim::cells::{Cell, Input, Registers, bitwise};
+use crate::sim::rules::Op;
+use crate::sim::sets::{Keys, SetIndex};
+
+/// Numbers of an input between both, included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) input: Input,
+    pub(super) low: u128,
+    pub(super) high: u128,
+}
+
+pub(super) type Spans = SmallVec<[Span; 2]>;
+
+/// What may be taken for the packet's own where a rule stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope {
+    pub(super) family: Family4or6,
+    /// No translation comes before it.
+    pub(super) header: bool,
+    /// No rule of this side sets a mark.
+    pub(super) mark: bool,
+    /// Tracking has looked, so that asking it changes nothing.
+    pub(super) tracked: bool,
+}
+
+/// What a rule asks first.
+#[derive(Debug)]
+pub(super) struct Head<'r> {
+    pub(super) spans: Spans,
+    /// A set of which an element decides how the rule goes on, with its key and the number of the expression.
+    pub(super) map: Option<(usize, Vec<Cell>, &'r SetIndex)>,
+}
+
+/// What the expressions of a rule ask before they do anything; `None` when they hold for no packet of the family.
+pub(super) fn head(ops: &[Op], scope: Scope) -> Option<Head<'_>> {
+    let mut reading = Reading::new(scope);
+    let mut map = None;
+    for (at, op) in ops.iter().enumerate() {
+        let next = match op {
+            Op::Expr(expr) => reading.expr(expr)?,
+            Op::Lookup { sreg, dreg, inverted: false, set: Some(set) } => {
+                let Some(key) = reading.registers.read(*sreg, set.key_bytes).map(<[Cell]>::to_vec) else { break };
+                if dreg.is_some() {
+                    map = Some((at, key, &**set));
+                    break;
+                }
+                reading.member(&key, set)?;
+                Next::Go
+            }
+            Op::Lookup { .. } | Op::XtLists(_) | Op::XtOwner(_) => Next::Stop,
+        };
+        if next == Next::Stop {
+            break;
+        }
+    }
+    Some(Head { spans: reading.usable(), map })
+}
+
+/// What an element asks of its key; `None` when no packet has it.
+pub(super) fn element(key: &[Cell], parts: &[Part], scope: Scope) -> Option<Spans> {
+    let mut reading = Reading::new(scope);
+    for Part { range, low, high } in parts {
+        reading.between(key.get(range.clone()).unwrap_or(&[]), low, high)?;
+    }
+    Some(reading.usable())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Go,
+    /// What comes now may do something, or is not understood.
+    Stop,
+}
+
+struct Reading {
+    scope: Scope,
+    registers: Registers,
+    spans: Spans,
+    /// It holds for a protocol with ports only; of another, the bytes at their place are something else.
+    has_ports: bool,
+}
+
+impl Reading {
+    fn new(scope: Scope) -> Self {
+        let mut registers = Registers::new();
+        // What rules before this one left in them.
+        for slot in 0..16 {
+            let _fits = registers.store(Register::at_slot(slot), [UNKNOWN; 4].into_iter());
+        }
+        Reading { scope, registers, spans: Spans::new(), has_ports: false }
+    }
+
+    /// One expression; `None` when it holds for no packet.
+    fn expr(&mut self, expr: &Expr) -> Option<Next> {
+        let go = |done: Option<()>| if done.is_some() { Next::Go } else { Next::Stop };
+        Some(match expr {
+            Expr::Bitwise(code) => go(self.registers.window(code.reg, code.mask.len()).map(|window| {
+                bitwise(window, &code.mask, &code.xor);
+            })),
+            Expr::Byteorder { reg, len } => {
+                let window = usize::try_from(*len).ok().and_then(|len| self.registers.window(*reg, len));
+                go(window.map(|window| {
+                    if cfg!(target_endian = "little") {
+                        window.reverse();
+                    }
+                }))
+            }
+            Expr::Cmp { sreg, op, data } => {
+                let Some(cells) = self.registers.read(*sreg, data.len()).map(<[Cell]>::to_vec) else {
+                    return Some(Next::Stop);
+                };
+                self.compare(&cells, *op, data)?;
+                Next::Go
+            }
+            Expr::Counter { .. } | Expr::Log(_) => Next::Go,
+            Expr::Ct { key, dreg } if self.scope.tracked && *key != CtKey::DIRECTION => {
+                go(self.registers.store(*dreg, [UNKNOWN; 4].into_iter()))
+            }
+            Expr::Immediate { dreg, data } => go(self.registers.store(*dreg, data.iter().copied().map(Cell::Known))),
+            Expr::Meta { key, dreg } => match *key {
+                MetaKey::IIF => self.load(Input::Iif, 4, *dreg),
+                MetaKey::IIFNAME => self.load(Input::Iifname, 16, *dreg),
+                MetaKey::L4PROTO => self.load(Input::L4proto, 1, *dreg),
+                MetaKey::LEN => self.load(Input::Length, 4, *dreg),
+                MetaKey::MARK => self.load(Input::Mark, 4, *dreg),
+                MetaKey::NFPROTO => {
+                    let family = [Cell::Known(self.scope.family.number())];
+                    go(self.registers.store(*dreg, family.into_iter()))
+                }
+                MetaKey::OIF => self.load(Input::Oif, 4, *dreg),
+                MetaKey::OIFNAME => self.load(Input::Oifname, 16, *dreg),
+                MetaKey::PKTTYPE => self.load(Input::PktType, 1, *dreg),
+                _ => Next::Stop,
+            },
+            Expr::Payload { base, offset, len, dreg } => {
+                let bytes = (*offset..offset.saturating_add(*len).min(256)).map(|at| self.header_byte(*base, at));
+                match bytes.collect::<Option<Vec<Cell>>>() {
+                    Some(cells) => go(self.registers.store(*dreg, cells.into_iter())),
+                    None => Next::Stop,
+                }
+            }
+            Expr::Range { sreg, op: CmpOp::Eq, low, high } => {
+                let Some(cells) = self.registers.read(*sreg, low.len()).map(<[Cell]>::to_vec) else {
+                    return Some(Next::Stop);
+                };
+                self.between(&cells, low, high)?;
+                Next::Go
+            }
+            Expr::Range { .. } => Next::Go,
+            _ => Next::Stop,
+        })
+    }
+
+    fn load(&mut self, input: Input, bytes: u8, dreg: Register) -> Next {
+        let cells: Vec<Cell> = (0..bytes).map(|byte| Cell::open(input, byte)).collect();
+        if self.registers.store(dreg, cells.into_iter()).is_some() { Next::Go } else { Next::Stop }
+    }
+
+    fn header_byte(&self, base: PayloadBase, at: u32) -> Option<Cell> {
+        let of = |input, start| Some(Cell::open(input, u8::try_from(at - start).ok()?));
+        match (base, self.scope.family, at) {
+            (PayloadBase::NETWORK, Family4or6::Ipv4, 9) => of(Input::L4proto, 9),
+            (PayloadBase::NETWORK, Family4or6::Ipv4, 12..16) => of(Input::Saddr, 12),
+            (PayloadBase::NETWORK, Family4or6::Ipv4, 16..20) => of(Input::Daddr, 16),
+            (PayloadBase::NETWORK, Family4or6::Ipv6, 8..24) => of(Input::Saddr, 8),
+            (PayloadBase::NETWORK, Family4or6::Ipv6, 24..40) => of(Input::Daddr, 24),
+            (PayloadBase::TRANSPORT, _, 0..2) => of(Input::Sport, 0),
+            (PayloadBase::TRANSPORT, _, 2..4) => of(Input::Dport, 2),
+            _ => None,
+        }
+    }
+
+    fn compare(&mut self, cells: &[Cell], op: CmpOp, data: &[u8]) -> Option<()> {
+        match op {
+            CmpOp::Eq => self.between(cells, data, data),
+            CmpOp::Ne => Some(()),
+            CmpOp::Lt | CmpOp::Le => self.ordered(cells, None, Some((data, op == CmpOp::Le))),
+            CmpOp::Gt | CmpOp::Ge => self.ordered(cells, Some((data, op == CmpOp::Ge)), None),
+        }
+    }
+
+    /// A key that has to be in a set.
+    fn member(&mut self, key: &[Cell], set: &SetIndex) -> Option<()> {
+        let ends = match &set.keys {
+            _ if set.catch_all.is_some() => None,
+            Keys::Intervals(spans) => spans.first().zip(spans.last()).map(|(first, last)| (&*first.0, &*last.1)),
+            Keys::Points(points) => {
+                let keys = || points.keys().map(|key| &**key);
+                keys().min().zip(keys().max())
+            }
+            Keys::Ranges { .. } => None,
+        };
+        match ends {
+            Some((low, high)) if pieces(key).len() == 1 => self.ordered(key, Some((low, true)), Some((high, true))),
+            Some(_) | None => Some(()),
+        }
+    }
+
+    /// Cells that lie between both, included; `None` when they cannot.
+    fn between(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Option<()> {
+        if low != high {
+            return self.ordered(cells, Some((low, true)), Some((high, true)));
+        }
+        let mut ones: SmallVec<[(Input, u128, u128); 2]> = SmallVec::new();
+        for (bit, wanted) in bits(cells).zip(bits(&low.iter().copied().map(Cell::Known).collect::<Vec<_>>())) {
+            let Bit::Known(wanted) = wanted else { continue };
+            match bit {
+                Bit::Known(known) if known != wanted => return None,
+                Bit::Known(_) => {}
+                Bit::Open { input: UNKNOWN_INPUT, .. } => {}
+                Bit::Open { input, variable, flip } => {
+                    let place = place(input, variable);
+                    let at = match ones.iter().position(|(known, ..)| *known == input) {
+                        Some(at) => at,
+                        None => {
+                            ones.push((input, 0, 0));
+                            ones.len() - 1
+                        }
+                    };
+                    let (_, fixed, value) = ones.get_mut(at)?;
+                    let bit = if wanted != flip { place } else { 0 };
+                    if *fixed & place != 0 && *value & place != bit {
+                        return None;
+                    }
+                    *fixed |= place;
+                    *value |= bit;
+                }
+            }
+        }
+        ones.into_iter().try_for_each(|(input, fixed, value)| {
+            self.narrow(Span { input, low: value, high: value | (most(input) & !fixed) })
+        })
+    }
+
+    /// Cells that, as they are, begin an input, compared as a number; others ask nothing.
+    fn ordered(&mut self, cells: &[Cell], low: Option<(&[u8], bool)>, high: Option<(&[u8], bool)>) -> Option<()> {
+        let mut input = None;
+        for (at, bit) in bits(cells).enumerate() {
+            match bit {
+                Bit::Open { input: of, variable, flip: false }
+                    if of != UNKNOWN_INPUT && usize::from(variable) == at && input.is_none_or(|known| known == of) =>
+                {
+                    input = Some(of);
+                }
+                _ => return Some(()),
+            }
+        }
+        let Some(input) = input else { return Some(()) };
+        let same_length = |end: Option<(&[u8], bool)>| end.is_none_or(|(data, _)| data.len() == cells.len());
+        if !same_length(low) || !same_length(high) {
+            return Some(());
+        }
+        let rest = width(input).saturating_sub(u32::try_from(cells.len() * 8).unwrap_or(u32::MAX));
+        let number = |data: &[u8]| data.iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+        let shifted = |number: u128| number.checked_shl(rest).unwrap_or(0);
+        let span = Span {
+            input,
+            low: match low {
+                None => 0,
+                Some((data, true)) => shifted(number(data)),
+                Some((data, false)) => shifted(number(data)).checked_add(1_u128.checked_shl(rest)?)?,
+            },
+            high: match high {
+                None => most(input),
+                Some((data, true)) => shifted(number(data)) | (1_u128.checked_shl(rest)? - 1),
+                Some((data, false)) => shifted(number(data)).checked_sub(1)?,
+            },
+        };
+        self.narrow(span)
+    }
+
+    fn narrow(&mut self, span: Span) -> Option<()> {
+        if span.low > span.high {
+            return None;
+        }
+        let ports = [Protocol::TCP, Protocol::UDP, Protocol::UDPLITE, Protocol::DCCP, Protocol::SCTP];
+        if span.input == Input::L4proto && span.low == span.high {
+            self.has_ports |= ports.iter().any(|protocol| u128::from(protocol.0) == span.low);
+        }
+        match self.spans.iter_mut().find(|known| known.input == span.input) {
+            Some(known) => {
+                (known.low, known.high) = (known.low.max(span.low), known.high.min(span.high));
+                // Two questions about one input that nothing answers with yes: rare, and left to the machine.
+                if known.low > known.high {
+                    (known.low, known.high) = (span.low, span.high);
+                }
+            }
+            None => self.spans.push(span),
+        }
+        Some(())
+    }
+
+    /// Those that are about the packet as it came.
+    fn usable(self) -> Spans {
+        let Reading { scope, has_ports, mut spans, .. } = self;
+        spans.retain(|span| match span.input {
+            Input::Daddr | Input::Saddr => scope.header,
+            Input::Dport | Input::Sport => scope.header && has_ports,
+            Input::Iif | Input::Iifname | Input::L4proto | Input::Length => true,
+            Input::Mark => scope.mark,
+            Input::Oif | Input::Oifname | Input::PktType => true,
+            _ => false,
+        });
+        spans
+    }
+}
+
+/// A byte of which nothing is said, and which is not that of another place.
+const UNKNOWN: Cell = Cell::Open { input: UNKNOWN_INPUT, byte: 0, mask: 0xff, xor: 0 };
+const UNKNOWN_INPUT: Input = Input::Cgroup;
+
+/// The highest number of an input.
+pub(super) fn most(input: Input) -> u128 {
+    u128::MAX >> (u128::BITS - width(input).clamp(1, u128::BITS))
+}
+
+fn place(input: Input, variable: u8) -> u128 {
+    width(input).checked_sub(u32::from(variable) + 1).and_then(|shift| 1_u128.checked_shl(shift)).unwrap_or(0)
+}
+
+/// Names of the chains that expressions may lead to.
+pub(super) fn targets<'r>(ops: &'r [Op], found: &mut impl FnMut(&'r Name)) {
+    for op in ops {
+        match op {
+            Op::Expr(Expr::Verdict(verdict)) => verdict.target().into_iter().for_each(&mut *found),
+            Op::Lookup { set: Some(set), .. } => set.data.iter().flatten().for_each(|data| match data {
+                ElementDataCode::Verdict(verdict) => verdict.target().into_iter().for_each(&mut *found),
+                ElementDataCode::Value(_) => {}
+            }),
+            Op::XtLists(lists) => lists.iter().for_each(|list| targets(list, found)),
+            Op::Expr(_) | Op::Lookup { set: None, .. } | Op::XtOwner(_) => {}
+        }
+    }
+}

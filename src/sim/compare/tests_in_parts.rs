@@ -1,0 +1,82 @@
+//! Comparisons of packets in parts say what comparisons of all packets at once say.
+
+use std::net::Ipv4Addr;
+
+use ipnetwork::Ipv4Network;
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{DataType, Element, Field, MarkKey, MarkValue, Set, Value, Verdict, set};
+
+/// A rule of a few values, by a number.
+fn rule(number: u32) -> Rule {
+    let digit = |place: u32, below: u32| number / place % below;
+    let address = Ipv4Addr::from_bits(0x0a00_0000 + digit(1, 16));
+    let net = Ipv4Network::new(address, u8::try_from(27 + digit(16, 6)).expect("small")).expect("a prefix");
+    let net = Ipv4Network::new(net.network(), net.prefix()).expect("a prefix");
+    let port = u16::try_from(digit(96, 8)).expect("small");
+    let rule = match digit(768, 9) {
+        0 => Rule::new().ip_saddr(net).tcp_dport(port),
+        1 => Rule::new().ip_daddr(address).udp_dport(port..=port + 3),
+        2 => Rule::new().ip_saddr(net).ip_daddr(address),
+        3 => Rule::new().not(crate::model::ip_saddr(net)).tcp_dport(port),
+        4 => Rule::new().iifname(if port > 3 { "eth0" } else { "eth1" }).ip_saddr(net),
+        5 => Rule::new().mark(u32::from(port)).ip_daddr(net),
+        6 => Rule::new().ip_daddr([address, Ipv4Addr::from_bits(0x0a00_0003)]).tcp_sport(port),
+        7 => Rule::new().ct_state(crate::model::CtState::NEW).ip_saddr(address),
+        _ => Rule::new().set_mark(MarkValue::masked(MarkKey::Meta, port.into(), port.into())).ip_saddr(address),
+    };
+    match digit(6912, 5) {
+        0 => rule.accept(),
+        1 => rule.drop(),
+        2 => rule.jump("sub"),
+        3 => rule.vmap([Field::IpDaddr, Field::L4proto], set("map")),
+        _ => rule.counter(),
+    }
+}
+
+fn rules(numbers: &[u32], hook: Hook) -> Rules {
+    let key = |index: u32| {
+        [Value::Ipv4(Ipv4Addr::from_bits(0x0a00_0000 + index)), Value::Protocol(crate::model::Protocol::TCP)]
+    };
+    let elements = numbers.iter().enumerate().map(|(at, number)| (u32::try_from(at).expect("few"), number)).take(14);
+    let elements = elements.map(|(at, number)| {
+        let verdict = if number % 3 == 0 { Verdict::Drop } else { Verdict::Jump("sub".into()) };
+        Element::new(key(at)).verdict(verdict)
+    });
+    let map = Set::verdict_map("map", [DataType::Ipv4, DataType::Protocol]).elements(elements);
+    let (sub, base) = numbers.split_at(numbers.len() / 4);
+    let leaf = |number: &u32| match rule(*number) {
+        rule if rule.to_string().contains("jump") || rule.to_string().contains("vmap") => Rule::new().counter(),
+        rule => rule,
+    };
+    let sub = Chain::regular("sub").rules(sub.iter().map(leaf));
+    let base =
+        Chain::base("base", ChainType::Filter, hook, Priority::FILTER).rules(base.iter().map(|number| rule(*number)));
+    let table = Table::new(Family::Inet, "t").set(map).chain(sub).chain(base);
+    Rules::try_from(&Ruleset::new().table(table)).expect("it is valid")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn packets_in_parts_are_compared_as_packets_at_once(
+        numbers in prop::collection::vec(0..34_560_u32, 8..22),
+        (at, to, swap) in (0..22_usize, 0..34_560_u32, any::<bool>()),
+        hook in prop::sample::select(vec![Hook::Forward, Hook::Output, Hook::Prerouting]),
+    ) {
+        let mut changed = numbers.clone();
+        let at = at % numbers.len();
+        if swap { changed.swap(at, 0) } else { changed[at] = to }
+        let (a, b) = (rules(&numbers, hook), rules(&changed, hook));
+        let whole = Compare::new(&a, &b).cut_above(usize::MAX).run();
+        for few in [0, 8] {
+            let parts = Compare::new(&a, &b).cut_above(few).run();
+            prop_assert_eq!(
+                std::mem::discriminant(&whole), std::mem::discriminant(&parts),
+                "{}\nin parts of {}: {}\n{:?} and {:?}", whole, few, parts, numbers, changed
+            );
+        }
+    }
+}

@@ -227,7 +227,7 @@ impl TryFrom<&Snapshot> for Rules {
 impl Rules {
     /// Tables with what packets meet at the hooks.
     pub(super) fn of(tables: Vec<TableCode>, line_ups: LineUps) -> Self {
-        Rules { tables, line_ups, unknown: Vec::new() }
+        Rules { tables, line_ups, ..Rules::default() }
     }
 
     fn add(
@@ -287,7 +287,7 @@ fn table_at(table: &TableState) -> Result<TableCode, Error> {
                     data: opaque.as_slice().into(),
                     set: None,
                 };
-                code.ops.insert(0, Op::Expr(unknown));
+                code.ops = std::iter::once(Op::Expr(unknown)).chain(code.ops.iter().cloned()).collect();
             }
         }
         chains.push(chain);

@@ -10,7 +10,7 @@ use super::members::{self, elements};
 use super::spans::{Head, Scope, Spans, element, head, targets};
 use crate::bytecode::{Expr, MetaKey};
 use crate::model::{Family4or6, Hook};
-use crate::sim::line_up::{ChainAt, LineUp, LineUps, Stage};
+use crate::sim::line_up::{ChainAt, LineUp, LineUps, NatChains, Stage, Unordered};
 use crate::sim::rules::{ChainCode, Op, RuleCode, Rules, TableCode};
 use crate::sim::sets::{Keys, SetIndex};
 
@@ -113,11 +113,7 @@ impl<'r> Whole<'r> {
         let tables: Vec<_> = self.rules.tables.iter().map(|table| (table, Vec::new())).collect();
         let mut making = Making { whole: self, kept, tables, places: HashMap::new(), todo: Vec::new() };
         let LineUp { stages, tracks } = self.rules.line_up(hook, family);
-        let stages = stages.iter().map(|stage| match stage {
-            Stage::Chain(at) => Stage::Chain(making.place(*at)),
-            Stage::Track => Stage::Track,
-            Stage::Translate(chains) => Stage::Translate(chains.iter().map(|at| making.place(*at)).collect()),
-        });
+        let stages = stages.iter().map(|stage| making.stage(stage));
         let line_up = LineUp { stages: stages.collect(), tracks: *tracks };
         while let Some((table, index)) = making.todo.pop() {
             making.call(table, index);
@@ -208,6 +204,22 @@ impl Making<'_, '_> {
         place
     }
 
+    fn stage(&mut self, stage: &Stage) -> Stage {
+        match stage {
+            Stage::Chain(at) => Stage::Chain(self.place(*at)),
+            Stage::Foreign(what) => Stage::Foreign(Arc::clone(what)),
+            Stage::Track => Stage::Track,
+            Stage::Translate(NatChains { chains, unknown }) => {
+                let chains = chains.iter().map(|at| self.place(*at)).collect();
+                Stage::Translate(NatChains { chains, unknown: unknown.clone() })
+            }
+            Stage::Unordered(Unordered { stages, unknown }) => {
+                let stages = stages.iter().map(|stage| self.stage(stage)).collect();
+                Stage::Unordered(Unordered { stages, unknown: unknown.clone() })
+            }
+        }
+    }
+
     /// Takes in what a chain calls.
     fn call(&mut self, table: usize, index: usize) {
         let mut called = Vec::new();
@@ -236,10 +248,20 @@ impl Reach {
     fn of(rules: &Rules, hook: Hook, family: Family4or6) -> Self {
         let stages = &rules.line_up(hook, family).stages;
         let first = matches!(hook, Hook::Prerouting | Hook::Output);
-        let tracked = stages.iter().position(|stage| matches!(stage, Stage::Track));
-        let translated = stages.iter().position(|stage| matches!(stage, Stage::Translate(_)));
-        let early = if first { tracked.unwrap_or(stages.len()) } else { 0 };
-        let late = translated.map_or(stages.len(), |at| at + 1);
+        // Of stages whose order is not known, each may come first and last.
+        let place = |is: fn(&Stage) -> bool| {
+            let at = stages.iter().position(|stage| stage.parts().iter().any(is))?;
+            Some((at, stages.get(at).is_some_and(|stage| matches!(stage, Stage::Unordered(_)))))
+        };
+        let early = match place(|stage| matches!(stage, Stage::Track)) {
+            _ if !first => 0,
+            Some((at, is_unordered)) => at + usize::from(is_unordered),
+            None => stages.len(),
+        };
+        let late = match place(|stage| matches!(stage, Stage::Translate(_))) {
+            Some((at, is_unordered)) => at + usize::from(!is_unordered),
+            None => stages.len(),
+        };
         let all = called(rules, stages);
         let is_set = |expr: &Expr| matches!(expr, Expr::MetaSet { key: MetaKey::MARK, .. });
         let mut reached = all.iter().filter_map(|at| chain_of(rules, *at)).flat_map(|chain| &chain.rules);
@@ -260,10 +282,10 @@ impl Reach {
 fn called(rules: &Rules, stages: &[Stage]) -> Vec<ChainAt> {
     let of = |stage: &Stage| match stage {
         Stage::Chain(at) => vec![*at],
-        Stage::Track => Vec::new(),
-        Stage::Translate(chains) => chains.clone(),
+        Stage::Foreign(_) | Stage::Track | Stage::Unordered(_) => Vec::new(),
+        Stage::Translate(nat) => nat.chains.clone(),
     };
-    let mut todo: Vec<ChainAt> = stages.iter().flat_map(of).collect();
+    let mut todo: Vec<ChainAt> = stages.iter().flat_map(Stage::parts).flat_map(of).collect();
     let mut known: HashSet<ChainAt> = todo.iter().copied().collect();
     let mut all = Vec::new();
     while let Some(at) = todo.pop() {

@@ -58,7 +58,7 @@ fn rules(numbers: &[u32], hook: Hook) -> Rules {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn packets_in_parts_are_compared_as_packets_at_once(

@@ -151,15 +151,18 @@ impl<'r> Whole<'r> {
 impl Map<'_> {
     /// The map with these elements only.
     fn of(&self, kept: &[usize]) -> SetIndex {
-        let SetIndex { key_bytes, keys, data, catch_all } = self.set;
+        let SetIndex { key_bytes, keys, data, catch_all, odd, is_odd } = self.set;
         let datum = |element: usize| data.get(element).cloned().flatten();
         let kept = kept.iter().filter_map(|index| self.elements.get(*index));
-        let mut part = SetIndex { key_bytes: *key_bytes, ..SetIndex::default() };
+        let mut part = SetIndex { key_bytes: *key_bytes, is_odd: *is_odd, ..SetIndex::default() };
         let mut spans = Vec::new();
         for (parts, element) in kept {
             let [low, high] = [|part: &members::Part| part.low.to_vec(), |part: &members::Part| part.high.to_vec()]
                 .map(|end| parts.iter().flat_map(end).collect::<Box<[u8]>>());
             spans.push((low, high, part.data.len()));
+            if odd.contains(element) {
+                part.odd.insert(part.data.len());
+            }
             part.data.push(datum(*element));
         }
         part.keys = match keys {
@@ -172,6 +175,9 @@ impl Map<'_> {
         };
         if let Some(element) = catch_all {
             part.catch_all = Some(part.data.len());
+            if odd.contains(element) {
+                part.odd.insert(part.data.len());
+            }
             part.data.push(datum(*element));
         }
         part

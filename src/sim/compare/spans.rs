@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::bits::{Bit, bits, pieces, width};
 use super::members::Part;
-use crate::bytecode::{CmpOp, CtKey, ElementDataCode, Expr, MetaKey, PayloadBase, Register};
+use crate::bytecode::{CmpOp, CtKey, ElementDataCode, Expr, LogCode, MetaKey, PayloadBase, Register};
 use crate::model::{Family4or6, Name, Protocol};
 use crate::sim::cells::{Cell, Input, Registers, bitwise};
 use crate::sim::rules::Op;
@@ -50,7 +50,7 @@ pub(super) fn head(ops: &[Op], scope: Scope) -> Option<Head<'_>> {
     for (at, op) in ops.iter().enumerate() {
         let next = match op {
             Op::Expr(expr) => reading.expr(expr)?,
-            Op::Lookup { sreg, dreg, inverted: false, set: Some(set) } => {
+            Op::Lookup { sreg, dreg, inverted: false, set: Some(set) } if !set.is_odd => {
                 let Some(key) = reading.registers.read(*sreg, set.key_bytes).map(<[Cell]>::to_vec) else { break };
                 if dreg.is_some() {
                     map = Some((at, key, &**set));
@@ -124,7 +124,10 @@ impl Reading {
                 self.compare(&cells, *op, data)?;
                 Next::Go
             }
-            Expr::Counter { .. } | Expr::Log(_) => Next::Go,
+            Expr::Counter { packets: _, bytes: _ }
+            | Expr::Log(LogCode { prefix: _, level: _, group: _, snaplen: _, queue_threshold: _, flags: _ }) => {
+                Next::Go
+            }
             Expr::Ct { key, dreg } if self.scope.tracked && *key != CtKey::DIRECTION => {
                 go(self.registers.store(*dreg, [UNKNOWN; 4].into_iter()))
             }
@@ -158,7 +161,7 @@ impl Reading {
                 self.between(&cells, low, high)?;
                 Next::Go
             }
-            Expr::Range { .. } => Next::Go,
+            Expr::Range { sreg: _, op: CmpOp::Ne, low: _, high: _ } => Next::Go,
             _ => Next::Stop,
         })
     }

@@ -406,7 +406,7 @@ fn run(expr: &Expr, tracking: Tracking) -> Option<Left> {
     let saddr = FibFlags::SADDR;
     situation.fib = vec![FibAnswer::new(FibResult::ADDRTYPE, saddr, [5, 0, 0, 0])];
     let line = Arc::new(crate::sim::rules::RuleLine::without_text(TableId::new(Family::Inet, "t").chain("c")));
-    let code = RuleCode { ops: vec![op(expr.clone(), Family::Inet, &HashMap::new())], line };
+    let code = RuleCode { ops: [op(expr.clone(), Family::Inet, &HashMap::new())].into(), line };
     let mut flow = Flow::new(&situation);
     flow.tracking = tracking;
     let mut machine = Machine::new(Hook::Forward, &mut situation, &mut flow);

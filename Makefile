@@ -3,7 +3,7 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-own check fmt lint doc build bench bless fuzz kernels setup
+.PHONY: help demo test test-own soak check fmt lint doc build bench bless fuzz kernels setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -19,6 +19,11 @@ test: ## run every test; those that cannot run here say SKIP and why
 test-own: ## run every test with our own encoder, without the C libraries
 	@sh scripts/setup.sh test
 	PKG_CONFIG=false $(CARGO) test --locked --no-default-features
+
+soak: ## a million connections through every change of configuration, 500 rounds of writers; up to an hour
+	@sh scripts/setup.sh test
+	$(CARGO) build --locked --release --examples
+	NFTMESH_SOAK=1 NFTMESH_REQUIRE_KERNEL=1 $(CARGO) test --locked --release --test transitions --test writers -- --nocapture --test-threads 1
 
 check: ## everything that must hold before a merge; a warning is an error
 	@sh scripts/setup.sh check

@@ -9,20 +9,24 @@
 //! The same flags and variables as `istio-init`. It runs until SIGTERM or SIGINT, and leaves the rules installed. Exit codes: 0 told to
 //! stop, 1 error.
 //!
-//! A change is undone a few milliseconds later, so that several at once are undone together; whoever insists is answered later and
-//! later, up to some seconds. Routes and policy rules are looked at with every change of the rules, and every second.
+//! Where capture may be missing, it is put back at once, as often as somebody insists; to who undoes it faster than it is done, after as
+//! much time as that took, at most 50 ms. What merely differs, such as a chain that nothing leads to, waits
+//! for what comes with it, and longer and longer while somebody insists, up to some seconds. Routes count like rules.
+//!
+//! A second guard in the same network namespace, and whoever wants to install something else there, is refused while this one runs.
 
 mod common;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::{drop_in, say};
-use nftmesh::kernel::{NetNs, Pod, Precedence, RouteTable, Watch, legacy_tables_in};
+use nftmesh::kernel::{NetNs, Pod, Precedence, RouteTable, RouteWatch, Watch, legacy_tables_in};
 use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::plan::{Event, TableId};
@@ -62,7 +66,7 @@ fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
     // Watched first and installed then: nothing happens unseen. A second socket of this process would not be us.
     let mut watch = Watch::open_in(&namespace)?;
     watch.leave_out(pod.kernel())?;
-    let routes = RouteTable::open_in(&namespace)?;
+    let (routes, route_watch) = (RouteTable::open_in(&namespace)?, RouteWatch::open_in(&namespace)?);
     let changes = pod.install(&config)?;
     say(&common::report(&changes));
     let mut others = Others::default();
@@ -72,10 +76,12 @@ fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
         pod,
         watch,
         routes,
+        route_watch,
         wanted_routes: RoutePlan::from(&config),
         config,
         drift: Drift::default(),
         pace: Pace::default(),
+        talk: Talk::default(),
         due: None,
         others,
         namespace,
@@ -87,10 +93,12 @@ struct Guard {
     pod: Pod,
     watch: Watch,
     routes: RouteTable,
+    route_watch: RouteWatch,
     config: IstioConfig,
     wanted_routes: RoutePlan,
     drift: Drift,
     pace: Pace,
+    talk: Talk,
     /// Something changed then, and is to be put back then.
     due: Option<Due>,
     others: Others,
@@ -105,22 +113,25 @@ struct Due {
 
 impl Guard {
     fn run(&mut self, stop: &UnixStream) -> Result<(), Box<dyn Error>> {
-        let mut look_at_routes = Instant::now() + ROUTES_EVERY;
+        let mut look_at_others = Instant::now() + OTHERS_EVERY;
         loop {
-            let until = self.due.map_or(look_at_routes, |due| due.at.min(look_at_routes));
-            if wait(&self.watch, stop, until)? == Woken::ToStop {
+            let until = self.due.map_or(look_at_others, |due| due.at.min(look_at_others));
+            if wait([&self.watch, &self.route_watch], stop, until)? == Woken::ToStop {
                 say("guard: stopping; the rules stay\n");
                 return Ok(());
             }
             self.see()?;
-            if Instant::now() >= look_at_routes {
+            if self.route_watch.changed()? {
                 self.see_routes();
+            }
+            if Instant::now() >= look_at_others {
                 self.see_others();
-                look_at_routes = Instant::now() + ROUTES_EVERY;
+                look_at_others = Instant::now() + OTHERS_EVERY;
             }
             if let Some(due) = self.due.filter(|due| Instant::now() >= due.at) {
                 self.put_back(due);
             }
+            self.talk.catch_up();
         }
     }
 
@@ -129,8 +140,8 @@ impl Guard {
         while self.due.is_none_or(|due| Instant::now() < due.at) {
             let Some(event) = self.watch.try_next()? else { break };
             self.others.committed |= matches!(event, Event::Committed(_) | Event::Overflow);
-            if let Some(report) = self.drift.take(&event) {
-                self.changed(&report);
+            if let Some((report, harm)) = self.drift.take(&event) {
+                self.changed(&report, harm);
             }
         }
         Ok(())
@@ -141,9 +152,9 @@ impl Guard {
             Ok(missing) if missing.is_empty() => {}
             Ok(missing) => {
                 let lines: String = missing.iter().map(|entry| format!("  {entry}\n")).collect();
-                self.changed(&format!("guard: somebody undid:\n{lines}"));
+                self.changed(&format!("guard: somebody undid:\n{lines}"), Harm::Missing);
             }
-            Err(error) => say(&format!("guard: {error}\n")),
+            Err(error) => self.changed(&format!("guard: {error}\n"), Harm::Missing),
         }
     }
 
@@ -160,26 +171,49 @@ impl Guard {
         }
     }
 
-    fn changed(&mut self, report: &str) {
-        say(report);
-        let since = Instant::now();
-        let at = since + self.pace.delay(since);
-        self.due.get_or_insert(Due { since, at });
+    fn changed(&mut self, report: &str, harm: Harm) {
+        self.talk.say(report);
+        let now = Instant::now();
+        let at = now + self.pace.delay(now, harm);
+        let due = self.due.get_or_insert(Due { since: now, at });
+        due.at = due.at.min(at);
     }
 
     fn put_back(&mut self, due: Due) {
         self.due = None;
+        let begun = Instant::now();
         let outcome = self.pod.install(&self.config);
         let now = Instant::now();
-        self.pace.answered(now);
+        self.pace.answered(begun, now);
         match outcome {
-            Ok(changes) if changes.is_empty() => say("guard: nothing had to be restored\n"),
-            Ok(_) => say(&format!("guard: restored after {:.1} ms\n", (now - due.since).as_secs_f64() * 1e3)),
-            Err(error) => {
-                let delay = self.pace.delay(now).max(RETRY);
-                say(&format!("guard: not restored, next try in {} ms: {error}\n", delay.as_millis()));
-                self.due = Some(Due { since: due.since, at: now + delay });
+            Ok(changes) if changes.is_empty() => self.talk.say("guard: nothing had to be restored\n"),
+            Ok(_) => {
+                let took = (now - due.since).as_secs_f64() * 1e3;
+                self.talk.say(&format!("guard: restored after {took:.1} ms\n"));
             }
+            Err(error) => {
+                self.talk.say(&format!("guard: not restored, next try in {} ms: {error}\n", LONGEST_GAP.as_millis()));
+                self.due = Some(Due { since: due.since, at: now + LONGEST_GAP });
+            }
+        }
+    }
+}
+
+/// What a change may have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Harm {
+    /// Something more is there that no packet meets.
+    Differs,
+    /// Packets may go past the proxy.
+    Missing,
+}
+
+impl Harm {
+    fn of(change: &Event) -> Harm {
+        match change {
+            Event::ChainAdded { chain, .. } if chain.hook.is_none() => Harm::Differs,
+            Event::SetAdded { .. } | Event::TableAdded(_) | Event::ObjectAdded { .. } => Harm::Differs,
+            _ => Harm::Missing,
         }
     }
 }
@@ -207,6 +241,7 @@ impl Others {
 #[derive(Default)]
 struct Drift {
     tables: BTreeMap<TableId, Told>,
+    worst: Option<Harm>,
 }
 
 /// Lines, and how many there would be more.
@@ -218,17 +253,17 @@ struct Told {
 
 impl Drift {
     /// At the end of a commit that changed something of ours, who it was and what they did.
-    fn take(&mut self, event: &Event) -> Option<String> {
+    fn take(&mut self, event: &Event) -> Option<(String, Harm)> {
         match event {
             Event::Committed(commit) => {
-                let Drift { tables } = std::mem::take(self);
+                let Drift { tables, worst } = std::mem::take(self);
                 let (who, pid, generation) = (&commit.command, commit.pid, commit.generation.0);
                 let told: String = tables.values().map(ToString::to_string).collect();
-                (!told.is_empty()).then(|| format!("guard: {who:?} (pid {pid}) made generation {generation}:\n{told}"))
+                Some((format!("guard: {who:?} (pid {pid}) made generation {generation}:\n{told}"), worst?))
             }
             Event::Overflow => {
                 *self = Drift::default();
-                Some("guard: more happened than could be followed\n".to_owned())
+                Some(("guard: more happened than could be followed\n".to_owned(), Harm::Missing))
             }
             change => {
                 if let Some(table) = change.table().filter(|table| is_ours(table)) {
@@ -238,6 +273,7 @@ impl Drift {
                         *told = Told::default();
                     }
                     told.add(change);
+                    self.worst = self.worst.max(Some(Harm::of(change)));
                 }
                 None
             }
@@ -269,25 +305,66 @@ fn is_ours(table: &TableId) -> bool {
     Pod::tables().contains(table)
 }
 
-/// How soon to answer: at once, unless somebody has been insisting.
+/// How soon to answer.
 #[derive(Default)]
 struct Pace {
     last: Option<Instant>,
     answers: u32,
+    /// How long the last answer took.
+    took: Duration,
 }
 
 impl Pace {
-    fn delay(&mut self, now: Instant) -> Duration {
+    fn delay(&mut self, now: Instant, harm: Harm) -> Duration {
         if self.last.is_none_or(|last| now.duration_since(last) >= PEACE) {
-            self.answers = 0;
+            (self.answers, self.took) = (0, Duration::ZERO);
         }
-        let doublings = self.answers.saturating_sub(FREE_ANSWERS).min(16);
-        (DEBOUNCE * 2_u32.pow(doublings)).min(LONGEST)
+        match harm {
+            // Who undoes faster than it is done would have all of both processors.
+            Harm::Missing if self.last.is_some_and(|last| now.duration_since(last) < self.took) => {
+                self.took.min(LONGEST_GAP)
+            }
+            Harm::Missing => Duration::ZERO,
+            Harm::Differs => {
+                let doublings = self.answers.saturating_sub(FREE_ANSWERS).min(16);
+                (TOGETHER * 2_u32.pow(doublings)).min(LONGEST)
+            }
+        }
     }
 
-    fn answered(&mut self, now: Instant) {
-        self.last = Some(now);
+    fn answered(&mut self, begun: Instant, now: Instant) {
+        (self.last, self.took) = (Some(now), now - begun);
         self.answers += 1;
+    }
+}
+
+/// Says so much in a second, and then how much more there was.
+#[derive(Default)]
+struct Talk {
+    since: Option<Instant>,
+    said: usize,
+    unsaid: usize,
+}
+
+impl Talk {
+    fn say(&mut self, text: &str) {
+        self.catch_up();
+        self.since.get_or_insert_with(Instant::now);
+        if self.said < SAID {
+            self.said += 1;
+            say(text);
+        } else {
+            self.unsaid += 1;
+        }
+    }
+
+    fn catch_up(&mut self) {
+        if self.since.is_some_and(|since| since.elapsed() >= SECOND) {
+            let Talk { unsaid, .. } = std::mem::take(self);
+            if unsaid > 0 {
+                say(&format!("guard: {unsaid} more messages of the last second are left out\n"));
+            }
+        }
     }
 }
 
@@ -298,15 +375,16 @@ enum Woken {
 }
 
 /// Until there are events, it is time, or a signal came.
-fn wait(watch: &Watch, stop: &UnixStream, until: Instant) -> Result<Woken, Box<dyn Error>> {
+fn wait(watched: [&dyn AsFd; 2], stop: &UnixStream, until: Instant) -> Result<Woken, Box<dyn Error>> {
     // Rounded up, or the last fraction of a millisecond is spent polling.
     let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(100);
-    let mut fds = [PollFd::new(watch, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+    let [rules, routes] = watched.map(|watched| PollFd::from_borrowed_fd(watched.as_fd(), PollFlags::IN));
+    let mut fds = [rules, routes, PollFd::new(stop, PollFlags::IN)];
     match poll(&mut fds, Some(&Timespec::try_from(left)?)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(errno) => return Err(errno.into()),
     }
-    let [_, stopped] = fds;
+    let [.., stopped] = fds;
     Ok(if stopped.revents().is_empty() { Woken::ToSee } else { Woken::ToStop })
 }
 
@@ -324,15 +402,18 @@ fn say(text: &str) {
     drop(say::tell("guard", text));
 }
 
+/// Between two answers while capture is missing, at most.
+const LONGEST_GAP: Duration = Duration::from_millis(50);
 /// Time for what belongs together to come together.
-const DEBOUNCE: Duration = Duration::from_millis(2);
-/// So many answers are given at once before each waits twice as long as the one before.
+const TOGETHER: Duration = Duration::from_millis(2);
+/// So many answers are given soon before each waits twice as long as the one before.
 const FREE_ANSWERS: u32 = 8;
 const LONGEST: Duration = Duration::from_secs(4);
 /// After so long without any answer, whoever insisted has gone.
 const PEACE: Duration = Duration::from_secs(10);
-/// At least so long between attempts that fail.
-const RETRY: Duration = Duration::from_millis(100);
-const ROUTES_EVERY: Duration = Duration::from_secs(1);
 /// So many changes of one commit are told of each table.
 const LINES: usize = 20;
+/// So much is said in one second.
+const SAID: usize = 40;
+const SECOND: Duration = Duration::from_secs(1);
+const OTHERS_EVERY: Duration = Duration::from_secs(1);

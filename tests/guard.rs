@@ -1,6 +1,8 @@
 //! The example `guard`: what others change is told and put back soon, a fight is not joined, and a signal ends it in order.
 
 mod support;
+#[path = "support/traffic/mod.rs"]
+mod traffic;
 
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
@@ -8,10 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nftmesh::kernel::{Kernel, NetNs, Watch};
-use nftmesh::model::{DataType, Element, Family, Ruleset, Set, Table, Value};
+use nftmesh::model::{Chain, DataType, Element, Family, Ruleset, Set, Table, Value};
 use nftmesh::plan::{Commit, Event, TableId, Transaction};
 use support::running::{PATIENCE, Running};
-use support::{command, example, in_fresh_netns, ip, nft, nft_script};
+use support::{command, example, in_fresh_netns, ip, needs_root, nft, nft_script, say};
+use traffic::{Load, Pod, under_load};
 
 const REDIRECT: &[&str] = &["-m", "REDIRECT", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
 const TPROXY: &[&str] = &["-m", "TPROXY", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
@@ -143,31 +146,69 @@ fn twenty_changes_in_a_row_end_with_our_rules() {
     });
 }
 
+fn nat_table() -> TableId {
+    TableId::new(Family::Ip, "istio-proxy-nat")
+}
+
+/// Commits this whenever the guard has answered, for three seconds; how often it answered.
+fn fight(change: &Transaction) -> usize {
+    let mut enemy = Kernel::open().expect("a socket");
+    let mut watch = enemy.watch().expect("a socket");
+    watch.leave_out(&enemy).expect("a filter");
+    let begun = Instant::now();
+    let mut answers = 0;
+    enemy.commit(change).expect("it can be done");
+    while begun.elapsed() < Duration::from_secs(3) {
+        match watch.try_next().expect("the socket can be read") {
+            Some(Event::Committed(_)) => {
+                answers += 1;
+                enemy.commit(change).expect("it can be done again");
+            }
+            Some(_) => {}
+            None => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    answers
+}
+
 #[test]
-fn a_fight_becomes_slower_and_is_won_when_the_other_gives_up() {
+fn a_fight_over_what_merely_differs_becomes_slower_and_is_won_when_the_other_gives_up() {
     in_fresh_netns(|| {
         let _guard = start(REDIRECT);
         let before = rules();
-        let mut enemy = Kernel::open().expect("a socket");
-        let mut watch = enemy.watch().expect("a socket");
-        watch.leave_out(&enemy).expect("a filter");
-        let table = TableId::new(Family::Ip, "istio-proxy-nat");
-        let undo = Transaction::new().delete_table(&table);
-        let begun = Instant::now();
-        let mut answers = Vec::new();
-        enemy.commit(&undo).expect("it is there");
-        while begun.elapsed() < Duration::from_secs(3) {
-            match watch.try_next().expect("the socket can be read") {
-                Some(Event::Committed(_)) => {
-                    answers.push(begun.elapsed());
-                    enemy.commit(&undo).expect("it is there again");
-                }
-                Some(_) => {}
-                None => thread::sleep(Duration::from_millis(1)),
-            }
-        }
-        assert!((9..25).contains(&answers.len()), "{answers:?}");
+        let answers = fight(&Transaction::new().add_chain(&nat_table(), Chain::regular("mine")));
+        assert!((9..25).contains(&answers), "{answers}");
         eventually(rules, &before);
+    });
+}
+
+#[test]
+fn whoever_deletes_the_table_again_and_again_is_answered_every_time() {
+    if !needs_root() {
+        return;
+    }
+    let pod = Pod::new();
+    pod.run(|| {
+        let guard = start(REDIRECT);
+        let before = rules();
+        let (load, deleted) = under_load(&pod, 4, || {
+            let begun = Instant::now();
+            let mut deleted = 0;
+            // A guard that backs off, up to seconds, would not be half done.
+            while deleted < 100 && begun.elapsed() < PATIENCE {
+                let mut nft = command("nft");
+                let nft = nft.args(["delete", "table", "ip", "istio-proxy-nat"]).stderr(Stdio::null());
+                deleted += usize::from(nft.status().expect("nft runs").success());
+            }
+            deleted
+        });
+        let Load { proxied, escaped, failed, .. } = load;
+        say(format_args!(
+            "{deleted} times deleted: {escaped} connections got past, {proxied} did not, {failed} failed"
+        ));
+        assert_eq!(deleted, 100);
+        eventually(rules, &before);
+        drop(guard);
     });
 }
 

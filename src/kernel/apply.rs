@@ -20,7 +20,7 @@ use super::live::Kernel;
 use super::lock::WriterLock;
 use super::netns::NetNs;
 use super::routes::{LocalAddress, RouteTable};
-use super::sync::plan;
+use super::sync::{Committed, plan};
 use crate::error::Result;
 use crate::mesh::istio::{FAMILIES, Host, IstioConfig, RawOptions, TABLES};
 use crate::mesh::routes::RoutePlan;
@@ -196,8 +196,9 @@ impl Pod {
     /// (see [`Kernel::apply`] for sets that go first), and none when nothing does. Its routes are there before the rules that need them
     /// and gone after those that did.
     ///
-    /// One writer is at work in a network namespace at a time: another waits for it, up to 10 seconds. When this returns, rules and
-    /// routes were looked at once more and found to be those of `config`.
+    /// One writer is at work in a network namespace at a time: another waits for it, up to 10 seconds. Before this returns, rules
+    /// and routes are looked at once more, and what others undid meanwhile without asking is done again; not so by who
+    /// [holds](Self::hold) the namespace, and watches it.
     ///
     /// # Errors
     /// Those of [`RouteTable::add`] and [`Kernel::apply`]; nothing is changed then. When only stale routes could not be removed, the
@@ -232,6 +233,10 @@ impl Pod {
             }
         };
         let mut changes = self.install_once(config, leftovers)?;
+        // Who keeps others out for life is told of what they do all the same, and answers in its own time.
+        if self.held.is_some() {
+            return Ok(changes);
+        }
         for _ in 0..ROUNDS {
             if self.is_installed(config, leftovers)? {
                 return Ok(changes);
@@ -270,7 +275,7 @@ impl Pod {
         let mut changes = self.remove_once()?;
         for _ in 0..ROUNDS {
             let again = self.remove_once()?;
-            if again == Changes::default() {
+            if again.is_empty() {
                 return Ok(changes);
             }
             changes.extend(again);
@@ -291,12 +296,13 @@ impl Pod {
         }
         let tables: Vec<TableId> = ours.iter().cloned().chain(leftovers::tables()).collect();
         let removal = |held: &Snapshot| leftovers::removal(held, config);
-        let both = |held: &Snapshot| {
-            let mut transaction = plan(held, &rules, &ours)?;
+        let both = |held: &Snapshot, wanted: &Ruleset| {
+            let mut transaction = plan(held, wanted, &ours)?;
             transaction.extend(removal(held));
             Ok(transaction)
         };
-        let (held, applied) = self.kernel.commit_planned(&tables, both)?;
+        let Committed { first, held, applied } = self.kernel.commit_planned(&tables, &rules, both)?;
+        let held = first.unwrap_or(held);
         let mut migrated = Transaction::new();
         migrated.extend(removal(&held));
         let mut changes = Changes::of(&applied);

@@ -67,6 +67,10 @@ impl Kernel {
     /// It is validated first, then sent as one message of any size, whose end the kernel acknowledges once it has taken effect. An
     /// empty transaction is not sent.
     ///
+    /// All rules switch over at one moment. A set of intervals does not: what it holds is published a little later than the rules of
+    /// the same transaction. Where rules take over from others, commit such a set, or the elements that come to it, in a transaction
+    /// before, and the elements that go in one after; or let [`apply`](Self::apply) find the steps.
+    ///
     /// # Errors
     /// [`is_invalid`](Error::is_invalid) when validation found a fault and the kernel saw nothing. Otherwise every operation that the
     /// kernel refused is in [`refusals`](Error::refusals): [`is_conflict`](Error::is_conflict) also when the generation that

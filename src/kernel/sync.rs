@@ -8,7 +8,9 @@ use std::hash::BuildHasher;
 use super::live::Kernel;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Ruleset, SetFlags};
-use crate::plan::{Difference, Generation, Snapshot, TableId, Transaction, diff, differences};
+use crate::plan::{
+    Difference, Generation, Snapshot, Step, StepKind, TableId, Transaction, diff, differences, step, unstaged,
+};
 use crate::validate::Fault;
 
 /// How often a commit is tried again when others commit at the same time.
@@ -32,12 +34,35 @@ pub(super) struct Read {
 /// Rules and elements of the largest snapshot that is kept.
 const KEPT: usize = 1_000;
 
+/// How many steps a way may have before the rest is done in one; no way has as many.
+const STEPS: usize = 16;
+
+/// The way so far, while it is not at its end.
+#[derive(Debug, Default)]
+struct Way {
+    /// What was held before the first step.
+    first: Option<Snapshot>,
+    staged: Vec<Transaction>,
+    /// Whether packets meet the new rules already.
+    is_past_the_switch: bool,
+}
+
+/// A way that is at its end.
+#[derive(Debug)]
+pub(super) struct Committed {
+    /// What was held before the first step, when there were several.
+    pub(super) first: Option<Snapshot>,
+    /// What was held before the last.
+    pub(super) held: Snapshot,
+    pub(super) applied: Applied,
+}
+
 /// What [`Kernel::apply`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
-    /// New sets of intervals that were committed first, see [`Transaction::staged`]; they change nothing for any packet.
-    pub staged: Transaction,
+    /// What was committed before it, one after the other, so that packets see one moment: see [`Kernel::apply`].
+    pub staged: Vec<Transaction>,
     /// What was committed; empty when nothing had to be.
     pub transaction: Transaction,
     /// What the kernel took although it is odd, see [`Ruleset::warnings`]; empty when nothing was committed.
@@ -50,7 +75,7 @@ impl Applied {
     /// Whether everything was as wanted already, and nothing was committed.
     #[must_use]
     pub fn was_in_sync(&self) -> bool {
-        self.transaction.is_empty()
+        self.transaction.is_empty() && self.staged.is_empty()
     }
 }
 
@@ -88,10 +113,17 @@ impl Kernel {
 
     /// Makes the tables of `ruleset` what they are there, by one transaction of what differs; nothing is committed when nothing does.
     ///
-    /// Packets see all of it at once: where rules change, new sets of intervals that they look up are put there in a transaction before,
-    /// because the kernel publishes their contents a little later than the rules ([`Transaction::staged`]).
+    /// Packets see all of it at once. The kernel publishes the contents of a set of intervals a little later than the rules of the same
+    /// transaction; so where rules change, such a set is filled by a transaction before, where no rule looks at it: a new one as it is;
+    /// an anonymous one with its rule, behind the end of its chain; the new contents of any set that rules look at already as a set of
+    /// another name, `NAME.next`, to which rules switch over, and from there to a new set of the old name. Whoever is killed on the way
+    /// leaves rules that decide as the old ones or as the new ones do, and the next `apply` goes on from there.
     ///
-    /// What stays keeps its handles and its counters. The same rule set again, by the same `Kernel` and while nobody commits, costs one
+    /// What still takes one transaction: a table that is made anew because its flags or objects differ; a chain that is made anew at
+    /// another hook, or comes with policy drop, and has such a list in its own rules; a set that packets fill; the sets of a table with
+    /// statements that have no meaning here. And what is built by hand and given to [`commit`](Self::commit).
+    ///
+    /// What stays keeps its handles and its counters, but for rules that look at a set which goes that way. The same rule set again, by the same `Kernel` and while nobody commits, costs one
     /// question for the generation.
     ///
     /// # Errors
@@ -112,7 +144,8 @@ impl Kernel {
             return Ok(Applied { transaction, ..Applied::default() });
         }
         let tables = named(ruleset, ours);
-        let (held, mut applied) = self.commit_planned(&tables, |held| plan(held, ruleset, ours))?;
+        let Committed { first: _, held, mut applied } =
+            self.commit_planned(&tables, ruleset, |held, wanted| plan(held, wanted, ours))?;
         if !applied.was_in_sync() {
             applied.warnings = ruleset.warnings();
         }
@@ -161,50 +194,65 @@ impl Kernel {
         }
     }
 
-    /// Commits what `plan` makes of these tables, and plans anew when others commit first. Returns what was planned upon.
+    /// Commits what `plan` makes of these tables and of `wanted`, step by step where packets would see more than one moment, and plans
+    /// anew when others commit first.
     pub(super) fn commit_planned(
         &mut self,
         tables: &[TableId],
-        plan: impl Fn(&Snapshot) -> Result<Transaction>,
-    ) -> Result<(Snapshot, Applied)> {
+        wanted: &Ruleset,
+        plan: impl Fn(&Snapshot, &Ruleset) -> Result<Transaction>,
+    ) -> Result<Committed> {
         let mut retries = 0;
-        let mut staged = Transaction::new();
+        let mut way = Way::default();
         loop {
-            let outcome = self.attempt(tables, &plan, &mut staged);
-            match outcome {
+            match self.step(tables, wanted, &plan, &mut way) {
                 Ok(Some((held, transaction))) => {
-                    return Ok((held, Applied { staged, transaction, retries, ..Applied::default() }));
+                    let Way { first, staged, .. } = way;
+                    let applied = Applied { staged, transaction, retries, ..Applied::default() };
+                    return Ok(Committed { first, held, applied });
                 }
                 Ok(None) => {}
                 Err(error) if is_stale(&error) && retries < ATTEMPTS => retries += 1,
-                Err(error) if staged.is_empty() => return Err(error),
-                Err(error) => {
-                    return Err(match self.commit(&staged.unstaged()) {
-                        Ok(()) => error,
-                        Err(undo) => undo.after(&error),
-                    });
-                }
+                Err(error) => return Err(self.take_back(tables, &way, error)),
             }
         }
     }
 
-    /// One commit: of what has to be in place first, which is noted in `staged`, or of the plan.
-    fn attempt(
+    /// One commit: of what has to be in place first, which is noted in `way`, or of the last step, which is returned.
+    fn step(
         &mut self,
         tables: &[TableId],
-        plan: &impl Fn(&Snapshot) -> Result<Transaction>,
-        staged: &mut Transaction,
+        wanted: &Ruleset,
+        plan: &impl Fn(&Snapshot, &Ruleset) -> Result<Transaction>,
+        way: &mut Way,
     ) -> Result<Option<(Snapshot, Transaction)>> {
         let held = self.held(tables)?;
-        let transaction = plan(&held)?;
-        let first = if staged.is_empty() { transaction.staged(&held) } else { Transaction::new() };
-        if first.is_empty() {
-            self.commit(&transaction)?;
+        if way.staged.len() >= STEPS {
+            let direct = plan(&held, wanted)?;
+            self.commit(&direct)?;
+            return Ok(Some((held, direct)));
+        }
+        let Step { transaction, kind } = step(&held, wanted, plan)?;
+        self.commit(&transaction)?;
+        if kind == StepKind::Last {
             return Ok(Some((held, transaction)));
         }
-        self.commit(&first)?;
-        *staged = first;
+        way.is_past_the_switch |= kind == StepKind::Switch;
+        way.staged.push(transaction);
+        way.first.get_or_insert(held);
         Ok(None)
+    }
+
+    fn take_back(&mut self, tables: &[TableId], way: &Way, error: Error) -> Error {
+        let Some(first) = &way.first else { return error };
+        if way.is_past_the_switch {
+            return error.context("the rules are in place, with sets of other names until they are applied again");
+        }
+        let undone = self.snapshot_of(tables).and_then(|now| self.commit(&unstaged(&way.staged, first, &now)));
+        match undone {
+            Ok(()) => error,
+            Err(undo) => undo.after(&error),
+        }
     }
 
     /// How the kernel differs from `ruleset`, table by table, chain by chain, rule by rule; empty when it does not.

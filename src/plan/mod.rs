@@ -1,6 +1,7 @@
 //! What is to change: an ordered list of operations, as a value.
 
 mod bound;
+mod detour;
 mod diff;
 mod difference;
 mod event;
@@ -15,6 +16,7 @@ mod trace;
 mod transaction;
 mod view;
 
+pub(crate) use detour::{Step, StepKind, step};
 pub use diff::diff;
 pub use difference::{Change, Difference, Marked, Part, differences};
 pub use event::{AddedAt, Commit, Event};
@@ -26,5 +28,6 @@ pub use raise::{Raised, Unnamed};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
 };
+pub(crate) use stage::unstaged;
 pub use trace::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
 pub use transaction::{Generation, Transaction};

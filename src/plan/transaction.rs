@@ -182,6 +182,9 @@ impl Transaction {
     }
 
     /// Adds elements to a set; `set` is its declaration, whose own elements are not looked at.
+    ///
+    /// To a set of intervals they come a little later than rules of the same transaction: not in the one that takes away the rule
+    /// which did their work until then, see [`Kernel::commit`](https://docs.rs/nftmesh/latest/nftmesh/kernel/struct.Kernel.html).
     #[must_use]
     pub fn add_elements(self, table: &TableId, set: &Set, elements: impl IntoIterator<Item = Element>) -> Self {
         self.operation(Operation::AddElements { table: table.clone(), set: with_elements(set, elements) })

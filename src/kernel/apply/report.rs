@@ -67,7 +67,7 @@ impl Changes {
 
     pub(super) fn of(applied: &Applied) -> Self {
         let mut changes = Changes::default();
-        for operation in applied.staged.operations().iter().chain(applied.transaction.operations()) {
+        for operation in applied.staged.iter().chain([&applied.transaction]).flat_map(|step| step.operations()) {
             let table = operation.table();
             let list = match operation {
                 Operation::AddTable { .. } => &mut changes.installed,

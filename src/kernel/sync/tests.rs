@@ -21,10 +21,13 @@ fn all() -> [TableId; 2] {
     [mesh(), TableId::new(Family::Ip, "other")]
 }
 
-/// What nft lists, without the order of chains and sets and of the elements of sets.
+/// What nft lists, without the order of chains and sets and of the elements of sets, and without what a set is not made anew for.
 fn listed() -> BTreeMap<String, Vec<String>> {
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let text = nft("list ruleset").replace("\n\t\t\t", " ").replace("\tflags dormant\n\n", "\tflags dormant\n\t}\n");
+    let text = nft("list ruleset")
+        .replace("\n\t\t\t", " ")
+        .replace("\tflags dormant\n\n", "\tflags dormant\n\t}\n")
+        .replace("\n\t\tauto-merge", "");
     for table in text.split("\ntable ") {
         let (name, body) = table.split_once(" {\n").unwrap_or((table, ""));
         let mut blocks: Vec<String> = body

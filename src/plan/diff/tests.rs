@@ -230,26 +230,3 @@ proptest! {
         prop_assert_eq!(contents(&machine.held), contents(&installed(&wanted).held), "by\n{}", plan);
     }
 }
-
-#[test]
-fn sets_of_intervals_go_first_where_rules_take_over() {
-    let table = |rule: Rule, sets: Vec<Set>| {
-        let table = Table::new(Family::Inet, "mesh").chain(Chain::regular("c").rule(rule));
-        Ruleset::new().table(sets.into_iter().fold(table, Table::set))
-    };
-    let net = |name| {
-        let elements = [Element::new("10.0.0.0/8".parse::<ipnetwork::IpNetwork>().expect("a network"))];
-        Set::new(name, [DataType::Ipv4]).interval().elements(elements)
-    };
-    let plain = Set::new("plain", [DataType::Ipv4]).elements([Element::new(Value::Ipv4([1, 2, 3, 4].into()))]);
-    let listed = table(Rule::new().ip_daddr(crate::model::set("nets")), vec![net("nets"), plain]);
-    let machine = installed(&table(Rule::new().accept(), vec![]));
-    let plan = diff(&machine.held, &listed, &[]).expect("valid");
-    let staged = plan.staged(&machine.held);
-    let text =
-        "add set inet mesh nets { type ipv4_addr; flags interval; }\nadd element inet mesh nets { 10.0.0.0/8 }\n";
-    assert_eq!((staged.to_string().as_str(), staged.generation()), (text, plan.generation()));
-    assert_eq!(staged.unstaged().to_string(), "delete set inet mesh nets\n");
-    let fresh = diff(&Snapshot::default(), &listed, &[]).expect("valid");
-    assert!(fresh.staged(&Snapshot::default()).is_empty(), "nothing to take over from");
-}

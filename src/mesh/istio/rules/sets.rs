@@ -10,9 +10,7 @@ use crate::model::{
 };
 
 /// Ports as a rule takes them. Ranges are listed port by port unless they are wide: a set without intervals is a hash, cheaper to commit
-/// and to search, and its contents are there with the rule, which those of an interval set are not (see [`Transaction::staged`]).
-///
-/// [`Transaction::staged`]: https://docs.rs/nftmesh/latest/nftmesh/plan/struct.Transaction.html
+/// and to search, and its contents are there with the rule, which those of an interval set are not (see `Kernel::apply`).
 pub(super) fn ports(ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>> {
     let ranges: PortRanges = ranges.into_iter().collect();
     match ranges.iter().map(|range| range.len()).sum::<usize>() <= FEW {

@@ -1,0 +1,106 @@
+//! Watching: that something about routes, policy rules or addresses changed in a network namespace, whoever changed it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::netns::NetNs;
+use crate::error::{Error, Result};
+use crate::sys::socket::{Bus, NetlinkSocket, Wait};
+
+/// Changes of routes, policy rules and addresses from now on. What changed is for
+/// [`RouteTable::missing`](super::RouteTable::missing) to say.
+///
+/// ```no_run
+/// use nftmesh::kernel::RouteWatch;
+///
+/// let mut watch = RouteWatch::open()?;
+/// if watch.changed()? {
+///     println!("look again");
+/// }
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct RouteWatch {
+    socket: NetlinkSocket,
+    buffer: Vec<u8>,
+}
+
+impl RouteWatch {
+    /// Of the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// When no netlink socket can be opened.
+    pub fn open() -> Result<Self> {
+        let socket = NetlinkSocket::open(Bus::Route).map_err(failed)?;
+        GROUPS.iter().try_for_each(|group| socket.join(*group)).map_err(failed)?;
+        Ok(RouteWatch { socket, buffer: Vec::new() })
+    }
+
+    /// Of another network namespace.
+    ///
+    /// # Errors
+    /// [`is_permission`](Error::is_permission) when it may not be entered, see [`NetNs::run`].
+    pub fn open_in(namespace: &NetNs) -> Result<Self> {
+        namespace.run(RouteWatch::open)?
+    }
+
+    /// Whether anything changed since the last call; it does not wait. The descriptor ([`AsFd`]) is readable when something did.
+    ///
+    /// # Errors
+    /// When the socket can't be read.
+    pub fn changed(&mut self) -> Result<bool> {
+        let mut changed = false;
+        loop {
+            match self.socket.recv(&mut self.buffer, Wait::DontWait) {
+                Ok(None) => return Ok(changed),
+                Ok(Some(_)) => changed = true,
+                // More than there was room for.
+                Err(cause) if cause.raw_os_error() == Some(libc::ENOBUFS) => changed = true,
+                Err(cause) => return Err(failed(cause)),
+            }
+        }
+    }
+}
+
+impl AsFd for RouteWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn failed(cause: std::io::Error) -> Error {
+    Error::io("watch the routes of the network namespace", cause)
+}
+
+/// `RTNLGRP_IPV4_IFADDR`, `IPV4_ROUTE`, `IPV4_RULE`, `IPV6_IFADDR`, `IPV6_ROUTE`, `IPV6_RULE`: include/uapi/linux/rtnetlink.h, v6.12.
+const GROUPS: [u32; 6] = [5, 7, 8, 9, 11, 19];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{in_namespace, ip};
+
+    #[test]
+    fn a_route_a_rule_or_an_address_that_comes_or_goes_is_noticed() {
+        in_namespace(|| {
+            ip("link set lo up");
+            let mut watch = RouteWatch::open().expect("opens");
+            let changes = [
+                "addr add ::6/128 dev lo nodad",
+                "addr add 192.0.2.1/32 dev lo",
+                "route add local default dev lo table 7",
+                "-6 route add local default dev lo table 7",
+                "rule add fwmark 7 lookup 7",
+                "-6 rule add fwmark 7 lookup 7",
+            ];
+            for change in
+                changes.iter().flat_map(|add| [add.to_string(), add.replace(" add ", " del ").replace(" nodad", "")])
+            {
+                // What the kernel does on its own after lo came up may still be told.
+                while watch.changed().expect("is read") {}
+                ip(&change);
+                assert!(watch.changed().expect("is read"), "{change}");
+            }
+            assert!(!watch.changed().expect("is read"));
+        });
+    }
+}

@@ -1,0 +1,288 @@
+//! The way from one rule set to another on which every packet meets one of the two, and never a mixture.
+//!
+//! Rules switch over at one moment. The contents of a set of intervals do not: they are published after the rules, one set after the
+//! other, and until then a lookup finds what was there before. Other sets change with the rules, but a packet that came to the old
+//! rules before that moment may look something up after it: 2 of 2,747 connections got past in 400 changes of a set of groups and of
+//! the rule that looks at it. So a set that rules look at never changes together with rules, and one of intervals not with another
+//! set either. Where it would, the way leads by a rule set that means the same as the wanted one and has the new
+//! contents under another name, `NAME.next`: its set is filled first, where no rule looks at it, and then rules alone switch over.
+//! After that nobody looks at the old name, and the same again leads to the wanted rule set.
+//!
+//! ```text
+//! held           rules look at @a, which holds the old contents
+//! first          @a.next with the new contents, where no rule looks at it
+//! rules alone    rules look at @a.next; @a goes
+//! first          @a with the new contents, where no rule looks at it
+//! wanted         rules look at @a; @a.next goes
+//! ```
+//! Each step is found from what is held and what is wanted alone: whoever is killed on the way leaves one of these states, and the
+//! next one goes on from there.
+
+use std::collections::{HashMap, HashSet};
+
+use super::operation::{Operation, State, TableId};
+use super::snapshot::{Snapshot, TableState};
+use super::transaction::Transaction;
+use crate::bytecode::{Expr, LookupSet};
+use crate::model::{
+    ChainKind, Element, Interval, Key, MarkValue, Match, Name, Operand, Rule, Ruleset, Set, SetFlags, SetRef,
+    Statement, Table,
+};
+
+/// One transaction of the way.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) transaction: Transaction,
+    pub(crate) kind: StepKind,
+}
+
+/// What packets see of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StepKind {
+    /// Nothing: no rule that they come to looks at it.
+    First,
+    /// One moment, after which they meet what is wanted, which is what is there then.
+    Last,
+    /// One moment, after which they meet what is wanted, though not by the names that are wanted.
+    Switch,
+}
+
+/// The next transaction on the way from `held` to `wanted`, where `plan` is the direct way.
+pub(crate) fn step<E>(
+    held: &Snapshot,
+    wanted: &Ruleset,
+    plan: impl Fn(&Snapshot, &Ruleset) -> Result<Transaction, E>,
+) -> Result<Step, E> {
+    let direct = plan(held, wanted)?;
+    let by = detour(held, wanted, &direct);
+    let (transaction, kind) = match &by {
+        Some(by) => (plan(held, by)?, StepKind::Switch),
+        None => (direct, StepKind::Last),
+    };
+    let first = transaction.staged(held, by.as_ref().unwrap_or(wanted));
+    Ok(if first.is_empty() { Step { transaction, kind } } else { Step { transaction: first, kind: StepKind::First } })
+}
+
+/// The rule set by way of which `wanted` is reached, of which `plan` is the direct way; `None` when the direct way is good.
+fn detour(held: &Snapshot, wanted: &Ruleset, plan: &Transaction) -> Option<Ruleset> {
+    let mut changes: Vec<Change<'_>> = Vec::new();
+    for operation in plan.operations() {
+        if let Some((table, name)) = set_of(operation) {
+            match changes.iter_mut().rev().find(|change| change.table == table && change.name == name) {
+                Some(change) => change.operations.push(operation),
+                None => changes.extend(Change::of(held, wanted, table, name, operation)),
+            }
+        }
+    }
+    let seen: HashMap<&TableId, HashSet<&Name>> =
+        changes.iter().map(|change| (change.table, looked_up(change.held))).collect();
+    changes.retain(|change| seen.get(change.table).is_some_and(|seen| seen.contains(change.name)));
+    if changes.is_empty() {
+        return None;
+    }
+    let is_interval = |change: &Change<'_>| change.set.flags.contains(SetFlags::INTERVAL);
+    let switches = plan.switches(held);
+    let several = changes.len() > 1 && changes.iter().any(is_interval);
+    if !switches && !several && !changes.iter().any(|change| is_interval(change) && change.replaces()) {
+        return None;
+    }
+    // The detour is a switch of rules: no set at all may change with it.
+    let late = || changes.iter().filter(|change| change.has_another_name());
+    late().next()?;
+    let renamed = |table: &Table| {
+        let mut by = table.clone();
+        for change in late().filter(|change| std::ptr::eq(change.wanted, table)) {
+            let seen = seen.get(change.table);
+            let free = |name: &Name| {
+                !by.sets.iter().any(|set| set.name == *name) && !seen.is_some_and(|seen| seen.contains(name))
+            };
+            let next = (1..).map(|number| next_name(change.name, number)).find(free)?;
+            rename(&mut by, change.name, &next);
+        }
+        Some(by)
+    };
+    wanted.tables.iter().map(renamed).collect()
+}
+
+/// What happens to a set that is there and stays wanted.
+struct Change<'a> {
+    table: &'a TableId,
+    name: &'a Name,
+    held: &'a TableState,
+    wanted: &'a Table,
+    set: &'a Set,
+    operations: Vec<&'a Operation>,
+}
+
+impl<'a> Change<'a> {
+    fn of(
+        held: &'a Snapshot,
+        wanted: &'a Ruleset,
+        table: &'a TableId,
+        name: &'a Name,
+        operation: &'a Operation,
+    ) -> Option<Self> {
+        let held = held.table(table).filter(|held| held.set(name.as_str()).is_some())?;
+        let wanted = wanted.find(table.family, table.name.as_str())?;
+        let set = wanted.sets.iter().find(|set| set.name == *name)?;
+        Some(Change { table, name, held, wanted, set, operations: vec![operation] })
+    }
+
+    /// Whether a packet could meet neither what goes nor what comes in its place: kernels before 6.17 may find nothing for a moment
+    /// where an interval goes and another comes that holds some of the same keys (nft_set_rbtree.c, "continue traversal if element is
+    /// inactive").
+    fn replaces(&self) -> bool {
+        let (mut gone, mut made) = (Vec::new(), Vec::new());
+        for operation in &self.operations {
+            match operation {
+                Operation::DeleteElements { set, .. } => gone.extend(&set.elements),
+                Operation::AddElements { set, .. } | Operation::AddSet { set, .. } => made.extend(&set.elements),
+                // All that is there.
+                _ => return true,
+            }
+        }
+        overlap(gone, made)
+    }
+
+    /// Elements that packets put there cannot be moved, and what has no meaning here may look at any set.
+    fn has_another_name(&self) -> bool {
+        let rules = || self.wanted.chains.iter().flat_map(|chain| &chain.rules);
+        let is_opaque = |rule: &Rule| rule.statements.iter().any(|part| matches!(part, Statement::Opaque(_)));
+        !self.set.flags.contains(SetFlags::DYNAMIC) && !rules().any(is_opaque)
+    }
+}
+
+impl Transaction {
+    /// Whether it changes at one moment what packets meet: rules that they may come to, or chains at a hook.
+    pub(super) fn switches(&self, held: &Snapshot) -> bool {
+        let made: HashSet<_> = self.made(held).collect();
+        self.operations().iter().any(|operation| match operation {
+            Operation::AddChain { kind, .. } => *kind != ChainKind::Regular,
+            // Nothing leads to a chain that is only being made.
+            Operation::AddRule { chain, .. } => !made.contains(&(&chain.table, &chain.name)),
+            Operation::DeleteChain(chain) => held
+                .table(&chain.table)
+                .and_then(|table| table.chain(chain.name.as_str()))
+                .is_some_and(|held| held.hook.is_some()),
+            Operation::DeleteRule { .. } | Operation::FlushChain(_) | Operation::ReplaceRule { .. } => true,
+            Operation::DeleteTable(table) | Operation::FlushTable(table) => {
+                held.table(table).is_some_and(|table| !table.chains.is_empty())
+            }
+            Operation::Restore { state, .. } => matches!(**state, State::Chain(_) | State::Rule { .. }),
+            _ => false,
+        })
+    }
+
+    /// The regular chains that it makes where there are none of that name.
+    pub(super) fn made<'t>(&'t self, held: &'t Snapshot) -> impl Iterator<Item = (&'t TableId, &'t Name)> {
+        self.operations().iter().filter_map(|operation| match operation {
+            Operation::AddChain { table, name, kind: ChainKind::Regular, .. } => {
+                let is_there = held.table(table).is_some_and(|table| table.chain(name.as_str()).is_some());
+                (!is_there).then_some((table, name))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// Which set an operation is about.
+pub(super) fn set_of(operation: &Operation) -> Option<(&TableId, &Name)> {
+    match operation {
+        Operation::AddElements { table, set }
+        | Operation::AddSet { table, set }
+        | Operation::DeleteElements { table, set } => Some((table, &set.name)),
+        Operation::DeleteSet { table, set } | Operation::FlushSet { table, set } => Some((table, set)),
+        _ => None,
+    }
+}
+
+/// The named sets that rules of a table look at. Of what an expression without a meaning here looks at nothing is known: all of them.
+pub(super) fn looked_up(table: &TableState) -> HashSet<&Name> {
+    let exprs = || table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
+    if exprs().any(|expr| matches!(expr, Expr::Opaque { .. })) {
+        return table.sets.iter().map(|set| &set.name).collect();
+    }
+    exprs()
+        .filter_map(|expr| match expr {
+            Expr::Lookup { set: LookupSet::Named(name), .. } => Some(name),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether any interval of one side has a key in common with one of the other. Concatenations are replaced as a whole by the kernel.
+fn overlap(gone: Vec<&Element>, made: Vec<&Element>) -> bool {
+    let single = |elements: Vec<&'_ Element>| -> Vec<(Interval, bool)> {
+        let intervals = elements.into_iter().filter_map(|element| match &element.key {
+            Key::Single(interval) => Some((interval.clone(), false)),
+            Key::Concat(_) => None,
+        });
+        intervals.collect()
+    };
+    let mut all = single(gone);
+    all.extend(single(made).into_iter().map(|(interval, _)| (interval, true)));
+    all.sort_by(|(a, _), (b, _)| a.low.cmp(&b.low));
+    let mut reach: [Option<&Interval>; 2] = [None, None];
+    for (interval, side) in &all {
+        let [ours, others] = if *side { [1, 0] } else { [0, 1] };
+        let reaches = |before: &&Interval| before.high >= interval.low;
+        if reach.get(others).copied().flatten().is_some_and(|before| reaches(&before)) {
+            return true;
+        }
+        if let Some(widest) = reach.get_mut(ours) {
+            if widest.is_none_or(|before| before.high < interval.high) {
+                *widest = Some(interval);
+            }
+        }
+    }
+    false
+}
+
+/// A name that nft can read, however long the other one is.
+fn next_name(name: &Name, number: u32) -> Name {
+    let number = if number == 1 { String::new() } else { number.to_string() };
+    let name = name.as_str();
+    // NFT_SET_MAXNAMELEN is 256 with its zero byte.
+    let end = (0..=name.len().min(255 - ".next".len() - number.len())).rev().find(|end| name.is_char_boundary(*end));
+    let name = name.get(..end.unwrap_or(0)).unwrap_or_default();
+    Name::from(format!("{name}.next{number}"))
+}
+
+fn rename(table: &mut Table, name: &Name, next: &Name) {
+    for set in table.sets.iter_mut().filter(|set| set.name == *name) {
+        set.name = next.clone();
+    }
+    for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+        for statement in &mut rule.statements {
+            match set_ref(statement) {
+                Some(SetRef::Named(looked_up)) if looked_up == name => *looked_up = next.clone(),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The set that a statement looks something up in.
+fn set_ref(statement: &mut Statement) -> Option<&mut SetRef> {
+    match statement {
+        Statement::Match(Match { operand: Operand::Set(set), .. })
+        | Statement::SetMark { value: MarkValue::Map { map: set, .. }, .. }
+        | Statement::VerdictMap { map: set, .. } => Some(set),
+        _ => None,
+    }
+}
+
+/// The elements of the anonymous set of intervals that a statement looks something up in.
+pub(super) fn is_late(statement: &Statement) -> bool {
+    match statement {
+        Statement::Match(Match { operand: Operand::Set(SetRef::Anonymous(elements)), .. })
+        | Statement::SetMark { value: MarkValue::Map { map: SetRef::Anonymous(elements), .. }, .. }
+        | Statement::VerdictMap { map: SetRef::Anonymous(elements), .. } => {
+            elements.iter().any(|element| element.key.is_interval())
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

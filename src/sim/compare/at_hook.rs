@@ -90,8 +90,10 @@ impl AtHook<'_> {
         let mut explorer = self.explorer();
         // Sets are told apart by their address, so that they stay as long as the explorer.
         let mut kept = Vec::new();
+        // Nodes that a new explorer has when it has seen a part: those of large sets, which are not made anew for a few.
+        let mut first = 0;
         while let Some(part) = parts.cutter.next() {
-            if explorer.bdd.len() > MOST_NODES {
+            if explorer.bdd.len() > MOST_NODES + 2 * first {
                 kept.clear();
                 explorer = self.explorer();
             }
@@ -105,6 +107,9 @@ impl AtHook<'_> {
             }
             explorer.todo = vec![Place { domains, choices: Vec::new() }];
             AtHook { a: &a, b: &b, ..*self }.places(&mut explorer, tally)?;
+            if kept.is_empty() {
+                first = explorer.bdd.len();
+            }
             kept.push([a, b]);
         }
         Ok(())
@@ -245,5 +250,5 @@ fn matches(hook: Hook, code: &RuleCode, explorer: &mut Explorer) -> Result<bool,
 
 /// Questions about open packets; far more than any rule sets need that were made by people.
 const MOST_STEPS: u64 = 1 << 32;
-/// Nodes of diagrams that are kept from one part to the next: as many as a processor keeps at hand.
+/// Nodes of diagrams that are kept from one part to the next besides those of large sets: as many as a processor keeps at hand.
 const MOST_NODES: usize = 1 << 16;

@@ -16,7 +16,7 @@ use nftmesh::kernel::routed;
 use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, ServiceCidrs};
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::Ruleset;
-use nftmesh::sim::{Host, Packet, Rules, Walker};
+use nftmesh::sim::{Host, Packet, Rules, SourceChecks, Walker};
 
 /// Tells the life of a request through a sidecar; nothing is sent
 #[derive(Parser)]
@@ -76,7 +76,10 @@ fn story(interception: Interception) -> Result<String, Box<dyn Error>> {
         .dns(DnsCapture::All)
         .build()?;
     let rules = Rules::try_from(&Ruleset::from(&config))?;
-    let host = routed(Host::pod(["10.77.0.2/24".parse()?]), &RoutePlan::from(&config));
+    let mut pod = Host::pod(["10.77.0.2/24".parse()?]);
+    // What the kernel sets by itself: a way back that is looked up with the proxy's mark would decide otherwise.
+    pod.links.iter_mut().for_each(|link| link.checks = Some(SourceChecks::default()));
+    let host = routed(pod, &RoutePlan::from(&config));
     let mut walker = Walker::new(&rules, &host);
     let mut out = String::new();
     for (number, (title, incoming, text)) in (1..).zip(LEGS) {

@@ -10,7 +10,7 @@ use nftmesh::kernel::routed;
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::Ruleset;
-use nftmesh::sim::{Change, Delivery, End, Host, Packet, Rules, Step, Walk, Walker};
+use nftmesh::sim::{Change, Delivery, End, Host, Packet, Rules, SourceChecks, Step, Walk, Walker};
 
 /// Addresses of one family.
 struct Net {
@@ -55,7 +55,9 @@ fn in_pod(options: &str, life: impl Fn(&mut Walker<'_>, &Net)) {
     let config: IstioConfig = sidecar::config(options, RESOLV_CONF);
     let rules = Rules::try_from(&Ruleset::from(&config)).expect("rules that can be lowered");
     let addresses = ["10.77.0.2/24", "fd77::2/64", "fe80::1/64"].map(|net| net.parse().expect("a network"));
-    let host = routed(Host::pod(addresses), &RoutePlan::from(&config));
+    let mut pod = Host::pod(addresses);
+    pod.links.iter_mut().for_each(|link| link.checks = Some(SourceChecks::default()));
+    let host = routed(pod, &RoutePlan::from(&config));
     for net in &NETS {
         life(&mut Walker::new(&rules, &host), net);
     }

@@ -16,6 +16,7 @@ use std::fs;
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::model::{Family4or6, Ruleset};
 use nftmesh::sim::{Comparison, Rules, compare};
+use recorded::mended;
 use sidecar::{CASES, Case};
 
 /// By its number: what is wrong with the reference, and why these rule sets are equal all the same.
@@ -54,17 +55,6 @@ fn ours(case: &Case) -> Rules {
 /// What the reference left, as text for each family.
 fn recorded(case: &Case) -> [String; 2] {
     ["ipv4", "ipv6"].map(|family| recorded::as_save(case.name, family))
-}
-
-/// With a rule that the reference lacks, before those for established connections: a SYN without ACK, RST and FIN is a new one.
-fn mended(text: &str) -> String {
-    let known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ISTIO_DIVERT";
-    let begins = "-m tcp --tcp-flags FIN,SYN,RST,ACK SYN -g ISTIO_TPROXY";
-    let mend = |line: &str| match line.contains(known) {
-        true => format!("{}\n{line}\n", line.replace(known, begins)),
-        false => format!("{line}\n"),
-    };
-    text.lines().map(mend).collect()
 }
 
 #[track_caller]

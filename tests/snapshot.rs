@@ -341,8 +341,13 @@ fn elements_that_rules_add_are_read() {
         let key = [127, 0, 0, 1];
         assert!(seen.elements.iter().any(|element| *element.key == key), "{seen:?}");
         assert_eq!(seen.expires.len(), seen.elements.len());
-        let meter = t.set("m").expect("no rule looks it up, so it stays beside the rules");
-        assert!(meter.elements.iter().any(|element| *element.key == key && element.extras.is_some()), "{meter:?}");
+        let metered = t.chain("metered").expect("it is there").rules.iter().flat_map(|rule| &rule.exprs);
+        let meter = metered.filter_map(|expr| match expr {
+            Expr::Opaque { set: Some(set), .. } => Some(set),
+            _ => None,
+        });
+        let elements: Vec<_> = meter.flat_map(|set| &set.elements).collect();
+        assert!(elements.iter().any(|element| *element.key == key && element.extras.is_some()), "{elements:?}");
     });
 }
 

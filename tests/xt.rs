@@ -1,6 +1,8 @@
 //! What iptables-nft(8) puts into the kernel, read back and held against the text that it was given: extensions of xtables do what
 //! the import says they do, and where they are not known, the comparison says which.
 
+#[path = "support/recorded.rs"]
+mod recorded;
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;
@@ -12,6 +14,7 @@ use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Family4or6, Ruleset};
 use nftmesh::sim::{Comparison, Rules, compare};
+use recorded::mended;
 use sidecar::CASES;
 use support::{command, in_fresh_netns, ip, succeed};
 
@@ -59,17 +62,13 @@ fn run(example: &str, words: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn the_recorded_cases_in_the_kernel_do_what_their_text_says_and_what_our_rules_do() {
-    let Some(dir) = support::shared_dir() else { return };
     // owner_check, net/netfilter/xt_owner.c: only users that the namespace has.
     if !support::needs_root() {
         return;
     }
     let mut proven = 0;
     for case in CASES {
-        let [ipv4, ipv6] = ["iptables-nft.save", "ip6tables-nft.save"].map(|file| {
-            let path = dir.join("cases").join(case.name).join(file);
-            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        });
+        let [ipv4, ipv6] = ["ipv4", "ipv6"].map(|family| mended(&recorded::as_save(case.name, family)));
         let texts = [(V4, ipv4.as_str()), (V6, ipv6.as_str())];
         in_fresh_netns(|| {
             texts.iter().for_each(|(family, text)| drop(succeed(restore(*family), "", text)));

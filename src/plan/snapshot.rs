@@ -44,8 +44,8 @@ pub struct TableState {
     pub uses: u32,
     /// What a program left with it: TLVs, a comment of type 0.
     pub userdata: Vec<u8>,
-    /// Its named sets and maps, in the kernel's order; anonymous ones are in the rules that look them up. One that no rule looks up
-    /// by a lookup expression (the set of a meter, of an object map) is here, with `NFT_SET_ANONYMOUS` in its flags.
+    /// Its named sets and maps, in the kernel's order; anonymous ones are in the rules that name them. One that no rule is seen to
+    /// name is here, with `NFT_SET_ANONYMOUS` in its flags.
     pub sets: Vec<SetState>,
     /// Its chains, in the kernel's order.
     pub chains: Vec<ChainState>,

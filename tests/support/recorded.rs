@@ -33,6 +33,17 @@ pub(crate) fn as_save(case: &str, family: &str) -> String {
     text
 }
 
+/// With a rule that the reference lacks, before those for established connections: a SYN without ACK, RST and FIN is a new one.
+pub(crate) fn mended(text: &str) -> String {
+    let known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ISTIO_DIVERT";
+    let begins = "-m tcp --tcp-flags FIN,SYN,RST,ACK SYN -g ISTIO_TPROXY";
+    let mend = |line: &str| match line.contains(known) {
+        true => format!("{}\n{line}\n", line.replace(known, begins)),
+        false => format!("{line}\n"),
+    };
+    text.lines().map(mend).collect()
+}
+
 /// The lines of a section, `table chain rule`.
 pub(crate) fn section<'a>(file: &'a str, case: &str, family: &str) -> impl Iterator<Item = &'a str> {
     let title = format!("[{case} {family}]");

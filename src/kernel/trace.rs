@@ -59,8 +59,8 @@ impl Trace {
     /// In the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as one may have.
     ///
     /// # Errors
-    /// [`is_invalid`](Error::is_invalid) for a filter that does not [`validate`](TraceFilter::validate),
-    /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`, [`is_unsupported`](Error::is_unsupported) when this kernel has
+    /// [`is_invalid`](crate::Error::is_invalid) for a filter that does not [`validate`](TraceFilter::validate),
+    /// [`is_permission`](crate::Error::is_permission) without `CAP_NET_ADMIN`, [`is_unsupported`](crate::Error::is_unsupported) when this kernel has
     /// no tables that go with their owner (Linux 5.12): a table that could stay behind is never made.
     pub fn open(filter: TraceFilter) -> Result<Self> {
         filter.validate()?;
@@ -76,7 +76,7 @@ impl Trace {
     /// In another network namespace, see [`Kernel::open_in`].
     ///
     /// # Errors
-    /// Those of [`open`](Self::open), and [`is_permission`](Error::is_permission) when the namespace may not be entered.
+    /// Those of [`open`](Self::open), and [`is_permission`](crate::Error::is_permission) when the namespace may not be entered.
     pub fn open_in(namespace: &NetNs, filter: TraceFilter) -> Result<Self> {
         namespace.run(|| Trace::open(filter))?
     }

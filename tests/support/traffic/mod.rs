@@ -170,12 +170,13 @@ const POD_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
 const POD_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2));
 const REMOTE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 const REMOTE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1));
-/// Longer than the kernel's first repeat of a SYN (1 s): a packet lost under load is not an answer.
-const PATIENCE: Duration = Duration::from_millis(1500);
+/// A connection that nobody answers ends after this. The kernel repeats a SYN after 1, 2, 3 and 4 s, and reports the carrier of
+/// a new link to IPv6 up to a second late: one lost packet or a busy machine must not look like an answer.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 fn connect(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = sys::socket(to, libc::SOCK_STREAM)?;
-    let limit = libc::timeval { tv_sec: 1, tv_usec: 500_000 };
+    let limit = libc::timeval { tv_sec: PATIENCE.as_secs().cast_signed(), tv_usec: 0 };
     sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)?;
     if let Some(from) = from {
         sys::bind(&socket, (from, 0).into())?;

@@ -2,6 +2,11 @@
 # on-kernel.sh NAME=PROGRAM...: runs test programs on the kernel that is booted, a row of a table for each.
 NFTMESH_REQUIRE_KERNEL=1
 export NFTMESH_REQUIRE_KERNEL
+# Without hardware virtualisation everything takes some ten times longer (tests/support/patience.rs).
+if grep -q 'QEMU TCG' /proc/cpuinfo; then
+	NFTMESH_SLOWNESS=10
+	export NFTMESH_SLOWNESS
+fi
 kernel=$(uname -r)
 status=0
 for one in "$@"; do
@@ -9,8 +14,8 @@ for one in "$@"; do
 	filter=
 	[ "$name" != nftmesh ] || filter='kernel:: sys::'
 	# shellcheck disable=SC2086 # the words are meant to split
-	"$program" $filter >/tmp/output 2>&1 || status=1
-	cat /tmp/output
+	{ timeout 2400 "$program" $filter 2>&1 || echo "on-kernel.sh: $name: exit code $?"; } | tee /tmp/output
+	! grep -q '^on-kernel.sh: ' /tmp/output || status=1
 	counts=$(sed -n 's/^test result: [A-Za-z]*\. \([0-9]* passed; [0-9]* failed\).*/\1/p' /tmp/output)
 	echo "| $kernel | $name | ${counts:-ended early} | $(grep -c '^SKIP' /tmp/output) skipped |"
 done

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use support::patience::patience;
 use support::running::{PATIENCE, Running};
 use support::{NetNs, command, example, in_fresh_netns, ip, needs_root, nft};
 
@@ -255,7 +256,7 @@ fn guard_says_everything_as_json_when_asked() {
         let words = [TEMPLATE, &["--log_as_json"]].concat();
         let mut guard = Running::start("guard", &words, Stdio::inherit());
         let until = |part: &str| loop {
-            let line = guard.said.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{part}: {error}"));
+            let line = guard.said.recv_timeout(patience(PATIENCE)).unwrap_or_else(|error| panic!("{part}: {error}"));
             let object: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             assert_eq!(object.get("scope").and_then(Value::as_str), Some("guard"), "{line}");
             if object.get("msg").and_then(Value::as_str).is_some_and(|msg| msg.contains(part)) {

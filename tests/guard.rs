@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nftmesh::kernel::{Kernel, NetNs, Watch};
 use nftmesh::model::{Chain, DataType, Element, Family, Ruleset, Set, Table, Value};
 use nftmesh::plan::{Commit, Event, TableId, Transaction};
+use support::patience::patience;
 use support::running::{PATIENCE, Running};
 use support::{command, example, in_fresh_netns, ip, needs_root, nft, nft_script, say};
 use traffic::{Load, Pod, under_load};
@@ -44,7 +45,7 @@ fn clocked_commits() -> Receiver<(Instant, Commit)> {
 #[track_caller]
 fn next_commit_of(commits: &Receiver<(Instant, Commit)>, command: &str) -> Instant {
     loop {
-        let (at, commit) = commits.recv_timeout(PATIENCE).expect("somebody commits");
+        let (at, commit) = commits.recv_timeout(patience(PATIENCE)).expect("somebody commits");
         if commit.command == command {
             return at;
         }
@@ -63,7 +64,7 @@ fn rules() -> String {
 fn eventually(what: impl Fn() -> String, expected: &str) {
     let begun = Instant::now();
     while what() != expected {
-        assert!(begun.elapsed() < PATIENCE, "{}\nexpected:\n{expected}", what());
+        assert!(begun.elapsed() < patience(PATIENCE), "{}\nexpected:\n{expected}", what());
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -195,7 +196,7 @@ fn whoever_deletes_the_table_again_and_again_is_answered_every_time() {
             let begun = Instant::now();
             let mut deleted = 0;
             // A guard that backs off, up to seconds, would not be half done.
-            while deleted < 100 && begun.elapsed() < PATIENCE {
+            while deleted < 100 && begun.elapsed() < patience(PATIENCE) {
                 let mut nft = command("nft");
                 let nft = nft.args(["delete", "table", "ip", "istio-proxy-nat"]).stderr(Stdio::null());
                 deleted += usize::from(nft.status().expect("nft runs").success());

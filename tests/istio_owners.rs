@@ -14,6 +14,7 @@ use nftmesh::mesh::istio::{IstioConfig, OwnerGroups, ServiceCidrs};
 use nftmesh::model::Ruleset;
 use nftmesh::sim::{End, Host, Rules, Walker};
 use sidecar::{apply, config};
+use support::patience::patience;
 use support::{command, ip, needs_root, nft, nft_script, skip, sys};
 use traffic::{Pod, Who};
 
@@ -92,7 +93,7 @@ fn a_further_flow_that_the_kernel_opens_is_as_alone_as_its_first() {
     let begun = Instant::now();
     while pod.gateway.run(second_flows).contains("packets 0 ") {
         let rules = || pod.run(|| nft("list ruleset"));
-        assert!(begun.elapsed() < Duration::from_secs(10), "its further flow did not come: {}", rules());
+        assert!(begun.elapsed() < patience(Duration::from_secs(10)), "its further flow did not come: {}", rules());
         client.write_all(b"more").expect("it is open");
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::{Ruleset, TcpFlags};
 use sidecar::{apply, config, route};
+use support::patience::patience;
 use support::{needs_root, nft, nft_script, sys};
 use traffic::{Pod, Who};
 
@@ -71,7 +72,7 @@ impl Scene {
     }
 
     fn take(&self) -> Option<Taken> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + patience(PATIENCE);
         while Instant::now() < until {
             if self.app.accept().is_ok() {
                 return Some(Taken::ByApp);
@@ -103,7 +104,7 @@ impl Scene {
             .expect("/proc")
             .contains(&peer)
         {
-            assert!(begun.elapsed() < Duration::from_secs(20), "the proxy's socket stays");
+            assert!(begun.elapsed() < patience(Duration::from_secs(20)), "the proxy's socket stays");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -144,14 +145,15 @@ fn connect_with(
     set: impl FnOnce(&OwnedFd) -> io::Result<()>,
 ) -> io::Result<TcpStream> {
     let socket = sys::socket(to, libc::SOCK_STREAM)?;
-    let limit = libc::timeval { tv_sec: 1, tv_usec: 500_000 };
+    let limit = patience(Duration::from_millis(1500));
+    let limit = libc::timeval { tv_sec: limit.as_secs().cast_signed(), tv_usec: limit.subsec_micros().into() };
     sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)?;
     sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
     set(&socket)?;
     sys::bind(&socket, from)?;
     sys::connect(&socket, to)?;
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience(PATIENCE)))?;
     Ok(stream)
 }
 
@@ -170,7 +172,7 @@ fn vanish(stream: TcpStream) {
 #[track_caller]
 fn speaks(one: &mut TcpStream, other: &mut TcpStream) {
     other.set_nonblocking(false).expect("a flag");
-    other.set_read_timeout(Some(PATIENCE)).expect("a time");
+    other.set_read_timeout(Some(patience(PATIENCE))).expect("a time");
     for _ in 0..2 {
         one.write_all(b"a question").expect("the connection is open");
         let mut heard = [0; 10];

@@ -15,6 +15,7 @@ use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, 
 use nftmesh::model::{Family, Rule};
 use nftmesh::plan::{ChainId, TableId, TraceEvent};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use support::patience::patience;
 use support::running::{PATIENCE, Running};
 use support::{command, example, in_fresh_netns, ip, nft, nft_script, succeed};
 
@@ -61,7 +62,7 @@ fn traced(port: u16) -> Vec<ChainId> {
     while entered.last().is_none_or(|chain| chain.name != "last") {
         let fd = trace.as_fd();
         let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-        let patience = Timespec::try_from(PATIENCE).expect("seconds");
+        let patience = Timespec::try_from(patience(PATIENCE)).expect("seconds");
         assert_eq!(poll(&mut fds, Some(&patience)).expect("it can be polled"), 1, "{entered:?}");
         while let Some(event) = trace.try_next().expect("readable") {
             if let TraceEvent::Message(message) = event {

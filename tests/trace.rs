@@ -22,7 +22,8 @@ use nftmesh::model::{
 use nftmesh::plan::{Event, Snapshot, TraceEvent, TraceMessage, TraceStep, TracedPacket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Socket, Type};
-use support::version::in_traced_netns;
+use support::patience::patience;
+use support::version::{TRACED_CONNECTIONS, in_traced_netns, needs_linux};
 use support::{ip, nft, nft_fails, nft_script, sys};
 use traffic::Pod;
 
@@ -30,7 +31,10 @@ use traffic::Pod;
 #[track_caller]
 fn messages(trace: &mut Trace, count: usize) -> Vec<TraceMessage> {
     let mut told = Vec::new();
-    while readable(trace, if told.len() < count { Duration::from_secs(10) } else { Duration::from_millis(20) }) {
+    while readable(
+        trace,
+        if told.len() < count { patience(Duration::from_secs(10)) } else { patience(Duration::from_millis(20)) },
+    ) {
         while let Some(event) = trace.try_next().expect("the socket can be read") {
             match event {
                 TraceEvent::Message(message) => told.push(message),
@@ -102,6 +106,13 @@ fn shown(told: &[TraceMessage]) -> Vec<&TracedPacket> {
     told.iter().filter_map(|message| message.packet.as_deref()).collect()
 }
 
+/// Whether this kernel tells of connections in traces, after a printed skip where it does not; then no packet has any.
+fn tells_connections(packets: &[&TracedPacket]) -> bool {
+    let tells = needs_linux(TRACED_CONNECTIONS, "connections in traces");
+    assert!(tells || packets.iter().all(|packet| packet.ct.is_none()), "{packets:#?}");
+    tells
+}
+
 /// A script of nft with everything between braces on lines of its own.
 fn table(chains: &str) -> String {
     format!("table inet t {{\n{}\n}}", chains.replace("; }", ";\n}"))
@@ -151,6 +162,9 @@ B last: policy drop, mark 0x7
 
         // Conntrack looks at a packet once, on its way out; over lo it keeps what was said.
         let packets = shown(&told);
+        if !tells_connections(&packets) {
+            return;
+        }
         let ct: Vec<_> = packets.iter().map(|packet| packet.ct.expect("a rule asks for it")).collect();
         assert!(ct.iter().all(|ct| ct.state == CtState::NEW && ct.direction == Some(CtDirection::Original)), "{ct:?}");
         let id = ct.first().and_then(|first| first.id);
@@ -313,9 +327,13 @@ fn an_address_is_translated_behind_the_chain_that_says_so() {
             messages(&mut trace, count)
         };
         let first = send(3);
-        let seen: Vec<_> = shown(&first).iter().map(|packet| (packet.ports(), packet.ct.map(|ct| ct.status))).collect();
-        let done = CtStatus::DNAT | CtStatus::from_bits_retain(0x100);
-        assert_eq!(seen, [(Some((4000, 5000)), Some(done)), (Some((4000, 5001)), Some(done))], "{first:#?}");
+        let packets = shown(&first);
+        let ports: Vec<_> = packets.iter().map(|packet| packet.ports()).collect();
+        assert_eq!(ports, [Some((4000, 5000)), Some((4000, 5001))], "{first:#?}");
+        if tells_connections(&packets) {
+            let done = CtStatus::DNAT | CtStatus::from_bits_retain(0x100);
+            assert!(packets.iter().all(|packet| packet.ct.is_some_and(|ct| ct.status == done)), "{first:#?}");
+        }
         // The rest of the connection does not come through nat chains.
         assert_eq!(lines(&send(2)), "A out*: end\nA out: policy accept\n");
     });
@@ -447,20 +465,16 @@ fn a_tcp_connection_is_traced_both_ways() {
         let told = messages(&mut trace, 3);
         assert_eq!(lines(&told), "A out*: rule 1, accept\nB out*: rule 1, accept\nC out*: rule 1, accept\n");
         // Flags of the transport header (RFC 9293, section 3.1): SYN 2, ACK 16.
-        let seen: Vec<_> = shown(&told)
-            .iter()
-            .map(|packet| {
-                let ct = packet.ct.expect("a rule asks for it");
-                (packet.ports().expect("TCP has ports"), packet.transport.get(13).copied(), ct.state, ct.direction)
-            })
-            .collect();
-        let there = (client_port, 5000);
-        let expected = [
-            (there, Some(2), CtState::NEW, Some(CtDirection::Original)),
-            ((5000, client_port), Some(18), CtState::ESTABLISHED, Some(CtDirection::Reply)),
-            (there, Some(16), CtState::ESTABLISHED, Some(CtDirection::Original)),
-        ];
-        assert_eq!(seen, expected);
+        let packets = shown(&told);
+        let seen: Vec<_> = packets.iter().map(|packet| (packet.ports(), packet.transport.get(13).copied())).collect();
+        let there = Some((client_port, 5000));
+        assert_eq!(seen, [(there, Some(2)), (Some((5000, client_port)), Some(18)), (there, Some(16))]);
+        if tells_connections(&packets) {
+            let states: Vec<_> = packets.iter().map(|packet| packet.ct.map(|ct| (ct.state, ct.direction))).collect();
+            let (original, reply) = (Some(CtDirection::Original), Some(CtDirection::Reply));
+            let expected = [(CtState::NEW, original), (CtState::ESTABLISHED, reply), (CtState::ESTABLISHED, original)];
+            assert_eq!(states, expected.map(Some));
+        }
         drop((client, listener));
     });
 }

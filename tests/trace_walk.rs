@@ -24,6 +24,7 @@ use nftmesh::kernel::{Kernel, Trace, TraceFilter, host, interfaces};
 use nftmesh::model::Ruleset;
 use nftmesh::plan::Transaction;
 use nftmesh::sim::{Rules, Walker};
+use support::patience::patience;
 use support::sys::Entered;
 use support::version::in_traced_netns;
 
@@ -109,7 +110,7 @@ fn agree(world: &mut World, dice: &mut Dice, listens: bool, score: &mut Score) {
     let mut goes_on = |world: &mut World, score: &mut Score| {
         // Servers may be made to answer each other, for ever.
         for _ in 0..ROUNDS {
-            let Some(messages) = told::drain(&mut trace, QUIET) else {
+            let Some(messages) = told::drain(&mut trace, patience(QUIET)) else {
                 score.skip("rule sets left early: more was told than the trace holds");
                 return false;
             };

@@ -15,6 +15,7 @@ use nftmesh::kernel::{Kernel, host};
 use nftmesh::model::Family;
 use nftmesh::plan::{Snapshot, TableId};
 use nftmesh::sim::{Packet, Rules, Walk, Walker};
+use support::patience::patience;
 use support::{in_fresh_netns, ip, nft_script};
 use traffic::Pod;
 
@@ -62,7 +63,7 @@ fn an_error_of_icmp_is_related_to_the_connection_that_it_is_about_and_translated
         let socket = UdpSocket::bind("127.0.0.1:40001").expect("a free port");
         socket.connect("127.0.0.1:5001").expect("lo is up");
         socket.send(b"x").expect("it is sent");
-        sleep(Duration::from_millis(50));
+        sleep(patience(Duration::from_millis(50)));
         let (snapshot, host) = (snapshot(), host().expect("a netlink socket"));
         let rules = Rules::try_from(&snapshot).expect("rules that can be lowered");
         let mut walker = Walker::new(&rules, &host);
@@ -119,7 +120,7 @@ fn a_source_is_taken_where_the_kernel_takes_it() {
                         let socket = UdpSocket::bind((source, 40000)).expect("its own address");
                         socket.send_to(b"x", "10.77.0.2:7").expect("the pod is on the link");
                     });
-                    sleep(Duration::from_millis(10));
+                    sleep(patience(Duration::from_millis(10)));
                     let (arrived, walk) = pod.run(|| {
                         let (snapshot, host) = (snapshot(), host().expect("a netlink socket"));
                         let rules = Rules::try_from(&snapshot).expect("rules that can be lowered");

@@ -9,6 +9,7 @@ use nftmesh::kernel::{Kernel, NetNs, Watch};
 use nftmesh::model::{Chain, DataType, Element, Family, Rule, Ruleset, Set, Table, TableFlags, Value};
 use nftmesh::plan::{AddedAt, Commit, Event, Position, TableId, Transaction};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use support::patience::patience;
 use support::version::{EVENT_POSITIONS, OWNED_TABLES, linux, needs_linux};
 use support::{command, in_fresh_netns, nft, nft_script};
 
@@ -351,13 +352,13 @@ fn the_descriptor_is_readable_when_there_is_something() {
         let mut watch = Watch::open().expect("a socket");
         assert!(!readable(&watch, Duration::ZERO));
         nft("add table inet t");
-        assert!(readable(&watch, Duration::from_secs(10)));
+        assert!(readable(&watch, patience(Duration::from_secs(10))));
         assert!(!drain(&mut watch).is_empty());
         assert!(!readable(&watch, Duration::ZERO));
         // A loss makes it readable too.
         watch.receive_buffer(0).expect("the smallest there is");
         Kernel::open().and_then(|mut kernel| kernel.commit(&addresses(1_000))).expect("a set");
-        assert!(readable(&watch, Duration::from_secs(10)));
+        assert!(readable(&watch, patience(Duration::from_secs(10))));
         assert_eq!(drain(&mut watch).last(), Some(&Event::Overflow));
         assert!(!readable(&watch, Duration::ZERO));
     });

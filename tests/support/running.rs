@@ -6,9 +6,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use super::patience::patience;
 use super::{command, example, succeed};
 
-/// For what takes as long as the machine is busy.
+/// For what takes as long as an ordinary machine is busy: `patience(PATIENCE)` is waited.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running example; it ends with this value.
@@ -36,7 +37,7 @@ impl Running {
     pub fn until(&self, start: &str) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         while lines.last().is_none_or(|line| !line.starts_with(start)) {
-            match self.said.recv_timeout(PATIENCE) {
+            match self.said.recv_timeout(patience(PATIENCE)) {
                 Ok(line) => lines.push(line),
                 Err(error) => panic!("{} said nothing that begins with {start:?}: {error}: {lines:#?}", self.name),
             }
@@ -46,7 +47,7 @@ impl Running {
 
     #[track_caller]
     pub fn silent_for(&self, time: Duration) {
-        assert_eq!(self.said.recv_timeout(time), Err(RecvTimeoutError::Timeout));
+        assert_eq!(self.said.recv_timeout(patience(time)), Err(RecvTimeoutError::Timeout));
     }
 
     pub fn signal(&self, name: &str) {

@@ -209,7 +209,10 @@ pub fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     loop {
         // SAFETY: a Name is at least as long as any sockaddr of its family.
         match check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const name).cast(), name.length()) }) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && since.elapsed() < PATIENCE => {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && since.elapsed() < super::patience::patience(PATIENCE) =>
+            {
                 thread::sleep(Duration::from_millis(1));
             }
             bound => return bound.map(drop),

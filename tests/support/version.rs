@@ -40,3 +40,7 @@ pub const OWNED_TABLES: Version = (5, 12);
 pub const CATCH_ALL: Version = (5, 13);
 /// The first version whose events report where a rule was added, and where ends of intervals do not expire.
 pub const EVENT_POSITIONS: Version = (5, 15);
+/// The first version whose traces say what connection tracking knows (`NFTA_TRACE_CT_STATE`).
+pub const TRACED_CONNECTIONS: Version = (6, 16);
+/// The first version that keeps who added an address (`IFA_PROTO`).
+pub const ADDRESS_PROTOCOLS: Version = (5, 18);

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Listeners, Pod, REMOTE_V4, StopOnDrop, Who, connect, failure, read_answer};
+use crate::support::patience::patience;
 use crate::support::sys;
 
 /// What the connections of a load saw.
@@ -64,7 +65,7 @@ pub fn under_load<T: Send>(pod: &Pod, clients: usize, work: impl FnOnce() -> T +
             let stop_at_last = StopOnDrop(&stop);
             let running: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
             for _ in &running {
-                starts.recv_timeout(Duration::from_secs(20)).expect("every client was served once");
+                starts.recv_timeout(patience(Duration::from_secs(20))).expect("every client was served once");
             }
             let done = pod.run(work);
             drop(stop_at_last);

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use servers::{APP, PROXY_IN, PROXY_OUT, REMOTE};
 
+use crate::support::patience::patience;
 use crate::support::sys::{self, Capabilities};
 use crate::support::{NetNs, command, ip};
 
@@ -176,14 +177,14 @@ const PATIENCE: Duration = Duration::from_secs(6);
 
 fn connect(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = sys::socket(to, libc::SOCK_STREAM)?;
-    let limit = libc::timeval { tv_sec: PATIENCE.as_secs().cast_signed(), tv_usec: 0 };
+    let limit = libc::timeval { tv_sec: patience(PATIENCE).as_secs().cast_signed(), tv_usec: 0 };
     sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)?;
     if let Some(from) = from {
         sys::bind(&socket, (from, 0).into())?;
     }
     sys::connect(&socket, to)?;
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience(PATIENCE)))?;
     Ok(stream)
 }
 

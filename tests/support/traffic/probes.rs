@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Listeners, PATIENCE, POD_V4, POD_V6, Pod, REMOTE_V4, REMOTE_V6, Who, connect, failure, read_answer, text};
+use crate::support::patience::patience;
 use crate::support::{command, golden_recorded, shared_dir, sys};
 
 /// 40 connections, from app, proxy, an app with the proxy's group, and the gateway: one line for each, `who what TAB answer`.
@@ -205,7 +206,7 @@ fn ask_udp(to: SocketAddr) -> io::Result<String> {
 fn ask_udp_from(port: u16, to: SocketAddr) -> io::Result<String> {
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = sys::udp((any, port).into())?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience(PATIENCE)))?;
     socket.connect(to)?;
     socket.send(b"x")?;
     let mut buffer = [0; 300];

@@ -146,7 +146,7 @@ fn connect_with(
 ) -> io::Result<TcpStream> {
     let socket = sys::socket(to, libc::SOCK_STREAM)?;
     let limit = patience(Duration::from_millis(1500));
-    let limit = libc::timeval { tv_sec: limit.as_secs().cast_signed(), tv_usec: limit.subsec_micros().into() };
+    let limit = libc::timeval { tv_sec: limit.as_secs() as libc::time_t, tv_usec: limit.subsec_micros().into() };
     sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)?;
     sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
     set(&socket)?;

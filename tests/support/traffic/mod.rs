@@ -177,7 +177,7 @@ const PATIENCE: Duration = Duration::from_secs(6);
 
 fn connect(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = sys::socket(to, libc::SOCK_STREAM)?;
-    let limit = libc::timeval { tv_sec: patience(PATIENCE).as_secs().cast_signed(), tv_usec: 0 };
+    let limit = libc::timeval { tv_sec: patience(PATIENCE).as_secs() as libc::time_t, tv_usec: 0 };
     sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)?;
     if let Some(from) = from {
         sys::bind(&socket, (from, 0).into())?;

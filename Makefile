@@ -1,9 +1,12 @@
 # Every target installs what it needs first (scripts/setup.sh); `make help` lists them.
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
+# All but the C libraries.
+OWN := mesh,sim,import,proxy
+FEATURES := '' nftnl mesh sim import proxy mesh,proxy sim,import nftnl,mesh $(OWN)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-own soak check fmt lint doc build bench bless fuzz kernels setup
+.PHONY: help demo test test-own features soak check fmt lint doc build bench bless fuzz kernels setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -18,7 +21,13 @@ test: ## run every test; those that cannot run here say SKIP and why
 
 test-own: ## run every test with our own encoder, without the C libraries
 	@sh scripts/setup.sh test
-	PKG_CONFIG=false $(CARGO) test --locked --no-default-features
+	PKG_CONFIG=false $(CARGO) test --locked --no-default-features --features $(OWN)
+
+features: ## build the library with each set of features that is promised to work
+	@for features in $(FEATURES); do \
+		echo "features: $$features"; \
+		$(CARGO) clippy --quiet --lib --locked --no-default-features --features "$$features" -- -D warnings || exit 1; \
+	done
 
 soak: ## a million connections through every change of configuration, 500 rounds of writers; up to an hour
 	@sh scripts/setup.sh test
@@ -27,13 +36,14 @@ soak: ## a million connections through every change of configuration, 500 rounds
 
 check: ## everything that must hold before a merge; a warning is an error
 	@sh scripts/setup.sh check
-	$(MAKE) --no-print-directory fmt lint doc test test-own build
+	$(MAKE) --no-print-directory fmt lint features doc test test-own build
 
 fmt: ## is the code formatted?
 	$(CARGO) fmt --all --check
 
 lint: ## clippy over library, tests, examples and benches
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) clippy --all-targets --locked --no-default-features --features $(OWN) -- -D warnings
 	$(CARGO) clippy --all-targets --locked --no-default-features -- -D warnings
 
 doc: ## build the documentation

@@ -23,9 +23,9 @@ use ipnetwork::{IpNetwork, Ipv4Network};
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::kernel::{Kernel, routed};
 use nftmesh::mesh::istio::{InboundPorts, IstioConfig, ServiceCidrs};
-use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::{Family4or6, Hook, Ruleset};
 use nftmesh::plan::Transaction;
+use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Comparison, End, Host, Interface, Packet, Rules, Situation, Walk, Walker, compare, walk_hook};
 use sidecar::CASES;
 

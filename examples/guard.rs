@@ -28,8 +28,8 @@ use std::time::{Duration, Instant};
 use common::{drop_in, say};
 use nftmesh::kernel::{NetNs, Pod, Precedence, RouteTable, RouteWatch, Watch, legacy_tables_in};
 use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
-use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::plan::{Event, TableId};
+use nftmesh::routes::RoutePlan;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 fn main() -> ExitCode {

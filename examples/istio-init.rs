@@ -21,9 +21,9 @@ use common::{drop_in, report, say};
 use nftmesh::Result;
 use nftmesh::kernel::{Leftovers, Pod};
 use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, RunMode, RunOptions, Validation};
-use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::Ruleset;
 use nftmesh::proxy::CaptureProbe;
+use nftmesh::routes::RoutePlan;
 
 fn main() -> ExitCode {
     let about = "Installs the Istio sidecar's rules in this pod, in one transaction";

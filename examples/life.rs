@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use nftmesh::kernel::routed;
 use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, ServiceCidrs};
-use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::Ruleset;
+use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Host, Packet, Rules, SourceChecks, Walker};
 
 /// Tells the life of a request through a sidecar; nothing is sent

@@ -2,22 +2,35 @@
 #![doc = ""]
 //! # Where to start
 //!
-//! [`model`] describes a rule set, [`plan`] what is to change, [`kernel`] changes it. [`mesh`] holds presets, [`proxy`] what a proxy
+//! [`model`] describes a rule set, [`plan`] what is to change, [`kernel`] changes it. [`mesh`] holds presets, [`routes`] the policy routes that go with them, [`proxy`] what a proxy
 //! asks its sockets. [`validate`] says what is wrong with a rule set, [`bytecode`] what the kernel will run, [`sim`] what that does with
 //! packets. [`import`] reads what `iptables-save` printed.
+
+// What only one feature needs is written once, without a condition at each helper.
+#![cfg_attr(
+    not(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy")),
+    allow(dead_code, unused_imports, reason = "helpers of a feature that is off")
+)]
 
 pub mod bytecode;
 mod error;
 #[doc(hidden)]
+#[cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
 pub mod fuzz;
+#[cfg(feature = "import")]
 pub mod import;
 pub mod kernel;
+#[cfg(feature = "mesh")]
 pub mod mesh;
 pub mod model;
 mod netlink;
 pub mod plan;
+#[cfg(feature = "proxy")]
 pub mod proxy;
 mod render;
+#[cfg(any(feature = "mesh", feature = "sim"))]
+pub mod routes;
+#[cfg(feature = "sim")]
 pub mod sim;
 #[expect(unsafe_code, reason = "the one fence around system calls and C libraries")]
 mod sys;

@@ -80,5 +80,5 @@ mod validation;
 
 pub use validation::CaptureProbe;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "mesh"))]
 mod tests;

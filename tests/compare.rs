@@ -1,5 +1,7 @@
 //! Comparisons over all packets: the rule sets of the twelve cases, the same said otherwise, and large ones.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;

@@ -3,6 +3,7 @@
 //! Whether a packet can tell is found out without the comparison: from walks of the machine, which is held against the kernel elsewhere, on
 //! packets made of the constants of the rules and their neighbours.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 #[path = "support/sidecar.rs"]

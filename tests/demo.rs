@@ -1,5 +1,7 @@
 //! What `make demo` runs: it says itself where each connection landed, and fails when that is not where it should have.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 mod support;
 
 use std::fs;

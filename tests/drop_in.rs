@@ -1,6 +1,8 @@
 //! The example `istio-init` in the place of `istio-iptables`: started as Istio starts that program,
 //! with what its container has.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 mod support;
 
 use std::fs;

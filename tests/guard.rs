@@ -1,5 +1,7 @@
 //! The example `guard`: what others change is told and put back soon, a fight is not joined, and a signal ends it in order.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 mod support;
 #[path = "support/traffic/mod.rs"]
 mod traffic;

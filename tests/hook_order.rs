@@ -1,6 +1,8 @@
 //! Which of two base chains of one priority runs first: as the kernel lists it, as handles prove
 //! it, or "cannot tell".
 
+#![cfg(feature = "sim")]
+
 mod support;
 
 use std::net::UdpSocket;

@@ -1,5 +1,7 @@
 //! The configuration from flags and variables: what is accepted, what it becomes, and how a refusal reads.
 
+#![cfg(feature = "mesh")]
+
 use std::net::IpAddr;
 use std::time::Duration;
 

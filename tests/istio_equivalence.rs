@@ -1,5 +1,7 @@
 //! The rules of the sidecar against the reference's, rule by rule as it would install them: any packet, any options, one decision.
 
+#![cfg(all(feature = "mesh", feature = "sim"))]
+
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;

@@ -1,5 +1,7 @@
 //! Without IPv6 the tables are of family ip, with it of family inet: what IPv6 meets, and how one becomes the other.
 
+#![cfg(feature = "mesh")]
+
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;

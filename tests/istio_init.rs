@@ -1,5 +1,7 @@
 //! The drop-in as its users run it: recorded answers, every recorded case, idempotence, clean-up, bad input, load.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 mod support;
 #[path = "support/traffic/mod.rs"]
 mod traffic;

@@ -1,5 +1,7 @@
 //! The sidecar beside others who translate, mark and choose zones: it comes first, whoever registered first, and with whatever tool.
 
+#![cfg(feature = "mesh")]
+
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;

@@ -1,5 +1,7 @@
 //! Whose packets they are: sockets of the kernel, which are nobody's, and packets that a raw socket makes.
 
+#![cfg(all(feature = "mesh", feature = "sim"))]
+
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;

@@ -1,5 +1,7 @@
 //! The rules of the sidecar as text: what they are for every case of the reference, and what is always true of them.
 
+#![cfg(feature = "mesh")]
+
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;

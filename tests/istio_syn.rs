@@ -3,6 +3,8 @@
 //! The entries are made by real sockets that then end in all the ways sockets end: with a reset, closed first by the proxy, or without
 //! a word ([`vanish`]), as when a process or its machine is gone.
 
+#![cfg(feature = "mesh")]
+
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;

@@ -1,5 +1,7 @@
 //! The rules of the sidecar under real connections, against what the reference did and does with the same options.
 
+#![cfg(all(feature = "mesh", feature = "proxy"))]
+
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;

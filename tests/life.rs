@@ -2,14 +2,16 @@
 //!
 //! The first pair of requests is drawn in Istio's documentation and in Jimmy Song's diagram of sidecar traffic, in 16 steps.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;
 
 use nftmesh::kernel::routed;
 use nftmesh::mesh::istio::IstioConfig;
-use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::Ruleset;
+use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Change, Delivery, End, Host, Packet, Rules, SourceChecks, Step, Walk, Walker};
 
 /// Addresses of one family.

@@ -1,5 +1,7 @@
 //! What the kernel holds, decoded, raised and printed, is what nft lists; and what is raised commits to the same.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 mod support;
 
 use std::fmt::Write as _;

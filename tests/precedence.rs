@@ -1,6 +1,8 @@
 //! Rules of others that run before ours: which are named, in which order the kernel runs them, and
 //! what they are said to be able to do.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 mod support;
 
 use std::collections::BTreeMap;

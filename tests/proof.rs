@@ -5,6 +5,8 @@
 //! case of TPROXY, and is mended in the recording: see [`mended`]. Nothing is left out of the comparisons, and a comparison that finds nothing is worth what it can find: take any one rule away from the recording and it
 //! says so, but for the few that no packet needs.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
+
 #[path = "support/recorded.rs"]
 mod recorded;
 #[path = "support/sidecar.rs"]

@@ -1,5 +1,7 @@
 //! What README shows is what the commands print.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 mod support;
 
 use std::fs;

@@ -4,6 +4,8 @@
 //! down to the bytes, and listed by nft. The big inputs are beside the project (`../shared/nft-corpus`); what is here has one of
 //! everything.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
+
 mod support;
 
 use std::fs;

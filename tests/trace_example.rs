@@ -1,5 +1,7 @@
 //! The example `trace`: live packets told as walks are, a filter by flags, and nothing left behind, by whatever means it ends.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 mod support;
 
 use std::io::{BufRead, BufReader};

@@ -5,6 +5,8 @@
 //!
 //! `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one random rule set again; a failure says which.
 
+#![cfg(all(feature = "mesh", feature = "sim"))]
+
 #[path = "support/agree/mod.rs"]
 mod agree;
 #[path = "support/sidecar.rs"]

@@ -1,6 +1,8 @@
 //! From every one of twelve configurations to every other, under connections without a pause: none gets past the proxy, which all
 //! twelve capture them for. `NFTMESH_SOAK=1` (make soak) goes on until a million connections were made.
 
+#![cfg(feature = "mesh")]
+
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;

@@ -1,5 +1,7 @@
 //! Walks through hosts of every kind: translation, connections, routing, ends; and the example that prints them.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 mod support;
 
 use std::fs;

@@ -1,6 +1,8 @@
 //! Bytes of headers and answers of routing tables: rules as nft loads them, walked with packets
 //! that say more or less of themselves.
 
+#![cfg(feature = "sim")]
+
 mod support;
 
 use nftmesh::kernel::{Kernel, host};

@@ -1,5 +1,7 @@
 //! What the kernel does and one would not expect, as tests/trace_walk.rs found it: each in a walk of its own.
 
+#![cfg(feature = "sim")]
+
 use nftmesh::model::{
     AddrType, Chain, ChainType, CtState, CtStatus, Family, Family4or6, Field, Hook, MarkValue, Match, Nat, Nfproto, Op,
     Operand, PktType, Priority, Protocol, Rule, Ruleset, Table, Tproxy, Value, ct_state,

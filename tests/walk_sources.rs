@@ -1,6 +1,8 @@
 //! Where packets come from, and what errors are about: real packets are counted by rules, and walks
 //! have to meet the same ones.
 
+#![cfg(feature = "sim")]
+
 mod support;
 #[path = "support/traffic/mod.rs"]
 mod traffic;

@@ -1,5 +1,7 @@
 //! Several writers in one network namespace: the end is the configuration of one of them, rules and routes, whoever is stopped or
 //! killed. `NFTMESH_SOAK=1` (make soak) runs 500 rounds of each kind instead of a few.
+
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 #![expect(clippy::indexing_slicing, reason = "an index that is not there fails the test")]
 
 mod support;

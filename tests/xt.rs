@@ -1,6 +1,8 @@
 //! What iptables-nft(8) puts into the kernel, read back and held against the text that it was given: extensions of xtables do what
 //! the import says they do, and where they are not known, the comparison says which.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 #[path = "support/recorded.rs"]
 mod recorded;
 #[path = "support/sidecar.rs"]

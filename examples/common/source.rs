@@ -11,8 +11,8 @@ use nftmesh::Escaped;
 use nftmesh::import::{Imported, Unknown, iptables_save};
 use nftmesh::kernel::{self, Kernel, NetNs};
 use nftmesh::mesh::istio::{self, IstioConfig, OPTIONS, RawOptions, parse_resolv_conf};
-use nftmesh::mesh::routes::RoutePlan;
 use nftmesh::model::{Family4or6, Ruleset};
+use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Host, Rules};
 
 /// One argument that says where rules come from.

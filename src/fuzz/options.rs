@@ -7,8 +7,8 @@ use super::assert_one_line;
 use crate::mesh::istio::{
     Host, IstioConfig, OPTIONS, RawOptions, RunOptions, parse_group, parse_passwd, parse_resolv_conf,
 };
-use crate::mesh::routes::RoutePlan;
 use crate::model::Ruleset;
+use crate::routes::RoutePlan;
 
 /// A text of lines: `VARIABLE=value`, `--flag value`, `nameserver ...` and other lines of resolv.conf(5), passwd(5) and group(5), an
 /// address alone. What resolves is a valid rule set; what does not says why in one line.

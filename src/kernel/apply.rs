@@ -23,9 +23,9 @@ use super::routes::{LocalAddress, RouteTable};
 use super::sync::{Committed, plan};
 use crate::error::Result;
 use crate::mesh::istio::{FAMILIES, Host, IstioConfig, RawOptions, TABLES};
-use crate::mesh::routes::RoutePlan;
 use crate::model::Ruleset;
 use crate::plan::{Snapshot, TableId, Transaction, differences};
+use crate::routes::RoutePlan;
 
 /// The network namespace of a pod, in which an Istio sidecar is installed or removed.
 ///

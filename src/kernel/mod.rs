@@ -1,38 +1,53 @@
 //! The live kernel: transactions, network namespaces, policy routes, addresses.
 
+#[cfg(feature = "mesh")]
 mod apply;
 mod dump;
 mod hooks;
+#[cfg(feature = "sim")]
 mod host;
 mod legacy;
 mod links;
 mod listener;
 mod live;
+#[cfg(feature = "mesh")]
 mod lock;
 mod netns;
+#[cfg(all(feature = "mesh", feature = "sim"))]
 mod route_host;
+#[cfg(any(feature = "mesh", feature = "sim"))]
 mod route_messages;
+#[cfg(feature = "mesh")]
 mod route_watch;
+#[cfg(feature = "mesh")]
 mod routes;
+#[cfg(any(feature = "mesh", feature = "sim"))]
 mod rtnetlink;
 mod snapshot;
 mod sync;
 mod trace;
 mod trace_filter;
+#[cfg(feature = "sim")]
 mod trace_steps;
 mod watch;
 
+#[cfg(feature = "mesh")]
 pub use apply::{Changes, Leftovers, Overruled, Pod, PodPlan, Power, Precedence, Precedent, Who, precedents};
+#[cfg(feature = "sim")]
 pub use host::{host, host_in};
 pub use legacy::{legacy_tables, legacy_tables_in};
 pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
+#[cfg(all(feature = "mesh", feature = "sim"))]
 pub use route_host::routed;
+#[cfg(feature = "mesh")]
 pub use route_watch::RouteWatch;
+#[cfg(feature = "mesh")]
 pub use routes::{Added, LocalAddress, RouteTable};
 pub use sync::Applied;
 pub use trace::Trace;
 pub use trace_filter::TraceFilter;
+#[cfg(feature = "sim")]
 pub use trace_steps::{TraceSteps, TracedSteps};
 pub use watch::Watch;

@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use super::route_messages::LOOPBACK;
-use crate::mesh::routes::{IpFamily, PASSTHROUGH6, RouteEntry, RoutePlan};
 use crate::model::Family4or6;
+use crate::routes::{IpFamily, PASSTHROUGH6, RouteEntry, RoutePlan};
 use crate::sim::{Host, PolicyRule};
 
 /// The host with what a plan wants to be there, for walks on a machine that has not got it yet.
 ///
 /// ```
 /// use nftmesh::kernel::routed;
-/// use nftmesh::mesh::routes::{Families, RoutePlan, Tproxy};
+/// use nftmesh::routes::{Families, RoutePlan, Tproxy};
 /// use nftmesh::sim::Host;
 ///
 /// let plan = RoutePlan::new().tproxy(Families::Ipv4, Tproxy::new(1337, 133)?);

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkHeader, LinkMessage};
+use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::rtnetlink::Failure;
-use crate::mesh::routes::{IpFamily, PASSTHROUGH6, RouteEntry};
+use crate::routes::{IpFamily, PASSTHROUGH6, RouteEntry};
 
 /// Who put it there: our number in `rtm_protocol`, `FRA_PROTOCOL` and `IFA_PROTO`. Free in include/uapi/linux/rtnetlink.h and in the
 /// rt_protos of iproute2.
@@ -70,21 +70,6 @@ pub(crate) fn loopback() -> RouteNetlinkMessage {
 /// Whether an interface is up.
 pub(crate) fn is_up(object: &[u8]) -> Result<bool, Failure> {
     LinkHeader::parse(object).map(|header| header.flags.contains(LinkFlags::Up)).map_err(malformed)
-}
-
-/// The request that dumps all interfaces.
-pub(crate) fn links() -> RouteNetlinkMessage {
-    RouteNetlinkMessage::GetLink(LinkMessage::default())
-}
-
-/// Index and name of an interface.
-pub(crate) fn recognise_link(object: &[u8]) -> Result<Option<(u32, String)>, Failure> {
-    let LinkMessage { header, attributes, .. } = LinkMessage::parse(object).map_err(malformed)?;
-    let name = attributes.into_iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name),
-        _ => None,
-    });
-    Ok(name.map(|name| (header.index, name)))
 }
 
 /// The request that dumps all addresses.

@@ -11,9 +11,9 @@ use std::net::IpAddr;
 
 use super::NetNs;
 use super::route_messages::{self as messages, Author, LOOPBACK};
-use super::rtnetlink::{Failure, Rtnetlink};
+use super::rtnetlink::{Failure, Rtnetlink, unreadable};
 use crate::error::{Error, Kind, Result};
-use crate::mesh::routes::{IpFamily, RouteEntry, RoutePlan};
+use crate::routes::{IpFamily, RouteEntry, RoutePlan};
 
 /// Policy routes and addresses of one network namespace.
 ///
@@ -22,7 +22,7 @@ use crate::mesh::routes::{IpFamily, RouteEntry, RoutePlan};
 ///
 /// ```no_run
 /// use nftmesh::kernel::{NetNs, RouteTable};
-/// use nftmesh::mesh::routes::{Families, RoutePlan, Tproxy};
+/// use nftmesh::routes::{Families, RoutePlan, Tproxy};
 ///
 /// let plan = RoutePlan::new().tproxy(Families::Both, Tproxy::new(1337, 133)?).passthrough6();
 /// let mut routes = RouteTable::open_in(&NetNs::from_path("/var/run/netns/pod-1")?)?;
@@ -315,15 +315,6 @@ fn family_of(entry: RouteEntry) -> IpFamily {
         RouteEntry::Passthrough6 => IpFamily::Ipv6,
         RouteEntry::Route { family, .. } | RouteEntry::Rule { family, .. } => family,
     }
-}
-
-pub(super) fn unreadable(what: &str, failure: &Failure) -> Error {
-    let kind = match failure {
-        Failure::Refused { errno, .. } => Kind::of_errno(*errno),
-        Failure::Unstable => Kind::Conflict,
-        Failure::Io(_) | Failure::Malformed(_) | Failure::Silent => Kind::Other,
-    };
-    Error::new(kind, format!("read the {what} in the network namespace: {failure}"))
 }
 
 /// The command that would have done it, the reason, the remedy.

@@ -9,6 +9,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 
+use crate::error::{Error, Kind};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// A route socket and what it needs to tell answers apart.
@@ -33,6 +34,16 @@ pub(crate) enum Failure {
     Silent,
     #[error("changed by others during each of {DUMP_ATTEMPTS} attempts to read")]
     Unstable,
+}
+
+/// What could not be read, and why.
+pub(super) fn unreadable(what: &str, failure: &Failure) -> Error {
+    let kind = match failure {
+        Failure::Refused { errno, .. } => Kind::of_errno(*errno),
+        Failure::Unstable => Kind::Conflict,
+        Failure::Io(_) | Failure::Malformed(_) | Failure::Silent => Kind::Other,
+    };
+    Error::new(kind, format!("read the {what} in the network namespace: {failure}"))
 }
 
 impl Rtnetlink {

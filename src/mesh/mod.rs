@@ -4,4 +4,3 @@
 
 pub mod istio;
 pub mod ports;
-pub mod routes;

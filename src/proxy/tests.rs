@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::kernel::RouteTable;
-use crate::mesh::routes::{Families, RoutePlan, Tproxy};
+use crate::routes::{Families, RoutePlan, Tproxy};
 use crate::testing::{as_nobody, in_namespace, ip, nft};
 
 fn address(text: &str) -> SocketAddr {

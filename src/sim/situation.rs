@@ -355,7 +355,7 @@ const SRC_NAT_DONE: u32 = 1 << 7;
 /// `IPS_DST_NAT_DONE`.
 const DST_NAT_DONE: u32 = 1 << 8;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "mesh"))]
 mod tests {
     use super::super::hook::{Passed, pass};
     use super::super::rules::Rules;

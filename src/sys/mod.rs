@@ -3,9 +3,12 @@
 //! Each unsafe block does one thing and says why it may. Lengths are checked before C sees them, every return code is checked, and
 //! what comes back is bytes and integers: callers decode them in safe Rust.
 
+#[cfg(feature = "mesh")]
 pub(crate) mod abstract_socket;
 mod filter;
+#[cfg(feature = "proxy")]
 pub(crate) mod inet;
+pub(crate) mod interfaces;
 pub(crate) mod netns;
 #[cfg(feature = "nftnl")]
 pub(crate) mod nftnl;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use nftmesh::kernel::Pod;
 use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, parse_resolv_conf};
-use nftmesh::mesh::routes::RoutePlan;
+use nftmesh::routes::RoutePlan;
 
 use crate::support::ip;
 

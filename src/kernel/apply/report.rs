@@ -6,8 +6,8 @@ use super::overruled::Overruled;
 use super::precedence::Precedent;
 use crate::error::Error;
 use crate::kernel::Applied;
-use crate::mesh::routes::RouteEntry;
 use crate::plan::{Difference, Operation, TableId};
+use crate::routes::RouteEntry;
 
 /// What an installation or a removal did; nothing of it when all was as wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

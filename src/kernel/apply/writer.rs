@@ -7,9 +7,9 @@ use crate::error::{Error, Kind, Result};
 use crate::kernel::lock::{Hold, WriterLock};
 use crate::kernel::sync::plan;
 use crate::mesh::istio::IstioConfig;
-use crate::mesh::routes::RoutePlan;
 use crate::model::Ruleset;
 use crate::plan::TableId;
+use crate::routes::RoutePlan;
 
 impl Pod {
     /// Keeps every other writer out for as long as this value lives: their [`install`](Self::install) and [`remove`](Self::remove) are

@@ -1,7 +1,7 @@
 //! Against the real kernel, with `ip` as a second opinion.
 
 use super::*;
-use crate::mesh::routes::{Families, Tproxy};
+use crate::routes::{Families, Tproxy};
 use crate::testing::{as_nobody, in_namespace, ip, sysctl};
 
 fn tproxy(mark: u32, table: u32) -> Tproxy {

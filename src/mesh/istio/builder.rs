@@ -11,7 +11,7 @@ use super::port_ranges::PortRanges;
 use super::resolve::{self, DEFAULT_PROXY_UID};
 use crate::Result;
 use crate::mesh::ports;
-use crate::mesh::routes::Tproxy;
+use crate::routes::Tproxy;
 
 /// Collects an [`IstioConfig`]; see [`IstioConfig::builder`].
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use super::port_ranges::PortRanges;
 use super::resolve;
 use super::warning::Warning;
 use crate::Result;
-use crate::mesh::routes::Tproxy;
+use crate::routes::Tproxy;
 
 /// What the sidecar of one pod captures; every value is checked and every list sorted and merged.
 ///

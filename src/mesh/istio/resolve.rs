@@ -16,7 +16,7 @@ use super::options::{OptionSpec, RawOptions, Takes};
 use super::parse::{self, Parsed};
 use super::port_ranges::PortRanges;
 use super::warning::Warning;
-use crate::mesh::routes::Tproxy;
+use crate::routes::Tproxy;
 
 pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, Invalid> {
     let mut warnings = empty_items(options);

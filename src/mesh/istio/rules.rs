@@ -29,10 +29,10 @@ mod raw;
 mod sets;
 
 use super::config::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, Interception, IstioConfig};
-use crate::mesh::routes::{Families, RoutePlan};
 use crate::model::{
     Chain, Family, Match, Priority, Rule, Ruleset, Statement, Table, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
 };
+use crate::routes::{Families, RoutePlan};
 
 /// The tables `istio-proxy-raw`, `-mangle` and `-nat`, in the order in which a packet meets them: of family inet with IPv6, of family ip
 /// without.
@@ -66,7 +66,7 @@ impl From<&IstioConfig> for Ruleset {
 ///
 /// ```
 /// use nftmesh::mesh::istio::{Interception, IstioConfig};
-/// use nftmesh::mesh::routes::RoutePlan;
+/// use nftmesh::routes::RoutePlan;
 ///
 /// let config = IstioConfig::builder().interception(Interception::Tproxy).build()?;
 /// let routes = "ip route add local default dev lo table 133\nip rule add fwmark 1337 lookup 133\n";

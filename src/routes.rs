@@ -15,7 +15,7 @@ pub const PASSTHROUGH6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
 /// Policy routes and the passthrough address that a mesh wants; the default wants nothing.
 ///
 /// ```
-/// use nftmesh::mesh::routes::{Families, RoutePlan, Tproxy};
+/// use nftmesh::routes::{Families, RoutePlan, Tproxy};
 ///
 /// let plan = RoutePlan::new().tproxy(Families::Both, Tproxy::new(1337, 133)?).passthrough6();
 /// assert_eq!(

@@ -182,18 +182,23 @@ fn every_configuration_follows_every_other() {
             })
         })
         .collect();
+    // The first, then each later one and back; the same from the second on: every pair, both ways.
+    let both: Vec<_> = all.iter().zip(&fresh).collect();
+    let way = both
+        .iter()
+        .enumerate()
+        .flat_map(|(index, first)| both.iter().skip(index + 1).flat_map(move |other| [first, other]).chain([first]));
     Pod::new().run(|| {
-        for from in &all {
-            for (to, (wanted, wanted_routes)) in all.iter().zip(&fresh) {
-                istio_init(0, from, "");
-                istio_init(0, to, "");
-                assert_eq!(&rules(), wanted, "{from} to {to}");
-                let [rule, rule6, route, route6, lo] = routes();
-                let [.., wanted_lo] = wanted_routes;
-                assert_eq!([rule, rule6, route, route6], wanted_routes[..4], "{from} to {to}");
-                assert!(lo == *wanted_lo || linux() < ADDRESS_PROTOCOLS, "{from} to {to}: {lo}");
-                istio_init(0, to, "--verify");
-            }
+        let mut before = "";
+        for (to, (wanted, wanted_routes)) in way {
+            istio_init(0, to, "");
+            assert_eq!(&rules(), wanted, "{before} to {to}");
+            let [rule, rule6, route, route6, lo] = routes();
+            let [.., wanted_lo] = wanted_routes;
+            assert_eq!([rule, rule6, route, route6], wanted_routes[..4], "{before} to {to}");
+            assert!(lo == *wanted_lo || linux() < ADDRESS_PROTOCOLS, "{before} to {to}: {lo}");
+            istio_init(0, to, "--verify");
+            before = to;
         }
     });
 }

@@ -1,5 +1,6 @@
 //! The 40 connections that tell one set of rules from another, and what the reference answered to them.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use super::{Listeners, PATIENCE, POD_V4, POD_V6, Pod, REMOTE_V4, REMOTE_V6, Who, connect, failure, read_answer, text};
 use crate::support::patience::patience;
-use crate::support::{command, golden_recorded, shared_dir, sys};
+use crate::support::{command, golden_recorded, say, shared_dir, sys};
 
 /// 40 connections, from app, proxy, an app with the proxy's group, and the gateway: one line for each, `who what TAB answer`.
 ///
@@ -26,8 +27,12 @@ pub fn probe_matrix(apply: impl FnOnce() + Send, listeners: Listeners) -> String
 pub fn reference_matrix(command_line: &str, listeners: Listeners) -> Option<String> {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
     let script = shared_dir()?.join("probe/matrix.sh");
+    if !command("sh").args(["-c", "command -v python3 >/dev/null"]).status().is_ok_and(|status| status.success()) {
+        say("SKIP: the scripts of the reference need python3");
+        return None;
+    }
     let name = format!("matrix-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let out = env::temp_dir().join(name);
     let log = out.with_extension("apply");
     let word = match listeners {
         Listeners::All => "yes",

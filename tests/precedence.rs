@@ -19,6 +19,7 @@ use nftmesh::plan::{ChainId, TableId, TraceEvent};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::patience::patience;
 use support::running::{PATIENCE, Running};
+use support::version::in_traced_netns;
 use support::{command, example, in_fresh_netns, ip, nft, nft_script, succeed};
 
 const REDIRECT: &[&str] = &["-m", "REDIRECT", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
@@ -80,7 +81,7 @@ fn traced(port: u16) -> Vec<ChainId> {
 
 #[test]
 fn the_order_that_is_named_is_the_order_of_the_kernel() {
-    in_fresh_netns(|| {
+    in_traced_netns(|| {
         with_an_address();
         let config = everywhere();
         let mut pod = Pod::open().expect("sockets");

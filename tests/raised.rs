@@ -8,7 +8,7 @@ use std::fs;
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Ruleset, Table};
 use nftmesh::plan::Transaction;
-use support::corpus::{EVERYTHING, XTABLES, corpus, files_of, loads, rules_of};
+use support::corpus::{EVERYTHING, XTABLES, as_this_kernel, corpus, files_of, loads, rules_of};
 use support::{assert_same, in_fresh_netns, nft, nft_script, say, timeless};
 
 #[test]
@@ -16,7 +16,7 @@ fn what_nft_loaded_is_in_sync_with_itself() {
     in_fresh_netns(|| {
         for script in EVERYTHING.iter().chain(FINDINGS) {
             nft_script("flush ruleset");
-            nft_script(script);
+            nft_script(&as_this_kernel(script));
             raised_changes_nothing();
             raised_is_copied();
         }

@@ -14,7 +14,7 @@ use nftmesh::bytecode::{Expr, LookupSet};
 use nftmesh::fuzz;
 use nftmesh::kernel::Kernel;
 use nftmesh::plan::{ChainState, Operation, Position, Snapshot, State, TableId, TableState, Transaction};
-use support::corpus::{EVERYTHING, XTABLES, corpus, files_of, loads, rules_of};
+use support::corpus::{EVERYTHING, XTABLES, as_this_kernel, corpus, files_of, loads, rules_of};
 use support::{assert_same, in_fresh_netns, nft, nft_script, say};
 
 #[test]
@@ -22,7 +22,7 @@ fn a_table_with_one_of_everything_is_copied_whole() {
     in_fresh_netns(|| {
         for script in EVERYTHING {
             nft_script("flush ruleset");
-            nft_script(script);
+            nft_script(&as_this_kernel(script));
             copies_are_the_same();
         }
     });

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::version::{CATCH_ALL, Version, needs_linux};
 use super::{command, say};
 
 /// One of everything.
@@ -110,6 +111,33 @@ pub const XTABLES: &[(&str, &str)] = &[
     ("ip6tables-nft", "-A INPUT -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -j ACCEPT"),
     ("ip6tables-nft", "-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 128 -j ACCEPT"),
     ("ip6tables-nft", "-t nat -A OUTPUT -p tcp -m multiport --dports 80,443 -j REDIRECT --to-ports 15001"),
+];
+
+/// Returns the script without what came after the running version of Linux; each part is a printed skip.
+pub fn as_this_kernel(script: &str) -> String {
+    let mut kept = script.to_owned();
+    for (part, instead, since, what) in CAME_LATER {
+        if kept.contains(part) && !needs_linux(since, what) {
+            kept = kept.replace(part, instead);
+        }
+    }
+    kept
+}
+
+/// A part, what stands there on older kernels, and the version that brought it.
+const CAME_LATER: [(&str, &str, Version, &str); 7] = [
+    ("counter limit rate 3/second", "counter", (5, 11), "sets with two expressions"),
+    (r#"socket cgroupv2 level 1 "/" accept"#, "", (5, 13), "socket cgroupv2"),
+    (r#", * : "two""#, "", CATCH_ALL, "catch-all elements"),
+    (r#", * comment "every other""#, "", CATCH_ALL, "catch-all elements"),
+    (", * : drop", "", CATCH_ALL, "catch-all elements"),
+    (
+        "chain out { type filter hook egress device lo priority 7; policy drop; ip saddr 10.0.0.1 accept; }",
+        "",
+        (5, 16),
+        "egress",
+    ),
+    (r#"chain e { type filter hook egress device "lo" priority 0; policy drop; jump r; }"#, "", (5, 16), "egress"),
 ];
 
 /// For every rule of a list the commands that make a table of its own for it.

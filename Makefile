@@ -6,7 +6,7 @@ OWN := mesh,sim,import,proxy
 FEATURES := '' nftnl mesh sim import proxy mesh,proxy sim,import nftnl,mesh $(OWN)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-own features soak check fmt lint doc build bench bless fuzz kernels setup
+.PHONY: help demo test test-own features msrv soak check fmt lint doc build bench bless fuzz kernels setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -29,6 +29,9 @@ features: ## build the library with each set of features that is promised to wor
 		$(CARGO) clippy --quiet --lib --locked --no-default-features --features "$$features" -- -D warnings || exit 1; \
 	done
 
+msrv: ## build the library with the oldest compiler that is promised to work
+	scripts/msrv.sh
+
 soak: ## a million connections through every change of configuration, 500 rounds of writers; up to an hour
 	@sh scripts/setup.sh test
 	$(CARGO) build --locked --release --examples
@@ -36,7 +39,7 @@ soak: ## a million connections through every change of configuration, 500 rounds
 
 check: ## everything that must hold before a merge; a warning is an error
 	@sh scripts/setup.sh check
-	$(MAKE) --no-print-directory fmt lint features doc test test-own build
+	$(MAKE) --no-print-directory fmt lint features msrv doc test test-own build
 
 fmt: ## is the code formatted?
 	$(CARGO) fmt --all --check

@@ -105,6 +105,9 @@ pub enum Hook {
 }
 
 impl Hook {
+    /// All of them, in the kernel's order.
+    pub const ALL: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
+
     /// The name nft(8) uses.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -148,6 +151,24 @@ impl Priority {
     pub const SECURITY: Priority = Priority(50);
     /// Source address translation.
     pub const SRCNAT: Priority = Priority(100);
+}
+
+/// `Priority::FILTER + 10` runs after filtering; nothing goes beyond the ends of `i32`.
+impl std::ops::Add<i32> for Priority {
+    type Output = Priority;
+
+    fn add(self, offset: i32) -> Priority {
+        Priority(self.0.saturating_add(offset))
+    }
+}
+
+/// `Priority::DSTNAT - 10` runs before destination address translation.
+impl std::ops::Sub<i32> for Priority {
+    type Output = Priority;
+
+    fn sub(self, offset: i32) -> Priority {
+        Priority(self.0.saturating_sub(offset))
+    }
 }
 
 /// What happens to a packet that no rule of a base chain decided.

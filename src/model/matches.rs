@@ -2,8 +2,6 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnetwork::IpNetwork;
-
 use super::field::Field;
 use super::name::IfName;
 use super::operand::{IntoOperand, Operand, SetRef, kind};
@@ -115,23 +113,6 @@ pub fn socket_exists() -> Match {
     Match::new(Field::Skuid, Op::Ge, Operand::Value(Value::Uid(0)))
 }
 
-/// The destination address, IPv4 or IPv6 by the operand.
-pub fn daddr(net: impl Into<IpNetwork>) -> Match {
-    address(net.into(), Field::IpDaddr, Field::Ip6Daddr)
-}
-
-/// The source address, IPv4 or IPv6 by the operand.
-pub fn saddr(net: impl Into<IpNetwork>) -> Match {
-    address(net.into(), Field::IpSaddr, Field::Ip6Saddr)
-}
-
-fn address(net: IpNetwork, ipv4: Field, ipv6: Field) -> Match {
-    match net {
-        IpNetwork::V4(net) => Match::new(ipv4, Op::Eq, IntoOperand::<Ipv4Addr>::into_operand(net)),
-        IpNetwork::V6(net) => Match::new(ipv6, Op::Eq, IntoOperand::<Ipv6Addr>::into_operand(net)),
-    }
-}
-
 /// A function per field, and the method of [`Rule`] that adds the same match.
 macro_rules! fields {
     ($($name:ident => $field:ident: $kind:ty, $doc:literal;)*) => {
@@ -207,18 +188,6 @@ impl Rule {
     #[must_use]
     pub fn not(self, matches: Match) -> Self {
         self.matches(not(matches))
-    }
-
-    /// Destination address, IPv4 or IPv6 by the operand.
-    #[must_use]
-    pub fn daddr(self, net: impl Into<IpNetwork>) -> Self {
-        self.matches(daddr(net))
-    }
-
-    /// Source address, IPv4 or IPv6 by the operand.
-    #[must_use]
-    pub fn saddr(self, net: impl Into<IpNetwork>) -> Self {
-        self.matches(saddr(net))
     }
 
     /// The packet belongs to a socket of this host; see [`socket_exists`].

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or calls C. Values are built in any state and checked as a whole by
 //! [`Ruleset::validate`], which names table, chain, rule and statement of every fault; what validates can be lowered.
 
+mod address;
 mod chain;
 mod classic;
 mod field;
@@ -23,24 +24,25 @@ mod statement;
 mod table;
 mod value;
 
+pub use address::{IntoAddress, daddr, saddr};
 pub use chain::{Base, Chain, ChainKind, ChainType, Hook, Policy, Priority};
 pub use classic::Classic;
 pub use field::{DataType, Field};
 pub use limit::{Limit, LimitOf, LimitUnit, LimitWhen};
 pub use log::{Log, LogFlags, LogLevel};
 pub use matches::{
-    Match, Op, Selector, cgroup, concat, ct_direction, ct_mark, ct_state, ct_status, ct_zone, daddr, fib_daddr_type,
+    Match, Op, Selector, cgroup, concat, ct_direction, ct_mark, ct_state, ct_status, ct_zone, fib_daddr_type,
     fib_saddr_type, icmp_type, icmpv6_type, iif, iifname, ip_daddr, ip_protocol, ip_saddr, ip6_daddr, ip6_saddr,
-    l4proto, length, mark, nfproto, not, oif, oifname, pkttype, saddr, sctp_dport, sctp_sport, skgid, skuid,
-    socket_exists, socket_mark, socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport,
-    th_sport, udp_dport, udp_sport,
+    l4proto, length, mark, nfproto, not, oif, oifname, pkttype, sctp_dport, sctp_sport, skgid, skuid, socket_exists,
+    socket_mark, socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport, th_sport, udp_dport,
+    udp_sport,
 };
 pub use name::{IfName, Name};
 pub use nat::{Family4or6, Nat, NatFlags, NatKind, PortRange, Tproxy};
 pub use object::Object;
 pub(crate) use opaque::Kept;
 pub use opaque::Opaque;
-pub use operand::{IntoOperand, Masked, Operand, SetRef, kind, masked, set};
+pub use operand::{IntoOperand, Item, Masked, Operand, SetRef, anonymous, kind, masked, set};
 pub use rule::Rule;
 pub use ruleset::Ruleset;
 pub(crate) use set::Extra;

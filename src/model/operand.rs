@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use ipnetwork::{Ipv4Network, Ipv6Network};
 
 use super::name::{IfName, Name};
+use super::nat::PortRange;
 use super::set::{Element, Interval, Key};
 use super::value::{
     AddrType, CtDirection, CtState, CtStatus, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags, Value,
@@ -64,6 +65,13 @@ pub fn set(name: impl Into<Name>) -> SetRef {
     SetRef::Named(name.into())
 }
 
+/// A set, map or verdict map of the rule's own: `{ 10.0.0.1 : jump a, 10.0.0.2 : jump b }`.
+pub fn anonymous(elements: impl IntoIterator<Item = impl Into<Element>>) -> SetRef {
+    let mut elements: Vec<Element> = elements.into_iter().map(Into::into).collect();
+    elements.sort_by(|a, b| a.key.cmp(&b.key));
+    SetRef::Anonymous(elements)
+}
+
 /// What a field with values of type `T` can be compared with: a `T`, and where it makes sense a range, a prefix, a list or a [`set()`].
 ///
 /// A list of one is that one value; a list of several becomes an anonymous set.
@@ -84,7 +92,7 @@ impl<T> IntoOperand<T> for Operand {
     }
 }
 
-fn list(intervals: impl Iterator<Item = Interval>) -> Operand {
+pub(super) fn list(intervals: impl Iterator<Item = Interval>) -> Operand {
     let mut keys: Vec<Interval> = intervals.collect();
     keys.sort();
     keys.dedup();
@@ -225,8 +233,35 @@ macro_rules! flags {
     )* };
 }
 
-/// One entry of a list for a field of type `T`.
-struct Item<T>(Interval, std::marker::PhantomData<T>);
+/// One entry of a list for a field of type `T`: what a tuple is made of.
+#[derive(Debug)]
+pub struct Item<T>(Interval, std::marker::PhantomData<T>);
+
+/// Lists whose entries differ in their Rust type: `tcp_dport((22, 8000..=8080))`.
+macro_rules! tuples {
+    ($($($name:ident)+;)*) => { $(
+        impl<T, $($name),+> IntoOperand<T> for ($($name,)+)
+        where
+            $(Item<T>: From<$name>,)+
+        {
+            fn into_operand(self) -> Operand {
+                #[expect(non_snake_case, reason = "a value is named after its type")]
+                let ($($name,)+) = self;
+                list([$(Item::<T>::from($name).0),+].into_iter())
+            }
+        }
+    )* };
+}
+
+tuples! {
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+    A B C D E F;
+    A B C D E F G;
+    A B C D E F G H;
+}
 
 /// Marker types: which values a field takes where the Rust type alone does not say it.
 pub mod kind {
@@ -286,6 +321,20 @@ ranged! {
     kind::Port: u16 => Value::Port;
     kind::Uid: u32 => Value::Uid;
 }
+
+impl From<PortRange> for Item<kind::Port> {
+    fn from(PortRange { low, high }: PortRange) -> Self {
+        Item::from(low..=high)
+    }
+}
+
+impl IntoOperand<kind::Port> for PortRange {
+    fn into_operand(self) -> Operand {
+        list(std::iter::once(Item::<kind::Port>::from(self).0))
+    }
+}
+
+lists!(kind::Port: PortRange);
 
 prefixed! {
     Ipv4Addr: Ipv4Network => Value::Ipv4;

@@ -2,7 +2,7 @@
 
 use super::limit::Limit;
 use super::log::{Log, LogLevel};
-use super::matches::Selector;
+use super::matches::{Match, Selector};
 use super::name::Name;
 use super::nat::{Nat, NatFlags, PortRange, Tproxy};
 use super::opaque::Kept;
@@ -40,6 +40,14 @@ impl Rule {
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into().into());
         self
+    }
+}
+
+impl Rule {
+    /// Whether it has this match, as it is: `rule.has(&saddr(subnet))`.
+    #[must_use]
+    pub fn has(&self, wanted: &Match) -> bool {
+        self.statements.iter().any(|part| matches!(part, Statement::Match(found) if found == wanted))
     }
 }
 
@@ -105,6 +113,12 @@ impl Rule {
         self.statement(Statement::Masquerade { ports: None, flags: NatFlags::empty() })
     }
 
+    /// The same, with flags: `masquerade fully-random`.
+    #[must_use]
+    pub fn masquerade_with(self, flags: NatFlags) -> Self {
+        self.statement(Statement::Masquerade { ports: None, flags })
+    }
+
     /// The same, to these ports: `masquerade to :1024-2048`.
     #[must_use]
     pub fn masquerade_to(self, ports: impl Into<PortRange>, flags: NatFlags) -> Self {
@@ -148,6 +162,12 @@ impl Rule {
         self.statement(Statement::Redirect { ports: Some(ports.into()), flags: NatFlags::empty() })
     }
 
+    /// Redirects to this host with flags: `redirect to :8000-8010 random`.
+    #[must_use]
+    pub fn redirect_with(self, ports: impl Into<Option<PortRange>>, flags: NatFlags) -> Self {
+        self.statement(Statement::Redirect { ports: ports.into(), flags })
+    }
+
     /// Drops and says port unreachable: `reject`.
     #[must_use]
     pub fn reject(self) -> Self {
@@ -168,14 +188,14 @@ impl Rule {
 
     /// Sets the connection mark: `ct mark set ...`.
     #[must_use]
-    pub fn set_ct_mark(self, value: MarkValue) -> Self {
-        self.statement(Statement::SetMark { key: MarkKey::Ct, value })
+    pub fn set_ct_mark(self, value: impl Into<MarkValue>) -> Self {
+        self.statement(Statement::SetMark { key: MarkKey::Ct, value: value.into() })
     }
 
     /// Sets the packet mark: `meta mark set ...`.
     #[must_use]
-    pub fn set_mark(self, value: MarkValue) -> Self {
-        self.statement(Statement::SetMark { key: MarkKey::Meta, value })
+    pub fn set_mark(self, value: impl Into<MarkValue>) -> Self {
+        self.statement(Statement::SetMark { key: MarkKey::Meta, value: value.into() })
     }
 
     /// Sets the conntrack zone: `ct zone set 1`.

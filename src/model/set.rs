@@ -1,5 +1,6 @@
 //! Sets, maps and verdict maps, and their elements.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::field::DataType;
@@ -139,6 +140,32 @@ impl Set {
         self
     }
 
+    /// Rules may add elements to it and update them.
+    #[must_use]
+    pub fn dynamic(self) -> Self {
+        self.flags(SetFlags::DYNAMIC)
+    }
+
+    /// Its elements never change.
+    #[must_use]
+    pub fn constant(self) -> Self {
+        self.flags(SetFlags::CONSTANT)
+    }
+
+    /// Adds flags.
+    #[must_use]
+    pub fn flags(mut self, flags: SetFlags) -> Self {
+        self.flags |= flags;
+        self
+    }
+
+    /// Expired elements are collected this often.
+    #[must_use]
+    pub fn gc_interval(mut self, interval: Duration) -> Self {
+        self.gc_interval = Some(interval);
+        self
+    }
+
     /// It holds at most this many elements.
     #[must_use]
     pub fn size(mut self, size: u32) -> Self {
@@ -248,6 +275,11 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// From `low` to `high`, both included.
+    pub fn new(low: impl Into<Value>, high: impl Into<Value>) -> Self {
+        Interval { low: low.into(), high: high.into() }
+    }
+
     /// One value.
     #[must_use]
     pub fn point(value: Value) -> Self {
@@ -345,15 +377,9 @@ impl<K: Into<Key>> From<K> for Element {
     }
 }
 
-impl From<Interval> for Key {
-    fn from(interval: Interval) -> Self {
-        Key::Single(interval)
-    }
-}
-
-impl From<Value> for Key {
-    fn from(value: Value) -> Self {
-        Key::Single(Interval::point(value))
+impl<I: Into<Interval>> From<I> for Key {
+    fn from(interval: I) -> Self {
+        Key::Single(interval.into())
     }
 }
 
@@ -369,33 +395,54 @@ impl<const N: usize> From<[Interval; N]> for Key {
     }
 }
 
-impl From<Value> for Interval {
-    fn from(value: Value) -> Self {
-        Interval::point(value)
+/// Concatenations: `Key::from((Ipv4Addr::LOCALHOST, Protocol::TCP, 80))`.
+macro_rules! concatenations {
+    ($($($name:ident)+;)*) => { $(
+        impl<$($name: Into<Interval>),+> From<($($name,)+)> for Key {
+            fn from(parts: ($($name,)+)) -> Self {
+                #[expect(non_snake_case, reason = "a value is named after its type")]
+                let ($($name,)+) = parts;
+                Key::Concat(Box::new([$($name.into()),+]))
+            }
+        }
+    )* };
+}
+
+concatenations! {
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+}
+
+impl<V: Into<Value>> From<V> for Interval {
+    fn from(value: V) -> Self {
+        Interval::point(value.into())
     }
 }
 
-impl From<ipnetwork::IpNetwork> for Interval {
-    fn from(net: ipnetwork::IpNetwork) -> Self {
-        let value = |address| match address {
-            std::net::IpAddr::V4(address) => Value::Ipv4(address),
-            std::net::IpAddr::V6(address) => Value::Ipv6(address),
-        };
-        Interval { low: value(net.network()), high: value(net.broadcast()) }
+impl<V: Into<Value>> From<RangeInclusive<V>> for Interval {
+    fn from(range: RangeInclusive<V>) -> Self {
+        let (low, high) = range.into_inner();
+        Interval::new(low, high)
     }
 }
 
-impl From<ipnetwork::IpNetwork> for Key {
-    fn from(net: ipnetwork::IpNetwork) -> Self {
-        Key::Single(net.into())
-    }
+/// Types of prefixes.
+macro_rules! prefixes {
+    ($($type:ty,)*) => { $(
+        impl From<$type> for Interval {
+            fn from(net: $type) -> Self {
+                Interval::new(net.network(), net.broadcast())
+            }
+        }
+    )* };
 }
 
-impl From<std::ops::RangeInclusive<u16>> for Key {
-    fn from(ports: std::ops::RangeInclusive<u16>) -> Self {
-        let (low, high) = ports.into_inner();
-        Key::Single(Interval { low: Value::Port(low), high: Value::Port(high) })
-    }
+prefixes! {
+    ipnetwork::IpNetwork,
+    ipnetwork::Ipv4Network,
+    ipnetwork::Ipv6Network,
 }
 
 #[cfg(test)]

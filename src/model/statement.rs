@@ -116,6 +116,18 @@ pub enum Reject {
     TcpReset,
 }
 
+/// Reasons for either family, by the packet: `reject with icmpx ...`.
+impl Reject {
+    /// `no-route`.
+    pub const NO_ROUTE: Reject = Reject::Icmpx(0);
+    /// `port-unreachable`, which is what `reject` alone says.
+    pub const PORT_UNREACHABLE: Reject = Reject::Icmpx(1);
+    /// `host-unreachable`.
+    pub const HOST_UNREACHABLE: Reject = Reject::Icmpx(2);
+    /// `admin-prohibited`.
+    pub const ADMIN_PROHIBITED: Reject = Reject::Icmpx(3);
+}
+
 /// Hands packets to programs on queues `from` to `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the whole of nft_queue without a map")]
@@ -180,9 +192,33 @@ impl MarkValue {
         MarkValue::From { from, mask: u32::MAX, xor: 0 }
     }
 
+    /// A mark with these bits set: `or(MarkKey::Meta, 0x1)` is `meta mark | 0x1`.
+    #[must_use]
+    pub fn or(from: MarkKey, bits: u32) -> Self {
+        MarkValue::From { from, mask: !bits, xor: bits }
+    }
+
+    /// A mark with only these bits left: `meta mark & 0xff`.
+    #[must_use]
+    pub fn and(from: MarkKey, bits: u32) -> Self {
+        MarkValue::From { from, mask: bits, xor: 0 }
+    }
+
+    /// A mark with these bits flipped: `meta mark ^ 0x1`.
+    #[must_use]
+    pub fn xor(from: MarkKey, bits: u32) -> Self {
+        MarkValue::From { from, mask: u32::MAX, xor: bits }
+    }
+
     /// Its own bits outside of `mask`, those of `value` inside.
     #[must_use]
     pub fn masked(own: MarkKey, value: u32, mask: u32) -> Self {
         MarkValue::From { from: own, mask: !mask, xor: value & mask }
+    }
+}
+
+impl From<u32> for MarkValue {
+    fn from(mark: u32) -> Self {
+        MarkValue::Constant(mark)
     }
 }

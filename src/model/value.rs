@@ -1,6 +1,6 @@
 //! Constants a field is compared with or set to, each with the type nft(8) gives it.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::field::DataType;
 use super::name::IfName;
@@ -80,6 +80,50 @@ impl Value {
             Value::TcpFlags(_) => wanted == DataType::TcpFlags,
             Value::Uid(_) => wanted == DataType::Uid,
         }
+    }
+}
+
+/// Rust types that have one nft data type.
+macro_rules! values {
+    ($($type:ty => $variant:ident,)*) => { $(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Value::$variant(value)
+            }
+        }
+    )* };
+}
+
+values! {
+    AddrType => AddrType,
+    CtDirection => CtDirection,
+    CtState => CtState,
+    CtStatus => CtStatus,
+    IcmpType => IcmpType,
+    Icmpv6Type => Icmpv6Type,
+    IfName => Ifname,
+    Ipv4Addr => Ipv4,
+    Ipv6Addr => Ipv6,
+    Nfproto => Nfproto,
+    PktType => PktType,
+    Protocol => Protocol,
+    TcpFlags => TcpFlags,
+    u16 => Port,
+}
+
+impl From<IpAddr> for Value {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Value::Ipv4(address),
+            IpAddr::V6(address) => Value::Ipv6(address),
+        }
+    }
+}
+
+/// An interface name, or a prefix such as `veth*`.
+impl From<&str> for Value {
+    fn from(name: &str) -> Self {
+        Value::Ifname(name.into())
     }
 }
 

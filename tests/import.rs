@@ -513,13 +513,12 @@ fn every_fault_has_its_place_and_a_remedy() {
 #[test]
 fn what_is_unknown_is_kept_where_asked() {
     let cases = [
-        ("-A INPUT -m recent --set --name x --rsource -j ACCEPT", r#"xt match "recent" accept"#),
+        ("-A INPUT -m set --match-set x src,dst -j ACCEPT", r#"xt match "set" accept"#),
         (
             "-A INPUT -p tcp ! --tcp-option 5 -m string --string \"-j\" --algo bm -j DROP",
             r#"meta l4proto tcp xt match "tcp" xt match "string" drop"#,
         ),
-        ("-A INPUT -p tcp --dport 80 -j TCPMSS --set-mss 5", r#"tcp dport 80 xt target "TCPMSS""#),
-        ("-A INPUT -m conntrack --ctstate NEW,DNAT -j DROP", r#"xt match "conntrack" drop"#),
+        ("-A INPUT -p tcp --dport 80 -j TCPOPTSTRIP --strip-options 5", r#"tcp dport 80 xt target "TCPOPTSTRIP""#),
         ("-A OUTPUT -m owner --uid-owner 5 --foo 6 -j DROP", r#"xt match "owner" drop"#),
     ];
     for (line, expected) in cases {

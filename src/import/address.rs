@@ -36,7 +36,7 @@ pub(super) fn read(given: Option<Given<'_>>, side: Side, family: Family4or6) -> 
     }
     let field = field(side, family);
     let read = |part: Piece<'_>| {
-        let operand = network(part, family)?;
+        let operand = operand(part, family)?;
         let all = matches!(operand, Operand::Prefix(_, 0)) && !given.not;
         Ok((!all).then(|| matching(field, given.not, operand)))
     };
@@ -66,13 +66,27 @@ pub(super) fn constant(address: IpAddr) -> Value {
     }
 }
 
-fn network(piece: Piece<'_>, family: Family4or6) -> Result<Operand, Fault> {
-    let width = match family {
-        Family4or6::Ipv4 => 32,
-        Family4or6::Ipv6 => 128,
+fn operand(piece: Piece<'_>, family: Family4or6) -> Result<Operand, Fault> {
+    let (address, mask) = network(piece, family)?;
+    let width = width(family);
+    let mask = bits(mask);
+    let value = constant(from_bits(bits(address) & mask, family));
+    let length = u8::try_from(mask.count_ones()).unwrap_or(width);
+    let host = ones(width) & !mask;
+    Ok(match length {
+        length if length == width => Operand::Value(value),
+        length if host & host.wrapping_add(1) == 0 => Operand::Prefix(value, length),
+        _ => Operand::Masked { mask: constant(from_bits(mask, family)), value },
+    })
+}
+
+/// An address and its mask, all ones where none is given.
+pub(super) fn network(piece: Piece<'_>, family: Family4or6) -> Result<(IpAddr, IpAddr), Fault> {
+    let width = width(family);
+    let Some((text, mask)) = piece.split('/') else {
+        return Ok((address(piece, family)?, from_bits(ones(width), family)));
     };
-    let Some((text, mask)) = piece.split('/') else { return Ok(Operand::Value(constant(address(piece, family)?))) };
-    let bits = bits(address(text, family)?);
+    let address = address(text, family)?;
     let plain = mask.text.bytes().all(|byte| byte.is_ascii_digit());
     let length = mask.text.parse::<u8>().ok().filter(|length| plain && *length <= width);
     let mask = match length {
@@ -84,17 +98,17 @@ fn network(piece: Piece<'_>, family: Family4or6) -> Result<Operand, Fault> {
                 Family4or6::Ipv6 => mask.text.parse().map(IpAddr::V6),
             };
             let wrong = || mask.wrong(format!("{} is no mask; give 0 to {width}, or a mask", Shown(mask.text)));
-            self::bits(parsed.map_err(|_| wrong())?)
+            bits(parsed.map_err(|_| wrong())?)
         }
     };
-    let value = constant(from_bits(bits & mask, family));
-    let length = u8::try_from(mask.count_ones()).unwrap_or(width);
-    let host = ones(width) & !mask;
-    Ok(match length {
-        length if length == width => Operand::Value(value),
-        length if host & host.wrapping_add(1) == 0 => Operand::Prefix(value, length),
-        _ => Operand::Masked { mask: constant(from_bits(mask, family)), value },
-    })
+    Ok((address, from_bits(mask, family)))
+}
+
+fn width(family: Family4or6) -> u8 {
+    match family {
+        Family4or6::Ipv4 => 32,
+        Family4or6::Ipv6 => 128,
+    }
 }
 
 fn ones(width: u8) -> u128 {

@@ -3,13 +3,18 @@
 //! ```text
 //! ports   what ports, flags and messages say   packet   what the packet and its socket say   connection   what conntrack says
 //! owner   whose socket it is                        header   what the header of the network layer says
+//! tuple   all that conntrack knows of a connection  way      bridge ports, the way back, segment sizes
+//! drawn   lists, sets, and what is left to chance
 //! ```
 
 mod connection;
+mod drawn;
 mod header;
 mod owner;
 mod packet;
 mod ports;
+mod tuple;
+mod way;
 
 use super::extension::{Extension, Opt};
 use crate::model::Family4or6;
@@ -33,7 +38,7 @@ pub(super) fn names() -> Vec<&'static str> {
 const DPORT: Opt = Opt::value("--dport").also("--destination-port").or_not();
 const SPORT: Opt = Opt::value("--sport").also("--source-port").or_not();
 
-static MATCHES: [Extension; 22] = [
+static MATCHES: [Extension; 28] = [
     Extension {
         name: "tcp",
         options: &[
@@ -132,6 +137,67 @@ static MATCHES: [Extension; 22] = [
         name: "dscp",
         options: &[Opt::value("--dscp").or_not(), Opt::value("--dscp-class").or_not()],
         read: header::dscp,
+    },
+    Extension {
+        name: "recent",
+        options: &[
+            Opt::flag("--set").or_not(),
+            Opt::flag("--rcheck").or_not(),
+            Opt::flag("--update").or_not(),
+            Opt::flag("--remove").or_not(),
+            Opt::value("--seconds"),
+            Opt::value("--hitcount"),
+            Opt::flag("--rttl"),
+            Opt::flag("--reap"),
+            Opt::value("--name"),
+            Opt::flag("--rsource"),
+            Opt::flag("--rdest"),
+            Opt::value("--mask"),
+        ],
+        read: drawn::recent,
+    },
+    Extension {
+        name: "statistic",
+        options: &[
+            Opt::value("--mode"),
+            Opt::value("--probability").or_not(),
+            Opt::value("--every").or_not(),
+            Opt::value("--packet"),
+        ],
+        read: drawn::statistic,
+    },
+    Extension {
+        name: "set",
+        options: &[
+            Opt::two("--match-set").or_not(),
+            Opt::flag("--return-nomatch"),
+            Opt::flag("--update-counters").or_not(),
+            Opt::flag("--update-subcounters").or_not(),
+            Opt::value("--packets-eq").or_not(),
+            Opt::value("--packets-lt"),
+            Opt::value("--packets-gt"),
+            Opt::value("--bytes-eq").or_not(),
+            Opt::value("--bytes-lt"),
+            Opt::value("--bytes-gt"),
+        ],
+        read: drawn::set,
+    },
+    Extension {
+        name: "rpfilter",
+        options: &[Opt::flag("--loose"), Opt::flag("--validmark"), Opt::flag("--accept-local"), Opt::flag("--invert")],
+        read: way::rpfilter,
+    },
+    Extension { name: "tcpmss", options: &[Opt::value("--mss").or_not()], read: way::tcpmss },
+    Extension {
+        name: "physdev",
+        options: &[
+            Opt::value("--physdev-in").or_not(),
+            Opt::value("--physdev-out").or_not(),
+            Opt::flag("--physdev-is-bridged").or_not(),
+            Opt::flag("--physdev-is-in").or_not(),
+            Opt::flag("--physdev-is-out").or_not(),
+        ],
+        read: way::physdev,
     },
     Extension {
         name: "iprange",

@@ -7,7 +7,8 @@
 //! does:
 //! - a `TPROXY` without a listener drops: its rule is followed by a second one, with the same matches, that drops;
 //! - `-m owner ! --uid-owner 7` matches packets without a socket too, which nothing in nft does: it stays what iptables-nft(8) puts into
-//!   the kernel, an xtables match as an opaque statement;
+//!   the kernel, an xtables match as an opaque statement. So do recent, statistic, rpfilter, tcpmss, physdev, TCPMSS, and of conntrack
+//!   what asks for more than state, status and direction;
 //! - several addresses in one option are several rules, `--ports` of multiport is two that exclude each other.
 //!
 //! What cannot be said exactly is an error with line and column, or where asked ([`Unknown::KeepOpaque`]) an opaque statement: never a
@@ -45,6 +46,7 @@
 //! ```
 
 mod address;
+mod blob;
 mod commands;
 mod error;
 mod extension;
@@ -68,9 +70,12 @@ use crate::model::{Family4or6, Name, Ruleset};
 /// Built-in chains become base chains with the type, hook and priority that they have in xtables. Only chains that the text names are
 /// there. A rule without a target counts and does nothing else, so it has a counter; others have one where the text gives numbers.
 ///
-/// Matches that are known: addrtype, cgroup, comment, connmark, conntrack, dscp, hl, icmp, icmp6, iprange, length, limit, mark,
-/// multiport, owner, pkttype, sctp, socket, state, tcp, ttl, udp. Targets: ACCEPT, AUDIT, CONNMARK, CT, DNAT, DROP, LOG, MARK, MASQUERADE, NFLOG, NFQUEUE,
-/// NOTRACK, REDIRECT, REJECT, RETURN, SNAT, TPROXY, TRACE, and chains of the table by `-j` and `-g`.
+/// Matches that are known: addrtype, cgroup, comment, connmark, conntrack, dscp, hl, icmp, icmp6,
+/// iprange, length, limit, mark, multiport, owner, physdev, pkttype, recent, rpfilter, sctp, set,
+/// socket, state, statistic, tcp, tcpmss, ttl, udp. Targets: ACCEPT, AUDIT, CONNMARK, CT, DNAT, DROP,
+/// LOG, MARK, MASQUERADE, NFLOG, NFQUEUE, NOTRACK, REDIRECT, REJECT, RETURN, SNAT, TCPMSS, TPROXY,
+/// TRACE, and chains of the table by `-j` and `-g`. What a set of ipset holds is not, so that a match
+/// of one is kept or refused.
 ///
 /// # Errors
 /// The first thing that cannot be read or cannot be said exactly. Whether the rules are good at their place is asked of

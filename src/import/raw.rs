@@ -33,11 +33,20 @@ pub(super) fn program(code: Vec<Expr>) -> Statement {
 
 /// The xtables match `name` of this revision with its information, as iptables-nft(8) makes it.
 pub(super) fn xtables_match(name: &str, revision: u32, info: &[u8]) -> Statement {
+    xtables(Role::Match, name, revision, info)
+}
+
+/// The same of a target.
+pub(super) fn xtables_target(name: &str, revision: u32, info: &[u8]) -> Statement {
+    xtables(Role::Target, name, revision, info)
+}
+
+fn xtables(role: Role, name: &str, revision: u32, info: &[u8]) -> Statement {
     let mut data = Vec::new();
     attribute(&mut data, MATCH_NAME, &terminated(name));
     attribute(&mut data, MATCH_REV, &revision.to_be_bytes());
     attribute(&mut data, MATCH_INFO, info);
-    extension(Role::Match, name, data)
+    extension(role, name, data)
 }
 
 /// An extension that is kept without being understood. It has no information (`NFTA_MATCH_INFO`), so it cannot be sent; its options

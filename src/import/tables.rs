@@ -47,6 +47,9 @@ struct Reading {
 
 impl Reading {
     fn line(&mut self, number: usize, line: &str) -> Result<(), Fault> {
+        if let Some(at) = line.find('\0') {
+            return Err(Fault::wrong(at, "a NUL, at which iptables takes the line for ended; remove it"));
+        }
         let at = line.len() - line.trim_start().len();
         let text = line.trim();
         match (text.chars().next(), &mut self.open) {

@@ -25,7 +25,7 @@ const RANDOM: Opt = Opt::flag("--random");
 const PERSISTENT: Opt = Opt::flag("--persistent");
 const FULLY: Opt = Opt::flag("--random-fully");
 
-static TARGETS: [Extension; 18] = [
+static TARGETS: [Extension; 19] = [
     Extension { name: "ACCEPT", options: &[], read: verdicts::accept },
     Extension { name: "DROP", options: &[], read: verdicts::drop },
     Extension { name: "RETURN", options: &[], read: verdicts::r#return },
@@ -117,6 +117,11 @@ static TARGETS: [Extension; 18] = [
             Opt::value("--expevents"),
         ],
         read: marks::ct,
+    },
+    Extension {
+        name: "TCPMSS",
+        options: &[Opt::value("--set-mss"), Opt::flag("--clamp-mss-to-pmtu")],
+        read: verdicts::segment,
     },
     Extension { name: "NOTRACK", options: &[], read: marks::notrack },
 ];

@@ -13,6 +13,7 @@ use self::tcp::{Ends, begins};
 use super::packet::Packet;
 use super::packet_text::{has_ports, is_icmp};
 use super::situation::is_never_tracked;
+use super::xt::{End, OfConnection};
 use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol, TcpFlags};
 
 /// Where packets of one direction come from and go to. Of ICMP, the source port is type and code, and the other one the id.
@@ -295,6 +296,32 @@ impl Connections {
 }
 
 impl Entry {
+    /// Whether conntrack_mt finds it so (net/netfilter/xt_conntrack.c, v6.12); `None` when that is not known here.
+    pub(super) fn is(&self, asked: OfConnection) -> Option<bool> {
+        let end = |End { direction, side }: End| {
+            let mut tuple = self.tuple(direction);
+            // The kernel has the id of ICMP with the source, and type and code with the destination.
+            let of_port = if is_icmp(tuple.protocol) { other(side) } else { side };
+            (self::side(&mut tuple, side).ip(), self::side(&mut tuple, of_port).port())
+        };
+        match asked {
+            OfConnection::Address { of, mask, value } => match (end(of).0, mask, value) {
+                (IpAddr::V4(address), IpAddr::V4(mask), IpAddr::V4(value)) => {
+                    Some((address.to_bits() ^ value.to_bits()) & mask.to_bits() == 0)
+                }
+                (IpAddr::V6(address), IpAddr::V6(mask), IpAddr::V6(value)) => {
+                    Some((address.to_bits() ^ value.to_bits()) & mask.to_bits() == 0)
+                }
+                _ => None,
+            },
+            OfConnection::Expires { .. } => None,
+            // Instead of ports, keys may be there.
+            OfConnection::Port { .. } if self.original.protocol == GRE => None,
+            OfConnection::Port { of, low, high } => Some((low..=high).contains(&end(of).1)),
+            OfConnection::Protocol(protocol) => Some(u16::from(self.original.protocol.0) == protocol),
+        }
+    }
+
     /// What packets of that direction look like where they begin.
     fn tuple(&self, direction: CtDirection) -> Tuple {
         match direction {
@@ -351,6 +378,8 @@ impl Attached {
         tuple
     }
 }
+
+const GRE: Protocol = Protocol(47);
 
 fn side(tuple: &mut Tuple, kind: NatKind) -> &mut SocketAddr {
     match kind {

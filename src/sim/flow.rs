@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cells::{Cell, Input};
 use super::inputs::{Inputs, Target};
+use super::xt::SegmentLimit;
 use crate::model::{Family4or6, Hook, NatKind};
 
 /// The part of a packet that programs change while it goes through a hook.
@@ -22,6 +23,8 @@ pub(crate) struct Flow {
     pub(crate) traced: Cell,
     /// The mark by which the packet was routed last: behind a chain of type route that changed it, or with another destination.
     pub(crate) routed: [Cell; 4],
+    /// What TCPMSS limited the maximum segment size to.
+    pub(crate) segment: Segment,
     /// The kernel would have chosen the new port at random.
     pub(crate) is_guess: bool,
 }
@@ -33,6 +36,28 @@ pub(crate) struct Header {
     pub(crate) daddr: [Cell; 16],
     pub(crate) sport: [Cell; 2],
     pub(crate) dport: [Cell; 2],
+}
+
+/// Limits of the maximum segment size that a packet of TCP says: it is the least of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) to: Option<u16>,
+    /// To what fits the way of the packet.
+    pub(crate) by_path: bool,
+}
+
+impl Segment {
+    pub(crate) fn limit(&mut self, limit: SegmentLimit) {
+        match limit {
+            SegmentLimit::Path => self.by_path = true,
+            SegmentLimit::To(size) => self.to = Some(self.to.map_or(size, |to| to.min(size))),
+        }
+    }
+
+    /// Whether options, and what counts them, may be others than they were.
+    pub(crate) fn is_limited(self) -> bool {
+        self != Segment::default()
+    }
 }
 
 /// What connection tracking knows of the packet.
@@ -106,6 +131,7 @@ impl Flow {
             tproxy: None,
             traced: Cell::Known(0),
             routed: cells(inputs, Input::Mark),
+            segment: Segment::default(),
             is_guess: false,
         }
     }

@@ -1,6 +1,7 @@
 //! The host that packets walk through: interfaces, addresses, routes, policy rules, transparent listeners. Plain data.
 
 mod fib;
+mod reverse;
 mod routing;
 mod source;
 

@@ -11,6 +11,7 @@ use super::flow::{Flow, Translation, cells};
 use super::rules::RuleLine;
 use super::sets::SetIndex;
 use super::unknown::{self, not_known};
+use super::xt::Question;
 use crate::bytecode::{CmpOp, Expr, LimitCode, PayloadBase};
 use crate::model::{Family4or6, Hook};
 
@@ -54,6 +55,11 @@ pub(crate) trait Inputs: Sized {
 
     /// What another `fib` expression loads.
     fn fib(&mut self, hook: Hook, flow: &Flow, query: Query, expr: &Expr) -> Result<SmallVec<[Cell; 16]>, CannotTell>;
+
+    /// What a match of xtables asks.
+    fn ask(&mut self, _hook: Hook, _flow: &Flow, question: &Question) -> Result<bool, CannotTell> {
+        Err(CannotTell::new(question.to_string()))
+    }
 
     /// A byte of a header that no input has, if it is known.
     fn further(&self, _base: PayloadBase, _at: usize) -> Option<Cell> {

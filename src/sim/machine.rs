@@ -74,6 +74,8 @@ impl<'a, I: Inputs> Machine<'a, I> {
         match op {
             Op::Expr(expr) => self.expr(expr),
             Op::Lookup { sreg, dreg, inverted, set } => self.lookup(*sreg, *dreg, *inverted, set.as_deref()),
+            Op::XtAsks(asked) => self.asks(asked),
+            Op::XtLimits(limit) => self.limits(*limit),
             Op::XtLists(lists) => self.first(lists),
             Op::XtOwner(owner) => self.owner(owner),
         }
@@ -173,7 +175,10 @@ impl<'a, I: Inputs> Machine<'a, I> {
             MetaKey::IIF => self.load(Input::Iif, dreg),
             MetaKey::IIFNAME => self.load(Input::Iifname, dreg),
             MetaKey::L4PROTO => self.load(Input::L4proto, dreg),
-            MetaKey::LEN => self.load(Input::Length, dreg),
+            MetaKey::LEN => {
+                self.knows_length()?;
+                self.load(Input::Length, dreg)
+            }
             MetaKey::MARK => self.store(dreg, self.flow.mark.into_iter()),
             MetaKey::NFPROTO => self.store(dreg, [Cell::Known(self.inputs.family().number())].into_iter()),
             MetaKey::NFTRACE => self.store(dreg, [self.flow.traced].into_iter()),

@@ -9,7 +9,7 @@ use super::cells::{Cell, Input, known};
 use super::checksum;
 use super::connections::{Attached, Chosen, Connections, Entry, Found, Tuple, is_error};
 use super::fib::{Asked, Query, Wanted};
-use super::flow::{Flow, NewAddress, Tracking, Translation, cells, loopback, side};
+use super::flow::{Flow, NewAddress, Segment, Tracking, Translation, cells, loopback, side};
 use super::host::{Host, LO, Listeners, Target};
 use super::inputs::{CannotTell, Inputs, Target as Socket};
 use super::limit::goes_on;
@@ -18,6 +18,7 @@ use super::packet_text::{has_ports, is_icmp};
 use super::recorder::{address, ends, place};
 use super::situation::{Situation, bytes_of};
 use super::walk::Lost;
+use super::xt::Question;
 use crate::bytecode::{Expr, LimitCode, PayloadBase};
 use crate::model::{CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
 
@@ -54,6 +55,8 @@ pub(super) struct Place<'a> {
     pub(super) is_connected: bool,
     /// That socket is known not to be transparent.
     pub(super) is_plain: bool,
+    /// What rules limited the maximum segment size to.
+    pub(super) segment: Segment,
 }
 
 impl Place<'_> {
@@ -68,6 +71,7 @@ impl Place<'_> {
         if before != (packet.source, packet.sport, packet.destination, packet.dport) {
             packet.forget_checksums();
         }
+        self.segment = flow.segment;
         match (&mut self.held, flow.tracking) {
             (held, Tracking::Untracked) => *held = Held::Untracked,
             (held, Tracking::Template) => {
@@ -219,6 +223,20 @@ impl Inputs for Place<'_> {
             return Err(CannotTell::new("what this kernel's fib says at input of what a socket has"));
         }
         Ok(loads.into_iter().map(Cell::Known).collect())
+    }
+
+    fn ask(&mut self, hook: Hook, flow: &Flow, question: &Question) -> Result<bool, CannotTell> {
+        let unknown = || CannotTell::new(question.to_string());
+        match (question, self.held) {
+            (Question::Connection(asked), Held::Connection(attached)) => attached.entry.is(*asked).ok_or_else(unknown),
+            (Question::ReversePath(path), _) if hook == Hook::Prerouting => {
+                self.host.has_way_back_for(*path, self.asked(flow))
+            }
+            (
+                Question::Beyond(_) | Question::Connection(_) | Question::ReversePath(_) | Question::Segment { .. },
+                _,
+            ) => Err(unknown()),
+        }
     }
 
     fn further(&self, base: PayloadBase, at: usize) -> Option<Cell> {

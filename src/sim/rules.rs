@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::devices::DeviceChain;
 use super::line_up::{LineUps, Registered};
 use super::sets::SetIndex;
-use super::xt::{self, Meaning, XtOwner};
-use crate::bytecode::{Expr, LookupSet, Modes, NoSets, Register, Sets, lower, lower_elements, lower_set, raise};
+use super::xt::{self, Asked, Meaning, Question, SegmentLimit, XtOwner};
+use crate::bytecode::{CtKey, Expr, LookupSet, Modes, NoSets, Register, Sets, lower, lower_elements, lower_set, raise};
 use crate::error::{Error, Kind};
 use crate::model::{Base, Chain, ChainKind, ChainType, Family, Name, Rule, Ruleset, Table, TableFlags};
 use crate::plan::{ChainId, ChainState, Hooks, RuleState, Snapshot, TableId, TableState, chain_kind};
@@ -70,17 +70,35 @@ pub(super) enum Op {
         inverted: bool,
         set: Option<Arc<SetIndex>>,
     },
+    /// What an extension of xtables asks: all of it has to hold.
+    XtAsks(Vec<Asked>),
+    /// What the target TCPMSS does.
+    XtLimits(SegmentLimit),
     /// What an extension of xtables does: the first of these lists that holds to its end.
     XtLists(Vec<Vec<Op>>),
     XtOwner(XtOwner),
 }
 
 impl Op {
+    /// Whether it asks this, in a list or not.
+    pub(super) fn asks(&self, question: &Question) -> bool {
+        match self {
+            Op::XtAsks(asked) => asked.iter().any(|asked| asked.question == *question),
+            Op::XtLists(lists) => lists.iter().flatten().any(|op| op.asks(question)),
+            Op::Expr(_) | Op::Lookup { .. } | Op::XtLimits(_) | Op::XtOwner(_) => false,
+        }
+    }
+
     /// Whether it is, or does among others, something of which this is true.
     pub(super) fn any(&self, is: &impl Fn(&Expr) -> bool) -> bool {
         match self {
             Op::Expr(expr) => is(expr),
-            Op::Lookup { .. } | Op::XtOwner(_) => false,
+            Op::Lookup { .. } | Op::XtLimits(_) | Op::XtOwner(_) => false,
+            // Whoever asks for a connection looks at it.
+            Op::XtAsks(asked) => {
+                let looks = Expr::Ct { key: CtKey::STATUS, dreg: Register::FIRST };
+                asked.iter().any(|asked| matches!(asked.question, Question::Connection(_))) && is(&looks)
+            }
             Op::XtLists(lists) => lists.iter().flatten().any(|op| op.any(is)),
         }
     }
@@ -342,6 +360,8 @@ pub(super) fn op(expr: Expr, family: Family, sets: &HashMap<Name, Arc<SetIndex>>
 fn extension(name: &str, data: &[u8], family: Family) -> Option<Op> {
     let lists = match xt::read(name, data, family)? {
         Meaning::Lists(lists) => lists,
+        Meaning::Asks(asked) => return Some(Op::XtAsks(asked)),
+        Meaning::Limits(limit) => return Some(Op::XtLimits(limit)),
         Meaning::Owner(owner) => return Some(Op::XtOwner(owner)),
     };
     let program = |statements| {

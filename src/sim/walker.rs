@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::cells::Cell;
 use super::connections::{Connections, Tuple};
 use super::devices::At as DeviceHook;
-use super::flow::{Flow, Tracking};
+use super::flow::{Flow, Segment, Tracking};
 use super::hook::pass;
 use super::host::{Host, LO, Target};
 use super::inputs::CannotTell;
@@ -116,6 +116,7 @@ impl<'a> Walker<'a> {
             has_receiver: false,
             is_connected: false,
             is_plain: false,
+            segment: Segment::default(),
         };
         Passage { rules, place, transparent, plain, socket: None, steps: Vec::with_capacity(32), rounds: Vec::new() }
     }
@@ -317,6 +318,7 @@ impl Passage<'_> {
             }
             Held::Connection(_) | Held::Invalid | Held::Nothing => {}
         }
+        flow.segment = self.place.segment;
         let mut recorder = Recorder::new(&mut self.steps, hook, packet.family(), &flow);
         recorder.hook(packet, incoming, outgoing);
         let passed = pass(self.rules, hook, &mut self.place, &mut flow, &mut recorder);

@@ -4,6 +4,8 @@ use super::super::error::{Fault, Shown};
 use super::super::extension::{Given, Instance};
 use super::super::making::Making;
 use super::super::value::{mark_match, matching};
+use super::super::words::Piece;
+use super::tuple;
 use crate::model::{CtDirection, CtState, CtStatus, Field, Operand, Value};
 
 pub(super) fn mark(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
@@ -25,50 +27,47 @@ pub(super) fn conntrack(instance: &Instance<'_>, making: &mut Making) -> Result<
     if instance.given.is_empty() {
         return Err(instance.wrong("needs an option such as --ctstate"));
     }
-    let known = ["--ctstate", "--ctstatus", "--ctdir"];
-    if let Some(given) = instance.given.iter().find(|given| !known.contains(&given.name)) {
-        let what = format!("nothing here looks at that part of a connection; take {} out", given.name);
-        return Err(instance.unknown(given.at, what));
-    }
-    if let Some(given) = instance.get("--ctstate") {
-        let (states, status) = states(given)?;
-        if instance.given.len() > 1 && takes_untracked(states, given.not) {
-            // conntrack_mt, net/netfilter/xt_conntrack.c: without a connection only the state is looked at.
-            let what =
-                "--ctstate takes packets without a connection, which pass the other options unseen; use two rules";
-            return Err(instance.unknown(given.at, what));
-        }
-        making.matches(match (states.is_empty(), status.is_empty()) {
-            (_, true) => matching(Field::CtState, given.not, Operand::Flags(Value::CtState(states))),
-            (true, false) if !given.not => matching(Field::CtStatus, false, Operand::Flags(Value::CtStatus(status))),
-            (true, false) => {
-                let what =
-                    "! with SNAT or DNAT takes packets without a connection too, which nft cannot say; invert the rule";
-                return Err(instance.unknown(given.at, what));
+    let mut words = Vec::new();
+    let said = ["--ctstate", "--ctdir", "--ctstatus"].into_iter().filter_map(|name| instance.get(name));
+    let others = instance.given.iter().filter(|given| !matches!(given.name, "--ctstate" | "--ctdir" | "--ctstatus"));
+    for given in said.chain(others) {
+        // Without a connection only the state is looked at (conntrack_mt, net/netfilter/xt_conntrack.c).
+        words.push(match given.name {
+            "--ctstate" => match states(given)? {
+                (states, _) if instance.given.len() > 1 && takes_untracked(states, given.not) => None,
+                (states, status) if status.is_empty() => {
+                    Some(matching(Field::CtState, given.not, Operand::Flags(Value::CtState(states))))
+                }
+                (states, status) if states.is_empty() && !given.not => {
+                    Some(matching(Field::CtStatus, false, Operand::Flags(Value::CtStatus(status))))
+                }
+                _ => None,
+            },
+            "--ctstatus" => {
+                let bits = status(given)?;
+                let is_said = !bits.is_empty();
+                is_said.then(|| matching(Field::CtStatus, given.not, Operand::Flags(Value::CtStatus(bits))))
             }
-            (false, false) => {
-                let what = "SNAT or DNAT in one list with other states cannot be said in one rule; write two rules";
-                return Err(instance.unknown(given.at, what));
+            "--ctdir" => {
+                let direction = Operand::Value(Value::CtDirection(direction(given.piece())?));
+                Some(matching(Field::CtDirection, false, direction))
             }
+            _ => None,
         });
     }
-    if let Some(given) = instance.get("--ctdir") {
-        let piece = given.piece();
-        let direction = match &*piece.text.to_ascii_uppercase() {
-            "ORIGINAL" => CtDirection::Original,
-            "REPLY" => CtDirection::Reply,
-            _ => {
-                let what = format!("unknown direction {}; there are ORIGINAL and REPLY", Shown(piece.text));
-                return Err(piece.wrong(what));
-            }
-        };
-        making.matches(matching(Field::CtDirection, false, Operand::Value(Value::CtDirection(direction))));
-    }
-    if let Some(given) = instance.get("--ctstatus") {
-        let bits = Operand::Flags(Value::CtStatus(status(given)?));
-        making.matches(matching(Field::CtStatus, given.not, bits));
+    match words.into_iter().collect::<Option<Vec<_>>>() {
+        Some(matches) => matches.into_iter().for_each(|found| making.matches(found)),
+        None => making.statement(tuple::whole(instance, making.family)?),
     }
     Ok(())
+}
+
+pub(super) fn direction(piece: Piece<'_>) -> Result<CtDirection, Fault> {
+    match &*piece.text.to_ascii_uppercase() {
+        "ORIGINAL" => Ok(CtDirection::Original),
+        "REPLY" => Ok(CtDirection::Reply),
+        _ => Err(piece.wrong(format!("unknown direction {}; there are ORIGINAL and REPLY", Shown(piece.text)))),
+    }
 }
 
 /// Whether packets without a connection match.
@@ -78,17 +77,17 @@ fn takes_untracked(states: CtState, not: bool) -> bool {
 }
 
 /// The states, and those that are bits of the status.
-fn states(given: &Given<'_>) -> Result<(CtState, CtStatus), Fault> {
+pub(super) fn states(given: &Given<'_>) -> Result<(CtState, CtStatus), Fault> {
     let (mut states, mut status) = (CtState::empty(), CtStatus::empty());
     for piece in given.piece().list() {
-        match &*piece.text.to_ascii_uppercase() {
-            "INVALID" => states |= CtState::INVALID,
-            "NEW" => states |= CtState::NEW,
-            "RELATED" => states |= CtState::RELATED,
-            "ESTABLISHED" => states |= CtState::ESTABLISHED,
-            "UNTRACKED" => states |= CtState::UNTRACKED,
-            "SNAT" => status |= CtStatus::SNAT,
-            "DNAT" => status |= CtStatus::DNAT,
+        match beginning(piece, &["INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT"]) {
+            Some("INVALID") => states |= CtState::INVALID,
+            Some("NEW") => states |= CtState::NEW,
+            Some("RELATED") => states |= CtState::RELATED,
+            Some("ESTABLISHED") => states |= CtState::ESTABLISHED,
+            Some("UNTRACKED") => states |= CtState::UNTRACKED,
+            Some("SNAT") => status |= CtStatus::SNAT,
+            Some("DNAT") => status |= CtStatus::DNAT,
             _ => {
                 let names = "INVALID, NEW, RELATED, ESTABLISHED, UNTRACKED, SNAT, DNAT";
                 return Err(piece.wrong(format!("unknown state {}; there are {names}", Shown(piece.text))));
@@ -98,17 +97,23 @@ fn states(given: &Given<'_>) -> Result<(CtState, CtStatus), Fault> {
     Ok((states, status))
 }
 
-fn status(given: &Given<'_>) -> Result<CtStatus, Fault> {
+/// The first of these names that begins with the word, in letters of any case: so does iptables(8) read them.
+fn beginning<'n>(piece: Piece<'_>, names: &[&'n str]) -> Option<&'n str> {
+    let word = piece.text.to_ascii_uppercase();
+    names.iter().find(|name| !word.is_empty() && name.starts_with(&word)).copied()
+}
+
+pub(super) fn status(given: &Given<'_>) -> Result<CtStatus, Fault> {
     given.piece().list().try_fold(CtStatus::empty(), |all, piece| {
         Ok(all
-            | match &*piece.text.to_ascii_uppercase() {
-                "EXPECTED" => CtStatus::EXPECTED,
-                "SEEN_REPLY" => CtStatus::SEEN_REPLY,
-                "ASSURED" => CtStatus::ASSURED,
-                "CONFIRMED" => CtStatus::CONFIRMED,
-                "NONE" => return Err(piece.wrong("NONE is no bit, so no connection has it; take it out")),
+            | match beginning(piece, &["NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"]) {
+                Some("NONE") => CtStatus::empty(),
+                Some("EXPECTED") => CtStatus::EXPECTED,
+                Some("SEEN_REPLY") => CtStatus::SEEN_REPLY,
+                Some("ASSURED") => CtStatus::ASSURED,
+                Some("CONFIRMED") => CtStatus::CONFIRMED,
                 _ => {
-                    let names = "EXPECTED, SEEN_REPLY, ASSURED, CONFIRMED";
+                    let names = "NONE, EXPECTED, SEEN_REPLY, ASSURED, CONFIRMED";
                     return Err(piece.wrong(format!("unknown status {}; there are {names}", Shown(piece.text))));
                 }
             })

@@ -1,9 +1,11 @@
-//! ACCEPT, DROP, RETURN, REJECT, NFQUEUE: what becomes of the packet.
+//! ACCEPT, DROP, RETURN, REJECT, NFQUEUE, TCPMSS: what becomes of the packet.
 
+use super::super::blob::Blob;
 use super::super::error::{Fault, Shown};
 use super::super::extension::Instance;
 use super::super::making::Making;
-use super::super::value::{range, short};
+use super::super::raw;
+use super::super::value::{number, range, short};
 use super::super::words::Piece;
 use crate::model::{Classic, Family4or6, Protocol, Queue, QueueFlags, Reject, Statement, Verdict};
 
@@ -19,6 +21,26 @@ pub(super) fn drop(_: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
 
 pub(super) fn r#return(_: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     making.action(Statement::Verdict(Verdict::Return));
+    Ok(())
+}
+
+/// TCPMSS: `struct xt_tcpmss_info`, include/uapi/linux/netfilter/xt_TCPMSS.h.
+pub(super) fn segment(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
+    /// The largest that iptables(8) takes, and `XT_TCPMSS_CLAMP_PMTU`.
+    const MOST: u32 = 65_515;
+    const CLAMP: u16 = 0xffff;
+    let [given] = instance.given.as_slice() else {
+        return Err(instance.wrong("needs one of --set-mss, --clamp-mss-to-pmtu"));
+    };
+    making.needs_protocol(Piece { text: "", at: instance.at }, "target TCPMSS", &[Protocol::TCP])?;
+    let size = match given.name {
+        "--set-mss" => {
+            let size = number(given.piece(), "segment size", 0, MOST)?;
+            u16::try_from(size).map_err(|_| given.piece().wrong("does not fit 16 bits"))?
+        }
+        _ => CLAMP,
+    };
+    making.action(raw::xtables_target("TCPMSS", 0, &Blob::default().u16(size).finish()));
     Ok(())
 }
 

@@ -166,8 +166,17 @@ impl AtHook<'_> {
         };
         let limits = explorer.here.choices.iter().find_map(|(choice, _)| match choice {
             Choice::Limit { code, side, .. } => Some((*side, *code)),
-            Choice::Fib { .. } | Choice::Listener(_) | Choice::Moved => None,
+            Choice::Asked { .. } | Choice::Fib { .. } | Choice::Listener(_) | Choice::Moved => None,
         });
+        let asked = explorer.here.choices.iter().find_map(|(choice, _)| match choice {
+            Choice::Asked { question, by: _ } => Some(question),
+            Choice::Fib { .. } | Choice::Limit { .. } | Choice::Listener(_) | Choice::Moved => None,
+        });
+        if let Some(question) = asked {
+            let reason = CannotTell::new(question.to_string());
+            let rule = self.a.asking(question).or_else(|| self.b.asking(question));
+            return Err(rule.map_or(reason.clone(), |rule| reason.at(rule)));
+        }
         if let Some((side, code)) = limits {
             let rules = if side == Side::A { self.a } else { self.b };
             let reason = CannotTell::new("a rate is no property of a packet, and what follows depends on it");

@@ -16,8 +16,9 @@ use crate::bytecode::{FibFlags, FibResult};
 use crate::model::{Family4or6, Hook};
 use crate::sim::cells::{Cell, Input};
 use crate::sim::fib::Query;
-use crate::sim::flow::{Translation, cells};
+use crate::sim::flow::{Header, Translation, cells};
 use crate::sim::inputs::Target;
+use crate::sim::xt::Question;
 
 /// One of the two rule sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(super) struct Place {
 /// Something that is no property of a packet and may be so or not.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Choice {
+    /// What a match of xtables asks is so.
+    Asked { question: Question, by: AskedBy },
     /// What the routing tables say of an address, by a mark: whether it is this number.
     Fib { query: Query, result: FibResult, flags: FibFlags, address: [Cell; 16], mark: Option<[Cell; 4]>, answer: u32 },
     /// The packet comes within the rate: the how manieth limit that it meets on a side, and the address of its code.
@@ -44,6 +47,19 @@ pub(super) enum Choice {
     Listener(Target),
     /// An open translation of what this host sends leads to another destination than it had.
     Moved,
+}
+
+/// What the answer to a question of xtables depends on.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum AskedBy {
+    /// The how manieth draw of a run.
+    Draw(usize),
+    /// The packet as it is now, and its mark.
+    Now(Box<Header>, Option<[Cell; 4]>),
+    /// The packet as it came.
+    Packet,
+    /// The how manieth question of one side.
+    Side(Side, usize),
 }
 
 pub(super) struct Explorer {
@@ -84,6 +100,7 @@ enum Given {
 struct Run {
     side: Side,
     limits: usize,
+    draws: usize,
     asked: bool,
     /// Translation drops it.
     lost: bool,
@@ -93,7 +110,7 @@ struct Run {
 
 impl Run {
     fn of(side: Side) -> Self {
-        Run { side, limits: 0, asked: false, lost: false, never_tracked: false }
+        Run { side, limits: 0, draws: 0, asked: false, lost: false, never_tracked: false }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a hook did with all packets of a box, and where two of them differ.
 //!
 //! Only what the host or a later hook can tell counts: of a packet that was dropped or rejected, the mark of its connection, if that
-//! is there without it; of one that goes on, its translation, its transparent socket, both marks, its zone, whether it is tracked, and
-//! the mark by which it was routed last.
+//! is there without it; of one that goes on, its translation, its transparent socket, both marks, its zone, whether it is tracked, the
+//! mark by which it was routed last, and what its maximum segment size was limited to.
 
 use std::sync::Arc;
 
@@ -78,6 +78,7 @@ impl Comparer<'_> {
             .or_else(|| self.cells(&a_flow.ct_mark, &b_flow.ct_mark))
             .or_else(|| self.cells(&zone(a_flow), &zone(b_flow)))
             .or_else(|| self.cells(&a_flow.routed, &b_flow.routed))
+            .or_else(|| (a_flow.segment != b_flow.segment).then(Where::new))
     }
 
     /// A connection that is known already keeps its mark when a packet of it is dropped.

@@ -7,6 +7,7 @@ use crate::model::{Family4or6, Hook};
 use crate::plan::ChainId;
 use crate::sim::line_up::{ChainAt, Stage};
 use crate::sim::rules::{ChainCode, Op, RuleLine, Rules, TableCode};
+use crate::sim::xt::Question;
 
 impl Rules {
     /// Nothing is hooked here.
@@ -39,6 +40,12 @@ impl Rules {
         let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
         let is_it = |op: &Op| matches!(op, Op::Expr(Expr::Limit(limit)) if std::ptr::from_ref(limit).addr() == code);
         rules.find(|rule| rule.ops.iter().any(is_it)).map(|rule| &rule.line)
+    }
+
+    /// The first rule that asks this.
+    pub(super) fn asking(&self, question: &Question) -> Option<&Arc<RuleLine>> {
+        let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        rules.find(|rule| rule.ops.iter().any(|op| op.asks(question))).map(|rule| &rule.line)
     }
 
     /// The same chains with the same programs in the same order: whatever they do, both do it.

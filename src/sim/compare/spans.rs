@@ -59,7 +59,7 @@ pub(super) fn head(ops: &[Op], scope: Scope) -> Option<Head<'_>> {
                 reading.member(&key, set)?;
                 Next::Go
             }
-            Op::Lookup { .. } | Op::XtLists(_) | Op::XtOwner(_) => Next::Stop,
+            Op::Lookup { .. } | Op::XtAsks(_) | Op::XtLimits(_) | Op::XtLists(_) | Op::XtOwner(_) => Next::Stop,
         };
         if next == Next::Stop {
             break;
@@ -343,7 +343,7 @@ pub(super) fn targets<'r>(ops: &'r [Op], found: &mut impl FnMut(&'r Name)) {
                 ElementDataCode::Value(_) => {}
             }),
             Op::XtLists(lists) => lists.iter().for_each(|list| targets(list, found)),
-            Op::Expr(_) | Op::Lookup { set: None, .. } | Op::XtOwner(_) => {}
+            Op::Expr(_) | Op::Lookup { set: None, .. } | Op::XtAsks(_) | Op::XtLimits(_) | Op::XtOwner(_) => {}
         }
     }
 }

@@ -298,6 +298,6 @@ impl Witness<'_> {
 fn listens(choice: &Choice, is: bool) -> Option<bool> {
     match choice {
         Choice::Listener(_) => Some(is),
-        Choice::Fib { .. } | Choice::Limit { .. } | Choice::Moved => None,
+        Choice::Asked { .. } | Choice::Fib { .. } | Choice::Limit { .. } | Choice::Moved => None,
     }
 }

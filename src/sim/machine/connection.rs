@@ -25,6 +25,14 @@ impl<I: Inputs> Machine<'_, I> {
         compare(self.inputs, &state, CmpOp::Ne, &CT_INVALID.to_ne_bytes())
     }
 
+    /// The same, where a template would be taken for one.
+    pub(super) fn is_connected(&mut self) -> Result<bool, CannotTell> {
+        if self.tracking()? == Tracking::Template {
+            return Err(CannotTell::new("what a connection is like between its zone and its tracking"));
+        }
+        self.has_connection()
+    }
+
     /// nft_ct_get_eval.
     pub(super) fn ct(&mut self, key: CtKey, dreg: Register) -> Step {
         let constant = |bits: u32| bits.to_ne_bytes().map(Cell::Known).into_iter();
@@ -36,10 +44,7 @@ impl<I: Inputs> Machine<'_, I> {
                 Tracking::Before | Tracking::Nothing => self.store(dreg, constant(CT_INVALID)),
             };
         }
-        if self.tracking()? == Tracking::Template {
-            return Err(CannotTell::new("what a connection is like between its zone and its tracking"));
-        }
-        if !self.has_connection()? {
+        if !self.is_connected()? {
             return Ok(Next::Break);
         }
         match key {

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::{Machine, Next, Step, compare};
 use crate::bytecode::{CmpOp, PayloadBase, Register};
 use crate::model::{Family4or6, Protocol};
-use crate::sim::cells::{Cell, Input};
+use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::flow::cells;
 use crate::sim::header::{IPV4_CHECKSUM, TCP_FLAGS, TRANSPORT_FROM, checksum};
 use crate::sim::inputs::{CannotTell, Inputs};
@@ -29,6 +29,9 @@ impl<I: Inputs> Machine<'_, I> {
 
     fn header_byte(&mut self, base: PayloadBase, at: usize) -> Result<Option<Cell>, CannotTell> {
         self.knows_checksum(base, at)?;
+        if self.is_of_options(base, at) {
+            self.knows_length()?;
+        }
         let header = &self.flow.header;
         let of = |field: &[Cell], start: usize| field.get(at - start).copied();
         let input = |input: Input, byte: usize| u8::try_from(byte).ok().map(|byte| self.inputs.cell(input, byte));
@@ -60,6 +63,33 @@ impl<I: Inputs> Machine<'_, I> {
             },
             _ => self.inputs.further(base, at),
         })
+    }
+
+    /// Whether TCPMSS may have changed a byte: the lengths, the checksums, and the options of TCP.
+    fn is_of_options(&self, base: PayloadBase, at: usize) -> bool {
+        match (base, self.inputs.family()) {
+            (PayloadBase::NETWORK, Family4or6::Ipv4) => (2..4).contains(&at) || IPV4_CHECKSUM.contains(&at),
+            (PayloadBase::NETWORK, Family4or6::Ipv6) => (4..6).contains(&at) || at >= 40,
+            (PayloadBase::TRANSPORT, _) => at == DATA_OFFSET || (16..18).contains(&at) || at >= 20,
+            _ => false,
+        }
+    }
+
+    /// Where TCPMSS found no option, it adds one.
+    pub(super) fn knows_length(&self) -> Result<(), CannotTell> {
+        let is_limited = self.flow.segment.is_limited();
+        let reason = || CannotTell::new("how long a packet of TCP is, and its options, behind TCPMSS");
+        if is_limited { Err(reason()) } else { Ok(()) }
+    }
+
+    /// Whether a header of TCP says that it is shorter than one is. Where nobody said how long it is, it is a good one.
+    pub(super) fn is_malformed(&mut self) -> Result<bool, CannotTell> {
+        if self.inputs.ends_before(PayloadBase::TRANSPORT, 20) {
+            return Ok(true);
+        }
+        let Some(mut length) = self.header_byte(PayloadBase::TRANSPORT, DATA_OFFSET)? else { return Ok(false) };
+        bitwise(std::slice::from_mut(&mut length), &[0xf0], &[0]);
+        Ok(compare(self.inputs, &[length], CmpOp::Lt, &[5 << 4]).unwrap_or(false))
     }
 
     /// Behind a translation a checksum, or the id of ICMP, is another than it was.
@@ -100,3 +130,6 @@ impl<I: Inputs> Machine<'_, I> {
             || header.dport != cells(self.inputs, Input::Dport)
     }
 }
+
+/// Where the length of TCP's header is.
+pub(super) const DATA_OFFSET: usize = 12;

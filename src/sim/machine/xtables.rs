@@ -1,11 +1,16 @@
 //! Extensions of xtables, by what they mean (nft_match_eval and nft_target_eval_xt, net/netfilter/nft_compat.c, v6.12).
 
-use super::{Machine, Next, Step, go, within};
-use crate::sim::cells::{Cell, Input};
+use std::ops::RangeInclusive;
+
+use super::payload::DATA_OFFSET;
+use super::{Machine, Next, Ran, Step, compare, go, within};
+use crate::bytecode::{CmpOp, PayloadBase};
+use crate::model::{Family4or6, Verdict};
+use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::flow::cells;
-use crate::sim::inputs::Inputs;
+use crate::sim::inputs::{CannotTell, Inputs};
 use crate::sim::rules::Op;
-use crate::sim::xt::XtOwner;
+use crate::sim::xt::{Asked, Question, SegmentLimit, XtOwner};
 
 impl<I: Inputs> Machine<'_, I> {
     /// The first list that holds to its end. Extensions of xtables have no registers: those of the rule stay as they are.
@@ -30,6 +35,78 @@ impl<I: Inputs> Machine<'_, I> {
             }
         }
         Ok(Next::Go)
+    }
+
+    /// What one match asks.
+    pub(super) fn asks(&mut self, all: &[Asked]) -> Step {
+        for Asked { question, not } in all {
+            let holds = match question {
+                Question::Beyond(_) | Question::ReversePath(_) => {
+                    Some(self.inputs.ask(self.hook, self.flow, question)?)
+                }
+                Question::Connection(_) if !self.is_connected()? => return Ok(Next::Break),
+                Question::Connection(_) => Some(self.inputs.ask(self.hook, self.flow, question)?),
+                Question::Segment { low, high } => self.says_segment(*low..=*high, question)?,
+            };
+            match holds {
+                // tcpmss_mt drops what it cannot read.
+                None => return Ok(Next::End(Ran::Verdict(Verdict::Drop))),
+                Some(holds) if holds == *not => return Ok(Next::Break),
+                Some(_) => {}
+            }
+        }
+        Ok(Next::Go)
+    }
+
+    /// net/netfilter/xt_TCPMSS.c: of a fragment nothing, and what is no whole header is dropped.
+    pub(super) fn limits(&mut self, limit: SegmentLimit) -> Step {
+        if self.inputs.family() == Family4or6::Ipv4 {
+            let mut offset = [6, 7].map(|byte| self.inputs.cell(Input::Network, byte));
+            bitwise(&mut offset, &[0x1f, 0xff], &[0, 0]);
+            if compare(self.inputs, &offset, CmpOp::Ne, &[0, 0])? {
+                return Ok(Next::Go);
+            }
+        }
+        if self.flow.segment.is_limited() || !self.is_malformed()? {
+            self.flow.segment.limit(limit);
+            return Ok(Next::Go);
+        }
+        Ok(Next::End(Ran::Verdict(Verdict::Drop)))
+    }
+
+    /// Whether the first option of TCP that says a maximum segment size says one of these; `None` for a header that is none
+    /// (tcpmss_mt, net/netfilter/xt_tcpmss.c).
+    fn says_segment(&mut self, range: RangeInclusive<u16>, question: &Question) -> Result<Option<bool>, CannotTell> {
+        self.knows_length()?;
+        if self.is_malformed()? {
+            return Ok(None);
+        }
+        let base = PayloadBase::TRANSPORT;
+        let byte = |inputs: &I, at: usize| inputs.further(base, at).and_then(Cell::known);
+        let Some(length) = byte(self.inputs, DATA_OFFSET).map(|byte| usize::from(byte >> 4) * 4) else {
+            return self.inputs.ask(self.hook, self.flow, question).map(Some);
+        };
+        if self.inputs.ends_before(base, u32::try_from(length).unwrap_or(u32::MAX)) {
+            return Ok(None);
+        }
+        let known = |inputs: &I, at| byte(inputs, at).ok_or_else(|| CannotTell::new(question.to_string()));
+        let mut at = 20;
+        while at < length {
+            let kind = known(self.inputs, at)?;
+            // TCPOPT_EOL and TCPOPT_NOP
+            if kind < 2 {
+                at += 1;
+                continue;
+            }
+            // In the kernel what is behind the options is not read.
+            let size = if at + 1 < length { known(self.inputs, at + 1)? } else { 1 };
+            if (kind, size) == SEGMENT_OPTION && length - at >= 4 {
+                let size = u16::from_be_bytes([known(self.inputs, at + 2)?, known(self.inputs, at + 3)?]);
+                return Ok(Some(range.contains(&size)));
+            }
+            at += usize::from(size.max(1));
+        }
+        Ok(Some(false))
     }
 
     /// net/netfilter/xt_owner.c, owner_mt.
@@ -58,3 +135,6 @@ impl<I: Inputs> Machine<'_, I> {
         Ok(Next::Go)
     }
 }
+
+/// `TCPOPT_MSS` and `TCPOLEN_MSS`, include/net/tcp.h.
+const SEGMENT_OPTION: (u8, u8) = (2, 4);

@@ -31,6 +31,16 @@ impl<'a> Info<'a> {
         Some(())
     }
 
+    pub(super) fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(length)?;
+        self.bytes = rest;
+        Some(taken)
+    }
+
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(super) fn u8(&mut self) -> Option<u8> {
         self.take().map(u8::from_ne_bytes)
     }

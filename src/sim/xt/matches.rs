@@ -1,15 +1,25 @@
 //! Matches: net/netfilter/xt_*.c, v6.12.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::info::Info;
-use super::{Meaning, XtOwner, code, when};
+use super::questions::{self, OF_CONNECTION};
+use super::{Asked, Meaning, NFTA_MATCH_INFO, NFTA_MATCH_NAME, NFTA_MATCH_REV, XtOwner, code, when};
 use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, FibFlags, PayloadBase, Register, xtables};
 use crate::model::{
     AddrType, CtDirection, CtState, CtStatus, Family4or6, Field, IntoOperand, Operand, PktType, Statement, Value, kind,
 };
 
 type Lists = Vec<Vec<Statement>>;
+
+/// What says always the same, or asks.
+fn asks(read: Result<Asked, bool>) -> Meaning {
+    match read {
+        Ok(asked) => Meaning::Asks(vec![asked]),
+        Err(holds) => Meaning::Lists(if holds { all([]) } else { Vec::new() }),
+    }
+}
 
 pub(super) fn read(name: &str, revision: u32, info: Info<'_>, family: Option<Family4or6>) -> Option<Meaning> {
     let lists = match (name, revision) {
@@ -20,14 +30,23 @@ pub(super) fn read(name: &str, revision: u32, info: Info<'_>, family: Option<Fam
         ("length", 0) => all([length(info.sized(6)?)?]),
         ("ttl", 0) if family? == Family4or6::Ipv4 => all([hops(info.sized(2)?, Family4or6::Ipv4)?]),
         ("connmark", 1) => all([mark(info.sized(12)?, Field::CtMark)?]),
-        ("conntrack", 3) => conntrack(info.sized(164)?)?,
+        ("conntrack", 3) => return conntrack(info.sized(164)?, family),
         ("icmp", 0) if family? == Family4or6::Ipv4 => message(info.sized(4)?, Some(ANY_TYPE))?,
         ("icmp6", 0) if family? == Family4or6::Ipv6 => message(info.sized(4)?, None)?,
+        ("iprange", 1) => all(address_range(info.sized(65)?, family?)?),
         ("mark", 1) => all([mark(info.sized(12)?, Field::Mark)?]),
         ("multiport", 1) => multiport(info.sized(48)?)?,
         ("owner", 1) => return owner(info.sized(20)?).map(Meaning::Owner),
+        ("physdev", 0) => return questions::bridge_port(info.sized(66)?).map(|asked| asks(Ok(asked))),
         ("pkttype", 0) => all([packet_type(info.sized(8)?)?]),
+        ("recent", 0) => return questions::recent(info.sized(212)?).map(asks),
+        ("recent", 1) => return questions::recent(info.sized(228)?).map(asks),
+        ("rpfilter", 0) => return questions::reverse_path(info.sized(1)?).map(|asked| asks(Ok(asked))),
+        ("sctp", 0) => all(sctp(info.sized(292)?)?),
+        ("set", 1..=4) => return questions::set(info).map(|asked| asks(Ok(asked))),
+        ("statistic", 0) => return questions::statistic(info.sized(24)?).map(asks),
         ("tcp", 0) => all(tcp(info.sized(12)?)?),
+        ("tcpmss", 0) => return questions::segment(info.sized(6)?).map(|asked| asks(Ok(asked))),
         ("udp", 0) => all(udp(info.sized(10)?)?),
         _ => return None,
     };
@@ -172,13 +191,17 @@ fn multiport(mut info: Info<'_>) -> Option<Lists> {
 const MOST_PORTS: usize = 15;
 
 /// conntrack_mt, xt_conntrack.c: a packet without a connection can only match by its state, and then nothing else is asked of it.
-fn conntrack(mut info: Info<'_>) -> Option<Lists> {
+fn conntrack(info: Info<'_>, family: Option<Family4or6>) -> Option<Meaning> {
+    let mut fields = info;
     // Addresses, time left, protocol, ports.
-    info.skip(146)?;
-    let [asked, negated, states, status] = [info.u16()?, info.u16()?, info.u16()?, info.u16()?];
+    fields.skip(146)?;
+    let [asked, negated, states, status] = [fields.u16()?, fields.u16()?, fields.u16()?, fields.u16()?];
     let known = STATE | STATUS | DIRECTION;
-    if asked & !(known | STATE_ALIAS) != 0 || asked & known == 0 {
+    if asked & !(known | OF_CONNECTION | STATE_ALIAS) != 0 || asked & (known | OF_CONNECTION) == 0 {
         return None;
+    }
+    if asked & known == 0 {
+        return questions::of_connection(info, family).map(Meaning::Asks);
     }
     let (is, not) = (|part| asked & part != 0, |part| negated & part != 0);
     let mut rest = Vec::new();
@@ -190,15 +213,19 @@ fn conntrack(mut info: Info<'_>) -> Option<Lists> {
         let bits = CtStatus::from_bits_retain(status.into());
         rest.push(when(Field::CtStatus, not(STATUS), Operand::Flags(Value::CtStatus(bits))));
     }
+    if asked & OF_CONNECTION != 0 {
+        rest.push(part_of_conntrack(info, asked & OF_CONNECTION)?);
+    }
     if !is(STATE) {
-        return Some(vec![rest]);
+        return Some(Meaning::Lists(vec![rest]));
     }
     let (states, translated) = states_of(states)?;
     let without_connection = CtState::INVALID | CtState::UNTRACKED;
     let in_state = |states| when(Field::CtState, false, Operand::Flags(Value::CtState(states)));
     let is_translated = |not| when(Field::CtStatus, not, Operand::Flags(Value::CtStatus(translated)));
     if rest.is_empty() && translated.is_empty() {
-        return Some(all([when(Field::CtState, not(STATE), Operand::Flags(Value::CtState(states)))]));
+        let lists = all([when(Field::CtState, not(STATE), Operand::Flags(Value::CtState(states)))]);
+        return Some(Meaning::Lists(lists));
     }
     let taken = if not(STATE) { ALL_STATES - states } else { states };
     let mut lists = vec![vec![in_state(taken & without_connection)]];
@@ -210,7 +237,23 @@ fn conntrack(mut info: Info<'_>) -> Option<Lists> {
     if !not(STATE) && !translated.is_empty() {
         lists.push([vec![is_translated(false)], rest].concat());
     }
-    Some(lists)
+    Some(Meaning::Lists(lists))
+}
+
+/// The same match that asks only these of its questions.
+fn part_of_conntrack(info: Info<'_>, asked: u16) -> Option<Statement> {
+    let mut bytes = info.rest().to_vec();
+    bytes.get_mut(146..148)?.copy_from_slice(&asked.to_ne_bytes());
+    let mut data = Vec::new();
+    for (kind, value) in
+        [(NFTA_MATCH_NAME, &b"conntrack\0"[..]), (NFTA_MATCH_REV, &3_u32.to_be_bytes()), (NFTA_MATCH_INFO, &bytes)]
+    {
+        data.extend(u16::try_from(4 + value.len()).ok()?.to_ne_bytes());
+        data.extend(kind.to_ne_bytes());
+        data.extend(value);
+        data.resize(data.len().next_multiple_of(4), 0);
+    }
+    Some(code("conntrack", vec![Expr::Opaque { name: "match".into(), data: data.into(), set: None }]))
 }
 
 /// `XT_CONNTRACK_STATE_*` as states, and as bits of the status; `None` for bits that no packet has.
@@ -237,6 +280,48 @@ const STATE: u16 = 1;
 const STATUS: u16 = 1 << 6;
 const DIRECTION: u16 = 1 << 12;
 const STATE_ALIAS: u16 = 1 << 13;
+
+/// iprange_mt4 and iprange_mt6, xt_iprange.c.
+fn address_range(mut info: Info<'_>, family: Family4or6) -> Option<Vec<Statement>> {
+    let mut ends = [IpAddr::from([0; 4]); 4];
+    for end in &mut ends {
+        *end = info.address(family)?;
+    }
+    let ([from, to, first, last], flags) = (ends, info.u8()?);
+    let (source, destination) = match family {
+        Family4or6::Ipv4 => (Field::IpSaddr, Field::IpDaddr),
+        Family4or6::Ipv6 => (Field::Ip6Saddr, Field::Ip6Daddr),
+    };
+    let value = |address| match address {
+        IpAddr::V4(address) => Value::Ipv4(address),
+        IpAddr::V6(address) => Value::Ipv6(address),
+    };
+    let mut statements = Vec::new();
+    for (bit, field, low, high) in [(1, source, from, to), (2, destination, first, last)] {
+        if flags & bit == 0 {
+            continue;
+        }
+        let operand = match value(low) {
+            _ if low > high => return None,
+            low_value if low == high => Operand::Value(low_value),
+            low_value => Operand::Range(low_value, value(high)),
+        };
+        statements.push(when(field, flags & bit << 4 != 0, operand));
+    }
+    (flags & !0x33 == 0 && !statements.is_empty()).then_some(statements)
+}
+
+/// match_packet and its caller, xt_sctp.c, without chunks.
+fn sctp(mut info: Info<'_>) -> Option<Vec<Statement>> {
+    let (destination, source) = ([info.u16()?, info.u16()?], [info.u16()?, info.u16()?]);
+    // Chunks.
+    info.skip(276)?;
+    let (asked, negated) = (info.u32()?, info.u32()?);
+    let [source, destination] =
+        [(1, source), (2, destination)].map(|(bit, ports)| if asked & bit == 0 { [0, u16::MAX] } else { ports });
+    let negated = u8::try_from(negated & asked).ok()?;
+    if asked & !3 != 0 { None } else { both_ports(source, destination, negated) }
+}
 
 /// addrtype_mt_v1, xt_addrtype.c. IPv6 knows of an address only whether it is one of this host's (match_lookup_rt6); its other kinds are
 /// other ones than routing has. Where one interface counts, one kind of IPv4.

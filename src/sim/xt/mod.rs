@@ -6,18 +6,32 @@
 
 mod info;
 mod matches;
+mod questions;
 mod targets;
 
 use crate::bytecode::Expr;
 use crate::model::{Family, Family4or6, Field, Match, Op, Opaque, Operand, Statement};
 use info::Info;
+pub(crate) use questions::{Answers, Asked, Beyond, End, OfConnection, Question, ReversePath};
 
 /// What an extension does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
+    /// It holds when all of these do.
+    Asks(Vec<Asked>),
+    /// It limits the maximum segment size that a TCP packet says, and goes on.
+    Limits(SegmentLimit),
     /// What the first of these lists does that holds to its end. Where none does, the extension does not match.
     Lists(Vec<Vec<Statement>>),
     Owner(XtOwner),
+}
+
+/// What TCPMSS makes of a maximum segment size that is larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SegmentLimit {
+    /// What fits the way of the packet.
+    Path,
+    To(u16),
 }
 
 /// `struct xt_owner_match_info`, xt_owner.h. Unlike `meta skuid`, it can match packets without a socket: it does when every condition is
@@ -41,6 +55,9 @@ impl XtOwner {
 /// The meaning of an expression of this name, with these attributes, in a table of `family`; `None` when it is not known.
 pub(crate) fn read(expr: &str, attributes: &[u8], family: Family) -> Option<Meaning> {
     let name = extension(expr, attributes)?;
+    if let ("match", Some(asked)) = (expr, questions::kept(&name, attributes)) {
+        return Some(Meaning::Asks(vec![asked]));
+    }
     let revision = u32::from_be_bytes(attribute(attributes, NFTA_MATCH_REV)?.try_into().ok()?);
     let info = Info::new(attribute(attributes, NFTA_MATCH_INFO)?);
     let family = match family {
@@ -50,6 +67,7 @@ pub(crate) fn read(expr: &str, attributes: &[u8], family: Family) -> Option<Mean
     };
     match expr {
         "match" => matches::read(&name, revision, info, family),
+        "target" if (&*name, revision) == ("TCPMSS", 0) => targets::segment(info.sized(2)?).map(Meaning::Limits),
         "target" => targets::read(&name, revision, info, family).map(Meaning::Lists),
         _ => None,
     }
@@ -110,14 +128,21 @@ mod tests {
     #[test]
     fn no_block_of_memory_is_too_short_too_long_or_too_odd_to_be_read() {
         let names = [
-            ("match", "addrtype comment connmark conntrack icmp icmp6 mark multiport owner pkttype tcp udp"),
-            ("target", "AUDIT CONNMARK CT DNAT LOG MARK MASQUERADE NFLOG NOTRACK REDIRECT REJECT SNAT TPROXY TRACE"),
+            (
+                "match",
+                "addrtype comment connmark conntrack icmp icmp6 iprange mark multiport owner physdev pkttype recent \
+                 rpfilter sctp set statistic tcp tcpmss udp",
+            ),
+            (
+                "target",
+                "AUDIT CONNMARK CT DNAT LOG MARK MASQUERADE NFLOG NOTRACK REDIRECT REJECT SNAT TCPMSS TPROXY TRACE",
+            ),
         ];
         let mut known = std::collections::BTreeSet::new();
         for (expr, names) in names {
             for name in names.split(' ') {
                 for (revision, length, fill) in (0..4).flat_map(|rev| {
-                    (0..200).flat_map(move |len| (0..=255).step_by(15).map(move |fill| (rev, len, fill)))
+                    (0..300).flat_map(move |len| (0..=255).step_by(15).map(move |fill| (rev, len, fill)))
                 }) {
                     // The length of the array of ranges, or a first port.
                     let mut info = vec![fill; length];
@@ -132,7 +157,7 @@ mod tests {
                 }
             }
         }
-        assert!(known.len() > 15, "{known:?}");
+        assert!(known.len() > 24, "{known:?}");
         assert_eq!(read("match", &[3, 0, 1, 0], Family::Ip), None);
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::info::Info;
-use super::{code, when};
+use super::{SegmentLimit, code, when};
 use crate::bytecode::{Expr, RejectCode};
 use crate::model::{
     CtState, Family4or6, Field, MarkKey, MarkValue, Nat, NatFlags, Operand, PortRange, Reject, Statement, Tproxy,
@@ -97,6 +97,14 @@ fn transparent(mut info: Info<'_>, family: Family4or6) -> Option<Lists> {
         Statement::Verdict(Verdict::Accept),
     ];
     Some(vec![taken.into(), vec![Statement::Verdict(Verdict::Drop)]])
+}
+
+/// tcpmss_tg4 and tcpmss_tg6, xt_TCPMSS.c.
+pub(super) fn segment(mut info: Info<'_>) -> Option<SegmentLimit> {
+    /// `XT_TCPMSS_CLAMP_PMTU`, xt_TCPMSS.h.
+    const CLAMP: u16 = 0xffff;
+    let size = info.u16()?;
+    Some(if size == CLAMP { SegmentLimit::Path } else { SegmentLimit::To(size) })
 }
 
 /// ipt_REJECT.c and ip6t_REJECT.c.

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Choice, Explorer, Given, Run};
+use super::{AskedBy, Choice, Explorer, Given, Run};
 use crate::bytecode::{CmpOp, Expr, LimitCode};
 use crate::model::{CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
 use crate::sim::cells::{Cell, Input, bitwise};
@@ -14,6 +14,7 @@ use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, c
 use crate::sim::inputs::{CannotTell, Inputs, Target};
 use crate::sim::sets::SetIndex;
 use crate::sim::situation::{NEVER_TRACKED, bytes_of, nat_done};
+use crate::sim::xt::{Answers, Beyond, Question};
 
 impl Explorer {
     fn is_icmp(&mut self) -> bool {
@@ -128,6 +129,28 @@ impl Inputs for Explorer {
         let (last, others) = numbers.split_last().unwrap_or((&0, &[]));
         let found = others.iter().find(|number| self.choose(choice(**number))).unwrap_or(last);
         Ok(found.to_ne_bytes().map(Cell::Known).into_iter().collect())
+    }
+
+    fn ask(&mut self, _: Hook, flow: &Flow, question: &Question) -> Result<bool, CannotTell> {
+        let now = |mark| AskedBy::Now(Box::new(flow.header.clone()), mark);
+        let by = match question {
+            Question::Beyond(Beyond { what: _, answers: Answers::Alike }) => now(None),
+            Question::Beyond(Beyond { what: _, answers: Answers::Anew }) => {
+                self.run.limits += 1;
+                AskedBy::Side(self.run.side, self.run.limits)
+            }
+            Question::Beyond(Beyond { what: _, answers: Answers::Drawn(_) }) => {
+                self.run.draws += 1;
+                AskedBy::Draw(self.run.draws)
+            }
+            // What it was given here shows in its replies.
+            Question::Connection(_) if flow.translation.is_some() => {
+                return Err(CannotTell::new(question.to_string()));
+            }
+            Question::Connection(_) | Question::Segment { .. } => AskedBy::Packet,
+            Question::ReversePath(path) => now(path.by_mark.then_some(flow.mark)),
+        };
+        Ok(self.choose(Choice::Asked { question: question.clone(), by }))
     }
 
     /// All bytes are.

@@ -28,7 +28,7 @@ struct Read {
 fn kept(ruleset: &Ruleset) -> Vec<String> {
     let rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     let texts = rules.flat_map(|rule| &rule.statements).map(|statement| match statement {
-        Statement::Opaque(_) => Rule { statements: vec![statement.clone()], ..Rule::new() }.to_string(),
+        Statement::Opaque(_) => Rule::new().statement(statement.clone()).to_string(),
         _ => String::new(),
     });
     texts.filter_map(|text| text.strip_prefix("xt ").map(|part| part.replace('"', ""))).collect()
@@ -87,8 +87,13 @@ fn every_rule_of_the_dumps_beside_the_crate_is_read() {
         files(&directory, &mut all);
         all.sort();
         for path in all {
+            // Logs of two families in one are none.
+            if !path.extension().is_some_and(|ending| ending == "save" || ending == "rules") {
+                continue;
+            }
             let Ok(text) = fs::read_to_string(&path) else { continue };
-            let is_dump = text.lines().any(|line| line.starts_with("COMMIT")) && text.lines().any(|line| line.starts_with('*'));
+            let is_dump =
+                text.lines().any(|line| line.starts_with("COMMIT")) && text.lines().any(|line| line.starts_with('*'));
             if !is_dump {
                 continue;
             }
@@ -118,7 +123,7 @@ fn what_programs_of_a_node_write_is_read_but_for_parts_that_are_named() {
     read.add(&text, V4);
     assert!(iptables_save(&text, V4, Unknown::KeepOpaque).is_ok());
     assert!(read.not.is_empty(), "{}", read.not.join("\n"));
-    support::golden("import-cluster.txt", &format!("# made by tests/import_dumps.rs\n{}\n", read.say("a node")));
+    support::golden("import-cluster.txt", &format!("{}\n", read.say("a node")));
 }
 
 #[test]
@@ -136,7 +141,10 @@ fn words_that_iptables_does_not_print_are_read_as_what_it_prints() {
             fs::write(file.path(), &text).expect("it takes text");
             let loaded = command("iptables-nft-restore").arg(file.path()).output().expect("iptables is installed");
             if !loaded.status.success() {
-                skipped.push(format!("{line}: {}", String::from_utf8_lossy(&loaded.stderr).lines().next().unwrap_or_default()));
+                skipped.push(format!(
+                    "{line}: {}",
+                    String::from_utf8_lossy(&loaded.stderr).lines().next().unwrap_or_default()
+                ));
                 continue;
             }
             let saved = succeed("iptables-nft-save", &format!("-t {table}"), "");
@@ -177,18 +185,19 @@ fn a_file_is_read_in_whatever_form_it_comes() {
         assert_eq!(read(&text).map(|imported| imported.ruleset), Ok(expected.clone()), "{what}");
     }
     for (what, text, place) in [
-        ("NUL in a rule", plain.replace("a b", "a\0b"), (5, 51)),
+        ("NUL in a rule", plain.replace("a b", "a\0b"), (5, 46)),
         ("NUL behind a table", plain.replace("*filter", "*filter\0"), (2, 8)),
         ("the mark of a byte order", format!("\u{feff}{plain}").replace("# a comment\n", ""), (1, 1)),
         ("a table that is cut off", plain.split("COMMIT").next().unwrap_or_default().to_owned(), (6, 1)),
-        ("bytes of no text", plain.replace("-p tcp", "-p \u{fffd}"), (5, 20)),
+        ("bytes of no text", plain.replace("-p tcp", "-p \u{fffd}"), (5, 19)),
     ] {
         let error = read(&text).expect_err(what);
         assert_eq!((error.line, error.column), place, "{what}: {error}");
         assert!(!error.to_string().contains(['\n', '\0']) && error.to_string().len() < 300, "{what}: {error}");
     }
     // Ten megabytes, of many lines and of one.
-    let many = "-A INPUT -s 10.0.0.1/32 -p tcp -m conntrack --ctorigdst 10.0.0.2/32 -j ACCEPT\n".repeat(10_000_000 / 78);
+    let many =
+        "-A INPUT -s 10.0.0.1/32 -p tcp -m conntrack --ctorigdst 10.0.0.2/32 -j ACCEPT\n".repeat(10_000_000 / 78);
     let imported = read(&format!("*filter\n:INPUT ACCEPT\n{many}COMMIT\n")).expect("it is good");
     let chains = imported.ruleset.tables.iter().flat_map(|table| &table.chains);
     assert_eq!(chains.map(|chain| chain.rules.len()).sum::<usize>(), 10_000_000 / 78);

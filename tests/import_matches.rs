@@ -369,7 +369,11 @@ fn a_walk_meets_the_conntrack_rules_that_the_kernel_counts() {
                 sys::send_raw("10.77.0.1:0".parse().expect("an address"), libc::IPPROTO_ICMP, &echo)
                     .expect("it is sent");
             });
-            let refused = gateway.run(|| std::net::TcpStream::connect("10.77.0.2:81"));
+            let refused = gateway.run(|| {
+                let socket = sys::socket("10.77.0.1:0".parse().expect("an address"), libc::SOCK_STREAM)?;
+                sys::bind(&socket, "10.77.0.1:33333".parse().expect("an address"))?;
+                sys::connect(&socket, "10.77.0.2:81".parse().expect("an address"))
+            });
             assert!(refused.is_err(), "nobody listens");
             sleep(Duration::from_millis(50));
             let (saved, host) = pod.run(|| (backend.save(V4), host().expect("a netlink socket")));
@@ -652,6 +656,11 @@ fn what_is_left_to_chance_or_remembered_is_not_told_and_names_the_rule() {
         let told = compare(&some, &same);
         assert!(matches!(told, Comparison::Equivalent { .. }), "{options}: {told}");
         let other = compare(&some, &Rules::default());
+        if options.contains("tcpmss") {
+            // What is no header of TCP it drops itself.
+            assert!(matches!(&other, Comparison::Differs(_)), "{options}: {other}");
+            continue;
+        }
         assert!(
             matches!(&other, Comparison::CannotTell(why) if why.to_string().contains(expected)),
             "{options}: {other}"

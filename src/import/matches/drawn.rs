@@ -105,9 +105,17 @@ pub(super) fn recent(instance: &Instance<'_>, making: &mut Making) -> Result<(),
     let mask = if instance.has("--mask") { mask } else { IpAddr::from([0xff; 16]) };
     let blob = Blob::default().u32(seconds).u32(hits).u8(asked).u8(given.not.into());
     let side = instance.given.iter().rfind(|given| matches!(given.name, "--rsource" | "--rdest"));
-    let blob = blob.text(name.as_bytes(), NAME).u8(side.is_some_and(|given| given.name == "--rdest").into());
+    let blob = blob.text(&name_field(name), NAME).u8(side.is_some_and(|given| given.name == "--rdest").into());
     making.remembering("recent", raw::xtables_match("recent", 1, &blob.align(4).address(mask).finish()));
     Ok(())
+}
+
+/// iptables(8) writes a name over the one that is there when none is given.
+fn name_field(name: &str) -> Vec<u8> {
+    let mut field = name.as_bytes().to_vec();
+    field.push(0);
+    field.extend("DEFAULT".as_bytes().get(field.len()..).unwrap_or_default());
+    field
 }
 
 /// A set of ipset: nothing here holds one.

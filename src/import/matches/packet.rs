@@ -41,7 +41,8 @@ pub(super) fn addrtype(instance: &Instance<'_>, making: &mut Making) -> Result<(
     for (name, field, end) in ends {
         let Some(given) = instance.get(name) else { continue };
         // addrtype_mt6: other kinds are those of the address there, and of its route in nft.
-        if making.family == Family4or6::Ipv6 && !given.piece().text.eq_ignore_ascii_case("LOCAL") {
+        let is_local = |text: &str| !text.is_empty() && "LOCAL".starts_with(&text.to_ascii_uppercase());
+        if making.family == Family4or6::Ipv6 && !is_local(given.piece().text) {
             let what = "of IPv6 only LOCAL can be asked for, and alone; match the address instead";
             return Err(instance.unknown(given.piece().at, what));
         }
@@ -69,7 +70,9 @@ pub(super) fn addrtype(instance: &Instance<'_>, making: &mut Making) -> Result<(
 }
 
 fn address_type(piece: Piece<'_>) -> Result<AddrType, Fault> {
-    let known = ADDRESS_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(piece.text));
+    // The first that begins so, as iptables(8) has it.
+    let word = piece.text.to_ascii_uppercase();
+    let known = ADDRESS_TYPES.iter().find(|(name, _)| !word.is_empty() && name.starts_with(&word));
     known.map(|(_, kind)| AddrType(*kind)).ok_or_else(|| {
         let names: Vec<_> = ADDRESS_TYPES.iter().map(|(name, _)| *name).collect();
         piece.wrong(format!("unknown address type {}; there are {}", Shown(piece.text), names.join(", ")))

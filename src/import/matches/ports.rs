@@ -39,7 +39,7 @@ fn of_flags(given: &Given<'_>, mask: TcpFlags, value: TcpFlags) -> Match {
 
 fn flags(piece: Piece<'_>) -> Result<TcpFlags, Fault> {
     piece.list().try_fold(TcpFlags::empty(), |flags, piece| {
-        let flag = match piece.text {
+        let flag = match &*piece.text.to_ascii_uppercase() {
             "FIN" => TcpFlags::FIN,
             "SYN" => TcpFlags::SYN,
             "RST" => TcpFlags::RST,
@@ -48,9 +48,9 @@ fn flags(piece: Piece<'_>) -> Result<TcpFlags, Fault> {
             "URG" => TcpFlags::URG,
             "ALL" => TcpFlags::from_bits_retain(0x3f),
             "NONE" => TcpFlags::empty(),
-            other => {
-                let what =
-                    format!("unknown TCP flag {}; there are FIN, SYN, RST, PSH, ACK, URG, ALL, NONE", Shown(other));
+            _ => {
+                let names = "FIN, SYN, RST, PSH, ACK, URG, ALL, NONE";
+                let what = format!("unknown TCP flag {}; there are {names}", Shown(piece.text));
                 return Err(piece.wrong(what));
             }
         };
@@ -179,7 +179,14 @@ fn message(piece: Piece<'_>, names: &[(&str, u8, Option<u8>)]) -> Result<(u8, Op
         let number = number(piece, what, 0, u8::MAX.into())?;
         Ok(u8::try_from(number).unwrap_or(u8::MAX))
     };
-    let named = names.iter().find(|(name, _, _)| name.eq_ignore_ascii_case(piece.text));
+    let named = names.iter().find(|(name, _, _)| name.eq_ignore_ascii_case(piece.text)).or_else(|| {
+        // The beginning of one name will do.
+        let begins =
+            |name: &str| name.get(..piece.text.len()).is_some_and(|start| start.eq_ignore_ascii_case(piece.text));
+        let mut begun = names.iter().filter(|(name, _, _)| !piece.text.is_empty() && begins(name));
+        let first = begun.next()?;
+        begun.next().is_none().then_some(first)
+    });
     match (named, piece.split('/')) {
         (Some((_, kind, code)), _) => Ok((*kind, *code)),
         (None, Some((kind, code))) => Ok((byte(kind, "type")?, Some(byte(code, "code")?))),

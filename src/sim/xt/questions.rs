@@ -160,7 +160,7 @@ const ORIGSRC: u16 = 1 << 2;
 const EXPIRES: u16 = 1 << 7;
 const ORIGSRC_PORT: u16 = 1 << 8;
 /// All that [`of_connection`] reads.
-pub(super) const OF_CONNECTION: u16 = PROTOCOL | ORIGSRC * 15 | EXPIRES | ORIGSRC_PORT * 15;
+pub(super) const OF_CONNECTION: u16 = PROTOCOL | (ORIGSRC * 15) | EXPIRES | (ORIGSRC_PORT * 15);
 
 /// rpfilter_mt.
 pub(super) fn reverse_path(mut info: Info<'_>) -> Option<Asked> {

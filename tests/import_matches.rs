@@ -94,6 +94,36 @@ fn conntrack(dice: &mut Dice, family: Family4or6) -> String {
     text
 }
 
+/// Matches that look at the packet, its header, and its addresses on this host; each is one rule of nft.
+const OF_PACKET: &[&str] = &[
+    "-m length --length 28:29",
+    "-m length ! --length 29",
+    "-m length --length :40",
+    "-m ttl --ttl-eq 64",
+    "-m ttl --ttl-lt 64",
+    "-m ttl --ttl-gt 10",
+    "-m dscp --dscp 0",
+    "-m dscp ! --dscp-class EF",
+    "-m iprange --src-range 10.77.0.1-10.77.0.1",
+    "-m iprange --src-range 10.77.0.2-10.99.0.0 ! --dst-range 10.77.0.1-10.80.0.0",
+    "-m addrtype --src-type LOCAL",
+    "-m addrtype ! --dst-type LOCAL",
+    "-m addrtype --dst-type UNICAST,BROADCAST",
+    "-p icmp -m icmp --icmp-type echo-request",
+    "-p icmp -m icmp ! --icmp-type 8/0",
+    "-p udp -m multiport --dports 53,7000:7001",
+    "-p udp -m multiport ! --ports 53,50000",
+    "-p tcp -m tcp --tcp-flags SYN,RST RST",
+    "-p tcp -m tcp ! --syn",
+    "! -p udp -m mark --mark 0/0xff",
+    "-m connmark ! --mark 0",
+    "-m pkttype --pkt-type unicast",
+    "-m statistic --mode random ! --probability 0",
+    "-m statistic --mode nth --every 1 --packet 0",
+    "-m recent --set --rdest",
+    "-m comment --comment \"a \\\"b\\\"\" -s 10.77.0.0/255.255.255.0 ! -d 10.88.0.0/16",
+];
+
 /// Options of a match that is not conntrack, and the chain where the kernel takes it.
 fn other(dice: &mut Dice, family: Family4or6) -> (&'static str, String) {
     let full = match family {
@@ -334,7 +364,7 @@ fn packet(text: &str) -> Packet {
 }
 
 #[test]
-fn a_walk_meets_the_conntrack_rules_that_the_kernel_counts() {
+fn a_walk_meets_the_rules_that_the_kernel_counts() {
     if !support::needs_root() {
         return;
     }
@@ -343,7 +373,8 @@ fn a_walk_meets_the_conntrack_rules_that_the_kernel_counts() {
         let dice = &mut Dice::new(2024);
         for round in 0..12 {
             let Pod { pod, gateway } = Pod::new();
-            let matches: Vec<String> = (0..15).map(|_| conntrack(dice, V4)).collect();
+            let mut matches: Vec<String> = (0..12).map(|_| conntrack(dice, V4)).collect();
+            matches.extend((0..8).map(|_| dice.pick(OF_PACKET).to_owned()));
             let mut text = "*mangle\n".to_owned();
             for chain in ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"] {
                 matches.iter().for_each(|options| writeln!(text, "-A {chain} {options}").expect("a string"));
@@ -380,12 +411,24 @@ fn a_walk_meets_the_conntrack_rules_that_the_kernel_counts() {
             let ruleset = rules(&import(&saved, V4));
             let mut walker = Walker::new(&ruleset, &host);
             let walks = [
-                walker.send(packet("udp 10.77.0.2:40000 -> 10.88.0.9:53 uid 0 gid 0 length 29")),
-                walker.receive(packet("udp 10.77.0.1:7000 -> 10.77.0.2:50000 length 29"), "eth0"),
-                walker.send(packet("icmp 10.77.0.2 -> 10.77.0.1 type echo-request id 7 length 28")),
-                walker.receive(packet("icmp 10.77.0.1 -> 10.77.0.2 type echo-reply id 7 length 28"), "eth0"),
-                walker.receive(packet("tcp 10.77.0.1:33333 -> 10.77.0.2:81"), "eth0"),
-                walker.send(packet("tcp 10.77.0.2:81 -> 10.77.0.1:33333 flags rst,ack length 40")),
+                walker.send(packet(
+                    "udp 10.77.0.2:40000 -> 10.88.0.9:53 uid 0 gid 0 length 29 network 4500????????????40",
+                )),
+                walker.receive(
+                    packet("udp 10.77.0.1:7000 -> 10.77.0.2:50000 length 29 network 4500????????????40"),
+                    "eth0",
+                ),
+                walker.send(packet(
+                    "icmp 10.77.0.2 -> 10.77.0.1 type echo-request id 7 length 28 network 4500????????????40",
+                )),
+                walker.receive(
+                    packet("icmp 10.77.0.1 -> 10.77.0.2 type echo-reply id 7 length 28 network 4500????????????40"),
+                    "eth0",
+                ),
+                walker.receive(packet("tcp 10.77.0.1:33333 -> 10.77.0.2:81 network 4500????????????40"), "eth0"),
+                walker.send(packet(
+                    "tcp 10.77.0.2:81 -> 10.77.0.1:33333 flags rst,ack length 40 network 4500????????????40",
+                )),
             ];
             let told = || walks.iter().map(Walk::to_string).collect::<String>();
             assert!(!told().contains("CANNOT TELL"), "{}{saved}", told());

@@ -28,6 +28,7 @@ use crate::bytecode::{Expr, lower, lower_elements, lower_set, raise, raise_set};
 use crate::model::{Family, Rule, Ruleset, Set, Table};
 use crate::netlink::{self, Assembly, Backend, Ending, KnownSets, Replies};
 use crate::plan::{self, Generation, Listing, Operation, Position, RuleState, Snapshot, State, TableId, Transaction};
+use crate::validate::Severity;
 use machine::{Machine, contents};
 use source::Source;
 
@@ -80,11 +81,27 @@ fn installed(ruleset: &Ruleset) -> Machine {
     machine
 }
 
-/// A rule set without what was at fault in it; `None` when that found no end.
+/// A rule set made of these bytes, without what was at fault in it; with [`Severity::Odd`] it may keep what is odd. `None` when taking
+/// faults out found no end.
+#[must_use]
+pub fn ruleset(bytes: &[u8], worst: Option<Severity>) -> Option<Ruleset> {
+    made(&mut Source::new(bytes), worst)
+}
+
+/// A rule set without any fault.
 fn made_valid(from: &mut Source<'_>) -> Option<Ruleset> {
+    made(from, None)
+}
+
+fn made(from: &mut Source<'_>, worst: Option<Severity>) -> Option<Ruleset> {
     let mut ruleset = rules::ruleset(from);
     for _ in 0..ROUNDS {
-        let Err(invalid) = ruleset.validate_strictly() else { return Some(ruleset) };
+        let checked = match worst {
+            None => ruleset.validate_strictly(),
+            Some(Severity::Odd) => ruleset.validate(),
+            Some(Severity::Refused) => Ok(()),
+        };
+        let Err(invalid) = checked else { return Some(ruleset) };
         assert_one_line(&invalid.to_string());
         print(&ruleset);
         for table in &ruleset.tables {

@@ -5,11 +5,9 @@ mod support;
 
 use std::fs;
 
-use nftmesh::kernel::Kernel;
-use nftmesh::model::{Ruleset, Table};
-use nftmesh::plan::Transaction;
 use support::corpus::{EVERYTHING, XTABLES, as_this_kernel, corpus, files_of, loads, rules_of};
-use support::{assert_same, in_fresh_netns, nft, nft_script, say, timeless};
+use support::raised::{opened, raised_changes_nothing, raised_is_copied, raised_is_made_again};
+use support::{in_fresh_netns, nft_script, say};
 
 #[test]
 fn what_nft_loaded_is_in_sync_with_itself() {
@@ -17,8 +15,8 @@ fn what_nft_loaded_is_in_sync_with_itself() {
         for script in EVERYTHING.iter().chain(FINDINGS) {
             nft_script("flush ruleset");
             nft_script(&as_this_kernel(script));
-            raised_changes_nothing();
-            raised_is_copied();
+            raised_changes_nothing(&mut opened());
+            raised_is_copied(&mut opened());
         }
     });
 }
@@ -29,8 +27,8 @@ fn what_iptables_loaded_is_in_sync_with_itself() {
         for (program, rule) in XTABLES {
             support::succeed(program, rule, "");
         }
-        raised_changes_nothing();
-        raised_is_made_again();
+        raised_changes_nothing(&mut opened());
+        raised_is_made_again(&mut opened());
     });
 }
 
@@ -41,9 +39,9 @@ fn real_rule_sets_are_in_sync_with_themselves() {
     for path in files_of(&folder) {
         in_fresh_netns(|| {
             if loads(&fs::read_to_string(&path).expect("text")) {
-                raised_changes_nothing();
-                raised_is_copied();
-                raised_is_made_again();
+                raised_changes_nothing(&mut opened());
+                raised_is_copied(&mut opened());
+                raised_is_made_again(&mut opened());
                 read += 1;
             } else {
                 refused.push(path.clone());
@@ -69,65 +67,11 @@ fn every_rule_of_the_corpus_is_in_sync_with_itself() {
                 read += taken;
                 refused += some.len() - taken;
             }
-            raised_changes_nothing();
-            raised_is_copied();
+            raised_changes_nothing(&mut opened());
+            raised_is_copied(&mut opened());
         });
     }
     say(format_args!("{read} rules raised, {refused} not taken by nft"));
-}
-
-/// Reads, raises, plans and applies: nothing is to do, and nothing is done.
-#[track_caller]
-fn raised_changes_nothing() {
-    let mut kernel = Kernel::open().expect("a socket");
-    let snapshot = kernel.snapshot().expect("a snapshot");
-    let raised = snapshot.raise();
-    let text = || nft("list ruleset");
-    assert_eq!((raised.unnamed.as_slice(), raised.opaque.as_slice()), (&[][..], &[][..]), "{}", text());
-    assert_eq!(raised.ruleset.validate(), Ok(()), "{}", text());
-    let plan = kernel.plan(&raised.ruleset).unwrap_or_else(|error| panic!("{error}\n{}", text()));
-    assert!(plan.is_empty(), "{}of\n{}", plan.marked(), text());
-    let before = kernel.generation().expect("a generation");
-    assert!(kernel.apply(&raised.ruleset).expect("nothing to do").was_in_sync(), "{}", text());
-    assert_eq!(kernel.generation().expect("a generation"), before);
-    assert_eq!(kernel.verify(&raised.ruleset).expect("readable"), []);
-}
-
-/// Makes every table again under another name, and holds that nft lists both alike and nothing is left to do.
-#[track_caller]
-fn raised_is_copied() {
-    let mut kernel = Kernel::open().expect("a socket");
-    let raised = kernel.snapshot().expect("a snapshot").raise().ruleset;
-    let copies: Ruleset = raised.tables.iter().cloned().map(copy).collect();
-    let made = Transaction::add(copies.clone());
-    kernel.commit(&made).unwrap_or_else(|error| panic!("{error}\nof\n{}", nft("list ruleset")));
-    for (table, copy) in raised.tables.iter().zip(&copies.tables) {
-        let list = |table: &Table| timeless(&nft(&format!("list table {} {}", table.family, table.name)));
-        let (of, copied) = (list(table), list(copy).replacen("-copy {", " {", 1));
-        assert_same(&of, &copied, &format!("{} {} and its copy, by nft", table.family, table.name));
-    }
-    let both: Ruleset = raised.tables.iter().chain(&copies.tables).cloned().collect();
-    let plan = kernel.plan(&both).expect("readable");
-    assert!(plan.is_empty(), "{}of\n{}", plan.marked(), nft("list ruleset"));
-    kernel
-        .commit(&copies.tables.iter().fold(Transaction::new(), |all, table| all.delete_table(&table.into())))
-        .expect("gone");
-}
-
-/// Deletes every table and makes it again from its raised form, and holds that all is as it was.
-#[track_caller]
-fn raised_is_made_again() {
-    let mut kernel = Kernel::open().expect("a socket");
-    let (raised, listed) = (kernel.snapshot().expect("a snapshot").raise().ruleset, timeless(&nft("list ruleset")));
-    kernel.commit(&Transaction::replace(raised.clone())).unwrap_or_else(|error| panic!("{error}\nof\n{listed}"));
-    assert_same(&listed, &timeless(&nft("list ruleset")), "what was made again, by nft");
-    let plan = kernel.plan(&raised).expect("readable");
-    assert!(plan.is_empty(), "{}of\n{listed}", plan.marked());
-}
-
-fn copy(mut table: Table) -> Table {
-    table.name = format!("{}-copy", table.name).into();
-    table
 }
 
 /// Small rule sets that once were lost or refused on the way.

@@ -296,6 +296,9 @@ const NFTA_TABLE_NAME: u16 = 1;
 
 #[cfg(test)]
 mod tests {
+    #[cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
+    mod judged;
+
     use super::*;
     use crate::model::{Chain, Rule, Ruleset, Table};
     use crate::testing::{in_namespace, linux, nft};

@@ -2,9 +2,12 @@
 //!
 //! An operation becomes messages here ([`body`]); what a message says becomes bytes in a [`Backend`].
 
+mod backend;
+mod batch;
 pub(super) mod body;
 mod bound;
 pub(super) mod compat;
+mod known;
 mod own;
 mod restore;
 mod sets;
@@ -14,20 +17,19 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::iter::Peekable;
 
+use self::batch::{NFNL_MSG_BATCH_END, anchor, batch_begin, estimate};
 use self::body::{Body, ChainBody, Elem, ElementsBody, HookBody, ObjectBody, RuleBody, SetBody, TableBody};
 use super::decode::object_number;
-#[cfg(feature = "nftnl")]
-use super::libnftnl::Libnftnl;
 use super::write::{Attributes, Header, Messages};
 use super::{NFNL_SUBSYS_NFTABLES, flag, kind};
-use crate::bytecode::{
-    Expr, KeptParts, KeptRule, Program, SetMode, Sets, Unlowerable, lower, parts_userdata, rule_userdata,
-};
+use crate::bytecode::{Expr, KeptParts, KeptRule, Program, Unlowerable, parts_userdata, rule_userdata};
 use crate::model::{ChainKind, Kept, Name, Policy, Rule, TableFlags};
-use crate::plan::{ChainId, Generation, HookState, Operation, Position, State, TableId, Transaction};
+use crate::plan::{ChainId, HookState, Operation, Position, State, TableId, Transaction};
 
+pub(crate) use backend::Backend;
+pub(crate) use batch::{barrier, message};
+pub(crate) use known::KnownSets;
 pub(super) use sets::anonymous_name;
 
 /// A transaction as the kernel takes it.
@@ -107,57 +109,6 @@ pub(crate) enum Unencodable {
     Unlowerable(#[from] Unlowerable),
 }
 
-/// Who writes messages. Both make the same bytes.
-#[derive(Debug)]
-#[cfg_attr(not(feature = "nftnl"), derive(Default))]
-pub(crate) enum Backend {
-    /// This crate.
-    #[cfg_attr(not(feature = "nftnl"), default)]
-    Own,
-    /// libnftnl where it can say the whole message, this crate where it cannot.
-    #[cfg(feature = "nftnl")]
-    Libnftnl(Libnftnl),
-}
-
-#[cfg(feature = "nftnl")]
-impl Default for Backend {
-    fn default() -> Self {
-        Backend::Libnftnl(Libnftnl::default())
-    }
-}
-
-impl Backend {
-    /// Appends one message.
-    fn write(&mut self, messages: &mut Messages, header: Header, body: &Body<'_>) -> io::Result<()> {
-        match self {
-            Backend::Own => own::write(messages, header, body),
-            #[cfg(feature = "nftnl")]
-            Backend::Libnftnl(libnftnl) => match libnftnl.write(messages, header, body)? {
-                Some(()) => Ok(()),
-                None => own::write(messages, header, body),
-            },
-        }
-    }
-
-    /// Appends one message about elements of a set: as many as it can hold. Returns how many went in, and why the next has no code.
-    fn elements<'e>(
-        &mut self,
-        messages: &mut Messages,
-        header: Header,
-        to: &ElementsBody<'_>,
-        elements: &mut Peekable<impl Iterator<Item = Elem<'e>>>,
-    ) -> io::Result<(usize, Option<Unlowerable>)> {
-        match self {
-            Backend::Own => own::elements(messages, header, to, elements),
-            #[cfg(feature = "nftnl")]
-            Backend::Libnftnl(libnftnl) => match libnftnl.elements(messages, header, to, elements)? {
-                Some(written) => Ok(written),
-                None => own::elements(messages, header, to, elements),
-            },
-        }
-    }
-}
-
 /// Encodes a transaction, counting sequence numbers from `first`. On failure the index of the operation comes with the error.
 pub(crate) fn encode(
     transaction: &Transaction,
@@ -201,51 +152,6 @@ pub(crate) fn encode_with(
     let end = message(NFNL_MSG_BATCH_END, end_flags, encoded.last(), 0, NFNL_SUBSYS_NFTABLES, &[]);
     encoded.messages.append(&end);
     Ok(encoded)
-}
-
-/// The sets of tables that rules may look up, and how each keeps its keys.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct KnownSets(HashMap<TableId, HashMap<Name, SetMode>>);
-
-impl KnownSets {
-    /// The sets that a transaction declares or says to exist.
-    pub(crate) fn of(transaction: &Transaction) -> Self {
-        let declared = transaction.operations().iter().filter_map(|operation| match operation {
-            Operation::AddElements { table, set } | Operation::AddSet { table, set } => {
-                Some((table.clone(), set.name.clone(), SetMode::of_set(set)))
-            }
-            Operation::Restore { table, state } => match &**state {
-                State::Set(set) => {
-                    let mode = std::slice::from_ref(set).mode(&set.name)?;
-                    Some((table.clone(), set.name.clone(), mode))
-                }
-                _ => None,
-            },
-            _ => None,
-        });
-        let mut sets: HashMap<TableId, HashMap<Name, SetMode>> = HashMap::new();
-        // What is declared counts, and of two declarations the later one.
-        for (table, name, mode) in transaction.known().iter().cloned().chain(declared) {
-            sets.entry(table).or_default().insert(name, mode);
-        }
-        KnownSets(sets)
-    }
-}
-
-impl KnownSets {
-    /// The program of a rule of a table whose sets are these.
-    pub(crate) fn lower(&self, rule: &Rule, table: &TableId) -> Result<Program, Unlowerable> {
-        lower(rule, table.family, &InTable(self.0.get(table)))
-    }
-}
-
-/// The sets of one table, if any are known.
-struct InTable<'a>(Option<&'a HashMap<Name, SetMode>>);
-
-impl Sets for InTable<'_> {
-    fn mode(&self, name: &Name) -> Option<SetMode> {
-        self.0?.get(name).copied()
-    }
 }
 
 struct Encoder<'a> {
@@ -443,78 +349,3 @@ fn placed(position: Position) -> (u16, Option<u64>) {
         Position::Last => (flag::CREATE | flag::APPEND, None),
     }
 }
-
-/// A table that is certainly there when the transaction succeeds, when the first operation does not name one anyway.
-fn anchor(operations: &[Operation]) -> Option<&TableId> {
-    match operations.first()? {
-        Operation::AddTable { .. } => None,
-        // These fail in a table that is not there yet just as in one that is empty.
-        first @ (Operation::AddRule { .. } | Operation::DeleteChain(_) | Operation::DeleteRule { .. }) => {
-            Some(first.table())
-        }
-        first @ (Operation::FlushChain(_) | Operation::ReplaceRule { .. }) => Some(first.table()),
-        first @ (Operation::AddElements { .. } | Operation::DeleteElements { .. }) => Some(first.table()),
-        first @ (Operation::DeleteSet { .. } | Operation::FlushSet { .. }) => Some(first.table()),
-        first @ Operation::DeleteObject { .. } => Some(first.table()),
-        // These would make a table that is not there, or find one that should be missing.
-        Operation::AddChain { .. }
-        | Operation::AddSet { .. }
-        | Operation::DeleteTable(_)
-        | Operation::FlushTable(_)
-        | Operation::Restore { .. } => None,
-    }
-}
-
-/// About how many bytes the messages take, so that the buffer seldom grows.
-fn estimate(operations: &[Operation]) -> usize {
-    let one = |operation: &Operation| match operation {
-        Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => 256 + 256 * rule.statements.len(),
-        Operation::AddElements { set, .. } | Operation::AddSet { set, .. } => 160 + 40 * set.elements.len(),
-        Operation::DeleteElements { set, .. } => 64 + 40 * set.elements.len(),
-        Operation::Restore { state, .. } => match &**state {
-            State::Rule { rule, .. } => 256 + 80 * rule.exprs.len(),
-            State::Set(set) => 160 + 40 * set.elements.len(),
-            State::Chain(_) | State::Object(_) | State::Table(_) => 256,
-        },
-        _ => 80,
-    };
-    operations.iter().map(one).sum::<usize>() + 256
-}
-
-fn batch_begin(sequence: u32, generation: Option<Generation>) -> Vec<u8> {
-    let attribute = generation.map(|Generation(id)| {
-        [8_u16.to_ne_bytes().as_slice(), &NFNL_BATCH_GENID.to_ne_bytes(), &id.to_be_bytes()].concat()
-    });
-    let attribute = attribute.unwrap_or_default();
-    message(NFNL_MSG_BATCH_BEGIN, flag::REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES, &attribute)
-}
-
-/// A batch that changes nothing and is refused (`ERESTART`) once this generation is over. It takes two sequence numbers.
-///
-/// The kernel looks at it behind the lock of all writers: no commit is under way when it is answered.
-pub(crate) fn barrier(sequence: u32, generation: Generation) -> Vec<u8> {
-    let mut batch = batch_begin(sequence, Some(generation));
-    let end = message(NFNL_MSG_BATCH_END, flag::REQUEST, sequence.wrapping_add(1), 0, NFNL_SUBSYS_NFTABLES, &[]);
-    batch.extend(end);
-    batch
-}
-
-/// A whole nfnetlink message: `struct nlmsghdr`, `struct nfgenmsg`, and attributes as they are.
-pub(crate) fn message(kind: u16, flags: u16, sequence: u32, family: u8, resource: u16, attributes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(20 + attributes.len()).unwrap_or(u32::MAX);
-    [
-        length.to_ne_bytes().as_slice(),
-        &kind.to_ne_bytes(),
-        &flags.to_ne_bytes(),
-        &sequence.to_ne_bytes(),
-        &0_u32.to_ne_bytes(),
-        &[family, 0],
-        &resource.to_be_bytes(),
-        attributes,
-    ]
-    .concat()
-}
-
-const NFNL_MSG_BATCH_BEGIN: u16 = 16;
-const NFNL_MSG_BATCH_END: u16 = 17;
-const NFNL_BATCH_GENID: u16 = 1;

@@ -10,7 +10,6 @@ use std::iter::Peekable;
 use super::encode::body::{Body, ChainBody, Elem, ElementsBody, HookBody, RuleBody, SetBody, TableBody};
 use super::encode::compat::Compat;
 use super::expr::verdict_number;
-use super::flag;
 use super::write::{Header, Messages};
 use crate::bytecode::{ElementCode, ElementDataCode, SetCode, Unlowerable};
 use crate::sys::nftnl::{self, c};
@@ -24,7 +23,6 @@ pub(crate) struct Libnftnl {
 impl Libnftnl {
     /// Appends one message; `None` when libnftnl cannot say it.
     pub(super) fn write(&mut self, messages: &mut Messages, header: Header, body: &Body<'_>) -> io::Result<Option<()>> {
-        let header = self::header(header);
         let written = match body {
             Body::Chain(body) => chain(body)?.map(|object| self.scratch.chain(header, &object)),
             Body::Object(_) => None,
@@ -50,24 +48,18 @@ impl Libnftnl {
         let object = named_set(&SetBody { table, name: set, id, code: None })?;
         let mut element = nftnl::Element::new()?;
         let mut failed = None;
-        let (count, message) = self.scratch.elements(self::header(header), &object, &mut element, most, |element| {
-            match elements.next() {
+        let (count, message) =
+            self.scratch.elements(header, &object, &mut element, most, |element| match elements.next() {
                 Some(Ok((code, _))) => fill(element, &code).map(|()| true),
                 Some(Err(error)) => {
                     failed = Some(error);
                     Ok(false)
                 }
                 None => Ok(false),
-            }
-        })?;
+            })?;
         messages.append(message);
         Ok(Some((count, failed)))
     }
-}
-
-fn header(header: Header) -> nftnl::Header {
-    let Header { kind, family, flags, sequence } = header;
-    nftnl::Header { kind, family, flags: flags | flag::REQUEST, sequence }
 }
 
 fn table(body: &TableBody<'_>) -> io::Result<Option<nftnl::Table>> {

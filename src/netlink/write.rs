@@ -8,23 +8,12 @@ use std::io;
 
 use super::{NFNL_SUBSYS_NFTABLES, flag};
 
+pub(crate) use crate::sys::Header;
+
 /// A buffer of whole netlink messages, one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     bytes: Vec<u8>,
-}
-
-/// The header of a message of nf_tables.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Header {
-    /// `NFT_MSG_*`.
-    pub(crate) kind: u16,
-    /// `NFPROTO_*`.
-    pub(crate) family: u8,
-    /// `NLM_F_*`, without `NLM_F_REQUEST`, which is always set.
-    pub(crate) flags: u16,
-    /// Sequence number.
-    pub(crate) sequence: u32,
 }
 
 impl Messages {
@@ -150,6 +139,16 @@ impl<'m> Attributes<'m> {
     pub(crate) fn raw(&mut self, attributes: &[u8]) {
         self.bytes.extend_from_slice(attributes);
         self.pad();
+    }
+
+    /// An attribute that holds attributes which were read from one like it, so that they fit.
+    pub(crate) fn nest_raw(&mut self, kind: u16, attributes: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 2]);
+        self.bytes.extend_from_slice(&(kind | NLA_F_NESTED).to_ne_bytes());
+        self.raw(attributes);
+        let length = u16::try_from(self.bytes.len() - start).unwrap_or(u16::MAX);
+        set(self.bytes, start, &length.to_ne_bytes());
     }
 
     /// An attribute that holds the attributes that `inside` writes; an error when they are more than one attribute can hold.

@@ -44,6 +44,8 @@ pub enum Event {
         set: Name,
         /// The elements.
         elements: Vec<ElementCode>,
+        /// For every element the milliseconds that are left to it, `None` when it stays; empty when all stay.
+        expires: Vec<Option<u64>>,
     },
     /// Elements of a set; usually one.
     ElementsDeleted {
@@ -178,7 +180,9 @@ impl fmt::Display for Event {
             Event::ChainAdded { table, chain } => write!(f, "add chain {table} {}", chain.name),
             Event::ChainDeleted { chain, handle: _ } => write!(f, "delete chain {chain}"),
             Event::Committed(commit) => commit.fmt(f),
-            Event::ElementsAdded { table, set, elements } => write!(f, "add {} {table} {set}", Count(elements.len())),
+            Event::ElementsAdded { table, set, elements, expires: _ } => {
+                write!(f, "add {} {table} {set}", Count(elements.len()))
+            }
             Event::ElementsDeleted { table, set, elements } => {
                 write!(f, "delete {} {table} {set}", Count(elements.len()))
             }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use super::snapshot::{ChainState, HookState, OpaqueState, RuleState, SetState, Snapshot, TableState};
+use super::snapshot::{ChainState, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState};
 use crate::bytecode::{
     Declared, Modes, SetCode, SetMode, Unraisable, declaration, declared, in_order, is_for_all, raise_each,
     raise_in_full, userdata_text,
@@ -81,7 +81,11 @@ impl<'a> Listing<'a> {
 
 impl Display for Listing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.snapshot.tables.iter().try_for_each(|table| self.table(f, table))
+        self.snapshot.tables.iter().try_for_each(|table| self.table(f, table))?;
+        let message = |OpaqueMessage { kind, family, attributes: _ }: &OpaqueMessage| {
+            unknown(format_args!("message {kind} of family {family}")).to_string()
+        };
+        self.snapshot.opaque.iter().try_for_each(|opaque| writeln!(f, "{}", message(opaque)))
     }
 }
 
@@ -106,6 +110,10 @@ impl Listing<'_> {
         }
         if let Some(text) = &text {
             writeln!(f, "\t{}", comment(text))?;
+        }
+        let nameless = table.flags & !TableFlags::all().bits();
+        if nameless != 0 {
+            writeln!(f, "\t{}", unknown(format_args!("flags {nameless:#x}")))?;
         }
         // A blank line follows flags, but not a comment alone.
         let mut first = flags.is_empty();
@@ -201,8 +209,16 @@ impl Listing<'_> {
         if let Some(hook) = &chain.hook {
             writeln!(f, "\t\t{}", hooked(within.family, hook))?;
         }
+        let nameless = chain.flags & !(NFT_CHAIN_BASE | NFT_CHAIN_BINDING);
+        if nameless != 0 {
+            writeln!(f, "\t\t{}", unknown(format_args!("flags {nameless:#x}")))?;
+        }
         for rule in &chain.rules {
             writeln!(f, "\t\t{}{}", self.rule(within, rule), handle(self.handle(rule.handle)))?;
+        }
+        // nft says nothing of them, and loads a listing without them.
+        if chain.unlisted > 0 {
+            writeln!(f, "\t\t{}", unknown(format_args!("rules: {}", chain.unlisted)))?;
         }
         f.write_str("\t}\n")
     }
@@ -262,7 +278,7 @@ enum Carried {
 
 /// `type filter hook ingress device "lo" priority filter; policy accept;`.
 fn hooked(family: Family, state: &HookState) -> String {
-    let HookState { chain_type, hook, priority: number, policy, devices, opaque: _ } = state;
+    let HookState { chain_type, hook, priority: number, policy, devices, opaque } = state;
     let names: &[&str] = match family {
         Family::Arp => &["input", "output", "forward"],
         Family::Bridge => &["prerouting", "input", "forward", "output", "postrouting"],
@@ -271,7 +287,7 @@ fn hooked(family: Family, state: &HookState) -> String {
         }
         Family::Netdev => &["ingress", "egress"],
     };
-    let name = usize::try_from(*hook).ok().and_then(|hook| names.get(hook)).copied().unwrap_or("unknown");
+    let name = usize::try_from(*hook).ok().and_then(|hook| names.get(hook)).copied().unwrap_or("<unknown>");
     let devices = match devices.as_slice() {
         [] => String::new(),
         [one] => format!(" device {}", listing::device(one)),
@@ -284,13 +300,15 @@ fn hooked(family: Family, state: &HookState) -> String {
     };
     let policy = if *policy == 0 { "drop" } else { "accept" };
     let priority = priority(family, name, *number);
-    format!("type {chain_type} hook {name}{devices} priority {priority}; policy {policy};")
+    let more = if opaque.is_empty() { String::new() } else { format!(" {}", unknown("attribute")) };
+    format!("type {chain_type} hook {name}{devices} priority {priority}{more}; policy {policy};")
 }
 
 static NO_BLOCKS: Blocks = Blocks::new();
 const NFT_SET_ANONYMOUS: u32 = 1;
 const NFT_SET_MAP: u32 = 8;
 const NFT_SET_OBJECT: u32 = 0x40;
+const NFT_CHAIN_BASE: u32 = 1;
 const NFT_CHAIN_BINDING: u32 = 4;
 /// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h.
 const MAX_JUMPS: u32 = 16;

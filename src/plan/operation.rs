@@ -192,7 +192,8 @@ pub enum State {
     /// A set with its elements and the time that is left to each; one that exists already and is declared the same gets the elements
     /// too.
     Set(SetState),
-    /// The table itself, without anything in it.
+    /// The table itself, without anything in it. One that had an owner gets another: the socket that restores it, with which it ends
+    /// unless its flags say that it persists.
     Table(TableState),
 }
 

@@ -4,7 +4,8 @@ use std::fmt::{self, Display};
 
 use crate::model::{Base, Chain, ChainKind, ChainType, Family, Hook, Policy, Priority, Ruleset, Table, TableFlags};
 
-use super::{InFamily, Style, Text, joined, quoted, set};
+use super::{InFamily, Style, Text, joined, quoted, set, unknown};
+use crate::bytecode::KeptParts;
 
 /// What `nft list ruleset` prints, and `nft -f` reads.
 impl Display for Ruleset {
@@ -90,7 +91,7 @@ impl Display for InFamily<'_, Chain> {
 }
 
 fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<u64>, handles: &[u64]) -> fmt::Result {
-    let Chain { name, kind, comment, rules, kept: _ } = chain;
+    let Chain { name, kind, comment, rules, kept } = chain;
     writeln!(f, "\tchain {name} {{{}", handle(own))?;
     if let Some(comment) = comment {
         writeln!(f, "\t\tcomment {}", quoted(comment))?;
@@ -100,6 +101,11 @@ fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<
     }
     for (index, rule) in rules.iter().enumerate() {
         writeln!(f, "\t\t{}{}", InFamily { family, value: rule }, handle(handles.get(index).copied()))?;
+    }
+    // A chain that was not read whole is not loaded without the rest.
+    let unlisted = kept.code::<KeptParts>().map_or(0, |read| read.unlisted);
+    if unlisted > 0 {
+        writeln!(f, "\t\t{}", unknown(format_args!("rules: {unlisted}")))?;
     }
     f.write_str("\t}\n")
 }

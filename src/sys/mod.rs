@@ -6,6 +6,7 @@
 #[cfg(feature = "mesh")]
 pub(crate) mod abstract_socket;
 mod filter;
+mod header;
 #[cfg(feature = "proxy")]
 pub(crate) mod inet;
 pub(crate) mod interfaces;
@@ -16,6 +17,8 @@ pub(crate) mod socket;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+pub(crate) use header::Header;
 
 /// `setsockopt` of an `int`.
 fn set_option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {

@@ -11,23 +11,12 @@ use mnl::mnl_sys::{mnl_attr_nest_end, mnl_attr_nest_start};
 pub(crate) use nftnl::nftnl_sys as c;
 use smallvec::SmallVec;
 
+use super::Header;
+
 /// Room for one message at a time, aligned to 4 bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     words: Vec<u32>,
-}
-
-/// The header of a message to be written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Header {
-    /// `NFT_MSG_*`.
-    pub(crate) kind: u16,
-    /// `NFPROTO_*`.
-    pub(crate) family: u8,
-    /// `NLM_F_*`.
-    pub(crate) flags: u16,
-    /// Sequence number.
-    pub(crate) sequence: u32,
 }
 
 impl Scratch {
@@ -44,6 +33,7 @@ impl Scratch {
         self.words.clear();
         self.words.resize(room / WORD, 0);
         let Header { kind, family, flags, sequence } = header;
+        let flags = flags | c::libc::NLM_F_REQUEST as u16;
         let space = self.words.as_mut_ptr().cast();
         // SAFETY: `space` has at least HEADERS zeroed bytes, 4-byte aligned.
         let message = unsafe { c::nftnl_nlmsg_build_hdr(space, kind, u16::from(family), flags, sequence) };

@@ -17,6 +17,7 @@
 
 mod chains;
 mod concat;
+mod families;
 mod graph;
 mod intervals;
 mod location;
@@ -30,7 +31,7 @@ mod sets;
 mod severity;
 mod statements;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

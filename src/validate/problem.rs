@@ -218,6 +218,16 @@ pub enum Problem {
         /// What it maps to.
         found: &'static str,
     },
+    /// Something that tables of this family do not have.
+    #[error("{what} does not exist in family {family}; use a table of family {wanted}")]
+    NotInFamily {
+        /// What it is, in nft's words.
+        what: &'static str,
+        /// Family of the table.
+        family: Family,
+        /// The families that have it.
+        wanted: &'static str,
+    },
     /// A range or an order where there is none.
     #[error("{} has no order; compare with a value or a set", .of.name())]
     NotOrderable {

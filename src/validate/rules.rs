@@ -1,5 +1,6 @@
 //! A rule: its statements one by one, with what those in front of them said of the packet.
 
+use super::families::selector;
 use super::graph::Graph;
 use super::location::At;
 use super::place::{self, Places, Target};
@@ -7,7 +8,7 @@ use super::problem::Problem;
 use super::protocols::Packets;
 use super::{Checked, Fault, names};
 use crate::bytecode::{self, Sets};
-use crate::model::{Family, Field, MarkKey, MarkValue, NatKind, Rule, Selector, Statement, Verdict};
+use crate::model::{Family, Field, MarkKey, NatKind, Rule, Selector, Statement, Verdict};
 
 /// `NFT_RULE_MAXEXPRS`, net/netfilter/nf_tables_api.c.
 const EXPRESSIONS: usize = 128;
@@ -66,16 +67,6 @@ impl Checked<'_, '_> {
             let through = graph.through(self, chain, Places::of(chain_type, hook));
             at.report(faults, Problem::InterfaceUnknown { field, hook, through, known });
         }
-    }
-}
-
-/// What a statement reads, where it reads by a selector.
-fn selector(statement: &Statement) -> Option<&Selector> {
-    match statement {
-        Statement::Match(matches) => Some(&matches.selector),
-        Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => Some(selector),
-        Statement::VerdictMap { selector, .. } => Some(selector),
-        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::location::At;
 use super::matches::{is_of, is_ordered, key_width, type_name};
 use super::problem::Problem;
-use super::{Checked, Fault, concat, intervals, names};
+use super::{Checked, Fault, Severity, concat, intervals, names};
 use crate::model::{DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, Value};
 
 /// Elements, and what they must fit.
@@ -115,8 +115,9 @@ impl Checked<'_, '_> {
         for (index, element) in all.elements.iter().enumerate() {
             self.element(at, index, element, all, faults);
         }
-        // Order means nothing among keys of the wrong type.
-        if faults.len() > before {
+        // Order means nothing among keys of the wrong type; what is only odd has one.
+        let refused = |fault: &Fault| fault.problem.severity() == Severity::Refused;
+        if faults.iter().skip(before).any(refused) {
             return None;
         }
         match all.key {

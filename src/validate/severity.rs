@@ -23,13 +23,14 @@ impl Problem {
         let odd = match self {
             Problem::AfterTerminal { .. }
             | Problem::AutoMerge { .. }
-            | Problem::BadCharacter { .. }
             | Problem::FieldNotInFamily { .. }
             | Problem::InterfaceUnknown { .. }
             | Problem::NamelessType
             | Problem::NeedsTransport
             | Problem::NeverMatches { .. }
             | Problem::ProtocolConflict { .. } => true,
+            // Only a comment has a length of its own.
+            Problem::BadCharacter { text, character } => *text == "comment" || *character != '\0',
             Problem::BadIfName { name, .. } => name.compared().len() < IFNAMSIZ,
             Problem::BadName { name, .. } => name.as_str().len() <= NAME && !name.as_str().contains('\0'),
             Problem::TooLong { text, bytes, .. } => *text == "comment" && *bytes <= COMMENT,
@@ -53,6 +54,7 @@ impl Problem {
             | Problem::Loop { .. }
             | Problem::Nat { .. }
             | Problem::NatPriority { .. }
+            | Problem::NotInFamily { .. }
             | Problem::NotOrderable { .. }
             | Problem::NotThatMap { .. }
             | Problem::Operand { .. }

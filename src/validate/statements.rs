@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::location::At;
 use super::problem::Problem;
 use super::protocols::Packets;
-use super::{Checked, Fault, names};
+use super::{Checked, Fault, families, names};
 use crate::model::{
     DataType, Family, Family4or6, Limit, LimitOf, Log, LogLevel, MarkValue, Nat, PortRange, Queue, QueueFlags, Reject,
     SetData, Statement, Tproxy,
@@ -13,6 +13,7 @@ use crate::model::{
 
 impl Checked<'_, '_> {
     pub(super) fn statement(&self, at: At<'_>, statement: &Statement, packets: &mut Packets, faults: &mut Vec<Fault>) {
+        families::check(at, self.view.family, statement, faults);
         match statement {
             Statement::Limit(limit) => check_limit(at, limit, faults),
             Statement::Log(log) => check_log(at, log, faults),

@@ -61,10 +61,10 @@ fn read(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
             })
         }),
         kind::NEWSETELEM | kind::DELSETELEM => {
-            set::elements(family, attributes)?.and_then(|(place, set, set::Elements { elements, .. })| {
+            set::elements(family, attributes)?.and_then(|(place, set, set::Elements { elements, expires })| {
                 let (table, set) = (place.id()?, text(set)?);
                 Some(if number == kind::NEWSETELEM {
-                    Event::ElementsAdded { table, set, elements }
+                    Event::ElementsAdded { table, set, elements, expires }
                 } else {
                     Event::ElementsDeleted { table, set, elements }
                 })

@@ -25,8 +25,9 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
             7 => data_len = attribute.need_be32()?,
             8 => code.policy = attribute.need_be32()?,
             9 => {
-                if !description(&attribute, &mut code)? {
-                    code.opaque.extend(attribute.raw);
+                let unknown = description(&attribute, &mut code)?;
+                if !unknown.is_empty() {
+                    crate::netlink::write::Attributes::new(&mut code.opaque).nest_raw(NFTA_SET_DESC, &unknown);
                 }
             }
             11 => code.timeout = Some(attribute.need_be64()?),
@@ -53,31 +54,38 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
     Ok(Some((place, set)))
 }
 
-/// `enum nft_set_desc_attributes`: size and the lengths of the fields. `false` when there is more.
-fn description(attribute: &Attribute<'_>, code: &mut SetCode) -> Result<bool, Malformed> {
-    let mut whole = true;
+/// `enum nft_set_desc_attributes`: size and the lengths of the fields. Returns the attributes that are neither.
+fn description(attribute: &Attribute<'_>, code: &mut SetCode) -> Result<Vec<u8>, Malformed> {
+    let mut unknown = Vec::new();
     for part in attribute.nested() {
         let part = part?;
         match part.kind {
             1 => code.size = Some(part.need_be32()?),
-            2 => code.fields = fields(&part)?,
-            _ => whole = false,
+            2 => match fields(&part)? {
+                Some(fields) => code.fields = fields,
+                None => unknown.extend(part.raw),
+            },
+            _ => unknown.extend(part.raw),
         }
     }
-    Ok(whole)
+    Ok(unknown)
 }
 
-/// A list of `enum nft_set_field_attributes`.
-fn fields(attribute: &Attribute<'_>) -> Result<Vec<u8>, Malformed> {
+/// A list of `enum nft_set_field_attributes`; `None` when a field has more than a length.
+fn fields(attribute: &Attribute<'_>) -> Result<Option<Vec<u8>>, Malformed> {
     let malformed = Malformed { at: attribute.at };
-    let mut fields = Vec::new();
+    let (mut fields, mut whole) = (Vec::new(), true);
     for field in attribute.nested() {
-        for length in field?.nested() {
-            let length = length?.need_be32()?;
-            fields.push(u8::try_from(length).map_err(|_| malformed)?);
+        for part in field?.nested() {
+            let part = part?;
+            if part.kind == NFTA_SET_FIELD_LEN {
+                fields.push(u8::try_from(part.need_be32()?).map_err(|_| malformed)?);
+            } else {
+                whole = false;
+            }
         }
     }
-    Ok(fields)
+    Ok(whole.then_some(fields))
 }
 
 /// Elements of one set, as one message brings them.
@@ -178,4 +186,6 @@ fn value(attribute: &Attribute<'_>) -> Result<Option<Bytes>, Malformed> {
 }
 
 const NFTA_LIST_ELEM: u16 = 1;
+const NFTA_SET_DESC: u16 = 9;
+const NFTA_SET_FIELD_LEN: u16 = 1;
 const NFT_DATA_VERDICT: u32 = 0xffff_ff00;

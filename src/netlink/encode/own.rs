@@ -185,7 +185,8 @@ fn set(a: &mut Attributes<'_>, body: &SetBody<'_>) -> io::Result<()> {
     if *policy != 0 {
         a.be32(NFTA_SET_POLICY, *policy);
     }
-    if size.is_some() || !fields.is_empty() {
+    let (described, opaque) = description(opaque);
+    if size.is_some() || !fields.is_empty() || !described.is_empty() {
         a.nest(NFTA_SET_DESC, |a| {
             if let Some(size) = size {
                 a.be32(NFTA_SET_DESC_SIZE, *size);
@@ -193,6 +194,7 @@ fn set(a: &mut Attributes<'_>, body: &SetBody<'_>) -> io::Result<()> {
             if !fields.is_empty() {
                 a.nest(NFTA_SET_DESC_CONCAT, |a| fields.iter().try_for_each(|field| self::field(a, *field)))?;
             }
+            a.raw(&described);
             Ok(())
         })?;
     }
@@ -204,8 +206,20 @@ fn set(a: &mut Attributes<'_>, body: &SetBody<'_>) -> io::Result<()> {
     }
     self::userdata(a, NFTA_SET_USERDATA, userdata)?;
     self::exprs(a, exprs, NFTA_SET_EXPR, NFTA_SET_EXPRESSIONS)?;
-    a.raw(opaque);
+    a.raw(&opaque);
     Ok(())
+}
+
+/// Of the attributes of a set without a meaning here, those that stand in its description, and the others.
+fn description(opaque: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (mut described, mut others) = (Vec::new(), Vec::new());
+    for attribute in attr::Attributes::new(opaque).map_while(Result::ok) {
+        match attribute.kind {
+            NFTA_SET_DESC => described.extend_from_slice(attribute.value),
+            _ => others.extend_from_slice(attribute.raw),
+        }
+    }
+    (described, others)
 }
 
 fn field(a: &mut Attributes<'_>, width: u8) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! What was read from a kernel as messages that make it again.
 //!
-//! A dump says more than the kernel takes: handles, uses, counts of elements, who owns a table. Those are left out here; everything
+//! A dump says more than the kernel takes: handles, uses, counts of elements, which socket owns a table. Those are left out here; everything
 //! else goes back as it came.
 
 use super::*;
@@ -20,8 +20,7 @@ impl Encoder<'_> {
     fn restore_table(&mut self, index: usize, table: &TableId, state: &TableState) -> Result<(), Unencodable> {
         let TableState { id: _, handle: _, flags, owner: _, uses: _, userdata, sets: _, chains: _, .. } = state;
         let TableState { objects: _, opaque, .. } = state;
-        let flags = flags & !(NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST);
-        let body = TableBody { name: table.name.as_str(), flags, userdata, opaque };
+        let body = TableBody { name: table.name.as_str(), flags: *flags, userdata, opaque };
         self.message(index, Part::Itself, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
     }
 
@@ -115,8 +114,6 @@ impl Encoder<'_> {
 
 const FLOWTABLE: &str = "flowtable";
 // include/uapi/linux/netfilter/nf_tables.h
-const NFT_TABLE_F_OWNER: u32 = 2;
-const NFT_TABLE_F_PERSIST: u32 = 4;
 const NFT_CHAIN_BASE: u32 = 1;
 const NFTA_OBJ_NAME: u16 = 2;
 const NFTA_OBJ_TYPE: u16 = 3;

@@ -8,7 +8,7 @@ use crate::model::{
     Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, Ruleset, Set, Table, Value, Verdict, set,
 };
 use crate::netlink::attr;
-use crate::plan::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableState};
+use crate::plan::{ChainState, Counters, Generation, HookState, OpaqueState, RuleState, SetState, TableState};
 
 fn encoded(backend: Backend, transaction: &Transaction, ending: Ending) -> Encoded {
     let known = KnownSets::of(transaction);

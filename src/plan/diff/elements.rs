@@ -45,7 +45,7 @@ pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable>
             (None, None) => break,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(ours), Some(theirs)) => order(&ours.start, theirs.start),
+            (Some(ours), Some((theirs, _))) => order(&ours.start, theirs.start),
         };
         match order {
             Ordering::Less => {
@@ -53,7 +53,11 @@ pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable>
                 ours = next()?;
             }
             Ordering::Equal => {
-                if let (Some(ours), Some(theirs)) = (ours, theirs) {
+                if let (Some(mut ours), Some((theirs, learned))) = (ours, theirs) {
+                    if learned {
+                        // Packets may have started its time anew.
+                        ours.start.timeout = theirs.start.timeout;
+                    }
                     if !same(&ours, &theirs, &declared.exprs) {
                         gone.push(theirs);
                         made.push(ours);
@@ -62,7 +66,7 @@ pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable>
                 (ours, theirs) = (next()?, held.next());
             }
             Ordering::Greater => {
-                gone.extend(theirs);
+                gone.extend(theirs.filter(|(_, learned)| !learned).map(|(theirs, _)| theirs));
                 theirs = held.next();
             }
         }
@@ -80,24 +84,21 @@ pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable>
     })
 }
 
-/// Those that are held, but for those that packets put there.
+/// Those that are held, and of each whether packets may have put it there.
 struct Held<'s> {
     state: &'s SetState,
     next: usize,
 }
 
 impl<'s> Held<'s> {
-    fn next(&mut self) -> Option<Item<&'s ElementCode>> {
-        loop {
-            let index = self.next;
-            let start = self.state.elements.get(index)?;
-            let end = self.state.elements.get(index + 1).filter(|next| !is_end(start) && is_end(next));
-            self.next += 1 + usize::from(end.is_some());
-            let expires = self.state.expires.get(index).is_some_and(Option::is_some);
-            if !(expires && self.state.code.flags & SetFlags::DYNAMIC.bits() != 0) {
-                return Some(Item { start, end });
-            }
-        }
+    fn next(&mut self) -> Option<(Item<&'s ElementCode>, bool)> {
+        let index = self.next;
+        let start = self.state.elements.get(index)?;
+        let end = self.state.elements.get(index + 1).filter(|next| !is_end(start) && is_end(next));
+        self.next += 1 + usize::from(end.is_some());
+        let expires = self.state.expires.get(index).is_some_and(Option::is_some);
+        let learned = expires && self.state.code.flags & SetFlags::DYNAMIC.bits() != 0;
+        Some((Item { start, end }, learned))
     }
 }
 

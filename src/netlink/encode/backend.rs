@@ -1,0 +1,62 @@
+//! Who writes messages: libnftnl, or this crate.
+
+use std::io;
+use std::iter::Peekable;
+
+use super::body::{Body, Elem, ElementsBody};
+use super::own;
+use crate::bytecode::Unlowerable;
+#[cfg(feature = "nftnl")]
+use crate::netlink::libnftnl::Libnftnl;
+use crate::netlink::write::{Header, Messages};
+
+/// Who writes messages. Both make the same bytes.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "nftnl"), derive(Default))]
+pub(crate) enum Backend {
+    /// This crate.
+    #[cfg_attr(not(feature = "nftnl"), default)]
+    Own,
+    /// libnftnl where it can say the whole message, this crate where it cannot.
+    #[cfg(feature = "nftnl")]
+    Libnftnl(Libnftnl),
+}
+
+#[cfg(feature = "nftnl")]
+impl Default for Backend {
+    fn default() -> Self {
+        Backend::Libnftnl(Libnftnl::default())
+    }
+}
+
+impl Backend {
+    /// Appends one message.
+    pub(super) fn write(&mut self, messages: &mut Messages, header: Header, body: &Body<'_>) -> io::Result<()> {
+        match self {
+            Backend::Own => own::write(messages, header, body),
+            #[cfg(feature = "nftnl")]
+            Backend::Libnftnl(libnftnl) => match libnftnl.write(messages, header, body)? {
+                Some(()) => Ok(()),
+                None => own::write(messages, header, body),
+            },
+        }
+    }
+
+    /// Appends one message about elements of a set: as many as it can hold. Returns how many went in, and why the next has no code.
+    pub(super) fn elements<'e>(
+        &mut self,
+        messages: &mut Messages,
+        header: Header,
+        to: &ElementsBody<'_>,
+        elements: &mut Peekable<impl Iterator<Item = Elem<'e>>>,
+    ) -> io::Result<(usize, Option<Unlowerable>)> {
+        match self {
+            Backend::Own => own::elements(messages, header, to, elements),
+            #[cfg(feature = "nftnl")]
+            Backend::Libnftnl(libnftnl) => match libnftnl.elements(messages, header, to, elements)? {
+                Some(written) => Ok(written),
+                None => own::elements(messages, header, to, elements),
+            },
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What stands around the operations of a batch: its begin and end, and a first message that can be blamed for nothing.
+
+use crate::netlink::{NFNL_SUBSYS_NFTABLES, flag};
+use crate::plan::{Generation, Operation, State, TableId};
+
+/// A table that is certainly there when the transaction succeeds, when the first operation does not name one anyway.
+pub(super) fn anchor(operations: &[Operation]) -> Option<&TableId> {
+    match operations.first()? {
+        Operation::AddTable { .. } => None,
+        // These fail in a table that is not there yet just as in one that is empty.
+        first @ (Operation::AddRule { .. } | Operation::DeleteChain(_) | Operation::DeleteRule { .. }) => {
+            Some(first.table())
+        }
+        first @ (Operation::FlushChain(_) | Operation::ReplaceRule { .. }) => Some(first.table()),
+        first @ (Operation::AddElements { .. } | Operation::DeleteElements { .. }) => Some(first.table()),
+        first @ (Operation::DeleteSet { .. } | Operation::FlushSet { .. }) => Some(first.table()),
+        first @ Operation::DeleteObject { .. } => Some(first.table()),
+        // These would make a table that is not there, or find one that should be missing.
+        Operation::AddChain { .. }
+        | Operation::AddSet { .. }
+        | Operation::DeleteTable(_)
+        | Operation::FlushTable(_)
+        | Operation::Restore { .. } => None,
+    }
+}
+
+/// About how many bytes the messages take, so that the buffer seldom grows.
+pub(super) fn estimate(operations: &[Operation]) -> usize {
+    let one = |operation: &Operation| match operation {
+        Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => 256 + 256 * rule.statements.len(),
+        Operation::AddElements { set, .. } | Operation::AddSet { set, .. } => 160 + 40 * set.elements.len(),
+        Operation::DeleteElements { set, .. } => 64 + 40 * set.elements.len(),
+        Operation::Restore { state, .. } => match &**state {
+            State::Rule { rule, .. } => 256 + 80 * rule.exprs.len(),
+            State::Set(set) => 160 + 40 * set.elements.len(),
+            State::Chain(_) | State::Object(_) | State::Table(_) => 256,
+        },
+        _ => 80,
+    };
+    operations.iter().map(one).sum::<usize>() + 256
+}
+
+pub(super) fn batch_begin(sequence: u32, generation: Option<Generation>) -> Vec<u8> {
+    let attribute = generation.map(|Generation(id)| {
+        [8_u16.to_ne_bytes().as_slice(), &NFNL_BATCH_GENID.to_ne_bytes(), &id.to_be_bytes()].concat()
+    });
+    let attribute = attribute.unwrap_or_default();
+    message(NFNL_MSG_BATCH_BEGIN, flag::REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES, &attribute)
+}
+
+/// A batch that changes nothing and is refused (`ERESTART`) once this generation is over. It takes two sequence numbers.
+///
+/// The kernel looks at it behind the lock of all writers: no commit is under way when it is answered.
+pub(crate) fn barrier(sequence: u32, generation: Generation) -> Vec<u8> {
+    let mut batch = batch_begin(sequence, Some(generation));
+    let end = message(NFNL_MSG_BATCH_END, flag::REQUEST, sequence.wrapping_add(1), 0, NFNL_SUBSYS_NFTABLES, &[]);
+    batch.extend(end);
+    batch
+}
+
+/// A whole nfnetlink message: `struct nlmsghdr`, `struct nfgenmsg`, and attributes as they are.
+pub(crate) fn message(kind: u16, flags: u16, sequence: u32, family: u8, resource: u16, attributes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(20 + attributes.len()).unwrap_or(u32::MAX);
+    [
+        length.to_ne_bytes().as_slice(),
+        &kind.to_ne_bytes(),
+        &flags.to_ne_bytes(),
+        &sequence.to_ne_bytes(),
+        &0_u32.to_ne_bytes(),
+        &[family, 0],
+        &resource.to_be_bytes(),
+        attributes,
+    ]
+    .concat()
+}
+
+const NFNL_MSG_BATCH_BEGIN: u16 = 16;
+pub(super) const NFNL_MSG_BATCH_END: u16 = 17;
+const NFNL_BATCH_GENID: u16 = 1;

@@ -1,0 +1,92 @@
+//! What exists only in tables of some families: the kernel has such an expression for them, and no other.
+//!
+//! From the expressions themselves (net/netfilter/nft_*.c, v6.18), and held against the running kernel by `kernel/live/judged`. What
+//! depends on how a kernel was built (connection tracking of bridges, reject in netdev) is left to the kernel.
+
+use super::Fault;
+use super::location::At;
+use super::problem::Problem;
+use super::rules::keyword;
+use crate::model::{Family, Field, MarkKey, MarkValue, Selector, Statement};
+
+/// Reports what a table of this family cannot have.
+pub(super) fn check(at: At<'_>, family: Family, statement: &Statement, faults: &mut Vec<Fault>) {
+    let mut report = |what, wanted| at.report(faults, Problem::NotInFamily { what, family, wanted });
+    if let Some(wanted) = wanted_by(statement).filter(|wanted| !wanted.has(family)) {
+        report(keyword(statement), wanted.names());
+    }
+    for field in selector(statement).into_iter().flat_map(Selector::fields) {
+        if let Some(wanted) = wanted_to_read(*field).filter(|wanted| !wanted.has(family)) {
+            report(field.name(), wanted.names());
+        }
+    }
+}
+
+/// Families that have something.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// Those of connection tracking, which a bridge may have.
+    Tracked,
+    /// inet, ip and ip6.
+    Internet,
+    /// Those, and netdev, which may have it.
+    Routed,
+    /// All but arp.
+    NotArp,
+}
+
+impl Wanted {
+    fn has(self, family: Family) -> bool {
+        match family {
+            Family::Inet | Family::Ip | Family::Ip6 => true,
+            Family::Arp => false,
+            Family::Bridge => matches!(self, Wanted::Tracked | Wanted::NotArp),
+            Family::Netdev => matches!(self, Wanted::Routed | Wanted::NotArp),
+        }
+    }
+
+    fn names(self) -> &'static str {
+        match self {
+            Wanted::Tracked => "inet, ip, ip6 or bridge",
+            Wanted::Internet => "inet, ip or ip6",
+            Wanted::Routed => "inet, ip, ip6 or netdev",
+            Wanted::NotArp => "inet, ip, ip6, bridge or netdev",
+        }
+    }
+}
+
+/// What the action itself asks for.
+fn wanted_by(statement: &Statement) -> Option<Wanted> {
+    match statement {
+        Statement::Masquerade { .. } | Statement::Nat(_) | Statement::Redirect { .. } | Statement::Tproxy(_) => {
+            Some(Wanted::Internet)
+        }
+        Statement::SetZone(_)
+        | Statement::SetMark { key: MarkKey::Ct, .. }
+        | Statement::SetMark { value: MarkValue::From { from: MarkKey::Ct, .. }, .. } => Some(Wanted::Tracked),
+        Statement::Reject(_) => Some(Wanted::NotArp),
+        Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Match(_) => None,
+        Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) | Statement::SetNftrace(_) => None,
+        Statement::SetMark { key: MarkKey::Meta, .. } => None,
+        Statement::Verdict(_) | Statement::VerdictMap { .. } => None,
+    }
+}
+
+fn wanted_to_read(field: Field) -> Option<Wanted> {
+    match field {
+        Field::CtDirection | Field::CtMark | Field::CtState | Field::CtStatus | Field::CtZone => Some(Wanted::Tracked),
+        Field::FibDaddrType | Field::FibSaddrType => Some(Wanted::Routed),
+        Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => Some(Wanted::Internet),
+        _ => None,
+    }
+}
+
+/// What a statement reads, where it reads by a selector.
+pub(super) fn selector(statement: &Statement) -> Option<&Selector> {
+    match statement {
+        Statement::Match(matches) => Some(&matches.selector),
+        Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => Some(selector),
+        Statement::VerdictMap { selector, .. } => Some(selector),
+        _ => None,
+    }
+}

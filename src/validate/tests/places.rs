@@ -1,0 +1,134 @@
+//! Names, comments, chains, and where targets stand.
+
+use super::made::*;
+use crate::model::*;
+
+pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
+    vec![
+        // Names and text.
+        (
+            of(Table::new(Family::Ip, "a\nb")),
+            "table ip a\\nb: the name may hold only letters, digits, '/', '\\', '_', '.' and '-'",
+        ),
+        (of(Table::new(Family::Ip, "")), "table ip \"\": the name is empty; give 1 to 255 characters"),
+        (
+            of(Table::new(Family::Ip, "t")).table(Table::new(Family::Ip, "t")),
+            "table ip t: is defined twice; rename one or merge them",
+        ),
+        (
+            of(Table::new(Family::Ip, "t").chain(Chain::regular("c")).chain(Chain::regular("c"))),
+            "chain ip t/c: is defined twice; rename one or merge them",
+        ),
+        (
+            of(Table::new(Family::Ip, "t").set(port_set()).set(port_set())),
+            "set ip t/s: is defined twice; rename one or merge them",
+        ),
+        (
+            input(Rule::new().comment("x".repeat(129))),
+            "rule 1 of inet t/in: the comment has 129 bytes; at most 128 are allowed",
+        ),
+        (
+            input(Rule::new().comment("a\"b")),
+            "rule 1 of inet t/in: the comment holds '\"', which nft cannot read back; leave it out",
+        ),
+        (
+            with(port_set().comment("a\nb")),
+            "set inet t/s: the comment holds '\\n', which nft cannot read back; leave it out",
+        ),
+        (
+            with(port_set().elements([port(1).comment("\0")])),
+            "element 1 of set inet t/s: the comment holds '\\0', which nft cannot read back; leave it out",
+        ),
+        (
+            input(Rule::new().log(Log::default().prefix("x".repeat(128)))),
+            "rule 1 of inet t/in, statement 1 (log): the log prefix has 128 bytes; at most 127 are allowed",
+        ),
+        (
+            input(Rule::new().log(Log::default().prefix("$5"))),
+            "rule 1 of inet t/in, statement 1 (log): the log prefix holds '$', which nft cannot read back; leave it out",
+        ),
+        (
+            input(Rule::new().iifname("a/b")),
+            "rule 1 of inet t/in, statement 1 (iifname): interface name a/b may not hold blanks, control characters, '/', ':' or quotes",
+        ),
+        (
+            input(Rule::new().log(Log::default().prefix("a\0"))),
+            "rule 1 of inet t/in, statement 1 (log): the log prefix holds '\\0', which nft cannot read back; leave it out",
+        ),
+        (
+            input(Rule::new().iifname("an-interface-name")),
+            "rule 1 of inet t/in, statement 1 (iifname): interface name an-interface-name is longer than 15 bytes, which no interface name is",
+        ),
+        (
+            of(Table::new(Family::Ip, "a\0")),
+            "table ip a\\0: the name may hold only letters, digits, '/', '\\', '_', '.' and '-'",
+        ),
+        (
+            input(Rule::new().comment("x".repeat(254))),
+            "rule 1 of inet t/in: the comment has 254 bytes; at most 128 are allowed",
+        ),
+        // Chains.
+        (
+            inet(base("forward", ChainType::Nat, Hook::Forward)),
+            "chain inet t/forward: type nat cannot hook forward (nat hooks: prerouting, input, output, postrouting)",
+        ),
+        (
+            inet(base("pre", ChainType::Route, Hook::Prerouting)),
+            "chain inet t/pre: type route cannot hook prerouting (route hooks: output)",
+        ),
+        (
+            inet(Chain::base("pre", ChainType::Nat, Hook::Prerouting, Priority(-200))),
+            "chain inet t/pre: priority -200 is not behind connection tracking (-200), as type nat must be; use -100 (dstnat) or 100 (srcnat)",
+        ),
+        (
+            in_family(Family::Bridge, Rule::new()),
+            "table bridge t: chains in family bridge are not supported; use inet, ip or ip6",
+        ),
+        (
+            input(Rule::new().counter().jump("gone")),
+            "rule 1 of inet t/in, statement 2 (jump): there is no chain gone in the table; define it or correct the name",
+        ),
+        (
+            to_base(),
+            "rule 1 of inet t/a, statement 1 (jump): chain in is a base chain, which only the kernel calls; jump to a regular chain",
+        ),
+        (circle(), "rule 1 of inet t/b, statement 1 (goto): jumps in a circle: a, b, a; remove one of the jumps"),
+        (
+            nested(16),
+            "chain inet t/b: jumps 16 chains deep, and the kernel follows 15: b, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, r16",
+        ),
+        // Targets.
+        (
+            input(Rule::new().counter().redirect()),
+            "rule 1 of inet t/in, statement 2 (redirect): works only in type nat at prerouting or output, this is type filter at input",
+        ),
+        (
+            far_target(),
+            "rule 1 of inet t/c, statement 1 (dnat): works only in type nat at prerouting or output, it runs in type filter at input (reached through in, a, b)",
+        ),
+        (
+            nat(Rule::new().masquerade()),
+            "rule 1 of inet t/nat, statement 1 (masquerade): works only in type nat at postrouting, this is type nat at prerouting",
+        ),
+        (
+            inet(base("f", ChainType::Filter, Hook::Forward).rule(Rule::new().socket_transparent(1))),
+            "rule 1 of inet t/f, statement 1 (socket transparent): works only at prerouting, input or output, this is type filter at forward",
+        ),
+        (
+            input(Rule::new().oifname("eth0")),
+            "rule 1 of inet t/in, statement 1 (oifname): no packet has one at input; oifname is known at forward, output, postrouting",
+        ),
+        (
+            inet(base("o", ChainType::Filter, Hook::Output).rule(Rule::new().iif(1))),
+            "rule 1 of inet t/o, statement 1 (iif): no packet has one at output; iif is known at prerouting, input, forward, postrouting",
+        ),
+        (
+            input(Rule::new().accept().counter()),
+            "rule 1 of inet t/in, statement 2 (counter): never runs, it stands behind accept, which ends the rule; put it in front",
+        ),
+        (
+            (0..129).fold(Rule::new(), |rule, _| rule.counter()).into_input(),
+            "rule 1 of inet t/in: needs 129 expressions; a rule holds 128, split it",
+        ),
+    ]
+}

@@ -1,0 +1,108 @@
+//! What must hold of every rule set that was read: a plan from it to itself is empty, and a copy of it is the same.
+
+use nftmesh::kernel::Kernel;
+use nftmesh::model::{Ruleset, Table};
+use nftmesh::plan::{Listing, Snapshot, Transaction};
+
+use super::{assert_same, command, timeless};
+
+/// Reads, raises, plans and applies: nothing is to do, and nothing is done. A table with an owner is that of `kernel`.
+#[track_caller]
+pub fn raised_changes_nothing(kernel: &mut Kernel) {
+    let snapshot = kernel.snapshot().expect("a snapshot");
+    let raised = snapshot.raise();
+    let text = || listed("ruleset").unwrap_or_else(|| Listing::new(&snapshot).to_string());
+    assert_eq!((raised.unnamed.as_slice(), raised.opaque.as_slice()), (&[][..], &[][..]), "{}", text());
+    assert_eq!(raised.ruleset.validate(), Ok(()), "{}", text());
+    let plan = kernel.plan(&raised.ruleset).unwrap_or_else(|error| panic!("{error}\n{}", text()));
+    assert!(plan.is_empty(), "{}of\n{}", plan.marked(), text());
+    assert!(kernel.apply(&raised.ruleset).expect("nothing to do").was_in_sync(), "{}", text());
+    assert_eq!(timed(kernel.snapshot().expect("a snapshot")), timed(snapshot.clone()), "{}", text());
+    assert_eq!(kernel.verify(&raised.ruleset).expect("readable"), []);
+    encoders(&Transaction::replace(raised.ruleset));
+}
+
+/// A snapshot without the time that elements have left: handles, counters, userdata, generation and all.
+fn timed(mut snapshot: Snapshot) -> Snapshot {
+    let expires = snapshot.tables.iter_mut().flat_map(|table| &mut table.sets).flat_map(|set| &mut set.expires);
+    expires.for_each(|left| *left = left.map(|_| 0));
+    snapshot
+}
+
+/// Makes every table again under another name, and holds that nft lists both alike and nothing is left to do.
+#[track_caller]
+pub fn raised_is_copied(kernel: &mut Kernel) {
+    let raised = kernel.snapshot().expect("a snapshot").raise().ruleset;
+    let copies: Ruleset = raised.tables.iter().cloned().map(copy).collect();
+    let made = Transaction::add(copies.clone());
+    encoders(&made);
+    kernel.commit(&made).unwrap_or_else(|error| panic!("{error}\nof\n{raised}"));
+    for (table, copy) in raised.tables.iter().zip(&copies.tables) {
+        let list = |table: &Table| listed(&format!("table {} {}", table.family, table.name));
+        let (of, copied) = (list(table), list(copy).map(|text| text.replacen("-copy {", " {", 1)));
+        if let (Some(of), Some(copied)) = (of, copied) {
+            assert_same(&of, &copied, &format!("{} {} and its copy, by nft", table.family, table.name));
+        }
+    }
+    let both: Ruleset = raised.tables.iter().chain(&copies.tables).cloned().collect();
+    let plan = kernel.plan(&both).expect("readable");
+    assert!(plan.is_empty(), "{}of\n{raised}", plan.marked());
+    kernel
+        .commit(&copies.tables.iter().fold(Transaction::new(), |all, table| all.delete_table(&table.into())))
+        .expect("gone");
+}
+
+/// Deletes every table and makes it again from its raised form, and holds that all is as it was.
+#[track_caller]
+pub fn raised_is_made_again(kernel: &mut Kernel) {
+    let (raised, before) = (kernel.snapshot().expect("a snapshot").raise().ruleset, listed("ruleset"));
+    kernel.commit(&Transaction::replace(raised.clone())).unwrap_or_else(|error| panic!("{error}\nof\n{raised}"));
+    if let (Some(before), Some(after)) = (before, listed("ruleset")) {
+        assert_same(&before, &after, "what was made again, by nft");
+    }
+    let plan = kernel.plan(&raised).expect("readable");
+    assert!(plan.is_empty(), "{}of\n{raised}", plan.marked());
+}
+
+/// Encodes with both encoders, which must make the same bytes.
+#[track_caller]
+fn encoders(transaction: &Transaction) {
+    #[cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
+    nftmesh::fuzz::encoders(transaction);
+    let _features_that_have_no_bodies_of_fuzzing = transaction;
+}
+
+/// A socket of this namespace.
+#[track_caller]
+pub fn opened() -> Kernel {
+    Kernel::open().expect("a socket")
+}
+
+/// What nft lists, without the time that is left; `None` when it crashes, as nft 1.0.6 does over some sets, or has no way to name it.
+fn listed(what: &str) -> Option<String> {
+    let output = command("nft").arg("list").args(what.split(' ')).output().expect("nft is installed");
+    let text = String::from_utf8(output.stdout).expect("nft prints UTF-8");
+    let listed = output.status.code().is_some_and(|code| {
+        assert!(code == 0 || what != "ruleset", "nft list {what}: {}", String::from_utf8_lossy(&output.stderr));
+        code == 0
+    });
+    listed.then(|| in_order(&timeless(&text)))
+}
+
+/// With the elements of each set in one order: some that nft cannot order come as the kernel's hash table has them.
+fn in_order(listing: &str) -> String {
+    let mut parts = listing.split("{ ");
+    let mut ordered = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (elements, rest) = part.split_once(" }").unwrap_or((part, ""));
+        let mut elements: Vec<&str> = elements.split(',').map(str::trim).collect();
+        elements.sort_unstable();
+        ordered.extend(["{ ", &elements.join(", "), " }", rest]);
+    }
+    ordered
+}
+
+fn copy(mut table: Table) -> Table {
+    table.name = format!("{}-copy", table.name).into();
+    table
+}

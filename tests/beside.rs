@@ -8,7 +8,7 @@ mod support;
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Chain, Family, Rule, Ruleset, Table};
 use nftmesh::plan::{Operation, Snapshot, TableId, TableState};
-use support::corpus::{EVERYTHING, loads};
+use support::corpus::{EVERYTHING, as_this_kernel, loads};
 use support::raised::raised_changes_nothing;
 use support::{in_fresh_netns, nft, nft_script, say, succeed};
 
@@ -38,7 +38,7 @@ fn a_chain_that_comes_changes_and_goes_leaves_everything_beside_it() {
         say(if flowtable.is_some() { "with a flowtable" } else { "SKIP: this kernel has no flowtables" });
         for script in EVERYTHING.iter().copied().chain(flowtable) {
             nft_script("flush ruleset");
-            nft_script(script);
+            nft_script(&as_this_kernel(script));
             let mut kernel = Kernel::open().expect("a socket");
             let before = snapshot(&mut kernel);
             let raised = before.raise().ruleset;

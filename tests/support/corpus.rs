@@ -125,11 +125,12 @@ pub fn as_this_kernel(script: &str) -> String {
 }
 
 /// A part, what stands there on older kernels, and the version that brought it.
-const CAME_LATER: [(&str, &str, Version, &str); 7] = [
+const CAME_LATER: [(&str, &str, Version, &str); 8] = [
     ("counter limit rate 3/second", "counter", (5, 11), "sets with two expressions"),
     (r#"socket cgroupv2 level 1 "/" accept"#, "", (5, 13), "socket cgroupv2"),
     (r#", * : "two""#, "", CATCH_ALL, "catch-all elements"),
     (r#", * comment "every other""#, "", CATCH_ALL, "catch-all elements"),
+    (", * : accept", "", CATCH_ALL, "catch-all elements"),
     (", * : drop", "", CATCH_ALL, "catch-all elements"),
     (
         "chain out { type filter hook egress device lo priority 7; policy drop; ip saddr 10.0.0.1 accept; }",

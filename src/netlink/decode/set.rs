@@ -171,6 +171,9 @@ fn element(attribute: &Attribute<'_>) -> Result<(ElementCode, Option<u64>), Malf
         // The end of an interval does not expire; the kernel says so where the set has a timeout.
         code.timeout = code.timeout.filter(|timeout| *timeout != 0);
         expires = expires.filter(|expires| *expires != 0);
+        // Before 5.13 an end has a copy of the set's expressions, which no kernel takes (nft_add_set_elem,
+        // net/netfilter/nf_tables_api.c, v5.10) and no packet meets.
+        extras.exprs.clear();
     }
     if extras != ElementExtras::default() {
         code.extras = Some(Box::new(extras));

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use agree::dice::Dice;
 use agree::hooks::{self, Ledger, Score};
+use agree::walks::Walks;
 use agree::world::World;
 use agree::{generate, sensors, told, ways};
 use nftmesh::kernel::{Kernel, Trace, TraceFilter, host, interfaces};
@@ -105,6 +106,7 @@ fn agree(world: &mut World, dice: &mut Dice, listens: bool, score: &mut Score) {
     });
     snapshot.tables.retain(|table| table.id != *trace.table());
     let rules = Rules::try_from(&snapshot).expect("rules of our own").made_at_once();
+    let mut walks = Walks::whole(rules.clone());
     let walked = Rules::try_from(&sensors::without_sockets(snapshot)).expect("rules of our own").made_at_once();
     let host = host.listeners(generate::TPROXY_PORTS.into_iter().take(2));
     let mut walker = Walker::new(&walked, &host);
@@ -117,7 +119,7 @@ fn agree(world: &mut World, dice: &mut Dice, listens: bool, score: &mut Score) {
                 return false;
             };
             let told = told::at_hooks(&rules, &messages);
-            hooks::compare(&rules, &names, listens, &mut ledger, &told, score);
+            hooks::compare(&mut walks, &names, listens, &mut ledger, &told, score);
             ways::compare(&mut walker, &names, &told, &mut lapsed, score);
             if !world.pump() {
                 break;
@@ -158,7 +160,7 @@ fn show(which: &str, rules: &str, routes: &str, differences: &[String]) {
 }
 
 fn report(what: &str, score: &Score) {
-    let Score { packets, hooks, decisions, ways, way_decisions, skipped, differences } = score;
+    let Score { packets, hooks, decisions, ways, way_decisions, left_out: _, skipped, differences } = score;
     let users = if support::sys::entered() == Ok(Entered::AsRoot) { "" } else { ", all sockets of root" };
     let mut text = format!(
         "{what}{users}: {packets} packets at {hooks} hooks, {decisions} decisions of rules and policies; \

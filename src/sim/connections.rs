@@ -4,6 +4,7 @@
 //! Translation changes the second (nf_nat_setup_info and nf_nat_packet, net/netfilter/nf_nat_core.c, v6.12). Checksums are taken to be
 //! right: of a packet with a wrong one tracking knows nothing.
 
+pub(super) mod sound;
 mod tcp;
 
 use std::collections::HashMap;

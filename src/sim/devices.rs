@@ -5,7 +5,7 @@
 //! that it could call, does anything to a packet.
 
 use super::inputs::CannotTell;
-use crate::bytecode::{CtKey, Expr, MetaKey};
+use crate::bytecode::{BitwiseCode, CtKey, Expr, LimitCode, LogCode, MetaKey};
 use crate::model::{Family, TableFlags, Verdict};
 use crate::plan::{ChainId, ChainState, HookState, TableState, chain_kind};
 
@@ -91,11 +91,18 @@ impl DeviceChain {
 }
 
 /// Whether an expression leaves every packet as it is.
-fn is_harmless(table: &TableState, expr: &Expr) -> bool {
+pub(super) fn is_harmless(table: &TableState, expr: &Expr) -> bool {
     match expr {
-        Expr::Bitwise(_) | Expr::Byteorder { .. } | Expr::Cmp { .. } | Expr::Counter { .. } | Expr::Fib { .. } => true,
-        Expr::Immediate { .. } | Expr::Limit(_) | Expr::Log(_) | Expr::Payload { .. } | Expr::Range { .. } => true,
-        Expr::Ct { key: CtKey(_), dreg: _ } | Expr::Meta { key: MetaKey(_), dreg: _ } | Expr::Socket { .. } => true,
+        // What these load, where to, and what they compare with what: only where the run ends.
+        Expr::Bitwise(BitwiseCode { reg: _, mask: _, xor: _ }) | Expr::Byteorder { reg: _, len: _ } => true,
+        Expr::Cmp { sreg: _, op: _, data: _ } | Expr::Range { sreg: _, op: _, low: _, high: _ } => true,
+        Expr::Ct { key: CtKey(_), dreg: _ } | Expr::Meta { key: MetaKey(_), dreg: _ } => true,
+        Expr::Fib { result: _, flags: _, dreg: _ } | Expr::Socket { key: _, dreg: _ } => true,
+        Expr::Immediate { dreg: _, data: _ } | Expr::Payload { base: _, offset: _, len: _, dreg: _ } => true,
+        Expr::Limit(LimitCode { rate: _, unit: _, burst: _, kind: _, flags: _ }) => true,
+        // How much was counted and what is written is nothing to the packet.
+        Expr::Counter { packets: _, bytes: _ } => true,
+        Expr::Log(LogCode { prefix: _, level: _, group: _, snaplen: _, queue_threshold: _, flags: _ }) => true,
         // What a map holds, and what an element carries, may be anything.
         Expr::Lookup { dreg, set, sreg: _, inverted: _ } => {
             let named = match set {
@@ -105,8 +112,9 @@ fn is_harmless(table: &TableState, expr: &Expr) -> bool {
             dreg.is_none() && named.is_some_and(|elements| elements.iter().all(|element| element.extras.is_none()))
         }
         Expr::Verdict(verdict) => *verdict != Verdict::Drop,
-        Expr::CtSet { .. } | Expr::Masq { .. } | Expr::MetaSet { .. } | Expr::Nat(_) | Expr::Notrack => false,
-        Expr::Opaque { .. } | Expr::Queue(_) | Expr::Redir { .. } | Expr::Reject(_) | Expr::Tproxy(_) => false,
+        Expr::CtSet { key: _, sreg: _ } | Expr::MetaSet { key: _, sreg: _ } | Expr::Notrack => false,
+        Expr::Masq { ports: _, flags: _ } | Expr::Redir { ports: _, flags: _ } | Expr::Nat(_) => false,
+        Expr::Opaque { name: _, data: _, set: _ } | Expr::Queue(_) | Expr::Reject(_) | Expr::Tproxy(_) => false,
     }
 }
 

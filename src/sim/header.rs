@@ -89,6 +89,24 @@ impl Packet {
         self.bytes.network.get(at).copied().flatten()
     }
 
+    /// Whether it is known to be a part of an IPv4 packet: more follows, or came before.
+    pub(super) fn is_fragment(&self) -> bool {
+        let follows = self.network_byte(6).is_some_and(|byte| byte & 0x20 != 0);
+        self.destination.is_ipv4() && (follows || self.is_later_fragment())
+    }
+
+    /// Whether it is known to be another part of an IPv4 packet than the first.
+    pub(super) fn is_later_fragment(&self) -> bool {
+        let is_any = |at: usize, mask: u8| self.network_byte(at).is_some_and(|byte| byte & mask != 0);
+        self.destination.is_ipv4() && (is_any(6, 0x1f) || is_any(7, 0xff))
+    }
+
+    /// Whether what its protocol names is an extension header of IPv6: what comes after it is not
+    /// known (ipv6_find_hdr, net/ipv6/exthdrs_core.c, v6.12).
+    pub(super) fn is_behind_extension(&self) -> bool {
+        self.destination.is_ipv6() && EXTENSIONS.contains(&self.protocol.0)
+    }
+
     /// The bytes of an input that is a part of a header.
     pub(super) fn header_cell(&self, input: Input, byte: u8) -> Cell {
         let at = usize::from(byte);
@@ -130,21 +148,31 @@ impl Packet {
         u16::try_from(length).unwrap_or(0).to_be_bytes().get(at).copied().map(Cell::Known)
     }
 
-    /// Whether the packet is known to end before byte number `end` of a header: a rule that loads
-    /// it ends there (nft_payload_eval, net/netfilter/nft_payload.c, v6.12).
-    pub(super) fn ends_before(&self, base: PayloadBase, end: u32) -> bool {
-        let header = match (self.family(), self.network_byte(0)) {
+    /// The length of the IP header: without options, unless the bytes say more.
+    pub(super) fn network_length(&self) -> u32 {
+        match (self.family(), self.network_byte(0)) {
             (Family4or6::Ipv4, Some(first)) => u32::from(first & 0x0f) * 4,
             (Family4or6::Ipv4, None) => 20,
             (Family4or6::Ipv6, _) => 40,
+        }
+    }
+
+    /// Whether the packet ends before byte number `end` of a header: a rule that loads it ends there
+    /// (nft_payload_eval, net/netfilter/nft_payload.c, v6.12). How long the shortest packet of a
+    /// protocol without ports is, is not known here.
+    pub(super) fn ends_before(&self, base: PayloadBase, end: u32) -> Option<bool> {
+        let header = self.network_length();
+        let needed = match base {
+            PayloadBase::NETWORK => end,
+            PayloadBase::TRANSPORT => header.saturating_add(end),
+            _ => return Some(false),
         };
-        match base {
-            PayloadBase::NETWORK => end > self.length.max(header),
-            // How long the shortest packet of another protocol is, is not known here.
-            PayloadBase::TRANSPORT if has_ports(self.protocol) || is_icmp(self.protocol) => {
-                header.saturating_add(end) > self.length
-            }
-            _ => false,
+        let known = self.bytes.transport.len().try_into().map_or(header, |len: u32| header.saturating_add(len));
+        let is_there = needed <= self.length || base == PayloadBase::NETWORK && needed <= header;
+        match has_ports(self.protocol) || is_icmp(self.protocol) {
+            true => Some(!is_there),
+            false if is_there || needed <= known => Some(false),
+            false => None,
         }
     }
 
@@ -189,6 +217,8 @@ pub(super) fn checksum(protocol: Protocol) -> Option<std::ops::Range<usize>> {
     }
 }
 
+/// Options hop by hop, routing, fragment, authentication, options of the destination.
+const EXTENSIONS: [u8; 5] = [0, 43, 44, 51, 60];
 /// Where the flags of TCP are.
 pub(super) const TCP_FLAGS: usize = 13;
 /// The ports come before.

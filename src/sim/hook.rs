@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::flow::{Flow, Tracking, Translation};
 use super::inputs::{CannotTell, Inputs};
-use super::line_up::{ChainAt, NatChains, Stage, Unordered};
+use super::line_up::{ChainAt, DEFRAGMENTATION, NatChains, Stage, Unordered};
 use super::machine::{Machine, Ran};
 use super::rules::{ChainCode, RuleCode, RuleLine, Rules, TableCode};
 use super::unordered::{none_acts, order_is_nothing};
@@ -61,7 +61,12 @@ pub(crate) fn pass(
     {
         flow.tracking = Tracking::Tracked;
     }
+    let is_made_whole = line_up.defragments && matches!(hook, Hook::Prerouting | Hook::Output);
+    inputs.can_be_at(hook, false)?;
     for stage in &line_up.stages {
+        if is_made_whole && !is_before_defragmentation(rules, stage) {
+            inputs.can_be_at(hook, true)?;
+        }
         let passed = match stage {
             Stage::Unordered(unordered) => either(rules, hook, unordered, inputs, flow, listener)?,
             stage => one(rules, hook, stage, inputs, flow, listener)?,
@@ -70,7 +75,15 @@ pub(crate) fn pass(
             return Ok(passed);
         }
     }
+    inputs.can_be_at(hook, is_made_whole)?;
     Ok(Passed::Accepted)
+}
+
+fn is_before_defragmentation(rules: &Rules, stage: &Stage) -> bool {
+    stage.parts().iter().all(|part| match part {
+        Stage::Chain(at) => rules.chain_at(*at).is_some_and(|(_, _, base)| base.priority.0 < DEFRAGMENTATION),
+        Stage::Foreign(_) | Stage::Track | Stage::Translate(_) | Stage::Unordered(_) => false,
+    })
 }
 
 /// Stages of one priority, in whichever order: when that matters, nothing can be told.

@@ -40,8 +40,18 @@ pub(crate) trait Inputs: Sized {
         Ok(())
     }
 
-    /// Whether it is known which socket would receive the packet.
-    fn knows_receiver(&self) -> Result<(), CannotTell> {
+    /// Whether it is known which socket the packet has, or would get.
+    fn knows_receiver(&self, _hook: Hook) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
+    /// Whether the packet can be at that hook; `is_made_whole` where fragments are put together first.
+    fn can_be_at(&self, _hook: Hook, _is_made_whole: bool) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
+    /// Whether it is known what rules find behind the network header.
+    fn knows_transport(&self) -> Result<(), CannotTell> {
         Ok(())
     }
 
@@ -71,9 +81,9 @@ pub(crate) trait Inputs: Sized {
         None
     }
 
-    /// Whether the packet is known to end before that byte of a header.
-    fn ends_before(&self, _base: PayloadBase, _end: u32) -> bool {
-        false
+    /// Whether the packet ends before that byte of a header; `None` where that is not known.
+    fn ends_before(&self, _base: PayloadBase, _end: u32) -> Option<bool> {
+        Some(false)
     }
 
     /// Whether bytes that a program keeps (in a mark, as an address) may be open ones.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::flow::side;
 use super::rules::{ChainCode, RuleCode, Rules, TableCode};
-use crate::bytecode::Expr;
+use crate::bytecode::{Expr, NatCode};
 use crate::model::{Base, Family, Family4or6, Hook, NatKind};
 use crate::plan::{HookFunction, Hooks};
 
@@ -26,6 +26,8 @@ pub(super) struct LineUp {
     pub(super) stages: Vec<Stage>,
     /// Whether connections are tracked at all.
     pub(super) tracks: bool,
+    /// Whether fragments are put together, or may be, before most rules see them.
+    pub(super) defragments: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -236,7 +238,8 @@ impl AtHook<'_> {
         }));
         items.extend(self.foreign());
         items.sort_by_key(Item::key);
-        LineUp { stages: self.stages(items), tracks: tracks.is_some() }
+        let defragments = tracks.is_some() || self.rules.tables_of(self.family).any(may_defragment);
+        LineUp { stages: self.stages(items), tracks: tracks.is_some(), defragments }
     }
 
     /// Stages one after the other, but for those of one priority whose order is not known.
@@ -364,15 +367,34 @@ fn translates(table: &TableCode) -> Option<(u64, u64)> {
 /// or translates, also by an extension of xtables (nf_ct_netns_get in its check of the rule); one
 /// that is not known may, so packets come to it, and end there. One that translates to an address
 /// does so for the family of the address alone (nft_nat_init, net/netfilter/nft_nat.c, v6.12).
-fn tracks(table: &TableCode, family: Family4or6) -> Option<(u64, u64)> {
+fn tracks(table: &TableCode, number: Family4or6) -> Option<(u64, u64)> {
     let asks = |expr: &Expr| match expr {
-        Expr::Nat(nat) => nat.family.is_none_or(|known| known == family),
-        Expr::Ct { .. } | Expr::CtSet { .. } | Expr::Masq { .. } | Expr::Redir { .. } => true,
-        Expr::Opaque { name, .. } => matches!(&**name, "match" | "target"),
-        _ => false,
+        Expr::Nat(NatCode { family, kind: _, addresses: _, ports: _, flags: _ }) => {
+            family.is_none_or(|known| known == number)
+        }
+        Expr::Ct { key: _, dreg: _ } | Expr::CtSet { key: _, sreg: _ } => true,
+        Expr::Masq { ports: _, flags: _ } | Expr::Redir { ports: _, flags: _ } => true,
+        Expr::Opaque { name, data: _, set: _ } => matches!(&**name, "match" | "target"),
+        Expr::Bitwise(_) | Expr::Byteorder { reg: _, len: _ } | Expr::Cmp { sreg: _, op: _, data: _ } => false,
+        Expr::Counter { packets: _, bytes: _ } | Expr::Fib { result: _, flags: _, dreg: _ } => false,
+        Expr::Immediate { dreg: _, data: _ } | Expr::Limit(_) | Expr::Log(_) | Expr::Notrack => false,
+        Expr::Lookup { sreg: _, dreg: _, set: _, inverted: _ } | Expr::Meta { key: _, dreg: _ } => false,
+        Expr::MetaSet { key: _, sreg: _ } | Expr::Payload { base: _, offset: _, len: _, dreg: _ } => false,
+        Expr::Queue(_) | Expr::Range { sreg: _, op: _, low: _, high: _ } | Expr::Reject(_) => false,
+        Expr::Socket { key: _, dreg: _ } | Expr::Tproxy(_) | Expr::Verdict(_) => false,
     };
     let tracks = |rule: &RuleCode| rule.ops.iter().any(|op| op.any(&asks));
     table.chains.iter().filter_map(|chain| chain.registered_rule(tracks)).min()
+}
+
+/// Whether a table switches on, without connection tracking, that fragments are put together (nft_socket_init and nft_tproxy_init,
+/// net/netfilter, v6.12), or may.
+fn may_defragment(table: &TableCode) -> bool {
+    let is_it = |expr: &Expr| {
+        matches!(expr, Expr::Socket { key: _, dreg: _ } | Expr::Tproxy(_) | Expr::Opaque { name: _, data: _, set: _ })
+    };
+    let mut rules = table.chains.iter().flat_map(|chain| &chain.rules);
+    rules.any(|rule| rule.ops.iter().any(|op| op.any(&is_it)))
 }
 
 impl Rules {
@@ -413,7 +435,9 @@ impl Rules {
 }
 
 const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
-static NOTHING: LineUp = LineUp { stages: Vec::new(), tracks: false };
+static NOTHING: LineUp = LineUp { stages: Vec::new(), tracks: false, defragments: false };
+/// `NF_IP_PRI_CONNTRACK_DEFRAG`, include/uapi/linux/netfilter_ipv4.h.
+pub(super) const DEFRAGMENTATION: i32 = -400;
 /// `NF_IP_PRI_CONNTRACK`, include/uapi/linux/netfilter_ipv4.h.
 const CONNTRACK: i32 = -200;
 /// `NF_IP_PRI_NAT_DST`.

@@ -124,7 +124,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
             Expr::MetaSet { key, sreg } => self.meta_set(*key, *sreg),
             Expr::Nat(code) => self.nat(code),
             Expr::Notrack => self.notrack(),
-            Expr::Opaque { name, data, .. } => Err(CannotTell::new(match xt::extension(name, data) {
+            Expr::Opaque { name, data, set: _ } => Err(CannotTell::new(match xt::extension(name, data) {
                 Some(extension) => format!("xtables {name} {extension} is not known here"),
                 None => format!("expression {name} has no meaning here"),
             })),
@@ -264,7 +264,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     /// net/netfilter/nft_socket.c: breaks when there is no socket.
     fn socket(&mut self, key: SocketKey, dreg: Register) -> Step {
-        self.inputs.knows_receiver()?;
+        self.inputs.knows_receiver(self.hook)?;
         let received = [self.inputs.cell(Input::Received, 0)];
         let (input, wanted) = match key {
             // Of a handshake under way, neither is known.

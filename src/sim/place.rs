@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::cells::{Cell, Input, known};
 use super::checksum;
+use super::connections::sound::is_sound;
 use super::connections::{Attached, Chosen, Connections, Entry, Found, Tuple, is_error};
 use super::fib::{Asked, Query, Wanted};
 use super::flow::{Flow, NewAddress, Segment, Tracking, Translation, cells, loopback, side};
@@ -207,7 +208,8 @@ impl Inputs for Place<'_> {
         if self.is_copy { Ok(()) } else { self.situation.knows_no_socket() }
     }
 
-    fn knows_receiver(&self) -> Result<(), CannotTell> {
+    fn knows_receiver(&self, hook: Hook) -> Result<(), CannotTell> {
+        self.situation.knows_receiver(hook)?;
         match self.situation.receiver {
             Some(_) => Ok(()),
             // No socket is looked up (nf_sk_lookup_slow_v4 and _v6, net/ipv4 and net/ipv6, netfilter/nf_socket_ipv4.c, v6.12).
@@ -239,6 +241,14 @@ impl Inputs for Place<'_> {
         }
     }
 
+    fn knows_transport(&self) -> Result<(), CannotTell> {
+        self.situation.knows_transport()
+    }
+
+    fn can_be_at(&self, hook: Hook, is_made_whole: bool) -> Result<(), CannotTell> {
+        self.situation.can_be_at(hook, is_made_whole)
+    }
+
     fn further(&self, base: PayloadBase, at: usize) -> Option<Cell> {
         self.situation.further(base, at)
     }
@@ -247,7 +257,7 @@ impl Inputs for Place<'_> {
         self.situation.ip_length(at)
     }
 
-    fn ends_before(&self, base: PayloadBase, end: u32) -> bool {
+    fn ends_before(&self, base: PayloadBase, end: u32) -> Option<bool> {
         self.situation.ends_before(base, end)
     }
 
@@ -285,15 +295,10 @@ impl Inputs for Place<'_> {
 
     fn track(&mut self, hook: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
         if !self.situation.connection.attached {
-            // udplite_error, net/netfilter/nf_conntrack_proto_udp.c, v6.12, computes the checksum as if it were UDP: it is right only
-            // where the interface has looked at it already.
-            if hook == Hook::Prerouting && self.situation.packet.protocol == Protocol::UDPLITE {
-                return Err(CannotTell::new(
-                    "whether connection tracking takes the checksum of UDP-Lite for a right one",
-                ));
-            }
             let zone = flow.zone.and_then(|zone| known(&zone)).map_or(0, u16::from_ne_bytes);
-            self.held = match self.connections.find(&self.situation.packet, zone) {
+            let is_sound = is_sound(&self.situation.packet, hook)?;
+            let found = is_sound.then(|| self.connections.find(&self.situation.packet, zone));
+            self.held = match found.unwrap_or(Found::Invalid) {
                 Found::Connection(attached) => Held::Connection(attached),
                 Found::Invalid => Held::Invalid,
                 Found::Untracked => Held::Untracked,

@@ -204,6 +204,38 @@ impl Inputs for Situation {
         }
     }
 
+    /// A packet that leaves has the socket that sends it, of which no more is known than its owner
+    /// (nft_socket_eval, net/netfilter/nft_socket.c, v6.12).
+    fn knows_receiver(&self, hook: Hook) -> Result<(), CannotTell> {
+        match hook {
+            Hook::Prerouting | Hook::Input => Ok(()),
+            Hook::Forward | Hook::Output | Hook::Postrouting => {
+                Err(CannotTell::new("what the socket is like that sends the packet"))
+            }
+        }
+    }
+
+    /// Connection tracking puts fragments together before rules see them (ipv4_conntrack_defrag,
+    /// net/ipv4/netfilter/nf_defrag_ipv4.c, v6.12), and so does who delivers them (ip_local_deliver).
+    fn can_be_at(&self, hook: Hook, is_made_whole: bool) -> Result<(), CannotTell> {
+        if self.packet.is_behind_extension() {
+            return Err(CannotTell::new("what comes after an extension header of IPv6"));
+        }
+        if self.packet.is_fragment() && (is_made_whole || hook == Hook::Input) {
+            return Err(CannotTell::new("what the packet is like of which this is a fragment"));
+        }
+        Ok(())
+    }
+
+    /// 6.18 reads the bytes of a later fragment as if they were a header, where others end the rule (nft_payload_eval,
+    /// net/netfilter/nft_payload.c, v6.12).
+    fn knows_transport(&self) -> Result<(), CannotTell> {
+        if self.packet.is_later_fragment() {
+            return Err(CannotTell::new("whether rules take what a later fragment holds for a header"));
+        }
+        Ok(())
+    }
+
     fn further(&self, base: PayloadBase, at: usize) -> Option<Cell> {
         self.packet.further(base, at)
     }
@@ -212,7 +244,7 @@ impl Inputs for Situation {
         self.packet.ip_length(at)
     }
 
-    fn ends_before(&self, base: PayloadBase, end: u32) -> bool {
+    fn ends_before(&self, base: PayloadBase, end: u32) -> Option<bool> {
         self.packet.ends_before(base, end)
     }
 

@@ -7,13 +7,18 @@ use crate::model::{Protocol, TcpFlags};
 use crate::plan::TracedPacket;
 
 impl Packet {
-    /// What a trace shows of a packet with this mark; `None` when that is no IP header with addresses.
+    /// What a trace shows of a packet with this mark; `None` when that is no IP header with addresses, or an extension header of IPv6
+    /// follows, behind which a trace does not show what.
     ///
     /// Who sent it, and the link-layer type, is not told: no socket, `host`.
     #[must_use]
     pub fn traced(shown: &TracedPacket, mark: u32) -> Option<Packet> {
         let (source, destination) = shown.addresses()?;
         let protocol = shown.protocol()?;
+        let shown_by = Packet::plain(protocol, source, destination);
+        if shown_by.is_behind_extension() {
+            return None;
+        }
         let two = |from: &[u8], at: usize| from.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes);
         let length = match source {
             std::net::IpAddr::V4(_) => u32::from(two(&shown.network, 2)?),
@@ -31,7 +36,7 @@ impl Packet {
             mark,
             length,
             bytes,
-            ..Packet::plain(protocol, source, destination)
+            ..shown_by
         })
     }
 }
@@ -61,6 +66,10 @@ mod tests {
         assert_eq!(packet.bytes.transport, [0, 53, 0x13, 0x88].map(Some));
         packet.bytes = HeaderBytes::default();
         assert_eq!(packet.to_string(), "udp [::1]:53 -> [::2]:5000 length 53");
+
+        // What comes after options hop by hop is not shown.
+        v6[6] = 0;
+        assert_eq!(Packet::traced(&shown(&v6, &[0, 53, 0x13, 0x88]), 0), None);
 
         for cut in [&v4[..0], &v4[..2], &v4[..16]] {
             assert_eq!(Packet::traced(&shown(cut, &segment), 0), None);

@@ -25,7 +25,7 @@ use super::recorder::{Recorder, place};
 use super::rules::Rules;
 use super::situation::Situation;
 use super::walk::{Delivery, End, Lost, Step, Walk, Way, ending};
-use crate::model::{AddrType, Family4or6, Hook, PktType, Protocol};
+use crate::model::{AddrType, Family4or6, Hook, PktType, Protocol, TcpFlags};
 
 /// Sends packets through the rules of a host and remembers connections, as the host does.
 ///
@@ -151,6 +151,7 @@ impl Passage<'_> {
 
     fn depart(&mut self) -> Result<End, End> {
         let Packet { source, destination, mark, .. } = *self.packet();
+        self.knows_interface()?;
         let target = self.route(self.place.host.way_from(source, destination, mark))?;
         if self.place.host.keeps(source, target) {
             return Err(End::Lost(Lost::Martian));
@@ -163,6 +164,19 @@ impl Passage<'_> {
             self.leave_by(again);
         }
         self.leave(again)
+    }
+
+    /// What the kernel answers to ::1 by itself leaves by the interface of the address that was asked, which is not lo
+    /// (tcp_v6_send_response, net/ipv6/tcp_ipv6.c, v6.12).
+    fn knows_interface(&self) -> Result<(), End> {
+        let Packet { source, destination, owner, tcp_flags, .. } = self.packet();
+        let is_answer = owner.is_none() || tcp_flags.contains(TcpFlags::RST);
+        if destination.is_ipv6() && destination.is_loopback() && !source.is_loopback() && is_answer {
+            return Err(End::CannotTell(CannotTell::new(
+                "by which interface the kernel answers to a loopback address",
+            )));
+        }
+        Ok(())
     }
 
     /// In by an interface, other than by lo from here.

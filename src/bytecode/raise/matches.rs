@@ -229,7 +229,10 @@ fn masked(field: Field, code: &BitwiseCode, op: Op, data: &[u8]) -> Vec<Proposal
     {
         operands.push((if op == Op::Ne { Op::Eq } else { Op::Ne }, Operand::Flags(bits.clone())));
     }
+    // A bit beyond the mask is never there, which no prefix says.
+    let is_within = data.iter().zip(mask).all(|(byte, mask)| byte & !mask == 0);
     let prefix = prefix_length(mask)
+        .filter(|_| is_within)
         .filter(|length| usize::from(*length) < 8 * mask.len())
         .filter(|_| matches!(bits, Value::Ipv4(_) | Value::Ipv6(_)));
     operands.extend(prefix.map(|length| (op, Operand::Prefix(wanted.clone(), length))));

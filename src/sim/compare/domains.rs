@@ -202,16 +202,15 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input, excludes:
     }
 }
 
-/// The version is that of the family, and a whole packet without options is no fragment.
+/// The version is that of the family, and a header of IPv4 has at least five words.
 fn header(bdd: &mut Bdd, family: Family4or6) -> Node {
-    let open = |byte, mask| Cell::Open { input: Input::Network, byte, mask, xor: 0 };
+    let open = |mask| Cell::Open { input: Input::Network, byte: 0, mask, xor: 0 };
     match family {
         Family4or6::Ipv4 => {
-            let fragment = [open(6, 0x3f), open(7, 0xff)];
-            let (version, whole) = (equal(bdd, &[open(0, 0xff)], &[0x45]), equal(bdd, &fragment, &[0, 0]));
-            bdd.and(version, whole)
+            let words: Vec<Node> = (0x45..=0x4f).map(|first| equal(bdd, &[open(0xff)], &[first])).collect();
+            bdd.union(&words)
         }
-        Family4or6::Ipv6 => equal(bdd, &[open(0, 0xf0)], &[0x60]),
+        Family4or6::Ipv6 => equal(bdd, &[open(0xf0)], &[0x60]),
     }
 }
 

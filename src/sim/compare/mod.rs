@@ -14,9 +14,8 @@
 //! are seen in such a namespace. Behind a translation that an earlier packet was given, addresses and ports are open, the same on both
 //! sides.
 //!
-//! A packet here is whole, has no options of IP, holds what rules load of it, and has no headers between that of IP and its
-//! protocol's: fragments, and IPv6 extension headers, at which a
-//! rule that loads a port ends, are not among all packets. What is excluded from tracking before the first chain is so by these rules.
+//! A packet here holds what rules load of it, and has no headers between that of IP and its protocol's: IPv6 extension headers
+//! are not among all packets. What is excluded from tracking before the first chain is so by these rules.
 //! Interface 1 is `lo` by name too, though it can be renamed. Connections are those of conntrack's own hooks, not of `act_ct`, and a
 //! masqueraded one leaves by the interface that it was masqueraded for: translation drops it elsewhere (nf_nat_oif_changed).
 
@@ -73,8 +72,9 @@ pub enum Comparison {
 /// here, what [`Rules::unknown`] names, or more classes of packets than [`Compare::at_most`]. Every answer prints; all but a difference in
 /// one line.
 ///
-/// Not among these packets are fragments, those that end within what a rule loads, those with options of IPv4 or IPv6 extension headers, those that `act_ct` of tc tracked, and those of a masqueraded
-/// connection that would leave by another interface than before: translation drops them.
+/// Not among these packets are those that end within what a rule loads, those with IPv6 extension headers, those that `act_ct` of
+/// tc tracked, and those of a masqueraded connection that would leave by another interface than before: translation drops them.
+/// What a later fragment holds is taken for a header, as Linux 6.18 does.
 ///
 /// ```
 /// use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};

@@ -112,9 +112,9 @@ impl<'r> Whole<'r> {
     fn part(&self, hook: Hook, family: Family4or6, kept: &HashMap<ChainAt, Vec<&Item>>) -> Rules {
         let tables: Vec<_> = self.rules.tables.iter().map(|table| (table, Vec::new())).collect();
         let mut making = Making { whole: self, kept, tables, places: HashMap::new(), todo: Vec::new() };
-        let LineUp { stages, tracks } = self.rules.line_up(hook, family);
+        let LineUp { stages, tracks, defragments } = self.rules.line_up(hook, family);
         let stages = stages.iter().map(|stage| making.stage(stage));
-        let line_up = LineUp { stages: stages.collect(), tracks: *tracks };
+        let line_up = LineUp { stages: stages.collect(), tracks: *tracks, defragments: *defragments };
         while let Some((table, index)) = making.todo.pop() {
             making.call(table, index);
         }
@@ -269,7 +269,7 @@ impl Reach {
             None => stages.len(),
         };
         let all = called(rules, stages);
-        let is_set = |expr: &Expr| matches!(expr, Expr::MetaSet { key: MetaKey::MARK, .. });
+        let is_set = |expr: &Expr| matches!(expr, Expr::MetaSet { key: MetaKey::MARK, sreg: _ });
         let mut reached = all.iter().filter_map(|at| chain_of(rules, *at)).flat_map(|chain| &chain.rules);
         Reach {
             sets_mark: reached.any(|rule| rule.ops.iter().any(|op| op.any(&is_set))),

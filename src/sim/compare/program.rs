@@ -30,7 +30,7 @@ impl Rules {
 
     /// A rule may exclude packets from tracking, here or in an extension that is not known.
     pub(super) fn may_exclude(&self) -> bool {
-        let is_it = |expr: &Expr| matches!(expr, Expr::Notrack | Expr::Opaque { .. });
+        let is_it = |expr: &Expr| matches!(expr, Expr::Notrack | Expr::Opaque { name: _, data: _, set: _ });
         let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
         rules.any(|rule| rule.ops.iter().any(|op| op.any(&is_it)))
     }
@@ -135,7 +135,7 @@ impl Rules {
     fn gives_zones(&self, at: ChainAt) -> bool {
         let Some((table, chain, _)) = self.chain_at(at) else { return false };
         let called = table.chains.iter().filter(|chain| chain.base.is_none());
-        let is_it = |expr: &Expr| matches!(expr, Expr::CtSet { key: CtKey::ZONE, .. });
+        let is_it = |expr: &Expr| matches!(expr, Expr::CtSet { key: CtKey::ZONE, sreg: _ });
         std::iter::once(chain)
             .chain(called)
             .flat_map(|chain| &chain.rules)

@@ -146,7 +146,7 @@ impl Witness<'_> {
             HeaderBytes::set(to_transport, 0, &[a, b, c, d].map(Some));
         }
         // What rules find is there.
-        let header = if self.family == Family4or6::Ipv4 { 20 } else { 40 };
+        let header = packet.network_length();
         let long = if transport || flags { header + 20 } else { header };
         packet.length = packet.length.max(long);
     }

@@ -14,8 +14,9 @@ use crate::bytecode::{
     RejectCode, SetCode, SocketKey, TproxyCode,
 };
 use crate::model::{Family, Family4or6, Hook, NatKind, Verdict};
-use crate::plan::TableId;
+use crate::plan::{TableId, TableState};
 use crate::sim::cells::{Cell, Registers};
+use crate::sim::devices::is_harmless;
 use crate::sim::fib::FibAnswer;
 use crate::sim::flow::{Flow, Tracking};
 use crate::sim::packet::{Interface, Packet, Receiver};
@@ -391,8 +392,7 @@ struct Left {
     registers: Vec<Cell>,
 }
 
-/// Runs an expression with filled registers; `None` when nothing can be told.
-fn run(expr: &Expr, tracking: Tracking) -> Option<Left> {
+fn beginning(tracking: Tracking) -> (Flow, Situation) {
     let mut packet: Packet = "tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1001 cgroup 5 mark 0x9 flags syn,ack"
         .parse()
         .expect("a packet");
@@ -405,10 +405,16 @@ fn run(expr: &Expr, tracking: Tracking) -> Option<Left> {
     (situation.connection.mark, situation.connection.zone) = (0x55, 6);
     let saddr = FibFlags::SADDR;
     situation.fib = vec![FibAnswer::new(FibResult::ADDRTYPE, saddr, [5, 0, 0, 0])];
-    let line = Arc::new(crate::sim::rules::RuleLine::without_text(TableId::new(Family::Inet, "t").chain("c")));
-    let code = RuleCode { ops: [op(expr.clone(), Family::Inet, &HashMap::new())].into(), line };
     let mut flow = Flow::new(&situation);
     flow.tracking = tracking;
+    (flow, situation)
+}
+
+/// Runs an expression with filled registers; `None` when nothing can be told.
+fn run(expr: &Expr, tracking: Tracking) -> Option<Left> {
+    let (mut flow, mut situation) = beginning(tracking);
+    let line = Arc::new(crate::sim::rules::RuleLine::without_text(TableId::new(Family::Inet, "t").chain("c")));
+    let code = RuleCode { ops: [op(expr.clone(), Family::Inet, &HashMap::new())].into(), line };
     let mut machine = Machine::new(Hook::Forward, &mut situation, &mut flow);
     machine.registers = Registers::new();
     machine.registers.store(R1, filling().map(Cell::Known).into_iter()).expect("64 bytes");
@@ -443,4 +449,42 @@ fn every_attribute_of_every_expression_is_obeyed_or_not_told_or_has_a_reason() {
     let listed: BTreeSet<&str> = NOTHING.iter().map(|(name, _)| *name).collect();
     assert_eq!(excused, listed, "a reason for an attribute that is not there");
     assert!(tried > 500, "{tried}");
+}
+
+/// What a chain of a device is made of, past which packets are walked: see [`is_harmless`].
+#[test]
+fn an_expression_that_is_taken_for_harmless_changes_no_packet_whatever_its_attributes() {
+    let table = TableState {
+        id: TableId::new(Family::Netdev, "t"),
+        handle: 1,
+        flags: 0,
+        owner: None,
+        uses: 0,
+        userdata: Vec::new(),
+        sets: Vec::new(),
+        chains: Vec::new(),
+        objects: Vec::new(),
+        opaque: Vec::new(),
+    };
+    let (mut harmless, mut last) = (0, None);
+    while let Some(expr) = sample(last.as_ref()) {
+        let all = std::iter::once(("as it is", expr.clone())).chain(changes(&expr));
+        for (attribute, expr) in all.filter(|(_, expr)| is_harmless(&table, expr)) {
+            harmless += 1;
+            for tracking in [Tracking::Before, Tracking::Tracked, Tracking::Untracked] {
+                let Some(Left { ran, flow, registers: _ }) = run(&expr, tracking) else { continue };
+                let (before, _) = beginning(tracking);
+                let asked = Flow { tracking: flow.tracking, ..before };
+                assert_eq!(flow, asked, "{attribute}: {expr:?}");
+                let is_let_through = match &ran {
+                    Ran::Broke { at: _ } | Ran::Through => true,
+                    Ran::Verdict(verdict) => *verdict != Verdict::Drop,
+                    Ran::Queue(_) | Ran::Reject(_) | Ran::Translated => false,
+                };
+                assert!(is_let_through, "{attribute}: {expr:?} ends in {ran:?}");
+            }
+        }
+        last = Some(expr);
+    }
+    assert!(harmless > 400, "{harmless}");
 }

@@ -16,8 +16,15 @@ impl<I: Inputs> Machine<'_, I> {
             CannotTell::new(format!("payload base {}, offset {offset}, {len} bytes: not a field known here", base.0))
         };
         let end = offset.checked_add(len).filter(|end| *end <= 256).ok_or_else(unknown)?;
-        if self.inputs.ends_before(base, end) {
-            return Ok(Next::Break);
+        match self.inputs.ends_before(base, end) {
+            Some(true) => return Ok(Next::Break),
+            Some(false) => {}
+            None => {
+                return Err(CannotTell::new("whether the packet is as long as what is asked for; give it with length"));
+            }
+        }
+        if base == PayloadBase::TRANSPORT {
+            self.inputs.knows_transport()?;
         }
         let mut loaded = SmallVec::<[Cell; 16]>::new();
         for at in offset..end {

@@ -7,12 +7,11 @@ use std::net::SocketAddr;
 use nftmesh::kernel::interfaces;
 use nftmesh::model::{AddrType, CtDirection, CtState, CtStatus, Hook, PktType};
 use nftmesh::plan::{TraceMessage, TracedDevice, TracedPacket};
-use nftmesh::sim::{
-    Change, Connection, End, Fate, Interface, Owner, Packet, Receiver, Rules, Situation, Step, Walk, walk_hook,
-};
+use nftmesh::sim::{Change, Connection, End, Fate, Interface, Owner, Packet, Receiver, Rules, Situation, Step, Walk};
 
 use super::sensors;
 use super::told::{AtHook, Run, TEMPLATE, at_hooks, is_noise};
+use super::walks::Walks;
 
 /// What was compared so far, and what could not be.
 #[derive(Debug, Default)]
@@ -27,6 +26,8 @@ pub struct Score {
     pub ways: usize,
     /// Rules that ran to their end on these, and policies, without those of sensors.
     pub way_decisions: usize,
+    /// Rules that were left out at a hook, because they could not be told and decide nothing.
+    pub left_out: usize,
     pub skipped: BTreeMap<String, usize>,
     pub differences: Vec<String>,
 }
@@ -62,7 +63,7 @@ impl Score {
 
 /// Compares hook by hook.
 pub fn compare(
-    rules: &Rules,
+    walks: &mut Walks,
     names: &BTreeMap<u32, String>,
     listener: bool,
     ledger: &mut Ledger,
@@ -88,12 +89,14 @@ pub fn compare(
             ledger.1.extend(at_hook.connections());
             continue;
         }
-        let Some(situation) = situation(at_hook, names, listener, ledger) else {
+        let Some(mut situation) = situation(at_hook, names, listener, ledger) else {
             score.skip("no first sensor");
             continue;
         };
+        walks.complete(&mut situation.packet);
         let comes_in = at_hook.hook == Hook::Prerouting && first.shown.iif.is_some_and(|device| device.index != 1);
-        let walk = walk_hook(rules, at_hook.hook, &situation);
+        let (walk, left_out) = walks.walk(at_hook.hook, &situation);
+        score.left_out += left_out.len();
         if let End::CannotTell(reason) = &walk.end {
             let text = reason.to_string();
             score.skip(format!("cannot tell: {}", text.split(": ").last().unwrap_or_default()));
@@ -105,7 +108,9 @@ pub fn compare(
             continue;
         }
         // Only the host knows whether there is a way for what has other addresses now, or another mark.
-        let (kernel, simulator) = (at_hook.decisions(), decisions(&walk.steps));
+        let kernel = at_hook.decisions(walks.is_unordered).into_iter();
+        let kernel: Vec<_> = kernel.filter(|text| !left_out.iter().any(|rule| text.starts_with(rule))).collect();
+        let simulator = in_chains(&walk.steps, walks.is_unordered);
         let is_changed =
             |step: &Step| matches!(step, Step::Change(Change::Dnat { .. } | Change::Snat { .. } | Change::Mark { .. }));
         let is_lost = kernel.len() < simulator.len() && simulator.starts_with(&kernel);
@@ -127,6 +132,10 @@ pub fn compare(
         score.packets += usize::from(comes_in || at_hook.hook == Hook::Output);
         score.hooks += 1;
         score.decisions += kernel.len();
+        if walks.is_of_rate(&kernel, &simulator) {
+            score.skip("a rate of which earlier packets took");
+            continue;
+        }
         if kernel != simulator {
             let what = format!("{}: {situation:?}", at_hook.hook.name());
             score.differ(what, at_hook.runs.iter(), &kernel, &simulator, &walk);
@@ -170,6 +179,23 @@ fn story(walk: &Walk) -> String {
         }
     }
     text
+}
+
+/// As `told` writes them, base chain by base chain; in the order of names where none is known.
+fn in_chains(steps: &[Step], is_unordered: bool) -> Vec<String> {
+    let mut chains: Vec<(String, Vec<String>)> = Vec::new();
+    for step in steps {
+        if let Step::Chain { chain, .. } = step {
+            chains.push((chain.to_string(), Vec::new()));
+        }
+        if let Some((_, own)) = chains.last_mut() {
+            own.extend(decisions(std::slice::from_ref(step)));
+        }
+    }
+    if is_unordered {
+        chains.sort();
+    }
+    chains.into_iter().flat_map(|(_, own)| own).collect()
 }
 
 /// As `told` writes them.

@@ -7,7 +7,12 @@
 pub mod dice;
 pub mod generate;
 pub mod hooks;
+pub mod laws;
+pub mod owners;
 pub mod sensors;
 pub mod told;
+pub mod walks;
 pub mod ways;
+pub mod wires;
+pub mod words;
 pub mod world;

@@ -10,6 +10,8 @@ use nftmesh::plan::{ChainId, TraceEvent, TraceMessage, TraceStep, TraceVerdict, 
 use nftmesh::sim::Rules;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::laws;
+
 /// A packet at a hook.
 #[derive(Debug)]
 pub struct AtHook {
@@ -39,8 +41,13 @@ impl AtHook {
         known.filter(|ct| ct.status.bits() & TEMPLATE == 0).filter_map(|ct| ct.id)
     }
 
-    pub fn decisions(&self) -> Vec<String> {
-        self.runs.iter().flat_map(|run| run.decisions.iter().cloned()).collect()
+    /// In the order of the names of chains where another order is not to be compared.
+    pub fn decisions(&self, is_unordered: bool) -> Vec<String> {
+        let mut runs: Vec<&Run> = self.runs.iter().collect();
+        if is_unordered {
+            runs.sort_by_cached_key(|run| run.chain.to_string());
+        }
+        runs.into_iter().flat_map(|run| run.decisions.iter().cloned()).collect()
     }
 }
 
@@ -84,6 +91,10 @@ pub fn at_hooks(rules: &Rules, messages: &[TraceMessage]) -> Vec<AtHook> {
     let mut packets: Vec<AtHook> = Vec::new();
     let mut open: HashMap<u32, usize> = HashMap::new();
     for message in messages {
+        // Chains of devices come before and after hooks, and are not walked.
+        if message.table.name.as_str() == laws::OF_DEVICES {
+            continue;
+        }
         let chain = message.table.chain(&message.chain);
         if let Some(shown) = &message.packet {
             let (_, Base { hook, .. }) = rules.base(&chain).unwrap_or_else(|| panic!("a packet is shown in {chain}"));

@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 
 use super::dice::Dice;
 use super::generate::{MARKS, PORTS, TPROXY_PORTS, UIDS};
+use super::wires;
 use crate::support::sys::{self, Capabilities, Entered};
 use crate::support::{NetNs, command, ip};
 use crate::traffic::Pod;
@@ -188,6 +189,40 @@ impl World {
             54..60 => raw(from, to, mark, id),
             60..64 => lite(from, to, mark),
             _ => datagram(from, to, 1 + to.port() as usize % 5, mark),
+        })
+    }
+
+    /// Sends a packet that is written byte by byte, and gives its bytes.
+    pub fn send_wire(&self, dice: &mut Dice) -> io::Result<Vec<u8>> {
+        let at = dice.pick(&[At::Pod, At::Pod, At::Gateway, At::Gateway, At::Beyond]);
+        let is_v4 = dice.chance(60);
+        let (from, to): (&[&str], &[&str]) = match (at, is_v4) {
+            (At::Pod, true) => (
+                &["10.77.0.2", "10.77.0.3", "10.78.0.2"],
+                // Such a socket looks for a way without the source, which matters for a group alone.
+                &["10.77.0.1", "10.77.0.1", "10.78.0.1", "10.77.0.3", "127.0.0.1", "10.77.0.255"],
+            ),
+            (At::Pod, false) => (&["fd77::2", "fd77::3"], &["fd77::1", "fd77::1", "fd78::1", "fd77::3", "::1"]),
+            (At::Gateway, true) => (
+                &["10.77.0.1", "10.77.0.1", "10.77.0.1", "10.99.0.1"],
+                &["10.77.0.2", "10.77.0.3", "10.78.0.1", "10.78.0.1", "10.78.0.2", "224.0.0.251"],
+            ),
+            (At::Gateway, false) => (&["fd77::1"], &["fd77::2", "fd77::3", "fd78::1", "fd78::2"]),
+            (At::Beyond, true) => (&["10.78.0.1"], &["10.77.0.1", "10.77.0.2", "10.78.0.2"]),
+            (At::Beyond, false) => (&["fd78::1"], &["fd77::1", "fd77::2", "fd78::2"]),
+        };
+        let [from, to] = [from, to].map(|of| dice.pick(of).parse::<IpAddr>().expect("an address"));
+        let bytes = wires::packet(dice, from, to);
+        let (uid, gid) = (dice.pick(&UIDS), dice.pick(&UIDS));
+        let mark = if dice.chance(20) { dice.pick(&MARKS) } else { 0 };
+        self.as_user(at, uid, gid, || {
+            let to = SocketAddr::new(to, 0);
+            let socket = sys::socket_of(to, libc::SOCK_RAW | libc::SOCK_NONBLOCK, libc::IPPROTO_RAW)?;
+            sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_BROADCAST, &sys::ON)?;
+            set_mark(&socket, mark)?;
+            // What a rule drops at output is an error here.
+            drop(UdpSocket::from(socket).send_to(&bytes, to));
+            Ok(bytes)
         })
     }
 

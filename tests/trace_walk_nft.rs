@@ -23,12 +23,13 @@ use agree::hooks::{self, Ledger, Score};
 use agree::laws::{self, Script};
 use agree::told::{self, AtHook};
 use agree::walks::{self, Finish, Walks};
+use agree::ways::Beyond;
 use agree::world::World;
 use agree::{generate, owners, sensors, ways};
 use nftmesh::kernel::{Kernel, Trace, TraceFilter, host, interfaces, legacy_tables};
 use nftmesh::model::Ruleset;
 use nftmesh::plan::{Snapshot, TraceStep, Transaction};
-use nftmesh::sim::{Comparison, Host, Rules, Walker, compare};
+use nftmesh::sim::{CannotTell, Comparison, Host, Rules, Walker, compare};
 use support::corpus::{self, corpus};
 use support::version::in_traced_netns;
 
@@ -173,7 +174,10 @@ fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_kn
         let client = if dice.chance(65) {
             match world.send_wire(dice) {
                 Ok(bytes) => {
-                    let header = if bytes[0] >> 4 == 4 { usize::from(bytes[0] & 15) * 4 } else { 40 };
+                    let header = match bytes.first() {
+                        Some(first) if first >> 4 == 4 => usize::from(first & 15) * 4,
+                        _ => 40,
+                    };
                     walks.sent.push(bytes.get(header..).unwrap_or_default().to_vec());
                 }
                 Err(_) => all.score.skip("a socket that could not send"),
@@ -241,22 +245,16 @@ fn whole_ways(
         let (mut own, mut lapsed) = (Score::default(), ways::Lapsed::default());
         let mut unknown = BTreeSet::new();
         for told in told_all {
-            ways::compare_without(
-                &mut walker,
-                names,
-                told,
-                &mut lapsed,
-                &mut own,
-                &lines,
-                &|packet| walks.complete(packet),
-                &mut |reason| {
-                    let Some(rule) = reason.rule() else { return };
-                    let Some(handle) = rule.handle.filter(|handle| walks.decides_nothing(&rule.chain, *handle)) else {
-                        return;
-                    };
-                    unknown.insert((rule.chain.table.clone(), handle));
-                },
-            );
+            let mut hear = |reason: &CannotTell| {
+                let Some(rule) = reason.rule() else { return };
+                let Some(handle) = rule.handle.filter(|handle| walks.decides_nothing(&rule.chain, *handle)) else {
+                    return;
+                };
+                unknown.insert((rule.chain.table.clone(), handle));
+            };
+            let mut beyond =
+                Beyond { left_out: &lines, complete: &|packet| walks.complete(packet), unknown: &mut hear };
+            ways::compare_without(&mut walker, names, told, &mut lapsed, &mut own, &mut beyond);
         }
         if !left.is_superset(&unknown) && round < ROUNDS {
             left.extend(unknown);

@@ -167,3 +167,36 @@ fn what_the_kernel_answers_to_a_loopback_address_leaves_by_an_interface_that_is_
         ("output", "ip version 6", "tcp [fd77::2]:1 -> [::1]:2 flags rst", "CANNOT TELL"),
     ]);
 }
+
+#[test]
+fn the_status_of_a_connection_says_that_it_is_over_and_which_sides_were_translated() {
+    in_fresh_netns(|| {
+        pod();
+        let host = host().expect("a netlink socket");
+        let rules = |status: &str, translates: &str| {
+            let nat = format!("chain n {{ type {translates}; }}");
+            let input = format!("chain c {{ type filter hook input priority 0; ct status {status} drop; }}");
+            nft_script(&format!("flush ruleset\ntable inet t {{ {nat}; {input}; }}\n"));
+            Kernel::open().and_then(|mut kernel| Rules::try_from(&kernel.snapshot()?)).expect("rules")
+        };
+        let plain = "filter hook prerouting priority -100; counter";
+        let translated = "nat hook prerouting priority -100; udp dport 1 redirect";
+        let tcp = ["tcp 10.77.0.2:1 -> 10.77.0.1:80 uid 0 gid 0", "tcp 10.77.0.1:80 -> 10.77.0.2:1 flags rst,ack"];
+        let udp = ["udp 10.77.0.2:1 -> 10.77.0.1:80 uid 0 gid 0", "udp 10.77.0.1:80 -> 10.77.0.2:1"];
+        let cases = [
+            ("dying", plain, tcp, "DROPPED"),
+            ("dying", plain, udp, "DELIVERED"),
+            ("== seen-reply | confirmed", plain, udp, "DROPPED"),
+            ("== seen-reply | confirmed", translated, udp, "DELIVERED"),
+        ];
+        for (status, translates, [sent, answer], expected) in cases {
+            let rules = rules(status, translates);
+            let mut walker = Walker::new(&rules, &host);
+            let [sent, answer] = [sent, answer].map(|text| text.parse::<Packet>().expect("a packet"));
+            let sent = walker.send(sent);
+            assert!(sent.end.to_string().starts_with("SENT"), "{sent}");
+            let walk = walker.receive(answer, "eth0");
+            assert!(walk.end.to_string().starts_with(expected), "{status}, {translates}\n{walk}");
+        }
+    });
+}

@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use self::tcp::{Ends, begins};
 use super::packet::Packet;
 use super::packet_text::{has_ports, is_icmp};
-use super::situation::is_never_tracked;
+use super::situation::{done, is_never_tracked};
 use super::xt::{End, OfConnection};
 use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol, TcpFlags};
 
@@ -168,6 +168,7 @@ impl Connections {
             let is_refused = entry.see(packet.tcp_flags, direction);
             if is_refused {
                 self.forget(&entry);
+                entry.status |= CtStatus::DYING;
             }
         }
         let state = match direction {
@@ -321,6 +322,13 @@ impl Entry {
             OfConnection::Port { of, low, high } => Some((low..=high).contains(&end(of).1)),
             OfConnection::Protocol(protocol) => Some(u16::from(self.original.protocol.0) == protocol),
         }
+    }
+
+    /// The status that rules see: which sides have their translation is a part of it.
+    pub(super) fn whole_status(&self) -> CtStatus {
+        let bit = |is_done: bool, kind: NatKind| if is_done { done(kind) } else { 0 };
+        let done = bit(self.source_done, NatKind::Snat) | bit(self.destination_done, NatKind::Dnat);
+        CtStatus::from_bits_retain(self.status.bits() | done)
     }
 
     /// What packets of that direction look like where they begin.

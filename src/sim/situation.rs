@@ -80,7 +80,7 @@ impl Situation {
         let attached = self.connection.attached;
         self.connection = match held {
             Held::Connection(Attached { entry, direction, state, at: _ }) => {
-                let (status, mark, zone) = (entry.status, entry.mark, entry.zone);
+                let (status, mark, zone) = (entry.whole_status(), entry.mark, entry.zone);
                 Connection { state, direction, status, mark, zone, attached }
             }
             Held::Invalid => Connection { state: CtState::INVALID, ..Connection::default() },
@@ -376,7 +376,12 @@ fn name(interface: Option<&Interface>) -> [u8; 16] {
 
 /// The bit of a connection's status that says whether the side that a hook translates has its translation, be it none.
 pub(super) fn nat_done(hook: Hook) -> u32 {
-    match side(hook) {
+    done(side(hook))
+}
+
+/// The same by the side.
+pub(super) fn done(side: NatKind) -> u32 {
+    match side {
         NatKind::Dnat => DST_NAT_DONE,
         NatKind::Snat => SRC_NAT_DONE,
     }

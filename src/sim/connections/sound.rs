@@ -109,7 +109,7 @@ fn sum(bytes: &[u8]) -> u16 {
         _ => 0,
     });
     let mut sum = words.sum::<u32>();
-    while let Err(_) = u16::try_from(sum) {
+    while sum > u16::MAX.into() {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     u16::try_from(sum).unwrap_or(u16::MAX)

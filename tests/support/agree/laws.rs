@@ -124,6 +124,12 @@ fn table(dice: &mut Dice, script: &mut Script, family: &str, name: &str, decides
         script.line("}");
         calls = later;
     }
+    // Nothing has this port: that there is translation at all shows in the status of connections.
+    if dice.chance(20) {
+        script.line("chain nat0 { type nat hook prerouting priority -100; policy accept;");
+        script.optional("udp dport 1 redirect");
+        script.line("}");
+    }
     for number in 0..dice.from(2, 5) {
         let hook = dice.pick(&["prerouting", "prerouting", "input", "forward", "output", "output", "postrouting"]);
         let priority = dice.pick(&[-450, -300, -300, -150, -100, 0, 0, 0, 10, 99, 102]);

@@ -1,7 +1,7 @@
 //! Other programs that have rules at the same hooks: iptables and ip6tables of both kinds, and tables that came later.
 
 use super::dice::Dice;
-use crate::support::{NetNs, command, nft_script};
+use crate::support::{NetNs, command, nft_takes};
 
 /// Adds rules of some, and gives what was said to them.
 pub fn add(pod: &NetNs, dice: &mut Dice) -> String {
@@ -20,8 +20,10 @@ pub fn add(pod: &NetNs, dice: &mut Dice) -> String {
                 "table inet later {{ chain {hook} {{ type filter hook {hook} priority {}; {rule}; }}; }}",
                 dice.pick(&[-300, -150, 0, 0])
             );
-            pod.run(|| nft_script(&text));
-            said += &format!("\n{text}");
+            // The same chain may be there with another priority.
+            if pod.run(|| nft_takes(&text)).is_ok() {
+                said += &format!("\n{text}");
+            }
             continue;
         }
         let program = dice.pick(&["iptables-nft", "iptables-nft", "ip6tables-nft", "iptables-legacy"]);

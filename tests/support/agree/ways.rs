@@ -127,20 +127,36 @@ pub fn compare(
     lapsed: &mut Lapsed,
     score: &mut Score,
 ) {
-    compare_without(walker, names, told, lapsed, score, &[], &|_| false, &mut |_| {});
+    compare_without(
+        walker,
+        names,
+        told,
+        lapsed,
+        score,
+        &mut Beyond { left_out: &[], complete: &|_| false, unknown: &mut |_| {} },
+    );
 }
 
-/// The same without the decisions of rules that the walker does not have; `unknown` hears what could not be told.
+/// What else there is to know.
+pub struct Beyond<'a> {
+    /// Rules that the walker does not have: `inet t c: rule 3,`.
+    pub left_out: &'a [String],
+    /// Gives a packet that was written all its bytes: then `true`.
+    pub complete: &'a dyn Fn(&mut Packet) -> bool,
+    /// Hears what could not be told.
+    pub unknown: &'a mut dyn FnMut(&CannotTell),
+}
+
+/// The same, by what else there is to know.
 pub fn compare_without(
     walker: &mut Walker<'_>,
     names: &BTreeMap<u32, String>,
     told: &[AtHook],
     lapsed: &mut Lapsed,
     score: &mut Score,
-    left_out: &[String],
-    complete: &dyn Fn(&mut Packet) -> bool,
-    unknown: &mut dyn FnMut(&CannotTell),
+    beyond: &mut Beyond<'_>,
 ) {
+    let Beyond { left_out, complete, unknown } = beyond;
     for way in ways(told) {
         let Some(first) = way.hooks.first() else { continue };
         let Some(shown) = first.runs.first().map(|run| &run.shown) else { continue };

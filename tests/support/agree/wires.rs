@@ -239,7 +239,10 @@ fn checksum(protocol: u8, from: IpAddr, to: IpAddr, bytes: &[u8]) -> u16 {
 }
 
 fn fold(bytes: &[u8], start: u32) -> u16 {
-    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0)));
+    let words = bytes.chunks(2).map(|pair| {
+        let [high, low] = [0, 1].map(|at| u32::from(pair.get(at).copied().unwrap_or(0)));
+        high << 8 | low
+    });
     let mut sum = start + words.sum::<u32>();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

@@ -91,7 +91,7 @@ impl<I: Inputs> Machine<'_, I> {
 
     /// Whether a header of TCP says that it is shorter than one is. Where nobody said how long it is, it is a good one.
     pub(super) fn is_malformed(&mut self) -> Result<bool, CannotTell> {
-        if self.inputs.ends_before(PayloadBase::TRANSPORT, 20) {
+        if self.inputs.ends_before(PayloadBase::TRANSPORT, 20) == Some(true) {
             return Ok(true);
         }
         let Some(mut length) = self.header_byte(PayloadBase::TRANSPORT, DATA_OFFSET)? else { return Ok(false) };

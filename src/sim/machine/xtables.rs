@@ -86,7 +86,7 @@ impl<I: Inputs> Machine<'_, I> {
         let Some(length) = byte(self.inputs, DATA_OFFSET).map(|byte| usize::from(byte >> 4) * 4) else {
             return self.inputs.ask(self.hook, self.flow, question).map(Some);
         };
-        if self.inputs.ends_before(base, u32::try_from(length).unwrap_or(u32::MAX)) {
+        if self.inputs.ends_before(base, u32::try_from(length).unwrap_or(u32::MAX)) == Some(true) {
             return Ok(None);
         }
         let known = |inputs: &I, at| byte(inputs, at).ok_or_else(|| CannotTell::new(question.to_string()));

@@ -147,7 +147,9 @@ fn rules_with_other_fib_flags_or_header_fields_are_not_proven_equal() {
             ("ip ttl { 5, 6 }", "ip ttl 5-6", "the same"),
             ("ip ttl < 5", "ip ttl <= 4", "the same"),
             ("ip dscp cs1", "ip dscp cs2", "different"),
-            ("ip hdrlength 5", "meta nfproto ipv4", "the same"),
+            // Options are told apart.
+            ("ip hdrlength 5", "meta nfproto ipv4", "different"),
+            ("ip hdrlength >= 5", "meta nfproto ipv4", "the same"),
             ("ip version 4", "meta nfproto ipv4", "the same"),
             ("ip length 5", "meta length 5", "cannot tell"),
             ("tcp window 5", "tcp window != 5", "different"),

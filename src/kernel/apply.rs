@@ -301,7 +301,7 @@ impl Pod {
             transaction.extend(removal(held));
             Ok(transaction)
         };
-        let Committed { first, held, applied } = self.kernel.commit_planned(&tables, &rules, both)?;
+        let Committed { first, held, applied, .. } = self.kernel.commit_planned(&tables, &rules, both)?;
         let held = first.unwrap_or(held);
         let mut migrated = Transaction::new();
         migrated.extend(removal(&held));

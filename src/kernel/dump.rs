@@ -18,6 +18,15 @@ pub(super) enum Dump {
     Whole,
 }
 
+/// Whether what was asked for is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It is not.
+    Nothing,
+    /// It was read.
+    One,
+}
+
 /// What to dump.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Query<'a> {
@@ -99,6 +108,34 @@ impl Kernel {
             }
         }
         Err(unexpected("read the generation"))
+    }
+
+    /// Asks for one thing by its name, and hands it to `read`.
+    pub(super) fn get(
+        &mut self,
+        query: Query<'_>,
+        mut read: impl FnMut(&Message<'_>) -> Result<(), Malformed>,
+    ) -> Result<Found> {
+        let Query { kind, family, attributes } = query;
+        let sequence = self.ask(of_nftables(kind), 0, family, attributes)?;
+        // The kernel answers within the send.
+        while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
+            for message in netlink::Replies::new(datagram) {
+                let message = message.map_err(malformed)?;
+                if message.sequence != sequence {
+                    continue;
+                }
+                if message.kind != NLMSG_ERROR {
+                    read(&message).map_err(malformed)?;
+                    return Ok(Found::One);
+                }
+                return match message.errno().map_err(malformed)? {
+                    libc::ENOENT => Ok(Found::Nothing),
+                    errno => Err(reading(io::Error::from_raw_os_error(errno))),
+                };
+            }
+        }
+        Err(unexpected("read one thing"))
     }
 
     /// The sets of a table that have a form in the model, without their elements; none when there is no such table.

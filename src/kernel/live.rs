@@ -4,11 +4,10 @@ use std::hash::RandomState;
 
 use super::dump::Query;
 use super::netns::NetNs;
-use super::sync::{InSync, Read};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Family, Name, Set};
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
-use crate::plan::{Operation, TableId, Transaction};
+use crate::plan::{Operation, Remembered, TableId, Transaction};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// nf_tables of one network namespace.
@@ -34,10 +33,8 @@ pub struct Kernel {
     /// How this kernel says that it has committed; found out at the first commit.
     ending: Option<Ending>,
     pub(super) buffer: Vec<u8>,
-    /// What was last seen to be as wanted.
-    pub(super) in_sync: Option<InSync>,
-    /// What was last read, when it is small: as long as nobody commits, that is what is there.
-    pub(super) read: Option<Read>,
+    /// What was last made true or seen to be: as long as nobody commits, that is what is there.
+    pub(super) remembered: Option<Remembered>,
     /// With keys of its own: nobody can make rule sets that look the same to it.
     pub(super) hasher: RandomState,
 }
@@ -50,8 +47,8 @@ impl Kernel {
     pub fn open() -> Result<Self> {
         let socket =
             NetlinkSocket::open(Bus::Netfilter).map_err(|cause| Error::io("open a netfilter socket", cause))?;
-        let (in_sync, read, hasher) = (None, None, RandomState::new());
-        Ok(Kernel { socket, sequence: 1, ending: None, buffer: Vec::new(), in_sync, read, hasher })
+        let (remembered, hasher) = (None, RandomState::new());
+        Ok(Kernel { socket, sequence: 1, ending: None, buffer: Vec::new(), remembered, hasher })
     }
 
     /// In another network namespace. The socket is opened on a short-lived thread there; the caller's threads stay where they are.

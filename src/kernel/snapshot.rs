@@ -109,11 +109,11 @@ impl Kernel {
 }
 
 /// A snapshot being read.
-struct Reading<'k, 'w> {
-    kernel: &'k mut Kernel,
-    assembly: Assembly<'w>,
+pub(super) struct Reading<'k, 'w> {
+    pub(super) kernel: &'k mut Kernel,
+    pub(super) assembly: Assembly<'w>,
     /// No dump so far was interrupted.
-    whole: bool,
+    pub(super) whole: bool,
 }
 
 /// What a dump is narrowed to.
@@ -157,7 +157,7 @@ impl Reading<'_, '_> {
     }
 
     /// The elements of one set, again while the kernel is moving them to a larger table: for some milliseconds after many came in.
-    fn elements(&mut self, request: &ElementRequest) -> Result<()> {
+    pub(super) fn elements(&mut self, request: &ElementRequest) -> Result<()> {
         let ElementRequest { family, attributes, .. } = request;
         for _ in 0..MOVES {
             self.query(Query { kind: kind::GETSETELEM, family: *family, attributes })?;
@@ -170,7 +170,8 @@ impl Reading<'_, '_> {
         Ok(())
     }
 
-    fn query(&mut self, query: Query<'_>) -> Result<()> {
+    /// Dumps.
+    pub(super) fn query(&mut self, query: Query<'_>) -> Result<()> {
         let assembly = &mut self.assembly;
         let dump = self.kernel.dump(query, |message| assembly.read(message))?;
         self.whole &= dump == Dump::Whole;

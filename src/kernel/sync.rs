@@ -1,38 +1,20 @@
 //! Rule sets made true: what differs is committed, at the generation at which it was seen to differ.
 
+mod part;
 #[cfg(test)]
 mod tests;
 
-use std::hash::BuildHasher;
-
 use super::live::Kernel;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Ruleset, SetFlags};
+use crate::model::Ruleset;
 use crate::plan::{
-    Difference, Generation, Snapshot, Step, StepKind, TableId, Transaction, diff, differences, step, unstaged,
+    Difference, Generation, PartOf, Since, Snapshot, Step, StepKind, Sums, TableId, Transaction, diff, differences,
+    step, unstaged,
 };
-use crate::validate::Fault;
+use crate::validate::{Fault, Severity};
 
 /// How often a commit is tried again when others commit at the same time.
 const ATTEMPTS: usize = 1_000;
-
-/// A state that was read and found to be as wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct InSync {
-    generation: Generation,
-    /// Hash of the rule set and of the tables that are the caller's.
-    fingerprint: u64,
-}
-
-/// A snapshot that may serve again.
-#[derive(Debug)]
-pub(super) struct Read {
-    tables: Vec<TableId>,
-    snapshot: Snapshot,
-}
-
-/// Rules and elements of the largest snapshot that is kept.
-const KEPT: usize = 1_000;
 
 /// How many steps a way may have before the rest is done in one; no way has as many.
 const STEPS: usize = 16;
@@ -47,6 +29,21 @@ struct Way {
     is_past_the_switch: bool,
 }
 
+/// A step of the way.
+enum Taken {
+    /// What was held before it, and what was committed.
+    Last(Snapshot, Transaction),
+    /// Others follow.
+    More,
+}
+
+/// All that has to be looked at while this is the generation.
+struct Ahead<'a> {
+    part: Box<PartOf>,
+    ours: &'a [TableId],
+    generation: Generation,
+}
+
 /// A way that is at its end.
 #[derive(Debug)]
 pub(super) struct Committed {
@@ -55,6 +52,8 @@ pub(super) struct Committed {
     /// What was held before the last.
     pub(super) held: Snapshot,
     pub(super) applied: Applied,
+    /// What validation found, where only a part was looked at.
+    faults: Option<Vec<Fault>>,
 }
 
 /// What [`Kernel::apply`] did.
@@ -123,8 +122,9 @@ impl Kernel {
     /// another hook, or comes with policy drop, and has such a list in its own rules; a set that packets fill; the sets of a table with
     /// statements that have no meaning here. And what is built by hand and given to [`commit`](Self::commit).
     ///
-    /// What stays keeps its handles and its counters, but for rules that look at a set which goes that way. The same rule set again, by the same `Kernel` and while nobody commits, costs one
-    /// question for the generation.
+    /// What stays keeps its handles and its counters, but for rules that look at a set which goes that way. By the same `Kernel`,
+    /// while nobody else commits, only chains and sets that differ from the rule set before are read and validated; the same rule set
+    /// again costs one question for the generation.
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); a conflict only when others commit first 1,000 times before this
@@ -138,60 +138,46 @@ impl Kernel {
     /// # Errors
     /// Those of [`apply`](Self::apply).
     pub fn apply_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Applied> {
-        let fingerprint = self.hasher.hash_one((ruleset, ours));
-        if let Some(generation) = self.seen_in_sync(fingerprint)? {
-            let transaction = Transaction::new().at_generation(generation);
-            return Ok(Applied { transaction, ..Applied::default() });
+        let mut sums = Sums::of(ruleset, ours, &self.hasher);
+        let mut ahead = None;
+        // Whatever fails from here on, nothing is remembered.
+        if let Some(known) = self.remembered.take() {
+            if self.generation()? == known.generation {
+                match known.since(ruleset, &mut sums) {
+                    Since::Other => {}
+                    Since::Part(part) => ahead = Some(Ahead { part, ours, generation: known.generation }),
+                    Since::Same => {
+                        let transaction = Transaction::new().at_generation(known.generation);
+                        self.remembered = Some(known);
+                        return Ok(Applied { transaction, ..Applied::default() });
+                    }
+                }
+            }
         }
         let tables = named(ruleset, ours);
-        let Committed { first: _, held, mut applied } =
-            self.commit_planned(&tables, ruleset, |held, wanted| plan(held, wanted, ours))?;
-        if !applied.was_in_sync() {
-            applied.warnings = ruleset.warnings();
-        }
-        // A commit makes the number after the one it asked for, and 0 is left out: nf_tables_commit, v6.12.
+        let Committed { first: _, held, mut applied, faults } =
+            self.commit_steps(&tables, ruleset, ahead, |held, wanted| plan(held, wanted, ours))?;
+        let faults = faults.unwrap_or_else(|| sums.judge(ruleset));
         let generation = match applied.was_in_sync() {
             true => held.generation,
-            false => Generation(held.generation.0.checked_add(1).unwrap_or(1)),
+            false => next(held.generation),
         };
-        // What expires goes without a new generation.
-        self.in_sync = Some(InSync { generation, fingerprint }).filter(|_| !may_expire(ruleset));
-        if applied.was_in_sync() {
-            self.keep(tables, held);
+        if !applied.was_in_sync() {
+            applied.warnings = faults.into_iter().filter(|fault| fault.problem.severity() == Severity::Odd).collect();
         }
+        self.remembered = Some(sums.in_force_at(generation));
         Ok(applied)
     }
 
     /// Whether [`apply_owned`](Self::apply_owned) would do nothing.
     pub(super) fn is_in_sync(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<bool> {
-        let fingerprint = self.hasher.hash_one((ruleset, ours));
-        Ok(self.seen_in_sync(fingerprint)?.is_some() || self.plan_owned(ruleset, ours)?.is_empty())
+        Ok(self.is_remembered(ruleset, ours)? || self.plan_owned(ruleset, ours)?.is_empty())
     }
 
-    /// The generation of now, if it is the one that was seen to be as wanted.
-    fn seen_in_sync(&mut self, fingerprint: u64) -> Result<Option<Generation>> {
-        match self.in_sync.filter(|seen| seen.fingerprint == fingerprint) {
-            Some(seen) => Ok(Some(self.generation()?).filter(|generation| *generation == seen.generation)),
-            None => Ok(None),
-        }
-    }
-
-    /// What these tables hold now: what was read before, if nobody has committed since.
-    fn held(&mut self, tables: &[TableId]) -> Result<Snapshot> {
-        match self.read.take() {
-            Some(read) if read.tables == tables && self.generation()? == read.snapshot.generation => Ok(read.snapshot),
-            _ => self.snapshot_of(tables),
-        }
-    }
-
-    fn keep(&mut self, tables: Vec<TableId>, snapshot: Snapshot) {
-        let sets = || snapshot.tables.iter().flat_map(|table| &table.sets);
-        let rules = snapshot.tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len());
-        let size = rules.chain(sets().map(|set| set.elements.len())).sum::<usize>();
-        let expires = SetFlags::TIMEOUT | SetFlags::DYNAMIC;
-        if size <= KEPT && !sets().any(|set| set.code.flags & expires.bits() != 0) {
-            self.read = Some(Read { tables, snapshot });
-        }
+    fn is_remembered(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<bool> {
+        let Some(known) = &self.remembered else { return Ok(false) };
+        let generation = known.generation;
+        Ok(known.is_same(&Sums::of(ruleset, ours, &self.hasher)) && self.generation()? == generation)
     }
 
     /// Commits what `plan` makes of these tables and of `wanted`, step by step where packets would see more than one moment, and plans
@@ -202,45 +188,76 @@ impl Kernel {
         wanted: &Ruleset,
         plan: impl Fn(&Snapshot, &Ruleset) -> Result<Transaction>,
     ) -> Result<Committed> {
+        self.commit_steps(tables, wanted, None, plan)
+    }
+
+    /// The same, where this is all that has to be looked at as long as nobody else commits.
+    fn commit_steps(
+        &mut self,
+        tables: &[TableId],
+        wanted: &Ruleset,
+        mut ahead: Option<Ahead<'_>>,
+        plan: impl Fn(&Snapshot, &Ruleset) -> Result<Transaction>,
+    ) -> Result<Committed> {
         let mut retries = 0;
         let mut way = Way::default();
         loop {
-            match self.step(tables, wanted, &plan, &mut way) {
-                Ok(Some((held, transaction))) => {
+            let taken = match &mut ahead {
+                Some(part) => self.step_ahead(part, &mut way),
+                None => self.snapshot_of(tables).and_then(|held| self.step(held, wanted, &plan, &mut way)).map(Some),
+            };
+            match taken {
+                Ok(Some(Taken::Last(held, transaction))) => {
                     let Way { first, staged, .. } = way;
                     let applied = Applied { staged, transaction, retries, ..Applied::default() };
-                    return Ok(Committed { first, held, applied });
+                    return Ok(Committed { first, held, applied, faults: ahead.map(|ahead| ahead.part.faults) });
                 }
-                Ok(None) => {}
-                Err(error) if is_stale(&error) && retries < ATTEMPTS => retries += 1,
+                Ok(Some(Taken::More)) => {}
+                // Somebody else was here.
+                Ok(None) => ahead = None,
+                Err(error) if is_stale(&error) && retries < ATTEMPTS => {
+                    ahead = None;
+                    retries += 1;
+                }
                 Err(error) => return Err(self.take_back(tables, &way, error)),
             }
         }
     }
 
+    /// One step of the part that differs; `None` when that is not what has to be looked at any more.
+    fn step_ahead(&mut self, ahead: &mut Ahead<'_>, way: &mut Way) -> Result<Option<Taken>> {
+        let Ahead { part, ours, generation } = ahead;
+        let Some(held) = self.snapshot_of_part(part, *generation)? else { return Ok(None) };
+        let taken = self.step(held, &part.wanted, &|held, wanted| part.plan(held, wanted, ours), way)?;
+        if let (Taken::More, Some(made)) = (&taken, way.staged.last()) {
+            *generation = next(*generation);
+            part.look_at(made);
+        }
+        Ok(Some(taken))
+    }
+
     /// One commit: of what has to be in place first, which is noted in `way`, or of the last step, which is returned.
     fn step(
         &mut self,
-        tables: &[TableId],
+        held: Snapshot,
         wanted: &Ruleset,
         plan: &impl Fn(&Snapshot, &Ruleset) -> Result<Transaction>,
         way: &mut Way,
-    ) -> Result<Option<(Snapshot, Transaction)>> {
-        let held = self.held(tables)?;
+    ) -> Result<Taken> {
         if way.staged.len() >= STEPS {
             let direct = plan(&held, wanted)?;
             self.commit(&direct)?;
-            return Ok(Some((held, direct)));
+            return Ok(Taken::Last(held, direct));
         }
         let Step { transaction, kind } = step(&held, wanted, plan)?;
         self.commit(&transaction)?;
         if kind == StepKind::Last {
-            return Ok(Some((held, transaction)));
+            return Ok(Taken::Last(held, transaction));
         }
         way.is_past_the_switch |= kind == StepKind::Switch;
         way.staged.push(transaction);
         way.first.get_or_insert(held);
-        Ok(None)
+        Ok(Taken::More)
     }
 
     fn take_back(&mut self, tables: &[TableId], way: &Way, error: Error) -> Error {
@@ -300,7 +317,7 @@ fn is_stale(error: &Error) -> bool {
     error.is_conflict() && error.refusals().iter().all(|refusal| refusal.errno == libc::ERESTART)
 }
 
-fn may_expire(ruleset: &Ruleset) -> bool {
-    let expires = SetFlags::TIMEOUT | SetFlags::DYNAMIC;
-    ruleset.tables.iter().flat_map(|table| &table.sets).any(|set| set.flags.intersects(expires))
+/// A commit makes the number after the one it asked for, and 0 is left out: nf_tables_commit, v6.12.
+fn next(generation: Generation) -> Generation {
+    Generation(generation.0.checked_add(1).unwrap_or(1))
 }

@@ -6,7 +6,7 @@ use super::matches::{Match, Selector};
 use super::name::Name;
 use super::nat::{Nat, NatFlags, PortRange, Tproxy};
 use super::opaque::Opaque;
-use super::operand::SetRef;
+use super::operand::{Operand, SetRef};
 
 /// One part of a rule. Statements run in order; a match that does not hold ends the rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +71,26 @@ pub enum Statement {
         /// Where.
         map: SetRef,
     },
+}
+
+impl Statement {
+    /// The set that it looks something up in.
+    pub(crate) fn set(&self) -> Option<&SetRef> {
+        match self {
+            Statement::Match(Match { operand: Operand::Set(set), .. })
+            | Statement::SetMark { value: MarkValue::Map { map: set, .. }, .. }
+            | Statement::VerdictMap { map: set, .. } => Some(set),
+            _ => None,
+        }
+    }
+
+    /// The name of that set, when it has one.
+    pub(crate) fn looked_up(&self) -> Option<&Name> {
+        match self.set()? {
+            SetRef::Anonymous(_) => None,
+            SetRef::Named(name) => Some(name),
+        }
+    }
 }
 
 /// What happens to a packet.

@@ -13,7 +13,10 @@ mod reply;
 mod write;
 
 pub(crate) use attr::{Attribute, Attributes, Malformed, Message, Messages as Replies};
-pub(crate) use decode::{Assembly, ElementRequest, RuleRequest, datagram, declared_set, event, table_attribute, trace};
+pub(crate) use decode::{
+    Assembly, ElementRequest, RuleRequest, chain_attributes, datagram, declared_set, event, set_attributes,
+    table_attribute, trace,
+};
 pub(crate) use encode::{Backend, Encoded, Ending, KnownSets, barrier, encode, encode_with, message};
 pub(crate) use refusal::{Lost, refused};
 pub(crate) use reply::{Ack, acks};

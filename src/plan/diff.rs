@@ -19,7 +19,7 @@ mod rules;
 #[cfg(all(test, feature = "mesh", feature = "sim", feature = "import"))]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ use super::operation::{Operation, TableId};
 use super::snapshot::{ChainState, HookState, OpaqueMessage, SetState, Snapshot, TableState};
 use super::transaction::Transaction;
 use crate::bytecode::{KeptParts, Modes, SetMode, Unlowerable, lower_elements, lower_set};
-use crate::model::{Base, Chain, ChainKind, Kept, Name, Policy, Ruleset, Set, SetFlags, Table, TableFlags};
+use crate::model::{Base, Chain, ChainKind, Kept, Name, Policy, Ruleset, Set, SetFlags, Statement, Table, TableFlags};
 use bound::{Bound, is_bound};
 use elements::Delta;
 use rules::Doomed;
@@ -68,9 +68,11 @@ pub fn diff(held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Trans
             }
             Some(state) => {
                 let steps = Steps::between(state, table)?;
-                if !steps.is_empty() {
-                    plan = table.sets.iter().fold(plan, |plan, set| plan.knowing(&state.id, set));
-                }
+                let made = steps.rules_made.iter().filter_map(Operation::rule);
+                let looked_up: HashSet<&Name> =
+                    made.flat_map(|rule| &rule.statements).filter_map(Statement::looked_up).collect();
+                let known = table.sets.iter().filter(|set| looked_up.contains(&set.name));
+                plan = known.fold(plan, |plan, set| plan.knowing(&state.id, set));
                 plan.extend(steps);
                 plan
             }
@@ -148,14 +150,6 @@ impl Steps {
         }
         steps.rules_made = with_chains(steps.rules_made, &state.id, &table.chains);
         Ok(steps)
-    }
-
-    fn is_empty(&self) -> bool {
-        let Steps { rules_gone, flushed, elements_gone, sets_gone, objects_gone, chains_gone, .. } = self;
-        let Steps { chains_made, objects_made, sets_made, rules_made, .. } = self;
-        let gone = [rules_gone, flushed, elements_gone, sets_gone, objects_gone, chains_gone];
-        let made = [chains_made, objects_made, sets_made, rules_made];
-        gone.into_iter().chain(made).all(|operations| operations.is_empty())
     }
 
     fn sets<'s>(&mut self, state: &'s TableState, table: &Table, doomed: &mut Doomed<'s>) -> Result<(), Unlowerable> {

@@ -9,6 +9,7 @@ mod hooks;
 mod listing;
 mod operation;
 mod raise;
+mod remembered;
 mod script;
 mod snapshot;
 mod stage;
@@ -25,6 +26,7 @@ pub use listing::Listing;
 pub use operation::{ChainId, Operation, Position, Remainder, State, TableId};
 pub(crate) use raise::chain_kind;
 pub use raise::{Raised, Unnamed};
+pub(crate) use remembered::{Part as PartOf, Remembered, Since, Sums, TablePart};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
 };

@@ -230,6 +230,14 @@ pub enum Position {
 }
 
 impl Operation {
+    /// The rule that it puts in.
+    pub(super) fn rule(&self) -> Option<&Rule> {
+        match self {
+            Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => Some(rule),
+            _ => None,
+        }
+    }
+
     /// The table it changes.
     #[must_use]
     pub fn table(&self) -> &TableId {

@@ -27,7 +27,7 @@ impl Transaction {
     /// What of this plan for `wanted` is committed first because it would be published too late; it changes nothing for any packet.
     /// Empty when there is nothing of that kind, or when no packet is judged yet by any rule.
     pub(crate) fn staged(&self, held: &Snapshot, wanted: &Ruleset) -> Transaction {
-        let mut staged = Transaction::new();
+        let mut staged = self.emptied();
         if held.tables.iter().all(|table| table.chains.is_empty()) {
             return staged;
         }
@@ -39,10 +39,7 @@ impl Transaction {
         let unseen = Unseen { transaction: self, held, made: self.made(held).collect(), late_rules, late_sets };
         staged.extend(unseen.operations().cloned());
         staged.extend(unseen.behind_the_end(wanted));
-        match self.generation() {
-            Some(generation) => staged.at_generation(generation),
-            None => staged,
-        }
+        staged
     }
 
     /// Chains that get rules with anonymous sets of intervals.

@@ -209,6 +209,12 @@ impl Transaction {
         self
     }
 
+    /// The same without its operations.
+    pub(super) fn emptied(&self) -> Self {
+        let Transaction { operations: _, generation, known, twice } = self;
+        Transaction { operations: Vec::new(), generation: *generation, known: known.clone(), twice: twice.clone() }
+    }
+
     /// The sets that exist already, as far as it was said.
     pub(crate) fn known(&self) -> &[(TableId, Name, SetMode)] {
         &self.known

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::operation::{ChainId, Operation, State, TableId};
 use super::transaction::Transaction;
 use crate::bytecode::KeptParts;
-use crate::model::{ChainKind, MarkValue, Match, Name, Operand, Rule, Set, SetRef, Statement};
+use crate::model::{ChainKind, Name, Rule, Set, Statement};
 use crate::validate::{self, ChainView, Complete, Fault, Invalid, TableView};
 
 impl Transaction {
@@ -43,7 +43,7 @@ impl Transaction {
             else {
                 continue;
             };
-            unknown.extend(rule.statements.iter().filter_map(looked_up).map(|name| (&chain.table, name)));
+            unknown.extend(rule.statements.iter().filter_map(Statement::looked_up).map(|name| (&chain.table, name)));
         }
         if unknown.is_empty() {
             return unknown;
@@ -64,20 +64,6 @@ impl Transaction {
             unknown.remove(&(table, name));
         }
         unknown
-    }
-}
-
-/// The named set that a statement looks something up in.
-fn looked_up(statement: &Statement) -> Option<&Name> {
-    let set = match statement {
-        Statement::Match(Match { operand: Operand::Set(set), .. })
-        | Statement::VerdictMap { map: set, .. }
-        | Statement::SetMark { value: MarkValue::Map { map: set, .. }, .. } => set,
-        _ => return None,
-    };
-    match set {
-        SetRef::Named(name) => Some(name),
-        SetRef::Anonymous(_) => None,
     }
 }
 

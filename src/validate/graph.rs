@@ -62,6 +62,13 @@ impl Graph {
         self.reached.get(chain).copied().unwrap_or(Places::NONE)
     }
 
+    /// The same of every chain.
+    pub(super) fn into_reached(self) -> Vec<Places> {
+        let mut reached = self.reached;
+        reached.truncate(self.chains);
+        reached
+    }
+
     fn edges(&self, node: usize) -> &[Edge] {
         self.edges.get(node).map_or(&[], Vec::as_slice)
     }

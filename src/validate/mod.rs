@@ -23,6 +23,7 @@ mod intervals;
 mod location;
 mod matches;
 mod names;
+mod part;
 mod place;
 mod problem;
 mod protocols;
@@ -41,11 +42,13 @@ use crate::error::{Error, Kind};
 use crate::model::{self, Chain, ChainKind, Family, Name, Rule, Ruleset, Set};
 
 pub use location::Location;
+pub(crate) use part::{Judged, Judgement};
 pub use place::Target;
 pub use problem::Problem;
 pub use severity::Severity;
 
 use location::At;
+use place::Places;
 
 /// A rule set that the kernel or nft(8) would refuse, or that does something else than it says; with every fault that was found.
 ///
@@ -202,9 +205,29 @@ pub(crate) fn faults(views: &[TableView<'_>]) -> Vec<Fault> {
         if !seen.insert((view.family, view.name)) {
             at.report(&mut faults, Problem::Duplicate);
         }
-        Checked::new(view).check(&mut faults);
+        Checked::new(view).check(&Everything, &mut faults);
     }
     faults
+}
+
+/// What of a table is looked at.
+trait Scope {
+    /// Whether this chain is, which the kernel gets to from these places.
+    fn chain(&self, index: usize, reached: Places) -> bool;
+    /// Whether this set is.
+    fn set(&self, index: usize) -> bool;
+}
+
+struct Everything;
+
+impl Scope for Everything {
+    fn chain(&self, _: usize, _: Places) -> bool {
+        true
+    }
+
+    fn set(&self, _: usize) -> bool {
+        true
+    }
 }
 
 /// A table with its names looked up.
@@ -222,7 +245,9 @@ impl<'v, 'a> Checked<'v, 'a> {
         Checked { view, at: At::table(view.family, view.name), chains, sets }
     }
 
-    fn check(&self, faults: &mut Vec<Fault>) {
+    /// Reports what is wrong in this scope; how chains call each other is looked at in all of the table. Returns from where the kernel
+    /// gets to every chain.
+    fn check(&self, scope: &impl Scope, faults: &mut Vec<Fault>) -> Vec<Places> {
         names::name(self.at, self.view.name, faults);
         names::comment(self.at, self.view.comment, faults);
         if let Some(rules) = self.view.unread {
@@ -234,24 +259,29 @@ impl<'v, 'a> Checked<'v, 'a> {
         {
             // The hooks of these families are not modelled, so nothing below could be trusted.
             self.at.report(faults, Problem::FamilyWithoutChains { family: self.view.family });
-            return;
+            return vec![Places::NONE; self.view.chains.len()];
         }
-        let mut seen = HashSet::new();
-        for set in &self.view.sets {
-            if !seen.insert(&set.name) {
+        let (mut seen, are_unique) = (HashSet::new(), self.sets.len() == self.view.sets.len());
+        for (index, set) in self.view.sets.iter().enumerate() {
+            if !are_unique && !seen.insert(&set.name) {
                 self.at.set(&set.name).report(faults, Problem::Duplicate);
             }
-            self.set(set, faults);
+            if scope.set(index) {
+                self.set(set, faults);
+            }
         }
         let graph = graph::Graph::new(self);
         graph.loops_and_depth(self, faults);
-        let mut seen = HashSet::new();
+        let (mut seen, are_unique) = (HashSet::new(), self.chains.len() == self.view.chains.len());
         for (index, chain) in self.view.chains.iter().enumerate() {
-            if !seen.insert(chain.name) {
+            if !are_unique && !seen.insert(chain.name) {
                 self.at.chain(chain.name).report(faults, Problem::Duplicate);
             }
-            self.chain(index, chain, &graph, faults);
+            if scope.chain(index, graph.reached(index)) {
+                self.chain(index, chain, &graph, faults);
+            }
         }
+        graph.into_reached()
     }
 
     fn find_set(&self, name: &Name) -> Option<&'a Set> {

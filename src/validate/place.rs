@@ -81,8 +81,8 @@ impl Target {
 }
 
 /// A set of pairs of chain type and hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Places(u16);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Places(u16);
 
 const TYPES: [ChainType; 3] = [ChainType::Filter, ChainType::Nat, ChainType::Route];
 pub(super) const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];

@@ -168,7 +168,7 @@ fn what_was_in_sync_is_asked_for_again_after_any_commit() {
         let mut kernel = Kernel::open().expect("a socket");
         kernel.apply(&counting(2)).expect("installed");
         assert!(kernel.apply(&counting(2)).expect("in sync").was_in_sync());
-        assert!(kernel.in_sync.is_some());
+        assert!(kernel.remembered.is_some());
         nft("flush chain inet mesh c");
         assert!(!kernel.apply(&counting(2)).expect("applied").was_in_sync());
         assert!(kernel.apply(&counting(2)).expect("in sync").was_in_sync());

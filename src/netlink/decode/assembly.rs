@@ -1,6 +1,6 @@
 //! The messages of several dumps put together: tables, then what is in them, then the anonymous sets into their rules.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem::take;
 
 use super::canonical::{canonical, kernel_order};
@@ -53,6 +53,39 @@ impl<'w> Assembly<'w> {
     /// Of these tables, or of all.
     pub(crate) fn new(wanted: Option<&'w [TableId]>) -> Self {
         Assembly { wanted, ..Assembly::default() }
+    }
+
+    /// Of parts of tables: into these, where other messages about them go.
+    pub(crate) fn of_parts(tables: Vec<TableState>) -> Self {
+        Assembly { snapshot: Snapshot { tables, ..Snapshot::default() }, ..Assembly::default() }
+    }
+
+    /// The names of sets that rules so far look up and that are not here, each with the table.
+    pub(crate) fn sets_missing(&self) -> Vec<(TableId, Name)> {
+        let mut missing = Vec::new();
+        for table in &self.snapshot.tables {
+            let exprs = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
+            let named = exprs.filter_map(|expr| match expr {
+                Expr::Lookup { set: LookupSet::Named(name), .. } => Some(name.clone()),
+                Expr::Opaque { name, data, .. } => set_named_in(name, data),
+                _ => None,
+            });
+            let here: HashSet<&Name> = table.sets.iter().map(|set| &set.name).collect();
+            let mut names: Vec<Name> = named.filter(|name| !here.contains(name)).collect();
+            names.sort_unstable();
+            names.dedup();
+            missing.extend(names.into_iter().map(|name| (table.id.clone(), name)));
+        }
+        missing
+    }
+
+    /// Forgets the set that was read last, unless it is anonymous.
+    pub(crate) fn keep_anonymous(&mut self) {
+        if let Some(sets) = self.snapshot.tables.get_mut(self.table).map(|table| &mut table.sets) {
+            if sets.last().is_some_and(|set| !is_anonymous(set)) {
+                sets.pop();
+            }
+        }
     }
 
     /// Puts one message where it belongs.
@@ -255,6 +288,16 @@ fn opaque(message: &Message<'_>) -> Option<OpaqueMessage> {
 /// Attributes 1 and 2, which name table and set in messages about sets and elements alike, and table and chain in those about rules.
 fn names(table: &[u8], set: &[u8]) -> Vec<u8> {
     [text(1, table), text(2, set)].concat()
+}
+
+/// What asks for one chain, by its name.
+pub(crate) fn chain_attributes(table: &Name, chain: &Name) -> Vec<u8> {
+    [table_attribute(table), text(3, chain.as_str().as_bytes())].concat()
+}
+
+/// What asks for one set, its elements, or the rules of one chain.
+pub(crate) fn set_attributes(table: &Name, set: &Name) -> Vec<u8> {
+    names(table.as_str().as_bytes(), set.as_str().as_bytes())
 }
 
 /// What narrows a dump of chains, sets, rules, objects or flowtables to one table: attribute 1 names it in all of them.

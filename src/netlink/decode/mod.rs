@@ -15,7 +15,7 @@ mod tests;
 mod trace;
 mod uses;
 
-pub(crate) use assembly::{Assembly, ElementRequest, RuleRequest, table_attribute};
+pub(crate) use assembly::{Assembly, ElementRequest, RuleRequest, chain_attributes, set_attributes, table_attribute};
 pub(crate) use event::event;
 pub(crate) use set::Elements;
 pub(crate) use trace::trace;

@@ -5,6 +5,9 @@
 //! few are left or nothing is won by another cut. A part is what lies between two numbers of some inputs; the rules of a part are
 //! those whose [`spans`](super::spans) meet it, and all others do nothing to any of its packets.
 
+#[cfg(test)]
+mod tests;
+
 use super::bdd::{Bdd, Node};
 use super::bits::before;
 use super::domains::{Domains, Frame};
@@ -22,6 +25,7 @@ pub(super) struct Cutter {
 }
 
 /// A rule of a long chain, or an element of a long map.
+#[derive(Debug)]
 pub(super) struct Item {
     pub(super) side: usize,
     pub(super) chain: ChainAt,
@@ -32,6 +36,7 @@ pub(super) struct Item {
 }
 
 /// Packets between some numbers, and what can hold for them.
+#[derive(Debug)]
 pub(super) struct Part {
     spans: Vec<Span>,
     pub(super) items: Vec<u32>,

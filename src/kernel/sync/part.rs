@@ -1,0 +1,101 @@
+//! Parts of tables, read at one generation that is known.
+
+#[cfg(test)]
+mod tests;
+
+use crate::error::Result;
+use crate::kernel::dump::{Found, Query};
+use crate::kernel::live::Kernel;
+use crate::kernel::snapshot::Reading;
+use crate::model::Name;
+use crate::netlink::{self, Assembly, kind};
+use crate::plan::{Generation, PartOf, Snapshot, TableId, TablePart, TableState};
+
+impl Kernel {
+    /// What the kernel holds of this part. `None` when this is not the generation any more, or when what is there is not what was
+    /// remembered: then everything has to be read.
+    pub(super) fn snapshot_of_part(&mut self, part: &PartOf, generation: Generation) -> Result<Option<Snapshot>> {
+        let mut held = match part.whole.as_slice() {
+            [] => Snapshot { generation, ..Snapshot::default() },
+            whole => self.snapshot_of(whole)?,
+        };
+        if held.generation != generation || !self.is_current(generation)? {
+            return Ok(None);
+        }
+        let read = self.read_part(&part.tables);
+        // First whether the state stood still: half a state explains any error.
+        self.drain()?;
+        if !self.is_current(generation)? {
+            return Ok(None);
+        }
+        let Some(assembly) = read? else { return Ok(None) };
+        let tables = assembly.finish(generation).tables;
+        if !tables.iter().zip(&part.tables).all(|(table, part)| is_as_remembered(table, part)) {
+            return Ok(None);
+        }
+        held.tables.extend(tables.into_iter().zip(&part.tables).map(|(table, part)| with_known(table, part)));
+        Ok(Some(held))
+    }
+
+    /// `None` when a dump says that it was interrupted.
+    fn read_part(&mut self, parts: &[TablePart]) -> Result<Option<Assembly<'static>>> {
+        let empty = |part: &TablePart| TableState { sets: Vec::new(), chains: Vec::new(), ..part.known.clone() };
+        let assembly = Assembly::of_parts(parts.iter().map(empty).collect());
+        let mut reading = Reading { kernel: self, assembly, whole: true };
+        for TablePart { chains, sets, known: TableState { id, .. } } in parts {
+            for (chain, _) in chains {
+                reading.one(kind::GETCHAIN, id, &netlink::chain_attributes(&id.name, chain))?;
+                let attributes = netlink::set_attributes(&id.name, chain);
+                reading.query(Query { kind: kind::GETRULE, family: id.family.number(), attributes: &attributes })?;
+            }
+            for set in sets {
+                reading.one(kind::GETSET, id, &netlink::set_attributes(&id.name, set))?;
+            }
+        }
+        let is_known = |id: &TableId, name: &Name| {
+            let part = parts.iter().find(|part| part.known.id == *id);
+            part.is_some_and(|part| part.known.sets.iter().any(|set| set.name == *name))
+        };
+        for (id, name) in reading.assembly.sets_missing() {
+            if !is_known(&id, &name)
+                && reading.one(kind::GETSET, &id, &netlink::set_attributes(&id.name, &name))? == Found::One
+            {
+                // Another set with a name is none that changes.
+                reading.assembly.keep_anonymous();
+            }
+        }
+        for request in reading.assembly.element_requests() {
+            reading.elements(&request)?;
+        }
+        let Reading { kernel: _, assembly, whole } = reading;
+        Ok(whole.then_some(assembly))
+    }
+}
+
+impl Reading<'_, '_> {
+    /// Asks for one thing.
+    fn one(&mut self, kind: u16, table: &TableId, attributes: &[u8]) -> Result<Found> {
+        let assembly = &mut self.assembly;
+        let query = Query { kind, family: table.family.number(), attributes };
+        self.kernel.get(query, |message| assembly.read(message))
+    }
+}
+
+/// Whether the chains have as many rules as they were given: a dump ends, without a word, in front of a rule that fits no datagram.
+fn is_as_remembered(table: &TableState, part: &TablePart) -> bool {
+    part.chains.iter().all(|(name, rules)| {
+        let found = table.chains.iter().find(|chain| chain.name == *name);
+        let count = found.and_then(|chain| u32::try_from(chain.rules.len()).ok());
+        rules.is_none() || *rules == count
+    })
+}
+
+/// In the kernel's order, which is that of handles, with what had not to be read.
+fn with_known(mut table: TableState, part: &TablePart) -> TableState {
+    table.sets.retain(|set| part.sets.contains(&set.name));
+    table.chains.sort_by_key(|chain| chain.handle);
+    table.sets.sort_by_key(|set| set.handle);
+    table.chains.extend(part.known.chains.iter().cloned());
+    table.sets.extend(part.known.sets.iter().cloned());
+    table
+}

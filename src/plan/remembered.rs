@@ -1,0 +1,165 @@
+//! What a rule set was that is known to be in force: hashes, from which it follows what of the next one has to be looked at.
+//!
+//! A chain or set takes 40 bytes beside its name, which is the rule set's own; a rule or an element takes nothing. What stays the
+//! same by its hash is neither read nor compared nor validated again: see [`Part`].
+//!
+//! Hashes have keys of their own, so that nobody can make two chains that look the same. Where the kernel changes something without a
+//! new generation there is no hash, and it is always looked at: sets whose elements come and go, chains of devices.
+
+mod part;
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::num::NonZeroU64;
+
+use super::operation::TableId;
+use super::snapshot::HookState;
+use super::transaction::Generation;
+use crate::bytecode::{KeptParts, KeptRule};
+use crate::model::{Chain, ChainKind, Name, Ruleset, Set, SetFlags, Table};
+use crate::validate::{Fault, Judged, Judgement, Severity};
+pub(crate) use part::{Part, Since, TablePart};
+
+/// A rule set that is in force at a generation.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    pub(crate) generation: Generation,
+    sums: Sums,
+}
+
+impl Remembered {
+    /// Whether that is in force too.
+    pub(crate) fn is_same(&self, sums: &Sums) -> bool {
+        let before = |id: &TableId| self.sums.tables.iter().find(|table| table.id == *id);
+        sums.tables.iter().all(|now| before(&now.id).is_some_and(|before| before.is_same(now)))
+            && sums.absent.iter().all(|id| self.sums.absent.contains(id))
+    }
+}
+
+/// A rule set as hashes, and the tables that are the caller's and not in it.
+#[derive(Debug)]
+pub(crate) struct Sums {
+    tables: Vec<TableSums>,
+    absent: Vec<TableId>,
+}
+
+#[derive(Debug)]
+struct TableSums {
+    id: TableId,
+    /// Hash of what is neither a chain nor a set.
+    head: u64,
+    /// Whether a part of it can be compared without the rest.
+    is_divisible: bool,
+    /// Whether anything in it is odd.
+    is_odd: bool,
+    chains: Vec<Sum>,
+    sets: Vec<Sum>,
+}
+
+/// Of a chain or set.
+#[derive(Debug)]
+struct Sum {
+    name: Name,
+    /// `None` for what can change without a generation.
+    hash: Option<NonZeroU64>,
+    /// How many rules are in it.
+    rules: u32,
+    judged: Judged,
+}
+
+impl Sum {
+    fn is_same(&self, other: &Sum) -> bool {
+        self.hash.is_some() && self.hash == other.hash && self.name == other.name
+    }
+}
+
+impl Sums {
+    pub(crate) fn of(ruleset: &Ruleset, ours: &[TableId], hasher: &RandomState) -> Self {
+        let mut seen = HashSet::new();
+        let mut tables: Vec<TableSums> = Vec::with_capacity(ruleset.tables.len());
+        for table in &ruleset.tables {
+            let mut sums = TableSums::of(table, hasher);
+            sums.is_divisible &= seen.insert((table.family, &table.name));
+            tables.push(sums);
+        }
+        let absent = ours.iter().filter(|id| !seen.contains(&(id.family, &id.name))).cloned().collect();
+        Sums { tables, absent }
+    }
+
+    /// Validates all of the rule set that these are the hashes of, and returns every fault.
+    pub(crate) fn judge(&mut self, ruleset: &Ruleset) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for (sums, table) in self.tables.iter_mut().zip(&ruleset.tables) {
+            faults.extend(sums.judged(Judgement::of(table)));
+        }
+        faults
+    }
+
+    /// They are in force at that generation.
+    pub(crate) fn in_force_at(self, generation: Generation) -> Remembered {
+        Remembered { generation, sums: self }
+    }
+}
+
+impl TableSums {
+    fn of(table: &Table, hasher: &RandomState) -> Self {
+        let Table { family: _, name: _, flags, comment, objects, sets, chains, kept: _ } = table;
+        let chains: Vec<Sum> = chains.iter().map(|chain| chain_sum(chain, hasher)).collect();
+        let sets: Vec<Sum> = sets.iter().map(|set| set_sum(set, hasher)).collect();
+        TableSums {
+            id: TableId::from(table),
+            head: hasher.hash_one((flags, comment, objects)),
+            is_divisible: objects.is_empty() && table.chains.iter().all(is_divisible),
+            is_odd: false,
+            chains,
+            sets,
+        }
+    }
+
+    /// Notes what validation found, and returns the faults.
+    fn judged(&mut self, Judgement { faults, reached }: Judgement) -> Vec<Fault> {
+        for (sum, judged) in self.chains.iter_mut().zip(reached) {
+            sum.judged = judged;
+        }
+        let is = |severity| faults.iter().any(|fault| fault.problem.severity() == severity);
+        self.is_odd = is(Severity::Odd);
+        // Faults of what is in force are not to be told again and again as those of what changes.
+        self.is_divisible &= !is(Severity::Refused);
+        faults
+    }
+
+    /// The chains and sets that can be compared, where they are the same.
+    fn is_same(&self, other: &TableSums) -> bool {
+        let same = |a: &[Sum], b: &[Sum]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b));
+        self.head == other.head && same(&self.chains, &other.chains) && same(&self.sets, &other.sets)
+    }
+}
+
+/// A chain that belongs to a rule is compared with it; one of which not all can be read, by what the kernel counts.
+fn is_divisible(chain: &Chain) -> bool {
+    chain.kind != ChainKind::Bound && chain.kept.code::<KeptParts>().is_none_or(|read| read.unlisted == 0)
+}
+
+fn chain_sum(chain: &Chain, hasher: &RandomState) -> Sum {
+    let mut state = hasher.build_hasher();
+    chain.hash(&mut state);
+    chain.kept.code::<KeptParts>().map(|read| read.flags).hash(&mut state);
+    // Another spelling of a program counts where programs are compared.
+    for rule in chain.rules.iter().filter(|rule| !rule.kept.is_nothing()) {
+        let spelled = rule.kept.code::<KeptRule>().and_then(|read| read.exprs.as_ref());
+        spelled.map(|exprs| format!("{exprs:?}")).hash(&mut state);
+    }
+    let devices = match &chain.kind {
+        ChainKind::Opaque(read) => read.code::<HookState>().is_none_or(|hook| !hook.devices.is_empty()),
+        ChainKind::Base(_) | ChainKind::Bound | ChainKind::Regular => false,
+    };
+    let hash = NonZeroU64::new(state.finish()).filter(|_| !devices);
+    let rules = u32::try_from(chain.rules.len()).unwrap_or(u32::MAX);
+    Sum { name: chain.name.clone(), hash, rules, judged: Judged::default() }
+}
+
+fn set_sum(set: &Set, hasher: &RandomState) -> Sum {
+    let may_expire = set.flags.intersects(SetFlags::TIMEOUT | SetFlags::DYNAMIC) || set.opaque().is_some();
+    let hash = if may_expire { None } else { NonZeroU64::new(hasher.hash_one(set)) };
+    Sum { name: set.name.clone(), hash, rules: 0, judged: Judged::default() }
+}

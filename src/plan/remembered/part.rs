@@ -1,0 +1,371 @@
+//! The part of a rule set that has to be looked at when the rest is known to be in force.
+//!
+//! It is a rule set of its own, which means in itself what it means in the whole: with the chains and sets that changed are those
+//! that name something that goes, and, as a name only, those that they name. Held against the same part of the kernel's, it makes
+//! the plan that the whole would make.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Remembered, Sum, Sums, TableSums};
+use crate::bytecode::{KeptParts, lower_set};
+use crate::error::{Error, Kind};
+use crate::model::{
+    Base, Chain, ChainKind, Element, ElementData, Name, Policy, Ruleset, Set, SetRef, Statement, Table,
+};
+use crate::plan::diff;
+use crate::plan::operation::{Operation, TableId};
+use crate::plan::snapshot::{ChainState, HookState, SetState, Snapshot, TableState};
+use crate::plan::transaction::{Transaction, with_elements};
+use crate::validate::{Fault, Judgement, refuse};
+
+/// What a rule set is to one that is in force.
+#[derive(Debug)]
+pub(crate) enum Since {
+    /// All of it has to be looked at.
+    Other,
+    /// This has to be looked at.
+    Part(Box<Part>),
+    /// The same.
+    Same,
+}
+
+/// What has to be looked at.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Tables to read as a whole.
+    pub(crate) whole: Vec<TableId>,
+    /// Tables to read in part.
+    pub(crate) tables: Vec<TablePart>,
+    /// What is wanted of them.
+    pub(crate) wanted: Ruleset,
+    /// What validation finds in the rule set.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// A part of a table.
+#[derive(Debug)]
+pub(crate) struct TablePart {
+    /// Chains to read, each with the number of its rules.
+    pub(crate) chains: Vec<(Name, Option<u32>)>,
+    /// Named sets to read.
+    pub(crate) sets: Vec<Name>,
+    /// What is known without reading it.
+    pub(crate) known: TableState,
+}
+
+impl Remembered {
+    /// What has to be looked at to make `wanted` true, whose hashes are `sums`; they are judged on the way.
+    pub(crate) fn since(&self, wanted: &Ruleset, sums: &mut Sums) -> Since {
+        if self.is_same(sums) {
+            return Since::Same;
+        }
+        let is_absent = |id: &TableId| self.sums.absent.contains(id);
+        let mut whole: Vec<TableId> = sums.absent.iter().filter(|id| !is_absent(id)).cloned().collect();
+        let mut part = Part { whole: Vec::new(), tables: Vec::new(), wanted: Ruleset::new(), faults: Vec::new() };
+        for (now, table) in sums.tables.iter_mut().zip(&wanted.tables) {
+            let before = self.sums.tables.iter().find(|table| table.id == now.id);
+            let found = before.filter(|before| before.head == now.head && before.is_divisible && now.is_divisible);
+            let Some(change) = found.and_then(|before| Change::between(before, now, table)) else {
+                if !is_absent(&now.id) {
+                    whole.push(now.id.clone());
+                }
+                part.faults.extend(now.judged(Judgement::of(table)));
+                part.wanted.tables.push(table.clone());
+                continue;
+            };
+            let was_odd = before.is_some_and(|before| before.is_odd);
+            part.faults.extend(now.judged(if was_odd { Judgement::of(table) } else { change.judgement() }));
+            let Some((known, wanted)) = change.part(&now.id) else { return Since::Other };
+            part.tables.push(known);
+            part.wanted.tables.push(wanted);
+        }
+        if part.tables.is_empty() {
+            return Since::Other;
+        }
+        part.whole = whole;
+        Since::Part(Box::new(part))
+    }
+}
+
+impl Part {
+    /// What makes it true of the same part of the kernel's; an error when validation found what cannot be sent.
+    pub(crate) fn plan(&self, held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Transaction, Error> {
+        match diff(held, wanted, ours) {
+            Ok(plan) if plan.is_empty() => Ok(plan),
+            outcome => {
+                refuse(self.faults.clone())?;
+                outcome.map_err(|unlowerable| Error::new(Kind::Invalid, unlowerable))
+            }
+        }
+    }
+
+    /// Chains, sets and tables that a transaction made are looked at from now on.
+    pub(crate) fn look_at(&mut self, made: &Transaction) {
+        for table in made.operations().iter().map(Operation::table) {
+            if !self.whole.contains(table) && self.tables.iter().all(|part| part.known.id != *table) {
+                self.whole.push(table.clone());
+            }
+        }
+        for table in &mut self.tables {
+            table.chains.iter_mut().for_each(|(_, rules)| *rules = None);
+            for operation in made.operations().iter().filter(|operation| *operation.table() == table.known.id) {
+                match operation {
+                    Operation::AddChain { name, .. } if table.chains.iter().all(|(known, _)| known != name) => {
+                        table.chains.push((name.clone(), None));
+                    }
+                    Operation::AddSet { set, .. } if !table.sets.contains(&set.name) => {
+                        table.sets.push(set.name.clone());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// How a table differs from one that is in force.
+struct Change<'a> {
+    table: &'a Table,
+    chains: Now<'a>,
+    sets: Now<'a>,
+}
+
+/// The chains or sets of now, and those of before that are no more.
+struct Now<'a> {
+    all: Vec<Place<'a>>,
+    gone: Vec<&'a Sum>,
+}
+
+/// A chain or set of now.
+struct Place<'a> {
+    /// What was there before by that name.
+    was: Option<&'a Sum>,
+    is_looked_at: bool,
+}
+
+impl<'a> Change<'a> {
+    /// `None` when so much changed that the whole is read sooner, or when names are not unique.
+    fn between(before: &'a TableSums, now: &TableSums, table: &'a Table) -> Option<Self> {
+        let mut chains = Now::of(&before.chains, &now.chains)?;
+        let mut sets = Now::of(&before.sets, &now.sets)?;
+        // Chains whose place may change: what leads to them is looked at too.
+        let mut led_to: HashSet<&Name> = chains.gone.iter().map(|sum| &sum.name).collect();
+        let of_kind = |chain: &&Chain| chain.kind != ChainKind::Regular || !chain.kept.is_nothing();
+        led_to.extend(chains.looked_at(&table.chains).filter(of_kind).map(|chain| &chain.name));
+        if !led_to.is_empty() {
+            sets.look_at(&table.sets, |set| targets(&set.elements).any(|chain| led_to.contains(chain)));
+        }
+        let mut looked_up: HashSet<&Name> = sets.gone.iter().map(|sum| &sum.name).collect();
+        looked_up.extend(sets.looked_at(&table.sets).map(|set| &set.name));
+        if !looked_up.is_empty() {
+            // Names that the way to other contents may ask for.
+            sets.look_at(&table.sets, |set| set.name.as_str().contains(".next"));
+            looked_up.extend(sets.looked_at(&table.sets).map(|set| &set.name));
+        }
+        if !led_to.is_empty() || !looked_up.is_empty() {
+            let names = |statement| match Named::by(statement) {
+                Named::Anything => true,
+                Named::Chain(name) => led_to.contains(name),
+                Named::Chains(elements) => targets(elements).any(|name| led_to.contains(name)),
+                Named::Nothing => false,
+                Named::Set(name) => looked_up.contains(name),
+            };
+            chains.look_at(&table.chains, |chain| chain.rules.iter().flat_map(|rule| &rule.statements).any(names));
+        }
+        let all = before.chains.len() + before.sets.len();
+        (chains.count() + sets.count() <= FEW.max(all / SHARE)).then_some(Change { table, chains, sets })
+    }
+
+    fn judgement(&self) -> Judgement {
+        let stays = |now: &Now<'a>, index: usize| {
+            let place = now.all.get(index).filter(|place| !place.is_looked_at);
+            place.and_then(|place| place.was).map(|sum| sum.judged)
+        };
+        Judgement::again(self.table, |index| stays(&self.chains, index), |index| stays(&self.sets, index).is_some())
+    }
+
+    /// What to read of it, and what is wanted of that.
+    fn part(self, id: &TableId) -> Option<(TablePart, Table)> {
+        let Change { table, chains, sets } = self;
+        let mut wanted = head(table);
+        let mut known = unread(id, table);
+        // What they name is there as a name.
+        let (mut led_to, mut looked_up) = (HashSet::new(), HashSet::new());
+        let rules = chains.looked_at(&table.chains).flat_map(|chain| &chain.rules);
+        for statement in rules.flat_map(|rule| &rule.statements) {
+            match Named::by(statement) {
+                Named::Anything | Named::Nothing => {}
+                Named::Chain(name) => drop(led_to.insert(name)),
+                Named::Chains(elements) => led_to.extend(targets(elements)),
+                Named::Set(name) => drop(looked_up.insert(name)),
+            }
+        }
+        led_to.extend(sets.looked_at(&table.sets).flat_map(|set| targets(&set.elements)));
+        // Whether there is any chain at all decides whether a packet may be on its way through the table.
+        let any = chains.count() == 0;
+        for (index, (chain, place)) in table.chains.iter().zip(&chains.all).enumerate() {
+            if place.is_looked_at {
+                wanted.chains.push(chain.clone());
+            } else if led_to.contains(&chain.name) || any && index == 0 {
+                known.chains.push(chain_as_known(chain)?);
+                let mut empty = Chain::of_kind(chain.name.clone(), chain.kind.clone());
+                empty.kept = chain.kept.clone();
+                wanted.chains.push(empty);
+            }
+        }
+        for (set, place) in table.sets.iter().zip(&sets.all) {
+            if place.is_looked_at {
+                wanted.sets.push(set.clone());
+            } else if looked_up.contains(&set.name) {
+                let empty = with_elements(set, []);
+                known.sets.push(set_as_known(&empty)?);
+                wanted.sets.push(empty);
+            }
+        }
+        let chains = chains.there().map(|sum| (sum.name.clone(), Some(sum.rules))).collect();
+        Some((TablePart { chains, sets: sets.there().map(|sum| sum.name.clone()).collect(), known }, wanted))
+    }
+}
+
+impl<'a> Now<'a> {
+    /// `None` when two have one name.
+    fn of(before: &'a [Sum], now: &[Sum]) -> Option<Self> {
+        // Most often most stand where they stood.
+        let is_there = |(a, b): &(&Sum, &Sum)| a.is_same(b);
+        let front = before.iter().zip(now).take_while(is_there).count();
+        let (old, new) = (before.get(front..)?, now.get(front..)?);
+        let back = old.iter().rev().zip(new.iter().rev()).take_while(is_there).count();
+        let (old, last) = old.split_at_checked(old.len() - back)?;
+        let new = new.get(..new.len() - back)?;
+        let by_name: HashMap<&Name, &Sum> = old.iter().map(|sum| (&sum.name, sum)).collect();
+        let stays = |sum: &'a Sum| Place { was: Some(sum), is_looked_at: false };
+        let mut all: Vec<Place<'a>> = before.iter().take(front).map(stays).collect();
+        let mut found = HashSet::with_capacity(new.len());
+        for sum in new {
+            if !found.insert(&sum.name) {
+                return None;
+            }
+            let was = by_name.get(&sum.name).copied();
+            all.push(Place { was, is_looked_at: !was.is_some_and(|was| was.is_same(sum)) });
+        }
+        all.extend(last.iter().map(stays));
+        Some(Now { all, gone: old.iter().filter(|sum| !found.contains(&sum.name)).collect() })
+    }
+
+    fn looked_at<'t, T>(&self, items: &'t [T]) -> impl Iterator<Item = &'t T> {
+        items.iter().zip(&self.all).filter(|(_, place)| place.is_looked_at).map(|(item, _)| item)
+    }
+
+    /// Looks at those too.
+    fn look_at<'t, T>(&mut self, items: &'t [T], mut is: impl FnMut(&'t T) -> bool) {
+        for (item, place) in items.iter().zip(&mut self.all) {
+            place.is_looked_at = place.is_looked_at || is(item);
+        }
+    }
+
+    /// Those that are looked at and were there.
+    fn there(&self) -> impl Iterator<Item = &'a Sum> {
+        let looked_at = self.all.iter().filter(|place| place.is_looked_at);
+        looked_at.filter_map(|place| place.was).chain(self.gone.iter().copied())
+    }
+
+    /// How many are looked at.
+    fn count(&self) -> usize {
+        self.gone.len() + self.all.iter().filter(|place| place.is_looked_at).count()
+    }
+}
+
+/// The table without what is in it.
+fn head(table: &Table) -> Table {
+    let mut head = Table::new(table.family, table.name.clone()).flags(table.flags);
+    head.comment.clone_from(&table.comment);
+    head
+}
+
+/// The table in the kernel as far as nothing of it has to be read.
+fn unread(id: &TableId, table: &Table) -> TableState {
+    TableState {
+        id: id.clone(),
+        handle: 0,
+        flags: table.flags.bits(),
+        owner: None,
+        uses: 0,
+        userdata: Vec::new(),
+        sets: Vec::new(),
+        chains: Vec::new(),
+        objects: Vec::new(),
+        opaque: Vec::new(),
+    }
+}
+
+fn chain_as_known(chain: &Chain) -> Option<ChainState> {
+    let hook = match &chain.kind {
+        ChainKind::Base(Base { chain_type, hook, priority, policy }) => Some(HookState {
+            chain_type: chain_type.name().to_owned(),
+            hook: hook.number(),
+            priority: priority.0,
+            policy: u32::from(*policy == Policy::Accept),
+            devices: Vec::new(),
+            opaque: Vec::new(),
+        }),
+        ChainKind::Bound => return None,
+        ChainKind::Opaque(read) => Some(read.code::<HookState>()?.clone()),
+        ChainKind::Regular => None,
+    };
+    let base = if hook.is_some() { NFT_CHAIN_BASE } else { 0 };
+    Some(ChainState {
+        name: chain.name.clone(),
+        handle: 0,
+        hook,
+        flags: base | chain.kept.code::<KeptParts>().map_or(0, |read| read.flags),
+        uses: 0,
+        unlisted: 0,
+        counters: None,
+        userdata: Vec::new(),
+        rules: Vec::new(),
+        opaque: Vec::new(),
+    })
+}
+
+fn set_as_known(set: &Set) -> Option<SetState> {
+    let code = lower_set(set).ok()?;
+    let (elements, order, expires) = (Vec::new(), Vec::new(), Vec::new());
+    Some(SetState { name: set.name.clone(), handle: 0, code, elements, order, expires, backend: None, count: None })
+}
+
+/// What a statement names.
+enum Named<'a> {
+    /// That is not known.
+    Anything,
+    Chain(&'a Name),
+    /// Those that these lead to.
+    Chains(&'a [Element]),
+    Nothing,
+    Set(&'a Name),
+}
+
+impl<'a> Named<'a> {
+    fn by(statement: &'a Statement) -> Self {
+        match (statement, statement.set()) {
+            (_, Some(SetRef::Anonymous(elements))) => Named::Chains(elements),
+            (_, Some(SetRef::Named(name))) => Named::Set(name),
+            (Statement::Opaque(_), None) => Named::Anything,
+            (Statement::Verdict(verdict), None) => verdict.target().map_or(Named::Nothing, Named::Chain),
+            (_, None) => Named::Nothing,
+        }
+    }
+}
+
+/// Chains that elements lead to.
+fn targets(elements: &[Element]) -> impl Iterator<Item = &Name> {
+    elements.iter().filter_map(|element| match element.data.as_deref()? {
+        ElementData::Value(_) => None,
+        ElementData::Verdict(verdict) => verdict.target(),
+    })
+}
+
+/// Up to so many chains and sets are read one by one, however few there are in all.
+const FEW: usize = 16;
+/// So much of all is read one by one.
+const SHARE: usize = 8;
+const NFT_CHAIN_BASE: u32 = 0x1;

@@ -16,11 +16,14 @@ fn number(input: Input, number: u128) -> u128 {
     if number < NUMBERS / 2 { number } else { most(input) - (NUMBERS - 1 - number) }
 }
 
+/// The lowest number that is asked for, and how many more are.
+type Asked = Option<(u128, u128)>;
+
 /// Rules that ask for one input, for both or for none.
 fn items() -> impl Strategy<Value = Vec<Item>> {
     let span = prop::option::weighted(0.8, (0..NUMBERS, 0..3_u128));
     prop::collection::vec((span.clone(), span), 1..60).prop_map(|all| {
-        let item = |spans: (Option<(u128, u128)>, Option<(u128, u128)>)| {
+        let item = |spans: (Asked, Asked)| {
             let spans = INPUTS.into_iter().zip([spans.0, spans.1]).filter_map(|(input, span)| {
                 let (low, length) = span?;
                 let (low, high) = (number(input, low), number(input, (low + length).min(NUMBERS - 1)));

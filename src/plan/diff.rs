@@ -255,7 +255,7 @@ fn delete_set(state: &TableState, name: &Name) -> Operation {
 
 /// Whether elements of a set lead to objects that go.
 fn maps_to_doomed(state: &SetState, doomed: &Doomed<'_>) -> bool {
-    doomed.objects && state.code.object.is_some()
+    state.elements.iter().any(|element| rules::leads_to(element, &doomed.objects))
 }
 
 /// Whether a table can go and come again with all that is in it.

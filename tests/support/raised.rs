@@ -81,7 +81,7 @@ pub fn opened() -> Kernel {
 /// What nft lists, without the time that is left; `None` when it crashes, as nft 1.0.6 does over some sets, or has no way to name it.
 fn listed(what: &str) -> Option<String> {
     let output = command("nft").arg("list").args(what.split(' ')).output().expect("nft is installed");
-    let text = String::from_utf8(output.stdout).expect("nft prints UTF-8");
+    let text = String::from_utf8_lossy(&output.stdout);
     let listed = output.status.code().is_some_and(|code| {
         assert!(code == 0 || what != "ruleset", "nft list {what}: {}", String::from_utf8_lossy(&output.stderr));
         code == 0

@@ -8,14 +8,14 @@ use crate::plan::operation::Operation;
 use crate::plan::snapshot::{OpaqueState, TableState};
 
 impl Steps {
-    pub(super) fn objects(&mut self, state: &TableState, table: &Table, doomed: &mut Doomed<'_>) {
+    pub(super) fn objects<'s>(&mut self, state: &'s TableState, table: &Table, doomed: &mut Doomed<'s>) {
         let is = |held: &OpaqueState, object: &Object| held.kind == object.kind() && held.name == *object.name();
         for held in &state.objects {
             let wanted = table.objects.iter().find(|object| is(held, object));
             if wanted.is_none_or(|wanted| !same(held, wanted)) {
                 let (kind, name) = (held.kind.clone(), held.name.clone());
                 self.objects_gone.push(Operation::DeleteObject { table: state.id.clone(), kind, name });
-                doomed.objects = true;
+                doomed.objects.insert(&held.name);
             }
         }
         for object in &table.objects {

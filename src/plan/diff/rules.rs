@@ -10,7 +10,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::bound::Bound;
 use super::{Steps, lcs};
-use crate::bytecode::{ElementDataCode, Expr, LookupSet, Modes, Unlowerable, lower, same_programs, userdata_comment};
+use crate::bytecode::{
+    AnonymousSet, ElementCode, ElementDataCode, Expr, LookupSet, Modes, Unlowerable, lower, same_programs,
+    userdata_comment,
+};
 use crate::model::{Name, Rule, Table};
 use crate::plan::operation::{ChainId, Operation, Position};
 use crate::plan::snapshot::RuleState;
@@ -28,26 +31,33 @@ pub(super) struct Doomed<'s> {
     pub(super) chains: HashSet<&'s Name>,
     /// Sets that come anew: no rule that uses one can stay.
     pub(super) replaced: HashSet<&'s Name>,
-    /// Whether any object goes, those that come anew among them.
-    pub(super) objects: bool,
+    /// Objects, those that come anew among them.
+    pub(super) objects: HashSet<&'s Name>,
 }
 
 impl Doomed<'_> {
-    /// Whether a rule keeps something of it from going. What has no meaning here may.
+    /// Whether a rule keeps something of it from going.
     fn is_used_by(&self, rule: &RuleState) -> bool {
-        if self.sets.is_empty() && self.chains.is_empty() && !self.objects {
+        if self.sets.is_empty() && self.chains.is_empty() && self.objects.is_empty() {
             return false;
         }
         let jumps = |chain: Option<&Name>| chain.is_some_and(|chain| self.chains.contains(chain));
-        rule.exprs.iter().any(|expr| match expr {
-            Expr::Lookup { set: LookupSet::Named(set), .. } => self.sets.contains(set),
-            Expr::Lookup { set: LookupSet::Anonymous(set), .. } => {
-                set.elements.iter().any(|element| match element.data.as_deref() {
+        let leads = |set: &AnonymousSet| {
+            set.elements.iter().any(|element| {
+                let to_chain = match element.data.as_deref() {
                     Some(ElementDataCode::Verdict(verdict)) => jumps(verdict.target()),
                     Some(ElementDataCode::Value(_)) | None => false,
-                })
+                };
+                to_chain || leads_to(element, &self.objects)
+            })
+        };
+        rule.exprs.iter().any(|expr| match expr {
+            Expr::Lookup { set: LookupSet::Named(set), .. } => self.sets.contains(set),
+            Expr::Lookup { set: LookupSet::Anonymous(set), .. } => leads(set),
+            Expr::Opaque { data, set, .. } => {
+                let mut names = self.sets.iter().chain(&self.chains).chain(&self.objects);
+                names.any(|name| is_named_in(name, data)) || set.as_deref().is_some_and(leads)
             }
-            Expr::Opaque { .. } => true,
             Expr::Verdict(verdict) => jumps(verdict.target()),
             _ => false,
         })
@@ -56,12 +66,26 @@ impl Doomed<'_> {
     fn lets_stay(&self, rule: &RuleState) -> bool {
         let replaced = |expr: &Expr| match expr {
             Expr::Lookup { set: LookupSet::Named(set), .. } => self.replaced.contains(set),
-            // It may name a set or an object.
-            Expr::Opaque { name, .. } => Expr::set_attributes(name).is_some() || &**name == "flow_offload",
+            Expr::Opaque { data, set, .. } => {
+                self.replaced.iter().chain(&self.objects).any(|name| is_named_in(name, data))
+                    || set.iter().flat_map(|set| &set.elements).any(|element| leads_to(element, &self.objects))
+            }
             _ => false,
         };
-        self.replaced.is_empty() && !self.objects || !rule.exprs.iter().any(replaced)
+        self.replaced.is_empty() && self.objects.is_empty() || !rule.exprs.iter().any(replaced)
     }
+}
+
+/// Whether attributes without a meaning here have this name as a text: the kernel says what an expression uses by name.
+fn is_named_in(name: &Name, attributes: &[u8]) -> bool {
+    let text = [name.as_str().as_bytes(), &[0]].concat();
+    attributes.windows(text.len()).any(|bytes| bytes == text)
+}
+
+/// Whether an element maps to one of these objects.
+pub(super) fn leads_to(element: &ElementCode, objects: &HashSet<&Name>) -> bool {
+    let object = element.extras.as_deref().and_then(|extras| extras.object.as_ref());
+    object.is_some_and(|object| objects.contains(object))
 }
 
 /// A rule that is wanted, and its program.

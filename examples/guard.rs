@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::{drop_in, say};
-use nftmesh::kernel::{NetNs, Pod, Precedence, RouteTable, RouteWatch, Watch, legacy_tables_in};
+use nftmesh::kernel::{NetNs, Pod, Precedence, RouteTable, RouteWatch, Watch};
 use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
 use nftmesh::plan::{Event, TableId};
 use nftmesh::routes::RoutePlan;
@@ -58,15 +58,15 @@ fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
         return Err("there is nothing to keep true with interception mode NONE".into());
     }
     let namespace = drop_in::namespace(&run)?.map_or_else(NetNs::current, Ok)?;
-    let mut pod = Pod::open_in(&namespace)?;
+    let mut pod = namespace.pod()?;
     // Two that want different things would undo each other's work for ever.
     pod.hold()?;
     let config = IstioConfig::resolve(options, &pod.host(options)?)?;
     config.warnings().iter().for_each(|warning| say::warn("guard", warning));
     // Watched first and installed then: nothing happens unseen. A second socket of this process would not be us.
-    let mut watch = Watch::open_in(&namespace)?;
+    let mut watch = namespace.watch()?;
     watch.leave_out(pod.kernel())?;
-    let (routes, route_watch) = (RouteTable::open_in(&namespace)?, RouteWatch::open_in(&namespace)?);
+    let (routes, route_watch) = (namespace.routes()?, namespace.route_watch()?);
     let changes = pod.install(&config)?;
     say(&common::report(&changes));
     let mut others = Others::default();
@@ -161,7 +161,7 @@ impl Guard {
     /// Whether somebody has put rules before ours: they are told and left alone.
     fn see_others(&mut self) {
         // Nobody is told of tables of the older kind.
-        let legacy = legacy_tables_in(&self.namespace).unwrap_or_default();
+        let legacy = self.namespace.legacy_tables().unwrap_or_default();
         let came = std::mem::replace(&mut self.others.legacy, legacy) != self.others.legacy;
         if std::mem::take(&mut self.others.committed) || came {
             match self.pod.precedence(&self.config) {

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use common::{drop_in, report, say};
 use nftmesh::Result;
-use nftmesh::kernel::{Leftovers, Pod};
+use nftmesh::kernel::{Leftovers, NetNs, Pod};
 use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, RunMode, RunOptions, Validation};
 use nftmesh::model::Ruleset;
 use nftmesh::proxy::CaptureProbe;
@@ -47,7 +47,7 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
         Ok(namespace) => namespace,
         Err(why) => return Ok(failed(why)),
     };
-    let mut pod = namespace.as_ref().map_or_else(Pod::open, Pod::open_in)?;
+    let mut pod = namespace.as_ref().map_or_else(Pod::open, NetNs::pod)?;
     if run.mode == RunMode::Cleanup {
         return print(&if run.dry_run { removal() } else { report(&pod.remove()?) });
     }

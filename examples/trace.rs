@@ -89,8 +89,8 @@ fn run(args: &Args) -> Result<(), Complaint> {
         }
     };
     let namespace = namespace.map_err(failed)?;
-    let mut trace = Trace::open_in(&namespace, filter(args)).map_err(failed)?;
-    let mut teller = Teller::new(TraceSteps::open_in(&namespace).map_err(failed)?);
+    let mut trace = namespace.trace(filter(args)).map_err(failed)?;
+    let mut teller = Teller::new(namespace.trace_steps().map_err(failed)?);
     eprintln!("trace: tracing by table {}", trace.table());
     let enough = |teller: &Teller| args.count.is_some_and(|count| teller.packets >= count);
     loop {

@@ -25,6 +25,7 @@ pub mod mesh;
 pub mod model;
 mod netlink;
 pub mod plan;
+pub mod prelude;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 mod render;
@@ -39,3 +40,7 @@ mod testing;
 pub mod validate;
 
 pub use error::{Error, Escaped, Refusal, Result};
+pub use ipnetwork;
+pub use kernel::{Kernel, NetNs};
+pub use model::{Chain, Rule, Ruleset, Set, Table};
+pub use plan::{Snapshot, TableId, Transaction};

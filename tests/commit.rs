@@ -125,7 +125,7 @@ fn racing_writers_all_get_in_when_they_retry() {
         Kernel::open().expect("a socket").commit(&Transaction::replace(small())).expect("a small rule set");
         std::thread::scope(|scope| {
             for writer in 0..2 {
-                let mut kernel = Kernel::open_in(&here).expect("a socket");
+                let mut kernel = here.kernel().expect("a socket");
                 scope.spawn(move || {
                     for number in 0..EACH {
                         let rule = Rule::new().mark(2 * number + writer).counter();
@@ -369,7 +369,7 @@ fn another_namespace_is_reached_without_moving_the_caller() {
         let pod = support::NetNs::fresh();
         let pod = NetNs::from_fd(pod.file.try_clone().expect("a descriptor")).expect("a namespace");
         assert!(!pod.is_current().expect("/proc is mounted"));
-        let mut kernel = Kernel::open_in(&pod).expect("a socket inside");
+        let mut kernel = pod.kernel().expect("a socket inside");
         kernel.commit(&Transaction::replace(small())).expect("a small rule set");
         assert_eq!(nft("list ruleset"), "", "the caller's namespace");
         assert_eq!(pod.run(|| nft("list tables")).expect("may be entered"), "table inet mesh\n");

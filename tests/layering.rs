@@ -8,7 +8,8 @@ use std::path::Path;
 
 /// A room of src/, or a part of one (the longest prefix wins), and the rooms that it may use besides itself.
 const MAY_USE: &[(&str, &str)] = &[
-    ("lib", "error fuzz model bytecode validate render sim plan netlink sys kernel import mesh routes proxy"),
+    ("lib", "error fuzz model bytecode validate render sim plan netlink sys kernel import mesh routes proxy prelude"),
+    ("prelude", "error model plan kernel"),
     ("error", ""),
     ("model", "error"),
     ("import", "error model bytecode"),

@@ -90,7 +90,7 @@ fn a_snapshot_is_old_or_new_and_never_half() {
         let mut conflicts = 0;
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let mut writer = Kernel::open_in(&here).expect("a socket");
+                let mut writer = here.kernel().expect("a socket");
                 let transactions = versions.each_ref().map(|version| Transaction::replace(version.clone()));
                 for round in 0..500 {
                     writer.commit(&transactions[round % 2]).expect("nothing wrong with it");

@@ -616,7 +616,7 @@ const HOLDS: &str = "NFTMESH_HOLDS_A_TRACE";
 fn a_process_that_is_killed_leaves_nothing_behind() {
     if env::var_os(HOLDS).is_some() {
         let namespace = NetNs::from_path("/proc/self/fd/0").expect("the namespace of the test is standard input");
-        let trace = Trace::open_in(&namespace, TraceFilter::new()).expect("may be opened");
+        let trace = namespace.trace(TraceFilter::new()).expect("may be opened");
         println!("holds {}", trace.table());
         loop {
             thread::park();
@@ -737,8 +737,8 @@ fn the_iterator_waits_for_what_happens_in_its_namespace() {
         let here = NetNs::current().expect("a namespace");
         nft_script(&table("chain out { type filter hook output priority 0; accept; }"));
         let other = support::NetNs::fresh();
-        let mut trace = other.run(|| Trace::open_in(&here, to_port(5000))).expect("it may be entered");
-        let of_kernel = other.run(|| Kernel::open_in(&here)?.trace(to_port(5001))).expect("it may be entered");
+        let mut trace = other.run(|| here.trace(to_port(5000))).expect("it may be entered");
+        let of_kernel = other.run(|| here.kernel()?.trace(to_port(5001))).expect("it may be entered");
         thread::scope(|scope| {
             let first = scope.spawn(|| trace.next().expect("it never ends").expect("it can be read"));
             thread::sleep(Duration::from_millis(50));

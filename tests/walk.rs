@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::process::Output;
 
-use nftmesh::kernel::{NetNs, host, host_in, legacy_tables, legacy_tables_in};
+use nftmesh::kernel::{NetNs, host, legacy_tables};
 use nftmesh::model::{
     AddrType, Chain, ChainType, Family, Family4or6, Hook, Nat, NatFlags, Policy, PortRange, Priority, Rule, Ruleset,
     Statement, Table,
@@ -275,7 +275,7 @@ fn the_host_that_is_read_routes_as_ip_route_get_says() {
             ip(words);
         }
         let read = host().expect("a host");
-        assert_eq!(host_in(&NetNs::current().expect("a namespace")).expect("the same"), read);
+        assert_eq!(NetNs::current().and_then(|namespace| namespace.host()).expect("the same"), read);
         let rules = Rules::default();
         let destinations = [
             "10.77.0.2",
@@ -487,7 +487,7 @@ fn tables_of_iptables_legacy_are_said_not_to_be_walked() {
         }
         let tables = [Family::Ip, Family::Ip6].map(|family| TableId::new(family, "nat"));
         assert_eq!(legacy_tables().expect("a list"), tables);
-        assert_eq!(legacy_tables_in(&NetNs::current().expect("a namespace")).expect("a list"), tables);
+        assert_eq!(NetNs::current().and_then(|namespace| namespace.legacy_tables()).expect("a list"), tables);
         let unknown = "tables of iptables-legacy (ip nat, ip6 nat); give what iptables-legacy-save and ip6tables-legacy-save \
                        print as save:FILE4,FILE6\n";
         let output = walk(&words);

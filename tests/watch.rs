@@ -369,8 +369,8 @@ fn the_iterator_waits_for_what_happens_in_its_namespace() {
     in_fresh_netns(|| {
         let here = NetNs::current().expect("a namespace");
         let other = support::NetNs::fresh();
-        let mut watch = other.run(|| Watch::open_in(&here)).expect("it may be entered");
-        let mut of_kernel = other.run(|| Kernel::open_in(&here)?.watch()).expect("it may be entered");
+        let mut watch = other.run(|| here.watch()).expect("it may be entered");
+        let mut of_kernel = other.run(|| here.kernel()?.watch()).expect("it may be entered");
         std::thread::scope(|scope| {
             let first = scope.spawn(|| watch.next().expect("it never ends").expect("it can be read"));
             std::thread::sleep(Duration::from_millis(50));

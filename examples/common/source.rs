@@ -115,8 +115,8 @@ impl Pod {
 }
 
 fn read(namespace: &NetNs) -> Result<(Rules, Host, Vec<String>), Complaint> {
-    let mut rules = rules(&mut Kernel::open_in(namespace).map_err(line)?).map_err(line)?;
-    match kernel::legacy_tables_in(namespace) {
+    let mut rules = rules(&mut namespace.kernel().map_err(line)?).map_err(line)?;
+    match namespace.legacy_tables() {
         Ok(older) if older.is_empty() => {}
         Ok(older) => {
             let names: Vec<String> = older.iter().map(ToString::to_string).collect();
@@ -128,7 +128,7 @@ fn read(namespace: &NetNs) -> Result<(Rules, Host, Vec<String>), Complaint> {
             rules = rules.with_unknown(format!("tables of iptables-legacy, if there are any: {cause}; run as root"));
         }
     }
-    Ok((rules, kernel::host_in(namespace).map_err(line)?, Vec::new()))
+    Ok((rules, namespace.host().map_err(line)?, Vec::new()))
 }
 
 /// The rules and what the kernel says of their order, of one moment.

@@ -83,7 +83,7 @@ impl Round {
     fn install(&self, out: &mut impl Write) -> Outcome<Ruleset> {
         let title = if self.mode == Interception::Tproxy { TPROXY } else { REDIRECT };
         writeln!(out, "{title}\n\n$ istio-init{}", self.command_line())?;
-        let mut pod = Pod::open_in(&self.net.pod)?;
+        let mut pod = self.net.pod.pod()?;
         let config = self.config(&mut pod)?;
         let rules = Ruleset::from(&config);
         let replace = Transaction::replace(rules.clone());

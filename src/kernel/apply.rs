@@ -33,7 +33,7 @@ use crate::routes::RoutePlan;
 /// use nftmesh::kernel::{NetNs, Pod};
 /// use nftmesh::mesh::istio::{IstioConfig, RawOptions};
 ///
-/// let mut pod = Pod::open_in(&NetNs::from_path("/var/run/netns/pod-1")?)?;
+/// let mut pod = NetNs::from_path("/var/run/netns/pod-1")?.pod()?;
 /// let options = RawOptions::from_env()?;
 /// let config = IstioConfig::resolve(&options, &pod.host(&options)?)?;
 /// pod.install(&config)?;
@@ -70,14 +70,6 @@ impl Pod {
         let legacy = legacy::names().unwrap_or_default();
         let namespace = NetNs::current()?;
         Ok(Pod { kernel: Kernel::open()?, routes: RouteTable::open()?, legacy, namespace, held: None })
-    }
-
-    /// Of another network namespace.
-    ///
-    /// # Errors
-    /// [`is_permission`](crate::Error::is_permission) when it may not be entered, see [`NetNs::run`].
-    pub fn open_in(namespace: &NetNs) -> Result<Self> {
-        namespace.run(Pod::open)?
     }
 
     /// Its nf_tables.

@@ -9,7 +9,6 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, Rou
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::NetNs;
 use super::links::interfaces;
 use super::route_messages as messages;
 use super::rtnetlink::{Failure, Rtnetlink, unreadable};
@@ -73,14 +72,6 @@ pub fn host() -> Result<Host> {
     host.forwards_ipv6 = is_on("/proc/sys/net/ipv6/conf/all/forwarding")?;
     host.route_localnet = is_on("/proc/sys/net/ipv4/conf/all/route_localnet")?;
     Ok(host)
-}
-
-/// The same of another network namespace.
-///
-/// # Errors
-/// As [`host`], and [`is_permission`](Error::is_permission) when it may not be entered, see [`NetNs::run`].
-pub fn host_in(namespace: &NetNs) -> Result<Host> {
-    namespace.run(host)?
 }
 
 /// A route; nothing for what is not of IP.

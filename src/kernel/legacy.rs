@@ -2,7 +2,6 @@
 
 use std::{fs, io};
 
-use super::NetNs;
 use crate::error::{Error, Result};
 use crate::model::Family;
 use crate::plan::TableId;
@@ -27,14 +26,6 @@ pub fn legacy_tables() -> Result<Vec<TableId>> {
     let [ipv4, ipv6] = names()?;
     let ipv4 = ipv4.iter().map(|name| TableId::new(Family::Ip, name.as_str()));
     Ok(ipv4.chain(ipv6.iter().map(|name| TableId::new(Family::Ip6, name.as_str()))).collect())
-}
-
-/// The same of another network namespace.
-///
-/// # Errors
-/// Those of [`legacy_tables`], and [`is_permission`](Error::is_permission) when it may not be entered, see [`NetNs::run`].
-pub fn legacy_tables_in(namespace: &NetNs) -> Result<Vec<TableId>> {
-    namespace.run(legacy_tables)?
 }
 
 /// Of IPv4 and of IPv6.

@@ -3,7 +3,6 @@
 use std::hash::RandomState;
 
 use super::dump::Query;
-use super::netns::NetNs;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Family, Name, Set};
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
@@ -49,14 +48,6 @@ impl Kernel {
             NetlinkSocket::open(Bus::Netfilter).map_err(|cause| Error::io("open a netfilter socket", cause))?;
         let (remembered, hasher) = (None, RandomState::new());
         Ok(Kernel { socket, sequence: 1, ending: None, buffer: Vec::new(), remembered, hasher })
-    }
-
-    /// In another network namespace. The socket is opened on a short-lived thread there; the caller's threads stay where they are.
-    ///
-    /// # Errors
-    /// [`is_permission`](Error::is_permission) when the namespace may not be entered, see [`NetNs::run`].
-    pub fn open_in(namespace: &NetNs) -> Result<Self> {
-        namespace.run(Kernel::open)?
     }
 
     /// Commits a transaction: all of it or nothing.

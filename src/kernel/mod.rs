@@ -6,6 +6,7 @@ mod dump;
 mod hooks;
 #[cfg(feature = "sim")]
 mod host;
+mod hub;
 mod legacy;
 mod links;
 mod listener;
@@ -34,8 +35,8 @@ mod watch;
 #[cfg(feature = "mesh")]
 pub use apply::{Changes, Leftovers, Overruled, Pod, PodPlan, Power, Precedence, Precedent, Who, precedents};
 #[cfg(feature = "sim")]
-pub use host::{host, host_in};
-pub use legacy::{legacy_tables, legacy_tables_in};
+pub use host::host;
+pub use legacy::legacy_tables;
 pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;

@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::netns::NetNs;
 use crate::error::{Error, Result};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
@@ -33,14 +32,6 @@ impl RouteWatch {
         let socket = NetlinkSocket::open(Bus::Route).map_err(failed)?;
         GROUPS.iter().try_for_each(|group| socket.join(*group)).map_err(failed)?;
         Ok(RouteWatch { socket, buffer: Vec::new() })
-    }
-
-    /// Of another network namespace.
-    ///
-    /// # Errors
-    /// [`is_permission`](Error::is_permission) when it may not be entered, see [`NetNs::run`].
-    pub fn open_in(namespace: &NetNs) -> Result<Self> {
-        namespace.run(RouteWatch::open)?
     }
 
     /// Whether anything changed since the last call; it does not wait. The descriptor ([`AsFd`]) is readable when something did.

@@ -9,7 +9,6 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::NetNs;
 use super::route_messages::{self as messages, Author, LOOPBACK};
 use super::rtnetlink::{Failure, Rtnetlink, unreadable};
 use crate::error::{Error, Kind, Result};
@@ -25,7 +24,7 @@ use crate::routes::{IpFamily, RouteEntry, RoutePlan};
 /// use nftmesh::routes::{Families, RoutePlan, Tproxy};
 ///
 /// let plan = RoutePlan::new().tproxy(Families::Both, Tproxy::new(1337, 133)?).passthrough6();
-/// let mut routes = RouteTable::open_in(&NetNs::from_path("/var/run/netns/pod-1")?)?;
+/// let mut routes = NetNs::from_path("/var/run/netns/pod-1")?.routes()?;
 /// routes.remove_stale(&plan)?;
 /// print!("{}", routes.add(&plan)?);
 /// assert!(routes.missing(&plan)?.is_empty());
@@ -49,14 +48,6 @@ impl RouteTable {
     pub fn open() -> Result<Self> {
         let netlink = Rtnetlink::open().map_err(|cause| Error::io("open a route socket", cause))?;
         Ok(RouteTable { netlink })
-    }
-
-    /// Of another network namespace.
-    ///
-    /// # Errors
-    /// [`is_permission`](Error::is_permission) when it may not be entered, see [`NetNs::run`].
-    pub fn open_in(namespace: &NetNs) -> Result<Self> {
-        namespace.run(RouteTable::open)?
     }
 
     /// Adds what the plan wants and is not there, by whomever; all or nothing. Adding the same plan again adds nothing.

@@ -73,14 +73,6 @@ impl Trace {
         Ok(Trace { table: id, owner, listener })
     }
 
-    /// In another network namespace, see [`Kernel::open_in`].
-    ///
-    /// # Errors
-    /// Those of [`open`](Self::open), and [`is_permission`](crate::Error::is_permission) when the namespace may not be entered.
-    pub fn open_in(namespace: &NetNs, filter: TraceFilter) -> Result<Self> {
-        namespace.run(|| Trace::open(filter))?
-    }
-
     /// The table that marks the packets; others see it among theirs.
     #[must_use]
     pub fn table(&self) -> &TableId {
@@ -119,10 +111,10 @@ impl Kernel {
     /// for how to wait, and [`TraceSteps`](super::TraceSteps) for the same in the words of a walk.
     ///
     /// # Errors
-    /// Those of [`Trace::open_in`].
+    /// Those of [`NetNs::trace`].
     pub fn trace(&self, filter: TraceFilter) -> Result<Trace> {
         let namespace = self.socket.namespace().map_err(failed::<TraceEvent>)?;
-        Trace::open_in(&NetNs::from_fd(namespace)?, filter)
+        NetNs::from_fd(namespace)?.trace(filter)
     }
 }
 

@@ -95,16 +95,13 @@ impl TraceSteps {
     /// # Errors
     /// When the kernel can't be read.
     pub fn open() -> Result<Self> {
-        TraceSteps::open_in(&NetNs::current()?)
+        TraceSteps::of(&NetNs::current()?)
     }
 
-    /// In another network namespace, see [`Kernel::open_in`].
-    ///
-    /// # Errors
-    /// When the namespace can't be entered, or the kernel not be read.
-    pub fn open_in(namespace: &NetNs) -> Result<Self> {
+    /// Those of a namespace.
+    pub(super) fn of(namespace: &NetNs) -> Result<Self> {
         let mut steps = TraceSteps {
-            kernel: Kernel::open_in(namespace)?,
+            kernel: namespace.kernel()?,
             generation: None,
             rules: Rules::default(),
             rules_before: Rules::default(),

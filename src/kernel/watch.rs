@@ -55,14 +55,6 @@ impl Watch {
         Ok(Watch { listener: Listener::join(NFNLGRP_NFTABLES)?, own: Vec::new(), deleted: None })
     }
 
-    /// Of another network namespace, see [`Kernel::open_in`].
-    ///
-    /// # Errors
-    /// Those of [`open`](Self::open), and [`is_permission`](crate::Error::is_permission) when the namespace may not be entered.
-    pub fn open_in(namespace: &NetNs) -> Result<Self> {
-        namespace.run(Watch::open)?
-    }
-
     /// Makes room for `bytes` of events that wait, counted with the kernel's bookkeeping (for small events, a few times their
     /// length), and returns how much there is: less where `net.core.rmem_max` is the limit, at least some thousand bytes.
     ///
@@ -120,10 +112,10 @@ impl Kernel {
     /// Watches the network namespace of this kernel, its own commits too, see [`Watch::leave_out`].
     ///
     /// # Errors
-    /// Those of [`Watch::open_in`].
+    /// Those of [`NetNs::watch`].
     pub fn watch(&self) -> Result<Watch> {
         let namespace = self.socket.namespace().map_err(failed::<Event>)?;
-        Watch::open_in(&NetNs::from_fd(namespace)?)
+        NetNs::from_fd(namespace)?.watch()
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+pub use super::address::{daddr, saddr};
 use super::field::Field;
 use super::name::IfName;
 use super::operand::{IntoOperand, Operand, SetRef, kind};
+pub use super::operand::{anonymous, masked, set};
 use super::rule::Rule;
 use super::statement::Statement;
 use super::value::{

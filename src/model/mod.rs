@@ -10,7 +10,7 @@ mod field;
 mod keywords;
 mod limit;
 mod log;
-mod matches;
+pub mod matches;
 mod name;
 mod nat;
 mod object;

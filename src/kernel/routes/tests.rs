@@ -1,6 +1,7 @@
 //! Against the real kernel, with `ip` as a second opinion.
 
 use super::*;
+use crate::kernel::NetNs;
 use crate::routes::{Families, Tproxy};
 use crate::testing::{as_nobody, in_namespace, ip, sysctl};
 
@@ -283,7 +284,7 @@ fn other_namespaces_are_not_touched() {
         in_namespace(|| {
             ip("link set lo up");
             let inside = settled();
-            let mut routes = RouteTable::open_in(&there).expect("opens");
+            let mut routes = there.routes().expect("opens");
             let added = routes.add(&istio()).expect("is added");
             assert_eq!(added.entries().len(), 5);
             assert_eq!(state(), inside, "the namespace of the caller changed");

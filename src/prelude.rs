@@ -1,0 +1,20 @@
+//! The types that most programs name, and no functions: `use nftmesh::prelude::*;`.
+//!
+//! Functions that make matches (`not`, `set`, `masked`, `daddr` and one for every field) are in [`model::matches`], which is
+//! here as `matches`: `Rule::new().not(matches::daddr(net)).drop()`.
+
+pub use crate::error::{Error, Result};
+#[cfg(feature = "mesh")]
+pub use crate::kernel::Pod;
+pub use crate::kernel::{Kernel, NetNs, TraceFilter};
+pub use crate::model::matches;
+pub use crate::model::{
+    AddrType, Chain, ChainType, CtState, CtStatus, DataType, Element, Family, Field, Hook, IcmpType, Icmpv6Type,
+    IfName, Limit, Log, MarkKey, MarkValue, Nat, NatFlags, Policy, PortRange, Priority, Protocol, Reject, Rule,
+    Ruleset, Set, Table, TcpFlags, Tproxy, Verdict,
+};
+pub use crate::plan::{ChainId, Position, Snapshot, TableId, Transaction};
+pub use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+
+#[cfg(doc)]
+use crate::model;

@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 use nftmesh::mesh::istio::{
     Cidrs, DnsCapture, InboundPorts, Interception, IstioConfig, OwnerGroups, PortRanges, SELF_CALL_MARK, ServiceCidrs,
 };
-use nftmesh::model::{CtState, Hook, Protocol, Ruleset, TcpFlags};
+use nftmesh::model::{CtState, CtStatus, Hook, Protocol, Ruleset, TcpFlags};
 use nftmesh::sim::{self, Change, End, Fate, Rules, Situation, Step, walk_hook};
 use proptest::prelude::*;
 
@@ -26,6 +26,7 @@ struct Packet {
     mark: u32,
     ct_mark: u32,
     state: CtState,
+    status: CtStatus,
     flags: TcpFlags,
 }
 
@@ -38,6 +39,7 @@ struct Outcome {
     redirect: Option<u16>,
     tproxy: Option<u16>,
     dropped: bool,
+    refused: bool,
 }
 
 impl Outcome {
@@ -60,6 +62,12 @@ impl Packet {
         self.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST | TcpFlags::FIN) == TcpFlags::SYN
     }
 
+    /// NAT does not look at it, and nobody translated the connection that its entry is of.
+    fn goes_on_as_an_old_one(&self) -> bool {
+        let old = self.status.contains(CtStatus::CONFIRMED) && !self.status.contains(CtStatus::DNAT);
+        self.begins() && (self.state == CtState::INVALID || old)
+    }
+
     /// Tracked, and of a connection.
     fn is_connected(&self) -> bool {
         self.state != CtState::INVALID
@@ -80,7 +88,8 @@ impl Packet {
             Hook::Output => situation.outgoing = interface,
             _ => situation.incoming = interface,
         }
-        (situation.connection.state, situation.connection.mark) = (self.state, self.ct_mark);
+        let connection = &mut situation.connection;
+        (connection.state, connection.status, connection.mark) = (self.state, self.status, self.ct_mark);
         situation
     }
 }
@@ -104,6 +113,7 @@ fn walk(rules: &Rules, hook: Hook, packet: &Packet) -> Outcome {
     match walk.end {
         End::DroppedByRule(_) => outcome.dropped = true,
         End::Passed => {}
+        End::Rejected(_) => outcome.refused = true,
         _ => panic!("{walk}"),
     }
     outcome
@@ -301,15 +311,25 @@ impl Reference<'_> {
 
     /// The tables of a hook in their order: only the first packet of a connection comes to nat.
     fn prerouting(&self) -> Outcome {
-        self.then(self.mangle_prerouting(), self.raw_prerouting(), self.nat_prerouting())
+        let nat = self.nat_prerouting();
+        let outcome = self.then(self.mangle_prerouting(), self.raw_prerouting(), nat);
+        self.mended(nat.filter(|_| !self.on_lo()), outcome)
     }
     fn output(&self) -> Outcome {
-        self.then(self.mangle_output(), self.raw_output(), self.nat_output())
+        let nat = self.nat_output();
+        self.mended(nat, self.then(self.mangle_output(), self.raw_output(), nat))
     }
     fn then(&self, mangle: Outcome, zone: Option<u16>, nat: Option<u16>) -> Outcome {
-        let begins = (CtState::NEW | CtState::RELATED).contains(self.1.state);
+        let begins = (CtState::NEW | CtState::RELATED).contains(self.1.state) && self.1.status.bits() & NAT_DONE == 0;
         let redirect = if begins && !mangle.dropped { nat } else { None };
         Outcome { zone, redirect, ..mangle }
+    }
+    /// The reference lets it go past the proxy.
+    fn mended(&self, nat: Option<u16>, outcome: Outcome) -> Outcome {
+        match self.is(Protocol::TCP) && nat.is_some() && self.1.goes_on_as_an_old_one() && !outcome.dropped {
+            true => Outcome { redirect: None, refused: true, ..outcome },
+            false => outcome,
+        }
     }
 
     fn raw_prerouting(&self) -> Option<u16> {
@@ -342,6 +362,9 @@ impl Reference<'_> {
         (to_server && packet.dport == 53).then_some(2)
     }
 }
+
+/// `IPS_DST_NAT_DONE`, include/uapi/linux/netfilter/nf_conntrack_common.h: NAT has decided, be it for none.
+const NAT_DONE: u32 = 256;
 
 fn nets(text: &str) -> Vec<IpNetwork> {
     text.split_whitespace().map(|net| net.parse().expect("a CIDR")).collect()
@@ -444,6 +467,8 @@ fn some_packet() -> impl Strategy<Value = Packet> {
     let owner = prop_oneof![9 => (number(), number()).prop_map(Some), 1 => Just(None)];
     let mark = || prop::sample::select(vec![0, 1, 1337, 1338]);
     let states = vec![CtState::NEW, CtState::ESTABLISHED, CtState::RELATED, CtState::INVALID];
+    let decided = CtStatus::CONFIRMED | CtStatus::from_bits_retain(NAT_DONE);
+    let statuses = vec![CtStatus::empty(), CtStatus::CONFIRMED, decided, decided | CtStatus::DNAT];
     let (syn, ack) = (TcpFlags::SYN, TcpFlags::ACK);
     let flags = vec![syn, ack, syn | ack, syn | TcpFlags::ECN, syn | TcpFlags::FIN, TcpFlags::RST, TcpFlags::empty()];
     (
@@ -453,23 +478,26 @@ fn some_packet() -> impl Strategy<Value = Packet> {
         (port(), port()),
         owner,
         (mark(), mark()),
-        (prop::sample::select(states), prop::sample::select(flags)),
+        (prop::sample::select(states), prop::sample::select(statuses), prop::sample::select(flags)),
     )
-        .prop_map(|(interface, protocol, (source, destination), (sport, dport), owner, marks, (state, flags))| {
-            Packet {
-                interface,
-                protocol,
-                source: source.parse().expect("an address"),
-                destination: destination.parse().expect("an address"),
-                sport,
-                dport,
-                owner,
-                mark: marks.0,
-                ct_mark: marks.1,
-                state,
-                flags,
-            }
-        })
+        .prop_map(
+            |(interface, protocol, (source, destination), (sport, dport), owner, marks, (state, status, flags))| {
+                Packet {
+                    interface,
+                    protocol,
+                    source: source.parse().expect("an address"),
+                    destination: destination.parse().expect("an address"),
+                    sport,
+                    dport,
+                    owner,
+                    mark: marks.0,
+                    ct_mark: marks.1,
+                    state,
+                    status,
+                    flags,
+                }
+            },
+        )
 }
 
 proptest! {

@@ -15,7 +15,7 @@ use nftmesh::mesh::istio::{InboundPorts, Interception, IstioConfig, ServiceCidrs
 use nftmesh::model::{ChainKind, Family, Nfproto, Priority, Rule, Ruleset, Table};
 use nftmesh::plan::TableId;
 use sidecar::{CASES, apply, config};
-use support::{in_fresh_netns, needs_root, nft, succeed};
+use support::{in_fresh_netns, needs_root, nft, nft_script, succeed};
 use traffic::{Listeners, Pod, Who, under_load};
 
 /// What the pod tracks of IPv6.
@@ -30,6 +30,25 @@ const V4_ONLY: &[&str] = &[
     "-m TPROXY -i '*' -b '*' --drop-invalid --redirect-dns --capture-all-dns",
     "-m REDIRECT -i '*' -b '*' --redirect-dns",
 ];
+
+#[test]
+fn tables_of_both_families_at_once_break_connections_with_tproxy() {
+    // Why a change of family is one commit: see ARCHITECTURE.md.
+    if !needs_root() {
+        return;
+    }
+    let options = "-m TPROXY -i '*' -b '*'";
+    let pod = Pod::new();
+    pod.serving(Listeners::All, || {
+        let app = "10.77.0.2:8080".parse().expect("an address");
+        pod.run(|| apply(&config(&format!("ISTIO_DUAL_STACK=true {options}"), "")));
+        let answer = pod.connect(Who::Gateway, app);
+        assert!(answer.starts_with("ENVOY_IN "), "{answer}");
+        pod.run(|| nft_script(&Ruleset::from(&config(options, "")).to_string()));
+        let answer = pod.connect(Who::Gateway, app);
+        assert!(!answer.starts_with("ENVOY_IN "), "{answer}");
+    });
+}
 
 #[test]
 fn ipv6_that_is_off_meets_no_rule_and_no_connection_tracking() {

@@ -58,10 +58,12 @@ fn what_is_always_true_of_the_rules() {
 #[test]
 fn without_counters_nothing_else_changes() {
     let config = || IstioConfig::builder().service_cidrs(ServiceCidrs::All);
-    let with = Ruleset::from(&config().build().expect("valid")).to_string();
-    let without = Ruleset::from(&config().without_counters().build().expect("valid")).to_string();
+    let mut with = Ruleset::from(&config().build().expect("valid"));
+    let without = Ruleset::from(&config().without_counters().build().expect("valid"));
     assert_ne!(with, without);
-    assert_eq!(with.replace("counter packets 0 bytes 0 ", ""), without);
+    let rules = with.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules);
+    rules.for_each(|rule| rule.statements.retain(|part| !matches!(part, Statement::Counter { .. })));
+    assert_eq!(with, without);
 }
 
 #[test]

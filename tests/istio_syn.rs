@@ -7,34 +7,29 @@
 
 #[path = "support/sidecar.rs"]
 mod sidecar;
+#[path = "support/sockets.rs"]
+mod sockets;
 mod support;
 #[path = "support/traffic/mod.rs"]
 mod traffic;
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::{Ruleset, TcpFlags};
 use sidecar::{apply, config, route};
+use sockets::{FAMILIES, PATIENCE, connect, connect_with, forgotten, listener, reset, speaks, vanish};
 use support::patience::patience;
 use support::{needs_root, nft, nft_script, sys};
 use traffic::{Pod, Who};
 
 const TPROXY: &str = "ISTIO_DUAL_STACK=true -m TPROXY -i '*' -b '*'";
-const FAMILIES: [(IpAddr, IpAddr); 2] = [
-    (IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1)), IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2))),
-    (IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1)), IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2))),
-];
 /// The application's port.
 const APP: u16 = 8080;
-/// A SYN is repeated after 1 s: what is not answered by then was dropped or lost.
-const PATIENCE: Duration = Duration::from_millis(2500);
-
 /// Who took a connection.
 #[derive(Debug)]
 enum Taken {
@@ -55,8 +50,8 @@ impl Scene {
     fn new((client, server): (IpAddr, IpAddr), install: impl FnOnce() + Send) -> Scene {
         let pod = Pod::new();
         pod.run(install);
-        let app = listener(&pod, Who::App, server, APP);
-        let proxy = Some(listener(&pod, Who::ProxyServer, server, 15006));
+        let app = listener(&pod.pod, Who::App, server, APP);
+        let proxy = Some(listener(&pod.pod, Who::ProxyServer, server, 15006));
         Scene { pod, client, server, app, proxy }
     }
 
@@ -94,94 +89,6 @@ impl Scene {
             (_, other) => panic!("port {port}: {other:?}"),
         }
     }
-
-    /// Until the pod has no socket of that connection any more.
-    fn forgotten(&self, port: u16) {
-        let file = if self.server.is_ipv4() { "tcp" } else { "tcp6" };
-        let peer = format!(":{port:04X} ");
-        let begun = Instant::now();
-        while self
-            .pod
-            .run(|| fs::read_to_string(format!("/proc/thread-self/net/{file}")))
-            .expect("/proc")
-            .contains(&peer)
-        {
-            assert!(begun.elapsed() < patience(Duration::from_secs(20)), "the proxy's socket stays");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-fn listener(pod: &Pod, who: Who, server: IpAddr, port: u16) -> TcpListener {
-    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let listen = || -> io::Result<TcpListener> {
-        who.assume();
-        let socket = sys::socket((any, port).into(), libc::SOCK_STREAM)?;
-        sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
-        if who == Who::ProxyServer {
-            transparent(&socket, any)?;
-        }
-        sys::bind(&socket, (any, port).into())?;
-        sys::listen(&socket)?;
-        let listener = TcpListener::from(socket);
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    pod.run(listen).unwrap_or_else(|error| panic!("{who} on {port}: {error}"))
-}
-
-fn transparent(socket: &OwnedFd, address: IpAddr) -> io::Result<()> {
-    match address {
-        IpAddr::V4(_) => sys::set_option(socket, libc::SOL_IP, libc::IP_TRANSPARENT, &sys::ON),
-        IpAddr::V6(_) => sys::set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT, &sys::ON),
-    }
-}
-
-fn connect(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
-    connect_with(from, to, |_| Ok(()))
-}
-
-fn connect_with(
-    from: SocketAddr,
-    to: SocketAddr,
-    set: impl FnOnce(&OwnedFd) -> io::Result<()>,
-) -> io::Result<TcpStream> {
-    let socket = sys::socket(to, libc::SOCK_STREAM)?;
-    let limit = patience(Duration::from_millis(1500));
-    let limit = libc::timeval { tv_sec: limit.as_secs() as libc::time_t, tv_usec: limit.subsec_micros().into() };
-    sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)?;
-    sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
-    set(&socket)?;
-    sys::bind(&socket, from)?;
-    sys::connect(&socket, to)?;
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(patience(PATIENCE)))?;
-    Ok(stream)
-}
-
-/// Ends a connection with a reset.
-fn reset(stream: TcpStream) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    sys::set_option(&stream.into(), libc::SOL_SOCKET, libc::SO_LINGER, &linger).expect("a socket can be closed hard");
-}
-
-/// Ends a socket without a word to the other side: under repair it is closed silently.
-fn vanish(stream: TcpStream) {
-    sys::set_option(&stream.into(), libc::IPPROTO_TCP, libc::TCP_REPAIR, &sys::ON).expect("root may repair sockets");
-}
-
-/// Bytes pass both ways.
-#[track_caller]
-fn speaks(one: &mut TcpStream, other: &mut TcpStream) {
-    other.set_nonblocking(false).expect("a flag");
-    other.set_read_timeout(Some(patience(PATIENCE))).expect("a time");
-    for _ in 0..2 {
-        one.write_all(b"a question").expect("the connection is open");
-        let mut heard = [0; 10];
-        other.read_exact(&mut heard).expect("the connection is open");
-        other.write_all(b"the answer").expect("the connection is open");
-        one.read_exact(&mut heard).expect("the connection is open");
-    }
 }
 
 fn installed() {
@@ -216,14 +123,14 @@ const ENDS: [End; 3] = [
         let (mut client, proxy) = scene.proxied(port);
         drop(proxy);
         assert_eq!(client.read(&mut [0]).expect("it was closed"), 0);
-        scene.forgotten(port);
+        forgotten(&scene.pod, scene.server, port);
         vanish(client);
     }),
     ("the proxy is gone without a word", |scene, port| {
         let (client, proxy) = scene.proxied(port);
         vanish(proxy);
         vanish(client);
-        scene.forgotten(port);
+        forgotten(&scene.pod, scene.server, port);
     }),
 ];
 
@@ -256,7 +163,7 @@ fn without_a_proxy_a_syn_on_an_old_entry_is_dropped_until_there_is_one() {
             let outcome = scene.connect(port);
             assert!(outcome.is_err(), "{addresses:?}: {how}: {:?}", scene.take());
             assert!(scene.app.accept().is_err(), "{addresses:?}: {how}");
-            scene.proxy = Some(listener(&scene.pod, Who::ProxyServer, scene.server, 15006));
+            scene.proxy = Some(listener(&scene.pod.pod, Who::ProxyServer, scene.server, 15006));
             let (mut client, mut proxy) = scene.proxied(port);
             speaks(&mut client, &mut proxy);
         }

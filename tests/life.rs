@@ -70,7 +70,7 @@ fn packet(text: &str) -> Packet {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The hooks in capitals, the chains they call, `lo` where it turns round, and the port or interface of the end.
+/// The hooks in capitals, the chains they call but for those that only refuse a SYN on an old entry, `lo` where it turns round, and the port or interface of the end.
 fn way(walk: &Walk) -> Vec<String> {
     let mut way: Vec<String> = Vec::new();
     for step in &walk.steps {
@@ -83,7 +83,8 @@ fn way(walk: &Walk) -> Vec<String> {
                     "nat" => rule.chain.name.to_string(),
                     other => format!("{other}/{}", rule.chain.name),
                 };
-                if way.last() != Some(&chain) {
+                let refuses = chain.ends_with("-syn") || chain == "istio-refuse";
+                if !refuses && way.last() != Some(&chain) {
                     way.push(chain);
                 }
             }

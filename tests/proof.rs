@@ -18,11 +18,11 @@ use std::fs;
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::model::{Family4or6, Ruleset};
 use nftmesh::sim::{Comparison, Rules, compare};
-use recorded::mended;
+use recorded::{mended, refusals};
 use sidecar::{CASES, Case};
 
 /// By its number: what is wrong with the reference, and why these rule sets are equal all the same.
-const DEFECTS: [(u32, &str, &str); 18] = [
+const DEFECTS: [(u32, &str, &str); 19] = [
     (1, "TPROXY without a listener lets traffic through", "its nftables backend; iptables drops, as we do"),
     (
         2,
@@ -45,6 +45,7 @@ const DEFECTS: [(u32, &str, &str); 18] = [
     (16, "TPROXY takes a SYN on an old entry for established", "mended in the recording"),
     (17, "whoever registers a nat chain later comes first", "its nftables backend, and what others do"),
     (18, "only an IPv6 nameserver gives zones without a redirect", "no case has one"),
+    (19, "a SYN on an old entry that was not translated passes the proxy", "mended in the recording"),
 ];
 
 /// The nameserver of the recordings.
@@ -60,14 +61,24 @@ fn recorded(case: &Case) -> [String; 2] {
 }
 
 #[track_caller]
-fn theirs(case: &Case, [ipv4, ipv6]: [&str; 2]) -> Rules {
+fn theirs(case: &Case, texts: [&str; 2]) -> Rules {
+    let mut both = as_they_are(case, texts);
+    for (text, family) in texts.into_iter().zip([Family4or6::Ipv4, Family4or6::Ipv6]) {
+        both.tables.extend(refusals(text, family).tables);
+    }
+    Rules::try_from(&both).expect("every rule has a program")
+}
+
+/// Without what refuses a SYN that NAT will not look at.
+#[track_caller]
+fn as_they_are(case: &Case, [ipv4, ipv6]: [&str; 2]) -> Ruleset {
     let mut both = Ruleset::new();
     for (text, family) in [(ipv4, Family4or6::Ipv4), (ipv6, Family4or6::Ipv6)] {
         let imported =
             iptables_save(text, family, Unknown::Refuse).unwrap_or_else(|error| panic!("{}: {error}", case.name));
         both.tables.extend(imported.ruleset.tables);
     }
-    Rules::try_from(&both).expect("every rule has a program")
+    both
 }
 
 #[test]
@@ -109,6 +120,18 @@ fn the_recordings_of_tproxy_differ_as_they_are_in_nothing_but_a_syn_on_an_old_en
         }
     }
     assert_eq!(told, 3, "the cases of TPROXY");
+}
+
+#[test]
+fn without_refusals_every_recording_lets_a_syn_past_the_proxy() {
+    for case in CASES {
+        let [ipv4, ipv6] = recorded(case).map(|text| mended(&text));
+        let theirs = Rules::try_from(&as_they_are(case, [&ipv4, &ipv6])).expect("every rule has a program");
+        let Comparison::Differs(difference) = compare(&ours(case), &theirs) else { panic!("{}: equal", case.name) };
+        let said = difference.to_string();
+        support::say(format_args!("{}: {said}", case.name));
+        assert!(said.contains("istio-refuse"), "{}: {said}", case.name);
+    }
 }
 
 /// Rules of the reference that no packet needs: its tunnel rule where nothing inbound is redirected by default, its exclusions of UDP

@@ -5,6 +5,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use nftmesh::import::{Unknown, iptables_save};
+use nftmesh::model::{Base, ChainKind, Family4or6, Hook, Priority, Ruleset};
+
 /// The rules of a case and family as `iptables-save` would print them; only the built-in chains where there are none.
 #[track_caller]
 pub(crate) fn as_save(case: &str, family: &str) -> String {
@@ -42,6 +45,55 @@ pub(crate) fn mended(text: &str) -> String {
         false => format!("{line}\n"),
     };
     text.lines().map(mend).collect()
+}
+
+/// What the reference lacks besides: the rules of its nat table once more, before NAT, for a SYN that NAT will not look at. What
+/// redirects refuses there. In words of iptables, whose REJECT is for the table filter only: so its chains are moved afterwards.
+#[track_caller]
+pub(crate) fn refusals(text: &str, family: Family4or6) -> Ruleset {
+    let syn = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN";
+    let refuse = "-j REJECT --reject-with tcp-reset";
+    let mut rules = vec![
+        format!("-A INPUT ! -i lo {syn} -j PREROUTING_SYN"),
+        format!("-A OUTPUT {syn} -j OUTPUT_SYN"),
+        format!("-A REFUSE -p tcp -m conntrack --ctstate INVALID {refuse}"),
+        "-A REFUSE -m conntrack --ctstate DNAT -j RETURN".to_owned(),
+        format!("-A REFUSE -p tcp -m conntrack --ctstatus CONFIRMED {refuse}"),
+    ];
+    let nat = text.lines().skip_while(|line| *line != "*nat").take_while(|line| *line != "COMMIT");
+    for line in nat.filter(|line| line.starts_with("-A ")) {
+        let words = line.split(' ').map(|word| match word {
+            "PREROUTING" | "OUTPUT" => format!("{word}_SYN"),
+            chain if chain.starts_with("ISTIO_") => format!("{chain}_SYN"),
+            word => word.to_owned(),
+        });
+        let line = words.collect::<Vec<_>>().join(" ");
+        // An extension of the target follows it.
+        rules.push(line.split_once("-j REDIRECT ").map_or(line.clone(), |(before, _)| format!("{before}-g REFUSE")));
+    }
+    let mut chains: Vec<&str> = vec!["PREROUTING_SYN", "OUTPUT_SYN", "REFUSE"];
+    let places = rules.iter().flat_map(|rule| rule.split(' ').filter(|word| word.starts_with("ISTIO_")));
+    chains.extend(places);
+    chains.sort_unstable();
+    chains.dedup();
+    let mut save = String::from("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n");
+    chains.iter().for_each(|chain| writeln!(save, ":{chain} - [0:0]").expect("a string takes any text"));
+    rules.iter().for_each(|rule| writeln!(save, "{rule}").expect("a string takes any text"));
+    save.push_str("COMMIT\n");
+
+    let mut ruleset =
+        iptables_save(&save, family, Unknown::Refuse).unwrap_or_else(|error| panic!("{error}\n{save}")).ruleset;
+    for table in &mut ruleset.tables {
+        table.name = "mended".into();
+        for chain in &mut table.chains {
+            let ChainKind::Base(Base { hook, priority, .. }) = &mut chain.kind else { continue };
+            *priority = Priority(-101);
+            if *hook == Hook::Input {
+                *hook = Hook::Prerouting;
+            }
+        }
+    }
+    ruleset
 }
 
 /// The lines of a section, `table chain rule`.

@@ -30,7 +30,7 @@ mod sets;
 
 use super::config::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, Interception, IstioConfig};
 use crate::model::{
-    Chain, Family, Match, Priority, Rule, Ruleset, Statement, Table, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
+    Chain, Family, Match, Priority, Rule, Ruleset, Statement, Table, TcpFlags, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
 };
 use crate::routes::{Families, RoutePlan};
 
@@ -130,6 +130,9 @@ fn from_passthrough(config: &IstioConfig) -> impl Iterator<Item = Match> + use<>
     let ipv6 = config.ipv6.then(|| ip6_saddr(INBOUND_PASSTHROUGH_V6));
     [ip_saddr(INBOUND_PASSTHROUGH_V4)].into_iter().chain(ipv6)
 }
+
+/// The flags that tell a SYN that begins a connection from all other packets.
+const BEGINNING: TcpFlags = TcpFlags::FIN.union(TcpFlags::SYN).union(TcpFlags::RST).union(TcpFlags::ACK);
 
 const INBOUND: &str = "istio-inbound";
 const OUTPUT: &str = "istio-output";

@@ -13,7 +13,7 @@
 //! and would reach the application's listener if it were taken for a packet that the proxy has a socket for.
 
 use super::sets::{interfaces, ports};
-use super::{INBOUND, OUTPUT, OUTPUT_INVALID, Place, TPROXY, from_passthrough, to_loopback, with};
+use super::{BEGINNING, INBOUND, OUTPUT, OUTPUT_INVALID, Place, TPROXY, from_passthrough, to_loopback, with};
 use crate::mesh::istio::{InboundPorts, Interception, IstioConfig, SELF_CALL_MARK};
 use crate::model::{
     Chain, ChainType, CtState, Hook, MarkKey, MarkValue, Protocol, Rule, Table, TcpFlags, Tproxy, mark, masked,
@@ -82,9 +82,6 @@ fn inbound(config: &IstioConfig) -> Vec<Rule> {
     rules.push(Rule::new().counter().goto(TPROXY).comment("a new connection"));
     rules
 }
-
-/// The flags that tell a SYN that begins a connection from all other packets.
-const BEGINNING: TcpFlags = TcpFlags::FIN.union(TcpFlags::SYN).union(TcpFlags::RST).union(TcpFlags::ACK);
 
 /// Without a listener `tproxy` lets the packet go on, to the application: the drop behind it fails closed.
 fn tproxy(config: &IstioConfig) -> Vec<Rule> {

@@ -1,4 +1,5 @@
-//! What the application sends and, with REDIRECT, what comes in. These chains see the first packet of a connection only.
+//! What the application sends and, with REDIRECT, what comes in. Chains of NAT see the first packet of a connection only; see [`syn`]
+//! for a SYN that is not the first.
 //!
 //! Only TCP, and UDP to port 53, comes to the chain `istio-output`: nothing else is ever captured. There `th dport` is the port of both
 //! without another look at the protocol.
@@ -8,6 +9,8 @@
 //! left, so that for all others (1) and (2) never match. Hence: the first owner's (1), then everything on lo alone, then every owner
 //! alone. Two options change that. With DNS capture, (2) lets port 53 through, and (1) for users does not match it: only for groups and
 //! port 53 does (1) match behind the first owner. With a loopback range in `-i` there is no (2), and (1) matches for every owner.
+
+mod syn;
 
 use super::sets::{Destinations, End, addresses, interfaces, owner_groups, ports, without};
 use super::{
@@ -32,7 +35,7 @@ pub(super) fn table(config: &IstioConfig) -> Table {
     let inbound = nat.inbound();
     let (output, of_groups) = (nat.output(), nat.of_groups());
     let to_agent = output.iter().chain(&of_groups).any(|rule| goes_to(rule, OUTPUT_DNS));
-    let chains = [
+    let mut chains = vec![
         (base("prerouting", Hook::Prerouting), nat.prerouting(&inbound)),
         (base("output", Hook::Output), nat.leaving(to_agent)),
         (Chain::regular(INBOUND), inbound),
@@ -42,6 +45,7 @@ pub(super) fn table(config: &IstioConfig) -> Table {
         (Chain::regular(REDIRECT), vec![to(config.outbound_port).comment("outbound, to the proxy")]),
         (Chain::regular(IN_REDIRECT), vec![to(config.inbound_port).comment("inbound, to the proxy")]),
     ];
+    chains.extend(syn::chains(&chains));
     let used = |name: &str| chains.iter().flat_map(|(_, rules)| rules).any(|rule| goes_to(rule, name));
     let needed: Vec<_> =
         chains.iter().filter(|(chain, _)| chain.hooked().is_some() || used(chain.name.as_str())).cloned().collect();

@@ -1,0 +1,456 @@
+//! A SYN of the application that meets the conntrack entry of an earlier connection: it reaches the proxy or is refused, and never
+//! leaves past the proxy.
+//!
+//! The entries are made by real sockets, most of them by the proxy's own connections, which NAT leaves alone. Then the application
+//! connects from the same port to the same destination.
+
+#![cfg(feature = "mesh")]
+
+#[path = "support/sidecar.rs"]
+mod sidecar;
+#[path = "support/sockets.rs"]
+mod sockets;
+mod support;
+#[path = "support/traffic/mod.rs"]
+mod traffic;
+
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nftmesh::mesh::istio::IstioConfig;
+use nftmesh::model::Ruleset;
+use sidecar::{apply, config, route};
+use sockets::{FAMILIES, PATIENCE, acknowledged, connect_by, forgotten, listener, reset, speaks, vanish};
+use support::patience::patience;
+use support::{needs_root, nft, nft_script, sys};
+use traffic::{Pod, Who};
+
+/// A port outside.
+const REMOTE: u16 = 9000;
+const MODES: [&str; 2] =
+    ["ISTIO_DUAL_STACK=true -m REDIRECT -i '*' -b '*'", "ISTIO_DUAL_STACK=true -m TPROXY -i '*' -b '*'"];
+
+/// Who took a connection.
+#[derive(Debug)]
+enum Taken {
+    ByProxy(TcpStream),
+    ByRemote(TcpStream),
+}
+
+/// A pod with a proxy, and a server outside.
+struct Scene {
+    pod: Pod,
+    remote: SocketAddr,
+    local: IpAddr,
+    proxy: TcpListener,
+    server: TcpListener,
+}
+
+impl Scene {
+    fn new((gateway, local): (IpAddr, IpAddr), install: impl FnOnce() + Send) -> Scene {
+        let pod = Pod::new();
+        pod.gateway.run(|| {
+            nft_script(
+                "add table inet seen; add chain inet seen in { type filter hook prerouting priority -400; }; \
+                add rule inet seen in tcp flags & (fin | syn | rst | ack) == syn counter",
+            );
+        });
+        pod.run(install);
+        let proxy = listener(&pod.pod, Who::ProxyServer, local, 15001);
+        let server = listener(&pod.gateway, Who::Gateway, gateway, REMOTE);
+        Scene { pod, remote: (gateway, REMOTE).into(), local, proxy, server }
+    }
+
+    fn connect(&self, who: Who, port: u16, kind: Kind) -> io::Result<TcpStream> {
+        let mut stream = self.pod.run(|| {
+            who.assume();
+            connect_by(kind.protocol(), (self.local, port).into(), self.remote, |socket| match kind {
+                Kind::FastOpen => sys::set_option(socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, &sys::ON),
+                Kind::Multipath | Kind::Plain => Ok(()),
+            })
+        })?;
+        if kind == Kind::FastOpen {
+            stream.write_all(b"early data")?;
+            // Whether it was refused is known when it was answered.
+            stream.set_read_timeout(Some(Duration::from_millis(200)))?;
+            if let Err(error) = stream.read(&mut [0]) {
+                if error.kind() != ErrorKind::WouldBlock {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(stream)
+    }
+
+    fn take(&self) -> Option<Taken> {
+        let until = Instant::now() + patience(PATIENCE);
+        while Instant::now() < until {
+            if let Ok((stream, _)) = self.server.accept() {
+                return Some(Taken::ByRemote(stream));
+            }
+            if let Ok((stream, _)) = self.proxy.accept() {
+                return Some(Taken::ByProxy(stream));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        None
+    }
+
+    /// A connection that the remote takes.
+    #[track_caller]
+    fn direct(&self, who: Who, port: u16) -> (TcpStream, TcpStream) {
+        let stream = self.connect(who, port, Kind::Plain).unwrap_or_else(|error| panic!("{who}, port {port}: {error}"));
+        match self.take() {
+            Some(Taken::ByRemote(served)) => (stream, served),
+            other => panic!("{who}, port {port}: {other:?}"),
+        }
+    }
+
+    /// A connection that the proxy takes.
+    #[track_caller]
+    fn proxied(&self, port: u16) -> (TcpStream, TcpStream) {
+        let stream = self.connect(Who::App, port, Kind::Plain).unwrap_or_else(|error| panic!("port {port}: {error}"));
+        match self.take() {
+            Some(Taken::ByProxy(served)) => (stream, served),
+            other => panic!("port {port}: {other:?}"),
+        }
+    }
+
+    /// How many SYN came to the gateway so far.
+    fn left(&self) -> u64 {
+        let listed = self.pod.gateway.run(|| nft("list chain inet seen in"));
+        let (_, rest) = listed.split_once("packets ").expect("a counter");
+        rest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+    }
+
+    /// What the application's connection from this port comes to, when none of its SYN reaches the gateway.
+    #[track_caller]
+    fn kept(&self, port: u16, kind: Kind) -> io::Result<TcpStream> {
+        let before = self.left();
+        let outcome = self.connect(Who::App, port, kind);
+        assert_eq!(self.left(), before, "port {port}: a SYN left past the proxy: {outcome:?}");
+        outcome
+    }
+
+    #[track_caller]
+    fn refused(&self, port: u16, kind: Kind) {
+        let error = self.kept(port, kind).expect_err("nobody has a connection on this entry");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "port {port}");
+    }
+
+    fn forgotten(&self, port: u16) {
+        forgotten(&self.pod, self.local, port);
+    }
+}
+
+/// What the application's connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    FastOpen,
+    Multipath,
+    Plain,
+}
+
+impl Kind {
+    fn protocol(self) -> libc::c_int {
+        match self {
+            // IPPROTO_MPTCP, include/uapi/linux/in.h.
+            Kind::Multipath => 262,
+            Kind::FastOpen | Kind::Plain => 0,
+        }
+    }
+}
+
+/// How the proxy's own connection ends, what ends one from this port so, and whether conntrack takes a SYN after it for a new connection.
+type End = (&'static str, fn(&Scene, u16), After);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Known,
+    New,
+}
+
+const ENDS: [End; 7] = [
+    ("the remote reset it", |scene, port| reset_by_remote(scene, Who::Proxy, port), After::Known),
+    (
+        "the remote closed first, and the proxy vanished",
+        |scene, port| {
+            let (mut proxy, remote) = scene.direct(Who::Proxy, port);
+            remote.shutdown(Shutdown::Write).expect("it is open");
+            assert_eq!(proxy.read(&mut [0]).expect("it was closed"), 0);
+            // A FIN that nobody answered would be repeated, and answered with a reset.
+            acknowledged(&scene.pod.gateway, scene.local, port);
+            vanish(proxy);
+            vanish(remote);
+            scene.forgotten(port);
+        },
+        After::Known,
+    ),
+    ("both are gone without a word", |scene, port| both_vanish(scene, Who::Proxy, port), After::Known),
+    (
+        "the proxy closed first, and the remote is still half open",
+        |scene, port| {
+            scene.pod.run(|| fs::write("/proc/sys/net/ipv4/tcp_fin_timeout", "1")).expect("a namespace has this");
+            let (proxy, mut remote) = scene.direct(Who::Proxy, port);
+            drop(proxy);
+            assert_eq!(remote.read(&mut [0]).expect("it was closed"), 0);
+            scene.forgotten(port);
+            vanish(remote);
+        },
+        After::Known,
+    ),
+    (
+        "nobody ever answered the proxy",
+        |scene, port| {
+            let tables =
+                ["add table inet deaf; add chain inet deaf in { type filter hook input priority 0; policy drop; }"];
+            scene.pod.gateway.run(|| nft_script(tables[0]));
+            let outcome = scene.connect(Who::Proxy, port, Kind::Plain);
+            assert!(outcome.is_err(), "{outcome:?}");
+            scene.pod.gateway.run(|| nft_script("delete table inet deaf"));
+            scene.forgotten(port);
+        },
+        After::Known,
+    ),
+    (
+        "the proxy reset it",
+        |scene, port| {
+            let (proxy, mut remote) = scene.direct(Who::Proxy, port);
+            reset(proxy);
+            assert!(remote.read(&mut [0]).is_err(), "it was reset");
+        },
+        After::New,
+    ),
+    (
+        "both closed it, the remote first",
+        |scene, port| {
+            let (mut proxy, remote) = scene.direct(Who::Proxy, port);
+            drop(remote);
+            assert_eq!(proxy.read(&mut [0]).expect("it was closed"), 0);
+            drop(proxy);
+            scene.forgotten(port);
+        },
+        After::New,
+    ),
+];
+
+/// Ends the application's connection, of which the proxy has the other end.
+type Ending = fn(TcpStream, TcpStream);
+
+fn reset_by_remote(scene: &Scene, who: Who, port: u16) {
+    let (mut stream, remote) = scene.direct(who, port);
+    reset(remote);
+    let error = stream.read(&mut [0]).expect_err("it was reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+fn both_vanish(scene: &Scene, who: Who, port: u16) {
+    let (stream, remote) = scene.direct(who, port);
+    vanish(stream);
+    vanish(remote);
+    scene.forgotten(port);
+}
+
+/// The rules as the reference has them: only NAT decides.
+fn as_the_reference(config: &IstioConfig) {
+    let mut rules = Ruleset::from(config);
+    let before = rules.to_string();
+    for table in &mut rules.tables {
+        table.chains.retain(|chain| !chain.name.as_str().ends_with("-syn"));
+    }
+    assert_ne!(rules.to_string(), before);
+    nft_script(&rules.to_string());
+    route(config);
+}
+
+fn every_mode(body: impl Fn(&str, (IpAddr, IpAddr), &IstioConfig)) {
+    if !needs_root() {
+        return;
+    }
+    for mode in MODES {
+        for addresses in FAMILIES {
+            body(mode, addresses, &config(mode, ""));
+        }
+    }
+}
+
+#[test]
+fn a_syn_on_an_entry_of_the_proxy_is_refused_or_reaches_the_proxy() {
+    every_mode(|mode, addresses, config| {
+        let scene = Scene::new(addresses, || apply(config));
+        for ((how, end, after), port) in ENDS.iter().zip(41_001..) {
+            let what = format!("{mode}: {addresses:?}: {how}");
+            end(&scene, port);
+            match (after, scene.kept(port, Kind::Plain)) {
+                (After::Known, Err(error)) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{what}"),
+                (After::New, Ok(mut app)) => {
+                    let Some(Taken::ByProxy(mut proxy)) = scene.take() else { panic!("{what}: not the proxy") };
+                    speaks(&mut app, &mut proxy);
+                }
+                (_, other) => panic!("{what}: {other:?}: {:?}", scene.take()),
+            }
+        }
+        // From a port without a past.
+        let (mut app, mut proxy) = scene.proxied(42_001);
+        speaks(&mut app, &mut proxy);
+    });
+}
+
+#[test]
+fn the_rules_of_the_reference_let_each_of_them_leave() {
+    every_mode(|mode, addresses, config| {
+        let scene = Scene::new(addresses, || as_the_reference(config));
+        for ((how, end, after), port) in ENDS.iter().zip(41_001..) {
+            end(&scene, port);
+            let before = scene.left();
+            let outcome = scene.connect(Who::App, port, Kind::Plain);
+            let left = scene.left() > before;
+            assert_eq!(left, *after == After::Known, "{mode}: {addresses:?}: {how}: {outcome:?}");
+            let taken = outcome.is_ok().then(|| scene.take());
+            if port == 41_001 {
+                let by_remote = matches!(taken, Some(Some(Taken::ByRemote(_))));
+                assert!(by_remote, "{mode}: {addresses:?}: {how}: {taken:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn early_data_and_several_paths_are_refused_alike_and_work_otherwise() {
+    every_mode(|mode, addresses, config| {
+        // Both sides, without a cookie, on every listener from now on.
+        let fast_open = || fs::write("/proc/sys/net/ipv4/tcp_fastopen", "1543").expect("a namespace has this");
+        let scene = Scene::new(addresses, || {
+            fast_open();
+            apply(config);
+        });
+        scene.pod.gateway.run(fast_open);
+        for (kind, port) in [(Kind::FastOpen, 43_001), (Kind::Multipath, 43_011)] {
+            let what = format!("{mode}: {addresses:?}: {kind:?}");
+            let mut app = match scene.connect(Who::App, port, kind) {
+                Err(error) if kind == Kind::Multipath && error.raw_os_error() == Some(libc::EPROTONOSUPPORT) => {
+                    continue;
+                }
+                other => other.unwrap_or_else(|error| panic!("{what}: {error}")),
+            };
+            let Some(Taken::ByProxy(mut proxy)) = scene.take() else { panic!("{what}: not the proxy") };
+            if kind == Kind::FastOpen {
+                proxy.set_nonblocking(false).expect("a flag");
+                proxy.read_exact(&mut [0; 10]).expect("the early data");
+            }
+            app.set_read_timeout(Some(patience(PATIENCE))).expect("a time");
+            speaks(&mut app, &mut proxy);
+            for (end, port) in [reset_by_remote as fn(&Scene, Who, u16), both_vanish].into_iter().zip(port + 1..) {
+                end(&scene, Who::Proxy, port);
+                scene.refused(port, kind);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_applications_own_entries_lead_to_the_proxy_as_before() {
+    every_mode(|mode, addresses, config| {
+        let scene = Scene::new(addresses, || apply(config));
+        let ends: [(&str, Ending); 3] = [
+            ("the proxy reset it", |_app, proxy| reset(proxy)),
+            ("both are gone", |app, proxy| {
+                vanish(app);
+                vanish(proxy);
+            }),
+            ("the proxy closed first", |app, proxy| {
+                drop(proxy);
+                vanish(app);
+            }),
+        ];
+        scene.pod.run(|| fs::write("/proc/sys/net/ipv4/tcp_fin_timeout", "1")).expect("a namespace has this");
+        for ((how, end), port) in ends.into_iter().zip(44_001..) {
+            let (app, proxy) = scene.proxied(port);
+            end(app, proxy);
+            scene.forgotten(port);
+            let before = scene.left();
+            let (mut app, mut proxy) = scene.proxied(port);
+            speaks(&mut app, &mut proxy);
+            assert_eq!(scene.left(), before, "{mode}: {addresses:?}: {how}");
+        }
+    });
+}
+
+#[test]
+fn what_is_not_captured_connects_on_old_entries_as_before() {
+    if !needs_root() {
+        return;
+    }
+    let excluded =
+        ["-o 9000", "-x 10.77.0.1/32,fd77::1/128", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=1000", "-c eth0", "-i ''"];
+    for (mode, options) in MODES.into_iter().flat_map(|mode| excluded.map(|options| (mode, options))) {
+        let mode = if options.starts_with("-i") { mode.replace("-i '*'", "") } else { mode.to_owned() };
+        let config = config(&format!("{mode} {options}"), "");
+        for addresses in FAMILIES {
+            let scene = Scene::new(addresses, || apply(&config));
+            for (who, port) in [(Who::App, 45_001), (Who::Proxy, 45_011)] {
+                reset_by_remote(&scene, who, port);
+                both_vanish(&scene, who, port + 1);
+                for port in [port, port + 1] {
+                    let (mut again, mut served) = scene.direct(Who::App, port);
+                    speaks(&mut again, &mut served);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_open_before_the_rules_goes_on_and_its_entry_is_no_way_out() {
+    every_mode(|_, addresses, config| {
+        let scene = Scene::new(addresses, || {
+            // Connection tracking is on before the rules, as where somebody has a firewall.
+            nft_script(
+                "add table inet seen; add chain inet seen out { type filter hook output priority 0; }; \
+                add rule inet seen out ct state new counter",
+            );
+        });
+        let (mut app, mut remote) = scene.direct(Who::App, 46_001);
+        let (mut proxy, mut far) = scene.direct(Who::Proxy, 46_002);
+        scene.pod.run(|| apply(config));
+        speaks(&mut app, &mut remote);
+        speaks(&mut proxy, &mut far);
+        vanish(app);
+        vanish(remote);
+        scene.forgotten(46_001);
+        scene.refused(46_001, Kind::Plain);
+        // An equal port of another user does not disturb it.
+        speaks(&mut proxy, &mut far);
+    });
+}
+
+#[test]
+fn a_port_that_was_refused_works_again() {
+    every_mode(|mode, addresses, config| {
+        let scene = Scene::new(addresses, || {
+            apply(config);
+            let entries = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close";
+            fs::write(entries, "1").expect("the rules track connections");
+        });
+        // Its entry would stay for five days. Before Linux 6.3 a reset does not end it; that of the remote did.
+        let ends = [reset_by_remote as fn(&Scene, Who, u16), both_vanish];
+        let closes = support::version::linux() >= (6, 3);
+        for (end, port) in ends.into_iter().take(if closes { 2 } else { 1 }).zip(47_001..) {
+            end(&scene, Who::Proxy, port);
+            let begun = Instant::now();
+            let mut app = loop {
+                match scene.kept(port, Kind::Plain) {
+                    Ok(app) => break app,
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{mode}: {addresses:?}"),
+                }
+                assert!(begun.elapsed() < patience(Duration::from_secs(30)), "{mode}: {addresses:?}: refused for ever");
+                thread::sleep(Duration::from_millis(50));
+            };
+            let Some(Taken::ByProxy(mut proxy)) = scene.take() else { panic!("{mode}: {addresses:?}: not the proxy") };
+            speaks(&mut app, &mut proxy);
+        }
+    });
+}

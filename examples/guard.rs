@@ -9,15 +9,18 @@
 //! The same flags and variables as `istio-init`. It runs until SIGTERM or SIGINT, and leaves the rules installed. Exit codes: 0 told to
 //! stop, 1 error.
 //!
-//! Where capture may be missing, it is put back at once, as often as somebody insists; to who undoes it faster than it is done, after as
+//! A table that somebody deleted is added whole as soon as the kernel tells of it, without reading anything before. Where capture may
+//! be missing otherwise, it is put back at once, as often as somebody insists; to who undoes it faster than it is done, after as
 //! much time as that took, at most 50 ms. What merely differs, such as a chain that nothing leads to, waits
 //! for what comes with it, and longer and longer while somebody insists, up to some seconds. Routes count like rules.
 //!
 //! A second guard in the same network namespace, and whoever wants to install something else there, is refused while this one runs.
 
 mod common;
+#[path = "common/pace.rs"]
+mod pace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::os::fd::AsFd;
@@ -28,8 +31,10 @@ use std::time::{Duration, Instant};
 use common::{drop_in, say};
 use nftmesh::kernel::{NetNs, Pod, Precedence, RouteTable, RouteWatch, Watch};
 use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
-use nftmesh::plan::{Event, TableId};
+use nftmesh::model::Ruleset;
+use nftmesh::plan::{Commit, Event, TableId, Transaction};
 use nftmesh::routes::RoutePlan;
+use pace::{Due, Harm, LONGEST_GAP, Pace};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 fn main() -> ExitCode {
@@ -77,12 +82,13 @@ fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
         watch,
         routes,
         route_watch,
+        wanted: Ruleset::from(&config),
         wanted_routes: RoutePlan::from(&config),
         config,
         drift: Drift::default(),
         pace: Pace::default(),
         talk: Talk::default(),
-        due: None,
+        made_again: None,
         others,
         namespace,
     };
@@ -95,27 +101,22 @@ struct Guard {
     routes: RouteTable,
     route_watch: RouteWatch,
     config: IstioConfig,
+    wanted: Ruleset,
     wanted_routes: RoutePlan,
     drift: Drift,
     pace: Pace,
     talk: Talk,
-    /// Something changed then, and is to be put back then.
-    due: Option<Due>,
+    /// When tables that somebody deleted were there again, since the last answer.
+    made_again: Option<Instant>,
     others: Others,
     namespace: NetNs,
-}
-
-#[derive(Clone, Copy)]
-struct Due {
-    since: Instant,
-    at: Instant,
 }
 
 impl Guard {
     fn run(&mut self, stop: &UnixStream) -> Result<(), Box<dyn Error>> {
         let mut look_at_others = Instant::now() + OTHERS_EVERY;
         loop {
-            let until = self.due.map_or(look_at_others, |due| due.at.min(look_at_others));
+            let until = self.pace.due().map_or(look_at_others, |due| due.min(look_at_others));
             if wait([&self.watch, &self.route_watch], stop, until)? == Woken::ToStop {
                 say("guard: stopping; the rules stay\n");
                 return Ok(());
@@ -128,7 +129,7 @@ impl Guard {
                 self.see_others();
                 look_at_others = Instant::now() + OTHERS_EVERY;
             }
-            if let Some(due) = self.due.filter(|due| Instant::now() >= due.at) {
+            if let Some(due) = self.pace.take(Instant::now()) {
                 self.put_back(due);
             }
             self.talk.catch_up();
@@ -137,10 +138,14 @@ impl Guard {
 
     /// Takes what waits, but not for longer than until something is to be put back.
     fn see(&mut self) -> nftmesh::Result<()> {
-        while self.due.is_none_or(|due| Instant::now() < due.at) {
+        while self.pace.due().is_none_or(|due| Instant::now() < due) {
             let Some(event) = self.watch.try_next()? else { break };
             self.others.committed |= matches!(event, Event::Committed(_) | Event::Overflow);
-            if let Some((report, harm)) = self.drift.take(&event) {
+            if let Some(seen) = self.drift.take(&event) {
+                let Seen { report, harm, deleted } = seen;
+                if let Event::Committed(commit) = &event {
+                    self.make_again(&deleted, commit);
+                }
                 self.changed(&report, harm);
             }
         }
@@ -171,50 +176,54 @@ impl Guard {
         }
     }
 
+    /// What a commit deleted whole is added whole, unless anybody committed since: nothing has to be read for that. What else differs
+    /// is put back with the next answer, which looks at everything.
+    fn make_again(&mut self, deleted: &BTreeSet<TableId>, commit: &Commit) {
+        let tables = self.wanted.tables.iter().filter(|table| deleted.contains(&TableId::from(*table)));
+        let tables: Ruleset = tables.cloned().collect();
+        if tables.tables.is_empty() {
+            return;
+        }
+        let add = Transaction::add(tables).at_generation(commit.generation);
+        // A conflict, or whatever else is wrong, is found by the answer, too.
+        if self.pod.kernel().commit(&add).is_ok() {
+            self.made_again = Some(Instant::now());
+        }
+    }
+
     fn changed(&mut self, report: &str, harm: Harm) {
         self.talk.say(report);
-        let now = Instant::now();
-        let at = now + self.pace.delay(now, harm);
-        let due = self.due.get_or_insert(Due { since: now, at });
-        due.at = due.at.min(at);
+        self.pace.changed(Instant::now(), harm);
     }
 
     fn put_back(&mut self, due: Due) {
-        self.due = None;
         let begun = Instant::now();
         let outcome = self.pod.install(&self.config);
         let now = Instant::now();
         self.pace.answered(begun, now);
+        let made_again = self.made_again.take();
         match outcome {
-            Ok(changes) if changes.is_empty() => self.talk.say("guard: nothing had to be restored\n"),
+            Ok(changes) if changes.is_empty() && made_again.is_none() => {
+                self.talk.say("guard: nothing had to be restored\n")
+            }
             Ok(_) => {
                 let took = (now - due.since).as_secs_f64() * 1e3;
                 self.talk.say(&format!("guard: restored after {took:.1} ms\n"));
             }
             Err(error) => {
                 self.talk.say(&format!("guard: not restored, next try in {} ms: {error}\n", LONGEST_GAP.as_millis()));
-                self.due = Some(Due { since: due.since, at: now + LONGEST_GAP });
+                self.pace.failed(due.since, now);
             }
         }
     }
 }
 
-/// What a change may have done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Harm {
-    /// Something more is there that no packet meets.
-    Differs,
-    /// Packets may go past the proxy.
-    Missing,
-}
-
-impl Harm {
-    fn of(change: &Event) -> Harm {
-        match change {
-            Event::ChainAdded { chain, .. } if chain.hook.is_none() => Harm::Differs,
-            Event::SetAdded { .. } | Event::TableAdded(_) | Event::ObjectAdded { .. } => Harm::Differs,
-            _ => Harm::Missing,
-        }
+/// What a change of ours may have done.
+fn harm_of(change: &Event) -> Harm {
+    match change {
+        Event::ChainAdded { chain, .. } if chain.hook.is_none() => Harm::Differs,
+        Event::SetAdded { .. } | Event::TableAdded(_) | Event::ObjectAdded { .. } => Harm::Differs,
+        _ => Harm::Missing,
     }
 }
 
@@ -241,7 +250,16 @@ impl Others {
 #[derive(Default)]
 struct Drift {
     tables: BTreeMap<TableId, Told>,
+    /// Those that it deleted, and did not make anew.
+    deleted: BTreeSet<TableId>,
     worst: Option<Harm>,
+}
+
+/// What a commit of somebody else has changed.
+struct Seen {
+    report: String,
+    harm: Harm,
+    deleted: BTreeSet<TableId>,
 }
 
 /// Lines, and how many there would be more.
@@ -253,17 +271,19 @@ struct Told {
 
 impl Drift {
     /// At the end of a commit that changed something of ours, who it was and what they did.
-    fn take(&mut self, event: &Event) -> Option<(String, Harm)> {
+    fn take(&mut self, event: &Event) -> Option<Seen> {
         match event {
             Event::Committed(commit) => {
-                let Drift { tables, worst } = std::mem::take(self);
+                let Drift { tables, deleted, worst } = std::mem::take(self);
                 let (who, pid, generation) = (&commit.command, commit.pid, commit.generation.0);
                 let told: String = tables.values().map(ToString::to_string).collect();
-                Some((format!("guard: {who:?} (pid {pid}) made generation {generation}:\n{told}"), worst?))
+                let report = format!("guard: {who:?} (pid {pid}) made generation {generation}:\n{told}");
+                Some(Seen { report, harm: worst?, deleted })
             }
             Event::Overflow => {
                 *self = Drift::default();
-                Some(("guard: more happened than could be followed\n".to_owned(), Harm::Missing))
+                let report = "guard: more happened than could be followed\n".to_owned();
+                Some(Seen { report, harm: Harm::Missing, deleted: BTreeSet::new() })
             }
             change => {
                 if let Some(table) = change.table().filter(|table| is_ours(table)) {
@@ -271,9 +291,12 @@ impl Drift {
                     if matches!(change, Event::TableDeleted { .. }) {
                         // That everything in it was deleted goes without saying.
                         *told = Told::default();
+                        self.deleted.insert(table.clone());
+                    } else {
+                        self.deleted.remove(table);
                     }
                     told.add(change);
-                    self.worst = self.worst.max(Some(Harm::of(change)));
+                    self.worst = self.worst.max(Some(harm_of(change)));
                 }
                 None
             }
@@ -303,39 +326,6 @@ impl fmt::Display for Told {
 
 fn is_ours(table: &TableId) -> bool {
     Pod::tables().contains(table)
-}
-
-/// How soon to answer.
-#[derive(Default)]
-struct Pace {
-    last: Option<Instant>,
-    answers: u32,
-    /// How long the last answer took.
-    took: Duration,
-}
-
-impl Pace {
-    fn delay(&mut self, now: Instant, harm: Harm) -> Duration {
-        if self.last.is_none_or(|last| now.duration_since(last) >= PEACE) {
-            (self.answers, self.took) = (0, Duration::ZERO);
-        }
-        match harm {
-            // Who undoes faster than it is done would have all of both processors.
-            Harm::Missing if self.last.is_some_and(|last| now.duration_since(last) < self.took) => {
-                self.took.min(LONGEST_GAP)
-            }
-            Harm::Missing => Duration::ZERO,
-            Harm::Differs => {
-                let doublings = self.answers.saturating_sub(FREE_ANSWERS).min(16);
-                (TOGETHER * 2_u32.pow(doublings)).min(LONGEST)
-            }
-        }
-    }
-
-    fn answered(&mut self, begun: Instant, now: Instant) {
-        (self.last, self.took) = (Some(now), now - begun);
-        self.answers += 1;
-    }
 }
 
 /// Says so much in a second, and then how much more there was.
@@ -402,15 +392,6 @@ fn say(text: &str) {
     drop(say::tell("guard", text));
 }
 
-/// Between two answers while capture is missing, at most.
-const LONGEST_GAP: Duration = Duration::from_millis(50);
-/// Time for what belongs together to come together.
-const TOGETHER: Duration = Duration::from_millis(2);
-/// So many answers are given soon before each waits twice as long as the one before.
-const FREE_ANSWERS: u32 = 8;
-const LONGEST: Duration = Duration::from_secs(4);
-/// After so long without any answer, whoever insisted has gone.
-const PEACE: Duration = Duration::from_secs(10);
 /// So many changes of one commit are told of each table.
 const LINES: usize = 20;
 /// So much is said in one second.

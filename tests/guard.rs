@@ -1,19 +1,25 @@
-//! The example `guard`: what others change is told and put back soon, a fight is not joined, and a signal ends it in order.
+//! The example `guard`: what others change is told and put back, a fight is not joined, and a signal ends it in order.
+//!
+//! How soon it answers is a matter of [`pace`], which is held to its promise by a clock that the test makes up; with the kernel only
+//! what commits follow each other is looked at.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
+#[path = "../examples/common/pace.rs"]
+mod pace;
 mod support;
 #[path = "support/traffic/mod.rs"]
 mod traffic;
 
 use std::process::Stdio;
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nftmesh::kernel::{Kernel, NetNs, Watch};
 use nftmesh::model::{Chain, DataType, Element, Family, Ruleset, Set, Table, Value};
-use nftmesh::plan::{Commit, Event, TableId, Transaction};
+use nftmesh::plan::{Event, TableId, Transaction};
+use pace::{FREE_ANSWERS, Harm, LONGEST, LONGEST_GAP, PEACE, Pace, TOGETHER};
+use proptest::prelude::*;
 use support::patience::patience;
 use support::running::{PATIENCE, Running};
 use support::{command, example, in_fresh_netns, ip, needs_root, nft, nft_script, say};
@@ -28,30 +34,15 @@ fn start(words: &[&str]) -> Running {
     guard
 }
 
-/// The commits in this namespace, with the time at which they were told.
-fn clocked_commits() -> Receiver<(Instant, Commit)> {
-    let watch = Watch::open().expect("a socket");
-    let (send, commits) = channel();
-    thread::spawn(move || {
-        for event in watch {
-            if let Event::Committed(commit) = event.expect("the socket can be read") {
-                if send.send((Instant::now(), commit)).is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    commits
-}
-
-#[track_caller]
-fn next_commit_of(commits: &Receiver<(Instant, Commit)>, command: &str) -> Instant {
-    loop {
-        let (at, commit) = commits.recv_timeout(patience(PATIENCE)).expect("somebody commits");
-        if commit.command == command {
-            return at;
+/// Who has committed in this namespace since the socket was opened.
+fn committers(watch: &mut Watch) -> Vec<String> {
+    let mut who = Vec::new();
+    while let Some(event) = watch.try_next().expect("the socket can be read") {
+        if let Event::Committed(commit) = event {
+            who.push(commit.command);
         }
     }
+    who
 }
 
 /// The rules, without what counts; by table, since tables stand in the order in which they were made.
@@ -85,34 +76,131 @@ const DRIFTS: &[(&str, &str)] = &[
     ("add table ip istio-proxy-mangle", "  add table ip istio-proxy-mangle"),
 ];
 
-/// From the commit of nft to the commit of the guard.
-fn healing_time(script: &str, told: &str) -> Duration {
-    let mut guard = start(REDIRECT);
-    let before = rules();
-    let commits = clocked_commits();
-    nft_script(script);
-    let foreign = next_commit_of(&commits, "nft");
-    let took = next_commit_of(&commits, "guard") - foreign;
-    let said = guard.until("guard: restored");
-    let who = said.iter().find(|line| line.starts_with("guard: \"nft\" (pid "));
-    assert!(who.is_some_and(|line| line.contains(") made generation ")), "{script}: {said:#?}");
-    assert!(said.iter().any(|line| line.starts_with(told)), "{script}: {said:#?}");
-    assert_eq!(rules(), before, "{script}");
-    guard.silent_for(Duration::from_millis(50));
-    assert_eq!(guard.end("TERM").0, Some(0));
-    took
+#[test]
+fn whatever_is_changed_is_put_back_by_the_next_commit() {
+    in_fresh_netns(|| {
+        for (script, told) in DRIFTS {
+            let mut guard = start(REDIRECT);
+            let before = rules();
+            let mut watch = Watch::open().expect("a socket");
+            nft_script(script);
+            let said = guard.until("guard: restored");
+            let who = said.iter().find(|line| line.starts_with("guard: \"nft\" (pid "));
+            assert!(who.is_some_and(|line| line.contains(") made generation ")), "{script}: {said:#?}");
+            assert!(said.iter().any(|line| line.starts_with(told)), "{script}: {said:#?}");
+            assert_eq!(rules(), before, "{script}");
+            assert_eq!(guard.end("TERM").0, Some(0));
+            assert_eq!(committers(&mut watch), ["nft", "guard"], "{script}");
+        }
+    });
 }
 
 #[test]
-fn whatever_is_changed_is_put_back_within_50_ms() {
+fn tables_that_are_deleted_beside_other_changes_are_put_back_whole() {
     in_fresh_netns(|| {
-        for (script, told) in DRIFTS {
-            // A machine that is busy with other tests may take longer once.
-            let times: Vec<Duration> = (0..3).map(|_| healing_time(script, told)).collect();
-            println!("{script}: {times:?}");
-            assert!(times.iter().any(|time| *time < Duration::from_millis(50)), "{script}: {times:?}");
+        let guard = start(TPROXY);
+        let before = rules();
+        let scripts = [
+            "delete table ip istio-proxy-nat; delete table ip istio-proxy-mangle",
+            "delete table ip istio-proxy-nat; flush table ip istio-proxy-mangle",
+            // Made anew by the same commit, with something in it or without.
+            "delete table ip istio-proxy-nat; add table ip istio-proxy-nat",
+            "delete table ip istio-proxy-nat; add table ip istio-proxy-nat; add chain ip istio-proxy-nat output",
+            "delete table ip istio-proxy-nat; add table ip istio-proxy-nat; delete table ip istio-proxy-nat",
+        ];
+        for script in scripts {
+            nft_script(script);
+            guard.until("guard: restored");
+            assert_eq!(rules(), before, "{script}");
         }
     });
+}
+
+/// What happens to a pace, so many microseconds after what was before.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    Change(u64, Harm),
+    /// The guard looks whether an answer is due, and takes so long for it; the last says whether in vain.
+    Look(u64, u64, bool),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let later = || prop_oneof![0..2_000_u64, 0..60_000_u64, 0..20_000_000_u64];
+    prop_oneof![
+        (later(), prop::sample::select(vec![Harm::Differs, Harm::Missing]))
+            .prop_map(|(us, harm)| Happens::Change(us, harm)),
+        (later(), later(), any::<bool>()).prop_map(|(us, took, failed)| Happens::Look(us, took, failed)),
+    ]
+}
+
+proptest! {
+    /// With a clock that is made up.
+    #[test]
+    fn what_is_missing_is_due_within_50_ms_whatever_was_before(story in prop::collection::vec(happens(), 1..200)) {
+        let mut pace = Pace::default();
+        let mut now = Instant::now();
+        let mut latest: Option<Instant> = None;
+        for happens in story {
+            match happens {
+                Happens::Change(later, harm) => {
+                    now += Duration::from_micros(later);
+                    pace.changed(now, harm);
+                    let allowed = match harm {
+                        Harm::Missing => Duration::from_millis(50),
+                        Harm::Differs => LONGEST,
+                    };
+                    latest = Some(latest.unwrap_or(now + allowed).min(now + allowed));
+                }
+                Happens::Look(later, took, failed) => {
+                    now += Duration::from_micros(later);
+                    if let Some(due) = pace.take(now) {
+                        prop_assert!(due.at <= now);
+                        let begun = now;
+                        now += Duration::from_micros(took);
+                        pace.answered(begun, now);
+                        latest = None;
+                        if failed {
+                            pace.failed(due.since, now);
+                            latest = Some(now + LONGEST_GAP);
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(pace.due().is_some(), latest.is_some());
+            prop_assert!(pace.due() <= latest, "{:?}", happens);
+        }
+    }
+}
+
+#[test]
+fn answers_to_what_merely_differs_become_slower_until_there_is_peace() {
+    let mut pace = Pace::default();
+    let mut now = Instant::now();
+    let mut answer = |pace: &mut Pace, harm| {
+        pace.changed(now, harm);
+        let waited = pace.due().expect("something changed") - now;
+        now += waited;
+        assert!(pace.take(now).is_some());
+        pace.answered(now, now + Duration::from_millis(1));
+        now += Duration::from_millis(2);
+        waited
+    };
+    for _ in 0..FREE_ANSWERS {
+        assert_eq!(answer(&mut pace, Harm::Differs), TOGETHER);
+    }
+    let slower: Vec<Duration> = (0..12).map(|_| answer(&mut pace, Harm::Differs)).collect();
+    assert_eq!(slower.first(), Some(&TOGETHER));
+    let doubles = |(one, next): (&Duration, &Duration)| *next == (2 * *one).min(LONGEST);
+    assert!(slower.iter().zip(slower.iter().skip(1)).all(doubles), "{slower:?}");
+    assert_eq!(slower.last(), Some(&LONGEST));
+    assert_eq!(answer(&mut pace, Harm::Missing), Duration::ZERO, "slow only where nothing is missing");
+    now += PEACE;
+    assert_eq!(pace_after(&mut pace, now), TOGETHER);
+}
+
+fn pace_after(pace: &mut Pace, now: Instant) -> Duration {
+    pace.changed(now, Harm::Differs);
+    pace.due().expect("something changed") - now
 }
 
 #[test]
@@ -153,34 +241,24 @@ fn nat_table() -> TableId {
     TableId::new(Family::Ip, "istio-proxy-nat")
 }
 
-/// Commits this whenever the guard has answered, for three seconds; how often it answered.
-fn fight(change: &Transaction) -> usize {
-    let mut enemy = Kernel::open().expect("a socket");
-    let mut watch = enemy.watch().expect("a socket");
-    watch.leave_out(&enemy).expect("a filter");
-    let begun = Instant::now();
-    let mut answers = 0;
-    enemy.commit(change).expect("it can be done");
-    while begun.elapsed() < Duration::from_secs(3) {
-        match watch.try_next().expect("the socket can be read") {
-            Some(Event::Committed(_)) => {
-                answers += 1;
-                enemy.commit(change).expect("it can be done again");
-            }
-            Some(_) => {}
-            None => thread::sleep(Duration::from_millis(1)),
-        }
-    }
-    answers
-}
-
 #[test]
-fn a_fight_over_what_merely_differs_becomes_slower_and_is_won_when_the_other_gives_up() {
+fn a_fight_over_what_merely_differs_is_won_when_the_other_gives_up() {
     in_fresh_netns(|| {
         let _guard = start(REDIRECT);
         let before = rules();
-        let answers = fight(&Transaction::new().add_chain(&nat_table(), Chain::regular("mine")));
-        assert!((9..25).contains(&answers), "{answers}");
+        let change = Transaction::new().add_chain(&nat_table(), Chain::regular("mine"));
+        let mut enemy = Kernel::open().expect("a socket");
+        let mut watch = enemy.watch().expect("a socket");
+        watch.leave_out(&enemy).expect("a filter");
+        // Some answers more than are given soon.
+        for _ in 0..FREE_ANSWERS + 3 {
+            enemy.commit(&change).expect("it is not there");
+            let begun = Instant::now();
+            while !matches!(watch.try_next().expect("the socket can be read"), Some(Event::Committed(_))) {
+                assert!(begun.elapsed() < patience(PATIENCE), "no answer");
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
         eventually(rules, &before);
     });
 }
@@ -194,11 +272,11 @@ fn whoever_deletes_the_table_again_and_again_is_answered_every_time() {
     pod.run(|| {
         let guard = start(REDIRECT);
         let before = rules();
-        let (load, deleted) = under_load(&pod, 4, || {
-            let begun = Instant::now();
+        let (load, deleted): (Load, usize) = under_load(&pod, 4, || {
             let mut deleted = 0;
-            // A guard that backs off, up to seconds, would not be half done.
-            while deleted < 100 && begun.elapsed() < patience(PATIENCE) {
+            let begun = Instant::now();
+            while deleted < 100 {
+                assert!(begun.elapsed() < 100 * patience(PATIENCE), "{deleted} times deleted, and not again");
                 let mut nft = command("nft");
                 let nft = nft.args(["delete", "table", "ip", "istio-proxy-nat"]).stderr(Stdio::null());
                 deleted += usize::from(nft.status().expect("nft runs").success());

@@ -365,7 +365,7 @@ fn the_example_walks_what_iptables_saved() {
     assert_eq!((output.status.code(), &*said), (Some(0), &*expected));
     let unknown = ["--in", "eth0", "--packet", "tcp 10.88.0.9:1 -> 10.77.0.2:443"];
     let text = told(&[&[&*source][..], &unknown].concat(), 2);
-    assert!(text.ends_with("CANNOT TELL: ip filter INPUT, rule 3: xtables match set is not known here\n"), "{text}");
+    assert!(text.ends_with("CANNOT TELL: ip filter INPUT, rule 3: xtables match set: what is in the set bad of ipset (--match-set bad src)\n"), "{text}");
 }
 
 #[test]

@@ -167,10 +167,11 @@ impl Passage<'_> {
     }
 
     /// What the kernel answers to ::1 by itself leaves by the interface of the address that was asked, which is not lo
-    /// (tcp_v6_send_response, net/ipv6/tcp_ipv6.c, v6.12).
+    /// (tcp_v6_send_response, net/ipv6/tcp_ipv6.c, v6.12). A SYN is nobody's answer.
     fn knows_interface(&self) -> Result<(), End> {
         let Packet { source, destination, owner, tcp_flags, .. } = self.packet();
-        let is_answer = owner.is_none() || tcp_flags.contains(TcpFlags::RST);
+        let begins = tcp_flags.contains(TcpFlags::SYN) && !tcp_flags.intersects(TcpFlags::ACK | TcpFlags::RST);
+        let is_answer = tcp_flags.contains(TcpFlags::RST) || (owner.is_none() && !begins);
         if destination.is_ipv6() && destination.is_loopback() && !source.is_loopback() && is_answer {
             return Err(End::CannotTell(CannotTell::new(
                 "by which interface the kernel answers to a loopback address",

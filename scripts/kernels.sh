@@ -3,7 +3,7 @@
 # Everything is built once: tests as for tests, examples in release. Prints a table, and exits with 1 when anything failed.
 # What a program printed stays in target/kernels/SUITE.log.
 #
-#   KERNELS_PROGRAMS   these test programs only, such as 'trace guard'
+#   KERNELS_PROGRAMS   these test programs only, such as 'trace guard:routes,signal': of guard only tests with such names
 #   KERNELS_SECONDS    gives up on a kernel after that, 10800 unless set
 #
 # Needs qemu-system-x86 busybox-static cpio kmod xz-utils zstd, and apt to fetch the kernels.
@@ -11,10 +11,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 SUITES=(bullseye-security bookworm trixie trixie-backports)
-# Test programs that talk to the kernel, quick ones first; of the library's tests, the rooms that do.
-PROGRAMS=${KERNELS_PROGRAMS:-'demo scenario commit list namespaces render snapshot trace trace_example validate walk walk_facts
-	walk_bytes walk_sources watch hook_order precedence severity raised restore listing_faults listing drop_in writers istio_init guard
-	istio_order istio_owners istio_family istio_syn xt traffic istio_traffic trace_walk snapshot_load transitions nftmesh'}
+# Every test program that makes a network namespace: the shortest first, the longest last, with the library's own tests.
+FIRST='demo scenario istio_syn istio_syn_in istio_syn_out istio_init istio_order guard drop_in commit list watch snapshot validate walk_facts'
+LAST='writers snapshot_load trace_walk trace_walk_nft traffic istio_traffic transitions nftmesh'
+others() { basename -s .rs -a $(grep -lE 'in_fresh_netns|in_traced_netns|NetNs::new|Pod::new' tests/*.rs) | grep -vxF "$(printf '%s\n' $FIRST $LAST)"; }
+PROGRAMS=${KERNELS_PROGRAMS:-$FIRST $(others) $LAST}
 [ $# -eq 0 ] || SUITES=("$@")
 
 echo 'building' >&2
@@ -27,14 +28,15 @@ stage=$PWD/target/kernels/programs
 rm -rf "$stage"
 mkdir -p "$stage/deps" "$stage/examples"
 list=()
-for name in $PROGRAMS; do
-	cp "$(grep -m1 "/$name-[0-9a-f]*$" <<<"$built")" "$stage/deps/$name"
-	list+=("$name=$stage/deps/$name")
+for one in $PROGRAMS; do
+	# Without symbols, which fill most of the image that boots.
+	strip -o "$stage/deps/${one%%:*}" "$(grep -m1 "/${one%%:*}-[0-9a-f]*$" <<<"$built")"
+	list+=("$one=$stage/deps/${one%%:*}")
 done
 folder=$(dirname "$(dirname "$(dirname "$(realpath "$(head -n 1 <<<"$built")")")")")/release/examples
 for file in examples/*.rs examples/*/main.rs; do
 	name=${file#examples/} name=${name%/main.rs}
-	cp "$folder/${name%.rs}" "$stage/examples/"
+	strip -o "$stage/examples/${name%.rs}" "$folder/${name%.rs}"
 done
 files=()
 for file in "$stage"/*/*; do files+=(-f "$file"); done

@@ -4,8 +4,8 @@ mod support;
 
 use nftmesh::kernel::{Kernel, NetNs};
 use nftmesh::model::{
-    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, QueueFlags, Rule, Ruleset, Set, SetFlags,
-    Table, Tproxy, Value, set,
+    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, QueueFlags, Reject, Rule, Ruleset, Set,
+    SetFlags, Table, Tproxy, Value, set,
 };
 use nftmesh::plan::{Generation, Position, TableId, Transaction};
 use support::{in_fresh_netns, nft, nft_script};
@@ -300,15 +300,23 @@ fn a_fault_found_at_commit_time_is_blamed_on_no_rule() {
 fn a_target_in_the_wrong_place_is_unsupported() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
-        nft_script("table inet mesh { chain out { type filter hook output priority 0;\n}\n}");
-        let tproxy = Rule::new().l4proto(nftmesh::model::Protocol::TCP).tproxy(Tproxy::to_port(1));
-        let error =
-            kernel.commit(&Transaction::new().add_rule(&mesh().chain("out"), tproxy)).expect_err("tproxy at output");
-        assert!(error.is_unsupported(), "{error}");
-        assert!(
-            error.to_string().contains("tproxy to :1 is not taken in a chain of this type and hook (EOPNOTSUPP)"),
-            "{error}"
+        nft_script(
+            "table inet mesh { chain out { type filter hook output priority 0;\n}
+            chain post { type filter hook postrouting priority 0;\n}\n}",
         );
+        let tcp = || Rule::new().l4proto(nftmesh::model::Protocol::TCP);
+        for (chain, rule, refused) in [
+            ("out", tcp().tproxy(Tproxy::to_port(1)), "tproxy to :1 is not taken in a chain of this type and hook"),
+            (
+                "post",
+                tcp().reject_with(Reject::TcpReset),
+                "reject with tcp reset is not taken in a chain of this type and hook; at prerouting it is since Linux 5.9",
+            ),
+        ] {
+            let error = kernel.commit(&Transaction::new().add_rule(&mesh().chain(chain), rule)).expect_err(refused);
+            assert!(error.is_unsupported(), "{error}");
+            assert!(error.to_string().contains(&format!("{refused} (EOPNOTSUPP)")), "{error}");
+        }
     });
 }
 

@@ -6,7 +6,7 @@ use super::expr::kernel_option;
 use super::reply::Ack;
 use crate::bytecode::{Expr, LookupSet, element_at};
 use crate::error::{Error, Kind, Refusal, Shown};
-use crate::model::{Rule, Set, TableFlags};
+use crate::model::{Rule, Set, Statement, TableFlags};
 use crate::plan::{Operation, State, Transaction};
 
 /// The error for a transaction that the kernel refused, with every operation it named.
@@ -242,7 +242,11 @@ fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind,
             }
         }
         (Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. }, libc::EOPNOTSUPP) => {
-            format!("{} is not taken in a chain of this type and hook ({name})", last_statement(rule))
+            let since = match rule.statements.last() {
+                Some(Statement::Reject(_)) => "; at prerouting it is since Linux 5.9",
+                _ => "",
+            };
+            format!("{} is not taken in a chain of this type and hook{since} ({name})", last_statement(rule))
         }
         (Operation::AddRule { .. } | Operation::ReplaceRule { .. }, libc::EMLINK) => {
             format!("its jump makes a loop or goes more than 16 chains deep ({name})")

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use support::anyone::runnable_by_anyone;
 use support::patience::patience;
 use support::running::{PATIENCE, Running};
 use support::{NetNs, command, example, in_fresh_netns, ip, needs_root, nft};
@@ -436,7 +437,8 @@ fn the_capabilities_of_the_init_container_are_enough() {
     // The validation of a pod that a plugin has set up: the proxy's user, and no capability at all.
     let unprivileged = "exec setpriv --no-new-privs --inh-caps -all --bounding-set -all \
         --reuid 1337 --regid 1337 --clear-groups \"$@\"";
-    let program = example("istio-init").to_string_lossy().into_owned();
+    // Neither may enter a directory that is somebody's own.
+    let program = runnable_by_anyone(&example("istio-init")).to_string_lossy().into_owned();
     let program = program.as_str();
     for mode in ["REDIRECT", "TPROXY"] {
         in_fresh_netns(|| {
@@ -463,7 +465,7 @@ fn the_capabilities_of_the_init_container_are_enough() {
             assert_eq!(nft("list ruleset"), "");
             // Without the address it is not a pod yet, and without the capabilities it says which
             // are missing.
-            let mut command = istio_init();
+            let mut command = Command::new(program);
             let output = command.args(&words).uid(1337).gid(1337).output().expect("the example runs");
             assert!(text(&output.stderr).contains("CAP_NET_ADMIN"), "{}", text(&output.stderr));
         });

@@ -11,7 +11,6 @@ mod traffic;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::UdpSocket;
-use std::thread::sleep;
 use std::time::Duration;
 
 use dice::Dice;
@@ -21,6 +20,7 @@ use nftmesh::kernel::{Kernel, host};
 use nftmesh::model::{Family4or6, Ruleset};
 use nftmesh::plan::Transaction;
 use nftmesh::sim::{Comparison, Packet, Rules, Walk, Walker, compare};
+use support::patience::{comes_true, patience};
 use support::{command, in_fresh_netns, ip, succeed, sys};
 use traffic::Pod;
 
@@ -386,8 +386,8 @@ fn a_walk_meets_the_rules_that_the_kernel_counts() {
             pod.run(|| backend.load(V4, &text));
             let server = gateway.run(|| UdpSocket::bind("10.77.0.1:7000").expect("its own address"));
             let client = pod.run(|| UdpSocket::bind("10.77.0.2:40000").expect("its own address"));
-            let patience = Some(Duration::from_secs(10));
-            [&server, &client].iter().for_each(|socket| socket.set_read_timeout(patience).expect("a time"));
+            let limit = Some(patience(Duration::from_secs(10)));
+            [&server, &client].iter().for_each(|socket| socket.set_read_timeout(limit).expect("a time"));
             let mut bytes = [0; 8];
             client.send_to(b"x", "10.88.0.9:53").expect("it is sent");
             let (_, from) = server.recv_from(&mut bytes).expect("it arrives");
@@ -406,8 +406,7 @@ fn a_walk_meets_the_rules_that_the_kernel_counts() {
                 sys::connect(&socket, "10.77.0.2:81".parse().expect("an address"))
             });
             assert!(refused.is_err(), "nobody listens");
-            sleep(Duration::from_millis(50));
-            let (saved, host) = pod.run(|| (backend.save(V4), host().expect("a netlink socket")));
+            let (mut saved, host) = pod.run(|| (backend.save(V4), host().expect("a netlink socket")));
             let ruleset = rules(&import(&saved, V4));
             let mut walker = Walker::new(&ruleset, &host);
             let walks = [
@@ -432,7 +431,15 @@ fn a_walk_meets_the_rules_that_the_kernel_counts() {
             ];
             let told = || walks.iter().map(Walk::to_string).collect::<String>();
             assert!(!told().contains("CANNOT TELL"), "{}{saved}", told());
-            let (kernel, ours) = (counted(&saved), met(&walks));
+            // The echo may still be on its way.
+            let ours = met(&walks);
+            pod.run(|| {
+                comes_true(|| {
+                    saved = backend.save(V4);
+                    counted(&saved) == ours
+                })
+            });
+            let kernel = counted(&saved);
             let differ: Vec<_> = kernel.symmetric_difference(&ours).collect();
             assert!(differ.is_empty(), "{} round {round}: {differ:?}\n{saved}{}", backend.0, told());
             rules_met += kernel.len();
@@ -547,14 +554,11 @@ fn a_way_back_is_there_where_the_kernel_finds_one() {
                 }
                 let (saved, host) = pod.run(|| {
                     // Until it arrived: one of two opposite rules counts it.
-                    let mut saved = backend.save(family);
-                    for _ in 0..1000 {
-                        if !counted(&saved).is_empty() {
-                            break;
-                        }
-                        sleep(Duration::from_millis(10));
+                    let mut saved = String::new();
+                    comes_true(|| {
                         saved = backend.save(family);
-                    }
+                        !counted(&saved).is_empty()
+                    });
                     (saved, host().expect("a netlink socket"))
                 });
                 let end = |address: &str, port: u16| {
@@ -642,14 +646,11 @@ fn a_segment_size_is_read_from_the_options_as_the_kernel_reads_it() {
                     .expect("it is sent");
             });
             let (saved, host) = pod.run(|| {
-                let mut saved = backend.save(V4);
-                for _ in 0..1000 {
-                    if counted(&saved).iter().any(|rule| rule.ends_with(" 6")) {
-                        break;
-                    }
-                    sleep(Duration::from_millis(10));
+                let mut saved = String::new();
+                comes_true(|| {
                     saved = backend.save(V4);
-                }
+                    counted(&saved).iter().any(|rule| rule.ends_with(" 6"))
+                });
                 (saved, host().expect("a netlink socket"))
             });
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

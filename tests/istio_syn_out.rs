@@ -75,7 +75,7 @@ impl Scene {
         if kind == Kind::FastOpen {
             stream.write_all(b"early data")?;
             // Whether it was refused is known when it was answered.
-            stream.set_read_timeout(Some(Duration::from_millis(200)))?;
+            stream.set_read_timeout(Some(patience(Duration::from_millis(200))))?;
             if let Err(error) = stream.read(&mut [0]) {
                 if error.kind() != ErrorKind::WouldBlock {
                     return Err(error);

@@ -10,7 +10,6 @@ mod traffic;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::thread;
 use std::time::Duration;
 
 use nftmesh::Error;
@@ -18,7 +17,7 @@ use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::Ruleset;
 use nftmesh::proxy::CaptureProbe;
 use sidecar::{CASES, apply, config, route};
-use support::patience::patience;
+use support::patience::{comes_true, patience};
 use support::{assert_same, needs_root, nft, nft_script, shared_dir, succeed, sys};
 use traffic::{Listeners, Pod, RECORDINGS, Who, probe_matrix};
 
@@ -175,14 +174,12 @@ fn validation_passes_for_the_proxy_with_the_rules_and_not_without() {
         let asked = |who: Who| {
             pod.run(|| {
                 who.assume();
-                let mut outcome = probe.timeout(patience(Duration::from_millis(200))).run();
+                let mut outcome = Ok(());
                 // A child that another test is starting holds a copy of every socket until it runs its program.
-                for _ in 0..100 {
-                    if outcome.as_ref().is_err_and(Error::is_conflict) {
-                        thread::sleep(Duration::from_millis(10));
-                        outcome = probe.timeout(patience(Duration::from_millis(200))).run();
-                    }
-                }
+                comes_true(|| {
+                    outcome = probe.timeout(patience(Duration::from_millis(200))).run();
+                    !outcome.as_ref().is_err_and(Error::is_conflict)
+                });
                 outcome.map_err(|error| error.to_string())
             })
         };

@@ -10,6 +10,7 @@ use nftmesh::bytecode::{CmpOp, ElementCode, ElementDataCode, Expr, LookupSet, Re
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{DataType, Element, Family, Ruleset, Set, Table, Value, Verdict};
 use nftmesh::plan::{Counters, RuleState, Snapshot, TableId, TableState, Transaction};
+use support::patience::comes_true;
 use support::readback::assert_reads_back;
 use support::version::{CATCH_ALL, EVENT_POSITIONS, OWNED_TABLES, linux, needs_linux};
 use support::{in_fresh_netns, nft, nft_script, succeed};
@@ -195,9 +196,10 @@ fn a_table_says_who_owns_it() {
         std::io::Write::write_all(&mut stdin, b"add table inet owned { flags owner; }\n").expect("nft reads");
         let mut kernel = Kernel::open().expect("a socket");
         let owned = [TableId::new(Family::Inet, "owned")];
-        let found = (0..200).find_map(|_| {
-            std::thread::sleep(Duration::from_millis(10));
-            kernel.snapshot_of(&owned).expect("nobody commits all the time").tables.pop()
+        let mut found = None;
+        comes_true(|| {
+            found = kernel.snapshot_of(&owned).expect("nobody commits all the time").tables.pop();
+            found.is_some() || nft.try_wait().expect("it is our child").is_some()
         });
         drop(stdin);
         nft.wait().expect("it ends with its input");
@@ -302,7 +304,7 @@ fn remaining_times_are_beside_the_elements() {
         let ranges = Set::new("r", [DataType::Port])
             .timeout(Duration::from_millis(3_600_001))
             .interval()
-            .elements([Element::new(80..=90), Element::new(95..=100).timeout(Duration::from_secs(7))]);
+            .elements([Element::new(80..=90), Element::new(95..=100).timeout(Duration::from_secs(7200))]);
         let ruleset = Ruleset::new().table(Table::new(Family::Inet, "t").set(set).set(ranges));
         let mut kernel = Kernel::open().expect("a socket");
         kernel.commit(&Transaction::add(ruleset.clone())).expect("nothing wrong with it");
@@ -313,7 +315,7 @@ fn remaining_times_are_beside_the_elements() {
         let timeouts: Vec<_> = set.elements.iter().map(|element| element.timeout).collect();
         assert_eq!((timeouts[0], timeouts[2], timeouts[3]), (None, None, Some(300_000)));
         for (left, most) in set.expires.iter().zip([3_600_000, 90_061_010, 3_600_000, 300_000]) {
-            assert!(left.is_some_and(|left| left <= most && left + 60_000 > most), "{left:?} of {most}");
+            assert!(left.is_some_and(|left| left <= most && left > most / 2), "{left:?} of {most}");
         }
         let ranges = t.set("r").expect("it is there");
         let expiring: Vec<_> = ranges.expires.iter().map(Option::is_some).collect();

@@ -31,6 +31,7 @@ use nftmesh::model::Ruleset;
 use nftmesh::plan::{Snapshot, TraceStep, Transaction};
 use nftmesh::sim::{CannotTell, Comparison, Host, Rules, Walker, compare};
 use support::corpus::{self, corpus};
+use support::patience::patience;
 use support::version::in_traced_netns;
 
 #[test]
@@ -187,7 +188,7 @@ fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_kn
             world.send(dice).ok()
         };
         for _ in 0..2 {
-            let Some(messages) = told::drain(&mut trace, QUIET) else {
+            let Some(messages) = told::drain(&mut trace, patience(QUIET)) else {
                 all.score.skip("rule sets left early: more was told than the trace holds");
                 return;
             };
@@ -312,7 +313,7 @@ fn what_is_proven_the_same_is_the_same_for_every_packet_that_the_kernel_was_give
                 if wire.is_err() {
                     continue;
                 }
-                let Some(messages) = told::drain(&mut trace, QUIET) else { break };
+                let Some(messages) = told::drain(&mut trace, patience(QUIET)) else { break };
                 packets += 1;
                 let mut held: BTreeMap<(u32, String), BTreeSet<u64>> = BTreeMap::new();
                 for message in &messages {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::kernel::RouteTable;
 use crate::routes::{Families, RoutePlan, Tproxy};
+use crate::testing::patience::patience;
 use crate::testing::{as_nobody, in_namespace, ip, nft};
 
 fn address(text: &str) -> SocketAddr {
@@ -16,7 +17,7 @@ fn address(text: &str) -> SocketAddr {
 /// Connects to where nobody listens, has the proxy take it, and passes a byte each way.
 #[track_caller]
 fn captured(to: SocketAddr, proxy: &TcpListener) -> TcpStream {
-    let mut client = TcpStream::connect_timeout(&to, Duration::from_secs(3)).expect("is captured");
+    let mut client = TcpStream::connect_timeout(&to, patience(Duration::from_secs(3))).expect("is captured");
     let (mut accepted, _) = proxy.accept().expect("arrives");
     let mut byte = [0];
     client.write_all(b">").expect("goes out");

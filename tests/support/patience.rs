@@ -1,7 +1,8 @@
 //! How long a test waits before it gives up.
 
 use std::env;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Returns how long to wait on this machine for what takes at most `usual` on an ordinary busy one.
 ///
@@ -10,6 +11,23 @@ use std::time::Duration;
 pub fn patience(usual: Duration) -> Duration {
     usual * slowness()
 }
+
+/// Looks again and again until `is_so`, and returns whether it was before patience ended.
+pub fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    loop {
+        if is_so() {
+            return true;
+        }
+        if begun.elapsed() > patience(LONG) {
+            return false;
+        }
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// Longer than any ordinary machine needs for one step.
+const LONG: Duration = Duration::from_secs(30);
 
 fn slowness() -> u32 {
     let Some(value) = env::var_os("NFTMESH_SLOWNESS") else { return 1 };

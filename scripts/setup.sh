@@ -61,7 +61,7 @@ install_missing() {
     # Package lists may be absent (containers) or stale; only then fetch them.
     # shellcheck disable=SC2086 # the words are meant to split
     $install >/dev/null 2>&1 || { $as_root apt-get update -qq && $install >/dev/null; } ||
-        fail "apt-get could not install$missing"
+        fail "apt-get could not install$missing; run this as root: apt-get install$missing"
     libraries_found || fail "libnftnl is older than 1.2.0: Debian 12 and Ubuntu 22.04 are the oldest that have it"
 }
 

@@ -4,8 +4,12 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use support::stale::newer_source;
+use support::{assert_same, in_fresh_netns, needs_root};
 
 /// A shell runs the line, so that quotes mean what they mean to a reader.
 fn printed(command: &str) -> String {
@@ -17,8 +21,7 @@ fn printed(command: &str) -> String {
 
 #[test]
 fn every_walk_and_comparison_of_the_readme_is_what_the_examples_print() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(readme).expect("README.md is text");
+    let readme = file("README.md");
     let blocks = readme.split("```text\n").skip(1).filter_map(|rest| rest.split_once("```\n"));
     let mut shown = 0;
     for (block, _) in blocks {
@@ -31,4 +34,69 @@ fn every_walk_and_comparison_of_the_readme_is_what_the_examples_print() {
         }
     }
     assert_eq!(shown, 3, "two walks and a comparison");
+}
+
+#[test]
+fn the_first_program_of_the_readme_is_the_example_and_prints_what_is_shown() {
+    let readme = file("README.md");
+    let (_, rest) = readme.split_once("```rust,no_run\n").expect("a program");
+    let (program, rest) = rest.split_once("```\n").expect("its end");
+    let (_, rest) = rest.split_once("```text\n").expect("its output");
+    let (shown, _) = rest.split_once("```\n").expect("its end");
+    let example = file("examples/quickstart.rs");
+    let (_, code) = example.split_once("\n\n").expect("a comment comes first");
+    assert_same(program, code, "README.md and examples/quickstart.rs");
+    in_fresh_netns(|| assert_same(shown, &printed("quickstart "), "README.md: the output of the first program"));
+}
+
+#[test]
+fn the_installation_of_the_readme_prints_what_is_shown() {
+    if !needs_root() {
+        return;
+    }
+    let readme = file("README.md");
+    let (_, rest) = readme.split_once("$ istio-init ").expect("an installation");
+    let (arguments, rest) = rest.split_once('\n').expect("its output");
+    let (shown, _) = rest.split_once("```\n").expect("its end");
+    in_fresh_netns(|| assert_same(shown, &printed(&format!("istio-init {arguments}")), "README.md: istio-init"));
+}
+
+#[test]
+fn a_program_that_is_older_than_its_sources_is_told_from_one_that_is_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str, age: u64| {
+        let path = dir.path().join(name);
+        let file = File::create(&path).expect("may be written");
+        file.set_modified(SystemTime::now() - Duration::from_secs(age)).expect("our own");
+        path
+    };
+    let (old, new) = (at("old.rs", 3000), at("with a space.rs", 1000));
+    let listed = |sources: &[&Path]| {
+        let sources = sources.iter().map(|path| path.display().to_string().replace(' ', "\\ "));
+        let line = format!("program: {}\n", sources.collect::<Vec<_>>().join(" "));
+        fs::write(dir.path().join("program.d"), line).expect("may be written");
+    };
+    let program = at("program", 2000);
+    assert_eq!(newer_source(&program), None, "nothing is known of its sources");
+    listed(&[&old, &dir.path().join("gone.rs")]);
+    assert_eq!(newer_source(&program), None);
+    listed(&[&old, &new]);
+    assert_eq!(newer_source(&program), Some(new));
+}
+
+#[test]
+fn cargo_lists_the_sources_of_the_examples_that_the_tests_run() {
+    let program = support::example("walk");
+    let listed = fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    if !program.with_extension("d").exists() {
+        return support::say(format!("SKIP: {} was not built here", program.display()));
+    }
+    for source in ["examples/walk.rs", "src/sim/mod.rs"] {
+        assert!(listed.contains(source), "{source} is not in {listed}");
+    }
+}
+
+fn file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use support::anyone::runnable_by_anyone;
 use support::patience::patience;
 use support::running::{PATIENCE, Running};
-use support::version::{TRACED_CONNECTIONS, in_traced_netns, linux};
-use support::{command, example, ip, nft, nft_script, sys};
+use support::version::{TRACED_CONNECTIONS, in_traced_netns, linux, needs_linux};
+use support::{command, example, ip, needs_root, nft, nft_script, sys};
 
 /// A trace in this thread's namespace, its table there.
 fn start(words: &[&str]) -> Running {
@@ -81,6 +81,41 @@ DROPPED by inet t in, rule 2 (handle 9)
             assert_eq!(nft("list tables"), before, "{signal}");
         });
     }
+}
+
+#[test]
+fn the_trace_of_the_readme_is_what_is_printed() {
+    if !needs_root() || !needs_linux(TRACED_CONNECTIONS, "state of the connection in traces") {
+        return;
+    }
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once("$ trace ").expect("a trace");
+    let (words, rest) = rest.split_once('\n').expect("its output");
+    let (shown, _) = rest.split_once("```\n").expect("its end");
+    in_traced_netns(|| {
+        for words in ["link add eth0 type veth peer name peer", "link set eth0 up", "addr add 10.77.0.2/24 dev eth0"] {
+            ip(words);
+        }
+        let install = command(&example("istio-init").to_string_lossy())
+            .args(["-i", "*", "-b", "*", "-d", "15090,15021,15020"])
+            .output()
+            .expect("it runs");
+        assert!(install.status.success(), "{install:?}");
+        let mut tracing = start(&words.split(' ').collect::<Vec<_>>());
+        thread::scope(|scope| {
+            // A user is the property of a thread.
+            scope.spawn(|| {
+                sys::become_user(1000, 1000, sys::Capabilities::None).expect("root becomes anybody");
+                let to = ([10, 77, 0, 1], 9000).into();
+                let socket = sys::socket(to, libc::SOCK_STREAM).expect("a socket");
+                sys::bind(&socket, ([10, 77, 0, 2], 40000).into()).expect("our own address");
+                sys::connect(&socket, to).expect_err("no proxy listens");
+            });
+        });
+        assert_eq!(tracing.child.wait().expect("it is our child").code(), Some(0));
+        let said: String = tracing.said.iter().map(|line| line + "\n").collect();
+        support::assert_same(shown, &said, "README.md: trace");
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod raised;
 pub mod readback;
 pub mod running;
 pub mod second_opinion;
+pub mod stale;
 pub mod sys;
 pub mod version;
 
@@ -264,6 +265,9 @@ pub fn example(name: &str) -> PathBuf {
     let profile = test.parent().and_then(Path::parent).expect("a test program lies in PROFILE/deps");
     let path = profile.join("examples").join(name);
     assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
+    if let Some(source) = stale::newer_source(&path) {
+        panic!("{} is older than {}: cargo build --examples", path.display(), source.display());
+    }
     path
 }
 

@@ -44,3 +44,8 @@ pub use ipnetwork;
 pub use kernel::{Kernel, NetNs};
 pub use model::{Chain, Rule, Ruleset, Set, Table};
 pub use plan::{Snapshot, TableId, Transaction};
+
+/// The programs of the documentation's pages, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/cookbook.md")]
+struct Cookbook;

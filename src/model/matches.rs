@@ -102,6 +102,30 @@ pub fn not(mut matches: Match) -> Match {
     matches
 }
 
+/// Greater than: `gt(length(1400))` is `meta length > 1400`. The operand has to be one value.
+#[must_use]
+pub fn gt(matches: Match) -> Match {
+    Match { op: Op::Gt, ..matches }
+}
+
+/// Greater than or equal: `ge(skuid(1000))` is `meta skuid >= 1000`. The operand has to be one value.
+#[must_use]
+pub fn ge(matches: Match) -> Match {
+    Match { op: Op::Ge, ..matches }
+}
+
+/// Less than: `lt(th_dport(1024))` is `th dport < 1024`. The operand has to be one value.
+#[must_use]
+pub fn lt(matches: Match) -> Match {
+    Match { op: Op::Lt, ..matches }
+}
+
+/// Less than or equal: `le(th_dport(1023))` is `th dport <= 1023`. The operand has to be one value.
+#[must_use]
+pub fn le(matches: Match) -> Match {
+    Match { op: Op::Le, ..matches }
+}
+
 /// Several fields looked up together: `concat([Field::IpSaddr, Field::TcpDport], set("allowed"))`.
 pub fn concat<const N: usize>(fields: [Field; N], set: SetRef) -> Match {
     Match::new(fields, Op::Eq, Operand::Set(set))

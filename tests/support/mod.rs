@@ -289,6 +289,18 @@ pub fn golden(name: &str, actual: &str) {
     fs::write(&path, format!("{header}{actual}")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
+/// Compares the part of a page of the documentation that follows `marker`; with `NFTMESH_BLESS=1` rewrites it.
+#[track_caller]
+pub fn golden_page(name: &str, marker: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let file = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let (head, expected) = file.split_once(marker).unwrap_or_else(|| panic!("{name} has no line {marker}"));
+    if env::var_os("NFTMESH_BLESS").is_none_or(|value| value != "1") {
+        return assert_same(expected, actual, &format!("{name} (NFTMESH_BLESS=1 rewrites it)"));
+    }
+    fs::write(&path, format!("{head}{marker}{actual}")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
 /// Compares with `tests/golden/NAME`, a recording of somebody else's program: never rewritten.
 #[track_caller]
 pub fn golden_recorded(name: &str, actual: &str) {

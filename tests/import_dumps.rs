@@ -1,5 +1,7 @@
 //! Whole dumps: how much of them is read, in words of other programs, and in whatever form a file comes.
 
+#![cfg(feature = "import")]
+
 mod support;
 
 use std::collections::BTreeMap;

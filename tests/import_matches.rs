@@ -1,6 +1,8 @@
 //! Matches of iptables that nft has no words for: what the import makes of them is what iptables-nft
 //! puts into the kernel, and a walk meets the rules that the kernel counts, in both kinds of tables.
 
+#![cfg(all(feature = "sim", feature = "import"))]
+
 #[path = "support/agree/dice.rs"]
 #[allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 mod dice;

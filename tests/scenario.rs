@@ -2,6 +2,8 @@
 //!
 //! `make kernels` runs this on every kernel: it asks for nothing that came after Linux 5.2.
 
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
 mod support;
 #[path = "support/traffic/mod.rs"]
 mod traffic;

@@ -4,6 +4,8 @@
 //! A rule that cannot be told and decides nothing is left out of the walk, so one word without a meaning here does not hide the other
 //! rules; how many, and why, is printed. `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one random rule set again; a failure says which.
 
+#![cfg(feature = "sim")]
+
 #[path = "support/agree/mod.rs"]
 mod agree;
 mod support;

@@ -1,5 +1,7 @@
 //! Packets that are not whole or not well formed, and sockets that send: what the trace test found, each as a walk of its own.
 
+#![cfg(feature = "sim")]
+
 mod support;
 
 use nftmesh::kernel::{Kernel, host};

@@ -10,7 +10,7 @@ use nftmesh::bytecode::lower;
 use nftmesh::mesh::istio::{InboundPorts, IstioConfig, OwnerGroups, PortRanges, ServiceCidrs};
 use nftmesh::model::{Ruleset, Statement};
 use sidecar::{CASES, config};
-use support::{assert_same, golden, in_fresh_netns, nft, nft_script};
+use support::{assert_same, golden, in_fresh_netns, nft, nft_script, sys};
 
 const NAMESERVERS: &str = "nameserver 10.255.255.53\n";
 
@@ -88,7 +88,9 @@ fn a_list_is_one_rule_however_long_it_is() {
         rules.tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len()).sum::<usize>()
     };
     assert_eq!(lists(1), lists(2));
-    assert_eq!(lists(2), lists(3000));
+    // In a user namespace nft may not enlarge its send buffer: "Message too long".
+    let most = if sys::entered() == Ok(sys::Entered::AsRoot) { 3000 } else { 200 };
+    assert_eq!(lists(2), lists(most));
 }
 
 #[test]

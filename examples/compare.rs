@@ -5,15 +5,20 @@
 //! compare save:rules.v4,rules.v6 "istio:-m TPROXY -i '*' -b '*' -d 15090,15021,15020"
 //! compare netns:/var/run/netns/pod-1 netns:/var/run/netns/pod-2
 //! ```
+//! On a terminal it says on standard error how far it is.
+//!
 //! Exit codes: 0 equal, 1 different, 2 cannot tell (also for bad input, as diff(1) has it). Routes are not compared, rules are.
 
 mod common;
 
+use std::cell::RefCell;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use common::source::{Complaint, Loaded, Pod, Source};
-use nftmesh::sim::{Comparison, compare};
+use nftmesh::sim::{Compare, Comparison, Rules};
 
 /// Compares two rule sets over all packets, and shows one with which they do not do the same
 #[derive(Parser)]
@@ -42,13 +47,35 @@ fn run(Args { a, b, pod }: &Args) -> Result<ExitCode, Complaint> {
         warnings.iter().for_each(|warning| common::complain("compare", format_args!("{name}: {warning}")));
         Ok::<_, Complaint>(rules)
     };
-    let answer = compare(&load(a, "a")?, &load(b, "b")?);
+    let answer = compared(&load(a, "a")?, &load(b, "b")?);
     let code = match &answer {
         Comparison::Equivalent { .. } => ExitCode::SUCCESS,
         Comparison::Differs(_) => ExitCode::FAILURE,
         _ => ExitCode::from(CANNOT_TELL),
     };
     Ok(done(&format!("{}\n", answer.to_string().trim_end()), code))
+}
+
+/// Says how far it is, in a line that goes when it is done, where a terminal shows it.
+fn compared(a: &Rules, b: &Rules) -> Comparison {
+    let compare = Compare::new(a, b);
+    let mut stderr = std::io::stderr();
+    if !stderr.is_terminal() {
+        return compare.run();
+    }
+    let said: RefCell<Option<Instant>> = RefCell::default();
+    let answer = compare
+        .watched_by(&|progress| {
+            let mut said = said.borrow_mut();
+            if said.is_none_or(|said| said.elapsed() >= EVERY) {
+                // A terminal that is gone does not stop a comparison.
+                drop(write!(std::io::stderr(), "\rcompare: {progress}{CLEAR}"));
+                *said = Some(Instant::now());
+            }
+        })
+        .run();
+    drop(write!(stderr, "\r{CLEAR}"));
+    answer
 }
 
 fn done(text: &str, code: ExitCode) -> ExitCode {
@@ -61,3 +88,7 @@ fn failed(why: impl std::fmt::Display) -> ExitCode {
 }
 
 const CANNOT_TELL: u8 = 2;
+/// How often a terminal is told.
+const EVERY: Duration = Duration::from_millis(100);
+/// Clears the rest of the line: "erase in line" of ECMA-48.
+const CLEAR: &str = "\x1b[K";

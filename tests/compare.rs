@@ -6,12 +6,16 @@
 mod sidecar;
 mod support;
 
+use std::io::Read;
+use std::process::{Child, Stdio};
+
 use ipnetwork::{IpNetwork, Ipv4Network};
 use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
 use nftmesh::model::{
     Chain, ChainType, DataType, Element, Family, Hook, Priority, Protocol, Rule, Ruleset, Set, Table, set,
 };
 use nftmesh::sim::{Comparison, Rules, compare};
+use rustix::pty::OpenptFlags;
 use sidecar::CASES;
 
 fn rules(ruleset: &Ruleset) -> Rules {
@@ -122,6 +126,48 @@ fn the_example_says_with_its_exit_code_whether_they_are_equal() {
     let (code, said, _) = run(&[&source, &format!("save:{}", other.path().display())]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.starts_with("cannot tell: ip filter INPUT, rule 1: "), "{said}");
+}
+
+/// The same, where standard error is a terminal.
+fn run_on_terminal(words: &[&str]) -> (Option<i32>, String, String) {
+    let terminal = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    rustix::pty::grantpt(&terminal).expect("it is ours");
+    rustix::pty::unlockpt(&terminal).expect("it is ours");
+    let name = rustix::pty::ptsname(&terminal, Vec::new()).expect("it has a name");
+    let mut options = std::fs::File::options();
+    let stderr = options.read(true).write(true).open(name.to_str().expect("it is text")).expect("it opens");
+    let mut program = support::command(&support::example("compare").to_string_lossy());
+    let child = program.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn();
+    // The last of those who write to the terminal is the child.
+    drop(program);
+    let reader = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        // It ends with an error when nobody writes any more.
+        drop(std::fs::File::from(terminal).read_to_end(&mut said));
+        said
+    });
+    let output = child.and_then(Child::wait_with_output).expect("the example runs");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    (output.status.code(), text(output.stdout), text(reader.join().expect("it reads")))
+}
+
+#[test]
+fn the_example_says_how_far_it_is_where_a_terminal_shows_it_and_nowhere_else() {
+    let list = |length| (0..200).map(|net| format!("10.{net}.0.0/{length}")).collect::<Vec<_>>().join(",");
+    let [many, others] = [16, 17].map(|length| format!("istio:-i '*' -x {}", list(length)));
+    let short = "istio:-i '*'".to_owned();
+    for (a, b, expected) in [(&many, &many, 0), (&many, &others, 1), (&short, &short, 0)] {
+        let (code, said, progress) = run_on_terminal(&[a, b]);
+        assert_eq!(code, Some(expected), "{said}{progress}");
+        assert!(progress.starts_with("\rcompare: at output, IPv4: "), "{progress:?}");
+        assert!(progress.contains(" of packets\x1b[K"), "{progress:?}");
+        assert!(progress.ends_with("\r\x1b[K") && !progress.contains('\n'), "{progress:?}");
+        let (code, same, nothing) = run(&[a, b]);
+        assert_eq!((code, nothing.as_str()), (Some(expected), ""));
+        assert_eq!(said, same, "the answer is the same");
+    }
+    let (code, _, complaint) = run_on_terminal(&["save:/nonexistent/file", "live"]);
+    assert_eq!((code, complaint.lines().count()), (Some(2), 1), "{complaint}");
 }
 
 #[test]

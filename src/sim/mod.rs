@@ -37,7 +37,7 @@ mod walk;
 mod walker;
 mod xt;
 
-pub use compare::{Compare, Comparison, Counterexample, compare};
+pub use compare::{Compare, Comparison, Counterexample, Progress, compare};
 pub use fib::FibAnswer;
 pub use header::HeaderBytes;
 pub use host::{Host, Link, Listeners, PolicyRule, ReversePath, Route, SourceChecks};

@@ -6,6 +6,7 @@ use super::domains::constants;
 use super::explorer::{Choice, Explorer, Place, Side};
 use super::outcome::{Comparer, Outcome, Where};
 use super::parts::Parts;
+use super::progress::Progress;
 use super::witness::Witness;
 use super::{Compare, LeftOut};
 use crate::model::{CtState, Family4or6, Hook};
@@ -51,6 +52,8 @@ struct Tally {
     doubt: Option<CannotTell>,
     excludes: bool,
     steps: u64,
+    /// How much is done, where there are parts.
+    share: Option<f64>,
 }
 
 /// Why to go no further.
@@ -64,9 +67,13 @@ impl AtHook<'_> {
         let mut tally = Tally::default();
         let outcome = match Parts::new([self.a, self.b], self.hook, self.family, self.of.few) {
             None => self.places(&mut self.explorer(), &mut tally),
-            Some(mut parts) => self.parts(&mut parts, &mut tally),
+            Some(mut parts) => {
+                tally.share = Some(0.0);
+                self.tell(&tally);
+                self.parts(&mut parts, &mut tally)
+            }
         };
-        let Tally { classes, outside, mut doubt, mut excludes, steps: _ } = tally;
+        let Tally { classes, outside, mut doubt, mut excludes, steps: _, share: _ } = tally;
         match outcome {
             Ok(()) => {}
             Err(Stop::Differs(example)) => return Found::Differs(example),
@@ -98,11 +105,15 @@ impl AtHook<'_> {
                 explorer = self.explorer();
             }
             let Explorer { bdd, frame, .. } = &mut explorer;
+            if let Some(share) = &mut tally.share {
+                *share += part.share;
+            }
             let Some(domains) = part.domains(bdd, frame) else { continue };
             let [a, b] = parts.rules(&part);
             let excludes = [&a, &b].into_iter().any(Rules::may_exclude);
             if self.outside.is_empty() && !excludes && a.is_same_program(&b, self.hook, self.family) {
                 tally.classes += 1;
+                self.tell(tally);
                 continue;
             }
             explorer.todo = vec![Place { domains, choices: Vec::new() }];
@@ -133,6 +144,7 @@ impl AtHook<'_> {
                     continue;
                 }
             }
+            self.tell(tally);
             match self.class(explorer) {
                 Ok(None) => {}
                 Ok(Some(example)) => return Err(Stop::Differs(example)),
@@ -144,6 +156,12 @@ impl AtHook<'_> {
         tally.excludes |= explorer.excludes;
         tally.steps += std::mem::take(&mut explorer.steps);
         Ok(())
+    }
+
+    fn tell(&self, tally: &Tally) {
+        let Tally { classes, outside, doubt: _, excludes: _, steps: _, share } = tally;
+        let (classes, share) = (classes + outside, share.map(|share| share.min(1.0)));
+        self.of.watch.tell(&Progress { hook: self.hook, family: self.family, classes, share });
     }
 
     fn is_outside(&self, explorer: &mut Explorer) -> Result<bool, CannotTell> {

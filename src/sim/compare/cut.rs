@@ -40,6 +40,8 @@ pub(super) struct Item {
 pub(super) struct Part {
     spans: Vec<Span>,
     pub(super) items: Vec<u32>,
+    /// How much of the whole it is, by the number of items.
+    pub(super) share: f64,
 }
 
 impl Cutter {
@@ -49,7 +51,7 @@ impl Cutter {
             return None;
         }
         let all = (0..items.len()).filter_map(|index| u32::try_from(index).ok()).collect();
-        Some(Cutter { items, todo: vec![Part { spans: Vec::new(), items: all }], few })
+        Some(Cutter { items, todo: vec![Part { spans: Vec::new(), items: all, share: 1.0 }], few })
     }
 
     /// The next part that is small enough, or that no cut makes smaller.
@@ -57,7 +59,9 @@ impl Cutter {
         let mut part = self.todo.pop()?;
         while part.items.len() > self.few / 4 {
             let Some(at) = self.best(&part) else { break };
-            let [low, high] = [self.half(&part, at, Half::Below), self.half(&part, at, Half::From)];
+            let [mut low, mut high] = [self.half(&part, at, Half::Below), self.half(&part, at, Half::From)];
+            let of_low = low.items.len() as f64 / (low.items.len() + high.items.len()).max(1) as f64;
+            (low.share, high.share) = (part.share * of_low, part.share * (1.0 - of_low));
             self.todo.push(high);
             part = low;
         }
@@ -121,7 +125,7 @@ impl Cutter {
         let mut spans: Vec<Span> = part.spans.iter().copied().filter(|span| span.input != input).collect();
         spans.push(bounds);
         let meets = |index: &u32| self.item(*index).is_some_and(|item| half.meets(&item.spans, at));
-        Part { spans, items: part.items.iter().copied().filter(meets).collect() }
+        Part { spans, items: part.items.iter().copied().filter(meets).collect(), share: 0.0 }
     }
 }
 

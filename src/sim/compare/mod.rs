@@ -32,6 +32,7 @@ mod members;
 mod outcome;
 mod parts;
 mod program;
+mod progress;
 mod spans;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ mod usual;
 mod witness;
 
 pub use counterexample::Counterexample;
+pub use progress::Progress;
 
 use super::inputs::CannotTell;
 use super::rules::Rules;
@@ -105,13 +107,14 @@ pub struct Compare<'a> {
     outside: Vec<(Option<Hook>, Rule)>,
     most: usize,
     few: usize,
+    watch: progress::Watch<'a>,
 }
 
 impl<'a> Compare<'a> {
     /// Of these two, over all packets.
     #[must_use]
     pub fn new(a: &'a Rules, b: &'a Rules) -> Self {
-        Compare { a, b, outside: Vec::new(), most: 2_000_000, few: FEW }
+        Compare { a, b, outside: Vec::new(), most: 2_000_000, few: FEW, watch: progress::Watch::default() }
     }
 
     /// Leaves out packets for which everything that this rule asks holds, at every hook. They may differ.
@@ -132,6 +135,29 @@ impl<'a> Compare<'a> {
     #[must_use]
     pub fn at_most(mut self, classes: usize) -> Self {
         self.most = classes;
+        self
+    }
+
+    /// Tells `watch` how far it is, with every class of packets: up to millions of times, so that it had better be quick.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    ///
+    /// use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};
+    /// use nftmesh::sim::{Compare, Rules};
+    ///
+    /// let output = Chain::base("output", ChainType::Filter, Hook::Output, Priority::FILTER);
+    /// let table = Table::new(Family::Ip, "t").chain(output.rule(Rule::new().tcp_dport(22).drop()));
+    /// let rules = Rules::try_from(&Ruleset::new().table(table))?;
+    /// let last = Cell::new(None);
+    /// Compare::new(&rules, &rules).watched_by(&|progress| last.set(Some(*progress))).run();
+    /// let last = last.get().expect("there are packets");
+    /// assert_eq!(last.to_string(), "at output, IPv4: 2 classes of packets");
+    /// # Ok::<(), nftmesh::Error>(())
+    /// ```
+    #[must_use]
+    pub fn watched_by(mut self, watch: &'a dyn Fn(&Progress)) -> Self {
+        self.watch = progress::Watch(Some(watch));
         self
     }
 

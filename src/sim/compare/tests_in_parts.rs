@@ -57,6 +57,21 @@ fn rules(numbers: &[u32], hook: Hook) -> Rules {
     Rules::try_from(&Ruleset::new().table(table)).expect("it is valid")
 }
 
+/// Hook by hook, what is done never becomes less; it is all that there is in the end, unless a difference came before.
+fn check_progress(seen: &[Progress], found: &Comparison) -> Result<(), TestCaseError> {
+    let ends = seen.chunk_by(|a, b| (a.hook, a.family) == (b.hook, b.family));
+    for at_hook in ends {
+        prop_assert!(at_hook.is_sorted_by(|a, b| a.classes <= b.classes && a.share <= b.share), "{seen:?}");
+        prop_assert!(at_hook.iter().all(|progress| progress.share.is_none_or(|share| (0.0..=1.0).contains(&share))));
+    }
+    if let Comparison::Equivalent { classes, outside } = found {
+        let last = |at_hook: &[Progress]| at_hook.last().map_or(0, |progress| progress.classes);
+        let all = seen.chunk_by(|a, b| (a.hook, a.family) == (b.hook, b.family)).map(last).sum::<usize>();
+        prop_assert_eq!(all, classes + outside);
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -72,7 +87,9 @@ proptest! {
         let (a, b) = (rules(&numbers, hook), rules(&changed, hook));
         let whole = Compare::new(&a, &b).cut_above(usize::MAX).run();
         for few in [0, 8] {
-            let parts = Compare::new(&a, &b).cut_above(few).run();
+            let seen = std::cell::RefCell::new(Vec::new());
+            let parts = Compare::new(&a, &b).cut_above(few).watched_by(&|progress| seen.borrow_mut().push(*progress)).run();
+            check_progress(&seen.into_inner(), &parts)?;
             prop_assert_eq!(
                 std::mem::discriminant(&whole), std::mem::discriminant(&parts),
                 "{}\nin parts of {}: {}\n{:?} and {:?}", whole, few, parts, numbers, changed

@@ -1,15 +1,16 @@
 //! What a rule set was that is known to be in force: hashes, from which it follows what of the next one has to be looked at.
 //!
-//! A chain or set takes 40 bytes beside its name, which is the rule set's own; a rule or an element takes nothing. What stays the
-//! same by its hash is neither read nor compared nor validated again: see [`Part`].
+//! A chain or set takes 50 bytes beside its name, which is the rule set's own, and each call of a chain takes 4; other rules and
+//! elements take nothing. What stays the same by its hash is neither read nor compared nor validated again: see [`Part`].
 //!
 //! Hashes have keys of their own, so that nobody can make two chains that look the same. Where the kernel changes something without a
 //! new generation there is no hash, and it is always looked at: sets whose elements come and go, chains of devices.
 
+mod keyed;
 mod part;
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{Hash, Hasher, RandomState};
 use std::num::NonZeroU64;
 
 use super::operation::TableId;
@@ -17,7 +18,8 @@ use super::snapshot::HookState;
 use super::transaction::Generation;
 use crate::bytecode::{KeptParts, KeptRule};
 use crate::model::{Chain, ChainKind, Name, Ruleset, Set, SetFlags, Table};
-use crate::validate::{Fault, Judged, Judgement, Severity};
+use crate::validate::{Calls, Fault, Judgement, Severity};
+use keyed::Keyed;
 pub(crate) use part::{Part, Since, TablePart};
 
 /// A rule set that is in force at a generation.
@@ -47,11 +49,12 @@ pub(crate) struct Sums {
 struct TableSums {
     id: TableId,
     /// Hash of what is neither a chain nor a set.
-    head: u64,
+    head: Option<NonZeroU64>,
     /// Whether a part of it can be compared without the rest.
     is_divisible: bool,
     /// Whether anything in it is odd.
     is_odd: bool,
+    calls: Calls,
     chains: Vec<Sum>,
     sets: Vec<Sum>,
 }
@@ -64,7 +67,6 @@ struct Sum {
     hash: Option<NonZeroU64>,
     /// How many rules are in it.
     rules: u32,
-    judged: Judged,
 }
 
 impl Sum {
@@ -76,9 +78,10 @@ impl Sum {
 impl Sums {
     pub(crate) fn of(ruleset: &Ruleset, ours: &[TableId], hasher: &RandomState) -> Self {
         let mut seen = HashSet::new();
+        let mut keyed = Keyed::new(hasher);
         let mut tables: Vec<TableSums> = Vec::with_capacity(ruleset.tables.len());
         for table in &ruleset.tables {
-            let mut sums = TableSums::of(table, hasher);
+            let mut sums = TableSums::of(table, &mut keyed);
             sums.is_divisible &= seen.insert((table.family, &table.name));
             tables.push(sums);
         }
@@ -102,25 +105,24 @@ impl Sums {
 }
 
 impl TableSums {
-    fn of(table: &Table, hasher: &RandomState) -> Self {
+    fn of(table: &Table, keyed: &mut Keyed<'_>) -> Self {
         let Table { family: _, name: _, flags, comment, objects, sets, chains, kept: _ } = table;
-        let chains: Vec<Sum> = chains.iter().map(|chain| chain_sum(chain, hasher)).collect();
-        let sets: Vec<Sum> = sets.iter().map(|set| set_sum(set, hasher)).collect();
+        let chains: Vec<Sum> = chains.iter().map(|chain| chain_sum(chain, keyed)).collect();
+        let sets: Vec<Sum> = sets.iter().map(|set| set_sum(set, keyed)).collect();
         TableSums {
             id: TableId::from(table),
-            head: hasher.hash_one((flags, comment, objects)),
+            head: keyed.hash(&(flags, comment, objects)),
             is_divisible: objects.is_empty() && table.chains.iter().all(is_divisible),
             is_odd: false,
+            calls: Calls::default(),
             chains,
             sets,
         }
     }
 
     /// Notes what validation found, and returns the faults.
-    fn judged(&mut self, Judgement { faults, reached }: Judgement) -> Vec<Fault> {
-        for (sum, judged) in self.chains.iter_mut().zip(reached) {
-            sum.judged = judged;
-        }
+    fn judged(&mut self, Judgement { faults, calls }: Judgement) -> Vec<Fault> {
+        self.calls = calls;
         let is = |severity| faults.iter().any(|fault| fault.problem.severity() == severity);
         self.is_odd = is(Severity::Odd);
         // Faults of what is in force are not to be told again and again as those of what changes.
@@ -131,7 +133,10 @@ impl TableSums {
     /// The chains and sets that can be compared, where they are the same.
     fn is_same(&self, other: &TableSums) -> bool {
         let same = |a: &[Sum], b: &[Sum]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b));
-        self.head == other.head && same(&self.chains, &other.chains) && same(&self.sets, &other.sets)
+        self.head.is_some()
+            && self.head == other.head
+            && same(&self.chains, &other.chains)
+            && same(&self.sets, &other.sets)
     }
 }
 
@@ -140,26 +145,34 @@ fn is_divisible(chain: &Chain) -> bool {
     chain.kind != ChainKind::Bound && chain.kept.code::<KeptParts>().is_none_or(|read| read.unlisted == 0)
 }
 
-fn chain_sum(chain: &Chain, hasher: &RandomState) -> Sum {
-    let mut state = hasher.build_hasher();
-    chain.hash(&mut state);
-    chain.kept.code::<KeptParts>().map(|read| read.flags).hash(&mut state);
-    // Another spelling of a program counts where programs are compared.
-    for rule in chain.rules.iter().filter(|rule| !rule.kept.is_nothing()) {
-        let spelled = rule.kept.code::<KeptRule>().and_then(|read| read.exprs.as_ref());
-        spelled.map(|exprs| format!("{exprs:?}")).hash(&mut state);
-    }
+fn chain_sum(chain: &Chain, keyed: &mut Keyed<'_>) -> Sum {
     let devices = match &chain.kind {
         ChainKind::Opaque(read) => read.code::<HookState>().is_none_or(|hook| !hook.devices.is_empty()),
         ChainKind::Base(_) | ChainKind::Bound | ChainKind::Regular => false,
     };
-    let hash = NonZeroU64::new(state.finish()).filter(|_| !devices);
+    let hash = if devices { None } else { keyed.hash(&Spelled(chain)) };
     let rules = u32::try_from(chain.rules.len()).unwrap_or(u32::MAX);
-    Sum { name: chain.name.clone(), hash, rules, judged: Judged::default() }
+    Sum { name: chain.name.clone(), hash, rules }
 }
 
-fn set_sum(set: &Set, hasher: &RandomState) -> Sum {
+/// A chain with what of it is no part of the model and counts where it is compared.
+struct Spelled<'c>(&'c Chain);
+
+impl Hash for Spelled<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Spelled(chain) = self;
+        chain.hash(state);
+        chain.kept.code::<KeptParts>().map(|read| read.flags).hash(state);
+        // Another spelling of a program counts where programs are compared.
+        for rule in chain.rules.iter().filter(|rule| !rule.kept.is_nothing()) {
+            let spelled = rule.kept.code::<KeptRule>().and_then(|read| read.exprs.as_ref());
+            spelled.map(|exprs| format!("{exprs:?}")).hash(state);
+        }
+    }
+}
+
+fn set_sum(set: &Set, keyed: &mut Keyed<'_>) -> Sum {
     let may_expire = set.flags.intersects(SetFlags::TIMEOUT | SetFlags::DYNAMIC) || set.opaque().is_some();
-    let hash = if may_expire { None } else { NonZeroU64::new(hasher.hash_one(set)) };
-    Sum { name: set.name.clone(), hash, rules: 0, judged: Judged::default() }
+    let hash = if may_expire { None } else { keyed.hash(set) };
+    Sum { name: set.name.clone(), hash, rules: 0 }
 }

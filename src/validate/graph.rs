@@ -7,11 +7,13 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 
 use super::Checked;
+use super::links::Links;
 use super::location::At;
+use super::part::Calls;
 use super::place::Places;
 use super::problem::Problem;
 use super::rules::keyword;
-use super::{Complete, Fault};
+use super::{ChainView, Complete, Fault};
 use crate::model::{ChainKind, Element, ElementData, Name, SetRef, Statement, Verdict};
 
 /// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h: a base chain and 15 below it, gotos counted like jumps.
@@ -19,16 +21,9 @@ const DEPTH: usize = 16;
 
 pub(super) struct Graph {
     chains: usize,
-    edges: Vec<Vec<Edge>>,
+    links: Links,
     reached: Vec<Places>,
     parents: RefCell<HashMap<Places, Vec<usize>>>,
-}
-
-#[derive(Clone, Copy)]
-struct Edge {
-    to: usize,
-    /// Rule and statement, or element and nothing, that makes it.
-    from: (usize, usize),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,21 +33,27 @@ enum Mark {
     Done,
 }
 
+impl Links {
+    /// By the names that rules and elements say.
+    pub(super) fn named(table: &Checked<'_, '_>) -> Self {
+        let view = table.view;
+        let mut links = Links::of_nodes(view.chains.len() + view.sets.len(), view.chains.len());
+        for chain in &view.chains {
+            links.node(|add| called_by(table, chain, add));
+        }
+        for set in &view.sets {
+            links.node(|add| called(table, &set.elements, add));
+        }
+        links
+    }
+}
+
 impl Graph {
-    pub(super) fn new(table: &Checked<'_, '_>) -> Self {
+    /// With these calls between its chains and sets.
+    pub(super) fn of(table: &Checked<'_, '_>, links: Links) -> Self {
         let chains = table.view.chains.len();
-        let mut edges = vec![Vec::new(); chains + table.view.sets.len()];
-        for (chain, edges) in table.view.chains.iter().zip(&mut edges) {
-            for (rule, statements) in chain.rules.iter().enumerate() {
-                for (index, statement) in statements.statements.iter().enumerate() {
-                    calls(table, statement, |to| edges.push(Edge { to, from: (rule, index) }));
-                }
-            }
-        }
-        for (set, edges) in table.view.sets.iter().zip(edges.iter_mut().skip(chains)) {
-            called(table, &set.elements, |to, element| edges.push(Edge { to, from: (element, 0) }));
-        }
-        let mut graph = Graph { chains, reached: vec![Places::NONE; edges.len()], edges, parents: RefCell::default() };
+        let reached = vec![Places::NONE; links.nodes()];
+        let mut graph = Graph { chains, reached, links, parents: RefCell::default() };
         graph.reach(table);
         graph
     }
@@ -62,15 +63,11 @@ impl Graph {
         self.reached.get(chain).copied().unwrap_or(Places::NONE)
     }
 
-    /// The same of every chain.
-    pub(super) fn into_reached(self) -> Vec<Places> {
-        let mut reached = self.reached;
-        reached.truncate(self.chains);
-        reached
-    }
-
-    fn edges(&self, node: usize) -> &[Edge] {
-        self.edges.get(node).map_or(&[], Vec::as_slice)
+    /// The same of every chain, and the calls.
+    pub(super) fn into_calls(self) -> Calls {
+        let Graph { chains, links, mut reached, parents: _ } = self;
+        reached.truncate(chains);
+        Calls { links, reached }
     }
 
     fn reach(&mut self, table: &Checked<'_, '_>) {
@@ -84,11 +81,11 @@ impl Graph {
         // A node is looked at again only when it got a place that it did not have, so at most 15 times.
         while let Some(node) = todo.pop_front() {
             let places = self.reached(node);
-            for edge in self.edges.get(node).map_or(&[][..], Vec::as_slice) {
-                if let Some(reached) = self.reached.get_mut(edge.to) {
+            for to in self.links.from(node) {
+                if let Some(reached) = self.reached.get_mut(to) {
                     if !places.without(*reached).is_empty() {
                         *reached = reached.with(places);
-                        todo.push_back(edge.to);
+                        todo.push_back(to);
                     }
                 }
             }
@@ -111,7 +108,7 @@ impl Graph {
 
     /// For every node the one it is first reached from; a base chain at `place` from itself.
     fn first_callers(&self, table: &Checked<'_, '_>, place: Places) -> Vec<usize> {
-        let mut parents = vec![usize::MAX; self.edges.len()];
+        let mut parents = vec![usize::MAX; self.links.nodes()];
         let mut todo: VecDeque<usize> =
             bases(table).filter(|(_, places)| places.meets(place)).map(|(index, _)| index).collect();
         for base in &todo {
@@ -120,10 +117,10 @@ impl Graph {
             }
         }
         while let Some(node) = todo.pop_front() {
-            for edge in self.edges(node) {
-                if let Some(parent) = parents.get_mut(edge.to).filter(|parent| **parent == usize::MAX) {
+            for to in self.links.from(node) {
+                if let Some(parent) = parents.get_mut(to).filter(|parent| **parent == usize::MAX) {
                     *parent = node;
-                    todo.push_back(edge.to);
+                    todo.push_back(to);
                 }
             }
         }
@@ -132,38 +129,38 @@ impl Graph {
 
     /// Reports chains that call each other in a circle, and base chains that call too deep.
     pub(super) fn loops_and_depth(&self, table: &Checked<'_, '_>, faults: &mut Vec<Fault>) {
-        let mut marks = vec![Mark::New; self.edges.len()];
+        let mut marks = vec![Mark::New; self.links.nodes()];
         // Chains from here to the end of the longest way down, and its next node.
-        let mut below: Vec<(usize, Option<usize>)> = vec![(0, None); self.edges.len()];
+        let mut below: Vec<(usize, Option<usize>)> = vec![(0, None); self.links.nodes()];
         let mut found = false;
-        for start in 0..self.edges.len() {
+        for start in 0..self.links.nodes() {
             if marks.get(start) != Some(&Mark::New) {
                 continue;
             }
             let mut stack = vec![(start, 0_usize)];
             set(&mut marks, start, Mark::Open);
             while let Some((node, next)) = stack.last_mut() {
-                let (node, edge) = (*node, self.edges(*node).get(*next).copied());
+                let (node, number, to) = (*node, *next, self.links.from(*node).nth(*next));
                 *next += 1;
-                let Some(edge) = edge else {
-                    let deepest = self.edges(node).iter().filter_map(|edge| Some((below.get(edge.to)?.0, edge.to)));
+                let Some(to) = to else {
+                    let deepest = self.links.from(node).filter_map(|to| Some((below.get(to)?.0, to)));
                     let (depth, next) = deepest.max().map_or((0, None), |(depth, to)| (depth, Some(to)));
                     set(&mut below, node, (depth + usize::from(node < self.chains), next));
                     set(&mut marks, node, Mark::Done);
                     stack.pop();
                     continue;
                 };
-                match marks.get(edge.to) {
+                match marks.get(to) {
                     Some(Mark::New) => {
-                        set(&mut marks, edge.to, Mark::Open);
-                        stack.push((edge.to, 0));
+                        set(&mut marks, to, Mark::Open);
+                        stack.push((to, 0));
                     }
                     Some(Mark::Open) => {
                         found = true;
-                        let circle = stack.iter().map(|(node, _)| *node).skip_while(|node| *node != edge.to);
+                        let circle = stack.iter().map(|(node, _)| *node).skip_while(|node| *node != to);
                         let mut cycle = names(table, circle);
                         cycle.extend(cycle.first().cloned());
-                        self.at(table, node, edge).report(faults, Problem::Loop { cycle });
+                        self.at(table, node, number).report(faults, Problem::Loop { cycle });
                     }
                     Some(Mark::Done) | None => {}
                 }
@@ -183,16 +180,33 @@ impl Graph {
         }
     }
 
-    fn at<'v>(&self, table: &Checked<'v, '_>, node: usize, edge: Edge) -> At<'v> {
-        match (table.view.chains.get(node), table.view.sets.get(node.saturating_sub(self.chains))) {
-            (Some(chain), _) => {
-                let (rule, index) = edge.from;
-                let statement = chain.rules.get(rule).and_then(|rule| rule.statements.get(index));
-                table.at.chain(chain.name).rule(rule).statement(index, statement.map_or("jump", keyword))
+    /// Where a node calls for the time of that number.
+    fn at<'v>(&self, table: &Checked<'v, '_>, node: usize, number: usize) -> At<'v> {
+        let mut left = number;
+        let mut is_it = || {
+            left = left.wrapping_sub(1);
+            left == usize::MAX
+        };
+        let mut found = table.at;
+        if let Some(chain) = table.view.chains.get(node) {
+            let at = table.at.chain(chain.name);
+            for (rule, statements) in chain.rules.iter().enumerate() {
+                for (index, statement) in statements.statements.iter().enumerate() {
+                    calls(table, statement, &mut |_| {
+                        if is_it() {
+                            found = at.rule(rule).statement(index, keyword(statement));
+                        }
+                    });
+                }
             }
-            (None, Some(set)) => table.at.set(&set.name).element(edge.from.0),
-            (None, None) => table.at,
+        } else if let Some(set) = table.view.sets.get(node.saturating_sub(self.chains)) {
+            for (element, _) in elements_called(table, &set.elements) {
+                if is_it() {
+                    found = table.at.set(&set.name).element(element);
+                }
+            }
         }
+        found
     }
 }
 
@@ -214,8 +228,15 @@ fn bases(table: &Checked<'_, '_>) -> impl Iterator<Item = (usize, Places)> {
     })
 }
 
+/// Nodes that a chain calls.
+pub(super) fn called_by(table: &Checked<'_, '_>, chain: &ChainView<'_>, found: &mut dyn FnMut(usize)) {
+    for statement in chain.rules.iter().flat_map(|rule| &rule.statements) {
+        calls(table, statement, found);
+    }
+}
+
 /// Nodes that a statement calls.
-fn calls(table: &Checked<'_, '_>, statement: &Statement, mut found: impl FnMut(usize)) {
+fn calls(table: &Checked<'_, '_>, statement: &Statement, found: &mut dyn FnMut(usize)) {
     match statement {
         Statement::Verdict(Verdict::Goto(name) | Verdict::Jump(name)) => {
             callee(table, name).into_iter().for_each(found);
@@ -224,20 +245,25 @@ fn calls(table: &Checked<'_, '_>, statement: &Statement, mut found: impl FnMut(u
             let set = table.sets.get(name.as_str());
             set.map(|set| table.view.chains.len() + set).into_iter().for_each(found);
         }
-        Statement::VerdictMap { selector: _, map: SetRef::Anonymous(elements) } => {
-            called(table, elements, |to, _| found(to));
-        }
+        Statement::VerdictMap { selector: _, map: SetRef::Anonymous(elements) } => called(table, elements, found),
         _ => {}
     }
 }
 
 /// Chains that elements call.
-fn called(table: &Checked<'_, '_>, elements: &[Element], mut found: impl FnMut(usize, usize)) {
-    for (index, element) in elements.iter().enumerate() {
-        if let Some(to) = element.data.as_deref().and_then(target).and_then(|name| callee(table, name)) {
-            found(to, index);
-        }
-    }
+pub(super) fn called(table: &Checked<'_, '_>, elements: &[Element], found: &mut dyn FnMut(usize)) {
+    elements_called(table, elements).map(|(_, to)| to).for_each(found);
+}
+
+/// The same with the elements.
+fn elements_called<'t>(
+    table: &'t Checked<'_, '_>,
+    elements: &'t [Element],
+) -> impl Iterator<Item = (usize, usize)> + 't {
+    elements.iter().enumerate().filter_map(|(index, element)| {
+        let name = element.data.as_deref().and_then(target)?;
+        Some((index, callee(table, name)?))
+    })
 }
 
 /// The regular chain with that name; a base chain is no callee, whoever names it is told so.
@@ -247,7 +273,7 @@ fn callee(table: &Checked<'_, '_>, name: &Name) -> Option<usize> {
     (!matches!(chain.kind, Some(ChainKind::Base(_) | ChainKind::Opaque(_)))).then_some(index)
 }
 
-fn target(data: &ElementData) -> Option<&Name> {
+pub(super) fn target(data: &ElementData) -> Option<&Name> {
     match data {
         ElementData::Value(_) => None,
         ElementData::Verdict(verdict) => verdict.target(),

@@ -20,6 +20,7 @@ mod concat;
 mod families;
 mod graph;
 mod intervals;
+mod links;
 mod location;
 mod matches;
 mod names;
@@ -42,13 +43,13 @@ use crate::error::{Error, Kind};
 use crate::model::{self, Chain, ChainKind, Family, Name, Rule, Ruleset, Set};
 
 pub use location::Location;
-pub(crate) use part::{Judged, Judgement};
+pub(crate) use part::{Calls, Judgement, Stayed, Was};
 pub use place::Target;
 pub use problem::Problem;
 pub use severity::Severity;
 
+use links::Links;
 use location::At;
-use place::Places;
 
 /// A rule set that the kernel or nft(8) would refuse, or that does something else than it says; with every fault that was found.
 ///
@@ -178,12 +179,12 @@ pub(crate) struct ChainView<'a> {
 
 impl<'a> TableView<'a> {
     fn whole(table: &'a model::Table) -> Self {
-        let chain = |chain: &'a Chain| ChainView {
-            name: &chain.name,
-            kind: Some(&chain.kind),
-            comment: chain.comment.as_deref(),
-            rules: chain.rules.iter().collect(),
-        };
+        let chain = |chain: &'a Chain| ChainView { rules: chain.rules.iter().collect(), ..ChainView::of(chain) };
+        TableView::of(table, table.chains.iter().map(chain))
+    }
+
+    /// The table with these chains.
+    fn of(table: &'a model::Table, chains: impl IntoIterator<Item = ChainView<'a>>) -> Self {
         TableView {
             family: table.family,
             name: &table.name,
@@ -191,8 +192,16 @@ impl<'a> TableView<'a> {
             complete: Complete::Whole,
             unread: None,
             sets: table.sets.iter().collect(),
-            chains: table.chains.iter().map(chain).collect(),
+            chains: chains.into_iter().collect(),
         }
+    }
+}
+
+impl<'a> ChainView<'a> {
+    /// The chain without its rules.
+    fn of(chain: &'a Chain) -> Self {
+        let Chain { name, kind, comment, rules: _, kept: _ } = chain;
+        ChainView { name, kind: Some(kind), comment: comment.as_deref(), rules: Vec::new() }
     }
 }
 
@@ -205,15 +214,16 @@ pub(crate) fn faults(views: &[TableView<'_>]) -> Vec<Fault> {
         if !seen.insert((view.family, view.name)) {
             at.report(&mut faults, Problem::Duplicate);
         }
-        Checked::new(view).check(&Everything, &mut faults);
+        let checked = Checked::new(view);
+        checked.check(Links::named(&checked), &Everything, &mut faults);
     }
     faults
 }
 
 /// What of a table is looked at.
 trait Scope {
-    /// Whether this chain is, which the kernel gets to from these places.
-    fn chain(&self, index: usize, reached: Places) -> bool;
+    /// Whether this chain is.
+    fn chain(&self, index: usize) -> bool;
     /// Whether this set is.
     fn set(&self, index: usize) -> bool;
 }
@@ -221,7 +231,7 @@ trait Scope {
 struct Everything;
 
 impl Scope for Everything {
-    fn chain(&self, _: usize, _: Places) -> bool {
+    fn chain(&self, _: usize) -> bool {
         true
     }
 
@@ -236,18 +246,22 @@ struct Checked<'v, 'a> {
     at: At<'v>,
     chains: HashMap<&'a str, usize>,
     sets: HashMap<&'a str, usize>,
+    /// Whether no name is there twice.
+    are_unique: bool,
 }
 
 impl<'v, 'a> Checked<'v, 'a> {
     fn new(view: &'v TableView<'a>) -> Self {
-        let chains = view.chains.iter().enumerate().map(|(index, chain)| (chain.name.as_str(), index)).collect();
-        let sets = view.sets.iter().enumerate().map(|(index, set)| (set.name.as_str(), index)).collect();
-        Checked { view, at: At::table(view.family, view.name), chains, sets }
+        let chains: HashMap<_, _> =
+            view.chains.iter().enumerate().map(|(index, chain)| (chain.name.as_str(), index)).collect();
+        let sets: HashMap<_, _> = view.sets.iter().enumerate().map(|(index, set)| (set.name.as_str(), index)).collect();
+        let are_unique = chains.len() == view.chains.len() && sets.len() == view.sets.len();
+        Checked { view, at: At::table(view.family, view.name), chains, sets, are_unique }
     }
 
-    /// Reports what is wrong in this scope; how chains call each other is looked at in all of the table. Returns from where the kernel
-    /// gets to every chain.
-    fn check(&self, scope: &impl Scope, faults: &mut Vec<Fault>) -> Vec<Places> {
+    /// Reports what is wrong in this scope; how chains call each other, which `links` say, is looked at in all of the table. Returns
+    /// from where the kernel gets to every chain.
+    fn check(&self, links: Links, scope: &impl Scope, faults: &mut Vec<Fault>) -> Calls {
         names::name(self.at, self.view.name, faults);
         names::comment(self.at, self.view.comment, faults);
         if let Some(rules) = self.view.unread {
@@ -259,29 +273,29 @@ impl<'v, 'a> Checked<'v, 'a> {
         {
             // The hooks of these families are not modelled, so nothing below could be trusted.
             self.at.report(faults, Problem::FamilyWithoutChains { family: self.view.family });
-            return vec![Places::NONE; self.view.chains.len()];
+            return Calls::default();
         }
-        let (mut seen, are_unique) = (HashSet::new(), self.sets.len() == self.view.sets.len());
+        let mut seen = HashSet::new();
         for (index, set) in self.view.sets.iter().enumerate() {
-            if !are_unique && !seen.insert(&set.name) {
+            if !self.are_unique && !seen.insert(&set.name) {
                 self.at.set(&set.name).report(faults, Problem::Duplicate);
             }
             if scope.set(index) {
                 self.set(set, faults);
             }
         }
-        let graph = graph::Graph::new(self);
+        let graph = graph::Graph::of(self, links);
         graph.loops_and_depth(self, faults);
-        let (mut seen, are_unique) = (HashSet::new(), self.chains.len() == self.view.chains.len());
+        let mut seen = HashSet::new();
         for (index, chain) in self.view.chains.iter().enumerate() {
-            if !are_unique && !seen.insert(chain.name) {
+            if !self.are_unique && !seen.insert(chain.name) {
                 self.at.chain(chain.name).report(faults, Problem::Duplicate);
             }
-            if scope.chain(index, graph.reached(index)) {
+            if scope.chain(index) {
                 self.chain(index, chain, &graph, faults);
             }
         }
-        graph.into_reached()
+        graph.into_calls()
     }
 
     fn find_set(&self, name: &Name) -> Option<&'a Set> {

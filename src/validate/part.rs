@@ -1,56 +1,179 @@
 //! A table of which all but a part was judged before, and is judged again by what changed.
 //!
 //! A fault of a rule depends on the rule, on the sets and chains that it names, and on the places from which the kernel gets to its
-//! chain. So a chain that stayed is looked at again when something that it names did not, which the caller says, or when a change
-//! elsewhere made another place lead to it. Loops and depth are looked for in the whole table, which is quick.
+//! chain. So of chains that stayed only the calls are looked at, which are kept as numbers: loops, depth and places are found anew in
+//! the whole table, names are looked up only for what did not stay. Where anything is found, or another place leads to a chain that
+//! stayed, the whole is judged as if nothing were known.
 
+use std::collections::{HashMap, HashSet};
+
+use super::graph::{called, called_by, target};
+use super::links::Links;
+use super::location::At;
 use super::place::Places;
-use super::{Checked, Fault, Scope, TableView};
-use crate::model::Table;
+use super::{ChainView, Checked, Fault, Scope, TableView};
+use crate::model::{Element, Name, SetRef, Statement, Table};
 
 /// What validation found of a table.
 #[derive(Debug)]
 pub(crate) struct Judgement {
     /// In the order of the table.
     pub(crate) faults: Vec<Fault>,
-    /// For every chain of the table the places from which the kernel gets to it.
-    pub(crate) reached: Vec<Judged>,
+    pub(crate) calls: Calls,
 }
 
-/// From where the kernel got to a chain when it was judged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Judged(Places);
+/// How the chains of a table call each other.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    pub(super) links: Links,
+    /// For every chain the places from which the kernel gets to it.
+    pub(super) reached: Vec<Places>,
+}
+
+/// What a table was when it was judged before.
+#[derive(Debug)]
+pub(crate) struct Stayed {
+    /// For every chain and set of now.
+    pub(crate) chains: Vec<Was>,
+    pub(crate) sets: Vec<Was>,
+    /// How many chains there were.
+    pub(crate) chains_before: usize,
+}
+
+/// What a chain or set was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Was {
+    /// The number of the one that had its name.
+    pub(crate) number: Option<usize>,
+    /// Whether it is what that was, and so is all that it names.
+    pub(crate) is_same: bool,
+}
 
 impl Judgement {
     /// Of all of a table.
     pub(crate) fn of(table: &Table) -> Self {
-        Judgement::again(table, |_| None, |_| false)
-    }
-
-    /// Of chains that are not as they were judged, and of sets that are not judged. `judged` says from where the kernel got to a chain
-    /// that stayed, `is_judged` which sets stayed.
-    pub(crate) fn again(
-        table: &Table,
-        judged: impl Fn(usize) -> Option<Judged>,
-        is_judged: impl Fn(usize) -> bool,
-    ) -> Self {
         let mut faults = Vec::new();
-        let reached = Checked::new(&TableView::whole(table)).check(&Rest { judged, is_judged }, &mut faults);
-        Judgement { faults, reached: reached.into_iter().map(Judged).collect() }
+        let view = TableView::whole(table);
+        let checked = Checked::new(&view);
+        let calls = checked.check(Links::named(&checked), &super::Everything, &mut faults);
+        Judgement { faults, calls }
+    }
+
+    /// Of a table in which nothing was wrong or odd when it was judged before.
+    pub(crate) fn again(table: &Table, before: &Calls, stayed: &Stayed) -> Self {
+        Judgement::of_part(table, before, stayed).unwrap_or_else(|| Judgement::of(table))
+    }
+
+    fn of_part(table: &Table, before: &Calls, stayed: &Stayed) -> Option<Self> {
+        let view = TableView::part(table, stayed);
+        let checked = Checked::of_part(&view, stayed)?;
+        let mut faults = Vec::new();
+        let calls = checked.check(before.links.moved(&checked, stayed)?, stayed, &mut faults);
+        let is_reached_as_before = |(reached, was): (&Places, &Was)| {
+            !was.is_same || was.number.and_then(|was| before.reached.get(was)) == Some(reached)
+        };
+        let is_as_before = calls.reached.iter().zip(&stayed.chains).all(is_reached_as_before);
+        (faults.is_empty() && is_as_before).then_some(Judgement { faults, calls })
     }
 }
 
-struct Rest<C, S> {
-    judged: C,
-    is_judged: S,
+impl<'a> TableView<'a> {
+    /// The table without the rules of chains that stayed.
+    fn part(table: &'a Table, stayed: &Stayed) -> Self {
+        let chains = table.chains.iter().enumerate().map(|(index, chain)| {
+            let rules = if is_new(&stayed.chains, index) { chain.rules.iter().collect() } else { Vec::new() };
+            ChainView { rules, ..ChainView::of(chain) }
+        });
+        TableView::of(table, chains)
+    }
 }
 
-impl<C: Fn(usize) -> Option<Judged>, S: Fn(usize) -> bool> Scope for Rest<C, S> {
-    fn chain(&self, index: usize, reached: Places) -> bool {
-        (self.judged)(index) != Some(Judged(reached))
+impl<'v, 'a> Checked<'v, 'a> {
+    /// Knows the names that are new or named by what is new. `None` when any of them is there twice.
+    fn of_part(view: &'v TableView<'a>, stayed: &Stayed) -> Option<Self> {
+        let new_chains = view.chains.iter().enumerate().filter(|(index, _)| is_new(&stayed.chains, *index));
+        let new_sets = view.sets.iter().enumerate().filter(|(index, _)| is_new(&stayed.sets, *index));
+        let (mut chains, mut sets) = (HashSet::new(), HashSet::new());
+        for (_, chain) in new_chains {
+            chains.insert(chain.name.as_str());
+            for statement in chain.rules.iter().flat_map(|rule| &rule.statements) {
+                if let Statement::Verdict(verdict) = statement {
+                    chains.extend(verdict.target().map(Name::as_str));
+                }
+                match statement.set() {
+                    Some(SetRef::Anonymous(elements)) => chains.extend(targets(elements)),
+                    Some(SetRef::Named(name)) => drop(sets.insert(name.as_str())),
+                    None => {}
+                }
+            }
+        }
+        for (_, set) in new_sets {
+            sets.insert(set.name.as_str());
+            chains.extend(targets(&set.elements));
+        }
+        let chains = numbered(view.chains.iter().map(|chain| chain.name), &chains)?;
+        let sets = numbered(view.sets.iter().map(|set| &set.name), &sets)?;
+        Some(Checked { view, at: At::table(view.family, view.name), chains, sets, are_unique: true })
+    }
+}
+
+/// The numbers of these names; `None` when one has two.
+fn numbered<'a>(all: impl Iterator<Item = &'a Name>, wanted: &HashSet<&str>) -> Option<HashMap<&'a str, usize>> {
+    let mut found = HashMap::with_capacity(wanted.len());
+    for (number, name) in all.map(Name::as_str).enumerate().filter(|(_, name)| wanted.contains(name)) {
+        if found.insert(name, number).is_some() {
+            return None;
+        }
+    }
+    Some(found)
+}
+
+fn targets(elements: &[Element]) -> impl Iterator<Item = &str> {
+    elements.iter().filter_map(|element| element.data.as_deref().and_then(target)).map(Name::as_str)
+}
+
+impl Scope for Stayed {
+    fn chain(&self, index: usize) -> bool {
+        is_new(&self.chains, index)
     }
 
     fn set(&self, index: usize) -> bool {
-        !(self.is_judged)(index)
+        is_new(&self.sets, index)
+    }
+}
+
+fn is_new(stayed: &[Was], index: usize) -> bool {
+    stayed.get(index).is_none_or(|was| !was.is_same)
+}
+
+impl Links {
+    /// The calls of what stayed, by the numbers of now, and those of what did not, by name. `None` when what stayed calls what is gone.
+    fn moved(&self, table: &Checked<'_, '_>, stayed: &Stayed) -> Option<Links> {
+        let Stayed { chains, sets, chains_before } = stayed;
+        let view = table.view;
+        let sets = sets.iter().map(|was| Was { number: was.number.map(|set| chains_before + set), ..*was });
+        let nodes: Vec<Was> = chains.iter().copied().chain(sets).collect();
+        let mut now = vec![None; self.nodes()];
+        for (index, was) in nodes.iter().enumerate() {
+            if let Some(now) = was.number.and_then(|was| now.get_mut(was)) {
+                *now = Some(index);
+            }
+        }
+        let mut links = Links::of_nodes(nodes.len(), self.calls());
+        let mut is_lost = false;
+        for (index, was) in nodes.iter().enumerate() {
+            links.node(|add| match (was.number.filter(|_| was.is_same), view.chains.get(index)) {
+                (Some(was), _) => self.from(was).for_each(|to| match now.get(to).copied().flatten() {
+                    Some(to) => add(to),
+                    None => is_lost = true,
+                }),
+                (None, Some(chain)) => called_by(table, chain, add),
+                (None, None) => {
+                    let set = view.sets.get(index - view.chains.len());
+                    called(table, set.map_or(&[], |set| set.elements.as_slice()), add);
+                }
+            });
+        }
+        (!is_lost).then_some(links)
     }
 }

@@ -16,7 +16,7 @@ use crate::plan::diff;
 use crate::plan::operation::{Operation, TableId};
 use crate::plan::snapshot::{ChainState, HookState, SetState, Snapshot, TableState};
 use crate::plan::transaction::{Transaction, with_elements};
-use crate::validate::{Fault, Judgement, refuse};
+use crate::validate::{Calls, Fault, Judgement, Stayed, Was, refuse};
 
 /// What a rule set is to one that is in force.
 #[derive(Debug)]
@@ -64,7 +64,9 @@ impl Remembered {
         let mut part = Part { whole: Vec::new(), tables: Vec::new(), wanted: Ruleset::new(), faults: Vec::new() };
         for (now, table) in sums.tables.iter_mut().zip(&wanted.tables) {
             let before = self.sums.tables.iter().find(|table| table.id == now.id);
-            let found = before.filter(|before| before.head == now.head && before.is_divisible && now.is_divisible);
+            let found = before.filter(|before| {
+                now.head.is_some() && before.head == now.head && before.is_divisible && now.is_divisible
+            });
             let Some(change) = found.and_then(|before| Change::between(before, now, table)) else {
                 if !is_absent(&now.id) {
                     whole.push(now.id.clone());
@@ -73,8 +75,8 @@ impl Remembered {
                 part.wanted.tables.push(table.clone());
                 continue;
             };
-            let was_odd = before.is_some_and(|before| before.is_odd);
-            part.faults.extend(now.judged(if was_odd { Judgement::of(table) } else { change.judgement() }));
+            let calls = before.filter(|before| !before.is_odd).map(|before| &before.calls);
+            part.faults.extend(now.judged(calls.map_or_else(|| Judgement::of(table), |calls| change.judgement(calls))));
             let Some((known, wanted)) = change.part(&now.id) else { return Since::Other };
             part.tables.push(known);
             part.wanted.tables.push(wanted);
@@ -132,15 +134,9 @@ struct Change<'a> {
 
 /// The chains or sets of now, and those of before that are no more.
 struct Now<'a> {
-    all: Vec<Place<'a>>,
+    before: &'a [Sum],
+    all: Vec<Was>,
     gone: Vec<&'a Sum>,
-}
-
-/// A chain or set of now.
-struct Place<'a> {
-    /// What was there before by that name.
-    was: Option<&'a Sum>,
-    is_looked_at: bool,
 }
 
 impl<'a> Change<'a> {
@@ -176,12 +172,9 @@ impl<'a> Change<'a> {
         (chains.count() + sets.count() <= FEW.max(all / SHARE)).then_some(Change { table, chains, sets })
     }
 
-    fn judgement(&self) -> Judgement {
-        let stays = |now: &Now<'a>, index: usize| {
-            let place = now.all.get(index).filter(|place| !place.is_looked_at);
-            place.and_then(|place| place.was).map(|sum| sum.judged)
-        };
-        Judgement::again(self.table, |index| stays(&self.chains, index), |index| stays(&self.sets, index).is_some())
+    fn judgement(&self, calls: &Calls) -> Judgement {
+        let (chains, sets, chains_before) = (self.chains.all.clone(), self.sets.all.clone(), self.chains.before.len());
+        Judgement::again(self.table, calls, &Stayed { chains, sets, chains_before })
     }
 
     /// What to read of it, and what is wanted of that.
@@ -204,7 +197,7 @@ impl<'a> Change<'a> {
         // Whether there is any chain at all decides whether a packet may be on its way through the table.
         let any = chains.count() == 0;
         for (index, (chain, place)) in table.chains.iter().zip(&chains.all).enumerate() {
-            if place.is_looked_at {
+            if !place.is_same {
                 wanted.chains.push(chain.clone());
             } else if led_to.contains(&chain.name) || any && index == 0 {
                 known.chains.push(chain_as_known(chain)?);
@@ -214,7 +207,7 @@ impl<'a> Change<'a> {
             }
         }
         for (set, place) in table.sets.iter().zip(&sets.all) {
-            if place.is_looked_at {
+            if !place.is_same {
                 wanted.sets.push(set.clone());
             } else if looked_up.contains(&set.name) {
                 let empty = with_elements(set, []);
@@ -237,41 +230,42 @@ impl<'a> Now<'a> {
         let back = old.iter().rev().zip(new.iter().rev()).take_while(is_there).count();
         let (old, last) = old.split_at_checked(old.len() - back)?;
         let new = new.get(..new.len() - back)?;
-        let by_name: HashMap<&Name, &Sum> = old.iter().map(|sum| (&sum.name, sum)).collect();
-        let stays = |sum: &'a Sum| Place { was: Some(sum), is_looked_at: false };
-        let mut all: Vec<Place<'a>> = before.iter().take(front).map(stays).collect();
+        let by_name: HashMap<&Name, usize> = old.iter().zip(front..).map(|(sum, number)| (&sum.name, number)).collect();
+        let stays = |number| Was { number: Some(number), is_same: true };
+        let mut all: Vec<Was> = (0..front).map(stays).collect();
         let mut found = HashSet::with_capacity(new.len());
         for sum in new {
             if !found.insert(&sum.name) {
                 return None;
             }
-            let was = by_name.get(&sum.name).copied();
-            all.push(Place { was, is_looked_at: !was.is_some_and(|was| was.is_same(sum)) });
+            let number = by_name.get(&sum.name).copied();
+            let was = number.and_then(|number| before.get(number));
+            all.push(Was { number, is_same: was.is_some_and(|was| was.is_same(sum)) });
         }
-        all.extend(last.iter().map(stays));
-        Some(Now { all, gone: old.iter().filter(|sum| !found.contains(&sum.name)).collect() })
+        all.extend((before.len() - last.len()..before.len()).map(stays));
+        Some(Now { before, all, gone: old.iter().filter(|sum| !found.contains(&sum.name)).collect() })
     }
 
     fn looked_at<'t, T>(&self, items: &'t [T]) -> impl Iterator<Item = &'t T> {
-        items.iter().zip(&self.all).filter(|(_, place)| place.is_looked_at).map(|(item, _)| item)
+        items.iter().zip(&self.all).filter(|(_, place)| !place.is_same).map(|(item, _)| item)
     }
 
     /// Looks at those too.
     fn look_at<'t, T>(&mut self, items: &'t [T], mut is: impl FnMut(&'t T) -> bool) {
         for (item, place) in items.iter().zip(&mut self.all) {
-            place.is_looked_at = place.is_looked_at || is(item);
+            place.is_same = place.is_same && !is(item);
         }
     }
 
     /// Those that are looked at and were there.
     fn there(&self) -> impl Iterator<Item = &'a Sum> {
-        let looked_at = self.all.iter().filter(|place| place.is_looked_at);
-        looked_at.filter_map(|place| place.was).chain(self.gone.iter().copied())
+        let looked_at = self.all.iter().filter(|place| !place.is_same);
+        looked_at.filter_map(|place| self.before.get(place.number?)).chain(self.gone.iter().copied())
     }
 
     /// How many are looked at.
     fn count(&self) -> usize {
-        self.gone.len() + self.all.iter().filter(|place| place.is_looked_at).count()
+        self.gone.len() + self.all.iter().filter(|place| !place.is_same).count()
     }
 }
 

@@ -1,0 +1,41 @@
+//! Which chains and sets call which, as numbers: what is left of names when a table was looked at.
+
+/// For every node the nodes that it calls, in the order of its rules or elements.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Links {
+    /// For every node where its part of `to` ends.
+    ends: Vec<usize>,
+    to: Vec<u32>,
+}
+
+impl Links {
+    /// Without nodes yet.
+    pub(super) fn of_nodes(nodes: usize, calls: usize) -> Self {
+        Links { ends: Vec::with_capacity(nodes), to: Vec::with_capacity(calls) }
+    }
+
+    /// How many calls there are.
+    pub(super) fn calls(&self) -> usize {
+        self.to.len()
+    }
+
+    pub(super) fn nodes(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// One node more, which calls what `add` is given to add.
+    pub(super) fn node(&mut self, add: impl FnOnce(&mut dyn FnMut(usize))) {
+        let to = &mut self.to;
+        // A table of more chains has no room in memory.
+        add(&mut |node| to.push(u32::try_from(node).unwrap_or(u32::MAX)));
+        self.ends.push(self.to.len());
+    }
+
+    /// What a node calls.
+    pub(super) fn from(&self, node: usize) -> impl DoubleEndedIterator<Item = usize> + ExactSizeIterator + '_ {
+        let start = node.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(node).copied().unwrap_or(start);
+        let to = self.to.get(start..end).unwrap_or_default();
+        to.iter().map(|node| usize::try_from(*node).unwrap_or(usize::MAX))
+    }
+}

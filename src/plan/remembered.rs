@@ -1,10 +1,13 @@
-//! What a rule set was that is known to be in force: hashes, from which it follows what of the next one has to be looked at.
+//! What a rule set was that is known to be in force: hashes, from which it follows what of the next
+//! one has to be looked at.
 //!
-//! A chain or set takes 50 bytes beside its name, which is the rule set's own, and each call of a chain takes 4; other rules and
-//! elements take nothing. What stays the same by its hash is neither read nor compared nor validated again: see [`Part`].
+//! A chain or set takes 50 bytes beside its name, which is the rule set's own, and each call of a
+//! chain takes 4; other rules and elements take nothing. What stays the same by its hash is neither
+//! read nor compared nor validated again: see [`Part`].
 //!
-//! Hashes have keys of their own, so that nobody can make two chains that look the same. Where the kernel changes something without a
-//! new generation there is no hash, and it is always looked at: sets whose elements come and go, chains of devices.
+//! Hashes have keys of their own, so that nobody can make two chains that look the same. Where the
+//! kernel changes something without a new generation there is no hash, and it is always looked at:
+//! sets whose elements come and go, chains of devices.
 
 mod keyed;
 mod part;
@@ -140,7 +143,8 @@ impl TableSums {
     }
 }
 
-/// A chain that belongs to a rule is compared with it; one of which not all can be read, by what the kernel counts.
+/// A chain that belongs to a rule is compared with it; one of which not all can be read, by what
+/// the kernel counts.
 fn is_divisible(chain: &Chain) -> bool {
     chain.kind != ChainKind::Bound && chain.kept.code::<KeptParts>().is_none_or(|read| read.unlisted == 0)
 }

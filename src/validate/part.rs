@@ -1,9 +1,10 @@
 //! A table of which all but a part was judged before, and is judged again by what changed.
 //!
-//! A fault of a rule depends on the rule, on the sets and chains that it names, and on the places from which the kernel gets to its
-//! chain. So of chains that stayed only the calls are looked at, which are kept as numbers: loops, depth and places are found anew in
-//! the whole table, names are looked up only for what did not stay. Where anything is found, or another place leads to a chain that
-//! stayed, the whole is judged as if nothing were known.
+//! A fault of a rule depends on the rule, on the sets and chains that it names, and on the places
+//! from which the kernel gets to its chain. So of chains that stayed only the calls are looked at,
+//! which are kept as numbers: loops, depth and places are found anew in the whole table, names are
+//! looked up only for what did not stay. Where anything is found, or another place leads to a chain
+//! that stayed, the whole is judged as if nothing were known.
 
 use std::collections::{HashMap, HashSet};
 
@@ -89,7 +90,8 @@ impl<'a> TableView<'a> {
 }
 
 impl<'v, 'a> Checked<'v, 'a> {
-    /// Knows the names that are new or named by what is new. `None` when any of them is there twice.
+    /// Knows the names that are new or named by what is new. `None` when any of them is there
+    /// twice.
     fn of_part(view: &'v TableView<'a>, stayed: &Stayed) -> Option<Self> {
         let new_chains = view.chains.iter().enumerate().filter(|(index, _)| is_new(&stayed.chains, *index));
         let new_sets = view.sets.iter().enumerate().filter(|(index, _)| is_new(&stayed.sets, *index));
@@ -147,7 +149,8 @@ fn is_new(stayed: &[Was], index: usize) -> bool {
 }
 
 impl Links {
-    /// The calls of what stayed, by the numbers of now, and those of what did not, by name. `None` when what stayed calls what is gone.
+    /// The calls of what stayed, by the numbers of now, and those of what did not, by name. `None`
+    /// when what stayed calls what is gone.
     fn moved(&self, table: &Checked<'_, '_>, stayed: &Stayed) -> Option<Links> {
         let Stayed { chains, sets, chains_before } = stayed;
         let view = table.view;

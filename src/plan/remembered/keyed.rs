@@ -1,4 +1,5 @@
-//! Hashes with a key of what has many small parts: these are put together first, since each costs as much as dozens of bytes.
+//! Hashes with a key of what has many small parts: these are put together first, since each costs
+//! as much as dozens of bytes.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::num::NonZeroU64;
@@ -10,8 +11,9 @@ pub(super) struct Keyed<'k> {
     parts: Parts,
 }
 
-/// What is hashed, as bytes: numbers are as long as they are large, so that tags and lengths, which are most of it, are one byte. Where
-/// one ends shows in itself, so nothing else has the same bytes.
+/// What is hashed, as bytes: numbers are as long as they are large, so that tags and lengths, which
+/// are most of it, are one byte. Where one ends shows in itself, so nothing else has the same
+/// bytes.
 #[derive(Debug, Default)]
 struct Parts(Vec<u8>);
 

@@ -138,7 +138,8 @@ impl<'a> Compare<'a> {
         self
     }
 
-    /// Tells `watch` how far it is, with every class of packets: up to millions of times, so that it had better be quick.
+    /// Tells `watch` how far it is, with every class of packets: up to millions of times, so that it
+    /// had better be quick.
     ///
     /// ```
     /// use std::cell::Cell;

@@ -4,17 +4,20 @@ use std::fmt;
 
 use crate::model::{Family4or6, Hook};
 
-/// How far a comparison is: see [`Compare::watched_by`](super::Compare::watched_by). Prints as a few words.
+/// How far a comparison is: see [`Compare::watched_by`](super::Compare::watched_by). Prints as a
+/// few words.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// The hook that is looked at. [`Output`](Hook::Output) comes first; hooks without rules are passed over.
+    /// The hook that is looked at. [`Output`](Hook::Output) comes first; hooks without rules are
+    /// passed over.
     pub hook: Hook,
     /// The family of the packets; IPv4 comes first, with all hooks.
     pub family: Family4or6,
     /// Classes of packets that were looked at there.
     pub classes: usize,
-    /// How much of what there is at this hook is done, from 0 to 1, by the number of rules; `None` where it cannot be foreseen.
+    /// How much of what there is at this hook is done, from 0 to 1, by the number of rules; `None`
+    /// where it cannot be foreseen.
     pub share: Option<f64>,
 }
 

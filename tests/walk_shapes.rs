@@ -23,6 +23,10 @@ fn pod() {
     ip("addr add fd77::2/64 dev lo nodad");
     ip("link set eth0 up");
     ip("route add default via 10.77.0.1");
+    // An address of IPv6 can enter the local table a moment after it was added.
+    let own = "fd77::2".parse().expect("an address");
+    let is_local = || host().is_ok_and(|host| host.is_local(own));
+    assert!(support::patience::comes_true(is_local), "{own} is not local");
 }
 
 /// Each case: hook, rule, packet, how the last line of its walk begins.

@@ -153,7 +153,7 @@ impl<'a> Compare<'a> {
     /// let last = Cell::new(None);
     /// Compare::new(&rules, &rules).watched_by(&|progress| last.set(Some(*progress))).run();
     /// let last = last.get().expect("there are packets");
-    /// assert_eq!(last.to_string(), "at output, IPv4: 2 classes of packets");
+    /// assert_eq!(last.to_string(), "at output, IPv4: 3 classes of packets");
     /// # Ok::<(), nftmesh::Error>(())
     /// ```
     #[must_use]

@@ -6,7 +6,7 @@ use crate::bytecode::{
     ElementCode, ElementDataCode, Expr, INTERVAL_END, LookupSet, SetCode, SetMode, Sets, lower, lower_elements,
     lower_set, rule_userdata,
 };
-use crate::model::{ChainKind, Name, Policy, Rule, Set, SetFlags, Verdict};
+use crate::model::{ChainKind, Name, Rule, Set, SetFlags, Verdict};
 use crate::plan::{
     ChainId, ChainState, HookState, Operation, Position, RuleState, SetState, Snapshot, TableId, TableState,
     Transaction,
@@ -111,11 +111,7 @@ impl Machine {
             }
             Operation::AddTable { table, flags, .. } => {
                 if self.table(table).is_err() {
-                    let (id, flags) = (table.clone(), flags.bits());
-                    let (sets, chains, objects) = (Vec::new(), Vec::new(), Vec::new());
-                    let (userdata, opaque) = (Vec::new(), Vec::new());
-                    let state =
-                        TableState { id, handle, flags, owner: None, uses: 0, userdata, sets, chains, objects, opaque };
+                    let state = TableState { handle, ..TableState::bare(table.clone(), flags.bits()) };
                     self.held.tables.push(state);
                 }
                 Ok(())
@@ -223,14 +219,7 @@ impl Machine {
 
 fn chain(name: &Name, kind: &ChainKind, handle: u64) -> ChainState {
     let hook = match kind {
-        ChainKind::Base(base) => Some(HookState {
-            chain_type: base.chain_type.name().to_owned(),
-            hook: base.hook.number(),
-            priority: base.priority.0,
-            policy: u32::from(base.policy == Policy::Accept),
-            devices: Vec::new(),
-            opaque: Vec::new(),
-        }),
+        ChainKind::Base(base) => Some(HookState::of(base)),
         ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular => None,
     };
     let flags = u32::from(hook.is_some());

@@ -6,7 +6,7 @@
 use super::operation::TableId;
 use super::transaction::Generation;
 use crate::bytecode::{ElementCode, Expr, SetCode};
-use crate::model::Name;
+use crate::model::{Base, Name, Policy};
 
 /// The rule sets of a network namespace at one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,22 @@ pub struct TableState {
 }
 
 impl TableState {
+    /// A table with nothing in it, and nothing that only the kernel says.
+    pub(crate) fn bare(id: TableId, flags: u32) -> Self {
+        TableState {
+            id,
+            handle: 0,
+            flags,
+            owner: None,
+            uses: 0,
+            userdata: Vec::new(),
+            sets: Vec::new(),
+            chains: Vec::new(),
+            objects: Vec::new(),
+            opaque: Vec::new(),
+        }
+    }
+
     /// The chain of that name.
     #[must_use]
     pub fn chain(&self, name: &str) -> Option<&ChainState> {
@@ -123,6 +139,21 @@ pub struct HookState {
     pub devices: Vec<String>,
     /// Attributes of the hook that have no meaning here, as they are.
     pub opaque: Vec<u8>,
+}
+
+impl HookState {
+    /// What the kernel says of a base chain that is made so.
+    pub(crate) fn of(base: &Base) -> Self {
+        let Base { chain_type, hook, priority, policy } = base;
+        HookState {
+            chain_type: chain_type.name().to_owned(),
+            hook: hook.number(),
+            priority: priority.0,
+            policy: u32::from(*policy == Policy::Accept),
+            devices: Vec::new(),
+            opaque: Vec::new(),
+        }
+    }
 }
 
 /// A rule in the kernel.

@@ -186,9 +186,7 @@ fn what_is_restored_has_the_bytes_that_libnftnl_gives_it() {
 }
 
 fn bare_table() -> TableState {
-    let (sets, chains, objects) = (Vec::new(), Vec::new(), Vec::new());
-    let (userdata, opaque) = (Vec::new(), Vec::new());
-    TableState { id: table(), handle: 3, flags: 0, owner: None, uses: 9, userdata, sets, chains, objects, opaque }
+    TableState { handle: 3, uses: 9, ..TableState::bare(table(), 0) }
 }
 
 fn bare_chain() -> ChainState {

@@ -9,9 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Remembered, Sum, Sums, TableSums};
 use crate::bytecode::{KeptParts, lower_set};
 use crate::error::{Error, Kind};
-use crate::model::{
-    Base, Chain, ChainKind, Element, ElementData, Name, Policy, Ruleset, Set, SetRef, Statement, Table,
-};
+use crate::model::{Chain, ChainKind, Element, ElementData, Name, Ruleset, Set, SetRef, Statement, Table};
 use crate::plan::diff;
 use crate::plan::operation::{Operation, TableId};
 use crate::plan::snapshot::{ChainState, HookState, SetState, Snapshot, TableState};
@@ -181,7 +179,7 @@ impl<'a> Change<'a> {
     fn part(self, id: &TableId) -> Option<(TablePart, Table)> {
         let Change { table, chains, sets } = self;
         let mut wanted = head(table);
-        let mut known = unread(id, table);
+        let mut known = TableState::bare(id.clone(), table.flags.bits());
         // What they name is there as a name.
         let (mut led_to, mut looked_up) = (HashSet::new(), HashSet::new());
         let rules = chains.looked_at(&table.chains).flat_map(|chain| &chain.rules);
@@ -276,32 +274,9 @@ fn head(table: &Table) -> Table {
     head
 }
 
-/// The table in the kernel as far as nothing of it has to be read.
-fn unread(id: &TableId, table: &Table) -> TableState {
-    TableState {
-        id: id.clone(),
-        handle: 0,
-        flags: table.flags.bits(),
-        owner: None,
-        uses: 0,
-        userdata: Vec::new(),
-        sets: Vec::new(),
-        chains: Vec::new(),
-        objects: Vec::new(),
-        opaque: Vec::new(),
-    }
-}
-
 fn chain_as_known(chain: &Chain) -> Option<ChainState> {
     let hook = match &chain.kind {
-        ChainKind::Base(Base { chain_type, hook, priority, policy }) => Some(HookState {
-            chain_type: chain_type.name().to_owned(),
-            hook: hook.number(),
-            priority: priority.0,
-            policy: u32::from(*policy == Policy::Accept),
-            devices: Vec::new(),
-            opaque: Vec::new(),
-        }),
+        ChainKind::Base(base) => Some(HookState::of(base)),
         ChainKind::Bound => return None,
         ChainKind::Opaque(read) => Some(read.code::<HookState>()?.clone()),
         ChainKind::Regular => None,

@@ -454,18 +454,7 @@ fn every_attribute_of_every_expression_is_obeyed_or_not_told_or_has_a_reason() {
 /// What a chain of a device is made of, past which packets are walked: see [`is_harmless`].
 #[test]
 fn an_expression_that_is_taken_for_harmless_changes_no_packet_whatever_its_attributes() {
-    let table = TableState {
-        id: TableId::new(Family::Netdev, "t"),
-        handle: 1,
-        flags: 0,
-        owner: None,
-        uses: 0,
-        userdata: Vec::new(),
-        sets: Vec::new(),
-        chains: Vec::new(),
-        objects: Vec::new(),
-        opaque: Vec::new(),
-    };
+    let table = TableState::bare(TableId::new(Family::Netdev, "t"), 0);
     let (mut harmless, mut last) = (0, None);
     while let Some(expr) = sample(last.as_ref()) {
         let all = std::iter::once(("as it is", expr.clone())).chain(changes(&expr));

@@ -12,7 +12,6 @@ mod support;
 mod traffic;
 
 use std::process::Stdio;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nftmesh::kernel::{Kernel, NetNs, Watch};
@@ -20,7 +19,7 @@ use nftmesh::model::{Chain, DataType, Element, Family, Ruleset, Set, Table, Valu
 use nftmesh::plan::{Event, TableId, Transaction};
 use pace::{FREE_ANSWERS, Harm, LONGEST, LONGEST_GAP, PEACE, Pace, TOGETHER};
 use proptest::prelude::*;
-use support::patience::patience;
+use support::patience::{comes_true_within, patience};
 use support::running::{PATIENCE, Running};
 use support::{command, example, in_fresh_netns, ip, needs_root, nft, nft_script, say};
 use traffic::{Load, Pod, under_load};
@@ -55,11 +54,7 @@ fn rules() -> String {
 
 #[track_caller]
 fn eventually(what: impl Fn() -> String, expected: &str) {
-    let begun = Instant::now();
-    while what() != expected {
-        assert!(begun.elapsed() < patience(PATIENCE), "{}\nexpected:\n{expected}", what());
-        thread::sleep(Duration::from_millis(20));
-    }
+    assert!(comes_true_within(PATIENCE, || what() == expected), "{}\nexpected:\n{expected}", what());
 }
 
 /// What nft does to the rules, beside what is told of it.
@@ -253,11 +248,9 @@ fn a_fight_over_what_merely_differs_is_won_when_the_other_gives_up() {
         // Some answers more than are given soon.
         for _ in 0..FREE_ANSWERS + 3 {
             enemy.commit(&change).expect("it is not there");
-            let begun = Instant::now();
-            while !matches!(watch.try_next().expect("the socket can be read"), Some(Event::Committed(_))) {
-                assert!(begun.elapsed() < patience(PATIENCE), "no answer");
-                thread::sleep(Duration::from_millis(1));
-            }
+            let mut is_answered =
+                || matches!(watch.try_next().expect("the socket can be read"), Some(Event::Committed(_)));
+            assert!(comes_true_within(PATIENCE, &mut is_answered), "no answer");
         }
         eventually(rules, &before);
     });

@@ -10,13 +10,13 @@ mod traffic;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nftmesh::mesh::istio::{IstioConfig, OwnerGroups, ServiceCidrs};
 use nftmesh::model::Ruleset;
 use nftmesh::sim::{End, Host, Rules, Walker};
 use sidecar::{apply, config};
-use support::patience::patience;
+use support::patience::comes_true_within;
 use support::{command, ip, needs_root, nft, nft_script, skip, sys};
 use traffic::{Pod, Who};
 
@@ -92,13 +92,15 @@ fn a_further_flow_that_the_kernel_opens_is_as_alone_as_its_first() {
     served.read_exact(&mut [0; 10]).expect("it is open");
     served.write_all(b"an answer ").expect("it is open");
     client.read_exact(&mut [0; 10]).expect("it is open");
-    let begun = Instant::now();
-    while pod.gateway.run(second_flows).contains("packets 0 ") {
-        let rules = || pod.run(|| nft("list ruleset"));
-        assert!(begun.elapsed() < patience(Duration::from_secs(10)), "its further flow did not come: {}", rules());
+    let has_come = || {
+        if !pod.gateway.run(second_flows).contains("packets 0 ") {
+            return true;
+        }
         client.write_all(b"more").expect("it is open");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        false
+    };
+    let rules = || pod.run(|| nft("list ruleset"));
+    assert!(comes_true_within(Duration::from_secs(10), has_come), "its further flow did not come: {}", rules());
 }
 
 /// A TCP header of 20 bytes with these flags, its checksum left to nobody: connection tracking finds it invalid by its flags.

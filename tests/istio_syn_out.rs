@@ -24,7 +24,7 @@ use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::Ruleset;
 use sidecar::{apply, config, route};
 use sockets::{FAMILIES, PATIENCE, acknowledged, connect_by, forgotten, listener, reset, speaks, vanish};
-use support::patience::patience;
+use support::patience::{comes_true, patience};
 use support::{needs_root, nft, nft_script, sys};
 use traffic::{Pod, Who};
 
@@ -440,15 +440,19 @@ fn a_port_that_was_refused_works_again() {
         let closes = support::version::linux() >= (6, 3);
         for (end, port) in ends.into_iter().take(if closes { 2 } else { 1 }).zip(47_001..) {
             end(&scene, Who::Proxy, port);
-            let begun = Instant::now();
-            let mut app = loop {
-                match scene.kept(port, Kind::Plain) {
-                    Ok(app) => break app,
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{mode}: {addresses:?}"),
-                }
-                assert!(begun.elapsed() < patience(Duration::from_secs(30)), "{mode}: {addresses:?}: refused for ever");
-                thread::sleep(Duration::from_millis(50));
+            let mut app = None;
+            let is_let_through = || {
+                app = match scene.kept(port, Kind::Plain) {
+                    Ok(app) => Some(app),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{mode}: {addresses:?}");
+                        None
+                    }
+                };
+                app.is_some()
             };
+            assert!(comes_true(is_let_through), "{mode}: {addresses:?}: refused for ever");
+            let mut app = app.expect("it is let through");
             let Some(Taken::ByProxy(mut proxy)) = scene.take() else { panic!("{mode}: {addresses:?}: not the proxy") };
             speaks(&mut app, &mut proxy);
         }

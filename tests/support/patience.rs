@@ -13,13 +13,18 @@ pub fn patience(usual: Duration) -> Duration {
 }
 
 /// Looks again and again until `is_so`, and returns whether it was before patience ended.
-pub fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
+pub fn comes_true(is_so: impl FnMut() -> bool) -> bool {
+    comes_true_within(LONG, is_so)
+}
+
+/// The same for what takes at most `usual` on an ordinary busy machine.
+pub fn comes_true_within(usual: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     loop {
         if is_so() {
             return true;
         }
-        if begun.elapsed() > patience(LONG) {
+        if begun.elapsed() > patience(usual) {
             return false;
         }
         sleep(Duration::from_millis(10));

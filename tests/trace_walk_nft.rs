@@ -15,9 +15,7 @@ mod traffic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use agree::dice::Dice;
@@ -167,7 +165,6 @@ fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_kn
         (trace, snapshot, interfaces().expect("a netlink socket"), host().expect("a netlink socket"))
     });
     snapshot.tables.retain(|table| table.id != *trace.table());
-    let host = settled(world, host);
     let mut walks = Walks::of(snapshot.clone(), finish);
     walks.is_unordered = !is_known;
     let rules = walks.rules().clone();
@@ -207,19 +204,6 @@ fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_kn
         world.hang_up();
     }
     whole_ways(&snapshot, &told_all, &walks, &host, &names, finish, &mut all.score);
-}
-
-/// Addresses of IPv6 become those of the host a moment after they are added.
-fn settled(world: &World, mut host: Host) -> Host {
-    let own = ["fd77::2", "fd77::3", "fd78::2"].map(|text| text.parse::<IpAddr>().expect("an address"));
-    for _ in 0..500 {
-        if own.iter().all(|own| host.is_local(*own)) {
-            return host;
-        }
-        thread::sleep(Duration::from_millis(10));
-        host = world.pod.run(|| self::host().expect("a netlink socket"));
-    }
-    panic!("the pod does not get its addresses");
 }
 
 /// Walks all packets again, one after the other, until every rule that cannot be told is left out.

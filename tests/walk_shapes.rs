@@ -6,7 +6,7 @@ mod support;
 
 use nftmesh::kernel::{Kernel, host};
 use nftmesh::sim::{Comparison, Packet, Rules, Walker, compare};
-use support::{in_fresh_netns, ip, nft_script};
+use support::{in_fresh_netns, ip, nft_script, wait_until_local};
 
 /// What nft makes of one rule that drops in a base chain of this hook.
 fn loaded(hook: &str, rule: &str) -> Rules {
@@ -23,10 +23,7 @@ fn pod() {
     ip("addr add fd77::2/64 dev lo nodad");
     ip("link set eth0 up");
     ip("route add default via 10.77.0.1");
-    // An address of IPv6 can enter the local table a moment after it was added.
-    let own = "fd77::2".parse().expect("an address");
-    let is_local = || host().is_ok_and(|host| host.is_local(own));
-    assert!(support::patience::comes_true(is_local), "{own} is not local");
+    wait_until_local(&["fd77::2"]);
 }
 
 /// Each case: hook, rule, packet, how the last line of its walk begins.

@@ -289,6 +289,18 @@ pub fn golden(name: &str, actual: &str) {
     fs::write(&path, format!("{header}{actual}")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
+/// Waits until IPv6 addresses of this namespace are those of the host: they enter its local table a moment after they are added.
+#[track_caller]
+pub fn wait_until_local(addresses: &[&str]) {
+    let is_local = |table: &str, address: &str| table.contains(&format!("local {address} "));
+    let are_local = || {
+        let output = command("ip").args("-6 route show table local".split(' ')).output().expect("ip runs");
+        let table = String::from_utf8_lossy(&output.stdout);
+        addresses.iter().all(|address| is_local(&table, address))
+    };
+    assert!(patience::comes_true(are_local), "{addresses:?} do not become addresses of this host");
+}
+
 /// Compares the part of a page of the documentation that follows `marker`; with `NFTMESH_BLESS=1` rewrites it.
 #[track_caller]
 pub fn golden_page(name: &str, marker: &str, actual: &str) {

@@ -15,7 +15,7 @@ use super::dice::Dice;
 use super::generate::{MARKS, PORTS, TPROXY_PORTS, UIDS};
 use super::wires;
 use crate::support::sys::{self, Capabilities, Entered};
-use crate::support::{NetNs, command, ip};
+use crate::support::{NetNs, command, ip, wait_until_local};
 use crate::traffic::Pod;
 
 #[derive(Debug)]
@@ -99,6 +99,8 @@ impl World {
             }
             batch(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         });
+        pod.run(|| wait_until_local(&["fd77::3", "fd78::2"]));
+        beyond.run(|| wait_until_local(&["fd78::1"]));
         World { pod, gateway, beyond, datagrams: Vec::new(), listeners: Vec::new(), accepted: Vec::new() }
     }
 

@@ -32,7 +32,7 @@ use servers::{APP, PROXY_IN, PROXY_OUT, REMOTE};
 
 use crate::support::patience::patience;
 use crate::support::sys::{self, Capabilities};
-use crate::support::{NetNs, command, ip};
+use crate::support::{NetNs, command, ip, wait_until_local};
 
 /// Which servers run in the pod. The app and the gateway's servers always do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,8 @@ impl Pod {
             ip("route add default via 10.77.0.1");
             ip("-6 route add default via fd77::1");
         });
+        pod.run(|| wait_until_local(&["fd77::2"]));
+        gateway.run(|| wait_until_local(&["fd77::1"]));
         Pod { pod, gateway }
     }
 

@@ -5,6 +5,7 @@
 # the mirror that this machine's apt has unless set. Cargo is the one at hand: only the compiler is old.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/debian.sh
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nftmesh-msrv
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
@@ -17,30 +18,14 @@ die() {
 }
 
 fetch() {
-	local mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE)' | grep -m1 -E '/debian/?$')} own=$cache/apt
 	rm -rf "$cache/debs" "$cache/new"
-	mkdir -p "$own/lists/partial" "$own/archives/partial" "$cache/debs"
-	: >"$own/status"
-	echo "deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$own/sources.list"
-	cat >"$own/apt.conf" <<-END
-		Dir::Etc::sourcelist "$own/sources.list";
-		Dir::Etc::sourceparts "-";
-		Dir::State "$own";
-		Dir::State::status "$own/status";
-		Dir::Cache "$own";
-		APT::Architecture "amd64";
-		APT::Sandbox::User "";
-		Acquire::Languages "none";
-		APT::Update::Post-Invoke-Success "";
-	END
+	mkdir -p "$cache/debs" "$cache/new"
 	(
-		export APT_CONFIG=$own/apt.conf
-		apt-get -qq update && cd "$cache/debs" || exit 1
+		debian_use trixie "$cache/apt" && cd "$cache/debs" || exit 1
 		# shellcheck disable=SC2086
 		apt-get -qq download $packages
 	) || return 1
-	mkdir -p "$cache/new"
-	for deb in "$cache/debs"/*.deb; do dpkg -x "$deb" "$cache/new"; done
+	for deb in "$cache/debs"/*.deb; do dpkg -x "$deb" "$cache/new" || return 1; done
 	mv -T "$cache/new" "$cache/root"
 }
 

@@ -1,0 +1,26 @@
+# Sourced: packages of another Debian, without a change to this machine.
+
+# debian_use SUITE DIRECTORY: makes apt work on the packages of a suite, with lists and a configuration of its own in the
+# directory, and fetches the lists. $DEBIAN_MIRROR is the mirror that this machine's apt has unless set.
+debian_use() {
+	local suite=$1 own=$2 mirror=${DEBIAN_MIRROR:-}
+	[ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m1 -E '/debian/?$' | sed 's,/$,,')
+	case $suite in *-security) mirror+=-security ;; esac
+	mkdir -p "$own/lists/partial" "$own/archives/partial"
+	: >"$own/status"
+	echo "deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$own/sources.list"
+	cat >"$own/apt.conf" <<-END
+		Dir::Etc::sourcelist "$own/sources.list";
+		Dir::Etc::sourceparts "-";
+		Dir::State "$own";
+		Dir::State::status "$own/status";
+		Dir::Cache "$own";
+		APT::Architecture "amd64";
+		APT::Sandbox::User "";
+		Acquire::Languages "none";
+		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+		APT::Update::Post-Invoke-Success "";
+	END
+	export APT_CONFIG="$own/apt.conf"
+	apt-get -qq update
+}

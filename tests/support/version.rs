@@ -1,6 +1,7 @@
 //! What the running kernel has, by its version.
 
 use std::fs;
+use std::path::Path;
 
 /// Major and minor number of a version of Linux.
 pub type Version = (u32, u32);
@@ -25,6 +26,18 @@ pub fn needs_linux(since: Version, what: &str) -> bool {
         ));
     }
     running >= since
+}
+
+/// True, after a printed SKIP, on a kernel before `since` that has no file at `path`, since it was built without `what`.
+///
+/// `NFTMESH_REQUIRE_KERNEL` does not make it a failure: nothing is missing that this kernel can have.
+#[must_use]
+pub fn built_without(path: &str, since: Version, what: &str) -> bool {
+    let missing = linux() < since && !Path::new(path).exists();
+    if missing {
+        super::say_skip(format_args!("this Linux {}.{} was built without {what}", linux().0, linux().1));
+    }
+    missing
 }
 
 /// Runs `body` in a network namespace of its own, on a kernel that can trace there: the table of a trace has an owner.

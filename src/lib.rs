@@ -1,14 +1,13 @@
-// The programs of README need every feature.
-#![cfg_attr(
-    any(not(doctest), all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy")),
-    doc = include_str!("../README.md")
-)]
-#![doc = ""]
+#![doc = include_str!("../README.md")]
+//!
 //! # Where to start
 //!
-//! [`model`] describes a rule set, [`plan`] what is to change, [`kernel`] changes it. [`mesh`] holds presets, [`routes`] the policy routes that go with them, [`proxy`] what a proxy
-//! asks its sockets. [`validate`] says what is wrong with a rule set, [`bytecode`] what the kernel will run, [`sim`] what that does with
-//! packets. [`import`] reads what `iptables-save` printed.
+//! - [`prelude`] has the types that most programs name.
+//! - [`model`] describes a rule set, [`plan`] what is to change, [`kernel`] changes it.
+//! - [`validate`] says what is wrong with a rule set, [`bytecode`] is what the kernel runs.
+//! - `sim` says what that does with packets, `import` reads what `iptables-save` prints.
+//! - `mesh` holds presets, `routes` the policy routes that go with them, `proxy` what a proxy asks
+//!   its sockets.
 
 // What only one feature needs is written once, without a condition at each helper.
 #![cfg_attr(
@@ -51,5 +50,15 @@ pub use plan::{Snapshot, TableId, Transaction};
 
 /// The programs of the documentation's pages, compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../docs/cookbook.md")]
-struct Cookbook;
+mod pages {
+    #[doc = include_str!("../docs/cookbook.md")]
+    struct Cookbook;
+    #[cfg(feature = "mesh")]
+    #[doc = include_str!("../docs/istio.md")]
+    struct Istio;
+    #[doc = include_str!("../docs/migrating.md")]
+    struct Migrating;
+    #[cfg(all(feature = "mesh", feature = "sim"))]
+    #[doc = include_str!("../docs/walks.md")]
+    struct Walks;
+}

@@ -1,4 +1,4 @@
-//! What README shows is what the commands print.
+//! What README and its pages show is what the commands print.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -20,8 +20,8 @@ fn printed(command: &str) -> String {
 }
 
 #[test]
-fn every_walk_and_comparison_of_the_readme_is_what_the_examples_print() {
-    let readme = file("README.md");
+fn every_walk_and_comparison_of_the_pages_is_what_the_examples_print() {
+    let readme = file("docs/walks.md");
     let blocks = readme.split("```text\n").skip(1).filter_map(|rest| rest.split_once("```\n"));
     let mut shown = 0;
     for (block, _) in blocks {
@@ -29,7 +29,7 @@ fn every_walk_and_comparison_of_the_readme_is_what_the_examples_print() {
         for (command, output) in
             commands.filter(|(command, _)| command.starts_with("walk ") || command.starts_with("compare "))
         {
-            support::assert_same(output, &printed(command), &format!("README.md: {command}"));
+            support::assert_same(output, &printed(command), &format!("docs/walks.md: {command}"));
             shown += 1;
         }
     }
@@ -50,15 +50,15 @@ fn the_first_program_of_the_readme_is_the_example_and_prints_what_is_shown() {
 }
 
 #[test]
-fn the_installation_of_the_readme_prints_what_is_shown() {
+fn the_installation_of_the_istio_page_prints_what_is_shown() {
     if !needs_root() {
         return;
     }
-    let readme = file("README.md");
-    let (_, rest) = readme.split_once("$ istio-init ").expect("an installation");
+    let page = file("docs/istio.md");
+    let (_, rest) = page.split_once("$ istio-init ").expect("an installation");
     let (arguments, rest) = rest.split_once('\n').expect("its output");
     let (shown, _) = rest.split_once("```\n").expect("its end");
-    in_fresh_netns(|| assert_same(shown, &printed(&format!("istio-init {arguments}")), "README.md: istio-init"));
+    in_fresh_netns(|| assert_same(shown, &printed(&format!("istio-init {arguments}")), "docs/istio.md: istio-init"));
 }
 
 #[test]

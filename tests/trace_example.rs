@@ -84,11 +84,11 @@ DROPPED by inet t in, rule 2 (handle 9)
 }
 
 #[test]
-fn the_trace_of_the_readme_is_what_is_printed() {
+fn the_trace_of_the_page_is_what_is_printed() {
     if !needs_root() || !needs_linux(TRACED_CONNECTIONS, "state of the connection in traces") {
         return;
     }
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../docs/walks.md");
     let (_, rest) = readme.split_once("$ trace ").expect("a trace");
     let (words, rest) = rest.split_once('\n').expect("its output");
     let (shown, _) = rest.split_once("```\n").expect("its end");
@@ -114,7 +114,7 @@ fn the_trace_of_the_readme_is_what_is_printed() {
         });
         assert_eq!(tracing.child.wait().expect("it is our child").code(), Some(0));
         let said: String = tracing.said.iter().map(|line| line + "\n").collect();
-        support::assert_same(shown, &said, "README.md: trace");
+        support::assert_same(shown, &said, "docs/walks.md: trace");
     });
 }
 

@@ -91,6 +91,7 @@ pub fn compare(
         }
         let Some(mut situation) = situation(at_hook, names, listener, ledger) else {
             score.skip("no first sensor");
+            ledger.1.extend(at_hook.connections());
             continue;
         };
         walks.complete(&mut situation.packet);

@@ -82,8 +82,10 @@ const MOST: usize = 5000;
 /// Neighbour discovery and group membership of IPv6: nobody's packets.
 pub fn is_noise(shown: &TracedPacket) -> bool {
     let kind = shown.transport.first().copied().unwrap_or(0);
-    let hop_by_hop = shown.protocol() == Some(Protocol(0));
-    hop_by_hop || (shown.protocol() == Some(Protocol::ICMPV6) && (130..=143).contains(&kind))
+    // The kernel sends reports of membership behind a hop-by-hop header, to groups.
+    let is_to_group = shown.addresses().is_some_and(|(_, to)| to.is_ipv6() && to.is_multicast());
+    let is_report = shown.protocol() == Some(Protocol(0)) && is_to_group;
+    is_report || (shown.protocol() == Some(Protocol::ICMPV6) && (130..=143).contains(&kind))
 }
 
 /// Puts messages together, in the order in which packets came to hooks.

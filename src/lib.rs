@@ -15,6 +15,7 @@
     allow(dead_code, unused_imports, reason = "helpers of a feature that is off")
 )]
 
+mod attr;
 pub mod bytecode;
 mod error;
 #[doc(hidden)]
@@ -41,6 +42,8 @@ mod sys;
 #[cfg(test)]
 mod testing;
 pub mod validate;
+#[cfg(any(feature = "import", feature = "mesh", feature = "sim"))]
+mod xt;
 
 pub use error::{Error, Escaped, Refusal, Result};
 pub use ipnetwork;

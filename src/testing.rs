@@ -7,6 +7,8 @@ pub(crate) mod patience;
 use std::io;
 use std::process::Command;
 
+use crate::attr::AttributeWriter;
+
 /// Runs `test` in a network namespace of its own; says why when it can't.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send) {
     let _ran = or_skip(crate::sys::netns::in_new_namespace(test));
@@ -48,11 +50,10 @@ pub(crate) fn sysctl(path: &str, value: &str) {
     std::fs::write(format!("/proc/sys/{path}"), value).expect("the sysctl can be written");
 }
 
-/// An attribute of netlink: length and kind in host byte order, the value, and zeros up to a multiple of 4.
+/// One attribute as bytes.
 pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(value.len() + 4).expect("short");
-    let mut bytes = [&length.to_ne_bytes(), &kind.to_ne_bytes(), value].concat();
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    let mut bytes = Vec::new();
+    AttributeWriter::new(&mut bytes).bytes(kind, value, value.len()).expect("short");
     bytes
 }
 

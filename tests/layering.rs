@@ -8,22 +8,27 @@ use std::path::Path;
 
 /// A room of src/, or a part of one (the longest prefix wins), and the rooms that it may use besides itself.
 const MAY_USE: &[(&str, &str)] = &[
-    ("lib", "error fuzz model bytecode validate render sim plan netlink sys kernel import mesh routes proxy prelude"),
+    (
+        "lib",
+        "error fuzz model attr bytecode validate render xt sim plan netlink sys kernel import mesh routes proxy prelude",
+    ),
     ("prelude", "error model plan kernel"),
     ("error", ""),
     ("model", "error"),
-    ("import", "error model bytecode"),
+    ("attr", ""),
+    ("import", "error model bytecode xt"),
     ("routes", "error model"),
     ("mesh", "error model routes"),
     ("bytecode", "error model"),
     ("validate", "error model bytecode"),
     ("render", "error model bytecode"),
     ("plan", "error model bytecode validate render"),
-    ("sim", "error model bytecode render plan"),
+    ("xt", "error attr model bytecode"),
+    ("sim", "error model bytecode render plan xt"),
     ("sys", "error"),
-    ("netlink", "error model bytecode render plan sys"),
+    ("netlink", "error attr model bytecode render plan sys"),
     ("kernel", "error model bytecode render sim plan netlink sys routes"),
-    ("kernel/apply", "error model bytecode render sim plan netlink sys mesh routes"),
+    ("kernel/apply", "error model bytecode render xt sim plan netlink sys mesh routes"),
     ("proxy", "error sys"),
     ("fuzz", "error model bytecode validate render sim plan netlink mesh routes import"),
 ];

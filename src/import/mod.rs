@@ -46,7 +46,6 @@
 //! ```
 
 mod address;
-mod blob;
 mod commands;
 mod error;
 mod extension;

@@ -4,6 +4,7 @@ use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, PayloadBase, Register};
 use crate::model::{Opaque, Statement};
 
 use super::extension::Role;
+use crate::xt::{Extension, write_options};
 
 /// `-f`: the second and further fragments; or when `not`, everything else.
 pub(super) fn fragment(not: bool) -> Statement {
@@ -42,45 +43,15 @@ pub(super) fn xtables_target(name: &str, revision: u32, info: &[u8]) -> Statemen
 }
 
 fn xtables(role: Role, name: &str, revision: u32, info: &[u8]) -> Statement {
-    let mut data = Vec::new();
-    attribute(&mut data, MATCH_NAME, &terminated(name));
-    attribute(&mut data, MATCH_REV, &revision.to_be_bytes());
-    attribute(&mut data, MATCH_INFO, info);
-    extension(role, name, data)
+    extension(role, name, Extension { name: name.into(), revision, info }.write())
 }
 
-/// An extension that is kept without being understood. It has no information (`NFTA_MATCH_INFO`), so it cannot be sent; its options
-/// stand where the kernel has nothing, so that two with other options are not equal.
+/// An extension that is kept without being understood. It cannot be sent.
 pub(super) fn kept(role: Role, name: &str, options: &str) -> Statement {
-    let mut data = Vec::new();
-    attribute(&mut data, MATCH_NAME, &terminated(name));
-    options.as_bytes().chunks(LONGEST).for_each(|part| attribute(&mut data, UNSPEC, part));
-    extension(role, name, data)
+    extension(role, name, write_options(name, options))
 }
 
 fn extension(role: Role, name: &str, data: Vec<u8>) -> Statement {
     let expr = Expr::Opaque { name: role.name().into(), data: data.into(), set: None };
     Statement::Opaque(Opaque::new(role.name(), Some(name.into()), vec![expr]))
 }
-
-fn terminated(name: &str) -> Vec<u8> {
-    name.bytes().filter(|byte| *byte != 0).chain([0]).collect()
-}
-
-/// An attribute of netlink: length, type, bytes, padding to 4. Of a name that no extension can have, the beginning.
-fn attribute(data: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let value = value.get(..LONGEST).unwrap_or(value);
-    let length = u16::try_from(value.len() + HEADER).unwrap_or(u16::MAX);
-    data.extend(length.to_ne_bytes());
-    data.extend(kind.to_ne_bytes());
-    data.extend(value);
-    data.resize(data.len().next_multiple_of(4), 0);
-}
-
-const HEADER: usize = 4;
-const LONGEST: usize = 65_000;
-/// `enum nft_match_attributes`, include/uapi/linux/netfilter/nf_tables_compat.h; a target has the same numbers.
-const UNSPEC: u16 = 0;
-const MATCH_NAME: u16 = 1;
-const MATCH_REV: u16 = 2;
-const MATCH_INFO: u16 = 3;

@@ -3,9 +3,9 @@
 
 use super::dump::Dump;
 use super::live::Kernel;
+use crate::attr::{Attribute, AttributeWriter, Malformed, Message};
 use crate::error::{Error, Result};
 use crate::model::{Family, Family4or6, Hook};
-use crate::netlink::{Attribute, Malformed, Message};
 use crate::plan::{ChainId, HookFunction, HookList, Hooks, TableId};
 
 impl Kernel {
@@ -26,8 +26,8 @@ impl Kernel {
     }
 
     fn functions(&mut self, family: Family4or6, hook: Hook) -> Result<Option<Vec<HookFunction>>> {
-        let [length, kind] = [8_u16, NFNLA_HOOK_HOOKNUM].map(u16::to_ne_bytes);
-        let attributes = [length.as_slice(), &kind, &hook.number().to_be_bytes()].concat();
+        let mut attributes = Vec::new();
+        AttributeWriter::new(&mut attributes).be32(NFNLA_HOOK_HOOKNUM, hook.number());
         for _ in 0..MOST_READINGS {
             let mut functions = Vec::new();
             let read = |message: &Message<'_>| {

@@ -4,8 +4,7 @@ mod said;
 
 use std::io;
 
-use super::attr;
-use super::write::Attributes;
+use crate::attr::{self, AttributeWriter};
 use crate::bytecode::{Expr, LookupSet, RegisterRange};
 use crate::model::{Family4or6, NatKind, Verdict};
 
@@ -43,7 +42,7 @@ pub(super) fn kernel_option(expr: &Expr) -> &'static str {
 /// Writes name and attributes of `expr` (`enum nft_expr_attributes`); `set_id` numbers the anonymous set that a lookup refers to.
 ///
 /// Numbers are those of include/uapi/linux/netfilter/nf_tables.h, `enum nft_*_attributes`; the order is libnftnl's.
-pub(super) fn write(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Result<()> {
+pub(super) fn write(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Result<()> {
     a.text(NFTA_EXPR_NAME, expr.name())?;
     match expr {
         Expr::Notrack => Ok(()),
@@ -53,7 +52,7 @@ pub(super) fn write(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Res
     }
 }
 
-fn attributes(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Result<()> {
+fn attributes(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Result<()> {
     match expr {
         Expr::Bitwise(code) => {
             a.be32(1, code.reg.0);
@@ -214,7 +213,7 @@ fn attributes(a: &mut Attributes<'_>, expr: &Expr, set_id: u32) -> io::Result<()
 }
 
 /// Attributes as the kernel gave them, without what it only says.
-fn opaque(a: &mut Attributes<'_>, name: &str, data: &[u8]) {
+fn opaque(a: &mut AttributeWriter<'_>, name: &str, data: &[u8]) {
     let all = attr::Attributes::new(data);
     let is_said = |attribute: &attr::Attribute<'_>| said::only_said(name, &all, attribute);
     let each = || all.clone().map_while(Result::ok);
@@ -226,12 +225,12 @@ fn opaque(a: &mut Attributes<'_>, name: &str, data: &[u8]) {
 }
 
 /// A constant (`enum nft_data_attributes`).
-pub(super) fn data(a: &mut Attributes<'_>, kind: u16, value: &[u8]) -> io::Result<()> {
+pub(super) fn data(a: &mut AttributeWriter<'_>, kind: u16, value: &[u8]) -> io::Result<()> {
     a.nest(kind, |a| a.bytes(NFTA_DATA_VALUE, value, VALUE))
 }
 
 /// A verdict (`enum nft_verdict_attributes`).
-pub(super) fn verdict(a: &mut Attributes<'_>, kind: u16, verdict: &Verdict) -> io::Result<()> {
+pub(super) fn verdict(a: &mut AttributeWriter<'_>, kind: u16, verdict: &Verdict) -> io::Result<()> {
     a.nest(kind, |a| {
         a.nest(NFTA_DATA_VERDICT, |a| {
             a.be32(NFTA_VERDICT_CODE, verdict_number(verdict));
@@ -241,13 +240,13 @@ pub(super) fn verdict(a: &mut Attributes<'_>, kind: u16, verdict: &Verdict) -> i
 }
 
 /// A number that is left out when it is 0.
-fn flags(a: &mut Attributes<'_>, kind: u16, flags: u32) {
+fn flags(a: &mut AttributeWriter<'_>, kind: u16, flags: u32) {
     if flags != 0 {
         a.be32(kind, flags);
     }
 }
 
-fn range(a: &mut Attributes<'_>, range: RegisterRange, min: u16, max: u16) {
+fn range(a: &mut AttributeWriter<'_>, range: RegisterRange, min: u16, max: u16) {
     if let Some(register) = range.min {
         a.be32(min, register.0);
     }

@@ -2,7 +2,6 @@
 //!
 //! Encoding goes through libnftnl or our own writer, decoding is our own safe Rust. Nothing here opens a socket.
 
-mod attr;
 mod decode;
 mod encode;
 mod expr;
@@ -12,7 +11,8 @@ mod refusal;
 mod reply;
 mod write;
 
-pub(crate) use attr::{Attribute, Attributes, Malformed, Message, Messages as Replies};
+pub(crate) use crate::attr::{Attribute, Attributes, Malformed, Message, Messages as Replies};
+
 pub(crate) use decode::{
     Assembly, ElementRequest, RuleRequest, chain_attributes, datagram, declared_set, event, set_attributes,
     table_attribute, trace,

@@ -1,9 +1,9 @@
 //! From what the kernel answered to which operation it meant, and what to do about it.
 
-use super::attr::{Attribute, Attributes};
 use super::encode::{Encoded, KnownSets, Origin, Part};
 use super::expr::kernel_option;
 use super::reply::Ack;
+use crate::attr::{Attribute, Attributes};
 use crate::bytecode::{Expr, LookupSet, element_at};
 use crate::error::{Error, Kind, Refusal, Shown};
 use crate::model::{Rule, Set, Statement, TableFlags};
@@ -135,7 +135,7 @@ impl Context<'_> {
     /// What in the message is at `offset`.
     fn spot(&self, origin: &Origin, operation: &Operation, offset: usize) -> Option<Spot<'_>> {
         let bytes = self.encoded.messages.as_bytes().get(origin.start..)?;
-        let length = usize::try_from(super::attr::u32_at(bytes, 0)?).ok()?;
+        let length = usize::try_from(crate::attr::u32_at(bytes, 0)?).ok()?;
         let inside = offset.checked_sub(HEADERS)?;
         let attribute = holding(Attributes::new(bytes.get(HEADERS..length)?), inside)?;
         // What is nested starts behind the attribute's own header.

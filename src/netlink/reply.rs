@@ -1,6 +1,6 @@
 //! What the kernel answers to a batch.
 
-use super::attr::{Attributes, Malformed, Message, Messages, u32_at};
+use crate::attr::{Attributes, Malformed, Message, Messages, u32_at};
 
 /// One acknowledgement, good or bad.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,10 @@
-//! Writes netlink messages and attributes; the reader is [`attr`](super::attr).
-//!
-//! Everything is padded to 4 bytes as it is written, so the buffer always ends where the next attribute may begin. A value that does
-//! not fit the 16 bits of an attribute's length is an error, never a shorter value. Layout: `struct nlmsghdr` and `struct nlattr`,
-//! include/uapi/linux/netlink.h, and `struct nfgenmsg`, include/uapi/linux/netfilter/nfnetlink.h.
+//! Writes netlink messages. Layout: `struct nlmsghdr`, include/uapi/linux/netlink.h, and
+//! `struct nfgenmsg`, include/uapi/linux/netfilter/nfnetlink.h.
 
 use std::io;
 
 use super::{NFNL_SUBSYS_NFTABLES, flag};
+use crate::attr::{AttributeWriter, set, too_long};
 
 pub(crate) use crate::sys::Header;
 
@@ -41,7 +39,7 @@ impl Messages {
     pub(crate) fn message<T>(
         &mut self,
         header: Header,
-        body: impl FnOnce(&mut Attributes<'_>) -> io::Result<T>,
+        body: impl FnOnce(&mut AttributeWriter<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         let Header { kind, family, flags, sequence } = header;
         let start = self.bytes.len();
@@ -52,7 +50,7 @@ impl Messages {
         self.bytes.extend_from_slice(&sequence.to_ne_bytes());
         // The port id is the kernel's to fill in; then family, version 0, resource 0.
         self.bytes.extend_from_slice(&[0, 0, 0, 0, family, 0, 0, 0]);
-        let written = body(&mut Attributes { bytes: &mut self.bytes }).and_then(|value| {
+        let written = body(&mut AttributeWriter::new(&mut self.bytes)).and_then(|value| {
             let length = self.bytes.len() - start;
             let length = u32::try_from(length).map_err(|_| too_long(length, u32::MAX as usize))?;
             set(&mut self.bytes, start, &length.to_ne_bytes());
@@ -65,150 +63,10 @@ impl Messages {
     }
 }
 
-/// Writes attributes at the end of a message.
-#[derive(Debug)]
-pub(crate) struct Attributes<'m> {
-    bytes: &'m mut Vec<u8>,
-}
-
-impl<'m> Attributes<'m> {
-    /// Appends to these bytes, which are as long as whole attributes are.
-    pub(crate) fn new(bytes: &'m mut Vec<u8>) -> Self {
-        Attributes { bytes }
-    }
-
-    /// Bytes written to the buffer so far.
-    pub(crate) fn position(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Takes back what was written after [`position`](Self::position) was this.
-    pub(crate) fn rewind(&mut self, position: usize) {
-        self.bytes.truncate(position);
-    }
-
-    /// One byte.
-    pub(crate) fn u8(&mut self, kind: u16, value: u8) {
-        self.fixed(kind, [value, 0, 0, 0], 1);
-    }
-
-    /// A number of 2 bytes, big endian.
-    pub(crate) fn be16(&mut self, kind: u16, value: u16) {
-        let [high, low] = value.to_be_bytes();
-        self.fixed(kind, [high, low, 0, 0], 2);
-    }
-
-    /// A number of 4 bytes, big endian.
-    pub(crate) fn be32(&mut self, kind: u16, value: u32) {
-        self.fixed(kind, value.to_be_bytes(), 4);
-    }
-
-    /// A number of 8 bytes, big endian.
-    pub(crate) fn be64(&mut self, kind: u16, value: u64) {
-        self.fixed(kind, value.to_be_bytes(), 8);
-    }
-
-    /// A NUL-terminated text of at most [`TEXT`] bytes.
-    pub(crate) fn text(&mut self, kind: u16, text: &str) -> io::Result<()> {
-        if text.len() > TEXT {
-            return Err(too_long(text.len(), TEXT));
-        }
-        if text.as_bytes().contains(&0) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a name or text holds a NUL byte"));
-        }
-        // At least one NUL follows the text, also where no padding is needed.
-        self.header(kind, text.len() + 1)?;
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.bytes.push(0);
-        self.pad();
-        Ok(())
-    }
-
-    /// Bytes, at most `max`.
-    pub(crate) fn bytes(&mut self, kind: u16, value: &[u8], max: usize) -> io::Result<()> {
-        if value.len() > max {
-            return Err(too_long(value.len(), max));
-        }
-        self.header(kind, value.len())?;
-        self.bytes.extend_from_slice(value);
-        self.pad();
-        Ok(())
-    }
-
-    /// Attributes as they were read, header and padding included.
-    pub(crate) fn raw(&mut self, attributes: &[u8]) {
-        self.bytes.extend_from_slice(attributes);
-        self.pad();
-    }
-
-    /// An attribute that holds attributes which were read from one like it, so that they fit.
-    pub(crate) fn nest_raw(&mut self, kind: u16, attributes: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 2]);
-        self.bytes.extend_from_slice(&(kind | NLA_F_NESTED).to_ne_bytes());
-        self.raw(attributes);
-        let length = u16::try_from(self.bytes.len() - start).unwrap_or(u16::MAX);
-        set(self.bytes, start, &length.to_ne_bytes());
-    }
-
-    /// An attribute that holds the attributes that `inside` writes; an error when they are more than one attribute can hold.
-    pub(crate) fn nest<T>(
-        &mut self,
-        kind: u16,
-        inside: impl FnOnce(&mut Attributes<'_>) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 2]);
-        self.bytes.extend_from_slice(&(kind | NLA_F_NESTED).to_ne_bytes());
-        let value = inside(self)?;
-        let length = self.bytes.len() - start;
-        let length = u16::try_from(length).map_err(|_| too_long(length, NEST))?;
-        set(self.bytes, start, &length.to_ne_bytes());
-        Ok(value)
-    }
-
-    fn fixed<const N: usize>(&mut self, kind: u16, value: [u8; N], length: u16) {
-        let ([a, b], [c, d]) = ((HEADER as u16 + length).to_ne_bytes(), kind.to_ne_bytes());
-        self.bytes.extend_from_slice(&[a, b, c, d]);
-        self.bytes.extend_from_slice(&value);
-    }
-
-    fn header(&mut self, kind: u16, length: usize) -> io::Result<()> {
-        let whole = u16::try_from(HEADER + length).map_err(|_| too_long(length, NEST - HEADER))?;
-        let ([a, b], [c, d]) = (whole.to_ne_bytes(), kind.to_ne_bytes());
-        self.bytes.extend_from_slice(&[a, b, c, d]);
-        Ok(())
-    }
-
-    fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-    }
-}
-
-/// Overwrites bytes that are there already.
-fn set(bytes: &mut [u8], at: usize, value: &[u8]) {
-    if let Some(place) = bytes.get_mut(at..at + value.len()) {
-        place.copy_from_slice(value);
-    }
-}
-
-pub(super) fn too_long(length: usize, max: usize) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("{length} bytes where the kernel takes {max}"))
-}
-
-/// Longest text: `NFT_NAME_MAXLEN` - 1, include/uapi/linux/netfilter/nf_tables.h.
-pub(super) const TEXT: usize = 255;
-/// The most that one attribute can be, its header included: the length has 16 bits.
-pub(super) const NEST: usize = 0xffff;
-/// `NLA_HDRLEN`.
-const HEADER: usize = 4;
-/// include/uapi/linux/netlink.h
-const NLA_F_NESTED: u16 = 0x8000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::netlink::attr;
+    use crate::attr::{self, NLA_F_NESTED};
 
     fn header() -> Header {
         Header { kind: 6, family: 1, flags: 0, sequence: 7 }

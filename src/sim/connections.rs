@@ -14,8 +14,8 @@ use self::tcp::{Ends, begins};
 use super::packet::Packet;
 use super::packet_text::{has_ports, is_icmp};
 use super::situation::{done, is_never_tracked};
-use super::xt::{End, OfConnection};
 use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol, TcpFlags};
+use crate::xt::{End, OfConnection};
 
 /// Where packets of one direction come from and go to. Of ICMP, the source port is type and code, and the other one the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

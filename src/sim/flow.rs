@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cells::{Cell, Input};
 use super::inputs::{Inputs, Target};
-use super::xt::SegmentLimit;
 use crate::model::{Family4or6, Hook, NatKind};
+use crate::xt::SegmentLimit;
 
 /// The part of a packet that programs change while it goes through a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]

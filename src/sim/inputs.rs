@@ -11,9 +11,9 @@ use super::flow::{Flow, Translation, cells};
 use super::rules::RuleLine;
 use super::sets::SetIndex;
 use super::unknown::{self, not_known};
-use super::xt::Question;
 use crate::bytecode::{CmpOp, Expr, LimitCode, PayloadBase};
 use crate::model::{Family4or6, Hook};
+use crate::xt::Question;
 
 /// A packet and its surroundings: all of it known, or left open and split where programs look.
 ///

@@ -14,12 +14,12 @@ use super::flow::{Flow, NewAddress, Translation, address_bytes};
 use super::inputs::{CannotTell, Inputs, Target};
 use super::rules::{Op, RuleCode};
 use super::sets::SetIndex;
-use super::xt;
 use crate::bytecode::{
     BitwiseCode, CmpOp, ElementDataCode, Expr, LogCode, MetaKey, NatCode, QueueCode, Register, RegisterRange,
     RejectCode, SocketKey, TproxyCode,
 };
 use crate::model::{Hook, NatKind, Verdict};
+use crate::xt;
 
 /// How the run of a rule ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

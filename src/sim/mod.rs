@@ -35,7 +35,6 @@ mod unknown;
 mod unordered;
 mod walk;
 mod walker;
-mod xt;
 
 pub use compare::{Compare, Comparison, Counterexample, Progress, compare};
 pub use fib::FibAnswer;

@@ -19,9 +19,9 @@ use super::packet_text::{has_ports, is_icmp};
 use super::recorder::{address, ends, place};
 use super::situation::{Situation, bytes_of};
 use super::walk::Lost;
-use super::xt::Question;
 use crate::bytecode::{Expr, LimitCode, PayloadBase};
 use crate::model::{CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
+use crate::xt::Question;
 
 /// What connection tracking holds of the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::devices::DeviceChain;
 use super::line_up::{LineUps, Registered};
 use super::sets::SetIndex;
-use super::xt::{self, Asked, Meaning, Question, SegmentLimit, XtOwner};
 use crate::bytecode::{CtKey, Expr, LookupSet, Modes, NoSets, Register, Sets, lower, lower_elements, lower_set, raise};
 use crate::error::{Error, Kind};
 use crate::model::{Base, Chain, ChainKind, ChainType, Family, Name, Rule, Ruleset, Table, TableFlags};
 use crate::plan::{ChainId, ChainState, Hooks, RuleState, Snapshot, TableId, TableState, chain_kind};
 use crate::render::InFamily;
+use crate::xt::{self, Asked, Meaning, Question, SegmentLimit, XtOwner};
 
 /// A rule set that packets can be walked through: one of the model, or what a kernel holds.
 ///

@@ -3,13 +3,13 @@
 
 use std::net::IpAddr;
 
-use super::super::blob::Blob;
 use super::super::error::{Fault, Shown};
 use super::super::extension::{Given, Instance};
 use super::super::making::Making;
 use super::super::value::number;
 use super::super::{address, raw};
 use crate::model::Family4or6;
+use crate::xt::Blob;
 
 /// `struct xt_statistic_info`, include/uapi/linux/netfilter/xt_statistic.h, v6.12.
 pub(super) fn statistic(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {

@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 
 use super::super::address::network;
-use super::super::blob::Blob;
 use super::super::error::{Fault, Shown};
 use super::super::extension::Instance;
 use super::super::raw;
@@ -12,6 +11,7 @@ use super::super::value::{self, number, range};
 use super::super::words::Piece;
 use super::connection::{direction, states, status};
 use crate::model::{CtDirection, CtState, CtStatus, Family4or6, Statement};
+use crate::xt::Blob;
 
 pub(super) fn whole(instance: &Instance<'_>, family: Family4or6) -> Result<Statement, Fault> {
     let (mut asked, mut negated) = (0_u16, 0_u16);

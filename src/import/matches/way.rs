@@ -1,7 +1,6 @@
 //! physdev, rpfilter, tcpmss: by which port of a bridge, with which way back, and of how large segments, as the blocks of memory that
 //! iptables-nft(8) makes of them.
 
-use super::super::blob::Blob;
 use super::super::error::{Fault, Shown};
 use super::super::extension::{Given, Instance};
 use super::super::making::Making;
@@ -9,6 +8,7 @@ use super::super::raw;
 use super::super::value::{range, short};
 use super::super::words::Piece;
 use crate::model::{IfName, Protocol};
+use crate::xt::Blob;
 
 /// `struct xt_rpfilter_info`, include/uapi/linux/netfilter/xt_rpfilter.h, v6.12.
 pub(super) fn rpfilter(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {

@@ -1,6 +1,5 @@
 //! ACCEPT, DROP, RETURN, REJECT, NFQUEUE, TCPMSS: what becomes of the packet.
 
-use super::super::blob::Blob;
 use super::super::error::{Fault, Shown};
 use super::super::extension::Instance;
 use super::super::making::Making;
@@ -8,6 +7,7 @@ use super::super::raw;
 use super::super::value::{number, range, short};
 use super::super::words::Piece;
 use crate::model::{Classic, Family4or6, Protocol, Queue, QueueFlags, Reject, Statement, Verdict};
+use crate::xt::Blob;
 
 pub(super) fn accept(_: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     making.action(Statement::Verdict(Verdict::Accept));

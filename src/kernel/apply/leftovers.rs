@@ -17,9 +17,9 @@ use std::net::Ipv6Addr;
 
 use crate::bytecode::{CmpOp, Expr, MetaKey, PayloadBase};
 use crate::mesh::istio::IstioConfig;
-use crate::model::{Family, Verdict};
-use crate::netlink::Attributes;
+use crate::model::{Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, Statement, Value, Verdict};
 use crate::plan::{ChainState, Operation, RuleState, Snapshot, TableId, TableState};
+use crate::xt::{self, Meaning};
 
 /// The tables in which `istio-iptables` writes.
 pub(super) fn tables() -> impl Iterator<Item = TableId> {
@@ -146,7 +146,7 @@ fn parts(family: Family, exprs: &[Expr]) -> Option<Vec<Part>> {
             Expr::Cmp { op, data, .. } => parts.push(compared(loaded.take()?, *op, data)?),
             Expr::Counter { .. } => {}
             Expr::Meta { key, .. } => loaded = Some(Loaded::Meta(*key)),
-            Expr::Opaque { name, data, .. } => parts.push(extension(name, data)?),
+            Expr::Opaque { name, data, .. } => parts.push(extension(name, data, family)?),
             Expr::Payload { base: PayloadBase::NETWORK, offset, len, .. } => {
                 loaded = match (*offset, *len) {
                     (offset, 1) if offset == protocol_at => Some(Loaded::Protocol),
@@ -181,31 +181,28 @@ fn name(data: &[u8]) -> Option<String> {
     String::from_utf8(data.get(..end)?.to_vec()).ok()
 }
 
-/// A `match` or `target` of xtables: attribute 1 is its name, 2 its revision, 3 the structure it takes.
-fn extension(kind: &str, data: &[u8]) -> Option<Part> {
-    let attributes = || Attributes::new(data);
-    let name = attributes().find(1)?;
-    let revision = attributes().find(2)?.be32()?;
-    let info = attributes().find(3)?.value;
-    let word = |index: usize| info.get(4 * index..4 * index + 4)?.try_into().ok().map(u32::from_ne_bytes);
-    let byte = |index: usize| info.get(index).copied();
-    let all = Some(u32::MAX);
-    match (kind, name.text()?, revision) {
-        // struct xt_mark_mtinfo1 and xt_connmark_mtinfo1: mark, mask, invert.
-        ("match", "mark", 1) if word(1) == all && byte(8) == Some(0) => word(0).map(Part::Mark),
-        ("match", "connmark", 1) if word(1) == all && byte(8) == Some(0) => word(0).map(Part::ConnMark),
-        // struct xt_owner_match_info: uids, gids, match, invert.
-        ("match", "owner", 1) if byte(17) == Some(0) => Some(Part::Owner),
-        // struct xt_mark_tginfo2: mark, mask.
-        ("target", "MARK", 2) if word(1) == all => word(0).map(Part::SetMark),
-        // struct xt_connmark_tginfo1: ctmark, ctmask, nfmask, mode; in 2 a shift in front of the mode.
-        ("target", "CONNMARK", revision @ (1 | 2)) if word(1) == all && word(2) == all => {
-            match byte(if revision == 1 { 12 } else { 14 })? {
-                1 => Some(Part::SaveMark),
-                2 => Some(Part::RestoreMark),
+/// An extension of xtables, by what it does.
+fn extension(kind: &str, data: &[u8], family: Family) -> Option<Part> {
+    let lists = match xt::read(kind, data, family)? {
+        Meaning::Lists(lists) => lists,
+        Meaning::Owner(owner) => return (owner.negated == 0).then_some(Part::Owner),
+        Meaning::Asks(_) | Meaning::Limits(_) => return None,
+    };
+    let copied = |from| MarkValue::From { from, mask: u32::MAX, xor: 0 };
+    match lists.first()?.as_slice() {
+        [Statement::Match(Match { selector: Selector::Field(field), op: Op::Eq, operand })] if lists.len() == 1 => {
+            let Operand::Masked { mask: Value::Mark(u32::MAX), value: Value::Mark(mark) } = operand else {
+                return None;
+            };
+            match field {
+                Field::Mark => Some(Part::Mark(*mark)),
+                Field::CtMark => Some(Part::ConnMark(*mark)),
                 _ => None,
             }
         }
+        [Statement::SetMark { key: MarkKey::Meta, value: MarkValue::Constant(mark) }] => Some(Part::SetMark(*mark)),
+        [Statement::SetMark { key: MarkKey::Ct, value }] if *value == copied(MarkKey::Meta) => Some(Part::SaveMark),
+        [Statement::SetMark { key: MarkKey::Meta, value }] if *value == copied(MarkKey::Ct) => Some(Part::RestoreMark),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ use crate::error::Escaped;
 use crate::model::{Hook, Name, Verdict};
 use crate::netlink::Attributes;
 use crate::plan::TableState;
+use crate::xt::Extension;
 
 /// Something that a rule can do to a packet. Whether it ever does is not asked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,8 +153,8 @@ fn of_opaque(name: &str, data: &[u8]) -> Vec<Power> {
         "nat" | "masq" | "redir" => vec![Power::Translate],
         "queue" => vec![Power::Queue],
         "tproxy" => vec![Power::Tproxy],
-        "target" => match attribute(1).and_then(|name| name.text()) {
-            Some(target) => of_target(target, attribute(3).map_or(&[], |info| info.value)),
+        "target" => match Extension::read(data) {
+            Some(Extension { name, info, .. }) => of_target(&name, info),
             None => unknown(),
         },
         _ => unknown(),

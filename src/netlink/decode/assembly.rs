@@ -7,9 +7,9 @@ use super::canonical::{canonical, kernel_order};
 use super::set::Elements;
 use super::uses::count_unlisted;
 use super::{Item, Place, item};
+use crate::attr::{AttributeWriter, Attributes, Malformed, Message};
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
 use crate::model::Name;
-use crate::netlink::attr::{Attributes, Malformed, Message};
 use crate::plan::{ChainState, Generation, OpaqueMessage, SetState, Snapshot, TableId, TableState};
 
 /// A snapshot in the making. Messages come in the order of the kernel's dumps: tables, chains, sets, elements, rules, objects; what
@@ -306,11 +306,15 @@ pub(crate) fn table_attribute(table: &Name) -> Vec<u8> {
 }
 
 fn text(kind: u16, text: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(text.len() + 5).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes().as_slice(), &kind.to_ne_bytes(), text, &[0]].concat();
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    let mut bytes = Vec::new();
+    // Longer than any name that the kernel has, and short enough for an attribute.
+    let text = text.get(..LONGEST).unwrap_or(text);
+    AttributeWriter::new(&mut bytes).bytes(kind, &[text, &[0]].concat(), LONGEST + 1).expect("it is cut to fit");
     bytes
 }
+
+/// More than `NFT_NAME_MAXLEN`, include/uapi/linux/netfilter/nf_tables.h: the kernel refuses it.
+const LONGEST: usize = 1024;
 
 fn is_anonymous(set: &SetState) -> bool {
     set.code.flags & NFT_SET_ANONYMOUS != 0

@@ -2,9 +2,9 @@
 //!
 //! Total: what cannot be read is opaque.
 
-use super::super::attr::{Attributes, Malformed, Message};
 use super::super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use super::{FLOWTABLE, OBJECT, Place, chain, object, rule, set, table};
+use crate::attr::{Attributes, Malformed, Message};
 use crate::model::Name;
 use crate::plan::{
     AddedAt, ChainId, ChainState, Commit, Event, Generation, OpaqueMessage, OpaqueState, Position, SetState, TableId,
@@ -139,8 +139,8 @@ const NFTA_RULE_POSITION: u16 = 6;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::super::attr::Messages;
     use super::*;
+    use crate::attr::Messages;
     use crate::testing::attribute;
 
     fn message(kind: u16, payload: &[u8]) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Expressions from the kernel. One that is unknown, or that carries what [`Expr`] has no place for, stays as it is.
 
-use super::super::attr::{Attribute, Malformed};
 use super::parts::{Data, Parts};
+use crate::attr::{Attribute, Malformed};
 use crate::bytecode::{
     BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
     QueueCode, Register, RejectCode, SocketKey, TproxyCode,

@@ -20,8 +20,8 @@ pub(crate) use event::event;
 pub(crate) use set::Elements;
 pub(crate) use trace::trace;
 
-use super::attr::{Attribute, Attributes, Malformed, Message, Messages};
 use super::{NFNL_SUBSYS_NFTABLES, kind};
+use crate::attr::{Attribute, Attributes, Malformed, Message, Messages};
 use crate::bytecode::raise_set;
 use crate::model::{Family, Name, Set};
 use crate::plan::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableId, TableState};

@@ -1,7 +1,7 @@
 //! The attributes of one expression, taken one by one: what is left over, repeated or of another width makes the expression opaque,
 //! what is cut short is an error.
 
-use super::super::attr::{Attribute, Attributes, Malformed};
+use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{Bytes, Register, RegisterRange};
 use crate::model::{Name, Verdict};
 

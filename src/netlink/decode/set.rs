@@ -1,9 +1,9 @@
 //! Sets and their elements from the kernel.
 
-use super::super::attr::{Attribute, Attributes, Malformed};
 use super::expr::{expr, exprs};
 use super::parts::{Data, data};
 use super::{Place, name};
+use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, INTERVAL_END, SetCode};
 use crate::plan::SetState;
 
@@ -27,7 +27,7 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
             9 => {
                 let unknown = description(&attribute, &mut code)?;
                 if !unknown.is_empty() {
-                    crate::netlink::write::Attributes::new(&mut code.opaque).nest_raw(NFTA_SET_DESC, &unknown);
+                    crate::attr::AttributeWriter::new(&mut code.opaque).nest_raw(NFTA_SET_DESC, &unknown);
                 }
             }
             11 => code.timeout = Some(attribute.need_be64()?),

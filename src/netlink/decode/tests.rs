@@ -1,9 +1,9 @@
 //! Dumps of the real kernel, whole, cut at every length and with every byte changed.
 
-use super::super::attr::Messages;
 use super::super::encode::message;
 use super::super::flag;
 use super::{Assembly, Item, datagram};
+use crate::attr::Messages;
 use crate::bytecode::{Expr, LookupSet};
 use crate::model::Family;
 use crate::netlink::{NFNL_SUBSYS_NFTABLES, kind};

@@ -4,9 +4,9 @@
 //! a return, later ones a rule (`NFTA_TRACE_TYPE`; they look at the lowest byte of a verdict that has none of its bits only there,
 //! __nft_trace_verdict, net/netfilter/nf_tables_core.c). In the same way a rule's `return` is a rule like any other.
 
-use super::super::attr::{Attribute, Attributes, Malformed, Message};
 use super::super::{NFNL_SUBSYS_NFTABLES, kind};
 use super::{Place, event};
+use crate::attr::{Attribute, Attributes, Malformed, Message};
 use crate::model::{CtDirection, CtState, CtStatus, Nfproto, Policy, QueueFlags, Verdict};
 use crate::plan::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
 
@@ -171,8 +171,8 @@ const QUEUE_BYPASS: u8 = 0x80;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::super::attr::Messages;
     use super::*;
+    use crate::attr::Messages;
     use crate::plan::OpaqueMessage;
     use crate::testing::attribute;
 

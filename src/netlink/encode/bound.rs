@@ -34,7 +34,7 @@ impl Encoder<'_> {
     pub(super) fn bound_chain(&self, table: &TableId, name: &Name) -> Option<Vec<u8>> {
         let number = self.number_of(table, name)?;
         let mut bytes = Vec::new();
-        Attributes::new(&mut bytes).be32(NFTA_RULE_CHAIN_ID, number);
+        AttributeWriter::new(&mut bytes).be32(NFTA_RULE_CHAIN_ID, number);
         Some(bytes)
     }
 
@@ -48,7 +48,7 @@ impl Encoder<'_> {
             let Some(number) = self.number_of(table, name) else { continue };
             let code = verdict_number(verdict);
             let mut data = Vec::new();
-            let mut a = Attributes::new(&mut data);
+            let mut a = AttributeWriter::new(&mut data);
             a.be32(NFTA_IMMEDIATE_DREG, 0);
             let written = a.nest(NFTA_IMMEDIATE_DATA, |a| {
                 a.nest(NFTA_DATA_VERDICT, |a| {

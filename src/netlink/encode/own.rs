@@ -9,10 +9,10 @@ use super::body::{
     Body, ChainBody, ELEMENT, Elem, ElementsBody, HookBody, LIST, ObjectBody, RuleBody, SetBody, TableBody,
 };
 use super::compat::Compat;
+use crate::attr::{self, AttributeWriter};
 use crate::bytecode::{ElementCode, ElementDataCode, ElementExtras, Expr, SetCode, Unlowerable};
-use crate::netlink::attr;
 use crate::netlink::expr;
-use crate::netlink::write::{Attributes, Header, Messages};
+use crate::netlink::write::{Header, Messages};
 use crate::plan::Counters;
 
 /// Appends one message.
@@ -65,12 +65,12 @@ pub(super) fn elements<'e>(
     })
 }
 
-fn names(a: &mut Attributes<'_>, table: &str, name: &str, table_kind: u16, name_kind: u16) -> io::Result<()> {
+fn names(a: &mut AttributeWriter<'_>, table: &str, name: &str, table_kind: u16, name_kind: u16) -> io::Result<()> {
     a.text(table_kind, table)?;
     a.text(name_kind, name)
 }
 
-fn table(a: &mut Attributes<'_>, body: &TableBody<'_>) -> io::Result<()> {
+fn table(a: &mut AttributeWriter<'_>, body: &TableBody<'_>) -> io::Result<()> {
     let TableBody { name, flags, userdata, opaque } = *body;
     a.text(NFTA_TABLE_NAME, name)?;
     if flags != 0 {
@@ -81,7 +81,7 @@ fn table(a: &mut Attributes<'_>, body: &TableBody<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn chain(a: &mut Attributes<'_>, body: &ChainBody<'_>) -> io::Result<()> {
+fn chain(a: &mut AttributeWriter<'_>, body: &ChainBody<'_>) -> io::Result<()> {
     let ChainBody { table, name, hook, flags, counters, userdata, opaque } = *body;
     names(a, table, name, NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME)?;
     if let Some(HookBody { chain_type, hook, priority, policy, devices, opaque }) = hook {
@@ -91,7 +91,8 @@ fn chain(a: &mut Attributes<'_>, body: &ChainBody<'_>) -> io::Result<()> {
             if let [device] = devices {
                 a.text(NFTA_HOOK_DEV, device)?;
             } else if !devices.is_empty() {
-                let all = |a: &mut Attributes<'_>| devices.iter().try_for_each(|name| a.text(NFTA_DEVICE_NAME, name));
+                let all =
+                    |a: &mut AttributeWriter<'_>| devices.iter().try_for_each(|name| a.text(NFTA_DEVICE_NAME, name));
                 a.nest(NFTA_HOOK_DEVS, all)?;
             }
             a.raw(opaque);
@@ -116,7 +117,7 @@ fn chain(a: &mut Attributes<'_>, body: &ChainBody<'_>) -> io::Result<()> {
 }
 
 /// Attribute 1 names the table, whatever the object is.
-fn object(a: &mut Attributes<'_>, body: &ObjectBody<'_>) -> io::Result<()> {
+fn object(a: &mut AttributeWriter<'_>, body: &ObjectBody<'_>) -> io::Result<()> {
     let ObjectBody { table, attributes, without } = *body;
     a.text(NFTA_OBJ_TABLE, table)?;
     for attribute in attr::Attributes::new(attributes) {
@@ -128,7 +129,7 @@ fn object(a: &mut Attributes<'_>, body: &ObjectBody<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn rule(a: &mut Attributes<'_>, body: &RuleBody<'_>) -> io::Result<()> {
+fn rule(a: &mut AttributeWriter<'_>, body: &RuleBody<'_>) -> io::Result<()> {
     let RuleBody { table, chain, handle, position, exprs, mut first_set, userdata, opaque } = *body;
     a.text(NFTA_RULE_TABLE, table)?;
     if let Some(chain) = chain {
@@ -163,7 +164,7 @@ fn rule(a: &mut Attributes<'_>, body: &RuleBody<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn set(a: &mut Attributes<'_>, body: &SetBody<'_>) -> io::Result<()> {
+fn set(a: &mut AttributeWriter<'_>, body: &SetBody<'_>) -> io::Result<()> {
     let SetBody { table, name, id, code } = *body;
     names(a, table, name, NFTA_SET_TABLE, NFTA_SET_NAME)?;
     let Some(code) = code else { return Ok(()) };
@@ -222,14 +223,14 @@ fn description(opaque: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (described, others)
 }
 
-fn field(a: &mut Attributes<'_>, width: u8) -> io::Result<()> {
+fn field(a: &mut AttributeWriter<'_>, width: u8) -> io::Result<()> {
     a.nest(NFTA_LIST_ELEM, |a| {
         a.be32(NFTA_SET_FIELD_LEN, u32::from(width));
         Ok(())
     })
 }
 
-fn element(a: &mut Attributes<'_>, code: &ElementCode, left: Option<u64>) -> io::Result<()> {
+fn element(a: &mut AttributeWriter<'_>, code: &ElementCode, left: Option<u64>) -> io::Result<()> {
     let ElementCode { key, key_end, flags, data, timeout, userdata, extras } = code;
     if *flags != 0 {
         a.be32(NFTA_SET_ELEM_FLAGS, *flags);
@@ -264,18 +265,18 @@ fn element(a: &mut Attributes<'_>, code: &ElementCode, left: Option<u64>) -> io:
 }
 
 /// What a set or an element carries: one expression, or a list.
-fn exprs(a: &mut Attributes<'_>, exprs: &[Expr], one: u16, several: u16) -> io::Result<()> {
+fn exprs(a: &mut AttributeWriter<'_>, exprs: &[Expr], one: u16, several: u16) -> io::Result<()> {
     match exprs {
         [] => Ok(()),
         [code] => a.nest(one, |a| expr::write(a, code, 0)),
         codes => {
-            let each = |a: &mut Attributes<'_>, code| a.nest(NFTA_LIST_ELEM, |a| expr::write(a, code, 0));
+            let each = |a: &mut AttributeWriter<'_>, code| a.nest(NFTA_LIST_ELEM, |a| expr::write(a, code, 0));
             a.nest(several, |a| codes.iter().try_for_each(|code| each(a, code)))
         }
     }
 }
 
-fn userdata(a: &mut Attributes<'_>, kind: u16, userdata: &[u8]) -> io::Result<()> {
+fn userdata(a: &mut AttributeWriter<'_>, kind: u16, userdata: &[u8]) -> io::Result<()> {
     if userdata.is_empty() { Ok(()) } else { a.bytes(kind, userdata, USERDATA) }
 }
 

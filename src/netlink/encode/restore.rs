@@ -96,7 +96,7 @@ impl Encoder<'_> {
         name: &Name,
     ) -> Result<(), Unencodable> {
         let mut attributes = Vec::new();
-        let mut writer = Attributes::new(&mut attributes);
+        let mut writer = AttributeWriter::new(&mut attributes);
         // The name has the same number in both messages.
         writer.text(NFTA_OBJ_NAME, name.as_str())?;
         let message = match of {

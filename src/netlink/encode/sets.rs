@@ -1,9 +1,9 @@
 //! Sets and their elements: declared, then filled by as many messages as they need.
 
 use super::*;
+use crate::attr;
 use crate::bytecode::{AnonymousSet, ElementCode, lower_elements, lower_set};
 use crate::model::Set;
-use crate::netlink::attr;
 
 impl Encoder<'_> {
     /// Declares an anonymous set and sends its elements.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::*;
+use crate::attr;
 use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, SetCode};
 use crate::model::{
     Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, Ruleset, Set, Table, Value, Verdict, set,
 };
-use crate::netlink::attr;
 use crate::plan::{ChainState, Counters, Generation, HookState, OpaqueState, RuleState, SetState, TableState};
 
 fn encoded(backend: Backend, transaction: &Transaction, ending: Ending) -> Encoded {

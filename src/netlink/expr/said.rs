@@ -2,7 +2,7 @@
 //!
 //! An opaque expression goes back as it came but for these. Each is empty where it is left out: it says that nothing was given.
 
-use crate::netlink::attr::{Attribute, Attributes};
+use crate::attr::{Attribute, Attributes};
 
 /// Whether an attribute of the expression of this name, among these, is only ever said by the kernel.
 pub(super) fn only_said(name: &str, all: &Attributes<'_>, attribute: &Attribute<'_>) -> bool {

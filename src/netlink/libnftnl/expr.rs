@@ -3,8 +3,8 @@
 use std::ffi::CStr;
 use std::io;
 
+use crate::attr::Attributes;
 use crate::bytecode::{Expr, LookupSet, RegisterRange};
-use crate::netlink::attr::Attributes;
 use crate::netlink::expr::{
     NFPROTO_INET, NFT_BITWISE_MASK_XOR, NFT_BYTEORDER_HTON, NFT_LOOKUP_F_INV, family, nat_type, verdict_number,
 };

@@ -18,7 +18,7 @@ use crate::sim::cells::{Cell, Input};
 use crate::sim::fib::Query;
 use crate::sim::flow::{Header, Translation, cells};
 use crate::sim::inputs::Target;
-use crate::sim::xt::Question;
+use crate::xt::Question;
 
 /// One of the two rule sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

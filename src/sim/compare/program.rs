@@ -7,7 +7,7 @@ use crate::model::{Family4or6, Hook};
 use crate::plan::ChainId;
 use crate::sim::line_up::{ChainAt, Stage};
 use crate::sim::rules::{ChainCode, Op, RuleLine, Rules, TableCode};
-use crate::sim::xt::Question;
+use crate::xt::Question;
 
 impl Rules {
     /// Nothing is hooked here.

@@ -9,7 +9,7 @@ use super::{Host, LO};
 use crate::model::AddrType;
 use crate::sim::fib::Asked;
 use crate::sim::inputs::CannotTell;
-use crate::sim::xt::ReversePath;
+use crate::xt::ReversePath;
 
 impl Host {
     /// For what came in at prerouting.

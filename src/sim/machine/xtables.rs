@@ -10,7 +10,7 @@ use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::flow::cells;
 use crate::sim::inputs::{CannotTell, Inputs};
 use crate::sim::rules::Op;
-use crate::sim::xt::{Asked, Question, SegmentLimit, XtOwner};
+use crate::xt::{Asked, Question, SegmentLimit, XtOwner};
 
 impl<I: Inputs> Machine<'_, I> {
     /// The first list that holds to its end. Extensions of xtables have no registers: those of the rule stay as they are.

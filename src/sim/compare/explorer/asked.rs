@@ -14,7 +14,7 @@ use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, c
 use crate::sim::inputs::{CannotTell, Inputs, Target};
 use crate::sim::sets::SetIndex;
 use crate::sim::situation::{NEVER_TRACKED, bytes_of, nat_done};
-use crate::sim::xt::{Answers, Beyond, Question};
+use crate::xt::{Answers, Beyond, Question};
 
 impl Explorer {
     fn is_icmp(&mut self) -> bool {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::attribute;
+use super::extension;
 use super::info::Info;
 use crate::error::Escaped;
 use crate::model::{CtDirection, Family4or6, NatKind};
@@ -246,7 +246,7 @@ pub(super) fn recent(mut info: Info<'_>) -> Option<Result<Asked, bool>> {
 
 /// A match that an import kept by its options alone.
 pub(super) fn kept(name: &str, attributes: &[u8]) -> Option<Asked> {
-    let options = attribute(attributes, UNSPEC).filter(|options| options.len() <= LONGEST)?;
+    let options = extension::options(attributes).filter(|options| options.len() <= LONGEST)?;
     let options = String::from_utf8_lossy(options).into_owned();
     let mut words = options.split(' ').skip_while(|word| *word != "--match-set").skip(1);
     let set = words.next().filter(|_| name == "set")?;
@@ -268,5 +268,3 @@ const XT_RECENT_NAME_LEN: usize = 200;
 const XT_RECENT_SET: u8 = 2;
 /// Options that one attribute holds.
 const LONGEST: usize = 4096;
-/// The options of what an import kept stand where the kernel has nothing.
-const UNSPEC: u16 = 0;

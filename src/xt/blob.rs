@@ -4,26 +4,26 @@ use std::net::IpAddr;
 
 /// A structure under way.
 #[derive(Default)]
-pub(super) struct Blob(Vec<u8>);
+pub(crate) struct Blob(Vec<u8>);
 
 impl Blob {
-    pub(super) fn u8(mut self, value: u8) -> Self {
+    pub(crate) fn u8(mut self, value: u8) -> Self {
         self.0.push(value);
         self
     }
 
-    pub(super) fn u16(mut self, value: u16) -> Self {
+    pub(crate) fn u16(mut self, value: u16) -> Self {
         self.0.extend(value.to_ne_bytes());
         self
     }
 
-    pub(super) fn u32(mut self, value: u32) -> Self {
+    pub(crate) fn u32(mut self, value: u32) -> Self {
         self.0.extend(value.to_ne_bytes());
         self
     }
 
     /// `union nf_inet_addr`: of IPv4 in its first 4 bytes.
-    pub(super) fn address(self, address: IpAddr) -> Self {
+    pub(crate) fn address(self, address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => self.text(&address.octets(), 16),
             IpAddr::V6(address) => self.text(&address.octets(), 16),
@@ -31,7 +31,7 @@ impl Blob {
     }
 
     /// Bytes in a field of `length`, the rest of it 0.
-    pub(super) fn text(mut self, bytes: &[u8], length: usize) -> Self {
+    pub(crate) fn text(mut self, bytes: &[u8], length: usize) -> Self {
         let end = self.0.len() + length;
         self.0.extend(bytes);
         self.0.resize(end, 0);
@@ -39,13 +39,13 @@ impl Blob {
     }
 
     /// Zeroes up to the next multiple of `align`.
-    pub(super) fn align(mut self, align: usize) -> Self {
+    pub(crate) fn align(mut self, align: usize) -> Self {
         self.0.resize(self.0.len().next_multiple_of(align), 0);
         self
     }
 
     /// It, as long as `XT_ALIGN` makes it (include/uapi/linux/netfilter/x_tables.h).
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         self.align(8).0
     }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::info::Info;
 use super::questions::{self, OF_CONNECTION};
-use super::{Asked, Meaning, NFTA_MATCH_INFO, NFTA_MATCH_NAME, NFTA_MATCH_REV, XtOwner, code, when};
+use super::{Asked, Extension, Meaning, XtOwner, code, when};
 use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, FibFlags, PayloadBase, Register, xtables};
 use crate::model::{
     AddrType, CtDirection, CtState, CtStatus, Family4or6, Field, IntoOperand, Operand, PktType, Statement, Value, kind,
@@ -244,15 +244,7 @@ fn conntrack(info: Info<'_>, family: Option<Family4or6>) -> Option<Meaning> {
 fn part_of_conntrack(info: Info<'_>, asked: u16) -> Option<Statement> {
     let mut bytes = info.rest().to_vec();
     bytes.get_mut(146..148)?.copy_from_slice(&asked.to_ne_bytes());
-    let mut data = Vec::new();
-    for (kind, value) in
-        [(NFTA_MATCH_NAME, &b"conntrack\0"[..]), (NFTA_MATCH_REV, &3_u32.to_be_bytes()), (NFTA_MATCH_INFO, &bytes)]
-    {
-        data.extend(u16::try_from(4 + value.len()).ok()?.to_ne_bytes());
-        data.extend(kind.to_ne_bytes());
-        data.extend(value);
-        data.resize(data.len().next_multiple_of(4), 0);
-    }
+    let data = Extension { name: "conntrack".into(), revision: 3, info: &bytes }.write();
     Some(code("conntrack", vec![Expr::Opaque { name: "match".into(), data: data.into(), set: None }]))
 }
 

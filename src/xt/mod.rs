@@ -4,13 +4,19 @@
 //! revision or a field that is not known here has no meaning. Layouts are those of include/uapi/linux/netfilter/xt_*.h, v6.12; numbers
 //! are in the order of the machine, addresses and the ports of translations in that of the network. Reading is total.
 
+mod blob;
+mod extension;
 mod info;
 mod matches;
 mod questions;
 mod targets;
 
+use std::borrow::Cow;
+
 use crate::bytecode::Expr;
 use crate::model::{Family, Family4or6, Field, Match, Op, Opaque, Operand, Statement};
+pub(crate) use blob::Blob;
+pub(crate) use extension::{Extension, write_options};
 use info::Info;
 pub(crate) use questions::{Answers, Asked, Beyond, End, OfConnection, Question, ReversePath};
 
@@ -58,8 +64,8 @@ pub(crate) fn read(expr: &str, attributes: &[u8], family: Family) -> Option<Mean
     if let ("match", Some(asked)) = (expr, questions::kept(&name, attributes)) {
         return Some(Meaning::Asks(vec![asked]));
     }
-    let revision = u32::from_be_bytes(attribute(attributes, NFTA_MATCH_REV)?.try_into().ok()?);
-    let info = Info::new(attribute(attributes, NFTA_MATCH_INFO)?);
+    let Extension { revision, info, .. } = Extension::read(attributes)?;
+    let info = Info::new(info);
     let family = match family {
         Family::Ip => Some(Family4or6::Ipv4),
         Family::Ip6 => Some(Family4or6::Ipv6),
@@ -75,9 +81,7 @@ pub(crate) fn read(expr: &str, attributes: &[u8], family: Family) -> Option<Mean
 
 /// The name of the extension that an expression of iptables-nft runs.
 pub(crate) fn extension(expr: &str, attributes: &[u8]) -> Option<String> {
-    // Matches and targets number their attributes alike.
-    let name = attribute(attributes, NFTA_MATCH_NAME).filter(|_| matches!(expr, "match" | "target"))?;
-    Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned())
+    if matches!(expr, "match" | "target") { extension::name(attributes).map(Cow::into_owned) } else { None }
 }
 
 /// A comparison, or its opposite.
@@ -90,39 +94,12 @@ fn code(name: &str, exprs: Vec<Expr>) -> Statement {
     Statement::Opaque(Opaque::new(name, None, exprs))
 }
 
-/// The value of an attribute.
-fn attribute(mut bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    loop {
-        let (header, rest) = bytes.split_at_checked(4)?;
-        let (length, found) = header.split_at_checked(2)?;
-        let length = usize::from(u16::from_ne_bytes(length.try_into().ok()?)).checked_sub(4)?;
-        let value = rest.get(..length)?;
-        // The upper bits say that it is nested or in network order.
-        if u16::from_ne_bytes(found.try_into().ok()?) & 0x3fff == kind {
-            return Some(value);
-        }
-        bytes = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-}
-
-// include/uapi/linux/netfilter/nf_tables_compat.h
-const NFTA_MATCH_NAME: u16 = 1;
-const NFTA_MATCH_REV: u16 = 2;
-const NFTA_MATCH_INFO: u16 = 3;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
 
     fn attributes(name: &str, revision: u32, info: &[u8]) -> Vec<u8> {
-        let name: Vec<u8> = name.bytes().chain([0]).collect();
-        [
-            testing::attribute(NFTA_MATCH_NAME, &name),
-            testing::attribute(NFTA_MATCH_REV, &revision.to_be_bytes()),
-            testing::attribute(NFTA_MATCH_INFO, info),
-        ]
-        .concat()
+        Extension { name: name.into(), revision, info }.write()
     }
 
     #[test]

@@ -1,0 +1,89 @@
+//! The attributes of an xtables extension: `enum nft_match_attributes`,
+//! include/uapi/linux/netfilter/nf_tables_compat.h. A target has the same numbers.
+
+use std::borrow::Cow;
+
+use crate::attr::{AttributeWriter, Attributes};
+
+/// A match or a target: what iptables-nft(8) gives to nf_tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Extension<'a> {
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) revision: u32,
+    /// The structure that it takes.
+    pub(crate) info: &'a [u8],
+}
+
+impl<'a> Extension<'a> {
+    /// Reads the attributes; `None` when one of the three is missing.
+    pub(crate) fn read(attributes: &'a [u8]) -> Option<Self> {
+        let find = |kind| Attributes::new(attributes).find(kind);
+        Some(Extension { name: name(attributes)?, revision: find(REVISION)?.be32()?, info: find(INFO)?.value })
+    }
+
+    /// Writes the attributes.
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let Extension { name, revision, info } = self;
+        let mut data = named(name);
+        AttributeWriter::new(&mut data).be32(REVISION, *revision);
+        append(&mut data, INFO, info);
+        data
+    }
+}
+
+/// The name of an extension, also where the rest of it is missing.
+pub(crate) fn name(attributes: &[u8]) -> Option<Cow<'_, str>> {
+    let name = Attributes::new(attributes).find(NAME)?.value;
+    let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    Some(String::from_utf8_lossy(name.get(..end)?))
+}
+
+/// Writes an extension that is kept by its options alone. It has no structure, so the kernel would
+/// refuse it; the options stand in an attribute that the kernel does not have, so that two
+/// extensions with different options differ.
+pub(crate) fn write_options(name: &str, options: &str) -> Vec<u8> {
+    let mut data = named(name);
+    options.as_bytes().chunks(LONGEST).for_each(|part| append(&mut data, UNSPEC, part));
+    data
+}
+
+/// The options that [`write_options`] wrote, as far as they are in the first attribute.
+pub(crate) fn options(attributes: &[u8]) -> Option<&[u8]> {
+    Some(Attributes::new(attributes).find(UNSPEC)?.value)
+}
+
+fn named(name: &str) -> Vec<u8> {
+    let name: Vec<u8> = name.bytes().filter(|byte| *byte != 0).chain([0]).collect();
+    let mut data = Vec::new();
+    append(&mut data, NAME, &name);
+    data
+}
+
+/// Appends an attribute. Of a value that no extension can have, the beginning.
+fn append(data: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let value = value.get(..LONGEST).unwrap_or(value);
+    AttributeWriter::new(data).bytes(kind, value, LONGEST).expect("no longer than an attribute can be");
+}
+
+const UNSPEC: u16 = 0;
+const NAME: u16 = 1;
+const REVISION: u16 = 2;
+const INFO: u16 = 3;
+/// Less than the 16 bits of an attribute's length.
+const LONGEST: usize = 65_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extension_reads_as_it_was_written() {
+        for (name, info) in [("tcp", &[1, 2, 3][..]), ("", &[]), ("a name of any length", &[0; 400])] {
+            let extension = Extension { name: name.into(), revision: 3, info };
+            assert_eq!(Extension::read(&extension.write()).as_ref(), Some(&extension));
+        }
+        assert_eq!(Extension::read(&write_options("set", "--match-set x src")), None);
+        assert_eq!(options(&write_options("set", "--match-set x src")), Some(&b"--match-set x src"[..]));
+        assert_eq!(Extension::read(&[3, 0, 1, 0]), None);
+    }
+}

@@ -29,10 +29,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::{drop_in, say};
-use nftmesh::kernel::{NetNs, Pod, Precedence, RouteTable, RouteWatch, Watch};
+use nftmesh::kernel::{NetNs, RouteTable, RouteWatch, Watch};
 use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
 use nftmesh::model::Ruleset;
 use nftmesh::plan::{Commit, Event, TableId, Transaction};
+use nftmesh::pod::{Pod, Precedence};
 use nftmesh::routes::RoutePlan;
 use pace::{Due, Harm, LONGEST_GAP, Pace};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -19,9 +19,10 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use common::{drop_in, report, say};
 use nftmesh::Result;
-use nftmesh::kernel::{Leftovers, NetNs, Pod};
+use nftmesh::kernel::NetNs;
 use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, RunMode, RunOptions, Validation};
 use nftmesh::model::Ruleset;
+use nftmesh::pod::{Leftovers, Pod};
 use nftmesh::proxy::CaptureProbe;
 use nftmesh::routes::RoutePlan;
 

@@ -6,8 +6,8 @@
 //! - [`model`] describes a rule set, [`plan`] what is to change, [`kernel`] changes it.
 //! - [`validate`] says what is wrong with a rule set, [`bytecode`] is what the kernel runs.
 //! - `sim` says what that does with packets, `import` reads what `iptables-save` prints.
-//! - `mesh` holds presets, `routes` the policy routes that go with them, `proxy` what a proxy asks
-//!   its sockets.
+//! - `mesh` holds presets, `routes` the policy routes that go with them, and `pod` installs both;
+//!   `proxy` has what a proxy asks its sockets.
 
 // What only one feature needs is written once, without a condition at each helper.
 #![cfg_attr(
@@ -29,6 +29,8 @@ pub mod mesh;
 pub mod model;
 mod netlink;
 pub mod plan;
+#[cfg(feature = "mesh")]
+pub mod pod;
 pub mod prelude;
 #[cfg(feature = "proxy")]
 pub mod proxy;

@@ -4,8 +4,6 @@
 //! here as `matches`: `Rule::new().not(matches::daddr(net)).drop()`.
 
 pub use crate::error::{Error, Result};
-#[cfg(feature = "mesh")]
-pub use crate::kernel::Pod;
 pub use crate::kernel::{Kernel, NetNs, TraceFilter};
 pub use crate::model::matches;
 pub use crate::model::{
@@ -14,6 +12,8 @@ pub use crate::model::{
     Ruleset, Set, Table, TcpFlags, Tproxy, Verdict,
 };
 pub use crate::plan::{ChainId, Position, Snapshot, TableId, Transaction};
+#[cfg(feature = "mesh")]
+pub use crate::pod::Pod;
 pub use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
 #[cfg(doc)]

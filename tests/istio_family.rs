@@ -10,10 +10,11 @@ mod traffic;
 
 use std::net::SocketAddr;
 
-use nftmesh::kernel::{Kernel, Leftovers, Pod as Installer};
+use nftmesh::kernel::Kernel;
 use nftmesh::mesh::istio::{InboundPorts, Interception, IstioConfig, ServiceCidrs};
 use nftmesh::model::{ChainKind, Family, Nfproto, Priority, Rule, Ruleset, Table};
 use nftmesh::plan::TableId;
+use nftmesh::pod::{Leftovers, Pod as Installer};
 use sidecar::{CASES, apply, config};
 use support::{in_fresh_netns, needs_root, nft, nft_script, succeed};
 use traffic::{Listeners, Pod, Who, under_load};

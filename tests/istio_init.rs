@@ -9,8 +9,9 @@ mod traffic;
 use std::fs;
 use std::process::Output;
 
-use nftmesh::kernel::{self, Leftovers};
+use nftmesh::kernel;
 use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, ServiceCidrs};
+use nftmesh::pod::{self, Leftovers};
 use support::anyone::runnable_by_anyone;
 use support::version::{OWNED_TABLES, needs_linux};
 use support::{NetNs, example, in_fresh_netns, ip, needs_root, nft, nft_script, shared_dir};
@@ -428,7 +429,7 @@ fn every_transition_is_one_transaction_that_nothing_escapes() {
     let configurations = configurations();
     let pod = Pod::new();
     let (mut installer, mut kernel) =
-        pod.run(|| (kernel::Pod::open().expect("sockets in the pod"), kernel::Kernel::open().expect("a socket")));
+        pod.run(|| (pod::Pod::open().expect("sockets in the pod"), kernel::Kernel::open().expect("a socket")));
     let first = configurations.first().expect("there are some");
     installer.install(first).expect("installed");
     let (load, count) = under_load(&pod, 4, || {
@@ -465,7 +466,7 @@ fn a_thousand_replaces_under_load_let_nothing_escape_and_break_nothing() {
         builder.interception(interception).build().expect("a valid configuration")
     };
     let pod = Pod::new();
-    let mut kernel = pod.run(|| kernel::Pod::open().expect("sockets in the pod"));
+    let mut kernel = pod.run(|| pod::Pod::open().expect("sockets in the pod"));
     kernel.install(&config(Interception::Redirect, 15090)).expect("installed");
     let (load, ()) = under_load(&pod, 4, || {
         for round in 0..1_000 {

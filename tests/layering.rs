@@ -10,9 +10,9 @@ use std::path::Path;
 const MAY_USE: &[(&str, &str)] = &[
     (
         "lib",
-        "error fuzz model attr bytecode validate render xt sim plan netlink sys kernel import mesh routes proxy prelude",
+        "error fuzz model attr bytecode validate render xt sim plan netlink sys kernel import mesh routes proxy prelude pod",
     ),
-    ("prelude", "error model plan kernel"),
+    ("prelude", "error model plan kernel pod"),
     ("error", ""),
     ("model", "error"),
     ("attr", ""),
@@ -27,8 +27,8 @@ const MAY_USE: &[(&str, &str)] = &[
     ("sim", "error model bytecode render plan xt"),
     ("sys", "error"),
     ("netlink", "error attr model bytecode render plan sys"),
-    ("kernel", "error model bytecode render sim plan netlink sys routes"),
-    ("kernel/apply", "error model bytecode render xt sim plan netlink sys mesh routes"),
+    ("kernel", "error attr model bytecode render sim plan netlink sys routes"),
+    ("pod", "error model bytecode render xt plan netlink sys mesh routes kernel"),
     ("proxy", "error sys"),
     ("fuzz", "error model bytecode validate render sim plan netlink mesh routes import"),
 ];
@@ -57,7 +57,7 @@ fn a_made_up_violation_is_found() {
         ("model/rule", "/// See [`crate::kernel`].\nuse crate::error::Error; // not crate::kernel", 0),
         ("model/rule", "use super::chain;\n#[cfg(test)]\nmod tests { use crate::kernel; }", 0),
         ("kernel/watch", "use crate::mesh::istio;", 1),
-        ("kernel/apply", "use crate::mesh::istio;", 0),
+        ("pod/report", "use crate::mesh::istio;", 0),
         ("sim/walk", "use crate::sys::Socket;", 1),
         ("mesh/istio", "use crate::Result;", 0),
         ("error", "use crate::Ruleset;", 1),

@@ -12,10 +12,11 @@ use std::os::fd::AsFd;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use nftmesh::kernel::{Leftovers, Pod, Precedent, Trace, TraceFilter, Who};
+use nftmesh::kernel::{Trace, TraceFilter};
 use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, ServiceCidrs};
 use nftmesh::model::{Family, Rule};
 use nftmesh::plan::{ChainId, TableId, TraceEvent};
+use nftmesh::pod::{Leftovers, Pod, Precedent, Who};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::patience::patience;
 use support::running::{PATIENCE, Running};

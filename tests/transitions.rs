@@ -12,11 +12,12 @@ mod traffic;
 use std::env;
 use std::time::{Duration, Instant};
 
-use nftmesh::kernel::{self, Kernel};
+use nftmesh::kernel::Kernel;
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::{
     Chain, ChainType, DataType, Element, Family, Hook, Priority, Rule, Ruleset, Set, Table, Verdict, ip_daddr, set,
 };
+use nftmesh::pod::Pod as Installer;
 use sidecar::config;
 use support::{needs_root, nft, say};
 use traffic::{Load, Pod, under_load};
@@ -84,10 +85,10 @@ fn no_connection_gets_past_while_any_of_twelve_configurations_becomes_any_other(
         let network = Pod::new();
         network.run(|| {
             let first = configurations.first().expect("there are twelve");
-            kernel::Pod::open().and_then(|mut pod| pod.install(first)).expect("installed");
+            Installer::open().and_then(|mut pod| pod.install(first)).expect("installed");
         });
         let (load, count) = under_load(&network, 4, || {
-            let mut pod = kernel::Pod::open().expect("a socket");
+            let mut pod = Installer::open().expect("a socket");
             let mut count = 0;
             for (from, to) in pairs() {
                 for config in [from, to] {

@@ -11,8 +11,8 @@ use std::io::{self, Write};
 use clap::ArgMatches;
 use clap::error::{ContextKind, ErrorKind};
 use ipnetwork::IpNetwork;
-use nftmesh::kernel::Changes;
 use nftmesh::mesh::istio::RawOptions;
+use nftmesh::pod::Changes;
 pub use say::complain;
 
 /// Names of switches of a program's own, and what they are for.

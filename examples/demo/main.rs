@@ -20,10 +20,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use nftmesh::kernel::Pod;
 use nftmesh::mesh::istio::{Host, Interception, IstioConfig, RawOptions, parse_resolv_conf};
 use nftmesh::model::Ruleset;
 use nftmesh::plan::Transaction;
+use nftmesh::pod::Pod;
 
 use connections::{Connection, HEADER};
 use namespaces::Net;

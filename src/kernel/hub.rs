@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-#[cfg(feature = "mesh")]
-use super::apply::Pod;
 #[cfg(feature = "sim")]
 use super::host::host;
 use super::legacy::legacy_tables;
@@ -100,15 +98,6 @@ impl NetNs {
     #[cfg(feature = "mesh")]
     pub fn route_watch(&self) -> Result<RouteWatch> {
         self.run(RouteWatch::open)?
-    }
-
-    /// Opens the rules and routes of a pod.
-    ///
-    /// # Errors
-    /// Those of [`Pod::open`].
-    #[cfg(feature = "mesh")]
-    pub fn pod(&self) -> Result<Pod> {
-        self.run(Pod::open)?
     }
 
     /// Returns the names of the interfaces, by index.

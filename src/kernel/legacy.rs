@@ -29,7 +29,7 @@ pub fn legacy_tables() -> Result<Vec<TableId>> {
 }
 
 /// Of IPv4 and of IPv6.
-pub(super) fn names() -> Result<[Vec<String>; 2]> {
+pub(crate) fn names() -> Result<[Vec<String>; 2]> {
     Ok([read("ip_tables_names")?, read("ip6_tables_names")?])
 }
 

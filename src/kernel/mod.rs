@@ -1,7 +1,5 @@
 //! The live kernel: transactions, network namespaces, policy routes, addresses.
 
-#[cfg(feature = "mesh")]
-mod apply;
 mod dump;
 mod hooks;
 #[cfg(feature = "sim")]
@@ -11,8 +9,6 @@ mod legacy;
 mod links;
 mod listener;
 mod live;
-#[cfg(feature = "mesh")]
-mod lock;
 mod netns;
 #[cfg(all(feature = "mesh", feature = "sim"))]
 mod route_host;
@@ -32,11 +28,11 @@ mod trace_filter;
 mod trace_steps;
 mod watch;
 
-#[cfg(feature = "mesh")]
-pub use apply::{Changes, Leftovers, Overruled, Pod, PodPlan, Power, Precedence, Precedent, Who, precedents};
 #[cfg(feature = "sim")]
 pub use host::host;
 pub use legacy::legacy_tables;
+#[cfg(feature = "mesh")]
+pub(crate) use legacy::names as legacy_names;
 pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
@@ -47,6 +43,8 @@ pub use route_watch::RouteWatch;
 #[cfg(feature = "mesh")]
 pub use routes::{Added, LocalAddress, RouteTable};
 pub use sync::Applied;
+#[cfg(feature = "mesh")]
+pub(crate) use sync::{Committed, plan};
 pub use trace::Trace;
 pub use trace_filter::TraceFilter;
 #[cfg(feature = "sim")]

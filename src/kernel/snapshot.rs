@@ -49,7 +49,7 @@ impl Kernel {
     }
 
     /// The tables and their chains, without what is in these, as one look found them.
-    pub(super) fn outline(&mut self) -> Result<Snapshot> {
+    pub(crate) fn outline(&mut self) -> Result<Snapshot> {
         let generation = self.generation()?;
         let mut reading = Reading { kernel: self, assembly: Assembly::new(None), whole: true };
         let all = [Scope { family: 0, table: None }];

@@ -46,12 +46,12 @@ struct Ahead<'a> {
 
 /// A way that is at its end.
 #[derive(Debug)]
-pub(super) struct Committed {
+pub(crate) struct Committed {
     /// What was held before the first step, when there were several.
-    pub(super) first: Option<Snapshot>,
+    pub(crate) first: Option<Snapshot>,
     /// What was held before the last.
-    pub(super) held: Snapshot,
-    pub(super) applied: Applied,
+    pub(crate) held: Snapshot,
+    pub(crate) applied: Applied,
     /// What validation found, where only a part was looked at.
     faults: Option<Vec<Fault>>,
 }
@@ -170,7 +170,7 @@ impl Kernel {
     }
 
     /// Whether [`apply_owned`](Self::apply_owned) would do nothing.
-    pub(super) fn is_in_sync(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<bool> {
+    pub(crate) fn is_in_sync(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<bool> {
         Ok(self.is_remembered(ruleset, ours)? || self.plan_owned(ruleset, ours)?.is_empty())
     }
 
@@ -182,7 +182,7 @@ impl Kernel {
 
     /// Commits what `plan` makes of these tables and of `wanted`, step by step where packets would see more than one moment, and plans
     /// anew when others commit first.
-    pub(super) fn commit_planned(
+    pub(crate) fn commit_planned(
         &mut self,
         tables: &[TableId],
         wanted: &Ruleset,
@@ -301,7 +301,7 @@ fn named(ruleset: &Ruleset, ours: &[TableId]) -> Vec<TableId> {
 }
 
 /// What makes the rule set true; it is validated first when there is anything to do.
-pub(super) fn plan(held: &Snapshot, ruleset: &Ruleset, ours: &[TableId]) -> Result<Transaction> {
+pub(crate) fn plan(held: &Snapshot, ruleset: &Ruleset, ours: &[TableId]) -> Result<Transaction> {
     match diff(held, ruleset, ours) {
         // What the kernel holds is valid.
         Ok(plan) if plan.is_empty() => Ok(plan),

@@ -4,8 +4,8 @@
 
 use std::net::IpAddr;
 
-use nftmesh::kernel::Pod;
 use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, parse_resolv_conf};
+use nftmesh::pod::Pod;
 use nftmesh::routes::RoutePlan;
 
 use crate::support::ip;

@@ -4,6 +4,7 @@
 //! marks; so nothing half done can misroute, and what a failing commit leaves behind is taken back.
 
 mod leftovers;
+mod lock;
 mod overruled;
 mod powers;
 mod precedence;
@@ -15,13 +16,10 @@ pub use powers::Power;
 pub use precedence::{Precedent, Who, precedents};
 pub use report::{Changes, PodPlan, Precedence};
 
-use super::legacy;
-use super::live::Kernel;
-use super::lock::WriterLock;
-use super::netns::NetNs;
-use super::routes::{LocalAddress, RouteTable};
-use super::sync::{Committed, plan};
+use lock::WriterLock;
+
 use crate::error::Result;
+use crate::kernel::{Committed, Kernel, LocalAddress, NetNs, RouteTable, legacy_names, plan};
 use crate::mesh::istio::{FAMILIES, Host, IstioConfig, RawOptions, TABLES};
 use crate::model::Ruleset;
 use crate::plan::{Snapshot, TableId, Transaction, differences};
@@ -30,7 +28,7 @@ use crate::routes::RoutePlan;
 /// The network namespace of a pod, in which an Istio sidecar is installed or removed.
 ///
 /// ```no_run
-/// use nftmesh::kernel::{NetNs, Pod};
+/// use nftmesh::kernel::NetNs;
 /// use nftmesh::mesh::istio::{IstioConfig, RawOptions};
 ///
 /// let mut pod = NetNs::from_path("/var/run/netns/pod-1")?.pod()?;
@@ -50,6 +48,16 @@ pub struct Pod {
     held: Option<WriterLock>,
 }
 
+impl NetNs {
+    /// Opens the rules and routes of a pod.
+    ///
+    /// # Errors
+    /// Those of [`Pod::open`].
+    pub fn pod(&self) -> Result<Pod> {
+        self.run(Pod::open)?
+    }
+}
+
 /// What happens to the rules that `istio-iptables` left behind through iptables-nft, see [`Pod::plan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "they stay or they go")]
@@ -67,7 +75,7 @@ impl Pod {
     /// When no netlink socket can be opened.
     pub fn open() -> Result<Self> {
         // Who may not look may not install either.
-        let legacy = legacy::names().unwrap_or_default();
+        let legacy = legacy_names().unwrap_or_default();
         let namespace = NetNs::current()?;
         Ok(Pod { kernel: Kernel::open()?, routes: RouteTable::open()?, legacy, namespace, held: None })
     }
@@ -141,7 +149,7 @@ impl Pod {
     /// Those of [`Kernel::snapshot`].
     pub fn precedence(&mut self, config: &IstioConfig) -> Result<Precedence> {
         // Who may not look sees what was there when this was opened.
-        if let Ok(Ok(legacy)) = self.namespace.run(legacy::names) {
+        if let Ok(Ok(legacy)) = self.namespace.run(legacy_names) {
             self.legacy = legacy;
         }
         self.precedence_over(config, Leftovers::Keep)

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::lock::{Hold, WriterLock};
 use super::{Leftovers, Pod, leftovers};
 use crate::error::{Error, Kind, Result};
-use crate::kernel::lock::{Hold, WriterLock};
-use crate::kernel::sync::plan;
+use crate::kernel::plan;
 use crate::mesh::istio::IstioConfig;
 use crate::model::Ruleset;
 use crate::plan::TableId;

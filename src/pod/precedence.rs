@@ -56,7 +56,8 @@ pub enum Who {
 /// What `ours` holds is left out.
 ///
 /// ```no_run
-/// use nftmesh::kernel::{Kernel, Pod, precedents};
+/// use nftmesh::kernel::Kernel;
+/// use nftmesh::pod::{Pod, precedents};
 /// use nftmesh::mesh::istio::IstioConfig;
 /// use nftmesh::model::Ruleset;
 ///

@@ -117,8 +117,20 @@ fn a_connection_that_is_over_can_begin_again() {
     let opened = [(FORTH, "syn"), (BACK, "syn,ack"), (FORTH, "ack")];
     let reset = [&opened[..], &[(FORTH, "rst,ack"), (FORTH, "syn")]].concat();
     assert_eq!(states(&reset), [new, known, known, known, new]);
-    let closed = [&opened[..], &[(FORTH, "fin,ack"), (BACK, "fin,ack"), (FORTH, "syn")]].concat();
-    assert_eq!(states(&closed), [new, known, known, known, known, new]);
+    let closing = [&opened[..], &[(FORTH, "fin,ack"), (BACK, "fin,ack")]].concat();
+    let closed = [&closing[..], &[(FORTH, "ack"), (FORTH, "syn")]].concat();
+    assert_eq!(states(&closed), [new, known, known, known, known, known, new]);
+    // Whoever closed last may open it as the first.
+    let turned = [&closing[..], &[(FORTH, "ack"), (BACK, "syn")]].concat();
+    assert_eq!(states(&turned), [new, known, known, known, known, known, new]);
+    // Before the last acknowledgement it is not over.
+    let early = [&closing[..], &[(FORTH, "syn")]].concat();
+    assert_eq!(states(&early), [new, known, known, known, known, known]);
+    // What the server resets, a SYN does not open again, and a SYN from the server is none.
+    let refused = [&opened[..], &[(BACK, "rst"), (FORTH, "syn")]].concat();
+    assert_eq!(states(&refused), [new, known, known, known, known]);
+    let odd = [&opened[..], &[(BACK, "syn"), (FORTH, "syn,ack")]].concat();
+    assert_eq!(states(&odd), [new, known, known, invalid, invalid]);
     // Nothing goes on before the answer.
     assert_eq!(states(&[(FORTH, "syn"), (FORTH, "ack")]), [new, invalid]);
     assert_eq!(states(&[(FORTH, "syn"), (BACK, "ack"), (FORTH, "ack")]), [new, known, invalid]);

@@ -10,11 +10,11 @@ mod tcp;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use self::tcp::{Ends, begins};
+use self::tcp::{Seen, Tcp};
 use super::packet::Packet;
 use super::packet_text::{has_ports, is_icmp};
 use super::situation::{done, is_never_tracked};
-use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol, TcpFlags};
+use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol};
 use crate::xt::{End, OfConnection};
 
 /// Where packets of one direction come from and go to. Of ICMP, the source port is type and code, and the other one the id.
@@ -37,13 +37,8 @@ pub(super) struct Entry {
     pub(super) destination_done: bool,
     /// The interface whose address it was masqueraded with, or 0.
     pub(super) masqueraded: u32,
-    /// Of TCP, that it began with a SYN.
-    pub(super) opened: bool,
-    /// And that tracking saw the SYN that answers it.
-    pub(super) answered: bool,
-    /// Which ways a FIN went, and a RST.
-    pub(super) finished: Ends,
-    pub(super) reset: Ends,
+    /// What its segments were, if it is one of TCP.
+    pub(super) tcp: Option<Tcp>,
 }
 
 /// A packet's connection.
@@ -114,14 +109,16 @@ impl Connections {
     pub(super) fn find(&mut self, packet: &Packet, zone: u16) -> Found {
         let tuple = Tuple::of(packet);
         if let Some((at, direction)) = self.by_tuple.get(&(zone, tuple)).copied() {
-            if let Some(entry) = self.entries.get(at).copied() {
-                if entry.is_out_of_place(packet, direction) {
-                    return Found::Invalid;
+            if let Some(mut entry) = self.entries.get(at).copied() {
+                match entry.see(packet.tcp_flags, direction) {
+                    Seen::Again => self.forget(&entry),
+                    Seen::Invalid => return Found::Invalid,
+                    Seen::Known => return Found::Connection(self.known(entry, at, direction)),
+                    Seen::Refusal => {
+                        self.forget(&entry);
+                        return Found::Connection(self.known(entry, at, direction));
+                    }
                 }
-                if !entry.is_opened_again(packet, direction) {
-                    return Found::Connection(self.known(entry, at, direction, packet));
-                }
-                self.forget(&entry);
             }
         }
         let [kind, _] = packet.sport.to_be_bytes();
@@ -129,8 +126,12 @@ impl Connections {
             Protocol::ICMPV6 if is_never_tracked(kind) => return Found::Untracked,
             protocol if is_icmp(protocol) && is_error(protocol, kind) => return self.about(packet, zone),
             protocol if is_icmp(protocol) && !asks(protocol, kind) => return Found::Invalid,
-            Protocol::TCP if !begins(packet.tcp_flags) => return Found::Invalid,
             _ => {}
+        }
+        let is_tcp = packet.protocol == Protocol::TCP;
+        let tcp = if is_tcp { Tcp::begin(packet.tcp_flags) } else { None };
+        if is_tcp && tcp.is_none() {
+            return Found::Invalid;
         }
         let entry = Entry {
             original: tuple,
@@ -141,10 +142,7 @@ impl Connections {
             source_done: false,
             destination_done: false,
             masqueraded: 0,
-            opened: packet.protocol == Protocol::TCP && packet.tcp_flags.contains(TcpFlags::SYN),
-            answered: false,
-            finished: Ends::default(),
-            reset: Ends::default(),
+            tcp,
         };
         Found::Connection(Attached { entry, at: None, direction: CtDirection::Original, state: CtState::NEW })
     }
@@ -163,14 +161,7 @@ impl Connections {
     }
 
     /// One more packet of a connection; what is known of it then.
-    fn known(&mut self, mut entry: Entry, at: usize, direction: CtDirection, packet: &Packet) -> Attached {
-        if packet.protocol == Protocol::TCP {
-            let is_refused = entry.see(packet.tcp_flags, direction);
-            if is_refused {
-                self.forget(&entry);
-                entry.status |= CtStatus::DYING;
-            }
-        }
+    fn known(&mut self, mut entry: Entry, at: usize, direction: CtDirection) -> Attached {
         let state = match direction {
             CtDirection::Reply => {
                 entry.status |= CtStatus::SEEN_REPLY;

@@ -1,84 +1,211 @@
-//! TCP, as far as connection tracking looks into it: nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
+//! TCP, as far as connection tracking looks into it: what a segment makes of a connection (tcp_conntracks and
+//! nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12).
 //!
-//! Without sequence numbers, windows and time: what those alone decide is not told here.
+//! Without sequence numbers, windows and time. Of segments whose numbers are not said, each is
+//! taken to be the next one of its sender, when all before it were acknowledged.
 
 use super::Entry;
-use crate::model::{CtDirection, CtStatus, Protocol, TcpFlags};
-use crate::sim::packet::Packet;
+use crate::model::{CtDirection, CtStatus, TcpFlags};
+use crate::sim::connections::tcp::Segment::{Ack, Fin, Rst, Syn, SynAck};
+use crate::sim::connections::tcp::Stage::{
+    CloseWait, Closed, Established, FinWait, LastAck, SynReceived, SynSent, SynSentByBoth, TimeWait,
+};
 
-/// The two directions of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::sim) struct Ends {
-    original: bool,
-    reply: bool,
+/// What tracking knows of a connection of TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sim) struct Tcp {
+    stage: Stage,
+    /// The last segment that was not invalid, and where it went.
+    last: (CtDirection, Segment),
+    /// It was open when the first side closed it.
+    is_closed_by_fin: bool,
+    /// Both sides sent a SYN.
+    is_simultaneous: bool,
+    /// An acknowledgement may be about a SYN that was not taken for one.
+    is_challenged: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    SynSent,
+    SynSentByBoth,
+    SynReceived,
+    Established,
+    FinWait,
+    CloseWait,
+    LastAck,
+    TimeWait,
+    Closed,
+}
+
+/// A segment, by the flag that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Segment {
+    Ack,
+    Fin,
+    Rst,
+    Syn,
+    SynAck,
+}
+
+/// What a segment is to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The first one of another connection, and this one is over.
+    Again,
+    Invalid,
+    /// One of it.
+    Known,
+    /// A refusal, and the only answer: the connection is over at once.
+    Refusal,
+}
+
+/// Where a segment leads.
+enum Next {
+    /// It may be right or wrong: whoever gets it says so.
+    Ignored,
+    Invalid,
+    To(Stage),
+}
+
+impl Tcp {
+    /// What begins with a segment; `None` when that is none of a connection that nobody knows. One
+    /// that began before tracking did is taken up (nf_conntrack_tcp_loose).
+    pub(super) fn begin(flags: TcpFlags) -> Option<Self> {
+        let segment = Segment::of(flags)?;
+        let stage = match segment {
+            Syn => SynSent,
+            Ack => Established,
+            Fin | Rst | SynAck => return None,
+        };
+        let last = (CtDirection::Original, segment);
+        Some(Tcp { stage, last, is_closed_by_fin: false, is_simultaneous: false, is_challenged: false })
+    }
+
+    /// Whether it may be over.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.stage, Closed | LastAck | TimeWait)
+    }
+
+    /// Takes a segment; whether that makes the connection one that was answered.
+    fn see(&mut self, segment: Segment, direction: CtDirection, status: CtStatus) -> (Seen, bool) {
+        let before = self.stage;
+        let mut next = match direction {
+            CtDirection::Original => forth(before, segment),
+            CtDirection::Reply => back(before, segment),
+        };
+        let answers = |asked: Segment| self.last.1 == asked && self.last.0 != direction;
+        match next {
+            Next::To(SynSent) if matches!(before, Closed | TimeWait) => {
+                if self.is_closed_by_fin || self.last == (direction, Rst) {
+                    return (Seen::Again, false);
+                }
+                next = Next::Ignored;
+            }
+            Next::To(TimeWait) if before == LastAck && segment == Ack && answers(Syn) && self.is_challenged => {
+                self.is_challenged = false;
+                return (Seen::Known, false);
+            }
+            Next::To(SynSentByBoth) => self.is_simultaneous = true,
+            Next::To(SynReceived) if segment == Ack && direction == CtDirection::Reply && self.is_simultaneous => {
+                next = Next::To(Established);
+            }
+            // It answers one that was ignored: both hosts know better.
+            Next::Ignored if segment == SynAck && answers(Syn) => {
+                (next, self.is_closed_by_fin) = (Next::To(SynReceived), false);
+            }
+            _ => {}
+        }
+        match next {
+            Next::Invalid => return (Seen::Invalid, false),
+            Next::Ignored => {
+                if (segment, direction) == (Syn, CtDirection::Original) {
+                    (self.is_challenged, self.is_simultaneous) = (before == LastAck, false);
+                }
+                self.last = (direction, segment);
+                return (Seen::Known, false);
+            }
+            Next::To(stage) => self.stage = stage,
+        }
+        self.last = (direction, segment);
+        self.is_closed_by_fin |= before != FinWait && self.stage == FinWait;
+        if !status.contains(CtStatus::SEEN_REPLY) {
+            return (if segment == Rst { Seen::Refusal } else { Seen::Known }, false);
+        }
+        let is_assured = matches!(before, Established | SynReceived) && self.stage == Established;
+        (Seen::Known, is_assured)
+    }
 }
 
 impl Entry {
-    /// Takes a segment; `true` when it is a refusal, and the only answer: then the connection is over at once.
-    pub(super) fn see(&mut self, flags: TcpFlags, direction: CtDirection) -> bool {
-        *self.reset.of(direction) |= flags.contains(TcpFlags::RST);
-        *self.finished.of(direction) |= flags.contains(TcpFlags::FIN);
-        let has_reply = self.status.contains(CtStatus::SEEN_REPLY);
-        self.answered |= direction == CtDirection::Reply && flags.contains(TcpFlags::SYN);
-        let answered = self.answered || !self.opened && has_reply;
-        let closing = flags.intersects(TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN);
-        if answered && direction == CtDirection::Original && flags.contains(TcpFlags::ACK) && !closing {
+    /// Takes a segment of TCP; of other protocols, every packet is one of the connection.
+    pub(super) fn see(&mut self, flags: TcpFlags, direction: CtDirection) -> Seen {
+        let Some(tcp) = &mut self.tcp else { return Seen::Known };
+        let Some(segment) = Segment::of(flags) else { return Seen::Invalid };
+        let (seen, is_assured) = tcp.see(segment, direction, self.status);
+        if is_assured {
             self.status |= CtStatus::ASSURED;
         }
-        flags.contains(TcpFlags::RST) && !has_reply
-    }
-
-    /// Whether a segment cannot be, because the SYN has no answer yet: the column of SYN_SENT of tcp_conntracks,
-    /// net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
-    pub(super) fn is_out_of_place(&self, packet: &Packet, direction: CtDirection) -> bool {
-        let waits = self.opened && !self.answered;
-        let flags = packet.tcp_flags;
-        let goes_on = match direction {
-            CtDirection::Original => TcpFlags::ACK | TcpFlags::FIN,
-            CtDirection::Reply => TcpFlags::FIN,
-        };
-        waits && !flags.intersects(TcpFlags::SYN | TcpFlags::RST) && flags.intersects(goes_on)
-    }
-
-    fn is_over(&self) -> bool {
-        let Entry { reset, finished, .. } = self;
-        (finished.original && finished.reply) || reset.original || reset.reply
+        if seen == Seen::Refusal {
+            self.status |= CtStatus::DYING;
+        }
+        seen
     }
 
     pub(super) fn makes_room(&self) -> bool {
-        self.is_over() && self.status.contains(CtStatus::SNAT)
-    }
-
-    /// Whether a segment begins the connection anew: nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12.
-    pub(super) fn is_opened_again(&self, packet: &Packet, direction: CtDirection) -> bool {
-        let Entry { mut reset, finished, .. } = *self;
-        let by_sender = *reset.of(direction);
-        let begins = packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST) == TcpFlags::SYN;
-        packet.protocol == Protocol::TCP
-            && begins
-            && self.is_over()
-            && (finished.original || finished.reply || by_sender)
+        self.tcp.as_ref().is_some_and(Tcp::is_over) && self.status.contains(CtStatus::SNAT)
     }
 }
 
-impl Ends {
-    fn of(&mut self, direction: CtDirection) -> &mut bool {
-        match direction {
-            CtDirection::Original => &mut self.original,
-            CtDirection::Reply => &mut self.reply,
+impl Segment {
+    /// get_conntrack_index; `None` of a segment with none of these flags.
+    fn of(flags: TcpFlags) -> Option<Self> {
+        let has = |flag| flags.contains(flag);
+        match () {
+            () if has(TcpFlags::RST) => Some(Rst),
+            () if has(TcpFlags::SYN) => Some(if has(TcpFlags::ACK) { SynAck } else { Syn }),
+            () if has(TcpFlags::FIN) => Some(Fin),
+            () if has(TcpFlags::ACK) => Some(Ack),
+            () => None,
         }
     }
 }
 
-/// Whether a segment begins a connection, or may be of one that began before tracking did: tcp_conntracks, row of sNO,
-/// net/netfilter/nf_conntrack_proto_tcp.c, v6.12, with nf_conntrack_tcp_loose.
-pub(super) fn begins(flags: TcpFlags) -> bool {
-    if flags.contains(TcpFlags::RST) {
-        return false;
+/// From who opened the connection.
+fn forth(stage: Stage, segment: Segment) -> Next {
+    match (segment, stage) {
+        (Syn, SynSent | Closed | TimeWait) => Next::To(SynSent),
+        (Syn, SynSentByBoth) => Next::To(SynSentByBoth),
+        (Syn, _) => Next::Ignored,
+        (SynAck, SynSentByBoth | SynReceived) => Next::To(SynReceived),
+        (SynAck, _) | (Fin | Ack, SynSent | SynSentByBoth) => Next::Invalid,
+        (Ack, SynReceived) => Next::To(Established),
+        (Fin | Ack | Rst, _) => both(stage, segment),
     }
-    match (flags.contains(TcpFlags::SYN), flags.contains(TcpFlags::FIN), flags.contains(TcpFlags::ACK)) {
-        (true, _, ack) => !ack,
-        (false, true, _) => false,
-        (false, false, ack) => ack,
+}
+
+/// To who opened it.
+fn back(stage: Stage, segment: Segment) -> Next {
+    match (segment, stage) {
+        (Syn, SynSent | SynSentByBoth) => Next::To(SynSentByBoth),
+        (Syn, TimeWait) => Next::To(SynSent),
+        (Syn, _) | (Fin, SynSent | SynSentByBoth) => Next::Invalid,
+        (SynAck, SynSent | SynSentByBoth) => Next::To(SynReceived),
+        (SynAck, _) | (Ack, SynSent | SynSentByBoth) => Next::Ignored,
+        (Ack, SynReceived) => Next::To(SynReceived),
+        (Fin | Ack | Rst, _) => both(stage, segment),
     }
+}
+
+/// What means the same in both directions, once there was an answer.
+fn both(stage: Stage, segment: Segment) -> Next {
+    Next::To(match (segment, stage) {
+        (Rst, _) | (_, Closed) => Closed,
+        (_, TimeWait) => TimeWait,
+        (Fin, SynReceived | Established) => FinWait,
+        (Fin, FinWait | CloseWait | LastAck) => LastAck,
+        (Ack, LastAck) => TimeWait,
+        (Ack, FinWait | CloseWait) => CloseWait,
+        (_, stage) => stage,
+    })
 }

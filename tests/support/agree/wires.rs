@@ -219,7 +219,7 @@ fn inner(dice: &mut Dice, from: IpAddr, to: IpAddr) -> Vec<u8> {
 }
 
 /// The checksum of the Internet, over what it covers (RFC 1071).
-fn checksum(protocol: u8, from: IpAddr, to: IpAddr, bytes: &[u8]) -> u16 {
+pub fn checksum(protocol: u8, from: IpAddr, to: IpAddr, bytes: &[u8]) -> u16 {
     let mut all = Vec::new();
     // IGMP, and ICMP of IPv4, cover themselves alone.
     if ![1, 2].contains(&protocol) {

@@ -1,5 +1,6 @@
-//! Netlink attributes: a reader that is total, and a writer. Knows no subsystem.
+//! Netlink attributes: a reader that is total, a writer, and the numbers that nf_tables gives them.
 
+pub(crate) mod nfta;
 mod read;
 mod write;
 

@@ -5,6 +5,8 @@ use super::elements::{ElementCode, ElementExtras};
 use super::expr::Expr;
 use super::kept::userdata_comment;
 use super::set::{AnonymousSet, NFT_DATA_VERDICT, NFT_SET_ANONYMOUS, SetCode};
+use crate::attr::nfta::{NFTA_LAST_MSECS, NFTA_LAST_SET, NFTA_QUOTA_CONSUMED};
+use crate::attr::{Attribute, Attributes, Malformed};
 use crate::model::Name;
 
 /// The coarsest tick of a kernel in milliseconds (`CONFIG_HZ_100`); a timeout comes back rounded to ticks.
@@ -66,15 +68,10 @@ pub(crate) fn same_attributes(a: &[u8], b: &[u8], but: &[u16]) -> bool {
 }
 
 /// Type and bytes of every attribute, and what is cut short as one of type 0.
-pub(crate) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let [first, second, third, fourth, ..] = *rest else {
-            return (!rest.is_empty()).then(|| (0, std::mem::take(&mut rest)));
-        };
-        let length = usize::from(u16::from_ne_bytes([first, second]));
-        let Some(value) = rest.get(4..length) else { return Some((0, std::mem::take(&mut rest))) };
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16::from_ne_bytes([third, fourth]) & NLA_TYPE_MASK, value))
+pub(crate) fn attributes(all: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    Attributes::new(all).map(|read| match read {
+        Ok(Attribute { kind, value, .. }) => (kind, value),
+        Err(Malformed { at }) => (0, all.get(at..).unwrap_or_default()),
     })
 }
 
@@ -165,13 +162,8 @@ fn all_same<T>(a: &[T], b: &[T], same: impl Fn(&T, &T) -> bool) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
 }
 
-/// `NLA_TYPE_MASK`, include/uapi/linux/netlink.h.
-const NLA_TYPE_MASK: u16 = 0x3fff;
 const NFT_SET_CONSTANT: u32 = 0x2;
 const NFT_SET_EVAL: u32 = 0x20;
-const NFTA_QUOTA_CONSUMED: u16 = 4;
-const NFTA_LAST_SET: u16 = 1;
-const NFTA_LAST_MSECS: u16 = 2;
 
 #[cfg(test)]
 mod tests {

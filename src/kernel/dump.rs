@@ -3,6 +3,7 @@
 use std::io;
 
 use super::live::{Kernel, of_nftables, unexpected};
+use crate::attr::nfta::NFTA_GEN_ID;
 use crate::error::{Error, Kind, Result};
 use crate::model::Set;
 use crate::netlink::{self, Malformed, Message, flag, kind};
@@ -193,6 +194,5 @@ fn malformed(error: Malformed) -> Error {
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
-const NFTA_GEN_ID: u16 = 1;
 pub(super) const NO_CAPABILITY: &str =
     "CAP_NET_ADMIN is missing in the user namespace that owns this network namespace (EPERM)";

@@ -3,6 +3,7 @@
 use std::hash::RandomState;
 
 use super::dump::Query;
+use crate::attr::nfta::NFTA_TABLE_NAME;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Family, Name, Set};
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
@@ -280,7 +281,6 @@ pub(super) fn of_nftables(kind: u16) -> u16 {
 }
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
-const NFTA_TABLE_NAME: u16 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 mod said;
 
+use crate::attr::nfta::*;
 use std::io;
 
 use crate::attr::{self, AttributeWriter};
@@ -55,105 +56,105 @@ pub(super) fn write(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io
 fn attributes(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Result<()> {
     match expr {
         Expr::Bitwise(code) => {
-            a.be32(1, code.reg.0);
-            a.be32(2, code.reg.0);
-            a.be32(6, NFT_BITWISE_MASK_XOR);
-            a.be32(3, u32::try_from(code.mask.len()).unwrap_or(u32::MAX));
-            data(a, 4, &code.mask)?;
-            data(a, 5, &code.xor)?;
+            a.be32(NFTA_BITWISE_SREG, code.reg.0);
+            a.be32(NFTA_BITWISE_DREG, code.reg.0);
+            a.be32(NFTA_BITWISE_OP, NFT_BITWISE_MASK_XOR);
+            a.be32(NFTA_BITWISE_LEN, u32::try_from(code.mask.len()).unwrap_or(u32::MAX));
+            data(a, NFTA_BITWISE_MASK, &code.mask)?;
+            data(a, NFTA_BITWISE_XOR, &code.xor)?;
         }
         Expr::Byteorder { reg, len } => {
-            a.be32(1, reg.0);
-            a.be32(2, reg.0);
-            a.be32(3, NFT_BYTEORDER_HTON);
-            a.be32(4, *len);
-            a.be32(5, *len);
+            a.be32(NFTA_BYTEORDER_SREG, reg.0);
+            a.be32(NFTA_BYTEORDER_DREG, reg.0);
+            a.be32(NFTA_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+            a.be32(NFTA_BYTEORDER_LEN, *len);
+            a.be32(NFTA_BYTEORDER_SIZE, *len);
         }
         Expr::Cmp { sreg, op, data } => {
-            a.be32(1, sreg.0);
-            a.be32(2, op.number());
-            self::data(a, 3, data)?;
+            a.be32(NFTA_CMP_SREG, sreg.0);
+            a.be32(NFTA_CMP_OP, op.number());
+            self::data(a, NFTA_CMP_DATA, data)?;
         }
         Expr::Counter { packets, bytes } => {
-            a.be64(1, *bytes);
-            a.be64(2, *packets);
+            a.be64(NFTA_COUNTER_BYTES, *bytes);
+            a.be64(NFTA_COUNTER_PACKETS, *packets);
         }
         Expr::Ct { key, dreg } => {
-            a.be32(2, key.0);
-            a.be32(1, dreg.0);
+            a.be32(NFTA_CT_KEY, key.0);
+            a.be32(NFTA_CT_DREG, dreg.0);
         }
         Expr::CtSet { key, sreg } => {
-            a.be32(2, key.0);
-            a.be32(4, sreg.0);
+            a.be32(NFTA_CT_KEY, key.0);
+            a.be32(NFTA_CT_SREG, sreg.0);
         }
         Expr::Fib { result, flags, dreg } => {
-            a.be32(3, flags.0);
-            a.be32(2, result.0);
-            a.be32(1, dreg.0);
+            a.be32(NFTA_FIB_FLAGS, flags.0);
+            a.be32(NFTA_FIB_RESULT, result.0);
+            a.be32(NFTA_FIB_DREG, dreg.0);
         }
         Expr::Immediate { dreg, data } => {
-            a.be32(1, dreg.0);
-            self::data(a, 2, data)?;
+            a.be32(NFTA_IMMEDIATE_DREG, dreg.0);
+            self::data(a, NFTA_IMMEDIATE_DATA, data)?;
         }
         Expr::Limit(code) => {
-            a.be64(1, code.rate);
-            a.be64(2, code.unit);
-            a.be32(3, code.burst);
-            a.be32(4, code.kind);
-            a.be32(5, code.flags);
+            a.be64(NFTA_LIMIT_RATE, code.rate);
+            a.be64(NFTA_LIMIT_UNIT, code.unit);
+            a.be32(NFTA_LIMIT_BURST, code.burst);
+            a.be32(NFTA_LIMIT_TYPE, code.kind);
+            a.be32(NFTA_LIMIT_FLAGS, code.flags);
         }
         Expr::Log(code) => {
             if let Some(prefix) = &code.prefix {
-                a.text(2, prefix)?;
+                a.text(NFTA_LOG_PREFIX, prefix)?;
             }
             if let Some(group) = code.group {
-                a.be16(1, group);
+                a.be16(NFTA_LOG_GROUP, group);
             }
             if let Some(snaplen) = code.snaplen {
-                a.be32(3, snaplen);
+                a.be32(NFTA_LOG_SNAPLEN, snaplen);
             }
             if let Some(threshold) = code.queue_threshold {
-                a.be16(4, threshold);
+                a.be16(NFTA_LOG_QTHRESHOLD, threshold);
             }
             if let Some(level) = code.level {
-                a.be32(5, level);
+                a.be32(NFTA_LOG_LEVEL, level);
             }
-            flags(a, 6, code.flags);
+            flags(a, NFTA_LOG_FLAGS, code.flags);
         }
         Expr::Lookup { sreg, dreg, set, inverted } => {
-            a.be32(2, sreg.0);
+            a.be32(NFTA_LOOKUP_SREG, sreg.0);
             if let Some(dreg) = dreg {
-                a.be32(3, dreg.0);
+                a.be32(NFTA_LOOKUP_DREG, dreg.0);
             }
             match set {
                 LookupSet::Anonymous(set) => {
-                    a.text(1, &super::encode::anonymous_name(expr, set))?;
-                    a.be32(4, set_id);
+                    a.text(NFTA_LOOKUP_SET, &super::encode::anonymous_name(expr, set))?;
+                    a.be32(NFTA_LOOKUP_SET_ID, set_id);
                 }
-                LookupSet::Named(name) => a.text(1, name.as_str())?,
+                LookupSet::Named(name) => a.text(NFTA_LOOKUP_SET, name.as_str())?,
             }
             if *inverted {
-                a.be32(5, NFT_LOOKUP_F_INV);
+                a.be32(NFTA_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
             }
         }
         Expr::Masq { ports, flags } => {
-            self::flags(a, 1, *flags);
-            range(a, *ports, 2, 3);
+            self::flags(a, NFTA_MASQ_FLAGS, *flags);
+            range(a, *ports, NFTA_MASQ_REG_PROTO_MIN, NFTA_MASQ_REG_PROTO_MAX);
         }
         Expr::Meta { key, dreg } => {
-            a.be32(2, key.0);
-            a.be32(1, dreg.0);
+            a.be32(NFTA_META_KEY, key.0);
+            a.be32(NFTA_META_DREG, dreg.0);
         }
         Expr::MetaSet { key, sreg } => {
-            a.be32(2, key.0);
-            a.be32(3, sreg.0);
+            a.be32(NFTA_META_KEY, key.0);
+            a.be32(NFTA_META_SREG, sreg.0);
         }
         Expr::Nat(code) => {
-            a.be32(1, nat_type(code.kind));
-            a.be32(2, code.family.map_or(NFPROTO_INET, family));
-            range(a, code.addresses, 3, 4);
-            range(a, code.ports, 5, 6);
-            flags(a, 7, code.flags);
+            a.be32(NFTA_NAT_TYPE, nat_type(code.kind));
+            a.be32(NFTA_NAT_FAMILY, code.family.map_or(NFPROTO_INET, family));
+            range(a, code.addresses, NFTA_NAT_REG_ADDR_MIN, NFTA_NAT_REG_ADDR_MAX);
+            range(a, code.ports, NFTA_NAT_REG_PROTO_MIN, NFTA_NAT_REG_PROTO_MAX);
+            flags(a, NFTA_NAT_FLAGS, code.flags);
         }
         Expr::Notrack => {}
         Expr::Opaque { name, data, set } => {
@@ -167,46 +168,46 @@ fn attributes(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Resu
             }
         }
         Expr::Payload { base, offset, len, dreg } => {
-            a.be32(1, dreg.0);
-            a.be32(2, base.0);
-            a.be32(3, *offset);
-            a.be32(4, *len);
+            a.be32(NFTA_PAYLOAD_DREG, dreg.0);
+            a.be32(NFTA_PAYLOAD_BASE, base.0);
+            a.be32(NFTA_PAYLOAD_OFFSET, *offset);
+            a.be32(NFTA_PAYLOAD_LEN, *len);
         }
         Expr::Queue(code) => {
-            a.be16(1, code.num);
-            a.be16(2, code.total);
-            a.be16(3, code.flags);
+            a.be16(NFTA_QUEUE_NUM, code.num);
+            a.be16(NFTA_QUEUE_TOTAL, code.total);
+            a.be16(NFTA_QUEUE_FLAGS, code.flags);
         }
         Expr::Range { sreg, op, low, high } => {
-            a.be32(1, sreg.0);
-            a.be32(2, op.number());
-            data(a, 3, low)?;
-            data(a, 4, high)?;
+            a.be32(NFTA_RANGE_SREG, sreg.0);
+            a.be32(NFTA_RANGE_OP, op.number());
+            data(a, NFTA_RANGE_FROM_DATA, low)?;
+            data(a, NFTA_RANGE_TO_DATA, high)?;
         }
         Expr::Redir { ports, flags } => {
-            range(a, *ports, 1, 2);
-            self::flags(a, 3, *flags);
+            range(a, *ports, NFTA_REDIR_REG_PROTO_MIN, NFTA_REDIR_REG_PROTO_MAX);
+            self::flags(a, NFTA_REDIR_FLAGS, *flags);
         }
         Expr::Reject(code) => {
-            a.be32(1, code.kind);
-            a.u8(2, code.code);
+            a.be32(NFTA_REJECT_TYPE, code.kind);
+            a.u8(NFTA_REJECT_ICMP_CODE, code.code);
         }
         Expr::Socket { key, dreg } => {
-            a.be32(1, key.0);
-            a.be32(2, dreg.0);
+            a.be32(NFTA_SOCKET_KEY, key.0);
+            a.be32(NFTA_SOCKET_DREG, dreg.0);
         }
         Expr::Tproxy(code) => {
-            a.be32(1, code.family.map_or(0, family));
+            a.be32(NFTA_TPROXY_FAMILY, code.family.map_or(0, family));
             if let Some(address) = code.address {
-                a.be32(2, address.0);
+                a.be32(NFTA_TPROXY_REG_ADDR, address.0);
             }
             if let Some(port) = code.port {
-                a.be32(3, port.0);
+                a.be32(NFTA_TPROXY_REG_PORT, port.0);
             }
         }
         Expr::Verdict(verdict) => {
-            a.be32(1, 0);
-            self::verdict(a, 2, verdict)?;
+            a.be32(NFTA_IMMEDIATE_DREG, 0);
+            self::verdict(a, NFTA_IMMEDIATE_DATA, verdict)?;
         }
     }
     Ok(())
@@ -296,12 +297,3 @@ pub(super) const NFT_BYTEORDER_HTON: u32 = 1;
 pub(super) const NFT_LOOKUP_F_INV: u32 = 1;
 /// `NFT_DATA_VALUE_MAXLEN`.
 const VALUE: usize = 64;
-const NFTA_EXPR_NAME: u16 = 1;
-/// `enum nft_match_attributes`; a target has the same numbers.
-const NFTA_MATCH_NAME: u16 = 1;
-const NFTA_MATCH_INFO: u16 = 3;
-const NFTA_EXPR_DATA: u16 = 2;
-const NFTA_DATA_VALUE: u16 = 1;
-const NFTA_DATA_VERDICT: u16 = 2;
-const NFTA_VERDICT_CODE: u16 = 1;
-const NFTA_VERDICT_CHAIN: u16 = 2;

@@ -3,6 +3,9 @@
 use super::encode::{Encoded, KnownSets, Origin, Part};
 use super::expr::kernel_option;
 use super::reply::Ack;
+use crate::attr::nfta::{
+    NFTA_CHAIN_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_TABLE, NFTA_SET_ELEM_LIST_ELEMENTS,
+};
 use crate::attr::{Attribute, Attributes};
 use crate::bytecode::{Expr, LookupSet, element_at};
 use crate::error::{Error, Kind, Refusal, Shown};
@@ -327,11 +330,6 @@ fn errno_name(errno: i32) -> String {
 
 /// `struct nlmsghdr` and `struct nfgenmsg`.
 const HEADERS: usize = 20;
-const NFTA_CHAIN_TABLE: u16 = 1;
-const NFTA_RULE_TABLE: u16 = 1;
-const NFTA_RULE_CHAIN: u16 = 2;
-const NFTA_RULE_EXPRESSIONS: u16 = 4;
-const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
 
 #[cfg(test)]
 mod tests {

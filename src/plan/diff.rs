@@ -27,6 +27,7 @@ use super::bound::with_chains;
 use super::operation::{Operation, TableId};
 use super::snapshot::{ChainState, HookState, OpaqueMessage, SetState, Snapshot, TableState};
 use super::transaction::Transaction;
+use crate::attr::nfta::NFTA_TABLE_NAME;
 use crate::bytecode::{KeptParts, Modes, SetMode, Unlowerable, lower_elements, lower_set};
 use crate::model::{Base, Chain, ChainKind, Kept, Name, Policy, Ruleset, Set, SetFlags, Statement, Table, TableFlags};
 use bound::{Bound, is_bound};
@@ -266,7 +267,7 @@ fn can_be_made_anew(held: &Snapshot, state: &TableState, table: &Table) -> Resul
     }
     let (family, name) = (state.id.family.number(), state.id.name.as_str());
     let within = |message: &OpaqueMessage| {
-        let named = crate::bytecode::attributes(&message.attributes).find(|(kind, _)| *kind == NFTA_TABLE);
+        let named = crate::bytecode::attributes(&message.attributes).find(|(kind, _)| *kind == NFTA_TABLE_NAME);
         message.family == family && named.is_some_and(|(_, table)| table.strip_suffix(&[0]) == Some(name.as_bytes()))
     };
     match held.opaque.iter().any(within) {
@@ -350,5 +351,3 @@ fn mode(set: &Set) -> SetMode {
 
 const NFT_SET_ANONYMOUS: u32 = 0x1;
 const NFT_CHAIN_BASE: u32 = 0x1;
-/// The attribute that names the table, in messages about whatever is in one.
-const NFTA_TABLE: u16 = 1;

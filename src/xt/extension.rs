@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::attr::nfta::{NFTA_MATCH_INFO, NFTA_MATCH_NAME, NFTA_MATCH_REV};
 use crate::attr::{AttributeWriter, Attributes};
 
 /// A match or a target: what iptables-nft(8) gives to nf_tables.
@@ -18,22 +19,26 @@ impl<'a> Extension<'a> {
     /// Reads the attributes; `None` when one of the three is missing.
     pub(crate) fn read(attributes: &'a [u8]) -> Option<Self> {
         let find = |kind| Attributes::new(attributes).find(kind);
-        Some(Extension { name: name(attributes)?, revision: find(REVISION)?.be32()?, info: find(INFO)?.value })
+        Some(Extension {
+            name: name(attributes)?,
+            revision: find(NFTA_MATCH_REV)?.be32()?,
+            info: find(NFTA_MATCH_INFO)?.value,
+        })
     }
 
     /// Writes the attributes.
     pub(crate) fn write(&self) -> Vec<u8> {
         let Extension { name, revision, info } = self;
         let mut data = named(name);
-        AttributeWriter::new(&mut data).be32(REVISION, *revision);
-        append(&mut data, INFO, info);
+        AttributeWriter::new(&mut data).be32(NFTA_MATCH_REV, *revision);
+        append(&mut data, NFTA_MATCH_INFO, info);
         data
     }
 }
 
 /// The name of an extension, also where the rest of it is missing.
 pub(crate) fn name(attributes: &[u8]) -> Option<Cow<'_, str>> {
-    let name = Attributes::new(attributes).find(NAME)?.value;
+    let name = Attributes::new(attributes).find(NFTA_MATCH_NAME)?.value;
     let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
     Some(String::from_utf8_lossy(name.get(..end)?))
 }
@@ -55,7 +60,7 @@ pub(crate) fn options(attributes: &[u8]) -> Option<&[u8]> {
 fn named(name: &str) -> Vec<u8> {
     let name: Vec<u8> = name.bytes().filter(|byte| *byte != 0).chain([0]).collect();
     let mut data = Vec::new();
-    append(&mut data, NAME, &name);
+    append(&mut data, NFTA_MATCH_NAME, &name);
     data
 }
 
@@ -66,9 +71,6 @@ fn append(data: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 const UNSPEC: u16 = 0;
-const NAME: u16 = 1;
-const REVISION: u16 = 2;
-const INFO: u16 = 3;
 /// Less than the 16 bits of an attribute's length.
 const LONGEST: usize = 65_000;
 

@@ -4,6 +4,7 @@
 
 use super::super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use super::{FLOWTABLE, OBJECT, Place, chain, object, rule, set, table};
+use crate::attr::nfta::{NFTA_GEN_ID, NFTA_GEN_PROC_NAME, NFTA_GEN_PROC_PID, NFTA_RULE_POSITION};
 use crate::attr::{Attributes, Malformed, Message};
 use crate::model::Name;
 use crate::plan::{
@@ -107,10 +108,10 @@ fn commit(port: u32, attributes: Attributes<'_>) -> Result<Option<Commit>, Malfo
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            1 => generation = Some(Generation(attribute.need_be32()?)),
-            2 => pid = attribute.need_be32()?,
+            NFTA_GEN_ID => generation = Some(Generation(attribute.need_be32()?)),
+            NFTA_GEN_PROC_PID => pid = attribute.need_be32()?,
             // Any bytes but NUL: prctl(2), PR_SET_NAME.
-            3 => command = String::from_utf8_lossy(attribute.value).trim_end_matches('\0').to_owned(),
+            NFTA_GEN_PROC_NAME => command = String::from_utf8_lossy(attribute.value).trim_end_matches('\0').to_owned(),
             _ => {}
         }
     }
@@ -132,8 +133,6 @@ pub(super) fn opaque(message: &Message<'_>) -> OpaqueMessage {
     };
     OpaqueMessage { kind, family, attributes: attributes.to_vec() }
 }
-
-const NFTA_RULE_POSITION: u16 = 6;
 
 #[cfg(test)]
 mod tests {

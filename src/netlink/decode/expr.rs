@@ -1,6 +1,7 @@
 //! Expressions from the kernel. One that is unknown, or that carries what [`Expr`] has no place for, stays as it is.
 
 use super::parts::{Data, Parts};
+use crate::attr::nfta::*;
 use crate::attr::{Attribute, Malformed};
 use crate::bytecode::{
     BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
@@ -56,22 +57,32 @@ fn reader(name: &str) -> Option<Reader> {
     Some(match name {
         "bitwise" => bitwise,
         "byteorder" => byteorder,
-        "cmp" => |p| Some(Expr::Cmp { sreg: p.register(1)?, op: CmpOp::from_number(p.be32(2)?)?, data: p.value(3)? }),
-        "counter" => |p| {
-            p.padding(3);
-            Some(Expr::Counter { bytes: p.be64(1)?, packets: p.be64(2)? })
-        },
-        "ct" => |p| {
-            let key = CtKey(p.be32(2)?);
-            Some(match p.optional(1, Parts::register)? {
-                Some(dreg) => Expr::Ct { key, dreg },
-                None => Expr::CtSet { key, sreg: p.register(4)? },
+        "cmp" => |p| {
+            Some(Expr::Cmp {
+                sreg: p.register(NFTA_CMP_SREG)?,
+                op: CmpOp::from_number(p.be32(NFTA_CMP_OP)?)?,
+                data: p.value(NFTA_CMP_DATA)?,
             })
         },
-        "fib" => {
-            |p| Some(Expr::Fib { dreg: p.register(1)?, result: FibResult(p.be32(2)?), flags: FibFlags(p.be32(3)?) })
-        }
-        "immediate" => |p| match (p.register(1)?, p.data(2)?) {
+        "counter" => |p| {
+            p.padding(NFTA_COUNTER_PAD);
+            Some(Expr::Counter { bytes: p.be64(NFTA_COUNTER_BYTES)?, packets: p.be64(NFTA_COUNTER_PACKETS)? })
+        },
+        "ct" => |p| {
+            let key = CtKey(p.be32(NFTA_CT_KEY)?);
+            Some(match p.optional(NFTA_CT_DREG, Parts::register)? {
+                Some(dreg) => Expr::Ct { key, dreg },
+                None => Expr::CtSet { key, sreg: p.register(NFTA_CT_SREG)? },
+            })
+        },
+        "fib" => |p| {
+            Some(Expr::Fib {
+                dreg: p.register(NFTA_FIB_DREG)?,
+                result: FibResult(p.be32(NFTA_FIB_RESULT)?),
+                flags: FibFlags(p.be32(NFTA_FIB_FLAGS)?),
+            })
+        },
+        "immediate" => |p| match (p.register(NFTA_IMMEDIATE_DREG)?, p.data(NFTA_IMMEDIATE_DATA)?) {
             (Register::VERDICT, Data::Verdict(verdict)) => Some(Expr::Verdict(verdict)),
             (Register::VERDICT, _) | (_, Data::Verdict(_)) => None,
             (dreg, Data::Value(data)) => Some(Expr::Immediate { dreg, data }),
@@ -79,38 +90,56 @@ fn reader(name: &str) -> Option<Reader> {
         "limit" => limit,
         "log" => log,
         "lookup" => lookup,
-        "masq" => |p| Some(Expr::Masq { flags: p.flags(1)?, ports: p.registers(2, 3)? }),
+        "masq" => |p| {
+            Some(Expr::Masq {
+                flags: p.flags(NFTA_MASQ_FLAGS)?,
+                ports: p.registers(NFTA_MASQ_REG_PROTO_MIN, NFTA_MASQ_REG_PROTO_MAX)?,
+            })
+        },
         "meta" => |p| {
-            let key = MetaKey(p.be32(2)?);
-            Some(match p.optional(1, Parts::register)? {
+            let key = MetaKey(p.be32(NFTA_META_KEY)?);
+            Some(match p.optional(NFTA_META_DREG, Parts::register)? {
                 Some(dreg) => Expr::Meta { key, dreg },
-                None => Expr::MetaSet { key, sreg: p.register(3)? },
+                None => Expr::MetaSet { key, sreg: p.register(NFTA_META_SREG)? },
             })
         },
         "nat" => nat,
         "notrack" => |_| Some(Expr::Notrack),
         "payload" => |p| {
-            let (dreg, base) = (p.register(1)?, PayloadBase(p.be32(2)?));
-            Some(Expr::Payload { base, offset: p.be32(3)?, len: p.be32(4)?, dreg })
+            let (dreg, base) = (p.register(NFTA_PAYLOAD_DREG)?, PayloadBase(p.be32(NFTA_PAYLOAD_BASE)?));
+            Some(Expr::Payload { base, offset: p.be32(NFTA_PAYLOAD_OFFSET)?, len: p.be32(NFTA_PAYLOAD_LEN)?, dreg })
         },
-        "queue" => |p| Some(Expr::Queue(QueueCode { num: p.be16(1)?, total: p.be16(2)?, flags: p.be16(3)? })),
+        "queue" => |p| {
+            Some(Expr::Queue(QueueCode {
+                num: p.be16(NFTA_QUEUE_NUM)?,
+                total: p.be16(NFTA_QUEUE_TOTAL)?,
+                flags: p.be16(NFTA_QUEUE_FLAGS)?,
+            }))
+        },
         "range" => |p| {
-            let (sreg, op) = (p.register(1)?, CmpOp::from_number(p.be32(2)?)?);
-            Some(Expr::Range { sreg, op, low: p.value(3)?, high: p.value(4)? })
+            let (sreg, op) = (p.register(NFTA_RANGE_SREG)?, CmpOp::from_number(p.be32(NFTA_RANGE_OP)?)?);
+            Some(Expr::Range { sreg, op, low: p.value(NFTA_RANGE_FROM_DATA)?, high: p.value(NFTA_RANGE_TO_DATA)? })
         },
-        "redir" => |p| Some(Expr::Redir { ports: p.registers(1, 2)?, flags: p.flags(3)? }),
+        "redir" => |p| {
+            Some(Expr::Redir {
+                ports: p.registers(NFTA_REDIR_REG_PROTO_MIN, NFTA_REDIR_REG_PROTO_MAX)?,
+                flags: p.flags(NFTA_REDIR_FLAGS)?,
+            })
+        },
         "reject" => |p| {
-            let kind = p.be32(1)?;
-            Some(Expr::Reject(RejectCode { kind, code: p.optional(2, Parts::u8)?.unwrap_or(0) }))
+            let kind = p.be32(NFTA_REJECT_TYPE)?;
+            Some(Expr::Reject(RejectCode { kind, code: p.optional(NFTA_REJECT_ICMP_CODE, Parts::u8)?.unwrap_or(0) }))
         },
-        "socket" => |p| Some(Expr::Socket { key: SocketKey(p.be32(1)?), dreg: p.register(2)? }),
+        "socket" => {
+            |p| Some(Expr::Socket { key: SocketKey(p.be32(NFTA_SOCKET_KEY)?), dreg: p.register(NFTA_SOCKET_DREG)? })
+        }
         "tproxy" => |p| {
-            let family = match p.be32(1)? {
+            let family = match p.be32(NFTA_TPROXY_FAMILY)? {
                 0 => None,
                 number => Some(family(number)?),
             };
-            let address = p.optional(2, Parts::register)?;
-            Some(Expr::Tproxy(TproxyCode { family, address, port: p.optional(3, Parts::register)? }))
+            let address = p.optional(NFTA_TPROXY_REG_ADDR, Parts::register)?;
+            Some(Expr::Tproxy(TproxyCode { family, address, port: p.optional(NFTA_TPROXY_REG_PORT, Parts::register)? }))
         },
         _ => return None,
     })
@@ -118,41 +147,50 @@ fn reader(name: &str) -> Option<Reader> {
 
 /// A shift, an operation on two registers or another destination has no place in [`BitwiseCode`].
 fn bitwise(p: &mut Parts<'_>) -> Option<Expr> {
-    let (reg, dreg, len) = (p.register(1)?, p.register(2)?, p.be32(3)?);
-    let (mask, xor) = (p.value(4)?, p.value(5)?);
-    let fits = reg == dreg && p.flags(6)? == 0 && [mask.len(), xor.len()].iter().all(|&l| u32::try_from(l) == Ok(len));
+    let (reg, dreg, len) = (p.register(NFTA_BITWISE_SREG)?, p.register(NFTA_BITWISE_DREG)?, p.be32(NFTA_BITWISE_LEN)?);
+    let (mask, xor) = (p.value(NFTA_BITWISE_MASK)?, p.value(NFTA_BITWISE_XOR)?);
+    let fits = reg == dreg
+        && p.flags(NFTA_BITWISE_OP)? == 0
+        && [mask.len(), xor.len()].iter().all(|&l| u32::try_from(l) == Ok(len));
     fits.then_some(Expr::Bitwise(BitwiseCode { reg, mask, xor }))
 }
 
 /// Only the conversion of one number, in place, to network order.
 fn byteorder(p: &mut Parts<'_>) -> Option<Expr> {
-    let (reg, dreg, op) = (p.register(1)?, p.register(2)?, p.be32(3)?);
-    let (len, size) = (p.be32(4)?, p.be32(5)?);
+    let (reg, dreg, op) =
+        (p.register(NFTA_BYTEORDER_SREG)?, p.register(NFTA_BYTEORDER_DREG)?, p.be32(NFTA_BYTEORDER_OP)?);
+    let (len, size) = (p.be32(NFTA_BYTEORDER_LEN)?, p.be32(NFTA_BYTEORDER_SIZE)?);
     (reg == dreg && op == NFT_BYTEORDER_HTON && len == size).then_some(Expr::Byteorder { reg, len })
 }
 
 fn limit(p: &mut Parts<'_>) -> Option<Expr> {
-    p.padding(6);
-    let (rate, unit, burst) = (p.be64(1)?, p.be64(2)?, p.be32(3)?);
-    Some(Expr::Limit(LimitCode { rate, unit, burst, kind: p.flags(4)?, flags: p.flags(5)? }))
+    p.padding(NFTA_LIMIT_PAD);
+    let (rate, unit, burst) = (p.be64(NFTA_LIMIT_RATE)?, p.be64(NFTA_LIMIT_UNIT)?, p.be32(NFTA_LIMIT_BURST)?);
+    Some(Expr::Limit(LimitCode {
+        rate,
+        unit,
+        burst,
+        kind: p.flags(NFTA_LIMIT_TYPE)?,
+        flags: p.flags(NFTA_LIMIT_FLAGS)?,
+    }))
 }
 
 fn log(p: &mut Parts<'_>) -> Option<Expr> {
     Some(Expr::Log(LogCode {
-        group: p.optional(1, Parts::be16)?,
-        prefix: p.optional(2, |p, kind| p.text(kind).map(Box::from))?,
-        snaplen: p.optional(3, Parts::be32)?,
-        queue_threshold: p.optional(4, Parts::be16)?,
-        level: p.optional(5, Parts::be32)?,
-        flags: p.flags(6)?,
+        group: p.optional(NFTA_LOG_GROUP, Parts::be16)?,
+        prefix: p.optional(NFTA_LOG_PREFIX, |p, kind| p.text(kind).map(Box::from))?,
+        snaplen: p.optional(NFTA_LOG_SNAPLEN, Parts::be32)?,
+        queue_threshold: p.optional(NFTA_LOG_QTHRESHOLD, Parts::be16)?,
+        level: p.optional(NFTA_LOG_LEVEL, Parts::be32)?,
+        flags: p.flags(NFTA_LOG_FLAGS)?,
     }))
 }
 
 /// Every set is named here; anonymous ones are put in their place when all is read.
 fn lookup(p: &mut Parts<'_>) -> Option<Expr> {
-    let set = LookupSet::Named(Name::from(p.text(1)?));
-    let (sreg, dreg) = (p.register(2)?, p.optional(3, Parts::register)?);
-    let inverted = match p.flags(5)? {
+    let set = LookupSet::Named(Name::from(p.text(NFTA_LOOKUP_SET)?));
+    let (sreg, dreg) = (p.register(NFTA_LOOKUP_SREG)?, p.optional(NFTA_LOOKUP_DREG, Parts::register)?);
+    let inverted = match p.flags(NFTA_LOOKUP_FLAGS)? {
         0 => false,
         NFT_LOOKUP_F_INV => true,
         _ => return None,
@@ -161,19 +199,22 @@ fn lookup(p: &mut Parts<'_>) -> Option<Expr> {
 }
 
 fn nat(p: &mut Parts<'_>) -> Option<Expr> {
-    let kind = match p.be32(1)? {
+    let kind = match p.be32(NFTA_NAT_TYPE)? {
         0 => NatKind::Snat,
         1 => NatKind::Dnat,
         _ => return None,
     };
-    let family = match p.be32(2)? {
+    let family = match p.be32(NFTA_NAT_FAMILY)? {
         NFPROTO_INET => None,
         number => Some(family(number)?),
     };
-    let (addresses, ports) = (p.registers(3, 4)?, p.registers(5, 6)?);
+    let (addresses, ports) = (
+        p.registers(NFTA_NAT_REG_ADDR_MIN, NFTA_NAT_REG_ADDR_MAX)?,
+        p.registers(NFTA_NAT_REG_PROTO_MIN, NFTA_NAT_REG_PROTO_MAX)?,
+    );
     // The kernel adds this one by itself where there are addresses, since Linux 5.8; alone it says nothing.
     let implied = if addresses.min.is_some() { NF_NAT_RANGE_MAP_IPS } else { 0 };
-    Some(Expr::Nat(NatCode { kind, family, addresses, ports, flags: p.flags(7)? & !implied }))
+    Some(Expr::Nat(NatCode { kind, family, addresses, ports, flags: p.flags(NFTA_NAT_FLAGS)? & !implied }))
 }
 
 fn family(number: u32) -> Option<Family4or6> {
@@ -185,9 +226,6 @@ fn family(number: u32) -> Option<Family4or6> {
 }
 
 const NFPROTO_INET: u32 = 1;
-const NFTA_LIST_ELEM: u16 = 1;
-const NFTA_EXPR_NAME: u16 = 1;
-const NFTA_EXPR_DATA: u16 = 2;
 const NFT_BYTEORDER_HTON: u32 = 1;
 const NFT_LOOKUP_F_INV: u32 = 1;
 /// include/uapi/linux/netfilter/nf_nat.h

@@ -21,6 +21,7 @@ pub(crate) use set::Elements;
 pub(crate) use trace::trace;
 
 use super::{NFNL_SUBSYS_NFTABLES, kind};
+use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed, Message, Messages};
 use crate::bytecode::raise_set;
 use crate::model::{Family, Name, Set};
@@ -112,13 +113,13 @@ fn table(family: u8, attributes: Attributes<'_>) -> Result<Option<TableState>, M
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            1 => named = name(&attribute),
-            2 => flags = attribute.need_be32()?,
-            3 => uses = attribute.need_be32()?,
-            4 => handle = attribute.need_be64()?,
-            5 if attribute.value.is_empty() => {}
-            6 => userdata = attribute.value.to_vec(),
-            7 => owner = Some(attribute.need_be32()?),
+            NFTA_TABLE_NAME => named = name(&attribute),
+            NFTA_TABLE_FLAGS => flags = attribute.need_be32()?,
+            NFTA_TABLE_USE => uses = attribute.need_be32()?,
+            NFTA_TABLE_HANDLE => handle = attribute.need_be64()?,
+            NFTA_TABLE_PAD if attribute.value.is_empty() => {}
+            NFTA_TABLE_USERDATA => userdata = attribute.value.to_vec(),
+            NFTA_TABLE_OWNER => owner = Some(attribute.need_be32()?),
             _ => opaque.extend(attribute.raw),
         }
     }
@@ -136,17 +137,17 @@ fn chain<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(Place<'a>
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            1 => place = Place::of(family, &attribute),
-            2 => handle = attribute.need_be64()?,
-            3 => named = name(&attribute),
-            4 => hook = Some(self::hook(&attribute)?),
-            5 => policy = Some(attribute.need_be32()?),
-            6 => uses = attribute.need_be32()?,
-            7 if attribute.text().is_some() => chain_type = attribute.text().map(str::to_owned),
-            8 => counters = Some(self::counters(&attribute, &mut opaque)?),
-            9 if attribute.value.is_empty() => {}
-            10 => flags = attribute.need_be32()?,
-            12 => userdata = attribute.value.to_vec(),
+            NFTA_CHAIN_TABLE => place = Place::of(family, &attribute),
+            NFTA_CHAIN_HANDLE => handle = attribute.need_be64()?,
+            NFTA_CHAIN_NAME => named = name(&attribute),
+            NFTA_CHAIN_HOOK => hook = Some(self::hook(&attribute)?),
+            NFTA_CHAIN_POLICY => policy = Some(attribute.need_be32()?),
+            NFTA_CHAIN_USE => uses = attribute.need_be32()?,
+            NFTA_CHAIN_TYPE if attribute.text().is_some() => chain_type = attribute.text().map(str::to_owned),
+            NFTA_CHAIN_COUNTERS => counters = Some(self::counters(&attribute, &mut opaque)?),
+            NFTA_CHAIN_PAD if attribute.value.is_empty() => {}
+            NFTA_CHAIN_FLAGS => flags = attribute.need_be32()?,
+            NFTA_CHAIN_USERDATA => userdata = attribute.value.to_vec(),
             _ => opaque.extend(attribute.raw),
         }
     }
@@ -166,14 +167,14 @@ fn hook(attribute: &Attribute<'_>) -> Result<HookState, Malformed> {
     for part in attribute.nested() {
         let part = part?;
         match part.kind {
-            1 => state.hook = part.need_be32()?,
-            2 => state.priority = i32::from_ne_bytes(part.need_be32()?.to_ne_bytes()),
+            NFTA_HOOK_HOOKNUM => state.hook = part.need_be32()?,
+            NFTA_HOOK_PRIORITY => state.priority = i32::from_ne_bytes(part.need_be32()?.to_ne_bytes()),
             // A chain on one device says it here and again in the list.
-            3 if part.text().is_some() => {
+            NFTA_HOOK_DEV if part.text().is_some() => {
                 let device = part.text().map(str::to_owned);
                 state.devices.extend(device.filter(|device| !state.devices.contains(device)));
             }
-            4 => {
+            NFTA_HOOK_DEVS => {
                 let mut whole = true;
                 for device in part.nested() {
                     let device = device?;
@@ -203,9 +204,9 @@ fn counters(attribute: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Counters,
     for part in attribute.nested() {
         let part = part?;
         match part.kind {
-            1 => counters.bytes = part.need_be64()?,
-            2 => counters.packets = part.need_be64()?,
-            3 if part.value.is_empty() => {}
+            NFTA_COUNTER_BYTES => counters.bytes = part.need_be64()?,
+            NFTA_COUNTER_PACKETS => counters.packets = part.need_be64()?,
+            NFTA_COUNTER_PAD if part.value.is_empty() => {}
             _ => whole = false,
         }
     }
@@ -225,14 +226,14 @@ fn rule<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<RuleOf<'a>>
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            1 => place = Place::of(family, &attribute),
-            2 => chain = attribute.value.strip_suffix(&[0]),
-            3 => rule.handle = attribute.need_be64()?,
-            4 => rule.exprs = expr::exprs(&attribute, &mut rule.opaque)?,
+            NFTA_RULE_TABLE => place = Place::of(family, &attribute),
+            NFTA_RULE_CHAIN => chain = attribute.value.strip_suffix(&[0]),
+            NFTA_RULE_HANDLE => rule.handle = attribute.need_be64()?,
+            NFTA_RULE_EXPRESSIONS => rule.exprs = expr::exprs(&attribute, &mut rule.opaque)?,
             // The handle of the rule in front of it, which the order says already.
-            6 => drop(attribute.need_be64()?),
-            7 => rule.userdata = attribute.value.to_vec(),
-            8 if attribute.value.is_empty() => {}
+            NFTA_RULE_POSITION => drop(attribute.need_be64()?),
+            NFTA_RULE_USERDATA => rule.userdata = attribute.value.to_vec(),
+            NFTA_RULE_PAD if attribute.value.is_empty() => {}
             _ => rule.opaque.extend(attribute.raw),
         }
     }
@@ -247,9 +248,9 @@ struct ObjectLayout {
 }
 
 /// `enum nft_object_attributes`.
-const OBJECT: ObjectLayout = ObjectLayout { name: 2, kind: Some(3), handle: 6 };
+const OBJECT: ObjectLayout = ObjectLayout { name: NFTA_OBJ_NAME, kind: Some(NFTA_OBJ_TYPE), handle: NFTA_OBJ_HANDLE };
 /// `enum nft_flowtable_attributes`.
-const FLOWTABLE: ObjectLayout = ObjectLayout { name: 2, kind: None, handle: 5 };
+const FLOWTABLE: ObjectLayout = ObjectLayout { name: NFTA_FLOWTABLE_NAME, kind: None, handle: NFTA_FLOWTABLE_HANDLE };
 
 /// A stateful object or flowtable, as it is.
 fn object<'a>(
@@ -263,7 +264,7 @@ fn object<'a>(
         let attribute = attribute?;
         all.extend(attribute.raw);
         match attribute.kind {
-            1 => place = Place::of(family, &attribute),
+            NFTA_OBJ_TABLE => place = Place::of(family, &attribute),
             kind if kind == layout.name => named = name(&attribute),
             kind if kind == layout.handle => handle = attribute.need_be64()?,
             kind if Some(kind) == layout.kind => number = Some(attribute.need_be32()?),
@@ -307,5 +308,3 @@ pub(super) fn object_number(kind: &str) -> Option<u32> {
         None => kind.strip_prefix("object ")?.parse().ok(),
     }
 }
-
-const NFTA_DEVICE_NAME: u16 = 1;

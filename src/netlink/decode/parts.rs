@@ -1,6 +1,7 @@
 //! The attributes of one expression, taken one by one: what is left over, repeated or of another width makes the expression opaque,
 //! what is cut short is an error.
 
+use crate::attr::nfta::{NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE};
 use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{Bytes, Register, RegisterRange};
 use crate::model::{Name, Verdict};
@@ -38,73 +39,73 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn take(&mut self, kind: usize) -> Option<&'a [u8]> {
-        self.slots.get_mut(kind)?.take()
+    fn take(&mut self, kind: u16) -> Option<&'a [u8]> {
+        self.slots.get_mut(usize::from(kind))?.take()
     }
 
-    pub(super) fn u8(&mut self, kind: usize) -> Option<u8> {
+    pub(super) fn u8(&mut self, kind: u16) -> Option<u8> {
         self.take(kind)?.try_into().ok().map(u8::from_be_bytes)
     }
 
-    pub(super) fn be16(&mut self, kind: usize) -> Option<u16> {
+    pub(super) fn be16(&mut self, kind: u16) -> Option<u16> {
         self.take(kind)?.try_into().ok().map(u16::from_be_bytes)
     }
 
-    pub(super) fn be32(&mut self, kind: usize) -> Option<u32> {
+    pub(super) fn be32(&mut self, kind: u16) -> Option<u32> {
         self.take(kind)?.try_into().ok().map(u32::from_be_bytes)
     }
 
-    pub(super) fn be64(&mut self, kind: usize) -> Option<u64> {
+    pub(super) fn be64(&mut self, kind: u16) -> Option<u64> {
         self.take(kind)?.try_into().ok().map(u64::from_be_bytes)
     }
 
     /// What `take` makes of an attribute that may be missing.
     pub(super) fn optional<T>(
         &mut self,
-        kind: usize,
-        take: impl FnOnce(&mut Self, usize) -> Option<T>,
+        kind: u16,
+        take: impl FnOnce(&mut Self, u16) -> Option<T>,
     ) -> Option<Option<T>> {
-        match self.slots.get(kind) {
+        match self.slots.get(usize::from(kind)) {
             Some(Some(_)) => take(self, kind).map(Some),
             _ => Some(None),
         }
     }
 
     /// A number that is 0 when missing.
-    pub(super) fn flags(&mut self, kind: usize) -> Option<u32> {
+    pub(super) fn flags(&mut self, kind: u16) -> Option<u32> {
         self.optional(kind, Self::be32).map(Option::unwrap_or_default)
     }
 
-    pub(super) fn register(&mut self, kind: usize) -> Option<Register> {
+    pub(super) fn register(&mut self, kind: u16) -> Option<Register> {
         Register::from_number(self.be32(kind)?)
     }
 
     /// Two registers; the kernel gives the lowest twice where there is no highest.
-    pub(super) fn registers(&mut self, min: usize, max: usize) -> Option<RegisterRange> {
+    pub(super) fn registers(&mut self, min: u16, max: u16) -> Option<RegisterRange> {
         let min = self.optional(min, Self::register)?;
         let max = self.optional(max, Self::register)?;
         Some(RegisterRange { min, max: max.filter(|max| Some(*max) != min) })
     }
 
-    pub(super) fn text(&mut self, kind: usize) -> Option<&'a str> {
+    pub(super) fn text(&mut self, kind: u16) -> Option<&'a str> {
         std::str::from_utf8(self.take(kind)?.strip_suffix(&[0])?).ok()
     }
 
     /// An attribute that is there and empty: padding in front of a number of 8 bytes.
-    pub(super) fn padding(&mut self, kind: usize) {
-        if self.slots.get(kind) == Some(&Some(&[])) {
+    pub(super) fn padding(&mut self, kind: u16) {
+        if self.slots.get(usize::from(kind)) == Some(&Some(&[])) {
             self.take(kind);
         }
     }
 
-    pub(super) fn value(&mut self, kind: usize) -> Option<Bytes> {
+    pub(super) fn value(&mut self, kind: u16) -> Option<Bytes> {
         match self.data(kind)? {
             Data::Value(bytes) => Some(bytes),
             Data::Verdict(_) => None,
         }
     }
 
-    pub(super) fn data(&mut self, kind: usize) -> Option<Data> {
+    pub(super) fn data(&mut self, kind: u16) -> Option<Data> {
         let bytes = self.take(kind)?;
         data(bytes).unwrap_or_else(|malformed| {
             self.malformed = Some(malformed);
@@ -156,8 +157,3 @@ fn verdict(bytes: &[u8]) -> Result<Option<Verdict>, Malformed> {
     })();
     Ok(parts.end()?.and(verdict))
 }
-
-const NFTA_DATA_VALUE: u16 = 1;
-const NFTA_DATA_VERDICT: u16 = 2;
-const NFTA_VERDICT_CODE: usize = 1;
-const NFTA_VERDICT_CHAIN: usize = 2;

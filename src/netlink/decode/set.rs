@@ -3,6 +3,7 @@
 use super::expr::{expr, exprs};
 use super::parts::{Data, data};
 use super::{Place, name};
+use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, INTERVAL_END, SetCode};
 use crate::plan::SetState;
@@ -16,33 +17,33 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            1 => place = Place::of(family, &attribute),
-            2 => named = name(&attribute),
-            3 => code.flags = attribute.need_be32()?,
-            4 => code.key_type = attribute.need_be32()?,
-            5 => code.key_len = attribute.need_be32()?,
-            6 => data_type = Some(attribute.need_be32()?),
-            7 => data_len = attribute.need_be32()?,
-            8 => code.policy = attribute.need_be32()?,
-            9 => {
+            NFTA_SET_TABLE => place = Place::of(family, &attribute),
+            NFTA_SET_NAME => named = name(&attribute),
+            NFTA_SET_FLAGS => code.flags = attribute.need_be32()?,
+            NFTA_SET_KEY_TYPE => code.key_type = attribute.need_be32()?,
+            NFTA_SET_KEY_LEN => code.key_len = attribute.need_be32()?,
+            NFTA_SET_DATA_TYPE => data_type = Some(attribute.need_be32()?),
+            NFTA_SET_DATA_LEN => data_len = attribute.need_be32()?,
+            NFTA_SET_POLICY => code.policy = attribute.need_be32()?,
+            NFTA_SET_DESC => {
                 let unknown = description(&attribute, &mut code)?;
                 if !unknown.is_empty() {
                     crate::attr::AttributeWriter::new(&mut code.opaque).nest_raw(NFTA_SET_DESC, &unknown);
                 }
             }
-            11 => code.timeout = Some(attribute.need_be64()?),
-            12 => code.gc_interval = Some(attribute.need_be32()?),
-            13 => code.userdata = attribute.value.to_vec(),
-            14 if attribute.value.is_empty() => {}
-            15 => code.object = Some(attribute.need_be32()?),
-            16 => handle = attribute.need_be64()?,
-            17 => match expr(&attribute)? {
+            NFTA_SET_TIMEOUT => code.timeout = Some(attribute.need_be64()?),
+            NFTA_SET_GC_INTERVAL => code.gc_interval = Some(attribute.need_be32()?),
+            NFTA_SET_USERDATA => code.userdata = attribute.value.to_vec(),
+            NFTA_SET_PAD if attribute.value.is_empty() => {}
+            NFTA_SET_OBJ_TYPE => code.object = Some(attribute.need_be32()?),
+            NFTA_SET_HANDLE => handle = attribute.need_be64()?,
+            NFTA_SET_EXPR => match expr(&attribute)? {
                 Some(expr) => code.exprs.push(expr),
                 None => code.opaque.extend(attribute.raw),
             },
-            18 => code.exprs = exprs(&attribute, &mut code.opaque)?,
-            19 if attribute.text().is_some() => backend = attribute.text().map(str::to_owned),
-            20 => count = Some(attribute.need_be32()?),
+            NFTA_SET_EXPRESSIONS => code.exprs = exprs(&attribute, &mut code.opaque)?,
+            NFTA_SET_TYPE if attribute.text().is_some() => backend = attribute.text().map(str::to_owned),
+            NFTA_SET_COUNT => count = Some(attribute.need_be32()?),
             _ => code.opaque.extend(attribute.raw),
         }
     }
@@ -60,8 +61,8 @@ fn description(attribute: &Attribute<'_>, code: &mut SetCode) -> Result<Vec<u8>,
     for part in attribute.nested() {
         let part = part?;
         match part.kind {
-            1 => code.size = Some(part.need_be32()?),
-            2 => match fields(&part)? {
+            NFTA_SET_DESC_SIZE => code.size = Some(part.need_be32()?),
+            NFTA_SET_DESC_CONCAT => match fields(&part)? {
                 Some(fields) => code.fields = fields,
                 None => unknown.extend(part.raw),
             },
@@ -107,9 +108,9 @@ pub(super) fn elements<'a>(family: u8, attributes: Attributes<'a>) -> Result<Opt
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            1 => place = Place::of(family, &attribute),
-            2 => set = attribute.value.strip_suffix(&[0]),
-            3 => {
+            NFTA_SET_ELEM_LIST_TABLE => place = Place::of(family, &attribute),
+            NFTA_SET_ELEM_LIST_SET => set = attribute.value.strip_suffix(&[0]),
+            NFTA_SET_ELEM_LIST_ELEMENTS => {
                 let list = attribute.nested();
                 read.elements.reserve(list.clone().count());
                 for part in list {
@@ -140,30 +141,30 @@ fn element(attribute: &Attribute<'_>) -> Result<(ElementCode, Option<u64>), Malf
     for part in attribute.nested() {
         let part = part?;
         match part.kind {
-            1 => match value(&part)? {
+            NFTA_SET_ELEM_KEY => match value(&part)? {
                 Some(key) => code.key = key,
                 None => extras.opaque.extend(part.raw),
             },
-            2 => match data(part.value)? {
+            NFTA_SET_ELEM_DATA => match data(part.value)? {
                 Some(Data::Value(value)) => code.data = Some(Box::new(ElementDataCode::Value(value))),
                 Some(Data::Verdict(verdict)) => code.data = Some(Box::new(ElementDataCode::Verdict(verdict))),
                 None => extras.opaque.extend(part.raw),
             },
-            3 => code.flags = part.need_be32()?,
-            4 => code.timeout = Some(part.need_be64()?),
-            5 => expires = Some(part.need_be64()?),
-            6 => code.userdata = part.value.to_vec(),
-            7 => match expr(&part)? {
+            NFTA_SET_ELEM_FLAGS => code.flags = part.need_be32()?,
+            NFTA_SET_ELEM_TIMEOUT => code.timeout = Some(part.need_be64()?),
+            NFTA_SET_ELEM_EXPIRATION => expires = Some(part.need_be64()?),
+            NFTA_SET_ELEM_USERDATA => code.userdata = part.value.to_vec(),
+            NFTA_SET_ELEM_EXPR => match expr(&part)? {
                 Some(expr) => extras.exprs.push(expr),
                 None => extras.opaque.extend(part.raw),
             },
-            8 if part.value.is_empty() => {}
-            9 if name(&part).is_some() => extras.object = name(&part),
-            10 => match value(&part)? {
+            NFTA_SET_ELEM_PAD if part.value.is_empty() => {}
+            NFTA_SET_ELEM_OBJREF if name(&part).is_some() => extras.object = name(&part),
+            NFTA_SET_ELEM_KEY_END => match value(&part)? {
                 Some(key) => code.key_end = Some(key),
                 None => extras.opaque.extend(part.raw),
             },
-            11 => extras.exprs = exprs(&part, &mut extras.opaque)?,
+            NFTA_SET_ELEM_EXPRESSIONS => extras.exprs = exprs(&part, &mut extras.opaque)?,
             _ => extras.opaque.extend(part.raw),
         }
     }
@@ -188,7 +189,4 @@ fn value(attribute: &Attribute<'_>) -> Result<Option<Bytes>, Malformed> {
     })
 }
 
-const NFTA_LIST_ELEM: u16 = 1;
-const NFTA_SET_DESC: u16 = 9;
-const NFTA_SET_FIELD_LEN: u16 = 1;
 const NFT_DATA_VERDICT: u32 = 0xffff_ff00;

@@ -6,6 +6,7 @@
 
 use super::super::{NFNL_SUBSYS_NFTABLES, kind};
 use super::{Place, event};
+use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed, Message};
 use crate::model::{CtDirection, CtState, CtStatus, Nfproto, Policy, QueueFlags, Verdict};
 use crate::plan::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
@@ -30,17 +31,19 @@ fn read(message: &Message<'_>) -> Result<Option<TraceMessage>, Malformed> {
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            1 => place = Place::of(family, &attribute),
-            2 => chain = attribute.value.strip_suffix(&[0]).and_then(event::text),
-            3 => handle = Some(attribute.need_be64()?),
-            4 => kind = Some(attribute.need_be32()?),
-            5 => verdict = self::verdict(attribute.nested())?,
+            NFTA_TRACE_TABLE => place = Place::of(family, &attribute),
+            NFTA_TRACE_CHAIN => chain = attribute.value.strip_suffix(&[0]).and_then(event::text),
+            NFTA_TRACE_RULE_HANDLE => handle = Some(attribute.need_be64()?),
+            NFTA_TRACE_TYPE => kind = Some(attribute.need_be32()?),
+            NFTA_TRACE_VERDICT => verdict = self::verdict(attribute.nested())?,
             // The bytes of a hash in the kernel's own order; read as nft(8) does, so that both print the same number.
-            6 => id = Some(attribute.need_be32()?),
-            14 => mark = attribute.need_be32()?,
-            15 => nfproto = Some(Nfproto(u8::try_from(attribute.need_be32()?).map_err(|_| malformed(&attribute))?)),
-            16 => policy = Some(attribute.need_be32()?),
-            17 if attribute.value.is_empty() => {}
+            NFTA_TRACE_ID => id = Some(attribute.need_be32()?),
+            NFTA_TRACE_MARK => mark = attribute.need_be32()?,
+            NFTA_TRACE_NFPROTO => {
+                nfproto = Some(Nfproto(u8::try_from(attribute.need_be32()?).map_err(|_| malformed(&attribute))?))
+            }
+            NFTA_TRACE_POLICY => policy = Some(attribute.need_be32()?),
+            NFTA_TRACE_PAD if attribute.value.is_empty() => {}
             _ if shown.take(&attribute)? => {}
             _ => opaque.extend(attribute.raw),
         }
@@ -63,8 +66,8 @@ fn verdict(attributes: Attributes<'_>) -> Result<Option<TraceVerdict>, Malformed
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            1 => code = Some(attribute.need_be32()?),
-            2 => chain = attribute.value.strip_suffix(&[0]).and_then(event::text),
+            NFTA_VERDICT_CODE => code = Some(attribute.need_be32()?),
+            NFTA_VERDICT_CHAIN => chain = attribute.value.strip_suffix(&[0]).and_then(event::text),
             _ => return Ok(None),
         }
     }
@@ -114,23 +117,23 @@ impl Shown {
             known.kind = kind.unwrap_or(known.kind);
         };
         match attribute.kind {
-            7 => self.packet.link = attribute.value.to_vec(),
-            8 => self.packet.network = attribute.value.to_vec(),
-            9 => self.packet.transport = attribute.value.to_vec(),
-            10 => device(&mut self.packet.iif, Some(attribute.need_be32()?), None),
-            11 => device(&mut self.packet.iif, None, Some(attribute.need_be16()?)),
-            12 => device(&mut self.packet.oif, Some(attribute.need_be32()?), None),
-            13 => device(&mut self.packet.oif, None, Some(attribute.need_be16()?)),
-            18 => self.id = Some(attribute.need_be32()?),
-            19 => {
+            NFTA_TRACE_LL_HEADER => self.packet.link = attribute.value.to_vec(),
+            NFTA_TRACE_NETWORK_HEADER => self.packet.network = attribute.value.to_vec(),
+            NFTA_TRACE_TRANSPORT_HEADER => self.packet.transport = attribute.value.to_vec(),
+            NFTA_TRACE_IIF => device(&mut self.packet.iif, Some(attribute.need_be32()?), None),
+            NFTA_TRACE_IIFTYPE => device(&mut self.packet.iif, None, Some(attribute.need_be16()?)),
+            NFTA_TRACE_OIF => device(&mut self.packet.oif, Some(attribute.need_be32()?), None),
+            NFTA_TRACE_OIFTYPE => device(&mut self.packet.oif, None, Some(attribute.need_be16()?)),
+            NFTA_TRACE_CT_ID => self.id = Some(attribute.need_be32()?),
+            NFTA_TRACE_CT_DIRECTION => {
                 self.direction = Some(match attribute.value {
                     [0] => CtDirection::Original,
                     [1] => CtDirection::Reply,
                     _ => return Err(malformed(attribute)),
                 });
             }
-            20 => self.status = attribute.need_be32()?,
-            21 => self.state = Some(attribute.need_be32()?),
+            NFTA_TRACE_CT_STATUS => self.status = attribute.need_be32()?,
+            NFTA_TRACE_CT_STATE => self.state = Some(attribute.need_be32()?),
             _ => return Ok(false),
         }
         self.any = true;

@@ -2,6 +2,7 @@
 //! and then the rule that jumps to it.
 
 use super::*;
+use crate::attr::nfta::*;
 use crate::model::Verdict;
 use crate::netlink::expr::verdict_number;
 
@@ -71,14 +72,4 @@ impl Encoder<'_> {
 }
 
 // include/uapi/linux/netfilter/nf_tables.h
-const NFTA_CHAIN_TABLE: u16 = 1;
-const NFTA_CHAIN_FLAGS: u16 = 10;
-const NFTA_CHAIN_ID: u16 = 11;
-const NFTA_CHAIN_USERDATA: u16 = 12;
 const NFT_CHAIN_BINDING: u32 = 4;
-const NFTA_RULE_CHAIN_ID: u16 = 11;
-const NFTA_IMMEDIATE_DREG: u16 = 1;
-const NFTA_IMMEDIATE_DATA: u16 = 2;
-const NFTA_DATA_VERDICT: u16 = 2;
-const NFTA_VERDICT_CODE: u16 = 1;
-const NFTA_VERDICT_CHAIN_ID: u16 = 3;

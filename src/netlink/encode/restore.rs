@@ -4,6 +4,10 @@
 //! else goes back as it came.
 
 use super::*;
+use crate::attr::nfta::{
+    NFTA_FLOWTABLE_HANDLE, NFTA_FLOWTABLE_PAD, NFTA_FLOWTABLE_USE, NFTA_OBJ_HANDLE, NFTA_OBJ_NAME, NFTA_OBJ_PAD,
+    NFTA_OBJ_TYPE, NFTA_OBJ_USE,
+};
 use crate::plan::{ChainState, HookState, OpaqueState, RuleState, SetState, TableState};
 
 impl Encoder<'_> {
@@ -115,11 +119,3 @@ impl Encoder<'_> {
 const FLOWTABLE: &str = "flowtable";
 // include/uapi/linux/netfilter/nf_tables.h
 const NFT_CHAIN_BASE: u32 = 1;
-const NFTA_OBJ_NAME: u16 = 2;
-const NFTA_OBJ_TYPE: u16 = 3;
-const NFTA_OBJ_USE: u16 = 5;
-const NFTA_OBJ_HANDLE: u16 = 6;
-const NFTA_OBJ_PAD: u16 = 7;
-const NFTA_FLOWTABLE_USE: u16 = 4;
-const NFTA_FLOWTABLE_HANDLE: u16 = 5;
-const NFTA_FLOWTABLE_PAD: u16 = 6;

@@ -2,6 +2,10 @@
 //!
 //! An opaque expression goes back as it came but for these. Each is empty where it is left out: it says that nothing was given.
 
+use crate::attr::nfta::{
+    NFTA_DYNSET_TIMEOUT, NFTA_EXTHDR_DREG, NFTA_EXTHDR_FLAGS, NFTA_EXTHDR_LEN, NFTA_EXTHDR_OFFSET, NFTA_EXTHDR_SREG,
+    NFTA_OSF_FLAGS,
+};
 use crate::attr::{Attribute, Attributes};
 
 /// Whether an attribute of the expression of this name, among these, is only ever said by the kernel.
@@ -23,10 +27,3 @@ pub(super) fn only_said(name: &str, all: &Attributes<'_>, attribute: &Attribute<
 }
 
 // include/uapi/linux/netfilter/nf_tables.h
-const NFTA_DYNSET_TIMEOUT: u16 = 6;
-const NFTA_EXTHDR_DREG: u16 = 1;
-const NFTA_EXTHDR_OFFSET: u16 = 3;
-const NFTA_EXTHDR_LEN: u16 = 4;
-const NFTA_EXTHDR_FLAGS: u16 = 5;
-const NFTA_EXTHDR_SREG: u16 = 7;
-const NFTA_OSF_FLAGS: u16 = 3;

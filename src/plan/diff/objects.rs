@@ -2,6 +2,10 @@
 
 use super::Steps;
 use super::rules::Doomed;
+use crate::attr::nfta::{
+    NFTA_FLOWTABLE_HANDLE, NFTA_FLOWTABLE_PAD, NFTA_FLOWTABLE_TABLE, NFTA_FLOWTABLE_USE, NFTA_OBJ_DATA,
+    NFTA_OBJ_HANDLE, NFTA_OBJ_PAD, NFTA_OBJ_TABLE, NFTA_OBJ_USE, NFTA_QUOTA_CONSUMED, NFTA_QUOTA_PAD,
+};
 use crate::bytecode::same_attributes;
 use crate::model::{Object, Table};
 use crate::plan::operation::Operation;
@@ -48,16 +52,3 @@ fn same(held: &OpaqueState, object: &Object) -> bool {
 fn attributes(all: &[u8], kind: u16) -> &[u8] {
     crate::bytecode::attributes(all).find(|(found, _)| *found == kind).map_or(&[], |(_, value)| value)
 }
-
-// include/uapi/linux/netfilter/nf_tables.h
-const NFTA_OBJ_TABLE: u16 = 1;
-const NFTA_OBJ_DATA: u16 = 4;
-const NFTA_OBJ_USE: u16 = 5;
-const NFTA_OBJ_HANDLE: u16 = 6;
-const NFTA_OBJ_PAD: u16 = 7;
-const NFTA_FLOWTABLE_TABLE: u16 = 1;
-const NFTA_FLOWTABLE_USE: u16 = 4;
-const NFTA_FLOWTABLE_HANDLE: u16 = 5;
-const NFTA_FLOWTABLE_PAD: u16 = 6;
-const NFTA_QUOTA_CONSUMED: u16 = 4;
-const NFTA_QUOTA_PAD: u16 = 3;

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench commit              everything
 //! cargo bench --bench commit -- istio     what has this in its name
+//! RUSTFLAGS="--cfg fuzzing" cargo bench --bench commit    with each encoder alone, which is not in a user's build
 //! ```
 //! Every line is a median over interleaved rounds, in a network namespace of its own.
 
@@ -14,7 +15,6 @@ use std::net::Ipv4Addr;
 use std::process::Stdio;
 
 use common::{Script, Times, peak_memory};
-use nftmesh::fuzz;
 use nftmesh::kernel::Kernel;
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::{Chain, DataType, Element, Family, Interval, Rule, Ruleset, Set, Table, Value};
@@ -82,15 +82,14 @@ fn commits(name: &str, ruleset: Ruleset, rounds: usize, goal: f64) {
     let script = Script::new(&ruleset);
     let transaction = Transaction::replace(ruleset);
     let (mut floor, mut ours, mut nft) = (Times::default(), Times::default(), Times::default());
-    let (mut own, mut default) = (Times::default(), Times::default());
+    let mut encoders = Encoders::default();
     kernel.commit(&transaction).expect("a valid rule set");
     for round in 0..rounds {
         let prepared = kernel.prepare(&transaction).expect("a valid rule set");
         floor.time(|| kernel.commit_prepared(&prepared).expect("the kernel takes it again"));
         drop(prepared);
         ours.time(|| kernel.commit(&transaction).expect("the kernel takes it again"));
-        own.time(|| assert!(fuzz::encode_own(&transaction) > 0));
-        default.time(|| assert!(fuzz::encode_default(&transaction) > 0));
+        encoders.time(&transaction);
         // As slow as it is, a few rounds of it say enough.
         if round % 8 == 0 {
             nft.time(|| script.load());
@@ -100,12 +99,40 @@ fn commits(name: &str, ruleset: Ruleset, rounds: usize, goal: f64) {
     println!("{name}: {} operations, replaced", transaction.operations().len());
     println!("  floor (same bytes again)   {:>10.1?}", floor.median());
     println!("  encode + commit            {:>10.1?}   {ratio:.2} x floor (goal <= {goal})", ours.median());
-    let own_floor = own.ratio(&floor);
-    println!("  encode alone, our own      {:>10.1?}   {own_floor:.3} of the floor", own.median());
-    let backends = own.ratio(&default);
-    println!("  encode alone, default      {:>10.1?}   our own is {backends:.2} of it", default.median());
+    encoders.print(&floor);
     let against = ours.ratio(&nft);
     println!("  nft -f, as a process       {:>10.1?}   ours is {against:.2} of it", nft.median());
+}
+
+/// Each encoder alone.
+#[derive(Default)]
+#[cfg_attr(not(fuzzing), expect(dead_code, reason = "a user's build has one encoder and no way to choose"))]
+struct Encoders {
+    own: Times,
+    default: Times,
+}
+
+#[cfg(fuzzing)]
+impl Encoders {
+    fn time(&mut self, transaction: &Transaction) {
+        self.own.time(|| assert!(nftmesh::fuzz::encode_own(transaction) > 0));
+        self.default.time(|| assert!(nftmesh::fuzz::encode_default(transaction) > 0));
+    }
+
+    fn print(&self, floor: &Times) {
+        let own_floor = self.own.ratio(floor);
+        println!("  encode alone, our own      {:>10.1?}   {own_floor:.3} of the floor", self.own.median());
+        let backends = self.own.ratio(&self.default);
+        println!("  encode alone, default      {:>10.1?}   our own is {backends:.2} of it", self.default.median());
+    }
+}
+
+#[cfg(not(fuzzing))]
+#[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "as where both are there")]
+impl Encoders {
+    fn time(&mut self, _: &Transaction) {}
+
+    fn print(&self, _: &Times) {}
 }
 
 /// `istio-init` against `nft -f` of the same rules, each a whole process in a namespace where nothing is installed.

@@ -1,25 +1,37 @@
 //! Bodies of the fuzz targets (fuzz/fuzz_targets). Each takes any bytes and panics where the crate breaks a promise.
 //!
 //! They live in the crate because they reach what users cannot: the decoder without a socket, the encoder without a kernel.
-//! `tests/fuzz_corpus.rs` replays every file of tests/corpus through them. No part of the crate's interface.
+//! `tests/inside/corpus.rs` replays every file of tests/corpus through them. They are built for the crate's own tests and with
+//! `--cfg fuzzing`, and are no part of its interface.
 
+#[cfg(feature = "sim")]
 mod compare;
 mod echo;
+#[cfg(feature = "import")]
 mod import;
+#[cfg(feature = "sim")]
 mod judge;
 pub(crate) mod machine;
+#[cfg(feature = "mesh")]
 mod options;
 mod replies;
 mod rules;
+#[cfg(feature = "sim")]
 mod situation;
 mod source;
+#[cfg(feature = "sim")]
 mod walk;
 
+#[cfg(feature = "sim")]
 pub use compare::compare;
+#[cfg(feature = "import")]
 pub use import::import;
+#[cfg(feature = "sim")]
 pub use judge::Judge;
+#[cfg(feature = "mesh")]
 pub use options::options;
 pub use replies::replies;
+#[cfg(feature = "sim")]
 pub use walk::walk;
 
 use std::fmt::{self, Display, Write};

@@ -15,11 +15,21 @@
     allow(dead_code, unused_imports, reason = "helpers of a feature that is off")
 )]
 
+// The tests of the inside share the harness of tests/, which names the crate as a user does.
+#[cfg(test)]
+extern crate self as nftmesh;
+#[cfg(test)]
+#[path = "../tests/inside/mod.rs"]
+mod inside;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 mod attr;
 pub mod bytecode;
 mod error;
 #[doc(hidden)]
-#[cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
+#[cfg(any(test, fuzzing))]
 pub mod fuzz;
 #[cfg(feature = "import")]
 pub mod import;

@@ -1,9 +1,5 @@
 //! What tests against the real kernel share: a fresh network namespace each, and `ip` as a second opinion.
 
-#[path = "../tests/support/patience.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the tests in tests/ have the rest of it")]
-pub(crate) mod patience;
-
 use std::io;
 use std::process::Command;
 

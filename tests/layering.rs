@@ -30,7 +30,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("kernel", "error attr model bytecode render sim plan netlink sys routes"),
     ("pod", "error model bytecode render xt plan netlink sys mesh routes kernel"),
     ("proxy", "error sys"),
-    ("fuzz", "error model bytecode validate render sim plan netlink mesh routes import"),
+    ("fuzz", "error attr model bytecode validate render sim plan netlink mesh routes import"),
 ];
 
 #[test]

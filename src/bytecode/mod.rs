@@ -25,6 +25,7 @@ pub(crate) use data::predecessor;
 pub(crate) use elements::INTERVAL_END;
 pub use elements::{ElementCode, ElementDataCode, ElementExtras, element_at, lower_elements};
 pub use expr::Expr;
+#[cfg(any(test, fuzzing))]
 pub(crate) use fields::FIELDS;
 pub(crate) use kept::text as userdata_text;
 pub(crate) use kept::{

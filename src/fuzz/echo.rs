@@ -1,8 +1,9 @@
 //! What the kernel would say back of what it was sent: anonymous sets get their numbers, and the ids of the batch are gone.
 
+use crate::attr::Attribute;
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
 use crate::model::{ChainKind, Policy, Ruleset};
-use crate::netlink::{Assembly, Attribute, Attributes, Message, NFNL_SUBSYS_NFTABLES, Replies, kind};
+use crate::netlink::{Assembly, Attributes, Message, NFNL_SUBSYS_NFTABLES, Replies, kind};
 use crate::plan::{Generation, HookState, Snapshot};
 
 /// The snapshot of a namespace in which nothing but this batch was ever committed.

@@ -284,7 +284,6 @@ const NFNL_SUBSYS_NFTABLES: u16 = 10;
 
 #[cfg(test)]
 mod tests {
-    #[cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
     mod judged;
 
     use super::*;

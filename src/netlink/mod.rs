@@ -11,13 +11,17 @@ mod refusal;
 mod reply;
 mod write;
 
-pub(crate) use crate::attr::{Attribute, Attributes, Malformed, Message, Messages as Replies};
+pub(crate) use crate::attr::{Attributes, Malformed, Message, Messages as Replies};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use decode::datagram;
 pub(crate) use decode::{
-    Assembly, ElementRequest, RuleRequest, chain_attributes, datagram, declared_set, event, set_attributes,
-    table_attribute, trace,
+    Assembly, ElementRequest, RuleRequest, chain_attributes, declared_set, event, set_attributes, table_attribute,
+    trace,
 };
-pub(crate) use encode::{Backend, Encoded, Ending, KnownSets, barrier, encode, encode_with, message};
+#[cfg(any(test, fuzzing))]
+pub(crate) use encode::{Backend, encode_with};
+pub(crate) use encode::{Encoded, Ending, KnownSets, barrier, encode, message};
 pub(crate) use refusal::{Lost, refused};
 pub(crate) use reply::{Ack, acks};
 

@@ -284,5 +284,5 @@ pub(super) fn is_late(statement: &Statement) -> bool {
     }
 }
 
-#[cfg(all(test, feature = "mesh", feature = "sim", feature = "import"))]
+#[cfg(test)]
 mod tests;

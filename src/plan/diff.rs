@@ -16,7 +16,7 @@ mod elements;
 mod lcs;
 mod objects;
 mod rules;
-#[cfg(all(test, feature = "mesh", feature = "sim", feature = "import"))]
+#[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::kernel::RouteTable;
 use crate::routes::{Families, RoutePlan, Tproxy};
-use crate::testing::patience::patience;
+use crate::support::patience::patience;
 use crate::testing::{as_nobody, in_namespace, ip, nft};
 
 fn address(text: &str) -> SocketAddr {

@@ -71,8 +71,8 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+    use crate::support::patience::{comes_true, patience};
     use crate::testing::in_namespace;
-    use crate::testing::patience::{comes_true, patience};
 
     #[test]
     fn a_name_is_bound_once_in_each_network_namespace_and_free_when_its_socket_is_closed() {

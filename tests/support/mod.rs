@@ -7,7 +7,6 @@
 pub mod anyone;
 pub mod corpus;
 pub mod patience;
-pub mod raised;
 pub mod readback;
 pub mod running;
 pub mod second_opinion;

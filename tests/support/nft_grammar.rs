@@ -1,6 +1,6 @@
 //! Random rules and sets in the language of nft 1.0.6: fields by operators by values, sets, maps, statements. nft refuses some of them.
 
-use crate::dice::Dice;
+use super::dice::Dice;
 
 /// What a field can be compared with.
 #[derive(Clone, Copy)]

@@ -22,7 +22,7 @@ pub(crate) use trace::trace;
 
 use super::{NFNL_SUBSYS_NFTABLES, kind};
 use crate::attr::nfta::*;
-use crate::attr::{Attribute, Attributes, Malformed, Message, Messages};
+use crate::attr::{Attribute, Attributes, Malformed, Message};
 use crate::bytecode::raise_set;
 use crate::model::{Family, Name, Set};
 use crate::plan::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableId, TableState};
@@ -65,8 +65,9 @@ impl<'a> Place<'a> {
 }
 
 /// Everything in a datagram of a dump; the first message that is cut short ends it.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn datagram(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
-    Messages::new(bytes).map(|read| item(&read?)).collect()
+    crate::attr::Messages::new(bytes).map(|read| item(&read?)).collect()
 }
 
 /// The set that a message declares, in the form of the model as far as it has one.

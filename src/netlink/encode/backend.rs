@@ -15,6 +15,10 @@ use crate::netlink::write::{Header, Messages};
 #[cfg_attr(not(feature = "nftnl"), derive(Default))]
 pub(crate) enum Backend {
     /// This crate.
+    #[cfg_attr(
+        all(feature = "nftnl", not(any(test, fuzzing))),
+        expect(dead_code, reason = "with another at hand, only tests choose it")
+    )]
     #[cfg_attr(not(feature = "nftnl"), default)]
     Own,
     /// libnftnl where it can say the whole message, this crate where it cannot.

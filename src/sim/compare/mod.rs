@@ -163,6 +163,7 @@ impl<'a> Compare<'a> {
     }
 
     /// Cuts packets into parts where there are more rules than this in a chain, or elements in a map.
+    #[cfg(any(test, fuzzing))]
     #[must_use]
     pub(crate) fn cut_above(mut self, few: usize) -> Self {
         self.few = few;

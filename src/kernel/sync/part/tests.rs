@@ -229,7 +229,7 @@ fn elements_that_expire_are_looked_at_each_time() {
         kernel.apply(&wanted).expect("installed");
         // Sooner or later it is gone, without a new generation.
         let is_gone = || !kernel.apply(&wanted).expect("applied").was_in_sync();
-        assert!(crate::testing::patience::comes_true(is_gone), "nothing expired");
+        assert!(crate::support::patience::comes_true(is_gone), "nothing expired");
     });
 }
 

@@ -1,16 +1,9 @@
 //! What was read and raised is what is there, for random tables of nft's language that nft takes.
 
-#[path = "support/agree/dice.rs"]
-#[allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
-mod dice;
-#[path = "support/nft_grammar.rs"]
-#[allow(unreachable_pub, reason = "a module of a test program")]
-mod nft_grammar;
-mod support;
-
-use dice::Dice;
-use support::raised::{opened, raised_changes_nothing, raised_is_copied, raised_is_made_again};
-use support::{in_fresh_netns, nft_script, nft_takes, say};
+use super::dice::Dice;
+use super::laws::{opened, raised_changes_nothing, raised_is_copied, raised_is_made_again};
+use super::nft_grammar;
+use crate::support::{self, in_fresh_netns, nft_script, nft_takes, say};
 
 /// How many random tables; `NFTMESH_RAISED_CASES` and `NFTMESH_RAISED_SEED` make it others.
 const RANDOM: usize = 300;

@@ -1,21 +1,14 @@
 //! What was read and raised is what is there, for rule sets that nobody chose: those that bytes make, and random tables of nft's
 //! language.
 
-#![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
-
-#[path = "support/agree/dice.rs"]
-#[allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
-mod dice;
-mod support;
-
-use dice::Dice;
+use super::dice::Dice;
+use super::laws::{raised_changes_nothing, raised_is_copied, raised_is_made_again};
+use crate::support::{in_fresh_netns, say};
 use nftmesh::fuzz;
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Ruleset, Statement};
 use nftmesh::plan::Transaction;
 use nftmesh::validate::Severity;
-use support::raised::{raised_changes_nothing, raised_is_copied, raised_is_made_again};
-use support::{in_fresh_netns, say};
 
 /// How many rule sets; `NFTMESH_RAISED_CASES` and `NFTMESH_RAISED_SEED` make it others.
 const RANDOM: u64 = 100;

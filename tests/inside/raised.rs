@@ -1,13 +1,11 @@
 //! What was read and raised is what is there: a plan from the kernel to itself is empty, applying it changes nothing, and a copy of a
 //! table by its raised form is the same to nft and to the next plan.
 
-mod support;
-
 use std::fs;
 
-use support::corpus::{EVERYTHING, XTABLES, as_this_kernel, corpus, files_of, loads, rules_of};
-use support::raised::{opened, raised_changes_nothing, raised_is_copied, raised_is_made_again};
-use support::{in_fresh_netns, nft_script, say};
+use super::laws::{opened, raised_changes_nothing, raised_is_copied, raised_is_made_again};
+use crate::support::corpus::{EVERYTHING, XTABLES, as_this_kernel, corpus, files_of, loads, rules_of};
+use crate::support::{self, in_fresh_netns, nft_script, say};
 
 #[test]
 fn what_nft_loaded_is_in_sync_with_itself() {

@@ -4,18 +4,14 @@
 //! down to the bytes, and listed by nft. The big inputs are beside the project (`../shared/nft-corpus`); what is here has one of
 //! everything.
 
-#![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
-
-mod support;
-
 use std::fs;
 
+use crate::support::corpus::{EVERYTHING, XTABLES, as_this_kernel, corpus, files_of, loads, rules_of};
+use crate::support::{self, assert_same, in_fresh_netns, nft, nft_script, say};
 use nftmesh::bytecode::{Expr, LookupSet};
 use nftmesh::fuzz;
 use nftmesh::kernel::Kernel;
 use nftmesh::plan::{ChainState, Operation, Position, Snapshot, State, TableId, TableState, Transaction};
-use support::corpus::{EVERYTHING, XTABLES, as_this_kernel, corpus, files_of, loads, rules_of};
-use support::{assert_same, in_fresh_netns, nft, nft_script, say};
 
 #[test]
 fn a_table_with_one_of_everything_is_copied_whole() {

@@ -1,14 +1,15 @@
 //! What must hold of every rule set that was read: a plan from it to itself is empty, and a copy of it is the same.
 
+use nftmesh::fuzz::encoders;
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Ruleset, Table};
 use nftmesh::plan::{Listing, Snapshot, Transaction};
 
-use super::{assert_same, command, timeless};
+use crate::support::{assert_same, command, timeless};
 
 /// Reads, raises, plans and applies: nothing is to do, and nothing is done. A table with an owner is that of `kernel`.
 #[track_caller]
-pub fn raised_changes_nothing(kernel: &mut Kernel) {
+pub(super) fn raised_changes_nothing(kernel: &mut Kernel) {
     let snapshot = kernel.snapshot().expect("a snapshot");
     let raised = snapshot.raise();
     let text = || listed("ruleset").unwrap_or_else(|| Listing::new(&snapshot).to_string());
@@ -31,7 +32,7 @@ fn timed(mut snapshot: Snapshot) -> Snapshot {
 
 /// Makes every table again under another name, and holds that nft lists both alike and nothing is left to do.
 #[track_caller]
-pub fn raised_is_copied(kernel: &mut Kernel) {
+pub(super) fn raised_is_copied(kernel: &mut Kernel) {
     let raised = kernel.snapshot().expect("a snapshot").raise().ruleset;
     let copies: Ruleset = raised.tables.iter().cloned().map(copy).collect();
     let made = Transaction::add(copies.clone());
@@ -54,7 +55,7 @@ pub fn raised_is_copied(kernel: &mut Kernel) {
 
 /// Deletes every table and makes it again from its raised form, and holds that all is as it was.
 #[track_caller]
-pub fn raised_is_made_again(kernel: &mut Kernel) {
+pub(super) fn raised_is_made_again(kernel: &mut Kernel) {
     let (raised, before) = (kernel.snapshot().expect("a snapshot").raise().ruleset, listed("ruleset"));
     kernel.commit(&Transaction::replace(raised.clone())).unwrap_or_else(|error| panic!("{error}\nof\n{raised}"));
     if let (Some(before), Some(after)) = (before, listed("ruleset")) {
@@ -64,17 +65,9 @@ pub fn raised_is_made_again(kernel: &mut Kernel) {
     assert!(plan.is_empty(), "{}of\n{raised}", plan.marked());
 }
 
-/// Encodes with both encoders, which must make the same bytes.
-#[track_caller]
-fn encoders(transaction: &Transaction) {
-    #[cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
-    nftmesh::fuzz::encoders(transaction);
-    let _features_that_have_no_bodies_of_fuzzing = transaction;
-}
-
 /// A socket of this namespace.
 #[track_caller]
-pub fn opened() -> Kernel {
+pub(super) fn opened() -> Kernel {
     Kernel::open().expect("a socket")
 }
 

@@ -3,14 +3,12 @@
 
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
-mod support;
-
+use super::laws::raised_changes_nothing;
+use crate::support::corpus::{EVERYTHING, as_this_kernel, loads};
+use crate::support::{in_fresh_netns, nft, nft_script, say, succeed};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Chain, Family, Rule, Ruleset, Table};
 use nftmesh::plan::{Snapshot, TableId, TableState};
-use support::corpus::{EVERYTHING, as_this_kernel, loads};
-use support::raised::raised_changes_nothing;
-use support::{in_fresh_netns, nft, nft_script, say, succeed};
 
 /// What a flowtable needs is not in every kernel.
 const FLOWTABLE: &str = "table inet f {

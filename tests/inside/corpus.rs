@@ -1,7 +1,5 @@
 //! Replays every file of tests/corpus: hand-picked inputs, and every input that was ever found to break a promise.
 
-#![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
-
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;

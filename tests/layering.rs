@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("render", "error model bytecode"),
     ("plan", "error attr model bytecode validate render"),
     ("xt", "error attr model bytecode"),
-    ("sim", "error model bytecode render plan xt"),
+    ("sim", "error attr model bytecode render plan xt"),
     ("sys", "error"),
     ("netlink", "error attr model bytecode render plan sys"),
     ("kernel", "error attr model bytecode render sim plan netlink sys routes"),

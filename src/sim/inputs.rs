@@ -86,6 +86,11 @@ pub(crate) trait Inputs: Sized {
         Some(false)
     }
 
+    /// Whether a set that rules fill holds what it held when it was read.
+    fn knows_filled(&self) -> Result<(), CannotTell> {
+        Ok(())
+    }
+
     /// Whether bytes that a program keeps (in a mark, as an address) may be open ones.
     fn keeps(&self, cells: &[Cell]) -> Result<(), CannotTell> {
         cells.iter().find(|cell| cell.known().is_none()).map_or(Ok(()), |cell| Err(not_known(*cell)))

@@ -238,6 +238,9 @@ impl<'a, I: Inputs> Machine<'a, I> {
 
     fn lookup(&mut self, sreg: Register, dreg: Option<Register>, inverted: bool, set: Option<&SetIndex>) -> Step {
         let Some(set) = set else { return Err(CannotTell::new("a set is looked up that is not there")) };
+        if set.is_filled {
+            self.inputs.knows_filled()?;
+        }
         if set.is_odd {
             return Err(CannotTell::new("a set has attributes that have no meaning here"));
         }

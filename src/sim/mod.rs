@@ -22,6 +22,7 @@ mod inputs;
 mod limit;
 mod line_up;
 mod machine;
+mod memory;
 mod packet;
 mod packet_text;
 mod place;

@@ -1,11 +1,12 @@
 //! Rule sets in the form that packets are walked through: base chains by hook, in the kernel's order, with their programs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::devices::DeviceChain;
 use super::line_up::{LineUps, Registered};
+use super::memory;
 use super::sets::SetIndex;
 use crate::bytecode::{CtKey, Expr, LookupSet, Modes, NoSets, Register, Sets, lower, lower_elements, lower_set, raise};
 use crate::error::{Error, Kind};
@@ -269,10 +270,13 @@ impl Rules {
 fn table_of(table: &Table, at: u64) -> Result<TableCode, Error> {
     let id = TableId::from(table);
     let mut sets = HashMap::new();
+    let statements = table.chains.iter().flat_map(|chain| &chain.rules).map(|rule| rule.statements.as_slice());
+    let filled: HashSet<Name> = statements.flat_map(memory::filled_by).collect();
     for set in &table.sets {
         let elements = lower_elements(set).collect::<Result<Vec<_>, _>>().map_err(invalid)?;
         let code = lower_set(set).map_err(invalid)?;
-        sets.insert(set.name.clone(), Arc::new(SetIndex::new(&code, &elements)));
+        let is_filled = filled.contains(&set.name);
+        sets.insert(set.name.clone(), Arc::new(SetIndex { is_filled, ..SetIndex::new(&code, &elements) }));
     }
     let declared = Modes::from(table.sets.as_slice());
     let mut chains = Vec::with_capacity(table.chains.len());
@@ -287,7 +291,13 @@ fn table_of(table: &Table, at: u64) -> Result<TableCode, Error> {
 }
 
 fn table_at(table: &TableState) -> Result<TableCode, Error> {
-    let indexed = table.sets.iter().map(|set| (set.name.clone(), Arc::new(SetIndex::new(&set.code, &set.elements))));
+    let exprs = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
+    let filled = memory::filled(exprs);
+    let indexed = table.sets.iter().map(|set| {
+        let is_filled = filled.contains(&set.name);
+        let index = SetIndex { is_filled, ..SetIndex::new(&set.code, &set.elements) };
+        (set.name.clone(), Arc::new(index))
+    });
     let sets: HashMap<_, _> = indexed.collect();
     let declared = table.modes();
     let mut chains = Vec::with_capacity(table.chains.len());

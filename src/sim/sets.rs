@@ -19,6 +19,8 @@ pub(crate) struct SetIndex {
     pub(crate) odd: HashSet<usize>,
     /// The whole set has attributes that have no meaning here.
     pub(crate) is_odd: bool,
+    /// Rules put elements into it, or take some out.
+    pub(crate) is_filled: bool,
 }
 
 /// First and last key of an element, and its number.

@@ -4,6 +4,7 @@ use super::certain::{self, Last};
 use super::counterexample::Counterexample;
 use super::domains::constants;
 use super::explorer::{Choice, Explorer, Place, Side};
+use super::memory::{Heard, Memory, Remembering};
 use super::outcome::{Comparer, Outcome, Where};
 use super::parts::Parts;
 use super::progress::Progress;
@@ -31,6 +32,8 @@ pub(super) struct AtHook<'a> {
     pub(super) most: usize,
     /// Rules exclude packets from tracking on their way out.
     pub(super) excludes: bool,
+    /// What remembers earlier packets here.
+    pub(super) remembering: &'a [Remembering; 2],
 }
 
 pub(super) enum Found {
@@ -40,6 +43,7 @@ pub(super) enum Found {
         outside: usize,
         /// Some packets may be excluded here from tracking that would have taken them up.
         excludes: bool,
+        memory: Box<Memory>,
         doubt: Option<CannotTell>,
     },
 }
@@ -51,6 +55,7 @@ struct Tally {
     outside: usize,
     doubt: Option<CannotTell>,
     excludes: bool,
+    memory: Memory,
     steps: u64,
     /// How much is done, where there are parts.
     share: Option<f64>,
@@ -73,7 +78,7 @@ impl AtHook<'_> {
                 self.parts(&mut parts, &mut tally)
             }
         };
-        let Tally { classes, outside, mut doubt, mut excludes, steps: _, share: _ } = tally;
+        let Tally { classes, outside, mut doubt, mut excludes, memory, steps: _, share: _ } = tally;
         match outcome {
             Ok(()) => {}
             Err(Stop::Differs(example)) => return Found::Differs(example),
@@ -84,7 +89,7 @@ impl AtHook<'_> {
         }
         // Those that did not run may be.
         excludes |= outside > 0 || doubt.is_some();
-        Found::Same { classes, outside, excludes, doubt }
+        Found::Same { classes, outside, excludes, memory: Box::new(memory), doubt }
     }
 
     fn explorer(&self) -> Explorer {
@@ -113,6 +118,7 @@ impl AtHook<'_> {
             let excludes = [&a, &b].into_iter().any(Rules::may_exclude);
             if self.outside.is_empty() && !excludes && a.is_same_program(&b, self.hook, self.family) {
                 tally.classes += 1;
+                tally.memory.pair(&a, &b, self.hook, self.family);
                 self.tell(tally);
                 continue;
             }
@@ -154,12 +160,13 @@ impl AtHook<'_> {
             }
         }
         tally.excludes |= explorer.excludes;
+        tally.memory.add(std::mem::take(&mut explorer.memory));
         tally.steps += std::mem::take(&mut explorer.steps);
         Ok(())
     }
 
     fn tell(&self, tally: &Tally) {
-        let Tally { classes, outside, doubt: _, excludes: _, steps: _, share } = tally;
+        let Tally { classes, outside, doubt: _, excludes: _, memory: _, steps: _, share } = tally;
         let (classes, share) = (classes + outside, share.map(|share| share.min(1.0)));
         self.of.watch.tell(&Progress { hook: self.hook, family: self.family, classes, share });
     }
@@ -213,8 +220,13 @@ impl AtHook<'_> {
                 flow.tracking = Tracking::Untracked;
             }
         }
-        let mut last = Last::default();
-        let passed = pass(rules, self.hook, explorer, &mut flow, &mut last);
+        let [of_a, of_b] = self.remembering;
+        let known = if side == Side::A { of_a } else { of_b };
+        let memory = std::mem::take(&mut explorer.memory);
+        let mut heard = Heard { last: Last::default(), side, known, memory };
+        let passed = pass(rules, self.hook, explorer, &mut flow, &mut heard);
+        let Heard { last, memory, .. } = heard;
+        explorer.memory = memory;
         explorer.excludes |= passed.is_err() || (flow.tracking == Tracking::Untracked && !explorer.is_never_tracked());
         Ok(Outcome { passed: passed?, flow, last: last.0 })
     }
@@ -229,7 +241,8 @@ impl AtHook<'_> {
         }
         let (Passed::Queued(_, rule), Some(a), Some(b)) = (&a.passed, &a.last, &b.last) else { return Ok(()) };
         // A program that accepts sends it on through the rest of the chains (nf_reinject, net/netfilter/nfnetlink_queue.c, v6.12).
-        if self.a.is_same_behind(a, self.b, b, self.hook, self.family) {
+        let is_free = self.remembering.iter().all(Remembering::is_nothing);
+        if is_free && self.a.is_same_behind(a, self.b, b, self.hook, self.family) {
             return Ok(());
         }
         Err(CannotTell::new("a program decides, and what follows is not the same on both sides").at(rule))

@@ -12,6 +12,7 @@ use super::bdd::{Bdd, Map, Node};
 use super::bits::{before, between, equal, pieces};
 use super::domains::{Domains, Frame};
 use super::members::Members;
+use super::memory::Memory;
 use crate::bytecode::{FibFlags, FibResult};
 use crate::model::{Family4or6, Hook};
 use crate::sim::cells::{Cell, Input};
@@ -79,6 +80,8 @@ pub(super) struct Explorer {
     /// A side may exclude packets from tracking that would have taken them up.
     pub(super) excludes: bool,
     pub(super) steps: u64,
+    /// What remembers earlier packets and ran.
+    pub(super) memory: Memory,
 }
 
 /// What a translation chose from.
@@ -152,6 +155,7 @@ impl Explorer {
             given,
             excludes: false,
             steps: 0,
+            memory: Memory::default(),
         }
     }
 

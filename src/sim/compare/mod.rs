@@ -29,6 +29,7 @@ mod cut;
 mod domains;
 mod explorer;
 mod members;
+mod memory;
 mod outcome;
 mod parts;
 mod program;
@@ -48,6 +49,7 @@ use super::inputs::CannotTell;
 use super::rules::Rules;
 use crate::model::{Chain, ChainType, Family, Family4or6, Hook, Priority, Rule, Ruleset, Table};
 use at_hook::{AtHook, Found};
+use memory::{Memory, Remembering};
 
 /// What a comparison found.
 #[derive(Clone, Debug)]
@@ -73,6 +75,10 @@ pub enum Comparison {
 /// [`Comparison::Differs`] has one packet, which was walked through both. All else is [`Comparison::CannotTell`]: a rule that is not known
 /// here, what [`Rules::unknown`] names, or more classes of packets than [`Compare::at_most`]. Every answer prints; all but a difference in
 /// one line.
+///
+/// A rule that remembers earlier packets (a rate, a quota, `numgen inc`, `ct count`, a set that rules fill) is the same on both sides
+/// where the same packets come to it on both. The seed that the kernel draws for a `jhash` without one counts as such a memory; with
+/// one, the same words give the same number. What is drawn for each packet (`numgen random`, `meta random`) is the same by its chances.
 ///
 /// Not among these packets are those that end within what a rule loads, those with IPv6 extension headers, those that `act_ct` of
 /// tc tracked, and those of a masqueraded connection that would leave by another interface than before: translation drops them.
@@ -181,6 +187,7 @@ impl<'a> Compare<'a> {
         let unknown = self.a.unknown().iter().chain(self.b.unknown()).next();
         let mut doubt = unknown.map(CannotTell::new);
         let (mut classes, mut left_out) = (0, 0);
+        let mut remembered = Memory::default();
         let (a, b) = (self.a.beside(self.b), self.b.beside(self.a));
         // What is excluded from tracking on its way out comes in untracked, so that way is first.
         let hooks = [Hook::Output, Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Postrouting];
@@ -192,20 +199,27 @@ impl<'a> Compare<'a> {
                 }
                 let most = self.most.saturating_sub(classes + left_out);
                 let (of, outside) = (&self, outside.as_slice());
-                match (AtHook { of, a: &a, b: &b, whole: [&a, &b], hook, family, outside, most, excludes }).explore() {
+                let remembering = &[&a, &b].map(|rules| Remembering::of(rules, hook, family));
+                let whole = [&a, &b];
+                let at_hook = AtHook { of, a: &a, b: &b, whole, hook, family, outside, most, excludes, remembering };
+                match at_hook.explore() {
                     Found::Differs(example) => return Comparison::Differs(example),
-                    Found::Same { classes: here, outside, excludes: now, doubt: unsure } => {
+                    Found::Same { classes: here, outside, excludes: now, memory, doubt: unsure } => {
                         classes += here;
                         left_out += outside;
                         excludes |= hook == Hook::Output && now;
                         let late = || late_zone(&[&a, &b], hook, family);
-                        let unsure = unsure.or_else(late).filter(|_| !self.a.is_same_program(self.b, hook, family));
-                        doubt = doubt.or(unsure);
+                        if self.a.is_same_program(self.b, hook, family) {
+                            remembered.pair(&a, &b, hook, family);
+                        } else {
+                            remembered.add(*memory);
+                            doubt = doubt.or_else(|| unsure.or_else(late));
+                        }
                     }
                 }
             }
         }
-        match doubt {
+        match doubt.or_else(|| remembered.doubt()) {
             Some(reason) => Comparison::CannotTell(reason),
             None => Comparison::Equivalent { classes, outside: left_out },
         }

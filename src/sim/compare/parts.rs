@@ -151,10 +151,11 @@ impl<'r> Whole<'r> {
 impl Map<'_> {
     /// The map with these elements only.
     fn of(&self, kept: &[usize]) -> SetIndex {
-        let SetIndex { key_bytes, keys, data, catch_all, odd, is_odd } = self.set;
+        let SetIndex { key_bytes, keys, data, catch_all, odd, is_odd, is_filled } = self.set;
         let datum = |element: usize| data.get(element).cloned().flatten();
         let kept = kept.iter().filter_map(|index| self.elements.get(*index));
-        let mut part = SetIndex { key_bytes: *key_bytes, is_odd: *is_odd, ..SetIndex::default() };
+        let [is_odd, is_filled] = [*is_odd, *is_filled];
+        let mut part = SetIndex { key_bytes: *key_bytes, is_odd, is_filled, ..SetIndex::default() };
         let mut spans = Vec::new();
         for (parts, element) in kept {
             let [low, high] = [|part: &members::Part| part.low.to_vec(), |part: &members::Part| part.high.to_vec()]
@@ -285,7 +286,7 @@ impl Reach {
 }
 
 /// The chains of these stages and all that they call, each once.
-fn called(rules: &Rules, stages: &[Stage]) -> Vec<ChainAt> {
+pub(super) fn called(rules: &Rules, stages: &[Stage]) -> Vec<ChainAt> {
     let of = |stage: &Stage| match stage {
         Stage::Chain(at) => vec![*at],
         Stage::Foreign(_) | Stage::Track | Stage::Unordered(_) => Vec::new(),

@@ -50,7 +50,7 @@ pub(super) fn head(ops: &[Op], scope: Scope) -> Option<Head<'_>> {
     for (at, op) in ops.iter().enumerate() {
         let next = match op {
             Op::Expr(expr) => reading.expr(expr)?,
-            Op::Lookup { sreg, dreg, inverted: false, set: Some(set) } if !set.is_odd => {
+            Op::Lookup { sreg, dreg, inverted: false, set: Some(set) } if !set.is_odd && !set.is_filled => {
                 let Some(key) = reading.registers.read(*sreg, set.key_bytes).map(<[Cell]>::to_vec) else { break };
                 if dreg.is_some() {
                     map = Some((at, key, &**set));

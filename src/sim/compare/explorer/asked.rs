@@ -153,6 +153,11 @@ impl Inputs for Explorer {
         Ok(self.choose(Choice::Asked { question: question.clone(), by }))
     }
 
+    /// Any packet may have come before.
+    fn knows_filled(&self) -> Result<(), CannotTell> {
+        Err(CannotTell::new("what rules have put into a set by then"))
+    }
+
     /// All bytes are.
     fn keeps(&self, _: &[Cell]) -> Result<(), CannotTell> {
         Ok(())

@@ -1,0 +1,168 @@
+//! What rules of both sides remember: whether it is one thing.
+//!
+//! Where both sides have the same programs, they do the same with a packet when what they remember is the same. It is when the same
+//! packets came to it: at every hook, and in every part of the packets. So where programs differ no packet may come to it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::certain::Last;
+use super::explorer::Side;
+use super::parts::called;
+use crate::model::{Base, Family4or6, Hook};
+use crate::plan::{ChainId, TableId};
+use crate::sim::flow::Flow;
+use crate::sim::hook::Listener;
+use crate::sim::inputs::CannotTell;
+use crate::sim::line_up::{ChainAt, Stage};
+use crate::sim::machine::Ran;
+use crate::sim::rules::{Op, RuleCode, RuleLine, Rules};
+
+/// Where something is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Cell {
+    /// In a rule, by the address of its line.
+    Rule(usize),
+    /// In something that the rules of a table share.
+    Table(TableId),
+}
+
+/// What was found at some hooks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    /// What is looked at as one, from one side to the other and back.
+    pairs: [HashMap<Cell, Cell>; 2],
+    /// Where programs are not the same, by side.
+    met: [HashSet<Cell>; 2],
+    doubt: Option<CannotTell>,
+}
+
+impl Memory {
+    /// Both sides have the same programs here.
+    pub(super) fn pair(&mut self, a: &Rules, b: &Rules, hook: Hook, family: Family4or6) {
+        let [ours, theirs] = [a, b].map(|rules| stages(rules, hook, family));
+        for (ours, theirs) in ours.into_iter().zip(theirs) {
+            let theirs: Vec<_> = remembering(b, &theirs).collect();
+            let mut others = theirs.iter();
+            for (cell, rule) in remembering(a, &ours) {
+                let one = others.next().is_some_and(|(other, _)| {
+                    let [there, back] = &mut self.pairs;
+                    there.entry(cell.clone()).or_insert_with(|| other.clone()) == other
+                        && *back.entry(other.clone()).or_insert_with(|| cell.clone()) == cell
+                });
+                if !one {
+                    self.doubt.get_or_insert_with(|| doubt(&rule.line));
+                }
+            }
+        }
+    }
+
+    /// A rule ran where the programs differ, up to the expression where it ended.
+    fn meet(&mut self, side: Side, known: &Remembering, line: &Arc<RuleLine>, ran: &Ran) {
+        let Some((first, cells)) = known.0.get(&address(line)) else { return };
+        if matches!(ran, Ran::Broke { at } if at < first) {
+            return;
+        }
+        let [a, b] = &mut self.met;
+        let met = if side == Side::A { a } else { b };
+        met.extend(cells.iter().cloned());
+    }
+
+    /// Together with what was found elsewhere.
+    pub(super) fn add(&mut self, other: Memory) {
+        let Memory { pairs, met, doubt } = other;
+        for (side, pairs) in pairs.into_iter().enumerate() {
+            for (cell, other) in pairs {
+                let is_one = self
+                    .pairs
+                    .get_mut(side)
+                    .is_none_or(|known| *known.entry(cell).or_insert_with(|| other.clone()) == other);
+                if !is_one {
+                    self.doubt.get_or_insert_with(|| CannotTell::new(WHAT));
+                }
+            }
+        }
+        self.met.iter_mut().zip(met).for_each(|(known, met)| known.extend(met));
+        self.doubt = self.doubt.take().or(doubt);
+    }
+
+    /// Why what was taken for one may be two.
+    pub(super) fn doubt(self) -> Option<CannotTell> {
+        let is_met =
+            |(pairs, met): (&HashMap<Cell, Cell>, &HashSet<Cell>)| met.iter().any(|cell| pairs.contains_key(cell));
+        let is_met = self.pairs.iter().zip(&self.met).any(is_met);
+        self.doubt.or_else(|| is_met.then(|| CannotTell::new(WHAT)))
+    }
+}
+
+/// The rules of a hook that remember something: at which expression first, and where.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Remembering(HashMap<usize, (usize, Vec<Cell>)>);
+
+impl Remembering {
+    pub(super) fn of(rules: &Rules, hook: Hook, family: Family4or6) -> Self {
+        let mut all = Remembering::default();
+        for (cell, rule) in remembering(rules, &rules.line_up(hook, family).stages) {
+            let first = rule.ops.iter().position(Op::remembers).unwrap_or_default();
+            all.0.entry(address(&rule.line)).or_insert((first, Vec::new())).1.push(cell);
+        }
+        all
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Hears what ran that remembers.
+pub(super) struct Heard<'a> {
+    pub(super) last: Last,
+    pub(super) side: Side,
+    pub(super) known: &'a Remembering,
+    pub(super) memory: Memory,
+}
+
+impl Listener for Heard<'_> {
+    fn chain(&mut self, chain: &Arc<ChainId>, base: &Base, flow: &Flow) {
+        self.last.chain(chain, base, flow);
+    }
+
+    fn rule(&mut self, rule: &Arc<RuleLine>, ran: &Ran, _: &Flow) {
+        self.memory.meet(self.side, self.known, rule, ran);
+    }
+}
+
+/// The base chains of a hook, each for itself.
+fn stages(rules: &Rules, hook: Hook, family: Family4or6) -> Vec<Vec<Stage>> {
+    let of = |stage: &Stage| match stage {
+        Stage::Chain(at) => vec![*at],
+        Stage::Translate(nat) => nat.chains.clone(),
+        Stage::Foreign(_) | Stage::Track | Stage::Unordered(_) => Vec::new(),
+    };
+    let parts = rules.line_up(hook, family).stages.iter().flat_map(Stage::parts);
+    parts.flat_map(of).map(|at: ChainAt| vec![Stage::Chain(at)]).collect()
+}
+
+/// The rules that remember something and may be come to from here.
+fn remembering<'r>(rules: &'r Rules, stages: &[Stage]) -> impl Iterator<Item = (Cell, &'r RuleCode)> + use<'r> {
+    let chains = called(rules, stages).into_iter();
+    let chains = chains.filter_map(|(table, chain)| {
+        let table = rules.tables.get(table)?;
+        Some((&table.id, table.chains.get(chain)?))
+    });
+    let all = chains.flat_map(|(table, chain)| chain.rules.iter().map(move |rule| (table, rule)));
+    all.filter(|(_, rule)| rule.ops.iter().any(Op::remembers)).flat_map(|(table, rule)| {
+        let shared = rule.ops.iter().any(Op::shares).then(|| Cell::Table(table.clone()));
+        std::iter::once(Cell::Rule(address(&rule.line))).chain(shared).map(move |cell| (cell, rule))
+    })
+}
+
+fn address(line: &Arc<RuleLine>) -> usize {
+    Arc::as_ptr(line).addr()
+}
+
+fn doubt(line: &Arc<RuleLine>) -> CannotTell {
+    CannotTell::new(WHAT).at(line)
+}
+
+const WHAT: &str = "whether what rules remember is the same: other packets come to it on one side than on the other";

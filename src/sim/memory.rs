@@ -1,0 +1,98 @@
+//! What rules remember: of packets that came before, or of the moment at which they were loaded.
+//!
+//! Such a rule may do another thing with the same packet. Two of the same words are one only where
+//! the same packets come to both, and a set that rules fill holds what packets put into it.
+
+use std::collections::HashSet;
+
+use super::rules::Op;
+use super::sets::SetIndex;
+use crate::attr::{Attribute, Attributes};
+use crate::bytecode::Expr;
+use crate::model::{Name, Statement};
+use crate::xt::{Answers, Beyond, Question};
+
+impl Op {
+    /// Whether others remember the same: packets come to those by other rules too.
+    pub(super) fn shares(&self) -> bool {
+        match self {
+            Op::Expr(Expr::Opaque { name, data: _, set: _ }) => {
+                !matches!(&**name, "connlimit" | "hash" | "last" | "numgen" | "quota") && self.remembers()
+            }
+            Op::Lookup { sreg: _, dreg: _, inverted: _, set } => set.is_some() && self.remembers(),
+            Op::Expr(_) | Op::XtAsks(_) | Op::XtLimits(_) | Op::XtOwner(_) => false,
+            Op::XtLists(lists) => lists.iter().flatten().any(Op::shares),
+        }
+    }
+
+    /// Whether what it does depends on more than the packet, its connection and what is drawn for it.
+    pub(super) fn remembers(&self) -> bool {
+        match self {
+            Op::Expr(expr) => expr_remembers(expr),
+            Op::Lookup { sreg: _, dreg: _, inverted: _, set } => set.as_deref().is_some_and(SetIndex::remembers),
+            Op::XtAsks(asked) => asked.iter().any(|asked| match &asked.question {
+                Question::Beyond(Beyond { what: _, answers }) => *answers == Answers::Anew,
+                Question::Connection(_) | Question::ReversePath(_) | Question::Segment { .. } => false,
+            }),
+            Op::XtLimits(_) | Op::XtOwner(_) => false,
+            Op::XtLists(lists) => lists.iter().flatten().any(Op::remembers),
+        }
+    }
+}
+
+impl SetIndex {
+    /// Packets fill it, or its elements remember them.
+    fn remembers(&self) -> bool {
+        self.is_filled || self.is_odd || !self.odd.is_empty()
+    }
+}
+
+fn expr_remembers(expr: &Expr) -> bool {
+    match expr {
+        Expr::Limit(_) => true,
+        Expr::Opaque { name, data, set: _ } => match (&**name, Attributes::new(data)) {
+            ("bitwise" | "byteorder" | "cmp" | "ct" | "dup" | "exthdr" | "fib" | "fwd" | "meta" | "osf", _) => false,
+            ("payload" | "range" | "rt" | "socket" | "tunnel" | "xfrm", _) => false,
+            // A seed that nobody chose is drawn when the rule is loaded, and not told (nft_jhash_init,
+            // net/netfilter/nft_hash.c, v6.12). A symmetric hash has the one of the running kernel.
+            ("hash", data) => number(data.clone().find(HASH_KIND)) != Some(SYMMETRIC) && data.find(HASH_SEED).is_none(),
+            ("numgen", data) => number(data.find(NUMGEN_KIND)) != Some(RANDOM),
+            _ => true,
+        },
+        _ => false,
+    }
+}
+
+fn number(attribute: Option<Attribute<'_>>) -> Option<u32> {
+    attribute?.be32()
+}
+
+/// The sets that these expressions add elements to, change or delete some of.
+pub(super) fn filled<'a>(exprs: impl Iterator<Item = &'a Expr>) -> HashSet<Name> {
+    let name = |expr: &Expr| match expr {
+        Expr::Opaque { name, data, set: _ } if **name == *"dynset" => {
+            Attributes::new(data).find(DYNSET_NAME)?.text().map(Name::from)
+        }
+        _ => None,
+    };
+    exprs.filter_map(name).collect()
+}
+
+/// The same of a rule set of the model, where such expressions are without a meaning yet.
+pub(super) fn filled_by(statements: &[Statement]) -> HashSet<Name> {
+    let exprs = statements.iter().filter_map(|statement| match statement {
+        Statement::Opaque(opaque) => opaque.code::<Vec<Expr>>(),
+        _ => None,
+    });
+    filled(exprs.flatten())
+}
+
+// include/uapi/linux/netfilter/nf_tables.h
+const DYNSET_NAME: u16 = 1;
+const HASH_SEED: u16 = 5;
+const HASH_KIND: u16 = 7;
+/// `NFT_HASH_SYM`.
+const SYMMETRIC: u32 = 1;
+const NUMGEN_KIND: u16 = 3;
+/// `NFT_NG_RANDOM`.
+const RANDOM: u32 = 1;

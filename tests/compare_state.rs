@@ -1,0 +1,170 @@
+//! What rules draw, count and remember, in comparisons: a proof holds for every packet, whichever came before.
+//!
+//! A thing with a memory is the same on both sides when the same packets come to it at all hooks.
+//! That is so where the programs of both sides are the same everywhere and share what they share.
+
+#![cfg(feature = "sim")]
+
+mod support;
+
+use nftmesh::kernel::Kernel;
+use nftmesh::sim::{Comparison, Rules, compare};
+use support::{NetNs, in_fresh_netns, nft_takes};
+
+/// As the kernel holds it after nft took it in a namespace of its own, and nothing else.
+fn rules(text: &str) -> Rules {
+    NetNs::fresh().run(|| {
+        nft_takes(text).unwrap_or_else(|said| panic!("{said}\n{text}"));
+        let snapshot = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
+        Rules::try_from(&snapshot).expect("rules of a kernel").made_at_once()
+    })
+}
+
+fn said(a: &str, b: &str) -> &'static str {
+    let found = compare(&rules(a), &rules(b));
+    match &found {
+        Comparison::CannotTell(_) => "cannot tell",
+        Comparison::Differs(_) => "differs",
+        Comparison::Equivalent { .. } => "the same",
+        _ => "something new",
+    }
+}
+
+/// Chains of one table: what comes before the first hook stands before them all.
+fn table(family: &str, name: &str, declared: &str, chains: &[(&str, &str)]) -> String {
+    let mut text = format!("table {family} {name} {{\n{declared}\n");
+    for (hook, rules) in chains {
+        let base = if hook.starts_with("sub") {
+            String::new()
+        } else {
+            format!("type filter hook {hook} priority 0; policy accept;")
+        };
+        text += &format!("chain {hook} {{ {base}\n{rules}\n}}\n");
+    }
+    text + "}\n"
+}
+
+/// Rules that drop some packets, depending on those that came before, or on what was drawn.
+const REMEMBER: &[&str] = &[
+    "limit rate 1/second drop",
+    "limit rate over 10 bytes/second drop",
+    "numgen inc mod 2 0 drop",
+    "numgen inc mod 3 offset 7 vmap { 7 : drop, 8 : accept }",
+    "quota over 100 bytes drop",
+    "ct count over 2 drop",
+    "jhash ip saddr mod 2 0 drop",
+    "ip protocol . numgen inc mod 2 { tcp . 0 } drop",
+];
+
+/// Rules that find the same in every packet that is the same, or draw for each packet alone.
+const FORGET: &[&str] = &[
+    "numgen random mod 2 0 drop",
+    "meta random 1-100 drop",
+    "jhash ip saddr mod 2 seed 0x7 0 drop",
+    "symhash mod 2 0 drop",
+];
+
+#[test]
+fn rule_sets_that_remember_are_the_same_as_themselves() {
+    in_fresh_netns(|| {
+        for rule in REMEMBER.iter().chain(FORGET) {
+            let text = table("ip", "t", "", &[("subs", rule), ("input", "jump subs"), ("forward", "jump subs")]);
+            assert_eq!(said(&text, &text), "the same", "{text}");
+            let text = table("ip", "t", "", &[("output", rule)]);
+            assert_eq!(said(&text, &text), "the same", "{text}");
+        }
+    });
+}
+
+#[test]
+fn one_memory_is_not_two_of_the_same_words() {
+    in_fresh_netns(|| {
+        for rule in REMEMBER {
+            // One for both families, or one for each.
+            let one = table("inet", "t", "", &[("output", rule)]);
+            let two = table("ip", "t", "", &[("output", rule)]) + &table("ip6", "t", "", &[("output", rule)]);
+            if !rule.contains("ip ") {
+                assert_eq!(said(&one, &two), "cannot tell", "{one}{two}");
+            }
+            // One for two hooks, or one for each.
+            let shared = table("ip", "t", "", &[("subs", rule), ("input", "jump subs"), ("forward", "jump subs")]);
+            let alone = table("ip", "t", "", &[("input", rule), ("forward", rule)]);
+            assert_eq!(said(&shared, &alone), "cannot tell", "{shared}{alone}");
+            // Two for one hook, or one.
+            let twice = format!("tcp dport 1-99 {rule}\ntcp dport 100-199 {rule}");
+            let once = format!("tcp dport 1-199 {rule}");
+            assert_eq!(
+                said(&table("ip", "t", "", &[("input", &twice)]), &table("ip", "t", "", &[("input", &once)])),
+                "cannot tell"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_other_packets_do_to_a_memory_counts() {
+    in_fresh_netns(|| {
+        for rule in REMEMBER {
+            // The same at forward; at input, where all is dropped, what comes to it first differs.
+            let of = |input: &str| table("ip", "t", "", &[("subs", rule), ("input", input), ("forward", "jump subs")]);
+            let [before, after] = [of("jump subs\ndrop"), of("drop")];
+            assert_eq!(said(&before, &after), "cannot tell", "{before}{after}");
+            // The same in parts.
+            let many: String = (1000..1200).map(|port| format!("tcp dport {port} counter\n")).collect();
+            let first = format!("{many}ip protocol {{ tcp, udp }} {rule}\nip protocol udp drop");
+            let later = format!("{many}ip protocol udp drop\nip protocol {{ tcp, udp }} {rule}");
+            let [first, later] = [first, later].map(|rules| table("ip", "t", "", &[("input", &rules)]));
+            assert_eq!(said(&first, &later), "cannot tell", "{rule}");
+        }
+    });
+}
+
+#[test]
+fn a_change_that_no_memory_hears_of_is_none() {
+    in_fresh_netns(|| {
+        for rule in REMEMBER {
+            let many: Vec<String> = (1000..1200).map(|port| format!("tcp dport {port} drop")).collect();
+            let [mut one, mut other] = [many.clone(), many];
+            for rules in [&mut one, &mut other] {
+                rules.insert(0, format!("tcp dport 5000 {rule}"));
+            }
+            other.swap(7, 9);
+            let [one, other] = [one, other].map(|rules| {
+                let (sub, base) = (rules.join("\n"), "tcp dport 1000-1100 drop\njump subs");
+                table("ip", "t", "", &[("subs", &sub), ("input", "jump subs"), ("output", base)])
+            });
+            assert_eq!(said(&one, &other), "the same", "{rule}");
+        }
+    });
+}
+
+#[test]
+fn sets_that_packets_fill_are_not_what_they_hold_now() {
+    in_fresh_netns(|| {
+        let set = "set s { type ipv4_addr; flags dynamic; }";
+        let adds = ("output", "add @s { ip daddr }");
+        let looked_up = table("ip", "t", set, &[adds, ("input", "ip saddr @s accept\ndrop")]);
+        let dropped = table("ip", "t", set, &[adds, ("input", "drop")]);
+        assert_eq!(said(&looked_up, &looked_up), "the same");
+        assert_eq!(said(&looked_up, &dropped), "cannot tell");
+        // Nothing fills it: it is empty.
+        let looked_up = table("ip", "t", set, &[("input", "ip saddr @s accept\ndrop")]);
+        let dropped = table("ip", "t", set, &[("input", "drop")]);
+        assert_eq!(said(&looked_up, &dropped), "the same");
+    });
+}
+
+#[test]
+fn what_remembers_nothing_is_the_same_wherever_it_stands() {
+    in_fresh_netns(|| {
+        for rule in FORGET.iter().filter(|rule| !rule.contains("ip ")) {
+            let one = table("inet", "t", "", &[("output", rule)]);
+            let two = table("ip", "t", "", &[("output", rule)]) + &table("ip6", "t", "", &[("output", rule)]);
+            assert_eq!(said(&one, &two), "the same", "{one}{two}");
+        }
+        // Two draws are two: both must fall for what one alone decides in the other.
+        let twice = table("ip", "t", "", &[("input", "numgen random mod 2 0 numgen random mod 2 0 drop")]);
+        let once = table("ip", "t", "", &[("input", "numgen random mod 2 0 drop")]);
+        assert_eq!(said(&twice, &once), "cannot tell");
+    });
+}

@@ -122,7 +122,8 @@ fn what_other_packets_do_to_a_memory_counts() {
 #[test]
 fn a_change_that_no_memory_hears_of_is_none() {
     in_fresh_netns(|| {
-        for rule in REMEMBER {
+        // Of what has no meaning here, nothing can be told where the programs differ elsewhere.
+        for rule in REMEMBER.iter().filter(|rule| rule.starts_with("limit")) {
             let many: Vec<String> = (1000..1200).map(|port| format!("tcp dport {port} drop")).collect();
             let [mut one, mut other] = [many.clone(), many];
             for rules in [&mut one, &mut other] {

@@ -10,7 +10,7 @@ use std::net::UdpSocket;
 use nftmesh::kernel::{Kernel, host};
 use nftmesh::model::{Family, Family4or6, Hook};
 use nftmesh::plan::{HookFunction, HookList, Hooks, TableId};
-use nftmesh::sim::{Comparison, Packet, Rules, Walker, compare};
+use nftmesh::sim::{Comparison, Packet, Rules, Situation, Walker, compare, walk_hook};
 use support::{in_fresh_netns, ip, nft_script};
 
 #[track_caller]
@@ -212,4 +212,70 @@ fn a_table_of_iptables_legacy_ends_the_walk_where_it_stands() {
         let said = end(&read().with_legacy_tables([TableId::new(Family::Ip6, "nat")]));
         assert!(said.starts_with("DELIVERED"), "{said}");
     });
+}
+
+/// Where a datagram to port 5001 comes out, of sockets that listen on these ports.
+fn comes_out() -> u16 {
+    let sockets = [5001, 5101, 5102].map(|port| UdpSocket::bind(("127.0.0.1", port)).expect("a free port"));
+    let sender = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    sender.send_to(b"x", "127.0.0.1:5001").expect("nothing drops it");
+    let got = |socket: &UdpSocket| {
+        socket.set_nonblocking(true).expect("it can");
+        socket.recv_from(&mut [0; 8]).is_ok()
+    };
+    let found = sockets.iter().find(|socket| got(socket)).expect("over lo it is there at once");
+    found.local_addr().expect("it is bound").port()
+}
+
+#[test]
+fn a_chain_of_type_nat_runs_beside_iptables_legacy_by_its_priority() {
+    in_fresh_netns(|| {
+        let legacy =
+            ["-t", "nat", "-A", "OUTPUT", "-p", "udp", "--dport", "5001", "-j", "REDIRECT", "--to-ports", "5101"];
+        for legacy_first in [true, false] {
+            for (priority, ours) in [(-101, true), (-99, false), (-100, false)] {
+                let namespace = support::NetNs::fresh();
+                let redirects = namespace.run(|| {
+                    ip("link set lo up");
+                    let done = || support::command("iptables-legacy").args(legacy).output();
+                    let is_done = |done: std::io::Result<std::process::Output>| done.is_ok_and(|done| done.status.success());
+                    if legacy_first && !is_done(done()) {
+                        return None;
+                    }
+                    nft_script(&format!(
+                        "table ip t {{ chain c {{ type nat hook output priority {priority}; udp dport 5001 redirect to :5102; }}; }}"
+                    ));
+                    let tables = kernel_tables(legacy_first || is_done(done()))?;
+                    let rules = read().with_legacy_tables(tables);
+                    Some((comes_out(), at_output(&rules), at_output(&rules.clone().made_at_once())))
+                });
+                let Some((port, walked, at_once)) = redirects else {
+                    support::skip("no legacy xtables here");
+                    return;
+                };
+                for said in [&walked, &at_once] {
+                    if ours {
+                        assert!(said.starts_with("PASSED") && said.contains("5102"), "priority {priority}: {said}");
+                    } else {
+                        assert!(said.starts_with("CANNOT TELL: what table ip nat"), "priority {priority}: {said}");
+                    }
+                }
+                // Of one priority the last registered comes first, in either program.
+                let expected = if ours || priority == -100 && legacy_first { 5102 } else { 5101 };
+                assert_eq!(port, expected, "priority {priority}, legacy first: {legacy_first}");
+            }
+        }
+    });
+}
+
+/// What becomes of such a datagram at output, and of its destination.
+fn at_output(rules: &Rules) -> String {
+    let situation = Situation::new(packet("udp 127.0.0.1:5000 -> 127.0.0.1:5001 uid 0 gid 0"));
+    let walk = walk_hook(rules, Hook::Output, &situation);
+    format!("{}\n{walk}", walk.end)
+}
+
+/// The tables of iptables-legacy, where it works.
+fn kernel_tables(works: bool) -> Option<Vec<TableId>> {
+    works.then(|| nftmesh::kernel::legacy_tables().expect("they are listed"))
 }

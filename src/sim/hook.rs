@@ -180,9 +180,11 @@ fn translate(
     }
     let mut decided: Option<Translation> = None;
     if inputs.asks_nat(hook)? {
-        let NatChains { chains, unknown } = nat;
+        let NatChains { chains, unknown, foreign } = nat;
         order_is_nothing(rules, chains, unknown, inputs, flow)?;
-        for (table, chain, base) in chains.iter().filter_map(|at| rules.chain_at(*at)) {
+        for (at, chain) in chains.iter().enumerate() {
+            meet(foreign.as_ref(), at)?;
+            let Some((table, chain, base)) = rules.chain_at(*chain) else { continue };
             let passed = base_chain(table, chain, &base, inputs, flow, listener)?;
             if passed != Passed::Accepted {
                 return Ok(passed);
@@ -192,6 +194,9 @@ fn translate(
                 break;
             }
         }
+        if decided.is_none() {
+            meet(foreign.as_ref(), chains.len())?;
+        }
     }
     inputs.translate(hook, flow, decided.as_ref())?;
     listener.between(flow);
@@ -199,6 +204,14 @@ fn translate(
         return Ok(Passed::Dropped(Decider::Host));
     }
     Ok(Passed::Accepted)
+}
+
+/// What stands behind so many chains, and is not known.
+fn meet(foreign: Option<&(usize, Arc<str>)>, at: usize) -> Result<(), CannotTell> {
+    match foreign {
+        Some((behind, what)) if *behind == at => Err(CannotTell::new(format!("{what} is not known here"))),
+        _ => Ok(()),
+    }
 }
 
 /// Where a run is.

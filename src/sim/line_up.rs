@@ -18,7 +18,7 @@ use super::flow::side;
 use super::rules::{ChainCode, RuleCode, Rules, TableCode};
 use crate::bytecode::{Expr, NatCode};
 use crate::model::{Base, Family, Family4or6, Hook, NatKind};
-use crate::plan::{HookFunction, Hooks};
+use crate::plan::{HookFunction, Hooks, TableId};
 
 /// The stages of one hook for packets of one family.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +47,8 @@ pub(super) enum Stage {
 pub(super) struct NatChains {
     pub(super) chains: Vec<ChainAt>,
     pub(super) unknown: UnknownPairs,
+    /// Something whose inside is not known here, behind so many of them.
+    pub(super) foreign: Option<(usize, Arc<str>)>,
 }
 
 /// Stages in an order that is possible.
@@ -95,7 +97,7 @@ impl LineUp {
         self.stages.iter().all(|stage| match stage {
             Stage::Chain(_) | Stage::Track => true,
             Stage::Foreign(_) | Stage::Unordered(_) => false,
-            Stage::Translate(nat) => nat.unknown.is_empty(),
+            Stage::Translate(nat) => nat.unknown.is_empty() && nat.foreign.is_none(),
         })
     }
 }
@@ -217,8 +219,16 @@ impl AtHook<'_> {
         nat.sort_by_key(Item::key);
         let unknown = UnknownPairs::of(&nat, |a, b| a.priority != b.priority || self.is_known(a, b));
         let chains = nat.iter().filter_map(|item| if let Stage::Chain(at) = item.stage { Some(at) } else { None });
-        let nat = NatChains { chains: chains.collect(), unknown };
+        let chains = chains.collect();
         let to_translate = translates.filter(|_| self.hook != Hook::Forward);
+        // It runs among the chains of type nat, by its priority (ipt_nat_register_lookups,
+        // net/ipv4/netfilter/iptable_nat.c, v6.12): of one priority, it may come before them.
+        let is_legacy_nat = |table: &TableId| to_translate.is_some() && table.name == *"nat";
+        let foreign = self.older().find(|(table, _)| is_legacy_nat(table));
+        let foreign = foreign.map(|(table, priority)| {
+            (nat.iter().take_while(|item| item.priority < priority).count(), unknown_table(table))
+        });
+        let nat = NatChains { chains, unknown, foreign };
         let priority = match side(self.hook) {
             NatKind::Dnat => NAT_DESTINATION,
             NatKind::Snat => NAT_SOURCE,
@@ -236,7 +246,7 @@ impl AtHook<'_> {
             when,
             stage: Stage::Track,
         }));
-        items.extend(self.foreign());
+        items.extend(self.foreign(is_legacy_nat));
         items.sort_by_key(Item::key);
         let defragments = tracks.is_some() || self.rules.tables_of(self.family).any(may_defragment);
         LineUp { stages: self.stages(items), tracks: tracks.is_some(), defragments }
@@ -269,6 +279,9 @@ impl AtHook<'_> {
             return true;
         }
         match (&self.rules.registered, &a.stage, &b.stage) {
+            // They may have switched it on before.
+            (Registered::AtOnce, Stage::Track | Stage::Translate(_), _)
+            | (Registered::AtOnce, _, Stage::Track | Stage::Translate(_)) => self.older().next().is_none(),
             (Registered::AtOnce, ..) => true,
             (Registered::Listed(_), ..) if a.listed.is_some() && b.listed.is_some() => true,
             (_, Stage::Chain((a_table, _)), Stage::Chain((b_table, _))) => a_table == b_table,
@@ -288,7 +301,7 @@ impl AtHook<'_> {
     }
 
     /// What runs here and is not known: of the kernel's list, and tables of iptables-legacy.
-    fn foreign(&self) -> Vec<Item> {
+    fn foreign(&self, is_elsewhere: impl Fn(&TableId) -> bool) -> Vec<Item> {
         let listed = self.functions().iter().enumerate().filter(|(_, function)| is_foreign(function));
         let listed = listed.map(|(at, function)| {
             let what = function.name.as_deref().unwrap_or("a function without a name");
@@ -300,16 +313,19 @@ impl AtHook<'_> {
                 stage: Stage::Foreign(format!("what {what}{module} does at {}", self.hook.name()).into()),
             }
         });
-        let older = self.rules.older.iter().filter(|table| table.family == self.family);
-        let older = older.filter_map(|table| {
-            Some(Item {
-                priority: legacy_priority(table.name.as_str(), self.hook)?,
-                listed: None,
-                when: When::At((0, 0)),
-                stage: Stage::Foreign(format!("what table {table} of iptables-legacy does").into()),
-            })
+        let older = self.older().filter(|(table, _)| !is_elsewhere(table)).map(|(table, priority)| Item {
+            priority,
+            listed: None,
+            when: When::At((0, 0)),
+            stage: Stage::Foreign(unknown_table(table)),
         });
         listed.chain(older).collect()
+    }
+
+    /// Tables of iptables-legacy that stand here.
+    fn older(&self) -> impl Iterator<Item = (&TableId, i32)> {
+        let older = self.rules.older.iter().filter(|table| table.family == self.family);
+        older.filter_map(|table| Some((table, legacy_priority(table.name.as_str(), self.hook)?)))
     }
 }
 
@@ -319,6 +335,10 @@ impl Item {
     fn key(&self) -> (i32, usize, Reverse<When>) {
         (self.priority, self.listed.unwrap_or(usize::MAX), Reverse(self.when))
     }
+}
+
+fn unknown_table(table: &TableId) -> Arc<str> {
+    format!("what table {table} of iptables-legacy does").into()
 }
 
 fn is_translation(function: &HookFunction) -> bool {

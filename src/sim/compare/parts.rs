@@ -216,9 +216,9 @@ impl Making<'_, '_> {
             Stage::Chain(at) => Stage::Chain(self.place(*at)),
             Stage::Foreign(what) => Stage::Foreign(Arc::clone(what)),
             Stage::Track => Stage::Track,
-            Stage::Translate(NatChains { chains, unknown }) => {
+            Stage::Translate(NatChains { chains, unknown, foreign }) => {
                 let chains = chains.iter().map(|at| self.place(*at)).collect();
-                Stage::Translate(NatChains { chains, unknown: unknown.clone() })
+                Stage::Translate(NatChains { chains, unknown: unknown.clone(), foreign: foreign.clone() })
             }
             Stage::Unordered(Unordered { stages, unknown }) => {
                 let stages = stages.iter().map(|stage| self.stage(stage)).collect();

@@ -15,7 +15,7 @@ impl Rules {
         self.line_up(hook, family).stages.iter().flat_map(Stage::parts).all(|stage| match stage {
             Stage::Chain(_) | Stage::Foreign(_) | Stage::Unordered(_) => false,
             Stage::Track => true,
-            Stage::Translate(nat) => nat.chains.is_empty(),
+            Stage::Translate(nat) => nat.chains.is_empty() && nat.foreign.is_none(),
         })
     }
 

@@ -5,7 +5,8 @@
 //! cargo bench --bench growth -- chains     what has this in its name
 //! ```
 //! A line is a median over rounds, in a network namespace of its own. What grows with the work shows `x2` or a little more for each
-//! doubling; `x4` would be quadratic.
+//! doubling; `x4` would be quadratic. A floor is what the kernel alone takes: the same bytes sent again, or the time of our own call
+//! that was spent in the kernel. Nobody can be below it.
 
 mod common;
 #[path = "../tests/support/mod.rs"]
@@ -27,13 +28,18 @@ use nftmesh::sim::{Comparison, Rules, compare};
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let cases: [Case; 10] = [
+    let cases: [Case; 15] = [
         ("services, replaced (3 chains and a set each)", replaced, 2_000),
         ("services, read and compared", read, 1_250),
         ("services, one endpoint changed", changed, 1_250),
         ("sets, a rule each", sets, 2_000),
+        ("sets of intervals, filled anew", renewed, 500),
+        ("tables, a chain and a rule each", tables, 500),
+        ("counters, one by one", objects, 1_000),
         ("rules of a chain, all new", refilled, 12_500),
         ("rules of a chain, in another order", reordered, 12_500),
+        ("rules of a chain, of seven kinds, in another order", kinds, 12_500),
+        ("rules of a chain, told apart by comments, in another order", comments, 12_500),
         ("compare: networks, a rule each and as a set", networks, 1_000),
         ("compare: pairs of addresses, in any order", pairs, 25_000),
         ("compare: services, one endpoint moved", moved, 1_250),
@@ -85,6 +91,12 @@ fn kernel() -> Kernel {
     Kernel::open().expect("a socket")
 }
 
+/// What the kernel takes for what a commit sends.
+fn again(kernel: &mut Kernel, transaction: &Transaction, floor: &mut Times) {
+    let prepared = kernel.prepare(transaction).expect("valid");
+    floor.time(|| kernel.commit_prepared(&prepared).expect("it was taken before"));
+}
+
 fn nft_list(times: &mut Times, words: &[&str]) {
     times.time(|| {
         let status = support::command("nft").args(words).stdout(Stdio::null()).status();
@@ -134,12 +146,19 @@ fn replaced(count: u32) -> Lines {
     let transaction = Transaction::replace(ruleset);
     let mut kernel = kernel();
     let (mut nft, mut checked, mut ours) = (Times::default(), Times::default(), Times::default());
+    let mut floor = Times::default();
     for _ in 0..ROUNDS {
         nft.time(|| script.load());
         checked.time(|| transaction.validate().expect("valid"));
         ours.time(|| kernel.commit(&transaction).expect("valid"));
+        again(&mut kernel, &transaction, &mut floor);
     }
-    vec![("nft -f", nft.median()), ("validate", checked.median()), ("commit (goal <= 0.5)", ours.median())]
+    vec![
+        ("nft -f", nft.median()),
+        ("floor: the same bytes again", floor.median()),
+        ("validate", checked.median()),
+        ("commit (goal <= 0.5)", ours.median()),
+    ]
 }
 
 fn read(count: u32) -> Lines {
@@ -147,11 +166,12 @@ fn read(count: u32) -> Lines {
     kernel().commit(&Transaction::replace(ruleset.clone())).expect("valid");
     let (mut json, mut list) = (Times::default(), Times::default());
     let (mut first, mut snapshot, mut listed) = (Times::default(), Times::default(), Times::default());
+    let mut floor = Times::default();
     for _ in 0..ROUNDS {
         nft_list(&mut json, &["-j", "list", "ruleset"]);
         nft_list(&mut list, &["list", "ruleset"]);
         let mut kernel = kernel();
-        first.time(|| assert!(kernel.apply(&ruleset).expect("applied").was_in_sync()));
+        floor.time_in_kernel(|| first.time(|| assert!(kernel.apply(&ruleset).expect("applied").was_in_sync())));
         let mut held = None;
         snapshot.time(|| held = kernel.snapshot().ok());
         let held = held.expect("readable");
@@ -160,6 +180,7 @@ fn read(count: u32) -> Lines {
     vec![
         ("nft -j list ruleset", json.median()),
         ("nft list ruleset", list.median()),
+        ("floor: apply, in the kernel", floor.median()),
         ("first apply, in sync (goal <= 0.7)", first.median()),
         ("snapshot", snapshot.median()),
         ("its listing", listed.median()),
@@ -169,19 +190,32 @@ fn read(count: u32) -> Lines {
 fn changed(count: u32) -> Lines {
     let (one, other) = (services(count, None), services(count, Some(count / 2)));
     let replace = Transaction::replace(one.clone());
-    let (mut full, mut delta) = (Times::default(), Times::default());
+    let (mut full, mut delta, mut floor) = (Times::default(), Times::default(), Times::default());
     let mut kernel = kernel();
     for _ in 0..ROUNDS {
         full.time(|| kernel.commit(&replace).expect("valid"));
         kernel.apply(&one).expect("applied");
         for next in [&other, &one] {
-            delta.time(|| {
-                let operations = kernel.apply(next).expect("applied").transaction.operations().len();
-                assert!((1..100).contains(&operations), "{operations}");
-            });
+            let mut made = None;
+            delta.time(|| made = kernel.apply(next).ok());
+            let made = made.expect("applied").transaction;
+            let operations = made.operations().len();
+            assert!((1..100).contains(&operations), "{operations}");
         }
+        // The same change once more, as nothing but bytes: there and back.
+        let mut other_kernel = self::kernel();
+        for next in [&other, &one] {
+            let plan = other_kernel.plan(next).expect("planned");
+            again(&mut other_kernel, &plan, &mut floor);
+        }
+        // It was somebody else: the next round begins with what is known.
+        kernel.apply(&one).expect("applied");
     }
-    vec![("replace", full.median()), ("apply (goal <= 0.05)", delta.median())]
+    vec![
+        ("replace", full.median()),
+        ("floor: the same bytes again", floor.median()),
+        ("apply (goal <= 0.05)", delta.median()),
+    ]
 }
 
 fn sets(count: u32) -> Lines {
@@ -196,17 +230,21 @@ fn sets(count: u32) -> Lines {
     let script = Script::new(&ruleset);
     let transaction = Transaction::replace(ruleset.clone());
     let (mut load, mut list) = (Times::default(), Times::default());
-    let (mut commit, mut first) = (Times::default(), Times::default());
+    let (mut commit, mut first, mut floor) = (Times::default(), Times::default(), Times::default());
+    let mut reading = Times::default();
     for _ in 0..ROUNDS {
         load.time(|| script.load());
         nft_list(&mut list, &["list", "ruleset"]);
         let mut kernel = kernel();
         commit.time(|| kernel.commit(&transaction).expect("valid"));
-        first.time(|| assert!(kernel.apply(&ruleset).expect("applied").was_in_sync()));
+        again(&mut kernel, &transaction, &mut floor);
+        reading.time_in_kernel(|| first.time(|| assert!(kernel.apply(&ruleset).expect("applied").was_in_sync())));
     }
     vec![
         ("nft list ruleset", list.median()),
+        ("floor: apply, in the kernel", reading.median()),
         ("nft -f", load.median()),
+        ("floor: the same bytes again", floor.median()),
         ("commit", commit.median()),
         ("first apply, in sync", first.median()),
     ]
@@ -234,9 +272,114 @@ fn refilled(count: u32) -> Lines {
     vec![("nft -f: flush chain, add", nft.median()), ("apply, which reads first", ours.median())]
 }
 
+/// Sets of intervals that rules look at, each with other contents: they are filled by the side, and rules switch over.
+fn renewed(count: u32) -> Lines {
+    let ruleset = |shift: u32| {
+        let mut table = Table::new(Family::Ip, "nets");
+        let mut chain = Chain::regular("c");
+        for index in 0..count {
+            let name = format!("nets-{index:08}");
+            let net = Ipv4Network::new(Ipv4Addr::from_bits(0x0a00_0000 + (index << 8) + shift), 28).expect("a prefix");
+            let net = Element::new(IpNetwork::V4(net));
+            table = table.set(Set::new(name.as_str(), [DataType::Ipv4]).interval().elements([net]));
+            chain = chain.rule(Rule::new().ip_saddr(set(name.as_str())).accept());
+        }
+        Ruleset::new().table(table.chain(chain))
+    };
+    let (one, other) = (ruleset(0), ruleset(64));
+    let (script_one, script_other) = (Script::new(&one), Script::new(&other));
+    let mut kernel = kernel();
+    let (mut nft, mut ours, mut floor) = (Times::default(), Times::default(), Times::default());
+    for _ in 0..ROUNDS {
+        script_one.load();
+        nft.time(|| script_other.load());
+        let mut steps = 0;
+        floor.time_in_kernel(|| ours.time(|| steps = kernel.apply(&one).expect("applied").staged.len()));
+        assert!(steps > 1, "{steps}");
+    }
+    vec![
+        ("nft -f, replaced at once", nft.median()),
+        ("floor: apply, in the kernel", floor.median()),
+        ("apply, in steps", ours.median()),
+    ]
+}
+
+fn tables(count: u32) -> Lines {
+    let ruleset = |moved: u32| {
+        let table = |index: u32| {
+            let port = if index == moved { 81 } else { 80 };
+            let rule = Rule::new().tcp_dport(port).accept();
+            Table::new(Family::Ip, format!("table-{index:08}")).chain(Chain::regular("c").rule(rule))
+        };
+        (0..count).map(table).fold(Ruleset::new(), Ruleset::table)
+    };
+    let (one, other) = (ruleset(count), ruleset(count / 2));
+    let script = Script::new(&one);
+    let transaction = Transaction::replace(one.clone());
+    let mut kernel = kernel();
+    let (mut nft, mut list, mut commit) = (Times::default(), Times::default(), Times::default());
+    let (mut floor, mut first, mut changed) = (Times::default(), Times::default(), Times::default());
+    for _ in 0..ROUNDS {
+        nft.time(|| script.load());
+        commit.time(|| kernel.commit(&transaction).expect("valid"));
+        again(&mut kernel, &transaction, &mut floor);
+        nft_list(&mut list, &["list", "ruleset"]);
+        first.time(|| assert!(kernel.apply(&one).expect("applied").was_in_sync()));
+        changed.time(|| assert!(!kernel.apply(&other).expect("applied").was_in_sync()));
+    }
+    vec![
+        ("nft -f", nft.median()),
+        ("floor: the same bytes again", floor.median()),
+        ("commit", commit.median()),
+        ("nft list ruleset", list.median()),
+        ("first apply, in sync", first.median()),
+        ("one rule changed", changed.median()),
+    ]
+}
+
+/// Held counters against wanted ones, of which one is no more.
+fn objects(count: u32) -> Lines {
+    let script = |count: u32| {
+        let one = |index| format!("counter c{index:08} {{ }}\n");
+        Script::of(&format!("table ip counted {{\n{}}}\n", (0..count).map(one).collect::<String>()))
+    };
+    let script = script(count);
+    let mut kernel = kernel();
+    let (mut nft, mut ours) = (Times::default(), Times::default());
+    script.load();
+    let held = kernel.snapshot().expect("readable");
+    let mut wanted = held.raise();
+    for table in &mut wanted.ruleset.tables {
+        table.objects.pop();
+    }
+    for _ in 0..ROUNDS {
+        nft.time(|| script.check());
+        ours.time(|| assert_eq!(diff(&held, &wanted.ruleset, &[]).expect("valid").operations().len(), 1));
+    }
+    vec![("nft -c -f", nft.median()), ("diff", ours.median())]
+}
+
 /// Rules that are all there, shuffled: only what does not stay in place is planned.
 fn reordered(count: u32) -> Lines {
-    let (one, other) = (rules(0..count), rules((0..count).map(|index| index * 7919 % count)));
+    let rule = |index: u32| Rule::new().ip_saddr(Ipv4Addr::from_bits(0x0a00_0000 + index)).counter().accept();
+    shuffled(count, &rule)
+}
+
+fn kinds(count: u32) -> Lines {
+    let port = |index: u32| u16::try_from(80 + index % 7).expect("a port");
+    shuffled(count, &|index| Rule::new().tcp_dport(port(index)).counter().accept())
+}
+
+fn comments(count: u32) -> Lines {
+    shuffled(count, &|index| Rule::new().counter().accept().comment(format!("rule {index}")))
+}
+
+fn shuffled(count: u32, rule: &dyn Fn(u32) -> Rule) -> Lines {
+    let of = |rules: &mut dyn Iterator<Item = Rule>| {
+        Ruleset::new().table(Table::new(Family::Ip, "rules").chain(Chain::regular("c").rules(rules)))
+    };
+    let one = of(&mut (0..count).map(rule));
+    let other = of(&mut (0..count).map(|index| rule(index * 7919 % count)));
     let script = Script::new(&other);
     let mut kernel = kernel();
     kernel.apply(&one).expect("applied");

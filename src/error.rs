@@ -150,7 +150,7 @@ impl StdError for Error {
 }
 
 /// One operation of a transaction that the kernel refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Refusal {
     /// Position of the operation in the transaction, from 0; `None` when the transaction as a whole was refused.

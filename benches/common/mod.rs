@@ -18,6 +18,13 @@ impl Times {
         self.0.push(start.elapsed());
     }
 
+    /// Does it once more, and takes the time that this thread was in the kernel: to a tick, 10 ms at most.
+    pub fn time_in_kernel(&mut self, work: impl FnOnce()) {
+        let start = in_kernel();
+        work();
+        self.0.push(in_kernel().saturating_sub(start));
+    }
+
     /// The median so far.
     pub fn median(&self) -> Duration {
         let mut sorted = self.0.clone();
@@ -29,6 +36,15 @@ impl Times {
     pub fn ratio(&self, other: &Times) -> f64 {
         self.median().as_secs_f64() / other.median().as_secs_f64()
     }
+}
+
+/// How long this thread was in the kernel so far, proc_pid_stat(5).
+fn in_kernel() -> Duration {
+    let stat = fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
+    // Behind the name, which may hold anything: state is the 3rd field, stime the 15th.
+    let behind = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = behind.split_whitespace().nth(12).and_then(|ticks| ticks.parse().ok()).unwrap_or_default();
+    Duration::from_millis(10 * ticks)
 }
 
 /// The most memory that this process ever held, in kB.

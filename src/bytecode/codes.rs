@@ -6,7 +6,7 @@ use super::set::AnonymousSet;
 use crate::model::{Family4or6, NatFlags, NatKind};
 
 /// Registers of a lowest and a highest value; the highest is the lowest when absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "two ends")]
 pub struct RegisterRange {
     /// The lowest.
@@ -16,7 +16,7 @@ pub struct RegisterRange {
 }
 
 /// See [`Expr::Bitwise`](super::Expr::Bitwise).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_bitwise, mask and xor")]
 pub struct BitwiseCode {
     /// Register that is read and written.
@@ -28,7 +28,7 @@ pub struct BitwiseCode {
 }
 
 /// Which set a lookup uses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "nf_tables has these two")]
 pub enum LookupSet {
     /// One that belongs to the rule, with its elements.
@@ -38,7 +38,7 @@ pub enum LookupSet {
 }
 
 /// See [`Expr::Limit`](super::Expr::Limit).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_limit")]
 pub struct LimitCode {
     /// Packets or bytes per unit.
@@ -54,7 +54,7 @@ pub struct LimitCode {
 }
 
 /// See [`Expr::Log`](super::Expr::Log).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_log")]
 pub struct LogCode {
     /// Text in front.
@@ -72,7 +72,7 @@ pub struct LogCode {
 }
 
 /// See [`Expr::Nat`](super::Expr::Nat).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_nat")]
 pub struct NatCode {
     /// Source or destination.
@@ -96,7 +96,7 @@ pub(crate) fn nat_flags(flags: NatFlags, ports: RegisterRange) -> u32 {
 }
 
 /// See [`Expr::Queue`](super::Expr::Queue).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_queue")]
 pub struct QueueCode {
     /// First queue.
@@ -108,7 +108,7 @@ pub struct QueueCode {
 }
 
 /// See [`Expr::Reject`](super::Expr::Reject).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_reject")]
 pub struct RejectCode {
     /// 0 ICMP or ICMPv6 by the table, 1 TCP reset, 2 either by the packet (`enum nft_reject_types`).
@@ -118,7 +118,7 @@ pub struct RejectCode {
 }
 
 /// See [`Expr::Tproxy`](super::Expr::Tproxy).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_tproxy")]
 pub struct TproxyCode {
     /// Only packets of this family.

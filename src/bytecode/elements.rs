@@ -14,7 +14,7 @@ use crate::model::{DataType, Element, ElementData, Interval, Key, Name, Opaque, 
 /// One element.
 ///
 /// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see [`same`](ElementCode::same).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
 pub struct ElementCode {
     /// The key, or the start of an interval.
@@ -34,7 +34,7 @@ pub struct ElementCode {
 }
 
 /// Parts of an element that no element made here has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
 pub struct ElementExtras {
     /// What it carries: a counter, a limit.
@@ -46,7 +46,7 @@ pub struct ElementExtras {
 }
 
 /// What an element maps to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a value or a verdict")]
 pub enum ElementDataCode {
     /// A value in register byte order.

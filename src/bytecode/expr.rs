@@ -9,7 +9,7 @@ use super::set::AnonymousSet;
 use crate::model::Verdict;
 
 /// One expression of a program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Expr {
     /// `dreg = (sreg & mask) ^ xor`.

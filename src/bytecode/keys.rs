@@ -1,7 +1,7 @@
 //! Registers, operators and the numbers of the kernel that say what an expression loads or sets.
 
 /// A register (`enum nft_registers`, include/uapi/linux/netfilter/nf_tables.h): 0 is the verdict, 1 to 4 hold 16 bytes, 8 to 23 hold 4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Register(pub u32);
 
 impl Register {
@@ -30,7 +30,7 @@ impl Register {
 }
 
 /// Operator of a comparison (`enum nft_cmp_ops`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the operators of nft_cmp")]
 pub enum CmpOp {
     /// Equal.

@@ -1,5 +1,7 @@
 //! Equality of programs up to what the kernel counts and rounds: what makes a rule the same rule.
 
+use std::hash::{Hash, Hasher};
+
 use super::codes::LookupSet;
 use super::elements::{ElementCode, ElementExtras};
 use super::expr::Expr;
@@ -50,6 +52,23 @@ impl Expr {
             _ => self == other,
         }
     }
+
+    /// Hashes nothing in which two that are the [same](Expr::same) may differ, and what mostly tells others apart.
+    pub(crate) fn hash_same(&self, state: &mut impl Hasher) {
+        match self {
+            Expr::Counter { .. } => std::mem::discriminant(self).hash(state),
+            Expr::Lookup { sreg, dreg, set: LookupSet::Anonymous(set), inverted } => {
+                (sreg, dreg, inverted).hash(state);
+                set.hash_same(state);
+            }
+            Expr::Opaque { name, data, set } => {
+                name.hash(state);
+                attributes(data).filter(|(kind, _)| !counted(name).contains(kind)).for_each(|part| part.hash(state));
+                set.iter().for_each(|set| set.hash_same(state));
+            }
+            _ => self.hash(state),
+        }
+    }
 }
 
 /// The attributes in which the kernel counts what packets did (`enum nft_quota_attributes`, `enum nft_last_attributes`).
@@ -88,6 +107,12 @@ impl AnonymousSet {
             && width(&self.code) == width(&other.code)
             && self.code.keeps_the_same(&other.code)
             && (learns || all_same(&self.elements, &other.elements, ElementCode::same))
+    }
+
+    fn hash_same(&self, state: &mut impl Hasher) {
+        if self.code.flags & NFT_SET_EVAL == 0 {
+            self.elements.iter().for_each(|element| (&element.key, &element.key_end, &element.data).hash(state));
+        }
     }
 }
 
@@ -167,7 +192,10 @@ const NFT_SET_EVAL: u32 = 0x20;
 
 #[cfg(test)]
 mod tests {
+    use std::hash::DefaultHasher;
+
     use super::*;
+    use crate::bytecode::{Bytes, LimitCode, Register};
 
     #[test]
     fn counters_and_ticks_make_no_difference_anything_else_does() {
@@ -187,4 +215,40 @@ mod tests {
         assert!(!element(None, vec![counter(1)]).same(&ElementCode::default()));
         assert!(element(None, vec![counter(1)]).same_in(&ElementCode::default(), &[counter(0)]));
     }
+
+    #[test]
+    fn what_is_the_same_has_one_hash_and_what_differs_another() {
+        let hash = |expr: &Expr| {
+            let mut hasher = DefaultHasher::new();
+            expr.hash_same(&mut hasher);
+            hasher.finish()
+        };
+        let opaque = |name: &str, data: Vec<u8>| Expr::Opaque { name: name.into(), data: data.into(), set: None };
+        let attribute = |kind, value: u8| [5, 0, kind, 0, value, 0, 0, 0];
+        let quota = |used| opaque("quota", [attribute(1, 7), attribute(NFTA_QUOTA_CONSUMED as u8, used)].concat());
+        let lookup = |flags, key: u8, timeout| {
+            let element = ElementCode { key: Bytes::from_slice(&[key]), timeout, ..ElementCode::default() };
+            let code = SetCode { flags, ..SetCode::default() };
+            let set = LookupSet::Anonymous(Box::new(AnonymousSet { code, elements: vec![element], order: vec![] }));
+            Expr::Lookup { sreg: Register(1), dreg: None, set, inverted: false }
+        };
+        let limit = |rate| Expr::Limit(LimitCode { rate, ..LIMIT });
+        let cases = [
+            (Expr::Counter { packets: 1, bytes: 2 }, Expr::Counter { packets: 3, bytes: 4 }, true),
+            (Expr::Counter { packets: 1, bytes: 2 }, Expr::Notrack, false),
+            (quota(1), quota(2), true),
+            (quota(1), opaque("quota", attribute(1, 8).to_vec()), false),
+            (opaque("match", attribute(1, 1).to_vec()), opaque("match", attribute(1, 2).to_vec()), false),
+            (lookup(0, 1, Some(1001)), lookup(NFT_SET_ANONYMOUS, 1, Some(1004)), true),
+            (lookup(0, 1, None), lookup(0, 2, None), false),
+            (lookup(NFT_SET_EVAL, 1, None), lookup(NFT_SET_EVAL, 2, None), true),
+            (limit(1), limit(1), true),
+            (limit(1), limit(2), false),
+        ];
+        for (a, b, is_same) in &cases {
+            assert_eq!((a.same(b), hash(a) == hash(b)), (*is_same, *is_same), "{a:?} {b:?}");
+        }
+    }
+
+    const LIMIT: LimitCode = LimitCode { rate: 1, unit: 1, burst: 5, kind: 0, flags: 0 };
 }

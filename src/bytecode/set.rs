@@ -9,7 +9,7 @@ use crate::model::{DataType, Family, Opaque, Set, SetData, SetFlags, SetPolicy, 
 /// How a set is declared to the kernel: everything but its name and its elements.
 ///
 /// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see [`same`](SetCode::same).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFT_MSG_NEWSET")]
 pub struct SetCode {
     /// `NFT_SET_*`.
@@ -41,7 +41,7 @@ pub struct SetCode {
 }
 
 /// A set that belongs to one rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a set and its elements")]
 pub struct AnonymousSet {
     /// How it is declared.

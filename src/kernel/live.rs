@@ -284,6 +284,7 @@ const NFNL_SUBSYS_NFTABLES: u16 = 10;
 
 #[cfg(test)]
 mod tests {
+    mod interrupted;
     mod judged;
 
     use super::*;

@@ -1,5 +1,7 @@
 //! From what the kernel answered to which operation it meant, and what to do about it.
 
+use std::collections::HashSet;
+
 use super::encode::{Encoded, KnownSets, Origin, Part};
 use super::expr::kernel_option;
 use super::reply::Ack;
@@ -23,10 +25,11 @@ pub(crate) fn refused(
     let context = Context { transaction, known, encoded };
     let mut kinds = Vec::new();
     let mut refusals: Vec<Refusal> = Vec::new();
+    let mut seen = HashSet::new();
     for ack in acks {
         let (kind, refusal) = context.refusal(ack);
         // Every element of an overlap is reported, and every message of an operation: once is enough.
-        if !refusals.contains(&refusal) {
+        if seen.insert(refusal.clone()) {
             kinds.push(kind);
             refusals.push(refusal);
         }

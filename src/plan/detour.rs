@@ -21,11 +21,11 @@
 use std::collections::{HashMap, HashSet};
 
 use super::operation::{Operation, State, TableId};
-use super::snapshot::{Snapshot, TableState};
+use super::snapshot::{ChainState, Snapshot, TableState};
 use super::transaction::Transaction;
 use crate::bytecode::{Expr, LookupSet};
 use crate::model::{
-    ChainKind, Element, Interval, Key, MarkValue, Match, Name, Operand, Rule, Ruleset, Set, SetFlags, SetRef,
+    ChainKind, Element, Family, Interval, Key, MarkValue, Match, Name, Operand, Ruleset, Set, SetFlags, SetRef,
     Statement, Table,
 };
 
@@ -66,16 +66,22 @@ pub(crate) fn step<E>(
 /// The rule set by way of which `wanted` is reached, of which `plan` is the direct way; `None` when the direct way is good.
 fn detour(held: &Snapshot, wanted: &Ruleset, plan: &Transaction) -> Option<Ruleset> {
     let mut changes: Vec<Change<'_>> = Vec::new();
+    let mut places: HashMap<(&TableId, &Name), Option<usize>> = HashMap::new();
+    let mut sets = None;
     for operation in plan.operations() {
-        if let Some((table, name)) = set_of(operation) {
-            match changes.iter_mut().rev().find(|change| change.table == table && change.name == name) {
-                Some(change) => change.operations.push(operation),
-                None => changes.extend(Change::of(held, wanted, table, name, operation)),
-            }
+        let Some(set) = set_of(operation) else { continue };
+        let sets = sets.get_or_insert_with(|| ThereAndWanted::of(held, wanted));
+        let place = *places.entry(set).or_insert_with(|| {
+            changes.push(sets.change(set)?);
+            Some(changes.len() - 1)
+        });
+        if let Some(change) = place.and_then(|place| changes.get_mut(place)) {
+            change.operations.push(operation);
         }
     }
+    let tables: HashMap<&TableId, &TableState> = changes.iter().map(|change| (change.table, change.held)).collect();
     let seen: HashMap<&TableId, HashSet<&Name>> =
-        changes.iter().map(|change| (change.table, looked_up(change.held))).collect();
+        tables.into_iter().map(|(table, held)| (table, looked_up(held))).collect();
     changes.retain(|change| seen.get(change.table).is_some_and(|seen| seen.contains(change.name)));
     if changes.is_empty() {
         return None;
@@ -87,18 +93,28 @@ fn detour(held: &Snapshot, wanted: &Ruleset, plan: &Transaction) -> Option<Rules
         return None;
     }
     // The detour is a switch of rules: no set at all may change with it.
-    let late = || changes.iter().filter(|change| change.has_another_name());
-    late().next()?;
+    let mut late: HashMap<&TableId, Vec<&Change<'_>>> = HashMap::new();
+    for change in changes.iter().filter(|change| change.may_have_another_name()) {
+        late.entry(change.table).or_default().push(change);
+    }
+    // What has no meaning here may look at any set.
+    late.retain(|_, changes| changes.first().is_some_and(|change| !is_opaque(change.wanted)));
+    if late.is_empty() {
+        return None;
+    }
     let renamed = |table: &Table| {
         let mut by = table.clone();
-        for change in late().filter(|change| std::ptr::eq(change.wanted, table)) {
+        let id = TableId::from(table);
+        let mut taken: HashSet<Name> = table.sets.iter().map(|set| set.name.clone()).collect();
+        let mut names = HashMap::new();
+        for change in late.get(&id).into_iter().flatten() {
             let seen = seen.get(change.table);
-            let free = |name: &Name| {
-                !by.sets.iter().any(|set| set.name == *name) && !seen.is_some_and(|seen| seen.contains(name))
-            };
+            let free = |name: &Name| !taken.contains(name) && !seen.is_some_and(|seen| seen.contains(name));
             let next = (1..).map(|number| next_name(change.name, number)).find(free)?;
-            rename(&mut by, change.name, &next);
+            taken.insert(next.clone());
+            names.insert(change.name, next);
         }
+        rename(&mut by, &names);
         Some(by)
     };
     wanted.tables.iter().map(renamed).collect()
@@ -114,20 +130,31 @@ struct Change<'a> {
     operations: Vec<&'a Operation>,
 }
 
-impl<'a> Change<'a> {
-    fn of(
-        held: &'a Snapshot,
-        wanted: &'a Ruleset,
-        table: &'a TableId,
-        name: &'a Name,
-        operation: &'a Operation,
-    ) -> Option<Self> {
-        let held = held.table(table).filter(|held| held.set(name.as_str()).is_some())?;
-        let wanted = wanted.find(table.family, table.name.as_str())?;
-        let set = wanted.sets.iter().find(|set| set.name == *name)?;
-        Some(Change { table, name, held, wanted, set, operations: vec![operation] })
+/// Sets by the names of their table and their own: those that are there, and those that are wanted.
+struct ThereAndWanted<'a> {
+    there: HashMap<(&'a TableId, &'a Name), &'a TableState>,
+    wanted: HashMap<(Family, &'a Name, &'a Name), (&'a Table, &'a Set)>,
+}
+
+impl<'a> ThereAndWanted<'a> {
+    fn of(held: &'a Snapshot, wanted: &'a Ruleset) -> Self {
+        let there =
+            held.tables.iter().flat_map(|table| table.sets.iter().map(move |set| ((&table.id, &set.name), table)));
+        let wanted = wanted
+            .tables
+            .iter()
+            .flat_map(|table| table.sets.iter().map(move |set| ((table.family, &table.name, &set.name), (table, set))));
+        ThereAndWanted { there: there.collect(), wanted: wanted.collect() }
     }
 
+    fn change(&self, (table, name): (&'a TableId, &'a Name)) -> Option<Change<'a>> {
+        let held = *self.there.get(&(table, name))?;
+        let (wanted, set) = *self.wanted.get(&(table.family, &table.name, name))?;
+        Some(Change { table, name, held, wanted, set, operations: Vec::new() })
+    }
+}
+
+impl Change<'_> {
     /// Whether a packet could meet neither what goes nor what comes in its place: kernels before 6.17 may find nothing for a moment
     /// where an interval goes and another comes that holds some of the same keys (nft_set_rbtree.c, "continue traversal if element is
     /// inactive").
@@ -144,26 +171,29 @@ impl<'a> Change<'a> {
         overlap(gone, made)
     }
 
-    /// Elements that packets put there cannot be moved, and what has no meaning here may look at any set.
-    fn has_another_name(&self) -> bool {
-        let rules = || self.wanted.chains.iter().flat_map(|chain| &chain.rules);
-        let is_opaque = |rule: &Rule| rule.statements.iter().any(|part| matches!(part, Statement::Opaque(_)));
-        !self.set.flags.contains(SetFlags::DYNAMIC) && !rules().any(is_opaque)
+    /// Elements that packets put there cannot be moved.
+    fn may_have_another_name(&self) -> bool {
+        !self.set.flags.contains(SetFlags::DYNAMIC)
     }
+}
+
+/// Whether a rule of it has a statement without a meaning here.
+fn is_opaque(table: &Table) -> bool {
+    let rules = table.chains.iter().flat_map(|chain| &chain.rules);
+    rules.flat_map(|rule| &rule.statements).any(|part| matches!(part, Statement::Opaque(_)))
 }
 
 impl Transaction {
     /// Whether it changes at one moment what packets meet: rules that they may come to, or chains at a hook.
     pub(super) fn switches(&self, held: &Snapshot) -> bool {
-        let made: HashSet<_> = self.made(held).collect();
+        let made = self.made(held);
+        let hooked: HashSet<(&TableId, &Name)> =
+            chains(held).filter(|(.., chain)| chain.hook.is_some()).map(named).collect();
         self.operations().iter().any(|operation| match operation {
             Operation::AddChain { kind, .. } => *kind != ChainKind::Regular,
             // Nothing leads to a chain that is only being made.
             Operation::AddRule { chain, .. } => !made.contains(&(&chain.table, &chain.name)),
-            Operation::DeleteChain(chain) => held
-                .table(&chain.table)
-                .and_then(|table| table.chain(chain.name.as_str()))
-                .is_some_and(|held| held.hook.is_some()),
+            Operation::DeleteChain(chain) => hooked.contains(&(&chain.table, &chain.name)),
             Operation::DeleteRule { .. } | Operation::FlushChain(_) | Operation::ReplaceRule { .. } => true,
             Operation::DeleteTable(table) | Operation::FlushTable(table) => {
                 held.table(table).is_some_and(|table| !table.chains.is_empty())
@@ -174,15 +204,29 @@ impl Transaction {
     }
 
     /// The regular chains that it makes where there are none of that name.
-    pub(super) fn made<'t>(&'t self, held: &'t Snapshot) -> impl Iterator<Item = (&'t TableId, &'t Name)> {
-        self.operations().iter().filter_map(|operation| match operation {
-            Operation::AddChain { table, name, kind: ChainKind::Regular, .. } => {
-                let is_there = held.table(table).is_some_and(|table| table.chain(name.as_str()).is_some());
-                (!is_there).then_some((table, name))
-            }
+    pub(super) fn made<'t>(&'t self, held: &'t Snapshot) -> HashSet<(&'t TableId, &'t Name)> {
+        let added = self.operations().iter().filter_map(|operation| match operation {
+            Operation::AddChain { table, name, kind: ChainKind::Regular, .. } => Some((table, name)),
             _ => None,
-        })
+        });
+        let mut made: HashSet<_> = added.collect();
+        if !made.is_empty() {
+            for chain in chains(held).map(named) {
+                made.remove(&chain);
+            }
+        }
+        made
     }
+}
+
+/// Every chain that is held.
+pub(super) fn chains(held: &Snapshot) -> impl Iterator<Item = (&TableId, &ChainState)> {
+    held.tables.iter().flat_map(|table| table.chains.iter().map(|chain| (&table.id, chain)))
+}
+
+/// The names of a chain.
+pub(super) fn named<'s>((table, chain): (&'s TableId, &'s ChainState)) -> (&'s TableId, &'s Name) {
+    (table, &chain.name)
 }
 
 /// Which set an operation is about.
@@ -248,15 +292,20 @@ fn next_name(name: &Name, number: u32) -> Name {
     Name::from(format!("{name}.next{number}"))
 }
 
-fn rename(table: &mut Table, name: &Name, next: &Name) {
-    for set in table.sets.iter_mut().filter(|set| set.name == *name) {
-        set.name = next.clone();
+fn rename(table: &mut Table, names: &HashMap<&Name, Name>) {
+    if names.is_empty() {
+        return;
+    }
+    for set in &mut table.sets {
+        if let Some(next) = names.get(&set.name) {
+            set.name = next.clone();
+        }
     }
     for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
         for statement in &mut rule.statements {
-            match set_ref(statement) {
-                Some(SetRef::Named(looked_up)) if looked_up == name => *looked_up = next.clone(),
-                _ => {}
+            let Some(SetRef::Named(looked_up)) = set_ref(statement) else { continue };
+            if let Some(next) = names.get(&*looked_up) {
+                *looked_up = next.clone();
             }
         }
     }

@@ -29,7 +29,9 @@ use super::snapshot::{ChainState, HookState, OpaqueMessage, SetState, Snapshot, 
 use super::transaction::Transaction;
 use crate::attr::nfta::NFTA_TABLE_NAME;
 use crate::bytecode::{KeptParts, Modes, SetMode, Unlowerable, lower_elements, lower_set};
-use crate::model::{Base, Chain, ChainKind, Kept, Name, Policy, Ruleset, Set, SetFlags, Statement, Table, TableFlags};
+use crate::model::{
+    Base, Chain, ChainKind, Family, Kept, Name, Policy, Ruleset, Set, SetFlags, Statement, Table, TableFlags,
+};
 use bound::{Bound, is_bound};
 use elements::Delta;
 use rules::Doomed;
@@ -56,12 +58,15 @@ use rules::Doomed;
 /// # Ok::<(), nftmesh::bytecode::Unlowerable>(())
 /// ```
 pub fn diff(held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Transaction, Unlowerable> {
-    let unwanted = |id: &TableId| ours.contains(id) && wanted.find(id.family, id.name.as_str()).is_none();
+    let ours: HashSet<&TableId> = ours.iter().collect();
+    let named: HashSet<(Family, &Name)> = wanted.tables.iter().map(|table| (table.family, &table.name)).collect();
+    let unwanted = |id: &TableId| ours.contains(id) && !named.contains(&(id.family, &id.name));
     let gone = held.tables.iter().filter(|state| unwanted(&state.id));
+    let there: HashMap<(Family, &Name), &TableState> =
+        held.tables.iter().rev().map(|state| ((state.id.family, &state.id.name), state)).collect();
     let mut plan = gone.fold(Transaction::new(), |plan, state| plan.delete_table(&state.id));
     for table in &wanted.tables {
-        let is_it = |state: &&TableState| state.id.family == table.family && state.id.name == table.name;
-        plan = match held.tables.iter().find(is_it) {
+        plan = match there.get(&(table.family, &table.name)).copied() {
             None => plan.create(table.clone()),
             Some(state) if state.flags & TableFlags::all().bits() != table.flags.bits() => {
                 can_be_made_anew(held, state, table)?;

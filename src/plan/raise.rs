@@ -1,5 +1,6 @@
 //! What the kernel holds, as rule sets of the model.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::operation::TableId;
@@ -173,30 +174,45 @@ fn opaque_rule(state: &RuleState) -> Rule {
 fn as_read_where_refused(table: &mut Table, state: &TableState) {
     loop {
         let faults = crate::validate::refused(table);
+        if faults.is_empty() {
+            return;
+        }
+        // Of two with one name the first.
+        let chains: HashMap<Name, usize> = numbered(table.chains.iter().map(|chain| &chain.name));
+        let sets: HashMap<Name, usize> = numbered(table.sets.iter().map(|set| &set.name));
+        let chains_held: HashMap<Name, usize> = numbered(state.chains.iter().map(|chain| &chain.name));
+        let sets_held: HashMap<Name, usize> = numbered(state.sets.iter().map(|set| &set.name));
         let mut changed = false;
         for Fault { location, .. } in faults {
             match location {
                 Location { chain: Some(name), rule: Some(number), .. } => {
-                    let held = state.chain(name.as_str()).and_then(|chain| chain.rules.get(number));
-                    let chain = table.chains.iter_mut().find(|chain| chain.name == name);
+                    let held = chains_held
+                        .get(&name)
+                        .and_then(|index| state.chains.get(*index))
+                        .and_then(|chain| chain.rules.get(number));
+                    let chain = chains.get(&name).and_then(|index| table.chains.get_mut(*index));
                     if let (Some(held), Some(rule)) = (held, chain.and_then(|chain| chain.rules.get_mut(number))) {
                         changed |= !is_opaque(rule);
                         *rule = opaque_rule(held);
                     }
                 }
                 Location { chain: Some(name), rule: None, .. } => {
-                    let hook = state.chain(name.as_str()).and_then(|chain| chain.hook.as_ref());
-                    let chain = table.chains.iter_mut().find(|chain| chain.name == name);
+                    let hook = chains_held
+                        .get(&name)
+                        .and_then(|index| state.chains.get(*index))
+                        .and_then(|chain| chain.hook.as_ref());
+                    let chain = chains.get(&name).and_then(|index| table.chains.get_mut(*index));
                     if let (Some(hook), Some(chain)) = (hook, chain.filter(|chain| chain.hooked().is_some())) {
                         chain.kind = ChainKind::Opaque(Opaque::new(&hook.chain_type, None, hook.clone()));
                         changed = true;
                     }
                 }
                 Location { set: Some(name), .. } => {
-                    let set = table.sets.iter_mut().find(|set| set.name == name);
-                    if let (Some(held), Some(set)) =
-                        (state.set(name.as_str()), set.filter(|set| set.opaque().is_none()))
-                    {
+                    let set = sets.get(&name).and_then(|index| table.sets.get_mut(*index));
+                    if let (Some(held), Some(set)) = (
+                        sets_held.get(&name).and_then(|index| state.sets.get(*index)),
+                        set.filter(|set| set.opaque().is_none()),
+                    ) {
                         let SetState { name, code, elements, .. } = held;
                         *set = opaque_set(name, code, elements, &learned(held));
                         changed = true;
@@ -209,6 +225,11 @@ fn as_read_where_refused(table: &mut Table, state: &TableState) {
             return;
         }
     }
+}
+
+/// Where the first of every name stands.
+fn numbered<'n>(names: impl DoubleEndedIterator<Item = &'n Name> + ExactSizeIterator) -> HashMap<Name, usize> {
+    names.enumerate().rev().map(|(index, name)| (name.clone(), index)).collect()
 }
 
 fn is_opaque(rule: &Rule) -> bool {

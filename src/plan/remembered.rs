@@ -12,7 +12,7 @@
 mod keyed;
 mod part;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher, RandomState};
 use std::num::NonZeroU64;
 
@@ -35,9 +35,17 @@ pub(crate) struct Remembered {
 impl Remembered {
     /// Whether that is in force too.
     pub(crate) fn is_same(&self, sums: &Sums) -> bool {
-        let before = |id: &TableId| self.sums.tables.iter().find(|table| table.id == *id);
-        sums.tables.iter().all(|now| before(&now.id).is_some_and(|before| before.is_same(now)))
-            && sums.absent.iter().all(|id| self.sums.absent.contains(id))
+        let (before, absent) = (self.tables(), self.absent());
+        sums.tables.iter().all(|now| before.get(&now.id).is_some_and(|before| before.is_same(now)))
+            && sums.absent.iter().all(|id| absent.contains(id))
+    }
+
+    fn tables(&self) -> HashMap<&TableId, &TableSums> {
+        self.sums.tables.iter().rev().map(|table| (&table.id, table)).collect()
+    }
+
+    fn absent(&self) -> HashSet<&TableId> {
+        self.sums.absent.iter().collect()
     }
 }
 

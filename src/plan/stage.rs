@@ -15,11 +15,11 @@
 //! ```
 //! `return` is what the end of a chain is. For a set that rules look at already see [`detour`](super::detour).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::detour::{is_late, looked_up, set_of};
+use super::detour::{chains, is_late, looked_up, named, set_of};
 use super::operation::{ChainId, Operation, Position, TableId};
-use super::snapshot::{SetState, Snapshot};
+use super::snapshot::{ChainState, Snapshot};
 use super::transaction::Transaction;
 use crate::model::{Base, ChainKind, ElementData, Name, Policy, Rule, Ruleset, Set, SetData, SetFlags};
 
@@ -36,7 +36,15 @@ impl Transaction {
         if (late_rules.is_empty() && late_sets.is_empty()) || !self.switches(held) {
             return staged;
         }
-        let unseen = Unseen { transaction: self, held, made: self.made(held).collect(), late_rules, late_sets };
+        let unseen = Unseen {
+            transaction: self,
+            held,
+            made: self.made(held),
+            gone: self.gone().collect(),
+            deleted: self.deleted().collect(),
+            late_rules,
+            late_sets,
+        };
         staged.extend(unseen.operations().cloned());
         staged.extend(unseen.behind_the_end(wanted));
         staged
@@ -68,13 +76,16 @@ impl Transaction {
             return HashSet::new();
         }
         let gone: HashSet<&TableId> = self.gone().collect();
+        let deleted: HashSet<(&TableId, &Name)> = self.deleted().collect();
         let tables: HashSet<&TableId> = late.iter().map(|(table, _)| *table).collect();
-        for table in tables {
-            let seen = held.table(table).map(looked_up).unwrap_or_default();
-            late.retain(|(of, set)| {
-                *of != table || !(gone.contains(of) || seen.contains(&set.name) || self.leads_astray(held, of, set))
-            });
-        }
+        let seen = held.tables.iter().filter(|table| tables.contains(&table.id));
+        let seen: HashMap<&TableId, HashSet<&Name>> = seen.map(|table| (&table.id, looked_up(table))).collect();
+        late.retain(|(of, set)| {
+            let is_seen = seen.get(of).is_some_and(|seen| seen.contains(&set.name));
+            // Whether a verdict of the set leads to a chain that has yet to be made anew.
+            let leads_astray = || targets(set).any(|chain| deleted.contains(&(*of, chain)));
+            !(gone.contains(of) || is_seen || leads_astray())
+        });
         late.into_iter().map(|(table, set)| (table, &set.name)).collect()
     }
 
@@ -86,11 +97,11 @@ impl Transaction {
         })
     }
 
-    /// Whether a verdict of the set leads to a chain that has yet to be made anew.
-    fn leads_astray(&self, held: &Snapshot, table: &TableId, set: &Set) -> bool {
-        targets(set).any(|chain| {
-            let is_there = held.table(table).is_some_and(|table| table.chain(chain.as_str()).is_some());
-            is_there && self.operations().contains(&Operation::DeleteChain(table.chain(chain)))
+    /// The chains that go, those made anew among them.
+    fn deleted(&self) -> impl Iterator<Item = (&TableId, &Name)> {
+        self.operations().iter().filter_map(|operation| match operation {
+            Operation::DeleteChain(chain) => Some((&chain.table, &chain.name)),
+            _ => None,
         })
     }
 }
@@ -101,6 +112,8 @@ struct Unseen<'t> {
     held: &'t Snapshot,
     /// Chains that nothing leads to yet.
     made: HashSet<(&'t TableId, &'t Name)>,
+    gone: HashSet<&'t TableId>,
+    deleted: HashSet<(&'t TableId, &'t Name)>,
     late_rules: HashSet<&'t ChainId>,
     late_sets: HashSet<(&'t TableId, &'t Name)>,
 }
@@ -111,7 +124,8 @@ impl<'t> Unseen<'t> {
         // Where rules go in first, everything goes in first that they may name.
         let whole: HashSet<&TableId> = self.late_rules.iter().map(|chain| &chain.table).collect();
         let sets = self.late_sets.iter().map(|(table, _)| *table);
-        let tables: HashSet<&TableId> = whole.iter().copied().chain(sets).filter(|table| !self.goes(table)).collect();
+        let tables: HashSet<&TableId> =
+            whole.iter().copied().chain(sets).filter(|table| !self.gone.contains(table)).collect();
         let led_to: HashSet<(&TableId, &Name)> = self
             .transaction
             .operations()
@@ -123,12 +137,13 @@ impl<'t> Unseen<'t> {
             .filter(|(table, set)| self.late_sets.contains(&(*table, &set.name)))
             .flat_map(|(table, set)| targets(set).map(move |chain| (table, chain)))
             .collect();
-        let unseen = self.seen_sets(&whole);
+        let (unseen, stay) = (self.seen_sets(&whole), self.sets_that_stay());
+        let held: HashSet<&TableId> = self.held.tables.iter().map(|table| &table.id).collect();
         self.transaction.operations().iter().filter(move |operation| {
             let table = operation.table();
             tables.contains(table)
                 && match operation {
-                    Operation::AddTable { .. } => self.held.table(table).is_none(),
+                    Operation::AddTable { .. } => !held.contains(table),
                     Operation::AddChain { name, .. } => {
                         let key = (table, name);
                         self.made.contains(&key) && (whole.contains(table) || led_to.contains(&key))
@@ -142,39 +157,39 @@ impl<'t> Unseen<'t> {
                     | Operation::DeleteSet { .. }
                     | Operation::FlushSet { .. } => set_of(operation).is_some_and(|set| {
                         self.late_sets.contains(&set)
-                            || (whole.contains(table) && !unseen.contains(&set) && self.stays(set))
+                            || (whole.contains(table) && !unseen.contains(&set) && stay.contains(&set))
                     }),
                     _ => false,
                 }
         })
     }
 
-    fn goes(&self, table: &TableId) -> bool {
-        self.transaction.gone().any(|gone| gone == table)
-    }
-
     /// Sets of these tables that rules look at.
     fn seen_sets(&self, tables: &HashSet<&'t TableId>) -> HashSet<(&'t TableId, &'t Name)> {
-        let held = tables.iter().filter_map(|table| self.held.table(table));
+        let held = self.held.tables.iter().filter(|table| tables.contains(&table.id));
         held.flat_map(|table| looked_up(table).into_iter().map(|name| (&table.id, name))).collect()
     }
 
-    /// Whether the set is there afterwards.
-    fn stays(&self, (table, name): (&TableId, &Name)) -> bool {
-        self.transaction.operations().iter().any(|operation| match operation {
-            Operation::AddSet { table: of, set } | Operation::AddElements { table: of, set } => {
-                of == table && set.name == *name
-            }
-            _ => false,
-        })
+    /// Sets that are there afterwards.
+    fn sets_that_stay(&self) -> HashSet<(&'t TableId, &'t Name)> {
+        let made = self.transaction.operations().iter().filter_map(|operation| match operation {
+            Operation::AddSet { table, set } | Operation::AddElements { table, set } => Some((table, &set.name)),
+            _ => None,
+        });
+        made.collect()
     }
 
     /// The new rules of chains that packets come to, behind the end of the old ones.
     fn behind_the_end(&self, wanted: &Ruleset) -> Vec<Operation> {
         let mut behind = Vec::new();
+        if self.late_rules.is_empty() {
+            return behind;
+        }
+        let held: HashMap<(&TableId, &Name), &ChainState> =
+            chains(self.held).map(|chain| (named(chain), chain.1)).collect();
         for table in &wanted.tables {
             let id = TableId::from(table);
-            if self.goes(&id) {
+            if self.gone.contains(&id) {
                 continue;
             }
             for chain in &table.chains {
@@ -182,13 +197,10 @@ impl<'t> Unseen<'t> {
                 if !self.late_rules.contains(&of) || self.made.contains(&(&of.table, &of.name)) {
                     continue;
                 }
-                let held = self.held.table(&id).and_then(|table| table.chain(chain.name.as_str()));
-                match (held, &chain.kind) {
+                match (held.get(&(&of.table, &of.name)), &chain.kind) {
                     // Where it is made anew, or has rules that nobody can read, it is emptied first.
                     (Some(held), _) if held.unlisted > 0 => continue,
-                    (Some(_), _) if self.transaction.operations().contains(&Operation::DeleteChain(of.clone())) => {
-                        continue;
-                    }
+                    (Some(_), _) if self.deleted.contains(&(&of.table, &of.name)) => continue,
                     (Some(_), _) => {}
                     // A chain at a hook decides by its policy as soon as it is there.
                     (None, ChainKind::Base(Base { policy: Policy::Accept, .. })) => {
@@ -217,39 +229,47 @@ fn targets(set: &Set) -> impl Iterator<Item = &Name> {
 /// What takes back what was put in place first: `first` was held before it, `now` is held after it. Contents of sets that were there
 /// and that no rule looks at stay as they are.
 pub(crate) fn unstaged(staged: &[Transaction], first: &Snapshot, now: &Snapshot) -> Transaction {
-    let mut tables = Vec::new();
-    let mut rules = Vec::new();
-    let (mut chains, mut sets) = (Vec::new(), Vec::new());
+    let [before, after] =
+        [first, now].map(|held| chains(held).map(|chain| (named(chain), chain.1)).collect::<HashMap<_, _>>());
+    let [sets_before, sets_after] = [first, now].map(|held| {
+        let sets = held.tables.iter().flat_map(|table| table.sets.iter().map(|set| (&table.id, &set.name)));
+        sets.collect::<HashSet<_>>()
+    });
+    let [tables_before, tables_after] =
+        [first, now].map(|held| held.tables.iter().map(|table| &table.id).collect::<HashSet<_>>());
+    let (mut tables, mut chains, mut rules, mut sets) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    // Each is taken back once, however often it is named.
+    let (mut new_tables, mut new_chains, mut filled, mut new_sets) =
+        (HashSet::new(), HashSet::new(), HashSet::new(), HashSet::new());
     for operation in staged.iter().flat_map(Transaction::operations) {
         let table = operation.table();
-        let Some(held) = first.table(table) else {
-            if !tables.contains(table) && now.table(table).is_some() {
-                tables.push(table.clone());
-            }
+        if !tables_after.contains(table) {
             continue;
-        };
-        let Some(present) = now.table(table) else { continue };
+        }
+        if !tables_before.contains(table) {
+            tables.extend(new_tables.insert(table).then(|| table.clone()));
+            continue;
+        }
         match operation {
-            Operation::AddChain { name, .. } if held.chain(name.as_str()).is_none() => {
-                let there = present.chain(name.as_str()).map(|chain| table.chain(&chain.name));
-                chains.extend(there.filter(|chain| !chains.contains(chain)));
-            }
-            Operation::AddRule { chain, .. } => {
-                let before = held.chain(chain.name.as_str());
-                let Some(before) = before else { continue };
-                let there = present.chain(chain.name.as_str()).map(|chain| chain.rules.as_slice()).unwrap_or_default();
-                let known: HashSet<u64> = before.rules.iter().map(|rule| rule.handle).collect();
-                let new = there.iter().map(|rule| rule.handle).filter(|handle| !known.contains(handle));
-                for delete in new.map(|handle| Operation::DeleteRule { chain: chain.clone(), handle }) {
-                    if !rules.contains(&delete) {
-                        rules.push(delete);
-                    }
+            Operation::AddChain { name, .. } => {
+                let key = (table, name);
+                if !before.contains_key(&key) && after.contains_key(&key) && new_chains.insert(key) {
+                    chains.push(table.chain(name));
                 }
             }
-            Operation::AddSet { set, .. } if held.set(set.name.as_str()).is_none() => {
-                let delete = |set: &SetState| Operation::DeleteSet { table: table.clone(), set: set.name.clone() };
-                let there = present.set(set.name.as_str()).map(delete);
-                sets.extend(there.filter(|delete| !sets.contains(delete)));
+            Operation::AddRule { chain, .. } => {
+                let key = (table, &chain.name);
+                let Some(before) = before.get(&key).filter(|_| filled.insert(key)) else { continue };
+                let known: HashSet<u64> = before.rules.iter().map(|rule| rule.handle).collect();
+                let there = after.get(&key).map(|chain| chain.rules.as_slice()).unwrap_or_default();
+                let new = there.iter().map(|rule| rule.handle).filter(|handle| !known.contains(handle));
+                rules.extend(new.map(|handle| Operation::DeleteRule { chain: chain.clone(), handle }));
+            }
+            Operation::AddSet { set, .. } => {
+                let key = (table, &set.name);
+                if !sets_before.contains(&key) && sets_after.contains(&key) && new_sets.insert(key) {
+                    sets.push(Operation::DeleteSet { table: table.clone(), set: set.name.clone() });
+                }
             }
             _ => {}
         }

@@ -48,6 +48,7 @@ impl Transaction {
         if unknown.is_empty() {
             return unknown;
         }
+        let mut gone = HashSet::new();
         for operation in self.operations() {
             match operation {
                 Operation::AddElements { table, set } | Operation::AddSet { table, set } => {
@@ -56,10 +57,11 @@ impl Transaction {
                 Operation::Restore { table, state } => {
                     unknown.remove(&(table, state.title().1));
                 }
-                Operation::DeleteTable(table) => unknown.retain(|(of, _)| *of != table),
+                Operation::DeleteTable(table) => drop(gone.insert(table)),
                 _ => {}
             }
         }
+        unknown.retain(|(table, _)| !gone.contains(table));
         for (table, name, _) in self.known() {
             unknown.remove(&(table, name));
         }

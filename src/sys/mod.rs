@@ -13,6 +13,8 @@ pub(crate) mod interfaces;
 pub(crate) mod netns;
 #[cfg(feature = "nftnl")]
 pub(crate) mod nftnl;
+#[cfg(test)]
+pub(crate) mod signal;
 pub(crate) mod socket;
 
 use std::io;

@@ -3,13 +3,15 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::{HashMap, HashSet};
+
 use crate::error::Result;
 use crate::kernel::dump::{Found, Query};
 use crate::kernel::live::Kernel;
 use crate::kernel::snapshot::Reading;
 use crate::model::Name;
 use crate::netlink::{self, Assembly, kind};
-use crate::plan::{Generation, PartOf, Snapshot, TableId, TablePart, TableState};
+use crate::plan::{ChainState, Generation, PartOf, Snapshot, TableId, TablePart, TableState};
 
 impl Kernel {
     /// What the kernel holds of this part. `None` when this is not the generation any more, or when what is there is not what was
@@ -52,12 +54,10 @@ impl Kernel {
                 reading.one(kind::GETSET, id, &netlink::set_attributes(&id.name, set))?;
             }
         }
-        let is_known = |id: &TableId, name: &Name| {
-            let part = parts.iter().find(|part| part.known.id == *id);
-            part.is_some_and(|part| part.known.sets.iter().any(|set| set.name == *name))
-        };
+        let known = parts.iter().flat_map(|part| part.known.sets.iter().map(|set| (&part.known.id, &set.name)));
+        let known: HashSet<(&TableId, &Name)> = known.collect();
         for (id, name) in reading.assembly.sets_missing() {
-            if !is_known(&id, &name)
+            if !known.contains(&(&id, &name))
                 && reading.one(kind::GETSET, &id, &netlink::set_attributes(&id.name, &name))? == Found::One
             {
                 // Another set with a name is none that changes.
@@ -83,16 +83,17 @@ impl Reading<'_, '_> {
 
 /// Whether the chains have as many rules as they were given: a dump ends, without a word, in front of a rule that fits no datagram.
 fn is_as_remembered(table: &TableState, part: &TablePart) -> bool {
+    let found: HashMap<&Name, &ChainState> = table.chains.iter().map(|chain| (&chain.name, chain)).collect();
     part.chains.iter().all(|(name, rules)| {
-        let found = table.chains.iter().find(|chain| chain.name == *name);
-        let count = found.and_then(|chain| u32::try_from(chain.rules.len()).ok());
+        let count = found.get(name).and_then(|chain| u32::try_from(chain.rules.len()).ok());
         rules.is_none() || *rules == count
     })
 }
 
 /// In the kernel's order, which is that of handles, with what had not to be read.
 fn with_known(mut table: TableState, part: &TablePart) -> TableState {
-    table.sets.retain(|set| part.sets.contains(&set.name));
+    let wanted: HashSet<&Name> = part.sets.iter().collect();
+    table.sets.retain(|set| wanted.contains(&set.name));
     table.chains.sort_by_key(|chain| chain.handle);
     table.sets.sort_by_key(|set| set.handle);
     table.chains.extend(part.known.chains.iter().cloned());

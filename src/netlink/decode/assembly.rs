@@ -17,7 +17,7 @@ use crate::plan::{ChainState, Generation, OpaqueMessage, SetState, Snapshot, Tab
 #[derive(Debug, Default)]
 pub(crate) struct Assembly<'w> {
     /// Only these tables; all when `None`.
-    wanted: Option<&'w [TableId]>,
+    wanted: Option<HashSet<&'w TableId>>,
     snapshot: Snapshot,
     /// There is a table that is not wanted.
     left_out: bool,
@@ -52,7 +52,7 @@ pub(crate) struct RuleRequest {
 impl<'w> Assembly<'w> {
     /// Of these tables, or of all.
     pub(crate) fn new(wanted: Option<&'w [TableId]>) -> Self {
-        Assembly { wanted, ..Assembly::default() }
+        Assembly { wanted: wanted.map(|wanted| wanted.iter().collect()), ..Assembly::default() }
     }
 
     /// Of parts of tables: into these, where other messages about them go.
@@ -128,7 +128,7 @@ impl<'w> Assembly<'w> {
                 None => true,
             },
             Item::Table(table) => {
-                if self.wanted.is_none_or(|wanted| wanted.contains(&table.id)) {
+                if self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&table.id)) {
                     self.snapshot.tables.push(table);
                 } else {
                     self.left_out = true;

@@ -1,5 +1,7 @@
 //! Both backends against each other.
 
+mod cuts;
+
 use std::time::Duration;
 
 use super::*;

@@ -1,21 +1,54 @@
-//! The longest common subsequence of two sequences: exact, in a time that no input can spoil.
+//! The longest common subsequence of two sequences, in a time that no input can spoil.
 //!
-//! Of the table of lengths only which neighbours differ is kept, one bit each (Hyyrö, Bit-parallel LCS-length computation revisited,
-//! 2004): a row of 10,000 is 157 words. While the table is small the way back is read from it; a larger one is cut in two at a place
-//! that a longest subsequence goes through (Hirschberg 1975). 10,000 against 10,000 takes milliseconds in the worst of cases.
+//! Most items of a chain are there once or a few times. Then it is found by pairs of places that are
+//! the same, in n log n (Hunt and Szymanski 1977). Where more are the same, of the table of lengths
+//! only which neighbours differ is kept, one bit each (Hyyrö, Bit-parallel LCS-length computation
+//! revisited, 2004): a row of 10,000 is 157 words. While the table is small the way back is read
+//! from it; a larger one is cut in two at a place that a longest subsequence goes through
+//! (Hirschberg 1975). That takes the square of the length, so that above [`LARGE`] only those are
+//! pairs that are about the same in the row of their like: a common subsequence, and most often a
+//! longest.
 
 use std::ops::Range;
 
-/// Pairs of positions, ascending in both, of a longest common subsequence. Items are the same when their numbers are, which count
-/// from 0 and are below `classes`.
+/// Pairs of positions, ascending in both, of a longest common subsequence. Items are the same when
+/// their numbers are, which count from 0 and are below `classes`.
 pub(super) fn common(a: &[u32], b: &[u32], classes: usize) -> Vec<(usize, usize)> {
-    let mut search = Search { a, b, places: vec![Vec::new(); classes], pairs: Vec::new() };
-    search.solve(0..a.len(), 0..b.len());
-    search.pairs
+    common_of(a, b, classes, LARGE)
+}
+
+fn common_of(a: &[u32], b: &[u32], classes: usize, large: usize) -> Vec<(usize, usize)> {
+    let is_same = |(a, b): &(&u32, &u32)| a == b;
+    let front = a.iter().zip(b).take_while(is_same).count();
+    let (a_rest, b_rest) = (a.get(front..).unwrap_or_default(), b.get(front..).unwrap_or_default());
+    let back = a_rest.iter().rev().zip(b_rest.iter().rev()).take_while(is_same).count();
+    let (a_end, b_end) = (a.len() - back, b.len() - back);
+    let mut pairs: Vec<(usize, usize)> = (0..front).map(|index| (index, index)).collect();
+    if front < a_end && front < b_end {
+        let mut search = Search { a, b, places: vec![Vec::new(); classes], pairs };
+        let is_large = (a_end - front).div_ceil(64).saturating_mul(b_end - front) > large;
+        search.note(&(front..a_end), From::Front);
+        let count = search.count(front..b_end);
+        search.forget(&(front..a_end));
+        if count <= PAIRS * (a_end - front + b_end - front) || is_large {
+            search.by_pairs(front..a_end, front..b_end, if is_large { PAIRS / 2 } else { usize::MAX });
+        } else {
+            search.solve(front..a_end, front..b_end);
+        }
+        pairs = search.pairs;
+    }
+    pairs.extend((0..back).map(|index| (a_end + index, b_end + index)));
+    pairs
 }
 
 /// Words of the largest table that is kept: 4 MiB.
 const TABLE: usize = 1 << 19;
+
+/// Words of a table that takes too long: that of 16,384 items on either side.
+const LARGE: usize = 1 << 22;
+
+/// So many pairs for each item are few.
+const PAIRS: usize = 8;
 
 struct Search<'a> {
     a: &'a [u32],
@@ -32,7 +65,55 @@ enum From {
     Front,
 }
 
+/// A pair, and the one before it on a longest way to it.
+struct Link {
+    pair: (usize, usize),
+    before: Option<usize>,
+}
+
 impl Search<'_> {
+    /// How many pairs there are with the part of `a` that is noted.
+    fn count(&self, b: Range<usize>) -> usize {
+        let like = |class: &u32| self.places.get(class_index(*class)).map_or(0, Vec::len);
+        self.b.get(b).unwrap_or_default().iter().map(like).fold(0, usize::saturating_add)
+    }
+
+    /// For every item of `b`, in order, the places of `a` that are the same, last first: the nearest, as
+    /// they stand among their like, where there are more than `most` on either side.
+    fn by_pairs(&mut self, a: Range<usize>, b: Range<usize>, most: usize) {
+        self.note(&a, From::Front);
+        let mut links: Vec<Link> = Vec::new();
+        // For every length the way that ends first in `a`.
+        let mut ends: Vec<(usize, usize)> = Vec::new();
+        let mut seen = vec![0_usize; self.places.len()];
+        for index in b {
+            let Some(class) = self.b.get(index).map(|class| class_index(*class)) else { continue };
+            let (Some(places), Some(seen)) = (self.places.get(class), seen.get_mut(class)) else { continue };
+            let (from, to) = (seen.saturating_sub(most), seen.saturating_add(most).min(places.len()));
+            *seen += 1;
+            for place in places.get(from..to).unwrap_or_default().iter().rev() {
+                let place = a.start + place;
+                let length = ends.partition_point(|(end, _)| *end < place);
+                let before = length.checked_sub(1).and_then(|shorter| ends.get(shorter)).map(|(_, link)| *link);
+                let end = (place, links.len());
+                match ends.get_mut(length) {
+                    Some((same, _)) if *same == place => continue,
+                    Some(longer) => *longer = end,
+                    None => ends.push(end),
+                }
+                links.push(Link { pair: (place, index), before });
+            }
+        }
+        self.forget(&a);
+        let first = self.pairs.len();
+        let mut last = ends.last().map(|(_, link)| *link);
+        while let Some(link) = last.and_then(|link| links.get(link)) {
+            self.pairs.push(link.pair);
+            last = link.before;
+        }
+        self.pairs.get_mut(first..).unwrap_or_default().reverse();
+    }
+
     fn solve(&mut self, mut a: Range<usize>, mut b: Range<usize>) {
         while !a.is_empty() && !b.is_empty() && self.a.get(a.start) == self.b.get(b.start) {
             self.pairs.push((a.start, b.start));
@@ -205,6 +286,15 @@ mod tests {
             let pairs = common(&a, &b, 6);
             check(&a, &b, &pairs);
             prop_assert_eq!(pairs.len(), longest(&a, &b));
+            for most in [usize::MAX, 3] {
+                let mut search = Search { a: &a, b: &b, places: vec![Vec::new(); 6], pairs: Vec::new() };
+                search.by_pairs(0..a.len(), 0..b.len(), most);
+                check(&a, &b, &search.pairs);
+                prop_assert!(search.pairs.len() == longest(&a, &b) || most == 3);
+            }
+            // A large one is a common one, and all of what is the same on both sides.
+            check(&a, &b, &common_of(&a, &b, 6, 0));
+            prop_assert_eq!(common_of(&a, &a, 6, 0).len(), a.len());
             let mut search = Search { a: &a, b: &b, places: vec![Vec::new(); 6], pairs: Vec::new() };
             if b.len() > 1 {
                 search.halves(0..a.len(), 0..b.len());

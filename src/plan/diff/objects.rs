@@ -1,5 +1,7 @@
 //! Stateful objects and flowtables that come and go. What they count is no difference.
 
+use std::collections::HashMap;
+
 use super::Steps;
 use super::rules::Doomed;
 use crate::attr::nfta::{
@@ -13,9 +15,13 @@ use crate::plan::snapshot::{OpaqueState, TableState};
 
 impl Steps {
     pub(super) fn objects<'s>(&mut self, state: &'s TableState, table: &Table, doomed: &mut Doomed<'s>) {
-        let is = |held: &OpaqueState, object: &Object| held.kind == object.kind() && held.name == *object.name();
+        // Of two with one name the first, as the kernel finds it.
+        let wanted = table.objects.iter().rev().map(|object| ((object.kind(), object.name()), object));
+        let wanted: HashMap<_, _> = wanted.collect();
+        let there = state.objects.iter().rev().map(|held| ((held.kind.as_str(), &held.name), held));
+        let there: HashMap<_, _> = there.collect();
         for held in &state.objects {
-            let wanted = table.objects.iter().find(|object| is(held, object));
+            let wanted = wanted.get(&(held.kind.as_str(), &held.name));
             if wanted.is_none_or(|wanted| !same(held, wanted)) {
                 let (kind, name) = (held.kind.clone(), held.name.clone());
                 self.objects_gone.push(Operation::DeleteObject { table: state.id.clone(), kind, name });
@@ -23,7 +29,7 @@ impl Steps {
             }
         }
         for object in &table.objects {
-            let held = state.objects.iter().find(|held| is(held, object));
+            let held = there.get(&(object.kind(), object.name()));
             if held.is_none_or(|held| !same(held, object)) {
                 self.objects_made.extend(Operation::add_object(&state.id, object));
             }

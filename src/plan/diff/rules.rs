@@ -218,7 +218,7 @@ fn common(held: &[RuleState], wanted: &[Wanted<'_>], doomed: &Doomed<'_>) -> Vec
     let right: Vec<u32> = wanted
         .iter()
         .map(|rule| {
-            let class = classes.entry(weight(&rule.exprs)).or_default();
+            let class = classes.entry(weight(&rule.exprs, rule.rule.comment.as_deref())).or_default();
             let same = |other: &Wanted<'_>| {
                 same_programs(&other.exprs, &rule.exprs) && other.rule.comment == rule.rule.comment
             };
@@ -235,7 +235,8 @@ fn common(held: &[RuleState], wanted: &[Wanted<'_>], doomed: &Doomed<'_>) -> Vec
     // What is wanted nowhere cannot be in common.
     let (mut left, mut places) = (Vec::new(), Vec::new());
     for (index, rule) in held.iter().enumerate().filter(|(_, rule)| doomed.lets_stay(rule)) {
-        let class = classes.get(&weight(&rule.exprs)).map(Vec::as_slice).unwrap_or_default();
+        let weight = weight(&rule.exprs, userdata_comment(&rule.userdata).as_deref());
+        let class = classes.get(&weight).map(Vec::as_slice).unwrap_or_default();
         if let Some((number, _)) = class.iter().find(|(_, other)| is_same(rule, other)) {
             left.push(*number);
             places.push(index);
@@ -245,26 +246,10 @@ fn common(held: &[RuleState], wanted: &[Wanted<'_>], doomed: &Doomed<'_>) -> Vec
     pairs.into_iter().filter_map(|(left, right)| Some((*places.get(left)?, right))).collect()
 }
 
-/// A hash of most of what tells programs apart.
-fn weight(exprs: &[Expr]) -> u64 {
+/// A hash of most of what tells rules apart.
+fn weight(exprs: &[Expr], comment: Option<&str>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for expr in exprs {
-        std::mem::discriminant(expr).hash(&mut hasher);
-        match expr {
-            Expr::Bitwise(code) => (&code.mask, &code.xor).hash(&mut hasher),
-            Expr::Cmp { data, .. } | Expr::Immediate { data, .. } => data.hash(&mut hasher),
-            Expr::Lookup { set: LookupSet::Anonymous(set), .. } => {
-                set.elements.iter().for_each(|element| element.key.hash(&mut hasher));
-            }
-            Expr::Lookup { set: LookupSet::Named(name), .. } => name.hash(&mut hasher),
-            Expr::Meta { key, .. } => key.0.hash(&mut hasher),
-            // What it counts is in the attributes of some.
-            Expr::Opaque { name, data, .. } => (name, data.len()).hash(&mut hasher),
-            Expr::Payload { offset, len, .. } => (offset, len).hash(&mut hasher),
-            Expr::Range { low, high, .. } => (low, high).hash(&mut hasher),
-            Expr::Verdict(verdict) => verdict.hash(&mut hasher),
-            _ => {}
-        }
-    }
+    exprs.iter().for_each(|expr| expr.hash_same(&mut hasher));
+    comment.hash(&mut hasher);
     hasher.finish()
 }

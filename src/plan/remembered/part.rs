@@ -57,11 +57,12 @@ impl Remembered {
         if self.is_same(sums) {
             return Since::Same;
         }
-        let is_absent = |id: &TableId| self.sums.absent.contains(id);
+        let (tables, absent) = (self.tables(), self.absent());
+        let is_absent = |id: &TableId| absent.contains(id);
         let mut whole: Vec<TableId> = sums.absent.iter().filter(|id| !is_absent(id)).cloned().collect();
         let mut part = Part { whole: Vec::new(), tables: Vec::new(), wanted: Ruleset::new(), faults: Vec::new() };
         for (now, table) in sums.tables.iter_mut().zip(&wanted.tables) {
-            let before = self.sums.tables.iter().find(|table| table.id == now.id);
+            let before = tables.get(&now.id).copied();
             let found = before.filter(|before| {
                 now.head.is_some() && before.head == now.head && before.is_divisible && now.is_divisible
             });
@@ -101,19 +102,24 @@ impl Part {
 
     /// Chains, sets and tables that a transaction made are looked at from now on.
     pub(crate) fn look_at(&mut self, made: &Transaction) {
+        let mut known: HashSet<TableId> = self.whole.iter().cloned().collect();
+        known.extend(self.tables.iter().map(|part| part.known.id.clone()));
         for table in made.operations().iter().map(Operation::table) {
-            if !self.whole.contains(table) && self.tables.iter().all(|part| part.known.id != *table) {
+            if !known.contains(table) {
+                known.insert(table.clone());
                 self.whole.push(table.clone());
             }
         }
         for table in &mut self.tables {
             table.chains.iter_mut().for_each(|(_, rules)| *rules = None);
+            let mut chains: HashSet<Name> = table.chains.iter().map(|(name, _)| name.clone()).collect();
+            let mut sets: HashSet<Name> = table.sets.iter().cloned().collect();
             for operation in made.operations().iter().filter(|operation| *operation.table() == table.known.id) {
                 match operation {
-                    Operation::AddChain { name, .. } if table.chains.iter().all(|(known, _)| known != name) => {
+                    Operation::AddChain { name, .. } if chains.insert(name.clone()) => {
                         table.chains.push((name.clone(), None));
                     }
-                    Operation::AddSet { set, .. } if !table.sets.contains(&set.name) => {
+                    Operation::AddSet { set, .. } if sets.insert(set.name.clone()) => {
                         table.sets.push(set.name.clone());
                     }
                     _ => {}

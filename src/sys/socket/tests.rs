@@ -195,3 +195,24 @@ fn sockets(process: &str) -> Vec<String> {
     let links = links.map(|link| link.to_string_lossy().into_owned());
     links.filter(|link| link.starts_with("socket:")).collect()
 }
+
+#[test]
+fn a_wait_goes_on_after_a_signal() {
+    in_namespace(|| {
+        let events = NetlinkSocket::open(Bus::Route).expect("opens");
+        // RTNLGRP_LINK
+        events.join(1).expect("joins");
+        let mut buffer = Vec::new();
+        crate::sys::signal::interrupted(|signals| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let many = || signals() > 100;
+                    assert!(crate::support::patience::comes_true(many), "signals arrive");
+                    crate::testing::ip("link set lo up");
+                });
+                let event = events.recv(&mut buffer, Wait::Block).expect("received").expect("there is one");
+                assert_eq!(event.get(4..6), Some(&16u16.to_ne_bytes()[..]));
+            });
+        });
+    });
+}

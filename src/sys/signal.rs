@@ -1,0 +1,52 @@
+//! Signals that get in the way, for tests: a system call that waits ends with `EINTR`, signal(7).
+
+use std::io;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Runs `work` while one signal after the other interrupts its thread; it is handed how many came so far.
+pub(crate) fn interrupted<T>(work: impl FnOnce(&(dyn Fn() -> usize + Sync)) -> T) -> T {
+    static HANDLER: Once = Once::new();
+    HANDLER.call_once(|| handle().expect("a handler is set"));
+    // SAFETY: takes nothing and never fails.
+    let thread = unsafe { libc::pthread_self() };
+    let done = AtomicBool::new(false);
+    let begun = CAUGHT.load(Ordering::Relaxed);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // SAFETY: that thread waits for this one before it ends.
+                unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
+                thread::sleep(Duration::from_micros(50));
+            }
+        });
+        // Also when `work` panics.
+        let _done = Done(&done);
+        work(&|| CAUGHT.load(Ordering::Relaxed) - begun)
+    })
+}
+
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+static CAUGHT: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn count(_signal: libc::c_int) {
+    CAUGHT.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Without `SA_RESTART`, so that the kernel does not go on by itself.
+fn handle() -> io::Result<()> {
+    // SAFETY: all zeros is an action: no flags, and no signals that wait.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = count as extern "C" fn(libc::c_int) as usize;
+    // SAFETY: `action` is live, and the handler only adds to an atomic.
+    super::check(unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) }).map(drop)
+}

@@ -24,10 +24,22 @@ pub struct Error {
     refusals: Vec<Refusal>,
 }
 
-/// What a caller may branch on; everything else is in the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Somebody else changed the rule set first (`ERESTART`), or the object is in use or exists (`EBUSY`, `EEXIST`).
+/// Why an operation failed, as far as a program can act on it; everything else is in the message.
+///
+/// ```
+/// use nftmesh::prelude::*;
+///
+/// let out = Chain::regular("out").rule(Rule::new().jump("nowhere"));
+/// let faulty = Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(out));
+/// let error = Error::from(faulty.validate().unwrap_err());
+/// assert_eq!(error.kind(), ErrorKind::Invalid);
+/// assert_eq!(error.faults().len(), 1);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Somebody else changed the rule set first (`ERESTART`), or the object is in use (`EBUSY`), or it exists and is
+    /// declared otherwise (`EEXIST`).
     Conflict,
     /// Refused before the kernel saw anything.
     Invalid,
@@ -40,6 +52,8 @@ pub(crate) enum Kind {
     /// This kernel, or this hook, cannot do it.
     Unsupported,
 }
+
+pub(crate) use ErrorKind as Kind;
 
 impl Error {
     pub(crate) fn new(kind: Kind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -65,8 +79,15 @@ impl Error {
         self.source.downcast_ref::<Io>().and_then(|io| io.cause.raw_os_error())
     }
 
-    pub(crate) fn kind(&self) -> Kind {
+    /// Returns why the operation failed; the predicates ([`is_conflict`](Error::is_conflict), ...) ask for one kind each.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// The error of a module that this one was made from.
+    pub(crate) fn inner<T: StdError + 'static>(&self) -> Option<&T> {
+        self.source.downcast_ref()
     }
 
     /// The same error, with what is true besides in front of it.

@@ -3,7 +3,7 @@
 //! Functions that make matches (`not`, `set`, `masked`, `daddr` and one for every field) are in [`model::matches`], which is
 //! here as `matches`: `Rule::new().not(matches::daddr(net)).drop()`.
 
-pub use crate::error::{Error, Result};
+pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::kernel::{Kernel, NetNs, TraceFilter};
 pub use crate::model::matches;
 pub use crate::model::{
@@ -11,7 +11,7 @@ pub use crate::model::{
     IfName, Limit, Log, MarkKey, MarkValue, Nat, NatFlags, Policy, PortRange, Priority, Protocol, Reject, Rule,
     Ruleset, Set, Table, TcpFlags, Tproxy, Verdict,
 };
-pub use crate::plan::{ChainId, Position, Snapshot, TableId, Transaction};
+pub use crate::plan::{ChainId, Position, RuleHandle, SetId, Snapshot, TableId, Transaction};
 #[cfg(feature = "mesh")]
 pub use crate::pod::Pod;
 pub use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};

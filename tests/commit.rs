@@ -7,7 +7,7 @@ use nftmesh::model::{
     Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, QueueFlags, Reject, Rule, Ruleset, Set,
     SetFlags, Table, Tproxy, Value, set,
 };
-use nftmesh::plan::{Generation, Position, TableId, Transaction};
+use nftmesh::plan::{Generation, Position, RuleHandle, TableId, Transaction};
 use support::{in_fresh_netns, nft, nft_script};
 
 fn mesh() -> TableId {
@@ -55,7 +55,7 @@ fn every_refused_operation_is_named_and_nothing_is_applied() {
             .add_rule(&x, Rule::new().counter().jump("nowhere"))
             .add_rule(&x, Rule::new().counter().queue(0..=3, QueueFlags::empty()))
             .add_rule(&x, Rule::new().ip_daddr(set("noset")).accept())
-            .delete_rule(&x, 4711)
+            .delete_rule(&x, RuleHandle(4711))
             .add_elements(&mesh(), &interval, [net("11.0.0.0/8"), net("10.1.0.0/16")]);
         let error = kernel.commit(&faulty).expect_err("faults");
         let queues =
@@ -212,10 +212,13 @@ fn rules_go_where_they_are_put() {
     });
 }
 
-fn handle_of(text: &str) -> u64 {
+fn handle_of(text: &str) -> RuleHandle {
     let listed = nft("-a list ruleset");
     let line = listed.lines().find(|line| line.contains(text)).expect("the rule is listed");
-    line.rsplit(' ').next().and_then(|handle| handle.parse().ok()).expect("the line ends with its handle")
+    line.rsplit(' ')
+        .next()
+        .and_then(|handle| handle.parse().map(RuleHandle).ok())
+        .expect("the line ends with its handle")
 }
 
 fn marks() -> Vec<u32> {

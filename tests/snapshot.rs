@@ -9,7 +9,7 @@ use std::time::Duration;
 use nftmesh::bytecode::{CmpOp, ElementCode, ElementDataCode, Expr, LookupSet, Register};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{DataType, Element, Family, Ruleset, Set, Table, Value, Verdict};
-use nftmesh::plan::{Counters, RuleState, Snapshot, TableId, TableState, Transaction};
+use nftmesh::plan::{Counters, RuleHandle, RuleState, Snapshot, TableId, TableState, Transaction};
 use support::patience::comes_true;
 use support::readback::assert_reads_back;
 use support::version::{CATCH_ALL, EVENT_POSITIONS, OWNED_TABLES, linux, needs_linux};
@@ -114,7 +114,7 @@ fn rules_of_nft_are_read_and_what_is_unknown_stays_at_its_place() {
         let read = snapshot();
         let rules = &table(&read, Family::Inet, "t").chain("c").expect("it is there").rules;
         assert_eq!(rules.len(), taken.len());
-        let mut last_handle = 0;
+        let mut last_handle = RuleHandle(0);
         for ((rule, expected), read) in taken.iter().zip(rules) {
             assert_eq!(opaque(read), **expected, "{rule}: {:#?}", read.exprs);
             assert_eq!(read.opaque, [], "{rule}");
@@ -178,7 +178,7 @@ fn names_comments_hooks_and_handles_are_read() {
         assert_eq!(table(&read, Family::Ip6, "dormant").flags, 1);
         let device = table(&read, Family::Netdev, "n").chain("c").expect("it is there");
         assert_eq!(device.hook.as_ref().expect("it is a base chain").devices, ["lo"]);
-        for handle in [set.handle, other.handle, other.rules[0].handle, t.handle] {
+        for handle in [set.handle, other.handle, other.rules[0].handle.0, t.handle] {
             assert!(nft("-a list ruleset").contains(&format!("# handle {handle}\n")), "{handle}");
         }
     });

@@ -28,7 +28,7 @@ use agree::world::World;
 use agree::{generate, owners, sensors, ways};
 use nftmesh::kernel::{Kernel, Trace, TraceFilter, host, interfaces, legacy_tables};
 use nftmesh::model::Ruleset;
-use nftmesh::plan::{Snapshot, TraceStep, Transaction};
+use nftmesh::plan::{RuleHandle, Snapshot, TraceStep, Transaction};
 use nftmesh::sim::{CannotTell, Comparison, Host, Rules, Walker, compare};
 use support::corpus::{self, corpus};
 use support::patience::patience;
@@ -301,7 +301,7 @@ fn what_is_proven_the_same_is_the_same_for_every_packet_that_the_kernel_was_give
                 }
                 let Some(messages) = told::drain(&mut trace, patience(QUIET)) else { break };
                 packets += 1;
-                let mut held: BTreeMap<(u32, String), BTreeSet<u64>> = BTreeMap::new();
+                let mut held: BTreeMap<(u32, String), BTreeSet<RuleHandle>> = BTreeMap::new();
                 for message in &messages {
                     let at = (message.id, message.chain.to_string());
                     let own = held.entry(at).or_default();

@@ -15,7 +15,7 @@ use std::time::Duration;
 use nftmesh::bytecode::Expr;
 use nftmesh::kernel::{Kernel, host};
 use nftmesh::model::Family;
-use nftmesh::plan::{Snapshot, TableId};
+use nftmesh::plan::{RuleHandle, Snapshot, TableId};
 use nftmesh::sim::{Packet, Rules, Walk, Walker};
 use support::patience::comes_true;
 use support::{in_fresh_netns, ip, nft_script};
@@ -31,7 +31,7 @@ fn snapshot() -> Snapshot {
 }
 
 /// Chain and handle of every rule that counted something.
-fn counted(snapshot: &Snapshot) -> Vec<(String, u64)> {
+fn counted(snapshot: &Snapshot) -> Vec<(String, RuleHandle)> {
     let table = snapshot.table(&TableId::new(Family::Ip, "t")).expect("the table");
     let counts = |expr: &Expr| matches!(expr, Expr::Counter { packets: 1.., .. });
     let rules = table.chains.iter().flat_map(|chain| chain.rules.iter().map(move |rule| (chain, rule)));
@@ -39,9 +39,9 @@ fn counted(snapshot: &Snapshot) -> Vec<(String, u64)> {
     rules.map(|(chain, rule)| (chain.name.to_string(), rule.handle)).collect()
 }
 
-fn met(walks: &[Walk]) -> Vec<(String, u64)> {
+fn met(walks: &[Walk]) -> Vec<(String, RuleHandle)> {
     let lines = walks.iter().flat_map(Walk::matched).map(|(_, rule, _)| rule);
-    let mut met: Vec<_> = lines.map(|rule| (rule.chain.name.to_string(), rule.handle.unwrap_or(0))).collect();
+    let mut met: Vec<_> = lines.map(|rule| (rule.chain.name.to_string(), rule.handle.unwrap_or_default())).collect();
     met.sort();
     met.dedup();
     met

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nftmesh::kernel::{Kernel, NetNs, Watch};
 use nftmesh::model::{Chain, DataType, Element, Family, Rule, Ruleset, Set, Table, TableFlags, Value};
-use nftmesh::plan::{AddedAt, Commit, Event, Position, TableId, Transaction};
+use nftmesh::plan::{AddedAt, Commit, Event, Position, RuleHandle, TableId, Transaction};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::patience::patience;
 use support::version::{EVENT_POSITIONS, OWNED_TABLES, linux, needs_linux};
@@ -193,8 +193,8 @@ fn where_a_rule_was_put_is_told() {
         let cases = [
             ("add rule t c drop", AddedAt::Position(Position::Last)),
             ("insert rule t c drop", AddedAt::Position(Position::First)),
-            ("insert rule t c handle 2 accept", AddedAt::Position(Position::After(6))),
-            ("add rule t c handle 3 accept", AddedAt::Position(Position::After(3))),
+            ("insert rule t c handle 2 accept", AddedAt::Position(Position::After(RuleHandle(6)))),
+            ("add rule t c handle 3 accept", AddedAt::Position(Position::After(RuleHandle(3)))),
             ("replace rule t c handle 6 return", AddedAt::Replaced),
             ("replace rule t c handle 3 return", AddedAt::Replaced),
             ("replace rule t c handle 5 return", AddedAt::Replaced),
@@ -219,7 +219,7 @@ fn a_rule_that_our_transaction_replaces_is_reported_in_its_place() {
     in_fresh_netns(|| {
         nft_script("table t {\n chain c {\n drop\n accept\n return\n }\n }");
         let chain = TableId::new(Family::Ip, "t").chain("c");
-        for handle in [2, 3, 4] {
+        for handle in [2, 3, 4].map(RuleHandle) {
             let mut kernel = Kernel::open().expect("a socket");
             let mut watch = kernel.watch().expect("a socket");
             kernel.commit(&Transaction::new().replace_rule(&chain, handle, Rule::new().counter())).expect("a rule");

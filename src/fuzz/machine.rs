@@ -6,7 +6,7 @@ use crate::bytecode::{
     ElementCode, ElementDataCode, Expr, INTERVAL_END, LookupSet, SetCode, SetMode, Sets, lower, lower_elements,
     lower_set, rule_userdata,
 };
-use crate::model::{ChainKind, Name, Rule, Set, SetFlags, Verdict};
+use crate::model::{ChainKind, Name, Rule, RuleHandle, Set, SetFlags, Verdict};
 use crate::plan::{
     ChainId, ChainState, HookState, Operation, Position, RuleState, SetState, Snapshot, TableId, TableState,
     Transaction,
@@ -81,7 +81,8 @@ impl Machine {
             Operation::AddRule { chain, position, rule } => {
                 let rule = self.rule(chain, rule, handle)?;
                 let rules = &mut self.chain(chain)?.rules;
-                let find = |handle: u64| rules.iter().position(|rule| rule.handle == handle).ok_or("no such rule");
+                let find =
+                    |handle: RuleHandle| rules.iter().position(|rule| rule.handle == handle).ok_or("no such rule");
                 let index = match position {
                     Position::After(handle) => find(*handle)? + 1,
                     Position::Before(handle) => find(*handle)?,
@@ -189,6 +190,7 @@ impl Machine {
     }
 
     fn rule(&mut self, chain: &ChainId, rule: &Rule, handle: u64) -> Outcome<RuleState> {
+        let handle = RuleHandle(handle);
         let table = self.table(&chain.table)?;
         let exprs = lower(rule, table.id.family, table).map_err(|error| error.to_string())?.exprs;
         let userdata = rule_userdata(rule);

@@ -1,9 +1,11 @@
 //! What the kernel answers to a batch.
 
+use std::collections::BTreeSet;
+
 use super::assert_one_line;
 use crate::model::{
-    Chain, ChainType, DataType, Element, Family, Hook, Limit, LimitUnit, Log, Priority, Rule, Set, Table, Value,
-    Verdict, set,
+    Chain, ChainType, DataType, Element, Family, Hook, Limit, LimitUnit, Log, Priority, Rule, RuleHandle, Set, Table,
+    Value, Verdict, set,
 };
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost};
 use crate::plan::{TableId, Transaction};
@@ -12,7 +14,7 @@ use crate::plan::{TableId, Transaction};
 pub fn replies(datagram: &[u8]) {
     let acks: Vec<Ack> = netlink::acks(datagram).map_while(Result::ok).collect();
     BATCH.with(|(transaction, known, encoded)| {
-        let error = netlink::refused(transaction, known, encoded, &acks, Lost::Some);
+        let error = netlink::refused(transaction, known, encoded, &acks, (Lost::Some, &BTreeSet::new()));
         assert_one_line(&error.to_string());
         for refusal in error.refusals() {
             assert_one_line(&refusal.to_string());
@@ -44,8 +46,8 @@ fn batch() -> (Transaction, KnownSets, Encoded) {
     let chain = id.chain("in");
     let transaction = Transaction::new()
         .create(table)
-        .delete_rule(&chain, 7)
-        .replace_rule(&chain, 8, Rule::new().notrack())
+        .delete_rule(&chain, RuleHandle(7))
+        .replace_rule(&chain, RuleHandle(8), Rule::new().notrack())
         .flush_chain(&id.chain("sub"))
         .delete_chain(&id.chain("sub"))
         .delete_set(&id, "marks")

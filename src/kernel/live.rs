@@ -1,12 +1,13 @@
 //! The live kernel: a socket into one network namespace, over which transactions are committed.
 
+use std::collections::BTreeSet;
 use std::hash::RandomState;
 
 use super::dump::Query;
 use crate::attr::nfta::NFTA_TABLE_NAME;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Family, Name, Set};
-use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
+use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, Malformed, kind};
 use crate::plan::{Operation, Remembered, TableId, Transaction};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
@@ -15,6 +16,9 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 /// Calls block, and only as long as the kernel works: about a microsecond per expression, behind a lock that every writer of the
 /// namespace shares. After a commit that deleted anything, dropping a `Kernel` waits 8 to 24 ms for the kernel to let go of it; a
 /// program that lives on keeps it.
+///
+/// A `Kernel` is [`Send`] and not [`Sync`]: a program with several threads or tasks opens one for each. In async code, call it
+/// where blocking is allowed (`spawn_blocking` of tokio).
 ///
 /// ```no_run
 /// use nftmesh::kernel::Kernel;
@@ -110,8 +114,20 @@ impl Kernel {
         if prepared.transaction.is_empty() {
             return Ok(());
         }
-        let (acks, lost) = self.exchange(prepared.encoded.messages.as_bytes())?;
-        prepared.verdict(&acks, lost)
+        self.send(prepared, |_| Ok(()))
+    }
+
+    /// Sends what was prepared, hands every datagram of the answer to `read`, and says whether the kernel took it.
+    pub(super) fn send(
+        &mut self,
+        prepared: &Prepared<'_>,
+        read: impl FnMut(&[u8]) -> Result<(), Malformed>,
+    ) -> Result<()> {
+        let (acks, lost) = self.exchange_with(prepared.encoded.messages.as_bytes(), read)?;
+        let refused = acks.iter().filter(|ack| ack.errno == libc::EOPNOTSUPP);
+        let refused = refused.filter_map(|ack| prepared.encoded.origin(ack.sequence)).map(|origin| origin.operation);
+        let clashes = self.clashes(prepared.transaction, refused);
+        prepared.verdict(&acks, lost, &clashes)
     }
 
     /// Asks whether a transaction would be taken, without changing anything: static validation, then a dry run in the kernel.
@@ -159,6 +175,14 @@ impl Kernel {
 
     /// Sends one batch and collects everything the kernel says to it, which is queued when the send returns.
     fn exchange(&mut self, bytes: &[u8]) -> Result<(Vec<Ack>, Lost)> {
+        self.exchange_with(bytes, |_| Ok(()))
+    }
+
+    fn exchange_with(
+        &mut self,
+        bytes: &[u8],
+        mut read: impl FnMut(&[u8]) -> Result<(), Malformed>,
+    ) -> Result<(Vec<Ack>, Lost)> {
         self.drain()?;
         let io = |cause| Error::io("commit", cause);
         let allowed = self.socket.ensure_send_buffer(bytes.len()).map_err(io)?;
@@ -175,6 +199,7 @@ impl Kernel {
             match self.socket.recv(&mut self.buffer, Wait::DontWait) {
                 Ok(None) => return Ok((acks, lost)),
                 Ok(Some(datagram)) => {
+                    read(datagram).map_err(|malformed| Error::new(Kind::Other, malformed))?;
                     for ack in netlink::acks(datagram) {
                         acks.push(ack.map_err(|malformed| Error::new(Kind::Other, malformed))?);
                     }
@@ -207,7 +232,7 @@ impl Kernel {
         let probe = self.encode(&empty, Ending::AcknowledgedEnd)?;
         let (acks, lost) = self.exchange(probe.encoded.messages.as_bytes())?;
         if acks.iter().any(|ack| ack.errno == libc::EPERM) {
-            probe.verdict(&acks, lost)?;
+            probe.verdict(&acks, lost, &BTreeSet::new())?;
         }
         let acknowledged = acks.iter().any(|ack| ack.sequence == probe.encoded.last() && ack.errno == 0);
         let ending = if acknowledged { Ending::AcknowledgedEnd } else { Ending::AcknowledgedLast };
@@ -219,9 +244,9 @@ impl Kernel {
 /// A transaction that is validated and encoded.
 #[derive(Debug)]
 pub struct Prepared<'t> {
-    transaction: &'t Transaction,
+    pub(super) transaction: &'t Transaction,
     known: KnownSets,
-    encoded: Encoded,
+    pub(super) encoded: Encoded,
     ending: Ending,
 }
 
@@ -239,11 +264,11 @@ impl Prepared<'_> {
     }
 
     /// What the acknowledgements say: committed, or refused.
-    fn verdict(&self, acks: &[Ack], lost: Lost) -> Result<()> {
+    fn verdict(&self, acks: &[Ack], lost: Lost, clashes: &BTreeSet<usize>) -> Result<()> {
         let Prepared { transaction, known, encoded, ending } = self;
         let refusals: Vec<Ack> = acks.iter().filter(|ack| ack.errno != 0).cloned().collect();
         if !refusals.is_empty() || lost == Lost::Some {
-            return Err(netlink::refused(transaction, known, encoded, &refusals, lost));
+            return Err(netlink::refused(transaction, known, encoded, &refusals, (lost, clashes)));
         }
         let expected = match ending {
             Ending::AcknowledgedEnd => encoded.last(),

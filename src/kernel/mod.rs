@@ -1,6 +1,8 @@
 //! The live kernel: transactions, network namespaces, policy routes, addresses.
 
+mod clash;
 mod dump;
+mod echo;
 mod hooks;
 #[cfg(feature = "sim")]
 mod host;
@@ -9,6 +11,7 @@ mod legacy;
 mod links;
 mod listener;
 mod live;
+mod narrow;
 mod netns;
 #[cfg(all(feature = "mesh", feature = "sim"))]
 mod route_host;

@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-use super::dump::{Dump, Query};
+use super::dump::{Dump, Found, Query};
 use super::live::Kernel;
 use crate::error::{Error, Kind, Result};
 use crate::model::Name;
 use crate::netlink::{self, Assembly, ElementRequest, RuleRequest, kind};
-use crate::plan::{Snapshot, TableId};
+use crate::plan::{Generation, Snapshot, TableId};
 
 /// How often a snapshot is read anew because somebody committed meanwhile.
 const ATTEMPTS: usize = 20;
@@ -59,19 +59,29 @@ impl Kernel {
     }
 
     fn consistent(&mut self, wanted: Option<&[TableId]>) -> Result<Snapshot> {
+        let (generation, assembly) = self.at_one_generation(|kernel| kernel.read(wanted))?;
+        Ok(assembly.finish(generation))
+    }
+
+    /// Calls `read` until nobody commits while it reads, and returns what it read with the generation. `read` returns `None` when
+    /// a dump was interrupted.
+    pub(super) fn at_one_generation<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Kernel) -> Result<Option<T>>,
+    ) -> Result<(Generation, T)> {
         for _ in 0..ATTEMPTS {
             let generation = self.generation()?;
             if !self.is_current(generation)? {
                 continue;
             }
-            let read = self.read(wanted);
+            let read = read(self);
             // First whether the state stood still: half a state explains any error.
             self.drain()?;
             if !self.is_current(generation)? {
                 continue;
             }
-            if let Some(assembly) = read? {
-                return Ok(assembly.finish(generation));
+            if let Some(read) = read? {
+                return Ok((generation, read));
             }
         }
         Err(Error::new(
@@ -168,6 +178,13 @@ impl Reading<'_, '_> {
         }
         self.whole = false;
         Ok(())
+    }
+
+    /// Asks for one thing.
+    pub(super) fn one(&mut self, kind: u16, table: &TableId, attributes: &[u8]) -> Result<Found> {
+        let assembly = &mut self.assembly;
+        let query = Query { kind, family: table.family.number(), attributes };
+        self.kernel.get(query, |message| assembly.read(message))
     }
 
     /// Dumps.

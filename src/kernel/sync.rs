@@ -169,6 +169,21 @@ impl Kernel {
         Ok(applied)
     }
 
+    /// Deletes these tables with everything in them; one that does not exist is no error.
+    ///
+    /// # Errors
+    /// Those of [`apply`](Self::apply).
+    ///
+    /// ```no_run
+    /// use nftmesh::prelude::*;
+    ///
+    /// Kernel::open()?.remove(&[TableId::new(Family::Inet, "mesh")])?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn remove(&mut self, tables: &[TableId]) -> Result<Applied> {
+        self.apply_owned(&Ruleset::new(), tables)
+    }
+
     /// Whether [`apply_owned`](Self::apply_owned) would do nothing.
     pub(crate) fn is_in_sync(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<bool> {
         Ok(self.is_remembered(ruleset, ours)? || self.plan_owned(ruleset, ours)?.is_empty())

@@ -12,7 +12,7 @@ use super::listener::failed;
 use super::live::Kernel;
 use super::netns::NetNs;
 use crate::error::Result;
-use crate::model::{CtDirection, Hook, Policy, Statement, Verdict};
+use crate::model::{CtDirection, Hook, Policy, RuleHandle, Statement, Verdict};
 use crate::plan::{
     ChainId, Generation, TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice,
     TracedPacket,
@@ -242,7 +242,7 @@ impl TraceSteps {
         found.map(|(chain, base)| (Arc::clone(chain), *base))
     }
 
-    fn rule(&self, chain: &ChainId, handle: u64) -> Option<Arc<RuleLine>> {
+    fn rule(&self, chain: &ChainId, handle: RuleHandle) -> Option<Arc<RuleLine>> {
         let found = |rules: &Rules| rules.rule(&chain.table, handle).filter(|rule| rule.chain == *chain).cloned();
         found(&self.rules).or_else(|| found(&self.rules_before))
     }

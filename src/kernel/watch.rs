@@ -7,7 +7,7 @@ use super::live::Kernel;
 use super::netns::NetNs;
 use crate::error::Result;
 use crate::netlink;
-use crate::plan::{AddedAt, ChainId, Event};
+use crate::plan::{AddedAt, ChainId, Event, RuleHandle};
 use crate::sys::socket::Wait;
 
 /// The commits of one network namespace from now on.
@@ -38,7 +38,7 @@ pub struct Watch {
     /// Sockets whose commits are left out.
     own: Vec<u32>,
     /// The rule whose deletion was the last event.
-    deleted: Option<(ChainId, u64)>,
+    deleted: Option<(ChainId, RuleHandle)>,
 }
 
 impl Told for Event {

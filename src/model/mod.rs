@@ -7,6 +7,7 @@ mod address;
 mod chain;
 mod classic;
 mod field;
+mod id;
 mod keywords;
 mod limit;
 mod log;
@@ -28,6 +29,7 @@ pub use address::{IntoAddress, daddr, saddr};
 pub use chain::{Base, Chain, ChainKind, ChainType, Hook, Policy, Priority};
 pub use classic::Classic;
 pub use field::{DataType, Field};
+pub use id::{ChainId, Generation, Position, RuleHandle, SetId, TableId};
 pub use limit::{Limit, LimitOf, LimitUnit, LimitWhen};
 pub use log::{Log, LogFlags, LogLevel};
 pub use matches::{

@@ -25,7 +25,7 @@ use super::write::{Header, Messages};
 use super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use crate::attr::AttributeWriter;
 use crate::bytecode::{Expr, KeptParts, KeptRule, Program, Unlowerable, parts_userdata, rule_userdata};
-use crate::model::{ChainKind, Kept, Name, Policy, Rule, TableFlags};
+use crate::model::{ChainKind, Kept, Name, Policy, Rule, RuleHandle, TableFlags};
 use crate::plan::{ChainId, HookState, Operation, Position, State, TableId, Transaction};
 
 pub(crate) use backend::Backend;
@@ -49,6 +49,24 @@ impl Encoded {
     pub(crate) fn last(&self) -> u32 {
         let count = u32::try_from(self.origins.len()).unwrap_or(u32::MAX);
         self.first.wrapping_add(count).wrapping_add(1)
+    }
+
+    /// Asks the kernel to send back every rule that the transaction puts in; returns the sequence numbers of these messages.
+    pub(crate) fn ask_for_rules(&mut self, transaction: &Transaction) -> Vec<u32> {
+        let is_rule = |operation: &Operation| match operation {
+            Operation::AddRule { .. } | Operation::ReplaceRule { .. } => true,
+            Operation::Restore { state, .. } => matches!(**state, State::Rule { .. }),
+            _ => false,
+        };
+        let mut asked = Vec::new();
+        for (origin, sequence) in self.origins.iter().zip((0..).map(|index| self.first.wrapping_add(1 + index))) {
+            let operation = transaction.operations().get(origin.operation);
+            if origin.part == Part::Itself && operation.is_some_and(is_rule) {
+                self.messages.add_flag(origin.start, flag::ECHO);
+                asked.push(sequence);
+            }
+        }
+        asked
     }
 
     /// Where a sequence number belongs; `None` for the messages that begin and end the batch.
@@ -284,8 +302,8 @@ impl Encoder<'_> {
         chain: &ChainId,
         flags: u16,
         rule: &Rule,
-        handle: Option<u64>,
-        position: Option<u64>,
+        handle: Option<RuleHandle>,
+        position: Option<RuleHandle>,
     ) -> Result<(), Unencodable> {
         let ChainId { table, name } = chain;
         let Program { mut exprs, statements: _ } = self.known.lower(rule, table)?;
@@ -327,7 +345,7 @@ impl Encoder<'_> {
         index: usize,
         table: &TableId,
         chain: Option<&Name>,
-        handle: Option<u64>,
+        handle: Option<RuleHandle>,
     ) -> Result<(), Unencodable> {
         let chain = chain.map(Name::as_str);
         let body = RuleBody { table: table.name.as_str(), chain, handle, ..RuleBody::default() };
@@ -342,7 +360,7 @@ impl Encoder<'_> {
 }
 
 /// Flags of the message that adds a rule there, and the rule beside it.
-fn placed(position: Position) -> (u16, Option<u64>) {
+fn placed(position: Position) -> (u16, Option<RuleHandle>) {
     match position {
         Position::After(handle) => (flag::CREATE | flag::APPEND, Some(handle)),
         Position::Before(handle) => (flag::CREATE, Some(handle)),

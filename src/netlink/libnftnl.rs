@@ -115,10 +115,10 @@ fn rule(body: &RuleBody<'_>) -> io::Result<Option<nftnl::Rule>> {
         object.text(c::NFTNL_RULE_CHAIN, chain)?;
     }
     if let Some(handle) = handle {
-        object.u64(c::NFTNL_RULE_HANDLE, handle);
+        object.u64(c::NFTNL_RULE_HANDLE, handle.0);
     }
     if let Some(position) = position {
-        object.u64(c::NFTNL_RULE_POSITION, position);
+        object.u64(c::NFTNL_RULE_POSITION, position.0);
     }
     for code in exprs {
         let set = first_set;

@@ -60,6 +60,7 @@ pub(crate) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 pub(crate) mod flag {
     pub(crate) const REQUEST: u16 = 0x1;
     pub(crate) const ACK: u16 = 0x4;
+    pub(crate) const ECHO: u16 = 0x8;
     pub(crate) const DUMP_INTR: u16 = 0x10;
     pub(crate) const DUMP: u16 = 0x300;
     pub(crate) const REPLACE: u16 = 0x100;

@@ -1,6 +1,6 @@
 //! From what the kernel answered to which operation it meant, and what to do about it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::encode::{Encoded, KnownSets, Origin, Part};
 use super::expr::kernel_option;
@@ -20,9 +20,9 @@ pub(crate) fn refused(
     known: &KnownSets,
     encoded: &Encoded,
     acks: &[Ack],
-    lost: Lost,
+    (lost, clashes): (Lost, &BTreeSet<usize>),
 ) -> Error {
-    let context = Context { transaction, known, encoded };
+    let context = Context { transaction, known, encoded, clashes };
     let mut kinds = Vec::new();
     let mut refusals: Vec<Refusal> = Vec::new();
     let mut seen = HashSet::new();
@@ -72,6 +72,8 @@ struct Context<'a> {
     transaction: &'a Transaction,
     known: &'a KnownSets,
     encoded: &'a Encoded,
+    /// Operations that add what exists and is declared otherwise.
+    clashes: &'a BTreeSet<usize>,
 }
 
 /// What an attribute offset points at.
@@ -108,7 +110,11 @@ impl Context<'_> {
             },
             Some(Spot::Other(_)) | None => title,
         };
-        let (kind, mut remedy) = explain(operation, spot.as_ref(), errno);
+        let (kind, mut remedy) = if self.clashes.contains(&origin.operation) {
+            (Kind::Conflict, format!("{EXISTS} ({})", errno_name(errno)))
+        } else {
+            explain(operation, spot.as_ref(), errno)
+        };
         if let Some(text) = &ack.text {
             remedy = format!("{remedy} [kernel: {}]", text.escape_debug());
         }
@@ -223,9 +229,7 @@ fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind,
             _ => format!("no such table, or this kernel has no such chain type (CONFIG_NFT_NAT for nat) ({name})"),
         },
         (Operation::AddChain { .. }, libc::EOPNOTSUPP) => {
-            format!(
-                "this kernel takes no such chain type at that hook and priority, or it exists with another hook ({name})"
-            )
+            format!("this kernel takes no such chain type at that hook and priority ({name})")
         }
         (Operation::AddTable { flags, .. }, libc::EINVAL | libc::EOPNOTSUPP) if flags.contains(TableFlags::OWNER) => {
             let missing = if flags.contains(TableFlags::PERSIST) {
@@ -236,7 +240,7 @@ fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind,
             return (Kind::Unsupported, format!("this kernel has no {missing} ({name})"));
         }
         (Operation::AddChain { .. } | Operation::AddSet { .. } | Operation::AddTable { .. }, libc::EEXIST) => {
-            format!("it exists already and is not the same; delete it in the same transaction ({name})")
+            format!("{EXISTS} ({name})")
         }
         (Operation::AddRule { .. } | Operation::ReplaceRule { .. } | Operation::DeleteRule { .. }, libc::ENOENT) => {
             match spot {
@@ -331,6 +335,8 @@ fn errno_name(errno: i32) -> String {
     name.into()
 }
 
+/// What to do about something that is declared otherwise than it is wanted.
+const EXISTS: &str = "it exists already and is not the same; delete it in the same transaction";
 /// `struct nlmsghdr` and `struct nfgenmsg`.
 const HEADERS: usize = 20;
 

@@ -35,6 +35,13 @@ impl Messages {
         self.bytes.extend_from_slice(message);
     }
 
+    /// Adds a flag to the message that starts there.
+    pub(crate) fn add_flag(&mut self, start: usize, flag: u16) {
+        if let Some([low, high]) = self.bytes.get_mut(start + 6..start + 8) {
+            [*low, *high] = (u16::from_ne_bytes([*low, *high]) | flag).to_ne_bytes();
+        }
+    }
+
     /// Appends one message: the header, and the attributes that `body` writes. When `body` fails, nothing is appended.
     pub(crate) fn message<T>(
         &mut self,

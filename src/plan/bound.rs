@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use super::operation::{Operation, Position, TableId};
+use super::operation::Operation;
 use crate::bytecode::Expr;
-use crate::model::{Chain, ChainKind, Name, Rule, Statement};
+use crate::model::{Chain, ChainKind, Name, Position, Rule, Statement, TableId};
 
 /// These operations on rules of a table, each with the chains before it that belong to its rule.
 pub(super) fn with_chains(operations: Vec<Operation>, id: &TableId, chains: &[Chain]) -> Vec<Operation> {

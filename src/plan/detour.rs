@@ -20,13 +20,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::operation::{Operation, State, TableId};
+use super::operation::{Operation, State};
 use super::snapshot::{ChainState, Snapshot, TableState};
 use super::transaction::Transaction;
 use crate::bytecode::{Expr, LookupSet};
 use crate::model::{
     ChainKind, Element, Family, Interval, Key, MarkValue, Match, Name, Operand, Ruleset, Set, SetFlags, SetRef,
-    Statement, Table,
+    Statement, Table, TableId,
 };
 
 /// One transaction of the way.

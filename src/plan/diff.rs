@@ -24,13 +24,13 @@ use std::collections::{HashMap, HashSet};
 use std::borrow::Cow;
 
 use super::bound::with_chains;
-use super::operation::{Operation, TableId};
+use super::operation::Operation;
 use super::snapshot::{ChainState, HookState, OpaqueMessage, SetState, Snapshot, TableState};
 use super::transaction::Transaction;
 use crate::attr::nfta::NFTA_TABLE_NAME;
 use crate::bytecode::{KeptParts, Modes, SetMode, Unlowerable, lower_elements, lower_set};
 use crate::model::{
-    Base, Chain, ChainKind, Family, Kept, Name, Policy, Ruleset, Set, SetFlags, Statement, Table, TableFlags,
+    Base, Chain, ChainKind, Family, Kept, Name, Policy, Ruleset, Set, SetFlags, Statement, Table, TableFlags, TableId,
 };
 use bound::{Bound, is_bound};
 use elements::Delta;

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::operation::{Operation, State, TableId};
+use super::operation::{Operation, State};
 use super::snapshot::{RuleState, Snapshot, TableState};
 use super::transaction::Transaction;
 use crate::bytecode::{Modes, raise};
-use crate::model::{Family, Name};
+use crate::model::{Family, Name, RuleHandle, TableId};
 use crate::render::script;
 
 /// One difference between what the kernel holds and what is wanted, as what makes it good.
@@ -73,10 +73,10 @@ impl Transaction {
     ///
     /// ```
     /// use nftmesh::model::{Chain, Family, Rule};
-    /// use nftmesh::plan::{TableId, Transaction};
+    /// use nftmesh::plan::{RuleHandle, TableId, Transaction};
     ///
     /// let out = TableId::new(Family::Inet, "mesh").chain("out");
-    /// let transaction = Transaction::new().delete_rule(&out, 7).add_rule(&out, Rule::new().accept());
+    /// let transaction = Transaction::new().delete_rule(&out, RuleHandle(7)).add_rule(&out, Rule::new().accept());
     /// assert_eq!(transaction.marked().to_string(), "- delete rule inet mesh out handle 7\n+ add rule inet mesh out accept\n");
     /// ```
     #[must_use]
@@ -195,7 +195,7 @@ struct HeldTable<'s> {
     family: Family,
     chains: HashSet<&'s Name>,
     /// By chain and handle: the index in the chain, and the rule.
-    rules: HashMap<(&'s Name, u64), (usize, &'s RuleState)>,
+    rules: HashMap<(&'s Name, RuleHandle), (usize, &'s RuleState)>,
     sets: Modes<'s>,
 }
 

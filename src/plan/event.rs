@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use super::operation::{ChainId, Position, TableId};
 use super::snapshot::{ChainState, OpaqueMessage, OpaqueState, RuleState, SetState, TableState};
-use super::transaction::Generation;
 use crate::bytecode::{ElementCode, SetMode, Sets, raise};
-use crate::model::{Name, Rule};
+use crate::model::{ChainId, Generation, Name, Position, Rule, TableId};
 use crate::render::InFamily;
 
 /// One change of the rule sets, or what ends the changes of a commit.

@@ -1,7 +1,6 @@
 //! What runs at the hooks of a network namespace, in the kernel's own order.
 
-use super::operation::ChainId;
-use crate::model::{Family4or6, Hook};
+use crate::model::{ChainId, Family4or6, Hook};
 
 /// The functions at the hooks of IPv4 and IPv6, as the kernel lists them.
 ///

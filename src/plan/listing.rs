@@ -214,7 +214,7 @@ impl Listing<'_> {
             writeln!(f, "\t\t{}", unknown(format_args!("flags {nameless:#x}")))?;
         }
         for rule in &chain.rules {
-            writeln!(f, "\t\t{}{}", self.rule(within, rule), handle(self.handle(rule.handle)))?;
+            writeln!(f, "\t\t{}{}", self.rule(within, rule), handle(self.handle(rule.handle.0)))?;
         }
         // nft says nothing of them, and loads a listing without them.
         if chain.unlisted > 0 {

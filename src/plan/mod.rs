@@ -17,13 +17,14 @@ mod trace;
 mod transaction;
 mod view;
 
+pub use crate::model::{ChainId, Generation, Position, RuleHandle, SetId, TableId};
 pub(crate) use detour::{Step, StepKind, step};
 pub use diff::diff;
 pub use difference::{Change, Difference, Marked, Part, differences};
 pub use event::{AddedAt, Commit, Event};
 pub use hooks::{HookFunction, HookList, Hooks};
 pub use listing::Listing;
-pub use operation::{ChainId, Operation, Position, Remainder, State, TableId};
+pub use operation::{Operation, Remainder, State};
 pub(crate) use raise::chain_kind;
 pub use raise::{Raised, Unnamed};
 pub(crate) use remembered::{Part as PartOf, Remembered, Since, Sums, TablePart};
@@ -32,4 +33,4 @@ pub use snapshot::{
 };
 pub(crate) use stage::unstaged;
 pub use trace::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
-pub use transaction::{Generation, Transaction};
+pub use transaction::Transaction;

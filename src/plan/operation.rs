@@ -1,61 +1,9 @@
 //! One change to the kernel's rule sets.
 
-use std::fmt;
-
 use super::snapshot::{ChainState, OpaqueState, RuleState, SetState, TableState};
-use crate::model::{Chain, ChainKind, Family, Kept, Name, Object, Rule, Set, Table, TableFlags};
-
-/// A table by family and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "a table has these two")]
-pub struct TableId {
-    /// Its family.
-    pub family: Family,
-    /// Its name.
-    pub name: Name,
-}
-
-impl TableId {
-    /// The table of that family and name.
-    pub fn new(family: Family, name: impl Into<Name>) -> Self {
-        TableId { family, name: name.into() }
-    }
-
-    /// The chain of this table with that name.
-    pub fn chain(&self, name: impl Into<Name>) -> ChainId {
-        ChainId { table: self.clone(), name: name.into() }
-    }
-}
-
-impl From<&Table> for TableId {
-    fn from(table: &Table) -> Self {
-        TableId { family: table.family, name: table.name.clone() }
-    }
-}
-
-impl fmt::Display for TableId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TableId { family, name } = self;
-        write!(f, "{family} {name}")
-    }
-}
-
-/// A chain by table and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "a chain has these two")]
-pub struct ChainId {
-    /// Its table.
-    pub table: TableId,
-    /// Its name.
-    pub name: Name,
-}
-
-impl fmt::Display for ChainId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ChainId { table, name } = self;
-        write!(f, "{table} {name}")
-    }
-}
+use crate::model::{
+    Chain, ChainId, ChainKind, Kept, Name, Object, Position, Rule, RuleHandle, Set, Table, TableFlags, TableId,
+};
 
 /// One change. Operations run in order; one that is refused refuses the whole transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +79,7 @@ pub enum Operation {
         /// Where.
         chain: ChainId,
         /// Which.
-        handle: u64,
+        handle: RuleHandle,
     },
     /// Deletes a set; no rule may use it.
     DeleteSet {
@@ -158,7 +106,7 @@ pub enum Operation {
         /// Where.
         chain: ChainId,
         /// Which.
-        handle: u64,
+        handle: RuleHandle,
         /// The new rule.
         rule: Rule,
     },
@@ -214,20 +162,6 @@ impl State {
 /// is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remainder(pub(crate) Kept);
-
-/// Where in its chain a rule goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "ends and neighbours")]
-pub enum Position {
-    /// Right after the rule with this handle.
-    After(u64),
-    /// Right in front of the rule with this handle.
-    Before(u64),
-    /// At the start.
-    First,
-    /// At the end.
-    Last,
-}
 
 impl Operation {
     /// The rule that it puts in.

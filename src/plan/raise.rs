@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::operation::TableId;
 use super::snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
 };
@@ -12,8 +11,8 @@ use crate::bytecode::{
     opaque_set, raise, raise_set, userdata_comment,
 };
 use crate::model::{
-    Base, Chain, ChainKind, ChainType, Family, Hook, Kept, Name, Object, Opaque, Policy, Priority, Rule, Ruleset, Set,
-    SetFlags, Statement, Table, TableFlags,
+    Base, Chain, ChainId, ChainKind, ChainType, Family, Hook, Kept, Name, Object, Opaque, Policy, Priority, Rule,
+    RuleHandle, Ruleset, Set, SetFlags, SetId, Statement, Table, TableFlags, TableId,
 };
 use crate::validate::{Fault, Location};
 
@@ -69,7 +68,55 @@ impl Snapshot {
     }
 }
 
+/// Handle and meaning together.
+impl Snapshot {
+    /// Returns the chain with its rules as the kernel holds them, or `None` when there is no such chain.
+    #[must_use]
+    pub fn chain(&self, id: &ChainId) -> Option<&ChainState> {
+        self.table(&id.table)?.chain(id.name.as_str())
+    }
+
+    /// Returns the rules of a chain in order, each with its handle; none when there is no such chain.
+    ///
+    /// ```no_run
+    /// use nftmesh::prelude::*;
+    ///
+    /// let out = TableId::new(Family::Inet, "mesh").chain("out");
+    /// let mut kernel = Kernel::open()?;
+    /// let snapshot = kernel.snapshot_of(std::slice::from_ref(&out.table))?;
+    /// let mut transaction = Transaction::new().at_generation(snapshot.generation);
+    /// for (handle, rule) in snapshot.rules(&out) {
+    ///     if rule.comment.as_deref() == Some("temporary") {
+    ///         transaction = transaction.delete_rule(&out, handle);
+    ///     }
+    /// }
+    /// kernel.commit(&transaction)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn rules<'s>(&'s self, chain: &ChainId) -> impl Iterator<Item = (RuleHandle, Rule)> + use<'s> {
+        let found = self.table(&chain.table).map(|table| table.rules(chain.name.as_str()));
+        found.into_iter().flatten()
+    }
+
+    /// Returns a set, map or verdict map with its elements, or `None` when there is no such set.
+    #[must_use]
+    pub fn set(&self, id: &SetId) -> Option<Set> {
+        let state = self.table(&id.table)?.set(id.name.as_str())?;
+        (state.code.flags & NFT_SET_ANONYMOUS == 0).then(|| set(state))
+    }
+}
+
 impl TableState {
+    /// Returns the rules of a chain in order, each with its handle; none when there is no such chain.
+    ///
+    /// A rule that validation would refuse, as some other program may have made it, is here in words too; the one in
+    /// [`Snapshot::raise`] is opaque, so that the whole can be committed again.
+    pub fn rules<'s>(&'s self, chain: &str) -> impl Iterator<Item = (RuleHandle, Rule)> + use<'s> {
+        let modes = self.modes();
+        let rules = self.chain(chain).map(|chain| chain.rules.as_slice()).unwrap_or_default();
+        rules.iter().map(move |state| (state.handle, rule(state, self.id.family, &modes)))
+    }
+
     fn raise_into(&self, raised: &mut Raised) {
         let TableState { id, handle: _, flags, owner: _, uses: _, userdata, sets, chains, objects, opaque } = self;
         let mut unnamed = |kind: &str, name: &Name, reason: String| {

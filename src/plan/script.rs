@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::operation::{Operation, Position};
+use super::operation::Operation;
 use super::transaction::Transaction;
+use crate::model::Position;
 use crate::render::script::{chain_block, element_block, rule, set_block, set_keyword, table_block};
 
 impl fmt::Display for Transaction {
@@ -98,6 +99,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::RuleHandle;
     use crate::model::{
         Chain, ChainType, DataType, Element, Family, Hook, Priority, Rule, Set, Table, TableFlags, Value, set,
     };
@@ -123,10 +125,10 @@ mod tests {
             .add_elements(&table, &blocked, elements.clone())
             .delete_elements(&table, &blocked, elements)
             .insert_rule(&chain, Position::First, rule())
-            .insert_rule(&chain, Position::Before(4), rule())
-            .insert_rule(&chain, Position::After(4), rule())
-            .replace_rule(&chain, 4, rule())
-            .delete_rule(&chain, 4)
+            .insert_rule(&chain, Position::Before(RuleHandle(4)), rule())
+            .insert_rule(&chain, Position::After(RuleHandle(4)), rule())
+            .replace_rule(&chain, RuleHandle(4), rule())
+            .delete_rule(&chain, RuleHandle(4))
             .flush_chain(&chain)
             .flush_table(&table)
             .flush_set(&table, "s")

@@ -3,10 +3,8 @@
 //! What identifies a thing (its declaration, its program) is apart from what the kernel counts and measures (uses, counters, remaining
 //! times), so that two states can be compared by the one and printed with the other.
 
-use super::operation::TableId;
-use super::transaction::Generation;
 use crate::bytecode::{ElementCode, Expr, SetCode};
-use crate::model::{Base, Name, Policy};
+use crate::model::{Base, Generation, Name, Policy, RuleHandle, TableId};
 
 /// The rule sets of a network namespace at one generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,7 +159,7 @@ impl HookState {
 #[non_exhaustive]
 pub struct RuleState {
     /// The kernel's number for it.
-    pub handle: u64,
+    pub handle: RuleHandle,
     /// Its program, with counters as they stand and anonymous sets inside.
     pub exprs: Vec<Expr>,
     /// What a program left with it: TLVs, a comment of type 0.

@@ -18,10 +18,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::detour::{chains, is_late, looked_up, named, set_of};
-use super::operation::{ChainId, Operation, Position, TableId};
+use super::operation::Operation;
 use super::snapshot::{ChainState, Snapshot};
 use super::transaction::Transaction;
-use crate::model::{Base, ChainKind, ElementData, Name, Policy, Rule, Ruleset, Set, SetData, SetFlags};
+use crate::model::{
+    Base, ChainId, ChainKind, ElementData, Name, Policy, Position, Rule, RuleHandle, Ruleset, Set, SetData, SetFlags,
+    TableId,
+};
 
 impl Transaction {
     /// What of this plan for `wanted` is committed first because it would be published too late; it changes nothing for any packet.
@@ -260,7 +263,7 @@ pub(crate) fn unstaged(staged: &[Transaction], first: &Snapshot, now: &Snapshot)
             Operation::AddRule { chain, .. } => {
                 let key = (table, &chain.name);
                 let Some(before) = before.get(&key).filter(|_| filled.insert(key)) else { continue };
-                let known: HashSet<u64> = before.rules.iter().map(|rule| rule.handle).collect();
+                let known: HashSet<RuleHandle> = before.rules.iter().map(|rule| rule.handle).collect();
                 let there = after.get(&key).map(|chain| chain.rules.as_slice()).unwrap_or_default();
                 let new = there.iter().map(|rule| rule.handle).filter(|handle| !known.contains(handle));
                 rules.extend(new.map(|handle| Operation::DeleteRule { chain: chain.clone(), handle }));

@@ -18,9 +18,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::operation::TableId;
 use super::snapshot::OpaqueMessage;
-use crate::model::{CtDirection, CtState, CtStatus, Name, Nfproto, Policy, Protocol, QueueFlags, Verdict};
+use crate::model::{
+    CtDirection, CtState, CtStatus, Name, Nfproto, Policy, Protocol, QueueFlags, RuleHandle, TableId, Verdict,
+};
 
 /// What is told while packets are traced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ pub enum TraceStep {
     /// A rule ran to its end.
     Rule {
         /// Which.
-        handle: u64,
+        handle: RuleHandle,
         /// What it decided; `continue` when nothing.
         verdict: TraceVerdict,
     },

@@ -1,15 +1,12 @@
 //! Transactions: built by hand or from a rule set, printed as an nft script, committed as one.
 
 use super::bound::with_chains;
-use super::operation::{ChainId, Operation, Position, Remainder, TableId};
+use super::operation::{Operation, Remainder};
 use crate::bytecode::SetMode;
-use crate::model::{Chain, ChainKind, Element, Name, Rule, Ruleset, Set, Table, TableFlags};
-
-/// Number of a state of the kernel's rule sets; every commit by anybody in the network namespace makes a new one.
-#[doc(alias = "NFTA_GEN_ID")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "a number")]
-pub struct Generation(pub u32);
+use crate::model::{
+    Chain, ChainId, ChainKind, Element, Generation, Name, Position, Rule, RuleHandle, Ruleset, Set, Table, TableFlags,
+    TableId,
+};
 
 /// Operations that take effect together or not at all.
 ///
@@ -153,13 +150,13 @@ impl Transaction {
 
     /// Puts another rule in the place of the one with this handle.
     #[must_use]
-    pub fn replace_rule(self, chain: &ChainId, handle: u64, rule: Rule) -> Self {
+    pub fn replace_rule(self, chain: &ChainId, handle: RuleHandle, rule: Rule) -> Self {
         self.operation(Operation::ReplaceRule { chain: chain.clone(), handle, rule })
     }
 
     /// Deletes the rule with this handle.
     #[must_use]
-    pub fn delete_rule(self, chain: &ChainId, handle: u64) -> Self {
+    pub fn delete_rule(self, chain: &ChainId, handle: RuleHandle) -> Self {
         self.operation(Operation::DeleteRule { chain: chain.clone(), handle })
     }
 

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::operation::{ChainId, Operation, State, TableId};
+use super::operation::{Operation, State};
 use super::transaction::Transaction;
 use crate::bytecode::KeptParts;
-use crate::model::{ChainKind, Name, Rule, Set, Statement};
+use crate::model::{ChainId, ChainKind, Name, Rule, Set, Statement, TableId};
 use crate::validate::{self, ChainView, Complete, Fault, Invalid, TableView};
 
 impl Transaction {

@@ -284,7 +284,7 @@ impl Pod {
     }
 
     fn remove_once(&mut self) -> Result<Changes> {
-        let gone = self.kernel.apply_owned(&Ruleset::new(), &Pod::tables())?;
+        let gone = self.kernel.remove(&Pod::tables())?;
         let routes_removed = self.routes.remove_all().map_err(|error| error.context("the rules are removed"))?;
         Ok(Changes { routes_removed, ..Changes::of(&gone) })
     }

@@ -11,7 +11,7 @@ use super::{leftovers, powers};
 use crate::bytecode::Expr;
 use crate::error::Shown;
 use crate::mesh::istio::{Interception, IstioConfig};
-use crate::model::{Family, Hook, Verdict};
+use crate::model::{Family, Hook, RuleHandle, Verdict};
 use crate::plan::{ChainId, ChainState, Operation, Part, RuleState, Snapshot, TableState, Transaction, differences};
 
 /// A rule of iptables that ends its chain, in front of the jump to a mesh where there is one.
@@ -25,7 +25,7 @@ pub struct Overruled {
     /// Where it stands there, from 1.
     pub number: usize,
     /// The kernel's number for it.
-    pub handle: u64,
+    pub handle: RuleHandle,
     /// The rule as nft(8) lists it.
     pub rule: String,
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Overruled {
 /// The rules of iptables-nft in `held` that kept traffic from an iptables mesh of `config`, but for
 /// those that such a mesh made.
 pub(super) fn overruled(held: &Snapshot, config: &IstioConfig) -> Vec<Overruled> {
-    let removed: BTreeSet<(ChainId, u64)> = leftovers::removal(held, config)
+    let removed: BTreeSet<(ChainId, RuleHandle)> = leftovers::removal(held, config)
         .into_iter()
         .filter_map(|operation| match operation {
             Operation::DeleteRule { chain, handle } => Some((chain, handle)),
@@ -112,7 +112,7 @@ fn ends_the_chain(table: &TableState, rule: &RuleState) -> bool {
     false
 }
 
-fn told(held: &Snapshot, chain: &ChainId, handle: u64) -> Option<Overruled> {
+fn told(held: &Snapshot, chain: &ChainId, handle: RuleHandle) -> Option<Overruled> {
     let deletion = Transaction::new().delete_rule(chain, handle);
     let difference = differences(&deletion, held).into_iter().next()?;
     let Part::Rule { number: Some(number), .. } = difference.part else { return None };

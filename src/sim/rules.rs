@@ -10,7 +10,7 @@ use super::memory;
 use super::sets::SetIndex;
 use crate::bytecode::{CtKey, Expr, LookupSet, Modes, NoSets, Register, Sets, lower, lower_elements, lower_set, raise};
 use crate::error::{Error, Kind};
-use crate::model::{Base, Chain, ChainKind, ChainType, Family, Name, Rule, Ruleset, Table, TableFlags};
+use crate::model::{Base, Chain, ChainKind, ChainType, Family, Name, Rule, RuleHandle, Ruleset, Table, TableFlags};
 use crate::plan::{ChainId, ChainState, Hooks, RuleState, Snapshot, TableId, TableState, chain_kind};
 use crate::render::InFamily;
 use crate::xt::{self, Asked, Meaning, Question, SegmentLimit, XtOwner};
@@ -114,7 +114,7 @@ pub struct RuleLine {
     /// Which of the chain it is, from 1.
     pub number: usize,
     /// The kernel's handle, of a rule that was read from one.
-    pub handle: Option<u64>,
+    pub handle: Option<RuleHandle>,
     /// What it says.
     pub rule: Rule,
     /// For each expression of its program the statement it came from.
@@ -199,7 +199,7 @@ impl Rules {
 
     /// The rule with this handle.
     #[must_use]
-    pub fn rule(&self, table: &TableId, handle: u64) -> Option<&Arc<RuleLine>> {
+    pub fn rule(&self, table: &TableId, handle: RuleHandle) -> Option<&Arc<RuleLine>> {
         let table = self.tables.iter().find(|known| known.id == *table)?;
         let mut lines = table.chains.iter().flat_map(|chain| &chain.rules).map(|rule| &rule.line);
         lines.find(|line| line.handle == Some(handle))
@@ -335,7 +335,7 @@ impl ChainCode {
     fn push(
         &mut self,
         rule: Rule,
-        handle: Option<u64>,
+        handle: Option<RuleHandle>,
         declared: &(impl Sets + ?Sized),
         sets: &HashMap<Name, Arc<SetIndex>>,
     ) -> Result<(), Error> {
@@ -398,7 +398,7 @@ impl ChainCode {
     pub(super) fn registered_rule(&self, is: impl Fn(&RuleCode) -> bool) -> Option<(u64, u64)> {
         let (table, _) = self.registered;
         let found = self.rules.iter().filter(|rule| is(rule));
-        found.map(|rule| (table, rule.line.handle.unwrap_or(u64::MAX))).min()
+        found.map(|rule| (table, rule.line.handle.map_or(u64::MAX, |handle| handle.0))).min()
     }
 
     pub(super) fn is_nat(&self) -> bool {

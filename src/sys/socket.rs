@@ -156,6 +156,11 @@ impl NetlinkSocket {
         self.set_buffer(bytes, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE)
     }
 
+    /// The same where there is less room now; never makes it less.
+    pub(crate) fn ensure_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
+        self.ensure_buffer(bytes, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE)
+    }
+
     /// Has the kernel leave out every event that was caused by one of the sockets with these addresses.
     pub(crate) fn leave_out(&self, ports: &[u32]) -> io::Result<()> {
         super::filter::leave_out(self.as_fd(), ports)

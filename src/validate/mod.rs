@@ -97,6 +97,16 @@ impl fmt::Display for Invalid {
     }
 }
 
+impl Error {
+    /// Returns every fault that validation found, in the order of the rule set; empty for every other error.
+    ///
+    /// What the kernel refused is in [`refusals`](Error::refusals).
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        self.inner::<Invalid>().map(Invalid::faults).unwrap_or_default()
+    }
+}
+
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Self {
         Error::new(Kind::Invalid, invalid)

@@ -11,7 +11,7 @@ use crate::support::{self, assert_same, in_fresh_netns, nft, nft_script, say};
 use nftmesh::bytecode::{Expr, LookupSet};
 use nftmesh::fuzz;
 use nftmesh::kernel::Kernel;
-use nftmesh::plan::{ChainState, Operation, Position, Snapshot, State, TableId, TableState, Transaction};
+use nftmesh::plan::{ChainState, Operation, Position, RuleHandle, Snapshot, State, TableId, TableState, Transaction};
 
 #[test]
 fn a_table_with_one_of_everything_is_copied_whole() {
@@ -180,7 +180,7 @@ fn contents(table: &TableState) -> TableState {
     for chain in &mut table.chains {
         chain.handle = 0;
         for rule in &mut chain.rules {
-            rule.handle = 0;
+            rule.handle = RuleHandle(0);
             for expr in &mut rule.exprs {
                 if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {
                     set.order.clear();

@@ -72,15 +72,6 @@ impl Kernel {
     }
 }
 
-impl Reading<'_, '_> {
-    /// Asks for one thing.
-    fn one(&mut self, kind: u16, table: &TableId, attributes: &[u8]) -> Result<Found> {
-        let assembly = &mut self.assembly;
-        let query = Query { kind, family: table.family.number(), attributes };
-        self.kernel.get(query, |message| assembly.read(message))
-    }
-}
-
 /// Whether the chains have as many rules as they were given: a dump ends, without a word, in front of a rule that fits no datagram.
 fn is_as_remembered(table: &TableState, part: &TablePart) -> bool {
     let found: HashMap<&Name, &ChainState> = table.chains.iter().map(|chain| (&chain.name, chain)).collect();

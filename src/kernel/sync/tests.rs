@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::*;
-use crate::model::{self, Chain, DataType, Element, Family, QueueFlags, Rule, Set, Statement, Table};
+use crate::model::{self, Chain, DataType, Element, Family, QueueFlags, Rule, RuleHandle, Set, Statement, Table};
 use crate::testing::{in_namespace, nft, rulesets};
 
 fn mesh() -> TableId {
@@ -70,7 +70,7 @@ fn a_then_b_is_b_and_b_again_is_nothing() {
             let before = (with_handles("list ruleset"), kernel.generation().expect("a generation"));
             let plan = kernel.plan_owned(&b, &all()).expect("a plan");
             // Whatever fails, nothing happens.
-            let faulty = Transaction::clone(&plan).delete_rule(&mesh().chain("r0"), 4711);
+            let faulty = Transaction::clone(&plan).delete_rule(&mesh().chain("r0"), RuleHandle(4711));
             kernel.commit(&faulty).expect_err("there is no such rule");
             prop_assert_eq!(&(with_handles("list ruleset"), kernel.generation().expect("a generation")), &before);
             let applied = kernel.apply_owned(&b, &all());

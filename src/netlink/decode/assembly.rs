@@ -187,6 +187,15 @@ impl<'w> Assembly<'w> {
         named.chain(unnamed).collect()
     }
 
+    /// The same for the anonymous sets alone, which are part of their rules.
+    pub(crate) fn anonymous_element_requests(&self) -> Vec<ElementRequest> {
+        let is_wanted = |request: &ElementRequest| {
+            let set = request.set.and_then(|(table, set)| self.snapshot.tables.get(table)?.sets.get(set));
+            set.is_some_and(is_anonymous)
+        };
+        self.element_requests().into_iter().filter(is_wanted).collect()
+    }
+
     /// Puts the elements of a set in order when all have come. `false` when they are not all there is, because the kernel moved them
     /// meanwhile; then they are gone, to be asked for again.
     pub(crate) fn settle(&mut self, request: &ElementRequest) -> bool {

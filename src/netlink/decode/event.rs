@@ -6,7 +6,7 @@ use super::super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use super::{FLOWTABLE, OBJECT, Place, chain, object, rule, set, table};
 use crate::attr::nfta::{NFTA_GEN_ID, NFTA_GEN_PROC_NAME, NFTA_GEN_PROC_PID, NFTA_RULE_POSITION};
 use crate::attr::{Attributes, Malformed, Message};
-use crate::model::Name;
+use crate::model::{Name, RuleHandle};
 use crate::plan::{
     AddedAt, ChainId, ChainState, Commit, Event, Generation, OpaqueMessage, OpaqueState, Position, SetState, TableId,
     TableState,
@@ -89,7 +89,7 @@ fn read(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
 fn added_at(flags: u16, attributes: Attributes<'_>) -> AddedAt {
     let after = attributes.find(NFTA_RULE_POSITION).and_then(|after| after.need_be64().ok());
     match (after, flags & flag::CREATE != 0, flags & flag::APPEND != 0) {
-        (Some(handle), _, _) => AddedAt::Position(Position::After(handle)),
+        (Some(handle), _, _) => AddedAt::Position(Position::After(RuleHandle(handle))),
         (None, false, false) => AddedAt::NotReported,
         (None, false, true) => AddedAt::Replaced,
         (None, true, false) => AddedAt::Position(Position::First),

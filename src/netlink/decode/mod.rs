@@ -24,7 +24,7 @@ use super::{NFNL_SUBSYS_NFTABLES, kind};
 use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed, Message};
 use crate::bytecode::raise_set;
-use crate::model::{Family, Name, Set};
+use crate::model::{Family, Name, RuleHandle, Set};
 use crate::plan::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableId, TableState};
 
 /// One message of a dump.
@@ -223,13 +223,14 @@ type RuleOf<'a> = (Place<'a>, &'a [u8], RuleState);
 /// `enum nft_rule_attributes`.
 fn rule<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<RuleOf<'a>>, Malformed> {
     let (mut place, mut chain) = (None, None);
-    let mut rule = RuleState { handle: 0, exprs: Vec::new(), userdata: Vec::new(), opaque: Vec::new() };
+    let mut rule =
+        RuleState { handle: RuleHandle::default(), exprs: Vec::new(), userdata: Vec::new(), opaque: Vec::new() };
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
             NFTA_RULE_TABLE => place = Place::of(family, &attribute),
             NFTA_RULE_CHAIN => chain = attribute.value.strip_suffix(&[0]),
-            NFTA_RULE_HANDLE => rule.handle = attribute.need_be64()?,
+            NFTA_RULE_HANDLE => rule.handle = RuleHandle(attribute.need_be64()?),
             NFTA_RULE_EXPRESSIONS => rule.exprs = expr::exprs(&attribute, &mut rule.opaque)?,
             // The handle of the rule in front of it, which the order says already.
             NFTA_RULE_POSITION => drop(attribute.need_be64()?),

@@ -8,7 +8,7 @@ use super::super::{NFNL_SUBSYS_NFTABLES, kind};
 use super::{Place, event};
 use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed, Message};
-use crate::model::{CtDirection, CtState, CtStatus, Nfproto, Policy, QueueFlags, Verdict};
+use crate::model::{CtDirection, CtState, CtStatus, Nfproto, Policy, QueueFlags, RuleHandle, Verdict};
 use crate::plan::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
 
 /// What one message says.
@@ -49,7 +49,9 @@ fn read(message: &Message<'_>) -> Result<Option<TraceMessage>, Malformed> {
         }
     }
     let step = match (kind, handle, verdict, policy) {
-        (Some(RULE | RETURN), Some(handle), Some(verdict), None) => TraceStep::Rule { handle, verdict },
+        (Some(RULE | RETURN), Some(handle), Some(verdict), None) => {
+            TraceStep::Rule { handle: RuleHandle(handle), verdict }
+        }
         (Some(RULE | RETURN), None, Some(TraceVerdict::Given(Verdict::Continue)), None) => TraceStep::End,
         (Some(POLICY), None, None, Some(NF_DROP)) => TraceStep::Policy(Policy::Drop),
         (Some(POLICY), None, None, Some(NF_ACCEPT)) => TraceStep::Policy(Policy::Accept),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::bytecode::{ElementCode, Expr, SetCode, Unlowerable};
+use crate::model::RuleHandle;
 use crate::plan::Counters;
 
 /// A message about one thing.
@@ -68,8 +69,8 @@ pub(in crate::netlink) struct ObjectBody<'a> {
 pub(in crate::netlink) struct RuleBody<'a> {
     pub(in crate::netlink) table: &'a str,
     pub(in crate::netlink) chain: Option<&'a str>,
-    pub(in crate::netlink) handle: Option<u64>,
-    pub(in crate::netlink) position: Option<u64>,
+    pub(in crate::netlink) handle: Option<RuleHandle>,
+    pub(in crate::netlink) position: Option<RuleHandle>,
     pub(in crate::netlink) exprs: &'a [Expr],
     /// The id that the first anonymous set of the expressions was declared with; the others count on from it.
     pub(in crate::netlink) first_set: u32,

@@ -137,10 +137,10 @@ fn rule(a: &mut AttributeWriter<'_>, body: &RuleBody<'_>) -> io::Result<()> {
         a.text(NFTA_RULE_CHAIN, chain)?;
     }
     if let Some(handle) = handle {
-        a.be64(NFTA_RULE_HANDLE, handle);
+        a.be64(NFTA_RULE_HANDLE, handle.0);
     }
     if let Some(position) = position {
-        a.be64(NFTA_RULE_POSITION, position);
+        a.be64(NFTA_RULE_POSITION, position.0);
     }
     self::userdata(a, NFTA_RULE_USERDATA, userdata)?;
     if !exprs.is_empty() {

@@ -8,7 +8,8 @@ use super::*;
 use crate::attr;
 use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, SetCode};
 use crate::model::{
-    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, Ruleset, Set, Table, Value, Verdict, set,
+    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, RuleHandle, Ruleset, Set, Table, Value,
+    Verdict, set,
 };
 use crate::plan::{ChainState, Counters, Generation, HookState, OpaqueState, RuleState, SetState, TableState};
 
@@ -108,7 +109,7 @@ fn restored(state: State) -> Operation {
 }
 
 fn rule(exprs: Vec<Expr>) -> State {
-    let rule = RuleState { handle: 9, exprs, userdata: vec![0, 2, b'x', 0], opaque: Vec::new() };
+    let rule = RuleState { handle: RuleHandle(9), exprs, userdata: vec![0, 2, b'x', 0], opaque: Vec::new() };
     State::Rule { chain: "c".into(), position: Position::Last, rule }
 }
 
@@ -147,10 +148,10 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
         .add_elements(&table(), &many, [interval(9000)])
         .delete_elements(&table(), &ports, [element(1)])
         .insert_rule(&chain, Position::First, rule())
-        .insert_rule(&chain, Position::Before(4), rule())
-        .insert_rule(&chain, Position::After(4), rule())
-        .replace_rule(&chain, 4, rule())
-        .delete_rule(&chain, 4)
+        .insert_rule(&chain, Position::Before(RuleHandle(4)), rule())
+        .insert_rule(&chain, Position::After(RuleHandle(4)), rule())
+        .replace_rule(&chain, RuleHandle(4), rule())
+        .delete_rule(&chain, RuleHandle(4))
         .flush_chain(&chain)
         .flush_table(&table())
         .flush_set(&table(), "many")
@@ -248,7 +249,8 @@ fn what_was_read_is_read_again_from_what_restores_it() {
         opaque: unknown(),
         ..bare_chain()
     };
-    let rule = RuleState { handle: 1, exprs: vec![opaque(), Expr::Notrack], userdata: vec![3], opaque: unknown() };
+    let rule =
+        RuleState { handle: RuleHandle(1), exprs: vec![opaque(), Expr::Notrack], userdata: vec![3], opaque: unknown() };
     let object = [(2, b"o\0".as_slice()), (3, &[0, 0, 0, 2]), (5, &[0, 0, 0, 9]), (6, &[0; 8]), (99, b"x")];
     let attributes = object.iter().flat_map(|(kind, value)| crate::testing::attribute(*kind, value)).collect();
     let object = OpaqueState { kind: "quota".into(), name: "o".into(), handle: 0, attributes };
@@ -281,7 +283,7 @@ fn what_was_read_is_read_again_from_what_restores_it() {
         let code = SetCode { opaque: [id, &unknown()].concat(), ..set.code.clone() };
         assert_eq!(read_set.code, code);
         let [read_chain] = read.chains.as_slice() else { panic!("{read:?}") };
-        let rules = vec![RuleState { handle: 0, ..rule.clone() }];
+        let rules = vec![RuleState { handle: RuleHandle(0), ..rule.clone() }];
         assert_eq!(*read_chain, ChainState { handle: 0, uses: 0, flags: 2, rules, unlisted: 0, ..chain.clone() });
         let [read_object] = read.objects.as_slice() else { panic!("{read:?}") };
         let kinds: Vec<_> = attr::Attributes::new(&read_object.attributes).map(|a| a.expect("whole").kind).collect();

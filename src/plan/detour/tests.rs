@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fuzz::machine::{Machine, contents};
-use crate::model::{Family, Value, Verdict};
+use crate::model::{Family, RuleHandle, Value, Verdict};
 use crate::plan::{ChainState, diff, unstaged};
 use crate::testing::rulesets;
 
@@ -53,7 +53,7 @@ fn published_late(before: Option<&TableState>, after: &TableState) -> BTreeSet<S
         seen.contains(&set.name) && set.code.flags & interval != 0 && !set.elements.is_empty() && !same
     });
     let named = named.map(|set| set.name.to_string());
-    let known: BTreeSet<u64> =
+    let known: BTreeSet<RuleHandle> =
         before.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules).map(|rule| rule.handle).collect();
     // A chain that is made anew at another hook, or whose policy decides as soon as it is there, is not put in place first.
     let made_anew = |chain: &ChainState| {
@@ -79,7 +79,7 @@ fn before_the_end(rules: &[crate::plan::RuleState]) -> &[crate::plan::RuleState]
 }
 
 /// Chains by whose rules packets are judged: those at a hook, and where these lead.
-fn reached(table: &TableState) -> Vec<(&Name, Vec<u64>)> {
+fn reached(table: &TableState) -> Vec<(&Name, Vec<RuleHandle>)> {
     let mut names: Vec<&Name> =
         table.chains.iter().filter(|chain| chain.hook.is_some()).map(|chain| &chain.name).collect();
     let mut next = 0;
@@ -107,7 +107,7 @@ fn reached(table: &TableState) -> Vec<(&Name, Vec<u64>)> {
     let handles = |chain: &ChainState| before_the_end(&chain.rules).iter().map(|rule| rule.handle).collect();
     let reached = names.iter().filter_map(|name| table.chain(name.as_str())).map(|chain| (&chain.name, handles(chain)));
     // A chain without rules decides nothing.
-    reached.filter(|(_, rules): &(&Name, Vec<u64>)| !rules.is_empty()).collect()
+    reached.filter(|(_, rules): &(&Name, Vec<RuleHandle>)| !rules.is_empty()).collect()
 }
 
 /// Sets that rules look at before and after, with other contents.

@@ -14,8 +14,8 @@ use crate::bytecode::{
     AnonymousSet, ElementCode, ElementDataCode, Expr, LookupSet, Modes, Unlowerable, lower, same_programs,
     userdata_comment,
 };
-use crate::model::{Name, Rule, Table};
-use crate::plan::operation::{ChainId, Operation, Position};
+use crate::model::{ChainId, Name, Position, Rule, RuleHandle, Table};
+use crate::plan::operation::Operation;
 use crate::plan::snapshot::RuleState;
 
 /// So many rules are deleted, or put in front of others, one by one. The kernel searches a chain from its start for every handle, so
@@ -152,7 +152,7 @@ struct Gap<'a, 's, 'd> {
 }
 
 /// Handles of the rules that stay in front of a gap and behind it, where there are any.
-type Neighbours = (Option<u64>, Option<u64>);
+type Neighbours = (Option<RuleHandle>, Option<RuleHandle>);
 
 impl Gap<'_, '_, '_> {
     /// Turns these into those.

@@ -197,7 +197,7 @@ fn a_long_chain_of_which_nothing_stays_is_flushed_and_filled() {
 fn many_rules_in_front_of_one_that_stays_are_put_where_the_kernel_finds_their_place_at_once() {
     let with =
         |front: &[u16], count: u16| -> Vec<u16> { front.iter().copied().chain(100..100 + count).chain([9]).collect() };
-    for (front, position) in [(&[][..], Position::First), (&[1][..], Position::After(3))] {
+    for (front, position) in [(&[][..], Position::First), (&[1][..], Position::After(crate::model::RuleHandle(3)))] {
         let mut machine = installed(&ports(&with(front, 0)));
         let wanted = ports(&with(front, 50));
         let plan = diff(&machine.held, &wanted, &[]).expect("valid");

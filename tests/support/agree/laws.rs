@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use nftmesh::bytecode::Expr;
 use nftmesh::model::Verdict;
-use nftmesh::plan::Snapshot;
+use nftmesh::plan::{RuleHandle, Snapshot};
 
 use super::dice::Dice;
 use super::words::{self, Named};
@@ -228,7 +228,7 @@ pub fn of_corpus(dice: &mut Dice, lines: &[&str]) -> Script {
 pub struct Pair {
     pub name: String,
     pub chain: String,
-    pub handles: [u64; 2],
+    pub handles: [RuleHandle; 2],
 }
 
 /// Chains in which every rule comes twice, one of them with a word changed. Comments name the pairs; no rule decides.
@@ -320,7 +320,7 @@ pub fn known_pairs(snapshot: &Snapshot) -> Vec<Pair> {
 }
 
 /// Only that rule, which drops.
-pub fn alone(snapshot: &Snapshot, chain: &str, handle: u64) -> Snapshot {
+pub fn alone(snapshot: &Snapshot, chain: &str, handle: RuleHandle) -> Snapshot {
     let mut alone = snapshot.clone();
     alone.tables.retain(|table| table.id.name == *"pairs");
     for table in &mut alone.tables {

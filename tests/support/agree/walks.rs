@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nftmesh::bytecode::{CmpOp, Expr, Register};
 use nftmesh::model::Hook;
-use nftmesh::plan::{ChainId, Snapshot, TableId};
+use nftmesh::plan::{ChainId, RuleHandle, Snapshot, TableId};
 use nftmesh::sim::{End, Packet, Rules, Situation, Walk, walk_hook};
 
 /// The rules of a kernel, whole or without some.
@@ -25,7 +25,7 @@ pub struct Walks {
 /// What is known of rules besides what a snapshot holds.
 pub type Finish = Arc<dyn Fn(Rules) -> Rules>;
 /// A rule that is left out.
-pub type Left = (TableId, u64);
+pub type Left = (TableId, RuleHandle);
 
 impl Walks {
     /// With all rules, or nothing.
@@ -92,7 +92,7 @@ impl Walks {
     }
 
     /// Whether what comes after it, and what becomes of the packet, is the same with and without the rule.
-    pub fn decides_nothing(&self, chain: &ChainId, handle: u64) -> bool {
+    pub fn decides_nothing(&self, chain: &ChainId, handle: RuleHandle) -> bool {
         let Some(table) =
             self.snapshot.as_ref().and_then(|known| known.tables.iter().find(|known| known.id == chain.table))
         else {

@@ -1,0 +1,48 @@
+//! What a refused transaction wanted to add and what exists already, declared otherwise.
+
+use std::collections::BTreeSet;
+
+use super::live::Kernel;
+use crate::error::Result;
+use crate::model::{ChainKind, Family};
+use crate::plan::{ChainState, Operation, Transaction, chain_kind};
+
+impl Kernel {
+    /// Returns those of the refused operations that add a chain which exists with another type, hook or priority.
+    ///
+    /// The kernel answers the same when it has no such chain type. What cannot be asked is not reported.
+    pub(super) fn clashes(
+        &mut self,
+        transaction: &Transaction,
+        refused: impl Iterator<Item = usize>,
+    ) -> BTreeSet<usize> {
+        let clashes = refused.filter(|index| self.is_clash(transaction, *index).unwrap_or(false));
+        clashes.collect()
+    }
+
+    fn is_clash(&mut self, transaction: &Transaction, index: usize) -> Result<bool> {
+        let operations = transaction.operations();
+        let Some(Operation::AddChain { table, name, kind, .. }) = operations.get(index) else { return Ok(false) };
+        let id = table.chain(name);
+        let gone = operations.iter().take(index).any(|operation| match operation {
+            Operation::DeleteChain(chain) => *chain == id,
+            Operation::DeleteTable(deleted) => deleted == table,
+            _ => false,
+        });
+        if gone {
+            return Ok(false);
+        }
+        let held = self.chain_alone(&id)?;
+        Ok(held.is_some_and(|held| is_other(&held, id.table.family, kind)))
+    }
+}
+
+fn is_other(held: &ChainState, family: Family, wanted: &ChainKind) -> bool {
+    match (chain_kind(family, held), wanted) {
+        (_, ChainKind::Opaque(_)) => false,
+        (Some(ChainKind::Base(held)), ChainKind::Base(wanted)) => {
+            (held.chain_type, held.hook, held.priority) != (wanted.chain_type, wanted.hook, wanted.priority)
+        }
+        (held, wanted) => held.as_ref() != Some(wanted),
+    }
+}

@@ -1,0 +1,120 @@
+//! What names a table, a chain, a set, a rule and a state of the kernel.
+
+use std::fmt;
+
+use super::{Family, Name, Table};
+
+/// A table by family and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a table has these two")]
+pub struct TableId {
+    /// Its family.
+    pub family: Family,
+    /// Its name.
+    pub name: Name,
+}
+
+impl TableId {
+    /// Makes the id of the table of that family and name.
+    pub fn new(family: Family, name: impl Into<Name>) -> Self {
+        TableId { family, name: name.into() }
+    }
+
+    /// Returns the id of the chain of this table with that name.
+    pub fn chain(&self, name: impl Into<Name>) -> ChainId {
+        ChainId { table: self.clone(), name: name.into() }
+    }
+
+    /// Returns the id of the set, map or verdict map of this table with that name.
+    pub fn set(&self, name: impl Into<Name>) -> SetId {
+        SetId { table: self.clone(), name: name.into() }
+    }
+}
+
+impl From<&Table> for TableId {
+    fn from(table: &Table) -> Self {
+        TableId { family: table.family, name: table.name.clone() }
+    }
+}
+
+impl fmt::Display for TableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TableId { family, name } = self;
+        write!(f, "{family} {name}")
+    }
+}
+
+/// A chain by table and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a chain has these two")]
+pub struct ChainId {
+    /// Its table.
+    pub table: TableId,
+    /// Its name.
+    pub name: Name,
+}
+
+impl fmt::Display for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ChainId { table, name } = self;
+        write!(f, "{table} {name}")
+    }
+}
+
+/// A set, map or verdict map by table and name.
+///
+/// ```
+/// use nftmesh::prelude::*;
+///
+/// let set = TableId::new(Family::Inet, "mesh").set("blocked");
+/// assert_eq!(set.to_string(), "inet mesh blocked");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a set has these two")]
+pub struct SetId {
+    /// Its table.
+    pub table: TableId,
+    /// Its name.
+    pub name: Name,
+}
+
+impl fmt::Display for SetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SetId { table, name } = self;
+        write!(f, "{table} {name}")
+    }
+}
+
+/// The kernel's number for a rule, unique in its table for as long as the table exists.
+///
+/// A replaced rule has another handle than the rule that it replaces.
+#[doc(alias = "NFTA_RULE_HANDLE")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
+pub struct RuleHandle(pub u64);
+
+impl fmt::Display for RuleHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where in its chain a rule goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "ends and neighbours")]
+pub enum Position {
+    /// Right after the rule with this handle.
+    After(RuleHandle),
+    /// Right in front of the rule with this handle.
+    Before(RuleHandle),
+    /// At the start.
+    First,
+    /// At the end.
+    Last,
+}
+
+/// Number of a state of the kernel's rule sets; every commit by anybody in the network namespace makes a new one.
+#[doc(alias = "NFTA_GEN_ID")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
+pub struct Generation(pub u32);

@@ -48,7 +48,6 @@ fn every_refused_operation_is_named_and_nothing_is_applied() {
         let before = nft("list ruleset");
         let generation = kernel.generation().expect("a generation");
         let x = mesh().chain("x");
-        let interval = Set::new("s", [DataType::Ipv4]).interval();
         let faulty = Transaction::new()
             .add_rule(&x, Rule::new().counter().accept())
             .add_rule(&mesh().chain("nope"), Rule::new().accept())
@@ -56,7 +55,7 @@ fn every_refused_operation_is_named_and_nothing_is_applied() {
             .add_rule(&x, Rule::new().counter().queue(0..=3, QueueFlags::empty()))
             .add_rule(&x, Rule::new().ip_daddr(set("noset")).accept())
             .delete_rule(&x, RuleHandle(4711))
-            .add_elements(&mesh(), &interval, [net("11.0.0.0/8"), net("10.1.0.0/16")]);
+            .add_elements(&mesh().set("s"), [net("11.0.0.0/8"), net("10.1.0.0/16")]);
         let error = kernel.commit(&faulty).expect_err("faults");
         let queues =
             kernel.check(&Transaction::new().add_rule(&x, Rule::new().queue(0..=0, QueueFlags::empty()))).is_ok();
@@ -207,7 +206,7 @@ fn rules_go_where_they_are_put() {
         assert_eq!(marks(), [2]);
         kernel.commit(&Transaction::new().flush_table(&mesh())).expect("all gone");
         assert_eq!(marks(), []);
-        kernel.commit(&Transaction::new().delete_chain(&x).delete_set(&mesh(), "s")).expect("nothing uses them");
+        kernel.commit(&Transaction::new().delete_chain(&x).delete_set(&mesh().set("s"))).expect("nothing uses them");
         assert_eq!(nft("list ruleset"), "table inet mesh {\n}\n");
     });
 }
@@ -231,17 +230,15 @@ fn marks() -> Vec<u32> {
 fn elements_come_and_go_without_their_set() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
-        let declared = Set::new("s", [DataType::Ipv4]).interval();
         kernel.commit(&Transaction::replace(small())).expect("a small rule set");
         let elements =
             |wanted: &str| assert!(nft("list ruleset").contains(wanted), "{wanted} in {}", nft("list ruleset"));
-        kernel.commit(&Transaction::new().add_elements(&mesh(), &declared, [net("12.0.0.0/8")])).expect("no overlap");
+        kernel.commit(&Transaction::new().add_elements(&mesh().set("s"), [net("12.0.0.0/8")])).expect("no overlap");
         elements("elements = { 10.0.0.0/8, 12.0.0.0/8 }");
-        kernel
-            .commit(&Transaction::new().delete_elements(&mesh(), &declared, [net("10.0.0.0/8")]))
-            .expect("it is there");
+        kernel.commit(&Transaction::new().delete_elements(&mesh().set("s"), [net("10.0.0.0/8")])).expect("it is there");
         elements("elements = { 12.0.0.0/8 }");
-        let flushed = Transaction::new().flush_set(&mesh(), "s").add_elements(&mesh(), &declared, [net("1.0.0.0/24")]);
+        let flushed =
+            Transaction::new().flush_set(&mesh().set("s")).add_elements(&mesh().set("s"), [net("1.0.0.0/24")]);
         kernel.commit(&flushed).expect("in place of all others");
         elements("elements = { 1.0.0.0/24 }");
     });

@@ -203,19 +203,6 @@ fn a_chain_that_exists_otherwise_is_a_conflict() {
 }
 
 #[test]
-fn a_chain_that_the_kernel_cannot_have_is_unsupported() {
-    in_fresh_netns(|| {
-        nft_script("table inet mesh { }");
-        let mut kernel = Kernel::open().expect("a socket");
-        let id = mesh();
-        let nat = Chain::base("c", ChainType::Nat, Hook::Forward, Priority::FILTER);
-        let error = kernel.commit(&Transaction::new().add_chain(&id, nat)).expect_err("no nat at forward");
-        assert!(error.is_unsupported() || error.is_invalid(), "{error}");
-        assert!(!error.is_conflict(), "{error}");
-    });
-}
-
-#[test]
 fn faults_of_validation_are_in_the_error_of_every_call() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");

@@ -50,7 +50,7 @@ fn batch() -> (Transaction, KnownSets, Encoded) {
         .replace_rule(&chain, RuleHandle(8), Rule::new().notrack())
         .flush_chain(&id.chain("sub"))
         .delete_chain(&id.chain("sub"))
-        .delete_set(&id, "marks")
+        .delete_set(&id.set("marks"))
         .flush_table(&id)
         .delete_table(&id);
     let known = KnownSets::of(&transaction);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::live::{Kernel, of_nftables};
+use super::live::{Kernel, Prepared, of_nftables};
 use crate::attr::nfta::NFTA_RULE_HANDLE;
 use crate::error::{Error, Kind, Result};
 use crate::model::RuleHandle;
@@ -32,8 +32,12 @@ impl Kernel {
     /// ```
     #[doc(alias = "NLM_F_ECHO")]
     pub fn commit_echo(&mut self, transaction: &Transaction) -> Result<Vec<RuleHandle>> {
-        let mut prepared = self.prepare(transaction)?;
-        let rules = prepared.encoded.ask_for_rules(transaction);
+        self.commit_declared(transaction, Self::send_for_handles)
+    }
+
+    fn send_for_handles(&mut self, mut prepared: Prepared<'_>) -> Result<Vec<RuleHandle>> {
+        let Prepared { transaction, encoded, .. } = &mut prepared;
+        let rules = encoded.ask_for_rules(transaction);
         if rules.is_empty() {
             self.commit_prepared(&prepared)?;
             return Ok(Vec::new());

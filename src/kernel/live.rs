@@ -1,5 +1,6 @@
 //! The live kernel: a socket into one network namespace, over which transactions are committed.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::RandomState;
 
@@ -71,8 +72,7 @@ impl Kernel {
     /// `CAP_NET_ADMIN`, [`is_unsupported`](Error::is_unsupported) when this kernel lacks an expression,
     /// [`is_not_found`](Error::is_not_found) when something that is named is not there.
     pub fn commit(&mut self, transaction: &Transaction) -> Result<()> {
-        let prepared = self.prepare(transaction)?;
-        self.commit_prepared(&prepared)
+        self.commit_declared(transaction, |kernel, prepared| kernel.commit_prepared(&prepared))
     }
 
     /// Validates a transaction; how sets are declared that its rules look up and that are not in it, the kernel is asked.
@@ -97,11 +97,14 @@ impl Kernel {
 
     /// Validates and encodes a transaction, to be committed once or many times.
     ///
+    /// Elements of a set that the transaction does not declare are encoded as the set is declared now.
+    ///
     /// # Errors
     /// [`is_invalid`](Error::is_invalid) when validation found a fault, [`is_permission`](Error::is_permission) without
-    /// `CAP_NET_ADMIN`.
+    /// `CAP_NET_ADMIN`, [`is_not_found`](Error::is_not_found) when elements name a set that does not exist.
     pub fn prepare<'t>(&mut self, transaction: &'t Transaction) -> Result<Prepared<'t>> {
-        self.validate(transaction)?;
+        let transaction = self.declared(transaction)?;
+        self.validate(&transaction)?;
         let ending = if transaction.is_empty() { Ending::DryRun } else { self.ending()? };
         self.encode(transaction, ending)
     }
@@ -126,7 +129,7 @@ impl Kernel {
         let (acks, lost) = self.exchange_with(prepared.encoded.messages.as_bytes(), read)?;
         let refused = acks.iter().filter(|ack| ack.errno == libc::EOPNOTSUPP);
         let refused = refused.filter_map(|ack| prepared.encoded.origin(ack.sequence)).map(|origin| origin.operation);
-        let clashes = self.clashes(prepared.transaction, refused);
+        let clashes = self.clashes(&prepared.transaction, refused);
         prepared.verdict(&acks, lost, &clashes)
     }
 
@@ -138,7 +141,8 @@ impl Kernel {
     /// # Errors
     /// Those of [`commit`](Self::commit).
     pub fn check(&mut self, transaction: &Transaction) -> Result<()> {
-        self.validate(transaction)?;
+        let transaction = self.declared(transaction)?;
+        self.validate(&transaction)?;
         if transaction.is_empty() {
             return Ok(());
         }
@@ -162,9 +166,9 @@ impl Kernel {
         Ok(tables)
     }
 
-    fn encode<'t>(&mut self, transaction: &'t Transaction, ending: Ending) -> Result<Prepared<'t>> {
-        let known = KnownSets::of(transaction);
-        let encoded = netlink::encode(transaction, &known, ending, self.sequence).map_err(|(index, cause)| {
+    fn encode<'t>(&mut self, transaction: Cow<'t, Transaction>, ending: Ending) -> Result<Prepared<'t>> {
+        let known = KnownSets::of(&transaction);
+        let encoded = netlink::encode(&transaction, &known, ending, self.sequence).map_err(|(index, cause)| {
             let operation = transaction.operations().get(index).map(Operation::title).unwrap_or_default();
             let count = transaction.operations().len();
             Error::new(Kind::Invalid, format!("op {} of {count}, {operation}: {cause}", index + 1))
@@ -228,8 +232,7 @@ impl Kernel {
         if let Some(ending) = self.ending {
             return Ok(ending);
         }
-        let empty = Transaction::new();
-        let probe = self.encode(&empty, Ending::AcknowledgedEnd)?;
+        let probe = self.encode(Cow::Owned(Transaction::new()), Ending::AcknowledgedEnd)?;
         let (acks, lost) = self.exchange(probe.encoded.messages.as_bytes())?;
         if acks.iter().any(|ack| ack.errno == libc::EPERM) {
             probe.verdict(&acks, lost, &BTreeSet::new())?;
@@ -244,7 +247,7 @@ impl Kernel {
 /// A transaction that is validated and encoded.
 #[derive(Debug)]
 pub struct Prepared<'t> {
-    pub(super) transaction: &'t Transaction,
+    pub(super) transaction: Cow<'t, Transaction>,
     known: KnownSets,
     pub(super) encoded: Encoded,
     ending: Ending,
@@ -355,7 +358,7 @@ mod tests {
         in_namespace(|| {
             let mut kernel = Kernel::open().expect("a socket");
             let transaction = small();
-            let prepared = kernel.encode(&transaction, Ending::DryRun).expect("valid");
+            let prepared = kernel.encode(Cow::Borrowed(&transaction), Ending::DryRun).expect("valid");
             let (acks, _) = kernel.exchange(prepared.encoded.messages.as_bytes()).expect("it can be sent");
             assert_eq!((acks, nft("list ruleset").as_str()), (vec![], ""));
         });

@@ -1,6 +1,7 @@
 //! The live kernel: transactions, network namespaces, policy routes, addresses.
 
 mod clash;
+mod declared;
 mod dump;
 mod echo;
 mod hooks;

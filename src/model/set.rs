@@ -83,6 +83,11 @@ bitflags::bitflags! {
 }
 
 impl Set {
+    /// Whether it has a key: one without names a set that is declared elsewhere.
+    pub(crate) fn is_declared(&self) -> bool {
+        !self.key.is_empty() || self.opaque.is_some()
+    }
+
     /// What it was read from, where that has no form here: it is sent as it was read, and nothing but its name can be changed.
     #[must_use]
     pub fn opaque(&self) -> Option<&Opaque> {

@@ -1,6 +1,7 @@
 //! What is to change: an ordered list of operations, as a value.
 
 mod bound;
+mod declared;
 mod detour;
 mod diff;
 mod difference;

@@ -22,7 +22,8 @@ pub enum Operation {
         /// What was read beside this, of a chain that was.
         kept: Remainder,
     },
-    /// Adds the elements of `set` to the set of that name; its declaration says how they are encoded.
+    /// Adds the elements of `set` to the set of that name; its declaration says how they are encoded. One without a key is
+    /// looked up by the kernel's connection.
     AddElements {
         /// Where.
         table: TableId,

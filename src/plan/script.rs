@@ -122,8 +122,8 @@ mod tests {
             .add_chain(&table, Chain::regular("r").comment("why"))
             .add_set(&table, blocked.clone().elements(elements.clone()))
             .add_set(&table, map)
-            .add_elements(&table, &blocked, elements.clone())
-            .delete_elements(&table, &blocked, elements)
+            .add_elements(&table.set("s"), elements.clone())
+            .delete_elements(&table.set("s"), elements)
             .insert_rule(&chain, Position::First, rule())
             .insert_rule(&chain, Position::Before(RuleHandle(4)), rule())
             .insert_rule(&chain, Position::After(RuleHandle(4)), rule())
@@ -131,9 +131,9 @@ mod tests {
             .delete_rule(&chain, RuleHandle(4))
             .flush_chain(&chain)
             .flush_table(&table)
-            .flush_set(&table, "s")
+            .flush_set(&table.set("s"))
             .delete_chain(&chain)
-            .delete_set(&table, "s")
+            .delete_set(&table.set("s"))
             .delete_table(&table);
         let expected = [
             "add table inet t { flags dormant; comment \"why\"; }",

@@ -4,8 +4,8 @@ use super::bound::with_chains;
 use super::operation::{Operation, Remainder};
 use crate::bytecode::SetMode;
 use crate::model::{
-    Chain, ChainId, ChainKind, Element, Generation, Name, Position, Rule, RuleHandle, Ruleset, Set, Table, TableFlags,
-    TableId,
+    Chain, ChainId, ChainKind, Element, Generation, Name, Position, Rule, RuleHandle, Ruleset, Set, SetId, Table,
+    TableFlags, TableId,
 };
 
 /// Operations that take effect together or not at all.
@@ -168,29 +168,43 @@ impl Transaction {
 
     /// Deletes a set that no rule uses.
     #[must_use]
-    pub fn delete_set(self, table: &TableId, set: impl Into<Name>) -> Self {
-        self.operation(Operation::DeleteSet { table: table.clone(), set: set.into() })
+    pub fn delete_set(self, set: &SetId) -> Self {
+        let SetId { table, name } = set.clone();
+        self.operation(Operation::DeleteSet { table, set: name })
     }
 
     /// Deletes the elements of a set.
     #[must_use]
-    pub fn flush_set(self, table: &TableId, set: impl Into<Name>) -> Self {
-        self.operation(Operation::FlushSet { table: table.clone(), set: set.into() })
+    pub fn flush_set(self, set: &SetId) -> Self {
+        let SetId { table, name } = set.clone();
+        self.operation(Operation::FlushSet { table, set: name })
     }
 
-    /// Adds elements to a set; `set` is its declaration, whose own elements are not looked at.
+    /// Adds elements to a set.
+    ///
+    /// How the set is declared, which decides how they are encoded, is in the transaction, or the
+    /// [`Kernel`](https://docs.rs/nftmesh/latest/nftmesh/kernel/struct.Kernel.html) looks it up when it validates the transaction.
+    ///
+    /// ```
+    /// use nftmesh::prelude::*;
+    ///
+    /// let blocked = TableId::new(Family::Inet, "mesh").set("blocked");
+    /// let transaction = Transaction::new().add_elements(&blocked, ["10.0.0.0/8".parse::<IpNetwork>()?]);
+    /// assert_eq!(transaction.to_string(), "add element inet mesh blocked { 10.0.0.0/8 }\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// To a set of intervals they come a little later than rules of the same transaction: not in the one that takes away the rule
     /// which did their work until then, see [`Kernel::commit`](https://docs.rs/nftmesh/latest/nftmesh/kernel/struct.Kernel.html).
     #[must_use]
-    pub fn add_elements(self, table: &TableId, set: &Set, elements: impl IntoIterator<Item = Element>) -> Self {
-        self.operation(Operation::AddElements { table: table.clone(), set: with_elements(set, elements) })
+    pub fn add_elements(self, set: &SetId, elements: impl IntoIterator<Item = impl Into<Element>>) -> Self {
+        self.operation(Operation::AddElements { table: set.table.clone(), set: undeclared(set, elements) })
     }
 
-    /// Deletes elements from a set; `set` is its declaration, whose own elements are not looked at.
+    /// Deletes elements from a set, whose declaration is found as [`add_elements`](Self::add_elements) finds it.
     #[must_use]
-    pub fn delete_elements(self, table: &TableId, set: &Set, elements: impl IntoIterator<Item = Element>) -> Self {
-        self.operation(Operation::DeleteElements { table: table.clone(), set: with_elements(set, elements) })
+    pub fn delete_elements(self, set: &SetId, elements: impl IntoIterator<Item = impl Into<Element>>) -> Self {
+        self.operation(Operation::DeleteElements { table: set.table.clone(), set: undeclared(set, elements) })
     }
 
     /// Commits only when nobody has committed since this generation; otherwise the error is a conflict and nothing changes.
@@ -240,6 +254,11 @@ impl Extend<Operation> for Transaction {
     fn extend<T: IntoIterator<Item = Operation>>(&mut self, operations: T) {
         self.operations.extend(operations);
     }
+}
+
+/// Elements of a set whose declaration is not known yet.
+fn undeclared(set: &SetId, elements: impl IntoIterator<Item = impl Into<Element>>) -> Set {
+    Set::new(&set.name, []).elements(elements)
 }
 
 /// The declaration of a set with other elements.

@@ -25,8 +25,9 @@ impl Transaction {
     /// # Errors
     /// Those of [`validate`](Self::validate).
     pub(crate) fn validate_with(&self, sets: &[(TableId, Set)]) -> Result<(), Invalid> {
+        let declared = self.with_declarations(&BTreeMap::new());
         let mut views = Views::default();
-        self.operations().iter().for_each(|operation| views.take(operation));
+        declared.operations().iter().for_each(|operation| views.take(operation));
         sets.iter().for_each(|(table, set)| views.know(table, set));
         let (twice, mut all) = (views.twice(self.twice()), Vec::new());
         all.extend(validate::faults(&views.tables.into_values().map(|known| known.view).collect::<Vec<_>>()));
@@ -109,6 +110,8 @@ impl<'a> Views<'a> {
                 }
                 self.add_chain(table, name, kind, comment.as_deref());
             }
+            // Nothing is known of its set.
+            Operation::AddElements { set, .. } if !set.is_declared() => {}
             Operation::AddElements { table, set } | Operation::AddSet { table, set } => self.add_set(table, set),
             Operation::AddRule { chain, rule, .. } | Operation::ReplaceRule { chain, rule, .. } => {
                 self.add_rule(chain, rule)
@@ -230,14 +233,12 @@ mod tests {
     #[test]
     fn elements_of_a_set_that_is_declared_before_are_checked_too() {
         let set = Set::new("s", [DataType::Ipv4]);
-        let mistyped = Transaction::new().add_set(&mesh(), set.clone()).add_elements(
-            &mesh(),
-            &set,
-            [Element::new(Value::Port(1))],
-        );
+        let id = mesh().set("s");
+        let mistyped =
+            Transaction::new().add_set(&mesh(), set.clone()).add_elements(&id, [Element::new(Value::Port(1))]);
         assert!(mistyped.validate().is_err());
         let typed = [Element::new(Value::Ipv4([10, 0, 0, 1].into()))];
-        let good = Transaction::new().add_set(&mesh(), set.clone()).add_elements(&mesh(), &set, typed);
+        let good = Transaction::new().add_set(&mesh(), set.clone()).add_elements(&id, typed);
         assert_eq!(good.validate(), Ok(()));
     }
 }

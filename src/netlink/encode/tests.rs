@@ -145,8 +145,8 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
             .chain(Chain::base("c", ChainType::Nat, Hook::Output, Priority(-7)).policy(Policy::Drop).rule(rule())),
     );
     let transaction = Transaction::replace(tables)
-        .add_elements(&table(), &many, [interval(9000)])
-        .delete_elements(&table(), &ports, [element(1)])
+        .operation(Operation::AddElements { table: table(), set: many.elements([interval(9000)]) })
+        .operation(Operation::DeleteElements { table: table(), set: ports.elements([element(1)]) })
         .insert_rule(&chain, Position::First, rule())
         .insert_rule(&chain, Position::Before(RuleHandle(4)), rule())
         .insert_rule(&chain, Position::After(RuleHandle(4)), rule())
@@ -154,9 +154,9 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
         .delete_rule(&chain, RuleHandle(4))
         .flush_chain(&chain)
         .flush_table(&table())
-        .flush_set(&table(), "many")
+        .flush_set(&table().set("many"))
         .delete_chain(&chain)
-        .delete_set(&table(), "many")
+        .delete_set(&table().set("many"))
         .delete_table(&table())
         .at_generation(Generation(77));
     let encoded = both(&transaction);

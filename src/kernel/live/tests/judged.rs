@@ -1,6 +1,7 @@
 //! What validation says is held against the kernel, which gets rule sets that nobody validated: what is odd is taken, and what is
 //! refused cannot be, or the reason is here.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::*;
@@ -87,7 +88,7 @@ enum Fate {
 fn fate(kernel: &mut Kernel, ruleset: &Ruleset) -> Fate {
     let transaction = Transaction::replace(ruleset.clone());
     let ending = kernel.ending().expect("a kernel");
-    let sent = match kernel.encode(&transaction, ending) {
+    let sent = match kernel.encode(Cow::Borrowed(&transaction), ending) {
         Err(error) => Err(error),
         Ok(prepared) => kernel.commit_prepared(&prepared),
     };

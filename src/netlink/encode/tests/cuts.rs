@@ -23,7 +23,8 @@ fn commented(lengths: &[usize]) -> Transaction {
         if *bytes == 16 { element } else { element.comment("c".repeat(bytes - 20 - 3)) }
     };
     let set = Set::new("s", [DataType::Ipv4]);
-    Transaction::new().add_elements(&table(), &set, (0..).zip(lengths).map(element))
+    let set = set.elements((0..).zip(lengths).map(element));
+    Transaction::new().operation(Operation::AddElements { table: table(), set })
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! Declarations of the sets that a transaction names only.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::dump::{Found, Query};
+use super::live::{Kernel, Prepared};
+use crate::error::{Error, Kind, Result};
+use crate::model::{Set, SetId};
+use crate::netlink::{self, kind};
+use crate::plan::{Operation, Transaction};
+
+/// How often declarations are read anew because somebody committed meanwhile.
+const ATTEMPTS: usize = 20;
+
+impl Kernel {
+    /// Prepares a transaction and hands it to `commit`. One that names sets without their declarations takes effect only while they
+    /// are declared as they were found: when somebody commits in between, it is prepared anew.
+    pub(super) fn commit_declared<T>(
+        &mut self,
+        transaction: &Transaction,
+        mut commit: impl FnMut(&mut Self, Prepared<'_>) -> Result<T>,
+    ) -> Result<T> {
+        if transaction.generation().is_some() || transaction.sets_undeclared().is_empty() {
+            let prepared = self.prepare(transaction)?;
+            return commit(self, prepared);
+        }
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let pinned = transaction.clone().at_generation(self.generation()?);
+            let prepared = self.prepare(&pinned)?;
+            match commit(self, prepared) {
+                Err(error) if attempts < ATTEMPTS && is_stale(&error) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The transaction with the declaration of every set whose elements come or go.
+    pub(super) fn declared<'t>(&mut self, transaction: &'t Transaction) -> Result<Cow<'t, Transaction>> {
+        let mut known = BTreeMap::new();
+        for id in transaction.sets_undeclared() {
+            let declaration = self.declaration(&id).map_err(|error| at(transaction, &id, error))?;
+            known.insert(id, declaration);
+        }
+        Ok(transaction.with_declarations(&known))
+    }
+
+    fn declaration(&mut self, id: &SetId) -> Result<Set> {
+        let SetId { table, name } = id;
+        self.drain()?;
+        let attributes = netlink::set_attributes(&table.name, name);
+        let query = Query { kind: kind::GETSET, family: table.family.number(), attributes: &attributes };
+        let mut declared = None;
+        let found = self.get(query, |message| {
+            declared = netlink::declared_set(message)?;
+            Ok(())
+        })?;
+        match (found, declared) {
+            (Found::Nothing, _) => {
+                Err(Error::new(Kind::NotFound, format!("there is no set {id}; add it in the same transaction")))
+            }
+            (Found::One, None) => {
+                Err(Error::new(Kind::Unsupported, format!("the declaration of set {id} has no form in the model")))
+            }
+            (Found::One, Some(set)) => Ok(set),
+        }
+    }
+}
+
+/// The same error with the operation that it is about.
+fn at(transaction: &Transaction, set: &SetId, error: Error) -> Error {
+    let Some(index) = transaction.first_undeclared(set) else { return error };
+    let operations = transaction.operations();
+    let title = operations.get(index).map(Operation::title).unwrap_or_default();
+    Error::new(error.kind(), format!("op {} of {}, {title}: {error}", index + 1, operations.len()))
+}
+
+fn is_stale(error: &Error) -> bool {
+    error.is_conflict() && error.refusals().iter().all(|refusal| refusal.errno == libc::ERESTART)
+}

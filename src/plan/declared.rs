@@ -1,0 +1,85 @@
+//! Elements that name their set: which declarations a transaction lacks, and the same transaction with them.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::operation::{Operation, State};
+use super::snapshot::SetState;
+use super::transaction::{Transaction, with_elements};
+use crate::bytecode::raise_set;
+use crate::model::{Set, SetId};
+
+impl Transaction {
+    /// The sets whose elements come or go and that the transaction does not declare before.
+    pub(crate) fn sets_undeclared(&self) -> BTreeSet<SetId> {
+        let mut undeclared = BTreeSet::new();
+        self.each_undeclared(|_, id, declared| {
+            if declared.is_none() {
+                undeclared.insert(id);
+            }
+        });
+        undeclared
+    }
+
+    /// The index of the first operation on elements of this set that lacks its declaration.
+    pub(crate) fn first_undeclared(&self, set: &SetId) -> Option<usize> {
+        let mut first = None;
+        self.each_undeclared(|index, id, _| {
+            if id == *set {
+                first = first.or(Some(index));
+            }
+        });
+        first
+    }
+
+    /// The same with the declarations that it makes itself, and with these.
+    pub(crate) fn with_declarations(&self, known: &BTreeMap<SetId, Set>) -> Cow<'_, Self> {
+        let mut found: Vec<(usize, Set)> = Vec::new();
+        self.each_undeclared(|index, id, declared| {
+            found.extend(declared.or(known.get(&id)).map(|set| (index, set.clone())));
+        });
+        if found.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut operations = self.operations().to_vec();
+        for (index, declaration) in found {
+            if let Some(Operation::AddElements { set, .. } | Operation::DeleteElements { set, .. }) =
+                operations.get_mut(index)
+            {
+                *set = with_elements(&declaration, std::mem::take(&mut set.elements));
+            }
+        }
+        let mut declared = self.emptied();
+        declared.extend(operations);
+        Cow::Owned(declared)
+    }
+
+    /// Calls `found` with every operation on elements without a declaration, and what the transaction declared before.
+    fn each_undeclared<'t>(&'t self, mut found: impl FnMut(usize, SetId, Option<&Set>)) {
+        let mut declared: BTreeMap<SetId, Cow<'t, Set>> = BTreeMap::new();
+        for (index, operation) in self.operations().iter().enumerate() {
+            match operation {
+                Operation::AddElements { table, set } | Operation::DeleteElements { table, set }
+                    if !set.is_declared() =>
+                {
+                    let id = table.set(&set.name);
+                    let declaration = declared.get(&id).map(|set| &**set);
+                    found(index, id, declaration);
+                }
+                Operation::AddSet { table, set } | Operation::AddElements { table, set } => {
+                    declared.insert(table.set(&set.name), Cow::Borrowed(set));
+                }
+                Operation::Restore { table, state } => {
+                    if let State::Set(SetState { name, code, .. }) = &**state {
+                        declared.remove(&table.set(name));
+                        let set = raise_set(name, code, &[]).ok();
+                        declared.extend(set.map(|set| (table.set(name), Cow::Owned(set))));
+                    }
+                }
+                Operation::DeleteSet { table, set } => drop(declared.remove(&table.set(set))),
+                Operation::DeleteTable(table) => declared.retain(|id, _| id.table != *table),
+                _ => {}
+            }
+        }
+    }
+}

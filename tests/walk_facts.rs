@@ -365,3 +365,26 @@ fn a_connection_whose_first_packet_could_not_be_told_to_its_end_may_have_its_tra
     let next = walker.receive(packet("tcp 10.77.0.1:1000 -> 10.77.0.2:7777 flags ack"), "eth0");
     assert_eq!(next.matched().next().map(|(hook, ..)| hook), Some(Hook::Prerouting), "{next}");
 }
+
+/// A rule that ends the walk of what has this mark.
+fn unknown(mark: u32) -> Rule {
+    Rule::new().mark(mark).matches(Match::new(Field::SocketTransparent, Op::Eq, Operand::Value(Value::Integer(1))))
+}
+
+#[test]
+fn who_follows_a_packet_that_could_not_be_told_cannot_be_told_of_the_same_connection() {
+    let asks = filter("asks", Hook::Postrouting, 0, Rule::new().ct_state(CtState::NEW).drop());
+    let rules = lowered([filter("ends", Hook::Output, 0, unknown(7)), asks]);
+    let host = pod();
+    let mut walker = Walker::new(&rules, &host);
+    let first = walker.send(packet("udp 10.77.0.2:1000 -> 8.8.8.8:53 uid 0 gid 0 mark 7"));
+    assert!(matches!(first.end, End::CannotTell(_)), "{first}");
+    for (back, text) in
+        [(false, "udp 10.77.0.2:1000 -> 8.8.8.8:53 uid 0 gid 0"), (true, "udp 8.8.8.8:53 -> 10.77.0.2:1000")]
+    {
+        let walk = if back { walker.receive(packet(text), "eth0") } else { walker.send(packet(text)) };
+        assert!(ends(&walk).contains("an earlier packet of the connection"), "{walk}");
+    }
+    let other = walker.send(packet("udp 10.77.0.2:1001 -> 8.8.8.8:53 uid 0 gid 0"));
+    assert!(matches!(other.end, End::DroppedByRule(_)), "{other}");
+}

@@ -1,6 +1,6 @@
 //! A packet at a hook of a host: the answers to what rules ask, and what a decision of theirs does to its connection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
@@ -58,6 +58,29 @@ pub(super) struct Place<'a> {
     pub(super) is_plain: bool,
     /// What rules limited the maximum segment size to.
     pub(super) segment: Segment,
+    /// What earlier packets left behind.
+    pub(super) after_doubt: Doubt,
+}
+
+/// Whether earlier packets could not be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// All of them could.
+    None,
+    /// Not all: rules may have put something into sets.
+    Some,
+    /// Not even all of the same connection.
+    OfConnection,
+}
+
+impl Doubt {
+    pub(super) fn of(doubtful: &HashSet<Tuple>, packet: &Packet) -> Self {
+        match (doubtful.is_empty(), doubtful.contains(&Tuple::of(packet))) {
+            (true, _) => Doubt::None,
+            (false, false) => Doubt::Some,
+            (false, true) => Doubt::OfConnection,
+        }
+    }
 }
 
 impl Place<'_> {
@@ -293,7 +316,21 @@ impl Inputs for Place<'_> {
         })
     }
 
+    fn knows_filled(&self) -> Result<(), CannotTell> {
+        match self.after_doubt {
+            Doubt::None => Ok(()),
+            Doubt::Some | Doubt::OfConnection => {
+                Err(CannotTell::new("what an earlier packet, which could not be told, put into a set"))
+            }
+        }
+    }
+
     fn track(&mut self, hook: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
+        if self.after_doubt == Doubt::OfConnection && !self.situation.connection.attached {
+            return Err(CannotTell::new(
+                "what an earlier packet of the connection, which could not be told, did to it",
+            ));
+        }
         if !self.situation.connection.attached {
             let zone = flow.zone.and_then(|zone| known(&zone)).map_or(0, u16::from_ne_bytes);
             let is_sound = is_sound(&self.situation.packet, hook)?;

@@ -20,7 +20,7 @@ use super::host::{Host, LO, Target};
 use super::inputs::CannotTell;
 use super::packet::{Interface, Packet, Receiver};
 use super::packet_text::has_ports;
-use super::place::{Held, Place, leaves_by};
+use super::place::{Doubt, Held, Place, leaves_by};
 use super::recorder::{Recorder, place};
 use super::rules::Rules;
 use super::situation::Situation;
@@ -55,6 +55,8 @@ pub struct Walker<'a> {
     transparent: HashMap<Tuple, u16>,
     /// What other sockets receive.
     plain: HashSet<Tuple>,
+    /// Packets of which something could not be told, as they came and as they were then: what they did, nobody knows.
+    doubtful: HashSet<Tuple>,
 }
 
 impl<'a> Walker<'a> {
@@ -68,6 +70,7 @@ impl<'a> Walker<'a> {
             limits: HashMap::new(),
             transparent: HashMap::new(),
             plain: HashSet::new(),
+            doubtful: HashSet::new(),
         }
     }
 
@@ -101,8 +104,8 @@ impl<'a> Walker<'a> {
     }
 
     fn passage(&mut self, packet: Packet) -> Passage<'_> {
-        let Walker { rules, host, connections, limits, transparent, plain } = self;
-        let situation = Situation::new(packet);
+        let Walker { rules, host, connections, limits, transparent, plain, doubtful } = self;
+        let situation = Situation::new(packet.clone());
         let place = Place {
             situation,
             hook: Hook::Output,
@@ -117,8 +120,18 @@ impl<'a> Walker<'a> {
             is_connected: false,
             is_plain: false,
             segment: Segment::default(),
+            after_doubt: Doubt::of(doubtful, &packet),
         };
-        Passage { rules, place, transparent, plain, socket: None, steps: Vec::with_capacity(32), rounds: Vec::new() }
+        Passage {
+            rules,
+            place,
+            transparent,
+            plain,
+            doubtful,
+            socket: None,
+            steps: Vec::with_capacity(32),
+            rounds: Vec::new(),
+        }
     }
 }
 
@@ -128,6 +141,7 @@ struct Passage<'a> {
     place: Place<'a>,
     transparent: &'a mut HashMap<Tuple, u16>,
     plain: &'a mut HashSet<Tuple>,
+    doubtful: &'a mut HashSet<Tuple>,
     /// The port of the socket that `tproxy` chose.
     socket: Option<u16>,
     steps: Vec<Step>,
@@ -141,6 +155,11 @@ impl Passage<'_> {
         // A socket that it was on its way to, it may have got to.
         if let (End::CannotTell(_), Some(port)) = (&end, self.socket) {
             self.transparent.insert(Tuple::of(self.packet()), port);
+        }
+        if matches!(end, End::CannotTell(_)) {
+            for tuple in [&packet, self.packet()].map(Tuple::of) {
+                self.doubtful.extend([tuple, tuple.reversed()]);
+            }
         }
         Walk { packet, steps: self.steps, end }
     }

@@ -12,8 +12,6 @@ mod parts;
 mod set;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_beyond;
 mod trace;
 mod uses;
 

@@ -1,5 +1,7 @@
 //! Dumps of the real kernel, whole, cut at every length and with every byte changed.
 
+mod beyond;
+
 use super::super::encode::message;
 use super::super::flag;
 use super::{Assembly, Item, datagram};

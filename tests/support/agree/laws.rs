@@ -104,6 +104,12 @@ pub fn script(dice: &mut Dice) -> Script {
 fn table(dice: &mut Dice, script: &mut Script, family: &str, name: &str, decides: bool) {
     script.line(format!("table {family} {name} {{"));
     script.optional("counter c { }");
+    if decides && dice.chance(30) {
+        let filled = if family == "ip6" { "ipv6_addr" } else { "ipv4_addr" };
+        script.optional(format!("set filled {{ type {filled}; flags dynamic,timeout; timeout 1h; }}"));
+        script.optional(format!("map filled-map {{ type {filled} : mark; flags dynamic; }}"));
+        script.optional("map counters { type inet_service : counter; elements = { 53 : \"c\", 9000 : \"c\" }; }");
+    }
     let subs = ["sub0", "sub1", "sub2"];
     let mut uses: Vec<String> = Vec::new();
     for number in 0..dice.from(1, 5) {
@@ -155,6 +161,9 @@ fn rule(dice: &mut Dice, subs: &[&str], uses: &[String], decides: bool) -> Strin
     if decides && dice.chance(12) {
         parts.push(words::change(dice));
     }
+    if decides && dice.chance(3) {
+        parts.push(dice.pick(CHANGES).into());
+    }
     if decides && dice.chance(18) {
         parts.push(words::verdict(dice, subs));
     } else if dice.chance(20) {
@@ -166,6 +175,15 @@ fn rule(dice: &mut Dice, subs: &[&str], uses: &[String], decides: bool) -> Strin
     parts.truncate(end);
     parts.join(" ")
 }
+
+/// What later packets find, where the table has what is filled: walks end here.
+const CHANGES: &[&str] = &[
+    "add @filled { ip saddr }",
+    "update @filled { ip daddr timeout 1m }",
+    "delete @filled { ip6 saddr }",
+    "add @filled-map { ip saddr : 0x7 }",
+    "counter name udp dport map @counters",
+];
 
 /// Chains of devices, most of which leave every packet as it is.
 fn devices(dice: &mut Dice, script: &mut Script) {

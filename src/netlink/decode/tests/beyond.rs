@@ -1,9 +1,9 @@
 //! What a kernel may hold that this machine's does not, and what nobody knows yet, as messages made by hand: read, raised and
 //! planned, it stays as it is, and both encoders send it back alike.
 
-use super::super::encode::message;
-use super::super::flag;
-use super::Assembly;
+use super::super::super::encode::message;
+use super::super::super::flag;
+use super::super::Assembly;
 use crate::attr::Messages;
 use crate::fuzz::encoders;
 use crate::model::{Chain, Family, Name, Rule};

@@ -34,7 +34,7 @@ fn main() {
         ("services, one endpoint changed", changed, 1_250),
         ("sets, a rule each", sets, 2_000),
         ("sets of intervals, filled anew", renewed, 500),
-        ("tables, a chain and a rule each", tables, 500),
+        ("tables, a chain and a rule each", tables, 250),
         ("counters, one by one", objects, 1_000),
         ("rules of a chain, all new", refilled, 12_500),
         ("rules of a chain, in another order", reordered, 12_500),

@@ -2,6 +2,7 @@
 
 mod support;
 
+use nftmesh::model::TableFlags;
 use nftmesh::prelude::*;
 use support::{in_fresh_netns, nft, nft_script};
 
@@ -237,5 +238,37 @@ fn tables_are_removed_whether_or_not_they_exist() {
         assert!(!kernel.remove(&gone).expect("removed").was_in_sync());
         assert_eq!(nft("list ruleset"), "table ip stays {\n}\n");
         assert!(kernel.remove(&gone).expect("nothing to do").was_in_sync());
+    });
+}
+
+#[test]
+fn flushing_deletes_every_table_but_those_of_another_owner() {
+    in_fresh_netns(|| {
+        nft_script(RULES);
+        nft_script("table ip other { chain c { type filter hook input priority 0; drop; }; }; table bridge b { }");
+        let (mut kernel, mut owner) = (Kernel::open().expect("a socket"), Kernel::open().expect("a socket"));
+        let owned = Table::new(Family::Ip, "owned").flags(TableFlags::OWNER);
+        let is_owned = owner.commit(&Transaction::add(Ruleset::new().table(owned))).is_ok();
+        kernel.flush_ruleset().expect("flushed");
+        let expected: &[TableId] = if is_owned { &[TableId::new(Family::Ip, "owned")] } else { &[] };
+        assert_eq!(kernel.tables().expect("a list"), expected);
+        owner.flush_ruleset().expect("flushed");
+        assert_eq!(nft("list ruleset"), "");
+        kernel.flush_ruleset().expect("there is nothing to flush");
+        kernel.commit(&Transaction::new().add_table(&mesh())).expect("the socket can be used");
+    });
+}
+
+#[test]
+fn flushing_ends_what_apply_remembers() {
+    in_fresh_netns(|| {
+        let mut kernel = Kernel::open().expect("a socket");
+        let chain = Chain::regular("out").rule(Rule::new().accept());
+        let ruleset = Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain));
+        kernel.apply(&ruleset).expect("applied");
+        let held = nft("list ruleset");
+        kernel.flush_ruleset().expect("flushed");
+        assert!(!kernel.apply(&ruleset).expect("applied").was_in_sync());
+        assert_eq!(nft("list ruleset"), held);
     });
 }

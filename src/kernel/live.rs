@@ -178,7 +178,7 @@ impl Kernel {
     }
 
     /// Sends one batch and collects everything the kernel says to it, which is queued when the send returns.
-    fn exchange(&mut self, bytes: &[u8]) -> Result<(Vec<Ack>, Lost)> {
+    pub(super) fn exchange(&mut self, bytes: &[u8]) -> Result<(Vec<Ack>, Lost)> {
         self.exchange_with(bytes, |_| Ok(()))
     }
 

@@ -4,6 +4,7 @@ mod clash;
 mod declared;
 mod dump;
 mod echo;
+mod flush;
 mod hooks;
 #[cfg(feature = "sim")]
 mod host;

@@ -29,7 +29,7 @@ use crate::model::{ChainKind, Kept, Name, Policy, Rule, RuleHandle, TableFlags};
 use crate::plan::{ChainId, HookState, Operation, Position, State, TableId, Transaction};
 
 pub(crate) use backend::Backend;
-pub(crate) use batch::{barrier, message};
+pub(crate) use batch::{barrier, batch, message};
 pub(crate) use known::KnownSets;
 pub(super) use sets::anonymous_name;
 

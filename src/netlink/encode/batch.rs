@@ -48,6 +48,15 @@ pub(super) fn batch_begin(sequence: u32, generation: Option<Generation>) -> Vec<
     message(NFNL_MSG_BATCH_BEGIN, flag::REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES, &attribute)
 }
 
+/// A batch of messages that are written already, the first of which has the sequence number after `sequence`.
+pub(crate) fn batch(sequence: u32, message: &[u8]) -> Vec<u8> {
+    let mut batch = batch_begin(sequence, None);
+    batch.extend(message);
+    let end = self::message(NFNL_MSG_BATCH_END, flag::REQUEST, sequence.wrapping_add(2), 0, NFNL_SUBSYS_NFTABLES, &[]);
+    batch.extend(end);
+    batch
+}
+
 /// A batch that changes nothing and is refused (`ERESTART`) once this generation is over. It takes two sequence numbers.
 ///
 /// The kernel looks at it behind the lock of all writers: no commit is under way when it is answered.

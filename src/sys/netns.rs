@@ -80,7 +80,11 @@ fn drop_privileges() -> io::Result<()> {
     const NOBODY: libc::c_long = 65534;
     // SAFETY: three integers; only the thread of `on_own_thread` gets here, which ends afterwards.
     let code = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
-    super::check_length(code as libc::ssize_t).map(drop)
+    super::check_length(code as libc::ssize_t).map(drop).map_err(|error| match error.raw_os_error() {
+        // setresuid(2): the user namespace of a user without root has no other user.
+        Some(libc::EINVAL) => io::Error::new(io::ErrorKind::PermissionDenied, "no other user can be here"),
+        _ => error,
+    })
 }
 
 /// `_IO(0xb7, 3)`, include/uapi/linux/nsfs.h; on mips, powerpc and sparc `_IOC_NONE` is 1.

@@ -13,7 +13,7 @@ for one in "$@"; do
 	name=${one%%=*} program=${one#*=}
 	filter=
 	case $name in
-	nftmesh) filter='kernel:: sys::' ;;
+	nftmesh) filter='kernel:: sys:: pod:: inside::' ;;
 	*:*) filter=$(echo "${name#*:}" | tr , ' ') ;;
 	esac
 	start=$(date +%s)

@@ -127,7 +127,8 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
     let chain = table().chain("c");
     let v4 = |address: u32| Value::Ipv4(address.into());
     let interval = |n: u32| Element::new(Interval { low: v4(n << 9), high: v4((n << 9) + 3) });
-    let many = Set::new("many", [DataType::Ipv4]).interval().elements((0..4000).map(interval));
+    let declared = Set::new("many", [DataType::Ipv4]).interval();
+    let many = declared.clone().elements((0..4000).map(interval));
     let element = |n: u16| Element::new(Value::Port(n)).comment("a comment").timeout(Duration::from_secs(7));
     let ports = Set::new("ports", [DataType::Port]).timeout(Duration::from_secs(60)).size(100);
     let pairs = Set::new("pairs", [DataType::Ipv4, DataType::Port]).interval();
@@ -137,7 +138,7 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
     let tables = Ruleset::new().table(
         Table::new(Family::Inet, "t")
             .flags(TableFlags::DORMANT)
-            .set(many.clone())
+            .set(many)
             .set(ports.clone().elements([element(1), element(2)]))
             .set(pairs)
             .set(go)
@@ -145,7 +146,7 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
             .chain(Chain::base("c", ChainType::Nat, Hook::Output, Priority(-7)).policy(Policy::Drop).rule(rule())),
     );
     let transaction = Transaction::replace(tables)
-        .operation(Operation::AddElements { table: table(), set: many.elements([interval(9000)]) })
+        .operation(Operation::AddElements { table: table(), set: declared.elements([interval(9000)]) })
         .operation(Operation::DeleteElements { table: table(), set: ports.elements([element(1)]) })
         .insert_rule(&chain, Position::First, rule())
         .insert_rule(&chain, Position::Before(RuleHandle(4)), rule())

@@ -13,7 +13,7 @@ impl Kernel {
     /// Commits a transaction as [`commit`](Self::commit) does, and returns the handles of the rules that it adds, replaces and
     /// restores, in the order of its operations.
     ///
-    /// The kernel sends every such rule back (`NLM_F_ECHO`), which takes about as long as the commit itself.
+    /// The kernel sends every such rule back (`NLM_F_ECHO`).
     ///
     /// # Errors
     /// Those of [`commit`](Self::commit), and before anything is sent when the answer does not fit the receive buffer

@@ -1,4 +1,5 @@
-//! What it costs to make a rule set true that mostly is: against the floor of a replace, which is its bytes sent again, in one run.
+//! What it costs to make a rule set true that mostly is: against the floor of a replace, which is
+//! its bytes sent again, in one run.
 //!
 //! ```text
 //! cargo bench --bench apply              everything

@@ -1,4 +1,5 @@
-//! What a commit costs: against its floor, which is the same bytes sent again, and against `nft -f` of the same text, all in one run.
+//! What a commit costs: against its floor, which is the same bytes sent again, and against `nft -f`
+//! of the same text, all in one run.
 //!
 //! ```text
 //! cargo bench --bench commit              everything
@@ -135,7 +136,8 @@ impl Encoders {
     fn print(&self, _: &Times) {}
 }
 
-/// `istio-init` against `nft -f` of the same rules, each a whole process in a namespace where nothing is installed.
+/// `istio-init` against `nft -f` of the same rules, each a whole process in a namespace where
+/// nothing is installed.
 fn processes() {
     let istio_init = release("istio-init");
     let plain = support::command(&istio_init).args(FLAGS).arg("--dry-run").output().expect("the example is built");

@@ -1,12 +1,14 @@
-//! How cost grows with the work: everything at n, 2n and 4n, beside what nft(8) takes for the same, in one run.
+//! How cost grows with the work: everything at n, 2n and 4n, beside what nft(8) takes for the same,
+//! in one run.
 //!
 //! ```text
 //! cargo bench --bench growth               everything
 //! cargo bench --bench growth -- chains     what has this in its name
 //! ```
-//! A line is a median over rounds, in a network namespace of its own. What grows with the work shows `x2` or a little more for each
-//! doubling; `x4` would be quadratic. A floor is what the kernel alone takes: the same bytes sent again, or the time of our own call
-//! that was spent in the kernel. Nobody can be below it.
+//! A line is a median over rounds, in a network namespace of its own. What grows with the work
+//! shows `x2` or a little more for each doubling; `x4` would be quadratic. A floor is what the
+//! kernel alone takes: the same bytes sent again, or the time of our own call that was spent in the
+//! kernel. Nobody can be below it.
 
 mod common;
 #[path = "../tests/support/mod.rs"]
@@ -104,7 +106,8 @@ fn nft_list(times: &mut Times, words: &[&str]) {
     });
 }
 
-/// The shape of kube-proxy's rules: a service has a chain, two endpoints with a chain each, and a set of clients.
+/// The shape of kube-proxy's rules: a service has a chain, two endpoints with a chain each, and a
+/// set of clients.
 fn services(count: u32, moved: Option<u32>) -> Ruleset {
     let rule = Rule::new;
     let mark = MarkValue::masked(MarkKey::Meta, 0x4000, 0x4000);
@@ -272,7 +275,8 @@ fn refilled(count: u32) -> Lines {
     vec![("nft -f: flush chain, add", nft.median()), ("apply, which reads first", ours.median())]
 }
 
-/// Sets of intervals that rules look at, each with other contents: they are filled by the side, and rules switch over.
+/// Sets of intervals that rules look at, each with other contents: they are filled by the side, and
+/// rules switch over.
 fn renewed(count: u32) -> Lines {
     let ruleset = |shift: u32| {
         let mut table = Table::new(Family::Ip, "nets");

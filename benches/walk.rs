@@ -1,11 +1,12 @@
-//! What it costs to ask instead of trying: walks against the kernel's own way of a packet, comparisons and imports against the programs
-//! that check the same text, all in one run.
+//! What it costs to ask instead of trying: walks against the kernel's own way of a packet,
+//! comparisons and imports against the programs that check the same text, all in one run.
 //!
 //! ```text
 //! cargo bench --bench walk              everything
 //! cargo bench --bench walk -- compare   what has this in its name
 //! ```
-//! Every line is a median over interleaved rounds; what the kernel or another program does, it does in a network namespace of its own.
+//! Every line is a median over interleaved rounds; what the kernel or another program does, it does
+//! in a network namespace of its own.
 
 mod common;
 #[path = "../tests/support/sidecar.rs"]

@@ -7,7 +7,8 @@
 //! ```
 //! On a terminal it says on standard error how far it is.
 //!
-//! Exit codes: 0 equal, 1 different, 2 cannot tell (also for bad input, as diff(1) has it). Routes are not compared, rules are.
+//! Exit codes: 0 equal, 1 different, 2 cannot tell (also for bad input, as diff(1) has it). Routes
+//! are not compared, rules are.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Keeps the Istio sidecar's rules in this pod true: installs them, watches, and puts back what others change.
+//! Keeps the Istio sidecar's rules in this pod true: installs them, watches, and puts back what
+//! others change.
 //!
 //! ```text
 //! guard -p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -x '' -b '*' -d 15090,15021,15020
@@ -6,15 +7,18 @@
 //!   delete rule ip istio-proxy-nat istio-output counter packets 0 bytes 0 return # handle 9
 //! guard: restored after 4.1 ms
 //! ```
-//! The same flags and variables as `istio-init`. It runs until SIGTERM or SIGINT, and leaves the rules installed. Exit codes: 0 told to
-//! stop, 1 error.
+//! The same flags and variables as `istio-init`. It runs until SIGTERM or SIGINT, and leaves the
+//! rules installed. Exit codes: 0 told to stop, 1 error.
 //!
-//! A table that somebody deleted is added whole as soon as the kernel tells of it, without reading anything before. Where capture may
-//! be missing otherwise, it is put back at once, as often as somebody insists; to who undoes it faster than it is done, after as
-//! much time as that took, at most 50 ms. What merely differs, such as a chain that nothing leads to, waits
-//! for what comes with it, and longer and longer while somebody insists, up to some seconds. Routes count like rules.
+//! A table that somebody deleted is added whole as soon as the kernel tells of it, without reading
+//! anything before. Where capture may be missing otherwise, it is put back at once, as often as
+//! somebody insists; to who undoes it faster than it is done, after as much time as that took, at
+//! most 50 ms. What merely differs, such as a chain that nothing leads to, waits for what comes
+//! with it, and longer and longer while somebody insists, up to some seconds. Routes count like
+//! rules.
 //!
-//! A second guard in the same network namespace, and whoever wants to install something else there, is refused while this one runs.
+//! A second guard in the same network namespace, and whoever wants to install something else there,
+//! is refused while this one runs.
 
 mod common;
 #[path = "common/pace.rs"]
@@ -69,7 +73,8 @@ fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
     pod.hold()?;
     let config = IstioConfig::resolve(options, &pod.host(options)?)?;
     config.warnings().iter().for_each(|warning| say::warn("guard", warning));
-    // Watched first and installed then: nothing happens unseen. A second socket of this process would not be us.
+    // Watched first and installed then: nothing happens unseen. A second socket of this process would
+    // not be us.
     let mut watch = namespace.watch()?;
     watch.leave_out(pod.kernel())?;
     let (routes, route_watch) = (namespace.routes()?, namespace.route_watch()?);
@@ -177,8 +182,9 @@ impl Guard {
         }
     }
 
-    /// What a commit deleted whole is added whole, unless anybody committed since: nothing has to be read for that. What else differs
-    /// is put back with the next answer, which looks at everything.
+    /// What a commit deleted whole is added whole, unless anybody committed since: nothing has to
+    /// be read for that. What else differs is put back with the next answer, which looks at
+    /// everything.
     fn make_again(&mut self, deleted: &BTreeSet<TableId>, commit: &Commit) {
         let tables = self.wanted.tables.iter().filter(|table| deleted.contains(&TableId::from(*table)));
         let tables: Ruleset = tables.cloned().collect();

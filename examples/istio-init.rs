@@ -1,4 +1,5 @@
-//! Drop-in for `istio-iptables`: the same flags, short forms and environment variables; one transaction instead of up to 21 programs.
+//! Drop-in for `istio-iptables`: the same flags, short forms and environment variables; one
+//! transaction instead of up to 21 programs.
 //!
 //! ```text
 //! istio-init -p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -x '' -b '*' -d 15090,15021,15020
@@ -8,8 +9,9 @@
 //! istio-init --migrate -b '*'          removes in the same transaction what istio-iptables left behind
 //! istio-init --cleanup-only            removes everything that it ever installed
 //! ```
-//! Only what differs is changed, with or without --reconcile and --force-apply; run again, it changes nothing.
-//! Exit codes: 0 done or in sync, 1 error, 3 not in sync (--plan, --verify), 126 the validation that was asked for failed.
+//! Only what differs is changed, with or without --reconcile and --force-apply; run again, it
+//! changes nothing. Exit codes: 0 done or in sync, 1 error, 3 not in sync (--plan, --verify), 126
+//! the validation that was asked for failed.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Prints the rule sets of this network namespace as `nft list ruleset` does; with `-a` also the handles.
+//! Prints the rule sets of this network namespace as `nft list ruleset` does; with `-a` also the
+//! handles.
 
 mod common;
 
@@ -17,7 +18,8 @@ fn main() -> Result<()> {
         listing = listing.with_handles();
     }
     listing.warnings().for_each(|warning| eprintln!("{warning}"));
-    // The text is nft's byte for byte, also where a comment of somebody holds what a terminal would obey.
+    // The text is nft's byte for byte, also where a comment of somebody holds what a terminal would
+    // obey.
     if io::stdout().is_terminal() {
         drop(common::print(&listing.to_string()));
     } else {

@@ -1,12 +1,14 @@
-//! What live packets do in the rule sets of this host, told as `walk` tells of packets that nobody has sent.
+//! What live packets do in the rule sets of this host, told as `walk` tells of packets that nobody
+//! has sent.
 //!
 //! ```text
 //! trace --protocol tcp --port 15001
 //! trace netns:/var/run/netns/pod-1 --uid 1000 --address 10.77.0.0/24 --count 10
 //! ```
-//! The kernel tells of rules that matched and of chains that came to their end; rules that did not match are left out, and so is what
-//! happens between hooks. Runs until SIGINT or SIGTERM, or until nobody reads what it prints, and leaves nothing behind, also when it is
-//! killed. Exit codes: 0 told to stop or enough seen, 1 error.
+//! The kernel tells of rules that matched and of chains that came to their end; rules that did not
+//! match are left out, and so is what happens between hooks. Runs until SIGINT or SIGTERM, or until
+//! nobody reads what it prints, and leaves nothing behind, also when it is killed. Exit codes: 0
+//! told to stop or enough seen, 1 error.
 
 mod common;
 
@@ -26,7 +28,8 @@ use nftmesh::plan::{TraceEvent, TraceMessage};
 use nftmesh::sim::{Packet, Step, Story};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Tells what live packets do in the rule sets; a packet is told of when all that is given here matches
+/// Tells what live packets do in the rule sets; a packet is told of when all that is given here
+/// matches
 #[derive(Parser)]
 #[command(name = "trace", after_help = "Exit codes: 0 told to stop or enough seen, 1 error.")]
 struct Args {

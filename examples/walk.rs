@@ -6,7 +6,8 @@
 //! walk save:rules.v4,rules.v6 --short --packet 'udp [fd77::2]:5000 -> [fd00::1]:53'
 //! walk "istio:ISTIO_DUAL_STACK=true -m TPROXY -i '*' -b '*'" --addresses 10.77.0.2/24,fd77::2/64 --packet ...
 //! ```
-//! A packet is sent by this host, and with --in it arrives there. Exit codes: 0 walked, 1 bad input, 2 cannot tell.
+//! A packet is sent by this host, and with --in it arrives there. Exit codes: 0 walked, 1 bad
+//! input, 2 cannot tell.
 
 mod common;
 

@@ -1,7 +1,8 @@
 //! The one error that callers see.
 //!
-//! Every module has its own `thiserror` enum; they travel inside [`Error`] as its source. What a caller may want to branch on is a
-//! predicate here, what a person needs is the message: one line, the object first, the remedy last.
+//! Every module has its own `thiserror` enum; they travel inside [`Error`] as its source. What a
+//! caller may want to branch on is a predicate here, what a person needs is the message: one line,
+//! the object first, the remedy last.
 
 mod escaped;
 
@@ -16,8 +17,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, in one line, with the remedy.
 ///
-/// Branch on the predicates ([`is_conflict`](Error::is_conflict), [`is_permission`](Error::is_permission), ...); read every
-/// operation that the kernel refused from [`refusals`](Error::refusals).
+/// Branch on the predicates ([`is_conflict`](Error::is_conflict),
+/// [`is_permission`](Error::is_permission), ...); read every operation that the kernel refused from
+/// [`refusals`](Error::refusals).
 pub struct Error {
     kind: Kind,
     source: Box<dyn StdError + Send + Sync>,
@@ -38,8 +40,8 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Somebody else changed the rule set first (`ERESTART`), or the object is in use (`EBUSY`), or it exists and is
-    /// declared otherwise (`EEXIST`).
+    /// Somebody else changed the rule set first (`ERESTART`), or the object is in use (`EBUSY`), or
+    /// it exists and is declared otherwise (`EEXIST`).
     Conflict,
     /// Refused before the kernel saw anything.
     Invalid,
@@ -79,7 +81,8 @@ impl Error {
         self.source.downcast_ref::<Io>().and_then(|io| io.cause.raw_os_error())
     }
 
-    /// Returns why the operation failed; the predicates ([`is_conflict`](Error::is_conflict), ...) ask for one kind each.
+    /// Returns why the operation failed; the predicates ([`is_conflict`](Error::is_conflict), ...)
+    /// ask for one kind each.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -102,7 +105,8 @@ impl Error {
         Error { kind: first.kind, source, refusals: first.refusals.clone() }
     }
 
-    /// Somebody else's change came first, or the object exists or is in use; reading again and retrying may help.
+    /// Somebody else's change came first, or the object exists or is in use; reading again and
+    /// retrying may help.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.kind == Kind::Conflict
@@ -120,7 +124,8 @@ impl Error {
         self.kind == Kind::NotFound
     }
 
-    /// A capability is missing; for netfilter that is `CAP_NET_ADMIN` in the user namespace that owns the network namespace.
+    /// A capability is missing; for netfilter that is `CAP_NET_ADMIN` in the user namespace that
+    /// owns the network namespace.
     #[must_use]
     pub fn is_permission(&self) -> bool {
         self.kind == Kind::Permission
@@ -132,7 +137,8 @@ impl Error {
         self.kind == Kind::Unsupported
     }
 
-    /// Every operation that the kernel refused, in the order of the transaction; empty for every other error.
+    /// Every operation that the kernel refused, in the order of the transaction; empty for every
+    /// other error.
     #[must_use]
     pub fn refusals(&self) -> &[Refusal] {
         &self.refusals
@@ -174,9 +180,11 @@ impl StdError for Error {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// Position of the operation in the transaction, from 0; `None` when the transaction as a whole was refused.
+    /// Position of the operation in the transaction, from 0; `None` when the transaction as a whole
+    /// was refused.
     pub operation: Option<usize>,
-    /// What was refused: the operation, its table and chain, and the statement or element where the kernel named one.
+    /// What was refused: the operation, its table and chain, and the statement or element where the
+    /// kernel named one.
     pub what: String,
     /// The errno the kernel answered, positive.
     pub errno: i32,

@@ -1,8 +1,10 @@
-//! Bodies of the fuzz targets (fuzz/fuzz_targets). Each takes any bytes and panics where the crate breaks a promise.
+//! Bodies of the fuzz targets (fuzz/fuzz_targets). Each takes any bytes and panics where the crate
+//! breaks a promise.
 //!
-//! They live in the crate because they reach what users cannot: the decoder without a socket, the encoder without a kernel.
-//! `tests/inside/corpus.rs` replays every file of tests/corpus through them. They are built for the crate's own tests and with
-//! `--cfg fuzzing`, and are no part of its interface.
+//! They live in the crate because they reach what users cannot: the decoder without a socket, the
+//! encoder without a kernel. `tests/inside/corpus.rs` replays every file of tests/corpus through
+//! them. They are built for the crate's own tests and with `--cfg fuzzing`, and are no part of its
+//! interface.
 
 #[cfg(feature = "sim")]
 mod compare;
@@ -44,7 +46,8 @@ use crate::validate::Severity;
 use machine::{Machine, contents};
 use source::Source;
 
-/// A datagram of a dump, of events or of a trace: decodes or is an error, and whatever decodes can be raised and printed.
+/// A datagram of a dump, of events or of a trace: decodes or is an error, and whatever decodes can
+/// be raised and printed.
 pub fn decode(datagram: &[u8]) {
     let mut assembly = Assembly::new(None);
     let read = Replies::new(datagram).try_for_each(|message| assembly.read(&message?));
@@ -62,16 +65,17 @@ pub fn decode(datagram: &[u8]) {
     });
 }
 
-/// A rule set made of these bytes. What validates has a program, which the encoder says, the decoder reads, and raising and lowering
-/// leave as it is; what does not says why in one line.
+/// A rule set made of these bytes. What validates has a program, which the encoder says, the
+/// decoder reads, and raising and lowering leave as it is; what does not says why in one line.
 pub fn roundtrip(bytes: &[u8]) {
     if let Some(ruleset) = made_valid(&mut Source::new(bytes)) {
         valid(ruleset);
     }
 }
 
-/// Two rule sets made of these bytes. The plan from the first to the second is taken by a kernel that holds the first, which then holds
-/// the second; from the second to the second there is nothing to do.
+/// Two rule sets made of these bytes. The plan from the first to the second is taken by a kernel
+/// that holds the first, which then holds the second; from the second to the second there is
+/// nothing to do.
 pub fn diff(bytes: &[u8]) {
     let mut from = Source::new(bytes);
     let (Some(held), Some(wanted)) = (made_valid(&mut from), made_valid(&mut from)) else { return };
@@ -93,8 +97,8 @@ fn installed(ruleset: &Ruleset) -> Machine {
     machine
 }
 
-/// A rule set made of these bytes, without what was at fault in it; with [`Severity::Odd`] it may keep what is odd. `None` when taking
-/// faults out found no end.
+/// A rule set made of these bytes, without what was at fault in it; with [`Severity::Odd`] it may
+/// keep what is odd. `None` when taking faults out found no end.
 #[must_use]
 pub fn ruleset(bytes: &[u8], worst: Option<Severity>) -> Option<Ruleset> {
     made(&mut Source::new(bytes), worst)
@@ -183,7 +187,8 @@ fn restore(snapshot: &Snapshot) {
     }
 }
 
-/// Encodes a transaction with both backends, which must make the same messages for the same parts of it.
+/// Encodes a transaction with both backends, which must make the same messages for the same parts
+/// of it.
 pub fn encoders(transaction: &Transaction) {
     let known = KnownSets::of(transaction);
     let [own, other] = [Backend::Own, Backend::default()]

@@ -1,7 +1,7 @@
 //! The types that most programs name, and no functions: `use nftmesh::prelude::*;`.
 //!
-//! Functions that make matches (`not`, `set`, `masked`, `daddr` and one for every field) are in [`model::matches`], which is
-//! here as `matches`: `Rule::new().not(matches::daddr(net)).drop()`.
+//! Functions that make matches (`not`, `set`, `masked`, `daddr` and one for every field) are in
+//! [`model::matches`], which is here as `matches`: `Rule::new().not(matches::daddr(net)).drop()`.
 
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::kernel::{Kernel, NetNs, TraceFilter};

@@ -1,7 +1,9 @@
-//! What each transparent proxy writes by hand: where a captured connection wanted to go, and a listener that takes it.
+//! What each transparent proxy writes by hand: where a captured connection wanted to go, and a
+//! listener that takes it.
 //!
-//! A connection captured with `redirect` arrives at the proxy's own address: [`original_destination`] asks conntrack where it was going.
-//! One captured with `tproxy` keeps its destination, and reaches only a [`transparent_listener`]: the local address *is* the
+//! A connection captured with `redirect` arrives at the proxy's own address:
+//! [`original_destination`] asks conntrack where it was going. One captured with `tproxy` keeps its
+//! destination, and reaches only a [`transparent_listener`]: the local address *is* the
 //! original destination.
 
 use std::net::{SocketAddr, TcpListener};
@@ -12,13 +14,15 @@ use crate::sys::inet;
 
 /// Where a TCP connection went before `redirect` or `dnat` changed its destination.
 ///
-/// An IPv4 connection that an IPv6 listener accepted (`::ffff:192.0.2.1`) gives an IPv4 address. A connection that conntrack follows
-/// without having changed it gives its local address. Source: `SO_ORIGINAL_DST`, include/uapi/linux/netfilter_ipv4.h;
-/// `IP6T_SO_ORIGINAL_DST`, include/uapi/linux/netfilter_ipv6/ip6_tables.h.
+/// An IPv4 connection that an IPv6 listener accepted (`::ffff:192.0.2.1`) gives an IPv4 address. A
+/// connection that conntrack follows without having changed it gives its local address. Source:
+/// `SO_ORIGINAL_DST`, include/uapi/linux/netfilter_ipv4.h; `IP6T_SO_ORIGINAL_DST`,
+/// include/uapi/linux/netfilter_ipv6/ip6_tables.h.
 ///
 /// # Errors
-/// [`is_not_found`](Error::is_not_found) when conntrack has no record of the connection, or is not in this kernel; then the local
-/// address is the original destination, as it is with `tproxy`. [`is_invalid`](Error::is_invalid) when it is no TCP socket.
+/// [`is_not_found`](Error::is_not_found) when conntrack has no record of the connection, or is not
+/// in this kernel; then the local address is the original destination, as it is with `tproxy`.
+/// [`is_invalid`](Error::is_invalid) when it is no TCP socket.
 ///
 /// ```no_run
 /// use std::net::TcpListener;
@@ -48,12 +52,14 @@ pub fn original_destination(connection: &impl AsFd) -> Result<SocketAddr> {
 
 /// Listens for connections that `tproxy` sends here, whatever their destination.
 ///
-/// `0.0.0.0:15006` takes IPv4 and `[::]:15006` IPv6 only, so that both can listen side by side. An address can be taken again right
-/// after its last listener has closed (`SO_REUSEADDR`). Source: `IP_TRANSPARENT`, ip(7); Documentation/networking/tproxy.rst.
+/// `0.0.0.0:15006` takes IPv4 and `[::]:15006` IPv6 only, so that both can listen side by side. An
+/// address can be taken again right after its last listener has closed (`SO_REUSEADDR`). Source:
+/// `IP_TRANSPARENT`, ip(7); Documentation/networking/tproxy.rst.
 ///
 /// # Errors
-/// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN` and without `CAP_NET_RAW`, [`is_unsupported`](Error::is_unsupported)
-/// when this kernel runs without the family; otherwise as [`TcpListener::bind`].
+/// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN` and without `CAP_NET_RAW`,
+/// [`is_unsupported`](Error::is_unsupported) when this kernel runs without the family; otherwise as
+/// [`TcpListener::bind`].
 ///
 /// ```no_run
 /// let listener = nftmesh::proxy::transparent_listener("0.0.0.0:15006".parse()?)?;

@@ -1,15 +1,17 @@
-//! What TPROXY needs besides rules: marked packets are routed to this machine, whatever their destination.
+//! What TPROXY needs besides rules: marked packets are routed to this machine, whatever their
+//! destination.
 //!
-//! Pure data; [`RouteTable`](crate::kernel::RouteTable) installs it. A plan prints as the `ip` commands that would do the same, in the
-//! order of installing: first what nothing uses yet, last the rules, which switch it on.
+//! Pure data; [`RouteTable`](crate::kernel::RouteTable) installs it. A plan prints as the `ip`
+//! commands that would do the same, in the order of installing: first what nothing uses yet, last
+//! the rules, which switch it on.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
 use crate::error::{Error, Kind, Result};
 
-/// The source address of connections that a proxy passes on without looking into them, IPv6. Its IPv4 sister `127.0.0.6` needs no
-/// address of its own: all of `127.0.0.0/8` is local.
+/// The source address of connections that a proxy passes on without looking into them, IPv6. Its
+/// IPv4 sister `127.0.0.6` needs no address of its own: all of `127.0.0.0/8` is local.
 pub const PASSTHROUGH6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
 
 /// Policy routes and the passthrough address that a mesh wants; the default wants nothing.
@@ -98,11 +100,13 @@ impl Tproxy {
         Tproxy { mark: mark.get(), table }
     }
 
-    /// The mark is compared in full, all 32 bits; the table is any number that has no meaning of its own.
+    /// The mark is compared in full, all 32 bits; the table is any number that has no meaning of
+    /// its own.
     ///
     /// # Errors
-    /// [`is_invalid`](Error::is_invalid) when the mark is 0, which every unmarked packet carries, and when the table is 0, 253
-    /// (default), 254 (main) or 255 (local): a local default route there takes the whole machine off the network.
+    /// [`is_invalid`](Error::is_invalid) when the mark is 0, which every unmarked packet carries,
+    /// and when the table is 0, 253 (default), 254 (main) or 255 (local): a local default route
+    /// there takes the whole machine off the network.
     pub fn new(mark: u32, table: u32) -> Result<Self> {
         if mark == 0 {
             return Err(Error::new(

@@ -1,4 +1,5 @@
-//! What tests against the real kernel share: a fresh network namespace each, and `ip` as a second opinion.
+//! What tests against the real kernel share: a fresh network namespace each, and `ip` as a second
+//! opinion.
 
 use std::io;
 use std::process::Command;
@@ -10,12 +11,14 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send) {
     let _ran = or_skip(crate::sys::netns::in_new_namespace(test));
 }
 
-/// Runs `test` as a user without any capability, in the namespace of the calling thread; says why when it can't.
+/// Runs `test` as a user without any capability, in the namespace of the calling thread; says why
+/// when it can't.
 pub(crate) fn as_nobody(test: impl FnOnce() + Send) {
     let _ran = or_skip(crate::sys::netns::as_nobody(test));
 }
 
-/// A missing capability skips the test, unless `NFTMESH_REQUIRE_KERNEL=1`; every other error fails it.
+/// A missing capability skips the test, unless `NFTMESH_REQUIRE_KERNEL=1`; every other error fails
+/// it.
 pub(crate) fn or_skip<T>(outcome: io::Result<T>) -> Result<T, ()> {
     outcome.map_err(|error| {
         let may_skip = std::env::var_os("NFTMESH_REQUIRE_KERNEL").is_none_or(|value| value != "1");
@@ -53,7 +56,8 @@ pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Rule sets of every shape, from numbers: similar numbers make similar rule sets. All of them are valid.
+/// Rule sets of every shape, from numbers: similar numbers make similar rule sets. All of them are
+/// valid.
 #[expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 pub(crate) mod rulesets {
     use std::net::Ipv4Addr;

@@ -1,4 +1,5 @@
-//! Transactions against the real kernel: atomic, refused by name, as large as they come, stale, and without privilege.
+//! Transactions against the real kernel: atomic, refused by name, as large as they come, stale, and
+//! without privilege.
 
 mod support;
 

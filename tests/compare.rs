@@ -1,4 +1,5 @@
-//! Comparisons over all packets: the rule sets of the twelve cases, the same said otherwise, and large ones.
+//! Comparisons over all packets: the rule sets of the twelve cases, the same said otherwise, and
+//! large ones.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 

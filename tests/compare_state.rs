@@ -1,4 +1,5 @@
-//! What rules draw, count and remember, in comparisons: a proof holds for every packet, whichever came before.
+//! What rules draw, count and remember, in comparisons: a proof holds for every packet, whichever
+//! came before.
 //!
 //! A thing with a memory is the same on both sides when the same packets come to it at all hooks.
 //! That is so where the programs of both sides are the same everywhere and share what they share.

@@ -1,4 +1,5 @@
-//! Lines of nft and the Rust that makes them: `docs/cookbook.md` is written from this file, and nft itself has to agree.
+//! Lines of nft and the Rust that makes them: `docs/cookbook.md` is written from this file, and nft
+//! itself has to agree.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! What `make demo` runs: it says itself where each connection landed, and fails when that is not where it should have.
+//! What `make demo` runs: it says itself where each connection landed, and fails when that is not
+//! where it should have.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 

@@ -1,4 +1,5 @@
-//! Questions and answers of the kernel that name one thing: ids, handles, one table, chain or set, kinds of errors.
+//! Questions and answers of the kernel that name one thing: ids, handles, one table, chain or set,
+//! kinds of errors.
 
 mod support;
 

@@ -1,7 +1,8 @@
-//! The example `guard`: what others change is told and put back, a fight is not joined, and a signal ends it in order.
+//! The example `guard`: what others change is told and put back, a fight is not joined, and a
+//! signal ends it in order.
 //!
-//! How soon it answers is a matter of [`pace`], which is held to its promise by a clock that the test makes up; with the kernel only
-//! what commits follow each other is looked at.
+//! How soon it answers is a matter of [`pace`], which is held to its promise by a clock that the
+//! test makes up; with the kernel only what commits follow each other is looked at.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -44,7 +45,8 @@ fn committers(watch: &mut Watch) -> Vec<String> {
     who
 }
 
-/// The rules, without what counts; by table, since tables stand in the order in which they were made.
+/// The rules, without what counts; by table, since tables stand in the order in which they were
+/// made.
 fn rules() -> String {
     let listed = nft("-s list ruleset");
     let mut tables: Vec<&str> = listed.split_inclusive("\n}\n").collect();
@@ -115,7 +117,8 @@ fn tables_that_are_deleted_beside_other_changes_are_put_back_whole() {
 #[derive(Clone, Copy, Debug)]
 enum Happens {
     Change(u64, Harm),
-    /// The guard looks whether an answer is due, and takes so long for it; the last says whether in vain.
+    /// The guard looks whether an answer is due, and takes so long for it; the last says whether in
+    /// vain.
     Look(u64, u64, bool),
 }
 

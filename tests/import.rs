@@ -1,5 +1,5 @@
-//! iptables-save texts as rule sets: what iptables loads and prints again, what nft makes of the same, what the kernel holds, and every
-//! refusal with its place.
+//! iptables-save texts as rule sets: what iptables loads and prints again, what nft makes of the
+//! same, what the kernel holds, and every refusal with its place.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
 

@@ -1,5 +1,6 @@
-//! Texts that are commands: what iptables-restore takes besides what iptables-save prints, what `iptables -S` prints, and what logs of
-//! programs that run iptables hold. Each is what the real programs make of it.
+//! Texts that are commands: what iptables-restore takes besides what iptables-save prints, what
+//! `iptables -S` prints, and what logs of programs that run iptables hold. Each is what the real
+//! programs make of it.
 
 #![cfg(feature = "import")]
 

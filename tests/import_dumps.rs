@@ -1,4 +1,5 @@
-//! Whole dumps: how much of them is read, in words of other programs, and in whatever form a file comes.
+//! Whole dumps: how much of them is read, in words of other programs, and in whatever form a file
+//! comes.
 
 #![cfg(feature = "import")]
 

@@ -1,5 +1,6 @@
-//! Matches of iptables that nft has no words for: what the import makes of them is what iptables-nft
-//! puts into the kernel, and a walk meets the rules that the kernel counts, in both kinds of tables.
+//! Matches of iptables that nft has no words for: what the import makes of them is what
+//! iptables-nft puts into the kernel, and a walk meets the rules that the kernel counts, in both
+//! kinds of tables.
 
 #![cfg(all(feature = "sim", feature = "import"))]
 
@@ -96,7 +97,8 @@ fn conntrack(dice: &mut Dice, family: Family4or6) -> String {
     text
 }
 
-/// Matches that look at the packet, its header, and its addresses on this host; each is one rule of nft.
+/// Matches that look at the packet, its header, and its addresses on this host; each is one rule of
+/// nft.
 const OF_PACKET: &[&str] = &[
     "-m length --length 28:29",
     "-m length ! --length 29",
@@ -584,7 +586,8 @@ fn a_way_back_is_there_where_the_kernel_finds_one() {
     assert!(cases > 300, "{cases}");
 }
 
-/// A SYN of TCP from port 40001 to 81 with these options, in hexadecimal, as a packet and as bytes behind the header of IP.
+/// A SYN of TCP from port 40001 to 81 with these options, in hexadecimal, as a packet and as bytes
+/// behind the header of IP.
 fn syn(options: &[u8]) -> Vec<u8> {
     let words = u8::try_from(5 + options.len().div_ceil(4)).expect("few");
     let mut bytes = vec![0x9c, 0x41, 0, 81, 0, 0, 0, 1, 0, 0, 0, 0, words << 4, 2, 0xff, 0xff, 0, 0, 0, 0];

@@ -1,4 +1,5 @@
-//! The configuration from flags and variables: what is accepted, what it becomes, and how a refusal reads.
+//! The configuration from flags and variables: what is accepted, what it becomes, and how a refusal
+//! reads.
 
 #![cfg(feature = "mesh")]
 

@@ -1,4 +1,5 @@
-//! The rules of the sidecar against the reference's, rule by rule as it would install them: any packet, any options, one decision.
+//! The rules of the sidecar against the reference's, rule by rule as it would install them: any
+//! packet, any options, one decision.
 
 #![cfg(all(feature = "mesh", feature = "sim"))]
 
@@ -12,7 +13,8 @@ use nftmesh::model::{CtState, CtStatus, Hook, Protocol, Ruleset, TcpFlags};
 use nftmesh::sim::{self, Change, End, Fate, Rules, Situation, Step, walk_hook};
 use proptest::prelude::*;
 
-/// What rules can see of a packet. `interface` is the one it came in on or leaves on, whichever the hook knows.
+/// What rules can see of a packet. `interface` is the one it came in on or leaves on, whichever the
+/// hook knows.
 #[derive(Clone, Debug)]
 struct Packet {
     interface: &'static str,
@@ -119,7 +121,8 @@ fn walk(rules: &Rules, hook: Hook, packet: &Packet) -> Outcome {
     outcome
 }
 
-/// `-A PREROUTING` and `-A OUTPUT` of the reference, each packet from the top: nothing is derived, nothing is merged.
+/// `-A PREROUTING` and `-A OUTPUT` of the reference, each packet from the top: nothing is derived,
+/// nothing is merged.
 struct Reference<'a>(&'a IstioConfig, &'a Packet);
 
 impl Reference<'_> {
@@ -363,7 +366,8 @@ impl Reference<'_> {
     }
 }
 
-/// `IPS_DST_NAT_DONE`, include/uapi/linux/netfilter/nf_conntrack_common.h: NAT has decided, be it for none.
+/// `IPS_DST_NAT_DONE`, include/uapi/linux/netfilter/nf_conntrack_common.h: NAT has decided, be it
+/// for none.
 const NAT_DONE: u32 = 256;
 
 fn nets(text: &str) -> Vec<IpNetwork> {

@@ -1,4 +1,5 @@
-//! Without IPv6 the tables are of family ip, with it of family inet: what IPv6 meets, and how one becomes the other.
+//! Without IPv6 the tables are of family ip, with it of family inet: what IPv6 meets, and how one
+//! becomes the other.
 
 #![cfg(feature = "mesh")]
 
@@ -119,7 +120,8 @@ fn firewalls_and_translations_of_ipv6_work_beside_the_sidecar_in_both_orders() {
     }
 }
 
-/// What an earlier version of this crate installed: family inet always, the usual priorities, and IPv6 that is off not tracked.
+/// What an earlier version of this crate installed: family inet always, the usual priorities, and
+/// IPv6 that is off not tracked.
 fn earlier(config: &IstioConfig) -> Ruleset {
     let mut rules = Ruleset::from(config);
     if !config.ipv6 && rules.tables.iter().all(|table| table.name != "istio-proxy-raw") {

@@ -1,4 +1,5 @@
-//! The drop-in as its users run it: recorded answers, every recorded case, idempotence, clean-up, bad input, load.
+//! The drop-in as its users run it: recorded answers, every recorded case, idempotence, clean-up,
+//! bad input, load.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 

@@ -1,4 +1,5 @@
-//! The sidecar beside others who translate, mark and choose zones: it comes first, whoever registered first, and with whatever tool.
+//! The sidecar beside others who translate, mark and choose zones: it comes first, whoever
+//! registered first, and with whatever tool.
 
 #![cfg(feature = "mesh")]
 
@@ -79,7 +80,8 @@ const TRANSLATORS: [Others; 4] = [
     }),
 ];
 
-/// Runs `body` with the sidecar and the others in both orders, and the sidecar once more at the end, as a second run of it.
+/// Runs `body` with the sidecar and the others in both orders, and the sidecar once more at the
+/// end, as a second run of it.
 fn in_both_orders(options: &str, others: fn(), body: impl Fn(&Pod, &str)) {
     let sidecar = || apply(&config(options, "nameserver 10.77.0.1\nnameserver fd77::1\n"));
     for (order, first) in [("the sidecar came first", true), ("the others came first", false)] {

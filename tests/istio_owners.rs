@@ -1,4 +1,5 @@
-//! Whose packets they are: sockets of the kernel, which are nobody's, and packets that a raw socket makes.
+//! Whose packets they are: sockets of the kernel, which are nobody's, and packets that a raw socket
+//! makes.
 
 #![cfg(all(feature = "mesh", feature = "sim"))]
 
@@ -105,7 +106,8 @@ fn a_further_flow_that_the_kernel_opens_is_as_alone_as_its_first() {
     assert!(comes_true_within(Duration::from_secs(10), has_come), "its further flow did not come: {}", rules());
 }
 
-/// A TCP header of 20 bytes with these flags, its checksum left to nobody: connection tracking finds it invalid by its flags.
+/// A TCP header of 20 bytes with these flags, its checksum left to nobody: connection tracking
+/// finds it invalid by its flags.
 fn segment(flags: u8) -> Vec<u8> {
     vec![0x27, 0x0f, 0x1f, 0x90, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]
 }

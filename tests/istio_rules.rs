@@ -1,4 +1,5 @@
-//! The rules of the sidecar as text: what they are for every case of the reference, and what is always true of them.
+//! The rules of the sidecar as text: what they are for every case of the reference, and what is
+//! always true of them.
 
 #![cfg(feature = "mesh")]
 

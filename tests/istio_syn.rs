@@ -1,7 +1,9 @@
-//! A SYN that meets the entry of an earlier connection: it is a new connection, and never reaches the application past the proxy.
+//! A SYN that meets the entry of an earlier connection: it is a new connection, and never reaches
+//! the application past the proxy.
 //!
-//! The entries are made by real sockets that then end in all the ways sockets end: with a reset, closed first by the proxy, or without
-//! a word ([`vanish`]), as when a process or its machine is gone.
+//! The entries are made by real sockets that then end in all the ways sockets end: with a reset,
+//! closed first by the proxy, or without a word ([`vanish`]), as when a process or its machine is
+//! gone.
 
 #![cfg(feature = "mesh")]
 
@@ -109,8 +111,8 @@ fn as_the_reference() {
 /// How a connection ended, and what ends one from this port so.
 type End = (&'static str, fn(&Scene, u16));
 
-/// Makes an entry of conntrack without sockets, by a connection from this port, in each of the ways; what the client does next from
-/// the same port is the test's affair.
+/// Makes an entry of conntrack without sockets, by a connection from this port, in each of the
+/// ways; what the client does next from the same port is the test's affair.
 const ENDS: [End; 3] = [
     ("the proxy reset it", |scene, port| {
         let (mut client, proxy) = scene.proxied(port);

@@ -1,5 +1,6 @@
-//! With REDIRECT, a SYN from outside that meets the conntrack entry of a connection that nobody translated: it reaches the proxy or is
-//! refused, and never reaches the application past the proxy.
+//! With REDIRECT, a SYN from outside that meets the conntrack entry of a connection that nobody
+//! translated: it reaches the proxy or is refused, and never reaches the application past the
+//! proxy.
 
 #![cfg(feature = "mesh")]
 

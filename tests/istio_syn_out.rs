@@ -1,8 +1,8 @@
-//! A SYN of the application that meets the conntrack entry of an earlier connection: it reaches the proxy or is refused, and never
-//! leaves past the proxy.
+//! A SYN of the application that meets the conntrack entry of an earlier connection: it reaches the
+//! proxy or is refused, and never leaves past the proxy.
 //!
-//! The entries are made by real sockets, most of them by the proxy's own connections, which NAT leaves alone. Then the application
-//! connects from the same port to the same destination.
+//! The entries are made by real sockets, most of them by the proxy's own connections, which NAT
+//! leaves alone. Then the application connects from the same port to the same destination.
 
 #![cfg(feature = "mesh")]
 
@@ -126,7 +126,8 @@ impl Scene {
         rest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
     }
 
-    /// What the application's connection from this port comes to, when none of its SYN reaches the gateway.
+    /// What the application's connection from this port comes to, when none of its SYN reaches the
+    /// gateway.
     #[track_caller]
     fn kept(&self, port: u16, kind: Kind) -> io::Result<TcpStream> {
         let before = self.left();
@@ -164,7 +165,8 @@ impl Kind {
     }
 }
 
-/// How the proxy's own connection ends, what ends one from this port so, and whether conntrack takes a SYN after it for a new connection.
+/// How the proxy's own connection ends, what ends one from this port so, and whether conntrack
+/// takes a SYN after it for a new connection.
 type End = (&'static str, fn(&Scene, u16), After);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -435,7 +437,8 @@ fn a_port_that_was_refused_works_again() {
             let entries = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close";
             fs::write(entries, "1").expect("the rules track connections");
         });
-        // Its entry would stay for five days. Before Linux 6.3 a reset does not end it; that of the remote did.
+        // Its entry would stay for five days. Before Linux 6.3 a reset does not end it; that of the remote
+        // did.
         let ends = [reset_by_remote as fn(&Scene, Who, u16), both_vanish];
         let closes = support::version::linux() >= (6, 3);
         for (end, port) in ends.into_iter().take(if closes { 2 } else { 1 }).zip(47_001..) {

@@ -1,4 +1,5 @@
-//! The rules of the sidecar under real connections, against what the reference did and does with the same options.
+//! The rules of the sidecar under real connections, against what the reference did and does with
+//! the same options.
 
 #![cfg(all(feature = "mesh", feature = "proxy"))]
 
@@ -37,7 +38,8 @@ fn answers(config: &IstioConfig, listeners: Listeners) -> String {
     probe_matrix(|| apply(config), listeners)
 }
 
-/// A case of the reference with some words replaced, the same in what it installed and in our options.
+/// A case of the reference with some words replaced, the same in what it installed and in our
+/// options.
 struct Variant(&'static str, &'static [(&'static str, &'static str)]);
 
 /// Words that make the 40 connections meet what the case is about.

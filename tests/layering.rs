@@ -1,12 +1,14 @@
 //! Holds the order of the modules: what a room may use is written here, and nowhere else.
 //!
-//! Every path that begins with `crate::` counts, in `use` lines and elsewhere. Comments do not, nor do unit tests: what follows
-//! `mod tests` in a file, files named `tests.rs`, and `testing.rs`, which they share.
+//! Every path that begins with `crate::` counts, in `use` lines and elsewhere. Comments do not, nor
+//! do unit tests: what follows `mod tests` in a file, files named `tests.rs`, and `testing.rs`,
+//! which they share.
 
 use std::fs;
 use std::path::Path;
 
-/// A room of src/, or a part of one (the longest prefix wins), and the rooms that it may use besides itself.
+/// A room of src/, or a part of one (the longest prefix wins), and the rooms that it may use
+/// besides itself.
 const MAY_USE: &[(&str, &str)] = &[
     (
         "lib",

@@ -1,6 +1,8 @@
-//! The life of a request through a sidecar: which hooks, which chains, which ports, for REDIRECT and TPROXY, IPv4 and IPv6.
+//! The life of a request through a sidecar: which hooks, which chains, which ports, for REDIRECT
+//! and TPROXY, IPv4 and IPv6.
 //!
-//! The first pair of requests is drawn in Istio's documentation and in Jimmy Song's diagram of sidecar traffic, in 16 steps.
+//! The first pair of requests is drawn in Istio's documentation and in Jimmy Song's diagram of
+//! sidecar traffic, in 16 steps.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -70,7 +72,8 @@ fn packet(text: &str) -> Packet {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The hooks in capitals, the chains they call but for those that only refuse a SYN on an old entry, `lo` where it turns round, and the port or interface of the end.
+/// The hooks in capitals, the chains they call but for those that only refuse a SYN on an old
+/// entry, `lo` where it turns round, and the port or interface of the end.
 fn way(walk: &Walk) -> Vec<String> {
     let mut way: Vec<String> = Vec::new();
     for step in &walk.steps {
@@ -127,7 +130,8 @@ fn ends_as(walk: &Walk, from: &str, to: &str) {
     assert_eq!(ends.map(|end| end.to_string()), [from, to], "\n{walk}");
 }
 
-/// What the diagram draws of the first pair: step, its name there, our name, in which of the four walks.
+/// What the diagram draws of the first pair: step, its name there, our name, in which of the four
+/// walks.
 const DIAGRAM: [(usize, &str, &str, usize); 16] = [
     (1, "PREROUTING", "PREROUTING", 0),
     (2, "ISTIO_INBOUND", "istio-inbound", 0),
@@ -168,7 +172,8 @@ fn the_first_pair_takes_the_sixteen_steps_of_the_diagram() {
                 assert!(parts.any(|part| part == ours), "step {step}, {drawn}: not in {way:?}\n{walk}");
             }
         }
-        // The diagram leaves out the input hook, and that what comes to the proxy or the application from here turns round at lo.
+        // The diagram leaves out the input hook, and that what comes to the proxy or the application from
+        // here turns round at lo.
         let left_out = ways.iter().flatten().count() - DIAGRAM.len();
         assert_eq!(left_out, 1 + 3 + 4, "{ways:?}");
     });
@@ -265,7 +270,8 @@ fn names_are_asked_of_the_agent_and_the_answers_find_back() {
             let question = walker.send(packet(&format!("udp {pod}:5000 -> {nameserver}:53 {APP}")));
             let to_agent = "OUTPUT raw/istio-output-dns istio-output istio-output-dns POSTROUTING lo PREROUTING";
             goes(&question, &format!("{to_agent} INPUT :15053"));
-            // The agent asks the server, from a port that may be the application's own: the zones keep them apart.
+            // The agent asks the server, from a port that may be the application's own: the zones keep them
+            // apart.
             let onward = walker.send(packet(&format!("udp {pod}:5000 -> {nameserver}:53 {PROXY}")));
             goes(&onward, "OUTPUT raw/istio-output-dns istio-output POSTROUTING eth0");
             let answer = walker.receive(packet(&format!("udp {nameserver}:53 -> {pod}:5000")), "eth0");

@@ -1,4 +1,5 @@
-//! What the kernel holds, decoded, raised and printed, is what nft lists; and what is raised commits to the same.
+//! What the kernel holds, decoded, raised and printed, is what nft lists; and what is raised
+//! commits to the same.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -328,7 +329,8 @@ const SETS: &str = r#"
     map pairs { type ipv4_addr . inet_service : verdict; elements = { 1.2.3.4 . 80 : accept }; }
 "#;
 
-/// What of a set is no part of the model: how it was declared, how it is kept, what its elements carry.
+/// What of a set is no part of the model: how it was declared, how it is kept, what its elements
+/// carry.
 const OTHER_SETS: &str = r#"
 table inet other {
     set counting { type ipv4_addr; counter; elements = { 1.2.3.4 counter packets 4 bytes 5, 1.2.3.5 }; }
@@ -426,7 +428,8 @@ fn every_rule_of_the_grammar_lists_as_nft_lists_it_and_commits_to_the_same() {
     }
 }
 
-/// Without what a program says of its own sets for people: nft says by which fields it declared them, and counts the ends of intervals.
+/// Without what a program says of its own sets for people: nft says by which fields it declared
+/// them, and counts the ends of intervals.
 fn undescribed(mut exprs: Vec<Expr>) -> Vec<Expr> {
     for expr in &mut exprs {
         if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {

@@ -1,5 +1,5 @@
-//! What is listed of a live rule set is what nft lists, byte for byte; or a part of it is unknown, in a form that nft refuses. Never
-//! anything else.
+//! What is listed of a live rule set is what nft lists, byte for byte; or a part of it is unknown,
+//! in a form that nft refuses. Never anything else.
 
 #[path = "support/agree/dice.rs"]
 #[allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]

@@ -1,9 +1,11 @@
-//! The twelve recorded cases, proven: what the real `istio-iptables` installed and what this crate makes of the same options does the
-//! same with every packet, at every hook, IPv4 and IPv6.
+//! The twelve recorded cases, proven: what the real `istio-iptables` installed and what this crate
+//! makes of the same options does the same with every packet, at every hook, IPv4 and IPv6.
 //!
-//! The reference's defects are wanted differences; [`DEFECTS`] says of each why no packet of these cases shows it. One is shown by every
-//! case of TPROXY, and is mended in the recording: see [`mended`]. Nothing is left out of the comparisons, and a comparison that finds nothing is worth what it can find: take any one rule away from the recording and it
-//! says so, but for the few that no packet needs.
+//! The reference's defects are wanted differences; [`DEFECTS`] says of each why no packet of these
+//! cases shows it. One is shown by every case of TPROXY, and is mended in the recording: see
+//! [`mended`]. Nothing is left out of the comparisons, and a comparison that finds nothing is worth
+//! what it can find: take any one rule away from the recording and it says so, but for the few that
+//! no packet needs.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
 
@@ -134,8 +136,9 @@ fn without_refusals_every_recording_lets_a_syn_past_the_proxy() {
     }
 }
 
-/// Rules of the reference that no packet needs: its tunnel rule where nothing inbound is redirected by default, its exclusions of UDP
-/// ports where no UDP is captured, and two of the three rules for the second owner, behind those for the first (see mesh/istio/rules/nat).
+/// Rules of the reference that no packet needs: its tunnel rule where nothing inbound is redirected
+/// by default, its exclusions of UDP ports where no UDP is captured, and two of the three rules for
+/// the second owner, behind those for the first (see mesh/istio/rules/nat).
 const NEEDLESS: [&str; 9] = [
     "redirect-cidr: -A ISTIO_INBOUND -p tcp -m tcp --dport 15008 -j RETURN",
     "redirect-cidr: -A ISTIO_OUTPUT -p udp -m udp --dport 22 -j RETURN",

@@ -1,5 +1,6 @@
-//! What this crate prints is what nft lists: every rule set goes into the kernel twice, as text through nft and as this crate commits
-//! it, and nft must list the same text both times; the snapshot must be what was lowered.
+//! What this crate prints is what nft lists: every rule set goes into the kernel twice, as text
+//! through nft and as this crate commits it, and nft must list the same text both times; the
+//! snapshot must be what was lowered.
 
 mod support;
 
@@ -40,12 +41,14 @@ fn anonymous(elements: impl IntoIterator<Item = impl Into<Element>>) -> SetRef {
     SetRef::Anonymous(elements.into_iter().map(Into::into).collect())
 }
 
-/// Puts the rules into one chain, beside what they refer to; compares text with text, and what the kernel runs.
+/// Puts the rules into one chain, beside what they refer to; compares text with text, and what the
+/// kernel runs.
 fn nft_lists(family: Family, base: Chain, cases: &[(Rule, &str)]) {
     round_trip(&around(family, base, cases), Programs::Same);
 }
 
-/// The same for rules that nft prints without what is implied, and reads back in another order: the same packets match.
+/// The same for rules that nft prints without what is implied, and reads back in another order: the
+/// same packets match.
 fn nft_lists_less(family: Family, base: Chain, cases: &[(Rule, &str)]) {
     round_trip(&around(family, base, cases), Programs::Differ);
 }

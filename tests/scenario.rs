@@ -1,4 +1,5 @@
-//! The examples at work as in a pod's life, from the first installation to the clean-up, in both modes with four sets of options.
+//! The examples at work as in a pod's life, from the first installation to the clean-up, in both
+//! modes with four sets of options.
 //!
 //! `make kernels` runs this on every kernel: it asks for nothing that came after Linux 5.2.
 
@@ -48,7 +49,8 @@ fn istio_init(code: i32, options: &str, flag: &str) -> String {
     ends(code, "istio-init", options.split_whitespace().chain(flag.split_whitespace()))
 }
 
-/// The rules without their counts, table by table and chain by chain: both stand in the order in which they were made.
+/// The rules without their counts, table by table and chain by chain: both stand in the order in
+/// which they were made.
 fn rules() -> Vec<Vec<String>> {
     let sorted = |text: &str, end: &str| {
         let mut parts: Vec<String> = text.split(end).map(str::to_owned).collect();

@@ -1,5 +1,6 @@
-//! Snapshots of the real kernel: whatever others put in is kept, names and comments and times are there, what cannot be said is
-//! opaque at its place. (That what this crate commits reads back as it was lowered is in tests/render.rs, over every statement.)
+//! Snapshots of the real kernel: whatever others put in is kept, names and comments and times are
+//! there, what cannot be said is opaque at its place. (That what this crate commits reads back as
+//! it was lowered is in tests/render.rs, over every statement.)
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 mod support;

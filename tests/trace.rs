@@ -1,4 +1,5 @@
-//! Tracing real packets: which messages a packet causes, in which order, and that a trace leaves nothing behind.
+//! Tracing real packets: which messages a packet causes, in which order, and that a trace leaves
+//! nothing behind.
 
 mod support;
 #[path = "support/traffic/mod.rs"]
@@ -57,8 +58,8 @@ fn snapshot() -> Snapshot {
     Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("nobody else commits")
 }
 
-/// One line for each message: a letter for its id, the chain, a star when it shows the packet, the position of the rule from 1 and
-/// what it decided.
+/// One line for each message: a letter for its id, the chain, a star when it shows the packet, the
+/// position of the rule from 1 and what it decided.
 fn lines(told: &[TraceMessage]) -> String {
     let snapshot = snapshot();
     let mut ids = Vec::new();
@@ -106,7 +107,8 @@ fn shown(told: &[TraceMessage]) -> Vec<&TracedPacket> {
     told.iter().filter_map(|message| message.packet.as_deref()).collect()
 }
 
-/// Whether this kernel tells of connections in traces, after a printed skip where it does not; then no packet has any.
+/// Whether this kernel tells of connections in traces, after a printed skip where it does not; then
+/// no packet has any.
 fn tells_connections(packets: &[&TracedPacket]) -> bool {
     let tells = needs_linux(TRACED_CONNECTIONS, "connections in traces");
     assert!(tells || packets.iter().all(|packet| packet.ct.is_none()), "{packets:#?}");
@@ -479,7 +481,8 @@ fn a_tcp_connection_is_traced_both_ways() {
     });
 }
 
-/// Which packets a filter leaves, of datagrams over lo to the ports 5000 and 5001 of IPv4 and 5000 of IPv6.
+/// Which packets a filter leaves, of datagrams over lo to the ports 5000 and 5001 of IPv4 and 5000
+/// of IPv6.
 #[test]
 fn a_filter_says_which_packets() {
     let rule = Rule::new;

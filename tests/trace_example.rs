@@ -1,4 +1,5 @@
-//! The example `trace`: live packets told as walks are, a filter by flags, and nothing left behind, by whatever means it ends.
+//! The example `trace`: live packets told as walks are, a filter by flags, and nothing left behind,
+//! by whatever means it ends.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 

@@ -1,7 +1,9 @@
-//! The simulator against the kernel: real packets take the same rules in a trace as in a walk. This is its specification.
+//! The simulator against the kernel: real packets take the same rules in a trace as in a walk. This
+//! is its specification.
 //!
-//! Two comparisons of every packet: hook by hook, where the packet comes to it as the trace shows it, and from the first hook to the
-//! end, where only its beginning is given. Printed is how much was compared, and what was not, and why.
+//! Two comparisons of every packet: hook by hook, where the packet comes to it as the trace shows
+//! it, and from the first hook to the end, where only its beginning is given. Printed is how much
+//! was compared, and what was not, and why.
 //!
 //! `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one random rule set again; a failure says which.
 
@@ -96,7 +98,8 @@ fn random_packets_take_the_rules_of_the_sidecar_as_the_simulator_says() {
     });
 }
 
-/// Sends packets through the rules of the pod, and compares what the kernel tells with what the simulator says.
+/// Sends packets through the rules of the pod, and compares what the kernel tells with what the
+/// simulator says.
 fn agree(world: &mut World, dice: &mut Dice, listens: bool, score: &mut Score) {
     world.serve();
     let (mut trace, mut snapshot, names, host) = world.pod.run(|| {

@@ -1,8 +1,9 @@
-//! The simulator against the kernel, over what nft can say: random conditions on every field, sets and maps of all kinds, chains of
-//! several tables, and packets written byte by byte.
+//! The simulator against the kernel, over what nft can say: random conditions on every field, sets
+//! and maps of all kinds, chains of several tables, and packets written byte by byte.
 //!
-//! A rule that cannot be told and decides nothing is left out of the walk, so one word without a meaning here does not hide the other
-//! rules; how many, and why, is printed. `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one random rule set again; a failure says which.
+//! A rule that cannot be told and decides nothing is left out of the walk, so one word without a
+//! meaning here does not hide the other rules; how many, and why, is printed. `NFTMESH_SEED=7
+//! NFTMESH_SETS=1` runs one random rule set again; a failure says which.
 
 #![cfg(feature = "sim")]
 
@@ -78,7 +79,8 @@ fn packets_of_any_kind_take_the_rules_that_nft_makes_as_the_simulator_says() {
     });
 }
 
-/// The rules of nft's own tests without their verdicts, many to a chain, and whole rule sets of others: all of them with `NFTMESH_SETS`.
+/// The rules of nft's own tests without their verdicts, many to a chain, and whole rule sets of
+/// others: all of them with `NFTMESH_SETS`.
 #[test]
 fn packets_take_the_rules_of_the_corpora_as_the_simulator_says() {
     let (Some(rules), Some(real)) = (corpus("rules.tsv"), corpus("real")) else { return };
@@ -153,7 +155,8 @@ impl All {
     }
 }
 
-/// Sends packets, and compares what the kernel told with what the simulator says: at each hook at once, of whole ways afterwards.
+/// Sends packets, and compares what the kernel told with what the simulator says: at each hook at
+/// once, of whole ways afterwards.
 fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_known: bool) {
     world.serve();
     let (mut trace, mut snapshot, names, host) = world.pod.run(|| {
@@ -271,7 +274,8 @@ const PACKETS: usize = 30;
 /// So often ways are walked again without more rules.
 const ROUNDS: usize = 40;
 
-/// Two rules that differ in a word, of which `compare` says that no packet tells them apart, and a packet that does, is a false proof.
+/// Two rules that differ in a word, of which `compare` says that no packet tells them apart, and a
+/// packet that does, is a false proof.
 #[test]
 fn what_is_proven_the_same_is_the_same_for_every_packet_that_the_kernel_was_given() {
     in_traced_netns(|| {

@@ -1,4 +1,5 @@
-//! The traffic harness itself: what it reports without rules, with recorded rules, and whether its load sees an escape.
+//! The traffic harness itself: what it reports without rules, with recorded rules, and whether its
+//! load sees an escape.
 
 mod support;
 #[path = "support/traffic/mod.rs"]

@@ -1,5 +1,6 @@
-//! From every one of twelve configurations to every other, under connections without a pause: none gets past the proxy, which all
-//! twelve capture them for. `NFTMESH_SOAK=1` (make soak) goes on until a million connections were made.
+//! From every one of twelve configurations to every other, under connections without a pause: none
+//! gets past the proxy, which all twelve capture them for. `NFTMESH_SOAK=1` (make soak) goes on
+//! until a million connections were made.
 
 #![cfg(feature = "mesh")]
 
@@ -211,7 +212,8 @@ fn kinds() -> Vec<(&'static str, [Ruleset; 2])> {
     ]
 }
 
-/// What gets past when the same is committed as it is: what is put right here is there to be seen, on this kernel.
+/// What gets past when the same is committed as it is: what is put right here is there to be seen,
+/// on this kernel.
 fn in_one_transaction(ways: &[Ruleset; 2], rounds: usize) -> String {
     let network = Pod::new();
     let [first, _] = ways;

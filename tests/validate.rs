@@ -1,6 +1,8 @@
-//! What validation says, held against nft(8) and the running kernel: the same places for the same targets, the same depth and limits.
+//! What validation says, held against nft(8) and the running kernel: the same places for the same
+//! targets, the same depth and limits.
 //!
-//! The texts are typed by hand, so that a fault of the renderer cannot hide one of validation. Each runs in a network namespace of its own.
+//! The texts are typed by hand, so that a fault of the renderer cannot hide one of validation. Each
+//! runs in a network namespace of its own.
 
 mod support;
 
@@ -86,9 +88,11 @@ fn agree(cases: impl IntoIterator<Item = (Ruleset, String)>) -> usize {
 
 /// What older kernels do otherwise than ours: a part of a text, and since when.
 const CAME_LATER: [(&str, Version, &str); 5] = [
-    // Before, both ends of an interval counted against the size of a set of one field (mended by 8d738c1869f6, in v6.14 and later 6.12).
+    // Before, both ends of an interval counted against the size of a set of one field (mended by 8d738c1869f6, in
+    // v6.14 and later 6.12).
     ("size 2; elements = { 1-2, 9 }", (6, 12), "size of a set that counts intervals"),
-    // Before, the second one was taken without a word and was not there (mended by 7711f4bb4b36, in v6.19 and later 6.12).
+    // Before, the second one was taken without a word and was not there (mended by 7711f4bb4b36, in v6.19 and later
+    // 6.12).
     ("{ 1-2 . 1-2, 1-2 . 2-3 }", (6, 12), "refusal of every concatenation that overlaps another"),
     // Before, a limit whose arithmetic overflows was taken (mended by c9d9eb9c53d3, in v6.8 and later 6.1).
     ("30600 bytes/week", (6, 1), "check of limits that overflow"),

@@ -1,4 +1,5 @@
-//! Walks through hosts of every kind: translation, connections, routing, ends; and the example that prints them.
+//! Walks through hosts of every kind: translation, connections, routing, ends; and the example that
+//! prints them.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 

@@ -1,4 +1,5 @@
-//! What the kernel does and one would not expect, as tests/trace_walk.rs found it: each in a walk of its own.
+//! What the kernel does and one would not expect, as tests/trace_walk.rs found it: each in a walk
+//! of its own.
 
 #![cfg(feature = "sim")]
 
@@ -313,7 +314,8 @@ fn what_depends_on_groups_sockets_and_checksums_is_not_guessed() {
     let host = pod().rule(PolicyRule::mark(Family4or6::Ipv4, 7, 100));
     let host = host.route(Route::new("0.0.0.0/0".parse().expect("a network"), 2).table(100));
     let mut walker = Walker::new(&rules, &host);
-    // The connection is known, and so is its socket: its way may be that of an earlier packet, whatever the mark.
+    // The connection is known, and so is its socket: its way may be that of an earlier packet, whatever
+    // the mark.
     walker.send(packet("tcp 10.77.0.2:40000 -> 8.8.8.8:80 uid 0 gid 0"));
     for (text, expected) in [
         ("tcp 8.8.8.8:80 -> 10.77.0.2:40000 flags syn,ack", "DELIVERED"),

@@ -1,4 +1,5 @@
-//! Packets that are not whole or not well formed, and sockets that send: what the trace test found, each as a walk of its own.
+//! Packets that are not whole or not well formed, and sockets that send: what the trace test found,
+//! each as a walk of its own.
 
 #![cfg(feature = "sim")]
 

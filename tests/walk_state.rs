@@ -1,4 +1,5 @@
-//! Rules that change what later packets find: elements that packets add, change and delete, and objects that they count in.
+//! Rules that change what later packets find: elements that packets add, change and delete, and
+//! objects that they count in.
 
 #![cfg(feature = "sim")]
 

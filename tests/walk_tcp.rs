@@ -1,7 +1,9 @@
-//! What connection tracking makes of every order of segments: a walk says what the kernel's trace does.
+//! What connection tracking makes of every order of segments: a walk says what the kernel's trace
+//! does.
 //!
-//! Segments with right numbers go through a pod between two addresses that nobody has, so that nobody answers but this test.
-//! `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one sequence again; a failure says which.
+//! Segments with right numbers go through a pod between two addresses that nobody has, so that
+//! nobody answers but this test. `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one sequence again; a failure
+//! says which.
 
 #![cfg(feature = "sim")]
 

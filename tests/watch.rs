@@ -1,4 +1,5 @@
-//! Watching the real kernel: every kind of change is told, then who did it; what is lost is told too; descriptors can be waited for.
+//! Watching the real kernel: every kind of change is told, then who did it; what is lost is told
+//! too; descriptors can be waited for.
 
 mod support;
 

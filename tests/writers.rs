@@ -1,5 +1,6 @@
-//! Several writers in one network namespace: the end is the configuration of one of them, rules and routes, whoever is stopped or
-//! killed. `NFTMESH_SOAK=1` (make soak) runs 500 rounds of each kind instead of a few.
+//! Several writers in one network namespace: the end is the configuration of one of them, rules and
+//! routes, whoever is stopped or killed. `NFTMESH_SOAK=1` (make soak) runs 500 rounds of each kind
+//! instead of a few.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 #![expect(clippy::indexing_slicing, reason = "an index that is not there fails the test")]
@@ -49,7 +50,8 @@ fn install(configuration: &str) -> String {
     state()
 }
 
-/// Rules and routes of this thread's namespace; tables, chains and sets by name, since they stand in the order in which they were made.
+/// Rules and routes of this thread's namespace; tables, chains and sets by name, since they stand
+/// in the order in which they were made.
 fn state() -> String {
     let listed = nft("-s list ruleset");
     let table = |table: &str| {
@@ -102,7 +104,8 @@ enum Fate {
     Spared,
 }
 
-/// One round of writers that start at once; which configuration each had, its fate, and how it ended.
+/// One round of writers that start at once; which configuration each had, its fate, and how it
+/// ended.
 fn round(count: u64, dice: &mut Dice, fates: &[Fate]) -> Vec<(usize, Fate, Output)> {
     let first = dice.below(8);
     let started: Vec<_> = (0..count)

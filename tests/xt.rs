@@ -1,5 +1,6 @@
-//! What iptables-nft(8) puts into the kernel, read back and held against the text that it was given: extensions of xtables do what
-//! the import says they do, and where they are not known, the comparison says which.
+//! What iptables-nft(8) puts into the kernel, read back and held against the text that it was
+//! given: extensions of xtables do what the import says they do, and where they are not known, the
+//! comparison says which.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -143,7 +144,8 @@ fn text(table: &str, rules: &str) -> String {
     format!("*{table}\n{hooks}{rules}COMMIT\n")
 }
 
-/// Loads rules into this thread's namespace; `None`, and a line that says so, when the kernel has no such extension.
+/// Loads rules into this thread's namespace; `None`, and a line that says so, when the kernel has
+/// no such extension.
 fn load(family: Family4or6, text: &str) -> Option<Rules> {
     let mut file = tempfile::tempfile().expect("a temporary file");
     file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("it can be written");
@@ -159,7 +161,8 @@ fn load(family: Family4or6, text: &str) -> Option<Rules> {
     Some(live())
 }
 
-/// Table; rules; the same changed in one constant. What the import refuses stands behind `=` in other words.
+/// Table; rules; the same changed in one constant. What the import refuses stands behind `=` in
+/// other words.
 const RULES: &[(&str, &str, &str)] = &[
     ("filter", "INPUT -p tcp -m tcp -j DROP", "INPUT -p udp -m udp -j DROP"),
     ("filter", "INPUT -p tcp --dport 80 -j DROP", "INPUT -p tcp --dport 81 -j DROP"),

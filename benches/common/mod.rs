@@ -18,7 +18,8 @@ impl Times {
         self.0.push(start.elapsed());
     }
 
-    /// Does it once more, and takes the time that this thread was in the kernel: to a tick, 10 ms at most.
+    /// Does it once more, and takes the time that this thread was in the kernel: to a tick, 10 ms
+    /// at most.
     pub fn time_in_kernel(&mut self, work: impl FnOnce()) {
         let start = in_kernel();
         work();

@@ -18,7 +18,8 @@ pub use say::complain;
 /// Names of switches of a program's own, and what they are for.
 pub type Switches = &'static [(&'static str, &'static str)];
 
-/// What flags and environment say, and the switches of the program's own; `None` when that was to print the help, which is done.
+/// What flags and environment say, and the switches of the program's own; `None` when that was to
+/// print the help, which is done.
 pub fn options(
     name: &'static str,
     about: &'static str,
@@ -69,7 +70,8 @@ pub fn print(text: &str) -> io::Result<()> {
     write(text).map(drop)
 }
 
-/// Whether anybody reads on. Rules and comments of others are in these lines, so what does not print is escaped.
+/// Whether anybody reads on. Rules and comments of others are in these lines, so what does not
+/// print is escaped.
 pub fn write(text: &str) -> io::Result<bool> {
     let text: String = text.split_inclusive('\n').map(say::escaped).collect();
     match io::stdout().lock().write_all(text.as_bytes()) {

@@ -1,7 +1,7 @@
 //! When `guard` answers a change. It knows nothing of a clock: whoever asks says what time it is.
 //!
-//! What is always true: where capture may be missing, an answer is due at most [`LONGEST_GAP`] after the change, whatever was before
-//! and whatever comes after.
+//! What is always true: where capture may be missing, an answer is due at most [`LONGEST_GAP`]
+//! after the change, whatever was before and whatever comes after.
 
 use std::time::{Duration, Instant};
 

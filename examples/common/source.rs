@@ -1,4 +1,5 @@
-//! Where rules come from: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `istio:ENV=VALUE... FLAGS...`; and the host that they run on.
+//! Where rules come from: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `istio:ENV=VALUE...
+//! FLAGS...`; and the host that they run on.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,8 @@ pub enum Source {
 /// Of `live` and `netns:` the host is read, so these count for nothing there.
 #[derive(Args, Clone, Debug)]
 pub struct Pod {
-    /// Of istio: and save:, addresses of the pod's eth0, separated by commas, with or without the length of their prefix
+    /// Of istio: and save:, addresses of the pod's eth0, separated by commas, with or without the
+    /// length of their prefix
     #[arg(long, value_name = "LIST", default_value = "10.77.0.2", value_delimiter = ',', value_parser = super::network)]
     pub addresses: Vec<IpNetwork>,
     /// Of istio:, the pod's resolv.conf; without it the pod has no nameserver
@@ -161,7 +163,8 @@ fn file(path: &Path, what: &str) -> Result<String, Complaint> {
     })
 }
 
-/// The configuration that these words make in the pod; the environment of this program counts for nothing.
+/// The configuration that these words make in the pod; the environment of this program counts for
+/// nothing.
 fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
     let words = split(words)?;
     let is_variable = |word: &&String| !word.starts_with('-') && word.contains('=');

@@ -109,7 +109,8 @@ impl Connection {
     }
 }
 
-/// Both directions are captured, loopback and what the proxy itself sends are not, nor is its health check.
+/// Both directions are captured, loopback and what the proxy itself sends are not, nor is its
+/// health check.
 fn redirect(family: Family) -> Vec<Connection> {
     use Who::{App, Proxy, Remote};
     let Family { any: _, gateway, loopback, passthrough, pod } = family;

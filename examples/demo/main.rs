@@ -1,4 +1,5 @@
-//! A sidecar at work: a pod and its gateway in network namespaces of their own, real connections through the rules, and who took them.
+//! A sidecar at work: a pod and its gateway in network namespaces of their own, real connections
+//! through the rules, and who took them.
 //!
 //! ```text
 //! pod                                                     gateway
@@ -6,9 +7,10 @@
 //!   proxy  uid 1337   :15001 :15006 :15021 :15053           nameserver  :53
 //!   eth0   10.77.0.2  fd77::2  =========== veth ===========  eth0        10.77.0.1  fd77::1
 //! ```
-//! Nothing on the machine changes and nothing is left behind: the namespaces end with this program. It needs no root, but without root
-//! there may be one user only, and then what the application does cannot be told from what its proxy does. `ip` (iproute2) makes the
-//! link and `unshare` (util-linux) the namespaces; the sidecar needs neither.
+//! Nothing on the machine changes and nothing is left behind: the namespaces end with this program.
+//! It needs no root, but without root there may be one user only, and then what the application
+//! does cannot be told from what its proxy does. `ip` (iproute2) makes the link and `unshare`
+//! (util-linux) the namespaces; the sidecar needs neither.
 
 mod connections;
 mod namespaces;
@@ -79,7 +81,8 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// Makes the sidecar's rules what is installed in the pod, and says how long that took: then once more, live, the rules alone.
+    /// Makes the sidecar's rules what is installed in the pod, and says how long that took: then
+    /// once more, live, the rules alone.
     fn install(&self, out: &mut impl Write) -> Outcome<Ruleset> {
         let title = if self.mode == Interception::Tproxy { TPROXY } else { REDIRECT };
         writeln!(out, "{title}\n\n$ istio-init{}", self.command_line())?;
@@ -99,7 +102,8 @@ impl Round {
         Ok(rules)
     }
 
-    /// Starts everybody, makes the connections, and prints what became of them; returns how many landed elsewhere.
+    /// Starts everybody, makes the connections, and prints what became of them; returns how many
+    /// landed elsewhere.
     fn connect(&self, connections: &[Connection], out: &mut impl Write) -> Outcome<usize> {
         servers::start(self)?;
         writeln!(out, "{HEADER}")?;
@@ -114,7 +118,8 @@ impl Round {
         Ok(astray)
     }
 
-    /// As `istio-init` would have it, except that the nameservers are the pod's and not this machine's.
+    /// As `istio-init` would have it, except that the nameservers are the pod's and not this
+    /// machine's.
     fn config(&self, pod: &mut Pod) -> nftmesh::Result<IstioConfig> {
         let nameservers = parse_resolv_conf("nameserver 10.77.0.1\nnameserver fd77::1\n");
         let host = Host { addresses: pod.addresses()?, nameservers, ..Host::default() };

@@ -1,4 +1,5 @@
-//! A pod and its gateway: two network namespaces, a veth pair between them, addresses and default routes.
+//! A pod and its gateway: two network namespaces, a veth pair between them, addresses and default
+//! routes.
 
 use std::env;
 use std::fs;
@@ -32,7 +33,8 @@ pub(crate) struct Family {
     pub(crate) pod: IpAddr,
 }
 
-/// Goes on only where network namespaces can be made: right here, or else by starting over in a user namespace, as root of that.
+/// Goes on only where network namespaces can be made: right here, or else by starting over in a
+/// user namespace, as root of that.
 pub(crate) fn enter() -> Outcome<()> {
     if can_unshare(&["--net"]) {
         return Ok(());

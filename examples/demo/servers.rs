@@ -1,4 +1,5 @@
-//! Everybody who listens: the app, the remote and its nameserver, and the proxy, which passes on what it takes.
+//! Everybody who listens: the app, the remote and its nameserver, and the proxy, which passes on
+//! what it takes.
 //!
 //! App and remote answer a line with their name and the address that they see as their client's.
 
@@ -104,8 +105,8 @@ fn outbound(client: TcpStream, captures: &Captures) -> io::Result<()> {
     join(client, TcpStream::connect_timeout(&wanted, PATIENCE)?)
 }
 
-/// To the application, from 127.0.0.6 or ::6, which the rules know. Where the client's address was kept (TPROXY), the application is to
-/// see it too.
+/// To the application, from 127.0.0.6 or ::6, which the rules know. Where the client's address was
+/// kept (TPROXY), the application is to see it too.
 fn inbound(client: TcpStream, captures: &Captures) -> io::Result<()> {
     let wanted = captured(&client, ports::INBOUND, captures)?;
     let upstream = Socket::new(Domain::for_address(wanted), Type::STREAM, None)?;

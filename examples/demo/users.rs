@@ -1,4 +1,5 @@
-//! Whose connections they are: on Linux a user is the property of a thread, so one program can be app, proxy and remote at once.
+//! Whose connections they are: on Linux a user is the property of a thread, so one program can be
+//! app, proxy and remote at once.
 
 use std::fmt;
 use std::io;
@@ -45,8 +46,8 @@ impl Users {
         if can_be(Who::App) && can_be(Who::Proxy) { Users::All } else { Users::One }
     }
 
-    /// With TPROXY, Istio runs its proxy as uid 0 and is content with its group: rules that know it by its user would take what it says in
-    /// a client's name for a call of its own.
+    /// With TPROXY, Istio runs its proxy as uid 0 and is content with its group: rules that know it
+    /// by its user would take what it says in a client's name for a call of its own.
     pub(crate) fn id(self, who: Who, mode: Interception) -> Id {
         let transparent = mode == Interception::Tproxy;
         let capabilities = CapabilitySet::empty();

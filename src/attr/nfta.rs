@@ -292,7 +292,8 @@ pub(crate) const NFTA_TRACE_CT_DIRECTION: u16 = 19;
 pub(crate) const NFTA_TRACE_CT_STATUS: u16 = 20;
 pub(crate) const NFTA_TRACE_CT_STATE: u16 = 21;
 
-// `enum nft_match_attributes`, include/uapi/linux/netfilter/nf_tables_compat.h; a target has the same numbers.
+// `enum nft_match_attributes`, include/uapi/linux/netfilter/nf_tables_compat.h; a target has the
+// same numbers.
 pub(crate) const NFTA_MATCH_NAME: u16 = 1;
 pub(crate) const NFTA_MATCH_REV: u16 = 2;
 pub(crate) const NFTA_MATCH_INFO: u16 = 3;

@@ -1,4 +1,5 @@
-//! Reader of netlink messages and attributes. Never panics; a length that runs past the buffer is an error.
+//! Reader of netlink messages and attributes. Never panics; a length that runs past the buffer is
+//! an error.
 
 /// Bytes that are no netlink message or attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,14 +18,16 @@ pub(crate) struct Message<'a> {
     pub(crate) flags: u16,
     /// `nlmsg_seq`.
     pub(crate) sequence: u32,
-    /// `nlmsg_pid`: of the socket that asked for it, or whose commit it tells of; 0 for the kernel itself.
+    /// `nlmsg_pid`: of the socket that asked for it, or whose commit it tells of; 0 for the kernel
+    /// itself.
     pub(crate) port: u32,
     /// What follows the header.
     pub(crate) payload: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    /// Family and attributes of an nfnetlink message; `None` when it is too short for its header (`struct nfgenmsg`).
+    /// Family and attributes of an nfnetlink message; `None` when it is too short for its header
+    /// (`struct nfgenmsg`).
     pub(crate) fn netfilter(&self) -> Option<(u8, Attributes<'a>)> {
         let (header, attributes) = self.payload.split_at_checked(4)?;
         Some((*header.first()?, Attributes::new(attributes)))

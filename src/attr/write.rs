@@ -92,7 +92,8 @@ impl<'m> AttributeWriter<'m> {
         set(self.bytes, start, &length.to_ne_bytes());
     }
 
-    /// An attribute that holds the attributes that `inside` writes; an error when they are more than one attribute can hold.
+    /// An attribute that holds the attributes that `inside` writes; an error when they are more
+    /// than one attribute can hold.
     pub(crate) fn nest<T>(
         &mut self,
         kind: u16,

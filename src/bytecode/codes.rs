@@ -111,7 +111,8 @@ pub struct QueueCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_reject")]
 pub struct RejectCode {
-    /// 0 ICMP or ICMPv6 by the table, 1 TCP reset, 2 either by the packet (`enum nft_reject_types`).
+    /// 0 ICMP or ICMPv6 by the table, 1 TCP reset, 2 either by the packet (`enum
+    /// nft_reject_types`).
     pub kind: u32,
     /// ICMP code.
     pub code: u8,

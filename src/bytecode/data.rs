@@ -58,7 +58,8 @@ pub(crate) fn bytes(value: &Value, data_type: DataType, order: Order) -> Option<
     })
 }
 
-/// The constant of type `data_type` with these bytes, the inverse of [`bytes`]; `None` for bytes that no constant has.
+/// The constant of type `data_type` with these bytes, the inverse of [`bytes`]; `None` for bytes
+/// that no constant has.
 pub(crate) fn value(bytes: &[u8], data_type: DataType, order: Order) -> Option<Value> {
     if bytes.len() != data_type.bytes() {
         return None;
@@ -136,7 +137,8 @@ fn integer(number: u32, width: usize, order: Order) -> Bytes {
     bytes
 }
 
-/// The lowest and the highest bytes of an interval in sorted order, both included; an interface prefix runs to its last possible name.
+/// The lowest and the highest bytes of an interval in sorted order, both included; an interface
+/// prefix runs to its last possible name.
 pub(crate) fn ends(interval: &Interval, data_type: DataType) -> Option<(Bytes, Bytes)> {
     let low = bytes(&interval.low, data_type, Order::Sorted)?;
     let mut high = bytes(&interval.high, data_type, Order::Sorted)?;

@@ -1,4 +1,5 @@
-//! Elements of sets as the kernel keeps them: one by one, so that a hundred thousand need no second copy.
+//! Elements of sets as the kernel keeps them: one by one, so that a hundred thousand need no second
+//! copy.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,8 @@ use crate::model::{DataType, Element, ElementData, Interval, Key, Name, Opaque, 
 
 /// One element.
 ///
-/// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see [`same`](ElementCode::same).
+/// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see
+/// [`same`](ElementCode::same).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
 pub struct ElementCode {
@@ -21,7 +23,8 @@ pub struct ElementCode {
     pub key: Bytes,
     /// The last key of a range of concatenations, included.
     pub key_end: Option<Bytes>,
-    /// `NFT_SET_ELEM_*`: 1 marks the end of an interval, which is not part of it; 2 is the element for every key that no other has.
+    /// `NFT_SET_ELEM_*`: 1 marks the end of an interval, which is not part of it; 2 is the element
+    /// for every key that no other has.
     pub flags: u32,
     /// What it maps to.
     pub data: Option<Box<ElementDataCode>>,
@@ -58,10 +61,11 @@ pub enum ElementDataCode {
 /// `NFT_SET_ELEM_INTERVAL_END`.
 pub(crate) const INTERVAL_END: u32 = 1;
 
-/// The elements of a set in the order in which the kernel takes them fastest: ascending by the bytes of the key, each interval's start
-/// before its end.
+/// The elements of a set in the order in which the kernel takes them fastest: ascending by the
+/// bytes of the key, each interval's start before its end.
 ///
-/// With `AUTO_MERGE`, overlapping and adjacent intervals are merged; without, they are sent as they are and the kernel refuses overlaps.
+/// With `AUTO_MERGE`, overlapping and adjacent intervals are merged; without, they are sent as they
+/// are and the kernel refuses overlaps.
 pub fn lower_elements(set: &Set) -> impl Iterator<Item = Result<ElementCode, Unlowerable>> {
     let whole: Option<&WholeSet> = set.opaque.as_ref().and_then(Opaque::code);
     let read = whole.map(|whole| whole.elements.iter().cloned().map(Ok));
@@ -182,14 +186,16 @@ fn concat(fields: impl Iterator<Item = Option<Bytes>>, single: bool) -> Option<B
     Some(key)
 }
 
-/// The elements in the ascending order of their bytes; a list of their own only where they are not in it already.
+/// The elements in the ascending order of their bytes; a list of their own only where they are not
+/// in it already.
 fn ordered(set: &Set, mode: SetMode) -> impl Iterator<Item = Cow<'_, Element>> {
     let (as_they_are, made) =
         if is_ordered(set, mode) { (set.elements.as_slice(), Vec::new()) } else { (&[][..], in_order(set, mode)) };
     as_they_are.iter().map(Cow::Borrowed).chain(made)
 }
 
-/// Whether the elements can be sent as they are: sorted, without repetition, with nothing to merge. Only what is cheap to see counts.
+/// Whether the elements can be sent as they are: sorted, without repetition, with nothing to merge.
+/// Only what is cheap to see counts.
 fn is_ordered(set: &Set, mode: SetMode) -> bool {
     let merges = mode == SetMode::Interval && set.flags.contains(SetFlags::AUTO_MERGE);
     !sorts_by_bytes(set, mode) && !merges && set.elements.is_sorted_by(|a, b| a.key < b.key)
@@ -226,7 +232,8 @@ fn in_order(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
     }
 }
 
-/// Overlapping and adjacent intervals made one; elements that carry more than a key stay as they are.
+/// Overlapping and adjacent intervals made one; elements that carry more than a key stay as they
+/// are.
 fn merged(elements: Vec<Cow<'_, Element>>, field: DataType) -> Vec<Cow<'_, Element>> {
     let mut merged: Vec<Cow<'_, Element>> = Vec::with_capacity(elements.len());
     for element in elements {

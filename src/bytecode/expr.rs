@@ -107,7 +107,8 @@ pub enum Expr {
     Nat(NatCode),
     /// Excludes from connection tracking.
     Notrack,
-    /// An expression of another kind, or with attributes, that have no meaning here; kept byte for byte.
+    /// An expression of another kind, or with attributes, that have no meaning here; kept byte for
+    /// byte.
     Opaque {
         /// The kernel's name for it.
         name: Box<str>,
@@ -163,8 +164,9 @@ pub enum Expr {
 }
 
 impl Expr {
-    /// Of the attributes of this expression, the one that names a set and the one that numbers it in a transaction, when it has them
-    /// (`enum nft_objref_attributes`, `enum nft_dynset_attributes`).
+    /// Of the attributes of this expression, the one that names a set and the one that numbers it
+    /// in a transaction, when it has them (`enum nft_objref_attributes`, `enum
+    /// nft_dynset_attributes`).
     pub(crate) fn set_attributes(name: &str) -> Option<(u16, u16)> {
         match name {
             "objref" => Some((4, 5)),

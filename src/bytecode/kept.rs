@@ -1,8 +1,10 @@
-//! What was read beside the parts of an item that have a name in the model: userdata, attributes that newer kernels add, the program
-//! itself where it is another spelling of the same. It is kept in the item and goes with it when that is sent, byte for byte.
+//! What was read beside the parts of an item that have a name in the model: userdata, attributes
+//! that newer kernels add, the program itself where it is another spelling of the same. It is kept
+//! in the item and goes with it when that is sent, byte for byte.
 //!
-//! Userdata is a list of entries (type, length, bytes; libnftnl's udata format). What the model says of it, a comment, is taken from
-//! the model; what was read stays for as long as the model says the same.
+//! Userdata is a list of entries (type, length, bytes; libnftnl's udata format). What the model
+//! says of it, a comment, is taken from the model; what was read stays for as long as the model
+//! says the same.
 
 use super::elements::ElementCode;
 use super::expr::Expr;
@@ -72,7 +74,8 @@ pub(crate) struct WholeSet {
     pub(crate) code: SetCode,
     /// Its elements.
     pub(crate) elements: Vec<ElementCode>,
-    /// For every element whether packets put it there, and time takes it away; empty when none is so.
+    /// For every element whether packets put it there, and time takes it away; empty when none is
+    /// so.
     pub(crate) learned: Vec<bool>,
 }
 

@@ -1,6 +1,7 @@
 //! Registers, operators and the numbers of the kernel that say what an expression loads or sets.
 
-/// A register (`enum nft_registers`, include/uapi/linux/netfilter/nf_tables.h): 0 is the verdict, 1 to 4 hold 16 bytes, 8 to 23 hold 4.
+/// A register (`enum nft_registers`, include/uapi/linux/netfilter/nf_tables.h): 0 is the verdict, 1
+/// to 4 hold 16 bytes, 8 to 23 hold 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Register(pub u32);
 
@@ -18,7 +19,8 @@ impl Register {
         if slot % 4 == 0 { Register(1 + slot / 4) } else { Register(8 + slot) }
     }
 
-    /// The register with the kernel's number, which has two for each 16 bytes; `None` when there is no such register.
+    /// The register with the kernel's number, which has two for each 16 bytes; `None` when there is
+    /// no such register.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Register> {
         match number {

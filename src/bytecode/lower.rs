@@ -1,4 +1,5 @@
-//! Rules to programs. Canonical: rules that mean the same in nft(8)'s grammar become the same program, the one nft makes.
+//! Rules to programs. Canonical: rules that mean the same in nft(8)'s grammar become the same
+//! program, the one nft makes.
 
 mod targets;
 
@@ -323,7 +324,8 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
     /// The checks without which a field of this protocol would be read from a packet of another.
     fn depend(&mut self, field: Field) {
         let (network, transport) = protocols(field);
-        // A rule that asked for the transport protocol has its own reasons not to ask for the family, as nft sees it.
+        // A rule that asked for the transport protocol has its own reasons not to ask for the family, as
+        // nft sees it.
         let asked = transport.is_some() && self.known.transport == transport;
         if let Some(network) = network.filter(|_| !asked) {
             self.need_network(network);

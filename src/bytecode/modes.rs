@@ -1,4 +1,5 @@
-//! How the named sets of a table keep their keys, found by name in a time that does not depend on how many there are.
+//! How the named sets of a table keep their keys, found by name in a time that does not depend on
+//! how many there are.
 
 use std::collections::HashMap;
 

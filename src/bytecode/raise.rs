@@ -1,9 +1,10 @@
 //! Programs to rules: the inverse of [`lower`](super::lower()).
 //!
-//! Reads a program from its start, statement by statement: a reader proposes what the next expressions say, and the proposal counts
-//! when lowering it at that place makes the same expressions again. So `lower(raise(program)) == program`, and nothing is guessed.
-//! What no reader knows becomes a [`Statement::Opaque`] at its place. A few spellings of other programs mean the same as ours and are
-//! read although ours differ; they are marked [`Spelling::Other`].
+//! Reads a program from its start, statement by statement: a reader proposes what the next
+//! expressions say, and the proposal counts when lowering it at that place makes the same
+//! expressions again. So `lower(raise(program)) == program`, and nothing is guessed. What no reader
+//! knows becomes a [`Statement::Opaque`] at its place. A few spellings of other programs mean the
+//! same as ours and are read although ours differ; they are marked [`Spelling::Other`].
 //!
 //! ```text
 //! matches   loads and comparisons      actions   everything else      set   sets and their elements
@@ -29,8 +30,8 @@ use crate::model::{Family, Field, Match, Op, Opaque, Operand, Rule, Statement, V
 
 /// The rule that a program in a table of `family` says.
 ///
-/// A check of the network or transport protocol is left out where [`lower`](super::lower()) would put it in again. The comment comes
-/// from `userdata`, as nft(8) keeps it there.
+/// A check of the network or transport protocol is left out where [`lower`](super::lower()) would
+/// put it in again. The comment comes from `userdata`, as nft(8) keeps it there.
 #[must_use]
 pub fn raise(exprs: &[Expr], userdata: &[u8], family: Family, sets: &(impl Sets + ?Sized)) -> Rule {
     let read = read(exprs, family, sets);
@@ -193,8 +194,9 @@ fn tidy(range: RegisterRange) -> RegisterRange {
     RegisterRange { min: range.min, max: range.max.filter(|max| Some(*max) != range.min) }
 }
 
-/// The flags that a user can give; that an address or a port is given, the kernel says too (`NF_NAT_RANGE_MAP_IPS` and
-/// `NF_NAT_RANGE_PROTO_SPECIFIED`, include/uapi/linux/netfilter/nf_nat.h).
+/// The flags that a user can give; that an address or a port is given, the kernel says too
+/// (`NF_NAT_RANGE_MAP_IPS` and `NF_NAT_RANGE_PROTO_SPECIFIED`,
+/// include/uapi/linux/netfilter/nf_nat.h).
 fn translation(flags: u32) -> u32 {
     flags & !3
 }
@@ -217,7 +219,8 @@ fn keep(found: &mut Vec<Read>, expr: &Expr, at: usize, known: Known) {
     found.push(Read { statement, start, end: at + 1, known });
 }
 
-/// The name of an xtables extension: the first attribute of a `match` or `target` (`NFTA_MATCH_NAME`, `NFTA_TARGET_NAME`).
+/// The name of an xtables extension: the first attribute of a `match` or `target`
+/// (`NFTA_MATCH_NAME`, `NFTA_TARGET_NAME`).
 fn extension(expr: &Expr) -> Option<Box<str>> {
     let Expr::Opaque { name, data, set: _ } = expr else { return None };
     if !matches!(&**name, "match" | "target") {

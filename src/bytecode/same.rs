@@ -11,7 +11,8 @@ use crate::attr::nfta::{NFTA_LAST_MSECS, NFTA_LAST_SET, NFTA_QUOTA_CONSUMED};
 use crate::attr::{Attribute, Attributes, Malformed};
 use crate::model::Name;
 
-/// The coarsest tick of a kernel in milliseconds (`CONFIG_HZ_100`); a timeout comes back rounded to ticks.
+/// The coarsest tick of a kernel in milliseconds (`CONFIG_HZ_100`); a timeout comes back rounded to
+/// ticks.
 const TICK: u64 = 10;
 
 /// Whether two programs do the same, whatever their counters stand at.
@@ -53,7 +54,8 @@ impl Expr {
         }
     }
 
-    /// Hashes nothing in which two that are the [same](Expr::same) may differ, and what mostly tells others apart.
+    /// Hashes nothing in which two that are the [same](Expr::same) may differ, and what mostly
+    /// tells others apart.
     pub(crate) fn hash_same(&self, state: &mut impl Hasher) {
         match self {
             Expr::Counter { .. } => std::mem::discriminant(self).hash(state),
@@ -71,7 +73,8 @@ impl Expr {
     }
 }
 
-/// The attributes in which the kernel counts what packets did (`enum nft_quota_attributes`, `enum nft_last_attributes`).
+/// The attributes in which the kernel counts what packets did (`enum nft_quota_attributes`, `enum
+/// nft_last_attributes`).
 fn counted(expr: &str) -> &'static [u16] {
     match expr {
         "quota" => &[NFTA_QUOTA_CONSUMED],
@@ -97,7 +100,8 @@ pub(crate) fn attributes(all: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 impl AnonymousSet {
     /// Whether both hold the same, up to counters and rounded times.
     ///
-    /// Types of key and data, size and userdata are for nft(8) to print; elements that packets add do not count.
+    /// Types of key and data, size and userdata are for nft(8) to print; elements that packets add
+    /// do not count.
     #[must_use]
     pub fn same(&self, other: &AnonymousSet) -> bool {
         let kinds = |code: &SetCode| code.flags & !(NFT_SET_ANONYMOUS | NFT_SET_CONSTANT);
@@ -117,8 +121,8 @@ impl AnonymousSet {
 }
 
 impl SetCode {
-    /// Whether both declare the same, with timeouts that may be a kernel's tick (at most 10 ms) apart. Userdata, and attributes that
-    /// have no meaning here, decide nothing.
+    /// Whether both declare the same, with timeouts that may be a kernel's tick (at most 10 ms)
+    /// apart. Userdata, and attributes that have no meaning here, decide nothing.
     #[must_use]
     pub fn same(&self, other: &SetCode) -> bool {
         let SetCode { flags, key_type, key_len: _, data, fields: _, size, timeout: _, gc_interval: _, .. } = self;
@@ -138,8 +142,8 @@ impl SetCode {
 }
 
 impl ElementCode {
-    /// Whether both are the same element, with timeouts that may be a kernel's tick (at most 10 ms) apart, whatever counters it
-    /// carries stand at. Of userdata the comment counts.
+    /// Whether both are the same element, with timeouts that may be a kernel's tick (at most 10 ms)
+    /// apart, whatever counters it carries stand at. Of userdata the comment counts.
     #[must_use]
     pub fn same(&self, other: &ElementCode) -> bool {
         self.same_in(other, &[])

@@ -8,7 +8,8 @@ use crate::model::{DataType, Family, Opaque, Set, SetData, SetFlags, SetPolicy, 
 
 /// How a set is declared to the kernel: everything but its name and its elements.
 ///
-/// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see [`same`](SetCode::same).
+/// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see
+/// [`same`](SetCode::same).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFT_MSG_NEWSET")]
 pub struct SetCode {
@@ -48,7 +49,8 @@ pub struct AnonymousSet {
     pub code: SetCode,
     /// Its elements.
     pub elements: Vec<ElementCode>,
-    /// For every element its place in the kernel's order, where that is another and nft(8) lists it: ranges of concatenations.
+    /// For every element its place in the kernel's order, where that is another and nft(8) lists
+    /// it: ranges of concatenations.
     pub order: Vec<u32>,
 }
 
@@ -220,7 +222,8 @@ fn byteorder(key: &[DataType]) -> u32 {
     }
 }
 
-/// Number of a type in nft(8), which names it in listings (`enum datatypes`, nftables include/datatype.h, v1.0.6).
+/// Number of a type in nft(8), which names it in listings (`enum datatypes`, nftables
+/// include/datatype.h, v1.0.6).
 pub(super) fn type_number(data_type: DataType) -> u32 {
     match data_type {
         DataType::AddrType => 38,

@@ -30,7 +30,8 @@ pub(crate) fn code_point(family: Family4or6, op: CmpOp, value: u8) -> Vec<Expr> 
     }
 }
 
-/// What the routing tables say of an address where only one interface counts; `flags` name the address and the interface.
+/// What the routing tables say of an address where only one interface counts; `flags` name the
+/// address and the interface.
 pub(crate) fn address_type(flags: FibFlags, op: CmpOp, kind: AddrType) -> Vec<Expr> {
     let fib = Expr::Fib { result: FibResult::ADDRTYPE, flags, dreg: Register::FIRST };
     vec![fib, compare(op, &kind.0.to_ne_bytes())]

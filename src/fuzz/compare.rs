@@ -1,4 +1,5 @@
-//! Comparisons against brute force: rule sets over so few values that every packet of a small space can be tried.
+//! Comparisons against brute force: rule sets over so few values that every packet of a small space
+//! can be tried.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -1,4 +1,5 @@
-//! What the kernel would say back of what it was sent: anonymous sets get their numbers, and the ids of the batch are gone.
+//! What the kernel would say back of what it was sent: anonymous sets get their numbers, and the
+//! ids of the batch are gone.
 
 use crate::attr::Attribute;
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
@@ -47,7 +48,8 @@ fn expression(attributes: &[u8]) -> Vec<u8> {
     })
 }
 
-/// The same attributes, with the set's id in its name where that has a place for it, and nowhere else.
+/// The same attributes, with the set's id in its name where that has a place for it, and nowhere
+/// else.
 fn numbered(attributes: &[u8], name: u16, id: u16) -> Vec<u8> {
     let number = Attributes::new(attributes).find(id).and_then(|id| id.be32());
     rewrite(attributes, &mut |part| match (part.text(), number) {

@@ -5,8 +5,9 @@ use crate::bytecode::lower;
 use crate::import::{Unknown, iptables_save};
 use crate::model::{Family4or6, Ruleset};
 
-/// A text in either family, unknown things refused and kept. What is imported has programs and can be printed, its faults are one line;
-/// what is not says so in one line, with a place that is in the text. What is imported at all is the same when unknown things are kept.
+/// A text in either family, unknown things refused and kept. What is imported has programs and can
+/// be printed, its faults are one line; what is not says so in one line, with a place that is in
+/// the text. What is imported at all is the same when unknown things are kept.
 pub fn import(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for family in [Family4or6::Ipv4, Family4or6::Ipv6] {

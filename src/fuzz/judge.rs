@@ -1,7 +1,8 @@
-//! Whether two rule sets do the same with one packet, judged from walks alone: what comparisons are held against.
+//! Whether two rule sets do the same with one packet, judged from walks alone: what comparisons are
+//! held against.
 //!
-//! It shares nothing with them but the machine, which is held against the kernel elsewhere. What a rule decided it reads from the rule, and
-//! what became of the packet from the steps.
+//! It shares nothing with them but the machine, which is held against the kernel elsewhere. What a
+//! rule decided it reads from the rule, and what became of the packet from the steps.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

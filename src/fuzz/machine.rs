@@ -305,7 +305,8 @@ fn element_target(code: &ElementCode) -> Option<&Name> {
 type Chains = BTreeMap<Name, (Option<HookState>, Vec<(Vec<Expr>, Vec<u8>)>)>;
 type SetContents = BTreeMap<Name, (SetCode, Vec<ElementCode>)>;
 
-/// What is held, without handles, without what userdata says of sets, and without the order of tables, chains and sets.
+/// What is held, without handles, without what userdata says of sets, and without the order of
+/// tables, chains and sets.
 pub(crate) fn contents(held: &Snapshot) -> BTreeMap<TableId, (u32, Chains, SetContents)> {
     let table = |table: &TableState| {
         let rules = |chain: &ChainState| {

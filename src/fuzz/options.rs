@@ -10,8 +10,9 @@ use crate::mesh::istio::{
 use crate::model::Ruleset;
 use crate::routes::RoutePlan;
 
-/// A text of lines: `VARIABLE=value`, `--flag value`, `nameserver ...` and other lines of resolv.conf(5), passwd(5) and group(5), an
-/// address alone. What resolves is a valid rule set; what does not says why in one line.
+/// A text of lines: `VARIABLE=value`, `--flag value`, `nameserver ...` and other lines of
+/// resolv.conf(5), passwd(5) and group(5), an address alone. What resolves is a valid rule set;
+/// what does not says why in one line.
 pub fn options(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let vars = bytes.split(|byte| *byte == b'\n').filter_map(|line| {

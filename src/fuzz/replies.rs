@@ -10,7 +10,8 @@ use crate::model::{
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost};
 use crate::plan::{TableId, Transaction};
 
-/// A datagram of acknowledgements: read or an error, and whatever they say of a batch becomes one line.
+/// A datagram of acknowledgements: read or an error, and whatever they say of a batch becomes one
+/// line.
 pub fn replies(datagram: &[u8]) {
     let acks: Vec<Ack> = netlink::acks(datagram).map_while(Result::ok).collect();
     BATCH.with(|(transaction, known, encoded)| {

@@ -30,7 +30,8 @@ pub(super) fn without_faults(mut ruleset: Ruleset, invalid: &Invalid) -> Ruleset
         match (&at.chain, &at.set, at.rule, at.element) {
             (Some(name), _, Some(rule), _) => {
                 let chain = table.chains.iter_mut().rev().find(|chain| chain.name == *name);
-                // Of several faults of a statement the first takes it away; the others then hit a neighbour, which is no loss.
+                // Of several faults of a statement the first takes it away; the others then hit a neighbour, which
+                // is no loss.
                 match (chain.and_then(|chain| chain.rules.get_mut(rule)), at.statement) {
                     (Some(rule), Some(at)) if at < rule.statements.len() => drop(rule.statements.remove(at)),
                     (Some(rule), _) => *rule = Rule::new(),

@@ -1,4 +1,5 @@
-//! Values out of bytes. When the bytes have run out every answer is the first or smallest one, so that any input ends.
+//! Values out of bytes. When the bytes have run out every answer is the first or smallest one, so
+//! that any input ends.
 
 /// What is left of an input.
 #[derive(Debug)]

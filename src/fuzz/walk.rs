@@ -8,7 +8,8 @@ use crate::netlink::{Assembly, Replies};
 use crate::plan::Generation;
 use crate::sim::{Rules, walk_hook};
 
-/// Any program on any packet comes to an end, and can be told: the rule set that these bytes make, and the one that they are as a dump.
+/// Any program on any packet comes to an end, and can be told: the rule set that these bytes make,
+/// and the one that they are as a dump.
 pub fn walk(bytes: &[u8]) {
     let mut from = Source::new(bytes);
     let at = situation(&mut from);

@@ -1,8 +1,9 @@
-//! Lines that are commands to the chains of a table, and lines of iptables(8) itself, which name their table with `-t`.
+//! Lines that are commands to the chains of a table, and lines of iptables(8) itself, which name
+//! their table with `-t`.
 //!
-//! iptables-restore(8) takes every command within a table; `iptables -S` prints commands without a table; logs of programs that run
-//! iptables have one command after the other. A text begins with empty built-in chains, so that what a command takes away must be of
-//! the text.
+//! iptables-restore(8) takes every command within a table; `iptables -S` prints commands without a
+//! table; logs of programs that run iptables have one command after the other. A text begins with
+//! empty built-in chains, so that what a command takes away must be of the text.
 
 use super::ChainCounters;
 use super::error::{Fault, Shown};
@@ -66,8 +67,8 @@ pub(super) fn run(words: &[Word<'_>], end: usize, open: &mut Open) -> Result<Don
     Ok(Done::Chains(counters))
 }
 
-/// Takes the program and the options that are not about the rule from a line of iptables(8), and returns its table: `filter` where
-/// none is named.
+/// Takes the program and the options that are not about the rule from a line of iptables(8), and
+/// returns its table: `filter` where none is named.
 pub(super) fn take_table(words: &mut Vec<Word<'_>>, family: Family4or6) -> Result<Named, Fault> {
     if let Some(program) = words.first().and_then(|word| program(&word.text)) {
         if program != family {

@@ -1,4 +1,5 @@
-//! A rule: `[packets:bytes] -A CHAIN options`, its own options and those of its matches and its target.
+//! A rule: `[packets:bytes] -A CHAIN options`, its own options and those of its matches and its
+//! target.
 
 mod extensions;
 mod options;

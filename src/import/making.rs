@@ -1,4 +1,5 @@
-//! A rule in the making: statements from its matches and its target, and the rules that one line becomes.
+//! A rule in the making: statements from its matches and its target, and the rules that one line
+//! becomes.
 
 use super::error::Fault;
 use super::words::Piece;

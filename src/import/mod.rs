@@ -1,18 +1,24 @@
-//! Reads what iptables-save(8) and ip6tables-save(8) print, and what people write for iptables-restore(8), as a rule set.
+//! Reads what iptables-save(8) and ip6tables-save(8) print, and what people write for
+//! iptables-restore(8), as a rule set.
 //!
-//! Commands are read too: `-N`, `-P`, `-F` and `-I` within a table, and lines of iptables(8) itself outside of one (`iptables -t nat -A
-//! OUTPUT ...`, what `iptables -S` prints). Such a line is about table filter unless `-t` names another.
+//! Commands are read too: `-N`, `-P`, `-F` and `-I` within a table, and lines of iptables(8) itself
+//! outside of one (`iptables -t nat -A OUTPUT ...`, what `iptables -S` prints). Such a line is
+//! about table filter unless `-t` names another.
 //!
-//! Every line is read as xtables would run it, whatever nft makes of the same words; where the two differ, the rule says what xtables
-//! does:
-//! - a `TPROXY` without a listener drops: its rule is followed by a second one, with the same matches, that drops;
-//! - `-m owner ! --uid-owner 7` matches packets without a socket too, which nothing in nft does: it stays what iptables-nft(8) puts into
-//!   the kernel, an xtables match as an opaque statement. So do recent, statistic, rpfilter, tcpmss, physdev, TCPMSS, and of conntrack
-//!   what asks for more than state, status and direction;
-//! - several addresses in one option are several rules, `--ports` of multiport is two that exclude each other.
+//! Every line is read as xtables would run it, whatever nft makes of the same words; where the two
+//! differ, the rule says what xtables does:
+//! - a `TPROXY` without a listener drops: its rule is followed by a second one, with the same
+//!   matches, that drops;
+//! - `-m owner ! --uid-owner 7` matches packets without a socket too, which nothing in nft does: it
+//!   stays what iptables-nft(8) puts into the kernel, an xtables match as an opaque statement. So
+//!   do recent, statistic, rpfilter, tcpmss, physdev, TCPMSS, and of conntrack what asks for more
+//!   than state, status and direction;
+//! - several addresses in one option are several rules, `--ports` of multiport is two that exclude
+//!   each other.
 //!
-//! What cannot be said exactly is an error with line and column, or where asked ([`Unknown::KeepOpaque`]) an opaque statement: never a
-//! guess. Names of hosts, users and services are not resolved. Nothing is taken on trust, and no text makes it panic.
+//! What cannot be said exactly is an error with line and column, or where asked
+//! ([`Unknown::KeepOpaque`]) an opaque statement: never a guess. Names of hosts, users and services
+//! are not resolved. Nothing is taken on trust, and no text makes it panic.
 //!
 //! ```text
 //! text -- words --> words -- line --> options by extension -- matches, targets --> statements -- making --> rules -- tables --> tables
@@ -63,22 +69,24 @@ pub use error::ImportError;
 
 use crate::model::{Family4or6, Name, Ruleset};
 
-/// The rule set that this text of `iptables-save` ([`Family4or6::Ipv4`]) or `ip6tables-save` ([`Family4or6::Ipv6`]) describes: tables
-/// `raw`, `mangle`, `nat`, `filter` and `security` of family ip or ip6, in the order of the text.
+/// The rule set that this text of `iptables-save` ([`Family4or6::Ipv4`]) or `ip6tables-save`
+/// ([`Family4or6::Ipv6`]) describes: tables `raw`, `mangle`, `nat`, `filter` and `security` of
+/// family ip or ip6, in the order of the text.
 ///
-/// Built-in chains become base chains with the type, hook and priority that they have in xtables. Only chains that the text names are
-/// there. A rule without a target counts and does nothing else, so it has a counter; others have one where the text gives numbers.
+/// Built-in chains become base chains with the type, hook and priority that they have in xtables.
+/// Only chains that the text names are there. A rule without a target counts and does nothing else,
+/// so it has a counter; others have one where the text gives numbers.
 ///
 /// Matches that are known: addrtype, cgroup, comment, connmark, conntrack, dscp, hl, icmp, icmp6,
 /// iprange, length, limit, mark, multiport, owner, physdev, pkttype, recent, rpfilter, sctp, set,
-/// socket, state, statistic, tcp, tcpmss, ttl, udp. Targets: ACCEPT, AUDIT, CONNMARK, CT, DNAT, DROP,
-/// LOG, MARK, MASQUERADE, NFLOG, NFQUEUE, NOTRACK, REDIRECT, REJECT, RETURN, SNAT, TCPMSS, TPROXY,
-/// TRACE, and chains of the table by `-j` and `-g`. What a set of ipset holds is not, so that a match
-/// of one is kept or refused.
+/// socket, state, statistic, tcp, tcpmss, ttl, udp. Targets: ACCEPT, AUDIT, CONNMARK, CT, DNAT,
+/// DROP, LOG, MARK, MASQUERADE, NFLOG, NFQUEUE, NOTRACK, REDIRECT, REJECT, RETURN, SNAT, TCPMSS,
+/// TPROXY, TRACE, and chains of the table by `-j` and `-g`. What a set of ipset holds is not, so
+/// that a match of one is kept or refused.
 ///
 /// # Errors
-/// The first thing that cannot be read or cannot be said exactly. Whether the rules are good at their place is asked of
-/// [`Ruleset::validate`].
+/// The first thing that cannot be read or cannot be said exactly. Whether the rules are good at
+/// their place is asked of [`Ruleset::validate`].
 pub fn iptables_save(text: &str, family: Family4or6, unknown: Unknown) -> Result<Imported, ImportError> {
     tables::read(text, family, unknown)
 }
@@ -87,7 +95,8 @@ pub fn iptables_save(text: &str, family: Family4or6, unknown: Unknown) -> Result
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "refuse or keep")]
 pub enum Unknown {
-    /// It becomes an opaque statement with the name of the extension, which can be compared and printed but not sent.
+    /// It becomes an opaque statement with the name of the extension, which can be compared and
+    /// printed but not sent.
     KeepOpaque,
     /// It is an error.
     Refuse,
@@ -101,8 +110,8 @@ pub struct Imported {
     pub ruleset: Ruleset,
     /// What chains have counted, where the text says it, in the order of the text.
     pub counters: Vec<ChainCounters>,
-    /// The comment lines but for those that say who printed the text and when: iptables-save(8) warns in them of what it left out, see
-    /// [`Remark::is_warning`].
+    /// The comment lines but for those that say who printed the text and when: iptables-save(8)
+    /// warns in them of what it left out, see [`Remark::is_warning`].
     pub remarks: Vec<Remark>,
 }
 
@@ -131,8 +140,9 @@ pub struct Remark {
 }
 
 impl Remark {
-    /// Whether iptables-save(8) says that there is more than it printed, such as a table that only nft(8) can list. What the rule set
-    /// says is not all that happens then: [`Rules::with_unknown`](crate::sim::Rules::with_unknown).
+    /// Whether iptables-save(8) says that there is more than it printed, such as a table that only
+    /// nft(8) can list. What the rule set says is not all that happens then:
+    /// [`Rules::with_unknown`](crate::sim::Rules::with_unknown).
     ///
     /// Source: iptables/xtables-save.c and nft.c of iptables 1.8.9.
     #[must_use]

@@ -56,7 +56,8 @@ pub(super) fn counters(piece: Piece<'_>) -> Result<(u64, u64), Fault> {
     Ok((count(packets)?, count(bytes)?))
 }
 
-/// One value, or two ends with `separator` between them; an end that is left out is the first or last there is, where `open` says so.
+/// One value, or two ends with `separator` between them; an end that is left out is the first or
+/// last there is, where `open` says so.
 pub(super) fn range<T: Copy + PartialOrd>(
     piece: Piece<'_>,
     separator: char,
@@ -175,7 +176,8 @@ pub(super) fn interface(given: &Given<'_>, field: Field) -> Result<Option<Match>
     Ok(Some(matching(field, given.not, Operand::Value(Value::Ifname(name)))))
 }
 
-/// The names that iptables(8) has itself, and those of /etc/protocols on Debian, with which it prints all others.
+/// The names that iptables(8) has itself, and those of /etc/protocols on Debian, with which it
+/// prints all others.
 const PROTOCOLS: &[(&str, u8)] = &[
     ("all", 0),
     ("tcp", 6),

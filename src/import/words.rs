@@ -1,5 +1,6 @@
-//! Lines to words, as iptables-restore(8) splits them: blanks separate, double quotes hold together, and within them a backslash takes
-//! the next character as it is. A closing quote ends the word.
+//! Lines to words, as iptables-restore(8) splits them: blanks separate, double quotes hold
+//! together, and within them a backslash takes the next character as it is. A closing quote ends
+//! the word.
 
 use std::borrow::Cow;
 

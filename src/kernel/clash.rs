@@ -8,9 +8,11 @@ use crate::model::{ChainKind, Family};
 use crate::plan::{ChainState, Operation, Transaction, chain_kind};
 
 impl Kernel {
-    /// Returns those of the refused operations that add a chain which exists with another type, hook or priority.
+    /// Returns those of the refused operations that add a chain which exists with another type,
+    /// hook or priority.
     ///
-    /// The kernel answers the same when it has no such chain type. What cannot be asked is not reported.
+    /// The kernel answers the same when it has no such chain type. What cannot be asked is not
+    /// reported.
     pub(super) fn clashes(
         &mut self,
         transaction: &Transaction,

@@ -14,8 +14,9 @@ use crate::plan::{Operation, Transaction};
 const ATTEMPTS: usize = 20;
 
 impl Kernel {
-    /// Prepares a transaction and hands it to `commit`. One that names sets without their declarations takes effect only while they
-    /// are declared as they were found: when somebody commits in between, it is prepared anew.
+    /// Prepares a transaction and hands it to `commit`. One that names sets without their
+    /// declarations takes effect only while they are declared as they were found: when somebody
+    /// commits in between, it is prepared anew.
     pub(super) fn commit_declared<T>(
         &mut self,
         transaction: &Transaction,

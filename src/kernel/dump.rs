@@ -1,4 +1,5 @@
-//! Requests outside of a batch, and dumps: their datagrams one after the other until the kernel says that it was all.
+//! Requests outside of a batch, and dumps: their datagrams one after the other until the kernel
+//! says that it was all.
 
 use std::io;
 
@@ -40,9 +41,11 @@ pub(super) struct Query<'a> {
 }
 
 impl Kernel {
-    /// Dumps, and hands every message to `read`. After an error of `read` the rest is still taken, so that the socket stays usable.
+    /// Dumps, and hands every message to `read`. After an error of `read` the rest is still taken,
+    /// so that the socket stays usable.
     ///
-    /// The kernel makes the next datagram when one is taken, so that any length fits any receive buffer, and nothing has to wait.
+    /// The kernel makes the next datagram when one is taken, so that any length fits any receive
+    /// buffer, and nothing has to wait.
     pub(super) fn dump(
         &mut self,
         query: Query<'_>,
@@ -88,7 +91,8 @@ impl Kernel {
         Err(unexpected("read a dump to its end"))
     }
 
-    /// The generation of the rule sets now; every commit of anybody in the namespace makes a new one.
+    /// The generation of the rule sets now; every commit of anybody in the namespace makes a new
+    /// one.
     ///
     /// # Errors
     /// When the kernel has no nf_tables.
@@ -139,7 +143,8 @@ impl Kernel {
         Err(unexpected("read one thing"))
     }
 
-    /// The sets of a table that have a form in the model, without their elements; none when there is no such table.
+    /// The sets of a table that have a form in the model, without their elements; none when there
+    /// is no such table.
     pub(super) fn sets_of(&mut self, table: &TableId) -> Result<Vec<Set>> {
         self.drain()?;
         let mut sets = Vec::new();
@@ -152,12 +157,14 @@ impl Kernel {
         Ok(sets)
     }
 
-    /// Waits until no commit is under way, and says whether this is still the generation. `false` when somebody committed.
+    /// Waits until no commit is under way, and says whether this is still the generation. `false`
+    /// when somebody committed.
     pub(super) fn is_current(&mut self, generation: Generation) -> Result<bool> {
         let sequence = self.sequence;
         self.sequence = self.sequence.wrapping_add(2);
         self.socket.send(&netlink::barrier(sequence, generation)).map_err(reading)?;
-        // Silence is consent: the batch asks for no acknowledgement, and refusals are queued when the send returns.
+        // Silence is consent: the batch asks for no acknowledgement, and refusals are queued when the send
+        // returns.
         let mut current = true;
         while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
             for ack in netlink::acks(datagram) {

@@ -10,14 +10,14 @@ use crate::netlink::{self, kind};
 use crate::plan::Transaction;
 
 impl Kernel {
-    /// Commits a transaction as [`commit`](Self::commit) does, and returns the handles of the rules that it adds, replaces and
-    /// restores, in the order of its operations.
+    /// Commits a transaction as [`commit`](Self::commit) does, and returns the handles of the rules
+    /// that it adds, replaces and restores, in the order of its operations.
     ///
     /// The kernel sends every such rule back (`NLM_F_ECHO`).
     ///
     /// # Errors
-    /// Those of [`commit`](Self::commit), and before anything is sent when the answer does not fit the receive buffer
-    /// (`net.core.rmem_max`): split the transaction then.
+    /// Those of [`commit`](Self::commit), and before anything is sent when the answer does not fit
+    /// the receive buffer (`net.core.rmem_max`): split the transaction then.
     ///
     /// ```no_run
     /// use nftmesh::prelude::*;
@@ -64,7 +64,8 @@ impl Kernel {
         })
     }
 
-    /// Makes room for the answer: each rule comes back about as long as it was sent, at worst in a datagram of its own.
+    /// Makes room for the answer: each rule comes back about as long as it was sent, at worst in a
+    /// datagram of its own.
     fn make_room(&mut self, rules: usize, sent: usize) -> Result<()> {
         let wanted = rules.saturating_mul(DATAGRAM).saturating_add(sent.saturating_mul(2));
         let room = self.socket.ensure_receive_buffer(wanted).map_err(|cause| Error::io("make room", cause))?;
@@ -79,5 +80,6 @@ impl Kernel {
     }
 }
 
-/// What one message of the kernel takes of a receive buffer at least: NLMSG_GOODSIZE, include/linux/netlink.h, and bookkeeping.
+/// What one message of the kernel takes of a receive buffer at least: NLMSG_GOODSIZE,
+/// include/linux/netlink.h, and bookkeeping.
 const DATAGRAM: usize = 8192;

@@ -6,10 +6,13 @@ use crate::error::{Error, Kind, Result};
 use crate::netlink::{self, flag, kind};
 
 impl Kernel {
-    /// Deletes every table of every family with everything in it, in one commit, as `flush ruleset` of nft does.
+    /// Deletes every table of every family with everything in it, in one commit, as `flush ruleset`
+    /// of nft does.
     ///
-    /// Tables that belong to another socket ([`TableFlags::OWNER`](crate::model::TableFlags::OWNER)) stay: the kernel passes over
-    /// them (`nft_flush`, net/netfilter/nf_tables_api.c, v6.12). That there is no table is no error.
+    /// Tables that belong to another socket
+    /// ([`TableFlags::OWNER`](crate::model::TableFlags::OWNER)) stay: the kernel passes over
+    /// them (`nft_flush`, net/netfilter/nf_tables_api.c, v6.12). That there is no table is no
+    /// error.
     ///
     /// # Errors
     /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`.

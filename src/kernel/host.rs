@@ -1,4 +1,5 @@
-//! Reads the host that packets walk through: links, addresses, routes, policy rules, and whether it forwards.
+//! Reads the host that packets walk through: links, addresses, routes, policy rules, and whether it
+//! forwards.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::{fs, io};
@@ -16,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::model::{AddrType, Family4or6};
 use crate::sim::{Host, Interface, Link, PolicyRule, ReversePath, Route, SourceChecks};
 
-/// The host as the network namespace of the calling thread is now. Which sockets listen is not read: on every port that a rule
-/// names, one does.
+/// The host as the network namespace of the calling thread is now. Which sockets listen is not
+/// read: on every port that a rule names, one does.
 ///
 /// # Errors
 /// When the kernel can't be asked, or `/proc` is not mounted.
@@ -142,7 +143,8 @@ fn unspecified(family: AddressFamily) -> Option<IpAddr> {
     }
 }
 
-/// How an interface checks sources; `None` where the kernel has no such switches, or its name is that of two of them.
+/// How an interface checks sources; `None` where the kernel has no such switches, or its name is
+/// that of two of them.
 fn source_checks(name: &str) -> Result<Option<SourceChecks>> {
     // A dot of a name is a slash there, and `all` is no interface.
     if name.contains(['/', '.']) || ["all", "default"].contains(&name) {

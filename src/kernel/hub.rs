@@ -1,4 +1,5 @@
-//! What can be opened in a network namespace: one method for each, all of which work from any thread of the caller.
+//! What can be opened in a network namespace: one method for each, all of which work from any
+//! thread of the caller.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +25,10 @@ use crate::sim::Host;
 
 /// Everything that this crate opens in a namespace.
 ///
-/// Sockets are opened on a short-lived thread inside; the caller's threads stay where they are, and what is returned can be
-/// used from any of them. Each method fails with [`is_permission`](crate::Error::is_permission) when the namespace may not
-/// be entered, see [`NetNs::run`].
+/// Sockets are opened on a short-lived thread inside; the caller's threads stay where they are, and
+/// what is returned can be used from any of them. Each method fails with
+/// [`is_permission`](crate::Error::is_permission) when the namespace may not be entered, see
+/// [`NetNs::run`].
 ///
 /// ```no_run
 /// use nftmesh::prelude::*;

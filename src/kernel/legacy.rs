@@ -1,4 +1,5 @@
-//! Tables of `iptables-legacy`: they stand beside nf_tables in the kernel, see the same packets, and no snapshot holds them.
+//! Tables of `iptables-legacy`: they stand beside nf_tables in the kernel, see the same packets,
+//! and no snapshot holds them.
 
 use std::{fs, io};
 
@@ -6,15 +7,18 @@ use crate::error::{Error, Result};
 use crate::model::Family;
 use crate::plan::TableId;
 
-/// The tables of `iptables-legacy` (family ip) and `ip6tables-legacy` (ip6) in the network namespace of the calling thread, such as
-/// `ip nat`, in the kernel's order. Only their names are read, so one may be without rules; none where the kernel has no such tables.
+/// The tables of `iptables-legacy` (family ip) and `ip6tables-legacy` (ip6) in the network
+/// namespace of the calling thread, such as `ip nat`, in the kernel's order. Only their names are
+/// read, so one may be without rules; none where the kernel has no such tables.
 ///
-/// What a [`Snapshot`](crate::plan::Snapshot) says of a namespace is not all that happens there when it has some.
+/// What a [`Snapshot`](crate::plan::Snapshot) says of a namespace is not all that happens there
+/// when it has some.
 ///
 /// Source: `/proc/net/ip_tables_names` and `ip6_tables_names`, net/netfilter/x_tables.c, v6.12.
 ///
 /// # Errors
-/// [`is_permission`](Error::is_permission) without the rights of root in the user namespace that owns the network namespace.
+/// [`is_permission`](Error::is_permission) without the rights of root in the user namespace that
+/// owns the network namespace.
 ///
 /// ```no_run
 /// for table in nftmesh::kernel::legacy_tables()? {

@@ -1,4 +1,5 @@
-//! Listening to what the kernel tells a group: datagrams to events, and every loss an event of its own.
+//! Listening to what the kernel tells a group: datagrams to events, and every loss an event of its
+//! own.
 
 use std::collections::VecDeque;
 use std::io;
@@ -27,7 +28,8 @@ pub(super) struct Listener<T> {
 }
 
 impl<T: Told> Listener<T> {
-    /// In the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as one may have.
+    /// In the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as
+    /// one may have.
     pub(super) fn join(group: u32) -> Result<Self> {
         let socket = NetlinkSocket::open(Bus::Netfilter).map_err(failed::<T>)?;
         // Before the group: nothing can overflow yet.
@@ -60,8 +62,9 @@ impl<T: Told> Listener<T> {
         }
     }
 
-    /// Takes all that waits. A loss is told once, in front of what still waits, and until that is taken the kernel throws away whatever
-    /// comes (netlink_overrun and netlink_rcv_wake, net/netlink/af_netlink.c, v6.12): nothing may be read anew before.
+    /// Takes all that waits. A loss is told once, in front of what still waits, and until that is
+    /// taken the kernel throws away whatever comes (netlink_overrun and netlink_rcv_wake,
+    /// net/netlink/af_netlink.c, v6.12): nothing may be read anew before.
     fn empty(&mut self, decode: &impl Fn(&Message<'_>) -> Option<T>) -> io::Result<()> {
         loop {
             match self.socket.recv_fitting(&mut self.buffer, Wait::DontWait) {

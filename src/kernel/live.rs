@@ -14,12 +14,12 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// nf_tables of one network namespace.
 ///
-/// Calls block, and only as long as the kernel works: about a microsecond per expression, behind a lock that every writer of the
-/// namespace shares. After a commit that deleted anything, dropping a `Kernel` waits 8 to 24 ms for the kernel to let go of it; a
-/// program that lives on keeps it.
+/// Calls block, and only as long as the kernel works: about a microsecond per expression, behind a
+/// lock that every writer of the namespace shares. After a commit that deleted anything, dropping a
+/// `Kernel` waits 8 to 24 ms for the kernel to let go of it; a program that lives on keeps it.
 ///
-/// A `Kernel` is [`Send`] and not [`Sync`]: a program with several threads or tasks opens one for each. In async code, call it
-/// where blocking is allowed (`spawn_blocking` of tokio).
+/// A `Kernel` is [`Send`] and not [`Sync`]: a program with several threads or tasks opens one for
+/// each. In async code, call it where blocking is allowed (`spawn_blocking` of tokio).
 ///
 /// ```no_run
 /// use nftmesh::kernel::Kernel;
@@ -58,24 +58,28 @@ impl Kernel {
 
     /// Commits a transaction: all of it or nothing.
     ///
-    /// It is validated first, then sent as one message of any size, whose end the kernel acknowledges once it has taken effect. An
-    /// empty transaction is not sent.
+    /// It is validated first, then sent as one message of any size, whose end the kernel
+    /// acknowledges once it has taken effect. An empty transaction is not sent.
     ///
-    /// All rules switch over at one moment. A set of intervals does not: what it holds is published a little later than the rules of
-    /// the same transaction. Where rules take over from others, commit such a set, or the elements that come to it, in a transaction
-    /// before, and the elements that go in one after; or let [`apply`](Self::apply) find the steps.
+    /// All rules switch over at one moment. A set of intervals does not: what it holds is published
+    /// a little later than the rules of the same transaction. Where rules take over from
+    /// others, commit such a set, or the elements that come to it, in a transaction before, and
+    /// the elements that go in one after; or let [`apply`](Self::apply) find the steps.
     ///
     /// # Errors
-    /// [`is_invalid`](Error::is_invalid) when validation found a fault and the kernel saw nothing. Otherwise every operation that the
-    /// kernel refused is in [`refusals`](Error::refusals): [`is_conflict`](Error::is_conflict) also when the generation that
-    /// [`at_generation`](Transaction::at_generation) asks for is over, [`is_permission`](Error::is_permission) without
-    /// `CAP_NET_ADMIN`, [`is_unsupported`](Error::is_unsupported) when this kernel lacks an expression,
+    /// [`is_invalid`](Error::is_invalid) when validation found a fault and the kernel saw nothing.
+    /// Otherwise every operation that the kernel refused is in [`refusals`](Error::refusals):
+    /// [`is_conflict`](Error::is_conflict) also when the generation that
+    /// [`at_generation`](Transaction::at_generation) asks for is over,
+    /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`,
+    /// [`is_unsupported`](Error::is_unsupported) when this kernel lacks an expression,
     /// [`is_not_found`](Error::is_not_found) when something that is named is not there.
     pub fn commit(&mut self, transaction: &Transaction) -> Result<()> {
         self.commit_declared(transaction, |kernel, prepared| kernel.commit_prepared(&prepared))
     }
 
-    /// Validates a transaction; how sets are declared that its rules look up and that are not in it, the kernel is asked.
+    /// Validates a transaction; how sets are declared that its rules look up and that are not in
+    /// it, the kernel is asked.
     fn validate(&mut self, transaction: &Transaction) -> Result<()> {
         let mut sets: Vec<(TableId, Set)> = Vec::new();
         let unknown = transaction.sets_unknown();
@@ -97,11 +101,13 @@ impl Kernel {
 
     /// Validates and encodes a transaction, to be committed once or many times.
     ///
-    /// Elements of a set that the transaction does not declare are encoded as the set is declared now.
+    /// Elements of a set that the transaction does not declare are encoded as the set is declared
+    /// now.
     ///
     /// # Errors
-    /// [`is_invalid`](Error::is_invalid) when validation found a fault, [`is_permission`](Error::is_permission) without
-    /// `CAP_NET_ADMIN`, [`is_not_found`](Error::is_not_found) when elements name a set that does not exist.
+    /// [`is_invalid`](Error::is_invalid) when validation found a fault,
+    /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`,
+    /// [`is_not_found`](Error::is_not_found) when elements name a set that does not exist.
     pub fn prepare<'t>(&mut self, transaction: &'t Transaction) -> Result<Prepared<'t>> {
         let transaction = self.declared(transaction)?;
         self.validate(&transaction)?;
@@ -120,7 +126,8 @@ impl Kernel {
         self.send(prepared, |_| Ok(()))
     }
 
-    /// Sends what was prepared, hands every datagram of the answer to `read`, and says whether the kernel took it.
+    /// Sends what was prepared, hands every datagram of the answer to `read`, and says whether the
+    /// kernel took it.
     pub(super) fn send(
         &mut self,
         prepared: &Prepared<'_>,
@@ -133,10 +140,12 @@ impl Kernel {
         prepared.verdict(&acks, lost, &clashes)
     }
 
-    /// Asks whether a transaction would be taken, without changing anything: static validation, then a dry run in the kernel.
+    /// Asks whether a transaction would be taken, without changing anything: static validation,
+    /// then a dry run in the kernel.
     ///
-    /// The dry run is less than a commit: in tables and chains that the same transaction makes, the kernel does not look at jump loops
-    /// and at targets in the wrong chain (static validation does). It also takes 8 to 16 ms where a commit takes less than one.
+    /// The dry run is less than a commit: in tables and chains that the same transaction makes, the
+    /// kernel does not look at jump loops and at targets in the wrong chain (static validation
+    /// does). It also takes 8 to 16 ms where a commit takes less than one.
     ///
     /// # Errors
     /// Those of [`commit`](Self::commit).
@@ -150,7 +159,8 @@ impl Kernel {
         self.commit_prepared(&prepared)
     }
 
-    /// Family and name of every table, in the kernel's order; tables whose family or name is unknown here are left out.
+    /// Family and name of every table, in the kernel's order; tables whose family or name is
+    /// unknown here are left out.
     ///
     /// # Errors
     /// When the kernel has no nf_tables.
@@ -177,7 +187,8 @@ impl Kernel {
         Ok(Prepared { transaction, known, encoded, ending })
     }
 
-    /// Sends one batch and collects everything the kernel says to it, which is queued when the send returns.
+    /// Sends one batch and collects everything the kernel says to it, which is queued when the send
+    /// returns.
     pub(super) fn exchange(&mut self, bytes: &[u8]) -> Result<(Vec<Ack>, Lost)> {
         self.exchange_with(bytes, |_| Ok(()))
     }

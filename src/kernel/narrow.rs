@@ -19,8 +19,9 @@ impl Kernel {
 
     /// Returns one chain with its rules, or `None` when there is no such chain.
     ///
-    /// Nothing else of the table is read, but for the anonymous sets of these rules. Of a chain that others jump to,
-    /// [`unlisted`](ChainState::unlisted) is 0: only [`table`](Self::table) can tell those uses from rules that cannot be read.
+    /// Nothing else of the table is read, but for the anonymous sets of these rules. Of a chain
+    /// that others jump to, [`unlisted`](ChainState::unlisted) is 0: only
+    /// [`table`](Self::table) can tell those uses from rules that cannot be read.
     ///
     /// # Errors
     /// Those of [`snapshot`](Self::snapshot).
@@ -79,7 +80,8 @@ impl Kernel {
         Ok(whole.then_some(assembly))
     }
 
-    /// The table with this chain and with the sets that its rules name, those without their elements.
+    /// The table with this chain and with the sets that its rules name, those without their
+    /// elements.
     fn table_of_chain(&mut self, id: &ChainId) -> Result<Option<TableState>> {
         let (generation, assembly) = self.at_one_generation(|kernel| kernel.read_chain(id))?;
         Ok(finished(assembly, generation))

@@ -12,9 +12,10 @@ use crate::sys::netns::{self, Identity};
 
 /// A network namespace, by path, by process or by descriptor.
 ///
-/// Work inside it happens on a short-lived thread: the caller's threads never change namespace. Entering needs `CAP_SYS_ADMIN` both in
-/// the caller's user namespace and in the one that owns the network namespace; the namespace one is in already needs nothing.
-/// Source: network_namespaces(7), setns(2).
+/// Work inside it happens on a short-lived thread: the caller's threads never change namespace.
+/// Entering needs `CAP_SYS_ADMIN` both in the caller's user namespace and in the one that owns the
+/// network namespace; the namespace one is in already needs nothing. Source: network_namespaces(7),
+/// setns(2).
 ///
 /// ```no_run
 /// use nftmesh::kernel::NetNs;
@@ -33,8 +34,10 @@ impl NetNs {
     /// Opens the namespace at a path, such as `/var/run/netns/pod-1` or `/proc/4711/ns/net`.
     ///
     /// # Errors
-    /// [`is_not_found`](Error::is_not_found) when there is nothing, [`is_permission`](Error::is_permission) when it may not be
-    /// opened, [`is_invalid`](Error::is_invalid) when it is something else than a network namespace.
+    /// [`is_not_found`](Error::is_not_found) when there is nothing,
+    /// [`is_permission`](Error::is_permission) when it may not be
+    /// opened, [`is_invalid`](Error::is_invalid) when it is something else than a network
+    /// namespace.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = Shown(&Escaped::new(path).to_string()).to_string();
@@ -57,8 +60,9 @@ impl NetNs {
     /// Opens the namespace of a process.
     ///
     /// # Errors
-    /// [`is_not_found`](Error::is_not_found) when there is no such process, [`is_permission`](Error::is_permission) when
-    /// `ptrace` would not be allowed either: ptrace(2), "ptrace access mode checking".
+    /// [`is_not_found`](Error::is_not_found) when there is no such process,
+    /// [`is_permission`](Error::is_permission) when `ptrace` would not be allowed either:
+    /// ptrace(2), "ptrace access mode checking".
     pub fn from_pid(pid: u32) -> Result<Self> {
         let name = format!("/proc/{pid}/ns/net");
         match open(Path::new(&name)) {
@@ -105,11 +109,13 @@ impl NetNs {
         Ok(Identity::of(&own) == Identity::current().map_err(no_proc)?)
     }
 
-    /// Runs `work` inside: on a short-lived thread, or right here when the calling thread is in this namespace already. Sockets
-    /// that `work` opens stay in the namespace wherever they are used later.
+    /// Runs `work` inside: on a short-lived thread, or right here when the calling thread is in
+    /// this namespace already. Sockets that `work` opens stay in the namespace wherever they
+    /// are used later.
     ///
     /// # Errors
-    /// [`is_permission`](Error::is_permission) when the namespace may not be entered; a result of `work` is passed on as it is.
+    /// [`is_permission`](Error::is_permission) when the namespace may not be entered; a result of
+    /// `work` is passed on as it is.
     ///
     /// # Panics
     /// When `work` does.

@@ -1,5 +1,6 @@
-//! Between the entries of a route plan and rtnetlink messages, both ways. Always true: what an entry's `add` message puts there is
-//! recognised by `recognise_*` as that entry, with [`PROTOCOL`] as its author.
+//! Between the entries of a route plan and rtnetlink messages, both ways. Always true: what an
+//! entry's `add` message puts there is recognised by `recognise_*` as that entry, with [`PROTOCOL`]
+//! as its author.
 
 use std::net::IpAddr;
 
@@ -13,8 +14,8 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::rtnetlink::Failure;
 use crate::routes::{IpFamily, PASSTHROUGH6, RouteEntry};
 
-/// Who put it there: our number in `rtm_protocol`, `FRA_PROTOCOL` and `IFA_PROTO`. Free in include/uapi/linux/rtnetlink.h and in the
-/// rt_protos of iproute2.
+/// Who put it there: our number in `rtm_protocol`, `FRA_PROTOCOL` and `IFA_PROTO`. Free in
+/// include/uapi/linux/rtnetlink.h and in the rt_protos of iproute2.
 pub(crate) const PROTOCOL: u8 = 146;
 
 /// Flags of the request that adds an entry.
@@ -181,7 +182,8 @@ fn passthrough6() -> AddressMessage {
     message.header.family = AddressFamily::Inet6;
     message.header.prefix_len = 128;
     message.header.index = LOOPBACK;
-    // Without duplicate address detection it is never tentative, so that bind(2) takes it at once: ipv6_add_addr, net/ipv6/addrconf.c.
+    // Without duplicate address detection it is never tentative, so that bind(2) takes it at once:
+    // ipv6_add_addr, net/ipv6/addrconf.c.
     message.header.flags = AddressHeaderFlags::Nodad;
     let address = IpAddr::V6(PASSTHROUGH6);
     message.attributes = vec![

@@ -1,4 +1,5 @@
-//! Watching: that something about routes, policy rules or addresses changed in a network namespace, whoever changed it.
+//! Watching: that something about routes, policy rules or addresses changed in a network namespace,
+//! whoever changed it.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -34,7 +35,8 @@ impl RouteWatch {
         Ok(RouteWatch { socket, buffer: Vec::new() })
     }
 
-    /// Whether anything changed since the last call; it does not wait. The descriptor ([`AsFd`]) is readable when something did.
+    /// Whether anything changed since the last call; it does not wait. The descriptor ([`AsFd`]) is
+    /// readable when something did.
     ///
     /// # Errors
     /// When the socket can't be read.
@@ -62,7 +64,8 @@ fn failed(cause: std::io::Error) -> Error {
     Error::io("watch the routes of the network namespace", cause)
 }
 
-/// `RTNLGRP_IPV4_IFADDR`, `IPV4_ROUTE`, `IPV4_RULE`, `IPV6_IFADDR`, `IPV6_ROUTE`, `IPV6_RULE`: include/uapi/linux/rtnetlink.h, v6.12.
+/// `RTNLGRP_IPV4_IFADDR`, `IPV4_ROUTE`, `IPV4_RULE`, `IPV6_IFADDR`, `IPV6_ROUTE`, `IPV6_RULE`:
+/// include/uapi/linux/rtnetlink.h, v6.12.
 const GROUPS: [u32; 6] = [5, 7, 8, 9, 11, 19];
 
 #[cfg(test)]

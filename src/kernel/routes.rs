@@ -16,8 +16,9 @@ use crate::routes::{IpFamily, RouteEntry, RoutePlan};
 
 /// Policy routes and addresses of one network namespace.
 ///
-/// What it adds carries [`PROTOCOL`](Self::PROTOCOL), so that any process can tell it from what others added: that counts as there,
-/// and is never touched. Source: rtnetlink(7), ip-rule(8), ip-route(8).
+/// What it adds carries [`PROTOCOL`](Self::PROTOCOL), so that any process can tell it from what
+/// others added: that counts as there, and is never touched. Source: rtnetlink(7), ip-rule(8),
+/// ip-route(8).
 ///
 /// ```no_run
 /// use nftmesh::kernel::{NetNs, RouteTable};
@@ -36,8 +37,9 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
-    /// The protocol number of what is added here, which `ip -d rule` and `ip route show table all` print. Give it a name with the
-    /// line `146 nftmesh` in /etc/iproute2/rt_protos.d/nftmesh.conf.
+    /// The protocol number of what is added here, which `ip -d rule` and `ip route show table all`
+    /// print. Give it a name with the line `146 nftmesh` in
+    /// /etc/iproute2/rt_protos.d/nftmesh.conf.
     #[doc(alias = "rtm_protocol")]
     pub const PROTOCOL: u8 = messages::PROTOCOL;
 
@@ -50,13 +52,15 @@ impl RouteTable {
         Ok(RouteTable { netlink })
     }
 
-    /// Adds what the plan wants and is not there, by whomever; all or nothing. Adding the same plan again adds nothing.
+    /// Adds what the plan wants and is not there, by whomever; all or nothing. Adding the same plan
+    /// again adds nothing.
     ///
     /// # Errors
     /// The entry that failed, and the reason; then what was added before it has been taken back.
-    /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`; [`is_unsupported`](Error::is_unsupported) when IPv6, or
-    /// policy routing, is switched off; [`is_conflict`](Error::is_conflict) when another default route is in the table. `lo` has to be
-    /// up, and is never brought up here.
+    /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`;
+    /// [`is_unsupported`](Error::is_unsupported) when IPv6, or policy routing, is switched off;
+    /// [`is_conflict`](Error::is_conflict) when another default route is in the table. `lo` has to
+    /// be up, and is never brought up here.
     pub fn add(&mut self, plan: &RoutePlan) -> Result<Added> {
         let mut added = Added::default();
         let missing = self.missing(plan)?;
@@ -87,7 +91,8 @@ impl RouteTable {
         Ok(wanted)
     }
 
-    /// Whether all is there that the plan wants, and nothing that this crate ever added and the plan does not want.
+    /// Whether all is there that the plan wants, and nothing that this crate ever added and the
+    /// plan does not want.
     ///
     /// # Errors
     /// When the kernel can't be asked.
@@ -98,8 +103,8 @@ impl RouteTable {
         Ok(wanted.iter().all(is_there) && !present.iter().any(is_stale))
     }
 
-    /// Takes away exactly what one [`add`](Self::add) added, in reverse order; what is gone already is fine, and an equal
-    /// rule or route that others put in its place stays.
+    /// Takes away exactly what one [`add`](Self::add) added, in reverse order; what is gone already
+    /// is fine, and an equal rule or route that others put in its place stays.
     ///
     /// # Errors
     /// The entries that could not be removed; the others are.
@@ -107,9 +112,11 @@ impl RouteTable {
         self.remove(added.entries.into_iter().rev()).map(drop)
     }
 
-    /// Takes away what this crate ever added here, in whatever process, and the plan does not want; returns what it was.
+    /// Takes away what this crate ever added here, in whatever process, and the plan does not want;
+    /// returns what it was.
     ///
-    /// Linux before 5.18 keeps no author of an address: there the passthrough address stays, unless [`undo`](Self::undo) removes it.
+    /// Linux before 5.18 keeps no author of an address: there the passthrough address stays, unless
+    /// [`undo`](Self::undo) removes it.
     ///
     /// # Errors
     /// The entries that could not be removed; the others are.
@@ -129,7 +136,8 @@ impl RouteTable {
         Ok(stale.into_iter().rev().map(|(entry, _)| entry).collect())
     }
 
-    /// Takes away everything that this crate ever added here, in whatever process; returns what it was.
+    /// Takes away everything that this crate ever added here, in whatever process; returns what it
+    /// was.
     ///
     /// # Errors
     /// As [`remove_stale`](Self::remove_stale).
@@ -245,7 +253,8 @@ impl RouteTable {
     }
 }
 
-/// Exactly what one [`RouteTable::add`] added, in order; [`RouteTable::undo`] removes it. Prints as `ip` commands, one a line.
+/// Exactly what one [`RouteTable::add`] added, in order; [`RouteTable::undo`] removes it. Prints as
+/// `ip` commands, one a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "undo needs it"]
 pub struct Added {
@@ -279,7 +288,8 @@ pub struct LocalAddress {
 }
 
 impl LocalAddress {
-    /// Whether it is on `lo`, or of a loopback range: the passthrough address `::6` is the one without being the other.
+    /// Whether it is on `lo`, or of a loopback range: the passthrough address `::6` is the one
+    /// without being the other.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.interface == LOOPBACK || self.address.is_loopback()

@@ -1,5 +1,6 @@
-//! Requests to rtnetlink(7): one that changes something and is acknowledged, and one that dumps. Blocking, and never for long: the
-//! kernel works inside send, so an answer is queued when send returns; none is an error, not a reason to wait.
+//! Requests to rtnetlink(7): one that changes something and is acknowledged, and one that dumps.
+//! Blocking, and never for long: the kernel works inside send, so an answer is queued when send
+//! returns; none is an error, not a reason to wait.
 
 use std::io;
 
@@ -72,8 +73,8 @@ impl Rtnetlink {
         self.exchange(message, NLM_F_ACK, read).map(drop)
     }
 
-    /// Sends a dump request and hands each object to `each`, in the kernel's order; begins anew, with a fresh `T`, when the kernel
-    /// says that others interfered.
+    /// Sends a dump request and hands each object to `each`, in the kernel's order; begins anew,
+    /// with a fresh `T`, when the kernel says that others interfered.
     pub(crate) fn dump<T: Default>(
         &mut self,
         request: RouteNetlinkMessage,
@@ -183,7 +184,8 @@ fn words(message: &Message<'_>, rest: &[u8]) -> Option<String> {
     if message.flags & NLM_F_ACK_TLVS == 0 {
         return None;
     }
-    // NETLINK_CAP_ACK is on: the request is repeated as its header only. The end of a dump repeats nothing.
+    // NETLINK_CAP_ACK is on: the request is repeated as its header only. The end of a dump repeats
+    // nothing.
     let skip = if message.kind == NLMSG_ERROR { HEADER } else { 0 };
     NlasIterator::new(rest.get(skip..)?)
         .map_while(Result::ok)

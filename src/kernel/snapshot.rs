@@ -1,8 +1,9 @@
 //! Consistent snapshots.
 //!
-//! A dump is read in pieces, and a commit between two of them shows in no reliable way: during commits that replace a table, dumps
-//! come back empty without any flag. So every snapshot stands between two barriers, empty batches that the kernel refuses when the
-//! generation is over (see `netlink::barrier`), and is read again when one is.
+//! A dump is read in pieces, and a commit between two of them shows in no reliable way: during
+//! commits that replace a table, dumps come back empty without any flag. So every snapshot stands
+//! between two barriers, empty batches that the kernel refuses when the generation is over (see
+//! `netlink::barrier`), and is read again when one is.
 
 use std::time::Duration;
 
@@ -23,11 +24,12 @@ const A_MOVE: Duration = Duration::from_millis(2);
 impl Kernel {
     /// Everything that the kernel holds, at one generation.
     ///
-    /// Elements that rules add, and elements that expire, come and go without a generation: of those it is what each dump found.
+    /// Elements that rules add, and elements that expire, come and go without a generation: of
+    /// those it is what each dump found.
     ///
     /// # Errors
-    /// [`is_conflict`](Error::is_conflict) when somebody committed during each of 20 attempts, [`is_permission`](Error::is_permission)
-    /// without `CAP_NET_ADMIN`.
+    /// [`is_conflict`](Error::is_conflict) when somebody committed during each of 20 attempts,
+    /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`.
     ///
     /// ```no_run
     /// let snapshot = nftmesh::kernel::Kernel::open()?.snapshot()?;
@@ -40,7 +42,8 @@ impl Kernel {
         self.consistent(None)
     }
 
-    /// What the kernel holds in these tables, at one generation; those that do not exist are left out.
+    /// What the kernel holds in these tables, at one generation; those that do not exist are left
+    /// out.
     ///
     /// # Errors
     /// Those of [`snapshot`](Self::snapshot).
@@ -63,8 +66,8 @@ impl Kernel {
         Ok(assembly.finish(generation))
     }
 
-    /// Calls `read` until nobody commits while it reads, and returns what it read with the generation. `read` returns `None` when
-    /// a dump was interrupted.
+    /// Calls `read` until nobody commits while it reads, and returns what it read with the
+    /// generation. `read` returns `None` when a dump was interrupted.
     pub(super) fn at_one_generation<T>(
         &mut self,
         mut read: impl FnMut(&mut Kernel) -> Result<Option<T>>,
@@ -166,7 +169,8 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// The elements of one set, again while the kernel is moving them to a larger table: for some milliseconds after many came in.
+    /// The elements of one set, again while the kernel is moving them to a larger table: for some
+    /// milliseconds after many came in.
     pub(super) fn elements(&mut self, request: &ElementRequest) -> Result<()> {
         let ElementRequest { family, attributes, .. } = request;
         for _ in 0..MOVES {

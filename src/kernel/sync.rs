@@ -1,4 +1,5 @@
-//! Rule sets made true: what differs is committed, at the generation at which it was seen to differ.
+//! Rule sets made true: what differs is committed, at the generation at which it was seen to
+//! differ.
 
 mod part;
 #[cfg(test)]
@@ -60,11 +61,13 @@ pub(crate) struct Committed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
-    /// What was committed before it, one after the other, so that packets see one moment: see [`Kernel::apply`].
+    /// What was committed before it, one after the other, so that packets see one moment: see
+    /// [`Kernel::apply`].
     pub staged: Vec<Transaction>,
     /// What was committed; empty when nothing had to be.
     pub transaction: Transaction,
-    /// What the kernel took although it is odd, see [`Ruleset::warnings`]; empty when nothing was committed.
+    /// What the kernel took although it is odd, see [`Ruleset::warnings`]; empty when nothing was
+    /// committed.
     pub warnings: Vec<Fault>,
     /// How often others committed first, and it was planned anew.
     pub retries: usize,
@@ -79,13 +82,15 @@ impl Applied {
 }
 
 impl Kernel {
-    /// What [`apply`](Self::apply) would commit now: nothing, when the tables of `ruleset` are in sync.
+    /// What [`apply`](Self::apply) would commit now: nothing, when the tables of `ruleset` are in
+    /// sync.
     ///
-    /// The transaction asks for the generation that was read; committed later, it is a [conflict](Error::is_conflict) when anybody
-    /// committed in between.
+    /// The transaction asks for the generation that was read; committed later, it is a
+    /// [conflict](Error::is_conflict) when anybody committed in between.
     ///
     /// # Errors
-    /// [`is_invalid`](Error::is_invalid) when the rule set is; otherwise those of [`snapshot`](Self::snapshot).
+    /// [`is_invalid`](Error::is_invalid) when the rule set is; otherwise those of
+    /// [`snapshot`](Self::snapshot).
     ///
     /// ```no_run
     /// use nftmesh::kernel::Kernel;
@@ -110,25 +115,32 @@ impl Kernel {
         self.compare(ruleset, ours).map(|(_, plan)| plan)
     }
 
-    /// Makes the tables of `ruleset` what they are there, by one transaction of what differs; nothing is committed when nothing does.
+    /// Makes the tables of `ruleset` what they are there, by one transaction of what differs;
+    /// nothing is committed when nothing does.
     ///
-    /// Packets see all of it at once. The kernel publishes the contents of a set of intervals a little later than the rules of the same
-    /// transaction; so where rules change, such a set is filled by a transaction before, where no rule looks at it: a new one as it is;
-    /// an anonymous one with its rule, behind the end of its chain; the new contents of any set that rules look at already as a set of
-    /// another name, `NAME.next`, to which rules switch over, and from there to a new set of the old name. Whoever is killed on the way
-    /// leaves rules that decide as the old ones or as the new ones do, and the next `apply` goes on from there.
+    /// Packets see all of it at once. The kernel publishes the contents of a set of intervals a
+    /// little later than the rules of the same transaction; so where rules change, such a set
+    /// is filled by a transaction before, where no rule looks at it: a new one as it is;
+    /// an anonymous one with its rule, behind the end of its chain; the new contents of any set
+    /// that rules look at already as a set of another name, `NAME.next`, to which rules switch
+    /// over, and from there to a new set of the old name. Whoever is killed on the way
+    /// leaves rules that decide as the old ones or as the new ones do, and the next `apply` goes on
+    /// from there.
     ///
-    /// What still takes one transaction: a table that is made anew because its flags or objects differ; a chain that is made anew at
-    /// another hook, or comes with policy drop, and has such a list in its own rules; a set that packets fill; the sets of a table with
-    /// statements that have no meaning here. And what is built by hand and given to [`commit`](Self::commit).
+    /// What still takes one transaction: a table that is made anew because its flags or objects
+    /// differ; a chain that is made anew at another hook, or comes with policy drop, and has
+    /// such a list in its own rules; a set that packets fill; the sets of a table with
+    /// statements that have no meaning here. And what is built by hand and given to
+    /// [`commit`](Self::commit).
     ///
-    /// What stays keeps its handles and its counters, but for rules that look at a set which goes that way. By the same `Kernel`,
-    /// while nobody else commits, only chains and sets that differ from the rule set before are read and validated; the same rule set
-    /// again costs one question for the generation.
+    /// What stays keeps its handles and its counters, but for rules that look at a set which goes
+    /// that way. By the same `Kernel`, while nobody else commits, only chains and sets that
+    /// differ from the rule set before are read and validated; the same rule set again costs
+    /// one question for the generation.
     ///
     /// # Errors
-    /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); a conflict only when others commit first 1,000 times before this
-    /// does.
+    /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); a conflict only when others
+    /// commit first 1,000 times before this does.
     pub fn apply(&mut self, ruleset: &Ruleset) -> Result<Applied> {
         self.apply_owned(ruleset, &[])
     }
@@ -195,8 +207,8 @@ impl Kernel {
         Ok(known.is_same(&Sums::of(ruleset, ours, &self.hasher)) && self.generation()? == generation)
     }
 
-    /// Commits what `plan` makes of these tables and of `wanted`, step by step where packets would see more than one moment, and plans
-    /// anew when others commit first.
+    /// Commits what `plan` makes of these tables and of `wanted`, step by step where packets would
+    /// see more than one moment, and plans anew when others commit first.
     pub(crate) fn commit_planned(
         &mut self,
         tables: &[TableId],
@@ -239,7 +251,8 @@ impl Kernel {
         }
     }
 
-    /// One step of the part that differs; `None` when that is not what has to be looked at any more.
+    /// One step of the part that differs; `None` when that is not what has to be looked at any
+    /// more.
     fn step_ahead(&mut self, ahead: &mut Ahead<'_>, way: &mut Way) -> Result<Option<Taken>> {
         let Ahead { part, ours, generation } = ahead;
         let Some(held) = self.snapshot_of_part(part, *generation)? else { return Ok(None) };
@@ -251,7 +264,8 @@ impl Kernel {
         Ok(Some(taken))
     }
 
-    /// One commit: of what has to be in place first, which is noted in `way`, or of the last step, which is returned.
+    /// One commit: of what has to be in place first, which is noted in `way`, or of the last step,
+    /// which is returned.
     fn step(
         &mut self,
         held: Snapshot,
@@ -287,7 +301,8 @@ impl Kernel {
         }
     }
 
-    /// How the kernel differs from `ruleset`, table by table, chain by chain, rule by rule; empty when it does not.
+    /// How the kernel differs from `ruleset`, table by table, chain by chain, rule by rule; empty
+    /// when it does not.
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan).
@@ -295,7 +310,8 @@ impl Kernel {
         self.verify_owned(ruleset, &[])
     }
 
-    /// The same for a caller whose tables are `ours`: those that `ruleset` lacks should not be there.
+    /// The same for a caller whose tables are `ours`: those that `ruleset` lacks should not be
+    /// there.
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan).
@@ -332,7 +348,8 @@ fn is_stale(error: &Error) -> bool {
     error.is_conflict() && error.refusals().iter().all(|refusal| refusal.errno == libc::ERESTART)
 }
 
-/// A commit makes the number after the one it asked for, and 0 is left out: nf_tables_commit, v6.12.
+/// A commit makes the number after the one it asked for, and 0 is left out: nf_tables_commit,
+/// v6.12.
 fn next(generation: Generation) -> Generation {
     Generation(generation.0.checked_add(1).unwrap_or(1))
 }

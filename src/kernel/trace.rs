@@ -1,8 +1,9 @@
 //! Tracing: what live packets do in the rule sets, rule by rule.
 //!
-//! The kernel traces packets that a rule has marked (`meta nftrace set 1`). Those rules stand in a table of our own, which belongs to a
-//! socket (`NFT_TABLE_F_OWNER`): nobody else can change it, and when the process ends without taking it away, by whatever means, the
-//! kernel does with the socket. It switches nothing on and decides nothing.
+//! The kernel traces packets that a rule has marked (`meta nftrace set 1`). Those rules stand in a
+//! table of our own, which belongs to a socket (`NFT_TABLE_F_OWNER`): nobody else can change it,
+//! and when the process ends without taking it away, by whatever means, the kernel does with the
+//! socket. It switches nothing on and decides nothing.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -18,19 +19,20 @@ use crate::sys::socket::Wait;
 
 /// What packets of one network namespace do from now on, until this is dropped.
 ///
-/// As an iterator it waits for the next step and never ends. To wait for other things too, wait until the descriptor ([`AsFd`],
-/// [`AsRawFd`]) is readable, with poll(2), mio or tokio's `AsyncFd`, and then call [`try_next`](Self::try_next) until it returns
-/// `None`.
+/// As an iterator it waits for the next step and never ends. To wait for other things too, wait
+/// until the descriptor ([`AsFd`], [`AsRawFd`]) is readable, with poll(2), mio or tokio's
+/// `AsyncFd`, and then call [`try_next`](Self::try_next) until it returns `None`.
 ///
-/// The kernel tells everybody of everything: several traces of a namespace, and `nft monitor trace`, see also the packets that another
-/// one, or a rule with `meta nftrace set 1`, has marked, and the table `nftmesh-trace-...` of another trace. What is told of the own
-/// table is left out.
+/// The kernel tells everybody of everything: several traces of a namespace, and `nft monitor
+/// trace`, see also the packets that another one, or a rule with `meta nftrace set 1`, has marked,
+/// and the table `nftmesh-trace-...` of another trace. What is told of the own table is left out.
 ///
-/// A message that does not fit into the receive buffer is lost, and that is told: [`TraceEvent::Overflow`]. On a busy machine, ask for
-/// fewer packets or set a limit, see [`TraceFilter`].
+/// A message that does not fit into the receive buffer is lost, and that is told:
+/// [`TraceEvent::Overflow`]. On a busy machine, ask for fewer packets or set a limit, see
+/// [`TraceFilter`].
 ///
-/// Opening and dropping it are commits like any other: a plan that somebody else has made meanwhile has to be made again. Dropping
-/// takes the kernel 8 to 24 ms.
+/// Opening and dropping it are commits like any other: a plan that somebody else has made meanwhile
+/// has to be made again. Dropping takes the kernel 8 to 24 ms.
 ///
 /// ```no_run
 /// use nftmesh::kernel::{Kernel, TraceFilter};
@@ -56,12 +58,15 @@ impl Told for TraceEvent {
 }
 
 impl Trace {
-    /// In the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as one may have.
+    /// In the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as
+    /// one may have.
     ///
     /// # Errors
-    /// [`is_invalid`](crate::Error::is_invalid) for a filter that does not [`validate`](TraceFilter::validate),
-    /// [`is_permission`](crate::Error::is_permission) without `CAP_NET_ADMIN`, [`is_unsupported`](crate::Error::is_unsupported) when this kernel has
-    /// no tables that go with their owner (Linux 5.12): a table that could stay behind is never made.
+    /// [`is_invalid`](crate::Error::is_invalid) for a filter that does not
+    /// [`validate`](TraceFilter::validate), [`is_permission`](crate::Error::is_permission)
+    /// without `CAP_NET_ADMIN`, [`is_unsupported`](crate::Error::is_unsupported) when this kernel
+    /// has no tables that go with their owner (Linux 5.12): a table that could stay behind is
+    /// never made.
     pub fn open(filter: TraceFilter) -> Result<Self> {
         filter.validate()?;
         // Before the table: nothing is marked that nobody hears of.
@@ -79,7 +84,8 @@ impl Trace {
         &self.table
     }
 
-    /// Makes room for `bytes` of messages that wait, see [`Watch::receive_buffer`](super::Watch::receive_buffer). One takes 1,280, and
+    /// Makes room for `bytes` of messages that wait, see
+    /// [`Watch::receive_buffer`](super::Watch::receive_buffer). One takes 1,280, and
     /// those of the own table, one or two for each packet on its way in and out, take room too.
     ///
     /// # Errors
@@ -107,8 +113,9 @@ impl Trace {
 }
 
 impl Kernel {
-    /// Traces packets in the network namespace of this kernel, with a table and sockets of its own: this kernel stays free. See [`Trace`]
-    /// for how to wait, and [`TraceSteps`](super::TraceSteps) for the same in the words of a walk.
+    /// Traces packets in the network namespace of this kernel, with a table and sockets of its own:
+    /// this kernel stays free. See [`Trace`] for how to wait, and
+    /// [`TraceSteps`](super::TraceSteps) for the same in the words of a walk.
     ///
     /// # Errors
     /// Those of [`NetNs::trace`].

@@ -7,14 +7,16 @@ use crate::model::{
 
 /// Which packets are traced: those that any of the alternatives matches, without one every packet.
 ///
-/// An alternative is a rule of matches, and of `limit` where a busy machine has to be spared. Sets by name cannot be looked up, lists
-/// can. A packet is looked at once on the way in (prerouting) and once on the way out (output), before everything else; but
+/// An alternative is a rule of matches, and of `limit` where a busy machine has to be spared. Sets
+/// by name cannot be looked up, lists can. A packet is looked at once on the way in (prerouting)
+/// and once on the way out (output), before everything else; but
 ///
-/// - a match on the interface it comes in on is asked only at prerouting; one on the interface it leaves on only at forward and output:
-///   of a forwarded packet, nothing is told of prerouting;
-/// - a match on the connection (`ct ...`) is asked right behind connection tracking, which it switches on; chains in front of that
-///   (`raw`) are not told of;
-/// - a packet that was marked at output stays marked over lo, and is traced where it comes in, whether or not it matches there too.
+/// - a match on the interface it comes in on is asked only at prerouting; one on the interface it
+///   leaves on only at forward and output: of a forwarded packet, nothing is told of prerouting;
+/// - a match on the connection (`ct ...`) is asked right behind connection tracking, which it
+///   switches on; chains in front of that (`raw`) are not told of;
+/// - a packet that was marked at output stays marked over lo, and is traced where it comes in,
+///   whether or not it matches there too.
 ///
 /// ```
 /// use nftmesh::kernel::TraceFilter;
@@ -48,8 +50,8 @@ impl TraceFilter {
     /// Checks everything that can be known without a kernel.
     ///
     /// # Errors
-    /// [`is_invalid`](Error::is_invalid) with the first alternative that is no rule of matches and limits, or that a kernel would not
-    /// take.
+    /// [`is_invalid`](Error::is_invalid) with the first alternative that is no rule of matches and
+    /// limits, or that a kernel would not take.
     pub fn validate(&self) -> Result<()> {
         self.table("nftmesh-trace").map(drop)
     }
@@ -127,7 +129,8 @@ fn invalid(rule: &Rule, why: &str) -> Error {
     Error::new(Kind::Invalid, format!("trace filter, {rule}: {why}"))
 }
 
-/// `NF_IP_PRI_FIRST`: before defragmentation (-400), raw (-300) and all else. Of equals, the last to come is the first to run.
+/// `NF_IP_PRI_FIRST`: before defragmentation (-400), raw (-300) and all else. Of equals, the last
+/// to come is the first to run.
 const FIRST: Priority = Priority(i32::MIN);
 /// Right behind `NF_IP_PRI_CONNTRACK` (-200).
 const TRACKED: Priority = Priority(-199);

@@ -1,7 +1,9 @@
-//! What a trace tells, as the steps of a walk: messages name chains and handles, steps name hooks and rules.
+//! What a trace tells, as the steps of a walk: messages name chains and handles, steps name hooks
+//! and rules.
 //!
-//! A message says neither its hook nor what a rule is: both come from a snapshot, which is taken again when somebody has committed. A
-//! rule that was deleted between a packet and its message is told as [`TracedSteps::unknown`].
+//! A message says neither its hook nor what a rule is: both come from a snapshot, which is taken
+//! again when somebody has committed. A rule that was deleted between a packet and its message is
+//! told as [`TracedSteps::unknown`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -21,8 +23,8 @@ use crate::sim::{Change, End, Fate, HeaderBytes, Interface, Packet, RuleLine, Ru
 
 /// Turns the messages of a [`Trace`](super::Trace) into what a walk would say.
 ///
-/// Only what the kernel tells: rules that did not match, and what happens between hooks, are missing. Of a connection, mark and zone
-/// are not told and stand as 0.
+/// Only what the kernel tells: rules that did not match, and what happens between hooks, are
+/// missing. Of a connection, mark and zone are not told and stand as 0.
 ///
 /// ```no_run
 /// use std::collections::HashMap;

@@ -12,12 +12,13 @@ use crate::sys::socket::Wait;
 
 /// The commits of one network namespace from now on.
 ///
-/// As an iterator it waits for the next event and never ends. To wait for other things too, wait until the descriptor ([`AsFd`],
-/// [`AsRawFd`]) is readable, with poll(2), mio or tokio's `AsyncFd`, and then call [`try_next`](Self::try_next) until it returns
-/// `None`.
+/// As an iterator it waits for the next event and never ends. To wait for other things too, wait
+/// until the descriptor ([`AsFd`], [`AsRawFd`]) is readable, with poll(2), mio or tokio's
+/// `AsyncFd`, and then call [`try_next`](Self::try_next) until it returns `None`.
 ///
-/// An event that does not fit into the receive buffer is lost, and that is told: [`Event::Overflow`] means to read everything again,
-/// see [`Kernel::snapshot`]. The events of one rule or element take 100 bytes to some hundred.
+/// An event that does not fit into the receive buffer is lost, and that is told:
+/// [`Event::Overflow`] means to read everything again, see [`Kernel::snapshot`]. The events of one
+/// rule or element take 100 bytes to some hundred.
 ///
 /// ```no_run
 /// use nftmesh::kernel::Watch;
@@ -47,16 +48,19 @@ impl Told for Event {
 }
 
 impl Watch {
-    /// Of the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as one may have.
+    /// Of the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as
+    /// one may have.
     ///
     /// # Errors
-    /// When no netlink socket can be opened; [`is_permission`](crate::Error::is_permission) when its events may not be seen.
+    /// When no netlink socket can be opened; [`is_permission`](crate::Error::is_permission) when
+    /// its events may not be seen.
     pub fn open() -> Result<Self> {
         Ok(Watch { listener: Listener::join(NFNLGRP_NFTABLES)?, own: Vec::new(), deleted: None })
     }
 
-    /// Makes room for `bytes` of events that wait, counted with the kernel's bookkeeping (for small events, a few times their
-    /// length), and returns how much there is: less where `net.core.rmem_max` is the limit, at least some thousand bytes.
+    /// Makes room for `bytes` of events that wait, counted with the kernel's bookkeeping (for small
+    /// events, a few times their length), and returns how much there is: less where
+    /// `net.core.rmem_max` is the limit, at least some thousand bytes.
     ///
     /// # Errors
     /// When the kernel can't be asked.
@@ -64,11 +68,12 @@ impl Watch {
         self.listener.receive_buffer(bytes)
     }
 
-    /// Leaves out what this `kernel` commits from here on: no events, and no room in the receive buffer.
+    /// Leaves out what this `kernel` commits from here on: no events, and no room in the receive
+    /// buffer.
     ///
-    /// Who committed is known by the address of the socket. The pid that an event carries is no way to know oneself: it counts threads,
-    /// in the initial pid namespace. An address can be given again once the socket is closed, so leave out what lives as long as the
-    /// watch.
+    /// Who committed is known by the address of the socket. The pid that an event carries is no way
+    /// to know oneself: it counts threads, in the initial pid namespace. An address can be
+    /// given again once the socket is closed, so leave out what lives as long as the watch.
     ///
     /// # Errors
     /// When the kernel has no socket filters.
@@ -93,8 +98,8 @@ impl Watch {
         // What came before the filter.
         let taken = listener.take(wait, |message| (!own.contains(&message.port)).then(|| netlink::event(message)))?;
         let Some(mut event) = taken else { return Ok(None) };
-        // A rule that is replaced keeps its handle. The flags of its event are those of the request, and not all programs
-        // set the same.
+        // A rule that is replaced keeps its handle. The flags of its event are those of the request, and
+        // not all programs set the same.
         if let Event::RuleAdded { chain, position, rule } = &mut event {
             if deleted.as_ref().is_some_and(|(from, handle)| from == chain && *handle == rule.handle) {
                 *position = AddedAt::Replaced;

@@ -12,10 +12,12 @@ use super::rule::Rule;
 use super::set::{Interval, Set};
 use super::value::Value;
 
-/// What [`daddr`] and [`saddr`] take: an address, a prefix, a range, a list of those, or a [`Set`] of addresses.
+/// What [`daddr`] and [`saddr`] take: an address, a prefix, a range, a list of those, or a [`Set`]
+/// of addresses.
 ///
-/// IPv4 or IPv6 follows from the value. A list holds one family; one that mixes them does not validate. The name of a set
-/// says no family: use [`ip_daddr`](super::ip_daddr) or [`ip6_daddr`](super::ip6_daddr) with [`set()`](super::set()).
+/// IPv4 or IPv6 follows from the value. A list holds one family; one that mixes them does not
+/// validate. The name of a set says no family: use [`ip_daddr`](super::ip_daddr) or
+/// [`ip6_daddr`](super::ip6_daddr) with [`set()`](super::set()).
 ///
 /// ```
 /// use nftmesh::model::{DataType, Rule, Set};

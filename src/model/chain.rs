@@ -12,7 +12,8 @@ pub struct Chain {
     pub name: Name,
     /// Whether the kernel or another chain calls it.
     pub kind: ChainKind,
-    /// Why it exists; kept by the kernel with the chain, which takes it only when the chain is made.
+    /// Why it exists; kept by the kernel with the chain, which takes it only when the chain is
+    /// made.
     pub comment: Option<String>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
@@ -26,8 +27,8 @@ pub struct Chain {
 pub enum ChainKind {
     /// The kernel, at a hook.
     Base(Base),
-    /// One rule, to which it belongs, by its jump or goto: `jump { ... }` in nft(8). Its name is the kernel's, and another one in every
-    /// kernel.
+    /// One rule, to which it belongs, by its jump or goto: `jump { ... }` in nft(8). Its name is
+    /// the kernel's, and another one in every kernel.
     Bound,
     /// The kernel, at a hook without a name here: of another family, or of a device.
     Opaque(Opaque),
@@ -133,7 +134,8 @@ impl Hook {
     }
 }
 
-/// Order among the chains of a hook, lowest first (`NF_IP_PRI_*`, include/uapi/linux/netfilter_ipv4.h).
+/// Order among the chains of a hook, lowest first (`NF_IP_PRI_*`,
+/// include/uapi/linux/netfilter_ipv4.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Priority(pub i32);

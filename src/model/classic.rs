@@ -42,7 +42,8 @@ impl Classic {
         }
     }
 
-    /// The base chain of this table at `hook` with the classic type and priority, `None` where there is none.
+    /// The base chain of this table at `hook` with the classic type and priority, `None` where
+    /// there is none.
     pub fn chain(self, name: impl Into<Name>, hook: Hook) -> Option<Chain> {
         self.hooks().contains(&hook).then(|| Chain::base(name, self.chain_type(hook), hook, self.priority(hook)))
     }

@@ -73,10 +73,12 @@ pub enum Field {
     SctpDport,
     /// SCTP source port.
     SctpSport,
-    /// Group of the process that created the socket; a packet without a socket matches no comparison.
+    /// Group of the process that created the socket; a packet without a socket matches no
+    /// comparison.
     #[doc(alias = "NFT_META_SKGID")]
     Skgid,
-    /// User of the process that created the socket; a packet without a socket matches no comparison.
+    /// User of the process that created the socket; a packet without a socket matches no
+    /// comparison.
     #[doc(alias = "NFT_META_SKUID")]
     Skuid,
     /// Mark of the socket that would receive the packet.
@@ -247,7 +249,8 @@ impl DataType {
         }
     }
 
-    /// Whether the kernel keeps it in host byte order, so that a comparison by order needs a conversion first.
+    /// Whether the kernel keeps it in host byte order, so that a comparison by order needs a
+    /// conversion first.
     #[must_use]
     pub fn is_host_order(self) -> bool {
         match self {

@@ -113,7 +113,8 @@ pub enum Position {
     Last,
 }
 
-/// Number of a state of the kernel's rule sets; every commit by anybody in the network namespace makes a new one.
+/// Number of a state of the kernel's rule sets; every commit by anybody in the network namespace
+/// makes a new one.
 #[doc(alias = "NFTA_GEN_ID")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]

@@ -1,4 +1,5 @@
-//! Matches: a field, an operator, an operand. The functions here and the methods of [`Rule`] have the same names.
+//! Matches: a field, an operator, an operand. The functions here and the methods of [`Rule`] have
+//! the same names.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -88,7 +89,8 @@ impl Match {
 
 /// The opposite: `not(daddr(loopback))` is `ip daddr != 127.0.0.0/8`.
 ///
-/// A packet without that field (another protocol, no socket) matches neither a match nor its opposite.
+/// A packet without that field (another protocol, no socket) matches neither a match nor its
+/// opposite.
 #[must_use]
 pub fn not(mut matches: Match) -> Match {
     matches.op = match matches.op {
@@ -108,7 +110,8 @@ pub fn gt(matches: Match) -> Match {
     Match { op: Op::Gt, ..matches }
 }
 
-/// Greater than or equal: `ge(skuid(1000))` is `meta skuid >= 1000`. The operand has to be one value.
+/// Greater than or equal: `ge(skuid(1000))` is `meta skuid >= 1000`. The operand has to be one
+/// value.
 #[must_use]
 pub fn ge(matches: Match) -> Match {
     Match { op: Op::Ge, ..matches }

@@ -1,7 +1,8 @@
 //! Rule sets as pure data: families, tables, chains, rules and sets.
 //!
-//! Nothing here does I/O, reads a clock or calls C. Values are built in any state and checked as a whole by
-//! [`Ruleset::validate`], which names table, chain, rule and statement of every fault; what validates can be lowered.
+//! Nothing here does I/O, reads a clock or calls C. Values are built in any state and checked as a
+//! whole by [`Ruleset::validate`], which names table, chain, rule and statement of every fault;
+//! what validates can be lowered.
 
 mod address;
 mod chain;

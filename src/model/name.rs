@@ -1,8 +1,9 @@
 //! Names and interface patterns.
 //!
-//! A name may hold anything while a rule set is being built or was read from the kernel, which itself accepts empty names, quotes and
-//! newlines; [`Ruleset::validate`](crate::model::Ruleset::validate) refuses what nft(8) could not read back. Printed, they are
-//! [`Escaped`].
+//! A name may hold anything while a rule set is being built or was read from the kernel, which
+//! itself accepts empty names, quotes and
+//! newlines; [`Ruleset::validate`](crate::model::Ruleset::validate) refuses what nft(8) could not
+//! read back. Printed, they are [`Escaped`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,14 +11,15 @@ use std::sync::Arc;
 use super::keywords::KEYWORDS;
 use crate::error::Escaped;
 
-/// Name of a table, chain or set: 1 to 255 bytes of letters, digits, `/`, `\`, `_`, `.` and `-`, starting with a letter, `_` or `.`,
-/// and no keyword of nft(8).
+/// Name of a table, chain or set: 1 to 255 bytes of letters, digits, `/`, `\`, `_`, `.` and `-`,
+/// starting with a letter, `_` or `.`, and no keyword of nft(8).
 #[doc(alias = "NFT_NAME_MAXLEN")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
 impl Name {
-    /// Longest name in bytes, without the terminating NUL (`NFT_NAME_MAXLEN` - 1, include/uapi/linux/netfilter/nf_tables.h).
+    /// Longest name in bytes, without the terminating NUL (`NFT_NAME_MAXLEN` - 1,
+    /// include/uapi/linux/netfilter/nf_tables.h).
     pub const MAX: usize = 255;
 
     /// The name as text.
@@ -80,9 +82,11 @@ impl PartialEq<&str> for Name {
     }
 }
 
-/// Name of a network interface, or with a trailing `*` every interface whose name starts so: `eth0`, `veth*`.
+/// Name of a network interface, or with a trailing `*` every interface whose name starts so:
+/// `eth0`, `veth*`.
 ///
-/// A literal trailing asterisk is written `\*`, as in nft(8). At most 15 bytes of name (`IFNAMSIZ` - 1, include/uapi/linux/if.h).
+/// A literal trailing asterisk is written `\*`, as in nft(8). At most 15 bytes of name (`IFNAMSIZ`
+/// - 1, include/uapi/linux/if.h).
 #[doc(alias = "IFNAMSIZ")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IfName(Box<str>);

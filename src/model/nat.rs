@@ -126,7 +126,8 @@ pub enum Family4or6 {
 }
 
 impl Family4or6 {
-    /// The kernel's number (`NFPROTO_*`, include/uapi/linux/netfilter.h), which is also that of its addresses (`AF_*`).
+    /// The kernel's number (`NFPROTO_*`, include/uapi/linux/netfilter.h), which is also that of its
+    /// addresses (`AF_*`).
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -145,8 +146,8 @@ impl Family4or6 {
     }
 }
 
-/// Hands a packet to a transparent socket. Without a listener the rule ends and the packet goes on: put a `drop` with the same matches
-/// behind it to fail closed.
+/// Hands a packet to a transparent socket. Without a listener the rule ends and the packet goes on:
+/// put a `drop` with the same matches behind it to fail closed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Tproxy {

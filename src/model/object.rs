@@ -1,11 +1,14 @@
-//! Stateful objects and flowtables: named parts of a table that rules refer to, of which only kind and name are known here.
+//! Stateful objects and flowtables: named parts of a table that rules refer to, of which only kind
+//! and name are known here.
 
 use super::name::Name;
 use super::opaque::Opaque;
 
-/// A stateful object (a counter, a quota, a connection tracking helper, ...) or a flowtable, as it was read from a kernel.
+/// A stateful object (a counter, a quota, a connection tracking helper, ...) or a flowtable, as it
+/// was read from a kernel.
 ///
-/// It is sent as it was read, to whatever table it stands in; it can be left out, or taken over into another table, and not made here.
+/// It is sent as it was read, to whatever table it stands in; it can be left out, or taken over
+/// into another table, and not made here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Object {

@@ -6,7 +6,8 @@ use std::fmt::{self, Debug};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
-/// A part of a rule set without a meaning here: it stands at its place, prints its name and keeps what it was read from, unchanged.
+/// A part of a rule set without a meaning here: it stands at its place, prints its name and keeps
+/// what it was read from, unchanged.
 ///
 /// Two are equal when what they were read from is.
 #[derive(Clone)]
@@ -95,8 +96,9 @@ impl Hash for Opaque {
     }
 }
 
-/// What was read beside the item of the model that it stands in, and goes with it when that is sent: bytes that mean nothing to
-/// packets, or another spelling of the same program. It decides nothing: items are equal whatever they keep.
+/// What was read beside the item of the model that it stands in, and goes with it when that is
+/// sent: bytes that mean nothing to packets, or another spelling of the same program. It decides
+/// nothing: items are equal whatever they keep.
 #[derive(Clone, Default)]
 pub(crate) struct Kept(Option<Box<Opaque>>);
 

@@ -1,4 +1,5 @@
-//! What a field is compared with: a value, a range, a prefix, masked or flag bits, a named or an anonymous set.
+//! What a field is compared with: a value, a range, a prefix, masked or flag bits, a named or an
+//! anonymous set.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -60,7 +61,8 @@ pub fn masked<T>(value: T, mask: T) -> Masked<T> {
     Masked { value, mask }
 }
 
-/// The set, map or verdict map of the same table with this name: `ip_saddr(set("blocked"))` is `ip saddr @blocked`.
+/// The set, map or verdict map of the same table with this name: `ip_saddr(set("blocked"))` is `ip
+/// saddr @blocked`.
 pub fn set(name: impl Into<Name>) -> SetRef {
     SetRef::Named(name.into())
 }
@@ -72,7 +74,8 @@ pub fn anonymous(elements: impl IntoIterator<Item = impl Into<Element>>) -> SetR
     SetRef::Anonymous(elements)
 }
 
-/// What a field with values of type `T` can be compared with: a `T`, and where it makes sense a range, a prefix, a list or a [`set()`].
+/// What a field with values of type `T` can be compared with: a `T`, and where it makes sense a
+/// range, a prefix, a list or a [`set()`].
 ///
 /// A list of one is that one value; a list of several becomes an anonymous set.
 pub trait IntoOperand<T> {

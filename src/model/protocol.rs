@@ -31,7 +31,8 @@ impl Protocol {
     /// Lightweight user datagrams.
     pub const UDPLITE: Protocol = Protocol(136);
 
-    /// The name that nft(8) prints: the one in /etc/protocols, here that of Debian 12. Number 0, which nft calls `ip`, has none.
+    /// The name that nft(8) prints: the one in /etc/protocols, here that of Debian 12. Number 0,
+    /// which nft calls `ip`, has none.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         NAMES

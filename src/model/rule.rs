@@ -9,7 +9,8 @@ use super::opaque::Kept;
 use super::operand::SetRef;
 use super::statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 
-/// A rule reads like nft(8): `Rule::new().oifname("lo").skuid(1337).counter().jump("istio-in-redirect")`.
+/// A rule reads like nft(8):
+/// `Rule::new().oifname("lo").skuid(1337).counter().jump("istio-in-redirect")`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Rule {

@@ -30,19 +30,22 @@ pub struct Set {
     pub size: Option<u32>,
     /// What the kernel prefers when it chooses how to keep it.
     pub policy: SetPolicy,
-    /// What every element carries: a counter, a limit. It runs whenever the element is found, and goes on when it holds.
+    /// What every element carries: a counter, a limit. It runs whenever the element is found, and
+    /// goes on when it holds.
     pub statements: Vec<Statement>,
     /// Why it exists.
     pub comment: Option<String>,
     /// Its elements.
     pub elements: Vec<Element>,
-    /// What it was read from, where that has no form here; everything else but the name then says what is known of it, for people.
+    /// What it was read from, where that has no form here; everything else but the name then says
+    /// what is known of it, for people.
     pub(crate) opaque: Option<Opaque>,
     /// What was read beside all this.
     pub(crate) kept: Kept,
 }
 
-/// What the kernel prefers when it chooses how to keep a set (`NFT_SET_POL_*`, include/uapi/linux/netfilter/nf_tables.h).
+/// What the kernel prefers when it chooses how to keep a set (`NFT_SET_POL_*`,
+/// include/uapi/linux/netfilter/nf_tables.h).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the policies of nf_tables")]
 pub enum SetPolicy {
@@ -88,7 +91,8 @@ impl Set {
         !self.key.is_empty() || self.opaque.is_some()
     }
 
-    /// What it was read from, where that has no form here: it is sent as it was read, and nothing but its name can be changed.
+    /// What it was read from, where that has no form here: it is sent as it was read, and nothing
+    /// but its name can be changed.
     #[must_use]
     pub fn opaque(&self) -> Option<&Opaque> {
         self.opaque.as_ref()
@@ -130,7 +134,8 @@ impl Set {
         self
     }
 
-    /// Its elements are intervals, and overlapping or adjacent ones are merged before they are sent.
+    /// Its elements are intervals, and overlapping or adjacent ones are merged before they are
+    /// sent.
     #[must_use]
     pub fn auto_merge(mut self) -> Self {
         self.flags |= SetFlags::INTERVAL | SetFlags::AUTO_MERGE;

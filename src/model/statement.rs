@@ -42,7 +42,8 @@ pub enum Statement {
     Queue(Queue),
     /// Translates the destination to this host.
     Redirect {
-        /// Port to redirect to; the packet's own when absent. Needs a match on a transport protocol.
+        /// Port to redirect to; the packet's own when absent. Needs a match on a transport
+        /// protocol.
         ports: Option<PortRange>,
         /// How a port is chosen from a range.
         flags: NatFlags,
@@ -58,7 +59,8 @@ pub enum Statement {
     },
     /// Turns tracing of the packet on or off.
     SetNftrace(bool),
-    /// Sets the conntrack zone; useful in front of connection tracking, at priority raw. The first zone given to a packet stays.
+    /// Sets the conntrack zone; useful in front of connection tracking, at priority raw. The first
+    /// zone given to a packet stays.
     SetZone(u16),
     /// Hands the packet to a local socket without changing it.
     Tproxy(Tproxy),
@@ -130,7 +132,8 @@ pub enum Reject {
     Icmp(u8),
     /// ICMPv6 destination unreachable with this code (RFC 4443, section 3.1).
     Icmpv6(u8),
-    /// ICMP or ICMPv6, by the packet (`NFT_REJECT_ICMPX_*`): 0 no route, 1 port, 2 host unreachable, 3 prohibited.
+    /// ICMP or ICMPv6, by the packet (`NFT_REJECT_ICMPX_*`): 0 no route, 1 port, 2 host
+    /// unreachable, 3 prohibited.
     Icmpx(u8),
     /// TCP reset.
     TcpReset,
@@ -187,7 +190,8 @@ pub enum MarkKey {
 pub enum MarkValue {
     /// This number.
     Constant(u32),
-    /// Another mark or the same: `(from & mask) ^ xor`. A plain copy has all bits in `mask` and none in `xor`.
+    /// Another mark or the same: `(from & mask) ^ xor`. A plain copy has all bits in `mask` and
+    /// none in `xor`.
     From {
         /// The mark that is read.
         from: MarkKey,

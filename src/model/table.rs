@@ -18,7 +18,8 @@ pub struct Table {
     pub name: Name,
     /// How it lives.
     pub flags: TableFlags,
-    /// Why it exists; kept by the kernel with the table, which takes it only when the table is made.
+    /// Why it exists; kept by the kernel with the table, which takes it only when the table is
+    /// made.
     pub comment: Option<String>,
     /// Its stateful objects and flowtables, as they were read.
     pub objects: Vec<Object>,

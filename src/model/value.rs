@@ -6,7 +6,8 @@ use super::field::DataType;
 use super::name::IfName;
 pub use super::protocol::Protocol;
 
-/// A constant. Its variant is its nft data type; byte order is decided where it is lowered, never here.
+/// A constant. Its variant is its nft data type; byte order is decided where it is lowered, never
+/// here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Value {
@@ -28,7 +29,8 @@ pub enum Value {
     Ifindex(u32),
     /// Interface name or prefix (`ifname`).
     Ifname(IfName),
-    /// A number without a type of its own: a length, a control group id, a zone, a flag (`integer`).
+    /// A number without a type of its own: a length, a control group id, a zone, a flag
+    /// (`integer`).
     Integer(u32),
     /// IPv4 address (`ipv4_addr`).
     Ipv4(Ipv4Addr),
@@ -275,7 +277,8 @@ numbers! {
     }
 }
 
-/// Direction of a packet within its connection (`IP_CT_DIR_*`, include/uapi/linux/netfilter/nf_conntrack_tuple_common.h).
+/// Direction of a packet within its connection (`IP_CT_DIR_*`,
+/// include/uapi/linux/netfilter/nf_conntrack_tuple_common.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a connection has two directions")]
 pub enum CtDirection {

@@ -1,6 +1,7 @@
 //! Transactions to one buffer of netlink messages, with the operation behind every sequence number.
 //!
-//! An operation becomes messages here ([`body`]); what a message says becomes bytes in a [`Backend`].
+//! An operation becomes messages here ([`body`]); what a message says becomes bytes in a
+//! [`Backend`].
 
 mod backend;
 mod batch;
@@ -38,7 +39,8 @@ pub(super) use sets::anonymous_name;
 pub(crate) struct Encoded {
     /// All of it, for one send.
     pub(crate) messages: Messages,
-    /// Sequence number of the message that begins the batch; that of every other message counts on from it.
+    /// Sequence number of the message that begins the batch; that of every other message counts on
+    /// from it.
     pub(crate) first: u32,
     /// For every message between begin and end: what it is for.
     pub(crate) origins: Vec<Origin>,
@@ -51,7 +53,8 @@ impl Encoded {
         self.first.wrapping_add(count).wrapping_add(1)
     }
 
-    /// Asks the kernel to send back every rule that the transaction puts in; returns the sequence numbers of these messages.
+    /// Asks the kernel to send back every rule that the transaction puts in; returns the sequence
+    /// numbers of these messages.
     pub(crate) fn ask_for_rules(&mut self, transaction: &Transaction) -> Vec<u32> {
         let is_rule = |operation: &Operation| match operation {
             Operation::AddRule { .. } | Operation::ReplaceRule { .. } => true,
@@ -90,7 +93,8 @@ pub(crate) struct Origin {
 /// Part of an operation that has a message of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Nothing of the operation: it makes the first message harmless, because faults found at commit time are reported with it.
+    /// Nothing of the operation: it makes the first message harmless, because faults found at
+    /// commit time are reported with it.
     Anchor,
     /// Elements of a set, from this element code on.
     Elements {
@@ -128,7 +132,8 @@ pub(crate) enum Unencodable {
     Unlowerable(#[from] Unlowerable),
 }
 
-/// Encodes a transaction, counting sequence numbers from `first`. On failure the index of the operation comes with the error.
+/// Encodes a transaction, counting sequence numbers from `first`. On failure the index of the
+/// operation comes with the error.
 pub(crate) fn encode(
     transaction: &Transaction,
     known: &KnownSets,
@@ -224,7 +229,8 @@ impl Encoder<'_> {
                 self.message(index, Part::Itself, kind::DELTABLE, table, 0, &Body::Table(body))
             }
             Operation::FlushChain(chain) => self.delete_rules(index, &chain.table, Some(&chain.name), None),
-            // Elements to delete without an element are all; table and set have the same attribute numbers in both messages.
+            // Elements to delete without an element are all; table and set have the same attribute numbers in both
+            // messages.
             Operation::FlushSet { table, set } => self.about_set(index, kind::DELSETELEM, table, set),
             Operation::FlushTable(table) => self.delete_rules(index, table, None, None),
             Operation::ReplaceRule { chain, handle, rule } => {

@@ -40,9 +40,11 @@ pub(super) fn kernel_option(expr: &Expr) -> &'static str {
     }
 }
 
-/// Writes name and attributes of `expr` (`enum nft_expr_attributes`); `set_id` numbers the anonymous set that a lookup refers to.
+/// Writes name and attributes of `expr` (`enum nft_expr_attributes`); `set_id` numbers the
+/// anonymous set that a lookup refers to.
 ///
-/// Numbers are those of include/uapi/linux/netfilter/nf_tables.h, `enum nft_*_attributes`; the order is libnftnl's.
+/// Numbers are those of include/uapi/linux/netfilter/nf_tables.h, `enum nft_*_attributes`; the
+/// order is libnftnl's.
 pub(super) fn write(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Result<()> {
     a.text(NFTA_EXPR_NAME, expr.name())?;
     match expr {
@@ -285,7 +287,8 @@ pub(super) fn family(family: Family4or6) -> u32 {
     }
 }
 
-/// Whether this is an extension of xtables that was named in a text and not read: the kernel always reports its information.
+/// Whether this is an extension of xtables that was named in a text and not read: the kernel always
+/// reports its information.
 fn is_unread(name: &str, data: &[u8]) -> bool {
     let find = |kind| attr::Attributes::new(data).find(kind);
     matches!(name, "match" | "target") && find(NFTA_MATCH_NAME).is_some() && find(NFTA_MATCH_INFO).is_none()

@@ -1,6 +1,7 @@
 //! Messages written by libnftnl, as far as it has a place for what they say.
 //!
-//! Where it has none the message is not begun: `None`, and the crate's own encoder writes it. Both make the same bytes otherwise.
+//! Where it has none the message is not begun: `None`, and the crate's own encoder writes it. Both
+//! make the same bytes otherwise.
 
 mod expr;
 
@@ -33,7 +34,8 @@ impl Libnftnl {
         Ok(written.map(|message| messages.append(message)))
     }
 
-    /// Appends one message about elements of a set: as many as it can hold. Returns how many went in.
+    /// Appends one message about elements of a set: as many as it can hold. Returns how many went
+    /// in.
     pub(super) fn elements<'e>(
         &mut self,
         messages: &mut Messages,

@@ -1,6 +1,8 @@
-//! Netlink messages: transactions encoded with the operation behind every sequence number, replies decoded.
+//! Netlink messages: transactions encoded with the operation behind every sequence number, replies
+//! decoded.
 //!
-//! Encoding goes through libnftnl or our own writer, decoding is our own safe Rust. Nothing here opens a socket.
+//! Encoding goes through libnftnl or our own writer, decoding is our own safe Rust. Nothing here
+//! opens a socket.
 
 mod decode;
 mod encode;

@@ -9,7 +9,8 @@ pub(crate) struct Ack {
     pub(crate) sequence: u32,
     /// Errno, positive; 0 for success.
     pub(crate) errno: i32,
-    /// Offset of the offending attribute from the start of the message, where the kernel says it (`NLMSGERR_ATTR_OFFS`).
+    /// Offset of the offending attribute from the start of the message, where the kernel says it
+    /// (`NLMSGERR_ATTR_OFFS`).
     pub(crate) offset: Option<usize>,
     /// What the kernel says about it (`NLMSGERR_ATTR_MSG`).
     pub(crate) text: Option<String>,

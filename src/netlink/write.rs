@@ -42,7 +42,8 @@ impl Messages {
         }
     }
 
-    /// Appends one message: the header, and the attributes that `body` writes. When `body` fails, nothing is appended.
+    /// Appends one message: the header, and the attributes that `body` writes. When `body` fails,
+    /// nothing is appended.
     pub(crate) fn message<T>(
         &mut self,
         header: Header,

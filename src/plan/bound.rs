@@ -1,5 +1,5 @@
-//! Chains that belong to one rule are made right before it: the kernel fills them as long as no rule jumps to them, and takes no such
-//! chain without a rule.
+//! Chains that belong to one rule are made right before it: the kernel fills them as long as no
+//! rule jumps to them, and takes no such chain without a rule.
 
 use std::collections::HashMap;
 

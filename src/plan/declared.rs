@@ -1,4 +1,5 @@
-//! Elements that name their set: which declarations a transaction lacks, and the same transaction with them.
+//! Elements that name their set: which declarations a transaction lacks, and the same transaction
+//! with them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +55,8 @@ impl Transaction {
         Cow::Owned(declared)
     }
 
-    /// Calls `found` with every operation on elements without a declaration, and what the transaction declared before.
+    /// Calls `found` with every operation on elements without a declaration, and what the
+    /// transaction declared before.
     fn each_undeclared<'t>(&'t self, mut found: impl FnMut(usize, SetId, Option<&Set>)) {
         let mut declared: BTreeMap<SetId, Cow<'t, Set>> = BTreeMap::new();
         for (index, operation) in self.operations().iter().enumerate() {

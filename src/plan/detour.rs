@@ -1,12 +1,15 @@
-//! The way from one rule set to another on which every packet meets one of the two, and never a mixture.
+//! The way from one rule set to another on which every packet meets one of the two, and never a
+//! mixture.
 //!
-//! Rules switch over at one moment. The contents of a set of intervals do not: they are published after the rules, one set after the
-//! other, and until then a lookup finds what was there before. Other sets change with the rules, but a packet that came to the old
-//! rules before that moment may look something up after it: 2 of 2,747 connections got past in 400 changes of a set of groups and of
-//! the rule that looks at it. So a set that rules look at never changes together with rules, and one of intervals not with another
-//! set either. Where it would, the way leads by a rule set that means the same as the wanted one and has the new
-//! contents under another name, `NAME.next`: its set is filled first, where no rule looks at it, and then rules alone switch over.
-//! After that nobody looks at the old name, and the same again leads to the wanted rule set.
+//! Rules switch over at one moment. The contents of a set of intervals do not: they are published
+//! after the rules, one set after the other, and until then a lookup finds what was there before.
+//! Other sets change with the rules, but a packet that came to the old rules before that moment may
+//! look something up after it: 2 of 2,747 connections got past in 400 changes of a set of groups
+//! and of the rule that looks at it. So a set that rules look at never changes together with rules,
+//! and one of intervals not with another set either. Where it would, the way leads by a rule set
+//! that means the same as the wanted one and has the new contents under another name, `NAME.next`:
+//! its set is filled first, where no rule looks at it, and then rules alone switch over. After that
+//! nobody looks at the old name, and the same again leads to the wanted rule set.
 //!
 //! ```text
 //! held           rules look at @a, which holds the old contents
@@ -15,8 +18,8 @@
 //! first          @a with the new contents, where no rule looks at it
 //! wanted         rules look at @a; @a.next goes
 //! ```
-//! Each step is found from what is held and what is wanted alone: whoever is killed on the way leaves one of these states, and the
-//! next one goes on from there.
+//! Each step is found from what is held and what is wanted alone: whoever is killed on the way
+//! leaves one of these states, and the next one goes on from there.
 
 use std::collections::{HashMap, HashSet};
 
@@ -63,7 +66,8 @@ pub(crate) fn step<E>(
     Ok(if first.is_empty() { Step { transaction, kind } } else { Step { transaction: first, kind: StepKind::First } })
 }
 
-/// The rule set by way of which `wanted` is reached, of which `plan` is the direct way; `None` when the direct way is good.
+/// The rule set by way of which `wanted` is reached, of which `plan` is the direct way; `None` when
+/// the direct way is good.
 fn detour(held: &Snapshot, wanted: &Ruleset, plan: &Transaction) -> Option<Ruleset> {
     let mut changes: Vec<Change<'_>> = Vec::new();
     let mut places: HashMap<(&TableId, &Name), Option<usize>> = HashMap::new();
@@ -155,9 +159,9 @@ impl<'a> ThereAndWanted<'a> {
 }
 
 impl Change<'_> {
-    /// Whether a packet could meet neither what goes nor what comes in its place: kernels before 6.17 may find nothing for a moment
-    /// where an interval goes and another comes that holds some of the same keys (nft_set_rbtree.c, "continue traversal if element is
-    /// inactive").
+    /// Whether a packet could meet neither what goes nor what comes in its place: kernels before
+    /// 6.17 may find nothing for a moment where an interval goes and another comes that holds
+    /// some of the same keys (nft_set_rbtree.c, "continue traversal if element is inactive").
     fn replaces(&self) -> bool {
         let (mut gone, mut made) = (Vec::new(), Vec::new());
         for operation in &self.operations {
@@ -184,7 +188,8 @@ fn is_opaque(table: &Table) -> bool {
 }
 
 impl Transaction {
-    /// Whether it changes at one moment what packets meet: rules that they may come to, or chains at a hook.
+    /// Whether it changes at one moment what packets meet: rules that they may come to, or chains
+    /// at a hook.
     pub(super) fn switches(&self, held: &Snapshot) -> bool {
         let made = self.made(held);
         let hooked: HashSet<(&TableId, &Name)> =
@@ -240,7 +245,8 @@ pub(super) fn set_of(operation: &Operation) -> Option<(&TableId, &Name)> {
     }
 }
 
-/// The named sets that rules of a table look at. Of what an expression without a meaning here looks at nothing is known: all of them.
+/// The named sets that rules of a table look at. Of what an expression without a meaning here looks
+/// at nothing is known: all of them.
 pub(super) fn looked_up(table: &TableState) -> HashSet<&Name> {
     let exprs = || table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
     if exprs().any(|expr| matches!(expr, Expr::Opaque { .. })) {
@@ -254,7 +260,8 @@ pub(super) fn looked_up(table: &TableState) -> HashSet<&Name> {
         .collect()
 }
 
-/// Whether any interval of one side has a key in common with one of the other. Concatenations are replaced as a whole by the kernel.
+/// Whether any interval of one side has a key in common with one of the other. Concatenations are
+/// replaced as a whole by the kernel.
 fn overlap(gone: Vec<&Element>, made: Vec<&Element>) -> bool {
     let single = |elements: Vec<&'_ Element>| -> Vec<(Interval, bool)> {
         let intervals = elements.into_iter().filter_map(|element| match &element.key {

@@ -1,6 +1,7 @@
 //! From what the kernel holds to what is wanted, in as few operations as it takes.
 //!
-//! What is the same stays, with its handles and counters. The order of operations is one in which the kernel refuses none:
+//! What is the same stays, with its handles and counters. The order of operations is one in which
+//! the kernel refuses none:
 //!
 //! ```text
 //! tables that go                      of a table that stays:
@@ -8,8 +9,9 @@
 //!                                     2 elements, sets, chains that go           4 rules that come, in their places
 //! ```
 //!
-//! So nothing is deleted while a rule still uses it, no interval comes before the one it would overlap goes, and nothing is named
-//! before it exists. A set or chain whose declaration changed goes in 2 and comes in 3; rules that use such a set go in 1 and come in 4.
+//! So nothing is deleted while a rule still uses it, no interval comes before the one it would
+//! overlap goes, and nothing is named before it exists. A set or chain whose declaration changed
+//! goes in 2 and comes in 3; rules that use such a set go in 1 and come in 4.
 
 mod bound;
 mod elements;
@@ -38,9 +40,10 @@ use rules::Doomed;
 
 /// The transaction that turns `held` into `wanted`, at the generation of `held`.
 ///
-/// The tables of `wanted` become exactly what they are there: chains, sets, rules and objects that others put into them go. Of the
-/// other tables, those among `ours` go and the rest is not looked at. What packets change is no difference: counters, and elements of
-/// a dynamic set that expire. Neither are comments of tables and chains, nor attributes that newer kernels may add.
+/// The tables of `wanted` become exactly what they are there: chains, sets, rules and objects that
+/// others put into them go. Of the other tables, those among `ours` go and the rest is not looked
+/// at. What packets change is no difference: counters, and elements of a dynamic set that expire.
+/// Neither are comments of tables and chains, nor attributes that newer kernels may add.
 ///
 /// Flags of a table, and stateful objects in it, are changed by making the whole table anew.
 ///

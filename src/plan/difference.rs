@@ -1,4 +1,5 @@
-//! What a plan changes, for people: one line for each operation, marked `+`, `-` or `~`, with what was there before.
+//! What a plan changes, for people: one line for each operation, marked `+`, `-` or `~`, with what
+//! was there before.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -12,7 +13,8 @@ use crate::render::script;
 
 /// One difference between what the kernel holds and what is wanted, as what makes it good.
 ///
-/// Prints as a command of nft(8) behind its mark; of a rule that goes, its text follows as a comment.
+/// Prints as a command of nft(8) behind its mark; of a rule that goes, its text follows as a
+/// comment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
@@ -185,7 +187,8 @@ fn text(table: &HeldTable<'_>, rule: &RuleState) -> String {
     script::rule(table.family, &rule).to_string()
 }
 
-/// What is held, with the tables that were asked for in a form in which their parts are found at once.
+/// What is held, with the tables that were asked for in a form in which their parts are found at
+/// once.
 struct Held<'s> {
     snapshot: &'s Snapshot,
     tables: HashMap<&'s TableId, HeldTable<'s>>,

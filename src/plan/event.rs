@@ -9,12 +9,13 @@ use crate::render::InFamily;
 
 /// One change of the rule sets, or what ends the changes of a commit.
 ///
-/// The changes of a commit come in its order, and then its [`Committed`](Event::Committed). "Added" is also said of what was there and
-/// was changed in place: a chain that got another policy, a table another flag. A replaced rule is one deleted and one added. Sets
-/// without a name (`NFT_SET_ANONYMOUS`) come under the name the kernel gave them, and rules look them up by it.
+/// The changes of a commit come in its order, and then its [`Committed`](Event::Committed). "Added"
+/// is also said of what was there and was changed in place: a chain that got another policy, a
+/// table another flag. A replaced rule is one deleted and one added. Sets without a name
+/// (`NFT_SET_ANONYMOUS`) come under the name the kernel gave them, and rules look them up by it.
 ///
-/// What no commit does has no event and no generation: counters, elements that rules add or whose time is over, and the end of a table
-/// that dies with the socket that owns it.
+/// What no commit does has no event and no generation: counters, elements that rules add or whose
+/// time is over, and the end of a table that dies with the socket that owns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -42,7 +43,8 @@ pub enum Event {
         set: Name,
         /// The elements.
         elements: Vec<ElementCode>,
-        /// For every element the milliseconds that are left to it, `None` when it stays; empty when all stay.
+        /// For every element the milliseconds that are left to it, `None` when it stays; empty when
+        /// all stay.
         expires: Vec<Option<u64>>,
     },
     /// Elements of a set; usually one.
@@ -70,8 +72,9 @@ pub enum Event {
     },
     /// What has no meaning here, as it came.
     Opaque(OpaqueMessage),
-    /// Events were lost, because nobody took them fast enough: resynchronise, by a snapshot. What happened before the loss came
-    /// before, its last commit perhaps in part; everything that happens from here on is told again, or its loss is.
+    /// Events were lost, because nobody took them fast enough: resynchronise, by a snapshot. What
+    /// happened before the loss came before, its last commit perhaps in part; everything that
+    /// happens from here on is told again, or its loss is.
     #[doc(alias = "ENOBUFS")]
     Overflow,
     /// A rule.
@@ -121,10 +124,11 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "an event reports a position, a replacement, or neither")]
 pub enum AddedAt {
-    /// Nothing is reported: Linux before 5.15 sends neither flags nor a position. Take a snapshot to find the place.
+    /// Nothing is reported: Linux before 5.15 sends neither flags nor a position. Take a snapshot
+    /// to find the place.
     ///
-    /// Such a kernel also reports a replacement the other way round: the addition first, then the deletion, both of the
-    /// same handle.
+    /// Such a kernel also reports a replacement the other way round: the addition first, then the
+    /// deletion, both of the same handle.
     NotReported,
     /// At this position.
     Position(Position),
@@ -139,13 +143,15 @@ pub struct Commit {
     /// The state that the commit made.
     #[doc(alias = "NFTA_GEN_ID")]
     pub generation: Generation,
-    /// The thread that committed: its number as the initial pid namespace counts, for which a container has another one.
+    /// The thread that committed: its number as the initial pid namespace counts, for which a
+    /// container has another one.
     #[doc(alias = "NFTA_GEN_PROC_PID")]
     pub pid: u32,
     /// Name of that thread, at most 15 bytes; by itself the name of the program.
     #[doc(alias = "NFTA_GEN_PROC_NAME")]
     pub command: String,
-    /// Netlink address of the socket that committed; unique in the network namespace for as long as the socket is open.
+    /// Netlink address of the socket that committed; unique in the network namespace for as long as
+    /// the socket is open.
     pub port: u32,
 }
 
@@ -208,7 +214,8 @@ fn write_rule(f: &mut fmt::Formatter<'_>, verb: &str, chain: &ChainId, rule: &Ru
     write!(f, " # handle {}", rule.handle)
 }
 
-/// Sets that a rule names and an event does not show: taken for the most usual kind, which decides only how a key is written.
+/// Sets that a rule names and an event does not show: taken for the most usual kind, which decides
+/// only how a key is written.
 struct Unseen;
 
 impl Sets for Unseen {

@@ -1,8 +1,10 @@
-//! What the kernel holds, as nft(8) 1.0.6 lists it: `nft list ruleset`, and with handles `nft -a list ruleset`.
+//! What the kernel holds, as nft(8) 1.0.6 lists it: `nft list ruleset`, and with handles `nft -a
+//! list ruleset`.
 //!
-//! Byte for byte, but for what has no name here: an xtables extension prints as `xt match "owner"`, where an nft that was built with
-//! xtables support prints what it does; any other expression, element, set or object as `<unknown fib>` at its place. nft refuses
-//! either, so a listing that is loaded again is loaded whole or not at all.
+//! Byte for byte, but for what has no name here: an xtables extension prints as `xt match "owner"`,
+//! where an nft that was built with xtables support prints what it does; any other expression,
+//! element, set or object as `<unknown fib>` at its place. nft refuses either, so a listing that is
+//! loaded again is loaded whole or not at all.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -19,8 +21,8 @@ use crate::render::{Blocks, Known, Names};
 
 /// Prints a [`Snapshot`].
 ///
-/// nft looks up the names of interfaces and of the programs that own tables; a listing is told. Where it does not know a name it prints
-/// what nft prints when it finds none.
+/// nft looks up the names of interfaces and of the programs that own tables; a listing is told.
+/// Where it does not know a name it prints what nft prints when it finds none.
 #[derive(Clone, Debug)]
 pub struct Listing<'a> {
     snapshot: &'a Snapshot,
@@ -56,7 +58,8 @@ impl<'a> Listing<'a> {
         self
     }
 
-    /// With these names of the programs that own tables, by port id, which is the process id of a program's first socket.
+    /// With these names of the programs that own tables, by port id, which is the process id of a
+    /// program's first socket.
     #[must_use]
     pub fn programs(mut self, names: impl IntoIterator<Item = (u32, String)>) -> Self {
         self.programs.extend(names);
@@ -230,8 +233,8 @@ impl Listing<'_> {
         listed_rule(*family, &raised, self.known(blocks)).to_string()
     }
 
-    /// The rules of every chain that belongs to a rule. nft indents them as if they stood in a chain that belongs to no other, and
-    /// gives them no handles.
+    /// The rules of every chain that belongs to a rule. nft indents them as if they stood in a
+    /// chain that belongs to no other, and gives them no handles.
     fn blocks(&self, table: &TableState, within: &mut Within<'_>) -> Blocks {
         let bound = |chain: &&ChainState| chain.flags & NFT_CHAIN_BINDING != 0;
         // One in another is complete when the other one is; the kernel follows no more jumps than these.

@@ -9,7 +9,8 @@ use crate::model::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Adds a chain without its rules; one that exists already with the same hook stays, its policy is set.
+    /// Adds a chain without its rules; one that exists already with the same hook stays, its policy
+    /// is set.
     AddChain {
         /// Where.
         table: TableId,
@@ -22,8 +23,8 @@ pub enum Operation {
         /// What was read beside this, of a chain that was.
         kept: Remainder,
     },
-    /// Adds the elements of `set` to the set of that name; its declaration says how they are encoded. One without a key is
-    /// looked up by the kernel's connection.
+    /// Adds the elements of `set` to the set of that name; its declaration says how they are
+    /// encoded. One without a key is looked up by the kernel's connection.
     AddElements {
         /// Where.
         table: TableId,
@@ -39,7 +40,8 @@ pub enum Operation {
         /// The rule.
         rule: Rule,
     },
-    /// Declares a set and adds its elements; an identical set that exists already stays, and gets the elements too.
+    /// Declares a set and adds its elements; an identical set that exists already stays, and gets
+    /// the elements too.
     AddSet {
         /// Where.
         table: TableId,
@@ -120,12 +122,14 @@ pub enum Operation {
     },
 }
 
-/// Something of a table as it was read from a kernel. Handles, uses and what else only the kernel says are not looked at.
+/// Something of a table as it was read from a kernel. Handles, uses and what else only the kernel
+/// says are not looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// A chain without its rules. One that a jump brings with it (`jump { ... }`, `NFT_CHAIN_BINDING` in its flags) takes no rules
-    /// once a rule jumps to it, so that its own rules come before that one.
+    /// A chain without its rules. One that a jump brings with it (`jump { ... }`,
+    /// `NFT_CHAIN_BINDING` in its flags) takes no rules once a rule jumps to it, so that its
+    /// own rules come before that one.
     Chain(ChainState),
     /// A stateful object or a flowtable.
     Object(OpaqueState),
@@ -138,11 +142,11 @@ pub enum State {
         /// What it is.
         rule: RuleState,
     },
-    /// A set with its elements and the time that is left to each; one that exists already and is declared the same gets the elements
-    /// too.
+    /// A set with its elements and the time that is left to each; one that exists already and is
+    /// declared the same gets the elements too.
     Set(SetState),
-    /// The table itself, without anything in it. One that had an owner gets another: the socket that restores it, with which it ends
-    /// unless its flags say that it persists.
+    /// The table itself, without anything in it. One that had an owner gets another: the socket
+    /// that restores it, with which it ends unless its flags say that it persists.
     Table(TableState),
 }
 
@@ -159,8 +163,8 @@ impl State {
     }
 }
 
-/// What was read beside the parts of a table or chain that have a name, and is sent back with them. It decides nothing; a default one
-/// is nothing.
+/// What was read beside the parts of a table or chain that have a name, and is sent back with them.
+/// It decides nothing; a default one is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remainder(pub(crate) Kept);
 

@@ -18,10 +18,12 @@ use crate::validate::{Fault, Location};
 
 /// The rule sets of a [`Snapshot`], and what of it is not in them.
 ///
-/// They say everything that the kernel holds, in words of the model where it has some. What has none is in its place, as it was read:
-/// a [`Statement::Opaque`](crate::model::Statement::Opaque) in a rule, an [opaque set](Set::opaque), a
-/// [chain at another hook](ChainKind::Opaque), an [object](crate::model::Object); attributes, userdata and spellings of programs go
-/// with the item that they came with. So a plan from a snapshot to itself is empty, and a copy is the same to the byte.
+/// They say everything that the kernel holds, in words of the model where it has some. What has
+/// none is in its place, as it was read: a [`Statement::Opaque`](crate::model::Statement::Opaque)
+/// in a rule, an [opaque set](Set::opaque), a [chain at another hook](ChainKind::Opaque), an
+/// [object](crate::model::Object); attributes, userdata and spellings of programs go with the item
+/// that they came with. So a plan from a snapshot to itself is empty, and a copy is the same to the
+/// byte.
 ///
 /// Handles, and what the kernel counts and measures beside counters, stay in the snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,13 +31,15 @@ use crate::validate::{Fault, Location};
 pub struct Raised {
     /// The tables, in the kernel's order.
     pub ruleset: Ruleset,
-    /// What is missing in them, because it cannot be read whole or belongs to nothing; plans leave it alone.
+    /// What is missing in them, because it cannot be read whole or belongs to nothing; plans leave
+    /// it alone.
     pub unnamed: Vec<Unnamed>,
     /// What cannot even be named; plans leave it alone.
     pub opaque: Vec<OpaqueMessage>,
 }
 
-/// A part of a table that is not in the rule set raised from it. Prints as `chain inet t/c: ...`, with the reason.
+/// A part of a table that is not in the rule set raised from it. Prints as `chain inet t/c: ...`,
+/// with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unnamed {
@@ -70,13 +74,15 @@ impl Snapshot {
 
 /// Handle and meaning together.
 impl Snapshot {
-    /// Returns the chain with its rules as the kernel holds them, or `None` when there is no such chain.
+    /// Returns the chain with its rules as the kernel holds them, or `None` when there is no such
+    /// chain.
     #[must_use]
     pub fn chain(&self, id: &ChainId) -> Option<&ChainState> {
         self.table(&id.table)?.chain(id.name.as_str())
     }
 
-    /// Returns the rules of a chain in order, each with its handle; none when there is no such chain.
+    /// Returns the rules of a chain in order, each with its handle; none when there is no such
+    /// chain.
     ///
     /// ```no_run
     /// use nftmesh::prelude::*;
@@ -107,10 +113,12 @@ impl Snapshot {
 }
 
 impl TableState {
-    /// Returns the rules of a chain in order, each with its handle; none when there is no such chain.
+    /// Returns the rules of a chain in order, each with its handle; none when there is no such
+    /// chain.
     ///
-    /// A rule that validation would refuse, as some other program may have made it, is here in words too; the one in
-    /// [`Snapshot::raise`] is opaque, so that the whole can be committed again.
+    /// A rule that validation would refuse, as some other program may have made it, is here in
+    /// words too; the one in [`Snapshot::raise`] is opaque, so that the whole can be committed
+    /// again.
     pub fn rules<'s>(&'s self, chain: &str) -> impl Iterator<Item = (RuleHandle, Rule)> + use<'s> {
         let modes = self.modes();
         let rules = self.chain(chain).map(|chain| chain.rules.as_slice()).unwrap_or_default();
@@ -184,7 +192,8 @@ fn chain(state: &ChainState, family: Family) -> Chain {
     chain
 }
 
-/// `NFTA_CHAIN_COUNTERS` with `NFTA_COUNTER_BYTES` and `NFTA_COUNTER_PACKETS`, include/uapi/linux/netfilter/nf_tables.h.
+/// `NFTA_CHAIN_COUNTERS` with `NFTA_COUNTER_BYTES` and `NFTA_COUNTER_PACKETS`,
+/// include/uapi/linux/netfilter/nf_tables.h.
 fn policy_counters(packets: u64, bytes: u64) -> Vec<u8> {
     let number =
         |kind: u16, number: u64| [12_u16.to_ne_bytes().as_slice(), &kind.to_ne_bytes(), &number.to_be_bytes()].concat();
@@ -217,7 +226,8 @@ fn opaque_rule(state: &RuleState) -> Rule {
     rule
 }
 
-/// What the kernel holds is not refused: where validation would, because the words say what cannot be, there are none.
+/// What the kernel holds is not refused: where validation would, because the words say what cannot
+/// be, there are none.
 fn as_read_where_refused(table: &mut Table, state: &TableState) {
     loop {
         let faults = crate::validate::refused(table);

@@ -1,7 +1,9 @@
-//! What the kernel holds: rule sets as bytecode, with handles, counters and everything that has no meaning here kept byte for byte.
+//! What the kernel holds: rule sets as bytecode, with handles, counters and everything that has no
+//! meaning here kept byte for byte.
 //!
-//! What identifies a thing (its declaration, its program) is apart from what the kernel counts and measures (uses, counters, remaining
-//! times), so that two states can be compared by the one and printed with the other.
+//! What identifies a thing (its declaration, its program) is apart from what the kernel counts and
+//! measures (uses, counters, remaining times), so that two states can be compared by the one and
+//! printed with the other.
 
 use crate::bytecode::{ElementCode, Expr, SetCode};
 use crate::model::{Base, Generation, Name, Policy, RuleHandle, TableId};
@@ -42,8 +44,8 @@ pub struct TableState {
     pub uses: u32,
     /// What a program left with it: TLVs, a comment of type 0.
     pub userdata: Vec<u8>,
-    /// Its named sets and maps, in the kernel's order; anonymous ones are in the rules that name them. One that no rule is seen to
-    /// name is here, with `NFT_SET_ANONYMOUS` in its flags.
+    /// Its named sets and maps, in the kernel's order; anonymous ones are in the rules that name
+    /// them. One that no rule is seen to name is here, with `NFT_SET_ANONYMOUS` in its flags.
     pub sets: Vec<SetState>,
     /// Its chains, in the kernel's order.
     pub chains: Vec<ChainState>,
@@ -97,9 +99,10 @@ pub struct ChainState {
     pub flags: u32,
     /// How many rules are in it and how many verdicts lead to it, together, as the kernel counts.
     pub uses: u32,
-    /// Uses that neither its rules nor the verdicts of its table explain: the kernel ends the list of a chain's rules in front of one
-    /// that is longer than a datagram of a dump, 32 KiB, which rules of iptables-nft can be. (What such a rule jumps to is not
-    /// explained either.) Nobody can read those, nor what is behind them; 0 for every chain that is read whole.
+    /// Uses that neither its rules nor the verdicts of its table explain: the kernel ends the list
+    /// of a chain's rules in front of one that is longer than a datagram of a dump, 32 KiB,
+    /// which rules of iptables-nft can be. (What such a rule jumps to is not explained either.)
+    /// Nobody can read those, nor what is behind them; 0 for every chain that is read whole.
     pub unlisted: u32,
     /// What its policy has decided so far, where that is counted (chains of iptables-nft).
     pub counters: Option<Counters>,
@@ -180,9 +183,11 @@ pub struct SetState {
     pub code: SetCode,
     /// Its elements in the canonical order of [`lower_elements`](crate::bytecode::lower_elements).
     pub elements: Vec<ElementCode>,
-    /// For every element its place in the kernel's order, where that is another and nft(8) lists it: ranges of concatenations.
+    /// For every element its place in the kernel's order, where that is another and nft(8) lists
+    /// it: ranges of concatenations.
     pub order: Vec<u32>,
-    /// For every element the milliseconds that are left to it, `None` when it stays; empty when all stay.
+    /// For every element the milliseconds that are left to it, `None` when it stays; empty when all
+    /// stay.
     pub expires: Vec<Option<u64>>,
     /// How the kernel keeps it, where it says so (Linux 6.17): the name of a function, for people.
     pub backend: Option<String>,

@@ -1,10 +1,13 @@
-//! What is put in place before a transaction, where no packet meets it, so that packets see the transaction as one moment.
+//! What is put in place before a transaction, where no packet meets it, so that packets see the
+//! transaction as one moment.
 //!
-//! The kernel switches packets over to new rules at one moment, but a set of intervals that was filled in the same transaction answers
-//! only a little later: its contents are published after the rules, one set after the other. Until then a lookup in a new set finds
-//! nothing. Measured on Linux 6.18: toggling between a rule for all addresses and one for a set that holds them let 2 of 1000
-//! connections past both, 20 of 1000 with 20,000 intervals in the set; with the set there before the rule, none. So such sets are
-//! committed first, named ones as they are, anonymous ones with their rule, at a place that no packet comes to:
+//! The kernel switches packets over to new rules at one moment, but a set of intervals that was
+//! filled in the same transaction answers only a little later: its contents are published after the
+//! rules, one set after the other. Until then a lookup in a new set finds nothing. Measured on
+//! Linux 6.18: toggling between a rule for all addresses and one for a set that holds them let 2 of
+//! 1000 connections past both, 20 of 1000 with 20,000 intervals in the set; with the set there
+//! before the rule, none. So such sets are committed first, named ones as they are, anonymous ones
+//! with their rule, at a place that no packet comes to:
 //!
 //! ```text
 //! chain c {                          chain c {                        chain c {
@@ -13,7 +16,8 @@
 //!                                        new rules
 //!                                    }
 //! ```
-//! `return` is what the end of a chain is. For a set that rules look at already see [`detour`](super::detour).
+//! `return` is what the end of a chain is. For a set that rules look at already see
+//! [`detour`](super::detour).
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,8 +31,9 @@ use crate::model::{
 };
 
 impl Transaction {
-    /// What of this plan for `wanted` is committed first because it would be published too late; it changes nothing for any packet.
-    /// Empty when there is nothing of that kind, or when no packet is judged yet by any rule.
+    /// What of this plan for `wanted` is committed first because it would be published too late; it
+    /// changes nothing for any packet. Empty when there is nothing of that kind, or when no
+    /// packet is judged yet by any rule.
     pub(crate) fn staged(&self, held: &Snapshot, wanted: &Ruleset) -> Transaction {
         let mut staged = self.emptied();
         if held.tables.iter().all(|table| table.chains.is_empty()) {
@@ -229,8 +234,8 @@ fn targets(set: &Set) -> impl Iterator<Item = &Name> {
     })
 }
 
-/// What takes back what was put in place first: `first` was held before it, `now` is held after it. Contents of sets that were there
-/// and that no rule looks at stay as they are.
+/// What takes back what was put in place first: `first` was held before it, `now` is held after it.
+/// Contents of sets that were there and that no rule looks at stay as they are.
 pub(crate) fn unstaged(staged: &[Transaction], first: &Snapshot, now: &Snapshot) -> Transaction {
     let [before, after] =
         [first, now].map(|held| chains(held).map(|chain| (named(chain), chain.1)).collect::<HashMap<_, _>>());

@@ -1,19 +1,24 @@
-//! What the kernel tells of a traced packet, as values: one message for each rule it matched and for each chain it came out of.
+//! What the kernel tells of a traced packet, as values: one message for each rule it matched and
+//! for each chain it came out of.
 //!
-//! A packet is traced from the moment its `nftrace` is set. From then on every base chain that it enters tells, in order:
+//! A packet is traced from the moment its `nftrace` is set. From then on every base chain that it
+//! enters tells, in order:
 //!
 //! - each rule that ran to its end, with its verdict; a rule that does not match is not told;
-//! - the end of each chain that ran out of rules, the base chain too. `return` has none, nor has the chain that a `goto` left;
+//! - the end of each chain that ran out of rules, the base chain too. `return` has none, nor has
+//!   the chain that a `goto` left;
 //! - the policy, when the base chain ended without a verdict, by its own end or by a `return`.
 //!
-//! The first of these messages shows the packet, and no later one does: that is how one base chain is told from the next. Which hook a
-//! base chain is at is not said. What a nat chain decides is done behind it: the next chain that tells something shows the packet
-//! with its new addresses. At output, a packet that is routed anew shows its new interface at postrouting. An answer of the kernel (to
-//! `reject`) is a packet of its own, told in the middle of the one it answers. What anybody else drops (routing, conntrack, a full
-//! queue) is not told: the packet ends without a word.
+//! The first of these messages shows the packet, and no later one does: that is how one base chain
+//! is told from the next. Which hook a base chain is at is not said. What a nat chain decides is
+//! done behind it: the next chain that tells something shows the packet with its new addresses. At
+//! output, a packet that is routed anew shows its new interface at postrouting. An answer of the
+//! kernel (to `reject`) is a packet of its own, told in the middle of the one it answers. What
+//! anybody else drops (routing, conntrack, a full queue) is not told: the packet ends without a
+//! word.
 //!
-//! Source: nft_do_chain (net/netfilter/nf_tables_core.c), nft_trace_notify (net/netfilter/nf_tables_trace.c), v6.18; tests/trace.rs
-//! holds the kernel to it.
+//! Source: nft_do_chain (net/netfilter/nf_tables_core.c), nft_trace_notify
+//! (net/netfilter/nf_tables_trace.c), v6.18; tests/trace.rs holds the kernel to it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -31,7 +36,8 @@ pub enum TraceEvent {
     Message(TraceMessage),
     /// What has no meaning here, as it came.
     Opaque(OpaqueMessage),
-    /// Messages were lost, because nobody took them fast enough: of the packets on their way, some steps are missing.
+    /// Messages were lost, because nobody took them fast enough: of the packets on their way, some
+    /// steps are missing.
     #[doc(alias = "ENOBUFS")]
     Overflow,
 }
@@ -40,10 +46,11 @@ pub enum TraceEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceMessage {
-    /// The number that nft(8) prints as `trace id`. It stays the same from prerouting or output to postrouting or input, through NAT
-    /// and routing; over lo, a packet has one number on the way out and another on the way in. It is no more than a hash of where the
-    /// packet lies in memory, its flow and the interface it came in on: a later packet may have it again, of the same flow one in
-    /// twenty.
+    /// The number that nft(8) prints as `trace id`. It stays the same from prerouting or output to
+    /// postrouting or input, through NAT and routing; over lo, a packet has one number on the
+    /// way out and another on the way in. It is no more than a hash of where the packet lies in
+    /// memory, its flow and the interface it came in on: a later packet may have it again, of the
+    /// same flow one in twenty.
     #[doc(alias = "NFTA_TRACE_ID")]
     pub id: u32,
     /// Table of the chain.
@@ -52,7 +59,8 @@ pub struct TraceMessage {
     pub chain: Name,
     /// What happened.
     pub step: TraceStep,
-    /// The mark of the packet after the step; 0 also where the kernel has given the packet away (`NF_STOLEN`).
+    /// The mark of the packet after the step; 0 also where the kernel has given the packet away
+    /// (`NF_STOLEN`).
     #[doc(alias = "NFTA_TRACE_MARK")]
     pub mark: u32,
     /// Its network-layer family.
@@ -68,7 +76,8 @@ pub struct TraceMessage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceStep {
-    /// The chain has no more rules, or none at all: on behind the rule that jumped here; in a base chain, its policy comes next.
+    /// The chain has no more rules, or none at all: on behind the rule that jumped here; in a base
+    /// chain, its policy comes next.
     End,
     /// No verdict was given in this base chain, so its policy decides.
     #[doc(alias = "NFTA_TRACE_POLICY")]
@@ -86,7 +95,8 @@ pub enum TraceStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceVerdict {
-    /// One of the rule's own, or what its target amounts to: address translation accepts, reject drops.
+    /// One of the rule's own, or what its target amounts to: address translation accepts, reject
+    /// drops.
     Given(Verdict),
     /// Any other, as the kernel's number (`NF_*`, include/uapi/linux/netfilter.h).
     Other(u32),
@@ -114,9 +124,11 @@ pub struct TracedPacket {
     pub link: Vec<u8>,
     /// Network header: up to 40 bytes.
     pub network: Vec<u8>,
-    /// The first bytes behind the network header, up to 20; none in a fragment that is not the first.
+    /// The first bytes behind the network header, up to 20; none in a fragment that is not the
+    /// first.
     pub transport: Vec<u8>,
-    /// What connection tracking says; `None` before it, for what it calls invalid, where it is off, and before Linux 6.16.
+    /// What connection tracking says; `None` before it, for what it calls invalid, where it is off,
+    /// and before Linux 6.16.
     pub ct: Option<TracedConnection>,
 }
 
@@ -173,7 +185,8 @@ impl TracedPacket {
         self.network.get(at).copied().map(Protocol)
     }
 
-    /// Source and destination port, of TCP, UDP, UDP-Lite, DCCP and SCTP right behind the network header.
+    /// Source and destination port, of TCP, UDP, UDP-Lite, DCCP and SCTP right behind the network
+    /// header.
     #[must_use]
     pub fn ports(&self) -> Option<(u16, u16)> {
         let protocol = self.protocol()?;
@@ -196,7 +209,8 @@ impl fmt::Display for TraceEvent {
     }
 }
 
-/// `4e5b1d0b inet mesh out: rule 5, jump sub, mark 0x1; oif 1, udp 10.0.0.1:4000 -> 10.0.0.2:53, ct new original id 7`
+/// `4e5b1d0b inet mesh out: rule 5, jump sub, mark 0x1; oif 1, udp 10.0.0.1:4000 -> 10.0.0.2:53, ct
+/// new original id 7`
 impl fmt::Display for TraceMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TraceMessage { id, table, chain, step, mark, nfproto: _, packet, opaque: _ } = self;

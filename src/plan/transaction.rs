@@ -25,7 +25,8 @@ use crate::model::{
 pub struct Transaction {
     operations: Vec<Operation>,
     generation: Option<Generation>,
-    /// Sets that exist already and how they keep their keys: what rules that look them up must know.
+    /// Sets that exist already and how they keep their keys: what rules that look them up must
+    /// know.
     known: Vec<(TableId, Name, SetMode)>,
     /// Tables of which a rule set that was put in had two.
     twice: Vec<TableId>,
@@ -38,7 +39,8 @@ impl Transaction {
         Transaction::default()
     }
 
-    /// Makes every table of `ruleset` anew with everything in it, whether or not it exists already; other tables stay.
+    /// Makes every table of `ruleset` anew with everything in it, whether or not it exists already;
+    /// other tables stay.
     #[must_use]
     pub fn replace(ruleset: Ruleset) -> Self {
         let transaction = Transaction::of(&ruleset);
@@ -48,14 +50,16 @@ impl Transaction {
         })
     }
 
-    /// Adds every table of `ruleset` with everything in it; what exists already gets the rules a second time.
+    /// Adds every table of `ruleset` with everything in it; what exists already gets the rules a
+    /// second time.
     #[must_use]
     pub fn add(ruleset: Ruleset) -> Self {
         let transaction = Transaction::of(&ruleset);
         ruleset.tables.into_iter().fold(transaction, Transaction::create)
     }
 
-    /// No operations yet; two tables of one name are noted, for [`validate`](Self::validate) to refuse.
+    /// No operations yet; two tables of one name are noted, for [`validate`](Self::validate) to
+    /// refuse.
     fn of(ruleset: &Ruleset) -> Self {
         let mut seen = std::collections::HashSet::new();
         let second = ruleset.tables.iter().map(TableId::from).filter(|table| !seen.insert(table.clone()));
@@ -67,7 +71,8 @@ impl Transaction {
         &self.twice
     }
 
-    /// Adds a table with its chains, sets, elements and rules, in an order in which nothing is named before it exists.
+    /// Adds a table with its chains, sets, elements and rules, in an order in which nothing is
+    /// named before it exists.
     #[must_use]
     pub fn create(mut self, table: Table) -> Self {
         let id = TableId::from(&table);
@@ -194,20 +199,22 @@ impl Transaction {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// To a set of intervals they come a little later than rules of the same transaction: not in the one that takes away the rule
-    /// which did their work until then, see [`Kernel::commit`](https://docs.rs/nftmesh/latest/nftmesh/kernel/struct.Kernel.html).
+    /// To a set of intervals they come a little later than rules of the same transaction: not in
+    /// the one that takes away the rule which did their work until then, see [`Kernel::commit`](https://docs.rs/nftmesh/latest/nftmesh/kernel/struct.Kernel.html).
     #[must_use]
     pub fn add_elements(self, set: &SetId, elements: impl IntoIterator<Item = impl Into<Element>>) -> Self {
         self.operation(Operation::AddElements { table: set.table.clone(), set: undeclared(set, elements) })
     }
 
-    /// Deletes elements from a set, whose declaration is found as [`add_elements`](Self::add_elements) finds it.
+    /// Deletes elements from a set, whose declaration is found as
+    /// [`add_elements`](Self::add_elements) finds it.
     #[must_use]
     pub fn delete_elements(self, set: &SetId, elements: impl IntoIterator<Item = impl Into<Element>>) -> Self {
         self.operation(Operation::DeleteElements { table: set.table.clone(), set: undeclared(set, elements) })
     }
 
-    /// Commits only when nobody has committed since this generation; otherwise the error is a conflict and nothing changes.
+    /// Commits only when nobody has committed since this generation; otherwise the error is a
+    /// conflict and nothing changes.
     #[must_use]
     pub fn at_generation(mut self, generation: Generation) -> Self {
         self.generation = Some(generation);

@@ -9,10 +9,12 @@ use crate::model::{ChainId, ChainKind, Name, Rule, Set, Statement, TableId};
 use crate::validate::{self, ChainView, Complete, Fault, Invalid, TableView};
 
 impl Transaction {
-    /// Checks everything that can be known without a kernel. What is [odd](validate::Severity::Odd) passes.
+    /// Checks everything that can be known without a kernel. What is [odd](validate::Severity::Odd)
+    /// passes.
     ///
-    /// Of a table that the transaction deletes and makes anew, all is known. Of any other table, chains and sets may exist that the
-    /// transaction does not name: whether they do, the kernel says at the commit.
+    /// Of a table that the transaction deletes and makes anew, all is known. Of any other table,
+    /// chains and sets may exist that the transaction does not name: whether they do, the
+    /// kernel says at the commit.
     ///
     /// # Errors
     /// [`Invalid`] with every fault that cannot be sent.

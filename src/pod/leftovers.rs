@@ -1,7 +1,8 @@
-//! What `istio-iptables` leaves behind through iptables-nft: its chains, the jumps to them, and the rules it puts beside them.
+//! What `istio-iptables` leaves behind through iptables-nft: its chains, the jumps to them, and the
+//! rules it puts beside them.
 //!
-//! Its chains are those named `ISTIO_*` in the tables nat, mangle and raw of ip and ip6. Beside them, in base chains, it writes for
-//! TPROXY the rules
+//! Its chains are those named `ISTIO_*` in the tables nat, mangle and raw of ip and ip6. Beside
+//! them, in base chains, it writes for TPROXY the rules
 //!
 //! ```text
 //! mangle PREROUTING  -p tcp -m mark --mark 0x539 -j CONNMARK --save-mark
@@ -10,8 +11,9 @@
 //! mangle OUTPUT      -p tcp -m connmark --mark 0x539 -j CONNMARK --restore-mark
 //! ```
 //!
-//! and for excluded interfaces `-i NAME -j RETURN` and `-o NAME -j RETURN` in nat. These are recognised by what they do, whatever order
-//! a version of iptables writes the matches in; a rule that does anything besides is somebody else's.
+//! and for excluded interfaces `-i NAME -j RETURN` and `-o NAME -j RETURN` in nat. These are
+//! recognised by what they do, whatever order a version of iptables writes the matches in; a rule
+//! that does anything besides is somebody else's.
 
 use std::net::Ipv6Addr;
 
@@ -207,7 +209,8 @@ fn extension(kind: &str, data: &[u8], family: Family) -> Option<Part> {
     }
 }
 
-/// The mark of captured inbound packets, and that of the proxy's own to its pod (`constants.go` of istio-iptables).
+/// The mark of captured inbound packets, and that of the proxy's own to its pod (`constants.go` of
+/// istio-iptables).
 const IN_MARK: u32 = 0x539;
 const OUT_MARK: u32 = 0x53a;
 const TCP: u8 = 6;

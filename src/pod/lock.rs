@@ -1,11 +1,14 @@
-//! One writer at a time in a network namespace: rules are replaced in one moment, rules and routes together are not.
+//! One writer at a time in a network namespace: rules are replaced in one moment, rules and routes
+//! together are not.
 //!
-//! The lock is an abstract unix socket: its name exists once per network namespace, whatever mounts, users or processes a container
-//! has, needs no privilege, file or kernel version, and goes with its holder, also by `kill -9`. A second socket, whose name
-//! `/proc/net/unix` shows, says who the holder is and how long it means to stay, across process namespaces too.
+//! The lock is an abstract unix socket: its name exists once per network namespace, whatever
+//! mounts, users or processes a container has, needs no privilege, file or kernel version, and goes
+//! with its holder, also by `kill -9`. A second socket, whose name `/proc/net/unix` shows, says who
+//! the holder is and how long it means to stay, across process namespaces too.
 //!
-//! Anybody who may open a socket in the namespace may take the name. That keeps writers from writing, never rules from working: what
-//! is installed stays in force, and the error names process and user of the holder.
+//! Anybody who may open a socket in the namespace may take the name. That keeps writers from
+//! writing, never rules from working: what is installed stays in force, and the error names process
+//! and user of the holder.
 
 use std::fmt;
 use std::fs;
@@ -36,7 +39,8 @@ pub(super) enum Hold {
 }
 
 impl WriterLock {
-    /// Takes the lock of the calling thread's network namespace; waits for one who is at work, but no longer than `patience`.
+    /// Takes the lock of the calling thread's network namespace; waits for one who is at work, but
+    /// no longer than `patience`.
     ///
     /// # Errors
     /// [`is_conflict`](Error::is_conflict), with the holder's name, when it is not to be had.
@@ -128,7 +132,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// From the lines of `/proc/net/unix`, where `@` stands for the zero byte in front of an abstract name.
+/// From the lines of `/proc/net/unix`, where `@` stands for the zero byte in front of an abstract
+/// name.
 fn announced(sockets: &str) -> Option<(Hold, String)> {
     sockets.lines().find_map(|line| {
         let (_, said) = line.split_once(&format!(" @{ANNOUNCED}"))?;

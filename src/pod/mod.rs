@@ -1,7 +1,8 @@
 //! A mesh in a pod: rules and routes together, all or nothing, and nothing where all is as wanted.
 //!
-//! Routes go in first and come out last. A route in a table of its own is inert until a packet carries the mark, and only the rules set
-//! marks; so nothing half done can misroute, and what a failing commit leaves behind is taken back.
+//! Routes go in first and come out last. A route in a table of its own is inert until a packet
+//! carries the mark, and only the rules set marks; so nothing half done can misroute, and what a
+//! failing commit leaves behind is taken back.
 
 mod leftovers;
 mod lock;
@@ -58,7 +59,8 @@ impl NetNs {
     }
 }
 
-/// What happens to the rules that `istio-iptables` left behind through iptables-nft, see [`Pod::plan`].
+/// What happens to the rules that `istio-iptables` left behind through iptables-nft, see
+/// [`Pod::plan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "they stay or they go")]
 pub enum Leftovers {
@@ -101,7 +103,8 @@ impl Pod {
         Ok(local.into_iter().filter(outside).map(|address| address.address).collect())
     }
 
-    /// What a configuration of `options` needs to know of the pod and of this machine's files, see [`Host::read`].
+    /// What a configuration of `options` needs to know of the pod and of this machine's files, see
+    /// [`Host::read`].
     ///
     /// # Errors
     /// When the kernel can't be asked, or a file can't be read.
@@ -109,8 +112,9 @@ impl Pod {
         Host::read(options, self.addresses()?)
     }
 
-    /// What makes the sidecar of `config` what is installed, without doing it. Rules of `istio-iptables` are looked for too: its chains
-    /// `ISTIO_*` in the tables nat, mangle and raw of ip and ip6, the jumps to them, and the marks it sets beside them for TPROXY.
+    /// What makes the sidecar of `config` what is installed, without doing it. Rules of
+    /// `istio-iptables` are looked for too: its chains `ISTIO_*` in the tables nat, mangle and
+    /// raw of ip and ip6, the jumps to them, and the marks it sets beside them for TPROXY.
     ///
     /// # Errors
     /// Those of [`Kernel::plan`], or when the routes can't be read.
@@ -140,8 +144,8 @@ impl Pod {
         })
     }
 
-    /// Which rules of others come before ours, and which come too late to keep anything from them. The sidecar of `config` need not be
-    /// installed for that.
+    /// Which rules of others come before ours, and which come too late to keep anything from them.
+    /// The sidecar of `config` need not be installed for that.
     ///
     /// Chains of others are read; of the tables of iptables-legacy only the names are known.
     ///
@@ -176,7 +180,8 @@ impl Pod {
         Ok(Precedence { before, overruled, untold: None })
     }
 
-    /// For each family with tables of the older kind, what to run to see them: nf_tables does not show them.
+    /// For each family with tables of the older kind, what to run to see them: nf_tables does not
+    /// show them.
     #[must_use]
     pub fn legacy(&self) -> Vec<String> {
         let [ipv4, ipv6] = &self.legacy;
@@ -192,18 +197,22 @@ impl Pod {
         advice(ipv4, "iptables").into_iter().chain(advice(ipv6, "ip6tables")).collect()
     }
 
-    /// Makes the sidecar of `config` what is installed, whatever configuration was installed before: one transaction of what differs
-    /// (see [`Kernel::apply`] for sets that go first), and none when nothing does. Its routes are there before the rules that need them
+    /// Makes the sidecar of `config` what is installed, whatever configuration was installed
+    /// before: one transaction of what differs (see [`Kernel::apply`] for sets that go first),
+    /// and none when nothing does. Its routes are there before the rules that need them
     /// and gone after those that did.
     ///
-    /// One writer is at work in a network namespace at a time: another waits for it, up to 10 seconds. Before this returns, rules
-    /// and routes are looked at once more, and what others undid meanwhile without asking is done again; not so by who
-    /// [holds](Self::hold) the namespace, and watches it.
+    /// One writer is at work in a network namespace at a time: another waits for it, up to 10
+    /// seconds. Before this returns, rules and routes are looked at once more, and what others
+    /// undid meanwhile without asking is done again; not so by who [holds](Self::hold) the
+    /// namespace, and watches it.
     ///
     /// # Errors
-    /// Those of [`RouteTable::add`] and [`Kernel::apply`]; nothing is changed then. When only stale routes could not be removed, the
-    /// error says that the rules are in place. [`is_conflict`](crate::Error::is_conflict) when another writer does not come to an end,
-    /// or keeps the namespace for as long as it lives, see [`hold`](Self::hold), and installed something else.
+    /// Those of [`RouteTable::add`] and [`Kernel::apply`]; nothing is changed then. When only stale
+    /// routes could not be removed, the error says that the rules are in place.
+    /// [`is_conflict`](crate::Error::is_conflict) when another writer does not come to an end,
+    /// or keeps the namespace for as long as it lives, see [`hold`](Self::hold), and installed
+    /// something else.
     pub fn install(&mut self, config: &IstioConfig) -> Result<Changes> {
         self.install_over(config, Leftovers::Keep)
     }
@@ -264,12 +273,12 @@ impl Pod {
         Ok(changes)
     }
 
-    /// Removes everything that [`install`](Self::install) ever put here, in one transaction, and then its routes. It waits for another
-    /// writer as `install` does.
+    /// Removes everything that [`install`](Self::install) ever put here, in one transaction, and
+    /// then its routes. It waits for another writer as `install` does.
     ///
     /// # Errors
-    /// Those of [`Kernel::apply`] and [`RouteTable::remove_all`]; when only routes could not be removed, the error says that the rules
-    /// are gone.
+    /// Those of [`Kernel::apply`] and [`RouteTable::remove_all`]; when only routes could not be
+    /// removed, the error says that the rules are gone.
     pub fn remove(&mut self) -> Result<Changes> {
         let _writer = self.writer()?;
         let mut changes = self.remove_once()?;

@@ -29,7 +29,8 @@ pub struct Changes {
     pub precedence: Precedence,
 }
 
-/// How ours and the rules of others stand to each other: nothing in it when all traffic comes to ours first.
+/// How ours and the rules of others stand to each other: nothing in it when all traffic comes to
+/// ours first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Precedence {
@@ -99,8 +100,8 @@ impl Changes {
     }
 }
 
-/// What an installation would change. Prints line by line: `+` what comes, `-` what goes, `~` what changes, as commands of nft(8) and
-/// ip(8), and `#` what is only worth knowing.
+/// What an installation would change. Prints line by line: `+` what comes, `-` what goes, `~` what
+/// changes, as commands of nft(8) and ip(8), and `#` what is only worth knowing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PodPlan {

@@ -12,9 +12,11 @@ use crate::plan::TableId;
 use crate::routes::RoutePlan;
 
 impl Pod {
-    /// Keeps every other writer out for as long as this value lives: their [`install`](Self::install) and [`remove`](Self::remove) are
-    /// refused at once, with the name of this process, unless what they want is what is installed. For a program that keeps the rules
-    /// true, so that two with different configurations do not undo each other's work for ever.
+    /// Keeps every other writer out for as long as this value lives: their
+    /// [`install`](Self::install) and [`remove`](Self::remove) are refused at once, with the
+    /// name of this process, unless what they want is what is installed. For a program that keeps
+    /// the rules true, so that two with different configurations do not undo each other's work
+    /// for ever.
     ///
     /// It waits up to 10 seconds for a writer that is at work. Holding it twice is holding it once.
     ///

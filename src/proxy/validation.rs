@@ -1,4 +1,5 @@
-//! Does capture work? A connection to where nobody listens must arrive at the proxy's ports, and know where it was going.
+//! Does capture work? A connection to where nobody listens must arrive at the proxy's ports, and
+//! know where it was going.
 //!
 //! ```text
 //! 127.0.0.1 ──> 127.0.0.6:15002 ──(rules)──> 127.0.0.1:15006, original destination 127.0.0.6:15002
@@ -16,8 +17,8 @@ use crate::sys::inet;
 
 /// Connects again and again until one connection is captured.
 ///
-/// To be run in the pod's namespace and as the proxy's user: only what that user sends to its own pod is captured as inbound. The proxy
-/// must not run yet, since its ports are taken.
+/// To be run in the pod's namespace and as the proxy's user: only what that user sends to its own
+/// pod is captured as inbound. The proxy must not run yet, since its ports are taken.
 ///
 /// ```no_run
 /// use nftmesh::kernel::NetNs;
@@ -37,8 +38,9 @@ pub struct CaptureProbe {
 }
 
 impl CaptureProbe {
-    /// Listens at `from` on both `ports` and connects from there to `to`, for five seconds. Istio: from `127.0.0.1` to
-    /// `127.0.0.6:15002` and, in a pod of IPv6, from `::1` to `[::6]:15002`; the ports are 15001 and 15006.
+    /// Listens at `from` on both `ports` and connects from there to `to`, for five seconds. Istio:
+    /// from `127.0.0.1` to `127.0.0.6:15002` and, in a pod of IPv6, from `::1` to
+    /// `[::6]:15002`; the ports are 15001 and 15006.
     #[must_use]
     pub fn new(from: IpAddr, to: SocketAddr, ports: [u16; 2]) -> Self {
         CaptureProbe { from, to, ports, timeout: Duration::from_secs(5) }
@@ -50,11 +52,12 @@ impl CaptureProbe {
         CaptureProbe { timeout, ..self }
     }
 
-    /// Returns as soon as one connection has arrived whose original destination port is that of `to`.
+    /// Returns as soon as one connection has arrived whose original destination port is that of
+    /// `to`.
     ///
     /// # Errors
-    /// None arrived in time, and what to look at; [`is_conflict`](Error::is_conflict) when a port is taken,
-    /// [`is_invalid`](Error::is_invalid) when `to` has one of the two ports.
+    /// None arrived in time, and what to look at; [`is_conflict`](Error::is_conflict) when a port
+    /// is taken, [`is_invalid`](Error::is_invalid) when `to` has one of the two ports.
     pub fn run(&self) -> Result<()> {
         let CaptureProbe { from, to, ports, timeout } = *self;
         if ports.contains(&to.port()) {

@@ -53,7 +53,8 @@ pub(crate) fn device(name: &str) -> impl Display {
     quoted(name)
 }
 
-/// `typeof ip saddr : meta mark` when it is known by which expressions the set was declared, else `type ipv4_addr : mark`.
+/// `typeof ip saddr : meta mark` when it is known by which expressions the set was declared, else
+/// `type ipv4_addr : mark`.
 pub(crate) fn declaration(set: &Set, typeof_: Option<(Vec<&str>, Option<&str>)>) -> String {
     let by_expressions = typeof_.filter(|(_, data)| data.is_some() || !matches!(set.data, SetData::Value(_)));
     let (word, key, data) = match by_expressions {

@@ -114,7 +114,8 @@ pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, st
     })
 }
 
-/// Whether it compares by order, for which a number of several bytes in host order is turned round; nft names none of those.
+/// Whether it compares by order, for which a number of several bytes in host order is turned round;
+/// nft names none of those.
 fn is_order(op: Op) -> bool {
     !matches!(op, Op::Eq | Op::Ne)
 }

@@ -1,8 +1,9 @@
 //! Rule sets as text: what `nft list ruleset` of nft(8) 1.0.6 prints, byte for byte.
 //!
-//! [`Display`] of a [`Ruleset`](crate::model::Ruleset) or [`Table`](crate::model::Table) is what nft lists and what
-//! `nft -f` reads. A [`Chain`](crate::model::Chain), [`Rule`](crate::model::Rule) or
-//! [`Statement`](crate::model::Statement) alone does not know its family; alone it prints as in an `inet` table.
+//! [`Display`] of a [`Ruleset`](crate::model::Ruleset) or [`Table`](crate::model::Table) is what
+//! nft lists and what `nft -f` reads. A [`Chain`](crate::model::Chain),
+//! [`Rule`](crate::model::Rule) or [`Statement`](crate::model::Statement) alone does not know its
+//! family; alone it prints as in an `inet` table.
 //!
 //! ```text
 //! mod       InFamily: a value and the family of its table
@@ -12,20 +13,27 @@
 //! statement targets                                                matches     comparisons         value   constants
 //! ```
 //!
-//! [`listing`] prints what nft lists even where nft could not read it back. `Display` of a rule set differs from it on purpose where
-//! nft's own listing does not mean what was loaded:
-//! - an interface index prints as a number, which nft reads; nft lists the name that belongs to it where it runs. The index 1 is
-//!   the loopback device of every network namespace and prints as `"lo"`.
-//! - `meta nfproto ipv4 meta l4proto icmp`: nft drops the first match, and reads its own text back without it. It stays here.
-//! - `ct state == established | related`: nft drops the `==`, and reads its own text back as `ct state established,related`.
+//! [`listing`] prints what nft lists even where nft could not read it back. `Display` of a rule set
+//! differs from it on purpose where nft's own listing does not mean what was loaded:
+//! - an interface index prints as a number, which nft reads; nft lists the name that belongs to it
+//!   where it runs. The index 1 is the loopback device of every network namespace and prints as
+//!   `"lo"`.
+//! - `meta nfproto ipv4 meta l4proto icmp`: nft drops the first match, and reads its own text back
+//!   without it. It stays here.
+//! - `ct state == established | related`: nft drops the `==`, and reads its own text back as `ct
+//!   state established,related`.
 //! - `dnat ip to 10.0.0.0-10.0.0.255:80`: nft lists `10.0.0.0/24:80`, which it cannot read.
-//! - `dnat to :80` in an inet table: nft lists the family it knows, `dnat ip to :80`, which it cannot read.
-//! - a set of integers says `typeof` some field of that width, which nft lists only for sets that it made itself.
-//! - nft reads `tcp dport 80 tcp sport 1` as one load of both ports and lists it as `tcp sport 1 tcp dport 80`; a rule prints in its
-//!   own order here.
-//! - the owner of a table and the time until an element expires belong to the running system, not to the rule set.
+//! - `dnat to :80` in an inet table: nft lists the family it knows, `dnat ip to :80`, which it
+//!   cannot read.
+//! - a set of integers says `typeof` some field of that width, which nft lists only for sets that
+//!   it made itself.
+//! - nft reads `tcp dport 80 tcp sport 1` as one load of both ports and lists it as `tcp sport 1
+//!   tcp dport 80`; a rule prints in its own order here.
+//! - the owner of a table and the time until an element expires belong to the running system, not
+//!   to the rule set.
 //!
-//! A protocol prints by name when [`Protocol::name`](crate::model::Protocol::name) has one; nft uses /etc/protocols.
+//! A protocol prints by name when [`Protocol::name`](crate::model::Protocol::name) has one; nft
+//! uses /etc/protocols.
 
 pub(crate) mod listing;
 mod matches;
@@ -95,13 +103,14 @@ fn joined<T: Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item 
     Ok(())
 }
 
-/// A part that has no name here: nft has no statement, element or block that begins so, so it refuses the text wherever this stands.
+/// A part that has no name here: nft has no statement, element or block that begins so, so it
+/// refuses the text wherever this stands.
 fn unknown(what: impl Display) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| write!(f, "<unknown {what}>"))
 }
 
-/// Text in quotes. nft has no escapes: what would end the quotes or the line is written as Rust would, so that nothing that follows
-/// can be taken for a statement.
+/// Text in quotes. nft has no escapes: what would end the quotes or the line is written as Rust
+/// would, so that nothing that follows can be taken for a statement.
 fn quoted(text: &str) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| {
         f.write_str("\"")?;

@@ -13,7 +13,8 @@ pub(super) enum Neighbours {
     Merged,
 }
 
-/// Whether these are ranges of concatenations where they are ranges, which nft lists in the order of the kernel.
+/// Whether these are ranges of concatenations where they are ranges, which nft lists in the order
+/// of the kernel.
 pub(super) fn is_concat(elements: &[Element]) -> bool {
     matches!(elements.first().map(|element| &element.key), Some(Key::Concat(_)))
 }
@@ -58,9 +59,10 @@ fn successor(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     None
 }
 
-/// Everything else: by what nft compares, which is a single number, or the bytes in memory read as one number, the last first. So
-/// numbers ascend, and strings compare from their end. nft turns those that compare equal round: as they stand here they are in the
-/// order of the kernel, or else in that of their keys.
+/// Everything else: by what nft compares, which is a single number, or the bytes in memory read as
+/// one number, the last first. So numbers ascend, and strings compare from their end. nft turns
+/// those that compare equal round: as they stand here they are in the order of the kernel, or else
+/// in that of their keys.
 pub(super) fn backwards<'a>(elements: &'a [Element], key: &[DataType], given: bool) -> Vec<Cow<'a, Element>> {
     let mut sorted: Vec<&Element> = elements.iter().rev().collect();
     if !given {
@@ -81,7 +83,8 @@ pub(super) fn backwards<'a>(elements: &'a [Element], key: &[DataType], given: bo
     sorted.into_iter().map(Cow::Borrowed).collect()
 }
 
-/// How many elements at the end of these nft lists behind the one for every other key, whose key to nft is all ones.
+/// How many elements at the end of these nft lists behind the one for every other key, whose key to
+/// nft is all ones.
 pub(super) fn behind_all_others(sorted: &[Cow<'_, Element>], key: &[DataType]) -> usize {
     let [of] = key else { return 0 };
     let ones = |element: &Element| {
@@ -91,7 +94,8 @@ pub(super) fn behind_all_others(sorted: &[Cow<'_, Element>], key: &[DataType]) -
     sorted.iter().rev().take_while(|element| ones(element)).count()
 }
 
-/// The bytes of a value in memory, the last first: those of a number in host order begin with the most significant.
+/// The bytes of a value in memory, the last first: those of a number in host order begin with the
+/// most significant.
 fn from_the_end(value: &Value, of: Option<DataType>) -> Vec<u8> {
     let mut bytes = bytes(value);
     if let Some(DataType::NetworkInteger { bytes: width }) = of {

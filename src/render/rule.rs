@@ -1,9 +1,10 @@
 //! Rules, and what nft leaves out of them.
 //!
-//! nft puts `meta l4proto tcp` in front of `tcp dport 80` by itself and does not list it. So it lists no such match at all when a
-//! later one implies it and nothing but matches stand between: `meta l4proto tcp iifname "lo" tcp dport 80` is listed as
-//! `iifname "lo" tcp dport 80`. [`Omissions`] finds those, as nft's netlink_delinearize.c does, but spares one whose omission nft
-//! would not make good when it reads the text.
+//! nft puts `meta l4proto tcp` in front of `tcp dport 80` by itself and does not list it. So it
+//! lists no such match at all when a later one implies it and nothing but matches stand between:
+//! `meta l4proto tcp iifname "lo" tcp dport 80` is listed as `iifname "lo" tcp dport 80`.
+//! [`Omissions`] finds those, as nft's netlink_delinearize.c does, but spares one whose omission
+//! nft would not make good when it reads the text.
 
 use std::fmt::{self, Display};
 
@@ -76,7 +77,8 @@ struct Omissions<'a> {
     network_match: Option<Implied<Nfproto>>,
     /// `meta l4proto ...` or `ip protocol ...`, likewise.
     transport_match: Option<Implied<Protocol>>,
-    /// Whether everything so far is a match. nft puts what `reject` implies at the very front of a rule.
+    /// Whether everything so far is a match. nft puts what `reject` implies at the very front of a
+    /// rule.
     only_matches: bool,
 }
 
@@ -98,7 +100,8 @@ impl<'a> Omissions<'a> {
     }
 
     fn see(&mut self, at: usize, statement: &Statement) {
-        // A selector is spelled with what is known before, and `tcp dport` itself tells the protocol of what follows.
+        // A selector is spelled with what is known before, and `tcp dport` itself tells the protocol of
+        // what follows.
         self.statements.push(Fate { omitted: false, transport: self.transport });
         match statement {
             Statement::Match(matches) => {

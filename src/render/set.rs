@@ -130,7 +130,8 @@ fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
     lines
 }
 
-/// `type ...`; or `typeof ...` with a field of each type, because nft cannot say how wide an integer is.
+/// `type ...`; or `typeof ...` with a field of each type, because nft cannot say how wide an
+/// integer is.
 fn declaration(key: &[DataType], data: &SetData) -> String {
     let data_type = match data {
         SetData::Value(data) => Some(*data),

@@ -21,7 +21,8 @@ impl Display for Table {
     }
 }
 
-/// The kernel's handles for a table and what is in it, in the order of the table; where one is missing, none is printed.
+/// The kernel's handles for a table and what is in it, in the order of the table; where one is
+/// missing, none is printed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Handles {
     pub(crate) table: Option<u64>,
@@ -135,7 +136,8 @@ impl Display for InFamily<'_, Base> {
     }
 }
 
-/// A priority with the name that nft gives it at that hook: within 10 of `dstnat`, but only where destinations are translated.
+/// A priority with the name that nft gives it at that hook: within 10 of `dstnat`, but only where
+/// destinations are translated.
 pub(super) fn priority(family: Family, hook: &str, priority: i32) -> impl Display {
     let named: &[(&str, i32, Option<&str>)] = match family {
         Family::Inet | Family::Ip | Family::Ip6 => &[

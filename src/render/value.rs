@@ -11,7 +11,8 @@ use crate::model::{
 
 use super::{Text, joined, quoted};
 
-/// Index of the loopback device in every network namespace (`LOOPBACK_IFINDEX`, include/net/flow.h).
+/// Index of the loopback device in every network namespace (`LOOPBACK_IFINDEX`,
+/// include/net/flow.h).
 const LOOPBACK_IFINDEX: u32 = 1;
 
 /// As in a set: names where nft has them, bits joined by ` | `.

@@ -1,7 +1,8 @@
 //! What registers hold: bytes that are known, and bytes of the packet that are still open.
 //!
-//! A walk knows every byte. A comparison of two rule sets leaves the packet open: a byte that nobody has looked at yet stands for all
-//! its values, and is split where a program tests it. Masks and flips apply bit by bit, so an open byte carries them along.
+//! A walk knows every byte. A comparison of two rule sets leaves the packet open: a byte that
+//! nobody has looked at yet stands for all its values, and is split where a program tests it. Masks
+//! and flips apply bit by bit, so an open byte carries them along.
 
 use crate::bytecode::Register;
 
@@ -10,7 +11,8 @@ use crate::bytecode::Register;
 /// Booleans are one byte, 0 or 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Input {
-    /// Connection tracking knows the packet already when it comes to the first chain: it came through lo.
+    /// Connection tracking knows the packet already when it comes to the first chain: it came
+    /// through lo.
     Attached,
     Cgroup,
     CtDirection,
@@ -26,26 +28,28 @@ pub(crate) enum Input {
     L4proto,
     Length,
     Mark,
-    /// The first bytes of the IP header that are no other input: 12 of IPv4, 8 of IPv6, at their places.
+    /// The first bytes of the IP header that are no other input: 12 of IPv4, 8 of IPv6, at their
+    /// places.
     Network,
     Oif,
     Oifname,
     PktType,
-    /// Whether a socket of this host would receive the packet (the `socket` expression finds one): 0 none, 1 one, 2 one of a TCP
-    /// handshake under way.
+    /// Whether a socket of this host would receive the packet (the `socket` expression finds one):
+    /// 0 none, 1 one, 2 one of a TCP handshake under way.
     Received,
     Saddr,
     Skgid,
     Skuid,
-    /// The socket of this host that sent the packet, or was assigned to it: 0 none, 1 one, 2 one without an owner, which is the kernel's
-    /// or was closed.
+    /// The socket of this host that sent the packet, or was assigned to it: 0 none, 1 one, 2 one
+    /// without an owner, which is the kernel's or was closed.
     Socket,
     SocketMark,
     SocketTransparent,
     SocketWildcard,
     Sport,
     TcpFlags,
-    /// The addresses and ports behind the translation that an earlier packet of the connection was given.
+    /// The addresses and ports behind the translation that an earlier packet of the connection was
+    /// given.
     TranslatedDaddr,
     TranslatedDport,
     TranslatedSaddr,
@@ -180,7 +184,8 @@ pub(crate) fn bitwise(cells: &mut [Cell], mask: &[u8], xor: &[u8]) {
     }
 }
 
-/// The registers of a program, 64 bytes of which each register is a window (`struct nft_regs`, include/net/netfilter/nf_tables.h, v6.12).
+/// The registers of a program, 64 bytes of which each register is a window (`struct nft_regs`,
+/// include/net/netfilter/nf_tables.h, v6.12).
 #[derive(Clone, Debug)]
 pub(crate) struct Registers([Cell; REGISTER_BYTES]);
 
@@ -200,7 +205,8 @@ impl Registers {
         self.0.get_mut(start..start.checked_add(len)?)
     }
 
-    /// Stores `cells` and zeroes the rest of the last 4 bytes, as the kernel does; `None` when they do not fit.
+    /// Stores `cells` and zeroes the rest of the last 4 bytes, as the kernel does; `None` when they
+    /// do not fit.
     pub(crate) fn store(&mut self, register: Register, cells: impl ExactSizeIterator<Item = Cell>) -> Option<()> {
         let window = self.window(register, cells.len().next_multiple_of(4))?;
         let padded = cells.chain(std::iter::repeat(Cell::Known(0)));

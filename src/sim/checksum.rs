@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use super::connections::Tuple;
 use crate::model::Protocol;
 
-/// The checksum behind a change of addresses and id: RFC 1624, section 3, equation 3. Only that of ICMPv6 is about addresses too
-/// (icmp_manip_pkt and icmpv6_manip_pkt, net/netfilter/nf_nat_proto.c, v6.12).
+/// The checksum behind a change of addresses and id: RFC 1624, section 3, equation 3. Only that of
+/// ICMPv6 is about addresses too (icmp_manip_pkt and icmpv6_manip_pkt,
+/// net/netfilter/nf_nat_proto.c, v6.12).
 pub(super) fn moved(checksum: u16, from: Tuple, to: Tuple) -> u16 {
     let [before, after] = [from, to].map(|tuple| summands(&tuple));
     if before == after {

@@ -1,8 +1,10 @@
-//! Connection tracking: which packets belong together, and the translation that the first of them was given.
+//! Connection tracking: which packets belong together, and the translation that the first of them
+//! was given.
 //!
-//! Two tuples a connection, as in the kernel: what its packets look like where they begin, and what its replies do where those begin.
-//! Translation changes the second (nf_nat_setup_info and nf_nat_packet, net/netfilter/nf_nat_core.c, v6.12). Checksums are taken to be
-//! right: of a packet with a wrong one tracking knows nothing.
+//! Two tuples a connection, as in the kernel: what its packets look like where they begin, and what
+//! its replies do where those begin. Translation changes the second (nf_nat_setup_info and
+//! nf_nat_packet, net/netfilter/nf_nat_core.c, v6.12). Checksums are taken to be right: of a packet
+//! with a wrong one tracking knows nothing.
 
 pub(super) mod sound;
 mod tcp;
@@ -17,7 +19,8 @@ use super::situation::{done, is_never_tracked};
 use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol};
 use crate::xt::{End, OfConnection};
 
-/// Where packets of one direction come from and go to. Of ICMP, the source port is type and code, and the other one the id.
+/// Where packets of one direction come from and go to. Of ICMP, the source port is type and code,
+/// and the other one the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tuple {
     pub(super) protocol: Protocol,
@@ -105,7 +108,8 @@ impl Tuple {
 }
 
 impl Connections {
-    /// The connection of a packet in a zone; a new one that is not in the table yet when it begins one.
+    /// The connection of a packet in a zone; a new one that is not in the table yet when it begins
+    /// one.
     pub(super) fn find(&mut self, packet: &Packet, zone: u16) -> Found {
         let tuple = Tuple::of(packet);
         if let Some((at, direction)) = self.by_tuple.get(&(zone, tuple)).copied() {
@@ -147,8 +151,9 @@ impl Connections {
         Found::Connection(Attached { entry, at: None, direction: CtDirection::Original, state: CtState::NEW })
     }
 
-    /// The connection that an error of ICMP is about: that of the packet in it, if it goes back to who sent that one
-    /// (nf_conntrack_inet_error, net/netfilter/nf_conntrack_proto_icmp.c, v6.12).
+    /// The connection that an error of ICMP is about: that of the packet in it, if it goes back to
+    /// who sent that one (nf_conntrack_inet_error, net/netfilter/nf_conntrack_proto_icmp.c,
+    /// v6.12).
     fn about(&self, packet: &Packet, zone: u16) -> Found {
         let Some(about) = &packet.about else { return Found::Unknown };
         let known = self.by_tuple.get(&(zone, Tuple::of(about).reversed())).copied();
@@ -183,8 +188,9 @@ impl Connections {
         }
     }
 
-    /// The packet got through: its connection is in the table from now on, as it is now. `false` when its replies would be taken for
-    /// another's: it is dropped (__nf_conntrack_confirm and nf_ct_resolve_clash, net/netfilter/nf_conntrack_core.c, v6.12).
+    /// The packet got through: its connection is in the table from now on, as it is now. `false`
+    /// when its replies would be taken for another's: it is dropped (__nf_conntrack_confirm and
+    /// nf_ct_resolve_clash, net/netfilter/nf_conntrack_core.c, v6.12).
     pub(super) fn confirm(&mut self, attached: &mut Attached) -> bool {
         let Entry { original, reply, zone, .. } = attached.entry;
         let taken = |tuple| self.by_tuple.contains_key(&(zone, tuple));
@@ -216,8 +222,8 @@ impl Connections {
         }
     }
 
-    /// Gives one side of a connection its translation; without one, none, unless that would mix it up with another. Whether the kernel
-    /// would have chosen a port at random.
+    /// Gives one side of a connection its translation; without one, none, unless that would mix it
+    /// up with another. Whether the kernel would have chosen a port at random.
     pub(super) fn translate(&mut self, entry: &mut Entry, kind: NatKind, chosen: Option<Chosen>) -> bool {
         let now = entry.reply.reversed();
         let mut new = now;
@@ -238,7 +244,8 @@ impl Connections {
         is_random
     }
 
-    /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12, with the lowest port where it takes any: then `true`.
+    /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12, with the lowest port where it takes
+    /// any: then `true`.
     fn choose_port(&mut self, entry: &Entry, new: &mut Tuple, kind: NatKind, chosen: Chosen) -> bool {
         let is_icmp = is_icmp(new.protocol);
         // The id of ICMP is that of both directions.
@@ -289,7 +296,8 @@ impl Connections {
 }
 
 impl Entry {
-    /// Whether conntrack_mt finds it so (net/netfilter/xt_conntrack.c, v6.12); `None` when that is not known here.
+    /// Whether conntrack_mt finds it so (net/netfilter/xt_conntrack.c, v6.12); `None` when that is
+    /// not known here.
     pub(super) fn is(&self, asked: OfConnection) -> Option<bool> {
         let end = |End { direction, side }: End| {
             let mut tuple = self.tuple(direction);
@@ -332,8 +340,9 @@ impl Entry {
 }
 
 impl Attached {
-    /// What an error of ICMP about the connection looks like behind the translation of one side, and the packet that it is about
-    /// (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c, v6.12). `false` when nothing changes.
+    /// What an error of ICMP about the connection looks like behind the translation of one side,
+    /// and the packet that it is about (nf_nat_icmp_reply_translation,
+    /// net/netfilter/nf_nat_proto.c, v6.12). `false` when nothing changes.
     pub(super) fn apply_to_error(
         &self,
         kind: NatKind,
@@ -402,7 +411,8 @@ fn bit(kind: NatKind) -> CtStatus {
     }
 }
 
-/// The type of the answer to an ICMP type: invmap, net/netfilter/nf_conntrack_proto_icmp.c and _icmpv6.c.
+/// The type of the answer to an ICMP type: invmap, net/netfilter/nf_conntrack_proto_icmp.c and
+/// _icmpv6.c.
 fn answer(protocol: Protocol, kind: u8) -> u8 {
     let pairs: &[(u8, u8)] = if protocol == Protocol::ICMPV6 { PAIRS6 } else { PAIRS4 };
     let found = pairs.iter().find_map(|(ask, answer)| match kind {

@@ -21,7 +21,8 @@ pub(crate) struct Flow {
     /// Where `tproxy` sent it.
     pub(crate) tproxy: Option<Target>,
     pub(crate) traced: Cell,
-    /// The mark by which the packet was routed last: behind a chain of type route that changed it, or with another destination.
+    /// The mark by which the packet was routed last: behind a chain of type route that changed it,
+    /// or with another destination.
     pub(crate) routed: [Cell; 4],
     /// What TCPMSS limited the maximum segment size to.
     pub(crate) segment: Segment,
@@ -96,7 +97,8 @@ pub(crate) enum NewAddress {
 }
 
 impl Translation {
-    /// Rewrites a header to the lowest address and port that this allows; `own` is the address of this host, if it is known.
+    /// Rewrites a header to the lowest address and port that this allows; `own` is the address of
+    /// this host, if it is known.
     pub(crate) fn lowest(&self, own: Option<[Cell; 16]>, header: &mut Header) {
         let Translation { kind, address, ports, flags: _ } = self;
         let (at, port) = match kind {

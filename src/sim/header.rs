@@ -157,9 +157,9 @@ impl Packet {
         }
     }
 
-    /// Whether the packet ends before byte number `end` of a header: a rule that loads it ends there
-    /// (nft_payload_eval, net/netfilter/nft_payload.c, v6.12). How long the shortest packet of a
-    /// protocol without ports is, is not known here.
+    /// Whether the packet ends before byte number `end` of a header: a rule that loads it ends
+    /// there (nft_payload_eval, net/netfilter/nft_payload.c, v6.12). How long the shortest
+    /// packet of a protocol without ports is, is not known here.
     pub(super) fn ends_before(&self, base: PayloadBase, end: u32) -> Option<bool> {
         let header = self.network_length();
         let needed = match base {

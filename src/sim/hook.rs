@@ -1,4 +1,5 @@
-//! A hook: its base chains in the kernel's order, with connection tracking and address translation at their places.
+//! A hook: its base chains in the kernel's order, with connection tracking and address translation
+//! at their places.
 
 use std::sync::Arc;
 
@@ -145,8 +146,8 @@ fn one(
     }
 }
 
-/// A base chain that is not of type nat; behind one of type route, what carries another mark is routed again (nf_route_table_hook4,
-/// net/netfilter/nft_chain_route.c, v6.12).
+/// A base chain that is not of type nat; behind one of type route, what carries another mark is
+/// routed again (nf_route_table_hook4, net/netfilter/nft_chain_route.c, v6.12).
 fn filter(
     table: &TableCode,
     chain: &ChainCode,
@@ -224,7 +225,8 @@ struct Here<'a> {
     gotos: usize,
 }
 
-/// Runs a base chain and what it calls. Ends in any case: calls are as deep as the kernel takes, and a run of rules is bounded.
+/// Runs a base chain and what it calls. Ends in any case: calls are as deep as the kernel takes,
+/// and a run of rules is bounded.
 pub(super) fn base_chain(
     table: &TableCode,
     chain: &ChainCode,

@@ -1,4 +1,5 @@
-//! The host that packets walk through: interfaces, addresses, routes, policy rules, transparent listeners. Plain data.
+//! The host that packets walk through: interfaces, addresses, routes, policy rules, transparent
+//! listeners. Plain data.
 
 mod fib;
 mod reverse;
@@ -13,7 +14,8 @@ pub use self::source::{ReversePath, SourceChecks};
 use super::packet::Interface;
 use crate::model::{AddrType, Family4or6};
 
-/// What routing and address translation need to know of a host. [`kernel::host`](crate::kernel::host) reads one.
+/// What routing and address translation need to know of a host.
+/// [`kernel::host`](crate::kernel::host) reads one.
 ///
 /// ```
 /// use nftmesh::sim::Host;
@@ -37,7 +39,8 @@ pub struct Host {
     pub forwards_ipv4: bool,
     /// Whether IPv6 packets for others are sent on.
     pub forwards_ipv6: bool,
-    /// Whether loopback addresses may come in on any interface (`net.ipv4.conf.all.route_localnet`).
+    /// Whether loopback addresses may come in on any interface
+    /// (`net.ipv4.conf.all.route_localnet`).
     pub route_localnet: bool,
 }
 
@@ -49,7 +52,8 @@ pub struct Link {
     pub interface: Interface,
     /// Its addresses, with the length of their network prefix.
     pub addresses: Vec<IpNetwork>,
-    /// How it checks sources of IPv4; `None` when that is not known: then only what no setting changes can be told.
+    /// How it checks sources of IPv4; `None` when that is not known: then only what no setting
+    /// changes can be told.
     pub checks: Option<SourceChecks>,
 }
 
@@ -67,7 +71,8 @@ pub struct Route {
     pub interface: u32,
     /// Among equals the lowest counts.
     pub metric: u32,
-    /// Interfaces of its other ways, where it has several: which one a packet takes, the kernel decides.
+    /// Interfaces of its other ways, where it has several: which one a packet takes, the kernel
+    /// decides.
     pub others: Vec<u32>,
 }
 
@@ -85,7 +90,8 @@ pub struct PolicyRule {
     pub mask: u32,
     /// Number of the table.
     pub table: u32,
-    /// What it asks or does besides that is not known here: a packet that comes so far cannot be told.
+    /// What it asks or does besides that is not known here: a packet that comes so far cannot be
+    /// told.
     pub unknown: Option<String>,
 }
 
@@ -150,7 +156,8 @@ impl Route {
 }
 
 impl PolicyRule {
-    /// Packets of `family` with exactly this mark are routed by `table`, before table main is asked.
+    /// Packets of `family` with exactly this mark are routed by `table`, before table main is
+    /// asked.
     #[must_use]
     pub fn mark(family: Family4or6, mark: u32, table: u32) -> Self {
         PolicyRule { family, priority: MAIN_PRIORITY - 1, mark, mask: u32::MAX, table, unknown: None }
@@ -172,7 +179,8 @@ impl Host {
         Host { rules: rules.collect(), forwards_ipv4: true, forwards_ipv6: true, ..Host::default() }
     }
 
-    /// A pod: `lo`, and `eth0` with these addresses and default routes of their families. Addresses of loopback go to `lo`.
+    /// A pod: `lo`, and `eth0` with these addresses and default routes of their families. Addresses
+    /// of loopback go to `lo`.
     #[must_use]
     pub fn pod(addresses: impl IntoIterator<Item = IpNetwork>) -> Self {
         let loopback = [IpNetwork::V4(LOOPBACK4), IpNetwork::from(IpAddr::from(Ipv6Addr::LOCALHOST))];
@@ -200,7 +208,8 @@ impl Host {
         self
     }
 
-    /// With one more address on an interface that it has, and the routes that the kernel makes for it.
+    /// With one more address on an interface that it has, and the routes that the kernel makes for
+    /// it.
     #[must_use]
     pub fn address(mut self, interface: u32, address: IpNetwork) -> Self {
         if let Some(link) = self.links.iter_mut().find(|link| link.interface.index == interface) {
@@ -224,7 +233,8 @@ impl Host {
         self
     }
 
-    /// Everything that is routed by `table` is for this host: `ip route add local default dev lo table ...`.
+    /// Everything that is routed by `table` is for this host: `ip route add local default dev lo
+    /// table ...`.
     #[must_use]
     pub fn local_table(self, family: Family4or6, table: u32) -> Self {
         self.route(Route::new(everything(family), LO).table(table).kind(AddrType::LOCAL))

@@ -17,7 +17,8 @@ use crate::xt::Question;
 
 /// A packet and its surroundings: all of it known, or left open and split where programs look.
 ///
-/// The questions about cells are only asked when some of them are open: in a walk those are bytes of a header that nobody gave.
+/// The questions about cells are only asked when some of them are open: in a walk those are bytes
+/// of a header that nobody gave.
 pub(crate) trait Inputs: Sized {
     /// Network-layer family of the packet.
     fn family(&self) -> Family4or6;
@@ -35,7 +36,8 @@ pub(crate) trait Inputs: Sized {
         Ok(())
     }
 
-    /// Whether it is known that no socket sent the packet, where nobody's did: the kernel has some of its own, without an owner.
+    /// Whether it is known that no socket sent the packet, where nobody's did: the kernel has some
+    /// of its own, without an owner.
     fn knows_no_socket(&self) -> Result<(), CannotTell> {
         Ok(())
     }
@@ -45,7 +47,8 @@ pub(crate) trait Inputs: Sized {
         Ok(())
     }
 
-    /// Whether the packet can be at that hook; `is_made_whole` where fragments are put together first.
+    /// Whether the packet can be at that hook; `is_made_whole` where fragments are put together
+    /// first.
     fn can_be_at(&self, _hook: Hook, _is_made_whole: bool) -> Result<(), CannotTell> {
         Ok(())
     }
@@ -125,7 +128,8 @@ pub(crate) trait Inputs: Sized {
     /// Whether a transparent socket takes the packet that is to go there.
     fn listener(&mut self, target: &Target) -> Result<bool, CannotTell>;
 
-    /// Connection tracking takes up the packet: in the zone of the flow, whose mark of the connection it sets.
+    /// Connection tracking takes up the packet: in the zone of the flow, whose mark of the
+    /// connection it sets.
     fn track(&mut self, _hook: Hook, _flow: &mut Flow) -> Result<(), CannotTell> {
         Ok(())
     }
@@ -140,10 +144,12 @@ pub(crate) trait Inputs: Sized {
         false
     }
 
-    /// Whether chains of type nat see the packet: it is the first of its connection, and this side of it has no translation yet.
+    /// Whether chains of type nat see the packet: it is the first of its connection, and this side
+    /// of it has no translation yet.
     fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell>;
 
-    /// Rewrites the header of the flow behind the nat chains: by what they decided now, or by what the connection already has.
+    /// Rewrites the header of the flow behind the nat chains: by what they decided now, or by what
+    /// the connection already has.
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell>;
 }
 
@@ -154,7 +160,8 @@ pub(crate) struct Target {
     pub(crate) port: Option<[Cell; 2]>,
 }
 
-/// Why there is no answer: something on the way is not known here. Prints in one line, the place of the rule first.
+/// Why there is no answer: something on the way is not known here. Prints in one line, the place of
+/// the rule first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CannotTell {
     reason: String,

@@ -407,8 +407,8 @@ fn tracks(table: &TableCode, number: Family4or6) -> Option<(u64, u64)> {
     table.chains.iter().filter_map(|chain| chain.registered_rule(tracks)).min()
 }
 
-/// Whether a table switches on, without connection tracking, that fragments are put together (nft_socket_init and nft_tproxy_init,
-/// net/netfilter, v6.12), or may.
+/// Whether a table switches on, without connection tracking, that fragments are put together
+/// (nft_socket_init and nft_tproxy_init, net/netfilter, v6.12), or may.
 fn may_defragment(table: &TableCode) -> bool {
     let is_it = |expr: &Expr| {
         matches!(expr, Expr::Socket { key: _, dreg: _ } | Expr::Tproxy(_) | Expr::Opaque { name: _, data: _, set: _ })

@@ -1,4 +1,5 @@
-//! One program, run on one packet: the expressions of nf_tables (nft_do_chain and the `eval` of every expression, net/netfilter/, v6.12).
+//! One program, run on one packet: the expressions of nf_tables (nft_do_chain and the `eval` of
+//! every expression, net/netfilter/, v6.12).
 //!
 //! Total: whatever is not known ends the run with [`CannotTell`].
 
@@ -196,7 +197,8 @@ impl<'a, I: Inputs> Machine<'a, I> {
         if self.has_owner()? { self.load(input, dreg) } else { Ok(Next::Break) }
     }
 
-    /// nft_meta_get_eval_cgroup, net/netfilter/nft_meta.c, v6.12: sockets of the kernel, and those that were closed, have one too.
+    /// nft_meta_get_eval_cgroup, net/netfilter/nft_meta.c, v6.12: sockets of the kernel, and those
+    /// that were closed, have one too.
     fn cgroup(&mut self, dreg: Register) -> Step {
         if self.has_owner()? {
             return self.load(Input::Cgroup, dreg);
@@ -281,7 +283,8 @@ impl<'a, I: Inputs> Machine<'a, I> {
         if compare(self.inputs, &received, wanted, &[1])? { self.load(input, dreg) } else { Ok(Next::Break) }
     }
 
-    /// net/netfilter/nft_tproxy.c: breaks when there is no listener, and for what is neither TCP nor UDP.
+    /// net/netfilter/nft_tproxy.c: breaks when there is no listener, and for what is neither TCP
+    /// nor UDP.
     fn tproxy(&mut self, code: &TproxyCode) -> Step {
         let family = self.inputs.family();
         let TproxyCode { family: wanted, address, port } = *code;
@@ -320,7 +323,8 @@ impl<'a, I: Inputs> Machine<'a, I> {
         self.translated(kind, address, ports, flags)
     }
 
-    /// A network for a network (nft_nat_setup_netmap, net/netfilter/nft_nat.c, v6.12): bits in which both ends differ stay as they are.
+    /// A network for a network (nft_nat_setup_netmap, net/netfilter/nft_nat.c, v6.12): bits in
+    /// which both ends differ stay as they are.
     fn netmap(&self, kind: NatKind, low: &[Cell], high: &[Cell]) -> Result<NewAddress, CannotTell> {
         let (Some(low), Some(high)) = (bytes(low), bytes(high)) else {
             return Err(CannotTell::new("a network that is not known is translated to"));
@@ -407,7 +411,8 @@ pub(crate) fn holds(op: CmpOp, order: std::cmp::Ordering) -> bool {
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-/// `NF_NAT_RANGE_MAP_IPS` and `NF_NAT_RANGE_PROTO_SPECIFIED`, include/uapi/linux/netfilter/nf_nat.h.
+/// `NF_NAT_RANGE_MAP_IPS` and `NF_NAT_RANGE_PROTO_SPECIFIED`,
+/// include/uapi/linux/netfilter/nf_nat.h.
 const GIVEN: u32 = 3;
 /// `NF_NAT_RANGE_NETMAP`.
 const NETMAP: u32 = 0x40;

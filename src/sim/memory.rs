@@ -25,7 +25,8 @@ impl Op {
         }
     }
 
-    /// Whether what it does depends on more than the packet, its connection and what is drawn for it.
+    /// Whether what it does depends on more than the packet, its connection and what is drawn for
+    /// it.
     pub(super) fn remembers(&self) -> bool {
         match self {
             Op::Expr(expr) => expr_remembers(expr),

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use super::header::HeaderBytes;
 use crate::model::{CtDirection, CtState, CtStatus, Family4or6, PktType, Protocol, TcpFlags};
 
-/// The headers of a packet, who sent it, and its mark. Numbers are plain numbers, whatever their order on the wire.
+/// The headers of a packet, who sent it, and its mark. Numbers are plain numbers, whatever their
+/// order on the wire.
 ///
 /// Prints as text that reads back as the same packet:
 ///
@@ -20,8 +21,9 @@ use crate::model::{CtDirection, CtState, CtStatus, Family4or6, PktType, Protocol
 ///     about PACKET                 of an error of ICMP, the packet that it is about, as that came to who sends it; last of all
 ///     network HEX transport HEX    the first bytes of the header of IP, and of what follows; ?? for one that is not known
 /// ```
-/// What is left out is as in the first packet of a connection without contents: flags `syn` of TCP, no socket, no mark, packet type host,
-/// no options of IP. Bytes of the headers that nothing says are not known: where a rule decides by one, a walk cannot tell.
+/// What is left out is as in the first packet of a connection without contents: flags `syn` of TCP,
+/// no socket, no mark, packet type host, no options of IP. Bytes of the headers that nothing says
+/// are not known: where a rule decides by one, a walk cannot tell.
 ///
 /// ```
 /// use nftmesh::model::{IcmpType, TcpFlags};
@@ -44,16 +46,19 @@ pub struct Packet {
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
-    /// The first two bytes of the transport header: the source port; of ICMP and ICMPv6, the type in the upper byte and the code in the
-    /// lower. Of a protocol without ports 0 says nothing.
+    /// The first two bytes of the transport header: the source port; of ICMP and ICMPv6, the type
+    /// in the upper byte and the code in the lower. Of a protocol without ports 0 says nothing.
     pub sport: u16,
-    /// The two bytes behind: the destination port; of ICMP and ICMPv6, the checksum. Of these and others without ports 0 says nothing.
+    /// The two bytes behind: the destination port; of ICMP and ICMPv6, the checksum. Of these and
+    /// others without ports 0 says nothing.
     pub dport: u16,
-    /// Bytes 4 and 5 of an ICMP header: of an echo, which one it is. What rules find there is not known when it is 0.
+    /// Bytes 4 and 5 of an ICMP header: of an echo, which one it is. What rules find there is not
+    /// known when it is 0.
     pub icmp_id: u16,
     /// The flags of TCP.
     pub tcp_flags: TcpFlags,
-    /// The socket of this host that sent it; none for what comes from elsewhere or from the kernel itself.
+    /// The socket of this host that sent it; none for what comes from elsewhere or from the kernel
+    /// itself.
     pub owner: Option<Owner>,
     /// Mark of the packet.
     pub mark: u32,
@@ -63,7 +68,8 @@ pub struct Packet {
     pub pkttype: PktType,
     /// Bytes of the headers that the fields above do not say.
     pub bytes: HeaderBytes,
-    /// Of an error of ICMP, the packet that it is about: without one, to which connection it belongs is not known.
+    /// Of an error of ICMP, the packet that it is about: without one, to which connection it
+    /// belongs is not known.
     pub about: Option<Box<Packet>>,
 }
 
@@ -193,7 +199,7 @@ pub struct Receiver {
     pub wildcard: bool,
     /// Its mark.
     pub mark: u32,
-    /// It is that of a TCP handshake that waits for its last packet: a rule that asks for its mark, or whether it is bound to the
-    /// unspecified address, ends.
+    /// It is that of a TCP handshake that waits for its last packet: a rule that asks for its mark,
+    /// or whether it is bound to the unspecified address, ends.
     pub handshake: bool,
 }

@@ -1,7 +1,8 @@
-//! Packets as text: `tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000 mark 0x539 flags syn length 60`.
+//! Packets as text: `tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000 mark 0x539 flags syn
+//! length 60`.
 //!
-//! What is printed reads back as the same packet. What is left out is as in the first packet of a connection: `flags syn` of TCP, the
-//! length of a packet without contents, no socket, no mark.
+//! What is printed reads back as the same packet. What is left out is as in the first packet of a
+//! connection: `flags syn` of TCP, the length of a packet without contents, no socket, no mark.
 
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
@@ -127,7 +128,8 @@ pub(super) fn has_ports(protocol: Protocol) -> bool {
     [Protocol::TCP, Protocol::UDP, Protocol::DCCP, Protocol::SCTP, Protocol::UDPLITE].contains(&protocol)
 }
 
-/// See [`Packet`] for the words. What does not read is [`is_invalid`](Error::is_invalid), in one line with the remedy.
+/// See [`Packet`] for the words. What does not read is [`is_invalid`](Error::is_invalid), in one
+/// line with the remedy.
 impl FromStr for Packet {
     type Err = Error;
 

@@ -1,4 +1,5 @@
-//! A packet at a hook of a host: the answers to what rules ask, and what a decision of theirs does to its connection.
+//! A packet at a hook of a host: the answers to what rules ask, and what a decision of theirs does
+//! to its connection.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -235,7 +236,8 @@ impl Inputs for Place<'_> {
         self.situation.knows_receiver(hook)?;
         match self.situation.receiver {
             Some(_) => Ok(()),
-            // No socket is looked up (nf_sk_lookup_slow_v4 and _v6, net/ipv4 and net/ipv6, netfilter/nf_socket_ipv4.c, v6.12).
+            // No socket is looked up (nf_sk_lookup_slow_v4 and _v6, net/ipv4 and net/ipv6, netfilter/nf_socket_ipv4.c,
+            // v6.12).
             None if !has_sockets(&self.situation.packet) => Ok(()),
             None => Err(CannotTell::new("which socket the packet is for")),
         }
@@ -423,7 +425,8 @@ impl Inputs for Place<'_> {
             write(&mut flow.header.daddr, &mut flow.header.dport, to);
         }
         self.situation.hold(self.held);
-        // What this host sends elsewhere now is routed again (nf_nat_ipv4_local_fn, net/netfilter/nf_nat_proto.c, v6.12).
+        // What this host sends elsewhere now is routed again (nf_nat_ipv4_local_fn,
+        // net/netfilter/nf_nat_proto.c, v6.12).
         if hook == Hook::Output && to.ip() != destination.ip() {
             self.reroute(flow)?;
         }
@@ -431,7 +434,8 @@ impl Inputs for Place<'_> {
     }
 }
 
-/// Whether a socket can be found for a packet: of TCP and UDP, or of what an error of ICMP is about.
+/// Whether a socket can be found for a packet: of TCP and UDP, or of what an error of ICMP is
+/// about.
 fn has_sockets(packet: &Packet) -> bool {
     let [kind, _] = packet.sport.to_be_bytes();
     match packet.protocol {

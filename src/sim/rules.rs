@@ -1,4 +1,5 @@
-//! Rule sets in the form that packets are walked through: base chains by hook, in the kernel's order, with their programs.
+//! Rule sets in the form that packets are walked through: base chains by hook, in the kernel's
+//! order, with their programs.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -148,23 +149,26 @@ impl fmt::Display for RuleLine {
 }
 
 impl Rules {
-    /// What stands in the way of packets and is not known here, each in a line: hooks without a name, tables of other families, and what
-    /// [`with_unknown`](Self::with_unknown) was told. Walks leave it out; a comparison that finds no difference cannot tell.
+    /// What stands in the way of packets and is not known here, each in a line: hooks without a
+    /// name, tables of other families, and what [`with_unknown`](Self::with_unknown) was told.
+    /// Walks leave it out; a comparison that finds no difference cannot tell.
     #[must_use]
     pub fn unknown(&self) -> &[String] {
         &self.unknown
     }
 
-    /// The same, with something else in the way of packets that is not known here, in a line: such as tables of `iptables-legacy`, which
-    /// no snapshot holds, see [`kernel::legacy_tables`](crate::kernel::legacy_tables).
+    /// The same, with something else in the way of packets that is not known here, in a line: such
+    /// as tables of `iptables-legacy`, which no snapshot holds, see
+    /// [`kernel::legacy_tables`](crate::kernel::legacy_tables).
     #[must_use]
     pub fn with_unknown(mut self, what: impl Into<String>) -> Self {
         self.unknown.push(what.into());
         self
     }
 
-    /// The same, in the order in which the kernel lists what runs at its hooks: see [`Kernel::hooks`](crate::kernel::Kernel::hooks). Without
-    /// it, a walk cannot tell what depends on the order of chains of several tables that have one priority.
+    /// The same, in the order in which the kernel lists what runs at its hooks: see
+    /// [`Kernel::hooks`](crate::kernel::Kernel::hooks). Without it, a walk cannot tell what
+    /// depends on the order of chains of several tables that have one priority.
     #[must_use]
     pub fn with_hooks(mut self, hooks: Hooks) -> Self {
         self.registered = Registered::Listed(Arc::new(hooks));
@@ -172,7 +176,8 @@ impl Rules {
         self
     }
 
-    /// The same, when one transaction made all of it in a namespace that had no rules: in the order of their handles.
+    /// The same, when one transaction made all of it in a namespace that had no rules: in the order
+    /// of their handles.
     #[must_use]
     pub fn made_at_once(mut self) -> Self {
         self.registered = Registered::AtOnce;
@@ -180,8 +185,9 @@ impl Rules {
         self
     }
 
-    /// The same, with tables of iptables-legacy, which see the same packets and are in no snapshot: see
-    /// [`kernel::legacy_tables`](crate::kernel::legacy_tables). A packet that comes to one of them cannot be told.
+    /// The same, with tables of iptables-legacy, which see the same packets and are in no snapshot:
+    /// see [`kernel::legacy_tables`](crate::kernel::legacy_tables). A packet that comes to one
+    /// of them cannot be told.
     #[must_use]
     pub fn with_legacy_tables(mut self, tables: impl IntoIterator<Item = TableId>) -> Self {
         self.older.extend(tables);
@@ -206,8 +212,9 @@ impl Rules {
     }
 }
 
-/// As a kernel holds it after `Transaction::replace` on an empty machine. A rule or set that has no program is
-/// [`is_invalid`](Error::is_invalid), by chain and number; [`Ruleset::validate`] finds more.
+/// As a kernel holds it after `Transaction::replace` on an empty machine. A rule or set that has no
+/// program is [`is_invalid`](Error::is_invalid), by chain and number; [`Ruleset::validate`] finds
+/// more.
 impl TryFrom<&Ruleset> for Rules {
     type Error = Error;
 
@@ -393,8 +400,9 @@ impl TableCode {
 }
 
 impl ChainCode {
-    /// When the first of its rules for which `is` holds was registered, as [`ChainCode::registered`] counts: in a rule set, rules come
-    /// behind all chains of their table.
+    /// When the first of its rules for which `is` holds was registered, as
+    /// [`ChainCode::registered`] counts: in a rule set, rules come behind all chains of their
+    /// table.
     pub(super) fn registered_rule(&self, is: impl Fn(&RuleCode) -> bool) -> Option<(u64, u64)> {
         let (table, _) = self.registered;
         let found = self.rules.iter().filter(|rule| is(rule));

@@ -45,7 +45,8 @@ impl Default for Keys {
 
 impl SetIndex {
     pub(crate) fn new(code: &SetCode, elements: &[ElementCode]) -> Self {
-        // What an element is kept in, how long it stays and what new ones get is nothing to who looks a key up.
+        // What an element is kept in, how long it stays and what new ones get is nothing to who looks a key
+        // up.
         let SetCode {
             flags,
             key_type: _,
@@ -113,7 +114,8 @@ fn within(fields: &[usize], first: &[u8], last: &[u8], key: &[u8]) -> bool {
     })
 }
 
-/// From starts and exclusive ends to both ends included: the greatest start that is not above the key decides.
+/// From starts and exclusive ends to both ends included: the greatest start that is not above the
+/// key decides.
 fn intervals<'a>(elements: impl Iterator<Item = (usize, &'a ElementCode)>) -> Vec<Span> {
     let mut ends: Vec<(usize, &ElementCode)> = elements.collect();
     // An interval may start where another ends.

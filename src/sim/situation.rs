@@ -38,9 +38,11 @@ pub struct Situation {
     pub receiver: Option<Receiver>,
     /// Whether a transparent socket listens where `tproxy` sends it.
     pub listener: bool,
-    /// Source and destination behind the translation that an earlier packet of the connection was given; the packet's own when absent.
+    /// Source and destination behind the translation that an earlier packet of the connection was
+    /// given; the packet's own when absent.
     pub translated: Option<(SocketAddr, SocketAddr)>,
-    /// The address that `redirect` and `masquerade` give, other than that of loopback; the packet's own when absent.
+    /// The address that `redirect` and `masquerade` give, other than that of loopback; the packet's
+    /// own when absent.
     pub own_address: Option<IpAddr>,
     /// Translation found that it must not go on.
     lost: bool,
@@ -151,8 +153,9 @@ impl Situation {
         }
     }
 
-    /// Whether it is an ICMP redirect about a connection that is translated, or may still be: translation drops it
-    /// (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c, v6.12).
+    /// Whether it is an ICMP redirect about a connection that is translated, or may still be:
+    /// translation drops it (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c,
+    /// v6.12).
     fn is_redirect_of_translated(&self) -> bool {
         let [kind, _] = self.packet.sport.to_be_bytes();
         let Connection { state, status, .. } = self.connection;
@@ -216,7 +219,8 @@ impl Inputs for Situation {
     }
 
     /// Connection tracking puts fragments together before rules see them (ipv4_conntrack_defrag,
-    /// net/ipv4/netfilter/nf_defrag_ipv4.c, v6.12), and so does who delivers them (ip_local_deliver).
+    /// net/ipv4/netfilter/nf_defrag_ipv4.c, v6.12), and so does who delivers them
+    /// (ip_local_deliver).
     fn can_be_at(&self, hook: Hook, is_made_whole: bool) -> Result<(), CannotTell> {
         if self.packet.is_behind_extension() {
             return Err(CannotTell::new("what comes after an extension header of IPv6"));
@@ -227,8 +231,8 @@ impl Inputs for Situation {
         Ok(())
     }
 
-    /// 6.18 reads the bytes of a later fragment as if they were a header, where others end the rule (nft_payload_eval,
-    /// net/netfilter/nft_payload.c, v6.12).
+    /// 6.18 reads the bytes of a later fragment as if they were a header, where others end the rule
+    /// (nft_payload_eval, net/netfilter/nft_payload.c, v6.12).
     fn knows_transport(&self) -> Result<(), CannotTell> {
         if self.packet.is_later_fragment() {
             return Err(CannotTell::new("whether rules take what a later fragment holds for a header"));
@@ -248,8 +252,9 @@ impl Inputs for Situation {
         self.packet.ends_before(base, end)
     }
 
-    /// Answers of ICMP and resets are sent by sockets of the kernel, other packets of its own by none. What comes in of a connection is
-    /// given to its socket even when that was closed (tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12).
+    /// Answers of ICMP and resets are sent by sockets of the kernel, other packets of its own by
+    /// none. What comes in of a connection is given to its socket even when that was closed
+    /// (tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12).
     fn knows_no_socket(&self) -> Result<(), CannotTell> {
         match (&self.incoming, &self.outgoing) {
             (None, Some(_)) => Err(CannotTell::new("which socket of the kernel sent the packet")),
@@ -300,14 +305,16 @@ impl Inputs for Situation {
         goes_on(limit, &mut 0, self.packet.length)
     }
 
-    /// The socket that has the connection comes before one that listens (nft_tproxy_eval_v4, net/netfilter/nft_tproxy.c, v6.12).
+    /// The socket that has the connection comes before one that listens (nft_tproxy_eval_v4,
+    /// net/netfilter/nft_tproxy.c, v6.12).
     fn listener(&mut self, _: &Target) -> Result<bool, CannotTell> {
         let connected = self.receiver.filter(|_| self.packet.is_segment());
         Ok(connected.map_or(self.listener, |receiver| receiver.transparent))
     }
 
-    /// nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12: only as long as the connection has nothing on this side, be it none. An
-    /// error of ICMP never asks (nf_nat_ipv4_fn and nf_nat_ipv6_fn, nf_nat_proto.c): it follows the connection that it is about.
+    /// nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12: only as long as the connection has
+    /// nothing on this side, be it none. An error of ICMP never asks (nf_nat_ipv4_fn and
+    /// nf_nat_ipv6_fn, nf_nat_proto.c): it follows the connection that it is about.
     fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
         let Connection { state, status, attached, .. } = self.connection;
         let begins = if is_icmp(self.packet.protocol) { CtState::NEW } else { CtState::NEW | CtState::RELATED };
@@ -347,8 +354,8 @@ impl Inputs for Situation {
     }
 }
 
-/// Whether tracking leaves an ICMPv6 type alone, because every network needs it: neighbour discovery and the like (icmpv6_error,
-/// net/netfilter/nf_conntrack_proto_icmpv6.c, v6.12).
+/// Whether tracking leaves an ICMPv6 type alone, because every network needs it: neighbour
+/// discovery and the like (icmpv6_error, net/netfilter/nf_conntrack_proto_icmpv6.c, v6.12).
 pub(super) fn is_never_tracked(kind: u8) -> bool {
     NEVER_TRACKED.iter().any(|(first, last)| (*first..=*last).contains(&kind))
 }
@@ -374,7 +381,8 @@ fn name(interface: Option<&Interface>) -> [u8; 16] {
     padded(interface.map_or(&[], |interface| interface.name.as_bytes()))
 }
 
-/// The bit of a connection's status that says whether the side that a hook translates has its translation, be it none.
+/// The bit of a connection's status that says whether the side that a hook translates has its
+/// translation, be it none.
 pub(super) fn nat_done(hook: Hook) -> u32 {
     done(side(hook))
 }

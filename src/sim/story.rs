@@ -1,6 +1,7 @@
 //! A walk as text, for people: the way in short lines, hook by hook, or only what matched.
 //!
-//! A rule prints as nft does, without its counters. One that did not match says which statement failed and what the packet had.
+//! A rule prints as nft does, without its counters. One that did not match says which statement
+//! failed and what the packet had.
 
 mod packet;
 

@@ -7,8 +7,9 @@ use crate::model::{Protocol, TcpFlags};
 use crate::plan::TracedPacket;
 
 impl Packet {
-    /// What a trace shows of a packet with this mark; `None` when that is no IP header with addresses, or an extension header of IPv6
-    /// follows, behind which a trace does not show what.
+    /// What a trace shows of a packet with this mark; `None` when that is no IP header with
+    /// addresses, or an extension header of IPv6 follows, behind which a trace does not show
+    /// what.
     ///
     /// Who sent it, and the link-layer type, is not told: no socket, `host`.
     #[must_use]

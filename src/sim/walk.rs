@@ -1,4 +1,5 @@
-//! A walk: what a packet met on its way, what was done to it, and where it ended. Prints as a story, see [`story`](super::story).
+//! A walk: what a packet met on its way, what was done to it, and where it ended. Prints as a
+//! story, see [`story`](super::story).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use super::situation::Situation;
 use crate::model::{Base, CtDirection, CtState, Hook, Policy, Verdict};
 use crate::plan::ChainId;
 
-/// The way of one packet. Prints as a story, one event a line; [`short`](Walk::short) is what matched.
+/// The way of one packet. Prints as a story, one event a line; [`short`](Walk::short) is what
+/// matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Walk {
@@ -48,7 +50,8 @@ pub enum Step {
         /// Where it leaves.
         outgoing: Option<Interface>,
     },
-    /// What everybody on a wire gets, this host gets too: the copy for it goes first through the hook that follows.
+    /// What everybody on a wire gets, this host gets too: the copy for it goes first through the
+    /// hook that follows.
     Copied,
     /// What left through lo comes in there.
     Loopback,
@@ -80,7 +83,8 @@ pub enum Step {
 pub enum Fate {
     /// A statement did not hold: its number, from 0, as [`RuleLine::statement`] counts.
     Failed(usize),
-    /// All of it held. A translation accepts, and a rejection drops, as a trace of the kernel has it.
+    /// All of it held. A translation accepts, and a rejection drops, as a trace of the kernel has
+    /// it.
     Matched(Verdict),
     /// All of it held, and the packet went to a queue.
     Queued,
@@ -136,7 +140,8 @@ pub enum Change {
         /// The mark of the connection.
         mark: u32,
     },
-    /// The translation had a choice that depends on the running kernel; the lowest stands for it here.
+    /// The translation had a choice that depends on the running kernel; the lowest stands for it
+    /// here.
     Unpredictable,
     /// Connection tracking will not see it.
     Untracked,
@@ -194,13 +199,15 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
-    /// Its replies could not be told from those of another connection: a translation gives both the same addresses and ports.
+    /// Its replies could not be told from those of another connection: a translation gives both the
+    /// same addresses and ports.
     Clash,
     /// It would go round through lo for ever.
     Loop,
     /// A loopback address on a wire.
     Martian,
-    /// The connection was masqueraded with the address of another interface than that by which the packet leaves. It is forgotten.
+    /// The connection was masqueraded with the address of another interface than that by which the
+    /// packet leaves. It is forgotten.
     Moved,
     /// An interface has no address to translate to.
     NoAddress,
@@ -208,7 +215,8 @@ pub enum Lost {
     NoRoute,
     /// This host does not forward.
     NotForwarding,
-    /// A transparent socket should get it, and it is not routed to this host: the policy route of its mark is missing.
+    /// A transparent socket should get it, and it is not routed to this host: the policy route of
+    /// its mark is missing.
     NotRoutedHere,
     /// An ICMP redirect about a connection whose translation it does not know of.
     Redirect,

@@ -6,7 +6,8 @@
 //!                                     -> forward -> postrouting -> out of an interface
 //! out of lo:      comes in again at prerouting, with its connection and its way
 //! ```
-//! From ip_output.c, ip_input.c, ip_forward.c, netfilter.c (net/ipv4) and their sisters in net/ipv6, v6.12.
+//! From ip_output.c, ip_input.c, ip_forward.c, netfilter.c (net/ipv4) and their sisters in
+//! net/ipv6, v6.12.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -29,8 +30,8 @@ use crate::model::{AddrType, Family4or6, Hook, PktType, Protocol, TcpFlags};
 
 /// Sends packets through the rules of a host and remembers connections, as the host does.
 ///
-/// A packet without a socket of its own is one that the kernel sends. What arrives has none: to which socket it will go, and whose
-/// that is, rules that ask for its owner learn nothing of.
+/// A packet without a socket of its own is one that the kernel sends. What arrives has none: to
+/// which socket it will go, and whose that is, rules that ask for its owner learn nothing of.
 ///
 /// ```
 /// use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
@@ -51,11 +52,13 @@ pub struct Walker<'a> {
     host: &'a Host,
     connections: Connections,
     limits: HashMap<usize, u64>,
-    /// What transparent sockets receive, and the port of the socket where that is another than the packet's.
+    /// What transparent sockets receive, and the port of the socket where that is another than the
+    /// packet's.
     transparent: HashMap<Tuple, u16>,
     /// What other sockets receive.
     plain: HashSet<Tuple>,
-    /// Packets of which something could not be told, as they came and as they were then: what they did, nobody knows.
+    /// Packets of which something could not be told, as they came and as they were then: what they
+    /// did, nobody knows.
     doubtful: HashSet<Tuple>,
 }
 
@@ -91,7 +94,8 @@ impl<'a> Walker<'a> {
         passage.over(packet, end)
     }
 
-    /// The way of a packet that comes in by an interface. A socket that it names is not looked at: nobody here sent it.
+    /// The way of a packet that comes in by an interface. A socket that it names is not looked at:
+    /// nobody here sent it.
     pub fn receive(&mut self, mut packet: Packet, interface: &str) -> Walk {
         packet.owner = None;
         let Some(incoming) = self.host.interface(interface) else {
@@ -185,8 +189,9 @@ impl Passage<'_> {
         self.leave(again)
     }
 
-    /// What the kernel answers to ::1 by itself leaves by the interface of the address that was asked, which is not lo
-    /// (tcp_v6_send_response, net/ipv6/tcp_ipv6.c, v6.12). A SYN is nobody's answer.
+    /// What the kernel answers to ::1 by itself leaves by the interface of the address that was
+    /// asked, which is not lo (tcp_v6_send_response, net/ipv6/tcp_ipv6.c, v6.12). A SYN is
+    /// nobody's answer.
     fn knows_interface(&self) -> Result<(), End> {
         let Packet { source, destination, owner, tcp_flags, .. } = self.packet();
         let begins = tcp_flags.contains(TcpFlags::SYN) && !tcp_flags.intersects(TcpFlags::ACK | TcpFlags::RST);
@@ -291,7 +296,8 @@ impl Passage<'_> {
         chains.try_for_each(|chain| chain.stands(at, &device.name)).map_err(End::CannotTell)
     }
 
-    /// What becomes of the copy is nothing to the packet, but for their connection (ip_mc_output, net/ipv4/ip_output.c, v6.12).
+    /// What becomes of the copy is nothing to the packet, but for their connection (ip_mc_output,
+    /// net/ipv4/ip_output.c, v6.12).
     fn copy(&mut self) {
         let before = self.packet().clone();
         self.steps.push(Step::Copied);
@@ -330,8 +336,8 @@ impl Passage<'_> {
         let receiver = self.transparent.get(&Tuple::of(&situation.packet));
         situation.receiver = receiver.map(|_| Receiver { transparent: true, ..Receiver::default() });
         situation.hold(self.place.held);
-        // What begins a connection finds only who listens, and those are not looked for on the way in (tcp_v4_early_demux,
-        // net/ipv4/tcp_ipv4.c, and udp_v4_early_demux, udp.c, v6.12).
+        // What begins a connection finds only who listens, and those are not looked for on the way in
+        // (tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, and udp_v4_early_demux, udp.c, v6.12).
         let is_segment = situation.packet.is_segment();
         let is_sought = is_segment || situation.packet.protocol == Protocol::UDP;
         // Established on this host, by what it sent or got before.
@@ -397,7 +403,8 @@ impl Passage<'_> {
         if target.is_ok() {
             self.is_taken()?;
         }
-        // tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12, and its sister of IPv6: a socket remembers the way of what it got before.
+        // tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12, and its sister of IPv6: a socket remembers the
+        // way of what it got before.
         if target != Ok(Target::Local) && self.place.is_connected && self.has_socket() {
             let reason = CannotTell::new("whether the socket of the connection remembers that its packets stay here");
             return Err(End::CannotTell(reason));
@@ -422,8 +429,9 @@ impl Passage<'_> {
         }
     }
 
-    /// Who has joined which group is not known here (ip_route_input_rcu, net/ipv4/route.c, and ip6_mc_input, net/ipv6/ip6_input.c, v6.12):
-    /// only that everybody is in the one of all hosts.
+    /// Who has joined which group is not known here (ip_route_input_rcu, net/ipv4/route.c, and
+    /// ip6_mc_input, net/ipv6/ip6_input.c, v6.12): only that everybody is in the one of all
+    /// hosts.
     fn is_of_everybody(&self) -> Result<(), End> {
         let group = self.packet().destination;
         let all = [IpAddr::from([224, 0, 0, 1]), IpAddr::from([0xff02, 0, 0, 0, 0, 0, 0, 1])];

@@ -1,5 +1,6 @@
-//! Unix sockets with names that are not files: unix(7), "abstract". A name belongs to the network namespace of the thread that
-//! binds it, can be bound once, and is free again when the last descriptor of its socket is closed, by whatever death.
+//! Unix sockets with names that are not files: unix(7), "abstract". A name belongs to the network
+//! namespace of the thread that binds it, can be bound once, and is free again when the last
+//! descriptor of its socket is closed, by whatever death.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -17,9 +18,11 @@ pub(crate) fn announce(name: &[u8]) -> io::Result<UnixDatagram> {
     UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)
 }
 
-/// Connects without waiting: `ECONNREFUSED` when nobody listens under that name, `EAGAIN` when too many wait to be accepted.
+/// Connects without waiting: `ECONNREFUSED` when nobody listens under that name, `EAGAIN` when too
+/// many wait to be accepted.
 ///
-/// The standard library can only connect and wait, and would wait for ever for a listener that never accepts.
+/// The standard library can only connect and wait, and would wait for ever for a listener that
+/// never accepts.
 pub(crate) fn connect(name: &[u8]) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: socket takes three integers.
@@ -32,7 +35,8 @@ pub(crate) fn connect(name: &[u8]) -> io::Result<OwnedFd> {
     address.push(0);
     address.extend_from_slice(name);
     let length = address.len() as libc::socklen_t;
-    // SAFETY: `length` is the size of `address`, which is live; the kernel refuses what is longer than its own structure.
+    // SAFETY: `length` is the size of `address`, which is live; the kernel refuses what is longer than
+    // its own structure.
     super::check(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length) })?;
     Ok(socket)
 }
@@ -57,7 +61,8 @@ pub(crate) fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
 pub(crate) fn wait_for_hangup(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
     let limit = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX);
     let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: 0, revents: 0 };
-    // SAFETY: one live pollfd is passed and counted; POLLHUP and POLLERR are told without being asked for.
+    // SAFETY: one live pollfd is passed and counted; POLLHUP and POLLERR are told without being asked
+    // for.
     let code = unsafe { libc::poll(&raw mut asked, 1, limit) };
     match super::check(code) {
         // Whoever waits looks at the time anyway.

@@ -4,8 +4,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Where a TCP connection went before NAT changed its destination, whatever the family of the socket; `ENOENT` when conntrack has no
-/// record of it or is not in this kernel, `EPROTOTYPE` when the socket is not TCP.
+/// Where a TCP connection went before NAT changed its destination, whatever the family of the
+/// socket; `ENOENT` when conntrack has no record of it or is not in this kernel, `EPROTOTYPE` when
+/// the socket is not TCP.
 pub(crate) fn original_destination(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     let local = local_address(socket)?;
     let is_v4 = match local.ip() {
@@ -27,7 +28,8 @@ pub(crate) fn original_destination(socket: BorrowedFd<'_>) -> io::Result<SocketA
     }
 }
 
-/// A listener that takes connections to addresses that are not this machine's; an IPv6 one takes IPv6 only.
+/// A listener that takes connections to addresses that are not this machine's; an IPv6 one takes
+/// IPv6 only.
 pub(crate) fn transparent_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let family = if address.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
     let socket = open(family)?;
@@ -45,13 +47,15 @@ pub(crate) fn transparent_listener(address: SocketAddr) -> io::Result<TcpListene
     Ok(TcpListener::from(socket))
 }
 
-/// Starts a connection from an address and comes back at once: whether it is taken is for the other end to see.
+/// Starts a connection from an address and comes back at once: whether it is taken is for the other
+/// end to see.
 pub(crate) fn start_connecting(from: IpAddr, to: SocketAddr) -> io::Result<OwnedFd> {
     let socket = open(if to.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET })?;
     bind(socket.as_fd(), SocketAddr::new(from, 0))?;
     set_nonblocking(socket.as_fd())?;
     let (bytes, length) = encode(to);
-    // SAFETY: `length` is at most the size of `bytes`, which is live; the kernel copies it, alignment does not matter.
+    // SAFETY: `length` is at most the size of `bytes`, which is live; the kernel copies it, alignment
+    // does not matter.
     let code = unsafe { libc::connect(socket.as_raw_fd(), bytes.as_ptr().cast(), length as libc::socklen_t) };
     match super::check(code) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
@@ -73,7 +77,8 @@ fn open(family: libc::c_int) -> io::Result<OwnedFd> {
 
 fn bind(fd: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
     let (bytes, length) = encode(address);
-    // SAFETY: `length` is at most the size of `bytes`, which is live; the kernel copies it, alignment does not matter.
+    // SAFETY: `length` is at most the size of `bytes`, which is live; the kernel copies it, alignment
+    // does not matter.
     super::check(unsafe { libc::bind(fd.as_raw_fd(), bytes.as_ptr().cast(), length as libc::socklen_t) }).map(drop)
 }
 
@@ -91,7 +96,8 @@ fn local_address(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     decode(bytes)
 }
 
-/// `struct sockaddr_in` or `sockaddr_in6` as bytes: family in host order, port and address as on the wire, ip(7), ipv6(7).
+/// `struct sockaddr_in` or `sockaddr_in6` as bytes: family in host order, port and address as on
+/// the wire, ip(7), ipv6(7).
 fn decode(bytes: [u8; IPV6_LENGTH]) -> io::Result<SocketAddr> {
     let [f0, f1, p0, p1, rest @ ..] = bytes;
     let port = u16::from_be_bytes([p0, p1]);

@@ -5,7 +5,8 @@ use std::ffi::CStr;
 use std::io;
 use std::ptr::NonNull;
 
-/// Returns the names of all interfaces of the calling thread's network namespace, as if_nameindex(3) lists them.
+/// Returns the names of all interfaces of the calling thread's network namespace, as
+/// if_nameindex(3) lists them.
 pub(crate) fn names_by_index() -> io::Result<BTreeMap<u32, String>> {
     // SAFETY: no argument, and the result is checked for null.
     let list = NonNull::new(unsafe { libc::if_nameindex() }).ok_or_else(io::Error::last_os_error)?;

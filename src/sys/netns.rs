@@ -1,4 +1,5 @@
-//! Network namespaces. A thread that moves is always a short-lived one of ours: the caller's threads never change namespace.
+//! Network namespaces. A thread that moves is always a short-lived one of ours: the caller's
+//! threads never change namespace.
 
 use std::fs;
 use std::io;
@@ -27,7 +28,8 @@ impl Identity {
     }
 }
 
-/// Runs `work` on a short-lived thread inside the namespace and returns its result; a panic in `work` goes on in the caller.
+/// Runs `work` on a short-lived thread inside the namespace and returns its result; a panic in
+/// `work` goes on in the caller.
 pub(crate) fn in_namespace<T: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     on_own_thread(|| enter(namespace), work)
 }
@@ -44,9 +46,11 @@ pub(crate) fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<
     on_own_thread(drop_privileges, work)
 }
 
-/// The `CLONE_NEW*` of a namespace file; `ENOTTY` for every other file. `NS_GET_NSTYPE`, ioctl_ns(2).
+/// The `CLONE_NEW*` of a namespace file; `ENOTTY` for every other file. `NS_GET_NSTYPE`,
+/// ioctl_ns(2).
 pub(crate) fn kind(file: BorrowedFd<'_>) -> io::Result<libc::c_int> {
-    // SAFETY: this request takes no argument and writes no memory; on a file that is no namespace it is ENOTTY.
+    // SAFETY: this request takes no argument and writes no memory; on a file that is no namespace it is
+    // ENOTTY.
     super::check(unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) })
 }
 
@@ -64,13 +68,15 @@ fn on_own_thread<T: Send>(
 
 /// Moves the calling thread for good.
 fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: setns takes two integers; only the thread of `on_own_thread` gets here, which ends afterwards.
+    // SAFETY: setns takes two integers; only the thread of `on_own_thread` gets here, which ends
+    // afterwards.
     super::check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
 }
 
 #[cfg(test)]
 fn unshare() -> io::Result<()> {
-    // SAFETY: CLONE_NEWNET touches no memory; only the thread of `on_own_thread` gets here, which ends afterwards.
+    // SAFETY: CLONE_NEWNET touches no memory; only the thread of `on_own_thread` gets here, which ends
+    // afterwards.
     super::check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(drop)
 }
 

@@ -1,7 +1,8 @@
 //! libnftnl as an encoder: objects that are filled and written as netlink messages, one at a time.
 //!
-//! Every object counts the most bytes it can need, and the message has that much room before C writes into it. Strings are bounded and
-//! without NUL, values at most 64 bytes (`NFT_DATA_VALUE_MAXLEN`); anything else is an error here, never a call.
+//! Every object counts the most bytes it can need, and the message has that much room before C
+//! writes into it. Strings are bounded and without NUL, values at most 64 bytes
+//! (`NFT_DATA_VALUE_MAXLEN`); anything else is an error here, never a call.
 
 use std::ffi::CStr;
 use std::io;
@@ -23,11 +24,13 @@ impl Scratch {
     /// The message that was written last.
     fn message_of(&self, length: usize) -> &[u8] {
         let words = self.words.get(..length.div_ceil(WORD)).unwrap_or_default();
-        // SAFETY: the pointer and length are those of a live slice, whose every byte is initialised; u8 has no alignment.
+        // SAFETY: the pointer and length are those of a live slice, whose every byte is initialised; u8 has
+        // no alignment.
         unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * WORD) }
     }
 
-    /// Writes one message: the header, and what `build` writes behind it, which is at most `bound` bytes.
+    /// Writes one message: the header, and what `build` writes behind it, which is at most `bound`
+    /// bytes.
     fn message(&mut self, header: Header, bound: usize, build: impl FnOnce(*mut c::libc::nlmsghdr)) -> &[u8] {
         let room = HEADERS + bound.next_multiple_of(WORD);
         self.words.clear();
@@ -38,7 +41,8 @@ impl Scratch {
         // SAFETY: `space` has at least HEADERS zeroed bytes, 4-byte aligned.
         let message = unsafe { c::nftnl_nlmsg_build_hdr(space, kind, u16::from(family), flags, sequence) };
         build(message);
-        // SAFETY: `message` is the start of `words`, and C keeps nlmsg_len within what the objects' bounds allow.
+        // SAFETY: `message` is the start of `words`, and C keeps nlmsg_len within what the objects' bounds
+        // allow.
         let length = unsafe { (*message).nlmsg_len } as usize;
         // C has written by now; going on with a corrupt heap would be worse than this.
         assert!(length <= room, "a bound was too small: {length} > {room}");
@@ -74,7 +78,8 @@ macro_rules! object {
     };
 }
 
-/// Setters of an object: a number is copied by value, bytes and strings are copied by C before it returns.
+/// Setters of an object: a number is copied by value, bytes and strings are copied by C before it
+/// returns.
 macro_rules! setters {
     ($name:ident { $($method:ident($value:ty) => $set:ident;)* }) => {
         impl $name {
@@ -163,7 +168,8 @@ impl Element {
         }
         self.bound += 2 * ATTRIBUTE + bytes.len().next_multiple_of(WORD);
         let length = bytes.len() as u32;
-        // SAFETY: `raw` is live, the pointer and length are of one slice, and no longer than the field it is copied to.
+        // SAFETY: `raw` is live, the pointer and length are of one slice, and no longer than the field it
+        // is copied to.
         check(unsafe { c::nftnl_set_elem_set(self.raw.as_ptr(), attribute as u16, bytes.as_ptr().cast(), length) })
     }
 
@@ -195,7 +201,8 @@ impl Expr {
         Ok(Expr { raw, bound: 3 * ATTRIBUTE + 2 * VALUE })
     }
 
-    /// Sets the information of an xtables extension, of which C keeps a copy that it frees itself (`nftnl_expr_match_set`).
+    /// Sets the information of an xtables extension, of which C keeps a copy that it frees itself
+    /// (`nftnl_expr_match_set`).
     pub(crate) fn information(&mut self, attribute: u32, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() > INFORMATION {
             return Err(too_long(bytes.len(), INFORMATION));
@@ -207,7 +214,8 @@ impl Expr {
         // SAFETY: the copy is new and has room for as many bytes.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy.as_ptr().cast(), bytes.len()) };
         let length = bytes.len() as u32;
-        // SAFETY: `raw` is live and from here on owns the copy, which came from malloc(3) and goes to free(3) with it.
+        // SAFETY: `raw` is live and from here on owns the copy, which came from malloc(3) and goes to
+        // free(3) with it.
         check(unsafe { c::nftnl_expr_set(self.raw.as_ptr(), attribute as u16, copy.as_ptr().cast_const(), length) })
     }
 }
@@ -285,9 +293,10 @@ impl Scratch {
         })
     }
 
-    /// A message about elements of a set. `fill` sets the one element object anew for every element and says whether there is one
-    /// (there are at most `most`); the message ends with the last, or before it would pass what one nest of attributes can hold.
-    /// Returns how many went in.
+    /// A message about elements of a set. `fill` sets the one element object anew for every element
+    /// and says whether there is one (there are at most `most`); the message ends with the
+    /// last, or before it would pass what one nest of attributes can hold. Returns how many
+    /// went in.
     pub(crate) fn elements(
         &mut self,
         header: Header,
@@ -299,8 +308,9 @@ impl Scratch {
         let mut count = 0;
         let mut outcome = Ok(());
         let room = NEST.min(most.saturating_mul(ELEMENT));
-        // SAFETY (of the calls below): `message` has room for the set's names and one nest of at most `room` bytes, which is ended before
-        // the next element could pass it; both objects are live.
+        // SAFETY (of the calls below): `message` has room for the set's names and one nest of at most
+        // `room` bytes, which is ended before the next element could pass it; both objects are
+        // live.
         let message = self.message(header, set.bound + ATTRIBUTE + room, |message| {
             // SAFETY: see above; a set without elements writes its names only.
             unsafe { c::nftnl_set_elems_nlmsg_build_payload(message, set.raw.as_ptr()) };

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Runs `work` while one signal after the other interrupts its thread; it is handed how many came so far.
+/// Runs `work` while one signal after the other interrupts its thread; it is handed how many came
+/// so far.
 pub(crate) fn interrupted<T>(work: impl FnOnce(&(dyn Fn() -> usize + Sync)) -> T) -> T {
     static HANDLER: Once = Once::new();
     HANDLER.call_once(|| handle().expect("a handler is set"));

@@ -1,7 +1,8 @@
 //! A netlink socket: one send is one `sendto`, one receive is one whole datagram from the kernel.
 //!
-//! A transaction must never be split, a datagram never cut, a message of another process never taken for the kernel's, and no child
-//! process may ever hold the socket, not even one that is started while it is opened (libmnl's `mnl_socket_open` leaves that moment).
+//! A transaction must never be split, a datagram never cut, a message of another process never
+//! taken for the kernel's, and no child process may ever hold the socket, not even one that is
+//! started while it is opened (libmnl's `mnl_socket_open` leaves that moment).
 
 use std::fmt;
 use std::io;
@@ -19,7 +20,8 @@ pub(crate) enum Bus {
     Usersock,
 }
 
-/// An open, bound netlink socket. It belongs to the network namespace of the thread that opened it, wherever it is used later.
+/// An open, bound netlink socket. It belongs to the network namespace of the thread that opened it,
+/// wherever it is used later.
 pub(crate) struct NetlinkSocket {
     fd: OwnedFd,
     port: u32,
@@ -52,7 +54,8 @@ impl NetlinkSocket {
         Ok(socket)
     }
 
-    /// Dump requests become filters: the kernel leaves out what the header does not ask for. Linux 4.20; `ENOPROTOOPT` before.
+    /// Dump requests become filters: the kernel leaves out what the header does not ask for. Linux
+    /// 4.20; `ENOPROTOOPT` before.
     pub(crate) fn filter_dumps(&self) -> io::Result<()> {
         super::set_option(self.as_fd(), libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
     }
@@ -76,11 +79,12 @@ impl NetlinkSocket {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
-    /// Sends all of `message` to the kernel in exactly one system call; `EMSGSIZE` when it is longer than
-    /// [`ensure_send_buffer`](Self::ensure_send_buffer) allows.
+    /// Sends all of `message` to the kernel in exactly one system call; `EMSGSIZE` when it is
+    /// longer than [`ensure_send_buffer`](Self::ensure_send_buffer) allows.
     pub(crate) fn send(&self, message: &[u8]) -> io::Result<()> {
         let sent = super::uninterrupted(|| {
-            // SAFETY: the pointer and length are of one live slice. Without an address netlink sends to the kernel.
+            // SAFETY: the pointer and length are of one live slice. Without an address netlink sends to the
+            // kernel.
             let sent = unsafe { libc::send(self.fd.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
             super::check_length(sent)
         })?;
@@ -91,8 +95,9 @@ impl NetlinkSocket {
         }
     }
 
-    /// Receives one whole datagram from the kernel into `buffer`, which grows as needed and is reused; `None` when nothing is
-    /// queued and `wait` says not to wait. Datagrams that other processes sent are thrown away.
+    /// Receives one whole datagram from the kernel into `buffer`, which grows as needed and is
+    /// reused; `None` when nothing is queued and `wait` says not to wait. Datagrams that other
+    /// processes sent are thrown away.
     pub(crate) fn recv<'b>(&self, buffer: &'b mut Vec<u8>, wait: Wait) -> io::Result<Option<&'b [u8]>> {
         let flags = match wait {
             Wait::Block => 0,
@@ -118,8 +123,8 @@ impl NetlinkSocket {
         datagram.map(Some).ok_or_else(|| io::Error::from_raw_os_error(libc::EMSGSIZE))
     }
 
-    /// As [`recv`](Self::recv), with one system call, for what is known to be no longer than the kernel makes the datagrams of a
-    /// dump; `EMSGSIZE` for anything longer, which is lost.
+    /// As [`recv`](Self::recv), with one system call, for what is known to be no longer than the
+    /// kernel makes the datagrams of a dump; `EMSGSIZE` for anything longer, which is lost.
     pub(crate) fn recv_fitting<'b>(&self, buffer: &'b mut Vec<u8>, wait: Wait) -> io::Result<Option<&'b [u8]>> {
         // The kernel fills a dump's datagrams up to the largest buffer it has seen, but not beyond this.
         if buffer.len() < DUMP_DATAGRAM {
@@ -141,16 +146,18 @@ impl NetlinkSocket {
         datagram.map(Some).ok_or_else(|| io::Error::from_raw_os_error(libc::EMSGSIZE))
     }
 
-    /// Makes room for one send of `bytes`, and says how many bytes one send may have now: fewer than asked for, if the limit
-    /// `net.core.wmem_max` stands in the way and the capability to pass it is missing.
+    /// Makes room for one send of `bytes`, and says how many bytes one send may have now: fewer
+    /// than asked for, if the limit `net.core.wmem_max` stands in the way and the capability to
+    /// pass it is missing.
     pub(crate) fn ensure_send_buffer(&self, bytes: usize) -> io::Result<usize> {
         let wanted = bytes.saturating_add(SEND_OVERHEAD);
         let allowed = self.ensure_buffer(wanted, libc::SO_SNDBUF, libc::SO_SNDBUFFORCE)?;
         Ok(allowed.saturating_sub(SEND_OVERHEAD))
     }
 
-    /// Makes room for `bytes` of queued replies and events, more or less than before (with the kernel's bookkeeping, so of payload it
-    /// is less), and says how much room there is now, see [`ensure_send_buffer`](Self::ensure_send_buffer); here the limit is
+    /// Makes room for `bytes` of queued replies and events, more or less than before (with the
+    /// kernel's bookkeeping, so of payload it is less), and says how much room there is now,
+    /// see [`ensure_send_buffer`](Self::ensure_send_buffer); here the limit is
     /// `net.core.rmem_max`.
     pub(crate) fn set_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
         self.set_buffer(bytes, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE)
@@ -161,7 +168,8 @@ impl NetlinkSocket {
         self.ensure_buffer(bytes, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE)
     }
 
-    /// Has the kernel leave out every event that was caused by one of the sockets with these addresses.
+    /// Has the kernel leave out every event that was caused by one of the sockets with these
+    /// addresses.
     pub(crate) fn leave_out(&self, ports: &[u32]) -> io::Result<()> {
         super::filter::leave_out(self.as_fd(), ports)
     }
@@ -189,8 +197,8 @@ impl NetlinkSocket {
         super::uninterrupted(|| {
             let mut address = [0u8; size_of::<libc::sockaddr_nl>()];
             let mut address_length = address.len() as libc::socklen_t;
-            // SAFETY: both pointers are writable for the lengths given; with MSG_TRUNC the result may exceed `buffer`, not what is
-            // written to it.
+            // SAFETY: both pointers are writable for the lengths given; with MSG_TRUNC the result may exceed
+            // `buffer`, not what is written to it.
             let length = unsafe {
                 libc::recvfrom(
                     self.fd.as_raw_fd(),
@@ -227,14 +235,17 @@ struct Datagram {
 
 /// Binds to an address that the kernel chooses, and returns it.
 fn bind(fd: BorrowedFd<'_>) -> io::Result<u32> {
-    // struct sockaddr_nl: family u16, padding u16, port id u32, groups u32; port id 0 leaves the choice to the kernel.
+    // struct sockaddr_nl: family u16, padding u16, port id u32, groups u32; port id 0 leaves the choice
+    // to the kernel.
     let mut address = [0u8; size_of::<libc::sockaddr_nl>()];
     let [family_low, family_high, ..] = &mut address;
     [*family_low, *family_high] = (libc::AF_NETLINK as libc::sa_family_t).to_ne_bytes();
     let mut length = address.len() as libc::socklen_t;
-    // SAFETY: the pointer is to `length` initialised bytes, laid out as the address that this family takes, and only read.
+    // SAFETY: the pointer is to `length` initialised bytes, laid out as the address that this family
+    // takes, and only read.
     super::check(unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), length) })?;
-    // SAFETY: `address` is writable for the `length` bytes announced, and the kernel writes no more than that.
+    // SAFETY: `address` is writable for the `length` bytes announced, and the kernel writes no more
+    // than that.
     super::check(unsafe { libc::getsockname(fd.as_raw_fd(), address.as_mut_ptr().cast(), &raw mut length) })?;
     let [_, _, _, _, a, b, c, d, ..] = address;
     Ok(u32::from_ne_bytes([a, b, c, d]))

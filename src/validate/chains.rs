@@ -5,8 +5,9 @@ use super::problem::Problem;
 use super::{ChainView, Checked, Fault, names};
 use crate::model::{Base, ChainKind, ChainType};
 
-/// Type nat must come behind connection tracking: `NF_IP_PRI_CONNTRACK`, include/uapi/linux/netfilter_ipv4.h; the kernel answers
-/// EOPNOTSUPP to this priority and any lower one.
+/// Type nat must come behind connection tracking: `NF_IP_PRI_CONNTRACK`,
+/// include/uapi/linux/netfilter_ipv4.h; the kernel answers EOPNOTSUPP to this priority and any
+/// lower one.
 const CONNTRACK: i32 = -200;
 
 impl Checked<'_, '_> {

@@ -1,9 +1,10 @@
 //! Keys of several parts: which are equal, which overlap in a way that the kernel refuses.
 //!
-//! nft_pipapo_insert (net/netfilter/nft_set_pipapo.c) looks up the lowest and the highest corner of a new key among those that are
-//! there and answers EEXIST when one of them is taken, unless it is the same key with the same data. So two keys that cross without
-//! a corner of one inside of the other are taken, and for a small key inside of a large one it depends on the order. Elements are sent
-//! in an order of their own, so here every pair is refused that some order would refuse.
+//! nft_pipapo_insert (net/netfilter/nft_set_pipapo.c) looks up the lowest and the highest corner of
+//! a new key among those that are there and answers EEXIST when one of them is taken, unless it is
+//! the same key with the same data. So two keys that cross without a corner of one inside of the
+//! other are taken, and for a small key inside of a large one it depends on the order. Elements are
+//! sent in an order of their own, so here every pair is refused that some order would refuse.
 
 use std::cmp::Ordering;
 

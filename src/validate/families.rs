@@ -1,7 +1,9 @@
-//! What exists only in tables of some families: the kernel has such an expression for them, and no other.
+//! What exists only in tables of some families: the kernel has such an expression for them, and no
+//! other.
 //!
-//! From the expressions themselves (net/netfilter/nft_*.c, v6.18), and held against the running kernel by `kernel/live/judged`. What
-//! depends on how a kernel was built (connection tracking of bridges, reject in netdev) is left to the kernel.
+//! From the expressions themselves (net/netfilter/nft_*.c, v6.18), and held against the running
+//! kernel by `kernel/live/judged`. What depends on how a kernel was built (connection tracking of
+//! bridges, reject in netdev) is left to the kernel.
 
 use super::Fault;
 use super::location::At;

@@ -1,7 +1,8 @@
 //! Which chains call which, and from which hooks they are reached.
 //!
-//! Nodes are the chains and, behind them, the sets (a verdict map calls the chains its elements name), so that a map with many
-//! elements used by many rules costs their sum and not their product. Every walk is a loop over a list: no input is too deep.
+//! Nodes are the chains and, behind them, the sets (a verdict map calls the chains its elements
+//! name), so that a map with many elements used by many rules costs their sum and not their
+//! product. Every walk is a loop over a list: no input is too deep.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -16,7 +17,8 @@ use super::rules::keyword;
 use super::{ChainView, Complete, Fault};
 use crate::model::{ChainKind, Element, ElementData, Name, SetRef, Statement, Verdict};
 
-/// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h: a base chain and 15 below it, gotos counted like jumps.
+/// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h: a base chain and 15 below it, gotos
+/// counted like jumps.
 const DEPTH: usize = 16;
 
 pub(super) struct Graph {

@@ -1,4 +1,5 @@
-//! Keys of one part: which are equal, which overlap. Sorted input, the usual case, costs one pass and no memory.
+//! Keys of one part: which are equal, which overlap. Sorted input, the usual case, costs one pass
+//! and no memory.
 
 use std::cmp::Ordering;
 
@@ -8,8 +9,9 @@ use super::problem::Problem;
 use super::sets::Elements;
 use crate::model::{DataType, Element, IfName, Interval, Key, SetData, Value};
 
-/// The kernel ignores a key that is there already with the same data (so does nft), and answers EEXIST to other data and to
-/// intervals that overlap. Returns the number of different keys, unless merging may change it.
+/// The kernel ignores a key that is there already with the same data (so does nft), and answers
+/// EEXIST to other data and to intervals that overlap. Returns the number of different keys, unless
+/// merging may change it.
 pub(super) fn check(at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> Option<usize> {
     let elements = all.elements;
     if is_ascending(elements) {
@@ -43,7 +45,8 @@ pub(super) fn check(at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> 
     (!all.merged()).then_some(different)
 }
 
-/// Whether these are IPv4 addresses and nothing else, in order and good: long block lists, seen once and not twice.
+/// Whether these are IPv4 addresses and nothing else, in order and good: long block lists, seen
+/// once and not twice.
 pub(super) fn are_plain_and_ascending(all: &Elements<'_>) -> bool {
     if *all.key != [DataType::Ipv4] || *all.data != SetData::None {
         return false;
@@ -95,12 +98,14 @@ pub(super) fn highs(a: &Interval, b: &Interval) -> Ordering {
     order((&a.high, 0xff), (&b.high, 0xff))
 }
 
-/// The order of the highest value of one and the lowest of another: `Less` when the first ends before the second starts.
+/// The order of the highest value of one and the lowest of another: `Less` when the first ends
+/// before the second starts.
 pub(super) fn high_low(a: &Interval, b: &Interval) -> Ordering {
     order((&a.high, 0xff), (&b.low, 0))
 }
 
-/// Values of one type compare by number; an interface prefix by its lowest or highest name, as `fill` says.
+/// Values of one type compare by number; an interface prefix by its lowest or highest name, as
+/// `fill` says.
 fn order((a, a_fill): (&Value, u8), (b, b_fill): (&Value, u8)) -> Ordering {
     match (a, b) {
         (Value::Ipv4(a), Value::Ipv4(b)) => a.to_bits().cmp(&b.to_bits()),

@@ -1,4 +1,5 @@
-//! Where a fault is: a table, a chain or set in it, a rule or element of that, a statement. Counted from 0 in the fields, from 1 in text.
+//! Where a fault is: a table, a chain or set in it, a rule or element of that, a statement. Counted
+//! from 0 in the fields, from 1 in text.
 
 use std::fmt;
 

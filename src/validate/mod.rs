@@ -1,7 +1,8 @@
 //! Static validation: everything that can be known to be wrong before the kernel sees it.
 //!
-//! What passes here is taken by the kernel and can be read back by nft(8); what does not is named by table, chain, rule and statement.
-//! A dry run is no substitute: the kernel looks for targets in the wrong place and for jump loops only when it commits.
+//! What passes here is taken by the kernel and can be read back by nft(8); what does not is named
+//! by table, chain, rule and statement. A dry run is no substitute: the kernel looks for targets in
+//! the wrong place and for jump loops only when it commits.
 //!
 //! ```
 //! use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};
@@ -51,7 +52,8 @@ pub use severity::Severity;
 use links::Links;
 use location::At;
 
-/// A rule set that the kernel or nft(8) would refuse, or that does something else than it says; with every fault that was found.
+/// A rule set that the kernel or nft(8) would refuse, or that does something else than it says;
+/// with every fault that was found.
 ///
 /// Prints as one line: the first fault, and how many more there are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,7 +100,8 @@ impl fmt::Display for Invalid {
 }
 
 impl Error {
-    /// Returns every fault that validation found, in the order of the rule set; empty for every other error.
+    /// Returns every fault that validation found, in the order of the rule set; empty for every
+    /// other error.
     ///
     /// What the kernel refused is in [`refusals`](Error::refusals).
     #[must_use]
@@ -114,8 +117,8 @@ impl From<Invalid> for Error {
 }
 
 impl Ruleset {
-    /// Checks the whole: names, chains, rules, sets and how they refer to each other. What is [odd](Severity::Odd) passes; see
-    /// [`warnings`](Self::warnings).
+    /// Checks the whole: names, chains, rules, sets and how they refer to each other. What is
+    /// [odd](Severity::Odd) passes; see [`warnings`](Self::warnings).
     ///
     /// # Errors
     /// [`Invalid`] with every fault that cannot be sent.
@@ -123,7 +126,8 @@ impl Ruleset {
         refuse(self.faults())
     }
 
-    /// What the kernel takes and is odd all the same: rules that never match, names that nft(8) could not read back.
+    /// What the kernel takes and is odd all the same: rules that never match, names that nft(8)
+    /// could not read back.
     #[must_use]
     pub fn warnings(&self) -> Vec<Fault> {
         self.faults().into_iter().filter(|fault| fault.problem.severity() == Severity::Odd).collect()
@@ -269,8 +273,8 @@ impl<'v, 'a> Checked<'v, 'a> {
         Checked { view, at: At::table(view.family, view.name), chains, sets, are_unique }
     }
 
-    /// Reports what is wrong in this scope; how chains call each other, which `links` say, is looked at in all of the table. Returns
-    /// from where the kernel gets to every chain.
+    /// Reports what is wrong in this scope; how chains call each other, which `links` say, is
+    /// looked at in all of the table. Returns from where the kernel gets to every chain.
     fn check(&self, links: Links, scope: &impl Scope, faults: &mut Vec<Fault>) -> Calls {
         names::name(self.at, self.view.name, faults);
         names::comment(self.at, self.view.comment, faults);

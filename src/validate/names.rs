@@ -5,10 +5,11 @@ use super::location::At;
 use super::problem::Problem;
 use crate::model::{Name, Value};
 
-/// Longest comment in bytes. `NFTNL_UDATA_COMMENT_MAXLEN`, include/libnftnl/udata.h; nft 1.0.6 refuses 129 on tables, chains, rules,
-/// sets and elements.
+/// Longest comment in bytes. `NFTNL_UDATA_COMMENT_MAXLEN`, include/libnftnl/udata.h; nft 1.0.6
+/// refuses 129 on tables, chains, rules, sets and elements.
 const COMMENT: usize = 128;
-/// Longest log prefix in bytes: `NF_LOG_PREFIXLEN` - 1, include/uapi/linux/netfilter/nf_log.h; the kernel answers ERANGE to 128.
+/// Longest log prefix in bytes: `NF_LOG_PREFIXLEN` - 1, include/uapi/linux/netfilter/nf_log.h; the
+/// kernel answers ERANGE to 128.
 const LOG_PREFIX: usize = 127;
 
 pub(super) fn name(at: At<'_>, name: &Name, faults: &mut Vec<Fault>) {

@@ -1,5 +1,5 @@
-//! Where a target may stand: chain type and hook. The kernel decides this from the base chains that reach a rule, however deep;
-//! tests/validate.rs holds this table against the running kernel.
+//! Where a target may stand: chain type and hook. The kernel decides this from the base chains that
+//! reach a rule, however deep; tests/validate.rs holds this table against the running kernel.
 
 use crate::model::{ChainType, Field, Hook, NatKind, Statement};
 
@@ -130,8 +130,9 @@ impl Places {
 
 /// The hooks where the interface that the field asks for is known.
 ///
-/// `NF_INET_LOCAL_OUT` is called without an incoming device, `NF_INET_PRE_ROUTING` and `NF_INET_LOCAL_IN` without an outgoing one
-/// (net/ipv4/ip_output.c, net/ipv4/ip_input.c); at postrouting a forwarded packet still has its incoming one (since v5.7).
+/// `NF_INET_LOCAL_OUT` is called without an incoming device, `NF_INET_PRE_ROUTING` and
+/// `NF_INET_LOCAL_IN` without an outgoing one (net/ipv4/ip_output.c, net/ipv4/ip_input.c); at
+/// postrouting a forwarded packet still has its incoming one (since v5.7).
 pub(super) fn interface_known(field: Field) -> Option<&'static [Hook]> {
     match field {
         Field::Iif | Field::Iifname => Some(&[Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Postrouting]),

@@ -1,4 +1,5 @@
-//! What can be wrong, with the data that says so. Messages are one line whatever the input: foreign text goes through `Shown`.
+//! What can be wrong, with the data that says so. Messages are one line whatever the input: foreign
+//! text goes through `Shown`.
 
 use std::fmt;
 
@@ -294,7 +295,8 @@ pub enum Problem {
         chain_type: ChainType,
         /// Hook of that base chain.
         hook: Hook,
-        /// The chains on the way, the base chain first, this one not; empty when this is the base chain.
+        /// The chains on the way, the base chain first, this one not; empty when this is the base
+        /// chain.
         through: Vec<Name>,
     },
     /// An element that expires in a set where none does.

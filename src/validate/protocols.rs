@@ -1,4 +1,5 @@
-//! What the matches of a rule say of its packets: network family and transport protocol, from left to right.
+//! What the matches of a rule say of its packets: network family and transport protocol, from left
+//! to right.
 
 use super::Fault;
 use super::location::At;
@@ -134,7 +135,8 @@ impl Packets {
     }
 }
 
-/// The family whose packets alone have the field. ICMP is counted as IPv4, ICMPv6 as IPv6: no packet has them the other way round.
+/// The family whose packets alone have the field. ICMP is counted as IPv4, ICMPv6 as IPv6: no
+/// packet has them the other way round.
 fn network_of(field: Field) -> Option<Family4or6> {
     match field {
         Field::IcmpType | Field::IpDaddr | Field::IpProtocol | Field::IpSaddr => Some(Family4or6::Ipv4),

@@ -44,7 +44,8 @@ impl Checked<'_, '_> {
         }
     }
 
-    /// Every place that reaches the chain must take the target: the kernel refuses the commit for one that does not.
+    /// Every place that reaches the chain must take the target: the kernel refuses the commit for
+    /// one that does not.
     fn place(&self, at: At<'_>, chain: usize, target: Target, graph: &Graph, faults: &mut Vec<Fault>) {
         let reached = graph.reached(chain);
         if let Some((chain_type, hook)) = reached.without(target.places()).first() {
@@ -117,11 +118,13 @@ pub(super) fn keyword(statement: &Statement) -> &'static str {
     }
 }
 
-/// How many expressions the rule becomes; 0 for one that has no program, about which other faults say more.
+/// How many expressions the rule becomes; 0 for one that has no program, about which other faults
+/// say more.
 fn expressions(rule: &Rule, family: Family, sets: &impl Sets) -> usize {
     let program = bytecode::lower(rule, family, sets);
     program.map_or(0, |program| program.exprs.len())
 }
 
-/// The most expressions that a statement on one field becomes: two protocols to check, a load, a conversion, two comparisons.
+/// The most expressions that a statement on one field becomes: two protocols to check, a load, a
+/// conversion, two comparisons.
 const PER_STATEMENT: usize = 8;

@@ -1,4 +1,5 @@
-//! Sets, maps and verdict maps, named and anonymous: what they are declared as, and whether their elements fit that.
+//! Sets, maps and verdict maps, named and anonymous: what they are declared as, and whether their
+//! elements fit that.
 
 use std::time::Duration;
 
@@ -40,7 +41,8 @@ impl Elements<'_> {
         }
     }
 
-    /// Whether overlaps are merged on the way to the kernel, which they cannot be when there is data, or more than one dimension.
+    /// Whether overlaps are merged on the way to the kernel, which they cannot be when there is
+    /// data, or more than one dimension.
     pub(super) fn merged(&self) -> bool {
         let asked = match self.of {
             Of::Rule => true,
@@ -65,7 +67,8 @@ impl Checked<'_, '_> {
         }
         key_width(at, key, faults);
         let has = |flag| flags.contains(flag);
-        // nf_tables_newset, net/netfilter/nf_tables_api.c: EINVAL without the flag, EOPNOTSUPP for the pairs.
+        // nf_tables_newset, net/netfilter/nf_tables_api.c: EINVAL without the flag, EOPNOTSUPP for the
+        // pairs.
         let mut fault = |wrong: bool, fault: &'static str| {
             if wrong {
                 at.report(faults, Problem::SetFlags { fault });

@@ -1,8 +1,9 @@
 //! Two classes of faults: what cannot work, and what the kernel takes although it is odd.
 //!
-//! The kernel decides what is odd: `tests/severity.rs` commits an example of each. What cannot be encoded, or would mean something
-//! else than it says, cannot work. A lookup in a set of another type is refused although the kernel takes it: it compares bytes that
-//! are not of one kind. A problem that comes in both kinds (log, limit, reject) is refused.
+//! The kernel decides what is odd: `tests/severity.rs` commits an example of each. What cannot be
+//! encoded, or would mean something else than it says, cannot work. A lookup in a set of another
+//! type is refused although the kernel takes it: it compares bytes that are not of one kind. A
+//! problem that comes in both kinds (log, limit, reject) is refused.
 
 use super::problem::Problem;
 
@@ -10,7 +11,8 @@ use super::problem::Problem;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "it is sent or not")]
 pub enum Severity {
-    /// It is sent: the kernel takes it, though it may never match, or nft(8) could not read it back.
+    /// It is sent: the kernel takes it, though it may never match, or nft(8) could not read it
+    /// back.
     Odd,
     /// It is not sent: the kernel would refuse it, or do something else than it says.
     Refused,
@@ -83,5 +85,6 @@ impl Problem {
 const IFNAMSIZ: usize = 16;
 /// Longest name: `NFT_NAME_MAXLEN` - 1, include/uapi/linux/netfilter/nf_tables.h.
 const NAME: usize = 255;
-/// Longest comment that has a place in userdata, whose entries are at most 255 bytes with a NUL and a header of 2 in 256.
+/// Longest comment that has a place in userdata, whose entries are at most 255 bytes with a NUL and
+/// a header of 2 in 256.
 const COMMENT: usize = 253;

@@ -1,4 +1,5 @@
-//! Statements: whether their parts fit together, the table's family, and what the rule said of the packet.
+//! Statements: whether their parts fit together, the table's family, and what the rule said of the
+//! packet.
 
 use std::net::IpAddr;
 
@@ -100,7 +101,8 @@ impl Checked<'_, '_> {
     }
 }
 
-/// The family a translation or proxy says, that of its address, and that of the packets must be one.
+/// The family a translation or proxy says, that of its address, and that of the packets must be
+/// one.
 fn check_family(
     at: At<'_>,
     said: Option<Family4or6>,

@@ -1,4 +1,5 @@
-//! The memory of an extension of xtables, written field by field: numbers in the order of the machine, addresses in that of the network.
+//! The memory of an extension of xtables, written field by field: numbers in the order of the
+//! machine, addresses in that of the network.
 
 use std::net::IpAddr;
 

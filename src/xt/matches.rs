@@ -115,8 +115,9 @@ fn both_ports(source: [u16; 2], destination: [u16; 2], negated: u8) -> Option<Ve
     Some(statements)
 }
 
-/// icmp_match and icmp6_match, xt_tcpudp.c: of a type, its codes from one to another; that it is such a message, the rest of the rule
-/// has to ask. Where `any` is the type, no other is looked for, and no code.
+/// icmp_match and icmp6_match, xt_tcpudp.c: of a type, its codes from one to another; that it is
+/// such a message, the rest of the rule has to ask. Where `any` is the type, no other is looked
+/// for, and no code.
 fn message(mut info: Info<'_>, any: Option<u8>) -> Option<Lists> {
     let [kind, low, high, negated] = [info.u8()?, info.u8()?, info.u8()?, info.u8()?];
     let not = match negated {
@@ -190,7 +191,8 @@ fn multiport(mut info: Info<'_>) -> Option<Lists> {
 /// `XT_MULTI_PORTS`, xt_multiport.h.
 const MOST_PORTS: usize = 15;
 
-/// conntrack_mt, xt_conntrack.c: a packet without a connection can only match by its state, and then nothing else is asked of it.
+/// conntrack_mt, xt_conntrack.c: a packet without a connection can only match by its state, and
+/// then nothing else is asked of it.
 fn conntrack(info: Info<'_>, family: Option<Family4or6>) -> Option<Meaning> {
     let mut fields = info;
     // Addresses, time left, protocol, ports.
@@ -315,8 +317,9 @@ fn sctp(mut info: Info<'_>) -> Option<Vec<Statement>> {
     if asked & !3 != 0 { None } else { both_ports(source, destination, negated) }
 }
 
-/// addrtype_mt_v1, xt_addrtype.c. IPv6 knows of an address only whether it is one of this host's (match_lookup_rt6); its other kinds are
-/// other ones than routing has. Where one interface counts, one kind of IPv4.
+/// addrtype_mt_v1, xt_addrtype.c. IPv6 knows of an address only whether it is one of this host's
+/// (match_lookup_rt6); its other kinds are other ones than routing has. Where one interface counts,
+/// one kind of IPv4.
 fn address_type(mut info: Info<'_>, family: Family4or6) -> Option<Vec<Statement>> {
     let (source, destination, flags) = (info.u16()?, info.u16()?, info.u32()?);
     let exact = match family {

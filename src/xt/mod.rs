@@ -1,8 +1,10 @@
-//! Extensions of xtables, as iptables-nft(8) puts them into the kernel: a name, a revision, and a block of memory (nft_compat.c).
+//! Extensions of xtables, as iptables-nft(8) puts them into the kernel: a name, a revision, and a
+//! block of memory (nft_compat.c).
 //!
-//! What one does is said in statements of nft, so that one machine runs both, and only where they do exactly that: an extension, a
-//! revision or a field that is not known here has no meaning. Layouts are those of include/uapi/linux/netfilter/xt_*.h, v6.12; numbers
-//! are in the order of the machine, addresses and the ports of translations in that of the network. Reading is total.
+//! What one does is said in statements of nft, so that one machine runs both, and only where they
+//! do exactly that: an extension, a revision or a field that is not known here has no meaning.
+//! Layouts are those of include/uapi/linux/netfilter/xt_*.h, v6.12; numbers are in the order of the
+//! machine, addresses and the ports of translations in that of the network. Reading is total.
 
 mod blob;
 mod extension;
@@ -27,7 +29,8 @@ pub(crate) enum Meaning {
     Asks(Vec<Asked>),
     /// It limits the maximum segment size that a TCP packet says, and goes on.
     Limits(SegmentLimit),
-    /// What the first of these lists does that holds to its end. Where none does, the extension does not match.
+    /// What the first of these lists does that holds to its end. Where none does, the extension
+    /// does not match.
     Lists(Vec<Vec<Statement>>),
     Owner(XtOwner),
 }
@@ -40,8 +43,8 @@ pub(crate) enum SegmentLimit {
     To(u16),
 }
 
-/// `struct xt_owner_match_info`, xt_owner.h. Unlike `meta skuid`, it can match packets without a socket: it does when every condition is
-/// negated.
+/// `struct xt_owner_match_info`, xt_owner.h. Unlike `meta skuid`, it can match packets without a
+/// socket: it does when every condition is negated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct XtOwner {
     pub(crate) uids: (u32, u32),
@@ -58,7 +61,8 @@ impl XtOwner {
     pub(crate) const SOCKET: u8 = 4;
 }
 
-/// The meaning of an expression of this name, with these attributes, in a table of `family`; `None` when it is not known.
+/// The meaning of an expression of this name, with these attributes, in a table of `family`; `None`
+/// when it is not known.
 pub(crate) fn read(expr: &str, attributes: &[u8], family: Family) -> Option<Meaning> {
     let name = extension(expr, attributes)?;
     if let ("match", Some(asked)) = (expr, questions::kept(&name, attributes)) {

@@ -1,4 +1,5 @@
-//! Targets: net/netfilter/xt_*.c, v6.12. One that says nothing of a verdict goes on behind itself, whatever it found (`XT_CONTINUE`).
+//! Targets: net/netfilter/xt_*.c, v6.12. One that says nothing of a verdict goes on behind itself,
+//! whatever it found (`XT_CONTINUE`).
 
 use std::net::IpAddr;
 
@@ -43,7 +44,8 @@ fn mark(mut info: Info<'_>) -> Option<Statement> {
     Some(set_mark(MarkKey::Meta, info.u32()?, info.u32()?))
 }
 
-/// connmark_tg_shift, xt_connmark.c. Where there is no connection it does nothing, and goes on where reading its mark would not.
+/// connmark_tg_shift, xt_connmark.c. Where there is no connection it does nothing, and goes on
+/// where reading its mark would not.
 fn connection_mark(mut info: Info<'_>, shifts: bool) -> Option<Lists> {
     let (value, of_connection, of_packet) = (info.u32()?, info.u32()?, info.u32()?);
     if shifts {
@@ -70,7 +72,8 @@ const RESTORE: u8 = 2;
 /// xt_ct_target, xt_CT.c: a packet that has a zone, or is excluded already, stays as it is.
 fn connection(mut info: Info<'_>, names: usize) -> Option<Lists> {
     let (flags, zone) = (info.u16()?, info.u16()?);
-    // Which events are told, names of a helper and of timeouts. Behind them is a pointer of the kernel's.
+    // Which events are told, names of a helper and of timeouts. Behind them is a pointer of the
+    // kernel's.
     let is_all = info.is_unset(8 + names)?;
     if !is_all || flags & !(NOTRACK | NOTRACK_ALIAS) != 0 {
         return None;
@@ -86,7 +89,8 @@ fn connection(mut info: Info<'_>, names: usize) -> Option<Lists> {
 const NOTRACK: u16 = 1;
 const NOTRACK_ALIAS: u16 = 2;
 
-/// tproxy_tg4 and tproxy_tg6_v1, xt_TPROXY.c: what no transparent socket takes is dropped. No address is that of the interface.
+/// tproxy_tg4 and tproxy_tg6_v1, xt_TPROXY.c: what no transparent socket takes is dropped. No
+/// address is that of the interface.
 fn transparent(mut info: Info<'_>, family: Family4or6) -> Option<Lists> {
     let (mask, value) = (info.u32()?, info.u32()?);
     let address = Some(info.address(family)?).filter(|address| !address.is_unspecified());
@@ -163,7 +167,8 @@ struct Range {
 }
 
 impl Range {
-    /// `struct nf_nat_ipv4_multi_range_compat` with one range, include/uapi/linux/netfilter/nf_nat.h.
+    /// `struct nf_nat_ipv4_multi_range_compat` with one range,
+    /// include/uapi/linux/netfilter/nf_nat.h.
     fn old(mut info: Info<'_>) -> Option<Range> {
         let (count, flags) = (info.u32()?, info.u32()?);
         (count == 1).then_some(())?;

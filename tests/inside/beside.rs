@@ -1,5 +1,5 @@
-//! A table with parts that have no type here can be changed around them: they stay as they are, byte for byte and with their handles,
-//! and go only when they are left out by name.
+//! A table with parts that have no type here can be changed around them: they stay as they are,
+//! byte for byte and with their handles, and go only when they are left out by name.
 
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 

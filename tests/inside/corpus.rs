@@ -1,4 +1,5 @@
-//! Replays every file of tests/corpus: hand-picked inputs, and every input that was ever found to break a promise.
+//! Replays every file of tests/corpus: hand-picked inputs, and every input that was ever found to
+//! break a promise.
 
 use std::fs;
 use std::panic::catch_unwind;

@@ -1,4 +1,5 @@
-//! What must hold of every rule set that was read: a plan from it to itself is empty, and a copy of it is the same.
+//! What must hold of every rule set that was read: a plan from it to itself is empty, and a copy of
+//! it is the same.
 
 use nftmesh::fuzz::encoders;
 use nftmesh::kernel::Kernel;
@@ -7,7 +8,8 @@ use nftmesh::plan::{Listing, Snapshot, Transaction};
 
 use crate::support::{assert_same, command, timeless};
 
-/// Reads, raises, plans and applies: nothing is to do, and nothing is done. A table with an owner is that of `kernel`.
+/// Reads, raises, plans and applies: nothing is to do, and nothing is done. A table with an owner
+/// is that of `kernel`.
 #[track_caller]
 pub(super) fn raised_changes_nothing(kernel: &mut Kernel) {
     let snapshot = kernel.snapshot().expect("a snapshot");
@@ -23,14 +25,16 @@ pub(super) fn raised_changes_nothing(kernel: &mut Kernel) {
     encoders(&Transaction::replace(raised.ruleset));
 }
 
-/// A snapshot without the time that elements have left: handles, counters, userdata, generation and all.
+/// A snapshot without the time that elements have left: handles, counters, userdata, generation and
+/// all.
 fn timed(mut snapshot: Snapshot) -> Snapshot {
     let expires = snapshot.tables.iter_mut().flat_map(|table| &mut table.sets).flat_map(|set| &mut set.expires);
     expires.for_each(|left| *left = left.map(|_| 0));
     snapshot
 }
 
-/// Makes every table again under another name, and holds that nft lists both alike and nothing is left to do.
+/// Makes every table again under another name, and holds that nft lists both alike and nothing is
+/// left to do.
 #[track_caller]
 pub(super) fn raised_is_copied(kernel: &mut Kernel) {
     let raised = kernel.snapshot().expect("a snapshot").raise().ruleset;
@@ -71,7 +75,8 @@ pub(super) fn opened() -> Kernel {
     Kernel::open().expect("a socket")
 }
 
-/// What nft lists, without the time that is left; `None` when it crashes, as nft 1.0.6 does over some sets, or has no way to name it.
+/// What nft lists, without the time that is left; `None` when it crashes, as nft 1.0.6 does over
+/// some sets, or has no way to name it.
 fn listed(what: &str) -> Option<String> {
     let output = command("nft").arg("list").args(what.split(' ')).output().expect("nft is installed");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -82,7 +87,8 @@ fn listed(what: &str) -> Option<String> {
     listed.then(|| in_order(&timeless(&text)))
 }
 
-/// With the elements of each set in one order: some that nft cannot order come as the kernel's hash table has them.
+/// With the elements of each set in one order: some that nft cannot order come as the kernel's hash
+/// table has them.
 fn in_order(listing: &str) -> String {
     let mut parts = listing.split("{ ");
     let mut ordered = parts.next().unwrap_or_default().to_owned();

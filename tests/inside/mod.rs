@@ -1,6 +1,8 @@
-//! Tests of what users cannot reach: the bodies of the fuzz targets, and both encoders over whatever the kernel held.
+//! Tests of what users cannot reach: the bodies of the fuzz targets, and both encoders over
+//! whatever the kernel held.
 //!
-//! They are part of the library's own test program (`cargo test --lib inside::`), and share the harness of the programs in tests/.
+//! They are part of the library's own test program (`cargo test --lib inside::`), and share the
+//! harness of the programs in tests/.
 
 mod beside;
 #[cfg(all(feature = "mesh", feature = "sim", feature = "import"))]

@@ -1,7 +1,9 @@
-//! Istio rule sets with one constant, negation or position changed: a comparison finds every change that a packet can tell, and no other.
+//! Istio rule sets with one constant, negation or position changed: a comparison finds every change
+//! that a packet can tell, and no other.
 //!
-//! Whether a packet can tell is found out without the comparison: from walks of the machine, which is held against the kernel elsewhere, on
-//! packets made of the constants of the rules and their neighbours.
+//! Whether a packet can tell is found out without the comparison: from walks of the machine, which
+//! is held against the kernel elsewhere, on packets made of the constants of the rules and their
+//! neighbours.
 
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 

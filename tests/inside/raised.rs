@@ -1,5 +1,6 @@
-//! What was read and raised is what is there: a plan from the kernel to itself is empty, applying it changes nothing, and a copy of a
-//! table by its raised form is the same to nft and to the next plan.
+//! What was read and raised is what is there: a plan from the kernel to itself is empty, applying
+//! it changes nothing, and a copy of a table by its raised form is the same to nft and to the next
+//! plan.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! What was read and raised is what is there, for rule sets that nobody chose: those that bytes make, and random tables of nft's
-//! language.
+//! What was read and raised is what is there, for rule sets that nobody chose: those that bytes
+//! make, and random tables of nft's language.
 
 use super::dice::Dice;
 use super::laws::{raised_changes_nothing, raised_is_copied, raised_is_made_again};

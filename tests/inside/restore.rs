@@ -1,8 +1,9 @@
-//! What was read from the kernel goes back as it was read: a copy of a table, made of its snapshot, is the same table.
+//! What was read from the kernel goes back as it was read: a copy of a table, made of its snapshot,
+//! is the same table.
 //!
-//! Every table is copied under another name into the same namespace, by the messages that restore it. Then both are read, compared
-//! down to the bytes, and listed by nft. The big inputs are beside the project (`../shared/nft-corpus`); what is here has one of
-//! everything.
+//! Every table is copied under another name into the same namespace, by the messages that restore
+//! it. Then both are read, compared down to the bytes, and listed by nft. The big inputs are beside
+//! the project (`../shared/nft-corpus`); what is here has one of everything.
 
 use std::fs;
 
@@ -95,7 +96,8 @@ fn what_every_rule_of_the_corpus_is_in_the_kernel_is_copied_whole() {
     say(format_args!("{copied} rules copied, {} not taken by nft:\n{}", refused.len(), refused.concat()));
 }
 
-/// Copies every table of this namespace, and holds that the copies are the same to the byte and to nft.
+/// Copies every table of this namespace, and holds that the copies are the same to the byte and to
+/// nft.
 #[track_caller]
 fn copies_are_the_same() {
     let mut kernel = Kernel::open().expect("a socket");
@@ -191,8 +193,8 @@ fn contents(table: &TableState) -> TableState {
     table
 }
 
-/// Attributes of an object without table (1) and handle (6; 5 of a flowtable, which has no type), and without the padding that comes
-/// or goes with them.
+/// Attributes of an object without table (1) and handle (6; 5 of a flowtable, which has no type),
+/// and without the padding that comes or goes with them.
 fn without_names(attributes: &[u8]) -> Vec<u8> {
     let mut rest = attributes;
     let mut kept = Vec::new();

@@ -1,4 +1,5 @@
-//! Rule sets to read: one of everything that nft has a word for, and the corpus beside the project (`../shared/nft-corpus`).
+//! Rule sets to read: one of everything that nft has a word for, and the corpus beside the project
+//! (`../shared/nft-corpus`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -113,7 +114,8 @@ pub const XTABLES: &[(&str, &str)] = &[
     ("ip6tables-nft", "-t nat -A OUTPUT -p tcp -m multiport --dports 80,443 -j REDIRECT --to-ports 15001"),
 ];
 
-/// Returns the script without what came after the running version of Linux; each part is a printed skip.
+/// Returns the script without what came after the running version of Linux; each part is a printed
+/// skip.
 pub fn as_this_kernel(script: &str) -> String {
     let mut kept = script.to_owned();
     for (part, instead, since, what) in CAME_LATER {

@@ -1,7 +1,9 @@
-//! What the integration tests share: private network namespaces, the real `nft` and `ip`, golden files, and the rule for skipping.
+//! What the integration tests share: private network namespaces, the real `nft` and `ip`, golden
+//! files, and the rule for skipping.
 //!
-//! A test program that says `mod support;` has left the host's network before its `main` runs (see `sys`); a test body then gets a
-//! namespace of its own from [`in_fresh_netns`]. Nothing here can touch the host's rules, routes or addresses.
+//! A test program that says `mod support;` has left the host's network before its `main` runs (see
+//! `sys`); a test body then gets a namespace of its own from [`in_fresh_netns`]. Nothing here can
+//! touch the host's rules, routes or addresses.
 #![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 
 pub mod anyone;
@@ -28,7 +30,8 @@ use anyone::runnable_by_anyone;
 use nftmesh::kernel::{Kernel, interfaces};
 use nftmesh::plan::{Listing, Snapshot};
 
-/// Runs `body` on a thread of its own, in a new network namespace with lo up. A panic of the body is the caller's.
+/// Runs `body` on a thread of its own, in a new network namespace with lo up. A panic of the body
+/// is the caller's.
 ///
 /// Skips (see [`skip`]) where namespaces cannot be had.
 pub fn in_fresh_netns(body: impl FnOnce() + Send) {
@@ -57,7 +60,8 @@ impl NetNs {
         })
     }
 
-    /// Runs `body` on a thread of its own inside this namespace; what the body starts is inside too.
+    /// Runs `body` on a thread of its own inside this namespace; what the body starts is inside
+    /// too.
     pub fn run<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
         on_own_thread(|| {
             self.enter();
@@ -113,7 +117,8 @@ pub fn needs_root() -> bool {
     false
 }
 
-/// Runs one test of this program again as nobody, with `NFTMESH_AS_NOBODY` set: before `main` it enters a user namespace of its own.
+/// Runs one test of this program again as nobody, with `NFTMESH_AS_NOBODY` set: before `main` it
+/// enters a user namespace of its own.
 #[track_caller]
 pub fn as_nobody(test: &str) {
     if !needs_root() {
@@ -127,7 +132,8 @@ pub fn as_nobody(test: &str) {
     assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The recordings of the real `istio-iptables`: `NFTMESH_REFERENCE`, or `../shared/istio-reference` beside the crate.
+/// The recordings of the real `istio-iptables`: `NFTMESH_REFERENCE`, or `../shared/istio-reference`
+/// beside the crate.
 ///
 /// They are not part of the crate, so `None` is a printed skip and never a failure.
 #[must_use]
@@ -141,7 +147,8 @@ pub fn shared_dir() -> Option<PathBuf> {
     None
 }
 
-/// A directory of `../shared`, beside the crate and no part of it; `None` is a printed skip and never a failure.
+/// A directory of `../shared`, beside the crate and no part of it; `None` is a printed skip and
+/// never a failure.
 #[must_use]
 pub fn skip_without(name: &str) -> Option<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
@@ -152,7 +159,8 @@ pub fn skip_without(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Runs the real nft with these words (`nft("list ruleset")`) in this thread's namespace and returns what it printed.
+/// Runs the real nft with these words (`nft("list ruleset")`) in this thread's namespace and
+/// returns what it printed.
 #[track_caller]
 pub fn nft(words: &str) -> String {
     succeed("nft", words, "")
@@ -193,7 +201,8 @@ pub fn ip(words: &str) -> String {
     succeed("ip", words, "")
 }
 
-/// Runs any program with words split at white space; panics, with its complaint, unless it succeeds.
+/// Runs any program with words split at white space; panics, with its complaint, unless it
+/// succeeds.
 #[track_caller]
 pub fn succeed(program: &str, words: &str, stdin: &str) -> String {
     let output = tool(program, words, stdin);
@@ -288,7 +297,8 @@ pub fn golden(name: &str, actual: &str) {
     fs::write(&path, format!("{header}{actual}")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// Waits until IPv6 addresses of this namespace are those of the host: they enter its local table a moment after they are added.
+/// Waits until IPv6 addresses of this namespace are those of the host: they enter its local table a
+/// moment after they are added.
 #[track_caller]
 pub fn wait_until_local(addresses: &[&str]) {
     let is_local = |table: &str, address: &str| table.contains(&format!("local {address} "));
@@ -300,7 +310,8 @@ pub fn wait_until_local(addresses: &[&str]) {
     assert!(patience::comes_true(are_local), "{addresses:?} do not become addresses of this host");
 }
 
-/// Compares the part of a page of the documentation that follows `marker`; with `NFTMESH_BLESS=1` rewrites it.
+/// Compares the part of a page of the documentation that follows `marker`; with `NFTMESH_BLESS=1`
+/// rewrites it.
 #[track_caller]
 pub fn golden_page(name: &str, marker: &str, actual: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

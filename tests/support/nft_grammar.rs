@@ -1,4 +1,5 @@
-//! Random rules and sets in the language of nft 1.0.6: fields by operators by values, sets, maps, statements. nft refuses some of them.
+//! Random rules and sets in the language of nft 1.0.6: fields by operators by values, sets, maps,
+//! statements. nft refuses some of them.
 
 use super::dice::Dice;
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 /// Returns how long to wait on this machine for what takes at most `usual` on an ordinary busy one.
 ///
-/// `NFTMESH_SLOWNESS` says how many times slower this machine is; `scripts/on-kernel.sh` sets it where
-/// the processor is emulated.
+/// `NFTMESH_SLOWNESS` says how many times slower this machine is; `scripts/on-kernel.sh` sets it
+/// where the processor is emulated.
 pub fn patience(usual: Duration) -> Duration {
     usual * slowness()
 }

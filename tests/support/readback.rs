@@ -1,4 +1,5 @@
-//! What was committed, compared with what a snapshot reads back: the same programs, the same sets, nothing opaque.
+//! What was committed, compared with what a snapshot reads back: the same programs, the same sets,
+//! nothing opaque.
 
 use nftmesh::bytecode::{lower, lower_elements, lower_set, same_programs};
 use nftmesh::model::{ChainKind, Policy, Ruleset, Set, Table};

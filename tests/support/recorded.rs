@@ -1,4 +1,5 @@
-//! The rules that `istio-iptables` left in each of the twelve cases, from `tests/golden/istio-iptables.rules`.
+//! The rules that `istio-iptables` left in each of the twelve cases, from
+//! `tests/golden/istio-iptables.rules`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,7 +9,8 @@ use std::path::Path;
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::model::{Base, ChainKind, Family4or6, Hook, Priority, Ruleset};
 
-/// The rules of a case and family as `iptables-save` would print them; only the built-in chains where there are none.
+/// The rules of a case and family as `iptables-save` would print them; only the built-in chains
+/// where there are none.
 #[track_caller]
 pub(crate) fn as_save(case: &str, family: &str) -> String {
     let mut tables: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -36,7 +38,8 @@ pub(crate) fn as_save(case: &str, family: &str) -> String {
     text
 }
 
-/// With a rule that the reference lacks, before those for established connections: a SYN without ACK, RST and FIN is a new one.
+/// With a rule that the reference lacks, before those for established connections: a SYN without
+/// ACK, RST and FIN is a new one.
 pub(crate) fn mended(text: &str) -> String {
     let known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ISTIO_DIVERT";
     let begins = "-m tcp --tcp-flags FIN,SYN,RST,ACK SYN -g ISTIO_TPROXY";
@@ -47,8 +50,9 @@ pub(crate) fn mended(text: &str) -> String {
     text.lines().map(mend).collect()
 }
 
-/// What the reference lacks besides: the rules of its nat table once more, before NAT, for a SYN that NAT will not look at. What
-/// redirects refuses there. In words of iptables, whose REJECT is for the table filter only: so its chains are moved afterwards.
+/// What the reference lacks besides: the rules of its nat table once more, before NAT, for a SYN
+/// that NAT will not look at. What redirects refuses there. In words of iptables, whose REJECT is
+/// for the table filter only: so its chains are moved afterwards.
 #[track_caller]
 pub(crate) fn refusals(text: &str, family: Family4or6) -> Ruleset {
     let syn = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN";

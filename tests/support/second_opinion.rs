@@ -1,4 +1,5 @@
-//! Our listing of a live rule set beside nft's: the same, opaque where it says so in a form that nft refuses, or wrong.
+//! Our listing of a live rule set beside nft's: the same, opaque where it says so in a form that
+//! nft refuses, or wrong.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,7 +39,8 @@ impl Score {
         assert!(self.wrong.is_empty(), "{what}: {self}\n{}", self.wrong.join("\n"));
     }
 
-    /// Lists every table in this thread's network namespace, holds it against nft's listing, and empties the namespace.
+    /// Lists every table in this thread's network namespace, holds it against nft's listing, and
+    /// empties the namespace.
     #[track_caller]
     pub fn add_live(&mut self, what: impl Fn(&str) -> String) -> Snapshot {
         let (snapshot, ours) = our_listing();
@@ -109,8 +111,8 @@ fn difference(theirs: &str, ours: &str) -> String {
     lines('-', &left) + &lines('+', &added)
 }
 
-/// Whether ours is theirs but for what is unknown: the blocks are the same, and every line of one says what the line of the other
-/// says, with something else in the place of the unknown part.
+/// Whether ours is theirs but for what is unknown: the blocks are the same, and every line of one
+/// says what the line of the other says, with something else in the place of the unknown part.
 fn agrees(theirs: &str, ours: &str) -> bool {
     let (theirs, ours) = (blocks(theirs), blocks(ours));
     let same = |theirs: &[&str], ours: &[&str]| {
@@ -135,8 +137,9 @@ fn blocks(table: &str) -> BTreeMap<&str, Vec<&str>> {
     blocks
 }
 
-/// Whether the parts of our line that are known stand in theirs, in that order. A check of a protocol may be there for the part that
-/// is unknown, which nft leaves out; and nft calls a port by the protocol.
+/// Whether the parts of our line that are known stand in theirs, in that order. A check of a
+/// protocol may be there for the part that is unknown, which nft leaves out; and nft calls a port
+/// by the protocol.
 fn line(theirs: &str, ours: &str) -> bool {
     if theirs == ours {
         return true;
@@ -186,7 +189,8 @@ fn nft_reads(text: &str) -> bool {
     child.wait().expect("a child that was started can be waited for").success()
 }
 
-/// Whether nft cannot read its own listing, or reads it as something else than what was listed: we would list that differently.
+/// Whether nft cannot read its own listing, or reads it as something else than what was listed: we
+/// would list that differently.
 fn nft_lists_wrong(theirs: &str, ours: &str) -> bool {
     let mut wrong = true;
     in_fresh_netns(|| {

@@ -1,4 +1,5 @@
-//! The twelve cases of the reference, as the options that made them, and the rules that this crate makes of the same options.
+//! The twelve cases of the reference, as the options that made them, and the rules that this crate
+//! makes of the same options.
 
 #![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 
@@ -67,7 +68,8 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// The configuration that these options make in the pod of the traffic tests, whose `resolv.conf` names `nameservers`.
+/// The configuration that these options make in the pod of the traffic tests, whose `resolv.conf`
+/// names `nameservers`.
 #[track_caller]
 pub fn config(options: &str, nameservers: &str) -> IstioConfig {
     let words: Vec<String> = options.split_whitespace().map(|word| word.replace('\'', "")).collect();

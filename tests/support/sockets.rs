@@ -1,5 +1,5 @@
-//! Sockets between a pod and its gateway, with the ports that a test wants and the ends that it wants: with a reset, closed by one
-//! side, or without a word.
+//! Sockets between a pod and its gateway, with the ports that a test wants and the ends that it
+//! wants: with a reset, closed by one side, or without a word.
 
 #![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 

@@ -1,8 +1,9 @@
 //! The system calls that std lacks, and the entry into a private network namespace before `main`.
 //!
-//! The entry has to come first: `unshare(CLONE_NEWUSER)` works only while the process has one thread. Users are set with the raw system
-//! calls, because libc's wrappers would change every thread: on Linux a user is the property of a thread, and so is a network
-//! namespace. That is how one test program can be app, proxy and gateway at once.
+//! The entry has to come first: `unshare(CLONE_NEWUSER)` works only while the process has one
+//! thread. Users are set with the raw system calls, because libc's wrappers would change every
+//! thread: on Linux a user is the property of a thread, and so is a network namespace. That is how
+//! one test program can be app, proxy and gateway at once.
 #![expect(unsafe_code, reason = "namespaces, users of a thread and socket options have no safe wrapper in std")]
 
 use std::ffi::CStr;
@@ -117,7 +118,8 @@ pub enum Capabilities {
     None,
 }
 
-/// Makes this thread, and no other, run as `uid` and `gid` without supplementary groups. There is no way back.
+/// Makes this thread, and no other, run as `uid` and `gid` without supplementary groups. There is
+/// no way back.
 pub fn become_user(uid: u32, gid: u32, keep: Capabilities) -> io::Result<()> {
     const KEEP: libc::c_int = 1;
     if keep == Capabilities::Network {
@@ -174,7 +176,8 @@ pub fn socket(address: SocketAddr, kind: libc::c_int) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Sends bytes as they are behind an IP header of that protocol; whether they make sense is the caller's affair.
+/// Sends bytes as they are behind an IP header of that protocol; whether they make sense is the
+/// caller's affair.
 pub fn send_raw(to: SocketAddr, protocol: libc::c_int, bytes: &[u8]) -> io::Result<()> {
     UdpSocket::from(open(to, libc::SOCK_RAW, protocol)?).send_to(bytes, to).map(drop)
 }
@@ -201,8 +204,8 @@ pub fn set_option<T: Copy>(socket: &OwnedFd, level: libc::c_int, name: libc::c_i
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const *value).cast(), length) }).map(drop)
 }
 
-/// Waits while the address is in use: a child that another test is starting holds a copy of every socket until it runs its program,
-/// also of those that are closed here.
+/// Waits while the address is in use: a child that another test is starting holds a copy of every
+/// socket until it runs its program, also of those that are closed here.
 pub fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     let name = Name::from(address);
     let since = Instant::now();
@@ -241,7 +244,8 @@ pub fn listen(socket: &OwnedFd) -> io::Result<()> {
     check(unsafe { libc::listen(socket.as_raw_fd(), 1024) }).map(drop)
 }
 
-/// Where an accepted connection was going before NAT; an error when connection tracking does not know it.
+/// Where an accepted connection was going before NAT; an error when connection tracking does not
+/// know it.
 pub fn original_destination(socket: &impl AsRawFd, local: SocketAddr) -> io::Result<SocketAddr> {
     let level = if local.is_ipv4() { libc::SOL_IP } else { libc::IPPROTO_IPV6 };
     let mut name = Name::from(local);

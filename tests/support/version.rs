@@ -13,7 +13,8 @@ pub fn linux() -> Version {
     (numbers.next().expect("a major number"), numbers.next().expect("a minor number"))
 }
 
-/// False, after a printed SKIP, on a kernel that is older than `since`, the first version that has `what`.
+/// False, after a printed SKIP, on a kernel that is older than `since`, the first version that has
+/// `what`.
 ///
 /// `NFTMESH_REQUIRE_KERNEL` does not make it a failure: nothing is missing that this version has.
 #[must_use]
@@ -28,9 +29,11 @@ pub fn needs_linux(since: Version, what: &str) -> bool {
     running >= since
 }
 
-/// True, after a printed SKIP, on a kernel before `since` that has no file at `path`, since it was built without `what`.
+/// True, after a printed SKIP, on a kernel before `since` that has no file at `path`, since it was
+/// built without `what`.
 ///
-/// `NFTMESH_REQUIRE_KERNEL` does not make it a failure: nothing is missing that this kernel can have.
+/// `NFTMESH_REQUIRE_KERNEL` does not make it a failure: nothing is missing that this kernel can
+/// have.
 #[must_use]
 pub fn built_without(path: &str, since: Version, what: &str) -> bool {
     let missing = linux() < since && !Path::new(path).exists();
@@ -40,7 +43,8 @@ pub fn built_without(path: &str, since: Version, what: &str) -> bool {
     missing
 }
 
-/// Runs `body` in a network namespace of its own, on a kernel that can trace there: the table of a trace has an owner.
+/// Runs `body` in a network namespace of its own, on a kernel that can trace there: the table of a
+/// trace has an owner.
 pub fn in_traced_netns(body: impl FnOnce() + Send) {
     if needs_linux(OWNED_TABLES, "tables with an owner") {
         super::in_fresh_netns(body);
@@ -51,7 +55,8 @@ pub fn in_traced_netns(body: impl FnOnce() + Send) {
 pub const OWNED_TABLES: Version = (5, 12);
 /// The first version that has catch-all elements of sets (`NFT_SET_ELEM_CATCHALL`).
 pub const CATCH_ALL: Version = (5, 13);
-/// The first version whose events report where a rule was added, and where ends of intervals do not expire.
+/// The first version whose events report where a rule was added, and where ends of intervals do not
+/// expire.
 pub const EVENT_POSITIONS: Version = (5, 15);
 /// The first version whose traces say what connection tracking knows (`NFTA_TRACE_CT_STATE`).
 pub const TRACED_CONNECTIONS: Version = (6, 16);

@@ -1,8 +1,9 @@
 //! How a set was declared, `typeof ip saddr . tcp dport`, which nft(8) keeps in the set's userdata.
 //!
-//! Numbers are in host byte order. Layout and numbers were measured with nft 1.0.6, every field in a set of its own; where they come
-//! from: src/netlink.c (`set_make_key`), the `udata` functions of src/payload.c, src/meta.c, src/ct.c, src/fib.c and others, and the
-//! tables of fields in src/proto.c.
+//! Numbers are in host byte order. Layout and numbers were measured with nft 1.0.6, every field in
+//! a set of its own; where they come from: src/netlink.c (`set_make_key`), the `udata` functions of
+//! src/payload.c, src/meta.c, src/ct.c, src/fib.c and others, and the tables of fields in
+//! src/proto.c.
 
 use super::super::kept::entry;
 use super::super::set::{NFT_DATA_VERDICT, SetCode};
@@ -36,7 +37,8 @@ pub(crate) enum Number {
     None,
 }
 
-/// How the set was declared. nft keeps no more of an expression than it has room for, and then goes by the types.
+/// How the set was declared. nft keeps no more of an expression than it has room for, and then goes
+/// by the types.
 pub(crate) fn declared(code: &SetCode) -> Declared {
     let Some(expr) = entry(&code.userdata, UDATA_KEY_TYPEOF) else { return Declared::Types };
     let key = match parts(expr) {

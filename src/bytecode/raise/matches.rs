@@ -27,7 +27,8 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
     proposals
 }
 
-/// What can be seen at a place: the family of the table and the known protocols decide what a load means.
+/// What can be seen at a place: the family of the table and the known protocols decide what a load
+/// means.
 struct See {
     family: Family,
     known: Known,

@@ -100,8 +100,8 @@ fn statements(exprs: &[Expr]) -> Vec<Statement> {
     super::raise_in_full(exprs, &[], Family::Inet, &NoSets).statements
 }
 
-/// The set that a declaration and its elements are, without a form: it is sent as it was read. What of the declaration has a name is
-/// said beside it.
+/// The set that a declaration and its elements are, without a form: it is sent as it was read. What
+/// of the declaration has a name is said beside it.
 pub(crate) fn opaque_set(name: &Name, code: &SetCode, elements: &[ElementCode], learned: &[bool]) -> Set {
     let mut set = declaration(name, code).unwrap_or_else(|_| Set::new(name, []));
     set.comment = text(&code.userdata, UDATA_COMMENT);
@@ -160,7 +160,8 @@ fn integer(part: &Part) -> Option<DataType> {
     }
 }
 
-/// A number without a type of that length: by nft's word for its byte order, 2 is that of the network.
+/// A number without a type of that length: by nft's word for its byte order, 2 is that of the
+/// network.
 fn plain_integer(len: u32, order: Option<&[u8]>) -> Option<DataType> {
     let bytes = u8::try_from(len).ok()?;
     let number = if order == Some(&2_u32.to_ne_bytes()[..]) { Number::Network(bytes) } else { Number::Host(bytes) };
@@ -191,9 +192,11 @@ const TYPES: [DataType; 18] = [
     DataType::Uid,
 ];
 
-/// The elements of a set with that key and data, which keeps them in `mode`; `None` when one does not fit.
+/// The elements of a set with that key and data, which keeps them in `mode`; `None` when one does
+/// not fit.
 ///
-/// The codes are in ascending order of their keys. The end of an interval that never began, with which nft(8) starts a set, says nothing.
+/// The codes are in ascending order of their keys. The end of an interval that never began, with
+/// which nft(8) starts a set, says nothing.
 #[must_use]
 pub fn raise_elements(codes: &[ElementCode], key: &[DataType], data: &SetData, mode: SetMode) -> Option<Vec<Element>> {
     let mut elements =
@@ -207,8 +210,8 @@ pub fn raise_elements(codes: &[ElementCode], key: &[DataType], data: &SetData, m
     elements
 }
 
-/// Gives every element with the index of its code; `None` for one that does not fit. The key of the element for every key that no
-/// other has is a concatenation of nothing.
+/// Gives every element with the index of its code; `None` for one that does not fit. The key of the
+/// element for every key that no other has is a concatenation of nothing.
 pub(crate) fn raise_each(
     codes: &[ElementCode],
     key: &[DataType],

@@ -356,7 +356,8 @@ fn family() -> impl Strategy<Value = Family> {
     prop_oneof![Just(Family::Inet), Just(Family::Ip), Just(Family::Ip6)]
 }
 
-/// Whether a table of that family can look at it: an `ip6 saddr` in an ip table has a program, and no meaning.
+/// Whether a table of that family can look at it: an `ip6 saddr` in an ip table has a program, and
+/// no meaning.
 fn fits(rule: &Rule, family: Family) -> bool {
     let other = match family {
         Family::Ip => Nfproto::IPV6,
@@ -373,7 +374,8 @@ fn fits(rule: &Rule, family: Family) -> bool {
     })
 }
 
-/// Whether ports are read of a protocol that has none: what is loaded are other bytes, which have no name here.
+/// Whether ports are read of a protocol that has none: what is loaded are other bytes, which have
+/// no name here.
 fn reads_no_ports(rule: &Rule) -> bool {
     let mut known = None;
     rule.statements.iter().any(|statement| {

@@ -1,4 +1,5 @@
-//! The options of a rule itself: where it goes, addresses, interfaces, protocol; the others go to matches and target.
+//! The options of a rule itself: where it goes, addresses, interfaces, protocol; the others go to
+//! matches and target.
 
 use smallvec::SmallVec;
 

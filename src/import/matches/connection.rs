@@ -97,7 +97,8 @@ pub(super) fn states(given: &Given<'_>) -> Result<(CtState, CtStatus), Fault> {
     Ok((states, status))
 }
 
-/// The first of these names that begins with the word, in letters of any case: so does iptables(8) read them.
+/// The first of these names that begins with the word, in letters of any case: so does iptables(8)
+/// read them.
 fn beginning<'n>(piece: Piece<'_>, names: &[&'n str]) -> Option<&'n str> {
     let word = piece.text.to_ascii_uppercase();
     names.iter().find(|name| !word.is_empty() && name.starts_with(&word)).copied()

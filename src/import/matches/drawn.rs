@@ -1,5 +1,6 @@
-//! recent, statistic, set: what neither the packet nor the connection says. Those that the kernel takes as memory are what
-//! iptables-nft(8) makes of them; a set of ipset has a number that only the kernel knows.
+//! recent, statistic, set: what neither the packet nor the connection says. Those that the kernel
+//! takes as memory are what iptables-nft(8) makes of them; a set of ipset has a number that only
+//! the kernel knows.
 
 use std::net::IpAddr;
 
@@ -57,7 +58,8 @@ fn chances(given: &Given<'_>) -> Result<u32, Fault> {
     Ok((probability * f64::from(1_u32 << 31)).round() as u32)
 }
 
-/// `struct xt_recent_mtinfo_v1`, include/uapi/linux/netfilter/xt_recent.h, and recent_mt_check, net/netfilter/xt_recent.c, v6.12.
+/// `struct xt_recent_mtinfo_v1`, include/uapi/linux/netfilter/xt_recent.h, and recent_mt_check,
+/// net/netfilter/xt_recent.c, v6.12.
 pub(super) fn recent(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let what = [("--rcheck", CHECK), ("--set", SET), ("--update", UPDATE), ("--remove", REMOVE)];
     let given: Vec<_> = what.iter().filter_map(|(name, bit)| Some((instance.get(name)?, *bit))).collect();

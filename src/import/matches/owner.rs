@@ -1,8 +1,9 @@
 //! owner: whose socket a packet belongs to.
 //!
-//! What is not negated is nft's `meta skuid` and `meta skgid`: without a socket neither matches. What is negated matches packets
-//! without a socket too (owner_mt, net/netfilter/xt_owner.c), unless a user or group has to be one: nft has no word for that, so it is
-//! the xtables match itself, byte for byte as iptables-nft(8) makes it.
+//! What is not negated is nft's `meta skuid` and `meta skgid`: without a socket neither matches.
+//! What is negated matches packets without a socket too (owner_mt, net/netfilter/xt_owner.c),
+//! unless a user or group has to be one: nft has no word for that, so it is the xtables match
+//! itself, byte for byte as iptables-nft(8) makes it.
 
 use std::ops::RangeInclusive;
 
@@ -52,7 +53,8 @@ pub(super) fn read(instance: &Instance<'_>, making: &mut Making) -> Result<(), F
 
 type Ids = (bool, RangeInclusive<u32>);
 
-/// `struct xt_owner_match_info`, include/uapi/linux/netfilter/xt_owner.h: four ids and two bytes of flags, in host order, padded to 8.
+/// `struct xt_owner_match_info`, include/uapi/linux/netfilter/xt_owner.h: four ids and two bytes of
+/// flags, in host order, padded to 8.
 fn blob(user: Option<&Ids>, group: Option<&Ids>, socket: Option<bool>, supplementary: bool) -> crate::model::Statement {
     let mut info = Vec::with_capacity(SIZE);
     let (mut asked, mut inverted) = (0_u8, 0_u8);

@@ -1,4 +1,5 @@
-//! mark, comment, addrtype, pkttype, limit, length, cgroup, socket, iprange: what the packet and its socket say.
+//! mark, comment, addrtype, pkttype, limit, length, cgroup, socket, iprange: what the packet and
+//! its socket say.
 
 use super::super::address::{self, Side};
 use super::super::error::{Fault, Shown};
@@ -135,7 +136,8 @@ fn rate(piece: Piece<'_>) -> Result<Limit, Fault> {
         let what = format!("unknown unit of time {}; there are second, minute, hour, day", Shown(unit.text));
         return Err(unit.wrong(what));
     };
-    // XT_LIMIT_SCALE, include/uapi/linux/netfilter/xt_limit.h: rates are kept as tenths of a millisecond between packets.
+    // XT_LIMIT_SCALE, include/uapi/linux/netfilter/xt_limit.h: rates are kept as tenths of a
+    // millisecond between packets.
     let most = u32::try_from(10_000 * per.seconds()).unwrap_or(u32::MAX);
     Ok(Limit::packets(number(count, "rate", 1, most)?.into(), per))
 }

@@ -1,5 +1,5 @@
-//! conntrack in full, as the block of memory that iptables-nft(8) makes of it: `struct xt_conntrack_mtinfo3`,
-//! include/uapi/linux/netfilter/xt_conntrack.h, v6.12.
+//! conntrack in full, as the block of memory that iptables-nft(8) makes of it: `struct
+//! xt_conntrack_mtinfo3`, include/uapi/linux/netfilter/xt_conntrack.h, v6.12.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,5 @@
-//! physdev, rpfilter, tcpmss: by which port of a bridge, with which way back, and of how large segments, as the blocks of memory that
-//! iptables-nft(8) makes of them.
+//! physdev, rpfilter, tcpmss: by which port of a bridge, with which way back, and of how large
+//! segments, as the blocks of memory that iptables-nft(8) makes of them.
 
 use super::super::error::{Fault, Shown};
 use super::super::extension::{Given, Instance};

@@ -72,7 +72,8 @@ pub(super) fn connmark(instance: &Instance<'_>, making: &mut Making) -> Result<(
         given.map_or(Ok(u32::MAX), |given| number(given.piece(), "mask", 0, u32::MAX))
     };
     let (nfmask, ctmask) = (mask("--nfmask")?, mask("--ctmask")?);
-    // connmark_tg, net/netfilter/xt_connmark.c: the bits of one mask are cleared, and those of the other flipped.
+    // connmark_tg, net/netfilter/xt_connmark.c: the bits of one mask are cleared, and those of the
+    // other flipped.
     let (key, value) = match (set, save.is_some()) {
         (Some(set), _) => (MarkKey::Ct, xmark(MarkKey::Ct, set)),
         (None, true) if ctmask == u32::MAX => {
@@ -121,7 +122,8 @@ pub(super) fn notrack(instance: &Instance<'_>, making: &mut Making) -> Result<()
     Ok(())
 }
 
-/// tproxy_tg4, net/netfilter/xt_TPROXY.c: with a listener the mark is set and the packet accepted, without one it is dropped.
+/// tproxy_tg4, net/netfilter/xt_TPROXY.c: with a listener the mark is set and the packet accepted,
+/// without one it is dropped.
 pub(super) fn tproxy(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     making.needs_table(instance.at, "TPROXY", Classic::Mangle)?;
     let given = instance.required("--on-port")?;

@@ -36,7 +36,8 @@ fn translate(instance: &Instance<'_>, making: &mut Making, mut nat: Nat, option:
     Ok(())
 }
 
-/// `address:ports`, either of which may be missing; IPv6 addresses stand in brackets when ports follow.
+/// `address:ports`, either of which may be missing; IPv6 addresses stand in brackets when ports
+/// follow.
 fn parts(piece: Piece<'_>, family: Family4or6) -> Result<(Option<Piece<'_>>, Option<Piece<'_>>), Fault> {
     let (address, ports) = match (family, piece.text.strip_prefix('[')) {
         (Family4or6::Ipv6, Some(text)) => {

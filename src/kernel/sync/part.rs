@@ -14,8 +14,8 @@ use crate::netlink::{self, Assembly, kind};
 use crate::plan::{ChainState, Generation, PartOf, Snapshot, TableId, TablePart, TableState};
 
 impl Kernel {
-    /// What the kernel holds of this part. `None` when this is not the generation any more, or when what is there is not what was
-    /// remembered: then everything has to be read.
+    /// What the kernel holds of this part. `None` when this is not the generation any more, or when
+    /// what is there is not what was remembered: then everything has to be read.
     pub(super) fn snapshot_of_part(&mut self, part: &PartOf, generation: Generation) -> Result<Option<Snapshot>> {
         let mut held = match part.whole.as_slice() {
             [] => Snapshot { generation, ..Snapshot::default() },
@@ -72,7 +72,8 @@ impl Kernel {
     }
 }
 
-/// Whether the chains have as many rules as they were given: a dump ends, without a word, in front of a rule that fits no datagram.
+/// Whether the chains have as many rules as they were given: a dump ends, without a word, in front
+/// of a rule that fits no datagram.
 fn is_as_remembered(table: &TableState, part: &TablePart) -> bool {
     let found: HashMap<&Name, &ChainState> = table.chains.iter().map(|chain| (&chain.name, chain)).collect();
     part.chains.iter().all(|(name, rules)| {

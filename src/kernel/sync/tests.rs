@@ -21,7 +21,8 @@ fn all() -> [TableId; 2] {
     [mesh(), TableId::new(Family::Ip, "other")]
 }
 
-/// What nft lists, without the order of chains and sets and of the elements of sets, and without what a set is not made anew for.
+/// What nft lists, without the order of chains and sets and of the elements of sets, and without
+/// what a set is not made anew for.
 fn listed() -> BTreeMap<String, Vec<String>> {
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let text = nft("list ruleset")

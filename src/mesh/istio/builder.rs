@@ -1,4 +1,5 @@
-//! The configuration built in code. Values are collected as they come and checked once, in [`build`](IstioConfigBuilder::build).
+//! The configuration built in code. Values are collected as they come and checked once, in
+//! [`build`](IstioConfigBuilder::build).
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
@@ -86,7 +87,8 @@ impl IstioConfigBuilder {
         IstioConfigBuilder { tunnel_port: port, ..self }
     }
 
-    /// The users that are the proxy, at least one; 1337 if not given. Calls of the first one to its own pod are captured as inbound.
+    /// The users that are the proxy, at least one; 1337 if not given. Calls of the first one to its
+    /// own pod are captured as inbound.
     pub fn proxy_uids(self, uids: impl IntoIterator<Item = u32>) -> Self {
         IstioConfigBuilder { proxy_uids: uids.into_iter().collect(), ..self }
     }
@@ -136,7 +138,8 @@ impl IstioConfigBuilder {
         IstioConfigBuilder { kube_virt_interfaces: interfaces.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// The mark of packets on their way to the proxy in TPROXY mode, in host byte order; 1337 if not given.
+    /// The mark of packets on their way to the proxy in TPROXY mode, in host byte order; 1337 if
+    /// not given.
     pub fn tproxy_mark(self, mark: u32) -> Self {
         IstioConfigBuilder { tproxy_mark: mark, ..self }
     }
@@ -156,7 +159,8 @@ impl IstioConfigBuilder {
         IstioConfigBuilder { drop_invalid: true, ..self }
     }
 
-    /// Drops TCP that leaves the pod, is not the proxy's, and that connection tracking finds invalid.
+    /// Drops TCP that leaves the pod, is not the proxy's, and that connection tracking finds
+    /// invalid.
     pub fn drop_invalid_outbound(self) -> Self {
         IstioConfigBuilder { drop_invalid_outbound: true, ..self }
     }
@@ -321,7 +325,8 @@ fn checked_owner_groups(owner_groups: OwnerGroups) -> Result<OwnerGroups, Invali
     })
 }
 
-/// Code that names its servers means them: an IPv6 server without IPv6, or no server, is a mistake here and not a warning.
+/// Code that names its servers means them: an IPv6 server without IPv6, or no server, is a mistake
+/// here and not a warning.
 fn checked_dns(dns: DnsCapture, ipv6: bool) -> Result<DnsCapture, Invalid> {
     let DnsCapture::Servers(given) = dns else { return Ok(dns) };
     if given.is_empty() {

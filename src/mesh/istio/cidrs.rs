@@ -9,7 +9,8 @@ use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use super::error::Problem;
 use super::parse::{self, Parsed};
 
-/// Address ranges of both families: host bits are masked away, a range inside another one is gone, IPv4 comes first.
+/// Address ranges of both families: host bits are masked away, a range inside another one is gone,
+/// IPv4 comes first.
 ///
 /// Reads and prints a comma list in CIDR notation, [RFC 4632 section 3.1](https://www.rfc-editor.org/rfc/rfc4632#section-3.1).
 ///
@@ -112,7 +113,8 @@ impl FromIterator<IpNetwork> for Cidrs {
     /// Masks host bits and drops what another range contains.
     fn from_iter<I: IntoIterator<Item = IpNetwork>>(ranges: I) -> Self {
         let mut given: Vec<IpNetwork> = ranges.into_iter().map(masked).collect();
-        // Two CIDRs are disjoint or nested, and the wider of two with one address sorts first: each range can only be inside the last one kept.
+        // Two CIDRs are disjoint or nested, and the wider of two with one address sorts first: each range
+        // can only be inside the last one kept.
         given.sort_by_key(|range| (range.ip(), range.prefix()));
         let mut ranges: Vec<IpNetwork> = Vec::with_capacity(given.len());
         for range in given {

@@ -1,4 +1,5 @@
-//! The resolved configuration: what a sidecar captures, in types. Immutable input for whoever writes the rules.
+//! The resolved configuration: what a sidecar captures, in types. Immutable input for whoever
+//! writes the rules.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,7 +18,8 @@ use crate::routes::Tproxy;
 
 /// What the sidecar of one pod captures; every value is checked and every list sorted and merged.
 ///
-/// Made by [`builder`](Self::builder), [`from_env`](Self::from_env) or [`resolve`](Self::resolve); a later version may have more fields.
+/// Made by [`builder`](Self::builder), [`from_env`](Self::from_env) or [`resolve`](Self::resolve);
+/// a later version may have more fields.
 ///
 /// ```
 /// use nftmesh::mesh::istio::{InboundPorts, IstioConfig, PortRanges, ServiceCidrs};
@@ -39,8 +41,8 @@ pub struct IstioConfig {
     pub inbound_port: u16,
     /// The HBONE tunnel (`-e`), in host byte order, never 0.
     pub tunnel_port: u16,
-    /// The users that are the proxy (`-u`), each once in the order given, never empty. The calls of the first one to its own pod are
-    /// captured as inbound.
+    /// The users that are the proxy (`-u`), each once in the order given, never empty. The calls of
+    /// the first one to its own pod are captured as inbound.
     pub proxy_uids: Vec<u32>,
     /// The groups that are the proxy (`-g`), ascending, never empty.
     pub proxy_gids: Vec<u32>,
@@ -50,27 +52,34 @@ pub struct IstioConfig {
     pub inbound_ports: InboundPorts,
     /// Interfaces on which nothing is captured, in or out (`-c`); sorted, none covers another.
     pub exclude_interfaces: Vec<InterfacePattern>,
-    /// Which outbound destinations are captured (`-i`). IPv6 ranges stay here and have no effect while [`ipv6`](Self::ipv6) is off.
+    /// Which outbound destinations are captured (`-i`). IPv6 ranges stay here and have no effect
+    /// while [`ipv6`](Self::ipv6) is off.
     pub service_cidrs: ServiceCidrs,
-    /// Outbound destinations left alone (`-x`), stronger than [`service_cidrs`](Self::service_cidrs); IPv6 as there.
+    /// Outbound destinations left alone (`-x`), stronger than
+    /// [`service_cidrs`](Self::service_cidrs); IPv6 as there.
     pub exclude_cidrs: Cidrs,
     /// Outbound TCP ports captured whatever their destination (`-q`).
     pub outbound_ports: PortRanges,
     /// Outbound TCP and UDP ports left alone (`-o`).
     pub outbound_ports_exclude: PortRanges,
-    /// Interfaces whose incoming traffic is treated as outbound (`-k`); sorted, none covers another.
+    /// Interfaces whose incoming traffic is treated as outbound (`-k`); sorted, none covers
+    /// another.
     pub kube_virt_interfaces: Vec<InterfacePattern>,
-    /// The mark of packets that policy routing sends to the proxy (`-t`), and the routing table behind it (`-r`); only TPROXY uses them.
+    /// The mark of packets that policy routing sends to the proxy (`-t`), and the routing table
+    /// behind it (`-r`); only TPROXY uses them.
     pub tproxy: Tproxy,
     /// Which DNS goes to the agent.
     pub dns: DnsCapture,
     /// Whether packets that arrive and that connection tracking finds invalid are dropped.
     pub drop_invalid: bool,
-    /// Whether TCP that leaves the pod, is not the proxy's, and that connection tracking finds invalid is dropped. Nothing translates
-    /// such a packet, so that it would leave past the proxy. The reference has no such option.
+    /// Whether TCP that leaves the pod, is not the proxy's, and that connection tracking finds
+    /// invalid is dropped. Nothing translates such a packet, so that it would leave past the
+    /// proxy. The reference has no such option.
     pub drop_invalid_outbound: bool,
-    /// Whether IPv6 is captured; off means that IPv6 is left untouched: no packet of it meets a rule or a connection tracking of ours. On when the pod's first address that is neither loopback nor
-    /// link-local is IPv6, or with `--dual-stack` when any is; without such an address it stays off, and a warning says so.
+    /// Whether IPv6 is captured; off means that IPv6 is left untouched: no packet of it meets a
+    /// rule or a connection tracking of ours. On when the pod's first address that is neither
+    /// loopback nor link-local is IPv6, or with `--dual-stack` when any is; without such an
+    /// address it stays off, and a warning says so.
     pub ipv6: bool,
     /// Whose outbound traffic is captured, by group.
     pub owner_groups: OwnerGroups,
@@ -82,18 +91,21 @@ pub struct IstioConfig {
 }
 
 impl IstioConfig {
-    /// Starts from the reference's defaults: nothing captured, IPv4 only, proxy uid and gid 1337, counters on.
+    /// Starts from the reference's defaults: nothing captured, IPv4 only, proxy uid and gid 1337,
+    /// counters on.
     pub fn builder() -> IstioConfigBuilder {
         IstioConfigBuilder::default()
     }
 
-    /// Reads the environment of this process and the files of this host; `addresses` are the pod's own, in the kernel's order.
+    /// Reads the environment of this process and the files of this host; `addresses` are the pod's
+    /// own, in the kernel's order.
     ///
     /// The order of `addresses` decides whether IPv6 is captured: see [`IstioConfig::ipv6`].
     ///
     /// # Errors
     ///
-    /// A value is not acceptable, or `/etc/resolv.conf`, `/etc/passwd` or `/etc/group` can't be read.
+    /// A value is not acceptable, or `/etc/resolv.conf`, `/etc/passwd` or `/etc/group` can't be
+    /// read.
     ///
     /// ```
     /// use nftmesh::mesh::istio::IstioConfig;
@@ -130,7 +142,8 @@ impl IstioConfig {
         resolve::config(options, host).map_err(Into::into)
     }
 
-    /// What was given and has no effect, or was asked for and can't be; in the order in which it was found.
+    /// What was given and has no effect, or was asked for and can't be; in the order in which it
+    /// was found.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -144,7 +157,8 @@ pub enum Interception {
     /// The destination is rewritten (nat); the proxy sees itself as the client's address.
     #[default]
     Redirect,
-    /// The packet is handed over as it is (mangle and policy routing); the client's address is kept.
+    /// The packet is handed over as it is (mangle and policy routing); the client's address is
+    /// kept.
     Tproxy,
 }
 
@@ -177,8 +191,8 @@ pub enum ServiceCidrs {
     Only {
         /// Never empty in an [`IstioConfig`].
         ranges: Cidrs,
-        /// Whether a range of loopback addresses was named, even when a wider one (`0.0.0.0/0`) contains it: the application's calls
-        /// to itself are then captured too.
+        /// Whether a range of loopback addresses was named, even when a wider one (`0.0.0.0/0`)
+        /// contains it: the application's calls to itself are then captured too.
         loopback: bool,
     },
 }
@@ -212,7 +226,8 @@ pub enum DnsCapture {
     /// None.
     #[default]
     Off,
-    /// What goes to port 53 of these servers; never empty in an [`IstioConfig`], and IPv6 only when IPv6 is on.
+    /// What goes to port 53 of these servers; never empty in an [`IstioConfig`], and IPv6 only when
+    /// IPv6 is on.
     Servers(Vec<IpAddr>),
 }
 
@@ -229,13 +244,16 @@ pub enum OwnerGroups {
     Only(Vec<u32>),
 }
 
-/// The mark on packets that the proxy sends to its own pod in TPROXY mode, in host byte order: 0x53a.
+/// The mark on packets that the proxy sends to its own pod in TPROXY mode, in host byte order:
+/// 0x53a.
 ///
 /// `OutboundMark`, <https://github.com/istio/istio/blob/c15acc40a282ea55d2b59a90074f8ef580eaf2a5/tools/istio-iptables/pkg/constants/constants.go>.
 pub const SELF_CALL_MARK: u32 = 1338;
 
-/// The source address of inbound traffic that the proxy passes on to the application unproxied, IPv4.
+/// The source address of inbound traffic that the proxy passes on to the application unproxied,
+/// IPv4.
 pub const INBOUND_PASSTHROUGH_V4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 
-/// The source address of inbound traffic that the proxy passes on to the application unproxied, IPv6.
+/// The source address of inbound traffic that the proxy passes on to the application unproxied,
+/// IPv6.
 pub const INBOUND_PASSTHROUGH_V6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);

@@ -1,4 +1,5 @@
-//! What can be wrong with a configuration. Every message is one line: the option as it was given, its value, what is accepted.
+//! What can be wrong with a configuration. Every message is one line: the option as it was given,
+//! its value, what is accepted.
 
 use crate::error::{Error, Kind, Quoted};
 
@@ -18,7 +19,8 @@ impl Problem {
     }
 }
 
-/// A configuration that is refused. Values are quoted, escaped and cut, so the message stays one line that can be read.
+/// A configuration that is refused. Values are quoted, escaped and cut, so the message stays one
+/// line that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Invalid {
     #[error("{one} and {other} are both given: they exclude each other; drop one of them")]

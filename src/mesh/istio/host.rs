@@ -1,4 +1,5 @@
-//! What the configuration needs to know of the machine, as plain data; reading it is one function, the rest is parsing text.
+//! What the configuration needs to know of the machine, as plain data; reading it is one function,
+//! the rest is parsing text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,7 +23,8 @@ use crate::Result;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Host {
-    /// Every address of every interface of the pod, in the kernel's order (all IPv4 before all IPv6), loopback included.
+    /// Every address of every interface of the pod, in the kernel's order (all IPv4 before all
+    /// IPv6), loopback included.
     pub addresses: Vec<IpAddr>,
     /// The nameservers and what could not be read.
     pub nameservers: Nameservers,
@@ -42,14 +44,15 @@ pub struct Nameservers {
 }
 
 impl Host {
-    /// Reads `/etc/passwd` and `/etc/group`, and `/etc/resolv.conf` where `options` capture what goes to its nameservers; a file that
-    /// does not exist is empty.
+    /// Reads `/etc/passwd` and `/etc/group`, and `/etc/resolv.conf` where `options` capture what
+    /// goes to its nameservers; a file that does not exist is empty.
     ///
     /// The `addresses` of the pod's namespace come from the caller, in the kernel's order.
     ///
     /// # Errors
     ///
-    /// A file exists and can't be read, is not a regular file, or is larger than 1 MiB (`/etc/resolv.conf`) or 64 MiB.
+    /// A file exists and can't be read, is not a regular file, or is larger than 1 MiB
+    /// (`/etc/resolv.conf`) or 64 MiB.
     pub fn read(options: &RawOptions, addresses: Vec<IpAddr>) -> Result<Self> {
         let resolv_conf = match resolve::needs_nameservers(options) {
             true => file::text("/etc/resolv.conf", 1 << 20)?,
@@ -69,7 +72,8 @@ impl Host {
         self.pod_addresses().next()
     }
 
-    /// Whether any address that is neither loopback nor link-local is IPv6; with dual-stack that decides whether IPv6 is captured.
+    /// Whether any address that is neither loopback nor link-local is IPv6; with dual-stack that
+    /// decides whether IPv6 is captured.
     ///
     /// Without dual-stack the [`pod_address`](Self::pod_address) decides. `getLocalIP`,
     /// <https://github.com/istio/istio/blob/04c9569dc63cf02c99a13079d22cf6fdd69a34a0/tools/common/config/config.go>.
@@ -122,13 +126,15 @@ pub fn parse_resolv_conf(text: &str) -> Nameservers {
     nameservers
 }
 
-/// The uid of each user of a passwd(5); the first line with a name wins, lines that are not of the form are no users.
+/// The uid of each user of a passwd(5); the first line with a name wins, lines that are not of the
+/// form are no users.
 #[must_use]
 pub fn parse_passwd(text: &str) -> BTreeMap<String, u32> {
     names(text)
 }
 
-/// The gid of each group of a group(5); the first line with a name wins, lines that are not of the form are no groups.
+/// The gid of each group of a group(5); the first line with a name wins, lines that are not of the
+/// form are no groups.
 #[must_use]
 pub fn parse_group(text: &str) -> BTreeMap<String, u32> {
     names(text)

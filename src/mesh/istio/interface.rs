@@ -8,7 +8,8 @@ use super::parse::{self, Parsed};
 
 /// One interface (`eth0`), or all whose name starts with a prefix (`veth+`, also written `veth*`).
 ///
-/// A name has 1 to 15 bytes and no blank, `/`, `:` (`dev_valid_name`, net/core/dev.c, v6.12), quote or backslash. Prints as nft does: `veth*`.
+/// A name has 1 to 15 bytes and no blank, `/`, `:` (`dev_valid_name`, net/core/dev.c, v6.12), quote
+/// or backslash. Prints as nft does: `veth*`.
 ///
 /// ```
 /// use nftmesh::mesh::istio::InterfacePattern;

@@ -1,8 +1,10 @@
-//! The Istio sidecar: its configuration, from a builder, the environment, or the flags of `istio-iptables`.
+//! The Istio sidecar: its configuration, from a builder, the environment, or the flags of
+//! `istio-iptables`.
 //!
-//! What is always true of an [`IstioConfig`]: every value was checked, lists are sorted and merged, and whatever was
-//! given but has no effect is among its [`warnings`](IstioConfig::warnings). Reading the machine is confined to [`Host::read`] and
-//! [`RawOptions::from_env`]; everything else is a function of its arguments.
+//! What is always true of an [`IstioConfig`]: every value was checked, lists are sorted and merged,
+//! and whatever was given but has no effect is among its [`warnings`](IstioConfig::warnings).
+//! Reading the machine is confined to [`Host::read`] and [`RawOptions::from_env`]; everything else
+//! is a function of its arguments.
 //!
 //! ```text
 //! flags ──┐

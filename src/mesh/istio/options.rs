@@ -1,7 +1,8 @@
 //! The options of `istio-iptables`: their table, and what was given for them as raw text.
 //!
-//! A flag beats the environment, the environment beats the default. Where two variables set one option, the one listed first wins,
-//! as in the reference. A variable that is set and empty gives a list option the empty list; for the others it counts as not set.
+//! A flag beats the environment, the environment beats the default. Where two variables set one
+//! option, the one listed first wins, as in the reference. A variable that is set and empty gives a
+//! list option the empty list; for the others it counts as not set.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -108,7 +109,8 @@ impl RawOptions {
 
     /// Sets the value of a flag, stronger than the environment; given twice, the last one wins.
     ///
-    /// `flag` is `istio-inbound-ports`, `--istio-inbound-ports` or `-b`; messages name it as it is given here (the first as the second).
+    /// `flag` is `istio-inbound-ports`, `--istio-inbound-ports` or `-b`; messages name it as it is
+    /// given here (the first as the second).
     ///
     /// # Errors
     ///
@@ -135,7 +137,8 @@ impl RawOptions {
         Ok(())
     }
 
-    /// The name by which an option was given (`-b`, `ISTIO_INBOUND_PORTS`) and its raw value; `None` when the default holds.
+    /// The name by which an option was given (`-b`, `ISTIO_INBOUND_PORTS`) and its raw value;
+    /// `None` when the default holds.
     #[must_use]
     pub fn given(&self, name: &str) -> Option<(&str, &str)> {
         self.given.get(name).map(|raw| (raw.name.as_str(), raw.value.as_str()))

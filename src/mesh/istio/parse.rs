@@ -1,7 +1,9 @@
-//! From text to one value. No option is named here; the caller adds the name and the whole value to a [`Problem`].
+//! From text to one value. No option is named here; the caller adds the name and the whole value to
+//! a [`Problem`].
 //!
-//! Blanks around a value and around each item of a list are ignored. Numbers are plain decimal digits without sign or leading zeros
-//! (`080` is octal to some tools and decimal to others), marks also `0x` and hex digits.
+//! Blanks around a value and around each item of a list are ignored. Numbers are plain decimal
+//! digits without sign or leading zeros (`080` is octal to some tools and decimal to others), marks
+//! also `0x` and hex digits.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -25,8 +27,9 @@ pub(super) fn list<T>(text: &str, accepted: &str, item: impl Fn(&str) -> Parsed<
     items(text).filter(|(_, part)| !part.is_empty()).map(read).collect()
 }
 
-/// The position of the first empty item of a comma list that is not empty or blank as a whole. Templates leave them behind
-/// (`15090,15021,`), so options take them with a warning; in code they are a mistake.
+/// The position of the first empty item of a comma list that is not empty or blank as a whole.
+/// Templates leave them behind (`15090,15021,`), so options take them with a warning; in code they
+/// are a mistake.
 pub(super) fn empty_item(text: &str) -> Option<usize> {
     let blank = text.trim().is_empty();
     items(text).find(|(_, part)| part.is_empty() && !blank).map(|(position, _)| position)
@@ -123,7 +126,8 @@ pub(super) fn owner(text: &str, what: &str, known: impl Fn(&str) -> Option<u32>)
     known(text).ok_or_else(|| Problem(format!("no such {what} on this host")))
 }
 
-/// (uid_t) -1 and (gid_t) -1 mean "nobody in particular" to the kernel (`uid_valid`, include/linux/uidgid.h, v6.12).
+/// (uid_t) -1 and (gid_t) -1 mean "nobody in particular" to the kernel (`uid_valid`,
+/// include/linux/uidgid.h, v6.12).
 pub(super) fn checked_owner(number: u32, what: &str) -> Parsed<u32> {
     match number {
         u32::MAX => Err(Problem(format!("not the number of a {what}"))),

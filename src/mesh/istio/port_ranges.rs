@@ -1,4 +1,5 @@
-//! A set of ports as ranges. Always sorted, disjoint, and not adjacent: equal sets are equal values.
+//! A set of ports as ranges. Always sorted, disjoint, and not adjacent: equal sets are equal
+//! values.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -10,7 +11,8 @@ use crate::error::Quoted;
 
 /// A set of TCP or UDP ports, kept as sorted ranges that neither overlap nor touch.
 ///
-/// Reads and prints a comma list; a range is `a-b` (or `a:b`, as iptables has it), both ends included.
+/// Reads and prints a comma list; a range is `a-b` (or `a:b`, as iptables has it), both ends
+/// included.
 ///
 /// ```
 /// use nftmesh::mesh::istio::PortRanges;

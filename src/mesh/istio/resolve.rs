@@ -1,4 +1,5 @@
-//! From raw text and a host to an [`IstioConfig`]: every check that needs more than one value is here.
+//! From raw text and a host to an [`IstioConfig`]: every check that needs more than one value is
+//! here.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -93,7 +94,8 @@ pub(super) fn ascending(mut numbers: Vec<u32>) -> Vec<u32> {
     numbers
 }
 
-/// The mark of captured packets and that of the proxy's self calls must differ, or self calls would pass for captured.
+/// The mark of captured packets and that of the proxy's self calls must differ, or self calls would
+/// pass for captured.
 pub(super) fn distinct(mark: NonZeroU32, interception: Interception) -> Parsed<NonZeroU32> {
     match interception {
         Interception::Tproxy if mark.get() == SELF_CALL_MARK => Err(Problem::new(
@@ -103,7 +105,8 @@ pub(super) fn distinct(mark: NonZeroU32, interception: Interception) -> Parsed<N
     }
 }
 
-/// A CNI plugin may run before the pod has its addresses: that is no mistake of the one who configures.
+/// A CNI plugin may run before the pod has its addresses: that is no mistake of the one who
+/// configures.
 fn ipv6(options: &RawOptions, host: &Host, warnings: &mut Vec<Warning>) -> Result<bool, Invalid> {
     let dual_stack = options.read(&table::DUAL_STACK, parse::boolean)?;
     let Some(address) = host.pod_address() else {
@@ -160,7 +163,8 @@ fn warn_ipv6_ranges(
     }
 }
 
-/// Whether what is captured depends on the nameservers; a value that is not acceptable is refused when all are read.
+/// Whether what is captured depends on the nameservers; a value that is not acceptable is refused
+/// when all are read.
 pub(super) fn needs_nameservers(options: &RawOptions) -> bool {
     let is_on = |spec: &'static OptionSpec| options.read(spec, parse::boolean).unwrap_or(false);
     is_on(&table::REDIRECT_DNS) && !is_on(&table::CAPTURE_ALL_DNS)
@@ -196,7 +200,8 @@ fn dns(options: &RawOptions, host: &Host, ipv6: bool, warnings: &mut Vec<Warning
 /// So many lines that cannot be read are worth a warning of their own.
 const NAMED: usize = 8;
 
-/// The reference ignores the exclusions when inclusions are given; which of the two was meant can't be known, so both are refused.
+/// The reference ignores the exclusions when inclusions are given; which of the two was meant can't
+/// be known, so both are refused.
 fn owner_groups(options: &RawOptions, host: &Host) -> Result<OwnerGroups, Invalid> {
     let group = |name: &str| host.groups.get(name).copied();
     let except = options.read(&table::OWNER_GROUPS_EXCLUDE, |text| gids(text, host))?;

@@ -1,4 +1,5 @@
-//! From a configuration to the rules of the sidecar: three tables at most, and of them only what the configuration needs.
+//! From a configuration to the rules of the sidecar: three tables at most, and of them only what
+//! the configuration needs.
 //!
 //! ```text
 //! hook        raw -301            mangle -151                        nat -101
@@ -7,18 +8,22 @@
 //! output      queries and         TPROXY: marks of self calls and    self calls to 15006, DNS to 15053,
 //!             answers: zones      of answers to captured clients     outbound to 15001
 //! ```
-//! What is always true: where one rule of the reference stands for each entry of a list, one rule with a set stands here; a packet meets
-//! the same decision as with the reference's iptables backend. There a negated owner matches a packet without an owning process, and here
-//! it does not (nft_meta.c): so no rule negates one. Names are those of the reference's own nftables backend, so that what operators know by heart works.
+//! What is always true: where one rule of the reference stands for each entry of a list, one rule
+//! with a set stands here; a packet meets the same decision as with the reference's iptables
+//! backend. There a negated owner matches a packet without an owning process, and here it does not
+//! (nft_meta.c): so no rule negates one. Names are those of the reference's own nftables backend,
+//! so that what operators know by heart works.
 //!
-//! Lists of addresses and of owner groups become named sets, which operators can read and alter and of which an update sends only the
-//! elements that changed; ports, interfaces and owners of the proxy are few and become anonymous sets.
+//! Lists of addresses and of owner groups become named sets, which operators can read and alter and
+//! of which an update sends only the elements that changed; ports, interfaces and owners of the
+//! proxy are few and become anonymous sets.
 //!
-//! Every base chain stands one before the usual priority of its kind ([`Place`]), so that it runs before the chains of others whoever
-//! was there first: of equal priorities, the chain registered last would run first.
+//! Every base chain stands one before the usual priority of its kind ([`Place`]), so that it runs
+//! before the chains of others whoever was there first: of equal priorities, the chain registered
+//! last would run first.
 //!
-//! Without IPv6 the tables are of family ip, and with it of family inet, under the same names: a table of family ip neither sees an
-//! IPv6 packet nor switches its tracking on.
+//! Without IPv6 the tables are of family ip, and with it of family inet, under the same names: a
+//! table of family ip neither sees an IPv6 packet nor switches its tracking on.
 //!
 //! Sources: <https://github.com/istio/istio/blob/c15acc40a282ea55d2b59a90074f8ef580eaf2a5/tools/istio-iptables/pkg/capture/run.go>,
 //! and beside it `pkg/nftables`.
@@ -34,8 +39,8 @@ use crate::model::{
 };
 use crate::routes::{Families, RoutePlan};
 
-/// The tables `istio-proxy-raw`, `-mangle` and `-nat`, in the order in which a packet meets them: of family inet with IPv6, of family ip
-/// without.
+/// The tables `istio-proxy-raw`, `-mangle` and `-nat`, in the order in which a packet meets them:
+/// of family inet with IPv6, of family ip without.
 ///
 /// ```
 /// use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
@@ -62,7 +67,8 @@ impl From<&IstioConfig> for Ruleset {
     }
 }
 
-/// What the rules need besides: TPROXY routes marked packets to this machine, and with IPv6 the proxy binds `::6`.
+/// What the rules need besides: TPROXY routes marked packets to this machine, and with IPv6 the
+/// proxy binds `::6`.
 ///
 /// ```
 /// use nftmesh::mesh::istio::{Interception, IstioConfig};
@@ -104,8 +110,8 @@ fn table(config: &IstioConfig, name: &str) -> Table {
     Table::new(if config.ipv6 { Family::Inet } else { Family::Ip }, name)
 }
 
-/// Where the base chains stand: one before everybody who takes the usual priority. The first zone and the first translation that a
-/// packet gets are final, so that nobody behind can take it.
+/// Where the base chains stand: one before everybody who takes the usual priority. The first zone
+/// and the first translation that a packet gets are final, so that nobody behind can take it.
 struct Place;
 
 impl Place {

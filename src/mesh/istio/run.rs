@@ -1,4 +1,5 @@
-//! How `istio-init` runs, as opposed to what it installs: the options of a drop-in that no rule depends on.
+//! How `istio-init` runs, as opposed to what it installs: the options of a drop-in that no rule
+//! depends on.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,7 +71,8 @@ impl RunOptions {
     ///
     /// # Errors
     ///
-    /// A value is not acceptable, or two options exclude each other; one line that names the option as it was given.
+    /// A value is not acceptable, or two options exclude each other; one line that names the option
+    /// as it was given.
     pub fn resolve(options: &RawOptions) -> Result<Self> {
         run_options(options).map_err(Into::into)
     }

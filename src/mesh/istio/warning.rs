@@ -41,7 +41,8 @@ pub enum Warning {
     },
     /// No address of the pod is other than loopback or link-local, so IPv6 is off.
     NoPodAddress,
-    /// DNS capture was asked for and is off: no nameserver is known, and not all DNS is to be captured.
+    /// DNS capture was asked for and is off: no nameserver is known, and not all DNS is to be
+    /// captured.
     NoNameserver,
     /// `$ENVOY_USER` names a user that does not exist; uid 1337 is taken.
     NoSuchProxyUser(String),

@@ -1,4 +1,5 @@
-//! The messages of several dumps put together: tables, then what is in them, then the anonymous sets into their rules.
+//! The messages of several dumps put together: tables, then what is in them, then the anonymous
+//! sets into their rules.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::take;
@@ -12,8 +13,8 @@ use crate::bytecode::{AnonymousSet, Expr, LookupSet};
 use crate::model::Name;
 use crate::plan::{ChainState, Generation, OpaqueMessage, SetState, Snapshot, TableId, TableState};
 
-/// A snapshot in the making. Messages come in the order of the kernel's dumps: tables, chains, sets, elements, rules, objects; what
-/// comes before that which it belongs to is kept as it is.
+/// A snapshot in the making. Messages come in the order of the kernel's dumps: tables, chains,
+/// sets, elements, rules, objects; what comes before that which it belongs to is kept as it is.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly<'w> {
     /// Only these tables; all when `None`.
@@ -148,8 +149,9 @@ impl<'w> Assembly<'w> {
         self.left_out
     }
 
-    /// Whether a table holds more than the chains and sets so far: objects or flowtables, by the kernel's count, which leaves anonymous
-    /// sets out once they are committed (nf_tables_commit, net/netfilter/nf_tables_api.c).
+    /// Whether a table holds more than the chains and sets so far: objects or flowtables, by the
+    /// kernel's count, which leaves anonymous sets out once they are committed
+    /// (nf_tables_commit, net/netfilter/nf_tables_api.c).
     pub(crate) fn has_more(&self) -> bool {
         let counted = |table: &TableState| {
             let named = table.sets.iter().filter(|set| !is_anonymous(set)).count();
@@ -158,7 +160,8 @@ impl<'w> Assembly<'w> {
         !self.snapshot.tables.iter().all(counted)
     }
 
-    /// Whether a message is about something in a table that is there; attribute 1 names it whatever the message is about.
+    /// Whether a message is about something in a table that is there; attribute 1 names it whatever
+    /// the message is about.
     fn is_within(&self, message: &Message<'_>) -> bool {
         let place = message.netfilter().and_then(|(family, attributes)| Place::of(family, &attributes.find(1)?));
         place.is_some_and(|place| self.tables().any(|id| place.is(id)))
@@ -196,8 +199,8 @@ impl<'w> Assembly<'w> {
         self.element_requests().into_iter().filter(is_wanted).collect()
     }
 
-    /// Puts the elements of a set in order when all have come. `false` when they are not all there is, because the kernel moved them
-    /// meanwhile; then they are gone, to be asked for again.
+    /// Puts the elements of a set in order when all have come. `false` when they are not all there
+    /// is, because the kernel moved them meanwhile; then they are gone, to be asked for again.
     pub(crate) fn settle(&mut self, request: &ElementRequest) -> bool {
         let Some((table, set)) = request.set else { return true };
         let table = self.snapshot.tables.get_mut(table);
@@ -212,7 +215,8 @@ impl<'w> Assembly<'w> {
 
     /// For every chain of which rules seem to be missing, how to ask for its own.
     ///
-    /// A dump ends, without a word, in front of a rule that fits no datagram; what else comes behind it can still be had.
+    /// A dump ends, without a word, in front of a rule that fits no datagram; what else comes
+    /// behind it can still be had.
     pub(crate) fn rule_requests(&mut self) -> Vec<RuleRequest> {
         let mut requests = Vec::new();
         for (index, table) in self.snapshot.tables.iter_mut().enumerate() {
@@ -294,7 +298,8 @@ fn opaque(message: &Message<'_>) -> Option<OpaqueMessage> {
     Some(OpaqueMessage { kind: message.kind & 0xff, family, attributes })
 }
 
-/// Attributes 1 and 2, which name table and set in messages about sets and elements alike, and table and chain in those about rules.
+/// Attributes 1 and 2, which name table and set in messages about sets and elements alike, and
+/// table and chain in those about rules.
 fn names(table: &[u8], set: &[u8]) -> Vec<u8> {
     [text(1, table), text(2, set)].concat()
 }
@@ -309,7 +314,8 @@ pub(crate) fn set_attributes(table: &Name, set: &Name) -> Vec<u8> {
     names(table.as_str().as_bytes(), set.as_str().as_bytes())
 }
 
-/// What narrows a dump of chains, sets, rules, objects or flowtables to one table: attribute 1 names it in all of them.
+/// What narrows a dump of chains, sets, rules, objects or flowtables to one table: attribute 1
+/// names it in all of them.
 pub(crate) fn table_attribute(table: &Name) -> Vec<u8> {
     text(1, table.as_str().as_bytes())
 }

@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 use super::set::Elements;
 use crate::bytecode::{ElementCode, INTERVAL_END, SetCode};
 
-/// Ascending by key; an end in front of a start with the same key; an end that closes nothing is gone, for the kernel does not need it
-/// (nft puts one at key 0). `None` when an element came twice.
+/// Ascending by key; an end in front of a start with the same key; an end that closes nothing is
+/// gone, for the kernel does not need it (nft puts one at key 0). `None` when an element came
+/// twice.
 ///
-/// A hash table that the kernel is enlarging has another order in every datagram of the dump. At its end as many elements came as there
-/// are, so whatever is missing has left another one twice.
+/// A hash table that the kernel is enlarging has another order in every datagram of the dump. At
+/// its end as many elements came as there are, so whatever is missing has left another one twice.
 pub(super) fn canonical(code: &SetCode, read: Elements) -> Option<Elements> {
     let Elements { mut elements, mut expires } = read;
     let intervals = code.flags & (NFT_SET_INTERVAL | NFT_SET_CONCAT) == NFT_SET_INTERVAL;
@@ -43,8 +44,9 @@ fn arrange<T>(items: &mut Vec<T>, code: fn(&T) -> &ElementCode, intervals: bool)
     true
 }
 
-/// Where each element will come from, once they are in their one order; empty when they already are, or when nobody asks: only ranges
-/// of concatenations does nft list in the order of the kernel, and of several bits those with the same lowest one.
+/// Where each element will come from, once they are in their one order; empty when they already
+/// are, or when nobody asks: only ranges of concatenations does nft list in the order of the
+/// kernel, and of several bits those with the same lowest one.
 pub(super) fn kernel_order(code: &SetCode, read: &[ElementCode]) -> Vec<u32> {
     let listed = code.flags & NFT_SET_CONCAT != 0 || BITS.contains(&code.key_type);
     if !listed || read.is_sorted_by(|a, b| order(a, b) == Ordering::Less) {
@@ -76,7 +78,8 @@ fn closes_or_opens(element: &ElementCode, open: &mut bool) -> bool {
 /// `NFT_SET_ELEM_CATCHALL`.
 const CATCHALL: u32 = 2;
 const NFT_SET_INTERVAL: u32 = 0x4;
-/// nft's numbers of the types whose constants are sets of bits: `tcp_flag`, `ct_state`, `ct_status`.
+/// nft's numbers of the types whose constants are sets of bits: `tcp_flag`, `ct_state`,
+/// `ct_status`.
 const BITS: [u32; 3] = [15, 26, 28];
 const NFT_SET_CONCAT: u32 = 0x80;
 

@@ -1,4 +1,5 @@
-//! Events: the messages that the kernel sends to whoever listens, one for each change of a commit and one for the commit.
+//! Events: the messages that the kernel sends to whoever listens, one for each change of a commit
+//! and one for the commit.
 //!
 //! Total: what cannot be read is opaque.
 
@@ -82,10 +83,11 @@ fn read(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
     })
 }
 
-/// Where a rule was added, from an event: nf_tables_rule_notify, net/netfilter/nf_tables_api.c, v5.15.
+/// Where a rule was added, from an event: nf_tables_rule_notify, net/netfilter/nf_tables_api.c,
+/// v5.15.
 ///
-/// The kernel names the rule in front, but neither for the last rule of a chain nor for the first. The flags are those of
-/// the request; before v5.15 there are no flags and no rule is named.
+/// The kernel names the rule in front, but neither for the last rule of a chain nor for the first.
+/// The flags are those of the request; before v5.15 there are no flags and no rule is named.
 fn added_at(flags: u16, attributes: Attributes<'_>) -> AddedAt {
     let after = attributes.find(NFTA_RULE_POSITION).and_then(|after| after.need_be64().ok());
     match (after, flags & flag::CREATE != 0, flags & flag::APPEND != 0) {

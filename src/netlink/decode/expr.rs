@@ -1,4 +1,5 @@
-//! Expressions from the kernel. One that is unknown, or that carries what [`Expr`] has no place for, stays as it is.
+//! Expressions from the kernel. One that is unknown, or that carries what [`Expr`] has no place
+//! for, stays as it is.
 
 use super::parts::{Data, Parts};
 use crate::attr::nfta::*;
@@ -9,7 +10,8 @@ use crate::bytecode::{
 };
 use crate::model::{Family4or6, Name, NatKind};
 
-/// A list of expressions (`NFTA_LIST_ELEM` each). When one is none, the whole list goes to `opaque` too: sent last, it counts.
+/// A list of expressions (`NFTA_LIST_ELEM` each). When one is none, the whole list goes to `opaque`
+/// too: sent last, it counts.
 pub(super) fn exprs(list: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Vec<Expr>, Malformed> {
     let mut exprs = Vec::with_capacity(list.nested().count());
     let mut whole = true;
@@ -25,7 +27,8 @@ pub(super) fn exprs(list: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Vec<Ex
     Ok(exprs)
 }
 
-/// One expression (`enum nft_expr_attributes`); `None` when it has no name, or more than that and attributes.
+/// One expression (`enum nft_expr_attributes`); `None` when it has no name, or more than that and
+/// attributes.
 pub(super) fn expr(attribute: &Attribute<'_>) -> Result<Option<Expr>, Malformed> {
     let (mut name, mut data) = (None, None);
     let mut fits = true;
@@ -52,7 +55,8 @@ fn known(name: &str, data: &[u8]) -> Result<Option<Expr>, Malformed> {
 
 type Reader = fn(&mut Parts<'_>) -> Option<Expr>;
 
-/// Attribute numbers are those of include/uapi/linux/netfilter/nf_tables.h, `enum nft_*_attributes`.
+/// Attribute numbers are those of include/uapi/linux/netfilter/nf_tables.h, `enum
+/// nft_*_attributes`.
 fn reader(name: &str) -> Option<Reader> {
     Some(match name {
         "bitwise" => bitwise,
@@ -212,7 +216,8 @@ fn nat(p: &mut Parts<'_>) -> Option<Expr> {
         p.registers(NFTA_NAT_REG_ADDR_MIN, NFTA_NAT_REG_ADDR_MAX)?,
         p.registers(NFTA_NAT_REG_PROTO_MIN, NFTA_NAT_REG_PROTO_MAX)?,
     );
-    // The kernel adds this one by itself where there are addresses, since Linux 5.8; alone it says nothing.
+    // The kernel adds this one by itself where there are addresses, since Linux 5.8; alone it says
+    // nothing.
     let implied = if addresses.min.is_some() { NF_NAT_RANGE_MAP_IPS } else { 0 };
     Some(Expr::Nat(NatCode { kind, family, addresses, ports, flags: p.flags(NFTA_NAT_FLAGS)? & !implied }))
 }

@@ -1,8 +1,10 @@
 //! Dumps to snapshots, in safe Rust that shares nothing with the encoder.
 //!
-//! Total: whatever is well formed is kept. What has no meaning here stays byte for byte where it stood: an opaque expression in its
-//! rule, attributes beside what they belong to, whole messages in the snapshot. An attribute that holds something unknown is kept
-//! whole beside what was understood of it, so that what is sent back can end with it. What is cut short is an error; nothing panics.
+//! Total: whatever is well formed is kept. What has no meaning here stays byte for byte where it
+//! stood: an opaque expression in its rule, attributes beside what they belong to, whole messages
+//! in the snapshot. An attribute that holds something unknown is kept whole beside what was
+//! understood of it, so that what is sent back can end with it. What is cut short is an error;
+//! nothing panics.
 
 mod assembly;
 mod canonical;

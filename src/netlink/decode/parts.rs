@@ -1,12 +1,13 @@
-//! The attributes of one expression, taken one by one: what is left over, repeated or of another width makes the expression opaque,
-//! what is cut short is an error.
+//! The attributes of one expression, taken one by one: what is left over, repeated or of another
+//! width makes the expression opaque, what is cut short is an error.
 
 use crate::attr::nfta::{NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE};
 use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{Bytes, Register, RegisterRange};
 use crate::model::{Name, Verdict};
 
-/// Attributes by their number. Everything that takes one says `None` when it is not what it should be.
+/// Attributes by their number. Everything that takes one says `None` when it is not what it should
+/// be.
 pub(super) struct Parts<'a> {
     slots: [Option<&'a [u8]>; SLOTS],
     /// Set when something inside was cut short.

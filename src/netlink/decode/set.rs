@@ -55,7 +55,8 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
     Ok(Some((place, set)))
 }
 
-/// `enum nft_set_desc_attributes`: size and the lengths of the fields. Returns the attributes that are neither.
+/// `enum nft_set_desc_attributes`: size and the lengths of the fields. Returns the attributes that
+/// are neither.
 fn description(attribute: &Attribute<'_>, code: &mut SetCode) -> Result<Vec<u8>, Malformed> {
     let mut unknown = Vec::new();
     for part in attribute.nested() {
@@ -101,7 +102,8 @@ pub(crate) struct Elements {
 /// Which set, and its elements.
 pub(super) type ElementsOf<'a> = (Place<'a>, &'a [u8], Elements);
 
-/// `enum nft_set_elem_list_attributes`; `None` when it does not say of which set, or says more than that and elements.
+/// `enum nft_set_elem_list_attributes`; `None` when it does not say of which set, or says more than
+/// that and elements.
 pub(super) fn elements<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<ElementsOf<'a>>, Malformed> {
     let (mut place, mut set, mut read) = (None, None, Elements::default());
     let mut fits = true;

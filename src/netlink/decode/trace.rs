@@ -1,8 +1,9 @@
 //! Trace messages: what a packet did in a chain (`NFT_MSG_TRACE`).
 //!
-//! Total: what cannot be read is opaque. An end of chain is known by its verdict, `continue`, without a rule: kernels before 6.7 call it
-//! a return, later ones a rule (`NFTA_TRACE_TYPE`; they look at the lowest byte of a verdict that has none of its bits only there,
-//! __nft_trace_verdict, net/netfilter/nf_tables_core.c). In the same way a rule's `return` is a rule like any other.
+//! Total: what cannot be read is opaque. An end of chain is known by its verdict, `continue`,
+//! without a rule: kernels before 6.7 call it a return, later ones a rule (`NFTA_TRACE_TYPE`; they
+//! look at the lowest byte of a verdict that has none of its bits only there, __nft_trace_verdict,
+//! net/netfilter/nf_tables_core.c). In the same way a rule's `return` is a rule like any other.
 
 use super::super::{NFNL_SUBSYS_NFTABLES, kind};
 use super::{Place, event};
@@ -85,7 +86,8 @@ fn verdict(attributes: Attributes<'_>) -> Result<Option<TraceVerdict>, Malformed
     Ok(Some(TraceVerdict::Given(given)))
 }
 
-/// `NF_*`: the number in the lowest byte, flags in the next, an argument in the upper half; include/uapi/linux/netfilter.h.
+/// `NF_*`: the number in the lowest byte, flags in the next, an argument in the upper half;
+/// include/uapi/linux/netfilter.h.
 fn hook_verdict(code: u32) -> TraceVerdict {
     let [argument_high, argument_low, flags, number] = code.to_be_bytes();
     let queue = u16::from_be_bytes([argument_high, argument_low]);

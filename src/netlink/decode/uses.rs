@@ -6,7 +6,8 @@ use crate::bytecode::{ElementDataCode, Expr};
 use crate::model::Name;
 use crate::plan::TableState;
 
-/// Counts for every chain the uses that nothing explains. Anonymous sets are still beside the rules.
+/// Counts for every chain the uses that nothing explains. Anonymous sets are still beside the
+/// rules.
 pub(super) fn count_unlisted(table: &mut TableState) {
     let verdict_maps = table.sets.iter().filter(|set| set.code.data.is_some_and(|(kind, _)| kind == NFT_DATA_VERDICT));
     // An element that has expired and is not collected yet counts, and is not listed.

@@ -46,7 +46,8 @@ impl Backend {
         }
     }
 
-    /// Appends one message about elements of a set: as many as it can hold. Returns how many went in, and why the next has no code.
+    /// Appends one message about elements of a set: as many as it can hold. Returns how many went
+    /// in, and why the next has no code.
     pub(super) fn elements<'e>(
         &mut self,
         messages: &mut Messages,

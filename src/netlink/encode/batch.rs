@@ -1,9 +1,11 @@
-//! What stands around the operations of a batch: its begin and end, and a first message that can be blamed for nothing.
+//! What stands around the operations of a batch: its begin and end, and a first message that can be
+//! blamed for nothing.
 
 use crate::netlink::{NFNL_SUBSYS_NFTABLES, flag};
 use crate::plan::{Generation, Operation, State, TableId};
 
-/// A table that is certainly there when the transaction succeeds, when the first operation does not name one anyway.
+/// A table that is certainly there when the transaction succeeds, when the first operation does not
+/// name one anyway.
 pub(super) fn anchor(operations: &[Operation]) -> Option<&TableId> {
     match operations.first()? {
         Operation::AddTable { .. } => None,
@@ -48,7 +50,8 @@ pub(super) fn batch_begin(sequence: u32, generation: Option<Generation>) -> Vec<
     message(NFNL_MSG_BATCH_BEGIN, flag::REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES, &attribute)
 }
 
-/// A batch of messages that are written already, the first of which has the sequence number after `sequence`.
+/// A batch of messages that are written already, the first of which has the sequence number after
+/// `sequence`.
 pub(crate) fn batch(sequence: u32, message: &[u8]) -> Vec<u8> {
     let mut batch = batch_begin(sequence, None);
     batch.extend(message);
@@ -57,9 +60,11 @@ pub(crate) fn batch(sequence: u32, message: &[u8]) -> Vec<u8> {
     batch
 }
 
-/// A batch that changes nothing and is refused (`ERESTART`) once this generation is over. It takes two sequence numbers.
+/// A batch that changes nothing and is refused (`ERESTART`) once this generation is over. It takes
+/// two sequence numbers.
 ///
-/// The kernel looks at it behind the lock of all writers: no commit is under way when it is answered.
+/// The kernel looks at it behind the lock of all writers: no commit is under way when it is
+/// answered.
 pub(crate) fn barrier(sequence: u32, generation: Generation) -> Vec<u8> {
     let mut batch = batch_begin(sequence, Some(generation));
     let end = message(NFNL_MSG_BATCH_END, flag::REQUEST, sequence.wrapping_add(1), 0, NFNL_SUBSYS_NFTABLES, &[]);

@@ -54,7 +54,8 @@ pub(in crate::netlink) struct HookBody<'a> {
     pub(in crate::netlink) opaque: &'a [u8],
 }
 
-/// A stateful object or a flowtable, `enum nft_object_attributes` and `enum nft_flowtable_attributes`.
+/// A stateful object or a flowtable, `enum nft_object_attributes` and `enum
+/// nft_flowtable_attributes`.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::netlink) struct ObjectBody<'a> {
     pub(in crate::netlink) table: &'a str,
@@ -72,7 +73,8 @@ pub(in crate::netlink) struct RuleBody<'a> {
     pub(in crate::netlink) handle: Option<RuleHandle>,
     pub(in crate::netlink) position: Option<RuleHandle>,
     pub(in crate::netlink) exprs: &'a [Expr],
-    /// The id that the first anonymous set of the expressions was declared with; the others count on from it.
+    /// The id that the first anonymous set of the expressions was declared with; the others count
+    /// on from it.
     pub(in crate::netlink) first_set: u32,
     pub(in crate::netlink) userdata: &'a [u8],
     /// Attributes as the kernel gave them.
@@ -97,7 +99,8 @@ pub(in crate::netlink) struct ElementsBody<'a> {
     pub(in crate::netlink) id: Option<u32>,
     /// There are no more elements than this.
     pub(in crate::netlink) most: usize,
-    /// Whether an element may carry expressions, objects, unknown attributes or the time that is left to it.
+    /// Whether an element may carry expressions, objects, unknown attributes or the time that is
+    /// left to it.
     #[cfg_attr(not(feature = "nftnl"), expect(dead_code, reason = "only libnftnl has no place for them"))]
     pub(in crate::netlink) extras: bool,
 }
@@ -107,6 +110,6 @@ pub(in crate::netlink) type Elem<'a> = Result<(Cow<'a, ElementCode>, Option<u64>
 
 /// What the elements of one message may take together.
 pub(in crate::netlink) const LIST: usize = 65_500;
-/// The most that an element without extras takes: key, key end, value or verdict, timeout, flags, userdata. A message ends in front of
-/// an element for which this much is not left.
+/// The most that an element without extras takes: key, key end, value or verdict, timeout, flags,
+/// userdata. A message ends in front of an element for which this much is not left.
 pub(in crate::netlink) const ELEMENT: usize = 815;

@@ -1,5 +1,5 @@
-//! Chains that belong to one rule: `jump { ... }`. They have no name of their own: a batch numbers them, adds their rules by that number,
-//! and then the rule that jumps to it.
+//! Chains that belong to one rule: `jump { ... }`. They have no name of their own: a batch numbers
+//! them, adds their rules by that number, and then the rule that jumps to it.
 
 use super::*;
 use crate::attr::nfta::*;

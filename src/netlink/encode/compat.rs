@@ -1,7 +1,8 @@
 //! What a rule with xtables extensions must say of itself beside its expressions.
 //!
-//! An extension may insist on a protocol (`-m tcp` on `-p tcp`). nf_tables takes it from an attribute of the rule that it never says
-//! back (`nft_parse_compat`, net/netfilter/nft_compat.c, v6.12), so it has to be found in the rule's own checks, as iptables-nft writes
+//! An extension may insist on a protocol (`-m tcp` on `-p tcp`). nf_tables takes it from an
+//! attribute of the rule that it never says back (`nft_parse_compat`, net/netfilter/nft_compat.c,
+//! v6.12), so it has to be found in the rule's own checks, as iptables-nft writes
 //! them: the protocol of the IPv4 header, or of the packet, against a constant.
 
 use crate::bytecode::{CmpOp, Expr, MetaKey, PayloadBase, Register};

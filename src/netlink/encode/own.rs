@@ -1,6 +1,7 @@
 //! Messages written by this crate: everything that the kernel takes, also what has no meaning here.
 //!
-//! The order of attributes is libnftnl's, so that both backends make the same bytes. It means nothing to the kernel.
+//! The order of attributes is libnftnl's, so that both backends make the same bytes. It means
+//! nothing to the kernel.
 
 use crate::attr::nfta::*;
 use std::io;
@@ -29,7 +30,8 @@ pub(super) fn write(messages: &mut Messages, header: Header, body: &Body<'_>) ->
 
 /// Appends one message about elements of a set: as many as it can hold.
 ///
-/// Returns how many went in. An element that has no code ends the message, and its reason comes with the count.
+/// Returns how many went in. An element that has no code ends the message, and its reason comes
+/// with the count.
 pub(super) fn elements<'e>(
     messages: &mut Messages,
     header: Header,
@@ -212,7 +214,8 @@ fn set(a: &mut AttributeWriter<'_>, body: &SetBody<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Of the attributes of a set without a meaning here, those that stand in its description, and the others.
+/// Of the attributes of a set without a meaning here, those that stand in its description, and the
+/// others.
 fn description(opaque: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (mut described, mut others) = (Vec::new(), Vec::new());
     for attribute in attr::Attributes::new(opaque).map_while(Result::ok) {

@@ -1,7 +1,7 @@
 //! What was read from a kernel as messages that make it again.
 //!
-//! A dump says more than the kernel takes: handles, uses, counts of elements, which socket owns a table. Those are left out here; everything
-//! else goes back as it came.
+//! A dump says more than the kernel takes: handles, uses, counts of elements, which socket owns a
+//! table. Those are left out here; everything else goes back as it came.
 
 use super::*;
 use crate::attr::nfta::{

@@ -89,7 +89,8 @@ pub(in crate::netlink) fn anonymous_name<'a>(expr: &'a Expr, set: &AnonymousSet)
     Cow::Borrowed(said.unwrap_or(if set.code.data.is_some() { "__map%d" } else { "__set%d" }))
 }
 
-/// Elements in the order that they were read in, where it is known: nft(8) lists ranges of concatenations in the order that they came.
+/// Elements in the order that they were read in, where it is known: nft(8) lists ranges of
+/// concatenations in the order that they came.
 pub(super) fn in_kernel_order<T>(elements: impl Iterator<Item = T>, order: &[u32]) -> impl Iterator<Item = T> {
     let mut placed: Vec<(u32, T)> = order.iter().copied().chain(std::iter::repeat(u32::MAX)).zip(elements).collect();
     placed.sort_by_key(|(place, _)| *place);

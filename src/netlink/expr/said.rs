@@ -1,6 +1,7 @@
 //! What the kernel says of its expressions in a dump and refuses when it is told the same.
 //!
-//! An opaque expression goes back as it came but for these. Each is empty where it is left out: it says that nothing was given.
+//! An opaque expression goes back as it came but for these. Each is empty where it is left out: it
+//! says that nothing was given.
 
 use crate::attr::nfta::{
     NFTA_DYNSET_TIMEOUT, NFTA_EXTHDR_DREG, NFTA_EXTHDR_FLAGS, NFTA_EXTHDR_LEN, NFTA_EXTHDR_OFFSET, NFTA_EXTHDR_SREG,
@@ -8,7 +9,8 @@ use crate::attr::nfta::{
 };
 use crate::attr::{Attribute, Attributes};
 
-/// Whether an attribute of the expression of this name, among these, is only ever said by the kernel.
+/// Whether an attribute of the expression of this name, among these, is only ever said by the
+/// kernel.
 pub(super) fn only_said(name: &str, all: &Attributes<'_>, attribute: &Attribute<'_>) -> bool {
     let is_nothing = attribute.value.iter().all(|byte| *byte == 0);
     let has = |kind| all.clone().find(kind).is_some();
@@ -16,8 +18,8 @@ pub(super) fn only_said(name: &str, all: &Attributes<'_>, attribute: &Attribute<
         && match (name, attribute.kind) {
             // A set without timeouts takes none (nft_dynset_init, net/netfilter/nft_dynset.c, v6.18).
             ("dynset", NFTA_DYNSET_TIMEOUT) => true,
-            // An option that is written has no flags (nft_exthdr_tcp_set_init, net/netfilter/nft_exthdr.c), one that is taken out no
-            // place either (nft_exthdr_tcp_strip_init).
+            // An option that is written has no flags (nft_exthdr_tcp_set_init, net/netfilter/nft_exthdr.c), one that is
+            // taken out no place either (nft_exthdr_tcp_strip_init).
             ("exthdr", NFTA_EXTHDR_FLAGS) => !has(NFTA_EXTHDR_DREG),
             ("exthdr", NFTA_EXTHDR_OFFSET | NFTA_EXTHDR_LEN) => !has(NFTA_EXTHDR_DREG) && !has(NFTA_EXTHDR_SREG),
             // Flags are those of a version or not there (nft_osf_init, net/netfilter/nft_osf.c).

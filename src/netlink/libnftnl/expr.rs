@@ -42,7 +42,8 @@ fn kernel_name(expr: &Expr) -> &'static CStr {
     }
 }
 
-/// `expr` as a libnftnl object, `None` when it has no such; `set_id` numbers the anonymous set that a lookup refers to.
+/// `expr` as a libnftnl object, `None` when it has no such; `set_id` numbers the anonymous set that
+/// a lookup refers to.
 pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<Option<nftnl::Expr>> {
     let extension = match expr {
         Expr::Opaque { name, data, .. } => match extension(name, data) {
@@ -221,8 +222,9 @@ pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<Option<nftnl::Expr>>
     Ok(Some(object))
 }
 
-/// Name, revision and information of an xtables extension (`enum nft_match_attributes` and `enum nft_target_attributes`,
-/// include/uapi/linux/netfilter/nf_tables_compat.h), when that is all there is.
+/// Name, revision and information of an xtables extension (`enum nft_match_attributes` and `enum
+/// nft_target_attributes`, include/uapi/linux/netfilter/nf_tables_compat.h), when that is all there
+/// is.
 fn extension<'a>(name: &str, data: &'a [u8]) -> Option<(&'a str, u32, &'a [u8])> {
     let parts: Result<Vec<_>, _> = Attributes::new(data).collect();
     match parts.as_deref() {

@@ -32,7 +32,8 @@ fn widened(mut ruleset: Ruleset) -> Ruleset {
     ruleset
 }
 
-/// Sets of intervals, named or in a rule, whose contents a rule looks at in `after` and that `before` did not have.
+/// Sets of intervals, named or in a rule, whose contents a rule looks at in `after` and that
+/// `before` did not have.
 fn published_late(before: Option<&TableState>, after: &TableState) -> BTreeSet<String> {
     let interval = SetFlags::INTERVAL.bits();
     let chains = reached(after);
@@ -55,7 +56,8 @@ fn published_late(before: Option<&TableState>, after: &TableState) -> BTreeSet<S
     let named = named.map(|set| set.name.to_string());
     let known: BTreeSet<RuleHandle> =
         before.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules).map(|rule| rule.handle).collect();
-    // A chain that is made anew at another hook, or whose policy decides as soon as it is there, is not put in place first.
+    // A chain that is made anew at another hook, or whose policy decides as soon as it is there, is not
+    // put in place first.
     let made_anew = |chain: &ChainState| {
         let old = before.and_then(|before| before.chain(chain.name.as_str()));
         let drops = chain.hook.as_ref().is_some_and(|hook| hook.policy == 0);

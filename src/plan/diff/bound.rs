@@ -1,6 +1,8 @@
-//! Chains that belong to one rule (`jump { ... }`) have no name that means anything: what is in them is compared instead.
+//! Chains that belong to one rule (`jump { ... }`) have no name that means anything: what is in
+//! them is compared instead.
 //!
-//! Chains with the same rules get the same sign, on both sides; programs that jump to a sign are equal when they jump to equal chains.
+//! Chains with the same rules get the same sign, on both sides; programs that jump to a sign are
+//! equal when they jump to equal chains.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,13 +1,13 @@
 //! The longest common subsequence of two sequences, in a time that no input can spoil.
 //!
-//! Most items of a chain are there once or a few times. Then it is found by pairs of places that are
-//! the same, in n log n (Hunt and Szymanski 1977). Where more are the same, of the table of lengths
-//! only which neighbours differ is kept, one bit each (Hyyrö, Bit-parallel LCS-length computation
-//! revisited, 2004): a row of 10,000 is 157 words. While the table is small the way back is read
-//! from it; a larger one is cut in two at a place that a longest subsequence goes through
-//! (Hirschberg 1975). That takes the square of the length, so that above [`LARGE`] only those are
-//! pairs that are about the same in the row of their like: a common subsequence, and most often a
-//! longest.
+//! Most items of a chain are there once or a few times. Then it is found by pairs of places that
+//! are the same, in n log n (Hunt and Szymanski 1977). Where more are the same, of the table of
+//! lengths only which neighbours differ is kept, one bit each (Hyyrö, Bit-parallel LCS-length
+//! computation revisited, 2004): a row of 10,000 is 157 words. While the table is small the way
+//! back is read from it; a larger one is cut in two at a place that a longest subsequence goes
+//! through (Hirschberg 1975). That takes the square of the length, so that above [`LARGE`] only
+//! those are pairs that are about the same in the row of their like: a common subsequence, and most
+//! often a longest.
 
 use std::ops::Range;
 
@@ -78,8 +78,9 @@ impl Search<'_> {
         self.b.get(b).unwrap_or_default().iter().map(like).fold(0, usize::saturating_add)
     }
 
-    /// For every item of `b`, in order, the places of `a` that are the same, last first: the nearest, as
-    /// they stand among their like, where there are more than `most` on either side.
+    /// For every item of `b`, in order, the places of `a` that are the same, last first: the
+    /// nearest, as they stand among their like, where there are more than `most` on either
+    /// side.
     fn by_pairs(&mut self, a: Range<usize>, b: Range<usize>, most: usize) {
         self.note(&a, From::Front);
         let mut links: Vec<Link> = Vec::new();

@@ -1,9 +1,10 @@
 //! The rules of a chain that come and go.
 //!
-//! What stays is a longest common subsequence. Between two rules that stay, those that go are replaced by those that come as long as
-//! there are both; what more comes goes in front of the rule that stays behind it, in order, because a rule that is made in the same
-//! transaction has no handle yet that another could be put behind. Where much comes, it is put behind the rule that stays in front of it,
-//! last rule first. A chain of which nothing stays is flushed.
+//! What stays is a longest common subsequence. Between two rules that stay, those that go are
+//! replaced by those that come as long as there are both; what more comes goes in front of the rule
+//! that stays behind it, in order, because a rule that is made in the same transaction has no
+//! handle yet that another could be put behind. Where much comes, it is put behind the rule that
+//! stays in front of it, last rule first. A chain of which nothing stays is flushed.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,8 +19,9 @@ use crate::model::{ChainId, Name, Position, Rule, RuleHandle, Table};
 use crate::plan::operation::Operation;
 use crate::plan::snapshot::RuleState;
 
-/// So many rules are deleted, or put in front of others, one by one. The kernel searches a chain from its start for every handle, so
-/// that more of them take the square of their number: what goes as a whole is flushed, and what comes is put where the way is short.
+/// So many rules are deleted, or put in front of others, one by one. The kernel searches a chain
+/// from its start for every handle, so that more of them take the square of their number: what goes
+/// as a whole is flushed, and what comes is put where the way is short.
 const FEW: usize = 32;
 
 /// What goes from a table.
@@ -76,7 +78,8 @@ impl Doomed<'_> {
     }
 }
 
-/// Whether attributes without a meaning here have this name as a text: the kernel says what an expression uses by name.
+/// Whether attributes without a meaning here have this name as a text: the kernel says what an
+/// expression uses by name.
 fn is_named_in(name: &Name, attributes: &[u8]) -> bool {
     let text = [name.as_str().as_bytes(), &[0]].concat();
     attributes.windows(text.len()).any(|bytes| bytes == text)
@@ -161,7 +164,8 @@ impl Gap<'_, '_, '_> {
         // A rule that is replaced would still use what goes first.
         let (doomed, free): (Vec<_>, Vec<_>) = gone.iter().partition(|held| self.doomed.is_used_by(held));
         let more = made.len().saturating_sub(free.len());
-        // What more comes stands behind the replaced, unless it is so much that the kernel's search for its place would count.
+        // What more comes stands behind the replaced, unless it is so much that the kernel's search for its
+        // place would count.
         let turned = more > FEW && behind.is_some();
         let (front, back) = made.split_at(if turned { more } else { made.len() - more });
         let (replacing, added) = if turned { (back, front) } else { (front, back) };
@@ -208,7 +212,8 @@ fn common(held: &[RuleState], wanted: &[Wanted<'_>], doomed: &Doomed<'_>) -> Vec
     if held.is_empty() || wanted.is_empty() {
         return Vec::new();
     }
-    // Numbers for what is wanted, equal where the rules are the same; found by a hash, told apart by comparison.
+    // Numbers for what is wanted, equal where the rules are the same; found by a hash, told apart by
+    // comparison.
     let mut classes: HashMap<u64, Vec<(u32, &Wanted<'_>)>> = HashMap::with_capacity(wanted.len());
     let mut count = 0;
     let mut new = || {

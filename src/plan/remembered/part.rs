@@ -1,8 +1,9 @@
 //! The part of a rule set that has to be looked at when the rest is known to be in force.
 //!
-//! It is a rule set of its own, which means in itself what it means in the whole: with the chains and sets that changed are those
-//! that name something that goes, and, as a name only, those that they name. Held against the same part of the kernel's, it makes
-//! the plan that the whole would make.
+//! It is a rule set of its own, which means in itself what it means in the whole: with the chains
+//! and sets that changed are those that name something that goes, and, as a name only, those that
+//! they name. Held against the same part of the kernel's, it makes the plan that the whole would
+//! make.
 
 use std::collections::{HashMap, HashSet};
 
@@ -52,7 +53,8 @@ pub(crate) struct TablePart {
 }
 
 impl Remembered {
-    /// What has to be looked at to make `wanted` true, whose hashes are `sums`; they are judged on the way.
+    /// What has to be looked at to make `wanted` true, whose hashes are `sums`; they are judged on
+    /// the way.
     pub(crate) fn since(&self, wanted: &Ruleset, sums: &mut Sums) -> Since {
         if self.is_same(sums) {
             return Since::Same;
@@ -89,7 +91,8 @@ impl Remembered {
 }
 
 impl Part {
-    /// What makes it true of the same part of the kernel's; an error when validation found what cannot be sent.
+    /// What makes it true of the same part of the kernel's; an error when validation found what
+    /// cannot be sent.
     pub(crate) fn plan(&self, held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Transaction, Error> {
         match diff(held, wanted, ours) {
             Ok(plan) if plan.is_empty() => Ok(plan),

@@ -102,7 +102,8 @@ impl AtHook<'_> {
         let mut explorer = self.explorer();
         // Sets are told apart by their address, so that they stay as long as the explorer.
         let mut kept = Vec::new();
-        // Nodes that a new explorer has when it has seen a part: those of large sets, which are not made anew for a few.
+        // Nodes that a new explorer has when it has seen a part: those of large sets, which are not made
+        // anew for a few.
         let mut first = 0;
         while let Some(part) = parts.cutter.next() {
             if explorer.bdd.len() > MOST_NODES + 2 * first {
@@ -231,7 +232,8 @@ impl AtHook<'_> {
         Ok(Outcome { passed: passed?, flow, last: last.0 })
     }
 
-    /// What ended alike is the same, unless that was not the end, or was found with an address that both sides chose each for itself.
+    /// What ended alike is the same, unless that was not the end, or was found with an address that
+    /// both sides chose each for itself.
     fn sameness(&self, explorer: &Explorer, a: &Outcome, b: &Outcome) -> Result<(), CannotTell> {
         if explorer.mixes_given() {
             return Err(CannotTell::new(format!(
@@ -240,7 +242,8 @@ impl AtHook<'_> {
             )));
         }
         let (Passed::Queued(_, rule), Some(a), Some(b)) = (&a.passed, &a.last, &b.last) else { return Ok(()) };
-        // A program that accepts sends it on through the rest of the chains (nf_reinject, net/netfilter/nfnetlink_queue.c, v6.12).
+        // A program that accepts sends it on through the rest of the chains (nf_reinject,
+        // net/netfilter/nfnetlink_queue.c, v6.12).
         let is_free = self.remembering.iter().all(Remembering::is_nothing);
         if is_free && self.a.is_same_behind(a, self.b, b, self.hook, self.family) {
             return Ok(());
@@ -290,5 +293,6 @@ fn matches(hook: Hook, code: &RuleCode, explorer: &mut Explorer) -> Result<bool,
 
 /// Questions about open packets; far more than any rule sets need that were made by people.
 const MOST_STEPS: u64 = 1 << 32;
-/// Nodes of diagrams that are kept from one part to the next besides those of large sets: as many as a processor keeps at hand.
+/// Nodes of diagrams that are kept from one part to the next besides those of large sets: as many
+/// as a processor keeps at hand.
 const MOST_NODES: usize = 1 << 16;

@@ -1,7 +1,9 @@
-//! Sets of numbers of up to 128 bits, as binary decision diagrams, ordered and reduced (Bryant, 1986).
+//! Sets of numbers of up to 128 bits, as binary decision diagrams, ordered and reduced (Bryant,
+//! 1986).
 //!
-//! A set is a node: two sets are equal exactly when their nodes are, and the empty set is one known node. Nothing is ever freed; a
-//! comparison owns its diagrams and drops them as a whole. Variable 0 is the most significant bit.
+//! A set is a node: two sets are equal exactly when their nodes are, and the empty set is one known
+//! node. Nothing is ever freed; a comparison owns its diagrams and drops them as a whole. Variable
+//! 0 is the most significant bit.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -181,7 +183,8 @@ const LEAF: u8 = u8::MAX;
 
 pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
-/// Multiplies and turns: keys here are small numbers of our own, which nobody can choose to collide.
+/// Multiplies and turns: keys here are small numbers of our own, which nobody can choose to
+/// collide.
 #[derive(Default)]
 pub(super) struct Mix(u64);
 

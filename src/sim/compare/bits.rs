@@ -1,6 +1,8 @@
-//! From registers with open bytes to sets of values of an input: which of them make a comparison true.
+//! From registers with open bytes to sets of values of an input: which of them make a comparison
+//! true.
 //!
-//! Bits of an input are variables in the order of its number: most significant first, whatever the order of the bytes in memory.
+//! Bits of an input are variables in the order of its number: most significant first, whatever the
+//! order of the bytes in memory.
 
 use super::bdd::{Bdd, Node};
 use crate::sim::cells::{Cell, Input};

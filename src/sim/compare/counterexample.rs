@@ -13,7 +13,8 @@ use crate::sim::rules::Rules;
 use crate::sim::situation::Situation;
 use crate::sim::walk::{Walk, walk_hook};
 
-/// A packet that tells two rule sets apart. Prints as one line that says how, and the rules of both sides that matched.
+/// A packet that tells two rule sets apart. Prints as one line that says how, and the rules of both
+/// sides that matched.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Counterexample {

@@ -1,9 +1,12 @@
-//! Many rules that look for different packets: the packets are cut into parts, each with the few rules that can hold for some of them.
+//! Many rules that look for different packets: the packets are cut into parts, each with the few
+//! rules that can hold for some of them.
 //!
-//! Classes of packets are found by running them through the rules ([`explorer`](super::explorer)), which takes the square of the number
-//! of rules where each makes a class of its own. So a box of packets is halved where many rules look at one side or the other, until
-//! few are left or nothing is won by another cut. A part is what lies between two numbers of some inputs; the rules of a part are
-//! those whose [`spans`](super::spans) meet it, and all others do nothing to any of its packets.
+//! Classes of packets are found by running them through the rules ([`explorer`](super::explorer)),
+//! which takes the square of the number of rules where each makes a class of its own. So a box of
+//! packets is halved where many rules look at one side or the other, until few are left or nothing
+//! is won by another cut. A part is what lies between two numbers of some inputs; the rules of a
+//! part are those whose [`spans`](super::spans) meet it, and all others do nothing to any of its
+//! packets.
 
 #[cfg(test)]
 mod tests;

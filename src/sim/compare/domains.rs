@@ -1,9 +1,12 @@
-//! What the inputs of a packet can be at a hook, before any rule has looked: all that the kernel can hand in.
+//! What the inputs of a packet can be at a hook, before any rule has looked: all that the kernel
+//! can hand in.
 //!
-//! Inputs are independent of each other but for a few links ("if it begins a connection, it goes the way of the first packet"). Links
-//! are kept true both ways whenever a domain shrinks; since they form no cycle, every value that is left belongs to a whole packet that
-//! is left. Two things that look like links are none: what tracking knows already comes in by any interface (a copy of what is sent to
-//! everybody on a link, by that link), and what a socket here sent into a tunnel leaves as if it had come in by the tunnel.
+//! Inputs are independent of each other but for a few links ("if it begins a connection, it goes
+//! the way of the first packet"). Links are kept true both ways whenever a domain shrinks; since
+//! they form no cycle, every value that is left belongs to a whole packet that is left. Two things
+//! that look like links are none: what tracking knows already comes in by any interface (a copy of
+//! what is sent to everybody on a link, by that link), and what a socket here sent into a tunnel
+//! leaves as if it had come in by the tunnel.
 
 use super::bdd::{Bdd, Node};
 use super::bits::{equal, number, width};
@@ -44,7 +47,8 @@ impl Domains {
 }
 
 impl Frame {
-    /// `excludes`: whether rules exclude packets from tracking on their way out, which then come in untracked from the first chain on.
+    /// `excludes`: whether rules exclude packets from tracking on their way out, which then come in
+    /// untracked from the first chain on.
     pub(super) fn new(bdd: &mut Bdd, hook: Hook, family: Family4or6, excludes: bool) -> Self {
         let nothing = Domains([Node::NOTHING; Input::ALL.len()]);
         let mut frame = Frame { start: nothing, usual: nothing, links: Vec::new() };
@@ -157,8 +161,8 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input, excludes:
         Input::Attached => boolean(is_first || hook == Hook::Input),
         Input::Received => constants(bdd, input, &[0, 1, 2]),
         Input::CtDirection | Input::SocketTransparent | Input::SocketWildcard => boolean(true),
-        // A filter of tc may give a packet its socket before all hooks (skb_sk_is_prefetched, include/net/sock.h, v6.12); what has one is
-        // not forwarded (ip_forward, net/ipv4/ip_forward.c).
+        // A filter of tc may give a packet its socket before all hooks (skb_sk_is_prefetched, include/net/sock.h,
+        // v6.12); what has one is not forwarded (ip_forward, net/ipv4/ip_forward.c).
         Input::Socket if hook != Hook::Forward => constants(bdd, input, &[0, 1, 2]),
         Input::Socket => boolean(false),
         // Copies of neighbour discovery, too, come in untracked.
@@ -240,7 +244,8 @@ pub(super) fn names(bdd: &mut Bdd, input: Input, valid: impl Fn(u8) -> bool) -> 
     rest
 }
 
-/// By the value of the bits from `from` to before `to`, of which those before `from` are known: what follows.
+/// By the value of the bits from `from` to before `to`, of which those before `from` are known:
+/// what follows.
 fn by_byte(bdd: &mut Bdd, (from, to): (u8, u8), value: u8, of: &impl Fn(u8) -> Node) -> Node {
     if from == to {
         return of(value);

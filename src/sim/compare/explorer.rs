@@ -1,8 +1,9 @@
 //! All packets of a family at a hook, a box at a time.
 //!
-//! A box holds, for every input, the values it still stands for. Where a rule asks something that holds for a part of them only, the box
-//! becomes that part, and the other goes on the list of boxes still to do. At the end of a run all packets of the box took one way.
-//! So packets are only told apart where a rule does it, and the boxes of all runs together are all packets, each once.
+//! A box holds, for every input, the values it still stands for. Where a rule asks something that
+//! holds for a part of them only, the box becomes that part, and the other goes on the list of
+//! boxes still to do. At the end of a run all packets of the box took one way. So packets are only
+//! told apart where a rule does it, and the boxes of all runs together are all packets, each once.
 
 mod asked;
 
@@ -42,7 +43,8 @@ pub(super) enum Choice {
     Asked { question: Question, by: AskedBy },
     /// What the routing tables say of an address, by a mark: whether it is this number.
     Fib { query: Query, result: FibResult, flags: FibFlags, address: [Cell; 16], mark: Option<[Cell; 4]>, answer: u32 },
-    /// The packet comes within the rate: the how manieth limit that it meets on a side, and the address of its code.
+    /// The packet comes within the rate: the how manieth limit that it meets on a side, and the
+    /// address of its code.
     Limit { side: Side, number: usize, code: usize },
     /// A transparent socket listens there.
     Listener(Target),
@@ -167,7 +169,8 @@ impl Explorer {
         }
     }
 
-    /// Whether an input has one of some values. Where both can be, the more ordinary case comes first, and what is left later.
+    /// Whether an input has one of some values. Where both can be, the more ordinary case comes
+    /// first, and what is left later.
     pub(super) fn decide(&mut self, input: Input, values: Node) -> bool {
         self.steps += 1;
         let Explorer { bdd, frame, here, todo, .. } = self;

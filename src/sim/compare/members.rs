@@ -9,7 +9,8 @@ use crate::bytecode::ElementDataCode;
 use crate::sim::cells::Cell;
 use crate::sim::sets::{Keys, SetIndex};
 
-/// What was worked out before. Sets are told apart by their address: they live longer than the comparison.
+/// What was worked out before. Sets are told apart by their address: they live longer than the
+/// comparison.
 #[derive(Default)]
 pub(super) struct Members {
     groups: Map<(usize, Vec<Cell>), Groups>,

@@ -1,7 +1,8 @@
 //! What rules of both sides remember: whether it is one thing.
 //!
-//! Where both sides have the same programs, they do the same with a packet when what they remember is the same. It is when the same
-//! packets came to it: at every hook, and in every part of the packets. So where programs differ no packet may come to it.
+//! Where both sides have the same programs, they do the same with a packet when what they remember
+//! is the same. It is when the same packets came to it: at every hook, and in every part of the
+//! packets. So where programs differ no packet may come to it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -5,19 +5,22 @@
 //!     ├─ family by family│ explorer │ take one way ──────> │ outcome │
 //! b ──┘                  └──────────┘                      └─────────┘ else: witness ──> one packet ──> both walks: Differs
 //! ```
-//! A box of packets (`explorer`) runs through both rule sets on the machine that walks use, and is split where a rule tells its
-//! packets apart; sets of values (`bdd`) are exact whatever rules compare with: prefixes, masks, intervals, maps. So no packet is left
-//! out and nothing is sampled. What is always true: `Equivalent` is about every packet that can be expressed here; `Differs` was run
-//! on the machine once more, with one certain packet; all else is `CannotTell`.
+//! A box of packets (`explorer`) runs through both rule sets on the machine that walks use, and is
+//! split where a rule tells its packets apart; sets of values (`bdd`) are exact whatever rules
+//! compare with: prefixes, masks, intervals, maps. So no packet is left out and nothing is sampled.
+//! What is always true: `Equivalent` is about every packet that can be expressed here; `Differs`
+//! was run on the machine once more, with one certain packet; all else is `CannotTell`.
 //!
-//! Hooks are compared one by one, each for whatever packet may come to it. Where one side switches tracking or translation on, both
-//! are seen in such a namespace. Behind a translation that an earlier packet was given, addresses and ports are open, the same on both
-//! sides.
+//! Hooks are compared one by one, each for whatever packet may come to it. Where one side switches
+//! tracking or translation on, both are seen in such a namespace. Behind a translation that an
+//! earlier packet was given, addresses and ports are open, the same on both sides.
 //!
-//! A packet here holds what rules load of it, and has no headers between that of IP and its protocol's: IPv6 extension headers
-//! are not among all packets. What is excluded from tracking before the first chain is so by these rules.
-//! Interface 1 is `lo` by name too, though it can be renamed. Connections are those of conntrack's own hooks, not of `act_ct`, and a
-//! masqueraded one leaves by the interface that it was masqueraded for: translation drops it elsewhere (nf_nat_oif_changed).
+//! A packet here holds what rules load of it, and has no headers between that of IP and its
+//! protocol's: IPv6 extension headers are not among all packets. What is excluded from tracking
+//! before the first chain is so by these rules. Interface 1 is `lo` by name too, though it can be
+//! renamed. Connections are those of conntrack's own hooks, not of `act_ct`, and a masqueraded one
+//! leaves by the interface that it was masqueraded for: translation drops it elsewhere
+//! (nf_nat_oif_changed).
 
 mod answer;
 mod at_hook;
@@ -61,28 +64,33 @@ pub enum Comparison {
     Differs(Box<Counterexample>),
     /// They do the same with every packet.
     Equivalent {
-        /// Classes of packets that the rules of either side tell apart, over all hooks and both families.
+        /// Classes of packets that the rules of either side tell apart, over all hooks and both
+        /// families.
         classes: usize,
         /// Classes that were left out, not counted above.
         outside: usize,
     },
 }
 
-/// Compares two rule sets over all packets: of IPv4 and IPv6, at each of the five hooks, whatever packet may come there. Verdicts,
-/// translations, `tproxy`, marks, marks and zones of connections and `notrack` count; counters, logs, comments and routes do not.
+/// Compares two rule sets over all packets: of IPv4 and IPv6, at each of the five hooks, whatever
+/// packet may come there. Verdicts, translations, `tproxy`, marks, marks and zones of connections
+/// and `notrack` count; counters, logs, comments and routes do not.
 ///
-/// [`Comparison::Equivalent`] is a proof for every packet that a [`Situation`](crate::sim::Situation) can express.
-/// [`Comparison::Differs`] has one packet, which was walked through both. All else is [`Comparison::CannotTell`]: a rule that is not known
-/// here, what [`Rules::unknown`] names, or more classes of packets than [`Compare::at_most`]. Every answer prints; all but a difference in
-/// one line.
+/// [`Comparison::Equivalent`] is a proof for every packet that a
+/// [`Situation`](crate::sim::Situation) can express. [`Comparison::Differs`] has one packet, which was walked through both. All else is [`Comparison::CannotTell`]: a rule that is not known
+/// here, what [`Rules::unknown`] names, or more classes of packets than [`Compare::at_most`]. Every
+/// answer prints; all but a difference in one line.
 ///
-/// A rule that remembers earlier packets (a rate, a quota, `numgen inc`, `ct count`, a set that rules fill) is the same on both sides
-/// where the same packets come to it on both. The seed that the kernel draws for a `jhash` without one counts as such a memory; with
-/// one, the same words give the same number. What is drawn for each packet (`numgen random`, `meta random`) is the same by its chances.
+/// A rule that remembers earlier packets (a rate, a quota, `numgen inc`, `ct count`, a set that
+/// rules fill) is the same on both sides where the same packets come to it on both. The seed that
+/// the kernel draws for a `jhash` without one counts as such a memory; with one, the same words
+/// give the same number. What is drawn for each packet (`numgen random`, `meta random`) is the same
+/// by its chances.
 ///
-/// Not among these packets are those that end within what a rule loads, those with IPv6 extension headers, those that `act_ct` of
-/// tc tracked, and those of a masqueraded connection that would leave by another interface than before: translation drops them.
-/// What a later fragment holds is taken for a header, as Linux 6.18 does.
+/// Not among these packets are those that end within what a rule loads, those with IPv6 extension
+/// headers, those that `act_ct` of tc tracked, and those of a masqueraded connection that would
+/// leave by another interface than before: translation drops them. What a later fragment holds is
+/// taken for a header, as Linux 6.18 does.
 ///
 /// ```
 /// use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};
@@ -123,7 +131,8 @@ impl<'a> Compare<'a> {
         Compare { a, b, outside: Vec::new(), most: 2_000_000, few: FEW, watch: progress::Watch::default() }
     }
 
-    /// Leaves out packets for which everything that this rule asks holds, at every hook. They may differ.
+    /// Leaves out packets for which everything that this rule asks holds, at every hook. They may
+    /// differ.
     #[must_use]
     pub fn outside(mut self, rule: Rule) -> Self {
         self.outside.push((None, rule));
@@ -144,8 +153,8 @@ impl<'a> Compare<'a> {
         self
     }
 
-    /// Tells `watch` how far it is, with every class of packets: up to millions of times, so that it
-    /// had better be quick.
+    /// Tells `watch` how far it is, with every class of packets: up to millions of times, so that
+    /// it had better be quick.
     ///
     /// ```
     /// use std::cell::Cell;
@@ -168,7 +177,8 @@ impl<'a> Compare<'a> {
         self
     }
 
-    /// Cuts packets into parts where there are more rules than this in a chain, or elements in a map.
+    /// Cuts packets into parts where there are more rules than this in a chain, or elements in a
+    /// map.
     #[cfg(any(test, fuzzing))]
     #[must_use]
     pub(crate) fn cut_above(mut self, few: usize) -> Self {

@@ -1,8 +1,9 @@
 //! What a hook did with all packets of a box, and where two of them differ.
 //!
-//! Only what the host or a later hook can tell counts: of a packet that was dropped or rejected, the mark of its connection, if that
-//! is there without it; of one that goes on, its translation, its transparent socket, both marks, its zone, whether it is tracked, the
-//! mark by which it was routed last, and what its maximum segment size was limited to.
+//! Only what the host or a later hook can tell counts: of a packet that was dropped or rejected,
+//! the mark of its connection, if that is there without it; of one that goes on, its translation,
+//! its transparent socket, both marks, its zone, whether it is tracked, the mark by which it was
+//! routed last, and what its maximum segment size was limited to.
 
 use std::sync::Arc;
 
@@ -63,7 +64,8 @@ impl Comparer<'_> {
         }
         let (a_flow, b_flow) = (&a.flow, &b.flow);
         let untracked = [a_flow, b_flow].map(|flow| flow.tracking == Tracking::Untracked);
-        // A side that alone switches tracking on and takes it back leaves the packet as the other side does.
+        // A side that alone switches tracking on and takes it back leaves the packet as the other side
+        // does.
         let taken_back = [[true, false], [false, true]].contains(&self.tracks) && untracked == self.tracks;
         if untracked[0] != untracked[1] && !taken_back {
             return Some(Where::new());
@@ -99,7 +101,8 @@ impl Comparer<'_> {
         }
     }
 
-    /// A code for either family as that of the packet's (nft_reject_icmp_code, net/netfilter/nft_reject.c, v6.12).
+    /// A code for either family as that of the packet's (nft_reject_icmp_code,
+    /// net/netfilter/nft_reject.c, v6.12).
     fn rejection(&self, RejectCode { kind, code }: RejectCode) -> RejectCode {
         let of_family = match (kind, self.family, code) {
             (EITHER, Family4or6::Ipv4, 0) => 0,

@@ -1,5 +1,5 @@
-//! The rules of both sides in the form that is [cut](super::cut): what is long taken apart into items, and put together again for a
-//! part of the packets.
+//! The rules of both sides in the form that is [cut](super::cut): what is long taken apart into
+//! items, and put together again for a part of the packets.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};

@@ -117,7 +117,8 @@ impl Rules {
         parts.split_off(found.map_or(0, |found| found + 1))
     }
 
-    /// A rule may give a packet its zone where tracking has already looked: then it is none of a connection from there on.
+    /// A rule may give a packet its zone where tracking has already looked: then it is none of a
+    /// connection from there on.
     pub(super) fn gives_late_zones(&self, family: Family4or6) -> bool {
         [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting].into_iter().any(|hook| {
             let stages = &self.line_up(hook, family).stages;

@@ -1,7 +1,9 @@
-//! What has to be so of a packet before a rule can do anything: for some inputs, between which numbers they lie.
+//! What has to be so of a packet before a rule can do anything: for some inputs, between which
+//! numbers they lie.
 //!
-//! Looked up once for every rule, so that a part of the packets is only run through rules that can hold for some of them
-//! ([`cut`](super::cut)). A span may be wider than what the rule asks, never narrower: whatever is not understood here asks nothing.
+//! Looked up once for every rule, so that a part of the packets is only run through rules that can
+//! hold for some of them ([`cut`](super::cut)). A span may be wider than what the rule asks, never
+//! narrower: whatever is not understood here asks nothing.
 
 use smallvec::SmallVec;
 
@@ -39,11 +41,13 @@ pub(super) struct Scope {
 #[derive(Debug)]
 pub(super) struct Head<'r> {
     pub(super) spans: Spans,
-    /// A set of which an element decides how the rule goes on, with its key and the number of the expression.
+    /// A set of which an element decides how the rule goes on, with its key and the number of the
+    /// expression.
     pub(super) map: Option<(usize, Vec<Cell>, &'r SetIndex)>,
 }
 
-/// What the expressions of a rule ask before they do anything; `None` when they hold for no packet of the family.
+/// What the expressions of a rule ask before they do anything; `None` when they hold for no packet
+/// of the family.
 pub(super) fn head(ops: &[Op], scope: Scope) -> Option<Head<'_>> {
     let mut reading = Reading::new(scope);
     let mut map = None;
@@ -88,7 +92,8 @@ struct Reading {
     scope: Scope,
     registers: Registers,
     spans: Spans,
-    /// It holds for a protocol with ports only; of another, the bytes at their place are something else.
+    /// It holds for a protocol with ports only; of another, the bytes at their place are something
+    /// else.
     has_ports: bool,
 }
 

@@ -65,7 +65,8 @@ fn check<T: PartialEq + std::fmt::Debug>(
     }
 }
 
-/// Registers with two open bytes, of one input or two, in either order, masked, flipped, with known bytes between.
+/// Registers with two open bytes, of one input or two, in either order, masked, flipped, with known
+/// bytes between.
 fn registers() -> Vec<(Vec<Input>, Vec<Cell>)> {
     let two = |input: Input| vec![Cell::open(input, 0), Cell::open(input, 1)];
     let mut all = vec![(vec![Input::Dport], two(Input::Dport)), (vec![Input::CtZone], two(Input::CtZone))];

@@ -57,7 +57,8 @@ fn rules(numbers: &[u32], hook: Hook) -> Rules {
     Rules::try_from(&Ruleset::new().table(table)).expect("it is valid")
 }
 
-/// Hook by hook, what is done never becomes less; it is all that there is in the end, unless a difference came before.
+/// Hook by hook, what is done never becomes less; it is all that there is in the end, unless a
+/// difference came before.
 fn check_progress(seen: &[Progress], found: &Comparison) -> Result<(), TestCaseError> {
     let ends = seen.chunk_by(|a, b| (a.hook, a.family) == (b.hook, b.family));
     for at_hook in ends {

@@ -219,7 +219,8 @@ impl Witness<'_> {
         }
     }
 
-    /// What an earlier packet of the connection was given: if possible, nothing else than it had, but for a destination that moved.
+    /// What an earlier packet of the connection was given: if possible, nothing else than it had,
+    /// but for a destination that moved.
     fn translated(&mut self, situation: &mut Situation, is_moved: bool) -> Result<(), CannotTell> {
         let (from, to) = (situation.packet.source, situation.packet.destination);
         for (translated, own) in [

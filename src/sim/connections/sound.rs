@@ -77,8 +77,8 @@ impl Bytes<'_> {
         Some(u16::from_be_bytes([self.byte(at)?, self.byte(at + 1)?]))
     }
 
-    /// All bytes are known, and their sum is wrong: other than that of a packet whose interface is to
-    /// complete it, which is only about addresses (`CHECKSUM_PARTIAL`).
+    /// All bytes are known, and their sum is wrong: other than that of a packet whose interface is
+    /// to complete it, which is only about addresses (`CHECKSUM_PARTIAL`).
     fn has_wrong_checksum(&self) -> bool {
         let Packet { protocol, source, destination, .. } = *self.packet;
         let Ok(length) = usize::try_from(self.length) else { return false };

@@ -1,5 +1,5 @@
-//! TCP, as far as connection tracking looks into it: what a segment makes of a connection (tcp_conntracks and
-//! nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12).
+//! TCP, as far as connection tracking looks into it: what a segment makes of a connection
+//! (tcp_conntracks and nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12).
 //!
 //! Without sequence numbers, windows and time. Of segments whose numbers are not said, each is
 //! taken to be the next one of its sender, when all before it were acknowledged.

@@ -47,7 +47,8 @@ impl Host {
         })
     }
 
-    /// Of the routes with the longest prefix, one by the interface is taken before others (rt6_device_match, net/ipv6/route.c).
+    /// Of the routes with the longest prefix, one by the interface is taken before others
+    /// (rt6_device_match, net/ipv6/route.c).
     fn has_way6(&self, path: ReversePath, source: Ipv6Addr, mark: u32, incoming: u32) -> Result<bool, CannotTell> {
         if source.is_unspecified() {
             return Ok(true);

@@ -19,8 +19,8 @@ impl Host {
         self.way_by(address, mark, None)
     }
 
-    /// Where what this host sends goes: to a group, out of the interface of its source, whatever the routes (ip_route_output_key_hash_rcu,
-    /// net/ipv4/route.c, v6.12).
+    /// Where what this host sends goes: to a group, out of the interface of its source, whatever
+    /// the routes (ip_route_output_key_hash_rcu, net/ipv4/route.c, v6.12).
     pub(in crate::sim) fn way_from(
         &self,
         source: IpAddr,
@@ -57,7 +57,8 @@ impl Host {
         interface: Option<u32>,
     ) -> Result<Option<&Route>, CannotTell> {
         let family = Family4or6::of(address);
-        // fib_rule_match, net/core/fib_rules.c, v6.12: bits of the rule's mark outside of its mask are none.
+        // fib_rule_match, net/core/fib_rules.c, v6.12: bits of the rule's mark outside of its mask are
+        // none.
         let asked = |rule: &&PolicyRule| rule.family == family && (mark ^ rule.mark) & rule.mask == 0;
         let mut after = None;
         // Few rules, asked by ascending priority; equal ones in their order.
@@ -83,13 +84,15 @@ impl Host {
         matches!(&self.listeners, Listeners::Ports(ports) if ports.contains(&port))
     }
 
-    /// Whether what comes from there must not leave: a loopback address on a wire (__mkroute_output, net/ipv4/route.c, v6.12).
+    /// Whether what comes from there must not leave: a loopback address on a wire
+    /// (__mkroute_output, net/ipv4/route.c, v6.12).
     pub(in crate::sim) fn keeps(&self, source: IpAddr, target: Target) -> bool {
         let leaves = matches!(target, Target::Out(interface) if interface != LO);
         source.is_ipv4() && source.is_loopback() && leaves && !self.route_localnet
     }
 
-    /// What `fib daddr type` says (nft_fib4_eval_type and nft_fib6_eval_type, net/ipv4 and net/ipv6, v6.12).
+    /// What `fib daddr type` says (nft_fib4_eval_type and nft_fib6_eval_type, net/ipv4 and
+    /// net/ipv6, v6.12).
     pub(in crate::sim) fn kind_of(&self, address: IpAddr) -> AddrType {
         let local = self.best(LOCAL, address).map(|route| route.kind);
         match address {
@@ -104,8 +107,9 @@ impl Host {
         }
     }
 
-    /// The address that `redirect` gives to what came in on an interface (nf_nat_redirect_ipv4 and _ipv6, net/netfilter/nf_nat_redirect.c,
-    /// v6.12): the first; of IPv6 one of the widest scope, unless the destination is link-local too.
+    /// The address that `redirect` gives to what came in on an interface (nf_nat_redirect_ipv4 and
+    /// _ipv6, net/netfilter/nf_nat_redirect.c, v6.12): the first; of IPv6 one of the widest
+    /// scope, unless the destination is link-local too.
     pub(in crate::sim) fn redirected(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
         self.nearest(interface, destination)
     }
@@ -118,8 +122,9 @@ impl Host {
         }
     }
 
-    /// The best for the destination by the rules of RFC 6724, section 5, of all interfaces (ipv6_dev_get_saddr, net/ipv6/addrconf.c,
-    /// v6.12): itself, the scope, the interface, the longest common prefix; of equals the first.
+    /// The best for the destination by the rules of RFC 6724, section 5, of all interfaces
+    /// (ipv6_dev_get_saddr, net/ipv6/addrconf.c, v6.12): itself, the scope, the interface, the
+    /// longest common prefix; of equals the first.
     fn masqueraded6(&self, interface: u32, destination: Ipv6Addr) -> Option<Ipv6Addr> {
         let wanted = scope(destination);
         let near = wanted <= LINK_LOCAL_SCOPE;
@@ -141,8 +146,8 @@ impl Host {
         found.into_iter().rev().max_by_key(score).map(|(_, net)| net.ip())
     }
 
-    /// Of IPv4, one of the destination's network, else the first of the interface, else of any other (inet_select_addr,
-    /// net/ipv4/devinet.c, v6.12).
+    /// Of IPv4, one of the destination's network, else the first of the interface, else of any
+    /// other (inet_select_addr, net/ipv4/devinet.c, v6.12).
     fn masqueraded4(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
         let here = self.links.iter().filter(|link| link.interface.index == interface);
         // Those of loopback are for this host alone (RT_SCOPE_HOST).

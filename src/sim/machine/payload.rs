@@ -89,7 +89,8 @@ impl<I: Inputs> Machine<'_, I> {
         if is_limited { Err(reason()) } else { Ok(()) }
     }
 
-    /// Whether a header of TCP says that it is shorter than one is. Where nobody said how long it is, it is a good one.
+    /// Whether a header of TCP says that it is shorter than one is. Where nobody said how long it
+    /// is, it is a good one.
     pub(super) fn is_malformed(&mut self) -> Result<bool, CannotTell> {
         if self.inputs.ends_before(PayloadBase::TRANSPORT, 20) == Some(true) {
             return Ok(true);

@@ -1,4 +1,5 @@
-//! Extensions of xtables, by what they mean (nft_match_eval and nft_target_eval_xt, net/netfilter/nft_compat.c, v6.12).
+//! Extensions of xtables, by what they mean (nft_match_eval and nft_target_eval_xt,
+//! net/netfilter/nft_compat.c, v6.12).
 
 use std::ops::RangeInclusive;
 
@@ -13,7 +14,8 @@ use crate::sim::rules::Op;
 use crate::xt::{Asked, Question, SegmentLimit, XtOwner};
 
 impl<I: Inputs> Machine<'_, I> {
-    /// The first list that holds to its end. Extensions of xtables have no registers: those of the rule stay as they are.
+    /// The first list that holds to its end. Extensions of xtables have no registers: those of the
+    /// rule stay as they are.
     pub(super) fn first(&mut self, lists: &[Vec<Op>]) -> Step {
         let registers = self.registers.clone();
         let mut step = Ok(Next::Break);
@@ -74,8 +76,8 @@ impl<I: Inputs> Machine<'_, I> {
         Ok(Next::End(Ran::Verdict(Verdict::Drop)))
     }
 
-    /// Whether the first option of TCP that says a maximum segment size says one of these; `None` for a header that is none
-    /// (tcpmss_mt, net/netfilter/xt_tcpmss.c).
+    /// Whether the first option of TCP that says a maximum segment size says one of these; `None`
+    /// for a header that is none (tcpmss_mt, net/netfilter/xt_tcpmss.c).
     fn says_segment(&mut self, range: RangeInclusive<u16>, question: &Question) -> Result<Option<bool>, CannotTell> {
         self.knows_length()?;
         if self.is_malformed()? {

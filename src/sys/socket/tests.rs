@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::testing::in_namespace;
 
-/// `NLMSG_NOOP` with `NLM_F_REQUEST | NLM_F_ACK`: below `NLMSG_MIN_TYPE`, so the kernel acknowledges and does nothing.
+/// `NLMSG_NOOP` with `NLM_F_REQUEST | NLM_F_ACK`: below `NLMSG_MIN_TYPE`, so the kernel
+/// acknowledges and does nothing.
 fn noop(length: usize) -> Vec<u8> {
     let mut message = Vec::with_capacity(length);
     message.extend(u32::try_from(length).expect("fits").to_ne_bytes());

@@ -32,7 +32,8 @@ pub struct Score {
     pub differences: Vec<String>,
 }
 
-/// What is known of connections, by their number: mark and zone; and those of which nothing is any more.
+/// What is known of connections, by their number: mark and zone; and those of which nothing is any
+/// more.
 #[derive(Debug, Default)]
 pub struct Ledger(HashMap<u32, (u32, u16)>, HashSet<u32>);
 
@@ -152,7 +153,8 @@ fn is_sensor(run: &Run, place: &str) -> bool {
     run.chain.table.name.as_str() == sensors::TABLE && run.chain.name.as_str().starts_with(place)
 }
 
-/// Replies to what was translated are looked up as they will be (nf_sk_lookup_slow_v4, net/ipv4/netfilter/nf_socket_ipv4.c, v6.12).
+/// Replies to what was translated are looked up as they will be (nf_sk_lookup_slow_v4,
+/// net/ipv4/netfilter/nf_socket_ipv4.c, v6.12).
 fn sees_others(first: &Run, run: &Run) -> bool {
     let sockets = |run: &Run| ["SocketTransparent", "SocketWildcard"].map(|key| number(run, key));
     run.chain.table == first.chain.table && sockets(run) != sockets(first) && is_sensor_of_sockets(run)
@@ -275,7 +277,8 @@ pub fn situation(
     let mut connection = Connection::default();
     connection.attached = attached;
     match after.ct {
-        // What rules exclude here, they decide themselves: in front of tracking, or behind it what belongs to no connection.
+        // What rules exclude here, they decide themselves: in front of tracking, or behind it what belongs to no
+        // connection.
         Some(ct) if ct.state == CtState::UNTRACKED && !attached && !is_later(at_hook.hook) => {
             connection.state = CtState::INVALID;
         }

@@ -1,4 +1,5 @@
-//! Random tables as text of nft, a rule on a line: what nft or the kernel refuses is left out line by line.
+//! Random tables as text of nft, a rule on a line: what nft or the kernel refuses is left out line
+//! by line.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -36,7 +37,8 @@ impl Script {
         self.lines.iter().map(|(line, _)| format!("{line}\n")).collect()
     }
 
-    /// Loads what nft takes of it, and gives how many lines were left out; `None` when nothing can be loaded.
+    /// Loads what nft takes of it, and gives how many lines were left out; `None` when nothing can
+    /// be loaded.
     pub fn load(&mut self) -> Option<usize> {
         let before = self.lines.len();
         for _ in 0..TRIES {
@@ -64,7 +66,8 @@ impl Script {
         None
     }
 
-    /// The line over which nft stops with a failed assertion of its own: the last of the shortest beginning that does it.
+    /// The line over which nft stops with a failed assertion of its own: the last of the shortest
+    /// beginning that does it.
     fn breaks_nft(&self) -> Option<usize> {
         let optional: Vec<usize> =
             (0..self.lines.len()).filter(|at| self.lines.get(*at).is_some_and(|(_, is)| *is)).collect();
@@ -221,7 +224,8 @@ pub const OF_DEVICES: &str = "of-devices";
 /// So often lines are left out; nft names ten at a time.
 const TRIES: usize = 30;
 
-/// Rules of the corpus of families that are walked, as nft's own tests have them, without what ends them.
+/// Rules of the corpus of families that are walked, as nft's own tests have them, without what ends
+/// them.
 pub fn of_corpus(dice: &mut Dice, lines: &[&str]) -> Script {
     let mut script = Script::default();
     for family in ["ip", "ip6", "inet"] {
@@ -249,7 +253,8 @@ pub struct Pair {
     pub handles: [RuleHandle; 2],
 }
 
-/// Chains in which every rule comes twice, one of them with a word changed. Comments name the pairs; no rule decides.
+/// Chains in which every rule comes twice, one of them with a word changed. Comments name the
+/// pairs; no rule decides.
 pub fn pairs(dice: &mut Dice, count: usize) -> Script {
     let mut script = Script::default();
     script.line("table inet pairs {");

@@ -1,7 +1,8 @@
-//! The kernel and the simulator, side by side: random rule sets, real packets, and what each of the two says about them.
+//! The kernel and the simulator, side by side: random rule sets, real packets, and what each of the
+//! two says about them.
 //!
-//! A test program that uses this has `mod support;`, `#[path = "support/traffic/mod.rs"] mod traffic;` and
-//! `#[path = "support/agree/mod.rs"] mod agree;`.
+//! A test program that uses this has `mod support;`, `#[path = "support/traffic/mod.rs"] mod
+//! traffic;` and `#[path = "support/agree/mod.rs"] mod agree;`.
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "every test program uses the part it needs")]
 
 pub mod dice;

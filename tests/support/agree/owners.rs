@@ -1,4 +1,5 @@
-//! Other programs that have rules at the same hooks: iptables and ip6tables of both kinds, and tables that came later.
+//! Other programs that have rules at the same hooks: iptables and ip6tables of both kinds, and
+//! tables that came later.
 
 use super::dice::Dice;
 use crate::support::{NetNs, command, nft_takes};

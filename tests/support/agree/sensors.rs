@@ -1,4 +1,5 @@
-//! A table that decides nothing and lets the trace tell what it does not show: rules that match say who sent a packet, and so on.
+//! A table that decides nothing and lets the trace tell what it does not show: rules that match say
+//! who sent a packet, and so on.
 //!
 //! Every rule has a comment, `skuid 1000`; one that the trace tells of is one that held.
 
@@ -12,7 +13,8 @@ use super::generate::UIDS;
 
 pub const TABLE: &str = "sensors";
 
-/// In front of everything but the trace, in front of where connections are confirmed, right behind connection tracking, and right behind address translation.
+/// In front of everything but the trace, in front of where connections are confirmed, right behind
+/// connection tracking, and right behind address translation.
 pub fn table(asks_ct: bool) -> Table {
     let mut table = Table::new(Family::Inet, TABLE);
     for hook in [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting] {

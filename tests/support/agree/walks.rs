@@ -1,4 +1,5 @@
-//! Walks of one packet at one hook, where a rule that cannot be told is left out when it decides nothing.
+//! Walks of one packet at one hook, where a rule that cannot be told is left out when it decides
+//! nothing.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ pub struct Walks {
     without: HashMap<BTreeSet<Left>, Arc<Rules>>,
     /// Rules with rates, of which earlier packets took: `inet t c: rule 3,`.
     limited: Vec<String>,
-    /// What follows the network header of packets that were sent, of which a trace shows the first bytes.
+    /// What follows the network header of packets that were sent, of which a trace shows the first
+    /// bytes.
     pub sent: Vec<Vec<u8>>,
     /// Orders of chains that have one priority are not compared.
     pub is_unordered: bool,
@@ -91,7 +93,8 @@ impl Walks {
         Arc::clone(self.without.entry(left.clone()).or_insert_with(made))
     }
 
-    /// Whether what comes after it, and what becomes of the packet, is the same with and without the rule.
+    /// Whether what comes after it, and what becomes of the packet, is the same with and without
+    /// the rule.
     pub fn decides_nothing(&self, chain: &ChainId, handle: RuleHandle) -> bool {
         let Some(table) =
             self.snapshot.as_ref().and_then(|known| known.tables.iter().find(|known| known.id == chain.table))
@@ -102,7 +105,8 @@ impl Walks {
         rule.is_some_and(|rule| rule.exprs.iter().all(only_asks))
     }
 
-    /// Gives the packet all its bytes, where the trace showed the first ones of one that was sent: then `true`.
+    /// Gives the packet all its bytes, where the trace showed the first ones of one that was sent:
+    /// then `true`.
     pub fn complete(&self, packet: &mut Packet) -> bool {
         let shown: Option<Vec<u8>> = packet.bytes.transport.iter().copied().collect();
         let Some(shown) = shown.filter(|shown| shown.len() >= SHOWN) else { return false };
@@ -150,7 +154,8 @@ fn only_asks(expr: &Expr) -> bool {
     }
 }
 
-/// Whether an expression that loads or stores has a register to store from (`NFTA_EXTHDR_SREG` and its sisters).
+/// Whether an expression that loads or stores has a register to store from (`NFTA_EXTHDR_SREG` and
+/// its sisters).
 fn writes(name: &str, mut data: &[u8]) -> bool {
     let wanted = match name {
         "exthdr" => 7,

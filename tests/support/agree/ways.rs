@@ -1,4 +1,5 @@
-//! Packets from a first hook to the end: what the kernel did on the whole way, and what a `Walker` does.
+//! Packets from a first hook to the end: what the kernel did on the whole way, and what a `Walker`
+//! does.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -77,13 +78,16 @@ impl Way<'_> {
     }
 }
 
-/// Connections of packets that could not be told: what those packets' rules did to them, the walker does not know.
+/// Connections of packets that could not be told: what those packets' rules did to them, the walker
+/// does not know.
 #[derive(Debug, Default)]
 pub struct Lapsed {
     connections: HashSet<u32>,
-    /// Somewhere a port was chosen at random: whose it is now, and who clashes with it, is not known.
+    /// Somewhere a port was chosen at random: whose it is now, and who clashes with it, is not
+    /// known.
     has_guessed: bool,
-    /// Segments between these were tracked in a zone that a rule gave: in another, tracking may have seen only one half.
+    /// Segments between these were tracked in a zone that a rule gave: in another, tracking may
+    /// have seen only one half.
     split: HashSet<[SocketAddr; 2]>,
     /// Segments between these were written with any sequence numbers.
     written: HashSet<[SocketAddr; 2]>,
@@ -208,7 +212,8 @@ pub fn compare_without(
             lapsed.add(&way);
             continue;
         }
-        // Whether a reset is in the window, only its sequence number says, and so it is of a segment when the other half was not seen.
+        // Whether a reset is in the window, only its sequence number says, and so it is of a segment when
+        // the other half was not seen.
         let is_tracked =
             |step: &Step| matches!(step, Step::Change(Change::Tracked { state, .. }) if *state != CtState::INVALID);
         let is_window_unknown = lapsed.is_window_unknown(&walk);
@@ -247,7 +252,8 @@ pub fn compare_without(
             simulator.extend(decisions(std::slice::from_ref(step)).into_iter().filter(|text| !is_sensor(text)));
         }
         if walk.steps.contains(&Step::Copied) {
-            // The copy comes in before the packet itself goes on: what it does to their connection there is not walked.
+            // The copy comes in before the packet itself goes on: what it does to their connection there is not
+            // walked.
             score.skip("of a broadcast: the way behind its copy");
             lapsed.add(&way);
             until_copied(&mut kernel);

@@ -1,10 +1,12 @@
-//! Packets written byte by byte: every protocol that rules know a field of, options, fragments, extension headers, and what is cut off.
+//! Packets written byte by byte: every protocol that rules know a field of, options, fragments,
+//! extension headers, and what is cut off.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::dice::Dice;
 
-/// A packet of any protocol, with addresses as given. Some of its headers are cut, and some checksums are wrong.
+/// A packet of any protocol, with addresses as given. Some of its headers are cut, and some
+/// checksums are wrong.
 pub fn packet(dice: &mut Dice, from: IpAddr, to: IpAddr) -> Vec<u8> {
     match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => v4(dice, from, to),

@@ -1,5 +1,6 @@
-//! Random conditions in the language of nft, about values that the packets of [`World`](super::world::World) and
-//! [`wires`](super::wires) have: every field, every way to compare one.
+//! Random conditions in the language of nft, about values that the packets of
+//! [`World`](super::world::World) and [`wires`](super::wires) have: every field, every way to
+//! compare one.
 
 use super::dice::Dice;
 

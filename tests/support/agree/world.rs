@@ -3,8 +3,8 @@
 //! ```text
 //!   gateway 10.77.0.1 fd77::1 ==== eth0 10.77.0.2 .3 fd77::2 ::3  pod  eth1 10.78.0.2 fd78::2 ==== 10.78.0.1 fd78::1 beyond
 //! ```
-//! Nothing here answers by itself but the kernel: [`World::pump`] reads what servers got and answers, so that a packet is over when the
-//! call that sent it is.
+//! Nothing here answers by itself but the kernel: [`World::pump`] reads what servers got and
+//! answers, so that a packet is over when the call that sent it is.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -229,7 +229,8 @@ impl World {
         })
     }
 
-    /// Gives the pod policy rules and routes: what carries a mark goes elsewhere, or nowhere. What was said to ip(8).
+    /// Gives the pod policy rules and routes: what carries a mark goes elsewhere, or nowhere. What
+    /// was said to ip(8).
     pub fn route_by_mark(&self, dice: &mut Dice) -> String {
         let mut lines = Vec::new();
         for (number, table) in (0..dice.from(1, 3)).zip(100..) {

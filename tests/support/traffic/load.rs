@@ -27,9 +27,11 @@ pub struct Load {
     pub samples: Vec<String>,
 }
 
-/// Opens connections from the app to the remote, from `clients` threads and without a pause, while `work` runs in the pod.
+/// Opens connections from the app to the remote, from `clients` threads and without a pause, while
+/// `work` runs in the pod.
 ///
-/// The rules that redirect are the caller's, set before. Work begins after every client was served once and holds a connection open.
+/// The rules that redirect are the caller's, set before. Work begins after every client was served
+/// once and holds a connection open.
 pub fn under_load<T: Send>(pod: &Pod, clients: usize, work: impl FnOnce() -> T + Send) -> (Load, T) {
     let remote = SocketAddr::from((REMOTE_V4, 9000));
     let load = Mutex::new(Load::default());

@@ -1,4 +1,5 @@
-//! Real connections through real rules: a pod and its gateway, servers and clients that run as the users a mesh tells apart.
+//! Real connections through real rules: a pod and its gateway, servers and clients that run as the
+//! users a mesh tells apart.
 //!
 //! ```text
 //!   pod                                   gateway
@@ -6,10 +7,12 @@
 //!   proxy  uid 1337   15001 15006 ...     REMOTEDNS 53
 //!   10.77.0.2/24 fd77::2/64 eth0 ======== eth0 10.77.0.1/24 fd77::1/64
 //! ```
-//! Every server answers with its tag, its local address, the original destination and the peer, so that one line tells who was
-//! reached and how. Servers and clients are threads: a thread's user and namespace are its own (see `support::sys`).
+//! Every server answers with its tag, its local address, the original destination and the peer, so
+//! that one line tells who was reached and how. Servers and clients are threads: a thread's user
+//! and namespace are its own (see `support::sys`).
 //!
-//! A test program that uses this has `mod support;` and `#[path = "support/traffic/mod.rs"] mod traffic;`.
+//! A test program that uses this has `mod support;` and `#[path = "support/traffic/mod.rs"] mod
+//! traffic;`.
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "every test program uses the part it needs")]
 
 mod load;
@@ -45,7 +48,8 @@ pub enum Listeners {
     NoOutbound,
 }
 
-/// A pod and its gateway, joined by a veth pair, as a node sets them up: addresses, default routes, no duplicate address detection.
+/// A pod and its gateway, joined by a veth pair, as a node sets them up: addresses, default routes,
+/// no duplicate address detection.
 #[derive(Debug)]
 pub struct Pod {
     pub pod: NetNs,
@@ -173,8 +177,9 @@ const POD_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
 const POD_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2));
 const REMOTE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 const REMOTE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1));
-/// A connection that nobody answers ends after this. The kernel repeats a SYN after 1, 2, 3 and 4 s, and reports the carrier of
-/// a new link to IPv6 up to a second late: one lost packet or a busy machine must not look like an answer.
+/// A connection that nobody answers ends after this. The kernel repeats a SYN after 1, 2, 3 and 4
+/// s, and reports the carrier of a new link to IPv6 up to a second late: one lost packet or a busy
+/// machine must not look like an answer.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 fn connect(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {

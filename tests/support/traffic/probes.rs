@@ -1,4 +1,5 @@
-//! The 40 connections that tell one set of rules from another, and what the reference answered to them.
+//! The 40 connections that tell one set of rules from another, and what the reference answered to
+//! them.
 
 use std::env;
 use std::fs;
@@ -14,7 +15,8 @@ use super::{Listeners, PATIENCE, POD_V4, POD_V6, Pod, REMOTE_V4, REMOTE_V6, Who,
 use crate::support::patience::patience;
 use crate::support::{command, golden_recorded, say, shared_dir, sys};
 
-/// 40 connections, from app, proxy, an app with the proxy's group, and the gateway: one line for each, `who what TAB answer`.
+/// 40 connections, from app, proxy, an app with the proxy's group, and the gateway: one line for
+/// each, `who what TAB answer`.
 ///
 /// `apply` runs in the pod, before any server.
 pub fn probe_matrix(apply: impl FnOnce() + Send, listeners: Listeners) -> String {
@@ -23,7 +25,8 @@ pub fn probe_matrix(apply: impl FnOnce() + Send, listeners: Listeners) -> String
     pod.serving(listeners, || pod.probe_all())
 }
 
-/// The same table from the scripts that made the recordings, for a command that applies rules; `None` (said) without them.
+/// The same table from the scripts that made the recordings, for a command that applies rules;
+/// `None` (said) without them.
 pub fn reference_matrix(command_line: &str, listeners: Listeners) -> Option<String> {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
     let script = shared_dir()?.join("probe/matrix.sh");
@@ -40,7 +43,8 @@ pub fn reference_matrix(command_line: &str, listeners: Listeners) -> Option<Stri
         Listeners::None => "none",
         Listeners::NoOutbound => "no-out",
     };
-    // The script names its namespaces by mounts: in a mount namespace of its own, the host sees none of them.
+    // The script names its namespaces by mounts: in a mount namespace of its own, the host sees none of
+    // them.
     let output = command("unshare")
         .args(["--mount", "bash"])
         .arg(script)

@@ -1,4 +1,5 @@
-//! The servers of pod and gateway: each answers with its tag, its local address, the original destination and the peer.
+//! The servers of pod and gateway: each answers with its tag, its local address, the original
+//! destination and the peer.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

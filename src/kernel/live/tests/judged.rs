@@ -1,5 +1,5 @@
-//! What validation says is held against the kernel, which gets rule sets that nobody validated: what is odd is taken, and what is
-//! refused cannot be, or the reason is here.
+//! What validation says is held against the kernel, which gets rule sets that nobody validated:
+//! what is odd is taken, and what is refused cannot be, or the reason is here.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,7 +81,8 @@ enum Fate {
     Taken,
     /// By the kernel, or because there is no message that says it.
     Refused(String),
-    /// Something is not built into this kernel: an expression, or connection tracking of bridges (EPROTO).
+    /// Something is not built into this kernel: an expression, or connection tracking of bridges
+    /// (EPROTO).
     Unknown,
 }
 

@@ -24,7 +24,8 @@ fn committed(applied: &Applied) -> Vec<&[Operation]> {
     applied.staged.iter().chain([&applied.transaction]).map(Transaction::operations).collect()
 }
 
-/// The same rule sets, applied in two namespaces: by a kernel that remembers and by one that does not.
+/// The same rule sets, applied in two namespaces: by a kernel that remembers and by one that does
+/// not.
 fn alike(remembers: &mut Kernel, reads: &mut Kernel, wanted: &Ruleset, ours: &[TableId]) -> Result<(), TestCaseError> {
     reads.remembered = None;
     let (told, read) = (remembers.apply_owned(wanted, ours), reads.apply_owned(wanted, ours));

@@ -7,10 +7,12 @@
 //! proxy to its own pod ──> output: mark 1338 ──> lo ──> prerouting: tproxy
 //! ```
 //!
-//! A SYN without ACK, RST and FIN begins a connection, whatever connection tracking makes of it. The entry of an earlier connection
-//! between the same two ports outlives its sockets: for 10 s when the proxy reset it, for a minute when the proxy closed first, for days
-//! when the proxy is gone (`tcp_conntracks`, net/netfilter/nf_conntrack_proto_tcp.c, v6.12). Such a SYN counts as established there,
-//! and would reach the application's listener if it were taken for a packet that the proxy has a socket for.
+//! A SYN without ACK, RST and FIN begins a connection, whatever connection tracking makes of it.
+//! The entry of an earlier connection between the same two ports outlives its sockets: for 10 s
+//! when the proxy reset it, for a minute when the proxy closed first, for days when the proxy is
+//! gone (`tcp_conntracks`, net/netfilter/nf_conntrack_proto_tcp.c, v6.12). Such a SYN counts as
+//! established there, and would reach the application's listener if it were taken for a packet that
+//! the proxy has a socket for.
 
 use super::sets::{interfaces, ports};
 use super::{BEGINNING, INBOUND, OUTPUT, OUTPUT_INVALID, Place, TPROXY, from_passthrough, to_loopback, with};
@@ -83,7 +85,8 @@ fn inbound(config: &IstioConfig) -> Vec<Rule> {
     rules
 }
 
-/// Without a listener `tproxy` lets the packet go on, to the application: the drop behind it fails closed.
+/// Without a listener `tproxy` lets the packet go on, to the application: the drop behind it fails
+/// closed.
 fn tproxy(config: &IstioConfig) -> Vec<Rule> {
     if config.inbound_ports == InboundPorts::None {
         return Vec::new();
@@ -123,8 +126,9 @@ fn output(config: &IstioConfig) -> Vec<Rule> {
     rules
 }
 
-/// Only TCP that leaves the pod on no connection comes here. What has no owner is not the proxy's as far as anybody can know, and is
-/// translated by nobody: it would leave as it is, past the proxy.
+/// Only TCP that leaves the pod on no connection comes here. What has no owner is not the proxy's
+/// as far as anybody can know, and is translated by nobody: it would leave as it is, past the
+/// proxy.
 fn invalid_outbound(config: &IstioConfig) -> Vec<Rule> {
     if !config.drop_invalid_outbound {
         return Vec::new();

@@ -1,14 +1,16 @@
-//! What the application sends and, with REDIRECT, what comes in. Chains of NAT see the first packet of a connection only; see [`syn`]
-//! for a SYN that is not the first.
+//! What the application sends and, with REDIRECT, what comes in. Chains of NAT see the first packet
+//! of a connection only; see [`syn`] for a SYN that is not the first.
 //!
-//! Only TCP, and UDP to port 53, comes to the chain `istio-output`: nothing else is ever captured. There `th dport` is the port of both
-//! without another look at the protocol.
+//! Only TCP, and UDP to port 53, comes to the chain `istio-output`: nothing else is ever captured.
+//! There `th dport` is the port of both without another look at the protocol.
 //!
-//! For each owner of the proxy the reference has three rules: (1) of this owner, on lo, TCP, not to loopback, not to the tunnel: captured
-//! as inbound; (2) on lo and not of this owner: alone; (3) of this owner: alone. Behind the three for the first owner nothing on lo is
-//! left, so that for all others (1) and (2) never match. Hence: the first owner's (1), then everything on lo alone, then every owner
-//! alone. Two options change that. With DNS capture, (2) lets port 53 through, and (1) for users does not match it: only for groups and
-//! port 53 does (1) match behind the first owner. With a loopback range in `-i` there is no (2), and (1) matches for every owner.
+//! For each owner of the proxy the reference has three rules: (1) of this owner, on lo, TCP, not to
+//! loopback, not to the tunnel: captured as inbound; (2) on lo and not of this owner: alone; (3) of
+//! this owner: alone. Behind the three for the first owner nothing on lo is left, so that for all
+//! others (1) and (2) never match. Hence: the first owner's (1), then everything on lo alone, then
+//! every owner alone. Two options change that. With DNS capture, (2) lets port 53 through, and (1)
+//! for users does not match it: only for groups and port 53 does (1) match behind the first owner.
+//! With a loopback range in `-i` there is no (2), and (1) matches for every owner.
 
 mod syn;
 
@@ -212,8 +214,8 @@ impl Nat<'_> {
         }
     }
 
-    /// A packet of the kernel's own sockets has no group: with a list of those that are captured it must not come here, and a negated
-    /// match would let it through.
+    /// A packet of the kernel's own sockets has no group: with a list of those that are captured it
+    /// must not come here, and a negated match would let it through.
     fn of_groups(&self) -> Vec<Rule> {
         match &self.config.owner_groups {
             OwnerGroups::All | OwnerGroups::Except(_) => Vec::new(),
@@ -263,7 +265,8 @@ impl Nat<'_> {
         rules
     }
 
-    /// TCP from the proxy to its own pod, as when the application calls itself by its service: to come in as from anywhere else.
+    /// TCP from the proxy to its own pod, as when the application calls itself by its service: to
+    /// come in as from anywhere else.
     fn self_calls(&self, owner: &Match, ports: &[Match]) -> Vec<Rule> {
         let lo = Rule::new().oifname("lo");
         let starts: Vec<Rule> = match self.loopback_comes_first() {
@@ -282,7 +285,8 @@ impl Nat<'_> {
             .map(|range| Rule::new().matches(range).counter().r#return().comment("loopback stays in the pod"))
     }
 
-    /// Without DNS capture nothing to the loopback range is captured by any rule, and what is known early need not be asked again.
+    /// Without DNS capture nothing to the loopback range is captured by any rule, and what is known
+    /// early need not be asked again.
     fn loopback_comes_first(&self) -> bool {
         !self.dns
     }

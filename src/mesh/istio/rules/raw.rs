@@ -1,8 +1,9 @@
 //! Conntrack zones for DNS over UDP.
 //!
-//! The application asks a server and is answered by the agent, which asks the same server, maybe from the same port: two connections
-//! that look alike. In zones of their own they can't be taken for each other. The first zone that a packet gets stays
-//! (`nft_ct_set_zone_eval`, net/netfilter/nft_ct.c, v6.12).
+//! The application asks a server and is answered by the agent, which asks the same server, maybe
+//! from the same port: two connections that look alike. In zones of their own they can't be taken
+//! for each other. The first zone that a packet gets stays (`nft_ct_set_zone_eval`,
+//! net/netfilter/nft_ct.c, v6.12).
 
 use super::sets::{End, addresses};
 use super::{OUTPUT_DNS, Place, with};

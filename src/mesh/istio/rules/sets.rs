@@ -9,8 +9,9 @@ use crate::model::{
     nfproto, set, skgid,
 };
 
-/// Ports as a rule takes them. Ranges are listed port by port unless they are wide: a set without intervals is a hash, cheaper to commit
-/// and to search, and its contents are there with the rule, which those of an interval set are not (see `Kernel::apply`).
+/// Ports as a rule takes them. Ranges are listed port by port unless they are wide: a set without
+/// intervals is a hash, cheaper to commit and to search, and its contents are there with the rule,
+/// which those of an interval set are not (see `Kernel::apply`).
 pub(super) fn ports(ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>> {
     let ranges: PortRanges = ranges.into_iter().collect();
     match ranges.iter().map(|range| range.len()).sum::<usize>() <= FEW {

@@ -1,5 +1,5 @@
-//! What a kernel may hold that this machine's does not, and what nobody knows yet, as messages made by hand: read, raised and
-//! planned, it stays as it is, and both encoders send it back alike.
+//! What a kernel may hold that this machine's does not, and what nobody knows yet, as messages made
+//! by hand: read, raised and planned, it stays as it is, and both encoders send it back alike.
 
 use super::super::super::encode::message;
 use super::super::super::flag;

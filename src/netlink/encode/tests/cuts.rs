@@ -15,8 +15,8 @@ fn begins(encoded: &Encoded) -> Vec<usize> {
     parts.collect()
 }
 
-/// Elements that take so many bytes each: 16 without a comment, else 4 more and its length with 3 of
-/// its own.
+/// Elements that take so many bytes each: 16 without a comment, else 4 more and its length with 3
+/// of its own.
 fn commented(lengths: &[usize]) -> Transaction {
     let element = |(index, bytes): (u32, &usize)| {
         let element = Element::new(Value::Ipv4((0x0a00_0000 + index).into()));

@@ -77,7 +77,8 @@ proptest! {
     }
 }
 
-/// What a cut is worth is no matter of right and wrong, but where there is much to win there must be one.
+/// What a cut is worth is no matter of right and wrong, but where there is much to win there must
+/// be one.
 #[test]
 fn rules_for_one_number_each_are_cut_until_few_are_left() {
     let item = |number| {

@@ -1,4 +1,5 @@
-//! What the machine asks of open packets: each question narrows the box to the packets that answer alike.
+//! What the machine asks of open packets: each question narrows the box to the packets that answer
+//! alike.
 
 use smallvec::SmallVec;
 
@@ -202,8 +203,9 @@ impl Inputs for Explorer {
         Ok(self.run.asked)
     }
 
-    /// Of a decision what is known is known. What is not, and what an earlier packet of the connection was given, is open: the same
-    /// inputs on both sides, because what both decide alike is chosen alike, and what they decide otherwise tells them apart anyway.
+    /// Of a decision what is known is known. What is not, and what an earlier packet of the
+    /// connection was given, is open: the same inputs on both sides, because what both decide
+    /// alike is chosen alike, and what they decide otherwise tells them apart anyway.
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
         self.run.lost |= self.is_redirect_of_translated();
         let is_rerouted = hook == Hook::Output && flow.routed != flow.mark;

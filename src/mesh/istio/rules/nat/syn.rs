@@ -3,9 +3,9 @@
 //! NAT decides with the first packet of a connection. A SYN between the same two ports as an
 //! earlier connection, whose conntrack entry outlives its sockets, is not the first packet: it goes
 //! the way that the entry goes. Where nobody translated that connection (it was the proxy's own, or
-//! older than the rules, or to a port that was excluded then), the SYN passes the proxy. The same is
-//! true of a SYN against the direction of an entry: connection tracking finds it invalid, and NAT
-//! never sees it (`tcp_conntracks`, net/netfilter/nf_conntrack_proto_tcp.c, v6.12).
+//! older than the rules, or to a port that was excluded then), the SYN passes the proxy. The same
+//! is true of a SYN against the direction of an entry: connection tracking finds it invalid, and
+//! NAT never sees it (`tcp_conntracks`, net/netfilter/nf_conntrack_proto_tcp.c, v6.12).
 //!
 //! A rule can neither remove an entry nor translate it later, so such a SYN is answered with a
 //! reset. From Linux 6.3 on the reset also closes the entry (`nf_conntrack_tcp_set_closing`), so
@@ -65,7 +65,8 @@ fn refusing(mut rule: Rule) -> Rule {
 }
 
 /// Only a SYN that would be captured comes here. The first packet of a connection, which NAT looks
-/// at next, has an entry that is not confirmed yet; one that somebody excluded from tracking has none.
+/// at next, has an entry that is not confirmed yet; one that somebody excluded from tracking has
+/// none.
 fn refuse() -> Vec<Rule> {
     let tcp = || Rule::new().l4proto(Protocol::TCP);
     let reset = |rule: Rule| rule.counter().reject_with(Reject::TcpReset);

@@ -58,6 +58,7 @@ build: ## build examples and benches without running them
 
 bench: ## run the benches
 	@sh scripts/setup.sh test
+	$(CARGO) build --locked --release --examples
 	$(CARGO) bench --locked
 
 bless: ## rewrite the golden files from what the tests see now; say why in the commit

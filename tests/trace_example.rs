@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::anyone::runnable_by_anyone;
-use support::patience::patience;
+use support::patience::{comes_true_within, patience};
 use support::running::{PATIENCE, Running};
 use support::version::{TRACED_CONNECTIONS, in_traced_netns, linux, needs_linux};
 use support::{command, example, ip, needs_root, nft, nft_script, sys};
@@ -127,10 +127,7 @@ fn a_kill_leaves_nothing_and_a_count_ends_it() {
         let mut tracing = start(&[]);
         assert_ne!(nft("list tables"), before);
         assert_eq!(tracing.end("KILL").0, None);
-        let since = Instant::now();
-        while nft("list tables") != before {
-            assert!(since.elapsed() < patience(PATIENCE), "{}", nft("list tables"));
-        }
+        assert!(comes_true_within(PATIENCE, || nft("list tables") == before), "{}", nft("list tables"));
 
         let mut counting = start(&["--uid", "0", "--address", "127.0.0.0/8", "--count", "2"]);
         for _ in 0..3 {

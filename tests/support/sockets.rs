@@ -7,10 +7,9 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::support::patience::patience;
+use crate::support::patience::{comes_true_within, patience};
 use crate::support::{NetNs, sys};
 use crate::traffic::{Pod, Who};
 
@@ -117,9 +116,6 @@ pub fn acknowledged(place: &NetNs, address: IpAddr, port: u16) {
 
 fn until(place: &NetNs, address: IpAddr, is_so: impl Fn(&str) -> bool, otherwise: &str) {
     let file = if address.is_ipv4() { "tcp" } else { "tcp6" };
-    let begun = Instant::now();
-    while !is_so(&place.run(|| fs::read_to_string(format!("/proc/thread-self/net/{file}"))).expect("/proc")) {
-        assert!(begun.elapsed() < patience(Duration::from_secs(20)), "{otherwise}");
-        thread::sleep(Duration::from_millis(20));
-    }
+    let read = || place.run(|| fs::read_to_string(format!("/proc/thread-self/net/{file}"))).expect("/proc");
+    assert!(comes_true_within(Duration::from_secs(20), || is_so(&read())), "{otherwise}");
 }

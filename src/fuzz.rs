@@ -38,9 +38,10 @@ pub use walk::walk;
 
 use std::fmt::{self, Display, Write};
 
+use crate::attr::Messages;
 use crate::bytecode::{Expr, lower, lower_elements, lower_set, raise, raise_set};
 use crate::model::{Family, Rule, Ruleset, Set, Table};
-use crate::netlink::{self, Assembly, Backend, Ending, KnownSets, Replies};
+use crate::netlink::{self, Assembly, Backend, Ending, KnownSets};
 use crate::plan::{self, Generation, Listing, Operation, Position, RuleState, Snapshot, State, TableId, Transaction};
 use crate::validate::Severity;
 use machine::{Machine, contents};
@@ -50,7 +51,7 @@ use source::Source;
 /// be raised and printed.
 pub fn decode(datagram: &[u8]) {
     let mut assembly = Assembly::new(None);
-    let read = Replies::new(datagram).try_for_each(|message| assembly.read(&message?));
+    let read = Messages::new(datagram).try_for_each(|message| assembly.read(&message?));
     let items = netlink::datagram(datagram);
     assert_eq!(read, items.map(drop), "message by message and all at once");
     for request in assembly.element_requests() {
@@ -59,7 +60,7 @@ pub fn decode(datagram: &[u8]) {
     let snapshot = assembly.finish(Generation(0));
     show(&snapshot);
     restore(&snapshot);
-    Replies::new(datagram).flatten().for_each(|message| {
+    Messages::new(datagram).flatten().for_each(|message| {
         print(&netlink::event(&message));
         print(&netlink::trace(&message));
     });
@@ -180,7 +181,7 @@ fn restore(snapshot: &Snapshot) {
                 continue;
             };
             let mut assembly = Assembly::new(None);
-            for message in Replies::new(batch.messages.as_bytes()) {
+            for message in Messages::new(batch.messages.as_bytes()) {
                 assembly.read(&message.expect("what was encoded is whole")).expect("what was encoded is whole");
             }
         }
@@ -196,7 +197,7 @@ pub fn encoders(transaction: &Transaction) {
     match (own, other) {
         (Ok(own), Ok(other)) => {
             let [mut ours, mut theirs] =
-                [&own, &other].map(|encoded| Replies::new(encoded.messages.as_bytes()).skip(1));
+                [&own, &other].map(|encoded| Messages::new(encoded.messages.as_bytes()).skip(1));
             for origin in &own.origins {
                 let (ours, theirs) = (ours.next(), theirs.next());
                 let operation = transaction.operations().get(origin.operation);

@@ -30,7 +30,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("sys", "error"),
     ("netlink", "error attr model bytecode render plan sys"),
     ("kernel", "error attr model bytecode render sim plan netlink sys routes"),
-    ("pod", "error model bytecode render xt plan netlink sys mesh routes kernel"),
+    ("pod", "error attr model bytecode render xt plan netlink sys mesh routes kernel"),
     ("proxy", "error sys"),
     ("fuzz", "error attr model bytecode validate render sim plan netlink mesh routes import"),
 ];

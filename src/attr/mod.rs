@@ -5,6 +5,4 @@ mod read;
 mod write;
 
 pub(crate) use read::{Attribute, Attributes, Malformed, Message, Messages, u32_at};
-#[cfg(test)]
-pub(crate) use write::NLA_F_NESTED;
-pub(crate) use write::{AttributeWriter, set, too_long};
+pub(crate) use write::{AttributeWriter, NLA_F_NESTED, set, too_long};

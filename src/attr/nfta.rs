@@ -146,6 +146,7 @@ pub(crate) const NFTA_LOOKUP_SET_ID: u16 = 4;
 pub(crate) const NFTA_LOOKUP_FLAGS: u16 = 5;
 
 // `enum nft_dynset_attributes`
+pub(crate) const NFTA_DYNSET_SET_NAME: u16 = 1;
 pub(crate) const NFTA_DYNSET_TIMEOUT: u16 = 6;
 
 // `enum nft_payload_attributes`
@@ -291,6 +292,13 @@ pub(crate) const NFTA_TRACE_CT_ID: u16 = 18;
 pub(crate) const NFTA_TRACE_CT_DIRECTION: u16 = 19;
 pub(crate) const NFTA_TRACE_CT_STATUS: u16 = 20;
 pub(crate) const NFTA_TRACE_CT_STATE: u16 = 21;
+
+// `enum nft_hash_attributes`
+pub(crate) const NFTA_HASH_TYPE: u16 = 7;
+pub(crate) const NFTA_HASH_SEED: u16 = 5;
+
+// `enum nft_ng_attributes`
+pub(crate) const NFTA_NG_TYPE: u16 = 3;
 
 // `enum nft_match_attributes`, include/uapi/linux/netfilter/nf_tables_compat.h; a target has the
 // same numbers.

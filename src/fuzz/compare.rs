@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::judge::Judge;
 use super::print;
 use super::source::Source;
-use super::walk::HOOKS;
 use crate::model::{
     Base, Chain, ChainKind, ChainType, CtState, DataType, Element, ElementData, Family, Field, Hook, IfName, Interval,
     Key, MarkKey, MarkValue, Match, Nat, Op, Operand, Policy, PortRange, Priority, Protocol, Rule, Ruleset, Selector,
@@ -97,7 +96,7 @@ fn space(a: &Ruleset, b: &Ruleset) -> Vec<(Hook, Situation)> {
         })
         .collect();
     let mut space = Vec::new();
-    for hook in HOOKS.into_iter().filter(|hook| hooked.contains(hook)) {
+    for hook in Hook::ALL.into_iter().filter(|hook| hooked.contains(hook)) {
         for number in (0..SIZE).step_by(STEP) {
             space.extend(packet(hook, number).map(|situation| (hook, situation)));
         }
@@ -165,9 +164,9 @@ fn ruleset(from: &mut Source<'_>) -> Ruleset {
         go = if from.rarely(2) { go.elements([element]) } else { go };
     }
     table = table.set(hosts).set(pairs).set(marks).set(go);
-    let hook = from.pick(&HOOKS);
+    let hook = from.pick(&Hook::ALL);
     for at in 0..=from.below(2) {
-        let hook = if from.rarely(4) { from.pick(&HOOKS) } else { hook };
+        let hook = if from.rarely(4) { from.pick(&Hook::ALL) } else { hook };
         let of = from.pick(&[ChainType::Filter, ChainType::Filter, ChainType::Nat, ChainType::Route]);
         let of = if of.hooks().contains(&hook) { of } else { ChainType::Filter };
         let priority = from.pick(&[Priority::RAW, Priority::MANGLE, Priority::DSTNAT, Priority::FILTER]);

@@ -2,15 +2,16 @@
 //! ids of the batch are gone.
 
 use crate::attr::Attribute;
+use crate::attr::{Attributes, Message, Messages};
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
 use crate::model::{ChainKind, Policy, Ruleset};
-use crate::netlink::{Assembly, Attributes, Message, NFNL_SUBSYS_NFTABLES, Replies, kind};
+use crate::netlink::{Assembly, NFNL_SUBSYS_NFTABLES, kind};
 use crate::plan::{Generation, HookState, Snapshot};
 
 /// The snapshot of a namespace in which nothing but this batch was ever committed.
 pub(super) fn committed(batch: &[u8], ruleset: &Ruleset) -> Snapshot {
     let mut assembly = Assembly::new(None);
-    for message in Replies::new(batch) {
+    for message in Messages::new(batch) {
         let message = message.expect("what was encoded is whole");
         let [subsystem, of_nftables] = message.kind.to_be_bytes();
         if u16::from(subsystem) != NFNL_SUBSYS_NFTABLES {

@@ -82,7 +82,7 @@ fn own(from: &mut Source<'_>, name: &mut Name, kind: &str, index: usize) {
 }
 
 fn chain(from: &mut Source<'_>, sets: &[Set]) -> Chain {
-    let hooks = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
+    let hooks = Hook::ALL;
     let mut chain = Chain::regular(name(from, "c"));
     if from.rarely(2) {
         let chain_type = from.pick(&[ChainType::Filter, ChainType::Nat, ChainType::Route]);

@@ -3,8 +3,9 @@
 use super::situation::situation;
 use super::source::Source;
 use super::{print, rules};
+use crate::attr::Messages;
 use crate::model::Hook;
-use crate::netlink::{Assembly, Replies};
+use crate::netlink::Assembly;
 use crate::plan::Generation;
 use crate::sim::{Rules, walk_hook};
 
@@ -16,15 +17,13 @@ pub fn walk(bytes: &[u8]) {
     let made = rules::ruleset(&mut from);
     let mut assembly = Assembly::new(None);
     // What cannot be read is for another target.
-    let _read = Replies::new(bytes).try_for_each(|message| assembly.read(&message?));
+    let _read = Messages::new(bytes).try_for_each(|message| assembly.read(&message?));
     let read = assembly.finish(Generation(0));
     for rules in [Rules::try_from(&made), Rules::try_from(&read)].into_iter().flatten() {
-        for hook in HOOKS {
+        for hook in Hook::ALL {
             let walk = walk_hook(&rules, hook, &at);
             print(&walk);
             print(&walk.short());
         }
     }
 }
-
-pub(super) const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::dump::{Found, Query};
 use super::live::{Kernel, Prepared};
+use super::sync::is_stale;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Set, SetId};
 use crate::netlink::{self, kind};
@@ -76,8 +77,4 @@ fn at(transaction: &Transaction, set: &SetId, error: Error) -> Error {
     let operations = transaction.operations();
     let title = operations.get(index).map(Operation::title).unwrap_or_default();
     Error::new(error.kind(), format!("op {} of {}, {title}: {error}", index + 1, operations.len()))
-}
-
-fn is_stale(error: &Error) -> bool {
-    error.is_conflict() && error.refusals().iter().all(|refusal| refusal.errno == libc::ERESTART)
 }

@@ -5,9 +5,10 @@ use std::io;
 
 use super::live::{Kernel, of_nftables, unexpected};
 use crate::attr::nfta::NFTA_GEN_ID;
+use crate::attr::{Malformed, Message, Messages};
 use crate::error::{Error, Kind, Result};
 use crate::model::Set;
-use crate::netlink::{self, Malformed, Message, flag, kind};
+use crate::netlink::{self, flag, kind};
 use crate::plan::{Generation, TableId};
 use crate::sys::socket::Wait;
 
@@ -66,7 +67,7 @@ impl Kernel {
         let sequence = self.ask(kind, flag::DUMP, family, attributes)?;
         let mut outcome = Ok(Dump::Whole);
         while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
-            for message in netlink::Replies::new(datagram) {
+            for message in Messages::new(datagram) {
                 let message = message.map_err(malformed)?;
                 if message.sequence != sequence {
                     continue;
@@ -100,7 +101,7 @@ impl Kernel {
         self.drain()?;
         let sequence = self.ask(of_nftables(kind::GETGEN), 0, 0, &[])?;
         let datagram = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)?;
-        for message in netlink::Replies::new(datagram.unwrap_or_default()) {
+        for message in Messages::new(datagram.unwrap_or_default()) {
             let message = message.map_err(malformed)?;
             if message.kind == NLMSG_ERROR {
                 let errno = message.errno().map_err(malformed)?;
@@ -125,7 +126,7 @@ impl Kernel {
         let sequence = self.ask(of_nftables(kind), 0, family, attributes)?;
         // The kernel answers within the send.
         while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
-            for message in netlink::Replies::new(datagram) {
+            for message in Messages::new(datagram) {
                 let message = message.map_err(malformed)?;
                 if message.sequence != sequence {
                     continue;

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::live::{Kernel, Prepared, of_nftables};
+use crate::attr::Messages;
 use crate::attr::nfta::NFTA_RULE_HANDLE;
 use crate::error::{Error, Kind, Result};
 use crate::model::RuleHandle;
-use crate::netlink::{self, kind};
+use crate::netlink::kind;
 use crate::plan::Transaction;
 
 impl Kernel {
@@ -45,7 +46,7 @@ impl Kernel {
         self.make_room(rules.len(), prepared.len())?;
         let mut handles = HashMap::new();
         self.send(&prepared, |datagram| {
-            for message in netlink::Replies::new(datagram) {
+            for message in Messages::new(datagram) {
                 let message = message?;
                 if message.kind == of_nftables(kind::NEWRULE) {
                     let handle = message

@@ -17,7 +17,7 @@ impl Kernel {
     pub fn hooks(&mut self) -> Result<Option<Hooks>> {
         let mut hooks = Hooks::default();
         for family in [Family4or6::Ipv4, Family4or6::Ipv6] {
-            for hook in [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting] {
+            for hook in Hook::ALL {
                 let Some(functions) = self.functions(family, hook)? else { return Ok(None) };
                 hooks.lists.push(HookList::new(family, hook, functions));
             }

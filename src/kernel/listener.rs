@@ -6,8 +6,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::dump::NO_CAPABILITY;
+use crate::attr::{Malformed, Message, Messages};
 use crate::error::{Error, Kind, Result};
-use crate::netlink::{Malformed, Message, Replies};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// What can be told.
@@ -84,7 +84,7 @@ impl<T> AsFd for Listener<T> {
 }
 
 fn queue_all<T: Told>(datagram: &[u8], decode: &impl Fn(&Message<'_>) -> Option<T>, queue: &mut VecDeque<T>) {
-    for message in Replies::new(datagram) {
+    for message in Messages::new(datagram) {
         match message {
             Ok(message) => queue.extend(decode(&message)),
             // Nobody knows what was in the rest.

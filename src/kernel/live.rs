@@ -6,9 +6,10 @@ use std::hash::RandomState;
 
 use super::dump::Query;
 use crate::attr::nfta::NFTA_TABLE_NAME;
+use crate::attr::{Malformed, Message};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Family, Name, Set};
-use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, Malformed, kind};
+use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
 use crate::plan::{Operation, Remembered, TableId, Transaction};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
@@ -294,7 +295,7 @@ impl Prepared<'_> {
     }
 }
 
-fn table_id(message: &netlink::Message<'_>) -> Option<TableId> {
+fn table_id(message: &Message<'_>) -> Option<TableId> {
     let (family, attributes) = message.netfilter()?;
     let name = attributes.find(NFTA_TABLE_NAME)?;
     Some(TableId { family: Family::from_number(family)?, name: Name::from(name.text()?) })

@@ -1,6 +1,6 @@
 //! Questions about one table, one chain or one set, which leave the rest of the rule sets unread.
 
-use super::dump::{Found, Query};
+use super::dump::Found;
 use super::live::Kernel;
 use super::snapshot::Reading;
 use crate::error::Result;
@@ -76,8 +76,7 @@ impl Kernel {
                 reading.elements(&request)?;
             }
         }
-        let Reading { kernel: _, assembly, whole } = reading;
-        Ok(whole.then_some(assembly))
+        Ok(reading.end())
     }
 
     /// The table with this chain and with the sets that its rules name, those without their
@@ -91,8 +90,7 @@ impl Kernel {
         let ChainId { table, name } = id;
         let mut reading = self.reading(table);
         if reading.one(kind::GETCHAIN, table, &netlink::chain_attributes(&table.name, name))? == Found::One {
-            let attributes = netlink::set_attributes(&table.name, name);
-            reading.query(Query { kind: kind::GETRULE, family: table.family.number(), attributes: &attributes })?;
+            reading.rules(table, name)?;
             for (table, set) in reading.assembly.sets_missing() {
                 reading.one(kind::GETSET, &table, &netlink::set_attributes(&table.name, &set))?;
             }
@@ -100,8 +98,7 @@ impl Kernel {
                 reading.elements(&request)?;
             }
         }
-        let Reading { kernel: _, assembly, whole } = reading;
-        Ok(whole.then_some(assembly))
+        Ok(reading.end())
     }
 
     fn reading(&mut self, table: &TableId) -> Reading<'_, 'static> {

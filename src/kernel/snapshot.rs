@@ -116,8 +116,7 @@ impl Kernel {
             reading.dump_if_known(kind::GETOBJ, &tables)?;
             reading.dump_if_known(kind::GETFLOWTABLE, &tables)?;
         }
-        let Reading { kernel: _, assembly, whole } = reading;
-        Ok(whole.then_some(assembly))
+        Ok(reading.end())
     }
 }
 
@@ -137,7 +136,19 @@ struct Scope {
     table: Option<Name>,
 }
 
-impl Reading<'_, '_> {
+impl<'w> Reading<'_, 'w> {
+    /// What was read; `None` when a dump was interrupted.
+    pub(super) fn end(self) -> Option<Assembly<'w>> {
+        let Reading { kernel: _, assembly, whole } = self;
+        whole.then_some(assembly)
+    }
+
+    /// The rules of one chain.
+    pub(super) fn rules(&mut self, table: &TableId, chain: &Name) -> Result<()> {
+        let attributes = netlink::set_attributes(&table.name, chain);
+        self.query(Query { kind: kind::GETRULE, family: table.family.number(), attributes: &attributes })
+    }
+
     /// One scope for each family of the tables that were found, and one for each table.
     fn scopes(&self) -> (Vec<Scope>, Vec<Scope>) {
         let mut families = Vec::new();

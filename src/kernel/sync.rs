@@ -344,7 +344,7 @@ pub(crate) fn plan(held: &Snapshot, ruleset: &Ruleset, ours: &[TableId]) -> Resu
 }
 
 /// Whether the transaction was refused because somebody else's came first, and for nothing else.
-fn is_stale(error: &Error) -> bool {
+pub(super) fn is_stale(error: &Error) -> bool {
     error.is_conflict() && error.refusals().iter().all(|refusal| refusal.errno == libc::ERESTART)
 }
 

@@ -13,8 +13,6 @@ mod refusal;
 mod reply;
 mod write;
 
-pub(crate) use crate::attr::{Attributes, Malformed, Message, Messages as Replies};
-
 #[cfg(any(test, fuzzing))]
 pub(crate) use decode::datagram;
 pub(crate) use decode::{

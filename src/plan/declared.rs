@@ -58,11 +58,15 @@ impl Transaction {
     /// Calls `found` with every operation on elements without a declaration, and what the
     /// transaction declared before.
     fn each_undeclared<'t>(&'t self, mut found: impl FnMut(usize, SetId, Option<&Set>)) {
+        // Most transactions have none, and need no list of what they declare.
+        if !self.operations().iter().any(lacks_declaration) {
+            return;
+        }
         let mut declared: BTreeMap<SetId, Cow<'t, Set>> = BTreeMap::new();
         for (index, operation) in self.operations().iter().enumerate() {
             match operation {
                 Operation::AddElements { table, set } | Operation::DeleteElements { table, set }
-                    if !set.is_declared() =>
+                    if lacks_declaration(operation) =>
                 {
                     let id = table.set(&set.name);
                     let declaration = declared.get(&id).map(|set| &**set);
@@ -83,5 +87,13 @@ impl Transaction {
                 _ => {}
             }
         }
+    }
+}
+
+/// Whether elements come or go by the name of their set alone.
+fn lacks_declaration(operation: &Operation) -> bool {
+    match operation {
+        Operation::AddElements { set, .. } | Operation::DeleteElements { set, .. } => !set.is_declared(),
+        _ => false,
     }
 }

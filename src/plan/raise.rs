@@ -6,6 +6,7 @@ use std::fmt;
 use super::snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
 };
+use crate::attr::NLA_F_NESTED;
 use crate::bytecode::{
     Expr, KeptElement, KeptParts, KeptRule, Modes, SetMode, Sets, commented, lower, lower_elements, lower_set,
     opaque_set, raise, raise_set, userdata_comment,
@@ -328,7 +329,7 @@ pub(crate) fn chain_kind(family: Family, chain: &ChainState) -> Option<ChainKind
         return Some(ChainKind::Regular);
     };
     let types = [ChainType::Filter, ChainType::Nat, ChainType::Route];
-    let hooks = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
+    let hooks = Hook::ALL;
     let chain_type = types.into_iter().find(|known| known.name() == chain_type)?;
     let hook = hooks.into_iter().find(|known| known.number() == *hook)?;
     let policy = match policy {
@@ -343,4 +344,3 @@ pub(crate) fn chain_kind(family: Family, chain: &ChainState) -> Option<ChainKind
 const NFT_SET_ANONYMOUS: u32 = 0x1;
 const NFT_CHAIN_BASE: u32 = 0x1;
 const NFT_CHAIN_BINDING: u32 = 0x4;
-const NLA_F_NESTED: u16 = 0x8000;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::attr::Attributes;
 use crate::bytecode::{AnonymousSet, CtKey, ElementCode, ElementDataCode, Expr, LookupSet, MetaKey};
 use crate::error::Escaped;
 use crate::model::{Hook, Name, Verdict};
-use crate::netlink::Attributes;
 use crate::plan::TableState;
 use crate::xt::Extension;
 

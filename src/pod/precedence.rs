@@ -155,7 +155,7 @@ impl Stand {
             return None;
         }
         let at = table.chain(chain.as_str())?.hook.as_ref()?;
-        let hook = HOOKS.into_iter().find(|hook| hook.number() == at.hook)?;
+        let hook = Hook::ALL.into_iter().find(|hook| hook.number() == at.hook)?;
         Some(Stand { family, hook, priority: at.priority, nat: at.chain_type == ChainType::Nat.name() })
     }
 
@@ -276,7 +276,6 @@ fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<It
     Ok(())
 }
 
-const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
 /// `NFT_TABLE_F_DORMANT`: its chains are not registered.
 const DORMANT: u32 = 1;
 /// `NF_IP_PRI_NAT_DST` and `NF_IP_PRI_NAT_SRC`, include/uapi/linux/netfilter_ipv4.h.

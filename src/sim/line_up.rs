@@ -130,7 +130,7 @@ pub(super) enum Registered {
 
 /// A line-up for every hook and family.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LineUps([LineUp; HOOKS.len() * 2]);
+pub(super) struct LineUps([LineUp; Hook::ALL.len() * 2]);
 
 impl LineUps {
     pub(super) fn of(rules: &Rules) -> Self {
@@ -148,7 +148,7 @@ impl LineUps {
             };
             (family, number, first(&translates), first(&|table| tracks(table, number)))
         });
-        let mut cases = HOOKS.iter().flat_map(|hook| families.iter().map(move |case| (*hook, *case)));
+        let mut cases = Hook::ALL.iter().flat_map(|hook| families.iter().map(move |case| (*hook, *case)));
         LineUps(std::array::from_fn(|_| {
             let case = cases.next();
             case.map(|(hook, (family, number, translates, tracks))| {
@@ -178,7 +178,7 @@ fn slot(hook: Hook, family: Family4or6) -> Option<usize> {
         Family4or6::Ipv4 => 0,
         Family4or6::Ipv6 => 1,
     };
-    HOOKS.iter().position(|known| *known == hook).map(|hook| hook * 2 + family)
+    Hook::ALL.iter().position(|known| *known == hook).map(|hook| hook * 2 + family)
 }
 
 /// When something was registered.
@@ -454,7 +454,6 @@ impl Rules {
     }
 }
 
-const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
 static NOTHING: LineUp = LineUp { stages: Vec::new(), tracks: false, defragments: false };
 /// `NF_IP_PRI_CONNTRACK_DEFRAG`, include/uapi/linux/netfilter_ipv4.h.
 pub(super) const DEFRAGMENTATION: i32 = -400;

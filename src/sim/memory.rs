@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use super::rules::Op;
 use super::sets::SetIndex;
+use crate::attr::nfta::{NFTA_DYNSET_SET_NAME, NFTA_HASH_SEED, NFTA_HASH_TYPE, NFTA_NG_TYPE};
 use crate::attr::{Attribute, Attributes};
 use crate::bytecode::Expr;
 use crate::model::{Name, Statement};
@@ -56,8 +57,10 @@ fn expr_remembers(expr: &Expr) -> bool {
             ("payload" | "range" | "rt" | "socket" | "tunnel" | "xfrm", _) => false,
             // A seed that nobody chose is drawn when the rule is loaded, and not told (nft_jhash_init,
             // net/netfilter/nft_hash.c, v6.12). A symmetric hash has the one of the running kernel.
-            ("hash", data) => number(data.clone().find(HASH_KIND)) != Some(SYMMETRIC) && data.find(HASH_SEED).is_none(),
-            ("numgen", data) => number(data.find(NUMGEN_KIND)) != Some(RANDOM),
+            ("hash", data) => {
+                number(data.clone().find(NFTA_HASH_TYPE)) != Some(SYMMETRIC) && data.find(NFTA_HASH_SEED).is_none()
+            }
+            ("numgen", data) => number(data.find(NFTA_NG_TYPE)) != Some(RANDOM),
             _ => true,
         },
         _ => false,
@@ -72,7 +75,7 @@ fn number(attribute: Option<Attribute<'_>>) -> Option<u32> {
 pub(super) fn filled<'a>(exprs: impl Iterator<Item = &'a Expr>) -> HashSet<Name> {
     let name = |expr: &Expr| match expr {
         Expr::Opaque { name, data, set: _ } if **name == *"dynset" => {
-            Attributes::new(data).find(DYNSET_NAME)?.text().map(Name::from)
+            Attributes::new(data).find(NFTA_DYNSET_SET_NAME)?.text().map(Name::from)
         }
         _ => None,
     };
@@ -88,12 +91,7 @@ pub(super) fn filled_by(statements: &[Statement]) -> HashSet<Name> {
     filled(exprs.flatten())
 }
 
-// include/uapi/linux/netfilter/nf_tables.h
-const DYNSET_NAME: u16 = 1;
-const HASH_SEED: u16 = 5;
-const HASH_KIND: u16 = 7;
-/// `NFT_HASH_SYM`.
+/// `NFT_HASH_SYM`, include/uapi/linux/netfilter/nf_tables.h.
 const SYMMETRIC: u32 = 1;
-const NUMGEN_KIND: u16 = 3;
-/// `NFT_NG_RANDOM`.
+/// `NFT_NG_RANDOM`, of the same.
 const RANDOM: u32 = 1;

@@ -85,7 +85,6 @@ impl Target {
 pub(crate) struct Places(u16);
 
 const TYPES: [ChainType; 3] = [ChainType::Filter, ChainType::Nat, ChainType::Route];
-pub(super) const HOOKS: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
 
 impl Places {
     pub(super) const NONE: Places = Places(0);
@@ -123,7 +122,7 @@ impl Places {
 
     /// One of them, in the order of types and hooks.
     pub(super) fn first(self) -> Option<(ChainType, Hook)> {
-        let pairs = TYPES.into_iter().flat_map(|chain_type| HOOKS.into_iter().map(move |hook| (chain_type, hook)));
+        let pairs = TYPES.into_iter().flat_map(|chain_type| Hook::ALL.into_iter().map(move |hook| (chain_type, hook)));
         pairs.into_iter().find(|(chain_type, hook)| self.meets(Places::of(*chain_type, *hook)))
     }
 }

@@ -6,7 +6,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 
 use crate::error::Result;
-use crate::kernel::dump::{Found, Query};
+use crate::kernel::dump::Found;
 use crate::kernel::live::Kernel;
 use crate::kernel::snapshot::Reading;
 use crate::model::Name;
@@ -47,8 +47,7 @@ impl Kernel {
         for TablePart { chains, sets, known: TableState { id, .. } } in parts {
             for (chain, _) in chains {
                 reading.one(kind::GETCHAIN, id, &netlink::chain_attributes(&id.name, chain))?;
-                let attributes = netlink::set_attributes(&id.name, chain);
-                reading.query(Query { kind: kind::GETRULE, family: id.family.number(), attributes: &attributes })?;
+                reading.rules(id, chain)?;
             }
             for set in sets {
                 reading.one(kind::GETSET, id, &netlink::set_attributes(&id.name, set))?;
@@ -67,8 +66,7 @@ impl Kernel {
         for request in reading.assembly.element_requests() {
             reading.elements(&request)?;
         }
-        let Reading { kernel: _, assembly, whole } = reading;
-        Ok(whole.then_some(assembly))
+        Ok(reading.end())
     }
 }
 

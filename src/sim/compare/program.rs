@@ -120,7 +120,7 @@ impl Rules {
     /// A rule may give a packet its zone where tracking has already looked: then it is none of a
     /// connection from there on.
     pub(super) fn gives_late_zones(&self, family: Family4or6) -> bool {
-        [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting].into_iter().any(|hook| {
+        Hook::ALL.into_iter().any(|hook| {
             let stages = &self.line_up(hook, family).stages;
             let tracks = |stage: &Stage| stage.parts().iter().any(|part| matches!(part, Stage::Track));
             let tracked = stages.iter().position(tracks).unwrap_or(0);

@@ -25,8 +25,9 @@ use nftmesh::model::{
     Chain, ChainType, DataType, Element, Family, Field, Hook, MarkKey, MarkValue, Nat, Priority, Protocol, Rule,
     Ruleset, Set, Table, Value, Verdict, set,
 };
-use nftmesh::plan::{Listing, Transaction, diff};
+use nftmesh::plan::{Transaction, diff};
 use nftmesh::sim::{Comparison, Rules, compare};
+use nftmesh::state::Listing;
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();

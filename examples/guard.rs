@@ -35,10 +35,11 @@ use std::time::{Duration, Instant};
 use common::{drop_in, say};
 use nftmesh::kernel::{NetNs, RouteTable, RouteWatch, Watch};
 use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
-use nftmesh::model::Ruleset;
-use nftmesh::plan::{Commit, Event, TableId, Transaction};
+use nftmesh::model::{Ruleset, TableId};
+use nftmesh::plan::Transaction;
 use nftmesh::pod::{Pod, Precedence};
 use nftmesh::routes::RoutePlan;
+use nftmesh::state::{Commit, Event};
 use pace::{Due, Harm, LONGEST_GAP, Pace};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 

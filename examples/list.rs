@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 
 use nftmesh::Result;
 use nftmesh::kernel::{Kernel, interfaces};
-use nftmesh::plan::Listing;
+use nftmesh::state::Listing;
 
 fn main() -> Result<()> {
     let snapshot = Kernel::open()?.snapshot()?;

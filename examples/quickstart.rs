@@ -1,8 +1,8 @@
 //! The program of README: `unshare -rn target/debug/examples/quickstart`.
 
 use nftmesh::kernel::Kernel;
-use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Protocol, Rule, Ruleset, Table};
-use nftmesh::plan::{TableId, Transaction};
+use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Protocol, Rule, Ruleset, Table, TableId};
+use nftmesh::plan::Transaction;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let output = Chain::base("output", ChainType::Nat, Hook::Output, Priority::DSTNAT)

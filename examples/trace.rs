@@ -24,8 +24,8 @@ use common::source::{Complaint, Source};
 use ipnetwork::IpNetwork;
 use nftmesh::kernel::{NetNs, Trace, TraceFilter, TraceSteps, TracedSteps};
 use nftmesh::model::{Protocol, Rule, daddr, saddr, th_dport, th_sport};
-use nftmesh::plan::{TraceEvent, TraceMessage};
 use nftmesh::sim::{Packet, Step, Story};
+use nftmesh::state::{TraceEvent, TraceMessage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Tells what live packets do in the rule sets; a packet is told of when all that is given here

@@ -40,9 +40,10 @@ use std::fmt::{self, Display, Write};
 
 use crate::attr::Messages;
 use crate::bytecode::{Expr, lower, lower_elements, lower_set, raise, raise_set};
-use crate::model::{Family, Rule, Ruleset, Set, Table};
+use crate::model::{Family, Generation, Position, Rule, Ruleset, Set, Table, TableId};
 use crate::netlink::{self, Assembly, Backend, Ending, KnownSets};
-use crate::plan::{self, Generation, Listing, Operation, Position, RuleState, Snapshot, State, TableId, Transaction};
+use crate::plan::{self, Operation, State, Transaction};
+use crate::state::{Listing, RuleState, Snapshot};
 use crate::validate::Severity;
 use machine::{Machine, contents};
 use source::Source;

@@ -3,7 +3,8 @@
 //! # Where to start
 //!
 //! - [`prelude`] has the types that most programs name.
-//! - [`model`] describes a rule set, [`plan`] what is to change, [`kernel`] changes it.
+//! - [`model`] describes a rule set, [`state`] what the kernel holds, [`plan`] what is to change;
+//!   [`kernel`] reads it and changes it.
 //! - [`validate`] says what is wrong with a rule set, [`bytecode`] is what the kernel runs.
 //! - `sim` says what that does with packets, `import` reads what `iptables-save` prints.
 //! - `mesh` holds presets, `routes` the policy routes that go with them, and `pod` installs both;
@@ -49,6 +50,7 @@ mod render;
 pub mod routes;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod state;
 #[expect(unsafe_code, reason = "the one fence around system calls and C libraries")]
 mod sys;
 #[cfg(test)]
@@ -60,8 +62,9 @@ mod xt;
 pub use error::{Error, ErrorKind, Escaped, Refusal, Result};
 pub use ipnetwork;
 pub use kernel::{Kernel, NetNs};
-pub use model::{Chain, Rule, Ruleset, Set, Table};
-pub use plan::{Snapshot, TableId, Transaction};
+pub use model::{Chain, Rule, Ruleset, Set, Table, TableId};
+pub use plan::Transaction;
+pub use state::Snapshot;
 
 /// The programs of the documentation's pages, compiled.
 #[cfg(doctest)]

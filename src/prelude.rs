@@ -5,15 +5,15 @@
 
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::kernel::{Kernel, NetNs, TraceFilter};
-pub use crate::model::matches;
 pub use crate::model::{
-    AddrType, Chain, ChainType, CtState, CtStatus, DataType, Element, Family, Field, Hook, IcmpType, Icmpv6Type,
-    IfName, Limit, Log, MarkKey, MarkValue, Nat, NatFlags, Policy, PortRange, Priority, Protocol, Reject, Rule,
-    Ruleset, Set, Table, TcpFlags, Tproxy, Verdict,
+    AddrType, Chain, ChainId, ChainType, CtState, CtStatus, DataType, Element, Family, Field, Hook, IcmpType,
+    Icmpv6Type, IfName, Limit, Log, MarkKey, MarkValue, Nat, NatFlags, Policy, PortRange, Position, Priority, Protocol,
+    Reject, Rule, RuleHandle, Ruleset, Set, SetId, Table, TableId, TcpFlags, Tproxy, Verdict, matches,
 };
-pub use crate::plan::{ChainId, Position, RuleHandle, SetId, Snapshot, TableId, Transaction};
+pub use crate::plan::Transaction;
 #[cfg(feature = "mesh")]
 pub use crate::pod::Pod;
+pub use crate::state::Snapshot;
 pub use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
 #[cfg(doc)]

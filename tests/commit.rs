@@ -5,10 +5,10 @@ mod support;
 
 use nftmesh::kernel::{Kernel, NetNs};
 use nftmesh::model::{
-    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, QueueFlags, Reject, Rule, Ruleset, Set,
-    SetFlags, Table, Tproxy, Value, set,
+    Chain, ChainType, DataType, Element, Family, Generation, Hook, Interval, Position, Priority, QueueFlags, Reject,
+    Rule, RuleHandle, Ruleset, Set, SetFlags, Table, TableId, Tproxy, Value, set,
 };
-use nftmesh::plan::{Generation, Position, RuleHandle, TableId, Transaction};
+use nftmesh::plan::Transaction;
 use support::{in_fresh_netns, nft, nft_script};
 
 fn mesh() -> TableId {

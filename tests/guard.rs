@@ -16,8 +16,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nftmesh::kernel::{Kernel, NetNs, Watch};
-use nftmesh::model::{Chain, DataType, Element, Family, Ruleset, Set, Table, Value};
-use nftmesh::plan::{Event, TableId, Transaction};
+use nftmesh::model::{Chain, DataType, Element, Family, Ruleset, Set, Table, TableId, Value};
+use nftmesh::plan::Transaction;
+use nftmesh::state::Event;
 use pace::{FREE_ANSWERS, Harm, LONGEST, LONGEST_GAP, PEACE, Pace, TOGETHER};
 use proptest::prelude::*;
 use support::patience::{comes_true_within, patience};

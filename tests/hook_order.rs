@@ -8,9 +8,9 @@ mod support;
 use std::net::UdpSocket;
 
 use nftmesh::kernel::{Kernel, host};
-use nftmesh::model::{Family, Family4or6, Hook};
-use nftmesh::plan::{HookFunction, HookList, Hooks, TableId};
+use nftmesh::model::{Family, Family4or6, Hook, TableId};
 use nftmesh::sim::{Comparison, Packet, Rules, Situation, Walker, compare, walk_hook};
+use nftmesh::state::{HookFunction, HookList, Hooks};
 use support::{in_fresh_netns, ip, nft_script};
 
 #[track_caller]

@@ -16,7 +16,8 @@ use nftmesh::kernel::Kernel;
 use nftmesh::model::{
     Family, Family4or6, Field, Match, Op, Operand, Protocol, Reject, Rule, Ruleset, Selector, Statement, Value, Verdict,
 };
-use nftmesh::plan::{Snapshot, Transaction};
+use nftmesh::plan::Transaction;
+use nftmesh::state::Snapshot;
 use support::{in_fresh_netns, shared_dir, succeed};
 
 const V4: Family4or6 = Family4or6::Ipv4;

@@ -210,7 +210,7 @@ fn sent(ruleset: &Ruleset) -> Vec<Vec<(String, Vec<u8>)>> {
     ruleset.tables.iter().flat_map(lowered).collect()
 }
 
-fn snapshot() -> nftmesh::plan::Snapshot {
+fn snapshot() -> nftmesh::state::Snapshot {
     Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot")
 }
 

@@ -13,8 +13,7 @@ use std::net::SocketAddr;
 
 use nftmesh::kernel::Kernel;
 use nftmesh::mesh::istio::{InboundPorts, Interception, IstioConfig, ServiceCidrs};
-use nftmesh::model::{ChainKind, Family, Nfproto, Priority, Rule, Ruleset, Table};
-use nftmesh::plan::TableId;
+use nftmesh::model::{ChainKind, Family, Nfproto, Priority, Rule, Ruleset, Table, TableId};
 use nftmesh::pod::{Leftovers, Pod as Installer};
 use sidecar::{CASES, apply, config};
 use support::{in_fresh_netns, needs_root, nft, nft_script, succeed};

@@ -15,11 +15,10 @@ mod support;
 #[path = "support/traffic/mod.rs"]
 mod traffic;
 
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::{Ruleset, TcpFlags};

@@ -14,11 +14,10 @@ mod support;
 #[path = "support/traffic/mod.rs"]
 mod traffic;
 
-use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::Ruleset;

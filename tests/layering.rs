@@ -12,9 +12,9 @@ use std::path::Path;
 const MAY_USE: &[(&str, &str)] = &[
     (
         "lib",
-        "error fuzz model attr bytecode validate render xt sim plan netlink sys kernel import mesh routes proxy prelude pod",
+        "error fuzz model attr bytecode validate render state xt sim plan netlink sys kernel import mesh routes proxy prelude pod",
     ),
-    ("prelude", "error model plan kernel pod"),
+    ("prelude", "error model state plan kernel pod"),
     ("error", ""),
     ("model", "error"),
     ("attr", ""),
@@ -24,15 +24,16 @@ const MAY_USE: &[(&str, &str)] = &[
     ("bytecode", "error attr model"),
     ("validate", "error model bytecode"),
     ("render", "error model bytecode"),
-    ("plan", "error attr model bytecode validate render"),
+    ("state", "attr model bytecode validate render"),
+    ("plan", "error attr model bytecode validate render state"),
     ("xt", "error attr model bytecode"),
-    ("sim", "error attr model bytecode render plan xt"),
+    ("sim", "error attr model bytecode render state xt"),
     ("sys", "error"),
-    ("netlink", "error attr model bytecode render plan sys"),
-    ("kernel", "error attr model bytecode render sim plan netlink sys routes"),
-    ("pod", "error attr model bytecode render xt plan netlink sys mesh routes kernel"),
+    ("netlink", "error attr model bytecode render state plan sys"),
+    ("kernel", "error attr model bytecode render sim state plan netlink sys routes"),
+    ("pod", "error attr model bytecode render xt state plan netlink sys mesh routes kernel"),
     ("proxy", "error sys"),
-    ("fuzz", "error attr model bytecode validate render sim plan netlink mesh routes import"),
+    ("fuzz", "error attr model bytecode validate render state sim plan netlink mesh routes import"),
 ];
 
 #[test]

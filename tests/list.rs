@@ -11,7 +11,8 @@ use std::fs;
 use nftmesh::bytecode::{Expr, LookupSet, lower, same_programs};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Rule, Statement};
-use nftmesh::plan::{Snapshot, TableState, Transaction};
+use nftmesh::plan::Transaction;
+use nftmesh::state::{Snapshot, TableState};
 use support::version::{OWNED_TABLES, needs_linux};
 use support::{
     assert_lists_as_nft, assert_same, command, in_fresh_netns, nft, nft_fails, nft_script, shared_dir, succeed,
@@ -367,7 +368,7 @@ fn script(family: &str) -> String {
     text + "}\n"
 }
 
-fn rules(snapshot: &Snapshot) -> impl Iterator<Item = (&TableState, &nftmesh::plan::RuleState)> {
+fn rules(snapshot: &Snapshot) -> impl Iterator<Item = (&TableState, &nftmesh::state::RuleState)> {
     let of = |table| move |rule| (table, rule);
     let tables = snapshot.tables.iter();
     tables.flat_map(move |table| table.chains.iter().flat_map(|chain| &chain.rules).map(of(table)))
@@ -459,7 +460,7 @@ fn what_has_no_name_is_named_at_its_place_in_a_form_that_nft_refuses() {
                         \t\tmeta nfproto ipv4 <unknown payload,bitwise,cmp> accept\n\
                         \t\t<unknown numgen> <unknown cmp> tcp dport 80\n\
                         \t\t<unknown objref>\n\t}\n}\n";
-        let listed = nftmesh::plan::Listing::new(&snapshot).to_string();
+        let listed = nftmesh::state::Listing::new(&snapshot).to_string();
         assert_same(expected, &listed, "listing");
         nft("flush ruleset");
         for line in listed.lines().filter(|line| line.contains("<unknown")) {
@@ -515,7 +516,7 @@ fn a_table_that_is_owned_says_by_whom() {
         kernel.commit(&Transaction::add(nftmesh::model::Ruleset::new().table(table))).expect("a table");
         let snapshot = kernel.snapshot().expect("a snapshot");
         let owner = snapshot.tables.first().and_then(|table| table.owner).expect("an owner");
-        let listing = nftmesh::plan::Listing::new(&snapshot);
+        let listing = nftmesh::state::Listing::new(&snapshot);
         assert_same("table inet mine { #\n\tflags owner\n}\n", &listing.to_string(), "nobody knows the program");
         let named = listing.programs([(owner, "list".to_owned())]);
         assert_same("table inet mine { # progname list\n\tflags owner\n}\n", &named.to_string(), "its name is known");
@@ -541,7 +542,7 @@ fn what_iptables_nft_made_lists_as_nft_lists_it_but_for_the_extensions() {
                 let output = command("nft").args(["list", "ruleset"]).output().expect("nft runs");
                 let theirs = String::from_utf8_lossy(&output.stdout).into_owned();
                 let snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
-                let listing = nftmesh::plan::Listing::new(&snapshot);
+                let listing = nftmesh::state::Listing::new(&snapshot);
                 let ours = listing.to_string();
                 assert_eq!(ours.lines().count(), theirs.lines().count(), "{}\n{ours}\n{theirs}", case.display());
                 for (ours, theirs) in ours.lines().zip(theirs.lines()) {

@@ -5,7 +5,7 @@ mod support;
 use nftmesh::bytecode::{Expr, lower};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{DataType, Element, Field, Statement, Value};
-use nftmesh::plan::Listing;
+use nftmesh::state::Listing;
 
 use support::{assert_lists_as_nft, assert_same, in_fresh_netns, ip, nft, nft_fails, nft_script};
 

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use nftmesh::kernel::{Trace, TraceFilter};
 use nftmesh::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, ServiceCidrs};
-use nftmesh::model::{Family, Rule};
-use nftmesh::plan::{ChainId, TableId, TraceEvent};
+use nftmesh::model::{ChainId, Family, Rule, TableId};
 use nftmesh::pod::{Leftovers, Pod, Precedent, Who};
+use nftmesh::state::TraceEvent;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::patience::patience;
 use support::running::{PATIENCE, Running};

@@ -12,7 +12,7 @@ mod traffic;
 use std::process::{Output, Stdio};
 
 use nftmesh::kernel::Kernel;
-use nftmesh::plan::Generation;
+use nftmesh::model::Generation;
 use support::running::Running;
 use support::version::{ADDRESS_PROTOCOLS, linux};
 use support::{assert_lists_as_nft, assert_same, command, example, ip, needs_root, nft, succeed};

@@ -6,9 +6,9 @@ mod support;
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{
     Chain, ChainType, DataType, Family, Hook, PortRange, Priority, Protocol, Rule, Ruleset, Set, SetFlags, Table,
-    iifname, set,
+    TableId, iifname, set,
 };
-use nftmesh::plan::{TableId, Transaction};
+use nftmesh::plan::Transaction;
 use support::{in_fresh_netns, nft};
 
 fn at(chain_type: ChainType, hook: Hook, rule: Rule) -> Ruleset {

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use nftmesh::bytecode::{CmpOp, ElementCode, ElementDataCode, Expr, LookupSet, Register};
 use nftmesh::kernel::Kernel;
-use nftmesh::model::{DataType, Element, Family, Ruleset, Set, Table, Value, Verdict};
-use nftmesh::plan::{Counters, RuleHandle, RuleState, Snapshot, TableId, TableState, Transaction};
+use nftmesh::model::{DataType, Element, Family, RuleHandle, Ruleset, Set, Table, TableId, Value, Verdict};
+use nftmesh::plan::Transaction;
+use nftmesh::state::{Counters, RuleState, Snapshot, TableState};
 use support::patience::comes_true;
 use support::readback::assert_reads_back;
 use support::version::{CATCH_ALL, EVENT_POSITIONS, OWNED_TABLES, linux, needs_linux};

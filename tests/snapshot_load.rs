@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nftmesh::kernel::{Kernel, NetNs};
 use nftmesh::model::{
-    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, Rule, Ruleset, Set, Table, Value, set,
+    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, Rule, Ruleset, Set, Table, TableId, Value,
+    set,
 };
-use nftmesh::plan::{TableId, Transaction};
+use nftmesh::plan::Transaction;
 use support::in_fresh_netns;
 use support::readback::assert_reads_back;
 

@@ -6,21 +6,20 @@ mod support;
 mod traffic;
 
 use std::collections::HashSet;
-use std::env;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::Duration;
+use std::{env, thread};
 
 use nftmesh::kernel::{Kernel, NetNs, Trace, TraceFilter, Watch};
 use nftmesh::model::{
     CtDirection, CtState, CtStatus, Limit, LimitUnit, Nfproto, Protocol, Rule, set, skuid, udp_dport,
 };
-use nftmesh::plan::{Event, Snapshot, TraceEvent, TraceMessage, TraceStep, TracedPacket};
+use nftmesh::state::{Event, Snapshot, TraceEvent, TraceMessage, TraceStep, TracedPacket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Socket, Type};
 use support::patience::patience;

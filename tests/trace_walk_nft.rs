@@ -14,10 +14,9 @@ mod support;
 mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{env, fs};
 
 use agree::dice::Dice;
 use agree::hooks::{self, Ledger, Score};
@@ -28,9 +27,10 @@ use agree::ways::Beyond;
 use agree::world::World;
 use agree::{generate, owners, sensors, ways};
 use nftmesh::kernel::{Kernel, Trace, TraceFilter, host, interfaces, legacy_tables};
-use nftmesh::model::Ruleset;
-use nftmesh::plan::{RuleHandle, Snapshot, TraceStep, Transaction};
+use nftmesh::model::{RuleHandle, Ruleset};
+use nftmesh::plan::Transaction;
 use nftmesh::sim::{CannotTell, Comparison, Host, Rules, Walker, compare};
+use nftmesh::state::{Snapshot, TraceStep};
 use support::corpus::{self, corpus};
 use support::patience::patience;
 use support::version::in_traced_netns;

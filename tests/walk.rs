@@ -11,9 +11,8 @@ use std::process::Output;
 use nftmesh::kernel::{NetNs, host, legacy_tables};
 use nftmesh::model::{
     AddrType, Chain, ChainType, Family, Family4or6, Hook, Nat, NatFlags, Policy, PortRange, Priority, Rule, Ruleset,
-    Statement, Table,
+    Statement, Table, TableId,
 };
-use nftmesh::plan::TableId;
 use nftmesh::sim::{
     Change, End, Host, Lost, Packet, PolicyRule, Route, Rules, Situation, Step, Walk, Walker, walk_hook,
 };
@@ -231,7 +230,8 @@ fn what_the_host_cannot_do_ends_the_walk_with_the_reason() {
 
 #[test]
 fn an_established_connection_is_known_by_its_state_and_keeps_its_mark() {
-    use nftmesh::model::{CtState, MarkKey, MarkValue, MarkValue::Constant};
+    use nftmesh::model::MarkValue::Constant;
+    use nftmesh::model::{CtState, MarkKey, MarkValue};
     let set = |key, value: MarkValue| tcp(Statement::SetMark { key, value });
     let chain = Chain::base("in", ChainType::Filter, Hook::Prerouting, Priority::MANGLE)
         .policy(Policy::Drop)

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use nftmesh::bytecode::Expr;
 use nftmesh::kernel::{Kernel, host};
-use nftmesh::model::Family;
-use nftmesh::plan::{RuleHandle, Snapshot, TableId};
+use nftmesh::model::{Family, RuleHandle, TableId};
 use nftmesh::sim::{Packet, Rules, Walk, Walker};
+use nftmesh::state::Snapshot;
 use support::patience::comes_true;
 use support::{in_fresh_netns, ip, nft_script};
 use traffic::Pod;

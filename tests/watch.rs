@@ -7,8 +7,11 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nftmesh::kernel::{Kernel, NetNs, Watch};
-use nftmesh::model::{Chain, DataType, Element, Family, Rule, Ruleset, Set, Table, TableFlags, Value};
-use nftmesh::plan::{AddedAt, Commit, Event, Position, RuleHandle, TableId, Transaction};
+use nftmesh::model::{
+    Chain, DataType, Element, Family, Position, Rule, RuleHandle, Ruleset, Set, Table, TableFlags, TableId, Value,
+};
+use nftmesh::plan::Transaction;
+use nftmesh::state::{AddedAt, Commit, Event};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::patience::patience;
 use support::version::{EVENT_POSITIONS, OWNED_TABLES, linux, needs_linux};

@@ -8,13 +8,12 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Output, Stdio};
-use std::thread;
 use std::time::Duration;
+use std::{env, thread};
 
 use support::running::Running;
 use support::{NetNs, command, example, in_fresh_netns, ip, nft, say};

@@ -1,13 +1,12 @@
 //! A pod and its gateway: two network namespaces, a veth pair between them, addresses and default
 //! routes.
 
-use std::env;
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use nftmesh::kernel::NetNs;
 use nftmesh::mesh::istio::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6};

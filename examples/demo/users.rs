@@ -1,9 +1,7 @@
 //! Whose connections they are: on Linux a user is the property of a thread, so one program can be
 //! app, proxy and remote at once.
 
-use std::fmt;
-use std::io;
-use std::thread;
+use std::{fmt, io, thread};
 
 use nftmesh::mesh::istio::Interception;
 use rustix::process::{Gid, Uid};

@@ -27,9 +27,9 @@ pub use elements::{ElementCode, ElementDataCode, ElementExtras, element_at, lowe
 pub use expr::Expr;
 #[cfg(any(test, fuzzing))]
 pub(crate) use fields::FIELDS;
-pub(crate) use kept::text as userdata_text;
 pub(crate) use kept::{
-    KeptElement, KeptParts, KeptRule, commented, parts_userdata, rule_userdata, userdata_comment, without_learned,
+    KeptElement, KeptParts, KeptRule, commented, parts_userdata, rule_userdata, text as userdata_text,
+    userdata_comment, without_learned,
 };
 pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};

@@ -1,12 +1,11 @@
 //! What the kernel would say back of what it was sent: anonymous sets get their numbers, and the
 //! ids of the batch are gone.
 
-use crate::attr::Attribute;
-use crate::attr::{Attributes, Message, Messages};
+use crate::attr::{Attribute, Attributes, Message, Messages};
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
-use crate::model::{ChainKind, Policy, Ruleset};
+use crate::model::{ChainKind, Generation, Policy, Ruleset};
 use crate::netlink::{Assembly, NFNL_SUBSYS_NFTABLES, kind};
-use crate::plan::{Generation, HookState, Snapshot};
+use crate::state::{HookState, Snapshot};
 
 /// The snapshot of a namespace in which nothing but this batch was ever committed.
 pub(super) fn committed(batch: &[u8], ruleset: &Ruleset) -> Snapshot {

@@ -6,11 +6,9 @@ use crate::bytecode::{
     ElementCode, ElementDataCode, Expr, INTERVAL_END, LookupSet, SetCode, SetMode, Sets, lower, lower_elements,
     lower_set, rule_userdata,
 };
-use crate::model::{ChainKind, Name, Rule, RuleHandle, Set, SetFlags, Verdict};
-use crate::plan::{
-    ChainId, ChainState, HookState, Operation, Position, RuleState, SetState, Snapshot, TableId, TableState,
-    Transaction,
-};
+use crate::model::{ChainId, ChainKind, Name, Position, Rule, RuleHandle, Set, SetFlags, TableId, Verdict};
+use crate::plan::{Operation, Transaction};
+use crate::state::{ChainState, HookState, RuleState, SetState, Snapshot, TableState};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Machine {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::assert_one_line;
 use crate::model::{
     Chain, ChainType, DataType, Element, Family, Hook, Limit, LimitUnit, Log, Priority, Rule, RuleHandle, Set, Table,
-    Value, Verdict, set,
+    TableId, Value, Verdict, set,
 };
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost};
-use crate::plan::{TableId, Transaction};
+use crate::plan::Transaction;
 
 /// A datagram of acknowledgements: read or an error, and whatever they say of a batch becomes one
 /// line.

@@ -4,9 +4,8 @@ use super::situation::situation;
 use super::source::Source;
 use super::{print, rules};
 use crate::attr::Messages;
-use crate::model::Hook;
+use crate::model::{Generation, Hook};
 use crate::netlink::Assembly;
-use crate::plan::Generation;
 use crate::sim::{Rules, walk_hook};
 
 /// Any program on any packet comes to an end, and can be told: the rule set that these bytes make,

@@ -5,13 +5,11 @@
 //! table; logs of programs that run iptables have one command after the other. A text begins with
 //! empty built-in chains, so that what a command takes away must be of the text.
 
-use super::ChainCounters;
 use super::error::{Fault, Shown};
 use super::line::end_of;
 use super::open::Open;
-use super::tables;
-use super::value;
 use super::words::Word;
+use super::{ChainCounters, tables, value};
 use crate::model::{Classic, Family4or6};
 
 /// What a command was about.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::live::Kernel;
 use crate::error::Result;
 use crate::model::{ChainKind, Family};
-use crate::plan::{ChainState, Operation, Transaction, chain_kind};
+use crate::plan::{Operation, Transaction};
+use crate::state::{ChainState, chain_kind};
 
 impl Kernel {
     /// Returns those of the refused operations that add a chain which exists with another type,

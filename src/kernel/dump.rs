@@ -7,9 +7,8 @@ use super::live::{Kernel, of_nftables, unexpected};
 use crate::attr::nfta::NFTA_GEN_ID;
 use crate::attr::{Malformed, Message, Messages};
 use crate::error::{Error, Kind, Result};
-use crate::model::Set;
+use crate::model::{Generation, Set, TableId};
 use crate::netlink::{self, flag, kind};
-use crate::plan::{Generation, TableId};
 use crate::sys::socket::Wait;
 
 /// How a dump ended.

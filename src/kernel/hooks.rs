@@ -5,8 +5,8 @@ use super::dump::Dump;
 use super::live::Kernel;
 use crate::attr::{Attribute, AttributeWriter, Malformed, Message};
 use crate::error::{Error, Result};
-use crate::model::{Family, Family4or6, Hook};
-use crate::plan::{ChainId, HookFunction, HookList, Hooks, TableId};
+use crate::model::{ChainId, Family, Family4or6, Hook, TableId};
+use crate::state::{HookFunction, HookList, Hooks};
 
 impl Kernel {
     /// What runs at the hooks of IPv4 and IPv6 now. `None` where the kernel does not list it:

@@ -19,7 +19,7 @@ use super::trace_filter::TraceFilter;
 use super::trace_steps::TraceSteps;
 use super::watch::Watch;
 use crate::error::Result;
-use crate::plan::TableId;
+use crate::model::TableId;
 #[cfg(feature = "sim")]
 use crate::sim::Host;
 

@@ -4,14 +4,13 @@
 use std::{fs, io};
 
 use crate::error::{Error, Result};
-use crate::model::Family;
-use crate::plan::TableId;
+use crate::model::{Family, TableId};
 
 /// The tables of `iptables-legacy` (family ip) and `ip6tables-legacy` (ip6) in the network
 /// namespace of the calling thread, such as `ip nat`, in the kernel's order. Only their names are
 /// read, so one may be without rules; none where the kernel has no such tables.
 ///
-/// What a [`Snapshot`](crate::plan::Snapshot) says of a namespace is not all that happens there
+/// What a [`Snapshot`](crate::state::Snapshot) says of a namespace is not all that happens there
 /// when it has some.
 ///
 /// Source: `/proc/net/ip_tables_names` and `ip6_tables_names`, net/netfilter/x_tables.c, v6.12.

@@ -8,9 +8,9 @@ use super::dump::Query;
 use crate::attr::nfta::NFTA_TABLE_NAME;
 use crate::attr::{Malformed, Message};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Family, Name, Set};
+use crate::model::{Family, Name, Set, TableId};
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
-use crate::plan::{Operation, Remembered, TableId, Transaction};
+use crate::plan::{Operation, Remembered, Transaction};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// nf_tables of one network namespace.

@@ -4,9 +4,9 @@ use super::dump::Found;
 use super::live::Kernel;
 use super::snapshot::Reading;
 use crate::error::Result;
-use crate::model::{ChainId, Rule, RuleHandle, Set, SetId, TableId};
+use crate::model::{ChainId, Generation, Rule, RuleHandle, Set, SetId, TableId};
 use crate::netlink::{self, Assembly, kind};
-use crate::plan::{ChainState, Generation, TableState};
+use crate::state::{ChainState, TableState};
 
 impl Kernel {
     /// Returns what the kernel holds in one table, or `None` when there is no such table.

@@ -1,11 +1,10 @@
 //! A network namespace, held open by a descriptor: as long as the value lives, the namespace does.
 
-use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::{fmt, io};
 
 use crate::error::{Error, Escaped, Kind, Result, Shown};
 use crate::sys::netns::{self, Identity};

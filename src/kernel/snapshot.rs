@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::dump::{Dump, Found, Query};
 use super::live::Kernel;
 use crate::error::{Error, Kind, Result};
-use crate::model::Name;
+use crate::model::{Generation, Name, TableId};
 use crate::netlink::{self, Assembly, ElementRequest, RuleRequest, kind};
-use crate::plan::{Generation, Snapshot, TableId};
+use crate::state::Snapshot;
 
 /// How often a snapshot is read anew because somebody committed meanwhile.
 const ATTEMPTS: usize = 20;

@@ -7,11 +7,9 @@ mod tests;
 
 use super::live::Kernel;
 use crate::error::{Error, Kind, Result};
-use crate::model::Ruleset;
-use crate::plan::{
-    Difference, Generation, PartOf, Since, Snapshot, Step, StepKind, Sums, TableId, Transaction, diff, differences,
-    step, unstaged,
-};
+use crate::model::{Generation, Ruleset, TableId};
+use crate::plan::{Difference, PartOf, Since, Step, StepKind, Sums, Transaction, diff, differences, step, unstaged};
+use crate::state::Snapshot;
 use crate::validate::{Fault, Severity};
 
 /// How often a commit is tried again when others commit at the same time.

@@ -12,9 +12,10 @@ use super::live::Kernel;
 use super::netns::NetNs;
 use super::trace_filter::TraceFilter;
 use crate::error::Result;
-use crate::model::{Family, Ruleset};
+use crate::model::{Family, Ruleset, TableId};
 use crate::netlink;
-use crate::plan::{TableId, TraceEvent, Transaction};
+use crate::plan::Transaction;
+use crate::state::TraceEvent;
 use crate::sys::socket::Wait;
 
 /// What packets of one network namespace do from now on, until this is dropped.

@@ -14,12 +14,9 @@ use super::listener::failed;
 use super::live::Kernel;
 use super::netns::NetNs;
 use crate::error::Result;
-use crate::model::{CtDirection, Hook, Policy, RuleHandle, Statement, Verdict};
-use crate::plan::{
-    ChainId, Generation, TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice,
-    TracedPacket,
-};
+use crate::model::{ChainId, CtDirection, Generation, Hook, Policy, RuleHandle, Statement, Verdict};
 use crate::sim::{Change, End, Fate, HeaderBytes, Interface, Packet, RuleLine, Rules, Step};
+use crate::state::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
 
 /// Turns the messages of a [`Trace`](super::Trace) into what a walk would say.
 ///
@@ -31,7 +28,7 @@ use crate::sim::{Change, End, Fate, HeaderBytes, Interface, Packet, RuleLine, Ru
 ///
 /// use nftmesh::kernel::{Kernel, TraceFilter, TraceSteps};
 /// use nftmesh::model::Rule;
-/// use nftmesh::plan::TraceEvent;
+/// use nftmesh::state::TraceEvent;
 /// use nftmesh::sim::Story;
 ///
 /// let (kernel, mut steps) = (Kernel::open()?, TraceSteps::open()?);

@@ -6,8 +6,9 @@ use super::listener::{Listener, Told, failed};
 use super::live::Kernel;
 use super::netns::NetNs;
 use crate::error::Result;
+use crate::model::{ChainId, RuleHandle};
 use crate::netlink;
-use crate::plan::{AddedAt, ChainId, Event, RuleHandle};
+use crate::state::{AddedAt, Event};
 use crate::sys::socket::Wait;
 
 /// The commits of one network namespace from now on.
@@ -22,7 +23,7 @@ use crate::sys::socket::Wait;
 ///
 /// ```no_run
 /// use nftmesh::kernel::Watch;
-/// use nftmesh::plan::Event;
+/// use nftmesh::state::Event;
 ///
 /// for event in Watch::open()? {
 ///     match event? {

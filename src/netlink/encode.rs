@@ -26,8 +26,9 @@ use super::write::{Header, Messages};
 use super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use crate::attr::AttributeWriter;
 use crate::bytecode::{Expr, KeptParts, KeptRule, Program, Unlowerable, parts_userdata, rule_userdata};
-use crate::model::{ChainKind, Kept, Name, Policy, Rule, RuleHandle, TableFlags};
-use crate::plan::{ChainId, HookState, Operation, Position, State, TableId, Transaction};
+use crate::model::{ChainId, ChainKind, Kept, Name, Policy, Position, Rule, RuleHandle, TableFlags, TableId};
+use crate::plan::{Operation, State, Transaction};
+use crate::state::HookState;
 
 pub(crate) use backend::Backend;
 pub(crate) use batch::{barrier, batch, message};

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::operation::{Operation, State};
-use super::snapshot::SetState;
 use super::transaction::{Transaction, with_elements};
 use crate::bytecode::raise_set;
 use crate::model::{Set, SetId};
+use crate::state::SetState;
 
 impl Transaction {
     /// The sets whose elements come or go and that the transaction does not declare before.

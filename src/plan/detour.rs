@@ -24,13 +24,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::operation::{Operation, State};
-use super::snapshot::{ChainState, Snapshot, TableState};
 use super::transaction::Transaction;
 use crate::bytecode::{Expr, LookupSet};
 use crate::model::{
     ChainKind, Element, Family, Interval, Key, MarkValue, Match, Name, Operand, Ruleset, Set, SetFlags, SetRef,
     Statement, Table, TableId,
 };
+use crate::state::{ChainState, Snapshot, TableState};
 
 /// One transaction of the way.
 #[derive(Clone, Debug)]

@@ -27,13 +27,13 @@ use std::borrow::Cow;
 
 use super::bound::with_chains;
 use super::operation::Operation;
-use super::snapshot::{ChainState, HookState, OpaqueMessage, SetState, Snapshot, TableState};
 use super::transaction::Transaction;
 use crate::attr::nfta::NFTA_TABLE_NAME;
 use crate::bytecode::{KeptParts, Modes, SetMode, Unlowerable, lower_elements, lower_set};
 use crate::model::{
     Base, Chain, ChainKind, Family, Kept, Name, Policy, Ruleset, Set, SetFlags, Statement, Table, TableFlags, TableId,
 };
+use crate::state::{ChainState, HookState, OpaqueMessage, SetState, Snapshot, TableState};
 use bound::{Bound, is_bound};
 use elements::Delta;
 use rules::Doomed;
@@ -52,7 +52,8 @@ use rules::Doomed;
 ///
 /// ```
 /// use nftmesh::model::{Chain, Family, Rule, Ruleset, Table};
-/// use nftmesh::plan::{Snapshot, diff};
+/// use nftmesh::plan::diff;
+/// use nftmesh::state::Snapshot;
 ///
 /// let chain = Chain::regular("out").rule(Rule::new().accept());
 /// let wanted = Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain));

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::operation::{Operation, State};
-use super::snapshot::{RuleState, Snapshot, TableState};
 use super::transaction::Transaction;
 use crate::bytecode::{Modes, raise};
 use crate::model::{Family, Name, RuleHandle, TableId};
 use crate::render::script;
+use crate::state::{RuleState, Snapshot, TableState};
 
 /// One difference between what the kernel holds and what is wanted, as what makes it good.
 ///
@@ -75,7 +75,8 @@ impl Transaction {
     ///
     /// ```
     /// use nftmesh::model::{Chain, Family, Rule};
-    /// use nftmesh::plan::{RuleHandle, TableId, Transaction};
+    /// use nftmesh::model::{RuleHandle, TableId};
+    /// use nftmesh::plan::Transaction;
     ///
     /// let out = TableId::new(Family::Inet, "mesh").chain("out");
     /// let transaction = Transaction::new().delete_rule(&out, RuleHandle(7)).add_rule(&out, Rule::new().accept());

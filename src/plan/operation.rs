@@ -1,9 +1,9 @@
 //! One change to the kernel's rule sets.
 
-use super::snapshot::{ChainState, OpaqueState, RuleState, SetState, TableState};
 use crate::model::{
     Chain, ChainId, ChainKind, Kept, Name, Object, Position, Rule, RuleHandle, Set, Table, TableFlags, TableId,
 };
+use crate::state::{ChainState, OpaqueState, RuleState, SetState, TableState};
 
 /// One change. Operations run in order; one that is refused refuses the whole transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,9 +16,9 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher, RandomState};
 use std::num::NonZeroU64;
 
-use super::snapshot::HookState;
 use crate::bytecode::{KeptParts, KeptRule};
 use crate::model::{Chain, ChainKind, Generation, Name, Ruleset, Set, SetFlags, Table, TableId};
+use crate::state::HookState;
 use crate::validate::{Calls, Fault, Judgement, Severity};
 use keyed::Keyed;
 pub(crate) use part::{Part, Since, TablePart};

@@ -99,11 +99,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::RuleHandle;
     use crate::model::{
-        Chain, ChainType, DataType, Element, Family, Hook, Priority, Rule, Set, Table, TableFlags, Value, set,
+        Chain, ChainType, DataType, Element, Family, Hook, Priority, Rule, RuleHandle, Set, Table, TableFlags, TableId,
+        Value, set,
     };
-    use crate::plan::TableId;
 
     #[test]
     fn every_operation_prints_as_a_command_of_nft() {

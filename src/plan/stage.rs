@@ -23,12 +23,12 @@ use std::collections::{HashMap, HashSet};
 
 use super::detour::{chains, is_late, looked_up, named, set_of};
 use super::operation::Operation;
-use super::snapshot::{ChainState, Snapshot};
 use super::transaction::Transaction;
 use crate::model::{
     Base, ChainId, ChainKind, ElementData, Name, Policy, Position, Rule, RuleHandle, Ruleset, Set, SetData, SetFlags,
     TableId,
 };
+use crate::state::{ChainState, Snapshot};
 
 impl Transaction {
     /// What of this plan for `wanted` is committed first because it would be published too late; it

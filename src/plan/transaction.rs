@@ -12,7 +12,8 @@ use crate::model::{
 ///
 /// ```
 /// use nftmesh::model::{Chain, Family, Rule};
-/// use nftmesh::plan::{TableId, Transaction};
+/// use nftmesh::model::TableId;
+/// use nftmesh::plan::Transaction;
 ///
 /// let table = TableId::new(Family::Inet, "mesh");
 /// let transaction = Transaction::new()

@@ -19,8 +19,11 @@ use std::net::Ipv6Addr;
 
 use crate::bytecode::{CmpOp, Expr, MetaKey, PayloadBase};
 use crate::mesh::istio::IstioConfig;
-use crate::model::{Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, Statement, Value, Verdict};
-use crate::plan::{ChainState, Operation, RuleState, Snapshot, TableId, TableState};
+use crate::model::{
+    Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, Statement, TableId, Value, Verdict,
+};
+use crate::plan::Operation;
+use crate::state::{ChainState, RuleState, Snapshot, TableState};
 use crate::xt::{self, Meaning};
 
 /// The tables in which `istio-iptables` writes.

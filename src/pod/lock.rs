@@ -10,13 +10,10 @@
 //! writing, never rules from working: what is installed stays in force, and the error names process
 //! and user of the holder.
 
-use std::fmt;
-use std::fs;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, fs, io, thread};
 
 use crate::error::{Error, Kind, Result};
 use crate::sys::abstract_socket::{self, Peer};

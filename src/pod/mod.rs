@@ -22,9 +22,10 @@ use lock::WriterLock;
 use crate::error::Result;
 use crate::kernel::{Committed, Kernel, LocalAddress, NetNs, RouteTable, legacy_names, plan};
 use crate::mesh::istio::{FAMILIES, Host, IstioConfig, RawOptions, TABLES};
-use crate::model::Ruleset;
-use crate::plan::{Snapshot, TableId, Transaction, differences};
+use crate::model::{Ruleset, TableId};
+use crate::plan::{Transaction, differences};
 use crate::routes::RoutePlan;
+use crate::state::Snapshot;
 
 /// The network namespace of a pod, in which an Istio sidecar is installed or removed.
 ///

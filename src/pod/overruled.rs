@@ -11,8 +11,9 @@ use super::{leftovers, powers};
 use crate::bytecode::Expr;
 use crate::error::Shown;
 use crate::mesh::istio::{Interception, IstioConfig};
-use crate::model::{Family, Hook, RuleHandle, Verdict};
-use crate::plan::{ChainId, ChainState, Operation, Part, RuleState, Snapshot, TableState, Transaction, differences};
+use crate::model::{ChainId, Family, Hook, RuleHandle, Verdict};
+use crate::plan::{Operation, Part, Transaction, differences};
+use crate::state::{ChainState, RuleState, Snapshot, TableState};
 
 /// A rule of iptables that ends its chain, in front of the jump to a mesh where there is one.
 ///

@@ -7,7 +7,7 @@ use crate::attr::Attributes;
 use crate::bytecode::{AnonymousSet, CtKey, ElementCode, ElementDataCode, Expr, LookupSet, MetaKey};
 use crate::error::Escaped;
 use crate::model::{Hook, Name, Verdict};
-use crate::plan::TableState;
+use crate::state::TableState;
 use crate::xt::Extension;
 
 /// Something that a rule can do to a packet. Whether it ever does is not asked.

@@ -17,8 +17,8 @@ use std::fmt;
 
 use super::powers::{self, Power};
 use crate::bytecode::{CtKey, Expr, MetaKey, SetMode, Sets, lower};
-use crate::model::{Chain, ChainKind, ChainType, Family, Hook, Name, Ruleset, Table};
-use crate::plan::{ChainId, Snapshot, TableId, TableState};
+use crate::model::{Chain, ChainId, ChainKind, ChainType, Family, Hook, Name, Ruleset, Table, TableId};
+use crate::state::{Snapshot, TableState};
 
 /// A chain or a table of somebody else that runs before a chain of ours, or may, and can decide
 /// there.

@@ -6,7 +6,8 @@ use super::overruled::Overruled;
 use super::precedence::Precedent;
 use crate::error::Error;
 use crate::kernel::Applied;
-use crate::plan::{Difference, Operation, TableId};
+use crate::model::TableId;
+use crate::plan::{Difference, Operation};
 use crate::routes::RouteEntry;
 
 /// What an installation or a removal did; nothing of it when all was as wanted.

@@ -7,8 +7,7 @@ use super::{Leftovers, Pod, leftovers};
 use crate::error::{Error, Kind, Result};
 use crate::kernel::plan;
 use crate::mesh::istio::IstioConfig;
-use crate::model::Ruleset;
-use crate::plan::TableId;
+use crate::model::{Ruleset, TableId};
 use crate::routes::RoutePlan;
 
 impl Pod {

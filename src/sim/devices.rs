@@ -6,8 +6,8 @@
 
 use super::inputs::CannotTell;
 use crate::bytecode::{BitwiseCode, CtKey, Expr, LimitCode, LogCode, MetaKey};
-use crate::model::{Family, TableFlags, Verdict};
-use crate::plan::{ChainId, ChainState, HookState, TableState, chain_kind};
+use crate::model::{ChainId, Family, TableFlags, Verdict};
+use crate::state::{ChainState, HookState, TableState, chain_kind};
 
 #[derive(Clone, Debug)]
 pub(super) struct DeviceChain {

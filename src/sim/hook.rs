@@ -10,8 +10,7 @@ use super::machine::{Machine, Ran};
 use super::rules::{ChainCode, RuleCode, RuleLine, Rules, TableCode};
 use super::unordered::{none_acts, order_is_nothing};
 use crate::bytecode::{QueueCode, RejectCode};
-use crate::model::{Base, ChainType, Hook, Policy, Verdict};
-use crate::plan::ChainId;
+use crate::model::{Base, ChainId, ChainType, Hook, Policy, Verdict};
 
 /// What became of a packet at a hook, and who decided when that is not all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]

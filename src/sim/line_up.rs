@@ -17,8 +17,8 @@ use std::sync::Arc;
 use super::flow::side;
 use super::rules::{ChainCode, RuleCode, Rules, TableCode};
 use crate::bytecode::{Expr, NatCode};
-use crate::model::{Base, Family, Family4or6, Hook, NatKind};
-use crate::plan::{HookFunction, Hooks, TableId};
+use crate::model::{Base, Family, Family4or6, Hook, NatKind, TableId};
+use crate::state::{HookFunction, Hooks};
 
 /// The stages of one hook for packets of one family.
 #[derive(Clone, Debug, Default)]

@@ -12,8 +12,7 @@ use super::packet::{Interface, Packet};
 use super::packet_text::has_ports;
 use super::rules::RuleLine;
 use super::walk::{Change, Fate, Step};
-use crate::model::{Base, CtDirection, CtState, Family4or6, Hook, NatKind, Policy, Verdict};
-use crate::plan::ChainId;
+use crate::model::{Base, ChainId, CtDirection, CtState, Family4or6, Hook, NatKind, Policy, Verdict};
 
 pub(super) struct Recorder<'a> {
     steps: &'a mut Vec<Step>,

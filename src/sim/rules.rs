@@ -11,9 +11,11 @@ use super::memory;
 use super::sets::SetIndex;
 use crate::bytecode::{CtKey, Expr, LookupSet, Modes, NoSets, Register, Sets, lower, lower_elements, lower_set, raise};
 use crate::error::{Error, Kind};
-use crate::model::{Base, Chain, ChainKind, ChainType, Family, Name, Rule, RuleHandle, Ruleset, Table, TableFlags};
-use crate::plan::{ChainId, ChainState, Hooks, RuleState, Snapshot, TableId, TableState, chain_kind};
+use crate::model::{
+    Base, Chain, ChainId, ChainKind, ChainType, Family, Name, Rule, RuleHandle, Ruleset, Table, TableFlags, TableId,
+};
 use crate::render::InFamily;
+use crate::state::{ChainState, Hooks, RuleState, Snapshot, TableState, chain_kind};
 use crate::xt::{self, Asked, Meaning, Question, SegmentLimit, XtOwner};
 
 /// A rule set that packets can be walked through: one of the model, or what a kernel holds.

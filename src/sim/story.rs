@@ -12,8 +12,7 @@ use super::packet::{Interface, Packet};
 use super::packet_text::has_ports;
 use super::rules::RuleLine;
 use super::walk::{Change, Delivery, End, Fate, Lost, Step, Walk, Way};
-use crate::model::{CtDirection, CtState, Protocol, Statement, Value};
-use crate::plan::ChainId;
+use crate::model::{ChainId, CtDirection, CtState, Protocol, Statement, Value};
 use crate::render::InFamily;
 
 impl Display for Walk {

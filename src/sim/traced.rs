@@ -4,7 +4,7 @@ use super::header::HeaderBytes;
 use super::packet::Packet;
 use super::packet_text::is_icmp;
 use crate::model::{Protocol, TcpFlags};
-use crate::plan::TracedPacket;
+use crate::state::TracedPacket;
 
 impl Packet {
     /// What a trace shows of a packet with this mark; `None` when that is no IP header with

@@ -10,8 +10,7 @@ use super::packet::{Interface, Packet};
 use super::recorder::Recorder;
 use super::rules::{RuleLine, Rules};
 use super::situation::Situation;
-use crate::model::{Base, CtDirection, CtState, Hook, Policy, Verdict};
-use crate::plan::ChainId;
+use crate::model::{Base, ChainId, CtDirection, CtState, Hook, Policy, Verdict};
 
 /// The way of one packet. Prints as a story, one event a line; [`short`](Walk::short) is what
 /// matched.

@@ -1,11 +1,9 @@
 //! Network namespaces. A thread that moves is always a short-lived one of ours: the caller's
 //! threads never change namespace.
 
-use std::fs;
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
-use std::thread;
+use std::{fs, io, thread};
 
 /// The namespace of the thread that reads it, namespaces(7).
 pub(crate) const CURRENT: &str = "/proc/thread-self/ns/net";

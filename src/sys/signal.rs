@@ -1,10 +1,9 @@
 //! Signals that get in the way, for tests: a system call that waits ends with `EINTR`, signal(7).
 
-use std::io;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 /// Runs `work` while one signal after the other interrupts its thread; it is handed how many came
 /// so far.

@@ -4,9 +4,8 @@
 //! taken for the kernel's, and no child process may ever hold the socket, not even one that is
 //! started while it is opened (libmnl's `mnl_socket_open` leaves that moment).
 
-use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::{fmt, io};
 
 /// A family of netlink, netlink(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

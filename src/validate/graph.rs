@@ -7,14 +7,13 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 
-use super::Checked;
 use super::links::Links;
 use super::location::At;
 use super::part::Calls;
 use super::place::Places;
 use super::problem::Problem;
 use super::rules::keyword;
-use super::{ChainView, Complete, Fault};
+use super::{ChainView, Checked, Complete, Fault};
 use crate::model::{ChainKind, Element, ElementData, Name, SetRef, Statement, Verdict};
 
 /// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h: a base chain and 15 below it, gotos

@@ -7,8 +7,8 @@ use super::laws::raised_changes_nothing;
 use crate::support::corpus::{EVERYTHING, as_this_kernel, loads};
 use crate::support::{in_fresh_netns, nft, nft_script, say, succeed};
 use nftmesh::kernel::Kernel;
-use nftmesh::model::{Chain, Family, Rule, Ruleset, Table};
-use nftmesh::plan::{Snapshot, TableId, TableState};
+use nftmesh::model::{Chain, Family, Rule, Ruleset, Table, TableId};
+use nftmesh::state::{Snapshot, TableState};
 
 /// What a flowtable needs is not in every kernel.
 const FLOWTABLE: &str = "table inet f {
@@ -168,7 +168,7 @@ fn a_chain_that_was_not_read_whole_is_planned_around() {
         assert_eq!(raised.unnamed.len(), 1);
         let text = raised.ruleset.to_string();
         assert!(text.contains("<unknown rules: 1>"), "{text}");
-        let listing = nftmesh::plan::Listing::new(&before).to_string();
+        let listing = nftmesh::state::Listing::new(&before).to_string();
         assert!(listing.contains("<unknown rules: 1>"), "{listing}");
         assert!(kernel.plan(&raised.ruleset).expect("readable").is_empty());
         let mut wanted = raised.ruleset.clone();

@@ -4,7 +4,8 @@
 use nftmesh::fuzz::encoders;
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Ruleset, Table};
-use nftmesh::plan::{Listing, Snapshot, Transaction};
+use nftmesh::plan::Transaction;
+use nftmesh::state::{Listing, Snapshot};
 
 use crate::support::{assert_same, command, timeless};
 

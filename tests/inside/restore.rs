@@ -12,7 +12,9 @@ use crate::support::{self, assert_same, in_fresh_netns, nft, nft_script, say};
 use nftmesh::bytecode::{Expr, LookupSet};
 use nftmesh::fuzz;
 use nftmesh::kernel::Kernel;
-use nftmesh::plan::{ChainState, Operation, Position, RuleHandle, Snapshot, State, TableId, TableState, Transaction};
+use nftmesh::model::{Position, RuleHandle, TableId};
+use nftmesh::plan::{Operation, State, Transaction};
+use nftmesh::state::{ChainState, Snapshot, TableState};
 
 #[test]
 fn a_table_with_one_of_everything_is_copied_whole() {

@@ -16,7 +16,6 @@ pub mod stale;
 pub mod sys;
 pub mod version;
 
-use std::env;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -24,11 +23,11 @@ use std::os::unix::process::CommandExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::thread;
+use std::{env, thread};
 
 use anyone::runnable_by_anyone;
 use nftmesh::kernel::{Kernel, interfaces};
-use nftmesh::plan::{Listing, Snapshot};
+use nftmesh::state::{Listing, Snapshot};
 
 /// Runs `body` on a thread of its own, in a new network namespace with lo up. A panic of the body
 /// is the caller's.

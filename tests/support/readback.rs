@@ -2,8 +2,8 @@
 //! nothing opaque.
 
 use nftmesh::bytecode::{lower, lower_elements, lower_set, same_programs};
-use nftmesh::model::{ChainKind, Policy, Ruleset, Set, Table};
-use nftmesh::plan::{HookState, SetState, Snapshot, TableId, TableState};
+use nftmesh::model::{ChainKind, Policy, Ruleset, Set, Table, TableId};
+use nftmesh::state::{HookState, SetState, Snapshot, TableState};
 
 /// Panics unless `snapshot` is exactly what `ruleset` lowers to.
 #[track_caller]

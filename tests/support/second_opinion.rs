@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use nftmesh::kernel::{Kernel, interfaces};
-use nftmesh::plan::{Listing, Snapshot};
+use nftmesh::state::{Listing, Snapshot};
 
 use super::{command, in_fresh_netns, ip, nft, nft_lists, nft_takes, say, timeless};
 

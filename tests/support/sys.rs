@@ -7,14 +7,13 @@
 #![expect(unsafe_code, reason = "namespaces, users of a thread and socket options have no safe wrapper in std")]
 
 use std::ffi::CStr;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, thread};
 
 /// How the process left the host's network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use crate::error::Result;
 use crate::kernel::dump::Found;
 use crate::kernel::live::Kernel;
 use crate::kernel::snapshot::Reading;
-use crate::model::Name;
+use crate::model::{Generation, Name, TableId};
 use crate::netlink::{self, Assembly, kind};
-use crate::plan::{ChainState, Generation, PartOf, Snapshot, TableId, TablePart, TableState};
+use crate::plan::{PartOf, TablePart};
+use crate::state::{ChainState, Snapshot, TableState};
 
 impl Kernel {
     /// What the kernel holds of this part. `None` when this is not the generation any more, or when

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{Invalid, Problem};
-use super::option_table as table;
 use super::options::{OptionSpec, RawOptions};
-use super::parse;
 use super::warning::Warning;
+use super::{option_table as table, parse};
 use crate::Result;
 
 /// How to run: what to do with the rules, where, and whether to validate.

@@ -10,8 +10,8 @@ use super::uses::count_unlisted;
 use super::{Item, Place, item};
 use crate::attr::{AttributeWriter, Attributes, Malformed, Message};
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
-use crate::model::Name;
-use crate::plan::{ChainState, Generation, OpaqueMessage, SetState, Snapshot, TableId, TableState};
+use crate::model::{Generation, Name, TableId};
+use crate::state::{ChainState, OpaqueMessage, SetState, Snapshot, TableState};
 
 /// A snapshot in the making. Messages come in the order of the kernel's dumps: tables, chains,
 /// sets, elements, rules, objects; what comes before that which it belongs to is kept as it is.

@@ -7,11 +7,8 @@ use super::super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use super::{FLOWTABLE, OBJECT, Place, chain, object, rule, set, table};
 use crate::attr::nfta::{NFTA_GEN_ID, NFTA_GEN_PROC_NAME, NFTA_GEN_PROC_PID, NFTA_RULE_POSITION};
 use crate::attr::{Attributes, Malformed, Message};
-use crate::model::{Name, RuleHandle};
-use crate::plan::{
-    AddedAt, ChainId, ChainState, Commit, Event, Generation, OpaqueMessage, OpaqueState, Position, SetState, TableId,
-    TableState,
-};
+use crate::model::{ChainId, Generation, Name, Position, RuleHandle, TableId};
+use crate::state::{AddedAt, ChainState, Commit, Event, OpaqueMessage, OpaqueState, SetState, TableState};
 
 /// What one message says.
 pub(crate) fn event(message: &Message<'_>) -> Event {

@@ -26,8 +26,8 @@ use super::{NFNL_SUBSYS_NFTABLES, kind};
 use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed, Message};
 use crate::bytecode::raise_set;
-use crate::model::{Family, Name, RuleHandle, Set};
-use crate::plan::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableId, TableState};
+use crate::model::{Family, Name, RuleHandle, Set, TableId};
+use crate::state::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableState};
 
 /// One message of a dump.
 #[derive(Debug)]

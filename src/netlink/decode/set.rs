@@ -6,7 +6,7 @@ use super::{Place, name};
 use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, INTERVAL_END, SetCode};
-use crate::plan::SetState;
+use crate::state::SetState;
 
 /// A set without its elements (`enum nft_set_attributes`); `None` when it cannot be named.
 pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(Place<'a>, SetState)>, Malformed> {

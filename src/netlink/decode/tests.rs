@@ -7,9 +7,9 @@ use super::super::flag;
 use super::{Assembly, Item, datagram};
 use crate::attr::Messages;
 use crate::bytecode::{Expr, LookupSet};
-use crate::model::Family;
+use crate::model::{Family, Generation, TableId};
 use crate::netlink::{NFNL_SUBSYS_NFTABLES, kind};
-use crate::plan::{Generation, Snapshot, TableId};
+use crate::state::Snapshot;
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 use crate::testing::{attribute, in_namespace, nft};
 

@@ -10,7 +10,7 @@ use super::{Place, event};
 use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed, Message};
 use crate::model::{CtDirection, CtState, CtStatus, Nfproto, Policy, QueueFlags, RuleHandle, Verdict};
-use crate::plan::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
+use crate::state::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
 
 /// What one message says.
 pub(crate) fn trace(message: &Message<'_>) -> TraceEvent {
@@ -180,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::attr::Messages;
-    use crate::plan::OpaqueMessage;
+    use crate::state::OpaqueMessage;
     use crate::testing::attribute;
 
     fn message(kind: u16, family: u8, attributes: &[Vec<u8>]) -> Vec<u8> {

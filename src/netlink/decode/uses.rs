@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::bytecode::{ElementDataCode, Expr};
 use crate::model::Name;
-use crate::plan::TableState;
+use crate::state::TableState;
 
 /// Counts for every chain the uses that nothing explains. Anonymous sets are still beside the
 /// rules.

@@ -1,8 +1,9 @@
 //! What stands around the operations of a batch: its begin and end, and a first message that can be
 //! blamed for nothing.
 
+use crate::model::{Generation, TableId};
 use crate::netlink::{NFNL_SUBSYS_NFTABLES, flag};
-use crate::plan::{Generation, Operation, State, TableId};
+use crate::plan::{Operation, State};
 
 /// A table that is certainly there when the transaction succeeds, when the first operation does not
 /// name one anyway.

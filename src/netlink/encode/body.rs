@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::bytecode::{ElementCode, Expr, SetCode, Unlowerable};
 use crate::model::RuleHandle;
-use crate::plan::Counters;
+use crate::state::Counters;
 
 /// A message about one thing.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::bytecode::{Program, SetMode, Sets, Unlowerable, lower};
-use crate::model::{Name, Rule};
-use crate::plan::{Operation, State, TableId, Transaction};
+use crate::model::{Name, Rule, TableId};
+use crate::plan::{Operation, State, Transaction};
 
 /// The sets of tables that rules may look up, and how each keeps its keys.
 #[derive(Clone, Debug, Default)]

@@ -15,7 +15,7 @@ use crate::attr::{self, AttributeWriter};
 use crate::bytecode::{ElementCode, ElementDataCode, ElementExtras, Expr, SetCode, Unlowerable};
 use crate::netlink::expr;
 use crate::netlink::write::{Header, Messages};
-use crate::plan::Counters;
+use crate::state::Counters;
 
 /// Appends one message.
 pub(super) fn write(messages: &mut Messages, header: Header, body: &Body<'_>) -> io::Result<()> {

@@ -8,7 +8,7 @@ use crate::attr::nfta::{
     NFTA_FLOWTABLE_HANDLE, NFTA_FLOWTABLE_PAD, NFTA_FLOWTABLE_USE, NFTA_OBJ_HANDLE, NFTA_OBJ_NAME, NFTA_OBJ_PAD,
     NFTA_OBJ_TYPE, NFTA_OBJ_USE,
 };
-use crate::plan::{ChainState, HookState, OpaqueState, RuleState, SetState, TableState};
+use crate::state::{ChainState, HookState, OpaqueState, RuleState, SetState, TableState};
 
 impl Encoder<'_> {
     pub(super) fn restore(&mut self, index: usize, table: &TableId, state: &State) -> Result<(), Unencodable> {

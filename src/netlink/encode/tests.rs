@@ -8,10 +8,10 @@ use super::*;
 use crate::attr;
 use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, SetCode};
 use crate::model::{
-    Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, RuleHandle, Ruleset, Set, Table, Value,
-    Verdict, set,
+    Chain, ChainType, DataType, Element, Family, Generation, Hook, Interval, Priority, RuleHandle, Ruleset, Set, Table,
+    Value, Verdict, set,
 };
-use crate::plan::{ChainState, Counters, Generation, HookState, OpaqueState, RuleState, SetState, TableState};
+use crate::state::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableState};
 
 fn encoded(backend: Backend, transaction: &Transaction, ending: Ending) -> Encoded {
     let known = KnownSets::of(transaction);

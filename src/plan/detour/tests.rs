@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::fuzz::machine::{Machine, contents};
 use crate::model::{Family, RuleHandle, Value, Verdict};
-use crate::plan::{ChainState, diff, unstaged};
+use crate::plan::{diff, unstaged};
+use crate::state::ChainState;
 use crate::testing::rulesets;
 
 fn ours() -> [TableId; 2] {
@@ -75,8 +76,8 @@ fn published_late(before: Option<&TableState>, after: &TableState) -> BTreeSet<S
 }
 
 /// The rules that packets can come to.
-fn before_the_end(rules: &[crate::plan::RuleState]) -> &[crate::plan::RuleState] {
-    let is_end = |rule: &crate::plan::RuleState| matches!(rule.exprs.as_slice(), [Expr::Verdict(verdict)] if *verdict == Verdict::Return);
+fn before_the_end(rules: &[crate::state::RuleState]) -> &[crate::state::RuleState] {
+    let is_end = |rule: &crate::state::RuleState| matches!(rule.exprs.as_slice(), [Expr::Verdict(verdict)] if *verdict == Verdict::Return);
     rules.get(..rules.iter().position(is_end).unwrap_or(rules.len())).unwrap_or_default()
 }
 
@@ -117,7 +118,7 @@ fn changed_sets(before: &TableState, after: &TableState) -> Vec<String> {
     let (old, new) = (looked_up(before), looked_up(after));
     let sets = after.sets.iter().filter(|set| old.contains(&set.name) && new.contains(&set.name));
     let same =
-        |set: &crate::plan::SetState| before.set(set.name.as_str()).is_some_and(|old| old.elements == set.elements);
+        |set: &crate::state::SetState| before.set(set.name.as_str()).is_some_and(|old| old.elements == set.elements);
     sets.filter(|set| !same(set)).map(|set| set.name.to_string()).collect()
 }
 

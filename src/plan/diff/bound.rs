@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use crate::bytecode::{Expr, Modes, Unlowerable, lower, same_programs, userdata_comment};
 use crate::model::{Chain, ChainKind, Name, Table, Verdict};
-use crate::plan::snapshot::{ChainState, RuleState, TableState};
+use crate::state::{ChainState, RuleState, TableState};
 
 /// The sign of every chain that belongs to a rule, by its name.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use crate::bytecode::{
     ElementCode, Expr, INTERVAL_END, SetMode, Unlowerable, lower_elements, lower_set, raise_elements, without_learned,
 };
 use crate::model::{Set, SetData, SetFlags};
-use crate::plan::snapshot::SetState;
 use crate::plan::transaction::with_elements;
+use crate::state::SetState;
 
 /// How the elements of a set differ.
 pub(super) enum Delta {

@@ -11,7 +11,7 @@ use crate::attr::nfta::{
 use crate::bytecode::same_attributes;
 use crate::model::{Object, Table};
 use crate::plan::operation::Operation;
-use crate::plan::snapshot::{OpaqueState, TableState};
+use crate::state::{OpaqueState, TableState};
 
 impl Steps {
     pub(super) fn objects<'s>(&mut self, state: &'s TableState, table: &Table, doomed: &mut Doomed<'s>) {

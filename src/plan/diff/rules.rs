@@ -17,7 +17,7 @@ use crate::bytecode::{
 };
 use crate::model::{ChainId, Name, Position, Rule, RuleHandle, Table};
 use crate::plan::operation::Operation;
-use crate::plan::snapshot::RuleState;
+use crate::state::RuleState;
 
 /// So many rules are deleted, or put in front of others, one by one. The kernel searches a chain
 /// from its start for every handle, so that more of them take the square of their number: what goes

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fuzz::machine::{Machine, contents};
-use crate::model::{Chain, ChainType, DataType, Element, Family, Hook, Interval, Priority, Rule, TableFlags, Value};
-use crate::plan::{Change, Position, differences};
+use crate::model::{
+    Chain, ChainType, DataType, Element, Family, Hook, Interval, Position, Priority, Rule, TableFlags, Value,
+};
+use crate::plan::{Change, differences};
 use crate::testing::rulesets;
 
 fn mesh() -> TableId {

@@ -13,8 +13,8 @@ use crate::error::{Error, Kind};
 use crate::model::{Chain, ChainKind, Element, ElementData, Name, Ruleset, Set, SetRef, Statement, Table, TableId};
 use crate::plan::diff;
 use crate::plan::operation::Operation;
-use crate::plan::snapshot::{ChainState, HookState, SetState, Snapshot, TableState};
 use crate::plan::transaction::{Transaction, with_elements};
+use crate::state::{ChainState, HookState, SetState, Snapshot, TableState};
 use crate::validate::{Calls, Fault, Judgement, Stayed, Was, refuse};
 
 /// What a rule set is to one that is in force.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::bdd::Bdd;
 use super::outcome::{Comparer, Outcome};
-use crate::model::{Base, Hook};
-use crate::plan::ChainId;
+use crate::model::{Base, ChainId, Hook};
 use crate::sim::cells::Input;
 use crate::sim::flow::{Flow, cells};
 use crate::sim::hook::{Listener, pass};

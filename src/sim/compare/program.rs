@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::bytecode::{CtKey, Expr};
-use crate::model::{Family4or6, Hook};
-use crate::plan::ChainId;
+use crate::model::{ChainId, Family4or6, Hook};
 use crate::sim::line_up::{ChainAt, Stage};
 use crate::sim::rules::{ChainCode, Op, RuleLine, Rules, TableCode};
 use crate::xt::Question;

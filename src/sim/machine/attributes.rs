@@ -13,8 +13,7 @@ use crate::bytecode::{
     FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase, QueueCode, Register, RegisterRange,
     RejectCode, SetCode, SocketKey, TproxyCode,
 };
-use crate::model::{Family, Family4or6, Hook, NatKind, Verdict};
-use crate::plan::{TableId, TableState};
+use crate::model::{Family, Family4or6, Hook, NatKind, TableId, Verdict};
 use crate::sim::cells::{Cell, Registers};
 use crate::sim::devices::is_harmless;
 use crate::sim::fib::FibAnswer;
@@ -22,6 +21,7 @@ use crate::sim::flow::{Flow, Tracking};
 use crate::sim::packet::{Interface, Packet, Receiver};
 use crate::sim::rules::{RuleCode, op};
 use crate::sim::situation::Situation;
+use crate::state::TableState;
 
 /// Attributes that are nothing to the packet.
 const NOTHING: &[(&str, &str)] = &[

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 
 use nftmesh::kernel::interfaces;
 use nftmesh::model::{AddrType, CtDirection, CtState, CtStatus, Hook, PktType};
-use nftmesh::plan::{TraceMessage, TracedDevice, TracedPacket};
 use nftmesh::sim::{Change, Connection, End, Fate, Interface, Owner, Packet, Receiver, Rules, Situation, Step, Walk};
+use nftmesh::state::{TraceMessage, TracedDevice, TracedPacket};
 
 use super::sensors;
 use super::told::{AtHook, Run, TEMPLATE, at_hooks, is_noise};

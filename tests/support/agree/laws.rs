@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use nftmesh::bytecode::Expr;
-use nftmesh::model::Verdict;
-use nftmesh::plan::{RuleHandle, Snapshot};
+use nftmesh::model::{RuleHandle, Verdict};
+use nftmesh::state::Snapshot;
 
 use super::dice::Dice;
 use super::words::{self, Named};

@@ -7,7 +7,7 @@ use nftmesh::bytecode::{Expr, MetaKey};
 use nftmesh::model::{
     AddrType, Chain, ChainType, Family, Field, Hook, Match, Op, Operand, PktType, Priority, Rule, Table, Value,
 };
-use nftmesh::plan::Snapshot;
+use nftmesh::state::Snapshot;
 
 use super::generate::UIDS;
 

@@ -5,9 +5,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nftmesh::kernel::Trace;
-use nftmesh::model::{Base, Hook, Protocol};
-use nftmesh::plan::{ChainId, TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedPacket};
+use nftmesh::model::{Base, ChainId, Hook, Protocol};
 use nftmesh::sim::Rules;
+use nftmesh::state::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedPacket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::laws;

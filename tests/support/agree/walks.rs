@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use nftmesh::bytecode::{CmpOp, Expr, Register};
-use nftmesh::model::Hook;
-use nftmesh::plan::{ChainId, RuleHandle, Snapshot, TableId};
+use nftmesh::model::{ChainId, Hook, RuleHandle, TableId};
 use nftmesh::sim::{End, Packet, Rules, Situation, Walk, walk_hook};
+use nftmesh::state::Snapshot;
 
 /// The rules of a kernel, whole or without some.
 pub struct Walks {

@@ -22,14 +22,12 @@ mod servers;
 pub use load::{Load, under_load};
 pub use probes::{RECORDINGS, Recording, probe_matrix, reference_matrix};
 
-use std::fmt;
-use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
+use std::{fmt, fs, thread};
 
 use servers::{APP, PROXY_IN, PROXY_OUT, REMOTE};
 

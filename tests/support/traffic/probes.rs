@@ -1,15 +1,12 @@
 //! The 40 connections that tell one set of rules from another, and what the reference answered to
 //! them.
 
-use std::env;
-use std::fs;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
+use std::{env, fs, io, thread};
 
 use super::{Listeners, PATIENCE, POD_V4, POD_V6, Pod, REMOTE_V4, REMOTE_V6, Who, connect, failure, read_answer, text};
 use crate::support::patience::patience;
@@ -174,7 +171,8 @@ fn probes() -> impl Iterator<Item = Probe> {
     let v4 = ("v4", REMOTE_V4, POD_V4, Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 6).into());
     let v6 = ("v6", REMOTE_V6, POD_V6, Ipv6Addr::LOCALHOST.into(), Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6).into());
     [v4, v6].into_iter().flat_map(|(v, remote, pod, loopback, passthrough): (_, IpAddr, IpAddr, IpAddr, IpAddr)| {
-        use {Way::Tcp, Way::Udp, Who::App, Who::AppOfProxyGroup, Who::Gateway, Who::Proxy};
+        use Way::{Tcp, Udp};
+        use Who::{App, AppOfProxyGroup, Gateway, Proxy};
         let src = format!("self-podip:8080 src {passthrough}");
         [
             (App, "remote:9000", Tcp, remote, 9000, None),

@@ -3,7 +3,8 @@
 use super::super::*;
 use crate::kernel::watch::Watch;
 use crate::model::{Chain, DataType, Element, Interval, Rule, Ruleset, Table, Value};
-use crate::plan::{Event, diff};
+use crate::plan::diff;
+use crate::state::Event;
 use crate::sys::signal::interrupted;
 use crate::testing::{in_namespace, nft};
 

@@ -6,9 +6,10 @@ use super::super::super::flag;
 use super::super::Assembly;
 use crate::attr::Messages;
 use crate::fuzz::encoders;
-use crate::model::{Chain, Family, Name, Rule};
+use crate::model::{Chain, Family, Generation, Name, Rule, TableId};
 use crate::netlink::{NFNL_SUBSYS_NFTABLES, kind};
-use crate::plan::{Generation, Operation, Snapshot, TableId, Transaction, diff};
+use crate::plan::{Operation, Transaction, diff};
+use crate::state::Snapshot;
 use crate::testing::attribute;
 
 fn number(kind: u16, value: u32) -> Vec<u8> {

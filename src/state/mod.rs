@@ -1,0 +1,18 @@
+//! What the kernel holds and reports: snapshots, events, trace messages, and their text.
+
+mod event;
+mod hooks;
+mod listing;
+mod raise;
+mod snapshot;
+mod trace;
+
+pub use event::{AddedAt, Commit, Event};
+pub use hooks::{HookFunction, HookList, Hooks};
+pub use listing::Listing;
+pub(crate) use raise::chain_kind;
+pub use raise::{Raised, Unnamed};
+pub use snapshot::{
+    ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,
+};
+pub use trace::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};

@@ -24,7 +24,7 @@ use ipnetwork::{IpNetwork, Ipv4Network};
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::kernel::{Kernel, routed};
 use nftmesh::mesh::istio::{InboundPorts, IstioConfig, ServiceCidrs};
-use nftmesh::model::{Family4or6, Hook, Ruleset};
+use nftmesh::model::{Hook, IpFamily, Ruleset};
 use nftmesh::plan::Transaction;
 use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Comparison, End, Host, Interface, Packet, Rules, Situation, Walk, Walker, compare, walk_hook};
@@ -225,7 +225,7 @@ fn imports() {
     for _ in 0..11 {
         restore.time(|| drop(support::succeed("iptables-nft-restore", "--test", &text)));
         let mut imported = None;
-        ours.time(|| imported = iptables_save(&text, Family4or6::Ipv4, Unknown::Refuse).ok());
+        ours.time(|| imported = iptables_save(&text, IpFamily::Ipv4, Unknown::Refuse).ok());
         let imported = imported.expect("a text that iptables takes").ruleset;
         programs.time(|| drop(black_box(rules(&imported))));
     }

@@ -72,7 +72,7 @@ fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
     let mut pod = namespace.pod()?;
     // Two that want different things would undo each other's work for ever.
     pod.hold()?;
-    let config = IstioConfig::resolve(options, &pod.host(options)?)?;
+    let config = IstioConfig::resolve(options, &pod.facts(options)?)?;
     config.warnings().iter().for_each(|warning| say::warn("guard", warning));
     // Watched first and installed then: nothing happens unseen. A second socket of this process would
     // not be us.

@@ -22,7 +22,7 @@ use clap::ArgMatches;
 use common::{drop_in, report, say};
 use nftmesh::Result;
 use nftmesh::kernel::NetNs;
-use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, RunMode, RunOptions, Validation};
+use nftmesh::mesh::istio::{IstioConfig, PodFacts, RawOptions, RunMode, RunOptions, Validation};
 use nftmesh::model::Ruleset;
 use nftmesh::pod::{Leftovers, Pod};
 use nftmesh::proxy::CaptureProbe;
@@ -58,7 +58,7 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     if drop_in::captures_nothing(options) {
         return print("nothing is captured with interception mode NONE, and nothing was changed\n");
     }
-    let host = pod.host(options)?;
+    let host = pod.facts(options)?;
     let config = IstioConfig::resolve(options, &host)?;
     config.warnings().iter().for_each(|warning| say::warn(PROGRAM, warning));
     let leftovers = if matches.get_flag(MIGRATE) { Leftovers::Remove } else { Leftovers::Keep };
@@ -99,7 +99,7 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
 }
 
 /// Where the validation listens and connects: in a pod of IPv6 the same with IPv6.
-fn probe(config: &IstioConfig, host: &Host, validation: Validation) -> CaptureProbe {
+fn probe(config: &IstioConfig, host: &PodFacts, validation: Validation) -> CaptureProbe {
     let (from, to): (IpAddr, IpAddr) = match host.pod_address() {
         Some(IpAddr::V6(_)) => (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6).into()),
         Some(IpAddr::V4(_)) | None => (Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 6).into()),

@@ -180,7 +180,7 @@ impl StdError for Error {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// Position of the operation in the transaction, from 0; `None` when the transaction as a whole
+    /// Index of the operation in the transaction; `None` when the transaction as a whole
     /// was refused.
     pub operation: Option<usize>,
     /// What was refused: the operation, its table and chain, and the statement or element where the

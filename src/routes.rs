@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 use crate::error::{Error, Kind, Result};
+use crate::model::IpFamily;
 
 /// The source address of connections that a proxy passes on without looking into them, IPv6. Its
 /// IPv4 sister `127.0.0.6` needs no address of its own: all of `127.0.0.0/8` is local.
@@ -17,9 +18,9 @@ pub const PASSTHROUGH6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
 /// Policy routes and the passthrough address that a mesh wants; the default wants nothing.
 ///
 /// ```
-/// use nftmesh::routes::{Families, RoutePlan, Tproxy};
+/// use nftmesh::routes::{Families, RoutePlan, MarkRoute};
 ///
-/// let plan = RoutePlan::new().tproxy(Families::Both, Tproxy::new(1337, 133)?).passthrough6();
+/// let plan = RoutePlan::new().tproxy(Families::Both, MarkRoute::new(1337, 133)?).passthrough6();
 /// assert_eq!(
 ///     plan.to_string(),
 ///     "ip -6 addr add ::6/128 dev lo nodad\n\
@@ -32,7 +33,7 @@ pub const PASSTHROUGH6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoutePlan {
-    tproxy: Option<(Families, Tproxy)>,
+    tproxy: Option<(Families, MarkRoute)>,
     passthrough: Passthrough,
 }
 
@@ -45,7 +46,7 @@ impl RoutePlan {
 
     /// Packets of these families that carry the mark are routed to this machine.
     #[must_use]
-    pub fn tproxy(mut self, families: Families, tproxy: Tproxy) -> Self {
+    pub fn tproxy(mut self, families: Families, tproxy: MarkRoute) -> Self {
         self.tproxy = Some((families, tproxy));
         self
     }
@@ -71,7 +72,7 @@ impl RoutePlan {
             Passthrough::None => vec![],
             Passthrough::Ipv6 => vec![RouteEntry::Passthrough6],
         };
-        if let Some((families, Tproxy { mark, table })) = *tproxy {
+        if let Some((families, MarkRoute { mark, table })) = *tproxy {
             let families = families.each();
             entries.extend(families.iter().map(|&family| RouteEntry::Route { family, table }));
             entries.extend(families.iter().map(|&family| RouteEntry::Rule { family, mark, table }));
@@ -89,15 +90,15 @@ impl fmt::Display for RoutePlan {
 
 /// A packet mark and the routing table for packets that carry it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tproxy {
+pub struct MarkRoute {
     mark: u32,
     table: u32,
 }
 
-impl Tproxy {
+impl MarkRoute {
     /// Of numbers that were checked where they were read, as [`new`](Self::new) checks them.
     pub(super) fn of_checked(mark: std::num::NonZeroU32, table: u32) -> Self {
-        Tproxy { mark: mark.get(), table }
+        MarkRoute { mark: mark.get(), table }
     }
 
     /// The mark is compared in full, all 32 bits; the table is any number that has no meaning of
@@ -120,7 +121,7 @@ impl Tproxy {
             253 => "default",
             254 => "main",
             255 => "local",
-            _ => return Ok(Tproxy { mark, table }),
+            _ => return Ok(MarkRoute { mark, table }),
         };
         Err(Error::new(
             Kind::Invalid,
@@ -163,23 +164,11 @@ impl Families {
     }
 }
 
-/// One family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "IP has these two")]
-pub enum IpFamily {
-    /// IPv4.
-    Ipv4,
-    /// IPv6.
-    Ipv6,
-}
-
-impl IpFamily {
-    /// `ip`, and the option that makes it speak of this family.
-    fn command(self) -> &'static str {
-        match self {
-            IpFamily::Ipv4 => "ip",
-            IpFamily::Ipv6 => "ip -6",
-        }
+/// `ip`, and the option that makes it speak of this family.
+fn command(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::Ipv4 => "ip",
+        IpFamily::Ipv6 => "ip -6",
     }
 }
 
@@ -212,10 +201,10 @@ impl fmt::Display for RouteEntry {
         match self {
             RouteEntry::Passthrough6 => write!(f, "ip -6 addr add {PASSTHROUGH6}/128 dev lo nodad"),
             RouteEntry::Route { family, table } => {
-                write!(f, "{} route add local default dev lo table {table}", family.command())
+                write!(f, "{} route add local default dev lo table {table}", command(*family))
             }
             RouteEntry::Rule { family, mark, table } => {
-                write!(f, "{} rule add fwmark {mark} lookup {table}", family.command())
+                write!(f, "{} rule add fwmark {mark} lookup {table}", command(*family))
             }
         }
     }
@@ -241,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_plan_for_one_family_leaves_the_other_alone() {
-        let tproxy = Tproxy::new(0x539, 1000).expect("is valid");
+        let tproxy = MarkRoute::new(0x539, 1000).expect("is valid");
         assert_eq!(
             RoutePlan::new().tproxy(Families::Ipv4, tproxy).to_string(),
             "ip route add local default dev lo table 1000\nip rule add fwmark 1337 lookup 1000\n"
@@ -255,12 +244,12 @@ mod tests {
     #[test]
     fn a_mark_or_table_that_takes_every_packet_is_refused() {
         for (mark, table) in [(0, 133), (1, 0), (1, 253), (1, 254), (1, 255)] {
-            let error = Tproxy::new(mark, table).expect_err("would take every packet");
+            let error = MarkRoute::new(mark, table).expect_err("would take every packet");
             assert!(error.is_invalid());
             assert!(error.to_string().contains("choose"), "{error}");
         }
         for (mark, table) in [(1, 1), (u32::MAX, u32::MAX), (1337, 256)] {
-            let tproxy = Tproxy::new(mark, table).expect("is valid");
+            let tproxy = MarkRoute::new(mark, table).expect("is valid");
             assert_eq!((tproxy.mark(), tproxy.table()), (mark, table));
         }
     }

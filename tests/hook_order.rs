@@ -8,7 +8,7 @@ mod support;
 use std::net::UdpSocket;
 
 use nftmesh::kernel::{Kernel, host};
-use nftmesh::model::{Family, Family4or6, Hook, TableId};
+use nftmesh::model::{Family, Hook, IpFamily, TableId};
 use nftmesh::sim::{Comparison, Packet, Rules, Situation, Walker, compare, walk_hook};
 use nftmesh::state::{HookFunction, HookList, Hooks};
 use support::{in_fresh_netns, ip, nft_script};
@@ -71,7 +71,7 @@ fn what_depends_on_the_order_of_two_tables_is_told_by_the_list_of_hooks_or_not_a
             let known = [(Family::Ip, "a"), (Family::Inet, "b")];
             let chains = known.map(|(family, name)| HookFunction::chain(0, TableId::new(family, name).chain("c")));
             let mut hooks = Hooks::default();
-            hooks.lists.push(HookList::new(Family4or6::Ipv4, Hook::Output, chains));
+            hooks.lists.push(HookList::new(IpFamily::Ipv4, Hook::Output, chains));
             for hooks in [Some(hooks), listed()].into_iter().flatten() {
                 let told = rules.clone().with_hooks(hooks);
                 let said = end(&told);

@@ -14,14 +14,14 @@ use nftmesh::bytecode::{Expr, lower};
 use nftmesh::import::{Imported, Unknown, iptables_save};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{
-    Family, Family4or6, Field, Match, Op, Operand, Protocol, Reject, Rule, Ruleset, Selector, Statement, Value, Verdict,
+    Family, Field, IpFamily, Match, Op, Operand, Protocol, Reject, Rule, Ruleset, Selector, Statement, Value, Verdict,
 };
 use nftmesh::plan::Transaction;
 use nftmesh::state::Snapshot;
 use support::{in_fresh_netns, shared_dir, succeed};
 
-const V4: Family4or6 = Family4or6::Ipv4;
-const V6: Family4or6 = Family4or6::Ipv6;
+const V4: IpFamily = IpFamily::Ipv4;
+const V6: IpFamily = IpFamily::Ipv6;
 
 /// Rules for IPv4 and their tables; `@` is a chain of the table that they may call.
 const RULES4: &[(&str, &str)] = &[
@@ -43,10 +43,10 @@ const RULES6: &[(&str, &str)] = &[
 /// What iptables does not print as it was written, so that the rules differ.
 const NORMALISED: &[(&str, &str)] = &[("--dport 0:65535", "it leaves out a range of all ports")];
 
-fn rules(family: Family4or6) -> &'static [(&'static str, &'static str)] {
+fn rules(family: IpFamily) -> &'static [(&'static str, &'static str)] {
     match family {
-        Family4or6::Ipv4 => RULES4,
-        Family4or6::Ipv6 => RULES6,
+        IpFamily::Ipv4 => RULES4,
+        IpFamily::Ipv6 => RULES6,
     }
 }
 
@@ -73,7 +73,7 @@ fn text(rules: &[(&str, &str)]) -> String {
 }
 
 #[track_caller]
-fn import(text: &str, family: Family4or6) -> Imported {
+fn import(text: &str, family: IpFamily) -> Imported {
     iptables_save(text, family, Unknown::Refuse).unwrap_or_else(|error| {
         panic!("{error}\n{}", text.lines().nth(error.line - 1).unwrap_or_default());
     })

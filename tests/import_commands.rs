@@ -7,11 +7,11 @@
 mod support;
 
 use nftmesh::import::{Unknown, iptables_save};
-use nftmesh::model::{Chain, Family4or6, Rule, Ruleset};
+use nftmesh::model::{Chain, IpFamily, Rule, Ruleset};
 use support::{in_fresh_netns, succeed};
 
 fn import(text: &str) -> Ruleset {
-    let imported = iptables_save(text, Family4or6::Ipv4, Unknown::Refuse);
+    let imported = iptables_save(text, IpFamily::Ipv4, Unknown::Refuse);
     imported.unwrap_or_else(|error| panic!("{error}\n{text}")).ruleset
 }
 

@@ -11,10 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nftmesh::import::{Unknown, iptables_save};
-use nftmesh::model::{Family4or6, Rule, Ruleset, Statement};
+use nftmesh::model::{IpFamily, Rule, Ruleset, Statement};
 use support::{command, in_fresh_netns, succeed};
 
-use Family4or6::{Ipv4 as V4, Ipv6 as V6};
+use IpFamily::{Ipv4 as V4, Ipv6 as V6};
 
 /// Rules of a dump by how much of them is read.
 #[derive(Default)]
@@ -39,7 +39,7 @@ fn kept(ruleset: &Ruleset) -> Vec<String> {
 
 impl Read {
     /// Every rule of a text alone, among all chains that the text has.
-    fn add(&mut self, text: &str, family: Family4or6) {
+    fn add(&mut self, text: &str, family: IpFamily) {
         let (mut table, mut chains) = (String::new(), String::new());
         for line in text.lines().map(str::trim) {
             if line.starts_with('*') {

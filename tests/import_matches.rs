@@ -20,17 +20,17 @@ use dice::Dice;
 use nftmesh::bytecode::{Expr, lower};
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::kernel::{Kernel, host};
-use nftmesh::model::{Family4or6, Ruleset};
+use nftmesh::model::{IpFamily, Ruleset};
 use nftmesh::plan::Transaction;
 use nftmesh::sim::{Comparison, Packet, Rules, Walk, Walker, compare};
 use support::patience::{comes_true, patience};
 use support::{command, in_fresh_netns, ip, succeed, sys};
 use traffic::Pod;
 
-use Family4or6::{Ipv4 as V4, Ipv6 as V6};
+use IpFamily::{Ipv4 as V4, Ipv6 as V6};
 
 #[track_caller]
-fn import(text: &str, family: Family4or6) -> Ruleset {
+fn import(text: &str, family: IpFamily) -> Ruleset {
     let imported = iptables_save(text, family, Unknown::Refuse);
     imported.unwrap_or_else(|error| panic!("{error}\n{}", text.lines().nth(error.line - 1).unwrap_or_default())).ruleset
 }
@@ -39,7 +39,7 @@ fn rules(ruleset: &Ruleset) -> Rules {
     Rules::try_from(ruleset).expect("every rule has a program")
 }
 
-fn program(family: Family4or6, what: &str) -> String {
+fn program(family: IpFamily, what: &str) -> String {
     match family {
         V4 => format!("iptables-{what}"),
         V6 => format!("ip6tables-{what}"),
@@ -53,7 +53,7 @@ fn option(dice: &mut Dice, name: &str, values: &[&str]) -> String {
 }
 
 /// Addresses and masks that packets of these tests have, and others.
-fn addresses(family: Family4or6) -> &'static [&'static str] {
+fn addresses(family: IpFamily) -> &'static [&'static str] {
     match family {
         V4 => &[
             "10.77.0.1",
@@ -71,7 +71,7 @@ fn addresses(family: Family4or6) -> &'static [&'static str] {
 const PORTS: &[&str] = &["53", "7000", "40000", "50000", ":1024", "1024:", "7000:50000", "2048", "0", "7", "81"];
 
 /// A match of conntrack that looks at what tables know: not at how much time is left.
-fn conntrack(dice: &mut Dice, family: Family4or6) -> String {
+fn conntrack(dice: &mut Dice, family: IpFamily) -> String {
     let mut text = "-m conntrack".to_owned();
     let states = ["NEW", "EST", "RELATED", "invalid", "UNTRACKED", "SNAT", "DNAT"];
     let all: [&dyn Fn(&mut Dice) -> String; 12] = [
@@ -129,7 +129,7 @@ const OF_PACKET: &[&str] = &[
 ];
 
 /// Options of a match that is not conntrack, and the chain where the kernel takes it.
-fn other(dice: &mut Dice, family: Family4or6) -> (&'static str, String) {
+fn other(dice: &mut Dice, family: IpFamily) -> (&'static str, String) {
     let full = match family {
         V4 => "--mask 255.255.0.0",
         V6 => "--mask ffff::",
@@ -310,7 +310,7 @@ struct Backend(&'static str);
 
 impl Backend {
     /// Those that this kernel has.
-    fn all(family: Family4or6) -> Vec<Backend> {
+    fn all(family: IpFamily) -> Vec<Backend> {
         let backends = ["nft", "legacy"].map(Backend);
         let works = |backend: &Backend| {
             let mut works = true;
@@ -329,12 +329,12 @@ impl Backend {
         backends.into_iter().filter(works).collect()
     }
 
-    fn load(&self, family: Family4or6, text: &str) {
+    fn load(&self, family: IpFamily, text: &str) {
         succeed(&program(family, &format!("{}-restore", self.0)), "", text);
     }
 
     /// The text with its counts.
-    fn save(&self, family: Family4or6) -> String {
+    fn save(&self, family: IpFamily) -> String {
         succeed(&program(family, &format!("{}-save", self.0)), "-c", "")
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nftmesh::mesh::istio::{
-    Cidrs, DnsCapture, Host, InboundPorts, Interception, IstioConfig, OPTIONS, OwnerGroups, PortRanges, RawOptions,
+    Cidrs, DnsCapture, InboundPorts, Interception, IstioConfig, OPTIONS, OwnerGroups, PodFacts, PortRanges, RawOptions,
     RunMode, RunOptions, ServiceCidrs, Takes, parse_group, parse_passwd, parse_resolv_conf,
 };
 use nftmesh::mesh::ports;
@@ -18,8 +18,8 @@ fn addresses(text: &str) -> Vec<IpAddr> {
 }
 
 /// A pod with both families, IPv4 first.
-fn pod() -> Host {
-    Host {
+fn pod() -> PodFacts {
+    PodFacts {
         addresses: addresses("127.0.0.1 10.77.0.2 ::1 fd77::2 fe80::1"),
         nameservers: parse_resolv_conf("nameserver 10.255.255.53\n"),
         users: parse_passwd("root:x:0:0::/:\nalice:x:1000:1000::/:\n"),
@@ -38,7 +38,7 @@ fn options(given: &[&str]) -> nftmesh::Result<RawOptions> {
     Ok(options)
 }
 
-fn resolve(given: &[&str], host: &Host) -> nftmesh::Result<IstioConfig> {
+fn resolve(given: &[&str], host: &PodFacts) -> nftmesh::Result<IstioConfig> {
     IstioConfig::resolve(&options(given)?, host)
 }
 
@@ -113,7 +113,7 @@ fn a_flag_beats_a_variable_and_a_variable_beats_the_default() {
 fn the_proxy_user_is_looked_up_when_no_uid_is_given() {
     let mut host = pod();
     host.users.insert("istio-proxy".to_owned(), 42);
-    let uids = |given: &[&str], host: &Host| {
+    let uids = |given: &[&str], host: &PodFacts| {
         let config = resolve(given, host).expect("valid");
         (config.proxy_uids.clone(), config.proxy_gids.clone(), warnings(&config).len())
     };
@@ -131,7 +131,7 @@ fn dns_goes_to_the_nameservers_that_the_pod_can_reach() {
     let v6: IpAddr = "fd00::53".parse().expect("an address");
     let mut host = pod();
     host.nameservers.addresses = vec![v6, v4];
-    let dns = |given: &[&str], host: &Host| {
+    let dns = |given: &[&str], host: &PodFacts| {
         let config = resolve(given, host).expect("valid");
         (config.dns.clone(), warnings(&config))
     };
@@ -157,7 +157,7 @@ fn ipv6_is_captured_when_the_pod_is_ipv6_or_dual_stack_says_so() {
     for (text, alone, dual_stack) in
         [("10.0.0.2 fd77::2", false, true), ("fd77::2", true, true), ("10.0.0.2", false, false)]
     {
-        let host = Host { addresses: addresses(text), ..pod() };
+        let host = PodFacts { addresses: addresses(text), ..pod() };
         let ipv6 = |given: &[&str]| resolve(given, &host).expect("valid").ipv6;
         assert_eq!((ipv6(&[]), ipv6(&["--dual-stack"])), (alone, dual_stack), "{text}");
     }
@@ -318,7 +318,7 @@ fn values_that_only_clash_together_are_refused_together() {
 #[test]
 fn a_pod_without_an_address_is_taken_for_ipv4_with_a_warning() {
     for text in ["", "127.0.0.1 ::1", "169.254.0.1 fe80::1"] {
-        let host = Host { addresses: addresses(text), ..pod() };
+        let host = PodFacts { addresses: addresses(text), ..pod() };
         for given in [&[][..], &["--dual-stack"]] {
             let config = resolve(given, &host).expect(text);
             assert!(!config.ipv6);

@@ -18,7 +18,7 @@ mod support;
 use std::fs;
 
 use nftmesh::import::{Unknown, iptables_save};
-use nftmesh::model::{Family4or6, Ruleset};
+use nftmesh::model::{IpFamily, Ruleset};
 use nftmesh::sim::{Comparison, Rules, compare};
 use recorded::{mended, refusals};
 use sidecar::{CASES, Case};
@@ -65,7 +65,7 @@ fn recorded(case: &Case) -> [String; 2] {
 #[track_caller]
 fn theirs(case: &Case, texts: [&str; 2]) -> Rules {
     let mut both = as_they_are(case, texts);
-    for (text, family) in texts.into_iter().zip([Family4or6::Ipv4, Family4or6::Ipv6]) {
+    for (text, family) in texts.into_iter().zip([IpFamily::Ipv4, IpFamily::Ipv6]) {
         both.tables.extend(refusals(text, family).tables);
     }
     Rules::try_from(&both).expect("every rule has a program")
@@ -75,7 +75,7 @@ fn theirs(case: &Case, texts: [&str; 2]) -> Rules {
 #[track_caller]
 fn as_they_are(case: &Case, [ipv4, ipv6]: [&str; 2]) -> Ruleset {
     let mut both = Ruleset::new();
-    for (text, family) in [(ipv4, Family4or6::Ipv4), (ipv6, Family4or6::Ipv6)] {
+    for (text, family) in [(ipv4, IpFamily::Ipv4), (ipv6, IpFamily::Ipv6)] {
         let imported =
             iptables_save(text, family, Unknown::Refuse).unwrap_or_else(|error| panic!("{}: {error}", case.name));
         both.tables.extend(imported.ruleset.tables);

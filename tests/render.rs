@@ -500,7 +500,7 @@ fn statements() {
 fn address_translation() {
     use NatFlags as N;
     let tcp = || new().l4proto(Protocol::TCP);
-    let port_only = prerouting().rule(tcp().nat(Nat::dnat().family(Family4or6::Ipv4).ports(80)));
+    let port_only = prerouting().rule(tcp().nat(Nat::dnat().family(IpFamily::Ipv4).ports(80)));
     nft_reads(&Ruleset::new().table(Table::new(Family::Inet, "t").chain(port_only)));
     let redirect = |ports, flags| Statement::Redirect { ports, flags };
     let cases = [
@@ -546,7 +546,7 @@ fn address_translation() {
     let to_port = || Tproxy::to_port(80);
     let cases = [
         (tcp().tproxy(to_port()), "meta l4proto tcp tproxy to :80"),
-        (tcp().tproxy(to_port().family(Family4or6::Ipv4)), "meta l4proto tcp tproxy ip to :80"),
+        (tcp().tproxy(to_port().family(IpFamily::Ipv4)), "meta l4proto tcp tproxy ip to :80"),
         (tcp().tproxy(Tproxy::to(v4("127.0.0.1"), None)), "meta l4proto tcp tproxy ip to 127.0.0.1"),
         (tcp().tproxy(Tproxy::to(v4("127.0.0.1"), Some(80))), "meta l4proto tcp tproxy ip to 127.0.0.1:80"),
         (new().tcp_dport(80).tproxy(Tproxy::to(v6("::1"), Some(80))), "tcp dport 80 tproxy ip6 to [::1]:80"),

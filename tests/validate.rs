@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 
 use nftmesh::model::{
-    Chain, ChainType, DataType, Element, Family, Family4or6, Field, Hook, Interval, Limit, LimitUnit, Log, LogLevel,
+    Chain, ChainType, DataType, Element, Family, Field, Hook, Interval, IpFamily, Limit, LimitUnit, Log, LogLevel,
     MarkKey, MarkValue, Nat, Nfproto, Policy, PortRange, Priority, Protocol, QueueFlags, Reject, Rule, Ruleset, Set,
     SetRef, Table, Tproxy, Value, Verdict, set,
 };
@@ -247,7 +247,7 @@ fn statements_that_do_not_fit_together_are_refused_by_both() {
         (Rule::new().tproxy(Tproxy::to_port(1)), "tproxy to :1"),
         (tcp().ip_daddr(v4).tproxy(Tproxy::to_port(1)), "meta l4proto tcp ip daddr 127.0.0.1 tproxy to :1"),
         (
-            tcp().ip_daddr(v4).tproxy(Tproxy::to_port(1).family(Family4or6::Ipv4)),
+            tcp().ip_daddr(v4).tproxy(Tproxy::to_port(1).family(IpFamily::Ipv4)),
             "meta l4proto tcp ip daddr 127.0.0.1 tproxy ip to :1",
         ),
         (tcp().nfproto(Nfproto::IPV4).tproxy(Tproxy::to_port(1)), "meta l4proto tcp meta nfproto ipv4 tproxy to :1"),

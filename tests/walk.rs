@@ -10,7 +10,7 @@ use std::process::Output;
 
 use nftmesh::kernel::{NetNs, host, legacy_tables};
 use nftmesh::model::{
-    AddrType, Chain, ChainType, Family, Family4or6, Hook, Nat, NatFlags, Policy, PortRange, Priority, Rule, Ruleset,
+    AddrType, Chain, ChainType, Family, Hook, IpFamily, Nat, NatFlags, Policy, PortRange, Priority, Rule, Ruleset,
     Statement, Table, TableId,
 };
 use nftmesh::sim::{
@@ -144,7 +144,7 @@ fn where_the_kernel_chooses_the_lowest_is_taken_and_said() {
 
 #[test]
 fn a_mark_is_routed_again_only_where_the_kernel_does() {
-    let host = pod().rule(PolicyRule::mark(Family4or6::Ipv4, 7, 99)).local_table(Family4or6::Ipv4, 99);
+    let host = pod().rule(PolicyRule::mark(IpFamily::Ipv4, 7, 99)).local_table(IpFamily::Ipv4, 99);
     let marked = || [Rule::new().set_mark(nftmesh::model::MarkValue::Constant(7)), Rule::new().oifname("lo").drop()];
     for (chain_type, expected) in
         [(ChainType::Filter, "SENT out by eth0"), (ChainType::Route, "DELIVERED to 8.8.8.8:80")]

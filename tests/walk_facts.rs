@@ -4,7 +4,7 @@
 #![cfg(feature = "sim")]
 
 use nftmesh::model::{
-    AddrType, Chain, ChainType, CtState, CtStatus, Family, Family4or6, Field, Hook, MarkValue, Match, Nat, Nfproto, Op,
+    AddrType, Chain, ChainType, CtState, CtStatus, Family, Field, Hook, IpFamily, MarkValue, Match, Nat, Nfproto, Op,
     Operand, PktType, Priority, Protocol, Rule, Ruleset, Table, Tproxy, Value, ct_state,
 };
 use nftmesh::sim::{
@@ -179,7 +179,7 @@ fn what_was_masqueraded_for_one_interface_does_not_leave_by_another() {
     let eth1 = Interface::new(3, "eth1");
     let other = Route::new("0.0.0.0/0".parse().expect("a network"), 3).table(100);
     let host = pod().link(Link::new(eth1, ["10.78.0.2/24".parse().expect("a network")]));
-    let host = host.route(other).rule(PolicyRule::mark(Family4or6::Ipv4, 7, 100));
+    let host = host.route(other).rule(PolicyRule::mark(IpFamily::Ipv4, 7, 100));
     let mut walker = Walker::new(&rules, &host);
     let mut send = |mark| {
         let sent = format!("udp 10.77.0.2:1000 -> 8.8.8.8:53 uid 0 gid 0 mark {mark}");
@@ -311,7 +311,7 @@ fn no_socket_is_looked_for_where_a_protocol_has_none() {
 fn what_depends_on_groups_sockets_and_checksums_is_not_guessed() {
     let mark = Rule::new().ct_state(CtState::ESTABLISHED).set_mark(MarkValue::Constant(7));
     let rules = lowered([filter("pre", Hook::Prerouting, -150, mark)]);
-    let host = pod().rule(PolicyRule::mark(Family4or6::Ipv4, 7, 100));
+    let host = pod().rule(PolicyRule::mark(IpFamily::Ipv4, 7, 100));
     let host = host.route(Route::new("0.0.0.0/0".parse().expect("a network"), 2).table(100));
     let mut walker = Walker::new(&rules, &host);
     // The connection is known, and so is its socket: its way may be that of an earlier packet, whatever

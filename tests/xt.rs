@@ -15,15 +15,15 @@ use std::io::{Seek, Write};
 
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::kernel::Kernel;
-use nftmesh::model::{Family4or6, Ruleset};
+use nftmesh::model::{IpFamily, Ruleset};
 use nftmesh::sim::{Comparison, Rules, compare};
 use recorded::{mended, refusals};
 use sidecar::CASES;
 use support::{command, in_fresh_netns, ip, succeed};
 
-use Family4or6::{Ipv4 as V4, Ipv6 as V6};
+use IpFamily::{Ipv4 as V4, Ipv6 as V6};
 
-fn restore(family: Family4or6) -> &'static str {
+fn restore(family: IpFamily) -> &'static str {
     match family {
         V4 => "iptables-nft-restore",
         V6 => "ip6tables-nft-restore",
@@ -44,7 +44,7 @@ fn install(rules: &Ruleset) {
 }
 
 #[track_caller]
-fn imported<'a>(texts: impl IntoIterator<Item = (Family4or6, &'a str)>) -> Rules {
+fn imported<'a>(texts: impl IntoIterator<Item = (IpFamily, &'a str)>) -> Rules {
     let mut all = Ruleset::new();
     for (family, text) in texts {
         let imported = iptables_save(text, family, Unknown::Refuse).unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -146,7 +146,7 @@ fn text(table: &str, rules: &str) -> String {
 
 /// Loads rules into this thread's namespace; `None`, and a line that says so, when the kernel has
 /// no such extension.
-fn load(family: Family4or6, text: &str) -> Option<Rules> {
+fn load(family: IpFamily, text: &str) -> Option<Rules> {
     let mut file = tempfile::tempfile().expect("a temporary file");
     file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("it can be written");
     let output = command(restore(family)).stdin(file).output().expect("iptables is installed");

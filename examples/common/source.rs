@@ -12,7 +12,7 @@ use nftmesh::Escaped;
 use nftmesh::import::{Imported, Unknown, iptables_save};
 use nftmesh::kernel::{self, Kernel, NetNs};
 use nftmesh::mesh::istio::{self, IstioConfig, OPTIONS, RawOptions, parse_resolv_conf};
-use nftmesh::model::{Family4or6, Ruleset};
+use nftmesh::model::{IpFamily, Ruleset};
 use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Host, Rules};
 
@@ -90,7 +90,7 @@ impl Source {
             Source::NetNs(path) => read(&NetNs::from_path(path).map_err(line)?)?,
             Source::Save(v4, v6) => {
                 let (mut ruleset, mut warnings, mut left_out) = (Ruleset::new(), Vec::new(), Vec::new());
-                for (path, family) in [(Some(v4), Family4or6::Ipv4), (v6.as_ref(), Family4or6::Ipv6)] {
+                for (path, family) in [(Some(v4), IpFamily::Ipv4), (v6.as_ref(), IpFamily::Ipv6)] {
                     let Some(path) = path else { continue };
                     let imported = imported(path, family)?;
                     let name = Escaped::new(path);
@@ -145,10 +145,10 @@ fn rules(kernel: &mut Kernel) -> nftmesh::Result<Rules> {
 }
 
 /// What is not known becomes an opaque statement: a walk that comes there says so.
-fn imported(path: &Path, family: Family4or6) -> Result<Imported, Complaint> {
+fn imported(path: &Path, family: IpFamily) -> Result<Imported, Complaint> {
     let program = match family {
-        Family4or6::Ipv4 => "iptables-save",
-        Family4or6::Ipv6 => "ip6tables-save",
+        IpFamily::Ipv4 => "iptables-save",
+        IpFamily::Ipv6 => "ip6tables-save",
     };
     let text = file(path, &format!("what {program} prints"))?;
     iptables_save(&text, family, Unknown::KeepOpaque).map_err(|cause| format!("{}: {cause}", Escaped::new(path)))
@@ -186,7 +186,8 @@ fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
     };
     let mut addresses: Vec<IpAddr> = vec![[127, 0, 0, 1].into()];
     addresses.extend(pod.addresses.iter().map(IpNetwork::ip));
-    let host = istio::Host { addresses, nameservers: parse_resolv_conf(&nameservers), ..istio::Host::default() };
+    let host =
+        istio::PodFacts { addresses, nameservers: parse_resolv_conf(&nameservers), ..istio::PodFacts::default() };
     IstioConfig::resolve(&options, &host).map_err(line)
 }
 

@@ -22,7 +22,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use nftmesh::mesh::istio::{Host, Interception, IstioConfig, RawOptions, parse_resolv_conf};
+use nftmesh::mesh::istio::{Interception, IstioConfig, PodFacts, RawOptions, parse_resolv_conf};
 use nftmesh::model::Ruleset;
 use nftmesh::plan::Transaction;
 use nftmesh::pod::Pod;
@@ -122,7 +122,7 @@ impl Round {
     /// machine's.
     fn config(&self, pod: &mut Pod) -> nftmesh::Result<IstioConfig> {
         let nameservers = parse_resolv_conf("nameserver 10.77.0.1\nnameserver fd77::1\n");
-        let host = Host { addresses: pod.addresses()?, nameservers, ..Host::default() };
+        let host = PodFacts { addresses: pod.addresses()?, nameservers, ..PodFacts::default() };
         let mut options = RawOptions::default();
         for (flag, value) in self.flags() {
             options.set_flag(flag, value)?;

@@ -3,7 +3,7 @@
 use super::data::Bytes;
 use super::keys::Register;
 use super::set::AnonymousSet;
-use crate::model::{Family4or6, NatFlags, NatKind};
+use crate::model::{IpFamily, NatFlags, NatKind};
 
 /// Registers of a lowest and a highest value; the highest is the lowest when absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -78,7 +78,7 @@ pub struct NatCode {
     /// Source or destination.
     pub kind: NatKind,
     /// Of which family; that of the packet when absent, in an inet table.
-    pub family: Option<Family4or6>,
+    pub family: Option<IpFamily>,
     /// Registers of the addresses.
     pub addresses: RegisterRange,
     /// Registers of the ports.
@@ -123,7 +123,7 @@ pub struct RejectCode {
 #[expect(clippy::exhaustive_structs, reason = "nft_tproxy")]
 pub struct TproxyCode {
     /// Only packets of this family.
-    pub family: Option<Family4or6>,
+    pub family: Option<IpFamily>,
     /// Register of the address.
     pub address: Option<Register>,
     /// Register of the port.

@@ -24,7 +24,7 @@ use crate::model::{
 pub struct Program {
     /// The expressions, in order.
     pub exprs: Vec<Expr>,
-    /// For each expression the statement of the rule that it came from, from 0.
+    /// For each expression, the index of the statement of the rule that it came from.
     pub statements: Vec<usize>,
 }
 

@@ -6,24 +6,24 @@ use super::codes::BitwiseCode;
 use super::data::Bytes;
 use super::expr::Expr;
 use super::keys::{CmpOp, FibFlags, FibResult, PayloadBase, Register};
-use crate::model::{AddrType, Family4or6};
+use crate::model::{AddrType, IpFamily};
 
 /// The time to live of IPv4, or the hop limit of IPv6, compared with `limit`.
-pub(crate) fn hops(family: Family4or6, op: CmpOp, limit: u8) -> Vec<Expr> {
+pub(crate) fn hops(family: IpFamily, op: CmpOp, limit: u8) -> Vec<Expr> {
     let offset = match family {
-        Family4or6::Ipv4 => 8,
-        Family4or6::Ipv6 => 7,
+        IpFamily::Ipv4 => 8,
+        IpFamily::Ipv6 => 7,
     };
     vec![load(PayloadBase::NETWORK, offset, 1), compare(op, &[limit])]
 }
 
 /// The differentiated services code point (RFC 2474), six bits behind the version in IPv6.
-pub(crate) fn code_point(family: Family4or6, op: CmpOp, value: u8) -> Vec<Expr> {
+pub(crate) fn code_point(family: IpFamily, op: CmpOp, value: u8) -> Vec<Expr> {
     match family {
-        Family4or6::Ipv4 => {
+        IpFamily::Ipv4 => {
             vec![load(PayloadBase::NETWORK, 1, 1), masked(&[0xfc]), compare(op, &[value << 2])]
         }
-        Family4or6::Ipv6 => {
+        IpFamily::Ipv6 => {
             let bits = u16::from(value) << 6;
             vec![load(PayloadBase::NETWORK, 0, 2), masked(&[0x0f, 0xc0]), compare(op, &bits.to_be_bytes())]
         }

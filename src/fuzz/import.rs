@@ -3,14 +3,14 @@
 use super::{assert_one_line, print};
 use crate::bytecode::lower;
 use crate::import::{Unknown, iptables_save};
-use crate::model::{Family4or6, Ruleset};
+use crate::model::{IpFamily, Ruleset};
 
 /// A text in either family, unknown things refused and kept. What is imported has programs and can
 /// be printed, its faults are one line; what is not says so in one line, with a place that is in
 /// the text. What is imported at all is the same when unknown things are kept.
 pub fn import(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    for family in [Family4or6::Ipv4, Family4or6::Ipv6] {
+    for family in [IpFamily::Ipv4, IpFamily::Ipv6] {
         let refused = iptables_save(&text, family, Unknown::Refuse);
         let kept = iptables_save(&text, family, Unknown::KeepOpaque);
         for error in [refused.as_ref().err(), kept.as_ref().err()].into_iter().flatten() {

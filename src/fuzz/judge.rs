@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::error::Error;
 use crate::model::{
-    Chain, ChainKind, ChainType, CtState, CtStatus, Family, Family4or6, Field, Hook, MarkKey, MarkValue, Match, Nat,
+    Chain, ChainKind, ChainType, CtState, CtStatus, Family, Field, Hook, IpFamily, MarkKey, MarkValue, Match, Nat,
     NatFlags, NatKind, PortRange, Priority, Queue, Reject, Rule, Ruleset, Selector, Statement, Table, Verdict,
 };
 use crate::sim::{CannotTell, Change, End, Fate, Rules, Situation, Step, Walk, walk_hook};
@@ -29,7 +29,7 @@ impl Judge {
     /// When one of them has no program.
     pub fn new(a: &Ruleset, b: &Ruleset) -> Result<Self, Error> {
         let (mut both, mut tracks) = ([a.clone(), b.clone()], [[false; 2]; 2]);
-        let families = [(Family::Ip, Family4or6::Ipv4), (Family::Ip6, Family4or6::Ipv6)];
+        let families = [(Family::Ip, IpFamily::Ipv4), (Family::Ip6, IpFamily::Ipv6)];
         for ((table, family), tracks) in families.into_iter().zip(&mut tracks) {
             let of = |ruleset: &Ruleset| {
                 let fits = |known: &&Table| known.family == Family::Inet || known.family == table;
@@ -66,7 +66,7 @@ impl Judge {
             return Ok(a.ct_mark != b.ct_mark && situation.connection.status.contains(CtStatus::CONFIRMED));
         }
         let [ipv4, ipv6] = self.tracks;
-        let tracks = if situation.packet.family() == Family4or6::Ipv4 { ipv4 } else { ipv6 };
+        let tracks = if situation.packet.family() == IpFamily::Ipv4 { ipv4 } else { ipv6 };
         let untracked = [a.is_untracked, b.is_untracked];
         // What only one side tracks, and takes back itself, is as on the other side.
         let is_taken_back = tracks != [true; 2] && tracks != [false; 2] && untracked == tracks;
@@ -196,16 +196,16 @@ fn reject(statement: &Statement) -> Option<Reject> {
 }
 
 /// RFC 792, and RFC 4443, section 3.1.
-fn of_family(reject: Reject, family: Family4or6) -> Reject {
+fn of_family(reject: Reject, family: IpFamily) -> Reject {
     match (reject, family) {
-        (Reject::Icmpx(0), Family4or6::Ipv4) => Reject::Icmp(0),
-        (Reject::Icmpx(1), Family4or6::Ipv4) => Reject::Icmp(3),
-        (Reject::Icmpx(2), Family4or6::Ipv4) => Reject::Icmp(1),
-        (Reject::Icmpx(3), Family4or6::Ipv4) => Reject::Icmp(13),
-        (Reject::Icmpx(0), Family4or6::Ipv6) => Reject::Icmpv6(0),
-        (Reject::Icmpx(1), Family4or6::Ipv6) => Reject::Icmpv6(4),
-        (Reject::Icmpx(2), Family4or6::Ipv6) => Reject::Icmpv6(3),
-        (Reject::Icmpx(3), Family4or6::Ipv6) => Reject::Icmpv6(1),
+        (Reject::Icmpx(0), IpFamily::Ipv4) => Reject::Icmp(0),
+        (Reject::Icmpx(1), IpFamily::Ipv4) => Reject::Icmp(3),
+        (Reject::Icmpx(2), IpFamily::Ipv4) => Reject::Icmp(1),
+        (Reject::Icmpx(3), IpFamily::Ipv4) => Reject::Icmp(13),
+        (Reject::Icmpx(0), IpFamily::Ipv6) => Reject::Icmpv6(0),
+        (Reject::Icmpx(1), IpFamily::Ipv6) => Reject::Icmpv6(4),
+        (Reject::Icmpx(2), IpFamily::Ipv6) => Reject::Icmpv6(3),
+        (Reject::Icmpx(3), IpFamily::Ipv6) => Reject::Icmpv6(1),
         (other, _) => other,
     }
 }
@@ -222,8 +222,8 @@ fn decided(statement: &Statement, hook: Hook, situation: &Situation) -> Option<D
         }
         Statement::Redirect { ports, flags } => {
             let loopback: IpAddr = match family {
-                Family4or6::Ipv4 => Ipv4Addr::LOCALHOST.into(),
-                Family4or6::Ipv6 => Ipv6Addr::LOCALHOST.into(),
+                IpFamily::Ipv4 => Ipv4Addr::LOCALHOST.into(),
+                IpFamily::Ipv6 => Ipv6Addr::LOCALHOST.into(),
             };
             let at_output = hook == Hook::Output;
             let addresses = at_output.then_some((loopback, loopback));
@@ -243,7 +243,7 @@ fn translates(table: &Table) -> bool {
 }
 
 /// Whether a table switches tracking on for a family.
-fn looks_at_connections(table: &Table, family: Family4or6) -> bool {
+fn looks_at_connections(table: &Table, family: IpFamily) -> bool {
     let selects = |selector: &Selector| {
         let of = [Field::CtDirection, Field::CtMark, Field::CtState, Field::CtStatus, Field::CtZone];
         selector.fields().iter().any(|field| of.contains(field))

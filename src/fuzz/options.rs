@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use super::assert_one_line;
 use crate::mesh::istio::{
-    Host, IstioConfig, OPTIONS, RawOptions, RunOptions, parse_group, parse_passwd, parse_resolv_conf,
+    IstioConfig, OPTIONS, PodFacts, RawOptions, RunOptions, parse_group, parse_passwd, parse_resolv_conf,
 };
 use crate::model::Ruleset;
 use crate::routes::RoutePlan;
@@ -31,7 +31,7 @@ pub fn options(bytes: &[u8]) {
         }
     }
     OPTIONS.iter().filter_map(|option| options.given(option.name)).for_each(|(name, _)| assert_one_line(name));
-    let host = Host {
+    let host = PodFacts {
         addresses: text.lines().filter_map(|line| line.parse().ok()).collect(),
         nameservers: parse_resolv_conf(&text),
         users: parse_passwd(&text),

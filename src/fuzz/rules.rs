@@ -7,7 +7,7 @@ use super::source::Source;
 use crate::bytecode::FIELDS;
 use crate::model::{
     AddrType, Base, Chain, ChainKind, ChainType, CtDirection, CtState, CtStatus, DataType, Element, ElementData,
-    Family, Family4or6, Field, Hook, IcmpType, Icmpv6Type, Interval, Key, Limit, LimitOf, LimitUnit, LimitWhen, Log,
+    Family, Field, Hook, IcmpType, Icmpv6Type, Interval, IpFamily, Key, Limit, LimitOf, LimitUnit, LimitWhen, Log,
     LogFlags, LogLevel, MarkKey, MarkValue, Match, Name, Nat, NatFlags, NatKind, Nfproto, Op, Operand, PktType, Policy,
     PortRange, Priority, Protocol, Queue, QueueFlags, Reject, Rule, Ruleset, Selector, Set, SetData, SetFlags, SetRef,
     Statement, Table, TableFlags, TcpFlags, Tproxy, Value, Verdict,
@@ -338,14 +338,14 @@ fn mark_value(from: &mut Source<'_>, sets: &[Set]) -> MarkValue {
     }
 }
 
-fn family(from: &mut Source<'_>) -> Family4or6 {
-    from.pick(&[Family4or6::Ipv4, Family4or6::Ipv6])
+fn family(from: &mut Source<'_>) -> IpFamily {
+    from.pick(&[IpFamily::Ipv4, IpFamily::Ipv6])
 }
 
 fn address(from: &mut Source<'_>) -> IpAddr {
     match family(from) {
-        Family4or6::Ipv4 => from.bytes::<4>().into(),
-        Family4or6::Ipv6 => from.bytes::<16>().into(),
+        IpFamily::Ipv4 => from.bytes::<4>().into(),
+        IpFamily::Ipv6 => from.bytes::<16>().into(),
     }
 }
 
@@ -365,7 +365,7 @@ fn nat(from: &mut Source<'_>) -> Nat {
     });
     Nat {
         kind: from.pick(&[NatKind::Dnat, NatKind::Snat]),
-        family: addresses.map(|(low, _)| Family4or6::of(low)).or_else(|| from.maybe(family)),
+        family: addresses.map(|(low, _)| IpFamily::of(low)).or_else(|| from.maybe(family)),
         addresses,
         ports: from.maybe(ports),
         flags: nat_flags(from),

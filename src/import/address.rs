@@ -6,7 +6,7 @@ use super::error::{Fault, Shown};
 use super::extension::Given;
 use super::value::matching;
 use super::words::Piece;
-use crate::model::{Family4or6, Field, Match, Operand, Value};
+use crate::model::{Field, IpFamily, Match, Operand, Value};
 
 /// Which address.
 #[derive(Clone, Copy)]
@@ -16,17 +16,17 @@ pub(super) enum Side {
 }
 
 /// The fields of an address.
-pub(super) fn field(side: Side, family: Family4or6) -> Field {
+pub(super) fn field(side: Side, family: IpFamily) -> Field {
     match (side, family) {
-        (Side::Destination, Family4or6::Ipv4) => Field::IpDaddr,
-        (Side::Destination, Family4or6::Ipv6) => Field::Ip6Daddr,
-        (Side::Source, Family4or6::Ipv4) => Field::IpSaddr,
-        (Side::Source, Family4or6::Ipv6) => Field::Ip6Saddr,
+        (Side::Destination, IpFamily::Ipv4) => Field::IpDaddr,
+        (Side::Destination, IpFamily::Ipv6) => Field::Ip6Daddr,
+        (Side::Source, IpFamily::Ipv4) => Field::IpSaddr,
+        (Side::Source, IpFamily::Ipv6) => Field::Ip6Saddr,
     }
 }
 
 /// One match for each address of the list, `None` for every address; without the option that one.
-pub(super) fn read(given: Option<Given<'_>>, side: Side, family: Family4or6) -> Result<Vec<Option<Match>>, Fault> {
+pub(super) fn read(given: Option<Given<'_>>, side: Side, family: IpFamily) -> Result<Vec<Option<Match>>, Fault> {
     let Some(given) = given else { return Ok(vec![None]) };
     let piece = given.piece();
     if given.not && piece.text.contains(',') {
@@ -44,14 +44,14 @@ pub(super) fn read(given: Option<Given<'_>>, side: Side, family: Family4or6) -> 
 }
 
 /// An address of this family.
-pub(super) fn address(piece: Piece<'_>, family: Family4or6) -> Result<IpAddr, Fault> {
+pub(super) fn address(piece: Piece<'_>, family: IpFamily) -> Result<IpAddr, Fault> {
     let address = match family {
-        Family4or6::Ipv4 => piece.text.parse().map(IpAddr::V4),
-        Family4or6::Ipv6 => piece.text.parse().map(IpAddr::V6),
+        IpFamily::Ipv4 => piece.text.parse().map(IpAddr::V4),
+        IpFamily::Ipv6 => piece.text.parse().map(IpAddr::V6),
     };
     let name = match family {
-        Family4or6::Ipv4 => "IPv4",
-        Family4or6::Ipv6 => "IPv6",
+        IpFamily::Ipv4 => "IPv4",
+        IpFamily::Ipv6 => "IPv6",
     };
     address.map_err(|_| {
         piece.wrong(format!("{} is no {name} address; give one, names are not looked up", Shown(piece.text)))
@@ -66,7 +66,7 @@ pub(super) fn constant(address: IpAddr) -> Value {
     }
 }
 
-fn operand(piece: Piece<'_>, family: Family4or6) -> Result<Operand, Fault> {
+fn operand(piece: Piece<'_>, family: IpFamily) -> Result<Operand, Fault> {
     let (address, mask) = network(piece, family)?;
     let width = width(family);
     let mask = bits(mask);
@@ -81,7 +81,7 @@ fn operand(piece: Piece<'_>, family: Family4or6) -> Result<Operand, Fault> {
 }
 
 /// An address and its mask, all ones where none is given.
-pub(super) fn network(piece: Piece<'_>, family: Family4or6) -> Result<(IpAddr, IpAddr), Fault> {
+pub(super) fn network(piece: Piece<'_>, family: IpFamily) -> Result<(IpAddr, IpAddr), Fault> {
     let width = width(family);
     let Some((text, mask)) = piece.split('/') else {
         return Ok((address(piece, family)?, from_bits(ones(width), family)));
@@ -94,8 +94,8 @@ pub(super) fn network(piece: Piece<'_>, family: Family4or6) -> Result<(IpAddr, I
         Some(length) => u128::MAX.checked_shl(u32::from(width - length)).unwrap_or(0) & ones(width),
         None => {
             let parsed = match family {
-                Family4or6::Ipv4 => mask.text.parse().map(IpAddr::V4),
-                Family4or6::Ipv6 => mask.text.parse().map(IpAddr::V6),
+                IpFamily::Ipv4 => mask.text.parse().map(IpAddr::V4),
+                IpFamily::Ipv6 => mask.text.parse().map(IpAddr::V6),
             };
             let wrong = || mask.wrong(format!("{} is no mask; give 0 to {width}, or a mask", Shown(mask.text)));
             bits(parsed.map_err(|_| wrong())?)
@@ -104,10 +104,10 @@ pub(super) fn network(piece: Piece<'_>, family: Family4or6) -> Result<(IpAddr, I
     Ok((address, from_bits(mask, family)))
 }
 
-fn width(family: Family4or6) -> u8 {
+fn width(family: IpFamily) -> u8 {
     match family {
-        Family4or6::Ipv4 => 32,
-        Family4or6::Ipv6 => 128,
+        IpFamily::Ipv4 => 32,
+        IpFamily::Ipv6 => 128,
     }
 }
 
@@ -122,9 +122,9 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-fn from_bits(bits: u128, family: Family4or6) -> IpAddr {
+fn from_bits(bits: u128, family: IpFamily) -> IpAddr {
     match family {
-        Family4or6::Ipv4 => Ipv4Addr::from_bits(u32::try_from(bits & ones(32)).unwrap_or(u32::MAX)).into(),
-        Family4or6::Ipv6 => Ipv6Addr::from_bits(bits).into(),
+        IpFamily::Ipv4 => Ipv4Addr::from_bits(u32::try_from(bits & ones(32)).unwrap_or(u32::MAX)).into(),
+        IpFamily::Ipv6 => Ipv6Addr::from_bits(bits).into(),
     }
 }

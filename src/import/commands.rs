@@ -10,7 +10,7 @@ use super::line::end_of;
 use super::open::Open;
 use super::words::Word;
 use super::{ChainCounters, tables, value};
-use crate::model::{Classic, Family4or6};
+use crate::model::{Classic, IpFamily};
 
 /// What a command was about.
 pub(super) enum Done {
@@ -67,7 +67,7 @@ pub(super) fn run(words: &[Word<'_>], end: usize, open: &mut Open) -> Result<Don
 
 /// Takes the program and the options that are not about the rule from a line of iptables(8), and
 /// returns its table: `filter` where none is named.
-pub(super) fn take_table(words: &mut Vec<Word<'_>>, family: Family4or6) -> Result<Named, Fault> {
+pub(super) fn take_table(words: &mut Vec<Word<'_>>, family: IpFamily) -> Result<Named, Fault> {
     if let Some(program) = words.first().and_then(|word| program(&word.text)) {
         if program != family {
             let (word, own) = words.first().map_or(("", 0), |word| (&*word.text, word.at));
@@ -122,12 +122,12 @@ pub(super) fn is_command(text: &str) -> bool {
 }
 
 /// The family of the program with this name or path.
-fn program(word: &str) -> Option<Family4or6> {
+fn program(word: &str) -> Option<IpFamily> {
     let name = word.rsplit('/').next().unwrap_or(word);
     let name = name.strip_suffix("-nft").or_else(|| name.strip_suffix("-legacy")).unwrap_or(name);
     match name {
-        "iptables" => Some(Family4or6::Ipv4),
-        "ip6tables" => Some(Family4or6::Ipv6),
+        "iptables" => Some(IpFamily::Ipv4),
+        "ip6tables" => Some(IpFamily::Ipv6),
         _ => None,
     }
 }

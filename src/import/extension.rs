@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::error::Fault;
 use super::making::Making;
 use super::words::{Piece, Word};
-use crate::model::{Family4or6, Protocol};
+use crate::model::{IpFamily, Protocol};
 
 /// A match or a target.
 pub(super) struct Extension {
@@ -173,13 +173,13 @@ impl<'l> Instance<'l> {
 }
 
 /// The match that a protocol brings along, so that `-p tcp --dport 80` needs no `-m tcp`.
-pub(super) fn of_protocol(protocol: Protocol, family: Family4or6) -> Option<&'static str> {
+pub(super) fn of_protocol(protocol: Protocol, family: IpFamily) -> Option<&'static str> {
     match (protocol, family) {
         (Protocol::TCP, _) => Some("tcp"),
         (Protocol::UDP, _) => Some("udp"),
         (Protocol::SCTP, _) => Some("sctp"),
-        (Protocol::ICMP, Family4or6::Ipv4) => Some("icmp"),
-        (Protocol::ICMPV6, Family4or6::Ipv6) => Some("icmp6"),
+        (Protocol::ICMP, IpFamily::Ipv4) => Some("icmp"),
+        (Protocol::ICMPV6, IpFamily::Ipv6) => Some("icmp6"),
         _ => None,
     }
 }

@@ -13,11 +13,11 @@ use super::making::{Made, Making};
 use super::open::Open;
 use super::words::Word;
 use super::{Unknown, raw, value};
-use crate::model::{Family4or6, Field, Match, Op, Operand, Protocol, Statement, Value, Verdict};
+use crate::model::{Field, IpFamily, Match, Op, Operand, Protocol, Statement, Value, Verdict};
 use options::Parsing;
 
 /// Where a rule goes.
-pub(super) enum Place {
+pub(super) enum RuleSlot {
     /// In front of the rule with this index, from 0.
     At {
         index: usize,
@@ -33,9 +33,9 @@ pub(super) fn read(
     all: &[Word<'_>],
     end: usize,
     open: &mut Open,
-    family: Family4or6,
+    family: IpFamily,
     unknown: Unknown,
-) -> Result<(usize, Place, Vec<Made>), Fault> {
+) -> Result<(usize, RuleSlot, Vec<Made>), Fault> {
     let counters = all.first().filter(|word| word.text.starts_with('[') && !word.quoted);
     let counter = counters.map(|word| value::counters(word.piece())).transpose()?;
     let rest = all.get(usize::from(counter.is_some())..).unwrap_or_default();
@@ -93,7 +93,7 @@ const ADDRESSES: usize = 1024;
 /// What a line says.
 #[derive(Default)]
 struct Line<'l> {
-    command: Option<(usize, Place)>,
+    command: Option<(usize, RuleSlot)>,
     counter: Option<(u64, u64)>,
     saddr: Option<Given<'l>>,
     daddr: Option<Given<'l>>,
@@ -102,27 +102,27 @@ struct Line<'l> {
     protocol: Option<(bool, Protocol, usize)>,
     /// Whether `-f` is there, and negated.
     fragment: Option<bool>,
-    parts: SmallVec<[Part<'l>; 3]>,
+    parts: SmallVec<[LinePart<'l>; 3]>,
     target: Option<Target<'l>>,
 }
 
 enum Target<'l> {
     Chain(Verdict),
-    Part(Part<'l>),
+    Part(LinePart<'l>),
 }
 
 /// A match or a target.
-enum Part<'l> {
+enum LinePart<'l> {
     Known(Instance<'l>),
     /// One that has no name here: its role, its name and its options.
     Kept(Role, &'l str, Vec<String>),
 }
 
-impl Part<'_> {
+impl LinePart<'_> {
     fn add(&self, making: &mut Making, unknown: Unknown) -> Result<(), Fault> {
         let instance = match self {
-            Part::Known(instance) => instance,
-            Part::Kept(role, name, words) => {
+            LinePart::Known(instance) => instance,
+            LinePart::Kept(role, name, words) => {
                 keep(making, *role, name, &words.join(" "));
                 return Ok(());
             }

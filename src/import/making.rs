@@ -3,11 +3,11 @@
 
 use super::error::Fault;
 use super::words::Piece;
-use crate::model::{Classic, Family4or6, Match, Protocol, Rule, Statement, Verdict};
+use crate::model::{Classic, IpFamily, Match, Protocol, Rule, Statement, Verdict};
 
 /// What matches and targets of one line add to.
 pub(super) struct Making {
-    pub(super) family: Family4or6,
+    pub(super) family: IpFamily,
     pub(super) table: Classic,
     /// The protocol that `-p` gave, where it is not negated.
     pub(super) protocol: Option<Protocol>,
@@ -41,7 +41,7 @@ pub(super) struct Mark {
 }
 
 impl Making {
-    pub(super) fn new(family: Family4or6, table: Classic, protocol: Option<Protocol>) -> Self {
+    pub(super) fn new(family: IpFamily, table: Classic, protocol: Option<Protocol>) -> Self {
         Making {
             family,
             table,

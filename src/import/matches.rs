@@ -17,13 +17,13 @@ mod tuple;
 mod way;
 
 use super::extension::{Extension, Opt};
-use crate::model::Family4or6;
+use crate::model::IpFamily;
 
 /// The match of this name for this family.
-pub(super) fn find(name: &str, family: Family4or6) -> Option<&'static Extension> {
+pub(super) fn find(name: &str, family: IpFamily) -> Option<&'static Extension> {
     let only = match name {
-        "icmp" | "ttl" => Some(Family4or6::Ipv4),
-        "hl" | "icmp6" | "icmpv6" => Some(Family4or6::Ipv6),
+        "icmp" | "ttl" => Some(IpFamily::Ipv4),
+        "hl" | "icmp6" | "icmpv6" => Some(IpFamily::Ipv6),
         _ => None,
     };
     let name = if name == "icmpv6" { "icmp6" } else { name };

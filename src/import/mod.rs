@@ -26,7 +26,7 @@
 //!
 //! ```
 //! use nftmesh::import::{Unknown, iptables_save};
-//! use nftmesh::model::Family4or6;
+//! use nftmesh::model::IpFamily;
 //!
 //! let text = "\
 //! *nat
@@ -36,7 +36,7 @@
 //! [2:120] -A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001
 //! COMMIT
 //! ";
-//! let imported = iptables_save(text, Family4or6::Ipv4, Unknown::Refuse)?;
+//! let imported = iptables_save(text, IpFamily::Ipv4, Unknown::Refuse)?;
 //! let nat = &imported.ruleset.tables[0];
 //! assert_eq!(
 //!     nat.chains[0].rules[0].to_string(),
@@ -46,7 +46,7 @@
 //! assert_eq!(imported.counters[0].packets, 3);
 //!
 //! let text = text.replace("--uid-owner", "--user");
-//! let error = iptables_save(&text, Family4or6::Ipv4, Unknown::Refuse).unwrap_err();
+//! let error = iptables_save(&text, IpFamily::Ipv4, Unknown::Refuse).unwrap_err();
 //! assert_eq!((error.line, error.column), (4, 53));
 //! # Ok::<(), nftmesh::Error>(())
 //! ```
@@ -67,10 +67,10 @@ mod words;
 
 pub use error::ImportError;
 
-use crate::model::{Family4or6, Name, Ruleset};
+use crate::model::{IpFamily, Name, Ruleset};
 
-/// The rule set that this text of `iptables-save` ([`Family4or6::Ipv4`]) or `ip6tables-save`
-/// ([`Family4or6::Ipv6`]) describes: tables `raw`, `mangle`, `nat`, `filter` and `security` of
+/// The rule set that this text of `iptables-save` ([`IpFamily::Ipv4`]) or `ip6tables-save`
+/// ([`IpFamily::Ipv6`]) describes: tables `raw`, `mangle`, `nat`, `filter` and `security` of
 /// family ip or ip6, in the order of the text.
 ///
 /// Built-in chains become base chains with the type, hook and priority that they have in xtables.
@@ -87,7 +87,7 @@ use crate::model::{Family4or6, Name, Ruleset};
 /// # Errors
 /// The first thing that cannot be read or cannot be said exactly. Whether the rules are good at
 /// their place is asked of [`Ruleset::validate`].
-pub fn iptables_save(text: &str, family: Family4or6, unknown: Unknown) -> Result<Imported, ImportError> {
+pub fn iptables_save(text: &str, family: IpFamily, unknown: Unknown) -> Result<Imported, ImportError> {
     tables::read(text, family, unknown)
 }
 

@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 
 use super::commands::{self, Done, Named};
 use super::error::{Fault, Shown};
-use super::line::{self, Place};
+use super::line::{self, RuleSlot};
 use super::making::Made;
 use super::tables::name;
 use super::words::{self, Piece, Word};
 use super::{ChainCounters, Unknown, targets, value};
-use crate::model::{Chain, Classic, Family, Family4or6, Hook, Name, Policy, Rule, Table};
+use crate::model::{Chain, Classic, Family, Hook, IpFamily, Name, Policy, Rule, Table};
 
 /// The table between `*name` and `COMMIT`, or one that commands are about.
 pub(super) struct Open {
@@ -39,7 +39,7 @@ impl Open {
         &mut self,
         words: &[Word<'_>],
         end: usize,
-        family: Family4or6,
+        family: IpFamily,
         unknown: Unknown,
     ) -> Result<Option<ChainCounters>, Fault> {
         match commands::run(words, end, self)? {
@@ -196,11 +196,11 @@ impl Open {
         }
     }
 
-    fn put(&mut self, chain: usize, place: Place, made: Vec<Made>) -> Result<(), Fault> {
+    fn put(&mut self, chain: usize, place: RuleSlot, made: Vec<Made>) -> Result<(), Fault> {
         let Some(OpenChain { rules, name, .. }) = self.chains.get_mut(chain) else { return Ok(()) };
         match place {
-            Place::Last => rules.extend(made),
-            Place::At { index, at } => {
+            RuleSlot::Last => rules.extend(made),
+            RuleSlot::At { index, at } => {
                 if index > rules.len() {
                     let (count, last) = (rules.len(), rules.len() + 1);
                     let what = format!("chain {} has {count} rules; insert at 1 to {last}", Shown(name.as_str()));
@@ -213,10 +213,10 @@ impl Open {
         Ok(())
     }
 
-    pub(super) fn close(self, family: Family4or6) -> Table {
+    pub(super) fn close(self, family: IpFamily) -> Table {
         let family = match family {
-            Family4or6::Ipv4 => Family::Ip,
-            Family4or6::Ipv6 => Family::Ip6,
+            IpFamily::Ipv4 => Family::Ip,
+            IpFamily::Ipv6 => Family::Ip6,
         };
         let Open { classic, by_default: _, chains, by_name: _ } = self;
         let mut table = Table::new(family, name(classic));

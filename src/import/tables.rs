@@ -5,10 +5,10 @@ use super::error::{Fault, Shown};
 use super::open::Open;
 use super::words::{self, Piece};
 use super::{ImportError, Imported, Remark, Unknown};
-use crate::model::{Classic, Family4or6};
+use crate::model::{Classic, IpFamily};
 
 /// Reads a text to its end.
-pub(super) fn read(text: &str, family: Family4or6, unknown: Unknown) -> Result<Imported, ImportError> {
+pub(super) fn read(text: &str, family: IpFamily, unknown: Unknown) -> Result<Imported, ImportError> {
     let mut reading = Reading { imported: Imported::default(), family, unknown, open: None, commanded: Vec::new() };
     let (mut number, mut last) = (0, "");
     for line in text.split('\n') {
@@ -38,7 +38,7 @@ pub(super) fn name(classic: Classic) -> &'static str {
 
 struct Reading {
     imported: Imported,
-    family: Family4or6,
+    family: IpFamily,
     unknown: Unknown,
     open: Option<Open>,
     /// Tables that lines of iptables(8) itself are about.

@@ -5,7 +5,7 @@ use super::dump::Dump;
 use super::live::Kernel;
 use crate::attr::{Attribute, AttributeWriter, Malformed, Message};
 use crate::error::{Error, Result};
-use crate::model::{ChainId, Family, Family4or6, Hook, TableId};
+use crate::model::{ChainId, Family, Hook, IpFamily, TableId};
 use crate::state::{HookFunction, HookList, Hooks};
 
 impl Kernel {
@@ -16,7 +16,7 @@ impl Kernel {
     /// When the kernel can't be asked.
     pub fn hooks(&mut self) -> Result<Option<Hooks>> {
         let mut hooks = Hooks::default();
-        for family in [Family4or6::Ipv4, Family4or6::Ipv6] {
+        for family in [IpFamily::Ipv4, IpFamily::Ipv6] {
             for hook in Hook::ALL {
                 let Some(functions) = self.functions(family, hook)? else { return Ok(None) };
                 hooks.lists.push(HookList::new(family, hook, functions));
@@ -25,7 +25,7 @@ impl Kernel {
         Ok(Some(hooks))
     }
 
-    fn functions(&mut self, family: Family4or6, hook: Hook) -> Result<Option<Vec<HookFunction>>> {
+    fn functions(&mut self, family: IpFamily, hook: Hook) -> Result<Option<Vec<HookFunction>>> {
         let mut attributes = Vec::new();
         AttributeWriter::new(&mut attributes).be32(NFNLA_HOOK_HOOKNUM, hook.number());
         for _ in 0..MOST_READINGS {

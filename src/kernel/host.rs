@@ -14,7 +14,7 @@ use super::links::interfaces;
 use super::route_messages as messages;
 use super::rtnetlink::{Failure, Rtnetlink, unreadable};
 use crate::error::{Error, Result};
-use crate::model::{AddrType, Family4or6};
+use crate::model::{AddrType, IpFamily};
 use crate::sim::{Host, Interface, Link, PolicyRule, ReversePath, Route, SourceChecks};
 
 /// The host as the network namespace of the calling thread is now. Which sockets listen is not
@@ -108,7 +108,7 @@ fn rule(object: &[u8]) -> Result<Option<PolicyRule>, Failure> {
     let RuleMessage { header, attributes, .. } = RuleMessage::parse(object).map_err(malformed)?;
     let RuleHeader { family, dst_len, src_len, tos, table, action, flags } = header;
     let Some(nothing) = unspecified(family) else { return Ok(None) };
-    let mut rule = PolicyRule::all(Family4or6::of(nothing), 0, u32::from(table));
+    let mut rule = PolicyRule::all(IpFamily::of(nothing), 0, u32::from(table));
     let mut asks: Vec<String> = Vec::new();
     if (dst_len, src_len, tos) != (0, 0, 0) {
         asks.push("it selects by address or type of service".to_owned());

@@ -5,18 +5,17 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use super::route_messages::LOOPBACK;
-use crate::model::Family4or6;
-use crate::routes::{IpFamily, PASSTHROUGH6, RouteEntry, RoutePlan};
+use crate::routes::{PASSTHROUGH6, RouteEntry, RoutePlan};
 use crate::sim::{Host, PolicyRule};
 
 /// The host with what a plan wants to be there, for walks on a machine that has not got it yet.
 ///
 /// ```
 /// use nftmesh::kernel::routed;
-/// use nftmesh::routes::{Families, RoutePlan, Tproxy};
+/// use nftmesh::routes::{Families, RoutePlan, MarkRoute};
 /// use nftmesh::sim::Host;
 ///
-/// let plan = RoutePlan::new().tproxy(Families::Ipv4, Tproxy::new(1337, 133)?);
+/// let plan = RoutePlan::new().tproxy(Families::Ipv4, MarkRoute::new(1337, 133)?);
 /// let host = routed(Host::pod(["10.77.0.2/24".parse().expect("a network")]), &plan);
 /// assert!(host.rules.iter().any(|rule| rule.mark == 1337 && rule.table == 133));
 /// # Ok::<(), nftmesh::Error>(())
@@ -25,14 +24,7 @@ use crate::sim::{Host, PolicyRule};
 pub fn routed(host: Host, plan: &RoutePlan) -> Host {
     plan.entries().into_iter().fold(host, |host, entry| match entry {
         RouteEntry::Passthrough6 => host.address(LOOPBACK, IpNetwork::from(IpAddr::from(PASSTHROUGH6))),
-        RouteEntry::Route { family: of, table } => host.local_table(family(of), table),
-        RouteEntry::Rule { family: of, mark, table } => host.rule(PolicyRule::mark(family(of), mark, table)),
+        RouteEntry::Route { family, table } => host.local_table(family, table),
+        RouteEntry::Rule { family, mark, table } => host.rule(PolicyRule::mark(family, mark, table)),
     })
-}
-
-fn family(family: IpFamily) -> Family4or6 {
-    match family {
-        IpFamily::Ipv4 => Family4or6::Ipv4,
-        IpFamily::Ipv6 => Family4or6::Ipv6,
-    }
 }

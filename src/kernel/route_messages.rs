@@ -12,7 +12,8 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeade
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::rtnetlink::Failure;
-use crate::routes::{IpFamily, PASSTHROUGH6, RouteEntry};
+use crate::model::IpFamily;
+use crate::routes::{PASSTHROUGH6, RouteEntry};
 
 /// Who put it there: our number in `rtm_protocol`, `FRA_PROTOCOL` and `IFA_PROTO`. Free in
 /// include/uapi/linux/rtnetlink.h and in the rt_protos of iproute2.

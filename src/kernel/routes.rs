@@ -12,7 +12,8 @@ use std::net::IpAddr;
 use super::route_messages::{self as messages, Author, LOOPBACK};
 use super::rtnetlink::{Failure, Rtnetlink, unreadable};
 use crate::error::{Error, Kind, Result};
-use crate::routes::{IpFamily, RouteEntry, RoutePlan};
+use crate::model::IpFamily;
+use crate::routes::{RouteEntry, RoutePlan};
 
 /// Policy routes and addresses of one network namespace.
 ///
@@ -22,9 +23,9 @@ use crate::routes::{IpFamily, RouteEntry, RoutePlan};
 ///
 /// ```no_run
 /// use nftmesh::kernel::{NetNs, RouteTable};
-/// use nftmesh::routes::{Families, RoutePlan, Tproxy};
+/// use nftmesh::routes::{Families, RoutePlan, MarkRoute};
 ///
-/// let plan = RoutePlan::new().tproxy(Families::Both, Tproxy::new(1337, 133)?).passthrough6();
+/// let plan = RoutePlan::new().tproxy(Families::Both, MarkRoute::new(1337, 133)?).passthrough6();
 /// let mut routes = NetNs::from_path("/var/run/netns/pod-1")?.routes()?;
 /// routes.remove_stale(&plan)?;
 /// print!("{}", routes.add(&plan)?);

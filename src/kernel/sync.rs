@@ -8,7 +8,7 @@ mod tests;
 use super::live::Kernel;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Generation, Ruleset, TableId};
-use crate::plan::{Difference, PartOf, Since, Step, StepKind, Sums, Transaction, diff, differences, step, unstaged};
+use crate::plan::{Difference, Since, Step, StepKind, Sums, Transaction, Unsettled, diff, differences, step, unstaged};
 use crate::state::Snapshot;
 use crate::validate::{Fault, Severity};
 
@@ -38,7 +38,7 @@ enum Taken {
 
 /// All that has to be looked at while this is the generation.
 struct Ahead<'a> {
-    part: Box<PartOf>,
+    part: Box<Unsettled>,
     ours: &'a [TableId],
     generation: Generation,
 }
@@ -155,7 +155,7 @@ impl Kernel {
             if self.generation()? == known.generation {
                 match known.since(ruleset, &mut sums) {
                     Since::Other => {}
-                    Since::Part(part) => ahead = Some(Ahead { part, ours, generation: known.generation }),
+                    Since::Unsettled(part) => ahead = Some(Ahead { part, ours, generation: known.generation }),
                     Since::Same => {
                         let transaction = Transaction::new().at_generation(known.generation);
                         self.remembered = Some(known);

@@ -57,7 +57,7 @@ pub struct TraceSteps {
     /// Those of before the last commit: messages may be older.
     rules_before: Rules,
     interfaces: BTreeMap<u32, String>,
-    packets: HashMap<u32, Place>,
+    packets: HashMap<u32, LastSeen>,
     /// What left through lo and has not come in yet.
     round_lo: Option<(Packet, Option<TracedConnection>)>,
 }
@@ -78,7 +78,7 @@ pub struct TracedSteps {
 
 /// Where a packet was when something was last told of it.
 #[derive(Debug)]
-struct Place {
+struct LastSeen {
     hook: Hook,
     /// Base chains it has been through at this hook.
     chains: Vec<Arc<ChainId>>,
@@ -170,7 +170,7 @@ impl TraceSteps {
         chain: Arc<ChainId>,
     ) -> Result<()> {
         let begins_here = matches!(hook, Hook::Output | Hook::Prerouting);
-        let is_here = |place: &Place| place.hook == hook && !place.chains.contains(&chain);
+        let is_here = |place: &LastSeen| place.hook == hook && !place.chains.contains(&chain);
         let before = self.packets.remove(&message.id).filter(|place| is_here(place) || !begins_here);
         // The mark is that behind the first rule; what it was before only an earlier chain has told.
         let mark = before.as_ref().map_or(message.mark, |place| place.packet.mark);
@@ -194,7 +194,7 @@ impl TraceSteps {
                 let connection = before.and_then(|place| place.connection).or(around.and_then(|(_, known)| known));
                 let (packet, incoming, outgoing) = (packet.clone(), incoming.clone(), outgoing.clone());
                 told.steps.push(Step::Hook { hook, packet: packet.clone(), incoming, outgoing });
-                Place { hook, chains: Vec::new(), packet, incoming: None, outgoing: None, connection }
+                LastSeen { hook, chains: Vec::new(), packet, incoming: None, outgoing: None, connection }
             }
         };
         if !is_same(place.connection, shown.ct) {

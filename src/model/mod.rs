@@ -41,7 +41,7 @@ pub use matches::{
     udp_sport,
 };
 pub use name::{IfName, Name};
-pub use nat::{Family4or6, Nat, NatFlags, NatKind, PortRange, Tproxy};
+pub use nat::{IpFamily, Nat, NatFlags, NatKind, PortRange, Tproxy};
 pub use object::Object;
 pub(crate) use opaque::Kept;
 pub use opaque::Opaque;

@@ -45,7 +45,7 @@ pub struct Nat {
     /// Which address is translated.
     pub kind: NatKind,
     /// Family; in an inet table that of the packet, when neither this nor an address says it.
-    pub family: Option<Family4or6>,
+    pub family: Option<IpFamily>,
     /// Lowest and highest address to choose from.
     pub addresses: Option<(IpAddr, IpAddr)>,
     /// Ports to choose from; needs a match on a transport protocol.
@@ -88,7 +88,7 @@ impl Nat {
     #[must_use]
     pub fn to_range(mut self, low: impl Into<IpAddr>, high: impl Into<IpAddr>) -> Self {
         let (low, high) = (low.into(), high.into());
-        self.family = Some(Family4or6::of(low));
+        self.family = Some(IpFamily::of(low));
         self.addresses = Some((low, high));
         self
     }
@@ -102,7 +102,7 @@ impl Nat {
 
     /// In this family, when no address says it.
     #[must_use]
-    pub fn family(mut self, family: Family4or6) -> Self {
+    pub fn family(mut self, family: IpFamily) -> Self {
         self.family = Some(family);
         self
     }
@@ -118,21 +118,21 @@ impl Nat {
 /// IPv4 or IPv6, where both would be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "these two")]
-pub enum Family4or6 {
+pub enum IpFamily {
     /// IPv4.
     Ipv4,
     /// IPv6.
     Ipv6,
 }
 
-impl Family4or6 {
+impl IpFamily {
     /// The kernel's number (`NFPROTO_*`, include/uapi/linux/netfilter.h), which is also that of its
     /// addresses (`AF_*`).
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
-            Family4or6::Ipv4 => 2,
-            Family4or6::Ipv6 => 10,
+            IpFamily::Ipv4 => 2,
+            IpFamily::Ipv6 => 10,
         }
     }
 
@@ -140,8 +140,8 @@ impl Family4or6 {
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {
-            IpAddr::V4(_) => Family4or6::Ipv4,
-            IpAddr::V6(_) => Family4or6::Ipv6,
+            IpAddr::V4(_) => IpFamily::Ipv4,
+            IpAddr::V6(_) => IpFamily::Ipv6,
         }
     }
 }
@@ -152,7 +152,7 @@ impl Family4or6 {
 #[non_exhaustive]
 pub struct Tproxy {
     /// Only packets of this family; both when absent.
-    pub family: Option<Family4or6>,
+    pub family: Option<IpFamily>,
     /// Address the socket listens on; that of the incoming interface when absent.
     pub address: Option<IpAddr>,
     /// Port it listens on; the packet's own when absent.
@@ -169,12 +169,12 @@ impl Tproxy {
     /// To the listener on this address and, if given, port.
     pub fn to(address: impl Into<IpAddr>, port: Option<u16>) -> Self {
         let address = address.into();
-        Tproxy { family: Some(Family4or6::of(address)), address: Some(address), port }
+        Tproxy { family: Some(IpFamily::of(address)), address: Some(address), port }
     }
 
     /// Only packets of this family.
     #[must_use]
-    pub fn family(mut self, family: Family4or6) -> Self {
+    pub fn family(mut self, family: IpFamily) -> Self {
         self.family = Some(family);
         self
     }

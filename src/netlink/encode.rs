@@ -65,7 +65,7 @@ impl Encoded {
         let mut asked = Vec::new();
         for (origin, sequence) in self.origins.iter().zip((0..).map(|index| self.first.wrapping_add(1 + index))) {
             let operation = transaction.operations().get(origin.operation);
-            if origin.part == Part::Itself && operation.is_some_and(is_rule) {
+            if origin.part == MessagePart::Itself && operation.is_some_and(is_rule) {
                 self.messages.add_flag(origin.start, flag::ECHO);
                 asked.push(sequence);
             }
@@ -86,14 +86,14 @@ pub(crate) struct Origin {
     /// Index of the operation in the transaction.
     pub(crate) operation: usize,
     /// Which part of it.
-    pub(crate) part: Part,
+    pub(crate) part: MessagePart,
     /// Where the message starts in the buffer.
     pub(crate) start: usize,
 }
 
-/// Part of an operation that has a message of its own.
+/// MessagePart of an operation that has a message of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum MessagePart {
     /// Nothing of the operation: it makes the first message harmless, because faults found at
     /// commit time are reported with it.
     Anchor,
@@ -159,7 +159,7 @@ pub(crate) fn encode_with(
     encoder.messages.append(&batch_begin(first, transaction.generation()));
     let last = operations.len().saturating_sub(1);
     if let Some(table) = anchor(operations) {
-        encoder.add_table(0, Part::Anchor, table, TableFlags::empty()).map_err(|error| (0, error))?;
+        encoder.add_table(0, MessagePart::Anchor, table, TableFlags::empty()).map_err(|error| (0, error))?;
     }
     for (index, operation) in operations.iter().enumerate() {
         if index == last && ending == Ending::AcknowledgedLast {
@@ -213,11 +213,11 @@ impl Encoder<'_> {
                 let flags = flags.bits() | read.map_or(0, |read| read.flags);
                 let opaque = read.map_or(&[][..], |read| &read.attributes);
                 let body = TableBody { name: table.name.as_str(), flags, userdata: &userdata, opaque };
-                self.message(index, Part::Itself, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
+                self.message(index, MessagePart::Itself, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
             }
             Operation::DeleteChain(ChainId { table, name }) => {
                 let body = ChainBody { table: table.name.as_str(), name: name.as_str(), ..ChainBody::default() };
-                self.message(index, Part::Itself, kind::DELCHAIN, table, 0, &Body::Chain(body))
+                self.message(index, MessagePart::Itself, kind::DELCHAIN, table, 0, &Body::Chain(body))
             }
             Operation::DeleteElements { table, set } => self.named_elements(index, kind::DELSETELEM, 0, table, set),
             Operation::DeleteObject { table, kind, name } => self.delete_object(index, table, kind, name),
@@ -227,7 +227,7 @@ impl Encoder<'_> {
             Operation::DeleteSet { table, set } => self.about_set(index, kind::DELSET, table, set),
             Operation::DeleteTable(table) => {
                 let body = TableBody { name: table.name.as_str(), ..TableBody::default() };
-                self.message(index, Part::Itself, kind::DELTABLE, table, 0, &Body::Table(body))
+                self.message(index, MessagePart::Itself, kind::DELTABLE, table, 0, &Body::Table(body))
             }
             Operation::FlushChain(chain) => self.delete_rules(index, &chain.table, Some(&chain.name), None),
             // Elements to delete without an element are all; table and set have the same attribute numbers in both
@@ -242,7 +242,7 @@ impl Encoder<'_> {
     }
 
     /// The header of the next message, whose origin is noted.
-    fn header(&mut self, operation: usize, part: Part, kind: u16, table: &TableId, flags: u16) -> Header {
+    fn header(&mut self, operation: usize, part: MessagePart, kind: u16, table: &TableId, flags: u16) -> Header {
         self.origins.push(Origin { operation, part, start: self.messages.len() });
         let count = u32::try_from(self.origins.len()).unwrap_or(u32::MAX);
         let sequence = self.first.wrapping_add(count);
@@ -252,7 +252,7 @@ impl Encoder<'_> {
     fn message(
         &mut self,
         operation: usize,
-        part: Part,
+        part: MessagePart,
         kind: u16,
         table: &TableId,
         flags: u16,
@@ -262,7 +262,13 @@ impl Encoder<'_> {
         Ok(self.backend.write(&mut self.messages, header, body)?)
     }
 
-    fn add_table(&mut self, index: usize, part: Part, table: &TableId, flags: TableFlags) -> Result<(), Unencodable> {
+    fn add_table(
+        &mut self,
+        index: usize,
+        part: MessagePart,
+        table: &TableId,
+        flags: TableFlags,
+    ) -> Result<(), Unencodable> {
         let body = TableBody { name: table.name.as_str(), flags: flags.bits(), ..TableBody::default() };
         self.message(index, part, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
     }
@@ -300,7 +306,7 @@ impl Encoder<'_> {
         let (table_name, flags) = (table.name.as_str(), read.map_or(0, |read| read.flags));
         let (name, userdata) = (name.as_str(), userdata.as_slice());
         let body = ChainBody { table: table_name, name, hook, flags, counters: None, userdata, opaque };
-        self.message(index, Part::Itself, kind::NEWCHAIN, table, flag::CREATE, &Body::Chain(body))
+        self.message(index, MessagePart::Itself, kind::NEWCHAIN, table, flag::CREATE, &Body::Chain(body))
     }
 
     fn rule(
@@ -344,7 +350,7 @@ impl Encoder<'_> {
             }
         }
         let body = Body::Rule(RuleBody { first_set, ..body });
-        self.message(index, Part::Itself, kind::NEWRULE, table, flags, &body)
+        self.message(index, MessagePart::Itself, kind::NEWRULE, table, flags, &body)
     }
 
     fn delete_rules(
@@ -356,13 +362,13 @@ impl Encoder<'_> {
     ) -> Result<(), Unencodable> {
         let chain = chain.map(Name::as_str);
         let body = RuleBody { table: table.name.as_str(), chain, handle, ..RuleBody::default() };
-        self.message(index, Part::Itself, kind::DELRULE, table, 0, &Body::Rule(body))
+        self.message(index, MessagePart::Itself, kind::DELRULE, table, 0, &Body::Rule(body))
     }
 
     /// A message that names a set, and nothing else.
     fn about_set(&mut self, index: usize, kind: u16, table: &TableId, set: &Name) -> Result<(), Unencodable> {
         let body = SetBody { table: table.name.as_str(), name: set.as_str(), ..SetBody::default() };
-        self.message(index, Part::Itself, kind, table, 0, &Body::Set(body))
+        self.message(index, MessagePart::Itself, kind, table, 0, &Body::Set(body))
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 
 use crate::attr::{self, AttributeWriter};
 use crate::bytecode::{Expr, LookupSet, RegisterRange};
-use crate::model::{Family4or6, NatKind, Verdict};
+use crate::model::{IpFamily, NatKind, Verdict};
 
 /// The option that the kernel's expression is built with.
 pub(super) fn kernel_option(expr: &Expr) -> &'static str {
@@ -280,10 +280,10 @@ pub(super) fn nat_type(kind: NatKind) -> u32 {
 }
 
 /// `NFPROTO_*`.
-pub(super) fn family(family: Family4or6) -> u32 {
+pub(super) fn family(family: IpFamily) -> u32 {
     match family {
-        Family4or6::Ipv4 => 2,
-        Family4or6::Ipv6 => 10,
+        IpFamily::Ipv4 => 2,
+        IpFamily::Ipv6 => 10,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::encode::{Encoded, KnownSets, Origin, Part};
+use super::encode::{Encoded, KnownSets, MessagePart, Origin};
 use super::expr::kernel_option;
 use super::reply::Ack;
 use crate::attr::nfta::{
@@ -97,7 +97,7 @@ impl Context<'_> {
         };
         let spot = ack.offset.and_then(|offset| self.spot(&origin, operation, offset));
         let at_commit = spot.is_none() && Some(&origin) == self.encoded.origins.first();
-        if origin.part == Part::Anchor || at_commit && errno == libc::EMLINK {
+        if origin.part == MessagePart::Anchor || at_commit && errno == libc::EMLINK {
             let (kind, remedy) = self.whole(errno);
             return (kind, Refusal { operation: None, what: "the transaction".into(), errno, remedy });
         }
@@ -161,25 +161,25 @@ impl Context<'_> {
         match (operation, origin.part, attribute.kind) {
             (
                 Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. },
-                Part::Itself,
+                MessagePart::Itself,
                 NFTA_RULE_EXPRESSIONS,
             ) => {
                 let index = nested()?;
                 let program = self.known.lower(rule, operation.table()).ok()?;
                 Some(Spot::Expr(program.exprs.into_iter().nth(index)?))
             }
-            (Operation::Restore { state, .. }, Part::Itself, NFTA_RULE_EXPRESSIONS) => match &**state {
+            (Operation::Restore { state, .. }, MessagePart::Itself, NFTA_RULE_EXPRESSIONS) => match &**state {
                 State::Rule { rule, .. } => Some(Spot::Expr(rule.exprs.get(nested()?)?.clone())),
                 _ => Some(Spot::Other(attribute)),
             },
-            (Operation::Restore { .. }, Part::Elements { first }, NFTA_SET_ELEM_LIST_ELEMENTS) => {
+            (Operation::Restore { .. }, MessagePart::Elements { first }, NFTA_SET_ELEM_LIST_ELEMENTS) => {
                 Some(Spot::Element(format!("number {}", first + nested()? + 1)))
             }
             (
                 Operation::AddSet { set, .. }
                 | Operation::AddElements { set, .. }
                 | Operation::DeleteElements { set, .. },
-                Part::Elements { first },
+                MessagePart::Elements { first },
                 NFTA_SET_ELEM_LIST_ELEMENTS,
             ) => Some(Spot::Element(self.element(set, first + nested()?)?)),
             _ => Some(Spot::Other(attribute)),
@@ -195,7 +195,7 @@ impl Context<'_> {
         let (Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. }) = operation else { return None };
         let program = self.known.lower(rule, operation.table()).ok()?;
         let index = match origin.part {
-            Part::Lookup { expr } => expr,
+            MessagePart::Lookup { expr } => expr,
             _ => program.exprs.iter().position(|other| other == expr)?,
         };
         let statement = *program.statements.get(index)?;

@@ -163,7 +163,7 @@ impl Steps {
     }
 
     fn sets<'s>(&mut self, state: &'s TableState, table: &Table, doomed: &mut Doomed<'s>) -> Result<(), Unlowerable> {
-        let mut held = Held::new(&state.sets, |set| &set.name);
+        let mut held = HeldByName::new(&state.sets, |set| &set.name);
         for set in &table.sets {
             let found = held.find(&set.name);
             let kept = match found {
@@ -217,15 +217,15 @@ impl Steps {
         table: &Table,
         doomed: &mut Doomed<'s>,
     ) -> Vec<Option<&'s ChainState>> {
-        let mut held = Held::new(&state.chains, |chain| &chain.name);
+        let mut held = HeldByName::new(&state.chains, |chain| &chain.name);
         let mut kept = Vec::with_capacity(table.chains.len());
         for chain in &table.chains {
             let found = held.find(&chain.name);
-            let place = found.map(|found| Place::of(found, chain));
+            let place = found.map(|found| ChainMatch::of(found, chain));
             match (found, place) {
                 _ if chain.kind == ChainKind::Bound => kept.push(None),
-                (Some(found), Some(Place::Same)) => kept.push(Some(found)),
-                (Some(found), Some(Place::OtherPolicy)) => {
+                (Some(found), Some(ChainMatch::Same)) => kept.push(Some(found)),
+                (Some(found), Some(ChainMatch::OtherPolicy)) => {
                     // Of a chain that is there nothing else can be changed.
                     let (comment, kept_parts) = (None, Kept::default());
                     let only =
@@ -287,7 +287,7 @@ fn can_be_made_anew(held: &Snapshot, state: &TableState, table: &Table) -> Resul
 
 /// How a chain in the kernel compares with the wanted one of that name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ChainMatch {
     /// Hooked elsewhere, or not hooked.
     Other,
     /// Only the policy differs.
@@ -296,48 +296,48 @@ enum Place {
     Same,
 }
 
-impl Place {
-    fn of(state: &ChainState, chain: &Chain) -> Place {
+impl ChainMatch {
+    fn of(state: &ChainState, chain: &Chain) -> ChainMatch {
         let flags = chain.kept.code::<KeptParts>().map_or(0, |read| read.flags);
         if state.flags & !NFT_CHAIN_BASE != flags {
-            return Place::Other;
+            return ChainMatch::Other;
         }
         match (&state.hook, &chain.kind) {
-            (None, ChainKind::Regular) => Place::Same,
+            (None, ChainKind::Regular) => ChainMatch::Same,
             (Some(hook), ChainKind::Base(Base { chain_type, hook: wanted, priority, policy })) => {
                 let stands = (hook.chain_type.as_str(), hook.hook, hook.priority)
                     == (chain_type.name(), wanted.number(), priority.0);
                 let accepts = hook.policy != 0;
                 match stands && hook.devices.is_empty() {
-                    false => Place::Other,
-                    true if accepts == (*policy == Policy::Accept) => Place::Same,
-                    true => Place::OtherPolicy,
+                    false => ChainMatch::Other,
+                    true if accepts == (*policy == Policy::Accept) => ChainMatch::Same,
+                    true => ChainMatch::OtherPolicy,
                 }
             }
             (Some(hook), ChainKind::Opaque(read)) => match read.code::<HookState>() {
-                Some(wanted) if *hook == *wanted => Place::Same,
-                Some(wanted) if *hook == HookState { policy: hook.policy, ..wanted.clone() } => Place::OtherPolicy,
-                _ => Place::Other,
+                Some(wanted) if *hook == *wanted => ChainMatch::Same,
+                Some(wanted) if *hook == HookState { policy: hook.policy, ..wanted.clone() } => ChainMatch::OtherPolicy,
+                _ => ChainMatch::Other,
             },
-            _ => Place::Other,
+            _ => ChainMatch::Other,
         }
     }
 }
 
 /// What is held, found by name.
-struct Held<'s, T> {
+struct HeldByName<'s, T> {
     all: &'s [T],
     places: HashMap<&'s Name, usize>,
     found: Vec<bool>,
 }
 
-impl<'s, T> Held<'s, T> {
+impl<'s, T> HeldByName<'s, T> {
     fn new(all: &'s [T], name: impl Fn(&'s T) -> &'s Name) -> Self {
         let mut places = HashMap::with_capacity(all.len());
         for (index, state) in all.iter().enumerate() {
             places.entry(name(state)).or_insert(index);
         }
-        Held { all, places, found: vec![false; all.len()] }
+        HeldByName { all, places, found: vec![false; all.len()] }
     }
 
     fn find(&mut self, name: &Name) -> Option<&'s T> {

@@ -19,7 +19,7 @@ use crate::state::{RuleState, Snapshot, TableState};
 #[non_exhaustive]
 pub struct Difference {
     /// Whether something is missing, too much, or other than wanted.
-    pub change: Change,
+    pub kind: DifferenceKind,
     /// The table it is in.
     pub table: TableId,
     /// What differs.
@@ -33,7 +33,7 @@ pub struct Difference {
 /// What happens to what differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the three marks of a difference")]
-pub enum Change {
+pub enum DifferenceKind {
     /// `+`: it is missing.
     Add,
     /// `-`: it is too much.
@@ -66,7 +66,7 @@ pub enum Part {
 /// What a transaction changes of what is held, in its order.
 #[must_use]
 pub fn differences(transaction: &Transaction, held: &Snapshot) -> Vec<Difference> {
-    let mut held = Held { snapshot: held, tables: HashMap::new() };
+    let mut held = HeldTables { snapshot: held, tables: HashMap::new() };
     transaction.operations().iter().map(|operation| difference(operation, &mut held)).collect()
 }
 
@@ -94,42 +94,42 @@ pub struct Marked<'a>(&'a Transaction);
 
 impl fmt::Display for Marked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.operations().iter().try_for_each(|operation| lines(f, change(operation), &operation.to_string()))
+        self.0.operations().iter().try_for_each(|operation| lines(f, kind(operation), &operation.to_string()))
     }
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for DifferenceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Change::Add => "+",
-            Change::Remove => "-",
-            Change::Update => "~",
+            DifferenceKind::Add => "+",
+            DifferenceKind::Remove => "-",
+            DifferenceKind::Update => "~",
         })
     }
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { change, table: _, part: _, held, remedy } = self;
+        let Difference { kind, table: _, part: _, held, remedy } = self;
         match held {
-            Some(held) => lines(f, *change, &format!("{remedy} # {held}")),
-            None => lines(f, *change, remedy),
+            Some(held) => lines(f, *kind, &format!("{remedy} # {held}")),
+            None => lines(f, *kind, remedy),
         }
     }
 }
 
-fn lines(f: &mut fmt::Formatter<'_>, change: Change, text: &str) -> fmt::Result {
-    text.lines().try_for_each(|line| writeln!(f, "{change} {line}"))
+fn lines(f: &mut fmt::Formatter<'_>, kind: DifferenceKind, text: &str) -> fmt::Result {
+    text.lines().try_for_each(|line| writeln!(f, "{kind} {line}"))
 }
 
-fn change(operation: &Operation) -> Change {
+fn kind(operation: &Operation) -> DifferenceKind {
     match operation {
         Operation::AddChain { .. }
         | Operation::AddElements { .. }
         | Operation::AddRule { .. }
         | Operation::AddSet { .. }
         | Operation::AddTable { .. }
-        | Operation::Restore { .. } => Change::Add,
+        | Operation::Restore { .. } => DifferenceKind::Add,
         Operation::DeleteChain(_)
         | Operation::DeleteElements { .. }
         | Operation::DeleteObject { .. }
@@ -138,12 +138,12 @@ fn change(operation: &Operation) -> Change {
         | Operation::DeleteTable(_)
         | Operation::FlushChain(_)
         | Operation::FlushSet { .. }
-        | Operation::FlushTable(_) => Change::Remove,
-        Operation::ReplaceRule { .. } => Change::Update,
+        | Operation::FlushTable(_) => DifferenceKind::Remove,
+        Operation::ReplaceRule { .. } => DifferenceKind::Update,
     }
 }
 
-fn difference(operation: &Operation, held: &mut Held<'_>) -> Difference {
+fn difference(operation: &Operation, held: &mut HeldTables<'_>) -> Difference {
     let table = held.table(operation.table());
     let (part, found) = match operation {
         Operation::AddChain { name, .. } => (Part::Chain(name.clone()), None),
@@ -174,7 +174,7 @@ fn difference(operation: &Operation, held: &mut Held<'_>) -> Difference {
         _ => false,
     };
     Difference {
-        change: if exists { Change::Update } else { change(operation) },
+        kind: if exists { DifferenceKind::Update } else { kind(operation) },
         table: operation.table().clone(),
         part,
         held: table.zip(found).map(|(table, rule)| text(table, rule)),
@@ -190,7 +190,7 @@ fn text(table: &HeldTable<'_>, rule: &RuleState) -> String {
 
 /// What is held, with the tables that were asked for in a form in which their parts are found at
 /// once.
-struct Held<'s> {
+struct HeldTables<'s> {
     snapshot: &'s Snapshot,
     tables: HashMap<&'s TableId, HeldTable<'s>>,
 }
@@ -203,7 +203,7 @@ struct HeldTable<'s> {
     sets: Modes<'s>,
 }
 
-impl<'s> Held<'s> {
+impl<'s> HeldTables<'s> {
     fn table(&mut self, id: &TableId) -> Option<&HeldTable<'s>> {
         if !self.tables.contains_key(id) {
             let state = self.snapshot.table(id)?;

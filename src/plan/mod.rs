@@ -14,8 +14,8 @@ mod view;
 
 pub(crate) use detour::{Step, StepKind, step};
 pub use diff::diff;
-pub use difference::{Change, Difference, Marked, Part, differences};
+pub use difference::{Difference, DifferenceKind, Marked, Part, differences};
 pub use operation::{Operation, Remainder, State};
-pub(crate) use remembered::{Part as PartOf, Remembered, Since, Sums, TablePart};
+pub(crate) use remembered::{Remembered, Since, Sums, TablePart, Unsettled};
 pub(crate) use stage::unstaged;
 pub use transaction::Transaction;

@@ -3,7 +3,7 @@
 //!
 //! A chain or set takes 50 bytes beside its name, which is the rule set's own, and each call of a
 //! chain takes 4; other rules and elements take nothing. What stays the same by its hash is neither
-//! read nor compared nor validated again: see [`Part`].
+//! read nor compared nor validated again: see [`Unsettled`].
 //!
 //! Hashes have keys of their own, so that nobody can make two chains that look the same. Where the
 //! kernel changes something without a new generation there is no hash, and it is always looked at:
@@ -21,7 +21,7 @@ use crate::model::{Chain, ChainKind, Generation, Name, Ruleset, Set, SetFlags, T
 use crate::state::HookState;
 use crate::validate::{Calls, Fault, Judgement, Severity};
 use keyed::Keyed;
-pub(crate) use part::{Part, Since, TablePart};
+pub(crate) use part::{Since, TablePart, Unsettled};
 
 /// A rule set that is in force at a generation.
 #[derive(Debug)]

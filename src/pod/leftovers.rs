@@ -89,7 +89,7 @@ pub(super) fn leads_to_them(exprs: &[Expr]) -> bool {
 
 /// One thing that a rule of iptables-nft asks or does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
+enum Sign {
     ConnMark(u32),
     In(String),
     Mark(u32),
@@ -106,14 +106,14 @@ enum Part {
 fn is_mark_rule(family: Family, chain: &ChainState, rule: &RuleState, config: &IstioConfig) -> bool {
     let Some(mut parts) = parts(family, &rule.exprs) else { return false };
     parts.sort();
-    let lo = || Part::Out("lo".to_owned());
+    let lo = || Sign::Out("lo".to_owned());
     [IN_MARK, config.tproxy.mark()].into_iter().any(|mark| {
         let rules = match chain.name.as_str() {
-            "PREROUTING" => vec![vec![Part::Mark(mark), Part::SaveMark, Part::Tcp]],
+            "PREROUTING" => vec![vec![Sign::Mark(mark), Sign::SaveMark, Sign::Tcp]],
             "OUTPUT" => vec![
-                vec![Part::Mark(mark), lo(), Part::Return, Part::Tcp],
-                vec![Part::NotLoopback, lo(), Part::Owner, Part::SetMark(OUT_MARK), Part::Tcp],
-                vec![Part::ConnMark(mark), Part::RestoreMark, Part::Tcp],
+                vec![Sign::Mark(mark), lo(), Sign::Return, Sign::Tcp],
+                vec![Sign::NotLoopback, lo(), Sign::Owner, Sign::SetMark(OUT_MARK), Sign::Tcp],
+                vec![Sign::ConnMark(mark), Sign::RestoreMark, Sign::Tcp],
             ],
             _ => vec![],
         };
@@ -127,8 +127,8 @@ fn is_excluded_interface(chain: &ChainState, rule: &RuleState, config: &IstioCon
         patterns.iter().any(|pattern| !pattern.is_prefix() && pattern.name() == name)
     };
     match (chain.name.as_str(), parts(Family::Ip, &rule.exprs).as_deref()) {
-        ("PREROUTING", Some([Part::In(name), Part::Return])) => named(name, excluded) || named(name, virtual_machines),
-        ("OUTPUT", Some([Part::Out(name), Part::Return])) => named(name, excluded),
+        ("PREROUTING", Some([Sign::In(name), Sign::Return])) => named(name, excluded) || named(name, virtual_machines),
+        ("OUTPUT", Some([Sign::Out(name), Sign::Return])) => named(name, excluded),
         _ => false,
     }
 }
@@ -142,7 +142,7 @@ enum Loaded {
 }
 
 /// All that a rule asks and does; `None` when anything else is among it.
-fn parts(family: Family, exprs: &[Expr]) -> Option<Vec<Part>> {
+fn parts(family: Family, exprs: &[Expr]) -> Option<Vec<Sign>> {
     let (protocol_at, address_at, length) = if family == Family::Ip6 { (6, 24, 16) } else { (9, 16, 4) };
     let mut parts = Vec::new();
     let mut loaded = None;
@@ -159,22 +159,22 @@ fn parts(family: Family, exprs: &[Expr]) -> Option<Vec<Part>> {
                     _ => return None,
                 };
             }
-            Expr::Verdict(Verdict::Return) => parts.push(Part::Return),
+            Expr::Verdict(Verdict::Return) => parts.push(Sign::Return),
             _ => return None,
         }
     }
     Some(parts)
 }
 
-fn compared(loaded: Loaded, op: CmpOp, data: &[u8]) -> Option<Part> {
+fn compared(loaded: Loaded, op: CmpOp, data: &[u8]) -> Option<Sign> {
     let number = || data.try_into().ok().map(u32::from_ne_bytes);
     match (loaded, op) {
-        (Loaded::Meta(MetaKey::L4PROTO) | Loaded::Protocol, CmpOp::Eq) if data == [TCP] => Some(Part::Tcp),
-        (Loaded::Meta(MetaKey::MARK), CmpOp::Eq) => number().map(Part::Mark),
-        (Loaded::Meta(MetaKey::IIFNAME), CmpOp::Eq) => name(data).map(Part::In),
-        (Loaded::Meta(MetaKey::OIFNAME), CmpOp::Eq) => name(data).map(Part::Out),
+        (Loaded::Meta(MetaKey::L4PROTO) | Loaded::Protocol, CmpOp::Eq) if data == [TCP] => Some(Sign::Tcp),
+        (Loaded::Meta(MetaKey::MARK), CmpOp::Eq) => number().map(Sign::Mark),
+        (Loaded::Meta(MetaKey::IIFNAME), CmpOp::Eq) => name(data).map(Sign::In),
+        (Loaded::Meta(MetaKey::OIFNAME), CmpOp::Eq) => name(data).map(Sign::Out),
         (Loaded::Address, CmpOp::Ne) if data == [127, 0, 0, 1] || data == Ipv6Addr::LOCALHOST.octets() => {
-            Some(Part::NotLoopback)
+            Some(Sign::NotLoopback)
         }
         _ => None,
     }
@@ -187,10 +187,10 @@ fn name(data: &[u8]) -> Option<String> {
 }
 
 /// An extension of xtables, by what it does.
-fn extension(kind: &str, data: &[u8], family: Family) -> Option<Part> {
+fn extension(kind: &str, data: &[u8], family: Family) -> Option<Sign> {
     let lists = match xt::read(kind, data, family)? {
         Meaning::Lists(lists) => lists,
-        Meaning::Owner(owner) => return (owner.negated == 0).then_some(Part::Owner),
+        Meaning::Owner(owner) => return (owner.negated == 0).then_some(Sign::Owner),
         Meaning::Asks(_) | Meaning::Limits(_) => return None,
     };
     let copied = |from| MarkValue::From { from, mask: u32::MAX, xor: 0 };
@@ -200,14 +200,14 @@ fn extension(kind: &str, data: &[u8], family: Family) -> Option<Part> {
                 return None;
             };
             match field {
-                Field::Mark => Some(Part::Mark(*mark)),
-                Field::CtMark => Some(Part::ConnMark(*mark)),
+                Field::Mark => Some(Sign::Mark(*mark)),
+                Field::CtMark => Some(Sign::ConnMark(*mark)),
                 _ => None,
             }
         }
-        [Statement::SetMark { key: MarkKey::Meta, value: MarkValue::Constant(mark) }] => Some(Part::SetMark(*mark)),
-        [Statement::SetMark { key: MarkKey::Ct, value }] if *value == copied(MarkKey::Meta) => Some(Part::SaveMark),
-        [Statement::SetMark { key: MarkKey::Meta, value }] if *value == copied(MarkKey::Ct) => Some(Part::RestoreMark),
+        [Statement::SetMark { key: MarkKey::Meta, value: MarkValue::Constant(mark) }] => Some(Sign::SetMark(*mark)),
+        [Statement::SetMark { key: MarkKey::Ct, value }] if *value == copied(MarkKey::Meta) => Some(Sign::SaveMark),
+        [Statement::SetMark { key: MarkKey::Meta, value }] if *value == copied(MarkKey::Ct) => Some(Sign::RestoreMark),
         _ => None,
     }
 }

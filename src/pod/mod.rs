@@ -21,7 +21,7 @@ use lock::WriterLock;
 
 use crate::error::Result;
 use crate::kernel::{Committed, Kernel, LocalAddress, NetNs, RouteTable, legacy_names, plan};
-use crate::mesh::istio::{FAMILIES, Host, IstioConfig, RawOptions, TABLES};
+use crate::mesh::istio::{FAMILIES, IstioConfig, PodFacts, RawOptions, TABLES};
 use crate::model::{Ruleset, TableId};
 use crate::plan::{Transaction, differences};
 use crate::routes::RoutePlan;
@@ -35,7 +35,7 @@ use crate::state::Snapshot;
 ///
 /// let mut pod = NetNs::from_path("/var/run/netns/pod-1")?.pod()?;
 /// let options = RawOptions::from_env()?;
-/// let config = IstioConfig::resolve(&options, &pod.host(&options)?)?;
+/// let config = IstioConfig::resolve(&options, &pod.facts(&options)?)?;
 /// pod.install(&config)?;
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
@@ -105,12 +105,12 @@ impl Pod {
     }
 
     /// What a configuration of `options` needs to know of the pod and of this machine's files, see
-    /// [`Host::read`].
+    /// [`PodFacts::read`].
     ///
     /// # Errors
     /// When the kernel can't be asked, or a file can't be read.
-    pub fn host(&mut self, options: &RawOptions) -> Result<Host> {
-        Host::read(options, self.addresses()?)
+    pub fn facts(&mut self, options: &RawOptions) -> Result<PodFacts> {
+        PodFacts::read(options, self.addresses()?)
     }
 
     /// What makes the sidecar of `config` what is installed, without doing it. Rules of

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::kernel::RouteTable;
-use crate::routes::{Families, RoutePlan, Tproxy};
+use crate::routes::{Families, MarkRoute, RoutePlan};
 use crate::support::patience::patience;
 use crate::testing::{as_nobody, in_namespace, ip, nft};
 
@@ -97,7 +97,7 @@ fn a_transparent_listener_takes_what_tproxy_sends_it() {
             ip("link set veth1 up");
             ip("addr add 192.0.2.1/24 dev veth0");
             ip("-6 addr add 2001:db8::1/64 dev veth0 nodad");
-            let plan = RoutePlan::new().tproxy(Families::Both, Tproxy::new(1337, 133).expect("is valid"));
+            let plan = RoutePlan::new().tproxy(Families::Both, MarkRoute::new(1337, 133).expect("is valid"));
             let _added = RouteTable::open().expect("opens").add(&plan).expect("is added");
             nft("table inet t { \
                  chain output { type route hook output priority -150; tcp dport 80 meta mark set 1337; }; \

@@ -4,8 +4,8 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 
 use crate::model::{
-    Family, Family4or6, Interval, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue,
-    Nat, NatFlags, NatKind, Opaque, PortRange, Protocol, Queue, QueueFlags, Reject, Statement, Tproxy, Value, Verdict,
+    Family, Interval, IpFamily, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat,
+    NatFlags, NatKind, Opaque, PortRange, Protocol, Queue, QueueFlags, Reject, Statement, Tproxy, Value, Verdict,
 };
 
 use super::rule::InRule;
@@ -279,7 +279,7 @@ fn nat(f: &mut fmt::Formatter<'_>, table: Family, nat: &Nat, style: Style<'_>) -
     };
     f.write_str(kind)?;
     if table == Family::Inet {
-        write!(f, " {}", Family4or6::of(*low))?;
+        write!(f, " {}", IpFamily::of(*low))?;
     }
     f.write_str(" to ")?;
     let range = Interval { low: address(*low), high: address(*high) };
@@ -294,11 +294,11 @@ fn nat(f: &mut fmt::Formatter<'_>, table: Family, nat: &Nat, style: Style<'_>) -
     nat_flags(f, *flags)
 }
 
-impl Display for Family4or6 {
+impl Display for IpFamily {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Family4or6::Ipv4 => "ip",
-            Family4or6::Ipv6 => "ip6",
+            IpFamily::Ipv4 => "ip",
+            IpFamily::Ipv6 => "ip6",
         })
     }
 }

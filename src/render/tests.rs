@@ -94,7 +94,7 @@ fn what_nft_cannot_read_back_from_its_own_listing_prints_so_that_it_can() {
     let range = Nat::dnat().to_range([10, 0, 0, 0], [10, 0, 0, 255]);
     assert_eq!(Statement::Nat(range.clone()).to_string(), "dnat ip to 10.0.0.0/24");
     assert_eq!(Statement::Nat(range.ports(80)).to_string(), "dnat ip to 10.0.0.0-10.0.0.255:80");
-    let family = Nat::dnat().family(crate::model::Family4or6::Ipv4).ports(80);
+    let family = Nat::dnat().family(crate::model::IpFamily::Ipv4).ports(80);
     assert_eq!(Statement::Nat(family).to_string(), "dnat to :80");
     let index = |index| Match::new(Field::Iif, Op::Eq, Operand::Value(Value::Ifindex(index)));
     assert_eq!((index(1).to_string(), index(2).to_string()), ("iif \"lo\"".into(), "iif 2".into()));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cells::{Cell, Input};
 use super::inputs::{Inputs, Target};
-use crate::model::{Family4or6, Hook, NatKind};
+use crate::model::{Hook, IpFamily, NatKind};
 use crate::xt::SegmentLimit;
 
 /// The part of a packet that programs change while it goes through a hook.
@@ -148,18 +148,18 @@ pub(crate) fn side(hook: Hook) -> NatKind {
 }
 
 /// Where `redirect` sends what this host sends (nf_nat_redirect.c, net/netfilter, v6.12).
-pub(crate) fn loopback(family: Family4or6) -> IpAddr {
+pub(crate) fn loopback(family: IpFamily) -> IpAddr {
     match family {
-        Family4or6::Ipv4 => Ipv4Addr::LOCALHOST.into(),
-        Family4or6::Ipv6 => Ipv6Addr::LOCALHOST.into(),
+        IpFamily::Ipv4 => Ipv4Addr::LOCALHOST.into(),
+        IpFamily::Ipv6 => Ipv6Addr::LOCALHOST.into(),
     }
 }
 
 /// How many bytes of a register hold an address.
-pub(crate) fn address_bytes(family: Family4or6) -> usize {
+pub(crate) fn address_bytes(family: IpFamily) -> usize {
     match family {
-        Family4or6::Ipv4 => 4,
-        Family4or6::Ipv6 => 16,
+        IpFamily::Ipv4 => 4,
+        IpFamily::Ipv6 => 16,
     }
 }
 

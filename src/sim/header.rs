@@ -11,7 +11,7 @@ use super::cells::{Cell, Input};
 use super::packet::Packet;
 use super::packet_text::{has_ports, is_icmp};
 use crate::bytecode::PayloadBase;
-use crate::model::{Family4or6, Protocol};
+use crate::model::{IpFamily, Protocol};
 
 /// Bytes of the headers of a packet from their first on, `None` where one is not known.
 ///
@@ -116,11 +116,11 @@ impl Packet {
             Input::Network => match (self.network_byte(at), self.family(), at) {
                 (Some(known), _, _) => Cell::Known(known),
                 // Version 4, and five words: no options.
-                (None, Family4or6::Ipv4, 0) => Cell::Known(0x45),
-                (None, Family4or6::Ipv6, 0) => open(0x0f, 0x60),
+                (None, IpFamily::Ipv4, 0) => Cell::Known(0x45),
+                (None, IpFamily::Ipv6, 0) => open(0x0f, 0x60),
                 // A whole packet is no fragment; it may be one that is not to be fragmented.
-                (None, Family4or6::Ipv4, 6) => open(0x40, 0),
-                (None, Family4or6::Ipv4, 7) => Cell::Known(0),
+                (None, IpFamily::Ipv4, 6) => open(0x40, 0),
+                (None, IpFamily::Ipv4, 7) => Cell::Known(0),
                 _ => Cell::open(input, byte),
             },
             Input::Sport => self.transport_byte(at).map_or(Cell::open(input, byte), Cell::Known),
@@ -142,8 +142,8 @@ impl Packet {
     /// it does not fit.
     pub(super) fn ip_length(&self, at: usize) -> Option<Cell> {
         let length = match self.family() {
-            Family4or6::Ipv4 => self.length,
-            Family4or6::Ipv6 => self.length.saturating_sub(40),
+            IpFamily::Ipv4 => self.length,
+            IpFamily::Ipv6 => self.length.saturating_sub(40),
         };
         u16::try_from(length).unwrap_or(0).to_be_bytes().get(at).copied().map(Cell::Known)
     }
@@ -151,9 +151,9 @@ impl Packet {
     /// The length of the IP header: without options, unless the bytes say more.
     pub(super) fn network_length(&self) -> u32 {
         match (self.family(), self.network_byte(0)) {
-            (Family4or6::Ipv4, Some(first)) => u32::from(first & 0x0f) * 4,
-            (Family4or6::Ipv4, None) => 20,
-            (Family4or6::Ipv6, _) => 40,
+            (IpFamily::Ipv4, Some(first)) => u32::from(first & 0x0f) * 4,
+            (IpFamily::Ipv4, None) => 20,
+            (IpFamily::Ipv6, _) => 40,
         }
     }
 
@@ -190,8 +190,8 @@ impl Packet {
     /// when it has no time left.
     pub(super) fn hop(&mut self) -> bool {
         let at = match self.family() {
-            Family4or6::Ipv4 => 8,
-            Family4or6::Ipv6 => 7,
+            IpFamily::Ipv4 => 8,
+            IpFamily::Ipv6 => 7,
         };
         if self.destination.is_ipv4() {
             HeaderBytes::forget(&mut self.bytes.network, IPV4_CHECKSUM);

@@ -218,7 +218,7 @@ fn meet(foreign: Option<&(usize, Arc<str>)>, at: usize) -> Result<(), CannotTell
 #[derive(Clone, Copy)]
 struct Here<'a> {
     chain: &'a ChainCode,
-    /// The number of the rule, from 0.
+    /// The index of the rule.
     at: usize,
     /// How often it went elsewhere without the intent to come back, since it was called.
     gotos: usize,

@@ -12,7 +12,7 @@ use ipnetwork::{IpNetwork, Ipv4Network};
 
 pub use self::source::{ReversePath, SourceChecks};
 use super::packet::Interface;
-use crate::model::{AddrType, Family4or6};
+use crate::model::{AddrType, IpFamily};
 
 /// What routing and address translation need to know of a host.
 /// [`kernel::host`](crate::kernel::host) reads one.
@@ -81,7 +81,7 @@ pub struct Route {
 #[non_exhaustive]
 pub struct PolicyRule {
     /// For packets of this family.
-    pub family: Family4or6,
+    pub family: IpFamily,
     /// The lowest is asked first.
     pub priority: u32,
     /// Matches a mark that has the same bits under the mask.
@@ -159,13 +159,13 @@ impl PolicyRule {
     /// Packets of `family` with exactly this mark are routed by `table`, before table main is
     /// asked.
     #[must_use]
-    pub fn mark(family: Family4or6, mark: u32, table: u32) -> Self {
+    pub fn mark(family: IpFamily, mark: u32, table: u32) -> Self {
         PolicyRule { family, priority: MAIN_PRIORITY - 1, mark, mask: u32::MAX, table, unknown: None }
     }
 
     /// All packets of `family` are routed by `table`.
     #[must_use]
-    pub fn all(family: Family4or6, priority: u32, table: u32) -> Self {
+    pub fn all(family: IpFamily, priority: u32, table: u32) -> Self {
         PolicyRule { family, priority, mark: 0, mask: 0, table, unknown: None }
     }
 }
@@ -190,7 +190,7 @@ impl Host {
             .chain(more.into_iter().filter(|address| !loopback.iter().any(|known| known.ip() == address.ip())));
         let mut host = Host::new().link(Link::new(Interface::new(LO, "lo"), on_lo));
         for family in FAMILIES {
-            if outside.iter().any(|address| Family4or6::of(address.ip()) == family) {
+            if outside.iter().any(|address| IpFamily::of(address.ip()) == family) {
                 host = host.route(Route::new(everything(family), POD_INTERFACE));
             }
         }
@@ -236,7 +236,7 @@ impl Host {
     /// Everything that is routed by `table` is for this host: `ip route add local default dev lo
     /// table ...`.
     #[must_use]
-    pub fn local_table(self, family: Family4or6, table: u32) -> Self {
+    pub fn local_table(self, family: IpFamily, table: u32) -> Self {
         self.route(Route::new(everything(family), LO).table(table).kind(AddrType::LOCAL))
     }
 
@@ -284,15 +284,15 @@ fn network(address: IpNetwork) -> IpNetwork {
     IpNetwork::new(address.network(), address.prefix()).unwrap_or(address)
 }
 
-fn everything(family: Family4or6) -> IpNetwork {
+fn everything(family: IpFamily) -> IpNetwork {
     let nothing: IpAddr = match family {
-        Family4or6::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
-        Family4or6::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+        IpFamily::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+        IpFamily::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
     };
     IpNetwork::new(nothing, 0).unwrap_or_else(|_| IpNetwork::from(nothing))
 }
 
-const FAMILIES: [Family4or6; 2] = [Family4or6::Ipv4, Family4or6::Ipv6];
+const FAMILIES: [IpFamily; 2] = [IpFamily::Ipv4, IpFamily::Ipv6];
 /// `LOOPBACK_IFINDEX`, include/net/flow.h.
 pub(super) const LO: u32 = 1;
 const POD_INTERFACE: u32 = 2;

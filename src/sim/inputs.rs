@@ -12,7 +12,7 @@ use super::rules::RuleLine;
 use super::sets::SetIndex;
 use super::unknown::{self, not_known};
 use crate::bytecode::{CmpOp, Expr, LimitCode, PayloadBase};
-use crate::model::{Family4or6, Hook};
+use crate::model::{Hook, IpFamily};
 use crate::xt::Question;
 
 /// A packet and its surroundings: all of it known, or left open and split where programs look.
@@ -21,7 +21,7 @@ use crate::xt::Question;
 /// of a header that nobody gave.
 pub(crate) trait Inputs: Sized {
     /// Network-layer family of the packet.
-    fn family(&self) -> Family4or6;
+    fn family(&self) -> IpFamily;
 
     /// A byte of an input, as it is loaded.
     fn cell(&self, input: Input, byte: u8) -> Cell;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::flow::side;
 use super::rules::{ChainCode, RuleCode, Rules, TableCode};
 use crate::bytecode::{Expr, NatCode};
-use crate::model::{Base, Family, Family4or6, Hook, NatKind, TableId};
+use crate::model::{Base, Family, Hook, IpFamily, NatKind, TableId};
 use crate::state::{HookFunction, Hooks};
 
 /// The stages of one hook for packets of one family.
@@ -141,7 +141,7 @@ impl LineUps {
     /// these have done so last.
     pub(super) fn beside(rules: &Rules, other: &Rules) -> Self {
         let families = [Family::Ip, Family::Ip6].map(|family| {
-            let number = if family == Family::Ip { Family4or6::Ipv4 } else { Family4or6::Ipv6 };
+            let number = if family == Family::Ip { IpFamily::Ipv4 } else { IpFamily::Ipv6 };
             let first = |when: &dyn Fn(&TableCode) -> Option<(u64, u64)>| {
                 let own = rules.tables_of(family).filter_map(when).min().map(When::At);
                 own.or_else(|| other.tables_of(family).find_map(when).map(|_| When::Last))
@@ -160,7 +160,7 @@ impl LineUps {
     }
 
     /// One line-up, at one hook for one family.
-    pub(super) fn one(hook: Hook, family: Family4or6, line_up: LineUp) -> Self {
+    pub(super) fn one(hook: Hook, family: IpFamily, line_up: LineUp) -> Self {
         let mut all = LineUps::default();
         if let Some(slot) = slot(hook, family).and_then(|slot| all.0.get_mut(slot)) {
             *slot = line_up;
@@ -168,15 +168,15 @@ impl LineUps {
         all
     }
 
-    pub(super) fn get(&self, hook: Hook, family: Family4or6) -> &LineUp {
+    pub(super) fn get(&self, hook: Hook, family: IpFamily) -> &LineUp {
         slot(hook, family).and_then(|slot| self.0.get(slot)).unwrap_or(&NOTHING)
     }
 }
 
-fn slot(hook: Hook, family: Family4or6) -> Option<usize> {
+fn slot(hook: Hook, family: IpFamily) -> Option<usize> {
     let family = match family {
-        Family4or6::Ipv4 => 0,
-        Family4or6::Ipv6 => 1,
+        IpFamily::Ipv4 => 0,
+        IpFamily::Ipv6 => 1,
     };
     Hook::ALL.iter().position(|known| *known == hook).map(|hook| hook * 2 + family)
 }
@@ -204,7 +204,7 @@ struct AtHook<'a> {
     rules: &'a Rules,
     hook: Hook,
     family: Family,
-    number: Family4or6,
+    number: IpFamily,
 }
 
 impl AtHook<'_> {
@@ -387,7 +387,7 @@ fn translates(table: &TableCode) -> Option<(u64, u64)> {
 /// or translates, also by an extension of xtables (nf_ct_netns_get in its check of the rule); one
 /// that is not known may, so packets come to it, and end there. One that translates to an address
 /// does so for the family of the address alone (nft_nat_init, net/netfilter/nft_nat.c, v6.12).
-fn tracks(table: &TableCode, number: Family4or6) -> Option<(u64, u64)> {
+fn tracks(table: &TableCode, number: IpFamily) -> Option<(u64, u64)> {
     let asks = |expr: &Expr| match expr {
         Expr::Nat(NatCode { family, kind: _, addresses: _, ports: _, flags: _ }) => {
             family.is_none_or(|known| known == number)
@@ -443,7 +443,7 @@ impl Rules {
         rules
     }
 
-    pub(super) fn line_up(&self, hook: Hook, family: Family4or6) -> &LineUp {
+    pub(super) fn line_up(&self, hook: Hook, family: IpFamily) -> &LineUp {
         self.line_ups.get(hook, family)
     }
 

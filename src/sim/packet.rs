@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::header::HeaderBytes;
-use crate::model::{CtDirection, CtState, CtStatus, Family4or6, PktType, Protocol, TcpFlags};
+use crate::model::{CtDirection, CtState, CtStatus, IpFamily, PktType, Protocol, TcpFlags};
 
 /// The headers of a packet, who sent it, and its mark. Numbers are plain numbers, whatever their
 /// order on the wire.
@@ -135,8 +135,8 @@ impl Packet {
 
     /// Network-layer family.
     #[must_use]
-    pub fn family(&self) -> Family4or6 {
-        Family4or6::of(self.destination)
+    pub fn family(&self) -> IpFamily {
+        IpFamily::of(self.destination)
     }
 }
 

@@ -21,12 +21,12 @@ use super::recorder::{address, ends, place};
 use super::situation::{Situation, bytes_of};
 use super::walk::Lost;
 use crate::bytecode::{Expr, LimitCode, PayloadBase};
-use crate::model::{CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
+use crate::model::{CtDirection, CtState, CtStatus, Hook, IcmpType, IpFamily, NatKind, Protocol};
 use crate::xt::Question;
 
 /// What connection tracking holds of the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Held {
+pub(super) enum Tracked {
     Connection(Attached),
     /// It begins and belongs to none.
     Invalid,
@@ -37,7 +37,7 @@ pub(super) enum Held {
     Untracked,
 }
 
-pub(super) struct Place<'a> {
+pub(super) struct OnHost<'a> {
     pub(super) situation: Situation,
     /// The hook that the packet is at, or was last.
     pub(super) hook: Hook,
@@ -45,7 +45,7 @@ pub(super) struct Place<'a> {
     pub(super) connections: &'a mut Connections,
     /// What earlier packets took from each rate, by the address of its code.
     pub(super) limits: &'a mut HashMap<usize, u64>,
-    pub(super) held: Held,
+    pub(super) held: Tracked,
     /// Where it goes, as far as that is known.
     pub(super) target: Option<Target>,
     pub(super) lost: Option<Lost>,
@@ -84,7 +84,7 @@ impl Doubt {
     }
 }
 
-impl Place<'_> {
+impl OnHost<'_> {
     /// Takes over what rules made of the packet.
     pub(super) fn take(&mut self, flow: &Flow) {
         let packet = &mut self.situation.packet;
@@ -98,11 +98,11 @@ impl Place<'_> {
         }
         self.segment = flow.segment;
         match (&mut self.held, flow.tracking) {
-            (held, Tracking::Untracked) => *held = Held::Untracked,
+            (held, Tracking::Untracked) => *held = Tracked::Untracked,
             (held, Tracking::Template) => {
-                *held = Held::Template(flow.zone.and_then(|zone| known(&zone)).map_or(0, u16::from_ne_bytes));
+                *held = Tracked::Template(flow.zone.and_then(|zone| known(&zone)).map_or(0, u16::from_ne_bytes));
             }
-            (Held::Connection(attached), _) => {
+            (Tracked::Connection(attached), _) => {
                 attached.entry.mark = known(&flow.ct_mark).map_or(attached.entry.mark, u32::from_ne_bytes);
             }
             _ => {}
@@ -207,8 +207,8 @@ impl Place<'_> {
     }
 }
 
-impl Inputs for Place<'_> {
-    fn family(&self) -> Family4or6 {
+impl Inputs for OnHost<'_> {
+    fn family(&self) -> IpFamily {
         self.situation.family()
     }
 
@@ -255,7 +255,9 @@ impl Inputs for Place<'_> {
     fn ask(&mut self, hook: Hook, flow: &Flow, question: &Question) -> Result<bool, CannotTell> {
         let unknown = || CannotTell::new(question.to_string());
         match (question, self.held) {
-            (Question::Connection(asked), Held::Connection(attached)) => attached.entry.is(*asked).ok_or_else(unknown),
+            (Question::Connection(asked), Tracked::Connection(attached)) => {
+                attached.entry.is(*asked).ok_or_else(unknown)
+            }
             (Question::ReversePath(path), _) if hook == Hook::Prerouting => {
                 self.host.has_way_back_for(*path, self.asked(flow))
             }
@@ -338,16 +340,16 @@ impl Inputs for Place<'_> {
             let is_sound = is_sound(&self.situation.packet, hook)?;
             let found = is_sound.then(|| self.connections.find(&self.situation.packet, zone));
             self.held = match found.unwrap_or(Found::Invalid) {
-                Found::Connection(attached) => Held::Connection(attached),
-                Found::Invalid => Held::Invalid,
-                Found::Untracked => Held::Untracked,
+                Found::Connection(attached) => Tracked::Connection(attached),
+                Found::Invalid => Tracked::Invalid,
+                Found::Untracked => Tracked::Untracked,
                 Found::Unknown => {
                     return Err(CannotTell::new("connection tracking looks into this packet for the one it is about"));
                 }
             };
         }
         match self.held {
-            Held::Untracked => flow.tracking = Tracking::Untracked,
+            Tracked::Untracked => flow.tracking = Tracking::Untracked,
             held => self.situation.hold(held),
         }
         flow.ct_mark = self.situation.connection.mark.to_ne_bytes().map(Cell::Known);
@@ -365,7 +367,7 @@ impl Inputs for Place<'_> {
     }
 
     fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
-        let Held::Connection(attached) = self.held else { return Ok(false) };
+        let Tracked::Connection(attached) = self.held else { return Ok(false) };
         let done = match side(hook) {
             NatKind::Dnat => attached.entry.destination_done,
             NatKind::Snat => attached.entry.source_done,
@@ -374,7 +376,7 @@ impl Inputs for Place<'_> {
     }
 
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
-        let Held::Connection(mut attached) = self.held else { return Ok(()) };
+        let Tracked::Connection(mut attached) = self.held else { return Ok(()) };
         let kind = side(hook);
         let (source, destination) = ends(&flow.header, self.family());
         if is_icmp(self.situation.packet.protocol) && attached.state == CtState::RELATED {
@@ -392,7 +394,7 @@ impl Inputs for Place<'_> {
             if hook == Hook::Postrouting && decided.is_some_and(|decided| decided.address == NewAddress::Own) {
                 attached.entry.masqueraded = Self::index(&self.situation.outgoing);
             }
-            self.held = Held::Connection(attached);
+            self.held = Tracked::Connection(attached);
         } else if hook == Hook::Postrouting && self.has_moved(&attached) {
             self.connections.forget(&attached.entry);
             self.lost = Some(Lost::Moved);

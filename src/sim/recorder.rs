@@ -12,12 +12,12 @@ use super::packet::{Interface, Packet};
 use super::packet_text::has_ports;
 use super::rules::RuleLine;
 use super::walk::{Change, Fate, Step};
-use crate::model::{Base, ChainId, CtDirection, CtState, Family4or6, Hook, NatKind, Policy, Verdict};
+use crate::model::{Base, ChainId, CtDirection, CtState, Hook, IpFamily, NatKind, Policy, Verdict};
 
 pub(super) struct Recorder<'a> {
     steps: &'a mut Vec<Step>,
     hook: Hook,
-    family: Family4or6,
+    family: IpFamily,
     mark: [Cell; 4],
     ct_mark: [Cell; 4],
     tracking: Tracking,
@@ -27,7 +27,7 @@ pub(super) struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    pub(super) fn new(steps: &'a mut Vec<Step>, hook: Hook, family: Family4or6, flow: &Flow) -> Self {
+    pub(super) fn new(steps: &'a mut Vec<Step>, hook: Hook, family: IpFamily, flow: &Flow) -> Self {
         Recorder {
             steps,
             hook,
@@ -152,25 +152,25 @@ fn has_choice(translation: &Translation) -> bool {
 }
 
 /// Source and destination of a header.
-pub(super) fn ends(header: &Header, family: Family4or6) -> (SocketAddr, SocketAddr) {
+pub(super) fn ends(header: &Header, family: IpFamily) -> (SocketAddr, SocketAddr) {
     let port = |cells: &[Cell; 2]| known(cells).map_or(0, u16::from_be_bytes);
     let source = SocketAddr::new(address(&header.saddr, family), port(&header.sport));
     (source, SocketAddr::new(address(&header.daddr, family), port(&header.dport)))
 }
 
 /// The address in the first bytes, 4 or 16.
-pub(super) fn address(cells: &[Cell], family: Family4or6) -> IpAddr {
+pub(super) fn address(cells: &[Cell], family: IpFamily) -> IpAddr {
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(cells).for_each(|(byte, cell)| *byte = cell.known().unwrap_or(0));
     let [a, b, c, d, ..] = bytes;
     match family {
-        Family4or6::Ipv4 => Ipv4Addr::new(a, b, c, d).into(),
-        Family4or6::Ipv6 => Ipv6Addr::from(bytes).into(),
+        IpFamily::Ipv4 => Ipv4Addr::new(a, b, c, d).into(),
+        IpFamily::Ipv6 => Ipv6Addr::from(bytes).into(),
     }
 }
 
 /// Address and port of a transparent socket, as far as a rule says them.
-pub(super) fn place(target: &Target, family: Family4or6) -> (Option<IpAddr>, Option<u16>) {
+pub(super) fn place(target: &Target, family: IpFamily) -> (Option<IpAddr>, Option<u16>) {
     let Target { address: at, port } = target;
     let port = port.and_then(|port| known(&port)).map(u16::from_be_bytes);
     (at.as_ref().map(|at| address(at, family)), port)

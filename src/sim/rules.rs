@@ -131,12 +131,12 @@ impl RuleLine {
         RuleLine { chain, number: 1, handle: None, rule: Rule::new(), statements: Vec::new() }
     }
 
-    /// The number, from 0, of the statement that made expression `expr` of the program.
+    /// The index of the statement that made expression `expr` of the program.
     pub(super) fn statement_of(&self, expr: usize) -> Option<usize> {
         self.statements.get(expr).copied()
     }
 
-    /// Statement number `statement`, from 0, as nft text.
+    /// The statement with this index, as nft text.
     #[must_use]
     pub fn statement(&self, statement: usize) -> Option<String> {
         let rule = Rule { statements: vec![self.rule.statements.get(statement)?.clone()], ..Rule::new() };

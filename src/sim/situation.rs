@@ -12,9 +12,9 @@ use super::inputs::{CannotTell, Inputs, Target};
 use super::limit::goes_on;
 use super::packet::{Connection, Interface, Packet, Receiver};
 use super::packet_text::{has_ports, is_icmp};
-use super::place::Held;
+use super::place::Tracked;
 use crate::bytecode::{Expr, LimitCode, PayloadBase};
-use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
+use crate::model::{AddrType, CtDirection, CtState, CtStatus, Hook, IcmpType, IpFamily, NatKind, Protocol};
 
 /// A packet at a hook.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,15 +78,15 @@ impl Situation {
     }
 
     /// Takes over what connection tracking holds of the packet.
-    pub(super) fn hold(&mut self, held: Held) {
+    pub(super) fn hold(&mut self, held: Tracked) {
         let attached = self.connection.attached;
         self.connection = match held {
-            Held::Connection(Attached { entry, direction, state, at: _ }) => {
+            Tracked::Connection(Attached { entry, direction, state, at: _ }) => {
                 let (status, mark, zone) = (entry.whole_status(), entry.mark, entry.zone);
                 Connection { state, direction, status, mark, zone, attached }
             }
-            Held::Invalid => Connection { state: CtState::INVALID, ..Connection::default() },
-            Held::Nothing | Held::Template(_) | Held::Untracked => Connection::default(),
+            Tracked::Invalid => Connection { state: CtState::INVALID, ..Connection::default() },
+            Tracked::Nothing | Tracked::Template(_) | Tracked::Untracked => Connection::default(),
         };
     }
 
@@ -160,7 +160,7 @@ impl Situation {
         let [kind, _] = self.packet.sport.to_be_bytes();
         let Connection { state, status, .. } = self.connection;
         let is_done = status.bits() & (SRC_NAT_DONE | DST_NAT_DONE) == SRC_NAT_DONE | DST_NAT_DONE;
-        self.packet.family() == Family4or6::Ipv4
+        self.packet.family() == IpFamily::Ipv4
             && self.packet.protocol == Protocol::ICMP
             && IcmpType(kind) == IcmpType::REDIRECT
             && state == CtState::RELATED
@@ -170,7 +170,7 @@ impl Situation {
 
 /// Only bytes of headers that nobody gave are open.
 impl Inputs for Situation {
-    fn family(&self) -> Family4or6 {
+    fn family(&self) -> IpFamily {
         self.packet.family()
     }
 
@@ -293,7 +293,7 @@ impl Inputs for Situation {
 
     fn track(&mut self, _: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
         let [kind, _] = self.packet.sport.to_be_bytes();
-        let is_of_ipv6 = self.family() == Family4or6::Ipv6 && self.packet.protocol == Protocol::ICMPV6;
+        let is_of_ipv6 = self.family() == IpFamily::Ipv6 && self.packet.protocol == Protocol::ICMPV6;
         if is_of_ipv6 && is_never_tracked(kind) && !self.connection.attached {
             (flow.tracking, flow.zone) = (Tracking::Untracked, None);
         }

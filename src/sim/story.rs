@@ -220,9 +220,9 @@ impl Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Change::CtMark { from, to } => write!(f, "mark of the connection {from:#x} becomes {to:#x}"),
-            Change::Dnat { from, to } => write!(f, "destination {} becomes {}", Place(from), Place(to)),
+            Change::Dnat { from, to } => write!(f, "destination {} becomes {}", AddressText(from), AddressText(to)),
             Change::Mark { from, to } => write!(f, "mark {from:#x} becomes {to:#x}"),
-            Change::Snat { from, to } => write!(f, "source {} becomes {}", Place(from), Place(to)),
+            Change::Snat { from, to } => write!(f, "source {} becomes {}", AddressText(from), AddressText(to)),
             Change::Tproxy { address, port } => {
                 f.write_str("for the transparent socket on ")?;
                 match (address, port) {
@@ -264,10 +264,10 @@ impl Display for End {
         match self {
             End::CannotTell(reason) => write!(f, "CANNOT TELL: {reason}"),
             End::Delivered(Delivery { destination, transparent: false, .. }) => {
-                write!(f, "DELIVERED to {}", Place(destination))
+                write!(f, "DELIVERED to {}", AddressText(destination))
             }
             End::Delivered(Delivery { destination, port, .. }) => {
-                write!(f, "DELIVERED to port {port}, a transparent socket, as {}", Place(destination))
+                write!(f, "DELIVERED to port {port}, a transparent socket, as {}", AddressText(destination))
             }
             End::DroppedByPolicy(chain) => write!(f, "DROPPED by the policy of {chain}"),
             End::DroppedByRule(rule) => write!(f, "DROPPED by {}", ruled(rule)),
@@ -310,9 +310,9 @@ impl Display for Lost {
 }
 
 /// An address, with a port if there is one.
-struct Place<'a>(&'a SocketAddr);
+struct AddressText<'a>(&'a SocketAddr);
 
-impl Display for Place<'_> {
+impl Display for AddressText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.port() == 0 { self.0.ip().fmt(f) } else { self.0.fmt(f) }
     }

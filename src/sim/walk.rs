@@ -80,7 +80,7 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
-    /// A statement did not hold: its number, from 0, as [`RuleLine::statement`] counts.
+    /// A statement did not hold: its index in the rule, see [`RuleLine::statement`].
     Failed(usize),
     /// All of it held. A translation accepts, and a rejection drops, as a trace of the kernel has
     /// it.

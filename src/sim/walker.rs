@@ -21,12 +21,12 @@ use super::host::{Host, LO, Target};
 use super::inputs::CannotTell;
 use super::packet::{Interface, Packet, Receiver};
 use super::packet_text::has_ports;
-use super::place::{Doubt, Held, Place, leaves_by};
+use super::place::{Doubt, OnHost, Tracked, leaves_by};
 use super::recorder::{Recorder, place};
 use super::rules::Rules;
 use super::situation::Situation;
 use super::walk::{Delivery, End, Lost, Step, Walk, Way, ending};
-use crate::model::{AddrType, Family4or6, Hook, PktType, Protocol, TcpFlags};
+use crate::model::{AddrType, Hook, IpFamily, PktType, Protocol, TcpFlags};
 
 /// Sends packets through the rules of a host and remembers connections, as the host does.
 ///
@@ -110,13 +110,13 @@ impl<'a> Walker<'a> {
     fn passage(&mut self, packet: Packet) -> Passage<'_> {
         let Walker { rules, host, connections, limits, transparent, plain, doubtful } = self;
         let situation = Situation::new(packet.clone());
-        let place = Place {
+        let place = OnHost {
             situation,
             hook: Hook::Output,
             host,
             connections,
             limits,
-            held: Held::Nothing,
+            held: Tracked::Nothing,
             target: None,
             lost: None,
             is_copy: false,
@@ -142,7 +142,7 @@ impl<'a> Walker<'a> {
 /// A packet on its way. Every part of the way ends in an [`End`], or goes on to the next part.
 struct Passage<'a> {
     rules: &'a Rules,
-    place: Place<'a>,
+    place: OnHost<'a>,
     transparent: &'a mut HashMap<Tuple, u16>,
     plain: &'a mut HashSet<Tuple>,
     doubtful: &'a mut HashSet<Tuple>,
@@ -209,16 +209,16 @@ impl Passage<'_> {
         self.place.situation.incoming = Some(incoming.clone());
         self.devices(DeviceHook::Ingress, incoming)?;
         let is_lo = incoming.index == LO;
-        if self.packet().family() == Family4or6::Ipv6 && !is_lo && self.has_loopback() {
+        if self.packet().family() == IpFamily::Ipv6 && !is_lo && self.has_loopback() {
             return Err(End::Lost(Lost::Martian));
         }
         self.hook(Hook::Prerouting)?;
         let target = match self.packet().family() {
             _ if is_lo || !self.has_loopback() => self.route_in()?,
-            Family4or6::Ipv4 if self.place.host.route_localnet => self.route_in()?,
-            Family4or6::Ipv4 => return Err(End::Lost(Lost::Martian)),
+            IpFamily::Ipv4 if self.place.host.route_localnet => self.route_in()?,
+            IpFamily::Ipv4 => return Err(End::Lost(Lost::Martian)),
             // It may only go where it came from (rt6_need_strict, net/ipv6/route.c, v6.12).
-            Family4or6::Ipv6 => {
+            IpFamily::Ipv6 => {
                 let Packet { destination, mark, .. } = *self.packet();
                 let found = self.place.host.way_by(destination, mark, Some(incoming.index)).map_err(End::CannotTell)?;
                 found.ok_or(End::Lost(Lost::Martian))?
@@ -237,7 +237,7 @@ impl Passage<'_> {
         let situation = &mut self.place.situation;
         situation.packet.owner = None;
         situation.incoming = situation.outgoing.take();
-        situation.connection.attached = matches!(self.place.held, Held::Connection(_));
+        situation.connection.attached = matches!(self.place.held, Tracked::Connection(_));
         let before = self.packet().destination;
         self.hook(Hook::Prerouting)?;
         let target = if self.packet().destination == before { target } else { self.route_in()? };
@@ -351,19 +351,19 @@ impl Passage<'_> {
 
         let mut flow = Flow::new(&self.place);
         match self.place.held {
-            Held::Untracked => flow.tracking = Tracking::Untracked,
-            Held::Template(zone) => {
+            Tracked::Untracked => flow.tracking = Tracking::Untracked,
+            Tracked::Template(zone) => {
                 flow.tracking = Tracking::Template;
                 flow.zone = Some(zone.to_ne_bytes().map(Cell::Known));
             }
-            Held::Connection(_) | Held::Invalid | Held::Nothing => {}
+            Tracked::Connection(_) | Tracked::Invalid | Tracked::Nothing => {}
         }
         flow.segment = self.place.segment;
         let mut recorder = Recorder::new(&mut self.steps, hook, packet.family(), &flow);
         recorder.hook(packet, incoming, outgoing);
         let passed = pass(self.rules, hook, &mut self.place, &mut flow, &mut recorder);
         self.place.take(&flow);
-        if let (Held::Connection(attached), true) = (self.place.held, passed.is_ok()) {
+        if let (Tracked::Connection(attached), true) = (self.place.held, passed.is_ok()) {
             self.place.connections.update(&attached);
         }
         if let Some(target) = &flow.tproxy {
@@ -377,7 +377,7 @@ impl Passage<'_> {
 
     /// It got through: its connection counts from now on.
     fn confirm(&mut self) -> Result<(), End> {
-        let Held::Connection(attached) = &mut self.place.held else { return Ok(()) };
+        let Tracked::Connection(attached) = &mut self.place.held else { return Ok(()) };
         if self.place.connections.confirm(attached) { Ok(()) } else { Err(End::Lost(Lost::Clash)) }
     }
 
@@ -458,8 +458,8 @@ impl Passage<'_> {
 
     fn forwards(&self) -> bool {
         match self.packet().family() {
-            Family4or6::Ipv4 => self.place.host.forwards_ipv4,
-            Family4or6::Ipv6 => self.place.host.forwards_ipv6,
+            IpFamily::Ipv4 => self.place.host.forwards_ipv4,
+            IpFamily::Ipv6 => self.place.host.forwards_ipv6,
         }
     }
 

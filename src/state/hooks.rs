@@ -1,6 +1,6 @@
 //! What runs at the hooks of a network namespace, in the kernel's own order.
 
-use crate::model::{ChainId, Family4or6, Hook};
+use crate::model::{ChainId, Hook, IpFamily};
 
 /// The functions at the hooks of IPv4 and IPv6, as the kernel lists them.
 ///
@@ -19,7 +19,7 @@ pub struct Hooks {
 #[non_exhaustive]
 pub struct HookList {
     /// Family of the packets.
-    pub family: Family4or6,
+    pub family: IpFamily,
     /// Which hook.
     pub hook: Hook,
     /// What runs there.
@@ -43,7 +43,7 @@ pub struct HookFunction {
 impl Hooks {
     /// What runs at that hook; `None` when it is not listed.
     #[must_use]
-    pub fn at(&self, family: Family4or6, hook: Hook) -> Option<&[HookFunction]> {
+    pub fn at(&self, family: IpFamily, hook: Hook) -> Option<&[HookFunction]> {
         let list = self.lists.iter().find(|list| (list.family, list.hook) == (family, hook));
         list.map(|list| list.functions.as_slice())
     }
@@ -52,7 +52,7 @@ impl Hooks {
 impl HookList {
     /// What runs at that hook.
     #[must_use]
-    pub fn new(family: Family4or6, hook: Hook, functions: impl IntoIterator<Item = HookFunction>) -> Self {
+    pub fn new(family: IpFamily, hook: Hook, functions: impl IntoIterator<Item = HookFunction>) -> Self {
         HookList { family, hook, functions: functions.into_iter().collect() }
     }
 }

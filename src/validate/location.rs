@@ -7,7 +7,7 @@ use super::{Fault, Problem};
 use crate::error::Shown;
 use crate::model::{Family, Name};
 
-/// Where a fault is; positions count from 0.
+/// Where a fault is; an index counts from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Location {
@@ -19,13 +19,13 @@ pub struct Location {
     pub chain: Option<Name>,
     /// The set, map or verdict map.
     pub set: Option<Name>,
-    /// Position of the rule in its chain, from 0.
+    /// Index of the rule in its chain.
     pub rule: Option<usize>,
-    /// Position of the statement in its rule, from 0.
+    /// Index of the statement in its rule.
     pub statement: Option<usize>,
     /// What kind of statement it is, `redirect` or `ip saddr`.
     pub keyword: Option<&'static str>,
-    /// Position of the element in its named or anonymous set, from 0.
+    /// Index of the element in its named or anonymous set.
     pub element: Option<usize>,
 }
 

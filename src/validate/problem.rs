@@ -83,7 +83,7 @@ pub enum Problem {
     /// One key with two meanings.
     #[error("has the key of element {} and other data; keep one of them", .with + 1)]
     DataConflict {
-        /// The other element, from 0.
+        /// The index of the other element.
         with: usize,
     },
     /// An element of a map without data.
@@ -244,7 +244,7 @@ pub enum Problem {
     /// Two intervals with common values.
     #[error("overlaps element {}; merge them{}", .with + 1, if *.mergeable { " or use .auto_merge()" } else { "" })]
     Overlap {
-        /// The other element, from 0.
+        /// The index of the other element.
         with: usize,
         /// Whether the set could do it.
         mergeable: bool,

@@ -4,12 +4,12 @@
 use super::Fault;
 use super::location::At;
 use super::problem::Problem;
-use crate::model::{Element, Family, Family4or6, Field, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value};
+use crate::model::{Element, Family, Field, IpFamily, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value};
 
 /// What is known of the packets that got as far as a statement.
 pub(super) struct Packets {
     family: Family,
-    network: Option<(Family4or6, &'static str)>,
+    network: Option<(IpFamily, &'static str)>,
     transport: Transport,
 }
 
@@ -26,10 +26,10 @@ impl Packets {
     }
 
     /// The one network family they can have: that of the table, or what a match left.
-    pub(super) fn network(&self) -> Option<Family4or6> {
+    pub(super) fn network(&self) -> Option<IpFamily> {
         match self.family {
-            Family::Ip => Some(Family4or6::Ipv4),
-            Family::Ip6 => Some(Family4or6::Ipv6),
+            Family::Ip => Some(IpFamily::Ipv4),
+            Family::Ip6 => Some(IpFamily::Ipv6),
             Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => self.network.map(|(network, _)| network),
         }
     }
@@ -54,7 +54,7 @@ impl Packets {
             let name = field.name();
             if let Some(network) = network_of(*field) {
                 match (self.family, network) {
-                    (Family::Ip, Family4or6::Ipv6) | (Family::Ip6, Family4or6::Ipv4) => {
+                    (Family::Ip, IpFamily::Ipv6) | (Family::Ip6, IpFamily::Ipv4) => {
                         at.report(faults, Problem::FieldNotInFamily { field: *field, family: self.family });
                     }
                     _ => self.narrow_network(at, network, name, faults),
@@ -82,10 +82,10 @@ impl Packets {
         let Selector::Field(field @ (Field::IpProtocol | Field::L4proto | Field::Nfproto)) = selector else { return };
         match (op, operand) {
             (Op::Eq, Operand::Value(Value::Nfproto(Nfproto::IPV4))) => {
-                self.narrow_network(at, Family4or6::Ipv4, "meta nfproto ipv4", faults);
+                self.narrow_network(at, IpFamily::Ipv4, "meta nfproto ipv4", faults);
             }
             (Op::Eq, Operand::Value(Value::Nfproto(Nfproto::IPV6))) => {
-                self.narrow_network(at, Family4or6::Ipv6, "meta nfproto ipv6", faults);
+                self.narrow_network(at, IpFamily::Ipv6, "meta nfproto ipv6", faults);
             }
             (Op::Eq, Operand::Value(Value::Protocol(protocol))) => {
                 self.narrow_transport(at, *protocol, protocol.name().unwrap_or(field.name()), faults);
@@ -97,7 +97,7 @@ impl Packets {
         }
     }
 
-    fn narrow_network(&mut self, at: At<'_>, network: Family4or6, said: &'static str, faults: &mut Vec<Fault>) {
+    fn narrow_network(&mut self, at: At<'_>, network: IpFamily, said: &'static str, faults: &mut Vec<Fault>) {
         match self.network {
             Some((before, first)) if before != network => {
                 at.report(faults, Problem::ProtocolConflict { first, second: said });
@@ -137,10 +137,10 @@ impl Packets {
 
 /// The family whose packets alone have the field. ICMP is counted as IPv4, ICMPv6 as IPv6: no
 /// packet has them the other way round.
-fn network_of(field: Field) -> Option<Family4or6> {
+fn network_of(field: Field) -> Option<IpFamily> {
     match field {
-        Field::IcmpType | Field::IpDaddr | Field::IpProtocol | Field::IpSaddr => Some(Family4or6::Ipv4),
-        Field::Icmpv6Type | Field::Ip6Daddr | Field::Ip6Saddr => Some(Family4or6::Ipv6),
+        Field::IcmpType | Field::IpDaddr | Field::IpProtocol | Field::IpSaddr => Some(IpFamily::Ipv4),
+        Field::Icmpv6Type | Field::Ip6Daddr | Field::Ip6Saddr => Some(IpFamily::Ipv6),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::protocols::Packets;
 use super::{Checked, Fault, families, names};
 use crate::model::{
-    DataType, Family, Family4or6, Limit, LimitOf, Log, LogLevel, MarkValue, Nat, PortRange, Queue, QueueFlags, Reject,
+    DataType, Family, IpFamily, Limit, LimitOf, Log, LogLevel, MarkValue, Nat, PortRange, Queue, QueueFlags, Reject,
     SetData, Statement, Tproxy,
 };
 
@@ -59,7 +59,7 @@ impl Checked<'_, '_> {
                 at.report(faults, Problem::Nat { fault: "the ends of the range are of two families; give it one" })
             }
         }
-        let address = addresses.map(|(low, _)| Family4or6::of(low));
+        let address = addresses.map(|(low, _)| IpFamily::of(low));
         check_family(at, *family, address, packets, faults);
     }
 
@@ -71,7 +71,7 @@ impl Checked<'_, '_> {
         if address.is_none() && port.is_none() {
             at.report(faults, Problem::Tproxy { fault: "it has neither address nor port; give it one" });
         }
-        let address = address.map(Family4or6::of);
+        let address = address.map(IpFamily::of);
         check_family(at, *family, address, packets, faults);
         // nft(8) refuses both to read these back.
         let fault = match (self.view.family, family, packets.network(), address) {
@@ -86,8 +86,8 @@ impl Checked<'_, '_> {
 
     fn reject(&self, at: At<'_>, reject: Option<&Reject>, packets: &Packets, faults: &mut Vec<Fault>) {
         let fault = match (reject, packets.network()) {
-            (Some(Reject::Icmp(_)), Some(Family4or6::Ipv6)) => "icmp cannot answer IPv6; use Reject::Icmpv6",
-            (Some(Reject::Icmpv6(_)), Some(Family4or6::Ipv4)) => "icmpv6 cannot answer IPv4; use Reject::Icmp",
+            (Some(Reject::Icmp(_)), Some(IpFamily::Ipv6)) => "icmp cannot answer IPv6; use Reject::Icmpv6",
+            (Some(Reject::Icmpv6(_)), Some(IpFamily::Ipv4)) => "icmpv6 cannot answer IPv4; use Reject::Icmp",
             (Some(Reject::Icmpx(_)), _) if self.view.family != Family::Inet => {
                 "icmpx is for inet tables; use Reject::Icmp or Reject::Icmpv6"
             }
@@ -105,14 +105,14 @@ impl Checked<'_, '_> {
 /// one.
 fn check_family(
     at: At<'_>,
-    said: Option<Family4or6>,
-    address: Option<Family4or6>,
+    said: Option<IpFamily>,
+    address: Option<IpFamily>,
     packets: &Packets,
     faults: &mut Vec<Fault>,
 ) {
     let name = |family| match family {
-        Family4or6::Ipv4 => "ipv4",
-        Family4or6::Ipv6 => "ipv6",
+        IpFamily::Ipv4 => "ipv4",
+        IpFamily::Ipv6 => "ipv6",
     };
     for found in [said, address].into_iter().flatten() {
         if let Some(wanted) = packets.network().or(said).filter(|wanted| *wanted != found) {

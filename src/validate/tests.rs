@@ -66,7 +66,7 @@ fn a_good_rule_set_has_no_fault() {
         nat(Rule::new().l4proto([Protocol::TCP, Protocol::UDP]).th_dport(53).redirect_to(15_053)),
         nat(Rule::new().nat(Nat::dnat().to(Ipv4Addr::LOCALHOST))),
         prerouting(
-            Rule::new().ip_daddr(Ipv4Addr::LOCALHOST).tcp_dport(1).tproxy(Tproxy::to_port(1).family(Family4or6::Ipv4)),
+            Rule::new().ip_daddr(Ipv4Addr::LOCALHOST).tcp_dport(1).tproxy(Tproxy::to_port(1).family(IpFamily::Ipv4)),
         ),
         prerouting(Rule::new().l4proto(Protocol::TCP).tproxy(Tproxy::to_port(1)).accept()),
         nested(15),

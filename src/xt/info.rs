@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::model::Family4or6;
+use crate::model::IpFamily;
 
 /// What is left of it.
 #[derive(Clone, Copy, Debug)]
@@ -63,14 +63,14 @@ impl<'a> Info<'a> {
     }
 
     /// `union nf_inet_addr`, include/uapi/linux/netfilter.h: of IPv4 in its first 4 bytes.
-    pub(super) fn address(&mut self, family: Family4or6) -> Option<IpAddr> {
+    pub(super) fn address(&mut self, family: IpFamily) -> Option<IpAddr> {
         match family {
-            Family4or6::Ipv4 => {
+            IpFamily::Ipv4 => {
                 let address = self.ipv4()?;
                 self.skip(12)?;
                 Some(address)
             }
-            Family4or6::Ipv6 => self.take::<16>().map(|octets| Ipv6Addr::from(octets).into()),
+            IpFamily::Ipv6 => self.take::<16>().map(|octets| Ipv6Addr::from(octets).into()),
         }
     }
 

@@ -8,7 +8,7 @@ use super::questions::{self, OF_CONNECTION};
 use super::{Asked, Extension, Meaning, XtOwner, code, when};
 use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, FibFlags, PayloadBase, Register, xtables};
 use crate::model::{
-    AddrType, CtDirection, CtState, CtStatus, Family4or6, Field, IntoOperand, Operand, PktType, Statement, Value, kind,
+    AddrType, CtDirection, CtState, CtStatus, Field, IntoOperand, IpFamily, Operand, PktType, Statement, Value, kind,
 };
 
 type Lists = Vec<Vec<Statement>>;
@@ -21,18 +21,18 @@ fn asks(read: Result<Asked, bool>) -> Meaning {
     }
 }
 
-pub(super) fn read(name: &str, revision: u32, info: Info<'_>, family: Option<Family4or6>) -> Option<Meaning> {
+pub(super) fn read(name: &str, revision: u32, info: Info<'_>, family: Option<IpFamily>) -> Option<Meaning> {
     let lists = match (name, revision) {
         ("addrtype", 1) => all(address_type(info.sized(8)?, family?)?),
         ("comment", 0) => all([]),
         ("dscp", 0) => all([code_point(info.sized(2)?, family?)?]),
-        ("hl", 0) if family? == Family4or6::Ipv6 => all([hops(info.sized(2)?, Family4or6::Ipv6)?]),
+        ("hl", 0) if family? == IpFamily::Ipv6 => all([hops(info.sized(2)?, IpFamily::Ipv6)?]),
         ("length", 0) => all([length(info.sized(6)?)?]),
-        ("ttl", 0) if family? == Family4or6::Ipv4 => all([hops(info.sized(2)?, Family4or6::Ipv4)?]),
+        ("ttl", 0) if family? == IpFamily::Ipv4 => all([hops(info.sized(2)?, IpFamily::Ipv4)?]),
         ("connmark", 1) => all([mark(info.sized(12)?, Field::CtMark)?]),
         ("conntrack", 3) => return conntrack(info.sized(164)?, family),
-        ("icmp", 0) if family? == Family4or6::Ipv4 => message(info.sized(4)?, Some(ANY_TYPE))?,
-        ("icmp6", 0) if family? == Family4or6::Ipv6 => message(info.sized(4)?, None)?,
+        ("icmp", 0) if family? == IpFamily::Ipv4 => message(info.sized(4)?, Some(ANY_TYPE))?,
+        ("icmp6", 0) if family? == IpFamily::Ipv6 => message(info.sized(4)?, None)?,
         ("iprange", 1) => all(address_range(info.sized(65)?, family?)?),
         ("mark", 1) => all([mark(info.sized(12)?, Field::Mark)?]),
         ("multiport", 1) => multiport(info.sized(48)?)?,
@@ -193,7 +193,7 @@ const MOST_PORTS: usize = 15;
 
 /// conntrack_mt, xt_conntrack.c: a packet without a connection can only match by its state, and
 /// then nothing else is asked of it.
-fn conntrack(info: Info<'_>, family: Option<Family4or6>) -> Option<Meaning> {
+fn conntrack(info: Info<'_>, family: Option<IpFamily>) -> Option<Meaning> {
     let mut fields = info;
     // Addresses, time left, protocol, ports.
     fields.skip(146)?;
@@ -276,15 +276,15 @@ const DIRECTION: u16 = 1 << 12;
 const STATE_ALIAS: u16 = 1 << 13;
 
 /// iprange_mt4 and iprange_mt6, xt_iprange.c.
-fn address_range(mut info: Info<'_>, family: Family4or6) -> Option<Vec<Statement>> {
+fn address_range(mut info: Info<'_>, family: IpFamily) -> Option<Vec<Statement>> {
     let mut ends = [IpAddr::from([0; 4]); 4];
     for end in &mut ends {
         *end = info.address(family)?;
     }
     let ([from, to, first, last], flags) = (ends, info.u8()?);
     let (source, destination) = match family {
-        Family4or6::Ipv4 => (Field::IpSaddr, Field::IpDaddr),
-        Family4or6::Ipv6 => (Field::Ip6Saddr, Field::Ip6Daddr),
+        IpFamily::Ipv4 => (Field::IpSaddr, Field::IpDaddr),
+        IpFamily::Ipv6 => (Field::Ip6Saddr, Field::Ip6Daddr),
     };
     let value = |address| match address {
         IpAddr::V4(address) => Value::Ipv4(address),
@@ -320,11 +320,11 @@ fn sctp(mut info: Info<'_>) -> Option<Vec<Statement>> {
 /// addrtype_mt_v1, xt_addrtype.c. IPv6 knows of an address only whether it is one of this host's
 /// (match_lookup_rt6); its other kinds are other ones than routing has. Where one interface counts,
 /// one kind of IPv4.
-fn address_type(mut info: Info<'_>, family: Family4or6) -> Option<Vec<Statement>> {
+fn address_type(mut info: Info<'_>, family: IpFamily) -> Option<Vec<Statement>> {
     let (source, destination, flags) = (info.u16()?, info.u16()?, info.u32()?);
     let exact = match family {
-        Family4or6::Ipv4 => (1 << ADDRESS_TYPES) - 1,
-        Family4or6::Ipv6 => 1 << AddrType::LOCAL.0,
+        IpFamily::Ipv4 => (1 << ADDRESS_TYPES) - 1,
+        IpFamily::Ipv6 => 1 << AddrType::LOCAL.0,
     };
     let interface = match flags & (LIMIT_IN | LIMIT_OUT) {
         0 => None,
@@ -351,7 +351,7 @@ fn address_type(mut info: Info<'_>, family: Family4or6) -> Option<Vec<Statement>
         statements.push(match (interface, kinds.as_slice()) {
             (None, [one]) => when(field, not, Operand::Value(Value::AddrType(*one))),
             (None, _) => when(field, not, IntoOperand::<AddrType>::into_operand(kinds)),
-            (Some(interface), [one]) if family == Family4or6::Ipv4 => {
+            (Some(interface), [one]) if family == IpFamily::Ipv4 => {
                 let op = if not { CmpOp::Ne } else { CmpOp::Eq };
                 code("address type", xtables::address_type(FibFlags(end.0 | interface.0), op, *one))
             }
@@ -370,14 +370,14 @@ const LIMIT_IN: u32 = 4;
 const LIMIT_OUT: u32 = 8;
 
 /// dscp_mt and dscp_mt6, xt_dscp.c.
-fn code_point(mut info: Info<'_>, family: Family4or6) -> Option<Statement> {
+fn code_point(mut info: Info<'_>, family: IpFamily) -> Option<Statement> {
     let (value, not) = (info.u8()?, is_negated(&mut info)?);
     let op = if not { CmpOp::Ne } else { CmpOp::Eq };
     (value < 64).then(|| code("dscp", xtables::code_point(family, op, value)))
 }
 
 /// ttl_mt and hl_mt6, xt_hl.c.
-fn hops(mut info: Info<'_>, family: Family4or6) -> Option<Statement> {
+fn hops(mut info: Info<'_>, family: IpFamily) -> Option<Statement> {
     let (mode, limit) = (info.u8()?, info.u8()?);
     // IPT_TTL_EQ to IPT_TTL_GT, ipt_ttl.h; ip6t_hl.h has the same.
     let op = *[CmpOp::Eq, CmpOp::Ne, CmpOp::Lt, CmpOp::Gt].get(usize::from(mode))?;

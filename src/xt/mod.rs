@@ -16,7 +16,7 @@ mod targets;
 use std::borrow::Cow;
 
 use crate::bytecode::Expr;
-use crate::model::{Family, Family4or6, Field, Match, Op, Opaque, Operand, Statement};
+use crate::model::{Family, Field, IpFamily, Match, Op, Opaque, Operand, Statement};
 pub(crate) use blob::Blob;
 pub(crate) use extension::{Extension, write_options};
 use info::Info;
@@ -71,8 +71,8 @@ pub(crate) fn read(expr: &str, attributes: &[u8], family: Family) -> Option<Mean
     let Extension { revision, info, .. } = Extension::read(attributes)?;
     let info = Info::new(info);
     let family = match family {
-        Family::Ip => Some(Family4or6::Ipv4),
-        Family::Ip6 => Some(Family4or6::Ipv6),
+        Family::Ip => Some(IpFamily::Ipv4),
+        Family::Ip6 => Some(IpFamily::Ipv6),
         Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => None,
     };
     match expr {

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use super::extension;
 use super::info::Info;
 use crate::error::Escaped;
-use crate::model::{CtDirection, Family4or6, NatKind};
+use crate::model::{CtDirection, IpFamily, NatKind};
 
 /// A question of a match, and whether it holds when the answer is no.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ fn beyond(what: impl Into<String>, answers: Answers) -> Question {
 }
 
 /// What conntrack_mt and its check of ports ask besides state, status and direction.
-pub(super) fn of_connection(mut info: Info<'_>, family: Option<Family4or6>) -> Option<Vec<Asked>> {
+pub(super) fn of_connection(mut info: Info<'_>, family: Option<IpFamily>) -> Option<Vec<Asked>> {
     use CtDirection::{Original, Reply};
     use NatKind::{Dnat, Snat};
     let ends = [(Original, Snat), (Original, Dnat), (Reply, Snat), (Reply, Dnat)];
@@ -137,7 +137,7 @@ pub(super) fn of_connection(mut info: Info<'_>, family: Option<Family4or6>) -> O
     };
     for (of, bit) in ends.into_iter().zip([ORIGSRC, ORIGSRC << 1, ORIGSRC << 2, ORIGSRC << 3]) {
         // Of a table of both families none is known.
-        let family = family.or((asked & bit == 0).then_some(Family4or6::Ipv4))?;
+        let family = family.or((asked & bit == 0).then_some(IpFamily::Ipv4))?;
         let (value, mask) = (addresses.address(family)?, addresses.address(family)?);
         ask(bit, OfConnection::Address { of, mask, value });
     }

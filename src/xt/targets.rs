@@ -7,13 +7,13 @@ use super::info::Info;
 use super::{SegmentLimit, code, when};
 use crate::bytecode::{Expr, RejectCode};
 use crate::model::{
-    CtState, Family4or6, Field, MarkKey, MarkValue, Nat, NatFlags, Operand, PortRange, Reject, Statement, Tproxy,
-    Value, Verdict,
+    CtState, Field, IpFamily, MarkKey, MarkValue, Nat, NatFlags, Operand, PortRange, Reject, Statement, Tproxy, Value,
+    Verdict,
 };
 
 type Lists = Vec<Vec<Statement>>;
 
-pub(super) fn read(name: &str, revision: u32, info: Info<'_>, family: Option<Family4or6>) -> Option<Lists> {
+pub(super) fn read(name: &str, revision: u32, info: Info<'_>, family: Option<IpFamily>) -> Option<Lists> {
     let one = |statement| vec![vec![statement]];
     Some(match (name, revision) {
         ("AUDIT" | "LOG" | "NFLOG", 0) => vec![Vec::new()],
@@ -91,7 +91,7 @@ const NOTRACK_ALIAS: u16 = 2;
 
 /// tproxy_tg4 and tproxy_tg6_v1, xt_TPROXY.c: what no transparent socket takes is dropped. No
 /// address is that of the interface.
-fn transparent(mut info: Info<'_>, family: Family4or6) -> Option<Lists> {
+fn transparent(mut info: Info<'_>, family: IpFamily) -> Option<Lists> {
     let (mask, value) = (info.u32()?, info.u32()?);
     let address = Some(info.address(family)?).filter(|address| !address.is_unspecified());
     let port = Some(info.port()?).filter(|port| *port != 0);
@@ -112,18 +112,18 @@ pub(super) fn segment(mut info: Info<'_>) -> Option<SegmentLimit> {
 }
 
 /// ipt_REJECT.c and ip6t_REJECT.c.
-fn reject(mut info: Info<'_>, family: Family4or6) -> Option<Statement> {
+fn reject(mut info: Info<'_>, family: IpFamily) -> Option<Statement> {
     let reason = match (family, info.u32()?) {
-        (Family4or6::Ipv4, 7) | (Family4or6::Ipv6, 6) => {
+        (IpFamily::Ipv4, 7) | (IpFamily::Ipv6, 6) => {
             return Some(code("reject", vec![Expr::Reject(RejectCode { kind: TCP_RESET, code: 0 })]));
         }
-        (Family4or6::Ipv4, code @ 0..=3) => Reject::Icmp(u8::try_from(code).ok()?),
-        (Family4or6::Ipv4, 5) => Reject::Icmp(9),
-        (Family4or6::Ipv4, 6) => Reject::Icmp(10),
-        (Family4or6::Ipv4, 8) => Reject::Icmp(13),
-        (Family4or6::Ipv6, code @ 0..=4) => Reject::Icmpv6(u8::try_from(code).ok()?),
-        (Family4or6::Ipv6, 7) => Reject::Icmpv6(5),
-        (Family4or6::Ipv6, 8) => Reject::Icmpv6(6),
+        (IpFamily::Ipv4, code @ 0..=3) => Reject::Icmp(u8::try_from(code).ok()?),
+        (IpFamily::Ipv4, 5) => Reject::Icmp(9),
+        (IpFamily::Ipv4, 6) => Reject::Icmp(10),
+        (IpFamily::Ipv4, 8) => Reject::Icmp(13),
+        (IpFamily::Ipv6, code @ 0..=4) => Reject::Icmpv6(u8::try_from(code).ok()?),
+        (IpFamily::Ipv6, 7) => Reject::Icmpv6(5),
+        (IpFamily::Ipv6, 8) => Reject::Icmpv6(6),
         _ => return None,
     };
     Some(Statement::Reject(Some(reason)))
@@ -133,10 +133,10 @@ fn reject(mut info: Info<'_>, family: Family4or6) -> Option<Statement> {
 const TCP_RESET: u32 = 1;
 
 /// xt_nat.c, xt_REDIRECT.c, xt_MASQUERADE.c.
-fn translation(name: &str, revision: u32, info: Info<'_>, family: Family4or6) -> Option<Statement> {
+fn translation(name: &str, revision: u32, info: Info<'_>, family: IpFamily) -> Option<Statement> {
     let range = match (name, revision, family) {
-        ("DNAT" | "MASQUERADE" | "REDIRECT" | "SNAT", 0, Family4or6::Ipv4) => Range::old(info.sized(20)?)?,
-        ("MASQUERADE" | "REDIRECT", 0, Family4or6::Ipv6) => Range::new(info.sized(40)?, family)?,
+        ("DNAT" | "MASQUERADE" | "REDIRECT" | "SNAT", 0, IpFamily::Ipv4) => Range::old(info.sized(20)?)?,
+        ("MASQUERADE" | "REDIRECT", 0, IpFamily::Ipv6) => Range::new(info.sized(40)?, family)?,
         ("DNAT" | "SNAT", 1, _) => Range::new(info.sized(40)?, family)?,
         // Behind the same fields a base port, which no flag that is known here asks for.
         ("DNAT" | "SNAT", 2, _) => Range::new(info.sized(44)?, family)?,
@@ -152,7 +152,7 @@ fn translation(name: &str, revision: u32, info: Info<'_>, family: Family4or6) ->
     }
 }
 
-fn nat(mut nat: Nat, range: Range, family: Family4or6) -> Nat {
+fn nat(mut nat: Nat, range: Range, family: IpFamily) -> Nat {
     let Range { addresses, ports, flags } = range;
     (nat.family, nat.addresses, nat.ports, nat.flags) = (Some(family), addresses, ports, flags);
     nat
@@ -177,7 +177,7 @@ impl Range {
     }
 
     /// `struct nf_nat_range`.
-    fn new(mut info: Info<'_>, family: Family4or6) -> Option<Range> {
+    fn new(mut info: Info<'_>, family: IpFamily) -> Option<Range> {
         let flags = info.u32()?;
         let addresses = (info.address(family)?, info.address(family)?);
         Range::of(flags, addresses, (info.port()?, info.port()?))

@@ -12,8 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::sidecar::{self, CASES};
 use nftmesh::fuzz::Judge;
 use nftmesh::model::{
-    AddrType, CtDirection, CtState, Element, ElementData, Family4or6, Hook, Key, MarkValue, Match, Op, Operand,
-    Protocol, Rule, Ruleset, SetRef, Statement, Value, Verdict,
+    AddrType, CtDirection, CtState, Element, ElementData, Hook, IpFamily, Key, MarkValue, Match, Op, Operand, Protocol,
+    Rule, Ruleset, SetRef, Statement, Value, Verdict,
 };
 use nftmesh::sim::{Comparison, Interface, Owner, Packet, Rules, Situation, compare};
 
@@ -348,9 +348,9 @@ impl Constants {
 
     fn situation(&self, random: &mut Random) -> (Hook, Situation) {
         let hook = *random.of(&[Hook::Prerouting, Hook::Output]);
-        let family = if random.below(3) == 0 { Family4or6::Ipv6 } else { Family4or6::Ipv4 };
+        let family = if random.below(3) == 0 { IpFamily::Ipv6 } else { IpFamily::Ipv4 };
         let fitting: Vec<IpAddr> =
-            self.addresses.iter().copied().filter(|address| Family4or6::of(*address) == family).collect();
+            self.addresses.iter().copied().filter(|address| IpFamily::of(*address) == family).collect();
         let mut end = |usual: &[u16]| {
             let port = if random.below(3) == 0 { *random.of(usual) } else { *random.of(&self.ports) };
             SocketAddr::new(*random.of(&fitting), port)

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use nftmesh::import::{Unknown, iptables_save};
-use nftmesh::model::{Base, ChainKind, Family4or6, Hook, Priority, Ruleset};
+use nftmesh::model::{Base, ChainKind, Hook, IpFamily, Priority, Ruleset};
 
 /// The rules of a case and family as `iptables-save` would print them; only the built-in chains
 /// where there are none.
@@ -54,7 +54,7 @@ pub(crate) fn mended(text: &str) -> String {
 /// that NAT will not look at. What redirects refuses there. In words of iptables, whose REJECT is
 /// for the table filter only: so its chains are moved afterwards.
 #[track_caller]
-pub(crate) fn refusals(text: &str, family: Family4or6) -> Ruleset {
+pub(crate) fn refusals(text: &str, family: IpFamily) -> Ruleset {
     let syn = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN";
     let refuse = "-j REJECT --reject-with tcp-reset";
     let mut rules = vec![

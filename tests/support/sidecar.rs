@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use nftmesh::mesh::istio::{Host, IstioConfig, RawOptions, parse_resolv_conf};
+use nftmesh::mesh::istio::{IstioConfig, PodFacts, RawOptions, parse_resolv_conf};
 use nftmesh::pod::Pod;
 use nftmesh::routes::RoutePlan;
 
@@ -85,7 +85,7 @@ pub fn config(options: &str, nameservers: &str) -> IstioConfig {
     }
     let addresses = ["127.0.0.1", "10.77.0.2", "::1", "fd77::2", "fe80::1"];
     let addresses: Vec<IpAddr> = addresses.map(|address| address.parse().expect("an address")).into();
-    let host = Host { addresses, nameservers: parse_resolv_conf(nameservers), ..Host::default() };
+    let host = PodFacts { addresses, nameservers: parse_resolv_conf(nameservers), ..PodFacts::default() };
     IstioConfig::resolve(&raw, &host).unwrap_or_else(|error| panic!("{options}: {error}"))
 }
 

@@ -6,8 +6,8 @@ use super::super::expr::Expr;
 use super::super::keys::{CtKey, MetaKey, Register};
 use super::{Lowering, Sets, Unlowerable};
 use crate::model::{
-    DataType, Family, Family4or6, Limit, LimitOf, LimitWhen, Log, LogLevel, MarkKey, MarkValue, Nat, Nfproto,
-    PortRange, Protocol, Reject, SetData, Tproxy,
+    DataType, Family, IpFamily, Limit, LimitOf, LimitWhen, Log, LogLevel, MarkKey, MarkValue, Nat, Nfproto, PortRange,
+    Protocol, Reject, SetData, Tproxy,
 };
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
@@ -110,10 +110,10 @@ fn address(address: std::net::IpAddr) -> Bytes {
     }
 }
 
-pub(in crate::bytecode) fn family_of(family: Family) -> Option<Family4or6> {
+pub(in crate::bytecode) fn family_of(family: Family) -> Option<IpFamily> {
     match family {
-        Family::Ip => Some(Family4or6::Ipv4),
-        Family::Ip6 => Some(Family4or6::Ipv6),
+        Family::Ip => Some(IpFamily::Ipv4),
+        Family::Ip6 => Some(IpFamily::Ipv6),
         Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => None,
     }
 }

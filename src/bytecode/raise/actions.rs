@@ -8,7 +8,7 @@ use super::super::keys::{CtKey, MetaKey, Register};
 use super::super::lower::{Known, family_of};
 use super::{Proposal, tidy, translation};
 use crate::model::{
-    Family, Family4or6, Limit, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat, NatFlags,
+    Family, IpFamily, Limit, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat, NatFlags,
     PortRange, Queue, QueueFlags, Reject, Statement, Tproxy,
 };
 
@@ -146,7 +146,7 @@ fn nat(code: &NatCode, constants: &mut Constants<'_>, table: Family) -> Option<N
         (Some(min), max) => {
             let low = constants.address(min)?;
             let high = max.map_or(Some(low), |max| constants.address(max))?;
-            [low, high].iter().all(|end| Some(Family4or6::of(*end)) == code.family).then_some(())?;
+            [low, high].iter().all(|end| Some(IpFamily::of(*end)) == code.family).then_some(())?;
             Some((low, high))
         }
     };
@@ -161,7 +161,7 @@ fn tproxy(code: &TproxyCode, constants: &mut Constants<'_>, table: Family) -> Op
     let address = match code.address {
         Some(register) => {
             let address = constants.address(register)?;
-            (code.family == Some(Family4or6::of(address))).then_some(())?;
+            (code.family == Some(IpFamily::of(address))).then_some(())?;
             Some(address)
         }
         None => None,

@@ -12,7 +12,7 @@ use super::super::set::{NFT_DATA_VERDICT, SetCode};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Declared {
     /// By these expressions: one for each part of the key, and one for what an element maps to.
-    Expressions(Vec<Part>, Option<Part>),
+    Expressions(Vec<KeyPart>, Option<KeyPart>),
     /// By types.
     Types,
     /// By an expression that has no name here.
@@ -21,7 +21,7 @@ pub(crate) enum Declared {
 
 /// An expression as nft spells it, and what kind of number it is when its type does not say so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct KeyPart {
     pub(crate) text: String,
     pub(crate) number: Number,
 }
@@ -43,7 +43,7 @@ pub(crate) fn declared(code: &SetCode) -> Declared {
     let Some(expr) = entry(&code.userdata, UDATA_KEY_TYPEOF) else { return Declared::Types };
     let key = match parts(expr) {
         Some(parts) if parts.len() < types(code) => return Declared::Types,
-        Some(parts) => parts.into_iter().map(part).collect::<Option<Vec<Part>>>(),
+        Some(parts) => parts.into_iter().map(part).collect::<Option<Vec<KeyPart>>>(),
         None => None,
     };
     let value = code.data.is_some_and(|(number, _)| number != NFT_DATA_VERDICT);
@@ -69,7 +69,7 @@ fn parts(expr: &[u8]) -> Option<Vec<&[u8]>> {
     Some((0..u8::MAX).map_while(|index| entry(parts, index)).collect())
 }
 
-fn part(expr: &[u8]) -> Option<Part> {
+fn part(expr: &[u8]) -> Option<KeyPart> {
     let data = entry(expr, DATA)?;
     let get = |kind| number(data, kind);
     let (text, number) = match number(expr, EXPR)? {
@@ -93,7 +93,7 @@ fn part(expr: &[u8]) -> Option<Part> {
         }
         _ => return None,
     };
-    Some(Part { text, number })
+    Some(KeyPart { text, number })
 }
 
 /// A field of a header, by nft's numbers of the header and of the field in it.

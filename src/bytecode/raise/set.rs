@@ -11,7 +11,7 @@ use super::super::set::{
     NFT_DATA_VERDICT, NFT_SET_ANONYMOUS, NFT_SET_CONCAT, NFT_SET_MAP, SetCode, SetMode, UDATA_AUTO_MERGE,
     UDATA_COMMENT, UDATA_DATA_BYTEORDER, UDATA_KEY_BYTEORDER, type_number,
 };
-use super::declared::{Declared, Number, Part, declared};
+use super::declared::{Declared, KeyPart, Number, declared};
 use crate::model::{
     DataType, Element, ElementData, Extra, Family, Interval, Kept, Key, Name, Opaque, Set, SetData, SetFlags,
     SetPolicy, Statement,
@@ -152,7 +152,7 @@ fn data(code: &SetCode, declared: &Declared, number: u32, len: u32) -> Option<Da
 }
 
 /// A number without a type, by the expression that nft declared it with.
-fn integer(part: &Part) -> Option<DataType> {
+fn integer(part: &KeyPart) -> Option<DataType> {
     match part.number {
         Number::Host(bytes @ (1 | 2 | 4)) => Some(DataType::Integer { bytes }),
         Number::Network(bytes @ 1..=4) => Some(DataType::NetworkInteger { bytes }),
@@ -165,7 +165,7 @@ fn integer(part: &Part) -> Option<DataType> {
 fn plain_integer(len: u32, order: Option<&[u8]>) -> Option<DataType> {
     let bytes = u8::try_from(len).ok()?;
     let number = if order == Some(&2_u32.to_ne_bytes()[..]) { Number::Network(bytes) } else { Number::Host(bytes) };
-    integer(&Part { text: String::new(), number })
+    integer(&KeyPart { text: String::new(), number })
 }
 
 /// nft's number of `integer`.

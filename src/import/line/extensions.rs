@@ -5,20 +5,20 @@ use super::super::extension::{Extension, Instance, Role, of_protocol};
 use super::super::open::Open;
 use super::super::{Unknown, matches, targets};
 use super::options::{Found, Parsing};
-use super::{Part, Target};
+use super::{LinePart, Target};
 use crate::model::{Name, Verdict};
 
 impl<'l> Parsing<'l> {
     pub(super) fn load(&mut self, found: &Found<'l>) -> Result<(), Fault> {
         let word = self.positive(found, "the name of a match")?;
         let part = match (matches::find(&word.text, self.family), self.unknown) {
-            (Some(extension), _) => Part::Known(Instance::new(extension, Role::Match, word.at)),
+            (Some(extension), _) => LinePart::Known(Instance::new(extension, Role::Match, word.at)),
             (None, _) if word.text.len() > LONGEST => {
                 let what =
                     format!("match {} is longer than {LONGEST} bytes, which no name of one is", Shown(&word.text));
                 return Err(word.piece().wrong(format!("{what}; correct it")));
             }
-            (None, Unknown::KeepOpaque) => Part::Kept(Role::Match, &word.text, Vec::new()),
+            (None, Unknown::KeepOpaque) => LinePart::Kept(Role::Match, &word.text, Vec::new()),
             (None, Unknown::Refuse) => {
                 let what = format!("unknown match {}; Unknown::KeepOpaque keeps it unread", Shown(&word.text));
                 return Err(word.piece().wrong(what));
@@ -40,9 +40,9 @@ impl<'l> Parsing<'l> {
         let target = match (chain, targets::find(text).filter(|_| !goto)) {
             (Some(chain), _) if goto => Target::Chain(Verdict::Goto(chain)),
             (Some(chain), _) => Target::Chain(Verdict::Jump(chain)),
-            (None, Some(extension)) => Target::Part(Part::Known(Instance::new(extension, Role::Target, word.at))),
+            (None, Some(extension)) => Target::Part(LinePart::Known(Instance::new(extension, Role::Target, word.at))),
             (None, None) if self.unknown == Unknown::KeepOpaque && !goto && (1..=LONGEST).contains(&text.len()) => {
-                Target::Part(Part::Kept(Role::Target, text, Vec::new()))
+                Target::Part(LinePart::Kept(Role::Target, text, Vec::new()))
             }
             (None, None) => {
                 let (what, shown) = (if goto { "chain" } else { "target or chain" }, Shown(text));
@@ -57,7 +57,7 @@ impl<'l> Parsing<'l> {
     }
 
     /// Matches and target, the last that was named first.
-    fn loaded(&mut self) -> impl Iterator<Item = &mut Part<'l>> {
+    fn loaded(&mut self) -> impl Iterator<Item = &mut LinePart<'l>> {
         let target = match &mut self.line.target {
             Some(Target::Part(part)) => Some(part),
             Some(Target::Chain(_)) | None => None,
@@ -71,8 +71,8 @@ impl<'l> Parsing<'l> {
 
     fn known(&mut self) -> impl Iterator<Item = &mut Instance<'l>> {
         self.loaded().filter_map(|part| match part {
-            Part::Known(instance) => Some(instance),
-            Part::Kept(..) => None,
+            LinePart::Known(instance) => Some(instance),
+            LinePart::Kept(..) => None,
         })
     }
 
@@ -85,7 +85,7 @@ impl<'l> Parsing<'l> {
 
     /// An option of a match or target.
     pub(super) fn foreign(&mut self, found: Found<'l>) -> Result<(), Fault> {
-        if matches!(self.loaded().next(), Some(Part::Kept(..))) {
+        if matches!(self.loaded().next(), Some(LinePart::Kept(..))) {
             // Whatever follows may be its own.
             return self.unknown(&found);
         }
@@ -107,7 +107,7 @@ impl<'l> Parsing<'l> {
         }
         let Some(option) = option else { return self.unknown(&found) };
         if let Some(extension) = load {
-            self.line.parts.push(Part::Known(Instance::new(extension, Role::Match, found.at)));
+            self.line.parts.push(LinePart::Known(Instance::new(extension, Role::Match, found.at)));
         }
         let (at, name) = (found.at, Shown(found.name));
         let given = self.take(found, option)?;
@@ -134,8 +134,8 @@ impl<'l> Parsing<'l> {
         }
         let words = words.join(" ");
         match self.loaded().next() {
-            Some(Part::Known(instance)) => instance.unread.push(words),
-            Some(Part::Kept(_, _, options)) => options.push(words),
+            Some(LinePart::Known(instance)) => instance.unread.push(words),
+            Some(LinePart::Kept(_, _, options)) => options.push(words),
             None => {
                 let what = format!("unknown option {}; name its match with -m in front of it", Shown(found.name));
                 return Err(Fault::wrong(found.at, what));

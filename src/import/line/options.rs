@@ -8,15 +8,15 @@ use super::super::extension::{Given, Negatable, Opt, Role};
 use super::super::open::Open;
 use super::super::words::Word;
 use super::super::{Unknown, value};
-use super::{Line, Place};
-use crate::model::Family4or6;
+use super::{Line, RuleSlot};
+use crate::model::IpFamily;
 
 /// The words that are left, and what those before them said.
 pub(super) struct Parsing<'l> {
     pub(super) rest: &'l [Word<'l>],
     /// Where the line ends.
     pub(super) end: usize,
-    pub(super) family: Family4or6,
+    pub(super) family: IpFamily,
     pub(super) unknown: Unknown,
     pub(super) line: Line<'l>,
     /// Whether a match or the target was named last.
@@ -136,14 +136,14 @@ impl<'l> Parsing<'l> {
         }
         let chain = self.positive(found, "the name of a chain")?;
         let index = open.chain(chain)?;
-        let mut place = Place::Last;
+        let mut place = RuleSlot::Last;
         if matches!(found.name, "-I" | "--insert") {
-            place = Place::At { index: 0, at: found.at };
+            place = RuleSlot::At { index: 0, at: found.at };
             let number = self.rest.first().filter(|word| word.text.starts_with(|c: char| c.is_ascii_digit()));
             if let Some(number) = number {
                 self.word();
                 let wanted = value::number(number.piece(), "rule number", 1, u32::MAX)?;
-                place = Place::At { index: usize::try_from(wanted).unwrap_or(usize::MAX) - 1, at: number.at };
+                place = RuleSlot::At { index: usize::try_from(wanted).unwrap_or(usize::MAX) - 1, at: number.at };
             }
         }
         self.line.command = Some((index, place));
@@ -160,7 +160,7 @@ impl<'l> Parsing<'l> {
     }
 
     fn fragment(&mut self, found: &Found<'l>) -> Result<(), Fault> {
-        if self.family == Family4or6::Ipv6 {
+        if self.family == IpFamily::Ipv6 {
             return Err(Fault::wrong(found.at, "-f is for IPv4 only; in IPv6 fragments are matched by -m frag"));
         }
         if self.line.fragment.replace(found.not.is_some()).is_some() {

@@ -9,7 +9,7 @@ use super::super::extension::{Given, Instance};
 use super::super::making::Making;
 use super::super::value::number;
 use super::super::{address, raw};
-use crate::model::Family4or6;
+use crate::model::IpFamily;
 use crate::xt::Blob;
 
 /// `struct xt_statistic_info`, include/uapi/linux/netfilter/xt_statistic.h, v6.12.
@@ -100,7 +100,7 @@ pub(super) fn recent(instance: &Instance<'_>, making: &mut Making) -> Result<(),
     }
     let mask = match instance.get("--mask") {
         Some(given) => address::address(given.piece(), making.family)?,
-        None if making.family == Family4or6::Ipv4 => IpAddr::from([0xff; 4]),
+        None if making.family == IpFamily::Ipv4 => IpAddr::from([0xff; 4]),
         None => IpAddr::from([0xff; 16]),
     };
     // Of IPv4, the rest of the mask is set too where none is given.

@@ -10,7 +10,7 @@ use super::super::value::{mark_match, matching, number, operand, range, short};
 use super::super::words::Piece;
 use crate::bytecode::{CmpOp, FibFlags, xtables};
 use crate::model::{
-    AddrType, Family4or6, Field, IntoOperand, Limit, LimitUnit, Operand, PktType, Statement, Value, kind,
+    AddrType, Field, IntoOperand, IpFamily, Limit, LimitUnit, Operand, PktType, Statement, Value, kind,
 };
 
 pub(super) fn mark(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
@@ -43,7 +43,7 @@ pub(super) fn addrtype(instance: &Instance<'_>, making: &mut Making) -> Result<(
         let Some(given) = instance.get(name) else { continue };
         // addrtype_mt6: other kinds are those of the address there, and of its route in nft.
         let is_local = |text: &str| !text.is_empty() && "LOCAL".starts_with(&text.to_ascii_uppercase());
-        if making.family == Family4or6::Ipv6 && !is_local(given.piece().text) {
+        if making.family == IpFamily::Ipv6 && !is_local(given.piece().text) {
             let what = "of IPv6 only LOCAL can be asked for, and alone; match the address instead";
             return Err(instance.unknown(given.piece().at, what));
         }
@@ -56,7 +56,7 @@ pub(super) fn addrtype(instance: &Instance<'_>, making: &mut Making) -> Result<(
                 let operand = IntoOperand::<AddrType>::into_operand(several.to_vec());
                 making.matches(matching(field, given.not, operand));
             }
-            (Some((_, interface)), [one]) if making.family == Family4or6::Ipv4 => {
+            (Some((_, interface)), [one]) if making.family == IpFamily::Ipv4 => {
                 let op = if given.not { CmpOp::Ne } else { CmpOp::Eq };
                 let flags = FibFlags(end.0 | interface.0);
                 making.statement(raw::program(xtables::address_type(flags, op, *one)));

@@ -10,10 +10,10 @@ use super::super::raw;
 use super::super::value::{self, number, range};
 use super::super::words::Piece;
 use super::connection::{direction, states, status};
-use crate::model::{CtDirection, CtState, CtStatus, Family4or6, Statement};
+use crate::model::{CtDirection, CtState, CtStatus, IpFamily, Statement};
 use crate::xt::Blob;
 
-pub(super) fn whole(instance: &Instance<'_>, family: Family4or6) -> Result<Statement, Fault> {
+pub(super) fn whole(instance: &Instance<'_>, family: IpFamily) -> Result<Statement, Fault> {
     let (mut asked, mut negated) = (0_u16, 0_u16);
     let mut flag = |bit: u16, not: bool| {
         asked |= bit;
@@ -75,7 +75,7 @@ pub(super) fn whole(instance: &Instance<'_>, family: Family4or6) -> Result<State
 }
 
 /// An address and its mask. Where none is given, iptables(8) sets the mask for both families.
-fn masked(piece: Piece<'_>, family: Family4or6, instance: &Instance<'_>) -> Result<(IpAddr, IpAddr), Fault> {
+fn masked(piece: Piece<'_>, family: IpFamily, instance: &Instance<'_>) -> Result<(IpAddr, IpAddr), Fault> {
     let (address, mask) = network(piece, family)?;
     let Some((_, text)) = piece.split('/') else { return Ok((address, IpAddr::from([0xff; 16]))) };
     let bits = match mask {

@@ -6,7 +6,7 @@ use super::super::extension::Instance;
 use super::super::making::Making;
 use super::super::value::{mark as number_and_mask, matching, number, short};
 use crate::model::{
-    Classic, CtState, Family4or6, Field, MarkKey, MarkValue, Masked, Operand, Protocol, Statement, Tproxy, Value,
+    Classic, CtState, Field, IpFamily, MarkKey, MarkValue, Masked, Operand, Protocol, Statement, Tproxy, Value,
     Verdict, masked,
 };
 
@@ -137,7 +137,7 @@ pub(super) fn tproxy(instance: &Instance<'_>, making: &mut Making) -> Result<(),
     if port.is_none() && address.is_none() {
         return Err(instance.unknown(given.at, "port 0 and no address cannot be said together; give one of them"));
     }
-    let family = address.map(Family4or6::of);
+    let family = address.map(IpFamily::of);
     making.action(Statement::Tproxy(Tproxy { family, address, port }));
     if let Some(given) = instance.get("--tproxy-mark") {
         let mark = number_and_mask(given.piece())?;

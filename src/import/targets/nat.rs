@@ -6,7 +6,7 @@ use super::super::extension::Instance;
 use super::super::making::Making;
 use super::super::value::{port, range};
 use super::super::words::Piece;
-use crate::model::{Classic, Family4or6, Nat, NatFlags, PortRange, Protocol, Statement};
+use crate::model::{Classic, IpFamily, Nat, NatFlags, PortRange, Protocol, Statement};
 
 pub(super) fn dnat(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     translate(instance, making, Nat::dnat(), "--to-destination")
@@ -38,9 +38,9 @@ fn translate(instance: &Instance<'_>, making: &mut Making, mut nat: Nat, option:
 
 /// `address:ports`, either of which may be missing; IPv6 addresses stand in brackets when ports
 /// follow.
-fn parts(piece: Piece<'_>, family: Family4or6) -> Result<(Option<Piece<'_>>, Option<Piece<'_>>), Fault> {
+fn parts(piece: Piece<'_>, family: IpFamily) -> Result<(Option<Piece<'_>>, Option<Piece<'_>>), Fault> {
     let (address, ports) = match (family, piece.text.strip_prefix('[')) {
-        (Family4or6::Ipv6, Some(text)) => {
+        (IpFamily::Ipv6, Some(text)) => {
             let inside = Piece { text, at: piece.at + 1 };
             let closed = || piece.wrong("the bracket is never closed; close it behind the address with ]");
             let (address, behind) = inside.split(']').ok_or_else(closed)?;
@@ -51,11 +51,11 @@ fn parts(piece: Piece<'_>, family: Family4or6) -> Result<(Option<Piece<'_>>, Opt
             };
             (address, ports)
         }
-        (Family4or6::Ipv6, None) => match piece.text.strip_prefix(':').filter(|text| !text.contains(':')) {
+        (IpFamily::Ipv6, None) => match piece.text.strip_prefix(':').filter(|text| !text.contains(':')) {
             Some(text) => (Piece { text: "", at: piece.at }, Some(Piece { text, at: piece.at + 1 })),
             None => (piece, None),
         },
-        (Family4or6::Ipv4, _) => match piece.split(':') {
+        (IpFamily::Ipv4, _) => match piece.split(':') {
             Some((address, ports)) => (address, Some(ports)),
             None => (piece, None),
         },

@@ -6,7 +6,7 @@ use super::super::making::Making;
 use super::super::raw;
 use super::super::value::{number, range, short};
 use super::super::words::Piece;
-use crate::model::{Classic, Family4or6, Protocol, Queue, QueueFlags, Reject, Statement, Verdict};
+use crate::model::{Classic, IpFamily, Protocol, Queue, QueueFlags, Reject, Statement, Verdict};
 use crate::xt::Blob;
 
 pub(super) fn accept(_: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
@@ -47,12 +47,12 @@ pub(super) fn segment(instance: &Instance<'_>, making: &mut Making) -> Result<()
 pub(super) fn reject(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     making.needs_table(instance.at, "REJECT", Classic::Filter)?;
     let names = match making.family {
-        Family4or6::Ipv4 => ICMP,
-        Family4or6::Ipv6 => ICMPV6,
+        IpFamily::Ipv4 => ICMP,
+        IpFamily::Ipv6 => ICMPV6,
     };
     let reject = match (instance.get("--reject-with").map(|given| given.piece()), making.family) {
-        (None, Family4or6::Ipv4) => Reject::Icmp(3),
-        (None, Family4or6::Ipv6) => Reject::Icmpv6(4),
+        (None, IpFamily::Ipv4) => Reject::Icmp(3),
+        (None, IpFamily::Ipv6) => Reject::Icmpv6(4),
         (Some(piece), _) if matches!(piece.text, "tcp-reset" | "tcp-rst") => {
             making.needs_protocol(piece, "tcp-reset", &[Protocol::TCP])?;
             Reject::TcpReset
@@ -64,8 +64,8 @@ pub(super) fn reject(instance: &Instance<'_>, making: &mut Making) -> Result<(),
                 piece.wrong(format!("unknown reason {}; there are {}, tcp-reset", Shown(piece.text), names.join(", ")))
             })?;
             match family {
-                Family4or6::Ipv4 => Reject::Icmp(*code),
-                Family4or6::Ipv6 => Reject::Icmpv6(*code),
+                IpFamily::Ipv4 => Reject::Icmp(*code),
+                IpFamily::Ipv6 => Reject::Icmpv6(*code),
             }
         }
     };

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::kernel::NetNs;
-use crate::routes::{Families, Tproxy};
+use crate::routes::{Families, MarkRoute};
 use crate::testing::{as_nobody, in_namespace, ip, sysctl};
 
-fn tproxy(mark: u32, table: u32) -> Tproxy {
-    Tproxy::new(mark, table).expect("is valid")
+fn tproxy(mark: u32, table: u32) -> MarkRoute {
+    MarkRoute::new(mark, table).expect("is valid")
 }
 
 fn istio() -> RoutePlan {

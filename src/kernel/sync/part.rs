@@ -11,13 +11,13 @@ use crate::kernel::live::Kernel;
 use crate::kernel::snapshot::Reading;
 use crate::model::{Generation, Name, TableId};
 use crate::netlink::{self, Assembly, kind};
-use crate::plan::{PartOf, TablePart};
+use crate::plan::{TablePart, Unsettled};
 use crate::state::{ChainState, Snapshot, TableState};
 
 impl Kernel {
     /// What the kernel holds of this part. `None` when this is not the generation any more, or when
     /// what is there is not what was remembered: then everything has to be read.
-    pub(super) fn snapshot_of_part(&mut self, part: &PartOf, generation: Generation) -> Result<Option<Snapshot>> {
+    pub(super) fn snapshot_of_part(&mut self, part: &Unsettled, generation: Generation) -> Result<Option<Snapshot>> {
         let mut held = match part.whole.as_slice() {
             [] => Snapshot { generation, ..Snapshot::default() },
             whole => self.snapshot_of(whole)?,

@@ -12,7 +12,7 @@ use super::port_ranges::PortRanges;
 use super::resolve::{self, DEFAULT_PROXY_UID};
 use crate::Result;
 use crate::mesh::ports;
-use crate::routes::Tproxy;
+use crate::routes::MarkRoute;
 
 /// Collects an [`IstioConfig`]; see [`IstioConfig::builder`].
 #[derive(Clone, Debug)]
@@ -255,7 +255,7 @@ impl IstioConfigBuilder {
             outbound_ports: port_ranges("outbound_ports", outbound_ports)?,
             outbound_ports_exclude: port_ranges("outbound_ports_exclude", outbound_ports_exclude)?,
             kube_virt_interfaces: interfaces("kube_virt_interfaces", kube_virt_interfaces)?,
-            tproxy: Tproxy::of_checked(
+            tproxy: MarkRoute::of_checked(
                 named("tproxy_mark", tproxy_mark, mark)?,
                 named("tproxy_route_table", tproxy_route_table, table)?,
             ),

@@ -7,14 +7,14 @@ use ipnetwork::{IpNetwork, Ipv4Network};
 
 use super::builder::IstioConfigBuilder;
 use super::cidrs::Cidrs;
-use super::host::Host;
+use super::facts::PodFacts;
 use super::interface::InterfacePattern;
 use super::options::RawOptions;
 use super::port_ranges::PortRanges;
 use super::resolve;
 use super::warning::Warning;
 use crate::Result;
-use crate::routes::Tproxy;
+use crate::routes::MarkRoute;
 
 /// What the sidecar of one pod captures; every value is checked and every list sorted and merged.
 ///
@@ -67,7 +67,7 @@ pub struct IstioConfig {
     pub kube_virt_interfaces: Vec<InterfacePattern>,
     /// The mark of packets that policy routing sends to the proxy (`-t`), and the routing table
     /// behind it (`-r`); only TPROXY uses them.
-    pub tproxy: Tproxy,
+    pub tproxy: MarkRoute,
     /// Which DNS goes to the agent.
     pub dns: DnsCapture,
     /// Whether packets that arrive and that connection tracking finds invalid are dropped.
@@ -116,7 +116,7 @@ impl IstioConfig {
     /// ```
     pub fn from_env(addresses: Vec<IpAddr>) -> Result<Self> {
         let options = RawOptions::from_env()?;
-        IstioConfig::resolve(&options, &Host::read(&options, addresses)?)
+        IstioConfig::resolve(&options, &PodFacts::read(&options, addresses)?)
     }
 
     /// Checks and completes what was given, without looking at the machine.
@@ -126,9 +126,9 @@ impl IstioConfig {
     /// A value is not acceptable; the message names the option as it was given and is one line.
     ///
     /// ```
-    /// use nftmesh::mesh::istio::{Host, Interception, IstioConfig, RawOptions};
+    /// use nftmesh::mesh::istio::{PodFacts, Interception, IstioConfig, RawOptions};
     ///
-    /// let host = Host { addresses: vec!["10.77.0.2".parse()?], ..Host::default() };
+    /// let host = PodFacts { addresses: vec!["10.77.0.2".parse()?], ..PodFacts::default() };
     /// let mut options = RawOptions::default();
     /// options.set_flag("-m", "TPROXY")?;
     /// assert_eq!(IstioConfig::resolve(&options, &host)?.interception, Interception::Tproxy);
@@ -138,7 +138,7 @@ impl IstioConfig {
     /// assert_eq!(error.to_string(), r#"-m "FOO": no such interception mode; give REDIRECT or TPROXY"#);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn resolve(options: &RawOptions, host: &Host) -> Result<Self> {
+    pub fn resolve(options: &RawOptions, host: &PodFacts) -> Result<Self> {
         resolve::config(options, host).map_err(Into::into)
     }
 

@@ -3,14 +3,14 @@
 //!
 //! What is always true of an [`IstioConfig`]: every value was checked, lists are sorted and merged,
 //! and whatever was given but has no effect is among its [`warnings`](IstioConfig::warnings).
-//! Reading the machine is confined to [`Host::read`] and [`RawOptions::from_env`]; everything else
+//! Reading the machine is confined to [`PodFacts::read`] and [`RawOptions::from_env`]; everything else
 //! is a function of its arguments.
 //!
 //! ```text
 //! flags ──┐
 //!         ├─> RawOptions ──┐
 //! environ ┘                ├─ resolve ─> IstioConfig   (what to install)
-//!                   Host ──┘─ resolve ─> RunOptions    (how to run istio-init)
+//!                   PodFacts ──┘─ resolve ─> RunOptions    (how to run istio-init)
 //!
 //! IstioConfig ──> Ruleset and RoutePlan, by From
 //! ```
@@ -21,8 +21,8 @@ mod builder;
 mod cidrs;
 mod config;
 mod error;
+mod facts;
 mod file;
-mod host;
 mod interface;
 mod option_table;
 mod options;
@@ -39,7 +39,7 @@ pub use config::{
     DnsCapture, INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, InboundPorts, Interception, IstioConfig, OwnerGroups,
     SELF_CALL_MARK, ServiceCidrs,
 };
-pub use host::{Host, Nameservers, parse_group, parse_passwd, parse_resolv_conf};
+pub use facts::{Nameservers, PodFacts, parse_group, parse_passwd, parse_resolv_conf};
 pub use interface::InterfacePattern;
 pub use option_table::OPTIONS;
 pub use options::{OptionSpec, RawOptions, Takes};

@@ -10,16 +10,16 @@ use ipnetwork::{IpNetwork, Ipv4Network};
 use super::cidrs::{self, Cidrs};
 use super::config::{DnsCapture, InboundPorts, Interception, IstioConfig, OwnerGroups, SELF_CALL_MARK, ServiceCidrs};
 use super::error::{Invalid, Problem};
-use super::host::{Host, Nameservers};
+use super::facts::{Nameservers, PodFacts};
 use super::interface::InterfacePattern;
 use super::option_table as table;
 use super::options::{OptionSpec, RawOptions, Takes};
 use super::parse::{self, Parsed};
 use super::port_ranges::PortRanges;
 use super::warning::Warning;
-use crate::routes::Tproxy;
+use crate::routes::MarkRoute;
 
-pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, Invalid> {
+pub(super) fn config(options: &RawOptions, host: &PodFacts) -> Result<IstioConfig, Invalid> {
     let mut warnings = empty_items(options);
     let interception = options.read(&table::INTERCEPTION_MODE, parse::interception)?;
     let proxy_uids = proxy_uids(options, host, &mut warnings)?;
@@ -44,7 +44,7 @@ pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, I
         outbound_ports: options.read(&table::OUTBOUND_PORTS, PortRanges::parse)?,
         outbound_ports_exclude: options.read(&table::OUTBOUND_PORTS_EXCLUDE, PortRanges::parse)?,
         kube_virt_interfaces: options.read(&table::KUBE_VIRT_INTERFACES, InterfacePattern::parse_list)?,
-        tproxy: Tproxy::of_checked(tproxy_mark, options.read(&table::TPROXY_ROUTE_TABLE, parse::route_table)?),
+        tproxy: MarkRoute::of_checked(tproxy_mark, options.read(&table::TPROXY_ROUTE_TABLE, parse::route_table)?),
         dns: dns(options, host, ipv6, &mut warnings)?,
         drop_invalid: options.read(&table::DROP_INVALID, parse::boolean)?,
         drop_invalid_outbound: options.read(&table::DROP_INVALID_OUTBOUND, parse::boolean)?,
@@ -56,7 +56,7 @@ pub(super) fn config(options: &RawOptions, host: &Host) -> Result<IstioConfig, I
     })
 }
 
-fn proxy_uids(options: &RawOptions, host: &Host, warnings: &mut Vec<Warning>) -> Result<Vec<u32>, Invalid> {
+fn proxy_uids(options: &RawOptions, host: &PodFacts, warnings: &mut Vec<Warning>) -> Result<Vec<u32>, Invalid> {
     let user = |name: &str| host.users.get(name).copied();
     let given = options.read(&table::PROXY_UID, |text| {
         parse::list(text, "give a comma list of uids or user names", |item| parse::owner(item, "user", user))
@@ -76,7 +76,7 @@ fn proxy_uids(options: &RawOptions, host: &Host, warnings: &mut Vec<Warning>) ->
 /// `DefaultProxyUID`, <https://github.com/istio/istio/blob/c15acc40a282ea55d2b59a90074f8ef580eaf2a5/tools/istio-iptables/pkg/constants/constants.go>.
 pub(super) const DEFAULT_PROXY_UID: u32 = 1337;
 
-fn gids(text: &str, host: &Host) -> Parsed<Vec<u32>> {
+fn gids(text: &str, host: &PodFacts) -> Parsed<Vec<u32>> {
     let group = |name: &str| host.groups.get(name).copied();
     parse::list(text, "give a comma list of gids or group names", |item| parse::owner(item, "group", group))
         .map(ascending)
@@ -107,7 +107,7 @@ pub(super) fn distinct(mark: NonZeroU32, interception: Interception) -> Parsed<N
 
 /// A CNI plugin may run before the pod has its addresses: that is no mistake of the one who
 /// configures.
-fn ipv6(options: &RawOptions, host: &Host, warnings: &mut Vec<Warning>) -> Result<bool, Invalid> {
+fn ipv6(options: &RawOptions, host: &PodFacts, warnings: &mut Vec<Warning>) -> Result<bool, Invalid> {
     let dual_stack = options.read(&table::DUAL_STACK, parse::boolean)?;
     let Some(address) = host.pod_address() else {
         warnings.push(Warning::NoPodAddress);
@@ -170,7 +170,7 @@ pub(super) fn needs_nameservers(options: &RawOptions) -> bool {
     is_on(&table::REDIRECT_DNS) && !is_on(&table::CAPTURE_ALL_DNS)
 }
 
-fn dns(options: &RawOptions, host: &Host, ipv6: bool, warnings: &mut Vec<Warning>) -> Result<DnsCapture, Invalid> {
+fn dns(options: &RawOptions, host: &PodFacts, ipv6: bool, warnings: &mut Vec<Warning>) -> Result<DnsCapture, Invalid> {
     let redirect = options.read(&table::REDIRECT_DNS, parse::boolean)?;
     let all = options.read(&table::CAPTURE_ALL_DNS, parse::boolean)?;
     match (redirect, all) {
@@ -202,7 +202,7 @@ const NAMED: usize = 8;
 
 /// The reference ignores the exclusions when inclusions are given; which of the two was meant can't
 /// be known, so both are refused.
-fn owner_groups(options: &RawOptions, host: &Host) -> Result<OwnerGroups, Invalid> {
+fn owner_groups(options: &RawOptions, host: &PodFacts) -> Result<OwnerGroups, Invalid> {
     let group = |name: &str| host.groups.get(name).copied();
     let except = options.read(&table::OWNER_GROUPS_EXCLUDE, |text| gids(text, host))?;
     let only = options.read(&table::OWNER_GROUPS, |text| {

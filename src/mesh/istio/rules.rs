@@ -18,7 +18,7 @@
 //! of which an update sends only the elements that changed; ports, interfaces and owners of the
 //! proxy are few and become anonymous sets.
 //!
-//! Every base chain stands one before the usual priority of its kind ([`Place`]), so that it runs
+//! Every base chain stands one before the usual priority of its kind ([`Priorities`]), so that it runs
 //! before the chains of others whoever was there first: of equal priorities, the chain registered
 //! last would run first.
 //!
@@ -112,9 +112,9 @@ fn table(config: &IstioConfig, name: &str) -> Table {
 
 /// Where the base chains stand: one before everybody who takes the usual priority. The first zone
 /// and the first translation that a packet gets are final, so that nobody behind can take it.
-struct Place;
+struct Priorities;
 
-impl Place {
+impl Priorities {
     const RAW: Priority = Priority(Priority::RAW.0 - 1);
     const MANGLE: Priority = Priority(Priority::MANGLE.0 - 1);
     const NAT: Priority = Priority(Priority::DSTNAT.0 - 1);

@@ -7,7 +7,7 @@ use std::mem::take;
 use super::canonical::{canonical, kernel_order};
 use super::set::Elements;
 use super::uses::count_unlisted;
-use super::{Item, Place, item};
+use super::{InTable, Item, item};
 use crate::attr::{AttributeWriter, Attributes, Malformed, Message};
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
 use crate::model::{Generation, Name, TableId};
@@ -163,7 +163,7 @@ impl<'w> Assembly<'w> {
     /// Whether a message is about something in a table that is there; attribute 1 names it whatever
     /// the message is about.
     fn is_within(&self, message: &Message<'_>) -> bool {
-        let place = message.netfilter().and_then(|(family, attributes)| Place::of(family, &attributes.find(1)?));
+        let place = message.netfilter().and_then(|(family, attributes)| InTable::of(family, &attributes.find(1)?));
         place.is_some_and(|place| self.tables().any(|id| place.is(id)))
     }
 
@@ -252,7 +252,7 @@ impl<'w> Assembly<'w> {
         snapshot
     }
 
-    fn table(&mut self, place: Place<'_>) -> Option<&mut TableState> {
+    fn table(&mut self, place: InTable<'_>) -> Option<&mut TableState> {
         let tables = &mut self.snapshot.tables;
         let found = position(tables, self.table, |table| place.is(&table.id))?;
         if found != self.table {
@@ -261,14 +261,14 @@ impl<'w> Assembly<'w> {
         tables.get_mut(found)
     }
 
-    fn chain(&mut self, place: Place<'_>, name: &[u8]) -> Option<&mut ChainState> {
+    fn chain(&mut self, place: InTable<'_>, name: &[u8]) -> Option<&mut ChainState> {
         self.table(place)?;
         let chains = &mut self.snapshot.tables.get_mut(self.table)?.chains;
         self.chain = position(chains, self.chain, |chain| chain.name.as_str().as_bytes() == name)?;
         chains.get_mut(self.chain)
     }
 
-    fn set(&mut self, place: Place<'_>, name: &[u8]) -> Option<&mut SetState> {
+    fn set(&mut self, place: InTable<'_>, name: &[u8]) -> Option<&mut SetState> {
         self.table(place)?;
         let sets = &mut self.snapshot.tables.get_mut(self.table)?.sets;
         self.set = position(sets, self.set, |set| set.name.as_str().as_bytes() == name)?;

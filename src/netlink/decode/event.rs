@@ -4,7 +4,7 @@
 //! Total: what cannot be read is opaque.
 
 use super::super::{NFNL_SUBSYS_NFTABLES, flag, kind};
-use super::{FLOWTABLE, OBJECT, Place, chain, object, rule, set, table};
+use super::{FLOWTABLE, InTable, OBJECT, chain, object, rule, set, table};
 use crate::attr::nfta::{NFTA_GEN_ID, NFTA_GEN_PROC_NAME, NFTA_GEN_PROC_PID, NFTA_RULE_POSITION};
 use crate::attr::{Attributes, Malformed, Message};
 use crate::model::{ChainId, Generation, Name, Position, RuleHandle, TableId};
@@ -96,7 +96,7 @@ fn added_at(flags: u16, attributes: Attributes<'_>) -> AddedAt {
     }
 }
 
-fn changed(added: bool, (place, object): (Place<'_>, OpaqueState)) -> Option<Event> {
+fn changed(added: bool, (place, object): (InTable<'_>, OpaqueState)) -> Option<Event> {
     let table: TableId = place.id()?;
     Some(if added { Event::ObjectAdded { table, object } } else { Event::ObjectDeleted { table, object } })
 }

@@ -8,7 +8,7 @@ use crate::bytecode::{
     BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
     QueueCode, Register, RejectCode, SocketKey, TproxyCode,
 };
-use crate::model::{Family4or6, Name, NatKind};
+use crate::model::{IpFamily, Name, NatKind};
 
 /// A list of expressions (`NFTA_LIST_ELEM` each). When one is none, the whole list goes to `opaque`
 /// too: sent last, it counts.
@@ -222,10 +222,10 @@ fn nat(p: &mut Parts<'_>) -> Option<Expr> {
     Some(Expr::Nat(NatCode { kind, family, addresses, ports, flags: p.flags(NFTA_NAT_FLAGS)? & !implied }))
 }
 
-fn family(number: u32) -> Option<Family4or6> {
+fn family(number: u32) -> Option<IpFamily> {
     match number {
-        2 => Some(Family4or6::Ipv4),
-        10 => Some(Family4or6::Ipv6),
+        2 => Some(IpFamily::Ipv4),
+        10 => Some(IpFamily::Ipv6),
         _ => None,
     }
 }

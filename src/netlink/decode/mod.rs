@@ -32,27 +32,27 @@ use crate::state::{ChainState, Counters, HookState, OpaqueState, RuleState, SetS
 /// One message of a dump.
 #[derive(Debug)]
 pub(crate) enum Item<'a> {
-    Chain(Place<'a>, ChainState),
-    Elements(Place<'a>, &'a [u8], Elements),
-    Object(Place<'a>, OpaqueState),
+    Chain(InTable<'a>, ChainState),
+    Elements(InTable<'a>, &'a [u8], Elements),
+    Object(InTable<'a>, OpaqueState),
     /// What cannot be named, or is of another kind.
     Opaque,
-    Rule(Place<'a>, &'a [u8], RuleState),
-    Set(Place<'a>, SetState),
+    Rule(InTable<'a>, &'a [u8], RuleState),
+    Set(InTable<'a>, SetState),
     Table(TableState),
 }
 
 /// The table that something is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place<'a> {
+pub(crate) struct InTable<'a> {
     family: u8,
     table: &'a [u8],
 }
 
-impl<'a> Place<'a> {
+impl<'a> InTable<'a> {
     /// `None` when the name does not end.
     fn of(family: u8, attribute: &Attribute<'a>) -> Option<Self> {
-        attribute.value.strip_suffix(&[0]).map(|table| Place { family, table })
+        attribute.value.strip_suffix(&[0]).map(|table| InTable { family, table })
     }
 
     /// `None` when family or name is unknown here.
@@ -132,7 +132,7 @@ fn table(family: u8, attributes: Attributes<'_>) -> Result<Option<TableState>, M
 }
 
 /// `enum nft_chain_attributes`.
-fn chain<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(Place<'a>, ChainState)>, Malformed> {
+fn chain<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(InTable<'a>, ChainState)>, Malformed> {
     let (mut place, mut named) = (None, None);
     let (mut handle, mut flags, mut uses, mut counters) = (0, 0, 0, None);
     let (mut hook, mut policy, mut chain_type) = (None, None, None);
@@ -140,7 +140,7 @@ fn chain<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(Place<'a>
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            NFTA_CHAIN_TABLE => place = Place::of(family, &attribute),
+            NFTA_CHAIN_TABLE => place = InTable::of(family, &attribute),
             NFTA_CHAIN_HANDLE => handle = attribute.need_be64()?,
             NFTA_CHAIN_NAME => named = name(&attribute),
             NFTA_CHAIN_HOOK => hook = Some(self::hook(&attribute)?),
@@ -220,7 +220,7 @@ fn counters(attribute: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Counters,
 }
 
 /// A rule, its table and chain.
-type RuleOf<'a> = (Place<'a>, &'a [u8], RuleState);
+type RuleOf<'a> = (InTable<'a>, &'a [u8], RuleState);
 
 /// `enum nft_rule_attributes`.
 fn rule<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<RuleOf<'a>>, Malformed> {
@@ -230,7 +230,7 @@ fn rule<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<RuleOf<'a>>
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            NFTA_RULE_TABLE => place = Place::of(family, &attribute),
+            NFTA_RULE_TABLE => place = InTable::of(family, &attribute),
             NFTA_RULE_CHAIN => chain = attribute.value.strip_suffix(&[0]),
             NFTA_RULE_HANDLE => rule.handle = RuleHandle(attribute.need_be64()?),
             NFTA_RULE_EXPRESSIONS => rule.exprs = expr::exprs(&attribute, &mut rule.opaque)?,
@@ -261,14 +261,14 @@ fn object<'a>(
     family: u8,
     attributes: Attributes<'a>,
     layout: &ObjectLayout,
-) -> Result<Option<(Place<'a>, OpaqueState)>, Malformed> {
+) -> Result<Option<(InTable<'a>, OpaqueState)>, Malformed> {
     let (mut place, mut named, mut number, mut handle) = (None, None, None, 0);
     let mut all = Vec::new();
     for attribute in attributes {
         let attribute = attribute?;
         all.extend(attribute.raw);
         match attribute.kind {
-            NFTA_OBJ_TABLE => place = Place::of(family, &attribute),
+            NFTA_OBJ_TABLE => place = InTable::of(family, &attribute),
             kind if kind == layout.name => named = name(&attribute),
             kind if kind == layout.handle => handle = attribute.need_be64()?,
             kind if Some(kind) == layout.kind => number = Some(attribute.need_be32()?),

@@ -2,14 +2,14 @@
 
 use super::expr::{expr, exprs};
 use super::parts::{Data, data};
-use super::{Place, name};
+use super::{InTable, name};
 use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, INTERVAL_END, SetCode};
 use crate::state::SetState;
 
 /// A set without its elements (`enum nft_set_attributes`); `None` when it cannot be named.
-pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(Place<'a>, SetState)>, Malformed> {
+pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(InTable<'a>, SetState)>, Malformed> {
     let (mut place, mut named, mut handle) = (None, None, 0);
     let (mut data_type, mut data_len) = (None, 0);
     let (mut backend, mut count) = (None, None);
@@ -17,7 +17,7 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            NFTA_SET_TABLE => place = Place::of(family, &attribute),
+            NFTA_SET_TABLE => place = InTable::of(family, &attribute),
             NFTA_SET_NAME => named = name(&attribute),
             NFTA_SET_FLAGS => code.flags = attribute.need_be32()?,
             NFTA_SET_KEY_TYPE => code.key_type = attribute.need_be32()?,
@@ -100,7 +100,7 @@ pub(crate) struct Elements {
 }
 
 /// Which set, and its elements.
-pub(super) type ElementsOf<'a> = (Place<'a>, &'a [u8], Elements);
+pub(super) type ElementsOf<'a> = (InTable<'a>, &'a [u8], Elements);
 
 /// `enum nft_set_elem_list_attributes`; `None` when it does not say of which set, or says more than
 /// that and elements.
@@ -110,7 +110,7 @@ pub(super) fn elements<'a>(family: u8, attributes: Attributes<'a>) -> Result<Opt
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            NFTA_SET_ELEM_LIST_TABLE => place = Place::of(family, &attribute),
+            NFTA_SET_ELEM_LIST_TABLE => place = InTable::of(family, &attribute),
             NFTA_SET_ELEM_LIST_SET => set = attribute.value.strip_suffix(&[0]),
             NFTA_SET_ELEM_LIST_ELEMENTS => {
                 let list = attribute.nested();

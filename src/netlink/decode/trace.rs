@@ -6,7 +6,7 @@
 //! net/netfilter/nf_tables_core.c). In the same way a rule's `return` is a rule like any other.
 
 use super::super::{NFNL_SUBSYS_NFTABLES, kind};
-use super::{Place, event};
+use super::{InTable, event};
 use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed, Message};
 use crate::model::{CtDirection, CtState, CtStatus, Nfproto, Policy, QueueFlags, RuleHandle, Verdict};
@@ -32,7 +32,7 @@ fn read(message: &Message<'_>) -> Result<Option<TraceMessage>, Malformed> {
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
-            NFTA_TRACE_TABLE => place = Place::of(family, &attribute),
+            NFTA_TRACE_TABLE => place = InTable::of(family, &attribute),
             NFTA_TRACE_CHAIN => chain = attribute.value.strip_suffix(&[0]).and_then(event::text),
             NFTA_TRACE_RULE_HANDLE => handle = Some(attribute.need_be64()?),
             NFTA_TRACE_TYPE => kind = Some(attribute.need_be32()?),

@@ -17,7 +17,7 @@ impl Encoder<'_> {
     ) -> Result<(), Unencodable> {
         let number = u32::try_from(self.bound.len()).unwrap_or(u32::MAX).wrapping_add(1);
         self.bound.insert((table.clone(), name.clone()), number);
-        let header = self.header(index, Part::Itself, kind::NEWCHAIN, table, flag::CREATE);
+        let header = self.header(index, MessagePart::Itself, kind::NEWCHAIN, table, flag::CREATE);
         self.messages.message(header, |a| {
             a.text(NFTA_CHAIN_TABLE, table.name.as_str())?;
             a.be32(NFTA_CHAIN_FLAGS, NFT_CHAIN_BINDING);

@@ -25,7 +25,7 @@ impl Encoder<'_> {
         let TableState { id: _, handle: _, flags, owner: _, uses: _, userdata, sets: _, chains: _, .. } = state;
         let TableState { objects: _, opaque, .. } = state;
         let body = TableBody { name: table.name.as_str(), flags: *flags, userdata, opaque };
-        self.message(index, Part::Itself, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
+        self.message(index, MessagePart::Itself, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
     }
 
     fn restore_chain(&mut self, index: usize, table: &TableId, state: &ChainState) -> Result<(), Unencodable> {
@@ -45,7 +45,7 @@ impl Encoder<'_> {
             userdata,
             opaque,
         };
-        self.message(index, Part::Itself, kind::NEWCHAIN, table, flag::CREATE, &Body::Chain(body))
+        self.message(index, MessagePart::Itself, kind::NEWCHAIN, table, flag::CREATE, &Body::Chain(body))
     }
 
     fn restore_rule(
@@ -68,7 +68,7 @@ impl Encoder<'_> {
         self.sets = self.sets.wrapping_add(1);
         let id = Some(self.sets);
         let body = SetBody { table: table.name.as_str(), name: name.as_str(), id, code: Some(code) };
-        self.message(index, Part::Itself, kind::NEWSET, table, flag::CREATE, &Body::Set(body))?;
+        self.message(index, MessagePart::Itself, kind::NEWSET, table, flag::CREATE, &Body::Set(body))?;
         let to = ElementsBody {
             table: table.name.as_str(),
             set: name.as_str(),
@@ -79,7 +79,15 @@ impl Encoder<'_> {
         let left = expires.iter().copied().chain(std::iter::repeat(None));
         let elements = sets::in_kernel_order(elements.iter().zip(left), order);
         let elements = elements.map(|(code, left)| Ok((Cow::Borrowed(code), left)));
-        self.elements(index, |first| Part::Elements { first }, kind::NEWSETELEM, flag::CREATE, table, to, elements)
+        self.elements(
+            index,
+            |first| MessagePart::Elements { first },
+            kind::NEWSETELEM,
+            flag::CREATE,
+            table,
+            to,
+            elements,
+        )
     }
 
     fn restore_object(&mut self, index: usize, table: &TableId, state: &OpaqueState) -> Result<(), Unencodable> {
@@ -89,7 +97,7 @@ impl Encoder<'_> {
             _ => (kind::NEWOBJ, &[NFTA_OBJ_USE, NFTA_OBJ_HANDLE, NFTA_OBJ_PAD]),
         };
         let body = ObjectBody { table: table.name.as_str(), attributes, without };
-        self.message(index, Part::Itself, message, table, flag::CREATE, &Body::Object(body))
+        self.message(index, MessagePart::Itself, message, table, flag::CREATE, &Body::Object(body))
     }
 
     pub(super) fn delete_object(
@@ -112,7 +120,7 @@ impl Encoder<'_> {
             }
         };
         let body = ObjectBody { table: table.name.as_str(), attributes: &attributes, without: &[] };
-        self.message(index, Part::Itself, message, table, 0, &Body::Object(body))
+        self.message(index, MessagePart::Itself, message, table, 0, &Body::Object(body))
     }
 }
 

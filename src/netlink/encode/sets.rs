@@ -18,11 +18,11 @@ impl Encoder<'_> {
         let AnonymousSet { code, elements, order } = set;
         let (table_name, id) = (table.name.as_str(), Some(self.sets));
         let body = SetBody { table: table_name, name, id, code: Some(code) };
-        self.message(index, Part::Lookup { expr }, kind::NEWSET, table, flag::CREATE, &Body::Set(body))?;
+        self.message(index, MessagePart::Lookup { expr }, kind::NEWSET, table, flag::CREATE, &Body::Set(body))?;
         let extras = elements.iter().any(has_extras);
         let to = ElementsBody { table: table_name, set: name, id, most: elements.len(), extras };
         let elements = in_kernel_order(elements.iter(), order).map(|code| Ok((Cow::Borrowed(code), None)));
-        self.elements(index, |_| Part::Lookup { expr }, kind::NEWSETELEM, flag::CREATE, table, to, elements)
+        self.elements(index, |_| MessagePart::Lookup { expr }, kind::NEWSETELEM, flag::CREATE, table, to, elements)
     }
 
     pub(super) fn add_set(&mut self, index: usize, table: &TableId, set: &Set) -> Result<(), Unencodable> {
@@ -31,7 +31,7 @@ impl Encoder<'_> {
         let code = lower_set(set)?;
         let (id, code) = (Some(self.sets), Some(&code));
         let body = SetBody { table: table.name.as_str(), name: set.name.as_str(), id, code };
-        self.message(index, Part::Itself, kind::NEWSET, table, flag::CREATE, &Body::Set(body))?;
+        self.message(index, MessagePart::Itself, kind::NEWSET, table, flag::CREATE, &Body::Set(body))?;
         self.named_elements(index, kind::NEWSETELEM, flag::CREATE, table, set)
     }
 
@@ -48,7 +48,7 @@ impl Encoder<'_> {
         let extras = set.opaque().is_some() || set.elements.iter().any(|element| !element.statements().is_empty());
         let to = ElementsBody { table: table.name.as_str(), set: set.name.as_str(), id: None, most, extras };
         let elements = lower_elements(set).map(|code| code.map(|code| (Cow::Owned(code), None)));
-        self.elements(index, |first| Part::Elements { first }, kind, flags, table, to, elements)
+        self.elements(index, |first| MessagePart::Elements { first }, kind, flags, table, to, elements)
     }
 
     /// As many messages as the elements need, each with as many as it can hold.
@@ -56,7 +56,7 @@ impl Encoder<'_> {
     pub(super) fn elements<'e>(
         &mut self,
         index: usize,
-        part: impl Fn(usize) -> Part,
+        part: impl Fn(usize) -> MessagePart,
         kind: u16,
         flags: u16,
         table: &TableId,

@@ -38,7 +38,7 @@ fn both(transaction: &Transaction) -> Encoded {
 /// Every variant of `Expr`, each with everything that it can have.
 fn exprs() -> Vec<Expr> {
     use crate::bytecode::*;
-    use crate::model::{Family4or6, NatKind};
+    use crate::model::{IpFamily, NatKind};
     let (r1, r2) = (Register::FIRST, Register::SECOND);
     let value = |bytes: &[u8]| Bytes::from_slice(bytes);
     let ends = |min, max| RegisterRange { min, max };
@@ -78,7 +78,7 @@ fn exprs() -> Vec<Expr> {
         Expr::Masq { ports: ends(None, None), flags: 0 },
         Expr::Meta { key: MetaKey::MARK, dreg: r1 },
         Expr::MetaSet { key: MetaKey::MARK, sreg: r1 },
-        Expr::Nat(nat(NatKind::Dnat, Some(Family4or6::Ipv6))),
+        Expr::Nat(nat(NatKind::Dnat, Some(IpFamily::Ipv6))),
         Expr::Nat(nat(NatKind::Snat, None)),
         Expr::Notrack,
         Expr::Opaque { name: "match".into(), data: xt(&[(1, b"tcp\0"), (2, &[0, 0, 0, 1]), (3, &[7; 13])]), set: None },
@@ -89,7 +89,7 @@ fn exprs() -> Vec<Expr> {
         Expr::Redir { ports: ends(Some(r1), None), flags: 2 },
         Expr::Reject(RejectCode { kind: 2, code: 3 }),
         Expr::Socket { key: SocketKey(2), dreg: r1 },
-        Expr::Tproxy(TproxyCode { family: Some(Family4or6::Ipv4), address: Some(r1), port: Some(r2) }),
+        Expr::Tproxy(TproxyCode { family: Some(IpFamily::Ipv4), address: Some(r1), port: Some(r2) }),
         Expr::Tproxy(TproxyCode { family: None, address: None, port: None }),
         Expr::Verdict(Verdict::Accept),
         Expr::Verdict(Verdict::Continue),
@@ -161,7 +161,8 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
         .delete_table(&table())
         .at_generation(Generation(77));
     let encoded = both(&transaction);
-    let more = encoded.origins.iter().filter(|origin| matches!(origin.part, Part::Elements { first } if first > 0));
+    let more =
+        encoded.origins.iter().filter(|origin| matches!(origin.part, MessagePart::Elements { first } if first > 0));
     assert_eq!(more.count(), 2, "8,000 codes of 20 bytes take three messages");
 }
 
@@ -304,7 +305,7 @@ fn elements_that_are_longer_than_a_message_go_into_the_next() {
     transaction.extend([restored(State::Set(set))]);
     let own = encoded(Backend::Own, &transaction, Ending::DryRun);
     let parts: Vec<_> = own.origins.iter().skip(1).map(|origin| origin.part).collect();
-    assert_eq!(parts, [0, 21, 42].map(|first| Part::Elements { first }));
+    assert_eq!(parts, [0, 21, 42].map(|first| MessagePart::Elements { first }));
 }
 
 #[test]

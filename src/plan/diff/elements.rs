@@ -29,7 +29,7 @@ struct Item<E> {
 
 /// Merges both, which are in the same order.
 pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable> {
-    let mut held = Held { state, next: 0 };
+    let mut held = HeldElements { state, next: 0 };
     let declared = lower_set(set)?;
     let unlearned = without_learned(set);
     let mut wanted = lower_elements(unlearned.as_ref().unwrap_or(set)).peekable();
@@ -85,12 +85,12 @@ pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable>
 }
 
 /// Those that are held, and of each whether packets may have put it there.
-struct Held<'s> {
+struct HeldElements<'s> {
     state: &'s SetState,
     next: usize,
 }
 
-impl<'s> Held<'s> {
+impl<'s> HeldElements<'s> {
     fn next(&mut self) -> Option<(Item<&'s ElementCode>, bool)> {
         let index = self.next;
         let start = self.state.elements.get(index)?;

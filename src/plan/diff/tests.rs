@@ -7,7 +7,7 @@ use crate::fuzz::machine::{Machine, contents};
 use crate::model::{
     Chain, ChainType, DataType, Element, Family, Hook, Interval, Position, Priority, Rule, TableFlags, Value,
 };
-use crate::plan::{Change, differences};
+use crate::plan::{DifferenceKind, differences};
 use crate::testing::rulesets;
 
 fn mesh() -> TableId {
@@ -141,9 +141,9 @@ fn a_policy_changes_in_place_a_priority_does_not() {
     let machine = installed(&chain(Priority::FILTER, Policy::Accept));
     let plan = |priority, policy| {
         let plan = diff(&machine.held, &chain(priority, policy), &[]).expect("valid");
-        differences(&plan, &machine.held).into_iter().map(|difference| difference.change).collect::<Vec<_>>()
+        differences(&plan, &machine.held).into_iter().map(|difference| difference.kind).collect::<Vec<_>>()
     };
-    assert_eq!(plan(Priority::FILTER, Policy::Drop), [Change::Update]);
+    assert_eq!(plan(Priority::FILTER, Policy::Drop), [DifferenceKind::Update]);
     let replaced = plan(Priority::RAW, Policy::Accept);
     assert_eq!(replaced.len(), 4, "flushed, deleted, added, filled");
 }

@@ -23,14 +23,14 @@ pub(crate) enum Since {
     /// All of it has to be looked at.
     Other,
     /// This has to be looked at.
-    Part(Box<Part>),
+    Unsettled(Box<Unsettled>),
     /// The same.
     Same,
 }
 
 /// What has to be looked at.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct Unsettled {
     /// Tables to read as a whole.
     pub(crate) whole: Vec<TableId>,
     /// Tables to read in part.
@@ -62,7 +62,7 @@ impl Remembered {
         let (tables, absent) = (self.tables(), self.absent());
         let is_absent = |id: &TableId| absent.contains(id);
         let mut whole: Vec<TableId> = sums.absent.iter().filter(|id| !is_absent(id)).cloned().collect();
-        let mut part = Part { whole: Vec::new(), tables: Vec::new(), wanted: Ruleset::new(), faults: Vec::new() };
+        let mut part = Unsettled { whole: Vec::new(), tables: Vec::new(), wanted: Ruleset::new(), faults: Vec::new() };
         for (now, table) in sums.tables.iter_mut().zip(&wanted.tables) {
             let before = tables.get(&now.id).copied();
             let found = before.filter(|before| {
@@ -86,11 +86,11 @@ impl Remembered {
             return Since::Other;
         }
         part.whole = whole;
-        Since::Part(Box::new(part))
+        Since::Unsettled(Box::new(part))
     }
 }
 
-impl Part {
+impl Unsettled {
     /// What makes it true of the same part of the kernel's; an error when validation found what
     /// cannot be sent.
     pub(crate) fn plan(&self, held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Transaction, Error> {

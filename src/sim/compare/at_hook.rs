@@ -3,14 +3,14 @@
 use super::certain::{self, Last};
 use super::counterexample::Counterexample;
 use super::domains::constants;
-use super::explorer::{Choice, Explorer, Place, Side};
+use super::explorer::{Choice, Explorer, PacketBox, Side};
 use super::memory::{Heard, Memory, Remembering};
 use super::outcome::{Comparer, Outcome, Where};
 use super::parts::Parts;
 use super::progress::Progress;
 use super::witness::Witness;
 use super::{Compare, LeftOut};
-use crate::model::{CtState, Family4or6, Hook};
+use crate::model::{CtState, Hook, IpFamily};
 use crate::sim::cells::Input;
 use crate::sim::flow::{Flow, Tracking, cells};
 use crate::sim::hook::{Passed, pass};
@@ -27,7 +27,7 @@ pub(super) struct AtHook<'a> {
     /// The same, where `a` and `b` are what counts for a part of the packets.
     pub(super) whole: [&'a Rules; 2],
     pub(super) hook: Hook,
-    pub(super) family: Family4or6,
+    pub(super) family: IpFamily,
     pub(super) outside: &'a [LeftOut],
     pub(super) most: usize,
     /// Rules exclude packets from tracking on their way out.
@@ -123,7 +123,7 @@ impl AtHook<'_> {
                 self.tell(tally);
                 continue;
             }
-            explorer.todo = vec![Place { domains, choices: Vec::new() }];
+            explorer.todo = vec![PacketBox { domains, choices: Vec::new() }];
             AtHook { a: &a, b: &b, ..*self }.places(&mut explorer, tally)?;
             if kept.is_empty() {
                 first = explorer.bdd.len();

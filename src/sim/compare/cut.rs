@@ -22,7 +22,7 @@ use crate::sim::line_up::ChainAt;
 pub(super) struct Cutter {
     /// Rules and elements of what is long, in their order.
     pub(super) items: Vec<Item>,
-    todo: Vec<Part>,
+    todo: Vec<Excerpt>,
     /// So many are few.
     few: usize,
 }
@@ -40,7 +40,7 @@ pub(super) struct Item {
 
 /// Packets between some numbers, and what can hold for them.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct Excerpt {
     spans: Vec<Span>,
     pub(super) items: Vec<u32>,
     /// How much of the whole it is, by the number of items.
@@ -54,11 +54,11 @@ impl Cutter {
             return None;
         }
         let all = (0..items.len()).filter_map(|index| u32::try_from(index).ok()).collect();
-        Some(Cutter { items, todo: vec![Part { spans: Vec::new(), items: all, share: 1.0 }], few })
+        Some(Cutter { items, todo: vec![Excerpt { spans: Vec::new(), items: all, share: 1.0 }], few })
     }
 
     /// The next part that is small enough, or that no cut makes smaller.
-    pub(super) fn next(&mut self) -> Option<Part> {
+    pub(super) fn next(&mut self) -> Option<Excerpt> {
         let mut part = self.todo.pop()?;
         while part.items.len() > self.few / 4 {
             let Some(at) = self.best(&part) else { break };
@@ -76,7 +76,7 @@ impl Cutter {
     }
 
     /// Where to cut: the input and the lowest number of the upper half.
-    fn best(&self, part: &Part) -> Option<(Input, u128)> {
+    fn best(&self, part: &Excerpt) -> Option<(Input, u128)> {
         let mut ends: Vec<(Input, Vec<u128>, Vec<u128>)> = Vec::new();
         for span in part.items.iter().filter_map(|index| self.item(*index)).flat_map(|item| &item.spans) {
             let of = match ends.iter().position(|(input, ..)| *input == span.input) {
@@ -114,11 +114,11 @@ impl Cutter {
         best.map(|(_, at)| at)
     }
 
-    fn count(&self, part: &Part, at: (Input, u128), half: Half) -> usize {
+    fn count(&self, part: &Excerpt, at: (Input, u128), half: Half) -> usize {
         part.items.iter().filter_map(|index| self.item(*index)).filter(|item| half.meets(&item.spans, at)).count()
     }
 
-    fn half(&self, part: &Part, at: (Input, u128), half: Half) -> Part {
+    fn half(&self, part: &Excerpt, at: (Input, u128), half: Half) -> Excerpt {
         let (input, number) = at;
         let mut bounds = part.bounds(input);
         match half {
@@ -128,11 +128,11 @@ impl Cutter {
         let mut spans: Vec<Span> = part.spans.iter().copied().filter(|span| span.input != input).collect();
         spans.push(bounds);
         let meets = |index: &u32| self.item(*index).is_some_and(|item| half.meets(&item.spans, at));
-        Part { spans, items: part.items.iter().copied().filter(meets).collect(), share: 0.0 }
+        Excerpt { spans, items: part.items.iter().copied().filter(meets).collect(), share: 0.0 }
     }
 }
 
-impl Part {
+impl Excerpt {
     fn bounds(&self, input: Input) -> Span {
         let found = self.spans.iter().find(|span| span.input == input);
         found.copied().unwrap_or(Span { input, low: 0, high: most(input) })

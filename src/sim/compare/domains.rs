@@ -11,7 +11,7 @@
 use super::bdd::{Bdd, Node};
 use super::bits::{equal, number, width};
 use super::usual::usual;
-use crate::model::{Family4or6, Hook};
+use crate::model::{Hook, IpFamily};
 use crate::sim::cells::{Cell, Input};
 
 /// The values that each input can still have.
@@ -49,7 +49,7 @@ impl Domains {
 impl Frame {
     /// `excludes`: whether rules exclude packets from tracking on their way out, which then come in
     /// untracked from the first chain on.
-    pub(super) fn new(bdd: &mut Bdd, hook: Hook, family: Family4or6, excludes: bool) -> Self {
+    pub(super) fn new(bdd: &mut Bdd, hook: Hook, family: IpFamily, excludes: bool) -> Self {
         let nothing = Domains([Node::NOTHING; Input::ALL.len()]);
         let mut frame = Frame { start: nothing, usual: nothing, links: Vec::new() };
         for input in Input::ALL {
@@ -154,7 +154,7 @@ pub(super) fn constants(bdd: &mut Bdd, input: Input, numbers: &[u128]) -> Node {
     bdd.union(&sets)
 }
 
-fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input, excludes: bool) -> Node {
+fn domain(bdd: &mut Bdd, hook: Hook, family: IpFamily, input: Input, excludes: bool) -> Node {
     let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
     let mut boolean = |can_be: bool| constants(bdd, input, if can_be { &[0, 1] } else { &[0] });
     match input {
@@ -168,7 +168,7 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input, excludes:
         // Copies of neighbour discovery, too, come in untracked.
         Input::CtState => match (hook, family) {
             (Hook::Output, _) => constants(bdd, input, &[1, 2, 4, 8]),
-            (Hook::Prerouting, Family4or6::Ipv4) if !excludes => constants(bdd, input, &[1, 2, 4, 8]),
+            (Hook::Prerouting, IpFamily::Ipv4) if !excludes => constants(bdd, input, &[1, 2, 4, 8]),
             _ => constants(bdd, input, &[1, 2, 4, 8, 64]),
         },
         // `RTN_*`, include/uapi/linux/rtnetlink.h
@@ -183,17 +183,17 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input, excludes:
             Hook::Forward | Hook::Output | Hook::Postrouting => interface(bdd, input, false),
         },
         Input::Daddr | Input::Saddr | Input::TranslatedDaddr | Input::TranslatedSaddr => match family {
-            Family4or6::Ipv4 => {
+            IpFamily::Ipv4 => {
                 let rest: Vec<Cell> = (4..16).map(|byte| Cell::open(input, byte)).collect();
                 equal(bdd, &rest, &[0; 12])
             }
-            Family4or6::Ipv6 => Node::ALL,
+            IpFamily::Ipv6 => Node::ALL,
         },
         // A packet has a header.
         Input::Length => {
             let header = match family {
-                Family4or6::Ipv4 => 20,
-                Family4or6::Ipv6 => 40,
+                IpFamily::Ipv4 => 20,
+                IpFamily::Ipv6 => 40,
             };
             let shorter = constants(bdd, input, &(0..header).collect::<Vec<u128>>());
             bdd.less(Node::ALL, shorter)
@@ -207,14 +207,14 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: Family4or6, input: Input, excludes:
 }
 
 /// The version is that of the family, and a header of IPv4 has at least five words.
-fn header(bdd: &mut Bdd, family: Family4or6) -> Node {
+fn header(bdd: &mut Bdd, family: IpFamily) -> Node {
     let open = |mask| Cell::Open { input: Input::Network, byte: 0, mask, xor: 0 };
     match family {
-        Family4or6::Ipv4 => {
+        IpFamily::Ipv4 => {
             let words: Vec<Node> = (0x45..=0x4f).map(|first| equal(bdd, &[open(0xff)], &[first])).collect();
             bdd.union(&words)
         }
-        Family4or6::Ipv6 => equal(bdd, &[open(0xf0)], &[0x60]),
+        IpFamily::Ipv6 => equal(bdd, &[open(0xf0)], &[0x60]),
     }
 }
 

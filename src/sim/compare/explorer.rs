@@ -15,7 +15,7 @@ use super::domains::{Domains, Frame};
 use super::members::Members;
 use super::memory::Memory;
 use crate::bytecode::{FibFlags, FibResult};
-use crate::model::{Family4or6, Hook};
+use crate::model::{Hook, IpFamily};
 use crate::sim::cells::{Cell, Input};
 use crate::sim::fib::Query;
 use crate::sim::flow::{Header, Translation, cells};
@@ -31,7 +31,7 @@ pub(super) enum Side {
 
 /// Packets that no question has told apart, and what else was assumed.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct PacketBox {
     pub(super) domains: Domains,
     pub(super) choices: Vec<(Choice, bool)>,
 }
@@ -69,9 +69,9 @@ pub(super) struct Explorer {
     pub(super) bdd: Bdd,
     pub(super) frame: Frame,
     pub(super) hook: Hook,
-    pub(super) family: Family4or6,
-    pub(super) here: Place,
-    pub(super) todo: Vec<Place>,
+    pub(super) family: IpFamily,
+    pub(super) here: PacketBox,
+    pub(super) todo: Vec<PacketBox>,
     tests: Map<Test, Node>,
     members: Members,
     /// Whether anything looks at the header behind its translation.
@@ -136,10 +136,10 @@ enum Kind {
 }
 
 impl Explorer {
-    pub(super) fn new(hook: Hook, family: Family4or6, is_header_read: bool, excludes: bool) -> Self {
+    pub(super) fn new(hook: Hook, family: IpFamily, is_header_read: bool, excludes: bool) -> Self {
         let mut bdd = Bdd::new();
         let frame = Frame::new(&mut bdd, hook, family, excludes);
-        let here = Place { domains: frame.start, choices: Vec::new() };
+        let here = PacketBox { domains: frame.start, choices: Vec::new() };
         let run = Run::of(Side::A);
         let given = SmallVec::new();
         let (todo, tests, members) = (vec![here.clone()], Map::default(), Members::default());

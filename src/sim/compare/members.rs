@@ -24,10 +24,10 @@ type Groups = Rc<[(Node, usize)]>;
 type Alike<'a> = (Option<&'a ElementDataCode>, bool);
 
 /// Elements with their number, in the order of the numbers.
-type Elements = Rc<[(Vec<Part>, usize)]>;
+type Elements = Rc<[(Vec<KeyRange>, usize)]>;
 
 /// A part of a key between two ends, included.
-pub(super) struct Part {
+pub(super) struct KeyRange {
     pub(super) range: Range<usize>,
     pub(super) low: Box<[u8]>,
     pub(super) high: Box<[u8]>,
@@ -42,7 +42,7 @@ impl Members {
         }
         let mut groups: Vec<(Alike<'_>, Vec<Node>, usize)> = Vec::new();
         for (parts, element) in self.elements(set).iter() {
-            let holds = parts.iter().fold(Node::ALL, |all, Part { range, low, high }| {
+            let holds = parts.iter().fold(Node::ALL, |all, KeyRange { range, low, high }| {
                 let part = between(bdd, cells.get(range.clone()).unwrap_or(&[]), low, high);
                 bdd.and(all, part)
             });
@@ -64,9 +64,9 @@ impl Members {
 }
 
 /// The elements of a set with their number, in its order.
-pub(super) fn elements(set: &SetIndex) -> Vec<(Vec<Part>, usize)> {
-    let whole = |low: &[u8], high: &[u8]| vec![Part { range: 0..low.len(), low: low.into(), high: high.into() }];
-    let mut elements: Vec<(Vec<Part>, usize)> = match &set.keys {
+pub(super) fn elements(set: &SetIndex) -> Vec<(Vec<KeyRange>, usize)> {
+    let whole = |low: &[u8], high: &[u8]| vec![KeyRange { range: 0..low.len(), low: low.into(), high: high.into() }];
+    let mut elements: Vec<(Vec<KeyRange>, usize)> = match &set.keys {
         Keys::Intervals(intervals) => {
             intervals.iter().map(|(low, high, element)| (whole(low, high), *element)).collect()
         }
@@ -79,13 +79,13 @@ pub(super) fn elements(set: &SetIndex) -> Vec<(Vec<Part>, usize)> {
     elements
 }
 
-fn parts(fields: &[usize], low: &[u8], high: &[u8]) -> Vec<Part> {
+fn parts(fields: &[usize], low: &[u8], high: &[u8]) -> Vec<KeyRange> {
     let mut start = 0;
     let part = |length: &usize| {
         let range = start..start + length;
         start = range.end;
         let [low, high] = [low, high].map(|key| key.get(range.clone()).unwrap_or(&[]).into());
-        Part { range, low, high }
+        KeyRange { range, low, high }
     };
     fields.iter().map(part).collect()
 }

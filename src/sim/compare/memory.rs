@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::certain::Last;
 use super::explorer::Side;
 use super::parts::called;
-use crate::model::{Base, ChainId, Family4or6, Hook, TableId};
+use crate::model::{Base, ChainId, Hook, IpFamily, TableId};
 use crate::sim::flow::Flow;
 use crate::sim::hook::Listener;
 use crate::sim::inputs::CannotTell;
@@ -39,7 +39,7 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Both sides have the same programs here.
-    pub(super) fn pair(&mut self, a: &Rules, b: &Rules, hook: Hook, family: Family4or6) {
+    pub(super) fn pair(&mut self, a: &Rules, b: &Rules, hook: Hook, family: IpFamily) {
         let [ours, theirs] = [a, b].map(|rules| stages(rules, hook, family));
         for (ours, theirs) in ours.into_iter().zip(theirs) {
             let theirs: Vec<_> = remembering(b, &theirs).collect();
@@ -100,7 +100,7 @@ impl Memory {
 pub(super) struct Remembering(HashMap<usize, (usize, Vec<Cell>)>);
 
 impl Remembering {
-    pub(super) fn of(rules: &Rules, hook: Hook, family: Family4or6) -> Self {
+    pub(super) fn of(rules: &Rules, hook: Hook, family: IpFamily) -> Self {
         let mut all = Remembering::default();
         for (cell, rule) in remembering(rules, &rules.line_up(hook, family).stages) {
             let first = rule.ops.iter().position(Op::remembers).unwrap_or_default();
@@ -133,7 +133,7 @@ impl Listener for Heard<'_> {
 }
 
 /// The base chains of a hook, each for itself.
-fn stages(rules: &Rules, hook: Hook, family: Family4or6) -> Vec<Vec<Stage>> {
+fn stages(rules: &Rules, hook: Hook, family: IpFamily) -> Vec<Vec<Stage>> {
     let of = |stage: &Stage| match stage {
         Stage::Chain(at) => vec![*at],
         Stage::Translate(nat) => nat.chains.clone(),

@@ -50,7 +50,7 @@ pub use progress::Progress;
 
 use super::inputs::CannotTell;
 use super::rules::Rules;
-use crate::model::{Chain, ChainType, Family, Family4or6, Hook, Priority, Rule, Ruleset, Table};
+use crate::model::{Chain, ChainType, Family, Hook, IpFamily, Priority, Rule, Ruleset, Table};
 use at_hook::{AtHook, Found};
 use memory::{Memory, Remembering};
 
@@ -121,14 +121,14 @@ pub struct Compare<'a> {
     outside: Vec<(Option<Hook>, Rule)>,
     most: usize,
     few: usize,
-    watch: progress::Watch<'a>,
+    watch: progress::Callback<'a>,
 }
 
 impl<'a> Compare<'a> {
     /// Of these two, over all packets.
     #[must_use]
     pub fn new(a: &'a Rules, b: &'a Rules) -> Self {
-        Compare { a, b, outside: Vec::new(), most: 2_000_000, few: FEW, watch: progress::Watch::default() }
+        Compare { a, b, outside: Vec::new(), most: 2_000_000, few: FEW, watch: progress::Callback::default() }
     }
 
     /// Leaves out packets for which everything that this rule asks holds, at every hook. They may
@@ -173,7 +173,7 @@ impl<'a> Compare<'a> {
     /// ```
     #[must_use]
     pub fn watched_by(mut self, watch: &'a dyn Fn(&Progress)) -> Self {
-        self.watch = progress::Watch(Some(watch));
+        self.watch = progress::Callback(Some(watch));
         self
     }
 
@@ -201,7 +201,7 @@ impl<'a> Compare<'a> {
         let (a, b) = (self.a.beside(self.b), self.b.beside(self.a));
         // What is excluded from tracking on its way out comes in untracked, so that way is first.
         let hooks = [Hook::Output, Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Postrouting];
-        for family in [Family4or6::Ipv4, Family4or6::Ipv6] {
+        for family in [IpFamily::Ipv4, IpFamily::Ipv6] {
             let mut excludes = false;
             for hook in hooks {
                 if a.is_idle(hook, family) && b.is_idle(hook, family) {
@@ -240,7 +240,7 @@ impl<'a> Compare<'a> {
 const FEW: usize = 64;
 
 /// Behind the first hooks, a packet whose zone came too late is like no other.
-fn late_zone(sides: &[&Rules], hook: Hook, family: Family4or6) -> Option<CannotTell> {
+fn late_zone(sides: &[&Rules], hook: Hook, family: IpFamily) -> Option<CannotTell> {
     let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
     let gives = !is_first && sides.iter().any(|rules| rules.gives_late_zones(family));
     gives.then(|| {

@@ -11,7 +11,7 @@ use super::bdd::{Bdd, Node};
 use super::bits::{Bit, bits};
 use super::domains::Domains;
 use crate::bytecode::{QueueCode, RejectCode};
-use crate::model::{ChainId, CtStatus, Family4or6, Hook, NatKind};
+use crate::model::{ChainId, CtStatus, Hook, IpFamily, NatKind};
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, loopback};
 use crate::sim::hook::Passed;
@@ -31,7 +31,7 @@ pub(super) struct Comparer<'a> {
     /// What inputs can still be; nothing is asked of them when all is known.
     pub(super) domains: Option<&'a Domains>,
     pub(super) hook: Hook,
-    pub(super) family: Family4or6,
+    pub(super) family: IpFamily,
     /// Which sides switch tracking on by themselves.
     pub(super) tracks: [bool; 2],
     /// What status their connection has.
@@ -104,14 +104,14 @@ impl Comparer<'_> {
     /// net/netfilter/nft_reject.c, v6.12).
     fn rejection(&self, RejectCode { kind, code }: RejectCode) -> RejectCode {
         let of_family = match (kind, self.family, code) {
-            (EITHER, Family4or6::Ipv4, 0) => 0,
-            (EITHER, Family4or6::Ipv4, 1) => 3,
-            (EITHER, Family4or6::Ipv4, 2) => 1,
-            (EITHER, Family4or6::Ipv4, 3) => 13,
-            (EITHER, Family4or6::Ipv6, 0) => 0,
-            (EITHER, Family4or6::Ipv6, 1) => 4,
-            (EITHER, Family4or6::Ipv6, 2) => 3,
-            (EITHER, Family4or6::Ipv6, 3) => 1,
+            (EITHER, IpFamily::Ipv4, 0) => 0,
+            (EITHER, IpFamily::Ipv4, 1) => 3,
+            (EITHER, IpFamily::Ipv4, 2) => 1,
+            (EITHER, IpFamily::Ipv4, 3) => 13,
+            (EITHER, IpFamily::Ipv6, 0) => 0,
+            (EITHER, IpFamily::Ipv6, 1) => 4,
+            (EITHER, IpFamily::Ipv6, 2) => 3,
+            (EITHER, IpFamily::Ipv6, 3) => 1,
             (TCP_RESET, ..) => return RejectCode { kind, code: 0 },
             _ => return RejectCode { kind, code },
         };

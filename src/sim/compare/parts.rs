@@ -5,11 +5,11 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::cut::{Cutter, Item, Part};
+use super::cut::{Cutter, Excerpt, Item};
 use super::members::{self, elements};
 use super::spans::{Head, Scope, Spans, element, head, targets};
 use crate::bytecode::{Expr, MetaKey};
-use crate::model::{Family4or6, Hook};
+use crate::model::{Hook, IpFamily};
 use crate::sim::line_up::{ChainAt, LineUp, LineUps, NatChains, Stage, Unordered};
 use crate::sim::rules::{ChainCode, Op, RuleCode, Rules, TableCode};
 use crate::sim::sets::{Keys, SetIndex};
@@ -19,7 +19,7 @@ pub(super) struct Parts<'r> {
     sides: [Whole<'r>; 2],
     pub(super) cutter: Cutter,
     hook: Hook,
-    family: Family4or6,
+    family: IpFamily,
 }
 
 /// One side.
@@ -35,12 +35,12 @@ struct Whole<'r> {
 
 struct Map<'r> {
     set: &'r SetIndex,
-    elements: Vec<(Vec<members::Part>, usize)>,
+    elements: Vec<(Vec<members::KeyRange>, usize)>,
 }
 
 impl<'r> Parts<'r> {
     /// `None` when there are so few rules that packets need no parts.
-    pub(super) fn new(sides: [&'r Rules; 2], hook: Hook, family: Family4or6, few: usize) -> Option<Self> {
+    pub(super) fn new(sides: [&'r Rules; 2], hook: Hook, family: IpFamily, few: usize) -> Option<Self> {
         let mut items = Vec::new();
         let mut number = 0;
         let sides = sides.map(|rules| {
@@ -51,7 +51,7 @@ impl<'r> Parts<'r> {
     }
 
     /// Both sides with what can hold for the packets of a part, and nothing at other hooks.
-    pub(super) fn rules(&self, part: &Part) -> [Rules; 2] {
+    pub(super) fn rules(&self, part: &Excerpt) -> [Rules; 2] {
         let mut kept = [HashMap::new(), HashMap::new()];
         let items = part.items.iter().filter_map(|index| self.cutter.items.get(usize::try_from(*index).ok()?));
         for item in items {
@@ -66,13 +66,7 @@ impl<'r> Parts<'r> {
 }
 
 impl<'r> Whole<'r> {
-    fn new(
-        rules: &'r Rules,
-        (hook, family): (Hook, Family4or6),
-        few: usize,
-        side: usize,
-        items: &mut Vec<Item>,
-    ) -> Self {
+    fn new(rules: &'r Rules, (hook, family): (Hook, IpFamily), few: usize, side: usize, items: &mut Vec<Item>) -> Self {
         let reach = Reach::of(rules, hook, family);
         let mut whole = Whole { rules, long: HashSet::new(), maps: Vec::new(), lookups: HashMap::new() };
         for at in &reach.all {
@@ -109,7 +103,7 @@ impl<'r> Whole<'r> {
         whole
     }
 
-    fn part(&self, hook: Hook, family: Family4or6, kept: &HashMap<ChainAt, Vec<&Item>>) -> Rules {
+    fn part(&self, hook: Hook, family: IpFamily, kept: &HashMap<ChainAt, Vec<&Item>>) -> Rules {
         let tables: Vec<_> = self.rules.tables.iter().map(|table| (table, Vec::new())).collect();
         let mut making = Making { whole: self, kept, tables, places: HashMap::new(), todo: Vec::new() };
         let LineUp { stages, tracks, defragments } = self.rules.line_up(hook, family);
@@ -158,8 +152,9 @@ impl Map<'_> {
         let mut part = SetIndex { key_bytes: *key_bytes, is_odd, is_filled, ..SetIndex::default() };
         let mut spans = Vec::new();
         for (parts, element) in kept {
-            let [low, high] = [|part: &members::Part| part.low.to_vec(), |part: &members::Part| part.high.to_vec()]
-                .map(|end| parts.iter().flat_map(end).collect::<Box<[u8]>>());
+            let [low, high] =
+                [|part: &members::KeyRange| part.low.to_vec(), |part: &members::KeyRange| part.high.to_vec()]
+                    .map(|end| parts.iter().flat_map(end).collect::<Box<[u8]>>());
             spans.push((low, high, part.data.len()));
             if odd.contains(element) {
                 part.odd.insert(part.data.len());
@@ -252,7 +247,7 @@ struct Reach {
 }
 
 impl Reach {
-    fn of(rules: &Rules, hook: Hook, family: Family4or6) -> Self {
+    fn of(rules: &Rules, hook: Hook, family: IpFamily) -> Self {
         let stages = &rules.line_up(hook, family).stages;
         let first = matches!(hook, Hook::Prerouting | Hook::Output);
         // Of stages whose order is not known, each may come first and last.
@@ -280,7 +275,7 @@ impl Reach {
         }
     }
 
-    fn scope(&self, at: ChainAt, family: Family4or6) -> Scope {
+    fn scope(&self, at: ChainAt, family: IpFamily) -> Scope {
         Scope { family, header: !self.late.contains(&at), mark: !self.sets_mark, tracked: !self.early.contains(&at) }
     }
 }

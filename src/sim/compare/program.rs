@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::bytecode::{CtKey, Expr};
-use crate::model::{ChainId, Family4or6, Hook};
+use crate::model::{ChainId, Hook, IpFamily};
 use crate::sim::line_up::{ChainAt, Stage};
 use crate::sim::rules::{ChainCode, Op, RuleLine, Rules, TableCode};
 use crate::xt::Question;
 
 impl Rules {
     /// Nothing is hooked here.
-    pub(super) fn is_idle(&self, hook: Hook, family: Family4or6) -> bool {
+    pub(super) fn is_idle(&self, hook: Hook, family: IpFamily) -> bool {
         self.line_up(hook, family).stages.iter().flat_map(Stage::parts).all(|stage| match stage {
             Stage::Chain(_) | Stage::Foreign(_) | Stage::Unordered(_) => false,
             Stage::Track => true,
@@ -19,7 +19,7 @@ impl Rules {
     }
 
     /// Something behind the translation could look at what it changed.
-    pub(super) fn reads_behind_nat(&self, hook: Hook, family: Family4or6) -> bool {
+    pub(super) fn reads_behind_nat(&self, hook: Hook, family: IpFamily) -> bool {
         let stages = &self.line_up(hook, family).stages;
         let translates = |stage: &Stage| stage.parts().iter().any(|part| matches!(part, Stage::Translate(_)));
         // Where it is not known which comes first, the chain may.
@@ -48,7 +48,7 @@ impl Rules {
     }
 
     /// The same chains with the same programs in the same order: whatever they do, both do it.
-    pub(super) fn is_same_program(&self, other: &Rules, hook: Hook, family: Family4or6) -> bool {
+    pub(super) fn is_same_program(&self, other: &Rules, hook: Hook, family: IpFamily) -> bool {
         let (ours, theirs) = (self.line_up(hook, family), other.line_up(hook, family));
         let is_same = |ours: &ChainAt, theirs: &ChainAt| match (self.chain_at(*ours), other.chain_at(*theirs)) {
             (Some((table, chain, base)), Some((other_table, other, other_base))) => {
@@ -80,7 +80,7 @@ impl Rules {
         other: &Rules,
         other_chain: &ChainId,
         hook: Hook,
-        family: Family4or6,
+        family: IpFamily,
     ) -> bool {
         let (ours, theirs) = (self.behind(chain, hook, family), other.behind(other_chain, hook, family));
         let are_certain = [self, other].iter().all(|rules| rules.line_up(hook, family).is_certain());
@@ -98,16 +98,16 @@ impl Rules {
             })
     }
 
-    fn behind(&self, chain: &ChainId, hook: Hook, family: Family4or6) -> Vec<(Part, Option<ChainAt>)> {
+    fn behind(&self, chain: &ChainId, hook: Hook, family: IpFamily) -> Vec<(Passing, Option<ChainAt>)> {
         let mut parts = Vec::new();
         for stage in self.line_up(hook, family).stages.iter().flat_map(Stage::parts) {
             match stage {
                 Stage::Foreign(_) | Stage::Unordered(_) => {}
-                Stage::Chain(at) => parts.push((Part::Chain, Some(*at))),
-                Stage::Track => parts.push((Part::Track, None)),
+                Stage::Chain(at) => parts.push((Passing::Chain, Some(*at))),
+                Stage::Track => parts.push((Passing::Track, None)),
                 Stage::Translate(nat) => {
-                    parts.extend(nat.chains.iter().map(|at| (Part::Nat, Some(*at))));
-                    parts.push((Part::Translate, None));
+                    parts.extend(nat.chains.iter().map(|at| (Passing::Nat, Some(*at))));
+                    parts.push((Passing::Translate, None));
                 }
             }
         }
@@ -118,7 +118,7 @@ impl Rules {
 
     /// A rule may give a packet its zone where tracking has already looked: then it is none of a
     /// connection from there on.
-    pub(super) fn gives_late_zones(&self, family: Family4or6) -> bool {
+    pub(super) fn gives_late_zones(&self, family: IpFamily) -> bool {
         Hook::ALL.into_iter().any(|hook| {
             let stages = &self.line_up(hook, family).stages;
             let tracks = |stage: &Stage| stage.parts().iter().any(|part| matches!(part, Stage::Track));
@@ -145,7 +145,7 @@ impl Rules {
 
 /// A part of a line-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum Passing {
     Chain,
     Nat,
     Track,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{Family4or6, Hook};
+use crate::model::{Hook, IpFamily};
 
 /// How far a comparison is: see [`Compare::watched_by`](super::Compare::watched_by). Prints as a
 /// few words.
@@ -13,7 +13,7 @@ pub struct Progress {
     /// passed over.
     pub hook: Hook,
     /// The family of the packets; IPv4 comes first, with all hooks.
-    pub family: Family4or6,
+    pub family: IpFamily,
     /// Classes of packets that were looked at there.
     pub classes: usize,
     /// How much of what there is at this hook is done, from 0 to 1, by the number of rules; `None`
@@ -25,8 +25,8 @@ impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Progress { hook, family, classes, share } = self;
         let family = match family {
-            Family4or6::Ipv4 => "IPv4",
-            Family4or6::Ipv6 => "IPv6",
+            IpFamily::Ipv4 => "IPv4",
+            IpFamily::Ipv6 => "IPv6",
         };
         write!(f, "at {}, {family}: ", hook.name())?;
         if let Some(share) = share {
@@ -38,9 +38,9 @@ impl fmt::Display for Progress {
 
 /// Who is told of it.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Watch<'a>(pub(super) Option<&'a dyn Fn(&Progress)>);
+pub(super) struct Callback<'a>(pub(super) Option<&'a dyn Fn(&Progress)>);
 
-impl Watch<'_> {
+impl Callback<'_> {
     pub(super) fn tell(&self, progress: &Progress) {
         if let Some(watch) = self.0 {
             watch(progress);
@@ -48,7 +48,7 @@ impl Watch<'_> {
     }
 }
 
-impl fmt::Debug for Watch<'_> {
+impl fmt::Debug for Callback<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "watched" } else { "unwatched" })
     }

@@ -8,9 +8,9 @@
 use smallvec::SmallVec;
 
 use super::bits::{Bit, bits, pieces, width};
-use super::members::Part;
+use super::members::KeyRange;
 use crate::bytecode::{CmpOp, CtKey, ElementDataCode, Expr, LogCode, MetaKey, PayloadBase, Register};
-use crate::model::{Family4or6, Name, Protocol};
+use crate::model::{IpFamily, Name, Protocol};
 use crate::sim::cells::{Cell, Input, Registers, bitwise};
 use crate::sim::rules::Op;
 use crate::sim::sets::{Keys, SetIndex};
@@ -28,7 +28,7 @@ pub(super) type Spans = SmallVec<[Span; 2]>;
 /// What may be taken for the packet's own where a rule stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope {
-    pub(super) family: Family4or6,
+    pub(super) family: IpFamily,
     /// No translation comes before it.
     pub(super) header: bool,
     /// No rule of this side sets a mark.
@@ -73,9 +73,9 @@ pub(super) fn head(ops: &[Op], scope: Scope) -> Option<Head<'_>> {
 }
 
 /// What an element asks of its key; `None` when no packet has it.
-pub(super) fn element(key: &[Cell], parts: &[Part], scope: Scope) -> Option<Spans> {
+pub(super) fn element(key: &[Cell], parts: &[KeyRange], scope: Scope) -> Option<Spans> {
     let mut reading = Reading::new(scope);
-    for Part { range, low, high } in parts {
+    for KeyRange { range, low, high } in parts {
         reading.between(key.get(range.clone()).unwrap_or(&[]), low, high)?;
     }
     Some(reading.usable())
@@ -179,11 +179,11 @@ impl Reading {
     fn header_byte(&self, base: PayloadBase, at: u32) -> Option<Cell> {
         let of = |input, start| Some(Cell::open(input, u8::try_from(at - start).ok()?));
         match (base, self.scope.family, at) {
-            (PayloadBase::NETWORK, Family4or6::Ipv4, 9) => of(Input::L4proto, 9),
-            (PayloadBase::NETWORK, Family4or6::Ipv4, 12..16) => of(Input::Saddr, 12),
-            (PayloadBase::NETWORK, Family4or6::Ipv4, 16..20) => of(Input::Daddr, 16),
-            (PayloadBase::NETWORK, Family4or6::Ipv6, 8..24) => of(Input::Saddr, 8),
-            (PayloadBase::NETWORK, Family4or6::Ipv6, 24..40) => of(Input::Daddr, 24),
+            (PayloadBase::NETWORK, IpFamily::Ipv4, 9) => of(Input::L4proto, 9),
+            (PayloadBase::NETWORK, IpFamily::Ipv4, 12..16) => of(Input::Saddr, 12),
+            (PayloadBase::NETWORK, IpFamily::Ipv4, 16..20) => of(Input::Daddr, 16),
+            (PayloadBase::NETWORK, IpFamily::Ipv6, 8..24) => of(Input::Saddr, 8),
+            (PayloadBase::NETWORK, IpFamily::Ipv6, 24..40) => of(Input::Daddr, 24),
             (PayloadBase::TRANSPORT, _, 0..2) => of(Input::Sport, 0),
             (PayloadBase::TRANSPORT, _, 2..4) => of(Input::Dport, 2),
             _ => None,

@@ -7,8 +7,8 @@ use super::explorer::Explorer;
 use super::{Compare, Comparison, compare};
 use crate::bytecode::{CmpOp, lower_elements, lower_set};
 use crate::model::{
-    Chain, ChainType, CtState, CtStatus, DataType, Element, Family, Family4or6, Field, Hook, IcmpType, Icmpv6Type,
-    Interval, Key, Limit, LimitOf, LimitUnit, LimitWhen, MarkValue, Match, Nat, Op, Operand, Policy, Priority,
+    Chain, ChainType, CtState, CtStatus, DataType, Element, Family, Field, Hook, IcmpType, Icmpv6Type, Interval,
+    IpFamily, Key, Limit, LimitOf, LimitUnit, LimitWhen, MarkValue, Match, Nat, Op, Operand, Policy, Priority,
     Protocol, Queue, QueueFlags, Rule, Ruleset, Set, Statement, Table, Tproxy, Value, set, skuid, socket_exists,
 };
 use crate::sim::cells::{Cell, Input, bitwise};
@@ -18,7 +18,7 @@ use crate::sim::sets::SetIndex;
 
 /// Every box that a question makes, with its answer.
 fn boxes<T>(question: impl Fn(&mut Explorer) -> T) -> (Explorer, Vec<(Domains, T)>) {
-    let mut explorer = Explorer::new(Hook::Prerouting, Family4or6::Ipv4, false, false);
+    let mut explorer = Explorer::new(Hook::Prerouting, IpFamily::Ipv4, false, false);
     let mut boxes = Vec::new();
     while let Some(place) = explorer.todo.pop() {
         explorer.here = place;
@@ -298,7 +298,7 @@ fn no_packet_that_can_come_is_left_out() {
     let net = |text: &str| Rule::new().ip_daddr(text.parse::<ipnetwork::Ipv4Network>().expect("a network"));
     let between = |from: [u8; 4], to: [u8; 4]| {
         let (from, to) = (std::net::IpAddr::from(from), std::net::IpAddr::from(to));
-        let nat = Nat { addresses: Some((from, to)), family: Some(Family4or6::Ipv4), ..Nat::dnat() };
+        let nat = Nat { addresses: Some((from, to)), family: Some(IpFamily::Ipv4), ..Nat::dnat() };
         Rule::new().statement(Statement::Nat(nat))
     };
     // All that no translation is decided for.

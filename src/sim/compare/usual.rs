@@ -1,22 +1,22 @@
 //! What people expect to see in a packet: values to prefer where a box leaves a choice.
 
 use super::domains::name_number;
-use crate::model::{AddrType, Family4or6, Hook, Protocol, TcpFlags};
+use crate::model::{AddrType, Hook, IpFamily, Protocol, TcpFlags};
 use crate::sim::cells::Input;
 
 /// The most ordinary values of an input, best first; behind them, the lowest.
-pub(super) fn usual(hook: Hook, family: Family4or6, input: Input) -> Vec<u128> {
+pub(super) fn usual(hook: Hook, family: IpFamily, input: Input) -> Vec<u128> {
     let comes_in = matches!(hook, Hook::Input | Hook::Prerouting);
     let icmp = match family {
-        Family4or6::Ipv4 => Protocol::ICMP,
-        Family4or6::Ipv6 => Protocol::ICMPV6,
+        IpFamily::Ipv4 => Protocol::ICMP,
+        IpFamily::Ipv6 => Protocol::ICMPV6,
     };
     // The pod of the examples, and a client of it.
     let address = |is_pod: bool| match (family, is_pod) {
-        (Family4or6::Ipv4, true) => 0x0a4d_0002 << 96,
-        (Family4or6::Ipv4, false) => 0x0a4d_0001 << 96,
-        (Family4or6::Ipv6, true) => 0xfd77 << 112 | 2,
-        (Family4or6::Ipv6, false) => 0xfd77 << 112 | 1,
+        (IpFamily::Ipv4, true) => 0x0a4d_0002 << 96,
+        (IpFamily::Ipv4, false) => 0x0a4d_0001 << 96,
+        (IpFamily::Ipv6, true) => 0xfd77 << 112 | 2,
+        (IpFamily::Ipv6, false) => 0xfd77 << 112 | 1,
     };
     let names = |names: &[&str]| names.iter().map(|name| name_number(name.as_bytes())).collect();
     match input {
@@ -42,8 +42,8 @@ pub(super) fn usual(hook: Hook, family: Family4or6, input: Input) -> Vec<u128> {
         Input::SocketTransparent | Input::SocketWildcard | Input::Transport => vec![0],
         // Without options, 64 hops from its sender.
         Input::Network => vec![match family {
-            Family4or6::Ipv4 => 0x45 << 120 | 64 << 56,
-            Family4or6::Ipv6 => 0x60 << 120 | 64 << 64,
+            IpFamily::Ipv4 => 0x45 << 120 | 64 << 56,
+            IpFamily::Ipv6 => 0x60 << 120 | 64 << 64,
         }],
     }
 }

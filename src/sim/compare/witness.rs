@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::bdd::{Bdd, Node};
 use super::bits::width;
 use super::domains::{Domains, Frame, constants, names};
-use super::explorer::{Choice, Place};
+use super::explorer::{Choice, PacketBox};
 use super::outcome::Where;
 use super::usual::usual;
-use crate::model::{AddrType, CtDirection, CtState, CtStatus, Family4or6, Hook, NatKind, PktType, Protocol, TcpFlags};
+use crate::model::{AddrType, CtDirection, CtState, CtStatus, Hook, IpFamily, NatKind, PktType, Protocol, TcpFlags};
 use crate::sim::cells::{Cell, Input};
 use crate::sim::fib::{FibAnswer, Wanted};
 use crate::sim::flow::side;
@@ -23,13 +23,13 @@ pub(super) struct Witness<'a> {
     pub(super) bdd: &'a mut Bdd,
     pub(super) frame: &'a Frame,
     pub(super) hook: Hook,
-    pub(super) family: Family4or6,
+    pub(super) family: IpFamily,
     pub(super) domains: Domains,
 }
 
 impl Witness<'_> {
     /// A packet at the place whose inputs have these values.
-    pub(super) fn situation(mut self, place: &Place, at: &Where) -> Result<Situation, CannotTell> {
+    pub(super) fn situation(mut self, place: &PacketBox, at: &Where) -> Result<Situation, CannotTell> {
         for (input, values) in at {
             if !self.frame.narrow(self.bdd, &mut self.domains, *input, *values) {
                 return Err(CannotTell::new("the difference is of packets that do not exist"));
@@ -73,7 +73,7 @@ impl Witness<'_> {
     }
 
     /// What the routing tables say. How answers to several questions go together, only they know.
-    fn fib(&self, place: &Place) -> Result<Vec<FibAnswer>, CannotTell> {
+    fn fib(&self, place: &PacketBox) -> Result<Vec<FibAnswer>, CannotTell> {
         let mut answers: Vec<FibAnswer> = Vec::new();
         let [source, destination] = [Input::Saddr, Input::Daddr].map(|input| self.cells(input));
         let (mut asks_source, mut asks_destination) = (false, false);
@@ -112,7 +112,7 @@ impl Witness<'_> {
     /// An address as it came.
     fn cells(&self, input: Input) -> [Cell; 16] {
         std::array::from_fn(|byte| match (self.family, u8::try_from(byte)) {
-            (Family4or6::Ipv4, Ok(4..)) | (_, Err(_)) => Cell::Known(0),
+            (IpFamily::Ipv4, Ok(4..)) | (_, Err(_)) => Cell::Known(0),
             (_, Ok(byte)) => Cell::open(input, byte),
         })
     }
@@ -126,11 +126,11 @@ impl Witness<'_> {
         let is_tcp = packet.protocol == Protocol::TCP;
         let HeaderBytes { network: to_network, transport: to_transport } = &mut packet.bytes;
         if network {
-            let len = if self.family == Family4or6::Ipv4 { 12 } else { 8 };
+            let len = if self.family == IpFamily::Ipv4 { 12 } else { 8 };
             let bytes = self.take(Input::Network).to_be_bytes().into_iter().take(len).map(Some);
             to_network.extend(bytes);
             // These are other fields.
-            let others: &[usize] = if self.family == Family4or6::Ipv4 { &[2, 3, 9] } else { &[4, 5, 6] };
+            let others: &[usize] = if self.family == IpFamily::Ipv4 { &[2, 3, 9] } else { &[4, 5, 6] };
             (0..).zip(to_network).filter(|(at, _)| others.contains(at)).for_each(|(_, byte)| *byte = None);
         }
         if transport {
@@ -255,8 +255,8 @@ impl Witness<'_> {
         let bytes = self.take(input).to_be_bytes();
         let [a, b, c, d, ..] = bytes;
         match self.family {
-            Family4or6::Ipv4 => Ipv4Addr::new(a, b, c, d).into(),
-            Family4or6::Ipv6 => Ipv6Addr::from(bytes).into(),
+            IpFamily::Ipv4 => Ipv4Addr::new(a, b, c, d).into(),
+            IpFamily::Ipv6 => Ipv6Addr::from(bytes).into(),
         }
     }
 

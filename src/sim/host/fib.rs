@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::{DEFAULT, Host, LO, LOCAL, MAIN, MAIN_PRIORITY, PolicyRule, Route};
-use crate::model::{AddrType, Family4or6, Hook, NatKind, Protocol};
+use crate::model::{AddrType, Hook, IpFamily, NatKind, Protocol};
 use crate::sim::fib::{Asked, ByMark, Device, Query, Wanted};
 use crate::sim::inputs::CannotTell;
 
@@ -44,7 +44,7 @@ impl Host {
             Some(_) | None => AddrType::UNICAST,
         };
         let alone = kind(self.best(LOCAL, address));
-        if self.has_own_rules(Family4or6::Ipv4) {
+        if self.has_own_rules(IpFamily::Ipv4) {
             return Ok(alone);
         }
         // Until somebody adds a policy rule, the tables local and main are one (fib_unmerge,
@@ -130,7 +130,7 @@ impl Host {
     }
 
     /// Whether anything but the three rules of every kernel chooses the table.
-    pub(super) fn has_own_rules(&self, family: Family4or6) -> bool {
+    pub(super) fn has_own_rules(&self, family: IpFamily) -> bool {
         let is_usual = |rule: &PolicyRule| {
             let usual = [(0, LOCAL), (MAIN_PRIORITY, MAIN), (MAIN_PRIORITY + 1, DEFAULT)];
             usual.iter().any(|(priority, table)| *rule == PolicyRule::all(family, *priority, *table))

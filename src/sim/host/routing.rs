@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnetwork::{IpNetwork, Ipv6Network};
 
 use super::{Host, LO, LOCAL, Listeners, PolicyRule, Route, Target};
-use crate::model::{AddrType, Family4or6};
+use crate::model::{AddrType, IpFamily};
 use crate::sim::inputs::CannotTell;
 use crate::sim::packet::Interface;
 
@@ -56,7 +56,7 @@ impl Host {
         mark: u32,
         interface: Option<u32>,
     ) -> Result<Option<&Route>, CannotTell> {
-        let family = Family4or6::of(address);
+        let family = IpFamily::of(address);
         // fib_rule_match, net/core/fib_rules.c, v6.12: bits of the rule's mark outside of its mask are
         // none.
         let asked = |rule: &&PolicyRule| rule.family == family && (mark ^ rule.mark) & rule.mask == 0;
@@ -249,22 +249,21 @@ mod tests {
 
     #[test]
     fn a_mark_is_routed_by_its_table_and_throw_goes_back() {
-        let host = pod().rule(PolicyRule::mark(Family4or6::Ipv4, 7, 99)).local_table(Family4or6::Ipv4, 99);
+        let host = pod().rule(PolicyRule::mark(IpFamily::Ipv4, 7, 99)).local_table(IpFamily::Ipv4, 99);
         let host = host.route(Route::new("9.0.0.0/8".parse().expect("a network"), 0).table(99).kind(THROW));
         let cases = [("8.8.8.8", 7, Target::Local), ("8.8.8.8", 6, Target::Out(2)), ("9.9.9.9", 7, Target::Out(2))];
         for (address, mark, way) in cases {
             assert_eq!(host.way(ip(address), mark), Ok(Some(way)), "{address} {mark}");
         }
         // As `fwmark 0x107/0xff` asks.
-        let masked = PolicyRule { mask: 0xff, ..PolicyRule::mark(Family4or6::Ipv4, 0x107, 99) };
-        let masked = pod().rule(masked).local_table(Family4or6::Ipv4, 99);
+        let masked = PolicyRule { mask: 0xff, ..PolicyRule::mark(IpFamily::Ipv4, 0x107, 99) };
+        let masked = pod().rule(masked).local_table(IpFamily::Ipv4, 99);
         for (mark, way) in [(7, Target::Local), (0x207, Target::Local), (0x108, Target::Out(2))] {
             assert_eq!(masked.way(ip("8.8.8.8"), mark), Ok(Some(way)), "{mark:#x}");
         }
         let sent = |to| masked.way_from(ip("10.77.0.2"), ip(to), 7);
         assert_eq!([sent("8.8.8.8"), sent("224.0.0.251")], [Ok(Some(Target::Local)), Ok(Some(Target::Out(2)))]);
-        let unknown =
-            PolicyRule { unknown: Some("it asks from".to_owned()), ..PolicyRule::mark(Family4or6::Ipv4, 7, 9) };
+        let unknown = PolicyRule { unknown: Some("it asks from".to_owned()), ..PolicyRule::mark(IpFamily::Ipv4, 7, 9) };
         assert!(pod().rule(unknown.clone()).way(ip("8.8.8.8"), 7).is_err());
         assert!(pod().rule(unknown).way(ip("10.77.0.2"), 7).is_ok(), "the local table comes first");
     }

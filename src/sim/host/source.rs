@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Host, LO};
-use crate::model::{AddrType, Family4or6};
+use crate::model::{AddrType, IpFamily};
 use crate::sim::inputs::CannotTell;
 
 /// How an interface checks where packets of IPv4 come from. What is set for all interfaces counts,
@@ -67,7 +67,7 @@ impl Host {
             return Ok(true);
         }
         let is_own = self.links.iter().flat_map(|link| &link.addresses).any(|own| own.ip() == IpAddr::V4(source));
-        if self.has_own_rules(Family4or6::Ipv4) {
+        if self.has_own_rules(IpFamily::Ipv4) {
             return by_routes();
         }
         // With local routes of somebody's own the routes count, else only the addresses.

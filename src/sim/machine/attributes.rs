@@ -13,7 +13,7 @@ use crate::bytecode::{
     FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase, QueueCode, Register, RegisterRange,
     RejectCode, SetCode, SocketKey, TproxyCode,
 };
-use crate::model::{Family, Family4or6, Hook, NatKind, TableId, Verdict};
+use crate::model::{Family, Hook, IpFamily, NatKind, TableId, Verdict};
 use crate::sim::cells::{Cell, Registers};
 use crate::sim::devices::is_harmless;
 use crate::sim::fib::FibAnswer;
@@ -82,7 +82,7 @@ fn sample(after: Option<&Expr>) -> Option<Expr> {
         Some(Expr::Meta { .. }) => Expr::MetaSet { key: MetaKey::MARK, sreg: R1 },
         Some(Expr::MetaSet { .. }) => Expr::Nat(NatCode {
             kind: NatKind::Snat,
-            family: Some(Family4or6::Ipv4),
+            family: Some(IpFamily::Ipv4),
             addresses: one(R1),
             ports: one(R2),
             flags: 0,
@@ -96,7 +96,7 @@ fn sample(after: Option<&Expr>) -> Option<Expr> {
         Some(Expr::Redir { .. }) => Expr::Reject(RejectCode { kind: 0, code: 1 }),
         Some(Expr::Reject(_)) => Expr::Socket { key: SocketKey::TRANSPARENT, dreg: R1 },
         Some(Expr::Socket { .. }) => {
-            Expr::Tproxy(TproxyCode { family: Some(Family4or6::Ipv4), address: Some(R1), port: Some(R2) })
+            Expr::Tproxy(TproxyCode { family: Some(IpFamily::Ipv4), address: Some(R1), port: Some(R2) })
         }
         Some(Expr::Tproxy(_)) => Expr::Verdict(Verdict::Accept),
         Some(Expr::Verdict(_)) => return None,
@@ -216,7 +216,7 @@ fn changes(expr: &Expr) -> Vec<(&'static str, Expr)> {
         Expr::Nat(code) => {
             let NatCode { kind: _, family: _, addresses, ports, flags: _ } = code;
             change!("nat kind", Expr::Nat(NatCode { kind: NatKind::Dnat, ..code }));
-            change!("nat family", Expr::Nat(NatCode { family: Some(Family4or6::Ipv6), ..code }));
+            change!("nat family", Expr::Nat(NatCode { family: Some(IpFamily::Ipv6), ..code }));
             for (_, addresses) in ranges(addresses) {
                 change!("nat addresses", Expr::Nat(NatCode { addresses, ..code }));
             }
@@ -285,7 +285,7 @@ fn changes(expr: &Expr) -> Vec<(&'static str, Expr)> {
         }
         Expr::Tproxy(code) => {
             let TproxyCode { family: _, address: _, port: _ } = code;
-            change!("tproxy family", Expr::Tproxy(TproxyCode { family: Some(Family4or6::Ipv6), ..code }));
+            change!("tproxy family", Expr::Tproxy(TproxyCode { family: Some(IpFamily::Ipv6), ..code }));
             change!("tproxy address", Expr::Tproxy(TproxyCode { address: None, ..code }));
             change!("tproxy port", Expr::Tproxy(TproxyCode { port: Some(R1), ..code }));
         }

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::{Machine, Next, Step, compare};
 use crate::bytecode::{CmpOp, PayloadBase, Register};
-use crate::model::{Family4or6, Protocol};
+use crate::model::{IpFamily, Protocol};
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::flow::cells;
 use crate::sim::header::{IPV4_CHECKSUM, TCP_FLAGS, TRANSPORT_FROM, checksum};
@@ -45,7 +45,7 @@ impl<I: Inputs> Machine<'_, I> {
         // Of IPv6 the length is that of what follows the header: 16 bits of another number.
         let network = |len: usize| (at < len).then(|| input(Input::Network, at)).flatten();
         Ok(match (base, self.inputs.family()) {
-            (PayloadBase::NETWORK, Family4or6::Ipv4) => match at {
+            (PayloadBase::NETWORK, IpFamily::Ipv4) => match at {
                 2 | 3 => self.inputs.ip_length(at - 2),
                 9 => input(Input::L4proto, 0),
                 12..16 => of(&header.saddr, 12),
@@ -53,7 +53,7 @@ impl<I: Inputs> Machine<'_, I> {
                 0..12 => network(12),
                 _ => self.inputs.further(base, at),
             },
-            (PayloadBase::NETWORK, Family4or6::Ipv6) => match at {
+            (PayloadBase::NETWORK, IpFamily::Ipv6) => match at {
                 4 | 5 => self.inputs.ip_length(at - 4),
                 6 => self.inputs.further(base, at).or_else(|| input(Input::L4proto, 0)),
                 8..24 => of(&header.saddr, 8),
@@ -75,8 +75,8 @@ impl<I: Inputs> Machine<'_, I> {
     /// Whether TCPMSS may have changed a byte: the lengths, the checksums, and the options of TCP.
     fn is_of_options(&self, base: PayloadBase, at: usize) -> bool {
         match (base, self.inputs.family()) {
-            (PayloadBase::NETWORK, Family4or6::Ipv4) => (2..4).contains(&at) || IPV4_CHECKSUM.contains(&at),
-            (PayloadBase::NETWORK, Family4or6::Ipv6) => (4..6).contains(&at) || at >= 40,
+            (PayloadBase::NETWORK, IpFamily::Ipv4) => (2..4).contains(&at) || IPV4_CHECKSUM.contains(&at),
+            (PayloadBase::NETWORK, IpFamily::Ipv6) => (4..6).contains(&at) || at >= 40,
             (PayloadBase::TRANSPORT, _) => at == DATA_OFFSET || (16..18).contains(&at) || at >= 20,
             _ => false,
         }
@@ -102,7 +102,7 @@ impl<I: Inputs> Machine<'_, I> {
 
     /// Behind a translation a checksum, or the id of ICMP, is another than it was.
     fn knows_checksum(&mut self, base: PayloadBase, at: usize) -> Result<(), CannotTell> {
-        let is_of_ipv4 = base == PayloadBase::NETWORK && self.inputs.family() == Family4or6::Ipv4;
+        let is_of_ipv4 = base == PayloadBase::NETWORK && self.inputs.family() == IpFamily::Ipv4;
         let may_change = match base {
             PayloadBase::NETWORK => is_of_ipv4 && IPV4_CHECKSUM.contains(&at),
             PayloadBase::TRANSPORT => (TRANSPORT_FROM..18).contains(&at) && at != TCP_FLAGS,

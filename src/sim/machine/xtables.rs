@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::payload::DATA_OFFSET;
 use super::{Machine, Next, Ran, Step, compare, go, within};
 use crate::bytecode::{CmpOp, PayloadBase};
-use crate::model::{Family4or6, Verdict};
+use crate::model::{IpFamily, Verdict};
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::flow::cells;
 use crate::sim::inputs::{CannotTell, Inputs};
@@ -62,7 +62,7 @@ impl<I: Inputs> Machine<'_, I> {
 
     /// net/netfilter/xt_TCPMSS.c: of a fragment nothing, and what is no whole header is dropped.
     pub(super) fn limits(&mut self, limit: SegmentLimit) -> Step {
-        if self.inputs.family() == Family4or6::Ipv4 {
+        if self.inputs.family() == IpFamily::Ipv4 {
             let mut offset = [6, 7].map(|byte| self.inputs.cell(Input::Network, byte));
             bitwise(&mut offset, &[0x1f, 0xff], &[0, 0]);
             if compare(self.inputs, &offset, CmpOp::Ne, &[0, 0])? {

@@ -1,7 +1,7 @@
 //! What a packet has where a rule wanted something else.
 
 use super::Here;
-use crate::model::{Family4or6, Field, IcmpType, Icmpv6Type, Protocol, Statement, Value};
+use crate::model::{Field, IcmpType, Icmpv6Type, IpFamily, Protocol, Statement, Value};
 use crate::sim::packet::{Interface, Packet};
 
 impl Here {
@@ -20,7 +20,7 @@ impl Here {
 
     fn field(&self, field: Field) -> Option<String> {
         let packet = &self.packet;
-        let (v4, owner) = (packet.family() == Family4or6::Ipv4, packet.owner);
+        let (v4, owner) = (packet.family() == IpFamily::Ipv4, packet.owner);
         let Packet { protocol, source, destination, sport, dport, .. } = packet;
         let is_port_of = |wanted| if *protocol == wanted { None } else { Some(Value::Protocol(*protocol).to_string()) };
         let port = |wanted, port: &u16| is_port_of(wanted).or_else(|| Some(port.to_string()));

@@ -15,7 +15,7 @@
 //! the proxy has a socket for.
 
 use super::sets::{interfaces, ports};
-use super::{BEGINNING, INBOUND, OUTPUT, OUTPUT_INVALID, Place, TPROXY, from_passthrough, to_loopback, with};
+use super::{BEGINNING, INBOUND, OUTPUT, OUTPUT_INVALID, Priorities, TPROXY, from_passthrough, to_loopback, with};
 use crate::mesh::istio::{InboundPorts, Interception, IstioConfig, SELF_CALL_MARK};
 use crate::model::{
     Chain, ChainType, CtState, Hook, MarkKey, MarkValue, Protocol, Rule, Table, TcpFlags, Tproxy, mark, masked,
@@ -24,7 +24,7 @@ use crate::model::{
 
 pub(super) fn table(config: &IstioConfig) -> Table {
     let table = super::table(config, super::MANGLE);
-    let base = |name, chain_type, hook| Chain::base(name, chain_type, hook, Place::MANGLE);
+    let base = |name, chain_type, hook| Chain::base(name, chain_type, hook, Priorities::MANGLE);
     let is_tproxy = config.interception == Interception::Tproxy;
     let when = |rules: fn(&IstioConfig) -> Vec<Rule>| if is_tproxy { rules(config) } else { Vec::new() };
 

@@ -16,7 +16,7 @@ mod syn;
 
 use super::sets::{Destinations, End, addresses, interfaces, owner_groups, ports, without};
 use super::{
-    IN_REDIRECT, INBOUND, OUTPUT, OUTPUT_DNS, OUTPUT_GROUPS, Place, REDIRECT, from_passthrough, to_loopback, with,
+    IN_REDIRECT, INBOUND, OUTPUT, OUTPUT_DNS, OUTPUT_GROUPS, Priorities, REDIRECT, from_passthrough, to_loopback, with,
 };
 use crate::mesh::istio::{DnsCapture, InboundPorts, Interception, IstioConfig, OwnerGroups, ServiceCidrs};
 use crate::mesh::ports as known;
@@ -32,7 +32,7 @@ pub(super) fn table(config: &IstioConfig) -> Table {
         dns: config.dns != DnsCapture::Off && !config.outbound_ports_exclude.contains(known::DNS),
         loopback: matches!(config.service_cidrs, ServiceCidrs::Only { loopback: true, .. }),
     };
-    let base = |name, hook| Chain::base(name, ChainType::Nat, hook, Place::NAT);
+    let base = |name, hook| Chain::base(name, ChainType::Nat, hook, Priorities::NAT);
     let to = |port| Rule::new().l4proto(Protocol::TCP).counter().redirect_to(port);
     let inbound = nat.inbound();
     let (output, of_groups) = (nat.output(), nat.of_groups());

@@ -6,15 +6,15 @@
 //! net/netfilter/nft_ct.c, v6.12).
 
 use super::sets::{End, addresses};
-use super::{OUTPUT_DNS, Place, with};
+use super::{OUTPUT_DNS, Priorities, with};
 use crate::mesh::istio::{DnsCapture, IstioConfig};
 use crate::mesh::ports;
 use crate::model::{Chain, ChainType, Hook, Match, Protocol, Rule, Table, skgid, skuid};
 
 pub(super) fn table(config: &IstioConfig) -> Table {
     let raw = super::table(config, super::RAW);
-    let prerouting = Chain::base("prerouting", ChainType::Filter, Hook::Prerouting, Place::RAW);
-    let output = Chain::base("output", ChainType::Filter, Hook::Output, Place::RAW);
+    let prerouting = Chain::base("prerouting", ChainType::Filter, Hook::Prerouting, Priorities::RAW);
+    let output = Chain::base("output", ChainType::Filter, Hook::Output, Priorities::RAW);
     let raw = with(raw, prerouting, answers(config));
     let raw = with(raw, output, queries(config));
     with(raw, Chain::regular(OUTPUT_DNS), zones(config))

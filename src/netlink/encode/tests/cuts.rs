@@ -9,7 +9,7 @@ use crate::netlink::encode::own;
 /// Where messages begin, as numbers of elements.
 fn begins(encoded: &Encoded) -> Vec<usize> {
     let parts = encoded.origins.iter().filter_map(|origin| match origin.part {
-        Part::Elements { first } => Some(first),
+        MessagePart::Elements { first } => Some(first),
         _ => None,
     });
     parts.collect()

@@ -52,7 +52,7 @@ proptest! {
         }
         for packet in (0..NUMBERS * NUMBERS).map(|at| [at / NUMBERS, at % NUMBERS]) {
             let packet = [number(INPUTS[0], packet[0]), number(INPUTS[1], packet[1])];
-            let of: Vec<&Part> = parts.iter().filter(|part| holds(&part.spans, packet)).collect();
+            let of: Vec<&Excerpt> = parts.iter().filter(|part| holds(&part.spans, packet)).collect();
             prop_assert_eq!(of.len(), 1, "{:?} is in so many parts", packet);
             for (index, item) in cutter.items.iter().enumerate().filter(|(_, item)| holds(&item.spans, packet)) {
                 let index = u32::try_from(index).expect("few");

@@ -5,11 +5,11 @@ use smallvec::SmallVec;
 
 use super::{AskedBy, Choice, Explorer, Given, Run};
 use crate::bytecode::{CmpOp, Expr, LimitCode};
-use crate::model::{CtState, CtStatus, Family4or6, Hook, IcmpType, NatKind, Protocol};
+use crate::model::{CtState, CtStatus, Hook, IcmpType, IpFamily, NatKind, Protocol};
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::compare::bits::pieces;
 use crate::sim::compare::domains::constants;
-use crate::sim::compare::members::Part;
+use crate::sim::compare::members::KeyRange;
 use crate::sim::fib::{ByMark, Query, Wanted};
 use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, cells, loopback, side};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
@@ -27,7 +27,7 @@ impl Explorer {
     fn is_redirect_of_translated(&mut self) -> bool {
         let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
         let [protocol, kind] = [self.cell(Input::L4proto, 0), self.cell(Input::Sport, 0)];
-        if self.family != Family4or6::Ipv4
+        if self.family != IpFamily::Ipv4
             || !self.decide(Input::CtState, related)
             || !self.is_equal(&[protocol], &[Protocol::ICMP.0])
             || !self.is_equal(&[kind], &[IcmpType::REDIRECT.0])
@@ -66,13 +66,13 @@ impl Explorer {
 }
 
 impl Inputs for Explorer {
-    fn family(&self) -> Family4or6 {
+    fn family(&self) -> IpFamily {
         self.family
     }
 
     fn cell(&self, input: Input, byte: u8) -> Cell {
         let is_address = matches!(input, Input::Daddr | Input::Saddr | Input::TranslatedDaddr | Input::TranslatedSaddr);
-        if is_address && self.family == Family4or6::Ipv4 && byte >= 4 {
+        if is_address && self.family == IpFamily::Ipv4 && byte >= 4 {
             return Cell::Known(0);
         }
         Cell::open(input, byte)
@@ -101,7 +101,7 @@ impl Inputs for Explorer {
         }
         let elements = self.members.elements(set);
         let found = elements.iter().find(|(fields, _)| {
-            fields.iter().all(|Part { range, low, high }| {
+            fields.iter().all(|KeyRange { range, low, high }| {
                 cells.get(range.clone()).is_some_and(|cells| self.is_within(cells, low, high))
             })
         });
@@ -178,7 +178,7 @@ impl Inputs for Explorer {
     fn track(&mut self, _: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
         let [protocol, kind] = [self.cell(Input::L4proto, 0), self.cell(Input::Sport, 0)];
         let attached = self.cell(Input::Attached, 0);
-        if self.family == Family4or6::Ipv6
+        if self.family == IpFamily::Ipv6
             && self.is_equal(&[protocol], &[Protocol::ICMPV6.0])
             && NEVER_TRACKED.iter().any(|(first, last)| self.is_within(&[kind], &[*first], &[*last]))
             && !self.is_equal(&[attached], &[1])

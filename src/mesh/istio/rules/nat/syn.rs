@@ -15,7 +15,9 @@
 //! what refuses. It stands before NAT, where packets have the addresses that NAT would decide on.
 
 use super::goes_to;
-use crate::mesh::istio::rules::{BEGINNING, IN_REDIRECT, INBOUND, OUTPUT, OUTPUT_DNS, OUTPUT_GROUPS, Place, REDIRECT};
+use crate::mesh::istio::rules::{
+    BEGINNING, IN_REDIRECT, INBOUND, OUTPUT, OUTPUT_DNS, OUTPUT_GROUPS, Priorities, REDIRECT,
+};
 use crate::model::{
     Chain, ChainType, CtState, CtStatus, Hook, Protocol, Reject, Rule, Statement, TcpFlags, Verdict, ct_status,
     iifname, masked,
@@ -44,7 +46,7 @@ pub(super) fn chains(nat: &[(Chain, Vec<Rule>)]) -> Vec<(Chain, Vec<Rule>)> {
         let Some((first, _)) = decisions.first().filter(|_| captures) else { continue };
         let begins = start.tcp_flags(masked(TcpFlags::SYN, BEGINNING)).counter().jump(*first);
         let begins = begins.comment("a SYN begins a connection, whatever is known of an old one");
-        chains.push((Chain::base(name, ChainType::Filter, hook, Place::NAT), vec![begins]));
+        chains.push((Chain::base(name, ChainType::Filter, hook, Priorities::NAT), vec![begins]));
         chains.extend(decisions.into_iter().map(|(name, rules)| (Chain::regular(name), rules)));
     }
     chains.push((Chain::regular(REFUSE), refuse()));

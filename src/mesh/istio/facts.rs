@@ -11,18 +11,18 @@ use crate::Result;
 /// The facts of a pod that decide defaults: addresses, nameservers, users and groups.
 ///
 /// ```
-/// use nftmesh::mesh::istio::{Host, parse_passwd};
+/// use nftmesh::mesh::istio::{PodFacts, parse_passwd};
 ///
-/// let host = Host {
+/// let host = PodFacts {
 ///     addresses: vec!["127.0.0.1".parse()?, "fe80::1".parse()?, "fd77::2".parse()?],
 ///     users: parse_passwd("istio-proxy:x:1337:1337::/:/bin/false"),
-///     ..Host::default()
+///     ..PodFacts::default()
 /// };
 /// assert_eq!(host.pod_address(), Some("fd77::2".parse()?));
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Host {
+pub struct PodFacts {
     /// Every address of every interface of the pod, in the kernel's order (all IPv4 before all
     /// IPv6), loopback included.
     pub addresses: Vec<IpAddr>,
@@ -43,7 +43,7 @@ pub struct Nameservers {
     pub unreadable: Vec<String>,
 }
 
-impl Host {
+impl PodFacts {
     /// Reads `/etc/passwd` and `/etc/group`, and `/etc/resolv.conf` where `options` capture what
     /// goes to its nameservers; a file that does not exist is empty.
     ///
@@ -58,7 +58,7 @@ impl Host {
             true => file::text("/etc/resolv.conf", 1 << 20)?,
             false => String::new(),
         };
-        Ok(Host {
+        Ok(PodFacts {
             addresses,
             nameservers: parse_resolv_conf(&resolv_conf),
             users: parse_passwd(&file::text("/etc/passwd", 64 << 20)?),
@@ -163,9 +163,9 @@ fn names(text: &str) -> BTreeMap<String, u32> {
 mod tests {
     use super::*;
 
-    fn host(addresses: &[&str]) -> Host {
+    fn host(addresses: &[&str]) -> PodFacts {
         let addresses = addresses.iter().map(|text| text.parse().expect("an address")).collect();
-        Host { addresses, ..Host::default() }
+        PodFacts { addresses, ..PodFacts::default() }
     }
 
     #[test]

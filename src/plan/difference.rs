@@ -74,8 +74,7 @@ impl Transaction {
     /// The operations with `+`, `-` or `~` in front of each, in the order in which they are done.
     ///
     /// ```
-    /// use nftmesh::model::{Chain, Family, Rule};
-    /// use nftmesh::model::{RuleHandle, TableId};
+    /// use nftmesh::model::{Chain, Family, Rule, RuleHandle, TableId};
     /// use nftmesh::plan::Transaction;
     ///
     /// let out = TableId::new(Family::Inet, "mesh").chain("out");

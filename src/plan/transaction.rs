@@ -11,8 +11,7 @@ use crate::model::{
 /// Operations that take effect together or not at all.
 ///
 /// ```
-/// use nftmesh::model::{Chain, Family, Rule};
-/// use nftmesh::model::TableId;
+/// use nftmesh::model::{Chain, Family, Rule, TableId};
 /// use nftmesh::plan::Transaction;
 ///
 /// let table = TableId::new(Family::Inet, "mesh");

@@ -32,9 +32,11 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::ArgMatches;
+use common::run::{RunMode, RunOptions};
 use common::{drop_in, say};
 use nftmesh::kernel::{NetNs, RouteTable, RouteWatch, Watch};
-use nftmesh::mesh::istio::{IstioConfig, RawOptions, RunMode, RunOptions};
+use nftmesh::mesh::istio::{IstioConfig, RawOptions};
 use nftmesh::model::{Ruleset, TableId};
 use nftmesh::plan::Transaction;
 use nftmesh::pod::{Pod, Precedence};
@@ -46,8 +48,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 fn main() -> ExitCode {
     let outcome =
         common::options("guard", "Keeps the Istio sidecar's rules in this pod true", &[]).and_then(|options| {
-            let Some((options, _)) = options else { return Ok(()) };
-            run(&options)
+            let Some((options, matches)) = options else { return Ok(()) };
+            run(&options, &matches)
         });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,9 +60,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &RawOptions) -> Result<(), Box<dyn Error>> {
-    let run = RunOptions::resolve(options)?;
-    run.warnings().iter().for_each(|warning| say::warn("guard", warning));
+fn run(options: &RawOptions, matches: &ArgMatches) -> Result<(), Box<dyn Error>> {
+    let run = RunOptions::resolve(matches)?;
+    run.warnings.iter().for_each(|warning| say::warn("guard", warning));
     if run.mode != RunMode::Apply || run.dry_run {
         return Err("there is nothing to keep true with --cleanup-only, --skip-rule-apply or --dry-run".into());
     }

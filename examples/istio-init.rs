@@ -19,10 +19,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
+use common::run::{RunMode, RunOptions, Validation};
 use common::{drop_in, report, say};
 use nftmesh::Result;
 use nftmesh::kernel::NetNs;
-use nftmesh::mesh::istio::{IstioConfig, PodFacts, RawOptions, RunMode, RunOptions, Validation};
+use nftmesh::mesh::istio::{IstioConfig, PodFacts, RawOptions};
 use nftmesh::model::Ruleset;
 use nftmesh::pod::{Leftovers, Pod};
 use nftmesh::proxy::CaptureProbe;
@@ -44,8 +45,11 @@ fn failed(why: impl std::fmt::Display) -> ExitCode {
 }
 
 fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
-    let run = RunOptions::resolve(options)?;
-    run.warnings().iter().for_each(|warning| say::warn(PROGRAM, warning));
+    let run = match RunOptions::resolve(matches) {
+        Ok(run) => run,
+        Err(why) => return Ok(failed(why)),
+    };
+    run.warnings.iter().for_each(|warning| say::warn(PROGRAM, warning));
     let namespace = match drop_in::namespace(&run) {
         Ok(namespace) => namespace,
         Err(why) => return Ok(failed(why)),
@@ -65,7 +69,8 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     if matches.get_flag(PLAN) || matches.get_flag(VERIFY) {
         let plan = pod.plan(&config, leftovers)?;
         if matches.get_flag(PLAN) {
-            print(&plan.to_string())?;
+            let remedy = "# --migrate removes what istio-iptables left behind\n";
+            print(&format!("{plan}{}", if plan.leftovers.is_empty() { "" } else { remedy }))?;
         } else if !plan.is_in_sync() {
             say::complain(PROGRAM, "not in sync:");
             say::complain_of(PROGRAM, &plan.to_string());

@@ -4,13 +4,11 @@
 #![cfg(feature = "mesh")]
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use nftmesh::mesh::istio::{
     Cidrs, DnsCapture, InboundPorts, Interception, IstioConfig, OPTIONS, OwnerGroups, PodFacts, PortRanges, RawOptions,
-    RunMode, RunOptions, ServiceCidrs, Takes, parse_group, parse_passwd, parse_resolv_conf,
+    ServiceCidrs, Takes, parse_group, parse_passwd, parse_resolv_conf,
 };
-use nftmesh::mesh::ports;
 use proptest::prelude::*;
 
 fn addresses(text: &str) -> Vec<IpAddr> {
@@ -212,7 +210,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("-d 80;443", "1 to 65535"),
     ("-q 0-5", "not a port"),
     ("-o 5:65536", "not a port"),
-    ("--iptables-probe-port 0", "1 to 65535"),
     // ranges of addresses
     ("-i 10.0.0.0/33", "from 0 to 32"),
     ("-i 10.0.0/8", "CIDRs such as 10.0.0.0/8"),
@@ -258,16 +255,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("-r 255", "belongs to the system"),
     ("-r 4294967296", "not a routing table"),
     ("-r main", "not a routing table"),
-    // switches and the rest
+    // switches
     ("--redirect-dns=yes", "true or false"),
     ("ISTIO_META_DNS_CAPTURE=on", "true or false"),
     ("--dual-stack=tRuE", "true or false"),
     ("INVALID_DROP=2", "true or false"),
-    ("--dry-run=", "true or false"),
-    ("--probe-timeout 5", "5s, 500ms or 1m30s"),
-    ("--probe-timeout -5s", "5s, 500ms or 1m30s"),
-    ("PROBE_TIMEOUT=0s", "a timeout of 0"),
-    ("--network-namespace /run/\0", "NUL"),
 ];
 
 #[test]
@@ -275,10 +267,7 @@ fn every_bad_value_is_refused_in_one_line_that_names_the_option_and_the_value() 
     for (given, expected) in REFUSED {
         let (name, value) = given.split_once([' ', '=']).expect("the table gives a name and a value");
         let raw = options(&[given]).expect("the option exists");
-        let error = match IstioConfig::resolve(&raw, &pod()) {
-            Err(error) => error,
-            Ok(_) => RunOptions::resolve(&raw).expect_err(given),
-        };
+        let error = IstioConfig::resolve(&raw, &pod()).expect_err(given);
         let message = error.to_string();
         assert!(error.is_invalid(), "{given:?}: {message}");
         assert_eq!(message.lines().count(), 1, "{message}");
@@ -311,8 +300,6 @@ fn values_that_only_clash_together_are_refused_together() {
     let both = ["ISTIO_OUTBOUND_OWNER_GROUPS=1", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=2"];
     let error = resolve(&both, &pod()).expect_err("refused").to_string();
     assert!(error.contains("ISTIO_OUTBOUND_OWNER_GROUPS and ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE"), "{error}");
-    let raw = options(&["--cleanup-only", "--skip-rule-apply"]).expect("the options exist");
-    assert!(RunOptions::resolve(&raw).expect_err("refused").is_invalid());
 }
 
 #[test]
@@ -367,33 +354,6 @@ fn an_unknown_flag_or_a_variable_that_is_not_text_is_refused() {
     let message = error.expect_err("not UTF-8").to_string();
     assert!(message.starts_with("ISTIO_INBOUND_PORTS ") && message.lines().count() == 1, "{message}");
     assert!(RawOptions::from_vars([(garbage(), garbage())]).is_ok(), "other variables are none of our business");
-}
-
-#[test]
-fn run_options_say_what_to_do_and_where() {
-    let run = |given: &[&str]| RunOptions::resolve(&options(given).expect("the options exist")).expect("valid");
-    let plain = run(&[]);
-    assert_eq!((plain.mode, plain.validation, plain.network_namespace.clone()), (RunMode::Apply, None, None));
-    assert!(!plain.dry_run && !plain.reconcile && !plain.force_apply && !plain.cni_mode && plain.warnings().is_empty());
-
-    let all = run(&[
-        "-n",
-        "--reconcile",
-        "--force-apply",
-        "--cni-mode",
-        "--network-namespace /proc/1/ns/net",
-        "--cleanup-only",
-    ]);
-    assert!(all.dry_run && all.reconcile && all.force_apply && all.cni_mode && all.mode == RunMode::Cleanup);
-    assert_eq!(all.network_namespace.as_deref(), Some(std::path::Path::new("/proc/1/ns/net")));
-
-    let validation = run(&["--run-validation", "--skip-rule-apply", "--probe-timeout 1m30s"]);
-    assert_eq!(validation.mode, RunMode::Skip);
-    let probe = validation.validation.expect("asked for");
-    assert_eq!((probe.probe_port, probe.timeout), (ports::PROBE, Duration::from_secs(90)));
-
-    let ignored = run(&["--native-nftables", "--force-iptables-binary nft", "--iptables-trace-logging"]);
-    assert_eq!(ignored.warnings().len(), 3);
 }
 
 #[test]
@@ -489,11 +449,7 @@ fn the_table_of_options_has_no_name_twice_and_its_defaults_are_valid() {
         if spec.is_flag {
             let mut options = RawOptions::default();
             options.set_flag(spec.name, spec.default).expect("the flag exists");
-            assert!(
-                IstioConfig::resolve(&options, &pod()).is_ok() && RunOptions::resolve(&options).is_ok(),
-                "{}",
-                spec.name
-            );
+            assert!(IstioConfig::resolve(&options, &pod()).is_ok(), "{}", spec.name);
         }
     }
 }
@@ -508,8 +464,7 @@ proptest! {
         if spec.is_flag {
             raw.set_flag(spec.name, value.as_str()).expect("the flag exists");
         }
-        let results = [IstioConfig::resolve(&raw, &pod()).err(), RunOptions::resolve(&raw).err()];
-        for error in results.into_iter().flatten() {
+        if let Err(error) = IstioConfig::resolve(&raw, &pod()) {
             let message = error.to_string();
             prop_assert_eq!(message.lines().count(), 1, "{}", message);
             prop_assert!(!message.contains(char::is_control), "{:?}", message);

@@ -10,8 +10,9 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use nftmesh::kernel::NetNs;
-use nftmesh::mesh::istio::{OPTIONS, RawOptions, RunOptions, Takes};
+use nftmesh::mesh::istio::{OPTIONS, RawOptions, Takes};
 
+use super::run::{RUN_FLAGS, RunOptions};
 use super::{Switches, say};
 
 /// A flag of that program which changes nothing here.
@@ -59,11 +60,13 @@ impl Inert {
     }
 }
 
-/// The flags of the library's table of options, those without effect, the leading word, and the
+/// The flags of the library's table of options, those that say how to run, those without effect, the leading word, and the
 /// program's own switches.
 pub fn command(name: &'static str, about: &'static str, own: Switches) -> Command {
     let options = OPTIONS.iter().filter(|option| option.is_flag);
     let flags = options.map(|option| flag(option.name, option.short, option.takes).help(option.help));
+    let takes = |is_switch| if is_switch { Takes::Switch } else { Takes::Value };
+    let run = RUN_FLAGS.iter().map(|run| flag(run.name, run.short, takes(run.is_switch)).help(run.help));
     let json = flag(AS_JSON, None, Takes::Switch).help("say everything as JSON, one object a line");
     let inert = INERT.iter().map(|inert| flag(inert.name, inert.short, inert.takes).hide(true));
     let own = own.iter().map(|(name, help)| Arg::new(*name).long(*name).help(*help).action(ArgAction::SetTrue));
@@ -72,7 +75,15 @@ pub fn command(name: &'static str, about: &'static str, own: Switches) -> Comman
         _ => Err("not a flag; all arguments but a leading istio-iptables are flags and their values"),
     };
     let word = Arg::new(WORD).value_name("ARGUMENT").value_parser(leading).hide(true);
-    Command::new(name).about(about).arg(word).args(flags).arg(json).args(inert).args(own).args_override_self(true)
+    Command::new(name)
+        .about(about)
+        .arg(word)
+        .args(flags)
+        .args(run)
+        .arg(json)
+        .args(inert)
+        .args(own)
+        .args_override_self(true)
 }
 
 fn flag(name: &'static str, short: Option<char>, takes: Takes) -> Arg {
@@ -127,7 +138,7 @@ pub fn captures_nothing(options: &RawOptions) -> bool {
 /// The pod's network namespace, where it is not the current one.
 ///
 /// A plugin runs on the node, whose own traffic must never be captured by the rules of a pod.
-pub fn namespace(run: &RunOptions) -> nftmesh::Result<Option<NetNs>, String> {
+pub fn namespace(run: &RunOptions) -> Result<Option<NetNs>, String> {
     let line = |error: nftmesh::Error| error.to_string();
     let Some(path) = &run.network_namespace else { return Ok(None) };
     let namespace = NetNs::from_path(path).map_err(line)?;

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of programs, of which each uses its part")]
 
 pub mod drop_in;
+pub mod duration;
+pub mod run;
 pub mod say;
 pub mod source;
 
@@ -44,7 +46,7 @@ pub fn first_line(error: &clap::Error) -> String {
             (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue), why.to_string());
         // Once is enough.
         let says_it = why.contains(&format!("{value:?}"));
-        return if says_it { format!("{option}: {why}") } else { format!("{option} {:?}: {why}", cut(&value)) };
+        return if says_it { format!("{option}: {why}") } else { format!("{option} {}: {why}", quoted(&value)) };
     }
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim);
@@ -97,4 +99,12 @@ pub fn report(changes: &Changes) -> String {
     let added = routes_added.iter().map(|entry| format!("{entry}\n"));
     let undone = routes_removed.iter().map(|entry| format!("{entry}\n").replacen(" add ", " del ", 1));
     gone.chain(made).chain(changed).chain(left).chain(added).chain(undone).collect()
+}
+
+/// A value in quotes and escaped; what is longer than a line is cut, and its length follows.
+pub fn quoted(value: &str) -> String {
+    match value.char_indices().nth(80) {
+        Some((end, _)) => format!("{:?}... ({} bytes)", &value[..end], value.len()),
+        None => format!("{value:?}"),
+    }
 }

@@ -16,6 +16,8 @@ use nftmesh::model::{IpFamily, Ruleset};
 use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Host, Rules};
 
+use super::run::RUN_FLAGS;
+
 /// One argument that says where rules come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -170,7 +172,9 @@ fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
     let is_variable = |word: &&String| !word.starts_with('-') && word.contains('=');
     let variables: Vec<&String> = words.iter().take_while(is_variable).collect();
     let flags = words.iter().skip(variables.len());
-    let is_known = |name: &str| OPTIONS.iter().any(|option| option.env.contains(&name));
+    let is_known = |name: &str| {
+        OPTIONS.iter().any(|option| option.env.contains(&name)) || RUN_FLAGS.iter().any(|flag| flag.variable == name)
+    };
     if let Some(odd) = variables.iter().filter_map(|word| word.split('=').next()).find(|name| !is_known(name)) {
         return Err(format!("istio: {odd} is no variable of istio-iptables; correct it or leave it out"));
     }

@@ -4,9 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::assert_one_line;
-use crate::mesh::istio::{
-    IstioConfig, OPTIONS, PodFacts, RawOptions, RunOptions, parse_group, parse_passwd, parse_resolv_conf,
-};
+use crate::mesh::istio::{IstioConfig, OPTIONS, PodFacts, RawOptions, parse_group, parse_passwd, parse_resolv_conf};
 use crate::model::Ruleset;
 use crate::routes::RoutePlan;
 
@@ -37,10 +35,6 @@ pub fn options(bytes: &[u8]) {
         users: parse_passwd(&text),
         groups: parse_group(&text),
     };
-    match RunOptions::resolve(&options) {
-        Ok(run) => run.warnings().iter().for_each(|warning| assert_one_line(&warning.to_string())),
-        Err(error) => assert_one_line(&error.to_string()),
-    }
     match IstioConfig::resolve(&options, &host) {
         Ok(config) => {
             config.warnings().iter().for_each(|warning| assert_one_line(&warning.to_string()));

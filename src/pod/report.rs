@@ -141,7 +141,7 @@ impl fmt::Display for PodPlan {
             .iter()
             .try_for_each(|entry| writeln!(f, "- {}", entry.to_string().replacen(" add ", " del ", 1)))?;
         if !leftovers.is_empty() {
-            writeln!(f, "# left behind by istio-iptables, and removed with --migrate:")?;
+            writeln!(f, "# left behind by istio-iptables:")?;
         }
         leftovers
             .iter()

@@ -25,8 +25,6 @@ impl Problem {
 pub(super) enum Invalid {
     #[error("{one} and {other} are both given: they exclude each other; drop one of them")]
     Both { one: String, other: String },
-    #[error("{name}: {problem}")]
-    Incomplete { name: String, problem: Problem },
     #[error("{name} {}: not UTF-8; give plain text", Quoted(value))]
     NotUtf8 { name: String, value: String },
     #[error("option {}: unknown; the table OPTIONS lists every option", Quoted(name))]

@@ -3,16 +3,14 @@
 //!
 //! What is always true of an [`IstioConfig`]: every value was checked, lists are sorted and merged,
 //! and whatever was given but has no effect is among its [`warnings`](IstioConfig::warnings).
-//! Reading the machine is confined to [`PodFacts::read`] and [`RawOptions::from_env`]; everything else
-//! is a function of its arguments.
+//! Reading the machine is confined to [`PodFacts::read`] and [`RawOptions::from_env`]; everything
+//! else is a function of its arguments.
 //!
 //! ```text
 //! flags ──┐
 //!         ├─> RawOptions ──┐
-//! environ ┘                ├─ resolve ─> IstioConfig   (what to install)
-//!                   PodFacts ──┘─ resolve ─> RunOptions    (how to run istio-init)
-//!
-//! IstioConfig ──> Ruleset and RoutePlan, by From
+//! environ ┘                ├─ resolve ─> IstioConfig ──> Ruleset and RoutePlan, by From
+//!               PodFacts ──┘
 //! ```
 //!
 //! Names, defaults and meaning: <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables>.
@@ -30,7 +28,6 @@ mod parse;
 mod port_ranges;
 mod resolve;
 mod rules;
-mod run;
 mod warning;
 
 pub use builder::IstioConfigBuilder;
@@ -45,5 +42,4 @@ pub use option_table::OPTIONS;
 pub use options::{OptionSpec, RawOptions, Takes};
 pub use port_ranges::PortRanges;
 pub use rules::{FAMILIES, TABLES};
-pub use run::{RunMode, RunOptions, Validation};
 pub use warning::Warning;

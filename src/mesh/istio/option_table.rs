@@ -1,4 +1,5 @@
-//! The table of options: names, variables, defaults and help of `istio-iptables`.
+//! The table of options that configure rules: names, variables, defaults and help of
+//! `istio-iptables`. The flags that say how that program runs belong to programs.
 //!
 //! Source: <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables>.
 
@@ -27,19 +28,6 @@ pub const OPTIONS: &[OptionSpec] = &[
     DROP_INVALID,
     DROP_INVALID_OUTBOUND,
     DUAL_STACK,
-    DRY_RUN,
-    SKIP_RULE_APPLY,
-    RUN_VALIDATION,
-    IPTABLES_PROBE_PORT,
-    PROBE_TIMEOUT,
-    RECONCILE,
-    FORCE_APPLY,
-    CLEANUP_ONLY,
-    NETWORK_NAMESPACE,
-    CNI_MODE,
-    NATIVE_NFTABLES,
-    FORCE_IPTABLES_BINARY,
-    IPTABLES_TRACE_LOGGING,
     OWNER_GROUPS,
     OWNER_GROUPS_EXCLUDE,
     LOOPBACK_CIDR,
@@ -192,62 +180,6 @@ pub(super) const DUAL_STACK: OptionSpec = OptionSpec::flag(
     &["ISTIO_DUAL_STACK", "DUAL_STACK"],
     "false",
     "capture IPv6 when any address of the pod is IPv6, not only the first",
-)
-.takes(Takes::Switch);
-pub(super) const DRY_RUN: OptionSpec =
-    OptionSpec::flag("dry-run", &["DRY_RUN"], "false", "print what would be done, touch nothing")
-        .short('n')
-        .takes(Takes::Switch);
-pub(super) const SKIP_RULE_APPLY: OptionSpec = OptionSpec::flag(
-    "skip-rule-apply",
-    &["SKIP_RULE_APPLY"],
-    "false",
-    "apply nothing; with --run-validation: only validate",
-)
-.takes(Takes::Switch);
-pub(super) const RUN_VALIDATION: OptionSpec =
-    OptionSpec::flag("run-validation", &["RUN_VALIDATION"], "false", "check that capture works; exit 126 if not")
-        .takes(Takes::Switch);
-pub(super) const IPTABLES_PROBE_PORT: OptionSpec =
-    OptionSpec::flag("iptables-probe-port", &["IPTABLES_PROBE_PORT"], "15002", "port that validation connects to");
-pub(super) const PROBE_TIMEOUT: OptionSpec =
-    OptionSpec::flag("probe-timeout", &["PROBE_TIMEOUT"], "5s", "how long validation may take, such as 5s or 1m30s");
-pub(super) const RECONCILE: OptionSpec =
-    OptionSpec::flag("reconcile", &["RECONCILE"], "false", "replace what is installed if it differs")
-        .takes(Takes::Switch);
-pub(super) const FORCE_APPLY: OptionSpec =
-    OptionSpec::flag("force-apply", &["FORCE_APPLY"], "false", "apply even if it is installed already")
-        .takes(Takes::Switch);
-pub(super) const CLEANUP_ONLY: OptionSpec =
-    OptionSpec::flag("cleanup-only", &["CLEANUP_ONLY"], "false", "remove what was installed, install nothing")
-        .takes(Takes::Switch);
-pub(super) const NETWORK_NAMESPACE: OptionSpec = OptionSpec::flag(
-    "network-namespace",
-    &["NETWORK_NAMESPACE"],
-    "",
-    "path of the pod's network namespace [default: the current one]",
-);
-pub(super) const CNI_MODE: OptionSpec =
-    OptionSpec::flag("cni-mode", &["CNI_MODE"], "false", "run on the node for a pod, as a CNI plugin does")
-        .takes(Takes::Switch);
-pub(super) const NATIVE_NFTABLES: OptionSpec = OptionSpec::flag(
-    "native-nftables",
-    &["NATIVE_NFTABLES"],
-    "false",
-    "accepted, without effect: there is one backend",
-)
-.takes(Takes::Switch);
-pub(super) const FORCE_IPTABLES_BINARY: OptionSpec = OptionSpec::flag(
-    "force-iptables-binary",
-    &["FORCE_IPTABLES_BINARY"],
-    "",
-    "accepted, without effect: no binary is run",
-);
-pub(super) const IPTABLES_TRACE_LOGGING: OptionSpec = OptionSpec::flag(
-    "iptables-trace-logging",
-    &["IPTABLES_TRACE_LOGGING"],
-    "false",
-    "accepted, without effect: nothing is logged",
 )
 .takes(Takes::Switch);
 pub(super) const OWNER_GROUPS: OptionSpec = OptionSpec::variable(

@@ -1,4 +1,4 @@
-//! The options of `istio-iptables`: their table, and what was given for them as raw text.
+//! The options of `istio-iptables` that configure rules, as the raw text that was given for them.
 //!
 //! A flag beats the environment, the environment beats the default. Where two variables set one
 //! option, the one listed first wins, as in the reference. A variable that is set and empty gives a

@@ -6,8 +6,6 @@
 //! also `0x` and hex digits.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use super::config::Interception;
 use super::error::Problem;
@@ -144,77 +142,6 @@ pub(super) fn interception(text: &str) -> Parsed<Interception> {
     }
 }
 
-/// A path; empty is none.
-pub(super) fn path(text: &str) -> Parsed<Option<PathBuf>> {
-    match text {
-        "" => Ok(None),
-        _ if text.contains('\0') => Err(Problem::new("a path has no NUL byte; give the path of a network namespace")),
-        _ => Ok(Some(PathBuf::from(text))),
-    }
-}
-
-/// A timeout as Go's `time.ParseDuration` reads it, above 0: <https://pkg.go.dev/time#ParseDuration>.
-pub(super) fn timeout(text: &str) -> Parsed<Duration> {
-    const ACCEPTED: &str = "give numbers with a unit (ns, us, ms, s, m, h) such as 5s, 500ms or 1m30s";
-    let duration = duration(text.trim()).ok_or_else(|| Problem(format!("not a duration; {ACCEPTED}")))?;
-    if duration.is_zero() {
-        return Err(Problem(format!("a timeout of 0 can't pass; {ACCEPTED}")));
-    }
-    Ok(duration)
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text.strip_prefix('+').unwrap_or(text);
-    if rest == "0" {
-        return Some(Duration::ZERO);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut nanoseconds: u128 = 0;
-    while !rest.is_empty() {
-        let (whole, after) = digits(rest);
-        let (fraction, after) = match after.strip_prefix('.') {
-            Some(after) => digits(after),
-            None => ("", after),
-        };
-        if whole.is_empty() && fraction.is_empty() {
-            return None;
-        }
-        let unit_ends = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, after) = after.split_at_checked(unit_ends)?;
-        let unit = nanoseconds_in(unit)?;
-        let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        nanoseconds = nanoseconds.checked_add(whole.checked_mul(unit)?)?;
-        let mut place = unit;
-        for digit in fraction.chars().filter_map(|digit| digit.to_digit(10)) {
-            place /= 10;
-            nanoseconds = nanoseconds.checked_add(u128::from(digit) * place)?;
-        }
-        rest = after;
-    }
-    // Go keeps nanoseconds in an i64.
-    i64::try_from(nanoseconds).ok()?;
-    u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
-}
-
-fn digits(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    text.split_at_checked(end).unwrap_or((text, ""))
-}
-
-fn nanoseconds_in(unit: &str) -> Option<u128> {
-    match unit {
-        "ns" => Some(1),
-        "us" | "\u{b5}s" | "\u{3bc}s" => Some(1_000),
-        "ms" => Some(1_000_000),
-        "s" => Some(1_000_000_000),
-        "m" => Some(60_000_000_000),
-        "h" => Some(3_600_000_000_000),
-        _ => None,
-    }
-}
-
 pub(super) fn decimal(text: &str) -> Option<u64> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let ambiguous = text.len() > 1 && text.starts_with('0');
@@ -224,30 +151,6 @@ pub(super) fn decimal(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_read_as_go_reads_them() {
-        let cases = [
-            ("5s", 5_000_000_000),
-            ("500ms", 500_000_000),
-            ("1m30s", 90_000_000_000),
-            ("1.5h", 5_400_000_000_000),
-            (".5s", 500_000_000),
-            ("1.s", 1_000_000_000),
-            ("+1us", 1_000),
-            ("1\u{b5}s2ns", 1_002),
-            (" 2s ", 2_000_000_000),
-            ("0.000000001s", 1),
-        ];
-        for (text, nanoseconds) in cases {
-            assert_eq!(timeout(text), Ok(Duration::from_nanos(nanoseconds)), "{text:?}");
-        }
-        for text in
-            ["", "5", "s", ".s", "-5s", "5 s", "5d", "1e3s", "0", "0s", "9223372037s", "99999999999999999999999h"]
-        {
-            assert!(timeout(text).is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn numbers_have_no_sign_and_no_leading_zero() {

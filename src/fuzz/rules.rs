@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::source::Source;
-use crate::bytecode::FIELDS;
 use crate::model::{
     AddrType, Base, Chain, ChainKind, ChainType, CtDirection, CtState, CtStatus, DataType, Element, ElementData,
     Family, Field, Hook, IcmpType, Icmpv6Type, Interval, IpFamily, Key, Limit, LimitOf, LimitUnit, LimitWhen, Log,
@@ -149,7 +148,7 @@ fn matches(from: &mut Source<'_>, sets: &[Set]) -> Match {
         return Match { selector, op, operand: Operand::Set(set) };
     }
     // What most other fields wait for.
-    let field = if from.rarely(4) { from.pick(&[Field::L4proto, Field::Nfproto]) } else { from.pick(&FIELDS) };
+    let field = if from.rarely(4) { from.pick(&[Field::L4proto, Field::Nfproto]) } else { from.pick(Field::ALL) };
     let of = if from.rarely(64) { data_type(from) } else { field.data_type() };
     let operand = match shape {
         2 => Operand::Flags(value(from, of)),
@@ -172,8 +171,8 @@ fn lookup(from: &mut Source<'_>, sets: &[Set], data: &SetData) -> (Selector, Set
         let fields: Vec<Field> = set.key.iter().map(|of| field_of(from, *of)).collect();
         return (selector(fields), SetRef::Named(set.name.clone()));
     }
-    let fields = from.several(2, |from| from.pick(&FIELDS));
-    let fields: Vec<Field> = std::iter::once(from.pick(&FIELDS)).chain(fields).collect();
+    let fields = from.several(2, |from| from.pick(Field::ALL));
+    let fields: Vec<Field> = std::iter::once(from.pick(Field::ALL)).chain(fields).collect();
     let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
     let elements = match from.rarely(32) {
         true => return (selector(fields), SetRef::Named(name(from, "s"))),
@@ -190,12 +189,12 @@ fn selector(fields: Vec<Field>) -> Selector {
 }
 
 fn field_of(from: &mut Source<'_>, of: DataType) -> Field {
-    let fitting: Vec<Field> = FIELDS.into_iter().filter(|field| field.data_type() == of).collect();
+    let fitting: Vec<Field> = Field::ALL.iter().copied().filter(|field| field.data_type() == of).collect();
     if fitting.is_empty() { Field::Mark } else { from.pick(&fitting) }
 }
 
 fn data_type(from: &mut Source<'_>) -> DataType {
-    from.pick(&FIELDS).data_type()
+    from.pick(Field::ALL).data_type()
 }
 
 fn set(from: &mut Source<'_>) -> Set {

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
-use super::field::{DataType, Field};
+use super::data_type::DataType;
+use super::field::Field;
 use super::matches::{Match, Op};
 use super::operand::{IntoOperand, Operand, SetRef, list};
 use super::rule::Rule;

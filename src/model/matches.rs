@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub use super::address::{daddr, saddr};
-use super::field::Field;
+use super::field::{Field, field_table};
 use super::name::IfName;
 use super::operand::{IntoOperand, Operand, SetRef, kind};
 pub use super::operand::{anonymous, masked, set};
@@ -143,19 +143,21 @@ pub fn socket_exists() -> Match {
 }
 
 /// A function per field, and the method of [`Rule`] that adds the same match.
-macro_rules! fields {
-    ($($name:ident => $field:ident: $kind:ty, $doc:literal;)*) => {
+macro_rules! methods {
+    ($($field:ident $name:ident($kind:ty) $words:literal: $type:ident $({ bytes: $bytes:literal })?,
+        $protocol:ident $load:ident($($from:tt)*), $doc:literal $(, $alias:literal)?;)*) => {
         $(
-            #[doc = $doc]
+            #[doc = concat!($doc, " (`", $words, "`).")]
             pub fn $name(operand: impl IntoOperand<$kind>) -> Match {
                 Match::new(Field::$field, Op::Eq, operand.into_operand())
             }
         )*
 
-        /// Matches. Each has the name of a function of this module, which makes the same match for [`Rule::not`].
+        /// Matches. Each has the name of a function of [`matches`](crate::prelude::matches), which
+        /// makes the same match for [`Rule::not`].
         impl Rule {
             $(
-                #[doc = $doc]
+                #[doc = concat!($doc, " (`", $words, "`).")]
                 #[must_use]
                 pub fn $name(self, operand: impl IntoOperand<$kind>) -> Self {
                     self.matches($name(operand))
@@ -165,46 +167,7 @@ macro_rules! fields {
     };
 }
 
-fields! {
-    cgroup => Cgroup: kind::Integer, "Control group id of the socket (`meta cgroup`).";
-    ct_direction => CtDirection: CtDirection, "Direction within the connection (`ct direction`).";
-    ct_mark => CtMark: kind::Mark, "Mark of the connection (`ct mark`).";
-    ct_state => CtState: CtState, "State of the connection is one of these (`ct state`).";
-    ct_status => CtStatus: CtStatus, "Status of the connection has one of these bits (`ct status`).";
-    ct_zone => CtZone: kind::Integer, "Zone of the connection, 0 to 65535 (`ct zone`).";
-    fib_daddr_type => FibDaddrType: AddrType, "Kind of the destination address (`fib daddr type`).";
-    fib_saddr_type => FibSaddrType: AddrType, "Kind of the source address (`fib saddr type`).";
-    icmp_type => IcmpType: IcmpType, "ICMP type (`icmp type`).";
-    icmpv6_type => Icmpv6Type: Icmpv6Type, "ICMPv6 type (`icmpv6 type`).";
-    iif => Iif: kind::Ifindex, "Index of the interface it came in on (`iif`).";
-    iifname => Iifname: IfName, "Name of the interface it came in on, or a prefix such as `veth*` (`iifname`).";
-    ip_daddr => IpDaddr: Ipv4Addr, "IPv4 destination address (`ip daddr`).";
-    ip_protocol => IpProtocol: Protocol, "Protocol field of the IPv4 header (`ip protocol`).";
-    ip_saddr => IpSaddr: Ipv4Addr, "IPv4 source address (`ip saddr`).";
-    ip6_daddr => Ip6Daddr: Ipv6Addr, "IPv6 destination address (`ip6 daddr`).";
-    ip6_saddr => Ip6Saddr: Ipv6Addr, "IPv6 source address (`ip6 saddr`).";
-    l4proto => L4proto: Protocol, "Transport-layer protocol (`meta l4proto`).";
-    length => Length: kind::Integer, "Length of the packet in bytes (`meta length`).";
-    mark => Mark: kind::Mark, "Mark of the packet (`meta mark`).";
-    nfproto => Nfproto: Nfproto, "Network-layer family (`meta nfproto`).";
-    oif => Oif: kind::Ifindex, "Index of the interface it leaves on (`oif`).";
-    oifname => Oifname: IfName, "Name of the interface it leaves on, or a prefix such as `veth*` (`oifname`).";
-    pkttype => PktType: PktType, "Link-layer packet type (`meta pkttype`).";
-    sctp_dport => SctpDport: kind::Port, "SCTP destination port (`sctp dport`).";
-    sctp_sport => SctpSport: kind::Port, "SCTP source port (`sctp sport`).";
-    skgid => Skgid: kind::Gid, "Group that owns the socket (`meta skgid`).";
-    skuid => Skuid: kind::Uid, "User that owns the socket (`meta skuid`).";
-    socket_mark => SocketMark: kind::Mark, "Mark of the receiving socket (`socket mark`).";
-    socket_transparent => SocketTransparent: kind::Integer, "1: the receiving socket is transparent (`socket transparent`).";
-    socket_wildcard => SocketWildcard: kind::Integer, "1: the receiving socket is bound to the unspecified address (`socket wildcard`).";
-    tcp_dport => TcpDport: kind::Port, "TCP destination port (`tcp dport`).";
-    tcp_flags => TcpFlags: TcpFlags, "TCP flags (`tcp flags`): any of these, or exactly `masked(these, among_those)`.";
-    tcp_sport => TcpSport: kind::Port, "TCP source port (`tcp sport`).";
-    th_dport => ThDport: kind::Port, "Destination port, whatever the transport protocol (`th dport`).";
-    th_sport => ThSport: kind::Port, "Source port, whatever the transport protocol (`th sport`).";
-    udp_dport => UdpDport: kind::Port, "UDP destination port (`udp dport`).";
-    udp_sport => UdpSport: kind::Port, "UDP source port (`udp sport`).";
-}
+field_table!(methods);
 
 impl Rule {
     /// Adds any match.

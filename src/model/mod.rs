@@ -7,6 +7,7 @@
 mod address;
 mod chain;
 mod classic;
+mod data_type;
 mod field;
 mod id;
 mod keywords;
@@ -29,7 +30,9 @@ mod value;
 pub use address::{IntoAddress, daddr, saddr};
 pub use chain::{Base, Chain, ChainKind, ChainType, Hook, Policy, Priority};
 pub use classic::Classic;
-pub use field::{DataType, Field};
+pub use data_type::DataType;
+pub use field::Field;
+pub(crate) use field::field_table;
 pub use id::{ChainId, Generation, Position, RuleHandle, SetId, TableId};
 pub use limit::{Limit, LimitOf, LimitUnit, LimitWhen};
 pub use log::{Log, LogFlags, LogLevel};

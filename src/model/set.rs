@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::field::DataType;
+use super::data_type::DataType;
 use super::name::Name;
 use super::opaque::{Kept, Opaque};
 use super::operand::Operand;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::field::DataType;
+use super::data_type::DataType;
 use super::name::IfName;
 pub use super::protocol::Protocol;
 

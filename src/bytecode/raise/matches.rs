@@ -3,7 +3,7 @@
 use super::super::codes::{BitwiseCode, LookupSet};
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
-use super::super::fields::{FIELDS, load, protocols};
+use super::super::fields::{load, protocols};
 use super::super::keys::{CmpOp, CtKey, MetaKey, PayloadBase, Register};
 use super::super::lower::{Known, prefix_length};
 use super::super::set::SetMode;
@@ -37,7 +37,7 @@ struct See {
 impl See {
     /// The field that an expression loads into that register.
     fn field(&self, expr: &Expr, dreg: Register) -> Option<Field> {
-        FIELDS.into_iter().find(|field| load(*field, dreg) == *expr && self.has(*field))
+        Field::ALL.iter().copied().find(|field| load(*field, dreg) == *expr && self.has(*field))
     }
 
     /// Whether a packet at this place has that field for certain.
@@ -110,7 +110,7 @@ impl See {
         else {
             return None;
         };
-        let field = FIELDS.into_iter().find(|field| {
+        let field = Field::ALL.iter().copied().find(|field| {
             let address = matches!(field.data_type(), DataType::Ipv4 | DataType::Ipv6);
             let starts = matches!(load(*field, Register::FIRST), Expr::Payload { base: b, offset: o, len: whole, .. }
                 if (b, o) == (base, offset) && len < whole);
@@ -129,7 +129,7 @@ impl See {
         let Some(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data }) = rest.first() else { return None };
         let (mut statements, mut rest, mut at) = (Vec::new(), data.as_slice(), offset);
         while at < offset.checked_add(len)? {
-            let (field, width) = FIELDS.into_iter().find_map(|field| match load(field, Register::FIRST) {
+            let (field, width) = Field::ALL.iter().copied().find_map(|field| match load(field, Register::FIRST) {
                 Expr::Payload { base: b, offset: o, len, .. } if (b, o) == (base, at) && self.has(field) => {
                     Some((field, len))
                 }

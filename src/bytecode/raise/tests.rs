@@ -243,7 +243,7 @@ fn operand(field: Field) -> BoxedStrategy<(Op, Operand)> {
 }
 
 fn field() -> impl Strategy<Value = Field> {
-    proptest::sample::select(super::super::fields::FIELDS.to_vec())
+    proptest::sample::select(Field::ALL)
 }
 
 fn ports() -> impl Strategy<Value = Option<PortRange>> {

@@ -40,13 +40,15 @@ impl<'m> AttributeWriter<'m> {
     }
 
     /// A number of 4 bytes, big endian.
+    #[inline]
     pub(crate) fn be32(&mut self, kind: u16, value: u32) {
         self.fixed(kind, value.to_be_bytes(), 4);
     }
 
     /// A number of 8 bytes, big endian.
     pub(crate) fn be64(&mut self, kind: u16, value: u64) {
-        self.fixed(kind, value.to_be_bytes(), 8);
+        self.header(kind, 8);
+        self.bytes.extend_from_slice(&value.to_be_bytes());
     }
 
     /// A NUL-terminated text of at most [`TEXT`] bytes.
@@ -54,15 +56,11 @@ impl<'m> AttributeWriter<'m> {
         if text.len() > TEXT {
             return Err(too_long(text.len(), TEXT));
         }
-        if text.as_bytes().contains(&0) {
+        if text.bytes().fold(false, |any, byte| any | (byte == 0)) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a name or text holds a NUL byte"));
         }
         // At least one NUL follows the text, also where no padding is needed.
-        self.header(kind, text.len() + 1)?;
-        self.bytes.extend_from_slice(text.as_bytes());
-        self.bytes.push(0);
-        self.pad();
-        Ok(())
+        self.value(kind, text.as_bytes(), text.len() + 1)
     }
 
     /// Bytes, at most `max`.
@@ -70,23 +68,18 @@ impl<'m> AttributeWriter<'m> {
         if value.len() > max {
             return Err(too_long(value.len(), max));
         }
-        self.header(kind, value.len())?;
-        self.bytes.extend_from_slice(value);
-        self.pad();
-        Ok(())
+        self.value(kind, value, value.len())
     }
 
     /// Attributes as they were read, header and padding included.
     pub(crate) fn raw(&mut self, attributes: &[u8]) {
         self.bytes.extend_from_slice(attributes);
-        self.pad();
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
     /// An attribute that holds attributes which were read from one like it, so that they fit.
     pub(crate) fn nest_raw(&mut self, kind: u16, attributes: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 2]);
-        self.bytes.extend_from_slice(&(kind | NLA_F_NESTED).to_ne_bytes());
+        let start = self.open(kind);
         self.raw(attributes);
         let length = u16::try_from(self.bytes.len() - start).unwrap_or(u16::MAX);
         set(self.bytes, start, &length.to_ne_bytes());
@@ -94,14 +87,13 @@ impl<'m> AttributeWriter<'m> {
 
     /// An attribute that holds the attributes that `inside` writes; an error when they are more
     /// than one attribute can hold.
+    #[inline]
     pub(crate) fn nest<T>(
         &mut self,
         kind: u16,
         inside: impl FnOnce(&mut AttributeWriter<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&[0; 2]);
-        self.bytes.extend_from_slice(&(kind | NLA_F_NESTED).to_ne_bytes());
+        let start = self.open(kind);
         let value = inside(self)?;
         let length = self.bytes.len() - start;
         let length = u16::try_from(length).map_err(|_| too_long(length, NEST))?;
@@ -109,21 +101,39 @@ impl<'m> AttributeWriter<'m> {
         Ok(value)
     }
 
-    fn fixed<const N: usize>(&mut self, kind: u16, value: [u8; N], length: u16) {
+    /// The header of an attribute whose length is not known yet, and where it starts.
+    #[inline]
+    fn open(&mut self, kind: u16) -> usize {
+        let start = self.bytes.len();
+        let [c, d] = (kind | NLA_F_NESTED).to_ne_bytes();
+        self.bytes.extend_from_slice(&[0, 0, c, d]);
+        start
+    }
+
+    /// A value of 1 to 4 bytes, padded.
+    #[inline]
+    fn fixed(&mut self, kind: u16, [e, f, g, h]: [u8; 4], length: u16) {
+        let ([a, b], [c, d]) = ((HEADER as u16 + length).to_ne_bytes(), kind.to_ne_bytes());
+        self.bytes.extend_from_slice(&[a, b, c, d, e, f, g, h]);
+    }
+
+    /// The header of a value that is this long.
+    #[inline]
+    fn header(&mut self, kind: u16, length: u16) {
         let ([a, b], [c, d]) = ((HEADER as u16 + length).to_ne_bytes(), kind.to_ne_bytes());
         self.bytes.extend_from_slice(&[a, b, c, d]);
-        self.bytes.extend_from_slice(&value);
     }
 
-    fn header(&mut self, kind: u16, length: usize) -> io::Result<()> {
-        let whole = u16::try_from(HEADER + length).map_err(|_| too_long(length, NEST - HEADER))?;
-        let ([a, b], [c, d]) = (whole.to_ne_bytes(), kind.to_ne_bytes());
-        self.bytes.extend_from_slice(&[a, b, c, d]);
+    /// Bytes, with at most one NUL up to `length`, padded.
+    #[inline]
+    fn value(&mut self, kind: u16, value: &[u8], length: usize) -> io::Result<()> {
+        let max = NEST - HEADER;
+        let short = u16::try_from(length).ok().filter(|_| length <= max);
+        self.header(kind, short.ok_or_else(|| too_long(length, max))?);
+        self.bytes.extend_from_slice(value);
+        let padding = length.next_multiple_of(4) - value.len();
+        self.bytes.extend_from_slice([0; 4].get(..padding).unwrap_or_default());
         Ok(())
-    }
-
-    fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 }
 

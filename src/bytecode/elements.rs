@@ -2,8 +2,7 @@
 //! copy.
 
 use std::borrow::Cow;
-
-use smallvec::SmallVec;
+use std::{slice, vec};
 
 use super::data::{self, Bytes, Order};
 use super::expr::Expr;
@@ -68,11 +67,41 @@ pub(crate) const INTERVAL_END: u32 = 1;
 /// are and the kernel refuses overlaps.
 pub fn lower_elements(set: &Set) -> impl Iterator<Item = Result<ElementCode, Unlowerable>> {
     let whole: Option<&WholeSet> = set.opaque.as_ref().and_then(Opaque::code);
-    let read = whole.map(|whole| whole.elements.iter().cloned().map(Ok));
     let mode = SetMode::of_set(set);
-    let said = whole.is_none().then(|| ordered(set, mode));
-    let said = said.into_iter().flatten().flat_map(move |element| lower_element(set, mode, &element));
-    read.into_iter().flatten().chain(said)
+    let (as_they_are, made) = if whole.is_none() { ordered(set, mode) } else { (&[][..], Vec::new()) };
+    let read = whole.map_or(&[][..], |whole| &whole.elements);
+    Codes { set, mode, end: None, read: read.iter(), as_they_are: as_they_are.iter(), made: made.into_iter() }
+}
+
+/// Lowers one element after the other.
+struct Codes<'s> {
+    set: &'s Set,
+    mode: SetMode,
+    /// The exclusive end of the interval before, which comes next.
+    end: Option<Bytes>,
+    /// Those of a set without a form in the model.
+    read: slice::Iter<'s, ElementCode>,
+    as_they_are: slice::Iter<'s, Element>,
+    made: vec::IntoIter<Cow<'s, Element>>,
+}
+
+impl Iterator for Codes<'_> {
+    type Item = Result<ElementCode, Unlowerable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(key) = self.end.take() {
+            return Some(Ok(ElementCode { key, flags: INTERVAL_END, ..bare() }));
+        }
+        if let Some(code) = self.read.next() {
+            return Some(Ok(code.clone()));
+        }
+        let Codes { set, mode, end, .. } = self;
+        if let Some(element) = self.as_they_are.next() {
+            return Some(lower_element(set, *mode, element, end));
+        }
+        let element = self.made.next()?;
+        Some(lower_element(set, *mode, &element, end))
+    }
 }
 
 /// The element that code number `code` of [`lower_elements`] came from.
@@ -82,68 +111,61 @@ pub fn element_at(set: &Set, code: usize) -> Option<Element> {
         return None;
     }
     let mode = SetMode::of_set(set);
+    let (as_they_are, made) = ordered(set, mode);
     let mut codes = 0;
-    let found = ordered(set, mode).find(|element| {
-        codes += lower_element(set, mode, element).len();
+    let found = as_they_are.iter().map(Cow::Borrowed).chain(made).find(|element| {
+        let mut end = None;
+        drop(lower_element(set, mode, element, &mut end));
+        codes += 1 + usize::from(end.is_some());
         codes > code
     });
     found.map(Cow::into_owned)
 }
 
-/// One element becomes one or, for an interval, two.
-fn lower_element(set: &Set, mode: SetMode, element: &Element) -> SmallVec<[Result<ElementCode, Unlowerable>; 2]> {
+/// The code of an element; where its interval ends goes to `end`, for a code of its own.
+fn lower_element(
+    set: &Set,
+    mode: SetMode,
+    element: &Element,
+    end: &mut Option<Bytes>,
+) -> Result<ElementCode, Unlowerable> {
     let mistyped = || Unlowerable::Element { set: set.name.clone() };
     let parts = element.key.parts();
     if parts.len() != set.key.len() {
-        return SmallVec::from_iter([Err(mistyped())]);
+        return Err(mistyped());
     }
-    let mut code = match lower_extras(set, element) {
-        Ok(extras) => extras,
-        Err(error) => return SmallVec::from_iter([Err(error)]),
-    };
+    let mut code = if element.is_bare() && set.data == SetData::None { bare() } else { lower_extras(set, element)? };
     let typed = || parts.iter().zip(&set.key);
     let single = parts.len() == 1;
     match mode {
         SetMode::Plain => {
             if element.key.is_interval() {
-                return SmallVec::from_iter([Err(mistyped())]);
+                return Err(mistyped());
             }
-            match concat(typed().map(|(part, field)| data::bytes(&part.low, *field, Order::Register)), single) {
-                Some(key) => code.key = key,
-                None => return SmallVec::from_iter([Err(mistyped())]),
-            }
-            SmallVec::from_iter([Ok(code)])
+            let fields = typed().map(|(part, field)| data::bytes(&part.low, *field, Order::Register));
+            code.key = concat(fields, single).ok_or_else(mistyped)?;
         }
         SetMode::Ranges => {
             let ends = |pick: fn((Bytes, Bytes)) -> Bytes| {
-                concat(typed().map(|(part, field)| data::ends(part, *field).map(pick)), single)
+                concat(typed().map(|(part, field)| data::ends(part, *field).map(pick)), single).ok_or_else(mistyped)
             };
-            match (ends(|(low, _)| low), ends(|(_, high)| high)) {
-                (Some(low), Some(high)) => {
-                    code.key = low;
-                    code.key_end = Some(high);
-                    SmallVec::from_iter([Ok(code)])
-                }
-                _ => SmallVec::from_iter([Err(mistyped())]),
-            }
+            code.key = ends(|(low, _)| low)?;
+            code.key_end = Some(ends(|(_, high)| high)?);
         }
         SetMode::Interval => {
-            let Some((low, high)) = typed().next().and_then(|(part, field)| data::ends(part, *field)) else {
-                return SmallVec::from_iter([Err(mistyped())]);
-            };
+            let ends = typed().next().and_then(|(part, field)| data::ends(part, *field));
+            let (low, high) = ends.ok_or_else(mistyped)?;
             code.key = low;
-            let end = data::successor(high).map(|key| ElementCode {
-                key,
-                key_end: None,
-                flags: INTERVAL_END,
-                data: None,
-                timeout: None,
-                userdata: Vec::new(),
-                extras: None,
-            });
-            [Some(code), end].into_iter().flatten().map(Ok).collect()
+            *end = data::successor(high);
         }
     }
+    Ok(code)
+}
+
+/// What most elements are beside their key: nothing.
+fn bare() -> ElementCode {
+    let (key, userdata) = (Bytes::new(), Vec::new());
+    ElementCode { key, key_end: None, flags: 0, data: None, timeout: None, userdata, extras: None }
 }
 
 /// Everything of an element but its key.
@@ -171,7 +193,7 @@ fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable
     let userdata = commented(comment.as_deref(), read);
     // The kernel leaves out of its answer what the set says already.
     let timeout = timeout.filter(|timeout| set.timeout != Some(*timeout)).map(millis);
-    Ok(ElementCode { key: Bytes::new(), key_end: None, flags: 0, data, timeout, userdata, extras })
+    Ok(ElementCode { data, timeout, userdata, extras, ..bare() })
 }
 
 /// The fields of a key behind each other, padded to 4 bytes where there are several.
@@ -186,12 +208,10 @@ fn concat(fields: impl Iterator<Item = Option<Bytes>>, single: bool) -> Option<B
     Some(key)
 }
 
-/// The elements in the ascending order of their bytes; a list of their own only where they are not
-/// in it already.
-fn ordered(set: &Set, mode: SetMode) -> impl Iterator<Item = Cow<'_, Element>> {
-    let (as_they_are, made) =
-        if is_ordered(set, mode) { (set.elements.as_slice(), Vec::new()) } else { (&[][..], in_order(set, mode)) };
-    as_they_are.iter().map(Cow::Borrowed).chain(made)
+/// The elements in the ascending order of their bytes: as they are, or, where they are not in it
+/// already, in a list of their own.
+fn ordered(set: &Set, mode: SetMode) -> (&[Element], Vec<Cow<'_, Element>>) {
+    if is_ordered(set, mode) { (&set.elements, Vec::new()) } else { (&[], in_order(set, mode)) }
 }
 
 /// Whether the elements can be sent as they are: sorted, without repetition, with nothing to merge.
@@ -214,11 +234,8 @@ fn in_order(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
     let mut elements: Vec<Cow<'_, Element>> = set.elements.iter().map(Cow::Borrowed).collect();
     if sorts_by_bytes(set, mode) {
         let first = |element: &Element| {
-            lower_element(set, mode, element)
-                .into_iter()
-                .next()
-                .and_then(Result::ok)
-                .map(|code| (code.key, code.key_end))
+            let code = lower_element(set, mode, element, &mut None);
+            code.ok().map(|code| (code.key, code.key_end))
         };
         elements.sort_by_cached_key(|element| first(element));
     } else if !elements.is_sorted_by(|a, b| a.key <= b.key) {

@@ -100,12 +100,12 @@ pub(crate) fn without_learned(set: &Set) -> Option<Set> {
 
 /// The userdata of a table, chain, rule or element with this comment, where this was read.
 pub(crate) fn commented(comment: Option<&str>, read: &[u8]) -> Vec<u8> {
-    if userdata_comment(read).as_deref() == comment {
+    if read.is_empty() && comment.is_none() || userdata_comment(read).as_deref() == comment {
         return read.to_vec();
     }
-    let mut userdata = Vec::new();
+    let mut userdata = Vec::with_capacity(comment.map_or(0, |comment| comment.len() + 3) + read.len());
     if let Some(comment) = comment {
-        tlv(&mut userdata, UDATA_ITEM_COMMENT, &[comment.as_bytes(), &[0]].concat());
+        tlv(&mut userdata, UDATA_ITEM_COMMENT, &[comment.as_bytes(), &[0]]);
     }
     userdata.extend(without(read, &[UDATA_ITEM_COMMENT]));
     userdata
@@ -146,10 +146,10 @@ pub(super) fn set_userdata(set: &Set, made: Vec<u8>) -> Vec<u8> {
     }
     let mut userdata = without(read, &[UDATA_AUTO_MERGE, UDATA_COMMENT]);
     if merges {
-        tlv(&mut userdata, UDATA_AUTO_MERGE, &1_u32.to_ne_bytes());
+        tlv(&mut userdata, UDATA_AUTO_MERGE, &[&1_u32.to_ne_bytes()]);
     }
     if let Some(comment) = &set.comment {
-        tlv(&mut userdata, UDATA_COMMENT, &[comment.as_bytes(), &[0]].concat());
+        tlv(&mut userdata, UDATA_COMMENT, &[comment.as_bytes(), &[0]]);
     }
     userdata
 }

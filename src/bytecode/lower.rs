@@ -100,22 +100,40 @@ pub enum Unlowerable {
 /// # Errors
 /// When an operand does not fit its field.
 pub fn lower(rule: &Rule, family: Family, sets: &(impl Sets + ?Sized)) -> Result<Program, Unlowerable> {
-    if let Some(exprs) = kept_program(rule) {
-        return Ok(Program { exprs: exprs.clone(), statements: vec![0; exprs.len()] });
+    let mut program = Program::default();
+    lower_into(&mut program, rule, family, sets)?;
+    Ok(program)
+}
+
+/// As [`lower`], in place of what the program was, in the same memory.
+pub(crate) fn lower_into(
+    program: &mut Program,
+    rule: &Rule,
+    family: Family,
+    sets: &(impl Sets + ?Sized),
+) -> Result<(), Unlowerable> {
+    let Program { exprs, statements } = program;
+    exprs.clear();
+    statements.clear();
+    if let Some(kept) = kept_program(rule) {
+        exprs.extend_from_slice(kept);
+        statements.resize(exprs.len(), 0);
+        return Ok(());
     }
-    let count = rule.statements.len();
-    let program = Program { exprs: Vec::with_capacity(3 * count + 2), statements: Vec::with_capacity(3 * count + 2) };
-    let mut lowering = Lowering { program, family, sets, known: Known::default() };
+    let most = 3 * rule.statements.len() + 2;
+    exprs.reserve(most);
+    statements.reserve(most);
+    let mut lowering = Lowering { exprs, family, sets, known: Known::default() };
     for (index, statement) in rule.statements.iter().enumerate() {
         lowering.statement(statement)?;
-        lowering.program.statements.resize(lowering.program.exprs.len(), index);
+        statements.resize(lowering.exprs.len(), index);
     }
-    Ok(lowering.program)
+    Ok(())
 }
 
 /// A program being made: which protocols are already known, so that no dependency is checked twice.
 struct Lowering<'a, S: ?Sized> {
-    program: Program,
+    exprs: &'a mut Vec<Expr>,
     family: Family,
     sets: &'a S,
     known: Known,
@@ -135,14 +153,16 @@ pub(super) fn lower_statement(
     family: Family,
     sets: &(impl Sets + ?Sized),
 ) -> Result<(Vec<Expr>, Known), Unlowerable> {
-    let mut lowering = Lowering { program: Program::default(), family, sets, known };
+    let mut exprs = Vec::new();
+    let mut lowering = Lowering { exprs: &mut exprs, family, sets, known };
     lowering.statement(statement)?;
-    Ok((lowering.program.exprs, lowering.known))
+    let known = lowering.known;
+    Ok((exprs, known))
 }
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
     fn push(&mut self, expr: Expr) {
-        self.program.exprs.push(expr);
+        self.exprs.push(expr);
     }
 
     fn statement(&mut self, statement: &Statement) -> Result<(), Unlowerable> {

@@ -30,6 +30,7 @@ pub(crate) use kept::{
     userdata_comment, without_learned,
 };
 pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
+pub(crate) use lower::lower_into;
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
 pub(crate) use modes::Modes;
 pub(crate) use raise::{Declared, declaration, declared, in_order, is_for_all, opaque_set, raise_each, raise_in_full};

@@ -123,7 +123,7 @@ pub fn lower_set(set: &Set) -> Result<SetCode, Unlowerable> {
     code.timeout = timeout.map(millis);
     code.gc_interval = gc_interval.map(|interval| u32::try_from(millis(interval)).unwrap_or(u32::MAX));
     if let Some(comment) = comment {
-        tlv(&mut code.userdata, UDATA_COMMENT, &[comment.as_bytes(), &[0]].concat());
+        tlv(&mut code.userdata, UDATA_COMMENT, &[comment.as_bytes(), &[0]]);
     }
     code.userdata = set_userdata(set, code.userdata);
     code.opaque = kept_set(set).map(|kept| kept.attributes.clone()).unwrap_or_default();
@@ -162,18 +162,18 @@ fn declare(key: &[DataType], data: &SetData, flags: SetFlags) -> SetCode {
     let mode = SetMode::of(flags, key.len());
     let mut kernel_flags = (flags - SetFlags::AUTO_MERGE).bits();
     let mut userdata = Vec::new();
-    tlv(&mut userdata, UDATA_KEY_BYTEORDER, &byteorder(key).to_ne_bytes());
+    tlv(&mut userdata, UDATA_KEY_BYTEORDER, &[&byteorder(key).to_ne_bytes()]);
     if flags.contains(SetFlags::AUTO_MERGE) {
-        tlv(&mut userdata, UDATA_AUTO_MERGE, &1_u32.to_ne_bytes());
+        tlv(&mut userdata, UDATA_AUTO_MERGE, &[&1_u32.to_ne_bytes()]);
     }
     let data = match data {
         SetData::None => None,
         SetData::Value(data_type) => {
-            tlv(&mut userdata, UDATA_DATA_BYTEORDER, &byteorder(&[*data_type]).to_ne_bytes());
+            tlv(&mut userdata, UDATA_DATA_BYTEORDER, &[&byteorder(&[*data_type]).to_ne_bytes()]);
             Some((type_number(*data_type), width(*data_type)))
         }
         SetData::Verdict => {
-            tlv(&mut userdata, UDATA_DATA_BYTEORDER, &0_u32.to_ne_bytes());
+            tlv(&mut userdata, UDATA_DATA_BYTEORDER, &[&0_u32.to_ne_bytes()]);
             Some((NFT_DATA_VERDICT, 0))
         }
     };
@@ -248,11 +248,11 @@ pub(super) fn type_number(data_type: DataType) -> u32 {
     }
 }
 
-/// Appends one entry of userdata: type, length, bytes (libnftnl's udata format).
-pub(super) fn tlv(userdata: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
-    let Ok(length) = u8::try_from(bytes.len()) else { return };
-    userdata.extend([kind, length]);
-    userdata.extend(bytes);
+/// Appends one entry of userdata: type, length, bytes in parts (libnftnl's udata format).
+pub(super) fn tlv(userdata: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
+    let Ok(length) = u8::try_from(parts.iter().map(|part| part.len()).sum::<usize>()) else { return };
+    userdata.extend_from_slice(&[kind, length]);
+    parts.iter().for_each(|part| userdata.extend_from_slice(part));
 }
 
 pub(super) const UDATA_KEY_BYTEORDER: u8 = 0;

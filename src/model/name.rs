@@ -30,14 +30,14 @@ impl Name {
 
     /// Why nft(8) and the kernel could not both take this name, if so.
     pub(crate) fn fault(&self) -> Option<&'static str> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '\\' | '_' | '.' | '-');
-        match self.0.chars().next() {
+        let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'/' | b'\\' | b'_' | b'.' | b'-');
+        match self.0.bytes().next() {
             None => Some("is empty; give 1 to 255 characters"),
             Some(_) if self.0.len() > Name::MAX => Some("is longer than 255 bytes"),
-            Some(first) if !(first.is_ascii_alphabetic() || matches!(first, '_' | '.')) => {
+            Some(first) if !(first.is_ascii_alphabetic() || matches!(first, b'_' | b'.')) => {
                 Some("must start with a letter, '_' or '.'")
             }
-            Some(_) if !self.0.chars().all(plain) => Some("may hold only letters, digits, '/', '\\', '_', '.' and '-'"),
+            Some(_) if !self.0.bytes().all(plain) => Some("may hold only letters, digits, '/', '\\', '_', '.' and '-'"),
             Some(_) if KEYWORDS.binary_search(&&*self.0).is_ok() => {
                 Some("is a keyword of nft, which could not read it back")
             }

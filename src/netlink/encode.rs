@@ -152,9 +152,10 @@ pub(crate) fn encode_with(
     ending: Ending,
     first: u32,
 ) -> Result<Encoded, (usize, Unencodable)> {
-    let (messages, origins) = (Messages::default(), Vec::new());
-    let mut encoder = Encoder { backend, messages, origins, first, sets: 0, known, flags: 0, bound: HashMap::new() };
     let operations = transaction.operations();
+    let (messages, origins) = (Messages::default(), Vec::with_capacity(operations.len() + 1));
+    let (program, bound) = (Program::default(), HashMap::new());
+    let mut encoder = Encoder { backend, messages, origins, first, sets: 0, known, program, flags: 0, bound };
     encoder.messages.reserve(estimate(operations));
     encoder.messages.append(&batch_begin(first, transaction.generation()));
     let last = operations.len().saturating_sub(1);
@@ -187,6 +188,8 @@ struct Encoder<'a> {
     /// Anonymous sets so far; their ids must differ within a batch.
     sets: u32,
     known: &'a KnownSets,
+    /// Of the rule before, whose memory the next one uses.
+    program: Program,
     /// Added to the header of every message.
     flags: u16,
     /// The chains that belong to a rule, and the number of each in the batch.
@@ -319,8 +322,10 @@ impl Encoder<'_> {
         position: Option<RuleHandle>,
     ) -> Result<(), Unencodable> {
         let ChainId { table, name } = chain;
-        let Program { mut exprs, statements: _ } = self.known.lower(rule, table)?;
-        self.bind(table, &mut exprs);
+        let mut program = std::mem::take(&mut self.program);
+        self.known.lower_into(&mut program, rule, table)?;
+        let Program { exprs, statements: _ } = &mut program;
+        self.bind(table, exprs);
         let userdata = rule_userdata(rule);
         let read = rule.kept.code::<KeptRule>().map_or(&[][..], |kept| &kept.attributes);
         let (chain, opaque) = match self.bound_chain(table, name) {
@@ -331,7 +336,9 @@ impl Encoder<'_> {
             (table.name.as_str(), exprs.as_slice(), userdata.as_slice(), &*opaque);
         let body =
             RuleBody { table: table_name, chain, handle, position, exprs, userdata, opaque, ..RuleBody::default() };
-        self.rule_message(index, table, flags, body)
+        self.rule_message(index, table, flags, body)?;
+        self.program = program;
+        Ok(())
     }
 
     /// A rule, each anonymous set sent before it.

@@ -51,12 +51,13 @@ impl Messages {
     ) -> io::Result<T> {
         let Header { kind, family, flags, sequence } = header;
         let start = self.bytes.len();
-        let kind = (NFNL_SUBSYS_NFTABLES << 8 | kind).to_ne_bytes();
-        let flags = (flags | flag::REQUEST).to_ne_bytes();
-        self.bytes.extend_from_slice(&[0; 4]);
-        self.bytes.extend_from_slice(&[kind, flags].concat());
-        self.bytes.extend_from_slice(&sequence.to_ne_bytes());
-        // The port id is the kernel's to fill in; then family, version 0, resource 0.
+        let [type_low, type_high] = (NFNL_SUBSYS_NFTABLES << 8 | kind).to_ne_bytes();
+        let [flags_low, flags_high] = (flags | flag::REQUEST).to_ne_bytes();
+        let [a, b, c, d] = sequence.to_ne_bytes();
+        // The length follows below; the port id is the kernel's to fill in; then family, version 0, resource 0.
+        let length = [0; 4];
+        self.bytes.extend_from_slice(&length);
+        self.bytes.extend_from_slice(&[type_low, type_high, flags_low, flags_high, a, b, c, d]);
         self.bytes.extend_from_slice(&[0, 0, 0, 0, family, 0, 0, 0]);
         let written = body(&mut AttributeWriter::new(&mut self.bytes)).and_then(|value| {
             let length = self.bytes.len() - start;

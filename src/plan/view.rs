@@ -82,6 +82,8 @@ struct Views<'a> {
 struct Known<'a> {
     view: TableView<'a>,
     chains: HashMap<&'a Name, usize>,
+    /// The chain that was named last.
+    last: usize,
     sets: HashSet<&'a Name>,
     /// Whether it was filled and then deleted.
     lost: bool,
@@ -94,7 +96,11 @@ impl<'a> Known<'a> {
     fn chain(&mut self, name: &'a Name) -> &mut ChainView<'a> {
         let Known { view, chains, .. } = self;
         let next = view.chains.len();
-        let at = *chains.entry(name).or_insert(next);
+        // Rules come chain after chain, in the order in which the chains came.
+        let is_here = |at: &usize| view.chains.get(*at).is_some_and(|chain| chain.name == name);
+        let near = [self.last, self.last.wrapping_add(1)].into_iter().find(is_here);
+        let at = near.unwrap_or_else(|| *chains.entry(name).or_insert(next));
+        self.last = at;
         if at == next {
             view.chains.push(ChainView { name, kind: None, comment: None, rules: Vec::new() });
         }
@@ -123,7 +129,7 @@ impl<'a> Views<'a> {
                 known.view.comment = comment.as_deref().or(known.view.comment);
             }
             Operation::DeleteTable(table) => {
-                let Known { view, chains, sets, lost, twice: _ } = self.table(table);
+                let Known { view, chains, last: _, sets, lost, twice: _ } = self.table(table);
                 *lost |= !(view.chains.is_empty() && view.sets.is_empty());
                 view.complete = Complete::Whole;
                 view.chains.clear();
@@ -154,7 +160,8 @@ impl<'a> Views<'a> {
 
     fn table(&mut self, table: &'a TableId) -> &mut Known<'a> {
         let (lost, twice) = (false, false);
-        let new = || Known { view: view(table), chains: HashMap::new(), sets: HashSet::new(), lost, twice };
+        let (chains, sets) = (HashMap::new(), HashSet::new());
+        let new = || Known { view: view(table), chains, last: 0, sets, lost, twice };
         self.tables.entry(table).or_insert_with(new)
     }
 

@@ -36,6 +36,11 @@ fn text(at: At<'_>, text: &'static str, value: &str, max: usize, faults: &mut Ve
     if value.len() > max {
         at.report(faults, Problem::TooLong { text, bytes: value.len(), max });
     }
+    // Nearly all are of plain letters, which is seen many at once.
+    let is_odd = |byte: u8| !matches!(byte, b' '..=b'~') | (byte == b'"');
+    if !value.bytes().fold(false, |any, byte| any | is_odd(byte)) {
+        return;
+    }
     if let Some(character) = value.chars().find(|c| c.is_control() || *c == '"') {
         at.report(faults, Problem::BadCharacter { text, character });
     }

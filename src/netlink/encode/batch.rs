@@ -1,7 +1,7 @@
 //! What stands around the operations of a batch: its begin and end, and a first message that can be
 //! blamed for nothing.
 
-use crate::model::{Generation, TableId};
+use crate::model::{Generation, Set, TableId};
 use crate::netlink::{NFNL_SUBSYS_NFTABLES, flag};
 use crate::plan::{Operation, State};
 
@@ -29,10 +29,12 @@ pub(super) fn anchor(operations: &[Operation]) -> Option<&TableId> {
 
 /// About how many bytes the messages take, so that the buffer seldom grows.
 pub(super) fn estimate(operations: &[Operation]) -> usize {
+    // An interval of addresses is 40 bytes, a header for every 1,600 of them included.
+    let elements = |set: &Set| 160 + 41 * set.elements.len();
     let one = |operation: &Operation| match operation {
         Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => 256 + 256 * rule.statements.len(),
-        Operation::AddElements { set, .. } | Operation::AddSet { set, .. } => 160 + 40 * set.elements.len(),
-        Operation::DeleteElements { set, .. } => 64 + 40 * set.elements.len(),
+        Operation::AddElements { set, .. } | Operation::AddSet { set, .. } => elements(set),
+        Operation::DeleteElements { set, .. } => elements(set),
         Operation::Restore { state, .. } => match &**state {
             State::Rule { rule, .. } => 256 + 80 * rule.exprs.len(),
             State::Set(set) => 160 + 40 * set.elements.len(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::bytecode::{Program, SetMode, Sets, Unlowerable, lower};
+use crate::bytecode::{Program, SetMode, Sets, Unlowerable, lower_into};
 use crate::model::{Name, Rule, TableId};
 use crate::plan::{Operation, State, Transaction};
 
@@ -38,7 +38,14 @@ impl KnownSets {
 impl KnownSets {
     /// The program of a rule of a table whose sets are these.
     pub(crate) fn lower(&self, rule: &Rule, table: &TableId) -> Result<Program, Unlowerable> {
-        lower(rule, table.family, &InTable(self.0.get(table)))
+        let mut program = Program::default();
+        self.lower_into(&mut program, rule, table)?;
+        Ok(program)
+    }
+
+    /// As [`lower`](Self::lower), in place of what the program was.
+    pub(super) fn lower_into(&self, program: &mut Program, rule: &Rule, table: &TableId) -> Result<(), Unlowerable> {
+        lower_into(program, rule, table.family, &InTable(self.0.get(table)))
     }
 }
 

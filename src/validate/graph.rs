@@ -20,6 +20,9 @@ use crate::model::{ChainKind, Element, ElementData, Name, SetRef, Statement, Ver
 /// counted like jumps.
 const DEPTH: usize = 16;
 
+/// So many circles are reported: each may go through all chains.
+const CIRCLES: usize = 100;
+
 pub(super) struct Graph {
     chains: usize,
     links: Links,
@@ -93,13 +96,17 @@ impl Graph {
         }
     }
 
-    /// The chains from a base chain at `place` to `chain`, which is left out: a shortest way.
+    /// The chains from a base chain at `place` to `chain`, which is left out: a shortest way, the last
+    /// of it where it is deeper than the kernel follows.
     pub(super) fn through(&self, table: &Checked<'_, '_>, chain: usize, place: Places) -> Vec<Name> {
         let mut parents = self.parents.borrow_mut();
         let parents = parents.entry(place).or_insert_with(|| self.first_callers(table, place));
         let mut names = Vec::new();
         let mut node = chain;
         while let Some(parent) = parents.get(node).copied().filter(|parent| *parent != node && *parent != usize::MAX) {
+            if names.len() == DEPTH {
+                break;
+            }
             names.extend(table.view.chains.get(parent).map(|chain| chain.name.clone()));
             node = parent;
         }
@@ -133,7 +140,7 @@ impl Graph {
         let mut marks = vec![Mark::New; self.links.nodes()];
         // Chains from here to the end of the longest way down, and its next node.
         let mut below: Vec<(usize, Option<usize>)> = vec![(0, None); self.links.nodes()];
-        let mut found = false;
+        let mut found = 0;
         for start in 0..self.links.nodes() {
             if marks.get(start) != Some(&Mark::New) {
                 continue;
@@ -141,7 +148,7 @@ impl Graph {
             let mut stack = vec![(start, 0_usize)];
             set(&mut marks, start, Mark::Open);
             while let Some((node, next)) = stack.last_mut() {
-                let (node, number, to) = (*node, *next, self.links.from(*node).nth(*next));
+                let (node, number, to) = (*node, *next, self.links.call(*node, *next));
                 *next += 1;
                 let Some(to) = to else {
                     let deepest = self.links.from(node).filter_map(|to| Some((below.get(to)?.0, to)));
@@ -157,7 +164,10 @@ impl Graph {
                         stack.push((to, 0));
                     }
                     Some(Mark::Open) => {
-                        found = true;
+                        found += 1;
+                        if found > CIRCLES {
+                            return;
+                        }
                         let circle = stack.iter().map(|(node, _)| *node).skip_while(|node| *node != to);
                         let mut cycle = names(table, circle);
                         cycle.extend(cycle.first().cloned());
@@ -167,7 +177,7 @@ impl Graph {
                 }
             }
         }
-        if found {
+        if found > 0 {
             return;
         }
         for (base, _) in bases(table) {

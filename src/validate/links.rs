@@ -31,11 +31,23 @@ impl Links {
         self.ends.push(self.to.len());
     }
 
+    /// What a node calls for the time of that number.
+    pub(super) fn call(&self, node: usize, number: usize) -> Option<usize> {
+        self.slice(node).get(number).map(as_index)
+    }
+
     /// What a node calls.
     pub(super) fn from(&self, node: usize) -> impl DoubleEndedIterator<Item = usize> + ExactSizeIterator + '_ {
+        self.slice(node).iter().map(as_index)
+    }
+
+    fn slice(&self, node: usize) -> &[u32] {
         let start = node.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         let end = self.ends.get(node).copied().unwrap_or(start);
-        let to = self.to.get(start..end).unwrap_or_default();
-        to.iter().map(|node| usize::try_from(*node).unwrap_or(usize::MAX))
+        self.to.get(start..end).unwrap_or_default()
     }
+}
+
+fn as_index(node: &u32) -> usize {
+    usize::try_from(*node).unwrap_or(usize::MAX)
 }

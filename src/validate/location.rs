@@ -57,17 +57,26 @@ impl fmt::Display for Location {
     }
 }
 
-/// Names, for one line: `a, b, c`.
+/// Names, for one line: `a, b, c`; of many the first and the last.
 pub(super) struct List<'a>(pub(super) &'a [Name]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, name) in self.0.iter().enumerate() {
+        for (index, name) in self.0.iter().enumerate().take(LISTED) {
             write!(f, "{}{}", if index == 0 { "" } else { ", " }, Shown(name.as_str()))?;
         }
-        Ok(())
+        match self.0.get(LISTED..) {
+            Some([others @ .., last]) if !others.is_empty() => {
+                write!(f, ", {} others, {}", others.len(), Shown(last.as_str()))
+            }
+            Some([last]) => write!(f, ", {}", Shown(last.as_str())),
+            _ => Ok(()),
+        }
     }
 }
+
+/// So many names are listed one by one; a way that the kernel follows has fewer.
+const LISTED: usize = 20;
 
 /// A [`Location`] that owns nothing: most are never reported.
 #[derive(Clone, Copy)]

@@ -143,3 +143,32 @@ fn a_web_of_jumps_is_walked_once() {
     let invalid = of(table).validate_strictly().expect_err("redirect in a filter chain");
     assert_eq!(invalid.faults().len(), 40);
 }
+
+#[test]
+fn circles_and_ways_through_many_chains_are_reported_in_few_words() {
+    // Every chain calls the next one and the first.
+    let chain = |index: u32| {
+        let next = Rule::new().jump(format!("c{}", index + 1));
+        Chain::regular(format!("c{index}")).rule(next).rule(Rule::new().jump("c0"))
+    };
+    let table = (0..500).map(chain).fold(Table::new(Family::Inet, "t"), Table::chain).chain(Chain::regular("c500"));
+    let invalid = of(table).validate().expect_err("500 circles");
+    assert_eq!(invalid.faults().len(), 100);
+    let long = invalid.faults().last().expect("100 faults").to_string();
+    assert!(long.ends_with("c19, 381 others, c0; remove one of the jumps"), "{long}");
+    // Every chain calls the next one and has something that is not allowed at the hook.
+    let chain = |index: u32| {
+        let next = Rule::new().jump(format!("c{}", index + 1));
+        Chain::regular(format!("c{index}")).rule(Rule::new().tcp_dport(1).redirect()).rule(next)
+    };
+    let first = base("in", ChainType::Filter, Hook::Input).rule(Rule::new().jump("c0"));
+    let table = (0..500).map(chain).fold(Table::new(Family::Inet, "t"), Table::chain).chain(Chain::regular("c500"));
+    let invalid = of(table.chain(first)).validate().expect_err("one is too deep, 500 redirect");
+    assert_eq!(invalid.faults().len(), 501);
+    for fault in invalid.faults() {
+        assert!(fault.to_string().len() < 300, "{fault}");
+        if let crate::validate::Problem::TargetNotAllowed { through, .. } = &fault.problem {
+            assert!(through.len() <= 16, "{fault}");
+        }
+    }
+}

@@ -14,8 +14,8 @@
 //! ```text
 //! held           rules look at @a, which holds the old contents
 //! first          @a.next with the new contents, where no rule looks at it
-//! rules alone    rules look at @a.next; @a goes
-//! first          @a with the new contents, where no rule looks at it
+//! rules alone    rules look at @a.next; @a goes, and comes anew with the new contents, where no
+//!                rule looks at it
 //! wanted         rules look at @a; @a.next goes
 //! ```
 //! Each step is found from what is held and what is wanted alone: whoever is killed on the way
@@ -59,7 +59,7 @@ pub(crate) fn step<E>(
     let direct = plan(held, wanted)?;
     let by = detour(held, wanted, &direct);
     let (transaction, kind) = match &by {
-        Some(by) => (plan(held, by)?, StepKind::Switch),
+        Some(by) => (plan(held, by)?.with_sets_again(wanted), StepKind::Switch),
         None => (direct, StepKind::Last),
     };
     let first = transaction.staged(held, by.as_ref().unwrap_or(wanted));
@@ -188,6 +188,29 @@ fn is_opaque(table: &Table) -> bool {
 }
 
 impl Transaction {
+    /// The sets that go and are wanted all the same come back with their new contents: other sets
+    /// than those that went, which no rule looks at until the next step.
+    fn with_sets_again(mut self, wanted: &Ruleset) -> Self {
+        let gone = self.operations().iter().filter_map(|operation| match operation {
+            Operation::DeleteSet { table, set } => Some((table, set)),
+            _ => None,
+        });
+        let mut gone: HashSet<(&TableId, &Name)> = gone.collect();
+        for operation in self.operations() {
+            if let Operation::AddSet { table, set } = operation {
+                gone.remove(&(table, &set.name));
+            }
+        }
+        let mut again = Vec::new();
+        for table in wanted.tables.iter().filter(|_| !gone.is_empty()) {
+            let id = TableId::from(table);
+            let sets = table.sets.iter().filter(|set| gone.contains(&(&id, &set.name)));
+            again.extend(sets.map(|set| Operation::AddSet { table: id.clone(), set: set.clone() }));
+        }
+        self.extend(again);
+        self
+    }
+
     /// Whether it changes at one moment what packets meet: rules that they may come to, or chains
     /// at a hook.
     pub(super) fn switches(&self, held: &Snapshot) -> bool {

@@ -26,7 +26,7 @@ use super::operation::Operation;
 use super::transaction::Transaction;
 use crate::model::{
     Base, ChainId, ChainKind, ElementData, Name, Policy, Position, Rule, RuleHandle, Ruleset, Set, SetData, SetFlags,
-    TableId,
+    Statement, TableId,
 };
 use crate::state::{ChainState, Snapshot};
 
@@ -55,7 +55,22 @@ impl Transaction {
         };
         staged.extend(unseen.operations().cloned());
         staged.extend(unseen.behind_the_end(wanted));
-        staged
+        staged.knowing_sets_of(wanted)
+    }
+
+    /// Says how the sets are declared that rules look up which stay where they are, but are staged
+    /// with others of their chain.
+    fn knowing_sets_of(self, wanted: &Ruleset) -> Transaction {
+        let mut looked_up: HashSet<(TableId, Name)> = HashSet::new();
+        for operation in self.operations() {
+            let statements = operation.rule().into_iter().flat_map(|rule| &rule.statements);
+            looked_up.extend(
+                statements.filter_map(Statement::looked_up).map(|set| (operation.table().clone(), set.clone())),
+            );
+        }
+        let sets = wanted.tables.iter().flat_map(|table| table.sets.iter().map(move |set| (TableId::from(table), set)));
+        let sets = sets.filter(|(table, set)| looked_up.contains(&(table.clone(), set.name.clone())));
+        sets.fold(self, |staged, (table, set)| staged.knowing(&table, set))
     }
 
     /// Chains that get rules with anonymous sets of intervals.

@@ -8,12 +8,12 @@
 
 #[cfg(feature = "sim")]
 mod compare;
+pub(crate) mod contents;
 mod echo;
 #[cfg(feature = "import")]
 mod import;
 #[cfg(feature = "sim")]
 mod judge;
-pub(crate) mod machine;
 #[cfg(feature = "mesh")]
 mod options;
 mod replies;
@@ -40,12 +40,13 @@ use std::fmt::{self, Display, Write};
 
 use crate::attr::Messages;
 use crate::bytecode::{Expr, lower, lower_elements, lower_set, raise, raise_set};
+use crate::kernel::Fake;
 use crate::model::{Family, Generation, Position, Rule, Ruleset, Set, Table, TableId};
 use crate::netlink::{self, Assembly, Backend, Ending, KnownSets};
 use crate::plan::{self, Operation, State, Transaction};
 use crate::state::{Listing, RuleState, Snapshot};
 use crate::validate::Severity;
-use machine::{Machine, contents};
+use contents::contents;
 use source::Source;
 
 /// A datagram of a dump, of events or of a trace: decodes or is an error, and whatever decodes can
@@ -83,19 +84,19 @@ pub fn diff(bytes: &[u8]) {
     let (Some(held), Some(wanted)) = (made_valid(&mut from), made_valid(&mut from)) else { return };
     let (mut machine, fresh) = (installed(&held), installed(&wanted));
     let ours: Vec<TableId> = held.tables.iter().map(TableId::from).collect();
-    let planned = plan::diff(&machine.held, &wanted, &ours).expect("a valid rule set has programs");
+    let planned = plan::diff(&machine.held(), &wanted, &ours).expect("a valid rule set has programs");
     print(&planned);
-    plan::differences(&planned, &machine.held).iter().for_each(|difference| print(difference));
-    machine.apply(&planned).unwrap_or_else(|why| panic!("{why}\nfrom\n{held}\nto\n{wanted}\nby\n{planned}"));
-    assert_eq!(contents(&machine.held), contents(&fresh.held), "from\n{held}\nto\n{wanted}\nby\n{planned}");
-    let again = plan::diff(&machine.held, &wanted, &ours).expect("a valid rule set has programs");
+    plan::differences(&planned, &machine.held()).iter().for_each(|difference| print(difference));
+    machine.commit(&planned).unwrap_or_else(|why| panic!("{why}\nfrom\n{held}\nto\n{wanted}\nby\n{planned}"));
+    assert_eq!(contents(&machine.held()), contents(&fresh.held()), "from\n{held}\nto\n{wanted}\nby\n{planned}");
+    let again = plan::diff(&machine.held(), &wanted, &ours).expect("a valid rule set has programs");
     assert!(again.is_empty(), "{wanted}\nis the same but for\n{again}");
 }
 
-fn installed(ruleset: &Ruleset) -> Machine {
-    let mut machine = Machine::default();
+fn installed(ruleset: &Ruleset) -> Fake {
+    let mut machine = Fake::new();
     let all = Transaction::add(ruleset.clone());
-    machine.apply(&all).unwrap_or_else(|why| panic!("{why}\nof\n{ruleset}"));
+    machine.commit(&all).unwrap_or_else(|why| panic!("{why}\nof\n{ruleset}"));
     machine
 }
 

@@ -76,6 +76,8 @@ mod pages {
     struct Istio;
     #[doc = include_str!("../docs/migrating.md")]
     struct Migrating;
+    #[doc = include_str!("../docs/testing.md")]
+    struct Testing;
     #[cfg(all(feature = "mesh", feature = "sim"))]
     #[doc = include_str!("../docs/walks.md")]
     struct Walks;

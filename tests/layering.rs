@@ -30,10 +30,10 @@ const MAY_USE: &[(&str, &str)] = &[
     ("sim", "error attr model bytecode render state xt"),
     ("sys", "error"),
     ("netlink", "error attr model bytecode render state plan sys"),
-    ("kernel", "error attr model bytecode render sim state plan netlink sys routes"),
+    ("kernel", "error attr model bytecode validate render sim state plan netlink sys routes"),
     ("pod", "error attr model bytecode render xt state plan netlink sys mesh routes kernel"),
     ("proxy", "error sys"),
-    ("fuzz", "error attr model bytecode validate render state sim plan netlink mesh routes import"),
+    ("fuzz", "error attr model bytecode validate render state sim plan netlink mesh routes import kernel"),
 ];
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::live::Kernel;
 use crate::error::Result;
-use crate::model::{ChainKind, Family};
+use crate::model::{ChainId, ChainKind, Family};
 use crate::plan::{Operation, Transaction};
 use crate::state::{ChainState, chain_kind};
 
@@ -19,25 +19,29 @@ impl Kernel {
         transaction: &Transaction,
         refused: impl Iterator<Item = usize>,
     ) -> BTreeSet<usize> {
-        let clashes = refused.filter(|index| self.is_clash(transaction, *index).unwrap_or(false));
+        let clashes = refused.filter(|index| is_clash(transaction, *index, |id| self.chain_alone(id)).unwrap_or(false));
         clashes.collect()
     }
+}
 
-    fn is_clash(&mut self, transaction: &Transaction, index: usize) -> Result<bool> {
-        let operations = transaction.operations();
-        let Some(Operation::AddChain { table, name, kind, .. }) = operations.get(index) else { return Ok(false) };
-        let id = table.chain(name);
-        let gone = operations.iter().take(index).any(|operation| match operation {
-            Operation::DeleteChain(chain) => *chain == id,
-            Operation::DeleteTable(deleted) => deleted == table,
-            _ => false,
-        });
-        if gone {
-            return Ok(false);
-        }
-        let held = self.chain_alone(&id)?;
-        Ok(held.is_some_and(|held| is_other(&held, id.table.family, kind)))
+/// Whether the operation adds a chain that exists otherwise, and that the transaction does not delete before.
+pub(super) fn is_clash(
+    transaction: &Transaction,
+    index: usize,
+    held: impl FnOnce(&ChainId) -> Result<Option<ChainState>>,
+) -> Result<bool> {
+    let operations = transaction.operations();
+    let Some(Operation::AddChain { table, name, kind, .. }) = operations.get(index) else { return Ok(false) };
+    let id = table.chain(name);
+    let gone = operations.iter().take(index).any(|operation| match operation {
+        Operation::DeleteChain(chain) => *chain == id,
+        Operation::DeleteTable(deleted) => deleted == table,
+        _ => false,
+    });
+    if gone {
+        return Ok(false);
     }
+    Ok(held(&id)?.is_some_and(|held| is_other(&held, id.table.family, kind)))
 }
 
 fn is_other(held: &ChainState, family: Family, wanted: &ChainKind) -> bool {

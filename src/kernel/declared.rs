@@ -41,12 +41,7 @@ impl Kernel {
 
     /// The transaction with the declaration of every set whose elements come or go.
     pub(super) fn declared<'t>(&mut self, transaction: &'t Transaction) -> Result<Cow<'t, Transaction>> {
-        let mut known = BTreeMap::new();
-        for id in transaction.sets_undeclared() {
-            let declaration = self.declaration(&id).map_err(|error| at(transaction, &id, error))?;
-            known.insert(id, declaration);
-        }
-        Ok(transaction.with_declarations(&known))
+        with_declarations(transaction, |id| self.declaration(id))
     }
 
     fn declaration(&mut self, id: &SetId) -> Result<Set> {
@@ -60,15 +55,31 @@ impl Kernel {
             Ok(())
         })?;
         match (found, declared) {
-            (Found::Nothing, _) => {
-                Err(Error::new(Kind::NotFound, format!("there is no set {id}; add it in the same transaction")))
-            }
-            (Found::One, None) => {
-                Err(Error::new(Kind::Unsupported, format!("the declaration of set {id} has no form in the model")))
-            }
-            (Found::One, Some(set)) => Ok(set),
+            (Found::Nothing, _) => Err(no_set(id)),
+            (Found::One, declared) => declared.ok_or_else(|| no_form(id)),
         }
     }
+}
+
+/// The transaction with the declaration, by `find`, of every set whose elements come or go.
+pub(super) fn with_declarations(
+    transaction: &Transaction,
+    mut find: impl FnMut(&SetId) -> Result<Set>,
+) -> Result<Cow<'_, Transaction>> {
+    let mut known = BTreeMap::new();
+    for id in transaction.sets_undeclared() {
+        let declaration = find(&id).map_err(|error| at(transaction, &id, error))?;
+        known.insert(id, declaration);
+    }
+    Ok(transaction.with_declarations(&known))
+}
+
+pub(super) fn no_set(id: &SetId) -> Error {
+    Error::new(Kind::NotFound, format!("there is no set {id}; add it in the same transaction"))
+}
+
+pub(super) fn no_form(id: &SetId) -> Error {
+    Error::new(Kind::Unsupported, format!("the declaration of set {id} has no form in the model"))
 }
 
 /// The same error with the operation that it is about.

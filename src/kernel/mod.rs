@@ -4,6 +4,7 @@ mod clash;
 mod declared;
 mod dump;
 mod echo;
+mod fake;
 mod flush;
 mod hooks;
 #[cfg(feature = "sim")]
@@ -15,6 +16,7 @@ mod listener;
 mod live;
 mod narrow;
 mod netns;
+mod nftables;
 #[cfg(all(feature = "mesh", feature = "sim"))]
 mod route_host;
 #[cfg(any(feature = "mesh", feature = "sim"))]
@@ -33,6 +35,7 @@ mod trace_filter;
 mod trace_steps;
 mod watch;
 
+pub use fake::Fake;
 #[cfg(feature = "sim")]
 pub use host::host;
 pub use legacy::legacy_tables;
@@ -41,6 +44,7 @@ pub(crate) use legacy::names as legacy_names;
 pub use links::interfaces;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
+pub use nftables::Nftables;
 #[cfg(all(feature = "mesh", feature = "sim"))]
 pub use route_host::routed;
 #[cfg(feature = "mesh")]

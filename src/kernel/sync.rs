@@ -325,7 +325,7 @@ impl Kernel {
 }
 
 /// The tables to look at.
-fn named(ruleset: &Ruleset, ours: &[TableId]) -> Vec<TableId> {
+pub(super) fn named(ruleset: &Ruleset, ours: &[TableId]) -> Vec<TableId> {
     ruleset.tables.iter().map(TableId::from).chain(ours.iter().cloned()).collect()
 }
 

@@ -21,7 +21,7 @@ pub(crate) use decode::{
 };
 #[cfg(any(test, fuzzing))]
 pub(crate) use encode::{Backend, encode_with};
-pub(crate) use encode::{Encoded, Ending, KnownSets, barrier, batch, encode, message};
+pub(crate) use encode::{Encoded, Ending, KnownSets, MessagePart, barrier, batch, encode, message};
 pub(crate) use refusal::{Lost, refused};
 pub(crate) use reply::{Ack, acks};
 

@@ -127,10 +127,22 @@ impl TableState {
     }
 
     fn raise_into(&self, raised: &mut Raised) {
+        let mut table = self.words(&mut raised.unnamed);
+        as_read_where_refused(&mut table, self);
+        raised.ruleset.tables.push(table);
+    }
+
+    /// What validation would refuse, were the table sent in words.
+    pub(crate) fn refused(&self) -> Vec<Fault> {
+        crate::validate::refused(&self.words(&mut Vec::new()))
+    }
+
+    /// The table in words, even where they say what cannot be.
+    fn words(&self, without: &mut Vec<Unnamed>) -> Table {
         let TableState { id, handle: _, flags, owner: _, uses: _, userdata, sets, chains, objects, opaque } = self;
         let mut unnamed = |kind: &str, name: &Name, reason: String| {
             let (table, kind, name) = (self.id.clone(), kind.to_owned(), name.clone());
-            raised.unnamed.push(Unnamed { table, kind, name, reason });
+            without.push(Unnamed { table, kind, name, reason });
         };
         let mut table = Table::new(id.family, &id.name);
         table.flags = TableFlags::from_bits_truncate(*flags);
@@ -154,8 +166,7 @@ impl TableState {
             let rules = chain.rules.iter().map(|state| rule(state, id.family, &modes));
             table.chains.push(self::chain(chain, id.family).rules(rules));
         }
-        as_read_where_refused(&mut table, self);
-        raised.ruleset.tables.push(table);
+        table
     }
 
     /// How the sets of the table keep their keys.

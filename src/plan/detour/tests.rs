@@ -5,19 +5,21 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fuzz::machine::{Machine, contents};
-use crate::model::{Family, RuleHandle, Value, Verdict};
+use crate::fuzz::contents::contents;
+use crate::kernel::Fake;
+use crate::model::{Family, Value, Verdict};
 use crate::plan::{diff, unstaged};
 use crate::state::ChainState;
+use crate::state::RuleState;
 use crate::testing::rulesets;
 
 fn ours() -> [TableId; 2] {
     [TableId::new(Family::Inet, "mesh"), TableId::new(Family::Ip, "other")]
 }
 
-fn installed(ruleset: &Ruleset) -> Machine {
-    let mut machine = Machine::default();
-    machine.apply(&Transaction::add(ruleset.clone())).expect("a valid rule set");
+fn installed(ruleset: &Ruleset) -> Fake {
+    let mut machine = Fake::new();
+    machine.commit(&Transaction::add(ruleset.clone())).expect("a valid rule set");
     machine
 }
 
@@ -55,8 +57,7 @@ fn published_late(before: Option<&TableState>, after: &TableState) -> BTreeSet<S
         seen.contains(&set.name) && set.code.flags & interval != 0 && !set.elements.is_empty() && !same
     });
     let named = named.map(|set| set.name.to_string());
-    let known: BTreeSet<RuleHandle> =
-        before.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules).map(|rule| rule.handle).collect();
+    let known: Vec<&RuleState> = before.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules).collect();
     // A chain that is made anew at another hook, or whose policy decides as soon as it is there, is not
     // put in place first.
     let made_anew = |chain: &ChainState| {
@@ -65,7 +66,7 @@ fn published_late(before: Option<&TableState>, after: &TableState) -> BTreeSet<S
         old.map_or(drops, |old| old.handle != chain.handle)
     };
     let new = after.chains.iter().filter(|chain| !made_anew(chain)).flat_map(|chain| before_the_end(&chain.rules));
-    let new = new.filter(|rule| !known.contains(&rule.handle) && rules().any(|reached| reached.handle == rule.handle));
+    let new = new.filter(|rule| !known.contains(rule) && rules().any(|reached| reached.handle == rule.handle));
     let anonymous = new.filter(|rule| {
         rule.exprs.iter().any(|expr| match expr {
             Expr::Lookup { set: LookupSet::Anonymous(set), .. } => set.code.flags & interval != 0,
@@ -76,13 +77,14 @@ fn published_late(before: Option<&TableState>, after: &TableState) -> BTreeSet<S
 }
 
 /// The rules that packets can come to.
-fn before_the_end(rules: &[crate::state::RuleState]) -> &[crate::state::RuleState] {
-    let is_end = |rule: &crate::state::RuleState| matches!(rule.exprs.as_slice(), [Expr::Verdict(verdict)] if *verdict == Verdict::Return);
+fn before_the_end(rules: &[RuleState]) -> &[RuleState] {
+    let is_end =
+        |rule: &RuleState| matches!(rule.exprs.as_slice(), [Expr::Verdict(verdict)] if *verdict == Verdict::Return);
     rules.get(..rules.iter().position(is_end).unwrap_or(rules.len())).unwrap_or_default()
 }
 
 /// Chains by whose rules packets are judged: those at a hook, and where these lead.
-fn reached(table: &TableState) -> Vec<(&Name, Vec<RuleHandle>)> {
+fn reached(table: &TableState) -> Vec<(&Name, &[RuleState])> {
     let mut names: Vec<&Name> =
         table.chains.iter().filter(|chain| chain.hook.is_some()).map(|chain| &chain.name).collect();
     let mut next = 0;
@@ -107,10 +109,10 @@ fn reached(table: &TableState) -> Vec<(&Name, Vec<RuleHandle>)> {
             names.extend(targets.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
         }
     }
-    let handles = |chain: &ChainState| before_the_end(&chain.rules).iter().map(|rule| rule.handle).collect();
-    let reached = names.iter().filter_map(|name| table.chain(name.as_str())).map(|chain| (&chain.name, handles(chain)));
+    let reached = names.iter().filter_map(|name| table.chain(name.as_str()));
+    let reached = reached.map(|chain| (&chain.name, before_the_end(&chain.rules)));
     // A chain without rules decides nothing.
-    reached.filter(|(_, rules): &(&Name, Vec<RuleHandle>)| !rules.is_empty()).collect()
+    reached.filter(|(_, rules): &(&Name, &[RuleState])| !rules.is_empty()).collect()
 }
 
 /// Sets that rules look at before and after, with other contents.
@@ -157,26 +159,26 @@ proptest! {
         let mut told = String::new();
         for number in 0.. {
             prop_assert!(number < 8, "from\n{}\nto\n{}\nby\n{}", a, b, told);
-            let next = step(&machine.held, &b, |held, wanted| diff(held, wanted, &ours())).expect("valid");
+            let next = step(&machine.held(), &b, |held, wanted| diff(held, wanted, &ours())).expect("valid");
             told.push_str(&format!("-- {:?}\n{}", next.kind, next.transaction));
-            let before = machine.held.clone();
-            machine.apply(&next.transaction).map_err(|why| TestCaseError::fail(format!("{why}\nfrom\n{a}\nto\n{b}\nby\n{told}")))?;
-            let late = if before.tables.iter().all(|table| table.chains.is_empty()) { Vec::new() } else { moments(&before, &machine.held) };
+            let before = machine.held();
+            machine.commit(&next.transaction).map_err(|why| TestCaseError::fail(format!("{why}\nfrom\n{a}\nto\n{b}\nby\n{told}")))?;
+            let late = if before.tables.iter().all(|table| table.chains.is_empty()) { Vec::new() } else { moments(&before, &machine.held()) };
             prop_assert!(late.is_empty(), "{:?}\nfrom\n{}\nto\n{}\nby\n{}", late, a, b, told);
             prop_assert!(next.transaction.validate().is_ok(), "{:?}\n{}", next.transaction.validate(), told);
             if next.kind == StepKind::First {
                 let reach = |snapshot: &Snapshot| -> Vec<String> {
                     snapshot.tables.iter().map(|table| format!("{:?}", reached(table))).filter(|reached| reached != "[]").collect()
                 };
-                prop_assert_eq!(reach(&before), reach(&machine.held), "{}", told);
+                prop_assert_eq!(reach(&before), reach(&machine.held()), "{}", told);
                 let mut undone = machine.clone();
-                let undo = unstaged(std::slice::from_ref(&next.transaction), &before, &machine.held);
-                undone.apply(&undo).map_err(|why| TestCaseError::fail(format!("{why}\n{told}\nundone by\n{undo}")))?;
+                let undo = unstaged(std::slice::from_ref(&next.transaction), &before, &machine.held());
+                undone.commit(&undo).map_err(|why| TestCaseError::fail(format!("{why}\n{told}\nundone by\n{undo}")))?;
             }
             if next.kind == StepKind::Last {
                 break;
             }
         }
-        prop_assert_eq!(contents(&machine.held), contents(&installed(&b).held), "by\n{}", told);
+        prop_assert_eq!(contents(&machine.held()), contents(&installed(&b).held()), "by\n{}", told);
     }
 }

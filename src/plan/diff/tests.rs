@@ -1,9 +1,10 @@
-//! Plans, applied to a kernel of a hundred lines that refuses what the real one refuses.
+//! Plans, committed to a fake, which refuses what the kernel refuses.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::fuzz::machine::{Machine, contents};
+use crate::fuzz::contents::contents;
+use crate::kernel::Fake;
 use crate::model::{
     Chain, ChainType, DataType, Element, Family, Hook, Interval, Position, Priority, Rule, TableFlags, Value,
 };
@@ -18,9 +19,9 @@ fn all() -> [TableId; 2] {
     [mesh(), TableId::new(Family::Ip, "other")]
 }
 
-fn installed(ruleset: &Ruleset) -> Machine {
-    let mut machine = Machine::default();
-    machine.apply(&Transaction::add(ruleset.clone())).expect("a valid rule set");
+fn installed(ruleset: &Ruleset) -> Fake {
+    let mut machine = Fake::new();
+    machine.commit(&Transaction::add(ruleset.clone())).expect("a valid rule set");
     machine
 }
 
@@ -30,11 +31,11 @@ proptest! {
     #[test]
     fn a_plan_from_a_to_b_gives_b_and_from_b_to_b_is_empty((a, b) in rulesets::pair()) {
         let mut machine = installed(&a);
-        let plan = diff(&machine.held, &b, &all()).expect("valid");
-        let text = differences(&plan, &machine.held).iter().map(ToString::to_string).collect::<String>();
-        machine.apply(&plan).map_err(|why| TestCaseError::fail(format!("{why}\nfrom\n{a}\nto\n{b}\nby\n{text}")))?;
-        prop_assert_eq!(contents(&machine.held), contents(&installed(&b).held), "by\n{}", text);
-        let again = diff(&machine.held, &b, &all()).expect("valid");
+        let plan = diff(&machine.held(), &b, &all()).expect("valid");
+        let text = differences(&plan, &machine.held()).iter().map(ToString::to_string).collect::<String>();
+        machine.commit(&plan).map_err(|why| TestCaseError::fail(format!("{why}\nfrom\n{a}\nto\n{b}\nby\n{text}")))?;
+        prop_assert_eq!(contents(&machine.held()), contents(&installed(&b).held()), "by\n{}", text);
+        let again = diff(&machine.held(), &b, &all()).expect("valid");
         prop_assert!(again.is_empty(), "{}", again);
         prop_assert!(plan.validate().is_ok(), "{:?}", plan.validate());
     }
@@ -48,35 +49,35 @@ fn ports(ports: &[u16]) -> Ruleset {
 
 #[test]
 fn only_what_differs_is_touched_and_what_comes_stands_in_its_place() {
-    // Handles: the table 1, the chain 2, the rules from 3 on.
+    // Handles: the chain has 1, the rules have 2 and more.
     let cases: &[(&[u16], &[u16], &str)] = &[
         (&[1, 2, 3], &[1, 2, 3], ""),
-        (&[1, 2, 3], &[1, 3], "- delete rule inet mesh c handle 4 # tcp dport 2 counter\n"),
-        (&[1, 3], &[1, 2, 3], "+ insert rule inet mesh c handle 4 tcp dport 2 counter\n"),
+        (&[1, 2, 3], &[1, 3], "- delete rule inet mesh c handle 3 # tcp dport 2 counter\n"),
+        (&[1, 3], &[1, 2, 3], "+ insert rule inet mesh c handle 3 tcp dport 2 counter\n"),
         (&[1], &[1, 2, 3], "+ add rule inet mesh c tcp dport 2 counter\n+ add rule inet mesh c tcp dport 3 counter\n"),
-        (&[1, 2, 3], &[1, 9, 3], "~ replace rule inet mesh c handle 4 tcp dport 9 counter # tcp dport 2 counter\n"),
+        (&[1, 2, 3], &[1, 9, 3], "~ replace rule inet mesh c handle 3 tcp dport 9 counter # tcp dport 2 counter\n"),
         (
             &[1, 2, 3],
             &[1, 8, 9, 3],
-            "~ replace rule inet mesh c handle 4 tcp dport 8 counter # tcp dport 2 counter\n\
-             + insert rule inet mesh c handle 5 tcp dport 9 counter\n",
+            "~ replace rule inet mesh c handle 3 tcp dport 8 counter # tcp dport 2 counter\n\
+             + insert rule inet mesh c handle 4 tcp dport 9 counter\n",
         ),
         (
             &[1, 2, 3],
             &[3, 1, 2],
-            "- delete rule inet mesh c handle 5 # tcp dport 3 counter\n\
-             + insert rule inet mesh c handle 3 tcp dport 3 counter\n",
+            "- delete rule inet mesh c handle 4 # tcp dport 3 counter\n\
+             + insert rule inet mesh c handle 2 tcp dport 3 counter\n",
         ),
         (
             &[1, 1, 1],
             &[1],
-            "- delete rule inet mesh c handle 4 # tcp dport 1 counter\n- delete rule inet mesh c handle 5 # tcp dport 1 counter\n",
+            "- delete rule inet mesh c handle 3 # tcp dport 1 counter\n- delete rule inet mesh c handle 4 # tcp dport 1 counter\n",
         ),
     ];
     for (held, wanted, expected) in cases {
         let machine = installed(&ports(held));
-        let plan = diff(&machine.held, &ports(wanted), &[]).expect("valid");
-        let lines: String = differences(&plan, &machine.held).iter().map(ToString::to_string).collect();
+        let plan = diff(&machine.held(), &ports(wanted), &[]).expect("valid");
+        let lines: String = differences(&plan, &machine.held()).iter().map(ToString::to_string).collect();
         assert_eq!(lines.replace(" packets 0 bytes 0", ""), *expected, "{held:?} to {wanted:?}");
     }
 }
@@ -87,7 +88,7 @@ fn what_counts_is_no_difference_what_is_said_is() {
         |rule: Rule| Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("c").rule(rule)));
     let counted = |packets| Rule::new().statement(crate::model::Statement::Counter { packets, bytes: 0 });
     let machine = installed(&rule(counted(5)));
-    let plan = |wanted| diff(&machine.held, &rule(wanted), &[]).expect("valid").operations().len();
+    let plan = |wanted| diff(&machine.held(), &rule(wanted), &[]).expect("valid").operations().len();
     assert_eq!(plan(counted(0)), 0);
     assert_eq!(plan(counted(0).comment("said")), 1);
     assert_eq!(plan(Rule::new().counter().accept()), 1);
@@ -105,7 +106,7 @@ fn one_address_of_many_is_one_operation() {
         Ruleset::new().table(Table::new(Family::Inet, "mesh").set(set).chain(chain))
     };
     let machine = installed(&nets(&mut (0..1000)));
-    let plan = diff(&machine.held, &nets(&mut (0..1000).filter(|n| *n != 500).chain([2000])), &[]).expect("valid");
+    let plan = diff(&machine.held(), &nets(&mut (0..1000).filter(|n| *n != 500).chain([2000])), &[]).expect("valid");
     let text = plan.marked().to_string();
     let expected =
         "- delete element inet mesh nets { 10.0.15.160/30 }\n+ add element inet mesh nets { 10.0.62.128/30 }\n";
@@ -121,9 +122,9 @@ fn a_set_that_changes_its_declaration_takes_its_rules_with_it() {
     };
     let set = || Set::new("s", [DataType::Mark]).elements([Element::new(Value::Mark(1))]);
     let machine = installed(&table(set()));
-    let plan = diff(&machine.held, &table(set().interval()), &[]).expect("valid");
+    let plan = diff(&machine.held(), &table(set().interval()), &[]).expect("valid");
     let expected = [
-        "delete rule inet mesh in handle 5",
+        "delete rule inet mesh in handle 4",
         "delete set inet mesh s",
         "add set inet mesh s { type mark; flags interval; }",
         "add element inet mesh s { 0x00000001 }",
@@ -140,8 +141,8 @@ fn a_policy_changes_in_place_a_priority_does_not() {
     };
     let machine = installed(&chain(Priority::FILTER, Policy::Accept));
     let plan = |priority, policy| {
-        let plan = diff(&machine.held, &chain(priority, policy), &[]).expect("valid");
-        differences(&plan, &machine.held).into_iter().map(|difference| difference.kind).collect::<Vec<_>>()
+        let plan = diff(&machine.held(), &chain(priority, policy), &[]).expect("valid");
+        differences(&plan, &machine.held()).into_iter().map(|difference| difference.kind).collect::<Vec<_>>()
     };
     assert_eq!(plan(Priority::FILTER, Policy::Drop), [DifferenceKind::Update]);
     let replaced = plan(Priority::RAW, Policy::Accept);
@@ -151,10 +152,10 @@ fn a_policy_changes_in_place_a_priority_does_not() {
 #[test]
 fn tables_of_ours_that_are_not_wanted_go_and_no_others() {
     let mut machine = installed(&ports(&[1]));
-    machine.apply(&Transaction::new().add_table(&all()[1])).expect("an empty table");
+    machine.commit(&Transaction::new().add_table(&all()[1])).expect("an empty table");
     let none = Ruleset::new();
-    assert!(diff(&machine.held, &none, &[]).expect("valid").is_empty());
-    let plan = diff(&machine.held, &none, &[mesh()]).expect("valid");
+    assert!(diff(&machine.held(), &none, &[]).expect("valid").is_empty());
+    let plan = diff(&machine.held(), &none, &[mesh()]).expect("valid");
     assert_eq!(plan.to_string(), "delete table inet mesh\n");
 }
 
@@ -162,9 +163,9 @@ fn tables_of_ours_that_are_not_wanted_go_and_no_others() {
 fn what_is_no_rule_set_of_ours_is_made_anew() {
     let mut machine = installed(&ports(&[1]));
     let dormant = ports(&[1]).tables.into_iter().map(|table| table.flags(TableFlags::DORMANT)).collect::<Ruleset>();
-    let plan = diff(&machine.held, &dormant, &[]).expect("valid");
-    machine.apply(&plan).expect("made anew");
-    assert!(diff(&machine.held, &dormant, &[]).expect("valid").is_empty());
+    let plan = diff(&machine.held(), &dormant, &[]).expect("valid");
+    machine.commit(&plan).expect("made anew");
+    assert!(diff(&machine.held(), &dormant, &[]).expect("valid").is_empty());
 }
 
 #[test]
@@ -175,8 +176,8 @@ fn ten_thousand_rules_in_another_order_are_planned() {
         Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("c").rules(rules)))
     };
     let machine = installed(&rules(0));
-    assert!(diff(&machine.held, &rules(0), &[]).expect("valid").is_empty());
-    let plan = diff(&machine.held, &rules(2), &[]).expect("valid");
+    assert!(diff(&machine.held(), &rules(0), &[]).expect("valid").is_empty());
+    let plan = diff(&machine.held(), &rules(2), &[]).expect("valid");
     let kept =
         10_000 - plan.operations().iter().filter(|operation| !matches!(operation, Operation::AddRule { .. })).count();
     assert!(kept > 1, "{kept}");
@@ -186,12 +187,12 @@ fn ten_thousand_rules_in_another_order_are_planned() {
 fn a_long_chain_of_which_nothing_stays_is_flushed_and_filled() {
     let (one, other): (Vec<u16>, Vec<u16>) = ((1..100).collect(), (101..200).collect());
     let mut machine = installed(&ports(&one));
-    let plan = diff(&machine.held, &ports(&other), &[]).expect("valid");
+    let plan = diff(&machine.held(), &ports(&other), &[]).expect("valid");
     assert_eq!(plan.operations().first(), Some(&Operation::FlushChain(mesh().chain("c"))));
     assert_eq!(plan.operations().len(), 1 + other.len());
-    machine.apply(&plan).expect("flushed and filled");
-    assert_eq!(contents(&machine.held), contents(&installed(&ports(&other)).held));
-    let emptied = diff(&machine.held, &ports(&[]), &[]).expect("valid");
+    machine.commit(&plan).expect("flushed and filled");
+    assert_eq!(contents(&machine.held()), contents(&installed(&ports(&other)).held()));
+    let emptied = diff(&machine.held(), &ports(&[]), &[]).expect("valid");
     assert_eq!(emptied.to_string(), "flush chain inet mesh c\n");
 }
 
@@ -199,17 +200,17 @@ fn a_long_chain_of_which_nothing_stays_is_flushed_and_filled() {
 fn many_rules_in_front_of_one_that_stays_are_put_where_the_kernel_finds_their_place_at_once() {
     let with =
         |front: &[u16], count: u16| -> Vec<u16> { front.iter().copied().chain(100..100 + count).chain([9]).collect() };
-    for (front, position) in [(&[][..], Position::First), (&[1][..], Position::After(crate::model::RuleHandle(3)))] {
+    for (front, position) in [(&[][..], Position::First), (&[1][..], Position::After(crate::model::RuleHandle(2)))] {
         let mut machine = installed(&ports(&with(front, 0)));
         let wanted = ports(&with(front, 50));
-        let plan = diff(&machine.held, &wanted, &[]).expect("valid");
+        let plan = diff(&machine.held(), &wanted, &[]).expect("valid");
         let positions = plan.operations().iter().map(|operation| match operation {
             Operation::AddRule { position, .. } => Some(*position),
             _ => None,
         });
         assert_eq!(positions.collect::<Vec<_>>(), vec![Some(position); 50], "{plan}");
-        machine.apply(&plan).expect("in their places");
-        assert_eq!(contents(&machine.held), contents(&installed(&wanted).held));
+        machine.commit(&plan).expect("in their places");
+        assert_eq!(contents(&machine.held()), contents(&installed(&wanted).held()));
     }
 }
 
@@ -227,8 +228,8 @@ proptest! {
         };
         let mut machine = installed(&ports(&long(&held, 1_000)));
         let wanted = ports(&long(&wanted, 1_030));
-        let plan = diff(&machine.held, &wanted, &[]).expect("valid");
-        machine.apply(&plan).map_err(|why| TestCaseError::fail(format!("{why} by\n{plan}")))?;
-        prop_assert_eq!(contents(&machine.held), contents(&installed(&wanted).held), "by\n{}", plan);
+        let plan = diff(&machine.held(), &wanted, &[]).expect("valid");
+        machine.commit(&plan).map_err(|why| TestCaseError::fail(format!("{why} by\n{plan}")))?;
+        prop_assert_eq!(contents(&machine.held()), contents(&installed(&wanted).held()), "by\n{}", plan);
     }
 }

@@ -1,0 +1,216 @@
+//! A fake beside the kernel: both are given the same transactions, and have to say the same and
+//! hold the same afterwards.
+
+#[path = "agree/dice.rs"]
+#[allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
+pub mod dice;
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use dice::Dice;
+use nftmesh::Error;
+use nftmesh::bytecode::{Expr, LookupSet};
+use nftmesh::kernel::{Fake, Kernel, Nftables};
+use nftmesh::model::{ChainId, RuleHandle};
+use nftmesh::plan::{Operation, Transaction};
+use nftmesh::state::{Listing, Snapshot};
+
+use super::support::{in_fresh_netns, say};
+
+/// Makes a transaction from what is held.
+type Make = fn(&mut Dice, &Snapshot) -> Transaction;
+
+/// After how many transactions everything starts anew.
+const ROUND: u64 = 40;
+
+/// The kernel waits for readers after each commit, so that several at a time cost nothing.
+const AT_ONCE: u64 = 4;
+
+/// Holds that `usual` transactions do the same in both; `NFTMESH_FAKE_CASES` and
+/// `NFTMESH_FAKE_SEED` make it others.
+#[track_caller]
+pub fn agree(usual: u64, make: Make) {
+    let (cases, first) = (number("NFTMESH_FAKE_CASES", usual), number("NFTMESH_FAKE_SEED", 0) / ROUND * ROUND);
+    let seen = Mutex::new(Seen::default());
+    let rounds = cases.div_ceil(ROUND);
+    thread::scope(|scope| {
+        for part in 0..AT_ONCE {
+            let seen = &seen;
+            scope.spawn(move || {
+                (part..rounds).step_by(AT_ONCE as usize).for_each(|round| one_round(first + round * ROUND, make, seen))
+            });
+        }
+    });
+    let Seen { taken, refused, invalid, untold, wrong } = seen.into_inner().expect("no thread failed");
+    say(format_args!(
+        "{taken} transactions taken by both, {refused} refused, {invalid} invalid, {untold} the fake could not tell"
+    ));
+    assert!(wrong.is_empty(), "{} differences, the fake, then the kernel:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(taken + refused + invalid == 0 || taken > cases / 10 && refused > cases / 10 && untold < cases / 20);
+}
+
+fn one_round(first: u64, make: Make, all: &Mutex<Seen>) {
+    let mut seen = Seen::default();
+    in_fresh_netns(|| {
+        let (mut kernel, mut fake) = (Kernel::open().expect("a socket"), Fake::new());
+        for seed in first..first + ROUND {
+            one(seed, make, &mut kernel, &mut fake, &mut seen);
+        }
+    });
+    all.lock().expect("no thread failed").add(seen);
+}
+
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+#[derive(Default)]
+struct Seen {
+    taken: u64,
+    refused: u64,
+    invalid: u64,
+    untold: u64,
+    /// What the fake did, and what the kernel did.
+    wrong: Vec<String>,
+}
+
+impl Seen {
+    fn add(&mut self, Seen { taken, refused, invalid, untold, wrong }: Seen) {
+        self.taken += taken;
+        self.refused += refused;
+        self.invalid += invalid;
+        self.untold += untold;
+        self.wrong.extend(wrong);
+    }
+}
+
+fn one(seed: u64, make: Make, kernel: &mut Kernel, fake: &mut Fake, seen: &mut Seen) {
+    let before = kernel.snapshot().expect("a snapshot");
+    let theirs = make(&mut Dice::new(seed), &before);
+    let ours = make(&mut Dice::new(seed), &fake.snapshot().expect("held"));
+    let is_dry = Dice::new(seed).chance(10);
+    let is_asked = Dice::new(seed).chance(30);
+    let run = |nftables: &mut dyn Nftables, transaction: &Transaction| match (is_dry, is_asked) {
+        (true, _) => nftables.check(transaction).map(|()| None),
+        (false, true) => nftables.commit_echo(transaction).map(Some),
+        (false, false) => nftables.commit(transaction).map(|()| None),
+    };
+    let (taken, answer) = (run(kernel, &theirs), run(fake, &ours));
+    if answer.as_ref().is_err_and(|error| error.to_string().contains("cannot tell")) {
+        // A snapshot may not show all that the kernel holds then.
+        seen.untold += 1;
+        kernel.flush_ruleset().expect("all tables are ours");
+        *fake = Fake::from(kernel.snapshot().expect("a snapshot"));
+        return;
+    }
+    if taken.is_err() {
+        // What a refused batch remembers of a set of intervals is forgotten with the next tick.
+        thread::sleep(Duration::from_millis(10));
+    }
+    match &taken {
+        Ok(_) => seen.taken += 1,
+        Err(error) if error.is_invalid() => seen.invalid += 1,
+        Err(_) => seen.refused += 1,
+    }
+    let context = || format!("seed {seed}, by\n{theirs}in\n{}", Listing::new(&before).with_handles());
+    let after = kernel.snapshot().expect("a snapshot");
+    let held = fake.snapshot().expect("held");
+    let made = (places(&answer, &ours, &held), places(&taken, &theirs, &after));
+    let (ours, theirs) = (reason(&answer), reason(&taken));
+    let (held, there) = (contents(held), contents(after.clone()));
+    if ours != theirs {
+        seen.wrong.push(format!("{ours:?}\n{theirs:?}\n{}", context()));
+    } else if made.0 != made.1 {
+        seen.wrong.push(format!("{made:?}\n{}", context()));
+    } else if held != there {
+        let lists = [&held, &there].map(|snapshot| format!("{:#?}", snapshot));
+        let end = (is_dry, theirs);
+        let listed = [&held, &there].map(|snapshot| Listing::new(snapshot).to_string());
+        seen.wrong.push(format!("{}{}{end:?}\n{}", first_difference(&listed), first_difference(&lists), context()));
+    } else {
+        return;
+    }
+    *fake = Fake::from(after);
+}
+
+/// Where in their chains the rules are that were made, by the handles that were returned.
+fn places(
+    answer: &Result<Option<Vec<RuleHandle>>, Error>,
+    transaction: &Transaction,
+    held: &Snapshot,
+) -> Option<Vec<Option<usize>>> {
+    let handles = answer.as_ref().ok()?.as_ref()?;
+    let chains = transaction.operations().iter().filter_map(|operation| match operation {
+        Operation::AddRule { chain, .. } | Operation::ReplaceRule { chain, .. } => Some(chain),
+        _ => None,
+    });
+    let chains: Vec<_> = chains.collect();
+    assert_eq!(chains.len(), handles.len(), "{transaction}");
+    let place = |(chain, handle): (&ChainId, &RuleHandle)| {
+        let chain = held.table(&chain.table)?.chain(chain.name.as_str())?;
+        chain.rules.iter().position(|rule| rule.handle == *handle)
+    };
+    Some(chains.into_iter().zip(handles).map(place).collect())
+}
+
+/// The first lines that differ, each with what stands around it.
+pub fn first_difference([ours, theirs]: &[String; 2]) -> String {
+    let (ours, theirs): (Vec<&str>, Vec<&str>) = (ours.lines().collect(), theirs.lines().collect());
+    let at = ours.iter().zip(&theirs).position(|(ours, theirs)| ours != theirs).unwrap_or(ours.len().min(theirs.len()));
+    let around = |lines: &[&str]| {
+        lines.iter().skip(at.saturating_sub(8)).take(12).map(|line| format!("{line}\n")).collect::<String>()
+    };
+    format!("{}----\n{}", around(&ours), around(&theirs))
+}
+
+/// The text of an error, its kinds and its refusals, without the numbers of rules.
+pub type Reason = (String, [bool; 5], Vec<(Option<usize>, i32, String)>);
+
+/// What a caller can see of an error.
+pub fn reason<T>(answer: &Result<T, Error>) -> Option<Reason> {
+    let error = answer.as_ref().err()?;
+    let kinds =
+        [error.is_conflict(), error.is_invalid(), error.is_not_found(), error.is_permission(), error.is_unsupported()];
+    let refusals = error.refusals().iter().map(|refusal| {
+        (refusal.operation, refusal.errno, without_numbers(&format!("{}: {}", refusal.what, refusal.remedy)))
+    });
+    Some((without_numbers(&error.to_string()), kinds, refusals.collect()))
+}
+
+/// Without the numbers in names of chains that belong to a rule: the kernel counts them for all namespaces.
+pub fn without_names(text: &str) -> String {
+    let mut parts = text.split("__chain");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "__chain" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+pub fn without_numbers(text: &str) -> String {
+    let mut parts = text.split("handle ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "handle" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+/// Without handles, what the kernel alone measures, and the moment.
+pub fn contents(mut snapshot: Snapshot) -> Snapshot {
+    for table in &mut snapshot.tables {
+        table.handle = 0;
+        for chain in &mut table.chains {
+            chain.handle = 0;
+            for rule in &mut chain.rules {
+                rule.handle = RuleHandle(0);
+                for expr in &mut rule.exprs {
+                    if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {
+                        set.order.clear();
+                    }
+                }
+            }
+        }
+        for set in &mut table.sets {
+            (set.handle, set.backend, set.count, set.order) = (0, None, None, Vec::new());
+            set.expires.iter_mut().for_each(|left| *left = left.map(|_| 0));
+        }
+    }
+    snapshot
+}

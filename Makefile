@@ -1,4 +1,5 @@
-# Every target installs what it needs first (scripts/setup.sh); `make help` lists them.
+# Targets that run tests, benches or the demo first install what they need (scripts/setup.sh);
+# `make help` lists all targets.
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 # All but the C libraries.
@@ -15,7 +16,7 @@ demo: ## show the crate at work
 	@sh scripts/setup.sh demo
 	@$(CARGO) run --quiet --release --locked --example demo
 
-test: ## run every test; those that cannot run here say SKIP and why
+test: ## run every test; one that cannot run here prints SKIP and the reason
 	@sh scripts/setup.sh test
 	$(CARGO) test --locked
 
@@ -23,28 +24,28 @@ test-own: ## run every test with our own encoder, without the C libraries
 	@sh scripts/setup.sh test
 	PKG_CONFIG=false $(CARGO) test --locked --no-default-features --features $(OWN)
 
-features: ## build the library with each set of features that is promised to work
+features: ## build the library with each supported set of features
 	@for features in $(FEATURES); do \
 		echo "features: $$features"; \
 		$(CARGO) clippy --quiet --lib --locked --no-default-features --features "$$features" -- -D warnings || exit 1; \
 	done
 
-msrv: ## build the library with the oldest compiler that is promised to work
+msrv: ## build the library with the oldest supported compiler
 	scripts/msrv.sh
 
-soak: ## a million connections through every change of configuration, 500 rounds of writers; up to an hour
+soak: ## a million connections through every configuration change, 500 rounds of writers; up to an hour
 	@sh scripts/setup.sh test
 	$(CARGO) build --locked --release --examples
 	NFTMESH_SOAK=1 NFTMESH_REQUIRE_KERNEL=1 $(CARGO) test --locked --release --test transitions --test writers -- --nocapture --test-threads 1
 
-check: ## everything that must hold before a merge; a warning is an error
+check: ## run every check that a merge needs; a warning is an error
 	@sh scripts/setup.sh check
 	$(MAKE) --no-print-directory fmt lint features msrv doc test test-own build
 
-fmt: ## is the code formatted?
+fmt: ## check the formatting
 	$(CARGO) fmt --all --check
 
-lint: ## clippy over library, tests, examples and benches
+lint: ## run clippy over library, tests, examples and benches
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) clippy --all-targets --locked --no-default-features --features $(OWN) -- -D warnings
 	$(CARGO) clippy --all-targets --locked --no-default-features -- -D warnings
@@ -61,7 +62,7 @@ bench: ## run the benches
 	$(CARGO) build --locked --release --examples
 	$(CARGO) bench --locked
 
-bless: ## rewrite the golden files from what the tests see now; say why in the commit
+bless: ## rewrite the golden files from what the tests produce now; explain why in the commit
 	@sh scripts/setup.sh test
 	NFTMESH_BLESS=1 $(CARGO) test --locked
 
@@ -76,7 +77,7 @@ fuzz: ## run each fuzz target for FUZZ_SECONDS (needs nightly and cargo-fuzz)
 			-max_total_time=$(FUZZ_SECONDS) -max_len=2048 -print_final_stats=1 || exit 1; \
 	done
 
-kernels: ## boot the kernels that Debian serves in qemu and run the kernel tests on each (an hour or more)
+kernels: ## boot Debian's kernels in qemu and run the kernel tests on each (an hour or more)
 	@sh scripts/setup.sh kernels
 	scripts/kernels.sh
 

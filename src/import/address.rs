@@ -8,14 +8,14 @@ use super::value::matching;
 use super::words::Piece;
 use crate::model::{Field, IpFamily, Match, Operand, Value};
 
-/// Which address.
+/// The source or the destination address.
 #[derive(Clone, Copy)]
 pub(super) enum Side {
     Destination,
     Source,
 }
 
-/// The fields of an address.
+/// Returns the field of this address.
 pub(super) fn field(side: Side, family: IpFamily) -> Field {
     match (side, family) {
         (Side::Destination, IpFamily::Ipv4) => Field::IpDaddr,
@@ -25,7 +25,7 @@ pub(super) fn field(side: Side, family: IpFamily) -> Field {
     }
 }
 
-/// One match for each address of the list, `None` for every address; without the option that one.
+/// Returns one match for each address of the list, or a single `None` without the option.
 pub(super) fn read(given: Option<Given<'_>>, side: Side, family: IpFamily) -> Result<Vec<Option<Match>>, Fault> {
     let Some(given) = given else { return Ok(vec![None]) };
     let piece = given.piece();
@@ -43,7 +43,7 @@ pub(super) fn read(given: Option<Given<'_>>, side: Side, family: IpFamily) -> Re
     piece.list().map(read).collect()
 }
 
-/// An address of this family.
+/// Parses an address of this family.
 pub(super) fn address(piece: Piece<'_>, family: IpFamily) -> Result<IpAddr, Fault> {
     let address = match family {
         IpFamily::Ipv4 => piece.text.parse().map(IpAddr::V4),
@@ -58,7 +58,7 @@ pub(super) fn address(piece: Piece<'_>, family: IpFamily) -> Result<IpAddr, Faul
     })
 }
 
-/// An address as a constant.
+/// Returns the address as a constant.
 pub(super) fn constant(address: IpAddr) -> Value {
     match address {
         IpAddr::V4(address) => Value::Ipv4(address),
@@ -80,7 +80,7 @@ fn operand(piece: Piece<'_>, family: IpFamily) -> Result<Operand, Fault> {
     })
 }
 
-/// An address and its mask, all ones where none is given.
+/// Parses an address and its mask, all ones where no mask is given.
 pub(super) fn network(piece: Piece<'_>, family: IpFamily) -> Result<(IpAddr, IpAddr), Fault> {
     let width = width(family);
     let Some((text, mask)) = piece.split('/') else {
@@ -90,7 +90,7 @@ pub(super) fn network(piece: Piece<'_>, family: IpFamily) -> Result<(IpAddr, IpA
     let plain = mask.text.bytes().all(|byte| byte.is_ascii_digit());
     let length = mask.text.parse::<u8>().ok().filter(|length| plain && *length <= width);
     let mask = match length {
-        // All ones in front; shifting by the whole width would be undone.
+        // Leading ones; a shift by the whole width would be undone.
         Some(length) => u128::MAX.checked_shl(u32::from(width - length)).unwrap_or(0) & ones(width),
         None => {
             let parsed = match family {

@@ -2,8 +2,8 @@
 //! their table with `-t`.
 //!
 //! iptables-restore(8) takes every command within a table; `iptables -S` prints commands without a
-//! table; logs of programs that run iptables have one command after the other. A text begins with
-//! empty built-in chains, so that what a command takes away must be of the text.
+//! table; logs of programs that run iptables list one command after the other. A text starts from
+//! empty built-in chains, so a command can only remove what the text itself added.
 
 use super::error::{Fault, Shown};
 use super::line::end_of;
@@ -12,15 +12,15 @@ use super::words::Word;
 use super::{ChainCounters, tables, value};
 use crate::model::{Classic, IpFamily};
 
-/// What a command was about.
+/// What a command acted on.
 pub(super) enum Done {
-    /// It changed chains, or gave what one has counted.
+    /// It changed chains, or gave the counters of a chain.
     Chains(Option<ChainCounters>),
-    /// It is none of these: a rule.
+    /// It is a rule, not a command.
     Rule,
 }
 
-/// Runs a command that is about chains.
+/// Runs a command on chains.
 pub(super) fn run(words: &[Word<'_>], end: usize, open: &mut Open) -> Result<Done, Fault> {
     let Some((first, rest)) = words.split_first().filter(|(first, _)| !first.quoted) else { return Ok(Done::Rule) };
     let counters = match (&*first.text, rest) {
@@ -65,8 +65,8 @@ pub(super) fn run(words: &[Word<'_>], end: usize, open: &mut Open) -> Result<Don
     Ok(Done::Chains(counters))
 }
 
-/// Takes the program and the options that are not about the rule from a line of iptables(8), and
-/// returns its table: `filter` where none is named.
+/// Removes the program and the options that do not concern the rule from a line of iptables(8),
+/// and returns its table: `filter` where none is named.
 pub(super) fn take_table(words: &mut Vec<Word<'_>>, family: IpFamily) -> Result<Named, Fault> {
     if let Some(program) = words.first().and_then(|word| program(&word.text)) {
         if program != family {
@@ -87,7 +87,7 @@ pub(super) fn take_table(words: &mut Vec<Word<'_>>, family: IpFamily) -> Result<
                 let table = words.remove(index);
                 named = Named::Table(tables::find(table.piece())?);
             }
-            // Its number of seconds need not be there.
+            // The number of seconds is optional.
             "-w" | "--wait" if words.get(index).is_some_and(|word| word.text.bytes().all(|b| b.is_ascii_digit())) => {
                 words.remove(index);
             }
@@ -100,9 +100,9 @@ pub(super) fn take_table(words: &mut Vec<Word<'_>>, family: IpFamily) -> Result<
 /// The table of a line of iptables(8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
-    /// None is named, which is `filter`.
+    /// No table is named, which means `filter`.
     ByDefault,
-    /// With `-t`.
+    /// Named with `-t`.
     Table(Classic),
 }
 
@@ -115,13 +115,13 @@ impl Named {
     }
 }
 
-/// Whether a line outside of a table is a command.
+/// Returns whether a line outside a table is a command.
 pub(super) fn is_command(text: &str) -> bool {
     let first = text.split_whitespace().next().unwrap_or_default();
     first.starts_with('-') || program(first).is_some()
 }
 
-/// The family of the program with this name or path.
+/// Returns the family of the program with this name or path.
 fn program(word: &str) -> Option<IpFamily> {
     let name = word.rsplit('/').next().unwrap_or(word);
     let name = name.strip_suffix("-nft").or_else(|| name.strip_suffix("-legacy")).unwrap_or(name);
@@ -132,7 +132,7 @@ fn program(word: &str) -> Option<IpFamily> {
     }
 }
 
-/// Options of iptables(8) that say nothing of a rule.
+/// Options of iptables(8) that do not affect a rule.
 fn is_general(option: &str) -> bool {
     matches!(option, "-t" | "--table" | "-w" | "--wait" | "-n" | "--numeric" | "-v" | "--verbose")
 }

@@ -23,19 +23,19 @@ impl From<ImportError> for Error {
     }
 }
 
-/// A fault within a line.
+/// A fault in a line.
 #[derive(Debug)]
 pub(super) struct Fault {
-    /// Byte of the line.
+    /// Byte offset in the line.
     at: usize,
     what: String,
     pub(super) kind: FaultKind,
 }
 
-/// Whether xtables would have taken it.
+/// Whether xtables would have accepted the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FaultKind {
-    /// It may be right, but has no name here: it can be kept.
+    /// It may be valid but is unknown here, so it can be kept.
     Unknown,
     /// It is wrong.
     Wrong,
@@ -50,14 +50,14 @@ impl Fault {
         Fault { at, what: what.into(), kind: FaultKind::Unknown }
     }
 
-    /// In this line, which is the `number`th.
+    /// Locates the fault in this line, which has this number.
     pub(super) fn in_line(self, number: usize, line: &str) -> ImportError {
         let column = 1 + line.char_indices().take_while(|(at, _)| *at < self.at).count();
         ImportError { line: number, column, fault: self.what }
     }
 }
 
-/// Foreign text in a message: one line, not too long.
+/// Input text in a message: one line, shortened.
 pub(super) struct Shown<'a>(pub(super) &'a str);
 
 impl fmt::Display for Shown<'_> {
@@ -67,7 +67,7 @@ impl fmt::Display for Shown<'_> {
         if text.is_empty() {
             return f.write_str("\"\"");
         }
-        // A mark of byte order at the start of a file, for one, would not be seen.
+        // A byte order mark at the start of a file, for example, would be invisible.
         let end = text.char_indices().nth(MOST).map_or(text.len(), |(end, _)| end);
         Escaped::new(text.get(..end).unwrap_or_default()).fmt(f)?;
         if end < text.len() { f.write_str("...") } else { Ok(()) }

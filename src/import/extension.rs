@@ -1,4 +1,5 @@
-//! Extensions of xtables as tables: which options a match or target has, and who reads them.
+//! Extensions of xtables as tables: the options of each match or target, and the function that
+//! reads them.
 
 use smallvec::SmallVec;
 
@@ -11,7 +12,7 @@ use crate::model::{IpFamily, Protocol};
 pub(super) struct Extension {
     pub(super) name: &'static str,
     pub(super) options: &'static [Opt],
-    /// Adds what was given to the rule.
+    /// Adds the given options to the rule.
     pub(super) read: fn(&Instance<'_>, &mut Making) -> Result<(), Fault>,
 }
 
@@ -24,7 +25,7 @@ pub(super) struct Opt {
     pub(super) negatable: Negatable,
 }
 
-/// Whether `!` may stand in front.
+/// Whether `!` may precede the option.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Negatable {
     No,
@@ -52,7 +53,7 @@ impl Opt {
         Opt { negatable: Negatable::Yes, ..self }
     }
 
-    /// Has another name besides.
+    /// Has a second name.
     pub(super) const fn also(self, also: &'static str) -> Opt {
         Opt { also, ..self }
     }
@@ -61,19 +62,19 @@ impl Opt {
         self.name == name || self.also == name
     }
 
-    /// getopt_long(3) takes the beginning of a name for it.
+    /// Returns whether `name` abbreviates this option, as getopt_long(3) allows.
     fn begins_with(&self, name: &str) -> bool {
         name.len() > 3 && (self.name.starts_with(name) || self.also.starts_with(name))
     }
 }
 
 impl Extension {
-    /// The option with exactly this name.
+    /// Returns the option with exactly this name.
     pub(super) fn option(&self, name: &str) -> Option<&'static Opt> {
         self.options.iter().find(|option| option.is_called(name))
     }
 
-    /// The one option whose name begins so.
+    /// Returns the only option that this name abbreviates.
     pub(super) fn abbreviated(&self, name: &str) -> Option<&'static Opt> {
         let mut all = self.options.iter().filter(|option| option.begins_with(name));
         let first = all.next()?;
@@ -81,15 +82,15 @@ impl Extension {
     }
 }
 
-/// An extension in a rule, with the options that were given to it.
+/// An extension in a rule, with the options given to it.
 pub(super) struct Instance<'l> {
     pub(super) extension: &'static Extension,
-    /// What it is, for messages.
+    /// Its role, for messages.
     pub(super) role: Role,
-    /// Where its name stands.
+    /// Where its name is in the line.
     pub(super) at: usize,
     pub(super) given: SmallVec<[Given<'l>; 2]>,
-    /// Options that it does not have, with what follows them.
+    /// Options that it does not have, with the words after them.
     pub(super) unread: Vec<String>,
 }
 
@@ -101,7 +102,7 @@ pub(super) enum Role {
 }
 
 impl Role {
-    /// The kernel's name for the expression, and ours for people.
+    /// The kernel's name of the expression, also used in messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Role::Match => "match",
@@ -110,7 +111,7 @@ impl Role {
     }
 }
 
-/// An option as it was given.
+/// An option as given.
 pub(super) struct Given<'l> {
     pub(super) name: &'static str,
     pub(super) not: bool,
@@ -119,12 +120,12 @@ pub(super) struct Given<'l> {
 }
 
 impl Given<'_> {
-    /// Its first value.
+    /// Returns its first value.
     pub(super) fn piece(&self) -> Piece<'_> {
         self.values.first().map_or(Piece { text: "", at: self.at }, |word| word.piece())
     }
 
-    /// Its second value.
+    /// Returns its second value.
     pub(super) fn second(&self) -> Piece<'_> {
         self.values.get(1).map_or(Piece { text: "", at: self.at }, |word| word.piece())
     }
@@ -135,7 +136,7 @@ impl<'l> Instance<'l> {
         Instance { extension, role, at, given: SmallVec::new(), unread: Vec::new() }
     }
 
-    /// The option of this name, if it was given.
+    /// Returns the option of this name, if it was given.
     pub(super) fn get(&self, name: &str) -> Option<&Given<'l>> {
         self.given.iter().find(|given| given.name == name)
     }
@@ -144,22 +145,22 @@ impl<'l> Instance<'l> {
         self.get(name).is_some()
     }
 
-    /// The option of this name, without which the extension says nothing.
+    /// Returns the option of this name, which the extension requires.
     pub(super) fn required(&self, name: &str) -> Result<&Given<'l>, Fault> {
         self.get(name).ok_or_else(|| self.wrong(format!("needs {name}")))
     }
 
-    /// A fault of the extension as a whole.
+    /// Returns a fault of the extension as a whole.
     pub(super) fn wrong(&self, what: impl AsRef<str>) -> Fault {
         Fault::wrong(self.at, format!("{} {} {}", self.role.name(), self.extension.name, what.as_ref()))
     }
 
-    /// Something that xtables would take, and nft or the model cannot say.
+    /// Returns a fault for something that xtables accepts but nft or the model cannot express.
     pub(super) fn unknown(&self, at: usize, what: impl AsRef<str>) -> Fault {
         Fault::unknown(at, format!("{} {}: {}", self.role.name(), self.extension.name, what.as_ref()))
     }
 
-    /// It with its options, in words.
+    /// Returns the name and the options as words.
     pub(super) fn words(&self) -> String {
         let mut words = Vec::new();
         for given in &self.given {
@@ -172,7 +173,7 @@ impl<'l> Instance<'l> {
     }
 }
 
-/// The match that a protocol brings along, so that `-p tcp --dport 80` needs no `-m tcp`.
+/// Returns the match that a protocol loads, so that `-p tcp --dport 80` needs no `-m tcp`.
 pub(super) fn of_protocol(protocol: Protocol, family: IpFamily) -> Option<&'static str> {
     match (protocol, family) {
         (Protocol::TCP, _) => Some("tcp"),

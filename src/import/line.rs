@@ -1,5 +1,5 @@
-//! A rule: `[packets:bytes] -A CHAIN options`, its own options and those of its matches and its
-//! target.
+//! A rule: `[packets:bytes] -A CHAIN options`, with the options of the rule, of its matches and of
+//! its target.
 
 mod extensions;
 mod options;
@@ -18,17 +18,17 @@ use options::Parsing;
 
 /// Where a rule goes.
 pub(super) enum RuleSlot {
-    /// In front of the rule with this index, from 0.
+    /// Before the rule with this index, from 0.
     At {
         index: usize,
-        /// Where that is written.
+        /// Where the index is in the line.
         at: usize,
     },
-    /// Behind all others.
+    /// After all others.
     Last,
 }
 
-/// Reads a rule; the chain is an index in `open`.
+/// Reads a rule; the returned chain is an index in `open`.
 pub(super) fn read(
     all: &[Word<'_>],
     end: usize,
@@ -82,15 +82,15 @@ pub(super) fn read(
     Ok((chain, place, making.finish(pairs, counter, at)?))
 }
 
-/// Where the words end, at least `at`.
+/// Returns the end of the words, at least `at`.
 pub(super) fn end_of(words: &[Word<'_>], at: usize) -> usize {
     words.last().map_or(at, |word| word.at + word.text.len()).max(at)
 }
 
-/// Pairs of source and destination in one line.
+/// The most pairs of source and destination in one line.
 const ADDRESSES: usize = 1024;
 
-/// What a line says.
+/// The content of a line.
 #[derive(Default)]
 struct Line<'l> {
     command: Option<(usize, RuleSlot)>,
@@ -100,7 +100,7 @@ struct Line<'l> {
     iif: Option<Given<'l>>,
     oif: Option<Given<'l>>,
     protocol: Option<(bool, Protocol, usize)>,
-    /// Whether `-f` is there, and negated.
+    /// Whether `-f` is given, and negated.
     fragment: Option<bool>,
     parts: SmallVec<[LinePart<'l>; 3]>,
     target: Option<Target<'l>>,
@@ -114,7 +114,7 @@ enum Target<'l> {
 /// A match or a target.
 enum LinePart<'l> {
     Known(Instance<'l>),
-    /// One that has no name here: its role, its name and its options.
+    /// An unknown one: its role, its name and its options.
     Kept(Role, &'l str, Vec<String>),
 }
 

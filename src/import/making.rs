@@ -1,39 +1,39 @@
-//! A rule in the making: statements from its matches and its target, and the rules that one line
-//! becomes.
+//! A rule under construction: statements from its matches and its target, and the rules that one
+//! line becomes.
 
 use super::error::Fault;
 use super::words::Piece;
 use crate::model::{Classic, IpFamily, Match, Protocol, Rule, Statement, Verdict};
 
-/// What matches and targets of one line add to.
+/// Collects the statements of the matches and the target of one line.
 pub(super) struct Making {
     pub(super) family: IpFamily,
     pub(super) table: Classic,
-    /// The protocol that `-p` gave, where it is not negated.
+    /// The protocol given by `-p`, unless negated.
     pub(super) protocol: Option<Protocol>,
     matches: Vec<Alternatives>,
     actions: Vec<Statement>,
     comment: Option<String>,
-    /// A match that remembers packets: asking it twice is not asking it once.
+    /// A stateful match: evaluating it twice per packet changes the result.
     remembers: Option<&'static str>,
-    /// What is not captured by a `TPROXY` is dropped.
+    /// Packets that a `TPROXY` does not capture are dropped.
     else_drop: bool,
     in_two: bool,
 }
 
-/// Statements of which one list holds for each rule that the line becomes.
+/// Alternative lists of statements: each rule that the line becomes has one of them.
 enum Alternatives {
     One(Statement),
     Several(Vec<Vec<Statement>>),
 }
 
-/// A rule of the text as rules of nft, at least one.
+/// A rule of the text as one or more rules of nft.
 pub(super) struct Made {
     pub(super) first: Rule,
     pub(super) more: Vec<Rule>,
 }
 
-/// How far one can go back.
+/// A state that [`Making::back_to`] restores.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     matches: usize,
@@ -59,18 +59,18 @@ impl Making {
         self.statement(Statement::Match(matches));
     }
 
-    /// A statement that stands among the matches.
+    /// Adds a statement among the matches.
     pub(super) fn statement(&mut self, statement: Statement) {
         self.matches.push(Alternatives::One(statement));
     }
 
-    /// One of two lists, which exclude each other.
+    /// Adds two mutually exclusive lists of statements.
     pub(super) fn either(&mut self, alternatives: [Vec<Statement>; 2]) {
         self.in_two = true;
         self.matches.push(Alternatives::Several(alternatives.into()));
     }
 
-    /// A match that remembers packets.
+    /// Adds a stateful match.
     pub(super) fn remembering(&mut self, name: &'static str, statement: Statement) {
         self.remembers = Some(name);
         self.statement(statement);
@@ -80,7 +80,7 @@ impl Making {
         self.actions.push(statement);
     }
 
-    /// Another rule drops what this one did not take.
+    /// Adds a second rule that drops what the first one did not take.
     pub(super) fn else_drop(&mut self) {
         self.else_drop = true;
     }
@@ -99,13 +99,13 @@ impl Making {
         Mark { matches: self.matches.len(), actions: self.actions.len() }
     }
 
-    /// Takes back what was added since.
+    /// Removes everything added since `mark`.
     pub(super) fn back_to(&mut self, mark: Mark) {
         self.matches.truncate(mark.matches);
         self.actions.truncate(mark.actions);
     }
 
-    /// The rules, one for each of `addresses`, with the same statements behind them.
+    /// Returns the rules, one for each of `addresses`, with the same statements after them.
     pub(super) fn finish(
         self,
         addresses: Vec<Vec<Statement>>,
@@ -145,7 +145,7 @@ impl Making {
                 if let (1.., Some(Statement::Counter { packets, bytes })) =
                     (index, statements.iter_mut().find(|statement| matches!(statement, Statement::Counter { .. })))
                 {
-                    // All of it was counted with the first.
+                    // The first rule holds the whole count.
                     (*packets, *bytes) = (0, 0);
                 }
                 let rule = |statements| Rule { statements, comment: comment.clone(), ..Rule::new() };
@@ -158,7 +158,7 @@ impl Making {
         Ok(made)
     }
 
-    /// The protocol of the rule, which has to be one of these.
+    /// Returns the protocol of the rule, which must be one of these.
     pub(super) fn needs_protocol(&self, at: Piece<'_>, what: &str, among: &[Protocol]) -> Result<Protocol, Fault> {
         self.protocol.filter(|protocol| among.contains(protocol)).ok_or_else(|| {
             let names: Vec<_> = among.iter().filter_map(|protocol| protocol.name()).collect();
@@ -167,7 +167,7 @@ impl Making {
         })
     }
 
-    /// The table of the rule, which has to be this one.
+    /// Fails unless the rule is in this table.
     pub(super) fn needs_table(&self, at: usize, what: &str, table: Classic) -> Result<(), Fault> {
         let what = || format!("target {what} works only in table {}; move the rule there", super::tables::name(table));
         if self.table == table { Ok(()) } else { Err(Fault::wrong(at, what())) }
@@ -183,7 +183,7 @@ impl Alternatives {
     }
 }
 
-/// The only choice there is, without a copy: nearly every line.
+/// Returns the only variant without copying, which suffices for nearly every line.
 fn moved(mut start: Vec<Statement>, parts: &mut Vec<Alternatives>) -> Vec<Statement> {
     for part in parts.drain(..) {
         match part {
@@ -194,7 +194,7 @@ fn moved(mut start: Vec<Statement>, parts: &mut Vec<Alternatives>) -> Vec<Statem
     start
 }
 
-/// Every choice, the first alternatives first.
+/// Returns every variant, the first alternatives first.
 fn variants(start: Vec<Statement>, parts: &[Alternatives]) -> Vec<Vec<Statement>> {
     let mut variants = vec![start];
     for part in parts {
@@ -212,5 +212,5 @@ fn variants(start: Vec<Statement>, parts: &[Alternatives]) -> Vec<Vec<Statement>
     variants
 }
 
-/// Rules that one line may become.
+/// The most rules that one line may become.
 const MOST: usize = 1024;

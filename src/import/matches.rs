@@ -1,10 +1,10 @@
 //! The matches: their options, by name.
 //!
 //! ```text
-//! ports   what ports, flags and messages say   packet   what the packet and its socket say   connection   what conntrack says
-//! owner   whose socket it is                        header   what the header of the network layer says
-//! tuple   all that conntrack knows of a connection  way      bridge ports, the way back, segment sizes
-//! drawn   lists, sets, and what is left to chance
+//! connection  conntrack: state, status, mark     packet  the packet and its socket
+//! drawn       lists, ipsets and probabilities    ports   ports, TCP flags, ICMP messages
+//! header      the network header                 tuple   conntrack in full
+//! owner       the owner of the socket            way     bridge ports, reverse path, segment sizes
 //! ```
 
 mod connection;
@@ -19,7 +19,7 @@ mod way;
 use super::extension::{Extension, Opt};
 use crate::model::IpFamily;
 
-/// The match of this name for this family.
+/// Returns the match of this name for this family.
 pub(super) fn find(name: &str, family: IpFamily) -> Option<&'static Extension> {
     let only = match name {
         "icmp" | "ttl" => Some(IpFamily::Ipv4),

@@ -1,27 +1,28 @@
-//! Reads what iptables-save(8) and ip6tables-save(8) print, and what people write for
+//! Reads the output of iptables-save(8) and ip6tables-save(8), and hand-written input of
 //! iptables-restore(8), as a rule set.
 //!
-//! Commands are read too: `-N`, `-P`, `-F` and `-I` within a table, and lines of iptables(8) itself
-//! outside of one (`iptables -t nat -A OUTPUT ...`, what `iptables -S` prints). Such a line is
-//! about table filter unless `-t` names another.
+//! Commands are read too: `-N`, `-P`, `-F` and `-I` within a table, and lines of iptables(8)
+//! itself outside a table (`iptables -t nat -A OUTPUT ...`, the output of `iptables -S`). Such a
+//! line refers to table filter unless `-t` names another.
 //!
-//! Every line is read as xtables would run it, whatever nft makes of the same words; where the two
-//! differ, the rule says what xtables does:
+//! Every line is read as xtables would run it, even where nft gives the same words another
+//! meaning. Where the two differ, the rule does what xtables does:
 //! - a `TPROXY` without a listener drops: its rule is followed by a second one, with the same
 //!   matches, that drops;
-//! - `-m owner ! --uid-owner 7` matches packets without a socket too, which nothing in nft does: it
-//!   stays what iptables-nft(8) puts into the kernel, an xtables match as an opaque statement. So
-//!   do recent, statistic, rpfilter, tcpmss, physdev, TCPMSS, and of conntrack what asks for more
-//!   than state, status and direction;
-//! - several addresses in one option are several rules, `--ports` of multiport is two that exclude
-//!   each other.
+//! - `-m owner ! --uid-owner 7` also matches packets without a socket, which nothing in nft does:
+//!   it becomes what iptables-nft(8) puts into the kernel, an xtables match as an opaque
+//!   statement. So do recent, statistic, rpfilter, tcpmss, physdev and TCPMSS, and conntrack
+//!   options other than state, status and direction;
+//! - several addresses in one option become several rules; `--ports` of multiport becomes two
+//!   rules that exclude each other.
 //!
-//! What cannot be said exactly is an error with line and column, or where asked
-//! ([`Unknown::KeepOpaque`]) an opaque statement: never a guess. Names of hosts, users and services
-//! are not resolved. Nothing is taken on trust, and no text makes it panic.
+//! Anything that cannot be expressed exactly is an error with line and column or, on request
+//! ([`Unknown::KeepOpaque`]), an opaque statement: never a guess. Names of hosts, users and
+//! services are not resolved. The input is not trusted, and no text makes the parser panic.
 //!
 //! ```text
-//! text -- words --> words -- line --> options by extension -- matches, targets --> statements -- making --> rules -- tables --> tables
+//! text -- words --> words -- line --> options by extension -- matches, targets --> statements
+//!      -- making --> rules -- tables --> tables
 //! ```
 //!
 //! ```
@@ -69,29 +70,29 @@ pub use error::ImportError;
 
 use crate::model::{IpFamily, Name, Ruleset};
 
-/// The rule set that this text of `iptables-save` ([`IpFamily::Ipv4`]) or `ip6tables-save`
-/// ([`IpFamily::Ipv6`]) describes: tables `raw`, `mangle`, `nat`, `filter` and `security` of
-/// family ip or ip6, in the order of the text.
+/// Reads a text of `iptables-save` ([`IpFamily::Ipv4`]) or `ip6tables-save` ([`IpFamily::Ipv6`])
+/// as a rule set: tables `raw`, `mangle`, `nat`, `filter` and `security` of family ip or ip6, in
+/// the order of the text.
 ///
 /// Built-in chains become base chains with the type, hook and priority that they have in xtables.
-/// Only chains that the text names are there. A rule without a target counts and does nothing else,
-/// so it has a counter; others have one where the text gives numbers.
+/// Only chains that the text names exist. A rule without a target only counts, so it has a
+/// counter; other rules have one where the text gives numbers.
 ///
 /// Matches that are known: addrtype, cgroup, comment, connmark, conntrack, dscp, hl, icmp, icmp6,
 /// iprange, length, limit, mark, multiport, owner, physdev, pkttype, recent, rpfilter, sctp, set,
 /// socket, state, statistic, tcp, tcpmss, ttl, udp. Targets: ACCEPT, AUDIT, CONNMARK, CT, DNAT,
 /// DROP, LOG, MARK, MASQUERADE, NFLOG, NFQUEUE, NOTRACK, REDIRECT, REJECT, RETURN, SNAT, TCPMSS,
-/// TPROXY, TRACE, and chains of the table by `-j` and `-g`. What a set of ipset holds is not, so
-/// that a match of one is kept or refused.
+/// TPROXY, TRACE, and chains of the table by `-j` and `-g`. The contents of an ipset are not
+/// known, so a match of one is kept or refused.
 ///
 /// # Errors
-/// The first thing that cannot be read or cannot be said exactly. Whether the rules are good at
-/// their place is asked of [`Ruleset::validate`].
+/// The first thing that cannot be read or cannot be expressed exactly. [`Ruleset::validate`]
+/// checks whether the rules are valid where they are.
 pub fn iptables_save(text: &str, family: IpFamily, unknown: Unknown) -> Result<Imported, ImportError> {
     tables::read(text, family, unknown)
 }
 
-/// What is done about a match, target or option that is not known, or that nft cannot say.
+/// What to do with a match, target or option that is unknown or that nft cannot express.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "refuse or keep")]
 pub enum Unknown {
@@ -102,20 +103,20 @@ pub enum Unknown {
     Refuse,
 }
 
-/// A text as a rule set, and what a rule set has no place for.
+/// A rule set read from a text, and what a rule set cannot hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
     /// The tables.
     pub ruleset: Ruleset,
-    /// What chains have counted, where the text says it, in the order of the text.
+    /// The counters of chains, where the text has them, in the order of the text.
     pub counters: Vec<ChainCounters>,
-    /// The comment lines but for those that say who printed the text and when: iptables-save(8)
-    /// warns in them of what it left out, see [`Remark::is_warning`].
+    /// The comment lines except those that name the printing program and the time: in them
+    /// iptables-save(8) warns of what it left out, see [`Remark::is_warning`].
     pub remarks: Vec<Remark>,
 }
 
-/// What a chain has counted: a built-in one the packets that its policy decided.
+/// The counters of a chain; a built-in one counts the packets that its policy decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChainCounters {
@@ -140,8 +141,8 @@ pub struct Remark {
 }
 
 impl Remark {
-    /// Whether iptables-save(8) says that there is more than it printed, such as a table that only
-    /// nft(8) can list. What the rule set says is not all that happens then:
+    /// Returns whether iptables-save(8) reports that it left something out, such as a table that
+    /// only nft(8) can list. The rule set is then incomplete: see
     /// [`Rules::with_unknown`](crate::sim::Rules::with_unknown).
     ///
     /// Source: iptables/xtables-save.c and nft.c of iptables 1.8.9.

@@ -1,4 +1,4 @@
-//! A table while it is read: its chains, their policies, and the rules in them.
+//! A table being read: its chains, their policies and their rules.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,7 +11,7 @@ use super::words::{self, Piece, Word};
 use super::{ChainCounters, Unknown, targets, value};
 use crate::model::{Chain, Classic, Family, Hook, IpFamily, Name, Policy, Rule, Table};
 
-/// The table between `*name` and `COMMIT`, or one that commands are about.
+/// The table between `*name` and `COMMIT`, or one that commands refer to.
 pub(super) struct Open {
     pub(super) classic: Classic,
     /// Whether no line named it.
@@ -25,7 +25,7 @@ struct OpenChain {
     hook: Option<Hook>,
     declared: bool,
     policy: Policy,
-    /// Rules of the text, some of which are several of nft: `-I` counts those of the text.
+    /// Rules of the text, each one or more of nft: `-I` counts the rules of the text.
     rules: VecDeque<Made>,
 }
 
@@ -34,7 +34,7 @@ impl Open {
         Open { classic, by_default: named == Named::ByDefault, chains: Vec::new(), by_name: HashMap::new() }
     }
 
-    /// A command: what it says of counters.
+    /// Reads a command or a rule, and returns the counters that it gives.
     pub(super) fn line(
         &mut self,
         words: &[Word<'_>],
@@ -106,7 +106,7 @@ impl Open {
         Ok(())
     }
 
-    /// What may be meant where a chain is not found.
+    /// Returns a hint for a chain that is not found.
     fn hint(&self) -> &'static str {
         if self.by_default {
             " (a line without -t is about filter; put -t TABLE into it, or *TABLE above and COMMIT below)"
@@ -115,7 +115,7 @@ impl Open {
         }
     }
 
-    /// `:CHAIN POLICY [packets:bytes]`, from behind the colon on.
+    /// Reads `:CHAIN POLICY [packets:bytes]` from after the colon.
     pub(super) fn declare(&mut self, line: &str, start: usize) -> Result<Option<ChainCounters>, Fault> {
         let mut words = Vec::new();
         words::split(line, start, &mut words)?;
@@ -167,7 +167,7 @@ impl Open {
         index
     }
 
-    /// The chain that a rule goes to: a declared or a built-in one.
+    /// Returns the chain that a rule goes to, a declared or a built-in one.
     pub(super) fn chain(&mut self, word: &Word<'_>) -> Result<usize, Fault> {
         if let Some(index) = self.by_name.get(&*word.text) {
             return Ok(*index);
@@ -183,7 +183,7 @@ impl Open {
         }
     }
 
-    /// The name of a chain that rules may jump to; `None` when there is none.
+    /// Returns the name of a chain that rules may jump to, or `None`.
     pub(super) fn callable(&self, word: &Word<'_>) -> Result<Option<Name>, Fault> {
         let piece = word.piece();
         let base =
@@ -206,7 +206,8 @@ impl Open {
                     let what = format!("chain {} has {count} rules; insert at 1 to {last}", Shown(name.as_str()));
                     return Err(Fault::wrong(at, what));
                 }
-                // One by one at the same place, as iptables does: the last is the first.
+                // One by one at the same index, as iptables inserts them: the last becomes the
+                // first.
                 made.into_iter().for_each(|made| rules.insert(index, made));
             }
         }
@@ -236,7 +237,7 @@ impl OpenChain {
     }
 }
 
-/// The hook of a built-in chain.
+/// Returns the hook of a built-in chain.
 fn hook(classic: Classic, chain: &str) -> Option<Hook> {
     let hook = match chain {
         "PREROUTING" => Hook::Prerouting,
@@ -249,7 +250,7 @@ fn hook(classic: Classic, chain: &str) -> Option<Hook> {
     classic.hooks().contains(&hook).then_some(hook)
 }
 
-/// What iptables(8) has against the name of a chain.
+/// Returns why iptables(8) rejects the name of a chain.
 fn name_fault(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("is empty; give it one")

@@ -1,4 +1,4 @@
-//! What a rule set has no word for, as the kernel holds it: opaque statements.
+//! Opaque statements for what a rule set cannot express, as the kernel holds it.
 
 use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, PayloadBase, Register};
 use crate::model::{Opaque, Statement};
@@ -6,7 +6,7 @@ use crate::model::{Opaque, Statement};
 use super::extension::Role;
 use crate::xt::{Extension, write_options};
 
-/// `-f`: the second and further fragments; or when `not`, everything else.
+/// `-f`: the second and further fragments, or everything else when `not`.
 pub(super) fn fragment(not: bool) -> Statement {
     let op = if not { CmpOp::Eq } else { CmpOp::Ne };
     let reg = Register::FIRST;
@@ -17,7 +17,7 @@ pub(super) fn fragment(not: bool) -> Statement {
     ])
 }
 
-/// An ICMP or ICMPv6 message of this type and code, behind a check of the protocol.
+/// An ICMP or ICMPv6 message of this type and code; a check of the protocol must precede it.
 pub(super) fn icmp(not: bool, kind: u8, code: u8) -> Statement {
     let op = if not { CmpOp::Ne } else { CmpOp::Eq };
     program(vec![
@@ -26,18 +26,18 @@ pub(super) fn icmp(not: bool, kind: u8, code: u8) -> Statement {
     ])
 }
 
-/// A program that no statement says.
+/// Returns a statement of expressions that no other statement represents.
 pub(super) fn program(code: Vec<Expr>) -> Statement {
     let names: Vec<_> = code.iter().map(Expr::name).collect();
     Statement::Opaque(Opaque::new(&names.join(","), None, code))
 }
 
-/// The xtables match `name` of this revision with its information, as iptables-nft(8) makes it.
+/// Returns the xtables match `name` of this revision with its data, as iptables-nft(8) encodes it.
 pub(super) fn xtables_match(name: &str, revision: u32, info: &[u8]) -> Statement {
     xtables(Role::Match, name, revision, info)
 }
 
-/// The same of a target.
+/// Returns the xtables target `name` likewise.
 pub(super) fn xtables_target(name: &str, revision: u32, info: &[u8]) -> Statement {
     xtables(Role::Target, name, revision, info)
 }
@@ -46,7 +46,7 @@ fn xtables(role: Role, name: &str, revision: u32, info: &[u8]) -> Statement {
     extension(role, name, Extension { name: name.into(), revision, info }.write())
 }
 
-/// An extension that is kept without being understood. It cannot be sent.
+/// Returns an extension that is kept without being understood. It cannot be sent.
 pub(super) fn kept(role: Role, name: &str, options: &str) -> Statement {
     extension(role, name, write_options(name, options))
 }

@@ -1,4 +1,4 @@
-//! The text as a whole: the tables in it, and lines that belong to none.
+//! The text as a whole: its tables, and lines outside them.
 
 use super::commands::{self, Named};
 use super::error::{Fault, Shown};
@@ -25,7 +25,7 @@ pub(super) fn read(text: &str, family: IpFamily, unknown: Unknown) -> Result<Imp
     }
 }
 
-/// The name of a table.
+/// Returns the name of a table.
 pub(super) fn name(classic: Classic) -> &'static str {
     match classic {
         Classic::Filter => "filter",
@@ -41,7 +41,7 @@ struct Reading {
     family: IpFamily,
     unknown: Unknown,
     open: Option<Open>,
-    /// Tables that lines of iptables(8) itself are about.
+    /// Tables that lines of iptables(8) itself refer to.
     commanded: Vec<Open>,
 }
 
@@ -84,7 +84,7 @@ impl Reading {
         Ok(())
     }
 
-    /// A line of iptables(8) itself.
+    /// Reads a line of iptables(8) itself.
     fn command(&mut self, line: &str) -> Result<(), Fault> {
         let mut words = Vec::new();
         words::split(line, 0, &mut words)?;
@@ -137,7 +137,7 @@ impl Reading {
     }
 }
 
-/// The table of this name.
+/// Returns the table of this name.
 pub(super) fn find(piece: Piece<'_>) -> Result<Classic, Fault> {
     Classic::ALL.into_iter().find(|classic| name(*classic) == piece.text).ok_or_else(|| {
         piece.wrong(format!("unknown table {}; there are raw, mangle, nat, filter and security", Shown(piece.text)))

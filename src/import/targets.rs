@@ -1,7 +1,8 @@
-//! The targets: their options, by name. Chains of the table are none of these.
+//! The targets and their options, by name. Chains of the table are not among them.
 //!
 //! ```text
-//! verdicts   what becomes of the packet   nat   what changes addresses   marks   what is written on it, and TPROXY   logs   what is told
+//! logs    what is recorded         nat        address translation
+//! marks   marks, zones, TPROXY     verdicts   the fate of the packet
 //! ```
 
 mod logs;
@@ -11,7 +12,7 @@ mod verdicts;
 
 use super::extension::{Extension, Opt};
 
-/// The target of this name.
+/// Returns the target of this name.
 pub(super) fn find(name: &str) -> Option<&'static Extension> {
     TARGETS.iter().find(|extension| extension.name == name)
 }

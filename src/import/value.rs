@@ -7,12 +7,12 @@ use super::extension::Given;
 use super::words::Piece;
 use crate::model::{Field, IfName, IntoOperand, Masked, Match, Op, Operand, Protocol, Value, kind, masked};
 
-/// `field` is the operand, or when `not` is not.
+/// Returns a match that `field` is the operand, or is not when `not`.
 pub(super) fn matching(field: Field, not: bool, operand: Operand) -> Match {
     Match::new(field, if not { Op::Ne } else { Op::Eq }, operand)
 }
 
-/// A number as strtoul(3) reads it with base 0: `0x` is hexadecimal, a leading 0 octal.
+/// Parses a number as strtoul(3) with base 0: `0x` is hexadecimal, a leading 0 octal.
 fn parse(text: &str) -> Option<u64> {
     let digits = |text: &str, radix| {
         let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric());
@@ -25,7 +25,7 @@ fn parse(text: &str) -> Option<u64> {
     }
 }
 
-/// A number within these bounds.
+/// Parses a number within these bounds.
 pub(super) fn number(piece: Piece<'_>, what: &str, least: u32, most: u32) -> Result<u32, Fault> {
     let number = parse(piece.text).and_then(|number| u32::try_from(number).ok());
     number
@@ -33,20 +33,20 @@ pub(super) fn number(piece: Piece<'_>, what: &str, least: u32, most: u32) -> Res
         .ok_or_else(|| piece.wrong(format!("{} is no {what}; give a number from {least} to {most}", Shown(piece.text))))
 }
 
-/// A number of 16 bits.
+/// Parses a number of 16 bits.
 pub(super) fn short(piece: Piece<'_>, what: &str) -> Result<u16, Fault> {
     let number = number(piece, what, 0, u16::MAX.into())?;
     u16::try_from(number).map_err(|_| piece.wrong("does not fit 16 bits"))
 }
 
-/// A number of packets or bytes.
+/// Parses a number of packets or bytes.
 pub(super) fn count(piece: Piece<'_>) -> Result<u64, Fault> {
     let plain = piece.text.starts_with(|c: char| c.is_ascii_digit());
     let count = piece.text.parse().ok().filter(|_| plain);
     count.ok_or_else(|| piece.wrong(format!("{} is no number of packets or bytes", Shown(piece.text))))
 }
 
-/// `[packets:bytes]`.
+/// Parses `[packets:bytes]`.
 pub(super) fn counters(piece: Piece<'_>) -> Result<(u64, u64), Fault> {
     let inside = piece.text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     let inside = inside.map(|text| Piece { text, at: piece.at + 1 });
@@ -56,8 +56,8 @@ pub(super) fn counters(piece: Piece<'_>) -> Result<(u64, u64), Fault> {
     Ok((count(packets)?, count(bytes)?))
 }
 
-/// One value, or two ends with `separator` between them; an end that is left out is the first or
-/// last there is, where `open` says so.
+/// Parses one value, or two ends with `separator` between them; with `open`, a missing end is the
+/// first or last value.
 pub(super) fn range<T: Copy + PartialOrd>(
     piece: Piece<'_>,
     separator: char,
@@ -79,7 +79,7 @@ pub(super) fn range<T: Copy + PartialOrd>(
     Ok(ends)
 }
 
-/// A range as an operand; one value when its ends are equal.
+/// Returns a range as an operand; one value when its ends are equal.
 pub(super) fn operand<K, T>(range: RangeInclusive<T>) -> Operand
 where
     T: Copy + PartialEq + IntoOperand<K>,
@@ -88,22 +88,22 @@ where
     if range.start() == range.end() { IntoOperand::<K>::into_operand(*range.start()) } else { range.into_operand() }
 }
 
-/// A port.
+/// Parses a port.
 pub(super) fn port(piece: Piece<'_>) -> Result<u16, Fault> {
     short(piece, "port (names are not looked up)")
 }
 
-/// A port or `low:high`, where an end may be missing.
+/// Parses a port or `low:high`, where an end may be missing.
 pub(super) fn ports(piece: Piece<'_>) -> Result<RangeInclusive<u16>, Fault> {
     range(piece, ':', Some((0, u16::MAX)), port)
 }
 
-/// A match of a port, with `low:high` and negated as given.
+/// Returns a match of a port, with `low:high` and negation as given.
 pub(super) fn port_match(given: &Given<'_>, field: Field) -> Result<Match, Fault> {
     Ok(matching(field, given.not, operand::<kind::Port, _>(ports(given.piece())?)))
 }
 
-/// A number and, behind a slash, a mask of 32 bits; without it all bits.
+/// Parses a number and, after a slash, a mask of 32 bits; without one, all bits count.
 pub(super) fn mark(piece: Piece<'_>) -> Result<Masked<u32>, Fault> {
     let (value, mask) = match piece.split('/') {
         Some((value, mask)) => (value, number(mask, "mask", 0, u32::MAX)?),
@@ -112,7 +112,7 @@ pub(super) fn mark(piece: Piece<'_>) -> Result<Masked<u32>, Fault> {
     Ok(masked(number(value, "mark", 0, u32::MAX)?, mask))
 }
 
-/// A match of a mark.
+/// Returns a match of a mark.
 pub(super) fn mark_match(given: &Given<'_>, field: Field) -> Result<Match, Fault> {
     let piece = given.piece();
     let mark = mark(piece)?;
@@ -131,7 +131,7 @@ pub(super) fn mark_match(given: &Given<'_>, field: Field) -> Result<Match, Fault
     Ok(matching(field, given.not, operand))
 }
 
-/// A protocol by name or number; `None` for all.
+/// Parses a protocol by name or number; `None` means all.
 pub(super) fn protocol(given: &Given<'_>) -> Result<Option<Protocol>, Fault> {
     let piece = given.piece();
     let name = piece.text.to_ascii_lowercase();
@@ -149,7 +149,8 @@ pub(super) fn protocol(given: &Given<'_>) -> Result<Option<Protocol>, Fault> {
     }
 }
 
-/// An interface, or with a trailing `+` all whose names begin so; `None` for all.
+/// Returns a match of an interface, or with a trailing `+` of all names with that prefix; `None`
+/// for all.
 pub(super) fn interface(given: &Given<'_>, field: Field) -> Result<Option<Match>, Fault> {
     let piece = given.piece();
     let name = match piece.text.strip_suffix('+') {
@@ -176,8 +177,8 @@ pub(super) fn interface(given: &Given<'_>, field: Field) -> Result<Option<Match>
     Ok(Some(matching(field, given.not, Operand::Value(Value::Ifname(name)))))
 }
 
-/// The names that iptables(8) has itself, and those of /etc/protocols on Debian, with which it
-/// prints all others.
+/// The names built into iptables(8), and those of /etc/protocols on Debian, which it prints for
+/// all other protocols.
 const PROTOCOLS: &[(&str, u8)] = &[
     ("all", 0),
     ("tcp", 6),

@@ -1,21 +1,21 @@
-//! Lines to words, as iptables-restore(8) splits them: blanks separate, double quotes hold
-//! together, and within them a backslash takes the next character as it is. A closing quote ends
+//! Splits lines into words as iptables-restore(8) does: blanks separate words, double quotes group
+//! them, and within quotes a backslash takes the next character literally. A closing quote ends
 //! the word.
 
 use std::borrow::Cow;
 
 use super::error::Fault;
 
-/// A word and where it stands.
+/// A word and its position.
 #[derive(Clone, Debug)]
 pub(super) struct Word<'t> {
     pub(super) text: Cow<'t, str>,
-    /// Byte of the line where its first character is, behind the quote.
+    /// Byte offset in the line of its first character, after any quote.
     pub(super) at: usize,
     pub(super) quoted: bool,
 }
 
-/// A part of a word, and where it stands.
+/// A part of a word, and its position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece<'t> {
     pub(super) text: &'t str,
@@ -23,17 +23,17 @@ pub(super) struct Piece<'t> {
 }
 
 impl Word<'_> {
-    /// All of it.
+    /// The whole word.
     pub(super) fn piece(&self) -> Piece<'_> {
         Piece { text: &self.text, at: self.at }
     }
 
-    /// Whether it is the mark of a negation.
+    /// Returns whether it is the negation sign.
     pub(super) fn is_not(&self) -> bool {
         self.text == "!" && !self.quoted
     }
 
-    /// Whether it looks like the name of an option.
+    /// Returns whether it looks like the name of an option.
     pub(super) fn is_option(&self) -> bool {
         !self.quoted && self.text.len() > 1 && self.text.starts_with('-')
     }
@@ -44,7 +44,7 @@ impl<'t> Piece<'t> {
         Fault::wrong(self.at, what)
     }
 
-    /// The parts between commas.
+    /// Returns the parts between commas.
     pub(super) fn list(self) -> impl Iterator<Item = Piece<'t>> {
         let mut at = self.at;
         self.text.split(',').map(move |text| {
@@ -54,7 +54,7 @@ impl<'t> Piece<'t> {
         })
     }
 
-    /// The parts before and behind the first `separator`.
+    /// Returns the parts before and after the first `separator`.
     pub(super) fn split(self, separator: char) -> Option<(Piece<'t>, Piece<'t>)> {
         let (before, behind) = self.text.split_once(separator)?;
         let at = self.at + before.len() + separator.len_utf8();
@@ -62,7 +62,7 @@ impl<'t> Piece<'t> {
     }
 }
 
-/// The words of a line, from byte `start` on, behind those that `words` has.
+/// Appends the words of a line, from byte `start` on, to `words`.
 pub(super) fn split<'t>(line: &'t str, start: usize, words: &mut Vec<Word<'t>>) -> Result<(), Fault> {
     let mut at = start;
     while let Some(rest) = line.get(at..).filter(|rest| !rest.is_empty()) {
@@ -84,7 +84,7 @@ pub(super) fn split<'t>(line: &'t str, start: usize, words: &mut Vec<Word<'t>>) 
     Ok(())
 }
 
-/// A word without quotes; getopt_long(3) takes an option and its value also as `--option=value`.
+/// Appends a word without quotes; getopt_long(3) also accepts `--option=value`.
 fn bare_word<'t>(text: &'t str, at: usize, words: &mut Vec<Word<'t>>) {
     if text.is_empty() {
         return;
@@ -100,7 +100,7 @@ fn is_blank_or_quote(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '"')
 }
 
-/// What stands before the closing quote, and how many bytes that are.
+/// Returns the text before the closing quote, and its length in bytes.
 fn inside(text: &str) -> Option<(Cow<'_, str>, usize)> {
     let end = text.find(['"', '\\'])?;
     if text.get(end..)?.starts_with('"') {

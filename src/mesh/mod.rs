@@ -1,7 +1,7 @@
-//! Service meshes as presets: what must be installed in a pod, as plain data.
+//! Presets for service meshes: what must be installed in a pod, as plain data.
 //!
-//! Nothing here talks to a kernel; the modules say *what* is to be installed and leave the *how* to
-//! the rest of the crate.
+//! Nothing here talks to a kernel: these modules define *what* to install, and the rest of the
+//! crate installs it.
 
 pub mod istio;
 pub mod ports;

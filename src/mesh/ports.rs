@@ -11,7 +11,7 @@ pub const PROXY_ADMIN: u16 = 15000;
 /// Where captured outbound TCP goes; Envoy's `virtualOutbound` listener.
 pub const OUTBOUND: u16 = 15001;
 
-/// Where validation connects to, and what must arrive as the original destination.
+/// The port that validation connects to, and the original destination that must be observed.
 pub const PROBE: u16 = 15002;
 
 /// The agent's debug interface.

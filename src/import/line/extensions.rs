@@ -1,4 +1,4 @@
-//! Matches and the target: loading them, and whose option is whose.
+//! Matches and the target: loading them, and assigning options to them.
 
 use super::super::error::{Fault, Shown};
 use super::super::extension::{Extension, Instance, Role, of_protocol};
@@ -56,7 +56,7 @@ impl<'l> Parsing<'l> {
         Ok(())
     }
 
-    /// Matches and target, the last that was named first.
+    /// Returns the matches and the target, the last named first.
     fn loaded(&mut self) -> impl Iterator<Item = &mut LinePart<'l>> {
         let target = match &mut self.line.target {
             Some(Target::Part(part)) => Some(part),
@@ -76,17 +76,17 @@ impl<'l> Parsing<'l> {
         })
     }
 
-    /// The match that `-p` brings along, if it is not there yet.
+    /// Returns the match that `-p` loads, if it is not loaded yet.
     fn implied(&self) -> Option<&'static Extension> {
         let (not, protocol, _) = self.line.protocol?;
         let name = of_protocol(protocol, self.family).filter(|_| !not)?;
         matches::find(name, self.family)
     }
 
-    /// An option of a match or target.
+    /// Reads an option of a match or target.
     pub(super) fn foreign(&mut self, found: Found<'l>) -> Result<(), Fault> {
         if matches!(self.loaded().next(), Some(LinePart::Kept(..))) {
-            // Whatever follows may be its own.
+            // The words after it may be its values.
             return self.unknown(&found);
         }
         let implied = self.implied();
@@ -122,7 +122,7 @@ impl<'l> Parsing<'l> {
         Ok(())
     }
 
-    /// An option that nothing has: it goes to the extension that was named last.
+    /// Keeps an option that no extension has with the extension named last.
     fn unknown(&mut self, found: &Found<'l>) -> Result<(), Fault> {
         if self.unknown == Unknown::Refuse {
             return Err(Fault::wrong(found.at, self.refusal(found.name)));
@@ -170,5 +170,6 @@ impl<'l> Parsing<'l> {
     }
 }
 
-/// `XT_EXTENSION_MAXNAMELEN`, include/uapi/linux/netfilter/x_tables.h, without the byte behind it.
+/// `XT_EXTENSION_MAXNAMELEN`, include/uapi/linux/netfilter/x_tables.h, without the terminating
+/// NUL.
 const LONGEST: usize = 28;

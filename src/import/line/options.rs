@@ -1,5 +1,5 @@
-//! The options of a rule itself: where it goes, addresses, interfaces, protocol; the others go to
-//! matches and target.
+//! The options of a rule itself: its position, addresses, interfaces and protocol. All others go
+//! to the matches and the target.
 
 use smallvec::SmallVec;
 
@@ -11,7 +11,7 @@ use super::super::{Unknown, value};
 use super::{Line, RuleSlot};
 use crate::model::IpFamily;
 
-/// The words that are left, and what those before them said.
+/// The remaining words, and what was read from the words before them.
 pub(super) struct Parsing<'l> {
     pub(super) rest: &'l [Word<'l>],
     /// Where the line ends.
@@ -23,11 +23,11 @@ pub(super) struct Parsing<'l> {
     pub(super) last: Role,
 }
 
-/// An option as it stands, not yet understood.
+/// An option that is not interpreted yet.
 pub(super) struct Found<'l> {
     pub(super) name: &'l str,
     pub(super) at: usize,
-    /// Where the `!` in front of it stands.
+    /// Where the preceding `!` is.
     pub(super) not: Option<usize>,
 }
 
@@ -38,7 +38,7 @@ impl<'l> Parsing<'l> {
         Some(first)
     }
 
-    /// Reads one option with its values; false at the end.
+    /// Reads one option with its values; returns false at the end.
     pub(super) fn next(&mut self, open: &mut Open) -> Result<bool, Fault> {
         let Some(mut word) = self.word() else { return Ok(false) };
         let not = word.is_not().then_some(word.at);
@@ -99,7 +99,7 @@ impl<'l> Parsing<'l> {
         }
     }
 
-    /// An option of the rule itself with one value.
+    /// Reads an option of the rule itself, which takes one value.
     fn own(&mut self, found: Found<'l>, option: &'static Opt, twice: bool) -> Result<Given<'l>, Fault> {
         if twice {
             return Err(Fault::wrong(found.at, format!("option {} is given twice; remove one", option.name)));
@@ -107,11 +107,11 @@ impl<'l> Parsing<'l> {
         self.take(found, option)
     }
 
-    /// The values of an option.
+    /// Reads the values of an option.
     pub(super) fn take(&mut self, found: Found<'l>, option: &'static Opt) -> Result<Given<'l>, Fault> {
         let Found { name, at, mut not } = found;
         if option.negatable == Negatable::Yes && not.is_none() && option.values > 0 {
-            // The older way to write it.
+            // The older syntax.
             if let Some((_, rest)) = self.rest.split_first().filter(|(first, _)| first.is_not()) {
                 (not, self.rest) = (Some(at), rest);
             }
@@ -150,7 +150,7 @@ impl<'l> Parsing<'l> {
         Ok(())
     }
 
-    /// The word behind an option that cannot be negated.
+    /// Returns the word after an option that cannot be negated.
     pub(super) fn positive(&mut self, found: &Found<'l>, what: &str) -> Result<&'l Word<'l>, Fault> {
         if let Some(not) = found.not {
             return Err(Fault::wrong(not, format!("option {} cannot be negated; remove the !", found.name)));

@@ -1,4 +1,4 @@
-//! connmark, conntrack, state: what connection tracking says.
+//! connmark, conntrack, state: connection tracking.
 
 use super::super::error::{Fault, Shown};
 use super::super::extension::{Given, Instance};
@@ -31,7 +31,8 @@ pub(super) fn conntrack(instance: &Instance<'_>, making: &mut Making) -> Result<
     let said = ["--ctstate", "--ctdir", "--ctstatus"].into_iter().filter_map(|name| instance.get(name));
     let others = instance.given.iter().filter(|given| !matches!(given.name, "--ctstate" | "--ctdir" | "--ctstatus"));
     for given in said.chain(others) {
-        // Without a connection only the state is looked at (conntrack_mt, net/netfilter/xt_conntrack.c).
+        // Without a connection only the state is examined (conntrack_mt,
+        // net/netfilter/xt_conntrack.c).
         words.push(match given.name {
             "--ctstate" => match states(given)? {
                 (states, _) if instance.given.len() > 1 && takes_untracked(states, given.not) => None,
@@ -70,13 +71,13 @@ pub(super) fn direction(piece: Piece<'_>) -> Result<CtDirection, Fault> {
     }
 }
 
-/// Whether packets without a connection match.
+/// Returns whether packets without a connection match.
 fn takes_untracked(states: CtState, not: bool) -> bool {
     let without = CtState::INVALID | CtState::UNTRACKED;
     if not { !states.contains(without) } else { states.intersects(without) }
 }
 
-/// The states, and those that are bits of the status.
+/// Returns the states, and those that are bits of the status.
 pub(super) fn states(given: &Given<'_>) -> Result<(CtState, CtStatus), Fault> {
     let (mut states, mut status) = (CtState::empty(), CtStatus::empty());
     for piece in given.piece().list() {
@@ -97,8 +98,7 @@ pub(super) fn states(given: &Given<'_>) -> Result<(CtState, CtStatus), Fault> {
     Ok((states, status))
 }
 
-/// The first of these names that begins with the word, in letters of any case: so does iptables(8)
-/// read them.
+/// Returns the first of these names that begins with the word, ignoring case, as iptables(8) does.
 fn beginning<'n>(piece: Piece<'_>, names: &[&'n str]) -> Option<&'n str> {
     let word = piece.text.to_ascii_uppercase();
     names.iter().find(|name| !word.is_empty() && name.starts_with(&word)).copied()

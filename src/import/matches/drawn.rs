@@ -1,6 +1,6 @@
-//! recent, statistic, set: what neither the packet nor the connection says. Those that the kernel
-//! takes as memory are what iptables-nft(8) makes of them; a set of ipset has a number that only
-//! the kernel knows.
+//! recent, statistic, set: matches that depend on neither the packet nor the connection. Those
+//! that the kernel takes as a block of memory are encoded as iptables-nft(8) encodes them; an
+//! ipset is referred to by a number that only the kernel knows.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ pub(super) fn statistic(instance: &Instance<'_>, making: &mut Making) -> Result<
         "random" => {
             let given = needed("--probability")?;
             let chances = chances(given)?;
-            // The last is of the other mode, which iptables(8) fills in for both.
+            // The last belongs to the other mode; iptables(8) sets it for both.
             (0, given.not, [chances, 0, chances])
         }
         "nth" => {
@@ -30,7 +30,7 @@ pub(super) fn statistic(instance: &Instance<'_>, making: &mut Making) -> Result<
             let every = number(given.piece(), "number of packets", 1, u32::MAX)?;
             let packet = needed("--packet")?.piece();
             let packet = number(packet, "number of a packet", 0, every - 1)?;
-            // The one to be found is counted back from the last.
+            // The matching packet is counted back from the last.
             (1, given.not, [every - 1, packet, every - 1 - packet])
         }
         _ => return Err(mode.wrong(format!("unknown mode {}; there are random and nth", Shown(mode.text)))),
@@ -41,12 +41,12 @@ pub(super) fn statistic(instance: &Instance<'_>, making: &mut Making) -> Result<
     }
     let blob = Blob::default().u16(number_of_mode).u16(not.into());
     let blob = words.into_iter().fold(blob, Blob::u32);
-    // Behind it is a pointer of the kernel's.
+    // A kernel pointer follows it.
     making.remembering("statistic", raw::xtables_match("statistic", 0, &blob.text(&[], 8).finish()));
     Ok(())
 }
 
-/// Of 2^31, rounded as lround(3) does.
+/// Returns the probability in units of 2^-31, rounded as lround(3) does.
 fn chances(given: &Given<'_>) -> Result<u32, Fault> {
     let piece = given.piece();
     let plain = piece.text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
@@ -103,7 +103,7 @@ pub(super) fn recent(instance: &Instance<'_>, making: &mut Making) -> Result<(),
         None if making.family == IpFamily::Ipv4 => IpAddr::from([0xff; 4]),
         None => IpAddr::from([0xff; 16]),
     };
-    // Of IPv4, the rest of the mask is set too where none is given.
+    // For IPv4 without a mask, the rest of the field is set too.
     let mask = if instance.has("--mask") { mask } else { IpAddr::from([0xff; 16]) };
     let blob = Blob::default().u32(seconds).u32(hits).u8(asked).u8(given.not.into());
     let side = instance.given.iter().rfind(|given| matches!(given.name, "--rsource" | "--rdest"));
@@ -112,7 +112,7 @@ pub(super) fn recent(instance: &Instance<'_>, making: &mut Making) -> Result<(),
     Ok(())
 }
 
-/// iptables(8) writes a name over the one that is there when none is given.
+/// Writes the name over `DEFAULT`, the rest of which stays, as iptables(8) does.
 fn name_field(name: &str) -> Vec<u8> {
     let mut field = name.as_bytes().to_vec();
     field.push(0);
@@ -120,7 +120,7 @@ fn name_field(name: &str) -> Vec<u8> {
     field
 }
 
-/// A set of ipset: nothing here holds one.
+/// Reports a match of an ipset as unknown: its contents are not in the text.
 pub(super) fn set(instance: &Instance<'_>, _: &mut Making) -> Result<(), Fault> {
     let given = instance.required("--match-set")?;
     let set = given.piece();

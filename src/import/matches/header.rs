@@ -1,4 +1,4 @@
-//! ttl, hl, dscp: what the header of the network layer says.
+//! ttl, hl, dscp: the header of the network layer.
 
 use super::super::error::{Fault, Shown};
 use super::super::extension::Instance;
@@ -15,7 +15,7 @@ pub(super) fn hl(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fau
     hops(instance, making, ["--hl-eq", "--hl-lt", "--hl-gt"])
 }
 
-/// `names` are equal, less and greater.
+/// Reads a hop limit; `names` are equal, less and greater.
 fn hops(instance: &Instance<'_>, making: &mut Making, names: [&str; 3]) -> Result<(), Fault> {
     let [given] = instance.given.as_slice() else {
         return Err(instance.wrong(format!("needs one of {}", names.join(", "))));
@@ -51,7 +51,7 @@ pub(super) fn dscp(instance: &Instance<'_>, making: &mut Making) -> Result<(), F
     Ok(())
 }
 
-/// The code point of a class: RFC 2474, RFC 2597 and RFC 3246.
+/// Returns the code point of a class: RFC 2474, RFC 2597 and RFC 3246.
 fn class(name: &str) -> Option<u8> {
     let name = name.to_ascii_uppercase();
     match (name.as_str(), name.get(..2)?, name.get(2..)?.as_bytes()) {

@@ -1,9 +1,9 @@
-//! owner: whose socket a packet belongs to.
+//! owner: the owner of the packet's socket.
 //!
-//! What is not negated is nft's `meta skuid` and `meta skgid`: without a socket neither matches.
-//! What is negated matches packets without a socket too (owner_mt, net/netfilter/xt_owner.c),
-//! unless a user or group has to be one: nft has no word for that, so it is the xtables match
-//! itself, byte for byte as iptables-nft(8) makes it.
+//! Without negation these are nft's `meta skuid` and `meta skgid`: neither matches without a
+//! socket. A negated option also matches packets without a socket (owner_mt,
+//! net/netfilter/xt_owner.c), unless another option requires a user or group. nft cannot express
+//! that, so the match stays the xtables match itself, byte for byte as iptables-nft(8) encodes it.
 
 use std::ops::RangeInclusive;
 

@@ -1,5 +1,5 @@
-//! mark, comment, addrtype, pkttype, limit, length, cgroup, socket, iprange: what the packet and
-//! its socket say.
+//! mark, comment, addrtype, pkttype, limit, length, cgroup, socket, iprange: the packet and its
+//! socket.
 
 use super::super::address::{self, Side};
 use super::super::error::{Fault, Shown};
@@ -41,7 +41,7 @@ pub(super) fn addrtype(instance: &Instance<'_>, making: &mut Making) -> Result<(
     }
     for (name, field, end) in ends {
         let Some(given) = instance.get(name) else { continue };
-        // addrtype_mt6: other kinds are those of the address there, and of its route in nft.
+        // addrtype_mt6: other types depend on the address there, and on its route in nft.
         let is_local = |text: &str| !text.is_empty() && "LOCAL".starts_with(&text.to_ascii_uppercase());
         if making.family == IpFamily::Ipv6 && !is_local(given.piece().text) {
             let what = "of IPv6 only LOCAL can be asked for, and alone; match the address instead";
@@ -71,7 +71,7 @@ pub(super) fn addrtype(instance: &Instance<'_>, making: &mut Making) -> Result<(
 }
 
 fn address_type(piece: Piece<'_>) -> Result<AddrType, Fault> {
-    // The first that begins so, as iptables(8) has it.
+    // The first name with this beginning, as in iptables(8).
     let word = piece.text.to_ascii_uppercase();
     let known = ADDRESS_TYPES.iter().find(|(name, _)| !word.is_empty() && name.starts_with(&word));
     known.map(|(_, kind)| AddrType(*kind)).ok_or_else(|| {
@@ -136,8 +136,8 @@ fn rate(piece: Piece<'_>) -> Result<Limit, Fault> {
         let what = format!("unknown unit of time {}; there are second, minute, hour, day", Shown(unit.text));
         return Err(unit.wrong(what));
     };
-    // XT_LIMIT_SCALE, include/uapi/linux/netfilter/xt_limit.h: rates are kept as tenths of a
-    // millisecond between packets.
+    // XT_LIMIT_SCALE, include/uapi/linux/netfilter/xt_limit.h: a rate is kept as the time between
+    // packets in tenths of a millisecond.
     let most = u32::try_from(10_000 * per.seconds()).unwrap_or(u32::MAX);
     Ok(Limit::packets(number(count, "rate", 1, most)?.into(), per))
 }

@@ -1,4 +1,4 @@
-//! tcp, udp, sctp, multiport, icmp, icmp6: what stands in the transport header.
+//! tcp, udp, sctp, multiport, icmp, icmp6: the transport header.
 
 use std::ops::RangeInclusive;
 
@@ -85,7 +85,7 @@ fn both_ports(
     Ok(())
 }
 
-/// The extension reads the header of that protocol, so `-p` has to say it.
+/// Fails unless `-p` names this protocol, whose header the extension reads.
 fn protocol_of(instance: &Instance<'_>, making: &Making, protocol: Protocol) -> Result<(), Fault> {
     let at = Piece { text: "", at: instance.at };
     making.needs_protocol(at, &format!("match {}", instance.extension.name), &[protocol]).map(drop)
@@ -119,7 +119,7 @@ pub(super) fn multiport(instance: &Instance<'_>, making: &mut Making) -> Result<
     match (given.name, given.not) {
         ("--sports", not) => making.matches(matches(source, not)),
         ("--dports", not) => making.matches(matches(destination, not)),
-        // Neither of the two.
+        // Neither of the two ports.
         (_, true) => {
             making.matches(matches(source, true));
             making.matches(matches(destination, true));
@@ -149,7 +149,7 @@ pub(super) fn icmp(instance: &Instance<'_>, making: &mut Making) -> Result<(), F
     let given = instance.required("--icmp-type")?;
     let is = |kind, not| matching(Field::IcmpType, not, Operand::Value(Value::IcmpType(IcmpType(kind))));
     match message(given.piece(), ICMP)? {
-        // No message is of no type.
+        // No ICMP message lacks a type.
         (ANY, _) if given.not => [is(0, false), is(0, true)].into_iter().for_each(|half| making.matches(half)),
         (ANY, _) => {}
         (kind, None) => making.matches(is(kind, given.not)),
@@ -173,14 +173,14 @@ pub(super) fn icmpv6(instance: &Instance<'_>, making: &mut Making) -> Result<(),
     Ok(())
 }
 
-/// A type, and a code where one is given: by name, or in numbers.
+/// Reads a type and an optional code, by name or number.
 fn message(piece: Piece<'_>, names: &[(&str, u8, Option<u8>)]) -> Result<(u8, Option<u8>), Fault> {
     let byte = |piece: Piece<'_>, what: &str| {
         let number = number(piece, what, 0, u8::MAX.into())?;
         Ok(u8::try_from(number).unwrap_or(u8::MAX))
     };
     let named = names.iter().find(|(name, _, _)| name.eq_ignore_ascii_case(piece.text)).or_else(|| {
-        // The beginning of one name will do.
+        // An unambiguous beginning of a name suffices.
         let begins =
             |name: &str| name.get(..piece.text.len()).is_some_and(|start| start.eq_ignore_ascii_case(piece.text));
         let mut begun = names.iter().filter(|(name, _, _)| !piece.text.is_empty() && begins(name));

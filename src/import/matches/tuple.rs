@@ -1,4 +1,4 @@
-//! conntrack in full, as the block of memory that iptables-nft(8) makes of it: `struct
+//! conntrack in full, as the block of memory that iptables-nft(8) writes: `struct
 //! xt_conntrack_mtinfo3`, include/uapi/linux/netfilter/xt_conntrack.h, v6.12.
 
 use std::net::IpAddr;
@@ -74,7 +74,8 @@ pub(super) fn whole(instance: &Instance<'_>, family: IpFamily) -> Result<Stateme
     Ok(raw::xtables_match("conntrack", 3, &blob.finish()))
 }
 
-/// An address and its mask. Where none is given, iptables(8) sets the mask for both families.
+/// Parses an address and its mask. Where none is given, iptables(8) sets the mask for both
+/// families.
 fn masked(piece: Piece<'_>, family: IpFamily, instance: &Instance<'_>) -> Result<(IpAddr, IpAddr), Fault> {
     let (address, mask) = network(piece, family)?;
     let Some((_, text)) = piece.split('/') else { return Ok((address, IpAddr::from([0xff; 16]))) };

@@ -1,5 +1,5 @@
-//! physdev, rpfilter, tcpmss: by which port of a bridge, with which way back, and of how large
-//! segments, as the blocks of memory that iptables-nft(8) makes of them.
+//! physdev, rpfilter, tcpmss: bridge ports, the reverse path and segment sizes, as the blocks of
+//! memory that iptables-nft(8) writes.
 
 use super::super::error::{Fault, Shown};
 use super::super::extension::{Given, Instance};
@@ -52,20 +52,21 @@ pub(super) fn physdev(instance: &Instance<'_>, making: &mut Making) -> Result<()
     Ok(())
 }
 
-/// A name, or with a trailing `+` its beginning, and which bytes count (xtables_parse_interface).
+/// Returns a name, or its prefix before a trailing `+`, and the bytes compared
+/// (xtables_parse_interface).
 fn port(given: &Given<'_>) -> Result<(Vec<u8>, Vec<u8>), Fault> {
     let piece = given.piece();
     let beginning = piece.text.strip_suffix('+');
     let fault = match IfName::from(beginning.unwrap_or(piece.text)).fault() {
         _ if piece.text.len() > IfName::MAX => Some("is longer than 15 bytes, which no interface name is"),
-        // Every port of a bridge.
+        // Every bridge port.
         _ if beginning == Some("") => None,
         fault => fault,
     };
     if let Some(fault) = fault {
         return Err(piece.wrong(format!("interface {} {fault}; correct it", Shown(piece.text))));
     }
-    // With its end, which is looked at too.
+    // The terminating NUL is compared too.
     let counted = beginning.map_or(piece.text.len() + 1, str::len);
     Ok((piece.text.as_bytes().to_vec(), vec![0xff; counted]))
 }

@@ -1,4 +1,4 @@
-//! LOG, NFLOG, AUDIT, TRACE: what is written down. The rule goes on behind them.
+//! LOG, NFLOG, AUDIT, TRACE: targets that record the packet and let the rule go on.
 
 use super::super::error::{Fault, Shown};
 use super::super::extension::Instance;
@@ -10,7 +10,7 @@ use crate::model::{Classic, Log, LogFlags, LogLevel, Statement};
 pub(super) fn log(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let mut log = Log::default();
     if let Some(given) = instance.get("--log-level") {
-        // The kernel's default has no name in a listing.
+        // The kernel's default level does not appear in a listing.
         log.level = Some(level(given.piece())?).filter(|level| *level != LogLevel::Warn);
     }
     log.prefix = prefix(instance, "--log-prefix", LONGEST)?;
@@ -77,7 +77,7 @@ pub(super) fn nflog(instance: &Instance<'_>, making: &mut Making) -> Result<(), 
 /// `char prefix[64]`, include/uapi/linux/netfilter/xt_NFLOG.h.
 const LONGEST_TO_GROUP: usize = 63;
 
-/// The record is the same for every type since v4.12.
+/// Since v4.12 the record is the same for every type.
 pub(super) fn audit(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let piece = instance.required("--type")?.piece();
     if !matches!(piece.text, "accept" | "drop" | "reject") {

@@ -1,4 +1,4 @@
-//! MARK, CONNMARK, CT, NOTRACK, TPROXY: what is written on packets and connections.
+//! MARK, CONNMARK, CT, NOTRACK, TPROXY: targets that set marks, zones, tracking and sockets.
 
 use super::super::address;
 use super::super::error::Fault;
@@ -18,7 +18,7 @@ pub(super) fn mark(instance: &Instance<'_>, making: &mut Making) -> Result<(), F
     Ok(())
 }
 
-/// Which bits are cleared, and which are flipped then: `mark_tg`, net/netfilter/xt_mark.c.
+/// Returns the bits to clear and the bits to flip afterwards: `mark_tg`, net/netfilter/xt_mark.c.
 fn set(instance: &Instance<'_>) -> Result<Option<Masked<u32>>, Fault> {
     let mut set = None;
     for name in ["--set-xmark", "--set-mark", "--and-mark", "--or-mark", "--xor-mark"] {
@@ -72,8 +72,8 @@ pub(super) fn connmark(instance: &Instance<'_>, making: &mut Making) -> Result<(
         given.map_or(Ok(u32::MAX), |given| number(given.piece(), "mask", 0, u32::MAX))
     };
     let (nfmask, ctmask) = (mask("--nfmask")?, mask("--ctmask")?);
-    // connmark_tg, net/netfilter/xt_connmark.c: the bits of one mask are cleared, and those of the
-    // other flipped.
+    // connmark_tg, net/netfilter/xt_connmark.c: the bits of one mask are cleared, then those of
+    // the other flipped.
     let (key, value) = match (set, save.is_some()) {
         (Some(set), _) => (MarkKey::Ct, xmark(MarkKey::Ct, set)),
         (None, true) if ctmask == u32::MAX => {
@@ -107,7 +107,8 @@ pub(super) fn ct(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fau
                 return Err(instance.unknown(piece.at, "the zone cannot be taken from the mark; give its number"));
             }
             let zone = Statement::SetZone(short(piece, "zone")?);
-            // xt_ct_target, net/netfilter/xt_CT.c: what is excluded stays so; nft would track it after all.
+            // xt_ct_target, net/netfilter/xt_CT.c: an untracked packet stays untracked; nft would
+            // track it.
             let untracked = Operand::Flags(Value::CtState(CtState::UNTRACKED));
             making.action(Statement::Match(matching(Field::CtState, true, untracked)));
             making.action(zone);
@@ -131,7 +132,8 @@ pub(super) fn tproxy(instance: &Instance<'_>, making: &mut Making) -> Result<(),
     let port = Some(short(given.piece(), "port")?).filter(|port| *port != 0);
     let mut address = None;
     if let Some(given) = instance.get("--on-ip") {
-        // The unspecified address stands for that of the interface, as none does in nft.
+        // The unspecified address means the address of the interface; nft omits the address
+        // instead.
         address = Some(address::address(given.piece(), making.family)?).filter(|address| !address.is_unspecified());
     }
     if port.is_none() && address.is_none() {

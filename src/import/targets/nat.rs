@@ -1,4 +1,4 @@
-//! DNAT, SNAT, MASQUERADE, REDIRECT: what changes addresses and ports.
+//! DNAT, SNAT, MASQUERADE, REDIRECT: targets that change addresses and ports.
 
 use super::super::address;
 use super::super::error::Fault;
@@ -36,8 +36,8 @@ fn translate(instance: &Instance<'_>, making: &mut Making, mut nat: Nat, option:
     Ok(())
 }
 
-/// `address:ports`, either of which may be missing; IPv6 addresses stand in brackets when ports
-/// follow.
+/// Splits `address:ports`, either of which may be missing; an IPv6 address is in brackets when
+/// ports follow.
 fn parts(piece: Piece<'_>, family: IpFamily) -> Result<(Option<Piece<'_>>, Option<Piece<'_>>), Fault> {
     let (address, ports) = match (family, piece.text.strip_prefix('[')) {
         (IpFamily::Ipv6, Some(text)) => {
@@ -82,7 +82,7 @@ fn given_ports(instance: &Instance<'_>, making: &Making) -> Result<Option<PortRa
     given.map(|given| to_ports(given.piece(), instance, making)).transpose()
 }
 
-/// Ports are translated only where `-p` names a protocol that has some.
+/// Reads a port range; ports are translated only where `-p` names a protocol that has them.
 fn to_ports(piece: Piece<'_>, instance: &Instance<'_>, making: &Making) -> Result<PortRange, Fault> {
     const TRANSLATED: [Protocol; 5] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::DCCP, Protocol::ICMP];
     making.needs_protocol(piece, &format!("a port in target {}", instance.extension.name), &TRANSLATED)?;

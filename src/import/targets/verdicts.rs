@@ -1,4 +1,4 @@
-//! ACCEPT, DROP, RETURN, REJECT, NFQUEUE, TCPMSS: what becomes of the packet.
+//! ACCEPT, DROP, RETURN, REJECT, NFQUEUE, TCPMSS: the fate of the packet.
 
 use super::super::error::{Fault, Shown};
 use super::super::extension::Instance;
@@ -26,7 +26,7 @@ pub(super) fn r#return(_: &Instance<'_>, making: &mut Making) -> Result<(), Faul
 
 /// TCPMSS: `struct xt_tcpmss_info`, include/uapi/linux/netfilter/xt_TCPMSS.h.
 pub(super) fn segment(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
-    /// The largest that iptables(8) takes, and `XT_TCPMSS_CLAMP_PMTU`.
+    /// The largest size that iptables(8) takes, and `XT_TCPMSS_CLAMP_PMTU`.
     const MOST: u32 = 65_515;
     const CLAMP: u16 = 0xffff;
     let [given] = instance.given.as_slice() else {
@@ -84,7 +84,7 @@ const ICMP: &[(u8, &[&str])] = &[
     (13, &["icmp-admin-prohibited", "admin-prohib"]),
 ];
 
-/// The same of ICMPv6 (RFC 4443, section 3.1).
+/// The codes of ICMPv6 destination unreachable (RFC 4443, section 3.1).
 const ICMPV6: &[(u8, &[&str])] = &[
     (0, &["icmp6-no-route", "no-route"]),
     (1, &["icmp6-adm-prohibited", "adm-prohibited"]),

@@ -1,4 +1,4 @@
-//! The configuration built in code. Values are collected as they come and checked once, in
+//! Builds a configuration in code. Values are collected as given and checked once, in
 //! [`build`](IstioConfigBuilder::build).
 
 use ipnetwork::{IpNetwork, Ipv4Network};
@@ -72,95 +72,95 @@ impl Default for IstioConfigBuilder {
 }
 
 impl IstioConfigBuilder {
-    /// Where captured outbound TCP goes, in host byte order; 15001 if not given.
+    /// Sets the port to which captured outbound TCP goes; 15001 by default.
     pub fn outbound_port(self, port: u16) -> Self {
         IstioConfigBuilder { outbound_port: port, ..self }
     }
 
-    /// Where captured inbound TCP goes, in host byte order; 15006 if not given.
+    /// Sets the port to which captured inbound TCP goes; 15006 by default.
     pub fn inbound_port(self, port: u16) -> Self {
         IstioConfigBuilder { inbound_port: port, ..self }
     }
 
-    /// The HBONE tunnel, in host byte order; 15008 if not given.
+    /// Sets the port of the HBONE tunnel; 15008 by default.
     pub fn tunnel_port(self, port: u16) -> Self {
         IstioConfigBuilder { tunnel_port: port, ..self }
     }
 
-    /// The users that are the proxy, at least one; 1337 if not given. Calls of the first one to its
-    /// own pod are captured as inbound.
+    /// Sets the users that run the proxy, at least one; 1337 by default. Calls of the first one to
+    /// its own pod are captured as inbound.
     pub fn proxy_uids(self, uids: impl IntoIterator<Item = u32>) -> Self {
         IstioConfigBuilder { proxy_uids: uids.into_iter().collect(), ..self }
     }
 
-    /// The groups that are the proxy, at least one; the numbers of the users if not given.
+    /// Sets the groups that run the proxy, at least one; by default the numbers of the users.
     pub fn proxy_gids(self, gids: impl IntoIterator<Item = u32>) -> Self {
         IstioConfigBuilder { proxy_gids: Some(gids.into_iter().collect()), ..self }
     }
 
-    /// How inbound connections reach the proxy.
+    /// Sets how inbound connections reach the proxy.
     pub fn interception(self, interception: Interception) -> Self {
         IstioConfigBuilder { interception, ..self }
     }
 
-    /// Which inbound ports are captured; none if not given.
+    /// Sets which inbound ports are captured; none by default.
     pub fn inbound_ports(self, inbound_ports: InboundPorts) -> Self {
         IstioConfigBuilder { inbound_ports, ..self }
     }
 
-    /// Interfaces on which nothing is captured: names, or prefixes such as `veth+`.
+    /// Sets the interfaces on which nothing is captured: names, or prefixes such as `veth+`.
     pub fn exclude_interfaces<S: Into<String>>(self, interfaces: impl IntoIterator<Item = S>) -> Self {
         IstioConfigBuilder { exclude_interfaces: interfaces.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// Which outbound destinations are captured; none if not given.
+    /// Sets which outbound destinations are captured; none by default.
     pub fn service_cidrs(self, service_cidrs: ServiceCidrs) -> Self {
         IstioConfigBuilder { service_cidrs, ..self }
     }
 
-    /// Outbound destinations left alone.
+    /// Sets the outbound destinations that are not captured.
     pub fn exclude_cidrs(self, ranges: impl IntoIterator<Item = IpNetwork>) -> Self {
         IstioConfigBuilder { exclude_cidrs: ranges.into_iter().collect(), ..self }
     }
 
-    /// Outbound TCP ports captured whatever their destination.
+    /// Sets the outbound TCP ports that are captured for every destination.
     pub fn outbound_ports(self, ports: impl Into<PortRanges>) -> Self {
         IstioConfigBuilder { outbound_ports: ports.into(), ..self }
     }
 
-    /// Outbound TCP and UDP ports left alone.
+    /// Sets the outbound TCP and UDP ports that are not captured.
     pub fn outbound_ports_exclude(self, ports: impl Into<PortRanges>) -> Self {
         IstioConfigBuilder { outbound_ports_exclude: ports.into(), ..self }
     }
 
-    /// Interfaces whose incoming traffic is treated as outbound: names, or prefixes such as `tap+`.
+    /// Sets the interfaces whose incoming traffic is treated as outbound: names, or prefixes such
+    /// as `tap+`.
     pub fn kube_virt_interfaces<S: Into<String>>(self, interfaces: impl IntoIterator<Item = S>) -> Self {
         IstioConfigBuilder { kube_virt_interfaces: interfaces.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// The mark of packets on their way to the proxy in TPROXY mode, in host byte order; 1337 if
-    /// not given.
+    /// Sets the mark of packets that are routed to the proxy in TPROXY mode; 1337 by default.
     pub fn tproxy_mark(self, mark: u32) -> Self {
         IstioConfigBuilder { tproxy_mark: mark, ..self }
     }
 
-    /// The routing table behind that mark; 133 if not given.
+    /// Sets the routing table that the mark selects; 133 by default.
     pub fn tproxy_route_table(self, table: u32) -> Self {
         IstioConfigBuilder { tproxy_route_table: table, ..self }
     }
 
-    /// Which DNS goes to the agent; none if not given.
+    /// Sets which DNS queries go to the agent; none by default.
     pub fn dns(self, dns: DnsCapture) -> Self {
         IstioConfigBuilder { dns, ..self }
     }
 
-    /// Drops packets that arrive and that connection tracking finds invalid.
+    /// Drops arriving packets that connection tracking considers invalid.
     pub fn drop_invalid(self) -> Self {
         IstioConfigBuilder { drop_invalid: true, ..self }
     }
 
-    /// Drops TCP that leaves the pod, is not the proxy's, and that connection tracking finds
-    /// invalid.
+    /// Drops TCP packets that leave the pod, are not the proxy's, and that connection tracking
+    /// considers invalid.
     pub fn drop_invalid_outbound(self) -> Self {
         IstioConfigBuilder { drop_invalid_outbound: true, ..self }
     }
@@ -170,26 +170,28 @@ impl IstioConfigBuilder {
         IstioConfigBuilder { ipv6: true, ..self }
     }
 
-    /// Whose outbound traffic is captured; everyone's if not given.
+    /// Sets whose outbound traffic is captured, by group; everyone's by default.
     pub fn owner_groups(self, owner_groups: OwnerGroups) -> Self {
         IstioConfigBuilder { owner_groups, ..self }
     }
 
-    /// The IPv4 loopback destinations that stay in the pod, /8 to /32; 127.0.0.1/32 if not given.
+    /// Sets the IPv4 loopback destinations that stay in the pod, /8 to /32; 127.0.0.1/32 by
+    /// default.
     pub fn loopback(self, range: Ipv4Network) -> Self {
         IstioConfigBuilder { loopback: Some(range), ..self }
     }
 
-    /// Rules without counters.
+    /// Omits the counters from the rules.
     pub fn without_counters(self) -> Self {
         IstioConfigBuilder { counters: false, ..self }
     }
 
-    /// Checks everything.
+    /// Checks all values and returns the configuration.
     ///
     /// # Errors
     ///
-    /// A value is not acceptable; the message names the method that took it and is one line.
+    /// Fails if a value is not acceptable; the message is one line and names the method that took
+    /// it.
     ///
     /// ```
     /// use nftmesh::mesh::istio::IstioConfig;
@@ -325,8 +327,8 @@ fn checked_owner_groups(owner_groups: OwnerGroups) -> Result<OwnerGroups, Invali
     })
 }
 
-/// Code that names its servers means them: an IPv6 server without IPv6, or no server, is a mistake
-/// here and not a warning.
+/// Checks the servers. Unlike a resolv.conf, code names its servers on purpose, so an IPv6 server
+/// without IPv6, or no server at all, is an error and not a warning.
 fn checked_dns(dns: DnsCapture, ipv6: bool) -> Result<DnsCapture, Invalid> {
     let DnsCapture::Servers(given) = dns else { return Ok(dns) };
     if given.is_empty() {

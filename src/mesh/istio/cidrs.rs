@@ -1,4 +1,4 @@
-//! A list of address ranges. Always masked, sorted (IPv4 first) and free of overlaps.
+//! A list of address ranges: always masked, sorted (IPv4 first) and free of overlaps.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,8 +9,8 @@ use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use super::error::Problem;
 use super::parse::{self, Parsed};
 
-/// Address ranges of both families: host bits are masked away, a range inside another one is gone,
-/// IPv4 comes first.
+/// Address ranges of both families. Host bits are masked away, a range inside another is removed,
+/// and IPv4 comes first.
 ///
 /// Reads and prints a comma list in CIDR notation, [RFC 4632 section 3.1](https://www.rfc-editor.org/rfc/rfc4632#section-3.1).
 ///
@@ -27,13 +27,13 @@ pub struct Cidrs {
 }
 
 impl Cidrs {
-    /// All ranges, IPv4 first, each family in ascending order.
+    /// Returns all ranges, IPv4 first, each family in ascending order.
     #[must_use]
     pub fn as_slice(&self) -> &[IpNetwork] {
         &self.ranges
     }
 
-    /// The IPv4 ranges in ascending order.
+    /// Returns the IPv4 ranges in ascending order.
     pub fn v4(&self) -> impl Iterator<Item = Ipv4Network> + '_ {
         self.ranges.iter().filter_map(|range| match range {
             IpNetwork::V4(range) => Some(*range),
@@ -41,7 +41,7 @@ impl Cidrs {
         })
     }
 
-    /// The IPv6 ranges in ascending order.
+    /// Returns the IPv6 ranges in ascending order.
     pub fn v6(&self) -> impl Iterator<Item = Ipv6Network> + '_ {
         self.ranges.iter().filter_map(|range| match range {
             IpNetwork::V4(_) => None,
@@ -49,13 +49,13 @@ impl Cidrs {
         })
     }
 
-    /// Whether `address` is in one of the ranges.
+    /// Returns whether `address` is in one of the ranges.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         self.ranges.iter().any(|range| range.contains(address))
     }
 
-    /// Whether there is no range.
+    /// Returns whether there is no range.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
@@ -72,7 +72,7 @@ impl Cidrs {
 
 pub(super) const ACCEPTED: &str = "give a comma list of CIDRs such as 10.0.0.0/8";
 
-/// One range with its host bits; a prefix length is required, as in the reference.
+/// Parses one range and keeps its host bits; a prefix length is required, as in the reference.
 pub(super) fn network(text: &str) -> Parsed<IpNetwork> {
     let not_a_cidr = || Problem::new("not a CIDR");
     let Some((address, length)) = text.split_once('/') else {
@@ -110,11 +110,11 @@ fn masked(range: IpNetwork) -> IpNetwork {
 }
 
 impl FromIterator<IpNetwork> for Cidrs {
-    /// Masks host bits and drops what another range contains.
+    /// Masks host bits and drops every range that another one contains.
     fn from_iter<I: IntoIterator<Item = IpNetwork>>(ranges: I) -> Self {
         let mut given: Vec<IpNetwork> = ranges.into_iter().map(masked).collect();
-        // Two CIDRs are disjoint or nested, and the wider of two with one address sorts first: each range
-        // can only be inside the last one kept.
+        // Two CIDRs are disjoint or nested, and of two with the same address the wider sorts
+        // first: a range can only be inside the last one kept.
         given.sort_by_key(|range| (range.ip(), range.prefix()));
         let mut ranges: Vec<IpNetwork> = Vec::with_capacity(given.len());
         for range in given {

@@ -1,5 +1,5 @@
-//! The resolved configuration: what a sidecar captures, in types. Immutable input for whoever
-//! writes the rules.
+//! The resolved configuration: what a sidecar captures, as typed and immutable data from which the
+//! rules are made.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,8 +18,8 @@ use crate::routes::MarkRoute;
 
 /// What the sidecar of one pod captures; every value is checked and every list sorted and merged.
 ///
-/// Made by [`builder`](Self::builder), [`from_env`](Self::from_env) or [`resolve`](Self::resolve);
-/// a later version may have more fields.
+/// Returned by [`builder`](Self::builder), [`from_env`](Self::from_env) or
+/// [`resolve`](Self::resolve); a later version may have more fields.
 ///
 /// ```
 /// use nftmesh::mesh::istio::{InboundPorts, IstioConfig, PortRanges, ServiceCidrs};
@@ -41,10 +41,10 @@ pub struct IstioConfig {
     pub inbound_port: u16,
     /// The HBONE tunnel (`-e`), in host byte order, never 0.
     pub tunnel_port: u16,
-    /// The users that are the proxy (`-u`), each once in the order given, never empty. The calls of
+    /// The users that run the proxy (`-u`), each once in the order given, never empty. Calls of
     /// the first one to its own pod are captured as inbound.
     pub proxy_uids: Vec<u32>,
-    /// The groups that are the proxy (`-g`), ascending, never empty.
+    /// The groups that run the proxy (`-g`), ascending, never empty.
     pub proxy_gids: Vec<u32>,
     /// How inbound connections reach the proxy (`-m`).
     pub interception: Interception,
@@ -52,34 +52,35 @@ pub struct IstioConfig {
     pub inbound_ports: InboundPorts,
     /// Interfaces on which nothing is captured, in or out (`-c`); sorted, none covers another.
     pub exclude_interfaces: Vec<InterfacePattern>,
-    /// Which outbound destinations are captured (`-i`). IPv6 ranges stay here and have no effect
-    /// while [`ipv6`](Self::ipv6) is off.
+    /// Which outbound destinations are captured (`-i`). IPv6 ranges have no effect while
+    /// [`ipv6`](Self::ipv6) is off.
     pub service_cidrs: ServiceCidrs,
-    /// Outbound destinations left alone (`-x`), stronger than
-    /// [`service_cidrs`](Self::service_cidrs); IPv6 as there.
+    /// Outbound destinations that are not captured (`-x`), stronger than
+    /// [`service_cidrs`](Self::service_cidrs). IPv6 ranges have no effect while
+    /// [`ipv6`](Self::ipv6) is off.
     pub exclude_cidrs: Cidrs,
-    /// Outbound TCP ports captured whatever their destination (`-q`).
+    /// Outbound TCP ports that are captured for every destination (`-q`).
     pub outbound_ports: PortRanges,
-    /// Outbound TCP and UDP ports left alone (`-o`).
+    /// Outbound TCP and UDP ports that are not captured (`-o`).
     pub outbound_ports_exclude: PortRanges,
     /// Interfaces whose incoming traffic is treated as outbound (`-k`); sorted, none covers
     /// another.
     pub kube_virt_interfaces: Vec<InterfacePattern>,
     /// The mark of packets that policy routing sends to the proxy (`-t`), and the routing table
-    /// behind it (`-r`); only TPROXY uses them.
+    /// that it selects (`-r`); only TPROXY uses them.
     pub tproxy: MarkRoute,
-    /// Which DNS goes to the agent.
+    /// Which DNS queries go to the agent.
     pub dns: DnsCapture,
-    /// Whether packets that arrive and that connection tracking finds invalid are dropped.
+    /// Whether arriving packets that connection tracking considers invalid are dropped.
     pub drop_invalid: bool,
-    /// Whether TCP that leaves the pod, is not the proxy's, and that connection tracking finds
-    /// invalid is dropped. Nothing translates such a packet, so that it would leave past the
+    /// Whether TCP packets that leave the pod, are not the proxy's, and that connection tracking
+    /// considers invalid are dropped. NAT does not translate such a packet, so it would bypass the
     /// proxy. The reference has no such option.
     pub drop_invalid_outbound: bool,
-    /// Whether IPv6 is captured; off means that IPv6 is left untouched: no packet of it meets a
-    /// rule or a connection tracking of ours. On when the pod's first address that is neither
-    /// loopback nor link-local is IPv6, or with `--dual-stack` when any is; without such an
-    /// address it stays off, and a warning says so.
+    /// Whether IPv6 is captured. When off, IPv6 is left untouched: no IPv6 packet meets a rule of
+    /// ours or turns connection tracking on. It is on when the pod's first address that is neither
+    /// loopback nor link-local is IPv6, or with `--dual-stack` when any such address is. Without
+    /// such an address it is off, with a warning.
     pub ipv6: bool,
     /// Whose outbound traffic is captured, by group.
     pub owner_groups: OwnerGroups,
@@ -98,14 +99,14 @@ impl IstioConfig {
     }
 
     /// Reads the environment of this process and the files of this host; `addresses` are the pod's
-    /// own, in the kernel's order.
+    /// addresses in the kernel's order.
     ///
     /// The order of `addresses` decides whether IPv6 is captured: see [`IstioConfig::ipv6`].
     ///
     /// # Errors
     ///
-    /// A value is not acceptable, or `/etc/resolv.conf`, `/etc/passwd` or `/etc/group` can't be
-    /// read.
+    /// Fails if a value is not acceptable, or if `/etc/resolv.conf`, `/etc/passwd` or `/etc/group`
+    /// cannot be read.
     ///
     /// ```
     /// use nftmesh::mesh::istio::IstioConfig;
@@ -119,11 +120,12 @@ impl IstioConfig {
         IstioConfig::resolve(&options, &PodFacts::read(&options, addresses)?)
     }
 
-    /// Checks and completes what was given, without looking at the machine.
+    /// Checks and completes the given options without reading anything from the machine.
     ///
     /// # Errors
     ///
-    /// A value is not acceptable; the message names the option as it was given and is one line.
+    /// Fails if a value is not acceptable; the message is one line and names the option as it was
+    /// given.
     ///
     /// ```
     /// use nftmesh::mesh::istio::{PodFacts, Interception, IstioConfig, RawOptions};
@@ -142,8 +144,7 @@ impl IstioConfig {
         resolve::config(options, host).map_err(Into::into)
     }
 
-    /// What was given and has no effect, or was asked for and can't be; in the order in which it
-    /// was found.
+    /// Returns what was given without effect, or requested and not possible, in the order found.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -154,7 +155,8 @@ impl IstioConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Interception {
-    /// The destination is rewritten (nat); the proxy sees itself as the client's address.
+    /// The destination is rewritten (nat); the application sees the proxy's address instead of the
+    /// client's.
     #[default]
     Redirect,
     /// The packet is handed over as it is (mangle and policy routing); the client's address is
@@ -166,15 +168,15 @@ pub enum Interception {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InboundPorts {
-    /// Every TCP port except these.
+    /// Every TCP port but the exceptions.
     All {
-        /// The ports left alone.
+        /// The ports that are not captured.
         except: PortRanges,
     },
-    /// Nothing inbound.
+    /// No inbound port.
     #[default]
     None,
-    /// These; never empty in an [`IstioConfig`].
+    /// Only these ports; never empty in an [`IstioConfig`].
     Only(PortRanges),
 }
 
@@ -184,10 +186,10 @@ pub enum InboundPorts {
 pub enum ServiceCidrs {
     /// Every destination.
     All,
-    /// None by address; ports can still be captured.
+    /// No destination by address; ports can still be captured.
     #[default]
     None,
-    /// These; make it with [`ServiceCidrs::only`].
+    /// Only these destinations; construct it with [`ServiceCidrs::only`].
     Only {
         /// Never empty in an [`IstioConfig`].
         ranges: Cidrs,
@@ -198,7 +200,7 @@ pub enum ServiceCidrs {
 }
 
 impl ServiceCidrs {
-    /// These destinations; no range means [`ServiceCidrs::None`].
+    /// Returns a selection of these destinations; no range means [`ServiceCidrs::None`].
     ///
     /// ```
     /// use nftmesh::mesh::istio::ServiceCidrs;
@@ -223,10 +225,10 @@ impl ServiceCidrs {
 pub enum DnsCapture {
     /// Everything to port 53.
     All,
-    /// None.
+    /// None are captured.
     #[default]
     Off,
-    /// What goes to port 53 of these servers; never empty in an [`IstioConfig`], and IPv6 only when
+    /// Queries to port 53 of these servers; never empty in an [`IstioConfig`], and IPv6 only when
     /// IPv6 is on.
     Servers(Vec<IpAddr>),
 }
@@ -235,12 +237,12 @@ pub enum DnsCapture {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OwnerGroups {
-    /// Everyone's.
+    /// Everyone's traffic.
     #[default]
     All,
-    /// Everyone's except these groups', ascending; never empty in an [`IstioConfig`].
+    /// Everyone's except that of these groups, ascending; never empty in an [`IstioConfig`].
     Except(Vec<u32>),
-    /// Only these groups', ascending; empty captures nobody's.
+    /// Only that of these groups, ascending; an empty list captures nothing.
     Only(Vec<u32>),
 }
 

@@ -1,5 +1,5 @@
-//! What can be wrong with a configuration. Every message is one line: the option as it was given,
-//! its value, what is accepted.
+//! Faults of a configuration. Every message is one line: the option as it was given, its value,
+//! and what is accepted.
 
 use crate::error::{Error, Kind, Quoted};
 
@@ -13,14 +13,14 @@ impl Problem {
         Problem(text.into())
     }
 
-    /// The same problem with the name of the option and its value.
+    /// Adds the name of the option and its value.
     pub(super) fn of(self, name: impl Into<String>, value: impl Into<String>) -> Invalid {
         Invalid::Value { name: name.into(), value: value.into(), problem: self }
     }
 }
 
-/// A configuration that is refused. Values are quoted, escaped and cut, so the message stays one
-/// line that can be read.
+/// A rejected configuration. Values are quoted, escaped and shortened, so the message stays one
+/// readable line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Invalid {
     #[error("{one} and {other} are both given: they exclude each other; drop one of them")]

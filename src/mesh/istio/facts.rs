@@ -1,5 +1,5 @@
-//! What the configuration needs to know of the machine, as plain data; reading it is one function,
-//! the rest is parsing text.
+//! What the configuration depends on in the machine, as plain data. One function reads it; the
+//! rest parses text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ pub struct PodFacts {
     /// Every address of every interface of the pod, in the kernel's order (all IPv4 before all
     /// IPv6), loopback included.
     pub addresses: Vec<IpAddr>,
-    /// The nameservers and what could not be read.
+    /// The nameservers, and the entries that could not be read.
     pub nameservers: Nameservers,
     /// The uid of each user by name.
     pub users: BTreeMap<String, u32>,
@@ -39,19 +39,19 @@ pub struct PodFacts {
 pub struct Nameservers {
     /// Each address once, in the order of the file.
     pub addresses: Vec<IpAddr>,
-    /// What stands after `nameserver` and is not an address.
+    /// Text after `nameserver` that is not an address.
     pub unreadable: Vec<String>,
 }
 
 impl PodFacts {
-    /// Reads `/etc/passwd` and `/etc/group`, and `/etc/resolv.conf` where `options` capture what
-    /// goes to its nameservers; a file that does not exist is empty.
+    /// Reads `/etc/passwd` and `/etc/group`, and `/etc/resolv.conf` when `options` capture queries
+    /// to its nameservers. A file that does not exist counts as empty.
     ///
-    /// The `addresses` of the pod's namespace come from the caller, in the kernel's order.
+    /// The caller supplies the `addresses` of the pod's namespace, in the kernel's order.
     ///
     /// # Errors
     ///
-    /// A file exists and can't be read, is not a regular file, or is larger than 1 MiB
+    /// Fails if a file exists but cannot be read, is not a regular file, or is larger than 1 MiB
     /// (`/etc/resolv.conf`) or 64 MiB.
     pub fn read(options: &RawOptions, addresses: Vec<IpAddr>) -> Result<Self> {
         let resolv_conf = match resolve::needs_nameservers(options) {
@@ -66,14 +66,14 @@ impl PodFacts {
         })
     }
 
-    /// The first address that is neither loopback nor link-local: the address of the pod.
+    /// Returns the first address that is neither loopback nor link-local: the address of the pod.
     #[must_use]
     pub fn pod_address(&self) -> Option<IpAddr> {
         self.pod_addresses().next()
     }
 
-    /// Whether any address that is neither loopback nor link-local is IPv6; with dual-stack that
-    /// decides whether IPv6 is captured.
+    /// Returns whether any address that is neither loopback nor link-local is IPv6. With
+    /// dual-stack this decides whether IPv6 is captured.
     ///
     /// Without dual-stack the [`pod_address`](Self::pod_address) decides. `getLocalIP`,
     /// <https://github.com/istio/istio/blob/04c9569dc63cf02c99a13079d22cf6fdd69a34a0/tools/common/config/config.go>.
@@ -97,7 +97,7 @@ fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// The `nameserver` lines of a resolv.conf(5), without the zone of a link-local address.
+/// Parses the `nameserver` lines of a resolv.conf(5) and drops the zone of a link-local address.
 ///
 /// ```
 /// use nftmesh::mesh::istio::parse_resolv_conf;
@@ -126,21 +126,21 @@ pub fn parse_resolv_conf(text: &str) -> Nameservers {
     nameservers
 }
 
-/// The uid of each user of a passwd(5); the first line with a name wins, lines that are not of the
-/// form are no users.
+/// Returns the uid of each user of a passwd(5). The first line with a name wins; malformed lines
+/// are ignored.
 #[must_use]
 pub fn parse_passwd(text: &str) -> BTreeMap<String, u32> {
     names(text)
 }
 
-/// The gid of each group of a group(5); the first line with a name wins, lines that are not of the
-/// form are no groups.
+/// Returns the gid of each group of a group(5). The first line with a name wins; malformed lines
+/// are ignored.
 #[must_use]
 pub fn parse_group(text: &str) -> BTreeMap<String, u32> {
     names(text)
 }
 
-/// `name:password:number:...`, which is the start of a line of both files.
+/// Parses `name:password:number:...`, the start of a line of both files.
 fn names(text: &str) -> BTreeMap<String, u32> {
     let mut names = BTreeMap::new();
     for line in text.lines() {

@@ -1,5 +1,5 @@
-//! Reads a small text file of the machine. Only a regular file is read, so nothing waits for the
-//! other end of a pipe or reads a device without end.
+//! Reads a small text file of the machine. Only a regular file is read, so reading neither blocks
+//! on a pipe nor continues without end on a device.
 
 use std::fs::{FileType, OpenOptions};
 use std::io::{self, Read};
@@ -8,14 +8,14 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use crate::Result;
 use crate::error::{Error, Kind};
 
-/// Returns the text of a file of at most `most` bytes, and the empty text where there is none.
-/// Bytes that are not UTF-8 are replaced.
+/// Returns the text of a file of at most `most` bytes, or an empty text if there is none. Bytes
+/// that are not UTF-8 are replaced.
 pub(super) fn text(path: &str, most: u64) -> Result<String> {
-    // Without waiting for a writer, should it be a pipe.
+    // Does not wait for a writer if it is a pipe.
     let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
         Ok(file) => file,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        // How open(2) refuses a socket, and a device without a driver.
+        // open(2) fails so for a socket, and for a device without a driver.
         Err(cause) if cause.raw_os_error() == Some(libc::ENXIO) => {
             return Err(not_regular(path, "a socket or a device"));
         }
@@ -27,7 +27,7 @@ pub(super) fn text(path: &str, most: u64) -> Result<String> {
         return Err(not_regular(path, named(kind)));
     }
     let mut bytes = Vec::new();
-    // Of what grows while it is read, not more is read than was asked for.
+    // A file that grows while it is read must not exceed the limit.
     file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > most {
         let why = format!("read {path}: larger than {most} bytes; give it the size of a configuration file");

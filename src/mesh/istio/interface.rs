@@ -1,4 +1,4 @@
-//! Interface names and prefixes, as the options that take interfaces mean them.
+//! Interface names and prefixes, as options that take interfaces define them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,19 +32,19 @@ enum Reach {
 }
 
 impl InterfacePattern {
-    /// The name or the prefix, without the `+` or `*`.
+    /// Returns the name or the prefix, without the `+` or `*`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether [`name`](Self::name) is a prefix.
+    /// Returns whether [`name`](Self::name) is a prefix.
     #[must_use]
     pub fn is_prefix(&self) -> bool {
         self.reach == Reach::Prefix
     }
 
-    /// Whether this is about an interface called `name`.
+    /// Returns whether this pattern matches an interface called `name`.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match self.reach {
@@ -69,9 +69,9 @@ impl InterfacePattern {
     }
 }
 
-/// Sorted, without what another pattern covers.
+/// Sorts the patterns and removes those that another one covers.
 pub(super) fn merged(mut given: Vec<InterfacePattern>) -> Vec<InterfacePattern> {
-    // A prefix sorts before what it covers, except for the exact name with the same text.
+    // A prefix sorts before the names it covers, except for the exact name with the same text.
     given.sort_by(|one, other| one.name.cmp(&other.name).then(other.reach.cmp(&one.reach)));
     let mut patterns: Vec<InterfacePattern> = Vec::with_capacity(given.len());
     for pattern in given {
@@ -97,7 +97,7 @@ fn pattern(text: &str) -> Parsed<InterfacePattern> {
     if name.len() > 15 {
         return Err(Problem(format!("the name has {} bytes", name.len())));
     }
-    // The kernel takes a quote and a backslash, but nft could not read them back.
+    // The kernel accepts a quote and a backslash, but nft could not read them back.
     let wrong = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':' | '"' | '\\');
     if name.contains(wrong) || (reach == Reach::Name && (name == "." || name == "..")) {
         return Err(Problem::new("not an interface name"));

@@ -1,10 +1,10 @@
 //! The Istio sidecar: its configuration, from a builder, the environment, or the flags of
 //! `istio-iptables`.
 //!
-//! What is always true of an [`IstioConfig`]: every value was checked, lists are sorted and merged,
-//! and whatever was given but has no effect is among its [`warnings`](IstioConfig::warnings).
-//! Reading the machine is confined to [`PodFacts::read`] and [`RawOptions::from_env`]; everything
-//! else is a function of its arguments.
+//! Every value of an [`IstioConfig`] is checked, its lists are sorted and merged, and anything
+//! that was given but has no effect is among its [`warnings`](IstioConfig::warnings). Only
+//! [`PodFacts::read`] and [`RawOptions::from_env`] read the machine; everything else is a function
+//! of its arguments.
 //!
 //! ```text
 //! flags ──┐
@@ -13,7 +13,8 @@
 //!               PodFacts ──┘
 //! ```
 //!
-//! Names, defaults and meaning: <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables>.
+//! Names, defaults and semantics:
+//! <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables>.
 
 mod builder;
 mod cidrs;

@@ -1,5 +1,5 @@
-//! The table of options that configure rules: names, variables, defaults and help of
-//! `istio-iptables`. The flags that say how that program runs belong to programs.
+//! The options of `istio-iptables` that configure rules: names, variables, defaults and help. The
+//! flags that control how that program runs are left to programs.
 //!
 //! Source: <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables>.
 
@@ -160,7 +160,7 @@ pub(super) const CAPTURE_ALL_DNS: OptionSpec = OptionSpec::flag(
     "with --redirect-dns: all DNS, not only to the nameservers of /etc/resolv.conf",
 )
 .takes(Takes::Switch);
-/// Ours: the reference looks at what arrives only.
+/// Not in the reference, which only drops invalid packets that arrive.
 pub(super) const DROP_INVALID_OUTBOUND: OptionSpec = OptionSpec::flag(
     "drop-invalid-outbound",
     &["DROP_INVALID_OUTBOUND"],

@@ -1,8 +1,8 @@
 //! The options of `istio-iptables` that configure rules, as the raw text that was given for them.
 //!
-//! A flag beats the environment, the environment beats the default. Where two variables set one
-//! option, the one listed first wins, as in the reference. A variable that is set and empty gives a
-//! list option the empty list; for the others it counts as not set.
+//! A flag overrides the environment, and the environment overrides the default. Where two
+//! variables set one option, the one listed first wins, as in the reference. A variable that is
+//! set and empty gives a list option the empty list; for other options it counts as not set.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use super::option_table::OPTIONS;
 use super::parse::Parsed;
 use crate::Result;
 
-/// One option: how it is given, its default, and what it is for.
+/// One option: its names, its default, and its purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OptionSpec {
@@ -28,7 +28,7 @@ pub struct OptionSpec {
     pub default: &'static str,
     /// What the option takes.
     pub takes: Takes,
-    /// One line for people.
+    /// A description in one line.
     pub help: &'static str,
 }
 
@@ -36,7 +36,7 @@ pub struct OptionSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Takes {
-    /// A comma list; empty is the empty list.
+    /// A comma-separated list; empty is the empty list.
     List,
     /// A boolean; the flag alone means true, a value follows only after `=`.
     Switch,
@@ -44,7 +44,7 @@ pub enum Takes {
     Value,
 }
 
-/// The raw text given for each option, and by what name; not checked yet.
+/// The raw text given for each option and the name that gave it, not checked yet.
 ///
 /// ```
 /// use nftmesh::mesh::istio::RawOptions;
@@ -66,20 +66,20 @@ struct Raw {
 }
 
 impl RawOptions {
-    /// What the environment of this process sets.
+    /// Reads the options from the environment of this process.
     ///
     /// # Errors
     ///
-    /// A variable of an option is not UTF-8.
+    /// Fails if the variable of an option is not UTF-8.
     pub fn from_env() -> Result<Self> {
         RawOptions::from_vars(std::env::vars_os())
     }
 
-    /// What these environment variables set; variables of no option are none of our business.
+    /// Reads the options from these environment variables; other variables are ignored.
     ///
     /// # Errors
     ///
-    /// A variable of an option is not UTF-8.
+    /// Fails if the variable of an option is not UTF-8.
     pub fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Self>
     where
         N: Into<OsString>,
@@ -107,14 +107,14 @@ impl RawOptions {
         Ok(options)
     }
 
-    /// Sets the value of a flag, stronger than the environment; given twice, the last one wins.
+    /// Sets the value of a flag, which overrides the environment; the last call wins.
     ///
-    /// `flag` is `istio-inbound-ports`, `--istio-inbound-ports` or `-b`; messages name it as it is
-    /// given here (the first as the second).
+    /// `flag` is `istio-inbound-ports`, `--istio-inbound-ports` or `-b`; messages name it as given
+    /// here (the first like the second).
     ///
     /// # Errors
     ///
-    /// There is no such flag, or the value is not UTF-8.
+    /// Fails if there is no such flag, or if the value is not UTF-8.
     pub fn set_flag(&mut self, flag: &str, value: impl Into<OsString>) -> Result<()> {
         let matches = |spec: &&OptionSpec| match flag.strip_prefix("--") {
             Some(long) => spec.name == long,
@@ -137,8 +137,8 @@ impl RawOptions {
         Ok(())
     }
 
-    /// The name by which an option was given (`-b`, `ISTIO_INBOUND_PORTS`) and its raw value;
-    /// `None` when the default holds.
+    /// Returns the name by which an option was given (`-b`, `ISTIO_INBOUND_PORTS`) and its raw
+    /// value; `None` when the default applies.
     #[must_use]
     pub fn given(&self, name: &str) -> Option<(&str, &str)> {
         self.given.get(name).map(|raw| (raw.name.as_str(), raw.value.as_str()))
@@ -148,12 +148,12 @@ impl RawOptions {
         parse(self.value(spec)).map_err(|problem: Problem| problem.of(self.name(spec), self.value(spec)))
     }
 
-    /// The value given, else the default.
+    /// Returns the given value, or the default.
     pub(super) fn value(&self, spec: &'static OptionSpec) -> &str {
         self.given(spec.name).map_or(spec.default, |(_, value)| value)
     }
 
-    /// The name by which the option was given, else its usual name.
+    /// Returns the name by which the option was given, or its usual name.
     pub(super) fn name(&self, spec: &'static OptionSpec) -> String {
         match self.given(spec.name) {
             Some((name, _)) => name.to_owned(),

@@ -1,9 +1,9 @@
-//! From text to one value. No option is named here; the caller adds the name and the whole value to
-//! a [`Problem`].
+//! Parses text into single values. No option is named here; the caller adds the name and the whole
+//! value to a [`Problem`].
 //!
 //! Blanks around a value and around each item of a list are ignored. Numbers are plain decimal
-//! digits without sign or leading zeros (`080` is octal to some tools and decimal to others), marks
-//! also `0x` and hex digits.
+//! digits without sign or leading zeros (`080` is octal to some tools and decimal to others);
+//! marks may also be `0x` and hex digits.
 
 use std::num::NonZeroU32;
 
@@ -13,7 +13,8 @@ use crate::error::Quoted;
 
 pub(super) type Parsed<T> = Result<T, Problem>;
 
-/// A comma list; empty items count for nothing, see [`empty_item`]. `accepted` ends each message.
+/// Parses a comma-separated list; empty items are skipped, see [`empty_item`]. `accepted` ends
+/// each message.
 pub(super) fn list<T>(text: &str, accepted: &str, item: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
     let alone = !text.contains(',');
     let read = |(position, part): (usize, &str)| {
@@ -25,15 +26,15 @@ pub(super) fn list<T>(text: &str, accepted: &str, item: impl Fn(&str) -> Parsed<
     items(text).filter(|(_, part)| !part.is_empty()).map(read).collect()
 }
 
-/// The position of the first empty item of a comma list that is not empty or blank as a whole.
-/// Templates leave them behind (`15090,15021,`), so options take them with a warning; in code they
-/// are a mistake.
+/// Returns the position of the first empty item of a list that is not blank as a whole. Templates
+/// leave such items behind (`15090,15021,`), so options accept them with a warning; in code they
+/// are an error.
 pub(super) fn empty_item(text: &str) -> Option<usize> {
     let blank = text.trim().is_empty();
     items(text).find(|(_, part)| part.is_empty() && !blank).map(|(position, _)| position)
 }
 
-/// The same text, unless an item is empty.
+/// Returns the same text, or fails if an item is empty.
 pub(super) fn without_empty_items<'a>(text: &'a str, accepted: &str) -> Parsed<&'a str> {
     match empty_item(text) {
         Some(position) => Err(Problem(format!("item {position} is empty; {accepted}"))),
@@ -45,7 +46,7 @@ fn items(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(text.split(',').map(str::trim))
 }
 
-/// A comma list in which `*` alone stands for everything: `None`.
+/// Parses a comma-separated list; `*` alone means everything and returns `None`.
 pub(super) fn wildcard_or_list<T>(
     text: &str,
     accepted: &str,
@@ -61,7 +62,7 @@ pub(super) fn wildcard_or_list<T>(
     .map(Some)
 }
 
-/// One port, 1 to 65535.
+/// Parses one port, 1 to 65535.
 pub(super) fn port(text: &str) -> Parsed<u16> {
     checked_port(text.trim()).ok_or_else(|| Problem::new("not a port; give one number from 1 to 65535"))
 }
@@ -70,7 +71,7 @@ pub(super) fn checked_port(text: &str) -> Option<u16> {
     decimal(text).and_then(|number| u16::try_from(number).ok()).filter(|&number| number != 0)
 }
 
-/// A packet mark; 0 is what a packet without a mark has, so it marks nothing.
+/// Parses a packet mark; 0 is the mark of every unmarked packet and therefore not accepted.
 pub(super) fn mark(text: &str) -> Parsed<NonZeroU32> {
     const ACCEPTED: &str = "give a number from 1 to 4294967295, decimal or 0x and hex digits";
     let text = text.trim();
@@ -90,7 +91,7 @@ pub(super) fn checked_mark(number: u32) -> Parsed<NonZeroU32> {
         .ok_or_else(|| Problem::new("a mark of 0 would match every unmarked packet; give 1 to 4294967295"))
 }
 
-/// The number of a routing table of our own.
+/// Parses the number of a routing table that the system does not use itself.
 pub(super) fn route_table(text: &str) -> Parsed<u32> {
     let number = decimal(text.trim()).and_then(|number| u32::try_from(number).ok());
     checked_route_table(number.ok_or_else(|| Problem(format!("not a routing table; {ROUTE_TABLES}")))?)
@@ -106,7 +107,8 @@ pub(super) fn checked_route_table(number: u32) -> Parsed<u32> {
 
 const ROUTE_TABLES: &str = "give a number from 1 to 4294967295 other than 253, 254 and 255";
 
-/// Go's `strconv.ParseBool`, which reads the flags of the reference: <https://pkg.go.dev/strconv#ParseBool>.
+/// Parses a boolean as Go's `strconv.ParseBool`, which reads the flags of the reference:
+/// <https://pkg.go.dev/strconv#ParseBool>.
 pub(super) fn boolean(text: &str) -> Parsed<bool> {
     match text.trim() {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
@@ -115,7 +117,7 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
     }
 }
 
-/// A user or group: its number, or a name that `known` knows.
+/// Parses a user or group: its number, or a name that `known` resolves.
 pub(super) fn owner(text: &str, what: &str, known: impl Fn(&str) -> Option<u32>) -> Parsed<u32> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         let number = decimal(text).and_then(|number| u32::try_from(number).ok());
@@ -124,7 +126,7 @@ pub(super) fn owner(text: &str, what: &str, known: impl Fn(&str) -> Option<u32>)
     known(text).ok_or_else(|| Problem(format!("no such {what} on this host")))
 }
 
-/// (uid_t) -1 and (gid_t) -1 mean "nobody in particular" to the kernel (`uid_valid`,
+/// Rejects (uid_t) -1 and (gid_t) -1, which the kernel does not accept as ids (`uid_valid`,
 /// include/linux/uidgid.h, v6.12).
 pub(super) fn checked_owner(number: u32, what: &str) -> Parsed<u32> {
     match number {
@@ -133,7 +135,7 @@ pub(super) fn checked_owner(number: u32, what: &str) -> Parsed<u32> {
     }
 }
 
-/// `REDIRECT` or `TPROXY`, empty is `REDIRECT`.
+/// Parses `REDIRECT` or `TPROXY`; empty means `REDIRECT`.
 pub(super) fn interception(text: &str) -> Parsed<Interception> {
     match text.trim() {
         "" | "REDIRECT" => Ok(Interception::Redirect),

@@ -1,5 +1,5 @@
-//! A set of ports as ranges. Always sorted, disjoint, and not adjacent: equal sets are equal
-//! values.
+//! A set of ports as ranges, always sorted, disjoint and not adjacent, so that equal sets are
+//! equal values.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,7 +11,7 @@ use crate::error::Quoted;
 
 /// A set of TCP or UDP ports, kept as sorted ranges that neither overlap nor touch.
 ///
-/// Reads and prints a comma list; a range is `a-b` (or `a:b`, as iptables has it), both ends
+/// Reads and prints a comma-separated list; a range is `a-b` (or `a:b` as in iptables), both ends
 /// included.
 ///
 /// ```
@@ -28,24 +28,24 @@ pub struct PortRanges {
 }
 
 impl PortRanges {
-    /// The ranges in ascending order, both ends included, in host byte order.
+    /// Returns the ranges in ascending order, both ends included.
     pub fn iter(&self) -> impl Iterator<Item = RangeInclusive<u16>> + '_ {
         self.ranges.iter().cloned()
     }
 
-    /// Whether `port` is in the set.
+    /// Returns whether `port` is in the set.
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {
         self.ranges.iter().any(|range| range.contains(&port))
     }
 
-    /// Whether the set has no port.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// How many ranges there are, a single port being one.
+    /// Returns the number of ranges; a single port is one.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ranges.len()
@@ -55,13 +55,13 @@ impl PortRanges {
         parse::list(text, ACCEPTED, range).map(PortRanges::from_iter)
     }
 
-    /// `*` is `None`.
+    /// Parses a set; `*` returns `None`.
     pub(super) fn parse_or_wildcard(text: &str) -> Parsed<Option<Self>> {
         let accepted = &format!("{ACCEPTED}, or \"*\" for all");
         Ok(parse::wildcard_or_list(text, accepted, range)?.map(PortRanges::from_iter))
     }
 
-    /// A set built in code can hold port 0, which no connection can have.
+    /// Rejects port 0, which a set built in code can hold and no connection can have.
     pub(super) fn checked(self) -> Result<Self, (String, Problem)> {
         match self.contains(0) {
             true => Err((self.to_string(), Problem(format!("0 is not a port; {ACCEPTED}")))),
@@ -86,7 +86,7 @@ fn range(text: &str) -> Parsed<RangeInclusive<u16>> {
 }
 
 impl FromIterator<RangeInclusive<u16>> for PortRanges {
-    /// Merges what overlaps or touches; a reversed range is empty, as everywhere in Rust.
+    /// Merges ranges that overlap or touch; a reversed range is empty, as everywhere in Rust.
     fn from_iter<I: IntoIterator<Item = RangeInclusive<u16>>>(ranges: I) -> Self {
         let mut given: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
         given.sort_by_key(|range| (*range.start(), *range.end()));
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn some_ranges() -> impl Strategy<Value = Vec<RangeInclusive<u16>>> {
-        // Few distinct ports, so that ranges overlap and touch often; the ends of the scale too.
+        // Few distinct ports, so that ranges often overlap and touch; the highest ports too.
         let end = prop_oneof![4 => 1u16..40, 1 => 65530u16..=65535];
         prop::collection::vec((end.clone(), end).prop_map(|(a, b)| a.min(b)..=a.max(b)), 0..12)
     }

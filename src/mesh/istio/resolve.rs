@@ -1,4 +1,4 @@
-//! From raw text and a host to an [`IstioConfig`]: every check that needs more than one value is
+//! Resolves raw text and a host to an [`IstioConfig`]; checks that involve more than one value are
 //! here.
 
 use std::collections::BTreeSet;
@@ -82,7 +82,7 @@ fn gids(text: &str, host: &PodFacts) -> Parsed<Vec<u32>> {
         .map(ascending)
 }
 
-/// The order decides whose calls to the own pod are captured.
+/// Removes repetitions and keeps the order, which decides whose calls to the own pod are captured.
 pub(super) fn each_once(numbers: Vec<u32>) -> Vec<u32> {
     let mut seen = BTreeSet::new();
     numbers.into_iter().filter(|number| seen.insert(*number)).collect()
@@ -94,8 +94,8 @@ pub(super) fn ascending(mut numbers: Vec<u32>) -> Vec<u32> {
     numbers
 }
 
-/// The mark of captured packets and that of the proxy's self calls must differ, or self calls would
-/// pass for captured.
+/// Rejects a mark of captured packets that equals the mark of the proxy's self calls, which would
+/// then count as captured.
 pub(super) fn distinct(mark: NonZeroU32, interception: Interception) -> Parsed<NonZeroU32> {
     match interception {
         Interception::Tproxy if mark.get() == SELF_CALL_MARK => Err(Problem::new(
@@ -105,8 +105,8 @@ pub(super) fn distinct(mark: NonZeroU32, interception: Interception) -> Parsed<N
     }
 }
 
-/// A CNI plugin may run before the pod has its addresses: that is no mistake of the one who
-/// configures.
+/// Returns whether IPv6 is captured. A CNI plugin may run before the pod has addresses, so a
+/// missing address is only a warning.
 fn ipv6(options: &RawOptions, host: &PodFacts, warnings: &mut Vec<Warning>) -> Result<bool, Invalid> {
     let dual_stack = options.read(&table::DUAL_STACK, parse::boolean)?;
     let Some(address) = host.pod_address() else {
@@ -163,8 +163,8 @@ fn warn_ipv6_ranges(
     }
 }
 
-/// Whether what is captured depends on the nameservers; a value that is not acceptable is refused
-/// when all are read.
+/// Returns whether capturing depends on the nameservers. A value that is not acceptable counts as
+/// off here; reading all options reports it.
 pub(super) fn needs_nameservers(options: &RawOptions) -> bool {
     let is_on = |spec: &'static OptionSpec| options.read(spec, parse::boolean).unwrap_or(false);
     is_on(&table::REDIRECT_DNS) && !is_on(&table::CAPTURE_ALL_DNS)
@@ -197,11 +197,11 @@ fn dns(options: &RawOptions, host: &PodFacts, ipv6: bool, warnings: &mut Vec<War
     Ok(DnsCapture::Servers(servers))
 }
 
-/// So many lines that cannot be read are worth a warning of their own.
+/// The number of unreadable lines that get a warning each.
 const NAMED: usize = 8;
 
-/// The reference ignores the exclusions when inclusions are given; which of the two was meant can't
-/// be known, so both are refused.
+/// Rejects inclusions together with exclusions: the reference ignores the exclusions then, and
+/// which of the two was meant is unknown.
 fn owner_groups(options: &RawOptions, host: &PodFacts) -> Result<OwnerGroups, Invalid> {
     let group = |name: &str| host.groups.get(name).copied();
     let except = options.read(&table::OWNER_GROUPS_EXCLUDE, |text| gids(text, host))?;
@@ -227,7 +227,7 @@ fn loopback(text: &str) -> Parsed<Ipv4Network> {
     }
 }
 
-/// Host bits are masked away.
+/// Checks the loopback range and masks host bits away.
 pub(super) fn checked_loopback(range: Ipv4Network) -> Parsed<Ipv4Network> {
     let refused = || Problem(format!("not within 127.0.0.0/8; {LOOPBACK}"));
     match range.ip().is_loopback() && range.prefix() >= 8 {

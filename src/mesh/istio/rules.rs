@@ -1,5 +1,5 @@
-//! From a configuration to the rules of the sidecar: three tables at most, and of them only what
-//! the configuration needs.
+//! Builds the rules of the sidecar from a configuration: at most three tables, with only the rules
+//! that the configuration needs.
 //!
 //! ```text
 //! hook        raw -301            mangle -151                        nat -101
@@ -8,22 +8,22 @@
 //! output      queries and         TPROXY: marks of self calls and    self calls to 15006, DNS to 15053,
 //!             answers: zones      of answers to captured clients     outbound to 15001
 //! ```
-//! What is always true: where one rule of the reference stands for each entry of a list, one rule
-//! with a set stands here; a packet meets the same decision as with the reference's iptables
-//! backend. There a negated owner matches a packet without an owning process, and here it does not
-//! (nft_meta.c): so no rule negates one. Names are those of the reference's own nftables backend,
-//! so that what operators know by heart works.
+//! Where the reference has one rule for each entry of a list, one rule with a set is used here; a
+//! packet meets the same decision as with the reference's iptables backend. There a negated owner
+//! matches a packet without an owning process, and in nftables it does not (nft_meta.c), so no
+//! rule negates an owner. Names are those of the reference's nftables backend, so operators find
+//! what they know.
 //!
-//! Lists of addresses and of owner groups become named sets, which operators can read and alter and
-//! of which an update sends only the elements that changed; ports, interfaces and owners of the
-//! proxy are few and become anonymous sets.
+//! Lists of addresses and of owner groups become named sets, which operators can read and edit and
+//! of which an update sends only the changed elements. Ports, interfaces and owners of the proxy
+//! are few and become anonymous sets.
 //!
-//! Every base chain stands one before the usual priority of its kind ([`Priorities`]), so that it runs
-//! before the chains of others whoever was there first: of equal priorities, the chain registered
-//! last would run first.
+//! Every base chain has a priority one below the usual one of its kind ([`Priorities`]), so that
+//! it runs before the chains of other programs regardless of who registered first: among equal
+//! priorities the chain registered last runs first.
 //!
-//! Without IPv6 the tables are of family ip, and with it of family inet, under the same names: a
-//! table of family ip neither sees an IPv6 packet nor switches its tracking on.
+//! Without IPv6 the tables are of family ip, with IPv6 of family inet, under the same names: a
+//! table of family ip neither sees IPv6 packets nor enables their tracking.
 //!
 //! Sources: <https://github.com/istio/istio/blob/c15acc40a282ea55d2b59a90074f8ef580eaf2a5/tools/istio-iptables/pkg/capture/run.go>,
 //! and beside it `pkg/nftables`.
@@ -39,8 +39,8 @@ use crate::model::{
 };
 use crate::routes::{Families, RoutePlan};
 
-/// The tables `istio-proxy-raw`, `-mangle` and `-nat`, in the order in which a packet meets them:
-/// of family inet with IPv6, of family ip without.
+/// Returns the tables `istio-proxy-raw`, `-mangle` and `-nat`, in the order in which a packet
+/// meets them: family inet with IPv6, family ip without.
 ///
 /// ```
 /// use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
@@ -67,8 +67,8 @@ impl From<&IstioConfig> for Ruleset {
     }
 }
 
-/// What the rules need besides: TPROXY routes marked packets to this machine, and with IPv6 the
-/// proxy binds `::6`.
+/// Returns the routes that the rules depend on: TPROXY routes marked packets to this machine, and
+/// with IPv6 the proxy binds `::6`.
 ///
 /// ```
 /// use nftmesh::mesh::istio::{Interception, IstioConfig};
@@ -105,13 +105,13 @@ const RAW: &str = "istio-proxy-raw";
 const MANGLE: &str = "istio-proxy-mangle";
 const NAT: &str = "istio-proxy-nat";
 
-/// An empty table of ours.
+/// Returns an empty table of this name.
 fn table(config: &IstioConfig, name: &str) -> Table {
     Table::new(if config.ipv6 { Family::Inet } else { Family::Ip }, name)
 }
 
-/// Where the base chains stand: one before everybody who takes the usual priority. The first zone
-/// and the first translation that a packet gets are final, so that nobody behind can take it.
+/// The priorities of the base chains: one below the usual ones. The first zone and the first
+/// translation of a packet are final, so no later chain can override them.
 struct Priorities;
 
 impl Priorities {
@@ -120,24 +120,25 @@ impl Priorities {
     const NAT: Priority = Priority(Priority::DSTNAT.0 - 1);
 }
 
-/// The chain with these rules, unless there are none.
+/// Adds the chain with these rules, unless there are none.
 fn with(table: Table, chain: Chain, rules: Vec<Rule>) -> Table {
     if rules.is_empty() { table } else { table.chain(chain.rules(rules)) }
 }
 
-/// To the loopback range, by family.
+/// Returns a match of the loopback range for each family.
 fn to_loopback(config: &IstioConfig) -> impl Iterator<Item = Match> + use<> {
     let ipv6 = config.ipv6.then(|| ip6_daddr(std::net::Ipv6Addr::LOCALHOST));
     [ip_daddr(config.loopback)].into_iter().chain(ipv6)
 }
 
-/// From the address that the proxy binds when it passes inbound traffic on unproxied, by family.
+/// Returns a match, for each family, of the address that the proxy binds when it passes inbound
+/// traffic on unproxied.
 fn from_passthrough(config: &IstioConfig) -> impl Iterator<Item = Match> + use<> {
     let ipv6 = config.ipv6.then(|| ip6_saddr(INBOUND_PASSTHROUGH_V6));
     [ip_saddr(INBOUND_PASSTHROUGH_V4)].into_iter().chain(ipv6)
 }
 
-/// The flags that tell a SYN that begins a connection from all other packets.
+/// The flags that distinguish a SYN that begins a connection from all other packets.
 const BEGINNING: TcpFlags = TcpFlags::FIN.union(TcpFlags::SYN).union(TcpFlags::RST).union(TcpFlags::ACK);
 
 const INBOUND: &str = "istio-inbound";

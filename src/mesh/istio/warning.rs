@@ -1,36 +1,36 @@
-//! What was given and has no effect, as values: the library prints nothing.
+//! Settings without effect, as values: the library prints nothing.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::error::Quoted;
 
-/// Something given that has no effect, or asked for that can't be; prints as one line.
+/// Something that was given without effect, or requested and not possible; prints as one line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Warning {
-    /// A comma list has items with nothing in them.
+    /// A comma-separated list has empty items.
     EmptyItem {
         /// The option as it was given.
         option: String,
         /// Its value.
         value: String,
     },
-    /// IPv6 ranges were given and IPv6 is off.
+    /// IPv6 ranges were given while IPv6 is off.
     Ipv6RangesIgnored {
         /// The option as it was given.
         option: String,
         /// How many ranges.
         count: usize,
     },
-    /// So many further lines of `resolv.conf` have no address that can be read.
+    /// This many further lines of `resolv.conf` have no readable address.
     MoreNameservers {
         /// How many lines.
         count: usize,
     },
-    /// A nameserver has an IPv6 address and IPv6 is off.
+    /// A nameserver has an IPv6 address while IPv6 is off.
     NameserverIgnored(IpAddr),
-    /// A nameserver line of `resolv.conf` has no address that can be read.
+    /// A nameserver line of `resolv.conf` has no readable address.
     NameserverUnreadable(String),
     /// The option was given and changes nothing.
     NoEffect {
@@ -39,12 +39,11 @@ pub enum Warning {
         /// Why.
         reason: &'static str,
     },
-    /// No address of the pod is other than loopback or link-local, so IPv6 is off.
+    /// The pod has only loopback and link-local addresses, so IPv6 is off.
     NoPodAddress,
-    /// DNS capture was asked for and is off: no nameserver is known, and not all DNS is to be
-    /// captured.
+    /// DNS capture was requested and is off: no nameserver is known, and not all DNS is captured.
     NoNameserver,
-    /// `$ENVOY_USER` names a user that does not exist; uid 1337 is taken.
+    /// `$ENVOY_USER` names a user that does not exist; uid 1337 is used.
     NoSuchProxyUser(String),
 }
 

@@ -1,4 +1,4 @@
-//! What comes in without NAT (TPROXY), and packets that connection tracking finds invalid.
+//! Inbound capture without NAT (TPROXY), and packets that connection tracking considers invalid.
 //!
 //! ```text
 //! client ──> eth0 ──> prerouting: tproxy, mark 1337 ──> table 133: lo ──> proxy
@@ -7,12 +7,12 @@
 //! proxy to its own pod ──> output: mark 1338 ──> lo ──> prerouting: tproxy
 //! ```
 //!
-//! A SYN without ACK, RST and FIN begins a connection, whatever connection tracking makes of it.
-//! The entry of an earlier connection between the same two ports outlives its sockets: for 10 s
-//! when the proxy reset it, for a minute when the proxy closed first, for days when the proxy is
-//! gone (`tcp_conntracks`, net/netfilter/nf_conntrack_proto_tcp.c, v6.12). Such a SYN counts as
-//! established there, and would reach the application's listener if it were taken for a packet that
-//! the proxy has a socket for.
+//! A SYN without ACK, RST and FIN begins a connection, even if connection tracking disagrees. The
+//! entry of an earlier connection between the same two ports outlives its sockets: for 10 s when
+//! the proxy reset it, for a minute when the proxy closed first, for days when the proxy is gone
+//! (`tcp_conntracks`, net/netfilter/nf_conntrack_proto_tcp.c, v6.12). Such a SYN counts as
+//! established, and would reach the application's listener if it were treated as a packet that the
+//! proxy has a socket for.
 
 use super::sets::{interfaces, ports};
 use super::{BEGINNING, INBOUND, OUTPUT, OUTPUT_INVALID, Priorities, TPROXY, from_passthrough, to_loopback, with};
@@ -50,7 +50,7 @@ pub(super) fn table(config: &IstioConfig) -> Table {
     with(table, Chain::regular(OUTPUT), when(self_calls))
 }
 
-/// Only TCP comes here.
+/// Only TCP reaches this chain.
 fn inbound(config: &IstioConfig) -> Vec<Rule> {
     let captured = config.tproxy.mark();
     let keep = Rule::new().mark(captured).counter().set_ct_mark(MarkValue::copy(MarkKey::Meta)).r#return();
@@ -85,8 +85,8 @@ fn inbound(config: &IstioConfig) -> Vec<Rule> {
     rules
 }
 
-/// Without a listener `tproxy` lets the packet go on, to the application: the drop behind it fails
-/// closed.
+/// Without a listener `tproxy` lets the packet continue to the application; the drop after it
+/// fails closed.
 fn tproxy(config: &IstioConfig) -> Vec<Rule> {
     if config.inbound_ports == InboundPorts::None {
         return Vec::new();
@@ -103,7 +103,8 @@ fn tproxy(config: &IstioConfig) -> Vec<Rule> {
     rules
 }
 
-/// Every packet that leaves: the common case goes through on the first comparison of each rule.
+/// Every packet that leaves passes here; in the common case each rule fails at its first
+/// comparison.
 fn output(config: &IstioConfig) -> Vec<Rule> {
     let is_tproxy = config.interception == Interception::Tproxy;
     let mut rules = Vec::new();
@@ -126,9 +127,9 @@ fn output(config: &IstioConfig) -> Vec<Rule> {
     rules
 }
 
-/// Only TCP that leaves the pod on no connection comes here. What has no owner is not the proxy's
-/// as far as anybody can know, and is translated by nobody: it would leave as it is, past the
-/// proxy.
+/// Only TCP that leaves the pod outside any connection reaches this chain. A packet without an
+/// owner cannot be attributed to the proxy, and no rule translates it: it would leave unchanged
+/// and bypass the proxy.
 fn invalid_outbound(config: &IstioConfig) -> Vec<Rule> {
     if !config.drop_invalid_outbound {
         return Vec::new();
@@ -139,7 +140,7 @@ fn invalid_outbound(config: &IstioConfig) -> Vec<Rule> {
     owners.into_iter().map(own).chain([rest]).collect()
 }
 
-/// Only TCP on lo comes here.
+/// Only TCP on lo reaches this chain.
 fn self_calls(config: &IstioConfig) -> Vec<Rule> {
     let captured = Rule::new().mark(config.tproxy.mark()).counter().r#return();
     let mut rules = vec![captured.comment("from the proxy in a client's name, to the application")];

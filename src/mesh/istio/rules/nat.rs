@@ -1,16 +1,17 @@
-//! What the application sends and, with REDIRECT, what comes in. Chains of NAT see the first packet
-//! of a connection only; see [`syn`] for a SYN that is not the first.
+//! Traffic that the application sends and, with REDIRECT, traffic that comes in. NAT chains only
+//! see the first packet of a connection; [`syn`] handles a SYN that is not the first.
 //!
-//! Only TCP, and UDP to port 53, comes to the chain `istio-output`: nothing else is ever captured.
-//! There `th dport` is the port of both without another look at the protocol.
+//! Only TCP, and UDP to port 53, reaches the chain `istio-output`: nothing else is ever captured.
+//! There `th dport` is the port of both protocols without another check.
 //!
-//! For each owner of the proxy the reference has three rules: (1) of this owner, on lo, TCP, not to
-//! loopback, not to the tunnel: captured as inbound; (2) on lo and not of this owner: alone; (3) of
-//! this owner: alone. Behind the three for the first owner nothing on lo is left, so that for all
-//! others (1) and (2) never match. Hence: the first owner's (1), then everything on lo alone, then
-//! every owner alone. Two options change that. With DNS capture, (2) lets port 53 through, and (1)
-//! for users does not match it: only for groups and port 53 does (1) match behind the first owner.
-//! With a loopback range in `-i` there is no (2), and (1) matches for every owner.
+//! For each owner of the proxy the reference has three rules: (1) of this owner, on lo, TCP, not
+//! to loopback, not to the tunnel: captured as inbound; (2) on lo and not of this owner: not
+//! captured; (3) of this owner: not captured. After the three rules of the first owner no packet
+//! on lo is left, so for all other owners (1) and (2) never match. Hence: (1) of the first owner,
+//! then everything on lo is left alone, then every owner. Two options change that. With DNS
+//! capture, (2) excludes port 53, and (1) for users does not match it: after the first owner, (1)
+//! matches only for groups and port 53. With a loopback range in `-i` there is no (2), and (1)
+//! matches for every owner.
 
 mod syn;
 
@@ -28,7 +29,7 @@ pub(super) fn table(config: &IstioConfig) -> Table {
     let nat = Nat {
         config,
         captured: Destinations::captured(config),
-        // Excluded ports come first.
+        // Excluded ports take precedence.
         dns: config.dns != DnsCapture::Off && !config.outbound_ports_exclude.contains(known::DNS),
         loopback: matches!(config.service_cidrs, ServiceCidrs::Only { loopback: true, .. }),
     };
@@ -110,7 +111,7 @@ impl Nat<'_> {
         rules
     }
 
-    /// The base chain at output.
+    /// Returns the rules of the base chain at output.
     fn leaving(&self, dns: bool) -> Vec<Rule> {
         let mut rules = Vec::new();
         let excluded = interfaces(&self.config.exclude_interfaces);
@@ -127,7 +128,7 @@ impl Nat<'_> {
         rules
     }
 
-    /// Only TCP comes here; empty when nothing inbound is captured by NAT.
+    /// Only TCP reaches this chain; it is empty when NAT captures nothing inbound.
     fn inbound(&self) -> Vec<Rule> {
         let IstioConfig { inbound_ports, tunnel_port, interception, .. } = self.config;
         let tunnel = *tunnel_port..=*tunnel_port;
@@ -171,7 +172,7 @@ impl Nat<'_> {
             rule.comment("inbound that the proxy passes on unproxied")
         }));
         let not_tunnel = not(th_dport(config.tunnel_port));
-        // Two comparisons cost less than a set of two.
+        // Two comparisons are cheaper than a set of two.
         let ports = if self.dns { vec![not_dns(), not_tunnel.clone()] } else { vec![not_tunnel.clone()] };
         rules.extend(self.self_calls(&skuid(users), &ports));
 
@@ -199,7 +200,7 @@ impl Nat<'_> {
         rules
     }
 
-    /// What is left when the proxy's own traffic is gone; empty when nothing of it is captured.
+    /// Returns the rules for traffic that is not the proxy's; empty when none of it is captured.
     fn of_the_application(&self) -> Vec<Rule> {
         let captured = self.captured_of_the_application();
         let (false, Some(groups)) = (captured.is_empty(), owner_groups(self.config).0) else { return captured };
@@ -214,8 +215,8 @@ impl Nat<'_> {
         }
     }
 
-    /// A packet of the kernel's own sockets has no group: with a list of those that are captured it
-    /// must not come here, and a negated match would let it through.
+    /// Packets of the kernel's own sockets have no group: with a list of captured groups they must
+    /// not get here, and a negated match would let them through.
     fn of_groups(&self) -> Vec<Rule> {
         match &self.config.owner_groups {
             OwnerGroups::All | OwnerGroups::Except(_) => Vec::new(),
@@ -223,7 +224,7 @@ impl Nat<'_> {
         }
     }
 
-    /// Whatever the group it is of.
+    /// Returns the rules for captured traffic, whatever its group.
     fn captured_of_the_application(&self) -> Vec<Rule> {
         let config = self.config;
         let by_destination = !config.outbound_ports.is_empty() || !self.captured.matches.is_empty();
@@ -265,8 +266,8 @@ impl Nat<'_> {
         rules
     }
 
-    /// TCP from the proxy to its own pod, as when the application calls itself by its service: to
-    /// come in as from anywhere else.
+    /// Captures TCP from the proxy to its own pod, as when the application calls itself by its
+    /// service, so that it arrives like any other inbound traffic.
     fn self_calls(&self, owner: &Match, ports: &[Match]) -> Vec<Rule> {
         let lo = Rule::new().oifname("lo");
         let starts: Vec<Rule> = match self.loopback_comes_first() {
@@ -285,13 +286,13 @@ impl Nat<'_> {
             .map(|range| Rule::new().matches(range).counter().r#return().comment("loopback stays in the pod"))
     }
 
-    /// Without DNS capture nothing to the loopback range is captured by any rule, and what is known
-    /// early need not be asked again.
+    /// Returns whether traffic to the loopback range is handled first: without DNS capture no rule
+    /// captures it.
     fn loopback_comes_first(&self) -> bool {
         !self.dns
     }
 
-    /// Only TCP and UDP come here. To an agent that listens on loopback.
+    /// Only TCP and UDP reach this chain. The agent listens on loopback.
     fn to_agent(&self) -> Vec<Rule> {
         let to_agent = |protocol| Rule::new().l4proto(protocol).counter().redirect_to(known::AGENT_DNS);
         vec![
@@ -305,7 +306,7 @@ fn not_dns() -> Match {
     not(th_dport(known::DNS))
 }
 
-/// The proxy would only be sent its own traffic, again and again.
+/// Leaves the proxy's own traffic alone: if captured, it would return to the proxy in a loop.
 fn own(owner: Match) -> Rule {
     Rule::new().matches(owner).counter().r#return().comment("what the proxy sends is not captured again")
 }

@@ -1,9 +1,9 @@
 //! Conntrack zones for DNS over UDP.
 //!
-//! The application asks a server and is answered by the agent, which asks the same server, maybe
-//! from the same port: two connections that look alike. In zones of their own they can't be taken
-//! for each other. The first zone that a packet gets stays (`nft_ct_set_zone_eval`,
-//! net/netfilter/nft_ct.c, v6.12).
+//! The application queries a server and is answered by the agent, which queries the same server,
+//! possibly from the same port: two connections that look alike. Separate zones keep them apart.
+//! The first zone that a packet gets is final (`nft_ct_set_zone_eval`, net/netfilter/nft_ct.c,
+//! v6.12).
 
 use super::sets::{End, addresses};
 use super::{OUTPUT_DNS, Priorities, with};
@@ -25,7 +25,7 @@ fn queries(config: &IstioConfig) -> Vec<Rule> {
     (config.dns != DnsCapture::Off).then(|| rule().comment("DNS over UDP gets conntrack zones")).into_iter().collect()
 }
 
-/// What servers answer, to the agent: the application's own answers come from the agent.
+/// Answers of servers to the agent; the application gets its answers from the agent.
 fn answers(config: &IstioConfig) -> Vec<Rule> {
     let from = servers(config, Rule::new(), End::Source);
     let zone = |rule: Rule| rule.udp_sport(ports::DNS).counter().set_zone(AGENT);
@@ -52,7 +52,7 @@ fn zones(config: &IstioConfig) -> Vec<Rule> {
     rules
 }
 
-/// A rule for each family in which there are servers, or one for all.
+/// Returns a rule for each family that has servers, or one for all.
 fn servers(config: &IstioConfig, start: Rule, end: End) -> impl Iterator<Item = Rule> {
     let matches = match &config.dns {
         DnsCapture::All => vec![None],

@@ -1,4 +1,4 @@
-//! What rules compare with: one match however many entries a list has.
+//! The operands of matches: one match for a list of any length.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -9,9 +9,9 @@ use crate::model::{
     nfproto, set, skgid,
 };
 
-/// Ports as a rule takes them. Ranges are listed port by port unless they are wide: a set without
-/// intervals is a hash, cheaper to commit and to search, and its contents are there with the rule,
-/// which those of an interval set are not (see `Kernel::apply`).
+/// Returns ports as a rule takes them. Ranges are listed port by port unless they are wide: a set
+/// without intervals is a hash, cheaper to commit and to search, and its contents become visible
+/// together with the rule, which those of an interval set do not (see `Kernel::apply`).
 pub(super) fn ports(ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>> {
     let ranges: PortRanges = ranges.into_iter().collect();
     match ranges.iter().map(|range| range.len()).sum::<usize>() <= FEW {
@@ -22,7 +22,7 @@ pub(super) fn ports(ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> Ve
 
 const FEW: usize = 256;
 
-/// The ranges without one port.
+/// Returns the ranges without one port.
 pub(super) fn without(ranges: &PortRanges, port: u16) -> PortRanges {
     let below = |range: &RangeInclusive<u16>| *range.start()..=(*range.end()).min(port.saturating_sub(1));
     let above = |range: &RangeInclusive<u16>| (*range.start()).max(port.saturating_add(1))..=*range.end();
@@ -32,21 +32,21 @@ pub(super) fn without(ranges: &PortRanges, port: u16) -> PortRanges {
     }
 }
 
-/// Names and prefixes of interfaces.
+/// Returns the names and prefixes of interfaces.
 pub(super) fn interfaces(patterns: &[InterfacePattern]) -> Vec<IfName> {
     patterns.iter().map(|pattern| IfName::from(pattern.to_string())).collect()
 }
 
-/// Destinations, by family, and the named sets behind them.
+/// Destinations by family, and the named sets that they refer to.
 #[derive(Debug, Default)]
 pub(super) struct Destinations {
-    /// One for each family that has any; `None` matches every packet.
+    /// One for each family that has destinations; `None` matches every packet.
     pub(super) matches: Vec<Option<Match>>,
     pub(super) sets: Vec<Set>,
 }
 
 impl Destinations {
-    /// The outbound destinations that are captured.
+    /// Returns the outbound destinations that are captured.
     pub(super) fn captured(config: &IstioConfig) -> Self {
         match &config.service_cidrs {
             ServiceCidrs::All => Destinations { matches: vec![None], sets: Vec::new() },
@@ -55,7 +55,7 @@ impl Destinations {
         }
     }
 
-    /// The outbound destinations that are left alone.
+    /// Returns the outbound destinations that are not captured.
     pub(super) fn excluded(config: &IstioConfig) -> Self {
         Destinations::of("exclude-cidrs", &config.exclude_cidrs, config.ipv6)
     }
@@ -65,7 +65,7 @@ impl Destinations {
         let v4: Vec<_> = ranges.v4().collect();
         match v4.as_slice() {
             [] => {}
-            // Without IPv6 only IPv4 packets come this far.
+            // Without IPv6 only IPv4 packets reach this rule.
             [all] if all.prefix() == 0 => found.matches.push(ipv6.then(|| nfproto(Nfproto::IPV4))),
             [one] => found.matches.push(Some(ip_daddr(*one))),
             several => {
@@ -93,14 +93,14 @@ fn range_set(name: String, key: DataType, ranges: impl Iterator<Item = ipnetwork
     Set::new(name, [key]).interval().elements(ranges.map(|range| Element::new(Key::Single(Interval::from(range)))))
 }
 
-/// Which end of a packet an address is.
+/// The end of a packet that an address belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum End {
     Destination,
     Source,
 }
 
-/// To or from one of these addresses, by family.
+/// Returns matches of packets to or from one of these addresses, by family.
 pub(super) fn addresses(addresses: &[IpAddr], end: End) -> Vec<Match> {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for address in addresses {
@@ -117,7 +117,7 @@ pub(super) fn addresses(addresses: &[IpAddr], end: End) -> Vec<Match> {
     [is_v4.then_some(v4), is_v6.then_some(v6)].into_iter().flatten().collect()
 }
 
-/// A packet of one of the owner groups, and the named set behind it.
+/// Returns a match of packets of one of the owner groups, and the named set that it refers to.
 pub(super) fn owner_groups(config: &IstioConfig) -> (Option<Match>, Option<Set>) {
     match &config.owner_groups {
         OwnerGroups::All => (None, None),

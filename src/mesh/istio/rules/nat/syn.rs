@@ -1,18 +1,18 @@
-//! Refuses a SYN that would be captured but that NAT will not look at.
+//! Rejects a SYN that should be captured but that NAT will not examine.
 //!
-//! NAT decides with the first packet of a connection. A SYN between the same two ports as an
-//! earlier connection, whose conntrack entry outlives its sockets, is not the first packet: it goes
-//! the way that the entry goes. Where nobody translated that connection (it was the proxy's own, or
-//! older than the rules, or to a port that was excluded then), the SYN passes the proxy. The same
-//! is true of a SYN against the direction of an entry: connection tracking finds it invalid, and
-//! NAT never sees it (`tcp_conntracks`, net/netfilter/nf_conntrack_proto_tcp.c, v6.12).
+//! NAT decides on the first packet of a connection. A SYN between the same two ports as an earlier
+//! connection, whose conntrack entry outlives its sockets, is not the first packet: it follows the
+//! entry. If that connection was not translated (it was the proxy's own, or older than the rules,
+//! or to a port excluded at the time), the SYN bypasses the proxy. The same holds for a SYN
+//! against the direction of an entry: connection tracking considers it invalid, and NAT never sees
+//! it (`tcp_conntracks`, net/netfilter/nf_conntrack_proto_tcp.c, v6.12).
 //!
 //! A rule can neither remove an entry nor translate it later, so such a SYN is answered with a
-//! reset. From Linux 6.3 on the reset also closes the entry (`nf_conntrack_tcp_set_closing`), so
-//! that the same port works again after 10 s; another port works at once.
+//! reset. Since Linux 6.3 the reset also closes the entry (`nf_conntrack_tcp_set_closing`), so the
+//! same port works again after 10 s; another port works at once.
 //!
-//! At each hook a base chain takes the decision of NAT once more, with what captures replaced by
-//! what refuses. It stands before NAT, where packets have the addresses that NAT would decide on.
+//! At each hook a base chain repeats the decision of NAT, with every capture replaced by a
+//! rejection. It runs before NAT, while packets still have the addresses that NAT would decide on.
 
 use super::goes_to;
 use crate::mesh::istio::rules::{
@@ -23,10 +23,11 @@ use crate::model::{
     iifname, masked,
 };
 
-/// The chains beside those of NAT: at each hook where NAT captures TCP, one that refuses.
+/// Returns the chains that accompany those of NAT: at each hook where NAT captures TCP, one that
+/// rejects.
 pub(super) fn chains(nat: &[(Chain, Vec<Rule>)]) -> Vec<(Chain, Vec<Rule>)> {
     let rules = |name: &str| nat.iter().find(|(chain, _)| chain.name == name).map_or(&[][..], |(_, rules)| rules);
-    // What a base chain decides itself comes before what it jumps to, and both become one chain.
+    // A base chain's own rules come before the rules of its target; both become one chain.
     let decision = |base: &str, target: &str| -> Vec<Rule> {
         let own = rules(base).iter().filter(|rule| !goes_to(rule, target));
         own.chain(rules(target)).cloned().map(refusing).collect()
@@ -53,7 +54,7 @@ pub(super) fn chains(nat: &[(Chain, Vec<Rule>)]) -> Vec<(Chain, Vec<Rule>)> {
     chains
 }
 
-/// The rule, with what captures replaced by what refuses.
+/// Returns the rule with every capture replaced by a rejection.
 fn refusing(mut rule: Rule) -> Rule {
     for part in &mut rule.statements {
         let Statement::Verdict(Verdict::Goto(chain)) = part else { continue };
@@ -66,9 +67,8 @@ fn refusing(mut rule: Rule) -> Rule {
     rule
 }
 
-/// Only a SYN that would be captured comes here. The first packet of a connection, which NAT looks
-/// at next, has an entry that is not confirmed yet; one that somebody excluded from tracking has
-/// none.
+/// Only a SYN that would be captured reaches this chain. The first packet of a connection, which
+/// NAT examines next, has an entry that is not confirmed yet; an untracked packet has none.
 fn refuse() -> Vec<Rule> {
     let tcp = || Rule::new().l4proto(Protocol::TCP);
     let reset = |rule: Rule| rule.counter().reject_with(Reject::TcpReset);

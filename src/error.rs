@@ -1,8 +1,8 @@
-//! The one error that callers see.
+//! The one error type that callers see.
 //!
-//! Every module has its own `thiserror` enum; they travel inside [`Error`] as its source. What a
-//! caller may want to branch on is a predicate here, what a person needs is the message: one line,
-//! the object first, the remedy last.
+//! Every module has its own `thiserror` enum, which travels inside [`Error`] as its source. A
+//! predicate exists for each kind of failure that a caller may branch on; everything a person
+//! needs is in the message: one line, the object first, the remedy last.
 
 mod escaped;
 
@@ -15,7 +15,7 @@ pub(crate) use escaped::{Quoted, Shown};
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, in one line, with the remedy.
+/// A failure, described in one line together with the remedy.
 ///
 /// Branch on the predicates ([`is_conflict`](Error::is_conflict),
 /// [`is_permission`](Error::is_permission), ...); read every operation that the kernel refused from
@@ -40,18 +40,18 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Somebody else changed the rule set first (`ERESTART`), or the object is in use (`EBUSY`), or
-    /// it exists and is declared otherwise (`EEXIST`).
+    /// The rule set changed in between (`ERESTART`), the object is in use (`EBUSY`), or it exists
+    /// with another declaration (`EEXIST`).
     Conflict,
-    /// Refused before the kernel saw anything.
+    /// Rejected before the kernel saw anything.
     Invalid,
-    /// An object that is named does not exist.
+    /// A named object does not exist.
     NotFound,
-    /// None of the others.
+    /// None of the other kinds.
     Other,
     /// A capability is missing.
     Permission,
-    /// This kernel, or this hook, cannot do it.
+    /// This kernel, or this hook, does not support it.
     Unsupported,
 }
 
@@ -70,75 +70,76 @@ impl Error {
         Error { kind, source: source.into(), refusals }
     }
 
-    /// An I/O error with what was being done; the kind follows the errno.
+    /// Wraps an I/O error with the attempted action; the kind follows from the errno.
     pub(crate) fn io(doing: impl fmt::Display, cause: std::io::Error) -> Self {
         let kind = cause.raw_os_error().map_or(Kind::Other, Kind::of_errno);
         Error::new(kind, Io { doing: doing.to_string(), cause })
     }
 
-    /// What the kernel answered to what was being done, when that is what this is about.
+    /// Returns the errno of an [`Error::io`] error.
     pub(crate) fn errno(&self) -> Option<i32> {
         self.source.downcast_ref::<Io>().and_then(|io| io.cause.raw_os_error())
     }
 
-    /// Returns why the operation failed; the predicates ([`is_conflict`](Error::is_conflict), ...)
-    /// ask for one kind each.
+    /// Returns why the operation failed; each predicate ([`is_conflict`](Error::is_conflict), ...)
+    /// tests for one kind.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The error of a module that this one was made from.
+    /// Returns the module's error that this one wraps, if it has this type.
     pub(crate) fn inner<T: StdError + 'static>(&self) -> Option<&T> {
         self.source.downcast_ref()
     }
 
-    /// The same error, with what is true besides in front of it.
+    /// Prefixes the message with context; kind and refusals stay.
     pub(crate) fn context(self, besides: &str) -> Self {
         let Error { kind, source, refusals } = self;
         Error { kind, source: format!("{besides}, but {source}").into(), refusals }
     }
 
-    /// This error happened while an earlier one was being made good, which is the one that counts.
+    /// Combines `first` with this error, which occurred while undoing what was done before; kind
+    /// and refusals are those of `first`.
     pub(crate) fn after(self, first: &Error) -> Self {
         let source = format!("{first}; and what was done before could not be undone: {}", self.source).into();
         Error { kind: first.kind, source, refusals: first.refusals.clone() }
     }
 
-    /// Somebody else's change came first, or the object exists or is in use; reading again and
-    /// retrying may help.
+    /// Returns whether another change came first, or the object exists or is in use; reading again
+    /// and retrying may help.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.kind == Kind::Conflict
     }
 
-    /// The input was refused by this crate's own validation; the kernel saw nothing.
+    /// Returns whether this crate's own validation rejected the input; the kernel saw nothing.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         self.kind == Kind::Invalid
     }
 
-    /// A named object (table, chain, set, namespace, ...) does not exist.
+    /// Returns whether a named object (table, chain, set, namespace, ...) does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.kind == Kind::NotFound
     }
 
-    /// A capability is missing; for netfilter that is `CAP_NET_ADMIN` in the user namespace that
-    /// owns the network namespace.
+    /// Returns whether a capability is missing; for netfilter it is `CAP_NET_ADMIN` in the user
+    /// namespace that owns the network namespace.
     #[must_use]
     pub fn is_permission(&self) -> bool {
         self.kind == Kind::Permission
     }
 
-    /// The kernel has no such expression, or does not take it in that place.
+    /// Returns whether the kernel lacks the expression or does not accept it in that place.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         self.kind == Kind::Unsupported
     }
 
-    /// Every operation that the kernel refused, in the order of the transaction; empty for every
-    /// other error.
+    /// Returns every operation that the kernel refused, in the order of the transaction; empty for
+    /// all other errors.
     #[must_use]
     pub fn refusals(&self) -> &[Refusal] {
         &self.refusals
@@ -183,12 +184,12 @@ pub struct Refusal {
     /// Index of the operation in the transaction; `None` when the transaction as a whole
     /// was refused.
     pub operation: Option<usize>,
-    /// What was refused: the operation, its table and chain, and the statement or element where the
-    /// kernel named one.
+    /// What was refused: the operation, its table and chain, and the statement or element if the
+    /// kernel identified one.
     pub what: String,
-    /// The errno the kernel answered, positive.
+    /// The errno of the kernel's answer, positive.
     pub errno: i32,
-    /// What the errno means here, and what to do.
+    /// What the errno means here, and the remedy.
     pub remedy: String,
 }
 

@@ -1,9 +1,9 @@
-//! What each transparent proxy writes by hand: where a captured connection wanted to go, and a
-//! listener that takes it.
+//! The socket code that every transparent proxy needs: the original destination of a captured
+//! connection, and a listener that accepts it.
 //!
-//! A connection captured with `redirect` arrives at the proxy's own address:
-//! [`original_destination`] asks conntrack where it was going. One captured with `tproxy` keeps its
-//! destination, and reaches only a [`transparent_listener`]: the local address *is* the
+//! A connection captured with `redirect` arrives at the proxy's own address;
+//! [`original_destination`] asks conntrack where it was going. A connection captured with `tproxy`
+//! keeps its destination and only reaches a [`transparent_listener`]: its local address *is* the
 //! original destination.
 
 use std::net::{SocketAddr, TcpListener};
@@ -12,17 +12,17 @@ use std::os::fd::AsFd;
 use crate::error::{Error, Kind, Result};
 use crate::sys::inet;
 
-/// Where a TCP connection went before `redirect` or `dnat` changed its destination.
+/// Returns the destination of a TCP connection before `redirect` or `dnat` changed it.
 ///
-/// An IPv4 connection that an IPv6 listener accepted (`::ffff:192.0.2.1`) gives an IPv4 address. A
-/// connection that conntrack follows without having changed it gives its local address. Source:
-/// `SO_ORIGINAL_DST`, include/uapi/linux/netfilter_ipv4.h; `IP6T_SO_ORIGINAL_DST`,
+/// For an IPv4 connection that an IPv6 listener accepted (`::ffff:192.0.2.1`), this is an IPv4
+/// address. For a connection that conntrack tracks but did not change, it is the local address.
+/// Source: `SO_ORIGINAL_DST`, include/uapi/linux/netfilter_ipv4.h; `IP6T_SO_ORIGINAL_DST`,
 /// include/uapi/linux/netfilter_ipv6/ip6_tables.h.
 ///
 /// # Errors
-/// [`is_not_found`](Error::is_not_found) when conntrack has no record of the connection, or is not
-/// in this kernel; then the local address is the original destination, as it is with `tproxy`.
-/// [`is_invalid`](Error::is_invalid) when it is no TCP socket.
+/// [`is_not_found`](Error::is_not_found) when conntrack has no record of the connection, or is
+/// missing in this kernel; then the local address is the original destination, as with `tproxy`.
+/// [`is_invalid`](Error::is_invalid) when it is not a TCP socket.
 ///
 /// ```no_run
 /// use std::net::TcpListener;
@@ -50,15 +50,15 @@ pub fn original_destination(connection: &impl AsFd) -> Result<SocketAddr> {
     })
 }
 
-/// Listens for connections that `tproxy` sends here, whatever their destination.
+/// Listens for connections that `tproxy` diverts to this socket, whatever their destination.
 ///
-/// `0.0.0.0:15006` takes IPv4 and `[::]:15006` IPv6 only, so that both can listen side by side. An
-/// address can be taken again right after its last listener has closed (`SO_REUSEADDR`). Source:
+/// `0.0.0.0:15006` accepts IPv4 and `[::]:15006` IPv6 only, so both can listen side by side. An
+/// address can be bound again right after its last listener has closed (`SO_REUSEADDR`). Source:
 /// `IP_TRANSPARENT`, ip(7); Documentation/networking/tproxy.rst.
 ///
 /// # Errors
-/// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN` and without `CAP_NET_RAW`,
-/// [`is_unsupported`](Error::is_unsupported) when this kernel runs without the family; otherwise as
+/// [`is_permission`](Error::is_permission) without both `CAP_NET_ADMIN` and `CAP_NET_RAW`,
+/// [`is_unsupported`](Error::is_unsupported) when the kernel lacks the family; otherwise as
 /// [`TcpListener::bind`].
 ///
 /// ```no_run

@@ -1,9 +1,9 @@
-//! What TPROXY needs besides rules: marked packets are routed to this machine, whatever their
-//! destination.
+//! The routes that TPROXY needs in addition to rules: marked packets are routed to this machine,
+//! whatever their destination.
 //!
-//! Pure data; [`RouteTable`](crate::kernel::RouteTable) installs it. A plan prints as the `ip`
-//! commands that would do the same, in the order of installing: first what nothing uses yet, last
-//! the rules, which switch it on.
+//! Plain data; [`RouteTable`](crate::kernel::RouteTable) installs it. A plan prints as the
+//! equivalent `ip` commands, in the order of installing: first what is not used yet, last the
+//! rules, which activate it.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -11,11 +11,11 @@ use std::net::Ipv6Addr;
 use crate::error::{Error, Kind, Result};
 use crate::model::IpFamily;
 
-/// The source address of connections that a proxy passes on without looking into them, IPv6. Its
-/// IPv4 sister `127.0.0.6` needs no address of its own: all of `127.0.0.0/8` is local.
+/// The IPv6 source address of connections that a proxy passes on unproxied. The IPv4 counterpart
+/// `127.0.0.6` need not be added, because all of `127.0.0.0/8` is local.
 pub const PASSTHROUGH6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
 
-/// Policy routes and the passthrough address that a mesh wants; the default wants nothing.
+/// Policy routes and the passthrough address that a mesh needs; empty by default.
 ///
 /// ```
 /// use nftmesh::routes::{Families, RoutePlan, MarkRoute};
@@ -38,33 +38,33 @@ pub struct RoutePlan {
 }
 
 impl RoutePlan {
-    /// A plan that wants nothing.
+    /// Returns an empty plan.
     #[must_use]
     pub fn new() -> Self {
         RoutePlan::default()
     }
 
-    /// Packets of these families that carry the mark are routed to this machine.
+    /// Routes packets of these families that carry the mark to this machine.
     #[must_use]
     pub fn tproxy(mut self, families: Families, tproxy: MarkRoute) -> Self {
         self.tproxy = Some((families, tproxy));
         self
     }
 
-    /// [`PASSTHROUGH6`] on `lo`, so that a proxy can bind it.
+    /// Adds [`PASSTHROUGH6`] to `lo`, so that a proxy can bind it.
     #[must_use]
     pub fn passthrough6(mut self) -> Self {
         self.passthrough = Passthrough::Ipv6;
         self
     }
 
-    /// Whether there is nothing to install.
+    /// Returns whether there is nothing to install.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == RoutePlan::default()
     }
 
-    /// What is to be there, in the order of installing.
+    /// Returns the entries in the order of installing.
     #[must_use]
     pub fn entries(&self) -> Vec<RouteEntry> {
         let RoutePlan { tproxy, passthrough } = self;
@@ -96,17 +96,18 @@ pub struct MarkRoute {
 }
 
 impl MarkRoute {
-    /// Of numbers that were checked where they were read, as [`new`](Self::new) checks them.
+    /// Creates a value from numbers that were checked when they were read, as [`new`](Self::new)
+    /// checks them.
     pub(super) fn of_checked(mark: std::num::NonZeroU32, table: u32) -> Self {
         MarkRoute { mark: mark.get(), table }
     }
 
-    /// The mark is compared in full, all 32 bits; the table is any number that has no meaning of
-    /// its own.
+    /// Creates a value. The mark is compared in full, all 32 bits; the table is any number that
+    /// the system does not use.
     ///
     /// # Errors
     /// [`is_invalid`](Error::is_invalid) when the mark is 0, which every unmarked packet carries,
-    /// and when the table is 0, 253 (default), 254 (main) or 255 (local): a local default route
+    /// or when the table is 0, 253 (default), 254 (main) or 255 (local): a local default route
     /// there takes the whole machine off the network.
     pub fn new(mark: u32, table: u32) -> Result<Self> {
         if mark == 0 {
@@ -129,20 +130,20 @@ impl MarkRoute {
         ))
     }
 
-    /// The mark, as `meta mark` has it.
+    /// Returns the mark, as in `meta mark`.
     #[must_use]
     pub fn mark(self) -> u32 {
         self.mark
     }
 
-    /// The number of the routing table.
+    /// Returns the number of the routing table.
     #[must_use]
     pub fn table(self) -> u32 {
         self.table
     }
 }
 
-/// Which families a plan is for.
+/// The families that a plan applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "IP has these two")]
 pub enum Families {
@@ -164,7 +165,7 @@ impl Families {
     }
 }
 
-/// `ip`, and the option that makes it speak of this family.
+/// Returns the `ip` command for this family.
 fn command(family: IpFamily) -> &'static str {
     match family {
         IpFamily::Ipv4 => "ip",
@@ -172,20 +173,20 @@ fn command(family: IpFamily) -> &'static str {
     }
 }
 
-/// One thing that is to be there; it prints as the `ip` command that adds it.
+/// One entry of a plan; prints as the `ip` command that adds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RouteEntry {
     /// [`PASSTHROUGH6`] on `lo`.
     Passthrough6,
-    /// Everything routed by this table is for this machine.
+    /// A route of everything to this machine.
     Route {
         /// The family of the table.
         family: IpFamily,
         /// The table's number.
         table: u32,
     },
-    /// Packets with this mark are routed by this table.
+    /// A rule that packets with this mark are routed by this table.
     Rule {
         /// The family of the packets.
         family: IpFamily,

@@ -1,14 +1,14 @@
-//! Text that somebody else chose, as a line for people can show it.
+//! Foreign text, escaped so that it can be shown in one line.
 //!
-//! What does not print is written as in a Rust string literal: control characters, the marks that
-//! turn the direction of writing (Unicode Standard Annex 9), and bytes that are not UTF-8. So a
-//! name or a path can neither break a line, nor hide a part of it, nor move the cursor of a
-//! terminal.
+//! Characters that do not print are written as in a Rust string literal: control characters, the
+//! marks that change the direction of writing (Unicode Standard Annex 9), and bytes that are not
+//! UTF-8. A name or a path can therefore neither break a line, nor hide a part of it, nor move the
+//! cursor of a terminal.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
 
-/// Displays a name, a path or a whole line with everything escaped that does not print.
+/// Displays a name, a path or a whole line with all unprintable characters escaped.
 ///
 /// ```
 /// use std::path::Path;
@@ -22,7 +22,7 @@ use std::fmt::{self, Write};
 pub struct Escaped<'a>(&'a OsStr);
 
 impl<'a> Escaped<'a> {
-    /// The text of `text`, which can also be a path.
+    /// Wraps a text, which can also be a path.
     pub fn new(text: &'a (impl AsRef<OsStr> + ?Sized)) -> Self {
         Escaped(text.as_ref())
     }
@@ -42,8 +42,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Displays a value that was given for something, in quotes and escaped. What is longer than a line
-/// is cut, and its length follows.
+/// Displays a value in quotes and escaped. A value longer than a line is cut and followed by its
+/// length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
@@ -55,7 +55,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Displays a name: escaped, and cut where no name of the kernel's is that long.
+/// Displays a name: escaped, and cut where it exceeds the length of any kernel name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
@@ -79,7 +79,7 @@ fn escape(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     }
 }
 
-/// Characters of a value that are shown.
+/// The number of characters shown of a value.
 const LONGEST: usize = 80;
 /// `NFT_NAME_MAXLEN` - 1, include/uapi/linux/netfilter/nf_tables.h.
 const LONGEST_NAME: usize = 255;
@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// Everything that moves a cursor, turns the direction of writing, or is not seen.
+    /// Everything that moves a cursor, changes the direction of writing, or is invisible.
     const UNSEEN: &str = "\0\u{7}\u{8}\t\n\r\u{1b}[2K\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{180e}\u{200b}\u{200e}\u{200f}\u{2028}\
         \u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}\u{e0001}";
 

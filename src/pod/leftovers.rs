@@ -1,8 +1,8 @@
-//! What `istio-iptables` leaves behind through iptables-nft: its chains, the jumps to them, and the
-//! rules it puts beside them.
+//! The rules that `istio-iptables` leaves behind through iptables-nft: its chains, the jumps to
+//! them, and the rules it adds next to the jumps.
 //!
-//! Its chains are those named `ISTIO_*` in the tables nat, mangle and raw of ip and ip6. Beside
-//! them, in base chains, it writes for TPROXY the rules
+//! Its chains are those named `ISTIO_*` in the tables nat, mangle and raw of ip and ip6. For
+//! TPROXY it adds these rules to base chains
 //!
 //! ```text
 //! mangle PREROUTING  -p tcp -m mark --mark 0x539 -j CONNMARK --save-mark
@@ -11,9 +11,9 @@
 //! mangle OUTPUT      -p tcp -m connmark --mark 0x539 -j CONNMARK --restore-mark
 //! ```
 //!
-//! and for excluded interfaces `-i NAME -j RETURN` and `-o NAME -j RETURN` in nat. These are
-//! recognised by what they do, whatever order a version of iptables writes the matches in; a rule
-//! that does anything besides is somebody else's.
+//! and for excluded interfaces `-i NAME -j RETURN` and `-o NAME -j RETURN` in nat. The rules are
+//! recognised by their effect, in whatever order a version of iptables writes the matches; a rule
+//! that does anything else belongs to another program.
 
 use std::net::Ipv6Addr;
 
@@ -26,19 +26,20 @@ use crate::plan::Operation;
 use crate::state::{ChainState, RuleState, Snapshot, TableState};
 use crate::xt::{self, Meaning};
 
-/// The tables in which `istio-iptables` writes.
+/// Returns the tables in which `istio-iptables` writes.
 pub(super) fn tables() -> impl Iterator<Item = TableId> {
     let of = |family| ["nat", "mangle", "raw"].map(|name| TableId::new(family, name));
     [Family::Ip, Family::Ip6].into_iter().flat_map(of)
 }
 
-/// What removes all of it and nothing else: first the rules that lead to its chains, then these.
+/// Returns the operations that remove exactly these leftovers: first the rules that lead to its
+/// chains, then the chains.
 pub(super) fn removal(held: &Snapshot, config: &IstioConfig) -> Vec<Operation> {
     let ours = held.tables.iter().filter(|table| tables().any(|id| id == table.id));
     ours.flat_map(|table| of_table(table, config)).collect()
 }
 
-/// What is held once all of that is removed.
+/// Returns the snapshot without the leftovers.
 pub(super) fn without(held: &Snapshot, removal: &[Operation]) -> Snapshot {
     let mut held = held.clone();
     for operation in removal {
@@ -87,7 +88,7 @@ pub(super) fn leads_to_them(exprs: &[Expr]) -> bool {
     })
 }
 
-/// One thing that a rule of iptables-nft asks or does.
+/// One condition or action of a rule of iptables-nft.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Sign {
     ConnMark(u32),
@@ -133,7 +134,7 @@ fn is_excluded_interface(chain: &ChainState, rule: &RuleState, config: &IstioCon
     }
 }
 
-/// What was loaded and is compared next.
+/// The loaded value that is compared next.
 #[derive(Clone, Copy)]
 enum Loaded {
     Address,
@@ -141,7 +142,7 @@ enum Loaded {
     Protocol,
 }
 
-/// All that a rule asks and does; `None` when anything else is among it.
+/// Returns all conditions and actions of a rule; `None` if it has any other.
 fn parts(family: Family, exprs: &[Expr]) -> Option<Vec<Sign>> {
     let (protocol_at, address_at, length) = if family == Family::Ip6 { (6, 24, 16) } else { (9, 16, 4) };
     let mut parts = Vec::new();
@@ -180,13 +181,13 @@ fn compared(loaded: Loaded, op: CmpOp, data: &[u8]) -> Option<Sign> {
     }
 }
 
-/// A whole name; one without its end is a prefix.
+/// Returns a whole name; a name without its terminating NUL is a prefix and gives `None`.
 fn name(data: &[u8]) -> Option<String> {
     let end = data.iter().position(|byte| *byte == 0)?;
     String::from_utf8(data.get(..end)?.to_vec()).ok()
 }
 
-/// An extension of xtables, by what it does.
+/// Reads an extension of xtables by its effect.
 fn extension(kind: &str, data: &[u8], family: Family) -> Option<Sign> {
     let lists = match xt::read(kind, data, family)? {
         Meaning::Lists(lists) => lists,
@@ -212,8 +213,8 @@ fn extension(kind: &str, data: &[u8], family: Family) -> Option<Sign> {
     }
 }
 
-/// The mark of captured inbound packets, and that of the proxy's own to its pod (`constants.go` of
-/// istio-iptables).
+/// The mark of captured inbound packets, and the mark of the proxy's packets to its own pod
+/// (`constants.go` of istio-iptables).
 const IN_MARK: u32 = 0x539;
 const OUT_MARK: u32 = 0x53a;
 const TCP: u8 = 6;

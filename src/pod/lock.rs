@@ -1,14 +1,14 @@
-//! One writer at a time in a network namespace: rules are replaced in one moment, rules and routes
-//! together are not.
+//! A lock for one writer per network namespace. Rules are replaced atomically, but rules and
+//! routes together are not.
 //!
-//! The lock is an abstract unix socket: its name exists once per network namespace, whatever
-//! mounts, users or processes a container has, needs no privilege, file or kernel version, and goes
-//! with its holder, also by `kill -9`. A second socket, whose name `/proc/net/unix` shows, says who
-//! the holder is and how long it means to stay, across process namespaces too.
+//! The lock is an abstract unix socket. Its name exists once per network namespace, regardless of
+//! the mounts, users or processes of a container; it needs no privilege, file or kernel version,
+//! and disappears with its holder, even after `kill -9`. A second socket, whose name
+//! `/proc/net/unix` shows, reports who the holder is and how long it intends to hold the lock,
+//! across process namespaces too.
 //!
-//! Anybody who may open a socket in the namespace may take the name. That keeps writers from
-//! writing, never rules from working: what is installed stays in force, and the error names process
-//! and user of the holder.
+//! Any process that may open a socket in the namespace can take the name. That blocks writers, but
+//! never rules: installed rules stay in force, and the error names process and user of the holder.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -18,35 +18,35 @@ use std::{fmt, fs, io, thread};
 use crate::error::{Error, Kind, Result};
 use crate::sys::abstract_socket::{self, Peer};
 
-/// The right to write, for as long as this value lives.
+/// The right to write, held as long as this value lives.
 #[derive(Debug)]
 pub(super) struct WriterLock {
-    // Dropped in this order, so that the next holder is not taken for this one.
+    // Dropped in this order, so that the announcement is not attributed to the next holder.
     _announced: Option<UnixDatagram>,
     _held: UnixListener,
 }
 
-/// How long a holder means to hold the lock.
+/// How long a holder intends to hold the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// As long as the process lives: waiting is in vain.
+    /// As long as the process lives; waiting is pointless.
     ForLife,
-    /// For the work at hand.
+    /// For one piece of work.
     ForNow,
 }
 
 impl WriterLock {
-    /// Takes the lock of the calling thread's network namespace; waits for one who is at work, but
-    /// no longer than `patience`.
+    /// Takes the lock of the calling thread's network namespace. Waits for a holder that is
+    /// working, but no longer than `patience`.
     ///
     /// # Errors
-    /// [`is_conflict`](Error::is_conflict), with the holder's name, when it is not to be had.
+    /// [`is_conflict`](Error::is_conflict), with the holder's name, when the lock stays taken.
     pub(super) fn take(hold: Hold, patience: Duration) -> Result<Self> {
         let begun = Instant::now();
         loop {
             match abstract_socket::listen(LOCK) {
                 Ok(held) => {
-                    // A lock without a name is a lock all the same.
+                    // A lock without an announcement is still a lock.
                     let announced = abstract_socket::announce(hold.announcement().as_bytes()).ok();
                     return Ok(WriterLock { _announced: announced, _held: held });
                 }
@@ -59,7 +59,8 @@ impl WriterLock {
                 return Err(Error::new(Kind::Conflict, holder.refusal(patience)));
             }
             match &holder.connection {
-                // Looks up now and then: who takes the lock and says later that it is for life is asked again.
+                // Wakes up now and then: a holder may announce only later that it holds the lock
+                // for life.
                 Some(connection) => abstract_socket::wait_for_hangup(connection.as_fd(), left.min(LOOK_AGAIN))
                     .map_err(|cause| Error::io("wait for the lock of the network namespace", cause))?,
                 None => thread::sleep(left.min(ABOUT_TO_LISTEN)),
@@ -74,19 +75,19 @@ impl Hold {
             Hold::ForLife => FOR_LIFE,
             Hold::ForNow => FOR_NOW,
         };
-        // The number makes it another name than that of a holder who is about to go.
+        // The process id distinguishes the name from that of a holder that is about to exit.
         format!("{ANNOUNCED}{word}{}/{}", std::process::id(), command())
     }
 }
 
-/// What can be told of whoever has the lock.
+/// What is known of the holder of the lock.
 #[derive(Debug, Default)]
 struct Holder {
-    /// It ends when the holder lets go.
+    /// Closed when the holder releases the lock.
     connection: Option<OwnedFd>,
     peer: Option<Peer>,
     hold: Option<Hold>,
-    /// What it calls itself.
+    /// The name it announces.
     command: Option<String>,
 }
 
@@ -94,7 +95,7 @@ impl Holder {
     fn look() -> Self {
         let connection = abstract_socket::connect(LOCK).ok();
         let peer = connection.as_ref().and_then(|socket| abstract_socket::peer(socket.as_fd()).ok());
-        // Sockets of this thread's namespace: proc_pid_net(5).
+        // The sockets of this thread's namespace: proc_pid_net(5).
         let sockets = fs::read("/proc/thread-self/net/unix").unwrap_or_default();
         let (hold, command) = announced(&String::from_utf8_lossy(&sockets)).unzip();
         Holder { connection, peer, hold, command }
@@ -117,7 +118,7 @@ impl Holder {
 /// `guard (pid 4711, uid 0)`.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whoever took the name without a word is at least known to the kernel.
+        // For a holder that announced nothing, the kernel still knows the process.
         let known = || self.peer.and_then(|peer| fs::read_to_string(format!("/proc/{}/comm", peer.pid)).ok());
         let command = self.command.clone().or_else(|| known().map(|name| name.trim_end().to_owned()));
         write!(f, "{}", command.as_deref().unwrap_or("somebody").escape_debug())?;
@@ -129,8 +130,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// From the lines of `/proc/net/unix`, where `@` stands for the zero byte in front of an abstract
-/// name.
+/// Finds the announcement in `/proc/net/unix`, where `@` stands for the zero byte that begins an
+/// abstract name.
 fn announced(sockets: &str) -> Option<(Hold, String)> {
     sockets.lines().find_map(|line| {
         let (_, said) = line.split_once(&format!(" @{ANNOUNCED}"))?;
@@ -141,7 +142,7 @@ fn announced(sockets: &str) -> Option<(Hold, String)> {
     })
 }
 
-/// The name of this program, at most 15 bytes: proc_pid_comm(5).
+/// Returns the name of this program, at most 15 bytes: proc_pid_comm(5).
 fn command() -> String {
     fs::read_to_string("/proc/self/comm").map_or_else(|_| "nftmesh".to_owned(), |name| name.trim_end().to_owned())
 }
@@ -150,7 +151,7 @@ const LOCK: &[u8] = b"nftmesh/writer";
 const ANNOUNCED: &str = "nftmesh/writer/";
 const FOR_LIFE: &str = "for-life/";
 const FOR_NOW: &str = "for-now/";
-/// Between taking a name and listening under it lies one system call.
+/// Only one system call separates taking a name from listening on it.
 const ABOUT_TO_LISTEN: Duration = Duration::from_millis(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 

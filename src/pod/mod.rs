@@ -1,8 +1,9 @@
-//! A mesh in a pod: rules and routes together, all or nothing, and nothing where all is as wanted.
+//! A mesh in a pod: rules and routes are installed together, all or nothing, and only where
+//! something differs.
 //!
-//! Routes go in first and come out last. A route in a table of its own is inert until a packet
-//! carries the mark, and only the rules set marks; so nothing half done can misroute, and what a
-//! failing commit leaves behind is taken back.
+//! Routes are added first and removed last. A route in a separate table is inert until a packet
+//! carries the mark, and only the rules set marks, so a partial installation cannot misroute
+//! packets; what a failing commit leaves behind is undone.
 
 mod leftovers;
 mod lock;
@@ -43,7 +44,7 @@ use crate::state::Snapshot;
 pub struct Pod {
     kernel: Kernel,
     routes: RouteTable,
-    /// Tables of the older kind, which nf_tables does not show: of IPv4 and of IPv6.
+    /// Tables of iptables-legacy, which nf_tables does not show: those of IPv4 and of IPv6.
     legacy: [Vec<String>; 2],
     namespace: NetNs,
     /// Held since [`hold`](Pod::hold).
@@ -60,65 +61,66 @@ impl NetNs {
     }
 }
 
-/// What happens to the rules that `istio-iptables` left behind through iptables-nft, see
+/// What to do with the rules that `istio-iptables` left behind through iptables-nft, see
 /// [`Pod::plan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "they stay or they go")]
 pub enum Leftovers {
-    /// They stay, and capture besides ours.
+    /// They stay, and capture in addition to ours.
     Keep,
-    /// They go, in the transaction that installs ours.
+    /// They are removed in the transaction that installs ours.
     Remove,
 }
 
 impl Pod {
-    /// Of the calling thread's network namespace.
+    /// Opens the rules and routes of the calling thread's network namespace.
     ///
     /// # Errors
     /// When no netlink socket can be opened.
     pub fn open() -> Result<Self> {
-        // Who may not look may not install either.
+        // Without permission to list legacy tables, installing fails anyway.
         let legacy = legacy_names().unwrap_or_default();
         let namespace = NetNs::current()?;
         Ok(Pod { kernel: Kernel::open()?, routes: RouteTable::open()?, legacy, namespace, held: None })
     }
 
-    /// Its nf_tables.
+    /// Returns the handle for its nf_tables.
     pub fn kernel(&mut self) -> &mut Kernel {
         &mut self.kernel
     }
 
-    /// Every table that an installation may own, whichever configuration it is of.
+    /// Returns every table that an installation may own, for any configuration.
     #[must_use]
     pub fn tables() -> Vec<TableId> {
         FAMILIES.iter().flat_map(|family| TABLES.map(|name| TableId::new(*family, name))).collect()
     }
 
-    /// Its addresses as a configuration wants them: in the kernel's order, without those of lo.
+    /// Returns its addresses as a configuration expects them: in the kernel's order, without those
+    /// of lo.
     ///
     /// # Errors
-    /// When the kernel can't be asked.
+    /// When the kernel cannot be queried.
     pub fn addresses(&mut self) -> Result<Vec<std::net::IpAddr>> {
         let local = self.routes.local_addresses()?;
         let outside = |address: &LocalAddress| !address.is_loopback() && !address.is_link_local();
         Ok(local.into_iter().filter(outside).map(|address| address.address).collect())
     }
 
-    /// What a configuration of `options` needs to know of the pod and of this machine's files, see
-    /// [`PodFacts::read`].
+    /// Returns the facts of the pod and of this machine's files that a configuration of `options`
+    /// depends on, see [`PodFacts::read`].
     ///
     /// # Errors
-    /// When the kernel can't be asked, or a file can't be read.
+    /// When the kernel cannot be queried, or a file cannot be read.
     pub fn facts(&mut self, options: &RawOptions) -> Result<PodFacts> {
         PodFacts::read(options, self.addresses()?)
     }
 
-    /// What makes the sidecar of `config` what is installed, without doing it. Rules of
-    /// `istio-iptables` are looked for too: its chains `ISTIO_*` in the tables nat, mangle and
-    /// raw of ip and ip6, the jumps to them, and the marks it sets beside them for TPROXY.
+    /// Returns what [`install`](Self::install) would do for `config`, without doing it. The plan
+    /// includes rules of `istio-iptables`: its chains `ISTIO_*` in the tables nat, mangle and raw
+    /// of ip and ip6, the jumps to them, and the rules that set marks for TPROXY.
     ///
     /// # Errors
-    /// Those of [`Kernel::plan`], or when the routes can't be read.
+    /// Those of [`Kernel::plan`], or when the routes cannot be read.
     pub fn plan(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<PodPlan> {
         let (rules, routes) = (Ruleset::from(config), RoutePlan::from(config));
         let tables: Vec<TableId> = Pod::tables().into_iter().chain(leftovers::tables()).collect();
@@ -145,15 +147,15 @@ impl Pod {
         })
     }
 
-    /// Which rules of others come before ours, and which come too late to keep anything from them.
-    /// The sidecar of `config` need not be installed for that.
+    /// Returns which rules of others run before ours, and which run too late to keep traffic from
+    /// ours. The sidecar of `config` need not be installed.
     ///
     /// Chains of others are read; of the tables of iptables-legacy only the names are known.
     ///
     /// # Errors
     /// Those of [`Kernel::snapshot`].
     pub fn precedence(&mut self, config: &IstioConfig) -> Result<Precedence> {
-        // Who may not look sees what was there when this was opened.
+        // Without permission to list them now, the list read when this was opened is used.
         if let Ok(Ok(legacy)) = self.namespace.run(legacy_names) {
             self.legacy = legacy;
         }
@@ -162,7 +164,7 @@ impl Pod {
 
     fn precedence_over(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Precedence> {
         let (wanted, ours) = (Ruleset::from(config), Pod::tables());
-        // Only tables that come before are read whole, since those of others may be large.
+        // Only tables that come before ours are read whole, since foreign tables may be large.
         let outline = self.kernel.outline()?;
         let mut tables = precedence::preceding_tables(&outline, &wanted, &ours);
         let exists = |table: &TableId| outline.table(table).is_some() && !tables.contains(table);
@@ -171,7 +173,7 @@ impl Pod {
             true => Snapshot::default(),
             false => self.kernel.snapshot_of(&tables)?,
         };
-        // Where the jumps to a mesh stood says which rules were in front of them.
+        // The position of the jumps to a mesh shows which rules preceded them.
         let overruled = overruled::overruled(&held, config);
         if leftovers == Leftovers::Remove {
             held = leftovers::without(&held, &leftovers::removal(&held, config));
@@ -181,8 +183,8 @@ impl Pod {
         Ok(Precedence { before, overruled, untold: None })
     }
 
-    /// For each family with tables of the older kind, what to run to see them: nf_tables does not
-    /// show them.
+    /// Returns the command that shows the tables of iptables-legacy, for each family that has any;
+    /// nf_tables does not show them.
     #[must_use]
     pub fn legacy(&self) -> Vec<String> {
         let [ipv4, ipv6] = &self.legacy;
@@ -198,27 +200,28 @@ impl Pod {
         advice(ipv4, "iptables").into_iter().chain(advice(ipv6, "ip6tables")).collect()
     }
 
-    /// Makes the sidecar of `config` what is installed, whatever configuration was installed
-    /// before: one transaction of what differs (see [`Kernel::apply`] for sets that go first),
-    /// and none when nothing does. Its routes are there before the rules that need them
-    /// and gone after those that did.
+    /// Installs the sidecar of `config`, whatever configuration was installed before: one
+    /// transaction of the differences (see [`Kernel::apply`] for sets that are committed first),
+    /// and none when nothing differs. Routes are added before the rules that need them and removed
+    /// after those that did.
     ///
-    /// One writer is at work in a network namespace at a time: another waits for it, up to 10
-    /// seconds. Before this returns, rules and routes are looked at once more, and what others
-    /// undid meanwhile without asking is done again; not so by who [holds](Self::hold) the
-    /// namespace, and watches it.
+    /// Only one writer at a time works in a network namespace; another waits for it, up to 10
+    /// seconds. Before this returns, rules and routes are checked once more, and changes that
+    /// other programs made meanwhile without the lock are reverted; a program that
+    /// [holds](Self::hold) the namespace is expected to watch it instead.
     ///
     /// # Errors
-    /// Those of [`RouteTable::add`] and [`Kernel::apply`]; nothing is changed then. When only stale
-    /// routes could not be removed, the error says that the rules are in place.
-    /// [`is_conflict`](crate::Error::is_conflict) when another writer does not come to an end,
-    /// or keeps the namespace for as long as it lives, see [`hold`](Self::hold), and installed
-    /// something else.
+    /// Those of [`RouteTable::add`] and [`Kernel::apply`]; nothing is changed then. When only
+    /// stale routes could not be removed, the error says that the rules are in place.
+    /// [`is_conflict`](crate::Error::is_conflict) when another writer does not finish in time, or
+    /// holds the namespace for life, see [`hold`](Self::hold), with another configuration
+    /// installed.
     pub fn install(&mut self, config: &IstioConfig) -> Result<Changes> {
         self.install_over(config, Leftovers::Keep)
     }
 
-    /// The same, with a say in what happens to the rules that `istio-iptables` left behind.
+    /// Installs the sidecar like [`install`](Self::install), and decides what to do with the rules
+    /// that `istio-iptables` left behind.
     ///
     /// # Errors
     /// Those of [`install`](Self::install).
@@ -227,7 +230,7 @@ impl Pod {
         let overruled = std::mem::take(&mut changes.precedence.overruled);
         changes.precedence = self.precedence(config).unwrap_or_else(Precedence::untold);
         if !changes.leftovers_removed.is_empty() {
-            // The jumps to a mesh, which say what stood in front of them, are gone.
+            // The jumps to a mesh, which show what preceded them, are gone.
             changes.precedence.overruled = overruled;
         }
         Ok(changes)
@@ -236,14 +239,14 @@ impl Pod {
     fn install_alone(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
         let _writer = match self.writer() {
             Ok(writer) => writer,
-            // Where all is as wanted there is nothing to write.
+            // Where nothing differs there is nothing to write.
             Err(held) => {
                 let installed = self.is_installed(config, leftovers)?;
                 return if installed { Ok(Changes::default()) } else { Err(held) };
             }
         };
         let mut changes = self.install_once(config, leftovers)?;
-        // Who keeps others out for life is told of what they do all the same, and answers in its own time.
+        // A program that holds the lock for life also watches, and reacts to changes itself.
         if self.held.is_some() {
             return Ok(changes);
         }
@@ -274,7 +277,7 @@ impl Pod {
         Ok(changes)
     }
 
-    /// Removes everything that [`install`](Self::install) ever put here, in one transaction, and
+    /// Removes everything that [`install`](Self::install) ever added here, in one transaction, and
     /// then its routes. It waits for another writer as `install` does.
     ///
     /// # Errors
@@ -323,5 +326,5 @@ impl Pod {
     }
 }
 
-/// How often what others undo meanwhile, without asking for the lock, is done again.
+/// How often changes that others make without taking the lock are reverted.
 const ROUNDS: usize = 10;

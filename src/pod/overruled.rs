@@ -1,8 +1,8 @@
-//! Rules of iptables that kept traffic out of an iptables mesh, and keep nothing out of ours.
+//! Rules of iptables that kept traffic out of an iptables mesh and do not keep it out of ours.
 //!
-//! `iptables -t nat -I OUTPUT -d 10.0.0.1 -j RETURN` ends the chain in front of the jump to
-//! `ISTIO_OUTPUT`, so what it matches was never captured. Our rules stand in chains of their own,
-//! which see the packet before and whatever that chain says.
+//! `iptables -t nat -I OUTPUT -d 10.0.0.1 -j RETURN` ends the chain before the jump to
+//! `ISTIO_OUTPUT`, so matching packets were never captured. Our rules are in separate chains,
+//! which see the packet earlier and regardless of that chain's verdict.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::model::{ChainId, Family, Hook, RuleHandle, Verdict};
 use crate::plan::{Operation, Part, Transaction, differences};
 use crate::state::{ChainState, RuleState, Snapshot, TableState};
 
-/// A rule of iptables that ends its chain, in front of the jump to a mesh where there is one.
+/// A rule of iptables that ends its chain before the jump to a mesh, or in a chain without one.
 ///
 /// Prints in one line with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +23,9 @@ use crate::state::{ChainState, RuleState, Snapshot, TableState};
 pub struct Overruled {
     /// Its chain.
     pub chain: ChainId,
-    /// Where it stands there, from 1.
+    /// Its number in the chain, from 1.
     pub number: usize,
-    /// The kernel's number for it.
+    /// The handle.
     pub handle: RuleHandle,
     /// The rule as nft(8) lists it.
     pub rule: String,
@@ -43,8 +43,8 @@ impl fmt::Display for Overruled {
     }
 }
 
-/// The rules of iptables-nft in `held` that kept traffic from an iptables mesh of `config`, but for
-/// those that such a mesh made.
+/// Returns the rules of iptables-nft in `held` that kept traffic from an iptables mesh of
+/// `config`, except those that such a mesh added.
 pub(super) fn overruled(held: &Snapshot, config: &IstioConfig) -> Vec<Overruled> {
     let removed: BTreeSet<(ChainId, RuleHandle)> = leftovers::removal(held, config)
         .into_iter()
@@ -68,8 +68,8 @@ pub(super) fn overruled(held: &Snapshot, config: &IstioConfig) -> Vec<Overruled>
     found
 }
 
-/// Whether a mesh of `config` has its rules in this table: in that of IPv6 when it captures IPv6,
-/// in mangle with TPROXY.
+/// Returns whether a mesh of `config` has rules in this table: in IPv6 when it captures IPv6, in
+/// mangle with TPROXY.
 fn concerns(table: &TableState, config: &IstioConfig) -> bool {
     let family = match table.id.family {
         Family::Ip => true,
@@ -90,8 +90,8 @@ fn captures_at(chain: &ChainState) -> bool {
     hooks.iter().any(|(name, at)| chain.name == **name && hook == Some(at.number()))
 }
 
-/// Whether a packet that it matches meets no rule that follows in its chain, and nothing else
-/// becomes of it.
+/// Returns whether the rule ends its chain for a matching packet without doing anything else to
+/// it.
 fn ends_the_chain(table: &TableState, rule: &RuleState) -> bool {
     let verdicts = |exprs: &[Expr]| -> Vec<Verdict> {
         exprs.iter().flat_map(|expr| powers::verdicts(table, expr)).cloned().collect()
@@ -100,7 +100,7 @@ fn ends_the_chain(table: &TableState, rule: &RuleState) -> bool {
     if next.contains(&Verdict::Return) {
         return true;
     }
-    // What a chain that it calls accepts comes back no more.
+    // A packet that a called chain accepts does not return.
     let mut seen = BTreeSet::new();
     while let Some(verdict) = next.pop() {
         if verdict == Verdict::Accept {

@@ -1,4 +1,4 @@
-//! What the rules of a chain can do to a packet that decides what later chains do with it.
+//! What the rules of a chain can do to a packet that affects later chains.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,21 +10,21 @@ use crate::model::{Hook, Name, Verdict};
 use crate::state::TableState;
 use crate::xt::Extension;
 
-/// Something that a rule can do to a packet. Whether it ever does is not asked.
+/// Something that a rule can do to a packet. Whether it ever happens is not considered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Power {
     /// Drop or reject it.
     Drop,
-    /// Translate its addresses or ports: the first chain that does so wins.
+    /// Translate its addresses or ports; the first chain that does so wins.
     Translate,
-    /// Give it to a socket that it was not sent to.
+    /// Assign it to a socket that it was not sent to.
     Tproxy,
-    /// Hand it to a program, which decides.
+    /// Pass it to a program, which decides.
     Queue,
-    /// Exclude it from connection tracking, without which nothing is translated.
+    /// Exclude it from connection tracking, without which it is not translated.
     Untrack,
-    /// Put its connection into a zone: the first zone stays.
+    /// Put its connection into a zone; the first zone is final.
     Zone,
     /// Set its mark.
     Mark,
@@ -32,7 +32,7 @@ pub enum Power {
     ConnectionMark,
     /// Rewrite its headers.
     Rewrite,
-    /// Something that is not known here: an expression or an extension of xtables.
+    /// Something unknown here: an expression or an extension of xtables.
     Unknown(String),
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Power {
     }
 }
 
-/// What a base chain can do, with all chains that its verdicts lead to.
+/// Returns what a base chain can do, including all chains that its verdicts lead to.
 pub(super) fn of_chain(table: &TableState, name: &Name, hook: Hook, priority: i32) -> BTreeSet<Power> {
     let mut can = BTreeSet::new();
     let base = table.chain(name.as_str());
@@ -73,7 +73,7 @@ pub(super) fn of_chain(table: &TableState, name: &Name, hook: Hook, priority: i3
             }
         }
     }
-    // Behind the place where connections are tracked both change nothing any more.
+    // After connection tracking neither has any effect.
     if priority > CONNTRACK || !matches!(hook, Hook::Prerouting | Hook::Output) {
         can.remove(&Power::Untrack);
         can.remove(&Power::Zone);
@@ -81,7 +81,7 @@ pub(super) fn of_chain(table: &TableState, name: &Name, hook: Hook, priority: i3
     can
 }
 
-/// The verdicts that an expression can give, also by a map.
+/// Returns the verdicts that an expression can give, including those of a map.
 pub(super) fn verdicts<'t>(table: &'t TableState, expr: &'t Expr) -> Vec<&'t Verdict> {
     let of = |elements: &'t [ElementCode]| {
         let verdict = |element: &'t ElementCode| match element.data.as_deref() {
@@ -134,13 +134,13 @@ fn of_expr(expr: &Expr, can: &mut BTreeSet<Power>) {
     can.insert(power);
 }
 
-/// An expression that the bytecode does not know whole. Attribute 1 of those that can load or set
-/// is the register they load into.
+/// Handles an expression that the bytecode does not decode in full. For expressions that either
+/// load or set, attribute 1 is the destination register.
 fn of_opaque(name: &str, data: &[u8]) -> Vec<Power> {
     let attribute = |kind| Attributes::new(data).find(kind);
     let unknown = || vec![Power::Unknown(name.to_owned())];
     match name {
-        // These look, count or copy.
+        // These only match, count or copy.
         "connlimit" | "counter" | "dup" | "dynset" | "exthdr" | "fib" | "hash" | "last" | "limit" | "log" | "match"
         | "numgen" | "objref" | "osf" | "quota" | "rt" | "socket" | "tunnel" | "xfrm" => Vec::new(),
         "ct" | "meta" | "payload" if attribute(1).is_some() => Vec::new(),
@@ -161,7 +161,7 @@ fn of_opaque(name: &str, data: &[u8]) -> Vec<Power> {
     }
 }
 
-/// A target of xtables: net/netfilter/xt_*.c, net/ipv4/netfilter/ipt_*.c,
+/// Handles a target of xtables: net/netfilter/xt_*.c, net/ipv4/netfilter/ipt_*.c,
 /// net/ipv6/netfilter/ip6t_*.c, v6.12.
 fn of_target(name: &str, info: &[u8]) -> Vec<Power> {
     let half = |index: usize| info.get(2 * index..2 * index + 2)?.try_into().ok().map(u16::from_ne_bytes);
@@ -185,13 +185,13 @@ fn of_target(name: &str, info: &[u8]) -> Vec<Power> {
         "NFQUEUE" => vec![Power::Queue],
         "NOTRACK" => vec![Power::Untrack],
         "REJECT" | "SYNPROXY" => vec![Power::Drop],
-        // Without a socket it drops, see xt_TPROXY.c.
+        // Without a socket it drops the packet, see xt_TPROXY.c.
         "TPROXY" => vec![Power::Tproxy, Power::Mark, Power::Drop],
         _ => vec![Power::Unknown(format!("target {name}"))],
     }
 }
 
-/// Where a table of iptables-legacy stands, and what the rules of such a table can do there.
+/// The hook and priority of a table of iptables-legacy.
 pub(super) struct LegacyPlace {
     pub(super) table: &'static str,
     pub(super) hook: Hook,
@@ -270,7 +270,7 @@ mod tests {
             ("CONNMARK", &[0; 13], &[Power::ConnectionMark, Power::Mark]),
         ];
         for (name, info, expected) in cases {
-            // On the wire of this machine: flags and zone are in its own byte order.
+            // As on the wire of this machine: flags and zone are in host byte order.
             let info: Vec<u8> = info
                 .chunks(2)
                 .flat_map(|half| match half {

@@ -1,16 +1,16 @@
-//! Who runs before us: chains and tables of others that a packet meets, at a hook that we use,
+//! What runs before ours: chains and tables of others that a packet meets, at a hook that we use,
 //! before a chain of ours, and what they can do there.
 //!
-//! The kernel runs the chains of a hook by their priorities, lowest first, and of equal priorities
-//! the one that was registered last (nf_hook_entries_grow, net/netfilter/core.c, v6.12), which no
-//! dump tells: of such a chain it is said that it may run before. Chains of type nat stand together
-//! at one place of the hook, -100 where destinations are translated and 100 where sources are,
-//! whatever their priorities say, and are ordered by these among themselves (nf_nat_register_fn,
+//! The kernel runs the chains of a hook by priority, lowest first, and among equal priorities the
+//! one registered last (nf_hook_entries_grow, net/netfilter/core.c, v6.12). No dump reports that
+//! order, so such a chain is reported as possibly running before. Chains of type nat run at one
+//! point of the hook, -100 for destination and 100 for source translation, whatever their
+//! priorities are, and the priorities order them among themselves (nf_nat_register_fn,
 //! net/netfilter/nf_nat_core.c).
 //!
-//! Not every verdict there decides. An accept ends the chain that says it, and the next chain of
-//! the hook sees the packet all the same; so does an accept of a chain of type nat, because only a
-//! translation ends these. A mark decides when ours ask for it.
+//! Not every verdict is decisive. An accept ends only its own chain, and the next chain of the
+//! hook still sees the packet. The same holds for a chain of type nat, since only a translation
+//! ends the sequence of nat chains. A mark matters when our rules match marks.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,14 +20,14 @@ use crate::bytecode::{CtKey, Expr, MetaKey, SetMode, Sets, lower};
 use crate::model::{Chain, ChainId, ChainKind, ChainType, Family, Hook, Name, Ruleset, Table, TableId};
 use crate::state::{Snapshot, TableState};
 
-/// A chain or a table of somebody else that runs before a chain of ours, or may, and can decide
+/// A foreign chain or table that runs, or may run, before a chain of ours and can affect packets
 /// there.
 ///
 /// Prints in one line, with the names escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Precedent {
-    /// Whose it is.
+    /// The chain or table.
     pub who: Who,
     /// The hook.
     pub hook: Hook,
@@ -35,25 +35,25 @@ pub struct Precedent {
     pub priority: i32,
     /// The chains of ours before which it runs.
     pub before: Vec<ChainId>,
-    /// The chains of ours with the same priority: whichever was registered last runs first.
+    /// The chains of ours with the same priority; the one registered last runs first.
     pub perhaps_before: Vec<ChainId>,
-    /// What it can do that decides what ours do; of a table of iptables-legacy, what the rules of
+    /// What it can do that affects our rules; for a table of iptables-legacy, what the rules of
     /// such a table can do.
     pub can: BTreeSet<Power>,
 }
 
-/// Whose rules run before ours.
+/// The owner of the rules that run before ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "nf_tables and the older kind")]
 pub enum Who {
-    /// A base chain of nf_tables, of nft(8) or of iptables-nft(8).
+    /// A base chain of nf_tables, made by nft(8) or iptables-nft(8).
     Chain(ChainId),
-    /// A table of iptables-legacy(8), whose rules are not read here.
+    /// A table of iptables-legacy(8), whose rules are not read.
     Legacy(TableId),
 }
 
-/// The chains of `held` that run, or may run, before a base chain of `wanted` and can decide there.
-/// What `ours` holds is left out.
+/// Returns the chains of `held` that run, or may run, before a base chain of `wanted` and can
+/// affect packets there. Tables in `ours` are skipped.
 ///
 /// ```no_run
 /// use nftmesh::kernel::Kernel;
@@ -74,7 +74,7 @@ pub fn precedents(held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Vec<Pr
     for table in foreign(held, ours) {
         for (name, stand) in table.chains.iter().filter_map(|chain| Some((&chain.name, Stand::of(table, &chain.name)?)))
         {
-            // What it can do is asked only of what comes before.
+            // Only chains that come before are analysed.
             if own.iter().any(|own| stand.before(&own.stand).is_some()) {
                 let can = powers::of_chain(table, name, stand.hook, stand.priority);
                 found.extend(precedent(Who::Chain(table.id.chain(name)), stand, &can, &own));
@@ -84,7 +84,7 @@ pub fn precedents(held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Vec<Pr
     found
 }
 
-/// The same of tables of iptables-legacy: those of IPv4, and those of IPv6.
+/// Returns the same for tables of iptables-legacy: those of IPv4, and those of IPv6.
 pub(super) fn legacy_precedents(tables: &[Vec<String>; 2], wanted: &Ruleset) -> Vec<Precedent> {
     let own = own_chains(wanted);
     let mut found = Vec::new();
@@ -100,7 +100,7 @@ pub(super) fn legacy_precedents(tables: &[Vec<String>; 2], wanted: &Ruleset) -> 
     found
 }
 
-/// The tables of others in which a base chain runs, or may run, before one of ours.
+/// Returns the foreign tables with a base chain that runs, or may run, before one of ours.
 pub(super) fn preceding_tables(outline: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Vec<TableId> {
     let own = own_chains(wanted);
     let precedes = |table: &&TableState| {
@@ -129,16 +129,16 @@ fn precedent(who: Who, stand: Stand, can: &BTreeSet<Power>, own: &[Own]) -> Opti
     (!minded.is_empty()).then_some(Precedent { who, hook, priority, before, perhaps_before, can: minded })
 }
 
-/// What is known of the order of two chains at a hook.
+/// The known order of two chains at a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
-    /// It runs before.
+    /// It runs before the other.
     Before,
     /// Both have the same priority.
     Perhaps,
 }
 
-/// Where a chain stands.
+/// The position of a chain at a hook.
 #[derive(Clone, Copy)]
 struct Stand {
     family: Family,
@@ -148,7 +148,7 @@ struct Stand {
 }
 
 impl Stand {
-    /// Of a base chain at a hook of IP.
+    /// Returns the position of a base chain at a hook of IP.
     fn of(table: &TableState, chain: &Name) -> Option<Stand> {
         let TableId { family, name: _ } = table.id;
         if !matches!(family, Family::Inet | Family::Ip | Family::Ip6) {
@@ -159,7 +159,7 @@ impl Stand {
         Some(Stand { family, hook, priority: at.priority, nat: at.chain_type == ChainType::Nat.name() })
     }
 
-    /// Whether a packet can meet this chain before the other.
+    /// Returns the order in which a packet meets the two chains, unless this one comes later.
     fn before(&self, other: &Stand) -> Option<Order> {
         let apart = matches!((self.family, other.family), (Family::Ip, Family::Ip6) | (Family::Ip6, Family::Ip));
         if self.hook != other.hook || apart {
@@ -185,7 +185,7 @@ impl Stand {
     }
 }
 
-/// A base chain of ours, and what it goes by.
+/// A base chain of ours, and what affects it.
 struct Own {
     id: ChainId,
     stand: Stand,
@@ -196,7 +196,7 @@ struct Own {
 }
 
 impl Own {
-    /// Whether it matters that somebody does this before.
+    /// Returns whether this chain is affected when an earlier one does this.
     fn minds(&self, power: &Power) -> bool {
         match power {
             Power::ConnectionMark => self.reads_connection_mark,
@@ -217,7 +217,7 @@ fn own_chain(table: &Table, chain: &Chain) -> Option<Own> {
     let nat = base.chain_type == ChainType::Nat;
     let rules = table.chains.iter().flat_map(|chain| &chain.rules);
     let programs: Vec<_> = rules.map(|rule| lower(rule, table.family, &Declared(table))).collect();
-    // Of what is not known everything is asked.
+    // A rule that cannot be lowered counts as depending on everything.
     let any = |asks: &dyn Fn(&Expr) -> bool| {
         programs.iter().any(|program| program.as_ref().map_or(true, |program| program.exprs.iter().any(asks)))
     };
@@ -231,7 +231,7 @@ fn own_chain(table: &Table, chain: &Chain) -> Option<Own> {
     })
 }
 
-/// The sets of a table that is wanted.
+/// The sets of a wanted table.
 struct Declared<'a>(&'a Table);
 
 impl Sets for Declared<'_> {

@@ -1,4 +1,4 @@
-//! What was done to a pod, and what would be.
+//! Reports of what was done to a pod, and of what would be done.
 
 use std::fmt;
 
@@ -10,36 +10,35 @@ use crate::model::TableId;
 use crate::plan::{Difference, Operation};
 use crate::routes::RouteEntry;
 
-/// What an installation or a removal did; nothing of it when all was as wanted.
+/// What an installation or a removal did; empty when nothing differed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
     /// Tables that were changed in place.
     pub changed: Vec<TableId>,
-    /// Tables that were made.
+    /// Tables that were added.
     pub installed: Vec<TableId>,
-    /// Tables that were deleted, those made anew among them.
+    /// Tables that were deleted, including those added again.
     pub removed: Vec<TableId>,
-    /// What `istio-iptables` had left behind.
+    /// Removed leftovers of `istio-iptables`.
     pub leftovers_removed: Vec<Difference>,
     /// Routes, policy rules and addresses added.
     pub routes_added: Vec<RouteEntry>,
     /// Routes, policy rules and addresses removed.
     pub routes_removed: Vec<RouteEntry>,
-    /// How ours and the rules of others stand to each other now.
+    /// The order of our rules and those of others, afterwards.
     pub precedence: Precedence,
 }
 
-/// How ours and the rules of others stand to each other: nothing in it when all traffic comes to
-/// ours first.
+/// The order of our rules and those of others; empty when all traffic meets ours first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Precedence {
-    /// What runs before ours, or may, and can decide there.
+    /// What runs, or may run, before ours and can affect packets there.
     pub before: Vec<Precedent>,
-    /// What is meant to keep traffic from a mesh and comes too late.
+    /// Rules meant to keep traffic from a mesh that run too late for ours.
     pub overruled: Vec<Overruled>,
-    /// Why it cannot be told.
+    /// Why the order is unknown.
     pub untold: Option<String>,
 }
 
@@ -48,7 +47,7 @@ impl Precedence {
         Precedence { untold: Some(cause.to_string()), ..Precedence::default() }
     }
 
-    /// Everything that is to be known of it, each in a line that can be printed.
+    /// Returns one printable line for each finding.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let Precedence { before, overruled, untold } = self;
         let untold = untold.iter().map(|why| format!("whose rules run before these cannot be told: {why}"));
@@ -58,7 +57,7 @@ impl Precedence {
 }
 
 impl Changes {
-    /// Whether nothing was changed; what rules of others do is no change.
+    /// Returns whether nothing was changed; rules of others do not count as a change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed, precedence: _ } =
@@ -84,7 +83,7 @@ impl Changes {
         changes
     }
 
-    /// What was done afterwards, too.
+    /// Adds what was done later.
     pub(super) fn extend(&mut self, later: Changes) {
         let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed, precedence } =
             later;
@@ -101,27 +100,28 @@ impl Changes {
     }
 }
 
-/// What an installation would change. Prints line by line: `+` what comes, `-` what goes, `~` what
-/// changes, as commands of nft(8) and ip(8), and `#` what is only worth knowing.
+/// What an installation would change. Prints line by line as commands of nft(8) and ip(8), with
+/// `+` for an addition, `-` for a removal and `~` for a change, and notes with `#`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PodPlan {
     /// What the transaction would do.
     pub changes: Vec<Difference>,
-    /// What removes the rules that `istio-iptables` left behind, where it is not among the changes.
+    /// What removes the rules that `istio-iptables` left behind, unless it is among the changes.
     pub leftovers: Vec<Difference>,
     /// Routes, policy rules and addresses that are missing.
     pub routes_missing: Vec<RouteEntry>,
-    /// Those that are no longer wanted.
+    /// Routes, policy rules and addresses that are no longer wanted.
     pub routes_stale: Vec<RouteEntry>,
-    /// What to run to see rules of the older kind; whether any is of a mesh cannot be told.
+    /// Commands that show the rules of iptables-legacy; whether any belongs to a mesh is unknown.
     pub legacy: Vec<String>,
-    /// How ours and the rules of others stand to each other, once this is done.
+    /// The order of our rules and those of others, once this is done.
     pub precedence: Precedence,
 }
 
 impl PodPlan {
-    /// Whether exactly what is wanted is installed, and nothing captures besides it.
+    /// Returns whether exactly the wanted rules and routes are installed, and no leftovers capture
+    /// traffic.
     #[must_use]
     pub fn is_in_sync(&self) -> bool {
         let PodPlan { changes, leftovers, routes_missing, routes_stale, legacy: _, precedence: _ } = self;

@@ -1,4 +1,4 @@
-//! Who may write to a pod, and whether there is anything to write.
+//! Who may write to a pod, and whether anything needs to be written.
 
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use crate::routes::RoutePlan;
 
 impl Pod {
     /// Keeps every other writer out for as long as this value lives: their
-    /// [`install`](Self::install) and [`remove`](Self::remove) are refused at once, with the
-    /// name of this process, unless what they want is what is installed. For a program that keeps
-    /// the rules true, so that two with different configurations do not undo each other's work
-    /// for ever.
+    /// [`install`](Self::install) and [`remove`](Self::remove) fail at once, with the name of this
+    /// process, unless the installed state is the one they want. Meant for a program that keeps
+    /// the rules in place, so that two with different configurations do not undo each other's work
+    /// forever.
     ///
-    /// It waits up to 10 seconds for a writer that is at work. Holding it twice is holding it once.
+    /// It waits up to 10 seconds for a writer that is working. Holding it twice has no further
+    /// effect.
     ///
     /// # Errors
     /// [`is_conflict`](Error::is_conflict) when another process holds it; the error names it.
@@ -28,7 +29,7 @@ impl Pod {
         Ok(())
     }
 
-    /// The right to write, if it is not held anyway.
+    /// Returns the right to write, unless it is already held.
     pub(super) fn writer(&self) -> Result<Option<WriterLock>> {
         if self.held.is_some() { Ok(None) } else { self.take(Hold::ForNow).map(Some) }
     }
@@ -37,7 +38,8 @@ impl Pod {
         self.namespace.run(|| WriterLock::take(hold, PATIENCE))?
     }
 
-    /// Whether exactly what is wanted is there, rules and routes, at one moment after the call.
+    /// Returns whether exactly the wanted rules and routes are installed at some moment after the
+    /// call.
     pub(super) fn is_installed(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<bool> {
         let rules = Ruleset::from(config);
         let in_sync = match leftovers {
@@ -57,5 +59,5 @@ pub(super) fn undone_by_others() -> Error {
     Error::new(Kind::Conflict, format!(r#"{what}: see who, with "nft monitor" and "ip monitor", and stop them"#))
 }
 
-/// Nobody is at work for so long who is not stopped or stuck.
+/// A writer that takes longer is stopped or stuck.
 const PATIENCE: Duration = Duration::from_secs(10);

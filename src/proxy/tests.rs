@@ -1,4 +1,4 @@
-//! Against the real kernel: connections that nft rules capture.
+//! Tests against the real kernel: connections that nft rules capture.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -14,7 +14,7 @@ fn address(text: &str) -> SocketAddr {
     text.parse().expect("is an address")
 }
 
-/// Connects to where nobody listens, has the proxy take it, and passes a byte each way.
+/// Connects to an address without a listener, lets the proxy accept, and passes a byte each way.
 #[track_caller]
 fn captured(to: SocketAddr, proxy: &TcpListener) -> TcpStream {
     let mut client = TcpStream::connect_timeout(&to, patience(Duration::from_secs(3))).expect("is captured");
@@ -35,7 +35,7 @@ fn a_redirected_connection_tells_where_it_was_going() {
     for (listen, to) in [
         ("0.0.0.0:15001", "127.0.0.5:80"),
         ("[::]:15001", "[::1]:80"),
-        // IPv4 on a listener for both: the socket is an IPv6 one, the record is not.
+        // IPv4 on a dual-stack listener: the socket is IPv6, the conntrack record is IPv4.
         ("[::]:15001", "127.0.0.5:80"),
     ] {
         in_namespace(|| {

@@ -1,5 +1,5 @@
-//! Does capture work? A connection to where nobody listens must arrive at the proxy's ports, and
-//! know where it was going.
+//! Checks that capture works: a connection to an address without a listener must arrive at the
+//! proxy's ports, with the original destination preserved.
 //!
 //! ```text
 //! 127.0.0.1 ──> 127.0.0.6:15002 ──(rules)──> 127.0.0.1:15006, original destination 127.0.0.6:15002
@@ -15,10 +15,10 @@ use super::original_destination;
 use crate::error::{Error, Kind, Result};
 use crate::sys::inet;
 
-/// Connects again and again until one connection is captured.
+/// Connects repeatedly until one connection is captured.
 ///
-/// To be run in the pod's namespace and as the proxy's user: only what that user sends to its own
-/// pod is captured as inbound. The proxy must not run yet, since its ports are taken.
+/// Run it in the pod's namespace and as the proxy's user: only that user's connections to its own
+/// pod are captured as inbound. The proxy must not run yet, since it takes the ports.
 ///
 /// ```no_run
 /// use nftmesh::kernel::NetNs;
@@ -38,26 +38,25 @@ pub struct CaptureProbe {
 }
 
 impl CaptureProbe {
-    /// Listens at `from` on both `ports` and connects from there to `to`, for five seconds. Istio:
-    /// from `127.0.0.1` to `127.0.0.6:15002` and, in a pod of IPv6, from `::1` to
+    /// Listens at `from` on both `ports` and connects from there to `to`, for five seconds. Istio
+    /// probes from `127.0.0.1` to `127.0.0.6:15002` and, in an IPv6 pod, from `::1` to
     /// `[::6]:15002`; the ports are 15001 and 15006.
     #[must_use]
     pub fn new(from: IpAddr, to: SocketAddr, ports: [u16; 2]) -> Self {
         CaptureProbe { from, to, ports, timeout: Duration::from_secs(5) }
     }
 
-    /// Gives up after this time instead.
+    /// Sets another timeout.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         CaptureProbe { timeout, ..self }
     }
 
-    /// Returns as soon as one connection has arrived whose original destination port is that of
-    /// `to`.
+    /// Returns as soon as one connection arrives whose original destination has the port of `to`.
     ///
     /// # Errors
-    /// None arrived in time, and what to look at; [`is_conflict`](Error::is_conflict) when a port
-    /// is taken, [`is_invalid`](Error::is_invalid) when `to` has one of the two ports.
+    /// When none arrived in time, with hints on what to check; [`is_conflict`](Error::is_conflict)
+    /// when a port is taken, [`is_invalid`](Error::is_invalid) when `to` has one of the two ports.
     pub fn run(&self) -> Result<()> {
         let CaptureProbe { from, to, ports, timeout } = *self;
         if ports.contains(&to.port()) {
@@ -111,9 +110,9 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Between two attempts.
+/// The time between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Between two looks at the listeners.
+/// The time between two checks of the listeners.
 const TICK: Duration = Duration::from_millis(2);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The parts of a listing, as nft(8) prints them where it runs.
+//! The parts of a listing, as nft(8) prints them on the running system.
 
 use std::fmt::{self, Display};
 
@@ -8,53 +8,53 @@ use super::{Known, Style, Text, quoted, rule, set, table};
 
 pub(crate) use super::set::{Note, Notes};
 
-/// What nft says of a set beside what the set says.
+/// Returns the notes that a listing adds to a set.
 pub(crate) fn notes(known: Known<'_>) -> Notes<'_> {
     Notes::new(Style::Listed(known))
 }
 
-/// The lines of a set in a table.
+/// Returns the lines of a set in a table.
 pub(crate) fn set_block<'a>(set: &'a Set, handle: Option<u64>, notes: &'a Notes<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| set::block(f, set, handle, notes))
 }
 
-/// An element of a set.
+/// Returns an element of a set.
 pub(crate) fn element<'a>(element: &'a Element, note: &'a Note, known: Known<'a>) -> impl Display + 'a {
     set::listed(element, note, Style::Listed(known))
 }
 
-/// A rule as nft lists it, from one that has every check as a match of its own.
+/// Returns a rule as nft lists it; every check of the rule must be a separate match.
 pub(crate) fn listed_rule<'a>(family: Family, rule: &'a Rule, known: Known<'a>) -> impl Display + 'a {
     rule::styled(family, rule, Style::Listed(known))
 }
 
-/// `# handle 4` behind what it belongs to, with a blank in front; nothing when there is none.
+/// Returns ` # handle 4`, to be appended to an item; empty without a handle.
 pub(crate) fn handle(handle: Option<u64>) -> impl Display {
     table::handle(handle)
 }
 
-/// A priority by name where nft has one for that family and hook.
+/// Returns a priority, by name where nft has one for that family and hook.
 pub(crate) fn priority(family: Family, hook: &str, priority: i32) -> impl Display {
     table::priority(family, hook, priority)
 }
 
-/// `comment "..."`.
+/// Returns `comment "..."`.
 pub(crate) fn comment(text: &str) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| write!(f, "comment {}", quoted(text)))
 }
 
-/// A part that has no name here, in a form that nft refuses.
+/// Returns a part that has no name here, in a form that nft refuses.
 pub(crate) fn unknown(what: impl Display) -> impl Display {
     super::unknown(what)
 }
 
-/// The name of an interface in quotes.
+/// Returns the name of an interface in quotes.
 pub(crate) fn device(name: &str) -> impl Display {
     quoted(name)
 }
 
-/// `typeof ip saddr : meta mark` when it is known by which expressions the set was declared, else
-/// `type ipv4_addr : mark`.
+/// Returns `typeof ip saddr : meta mark` when the expressions of the declaration are known, and
+/// `type ipv4_addr : mark` otherwise.
 pub(crate) fn declaration(set: &Set, typeof_: Option<(Vec<&str>, Option<&str>)>) -> String {
     let by_expressions = typeof_.filter(|(_, data)| data.is_some() || !matches!(set.data, SetData::Value(_)));
     let (word, key, data) = match by_expressions {

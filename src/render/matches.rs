@@ -21,14 +21,14 @@ impl Display for Selector {
     }
 }
 
-/// As nft spells it, `meta skuid`, `ip saddr`.
+/// Prints the field as nft spells it: `meta skuid`, `ip saddr`.
 impl Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// As nft writes it; equality, which nft leaves out of most matches, as `==`.
+/// Prints the operator as nft writes it; equality, which nft mostly omits, is `==`.
 impl Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -42,7 +42,8 @@ impl Display for Op {
     }
 }
 
-/// Without its selector and as if compared by equality; a mask reads `value / mask`.
+/// Prints the operand without its selector, as if compared by equality; a mask reads `value /
+/// mask`.
 impl Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -68,7 +69,7 @@ fn flags_or_value(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
     }
 }
 
-/// The fields; once the transport protocol is known, nft spells `th dport` as `tcp dport`.
+/// Returns the fields; once the transport protocol is known, nft writes `th dport` as `tcp dport`.
 pub(super) fn selector(selector: &Selector, transport: Option<Protocol>) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let field = |field: &Field| {
@@ -84,7 +85,7 @@ pub(super) fn selector(selector: &Selector, transport: Option<Protocol>) -> impl
     })
 }
 
-/// A whole match, behind everything that told the transport protocol.
+/// Returns a whole match, given the transport protocol that earlier statements imply.
 pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let Match { selector: left, op, operand } = matches;
@@ -114,21 +115,21 @@ pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, st
     })
 }
 
-/// Whether it compares by order, for which a number of several bytes in host order is turned round;
-/// nft names none of those.
+/// Returns whether it compares by order; for this a number of several bytes in host order is
+/// byte-swapped, and nft names no such value.
 fn is_order(op: Op) -> bool {
     !matches!(op, Op::Eq | Op::Ne)
 }
 
-/// The operator, where equality goes without saying.
+/// Writes the operator, unless it is an equality.
 fn implied(f: &mut fmt::Formatter<'_>, op: Op) -> fmt::Result {
     if op == Op::Eq { Ok(()) } else { write!(f, "{op} ") }
 }
 
-/// Any of these bits, or none of them.
+/// Writes a match of any or none of these bits.
 fn flags(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result {
     match Bits::of(value) {
-        // A mask of all bits is no mask: nft lists what is left, a comparison with zero.
+        // nft ignores a mask of all bits and lists the rest: a comparison with zero.
         Some(bits) if bits.value == bits.all => write!(f, "{} 0x0", opposite(op)),
         Some(bits) if op == Op::Ne => write!(f, "! {}", bits.list()),
         Some(bits) => bits.list().fmt(f),
@@ -141,23 +142,23 @@ fn opposite(op: Op) -> Op {
     if op == Op::Ne { Op::Eq } else { Op::Ne }
 }
 
-/// These bits and no others.
+/// Writes a match of exactly these bits.
 fn exact_bits(f: &mut fmt::Formatter<'_>, op: Op, value: &Value, style: Style<'_>) -> fmt::Result {
     match (value, Bits::of(value)) {
         (Value::CtState(_) | Value::CtStatus(_), Some(_)) if is_order(op) => write!(f, "{op} {}", numeric(value)),
-        // Of several, nft leaves out what makes them exactly these.
+        // For several bits, nft omits the part that makes the match exact.
         (Value::CtState(_) | Value::CtStatus(_), Some(bits))
             if matches!(style, Style::Listed(_)) && op == Op::Eq && bits.value.count_ones() > 1 =>
         {
             write!(f, "{value}")
         }
-        // Of a field of the packet, nft names a single bit only.
+        // For a header field, nft names only single bits.
         (Value::TcpFlags(_), Some(bits)) if bits.value.count_ones() != 1 => write!(f, "{op} {:#x}", bits.value),
         (_, Some(_) | None) => write!(f, "{op} {value}"),
     }
 }
 
-/// The bits under the mask.
+/// Writes a match of the bits under the mask.
 fn masked(f: &mut fmt::Formatter<'_>, op: Op, mask: &Value, value: &Value, style: Style<'_>) -> fmt::Result {
     if let (Some(wanted), Some(bits), Op::Eq | Op::Ne) = (Bits::of(mask), Bits::of(value), op) {
         return if wanted.value == wanted.all {
@@ -172,7 +173,7 @@ fn masked(f: &mut fmt::Formatter<'_>, op: Op, mask: &Value, value: &Value, style
         };
     }
     match mask_length(mask) {
-        // nft reads a prefix as if the bits behind it were zero.
+        // nft reads a prefix as if the bits after it were zero.
         Some(_) if matches!(style, Style::Loadable) && !within(value, mask) => write!(f, "& {mask} {op} {value}"),
         Some(length) => {
             implied(f, op)?;
@@ -189,12 +190,12 @@ fn exactly(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result {
     write!(f, "{value}")
 }
 
-/// Whether a mark has no bits that the mask leaves out.
+/// Returns whether all bits of a mark are within the mask.
 fn within(value: &Value, mask: &Value) -> bool {
     !matches!((value, mask), (Value::Mark(value), Value::Mark(mask)) if value & !mask != 0)
 }
 
-/// How many leading bits the mask of an address or a mark has, when it has no others.
+/// Returns the number of leading bits in the mask of an address or a mark, if it has no others.
 fn mask_length(mask: &Value) -> Option<u8> {
     let (bits, width) = match mask {
         Value::Ipv4(mask) => (u128::from(mask.to_bits()) << 96, 32),

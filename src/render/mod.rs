@@ -1,9 +1,9 @@
-//! Rule sets as text: what `nft list ruleset` of nft(8) 1.0.6 prints, byte for byte.
+//! Prints rule sets as text: byte for byte the output of `nft list ruleset` of nft(8) 1.0.6.
 //!
 //! [`Display`] of a [`Ruleset`](crate::model::Ruleset) or [`Table`](crate::model::Table) is what
 //! nft lists and what `nft -f` reads. A [`Chain`](crate::model::Chain),
-//! [`Rule`](crate::model::Rule) or [`Statement`](crate::model::Statement) alone does not know its
-//! family; alone it prints as in an `inet` table.
+//! [`Rule`](crate::model::Rule) or [`Statement`](crate::model::Statement) does not know its family
+//! and prints as in an `inet` table.
 //!
 //! ```text
 //! mod       InFamily: a value and the family of its table
@@ -13,20 +13,20 @@
 //! statement targets                                                matches     comparisons         value   constants
 //! ```
 //!
-//! [`listing`] prints what nft lists even where nft could not read it back. `Display` of a rule set
-//! differs from it on purpose where nft's own listing does not mean what was loaded:
-//! - an interface index prints as a number, which nft reads; nft lists the name that belongs to it
-//!   where it runs. The index 1 is the loopback device of every network namespace and prints as
-//!   `"lo"`.
-//! - `meta nfproto ipv4 meta l4proto icmp`: nft drops the first match, and reads its own text back
-//!   without it. It stays here.
-//! - `ct state == established | related`: nft drops the `==`, and reads its own text back as `ct
-//!   state established,related`.
+//! [`listing`] prints what nft lists even where nft could not read it back. `Display` of a rule
+//! set differs from it where nft's own listing does not mean what was loaded:
+//! - an interface index prints as a number, which nft can read; nft lists the name that the index
+//!   has on the running system. Index 1 is the loopback device of every network namespace and
+//!   prints as `"lo"`.
+//! - `meta nfproto ipv4 meta l4proto icmp`: nft omits the first match, and reading its own text
+//!   does not restore it. It is kept here.
+//! - `ct state == established | related`: nft omits the `==`, and reads its own text as `ct state
+//!   established,related`.
 //! - `dnat ip to 10.0.0.0-10.0.0.255:80`: nft lists `10.0.0.0/24:80`, which it cannot read.
-//! - `dnat to :80` in an inet table: nft lists the family it knows, `dnat ip to :80`, which it
-//!   cannot read.
-//! - a set of integers says `typeof` some field of that width, which nft lists only for sets that
-//!   it made itself.
+//! - `dnat to :80` in an inet table: nft lists the known family, `dnat ip to :80`, which it cannot
+//!   read.
+//! - a set of integers prints `typeof` and a field of that width, which nft lists only for sets
+//!   that it declared itself.
 //! - nft reads `tcp dport 80 tcp sport 1` as one load of both ports and lists it as `tcp sport 1
 //!   tcp dport 80`; a rule prints in its own order here.
 //! - the owner of a table and the time until an element expires belong to the running system, not
@@ -53,34 +53,34 @@ use std::fmt::{self, Display};
 
 use crate::model::{Family, Name};
 
-/// A value as it prints in a table of that family.
+/// A value to be printed as in a table of that family.
 pub(crate) struct InFamily<'a, T> {
     pub(crate) family: Family,
     pub(crate) value: &'a T,
 }
 
-/// For whom a text is.
+/// The purpose of a text.
 #[derive(Clone, Copy)]
 pub(crate) enum Style<'a> {
-    /// For nft to read.
+    /// To be read by nft.
     Loadable,
-    /// As nft lists it where this is known.
+    /// As nft lists it, given this knowledge.
     Listed(Known<'a>),
 }
 
-/// What a listing knows beside what it lists.
+/// What a listing knows of the running system.
 #[derive(Clone, Copy)]
 pub(crate) struct Known<'a> {
     /// The names of the interfaces.
     pub(crate) interfaces: &'a Names,
-    /// The rules of the chains that belong to a rule, in braces.
+    /// The rules of bound chains, in braces.
     pub(crate) blocks: &'a Blocks,
 }
 
-/// Names of interfaces by index.
+/// Interface names by index.
 pub(crate) type Names = BTreeMap<u32, String>;
 
-/// Texts in braces by the names of chains.
+/// Texts in braces by chain name.
 pub(crate) type Blocks = BTreeMap<Name, String>;
 
 /// A value that prints by calling a function.
@@ -92,7 +92,7 @@ impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> Display for Text<F> {
     }
 }
 
-/// Items with something between them.
+/// Writes items with a separator between them.
 fn joined<T: Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item = T>, between: &str) -> fmt::Result {
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
@@ -103,14 +103,14 @@ fn joined<T: Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item 
     Ok(())
 }
 
-/// A part that has no name here: nft has no statement, element or block that begins so, so it
-/// refuses the text wherever this stands.
+/// Returns a placeholder for a part that has no name here. No statement, element or block of nft
+/// begins so, and nft refuses the text.
 fn unknown(what: impl Display) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| write!(f, "<unknown {what}>"))
 }
 
-/// Text in quotes. nft has no escapes: what would end the quotes or the line is written as Rust
-/// would, so that nothing that follows can be taken for a statement.
+/// Returns text in quotes. nft has no escapes, so characters that would end the quotes or the line
+/// are written as in Rust, and the text cannot pass for a statement.
 fn quoted(text: &str) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| {
         f.write_str("\"")?;

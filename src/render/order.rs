@@ -6,15 +6,15 @@ use crate::model::{CtDirection, DataType, Element, Interval, Key, Value};
 
 use super::value::Bits;
 
-/// What becomes of intervals that overlap or touch.
+/// How to treat intervals that overlap or touch.
 #[derive(PartialEq, Eq)]
 pub(super) enum Neighbours {
     Apart,
     Merged,
 }
 
-/// Whether these are ranges of concatenations where they are ranges, which nft lists in the order
-/// of the kernel.
+/// Returns whether the elements are concatenations; if these contain ranges, nft lists them in the
+/// kernel's order.
 pub(super) fn is_concat(elements: &[Element]) -> bool {
     matches!(elements.first().map(|element| &element.key), Some(Key::Concat(_)))
 }
@@ -23,7 +23,7 @@ pub(super) fn as_given(elements: &[Element]) -> Vec<Cow<'_, Element>> {
     elements.iter().map(Cow::Borrowed).collect()
 }
 
-/// Intervals: by value.
+/// Sorts intervals by value.
 pub(super) fn ascending(elements: &[Element], neighbours: Neighbours) -> Vec<Cow<'_, Element>> {
     let mut sorted: Vec<&Element> = elements.iter().collect();
     sorted.sort_by_cached_key(|element| element.key.parts().iter().map(|part| bytes(&part.low)).collect::<Vec<_>>());
@@ -38,7 +38,7 @@ pub(super) fn ascending(elements: &[Element], neighbours: Neighbours) -> Vec<Cow
     listed
 }
 
-/// Both as one, when nothing fits between them and nothing is said of either.
+/// Returns the union of both when they overlap or touch and neither carries anything else.
 fn union(first: &Element, second: &Element) -> Option<Element> {
     let bare = |element: &Element| element.is_bare();
     let (Key::Single(one), Key::Single(other)) = (&first.key, &second.key) else { return None };
@@ -59,10 +59,10 @@ fn successor(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     None
 }
 
-/// Everything else: by what nft compares, which is a single number, or the bytes in memory read as
-/// one number, the last first. So numbers ascend, and strings compare from their end. nft turns
-/// those that compare equal round: as they stand here they are in the order of the kernel, or else
-/// in that of their keys.
+/// Sorts all other elements by what nft compares: a single number, or the bytes in memory read as
+/// one number, the last byte first. Numbers therefore ascend, and strings compare from their end.
+/// nft reverses elements that compare equal; before that they are in the kernel's order if
+/// `given`, and otherwise in the order of their keys.
 pub(super) fn backwards<'a>(elements: &'a [Element], key: &[DataType], given: bool) -> Vec<Cow<'a, Element>> {
     let mut sorted: Vec<&Element> = elements.iter().rev().collect();
     if !given {
@@ -70,7 +70,7 @@ pub(super) fn backwards<'a>(elements: &'a [Element], key: &[DataType], given: bo
     }
     sorted.sort_by_cached_key(|element| match &element.key {
         Key::Single(Interval { low: low @ Value::Ifname(_), .. }) => from_the_end(low, None),
-        // Of several bits nft looks at the lowest.
+        // Of several bits, nft compares the lowest.
         Key::Single(interval) => match Bits::of(&interval.low) {
             Some(bits) => (bits.value & bits.value.wrapping_neg()).to_be_bytes().to_vec(),
             None => bytes(&interval.low),
@@ -83,8 +83,8 @@ pub(super) fn backwards<'a>(elements: &'a [Element], key: &[DataType], given: bo
     sorted.into_iter().map(Cow::Borrowed).collect()
 }
 
-/// How many elements at the end of these nft lists behind the one for every other key, whose key to
-/// nft is all ones.
+/// Returns how many elements at the end nft lists after the catch-all element, whose key is all
+/// ones to nft.
 pub(super) fn behind_all_others(sorted: &[Cow<'_, Element>], key: &[DataType]) -> usize {
     let [of] = key else { return 0 };
     let ones = |element: &Element| {
@@ -94,8 +94,8 @@ pub(super) fn behind_all_others(sorted: &[Cow<'_, Element>], key: &[DataType]) -
     sorted.iter().rev().take_while(|element| ones(element)).count()
 }
 
-/// The bytes of a value in memory, the last first: those of a number in host order begin with the
-/// most significant.
+/// Returns the bytes of a value in memory, the last first; for a number in host order this starts
+/// with the most significant byte.
 fn from_the_end(value: &Value, of: Option<DataType>) -> Vec<u8> {
     let mut bytes = bytes(value);
     if let Some(DataType::NetworkInteger { bytes: width }) = of {
@@ -109,7 +109,8 @@ fn from_the_end(value: &Value, of: Option<DataType>) -> Vec<u8> {
     bytes
 }
 
-/// The bytes of a value, the most significant first; of a name, the 16 that the kernel compares.
+/// Returns the bytes of a value, the most significant first; for a name, the 16 that the kernel
+/// compares.
 fn bytes(value: &Value) -> Vec<u8> {
     match value {
         Value::AddrType(value) => value.0.to_be_bytes().to_vec(),

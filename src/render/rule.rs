@@ -1,10 +1,10 @@
-//! Rules, and what nft leaves out of them.
+//! Rules, and the matches that nft omits from them.
 //!
-//! nft puts `meta l4proto tcp` in front of `tcp dport 80` by itself and does not list it. So it
-//! lists no such match at all when a later one implies it and nothing but matches stand between:
-//! `meta l4proto tcp iifname "lo" tcp dport 80` is listed as `iifname "lo" tcp dport 80`.
-//! [`Omissions`] finds those, as nft's netlink_delinearize.c does, but spares one whose omission
-//! nft would not make good when it reads the text.
+//! nft inserts `meta l4proto tcp` before `tcp dport 80` and does not list it. It therefore omits
+//! every such match that a later one implies when only matches are between them: `meta l4proto tcp
+//! iifname "lo" tcp dport 80` is listed as `iifname "lo" tcp dport 80`. [`Omissions`] finds these
+//! matches as nft's netlink_delinearize.c does, but keeps a match that nft would not restore when
+//! it reads the text.
 
 use std::fmt::{self, Display};
 
@@ -12,7 +12,7 @@ use crate::model::{Family, Field, MarkValue, Match, Nfproto, Op, Operand, Protoc
 
 use super::{InFamily, Style, Text, joined, quoted};
 
-/// As in an `inet` table.
+/// Prints the rule as in an `inet` table.
 impl Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         InFamily { family: Family::Inet, value: self }.fmt(f)
@@ -25,7 +25,7 @@ impl Display for InFamily<'_, Rule> {
     }
 }
 
-/// A rule in a table of that family.
+/// Returns a rule in a table of that family.
 pub(super) fn styled<'a>(family: Family, rule: &'a Rule, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let Rule { statements, comment, .. } = rule;
@@ -39,14 +39,14 @@ pub(super) fn styled<'a>(family: Family, rule: &'a Rule, style: Style<'a>) -> im
     })
 }
 
-/// As alone in a rule of an `inet` table.
+/// Prints the statement as if alone in a rule of an `inet` table.
 impl Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         InRule { family: Family::Inet, transport: None, statement: self, style: Style::Loadable }.fmt(f)
     }
 }
 
-/// A statement, and what the statements in front of it and the table say of the packets it sees.
+/// A statement, with what the preceding statements and the table imply for its packets.
 pub(super) struct InRule<'a> {
     pub(super) family: Family,
     pub(super) transport: Option<Protocol>,
@@ -57,7 +57,7 @@ pub(super) struct InRule<'a> {
 #[derive(Clone, Copy)]
 struct Fate {
     omitted: bool,
-    /// The transport protocol that is known in front of it.
+    /// The transport protocol that is known before the statement.
     transport: Option<Protocol>,
 }
 
@@ -67,17 +67,17 @@ struct Implied<T> {
     value: T,
 }
 
-/// Walks over a rule as nft does when it lists one.
+/// Processes a rule as nft does when it lists one.
 struct Omissions<'a> {
     family: Family,
     style: Style<'a>,
     statements: Vec<Fate>,
     transport: Option<Protocol>,
-    /// `meta nfproto ...`, until something other than a match comes.
+    /// `meta nfproto ...`, until a statement that is not a match.
     network_match: Option<Implied<Nfproto>>,
     /// `meta l4proto ...` or `ip protocol ...`, likewise.
     transport_match: Option<Implied<Protocol>>,
-    /// Whether everything so far is a match. nft puts what `reject` implies at the very front of a
+    /// Whether everything so far is a match. nft inserts what `reject` implies at the start of the
     /// rule.
     only_matches: bool,
 }
@@ -100,8 +100,8 @@ impl<'a> Omissions<'a> {
     }
 
     fn see(&mut self, at: usize, statement: &Statement) {
-        // A selector is spelled with what is known before, and `tcp dport` itself tells the protocol of
-        // what follows.
+        // The spelling of a selector depends on what is known before it; `tcp dport` itself
+        // implies the protocol for what follows.
         self.statements.push(Fate { omitted: false, transport: self.transport });
         match statement {
             Statement::Match(matches) => {
@@ -111,7 +111,8 @@ impl<'a> Omissions<'a> {
             Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => self.fields(selector.fields()),
             Statement::VerdictMap { selector, .. } => {
                 self.fields(selector.fields());
-                // nft takes it for a match, though what it leaves out then is made good behind it and not in front.
+                // nft treats it as a match, although it restores the omitted part after it and not
+                // before.
                 if matches!(self.style, Style::Listed(_)) {
                     return;
                 }
@@ -133,7 +134,7 @@ impl<'a> Omissions<'a> {
         self.transport_match = None;
     }
 
-    /// The headers that these fields belong to imply their protocols.
+    /// Records the protocols that the headers of these fields imply.
     fn fields(&mut self, fields: &[Field]) {
         for field in fields {
             match field {
@@ -200,7 +201,7 @@ impl<'a> Omissions<'a> {
         }
     }
 
-    /// What a match by itself says of the packets behind it.
+    /// Records what a match implies for the packets after it.
     fn tells(&mut self, at: usize, matches: &Match) {
         let (Op::Eq, Operand::Value(value), [field]) = (matches.op, &matches.operand, matches.selector.fields()) else {
             return;
@@ -208,7 +209,8 @@ impl<'a> Omissions<'a> {
         match (field, value) {
             (Field::Nfproto, Value::Nfproto(value)) => self.network_match = Some(Implied { at, value: *value }),
             (Field::L4proto, Value::Protocol(value)) => {
-                // nft takes either for the protocol of one family, also where it did not put the other there.
+                // nft treats each as the protocol of one family, even if it did not insert the
+                // other match.
                 if matches!(self.style, Style::Listed(_)) {
                     match *value {
                         Protocol::ICMP => self.implies_network(Nfproto::IPV4),
@@ -221,7 +223,7 @@ impl<'a> Omissions<'a> {
             }
             (Field::IpProtocol, Value::Protocol(value)) => {
                 self.transport = Some(*value);
-                // In an inet table it also says that the packet is IPv4.
+                // In an inet table it also implies that the packet is IPv4.
                 self.transport_match = (self.family == Family::Ip).then_some(Implied { at, value: *value });
             }
             _ => {}

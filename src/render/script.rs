@@ -7,13 +7,14 @@ use crate::model::{ChainKind, Element, Family, Rule, Set, TableFlags};
 
 use super::{InFamily, Text, quoted, set, table};
 
-/// ` { flags dormant; comment "why"; }`, or nothing.
+/// Returns ` { flags dormant; comment "why"; }`, or nothing.
 pub(crate) fn table_block(flags: TableFlags, comment: Option<&str>) -> impl fmt::Display {
     let flags = (!flags.is_empty()).then(|| format!("flags {flags};"));
     block(flags, comment)
 }
 
-/// ` { type nat hook prerouting priority dstnat; policy accept; comment "why"; }`, or nothing.
+/// Returns ` { type nat hook prerouting priority dstnat; policy accept; comment "why"; }`, or
+/// nothing.
 pub(crate) fn chain_block(family: Family, kind: &ChainKind, comment: Option<&str>) -> impl fmt::Display {
     block(table::hooked(family, kind), comment)
 }
@@ -24,12 +25,12 @@ fn block(first: Option<String>, comment: Option<&str>) -> impl fmt::Display {
     if parts.is_empty() { String::new() } else { format!(" {{ {} }}", parts.join(" ")) }
 }
 
-/// `set`, or `map` for maps and verdict maps.
+/// Returns `set`, or `map` for maps and verdict maps.
 pub(crate) fn set_keyword(set: &Set) -> &'static str {
     set::keyword(set)
 }
 
-/// `{ type ipv4_addr; flags interval; }`.
+/// Returns `{ type ipv4_addr; flags interval; }`.
 pub(crate) fn set_block(set: &Set) -> impl fmt::Display {
     Text(move |f: &mut fmt::Formatter<'_>| {
         f.write_str("{ ")?;
@@ -38,7 +39,7 @@ pub(crate) fn set_block(set: &Set) -> impl fmt::Display {
     })
 }
 
-/// `{ 1.2.3.4 timeout 5s, 1.2.3.5 }`, in the order given.
+/// Returns `{ 1.2.3.4 timeout 5s, 1.2.3.5 }`, in the given order.
 pub(crate) fn element_block(elements: &[Element]) -> impl fmt::Display {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let given: Vec<_> = elements.iter().map(Cow::Borrowed).collect();
@@ -46,7 +47,7 @@ pub(crate) fn element_block(elements: &[Element]) -> impl fmt::Display {
     })
 }
 
-/// `tcp dport 80 accept`, as in a table of that family.
+/// Returns `tcp dport 80 accept`, as in a table of that family.
 pub(crate) fn rule(family: Family, rule: &Rule) -> impl fmt::Display {
     InFamily { family, value: rule }
 }

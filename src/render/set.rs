@@ -1,4 +1,4 @@
-//! Sets, maps and verdict maps; their elements, in the order and with the line breaks of nft.
+//! Sets, maps and verdict maps with their elements, in the order and with the line breaks of nft.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,24 +13,24 @@ use super::order::{Neighbours, as_given, ascending, backwards, behind_all_others
 use super::value::{numeric, time};
 use super::{Style, Text, joined, quoted};
 
-/// A set as it stands in a table, with its elements.
+/// Prints the set as in a table, with its elements.
 impl Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         block(f, self, None, &Notes::new(Style::Loadable))
     }
 }
 
-/// What the running system says of a set, and how it was declared.
+/// What the running system knows of a set, and how the set was declared.
 pub(crate) struct Notes<'a> {
     pub(crate) style: Style<'a>,
-    /// `type ...` or `typeof ...`, where it is known how the set was declared.
+    /// `type ...` or `typeof ...`, if the declaration is known.
     pub(crate) declaration: Option<String>,
-    /// Whether it is kept small rather than fast.
+    /// Whether the set is optimised for memory.
     pub(crate) in_memory: bool,
-    /// What every element carries, `counter`.
+    /// The statements that every element carries, `counter`.
     pub(crate) carries: Vec<String>,
     pub(crate) elements: BTreeMap<&'a Key, Note>,
-    /// What stands behind the elements: one for every key that no other has, and what has no name.
+    /// Printed after the elements: the catch-all element, and elements that have no name here.
     pub(crate) others: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn keyword(set: &Set) -> &'static str {
     }
 }
 
-/// The lines of a set in a table, with its handle when it is known.
+/// Writes the lines of a set in a table, with its handle when it is known.
 pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, notes: &Notes<'_>) -> fmt::Result {
     writeln!(f, "\t{} {} {{{}", keyword(set), set.name, super::table::handle(handle))?;
     for property in noted(set, notes) {
@@ -86,14 +86,14 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, 
     f.write_str("\t}\n")
 }
 
-/// What stands between the braces of a set in front of its elements, in the order of nft.
+/// Returns the properties of a set, which precede its elements, in the order of nft.
 pub(super) fn properties(set: &Set) -> Vec<String> {
     noted(set, &Notes::new(Style::Loadable))
 }
 
 fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
     let Set { name: _, key, data, flags, timeout, gc_interval, size, policy, statements, comment, .. } = set;
-    // nft keeps times in milliseconds, and no time where there are none.
+    // nft stores times in milliseconds, and omits a time of zero.
     let some_time = |duration: &Duration| duration.as_millis() > 0;
     if let Some(opaque) = &set.opaque {
         return vec![format!("opaque {}", opaque.name())];
@@ -130,8 +130,8 @@ fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
     lines
 }
 
-/// `type ...`; or `typeof ...` with a field of each type, because nft cannot say how wide an
-/// integer is.
+/// Returns `type ...`, or `typeof ...` with a field of each type, because nft has no syntax for
+/// the width of an integer.
 fn declaration(key: &[DataType], data: &SetData) -> String {
     let data_type = match data {
         SetData::Value(data) => Some(*data),
@@ -149,7 +149,7 @@ fn declaration(key: &[DataType], data: &SetData) -> String {
     }
 }
 
-/// A field of that type, for `typeof`.
+/// Returns a field of that type, for `typeof`.
 fn field(data: DataType) -> &'static str {
     match data {
         DataType::AddrType => "fib daddr type",
@@ -180,7 +180,7 @@ fn field(data: DataType) -> &'static str {
     }
 }
 
-/// The flags that nft knows, in its order; `auto-merge` has a line of its own.
+/// Prints the flags that nft knows, in its order; `auto-merge` is on a separate line.
 impl Display for SetFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = [
@@ -193,7 +193,7 @@ impl Display for SetFlags {
     }
 }
 
-/// `@name`, or all elements on one line.
+/// Prints `@name`, or all elements on one line.
 impl Display for SetRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         set_ref(self, Style::Loadable).fmt(f)
@@ -215,7 +215,8 @@ pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + '
     })
 }
 
-/// Elements in braces, with others at a place among them, so many on a line or all of them.
+/// Returns elements in braces, with others inserted at an index, and `per_line` on a line or all
+/// on one.
 pub(super) fn braced<'a>(
     elements: &'a [Cow<'a, Element>],
     (place, others): (usize, &'a [String]),
@@ -242,7 +243,7 @@ pub(super) fn braced<'a>(
     })
 }
 
-/// How many elements nft writes on a line.
+/// Returns how many elements nft writes on a line.
 fn per_line(key: &[DataType]) -> usize {
     match key {
         [DataType::CtState | DataType::CtStatus | DataType::Ipv4 | DataType::PktType] => 2,
@@ -266,12 +267,12 @@ impl Display for Element {
     }
 }
 
-/// What the running system says of an element.
+/// What the running system knows of an element.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Note {
-    /// What it carries, `counter packets 1 bytes 2`.
+    /// What it carries, such as `counter packets 1 bytes 2`.
     pub(crate) carries: Vec<String>,
-    /// How long it still stays.
+    /// The time until it expires.
     pub(crate) expires: Option<Duration>,
 }
 
@@ -309,7 +310,7 @@ pub(super) fn listed<'a>(element: &'a Element, note: &'a Note, style: Style<'a>)
 }
 
 impl Style<'_> {
-    /// An interface index as its name, where that is known and asked for.
+    /// Replaces an interface index with its name, where known and wanted.
     pub(super) fn named<'v>(&self, value: &'v Value) -> Cow<'v, Value> {
         match (self, value) {
             (Style::Listed(known), Value::Ifindex(index)) => match known.interfaces.get(index) {
@@ -320,7 +321,8 @@ impl Style<'_> {
         }
     }
 
-    /// As an element: of names in sets nft does not say which asterisk is one.
+    /// Returns the interval as an element; for names in sets, nft does not mark which asterisk is
+    /// a wildcard.
     fn interval<'v>(&self, interval: &'v Interval) -> Cow<'v, Interval> {
         if let (Style::Listed(_), Value::Ifname(name)) = (self, &interval.low) {
             let shown = || Interval::point(Value::Ifname(name.compared().into_owned().into()));
@@ -339,7 +341,7 @@ impl Display for Key {
     }
 }
 
-/// The length of the prefix that an interval of marks is, as of addresses.
+/// Returns the prefix length of an interval of marks, as for addresses.
 fn mark_prefix(interval: &Interval) -> Option<u8> {
     let address = |value: &Value| match value {
         Value::Mark(mark) => Some(Value::Ipv4((*mark).into())),
@@ -348,7 +350,7 @@ fn mark_prefix(interval: &Interval) -> Option<u8> {
     Interval { low: address(&interval.low)?, high: address(&interval.high)? }.prefix_len()
 }
 
-/// One value, a prefix where it is one, or a range.
+/// Prints one value, a prefix where possible, or a range.
 impl Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Interval { low, high } = self;

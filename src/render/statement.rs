@@ -1,4 +1,4 @@
-//! What a rule does: counters, limits, logs, verdicts and targets.
+//! The actions of a rule: counters, limits, logs, verdicts and targets.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -40,8 +40,8 @@ impl Display for InRule<'_> {
     }
 }
 
-/// As nft names an xtables extension that it cannot translate; of anything else, the kernel's name.
-/// nft refuses either.
+/// Prints an xtables extension as nft names one that it cannot translate, and anything else by the
+/// kernel's name. nft refuses either.
 impl Display for Opaque {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.name(), self.extension()) {
@@ -51,7 +51,7 @@ impl Display for Opaque {
     }
 }
 
-/// A chain that belongs to the rule is listed in its place.
+/// Writes a verdict; a bound chain is listed in its place.
 fn verdict(f: &mut fmt::Formatter<'_>, verdict: &Verdict, style: Style<'_>) -> fmt::Result {
     let (word, block) = match (verdict, style) {
         (Verdict::Goto(chain), Style::Listed(known)) => ("goto", known.blocks.get(chain)),
@@ -118,7 +118,7 @@ fn mark<'a>(value: &'a MarkValue, transport: Option<Protocol>, style: Style<'a>)
     })
 }
 
-/// Units are those of nft: 1,024 bytes are a kbyte.
+/// Prints the limit in the units of nft: 1,024 bytes are a kbyte.
 impl Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Limit { rate, per, of, burst, when } = self;
@@ -271,7 +271,7 @@ fn nat(f: &mut fmt::Formatter<'_>, table: Family, nat: &Nat, style: Style<'_>) -
         NatKind::Snat => "snat",
     };
     let Some((low, high)) = addresses else {
-        // nft lists a family without an address, and reads none.
+        // nft lists a family without an address, but cannot read it.
         return match (style, family, table) {
             (Style::Listed(_), Some(family), Family::Inet) => to_ports(f, &format!("{kind} {family}"), *ports, *flags),
             (Style::Loadable | Style::Listed(_), _, _) => to_ports(f, kind, *ports, *flags),
@@ -310,7 +310,7 @@ fn address(address: IpAddr) -> Value {
     }
 }
 
-/// An address that a port may follow.
+/// Returns an address that a port may follow.
 fn bracketed(address: IpAddr) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| match address {
         IpAddr::V4(address) => write!(f, "{address}"),
@@ -334,7 +334,8 @@ fn tproxy(f: &mut fmt::Formatter<'_>, table: Family, tproxy: &Tproxy) -> fmt::Re
     }
 }
 
-/// Nothing is said of port unreachable, except in an inet table of one of the two protocols.
+/// Writes a rejection without the default reason, port unreachable; in an inet table this default
+/// is the one for both protocols.
 fn reject(f: &mut fmt::Formatter<'_>, table: Family, reason: Option<Reject>) -> fmt::Result {
     f.write_str("reject")?;
     match reason {
@@ -345,7 +346,7 @@ fn reject(f: &mut fmt::Formatter<'_>, table: Family, reason: Option<Reject>) -> 
     }
 }
 
-/// As behind `reject with`.
+/// Prints the reason as after `reject with`.
 impl Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (protocol, code, name) = match self {
@@ -361,7 +362,7 @@ impl Display for Reject {
     }
 }
 
-/// RFC 792, RFC 1122 section 3.2.2.1 and RFC 1812 section 5.2.7.1, in the words of nft.
+/// The names of nft for RFC 792, RFC 1122 section 3.2.2.1 and RFC 1812 section 5.2.7.1.
 fn icmp_code(code: u8) -> Option<&'static str> {
     Some(match code {
         0 => "net-unreachable",
@@ -376,7 +377,7 @@ fn icmp_code(code: u8) -> Option<&'static str> {
     })
 }
 
-/// RFC 4443, section 3.1, in the words of nft.
+/// The names of nft for RFC 4443, section 3.1.
 fn icmpv6_code(code: u8) -> Option<&'static str> {
     Some(match code {
         0 => "no-route",
@@ -389,7 +390,7 @@ fn icmpv6_code(code: u8) -> Option<&'static str> {
     })
 }
 
-/// `NFT_REJECT_ICMPX_*`, include/uapi/linux/netfilter/nf_tables.h, in the words of nft.
+/// The names of nft for `NFT_REJECT_ICMPX_*`, include/uapi/linux/netfilter/nf_tables.h.
 fn icmpx_code(code: u8) -> Option<&'static str> {
     Some(match code {
         0 => "no-route",

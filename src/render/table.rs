@@ -7,27 +7,27 @@ use crate::model::{Base, Chain, ChainKind, ChainType, Family, Hook, Policy, Prio
 use super::{InFamily, Style, Text, joined, quoted, set, unknown};
 use crate::bytecode::KeptParts;
 
-/// What `nft list ruleset` prints, and `nft -f` reads.
+/// Prints what `nft list ruleset` prints and `nft -f` reads.
 impl Display for Ruleset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.tables.iter().try_for_each(|table| table.fmt(f))
     }
 }
 
-/// What `nft list table` prints.
+/// Prints what `nft list table` prints.
 impl Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         WithHandles { table: self, handles: &Handles::default() }.fmt(f)
     }
 }
 
-/// The kernel's handles for a table and what is in it, in the order of the table; where one is
-/// missing, none is printed.
+/// The kernel's handles for a table and its contents, in the order of the table; a missing handle
+/// is not printed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Handles {
     pub(crate) table: Option<u64>,
     pub(crate) sets: Vec<u64>,
-    /// The handle of each chain, and those of its rules.
+    /// The handle of each chain, and the handles of its rules.
     pub(crate) chains: Vec<(u64, Vec<u64>)>,
 }
 
@@ -70,7 +70,7 @@ impl Display for WithHandles<'_> {
     }
 }
 
-/// ` # handle 4` behind what it belongs to.
+/// Returns ` # handle 4`, to be appended to an item.
 pub(super) fn handle(handle: Option<u64>) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| match handle {
         Some(handle) => write!(f, " # handle {handle}"),
@@ -78,7 +78,7 @@ pub(super) fn handle(handle: Option<u64>) -> impl Display {
     })
 }
 
-/// As it stands in an `inet` table.
+/// Prints the chain as in an `inet` table.
 impl Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         InFamily { family: Family::Inet, value: self }.fmt(f)
@@ -103,7 +103,7 @@ fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<
     for (index, rule) in rules.iter().enumerate() {
         writeln!(f, "\t\t{}{}", InFamily { family, value: rule }, handle(handles.get(index).copied()))?;
     }
-    // A chain that was not read whole is not loaded without the rest.
+    // A chain that was not read in full must not be loaded without its other rules.
     let unlisted = kept.code::<KeptParts>().map_or(0, |read| read.unlisted);
     if unlisted > 0 {
         writeln!(f, "\t\t{}", unknown(format_args!("rules: {unlisted}")))?;
@@ -111,7 +111,7 @@ fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<
     f.write_str("\t}\n")
 }
 
-/// Where a chain is hooked; in words that nft(8) refuses where that has no name here.
+/// Returns the hook of a chain, or text that nft(8) refuses where it has no name here.
 pub(super) fn hooked(family: Family, kind: &ChainKind) -> Option<String> {
     match kind {
         ChainKind::Base(base) => Some(InFamily { family, value: base }.to_string()),
@@ -121,7 +121,7 @@ pub(super) fn hooked(family: Family, kind: &ChainKind) -> Option<String> {
     }
 }
 
-/// As in an `inet` table.
+/// Prints the hook as in an `inet` table.
 impl Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         InFamily { family: Family::Inet, value: self }.fmt(f)
@@ -136,7 +136,7 @@ impl Display for InFamily<'_, Base> {
     }
 }
 
-/// A priority with the name that nft gives it at that hook: within 10 of `dstnat`, but only where
+/// Returns a priority with its name in nft at that hook: within 10 of `dstnat`, but only where
 /// destinations are translated.
 pub(super) fn priority(family: Family, hook: &str, priority: i32) -> impl Display {
     let named: &[(&str, i32, Option<&str>)] = match family {
@@ -166,7 +166,7 @@ pub(super) fn priority(family: Family, hook: &str, priority: i32) -> impl Displa
     })
 }
 
-/// As a number; its name depends on the hook, see [`Base`].
+/// Prints the number; its name depends on the hook, see [`Base`].
 impl Display for Priority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -1,4 +1,5 @@
-//! What needs no nft: text that nft cannot make or read, one-line forms, handles, standing alone.
+//! Tests without nft: text that nft cannot make or read, one-line forms, handles, and items
+//! outside a table.
 
 use std::net::Ipv4Addr;
 

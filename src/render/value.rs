@@ -1,4 +1,4 @@
-//! Constants, and the names of what they are constants of.
+//! Constants, and the names of their types.
 
 use std::fmt::{self, Display};
 use std::net::Ipv6Addr;
@@ -15,7 +15,7 @@ use super::{Text, joined, quoted};
 /// include/net/flow.h).
 const LOOPBACK_IFINDEX: u32 = 1;
 
-/// As in a set: names where nft has them, bits joined by ` | `.
+/// Prints the value as in a set: names where nft has them, bits joined by ` | `.
 impl Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(bits) = Bits::of(self) {
@@ -37,14 +37,15 @@ impl Display for Value {
             Value::Nfproto(value) => value.fmt(f),
             Value::PktType(value) => value.fmt(f),
             Value::Port(value) => write!(f, "{value}"),
-            // Its name for IPv4 itself, which nft reads as well; in a packet it would be misunderstood.
+            // The name of protocol 0, which nft reads as well; within a packet it would be
+            // misunderstood.
             Value::Protocol(Protocol(0)) => f.write_str("ip"),
             Value::Protocol(value) => value.fmt(f),
         }
     }
 }
 
-/// As an end of a range, where nft prints no names.
+/// Returns the value as an end of a range, where nft prints no names.
 pub(super) fn numeric(value: &Value) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| match value {
         Value::AddrType(value) => write!(f, "{}", value.0),
@@ -63,7 +64,8 @@ pub(super) fn numeric(value: &Value) -> impl Display {
     })
 }
 
-/// As inet_ntop(3) of glibc writes it: unlike Rust, `::1.2.3.4` for an IPv4-compatible address.
+/// Returns the address as glibc's inet_ntop(3) writes it: unlike Rust, `::1.2.3.4` for an
+/// IPv4-compatible address.
 pub(super) fn ipv6(address: Ipv6Addr) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| match address.segments() {
         [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
@@ -74,7 +76,7 @@ pub(super) fn ipv6(address: Ipv6Addr) -> impl Display {
     })
 }
 
-/// Days, hours, minutes, seconds and milliseconds, none of them when zero.
+/// Prints days, hours, minutes, seconds and milliseconds, each omitted when zero.
 pub(super) fn time(time: Duration) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let mut rest = time.as_millis();
@@ -88,18 +90,18 @@ pub(super) fn time(time: Duration) -> impl Display {
     })
 }
 
-/// The bits of a set of flags, lowest first; no bits at all are one `0x0`.
+/// The bits of a set of flags, lowest first; no bits give a single `0x0`.
 #[derive(Clone)]
 pub(super) struct Bits {
     pub(super) value: u32,
-    /// All bits that the type has room for.
+    /// All bits of the type's width.
     pub(super) all: u32,
     names: &'static [(u32, &'static str)],
     started: bool,
 }
 
 impl Bits {
-    /// The bits of a constant that is a set of flags.
+    /// Returns the bits of a constant that is a set of flags.
     pub(super) fn of(value: &Value) -> Option<Bits> {
         match value {
             Value::CtState(value) => Some(value.into()),
@@ -116,7 +118,7 @@ impl Bits {
         Bits { value, all, names, started: false }
     }
 
-    /// As in `ct state established,related`.
+    /// Returns the bits as in `ct state established,related`.
     pub(super) fn list(&self) -> impl Display {
         Text(|f: &mut fmt::Formatter<'_>| joined(f, self.clone(), ","))
     }
@@ -192,7 +194,7 @@ impl Display for CtDirection {
     }
 }
 
-/// The name nft uses, as in `type ipv4_addr`.
+/// Prints nft's name, as in `type ipv4_addr`.
 impl Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -201,7 +203,7 @@ impl Display for DataType {
 
 macro_rules! flags {
     ($($type:ident)*) => { $(
-        /// Names joined by commas, lowest bit first.
+        /// Prints names joined by commas, lowest bit first.
         impl Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 joined(f, Bits::from(self), ",")
@@ -212,7 +214,7 @@ macro_rules! flags {
 
 macro_rules! numbers {
     ($($type:ident)*) => { $(
-        /// The name nft prints, or the number.
+        /// Prints nft's name, or the number.
         impl Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.name() {

@@ -1,4 +1,4 @@
-//! What the kernel tells of commits, as values: what was added and deleted, then who did it.
+//! Commits reported by the kernel, as values: what was added and deleted, and who did it.
 
 use std::fmt;
 
@@ -7,115 +7,115 @@ use crate::bytecode::{ElementCode, SetMode, Sets, raise};
 use crate::model::{ChainId, Generation, Name, Position, Rule, TableId};
 use crate::render::InFamily;
 
-/// One change of the rule sets, or what ends the changes of a commit.
+/// One change of the rule sets, or the end of a commit.
 ///
-/// The changes of a commit come in its order, and then its [`Committed`](Event::Committed). "Added"
-/// is also said of what was there and was changed in place: a chain that got another policy, a
-/// table another flag. A replaced rule is one deleted and one added. Sets without a name
-/// (`NFT_SET_ANONYMOUS`) come under the name the kernel gave them, and rules look them up by it.
+/// The changes of a commit come in its order, followed by its [`Committed`](Event::Committed).
+/// "Added" also covers an object that was changed in place: a chain with a new policy, a table
+/// with a new flag. A replaced rule is one deletion and one addition. Anonymous sets
+/// (`NFT_SET_ANONYMOUS`) have the name that the kernel gave them, and rules refer to them by it.
 ///
-/// What no commit does has no event and no generation: counters, elements that rules add or whose
-/// time is over, and the end of a table that dies with the socket that owns it.
+/// Changes without a commit have no event and no generation: counters, elements that rules add or
+/// that expire, and the removal of a table together with the socket that owns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A chain, without its rules.
+    /// A chain was added, without its rules.
     ChainAdded {
-        /// Where.
+        /// The table.
         table: TableId,
         /// The chain as it is now.
         chain: ChainState,
     },
-    /// A chain that had no rules left.
+    /// A chain without rules was deleted.
     ChainDeleted {
-        /// Which.
+        /// The chain.
         chain: ChainId,
-        /// The kernel's number for it.
+        /// The handle.
         handle: u64,
     },
     /// Ends the changes of a commit.
     Committed(Commit),
-    /// Elements of a set; usually one.
+    /// Elements were added to a set, usually one.
     ElementsAdded {
-        /// Where.
+        /// The table.
         table: TableId,
         /// The set.
         set: Name,
         /// The elements.
         elements: Vec<ElementCode>,
-        /// For every element the milliseconds that are left to it, `None` when it stays; empty when
-        /// all stay.
+        /// The milliseconds left for each element, `None` for those that stay; empty when all
+        /// stay.
         expires: Vec<Option<u64>>,
     },
-    /// Elements of a set; usually one.
+    /// Elements were deleted from a set, usually one.
     ElementsDeleted {
-        /// Where.
+        /// The table.
         table: TableId,
         /// The set.
         set: Name,
         /// The elements.
         elements: Vec<ElementCode>,
     },
-    /// A stateful object, or a flowtable (its kind says so).
+    /// A stateful object or a flowtable was added; its kind shows which.
     ObjectAdded {
-        /// Where.
+        /// The table.
         table: TableId,
         /// The object as it is now.
         object: OpaqueState,
     },
-    /// A stateful object, or a flowtable (its kind says so).
+    /// A stateful object or a flowtable was deleted; its kind shows which.
     ObjectDeleted {
-        /// Where.
+        /// The table.
         table: TableId,
-        /// What the kernel said of it.
+        /// The object as the kernel reported it.
         object: OpaqueState,
     },
-    /// What has no meaning here, as it came.
+    /// A message without a meaning here, as it came.
     Opaque(OpaqueMessage),
-    /// Events were lost, because nobody took them fast enough: resynchronise, by a snapshot. What
-    /// happened before the loss came before, its last commit perhaps in part; everything that
-    /// happens from here on is told again, or its loss is.
+    /// Events were lost because they were not read fast enough: resynchronise with a snapshot.
+    /// Everything before the loss was delivered, except that its last commit may be incomplete;
+    /// from here on everything is delivered again, or its loss is reported.
     #[doc(alias = "ENOBUFS")]
     Overflow,
-    /// A rule.
+    /// A rule was added.
     RuleAdded {
-        /// Where.
+        /// The chain.
         chain: ChainId,
-        /// Where in the chain.
+        /// The position in the chain.
         position: AddedAt,
         /// The rule.
         rule: RuleState,
     },
-    /// A rule.
+    /// A rule was deleted.
     RuleDeleted {
-        /// Where.
+        /// The chain.
         chain: ChainId,
-        /// What the kernel said of it: its handle, and its program where it still gives one.
+        /// What the kernel reported of the rule: its handle, and its expressions if included.
         rule: RuleState,
     },
-    /// A set or map, without its elements.
+    /// A set or map was added, without its elements.
     SetAdded {
-        /// Where.
+        /// The table.
         table: TableId,
         /// The set as it is now.
         set: SetState,
     },
-    /// A set or map, with its elements.
+    /// A set or map was deleted, with its elements.
     SetDeleted {
-        /// Where.
+        /// The table.
         table: TableId,
         /// Its name.
         set: Name,
-        /// The kernel's number for it.
+        /// The handle.
         handle: u64,
     },
-    /// A table, without what is in it.
+    /// A table was added, without its contents.
     TableAdded(TableState),
-    /// A table, after everything that was in it.
+    /// A table was deleted, after everything in it.
     TableDeleted {
-        /// Which.
+        /// The table.
         table: TableId,
-        /// The kernel's number for it.
+        /// The handle.
         handle: u64,
     },
 }
@@ -125,10 +125,10 @@ pub enum Event {
 #[expect(clippy::exhaustive_enums, reason = "an event reports a position, a replacement, or neither")]
 pub enum AddedAt {
     /// Nothing is reported: Linux before 5.15 sends neither flags nor a position. Take a snapshot
-    /// to find the place.
+    /// to find the position.
     ///
-    /// Such a kernel also reports a replacement the other way round: the addition first, then the
-    /// deletion, both of the same handle.
+    /// Such a kernel also reports a replacement in reverse: first the addition, then the deletion,
+    /// both with the same handle.
     NotReported,
     /// At this position.
     Position(Position),
@@ -136,18 +136,18 @@ pub enum AddedAt {
     Replaced,
 }
 
-/// Who committed.
+/// Who made a commit, and the generation it created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Commit {
-    /// The state that the commit made.
+    /// The generation that the commit created.
     #[doc(alias = "NFTA_GEN_ID")]
     pub generation: Generation,
-    /// The thread that committed: its number as the initial pid namespace counts, for which a
-    /// container has another one.
+    /// The thread that committed, by its number in the initial pid namespace, which a container
+    /// does not see.
     #[doc(alias = "NFTA_GEN_PROC_PID")]
     pub pid: u32,
-    /// Name of that thread, at most 15 bytes; by itself the name of the program.
+    /// The name of that thread, at most 15 bytes; by default the name of the program.
     #[doc(alias = "NFTA_GEN_PROC_NAME")]
     pub command: String,
     /// Netlink address of the socket that committed; unique in the network namespace for as long as
@@ -156,7 +156,7 @@ pub struct Commit {
 }
 
 impl Event {
-    /// The table it is about.
+    /// Returns the table that the event concerns.
     #[must_use]
     pub fn table(&self) -> Option<&TableId> {
         match self {
@@ -177,7 +177,7 @@ impl Event {
     }
 }
 
-/// One line, in nft(8)'s words where it has some.
+/// Prints one line, in the syntax of nft(8) where possible.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -214,8 +214,8 @@ fn write_rule(f: &mut fmt::Formatter<'_>, verb: &str, chain: &ChainId, rule: &Ru
     write!(f, " # handle {}", rule.handle)
 }
 
-/// Sets that a rule names and an event does not show: taken for the most usual kind, which decides
-/// only how a key is written.
+/// Stands for sets that a rule refers to and an event does not include. They are assumed to be of
+/// the most common kind, which only affects how a key is written.
 struct Unseen;
 
 impl Sets for Unseen {

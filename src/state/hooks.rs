@@ -1,28 +1,28 @@
-//! What runs at the hooks of a network namespace, in the kernel's own order.
+//! The functions at the hooks of a network namespace, in the kernel's order.
 
 use crate::model::{ChainId, Hook, IpFamily};
 
 /// The functions at the hooks of IPv4 and IPv6, as the kernel lists them.
 ///
-/// A dump of rules does not say in which order base chains of one priority run when they are in
-/// several tables; this does. Chains of type nat are not in it: they run inside the function of
-/// address translation.
+/// A dump of rules does not show the order in which base chains of the same priority run when they
+/// are in several tables; this list does. Chains of type nat are missing: they run inside the
+/// function of address translation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hooks {
-    /// One for each family and hook where something runs.
+    /// One for each family and hook with functions.
     pub lists: Vec<HookList>,
 }
 
-/// What runs at a hook for packets of a family, first to last.
+/// The functions at a hook for packets of a family, first to last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HookList {
     /// Family of the packets.
     pub family: IpFamily,
-    /// Which hook.
+    /// The hook.
     pub hook: Hook,
-    /// What runs there.
+    /// The functions.
     pub functions: Vec<HookFunction>,
 }
 
@@ -36,12 +36,12 @@ pub struct HookFunction {
     pub chain: Option<ChainId>,
     /// Name of the kernel's function.
     pub name: Option<String>,
-    /// The module that it is in, if it is in one.
+    /// The module that contains it, if any.
     pub module: Option<String>,
 }
 
 impl Hooks {
-    /// What runs at that hook; `None` when it is not listed.
+    /// Returns the functions at that hook; `None` when it is not listed.
     #[must_use]
     pub fn at(&self, family: IpFamily, hook: Hook) -> Option<&[HookFunction]> {
         let list = self.lists.iter().find(|list| (list.family, list.hook) == (family, hook));
@@ -50,7 +50,7 @@ impl Hooks {
 }
 
 impl HookList {
-    /// What runs at that hook.
+    /// Creates a list of the functions at that hook.
     #[must_use]
     pub fn new(family: IpFamily, hook: Hook, functions: impl IntoIterator<Item = HookFunction>) -> Self {
         HookList { family, hook, functions: functions.into_iter().collect() }
@@ -58,7 +58,7 @@ impl HookList {
 }
 
 impl HookFunction {
-    /// A base chain.
+    /// Creates the function of a base chain.
     #[must_use]
     pub fn chain(priority: i32, chain: ChainId) -> Self {
         HookFunction { priority, chain: Some(chain), ..HookFunction::default() }

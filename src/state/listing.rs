@@ -1,10 +1,10 @@
-//! What the kernel holds, as nft(8) 1.0.6 lists it: `nft list ruleset`, and with handles `nft -a
-//! list ruleset`.
+//! Prints a snapshot as nft(8) 1.0.6 lists it: `nft list ruleset`, and with handles `nft -a list
+//! ruleset`.
 //!
-//! Byte for byte, but for what has no name here: an xtables extension prints as `xt match "owner"`,
-//! where an nft that was built with xtables support prints what it does; any other expression,
-//! element, set or object as `<unknown fib>` at its place. nft refuses either, so a listing that is
-//! loaded again is loaded whole or not at all.
+//! The text is identical to nft's byte for byte, except for what has no name here: an xtables
+//! extension prints as `xt match "owner"`, where an nft built with xtables support prints its
+//! meaning, and any other expression, element, set or object as `<unknown fib>` in its place. nft
+//! refuses either, so a listing is loaded again in full or not at all.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -21,8 +21,8 @@ use crate::render::{Blocks, Known, Names};
 
 /// Prints a [`Snapshot`].
 ///
-/// nft looks up the names of interfaces and of the programs that own tables; a listing is told.
-/// Where it does not know a name it prints what nft prints when it finds none.
+/// nft looks up the names of interfaces and of the programs that own tables; a listing must be
+/// given them. A missing name prints as in nft when the lookup fails.
 #[derive(Clone, Debug)]
 pub struct Listing<'a> {
     snapshot: &'a Snapshot,
@@ -38,27 +38,27 @@ enum Handles {
 }
 
 impl<'a> Listing<'a> {
-    /// Without names and handles.
+    /// Creates a listing without names and handles.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot) -> Self {
         Listing { snapshot, interfaces: Names::new(), programs: BTreeMap::new(), handles: Handles::Hidden }
     }
 
-    /// With the kernel's handles, as `nft -a`.
+    /// Adds the kernel's handles, as `nft -a` does.
     #[must_use]
     pub fn with_handles(mut self) -> Self {
         self.handles = Handles::Shown;
         self
     }
 
-    /// With these names of interfaces, by index.
+    /// Adds these names of interfaces, by index.
     #[must_use]
     pub fn interfaces(mut self, names: impl IntoIterator<Item = (u32, String)>) -> Self {
         self.interfaces.extend(names);
         self
     }
 
-    /// With these names of the programs that own tables, by port id, which is the process id of a
+    /// Adds these names of the programs that own tables, by port id, which is the process id for a
     /// program's first socket.
     #[must_use]
     pub fn programs(mut self, names: impl IntoIterator<Item = (u32, String)>) -> Self {
@@ -66,7 +66,8 @@ impl<'a> Listing<'a> {
         self
     }
 
-    /// What nft writes to its standard error: which tables belong to iptables-nft.
+    /// Returns the warnings that nft writes to standard error: which tables belong to
+    /// iptables-nft.
     pub fn warnings(&self) -> impl Iterator<Item = String> + '_ {
         let foreign = |table: &&TableState| {
             let mut exprs = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
@@ -155,7 +156,7 @@ impl Listing<'_> {
         let mode = SetMode::of(raised.flags, raised.key.len());
         let (mut keyed, mut notes) = (Vec::with_capacity(elements.len()), listing::notes(known));
         let (mut carried, mut places) = (Vec::new(), Vec::new());
-        // What it and its elements carry is said beside them.
+        // What the set and its elements carry is printed from the snapshot.
         raised.statements.clear();
         raise_each(elements, &raised.key, &raised.data, mode, |index, element| {
             let element = element.map(|element| Element { extra: None, ..element });
@@ -192,7 +193,7 @@ impl Listing<'_> {
         write!(f, "{}", set_block(&raised, self.handle(*number), &notes))
     }
 
-    /// What elements carry, in words.
+    /// Returns the state that elements carry, as text.
     fn carried(&self, exprs: &[crate::bytecode::Expr], what: Carried) -> Vec<String> {
         let rule = raise_in_full(exprs, &[], Family::Inet, &crate::bytecode::NoSets);
         let text = |statement| match (statement, what) {
@@ -219,7 +220,7 @@ impl Listing<'_> {
         for rule in &chain.rules {
             writeln!(f, "\t\t{}{}", self.rule(within, rule), handle(self.handle(rule.handle.0)))?;
         }
-        // nft says nothing of them, and loads a listing without them.
+        // nft does not mention them, and loads a listing without them.
         if chain.unlisted > 0 {
             writeln!(f, "\t\t{}", unknown(format_args!("rules: {}", chain.unlisted)))?;
         }
@@ -233,11 +234,12 @@ impl Listing<'_> {
         listed_rule(*family, &raised, self.known(blocks)).to_string()
     }
 
-    /// The rules of every chain that belongs to a rule. nft indents them as if they stood in a
-    /// chain that belongs to no other, and gives them no handles.
+    /// Returns the rules of every chain bound to a rule. nft indents them as in a chain that is
+    /// not nested in another, and gives them no handles.
     fn blocks(&self, table: &TableState, within: &mut Within<'_>) -> Blocks {
         let bound = |chain: &&ChainState| chain.flags & NFT_CHAIN_BINDING != 0;
-        // One in another is complete when the other one is; the kernel follows no more jumps than these.
+        // A nested block is complete once the inner one is; the kernel allows no deeper jumps than
+        // this.
         for _ in 0..MAX_JUMPS {
             let block = |chain: &ChainState| {
                 let rules = chain.rules.iter().map(|rule| format!("\t\t\t{}\n", self.rule(within, rule)));
@@ -257,14 +259,14 @@ impl Listing<'_> {
     }
 }
 
-/// The table of what is listed.
+/// The table being listed.
 struct Within<'a> {
     family: Family,
     sets: Modes<'a>,
     blocks: Blocks,
 }
 
-/// What of a set has no name here.
+/// Describes the part of a set that has no name here.
 fn nameless(reason: &Unraisable) -> String {
     match reason {
         Unraisable::Type { set: _, part, number } => format!("type {number} of its {part}"),
@@ -294,7 +296,7 @@ fn hooked(family: Family, state: &HookState) -> String {
     let devices = match devices.as_slice() {
         [] => String::new(),
         [one] => format!(" device {}", listing::device(one)),
-        // nft sorts them, and writes them without quotes.
+        // nft sorts them and writes them without quotes.
         several => {
             let mut sorted: Vec<&str> = several.iter().map(String::as_str).collect();
             sorted.sort_unstable();

@@ -1,4 +1,4 @@
-//! What the kernel holds and reports: snapshots, events, trace messages, and their text.
+//! The state that the kernel holds and reports: snapshots, events, trace messages, and their text.
 
 mod event;
 mod hooks;

@@ -1,4 +1,4 @@
-//! What the kernel holds, as rule sets of the model.
+//! Converts the kernel's state to rule sets of the model.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,36 +17,35 @@ use crate::model::{
 };
 use crate::validate::{Fault, Location};
 
-/// The rule sets of a [`Snapshot`], and what of it is not in them.
+/// The rule sets of a [`Snapshot`], and the parts that are not in them.
 ///
-/// They say everything that the kernel holds, in words of the model where it has some. What has
-/// none is in its place, as it was read: a [`Statement::Opaque`](crate::model::Statement::Opaque)
+/// They contain everything that the kernel holds, in terms of the model where possible. Everything
+/// else is in its place as it was read: a [`Statement::Opaque`](crate::model::Statement::Opaque)
 /// in a rule, an [opaque set](Set::opaque), a [chain at another hook](ChainKind::Opaque), an
-/// [object](crate::model::Object); attributes, userdata and spellings of programs go with the item
-/// that they came with. So a plan from a snapshot to itself is empty, and a copy is the same to the
-/// byte.
+/// [object](crate::model::Object). Attributes, userdata and the encodings of other programs are
+/// kept with the item they came with. A plan from a snapshot to itself is therefore empty, and a
+/// copy is identical to the byte.
 ///
-/// Handles, and what the kernel counts and measures beside counters, stay in the snapshot.
+/// Handles, and what the kernel counts and measures apart from counters, stay in the snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Raised {
     /// The tables, in the kernel's order.
     pub ruleset: Ruleset,
-    /// What is missing in them, because it cannot be read whole or belongs to nothing; plans leave
-    /// it alone.
+    /// Parts that cannot be read in full or do not belong to anything; plans leave them alone.
     pub unnamed: Vec<Unnamed>,
-    /// What cannot even be named; plans leave it alone.
+    /// Messages that cannot even be named; plans leave them alone.
     pub opaque: Vec<OpaqueMessage>,
 }
 
-/// A part of a table that is not in the rule set raised from it. Prints as `chain inet t/c: ...`,
-/// with the reason.
+/// A part of a table that is missing from its rule set. Prints as `chain inet t/c: ...` with the
+/// reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unnamed {
-    /// Where it is.
+    /// Its table.
     pub table: TableId,
-    /// What it is: `chain`, `set`, ...
+    /// Its kind: `chain`, `set`, ...
     pub kind: String,
     /// Its name.
     pub name: Name,
@@ -62,7 +61,7 @@ impl fmt::Display for Unnamed {
 }
 
 impl Snapshot {
-    /// The rule sets that this is.
+    /// Returns the snapshot as rule sets of the model.
     #[must_use]
     pub fn raise(&self) -> Raised {
         let mut raised = Raised { opaque: self.opaque.clone(), ..Raised::default() };
@@ -73,7 +72,7 @@ impl Snapshot {
     }
 }
 
-/// Handle and meaning together.
+/// Rules together with their handles.
 impl Snapshot {
     /// Returns the chain with its rules as the kernel holds them, or `None` when there is no such
     /// chain.
@@ -117,8 +116,8 @@ impl TableState {
     /// Returns the rules of a chain in order, each with its handle; none when there is no such
     /// chain.
     ///
-    /// A rule that validation would refuse, as some other program may have made it, is here in
-    /// words too; the one in [`Snapshot::raise`] is opaque, so that the whole can be committed
+    /// A rule that validation would reject, which another program may have made, is included as
+    /// statements too; in [`Snapshot::raise`] it is opaque, so that the whole can be committed
     /// again.
     pub fn rules<'s>(&'s self, chain: &str) -> impl Iterator<Item = (RuleHandle, Rule)> + use<'s> {
         let modes = self.modes();
@@ -169,7 +168,7 @@ impl TableState {
         table
     }
 
-    /// How the sets of the table keep their keys.
+    /// Returns how the sets of the table store their keys.
     pub(crate) fn modes(&self) -> Modes<'_> {
         self.sets.iter().map(|set| (&set.name, set.code.mode())).collect()
     }
@@ -183,7 +182,7 @@ fn object(state: &OpaqueState) -> Object {
     Object { name: state.name.clone(), content: Opaque::new(&state.kind, None, state.clone()) }
 }
 
-/// A chain without its rules.
+/// Converts a chain without its rules.
 fn chain(state: &ChainState, family: Family) -> Chain {
     let ChainState { name, handle: _, hook, flags, uses: _, unlisted, counters, userdata, rules: _, opaque } = state;
     let kind = match (chain_kind(family, state), hook) {
@@ -213,7 +212,8 @@ fn policy_counters(packets: u64, bytes: u64) -> Vec<u8> {
         .concat()
 }
 
-/// A rule; where it is another spelling of what it says, with its program.
+/// Converts a rule; if lowering it does not give the same expressions, the rule keeps the original
+/// ones.
 fn rule(state: &RuleState, family: Family, sets: &Modes<'_>) -> Rule {
     let RuleState { handle: _, exprs, userdata, opaque } = state;
     let mut rule = raise(exprs, userdata, family, sets);
@@ -227,7 +227,7 @@ fn rule(state: &RuleState, family: Family, sets: &Modes<'_>) -> Rule {
     rule
 }
 
-/// A rule without words.
+/// Converts a rule to one opaque statement.
 fn opaque_rule(state: &RuleState) -> Rule {
     let RuleState { handle: _, exprs, userdata, opaque } = state;
     let name = exprs.iter().map(Expr::name).collect::<Vec<_>>().join(",");
@@ -238,15 +238,15 @@ fn opaque_rule(state: &RuleState) -> Rule {
     rule
 }
 
-/// What the kernel holds is not refused: where validation would, because the words say what cannot
-/// be, there are none.
+/// Makes everything opaque that validation would reject: what the kernel holds must not be
+/// rejected.
 fn as_read_where_refused(table: &mut Table, state: &TableState) {
     loop {
         let faults = crate::validate::refused(table);
         if faults.is_empty() {
             return;
         }
-        // Of two with one name the first.
+        // Of two with the same name, the first.
         let chains: HashMap<Name, usize> = numbered(table.chains.iter().map(|chain| &chain.name));
         let sets: HashMap<Name, usize> = numbered(table.sets.iter().map(|set| &set.name));
         let chains_held: HashMap<Name, usize> = numbered(state.chains.iter().map(|chain| &chain.name));
@@ -296,7 +296,7 @@ fn as_read_where_refused(table: &mut Table, state: &TableState) {
     }
 }
 
-/// Where the first of every name stands.
+/// Returns the index of the first item with each name.
 fn numbered<'n>(names: impl DoubleEndedIterator<Item = &'n Name> + ExactSizeIterator) -> HashMap<Name, usize> {
     names.enumerate().rev().map(|(index, name)| (name.clone(), index)).collect()
 }
@@ -305,13 +305,15 @@ fn is_opaque(rule: &Rule) -> bool {
     matches!(rule.statements.as_slice(), [Statement::Opaque(_)])
 }
 
-/// For every element whether a rule added it: it is there, and is not what makes the set.
+/// Returns for every element whether a rule added it; such an element is not part of the set's
+/// declaration.
 fn learned(state: &SetState) -> Vec<bool> {
     let learns = state.code.flags & SetFlags::DYNAMIC.bits() != 0;
     state.expires.iter().map(|expires| learns && expires.is_some()).collect()
 }
 
-/// A set in a form of the model where that says all of it, and as it was read where it does not.
+/// Converts a set in terms of the model if these cover all of it, and otherwise keeps it as it was
+/// read.
 fn set(state: &SetState) -> Set {
     let SetState { name, code, elements, .. } = state;
     let says_all = |set: &Set| {
@@ -334,7 +336,7 @@ impl Sets for [SetState] {
     }
 }
 
-/// What a chain is, `None` when its hook has no name here.
+/// Returns the kind of a chain, or `None` when its hook has no name here.
 pub(crate) fn chain_kind(family: Family, chain: &ChainState) -> Option<ChainKind> {
     let Some(HookState { chain_type, hook, priority, policy, devices, opaque: _ }) = &chain.hook else {
         return Some(ChainKind::Regular);

@@ -1,9 +1,9 @@
-//! What the kernel holds: rule sets as bytecode, with handles, counters and everything that has no
-//! meaning here kept byte for byte.
+//! The state of the kernel: rule sets as bytecode, with handles and counters; everything without a
+//! meaning here is kept byte for byte.
 //!
-//! What identifies a thing (its declaration, its program) is apart from what the kernel counts and
-//! measures (uses, counters, remaining times), so that two states can be compared by the one and
-//! printed with the other.
+//! The identity of an object (its declaration, its expressions) is separate from what the kernel
+//! counts and measures (uses, counters, remaining times), so that two states can be compared by
+//! the former and printed with the latter.
 
 use crate::bytecode::{ElementCode, Expr, SetCode};
 use crate::model::{Base, Generation, Name, Policy, RuleHandle, TableId};
@@ -12,16 +12,17 @@ use crate::model::{Base, Generation, Name, Policy, RuleHandle, TableId};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// The state this is; nobody committed while it was read.
+    /// The generation; no commit happened while it was read.
     pub generation: Generation,
     /// The tables, in the kernel's order.
     pub tables: Vec<TableState>,
-    /// What cannot even be named here: of another family, or with a name that is no text.
+    /// Messages that cannot even be named here: of another family, or with a name that is not
+    /// text.
     pub opaque: Vec<OpaqueMessage>,
 }
 
 impl Snapshot {
-    /// The table with that family and name.
+    /// Returns the table with that family and name.
     #[must_use]
     pub fn table(&self, id: &TableId) -> Option<&TableState> {
         self.tables.iter().find(|table| table.id == *id)
@@ -34,29 +35,29 @@ impl Snapshot {
 pub struct TableState {
     /// Family and name.
     pub id: TableId,
-    /// The kernel's number for it.
+    /// The handle.
     pub handle: u64,
     /// `NFT_TABLE_F_*`.
     pub flags: u32,
     /// Port id of the socket that owns it.
     pub owner: Option<u32>,
-    /// How many chains, sets, objects and flowtables are in it, as the kernel counts.
+    /// The number of chains, sets, objects and flowtables in it, as the kernel counts them.
     pub uses: u32,
-    /// What a program left with it: TLVs, a comment of type 0.
+    /// Data that a program stored with it: TLVs, a comment of type 0.
     pub userdata: Vec<u8>,
-    /// Its named sets and maps, in the kernel's order; anonymous ones are in the rules that name
-    /// them. One that no rule is seen to name is here, with `NFT_SET_ANONYMOUS` in its flags.
+    /// Its named sets and maps, in the kernel's order; anonymous ones are in the rules that use
+    /// them. One without a visible rule is listed here, with `NFT_SET_ANONYMOUS` in its flags.
     pub sets: Vec<SetState>,
     /// Its chains, in the kernel's order.
     pub chains: Vec<ChainState>,
-    /// Its stateful objects and flowtables, as they are.
+    /// Its stateful objects and flowtables, undecoded.
     pub objects: Vec<OpaqueState>,
-    /// Attributes that have no meaning here, as they are.
+    /// Attributes that are not decoded here.
     pub opaque: Vec<u8>,
 }
 
 impl TableState {
-    /// A table with nothing in it, and nothing that only the kernel says.
+    /// Returns an empty table without anything that only the kernel assigns.
     pub(crate) fn bare(id: TableId, flags: u32) -> Self {
         TableState {
             id,
@@ -72,13 +73,13 @@ impl TableState {
         }
     }
 
-    /// The chain of that name.
+    /// Returns the chain of that name.
     #[must_use]
     pub fn chain(&self, name: &str) -> Option<&ChainState> {
         self.chains.iter().find(|chain| chain.name == *name)
     }
 
-    /// The set or map of that name.
+    /// Returns the set or map of that name.
     #[must_use]
     pub fn set(&self, name: &str) -> Option<&SetState> {
         self.sets.iter().find(|set| set.name == *name)
@@ -91,26 +92,26 @@ impl TableState {
 pub struct ChainState {
     /// Its name.
     pub name: Name,
-    /// The kernel's number for it.
+    /// The handle.
     pub handle: u64,
-    /// Where it is hooked; `None` for a regular chain.
+    /// Its hook; `None` for a regular chain.
     pub hook: Option<HookState>,
     /// `NFT_CHAIN_*` flags.
     pub flags: u32,
-    /// How many rules are in it and how many verdicts lead to it, together, as the kernel counts.
+    /// The number of its rules plus the verdicts that lead to it, as the kernel counts them.
     pub uses: u32,
-    /// Uses that neither its rules nor the verdicts of its table explain: the kernel ends the list
-    /// of a chain's rules in front of one that is longer than a datagram of a dump, 32 KiB,
-    /// which rules of iptables-nft can be. (What such a rule jumps to is not explained either.)
-    /// Nobody can read those, nor what is behind them; 0 for every chain that is read whole.
+    /// The number of rules the kernel did not list: a dump stops before a rule larger than its
+    /// datagram of 32 KiB, which rules of iptables-nft can be. Inferred from the uses that neither
+    /// the listed rules nor the verdicts of the table explain, so jumps of such a rule count too.
+    /// That rule and all after it cannot be read; 0 when the chain is complete.
     pub unlisted: u32,
-    /// What its policy has decided so far, where that is counted (chains of iptables-nft).
+    /// The counters of its policy, if it has them (chains of iptables-nft).
     pub counters: Option<Counters>,
-    /// What a program left with it.
+    /// Data that a program stored with it.
     pub userdata: Vec<u8>,
     /// Its rules, in order.
     pub rules: Vec<RuleState>,
-    /// Attributes that have no meaning here, as they are.
+    /// Attributes that are not decoded here.
     pub opaque: Vec<u8>,
 }
 
@@ -124,11 +125,11 @@ pub struct Counters {
     pub bytes: u64,
 }
 
-/// Where a base chain is hooked, as the kernel says it.
+/// The hook of a base chain, as the kernel reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HookState {
-    /// `filter`, `nat`, `route`, or what the kernel may add.
+    /// `filter`, `nat`, `route`, or a type that a later kernel adds.
     pub chain_type: String,
     /// Number of the hook in the family of the table.
     pub hook: u32,
@@ -138,12 +139,12 @@ pub struct HookState {
     pub policy: u32,
     /// Devices of a netdev or ingress chain.
     pub devices: Vec<String>,
-    /// Attributes of the hook that have no meaning here, as they are.
+    /// Attributes of the hook that are not decoded here.
     pub opaque: Vec<u8>,
 }
 
 impl HookState {
-    /// What the kernel says of a base chain that is made so.
+    /// Returns what the kernel reports for such a base chain.
     pub(crate) fn of(base: &Base) -> Self {
         let Base { chain_type, hook, priority, policy } = base;
         HookState {
@@ -161,13 +162,13 @@ impl HookState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleState {
-    /// The kernel's number for it.
+    /// The handle.
     pub handle: RuleHandle,
-    /// Its program, with counters as they stand and anonymous sets inside.
+    /// Its expressions, with current counters and anonymous sets inside.
     pub exprs: Vec<Expr>,
-    /// What a program left with it: TLVs, a comment of type 0.
+    /// Data that a program stored with it: TLVs, a comment of type 0.
     pub userdata: Vec<u8>,
-    /// Attributes that have no meaning here, as they are.
+    /// Attributes that are not decoded here.
     pub opaque: Vec<u8>,
 }
 
@@ -177,39 +178,40 @@ pub struct RuleState {
 pub struct SetState {
     /// Its name.
     pub name: Name,
-    /// The kernel's number for it.
+    /// The handle.
     pub handle: u64,
-    /// How it is declared.
+    /// Its declaration.
     pub code: SetCode,
     /// Its elements in the canonical order of [`lower_elements`](crate::bytecode::lower_elements).
     pub elements: Vec<ElementCode>,
-    /// For every element its place in the kernel's order, where that is another and nft(8) lists
-    /// it: ranges of concatenations.
+    /// The position of each element in the kernel's order, where it differs and nft(8) lists it:
+    /// ranges of concatenations.
     pub order: Vec<u32>,
-    /// For every element the milliseconds that are left to it, `None` when it stays; empty when all
-    /// stay.
+    /// The milliseconds left for each element, `None` for those that stay; empty when all stay.
     pub expires: Vec<Option<u64>>,
-    /// How the kernel keeps it, where it says so (Linux 6.17): the name of a function, for people.
+    /// The set's implementation, where the kernel reports it (Linux 6.17): the name of a function,
+    /// for people.
     pub backend: Option<String>,
-    /// How many elements the kernel counts, where it says so (Linux 6.17); an interval is one.
+    /// The number of elements, where the kernel reports it (Linux 6.17); an interval counts as
+    /// one.
     pub count: Option<u32>,
 }
 
-/// Something whose inside has no meaning here.
+/// An object whose contents are not decoded here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpaqueState {
-    /// What it is: `counter`, `quota`, `flowtable`, ...
+    /// Its kind: `counter`, `quota`, `flowtable`, ...
     pub kind: String,
     /// Its name.
     pub name: Name,
-    /// The kernel's number for it.
+    /// The handle.
     pub handle: u64,
-    /// All of its attributes, as they are.
+    /// All of its attributes, undecoded.
     pub attributes: Vec<u8>,
 }
 
-/// A message of a dump as it came.
+/// A message of a dump, undecoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpaqueMessage {

@@ -1,24 +1,24 @@
-//! What the kernel tells of a traced packet, as values: one message for each rule it matched and
-//! for each chain it came out of.
+//! Traced packets reported by the kernel, as values: one message for each rule that matched and
+//! for each chain that the packet left.
 //!
 //! A packet is traced from the moment its `nftrace` is set. From then on every base chain that it
-//! enters tells, in order:
+//! enters reports, in order:
 //!
-//! - each rule that ran to its end, with its verdict; a rule that does not match is not told;
-//! - the end of each chain that ran out of rules, the base chain too. `return` has none, nor has
-//!   the chain that a `goto` left;
-//! - the policy, when the base chain ended without a verdict, by its own end or by a `return`.
+//! - each rule that ran to its end, with its verdict; a rule that does not match is not reported;
+//! - the end of each chain that ran out of rules, including the base chain. `return` reports no
+//!   end, nor does a chain left by `goto`;
+//! - the policy, when the base chain ended without a verdict, at its end or by `return`.
 //!
-//! The first of these messages shows the packet, and no later one does: that is how one base chain
-//! is told from the next. Which hook a base chain is at is not said. What a nat chain decides is
-//! done behind it: the next chain that tells something shows the packet with its new addresses. At
-//! output, a packet that is routed anew shows its new interface at postrouting. An answer of the
-//! kernel (to `reject`) is a packet of its own, told in the middle of the one it answers. What
-//! anybody else drops (routing, conntrack, a full queue) is not told: the packet ends without a
-//! word.
+//! The first of these messages contains the packet, and no later one does, which distinguishes one
+//! base chain from the next. The hook of a base chain is not reported. A translation by a nat
+//! chain takes effect after it: the next chain that reports shows the packet with its new
+//! addresses. A packet that is rerouted at output shows its new interface at postrouting. A packet
+//! that the kernel sends in reply (to `reject`) is a separate packet, reported in the middle of
+//! the one it answers. A drop elsewhere (routing, conntrack, a full queue) is not reported: the
+//! packet just ends.
 //!
 //! Source: nft_do_chain (net/netfilter/nf_tables_core.c), nft_trace_notify
-//! (net/netfilter/nf_tables_trace.c), v6.18; tests/trace.rs holds the kernel to it.
+//! (net/netfilter/nf_tables_trace.c), v6.18; tests/trace.rs checks this against the kernel.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -28,16 +28,16 @@ use crate::model::{
     CtDirection, CtState, CtStatus, Name, Nfproto, Policy, Protocol, QueueFlags, RuleHandle, TableId, Verdict,
 };
 
-/// What is told while packets are traced.
+/// An event while packets are traced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceEvent {
     /// A step of a packet.
     Message(TraceMessage),
-    /// What has no meaning here, as it came.
+    /// A message without a meaning here, as it came.
     Opaque(OpaqueMessage),
-    /// Messages were lost, because nobody took them fast enough: of the packets on their way, some
-    /// steps are missing.
+    /// Messages were lost because they were not read fast enough: some steps of current packets
+    /// are missing.
     #[doc(alias = "ENOBUFS")]
     Overflow,
 }
@@ -46,29 +46,29 @@ pub enum TraceEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceMessage {
-    /// The number that nft(8) prints as `trace id`. It stays the same from prerouting or output to
-    /// postrouting or input, through NAT and routing; over lo, a packet has one number on the
-    /// way out and another on the way in. It is no more than a hash of where the packet lies in
-    /// memory, its flow and the interface it came in on: a later packet may have it again, of the
-    /// same flow one in twenty.
+    /// The number that nft(8) prints as `trace id`. It is the same from prerouting or output to
+    /// postrouting or input, through NAT and routing; over lo, a packet has one number on the way
+    /// out and another on the way in. It is only a hash of the packet's memory address, its flow
+    /// and its input interface, so a later packet may have it again, about one in twenty of the
+    /// same flow.
     #[doc(alias = "NFTA_TRACE_ID")]
     pub id: u32,
     /// Table of the chain.
     pub table: TableId,
-    /// The chain it is in: the base chain, or one that was jumped to from there.
+    /// The chain it is in: the base chain, or one reached from it.
     pub chain: Name,
     /// What happened.
     pub step: TraceStep,
-    /// The mark of the packet after the step; 0 also where the kernel has given the packet away
+    /// The mark of the packet after the step; 0 where the kernel no longer owns the packet
     /// (`NF_STOLEN`).
     #[doc(alias = "NFTA_TRACE_MARK")]
     pub mark: u32,
     /// Its network-layer family.
     #[doc(alias = "NFTA_TRACE_NFPROTO")]
     pub nfproto: Option<Nfproto>,
-    /// The packet, in the first message of every base chain it enters: as it is after that step.
+    /// The packet, in the first message of every base chain it enters, as it is after that step.
     pub packet: Option<Box<TracedPacket>>,
-    /// Attributes that have no meaning here, as they are.
+    /// Attributes that are not decoded here.
     pub opaque: Vec<u8>,
 }
 
@@ -76,59 +76,60 @@ pub struct TraceMessage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceStep {
-    /// The chain has no more rules, or none at all: on behind the rule that jumped here; in a base
-    /// chain, its policy comes next.
+    /// The chain has no more rules, or none at all. The packet continues after the rule that
+    /// jumped here; in a base chain, the policy comes next.
     End,
     /// No verdict was given in this base chain, so its policy decides.
     #[doc(alias = "NFTA_TRACE_POLICY")]
     Policy(Policy),
     /// A rule ran to its end.
     Rule {
-        /// Which.
+        /// The handle of the rule.
         handle: RuleHandle,
-        /// What it decided; `continue` when nothing.
+        /// Its verdict; `continue` when it gave none.
         verdict: TraceVerdict,
     },
 }
 
-/// What a rule decided.
+/// The verdict of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceVerdict {
-    /// One of the rule's own, or what its target amounts to: address translation accepts, reject
+    /// A verdict of the rule, or the effect of its target: address translation accepts, reject
     /// drops.
     Given(Verdict),
     /// Any other, as the kernel's number (`NF_*`, include/uapi/linux/netfilter.h).
     Other(u32),
-    /// Handed to a program, whose verdict is told by nothing but what comes next.
+    /// Passed to a program, whose verdict only shows in what happens next.
     Queued {
         /// Number of the queue.
         queue: u16,
-        /// How.
+        /// The flags.
         flags: QueueFlags,
     },
-    /// Taken by the kernel, for an answer of its own.
+    /// Taken by the kernel, to send a reply.
     #[doc(alias = "NF_STOLEN")]
     Stolen,
 }
 
-/// A packet as a message shows it.
+/// A packet as a message contains it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TracedPacket {
-    /// The interface it came in on; unknown at output, and at postrouting for what this host sends.
+    /// The input interface; unknown at output, and at postrouting for packets that this host
+    /// sends.
     pub iif: Option<TracedDevice>,
-    /// The interface it leaves on; unknown at prerouting and input.
+    /// The output interface; unknown at prerouting and input.
     pub oif: Option<TracedDevice>,
-    /// Link-layer header, where there is one yet: up to 20 bytes.
+    /// Link-layer header, if there is one yet: up to 20 bytes.
     pub link: Vec<u8>,
     /// Network header: up to 40 bytes.
     pub network: Vec<u8>,
-    /// The first bytes behind the network header, up to 20; none in a fragment that is not the
+    /// The first bytes after the network header, up to 20; empty in a fragment that is not the
     /// first.
     pub transport: Vec<u8>,
-    /// What connection tracking says; `None` before it, for what it calls invalid, where it is off,
-    /// and before Linux 6.16.
+    /// The connection; `None` before connection tracking, for a packet it considers invalid, where
+    /// it is off, and before Linux 6.16.
     pub ct: Option<TracedConnection>,
 }
 
@@ -157,7 +158,7 @@ pub struct TracedConnection {
 }
 
 impl TracedPacket {
-    /// Source and destination address.
+    /// Returns source and destination address.
     #[must_use]
     pub fn addresses(&self) -> Option<(IpAddr, IpAddr)> {
         let octets = |from: usize, length: usize| self.network.get(from..from + length);
@@ -174,7 +175,7 @@ impl TracedPacket {
         }
     }
 
-    /// The protocol that the network header names: of IPv6 perhaps an extension header.
+    /// Returns the protocol in the network header; for IPv6 this may be an extension header.
     #[must_use]
     pub fn protocol(&self) -> Option<Protocol> {
         let at = match self.network.first()? >> 4 {
@@ -185,8 +186,8 @@ impl TracedPacket {
         self.network.get(at).copied().map(Protocol)
     }
 
-    /// Source and destination port, of TCP, UDP, UDP-Lite, DCCP and SCTP right behind the network
-    /// header.
+    /// Returns source and destination port of TCP, UDP, UDP-Lite, DCCP or SCTP right after the
+    /// network header.
     #[must_use]
     pub fn ports(&self) -> Option<(u16, u16)> {
         let protocol = self.protocol()?;
@@ -198,7 +199,7 @@ impl TracedPacket {
     }
 }
 
-/// One line.
+/// Prints one line.
 impl fmt::Display for TraceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -24,7 +24,7 @@ pub struct OptionSpec {
     pub short: Option<char>,
     /// The environment variables, the strongest first.
     pub env: &'static [&'static str],
-    /// The value when nothing is given; empty can stand for a default that the host decides.
+    /// The default value; empty can stand for a default that depends on the host.
     pub default: &'static str,
     /// What the option takes.
     pub takes: Takes,

@@ -1,11 +1,11 @@
-//! Expressions with many parts, see [`Expr`](super::Expr).
+//! Expressions with many fields; see [`Expr`](super::Expr).
 
 use super::data::Bytes;
 use super::keys::Register;
 use super::set::AnonymousSet;
 use crate::model::{IpFamily, NatFlags, NatKind};
 
-/// Registers of a lowest and a highest value; the highest is the lowest when absent.
+/// The registers of a lowest and a highest value; without the highest, it equals the lowest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "two ends")]
 pub struct RegisterRange {
@@ -27,13 +27,13 @@ pub struct BitwiseCode {
     pub xor: Bytes,
 }
 
-/// Which set a lookup uses.
+/// The set that a lookup uses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "nf_tables has these two")]
 pub enum LookupSet {
-    /// One that belongs to the rule, with its elements.
+    /// A set that belongs to the rule, with its elements.
     Anonymous(Box<AnonymousSet>),
-    /// One of the table.
+    /// A set of the table.
     Named(crate::model::Name),
 }
 
@@ -45,7 +45,7 @@ pub struct LimitCode {
     pub rate: u64,
     /// Unit in seconds.
     pub unit: u64,
-    /// What may come at once.
+    /// The burst: packets or bytes allowed at once.
     pub burst: u32,
     /// 0 packets, 1 bytes (`enum nft_limit_type`).
     pub kind: u32,
@@ -57,17 +57,17 @@ pub struct LimitCode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_log")]
 pub struct LogCode {
-    /// Text in front.
+    /// The log prefix.
     pub prefix: Option<Box<str>>,
     /// Severity, to the kernel log.
     pub level: Option<u32>,
     /// Netlink group.
     pub group: Option<u16>,
-    /// Bytes of the packet.
+    /// Bytes of the packet to copy.
     pub snaplen: Option<u32>,
-    /// Packets collected.
+    /// Packets to queue before they are sent.
     pub queue_threshold: Option<u16>,
-    /// What else (`NF_LOG_*`).
+    /// Further options (`NF_LOG_*`).
     pub flags: u32,
 }
 
@@ -77,20 +77,20 @@ pub struct LogCode {
 pub struct NatCode {
     /// Source or destination.
     pub kind: NatKind,
-    /// Of which family; that of the packet when absent, in an inet table.
+    /// The address family; the packet's own when absent, in an inet table.
     pub family: Option<IpFamily>,
     /// Registers of the addresses.
     pub addresses: RegisterRange,
     /// Registers of the ports.
     pub ports: RegisterRange,
-    /// How (`NF_NAT_RANGE_*`).
+    /// Options (`NF_NAT_RANGE_*`).
     pub flags: u32,
 }
 
 /// `NF_NAT_RANGE_PROTO_SPECIFIED`: a port was given.
 pub(crate) const PORTS_GIVEN: u32 = 2;
 
-/// The kernel's flags for a translation with or without ports.
+/// Returns the kernel's flags for a translation with or without ports.
 pub(crate) fn nat_flags(flags: NatFlags, ports: RegisterRange) -> u32 {
     flags.bits() | if ports.min.is_some() { PORTS_GIVEN } else { 0 }
 }
@@ -101,9 +101,9 @@ pub(crate) fn nat_flags(flags: NatFlags, ports: RegisterRange) -> u32 {
 pub struct QueueCode {
     /// First queue.
     pub num: u16,
-    /// How many queues.
+    /// Number of queues.
     pub total: u16,
-    /// How.
+    /// Options (`NFT_QUEUE_FLAG_*`).
     pub flags: u16,
 }
 

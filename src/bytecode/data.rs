@@ -1,4 +1,4 @@
-//! Constants as the kernel keeps them: byte order is decided here and nowhere else.
+//! Constants as the kernel keeps them. Byte order is decided here and nowhere else.
 
 use smallvec::SmallVec;
 
@@ -10,7 +10,7 @@ use crate::model::{
 /// Up to 16 bytes without an allocation: an address, a port, a name.
 pub type Bytes = SmallVec<[u8; 16]>;
 
-/// Order of the bytes of a number.
+/// Byte order of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// As the kernel keeps it in a register.
@@ -19,7 +19,7 @@ pub(crate) enum Order {
     Sorted,
 }
 
-/// `value` as bytes of the width of `data_type`; `None` when it is of another type.
+/// Returns `value` as bytes of the width of `data_type`; `None` when it is of another type.
 pub(crate) fn bytes(value: &Value, data_type: DataType, order: Order) -> Option<Bytes> {
     if !value.is_of(data_type) {
         return None;
@@ -58,8 +58,8 @@ pub(crate) fn bytes(value: &Value, data_type: DataType, order: Order) -> Option<
     })
 }
 
-/// The constant of type `data_type` with these bytes, the inverse of [`bytes`]; `None` for bytes
-/// that no constant has.
+/// Returns the constant of type `data_type` with these bytes, the inverse of [`bytes`]; `None` for
+/// bytes that no constant has.
 pub(crate) fn value(bytes: &[u8], data_type: DataType, order: Order) -> Option<Value> {
     if bytes.len() != data_type.bytes() {
         return None;
@@ -103,20 +103,20 @@ pub(crate) fn value(bytes: &[u8], data_type: DataType, order: Order) -> Option<V
     })
 }
 
-/// The whole interface name in these bytes, with NULs behind it and nowhere else.
+/// Returns the full interface name in these bytes, which may have NULs at the end and nowhere else.
 fn name(bytes: &[u8]) -> Option<IfName> {
     let text = std::str::from_utf8(bytes).ok()?.trim_end_matches('\0');
     let literal = text.strip_suffix('*').map(|stem| format!("{stem}\\*"));
     (!text.is_empty() && !text.contains('\0')).then(|| literal.map_or_else(|| text.into(), IfName::from))
 }
 
-/// The pattern of all interface names that start with these bytes.
+/// Returns the pattern of all interface names that start with these bytes.
 pub(crate) fn pattern(bytes: &[u8]) -> Option<IfName> {
     let text = std::str::from_utf8(bytes).ok()?;
     (!text.is_empty() && !text.contains('\0')).then(|| format!("{text}*").into())
 }
 
-/// The interval between two ends as [`ends`] makes them.
+/// Returns the interval between two ends that [`ends`] made.
 pub(crate) fn interval(low: &[u8], high: &[u8], data_type: DataType) -> Option<Interval> {
     if data_type == DataType::Ifname && low != high {
         let prefix = low.iter().take_while(|byte| **byte != 0).count();
@@ -127,7 +127,7 @@ pub(crate) fn interval(low: &[u8], high: &[u8], data_type: DataType) -> Option<I
     Some(Interval { low: value(low, data_type, Order::Sorted)?, high: value(high, data_type, Order::Sorted)? })
 }
 
-/// A number without a type, in `width` bytes.
+/// Returns a number without a type, in `width` bytes.
 fn integer(number: u32, width: usize, order: Order) -> Bytes {
     let big = number.to_be_bytes();
     let mut bytes = Bytes::from_slice(big.get(4_usize.saturating_sub(width)..).unwrap_or(&big));
@@ -137,8 +137,8 @@ fn integer(number: u32, width: usize, order: Order) -> Bytes {
     bytes
 }
 
-/// The lowest and the highest bytes of an interval in sorted order, both included; an interface
-/// prefix runs to its last possible name.
+/// Returns the lowest and the highest bytes of an interval in sorted order, both included; an
+/// interface prefix extends to its last possible name.
 pub(crate) fn ends(interval: &Interval, data_type: DataType) -> Option<(Bytes, Bytes)> {
     let low = bytes(&interval.low, data_type, Order::Sorted)?;
     let mut high = bytes(&interval.high, data_type, Order::Sorted)?;
@@ -148,7 +148,7 @@ pub(crate) fn ends(interval: &Interval, data_type: DataType) -> Option<(Bytes, B
     Some((low, high))
 }
 
-/// What the names of a pattern of several interfaces start with.
+/// Returns the prefix of a pattern of several interface names.
 pub(super) fn name_prefix(value: &Value) -> Option<&str> {
     match value {
         Value::Ifname(name) => name.prefix(),
@@ -156,7 +156,7 @@ pub(super) fn name_prefix(value: &Value) -> Option<&str> {
     }
 }
 
-/// The bytes that come right before these in sorted order, `None` before the first.
+/// Returns the bytes that come right before these in sorted order, `None` before the first.
 pub(crate) fn predecessor(mut bytes: Bytes) -> Option<Bytes> {
     for byte in bytes.iter_mut().rev() {
         let (next, borrowed) = byte.overflowing_sub(1);
@@ -168,7 +168,7 @@ pub(crate) fn predecessor(mut bytes: Bytes) -> Option<Bytes> {
     None
 }
 
-/// The bytes that come right after these in sorted order, `None` after the last.
+/// Returns the bytes that come right after these in sorted order, `None` after the last.
 pub(crate) fn successor(mut bytes: Bytes) -> Option<Bytes> {
     for byte in bytes.iter_mut().rev() {
         let (next, carried) = byte.overflowing_add(1);

@@ -1,5 +1,5 @@
-//! Elements of sets as the kernel keeps them: one by one, so that a hundred thousand need no second
-//! copy.
+//! Elements of sets as the kernel keeps them, produced one by one, so that a hundred thousand need
+//! no second copy.
 
 use std::borrow::Cow;
 use std::{slice, vec};
@@ -13,7 +13,7 @@ use crate::model::{DataType, Element, ElementData, Interval, Key, Name, Opaque, 
 
 /// One element.
 ///
-/// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see
+/// The kernel keeps `timeout` in ticks of 1 to 10 ms and reports it rounded; see
 /// [`same`](ElementCode::same).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
@@ -25,29 +25,29 @@ pub struct ElementCode {
     /// `NFT_SET_ELEM_*`: 1 marks the end of an interval, which is not part of it; 2 is the element
     /// for every key that no other has.
     pub flags: u32,
-    /// What it maps to.
+    /// The value or verdict that it maps to.
     pub data: Option<Box<ElementDataCode>>,
-    /// Milliseconds it stays, when that is not the set's timeout; 0 for ever.
+    /// Timeout in milliseconds if it differs from the set's; 0 for ever.
     pub timeout: Option<u64>,
-    /// Comment, as userdata.
+    /// The comment, as userdata.
     pub userdata: Vec<u8>,
-    /// What only elements made by others have.
+    /// Parts that this crate never creates.
     pub extras: Option<Box<ElementExtras>>,
 }
 
-/// Parts of an element that no element made here has.
+/// Parts that elements created by this crate do not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
 pub struct ElementExtras {
-    /// What it carries: a counter, a limit.
+    /// Statements of the element: a counter, a limit.
     pub exprs: Vec<Expr>,
     /// The stateful object it maps to.
     pub object: Option<Name>,
-    /// Attributes that have no meaning here, as the kernel gave them.
+    /// Attributes that this crate does not understand, as the kernel gave them.
     pub opaque: Vec<u8>,
 }
 
-/// What an element maps to.
+/// The value or verdict that an element maps to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a value or a verdict")]
 pub enum ElementDataCode {
@@ -60,11 +60,11 @@ pub enum ElementDataCode {
 /// `NFT_SET_ELEM_INTERVAL_END`.
 pub(crate) const INTERVAL_END: u32 = 1;
 
-/// The elements of a set in the order in which the kernel takes them fastest: ascending by the
-/// bytes of the key, each interval's start before its end.
+/// Returns the elements of a set in the order in which the kernel takes them fastest: ascending by
+/// the bytes of the key, each interval's start before its end.
 ///
-/// With `AUTO_MERGE`, overlapping and adjacent intervals are merged; without, they are sent as they
-/// are and the kernel refuses overlaps.
+/// With `AUTO_MERGE`, overlapping and adjacent intervals are merged; without it, they are sent as
+/// they are and the kernel refuses overlaps.
 pub fn lower_elements(set: &Set) -> impl Iterator<Item = Result<ElementCode, Unlowerable>> {
     let whole: Option<&WholeSet> = set.opaque.as_ref().and_then(Opaque::code);
     let mode = SetMode::of_set(set);
@@ -104,7 +104,7 @@ impl Iterator for Codes<'_> {
     }
 }
 
-/// The element that code number `code` of [`lower_elements`] came from.
+/// Returns the element from which the code at index `code` of [`lower_elements`] was made.
 #[must_use]
 pub fn element_at(set: &Set, code: usize) -> Option<Element> {
     if set.opaque.is_some() {
@@ -168,7 +168,7 @@ fn bare() -> ElementCode {
     ElementCode { key, key_end: None, flags: 0, data: None, timeout: None, userdata, extras: None }
 }
 
-/// Everything of an element but its key.
+/// Lowers everything but the key of an element.
 fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable> {
     let Element { key: _, data, timeout, comment, extra } = element;
     let data = match (&set.data, data.as_deref()) {
@@ -191,12 +191,12 @@ fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable
         extras = (!exprs.is_empty()).then(|| Box::new(ElementExtras { exprs, ..ElementExtras::default() }));
     }
     let userdata = commented(comment.as_deref(), read);
-    // The kernel leaves out of its answer what the set says already.
+    // The kernel does not report a timeout that equals the set's.
     let timeout = timeout.filter(|timeout| set.timeout != Some(*timeout)).map(millis);
     Ok(ElementCode { data, timeout, userdata, extras, ..bare() })
 }
 
-/// The fields of a key behind each other, padded to 4 bytes where there are several.
+/// Joins the fields of a key, each padded to 4 bytes if there are several.
 fn concat(fields: impl Iterator<Item = Option<Bytes>>, single: bool) -> Option<Bytes> {
     let mut key = Bytes::new();
     for field in fields {
@@ -214,14 +214,14 @@ fn ordered(set: &Set, mode: SetMode) -> (&[Element], Vec<Cow<'_, Element>>) {
     if is_ordered(set, mode) { (&set.elements, Vec::new()) } else { (&[], in_order(set, mode)) }
 }
 
-/// Whether the elements can be sent as they are: sorted, without repetition, with nothing to merge.
-/// Only what is cheap to see counts.
+/// Returns whether the elements can be sent as they are: sorted, without repetition, with nothing
+/// to merge. Only cheap checks are made.
 fn is_ordered(set: &Set, mode: SetMode) -> bool {
     let merges = mode == SetMode::Interval && set.flags.contains(SetFlags::AUTO_MERGE);
     !sorts_by_bytes(set, mode) && !merges && set.elements.is_sorted_by(|a, b| a.key < b.key)
 }
 
-/// Whether the order of the bytes is another than that of the values.
+/// Returns whether the bytes sort differently from the values.
 fn sorts_by_bytes(set: &Set, mode: SetMode) -> bool {
     let as_bytes = |field: &DataType| match mode {
         SetMode::Interval | SetMode::Ranges => *field == DataType::Ifname,
@@ -241,7 +241,7 @@ fn in_order(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
     } else if !elements.is_sorted_by(|a, b| a.key <= b.key) {
         elements.sort_by(|a, b| a.key.cmp(&b.key));
     }
-    // The kernel takes an exact repetition as the same element; a second interval it would refuse.
+    // The kernel accepts an exact repetition as the same element, but refuses a second interval.
     elements.dedup_by(|a, b| a.key == b.key && a.data == b.data);
     match set.key.as_slice() {
         [field] if mode == SetMode::Interval && set.flags.contains(SetFlags::AUTO_MERGE) => merged(elements, *field),
@@ -249,8 +249,7 @@ fn in_order(set: &Set, mode: SetMode) -> Vec<Cow<'_, Element>> {
     }
 }
 
-/// Overlapping and adjacent intervals made one; elements that carry more than a key stay as they
-/// are.
+/// Merges overlapping and adjacent intervals; elements that carry more than a key stay as they are.
 fn merged(elements: Vec<Cow<'_, Element>>, field: DataType) -> Vec<Cow<'_, Element>> {
     let mut merged: Vec<Cow<'_, Element>> = Vec::with_capacity(elements.len());
     for element in elements {
@@ -269,9 +268,9 @@ fn union(a: &Element, b: &Element, field: DataType) -> Option<Element> {
     }
     let (start, high) = data::ends(first, field)?;
     let (low, end) = data::ends(second, field)?;
-    // By what the kernel compares: a prefix of names ends behind every name that starts so.
+    // Compared as in the kernel: the range of a name prefix ends after every name with that prefix.
     let highest = if high >= end { &first.high } else { &second.high };
-    // Of names there are no intervals but prefixes, of which one can hold the other.
+    // The only intervals of names are prefixes, one of which can contain the other.
     let one = match field {
         DataType::Ifname => end <= high || low == start,
         _ => data::successor(high).is_none_or(|next| low <= next),

@@ -14,123 +14,123 @@ use crate::model::Verdict;
 pub enum Expr {
     /// `dreg = (sreg & mask) ^ xor`.
     Bitwise(BitwiseCode),
-    /// Converts between host and network order.
+    /// Converts between host and network byte order.
     Byteorder {
         /// Register that is converted in place.
         reg: Register,
         /// Width of the value in bytes, which is one number.
         len: u32,
     },
-    /// Goes on when the comparison holds.
+    /// Continues if the comparison holds.
     Cmp {
         /// Compared register.
         sreg: Register,
-        /// How.
+        /// The operator.
         op: CmpOp,
-        /// With what.
+        /// The constant.
         data: Bytes,
     },
-    /// Counts.
+    /// Counts packets and bytes.
     Counter {
         /// Packets so far.
         packets: u64,
         /// Bytes so far.
         bytes: u64,
     },
-    /// Loads from the connection.
+    /// Loads a property of the connection.
     Ct {
-        /// What.
+        /// The property.
         key: CtKey,
-        /// Into which register.
+        /// Destination register.
         dreg: Register,
     },
-    /// Sets something of the connection.
+    /// Sets a property of the connection.
     CtSet {
-        /// What.
+        /// The property.
         key: CtKey,
-        /// From which register.
+        /// Source register.
         sreg: Register,
     },
-    /// Asks the routing tables.
+    /// Looks up an address in the routing tables.
     Fib {
-        /// What.
+        /// The result to load.
         result: FibResult,
-        /// About which address.
+        /// The address to look up, and how.
         flags: FibFlags,
-        /// Into which register.
+        /// Destination register.
         dreg: Register,
     },
     /// Loads a constant.
     Immediate {
-        /// Into which register.
+        /// Destination register.
         dreg: Register,
         /// The constant.
         data: Bytes,
     },
-    /// Goes on below or above a rate.
+    /// Continues below or above a rate.
     Limit(LimitCode),
     /// Writes a log entry.
     Log(LogCode),
-    /// Goes on when the key is in a set; loads what it maps to.
+    /// Continues if the key is in a set; loads the value it maps to.
     Lookup {
         /// Register of the key.
         sreg: Register,
-        /// Register for what it maps to.
+        /// Register for the value it maps to.
         dreg: Option<Register>,
         /// The set.
         set: LookupSet,
-        /// Goes on when it is not in the set.
+        /// Continues if the key is not in the set.
         inverted: Inverted,
     },
     /// Translates the source address to that of the outgoing interface.
     Masq {
         /// Registers of the ports.
         ports: RegisterRange,
-        /// How.
+        /// Options (`NF_NAT_RANGE_*`).
         flags: u32,
     },
     /// Loads from the packet's metadata.
     Meta {
-        /// What.
+        /// The key.
         key: MetaKey,
-        /// Into which register.
+        /// Destination register.
         dreg: Register,
     },
     /// Sets metadata of the packet.
     MetaSet {
-        /// What.
+        /// The key.
         key: MetaKey,
-        /// From which register.
+        /// Source register.
         sreg: Register,
     },
     /// Translates an address.
     Nat(NatCode),
     /// Excludes from connection tracking.
     Notrack,
-    /// An expression of another kind, or with attributes, that have no meaning here; kept byte for
-    /// byte.
+    /// An expression of a kind, or with attributes, that this crate does not understand; kept byte
+    /// for byte.
     Opaque {
         /// The kernel's name for it.
         name: Box<str>,
         /// Its attributes (`NFTA_EXPR_DATA`).
         data: Box<[u8]>,
-        /// The anonymous set that its attributes name, as it is named when it is sent.
+        /// The anonymous set that its attributes name; it is renamed when it is sent.
         set: Option<Box<AnonymousSet>>,
     },
     /// Loads from the packet.
     Payload {
-        /// Counted from where.
+        /// The header that the offset is counted from.
         base: PayloadBase,
         /// Offset in bytes.
         offset: u32,
         /// Length in bytes.
         len: u32,
-        /// Into which register.
+        /// Destination register.
         dreg: Register,
     },
-    /// Hands the packet to a program.
+    /// Queues the packet to user space.
     Queue(QueueCode),
-    /// Goes on when the value is outside (or inside) a range.
+    /// Continues if the value is outside (or inside) a range.
     Range {
         /// Compared register.
         sreg: Register,
@@ -145,16 +145,16 @@ pub enum Expr {
     Redir {
         /// Registers of the ports.
         ports: RegisterRange,
-        /// How.
+        /// Options (`NF_NAT_RANGE_*`).
         flags: u32,
     },
-    /// Drops and tells the sender.
+    /// Drops the packet and notifies the sender.
     Reject(RejectCode),
     /// Loads from the socket that would receive the packet.
     Socket {
-        /// What.
+        /// The property.
         key: SocketKey,
-        /// Into which register.
+        /// Destination register.
         dreg: Register,
     },
     /// Hands the packet to a transparent socket.
@@ -164,9 +164,8 @@ pub enum Expr {
 }
 
 impl Expr {
-    /// Of the attributes of this expression, the one that names a set and the one that numbers it
-    /// in a transaction, when it has them (`enum nft_objref_attributes`, `enum
-    /// nft_dynset_attributes`).
+    /// Returns the attributes of the expression `name` that hold a set's name and its number in a
+    /// transaction, if it has them (`enum nft_objref_attributes`, `enum nft_dynset_attributes`).
     pub(crate) fn set_attributes(name: &str) -> Option<(u16, u16)> {
         match name {
             "objref" => Some((4, 5)),
@@ -175,7 +174,7 @@ impl Expr {
         }
     }
 
-    /// The anonymous set that goes with it.
+    /// Returns the anonymous set that belongs to the expression.
     pub(crate) fn anonymous_set(&self) -> Option<&AnonymousSet> {
         match self {
             Expr::Lookup { set: LookupSet::Anonymous(set), .. } | Expr::Opaque { set: Some(set), .. } => Some(set),
@@ -183,7 +182,7 @@ impl Expr {
         }
     }
 
-    /// The kernel's name for it.
+    /// Returns the kernel's name for the expression.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -213,5 +212,5 @@ impl Expr {
     }
 }
 
-/// Whether a lookup goes on when the key is found or when it is not.
+/// Whether a lookup continues if the key is not found, instead of if it is.
 type Inverted = bool;

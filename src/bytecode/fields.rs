@@ -1,4 +1,4 @@
-//! How every field is loaded, and which protocols it belongs to.
+//! How every field is loaded, and the protocols it belongs to.
 
 use super::expr::Expr;
 use super::keys::{CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
@@ -7,14 +7,15 @@ use crate::model::{Field, Nfproto, Protocol, field_table};
 macro_rules! loads {
     ($($field:ident $method:ident($kind:ty) $name:literal: $type:ident $({ bytes: $bytes:literal })?,
         $protocol:ident $load:ident($($from:tt)*), $doc:literal $(, $alias:literal)?;)*) => {
-        /// The network and transport protocol without which a field is not there.
+        /// Returns the network and transport protocols that a packet must have to contain the
+        /// field.
         pub(super) fn protocols(field: Field) -> (Option<Nfproto>, Option<Protocol>) {
             match field {
                 $(Field::$field => protocol!($protocol),)*
             }
         }
 
-        /// The expression that loads a field.
+        /// Returns the expression that loads a field.
         pub(super) fn load(field: Field, dreg: Register) -> Expr {
             match field {
                 $(Field::$field => from!(dreg, $load($($from)*)),)*
@@ -51,7 +52,7 @@ macro_rules! protocol {
     };
 }
 
-/// Where the table says that a field is loaded from.
+/// The place from which the table loads a field.
 macro_rules! from {
     ($dreg:ident, ct($key:ident)) => {
         Expr::Ct { key: CtKey::$key, dreg: $dreg }

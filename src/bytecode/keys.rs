@@ -1,4 +1,4 @@
-//! Registers, operators and the numbers of the kernel that say what an expression loads or sets.
+//! Registers, operators, and the kernel's numbers for what an expression loads or sets.
 
 /// A register (`enum nft_registers`, include/uapi/linux/netfilter/nf_tables.h): 0 is the verdict, 1
 /// to 4 hold 16 bytes, 8 to 23 hold 4.
@@ -8,19 +8,19 @@ pub struct Register(pub u32);
 impl Register {
     /// The verdict.
     pub const VERDICT: Register = Register(0);
-    /// The first of 16 bytes, where everything starts.
+    /// The first register of 16 bytes, where nearly every program starts.
     pub const FIRST: Register = Register(1);
-    /// The second of 16 bytes.
+    /// The second register of 16 bytes.
     pub const SECOND: Register = Register(2);
 
-    /// The register that starts at 4-byte slot `slot` of 16, as nft numbers it.
+    /// Returns the register that starts at 4-byte slot `slot` of 16, as nft numbers it.
     #[must_use]
     pub fn at_slot(slot: u32) -> Register {
         if slot % 4 == 0 { Register(1 + slot / 4) } else { Register(8 + slot) }
     }
 
-    /// The register with the kernel's number, which has two for each 16 bytes; `None` when there is
-    /// no such register.
+    /// Returns the register with the kernel's number, which has two for each 16 bytes; `None` if
+    /// there is no such register.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Register> {
         match number {
@@ -50,7 +50,7 @@ pub enum CmpOp {
 }
 
 impl CmpOp {
-    /// The kernel's number.
+    /// Returns the kernel's number.
     #[must_use]
     pub fn number(self) -> u32 {
         match self {
@@ -63,14 +63,14 @@ impl CmpOp {
         }
     }
 
-    /// The operator with that number.
+    /// Returns the operator with that number.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
         [CmpOp::Eq, CmpOp::Ne, CmpOp::Lt, CmpOp::Le, CmpOp::Gt, CmpOp::Ge].into_iter().find(|op| op.number() == number)
     }
 }
 
-/// Numbers of the kernel that it may extend, with the names of those in use here.
+/// Defines a set of numbers that the kernel may extend, with names for those in use here.
 macro_rules! keys {
     ($($(#[$doc:meta])* $type:ident { $($(#[$cdoc:meta])* $constant:ident = $number:literal,)* })*) => { $(
         $(#[$doc])*
@@ -84,7 +84,7 @@ macro_rules! keys {
 }
 
 keys! {
-    /// What a meta expression loads or sets (`enum nft_meta_keys`).
+    /// The property that a meta expression loads or sets (`enum nft_meta_keys`).
     MetaKey {
         /// Length of the packet.
         LEN = 0,
@@ -113,7 +113,7 @@ keys! {
         /// Control group of the socket.
         CGROUP = 23,
     }
-    /// What a ct expression loads or sets (`enum nft_ct_keys`).
+    /// The property that a ct expression loads or sets (`enum nft_ct_keys`).
     CtKey {
         /// State.
         STATE = 0,
@@ -126,16 +126,16 @@ keys! {
         /// Zone.
         ZONE = 17,
     }
-    /// What a socket expression loads (`enum nft_socket_keys`).
+    /// The property that a socket expression loads (`enum nft_socket_keys`).
     SocketKey {
-        /// Transparent.
+        /// Whether the socket is transparent.
         TRANSPARENT = 0,
-        /// Mark.
+        /// Mark of the socket.
         MARK = 1,
-        /// Bound to the unspecified address.
+        /// Whether the socket is bound to the unspecified address.
         WILDCARD = 2,
     }
-    /// What a payload expression counts from (`enum nft_payload_bases`).
+    /// The header from which a payload expression counts (`enum nft_payload_bases`).
     PayloadBase {
         /// Link-layer header.
         LINK = 0,
@@ -144,28 +144,28 @@ keys! {
         /// Transport-layer header.
         TRANSPORT = 2,
     }
-    /// What a fib expression answers (`enum nft_fib_result`).
+    /// The result of a fib expression (`enum nft_fib_result`).
     FibResult {
         /// Index of the interface.
         OIF = 1,
         /// Name of the interface.
         OIFNAME = 2,
-        /// Kind of the address.
+        /// Type of the address.
         ADDRTYPE = 3,
     }
-    /// What a fib expression asks about (`enum nft_fib_flags`).
+    /// The address that a fib expression looks up, and how (`enum nft_fib_flags`).
     FibFlags {
         /// The source address.
         SADDR = 1,
         /// The destination address.
         DADDR = 2,
-        /// With the mark of the packet.
+        /// Looks up with the mark of the packet.
         MARK = 4,
-        /// Only the incoming interface counts.
+        /// Considers only the incoming interface.
         IIF = 8,
-        /// Only the outgoing interface counts.
+        /// Considers only the outgoing interface.
         OIF = 16,
-        /// Only whether there is an interface.
+        /// Returns only whether there is an interface.
         PRESENT = 32,
     }
 }

@@ -1,5 +1,5 @@
-//! Rules to programs. Canonical: rules that mean the same in nft(8)'s grammar become the same
-//! program, the one nft makes.
+//! Lowers rules to programs, in canonical form: rules that mean the same in nft(8)'s grammar become
+//! the same program, the one that nft makes.
 
 mod targets;
 
@@ -18,23 +18,23 @@ use crate::model::{
     SetFlags, SetRef, Statement, Value,
 };
 
-/// What a rule runs.
+/// The program of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a program is its expressions")]
 pub struct Program {
     /// The expressions, in order.
     pub exprs: Vec<Expr>,
-    /// For each expression, the index of the statement of the rule that it came from.
+    /// For each expression, the index of the rule's statement from which it was made.
     pub statements: Vec<usize>,
 }
 
-/// What the table's sets are like; a lookup on a host-order field needs to know.
+/// The named sets of a table, which a lookup on a host-order field depends on.
 pub trait Sets {
-    /// How the set of this name keeps its keys, `None` when it is not known.
+    /// Returns how the set of this name keeps its keys, or `None` if the set is not known.
     fn mode(&self, name: &Name) -> Option<SetMode>;
 }
 
-/// No named sets are known.
+/// A table in which no named sets are known.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "nothing in it")]
 pub struct NoSets;
@@ -52,7 +52,8 @@ impl Sets for [Set] {
     }
 }
 
-/// Why a rule or set has no program; static validation finds all of these first and says more.
+/// Why a rule or set has no program. Static validation finds all of these first and with more
+/// detail.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unlowerable {
@@ -71,7 +72,7 @@ pub enum Unlowerable {
         /// The field as nft spells it.
         field: &'static str,
     },
-    /// A table that holds what cannot be named, and would have to be made anew.
+    /// A table to be recreated that contains an item whose name is not text.
     #[error(
         "table {table} holds something whose name is no text, which cannot be made again: its flags can be changed only \
          by deleting the table"
@@ -80,7 +81,7 @@ pub enum Unlowerable {
         /// The table.
         table: String,
     },
-    /// A chain with rules that could not be read, and would have to be made anew.
+    /// A chain to be recreated some of whose rules could not be read.
     #[error(
         "chain {table}/{chain}: some of its rules could not be read, so that it cannot be made again; leave it as it is"
     )]
@@ -90,15 +91,15 @@ pub enum Unlowerable {
         /// The chain.
         chain: Name,
     },
-    /// A set that is looked up with a host-order key and not known.
+    /// An unknown set that is looked up with a host-order key.
     #[error("set {0} is not known: add it to the same transaction (adding the same set again changes nothing)")]
     UnknownSet(Name),
 }
 
-/// The program of a rule in a table of `family` whose named sets are `sets`.
+/// Returns the program of a rule in a table of `family` whose named sets are `sets`.
 ///
 /// # Errors
-/// When an operand does not fit its field.
+/// If an operand does not fit its field.
 pub fn lower(rule: &Rule, family: Family, sets: &(impl Sets + ?Sized)) -> Result<Program, Unlowerable> {
     let mut program = Program::default();
     lower_into(&mut program, rule, family, sets)?;
@@ -131,7 +132,7 @@ pub(crate) fn lower_into(
     Ok(())
 }
 
-/// A program being made: which protocols are already known, so that no dependency is checked twice.
+/// A program being made, and the protocols already known, so that no dependency is checked twice.
 struct Lowering<'a, S: ?Sized> {
     exprs: &'a mut Vec<Expr>,
     family: Family,
@@ -139,14 +140,14 @@ struct Lowering<'a, S: ?Sized> {
     known: Known,
 }
 
-/// The protocols that a packet is known to have when it comes to a place in a rule.
+/// The protocols that a packet is known to have at some point in a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) network: Option<Nfproto>,
     pub(super) transport: Option<Protocol>,
 }
 
-/// The expressions of one statement behind others, and what is known behind it.
+/// Lowers one statement that follows others: returns its expressions and what is known after it.
 pub(super) fn lower_statement(
     statement: &Statement,
     known: Known,
@@ -223,7 +224,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         self.depend(field);
         match operand {
             Operand::Prefix(value, length) => return self.prefix(field, cmp, &bytes(value)?, *length),
-            // A mask that leaves the first bits is the prefix, however it is written.
+            // A mask that keeps the leading bits is a prefix, however it is written.
             Operand::Masked { mask, value } if matches!(data_type, DataType::Ipv4 | DataType::Ipv6) => {
                 if let Some(length) = prefix_length(&bytes(mask)?) {
                     return self.prefix(field, cmp, &bytes(value)?, length);
@@ -270,7 +271,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         Ok(())
     }
 
-    /// A prefix of whole bytes is a shorter load; any other is a mask.
+    /// Compares a prefix: one of whole bytes with a shorter load, any other with a mask.
     fn prefix(&mut self, field: Field, op: CmpOp, address: &[u8], length: u8) -> Result<(), Unlowerable> {
         let whole = usize::from(length / 8);
         let Expr::Payload { base, offset, .. } = load(field, Register::FIRST) else {
@@ -291,7 +292,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         Ok(())
     }
 
-    /// Keeps these bits, which is nothing to do when they are all.
+    /// Keeps these bits; adds no expression if they are all.
     fn and(&mut self, mask: Bytes) {
         if mask.iter().any(|byte| *byte != 0xff) {
             let xor = mask.iter().map(|_| 0).collect();
@@ -341,11 +342,10 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         Ok(())
     }
 
-    /// The checks without which a field of this protocol would be read from a packet of another.
+    /// Adds the checks without which a field would be read from a packet of another protocol.
     fn depend(&mut self, field: Field) {
         let (network, transport) = protocols(field);
-        // A rule that asked for the transport protocol has its own reasons not to ask for the family, as
-        // nft sees it.
+        // Like nft: a rule that has checked the transport protocol does not check the family too.
         let asked = transport.is_some() && self.known.transport == transport;
         if let Some(network) = network.filter(|_| !asked) {
             self.need_network(network);
@@ -371,7 +371,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         }
     }
 
-    /// A match that fixes a protocol satisfies later dependencies on it.
+    /// Records a match that fixes a protocol; it satisfies later dependencies on it.
     fn learn(&mut self, field: Field, op: Op, value: &Value) {
         match (field, op, value) {
             (Field::Nfproto, Op::Eq, Value::Nfproto(network)) => self.known.network = Some(*network),
@@ -397,7 +397,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
     }
 }
 
-/// The anonymous set that these elements need: intervals only where one is.
+/// Returns the anonymous set for these elements, with intervals only if one needs them.
 fn anonymous_model(key: Vec<DataType>, elements: &[Element], data: &SetData) -> Set {
     let interval = elements.iter().any(|element| element.key.is_interval());
     let mut set = Set::new("__set%d", key);
@@ -423,14 +423,14 @@ fn cmp_op(op: Op) -> CmpOp {
     }
 }
 
-/// The length of the prefix that a mask leaves; `None` when its ones do not come first.
+/// Returns the length of the prefix that a mask keeps; `None` if its ones do not come first.
 pub(super) fn prefix_length(mask: &[u8]) -> Option<u8> {
     let length: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
     let length = u8::try_from(length).ok()?;
     mask.iter().enumerate().all(|(index, byte)| *byte == mask_byte(length, index)).then_some(length)
 }
 
-/// Byte `index` of the mask of a prefix.
+/// Returns byte `index` of the mask of a prefix.
 pub(super) fn mask_byte(length: u8, index: usize) -> u8 {
     let bits = usize::from(length).saturating_sub(8 * index).min(8);
     u8::try_from(0xff00_u16 >> bits & 0xff).unwrap_or(0)

@@ -1,7 +1,7 @@
-//! The register program that nf_tables runs for a rule: what `nft --debug=netlink` prints.
+//! The register programs that nf_tables runs for rules: what `nft --debug=netlink` prints.
 //!
-//! All lanes meet here. A [`Program`] is what a rule is lowered to, what is sent, and what is
-//! compared. Numbers are in the byte order in which the kernel keeps them in its registers.
+//! A [`Program`] is what a rule is lowered to, what is sent, and what is compared. Numbers are in
+//! the byte order in which the kernel keeps them in its registers.
 
 mod codes;
 mod data;

@@ -1,5 +1,4 @@
-//! How the named sets of a table keep their keys, found by name in a time that does not depend on
-//! how many there are.
+//! How the named sets of a table keep their keys, found by name in constant time.
 
 use std::collections::HashMap;
 
@@ -7,7 +6,7 @@ use super::lower::Sets;
 use super::set::SetMode;
 use crate::model::{Name, Set};
 
-/// The named sets of one table. Of two sets of one name the first counts.
+/// The named sets of one table. Of two sets with one name, the first is used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Modes<'a>(HashMap<&'a Name, SetMode>);
 

@@ -1,10 +1,11 @@
-//! Programs to rules: the inverse of [`lower`](super::lower()).
+//! Raises programs to rules: the inverse of [`lower`](super::lower()).
 //!
-//! Reads a program from its start, statement by statement: a reader proposes what the next
-//! expressions say, and the proposal counts when lowering it at that place makes the same
-//! expressions again. So `lower(raise(program)) == program`, and nothing is guessed. What no reader
-//! knows becomes a [`Statement::Opaque`] at its place. A few spellings of other programs mean the
-//! same as ours and are read although ours differ; they are marked [`Spelling::Other`].
+//! A program is read from its start, statement by statement: a reader proposes a statement for the
+//! next expressions, and the proposal is accepted only if lowering it at that place reproduces the
+//! same expressions. So `lower(raise(program)) == program`, and nothing is guessed. An expression
+//! that no reader knows becomes a [`Statement::Opaque`] at its place. A few spellings of other
+//! programs mean the same as this crate's and are read although they differ; they are marked
+//! [`Spelling::Other`].
 //!
 //! ```text
 //! matches   loads and comparisons      actions   everything else      set   sets and their elements
@@ -28,22 +29,22 @@ use super::kept::userdata_comment;
 use super::lower::{Known, Sets, lower_statement};
 use crate::model::{Family, Field, Match, Op, Opaque, Operand, Rule, Statement, Value};
 
-/// The rule that a program in a table of `family` says.
+/// Returns the rule that a program in a table of `family` expresses.
 ///
-/// A check of the network or transport protocol is left out where [`lower`](super::lower()) would
-/// put it in again. The comment comes from `userdata`, as nft(8) keeps it there.
+/// A check of the network or transport protocol is left out if [`lower`](super::lower()) would add
+/// it again. The comment is read from `userdata`, where nft(8) keeps it.
 #[must_use]
 pub fn raise(exprs: &[Expr], userdata: &[u8], family: Family, sets: &(impl Sets + ?Sized)) -> Rule {
     let read = read(exprs, family, sets);
     rule(without_implied(read, exprs, family, sets), userdata)
 }
 
-/// The same with every check as a match of its own: what nft(8) starts from when it lists a rule.
+/// Like [`raise`], with every check as a match: what nft(8) starts from when it lists a rule.
 pub(crate) fn raise_in_full(exprs: &[Expr], userdata: &[u8], family: Family, sets: &(impl Sets + ?Sized)) -> Rule {
     let mut listed: Vec<Read> = Vec::with_capacity(exprs.len());
     for read in read(exprs, family, sets) {
         match listed.last_mut() {
-            // Of two ports in one load nft says so only where it knows the protocol.
+            // nft lists two ports in one load as such only if it knows the protocol.
             Some(last) if last.start == read.start && read.known.transport.is_none() && is_port(&read.statement) => {
                 let code = exprs.get(read.start..read.end).unwrap_or_default().to_vec();
                 last.statement = opaque(code, None);
@@ -68,7 +69,7 @@ fn rule(statements: Vec<Statement>, userdata: &[u8]) -> Rule {
     Rule { statements, comment: userdata_comment(userdata).map(Into::into), ..Rule::new() }
 }
 
-/// A statement, where it was read, and what was known in front of it.
+/// A statement, where it was read, and what was known before it.
 struct Read {
     statement: Statement,
     start: usize,
@@ -76,7 +77,7 @@ struct Read {
     known: Known,
 }
 
-/// What some expressions may say.
+/// A proposed meaning of some expressions.
 struct Proposal {
     statements: Vec<Statement>,
     len: usize,
@@ -85,7 +86,7 @@ struct Proposal {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Spelling {
-    /// Ours, if it says what is proposed.
+    /// This crate's, if lowering the proposal reproduces it.
     Ours,
     /// Another one, which means the same.
     Other,
@@ -128,7 +129,8 @@ fn read(exprs: &[Expr], family: Family, sets: &(impl Sets + ?Sized)) -> Vec<Read
     found
 }
 
-/// What is known behind the proposed statements, when they are what these expressions say.
+/// Returns what is known after the proposed statements, if they are the meaning of these
+/// expressions.
 fn accept(
     proposal: &Proposal,
     exprs: &[Expr],
@@ -149,7 +151,7 @@ fn accept(
     (proposal.spelling == Spelling::Other || same()).then_some(known)
 }
 
-/// Whether lowering put a check in front, which then was not in the program.
+/// Returns whether lowering added a check that was not in the program.
 fn checks_first(statement: &Statement, code: &[Expr]) -> bool {
     let Statement::Match(Match { selector, .. }) = statement else { return false };
     let first = selector.fields().first().map(|field| load(*field, Register::FIRST));
@@ -161,7 +163,7 @@ fn checks_first(statement: &Statement, code: &[Expr]) -> bool {
     }
 }
 
-/// Whether two programs are the same, but for what a kernel adds on its own.
+/// Returns whether two programs are the same except for what the kernel adds.
 fn says(read: &[Expr], lowered: &[Expr]) -> bool {
     read.len() == lowered.len() && read.iter().zip(lowered).all(|(read, lowered)| alike(read, lowered))
 }
@@ -173,7 +175,8 @@ fn alike(read: &Expr, lowered: &Expr) -> bool {
             Expr::Lookup { sreg, dreg, set: LookupSet::Anonymous(set), inverted },
             Expr::Lookup { sreg: s, dreg: d, set: LookupSet::Anonymous(other), inverted: i },
         ) => {
-            // Its elements were read one by one; how a set is described is up to who made it.
+            // Its elements were read one by one; its description depends on the program that made
+            // it.
             let kind = |flags: u32| flags & (crate::model::SetFlags::INTERVAL.bits());
             (sreg, dreg, inverted) == (s, d, i) && kind(set.code.flags) == kind(other.code.flags)
         }
@@ -189,19 +192,19 @@ fn alike(read: &Expr, lowered: &Expr) -> bool {
     }
 }
 
-/// A range of one register is that register: the kernel repeats it.
+/// Drops the upper register of a range if it equals the lower one, which the kernel repeats.
 fn tidy(range: RegisterRange) -> RegisterRange {
     RegisterRange { min: range.min, max: range.max.filter(|max| Some(*max) != range.min) }
 }
 
-/// The flags that a user can give; that an address or a port is given, the kernel says too
+/// Returns the flags that a user can set. The kernel also sets flags for a given address or port
 /// (`NF_NAT_RANGE_MAP_IPS` and `NF_NAT_RANGE_PROTO_SPECIFIED`,
 /// include/uapi/linux/netfilter/nf_nat.h).
 fn translation(flags: u32) -> u32 {
     flags & !3
 }
 
-/// An expression that nothing knows, behind those before it.
+/// Keeps an expression that no reader knows, joined to unknown ones right before it.
 fn keep(found: &mut Vec<Read>, expr: &Expr, at: usize, known: Known) {
     let mut code = vec![expr.clone()];
     let mut start = at;
@@ -219,7 +222,7 @@ fn keep(found: &mut Vec<Read>, expr: &Expr, at: usize, known: Known) {
     found.push(Read { statement, start, end: at + 1, known });
 }
 
-/// The name of an xtables extension: the first attribute of a `match` or `target`
+/// Returns the name of an xtables extension: the first attribute of a `match` or `target`
 /// (`NFTA_MATCH_NAME`, `NFTA_TARGET_NAME`).
 fn extension(expr: &Expr) -> Option<Box<str>> {
     let Expr::Opaque { name, data, set: _ } = expr else { return None };
@@ -232,10 +235,10 @@ fn extension(expr: &Expr) -> Option<Box<str>> {
     (kind == 1).then(|| String::from_utf8_lossy(text).into())
 }
 
-/// Leaves out the checks that lowering makes again in the same place.
+/// Leaves out the checks that lowering adds again in the same place.
 fn without_implied(read: Vec<Read>, exprs: &[Expr], family: Family, sets: &(impl Sets + ?Sized)) -> Vec<Statement> {
     let mut statements: Vec<Statement> = Vec::with_capacity(read.len());
-    // The checks at the end of `statements`: where each starts, and what was known in front of it.
+    // The checks at the end of `statements`: where each starts, and what was known before it.
     let mut checks: Vec<(usize, Known)> = Vec::new();
     for Read { statement, start, end, known } in read {
         let implied = (1..=checks.len().min(2)).rev().find(|count| {

@@ -1,4 +1,5 @@
-//! Equality of programs up to what the kernel counts and rounds: what makes a rule the same rule.
+//! Equality of programs except for what the kernel counts and rounds: decides whether two rules are
+//! the same rule.
 
 use std::hash::{Hash, Hasher};
 
@@ -11,11 +12,11 @@ use crate::attr::nfta::{NFTA_LAST_MSECS, NFTA_LAST_SET, NFTA_QUOTA_CONSUMED};
 use crate::attr::{Attribute, Attributes, Malformed};
 use crate::model::Name;
 
-/// The coarsest tick of a kernel in milliseconds (`CONFIG_HZ_100`); a timeout comes back rounded to
+/// The coarsest tick of a kernel in milliseconds (`CONFIG_HZ_100`); the kernel rounds timeouts to
 /// ticks.
 const TICK: u64 = 10;
 
-/// Whether two programs do the same, whatever their counters stand at.
+/// Returns whether two programs do the same, regardless of their counters.
 ///
 /// ```
 /// use nftmesh::bytecode::{NoSets, lower, same_programs};
@@ -34,7 +35,7 @@ pub fn same_programs(a: &[Expr], b: &[Expr]) -> bool {
 }
 
 impl Expr {
-    /// Whether this does the same as `other`, whatever the counters stand at.
+    /// Returns whether this does the same as `other`, regardless of counters.
     #[must_use]
     pub fn same(&self, other: &Expr) -> bool {
         match (self, other) {
@@ -54,8 +55,8 @@ impl Expr {
         }
     }
 
-    /// Hashes nothing in which two that are the [same](Expr::same) may differ, and what mostly
-    /// tells others apart.
+    /// Hashes nothing in which two expressions that are the [same](Expr::same) may differ, and most
+    /// of what distinguishes others.
     pub(crate) fn hash_same(&self, state: &mut impl Hasher) {
         match self {
             Expr::Counter { .. } => std::mem::discriminant(self).hash(state),
@@ -73,8 +74,8 @@ impl Expr {
     }
 }
 
-/// The attributes in which the kernel counts what packets did (`enum nft_quota_attributes`, `enum
-/// nft_last_attributes`).
+/// Returns the attributes in which the kernel counts what packets did (`enum nft_quota_attributes`,
+/// `enum nft_last_attributes`).
 fn counted(expr: &str) -> &'static [u16] {
     match expr {
         "quota" => &[NFTA_QUOTA_CONSUMED],
@@ -83,13 +84,13 @@ fn counted(expr: &str) -> &'static [u16] {
     }
 }
 
-/// Whether two lists of attributes are the same but for those of these types.
+/// Returns whether two lists of attributes are the same except for these types.
 pub(crate) fn same_attributes(a: &[u8], b: &[u8], but: &[u16]) -> bool {
     let meant = |bytes| attributes(bytes).filter(|(kind, _)| !but.contains(kind));
     a == b || !but.is_empty() && meant(a).eq(meant(b))
 }
 
-/// Type and bytes of every attribute, and what is cut short as one of type 0.
+/// Returns type and bytes of every attribute; one that is cut short has type 0.
 pub(crate) fn attributes(all: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     Attributes::new(all).map(|read| match read {
         Ok(Attribute { kind, value, .. }) => (kind, value),
@@ -98,10 +99,10 @@ pub(crate) fn attributes(all: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 }
 
 impl AnonymousSet {
-    /// Whether both hold the same, up to counters and rounded times.
+    /// Returns whether both have the same contents, except for counters and rounded times.
     ///
-    /// Types of key and data, size and userdata are for nft(8) to print; elements that packets add
-    /// do not count.
+    /// Types of key and data, size and userdata are only for nft(8) to print, and elements that
+    /// packets add are not compared.
     #[must_use]
     pub fn same(&self, other: &AnonymousSet) -> bool {
         let kinds = |code: &SetCode| code.flags & !(NFT_SET_ANONYMOUS | NFT_SET_CONSTANT);
@@ -121,8 +122,9 @@ impl AnonymousSet {
 }
 
 impl SetCode {
-    /// Whether both declare the same, with timeouts that may be a kernel's tick (at most 10 ms)
-    /// apart. Userdata, and attributes that have no meaning here, decide nothing.
+    /// Returns whether both declare the same set, with timeouts that may differ by a kernel's tick
+    /// (at most 10 ms). Userdata, and attributes that this crate does not understand, are not
+    /// compared.
     #[must_use]
     pub fn same(&self, other: &SetCode) -> bool {
         let SetCode { flags, key_type, key_len: _, data, fields: _, size, timeout: _, gc_interval: _, .. } = self;
@@ -132,7 +134,7 @@ impl SetCode {
             && self.keeps_the_same(other)
     }
 
-    /// Whether elements of the one could be in the other, for as long.
+    /// Returns whether elements of one set could be in the other, for as long.
     fn keeps_the_same(&self, other: &SetCode) -> bool {
         let SetCode { key_len, fields, timeout, gc_interval, object, exprs, .. } = self;
         (key_len, fields, gc_interval, object) == (&other.key_len, &other.fields, &other.gc_interval, &other.object)
@@ -142,14 +144,14 @@ impl SetCode {
 }
 
 impl ElementCode {
-    /// Whether both are the same element, with timeouts that may be a kernel's tick (at most 10 ms)
-    /// apart, whatever counters it carries stand at. Of userdata the comment counts.
+    /// Returns whether both are the same element, with timeouts that may differ by a kernel's tick
+    /// (at most 10 ms) and regardless of its counters. Only the comment of userdata is compared.
     #[must_use]
     pub fn same(&self, other: &ElementCode) -> bool {
         self.same_in(other, &[])
     }
 
-    /// The same in a set that gives every element `carried` by itself.
+    /// Like [`same`](Self::same), in a set that adds `carried` to every element.
     pub(crate) fn same_in(&self, other: &ElementCode, carried: &[Expr]) -> bool {
         let ElementCode { key, key_end, flags, data, timeout, userdata, extras } = self;
         let (mine, theirs) = (Extras::of(extras.as_deref(), carried), Extras::of(other.extras.as_deref(), carried));
@@ -161,7 +163,7 @@ impl ElementCode {
     }
 }
 
-/// What an element has beside its key, with what its set gives it.
+/// The parts of an element other than its key, including those that its set adds.
 struct Extras<'a> {
     exprs: &'a [Expr],
     object: Option<&'a Name>,

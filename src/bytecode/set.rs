@@ -8,7 +8,7 @@ use crate::model::{DataType, Family, Opaque, Set, SetData, SetFlags, SetPolicy, 
 
 /// How a set is declared to the kernel: everything but its name and its elements.
 ///
-/// The kernel keeps `timeout` in ticks of 1 to 10 ms and says it back rounded; see
+/// The kernel keeps `timeout` in ticks of 1 to 10 ms and reports it rounded; see
 /// [`same`](SetCode::same).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFT_MSG_NEWSET")]
@@ -19,25 +19,25 @@ pub struct SetCode {
     pub key_type: u32,
     /// Length of the key in bytes.
     pub key_len: u32,
-    /// Type and length of what an element maps to.
+    /// Type and length of the value that an element maps to.
     pub data: Option<(u32, u32)>,
     /// Length of every field of a concatenation of intervals.
     pub fields: Vec<u8>,
-    /// Most elements.
+    /// Maximum number of elements.
     pub size: Option<u32>,
-    /// Milliseconds an element stays.
+    /// Timeout of elements in milliseconds.
     pub timeout: Option<u64>,
-    /// Milliseconds between collections.
+    /// Interval of garbage collection in milliseconds.
     pub gc_interval: Option<u32>,
-    /// What nft(8) needs to print it, and the comment.
+    /// The comment, and what nft(8) needs to print the set.
     pub userdata: Vec<u8>,
     /// `NFT_SET_POL_*`: 0 for speed, 1 for little memory.
     pub policy: u32,
     /// Kind of the stateful object that an element maps to (`NFT_OBJECT_*`).
     pub object: Option<u32>,
-    /// What every element carries: a counter, a limit.
+    /// Statements that every element carries: a counter, a limit.
     pub exprs: Vec<Expr>,
-    /// Attributes that have no meaning here, as the kernel gave them.
+    /// Attributes that this crate does not understand, as the kernel gave them.
     pub opaque: Vec<u8>,
 }
 
@@ -45,12 +45,12 @@ pub struct SetCode {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a set and its elements")]
 pub struct AnonymousSet {
-    /// How it is declared.
+    /// Its declaration.
     pub code: SetCode,
     /// Its elements.
     pub elements: Vec<ElementCode>,
-    /// For every element its place in the kernel's order, where that is another and nft(8) lists
-    /// it: ranges of concatenations.
+    /// For every element its place in the kernel's order, for ranges of concatenations, which
+    /// nft(8) lists in that order; empty if it is the order of `elements`.
     pub order: Vec<u32>,
 }
 
@@ -67,7 +67,7 @@ pub enum SetMode {
 }
 
 impl SetMode {
-    /// The mode of a set with these flags and this many fields in its key.
+    /// Returns the mode of a set with these flags and this many fields in its key.
     #[must_use]
     pub fn of(flags: SetFlags, fields: usize) -> SetMode {
         match (flags.contains(SetFlags::INTERVAL), fields) {
@@ -77,7 +77,7 @@ impl SetMode {
         }
     }
 
-    /// The mode of a set of the model.
+    /// Returns the mode of a set of the model.
     #[must_use]
     pub fn of_set(set: &Set) -> SetMode {
         match set.opaque.as_ref().and_then(Opaque::code) {
@@ -88,7 +88,7 @@ impl SetMode {
 }
 
 impl SetCode {
-    /// How elements of such a set are kept.
+    /// Returns how elements of such a set are kept.
     #[must_use]
     pub fn mode(&self) -> SetMode {
         let intervals = self.flags & SetFlags::INTERVAL.bits() != 0;
@@ -105,10 +105,10 @@ pub(super) const NFT_SET_MAP: u32 = 0x8;
 pub(super) const NFT_SET_CONCAT: u32 = 0x80;
 pub(super) const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
 
-/// The declaration of a named set.
+/// Returns the declaration of a named set.
 ///
 /// # Errors
-/// When it has no key.
+/// If it has no key.
 pub fn lower_set(set: &Set) -> Result<SetCode, Unlowerable> {
     if let Some(WholeSet { code, .. }) = set.opaque.as_ref().and_then(Opaque::code) {
         return Ok(code.clone());
@@ -118,7 +118,7 @@ pub fn lower_set(set: &Set) -> Result<SetCode, Unlowerable> {
         return Err(Unlowerable::NoKey(name.clone()));
     }
     let mut code = declare(key, data, *flags);
-    // The kernel takes 0 for no bound, and says nothing back.
+    // The kernel takes 0 as no limit, and does not report it.
     code.size = size.filter(|size| *size > 0);
     code.timeout = timeout.map(millis);
     code.gc_interval = gc_interval.map(|interval| u32::try_from(millis(interval)).unwrap_or(u32::MAX));
@@ -135,7 +135,7 @@ pub fn lower_set(set: &Set) -> Result<SetCode, Unlowerable> {
     Ok(code)
 }
 
-/// What every element of a set, or one of them, carries.
+/// Lowers the statements that every element of a set, or one element, carries.
 pub(super) fn carried(statements: &[Statement]) -> Result<Vec<Expr>, Unlowerable> {
     let mut exprs = Vec::with_capacity(statements.len());
     for statement in statements {
@@ -144,7 +144,7 @@ pub(super) fn carried(statements: &[Statement]) -> Result<Vec<Expr>, Unlowerable
     Ok(exprs)
 }
 
-/// An anonymous set with the elements of `set`.
+/// Returns an anonymous set with the elements of `set`.
 pub(super) fn anonymous(set: &Set) -> Result<AnonymousSet, Unlowerable> {
     let mut code = declare(&set.key, &set.data, set.flags | SetFlags::CONSTANT);
     code.flags |= NFT_SET_ANONYMOUS;
@@ -153,7 +153,7 @@ pub(super) fn anonymous(set: &Set) -> Result<AnonymousSet, Unlowerable> {
     Ok(AnonymousSet { code, elements, order: Vec::new() })
 }
 
-/// Milliseconds, as the kernel counts timeouts.
+/// Returns milliseconds, the kernel's unit of timeouts.
 pub(super) fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -211,7 +211,8 @@ fn width(data_type: DataType) -> u32 {
     u32::try_from(data_type.bytes()).unwrap_or(u32::MAX)
 }
 
-/// How nft(8) is told the byte order of a type: 1 host, 2 big endian, 0 for a concatenation.
+/// Returns nft(8)'s number for the byte order of a type: 1 host, 2 big endian, 0 for a
+/// concatenation.
 fn byteorder(key: &[DataType]) -> u32 {
     match key {
         [DataType::Ifname] => 1,
@@ -222,7 +223,7 @@ fn byteorder(key: &[DataType]) -> u32 {
     }
 }
 
-/// Number of a type in nft(8), which names it in listings (`enum datatypes`, nftables
+/// Returns nft(8)'s number of a type, which names it in listings (`enum datatypes`, nftables
 /// include/datatype.h, v1.0.6).
 pub(super) fn type_number(data_type: DataType) -> u32 {
     match data_type {

@@ -1,4 +1,4 @@
-//! What matches of xtables ask of a header and fields of the model do not say, as programs.
+//! Programs for what xtables matches read from a header and no field of the model expresses.
 //!
 //! Sources: net/netfilter/xt_hl.c, xt_dscp.c, xt_addrtype.c and xt_conntrack.c, v6.12.
 
@@ -8,7 +8,7 @@ use super::expr::Expr;
 use super::keys::{CmpOp, FibFlags, FibResult, PayloadBase, Register};
 use crate::model::{AddrType, IpFamily};
 
-/// The time to live of IPv4, or the hop limit of IPv6, compared with `limit`.
+/// Compares the time to live of IPv4, or the hop limit of IPv6, with `limit`.
 pub(crate) fn hops(family: IpFamily, op: CmpOp, limit: u8) -> Vec<Expr> {
     let offset = match family {
         IpFamily::Ipv4 => 8,
@@ -17,7 +17,7 @@ pub(crate) fn hops(family: IpFamily, op: CmpOp, limit: u8) -> Vec<Expr> {
     vec![load(PayloadBase::NETWORK, offset, 1), compare(op, &[limit])]
 }
 
-/// The differentiated services code point (RFC 2474), six bits behind the version in IPv6.
+/// Compares the differentiated services code point (RFC 2474): six bits, after the version in IPv6.
 pub(crate) fn code_point(family: IpFamily, op: CmpOp, value: u8) -> Vec<Expr> {
     match family {
         IpFamily::Ipv4 => {
@@ -30,7 +30,7 @@ pub(crate) fn code_point(family: IpFamily, op: CmpOp, value: u8) -> Vec<Expr> {
     }
 }
 
-/// What the routing tables say of an address where only one interface counts; `flags` name the
+/// Compares the routing type of an address when only one interface is considered; `flags` name the
 /// address and the interface.
 pub(crate) fn address_type(flags: FibFlags, op: CmpOp, kind: AddrType) -> Vec<Expr> {
     let fib = Expr::Fib { result: FibResult::ADDRTYPE, flags, dreg: Register::FIRST };

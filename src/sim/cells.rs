@@ -1,17 +1,17 @@
-//! What registers hold: bytes that are known, and bytes of the packet that are still open.
+//! The contents of registers: known bytes, and bytes of the packet that are still open.
 //!
-//! A walk knows every byte. A comparison of two rule sets leaves the packet open: a byte that
-//! nobody has looked at yet stands for all its values, and is split where a program tests it. Masks
-//! and flips apply bit by bit, so an open byte carries them along.
+//! In a walk, every byte is known. In a comparison of two rule sets, the packet is open: a byte
+//! that no rule has tested yet stands for all its values, and is split where a program tests it.
+//! Masks and xors apply bit by bit, so an open byte keeps them.
 
 use crate::bytecode::Register;
 
-/// Something of a packet or its surroundings that programs read and do not change.
+/// A property of a packet or its surroundings that programs read and do not change.
 ///
 /// Booleans are one byte, 0 or 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Input {
-    /// Connection tracking knows the packet already when it comes to the first chain: it came
+    /// Whether the packet reaches the first chain with a conntrack entry, because it re-entered
     /// through lo.
     Attached,
     Cgroup,
@@ -28,38 +28,38 @@ pub(crate) enum Input {
     L4proto,
     Length,
     Mark,
-    /// The first bytes of the IP header that are no other input: 12 of IPv4, 8 of IPv6, at their
-    /// places.
+    /// The first bytes of the IP header that no other input covers, at their offsets: 12 of IPv4, 8
+    /// of IPv6.
     Network,
     Oif,
     Oifname,
     PktType,
-    /// Whether a socket of this host would receive the packet (the `socket` expression finds one):
-    /// 0 none, 1 one, 2 one of a TCP handshake under way.
+    /// Whether the `socket` expression finds a local socket that would receive the packet: 0 none,
+    /// 1 one, 2 one of a TCP handshake in progress.
     Received,
     Saddr,
     Skgid,
     Skuid,
-    /// The socket of this host that sent the packet, or was assigned to it: 0 none, 1 one, 2 one
-    /// without an owner, which is the kernel's or was closed.
+    /// The local socket that sent the packet or was assigned to it: 0 none, 1 one, 2 one without an
+    /// owner, which is a kernel socket or was closed.
     Socket,
     SocketMark,
     SocketTransparent,
     SocketWildcard,
     Sport,
     TcpFlags,
-    /// The addresses and ports behind the translation that an earlier packet of the connection was
+    /// The addresses and ports after the translation that an earlier packet of the connection was
     /// given.
     TranslatedDaddr,
     TranslatedDport,
     TranslatedSaddr,
     TranslatedSport,
-    /// Bytes 4 to 19 behind the IP header, but for the flags of TCP.
+    /// Bytes 4 to 19 after the IP header, except for the flags of TCP.
     Transport,
 }
 
 impl Input {
-    /// All of them, in the order of their numbers.
+    /// All inputs, in the order of their numbers.
     pub(crate) const ALL: [Input; 34] = [
         Input::Attached,
         Input::Cgroup,
@@ -97,7 +97,7 @@ impl Input {
         Input::Transport,
     ];
 
-    /// Width in bytes; addresses have 16, of which IPv4 uses the first 4.
+    /// Returns the width in bytes; addresses have 16, of which IPv4 uses the first 4.
     pub(crate) fn bytes(self) -> usize {
         match self {
             Input::Attached | Input::CtDirection | Input::L4proto | Input::PktType | Input::Received => 1,
@@ -110,7 +110,7 @@ impl Input {
         }
     }
 
-    /// Whether the kernel keeps it as a number in the order of the machine.
+    /// Returns whether the kernel keeps it as a number in host byte order.
     pub(crate) fn is_host_order(self) -> bool {
         match self {
             Input::Cgroup | Input::CtMark | Input::CtState | Input::CtStatus | Input::CtZone | Input::DaddrType => true,
@@ -139,7 +139,7 @@ pub(crate) enum Cell {
 }
 
 impl Cell {
-    /// A byte of an input, untouched.
+    /// Returns an unchanged byte of an input.
     pub(crate) fn open(input: Input, byte: u8) -> Cell {
         Cell::Open { input, byte, mask: 0xff, xor: 0 }
     }
@@ -165,7 +165,7 @@ impl Cell {
     }
 }
 
-/// The bytes, when all are known.
+/// Returns the bytes, if all are known.
 pub(crate) fn known<const N: usize>(cells: &[Cell]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     if cells.len() != N {
@@ -177,14 +177,14 @@ pub(crate) fn known<const N: usize>(cells: &[Cell]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// `cells & mask ^ xor`, byte by byte.
+/// Computes `cells & mask ^ xor`, byte by byte.
 pub(crate) fn bitwise(cells: &mut [Cell], mask: &[u8], xor: &[u8]) {
     for (cell, (mask, xor)) in cells.iter_mut().zip(mask.iter().zip(xor)) {
         *cell = cell.masked(*mask, *xor);
     }
 }
 
-/// The registers of a program, 64 bytes of which each register is a window (`struct nft_regs`,
+/// The registers of a program: 64 bytes, of which each register is a window (`struct nft_regs`,
 /// include/net/netfilter/nf_tables.h, v6.12).
 #[derive(Clone, Debug)]
 pub(crate) struct Registers([Cell; REGISTER_BYTES]);
@@ -194,7 +194,8 @@ impl Registers {
         Registers([Cell::Known(0); REGISTER_BYTES])
     }
 
-    /// `len` bytes from the start of a register; `None` past the last, which no kernel takes.
+    /// Returns `len` bytes from the start of a register; `None` past the last one, which no kernel
+    /// accepts.
     pub(crate) fn read(&self, register: Register, len: usize) -> Option<&[Cell]> {
         let start = offset(register)?;
         self.0.get(start..start.checked_add(len)?)
@@ -205,7 +206,7 @@ impl Registers {
         self.0.get_mut(start..start.checked_add(len)?)
     }
 
-    /// Stores `cells` and zeroes the rest of the last 4 bytes, as the kernel does; `None` when they
+    /// Stores `cells` and zeroes the rest of the last 4 bytes, as the kernel does; `None` if they
     /// do not fit.
     pub(crate) fn store(&mut self, register: Register, cells: impl ExactSizeIterator<Item = Cell>) -> Option<()> {
         let window = self.window(register, cells.len().next_multiple_of(4))?;

@@ -1,12 +1,12 @@
-//! The checksum of ICMP behind a translation: it is a field that rules can look at, as `th dport`.
+//! The checksum of an ICMP message after a translation: rules can read that field as `th dport`.
 
 use std::net::IpAddr;
 
 use super::connections::Tuple;
 use crate::model::Protocol;
 
-/// The checksum behind a change of addresses and id: RFC 1624, section 3, equation 3. Only that of
-/// ICMPv6 is about addresses too (icmp_manip_pkt and icmpv6_manip_pkt,
+/// Returns the checksum after a change of addresses and id: RFC 1624, section 3, equation 3. Only
+/// the checksum of ICMPv6 covers the addresses (icmp_manip_pkt and icmpv6_manip_pkt,
 /// net/netfilter/nf_nat_proto.c, v6.12).
 pub(super) fn moved(checksum: u16, from: Tuple, to: Tuple) -> u16 {
     let [before, after] = [from, to].map(|tuple| summands(&tuple));
@@ -30,7 +30,7 @@ fn summands(tuple: &Tuple) -> Vec<u16> {
     words
 }
 
-/// Of fewer than 65536 words.
+/// Folds the sum of fewer than 65536 words.
 fn folded(sum: u32) -> u16 {
     let once = (sum >> 16) + (sum & 0xffff);
     u16::try_from((once >> 16) + (once & 0xffff)).unwrap_or(u16::MAX)
@@ -40,7 +40,7 @@ fn folded(sum: u32) -> u16 {
 mod tests {
     use super::*;
 
-    /// Of the tuple and what else is in the packet.
+    /// Returns the checksum of the tuple and some other words of the packet.
     fn whole(tuple: &Tuple) -> u16 {
         !folded(summands(tuple).into_iter().chain([0x8000, 58, 16, 0x1234]).map(u32::from).sum())
     }

@@ -1,10 +1,10 @@
 //! Connection tracking: which packets belong together, and the translation that the first of them
 //! was given.
 //!
-//! Two tuples a connection, as in the kernel: what its packets look like where they begin, and what
-//! its replies do where those begin. Translation changes the second (nf_nat_setup_info and
-//! nf_nat_packet, net/netfilter/nf_nat_core.c, v6.12). Checksums are taken to be right: of a packet
-//! with a wrong one tracking knows nothing.
+//! A connection has two tuples, as in the kernel: that of its packets where they begin, and that of
+//! its replies where those begin. Translation changes the second (nf_nat_setup_info and
+//! nf_nat_packet, net/netfilter/nf_nat_core.c, v6.12). Checksums are assumed to be right: tracking
+//! ignores packets with a wrong one.
 
 pub(super) mod sound;
 mod tcp;
@@ -19,8 +19,8 @@ use super::situation::{done, is_never_tracked};
 use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol};
 use crate::xt::{End, OfConnection};
 
-/// Where packets of one direction come from and go to. Of ICMP, the source port is type and code,
-/// and the other one the id.
+/// Source and destination of the packets of one direction. For ICMP, the source port is type and
+/// code, and the destination port the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tuple {
     pub(super) protocol: Protocol,
@@ -35,12 +35,12 @@ pub(super) struct Entry {
     pub(super) zone: u16,
     pub(super) mark: u32,
     pub(super) status: CtStatus,
-    /// Which sides have their translation, be it none.
+    /// Which sides have their translation, possibly the identity translation.
     pub(super) source_done: bool,
     pub(super) destination_done: bool,
     /// The interface whose address it was masqueraded with, or 0.
     pub(super) masqueraded: u32,
-    /// What its segments were, if it is one of TCP.
+    /// The state of TCP, if it is a TCP connection.
     pub(super) tcp: Option<Tcp>,
 }
 
@@ -48,20 +48,20 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attached {
     pub(super) entry: Entry,
-    /// Its place in the table, once the first packet got through.
+    /// Its index in the table, once the first packet has passed.
     pub(super) at: Option<usize>,
     pub(super) direction: CtDirection,
     pub(super) state: CtState,
 }
 
-/// What connection tracking made of a packet.
+/// The result of connection tracking for a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Connection(Attached),
     Invalid,
-    /// Messages that every network needs, such as neighbour discovery.
+    /// A message that every network needs, such as neighbour discovery.
     Untracked,
-    /// It is about a connection that the packet's contents name.
+    /// It is about a connection that is named by contents of the packet that are not known.
     Unknown,
 }
 
@@ -108,8 +108,8 @@ impl Tuple {
 }
 
 impl Connections {
-    /// The connection of a packet in a zone; a new one that is not in the table yet when it begins
-    /// one.
+    /// Returns the connection of a packet in a zone; if the packet begins one, a new connection
+    /// that is not in the table yet.
     pub(super) fn find(&mut self, packet: &Packet, zone: u16) -> Found {
         let tuple = Tuple::of(packet);
         if let Some((at, direction)) = self.by_tuple.get(&(zone, tuple)).copied() {
@@ -151,9 +151,9 @@ impl Connections {
         Found::Connection(Attached { entry, at: None, direction: CtDirection::Original, state: CtState::NEW })
     }
 
-    /// The connection that an error of ICMP is about: that of the packet in it, if it goes back to
-    /// who sent that one (nf_conntrack_inet_error, net/netfilter/nf_conntrack_proto_icmp.c,
-    /// v6.12).
+    /// Returns the connection that an ICMP error is about: that of the packet in it, if the error
+    /// goes back to the sender of that packet (nf_conntrack_inet_error,
+    /// net/netfilter/nf_conntrack_proto_icmp.c, v6.12).
     fn about(&self, packet: &Packet, zone: u16) -> Found {
         let Some(about) = &packet.about else { return Found::Unknown };
         let known = self.by_tuple.get(&(zone, Tuple::of(about).reversed())).copied();
@@ -165,7 +165,7 @@ impl Connections {
         Found::Connection(Attached { entry, at: Some(at), direction, state: CtState::RELATED })
     }
 
-    /// One more packet of a connection; what is known of it then.
+    /// Records one more packet of a connection, and returns its new state.
     fn known(&mut self, mut entry: Entry, at: usize, direction: CtDirection) -> Attached {
         let state = match direction {
             CtDirection::Reply => {
@@ -175,7 +175,7 @@ impl Connections {
             CtDirection::Original if entry.status.contains(CtStatus::SEEN_REPLY) => CtState::ESTABLISHED,
             CtDirection::Original => CtState::NEW,
         };
-        // Known from here on, whatever becomes of the packet.
+        // Recorded even if the packet is dropped later.
         if let Some(slot) = self.entries.get_mut(at) {
             *slot = entry;
         }
@@ -188,9 +188,9 @@ impl Connections {
         }
     }
 
-    /// The packet got through: its connection is in the table from now on, as it is now. `false`
-    /// when its replies would be taken for another's: it is dropped (__nf_conntrack_confirm and
-    /// nf_ct_resolve_clash, net/netfilter/nf_conntrack_core.c, v6.12).
+    /// Puts the connection of a packet that has passed into the table, as it is now. Returns
+    /// `false` if its replies would be taken for another connection's: then the packet is dropped
+    /// (__nf_conntrack_confirm and nf_ct_resolve_clash, net/netfilter/nf_conntrack_core.c, v6.12).
     pub(super) fn confirm(&mut self, attached: &mut Attached) -> bool {
         let Entry { original, reply, zone, .. } = attached.entry;
         let taken = |tuple| self.by_tuple.contains_key(&(zone, tuple));
@@ -215,15 +215,16 @@ impl Connections {
         true
     }
 
-    /// What rules changed at a connection that is in the table.
+    /// Stores what rules changed of a connection that is in the table.
     pub(super) fn update(&mut self, attached: &Attached) {
         if let Some(entry) = attached.at.and_then(|at| self.entries.get_mut(at)) {
             *entry = attached.entry;
         }
     }
 
-    /// Gives one side of a connection its translation; without one, none, unless that would mix it
-    /// up with another. Whether the kernel would have chosen a port at random.
+    /// Gives one side of a connection its translation; without one, the identity translation,
+    /// unless that would mix it up with another connection. Returns whether the kernel would have
+    /// chosen a port at random.
     pub(super) fn translate(&mut self, entry: &mut Entry, kind: NatKind, chosen: Option<Chosen>) -> bool {
         let now = entry.reply.reversed();
         let mut new = now;
@@ -244,11 +245,11 @@ impl Connections {
         is_random
     }
 
-    /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12, with the lowest port where it takes
-    /// any: then `true`.
+    /// get_unique_tuple, net/netfilter/nf_nat_core.c, v6.12. Takes the lowest port where the kernel
+    /// takes any, and then returns `true`.
     fn choose_port(&mut self, entry: &Entry, new: &mut Tuple, kind: NatKind, chosen: Chosen) -> bool {
         let is_icmp = is_icmp(new.protocol);
-        // The id of ICMP is that of both directions.
+        // Both directions of ICMP have the same id.
         let kind_of_port = if is_icmp { NatKind::Dnat } else { kind };
         let own = side(new, kind_of_port).port();
         let (low, high) = match chosen.ports {
@@ -261,7 +262,7 @@ impl Connections {
             Some(ports) => ports,
             None if !chosen.random && !self.is_taken(entry, *new) => return false,
             None if is_icmp => (0, u16::MAX),
-            // What is translated to somewhere need not be unique.
+            // A translated destination need not be unique.
             None if kind == NatKind::Dnat => return false,
             None if own < 512 => (1, 511),
             None if own < 1024 => (600, 1023),
@@ -269,7 +270,8 @@ impl Connections {
         };
         for port in low..=high {
             side(new, kind_of_port).set_port(port);
-            // Sequence numbers decide whether one that is over makes room (nf_nat_used_tuple_harder).
+            // Sequence numbers decide whether a finished connection makes room
+            // (nf_nat_used_tuple_harder).
             if let Some(over) = self.taker(entry, *new).filter(Entry::makes_room) {
                 self.forget(&over);
                 return true;
@@ -281,12 +283,12 @@ impl Connections {
         low != high && (chosen.random || is_icmp || kind == NatKind::Snat)
     }
 
-    /// Whether replies to this would be taken for another connection's.
+    /// Returns whether replies to this would be taken for another connection's.
     fn is_taken(&self, entry: &Entry, tuple: Tuple) -> bool {
         self.by_tuple.contains_key(&(entry.zone, tuple.reversed()))
     }
 
-    /// The connection that has these replies.
+    /// Returns the connection that has these replies.
     fn taker(&self, entry: &Entry, tuple: Tuple) -> Option<Entry> {
         match self.by_tuple.get(&(entry.zone, tuple.reversed()))? {
             (at, CtDirection::Reply) => self.entries.get(*at).copied(),
@@ -296,12 +298,13 @@ impl Connections {
 }
 
 impl Entry {
-    /// Whether conntrack_mt finds it so (net/netfilter/xt_conntrack.c, v6.12); `None` when that is
-    /// not known here.
+    /// Returns whether the connection matches in conntrack_mt (net/netfilter/xt_conntrack.c,
+    /// v6.12); `None` if that is not known here.
     pub(super) fn is(&self, asked: OfConnection) -> Option<bool> {
         let end = |End { direction, side }: End| {
             let mut tuple = self.tuple(direction);
-            // The kernel has the id of ICMP with the source, and type and code with the destination.
+            // The kernel keeps the id of ICMP with the source, and type and code with the
+            // destination.
             let of_port = if is_icmp(tuple.protocol) { other(side) } else { side };
             (self::side(&mut tuple, side).ip(), self::side(&mut tuple, of_port).port())
         };
@@ -316,21 +319,21 @@ impl Entry {
                 _ => None,
             },
             OfConnection::Expires { .. } => None,
-            // Instead of ports, keys may be there.
+            // There may be keys instead of ports.
             OfConnection::Port { .. } if self.original.protocol == GRE => None,
             OfConnection::Port { of, low, high } => Some((low..=high).contains(&end(of).1)),
             OfConnection::Protocol(protocol) => Some(u16::from(self.original.protocol.0) == protocol),
         }
     }
 
-    /// The status that rules see: which sides have their translation is a part of it.
+    /// Returns the status that rules see, which includes the sides that have their translation.
     pub(super) fn whole_status(&self) -> CtStatus {
         let bit = |is_done: bool, kind: NatKind| if is_done { done(kind) } else { 0 };
         let done = bit(self.source_done, NatKind::Snat) | bit(self.destination_done, NatKind::Dnat);
         CtStatus::from_bits_retain(self.status.bits() | done)
     }
 
-    /// What packets of that direction look like where they begin.
+    /// Returns the tuple of that direction's packets where they begin.
     fn tuple(&self, direction: CtDirection) -> Tuple {
         match direction {
             CtDirection::Original => self.original,
@@ -340,9 +343,9 @@ impl Entry {
 }
 
 impl Attached {
-    /// What an error of ICMP about the connection looks like behind the translation of one side,
-    /// and the packet that it is about (nf_nat_icmp_reply_translation,
-    /// net/netfilter/nf_nat_proto.c, v6.12). `false` when nothing changes.
+    /// Translates one side of an ICMP error about the connection, and of the packet that it is
+    /// about (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c, v6.12). Returns `false`
+    /// if nothing changes.
     pub(super) fn apply_to_error(
         &self,
         kind: NatKind,
@@ -368,18 +371,18 @@ impl Attached {
         true
     }
 
-    /// What the packet looks like behind the translation of one side.
+    /// Returns the tuple of a packet after the translation of one side.
     pub(super) fn apply(&self, kind: NatKind, tuple: Tuple) -> Tuple {
         let (translated, by) = match self.direction {
             CtDirection::Original => (self.entry.reply.reversed(), kind),
-            // A reply undoes at the one side what was done at the other.
+            // A reply undoes on one side what was done on the other.
             CtDirection::Reply => (self.entry.original.reversed(), other(kind)),
         };
         let mut tuple = tuple;
         if self.entry.status.contains(bit(by)) {
             let mut translated = translated;
             *side(&mut tuple, kind) = *side(&mut translated, kind);
-            // icmp_manip_pkt, net/netfilter/nf_nat_proto.c, v6.12: the id, whichever side it is.
+            // icmp_manip_pkt, net/netfilter/nf_nat_proto.c, v6.12: the id changes for either side.
             if is_icmp(tuple.protocol) {
                 tuple.destination.set_port(translated.destination.port());
             }
@@ -411,8 +414,8 @@ fn bit(kind: NatKind) -> CtStatus {
     }
 }
 
-/// The type of the answer to an ICMP type: invmap, net/netfilter/nf_conntrack_proto_icmp.c and
-/// _icmpv6.c.
+/// Returns the type of the answer to an ICMP type: invmap, net/netfilter/nf_conntrack_proto_icmp.c
+/// and _icmpv6.c.
 fn answer(protocol: Protocol, kind: u8) -> u8 {
     let pairs: &[(u8, u8)] = if protocol == Protocol::ICMPV6 { PAIRS6 } else { PAIRS4 };
     let found = pairs.iter().find_map(|(ask, answer)| match kind {

@@ -1,8 +1,8 @@
 //! Base chains that packets are not walked through: at ingress and egress of devices, of bridges,
-//! and at hooks without a name here.
+//! and at hooks that are not modelled.
 //!
-//! A walk that comes to one cannot be told, unless nothing in the chain, or in a chain of its table
-//! that it could call, does anything to a packet.
+//! A walk that reaches one cannot continue, unless nothing in the chain, or in a chain of its table
+//! that it could call, has an effect on a packet.
 
 use super::inputs::CannotTell;
 use crate::bytecode::{BitwiseCode, CtKey, Expr, LimitCode, LogCode, MetaKey};
@@ -13,23 +13,23 @@ use crate::state::{ChainState, HookState, TableState, chain_kind};
 pub(super) struct DeviceChain {
     chain: ChainId,
     at: At,
-    /// Names of devices; any when it is empty.
+    /// Names of devices; empty for any device.
     devices: Vec<String>,
     is_harmless: bool,
 }
 
-/// Where such a chain meets a packet.
+/// The place where such a chain sees a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum At {
     Bridge,
     Egress,
     Ingress,
-    /// It is not known where.
+    /// The place is not known.
     Unknown,
 }
 
 impl DeviceChain {
-    /// Those of a table.
+    /// Returns the chains of a table.
     pub(super) fn of(table: &TableState) -> Vec<DeviceChain> {
         let is_dormant = TableFlags::from_bits_truncate(table.flags).contains(TableFlags::DORMANT);
         if is_dormant || table.id.family == Family::Arp {
@@ -54,7 +54,7 @@ impl DeviceChain {
         Some(DeviceChain {
             chain: table.id.chain(&chain.name),
             at,
-            // A list that is not understood may name any.
+            // A list that is not understood may name any device.
             devices: if opaque.is_empty() { devices.clone() } else { Vec::new() },
             is_harmless,
         })
@@ -64,11 +64,11 @@ impl DeviceChain {
         self.is_harmless && self.chain == *chain
     }
 
-    /// Whether it looks at a packet there, by that device.
+    /// Fails if the chain sees a packet there, on that device.
     pub(super) fn stands(&self, at: At, device: &str) -> Result<(), CannotTell> {
         let is_there = match self.at {
             At::Unknown => true,
-            // A packet comes to these by a bridge, which is never lo.
+            // Packets reach these through a bridge, which is never lo.
             At::Bridge => device != "lo",
             own => own == at,
         };
@@ -90,20 +90,20 @@ impl DeviceChain {
     }
 }
 
-/// Whether an expression leaves every packet as it is.
+/// Returns whether an expression leaves every packet unchanged.
 pub(super) fn is_harmless(table: &TableState, expr: &Expr) -> bool {
     match expr {
-        // What these load, where to, and what they compare with what: only where the run ends.
+        // What these load and compare only decides where the rule ends.
         Expr::Bitwise(BitwiseCode { reg: _, mask: _, xor: _ }) | Expr::Byteorder { reg: _, len: _ } => true,
         Expr::Cmp { sreg: _, op: _, data: _ } | Expr::Range { sreg: _, op: _, low: _, high: _ } => true,
         Expr::Ct { key: CtKey(_), dreg: _ } | Expr::Meta { key: MetaKey(_), dreg: _ } => true,
         Expr::Fib { result: _, flags: _, dreg: _ } | Expr::Socket { key: _, dreg: _ } => true,
         Expr::Immediate { dreg: _, data: _ } | Expr::Payload { base: _, offset: _, len: _, dreg: _ } => true,
         Expr::Limit(LimitCode { rate: _, unit: _, burst: _, kind: _, flags: _ }) => true,
-        // How much was counted and what is written is nothing to the packet.
+        // Counting and logging do not affect the packet.
         Expr::Counter { packets: _, bytes: _ } => true,
         Expr::Log(LogCode { prefix: _, level: _, group: _, snaplen: _, queue_threshold: _, flags: _ }) => true,
-        // What a map holds, and what an element carries, may be anything.
+        // The data of a map, and the statements of an element, may be anything.
         Expr::Lookup { dreg, set, sreg: _, inverted: _ } => {
             let named = match set {
                 crate::bytecode::LookupSet::Named(name) => table.set(name.as_str()).map(|set| set.elements.as_slice()),

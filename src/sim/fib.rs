@@ -1,4 +1,4 @@
-//! What a `fib` expression asks: about which address, by which mark and interface, and for what
+//! What a `fib` expression asks: the address, mark and interface to look up, and the result
 //! (net/netfilter/nft_fib.c, v6.12).
 
 use std::net::IpAddr;
@@ -7,14 +7,14 @@ use super::inputs::CannotTell;
 use crate::bytecode::{FibFlags, FibResult};
 use crate::model::{NatKind, Protocol};
 
-/// A question to the routing tables.
+/// A lookup in the routing tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Query {
-    /// About the source or the destination.
+    /// Whether the source or the destination is looked up.
     pub(crate) end: NatKind,
-    /// With the mark of the packet.
+    /// Whether the packet's mark is used.
     pub(crate) by_mark: ByMark,
-    /// Only this interface counts.
+    /// The only interface that is considered.
     pub(crate) device: Option<Device>,
     pub(crate) wanted: Wanted,
 }
@@ -31,14 +31,14 @@ pub(crate) enum Device {
     Outgoing,
 }
 
-/// What is loaded.
+/// The value that is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// Whether there is an interface.
     Exists,
     /// Its index.
     Index,
-    /// The kind of the address.
+    /// The type of the address.
     Kind,
     /// The name of the interface.
     Name,
@@ -78,28 +78,28 @@ impl Query {
         Query { end: NatKind::Dnat, by_mark: ByMark::No, device: None, wanted: Wanted::Kind };
 }
 
-/// What the routing tables say to one `fib` expression about a packet, see
+/// The answer of the routing tables to one `fib` expression about a packet; see
 /// [`Situation::fib`](super::Situation::fib).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct FibAnswer {
-    /// What it is asked for.
+    /// The result that is asked for.
     pub result: FibResult,
-    /// About which address, and how.
+    /// The address that is looked up, and how.
     pub flags: FibFlags,
-    /// The bytes that it loads: of a kind or an index 4, of a name 16.
+    /// The bytes that it loads: 4 for a type or an index, 16 for a name.
     pub loads: Vec<u8>,
 }
 
 impl FibAnswer {
-    /// The answer to the expression with this result and these flags.
+    /// Returns the answer to the expression with this result and these flags.
     #[must_use]
     pub fn new(result: FibResult, flags: FibFlags, loads: impl Into<Vec<u8>>) -> Self {
         FibAnswer { result, flags, loads: loads.into() }
     }
 }
 
-/// What a host has to know of a packet to answer.
+/// The parts of a packet that a host needs to answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) source: IpAddr,

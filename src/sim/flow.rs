@@ -1,4 +1,4 @@
-//! What rules change: marks, the connection, the header.
+//! The parts of a packet that rules change: marks, the connection, the header.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,30 +7,30 @@ use super::inputs::{Inputs, Target};
 use crate::model::{Hook, IpFamily, NatKind};
 use crate::xt::SegmentLimit;
 
-/// The part of a packet that programs change while it goes through a hook.
+/// The part of a packet that programs change on its way through a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
     pub(crate) mark: [Cell; 4],
     pub(crate) ct_mark: [Cell; 4],
     pub(crate) tracking: Tracking,
-    /// The zone that a rule gave it.
+    /// The zone that a rule set.
     pub(crate) zone: Option<[Cell; 2]>,
     pub(crate) header: Header,
-    /// What the nat chains of this hook decided.
+    /// The decision of the nat chains of this hook.
     pub(crate) translation: Option<Translation>,
-    /// Where `tproxy` sent it.
+    /// The socket to which `tproxy` sent it.
     pub(crate) tproxy: Option<Target>,
     pub(crate) traced: Cell,
-    /// The mark by which the packet was routed last: behind a chain of type route that changed it,
+    /// The mark by which the packet was last routed: after a chain of type route that changed it,
     /// or with another destination.
     pub(crate) routed: [Cell; 4],
-    /// What TCPMSS limited the maximum segment size to.
+    /// The limits that TCPMSS set for the maximum segment size.
     pub(crate) segment: Segment,
-    /// The kernel would have chosen the new port at random.
+    /// Whether the kernel would have chosen the new port at random.
     pub(crate) is_guess: bool,
 }
 
-/// Addresses and ports, which translations change. An address of IPv4 has its first 4 bytes.
+/// Addresses and ports, which translations change. An IPv4 address uses the first 4 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) saddr: [Cell; 16],
@@ -39,11 +39,11 @@ pub(crate) struct Header {
     pub(crate) dport: [Cell; 2],
 }
 
-/// Limits of the maximum segment size that a packet of TCP says: it is the least of them.
+/// Limits of the maximum segment size that a TCP packet announces; the least of them applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) to: Option<u16>,
-    /// To what fits the way of the packet.
+    /// Whether it is limited to the path MTU.
     pub(crate) by_path: bool,
 }
 
@@ -55,23 +55,23 @@ impl Segment {
         }
     }
 
-    /// Whether options, and what counts them, may be others than they were.
+    /// Returns whether the TCP options, and fields that depend on them, may have changed.
     pub(crate) fn is_limited(self) -> bool {
         self != Segment::default()
     }
 }
 
-/// What connection tracking knows of the packet.
+/// The state of a packet in connection tracking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tracking {
-    /// Not looked at yet in this hook; only a packet from lo is known already.
+    /// Not tracked yet in this hook; only a packet from lo may have a connection already.
     Before,
-    /// Nothing, and a rule looked.
+    /// No connection, and a rule has read that.
     Nothing,
-    /// A rule gave it a zone; tracking will begin there.
+    /// A rule set a zone, in which tracking will begin.
     Template,
     Tracked,
-    /// A rule excluded it.
+    /// A rule excluded the packet.
     Untracked,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Translation {
     pub(crate) address: NewAddress,
     /// Lowest and highest port; the packet's own when absent.
     pub(crate) ports: Option<([Cell; 2], [Cell; 2])>,
-    /// How (`NF_NAT_RANGE_*`), without the bits that say which of the above are there.
+    /// Options (`NF_NAT_RANGE_*`), without the bits that tell which of the above are given.
     pub(crate) flags: u32,
 }
 
@@ -90,9 +90,10 @@ pub(crate) struct Translation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NewAddress {
     Kept,
-    /// Of this host: loopback for what this host sends, else the address of the interface.
+    /// The address of this host: loopback for local packets, otherwise the address of the
+    /// interface.
     Own,
-    /// Lowest and highest.
+    /// The lowest and the highest address.
     Range(Vec<Cell>, Vec<Cell>),
 }
 
@@ -139,7 +140,7 @@ impl Flow {
     }
 }
 
-/// Which end of a connection the nat chains of a hook translate.
+/// Returns the end of a connection that the nat chains of a hook translate.
 pub(crate) fn side(hook: Hook) -> NatKind {
     match hook {
         Hook::Forward | Hook::Output | Hook::Prerouting => NatKind::Dnat,
@@ -147,7 +148,8 @@ pub(crate) fn side(hook: Hook) -> NatKind {
     }
 }
 
-/// Where `redirect` sends what this host sends (nf_nat_redirect.c, net/netfilter, v6.12).
+/// Returns the address to which `redirect` sends local packets (nf_nat_redirect.c, net/netfilter,
+/// v6.12).
 pub(crate) fn loopback(family: IpFamily) -> IpAddr {
     match family {
         IpFamily::Ipv4 => Ipv4Addr::LOCALHOST.into(),
@@ -155,7 +157,7 @@ pub(crate) fn loopback(family: IpFamily) -> IpAddr {
     }
 }
 
-/// How many bytes of a register hold an address.
+/// Returns the number of register bytes that hold an address.
 pub(crate) fn address_bytes(family: IpFamily) -> usize {
     match family {
         IpFamily::Ipv4 => 4,
@@ -163,7 +165,7 @@ pub(crate) fn address_bytes(family: IpFamily) -> usize {
     }
 }
 
-/// The first bytes of an input.
+/// Returns the first bytes of an input.
 pub(crate) fn cells<const N: usize>(inputs: &impl Inputs, input: Input) -> [Cell; N] {
     let all = inputs.all(input);
     all.first_chunk().copied().unwrap_or([Cell::Known(0); N])

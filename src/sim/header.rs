@@ -1,9 +1,9 @@
 //! The bytes of a packet's headers, as far as they are known.
 //!
-//! Addresses, ports, the protocol, the length and the flags of TCP are fields of a [`Packet`]. What
-//! else a header holds is known where [`Packet::bytes`] gives it, or where a whole packet without
-//! options can have nothing else there. A byte that is not known stays open: a program may load it
-//! and mask it away, but where it would decide, nothing can be told.
+//! Addresses, ports, the protocol, the length and the TCP flags are fields of a [`Packet`]. The
+//! rest of a header is known if [`Packet::bytes`] gives it, or if it is fixed for an unfragmented
+//! packet without options. An unknown byte stays open: a program may load it and mask it away, but
+//! where it would decide, the result is not known.
 
 use std::fmt;
 
@@ -13,15 +13,15 @@ use super::packet_text::{has_ports, is_icmp};
 use crate::bytecode::PayloadBase;
 use crate::model::{IpFamily, Protocol};
 
-/// Bytes of the headers of a packet from their first on, `None` where one is not known.
+/// The first bytes of the headers of a packet; `None` for one that is not known.
 ///
-/// What the other fields of a [`Packet`] say counts before these.
+/// The other fields of a [`Packet`] take precedence over these.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HeaderBytes {
-    /// The header of IP.
+    /// The IP header.
     pub network: Vec<Option<u8>>,
-    /// What comes after it.
+    /// The bytes after the IP header.
     pub transport: Vec<Option<u8>>,
 }
 
@@ -33,13 +33,13 @@ impl HeaderBytes {
         bytes.iter_mut().skip(at).zip(to).for_each(|(slot, byte)| *slot = *byte);
     }
 
-    /// Forgets bytes that something on the way has changed.
+    /// Forgets bytes that were changed on the way.
     fn forget(bytes: &mut [Option<u8>], range: std::ops::Range<usize>) {
         bytes.iter_mut().skip(range.start).take(range.len()).for_each(|slot| *slot = None);
     }
 }
 
-/// Bytes as hexadecimal digits, `??` for one that is not known.
+/// Prints bytes as hexadecimal digits, `??` for one that is not known.
 pub(super) struct Hex<'a>(pub(super) &'a [Option<u8>]);
 
 impl fmt::Display for Hex<'_> {
@@ -68,7 +68,7 @@ pub(super) fn hex(word: &str, text: &str) -> Result<Vec<Option<u8>>, String> {
 }
 
 impl Packet {
-    /// A byte of what comes after the IP header, as far as it is known.
+    /// Returns a byte after the IP header, if it is known.
     pub(super) fn transport_byte(&self, at: usize) -> Option<u8> {
         let [source, destination, id] = [self.sport, self.dport, self.icmp_id].map(u16::to_be_bytes);
         let ports = [source, destination].concat();
@@ -76,7 +76,7 @@ impl Packet {
         match (self.protocol, at) {
             (protocol, 0..4) if has_ports(protocol) => ports.get(at).copied(),
             (protocol, 0..2) if is_icmp(protocol) => ports.get(at).copied(),
-            // A checksum, or an id, of 0 is one that nobody gave, unless the bytes say it.
+            // A checksum or an id of 0 was not given, unless the bytes contain it.
             (protocol, 2..4) if is_icmp(protocol) && self.dport != 0 => ports.get(at).copied(),
             (protocol, 4..6) if is_icmp(protocol) && self.icmp_id != 0 => id.get(at - 4).copied(),
             (protocol, 0..4) if !is_icmp(protocol) && (self.sport, self.dport) != (0, 0) => ports.get(at).copied(),
@@ -89,25 +89,25 @@ impl Packet {
         self.bytes.network.get(at).copied().flatten()
     }
 
-    /// Whether it is known to be a part of an IPv4 packet: more follows, or came before.
+    /// Returns whether it is known to be a fragment of an IPv4 packet: more follow, or came before.
     pub(super) fn is_fragment(&self) -> bool {
         let follows = self.network_byte(6).is_some_and(|byte| byte & 0x20 != 0);
         self.destination.is_ipv4() && (follows || self.is_later_fragment())
     }
 
-    /// Whether it is known to be another part of an IPv4 packet than the first.
+    /// Returns whether it is known to be a fragment of an IPv4 packet other than the first.
     pub(super) fn is_later_fragment(&self) -> bool {
         let is_any = |at: usize, mask: u8| self.network_byte(at).is_some_and(|byte| byte & mask != 0);
         self.destination.is_ipv4() && (is_any(6, 0x1f) || is_any(7, 0xff))
     }
 
-    /// Whether what its protocol names is an extension header of IPv6: what comes after it is not
+    /// Returns whether its protocol is an extension header of IPv6: what comes after that is not
     /// known (ipv6_find_hdr, net/ipv6/exthdrs_core.c, v6.12).
     pub(super) fn is_behind_extension(&self) -> bool {
         self.destination.is_ipv6() && EXTENSIONS.contains(&self.protocol.0)
     }
 
-    /// The bytes of an input that is a part of a header.
+    /// Returns a byte of an input that is part of a header.
     pub(super) fn header_cell(&self, input: Input, byte: u8) -> Cell {
         let at = usize::from(byte);
         let open = |mask, xor| Cell::Open { input, byte, mask, xor };
@@ -118,7 +118,7 @@ impl Packet {
                 // Version 4, and five words: no options.
                 (None, IpFamily::Ipv4, 0) => Cell::Known(0x45),
                 (None, IpFamily::Ipv6, 0) => open(0x0f, 0x60),
-                // A whole packet is no fragment; it may be one that is not to be fragmented.
+                // Not a fragment, but "don't fragment" may be set.
                 (None, IpFamily::Ipv4, 6) => open(0x40, 0),
                 (None, IpFamily::Ipv4, 7) => Cell::Known(0),
                 _ => Cell::open(input, byte),
@@ -129,7 +129,7 @@ impl Packet {
         }
     }
 
-    /// A byte that no input has: of options of IP, or further on in the packet.
+    /// Returns a byte that no input has: of IP options, or further on in the packet.
     pub(super) fn further(&self, base: PayloadBase, at: usize) -> Option<Cell> {
         match base {
             PayloadBase::NETWORK => self.network_byte(at).map(Cell::Known),
@@ -138,8 +138,8 @@ impl Packet {
         }
     }
 
-    /// A byte of the length in the header of IP: of IPv4 with the header, of IPv6 without; 0 when
-    /// it does not fit.
+    /// Returns a byte of the length field in the IP header, which for IPv4 includes the header and
+    /// for IPv6 does not; 0 if the length does not fit.
     pub(super) fn ip_length(&self, at: usize) -> Option<Cell> {
         let length = match self.family() {
             IpFamily::Ipv4 => self.length,
@@ -148,7 +148,8 @@ impl Packet {
         u16::try_from(length).unwrap_or(0).to_be_bytes().get(at).copied().map(Cell::Known)
     }
 
-    /// The length of the IP header: without options, unless the bytes say more.
+    /// Returns the length of the IP header, which has no options unless the bytes contain a greater
+    /// length.
     pub(super) fn network_length(&self) -> u32 {
         match (self.family(), self.network_byte(0)) {
             (IpFamily::Ipv4, Some(first)) => u32::from(first & 0x0f) * 4,
@@ -157,9 +158,9 @@ impl Packet {
         }
     }
 
-    /// Whether the packet ends before byte number `end` of a header: a rule that loads it ends
-    /// there (nft_payload_eval, net/netfilter/nft_payload.c, v6.12). How long the shortest
-    /// packet of a protocol without ports is, is not known here.
+    /// Returns whether the packet ends before byte `end` of a header: a rule that loads it ends
+    /// there (nft_payload_eval, net/netfilter/nft_payload.c, v6.12). `None` for a protocol without
+    /// ports, whose shortest packet is not known here.
     pub(super) fn ends_before(&self, base: PayloadBase, end: u32) -> Option<bool> {
         let header = self.network_length();
         let needed = match base {
@@ -176,7 +177,7 @@ impl Packet {
         }
     }
 
-    /// What is left of the bytes when addresses, ports or ids were changed: no checksum.
+    /// Forgets the checksums, after addresses, ports or ids have changed.
     pub(super) fn forget_checksums(&mut self) {
         let HeaderBytes { network, transport } = &mut self.bytes;
         if self.destination.is_ipv4() {
@@ -186,8 +187,8 @@ impl Packet {
         HeaderBytes::forget(transport, range);
     }
 
-    /// One hop further: the time to live is one less, and of IPv4 the checksum is another. `false`
-    /// when it has no time left.
+    /// Takes the packet one hop further: decreases the time to live, and forgets the IPv4 checksum.
+    /// Returns `false` if no time is left.
     pub(super) fn hop(&mut self) -> bool {
         let at = match self.family() {
             IpFamily::Ipv4 => 8,
@@ -205,8 +206,8 @@ impl Packet {
     }
 }
 
-/// Where the checksum is, counted from the end of the IP header; `None` in a protocol that is not
-/// translated by ports.
+/// Returns the offset of the checksum after the IP header; `None` for a protocol whose ports are
+/// not translated.
 pub(super) fn checksum(protocol: Protocol) -> Option<std::ops::Range<usize>> {
     match protocol {
         Protocol::DCCP | Protocol::UDP | Protocol::UDPLITE => Some(6..8),
@@ -217,12 +218,12 @@ pub(super) fn checksum(protocol: Protocol) -> Option<std::ops::Range<usize>> {
     }
 }
 
-/// Options hop by hop, routing, fragment, authentication, options of the destination.
+/// Hop-by-hop options, routing, fragment, authentication, destination options.
 const EXTENSIONS: [u8; 5] = [0, 43, 44, 51, 60];
-/// Where the flags of TCP are.
+/// The offset of the TCP flags.
 pub(super) const TCP_FLAGS: usize = 13;
-/// The ports come before.
+/// The ports come before this offset.
 pub(super) const TRANSPORT_FROM: usize = 4;
 pub(super) const IPV4_CHECKSUM: std::ops::Range<usize> = 10..12;
-/// More than rules can load.
+/// More bytes than rules can load.
 const MOST_BYTES: usize = 256;

@@ -1,11 +1,11 @@
-//! A chain: its name, where it is hooked, and its rules.
+//! Checks a chain: its name, where it is hooked, and its rules.
 
 use super::graph::Graph;
 use super::problem::Problem;
 use super::{ChainView, Checked, Fault, names};
 use crate::model::{Base, ChainKind, ChainType};
 
-/// Type nat must come behind connection tracking: `NF_IP_PRI_CONNTRACK`,
+/// Type nat must come after connection tracking: `NF_IP_PRI_CONNTRACK`,
 /// include/uapi/linux/netfilter_ipv4.h; the kernel answers EOPNOTSUPP to this priority and any
 /// lower one.
 const CONNTRACK: i32 = -200;
@@ -13,13 +13,13 @@ const CONNTRACK: i32 = -200;
 impl Checked<'_, '_> {
     pub(super) fn chain(&self, index: usize, chain: &ChainView<'_>, graph: &Graph, faults: &mut Vec<Fault>) {
         let at = self.at.chain(chain.name);
-        // The name of a chain that belongs to a rule is the kernel's.
+        // The kernel chooses the name of a chain that belongs to a rule.
         if chain.kind != Some(&ChainKind::Bound) {
             names::name(at, chain.name, faults);
         }
         names::comment(at, chain.comment, faults);
         if let Some(ChainKind::Base(base)) = chain.kind {
-            // The kernel takes any policy in any type, nat included.
+            // The kernel accepts any policy for any type, nat included.
             let Base { chain_type, hook, priority, policy: _ } = *base;
             if !chain_type.hooks().contains(&hook) {
                 at.report(faults, Problem::ChainTypeAtHook { chain_type, hook });

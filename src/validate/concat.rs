@@ -1,10 +1,11 @@
-//! Keys of several parts: which are equal, which overlap in a way that the kernel refuses.
+//! Keys of several parts: finds those that are equal, and those that overlap in a way that the
+//! kernel refuses.
 //!
 //! nft_pipapo_insert (net/netfilter/nft_set_pipapo.c) looks up the lowest and the highest corner of
-//! a new key among those that are there and answers EEXIST when one of them is taken, unless it is
-//! the same key with the same data. So two keys that cross without a corner of one inside of the
-//! other are taken, and for a small key inside of a large one it depends on the order. Elements are
-//! sent in an order of their own, so here every pair is refused that some order would refuse.
+//! a new key among the existing ones and answers EEXIST if one of them is taken, unless it is the
+//! same key with the same data. So two keys that cross without a corner of one inside the other are
+//! accepted, and for a small key inside a large one it depends on the order. Elements are not sent
+//! in the order given, so every pair that some order would refuse is reported here.
 
 use std::cmp::Ordering;
 
@@ -38,11 +39,11 @@ pub(super) fn check(at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> 
             }
         }
     }
-    // Three equal keys are three pairs; a count that is too low is no fault.
+    // Three equal keys are three pairs; a count that is too low is not a fault.
     Some(elements.len().saturating_sub(equal))
 }
 
-/// Keys of single values can only be equal. Returns how many are.
+/// Checks keys of single values, which can only be equal. Returns how many are.
 fn points(at: At<'_>, elements: &[Element], faults: &mut Vec<Fault>) -> usize {
     let ascending = elements.windows(2).all(|pair| matches!(pair, [a, b] if compare(a, b).is_lt()));
     if ascending {
@@ -85,14 +86,15 @@ fn same(a: &[Interval], b: &[Interval]) -> bool {
     a.iter().zip(b).all(|(a, b)| lows(a, b).is_eq() && highs(a, b).is_eq())
 }
 
-/// Whether the lowest or the highest corner of `inner` is in `outer`.
+/// Returns whether the lowest or the highest corner of `inner` is in `outer`.
 fn corner_inside(inner: &[Interval], outer: &[Interval]) -> bool {
     let pairs = || inner.iter().zip(outer);
     pairs().all(|(inner, outer)| lows(outer, inner).is_le() && high_low(outer, inner).is_ge())
         || pairs().all(|(inner, outer)| high_low(inner, outer).is_ge() && highs(inner, outer).is_le())
 }
 
-/// The part in which the fewest pairs overlap, so that a sweep along it compares the fewest.
+/// Returns the part in which the fewest pairs overlap, so that a sweep along it compares the
+/// fewest.
 fn best_dimension(elements: &[Element], dimensions: usize) -> usize {
     let pairs = |dimension: usize| -> usize {
         let mut parts: Vec<&Interval> =

@@ -1,9 +1,8 @@
-//! What exists only in tables of some families: the kernel has such an expression for them, and no
-//! other.
+//! Expressions that the kernel has only for tables of some families.
 //!
-//! From the expressions themselves (net/netfilter/nft_*.c, v6.18), and held against the running
-//! kernel by `kernel/live/judged`. What depends on how a kernel was built (connection tracking of
-//! bridges, reject in netdev) is left to the kernel.
+//! The limits come from the expressions themselves (net/netfilter/nft_*.c, v6.18), and are checked
+//! against the running kernel by `kernel/live/tests/judged.rs`. What depends on how a kernel was built
+//! (connection tracking of bridges, reject in netdev) is left to the kernel.
 
 use super::Fault;
 use super::location::At;
@@ -24,14 +23,14 @@ pub(super) fn check(at: At<'_>, family: Family, statement: &Statement, faults: &
     }
 }
 
-/// Families that have something.
+/// The families that have an expression.
 #[derive(Clone, Copy)]
 enum Wanted {
-    /// Those of connection tracking, which a bridge may have.
+    /// inet, ip, ip6, and bridge, where the kernel may have it: connection tracking.
     Tracked,
     /// inet, ip and ip6.
     Internet,
-    /// Those, and netdev, which may have it.
+    /// inet, ip, ip6, and netdev, where the kernel may have it.
     Routed,
     /// All but arp.
     NotArp,
@@ -57,7 +56,7 @@ impl Wanted {
     }
 }
 
-/// What the action itself asks for.
+/// Returns the families that a statement needs for its action.
 fn wanted_by(statement: &Statement) -> Option<Wanted> {
     match statement {
         Statement::Masquerade { .. } | Statement::Nat(_) | Statement::Redirect { .. } | Statement::Tproxy(_) => {
@@ -83,7 +82,7 @@ fn wanted_to_read(field: Field) -> Option<Wanted> {
     }
 }
 
-/// What a statement reads, where it reads by a selector.
+/// Returns the fields that a statement reads, if it has a selector.
 pub(super) fn selector(statement: &Statement) -> Option<&Selector> {
     match statement {
         Statement::Match(matches) => Some(&matches.selector),

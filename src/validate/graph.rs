@@ -1,8 +1,8 @@
-//! Which chains call which, and from which hooks they are reached.
+//! Which chains call each other, and from which hooks they are reached.
 //!
-//! Nodes are the chains and, behind them, the sets (a verdict map calls the chains its elements
+//! The nodes are the chains followed by the sets (a verdict map calls the chains its elements
 //! name), so that a map with many elements used by many rules costs their sum and not their
-//! product. Every walk is a loop over a list: no input is too deep.
+//! product. Every walk is a loop over a list, so no input overflows the stack.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -16,8 +16,8 @@ use super::rules::keyword;
 use super::{ChainView, Checked, Complete, Fault};
 use crate::model::{ChainKind, Element, ElementData, Name, SetRef, Statement, Verdict};
 
-/// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h: a base chain and 15 below it, gotos
-/// counted like jumps.
+/// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h: a base chain and 15 levels below it;
+/// gotos count like jumps.
 const DEPTH: usize = 16;
 
 /// So many circles are reported: each may go through all chains.
@@ -38,7 +38,7 @@ enum Mark {
 }
 
 impl Links {
-    /// By the names that rules and elements say.
+    /// Builds the calls from the names in rules and elements.
     pub(super) fn named(table: &Checked<'_, '_>) -> Self {
         let view = table.view;
         let mut links = Links::of_nodes(view.chains.len() + view.sets.len(), view.chains.len());
@@ -53,7 +53,7 @@ impl Links {
 }
 
 impl Graph {
-    /// With these calls between its chains and sets.
+    /// Builds the graph of these calls between the table's chains and sets.
     pub(super) fn of(table: &Checked<'_, '_>, links: Links) -> Self {
         let chains = table.view.chains.len();
         let reached = vec![Places::NONE; links.nodes()];
@@ -62,12 +62,12 @@ impl Graph {
         graph
     }
 
-    /// The places from which the kernel gets to a chain.
+    /// Returns the places from which the kernel reaches a chain.
     pub(super) fn reached(&self, chain: usize) -> Places {
         self.reached.get(chain).copied().unwrap_or(Places::NONE)
     }
 
-    /// The same of every chain, and the calls.
+    /// Returns the places of every chain, and the calls.
     pub(super) fn into_calls(self) -> Calls {
         let Graph { chains, links, mut reached, parents: _ } = self;
         reached.truncate(chains);
@@ -82,7 +82,7 @@ impl Graph {
                 todo.push_back(index);
             }
         }
-        // A node is looked at again only when it got a place that it did not have, so at most 15 times.
+        // A node is visited again only when it gained a place, so at most 15 times.
         while let Some(node) = todo.pop_front() {
             let places = self.reached(node);
             for to in self.links.from(node) {
@@ -114,7 +114,8 @@ impl Graph {
         names
     }
 
-    /// For every node the one it is first reached from; a base chain at `place` from itself.
+    /// Returns for every node the one it is first reached from; a base chain at `place` is reached
+    /// from itself.
     fn first_callers(&self, table: &Checked<'_, '_>, place: Places) -> Vec<usize> {
         let mut parents = vec![usize::MAX; self.links.nodes()];
         let mut todo: VecDeque<usize> =
@@ -135,10 +136,10 @@ impl Graph {
         parents
     }
 
-    /// Reports chains that call each other in a circle, and base chains that call too deep.
+    /// Reports chains that call each other in a loop, and base chains that call too deep.
     pub(super) fn loops_and_depth(&self, table: &Checked<'_, '_>, faults: &mut Vec<Fault>) {
         let mut marks = vec![Mark::New; self.links.nodes()];
-        // Chains from here to the end of the longest way down, and its next node.
+        // The number of chains on the longest path down from a node, and the path's next node.
         let mut below: Vec<(usize, Option<usize>)> = vec![(0, None); self.links.nodes()];
         let mut found = 0;
         for start in 0..self.links.nodes() {
@@ -191,7 +192,7 @@ impl Graph {
         }
     }
 
-    /// Where a node calls for the time of that number.
+    /// Returns the location of a node's call with this index.
     fn at<'v>(&self, table: &Checked<'v, '_>, node: usize, number: usize) -> At<'v> {
         let mut left = number;
         let mut is_it = || {
@@ -221,7 +222,7 @@ impl Graph {
     }
 }
 
-/// The chains among the nodes.
+/// Returns the names of the chains among the nodes.
 fn names(table: &Checked<'_, '_>, nodes: impl Iterator<Item = usize>) -> Vec<Name> {
     nodes.filter_map(|node| Some(table.view.chains.get(node)?.name.clone())).collect()
 }
@@ -239,14 +240,14 @@ fn bases(table: &Checked<'_, '_>) -> impl Iterator<Item = (usize, Places)> {
     })
 }
 
-/// Nodes that a chain calls.
+/// Passes the nodes that a chain calls to `found`.
 pub(super) fn called_by(table: &Checked<'_, '_>, chain: &ChainView<'_>, found: &mut dyn FnMut(usize)) {
     for statement in chain.rules.iter().flat_map(|rule| &rule.statements) {
         calls(table, statement, found);
     }
 }
 
-/// Nodes that a statement calls.
+/// Passes the nodes that a statement calls to `found`.
 fn calls(table: &Checked<'_, '_>, statement: &Statement, found: &mut dyn FnMut(usize)) {
     match statement {
         Statement::Verdict(Verdict::Goto(name) | Verdict::Jump(name)) => {
@@ -261,12 +262,12 @@ fn calls(table: &Checked<'_, '_>, statement: &Statement, found: &mut dyn FnMut(u
     }
 }
 
-/// Chains that elements call.
+/// Passes the chains that elements call to `found`.
 pub(super) fn called(table: &Checked<'_, '_>, elements: &[Element], found: &mut dyn FnMut(usize)) {
     elements_called(table, elements).map(|(_, to)| to).for_each(found);
 }
 
-/// The same with the elements.
+/// Returns the chains that elements call, with the indices of the elements.
 fn elements_called<'t>(
     table: &'t Checked<'_, '_>,
     elements: &'t [Element],
@@ -277,7 +278,8 @@ fn elements_called<'t>(
     })
 }
 
-/// The regular chain with that name; a base chain is no callee, whoever names it is told so.
+/// Returns the regular chain with that name. Base chains are excluded; naming one is reported as a
+/// fault.
 fn callee(table: &Checked<'_, '_>, name: &Name) -> Option<usize> {
     let index = *table.chains.get(name.as_str())?;
     let chain = table.view.chains.get(index)?;
@@ -292,7 +294,7 @@ pub(super) fn target(data: &ElementData) -> Option<&Name> {
 }
 
 impl Checked<'_, '_> {
-    /// Reports a verdict that goes nowhere, or to a chain that only the kernel calls.
+    /// Reports a verdict whose chain does not exist, or is one that only the kernel calls.
     pub(super) fn verdict(&self, at: At<'_>, verdict: &Verdict, faults: &mut Vec<Fault>) {
         let Some(name) = verdict.target() else { return };
         match self.chains.get(name.as_str()).and_then(|index| self.view.chains.get(*index)) {

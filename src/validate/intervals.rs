@@ -1,5 +1,5 @@
-//! Keys of one part: which are equal, which overlap. Sorted input, the usual case, costs one pass
-//! and no memory.
+//! Keys of one part: finds those that are equal and those that overlap. Sorted input, the usual
+//! case, costs one pass and no memory.
 
 use std::cmp::Ordering;
 
@@ -9,9 +9,9 @@ use super::problem::Problem;
 use super::sets::Elements;
 use crate::model::{DataType, Element, IfName, Interval, Key, SetData, Value};
 
-/// The kernel ignores a key that is there already with the same data (so does nft), and answers
-/// EEXIST to other data and to intervals that overlap. Returns the number of different keys, unless
-/// merging may change it.
+/// Reports conflicting keys. The kernel, like nft, ignores a key that exists with the same data,
+/// and answers EEXIST to other data and to intervals that overlap. Returns the number of different
+/// keys, unless merging may change it.
 pub(super) fn check(at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> Option<usize> {
     let elements = all.elements;
     if is_ascending(elements) {
@@ -25,7 +25,7 @@ pub(super) fn check(at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> 
         if let Some((with, before)) = widest.filter(|(_, before)| high_low(before, interval) != Ordering::Less) {
             let equal = lows(before, interval).is_eq() && highs(before, interval).is_eq();
             let data = |index: usize| elements.get(index).map(|element| &element.data);
-            // Merging would lose what one of them says besides its key.
+            // Merging would lose the other parts of an element.
             let is_bare = |index: usize| elements.get(index).is_some_and(Element::is_bare);
             if equal {
                 different -= 1;
@@ -45,8 +45,8 @@ pub(super) fn check(at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> 
     (!all.merged()).then_some(different)
 }
 
-/// Whether these are IPv4 addresses and nothing else, in order and good: long block lists, seen
-/// once and not twice.
+/// Returns whether these are plain IPv4 addresses, in order and valid: long block lists are then
+/// checked in one pass instead of two.
 pub(super) fn are_plain_and_ascending(all: &Elements<'_>) -> bool {
     if *all.key != [DataType::Ipv4] || *all.data != SetData::None {
         return false;
@@ -70,7 +70,7 @@ pub(super) fn are_plain_and_ascending(all: &Elements<'_>) -> bool {
     })
 }
 
-/// Whether every key ends before the next one starts.
+/// Returns whether every key ends before the next one starts.
 fn is_ascending(elements: &[Element]) -> bool {
     elements.windows(2).all(|pair| match pair {
         [a, b] => high_low(key(a), key(b)).is_lt(),
@@ -78,7 +78,7 @@ fn is_ascending(elements: &[Element]) -> bool {
     })
 }
 
-/// The one part; callers saw to it that there is one.
+/// Returns the only part of the key; callers have checked that there is one.
 fn key(element: &Element) -> &Interval {
     match &element.key {
         Key::Single(interval) => interval,
@@ -88,24 +88,24 @@ fn key(element: &Element) -> &Interval {
 
 static NOTHING: Interval = Interval { low: Value::Integer(0), high: Value::Integer(0) };
 
-/// The order of the lowest values of two intervals of the same type.
+/// Compares the lowest values of two intervals of the same type.
 pub(super) fn lows(a: &Interval, b: &Interval) -> Ordering {
     order((&a.low, 0), (&b.low, 0))
 }
 
-/// The order of the highest values.
+/// Compares the highest values.
 pub(super) fn highs(a: &Interval, b: &Interval) -> Ordering {
     order((&a.high, 0xff), (&b.high, 0xff))
 }
 
-/// The order of the highest value of one and the lowest of another: `Less` when the first ends
+/// Compares the highest value of one interval with the lowest of another: `Less` if the first ends
 /// before the second starts.
 pub(super) fn high_low(a: &Interval, b: &Interval) -> Ordering {
     order((&a.high, 0xff), (&b.low, 0))
 }
 
-/// Values of one type compare by number; an interface prefix by its lowest or highest name, as
-/// `fill` says.
+/// Compares values of one type by number; an interface prefix by its lowest or highest name,
+/// depending on `fill`.
 fn order((a, a_fill): (&Value, u8), (b, b_fill): (&Value, u8)) -> Ordering {
     match (a, b) {
         (Value::Ipv4(a), Value::Ipv4(b)) => a.to_bits().cmp(&b.to_bits()),
@@ -114,7 +114,8 @@ fn order((a, a_fill): (&Value, u8), (b, b_fill): (&Value, u8)) -> Ordering {
     }
 }
 
-/// The 16 bytes the kernel compares; behind a prefix come `fill` bytes, behind a whole name NULs.
+/// Returns the 16 bytes that the kernel compares; a prefix is followed by `fill` bytes, a full name
+/// by NULs.
 fn filled(name: &IfName, fill: u8) -> [u8; 16] {
     let mut bytes = [if name.prefix().is_some() { fill } else { 0 }; 16];
     for (to, from) in bytes.iter_mut().zip(name.compared().bytes()) {

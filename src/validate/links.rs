@@ -1,20 +1,20 @@
-//! Which chains and sets call which, as numbers: what is left of names when a table was looked at.
+//! Calls between chains and sets by number: what is kept of a table after its names were resolved.
 
-/// For every node the nodes that it calls, in the order of its rules or elements.
+/// For every node, the nodes that it calls, in the order of its rules or elements.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Links {
-    /// For every node where its part of `to` ends.
+    /// For every node, where its part of `to` ends.
     ends: Vec<usize>,
     to: Vec<u32>,
 }
 
 impl Links {
-    /// Without nodes yet.
+    /// Returns a graph without nodes, with room for these.
     pub(super) fn of_nodes(nodes: usize, calls: usize) -> Self {
         Links { ends: Vec::with_capacity(nodes), to: Vec::with_capacity(calls) }
     }
 
-    /// How many calls there are.
+    /// Returns the number of calls.
     pub(super) fn calls(&self) -> usize {
         self.to.len()
     }
@@ -23,10 +23,10 @@ impl Links {
         self.ends.len()
     }
 
-    /// One node more, which calls what `add` is given to add.
+    /// Adds a node that calls the nodes passed to the argument of `add`.
     pub(super) fn node(&mut self, add: impl FnOnce(&mut dyn FnMut(usize))) {
         let to = &mut self.to;
-        // A table of more chains has no room in memory.
+        // A table with more chains does not fit in memory.
         add(&mut |node| to.push(u32::try_from(node).unwrap_or(u32::MAX)));
         self.ends.push(self.to.len());
     }

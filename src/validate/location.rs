@@ -1,5 +1,5 @@
-//! Where a fault is: a table, a chain or set in it, a rule or element of that, a statement. Counted
-//! from 0 in the fields, from 1 in text.
+//! The location of a fault: a table, a chain or set in it, a rule or element of that, a statement.
+//! Counted from 0 in the fields, from 1 in text.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::{Fault, Problem};
 use crate::error::Shown;
 use crate::model::{Family, Name};
 
-/// Where a fault is; an index counts from 0.
+/// The location of a fault; indices count from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Location {
@@ -23,7 +23,7 @@ pub struct Location {
     pub rule: Option<usize>,
     /// Index of the statement in its rule.
     pub statement: Option<usize>,
-    /// What kind of statement it is, `redirect` or `ip saddr`.
+    /// The kind of statement, `redirect` or `ip saddr`.
     pub keyword: Option<&'static str>,
     /// Index of the element in its named or anonymous set.
     pub element: Option<usize>,

@@ -1,4 +1,4 @@
-//! Comparisons and lookups: whether operand, operator and fields fit together.
+//! Checks comparisons and lookups: whether operand, operator and fields fit together.
 
 use super::location::At;
 use super::problem::Problem;
@@ -30,7 +30,7 @@ impl Checked<'_, '_> {
         comparison(at, field.data_type(), *op, operand, faults);
     }
 
-    /// A lookup of the fields in a set whose elements have `data`.
+    /// Checks a lookup of the fields in a set whose elements have `data`.
     pub(super) fn lookup(
         &self,
         at: At<'_>,
@@ -50,14 +50,14 @@ impl Checked<'_, '_> {
             SetRef::Named(name) => match self.find_set(name) {
                 None if self.view.complete == Complete::Part => {}
                 None => at.report(faults, Problem::UnknownSet { name: name.clone() }),
-                // What was read as it is says nothing of its types.
+                // The types of a set that is kept as it was read are not known.
                 Some(found) if found.opaque().is_some() => {}
                 Some(found) => {
                     if found.key.as_slice() != key.as_slice() {
                         let (wanted, found) = (types(&found.key), types(&key));
                         at.report(faults, Problem::KeyMismatch { wanted, found });
                     }
-                    // Whether a key is there can be asked of a map, too.
+                    // A map can be asked for a key, too.
                     if *data != SetData::None && found.data != *data {
                         let (wanted, found) = (data_name(data), data_name(&found.data));
                         at.report(faults, Problem::NotThatMap { set: name.clone(), wanted, found });
@@ -68,7 +68,8 @@ impl Checked<'_, '_> {
     }
 }
 
-/// Sixteen registers of four bytes: `NFT_REG32_COUNT`, include/uapi/linux/netfilter/nf_tables.h.
+/// Checks that a key fits in sixteen registers of four bytes: `NFT_REG32_COUNT`,
+/// include/uapi/linux/netfilter/nf_tables.h.
 pub(super) fn key_width(at: At<'_>, key: &[DataType], faults: &mut Vec<Fault>) {
     let bytes = key.iter().map(|part| part.bytes().next_multiple_of(4)).sum();
     if !(1..=64).contains(&bytes) {
@@ -76,7 +77,7 @@ pub(super) fn key_width(at: At<'_>, key: &[DataType], faults: &mut Vec<Fault>) {
     }
 }
 
-/// A key as nft(8) writes it, `ipv4_addr . inet_service`.
+/// Returns a key as nft(8) writes it, `ipv4_addr . inet_service`.
 fn types(key: &[DataType]) -> String {
     key.iter().map(|part| part.name()).collect::<Vec<_>>().join(" . ")
 }
@@ -153,7 +154,7 @@ fn comparison(at: At<'_>, wanted: DataType, op: Op, operand: &Operand, faults: &
     }
 }
 
-/// Whether the value can be compared with the type; reports why not.
+/// Returns whether the value can be compared with the type; reports the reason if not.
 pub(super) fn is_of(at: At<'_>, value: &Value, wanted: DataType, faults: &mut Vec<Fault>) -> bool {
     let good = value.is_of(wanted);
     if !good {
@@ -166,7 +167,7 @@ pub(super) fn is_of(at: At<'_>, value: &Value, wanted: DataType, faults: &mut Ve
     good
 }
 
-/// Types whose values have an order that means something; names and sets of bits have none.
+/// Returns whether the order of a type's values is meaningful; names and sets of bits have none.
 pub(super) fn is_ordered(of: DataType) -> bool {
     of != DataType::Ifname && !is_bitmask(of)
 }
@@ -175,7 +176,7 @@ fn is_bitmask(of: DataType) -> bool {
     matches!(of, DataType::CtState | DataType::CtStatus | DataType::TcpFlags)
 }
 
-/// A value as bits, for the types that can be masked.
+/// Returns a value as bits, for the types that can be masked.
 fn bits(value: &Value) -> Option<u128> {
     match value {
         Value::CtState(bits) => Some(bits.bits().into()),
@@ -191,7 +192,7 @@ fn bits(value: &Value) -> Option<u128> {
     }
 }
 
-/// The type of a value in nft's words.
+/// Returns the type of a value, by nft's name.
 pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::AddrType(_) => DataType::AddrType.name(),

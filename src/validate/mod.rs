@@ -1,8 +1,8 @@
 //! Static validation: everything that can be known to be wrong before the kernel sees it.
 //!
-//! What passes here is taken by the kernel and can be read back by nft(8); what does not is named
-//! by table, chain, rule and statement. A dry run is no substitute: the kernel looks for targets in
-//! the wrong place and for jump loops only when it commits.
+//! A rule set that passes is accepted by the kernel and can be read back by nft(8); a fault is
+//! located by table, chain, rule and statement. A dry run is no substitute: the kernel looks for
+//! targets in the wrong place and for jump loops only when it commits.
 //!
 //! ```
 //! use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};
@@ -52,28 +52,28 @@ pub use severity::Severity;
 use links::Links;
 use location::At;
 
-/// A rule set that the kernel or nft(8) would refuse, or that does something else than it says;
+/// A rule set that the kernel or nft(8) would refuse, or that has another effect than it states,
 /// with every fault that was found.
 ///
-/// Prints as one line: the first fault, and how many more there are.
+/// Prints as one line: the first fault, and the number of others.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Invalid {
     faults: Vec<Fault>,
 }
 
-/// One thing that is wrong, and where.
+/// One fault, and its location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{location}: {problem}")]
 #[non_exhaustive]
 pub struct Fault {
     /// Where it is wrong.
     pub location: Location,
-    /// What is wrong, and what to do.
+    /// What is wrong, and the remedy.
     pub problem: Problem,
 }
 
 impl Fault {
-    /// A table that is made twice.
+    /// Returns the fault of a table that is defined twice.
     pub(crate) fn twice(family: Family, name: &Name) -> Self {
         let mut faults = Vec::with_capacity(1);
         At::table(family, name).report(&mut faults, Problem::Duplicate);
@@ -82,7 +82,7 @@ impl Fault {
 }
 
 impl Invalid {
-    /// Every fault, in the order of the rule set; at least one.
+    /// Returns every fault, in the order of the rule set; at least one.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         &self.faults
@@ -103,7 +103,7 @@ impl Error {
     /// Returns every fault that validation found, in the order of the rule set; empty for every
     /// other error.
     ///
-    /// What the kernel refused is in [`refusals`](Error::refusals).
+    /// What the kernel refused is returned by [`refusals`](Error::refusals).
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         self.inner::<Invalid>().map(Invalid::faults).unwrap_or_default()
@@ -117,23 +117,23 @@ impl From<Invalid> for Error {
 }
 
 impl Ruleset {
-    /// Checks the whole: names, chains, rules, sets and how they refer to each other. What is
-    /// [odd](Severity::Odd) passes; see [`warnings`](Self::warnings).
+    /// Checks names, chains, rules, sets and how they refer to each other. [Odd](Severity::Odd)
+    /// faults pass; see [`warnings`](Self::warnings).
     ///
     /// # Errors
-    /// [`Invalid`] with every fault that cannot be sent.
+    /// [`Invalid`] with every fault that prevents sending.
     pub fn validate(&self) -> Result<(), Invalid> {
         refuse(self.faults())
     }
 
-    /// What the kernel takes and is odd all the same: rules that never match, names that nft(8)
+    /// Returns the odd faults, which the kernel accepts: rules that never match, names that nft(8)
     /// could not read back.
     #[must_use]
     pub fn warnings(&self) -> Vec<Fault> {
         self.faults().into_iter().filter(|fault| fault.problem.severity() == Severity::Odd).collect()
     }
 
-    /// Checks that nothing is wrong and nothing is odd: for rule sets that people write.
+    /// Checks that there are no faults, not even odd ones: for rule sets that people write.
     ///
     /// # Errors
     /// [`Invalid`] with every fault that was found.
@@ -147,45 +147,45 @@ impl Ruleset {
     }
 }
 
-/// The faults of a table that cannot be sent.
+/// Returns the faults that prevent a table from being sent.
 pub(crate) fn refused(table: &model::Table) -> Vec<Fault> {
     let faults = faults(&[TableView::whole(table)]);
     faults.into_iter().filter(|fault| fault.problem.severity() == Severity::Refused).collect()
 }
 
-/// An error when any of these cannot be sent.
+/// Returns an error if any of these faults prevents sending.
 pub(crate) fn refuse(mut faults: Vec<Fault>) -> Result<(), Invalid> {
     faults.retain(|fault| fault.problem.severity() == Severity::Refused);
     if faults.is_empty() { Ok(()) } else { Err(Invalid { faults }) }
 }
 
-/// Whether a view holds all chains and sets of its table.
+/// Whether a view contains all chains and sets of its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Complete {
-    /// Others exist: a name that is not in the view is no fault.
+    /// There are others: a name that is not in the view is not a fault.
     Part,
-    /// These are all.
+    /// There are no others.
     Whole,
 }
 
-/// A table as it is looked at: of a rule set, or as much of it as a transaction names.
+/// The part of a table that is checked: all of it, or as much as a transaction names.
 #[derive(Clone, Debug)]
 pub(crate) struct TableView<'a> {
     pub(crate) family: Family,
     pub(crate) name: &'a Name,
     pub(crate) comment: Option<&'a str>,
     pub(crate) complete: Complete,
-    /// How many rules of its chains could not be read, where the chains are to be made anew.
+    /// The number of rules that could not be read, if the chains are to be recreated.
     pub(crate) unread: Option<u32>,
     pub(crate) sets: Vec<&'a Set>,
     pub(crate) chains: Vec<ChainView<'a>>,
 }
 
-/// A chain as it is looked at.
+/// A chain to check.
 #[derive(Clone, Debug)]
 pub(crate) struct ChainView<'a> {
     pub(crate) name: &'a Name,
-    /// `None`: the chain exists already, and what it is was not said.
+    /// `None` if the chain exists already and its kind was not given.
     pub(crate) kind: Option<&'a ChainKind>,
     pub(crate) comment: Option<&'a str>,
     pub(crate) rules: Vec<&'a Rule>,
@@ -197,7 +197,7 @@ impl<'a> TableView<'a> {
         TableView::of(table, table.chains.iter().map(chain))
     }
 
-    /// The table with these chains.
+    /// Returns a view of the table with these chains.
     fn of(table: &'a model::Table, chains: impl IntoIterator<Item = ChainView<'a>>) -> Self {
         TableView {
             family: table.family,
@@ -212,14 +212,15 @@ impl<'a> TableView<'a> {
 }
 
 impl<'a> ChainView<'a> {
-    /// The chain without its rules.
+    /// Returns a view of the chain without its rules.
     fn of(chain: &'a Chain) -> Self {
         let Chain { name, kind, comment, rules: _, kept: _ } = chain;
         ChainView { name, kind: Some(kind), comment: comment.as_deref(), rules: Vec::new() }
     }
 }
 
-/// Every fault of these tables, each for itself: no name of one means anything in another.
+/// Returns every fault of these tables. Each table is checked by itself, because names do not reach
+/// beyond a table.
 pub(crate) fn faults(views: &[TableView<'_>]) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut seen = HashSet::new();
@@ -234,11 +235,11 @@ pub(crate) fn faults(views: &[TableView<'_>]) -> Vec<Fault> {
     faults
 }
 
-/// What of a table is looked at.
+/// The part of a table to check.
 trait Scope {
-    /// Whether this chain is.
+    /// Returns whether to check this chain.
     fn chain(&self, index: usize) -> bool;
-    /// Whether this set is.
+    /// Returns whether to check this set.
     fn set(&self, index: usize) -> bool;
 }
 
@@ -254,13 +255,13 @@ impl Scope for Everything {
     }
 }
 
-/// A table with its names looked up.
+/// A table with its names indexed.
 struct Checked<'v, 'a> {
     view: &'v TableView<'a>,
     at: At<'v>,
     chains: HashMap<&'a str, usize>,
     sets: HashMap<&'a str, usize>,
-    /// Whether no name is there twice.
+    /// Whether no name occurs twice.
     are_unique: bool,
 }
 
@@ -273,8 +274,8 @@ impl<'v, 'a> Checked<'v, 'a> {
         Checked { view, at: At::table(view.family, view.name), chains, sets, are_unique }
     }
 
-    /// Reports what is wrong in this scope; how chains call each other, which `links` say, is
-    /// looked at in all of the table. Returns from where the kernel gets to every chain.
+    /// Reports the faults in this scope; the calls between chains (`links`) are checked in the
+    /// whole table. Returns the calls, and the places from which the kernel reaches each chain.
     fn check(&self, links: Links, scope: &impl Scope, faults: &mut Vec<Fault>) -> Calls {
         names::name(self.at, self.view.name, faults);
         names::comment(self.at, self.view.comment, faults);
@@ -285,7 +286,7 @@ impl<'v, 'a> Checked<'v, 'a> {
         if matches!(self.view.family, Family::Arp | Family::Bridge | Family::Netdev)
             && self.view.chains.iter().any(is_base)
         {
-            // The hooks of these families are not modelled, so nothing below could be trusted.
+            // The hooks of these families are not modelled, so no further check would be reliable.
             self.at.report(faults, Problem::FamilyWithoutChains { family: self.view.family });
             return Calls::default();
         }

@@ -1,4 +1,4 @@
-//! Names and other text that the kernel keeps as it is, and that nft(8) must be able to read back.
+//! Names and other text that the kernel keeps unchanged, and that nft(8) must be able to read back.
 
 use super::Fault;
 use super::location::At;
@@ -24,7 +24,7 @@ pub(super) fn comment(at: At<'_>, comment: Option<&str>, faults: &mut Vec<Fault>
     }
 }
 
-/// nft(8) takes a `$` in a prefix for a variable.
+/// Checks a log prefix. nft(8) takes a `$` in it for a variable.
 pub(super) fn log_prefix(at: At<'_>, prefix: &str, faults: &mut Vec<Fault>) {
     text(at, "log prefix", prefix, LOG_PREFIX, faults);
     if prefix.contains('$') {
@@ -46,7 +46,7 @@ fn text(at: At<'_>, text: &'static str, value: &str, max: usize, faults: &mut Ve
     }
 }
 
-/// The fault of a value that is an interface name.
+/// Reports the fault of a value that is an interface name.
 pub(super) fn interface(at: At<'_>, value: &Value, faults: &mut Vec<Fault>) {
     if let Value::Ifname(name) = value {
         if let Some(fault) = name.fault() {

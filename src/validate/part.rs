@@ -1,10 +1,10 @@
-//! A table of which all but a part was judged before, and is judged again by what changed.
+//! Checks a table again after parts of it have changed.
 //!
 //! A fault of a rule depends on the rule, on the sets and chains that it names, and on the places
-//! from which the kernel gets to its chain. So of chains that stayed only the calls are looked at,
-//! which are kept as numbers: loops, depth and places are found anew in the whole table, names are
-//! looked up only for what did not stay. Where anything is found, or another place leads to a chain
-//! that stayed, the whole is judged as if nothing were known.
+//! from which the kernel reaches its chain. So only the calls of unchanged chains are needed, which
+//! are kept as numbers: loops, depth and places are computed again for the whole table, but names
+//! are looked up only for the changed parts. If a fault is found, or an unchanged chain is reached
+//! from other places than before, the whole table is checked from scratch.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use super::place::Places;
 use super::{ChainView, Checked, Fault, Scope, TableView};
 use crate::model::{Element, Name, SetRef, Statement, Table};
 
-/// What validation found of a table.
+/// The result of validating a table.
 #[derive(Debug)]
 pub(crate) struct Judgement {
     /// In the order of the table.
@@ -27,31 +27,31 @@ pub(crate) struct Judgement {
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pub(super) links: Links,
-    /// For every chain the places from which the kernel gets to it.
+    /// For every chain, the places from which the kernel reaches it.
     pub(super) reached: Vec<Places>,
 }
 
-/// What a table was when it was judged before.
+/// How a table corresponds to the one checked before.
 #[derive(Debug)]
 pub(crate) struct Stayed {
-    /// For every chain and set of now.
+    /// For every chain and set of the new table.
     pub(crate) chains: Vec<Was>,
     pub(crate) sets: Vec<Was>,
-    /// How many chains there were.
+    /// The number of chains that the old table had.
     pub(crate) chains_before: usize,
 }
 
-/// What a chain or set was.
+/// How a chain or set corresponds to the old table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Was {
-    /// The number of the one that had its name.
+    /// The index of the old one of that name.
     pub(crate) number: Option<usize>,
-    /// Whether it is what that was, and so is all that it names.
+    /// Whether it and everything it names are unchanged.
     pub(crate) is_same: bool,
 }
 
 impl Judgement {
-    /// Of all of a table.
+    /// Checks a whole table.
     pub(crate) fn of(table: &Table) -> Self {
         let mut faults = Vec::new();
         let view = TableView::whole(table);
@@ -60,7 +60,7 @@ impl Judgement {
         Judgement { faults, calls }
     }
 
-    /// Of a table in which nothing was wrong or odd when it was judged before.
+    /// Checks a table that had no faults, not even odd ones, when it was checked before.
     pub(crate) fn again(table: &Table, before: &Calls, stayed: &Stayed) -> Self {
         Judgement::of_part(table, before, stayed).unwrap_or_else(|| Judgement::of(table))
     }
@@ -79,7 +79,7 @@ impl Judgement {
 }
 
 impl<'a> TableView<'a> {
-    /// The table without the rules of chains that stayed.
+    /// Returns a view of the table without the rules of unchanged chains.
     fn part(table: &'a Table, stayed: &Stayed) -> Self {
         let chains = table.chains.iter().enumerate().map(|(index, chain)| {
             let rules = if is_new(&stayed.chains, index) { chain.rules.iter().collect() } else { Vec::new() };
@@ -90,7 +90,7 @@ impl<'a> TableView<'a> {
 }
 
 impl<'v, 'a> Checked<'v, 'a> {
-    /// Knows the names that are new or named by what is new. `None` when any of them is there
+    /// Indexes only the names of changed parts and the names they use. `None` if any of them occurs
     /// twice.
     fn of_part(view: &'v TableView<'a>, stayed: &Stayed) -> Option<Self> {
         let new_chains = view.chains.iter().enumerate().filter(|(index, _)| is_new(&stayed.chains, *index));
@@ -119,7 +119,7 @@ impl<'v, 'a> Checked<'v, 'a> {
     }
 }
 
-/// The numbers of these names; `None` when one has two.
+/// Returns the indices of these names; `None` if one occurs twice.
 fn numbered<'a>(all: impl Iterator<Item = &'a Name>, wanted: &HashSet<&str>) -> Option<HashMap<&'a str, usize>> {
     let mut found = HashMap::with_capacity(wanted.len());
     for (number, name) in all.map(Name::as_str).enumerate().filter(|(_, name)| wanted.contains(name)) {
@@ -149,8 +149,8 @@ fn is_new(stayed: &[Was], index: usize) -> bool {
 }
 
 impl Links {
-    /// The calls of what stayed, by the numbers of now, and those of what did not, by name. `None`
-    /// when what stayed calls what is gone.
+    /// Returns the calls of unchanged parts with their new indices, and those of changed parts by
+    /// name. `None` if an unchanged part calls one that is gone.
     fn moved(&self, table: &Checked<'_, '_>, stayed: &Stayed) -> Option<Links> {
         let Stayed { chains, sets, chains_before } = stayed;
         let view = table.view;

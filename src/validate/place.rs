@@ -1,9 +1,9 @@
-//! Where a target may stand: chain type and hook. The kernel decides this from the base chains that
-//! reach a rule, however deep; tests/validate.rs holds this table against the running kernel.
+//! Where a target is allowed: chain type and hook. The kernel decides this from the base chains
+//! that reach a rule, at any depth; tests/validate.rs checks this table against the running kernel.
 
 use crate::model::{ChainType, Field, Hook, NatKind, Statement};
 
-/// What the kernel takes only in some chains.
+/// A statement or match that the kernel accepts only in some chains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Target {
@@ -26,7 +26,7 @@ pub enum Target {
 const EVERY_TYPE: &[ChainType] = &[ChainType::Filter, ChainType::Nat, ChainType::Route];
 
 impl Target {
-    /// The target of a statement, when it has one that is not taken everywhere.
+    /// Returns the target of a statement, if it is one that is not allowed everywhere.
     pub(super) fn of(statement: &Statement) -> Option<Self> {
         match statement {
             Statement::Nat(nat) => Some(match nat.kind {
@@ -41,12 +41,12 @@ impl Target {
         }
     }
 
-    /// The target of reading a field.
+    /// Returns the target of reading a field.
     pub(super) fn of_field(field: Field) -> Option<Self> {
         matches!(field, Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard).then_some(Target::Socket)
     }
 
-    /// The types of base chain that may reach it.
+    /// Returns the types of base chain that may reach it.
     #[must_use]
     pub fn chain_types(self) -> &'static [ChainType] {
         match self {
@@ -55,7 +55,7 @@ impl Target {
         }
     }
 
-    /// The hooks it may be reached from.
+    /// Returns the hooks it may be reached from.
     #[must_use]
     pub fn hooks(self) -> &'static [Hook] {
         match self {
@@ -68,7 +68,7 @@ impl Target {
         }
     }
 
-    /// The places the kernel takes it in.
+    /// Returns the places in which the kernel accepts it.
     pub(super) fn places(self) -> Places {
         let mut places = Places::NONE;
         for chain_type in self.chain_types() {
@@ -98,7 +98,7 @@ impl Places {
         Places(1 << (row + hook.number()))
     }
 
-    /// Every type at these hooks.
+    /// Returns every type at these hooks.
     pub(super) fn at(hooks: &[Hook]) -> Self {
         let pairs = TYPES.iter().flat_map(|chain_type| hooks.iter().map(|hook| Places::of(*chain_type, *hook)));
         pairs.fold(Places::NONE, Places::with)
@@ -120,14 +120,14 @@ impl Places {
         self.0 == 0
     }
 
-    /// One of them, in the order of types and hooks.
+    /// Returns the first of them, in the order of types and hooks.
     pub(super) fn first(self) -> Option<(ChainType, Hook)> {
         let pairs = TYPES.into_iter().flat_map(|chain_type| Hook::ALL.into_iter().map(move |hook| (chain_type, hook)));
         pairs.into_iter().find(|(chain_type, hook)| self.meets(Places::of(*chain_type, *hook)))
     }
 }
 
-/// The hooks where the interface that the field asks for is known.
+/// Returns the hooks where the interface that the field names is known.
 ///
 /// `NF_INET_LOCAL_OUT` is called without an incoming device, `NF_INET_PRE_ROUTING` and
 /// `NF_INET_LOCAL_IN` without an outgoing one (net/ipv4/ip_output.c, net/ipv4/ip_input.c); at

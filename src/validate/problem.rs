@@ -1,5 +1,5 @@
-//! What can be wrong, with the data that says so. Messages are one line whatever the input: foreign
-//! text goes through `Shown`.
+//! The kinds of faults, with the data that describes them. Messages are one line whatever the
+//! input: foreign text is escaped by `Shown`.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use super::place::Target;
 use crate::error::Shown;
 use crate::model::{ChainType, DataType, Family, Field, Hook, IfName, Name};
 
-/// What is wrong, and what to do about it.
+/// What is wrong, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// A statement behind one that always ends the rule.
+    /// A statement after one that always ends the rule.
     #[error("never runs, it stands behind {terminal}, which ends the rule; put it in front")]
     AfterTerminal {
         /// The statement that ends the rule.
@@ -26,7 +26,7 @@ pub enum Problem {
         /// The family of the statement.
         found: &'static str,
     },
-    /// Intervals that are merged before they are sent, where there is nothing to merge.
+    /// A request to merge intervals in a set that has none, or cannot merge them.
     #[error("{fault}")]
     AutoMerge {
         /// What is wrong, and the remedy.
@@ -40,7 +40,7 @@ pub enum Problem {
         /// The character.
         character: char,
     },
-    /// An interface name that no interface has.
+    /// An interface name that no interface can have.
     #[error("interface name {} {fault}", Shown(.name.as_str()))]
     BadIfName {
         /// The name.
@@ -48,7 +48,7 @@ pub enum Problem {
         /// What is wrong with it.
         fault: &'static str,
     },
-    /// A name that nft(8) or the kernel could not take.
+    /// A name that nft(8) or the kernel would not accept.
     #[error("the name {fault}")]
     BadName {
         /// The name.
@@ -61,7 +61,7 @@ pub enum Problem {
     BadPrefix {
         /// The length given.
         length: u8,
-        /// The bits there are.
+        /// The number of bits in the address.
         width: u8,
     },
     /// A time that the kernel cannot keep.
@@ -69,7 +69,7 @@ pub enum Problem {
     BadTime {
         /// Timeout or interval.
         what: &'static str,
-        /// The longest one.
+        /// The longest one allowed.
         max: &'static str,
     },
     /// A chain type at a hook where it does not exist.
@@ -80,7 +80,7 @@ pub enum Problem {
         /// The hook.
         hook: Hook,
     },
-    /// One key with two meanings.
+    /// One key with different data.
     #[error("has the key of element {} and other data; keep one of them", .with + 1)]
     DataConflict {
         /// The index of the other element.
@@ -89,24 +89,24 @@ pub enum Problem {
     /// An element of a map without data.
     #[error("has no data, but the elements of a map need {wanted}")]
     DataMissing {
-        /// What it should map to.
+        /// The data it should have.
         wanted: &'static str,
     },
-    /// Data of the wrong kind, or in a set.
+    /// Data of the wrong type, or data in a set.
     #[error("has {found} as data, but should have {wanted}")]
     DataUnexpected {
-        /// What it should map to.
+        /// The data it should have.
         wanted: &'static str,
-        /// What it maps to.
+        /// The data it has.
         found: &'static str,
     },
-    /// The name is taken.
+    /// A name that is already taken.
     #[error("is defined twice; rename one or merge them")]
     Duplicate,
-    /// A set without elements that can get none.
+    /// An anonymous set without elements, which can never get any.
     #[error("the anonymous set is empty, so nothing can be in it; leave the match out or use a named set")]
     EmptySet,
-    /// A family that has a name here, but no hooks.
+    /// Base chains in a family whose hooks are not modelled.
     #[error("chains in family {family} are not supported; use inet, ip or ip6")]
     FamilyWithoutChains {
         /// The family.
@@ -120,22 +120,22 @@ pub enum Problem {
         /// Family of the table.
         family: Family,
     },
-    /// The interface is not known where the rule runs.
+    /// An interface that is not known where the rule runs.
     #[error("no packet has one at {}{}; {} is known at {}", .hook.name(), Through(.through), .field.name(), Hooks(.known, ", "))]
     InterfaceUnknown {
-        /// The field.
+        /// The hook where the rule runs.
         field: Field,
         /// Where the rule runs.
         hook: Hook,
-        /// The chains on the way from the base chain.
+        /// The chains from the base chain to this one.
         through: Vec<Name>,
-        /// Where it would be known.
+        /// The hooks where it is known.
         known: &'static [Hook],
     },
     /// More than one value in a set of single values.
     #[error("is more than one value, but the set is not one of intervals; add .interval()")]
     IntervalNotAllowed,
-    /// A jump to a chain that the kernel calls.
+    /// A jump to a base chain, which only the kernel calls.
     #[error("chain {} is a base chain, which only the kernel calls; jump to a regular chain", Shown(.name.as_str()))]
     JumpToBase {
         /// The chain.
@@ -146,7 +146,7 @@ pub enum Problem {
     KeyMismatch {
         /// The key of the set.
         wanted: String,
-        /// What is looked up.
+        /// The key that is looked up.
         found: String,
     },
     /// A key with more or fewer parts than the set's.
@@ -157,13 +157,13 @@ pub enum Problem {
         /// Parts of this key.
         found: usize,
     },
-    /// A key that does not fit the registers.
+    /// A key that does not fit in the registers.
     #[error("a key has 1 to 64 bytes, each part padded to 4; this one has {bytes}")]
     KeyWidth {
         /// The bytes.
         bytes: usize,
     },
-    /// A rate the kernel cannot keep.
+    /// A rate that the kernel cannot count.
     #[error("{fault}")]
     Limit {
         /// What is wrong, and the remedy.
@@ -175,13 +175,13 @@ pub enum Problem {
         /// What is wrong, and the remedy.
         fault: &'static str,
     },
-    /// Chains that call each other in a circle.
+    /// Chains that call each other in a loop.
     #[error("jumps in a circle: {}; remove one of the jumps", List(.cycle))]
     Loop {
-        /// The chains of the circle, the first one again at the end.
+        /// The chains of the loop, ending with the first one again.
         cycle: Vec<Name>,
     },
-    /// An address translation that changes nothing, or in a way that cannot be.
+    /// An address translation that is empty or impossible.
     #[error("{fault}")]
     Nat {
         /// What is wrong, and the remedy.
@@ -190,7 +190,7 @@ pub enum Problem {
     /// A named set of plain numbers.
     #[error("nft has no type for plain numbers in a named set; use an anonymous set in the rule")]
     NamelessType,
-    /// An address translation in front of connection tracking.
+    /// An address translation before connection tracking.
     #[error(
         "priority {priority} is not behind connection tracking (-200), as type nat must be; use -100 (dstnat) or 100 (srcnat)"
     )]
@@ -203,7 +203,7 @@ pub enum Problem {
         "ports mean something only behind a match on a transport protocol in the same rule; add .l4proto(Protocol::TCP) in front"
     )]
     NeedsTransport,
-    /// A match that no packet passes, or every packet.
+    /// A match that no packet passes, or that every packet passes.
     #[error("{fault}")]
     NeverMatches {
         /// What is wrong, and the remedy.
@@ -214,56 +214,56 @@ pub enum Problem {
     NotThatMap {
         /// The set.
         set: Name,
-        /// What is looked up.
+        /// The data that is looked up.
         wanted: &'static str,
-        /// What it maps to.
+        /// The data it has.
         found: &'static str,
     },
     /// Something that tables of this family do not have.
     #[error("{what} does not exist in family {family}; use a table of family {wanted}")]
     NotInFamily {
-        /// What it is, in nft's words.
+        /// The keyword, as nft spells it.
         what: &'static str,
         /// Family of the table.
         family: Family,
         /// The families that have it.
         wanted: &'static str,
     },
-    /// A range or an order where there is none.
+    /// A range or an order of values that have none.
     #[error("{} has no order; compare with a value or a set", .of.name())]
     NotOrderable {
         /// The type.
         of: DataType,
     },
-    /// An operand that this operator, field or selector does not take.
+    /// An operand that this operator, field or selector does not accept.
     #[error("{fault}")]
     Operand {
         /// What is wrong, and the remedy.
         fault: &'static str,
     },
-    /// Two intervals with common values.
+    /// Two intervals that overlap.
     #[error("overlaps element {}; merge them{}", .with + 1, if *.mergeable { " or use .auto_merge()" } else { "" })]
     Overlap {
         /// The index of the other element.
         with: usize,
-        /// Whether the set could do it.
+        /// Whether the set could merge them.
         mergeable: bool,
     },
-    /// Two protocols that no packet has both.
+    /// Two protocols that no packet has at once.
     #[error("no packet has both {first} and {second}; split the rule")]
     ProtocolConflict {
-        /// What the rule asked for earlier.
+        /// The protocol that the rule matched earlier.
         first: &'static str,
-        /// What it asks for here.
+        /// The protocol that it matches here.
         second: &'static str,
     },
-    /// Queue numbers that cannot be.
+    /// Queue numbers that are impossible.
     #[error("{fault}")]
     Queue {
         /// What is wrong, and the remedy.
         fault: &'static str,
     },
-    /// A reason that the packets here cannot be given.
+    /// A reject reason that cannot be sent for the packets here.
     #[error("{fault}")]
     Reject {
         /// What is wrong, and the remedy.
@@ -278,7 +278,7 @@ pub enum Problem {
         /// What is wrong, and the remedy.
         fault: &'static str,
     },
-    /// More elements than the set may hold.
+    /// More elements than the set can hold.
     #[error("has {elements} elements, but its size is {size}")]
     SizeTooSmall {
         /// Size of the set.
@@ -286,7 +286,7 @@ pub enum Problem {
         /// Different elements.
         elements: usize,
     },
-    /// A target in a chain the kernel does not take it in.
+    /// A target in a chain where the kernel does not accept it.
     #[error("{}", NotAllowed(*.target, *.chain_type, *.hook, .through))]
     TargetNotAllowed {
         /// The target.
@@ -295,11 +295,11 @@ pub enum Problem {
         chain_type: ChainType,
         /// Hook of that base chain.
         hook: Hook,
-        /// The chains on the way, the base chain first, this one not; empty when this is the base
+        /// The chains on the way, from the base chain to before this one; empty if this is the base
         /// chain.
         through: Vec<Name>,
     },
-    /// An element that expires in a set where none does.
+    /// An element with a timeout in a set without timeouts.
     #[error("has a timeout, but the set keeps its elements for ever; add .timeout() to the set")]
     TimeoutNotAllowed,
     /// Chains nested deeper than the kernel follows.
@@ -308,47 +308,47 @@ pub enum Problem {
         /// The chains, the base chain first.
         through: Vec<Name>,
     },
-    /// Text longer than nft(8) takes.
+    /// Text longer than nft(8) accepts.
     #[error("the {text} has {bytes} bytes; at most {max} are allowed")]
     TooLong {
         /// Comment or log prefix.
         text: &'static str,
         /// Its length.
         bytes: usize,
-        /// The longest one.
+        /// The maximum length.
         max: usize,
     },
-    /// More than a rule can hold.
+    /// More expressions than a rule can hold.
     #[error("needs {expressions} expressions; a rule holds 128, split it")]
     TooManyExpressions {
-        /// How many it needs.
+        /// The number of expressions it needs.
         expressions: usize,
     },
-    /// A transparent proxy for packets it cannot be told from the rule.
+    /// A transparent proxy without the data it needs.
     #[error("{fault}")]
     Tproxy {
         /// What is wrong, and the remedy.
         fault: &'static str,
     },
-    /// A jump to nowhere.
+    /// A jump to a chain that does not exist.
     #[error("there is no chain {} in the table; define it or correct the name", Shown(.name.as_str()))]
     UnknownChain {
         /// The name.
         name: Name,
     },
-    /// A lookup in nothing.
+    /// A lookup in a set that does not exist.
     #[error("there is no set {} in the table; define it or correct the name", Shown(.name.as_str()))]
     UnknownSet {
         /// The name.
         name: Name,
     },
-    /// A chain that was not read whole, and would be made anew.
+    /// A chain to be recreated some of whose rules could not be read.
     #[error("{rules} of its rules could not be read, so it cannot be made again")]
     Unread {
-        /// How many.
+        /// The number of those rules.
         rules: u32,
     },
-    /// A number wider than its field.
+    /// A number too large for its field.
     #[error("{value} does not fit {bytes} bytes")]
     ValueTooLarge {
         /// The number.
@@ -356,7 +356,7 @@ pub enum Problem {
         /// Width of the field.
         bytes: u8,
     },
-    /// A value of another type.
+    /// A value of the wrong type.
     #[error("expected a value of type {}, found {found}", .wanted.name())]
     WrongType {
         /// The type of the field or the key.

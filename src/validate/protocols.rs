@@ -1,12 +1,12 @@
-//! What the matches of a rule say of its packets: network family and transport protocol, from left
-//! to right.
+//! What the matches of a rule establish about its packets, from left to right: network family and
+//! transport protocol.
 
 use super::Fault;
 use super::location::At;
 use super::problem::Problem;
 use crate::model::{Element, Family, Field, IpFamily, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value};
 
-/// What is known of the packets that got as far as a statement.
+/// What is known of the packets that reach a statement.
 pub(super) struct Packets {
     family: Family,
     network: Option<(IpFamily, &'static str)>,
@@ -15,7 +15,7 @@ pub(super) struct Packets {
 
 enum Transport {
     Any,
-    /// Several, or one that has no name here.
+    /// One of several, or one that this crate has no name for.
     Some,
     One(Protocol, &'static str),
 }
@@ -25,7 +25,7 @@ impl Packets {
         Packets { family, network: None, transport: Transport::Any }
     }
 
-    /// The one network family they can have: that of the table, or what a match left.
+    /// Returns the only network family they can have: the table's, or what a match left.
     pub(super) fn network(&self) -> Option<IpFamily> {
         match self.family {
             Family::Ip => Some(IpFamily::Ipv4),
@@ -34,12 +34,13 @@ impl Packets {
         }
     }
 
-    /// Whether a match said what the transport protocol is; nft(8) asks for that in front of ports.
+    /// Returns whether a match established the transport protocol, which nft(8) requires before
+    /// ports.
     pub(super) fn transport_known(&self) -> bool {
         !matches!(self.transport, Transport::Any)
     }
 
-    /// Whether a TCP reset can answer them: nothing was said, or TCP.
+    /// Returns whether a TCP reset can answer them: nothing is known of the protocol, or it is TCP.
     pub(super) fn may_be_reset(&self) -> bool {
         match self.transport {
             Transport::Any => true,
@@ -48,7 +49,7 @@ impl Packets {
         }
     }
 
-    /// Takes in that these fields were read; a packet without one of them got no further.
+    /// Records that these fields were read: a packet without one of them gets no further.
     pub(super) fn read(&mut self, at: At<'_>, selector: &Selector, faults: &mut Vec<Fault>) {
         for field in selector.fields() {
             let name = field.name();
@@ -70,7 +71,7 @@ impl Packets {
         }
     }
 
-    /// Takes in what a comparison of protocols leaves.
+    /// Records the protocols that pass a comparison.
     pub(super) fn compared(
         &mut self,
         at: At<'_>,
@@ -135,8 +136,8 @@ impl Packets {
     }
 }
 
-/// The family whose packets alone have the field. ICMP is counted as IPv4, ICMPv6 as IPv6: no
-/// packet has them the other way round.
+/// Returns the only family whose packets have the field. ICMP is taken as IPv4 and ICMPv6 as IPv6,
+/// because no packet has them the other way round.
 fn network_of(field: Field) -> Option<IpFamily> {
     match field {
         Field::IcmpType | Field::IpDaddr | Field::IpProtocol | Field::IpSaddr => Some(IpFamily::Ipv4),
@@ -145,7 +146,7 @@ fn network_of(field: Field) -> Option<IpFamily> {
     }
 }
 
-/// The transport protocol whose packets alone have the field; `th` fields belong to all.
+/// Returns the only transport protocol whose packets have the field; `th` fields belong to all.
 fn transport_of(field: Field) -> Option<Protocol> {
     match field {
         Field::IcmpType => Some(Protocol::ICMP),

@@ -1,4 +1,5 @@
-//! A rule: its statements one by one, with what those in front of them said of the packet.
+//! Checks a rule: its statements one by one, with what the earlier ones established about the
+//! packet.
 
 use super::families::selector;
 use super::graph::Graph;
@@ -44,8 +45,8 @@ impl Checked<'_, '_> {
         }
     }
 
-    /// Every place that reaches the chain must take the target: the kernel refuses the commit for
-    /// one that does not.
+    /// Checks that the target is allowed in every place that reaches the chain, because the kernel
+    /// refuses the commit for one where it is not.
     fn place(&self, at: At<'_>, chain: usize, target: Target, graph: &Graph, faults: &mut Vec<Fault>) {
         let reached = graph.reached(chain);
         if let Some((chain_type, hook)) = reached.without(target.places()).first() {
@@ -60,7 +61,7 @@ impl Checked<'_, '_> {
         }
         let Some(known) = place::interface_known(field) else { return };
         let reached = graph.reached(chain);
-        // A chain shared by several hooks may ask for what only one of them knows.
+        // A chain shared by several hooks may read what only one of them knows.
         if reached.meets(Places::at(known)) {
             return;
         }
@@ -71,7 +72,7 @@ impl Checked<'_, '_> {
     }
 }
 
-/// Whether nothing behind it in the rule can run; nft(8) refuses what stands there.
+/// Returns whether no statement after this one in the rule can run; nft(8) refuses any.
 fn is_terminal(statement: &Statement) -> bool {
     match statement {
         Statement::Verdict(verdict) => *verdict != Verdict::Continue,
@@ -84,7 +85,7 @@ fn is_terminal(statement: &Statement) -> bool {
     }
 }
 
-/// What kind of statement it is, in nft's words.
+/// Returns the kind of a statement, as nft spells it.
 pub(super) fn keyword(statement: &Statement) -> &'static str {
     match statement {
         Statement::Counter { .. } => "counter",
@@ -118,13 +119,13 @@ pub(super) fn keyword(statement: &Statement) -> &'static str {
     }
 }
 
-/// How many expressions the rule becomes; 0 for one that has no program, about which other faults
-/// say more.
+/// Returns the number of the rule's expressions; 0 if it has no program, for which there are more
+/// precise faults.
 fn expressions(rule: &Rule, family: Family, sets: &impl Sets) -> usize {
     let program = bytecode::lower(rule, family, sets);
     program.map_or(0, |program| program.exprs.len())
 }
 
-/// The most expressions that a statement on one field becomes: two protocols to check, a load, a
+/// The most expressions that a statement on one field needs: two protocol checks, a load, a
 /// conversion, two comparisons.
 const PER_STATEMENT: usize = 8;

@@ -1,5 +1,5 @@
-//! Sets, maps and verdict maps, named and anonymous: what they are declared as, and whether their
-//! elements fit that.
+//! Checks sets, maps and verdict maps, named and anonymous: their declarations, and whether their
+//! elements fit.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::{Checked, Fault, Severity, concat, intervals, names};
 use crate::model::{DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, Value};
 
-/// Elements, and what they must fit.
+/// Elements, and the types they must have.
 pub(super) struct Elements<'a> {
     pub(super) of: Of<'a>,
     pub(super) key: &'a [DataType],
@@ -17,10 +17,10 @@ pub(super) struct Elements<'a> {
     pub(super) elements: &'a [Element],
 }
 
-/// Whom elements belong to.
+/// The owner of elements.
 #[derive(Clone, Copy)]
 pub(super) enum Of<'a> {
-    /// A rule; the set is as wide and as flagged as its elements need.
+    /// A rule; the set gets the size and flags that its elements need.
     Rule,
     /// A named set.
     Set(&'a Set),
@@ -41,8 +41,8 @@ impl Elements<'_> {
         }
     }
 
-    /// Whether overlaps are merged on the way to the kernel, which they cannot be when there is
-    /// data, or more than one dimension.
+    /// Returns whether overlaps are merged before they are sent, which is impossible with data or
+    /// more than one dimension.
     pub(super) fn merged(&self) -> bool {
         let asked = match self.of {
             Of::Rule => true,
@@ -67,8 +67,8 @@ impl Checked<'_, '_> {
         }
         key_width(at, key, faults);
         let has = |flag| flags.contains(flag);
-        // nf_tables_newset, net/netfilter/nf_tables_api.c: EINVAL without the flag, EOPNOTSUPP for the
-        // pairs.
+        // nf_tables_newset, net/netfilter/nf_tables_api.c: EINVAL without the flag, EOPNOTSUPP for
+        // the pairs.
         let mut fault = |wrong: bool, fault: &'static str| {
             if wrong {
                 at.report(faults, Problem::SetFlags { fault });
@@ -109,7 +109,7 @@ impl Checked<'_, '_> {
         }
     }
 
-    /// Checks elements; returns how many different ones there are, where that is known.
+    /// Checks elements; returns the number of different ones, if that is known.
     pub(super) fn elements(&self, at: At<'_>, all: &Elements<'_>, faults: &mut Vec<Fault>) -> Option<usize> {
         if intervals::are_plain_and_ascending(all) {
             return (!all.merged()).then_some(all.elements.len());
@@ -118,7 +118,7 @@ impl Checked<'_, '_> {
         for (index, element) in all.elements.iter().enumerate() {
             self.element(at, index, element, all, faults);
         }
-        // Order means nothing among keys of the wrong type; what is only odd has one.
+        // Keys of the wrong type have no meaningful order; odd ones do.
         let refused = |fault: &Fault| fault.problem.severity() == Severity::Refused;
         if faults.iter().skip(before).any(refused) {
             return None;
@@ -195,7 +195,8 @@ fn part(at: At<'_>, interval: &Interval, wanted: DataType, all: &Elements<'_>, f
     }
 }
 
-/// Milliseconds in 64 bits of nanoseconds; the gc interval in 32 bits of milliseconds.
+/// The kernel keeps timeouts in 64 bits of nanoseconds, and the gc interval in 32 bits of
+/// milliseconds.
 fn time(at: At<'_>, what: &'static str, time: Option<Duration>, faults: &mut Vec<Fault>) {
     let (most, max) = match what {
         "gc interval" => (u128::from(u32::MAX), "49 days"),
@@ -206,7 +207,7 @@ fn time(at: At<'_>, what: &'static str, time: Option<Duration>, faults: &mut Vec
     }
 }
 
-/// What elements map to, in words.
+/// Returns a description of what elements map to.
 pub(super) fn data_name(data: &SetData) -> &'static str {
     match data {
         SetData::None => "nothing",

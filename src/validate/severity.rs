@@ -1,25 +1,26 @@
-//! Two classes of faults: what cannot work, and what the kernel takes although it is odd.
+//! Two classes of faults: those that cannot work, and those that the kernel accepts although they
+//! are odd.
 //!
-//! The kernel decides what is odd: `tests/severity.rs` commits an example of each. What cannot be
-//! encoded, or would mean something else than it says, cannot work. A lookup in a set of another
-//! type is refused although the kernel takes it: it compares bytes that are not of one kind. A
-//! problem that comes in both kinds (log, limit, reject) is refused.
+//! The kernel decides what is odd: `tests/severity.rs` commits an example of each. A rule set that
+//! cannot be encoded, or would have another effect than it states, cannot work. A lookup in a set
+//! of another type is refused although the kernel accepts it, because it compares bytes of
+//! different types. A problem that comes in both kinds (log, limit, reject) is refused.
 
 use super::problem::Problem;
 
-/// What becomes of a rule set with a fault.
+/// What happens to a rule set with a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "it is sent or not")]
 pub enum Severity {
-    /// It is sent: the kernel takes it, though it may never match, or nft(8) could not read it
+    /// It is sent: the kernel accepts it, though it may never match, or nft(8) could not read it
     /// back.
     Odd,
-    /// It is not sent: the kernel would refuse it, or do something else than it says.
+    /// It is not sent: the kernel would refuse it, or it would have another effect than it states.
     Refused,
 }
 
 impl Problem {
-    /// Whether it can be sent.
+    /// Returns whether a rule set with this problem is sent.
     #[must_use]
     pub fn severity(&self) -> Severity {
         let odd = match self {
@@ -31,7 +32,7 @@ impl Problem {
             | Problem::NeedsTransport
             | Problem::NeverMatches { .. }
             | Problem::ProtocolConflict { .. } => true,
-            // Only a comment has a length of its own.
+            // Only a comment is stored with its length, so only a comment can contain a NUL.
             Problem::BadCharacter { text, character } => *text == "comment" || *character != '\0',
             Problem::BadIfName { name, .. } => name.compared().len() < IFNAMSIZ,
             Problem::BadName { name, .. } => name.as_str().len() <= NAME && !name.as_str().contains('\0'),
@@ -81,10 +82,9 @@ impl Problem {
     }
 }
 
-/// Room for the name of an interface, with its NUL: `IFNAMSIZ`, include/uapi/linux/if.h.
+/// The size of an interface name with its NUL: `IFNAMSIZ`, include/uapi/linux/if.h.
 const IFNAMSIZ: usize = 16;
 /// Longest name: `NFT_NAME_MAXLEN` - 1, include/uapi/linux/netfilter/nf_tables.h.
 const NAME: usize = 255;
-/// Longest comment that has a place in userdata, whose entries are at most 255 bytes with a NUL and
-/// a header of 2 in 256.
+/// Longest comment that fits in userdata: 256 bytes for an entry with a header of 2 and a NUL.
 const COMMENT: usize = 253;

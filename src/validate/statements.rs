@@ -1,5 +1,5 @@
-//! Statements: whether their parts fit together, the table's family, and what the rule said of the
-//! packet.
+//! Checks statements: whether their parts fit together, the table's family, and what the rule
+//! established about the packet.
 
 use std::net::IpAddr;
 
@@ -73,7 +73,7 @@ impl Checked<'_, '_> {
         }
         let address = address.map(IpFamily::of);
         check_family(at, *family, address, packets, faults);
-        // nft(8) refuses both to read these back.
+        // nft(8) refuses to read either of these back.
         let fault = match (self.view.family, family, packets.network(), address) {
             (Family::Inet, None, Some(_), _) => {
                 "the rule matches one family only; say the same of the tproxy with .family(...)"
@@ -101,8 +101,8 @@ impl Checked<'_, '_> {
     }
 }
 
-/// The family a translation or proxy says, that of its address, and that of the packets must be
-/// one.
+/// Checks that the family of a translation or proxy, the family of its address, and the family of
+/// the packets are the same.
 fn check_family(
     at: At<'_>,
     said: Option<IpFamily>,
@@ -145,7 +145,8 @@ fn check_queue(at: At<'_>, queue: &Queue, faults: &mut Vec<Fault>) {
     }
 }
 
-/// nft_log_init, net/netfilter/nft_log.c, and what nft(8) refuses on top.
+/// Reports what nft_log_init, net/netfilter/nft_log.c, refuses, and what nft(8) refuses in
+/// addition.
 fn check_log(at: At<'_>, log: &Log, faults: &mut Vec<Fault>) {
     let Log { prefix, level, group, snaplen, queue_threshold, flags, .. } = log;
     if let Some(prefix) = prefix {
@@ -167,7 +168,7 @@ fn check_log(at: At<'_>, log: &Log, faults: &mut Vec<Fault>) {
     at.report(faults, Problem::Log { fault });
 }
 
-/// nft_limit_init, net/netfilter/nft_limit.c: what it refuses with EINVAL or EOVERFLOW.
+/// Reports what nft_limit_init, net/netfilter/nft_limit.c, refuses with EINVAL or EOVERFLOW.
 fn check_limit(at: At<'_>, limit: &Limit, faults: &mut Vec<Fault>) {
     let Limit { rate, per, of, burst, when: _, .. } = *limit;
     let nanoseconds = per.seconds() * 1_000_000_000;

@@ -1,4 +1,4 @@
-//! Rule sets that are wrong, with the line that says so, and rule sets that are right.
+//! Invalid rule sets with the message for each, and valid rule sets.
 
 mod made;
 mod places;
@@ -12,7 +12,7 @@ use super::{ChainView, Complete, Error, TableView, faults};
 use crate::model::*;
 use made::*;
 
-/// Rule sets with one fault each, and the line that says what it is.
+/// Returns rule sets with one fault each, and the message for it.
 pub(crate) fn faulty() -> Vec<(Ruleset, &'static str)> {
     [places::cases(), rules::cases(), sets::cases()].concat()
 }

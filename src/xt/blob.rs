@@ -1,9 +1,9 @@
-//! The memory of an extension of xtables, written field by field: numbers in the order of the
-//! machine, addresses in that of the network.
+//! Writes the data block of an xtables extension field by field: numbers in host byte order,
+//! addresses in network byte order.
 
 use std::net::IpAddr;
 
-/// A structure under way.
+/// A structure being written.
 #[derive(Default)]
 pub(crate) struct Blob(Vec<u8>);
 
@@ -23,7 +23,7 @@ impl Blob {
         self
     }
 
-    /// `union nf_inet_addr`: of IPv4 in its first 4 bytes.
+    /// `union nf_inet_addr`: an IPv4 address is in its first 4 bytes.
     pub(crate) fn address(self, address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => self.text(&address.octets(), 16),
@@ -31,7 +31,7 @@ impl Blob {
         }
     }
 
-    /// Bytes in a field of `length`, the rest of it 0.
+    /// Writes bytes into a field of `length`, padded with zeroes.
     pub(crate) fn text(mut self, bytes: &[u8], length: usize) -> Self {
         let end = self.0.len() + length;
         self.0.extend(bytes);
@@ -39,13 +39,13 @@ impl Blob {
         self
     }
 
-    /// Zeroes up to the next multiple of `align`.
+    /// Pads with zeroes to the next multiple of `align`.
     pub(crate) fn align(mut self, align: usize) -> Self {
         self.0.resize(self.0.len().next_multiple_of(align), 0);
         self
     }
 
-    /// It, as long as `XT_ALIGN` makes it (include/uapi/linux/netfilter/x_tables.h).
+    /// Returns the bytes, padded as `XT_ALIGN` does (include/uapi/linux/netfilter/x_tables.h).
     pub(crate) fn finish(self) -> Vec<u8> {
         self.align(8).0
     }

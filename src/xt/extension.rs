@@ -1,17 +1,18 @@
 //! The attributes of an xtables extension: `enum nft_match_attributes`,
-//! include/uapi/linux/netfilter/nf_tables_compat.h. A target has the same numbers.
+//! include/uapi/linux/netfilter/nf_tables_compat.h. The attributes of a target have the same
+//! numbers.
 
 use std::borrow::Cow;
 
 use crate::attr::nfta::{NFTA_MATCH_INFO, NFTA_MATCH_NAME, NFTA_MATCH_REV};
 use crate::attr::{AttributeWriter, Attributes};
 
-/// A match or a target: what iptables-nft(8) gives to nf_tables.
+/// A match or a target, as iptables-nft(8) passes it to nf_tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extension<'a> {
     pub(crate) name: Cow<'a, str>,
     pub(crate) revision: u32,
-    /// The structure that it takes.
+    /// The extension's own structure.
     pub(crate) info: &'a [u8],
 }
 
@@ -36,15 +37,15 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// The name of an extension, also where the rest of it is missing.
+/// Returns the name of an extension, even if its other attributes are missing.
 pub(crate) fn name(attributes: &[u8]) -> Option<Cow<'_, str>> {
     let name = Attributes::new(attributes).find(NFTA_MATCH_NAME)?.value;
     let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
     Some(String::from_utf8_lossy(name.get(..end)?))
 }
 
-/// Writes an extension that is kept by its options alone. It has no structure, so the kernel would
-/// refuse it; the options stand in an attribute that the kernel does not have, so that two
+/// Writes an extension of which only the options are known. It has no structure, so the kernel
+/// would refuse it; the options are in an attribute that the kernel does not have, so that two
 /// extensions with different options differ.
 pub(crate) fn write_options(name: &str, options: &str) -> Vec<u8> {
     let mut data = named(name);
@@ -52,7 +53,7 @@ pub(crate) fn write_options(name: &str, options: &str) -> Vec<u8> {
     data
 }
 
-/// The options that [`write_options`] wrote, as far as they are in the first attribute.
+/// Returns the options that [`write_options`] wrote, as far as they are in the first attribute.
 pub(crate) fn options(attributes: &[u8]) -> Option<&[u8]> {
     Some(Attributes::new(attributes).find(UNSPEC)?.value)
 }
@@ -64,14 +65,14 @@ fn named(name: &str) -> Vec<u8> {
     data
 }
 
-/// Appends an attribute. Of a value that no extension can have, the beginning.
+/// Appends an attribute, cutting a value that is longer than any extension's.
 fn append(data: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let value = value.get(..LONGEST).unwrap_or(value);
     AttributeWriter::new(data).bytes(kind, value, LONGEST).expect("no longer than an attribute can be");
 }
 
 const UNSPEC: u16 = 0;
-/// Less than the 16 bits of an attribute's length.
+/// Fits in the 16 bits of an attribute's length.
 const LONGEST: usize = 65_000;
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! The memory of an extension, read field by field.
+//! Reads the data block of an extension field by field.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::IpFamily;
 
-/// What is left of it.
+/// The bytes not read yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Info<'a> {
     bytes: &'a [u8],
@@ -15,7 +15,8 @@ impl<'a> Info<'a> {
         Info { bytes }
     }
 
-    /// It, when it is a structure of this size: `XT_ALIGN` pads it (x_tables.h).
+    /// Returns the reader if the block has this size, with or without the padding of `XT_ALIGN`
+    /// (x_tables.h).
     pub(super) fn sized(self, size: usize) -> Option<Self> {
         (size..size + ALIGN).contains(&self.bytes.len()).then_some(self)
     }
@@ -53,7 +54,7 @@ impl<'a> Info<'a> {
         self.take().map(u32::from_ne_bytes)
     }
 
-    /// In network order.
+    /// Reads a port in network byte order.
     pub(super) fn port(&mut self) -> Option<u16> {
         self.take().map(u16::from_be_bytes)
     }
@@ -62,7 +63,8 @@ impl<'a> Info<'a> {
         self.take::<4>().map(|octets| Ipv4Addr::from(octets).into())
     }
 
-    /// `union nf_inet_addr`, include/uapi/linux/netfilter.h: of IPv4 in its first 4 bytes.
+    /// Reads `union nf_inet_addr`, include/uapi/linux/netfilter.h: an IPv4 address is in its first
+    /// 4 bytes.
     pub(super) fn address(&mut self, family: IpFamily) -> Option<IpAddr> {
         match family {
             IpFamily::Ipv4 => {
@@ -74,7 +76,7 @@ impl<'a> Info<'a> {
         }
     }
 
-    /// Whether all of the next `length` bytes are 0.
+    /// Reads `length` bytes and returns whether all of them are 0.
     pub(super) fn is_unset(&mut self, length: usize) -> Option<bool> {
         let (these, rest) = self.bytes.split_at_checked(length)?;
         self.bytes = rest;

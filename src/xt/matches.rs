@@ -13,7 +13,7 @@ use crate::model::{
 
 type Lists = Vec<Vec<Statement>>;
 
-/// What says always the same, or asks.
+/// Returns the meaning of a match that asks a question or always has the same result.
 fn asks(read: Result<Asked, bool>) -> Meaning {
     match read {
         Ok(asked) => Meaning::Asks(vec![asked]),
@@ -57,18 +57,18 @@ fn all(statements: impl Into<Vec<Statement>>) -> Lists {
     vec![statements.into()]
 }
 
-/// A `bool` of the kernel.
+/// Reads a `bool` of the kernel.
 fn is_negated(info: &mut Info<'_>) -> Option<bool> {
     info.u8().map(|negated| negated != 0)
 }
 
-/// mark_mt and connmark_mt; the latter matches nothing without a connection, as `ct mark` does.
+/// mark_mt and connmark_mt; the latter matches nothing without a connection, like `ct mark`.
 fn mark(mut info: Info<'_>, field: Field) -> Option<Statement> {
     let (value, mask, not) = (info.u32()?, info.u32()?, is_negated(&mut info)?);
     Some(when(field, not, Operand::Masked { mask: Value::Mark(mask), value: Value::Mark(value) }))
 }
 
-/// tcp_mt, xt_tcpudp.c. That the packet is TCP, the rest of the rule has to ask.
+/// tcp_mt, xt_tcpudp.c. The rest of the rule has to check that the packet is TCP.
 fn tcp(mut info: Info<'_>) -> Option<Vec<Statement>> {
     let (source, destination) = ([info.u16()?, info.u16()?], [info.u16()?, info.u16()?]);
     let [option, mask, flags, negated] = [info.u8()?, info.u8()?, info.u8()?, info.u8()?];
@@ -115,9 +115,9 @@ fn both_ports(source: [u16; 2], destination: [u16; 2], negated: u8) -> Option<Ve
     Some(statements)
 }
 
-/// icmp_match and icmp6_match, xt_tcpudp.c: of a type, its codes from one to another; that it is
-/// such a message, the rest of the rule has to ask. Where `any` is the type, no other is looked
-/// for, and no code.
+/// icmp_match and icmp6_match, xt_tcpudp.c: a type, and a range of its codes. The rest of the rule
+/// has to check that the packet is such a message. If the type is `any`, every type and code
+/// matches.
 fn message(mut info: Info<'_>, any: Option<u8>) -> Option<Lists> {
     let [kind, low, high, negated] = [info.u8()?, info.u8()?, info.u8()?, info.u8()?];
     let not = match negated {
@@ -126,7 +126,7 @@ fn message(mut info: Info<'_>, any: Option<u8>) -> Option<Lists> {
         _ => return None,
     };
     if any == Some(kind) {
-        // Of any type and none of them: no list, so no message.
+        // Negated, "any type" matches no message: no list.
         return Some(if not { Vec::new() } else { all([]) });
     }
     if low > high {
@@ -138,7 +138,7 @@ fn message(mut info: Info<'_>, any: Option<u8>) -> Option<Lists> {
     Some(all([code("icmp type and code", vec![load, Expr::Range { sreg: Register::FIRST, op, low, high }])]))
 }
 
-/// The type that stands for all, `icmp_type_code_match`.
+/// The type that matches all types, `icmp_type_code_match`.
 const ANY_TYPE: u8 = 0xff;
 /// `IPT_ICMP_INV` and `IP6T_ICMP_INV`, ip_tables.h and ip6_tables.h.
 const NOT_MESSAGE: u8 = 1;
@@ -173,7 +173,7 @@ fn multiport(mut info: Info<'_>) -> Option<Lists> {
     let not = is_negated(&mut info)?;
     let (mut ranges, mut all_of_them) = (Vec::new(), numbers.get(..count)?.iter().zip(begins));
     while let Some((low, begins)) = all_of_them.next() {
-        // What begins a range is followed by its end.
+        // A port that begins a range is followed by the range's end.
         let high = if begins { all_of_them.next()?.0 } else { low };
         ranges.push((low <= high).then_some(*low..=*high)?);
     }
@@ -191,11 +191,11 @@ fn multiport(mut info: Info<'_>) -> Option<Lists> {
 /// `XT_MULTI_PORTS`, xt_multiport.h.
 const MOST_PORTS: usize = 15;
 
-/// conntrack_mt, xt_conntrack.c: a packet without a connection can only match by its state, and
-/// then nothing else is asked of it.
+/// conntrack_mt, xt_conntrack.c: a packet without a connection can only match by its state; the
+/// other conditions are not checked then.
 fn conntrack(info: Info<'_>, family: Option<IpFamily>) -> Option<Meaning> {
     let mut fields = info;
-    // Addresses, time left, protocol, ports.
+    // Addresses, expiry, protocol, ports.
     fields.skip(146)?;
     let [asked, negated, states, status] = [fields.u16()?, fields.u16()?, fields.u16()?, fields.u16()?];
     let known = STATE | STATUS | DIRECTION;
@@ -242,7 +242,7 @@ fn conntrack(info: Info<'_>, family: Option<IpFamily>) -> Option<Meaning> {
     Some(Meaning::Lists(lists))
 }
 
-/// The same match that asks only these of its questions.
+/// Returns the same match with only these of its conditions.
 fn part_of_conntrack(info: Info<'_>, asked: u16) -> Option<Statement> {
     let mut bytes = info.rest().to_vec();
     bytes.get_mut(146..148)?.copy_from_slice(&asked.to_ne_bytes());
@@ -250,7 +250,7 @@ fn part_of_conntrack(info: Info<'_>, asked: u16) -> Option<Statement> {
     Some(code("conntrack", vec![Expr::Opaque { name: "match".into(), data: data.into(), set: None }]))
 }
 
-/// `XT_CONNTRACK_STATE_*` as states, and as bits of the status; `None` for bits that no packet has.
+/// Returns `XT_CONNTRACK_STATE_*` as states and status bits; `None` for bits that no packet has.
 fn states_of(bits: u16) -> Option<(CtState, CtStatus)> {
     let (mut states, mut status) = (CtState::empty(), CtStatus::empty());
     for (bit, state) in [
@@ -269,7 +269,7 @@ fn states_of(bits: u16) -> Option<(CtState, CtStatus)> {
 
 const ALL_STATES: CtState =
     CtState::INVALID.union(CtState::ESTABLISHED).union(CtState::RELATED).union(CtState::NEW).union(CtState::UNTRACKED);
-// XT_CONNTRACK_*, xt_conntrack.h; the alias is what iptables says as `-m state`.
+// XT_CONNTRACK_*, xt_conntrack.h; iptables sets the alias for `-m state`.
 const STATE: u16 = 1;
 const STATUS: u16 = 1 << 6;
 const DIRECTION: u16 = 1 << 12;
@@ -317,9 +317,9 @@ fn sctp(mut info: Info<'_>) -> Option<Vec<Statement>> {
     if asked & !3 != 0 { None } else { both_ports(source, destination, negated) }
 }
 
-/// addrtype_mt_v1, xt_addrtype.c. IPv6 knows of an address only whether it is one of this host's
-/// (match_lookup_rt6); its other kinds are other ones than routing has. Where one interface counts,
-/// one kind of IPv4.
+/// addrtype_mt_v1, xt_addrtype.c. For IPv6, only the type LOCAL is exact (match_lookup_rt6): the
+/// other types differ from those of routing. With a limit to one interface, only one type of IPv4
+/// is supported.
 fn address_type(mut info: Info<'_>, family: IpFamily) -> Option<Vec<Statement>> {
     let (source, destination, flags) = (info.u16()?, info.u16()?, info.u32()?);
     let exact = match family {
@@ -404,6 +404,6 @@ fn packet_type(mut info: Info<'_>) -> Option<Statement> {
 fn owner(mut info: Info<'_>) -> Option<XtOwner> {
     let (uids, gids) = ((info.u32()?, info.u32()?), (info.u32()?, info.u32()?));
     let (conditions, negated) = (info.u8()?, info.u8()?);
-    // Supplementary groups are not in the packet's model.
+    // Supplementary groups are not modelled.
     (conditions & !7 == 0).then_some(XtOwner { uids, gids, conditions, negated })
 }

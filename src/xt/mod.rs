@@ -1,10 +1,11 @@
 //! Extensions of xtables, as iptables-nft(8) puts them into the kernel: a name, a revision, and a
-//! block of memory (nft_compat.c).
+//! block of data (nft_compat.c).
 //!
-//! What one does is said in statements of nft, so that one machine runs both, and only where they
-//! do exactly that: an extension, a revision or a field that is not known here has no meaning.
-//! Layouts are those of include/uapi/linux/netfilter/xt_*.h, v6.12; numbers are in the order of the
-//! machine, addresses and the ports of translations in that of the network. Reading is total.
+//! The meaning of an extension is expressed in nft statements, so that one machine runs both, and
+//! only where they do exactly the same: an extension, a revision or a field that is not known here
+//! has no meaning. The layouts are those of include/uapi/linux/netfilter/xt_*.h, v6.12; numbers are
+//! in host byte order, addresses and the ports of translations in network byte order. No input
+//! makes the reader panic.
 
 mod blob;
 mod extension;
@@ -25,33 +26,33 @@ pub(crate) use questions::{Answers, Asked, Beyond, End, OfConnection, Question, 
 /// What an extension does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// It holds when all of these do.
+    /// Matches when all of these hold.
     Asks(Vec<Asked>),
-    /// It limits the maximum segment size that a TCP packet says, and goes on.
+    /// Limits the maximum segment size that a TCP packet announces, and continues.
     Limits(SegmentLimit),
-    /// What the first of these lists does that holds to its end. Where none does, the extension
+    /// Does what the first of these lists that matches to its end does. If none does, the extension
     /// does not match.
     Lists(Vec<Vec<Statement>>),
     Owner(XtOwner),
 }
 
-/// What TCPMSS makes of a maximum segment size that is larger.
+/// The value to which TCPMSS lowers a larger maximum segment size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SegmentLimit {
-    /// What fits the way of the packet.
+    /// The size that fits the path MTU.
     Path,
     To(u16),
 }
 
 /// `struct xt_owner_match_info`, xt_owner.h. Unlike `meta skuid`, it can match packets without a
-/// socket: it does when every condition is negated.
+/// socket: it does so when every condition is negated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct XtOwner {
     pub(crate) uids: (u32, u32),
     pub(crate) gids: (u32, u32),
-    /// Which conditions there are, `UID`, `GID` and `SOCKET`.
+    /// The conditions that are present: `UID`, `GID` and `SOCKET`.
     pub(crate) conditions: u8,
-    /// Which of them are negated.
+    /// The conditions that are negated.
     pub(crate) negated: u8,
 }
 
@@ -61,8 +62,8 @@ impl XtOwner {
     pub(crate) const SOCKET: u8 = 4;
 }
 
-/// The meaning of an expression of this name, with these attributes, in a table of `family`; `None`
-/// when it is not known.
+/// Returns the meaning of an expression of this name, with these attributes, in a table of
+/// `family`; `None` when it is not known.
 pub(crate) fn read(expr: &str, attributes: &[u8], family: Family) -> Option<Meaning> {
     let name = extension(expr, attributes)?;
     if let ("match", Some(asked)) = (expr, questions::kept(&name, attributes)) {
@@ -83,17 +84,17 @@ pub(crate) fn read(expr: &str, attributes: &[u8], family: Family) -> Option<Mean
     }
 }
 
-/// The name of the extension that an expression of iptables-nft runs.
+/// Returns the name of the extension that an expression of iptables-nft runs.
 pub(crate) fn extension(expr: &str, attributes: &[u8]) -> Option<String> {
     if matches!(expr, "match" | "target") { extension::name(attributes).map(Cow::into_owned) } else { None }
 }
 
-/// A comparison, or its opposite.
+/// Returns a comparison, or its opposite.
 fn when(field: Field, not: bool, operand: Operand) -> Statement {
     Statement::Match(Match::new(field, if not { Op::Ne } else { Op::Eq }, operand))
 }
 
-/// What no statement says without saying more.
+/// Returns a statement of raw expressions, for what no other statement expresses exactly.
 fn code(name: &str, exprs: Vec<Expr>) -> Statement {
     Statement::Opaque(Opaque::new(name, None, exprs))
 }
@@ -156,7 +157,7 @@ mod tests {
         ] {
             assert_eq!(read("icmp", Family::Ip, info), expected, "{info:?}");
         }
-        // ICMPv6 has no type that stands for all.
+        // ICMPv6 has no type that matches all types.
         let told = read("icmp6", Family::Ip6, [255, 0, 255, 1]);
         assert!(matches!(&told, Some(Meaning::Lists(lists)) if lists.len() == 1), "{told:?}");
         for (name, family) in [("icmp", Family::Ip6), ("icmp6", Family::Ip), ("icmp", Family::Inet)] {

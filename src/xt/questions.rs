@@ -1,5 +1,5 @@
-//! Matches that ask what no statement of nft asks: of the connection, of the way back to the
-//! source, of options of TCP, and of what neither packet nor host says.
+//! Matches that ask what no nft statement asks: about the connection, the reverse path to the
+//! source, TCP options, and what neither the packet nor the host determines.
 //!
 //! Sources: net/netfilter/xt_conntrack.c, xt_statistic.c, xt_recent.c, xt_set.c, xt_tcpmss.c,
 //! xt_physdev.c and net/ipv4/netfilter/ipt_rpfilter.c, v6.12.
@@ -12,7 +12,7 @@ use super::info::Info;
 use crate::error::Escaped;
 use crate::model::{CtDirection, IpFamily, NatKind};
 
-/// A question of a match, and whether it holds when the answer is no.
+/// A question of a match, and whether the match holds when the answer is no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) question: Question,
@@ -22,13 +22,13 @@ pub(crate) struct Asked {
 /// What a match asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
-    /// Something that neither the packet nor its host says.
+    /// Something that neither the packet nor its host determines.
     Beyond(Beyond),
-    /// Something of the packet's connection; without one, the match does not hold.
+    /// Something about the packet's connection; without one, the match does not hold.
     Connection(OfConnection),
-    /// Whether there is a way back to the source (`rpfilter`).
+    /// Whether there is a reverse path to the source (`rpfilter`).
     ReversePath(ReversePath),
-    /// Whether the packet says a maximum segment size between these.
+    /// Whether the packet announces a maximum segment size in this range.
     Segment { low: u16, high: u16 },
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum OfConnection {
         mask: IpAddr,
         value: IpAddr,
     },
-    /// How many seconds it is kept.
+    /// The remaining lifetime in seconds.
     Expires {
         low: u32,
         high: u32,
@@ -53,28 +53,28 @@ pub(crate) enum OfConnection {
     Protocol(u16),
 }
 
-/// An end of the packets of one direction, as they are where that direction begins.
+/// An end of the packets of one direction, before any translation of that direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) direction: CtDirection,
     pub(crate) side: NatKind,
 }
 
-/// How a match `rpfilter` looks for a way back.
+/// How a match `rpfilter` looks for a reverse path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReversePath {
-    /// Any interface will do.
+    /// Whether any interface is accepted.
     pub(crate) is_loose: bool,
-    /// By the mark of the packet.
+    /// Whether the lookup uses the packet's mark.
     pub(crate) by_mark: bool,
-    /// Addresses of this host are taken too.
+    /// Whether local source addresses are accepted.
     pub(crate) takes_local: bool,
 }
 
-/// A question to something that is not modelled.
+/// A question about something that is not modelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Beyond {
-    /// What is not known, behind the name of the match.
+    /// What is not known, after the name of the match.
     pub(crate) what: String,
     pub(crate) answers: Answers,
 }
@@ -84,9 +84,9 @@ pub(crate) struct Beyond {
 pub(crate) enum Answers {
     /// For the same packet.
     Alike,
-    /// Never: it remembers the packets that came before.
+    /// Never: the match remembers earlier packets.
     Anew,
-    /// For the same draw of the packet, with as many chances of 2^31.
+    /// For the same random draw of the packet, with this many chances in 2^31.
     Drawn(u32),
 }
 
@@ -117,7 +117,7 @@ fn beyond(what: impl Into<String>, answers: Answers) -> Question {
     Question::Beyond(Beyond { what: what.into(), answers })
 }
 
-/// What conntrack_mt and its check of ports ask besides state, status and direction.
+/// Returns what conntrack_mt and its port check ask besides state, status and direction.
 pub(super) fn of_connection(mut info: Info<'_>, family: Option<IpFamily>) -> Option<Vec<Asked>> {
     use CtDirection::{Original, Reply};
     use NatKind::{Dnat, Snat};
@@ -136,7 +136,7 @@ pub(super) fn of_connection(mut info: Info<'_>, family: Option<IpFamily>) -> Opt
         }
     };
     for (of, bit) in ends.into_iter().zip([ORIGSRC, ORIGSRC << 1, ORIGSRC << 2, ORIGSRC << 3]) {
-        // Of a table of both families none is known.
+        // In a table of both families, no address is known.
         let family = family.or((asked & bit == 0).then_some(IpFamily::Ipv4))?;
         let (value, mask) = (addresses.address(family)?, addresses.address(family)?);
         ask(bit, OfConnection::Address { of, mask, value });
@@ -159,7 +159,7 @@ const PROTOCOL: u16 = 1 << 1;
 const ORIGSRC: u16 = 1 << 2;
 const EXPIRES: u16 = 1 << 7;
 const ORIGSRC_PORT: u16 = 1 << 8;
-/// All that [`of_connection`] reads.
+/// All the bits that [`of_connection`] reads.
 pub(super) const OF_CONNECTION: u16 = PROTOCOL | (ORIGSRC * 15) | EXPIRES | (ORIGSRC_PORT * 15);
 
 /// rpfilter_mt.
@@ -190,11 +190,11 @@ pub(super) fn bridge_port(mut info: Info<'_>) -> Option<Asked> {
     Some(Asked { question: beyond(what, Answers::Alike), not: false })
 }
 
-/// match_set_v1 to match_set_v4: a set of ipset by its number, which only this kernel knows.
+/// match_set_v1 to match_set_v4: an ipset set by its index, which only this kernel knows.
 pub(super) fn set(mut info: Info<'_>) -> Option<Asked> {
     let (index, fields, flags) = (info.u16()?, info.u8()?, info.u8()?);
     let rest = info.rest();
-    // Behind it, how often an element was found is asked for, and told.
+    // The remaining fields compare and update the counters of an element.
     let answers = if rest.iter().all(|byte| *byte == 0) { Answers::Alike } else { Answers::Anew };
     let what =
         format!("set: what is in the set of ipset with number {index} ({fields} fields, {:#x})", flags & !INVERTED_SET);
@@ -204,7 +204,7 @@ pub(super) fn set(mut info: Info<'_>) -> Option<Asked> {
 /// `IPSET_INV_MATCH`, include/uapi/linux/netfilter/ipset/ip_set.h.
 const INVERTED_SET: u8 = 1;
 
-/// statistic_mt; `Err` with what it always says.
+/// statistic_mt; `Err` with the result if it is always the same.
 pub(super) fn statistic(mut info: Info<'_>) -> Option<Result<Asked, bool>> {
     let (mode, flags, first, packet) = (info.u16()?, info.u16()?, info.u32()?, info.u32()?);
     let not = match flags {
@@ -230,10 +230,11 @@ pub(super) fn statistic(mut info: Info<'_>) -> Option<Result<Asked, bool>> {
 
 const RANDOM: u16 = 0;
 const NTH: u16 = 1;
-/// Of 2^31 chances all.
+/// All of the 2^31 chances.
 const ALWAYS: u32 = 1 << 31;
 
-/// recent_mt: what only adds to a list always holds; `Err` with what it always says.
+/// recent_mt: a match that only adds to a list always holds; `Err` with the result if it is always
+/// the same.
 pub(super) fn recent(mut info: Info<'_>) -> Option<Result<Asked, bool>> {
     let (_seconds, _hits, asked, not) = (info.u32()?, info.u32()?, info.u8()?, info.u8()? != 0);
     let name = text(info.bytes(XT_RECENT_NAME_LEN)?);
@@ -244,13 +245,13 @@ pub(super) fn recent(mut info: Info<'_>) -> Option<Result<Asked, bool>> {
     Some(Ok(Asked { question, not }))
 }
 
-/// A match that an import kept by its options alone.
+/// Returns the question of a match of which an import kept only the options.
 pub(super) fn kept(name: &str, attributes: &[u8]) -> Option<Asked> {
     let options = extension::options(attributes).filter(|options| options.len() <= LONGEST)?;
     let options = String::from_utf8_lossy(options).into_owned();
     let mut words = options.split(' ').skip_while(|word| *word != "--match-set").skip(1);
     let set = words.next().filter(|_| name == "set")?;
-    // What counts for the rule is in the options, and so is whether it is negated.
+    // The options include everything that matters to the rule, and whether the match is negated.
     let answers =
         if options.contains("--update-counters") || options.contains("-eq") { Answers::Anew } else { Answers::Alike };
     let what = format!("set: what is in the set {} of ipset ({})", Escaped::new(set), Escaped::new(&options));
@@ -266,5 +267,5 @@ const IFNAMSIZ: usize = 16;
 // include/uapi/linux/netfilter/xt_recent.h
 const XT_RECENT_NAME_LEN: usize = 200;
 const XT_RECENT_SET: u8 = 2;
-/// Options that one attribute holds.
+/// The longest options that fit in one attribute.
 const LONGEST: usize = 4096;

@@ -1,4 +1,4 @@
-//! Targets: net/netfilter/xt_*.c, v6.12. One that says nothing of a verdict goes on behind itself,
+//! Targets: net/netfilter/xt_*.c, v6.12. A target without a verdict continues with the next rule,
 //! whatever it found (`XT_CONTINUE`).
 
 use std::net::IpAddr;
@@ -44,8 +44,8 @@ fn mark(mut info: Info<'_>) -> Option<Statement> {
     Some(set_mark(MarkKey::Meta, info.u32()?, info.u32()?))
 }
 
-/// connmark_tg_shift, xt_connmark.c. Where there is no connection it does nothing, and goes on
-/// where reading its mark would not.
+/// connmark_tg_shift, xt_connmark.c. Without a connection it does nothing and continues, where `ct
+/// mark` would end the rule.
 fn connection_mark(mut info: Info<'_>, shifts: bool) -> Option<Lists> {
     let (value, of_connection, of_packet) = (info.u32()?, info.u32()?, info.u32()?);
     if shifts {
@@ -55,7 +55,7 @@ fn connection_mark(mut info: Info<'_>, shifts: bool) -> Option<Lists> {
     let copy = |key, from, mask| Statement::SetMark { key, value: MarkValue::From { from, mask, xor: 0 } };
     match info.u8()? {
         SET => Some(vec![vec![set_mark(MarkKey::Ct, value, of_connection)], Vec::new()]),
-        // Bits of two marks in one are not said.
+        // No statement combines bits of two marks.
         SAVE if of_connection == u32::MAX => Some(vec![vec![copy(MarkKey::Ct, MarkKey::Meta, of_packet)]]),
         RESTORE if of_packet == u32::MAX => {
             Some(vec![vec![copy(MarkKey::Meta, MarkKey::Ct, of_connection)], Vec::new()])
@@ -69,11 +69,10 @@ const SET: u8 = 0;
 const SAVE: u8 = 1;
 const RESTORE: u8 = 2;
 
-/// xt_ct_target, xt_CT.c: a packet that has a zone, or is excluded already, stays as it is.
+/// xt_ct_target, xt_CT.c: a packet that has a zone, or is already untracked, is left unchanged.
 fn connection(mut info: Info<'_>, names: usize) -> Option<Lists> {
     let (flags, zone) = (info.u16()?, info.u16()?);
-    // Which events are told, names of a helper and of timeouts. Behind them is a pointer of the
-    // kernel's.
+    // The event masks and the names of a helper and of timeouts. A pointer of the kernel follows.
     let is_all = info.is_unset(8 + names)?;
     if !is_all || flags & !(NOTRACK | NOTRACK_ALIAS) != 0 {
         return None;
@@ -89,8 +88,8 @@ fn connection(mut info: Info<'_>, names: usize) -> Option<Lists> {
 const NOTRACK: u16 = 1;
 const NOTRACK_ALIAS: u16 = 2;
 
-/// tproxy_tg4 and tproxy_tg6_v1, xt_TPROXY.c: what no transparent socket takes is dropped. No
-/// address is that of the interface.
+/// tproxy_tg4 and tproxy_tg6_v1, xt_TPROXY.c: a packet that no transparent socket takes is dropped.
+/// An unspecified address stands for the interface's address.
 fn transparent(mut info: Info<'_>, family: IpFamily) -> Option<Lists> {
     let (mask, value) = (info.u32()?, info.u32()?);
     let address = Some(info.address(family)?).filter(|address| !address.is_unspecified());
@@ -138,7 +137,7 @@ fn translation(name: &str, revision: u32, info: Info<'_>, family: IpFamily) -> O
         ("DNAT" | "MASQUERADE" | "REDIRECT" | "SNAT", 0, IpFamily::Ipv4) => Range::old(info.sized(20)?)?,
         ("MASQUERADE" | "REDIRECT", 0, IpFamily::Ipv6) => Range::new(info.sized(40)?, family)?,
         ("DNAT" | "SNAT", 1, _) => Range::new(info.sized(40)?, family)?,
-        // Behind the same fields a base port, which no flag that is known here asks for.
+        // The same fields, then a base port, which none of the known flags uses.
         ("DNAT" | "SNAT", 2, _) => Range::new(info.sized(44)?, family)?,
         _ => return None,
     };
@@ -158,7 +157,7 @@ fn nat(mut nat: Nat, range: Range, family: IpFamily) -> Nat {
     nat
 }
 
-/// What a translation may choose from.
+/// The addresses and ports that a translation may choose from.
 #[derive(Clone, Copy)]
 struct Range {
     addresses: Option<(IpAddr, IpAddr)>,

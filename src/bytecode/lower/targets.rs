@@ -1,4 +1,4 @@
-//! What a rule does besides looking: address translation, rejections, marks, limits, logs.
+//! Statements with an effect: address translation, rejections, marks, limits, logs.
 
 use super::super::codes::{BitwiseCode, LimitCode, LogCode, NatCode, RegisterRange, RejectCode, TproxyCode, nat_flags};
 use super::super::data::Bytes;
@@ -11,7 +11,7 @@ use crate::model::{
 };
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
-    /// Loads a port range from `first` on.
+    /// Loads a port range into registers, starting at `first`.
     pub(super) fn ports(&mut self, ports: Option<PortRange>, first: Register) -> RegisterRange {
         let Some(PortRange { low, high }) = ports else { return RegisterRange::default() };
         let min = self.immediate(first, Bytes::from_slice(&low.to_be_bytes()));
@@ -137,7 +137,7 @@ pub(super) fn lower_limit(limit: &Limit) -> LimitCode {
 pub(super) fn lower_log(log: &Log) -> LogCode {
     LogCode {
         prefix: log.prefix.clone(),
-        // Without a group the kernel takes it for a warning, and says so when it is asked.
+        // Without a group, the kernel uses the level warn and reports it.
         level: log.level.or(log.group.is_none().then_some(LogLevel::Warn)).map(|level| level as u32),
         group: log.group,
         snaplen: log.snaplen,

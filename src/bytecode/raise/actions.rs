@@ -1,4 +1,4 @@
-//! Statements that are no matches.
+//! Readers of statements that are not matches.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::model::{
     PortRange, Queue, QueueFlags, Reject, Statement, Tproxy,
 };
 
-/// What `first` and the expressions behind it may say.
+/// Proposes what `first` and the expressions after it may mean.
 pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
     let one = |statement| vec![Proposal::ours(statement, 1)];
     match first {
@@ -36,7 +36,7 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
     }
 }
 
-/// A mark that is read, changed and written.
+/// Reads a mark that is loaded, changed and stored.
 fn mark(from: MarkKey, rest: &[Expr]) -> Vec<Proposal> {
     let number = |bytes: &[u8]| bytes.try_into().map(u32::from_ne_bytes).ok();
     let (mask, xor, behind) = match rest.split_first() {
@@ -57,7 +57,7 @@ fn mark(from: MarkKey, rest: &[Expr]) -> Vec<Proposal> {
     vec![Proposal::ours(statement, rest.len() - behind.len() + 2)]
 }
 
-/// Constants in registers and the one expression that takes them; it may take none.
+/// Constants loaded into registers, for the one expression that uses them; it may use none.
 struct Constants<'a> {
     loaded: Vec<(Register, &'a [u8])>,
     used: Vec<Register>,
@@ -84,7 +84,8 @@ impl<'a> Constants<'a> {
         v4.or_else(|_| <[u8; 16]>::try_from(data).map(IpAddr::from)).ok()
     }
 
-    /// Outside none when the registers hold no ports, inside none when there are none.
+    /// Returns the ports in these registers: the outer `None` if they hold no ports, the inner one
+    /// if there are no registers.
     fn ports(&mut self, range: RegisterRange) -> Option<Option<PortRange>> {
         let RegisterRange { min, max } = tidy(range);
         match (min, max) {
@@ -184,7 +185,7 @@ fn queue(code: &QueueCode) -> Option<Queue> {
     Some(Queue { from: num, to, flags: QueueFlags::from_bits(flags)? })
 }
 
-/// In an inet table a reject with a reason of one protocol stands behind a check of that protocol.
+/// In an inet table, a reject with a reason of one protocol follows a check of that protocol.
 fn reject(code: &RejectCode, family: Family, known: Known) -> Vec<Proposal> {
     let reasons = match code {
         RejectCode { kind: 0, code } => vec![Reject::Icmp(*code), Reject::Icmpv6(*code)],

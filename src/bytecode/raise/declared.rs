@@ -1,7 +1,8 @@
-//! How a set was declared, `typeof ip saddr . tcp dport`, which nft(8) keeps in the set's userdata.
+//! How a set was declared, such as `typeof ip saddr . tcp dport`, which nft(8) keeps in the set's
+//! userdata.
 //!
-//! Numbers are in host byte order. Layout and numbers were measured with nft 1.0.6, every field in
-//! a set of its own; where they come from: src/netlink.c (`set_make_key`), the `udata` functions of
+//! Numbers are in host byte order. Layout and numbers were measured with nft 1.0.6, with a set for
+//! every field. They come from src/netlink.c (`set_make_key`), the `udata` functions of
 //! src/payload.c, src/meta.c, src/ct.c, src/fib.c and others, and the tables of fields in
 //! src/proto.c.
 
@@ -11,34 +12,36 @@ use super::super::set::{NFT_DATA_VERDICT, SetCode};
 /// How a set was declared.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Declared {
-    /// By these expressions: one for each part of the key, and one for what an element maps to.
+    /// By these expressions: one for each part of the key, and one for the value of an element.
     Expressions(Vec<KeyPart>, Option<KeyPart>),
     /// By types.
     Types,
-    /// By an expression that has no name here.
+    /// By an expression that this crate does not know.
     Unknown,
 }
 
-/// An expression as nft spells it, and what kind of number it is when its type does not say so.
+/// An expression as nft spells it, and the kind of number it is if its type does not determine
+/// that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyPart {
     pub(crate) text: String,
     pub(crate) number: Number,
 }
 
-/// A number without a type of its own (`integer`).
+/// A number whose type is just `integer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Number {
-    /// Of that many bytes in the byte order of the host.
+    /// A number of that many bytes in host byte order.
     Host(u8),
-    /// Of that many bytes as they are in a packet.
+    /// A number of that many bytes in network byte order.
     Network(u8),
-    /// Bytes of a packet, which nft writes in hexadecimal; or its type says what it is.
+    /// Bytes of a packet, which nft writes in hexadecimal, or a value whose type determines what it
+    /// is.
     None,
 }
 
-/// How the set was declared. nft keeps no more of an expression than it has room for, and then goes
-/// by the types.
+/// Returns how the set was declared. nft keeps only as much of an expression as it has room for;
+/// without the rest, the types are used.
 pub(crate) fn declared(code: &SetCode) -> Declared {
     let Some(expr) = entry(&code.userdata, UDATA_KEY_TYPEOF) else { return Declared::Types };
     let key = match parts(expr) {
@@ -55,12 +58,12 @@ pub(crate) fn declared(code: &SetCode) -> Declared {
     }
 }
 
-/// How many types make the key: six bits of the number for each.
+/// Returns the number of types in the key: each takes six bits of the number.
 fn types(code: &SetCode) -> usize {
     usize::try_from((32 - code.key_type.leading_zeros()).div_ceil(6)).unwrap_or(0)
 }
 
-/// One expression, or those of a concatenation.
+/// Returns one expression, or those of a concatenation.
 fn parts(expr: &[u8]) -> Option<Vec<&[u8]>> {
     if number(expr, EXPR)? != EXPR_CONCAT {
         return Some(vec![expr]);
@@ -96,7 +99,7 @@ fn part(expr: &[u8]) -> Option<KeyPart> {
     Some(KeyPart { text, number })
 }
 
-/// A field of a header, by nft's numbers of the header and of the field in it.
+/// Returns a field of a header, given nft's numbers of the header and of the field in it.
 fn header_field(header: u32, field: u32) -> Option<String> {
     let (_, name, fields) = HEADERS.iter().find(|(number, ..)| *number == header)?;
     let field = fields.get(usize::try_from(field).ok()?.checked_sub(1)?).filter(|field| !field.is_empty())?;
@@ -222,7 +225,7 @@ fn ct(key: u32, direction: u32) -> Option<(String, Number)> {
     Some((format!("ct {direction}{text}"), number))
 }
 
-/// `fib saddr . iif oif`: the flags in nft's order, then what is asked.
+/// Returns `fib saddr . iif oif`: the flags in nft's order, then the result.
 fn fib(result: u32, flags: u32) -> Option<String> {
     const FLAGS: [(u32, &str); 5] = [(1, "saddr"), (2, "daddr"), (4, "mark"), (8, "iif"), (16, "oif")];
     if flags & !0x1f != 0 {

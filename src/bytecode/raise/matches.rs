@@ -1,4 +1,4 @@
-//! Loads and what is done with them: comparisons and lookups.
+//! Reads loads and what follows them: comparisons and lookups.
 
 use super::super::codes::{BitwiseCode, LookupSet};
 use super::super::data::{self, Order};
@@ -13,7 +13,7 @@ use crate::model::{
     Statement, Value,
 };
 
-/// What `first` and the expressions behind it may say.
+/// Proposes what `first` and the expressions after it may mean.
 pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
     let see = See { family, known };
     let mut proposals: Vec<Proposal> = see.lookup(first, rest).into_iter().collect();
@@ -27,23 +27,22 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
     proposals
 }
 
-/// What can be seen at a place: the family of the table and the known protocols decide what a load
-/// means.
+/// What is known at a place: the family of the table and the protocols decide what a load means.
 struct See {
     family: Family,
     known: Known,
 }
 
 impl See {
-    /// The field that an expression loads into that register.
+    /// Returns the field that an expression loads into that register.
     fn field(&self, expr: &Expr, dreg: Register) -> Option<Field> {
         Field::ALL.iter().copied().find(|field| load(*field, dreg) == *expr && self.has(*field))
     }
 
-    /// Whether a packet at this place has that field for certain.
+    /// Returns whether every packet at this place has that field.
     fn has(&self, field: Field) -> bool {
         let (network, transport) = protocols(field);
-        // The first bytes of any other header are no ports.
+        // The first bytes of any other header are not ports.
         if matches!(field, Field::ThDport | Field::ThSport)
             && self.known.transport.is_some_and(|known| !known.has_ports())
         {
@@ -59,7 +58,7 @@ impl See {
         network && (transport.is_none() || asked)
     }
 
-    /// One or several loads, and the set in which they are looked up.
+    /// Reads one or several loads, and the set in which they are looked up.
     fn lookup(&self, first: &Expr, rest: &[Expr]) -> Option<Proposal> {
         let mut fields = Vec::new();
         let mut exprs = std::iter::once(first).chain(rest).peekable();
@@ -104,7 +103,7 @@ impl See {
         Some(Proposal::ours(statement(selector, set, if inverted { Op::Ne } else { Op::Eq }), len))
     }
 
-    /// A prefix of whole bytes: a load of its first bytes only.
+    /// Reads a prefix of whole bytes: a load of the first bytes only.
     fn prefix(&self, base: PayloadBase, offset: u32, len: u32, rest: &[Expr]) -> Option<Proposal> {
         let (Some(Expr::Cmp { sreg: Register::FIRST, op, data }), true) = (rest.first(), base == PayloadBase::NETWORK)
         else {
@@ -124,7 +123,7 @@ impl See {
         Some(Proposal::ours(Statement::Match(Match::new(field, op, Operand::Prefix(value, length))), 2))
     }
 
-    /// Fields that lie beside each other, loaded and compared as one.
+    /// Reads adjacent fields that are loaded and compared as one.
     fn neighbours(&self, base: PayloadBase, offset: u32, len: u32, rest: &[Expr]) -> Option<Proposal> {
         let Some(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data }) = rest.first() else { return None };
         let (mut statements, mut rest, mut at) = (Vec::new(), data.as_slice(), offset);
@@ -160,7 +159,7 @@ fn ct_mark(selector: Selector, map: SetRef, _: Op) -> Statement {
     Statement::SetMark { key: MarkKey::Ct, value: MarkValue::Map { selector, map } }
 }
 
-/// A field in the register, and what it is compared with.
+/// Reads the comparison of a field in the register.
 fn comparison(field: Field, rest: &[Expr]) -> Vec<Proposal> {
     let data_type = field.data_type();
     let (sorted, behind): (usize, _) = match rest.split_first() {
@@ -180,7 +179,7 @@ fn comparison(field: Field, rest: &[Expr]) -> Vec<Proposal> {
         [Expr::Cmp { sreg: Register::FIRST, op, data }, then @ ..] => {
             let mut proposals = Vec::new();
             if let (CmpOp::Ge, [Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Le, data: high }, ..]) = (op, then) {
-                // With an end that has no name the whole range has none.
+                // If one end has no name, neither has the range.
                 let Some((low, high)) = value(data, Order::Sorted).zip(value(high, Order::Sorted)) else {
                     return Vec::new();
                 };
@@ -197,7 +196,7 @@ fn comparison(field: Field, rest: &[Expr]) -> Vec<Proposal> {
     }
 }
 
-/// The constant in a comparison; of interface names also those that it begins with.
+/// Returns the constant in a comparison; for an interface name, it may be a pattern.
 fn single(field: Field, op: CmpOp, data: &[u8]) -> Option<Value> {
     let data_type = field.data_type();
     if data_type == DataType::Ifname && data.len() < data_type.bytes() {
@@ -207,7 +206,7 @@ fn single(field: Field, op: CmpOp, data: &[u8]) -> Option<Value> {
     data::value(data, data_type, order)
 }
 
-/// A whole interface name, compared up to its NUL: iptables-nft(8) compares no further.
+/// Returns an interface name compared up to its NUL, as iptables-nft(8) does.
 fn named(field: Field, data: &[u8]) -> Option<Value> {
     let width = field.data_type().bytes();
     if field.data_type() != DataType::Ifname || data.last() != Some(&0) || data.len() >= width {
@@ -217,7 +216,7 @@ fn named(field: Field, data: &[u8]) -> Option<Value> {
     data::value(&padded, DataType::Ifname, Order::Register)
 }
 
-/// Bits under a mask: flags, a prefix, or just that.
+/// Reads a comparison under a mask: flags, a prefix, or any other mask.
 fn masked(field: Field, code: &BitwiseCode, op: Op, data: &[u8]) -> Vec<Proposal> {
     let BitwiseCode { reg: _, mask, xor } = code;
     let data_type = field.data_type();
@@ -230,7 +229,7 @@ fn masked(field: Field, code: &BitwiseCode, op: Op, data: &[u8]) -> Vec<Proposal
     {
         operands.push((if op == Op::Ne { Op::Eq } else { Op::Ne }, Operand::Flags(bits.clone())));
     }
-    // A bit beyond the mask is never there, which no prefix says.
+    // A bit outside the mask is always 0 in the packet, which no prefix expresses.
     let is_within = data.iter().zip(mask).all(|(byte, mask)| byte & !mask == 0);
     let prefix = prefix_length(mask)
         .filter(|_| is_within)
@@ -241,7 +240,7 @@ fn masked(field: Field, code: &BitwiseCode, op: Op, data: &[u8]) -> Vec<Proposal
     let masked = |value| Operand::Masked { mask: bits, value };
     operands.push((op, if whole { Operand::Value(wanted) } else { masked(wanted) }));
     let statement = |(op, operand)| Statement::Match(Match::new(field, op, operand));
-    // A mask of all bits, or of whole bytes of an address: lowering needs none.
+    // For a mask of all bits, or of whole bytes of an address, lowering uses no mask.
     let needless = whole || prefix.is_some_and(|length| length % 8 == 0);
     let spelling = if needless { Spelling::Other } else { Spelling::Ours };
     let proposal = |operand| Proposal { statements: vec![statement(operand)], len: 3, spelling };

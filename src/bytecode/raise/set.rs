@@ -1,4 +1,4 @@
-//! Sets and their elements as the kernel keeps them, to sets of the model.
+//! Raises sets and their elements, as the kernel keeps them, to sets of the model.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub enum Unraisable {
         /// nft's number of the type.
         number: u32,
     },
-    /// Something that sets of the model cannot do.
+    /// Flags that sets of the model cannot have.
     #[error("set {set}: it has flags {flags:#x} that have no name here")]
     Flags {
         /// The set.
@@ -47,7 +47,7 @@ pub enum Unraisable {
     },
 }
 
-/// The set that a declaration and its elements say.
+/// Returns the set with this declaration and these elements.
 ///
 /// # Errors
 /// [`Unraisable`] when the model has no form for it.
@@ -59,7 +59,7 @@ pub fn raise_set(name: &Name, code: &SetCode, elements: &[ElementCode]) -> Resul
     Ok(set)
 }
 
-/// The set without its elements.
+/// Returns the set without its elements.
 ///
 /// # Errors
 /// [`Unraisable`] when the model has no form for it.
@@ -95,13 +95,13 @@ pub(crate) fn declaration(name: &Name, code: &SetCode) -> Result<Set, Unraisable
     Ok(set)
 }
 
-/// What elements carry.
+/// Returns the statements that elements carry.
 fn statements(exprs: &[Expr]) -> Vec<Statement> {
     super::raise_in_full(exprs, &[], Family::Inet, &NoSets).statements
 }
 
-/// The set that a declaration and its elements are, without a form: it is sent as it was read. What
-/// of the declaration has a name is said beside it.
+/// Returns a set without a form in the model, which is sent as it was read. The parts of the
+/// declaration that have names are set as well.
 pub(crate) fn opaque_set(name: &Name, code: &SetCode, elements: &[ElementCode], learned: &[bool]) -> Set {
     let mut set = declaration(name, code).unwrap_or_else(|_| Set::new(name, []));
     set.comment = text(&code.userdata, UDATA_COMMENT);
@@ -112,7 +112,7 @@ pub(crate) fn opaque_set(name: &Name, code: &SetCode, elements: &[ElementCode], 
     set
 }
 
-/// The types of the key, six bits of its number each.
+/// Returns the types of the key, each of which takes six bits of its number.
 fn key(code: &SetCode, declared: &Declared) -> Option<Vec<DataType>> {
     let mut numbers = Vec::new();
     let mut rest = code.key_type;
@@ -126,7 +126,7 @@ fn key(code: &SetCode, declared: &Declared) -> Option<Vec<DataType>> {
         (Declared::Expressions(parts, _), _) => parts.get(index).and_then(integer),
         (Declared::Unknown, _) => None,
         (Declared::Types, [_]) => plain_integer(code.key_len, entry(&code.userdata, UDATA_KEY_BYTEORDER)),
-        // Padded to four bytes, a number reads as one of four.
+        // As part of a concatenation, a number is padded to four bytes and read as one of four.
         (Declared::Types, _) => plain_integer(code.fields.get(index).map_or(4, |width| u32::from(*width)), None),
     });
     let key: Vec<DataType> = types.collect::<Option<_>>()?;
@@ -138,7 +138,7 @@ fn key(code: &SetCode, declared: &Declared) -> Option<Vec<DataType>> {
     (usize::try_from(code.key_len) == Ok(length)).then_some(key)
 }
 
-/// The type of what elements map to.
+/// Returns the type of an element's value.
 fn data(code: &SetCode, declared: &Declared, number: u32, len: u32) -> Option<DataType> {
     let data_type = match declared {
         _ if number != INTEGER => TYPES.into_iter().find(|known| type_number(*known) == number),
@@ -151,7 +151,7 @@ fn data(code: &SetCode, declared: &Declared, number: u32, len: u32) -> Option<Da
     data_type.filter(|known| usize::try_from(len) == Ok(known.bytes()))
 }
 
-/// A number without a type, by the expression that nft declared it with.
+/// Returns the type of a plain number, by the expression that nft declared it with.
 fn integer(part: &KeyPart) -> Option<DataType> {
     match part.number {
         Number::Host(bytes @ (1 | 2 | 4)) => Some(DataType::Integer { bytes }),
@@ -160,8 +160,8 @@ fn integer(part: &KeyPart) -> Option<DataType> {
     }
 }
 
-/// A number without a type of that length: by nft's word for its byte order, 2 is that of the
-/// network.
+/// Returns the type of a plain number of that length. `order` is nft's number of its byte order; 2
+/// is network byte order.
 fn plain_integer(len: u32, order: Option<&[u8]>) -> Option<DataType> {
     let bytes = u8::try_from(len).ok()?;
     let number = if order == Some(&2_u32.to_ne_bytes()[..]) { Number::Network(bytes) } else { Number::Host(bytes) };
@@ -192,11 +192,11 @@ const TYPES: [DataType; 18] = [
     DataType::Uid,
 ];
 
-/// The elements of a set with that key and data, which keeps them in `mode`; `None` when one does
-/// not fit.
+/// Returns the elements of a set with that key and data, which keeps them in `mode`; `None` if one
+/// does not fit.
 ///
-/// The codes are in ascending order of their keys. The end of an interval that never began, with
-/// which nft(8) starts a set, says nothing.
+/// The codes are in ascending order of their keys. nft(8) starts a set with the end of an interval
+/// that never began; it is ignored.
 #[must_use]
 pub fn raise_elements(codes: &[ElementCode], key: &[DataType], data: &SetData, mode: SetMode) -> Option<Vec<Element>> {
     let mut elements =
@@ -210,8 +210,8 @@ pub fn raise_elements(codes: &[ElementCode], key: &[DataType], data: &SetData, m
     elements
 }
 
-/// Gives every element with the index of its code; `None` for one that does not fit. The key of the
-/// element for every key that no other has is a concatenation of nothing.
+/// Calls `take` with every element and the index of its code; with `None` for one that does not
+/// fit. The catch-all element has an empty concatenation as its key.
 pub(crate) fn raise_each(
     codes: &[ElementCode],
     key: &[DataType],
@@ -247,12 +247,12 @@ pub(crate) fn raise_each(
     }
 }
 
-/// Whether an element is for every key that no other has.
+/// Returns whether an element is the catch-all element.
 pub(crate) fn is_for_all(key: &Key) -> bool {
     key.parts().is_empty()
 }
 
-/// The elements in the kernel's order, where each one's place in it is given.
+/// Sorts the elements by their places in the kernel's order, if those are given.
 pub(crate) fn in_order(elements: Vec<Element>, order: &[u32]) -> Vec<Element> {
     if order.len() != elements.len() {
         return elements;
@@ -262,7 +262,7 @@ pub(crate) fn in_order(elements: Vec<Element>, order: &[u32]) -> Vec<Element> {
     placed.into_iter().map(|(_, element)| element).collect()
 }
 
-/// The parts of a key, each padded to 4 bytes where there are several.
+/// Returns a key of these bytes, with each part padded to 4 bytes if there are several.
 fn concat(low: &[u8], high: &[u8], key: &[DataType], order: Order) -> Option<Key> {
     let part = |low: &[u8], high: &[u8], field: DataType| match order {
         Order::Sorted => data::interval(low, high, field),
@@ -315,5 +315,5 @@ const NFT_SET_POL_MEMORY: u32 = 1;
 /// `NFT_SET_ELEM_CATCHALL`.
 const CATCHALL: u32 = 2;
 
-/// `NFTNL_UDATA_SET_DATA_INTERVAL`: what elements map to are intervals.
+/// `NFTNL_UDATA_SET_DATA_INTERVAL`: elements map to intervals.
 const UDATA_DATA_INTERVAL: u8 = 6;

@@ -1,4 +1,4 @@
-//! Raising undoes lowering, for every rule; programs of others keep what they do.
+//! Raising reverses lowering for every rule, and programs made by other tools keep their effect.
 
 use proptest::prelude::*;
 
@@ -152,7 +152,7 @@ fn a_set_of_an_unknown_type_says_so() {
     assert_eq!(error.to_string(), "set s: type 9 of its key has no name here");
 }
 
-/// A constant of that type; interface names as they can be.
+/// Returns a constant of that type; interface names are valid ones.
 fn value(data_type: DataType) -> BoxedStrategy<Value> {
     let number = any::<u32>();
     let byte = any::<u8>();
@@ -198,7 +198,7 @@ fn interval(data_type: DataType) -> BoxedStrategy<Interval> {
     prop_oneof![point, range].boxed()
 }
 
-/// Elements for a set with that key, none overlapping another.
+/// Returns elements for a set with that key, no two of which overlap.
 fn elements(key: Vec<DataType>) -> BoxedStrategy<Vec<Element>> {
     let parts: Vec<_> = key.into_iter().map(interval).collect();
     let keys = proptest::collection::vec(parts, 1..4);
@@ -291,7 +291,7 @@ fn statement() -> impl Strategy<Value = Statement> {
         let protocols = || fields.iter().map(|field| super::super::fields::protocols(*field));
         let networks: std::collections::BTreeSet<_> = protocols().filter_map(|(network, _)| network).collect();
         let transports: std::collections::BTreeSet<_> = protocols().filter_map(|(_, transport)| transport).collect();
-        // Beside a port of TCP, one of any protocol is read as one of TCP.
+        // Next to a TCP port, a port of any protocol is read as a TCP port.
         let any = fields.iter().any(|field| matches!(field, Field::ThDport | Field::ThSport));
         networks.len() <= 1 && transports.len() <= 1 && (!any || transports.is_empty())
     });
@@ -356,8 +356,8 @@ fn family() -> impl Strategy<Value = Family> {
     prop_oneof![Just(Family::Inet), Just(Family::Ip), Just(Family::Ip6)]
 }
 
-/// Whether a table of that family can look at it: an `ip6 saddr` in an ip table has a program, and
-/// no meaning.
+/// Returns whether a table of that family can read the fields: an `ip6 saddr` in an ip table has a
+/// program, but no meaning.
 fn fits(rule: &Rule, family: Family) -> bool {
     let other = match family {
         Family::Ip => Nfproto::IPV6,
@@ -374,8 +374,8 @@ fn fits(rule: &Rule, family: Family) -> bool {
     })
 }
 
-/// Whether ports are read of a protocol that has none: what is loaded are other bytes, which have
-/// no name here.
+/// Returns whether ports are read from a protocol that has none: the bytes loaded then have no name
+/// in the model.
 fn reads_no_ports(rule: &Rule) -> bool {
     let mut known = None;
     rule.statements.iter().any(|statement| {

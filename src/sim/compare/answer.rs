@@ -1,10 +1,10 @@
-//! The answer as text: what a person reads, and a test prints.
+//! The result of a comparison as text, for people and for test output.
 
 use std::fmt;
 
 use super::Comparison;
 
-/// One line; with a counterexample, what both sides did with it below.
+/// Prints one line; for a counterexample, what both sides do with it follows.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -20,7 +20,7 @@ impl Node {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Branch {
     variable: u8,
-    /// Where the bit is 0.
+    /// The numbers whose bit is 0.
     low: Node,
     high: Node,
 }
@@ -46,17 +46,17 @@ pub(super) struct Bdd {
 
 impl Bdd {
     pub(super) fn new() -> Self {
-        // The two leaves, whose variable is behind all others.
+        // The two leaves, whose variable comes after all others.
         let leaf = |of| Branch { variable: LEAF, low: of, high: of };
         Bdd { branches: vec![leaf(Node::NOTHING), leaf(Node::ALL)], known: Map::default(), done: Map::default() }
     }
 
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     pub(super) fn len(&self) -> usize {
         self.branches.len()
     }
 
-    /// Of numbers whose bit `variable` is 1 those in `high`, of the others those in `low`.
+    /// Returns the numbers of `high` whose bit `variable` is 1, and those of `low` whose bit is 0.
     pub(super) fn choose(&mut self, variable: u8, high: Node, low: Node) -> Node {
         if variable < self.branch(high).variable && variable < self.branch(low).variable {
             return self.node(variable, low, high);
@@ -70,7 +70,7 @@ impl Bdd {
         self.apply(Operation::And, a, b)
     }
 
-    /// What is in `a` and not in `b`.
+    /// Returns what is in `a` and not in `b`.
     pub(super) fn less(&mut self, a: Node, b: Node) -> Node {
         self.apply(Operation::Less, a, b)
     }
@@ -79,7 +79,7 @@ impl Bdd {
         self.apply(Operation::Or, a, b)
     }
 
-    /// All of them together.
+    /// Returns the union of all sets.
     pub(super) fn union(&mut self, sets: &[Node]) -> Node {
         match sets {
             [] => Node::NOTHING,
@@ -92,7 +92,7 @@ impl Bdd {
         }
     }
 
-    /// The lowest number in a set of numbers of so many bits; `None` when it is empty.
+    /// Returns the lowest number in a set of numbers of `bits` bits; `None` if it is empty.
     pub(super) fn lowest(&self, set: Node, bits: u32) -> Option<u128> {
         if set == Node::NOTHING {
             return None;
@@ -108,7 +108,7 @@ impl Bdd {
         Some(number)
     }
 
-    /// The set of one number of so many bits.
+    /// Returns the set of one number of `bits` bits.
     pub(super) fn number(&mut self, number: u128, bits: u32) -> Node {
         let width = u8::try_from(bits).unwrap_or(LEAF);
         (0..width).rev().fold(Node::ALL, |rest, variable| {
@@ -149,7 +149,8 @@ impl Bdd {
             Operation::And | Operation::Less | Operation::Or => {}
         }
         let (in_a, in_b) = (self.branch(a), self.branch(b));
-        // With one half empty there is one way to go on, which is as quick as looking the result up.
+        // With one half empty there is only one branch to follow, which is as fast as looking up
+        // the result.
         let is_one_way = match operation {
             Operation::And => in_a.is_half() || in_b.is_half(),
             Operation::Less => in_a.is_half(),
@@ -174,7 +175,7 @@ impl Bdd {
     }
 }
 
-/// The bit that a variable is.
+/// Returns the bit of a variable.
 fn place(variable: u8, bits: u32) -> u128 {
     bits.checked_sub(u32::from(variable) + 1).and_then(|shift| 1_u128.checked_shl(shift)).unwrap_or(0)
 }
@@ -183,13 +184,13 @@ const LEAF: u8 = u8::MAX;
 
 pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
-/// Multiplies and turns: keys here are small numbers of our own, which nobody can choose to
-/// collide.
+/// A hash of multiplications and rotations. The keys are small numbers of this module, so nobody
+/// can choose them to collide.
 #[derive(Default)]
 pub(super) struct Mix(u64);
 
 impl Hasher for Mix {
-    /// What a multiplication mixes best are the high bits, and a map looks at the low ones first.
+    /// A multiplication mixes the high bits best, but a map uses the low ones first.
     fn finish(&self) -> u64 {
         self.0.rotate_left(26)
     }

@@ -1,4 +1,4 @@
-//! One packet at a hook, by the machine alone: what a counterexample has to stand.
+//! Evaluates one packet at a hook with the machine alone, to confirm a counterexample.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::sim::inputs::CannotTell;
 use crate::sim::rules::Rules;
 use crate::sim::situation::Situation;
 
-/// What the rules do with it.
+/// Returns what the rules do with the packet.
 pub(super) fn outcome(rules: &Rules, hook: Hook, situation: &Situation) -> Result<Outcome, CannotTell> {
     let mut situation = situation.clone();
     let mut flow = situation.flow();
@@ -21,7 +21,7 @@ pub(super) fn outcome(rules: &Rules, hook: Hook, situation: &Situation) -> Resul
     Ok(Outcome { passed, flow, last: last.0 })
 }
 
-/// Hears which base chain was entered last.
+/// Records which base chain was entered last.
 #[derive(Default)]
 pub(super) struct Last(pub(super) Option<Arc<ChainId>>);
 
@@ -31,7 +31,7 @@ impl Listener for Last {
     }
 }
 
-/// Whether two outcomes of the same packet differ.
+/// Returns whether two outcomes of the same packet differ.
 pub(super) fn differ(hook: Hook, situation: &Situation, tracks: [bool; 2], a: &Outcome, b: &Outcome) -> bool {
     let family = situation.packet.family();
     let (status, dport) = (cells(situation, Input::CtStatus), cells(situation, Input::Dport));

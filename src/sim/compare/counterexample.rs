@@ -1,4 +1,4 @@
-//! A packet with which two rule sets do not do the same, and what each of them does.
+//! A packet that two rule sets treat differently, and what each of them does with it.
 
 use std::fmt::{self, Display};
 
@@ -13,22 +13,22 @@ use crate::sim::rules::Rules;
 use crate::sim::situation::Situation;
 use crate::sim::walk::{Walk, walk_hook};
 
-/// A packet that tells two rule sets apart. Prints as one line that says how, and the rules of both
-/// sides that matched.
+/// A packet that distinguishes two rule sets. Prints as one line that describes the difference, and
+/// the rules of both sides that matched.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Counterexample {
-    /// Where they differ.
+    /// The hook at which they differ.
     pub hook: Hook,
-    /// The packet there, and all around it that matters.
+    /// The packet there, and everything around it that matters.
     pub situation: Situation,
-    /// What the first does with it, in words: `redirects to :15001`.
+    /// What the first rule set does with it, in words: `redirects to :15001`.
     pub a: String,
-    /// What the second does with it.
+    /// What the second rule set does with it.
     pub b: String,
-    /// Its way through the first.
+    /// Its walk through the first rule set.
     pub walk_a: Walk,
-    /// Its way through the second.
+    /// Its walk through the second rule set.
     pub walk_b: Walk,
 }
 
@@ -46,7 +46,7 @@ impl Display for Counterexample {
         let Counterexample { hook, situation, a, b, walk_a, walk_b } = self;
         writeln!(f, "at {}, {}: a {a}, b {b}", hook.name(), Around(situation))?;
         for (side, walk) in [("a", walk_a), ("b", walk_b)] {
-            // The first line is the packet again.
+            // The first line repeats the packet.
             let text = walk.short().to_string();
             for line in text.lines().skip(1) {
                 writeln!(f, "  {side}: {line}")?;
@@ -99,7 +99,7 @@ impl Display for Around<'_> {
     }
 }
 
-/// What was done with a packet, all of it known.
+/// Describes what was done with a packet of which everything is known.
 fn words(situation: &Situation, outcome: &Outcome) -> String {
     let flow = &outcome.flow;
     let end = match outcome.passed {
@@ -138,7 +138,7 @@ fn words(situation: &Situation, outcome: &Outcome) -> String {
     if done.is_empty() { "leaves it alone".to_owned() } else { done.join(", ") }
 }
 
-/// What is left of a packet that is gone: the mark of its connection.
+/// Describes what remains of a packet that is gone: the mark of its connection.
 fn left_behind(situation: &Situation, outcome: &Outcome) -> String {
     if outcome.flow.ct_mark == cells(situation, Input::CtMark) {
         return String::new();

@@ -1,12 +1,12 @@
-//! What the inputs of a packet can be at a hook, before any rule has looked: all that the kernel
-//! can hand in.
+//! The values that the inputs of a packet can have at a hook before any rule has run: everything
+//! that the kernel can pass in.
 //!
-//! Inputs are independent of each other but for a few links ("if it begins a connection, it goes
-//! the way of the first packet"). Links are kept true both ways whenever a domain shrinks; since
-//! they form no cycle, every value that is left belongs to a whole packet that is left. Two things
-//! that look like links are none: what tracking knows already comes in by any interface (a copy of
-//! what is sent to everybody on a link, by that link), and what a socket here sent into a tunnel
-//! leaves as if it had come in by the tunnel.
+//! Inputs are independent of each other except for a few links (such as "the first packet of a
+//! connection has direction original"). Links are applied both ways whenever a domain shrinks;
+//! since they form no cycle, every value that is left belongs to a whole packet that is left. Two
+//! apparent dependencies are deliberately not links: a packet that has a conntrack entry may come
+//! in by any interface (a copy of a broadcast or multicast packet, by the link it was sent on), and
+//! a packet that a local socket sent into a tunnel leaves as if it had come in by the tunnel.
 
 use super::bdd::{Bdd, Node};
 use super::bits::{equal, number, width};
@@ -18,18 +18,18 @@ use crate::sim::cells::{Cell, Input};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Domains([Node; Input::ALL.len()]);
 
-/// When the first input is in its set, so is the second.
+/// If the first input is in its set, so is the second.
 #[derive(Clone, Copy, Debug)]
 struct Link {
     when: (Input, Node),
     then: (Input, Node),
 }
 
-/// The domains at the start, and what ties them together.
+/// The domains at the start, and the links between them.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub(super) start: Domains,
-    /// Of each input the most ordinary value.
+    /// The most usual value of each input.
     pub(super) usual: Domains,
     links: Vec<Link>,
 }
@@ -47,8 +47,8 @@ impl Domains {
 }
 
 impl Frame {
-    /// `excludes`: whether rules exclude packets from tracking on their way out, which then come in
-    /// untracked from the first chain on.
+    /// `excludes` is whether rules exclude packets from tracking on their way out; such packets are
+    /// then untracked from the first chain on when they come in.
     pub(super) fn new(bdd: &mut Bdd, hook: Hook, family: IpFamily, excludes: bool) -> Self {
         let nothing = Domains([Node::NOTHING; Input::ALL.len()]);
         let mut frame = Frame { start: nothing, usual: nothing, links: Vec::new() };
@@ -77,7 +77,8 @@ impl Frame {
                 implies((name, of_name), (index, of_index));
             }
         }
-        // What tracking knows already has a connection, or was excluded.
+        // A packet that comes in with a conntrack entry has a connection, or was excluded from
+        // tracking.
         let attached = constants(bdd, Input::Attached, &[1]);
         if matches!(hook, Hook::Prerouting | Hook::Output) {
             let [untracked, known] = [&[64][..], &[2, 4, 8, 64]].map(|states| constants(bdd, Input::CtState, states));
@@ -89,7 +90,7 @@ impl Frame {
         }
     }
 
-    /// Leaves `input` only the values in `kept`; `false` when there is no such packet.
+    /// Restricts `input` to the values in `kept`; returns `false` if no packet is left.
     pub(super) fn narrow(&self, bdd: &mut Bdd, domains: &mut Domains, input: Input, kept: Node) -> bool {
         let kept = bdd.and(domains.get(input), kept);
         domains.set(input, kept);
@@ -112,7 +113,8 @@ impl Frame {
         Input::ALL.iter().all(|input| domains.get(*input) != Node::NOTHING)
     }
 
-    /// Whether more is known of an index or a name than that it is that of lo, or of none.
+    /// Returns whether an index or a name has been narrowed further than to lo, no interface, or
+    /// any other one.
     pub(super) fn is_told_apart(
         &self,
         bdd: &mut Bdd,
@@ -134,7 +136,8 @@ impl Link {
     }
 }
 
-/// Index and name of no interface, of lo, which has index 1 in every namespace, and of all others.
+/// Returns index and name of no interface, of lo, which has index 1 in every namespace, and of all
+/// others.
 fn classes(bdd: &mut Bdd, index: Input, name: Input) -> [(Node, Node); 3] {
     let none = (constants(bdd, index, &[0]), constants(bdd, name, &[0]));
     let lo = (constants(bdd, index, &[1]), constants(bdd, name, &[name_number(b"lo")]));
@@ -142,7 +145,7 @@ fn classes(bdd: &mut Bdd, index: Input, name: Input) -> [(Node, Node); 3] {
     [none, lo, (bdd.less(Node::ALL, both.0), bdd.less(Node::ALL, both.1))]
 }
 
-/// The number of an interface name.
+/// Returns the number of an interface name.
 pub(super) fn name_number(name: &[u8]) -> u128 {
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(name).for_each(|(slot, byte)| *slot = *byte);
@@ -161,11 +164,12 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: IpFamily, input: Input, excludes: b
         Input::Attached => boolean(is_first || hook == Hook::Input),
         Input::Received => constants(bdd, input, &[0, 1, 2]),
         Input::CtDirection | Input::SocketTransparent | Input::SocketWildcard => boolean(true),
-        // A filter of tc may give a packet its socket before all hooks (skb_sk_is_prefetched, include/net/sock.h,
-        // v6.12); what has one is not forwarded (ip_forward, net/ipv4/ip_forward.c).
+        // A tc filter may assign a socket before all hooks (skb_sk_is_prefetched,
+        // include/net/sock.h, v6.12); a packet with a socket is not forwarded (ip_forward,
+        // net/ipv4/ip_forward.c).
         Input::Socket if hook != Hook::Forward => constants(bdd, input, &[0, 1, 2]),
         Input::Socket => boolean(false),
-        // Copies of neighbour discovery, too, come in untracked.
+        // Copies of neighbour discovery come in untracked, too.
         Input::CtState => match (hook, family) {
             (Hook::Output, _) => constants(bdd, input, &[1, 2, 4, 8]),
             (Hook::Prerouting, IpFamily::Ipv4) if !excludes => constants(bdd, input, &[1, 2, 4, 8]),
@@ -189,7 +193,7 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: IpFamily, input: Input, excludes: b
             }
             IpFamily::Ipv6 => Node::ALL,
         },
-        // A packet has a header.
+        // A packet has at least a header.
         Input::Length => {
             let header = match family {
                 IpFamily::Ipv4 => 20,
@@ -206,7 +210,8 @@ fn domain(bdd: &mut Bdd, hook: Hook, family: IpFamily, input: Input, excludes: b
     }
 }
 
-/// The version is that of the family, and a header of IPv4 has at least five words.
+/// Returns the possible headers: the version is the family's, and a header of IPv4 has at least
+/// five words.
 fn header(bdd: &mut Bdd, family: IpFamily) -> Node {
     let open = |mask| Cell::Open { input: Input::Network, byte: 0, mask, xor: 0 };
     match family {
@@ -227,7 +232,7 @@ fn interface(bdd: &mut Bdd, input: Input, or_none: bool) -> Node {
     if or_none { bdd.or(some, none) } else { some }
 }
 
-/// Names of 1 to 15 of these bytes, padded with zeros (dev_valid_name, net/core/dev.c).
+/// Returns names of 1 to 15 of these bytes, padded with zeros (dev_valid_name, net/core/dev.c).
 pub(super) fn names(bdd: &mut Bdd, input: Input, valid: impl Fn(u8) -> bool) -> Node {
     let mut padding = equal(bdd, &[Cell::open(input, 15)], &[0]);
     let mut rest = padding;
@@ -244,8 +249,8 @@ pub(super) fn names(bdd: &mut Bdd, input: Input, valid: impl Fn(u8) -> bool) -> 
     rest
 }
 
-/// By the value of the bits from `from` to before `to`, of which those before `from` are known:
-/// what follows.
+/// Builds a node from the bits from `from` to before `to`; `value` has the bits before `from`, and
+/// `of` returns the node for each full value.
 fn by_byte(bdd: &mut Bdd, (from, to): (u8, u8), value: u8, of: &impl Fn(u8) -> Node) -> Node {
     if from == to {
         return of(value);

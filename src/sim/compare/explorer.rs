@@ -1,9 +1,10 @@
-//! All packets of a family at a hook, a box at a time.
+//! Explores all packets of a family at a hook, one box at a time.
 //!
-//! A box holds, for every input, the values it still stands for. Where a rule asks something that
-//! holds for a part of them only, the box becomes that part, and the other goes on the list of
-//! boxes still to do. At the end of a run all packets of the box took one way. So packets are only
-//! told apart where a rule does it, and the boxes of all runs together are all packets, each once.
+//! A box holds, for every input, the values it still stands for. If a rule tests something that
+//! holds only for part of them, the box becomes that part, and the rest is put on the list of boxes
+//! still to do. At the end of a run, all packets of the box have taken the same path. So packets
+//! are only distinguished where a rule distinguishes them, and the boxes of all runs together
+//! contain every packet exactly once.
 
 mod asked;
 
@@ -29,39 +30,39 @@ pub(super) enum Side {
     B,
 }
 
-/// Packets that no question has told apart, and what else was assumed.
+/// Packets that no test has distinguished, with the assumptions made.
 #[derive(Clone, Debug)]
 pub(super) struct PacketBox {
     pub(super) domains: Domains,
     pub(super) choices: Vec<(Choice, bool)>,
 }
 
-/// Something that is no property of a packet and may be so or not.
+/// An assumption that is not a property of a packet.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Choice {
-    /// What a match of xtables asks is so.
+    /// The answer to the question of an xtables match is yes.
     Asked { question: Question, by: AskedBy },
-    /// What the routing tables say of an address, by a mark: whether it is this number.
+    /// The routing tables give this number for an address, by a mark.
     Fib { query: Query, result: FibResult, flags: FibFlags, address: [Cell; 16], mark: Option<[Cell; 4]>, answer: u32 },
-    /// The packet comes within the rate: the how manieth limit that it meets on a side, and the
-    /// address of its code.
+    /// The packet is within the limit. `number` is the index of this limit among those met on this
+    /// side, `code` the address of its code.
     Limit { side: Side, number: usize, code: usize },
-    /// A transparent socket listens there.
+    /// A transparent socket listens on this address and port.
     Listener(Target),
-    /// An open translation of what this host sends leads to another destination than it had.
+    /// An open translation of a local packet changes its destination.
     Moved,
 }
 
-/// What the answer to a question of xtables depends on.
+/// What the answer to an xtables question depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum AskedBy {
-    /// The how manieth draw of a run.
+    /// The random draw with this number in a run.
     Draw(usize),
     /// The packet as it is now, and its mark.
     Now(Box<Header>, Option<[Cell; 4]>),
-    /// The packet as it came.
+    /// The packet as it arrived.
     Packet,
-    /// The how manieth question of one side.
+    /// The question with this number on one side.
     Side(Side, usize),
 }
 
@@ -74,42 +75,42 @@ pub(super) struct Explorer {
     pub(super) todo: Vec<PacketBox>,
     tests: Map<Test, Node>,
     members: Members,
-    /// Whether anything looks at the header behind its translation.
+    /// Whether any rule reads the header after its translation.
     is_header_read: bool,
     run: Run,
-    /// Inputs that stood for what a translation gave, by side and by what it could give.
+    /// Inputs that stand for the result of a translation, by side and by the possible results.
     given: SmallVec<[(Side, Input, Given); 4]>,
-    /// A side may exclude packets from tracking that would have taken them up.
+    /// Whether a side may exclude packets from tracking that tracking would have accepted.
     pub(super) excludes: bool,
     pub(super) steps: u64,
-    /// What remembers earlier packets and ran.
+    /// What was found about rules that remember earlier packets.
     pub(super) memory: Memory,
 }
 
-/// What a translation chose from.
+/// The choices that a translation has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Given {
-    /// The checksum of ICMP, which follows what was decided.
+    /// The checksum of ICMP, which depends on the decision.
     Checksum(Option<Translation>),
     /// It was decided with an earlier packet.
     Earlier,
-    /// Any port, where the packet's own was taken.
+    /// Any port, because the packet's own was taken.
     Free,
     /// An address of this host.
     Own,
     Range(SmallVec<[Cell; 16]>, SmallVec<[Cell; 16]>),
 }
 
-/// What belongs to the run of one side.
+/// The state of a run of one side.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     side: Side,
     limits: usize,
     draws: usize,
     asked: bool,
-    /// Translation drops it.
+    /// Whether the packet is dropped by translation.
     lost: bool,
-    /// Tracking leaves it alone.
+    /// Whether tracking ignores the packet.
     never_tracked: bool,
 }
 
@@ -119,7 +120,7 @@ impl Run {
     }
 }
 
-/// A question that was answered before.
+/// A test whose set was computed before.
 #[derive(PartialEq, Eq, Hash)]
 struct Test {
     kind: Kind,
@@ -169,8 +170,8 @@ impl Explorer {
         }
     }
 
-    /// Whether an input has one of some values. Where both can be, the more ordinary case comes
-    /// first, and what is left later.
+    /// Returns whether an input has one of some values. If both are possible, the more usual case
+    /// is followed first, and the rest later.
     pub(super) fn decide(&mut self, input: Input, values: Node) -> bool {
         self.steps += 1;
         let Explorer { bdd, frame, here, todo, .. } = self;
@@ -201,7 +202,7 @@ impl Explorer {
         true
     }
 
-    /// Whether cells, all of one input or known, answer a question with yes.
+    /// Returns whether cells, all of one input or known, pass a test.
     fn piece(&mut self, input: Option<Input>, kind: Kind, cells: &[Cell], data: &[&[u8]]) -> bool {
         let key = Test { kind, cells: cells.into(), data: data.iter().flat_map(|data| data.iter().copied()).collect() };
         let test = match (self.tests.get(&key), data) {
@@ -232,7 +233,7 @@ impl Explorer {
         })
     }
 
-    /// Whether cells come before these bytes: piece by piece, the first that differs decides.
+    /// Returns whether cells come before these bytes: the first piece that differs decides.
     fn is_before(&mut self, cells: &[Cell], data: &[u8], or_equal: bool) -> bool {
         let pieces = pieces(cells);
         let last = pieces.len().saturating_sub(1);
@@ -262,12 +263,12 @@ impl Explorer {
         }
     }
 
-    /// Whether tracking left the packets of the last run alone by itself.
+    /// Returns whether tracking ignored the packets of the last run without a rule.
     pub(super) fn is_never_tracked(&self) -> bool {
         self.run.never_tracked
     }
 
-    /// Whether the sides looked at different choices as if they were one.
+    /// Returns whether one input stood for different choices on the two sides.
     pub(super) fn mixes_given(&self) -> bool {
         let mixed = |(side, input, given): &(Side, Input, Given)| {
             self.given.iter().any(|(other, same, other_given)| side != other && input == same && given != other_given)
@@ -275,13 +276,13 @@ impl Explorer {
         self.given.iter().any(mixed)
     }
 
-    /// An input that stands for what a translation gives.
+    /// Returns an input that stands for the result of a translation.
     fn open<const N: usize>(&mut self, input: Input, given: Given) -> [Cell; N] {
         self.given.push((self.run.side, input, given));
         cells(self, input)
     }
 
-    /// An address or port that a translation gives: known, or open between two ends.
+    /// Returns an address or port that a translation gives: known, or open between two ends.
     fn given<const N: usize>(&mut self, input: Input, low: &[Cell], high: &[Cell]) -> [Cell; N] {
         if low == high {
             let mut cells = [Cell::Known(0); N];
@@ -293,7 +294,7 @@ impl Explorer {
         if let (Some(low), Some(high), Some(cells)) = (bytes(low), bytes(high), open.get(..low.len())) {
             let range = between(&mut self.bdd, cells, &low, &high);
             let mut narrowed = self.here.domains;
-            // Another choice than the other side's: see `mixes_given`.
+            // If that leaves nothing, the other side made another choice: see `mixes_given`.
             if self.frame.narrow(&mut self.bdd, &mut narrowed, input, range) {
                 self.here.domains = narrowed;
             }

@@ -1,8 +1,9 @@
-//! What rules of both sides remember: whether it is one thing.
+//! Checks whether rules that remember earlier packets have the same memory on both sides.
 //!
-//! Where both sides have the same programs, they do the same with a packet when what they remember
-//! is the same. It is when the same packets came to it: at every hook, and in every part of the
-//! packets. So where programs differ no packet may come to it.
+//! If both sides have the same programs, they do the same with a packet as long as their memories
+//! are the same. The memories are the same if the same packets reached them, at every hook and in
+//! every part of the packets. So where the programs differ, no packet may reach a memory that is
+//! used elsewhere.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,27 +19,27 @@ use crate::sim::line_up::{ChainAt, Stage};
 use crate::sim::machine::Ran;
 use crate::sim::rules::{Op, RuleCode, RuleLine, Rules};
 
-/// Where something is remembered.
+/// A place where something is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Cell {
-    /// In a rule, by the address of its line.
+    /// A rule, by the address of its line.
     Rule(usize),
-    /// In something that the rules of a table share.
+    /// Something that the rules of a table share.
     Table(TableId),
 }
 
 /// What was found at some hooks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
-    /// What is looked at as one, from one side to the other and back.
+    /// Memories that are considered the same, from one side to the other and back.
     pairs: [HashMap<Cell, Cell>; 2],
-    /// Where programs are not the same, by side.
+    /// Memories reached where the programs differ, by side.
     met: [HashSet<Cell>; 2],
     doubt: Option<CannotTell>,
 }
 
 impl Memory {
-    /// Both sides have the same programs here.
+    /// Pairs the memories of a hook where both sides have the same programs.
     pub(super) fn pair(&mut self, a: &Rules, b: &Rules, hook: Hook, family: IpFamily) {
         let [ours, theirs] = [a, b].map(|rules| stages(rules, hook, family));
         for (ours, theirs) in ours.into_iter().zip(theirs) {
@@ -57,7 +58,7 @@ impl Memory {
         }
     }
 
-    /// A rule ran where the programs differ, up to the expression where it ended.
+    /// Records that a rule ran where the programs differ, up to the expression where it ended.
     fn meet(&mut self, side: Side, known: &Remembering, line: &Arc<RuleLine>, ran: &Ran) {
         let Some((first, cells)) = known.0.get(&address(line)) else { return };
         if matches!(ran, Ran::Broke { at } if at < first) {
@@ -68,7 +69,7 @@ impl Memory {
         met.extend(cells.iter().cloned());
     }
 
-    /// Together with what was found elsewhere.
+    /// Adds what was found elsewhere.
     pub(super) fn add(&mut self, other: Memory) {
         let Memory { pairs, met, doubt } = other;
         for (side, pairs) in pairs.into_iter().enumerate() {
@@ -86,7 +87,7 @@ impl Memory {
         self.doubt = self.doubt.take().or(doubt);
     }
 
-    /// Why what was taken for one may be two.
+    /// Returns why memories considered the same may differ.
     pub(super) fn doubt(self) -> Option<CannotTell> {
         let is_met =
             |(pairs, met): (&HashMap<Cell, Cell>, &HashSet<Cell>)| met.iter().any(|cell| pairs.contains_key(cell));
@@ -95,7 +96,7 @@ impl Memory {
     }
 }
 
-/// The rules of a hook that remember something: at which expression first, and where.
+/// The rules of a hook that remember something: the first expression that does, and the places.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Remembering(HashMap<usize, (usize, Vec<Cell>)>);
 
@@ -114,7 +115,7 @@ impl Remembering {
     }
 }
 
-/// Hears what ran that remembers.
+/// Records which remembering rules ran.
 pub(super) struct Heard<'a> {
     pub(super) last: Last,
     pub(super) side: Side,
@@ -132,7 +133,7 @@ impl Listener for Heard<'_> {
     }
 }
 
-/// The base chains of a hook, each for itself.
+/// Returns the base chains of a hook, each by itself.
 fn stages(rules: &Rules, hook: Hook, family: IpFamily) -> Vec<Vec<Stage>> {
     let of = |stage: &Stage| match stage {
         Stage::Chain(at) => vec![*at],
@@ -143,7 +144,7 @@ fn stages(rules: &Rules, hook: Hook, family: IpFamily) -> Vec<Vec<Stage>> {
     parts.flat_map(of).map(|at: ChainAt| vec![Stage::Chain(at)]).collect()
 }
 
-/// The rules that remember something and may be come to from here.
+/// Returns the remembering rules that can be reached from here.
 fn remembering<'r>(rules: &'r Rules, stages: &[Stage]) -> impl Iterator<Item = (Cell, &'r RuleCode)> + use<'r> {
     let chains = called(rules, stages).into_iter();
     let chains = chains.filter_map(|(table, chain)| {

@@ -1,4 +1,5 @@
-//! Whether two rule sets do the same with every packet, or a packet with which they do not.
+//! Decides whether two rule sets do the same with every packet, or finds a packet that they treat
+//! differently.
 //!
 //! ```text
 //! a ──┐  hook by hook,   ┌──────────┐ box of packets that  ┌─────────┐ all the same: Equivalent
@@ -6,21 +7,22 @@
 //! b ──┘                  └──────────┘                      └─────────┘ else: witness ──> one packet ──> both walks: Differs
 //! ```
 //! A box of packets (`explorer`) runs through both rule sets on the machine that walks use, and is
-//! split where a rule tells its packets apart; sets of values (`bdd`) are exact whatever rules
-//! compare with: prefixes, masks, intervals, maps. So no packet is left out and nothing is sampled.
-//! What is always true: `Equivalent` is about every packet that can be expressed here; `Differs`
-//! was run on the machine once more, with one certain packet; all else is `CannotTell`.
+//! split where a rule distinguishes its packets. Sets of values (`bdd`) are exact for everything
+//! that rules compare with: prefixes, masks, intervals, maps. So no packet is left out and nothing
+//! is sampled. What is always true: `Equivalent` covers every packet that can be expressed here;
+//! `Differs` was confirmed by another run on the machine, with one fully known packet; every other
+//! case is `CannotTell`.
 //!
-//! Hooks are compared one by one, each for whatever packet may come to it. Where one side switches
-//! tracking or translation on, both are seen in such a namespace. Behind a translation that an
-//! earlier packet was given, addresses and ports are open, the same on both sides.
+//! Hooks are compared one by one, each for any packet that may reach it. If one side enables
+//! tracking or translation, both are compared in a namespace that has it. After a translation that
+//! an earlier packet was given, addresses and ports are open, and the same on both sides.
 //!
-//! A packet here holds what rules load of it, and has no headers between that of IP and its
-//! protocol's: IPv6 extension headers are not among all packets. What is excluded from tracking
-//! before the first chain is so by these rules. Interface 1 is `lo` by name too, though it can be
-//! renamed. Connections are those of conntrack's own hooks, not of `act_ct`, and a masqueraded one
-//! leaves by the interface that it was masqueraded for: translation drops it elsewhere
-//! (nf_nat_oif_changed).
+//! A packet here consists of what rules load from it, and has no headers between the IP header and
+//! the transport header: packets with IPv6 extension headers are not included. A packet excluded
+//! from tracking before the first chain was excluded by these rules. Interface 1 is named `lo`,
+//! though it can be renamed. Connections are tracked by conntrack's own hooks, not by `act_ct`, and
+//! a masqueraded connection leaves by the interface for which it was masqueraded: translation drops
+//! it elsewhere (nf_nat_oif_changed).
 
 mod answer;
 mod at_hook;
@@ -54,43 +56,44 @@ use crate::model::{Chain, ChainType, Family, Hook, IpFamily, Priority, Rule, Rul
 use at_hook::{AtHook, Found};
 use memory::{Memory, Remembering};
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Comparison {
-    /// Something on the way of some packets is not known, and no difference was found besides.
+    /// Something on the path of some packets is not known, and no other difference was found.
     CannotTell(CannotTell),
-    /// There is a packet with which they do not do the same.
+    /// There is a packet that the two rule sets treat differently.
     Differs(Box<Counterexample>),
     /// They do the same with every packet.
     Equivalent {
-        /// Classes of packets that the rules of either side tell apart, over all hooks and both
-        /// families.
+        /// The number of classes of packets that the rules of either side distinguish, over all
+        /// hooks and both families.
         classes: usize,
-        /// Classes that were left out, not counted above.
+        /// The number of classes that were left out, which are not counted above.
         outside: usize,
     },
 }
 
-/// Compares two rule sets over all packets: of IPv4 and IPv6, at each of the five hooks, whatever
-/// packet may come there. Verdicts, translations, `tproxy`, marks, marks and zones of connections
-/// and `notrack` count; counters, logs, comments and routes do not.
+/// Compares two rule sets over all packets: IPv4 and IPv6, at each of the five hooks, any packet
+/// that may reach it. Verdicts, translations, `tproxy`, marks, marks and zones of connections and
+/// `notrack` are compared; counters, logs, comments and routes are not.
 ///
 /// [`Comparison::Equivalent`] is a proof for every packet that a
-/// [`Situation`](crate::sim::Situation) can express. [`Comparison::Differs`] has one packet, which was walked through both. All else is [`Comparison::CannotTell`]: a rule that is not known
-/// here, what [`Rules::unknown`] names, or more classes of packets than [`Compare::at_most`]. Every
-/// answer prints; all but a difference in one line.
+/// [`Situation`](crate::sim::Situation) can express. [`Comparison::Differs`] has one packet, which
+/// was walked through both. Every other case is [`Comparison::CannotTell`]: a rule that is not
+/// known here, anything that [`Rules::unknown`] names, or more classes of packets than
+/// [`Compare::at_most`]. Every result prints; all but a difference in one line.
 ///
 /// A rule that remembers earlier packets (a rate, a quota, `numgen inc`, `ct count`, a set that
-/// rules fill) is the same on both sides where the same packets come to it on both. The seed that
-/// the kernel draws for a `jhash` without one counts as such a memory; with one, the same words
-/// give the same number. What is drawn for each packet (`numgen random`, `meta random`) is the same
-/// by its chances.
+/// rules fill) is the same on both sides if the same packets reach it on both. The seed that the
+/// kernel draws for a `jhash` without one counts as such a memory; with a seed, the same words give
+/// the same number. A draw for each packet (`numgen random`, `meta random`) is the same if its
+/// probabilities are.
 ///
-/// Not among these packets are those that end within what a rule loads, those with IPv6 extension
+/// The packets do not include those that end within what a rule loads, those with IPv6 extension
 /// headers, those that `act_ct` of tc tracked, and those of a masqueraded connection that would
-/// leave by another interface than before: translation drops them. What a later fragment holds is
-/// taken for a header, as Linux 6.18 does.
+/// leave by another interface than before: translation drops them. The contents of a later fragment
+/// are read as a header, as Linux 6.18 does.
 ///
 /// ```
 /// use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};
@@ -125,36 +128,35 @@ pub struct Compare<'a> {
 }
 
 impl<'a> Compare<'a> {
-    /// Of these two, over all packets.
+    /// Compares these two over all packets.
     #[must_use]
     pub fn new(a: &'a Rules, b: &'a Rules) -> Self {
         Compare { a, b, outside: Vec::new(), most: 2_000_000, few: FEW, watch: progress::Callback::default() }
     }
 
-    /// Leaves out packets for which everything that this rule asks holds, at every hook. They may
-    /// differ.
+    /// Leaves out the packets that match everything in this rule, at every hook. They may differ.
     #[must_use]
     pub fn outside(mut self, rule: Rule) -> Self {
         self.outside.push((None, rule));
         self
     }
 
-    /// The same at one hook only.
+    /// Like [`outside`](Self::outside), at one hook only.
     #[must_use]
     pub fn outside_at(mut self, hook: Hook, rule: Rule) -> Self {
         self.outside.push((Some(hook), rule));
         self
     }
 
-    /// Gives up behind so many classes; two million if it is not said.
+    /// Gives up after this many classes; the default is two million.
     #[must_use]
     pub fn at_most(mut self, classes: usize) -> Self {
         self.most = classes;
         self
     }
 
-    /// Tells `watch` how far it is, with every class of packets: up to millions of times, so that
-    /// it had better be quick.
+    /// Reports the progress to `watch` after every class of packets: up to millions of times, so it
+    /// should be quick.
     ///
     /// ```
     /// use std::cell::Cell;
@@ -177,8 +179,7 @@ impl<'a> Compare<'a> {
         self
     }
 
-    /// Cuts packets into parts where there are more rules than this in a chain, or elements in a
-    /// map.
+    /// Cuts packets into parts if there are more rules than this in a chain, or elements in a map.
     #[cfg(any(test, fuzzing))]
     #[must_use]
     pub(crate) fn cut_above(mut self, few: usize) -> Self {
@@ -186,7 +187,7 @@ impl<'a> Compare<'a> {
         self
     }
 
-    /// Compares.
+    /// Runs the comparison.
     #[must_use]
     pub fn run(self) -> Comparison {
         let outside = match self.outside.iter().map(|(hook, rule)| left_out(*hook, rule)).collect::<Result<Vec<_>, _>>()
@@ -199,7 +200,7 @@ impl<'a> Compare<'a> {
         let (mut classes, mut left_out) = (0, 0);
         let mut remembered = Memory::default();
         let (a, b) = (self.a.beside(self.b), self.b.beside(self.a));
-        // What is excluded from tracking on its way out comes in untracked, so that way is first.
+        // A packet that output excludes from tracking comes in untracked, so output is first.
         let hooks = [Hook::Output, Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Postrouting];
         for family in [IpFamily::Ipv4, IpFamily::Ipv6] {
             let mut excludes = false;
@@ -236,10 +237,11 @@ impl<'a> Compare<'a> {
     }
 }
 
-/// So many rules in a chain are run one after the other.
+/// The most rules in a chain that are run one after the other without cutting packets into parts.
 const FEW: usize = 64;
 
-/// Behind the first hooks, a packet whose zone came too late is like no other.
+/// Returns a doubt after the first hooks: a packet whose zone was set after conntrack is in a state
+/// not modelled here.
 fn late_zone(sides: &[&Rules], hook: Hook, family: IpFamily) -> Option<CannotTell> {
     let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
     let gives = !is_first && sides.iter().any(|rules| rules.gives_late_zones(family));
@@ -249,10 +251,10 @@ fn late_zone(sides: &[&Rules], hook: Hook, family: IpFamily) -> Option<CannotTel
     })
 }
 
-/// Packets that do not count, at one hook or at all.
+/// Packets that are left out, at one hook or at all.
 type LeftOut = (Option<Hook>, Rules);
 
-/// A rule as a program of its own.
+/// Returns a rule as a rule set.
 fn left_out(hook: Option<Hook>, rule: &Rule) -> Result<LeftOut, CannotTell> {
     let chain = Chain::base("outside", ChainType::Filter, Hook::Forward, Priority::FILTER).rule(rule.clone());
     let rules = Rules::try_from(&Ruleset::new().table(Table::new(Family::Inet, "outside").chain(chain)));

@@ -1,9 +1,9 @@
-//! What a hook did with all packets of a box, and where two of them differ.
+//! What a hook did with all packets of a box, and where two such outcomes differ.
 //!
-//! Only what the host or a later hook can tell counts: of a packet that was dropped or rejected,
-//! the mark of its connection, if that is there without it; of one that goes on, its translation,
-//! its transparent socket, both marks, its zone, whether it is tracked, the mark by which it was
-//! routed last, and what its maximum segment size was limited to.
+//! Only what the host or a later hook can observe counts: for a packet that was dropped or
+//! rejected, the mark of its connection, if the connection exists without it; for one that
+//! continues, its translation, its transparent socket, both marks, its zone, whether it is tracked,
+//! the mark by which it was last routed, and the limit of its maximum segment size.
 
 use std::sync::Arc;
 
@@ -25,25 +25,25 @@ pub(super) struct Outcome {
     pub(super) last: Option<Arc<ChainId>>,
 }
 
-/// What two outcomes are compared in.
+/// The context in which two outcomes are compared.
 pub(super) struct Comparer<'a> {
     pub(super) bdd: &'a mut Bdd,
-    /// What inputs can still be; nothing is asked of them when all is known.
+    /// The remaining values of inputs; not used if everything is known.
     pub(super) domains: Option<&'a Domains>,
     pub(super) hook: Hook,
     pub(super) family: IpFamily,
-    /// Which sides switch tracking on by themselves.
+    /// Whether each side enables tracking by itself.
     pub(super) tracks: [bool; 2],
-    /// What status their connection has.
+    /// The status of the connection.
     pub(super) status: [Cell; 4],
-    /// The destination port with which they came.
+    /// The destination port with which the packets arrived.
     pub(super) dport: [Cell; 2],
 }
 
-/// The packets that differ: all, when it is empty; else those whose inputs have these values.
+/// The packets that differ: all if it is empty; otherwise those whose inputs have these values.
 pub(super) type Where = Vec<(Input, Node)>;
 
-/// How it ended, without who decided.
+/// The end of a hook, without the rule or policy that decided.
 #[derive(PartialEq, Eq)]
 enum Ending {
     Dropped,
@@ -52,7 +52,7 @@ enum Ending {
 }
 
 impl Comparer<'_> {
-    /// Where they differ; `None` when they are the same for all packets.
+    /// Returns where two outcomes differ; `None` if they are the same for all packets.
     pub(super) fn difference(&mut self, a: &Outcome, b: &Outcome) -> Option<Where> {
         let [ending, other] = [a, b].map(|outcome| self.ending(&outcome.passed));
         if ending != other {
@@ -63,13 +63,13 @@ impl Comparer<'_> {
         }
         let (a_flow, b_flow) = (&a.flow, &b.flow);
         let untracked = [a_flow, b_flow].map(|flow| flow.tracking == Tracking::Untracked);
-        // A side that alone switches tracking on and takes it back leaves the packet as the other side
-        // does.
+        // A side that alone enables tracking, and then excludes the packet, leaves it as the other
+        // side does.
         let taken_back = [[true, false], [false, true]].contains(&self.tracks) && untracked == self.tracks;
         if untracked[0] != untracked[1] && !taken_back {
             return Some(Where::new());
         }
-        // Until it is tracked elsewhere, which is nowhere.
+        // A template would only end where the packet is tracked, which happens in no later hook.
         if (a_flow.tracking == Tracking::Template) != (b_flow.tracking == Tracking::Template) {
             return Some(Where::new());
         }
@@ -82,7 +82,7 @@ impl Comparer<'_> {
             .or_else(|| (a_flow.segment != b_flow.segment).then(Where::new))
     }
 
-    /// A connection that is known already keeps its mark when a packet of it is dropped.
+    /// Compares what remains of a dropped packet: a connection that is in the table keeps its mark.
     fn left_behind(&mut self, a: &Flow, b: &Flow) -> Option<Where> {
         let marks = self.cells(&a.ct_mark, &b.ct_mark)?;
         let mut confirmed = self.status;
@@ -100,7 +100,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// A code for either family as that of the packet's (nft_reject_icmp_code,
+    /// Converts a code for either family to the code for the packet's (nft_reject_icmp_code,
     /// net/netfilter/nft_reject.c, v6.12).
     fn rejection(&self, RejectCode { kind, code }: RejectCode) -> RejectCode {
         let of_family = match (kind, self.family, code) {
@@ -144,7 +144,7 @@ impl Comparer<'_> {
         })
     }
 
-    /// `redirect` of what this host sends is a translation to loopback.
+    /// Returns the new address; `redirect` of a local packet is a translation to loopback.
     fn new_address(&self, translation: &Translation) -> NewAddress {
         match &translation.address {
             NewAddress::Own if self.hook == Hook::Output && translation.kind == NatKind::Dnat => {
@@ -170,7 +170,7 @@ impl Comparer<'_> {
         addresses.or_else(|| self.cells(&a.port.unwrap_or(self.dport), &b.port.unwrap_or(self.dport)))
     }
 
-    /// Where two registers differ: bit by bit, each of which is one bit of one input.
+    /// Returns where two registers differ, compared bit by bit: each bit is one bit of one input.
     fn cells(&mut self, a: &[Cell], b: &[Cell]) -> Option<Where> {
         if a.len() != b.len() {
             return Some(Where::new());
@@ -182,7 +182,7 @@ impl Comparer<'_> {
         for (a, b) in bits(a).zip(bits(b)) {
             match (self.bits(a, b), found.as_deref_mut()) {
                 (None, _) => {}
-                // Any of the bits will do.
+                // One differing bit is enough.
                 (Some(here), Some([(input, values)])) if matches!(here.as_slice(), [(same, _)] if same == input) => {
                     let all: Vec<Node> = here.iter().map(|(_, values)| *values).chain([*values]).collect();
                     *values = self.bdd.union(&all);
@@ -216,7 +216,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// The values of its input that make a bit so.
+    /// Returns the values of a bit's input that give the bit this value.
     fn when(&mut self, bit: Bit, is: bool) -> Node {
         match bit {
             Bit::Known(known) if known == is => Node::ALL,
@@ -228,7 +228,7 @@ impl Comparer<'_> {
         }
     }
 
-    /// Such values, when packets with all of them are left.
+    /// Returns these values if packets with all of them are left.
     fn possible(&mut self, places: Where) -> Option<Where> {
         let is_left = |(input, values): &(Input, Node)| {
             self.domains.is_some_and(|domains| self.bdd.and(domains.get(*input), *values) != Node::NOTHING)
@@ -237,7 +237,7 @@ impl Comparer<'_> {
     }
 }
 
-/// No zone is zone 0.
+/// Returns the zone; without one it is zone 0.
 fn zone(flow: &Flow) -> [Cell; 2] {
     flow.zone.unwrap_or([Cell::Known(0); 2])
 }

@@ -1,4 +1,4 @@
-//! What a comparison asks of rule sets as a whole.
+//! Questions that a comparison asks of rule sets as a whole.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::sim::rules::{ChainCode, Op, RuleLine, Rules, TableCode};
 use crate::xt::Question;
 
 impl Rules {
-    /// Nothing is hooked here.
+    /// Returns whether nothing is hooked here.
     pub(super) fn is_idle(&self, hook: Hook, family: IpFamily) -> bool {
         self.line_up(hook, family).stages.iter().flat_map(Stage::parts).all(|stage| match stage {
             Stage::Chain(_) | Stage::Foreign(_) | Stage::Unordered(_) => false,
@@ -18,36 +18,37 @@ impl Rules {
         })
     }
 
-    /// Something behind the translation could look at what it changed.
+    /// Returns whether something after the translation could read what it changed.
     pub(super) fn reads_behind_nat(&self, hook: Hook, family: IpFamily) -> bool {
         let stages = &self.line_up(hook, family).stages;
         let translates = |stage: &Stage| stage.parts().iter().any(|part| matches!(part, Stage::Translate(_)));
-        // Where it is not known which comes first, the chain may.
+        // Where the order is not known, the chain may come after.
         let Some(at) = stages.iter().position(translates) else { return false };
         stages.iter().skip(at).flat_map(Stage::parts).any(|stage| matches!(stage, Stage::Chain(_)))
     }
 
-    /// A rule may exclude packets from tracking, here or in an extension that is not known.
+    /// Returns whether a rule may exclude packets from tracking, itself or by an unknown extension.
     pub(super) fn may_exclude(&self) -> bool {
         let is_it = |expr: &Expr| matches!(expr, Expr::Notrack | Expr::Opaque { name: _, data: _, set: _ });
         let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
         rules.any(|rule| rule.ops.iter().any(|op| op.any(&is_it)))
     }
 
-    /// The rule whose limit is kept at this address.
+    /// Returns the rule whose limit is at this address.
     pub(super) fn limited(&self, code: usize) -> Option<&Arc<RuleLine>> {
         let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
         let is_it = |op: &Op| matches!(op, Op::Expr(Expr::Limit(limit)) if std::ptr::from_ref(limit).addr() == code);
         rules.find(|rule| rule.ops.iter().any(is_it)).map(|rule| &rule.line)
     }
 
-    /// The first rule that asks this.
+    /// Returns the first rule that asks this.
     pub(super) fn asking(&self, question: &Question) -> Option<&Arc<RuleLine>> {
         let mut rules = self.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
         rules.find(|rule| rule.ops.iter().any(|op| op.asks(question))).map(|rule| &rule.line)
     }
 
-    /// The same chains with the same programs in the same order: whatever they do, both do it.
+    /// Returns whether both have the same chains with the same programs in the same order, so that
+    /// they do the same with every packet.
     pub(super) fn is_same_program(&self, other: &Rules, hook: Hook, family: IpFamily) -> bool {
         let (ours, theirs) = (self.line_up(hook, family), other.line_up(hook, family));
         let is_same = |ours: &ChainAt, theirs: &ChainAt| match (self.chain_at(*ours), other.chain_at(*theirs)) {
@@ -73,7 +74,7 @@ impl Rules {
 }
 
 impl Rules {
-    /// The same programs in the same order behind a base chain of each side.
+    /// Returns whether the same programs follow in the same order after a base chain of each side.
     pub(super) fn is_same_behind(
         &self,
         chain: &ChainId,
@@ -116,7 +117,7 @@ impl Rules {
         parts.split_off(found.map_or(0, |found| found + 1))
     }
 
-    /// A rule may give a packet its zone where tracking has already looked: then it is none of a
+    /// Returns whether a rule may set a packet's zone after tracking: then the packet belongs to no
     /// connection from there on.
     pub(super) fn gives_late_zones(&self, family: IpFamily) -> bool {
         Hook::ALL.into_iter().any(|hook| {
@@ -131,7 +132,7 @@ impl Rules {
         })
     }
 
-    /// Here, or in a chain that may be called from here.
+    /// Returns whether this chain, or one that it may call, sets zones.
     fn gives_zones(&self, at: ChainAt) -> bool {
         let Some((table, chain, _)) = self.chain_at(at) else { return false };
         let called = table.chains.iter().filter(|chain| chain.base.is_none());
@@ -152,7 +153,7 @@ enum Passing {
     Translate,
 }
 
-/// Chains that a base chain may call.
+/// Returns whether the chains that a base chain may call are the same.
 fn is_same_table(a: &TableCode, b: &TableCode) -> bool {
     let called = |table: &TableCode| table.chains.iter().filter(|chain| chain.base.is_none()).count();
     called(a) == called(b)

@@ -1,23 +1,22 @@
-//! How far a comparison is, for programs that say so while it runs.
+//! The progress of a comparison, for programs that show it while it runs.
 
 use std::fmt;
 
 use crate::model::{Hook, IpFamily};
 
-/// How far a comparison is: see [`Compare::watched_by`](super::Compare::watched_by). Prints as a
-/// few words.
+/// The progress of a comparison; see [`Compare::watched_by`](super::Compare::watched_by). Prints as
+/// a few words.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// The hook that is looked at. [`Output`](Hook::Output) comes first; hooks without rules are
-    /// passed over.
+    /// The current hook. [`Output`](Hook::Output) comes first; hooks without rules are skipped.
     pub hook: Hook,
     /// The family of the packets; IPv4 comes first, with all hooks.
     pub family: IpFamily,
-    /// Classes of packets that were looked at there.
+    /// The number of classes of packets explored at this hook.
     pub classes: usize,
-    /// How much of what there is at this hook is done, from 0 to 1, by the number of rules; `None`
-    /// where it cannot be foreseen.
+    /// The share of this hook that is done, from 0 to 1, by the number of rules; `None` if it
+    /// cannot be predicted.
     pub share: Option<f64>,
 }
 
@@ -36,7 +35,7 @@ impl fmt::Display for Progress {
     }
 }
 
-/// Who is told of it.
+/// The function that progress is reported to.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Callback<'a>(pub(super) Option<&'a dyn Fn(&Progress)>);
 

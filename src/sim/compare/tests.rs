@@ -1,4 +1,4 @@
-//! Questions about open packets against trying every value; and what comparisons say.
+//! Tests of questions about open packets against every value, and of the results of comparisons.
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 use super::bits::{number, width};
@@ -16,7 +16,7 @@ use crate::sim::inputs::Inputs;
 use crate::sim::rules::Rules;
 use crate::sim::sets::SetIndex;
 
-/// Every box that a question makes, with its answer.
+/// Returns every box that a question makes, with its answer.
 fn boxes<T>(question: impl Fn(&mut Explorer) -> T) -> (Explorer, Vec<(Domains, T)>) {
     let mut explorer = Explorer::new(Hook::Prerouting, IpFamily::Ipv4, false, false);
     let mut boxes = Vec::new();
@@ -28,7 +28,7 @@ fn boxes<T>(question: impl Fn(&mut Explorer) -> T) -> (Explorer, Vec<(Domains, T
     (explorer, boxes)
 }
 
-/// What the cells are when the inputs are these bytes.
+/// Returns the value of the cells when the inputs are these bytes.
 fn filled(cells: &[Cell], inputs: &[(Input, Vec<u8>)]) -> Vec<u8> {
     let of = |cell: &Cell| match *cell {
         Cell::Known(byte) => byte,
@@ -65,8 +65,8 @@ fn check<T: PartialEq + std::fmt::Debug>(
     }
 }
 
-/// Registers with two open bytes, of one input or two, in either order, masked, flipped, with known
-/// bytes between.
+/// Returns registers with two open bytes, of one input or two, in either order, masked, flipped,
+/// and with known bytes between.
 fn registers() -> Vec<(Vec<Input>, Vec<Cell>)> {
     let two = |input: Input| vec![Cell::open(input, 0), Cell::open(input, 1)];
     let mut all = vec![(vec![Input::Dport], two(Input::Dport)), (vec![Input::CtZone], two(Input::CtZone))];
@@ -282,7 +282,7 @@ fn an_exclusion_from_tracking_differs_unless_it_takes_back_what_only_its_own_sid
     }
 }
 
-/// What a comparison once took for the same, or could not be sure of.
+/// Cases that a comparison once considered the same, or could not decide.
 #[test]
 fn no_packet_that_can_come_is_left_out() {
     let set = |mark| MarkValue::Constant(mark);
@@ -301,7 +301,7 @@ fn no_packet_that_can_come_is_left_out() {
         let nat = Nat { addresses: Some((from, to)), family: Some(IpFamily::Ipv4), ..Nat::dnat() };
         Rule::new().statement(Statement::Nat(nat))
     };
-    // All that no translation is decided for.
+    // All packets for which no translation is decided.
     let begun = || vec![new().drop()];
     let known = || {
         let done = Operand::Flags(Value::CtStatus(CtStatus::from_bits_retain(0x100)));
@@ -313,13 +313,13 @@ fn no_packet_that_can_come_is_left_out() {
     let excluded = || base(ChainType::Filter, outward, Priority(-301), vec![Rule::new().skuid(7).notrack()]);
     let queue = || Rule::new().statement(Statement::Queue(Queue { from: 1, to: 1, flags: QueueFlags::empty() }));
     let cases = [
-        // A copy of what is sent to everybody on a link comes in by that link, with its connection.
+        // A copy of a broadcast or multicast packet comes in by its link, with its connection.
         (
             vec![filter(inward, raw, vec![new().iifname("lo").drop()])],
             vec![filter(inward, raw, vec![new().drop()])],
             "at prerouting, tcp 10.77.0.1:40000 -> 10.77.0.2:9000 in eth0 tracked on its way out",
         ),
-        // What was excluded on its way out is untracked from the first chain of its way in.
+        // A packet excluded on its way out is untracked from the first chain of its way in.
         (
             vec![filter(inward, raw, vec![untracked().drop()]), excluded()],
             vec![filter(inward, raw, vec![new()]), excluded()],
@@ -336,7 +336,7 @@ fn no_packet_that_can_come_is_left_out() {
             vec![filter(inward, late, vec![new()])],
             "equivalent, ",
         ),
-        // What goes through a tunnel has a socket, and has come in by the tunnel.
+        // A packet that leaves through a tunnel has a socket, and came in by the tunnel.
         (
             vec![filter(last, late, vec![Rule::new().skuid(7).iif(0).drop()])],
             vec![filter(last, late, vec![Rule::new().skuid(7).drop()])],
@@ -358,7 +358,7 @@ fn no_packet_that_can_come_is_left_out() {
             vec![nat(last, vec![Rule::new().masquerade()]), filter(last, Priority(200), vec![checksum().drop()])],
             "at postrouting, icmp",
         ),
-        // By which mark it was routed, not only which it has.
+        // The mark by which a packet was routed counts, not only the mark that it has.
         (
             vec![
                 route(mangle, vec![Rule::new().set_mark(set(1))]),
@@ -376,21 +376,21 @@ fn no_packet_that_can_come_is_left_out() {
             "at output, tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000 out eth0: a sets mark 0x2, routes it again by mark 0x1, b \
              sets mark 0x2 and routes it again",
         ),
-        // A translation on the way out routes it again, by the mark that it has there.
+        // A translation at output routes the packet again, by the mark that it has there.
         (
             vec![filter(outward, mangle, vec![Rule::new().set_mark(set(1))]), nat(outward, vec![redirect()])],
             vec![nat(outward, vec![redirect()]), filter(outward, late, vec![Rule::new().set_mark(set(1))])],
             "at output, tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000 out eth0: a redirects to :1, sets mark 0x1 and routes it \
              again, b redirects to :1, sets mark 0x1",
         ),
-        // The connection of a packet that is dropped keeps its mark.
+        // The connection of a dropped packet keeps its mark.
         (
             vec![filter(inward, late, vec![Rule::new().set_ct_mark(set(1)).drop()])],
             vec![filter(inward, late, vec![new(), Rule::new().drop()])],
             "at prerouting, tcp 10.77.0.1:40000 -> 10.77.0.2:9000 in eth0 status 0x8: a drops it and sets mark 0x1 of the connection, b \
              drops it",
         ),
-        // A program that accepts sends it on.
+        // A user-space program that accepts a packet sends it on.
         (
             vec![filter(inward, mangle, vec![queue()]), filter(inward, late, vec![Rule::new().drop()])],
             vec![filter(inward, mangle, vec![queue()])],
@@ -417,13 +417,13 @@ fn no_packet_that_can_come_is_left_out() {
             ],
             "cannot tell: at prerouting: both translate, each to another choice of addresses or ports, and look at the result",
         ),
-        // A zone that comes behind tracking makes a packet one of no connection, be it zone 0.
+        // A zone that is set after tracking detaches the packet from its connection, even zone 0.
         (
             vec![filter(inward, late, vec![Rule::new().ct_state(CtState::INVALID).set_zone(0)])],
             vec![filter(inward, late, vec![new()])],
             "at prerouting, tcp 10.77.0.1:40000 -> 10.77.0.2:9000 in eth0 state invalid",
         ),
-        // Translation drops redirects about what it translates, whatever rules behind it would say.
+        // Translation drops redirects about what it translates, regardless of later rules.
         (
             vec![nat(inward, vec![redirect()]), filter(inward, mangle, vec![about().reject()])],
             vec![nat(inward, vec![redirect()]), filter(inward, late, vec![about().reject()])],
@@ -450,7 +450,7 @@ fn neighbour(rule: Rule) -> Rule {
     rule.statement(Statement::Match(Match::new(Field::Icmpv6Type, Op::Eq, kind)))
 }
 
-/// An ICMP redirect about a connection.
+/// Returns a match on an ICMP redirect about a connection.
 fn about() -> Rule {
     let kind = Operand::Value(Value::IcmpType(IcmpType::REDIRECT));
     Rule::new().ct_state(CtState::RELATED).statement(Statement::Match(Match::new(Field::IcmpType, Op::Eq, kind)))

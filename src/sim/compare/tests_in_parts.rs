@@ -1,4 +1,4 @@
-//! Comparisons of packets in parts say what comparisons of all packets at once say.
+//! Comparisons of packets in parts give the same result as comparisons of all packets at once.
 
 use std::net::Ipv4Addr;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{DataType, Element, Field, MarkKey, MarkValue, Set, Value, Verdict, set};
 
-/// A rule of a few values, by a number.
+/// Returns a rule with a few possible values, chosen by a number.
 fn rule(number: u32) -> Rule {
     let digit = |place: u32, below: u32| number / place % below;
     let address = Ipv4Addr::from_bits(0x0a00_0000 + digit(1, 16));
@@ -57,8 +57,8 @@ fn rules(numbers: &[u32], hook: Hook) -> Rules {
     Rules::try_from(&Ruleset::new().table(table)).expect("it is valid")
 }
 
-/// Hook by hook, what is done never becomes less; it is all that there is in the end, unless a
-/// difference came before.
+/// Checks that progress never decreases at a hook, and is complete in the end unless a difference
+/// was found first.
 fn check_progress(seen: &[Progress], found: &Comparison) -> Result<(), TestCaseError> {
     let ends = seen.chunk_by(|a, b| (a.hook, a.family) == (b.hook, b.family));
     for at_hook in ends {

@@ -1,10 +1,10 @@
-//! What people expect to see in a packet: values to prefer where a box leaves a choice.
+//! Values that people expect to see in a packet, preferred where a box leaves a choice.
 
 use super::domains::name_number;
 use crate::model::{AddrType, Hook, IpFamily, Protocol, TcpFlags};
 use crate::sim::cells::Input;
 
-/// The most ordinary values of an input, best first; behind them, the lowest.
+/// Returns the most usual values of an input, best first; after them, the lowest value is used.
 pub(super) fn usual(hook: Hook, family: IpFamily, input: Input) -> Vec<u128> {
     let comes_in = matches!(hook, Hook::Input | Hook::Prerouting);
     let icmp = match family {
@@ -33,14 +33,14 @@ pub(super) fn usual(hook: Hook, family: IpFamily, input: Input) -> Vec<u128> {
         Input::Oifname => names(&["", "eth0", "eth1", "eth2", "eth3", "lo"]),
         Input::Saddr | Input::TranslatedSaddr => vec![address(!comes_in)],
         Input::Skgid | Input::Skuid => vec![1000],
-        // What this host sends has an owner.
+        // A packet that this host sends has an owner.
         Input::Socket => vec![u128::from(hook == Hook::Output)],
         Input::Sport | Input::TranslatedSport => vec![40000],
         Input::TcpFlags => vec![TcpFlags::SYN.bits().into()],
         Input::Attached | Input::Cgroup | Input::CtDirection | Input::CtMark | Input::CtStatus => vec![0],
         Input::CtZone | Input::Mark | Input::PktType | Input::Received | Input::SocketMark => vec![0],
         Input::SocketTransparent | Input::SocketWildcard | Input::Transport => vec![0],
-        // Without options, 64 hops from its sender.
+        // Without options, with 64 hops left.
         Input::Network => vec![match family {
             IpFamily::Ipv4 => 0x45 << 120 | 64 << 56,
             IpFamily::Ipv6 => 0x60 << 120 | 64 << 64,

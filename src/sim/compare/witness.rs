@@ -1,4 +1,4 @@
-//! One packet of a box, as ordinary as the box allows.
+//! Chooses one packet of a box, as usual as the box allows.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -18,7 +18,7 @@ use crate::sim::packet::{Connection, Interface, Owner, Packet, Receiver};
 use crate::sim::packet_text::has_ports;
 use crate::sim::situation::Situation;
 
-/// Takes values out of domains, which shrink.
+/// Takes values from domains, which shrink.
 pub(super) struct Witness<'a> {
     pub(super) bdd: &'a mut Bdd,
     pub(super) frame: &'a Frame,
@@ -28,7 +28,7 @@ pub(super) struct Witness<'a> {
 }
 
 impl Witness<'_> {
-    /// A packet at the place whose inputs have these values.
+    /// Returns a packet at the place whose inputs have these values.
     pub(super) fn situation(mut self, place: &PacketBox, at: &Where) -> Result<Situation, CannotTell> {
         for (input, values) in at {
             if !self.frame.narrow(self.bdd, &mut self.domains, *input, *values) {
@@ -72,7 +72,8 @@ impl Witness<'_> {
         Ok(situation)
     }
 
-    /// What the routing tables say. How answers to several questions go together, only they know.
+    /// Returns the answers of the routing tables. Only a host knows how several answers are
+    /// related.
     fn fib(&self, place: &PacketBox) -> Result<Vec<FibAnswer>, CannotTell> {
         let mut answers: Vec<FibAnswer> = Vec::new();
         let [source, destination] = [Input::Saddr, Input::Daddr].map(|input| self.cells(input));
@@ -91,7 +92,7 @@ impl Witness<'_> {
                 return Err(CannotTell::new("how answers of the routing tables go together"));
             }
             *is_asked = true;
-            // Of those that are not it, the last stands for the rest.
+            // If none of the tried ones is the answer, the last stands for the rest.
             let number = match (is, query.wanted) {
                 (true, _) => *answer,
                 (false, Wanted::Exists) => 0,
@@ -109,7 +110,7 @@ impl Witness<'_> {
         Ok(answers)
     }
 
-    /// An address as it came.
+    /// Returns an address as it arrived.
     fn cells(&self, input: Input) -> [Cell; 16] {
         std::array::from_fn(|byte| match (self.family, u8::try_from(byte)) {
             (IpFamily::Ipv4, Ok(4..)) | (_, Err(_)) => Cell::Known(0),
@@ -117,7 +118,7 @@ impl Witness<'_> {
         })
     }
 
-    /// The bytes of headers that rules looked at.
+    /// Fills in the bytes of headers that rules tested.
     fn bytes(&mut self, packet: &mut Packet) {
         let is_narrowed =
             |inputs: &[Input]| inputs.iter().any(|input| self.domains.get(*input) != self.frame.start.get(*input));
@@ -145,13 +146,14 @@ impl Witness<'_> {
             let [c, d] = packet.dport.to_be_bytes();
             HeaderBytes::set(to_transport, 0, &[a, b, c, d].map(Some));
         }
-        // What rules find is there.
+        // The bytes that rules found must be there.
         let header = packet.network_length();
         let long = if transport || flags { header + 20 } else { header };
         packet.length = packet.length.max(long);
     }
 
-    /// Which index an interface has, and which name, is for the host to say, except for lo.
+    /// Fails if the difference depends on both an index and a name, whose relation only the host
+    /// knows, except for lo.
     fn mixes_index_and_name(&mut self) -> Result<(), CannotTell> {
         let mut told = |index, name, which| self.frame.is_told_apart(self.bdd, &self.domains, index, name, which);
         let (iif, oif) = ((Input::Iif, Input::Iifname), (Input::Oif, Input::Oifname));
@@ -166,7 +168,7 @@ impl Witness<'_> {
     fn packet(&mut self) -> Result<Packet, CannotTell> {
         let protocol = Protocol(u8::try_from(self.take(Input::L4proto)).unwrap_or(0));
         let (source, destination) = (self.address(Input::Saddr), self.address(Input::Daddr));
-        // Type and code, and the checksum: an echo request.
+        // Type and code, and the checksum, of an echo request.
         let (first, second) = match protocol {
             Protocol::ICMP => (Some(0x0800), Some(0)),
             Protocol::ICMPV6 => (Some(0x8000), Some(0)),
@@ -205,13 +207,13 @@ impl Witness<'_> {
         let named = self.take(name).to_be_bytes();
         let named: Vec<u8> = named.into_iter().take_while(|byte| *byte != 0).collect();
         let named = String::from_utf8_lossy(&named);
-        // One name is one interface.
+        // The same name means the same interface.
         let same = other.filter(|other| other.name == named).map(|other| u128::from(other.index));
         let index = u32::try_from(self.take_or(index, same)).unwrap_or(0);
         (index != 0).then(|| Interface::new(index, named))
     }
 
-    /// Leaves these values, if any of them can be.
+    /// Restricts an input to these values if any of them is possible.
     fn narrow(&mut self, input: Input, values: Node) {
         let mut narrowed = self.domains;
         if self.frame.narrow(self.bdd, &mut narrowed, input, values) {
@@ -219,8 +221,8 @@ impl Witness<'_> {
         }
     }
 
-    /// What an earlier packet of the connection was given: if possible, nothing else than it had,
-    /// but for a destination that moved.
+    /// Sets the translation that an earlier packet of the connection was given: if possible none,
+    /// except for a destination that moved.
     fn translated(&mut self, situation: &mut Situation, is_moved: bool) -> Result<(), CannotTell> {
         let (from, to) = (situation.packet.source, situation.packet.destination);
         for (translated, own) in [
@@ -276,12 +278,12 @@ impl Witness<'_> {
         u16::try_from(self.take_or(input, wanted)).unwrap_or(0)
     }
 
-    /// The most ordinary value that is left, or the lowest that is.
+    /// Takes the most usual value that is left, or the lowest.
     fn take(&mut self, input: Input) -> u128 {
         self.take_or(input, None)
     }
 
-    /// The same, but one value before all others.
+    /// Like [`take`](Self::take), but prefers one value to all others.
     fn take_or(&mut self, input: Input, wanted: Option<u128>) -> u128 {
         let domain = self.domains.get(input);
         let mut ordinary = wanted.into_iter().chain(usual(self.hook, self.family, input));

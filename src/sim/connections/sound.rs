@@ -1,8 +1,8 @@
-//! What connection tracking asks of a packet before it knows it: the `error` functions of its
+//! The checks of connection tracking before it looks up a packet: the `error` functions of its
 //! protocols (net/netfilter/nf_conntrack_proto_*.c, v6.12).
 //!
-//! Bytes that are not known are taken to be right. Those that are known may show that it takes the
-//! packet for invalid, or that only its contents decide.
+//! Unknown bytes are assumed to be right. The known ones may show that tracking considers the
+//! packet invalid, or that only its contents decide.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::model::{Hook, Protocol, TcpFlags};
 use crate::sim::inputs::CannotTell;
 use crate::sim::packet::Packet;
 
-/// Whether tracking looks the packet up; else it is invalid.
+/// Returns whether tracking looks the packet up; otherwise it is invalid.
 pub(in crate::sim) fn is_sound(packet: &Packet, hook: Hook) -> Result<bool, CannotTell> {
     let bytes = Bytes::of(packet);
     let is_said = |at: usize| bytes.byte(at).is_some();
@@ -26,12 +26,13 @@ pub(in crate::sim) fn is_sound(packet: &Packet, hook: Hook) -> Result<bool, Cann
             if bytes.length < 8 || said < 8 || said > bytes.length {
                 return Ok(false);
             }
-            // None was computed.
+            // The sender did not compute a checksum.
             if bytes.word(6) == Some(0) {
                 return Ok(true);
             }
         }
-        // Computed as if it were UDP: it is right only where the interface has looked at it already.
+        // The kernel computes it as for UDP, so it is right only if the interface has already
+        // checked it.
         Protocol::UDPLITE if hook == Hook::Prerouting => {
             return Err(CannotTell::new("whether connection tracking takes the checksum of UDP-Lite for a right one"));
         }
@@ -43,7 +44,7 @@ pub(in crate::sim) fn is_sound(packet: &Packet, hook: Hook) -> Result<bool, Cann
         Protocol::ICMP | Protocol::ICMPV6 if bytes.length < 8 => return Ok(false),
         Protocol::ICMP | Protocol::ICMPV6 => {}
         Protocol::SCTP if bytes.length < 12 => return Ok(false),
-        // 6.18 tracks DCCP as any protocol.
+        // Linux 6.18 tracks DCCP like any other protocol.
         Protocol::DCCP | Protocol::SCTP if bytes.length < 12 || (4..12).any(is_said) => {
             return Err(CannotTell::new("what connection tracking makes of the contents of SCTP or DCCP"));
         }
@@ -58,7 +59,7 @@ pub(in crate::sim) fn is_sound(packet: &Packet, hook: Hook) -> Result<bool, Cann
     Ok(true)
 }
 
-/// What follows the IP header.
+/// The packet after its IP header.
 struct Bytes<'a> {
     packet: &'a Packet,
     length: u32,
@@ -77,8 +78,9 @@ impl Bytes<'_> {
         Some(u16::from_be_bytes([self.byte(at)?, self.byte(at + 1)?]))
     }
 
-    /// All bytes are known, and their sum is wrong: other than that of a packet whose interface is
-    /// to complete it, which is only about addresses (`CHECKSUM_PARTIAL`).
+    /// Returns whether all bytes are known and their checksum is wrong. A checksum that the
+    /// interface is to complete, which covers only the addresses (`CHECKSUM_PARTIAL`), is not
+    /// wrong.
     fn has_wrong_checksum(&self) -> bool {
         let Packet { protocol, source, destination, .. } = *self.packet;
         let Ok(length) = usize::try_from(self.length) else { return false };
@@ -101,7 +103,7 @@ impl Bytes<'_> {
     }
 }
 
-/// RFC 1071.
+/// Computes the sum of RFC 1071.
 fn sum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|pair| match pair {
         [high, low] => u32::from(u16::from_be_bytes([*high, *low])),
@@ -117,7 +119,7 @@ fn sum(bytes: &[u8]) -> u16 {
 
 /// `sizeof(struct tcphdr)`.
 const TCP_HEADER: u32 = 20;
-/// All but `PSH`, `ECE` and `CWR`.
+/// All flags except `PSH`, `ECE` and `CWR`.
 const ASKED: TcpFlags =
     TcpFlags::FIN.union(TcpFlags::SYN).union(TcpFlags::RST).union(TcpFlags::ACK).union(TcpFlags::URG);
 /// `tcp_valid_flags`.

@@ -1,8 +1,8 @@
-//! TCP, as far as connection tracking looks into it: what a segment makes of a connection
-//! (tcp_conntracks and nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12).
+//! TCP as connection tracking sees it: the effect of a segment on a connection (tcp_conntracks and
+//! nf_conntrack_tcp_packet, net/netfilter/nf_conntrack_proto_tcp.c, v6.12).
 //!
-//! Without sequence numbers, windows and time. Of segments whose numbers are not said, each is
-//! taken to be the next one of its sender, when all before it were acknowledged.
+//! Sequence numbers, windows and time are not modelled. Each segment is taken as the next one of
+//! its sender, after all earlier ones were acknowledged.
 
 use super::Entry;
 use crate::model::{CtDirection, CtStatus, TcpFlags};
@@ -11,17 +11,17 @@ use crate::sim::connections::tcp::Stage::{
     CloseWait, Closed, Established, FinWait, LastAck, SynReceived, SynSent, SynSentByBoth, TimeWait,
 };
 
-/// What tracking knows of a connection of TCP.
+/// The state that tracking keeps of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sim) struct Tcp {
     stage: Stage,
-    /// The last segment that was not invalid, and where it went.
+    /// The last segment that was not invalid, and its direction.
     last: (CtDirection, Segment),
-    /// It was open when the first side closed it.
+    /// Whether the connection was established when the first side closed it.
     is_closed_by_fin: bool,
-    /// Both sides sent a SYN.
+    /// Whether both sides sent a SYN.
     is_simultaneous: bool,
-    /// An acknowledgement may be about a SYN that was not taken for one.
+    /// Whether an acknowledgement may answer a SYN that was ignored.
     is_challenged: bool,
 }
 
@@ -38,7 +38,7 @@ enum Stage {
     Closed,
 }
 
-/// A segment, by the flag that counts.
+/// A segment, by the flag that decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Segment {
     Ack,
@@ -48,29 +48,30 @@ enum Segment {
     SynAck,
 }
 
-/// What a segment is to its connection.
+/// The relation of a segment to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The first one of another connection, and this one is over.
+    /// The first segment of another connection; this one is over.
     Again,
     Invalid,
-    /// One of it.
+    /// A segment of this connection.
     Known,
     /// A refusal, and the only answer: the connection is over at once.
     Refusal,
 }
 
-/// Where a segment leads.
+/// The effect of a segment.
 enum Next {
-    /// It may be right or wrong: whoever gets it says so.
+    /// It may be valid or not; the receiver decides.
     Ignored,
     Invalid,
     To(Stage),
 }
 
 impl Tcp {
-    /// What begins with a segment; `None` when that is none of a connection that nobody knows. One
-    /// that began before tracking did is taken up (nf_conntrack_tcp_loose).
+    /// Returns the state after a first segment; `None` if the segment cannot be the first that
+    /// tracking sees of a connection. A connection that began before tracking is picked up
+    /// (nf_conntrack_tcp_loose).
     pub(super) fn begin(flags: TcpFlags) -> Option<Self> {
         let segment = Segment::of(flags)?;
         let stage = match segment {
@@ -82,12 +83,12 @@ impl Tcp {
         Some(Tcp { stage, last, is_closed_by_fin: false, is_simultaneous: false, is_challenged: false })
     }
 
-    /// Whether it may be over.
+    /// Returns whether the connection may be over.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.stage, Closed | LastAck | TimeWait)
     }
 
-    /// Takes a segment; whether that makes the connection one that was answered.
+    /// Records a segment; also returns whether it makes the connection an assured one.
     fn see(&mut self, segment: Segment, direction: CtDirection, status: CtStatus) -> (Seen, bool) {
         let before = self.stage;
         let mut next = match direction {
@@ -110,7 +111,8 @@ impl Tcp {
             Next::To(SynReceived) if segment == Ack && direction == CtDirection::Reply && self.is_simultaneous => {
                 next = Next::To(Established);
             }
-            // It answers one that was ignored: both hosts know better.
+            // It answers a SYN that was ignored: the hosts know of a connection that tracking did
+            // not see begin.
             Next::Ignored if segment == SynAck && answers(Syn) => {
                 (next, self.is_closed_by_fin) = (Next::To(SynReceived), false);
             }
@@ -138,7 +140,7 @@ impl Tcp {
 }
 
 impl Entry {
-    /// Takes a segment of TCP; of other protocols, every packet is one of the connection.
+    /// Records a segment of TCP; for other protocols, every packet belongs to the connection.
     pub(super) fn see(&mut self, flags: TcpFlags, direction: CtDirection) -> Seen {
         let Some(tcp) = &mut self.tcp else { return Seen::Known };
         let Some(segment) = Segment::of(flags) else { return Seen::Invalid };
@@ -158,7 +160,7 @@ impl Entry {
 }
 
 impl Segment {
-    /// get_conntrack_index; `None` of a segment with none of these flags.
+    /// get_conntrack_index; `None` for a segment with none of these flags.
     fn of(flags: TcpFlags) -> Option<Self> {
         let has = |flag| flags.contains(flag);
         match () {
@@ -171,7 +173,7 @@ impl Segment {
     }
 }
 
-/// From who opened the connection.
+/// The effect of a segment from the side that opened the connection.
 fn forth(stage: Stage, segment: Segment) -> Next {
     match (segment, stage) {
         (Syn, SynSent | Closed | TimeWait) => Next::To(SynSent),
@@ -184,7 +186,7 @@ fn forth(stage: Stage, segment: Segment) -> Next {
     }
 }
 
-/// To who opened it.
+/// The effect of a segment to the side that opened the connection.
 fn back(stage: Stage, segment: Segment) -> Next {
     match (segment, stage) {
         (Syn, SynSent | SynSentByBoth) => Next::To(SynSentByBoth),
@@ -197,7 +199,7 @@ fn back(stage: Stage, segment: Segment) -> Next {
     }
 }
 
-/// What means the same in both directions, once there was an answer.
+/// The effect of a segment that is the same in both directions, once there was an answer.
 fn both(stage: Stage, segment: Segment) -> Next {
     Next::To(match (segment, stage) {
         (Rst, _) | (_, Closed) => Closed,

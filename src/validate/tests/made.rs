@@ -67,7 +67,7 @@ pub(super) fn nested(depth: usize) -> Ruleset {
     of(table)
 }
 
-/// `dnat` reached by a jump and by two verdict maps, from a filter chain.
+/// Returns a `dnat` reached from a filter chain by a jump and two verdict maps.
 pub(super) fn far_target() -> Ruleset {
     let jump = |chain: &str| Element::new(Value::Port(1)).verdict(Verdict::Jump(chain.into()));
     let map = Set::verdict_map("m", [DataType::Port]).elements([jump("c")]);
@@ -102,7 +102,7 @@ pub(super) fn number(field: Field, op: Op, operand: Operand) -> Ruleset {
     input(Rule::new().matches(Match::new(field, op, operand)))
 }
 
-/// A rule at input.
+/// A rule to put into a chain at input.
 pub(super) trait IntoInput {
     fn into_input(self) -> Ruleset;
 }

@@ -1,4 +1,4 @@
-//! Names, comments, chains, and where targets stand.
+//! Names, comments, chains, and targets in the wrong place.
 
 use super::made::*;
 use crate::model::*;

@@ -1,25 +1,25 @@
-//! Every packet is in one part, with every rule that can hold for it.
+//! Every packet is in exactly one part, with every rule that can match it.
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Two inputs, one of which is in network order and one in that of the host.
+/// Two inputs, one in network byte order and one in host byte order.
 const INPUTS: [Input; 2] = [Input::Dport, Input::Mark];
 
-/// So many numbers of each input are looked at: of the lowest, and of the highest.
+/// The number of values tested for each input, from the lowest and from the highest.
 const NUMBERS: u128 = 14;
 
-/// From the lowest numbers, and from the highest.
+/// Returns one of the lowest or of the highest values.
 fn number(input: Input, number: u128) -> u128 {
     if number < NUMBERS / 2 { number } else { most(input) - (NUMBERS - 1 - number) }
 }
 
-/// The lowest number that is asked for, and how many more are.
+/// The lowest value that a rule matches, and the number of further ones.
 type Asked = Option<(u128, u128)>;
 
-/// Rules that ask for one input, for both or for none.
+/// Returns rules that match on one input, on both or on none.
 fn items() -> impl Strategy<Value = Vec<Item>> {
     let span = prop::option::weighted(0.8, (0..NUMBERS, 0..3_u128));
     prop::collection::vec((span.clone(), span), 1..60).prop_map(|all| {
@@ -77,8 +77,8 @@ proptest! {
     }
 }
 
-/// What a cut is worth is no matter of right and wrong, but where there is much to win there must
-/// be one.
+/// The quality of a cut is not a matter of correctness, but where much can be gained there must be
+/// one.
 #[test]
 fn rules_for_one_number_each_are_cut_until_few_are_left() {
     let item = |number| {

@@ -1,5 +1,5 @@
-//! What the machine asks of open packets: each question narrows the box to the packets that answer
-//! alike.
+//! What the machine asks of open packets. Each question narrows the box to the packets with the
+//! same answer.
 
 use smallvec::SmallVec;
 
@@ -23,7 +23,7 @@ impl Explorer {
         [Protocol::ICMP, Protocol::ICMPV6].into_iter().any(|icmp| self.is_equal(&[protocol], &[icmp.0]))
     }
 
-    /// As [`Situation`](crate::sim::Situation) finds it: an ICMP redirect about what is translated.
+    /// Like [`Situation`](crate::sim::Situation): an ICMP redirect about a translated packet.
     fn is_redirect_of_translated(&mut self) -> bool {
         let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
         let [protocol, kind] = [self.cell(Input::L4proto, 0), self.cell(Input::Sport, 0)];
@@ -39,14 +39,14 @@ impl Explorer {
         !is_done || !self.status((CtStatus::SNAT | CtStatus::DNAT).bits(), 0)
     }
 
-    /// Whether these bits of the status are so.
+    /// Returns whether these bits of the status are set so.
     fn status(&mut self, mask: u32, bits: u32) -> bool {
         let mut status: [Cell; 4] = cells(self, Input::CtStatus);
         bitwise(&mut status, &mask.to_ne_bytes(), &[0; 4]);
         self.is_equal(&status, &bits.to_ne_bytes())
     }
 
-    /// Whether a translation leads elsewhere.
+    /// Returns whether a translation changes the address.
     fn is_moved(&mut self, from: &[Cell; 16], to: &[Cell; 16]) -> bool {
         if from == to {
             return false;
@@ -59,7 +59,8 @@ impl Explorer {
         }
     }
 
-    /// Whether this side of the connection has its translation, be it none.
+    /// Returns whether this side of the connection has its translation, possibly the identity
+    /// translation.
     fn has_nat(&mut self, hook: Hook) -> bool {
         !self.status(nat_done(hook), 0)
     }
@@ -108,7 +109,7 @@ impl Inputs for Explorer {
         Ok(found.map(|(_, element)| *element).or(set.catch_all))
     }
 
-    /// One number after the other may be the answer.
+    /// Tries one possible answer after the other.
     fn fib(&mut self, _: Hook, flow: &Flow, query: Query, expr: &Expr) -> Result<SmallVec<[Cell; 16]>, CannotTell> {
         let Expr::Fib { result, flags, dreg: _ } = expr else {
             return Err(CannotTell::new("what the routing tables say"));
@@ -124,7 +125,7 @@ impl Inputs for Explorer {
             Wanted::Index | Wanted::Name => {
                 return Err(CannotTell::new("which interface the routing tables of a host name"));
             }
-            // Those that packets have come first.
+            // The types that packets commonly have come first.
             Wanted::Kind => &[1, 2, 3, 5, 0, 4, 6, 7, 8, 9, 10, 11],
         };
         let (last, others) = numbers.split_last().unwrap_or((&0, &[]));
@@ -144,7 +145,7 @@ impl Inputs for Explorer {
                 self.run.draws += 1;
                 AskedBy::Draw(self.run.draws)
             }
-            // What it was given here shows in its replies.
+            // A translation here changes what its replies look like.
             Question::Connection(_) if flow.translation.is_some() => {
                 return Err(CannotTell::new(question.to_string()));
             }
@@ -159,7 +160,7 @@ impl Inputs for Explorer {
         Err(CannotTell::new("what rules have put into a set by then"))
     }
 
-    /// All bytes are.
+    /// Open bytes may be kept.
     fn keeps(&self, _: &[Cell]) -> Result<(), CannotTell> {
         Ok(())
     }
@@ -174,7 +175,7 @@ impl Inputs for Explorer {
         Ok(self.choose(Choice::Listener(target.clone())))
     }
 
-    /// As [`Situation`](crate::sim::Situation) does.
+    /// Like [`Situation`](crate::sim::Situation).
     fn track(&mut self, _: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
         let [protocol, kind] = [self.cell(Input::L4proto, 0), self.cell(Input::Sport, 0)];
         let attached = self.cell(Input::Attached, 0);
@@ -193,7 +194,7 @@ impl Inputs for Explorer {
         self.run.lost
     }
 
-    /// As [`Situation`](crate::sim::Situation) does.
+    /// Like [`Situation`](crate::sim::Situation).
     fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
         let new = constants(&mut self.bdd, Input::CtState, &[CtState::NEW.bits().into()]);
         let related = constants(&mut self.bdd, Input::CtState, &[CtState::RELATED.bits().into()]);
@@ -203,9 +204,10 @@ impl Inputs for Explorer {
         Ok(self.run.asked)
     }
 
-    /// Of a decision what is known is known. What is not, and what an earlier packet of the
-    /// connection was given, is open: the same inputs on both sides, because what both decide
-    /// alike is chosen alike, and what they decide otherwise tells them apart anyway.
+    /// The known parts of a decision are known. The other parts, and the translation that an
+    /// earlier packet of the connection was given, are open: the same inputs on both sides, because
+    /// the same decision gives the same choice, and different decisions distinguish the sides
+    /// anyway.
     fn translate(&mut self, hook: Hook, flow: &mut Flow, decided: Option<&Translation>) -> Result<(), CannotTell> {
         self.run.lost |= self.is_redirect_of_translated();
         let is_rerouted = hook == Hook::Output && flow.routed != flow.mark;
@@ -231,7 +233,7 @@ impl Inputs for Explorer {
                 Some(self.open(address, Given::Earlier))
             }
         };
-        // What keeps its source may get another port there: one that is free.
+        // Without a translation, a source port may still be replaced by a free one.
         let is_kept = decided.is_none() && self.run.asked && side == NatKind::Dnat;
         let to = match decided {
             _ if is_kept => None,

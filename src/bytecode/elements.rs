@@ -77,9 +77,9 @@ pub fn lower_elements(set: &Set) -> impl Iterator<Item = Result<ElementCode, Unl
 struct Codes<'s> {
     set: &'s Set,
     mode: SetMode,
-    /// The exclusive end of the interval before, which comes next.
+    /// The exclusive end of the previous interval, which comes next.
     end: Option<Bytes>,
-    /// Those of a set without a form in the model.
+    /// The elements of a set that has no form in the model.
     read: slice::Iter<'s, ElementCode>,
     as_they_are: slice::Iter<'s, Element>,
     made: vec::IntoIter<Cow<'s, Element>>,
@@ -122,7 +122,7 @@ pub fn element_at(set: &Set, code: usize) -> Option<Element> {
     found.map(Cow::into_owned)
 }
 
-/// The code of an element; where its interval ends goes to `end`, for a code of its own.
+/// Lowers an element; stores the end of its interval, which needs another code, in `end`.
 fn lower_element(
     set: &Set,
     mode: SetMode,
@@ -162,7 +162,7 @@ fn lower_element(
     Ok(code)
 }
 
-/// What most elements are beside their key: nothing.
+/// Returns an element with nothing but its (empty) key.
 fn bare() -> ElementCode {
     let (key, userdata) = (Bytes::new(), Vec::new());
     ElementCode { key, key_end: None, flags: 0, data: None, timeout: None, userdata, extras: None }
@@ -208,8 +208,8 @@ fn concat(fields: impl Iterator<Item = Option<Bytes>>, single: bool) -> Option<B
     Some(key)
 }
 
-/// The elements in the ascending order of their bytes: as they are, or, where they are not in it
-/// already, in a list of their own.
+/// Returns the elements in ascending order of their bytes: borrowed if they are in that order
+/// already, otherwise in a new list.
 fn ordered(set: &Set, mode: SetMode) -> (&[Element], Vec<Cow<'_, Element>>) {
     if is_ordered(set, mode) { (&set.elements, Vec::new()) } else { (&[], in_order(set, mode)) }
 }

@@ -96,8 +96,8 @@ impl Graph {
         }
     }
 
-    /// The chains from a base chain at `place` to `chain`, which is left out: a shortest way, the last
-    /// of it where it is deeper than the kernel follows.
+    /// Returns the chains on a shortest path from a base chain at `place` to `chain`, without
+    /// `chain`; only the last ones if the path is deeper than the kernel follows.
     pub(super) fn through(&self, table: &Checked<'_, '_>, chain: usize, place: Places) -> Vec<Name> {
         let mut parents = self.parents.borrow_mut();
         let parents = parents.entry(place).or_insert_with(|| self.first_callers(table, place));

@@ -31,12 +31,12 @@ impl Links {
         self.ends.push(self.to.len());
     }
 
-    /// What a node calls for the time of that number.
+    /// Returns the node of a node's call with this index.
     pub(super) fn call(&self, node: usize, number: usize) -> Option<usize> {
         self.slice(node).get(number).map(as_index)
     }
 
-    /// What a node calls.
+    /// Returns the nodes that a node calls.
     pub(super) fn from(&self, node: usize) -> impl DoubleEndedIterator<Item = usize> + ExactSizeIterator + '_ {
         self.slice(node).iter().map(as_index)
     }

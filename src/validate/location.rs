@@ -57,7 +57,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// Names, for one line: `a, b, c`; of many the first and the last.
+/// Names in one line: `a, b, c`; if there are many, the first ones and the last.
 pub(super) struct List<'a>(pub(super) &'a [Name]);
 
 impl fmt::Display for List<'_> {
@@ -75,10 +75,10 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// So many names are listed one by one; a way that the kernel follows has fewer.
+/// The most names listed one by one; a path that the kernel follows has fewer.
 const LISTED: usize = 20;
 
-/// A [`Location`] that owns nothing: most are never reported.
+/// A [`Location`] that owns nothing, because most are never reported.
 #[derive(Clone, Copy)]
 pub(super) struct At<'a> {
     family: Family,

@@ -4,8 +4,9 @@
 use ipnetwork::{IpNetwork, Ipv4Network};
 
 use super::cidrs::Cidrs;
-use super::config::{DnsCapture, InboundPorts, Interception, IstioConfig, OwnerGroups, ServiceCidrs};
+use super::config::{DnsCapture, InboundPorts, IstioConfig, OwnerGroups, ServiceCidrs};
 use super::error::{Invalid, Problem};
+use super::interception::Interception;
 use super::interface::{self, InterfacePattern};
 use super::parse::{self, Parsed};
 use super::port_ranges::PortRanges;
@@ -68,6 +69,14 @@ impl Default for IstioConfigBuilder {
             loopback: None,
             counters: true,
         }
+    }
+}
+
+impl IstioConfig {
+    /// Starts from the reference's defaults: nothing captured, IPv4 only, proxy uid and gid 1337,
+    /// counters on.
+    pub fn builder() -> IstioConfigBuilder {
+        IstioConfigBuilder::default()
     }
 }
 

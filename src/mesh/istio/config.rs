@@ -5,15 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
-use super::builder::IstioConfigBuilder;
 use super::cidrs::Cidrs;
-use super::facts::PodFacts;
+use super::interception::Interception;
 use super::interface::InterfacePattern;
-use super::options::RawOptions;
 use super::port_ranges::PortRanges;
-use super::resolve;
 use super::warning::Warning;
-use crate::Result;
 use crate::routes::MarkRoute;
 
 /// What the sidecar of one pod captures; every value is checked and every list sorted and merged.
@@ -92,76 +88,11 @@ pub struct IstioConfig {
 }
 
 impl IstioConfig {
-    /// Starts from the reference's defaults: nothing captured, IPv4 only, proxy uid and gid 1337,
-    /// counters on.
-    pub fn builder() -> IstioConfigBuilder {
-        IstioConfigBuilder::default()
-    }
-
-    /// Reads the environment of this process and the files of this host; `addresses` are the pod's
-    /// addresses in the kernel's order.
-    ///
-    /// The order of `addresses` decides whether IPv6 is captured: see [`IstioConfig::ipv6`].
-    ///
-    /// # Errors
-    ///
-    /// Fails if a value is not acceptable, or if `/etc/resolv.conf`, `/etc/passwd` or `/etc/group`
-    /// cannot be read.
-    ///
-    /// ```
-    /// use nftmesh::mesh::istio::IstioConfig;
-    ///
-    /// let config = IstioConfig::from_env(vec!["127.0.0.1".parse()?, "10.77.0.2".parse()?])?;
-    /// assert!(!config.ipv6);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn from_env(addresses: Vec<IpAddr>) -> Result<Self> {
-        let options = RawOptions::from_env()?;
-        IstioConfig::resolve(&options, &PodFacts::read(&options, addresses)?)
-    }
-
-    /// Checks and completes the given options without reading anything from the machine.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a value is not acceptable; the message is one line and names the option as it was
-    /// given.
-    ///
-    /// ```
-    /// use nftmesh::mesh::istio::{PodFacts, Interception, IstioConfig, RawOptions};
-    ///
-    /// let host = PodFacts { addresses: vec!["10.77.0.2".parse()?], ..PodFacts::default() };
-    /// let mut options = RawOptions::default();
-    /// options.set_flag("-m", "TPROXY")?;
-    /// assert_eq!(IstioConfig::resolve(&options, &host)?.interception, Interception::Tproxy);
-    ///
-    /// options.set_flag("-m", "FOO")?;
-    /// let error = IstioConfig::resolve(&options, &host).unwrap_err();
-    /// assert_eq!(error.to_string(), r#"-m "FOO": no such interception mode; give REDIRECT or TPROXY"#);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn resolve(options: &RawOptions, host: &PodFacts) -> Result<Self> {
-        resolve::config(options, host).map_err(Into::into)
-    }
-
     /// Returns what was given without effect, or requested and not possible, in the order found.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
-}
-
-/// How inbound connections reach the proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Interception {
-    /// The destination is rewritten (nat); the application sees the proxy's address instead of the
-    /// client's.
-    #[default]
-    Redirect,
-    /// The packet is handed over as it is (mangle and policy routing); the client's address is
-    /// kept.
-    Tproxy,
 }
 
 /// Which inbound ports are captured.

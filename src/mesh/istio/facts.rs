@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::option::OptionSpec;
+use super::option_table as table;
 use super::options::RawOptions;
-use super::{file, resolve};
+use super::{file, parse};
 use crate::Result;
 
 /// The facts of a pod that decide defaults: addresses, nameservers, users and groups.
@@ -54,7 +56,7 @@ impl PodFacts {
     /// Fails if a file exists but cannot be read, is not a regular file, or is larger than 1 MiB
     /// (`/etc/resolv.conf`) or 64 MiB.
     pub fn read(options: &RawOptions, addresses: Vec<IpAddr>) -> Result<Self> {
-        let resolv_conf = match resolve::needs_nameservers(options) {
+        let resolv_conf = match needs_nameservers(options) {
             true => file::text("/etc/resolv.conf", 1 << 20)?,
             false => String::new(),
         };
@@ -88,6 +90,13 @@ impl PodFacts {
             .map(IpAddr::to_canonical)
             .filter(|address| !address.is_loopback() && !is_link_local(*address))
     }
+}
+
+/// Returns whether capturing depends on the nameservers. A value that is not acceptable counts as
+/// off here; reading all options reports it.
+fn needs_nameservers(options: &RawOptions) -> bool {
+    let is_on = |spec: &'static OptionSpec| options.read(spec, parse::boolean).unwrap_or(false);
+    is_on(&table::REDIRECT_DNS) && !is_on(&table::CAPTURE_ALL_DNS)
 }
 
 fn is_link_local(address: IpAddr) -> bool {

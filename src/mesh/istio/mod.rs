@@ -22,7 +22,9 @@ mod config;
 mod error;
 mod facts;
 mod file;
+mod interception;
 mod interface;
+mod option;
 mod option_table;
 mod options;
 mod parse;
@@ -34,13 +36,15 @@ mod warning;
 pub use builder::IstioConfigBuilder;
 pub use cidrs::Cidrs;
 pub use config::{
-    DnsCapture, INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, InboundPorts, Interception, IstioConfig, OwnerGroups,
-    SELF_CALL_MARK, ServiceCidrs,
+    DnsCapture, INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, InboundPorts, IstioConfig, OwnerGroups, SELF_CALL_MARK,
+    ServiceCidrs,
 };
 pub use facts::{Nameservers, PodFacts, parse_group, parse_passwd, parse_resolv_conf};
+pub use interception::Interception;
 pub use interface::InterfacePattern;
+pub use option::{OptionSpec, Takes};
 pub use option_table::OPTIONS;
-pub use options::{OptionSpec, RawOptions, Takes};
+pub use options::RawOptions;
 pub use port_ranges::PortRanges;
 pub use rules::{FAMILIES, TABLES};
 pub use warning::Warning;

@@ -3,7 +3,7 @@
 //!
 //! Source: <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables>.
 
-use super::options::{OptionSpec, Takes};
+use super::option::{OptionSpec, Takes};
 
 /// Every option: those with a flag first, then those that only a variable sets.
 pub const OPTIONS: &[OptionSpec] = &[

@@ -7,7 +7,6 @@
 
 use std::num::NonZeroU32;
 
-use super::config::Interception;
 use super::error::Problem;
 use crate::error::Quoted;
 
@@ -132,15 +131,6 @@ pub(super) fn checked_owner(number: u32, what: &str) -> Parsed<u32> {
     match number {
         u32::MAX => Err(Problem(format!("not the number of a {what}"))),
         _ => Ok(number),
-    }
-}
-
-/// Parses `REDIRECT` or `TPROXY`; empty means `REDIRECT`.
-pub(super) fn interception(text: &str) -> Parsed<Interception> {
-    match text.trim() {
-        "" | "REDIRECT" => Ok(Interception::Redirect),
-        "TPROXY" => Ok(Interception::Tproxy),
-        _ => Err(Problem::new("no such interception mode; give REDIRECT or TPROXY")),
     }
 }
 

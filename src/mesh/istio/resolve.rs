@@ -8,20 +8,71 @@ use std::num::NonZeroU32;
 use ipnetwork::{IpNetwork, Ipv4Network};
 
 use super::cidrs::{self, Cidrs};
-use super::config::{DnsCapture, InboundPorts, Interception, IstioConfig, OwnerGroups, SELF_CALL_MARK, ServiceCidrs};
+use super::config::{DnsCapture, InboundPorts, IstioConfig, OwnerGroups, SELF_CALL_MARK, ServiceCidrs};
 use super::error::{Invalid, Problem};
 use super::facts::{Nameservers, PodFacts};
+use super::interception::{Interception, interception};
 use super::interface::InterfacePattern;
+use super::option::{OptionSpec, Takes};
 use super::option_table as table;
-use super::options::{OptionSpec, RawOptions, Takes};
+use super::options::RawOptions;
 use super::parse::{self, Parsed};
 use super::port_ranges::PortRanges;
 use super::warning::Warning;
+use crate::Result;
 use crate::routes::MarkRoute;
 
-pub(super) fn config(options: &RawOptions, host: &PodFacts) -> Result<IstioConfig, Invalid> {
+impl IstioConfig {
+    /// Reads the environment of this process and the files of this host; `addresses` are the pod's
+    /// addresses in the kernel's order.
+    ///
+    /// The order of `addresses` decides whether IPv6 is captured: see [`IstioConfig::ipv6`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if a value is not acceptable, or if `/etc/resolv.conf`, `/etc/passwd` or `/etc/group`
+    /// cannot be read.
+    ///
+    /// ```
+    /// use nftmesh::mesh::istio::IstioConfig;
+    ///
+    /// let config = IstioConfig::from_env(vec!["127.0.0.1".parse()?, "10.77.0.2".parse()?])?;
+    /// assert!(!config.ipv6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_env(addresses: Vec<IpAddr>) -> Result<Self> {
+        let options = RawOptions::from_env()?;
+        IstioConfig::resolve(&options, &PodFacts::read(&options, addresses)?)
+    }
+
+    /// Checks and completes the given options without reading anything from the machine.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a value is not acceptable; the message is one line and names the option as it was
+    /// given.
+    ///
+    /// ```
+    /// use nftmesh::mesh::istio::{PodFacts, Interception, IstioConfig, RawOptions};
+    ///
+    /// let host = PodFacts { addresses: vec!["10.77.0.2".parse()?], ..PodFacts::default() };
+    /// let mut options = RawOptions::default();
+    /// options.set_flag("-m", "TPROXY")?;
+    /// assert_eq!(IstioConfig::resolve(&options, &host)?.interception, Interception::Tproxy);
+    ///
+    /// options.set_flag("-m", "FOO")?;
+    /// let error = IstioConfig::resolve(&options, &host).unwrap_err();
+    /// assert_eq!(error.to_string(), r#"-m "FOO": no such interception mode; give REDIRECT or TPROXY"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn resolve(options: &RawOptions, host: &PodFacts) -> Result<Self> {
+        config(options, host).map_err(Into::into)
+    }
+}
+
+fn config(options: &RawOptions, host: &PodFacts) -> Result<IstioConfig, Invalid> {
     let mut warnings = empty_items(options);
-    let interception = options.read(&table::INTERCEPTION_MODE, parse::interception)?;
+    let interception = options.read(&table::INTERCEPTION_MODE, interception)?;
     let proxy_uids = proxy_uids(options, host, &mut warnings)?;
     let proxy_gids = match options.read(&table::PROXY_GID, |text| gids(text, host))? {
         gids if gids.is_empty() => ascending(proxy_uids.clone()),
@@ -161,13 +212,6 @@ fn warn_ipv6_ranges(
     if count > 0 && !ipv6 {
         warnings.push(Warning::Ipv6RangesIgnored { option: options.name(spec), count });
     }
-}
-
-/// Returns whether capturing depends on the nameservers. A value that is not acceptable counts as
-/// off here; reading all options reports it.
-pub(super) fn needs_nameservers(options: &RawOptions) -> bool {
-    let is_on = |spec: &'static OptionSpec| options.read(spec, parse::boolean).unwrap_or(false);
-    is_on(&table::REDIRECT_DNS) && !is_on(&table::CAPTURE_ALL_DNS)
 }
 
 fn dns(options: &RawOptions, host: &PodFacts, ipv6: bool, warnings: &mut Vec<Warning>) -> Result<DnsCapture, Invalid> {

@@ -33,7 +33,8 @@ mod nat;
 mod raw;
 mod sets;
 
-use super::config::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, Interception, IstioConfig};
+use super::config::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, IstioConfig};
+use super::interception::Interception;
 use crate::model::{
     Chain, Family, Match, Priority, Rule, Ruleset, Statement, Table, TcpFlags, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
 };

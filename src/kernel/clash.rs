@@ -1,4 +1,4 @@
-//! What a refused transaction wanted to add and what exists already, declared otherwise.
+//! Refused additions of a transaction that exist already with another declaration.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use crate::plan::{Operation, Transaction};
 use crate::state::{ChainState, chain_kind};
 
 impl Kernel {
-    /// Returns those of the refused operations that add a chain which exists with another type,
-    /// hook or priority.
+    /// Returns the refused operations that add a chain which exists with another type, hook or
+    /// priority.
     ///
-    /// The kernel answers the same when it has no such chain type. What cannot be asked is not
-    /// reported.
+    /// The kernel's answer is the same when it lacks the chain type. A chain that cannot be read
+    /// is not reported.
     pub(super) fn clashes(
         &mut self,
         transaction: &Transaction,
@@ -24,7 +24,8 @@ impl Kernel {
     }
 }
 
-/// Whether the operation adds a chain that exists otherwise, and that the transaction does not delete before.
+/// Returns whether the operation adds a chain that exists with another declaration and that no
+/// earlier operation of the transaction deletes.
 pub(super) fn is_clash(
     transaction: &Transaction,
     index: usize,

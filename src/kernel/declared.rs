@@ -1,4 +1,4 @@
-//! Declarations of the sets that a transaction names only.
+//! Declarations of the sets that a transaction refers to without declaring them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,13 +11,13 @@ use crate::model::{Set, SetId};
 use crate::netlink::{self, kind};
 use crate::plan::{Operation, Transaction};
 
-/// How often declarations are read anew because somebody committed meanwhile.
+/// How often declarations are read again because another commit intervened.
 const ATTEMPTS: usize = 20;
 
 impl Kernel {
-    /// Prepares a transaction and hands it to `commit`. One that names sets without their
-    /// declarations takes effect only while they are declared as they were found: when somebody
-    /// commits in between, it is prepared anew.
+    /// Prepares a transaction and passes it to `commit`. One that refers to sets without declaring
+    /// them takes effect only while they are declared as they were read; when another commit
+    /// intervenes, it is prepared again.
     pub(super) fn commit_declared<T>(
         &mut self,
         transaction: &Transaction,
@@ -39,7 +39,8 @@ impl Kernel {
         }
     }
 
-    /// The transaction with the declaration of every set whose elements come or go.
+    /// Returns the transaction with the declaration of every set whose elements it adds or
+    /// deletes.
     pub(super) fn declared<'t>(&mut self, transaction: &'t Transaction) -> Result<Cow<'t, Transaction>> {
         with_declarations(transaction, |id| self.declaration(id))
     }
@@ -61,7 +62,8 @@ impl Kernel {
     }
 }
 
-/// The transaction with the declaration, by `find`, of every set whose elements come or go.
+/// Returns the transaction with the declaration, from `find`, of every set whose elements it adds
+/// or deletes.
 pub(super) fn with_declarations(
     transaction: &Transaction,
     mut find: impl FnMut(&SetId) -> Result<Set>,
@@ -82,7 +84,7 @@ pub(super) fn no_form(id: &SetId) -> Error {
     Error::new(Kind::Unsupported, format!("the declaration of set {id} has no form in the model"))
 }
 
-/// The same error with the operation that it is about.
+/// Adds the operation that the error concerns.
 fn at(transaction: &Transaction, set: &SetId, error: Error) -> Error {
     let Some(index) = transaction.first_undeclared(set) else { return error };
     let operations = transaction.operations();

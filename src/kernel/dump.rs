@@ -1,5 +1,4 @@
-//! Requests outside of a batch, and dumps: their datagrams one after the other until the kernel
-//! says that it was all.
+//! Single requests and dumps, read until NLMSG_DONE.
 
 use std::io;
 
@@ -14,38 +13,38 @@ use crate::sys::socket::Wait;
 /// How a dump ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dump {
-    /// Somebody committed while it went on.
+    /// Another commit happened during the dump.
     Interrupted,
-    /// With the word that it was all.
+    /// It was read to its end.
     Whole,
 }
 
-/// Whether what was asked for is there.
+/// Whether the requested object exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// It is not.
+    /// It does not exist.
     Nothing,
     /// It was read.
     One,
 }
 
-/// What to dump.
+/// A dump request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Query<'a> {
     /// `NFT_MSG_GET*`.
     pub(super) kind: u16,
     /// `NFPROTO_*`, 0 for all.
     pub(super) family: u8,
-    /// What narrows it.
+    /// Attributes that narrow the dump.
     pub(super) attributes: &'a [u8],
 }
 
 impl Kernel {
-    /// Dumps, and hands every message to `read`. After an error of `read` the rest is still taken,
-    /// so that the socket stays usable.
+    /// Dumps, and passes every message to `read`. After an error of `read` the rest is still
+    /// received, so the socket stays usable.
     ///
-    /// The kernel makes the next datagram when one is taken, so that any length fits any receive
-    /// buffer, and nothing has to wait.
+    /// The kernel produces the next datagram when one is received, so a dump of any length fits
+    /// any receive buffer, and nothing blocks.
     pub(super) fn dump(
         &mut self,
         query: Query<'_>,
@@ -55,7 +54,8 @@ impl Kernel {
         self.dump_of(of_nftables(kind), family, attributes, read)?.map_err(reading)
     }
 
-    /// The same of any subsystem of netfilter; within, what the kernel answers when it refuses.
+    /// Does the same for any subsystem of netfilter; the inner result is the kernel's answer when
+    /// it refuses.
     pub(super) fn dump_of(
         &mut self,
         kind: u16,
@@ -91,8 +91,8 @@ impl Kernel {
         Err(unexpected("read a dump to its end"))
     }
 
-    /// The generation of the rule sets now; every commit of anybody in the namespace makes a new
-    /// one.
+    /// Returns the current generation of the rule sets; every commit in the namespace creates a
+    /// new one.
     ///
     /// # Errors
     /// When the kernel has no nf_tables.
@@ -115,7 +115,7 @@ impl Kernel {
         Err(unexpected("read the generation"))
     }
 
-    /// Asks for one thing by its name, and hands it to `read`.
+    /// Requests one object by name and passes it to `read`.
     pub(super) fn get(
         &mut self,
         query: Query<'_>,
@@ -123,7 +123,7 @@ impl Kernel {
     ) -> Result<Found> {
         let Query { kind, family, attributes } = query;
         let sequence = self.ask(of_nftables(kind), 0, family, attributes)?;
-        // The kernel answers within the send.
+        // The kernel has queued the answer when the send returns.
         while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
             for message in Messages::new(datagram) {
                 let message = message.map_err(malformed)?;
@@ -143,8 +143,8 @@ impl Kernel {
         Err(unexpected("read one thing"))
     }
 
-    /// The sets of a table that have a form in the model, without their elements; none when there
-    /// is no such table.
+    /// Returns the sets of a table that the model can express, without their elements; none when
+    /// there is no such table.
     pub(super) fn sets_of(&mut self, table: &TableId) -> Result<Vec<Set>> {
         self.drain()?;
         let mut sets = Vec::new();
@@ -157,14 +157,14 @@ impl Kernel {
         Ok(sets)
     }
 
-    /// Waits until no commit is under way, and says whether this is still the generation. `false`
-    /// when somebody committed.
+    /// Waits until no commit is in progress, and returns whether this is still the generation;
+    /// `false` means that another commit happened.
     pub(super) fn is_current(&mut self, generation: Generation) -> Result<bool> {
         let sequence = self.sequence;
         self.sequence = self.sequence.wrapping_add(2);
         self.socket.send(&netlink::barrier(sequence, generation)).map_err(reading)?;
-        // Silence is consent: the batch asks for no acknowledgement, and refusals are queued when the send
-        // returns.
+        // Silence is consent: the batch asks for no acknowledgement, and refusals are queued when
+        // the send returns.
         let mut current = true;
         while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
             for ack in netlink::acks(datagram) {

@@ -1,4 +1,4 @@
-//! Commits that return the handles of the rules that they add.
+//! Commits that return the handles of the rules they add.
 
 use std::collections::HashMap;
 
@@ -11,14 +11,14 @@ use crate::netlink::kind;
 use crate::plan::Transaction;
 
 impl Kernel {
-    /// Commits a transaction as [`commit`](Self::commit) does, and returns the handles of the rules
-    /// that it adds, replaces and restores, in the order of its operations.
+    /// Commits a transaction as [`commit`](Self::commit) does, and returns the handles of the
+    /// rules that it adds, replaces and restores, in the order of its operations.
     ///
     /// The kernel sends every such rule back (`NLM_F_ECHO`).
     ///
     /// # Errors
-    /// Those of [`commit`](Self::commit), and before anything is sent when the answer does not fit
-    /// the receive buffer (`net.core.rmem_max`): split the transaction then.
+    /// Those of [`commit`](Self::commit). It also fails, before anything is sent, when the answer
+    /// would not fit the receive buffer (`net.core.rmem_max`); split the transaction then.
     ///
     /// ```no_run
     /// use nftmesh::prelude::*;
@@ -66,7 +66,7 @@ impl Kernel {
     }
 
     /// Makes room for the answer: each rule comes back about as long as it was sent, at worst in a
-    /// datagram of its own.
+    /// separate datagram.
     fn make_room(&mut self, rules: usize, sent: usize) -> Result<()> {
         let wanted = rules.saturating_mul(DATAGRAM).saturating_add(sent.saturating_mul(2));
         let room = self.socket.ensure_receive_buffer(wanted).map_err(|cause| Error::io("make room", cause))?;
@@ -81,6 +81,6 @@ impl Kernel {
     }
 }
 
-/// What one message of the kernel takes of a receive buffer at least: NLMSG_GOODSIZE,
+/// The least that one message of the kernel takes of a receive buffer: NLMSG_GOODSIZE,
 /// include/linux/netlink.h, and bookkeeping.
 const DATAGRAM: usize = 8192;

@@ -1,4 +1,4 @@
-//! The deletion of all rule sets at once.
+//! Deletes all rule sets at once.
 
 use super::dump::NO_CAPABILITY;
 use super::live::{Kernel, of_nftables};
@@ -6,13 +6,12 @@ use crate::error::{Error, Kind, Result};
 use crate::netlink::{self, flag, kind};
 
 impl Kernel {
-    /// Deletes every table of every family with everything in it, in one commit, as `flush ruleset`
-    /// of nft does.
+    /// Deletes every table of every family with everything in it, in one commit, as nft's `flush
+    /// ruleset` does.
     ///
-    /// Tables that belong to another socket
-    /// ([`TableFlags::OWNER`](crate::model::TableFlags::OWNER)) stay: the kernel passes over
-    /// them (`nft_flush`, net/netfilter/nf_tables_api.c, v6.12). That there is no table is no
-    /// error.
+    /// Tables owned by another socket ([`TableFlags::OWNER`](crate::model::TableFlags::OWNER))
+    /// stay: the kernel skips them (`nft_flush`, net/netfilter/nf_tables_api.c, v6.12). It is not
+    /// an error if there is no table.
     ///
     /// # Errors
     /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`.
@@ -27,7 +26,7 @@ impl Kernel {
         let first = self.sequence;
         self.sequence = first.wrapping_add(3);
         let deletion = first.wrapping_add(1);
-        // Neither a family nor a name: all tables.
+        // Without a family and a name this deletes all tables.
         let all = netlink::message(of_nftables(kind::DELTABLE), flag::REQUEST | flag::ACK, deletion, 0, 0, &[]);
         let (acks, _) = self.exchange(&netlink::batch(first, &all))?;
         let errno = acks.iter().find(|ack| ack.errno != 0 || ack.sequence == deletion).map(|ack| ack.errno);

@@ -1,4 +1,4 @@
-//! Reads what runs at the hooks of a network namespace, in the kernel's order:
+//! Reads the functions at the hooks of a network namespace, in the kernel's order:
 //! net/netfilter/nfnetlink_hook.c, v6.12.
 
 use super::dump::Dump;
@@ -9,11 +9,11 @@ use crate::model::{ChainId, Family, Hook, IpFamily, TableId};
 use crate::state::{HookFunction, HookList, Hooks};
 
 impl Kernel {
-    /// What runs at the hooks of IPv4 and IPv6 now. `None` where the kernel does not list it:
-    /// before Linux 5.14, or without `CONFIG_NETFILTER_NETLINK_HOOK`.
+    /// Returns the functions at the hooks of IPv4 and IPv6. `None` where the kernel does not list
+    /// them: before Linux 5.14, or without `CONFIG_NETFILTER_NETLINK_HOOK`.
     ///
     /// # Errors
-    /// When the kernel can't be asked.
+    /// When the kernel cannot be queried.
     pub fn hooks(&mut self) -> Result<Option<Hooks>> {
         let mut hooks = Hooks::default();
         for family in [IpFamily::Ipv4, IpFamily::Ipv6] {
@@ -68,7 +68,7 @@ fn function(message: &Message<'_>) -> Result<HookFunction, Malformed> {
     Ok(function)
 }
 
-/// A base chain of nf_tables; `None` of what is none.
+/// Returns the base chain of nf_tables; `None` for any other function.
 fn chain(info: &Attribute<'_>) -> Result<Option<ChainId>, Malformed> {
     let (mut kind, mut table, mut family, mut name) = (None, None, None, None);
     for part in info.nested() {
@@ -96,7 +96,7 @@ fn chain(info: &Attribute<'_>) -> Result<Option<ChainId>, Malformed> {
     Ok(family.map(|family| TableId::new(family, table.as_str()).chain(name.as_str())))
 }
 
-/// Somebody commits again and again.
+/// The number of readings, each interrupted by a commit, after which it gives up.
 const MOST_READINGS: usize = 20;
 // include/uapi/linux/netfilter/nfnetlink_hook.h
 const HOOK_GET: u16 = NFNL_SUBSYS_HOOK << 8;

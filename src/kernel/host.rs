@@ -1,5 +1,4 @@
-//! Reads the host that packets walk through: links, addresses, routes, policy rules, and whether it
-//! forwards.
+//! Reads the host for walks: links, addresses, routes, policy rules, and whether it forwards.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::{fs, io};
@@ -17,11 +16,11 @@ use crate::error::{Error, Result};
 use crate::model::{AddrType, IpFamily};
 use crate::sim::{Host, Interface, Link, PolicyRule, ReversePath, Route, SourceChecks};
 
-/// The host as the network namespace of the calling thread is now. Which sockets listen is not
-/// read: on every port that a rule names, one does.
+/// Reads the host from the network namespace of the calling thread. Listening sockets are not
+/// read: a socket is assumed to listen on every port that a rule names.
 ///
 /// # Errors
-/// When the kernel can't be asked, or `/proc` is not mounted.
+/// When the kernel cannot be queried, or `/proc` is not mounted.
 pub fn host() -> Result<Host> {
     let failed = |what: &'static str| move |failure: Failure| unreadable(what, &failure);
     let mut host = Host::default();
@@ -60,7 +59,7 @@ pub fn host() -> Result<Host> {
             found.extend(rule(object)?);
             Ok(())
         });
-        // A kernel without IPv6, or its policy rules, answers for the families that it has, or not at all.
+        // A kernel without IPv6 or policy rules answers for the families it has, or not at all.
         host.rules.extend(match rules {
             Err(Failure::Refused { errno: libc::EOPNOTSUPP | libc::EAFNOSUPPORT, .. }) => Vec::new(),
             rules => rules.map_err(failed("policy rules"))?,
@@ -75,9 +74,9 @@ pub fn host() -> Result<Host> {
     Ok(host)
 }
 
-/// A route; nothing for what is not of IP.
+/// Decodes a route; `None` if it is not of IP.
 fn route(object: &[u8]) -> Result<Option<Route>, Failure> {
-    // The header first: what this decoder does not know is no reason not to know the others.
+    // The header comes first: a message that this decoder cannot parse must not hide the others.
     let header = RouteHeader::parse(object).map_err(malformed)?;
     let Some(nothing) = unspecified(header.address_family) else { return Ok(None) };
     let RouteMessage { attributes, .. } = RouteMessage::parse(object).map_err(malformed)?;
@@ -103,7 +102,7 @@ fn route(object: &[u8]) -> Result<Option<Route>, Failure> {
     Ok(Some(Route::new(destination, interface).table(table).kind(kind).metric(metric).others(others)))
 }
 
-/// A policy rule; what it asks besides a mark is in words.
+/// Decodes a policy rule; conditions other than a mark become text.
 fn rule(object: &[u8]) -> Result<Option<PolicyRule>, Failure> {
     let RuleMessage { header, attributes, .. } = RuleMessage::parse(object).map_err(malformed)?;
     let RuleHeader { family, dst_len, src_len, tos, table, action, flags } = header;
@@ -126,7 +125,7 @@ fn rule(object: &[u8]) -> Result<Option<PolicyRule>, Failure> {
             RuleAttribute::Priority(priority) => rule.priority = priority,
             RuleAttribute::Table(number) => rule.table = number,
             RuleAttribute::Protocol(_) | RuleAttribute::SuppressPrefixLen(u32::MAX) => {}
-            // Said above, by their lengths.
+            // Handled above, by their lengths.
             RuleAttribute::Destination(_) | RuleAttribute::Source(_) => {}
             other => asks.push(format!("it has {other:?}")),
         }
@@ -143,10 +142,10 @@ fn unspecified(family: AddressFamily) -> Option<IpAddr> {
     }
 }
 
-/// How an interface checks sources; `None` where the kernel has no such switches, or its name is
-/// that of two of them.
+/// Returns how an interface validates sources; `None` where the kernel has no such switches, or
+/// where the interface cannot be named in their path.
 fn source_checks(name: &str) -> Result<Option<SourceChecks>> {
-    // A dot of a name is a slash there, and `all` is no interface.
+    // A dot in a name would be a slash there, and `all` is not an interface.
     if name.contains(['/', '.']) || ["all", "default"].contains(&name) {
         return Ok(None);
     }
@@ -175,7 +174,7 @@ fn source_checks(name: &str) -> Result<Option<SourceChecks>> {
     Ok(Some(SourceChecks { reverse_path, accepts_local: local != 0, by_mark: mark != 0 }))
 }
 
-/// A switch of the namespace; off where the kernel has none.
+/// Returns a switch of the namespace; off where the kernel lacks it.
 fn is_on(path: &str) -> Result<bool> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text.trim() != "0"),

@@ -1,5 +1,5 @@
-//! What can be opened in a network namespace: one method for each, all of which work from any
-//! thread of the caller.
+//! Everything that can be opened in a network namespace, with one method each, usable from any
+//! thread.
 
 use std::collections::BTreeMap;
 
@@ -23,10 +23,10 @@ use crate::model::TableId;
 #[cfg(feature = "sim")]
 use crate::sim::Host;
 
-/// Everything that this crate opens in a namespace.
+/// Methods that open the objects of this crate in a namespace.
 ///
-/// Sockets are opened on a short-lived thread inside; the caller's threads stay where they are, and
-/// what is returned can be used from any of them. Each method fails with
+/// Sockets are opened on a short-lived thread inside the namespace; the caller's threads stay
+/// where they are, and the results can be used from any of them. Each method fails with
 /// [`is_permission`](crate::Error::is_permission) when the namespace may not be entered, see
 /// [`NetNs::run`].
 ///
@@ -50,7 +50,7 @@ impl NetNs {
         self.run(Kernel::open)?
     }
 
-    /// Watches changes of rule sets, with a receive buffer of 16 MiB or as much as one may have.
+    /// Watches changes of rule sets, with a receive buffer of up to 16 MiB.
     ///
     /// # Errors
     /// Those of [`Watch::open`].
@@ -66,10 +66,10 @@ impl NetNs {
         self.run(|| Trace::open(filter))?
     }
 
-    /// Opens what turns messages of a trace into the steps of a walk.
+    /// Opens a converter from messages of a trace to the steps of a walk.
     ///
     /// # Errors
-    /// When the kernel can't be read.
+    /// When the kernel cannot be read.
     #[cfg(feature = "sim")]
     pub fn trace_steps(&self) -> Result<TraceSteps> {
         TraceSteps::of(self)
@@ -105,7 +105,7 @@ impl NetNs {
     /// Returns the names of the interfaces, by index.
     ///
     /// # Errors
-    /// When the kernel can't be asked.
+    /// When the kernel cannot be queried.
     pub fn interfaces(&self) -> Result<BTreeMap<u32, String>> {
         self.run(interfaces)?
     }

@@ -1,5 +1,5 @@
-//! Listening to what the kernel tells a group: datagrams to events, and every loss an event of its
-//! own.
+//! Listens to a multicast group of the kernel: decodes datagrams into events, and reports every
+//! loss as an event.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,29 +10,29 @@ use crate::attr::{Malformed, Message, Messages};
 use crate::error::{Error, Kind, Result};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
-/// What can be told.
+/// An event that can be received.
 pub(super) trait Told: Sized {
-    /// That something was lost.
+    /// The event for a loss.
     const OVERFLOW: Self;
-    /// What is done with it, for errors: `watch nf_tables`.
+    /// The activity, for errors: `watch nf_tables`.
     const DOING: &'static str;
 }
 
-/// A socket that is in one group, and what was read from it.
+/// A socket in one multicast group, and the events read from it.
 #[derive(Debug)]
 pub(super) struct Listener<T> {
     pub(super) socket: NetlinkSocket,
     buffer: Vec<u8>,
-    /// Decoded and not yet handed out.
+    /// Decoded and not yet returned.
     queue: VecDeque<T>,
 }
 
 impl<T: Told> Listener<T> {
-    /// In the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as
-    /// one may have.
+    /// Opens a socket in the calling thread's network namespace, with a receive buffer of up to 16
+    /// MiB.
     pub(super) fn join(group: u32) -> Result<Self> {
         let socket = NetlinkSocket::open(Bus::Netfilter).map_err(failed::<T>)?;
-        // Before the group: nothing can overflow yet.
+        // Before joining the group, so nothing can overflow yet.
         socket.set_receive_buffer(RECEIVE_BUFFER).map_err(failed::<T>)?;
         socket.join(group).map_err(failed::<T>)?;
         Ok(Listener { socket, buffer: Vec::new(), queue: VecDeque::new() })
@@ -43,7 +43,7 @@ impl<T: Told> Listener<T> {
         self.socket.set_receive_buffer(bytes).map_err(failed::<T>)
     }
 
-    /// The next event. `decode` says what a message tells, or nothing when it is to be left out.
+    /// Returns the next event. `decode` returns the event of a message, or `None` to skip it.
     pub(super) fn take(&mut self, wait: Wait, decode: impl Fn(&Message<'_>) -> Option<T>) -> Result<Option<T>> {
         loop {
             if let Some(event) = self.queue.pop_front() {
@@ -62,9 +62,10 @@ impl<T: Told> Listener<T> {
         }
     }
 
-    /// Takes all that waits. A loss is told once, in front of what still waits, and until that is
-    /// taken the kernel throws away whatever comes (netlink_overrun and netlink_rcv_wake,
-    /// net/netlink/af_netlink.c, v6.12): nothing may be read anew before.
+    /// Receives everything that is queued. A loss is reported once, before the messages still
+    /// queued, and until these are received the kernel drops new ones (netlink_overrun and
+    /// netlink_rcv_wake, net/netlink/af_netlink.c, v6.12): reading the state again must wait until
+    /// then.
     fn empty(&mut self, decode: &impl Fn(&Message<'_>) -> Option<T>) -> io::Result<()> {
         loop {
             match self.socket.recv_fitting(&mut self.buffer, Wait::DontWait) {
@@ -87,18 +88,18 @@ fn queue_all<T: Told>(datagram: &[u8], decode: &impl Fn(&Message<'_>) -> Option<
     for message in Messages::new(datagram) {
         match message {
             Ok(message) => queue.extend(decode(&message)),
-            // Nobody knows what was in the rest.
+            // The contents of the rest are unknown.
             Err(Malformed { at: _ }) => queue.push_back(T::OVERFLOW),
         }
     }
 }
 
-/// `EMSGSIZE`: longer than any datagram that the kernel makes today.
+/// `EMSGSIZE`: longer than any datagram that current kernels make.
 fn lost(cause: &io::Error) -> bool {
     matches!(cause.raw_os_error(), Some(libc::ENOBUFS | libc::EMSGSIZE))
 }
 
-/// That listening failed.
+/// Returns the error for a failed operation of the listener.
 pub(super) fn failed<T: Told>(cause: io::Error) -> Error {
     match cause.raw_os_error() {
         Some(libc::EPERM) => Error::new(Kind::Permission, format!("{}: {NO_CAPABILITY}", T::DOING)),
@@ -106,5 +107,5 @@ pub(super) fn failed<T: Told>(cause: io::Error) -> Error {
     }
 }
 
-/// What nft(8) takes for `nft monitor`.
+/// The receive buffer of `nft monitor`.
 const RECEIVE_BUFFER: usize = 16 << 20;

@@ -1,4 +1,4 @@
-//! The live kernel: a socket into one network namespace, over which transactions are committed.
+//! The live kernel: a socket in one network namespace, through which transactions are committed.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,12 +15,12 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// nf_tables of one network namespace.
 ///
-/// Calls block, and only as long as the kernel works: about a microsecond per expression, behind a
-/// lock that every writer of the namespace shares. After a commit that deleted anything, dropping a
-/// `Kernel` waits 8 to 24 ms for the kernel to let go of it; a program that lives on keeps it.
+/// Calls block, but only while the kernel works: about a microsecond per expression, under a lock
+/// that all writers of the namespace share. After a commit that deleted anything, dropping a
+/// `Kernel` waits 8 to 24 ms for the kernel to release it; a long-running program should keep it.
 ///
 /// A `Kernel` is [`Send`] and not [`Sync`]: a program with several threads or tasks opens one for
-/// each. In async code, call it where blocking is allowed (`spawn_blocking` of tokio).
+/// each. In async code, call it where blocking is allowed (tokio's `spawn_blocking`).
 ///
 /// ```no_run
 /// use nftmesh::kernel::Kernel;
@@ -36,17 +36,17 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 pub struct Kernel {
     pub(super) socket: NetlinkSocket,
     pub(super) sequence: u32,
-    /// How this kernel says that it has committed; found out at the first commit.
+    /// How this kernel acknowledges a commit; determined at the first commit.
     ending: Option<Ending>,
     pub(super) buffer: Vec<u8>,
-    /// What was last made true or seen to be: as long as nobody commits, that is what is there.
+    /// The state last installed or verified; it is current as long as nobody else commits.
     pub(super) remembered: Option<Remembered>,
-    /// With keys of its own: nobody can make rule sets that look the same to it.
+    /// Has random keys, so that no rule sets can be crafted to collide.
     pub(super) hasher: RandomState,
 }
 
 impl Kernel {
-    /// In the network namespace of the calling thread.
+    /// Opens a connection in the network namespace of the calling thread.
     ///
     /// # Errors
     /// When no netlink socket can be opened.
@@ -62,25 +62,24 @@ impl Kernel {
     /// It is validated first, then sent as one message of any size, whose end the kernel
     /// acknowledges once it has taken effect. An empty transaction is not sent.
     ///
-    /// All rules switch over at one moment. A set of intervals does not: what it holds is published
-    /// a little later than the rules of the same transaction. Where rules take over from
-    /// others, commit such a set, or the elements that come to it, in a transaction before, and
-    /// the elements that go in one after; or let [`apply`](Self::apply) find the steps.
-    ///
+    /// All rules switch over at one moment. A set of intervals does not: its contents are
+    /// published slightly later than the rules of the same transaction. Where rules replace
+    /// others, commit such a set, or its new elements, in an earlier transaction and delete its
+    /// old elements in a later one, or let [`apply`](Self::apply) find the steps.
     /// # Errors
     /// [`is_invalid`](Error::is_invalid) when validation found a fault and the kernel saw nothing.
     /// Otherwise every operation that the kernel refused is in [`refusals`](Error::refusals):
-    /// [`is_conflict`](Error::is_conflict) also when the generation that
-    /// [`at_generation`](Transaction::at_generation) asks for is over,
+    /// [`is_conflict`](Error::is_conflict), also when the generation required by
+    /// [`at_generation`](Transaction::at_generation) has passed,
     /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`,
     /// [`is_unsupported`](Error::is_unsupported) when this kernel lacks an expression,
-    /// [`is_not_found`](Error::is_not_found) when something that is named is not there.
+    /// [`is_not_found`](Error::is_not_found) when a named object does not exist.
     pub fn commit(&mut self, transaction: &Transaction) -> Result<()> {
         self.commit_declared(transaction, |kernel, prepared| kernel.commit_prepared(&prepared))
     }
 
-    /// Validates a transaction; how sets are declared that its rules look up and that are not in
-    /// it, the kernel is asked.
+    /// Validates a transaction; the declarations of sets that its rules look up and that it does
+    /// not contain are read from the kernel.
     fn validate(&mut self, transaction: &Transaction) -> Result<()> {
         let mut sets: Vec<(TableId, Set)> = Vec::new();
         let unknown = transaction.sets_unknown();
@@ -88,7 +87,7 @@ impl Kernel {
         for (table, _) in unknown.iter().copied() {
             if last != Some(table) {
                 let held = match self.sets_of(table) {
-                    // The commit says so, and of what.
+                    // The commit reports it, with the operation.
                     Err(error) if error.is_not_found() || error.is_permission() => Vec::new(),
                     held => held?,
                 };
@@ -100,10 +99,10 @@ impl Kernel {
         Ok(transaction.validate_with(&sets)?)
     }
 
-    /// Validates and encodes a transaction, to be committed once or many times.
+    /// Validates and encodes a transaction, to be committed once or several times.
     ///
-    /// Elements of a set that the transaction does not declare are encoded as the set is declared
-    /// now.
+    /// Elements of a set that the transaction does not declare are encoded for the set's current
+    /// declaration.
     ///
     /// # Errors
     /// [`is_invalid`](Error::is_invalid) when validation found a fault,
@@ -116,7 +115,7 @@ impl Kernel {
         self.encode(transaction, ending)
     }
 
-    /// Commits what was prepared; it takes what the kernel takes, and no more.
+    /// Commits without validating or encoding again; the cost is the kernel's alone.
     ///
     /// # Errors
     /// Those of [`commit`](Self::commit).
@@ -127,8 +126,8 @@ impl Kernel {
         self.send(prepared, |_| Ok(()))
     }
 
-    /// Sends what was prepared, hands every datagram of the answer to `read`, and says whether the
-    /// kernel took it.
+    /// Sends the prepared transaction, passes every datagram of the answer to `read`, and returns
+    /// whether the kernel accepted it.
     pub(super) fn send(
         &mut self,
         prepared: &Prepared<'_>,
@@ -141,12 +140,12 @@ impl Kernel {
         prepared.verdict(&acks, lost, &clashes)
     }
 
-    /// Asks whether a transaction would be taken, without changing anything: static validation,
-    /// then a dry run in the kernel.
+    /// Checks whether a transaction would be accepted, without changing anything: static
+    /// validation, then a dry run in the kernel.
     ///
-    /// The dry run is less than a commit: in tables and chains that the same transaction makes, the
-    /// kernel does not look at jump loops and at targets in the wrong chain (static validation
-    /// does). It also takes 8 to 16 ms where a commit takes less than one.
+    /// A dry run is no substitute for a commit: in tables and chains that the same transaction
+    /// adds, the kernel does not check for jump loops and for targets in the wrong chain (static
+    /// validation does). It also takes 8 to 16 ms where a commit takes less than one.
     ///
     /// # Errors
     /// Those of [`commit`](Self::commit).
@@ -160,8 +159,8 @@ impl Kernel {
         self.commit_prepared(&prepared)
     }
 
-    /// Family and name of every table, in the kernel's order; tables whose family or name is
-    /// unknown here are left out.
+    /// Returns family and name of every table, in the kernel's order; tables with an unknown
+    /// family or name are skipped.
     ///
     /// # Errors
     /// When the kernel has no nf_tables.
@@ -188,7 +187,7 @@ impl Kernel {
         Ok(Prepared { transaction, known, encoded, ending })
     }
 
-    /// Sends one batch and collects everything the kernel says to it, which is queued when the send
+    /// Sends one batch and collects all answers of the kernel, which are queued when the send
     /// returns.
     pub(super) fn exchange(&mut self, bytes: &[u8]) -> Result<(Vec<Ack>, Lost)> {
         self.exchange_with(bytes, |_| Ok(()))
@@ -220,14 +219,14 @@ impl Kernel {
                         acks.push(ack.map_err(|malformed| Error::new(Kind::Other, malformed))?);
                     }
                 }
-                // Reported once, in front of what did fit. Only refusals are ever so many.
+                // Reported once, before the answers that did fit. Only refusals are ever so many.
                 Err(cause) if cause.raw_os_error() == Some(libc::ENOBUFS) => lost = Lost::Some,
                 Err(cause) => return Err(io(cause)),
             }
         }
     }
 
-    /// Throws away what an earlier, failed exchange may have left.
+    /// Discards what an earlier, failed exchange may have left.
     pub(super) fn drain(&mut self) -> Result<()> {
         loop {
             match self.socket.recv(&mut self.buffer, Wait::DontWait) {
@@ -239,7 +238,7 @@ impl Kernel {
         }
     }
 
-    /// Asks the kernel, once, whether it acknowledges the end of a batch, by an empty one.
+    /// Determines once, with an empty batch, whether the kernel acknowledges the end of a batch.
     fn ending(&mut self) -> Result<Ending> {
         if let Some(ending) = self.ending {
             return Ok(ending);
@@ -256,7 +255,7 @@ impl Kernel {
     }
 }
 
-/// A transaction that is validated and encoded.
+/// A validated and encoded transaction.
 #[derive(Debug)]
 pub struct Prepared<'t> {
     pub(super) transaction: Cow<'t, Transaction>,
@@ -266,19 +265,19 @@ pub struct Prepared<'t> {
 }
 
 impl Prepared<'_> {
-    /// Its length in bytes, as one netlink send.
+    /// Returns its length in bytes, as one netlink send.
     #[must_use]
     pub fn len(&self) -> usize {
         self.encoded.messages.len()
     }
 
-    /// Whether there is nothing to commit.
+    /// Returns whether there is nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.transaction.is_empty()
     }
 
-    /// What the acknowledgements say: committed, or refused.
+    /// Interprets the acknowledgements: committed, or refused.
     fn verdict(&self, acks: &[Ack], lost: Lost, clashes: &BTreeSet<usize>) -> Result<()> {
         let Prepared { transaction, known, encoded, ending } = self;
         let refusals: Vec<Ack> = acks.iter().filter(|ack| ack.errno != 0).cloned().collect();
@@ -315,7 +314,7 @@ pub(super) fn unexpected(doing: &str) -> Error {
     Error::new(Kind::Other, format!("{doing}: the kernel sent no answer; is nf_tables loaded (CONFIG_NF_TABLES)"))
 }
 
-/// The type of an nf_tables message outside of a batch's begin and end.
+/// Returns the type of an nf_tables message that is not the begin or end of a batch.
 pub(super) fn of_nftables(kind: u16) -> u16 {
     NFNL_SUBSYS_NFTABLES << 8 | kind
 }

@@ -1,4 +1,4 @@
-//! Questions about one table, one chain or one set, which leave the rest of the rule sets unread.
+//! Queries of one table, one chain or one set that do not read the rest of the rule sets.
 
 use super::dump::Found;
 use super::live::Kernel;
@@ -9,7 +9,7 @@ use crate::netlink::{self, Assembly, kind};
 use crate::state::{ChainState, TableState};
 
 impl Kernel {
-    /// Returns what the kernel holds in one table, or `None` when there is no such table.
+    /// Returns one table, or `None` when there is no such table.
     ///
     /// # Errors
     /// Those of [`snapshot`](Self::snapshot).
@@ -19,9 +19,9 @@ impl Kernel {
 
     /// Returns one chain with its rules, or `None` when there is no such chain.
     ///
-    /// Nothing else of the table is read, but for the anonymous sets of these rules. Of a chain
-    /// that others jump to, [`unlisted`](ChainState::unlisted) is 0: only
-    /// [`table`](Self::table) can tell those uses from rules that cannot be read.
+    /// Nothing else of the table is read, except the anonymous sets of these rules. For a chain
+    /// that others jump to, [`unlisted`](ChainState::unlisted) is 0: only [`table`](Self::table)
+    /// can distinguish those uses from rules that cannot be read.
     ///
     /// # Errors
     /// Those of [`snapshot`](Self::snapshot).
@@ -59,7 +59,7 @@ impl Kernel {
         Ok(assembly.finish(generation).set(id))
     }
 
-    /// One chain without its rules.
+    /// Returns one chain without its rules.
     pub(super) fn chain_alone(&mut self, id: &ChainId) -> Result<Option<ChainState>> {
         let ChainId { table, name } = id;
         let mut reading = self.reading(table);
@@ -79,8 +79,8 @@ impl Kernel {
         Ok(reading.end())
     }
 
-    /// The table with this chain and with the sets that its rules name, those without their
-    /// elements.
+    /// Returns the table with this chain and with the sets that its rules refer to, named ones
+    /// without their elements.
     fn table_of_chain(&mut self, id: &ChainId) -> Result<Option<TableState>> {
         let (generation, assembly) = self.at_one_generation(|kernel| kernel.read_chain(id))?;
         Ok(finished(assembly, generation))
@@ -110,7 +110,7 @@ impl Kernel {
 fn finished(assembly: Assembly<'_>, generation: Generation) -> Option<TableState> {
     let mut table = assembly.finish(generation).tables.pop()?;
     let chain = table.chains.first_mut()?;
-    // No verdict leads to a base chain: what it counts are rules.
+    // No verdict leads to a base chain, so its uses are rules.
     if chain.hook.is_some() {
         let rules = u32::try_from(chain.rules.len()).unwrap_or(u32::MAX);
         chain.unlisted = chain.uses.saturating_sub(rules);

@@ -1,4 +1,4 @@
-//! A network namespace, held open by a descriptor: as long as the value lives, the namespace does.
+//! A network namespace, held open by a descriptor: it exists at least as long as the value.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,11 +9,11 @@ use std::{fmt, io};
 use crate::error::{Error, Escaped, Kind, Result, Shown};
 use crate::sys::netns::{self, Identity};
 
-/// A network namespace, by path, by process or by descriptor.
+/// A network namespace, identified by path, process or descriptor.
 ///
-/// Work inside it happens on a short-lived thread: the caller's threads never change namespace.
+/// Work inside it runs on a short-lived thread: the caller's threads never change namespace.
 /// Entering needs `CAP_SYS_ADMIN` both in the caller's user namespace and in the one that owns the
-/// network namespace; the namespace one is in already needs nothing. Source: network_namespaces(7),
+/// network namespace; the current namespace needs no capability. Source: network_namespaces(7),
 /// setns(2).
 ///
 /// ```no_run
@@ -33,10 +33,9 @@ impl NetNs {
     /// Opens the namespace at a path, such as `/var/run/netns/pod-1` or `/proc/4711/ns/net`.
     ///
     /// # Errors
-    /// [`is_not_found`](Error::is_not_found) when there is nothing,
-    /// [`is_permission`](Error::is_permission) when it may not be
-    /// opened, [`is_invalid`](Error::is_invalid) when it is something else than a network
-    /// namespace.
+    /// [`is_not_found`](Error::is_not_found) when nothing is there,
+    /// [`is_permission`](Error::is_permission) when it may not be opened,
+    /// [`is_invalid`](Error::is_invalid) when it is not a network namespace.
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = Shown(&Escaped::new(path).to_string()).to_string();
@@ -80,17 +79,18 @@ impl NetNs {
         }
     }
 
-    /// Takes over a descriptor of a namespace: a `File`, or an `OwnedFd` that came over a socket.
+    /// Takes ownership of a namespace descriptor: a `File`, or an `OwnedFd` received over a
+    /// socket.
     ///
     /// # Errors
-    /// [`is_invalid`](Error::is_invalid) when it is something else than a network namespace.
+    /// [`is_invalid`](Error::is_invalid) when it is not a network namespace.
     pub fn from_fd(fd: impl Into<OwnedFd>) -> Result<Self> {
         let file = File::from(fd.into());
         let name = format!("{:?}", file.as_fd());
         NetNs::checked(file, name)
     }
 
-    /// The namespace that the calling thread is in.
+    /// Opens the namespace of the calling thread.
     ///
     /// # Errors
     /// When `/proc` is not mounted.
@@ -99,7 +99,7 @@ impl NetNs {
         Ok(NetNs { file, name: "current network namespace".to_owned() })
     }
 
-    /// Whether it is the namespace that the calling thread is in.
+    /// Returns whether it is the namespace of the calling thread.
     ///
     /// # Errors
     /// When `/proc` is not mounted.
@@ -108,16 +108,16 @@ impl NetNs {
         Ok(Identity::of(&own) == Identity::current().map_err(no_proc)?)
     }
 
-    /// Runs `work` inside: on a short-lived thread, or right here when the calling thread is in
-    /// this namespace already. Sockets that `work` opens stay in the namespace wherever they
-    /// are used later.
+    /// Runs `work` inside the namespace: on a short-lived thread, or directly when the calling
+    /// thread is already in it. Sockets that `work` opens stay in the namespace wherever they are
+    /// used later.
     ///
     /// # Errors
-    /// [`is_permission`](Error::is_permission) when the namespace may not be entered; a result of
-    /// `work` is passed on as it is.
+    /// [`is_permission`](Error::is_permission) when the namespace may not be entered. A result of
+    /// `work` is returned unchanged.
     ///
     /// # Panics
-    /// When `work` does.
+    /// When `work` panics.
     ///
     /// ```no_run
     /// use std::net::TcpListener;
@@ -129,7 +129,7 @@ impl NetNs {
     /// # Ok::<(), nftmesh::Error>(())
     /// ```
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        // A container with CAP_NET_ADMIN alone may not even setns(2) to where it is.
+        // A container with only CAP_NET_ADMIN may not even setns(2) to its current namespace.
         if self.is_current()? {
             return Ok(work());
         }
@@ -169,7 +169,7 @@ impl fmt::Debug for NetNs {
     }
 }
 
-/// Without waiting for the other end, should the path be a pipe.
+/// Opens the path without waiting for the other end if it is a pipe.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }

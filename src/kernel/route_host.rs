@@ -1,4 +1,4 @@
-//! A host as it will be once a route plan is installed.
+//! A host with a route plan applied.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,8 @@ use super::route_messages::LOOPBACK;
 use crate::routes::{PASSTHROUGH6, RouteEntry, RoutePlan};
 use crate::sim::{Host, PolicyRule};
 
-/// The host with what a plan wants to be there, for walks on a machine that has not got it yet.
+/// Returns the host with the entries of a plan, for walks on a machine where it is not installed
+/// yet.
 ///
 /// ```
 /// use nftmesh::kernel::routed;

@@ -1,6 +1,6 @@
-//! Between the entries of a route plan and rtnetlink messages, both ways. Always true: what an
-//! entry's `add` message puts there is recognised by `recognise_*` as that entry, with [`PROTOCOL`]
-//! as its author.
+//! Converts between the entries of a route plan and rtnetlink messages. The object that an entry's
+//! `add` message creates is always recognised by `recognise_*` as that entry, with [`PROTOCOL`] as
+//! its author.
 
 use std::net::IpAddr;
 
@@ -15,14 +15,14 @@ use super::rtnetlink::Failure;
 use crate::model::IpFamily;
 use crate::routes::{PASSTHROUGH6, RouteEntry};
 
-/// Who put it there: our number in `rtm_protocol`, `FRA_PROTOCOL` and `IFA_PROTO`. Free in
-/// include/uapi/linux/rtnetlink.h and in the rt_protos of iproute2.
+/// Identifies what this crate added: our number in `rtm_protocol`, `FRA_PROTOCOL` and `IFA_PROTO`.
+/// It is unused in include/uapi/linux/rtnetlink.h and in the rt_protos of iproute2.
 pub(crate) const PROTOCOL: u8 = 146;
 
 /// Flags of the request that adds an entry.
 pub(crate) const ADD: u16 = NLM_F_CREATE | NLM_F_EXCL;
 
-/// The author of an object, as far as the kernel knows.
+/// The author of an object, if the kernel knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Author {
     Other,
@@ -38,7 +38,7 @@ pub(crate) fn add(entry: RouteEntry) -> RouteNetlinkMessage {
     }
 }
 
-/// The request that removes an entry; the kernel compares our number too, for rules and routes.
+/// The request that removes an entry; for rules and routes the kernel compares our number too.
 pub(crate) fn remove(entry: RouteEntry) -> RouteNetlinkMessage {
     match entry {
         RouteEntry::Passthrough6 => RouteNetlinkMessage::DelAddress(passthrough6()),
@@ -54,7 +54,7 @@ pub(crate) fn rules(family: IpFamily) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetRule(message)
 }
 
-/// The request that dumps the local routes of a family, of all tables.
+/// The request that dumps the local routes of a family, in all tables.
 pub(crate) fn routes(family: IpFamily) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = address_family(family);
@@ -69,7 +69,7 @@ pub(crate) fn loopback() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(message)
 }
 
-/// Whether an interface is up.
+/// Returns whether an interface is up.
 pub(crate) fn is_up(object: &[u8]) -> Result<bool, Failure> {
     LinkHeader::parse(object).map(|header| header.flags.contains(LinkFlags::Up)).map_err(malformed)
 }
@@ -79,7 +79,8 @@ pub(crate) fn addresses() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetAddress(AddressMessage::default())
 }
 
-/// A rule with no other selector than a mark, in full, in front of the table main.
+/// Recognises a rule whose only selector is a mark, compared in full, and that precedes the table
+/// main.
 pub(crate) fn recognise_rule(object: &[u8]) -> Result<Option<(RouteEntry, Author)>, Failure> {
     let RuleMessage { header, attributes, .. } = RuleMessage::parse(object).map_err(malformed)?;
     let RuleHeader { family, dst_len, src_len, tos, table, action, flags } = header;
@@ -103,9 +104,9 @@ pub(crate) fn recognise_rule(object: &[u8]) -> Result<Option<(RouteEntry, Author
     Ok((mask == u32::MAX).then_some((RouteEntry::Rule { family, mark, table }, author)))
 }
 
-/// A local default route to `lo`, with the metric that `ip route add` gives it.
+/// Recognises a local default route to `lo`, with the metric that `ip route add` sets.
 pub(crate) fn recognise_route(object: &[u8]) -> Result<Option<(RouteEntry, Author)>, Failure> {
-    // The header first: a route of somebody else may hold what this decoder does not know.
+    // The header comes first: a foreign route may contain something this decoder cannot parse.
     let header = RouteHeader::parse(object).map_err(malformed)?;
     let Some(family) = ip_family(header.address_family) else { return Ok(None) };
     if header.kind != RouteType::Local || header.destination_prefix_length != 0 || header.tos != 0 {
@@ -126,7 +127,7 @@ pub(crate) fn recognise_route(object: &[u8]) -> Result<Option<(RouteEntry, Autho
     Ok(ours.then_some((RouteEntry::Route { family, table }, author(header.protocol.into()))))
 }
 
-/// An address: itself, its interface, its prefix length, and who put it there.
+/// Decodes an address: the address, its interface, its prefix length, and its author.
 pub(crate) fn recognise_address(object: &[u8]) -> Result<Option<(IpAddr, u32, u8, Author)>, Failure> {
     let AddressMessage { header, attributes, .. } = AddressMessage::parse(object).map_err(malformed)?;
     let (mut local, mut address, mut by) = (None, None, Author::Other);
@@ -142,7 +143,7 @@ pub(crate) fn recognise_address(object: &[u8]) -> Result<Option<(IpAddr, u32, u8
     Ok(local.or(address).map(|ip| (ip, header.index, header.prefix_len, by)))
 }
 
-/// Of an address on `lo` that is the passthrough address.
+/// Returns whether this is the passthrough address on `lo`.
 pub(crate) fn is_passthrough6(address: IpAddr, interface: u32) -> bool {
     address == IpAddr::V6(PASSTHROUGH6) && interface == LOOPBACK
 }
@@ -183,8 +184,8 @@ fn passthrough6() -> AddressMessage {
     message.header.family = AddressFamily::Inet6;
     message.header.prefix_len = 128;
     message.header.index = LOOPBACK;
-    // Without duplicate address detection it is never tentative, so that bind(2) takes it at once:
-    // ipv6_add_addr, net/ipv6/addrconf.c.
+    // Without duplicate address detection the address is never tentative, so bind(2) accepts it at
+    // once: ipv6_add_addr, net/ipv6/addrconf.c.
     message.header.flags = AddressHeaderFlags::Nodad;
     let address = IpAddr::V6(PASSTHROUGH6);
     message.attributes = vec![
@@ -202,7 +203,8 @@ fn address_family(family: IpFamily) -> AddressFamily {
     }
 }
 
-/// A kernel without a family answers its dump with those of the others, so every object is asked.
+/// A kernel without a family answers its dump with objects of other families, so each object is
+/// checked.
 fn ip_family(family: AddressFamily) -> Option<IpFamily> {
     match family {
         AddressFamily::Inet => Some(IpFamily::Ipv4),
@@ -211,7 +213,7 @@ fn ip_family(family: AddressFamily) -> Option<IpFamily> {
     }
 }
 
-/// IPv4: none. IPv6: IP6_RT_PRIO_USER, include/net/ip6_fib.h, which the kernel fills in for 0.
+/// IPv4: none. IPv6: IP6_RT_PRIO_USER, include/net/ip6_fib.h, which the kernel substitutes for 0.
 fn default_metric(family: IpFamily) -> u32 {
     match family {
         IpFamily::Ipv4 => 0,

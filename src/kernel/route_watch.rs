@@ -1,13 +1,12 @@
-//! Watching: that something about routes, policy rules or addresses changed in a network namespace,
-//! whoever changed it.
+//! Watches whether routes, policy rules or addresses of a network namespace change.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::{Error, Result};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
-/// Changes of routes, policy rules and addresses from now on. What changed is for
-/// [`RouteTable::missing`](super::RouteTable::missing) to say.
+/// Reports changes of routes, policy rules and addresses from now on.
+/// [`RouteTable::missing`](super::RouteTable::missing) determines what changed.
 ///
 /// ```no_run
 /// use nftmesh::kernel::RouteWatch;
@@ -25,7 +24,7 @@ pub struct RouteWatch {
 }
 
 impl RouteWatch {
-    /// Of the calling thread's network namespace.
+    /// Watches the calling thread's network namespace.
     ///
     /// # Errors
     /// When no netlink socket can be opened.
@@ -35,18 +34,18 @@ impl RouteWatch {
         Ok(RouteWatch { socket, buffer: Vec::new() })
     }
 
-    /// Whether anything changed since the last call; it does not wait. The descriptor ([`AsFd`]) is
-    /// readable when something did.
+    /// Returns whether anything changed since the last call, without waiting. The descriptor
+    /// ([`AsFd`]) is readable when something did.
     ///
     /// # Errors
-    /// When the socket can't be read.
+    /// When the socket cannot be read.
     pub fn changed(&mut self) -> Result<bool> {
         let mut changed = false;
         loop {
             match self.socket.recv(&mut self.buffer, Wait::DontWait) {
                 Ok(None) => return Ok(changed),
                 Ok(Some(_)) => changed = true,
-                // More than there was room for.
+                // More than the buffer could hold.
                 Err(cause) if cause.raw_os_error() == Some(libc::ENOBUFS) => changed = true,
                 Err(cause) => return Err(failed(cause)),
             }
@@ -89,7 +88,7 @@ mod tests {
             for change in
                 changes.iter().flat_map(|add| [add.to_string(), add.replace(" add ", " del ").replace(" nodad", "")])
             {
-                // What the kernel does on its own after lo came up may still be told.
+                // Changes that the kernel makes after lo came up may still be queued.
                 while watch.changed().expect("is read") {}
                 ip(&change);
                 assert!(watch.changed().expect("is read"), "{change}");

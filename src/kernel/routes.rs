@@ -1,10 +1,10 @@
-//! Installs a route plan, and takes away exactly what it installed, also from another process.
+//! Installs a route plan and removes exactly what it installed, also from another process.
 //!
 //! ```text
-//! add:    address, route, rule      (the rule last: before it nothing looks at the table)
+//! add: address, route, rule (the rule last: before it nothing looks up the table)
 //! remove: rule, route, address
 //! ```
-//! Nothing half done can misroute, and nothing of others is ever removed.
+//! A partial installation cannot misroute packets, and nothing of others is ever removed.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,9 +17,9 @@ use crate::routes::{RouteEntry, RoutePlan};
 
 /// Policy routes and addresses of one network namespace.
 ///
-/// What it adds carries [`PROTOCOL`](Self::PROTOCOL), so that any process can tell it from what
-/// others added: that counts as there, and is never touched. Source: rtnetlink(7), ip-rule(8),
-/// ip-route(8).
+/// What it adds carries [`PROTOCOL`](Self::PROTOCOL), so any process can distinguish it from what
+/// others added. Equal entries of others count as present and are never changed. Source:
+/// rtnetlink(7), ip-rule(8), ip-route(8).
 ///
 /// ```no_run
 /// use nftmesh::kernel::{NetNs, RouteTable};
@@ -38,13 +38,12 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
-    /// The protocol number of what is added here, which `ip -d rule` and `ip route show table all`
-    /// print. Give it a name with the line `146 nftmesh` in
-    /// /etc/iproute2/rt_protos.d/nftmesh.conf.
+    /// The protocol number of all added entries, which `ip -d rule` and `ip route show table all`
+    /// print. To name it, put the line `146 nftmesh` into /etc/iproute2/rt_protos.d/nftmesh.conf.
     #[doc(alias = "rtm_protocol")]
     pub const PROTOCOL: u8 = messages::PROTOCOL;
 
-    /// Of the network namespace that the calling thread is in; the handle stays there.
+    /// Opens the routes of the calling thread's network namespace; the handle stays in it.
     ///
     /// # Errors
     /// When no netlink socket can be opened.
@@ -53,15 +52,15 @@ impl RouteTable {
         Ok(RouteTable { netlink })
     }
 
-    /// Adds what the plan wants and is not there, by whomever; all or nothing. Adding the same plan
-    /// again adds nothing.
+    /// Adds the entries of the plan that are missing, whoever added the others; all or nothing.
+    /// Adding the same plan again adds nothing.
     ///
     /// # Errors
-    /// The entry that failed, and the reason; then what was added before it has been taken back.
+    /// The entry that failed, and the reason; everything added before it has then been removed.
     /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`;
-    /// [`is_unsupported`](Error::is_unsupported) when IPv6, or policy routing, is switched off;
-    /// [`is_conflict`](Error::is_conflict) when another default route is in the table. `lo` has to
-    /// be up, and is never brought up here.
+    /// [`is_unsupported`](Error::is_unsupported) when IPv6 or policy routing is disabled;
+    /// [`is_conflict`](Error::is_conflict) when the table has another default route. `lo` must be
+    /// up, and is never brought up here.
     pub fn add(&mut self, plan: &RoutePlan) -> Result<Added> {
         let mut added = Added::default();
         let missing = self.missing(plan)?;
@@ -71,7 +70,7 @@ impl RouteTable {
         for entry in missing {
             match self.netlink.request(messages::add(entry), messages::ADD) {
                 Ok(()) => added.entries.push(entry),
-                // Somebody was faster.
+                // Another process added it first.
                 Err(Failure::Refused { errno: libc::EEXIST, .. }) if self.is_present(entry)? => {}
                 Err(failure) => return Err(self.take_back(added, entry, &failure)),
             }
@@ -79,10 +78,11 @@ impl RouteTable {
         Ok(added)
     }
 
-    /// What the plan wants and is not there, in the order of adding; empty when in sync.
+    /// Returns the entries of the plan that are missing, in the order of adding; empty when in
+    /// sync.
     ///
     /// # Errors
-    /// When the kernel can't be asked.
+    /// When the kernel cannot be queried.
     pub fn missing(&mut self, plan: &RoutePlan) -> Result<Vec<RouteEntry>> {
         let mut wanted = plan.entries();
         if !wanted.is_empty() {
@@ -92,11 +92,11 @@ impl RouteTable {
         Ok(wanted)
     }
 
-    /// Whether all is there that the plan wants, and nothing that this crate ever added and the
-    /// plan does not want.
+    /// Returns whether all entries of the plan are present, and no other entry that this crate
+    /// added.
     ///
     /// # Errors
-    /// When the kernel can't be asked.
+    /// When the kernel cannot be queried.
     pub fn is_exact(&mut self, plan: &RoutePlan) -> Result<bool> {
         let (wanted, present) = (plan.entries(), self.present()?);
         let is_there = |wanted: &RouteEntry| present.iter().any(|(entry, _)| entry == wanted);
@@ -104,32 +104,33 @@ impl RouteTable {
         Ok(wanted.iter().all(is_there) && !present.iter().any(is_stale))
     }
 
-    /// Takes away exactly what one [`add`](Self::add) added, in reverse order; what is gone already
-    /// is fine, and an equal rule or route that others put in its place stays.
+    /// Removes exactly what one [`add`](Self::add) added, in reverse order. An entry that is
+    /// already gone is not an error, and an equal rule or route that others put in its place
+    /// stays.
     ///
     /// # Errors
-    /// The entries that could not be removed; the others are.
+    /// The entries that could not be removed; the others were.
     pub fn undo(&mut self, added: Added) -> Result<()> {
         self.remove(added.entries.into_iter().rev()).map(drop)
     }
 
-    /// Takes away what this crate ever added here, in whatever process, and the plan does not want;
-    /// returns what it was.
+    /// Removes the entries that this crate added here, in any process, and that the plan does not
+    /// contain; returns them.
     ///
-    /// Linux before 5.18 keeps no author of an address: there the passthrough address stays, unless
-    /// [`undo`](Self::undo) removes it.
+    /// Linux before 5.18 does not store the author of an address: there the passthrough address
+    /// stays unless [`undo`](Self::undo) removes it.
     ///
     /// # Errors
-    /// The entries that could not be removed; the others are.
+    /// The entries that could not be removed; the others were.
     pub fn remove_stale(&mut self, plan: &RoutePlan) -> Result<Vec<RouteEntry>> {
         let stale = self.stale(plan)?;
         self.remove(stale.into_iter())
     }
 
-    /// What [`remove_stale`](Self::remove_stale) would take away, in its order.
+    /// Returns what [`remove_stale`](Self::remove_stale) would remove, in its order.
     ///
     /// # Errors
-    /// When the kernel can't be asked.
+    /// When the kernel cannot be queried.
     pub fn stale(&mut self, plan: &RoutePlan) -> Result<Vec<RouteEntry>> {
         let wanted = plan.entries();
         let mut stale = self.present()?;
@@ -137,19 +138,18 @@ impl RouteTable {
         Ok(stale.into_iter().rev().map(|(entry, _)| entry).collect())
     }
 
-    /// Takes away everything that this crate ever added here, in whatever process; returns what it
-    /// was.
+    /// Removes everything that this crate added here, in any process; returns it.
     ///
     /// # Errors
-    /// As [`remove_stale`](Self::remove_stale).
+    /// Those of [`remove_stale`](Self::remove_stale).
     pub fn remove_all(&mut self) -> Result<Vec<RouteEntry>> {
         self.remove_stale(&RoutePlan::new())
     }
 
-    /// The addresses of the namespace, in the kernel's order: IPv4 first.
+    /// Returns the addresses of the namespace, in the kernel's order: IPv4 first.
     ///
     /// # Errors
-    /// When the kernel can't be asked.
+    /// When the kernel cannot be queried.
     pub fn local_addresses(&mut self) -> Result<Vec<LocalAddress>> {
         self.netlink
             .dump(messages::addresses(), |found: &mut Vec<_>, object| {
@@ -165,7 +165,8 @@ impl RouteTable {
             .map_err(|failure| unreadable("addresses", &failure))
     }
 
-    /// IPv6 refuses what needs `lo` while it is down; IPv4 takes it, and nothing arrives.
+    /// Fails if `lo` is down. IPv6 refuses entries that need it then; IPv4 accepts them, and no
+    /// packet arrives.
     fn loopback_is_up(&mut self, first: RouteEntry) -> Result<()> {
         let mut up = false;
         let asked = self.netlink.query(messages::loopback(), |object| {
@@ -183,7 +184,7 @@ impl RouteTable {
         Ok(self.present()?.iter().any(|(entry, _)| *entry == wanted))
     }
 
-    /// Every entry that a plan could want, with its author, in the order of adding.
+    /// Returns every entry that a plan can contain, with its author, in the order of adding.
     fn present(&mut self) -> Result<Vec<(RouteEntry, Author)>> {
         let mut present = self
             .netlink
@@ -218,7 +219,7 @@ impl RouteTable {
             Ok(())
         });
         match found {
-            // Without the family, or without policy routing, there are none.
+            // Without the family or policy routing there are none.
             Err(Failure::Refused { errno: libc::EAFNOSUPPORT | libc::EOPNOTSUPP, .. }) => Ok(vec![]),
             found => found.map_err(|failure| unreadable(what, &failure)),
         }
@@ -254,8 +255,8 @@ impl RouteTable {
     }
 }
 
-/// Exactly what one [`RouteTable::add`] added, in order; [`RouteTable::undo`] removes it. Prints as
-/// `ip` commands, one a line.
+/// The entries that one [`RouteTable::add`] added, in order; [`RouteTable::undo`] removes them.
+/// Prints as `ip` commands, one per line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "undo needs it"]
 pub struct Added {
@@ -263,7 +264,7 @@ pub struct Added {
 }
 
 impl Added {
-    /// In the order of adding; empty when everything was there.
+    /// Returns the entries in the order of adding; empty when all were present.
     #[must_use]
     pub fn entries(&self) -> &[RouteEntry] {
         &self.entries
@@ -276,27 +277,27 @@ impl fmt::Display for Added {
     }
 }
 
-/// An address of the namespace itself.
+/// A local address of the namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LocalAddress {
-    /// The address; on a point-to-point link this end's.
+    /// The address; on a point-to-point link that of this end.
     pub address: IpAddr,
     /// Index of its interface, from 1; 1 is `lo`.
     pub interface: u32,
-    /// Length of its network prefix, in bits.
+    /// The length of its network prefix, in bits.
     pub prefix: u8,
 }
 
 impl LocalAddress {
-    /// Whether it is on `lo`, or of a loopback range: the passthrough address `::6` is the one
-    /// without being the other.
+    /// Returns whether it is on `lo` or in a loopback range; the passthrough address `::6` is only
+    /// the former.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.interface == LOOPBACK || self.address.is_loopback()
     }
 
-    /// Whether it is of `169.254.0.0/16` or `fe80::/10`.
+    /// Returns whether it is in `169.254.0.0/16` or `fe80::/10`.
     #[must_use]
     pub fn is_link_local(&self) -> bool {
         match self.address {
@@ -319,7 +320,7 @@ fn family_of(entry: RouteEntry) -> IpFamily {
     }
 }
 
-/// The command that would have done it, the reason, the remedy.
+/// Returns an error with the equivalent command, the reason and the remedy.
 fn refused(entry: RouteEntry, doing: Doing, failure: &Failure) -> Error {
     let mut command = entry.to_string();
     if let Doing::Remove = doing {
@@ -357,7 +358,7 @@ fn refused(entry: RouteEntry, doing: Doing, failure: &Failure) -> Error {
 }
 
 const FAMILIES: [IpFamily; 2] = [IpFamily::Ipv4, IpFamily::Ipv6];
-// What the kernel says to the removal of a rule, a route, an address that is not there.
+// The kernel's answers when a rule, a route or an address to be removed does not exist.
 const GONE_RULE: i32 = libc::ENOENT;
 const GONE_ROUTE: i32 = libc::ESRCH;
 const GONE_ADDRESS: i32 = libc::EADDRNOTAVAIL;

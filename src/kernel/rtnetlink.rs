@@ -1,6 +1,6 @@
-//! Requests to rtnetlink(7): one that changes something and is acknowledged, and one that dumps.
-//! Blocking, and never for long: the kernel works inside send, so an answer is queued when send
-//! returns; none is an error, not a reason to wait.
+//! Requests to rtnetlink(7): acknowledged changes, and dumps. Calls block only briefly: the kernel
+//! works inside send, so an answer is queued when send returns; a missing answer is an error, not
+//! a reason to wait.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use crate::error::{Error, Kind};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
-/// A route socket and what it needs to tell answers apart.
+/// A route socket and what it needs to match answers to requests.
 #[derive(Debug)]
 pub(crate) struct Rtnetlink {
     socket: NetlinkSocket,
@@ -21,14 +21,14 @@ pub(crate) struct Rtnetlink {
     buffer: Vec<u8>,
 }
 
-/// The kernel, or the way to it, said no.
+/// A refusal by the kernel, or a failure to reach it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("the kernel's answer is not understood: {0}")]
     Malformed(String),
-    /// An errno, positive, and the kernel's own words where it has some (`NLMSGERR_ATTR_MSG`).
+    /// A positive errno, and the kernel's message if there is one (`NLMSGERR_ATTR_MSG`).
     #[error("{}{}", io::Error::from_raw_os_error(*.errno), .words.as_ref().map(|words| format!(", {words}")).unwrap_or_default())]
     Refused { errno: i32, words: Option<String> },
     #[error("the kernel sent no answer")]
@@ -37,7 +37,7 @@ pub(crate) enum Failure {
     Unstable,
 }
 
-/// What could not be read, and why.
+/// Returns an error with what could not be read, and why.
 pub(super) fn unreadable(what: &str, failure: &Failure) -> Error {
     let kind = match failure {
         Failure::Refused { errno, .. } => Kind::of_errno(*errno),
@@ -48,23 +48,23 @@ pub(super) fn unreadable(what: &str, failure: &Failure) -> Error {
 }
 
 impl Rtnetlink {
-    /// In the network namespace of the calling thread.
+    /// Opens a socket in the network namespace of the calling thread.
     pub(crate) fn open() -> io::Result<Self> {
         let socket = NetlinkSocket::open(Bus::Route)?;
         match socket.filter_dumps() {
-            // Linux before 4.20 sends everything; callers look at what they get anyway.
+            // Linux before 4.20 sends everything; callers check each object anyway.
             Err(error) if error.raw_os_error() != Some(libc::ENOPROTOOPT) => return Err(error),
             _ => {}
         }
         Ok(Rtnetlink { socket, sequence: 0, buffer: Vec::new() })
     }
 
-    /// Sends one request that changes something and returns what the kernel says to it.
+    /// Sends one request that changes something and returns the kernel's answer.
     pub(crate) fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Failure> {
         self.exchange(message, NLM_F_ACK | flags, |_| Ok(())).map(drop)
     }
 
-    /// Sends one request for one object and hands it (without netlink header) to `read`.
+    /// Sends a request for one object and passes it (without netlink header) to `read`.
     pub(crate) fn query(
         &mut self,
         message: RouteNetlinkMessage,
@@ -73,8 +73,8 @@ impl Rtnetlink {
         self.exchange(message, NLM_F_ACK, read).map(drop)
     }
 
-    /// Sends a dump request and hands each object to `each`, in the kernel's order; begins anew,
-    /// with a fresh `T`, when the kernel says that others interfered.
+    /// Sends a dump request and passes each object to `each`, in the kernel's order. Starts again
+    /// with a fresh `T` when the kernel reports an interruption.
     pub(crate) fn dump<T: Default>(
         &mut self,
         request: RouteNetlinkMessage,
@@ -89,7 +89,8 @@ impl Rtnetlink {
         Err(Failure::Unstable)
     }
 
-    /// One request, the objects of its answer, and the acknowledgement or end of dump behind them.
+    /// Sends one request and reads the objects of its answer and the final acknowledgement or end
+    /// of dump.
     fn exchange(
         &mut self,
         request: RouteNetlinkMessage,
@@ -98,7 +99,7 @@ impl Rtnetlink {
     ) -> Result<Answer, Failure> {
         let sequence = self.send(request, NLM_F_REQUEST | flags)?;
         let mut answer = Answer::Whole;
-        // To the end in any case: leftovers would be in the way of the next request.
+        // Always read to the end: leftovers would disturb the next request.
         let mut failure = None;
         loop {
             let datagram = self.socket.recv(&mut self.buffer, Wait::DontWait)?.ok_or(Failure::Silent)?;
@@ -147,7 +148,7 @@ struct Message<'a> {
     payload: &'a [u8],
 }
 
-/// The messages of one datagram; a length that does not fit ends them with an error.
+/// Returns the messages of one datagram; a length that does not fit ends them with an error.
 fn messages(mut rest: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Failure>> {
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -169,7 +170,8 @@ fn messages(mut rest: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Failure
     })
 }
 
-/// `struct nlmsgerr`: errno, negative; the header of the request; extended acknowledgement.
+/// Decodes `struct nlmsgerr`: errno, negative; the header of the request; extended
+/// acknowledgement.
 fn acknowledgement(message: &Message<'_>) -> Result<(), Failure> {
     let Some((errno, rest)) = message.payload.split_first_chunk() else {
         return Err(Failure::Malformed(format!("an acknowledgement of {} bytes", message.payload.len())));
@@ -184,8 +186,8 @@ fn words(message: &Message<'_>, rest: &[u8]) -> Option<String> {
     if message.flags & NLM_F_ACK_TLVS == 0 {
         return None;
     }
-    // NETLINK_CAP_ACK is on: the request is repeated as its header only. The end of a dump repeats
-    // nothing.
+    // NETLINK_CAP_ACK is on, so only the header of the request is repeated. The end of a dump
+    // repeats nothing.
     let skip = if message.kind == NLMSG_ERROR { HEADER } else { 0 };
     NlasIterator::new(rest.get(skip..)?)
         .map_while(Result::ok)
@@ -195,7 +197,7 @@ fn words(message: &Message<'_>, rest: &[u8]) -> Option<String> {
 
 /// Size of `struct nlmsghdr`.
 const HEADER: usize = 16;
-/// As often as others may interfere before it is an error.
+/// How often others may interrupt a dump before it is an error.
 const DUMP_ATTEMPTS: u32 = 16;
 /// include/uapi/linux/netlink.h
 const NLMSGERR_ATTR_MSG: u16 = 1;

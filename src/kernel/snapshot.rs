@@ -1,9 +1,9 @@
 //! Consistent snapshots.
 //!
-//! A dump is read in pieces, and a commit between two of them shows in no reliable way: during
-//! commits that replace a table, dumps come back empty without any flag. So every snapshot stands
-//! between two barriers, empty batches that the kernel refuses when the generation is over (see
-//! `netlink::barrier`), and is read again when one is.
+//! A dump is read in pieces, and a commit between two of them is not reliably detectable: during
+//! commits that replace a table, dumps come back empty without any flag. Every snapshot is
+//! therefore enclosed by two barriers, empty batches that the kernel refuses when the generation
+//! has passed (see `netlink::barrier`), and is read again when one is refused.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use crate::model::{Generation, Name, TableId};
 use crate::netlink::{self, Assembly, ElementRequest, RuleRequest, kind};
 use crate::state::Snapshot;
 
-/// How often a snapshot is read anew because somebody committed meanwhile.
+/// How often a snapshot is read again because another commit intervened.
 const ATTEMPTS: usize = 20;
 
-/// How often, and after what time, elements are asked for again that the kernel was moving.
+/// How often, and after what delay, elements are read again that the kernel was moving.
 const MOVES: usize = 100;
 const A_MOVE: Duration = Duration::from_millis(2);
 
 impl Kernel {
-    /// Everything that the kernel holds, at one generation.
+    /// Returns everything that the kernel holds, at one generation.
     ///
-    /// Elements that rules add, and elements that expire, come and go without a generation: of
-    /// those it is what each dump found.
+    /// Elements that rules add, and elements that expire, change without a new generation; these
+    /// are as each dump found them.
     ///
     /// # Errors
-    /// [`is_conflict`](Error::is_conflict) when somebody committed during each of 20 attempts,
+    /// [`is_conflict`](Error::is_conflict) when other commits intervened in each of 20 attempts,
     /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`.
     ///
     /// ```no_run
@@ -42,8 +42,7 @@ impl Kernel {
         self.consistent(None)
     }
 
-    /// What the kernel holds in these tables, at one generation; those that do not exist are left
-    /// out.
+    /// Returns these tables at one generation; those that do not exist are omitted.
     ///
     /// # Errors
     /// Those of [`snapshot`](Self::snapshot).
@@ -51,7 +50,7 @@ impl Kernel {
         self.consistent(Some(tables))
     }
 
-    /// The tables and their chains, without what is in these, as one look found them.
+    /// Returns the tables and their chains without rules and sets, from a single read.
     pub(crate) fn outline(&mut self) -> Result<Snapshot> {
         let generation = self.generation()?;
         let mut reading = Reading { kernel: self, assembly: Assembly::new(None), whole: true };
@@ -66,7 +65,7 @@ impl Kernel {
         Ok(assembly.finish(generation))
     }
 
-    /// Calls `read` until nobody commits while it reads, and returns what it read with the
+    /// Calls `read` until no commit happens while it reads, and returns its result with the
     /// generation. `read` returns `None` when a dump was interrupted.
     pub(super) fn at_one_generation<T>(
         &mut self,
@@ -78,7 +77,7 @@ impl Kernel {
                 continue;
             }
             let read = read(self);
-            // First whether the state stood still: half a state explains any error.
+            // The generation is checked first: an inconsistent state explains any error.
             self.drain()?;
             if !self.is_current(generation)? {
                 continue;
@@ -93,12 +92,12 @@ impl Kernel {
         ))
     }
 
-    /// Everything once; `None` when a dump says that it was interrupted.
+    /// Reads everything once; `None` when a dump reports an interruption.
     fn read<'w>(&mut self, wanted: Option<&'w [TableId]>) -> Result<Option<Assembly<'w>>> {
         let mut reading = Reading { kernel: self, assembly: Assembly::new(wanted), whole: true };
         let all = [Scope { family: 0, table: None }];
         reading.dump(kind::GETTABLE, &all)?;
-        // Chains can be had by family only, everything else by table.
+        // Chains can only be requested by family, everything else by table.
         let (families, tables) =
             if reading.assembly.left_out() { reading.scopes() } else { (all.to_vec(), all.to_vec()) };
         reading.dump(kind::GETCHAIN, &families)?;
@@ -124,11 +123,11 @@ impl Kernel {
 pub(super) struct Reading<'k, 'w> {
     pub(super) kernel: &'k mut Kernel,
     pub(super) assembly: Assembly<'w>,
-    /// No dump so far was interrupted.
+    /// Whether no dump so far was interrupted.
     pub(super) whole: bool,
 }
 
-/// What a dump is narrowed to.
+/// The scope of a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Scope {
     /// `NFPROTO_*`, 0 for all.
@@ -137,19 +136,19 @@ struct Scope {
 }
 
 impl<'w> Reading<'_, 'w> {
-    /// What was read; `None` when a dump was interrupted.
+    /// Returns what was read; `None` when a dump was interrupted.
     pub(super) fn end(self) -> Option<Assembly<'w>> {
         let Reading { kernel: _, assembly, whole } = self;
         whole.then_some(assembly)
     }
 
-    /// The rules of one chain.
+    /// Reads the rules of one chain.
     pub(super) fn rules(&mut self, table: &TableId, chain: &Name) -> Result<()> {
         let attributes = netlink::set_attributes(&table.name, chain);
         self.query(Query { kind: kind::GETRULE, family: table.family.number(), attributes: &attributes })
     }
 
-    /// One scope for each family of the tables that were found, and one for each table.
+    /// Returns one scope for each family of the tables found, and one for each table.
     fn scopes(&self) -> (Vec<Scope>, Vec<Scope>) {
         let mut families = Vec::new();
         let mut tables = Vec::new();
@@ -172,7 +171,8 @@ impl<'w> Reading<'_, 'w> {
         Ok(())
     }
 
-    /// Linux before 4.10 has no objects, before 4.16 no flowtables.
+    /// Dumps a kind if the kernel has it: Linux before 4.10 has no objects, before 4.16 no
+    /// flowtables.
     fn dump_if_known(&mut self, kind: u16, scopes: &[Scope]) -> Result<()> {
         match self.dump(kind, scopes) {
             Err(error) if [Some(libc::EINVAL), Some(libc::EOPNOTSUPP)].contains(&error.errno()) => Ok(()),
@@ -180,8 +180,8 @@ impl<'w> Reading<'_, 'w> {
         }
     }
 
-    /// The elements of one set, again while the kernel is moving them to a larger table: for some
-    /// milliseconds after many came in.
+    /// Reads the elements of one set, repeatedly while the kernel is moving them to a larger
+    /// table, which takes some milliseconds after many were added.
     pub(super) fn elements(&mut self, request: &ElementRequest) -> Result<()> {
         let ElementRequest { family, attributes, .. } = request;
         for _ in 0..MOVES {
@@ -195,14 +195,14 @@ impl<'w> Reading<'_, 'w> {
         Ok(())
     }
 
-    /// Asks for one thing.
+    /// Requests one object.
     pub(super) fn one(&mut self, kind: u16, table: &TableId, attributes: &[u8]) -> Result<Found> {
         let assembly = &mut self.assembly;
         let query = Query { kind, family: table.family.number(), attributes };
         self.kernel.get(query, |message| assembly.read(message))
     }
 
-    /// Dumps.
+    /// Sends a dump request and reads the answer.
     pub(super) fn query(&mut self, query: Query<'_>) -> Result<()> {
         let assembly = &mut self.assembly;
         let dump = self.kernel.dump(query, |message| assembly.read(message))?;

@@ -1,5 +1,5 @@
-//! Rule sets made true: what differs is committed, at the generation at which it was seen to
-//! differ.
+//! Converges the kernel to a rule set: commits only the differences, and only at the generation
+//! they were computed from.
 
 mod part;
 #[cfg(test)]
@@ -15,64 +15,64 @@ use crate::validate::{Fault, Severity};
 /// How often a commit is tried again when others commit at the same time.
 const ATTEMPTS: usize = 1_000;
 
-/// How many steps a way may have before the rest is done in one; no way has as many.
+/// The number of steps after which the rest is committed at once; never reached in practice.
 const STEPS: usize = 16;
 
-/// The way so far, while it is not at its end.
+/// The steps so far, before the last one.
 #[derive(Debug, Default)]
 struct Way {
-    /// What was held before the first step.
+    /// The state before the first step.
     first: Option<Snapshot>,
     staged: Vec<Transaction>,
-    /// Whether packets meet the new rules already.
+    /// Whether packets already meet the new rules.
     is_past_the_switch: bool,
 }
 
-/// A step of the way.
+/// A step that was committed.
 enum Taken {
-    /// What was held before it, and what was committed.
+    /// The state before it, and the last transaction.
     Last(Snapshot, Transaction),
-    /// Others follow.
+    /// More steps follow.
     More,
 }
 
-/// All that has to be looked at while this is the generation.
+/// All that needs to be read while this is the generation.
 struct Ahead<'a> {
     part: Box<Unsettled>,
     ours: &'a [TableId],
     generation: Generation,
 }
 
-/// A way that is at its end.
+/// A completed sequence of steps.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    /// What was held before the first step, when there were several.
+    /// The state before the first step, when there were several.
     pub(crate) first: Option<Snapshot>,
-    /// What was held before the last.
+    /// The state before the last step.
     pub(crate) held: Snapshot,
     pub(crate) applied: Applied,
-    /// What validation found, where only a part was looked at.
+    /// The findings of validation, where only a part was examined.
     faults: Option<Vec<Fault>>,
 }
 
-/// What [`Kernel::apply`] did.
+/// The result of [`Kernel::apply`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
-    /// What was committed before it, one after the other, so that packets see one moment: see
-    /// [`Kernel::apply`].
+    /// The transactions committed beforehand, one after the other, so that packets see a single
+    /// switch: see [`Kernel::apply`].
     pub staged: Vec<Transaction>,
-    /// What was committed; empty when nothing had to be.
+    /// The final transaction; empty when nothing differed.
     pub transaction: Transaction,
-    /// What the kernel took although it is odd, see [`Ruleset::warnings`]; empty when nothing was
+    /// Oddities that the kernel accepted, see [`Ruleset::warnings`]; empty when nothing was
     /// committed.
     pub warnings: Vec<Fault>,
-    /// How often others committed first, and it was planned anew.
+    /// How often others committed first and the plan was made again.
     pub retries: usize,
 }
 
 impl Applied {
-    /// Whether everything was as wanted already, and nothing was committed.
+    /// Returns whether everything was in sync and nothing was committed.
     #[must_use]
     pub fn was_in_sync(&self) -> bool {
         self.transaction.is_empty() && self.staged.is_empty()
@@ -80,14 +80,14 @@ impl Applied {
 }
 
 impl Kernel {
-    /// What [`apply`](Self::apply) would commit now: nothing, when the tables of `ruleset` are in
-    /// sync.
+    /// Returns what [`apply`](Self::apply) would commit now: nothing, when the tables of `ruleset`
+    /// are in sync.
     ///
-    /// The transaction asks for the generation that was read; committed later, it is a
-    /// [conflict](Error::is_conflict) when anybody committed in between.
+    /// The transaction requires the generation that was read; a later commit of it is a
+    /// [conflict](Error::is_conflict) if another commit intervened.
     ///
     /// # Errors
-    /// [`is_invalid`](Error::is_invalid) when the rule set is; otherwise those of
+    /// [`is_invalid`](Error::is_invalid) when the rule set is invalid; otherwise those of
     /// [`snapshot`](Self::snapshot).
     ///
     /// ```no_run
@@ -105,7 +105,7 @@ impl Kernel {
         self.plan_owned(ruleset, &[])
     }
 
-    /// The same for a caller whose tables are `ours`: those that `ruleset` lacks are deleted.
+    /// Plans for a caller whose tables are `ours`: those that `ruleset` lacks are deleted.
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan).
@@ -113,44 +113,43 @@ impl Kernel {
         self.compare(ruleset, ours).map(|(_, plan)| plan)
     }
 
-    /// Makes the tables of `ruleset` what they are there, by one transaction of what differs;
-    /// nothing is committed when nothing does.
+    /// Changes the tables of `ruleset` in the kernel to match it, by one transaction of the
+    /// differences; nothing is committed when nothing differs.
     ///
-    /// Packets see all of it at once. The kernel publishes the contents of a set of intervals a
-    /// little later than the rules of the same transaction; so where rules change, such a set
-    /// is filled by a transaction before, where no rule looks at it: a new one as it is;
-    /// an anonymous one with its rule, behind the end of its chain; the new contents of any set
-    /// that rules look at already as a set of another name, `NAME.next`, to which rules switch
-    /// over, and from there to a new set of the old name. Whoever is killed on the way
-    /// leaves rules that decide as the old ones or as the new ones do, and the next `apply` goes on
-    /// from there.
+    /// Packets see all of it at once. The kernel publishes the contents of a set of intervals
+    /// slightly later than the rules of the same transaction, so where rules change, an earlier
+    /// transaction fills such a set while no rule uses it: a new set as it is; an anonymous one
+    /// with its rule, after the end of its chain; the new contents of a set in use as a set named
+    /// `NAME.next`, to which the rules switch, and from there to a new set with the old name. If
+    /// the process is killed in between, the rules decide as the old ones or as the new ones do,
+    /// and the next `apply` continues from there.
     ///
-    /// What still takes one transaction: a table that is made anew because its flags or objects
-    /// differ; a chain that is made anew at another hook, or comes with policy drop, and has
-    /// such a list in its own rules; a set that packets fill; the sets of a table with
-    /// statements that have no meaning here. And what is built by hand and given to
-    /// [`commit`](Self::commit).
+    /// These still take one transaction: a table that is replaced because its flags or objects
+    /// differ; a chain that is replaced at another hook, or added with policy drop, and has such a
+    /// set in its own rules; a set that packets fill; the sets of a table with statements unknown
+    /// here; and a transaction built by hand and passed to [`commit`](Self::commit).
     ///
-    /// What stays keeps its handles and its counters, but for rules that look at a set which goes
-    /// that way. By the same `Kernel`, while nobody else commits, only chains and sets that
-    /// differ from the rule set before are read and validated; the same rule set again costs
-    /// one question for the generation.
+    /// Unchanged objects keep their handles and counters, except rules that use a set replaced in
+    /// this way. If the same `Kernel` is used and nobody else commits, only chains and sets that
+    /// differ from the previous rule set are read and validated; the same rule set again costs one
+    /// query of the generation.
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); a conflict only when others
-    /// commit first 1,000 times before this does.
+    /// commit first 1,000 times in a row.
     pub fn apply(&mut self, ruleset: &Ruleset) -> Result<Applied> {
         self.apply_owned(ruleset, &[])
     }
 
-    /// The same for a caller whose tables are `ours`: those that `ruleset` lacks are deleted.
+    /// Applies the rule set for a caller whose tables are `ours`: those that `ruleset` lacks are
+    /// deleted.
     ///
     /// # Errors
     /// Those of [`apply`](Self::apply).
     pub fn apply_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Applied> {
         let mut sums = Sums::of(ruleset, ours, &self.hasher);
         let mut ahead = None;
-        // Whatever fails from here on, nothing is remembered.
+        // If anything fails from here on, nothing is remembered.
         if let Some(known) = self.remembered.take() {
             if self.generation()? == known.generation {
                 match known.since(ruleset, &mut sums) {
@@ -179,7 +178,7 @@ impl Kernel {
         Ok(applied)
     }
 
-    /// Deletes these tables with everything in them; one that does not exist is no error.
+    /// Deletes these tables with everything in them; a table that does not exist is not an error.
     ///
     /// # Errors
     /// Those of [`apply`](Self::apply).
@@ -194,7 +193,7 @@ impl Kernel {
         self.apply_owned(&Ruleset::new(), tables)
     }
 
-    /// Whether [`apply_owned`](Self::apply_owned) would do nothing.
+    /// Returns whether [`apply_owned`](Self::apply_owned) would do nothing.
     pub(crate) fn is_in_sync(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<bool> {
         Ok(self.is_remembered(ruleset, ours)? || self.plan_owned(ruleset, ours)?.is_empty())
     }
@@ -205,8 +204,8 @@ impl Kernel {
         Ok(known.is_same(&Sums::of(ruleset, ours, &self.hasher)) && self.generation()? == generation)
     }
 
-    /// Commits what `plan` makes of these tables and of `wanted`, step by step where packets would
-    /// see more than one moment, and plans anew when others commit first.
+    /// Commits what `plan` returns for these tables and `wanted`, in steps where packets would
+    /// otherwise see more than one switch, and plans again when others commit first.
     pub(crate) fn commit_planned(
         &mut self,
         tables: &[TableId],
@@ -216,7 +215,7 @@ impl Kernel {
         self.commit_steps(tables, wanted, None, plan)
     }
 
-    /// The same, where this is all that has to be looked at as long as nobody else commits.
+    /// Does the same, where only `ahead` needs to be read as long as nobody else commits.
     fn commit_steps(
         &mut self,
         tables: &[TableId],
@@ -238,7 +237,7 @@ impl Kernel {
                     return Ok(Committed { first, held, applied, faults: ahead.map(|ahead| ahead.part.faults) });
                 }
                 Ok(Some(Taken::More)) => {}
-                // Somebody else was here.
+                // Another commit intervened.
                 Ok(None) => ahead = None,
                 Err(error) if is_stale(&error) && retries < ATTEMPTS => {
                     ahead = None;
@@ -249,8 +248,8 @@ impl Kernel {
         }
     }
 
-    /// One step of the part that differs; `None` when that is not what has to be looked at any
-    /// more.
+    /// Commits one step of the part that differs; `None` when it no longer is what needs to be
+    /// read.
     fn step_ahead(&mut self, ahead: &mut Ahead<'_>, way: &mut Way) -> Result<Option<Taken>> {
         let Ahead { part, ours, generation } = ahead;
         let Some(held) = self.snapshot_of_part(part, *generation)? else { return Ok(None) };
@@ -262,8 +261,8 @@ impl Kernel {
         Ok(Some(taken))
     }
 
-    /// One commit: of what has to be in place first, which is noted in `way`, or of the last step,
-    /// which is returned.
+    /// Commits one step: either what has to be in place first, recorded in `way`, or the last
+    /// step, which is returned.
     fn step(
         &mut self,
         held: Snapshot,
@@ -299,8 +298,8 @@ impl Kernel {
         }
     }
 
-    /// How the kernel differs from `ruleset`, table by table, chain by chain, rule by rule; empty
-    /// when it does not.
+    /// Returns the differences between the kernel and `ruleset`, table by table, chain by chain,
+    /// rule by rule; empty when there are none.
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan).
@@ -308,8 +307,7 @@ impl Kernel {
         self.verify_owned(ruleset, &[])
     }
 
-    /// The same for a caller whose tables are `ours`: those that `ruleset` lacks should not be
-    /// there.
+    /// Verifies for a caller whose tables are `ours`: those that `ruleset` lacks should not exist.
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan).
@@ -324,12 +322,12 @@ impl Kernel {
     }
 }
 
-/// The tables to look at.
+/// Returns the tables to read.
 pub(super) fn named(ruleset: &Ruleset, ours: &[TableId]) -> Vec<TableId> {
     ruleset.tables.iter().map(TableId::from).chain(ours.iter().cloned()).collect()
 }
 
-/// What makes the rule set true; it is validated first when there is anything to do.
+/// Plans the changes; the rule set is validated when there are any.
 pub(crate) fn plan(held: &Snapshot, ruleset: &Ruleset, ours: &[TableId]) -> Result<Transaction> {
     match diff(held, ruleset, ours) {
         // What the kernel holds is valid.
@@ -341,13 +339,13 @@ pub(crate) fn plan(held: &Snapshot, ruleset: &Ruleset, ours: &[TableId]) -> Resu
     }
 }
 
-/// Whether the transaction was refused because somebody else's came first, and for nothing else.
+/// Returns whether the transaction was refused only because another commit came first.
 pub(super) fn is_stale(error: &Error) -> bool {
     error.is_conflict() && error.refusals().iter().all(|refusal| refusal.errno == libc::ERESTART)
 }
 
-/// A commit makes the number after the one it asked for, and 0 is left out: nf_tables_commit,
-/// v6.12.
+/// Returns the generation that a commit creates: the number after the one it required, skipping 0
+/// (nf_tables_commit, v6.12).
 fn next(generation: Generation) -> Generation {
     Generation(generation.0.checked_add(1).unwrap_or(1))
 }

@@ -1,9 +1,9 @@
-//! Tracing: what live packets do in the rule sets, rule by rule.
+//! Traces live packets through the rule sets, rule by rule.
 //!
-//! The kernel traces packets that a rule has marked (`meta nftrace set 1`). Those rules stand in a
-//! table of our own, which belongs to a socket (`NFT_TABLE_F_OWNER`): nobody else can change it,
-//! and when the process ends without taking it away, by whatever means, the kernel does with the
-//! socket. It switches nothing on and decides nothing.
+//! The kernel traces packets that a rule has marked (`meta nftrace set 1`). These rules are in a
+//! separate table, which is owned by a socket (`NFT_TABLE_F_OWNER`): nobody else can change it,
+//! and if the process ends in any way without deleting it, the kernel deletes it with the socket.
+//! The table enables nothing else and never decides about packets.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -18,22 +18,22 @@ use crate::plan::Transaction;
 use crate::state::TraceEvent;
 use crate::sys::socket::Wait;
 
-/// What packets of one network namespace do from now on, until this is dropped.
+/// Reports what packets of one network namespace do, until this value is dropped.
 ///
-/// As an iterator it waits for the next step and never ends. To wait for other things too, wait
+/// As an iterator it waits for the next step and never ends. To wait for other events too, wait
 /// until the descriptor ([`AsFd`], [`AsRawFd`]) is readable, with poll(2), mio or tokio's
 /// `AsyncFd`, and then call [`try_next`](Self::try_next) until it returns `None`.
 ///
-/// The kernel tells everybody of everything: several traces of a namespace, and `nft monitor
-/// trace`, see also the packets that another one, or a rule with `meta nftrace set 1`, has marked,
-/// and the table `nftmesh-trace-...` of another trace. What is told of the own table is left out.
+/// The kernel reports to all listeners: several traces of a namespace, and `nft monitor trace`,
+/// also see the packets marked by another trace or by a rule with `meta nftrace set 1`, and the
+/// table `nftmesh-trace-...` of another trace. Reports about this trace's own table are skipped.
 ///
-/// A message that does not fit into the receive buffer is lost, and that is told:
-/// [`TraceEvent::Overflow`]. On a busy machine, ask for fewer packets or set a limit, see
+/// A message that does not fit into the receive buffer is lost, which is reported as
+/// [`TraceEvent::Overflow`]. On a busy machine, select fewer packets or set a limit, see
 /// [`TraceFilter`].
 ///
-/// Opening and dropping it are commits like any other: a plan that somebody else has made meanwhile
-/// has to be made again. Dropping takes the kernel 8 to 24 ms.
+/// Opening and dropping it are commits like any other, so a plan that another program made in
+/// between must be made again. Dropping takes the kernel 8 to 24 ms.
 ///
 /// ```no_run
 /// use nftmesh::kernel::{Kernel, TraceFilter};
@@ -48,7 +48,7 @@ use crate::sys::socket::Wait;
 #[derive(Debug)]
 pub struct Trace {
     table: TableId,
-    /// Owns the table.
+    /// The socket that owns the table.
     owner: Kernel,
     listener: Listener<TraceEvent>,
 }
@@ -59,18 +59,18 @@ impl Told for TraceEvent {
 }
 
 impl Trace {
-    /// In the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as
-    /// one may have.
+    /// Opens a trace in the calling thread's network namespace, with a receive buffer of up to 16
+    /// MiB.
     ///
     /// # Errors
     /// [`is_invalid`](crate::Error::is_invalid) for a filter that does not
-    /// [`validate`](TraceFilter::validate), [`is_permission`](crate::Error::is_permission)
-    /// without `CAP_NET_ADMIN`, [`is_unsupported`](crate::Error::is_unsupported) when this kernel
-    /// has no tables that go with their owner (Linux 5.12): a table that could stay behind is
-    /// never made.
+    /// [`validate`](TraceFilter::validate), [`is_permission`](crate::Error::is_permission) without
+    /// `CAP_NET_ADMIN`, [`is_unsupported`](crate::Error::is_unsupported) when this kernel does not
+    /// delete tables with their owner (Linux 5.12): a table that could be left behind is never
+    /// added.
     pub fn open(filter: TraceFilter) -> Result<Self> {
         filter.validate()?;
-        // Before the table: nothing is marked that nobody hears of.
+        // Before the table, so that no marked packet is missed.
         let listener = Listener::join(NFNLGRP_NFTRACE)?;
         let mut owner = Kernel::open()?;
         let table = filter.table(format!("nftmesh-trace-{}", owner.socket.port_id()))?;
@@ -79,26 +79,28 @@ impl Trace {
         Ok(Trace { table: id, owner, listener })
     }
 
-    /// The table that marks the packets; others see it among theirs.
+    /// Returns the table that marks the packets; it is visible to others.
     #[must_use]
     pub fn table(&self) -> &TableId {
         &self.table
     }
 
-    /// Makes room for `bytes` of messages that wait, see
-    /// [`Watch::receive_buffer`](super::Watch::receive_buffer). One takes 1,280, and
-    /// those of the own table, one or two for each packet on its way in and out, take room too.
+    /// Makes room for `bytes` of queued messages, see
+    /// [`Watch::receive_buffer`](super::Watch::receive_buffer). A message takes 1,280; messages
+    /// about this trace's own table, one or two for each packet on its way in and out, take room
+    /// too.
     ///
     /// # Errors
-    /// When the kernel can't be asked.
+    /// When the kernel cannot be queried.
     pub fn receive_buffer(&mut self, bytes: usize) -> Result<usize> {
         self.listener.receive_buffer(bytes)
     }
 
-    /// The next event if there is one already.
+    /// Returns the next event if there is one already.
     ///
     /// # Errors
-    /// When the socket can't be read. Lost messages are no error but [`TraceEvent::Overflow`].
+    /// When the socket cannot be read. A loss of messages is not an error but
+    /// [`TraceEvent::Overflow`].
     pub fn try_next(&mut self) -> Result<Option<TraceEvent>> {
         self.take(Wait::DontWait)
     }
@@ -114,9 +116,9 @@ impl Trace {
 }
 
 impl Kernel {
-    /// Traces packets in the network namespace of this kernel, with a table and sockets of its own:
-    /// this kernel stays free. See [`Trace`] for how to wait, and
-    /// [`TraceSteps`](super::TraceSteps) for the same in the words of a walk.
+    /// Traces packets in the network namespace of this kernel, with a separate table and separate
+    /// sockets; this kernel stays usable. See [`Trace`] for how to wait, and
+    /// [`TraceSteps`](super::TraceSteps) for the steps of a walk.
     ///
     /// # Errors
     /// Those of [`NetNs::trace`].
@@ -126,15 +128,15 @@ impl Kernel {
     }
 }
 
-/// Takes the table away, so that everybody who watches is told.
+/// Deletes the table, so that everybody who watches is notified.
 impl Drop for Trace {
     fn drop(&mut self) {
-        // What fails here the kernel makes good: the table goes with the socket.
+        // If this fails, the kernel deletes the table with the socket.
         drop(self.owner.commit(&Transaction::new().delete_table(&self.table)));
     }
 }
 
-/// Waits; never `None`.
+/// Waits for the next event; never returns `None`.
 impl Iterator for Trace {
     type Item = Result<TraceEvent>;
 

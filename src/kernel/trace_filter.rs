@@ -1,22 +1,23 @@
-//! Which packets are traced, and the table that marks them.
+//! Selects the packets to trace, and builds the table that marks them.
 
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     Chain, ChainType, Family, Field, Hook, Name, Priority, Rule, Ruleset, Statement, Table, TableFlags,
 };
 
-/// Which packets are traced: those that any of the alternatives matches, without one every packet.
+/// Selects the packets to trace: those that any alternative matches, or every packet if there is
+/// none.
 ///
-/// An alternative is a rule of matches, and of `limit` where a busy machine has to be spared. Sets
-/// by name cannot be looked up, lists can. A packet is looked at once on the way in (prerouting)
-/// and once on the way out (output), before everything else; but
+/// An alternative is a rule of matches, with a `limit` if a busy machine must be spared. It cannot
+/// look up named sets, but it can contain lists. A packet is checked once on the way in
+/// (prerouting) and once on the way out (output), before everything else, with these exceptions:
 ///
-/// - a match on the interface it comes in on is asked only at prerouting; one on the interface it
-///   leaves on only at forward and output: of a forwarded packet, nothing is told of prerouting;
-/// - a match on the connection (`ct ...`) is asked right behind connection tracking, which it
-///   switches on; chains in front of that (`raw`) are not told of;
-/// - a packet that was marked at output stays marked over lo, and is traced where it comes in,
-///   whether or not it matches there too.
+/// - a match of the input interface is checked only at prerouting; one of the output interface
+///   only at forward and output, so prerouting is not reported for a forwarded packet;
+/// - a match of the connection (`ct ...`) is checked right after connection tracking, which it
+///   enables; chains before that (`raw`) are not reported;
+/// - a packet that was marked at output stays marked over lo, and is traced where it comes in even
+///   if it does not match there.
 ///
 /// ```
 /// use nftmesh::kernel::TraceFilter;
@@ -34,13 +35,14 @@ pub struct TraceFilter {
 }
 
 impl TraceFilter {
-    /// Every packet.
+    /// Creates a filter for every packet.
     #[must_use]
     pub fn new() -> Self {
         TraceFilter::default()
     }
 
-    /// Those too that this rule matches; the first alternative leaves only its own.
+    /// Adds the packets that this rule matches; the first alternative restricts the filter to its
+    /// packets.
     #[must_use]
     pub fn or(mut self, rule: Rule) -> Self {
         self.alternatives.push(rule);
@@ -50,13 +52,14 @@ impl TraceFilter {
     /// Checks everything that can be known without a kernel.
     ///
     /// # Errors
-    /// [`is_invalid`](Error::is_invalid) with the first alternative that is no rule of matches and
-    /// limits, or that a kernel would not take.
+    /// [`is_invalid`](Error::is_invalid) with the first alternative that has anything but matches
+    /// and limits, or that a kernel would not accept.
     pub fn validate(&self) -> Result<()> {
         self.table("nftmesh-trace").map(drop)
     }
 
-    /// The table that marks what matches, and nothing else; it dies with its owner.
+    /// Returns the table that marks matching packets and does nothing else; it is deleted with its
+    /// owner.
     pub(super) fn table(&self, name: impl Into<Name>) -> Result<Table> {
         let name = name.into();
         let empty = || Table::new(Family::Inet, &name);
@@ -96,7 +99,7 @@ impl From<Rule> for TraceFilter {
     }
 }
 
-/// Where a rule can first tell whether it matches.
+/// Returns the hooks at which it is first known whether a rule matches.
 fn places(rule: &Rule) -> impl Iterator<Item = (&'static str, Hook, Priority)> {
     let asks = |of: fn(&Field) -> bool| {
         let selectors = rule.statements.iter().filter_map(|statement| match statement {
@@ -129,8 +132,8 @@ fn invalid(rule: &Rule, why: &str) -> Error {
     Error::new(Kind::Invalid, format!("trace filter, {rule}: {why}"))
 }
 
-/// `NF_IP_PRI_FIRST`: before defragmentation (-400), raw (-300) and all else. Of equals, the last
-/// to come is the first to run.
+/// `NF_IP_PRI_FIRST`: before defragmentation (-400), raw (-300) and everything else. Among equals,
+/// the last to register runs first.
 const FIRST: Priority = Priority(i32::MIN);
-/// Right behind `NF_IP_PRI_CONNTRACK` (-200).
+/// Right after `NF_IP_PRI_CONNTRACK` (-200).
 const TRACKED: Priority = Priority(-199);

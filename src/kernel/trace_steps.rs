@@ -1,9 +1,9 @@
-//! What a trace tells, as the steps of a walk: messages name chains and handles, steps name hooks
-//! and rules.
+//! Converts a trace to the steps of a walk: messages name chains and handles, steps name hooks and
+//! rules.
 //!
-//! A message says neither its hook nor what a rule is: both come from a snapshot, which is taken
-//! again when somebody has committed. A rule that was deleted between a packet and its message is
-//! told as [`TracedSteps::unknown`].
+//! A message contains neither its hook nor the text of a rule: both come from a snapshot, which is
+//! read again after every commit. A rule that was deleted between a packet and its message is
+//! reported as [`TracedSteps::unknown`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use crate::model::{ChainId, CtDirection, Generation, Hook, Policy, RuleHandle, S
 use crate::sim::{Change, End, Fate, HeaderBytes, Interface, Packet, RuleLine, Rules, Step};
 use crate::state::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
 
-/// Turns the messages of a [`Trace`](super::Trace) into what a walk would say.
+/// Converts the messages of a [`Trace`](super::Trace) to the steps of a walk.
 ///
-/// Only what the kernel tells: rules that did not match, and what happens between hooks, are
-/// missing. Of a connection, mark and zone are not told and stand as 0.
+/// Only what the kernel reports is included: rules that did not match, and what happens between
+/// hooks, are missing. The mark and zone of a connection are not reported and are 0.
 ///
 /// ```no_run
 /// use std::collections::HashMap;
@@ -54,15 +54,15 @@ pub struct TraceSteps {
     kernel: Kernel,
     generation: Option<Generation>,
     rules: Rules,
-    /// Those of before the last commit: messages may be older.
+    /// The rules before the last commit: messages may be older.
     rules_before: Rules,
     interfaces: BTreeMap<u32, String>,
     packets: HashMap<u32, LastSeen>,
-    /// What left through lo and has not come in yet.
+    /// The packet that left through lo and has not come in yet.
     round_lo: Option<(Packet, Option<TracedConnection>)>,
 }
 
-/// What one message says.
+/// The content of one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TracedSteps {
@@ -70,17 +70,17 @@ pub struct TracedSteps {
     pub begins: Option<Packet>,
     /// What happened, in order.
     pub steps: Vec<Step>,
-    /// What decided about the packet, if that has been told.
+    /// The final decision about the packet, if it was reported.
     pub end: Option<End>,
-    /// What is not known any more.
+    /// What is no longer known.
     pub unknown: Option<String>,
 }
 
-/// Where a packet was when something was last told of it.
+/// Where a packet was last reported.
 #[derive(Debug)]
 struct LastSeen {
     hook: Hook,
-    /// Base chains it has been through at this hook.
+    /// The base chains it has traversed at this hook.
     chains: Vec<Arc<ChainId>>,
     packet: Packet,
     incoming: Option<Interface>,
@@ -89,15 +89,15 @@ struct LastSeen {
 }
 
 impl TraceSteps {
-    /// In the calling thread's network namespace.
+    /// Opens the converter in the calling thread's network namespace.
     ///
     /// # Errors
-    /// When the kernel can't be read.
+    /// When the kernel cannot be read.
     pub fn open() -> Result<Self> {
         TraceSteps::of(&NetNs::current()?)
     }
 
-    /// Those of a namespace.
+    /// Opens the converter for a namespace.
     pub(super) fn of(namespace: &NetNs) -> Result<Self> {
         let mut steps = TraceSteps {
             kernel: namespace.kernel()?,
@@ -112,10 +112,10 @@ impl TraceSteps {
         Ok(steps)
     }
 
-    /// What a message says. Messages have to come in the order of the trace.
+    /// Converts a message. Messages must come in the order of the trace.
     ///
     /// # Errors
-    /// When rules or interfaces have to be read anew and can't.
+    /// When rules or interfaces have to be read again and cannot be.
     pub fn take(&mut self, message: &TraceMessage) -> Result<TracedSteps> {
         self.refresh()?;
         let mut told = TracedSteps::default();
@@ -160,7 +160,7 @@ impl TraceSteps {
         Ok(told)
     }
 
-    /// The packet as it comes to a base chain.
+    /// Records the packet as it enters a base chain.
     fn shown(
         &mut self,
         told: &mut TracedSteps,
@@ -172,13 +172,14 @@ impl TraceSteps {
         let begins_here = matches!(hook, Hook::Output | Hook::Prerouting);
         let is_here = |place: &LastSeen| place.hook == hook && !place.chains.contains(&chain);
         let before = self.packets.remove(&message.id).filter(|place| is_here(place) || !begins_here);
-        // The mark is that behind the first rule; what it was before only an earlier chain has told.
+        // The mark is the one after the first rule; the one before it is known only from an
+        // earlier chain.
         let mark = before.as_ref().map_or(message.mark, |place| place.packet.mark);
         let Some(mut packet) = Packet::traced(shown, mark) else {
             told.unknown = Some("a packet without an IP header".to_owned());
             return Ok(());
         };
-        // For people the fields are enough.
+        // The fields are enough for people.
         packet.bytes = HeaderBytes::default();
         let (incoming, outgoing) = (self.interface(shown.iif)?, self.interface(shown.oif)?);
         let mut place = match before {
@@ -211,11 +212,11 @@ impl TraceSteps {
         Ok(())
     }
 
-    /// The mark after the step.
+    /// Records the mark after the step.
     fn mark(&mut self, told: &mut TracedSteps, message: &TraceMessage) {
         let Some(place) = self.packets.get_mut(&message.id) else { return };
         let (from, to) = (place.packet.mark, message.mark);
-        // A packet that was given away shows none.
+        // A packet that the kernel no longer owns shows none.
         if from != to && told.end.is_none() {
             place.packet.mark = to;
             told.steps.push(Step::Change(Change::Mark { from, to }));
@@ -230,7 +231,7 @@ impl TraceSteps {
         }
     }
 
-    /// What is known of the connection of the packet, if it is the one that left through lo last.
+    /// Returns the packet that last left through lo, if it is this one, with its connection.
     fn left_by_lo(&mut self, packet: &Packet) -> Option<(Packet, Option<TracedConnection>)> {
         let ends = |packet: &Packet| (packet.protocol, packet.source, packet.destination, packet.sport, packet.dport);
         self.round_lo.take().filter(|(left, _)| ends(left) == ends(packet))
@@ -267,7 +268,7 @@ impl TraceSteps {
     }
 }
 
-/// `None` for what no walk knows.
+/// Returns the fate of a verdict; `None` for what no walk knows.
 fn fate(verdict: &TraceVerdict) -> Option<Fate> {
     match verdict {
         TraceVerdict::Given(verdict) => Some(Fate::Matched(verdict.clone())),
@@ -286,7 +287,7 @@ fn end(rule: &Arc<RuleLine>, fate: &Fate) -> Option<End> {
     }
 }
 
-/// Whether tracking says nothing new; its status changes on the way.
+/// Returns whether tracking reports nothing new; the status changes on the way.
 fn is_same(before: Option<TracedConnection>, now: Option<TracedConnection>) -> bool {
     let said = |ct: TracedConnection| (ct.state, ct.id, ct.direction);
     before.map(said) == now.map(said)
@@ -297,7 +298,7 @@ fn tracked(ct: &TracedConnection) -> Step {
     Step::Change(Change::Tracked { state, direction: direction.unwrap_or(CtDirection::Original), zone: 0, mark: 0 })
 }
 
-/// What is different in the addresses and ports.
+/// Returns the changes of addresses and ports.
 fn translated(before: &Packet, after: &Packet) -> [Option<Change>; 2] {
     let source = |packet: &Packet| SocketAddr::new(packet.source, packet.sport);
     let destination = |packet: &Packet| SocketAddr::new(packet.destination, packet.dport);
@@ -308,5 +309,5 @@ fn translated(before: &Packet, after: &Packet) -> [Option<Change>; 2] {
 
 /// `LOOPBACK_IFINDEX`, include/net/flow.h.
 const LO: u32 = 1;
-/// Those that nothing more is told of are forgotten then.
+/// Above this number, packets without further reports are forgotten.
 const MOST_PACKETS: usize = 4096;

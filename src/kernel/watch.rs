@@ -1,4 +1,4 @@
-//! Watching: every commit in a network namespace, as events.
+//! Watches every commit in a network namespace, as events.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -13,13 +13,13 @@ use crate::sys::socket::Wait;
 
 /// The commits of one network namespace from now on.
 ///
-/// As an iterator it waits for the next event and never ends. To wait for other things too, wait
+/// As an iterator it waits for the next event and never ends. To wait for other events too, wait
 /// until the descriptor ([`AsFd`], [`AsRawFd`]) is readable, with poll(2), mio or tokio's
 /// `AsyncFd`, and then call [`try_next`](Self::try_next) until it returns `None`.
 ///
-/// An event that does not fit into the receive buffer is lost, and that is told:
-/// [`Event::Overflow`] means to read everything again, see [`Kernel::snapshot`]. The events of one
-/// rule or element take 100 bytes to some hundred.
+/// An event that does not fit into the receive buffer is lost, which is reported as
+/// [`Event::Overflow`]: read everything again, see [`Kernel::snapshot`]. The events of one rule or
+/// element take 100 to some hundred bytes.
 ///
 /// ```no_run
 /// use nftmesh::kernel::Watch;
@@ -37,7 +37,7 @@ use crate::sys::socket::Wait;
 #[derive(Debug)]
 pub struct Watch {
     listener: Listener<Event>,
-    /// Sockets whose commits are left out.
+    /// Sockets whose commits are skipped.
     own: Vec<u32>,
     /// The rule whose deletion was the last event.
     deleted: Option<(ChainId, RuleHandle)>,
@@ -49,32 +49,31 @@ impl Told for Event {
 }
 
 impl Watch {
-    /// Of the calling thread's network namespace, with a receive buffer of 16 MiB, or as much as
-    /// one may have.
+    /// Watches the calling thread's network namespace, with a receive buffer of up to 16 MiB.
     ///
     /// # Errors
     /// When no netlink socket can be opened; [`is_permission`](crate::Error::is_permission) when
-    /// its events may not be seen.
+    /// its events may not be received.
     pub fn open() -> Result<Self> {
         Ok(Watch { listener: Listener::join(NFNLGRP_NFTABLES)?, own: Vec::new(), deleted: None })
     }
 
-    /// Makes room for `bytes` of events that wait, counted with the kernel's bookkeeping (for small
-    /// events, a few times their length), and returns how much there is: less where
-    /// `net.core.rmem_max` is the limit, at least some thousand bytes.
+    /// Makes room for `bytes` of queued events, including the kernel's bookkeeping (for small
+    /// events, a few times their length), and returns the resulting size: less where
+    /// `net.core.rmem_max` limits it, and at least some thousand bytes.
     ///
     /// # Errors
-    /// When the kernel can't be asked.
+    /// When the kernel cannot be queried.
     pub fn receive_buffer(&mut self, bytes: usize) -> Result<usize> {
         self.listener.receive_buffer(bytes)
     }
 
-    /// Leaves out what this `kernel` commits from here on: no events, and no room in the receive
-    /// buffer.
+    /// Skips the commits that this `kernel` makes from here on: they cause no events and take no
+    /// room in the receive buffer.
     ///
-    /// Who committed is known by the address of the socket. The pid that an event carries is no way
-    /// to know oneself: it counts threads, in the initial pid namespace. An address can be
-    /// given again once the socket is closed, so leave out what lives as long as the watch.
+    /// Commits are recognised by the address of the socket. The pid in an event is unsuitable: it
+    /// counts threads, in the initial pid namespace. An address can be reused once its socket is
+    /// closed, so leave out only kernels that live as long as the watch.
     ///
     /// # Errors
     /// When the kernel has no socket filters.
@@ -86,21 +85,21 @@ impl Watch {
         self.listener.socket.leave_out(&self.own).map_err(failed::<Event>)
     }
 
-    /// The next event if there is one already.
+    /// Returns the next event if there is one already.
     ///
     /// # Errors
-    /// When the socket can't be read. Lost events are no error but [`Event::Overflow`].
+    /// When the socket cannot be read. A loss of events is not an error but [`Event::Overflow`].
     pub fn try_next(&mut self) -> Result<Option<Event>> {
         self.take(Wait::DontWait)
     }
 
     fn take(&mut self, wait: Wait) -> Result<Option<Event>> {
         let Watch { listener, own, deleted } = self;
-        // What came before the filter.
+        // Drops what came before the filter.
         let taken = listener.take(wait, |message| (!own.contains(&message.port)).then(|| netlink::event(message)))?;
         let Some(mut event) = taken else { return Ok(None) };
-        // A rule that is replaced keeps its handle. The flags of its event are those of the request, and
-        // not all programs set the same.
+        // A replaced rule keeps its handle. The flags of its event are those of the request, and
+        // not all programs set the same ones.
         if let Event::RuleAdded { chain, position, rule } = &mut event {
             if deleted.as_ref().is_some_and(|(from, handle)| from == chain && *handle == rule.handle) {
                 *position = AddedAt::Replaced;
@@ -115,7 +114,8 @@ impl Watch {
 }
 
 impl Kernel {
-    /// Watches the network namespace of this kernel, its own commits too, see [`Watch::leave_out`].
+    /// Watches the network namespace of this kernel, including its own commits, see
+    /// [`Watch::leave_out`].
     ///
     /// # Errors
     /// Those of [`NetNs::watch`].
@@ -125,7 +125,7 @@ impl Kernel {
     }
 }
 
-/// Waits; never `None`.
+/// Waits for the next event; never returns `None`.
 impl Iterator for Watch {
     type Item = Result<Event>;
 

@@ -1,6 +1,6 @@
 //! Unix sockets with names that are not files: unix(7), "abstract". A name belongs to the network
-//! namespace of the thread that binds it, can be bound once, and is free again when the last
-//! descriptor of its socket is closed, by whatever death.
+//! namespace of the thread that binds it, can be bound only once, and is free again when the last
+//! descriptor of its socket is closed, however its process ends.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -13,21 +13,21 @@ pub(crate) fn listen(name: &[u8]) -> io::Result<UnixListener> {
     UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)
 }
 
-/// Binds a name that is only there to be read in `/proc/net/unix`.
+/// Binds a name that only serves to be read in `/proc/net/unix`.
 pub(crate) fn announce(name: &[u8]) -> io::Result<UnixDatagram> {
     UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)
 }
 
 /// Connects without waiting: `ECONNREFUSED` when nobody listens under that name, `EAGAIN` when too
-/// many wait to be accepted.
+/// many connections wait to be accepted.
 ///
-/// The standard library can only connect and wait, and would wait for ever for a listener that
-/// never accepts.
+/// The standard library can only connect and wait, possibly forever for a listener that never
+/// accepts.
 pub(crate) fn connect(name: &[u8]) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: socket takes three integers.
     let fd = super::check(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })?;
-    // SAFETY: the descriptor is new, open and nobody else's.
+    // SAFETY: the descriptor is new, open and not owned elsewhere.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     // struct sockaddr_un: family u16, then the name, whose first byte is zero when it is abstract.
     let mut address = Vec::with_capacity(size_of::<libc::sockaddr_un>());
@@ -35,16 +35,16 @@ pub(crate) fn connect(name: &[u8]) -> io::Result<OwnedFd> {
     address.push(0);
     address.extend_from_slice(name);
     let length = address.len() as libc::socklen_t;
-    // SAFETY: `length` is the size of `address`, which is live; the kernel refuses what is longer than
-    // its own structure.
+    // SAFETY: `length` is the size of `address`, which is live; the kernel refuses an address
+    // longer than its own structure.
     super::check(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length) })?;
     Ok(socket)
 }
 
-/// The process at the other end, as it was when it began to listen. `SO_PEERCRED`, unix(7).
+/// The process at the other end when it began to listen. `SO_PEERCRED`, unix(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
-    /// As this process sees it; 0 when it is in a process namespace that cannot be seen from here.
+    /// In this process's pid namespace; 0 when the peer is in one that is not visible here.
     pub(crate) pid: u32,
     /// As this user namespace maps it; 65534 when it does not.
     pub(crate) uid: u32,
@@ -57,15 +57,15 @@ pub(crate) fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
     Ok(Peer { pid: u32::from_ne_bytes([p0, p1, p2, p3]), uid: u32::from_ne_bytes([u0, u1, u2, u3]) })
 }
 
-/// Waits until the other end is gone, but no longer than this.
+/// Waits until the other end is closed, but no longer than this.
 pub(crate) fn wait_for_hangup(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
     let limit = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX);
     let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: 0, revents: 0 };
-    // SAFETY: one live pollfd is passed and counted; POLLHUP and POLLERR are told without being asked
-    // for.
+    // SAFETY: one live pollfd is passed and counted; POLLHUP and POLLERR are reported without
+    // being requested.
     let code = unsafe { libc::poll(&raw mut asked, 1, limit) };
     match super::check(code) {
-        // Whoever waits looks at the time anyway.
+        // The caller checks the time anyway.
         Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
         _ => Ok(()),
     }
@@ -86,7 +86,7 @@ mod tests {
             assert_eq!(listen(b"a name").expect_err("it is bound").kind(), io::ErrorKind::AddrInUse);
             in_namespace(|| drop(listen(b"a name").expect("another namespace")));
             drop(held);
-            // A child that another test starts may hold a copy for a moment.
+            // A child process that another test starts may hold a copy for a moment.
             assert!(comes_true(|| listen(b"a name").is_ok()), "it stays bound");
         });
     }

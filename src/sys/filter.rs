@@ -1,19 +1,19 @@
-//! A socket filter (classic BPF) that leaves out what some sockets caused: it never takes room in
-//! the receive buffer.
+//! A socket filter (classic BPF) that drops what some sockets caused, so that it never takes room
+//! in the receive buffer.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Drops every datagram whose first message has one of these numbers in `nlmsg_pid`; replaces an
-/// earlier filter.
+/// Drops every datagram whose first message has one of these numbers in `nlmsg_pid`, and replaces
+/// an earlier filter.
 ///
-/// A datagram holds events of one commit only, so that its first message speaks for all:
+/// A datagram only contains events of one commit, so its first message stands for all:
 /// nft_commit_notify, net/netfilter/nf_tables_api.c, v6.12.
 pub(super) fn leave_out(fd: BorrowedFd<'_>, ports: &[u32]) -> io::Result<()> {
     let statement = |code, k| libc::sock_filter { code, jt: 0, jf: 0, k };
     let mut program = vec![statement(LOAD_WORD, NLMSG_PID)];
     for port in ports {
-        // A load turns the bytes around, from the order of the network to the host's.
+        // A load swaps the bytes from network to host order.
         let k = u32::from_be_bytes(port.to_ne_bytes());
         program.push(libc::sock_filter { code: JUMP_IF_EQUAL, jt: 0, jf: 1, k });
         program.push(statement(RETURN, 0));
@@ -22,8 +22,8 @@ pub(super) fn leave_out(fd: BorrowedFd<'_>, ports: &[u32]) -> io::Result<()> {
     let len = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
     let filter = libc::sock_fprog { len, filter: program.as_mut_ptr() };
     let length = size_of_val(&filter) as libc::socklen_t;
-    // SAFETY: the kernel reads one sock_fprog and, behind its pointer, `len` instructions, all live; it
-    // keeps a copy.
+    // SAFETY: the kernel reads one sock_fprog and, through its pointer, `len` instructions, all
+    // live; it keeps a copy.
     let code = unsafe {
         libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, (&raw const filter).cast(), length)
     };

@@ -1,4 +1,4 @@
-//! What stands in front of the attributes of a message.
+//! The part of a message before its attributes.
 
 /// The header of a message of nf_tables.
 #[derive(Clone, Copy, Debug)]

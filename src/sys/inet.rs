@@ -1,17 +1,18 @@
-//! The socket options of a transparent proxy, and nothing about what to do with them.
+//! The socket options of a transparent proxy.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Where a TCP connection went before NAT changed its destination, whatever the family of the
-/// socket; `ENOENT` when conntrack has no record of it or is not in this kernel, `EPROTOTYPE` when
-/// the socket is not TCP.
+/// Returns the destination of a TCP connection before NAT changed it, for a socket of either
+/// family; `ENOENT` when conntrack has no record of it or is missing in this kernel, `EPROTOTYPE`
+/// when the socket is not TCP.
 pub(crate) fn original_destination(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     let local = local_address(socket)?;
     let is_v4 = match local.ip() {
         IpAddr::V4(_) => true,
-        // An IPv6 listener takes IPv4 connections as ::ffff:a.b.c.d; their record is an IPv4 one.
+        // An IPv6 listener accepts IPv4 connections as ::ffff:a.b.c.d; their conntrack record is
+        // IPv4.
         IpAddr::V6(address) => address.to_ipv4_mapped().is_some(),
     };
     let address = if is_v4 {
@@ -28,8 +29,8 @@ pub(crate) fn original_destination(socket: BorrowedFd<'_>) -> io::Result<SocketA
     }
 }
 
-/// A listener that takes connections to addresses that are not this machine's; an IPv6 one takes
-/// IPv6 only.
+/// Opens a listener that accepts connections to foreign addresses; an IPv6 listener accepts IPv6
+/// only.
 pub(crate) fn transparent_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let family = if address.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
     let socket = open(family)?;
@@ -47,15 +48,15 @@ pub(crate) fn transparent_listener(address: SocketAddr) -> io::Result<TcpListene
     Ok(TcpListener::from(socket))
 }
 
-/// Starts a connection from an address and comes back at once: whether it is taken is for the other
-/// end to see.
+/// Starts a connection from an address and returns at once; the other end sees whether it is
+/// accepted.
 pub(crate) fn start_connecting(from: IpAddr, to: SocketAddr) -> io::Result<OwnedFd> {
     let socket = open(if to.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET })?;
     bind(socket.as_fd(), SocketAddr::new(from, 0))?;
     set_nonblocking(socket.as_fd())?;
     let (bytes, length) = encode(to);
-    // SAFETY: `length` is at most the size of `bytes`, which is live; the kernel copies it, alignment
-    // does not matter.
+    // SAFETY: `length` is at most the size of `bytes`, which is live; the kernel copies it, and
+    // alignment does not matter.
     let code = unsafe { libc::connect(socket.as_raw_fd(), bytes.as_ptr().cast(), length as libc::socklen_t) };
     match super::check(code) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
@@ -71,14 +72,14 @@ fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 fn open(family: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: socket takes three integers.
     let fd = super::check(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::IPPROTO_TCP) })?;
-    // SAFETY: the descriptor is new, open and nobody else's.
+    // SAFETY: the descriptor is new, open and not owned elsewhere.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn bind(fd: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
     let (bytes, length) = encode(address);
-    // SAFETY: `length` is at most the size of `bytes`, which is live; the kernel copies it, alignment
-    // does not matter.
+    // SAFETY: `length` is at most the size of `bytes`, which is live; the kernel copies it, and
+    // alignment does not matter.
     super::check(unsafe { libc::bind(fd.as_raw_fd(), bytes.as_ptr().cast(), length as libc::socklen_t) }).map(drop)
 }
 
@@ -96,8 +97,8 @@ fn local_address(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     decode(bytes)
 }
 
-/// `struct sockaddr_in` or `sockaddr_in6` as bytes: family in host order, port and address as on
-/// the wire, ip(7), ipv6(7).
+/// Decodes `struct sockaddr_in` or `sockaddr_in6`: family in host order, port and address in
+/// network order, ip(7), ipv6(7).
 fn decode(bytes: [u8; IPV6_LENGTH]) -> io::Result<SocketAddr> {
     let [f0, f1, p0, p1, rest @ ..] = bytes;
     let port = u16::from_be_bytes([p0, p1]);
@@ -116,7 +117,7 @@ fn decode(bytes: [u8; IPV6_LENGTH]) -> io::Result<SocketAddr> {
     }
 }
 
-/// The other way round, with the length that counts.
+/// Encodes an address, and returns the length of its structure.
 fn encode(address: SocketAddr) -> ([u8; IPV6_LENGTH], usize) {
     let mut bytes = [0u8; IPV6_LENGTH];
     let port = address.port().to_be_bytes();

@@ -15,15 +15,15 @@ pub(crate) fn names_by_index() -> io::Result<BTreeMap<u32, String>> {
     Ok(entries.collect())
 }
 
-/// What if_nameindex(3) allocated.
+/// The list that if_nameindex(3) allocated.
 struct List(NonNull<libc::if_nameindex>);
 
 impl List {
-    /// The entry at an index that is no further than one after the last; `None` at the end.
+    /// Returns the entry at an index that is at most one past the last; `None` at the end.
     fn entry(&self, index: usize) -> Option<(u32, String)> {
-        // SAFETY: entries are asked for in turn, and the first with index 0 ends the list.
+        // SAFETY: entries are read in turn, and the first with index 0 ends the list.
         let entry = unsafe { self.0.add(index) };
-        // SAFETY: within the list, as said, and it lives as long as `self`.
+        // SAFETY: within the list, see above, which lives as long as `self`.
         let libc::if_nameindex { if_index, if_name } = unsafe { *entry.as_ref() };
         if if_index == 0 || if_name.is_null() {
             return None;

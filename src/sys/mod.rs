@@ -1,7 +1,7 @@
-//! System calls, and nothing else: the only module of the crate that holds `unsafe`.
+//! System calls; the only module of the crate that contains `unsafe`.
 //!
-//! Each unsafe block does one thing and says why it may. Lengths are checked before C sees them,
-//! every return code is checked, and what comes back is bytes and integers: callers decode them in
+//! Each unsafe block does one thing and states why it is sound. Lengths are checked before C sees
+//! them, every return code is checked, and results are bytes and integers, which callers decode in
 //! safe Rust.
 
 #[cfg(feature = "mesh")]
@@ -37,7 +37,7 @@ fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Resu
     option_bytes::<{ size_of::<libc::c_int>() }>(fd, level, name).map(libc::c_int::from_ne_bytes)
 }
 
-/// `getsockopt` of anything that is plain bytes; what the kernel leaves out stays zero.
+/// Calls `getsockopt` for plain bytes; what the kernel does not write stays zero.
 fn option_bytes<const N: usize>(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<[u8; N]> {
     let mut value = [0u8; N];
     let mut length = N as libc::socklen_t;
@@ -47,17 +47,17 @@ fn option_bytes<const N: usize>(fd: BorrowedFd<'_>, level: libc::c_int, name: li
     check(code).map(|_| value)
 }
 
-/// The C convention: -1 means look at `errno`.
+/// Checks a return code: -1 means that `errno` is set.
 fn check(code: libc::c_int) -> io::Result<libc::c_int> {
     if code == -1 { Err(io::Error::last_os_error()) } else { Ok(code) }
 }
 
-/// The same for calls that return a length.
+/// Checks the return value of a call that returns a length.
 fn check_length(code: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(code).map_err(|_| io::Error::last_os_error())
 }
 
-/// Calls again for as long as a signal gets in the way.
+/// Repeats a call while signals interrupt it.
 fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

@@ -1,5 +1,5 @@
-//! Network namespaces. A thread that moves is always a short-lived one of ours: the caller's
-//! threads never change namespace.
+//! Network namespaces. Only short-lived threads of this crate change namespace, never the caller's
+//! threads.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +8,7 @@ use std::{fs, io, thread};
 /// The namespace of the thread that reads it, namespaces(7).
 pub(crate) const CURRENT: &str = "/proc/thread-self/ns/net";
 
-/// What tells one namespace from another: device and inode of its file, namespaces(7).
+/// The identity of a namespace: device and inode of its file, namespaces(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
@@ -16,7 +16,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Of the calling thread.
+    /// Returns the identity of the calling thread's namespace.
     pub(crate) fn current() -> io::Result<Self> {
         fs::metadata(CURRENT).map(|metadata| Identity::of(&metadata))
     }
@@ -27,12 +27,12 @@ impl Identity {
 }
 
 /// Runs `work` on a short-lived thread inside the namespace and returns its result; a panic in
-/// `work` goes on in the caller.
+/// `work` continues in the caller.
 pub(crate) fn in_namespace<T: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     on_own_thread(|| enter(namespace), work)
 }
 
-/// The same in a fresh namespace, which ends with the last thread, socket or process in it.
+/// Runs `work` in a new namespace, which ends with the last thread, socket or process in it.
 #[cfg(test)]
 pub(crate) fn in_new_namespace<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     on_own_thread(unshare, work)
@@ -44,11 +44,11 @@ pub(crate) fn as_nobody<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<
     on_own_thread(drop_privileges, work)
 }
 
-/// The `CLONE_NEW*` of a namespace file; `ENOTTY` for every other file. `NS_GET_NSTYPE`,
-/// ioctl_ns(2).
+/// Returns the `CLONE_NEW*` flag of a namespace file; `ENOTTY` for every other file.
+/// `NS_GET_NSTYPE`, ioctl_ns(2).
 pub(crate) fn kind(file: BorrowedFd<'_>) -> io::Result<libc::c_int> {
-    // SAFETY: this request takes no argument and writes no memory; on a file that is no namespace it is
-    // ENOTTY.
+    // SAFETY: this request takes no argument and writes no memory; on a file that is not a
+    // namespace it fails with ENOTTY.
     super::check(unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) })
 }
 
@@ -64,28 +64,29 @@ fn on_own_thread<T: Send>(
     })
 }
 
-/// Moves the calling thread for good.
+/// Moves the calling thread permanently.
 fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
-    // SAFETY: setns takes two integers; only the thread of `on_own_thread` gets here, which ends
+    // SAFETY: setns takes two integers; only the thread of `on_own_thread` calls this, and it ends
     // afterwards.
     super::check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
 }
 
 #[cfg(test)]
 fn unshare() -> io::Result<()> {
-    // SAFETY: CLONE_NEWNET touches no memory; only the thread of `on_own_thread` gets here, which ends
-    // afterwards.
+    // SAFETY: CLONE_NEWNET touches no memory; only the thread of `on_own_thread` calls this, and
+    // it ends afterwards.
     super::check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(drop)
 }
 
-/// The system call, not the function of libc, which takes all threads along.
+/// Makes the system call and not the call of libc, which would change all threads.
 #[cfg(test)]
 fn drop_privileges() -> io::Result<()> {
     const NOBODY: libc::c_long = 65534;
-    // SAFETY: three integers; only the thread of `on_own_thread` gets here, which ends afterwards.
+    // SAFETY: three integers; only the thread of `on_own_thread` calls this, and it ends
+    // afterwards.
     let code = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
     super::check_length(code as libc::ssize_t).map(drop).map_err(|error| match error.raw_os_error() {
-        // setresuid(2): the user namespace of a user without root has no other user.
+        // setresuid(2): a user namespace made without root maps no other user.
         Some(libc::EINVAL) => io::Error::new(io::ErrorKind::PermissionDenied, "no other user can be here"),
         _ => error,
     })

@@ -1,8 +1,8 @@
-//! libnftnl as an encoder: objects that are filled and written as netlink messages, one at a time.
+//! libnftnl as an encoder: objects are filled and written as netlink messages, one at a time.
 //!
-//! Every object counts the most bytes it can need, and the message has that much room before C
-//! writes into it. Strings are bounded and without NUL, values at most 64 bytes
-//! (`NFT_DATA_VALUE_MAXLEN`); anything else is an error here, never a call.
+//! Every object tracks the most bytes it can need, and the message has that much room before C
+//! writes to it. Strings are bounded and without NUL, and values have at most 64 bytes
+//! (`NFT_DATA_VALUE_MAXLEN`); anything else is an error before C is called.
 
 use std::ffi::CStr;
 use std::io;
@@ -21,7 +21,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// The message that was written last.
+    /// Returns the message that was written last.
     fn message_of(&self, length: usize) -> &[u8] {
         let words = self.words.get(..length.div_ceil(WORD)).unwrap_or_default();
         // SAFETY: the pointer and length are those of a live slice, whose every byte is initialised; u8 has
@@ -29,8 +29,7 @@ impl Scratch {
         unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * WORD) }
     }
 
-    /// Writes one message: the header, and what `build` writes behind it, which is at most `bound`
-    /// bytes.
+    /// Writes one message: the header, and at most `bound` bytes that `build` writes after it.
     fn message(&mut self, header: Header, bound: usize, build: impl FnOnce(*mut c::libc::nlmsghdr)) -> &[u8] {
         let room = HEADERS + bound.next_multiple_of(WORD);
         self.words.clear();
@@ -44,13 +43,13 @@ impl Scratch {
         // SAFETY: `message` is the start of `words`, and C keeps nlmsg_len within what the objects' bounds
         // allow.
         let length = unsafe { (*message).nlmsg_len } as usize;
-        // C has written by now; going on with a corrupt heap would be worse than this.
+        // C has already written by now, and continuing with a corrupt heap would be worse.
         assert!(length <= room, "a bound was too small: {length} > {room}");
         self.message_of(length)
     }
 }
 
-/// A C object: one pointer, freed on drop, with the most bytes that writing it can take.
+/// A C object: one pointer, freed on drop, and the most bytes that writing it can take.
 macro_rules! object {
     ($(#[$doc:meta])* $name:ident, $type:ident, $alloc:ident, $free:ident) => {
         $(#[$doc])*
@@ -61,7 +60,7 @@ macro_rules! object {
         }
 
         impl $name {
-            /// An empty one.
+            /// Creates an empty object.
             pub(crate) fn new() -> io::Result<Self> {
                 // SAFETY: takes nothing, returns an owned pointer or null.
                 let raw = NonNull::new(unsafe { c::$alloc() }).ok_or(io::ErrorKind::OutOfMemory)?;
@@ -78,7 +77,7 @@ macro_rules! object {
     };
 }
 
-/// Setters of an object: a number is copied by value, bytes and strings are copied by C before it
+/// Setters of an object: a number is passed by value, and C copies bytes and strings before it
 /// returns.
 macro_rules! setters {
     ($name:ident { $($method:ident($value:ty) => $set:ident;)* }) => {
@@ -173,14 +172,14 @@ impl Element {
         check(unsafe { c::nftnl_set_elem_set(self.raw.as_ptr(), attribute as u16, bytes.as_ptr().cast(), length) })
     }
 
-    /// Takes an attribute away again, so that the same object serves for the next element.
+    /// Removes an attribute, so that the object can be reused for the next element.
     pub(crate) fn unset(&mut self, attribute: u32) {
         // SAFETY: `raw` is live; unsetting what is not set does nothing.
         unsafe { c::nftnl_set_elem_unset(self.raw.as_ptr(), attribute as u16) };
     }
 }
 
-/// An expression; a rule takes it over.
+/// An expression, to be owned by a rule.
 #[derive(Debug)]
 pub(crate) struct Expr {
     raw: NonNull<c::nftnl_expr>,
@@ -188,7 +187,7 @@ pub(crate) struct Expr {
 }
 
 impl Expr {
-    /// An empty expression of this kind.
+    /// Creates an empty expression of this kind.
     pub(crate) fn new(kind: &CStr) -> io::Result<Self> {
         // SAFETY: the name is NUL terminated; returns an owned pointer or null.
         let raw = NonNull::new(unsafe { c::nftnl_expr_alloc(kind.as_ptr()) }).ok_or_else(|| {
@@ -201,21 +200,21 @@ impl Expr {
         Ok(Expr { raw, bound: 3 * ATTRIBUTE + 2 * VALUE })
     }
 
-    /// Sets the information of an xtables extension, of which C keeps a copy that it frees itself
+    /// Sets the data of an xtables extension; C owns a copy that it frees
     /// (`nftnl_expr_match_set`).
     pub(crate) fn information(&mut self, attribute: u32, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() > INFORMATION {
             return Err(too_long(bytes.len(), INFORMATION));
         }
         self.bound += 2 * ATTRIBUTE + bytes.len().next_multiple_of(WORD);
-        // SAFETY: any size may be asked for; null is looked for.
+        // SAFETY: any size may be requested; the result is checked for null.
         let copy = unsafe { c::libc::malloc(bytes.len().max(1)) };
         let copy = NonNull::new(copy).ok_or(io::ErrorKind::OutOfMemory)?;
         // SAFETY: the copy is new and has room for as many bytes.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), copy.as_ptr().cast(), bytes.len()) };
         let length = bytes.len() as u32;
-        // SAFETY: `raw` is live and from here on owns the copy, which came from malloc(3) and goes to
-        // free(3) with it.
+        // SAFETY: `raw` is live and owns the copy from here on, which came from malloc(3) and is
+        // released by free(3).
         check(unsafe { c::nftnl_expr_set(self.raw.as_ptr(), attribute as u16, copy.as_ptr().cast_const(), length) })
     }
 }
@@ -231,7 +230,7 @@ setters!(Expr data nftnl_expr_set up to VALUE);
 
 impl Drop for Expr {
     fn drop(&mut self) {
-        // SAFETY: `raw` is owned: a rule that takes the expression over forgets this value.
+        // SAFETY: `raw` is owned; a rule that takes the expression forgets this value.
         unsafe { c::nftnl_expr_free(self.raw.as_ptr()) };
     }
 }
@@ -249,7 +248,8 @@ impl Rule {
 impl Set {
     /// Sets the width of every field of the key, for a concatenation of intervals.
     pub(crate) fn fields(&mut self, widths: &[u8]) -> io::Result<()> {
-        // libnftnl copies into an array of NFT_REG32_COUNT and then looks for a zero behind the last.
+        // libnftnl copies into an array of NFT_REG32_COUNT and then looks for a zero after the
+        // last.
         if widths.len() >= FIELDS {
             return Err(too_long(widths.len(), FIELDS - 1));
         }
@@ -258,7 +258,7 @@ impl Set {
 }
 
 impl Scratch {
-    /// A message about a table.
+    /// Writes a message about a table.
     pub(crate) fn table(&mut self, header: Header, table: &Table) -> &[u8] {
         // SAFETY: `message` has room for the table's bound, and the table is live.
         self.message(header, table.bound, |message| unsafe {
@@ -266,7 +266,7 @@ impl Scratch {
         })
     }
 
-    /// A message about a chain.
+    /// Writes a message about a chain.
     pub(crate) fn chain(&mut self, header: Header, chain: &Chain) -> &[u8] {
         // SAFETY: `message` has room for the chain's bound, and the chain is live.
         self.message(header, chain.bound + 2 * ATTRIBUTE, |message| unsafe {
@@ -274,7 +274,7 @@ impl Scratch {
         })
     }
 
-    /// A message about a rule.
+    /// Writes a message about a rule.
     pub(crate) fn rule(&mut self, header: Header, rule: &Rule) -> io::Result<&[u8]> {
         if rule.bound > NEST {
             return Err(too_long(rule.bound, NEST));
@@ -285,7 +285,7 @@ impl Scratch {
         }))
     }
 
-    /// A message about a set.
+    /// Writes a message about a set.
     pub(crate) fn set(&mut self, header: Header, set: &Set) -> &[u8] {
         // SAFETY: `message` has room for the set's bound and its description, and the set is live.
         self.message(header, set.bound + VALUE * 8, |message| unsafe {
@@ -293,10 +293,10 @@ impl Scratch {
         })
     }
 
-    /// A message about elements of a set. `fill` sets the one element object anew for every element
-    /// and says whether there is one (there are at most `most`); the message ends with the
-    /// last, or before it would pass what one nest of attributes can hold. Returns how many
-    /// went in.
+    /// Writes a message about elements of a set. `fill` sets the one element object for every
+    /// element and returns whether there is one (there are at most `most`); the message ends with
+    /// the last, or before it would exceed what one nest of attributes can hold. Returns how many
+    /// were written.
     pub(crate) fn elements(
         &mut self,
         header: Header,
@@ -344,7 +344,7 @@ impl Scratch {
     }
 }
 
-/// A NUL-terminated copy, on the stack where it is short.
+/// A NUL-terminated copy, on the stack if it is short.
 struct CText(SmallVec<[u8; 64]>);
 
 impl CText {
@@ -384,11 +384,11 @@ const ATTRIBUTE: usize = 8;
 const VALUE: usize = 64;
 /// `NFT_USERDATA_MAXLEN`, the same file.
 const USERDATA: usize = 256;
-/// More than any xtables extension has.
+/// More than any xtables extension needs.
 const INFORMATION: usize = 8192;
 /// Longest string: `NFT_NAME_MAXLEN` - 1.
 const TEXT: usize = 255;
-/// What one nest of attributes may hold: its length is 16 bits.
+/// The most that one nest of attributes may hold: its length has 16 bits.
 const NEST: usize = 65_500;
 /// The most that one element takes: key, key end, value or verdict, timeout, flags, userdata.
 const ELEMENT: usize = 3 * (VALUE + 2 * ATTRIBUTE) + TEXT + 2 * ATTRIBUTE + USERDATA + 6 * ATTRIBUTE;

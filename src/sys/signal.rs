@@ -1,12 +1,12 @@
-//! Signals that get in the way, for tests: a system call that waits ends with `EINTR`, signal(7).
+//! Signals that interrupt system calls, for tests: a waiting call fails with `EINTR`, signal(7).
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{io, thread};
 
-/// Runs `work` while one signal after the other interrupts its thread; it is handed how many came
-/// so far.
+/// Runs `work` while signals continuously interrupt its thread; `work` receives a function that
+/// counts them.
 pub(crate) fn interrupted<T>(work: impl FnOnce(&(dyn Fn() -> usize + Sync)) -> T) -> T {
     static HANDLER: Once = Once::new();
     HANDLER.call_once(|| handle().expect("a handler is set"));
@@ -17,7 +17,7 @@ pub(crate) fn interrupted<T>(work: impl FnOnce(&(dyn Fn() -> usize + Sync)) -> T
     thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                // SAFETY: that thread waits for this one before it ends.
+                // SAFETY: the target thread waits for this one before it ends.
                 unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
                 thread::sleep(Duration::from_micros(50));
             }
@@ -42,9 +42,9 @@ extern "C" fn count(_signal: libc::c_int) {
     CAUGHT.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Without `SA_RESTART`, so that the kernel does not go on by itself.
+/// Installs the handler without `SA_RESTART`, so that the kernel does not resume calls.
 fn handle() -> io::Result<()> {
-    // SAFETY: all zeros is an action: no flags, and no signals that wait.
+    // SAFETY: all zeros is a valid action: no flags, no blocked signals.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = count as extern "C" fn(libc::c_int) as usize;
     // SAFETY: `action` is live, and the handler only adds to an atomic.

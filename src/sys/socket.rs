@@ -1,13 +1,13 @@
-//! A netlink socket: one send is one `sendto`, one receive is one whole datagram from the kernel.
+//! A netlink socket: one send is one `send(2)`, one receive is one whole datagram from the kernel.
 //!
-//! A transaction must never be split, a datagram never cut, a message of another process never
-//! taken for the kernel's, and no child process may ever hold the socket, not even one that is
-//! started while it is opened (libmnl's `mnl_socket_open` leaves that moment).
+//! A transaction is never split, a datagram is never cut, and a message of another process is
+//! never taken for one of the kernel's. No child process ever inherits the socket, not even one
+//! started while it is being opened (libmnl's `mnl_socket_open` leaves that gap).
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::{fmt, io};
 
-/// A family of netlink, netlink(7).
+/// A netlink family, netlink(7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bus {
     /// `NETLINK_NETFILTER`.
@@ -19,8 +19,8 @@ pub(crate) enum Bus {
     Usersock,
 }
 
-/// An open, bound netlink socket. It belongs to the network namespace of the thread that opened it,
-/// wherever it is used later.
+/// An open, bound netlink socket. It belongs to the network namespace of the thread that opened
+/// it, regardless of where it is used later.
 pub(crate) struct NetlinkSocket {
     fd: OwnedFd,
     port: u32,
@@ -34,7 +34,8 @@ pub(crate) enum Wait {
 }
 
 impl NetlinkSocket {
-    /// Opens and binds, close-on-exec, with extended acknowledgements that leave the request out.
+    /// Opens and binds a socket, close-on-exec, with extended acknowledgements that omit the
+    /// request.
     pub(crate) fn open(bus: Bus) -> io::Result<Self> {
         let bus = match bus {
             Bus::Netfilter => libc::NETLINK_NETFILTER,
@@ -44,7 +45,7 @@ impl NetlinkSocket {
         };
         // SAFETY: takes integers and touches no memory of ours.
         let fd = super::check(unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, bus) })?;
-        // SAFETY: the kernel just opened it for us, so that nobody else owns it.
+        // SAFETY: the descriptor is new, open and not owned elsewhere.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let port = bind(fd.as_fd())?;
         let socket = NetlinkSocket { fd, port };
@@ -53,7 +54,7 @@ impl NetlinkSocket {
         Ok(socket)
     }
 
-    /// Dump requests become filters: the kernel leaves out what the header does not ask for. Linux
+    /// Turns dump requests into filters: the kernel omits what the header does not select. Linux
     /// 4.20; `ENOPROTOOPT` before.
     pub(crate) fn filter_dumps(&self) -> io::Result<()> {
         super::set_option(self.as_fd(), libc::SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
@@ -65,16 +66,16 @@ impl NetlinkSocket {
         super::set_option(self.as_fd(), libc::SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
     }
 
-    /// The address of this socket in its namespace.
+    /// Returns the address of this socket in its namespace.
     pub(crate) fn port_id(&self) -> u32 {
         self.port
     }
 
-    /// The network namespace it is in. Linux 4.10.
+    /// Returns the network namespace of the socket. Linux 4.10.
     pub(crate) fn namespace(&self) -> io::Result<OwnedFd> {
         // SAFETY: SIOCGSKNS takes no argument and touches no memory of ours.
         let fd = super::check(unsafe { libc::ioctl(self.fd.as_raw_fd(), SIOCGSKNS) })?;
-        // SAFETY: the kernel just opened it for us, so that nobody else owns it.
+        // SAFETY: the descriptor is new, open and not owned elsewhere.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
@@ -82,8 +83,8 @@ impl NetlinkSocket {
     /// longer than [`ensure_send_buffer`](Self::ensure_send_buffer) allows.
     pub(crate) fn send(&self, message: &[u8]) -> io::Result<()> {
         let sent = super::uninterrupted(|| {
-            // SAFETY: the pointer and length are of one live slice. Without an address netlink sends to the
-            // kernel.
+            // SAFETY: the pointer and length are those of one live slice. Without an address
+            // netlink sends to the kernel.
             let sent = unsafe { libc::send(self.fd.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
             super::check_length(sent)
         })?;
@@ -95,15 +96,15 @@ impl NetlinkSocket {
     }
 
     /// Receives one whole datagram from the kernel into `buffer`, which grows as needed and is
-    /// reused; `None` when nothing is queued and `wait` says not to wait. Datagrams that other
-    /// processes sent are thrown away.
+    /// reused; `None` when nothing is queued and `wait` is [`Wait::DontWait`]. Datagrams of other
+    /// processes are discarded.
     pub(crate) fn recv<'b>(&self, buffer: &'b mut Vec<u8>, wait: Wait) -> io::Result<Option<&'b [u8]>> {
         let flags = match wait {
             Wait::Block => 0,
             Wait::DontWait => libc::MSG_DONTWAIT,
         };
         let received = loop {
-            // The first look takes nothing away and says how long the datagram is.
+            // The first look consumes nothing and returns the length of the datagram.
             let outcome = self.receive(&mut [], flags | libc::MSG_PEEK).and_then(|peeked| {
                 // The kernel fills a dump's datagrams up to the largest buffer it has seen.
                 let room = peeked.length.max(DUMP_DATAGRAM).max(buffer.len());
@@ -117,13 +118,13 @@ impl NetlinkSocket {
                 Err(error) => return Err(error),
             }
         };
-        // Another reader of the same socket could have taken what the first look saw.
+        // Another reader of the same socket could have consumed the datagram after the first look.
         let datagram = buffer.get(..received.length);
         datagram.map(Some).ok_or_else(|| io::Error::from_raw_os_error(libc::EMSGSIZE))
     }
 
-    /// As [`recv`](Self::recv), with one system call, for what is known to be no longer than the
-    /// kernel makes the datagrams of a dump; `EMSGSIZE` for anything longer, which is lost.
+    /// Receives like [`recv`](Self::recv), with one system call, a datagram known to be no longer
+    /// than those of a dump; `EMSGSIZE` for anything longer, which is lost.
     pub(crate) fn recv_fitting<'b>(&self, buffer: &'b mut Vec<u8>, wait: Wait) -> io::Result<Option<&'b [u8]>> {
         // The kernel fills a dump's datagrams up to the largest buffer it has seen, but not beyond this.
         if buffer.len() < DUMP_DATAGRAM {
@@ -145,30 +146,28 @@ impl NetlinkSocket {
         datagram.map(Some).ok_or_else(|| io::Error::from_raw_os_error(libc::EMSGSIZE))
     }
 
-    /// Makes room for one send of `bytes`, and says how many bytes one send may have now: fewer
-    /// than asked for, if the limit `net.core.wmem_max` stands in the way and the capability to
-    /// pass it is missing.
+    /// Makes room for one send of `bytes`, and returns how many bytes one send may have now: fewer
+    /// than requested if `net.core.wmem_max` limits them and the capability to exceed it is
+    /// missing.
     pub(crate) fn ensure_send_buffer(&self, bytes: usize) -> io::Result<usize> {
         let wanted = bytes.saturating_add(SEND_OVERHEAD);
         let allowed = self.ensure_buffer(wanted, libc::SO_SNDBUF, libc::SO_SNDBUFFORCE)?;
         Ok(allowed.saturating_sub(SEND_OVERHEAD))
     }
 
-    /// Makes room for `bytes` of queued replies and events, more or less than before (with the
-    /// kernel's bookkeeping, so of payload it is less), and says how much room there is now,
-    /// see [`ensure_send_buffer`](Self::ensure_send_buffer); here the limit is
-    /// `net.core.rmem_max`.
+    /// Makes room for `bytes` of queued replies and events, more or less than before (including
+    /// the kernel's bookkeeping, so less payload), and returns the resulting size, see
+    /// [`ensure_send_buffer`](Self::ensure_send_buffer); the limit here is `net.core.rmem_max`.
     pub(crate) fn set_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
         self.set_buffer(bytes, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE)
     }
 
-    /// The same where there is less room now; never makes it less.
+    /// Makes room in the same way, but never reduces it.
     pub(crate) fn ensure_receive_buffer(&self, bytes: usize) -> io::Result<usize> {
         self.ensure_buffer(bytes, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE)
     }
 
-    /// Has the kernel leave out every event that was caused by one of the sockets with these
-    /// addresses.
+    /// Makes the kernel drop every event caused by one of the sockets with these addresses.
     pub(crate) fn leave_out(&self, ports: &[u32]) -> io::Result<()> {
         super::filter::leave_out(self.as_fd(), ports)
     }
@@ -179,10 +178,10 @@ impl NetlinkSocket {
     }
 
     fn set_buffer(&self, wanted: usize, name: libc::c_int, force: libc::c_int) -> io::Result<usize> {
-        // The kernel doubles what it is told, and getsockopt tells what counts: socket(7).
+        // The kernel doubles the value it is given, and getsockopt returns the result: socket(7).
         let half = i32::try_from(wanted.div_ceil(2)).unwrap_or(i32::MAX);
         if super::set_option(self.as_fd(), libc::SOL_SOCKET, force, half).is_err() {
-            // EPERM outside the initial user namespace: as far as the limit goes.
+            // EPERM outside the initial user namespace: go as far as the limit allows.
             super::set_option(self.as_fd(), libc::SOL_SOCKET, name, half)?;
         }
         self.buffer(name)
@@ -196,8 +195,8 @@ impl NetlinkSocket {
         super::uninterrupted(|| {
             let mut address = [0u8; size_of::<libc::sockaddr_nl>()];
             let mut address_length = address.len() as libc::socklen_t;
-            // SAFETY: both pointers are writable for the lengths given; with MSG_TRUNC the result may exceed
-            // `buffer`, not what is written to it.
+            // SAFETY: both pointers are writable for the given lengths; with MSG_TRUNC the result
+            // may exceed `buffer`, but what is written does not.
             let length = unsafe {
                 libc::recvfrom(
                     self.fd.as_raw_fd(),
@@ -234,14 +233,14 @@ struct Datagram {
 
 /// Binds to an address that the kernel chooses, and returns it.
 fn bind(fd: BorrowedFd<'_>) -> io::Result<u32> {
-    // struct sockaddr_nl: family u16, padding u16, port id u32, groups u32; port id 0 leaves the choice
-    // to the kernel.
+    // struct sockaddr_nl: family u16, padding u16, port id u32, groups u32; with port id 0 the
+    // kernel chooses.
     let mut address = [0u8; size_of::<libc::sockaddr_nl>()];
     let [family_low, family_high, ..] = &mut address;
     [*family_low, *family_high] = (libc::AF_NETLINK as libc::sa_family_t).to_ne_bytes();
     let mut length = address.len() as libc::socklen_t;
-    // SAFETY: the pointer is to `length` initialised bytes, laid out as the address that this family
-    // takes, and only read.
+    // SAFETY: the pointer is to `length` initialised bytes, laid out as an address of this family,
+    // and only read.
     super::check(unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr().cast(), length) })?;
     // SAFETY: `address` is writable for the `length` bytes announced, and the kernel writes no more
     // than that.
@@ -254,7 +253,8 @@ fn bind(fd: BorrowedFd<'_>) -> io::Result<u32> {
 const KERNEL: u32 = 0;
 /// Largest datagram the kernel makes for a dump: netlink_dump, net/netlink/af_netlink.c.
 const DUMP_DATAGRAM: usize = 32 * 1024;
-/// What netlink_sendmsg takes off SO_SNDBUF: `len > sk->sk_sndbuf - 32`, net/netlink/af_netlink.c.
+/// What netlink_sendmsg subtracts from SO_SNDBUF: `len > sk->sk_sndbuf - 32`,
+/// net/netlink/af_netlink.c.
 const SEND_OVERHEAD: usize = 32;
 /// include/uapi/linux/sockios.h
 const SIOCGSKNS: libc::Ioctl = 0x894c;

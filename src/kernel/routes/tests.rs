@@ -1,4 +1,4 @@
-//! Against the real kernel, with `ip` as a second opinion.
+//! Tests against the real kernel, with `ip` as a second opinion.
 
 use super::*;
 use crate::kernel::NetNs;
@@ -18,14 +18,14 @@ fn up() -> RouteTable {
     RouteTable::open().expect("opens")
 }
 
-/// Everything that is there, of everybody, as `ip` sees it.
+/// Returns everything present, of all authors, as `ip` prints it.
 fn state() -> String {
     ["-4 -d rule", "-6 -d rule", "-4 -d route show table all", "-6 -d route show table all", "-d addr show"]
         .map(ip)
         .join("\n")
 }
 
-/// Waits for what the kernel does on its own after `lo` came up.
+/// Waits for the changes that the kernel makes after `lo` came up.
 fn settled() -> String {
     let mut before = state();
     loop {
@@ -107,7 +107,7 @@ fn what_others_added_counts_and_stays() {
         assert_eq!(removed, added.entries().iter().rev().copied().collect::<Vec<_>>());
         assert_eq!(state(), before);
         assert!(routes.remove_all().expect("nothing is left").is_empty());
-        // Gone already is fine.
+        // An entry that is gone is not an error.
         routes.undo(added).expect("nothing is left");
         assert_eq!(state(), before);
     });
@@ -194,7 +194,7 @@ fn a_plan_that_fails_half_way_leaves_nothing() {
         let mut routes = up();
         ip("link add veth0 type veth peer name veth1");
         ip("link set veth0 up");
-        // In the way of the second route.
+        // Conflicts with the second route.
         ip("-6 route add unreachable default dev lo table 133 metric 1024");
         let before = settled();
         let error = routes.add(&istio()).expect_err("the table is taken");
@@ -264,7 +264,7 @@ fn the_passthrough_address_can_be_bound_at_once() {
     in_namespace(|| {
         let mut routes = up();
         settled();
-        // What a proxy does that starts right behind; a tentative address would refuse it.
+        // A proxy that starts right afterwards binds the address; a tentative address would fail.
         for round in 0..50 {
             let added = routes.add(&RoutePlan::new().passthrough6()).expect("is added");
             let bound = std::net::UdpSocket::bind("[::6]:0");
@@ -368,7 +368,7 @@ fn what_others_put_in_the_place_of_ours_stays() {
         let plan = RoutePlan::new().tproxy(Families::Both, tproxy(1337, 133));
         let added = routes.add(&plan).expect("is added");
         for family in ["", "-6 "] {
-            // The rule twice: in front of ours.
+            // The rule exists twice, once before ours.
             ip(&format!("{family}rule add fwmark 1337 lookup 133 pref 100"));
             ip(&format!("{family}route del local default dev lo table 133"));
             ip(&format!("{family}route add local default dev lo table 133"));

@@ -1,4 +1,4 @@
-//! Parts of tables, read at one generation that is known.
+//! Parts of tables, read at one known generation.
 
 #[cfg(test)]
 mod tests;
@@ -15,8 +15,8 @@ use crate::plan::{TablePart, Unsettled};
 use crate::state::{ChainState, Snapshot, TableState};
 
 impl Kernel {
-    /// What the kernel holds of this part. `None` when this is not the generation any more, or when
-    /// what is there is not what was remembered: then everything has to be read.
+    /// Returns the kernel's state of this part. `None` when the generation has passed, or when the
+    /// state is not what was remembered: then everything has to be read.
     pub(super) fn snapshot_of_part(&mut self, part: &Unsettled, generation: Generation) -> Result<Option<Snapshot>> {
         let mut held = match part.whole.as_slice() {
             [] => Snapshot { generation, ..Snapshot::default() },
@@ -26,7 +26,7 @@ impl Kernel {
             return Ok(None);
         }
         let read = self.read_part(&part.tables);
-        // First whether the state stood still: half a state explains any error.
+        // The generation is checked first: an inconsistent state explains any error.
         self.drain()?;
         if !self.is_current(generation)? {
             return Ok(None);
@@ -40,7 +40,7 @@ impl Kernel {
         Ok(Some(held))
     }
 
-    /// `None` when a dump says that it was interrupted.
+    /// Reads the parts; `None` when a dump reports an interruption.
     fn read_part(&mut self, parts: &[TablePart]) -> Result<Option<Assembly<'static>>> {
         let empty = |part: &TablePart| TableState { sets: Vec::new(), chains: Vec::new(), ..part.known.clone() };
         let assembly = Assembly::of_parts(parts.iter().map(empty).collect());
@@ -60,7 +60,7 @@ impl Kernel {
             if !known.contains(&(&id, &name))
                 && reading.one(kind::GETSET, &id, &netlink::set_attributes(&id.name, &name))? == Found::One
             {
-                // Another set with a name is none that changes.
+                // Other named sets do not change.
                 reading.assembly.keep_anonymous();
             }
         }
@@ -71,8 +71,8 @@ impl Kernel {
     }
 }
 
-/// Whether the chains have as many rules as they were given: a dump ends, without a word, in front
-/// of a rule that fits no datagram.
+/// Returns whether the chains have as many rules as they were given: a dump silently stops before
+/// a rule that does not fit a datagram.
 fn is_as_remembered(table: &TableState, part: &TablePart) -> bool {
     let found: HashMap<&Name, &ChainState> = table.chains.iter().map(|chain| (&chain.name, chain)).collect();
     part.chains.iter().all(|(name, rules)| {
@@ -81,7 +81,7 @@ fn is_as_remembered(table: &TableState, part: &TablePart) -> bool {
     })
 }
 
-/// In the kernel's order, which is that of handles, with what had not to be read.
+/// Returns the table in the kernel's order, which is by handle, with the parts that were not read.
 fn with_known(mut table: TableState, part: &TablePart) -> TableState {
     let wanted: HashSet<&Name> = part.sets.iter().collect();
     table.sets.retain(|set| wanted.contains(&set.name));

@@ -1,4 +1,4 @@
-//! Plans against the real kernel, with nft as second opinion.
+//! Tests plans against the real kernel, with nft as a second opinion.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ fn all() -> [TableId; 2] {
     [mesh(), TableId::new(Family::Ip, "other")]
 }
 
-/// What nft lists, without the order of chains and sets and of the elements of sets, and without
-/// what a set is not made anew for.
+/// Returns nft's listing, without the order of chains, sets and elements, and without properties
+/// for which a set is not replaced.
 fn listed() -> BTreeMap<String, Vec<String>> {
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let text = nft("list ruleset")
@@ -70,7 +70,7 @@ fn a_then_b_is_b_and_b_again_is_nothing() {
             kernel.apply_owned(&a, &all()).map_err(|error| TestCaseError::fail(format!("{error}\n{a}")))?;
             let before = (with_handles("list ruleset"), kernel.generation().expect("a generation"));
             let plan = kernel.plan_owned(&b, &all()).expect("a plan");
-            // Whatever fails, nothing happens.
+            // If anything fails, nothing happens.
             let faulty = Transaction::clone(&plan).delete_rule(&mesh().chain("r0"), RuleHandle(4711));
             kernel.commit(&faulty).expect_err("there is no such rule");
             prop_assert_eq!(&(with_handles("list ruleset"), kernel.generation().expect("a generation")), &before);
@@ -92,7 +92,7 @@ fn a_then_b_is_b_and_b_again_is_nothing() {
     });
 }
 
-/// Three rules that have counted.
+/// Returns three rules with counts.
 fn counting(middle: u16) -> Ruleset {
     let counted =
         |port: u16| Rule::new().tcp_dport(port).statement(Statement::Counter { packets: u64::from(port), bytes: 1000 });
@@ -188,14 +188,14 @@ fn an_invalid_rule_set_is_refused_before_anything_is_sent() {
     });
 }
 
-/// Four rules that belong together.
+/// Returns four rules that belong together.
 fn quartet(number: u16) -> Ruleset {
     let rule = |port| Rule::new().tcp_dport(port).comment(format!("of {number}"));
     let chain = Chain::regular("c").rules([rule(number), rule(2), rule(number + 1), rule(4)]);
     Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(chain))
 }
 
-/// Ends what looks at it, at the latest when the test ends.
+/// Stops the threads that check the flag, at the latest when the test ends.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -221,7 +221,8 @@ fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
                 let mut count = 0;
                 while !done.load(Ordering::Relaxed) {
                     nft("add rule inet mesh c accept");
-                    // Whoever flushes also takes ours; deleting is by handle, and that may be gone.
+                    // A flush would also delete our rules; deletion is by handle, which may be
+                    // gone.
                     let delete = "nft -a list chain inet mesh c | sed -n 's/.*accept # handle /nft delete rule inet mesh c handle /p' | sh";
                     let _may_be_gone = Command::new("sh").args(["-c", delete]).output();
                     count += 1;
@@ -248,7 +249,7 @@ fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
                 }
                 looks
             });
-            // Also when one fails: the others would go on for ever.
+            // Also when one fails: the others would never stop.
             let stop = Stop(&done);
             let mut retries = 0;
             for number in 0..APPLIES {

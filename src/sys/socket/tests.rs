@@ -1,4 +1,4 @@
-//! Against the real kernel: what netlink(7) promises, and the sizes it does not mention.
+//! Tests against the real kernel: what netlink(7) promises, and the sizes it does not mention.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,7 +141,7 @@ fn what_another_process_sends_is_not_taken_for_the_kernels() {
         assert_eq!(sent, 16, "{}", io::Error::last_os_error());
         let mut buffer = Vec::new();
         assert_eq!(socket.recv(&mut buffer, Wait::DontWait).expect("received"), None);
-        // It was there, and is gone.
+        // It was queued, and was discarded.
         let error = socket.receive(&mut [], libc::MSG_DONTWAIT).map(drop).expect_err("nothing is left");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     });
@@ -163,7 +163,7 @@ fn a_group_delivers_the_events_of_this_namespace() {
 
 #[test]
 fn no_child_that_starts_while_a_socket_is_opened_holds_it() {
-    // What was handed to this program is handed on.
+    // Sockets that this program inherited are inherited again.
     let inherited = sockets("self");
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -173,7 +173,7 @@ fn no_child_that_starts_while_a_socket_is_opened_holds_it() {
             }
         });
         for _ in 0..200 {
-            // It waits for its standard input to end.
+            // The child waits for its standard input to end.
             let mut child =
                 Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat is there");
             let held = sockets(&child.id().to_string());
@@ -189,7 +189,7 @@ fn no_child_that_starts_while_a_socket_is_opened_holds_it() {
     });
 }
 
-/// The sockets that a process holds, as `socket:[inode]`.
+/// Returns the sockets that a process holds, as `socket:[inode]`.
 fn sockets(process: &str) -> Vec<String> {
     let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("a process of ours");
     let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());

@@ -1,4 +1,4 @@
-//! Signals arrive all the time while something long is sent and read.
+//! Signals arrive continuously while long messages are sent and read.
 
 use super::super::*;
 use crate::kernel::watch::Watch;
@@ -8,7 +8,7 @@ use crate::state::Event;
 use crate::sys::signal::interrupted;
 use crate::testing::{in_namespace, nft};
 
-/// Many messages, and a dump of many datagrams.
+/// Returns a rule set with many messages, whose dump has many datagrams.
 fn long() -> Ruleset {
     let v4 = |address: u32| Value::Ipv4(address.into());
     let interval = |index: u32| Element::new(Interval { low: v4(8 * index), high: v4(8 * index + 3) });

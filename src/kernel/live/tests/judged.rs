@@ -1,5 +1,5 @@
-//! What validation says is held against the kernel, which gets rule sets that nobody validated:
-//! what is odd is taken, and what is refused cannot be, or the reason is here.
+//! Compares validation with the kernel, which receives rule sets that were not validated: it
+//! accepts what is merely odd and refuses what validation refuses, or the reason is here.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,8 @@ use crate::testing::in_namespace;
 use crate::validate::tests::faulty;
 use crate::validate::{Problem, Severity};
 
-/// Why a rule set with this fault is refused though a kernel takes it; `None` where it does not.
+/// Returns why a rule set with this fault is refused although a kernel accepts it; `None` where
+/// the kernel refuses it too.
 fn reason(problem: &Problem) -> Option<&'static str> {
     match problem {
         Problem::AddressFamily { .. } => {
@@ -75,14 +76,13 @@ fn reason(problem: &Problem) -> Option<&'static str> {
     }
 }
 
-/// What becomes of a rule set that nobody validates.
+/// What happens to a rule set without validation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
     Taken,
-    /// By the kernel, or because there is no message that says it.
+    /// By the kernel, or because no message can express it.
     Refused(String),
-    /// Something is not built into this kernel: an expression, or connection tracking of bridges
-    /// (EPROTO).
+    /// This kernel lacks something: an expression, or connection tracking of bridges (EPROTO).
     Unknown,
 }
 
@@ -102,7 +102,7 @@ fn fate(kernel: &mut Kernel, ruleset: &Ruleset) -> Fate {
     }
 }
 
-/// The name of a variant.
+/// Returns the name of a variant.
 fn kind(problem: &Problem) -> String {
     let text = format!("{problem:?}");
     text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
@@ -130,7 +130,8 @@ fn what_is_refused_cannot_be_and_what_is_odd_is_taken() {
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
-        // A reason is here only where the kernel takes something, and whatever is refused has been tried.
+        // Every reason belongs to a fault that the kernel accepts, and every refused fault was
+        // tried.
         for (ruleset, line) in faulty() {
             let invalid = ruleset.validate_strictly().expect_err(line);
             let problem = &invalid.faults().first().expect("one").problem;
@@ -142,7 +143,7 @@ fn what_is_refused_cannot_be_and_what_is_odd_is_taken() {
     });
 }
 
-/// How many rule sets are made of bytes; most have several faults.
+/// The number of rule sets generated from bytes; most have several faults.
 const MADE: u64 = 300;
 
 #[test]

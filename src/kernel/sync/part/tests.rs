@@ -1,4 +1,4 @@
-//! What is remembered against what is read anew, on the real kernel.
+//! Compares remembered state with state read again, on the real kernel.
 
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
@@ -19,12 +19,12 @@ fn ours() -> [TableId; 2] {
     [TableId::new(Family::Inet, "mesh"), TableId::new(Family::Ip, "other")]
 }
 
-/// Every operation that was committed, transaction by transaction.
+/// Returns every committed operation, transaction by transaction.
 fn committed(applied: &Applied) -> Vec<&[Operation]> {
     applied.staged.iter().chain([&applied.transaction]).map(Transaction::operations).collect()
 }
 
-/// The same rule sets, applied in two namespaces: by a kernel that remembers and by one that does
+/// Applies the same rule sets in two namespaces: by a kernel that remembers and by one that does
 /// not.
 fn alike(remembers: &mut Kernel, reads: &mut Kernel, wanted: &Ruleset, ours: &[TableId]) -> Result<(), TestCaseError> {
     reads.remembered = None;
@@ -63,7 +63,7 @@ fn what_is_remembered_makes_the_plan_that_a_new_snapshot_makes() {
                     let raised = remembers.snapshot().expect("readable").raise().ruleset;
                     let all = [&a, &b, &c, &d, &none, &raised];
                     let wanted = all.into_iter().nth(which).expect("six");
-                    // Somebody else commits in between.
+                    // Another program commits in between.
                     if how == 0 {
                         for kernel in [&mut *remembers, &mut *reads] {
                             let chain = ours().map(|id| id.chain("foreign"));
@@ -84,7 +84,7 @@ fn what_is_remembered_makes_the_plan_that_a_new_snapshot_makes() {
     });
 }
 
-/// Services as kube-proxy has them, each with a map entry, two chains and a set.
+/// Returns services as kube-proxy has them, each with a map entry, two chains and a set.
 fn services(count: u32, moved: Option<u32>) -> Table {
     let mut map = Set::verdict_map("services", [DataType::Ipv4]);
     let mut table = Table::new(Family::Ip, "many");
@@ -109,7 +109,7 @@ fn only(table: Table) -> Ruleset {
     Ruleset::new().table(table)
 }
 
-/// How many questions the kernel was asked.
+/// Returns how many requests the kernel received.
 fn questions(kernel: &mut Kernel, work: impl FnOnce(&mut Kernel)) -> u32 {
     let before = kernel.sequence;
     work(kernel);
@@ -129,7 +129,7 @@ fn one_endpoint_of_many_is_read_by_itself() {
         });
         assert!((1..20).contains(&operations) && asked < 60, "{operations} operations, {asked} questions");
         assert!(kernel.verify(&only(services(COUNT, Some(77)))).expect("readable").is_empty());
-        // The same again is one question, and what somebody else changed is found.
+        // The same rule set again is one request, and a foreign change is found.
         let again = |kernel: &mut Kernel| {
             assert!(kernel.apply(&only(services(COUNT, Some(77)))).expect("in sync").was_in_sync());
         };
@@ -143,7 +143,7 @@ fn one_endpoint_of_many_is_read_by_itself() {
     });
 }
 
-/// A table of many chains that stay, and one more of each of these.
+/// Returns a table of many chains that stay, and these chains.
 fn stays(chains: impl IntoIterator<Item = Chain>) -> Ruleset {
     let table = (0..100).fold(Table::new(Family::Ip, "t"), |table, index| {
         let next = Rule::new().ip_saddr(Ipv4Addr::from_bits(index)).counter();
@@ -228,7 +228,7 @@ fn elements_that_expire_are_looked_at_each_time() {
         let wanted = stays([user]).tables.into_iter().next().expect("one").set(expires.elements([element]));
         let wanted = only(wanted);
         kernel.apply(&wanted).expect("installed");
-        // Sooner or later it is gone, without a new generation.
+        // It expires sooner or later, without a new generation.
         let is_gone = || !kernel.apply(&wanted).expect("applied").was_in_sync();
         assert!(crate::support::patience::comes_true(is_gone), "nothing expired");
     });
@@ -253,14 +253,15 @@ fn a_stage_that_fails_or_is_overtaken_leaves_nothing_remembered() {
         let applied = kernel.apply(&two).expect("applied");
         assert!(!applied.staged.is_empty(), "the contents go first");
         assert!(kernel.verify(&two).expect("readable").is_empty());
-        // Somebody applies the same in turn: each finds that the other was there.
+        // Both apply in turn: each finds the change of the other.
         for _ in 0..10 {
             for (kernel, wanted) in [(&mut other, &one), (&mut kernel, &two)] {
                 assert!(!kernel.apply(wanted).expect("applied").was_in_sync());
                 assert!(kernel.verify(wanted).expect("readable").is_empty());
             }
         }
-        // The second step is refused: the table is another's by then, or the rule cannot be.
+        // The second step is refused: the table is owned by another socket, or the rule is
+        // impossible.
         let unknown = Statements::of("no such thing");
         let refused = wanted(7, unknown);
         let before = nft("list ruleset");
@@ -272,7 +273,7 @@ fn a_stage_that_fails_or_is_overtaken_leaves_nothing_remembered() {
     });
 }
 
-/// Rules that no kernel takes.
+/// Rules that no kernel accepts.
 struct Statements;
 
 impl Statements {

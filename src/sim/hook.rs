@@ -1,5 +1,5 @@
-//! A hook: its base chains in the kernel's order, with connection tracking and address translation
-//! at their places.
+//! Runs the base chains of a hook in the kernel's order, with connection tracking and address
+//! translation at their places.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::unordered::{none_acts, order_is_nothing};
 use crate::bytecode::{QueueCode, RejectCode};
 use crate::model::{Base, ChainId, ChainType, Hook, Policy, Verdict};
 
-/// What became of a packet at a hook, and who decided when that is not all of them.
+/// What happened to a packet at a hook, and what decided if not all chains did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Passed {
     Accepted,
@@ -21,26 +21,26 @@ pub(crate) enum Passed {
     Rejected(RejectCode, Arc<RuleLine>),
 }
 
-/// Who dropped a packet.
+/// What dropped a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decider {
-    /// The host: no way to go, or no address to translate to.
+    /// The host: no route, or no address to translate to.
     Host,
     Policy(Arc<ChainId>),
     Rule(Arc<RuleLine>),
 }
 
-/// Hears what happens at a hook, in order. A comparison does not listen.
+/// Observes what happens at a hook, in order. A comparison does not need it.
 pub(crate) trait Listener {
     /// A base chain is entered.
     fn chain(&mut self, _chain: &Arc<ChainId>, _base: &Base, _flow: &Flow) {}
-    /// A rule ran; `flow` is what it left.
+    /// A rule ran, and left `flow` as it is.
     fn rule(&mut self, _rule: &Arc<RuleLine>, _ran: &Ran, _flow: &Flow) {}
     /// No rule of a base chain decided.
     fn policy(&mut self, _chain: &Arc<ChainId>, _policy: Policy, _flow: &Flow) {}
-    /// Connection tracking looked: what it found, `inputs` knows.
+    /// Connection tracking ran; `inputs` holds the result.
     fn tracked(&mut self, _inputs: &impl Inputs, _flow: &Flow) {}
-    /// Connection tracking looked, or the translation was done.
+    /// Connection tracking ran, or the translation was done.
     fn between(&mut self, _flow: &Flow) {}
 }
 
@@ -86,7 +86,7 @@ fn is_before_defragmentation(rules: &Rules, stage: &Stage) -> bool {
     })
 }
 
-/// Stages of one priority, in whichever order: when that matters, nothing can be told.
+/// Runs stages of one priority whose order is not known; fails if the order matters.
 fn either(
     rules: &Rules,
     hook: Hook,
@@ -140,13 +140,13 @@ fn one(
             Ok(Passed::Accepted)
         }
         Stage::Translate(nat) => translate(rules, hook, nat, inputs, flow, listener),
-        // Only single stages are in one.
+        // An unordered stage contains only single stages.
         Stage::Unordered(_) => Err(CannotTell::new("in which order chains run")),
     }
 }
 
-/// A base chain that is not of type nat; behind one of type route, what carries another mark is
-/// routed again (nf_route_table_hook4, net/netfilter/nft_chain_route.c, v6.12).
+/// Runs a base chain that is not of type nat. After one of type route, a packet with a changed mark
+/// is routed again (nf_route_table_hook4, net/netfilter/nft_chain_route.c, v6.12).
 fn filter(
     table: &TableCode,
     chain: &ChainCode,
@@ -206,7 +206,7 @@ fn translate(
     Ok(Passed::Accepted)
 }
 
-/// What stands behind so many chains, and is not known.
+/// Fails if something unknown follows this many chains.
 fn meet(foreign: Option<&(usize, Arc<str>)>, at: usize) -> Result<(), CannotTell> {
     match foreign {
         Some((behind, what)) if *behind == at => Err(CannotTell::new(format!("{what} is not known here"))),
@@ -214,18 +214,18 @@ fn meet(foreign: Option<&(usize, Arc<str>)>, at: usize) -> Result<(), CannotTell
     }
 }
 
-/// Where a run is.
+/// The position of a run.
 #[derive(Clone, Copy)]
 struct Here<'a> {
     chain: &'a ChainCode,
     /// The index of the rule.
     at: usize,
-    /// How often it went elsewhere without the intent to come back, since it was called.
+    /// The number of gotos since the chain was called.
     gotos: usize,
 }
 
-/// Runs a base chain and what it calls. Ends in any case: calls are as deep as the kernel takes,
-/// and a run of rules is bounded.
+/// Runs a base chain and the chains it calls. Always ends: calls are only as deep as the kernel
+/// allows, and the number of rules in a run is bounded.
 pub(super) fn base_chain(
     table: &TableCode,
     chain: &ChainCode,
@@ -264,7 +264,7 @@ pub(super) fn base_chain(
             Ran::Verdict(Verdict::Accept) => return Ok(Passed::Accepted),
             Ran::Verdict(Verdict::Continue) => {}
             Ran::Verdict(Verdict::Drop) => return Ok(Passed::Dropped(Decider::Rule(Arc::clone(&rule.line)))),
-            // To more chains than there are: one of them comes again.
+            // More gotos than there are chains: one of them was entered twice.
             Ran::Verdict(Verdict::Goto(_)) if gotos >= table.chains.len() => {
                 return Err(CannotTell::new("a loop, which no kernel takes").at(&rule.line));
             }
@@ -301,5 +301,5 @@ fn target<'a>(table: &'a TableCode, name: &crate::model::Name, rule: &RuleCode) 
 
 /// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h.
 const JUMP_STACK: usize = 16;
-/// More than any packet meets.
+/// More rules than any packet runs through.
 const MOST_RULES: usize = 1 << 20;

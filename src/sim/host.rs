@@ -14,7 +14,7 @@ pub use self::source::{ReversePath, SourceChecks};
 use super::packet::Interface;
 use crate::model::{AddrType, IpFamily};
 
-/// What routing and address translation need to know of a host.
+/// The parts of a host that routing and address translation depend on.
 /// [`kernel::host`](crate::kernel::host) reads one.
 ///
 /// ```
@@ -31,15 +31,15 @@ pub struct Host {
     pub links: Vec<Link>,
     /// Routes of all tables, in any order.
     pub routes: Vec<Route>,
-    /// Which table is for which packet; those of lower priority are asked first.
+    /// Policy rules, which choose the table for a packet; those of lower priority are tried first.
     pub rules: Vec<PolicyRule>,
-    /// Which transparent sockets listen.
+    /// The transparent sockets that listen.
     pub listeners: Listeners,
-    /// Whether IPv4 packets for others are sent on.
+    /// Whether IPv4 packets for other hosts are forwarded.
     pub forwards_ipv4: bool,
-    /// Whether IPv6 packets for others are sent on.
+    /// Whether IPv6 packets for other hosts are forwarded.
     pub forwards_ipv6: bool,
-    /// Whether loopback addresses may come in on any interface
+    /// Whether loopback addresses are accepted on any interface
     /// (`net.ipv4.conf.all.route_localnet`).
     pub route_localnet: bool,
 }
@@ -52,8 +52,8 @@ pub struct Link {
     pub interface: Interface,
     /// Its addresses, with the length of their network prefix.
     pub addresses: Vec<IpNetwork>,
-    /// How it checks sources of IPv4; `None` when that is not known: then only what no setting
-    /// changes can be told.
+    /// How it checks IPv4 sources; if `None`, a walk only continues where the result does not
+    /// depend on it.
     pub checks: Option<SourceChecks>,
 }
 
@@ -63,16 +63,16 @@ pub struct Link {
 pub struct Route {
     /// Number of its table.
     pub table: u32,
-    /// For which destinations.
+    /// The destinations it applies to.
     pub destination: IpNetwork,
-    /// What it does with a packet; its values are those of `rtm_type`.
+    /// The effect on a packet; the values are those of `rtm_type`.
     pub kind: AddrType,
-    /// Index of the interface it leads out of; 0 when it leads nowhere.
+    /// Index of the outgoing interface; 0 if there is none.
     pub interface: u32,
-    /// Among equals the lowest counts.
+    /// Among equal routes, the lowest metric is used.
     pub metric: u32,
-    /// Interfaces of its other ways, where it has several: which one a packet takes, the kernel
-    /// decides.
+    /// Interfaces of the other next hops of a multipath route; the kernel decides which one a
+    /// packet takes.
     pub others: Vec<u32>,
 }
 
@@ -80,33 +80,33 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PolicyRule {
-    /// For packets of this family.
+    /// The family of its packets.
     pub family: IpFamily,
-    /// The lowest is asked first.
+    /// The rule with the lowest priority is tried first.
     pub priority: u32,
-    /// Matches a mark that has the same bits under the mask.
+    /// Matches a mark with the same bits under the mask.
     pub mark: u32,
-    /// Which bits of the mark count.
+    /// The bits of the mark that are compared.
     pub mask: u32,
     /// Number of the table.
     pub table: u32,
-    /// What it asks or does besides that is not known here: a packet that comes so far cannot be
-    /// told.
+    /// A further condition or action that is not modelled: a walk that reaches the rule cannot
+    /// continue.
     pub unknown: Option<String>,
 }
 
-/// Transparent sockets, to which `tproxy` may send packets.
+/// Transparent sockets to which `tproxy` may send packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Listeners {
-    /// One on every port that a rule names.
+    /// A socket on every port that a rule names.
     #[default]
     All,
-    /// On these ports, at every address.
+    /// Sockets on these ports, at every address.
     Ports(Vec<u16>),
 }
 
-/// Where routing sends a packet.
+/// The destination to which routing sends a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Local,
@@ -115,32 +115,32 @@ pub(super) enum Target {
 }
 
 impl Link {
-    /// An interface with these addresses.
+    /// Returns an interface with these addresses.
     pub fn new(interface: Interface, addresses: impl IntoIterator<Item = IpNetwork>) -> Self {
         Link { interface, addresses: addresses.into_iter().collect(), checks: None }
     }
 }
 
 impl Route {
-    /// A route of table main out of an interface.
+    /// Returns a route of table main out of an interface.
     #[must_use]
     pub fn new(destination: IpNetwork, interface: u32) -> Self {
         Route { table: MAIN, destination, kind: AddrType::UNICAST, interface, metric: 0, others: Vec::new() }
     }
 
-    /// The same in another table.
+    /// Sets the table.
     #[must_use]
     pub fn table(self, table: u32) -> Self {
         Route { table, ..self }
     }
 
-    /// The same of another kind.
+    /// Sets the type.
     #[must_use]
     pub fn kind(self, kind: AddrType) -> Self {
         Route { kind, ..self }
     }
 
-    /// The same with a metric.
+    /// Sets the metric.
     #[must_use]
     pub fn metric(self, metric: u32) -> Self {
         Route { metric, ..self }
@@ -148,7 +148,7 @@ impl Route {
 }
 
 impl Route {
-    /// The same with other ways besides, out of these interfaces.
+    /// Sets the interfaces of the other next hops.
     #[must_use]
     pub fn others(self, interfaces: impl IntoIterator<Item = u32>) -> Self {
         Route { others: interfaces.into_iter().collect(), ..self }
@@ -156,14 +156,14 @@ impl Route {
 }
 
 impl PolicyRule {
-    /// Packets of `family` with exactly this mark are routed by `table`, before table main is
-    /// asked.
+    /// Returns a rule that routes packets of `family` with exactly this mark by `table`, before
+    /// table main is tried.
     #[must_use]
     pub fn mark(family: IpFamily, mark: u32, table: u32) -> Self {
         PolicyRule { family, priority: MAIN_PRIORITY - 1, mark, mask: u32::MAX, table, unknown: None }
     }
 
-    /// All packets of `family` are routed by `table`.
+    /// Returns a rule that routes all packets of `family` by `table`.
     #[must_use]
     pub fn all(family: IpFamily, priority: u32, table: u32) -> Self {
         PolicyRule { family, priority, mark: 0, mask: 0, table, unknown: None }
@@ -171,7 +171,8 @@ impl PolicyRule {
 }
 
 impl Host {
-    /// A host without interfaces, that forwards, with the rules that every kernel begins with.
+    /// Returns a host without interfaces that forwards packets, with the policy rules that every
+    /// kernel starts with.
     #[must_use]
     pub fn new() -> Self {
         let all = |(priority, table)| FAMILIES.map(|family| PolicyRule::all(family, priority, table));
@@ -179,8 +180,8 @@ impl Host {
         Host { rules: rules.collect(), forwards_ipv4: true, forwards_ipv6: true, ..Host::default() }
     }
 
-    /// A pod: `lo`, and `eth0` with these addresses and default routes of their families. Addresses
-    /// of loopback go to `lo`.
+    /// Returns a pod: `lo`, and `eth0` with these addresses and default routes of their families.
+    /// Loopback addresses are put on `lo`.
     #[must_use]
     pub fn pod(addresses: impl IntoIterator<Item = IpNetwork>) -> Self {
         let loopback = [IpNetwork::V4(LOOPBACK4), IpNetwork::from(IpAddr::from(Ipv6Addr::LOCALHOST))];
@@ -197,7 +198,7 @@ impl Host {
         host.link(Link::new(Interface::new(POD_INTERFACE, "eth0"), outside))
     }
 
-    /// With an interface, and the routes that the kernel makes for its addresses.
+    /// Adds an interface, and the routes that the kernel creates for its addresses.
     #[must_use]
     pub fn link(mut self, link: Link) -> Self {
         let index = link.interface.index;
@@ -208,8 +209,7 @@ impl Host {
         self
     }
 
-    /// With one more address on an interface that it has, and the routes that the kernel makes for
-    /// it.
+    /// Adds an address to an existing interface, and the routes that the kernel creates for it.
     #[must_use]
     pub fn address(mut self, interface: u32, address: IpNetwork) -> Self {
         if let Some(link) = self.links.iter_mut().find(|link| link.interface.index == interface) {
@@ -219,40 +219,40 @@ impl Host {
         self
     }
 
-    /// With one more route.
+    /// Adds a route.
     #[must_use]
     pub fn route(mut self, route: Route) -> Self {
         self.routes.push(route);
         self
     }
 
-    /// With one more policy rule.
+    /// Adds a policy rule.
     #[must_use]
     pub fn rule(mut self, rule: PolicyRule) -> Self {
         self.rules.push(rule);
         self
     }
 
-    /// Everything that is routed by `table` is for this host: `ip route add local default dev lo
-    /// table ...`.
+    /// Delivers everything that is routed by `table` to this host: `ip route add local default dev
+    /// lo table ...`.
     #[must_use]
     pub fn local_table(self, family: IpFamily, table: u32) -> Self {
         self.route(Route::new(everything(family), LO).table(table).kind(AddrType::LOCAL))
     }
 
-    /// With transparent sockets on these ports, and no others.
+    /// Sets the ports that have transparent sockets; no others have one.
     #[must_use]
     pub fn listeners(self, ports: impl IntoIterator<Item = u16>) -> Self {
         Host { listeners: Listeners::Ports(ports.into_iter().collect()), ..self }
     }
 
-    /// The interface of that name.
+    /// Returns the interface of that name.
     #[must_use]
     pub fn interface(&self, name: &str) -> Option<&Interface> {
         self.links.iter().map(|link| &link.interface).find(|interface| interface.name == name)
     }
 
-    /// Whether an address is one of this host's.
+    /// Returns whether an address is one of this host's.
     #[must_use]
     pub fn is_local(&self, address: IpAddr) -> bool {
         self.best(LOCAL, address).is_some_and(|route| route.kind == AddrType::LOCAL)
@@ -279,7 +279,7 @@ impl Host {
     }
 }
 
-/// The network that an address is in.
+/// Returns the network that an address is in.
 fn network(address: IpNetwork) -> IpNetwork {
     IpNetwork::new(address.network(), address.prefix()).unwrap_or(address)
 }

@@ -1,15 +1,15 @@
-//! Rates: what is within one whatever the time (net/netfilter/nft_limit.c, v6.12).
+//! Rate limits: which packets are within one regardless of time (net/netfilter/nft_limit.c, v6.12).
 //!
-//! A rate begins with a full bucket, and how fast it fills is a matter of time, which a walk does
-//! not know. So what the bucket holds is within the rate, what is larger than the bucket is not,
-//! and of the rest nothing can be told.
+//! A limit starts with a full bucket, and how fast it refills depends on time, which a walk does
+//! not know. So what fits in the bucket is within the limit, a packet larger than the bucket is
+//! not, and the rest is not known.
 
 use super::inputs::CannotTell;
 use crate::bytecode::LimitCode;
 
-/// Whether a packet goes on at a limit from which so much was taken already, which it adds to.
+/// Returns whether a packet passes a limit from which `taken` was used, and adds to that.
 pub(super) fn goes_on(limit: &LimitCode, taken: &mut u64, length: u32) -> Result<bool, CannotTell> {
-    // Of `rate` in `unit`, time makes tokens.
+    // With time, `rate` tokens are added per `unit`.
     let LimitCode { rate, unit: _, burst, kind, flags } = *limit;
     let (bucket, cost) = match kind {
         PACKETS if burst == 0 => (DEFAULT_BURST, 1),

@@ -1,15 +1,15 @@
-//! What a packet meets at a hook, in the kernel's order, worked out once for all packets.
+//! The stages that a packet passes at a hook, in the kernel's order, computed once for all packets.
 //!
 //! ```text
 //! prerouting, output   chains below -200 | tracking | below -100 | nat chains | the rest
 //! input, postrouting   chains below 100                          | nat chains | the rest
 //! ```
-//! Of one priority, what was registered last comes first: tracking with the first rule that asks
-//! for it, translation with the first chain of type nat at any hook. Where it is not known what
-//! was, the stages are [`Unordered`].
+//! At equal priority, the most recently registered runs first: tracking is registered with the
+//! first rule that needs it, translation with the first chain of type nat at any hook. Where the
+//! order of registration is not known, the stages are [`Unordered`].
 //!
-//! Chains of type nat run at the place of the translation, by their priorities among each other,
-//! until one translates (nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12).
+//! Chains of type nat run at the place of the translation, by their priorities, until one
+//! translates (nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12).
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -24,41 +24,41 @@ use crate::state::{HookFunction, Hooks};
 #[derive(Clone, Debug, Default)]
 pub(super) struct LineUp {
     pub(super) stages: Vec<Stage>,
-    /// Whether connections are tracked at all.
+    /// Whether connections are tracked.
     pub(super) tracks: bool,
-    /// Whether fragments are put together, or may be, before most rules see them.
+    /// Whether fragments are, or may be, reassembled before most rules see them.
     pub(super) defragments: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
     Chain(ChainAt),
-    /// Something whose inside is not known here.
+    /// Something that is not modelled.
     Foreign(Arc<str>),
     Track,
-    /// Translation, by these chains.
+    /// Translation by these chains.
     Translate(NatChains),
-    /// Stages of one priority whose order is not known in full.
+    /// Stages of one priority whose order is not completely known.
     Unordered(Unordered),
 }
 
-/// Chains of type nat, in an order that is possible.
+/// Chains of type nat, in a possible order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NatChains {
     pub(super) chains: Vec<ChainAt>,
     pub(super) unknown: UnknownPairs,
-    /// Something whose inside is not known here, behind so many of them.
+    /// Something that is not modelled, after this many of them.
     pub(super) foreign: Option<(usize, Arc<str>)>,
 }
 
-/// Stages in an order that is possible.
+/// Stages in a possible order.
 #[derive(Clone, Debug)]
 pub(super) struct Unordered {
     pub(super) stages: Vec<Stage>,
     pub(super) unknown: UnknownPairs,
 }
 
-/// Pairs of numbers, the lower one first, of which either may come first.
+/// Pairs of indices, the lower one first, of which either may come first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct UnknownPairs(Vec<(usize, usize)>);
 
@@ -76,7 +76,7 @@ impl UnknownPairs {
         self.0.is_empty()
     }
 
-    /// Every order that some of the numbers, given in ascending order, may have.
+    /// Returns every possible order of some of the indices, which are given in ascending order.
     pub(super) fn orders(&self, of: &[usize]) -> Vec<Vec<usize>> {
         if of.is_empty() {
             return vec![Vec::new()];
@@ -92,7 +92,7 @@ impl UnknownPairs {
 }
 
 impl LineUp {
-    /// Whether the order of all is known, and nothing foreign is among them.
+    /// Returns whether the order is completely known and everything is modelled.
     pub(super) fn is_certain(&self) -> bool {
         self.stages.iter().all(|stage| match stage {
             Stage::Chain(_) | Stage::Track => true,
@@ -103,7 +103,7 @@ impl LineUp {
 }
 
 impl Stage {
-    /// It, or what it consists of.
+    /// Returns the parts of the stage, or the stage itself.
     pub(super) fn parts(&self) -> &[Stage] {
         match self {
             Stage::Unordered(Unordered { stages, .. }) => stages,
@@ -112,19 +112,20 @@ impl Stage {
     }
 }
 
-/// Number of a table, and of a chain in it.
+/// Index of a table, and of a chain in it.
 pub(super) type ChainAt = (usize, usize);
 
-/// How much is known of the order in which base chains were registered.
+/// What is known of the order in which base chains were registered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Registered {
-    /// One transaction made all of them, tables and chains one after the other.
+    /// One transaction created all of them, tables and chains one after the other.
     #[default]
     AtOnce,
-    /// The kernel lists them.
+    /// The order in which the kernel lists them.
     Listed(Arc<Hooks>),
-    /// Within a table, by their handles. When which table got which chain is not known, nor when
-    /// tracking and translation were switched on: by a rule or chain, perhaps, that is gone.
+    /// Only the order within a table, by handles. It is not known when which table got which chain,
+    /// nor when tracking and translation were enabled, perhaps by a rule or chain that has been
+    /// deleted.
     WithinTables,
 }
 
@@ -137,8 +138,8 @@ impl LineUps {
         LineUps::beside(rules, rules)
     }
 
-    /// As they are in a namespace where other rules, too, can switch tracking and translation on:
-    /// these have done so last.
+    /// Returns the line-ups in a namespace where other rules can also enable tracking and
+    /// translation; theirs are registered last.
     pub(super) fn beside(rules: &Rules, other: &Rules) -> Self {
         let families = [Family::Ip, Family::Ip6].map(|family| {
             let number = if family == Family::Ip { IpFamily::Ipv4 } else { IpFamily::Ipv6 };
@@ -159,7 +160,7 @@ impl LineUps {
         }))
     }
 
-    /// One line-up, at one hook for one family.
+    /// Returns a single line-up, at one hook for one family.
     pub(super) fn one(hook: Hook, family: IpFamily, line_up: LineUp) -> Self {
         let mut all = LineUps::default();
         if let Some(slot) = slot(hook, family).and_then(|slot| all.0.get_mut(slot)) {
@@ -184,16 +185,16 @@ fn slot(hook: Hook, family: IpFamily) -> Option<usize> {
 /// When something was registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum When {
-    /// Of a table and in it.
+    /// The order of its table, and the order in it.
     At((u64, u64)),
-    /// After all that is here.
+    /// After everything that is here.
     Last,
 }
 
 /// Something at a hook.
 struct Item {
     priority: i32,
-    /// Its place in the kernel's list.
+    /// Its index in the kernel's list.
     listed: Option<usize>,
     when: When,
     stage: Stage,
@@ -222,7 +223,7 @@ impl AtHook<'_> {
         let chains = chains.collect();
         let to_translate = translates.filter(|_| self.hook != Hook::Forward);
         // It runs among the chains of type nat, by its priority (ipt_nat_register_lookups,
-        // net/ipv4/netfilter/iptable_nat.c, v6.12): of one priority, it may come before them.
+        // net/ipv4/netfilter/iptable_nat.c, v6.12): at equal priority, it may run before them.
         let is_legacy_nat = |table: &TableId| to_translate.is_some() && table.name == *"nat";
         let foreign = self.older().find(|(table, _)| is_legacy_nat(table));
         let foreign = foreign.map(|(table, priority)| {
@@ -252,7 +253,8 @@ impl AtHook<'_> {
         LineUp { stages: self.stages(items), tracks: tracks.is_some(), defragments }
     }
 
-    /// Stages one after the other, but for those of one priority whose order is not known.
+    /// Returns the stages one after the other, with those of one priority grouped if their order is
+    /// not known.
     fn stages(self, items: Vec<Item>) -> Vec<Stage> {
         let mut stages = Vec::with_capacity(items.len());
         let mut items = items.into_iter().peekable();
@@ -272,14 +274,14 @@ impl AtHook<'_> {
         stages
     }
 
-    /// Whether it is known which of two of one priority comes first: then it is the one whose key
-    /// is lower.
+    /// Returns whether it is known which of two at equal priority comes first: it is then the one
+    /// with the lower key.
     fn is_known(self, a: &Item, b: &Item) -> bool {
         if a.when == When::Last || b.when == When::Last {
             return true;
         }
         match (&self.rules.registered, &a.stage, &b.stage) {
-            // They may have switched it on before.
+            // Legacy tables may have enabled it before.
             (Registered::AtOnce, Stage::Track | Stage::Translate(_), _)
             | (Registered::AtOnce, _, Stage::Track | Stage::Translate(_)) => self.older().next().is_none(),
             (Registered::AtOnce, ..) => true,
@@ -300,7 +302,8 @@ impl AtHook<'_> {
         self.functions().iter().position(is)
     }
 
-    /// What runs here and is not known: of the kernel's list, and tables of iptables-legacy.
+    /// Returns what runs here and is not modelled: functions in the kernel's list, and tables of
+    /// iptables-legacy.
     fn foreign(&self, is_elsewhere: impl Fn(&TableId) -> bool) -> Vec<Item> {
         let listed = self.functions().iter().enumerate().filter(|(_, function)| is_foreign(function));
         let listed = listed.map(|(at, function)| {
@@ -322,7 +325,7 @@ impl AtHook<'_> {
         listed.chain(older).collect()
     }
 
-    /// Tables of iptables-legacy that stand here.
+    /// Returns the tables of iptables-legacy that are hooked here.
     fn older(&self) -> impl Iterator<Item = (&TableId, i32)> {
         let older = self.rules.older.iter().filter(|table| table.family == self.family);
         older.filter_map(|table| Some((table, legacy_priority(table.name.as_str(), self.hook)?)))
@@ -330,8 +333,8 @@ impl AtHook<'_> {
 }
 
 impl Item {
-    /// Of one priority, the kernel's list counts, and else the last registered comes first
-    /// (nf_hook_entries_grow, net/netfilter/core.c, v6.12).
+    /// Returns the sort key: at equal priority, the order of the kernel's list, otherwise the most
+    /// recently registered first (nf_hook_entries_grow, net/netfilter/core.c, v6.12).
     fn key(&self) -> (i32, usize, Reverse<When>) {
         (self.priority, self.listed.unwrap_or(usize::MAX), Reverse(self.when))
     }
@@ -350,8 +353,8 @@ fn is_tracking(function: &HookFunction) -> bool {
     function.name.as_deref().is_some_and(|name| names.contains(&name))
 }
 
-/// Neither of nf_tables nor known to leave packets as they are: reassembly, confirmation of
-/// connections, their helpers, and labels of security modules.
+/// Returns whether a function neither belongs to nf_tables nor is known to leave packets unchanged,
+/// like reassembly, confirmation of connections, their helpers, and labels of security modules.
 fn is_foreign(function: &HookFunction) -> bool {
     let HookFunction { priority: _, chain, name, module: _ } = function;
     let known = ["ipv4_conntrack_defrag", "ipv6_defrag", "nf_confirm", "ipv4_confirm", "ipv6_confirm", "ipv4_helper"];
@@ -362,8 +365,8 @@ fn is_foreign(function: &HookFunction) -> bool {
     chain.is_none() && !has_meaning
 }
 
-/// Where a table of iptables-legacy stands (`packet_table` in net/ipv4/netfilter/iptable_*.c,
-/// v6.12).
+/// Returns the priority of a table of iptables-legacy (`packet_table` in
+/// net/ipv4/netfilter/iptable_*.c, v6.12).
 fn legacy_priority(table: &str, hook: Hook) -> Option<i32> {
     match (table, hook) {
         ("raw", Hook::Prerouting | Hook::Output) => Some(-300),
@@ -373,20 +376,21 @@ fn legacy_priority(table: &str, hook: Hook) -> Option<i32> {
         ("filter", Hook::Input | Hook::Forward | Hook::Output) => Some(0),
         ("security", Hook::Input | Hook::Forward | Hook::Output) => Some(50),
         ("raw" | "nat" | "filter" | "security", _) => None,
-        // What it is, is not known.
+        // An unknown table may run anywhere.
         _ => Some(i32::MIN),
     }
 }
 
-/// When a table switches address translation on: with its first base chain of type nat.
+/// Returns when a table enables address translation: with its first base chain of type nat.
 fn translates(table: &TableCode) -> Option<(u64, u64)> {
     table.chains.iter().filter(|chain| chain.is_nat()).map(|chain| chain.registered).min()
 }
 
-/// When a table switches connection tracking on for a family: with its first rule that looks at it
-/// or translates, also by an extension of xtables (nf_ct_netns_get in its check of the rule); one
-/// that is not known may, so packets come to it, and end there. One that translates to an address
-/// does so for the family of the address alone (nft_nat_init, net/netfilter/nft_nat.c, v6.12).
+/// Returns when a table enables connection tracking for a family: with its first rule that reads
+/// conntrack or translates, also by an xtables extension (nf_ct_netns_get when the rule is
+/// checked). An unknown extension may, so packets reach it and their walk ends there. A rule that
+/// translates to an address enables it only for the family of the address (nft_nat_init,
+/// net/netfilter/nft_nat.c, v6.12).
 fn tracks(table: &TableCode, number: IpFamily) -> Option<(u64, u64)> {
     let asks = |expr: &Expr| match expr {
         Expr::Nat(NatCode { family, kind: _, addresses: _, ports: _, flags: _ }) => {
@@ -407,7 +411,7 @@ fn tracks(table: &TableCode, number: IpFamily) -> Option<(u64, u64)> {
     table.chains.iter().filter_map(|chain| chain.registered_rule(tracks)).min()
 }
 
-/// Whether a table switches on, without connection tracking, that fragments are put together
+/// Returns whether a table enables reassembly of fragments without connection tracking
 /// (nft_socket_init and nft_tproxy_init, net/netfilter, v6.12), or may.
 fn may_defragment(table: &TableCode) -> bool {
     let is_it = |expr: &Expr| {
@@ -422,7 +426,7 @@ impl Rules {
         self.tables.iter().filter(move |table| table.id.family == Family::Inet || table.id.family == family)
     }
 
-    /// The base chains of a hook for packets of `family`.
+    /// Returns the base chains of a hook for packets of `family`.
     fn hooked(&self, hook: Hook, family: Family) -> Vec<(ChainAt, &ChainCode, Base)> {
         let mut hooked = Vec::new();
         for (table_at, table) in self.tables.iter().enumerate() {
@@ -436,7 +440,7 @@ impl Rules {
         hooked
     }
 
-    /// The same rules, with tracking and translation also where `other` switches them on.
+    /// Returns the same rules, with tracking and translation also enabled by `other`.
     pub(super) fn beside(&self, other: &Rules) -> Rules {
         let mut rules = self.clone();
         rules.line_ups = LineUps::beside(self, other);

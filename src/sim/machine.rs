@@ -1,7 +1,7 @@
-//! One program, run on one packet: the expressions of nf_tables (nft_do_chain and the `eval` of
+//! Runs one program on one packet: the expressions of nf_tables (nft_do_chain and the `eval` of
 //! every expression, net/netfilter/, v6.12).
 //!
-//! Total: whatever is not known ends the run with [`CannotTell`].
+//! Total: anything that is not known ends the run with [`CannotTell`].
 
 #[cfg(test)]
 mod attributes;
@@ -25,20 +25,20 @@ use crate::xt;
 /// How the run of a rule ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ran {
-    /// Expression number `at` did not hold.
+    /// The expression at index `at` did not match.
     Broke {
         at: usize,
     },
     Queue(QueueCode),
     Reject(RejectCode),
-    /// To the end, without a verdict.
+    /// At the end of the rule, without a verdict.
     Through,
-    /// An address was translated, which accepts.
+    /// With a translation, which accepts.
     Translated,
     Verdict(Verdict),
 }
 
-/// What an expression does to the run.
+/// The effect of an expression on the run.
 enum Next {
     Break,
     Go,
@@ -114,11 +114,11 @@ impl<'a, I: Inputs> Machine<'a, I> {
             }
             Expr::Immediate { dreg, data } => self.store(*dreg, data.iter().copied().map(Cell::Known)),
             Expr::Limit(limit) => self.inputs.limit(limit).map(go),
-            // What is said in a log is nothing to the packet.
+            // Logging does not affect the packet.
             Expr::Log(LogCode { prefix: _, level: _, group: _, snaplen: _, queue_threshold: _, flags: _ }) => {
                 Ok(Next::Go)
             }
-            // A set that is there is a `Op::Lookup`.
+            // A set that exists is an `Op::Lookup`.
             Expr::Lookup { sreg, dreg, inverted, set: _ } => self.lookup(*sreg, *dreg, *inverted, None),
             Expr::Masq { ports, flags } => self.translated(NatKind::Snat, NewAddress::Own, *ports, *flags),
             Expr::Meta { key, dreg } => self.meta(*key, *dreg),
@@ -130,7 +130,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
                 None => format!("expression {name} has no meaning here"),
             })),
             Expr::Payload { base, offset, len, dreg } => self.payload(*base, *offset, *len, *dreg),
-            // A program decides, whichever it is.
+            // A user-space program decides, whichever it is.
             Expr::Queue(QueueCode { num, total, flags }) => {
                 Ok(Next::End(Ran::Queue(QueueCode { num: *num, total: *total, flags: *flags })))
             }
@@ -164,7 +164,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
         self.store(dreg, loaded.iter().copied())
     }
 
-    /// Whether an input that is true or false is true.
+    /// Returns whether a boolean input is true.
     fn is(&mut self, input: Input) -> Result<bool, CannotTell> {
         let cell = self.inputs.cell(input, 0);
         compare(self.inputs, &[cell], CmpOp::Eq, &[1])
@@ -192,13 +192,13 @@ impl<'a, I: Inputs> Machine<'a, I> {
         }
     }
 
-    /// Breaks when no socket of this host sent the packet, or one without an owner.
+    /// Breaks if no local socket sent the packet, or one without an owner.
     fn of_owner(&mut self, input: Input, dreg: Register) -> Step {
         if self.has_owner()? { self.load(input, dreg) } else { Ok(Next::Break) }
     }
 
-    /// nft_meta_get_eval_cgroup, net/netfilter/nft_meta.c, v6.12: sockets of the kernel, and those
-    /// that were closed, have one too.
+    /// nft_meta_get_eval_cgroup, net/netfilter/nft_meta.c, v6.12: kernel sockets and closed sockets
+    /// have one too.
     fn cgroup(&mut self, dreg: Register) -> Step {
         if self.has_owner()? {
             return self.load(Input::Cgroup, dreg);
@@ -225,7 +225,7 @@ impl<'a, I: Inputs> Machine<'a, I> {
         Ok(Next::Go)
     }
 
-    /// What a program keeps beyond the rule.
+    /// Returns bytes that a program keeps beyond the rule.
     fn take<const N: usize>(&self, sreg: Register) -> Result<[Cell; N], CannotTell> {
         let cells = read(&self.registers, sreg, N)?;
         self.inputs.keeps(cells)?;
@@ -267,12 +267,12 @@ impl<'a, I: Inputs> Machine<'a, I> {
         }
     }
 
-    /// net/netfilter/nft_socket.c: breaks when there is no socket.
+    /// net/netfilter/nft_socket.c: breaks if there is no socket.
     fn socket(&mut self, key: SocketKey, dreg: Register) -> Step {
         self.inputs.knows_receiver(self.hook)?;
         let received = [self.inputs.cell(Input::Received, 0)];
         let (input, wanted) = match key {
-            // Of a handshake under way, neither is known.
+            // During a handshake, neither of these is known.
             SocketKey::MARK => (Input::SocketMark, CmpOp::Eq),
             SocketKey::WILDCARD => (Input::SocketWildcard, CmpOp::Eq),
             SocketKey::TRANSPARENT => (Input::SocketTransparent, CmpOp::Ge),
@@ -283,8 +283,8 @@ impl<'a, I: Inputs> Machine<'a, I> {
         if compare(self.inputs, &received, wanted, &[1])? { self.load(input, dreg) } else { Ok(Next::Break) }
     }
 
-    /// net/netfilter/nft_tproxy.c: breaks when there is no listener, and for what is neither TCP
-    /// nor UDP.
+    /// net/netfilter/nft_tproxy.c: breaks if there is no listener, or the packet is neither TCP nor
+    /// UDP.
     fn tproxy(&mut self, code: &TproxyCode) -> Step {
         let family = self.inputs.family();
         let TproxyCode { family: wanted, address, port } = *code;
@@ -323,8 +323,8 @@ impl<'a, I: Inputs> Machine<'a, I> {
         self.translated(kind, address, ports, flags)
     }
 
-    /// A network for a network (nft_nat_setup_netmap, net/netfilter/nft_nat.c, v6.12): bits in
-    /// which both ends differ stay as they are.
+    /// Maps one network to another (nft_nat_setup_netmap, net/netfilter/nft_nat.c, v6.12): bits in
+    /// which the ends differ are kept.
     fn netmap(&self, kind: NatKind, low: &[Cell], high: &[Cell]) -> Result<NewAddress, CannotTell> {
         let (Some(low), Some(high)) = (bytes(low), bytes(high)) else {
             return Err(CannotTell::new("a network that is not known is translated to"));
@@ -356,7 +356,7 @@ fn go(holds: bool) -> Next {
     if holds { Next::Go } else { Next::Break }
 }
 
-/// `continue` is no verdict: the run goes on.
+/// Returns how a verdict ends the run; with `continue`, the run goes on.
 fn end(verdict: &Verdict) -> Next {
     match verdict {
         Verdict::Continue => Next::Go,
@@ -397,7 +397,7 @@ fn within(inputs: &mut impl Inputs, cells: &[Cell], low: &[u8], high: &[u8]) -> 
     }
 }
 
-/// Whether an order of bytes is one that an operator asks for.
+/// Returns whether an operator accepts an order of bytes.
 pub(crate) fn holds(op: CmpOp, order: std::cmp::Ordering) -> bool {
     match op {
         CmpOp::Eq => order.is_eq(),
@@ -416,5 +416,5 @@ const UDP: u8 = 17;
 const GIVEN: u32 = 3;
 /// `NF_NAT_RANGE_NETMAP`.
 const NETMAP: u32 = 0x40;
-/// All but `NF_NAT_RANGE_PROTO_OFFSET`, by which the new port depends on another one.
+/// All except `NF_NAT_RANGE_PROTO_OFFSET`, with which the new port depends on another one.
 const KNOWN_FLAGS: u32 = 0x5f;

@@ -1,7 +1,7 @@
-//! What rules remember: of packets that came before, or of the moment at which they were loaded.
+//! What rules remember: earlier packets, or the moment at which they were loaded.
 //!
-//! Such a rule may do another thing with the same packet. Two of the same words are one only where
-//! the same packets come to both, and a set that rules fill holds what packets put into it.
+//! Such a rule may treat the same packet differently. Two identical rules are equal only if the
+//! same packets reach both, and a set that rules fill contains what packets put into it.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::model::{Name, Statement};
 use crate::xt::{Answers, Beyond, Question};
 
 impl Op {
-    /// Whether others remember the same: packets come to those by other rules too.
+    /// Returns whether its memory is shared: packets reach it by other rules too.
     pub(super) fn shares(&self) -> bool {
         match self {
             Op::Expr(Expr::Opaque { name, data: _, set: _ }) => {
@@ -26,8 +26,8 @@ impl Op {
         }
     }
 
-    /// Whether what it does depends on more than the packet, its connection and what is drawn for
-    /// it.
+    /// Returns whether its effect depends on more than the packet, its connection and the packet's
+    /// random draws.
     pub(super) fn remembers(&self) -> bool {
         match self {
             Op::Expr(expr) => expr_remembers(expr),
@@ -43,7 +43,7 @@ impl Op {
 }
 
 impl SetIndex {
-    /// Packets fill it, or its elements remember them.
+    /// Returns whether packets fill the set, or its elements remember packets.
     fn remembers(&self) -> bool {
         self.is_filled || self.is_odd || !self.odd.is_empty()
     }
@@ -55,8 +55,9 @@ fn expr_remembers(expr: &Expr) -> bool {
         Expr::Opaque { name, data, set: _ } => match (&**name, Attributes::new(data)) {
             ("bitwise" | "byteorder" | "cmp" | "ct" | "dup" | "exthdr" | "fib" | "fwd" | "meta" | "osf", _) => false,
             ("payload" | "range" | "rt" | "socket" | "tunnel" | "xfrm", _) => false,
-            // A seed that nobody chose is drawn when the rule is loaded, and not told (nft_jhash_init,
-            // net/netfilter/nft_hash.c, v6.12). A symmetric hash has the one of the running kernel.
+            // A seed that the user does not give is drawn when the rule is loaded, and not reported
+            // (nft_jhash_init, net/netfilter/nft_hash.c, v6.12). A symmetric hash uses the seed of
+            // the running kernel.
             ("hash", data) => {
                 number(data.clone().find(NFTA_HASH_TYPE)) != Some(SYMMETRIC) && data.find(NFTA_HASH_SEED).is_none()
             }
@@ -71,7 +72,7 @@ fn number(attribute: Option<Attribute<'_>>) -> Option<u32> {
     attribute?.be32()
 }
 
-/// The sets that these expressions add elements to, change or delete some of.
+/// Returns the sets that these expressions change: add, update or delete elements of.
 pub(super) fn filled<'a>(exprs: impl Iterator<Item = &'a Expr>) -> HashSet<Name> {
     let name = |expr: &Expr| match expr {
         Expr::Opaque { name, data, set: _ } if **name == *"dynset" => {
@@ -82,7 +83,7 @@ pub(super) fn filled<'a>(exprs: impl Iterator<Item = &'a Expr>) -> HashSet<Name>
     exprs.filter_map(name).collect()
 }
 
-/// The same of a rule set of the model, where such expressions are without a meaning yet.
+/// Like [`filled`], for a rule set of the model, in which such expressions are opaque.
 pub(super) fn filled_by(statements: &[Statement]) -> HashSet<Name> {
     let exprs = statements.iter().filter_map(|statement| match statement {
         Statement::Opaque(opaque) => opaque.code::<Vec<Expr>>(),
@@ -93,5 +94,5 @@ pub(super) fn filled_by(statements: &[Statement]) -> HashSet<Name> {
 
 /// `NFT_HASH_SYM`, include/uapi/linux/netfilter/nf_tables.h.
 const SYMMETRIC: u32 = 1;
-/// `NFT_NG_RANDOM`, of the same.
+/// `NFT_NG_RANDOM`, in the same file.
 const RANDOM: u32 = 1;

@@ -5,8 +5,8 @@
 //!                                                     │ asks
 //!                                                   inputs: a packet on its way (walk), or all packets at once (compare)
 //! ```
-//! What is always true: one machine serves both, so what a comparison proves is what a walk shows;
-//! what is not known ends in [`CannotTell`], never in a guess; every run ends.
+//! What is always true: one machine serves both, so a comparison proves what a walk shows; anything
+//! unknown ends in [`CannotTell`], never in a guess; every run ends.
 
 mod cells;
 mod checksum;

@@ -1,12 +1,12 @@
-//! A packet, as far as rules look at one.
+//! The parts of a packet that rules read.
 
 use std::net::IpAddr;
 
 use super::header::HeaderBytes;
 use crate::model::{CtDirection, CtState, CtStatus, IpFamily, PktType, Protocol, TcpFlags};
 
-/// The headers of a packet, who sent it, and its mark. Numbers are plain numbers, whatever their
-/// order on the wire.
+/// The headers of a packet, its sender, and its mark. Numbers are plain numbers, regardless of
+/// their byte order on the wire.
 ///
 /// Prints as text that reads back as the same packet:
 ///
@@ -14,16 +14,16 @@ use crate::model::{CtDirection, CtState, CtStatus, IpFamily, PktType, Protocol, 
 /// PROTOCOL SOURCE -> DESTINATION   the protocol by name or number; addresses with ports where it has them: 10.0.0.1:80, [fd00::1]:80
 ///     uid N gid N cgroup N         the socket that sends it: both of the first, or none
 ///     mark N length N              N is decimal, or hexadecimal as in 0x539
-///     flags LIST                   of TCP, such as syn,ack, or none
+///     flags LIST                   for TCP, such as syn,ack, or none
 ///     pkttype WORD                 host, broadcast, multicast, other, or a number
-///     type WORD code N             of ICMP and ICMPv6; the type, by name or number, has to be there
-///     checksum N id N              of these too; the id tells echoes apart
-///     about PACKET                 of an error of ICMP, the packet that it is about, as that came to who sends it; last of all
+///     type WORD code N             for ICMP and ICMPv6; the type, by name or number, is required
+///     checksum N id N              for these too; the id distinguishes echoes
+///     about PACKET                 for an ICMP error, the packet that it is about, as its sender received that; always last
 ///     network HEX transport HEX    the first bytes of the header of IP, and of what follows; ?? for one that is not known
 /// ```
-/// What is left out is as in the first packet of a connection without contents: flags `syn` of TCP,
-/// no socket, no mark, packet type host, no options of IP. Bytes of the headers that nothing says
-/// are not known: where a rule decides by one, a walk cannot tell.
+/// Anything left out is as in the first packet of a connection without payload: flags `syn` for
+/// TCP, no socket, no mark, packet type host, no IP options. Bytes of the headers that are not
+/// given are unknown: if a rule tests one, the walk cannot continue.
 ///
 /// ```
 /// use nftmesh::model::{IcmpType, TcpFlags};
@@ -46,19 +46,18 @@ pub struct Packet {
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
-    /// The first two bytes of the transport header: the source port; of ICMP and ICMPv6, the type
-    /// in the upper byte and the code in the lower. Of a protocol without ports 0 says nothing.
+    /// The first two bytes of the transport header: the source port; for ICMP and ICMPv6, the type
+    /// in the upper byte and the code in the lower. For a protocol without ports, 0 means not
+    /// known.
     pub sport: u16,
-    /// The two bytes behind: the destination port; of ICMP and ICMPv6, the checksum. Of these and
-    /// others without ports 0 says nothing.
+    /// The next two bytes: the destination port; for ICMP and ICMPv6, the checksum. For these and
+    /// other protocols without ports, 0 means not known.
     pub dport: u16,
-    /// Bytes 4 and 5 of an ICMP header: of an echo, which one it is. What rules find there is not
-    /// known when it is 0.
+    /// Bytes 4 and 5 of an ICMP header: the id of an echo; 0 means not known.
     pub icmp_id: u16,
-    /// The flags of TCP.
+    /// The TCP flags.
     pub tcp_flags: TcpFlags,
-    /// The socket of this host that sent it; none for what comes from elsewhere or from the kernel
-    /// itself.
+    /// The local socket that sent it; `None` for packets from elsewhere or from the kernel itself.
     pub owner: Option<Owner>,
     /// Mark of the packet.
     pub mark: u32,
@@ -66,14 +65,14 @@ pub struct Packet {
     pub length: u32,
     /// Link-layer packet type.
     pub pkttype: PktType,
-    /// Bytes of the headers that the fields above do not say.
+    /// Bytes of the headers that are not in the fields above.
     pub bytes: HeaderBytes,
-    /// Of an error of ICMP, the packet that it is about: without one, to which connection it
-    /// belongs is not known.
+    /// For an ICMP error, the packet that it is about; without one, the connection it belongs to is
+    /// not known.
     pub about: Option<Box<Packet>>,
 }
 
-/// Who owns a socket.
+/// The owner of a socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Owner {
@@ -86,7 +85,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// That user and group.
+    /// Returns an owner with this user and group.
     #[must_use]
     pub fn new(uid: u32, gid: u32) -> Self {
         Owner { uid, gid, cgroup: 0 }
@@ -94,13 +93,13 @@ impl Owner {
 }
 
 impl Packet {
-    /// The first packet of a TCP connection.
+    /// Returns the first packet of a TCP connection.
     #[must_use]
     pub fn tcp(source: std::net::SocketAddr, destination: std::net::SocketAddr) -> Self {
         Packet { protocol: Protocol::TCP, tcp_flags: TcpFlags::SYN, length: 60, ..Packet::udp(source, destination) }
     }
 
-    /// A UDP datagram without contents.
+    /// Returns a UDP datagram without payload.
     #[must_use]
     pub fn udp(source: std::net::SocketAddr, destination: std::net::SocketAddr) -> Self {
         Packet {
@@ -120,27 +119,27 @@ impl Packet {
         }
     }
 
-    /// Of TCP, and not the first of its connection.
+    /// Returns whether this is a TCP segment other than the first of its connection.
     pub(super) fn is_segment(&self) -> bool {
         let begins = self.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN;
         self.protocol == Protocol::TCP && !begins
     }
 
-    /// The same from a socket of this user and group.
+    /// Sets the socket's user and group.
     #[must_use]
     pub fn owner(mut self, uid: u32, gid: u32) -> Self {
         self.owner = Some(Owner::new(uid, gid));
         self
     }
 
-    /// Network-layer family.
+    /// Returns the network-layer family.
     #[must_use]
     pub fn family(&self) -> IpFamily {
         IpFamily::of(self.destination)
     }
 }
 
-/// An interface, as rules see one.
+/// An interface, as rules see it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Interface {
@@ -151,19 +150,19 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// The interface of that index and name.
+    /// Returns the interface of that index and name.
     pub fn new(index: u32, name: impl Into<String>) -> Self {
         Interface { index, name: name.into() }
     }
 }
 
-/// What connection tracking knows of a packet.
+/// The state of a packet in connection tracking.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Connection {
     /// State, one of the five.
     pub state: CtState,
-    /// Whether the packet goes the way of the first one.
+    /// Whether the packet has the direction of the first one.
     pub direction: CtDirection,
     /// Status bits.
     pub status: CtStatus,
@@ -171,12 +170,12 @@ pub struct Connection {
     pub mark: u32,
     /// Zone.
     pub zone: u16,
-    /// Whether tracking had the packet before it came to the hook: through lo.
+    /// Whether the packet had a connection before it reached the hook: it came through lo.
     pub attached: bool,
 }
 
 impl Default for Connection {
-    /// A new one.
+    /// Returns a new connection.
     fn default() -> Self {
         Connection {
             state: CtState::NEW,
@@ -193,13 +192,13 @@ impl Default for Connection {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Receiver {
-    /// It is transparent.
+    /// Whether it is transparent.
     pub transparent: bool,
-    /// It is bound to the unspecified address.
+    /// Whether it is bound to the unspecified address.
     pub wildcard: bool,
     /// Its mark.
     pub mark: u32,
-    /// It is that of a TCP handshake that waits for its last packet: a rule that asks for its mark,
-    /// or whether it is bound to the unspecified address, ends.
+    /// Whether it belongs to a TCP handshake that waits for its last packet: a rule that reads its
+    /// mark, or whether it is bound to the unspecified address, ends.
     pub handshake: bool,
 }

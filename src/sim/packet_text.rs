@@ -1,8 +1,8 @@
 //! Packets as text: `tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000 mark 0x539 flags syn
 //! length 60`.
 //!
-//! What is printed reads back as the same packet. What is left out is as in the first packet of a
-//! connection: `flags syn` of TCP, the length of a packet without contents, no socket, no mark.
+//! A printed packet reads back as the same packet. Anything left out is as in the first packet of a
+//! connection: `flags syn` for TCP, the length of a packet without payload, no socket, no mark.
 
 use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
@@ -78,7 +78,7 @@ fn unless<T: Display + PartialEq>(f: &mut fmt::Formatter<'_>, word: &str, value:
     if value == usual { Ok(()) } else { write!(f, " {word} {value}") }
 }
 
-/// Flags as `syn,ack`, or `none`.
+/// Prints flags as `syn,ack`, or `none`.
 struct Flags(TcpFlags);
 
 impl Display for Flags {
@@ -91,7 +91,7 @@ impl Display for Flags {
     }
 }
 
-/// An ICMP type by its name, or number.
+/// Prints an ICMP type by its name, or number.
 struct Type(Protocol, u8);
 
 impl Type {
@@ -110,7 +110,7 @@ impl Display for Type {
 }
 
 impl Packet {
-    /// The first packet of this protocol between these, without contents.
+    /// Returns the first packet of this protocol between these addresses, without payload.
     pub(super) fn plain(protocol: Protocol, source: IpAddr, destination: IpAddr) -> Packet {
         let (source, destination) = (SocketAddr::new(source, 0), SocketAddr::new(destination, 0));
         match protocol {
@@ -128,8 +128,8 @@ pub(super) fn has_ports(protocol: Protocol) -> bool {
     [Protocol::TCP, Protocol::UDP, Protocol::DCCP, Protocol::SCTP, Protocol::UDPLITE].contains(&protocol)
 }
 
-/// See [`Packet`] for the words. What does not read is [`is_invalid`](Error::is_invalid), in one
-/// line with the remedy.
+/// See [`Packet`] for the words. A text that cannot be read is [`is_invalid`](Error::is_invalid),
+/// in one line with the remedy.
 impl FromStr for Packet {
     type Err = Error;
 
@@ -169,7 +169,7 @@ fn plain(text: &str) -> Result<Packet, String> {
     (packet.sport, packet.dport) = (source.port(), destination.port());
     let (mut owner, mut icmp) = ((None, None, None), (None, 0));
     let mut seen = Vec::new();
-    // Zeros that are said, where zeros alone say nothing.
+    // Offsets of zeros that were given explicitly, because a zero alone means not known.
     let mut zeros: Vec<usize> = Vec::new();
     if source_has_port && !has_ports(protocol) && (source.port(), destination.port()) == (0, 0) {
         zeros.extend([0, 2]);
@@ -227,7 +227,7 @@ fn protocol(word: &str) -> Result<Protocol, String> {
     })
 }
 
-/// An address, with a port where the protocol has ports.
+/// Reads an address, with a port if the protocol has ports.
 fn end(protocol: Protocol, word: &str) -> Result<SocketAddr, String> {
     let with_port = word.parse::<SocketAddr>();
     let alone = word.parse::<IpAddr>().map(|address| SocketAddr::new(address, 0));
@@ -244,7 +244,7 @@ fn value<'a>(word: &str, words: &mut SplitWhitespace<'a>) -> Result<&'a str, Str
     words.next().ok_or_else(|| format!("{word} lacks its value"))
 }
 
-/// Decimal, or hexadecimal with `0x`.
+/// Reads a decimal number, or a hexadecimal one with `0x`.
 fn number<T: TryFrom<u32>>(word: &str, words: &mut SplitWhitespace<'_>) -> Result<T, String> {
     let text = value(word, words)?;
     let parsed = text.strip_prefix("0x").map_or_else(|| text.parse(), |digits| u32::from_str_radix(digits, 16)).ok();

@@ -1,5 +1,5 @@
-//! A packet at a hook of a host: the answers to what rules ask, and what a decision of theirs does
-//! to its connection.
+//! A packet at a hook of a host: answers the questions of rules, and applies their decisions to its
+//! connection.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -24,46 +24,46 @@ use crate::bytecode::{Expr, LimitCode, PayloadBase};
 use crate::model::{CtDirection, CtState, CtStatus, Hook, IcmpType, IpFamily, NatKind, Protocol};
 use crate::xt::Question;
 
-/// What connection tracking holds of the packet.
+/// The connection-tracking entry of the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tracked {
     Connection(Attached),
-    /// It begins and belongs to none.
+    /// It could begin a connection, but belongs to none.
     Invalid,
     #[default]
     Nothing,
-    /// A rule gave it this zone behind connection tracking, which had found no connection.
+    /// A rule set this zone after connection tracking, which had found no connection.
     Template(u16),
     Untracked,
 }
 
 pub(super) struct OnHost<'a> {
     pub(super) situation: Situation,
-    /// The hook that the packet is at, or was last.
+    /// The hook that the packet is at, or was at last.
     pub(super) hook: Hook,
     pub(super) host: &'a Host,
     pub(super) connections: &'a mut Connections,
-    /// What earlier packets took from each rate, by the address of its code.
+    /// What earlier packets took from each limit, by the address of its code.
     pub(super) limits: &'a mut HashMap<usize, u64>,
     pub(super) held: Tracked,
-    /// Where it goes, as far as that is known.
+    /// The packet's destination, as far as it is known.
     pub(super) target: Option<Target>,
     pub(super) lost: Option<Lost>,
-    /// It is the copy that this host gets of what everybody does.
+    /// Whether this is the host's own copy of a broadcast or multicast packet.
     pub(super) is_copy: bool,
-    /// A socket of this host may have been found for it, and whose that is nobody knows.
+    /// Whether a local socket, whose owner is not known, may have been found for it.
     pub(super) has_receiver: bool,
-    /// A segment within a connection: the socket that has it comes before one that listens.
+    /// Whether it is a segment within a connection, whose socket is preferred to one that listens.
     pub(super) is_connected: bool,
-    /// That socket is known not to be transparent.
+    /// Whether that socket is known not to be transparent.
     pub(super) is_plain: bool,
-    /// What rules limited the maximum segment size to.
+    /// The limits that rules set for the maximum segment size.
     pub(super) segment: Segment,
-    /// What earlier packets left behind.
+    /// Whether the effect of earlier packets is known.
     pub(super) after_doubt: Doubt,
 }
 
-/// Whether earlier packets could not be told.
+/// Whether the walks of earlier packets could be completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
     /// All of them could.
@@ -85,7 +85,7 @@ impl Doubt {
 }
 
 impl OnHost<'_> {
-    /// Takes over what rules made of the packet.
+    /// Applies what rules changed of the packet.
     pub(super) fn take(&mut self, flow: &Flow) {
         let packet = &mut self.situation.packet;
         let before = (packet.source, packet.sport, packet.destination, packet.dport);
@@ -109,7 +109,7 @@ impl OnHost<'_> {
         }
     }
 
-    /// What the routing tables have to know of the packet.
+    /// Returns what the routing tables need of the packet.
     fn asked(&self, flow: &Flow) -> Asked {
         let (source, destination) = ends(&flow.header, self.family());
         Asked {
@@ -126,7 +126,8 @@ impl OnHost<'_> {
         interface.as_ref().map_or(0, |interface| interface.index)
     }
 
-    /// What a rule chose, in numbers; `None`, and the packet is lost, without an address.
+    /// Returns the numbers that a rule chose; `None` if there is no address, in which case the
+    /// packet is lost.
     fn chosen(&mut self, hook: Hook, decided: &Translation, destination: IpAddr) -> Option<Chosen> {
         let family = self.family();
         let new = match &decided.address {
@@ -157,7 +158,7 @@ impl OnHost<'_> {
         is_original && interface != 0 && interface != Self::index(&self.situation.outgoing)
     }
 
-    /// Translates an error of ICMP as the connection is that it is about, and the packet in it.
+    /// Translates an ICMP error, and the packet in it, like the connection that it is about.
     fn translate_error(&mut self, hook: Hook, flow: &mut Flow, attached: Attached) -> Result<(), CannotTell> {
         let Entry { status, source_done, destination_done, .. } = attached.entry;
         let [icmp_type, _] = self.situation.packet.sport.to_be_bytes();
@@ -181,7 +182,7 @@ impl OnHost<'_> {
             inside.icmp_id = about.destination.port();
         }
         inside.forget_checksums();
-        // Its checksum is about the packet in it.
+        // The checksum of the error covers the packet in it.
         self.situation.packet.forget_checksums();
         self.situation.packet.bytes.transport.truncate(8);
         self.situation.packet.dport = 0;
@@ -194,7 +195,7 @@ impl OnHost<'_> {
         Ok(())
     }
 
-    /// Finds a way for what this host sends; a packet without one is lost.
+    /// Routes a local packet; one without a route is lost.
     fn route(&mut self, source: IpAddr, destination: IpAddr, mark: u32) -> Result<(), CannotTell> {
         self.target = self.host.way_from(source, destination, mark)?;
         match self.target {
@@ -228,7 +229,7 @@ impl Inputs for OnHost<'_> {
     }
 
     fn knows_no_socket(&self) -> Result<(), CannotTell> {
-        // A copy has none (skb_clone, net/core/skbuff.c, v6.12).
+        // A copy has no socket (skb_clone, net/core/skbuff.c, v6.12).
         if self.is_copy { Ok(()) } else { self.situation.knows_no_socket() }
     }
 
@@ -236,8 +237,8 @@ impl Inputs for OnHost<'_> {
         self.situation.knows_receiver(hook)?;
         match self.situation.receiver {
             Some(_) => Ok(()),
-            // No socket is looked up (nf_sk_lookup_slow_v4 and _v6, net/ipv4 and net/ipv6, netfilter/nf_socket_ipv4.c,
-            // v6.12).
+            // No socket is looked up (nf_sk_lookup_slow_v4 and _v6, net/ipv4 and net/ipv6,
+            // netfilter/nf_socket_ipv4.c, v6.12).
             None if !has_sockets(&self.situation.packet) => Ok(()),
             None => Err(CannotTell::new("which socket the packet is for")),
         }
@@ -245,7 +246,7 @@ impl Inputs for OnHost<'_> {
 
     fn fib(&mut self, hook: Hook, flow: &Flow, query: Query, _: &Expr) -> Result<SmallVec<[Cell; 16]>, CannotTell> {
         let loads = self.host.fib(hook, query, self.asked(flow))?;
-        // Newer kernels take the interface of a socket that has the packet (nft_fib_can_skip).
+        // Newer kernels use the interface of a socket assigned to the packet (nft_fib_can_skip).
         if hook == Hook::Input && query.wanted != Wanted::Kind && self.has_receiver {
             return Err(CannotTell::new("what this kernel's fib says at input of what a socket has"));
         }
@@ -303,7 +304,7 @@ impl Inputs for OnHost<'_> {
     }
 
     fn listener(&mut self, target: &Socket) -> Result<bool, CannotTell> {
-        // A connection that a transparent socket has already goes to that one.
+        // A connection that already belongs to a transparent socket goes to that one.
         if self.situation.receiver.is_some_and(|receiver| receiver.transparent) {
             return Ok(true);
         }
@@ -427,7 +428,7 @@ impl Inputs for OnHost<'_> {
             write(&mut flow.header.daddr, &mut flow.header.dport, to);
         }
         self.situation.hold(self.held);
-        // What this host sends elsewhere now is routed again (nf_nat_ipv4_local_fn,
+        // A local packet with a new destination is routed again (nf_nat_ipv4_local_fn,
         // net/netfilter/nf_nat_proto.c, v6.12).
         if hook == Hook::Output && to.ip() != destination.ip() {
             self.reroute(flow)?;
@@ -436,8 +437,8 @@ impl Inputs for OnHost<'_> {
     }
 }
 
-/// Whether a socket can be found for a packet: of TCP and UDP, or of what an error of ICMP is
-/// about.
+/// Returns whether a socket can be found for a packet: for TCP and UDP, or for what an ICMP error
+/// is about.
 fn has_sockets(packet: &Packet) -> bool {
     let [kind, _] = packet.sport.to_be_bytes();
     match packet.protocol {
@@ -446,7 +447,7 @@ fn has_sockets(packet: &Packet) -> bool {
     }
 }
 
-/// Whether routing found that a packet is for this host, or leaves by lo.
+/// Returns the interface of a target, which is lo for this host.
 pub(super) fn leaves_by(target: Target) -> u32 {
     match target {
         Target::Local | Target::Refused => LO,

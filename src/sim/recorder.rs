@@ -1,4 +1,4 @@
-//! Writes down what happens at a hook: each rule, and what differs behind it.
+//! Records what happens at a hook: each rule, and what differs after it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// The packet comes to the hook.
+    /// Records that the packet reaches the hook.
     pub(super) fn hook(&mut self, packet: Packet, incoming: Option<Interface>, outgoing: Option<Interface>) {
         self.with_ports = has_ports(packet.protocol);
         self.steps.push(Step::Hook { hook: self.hook, packet, incoming, outgoing });
@@ -143,7 +143,7 @@ impl Listener for Recorder<'_> {
     }
 }
 
-/// Whether the result depends on more than the packet.
+/// Returns whether the result depends on more than the packet.
 fn has_choice(translation: &Translation) -> bool {
     let Translation { kind, address, ports, flags } = translation;
     let of_addresses = matches!(address, NewAddress::Range(low, high) if low != high);
@@ -151,14 +151,14 @@ fn has_choice(translation: &Translation) -> bool {
     of_addresses || of_ports || (*flags & RANDOM != 0 && *kind == NatKind::Snat)
 }
 
-/// Source and destination of a header.
+/// Returns source and destination of a header.
 pub(super) fn ends(header: &Header, family: IpFamily) -> (SocketAddr, SocketAddr) {
     let port = |cells: &[Cell; 2]| known(cells).map_or(0, u16::from_be_bytes);
     let source = SocketAddr::new(address(&header.saddr, family), port(&header.sport));
     (source, SocketAddr::new(address(&header.daddr, family), port(&header.dport)))
 }
 
-/// The address in the first bytes, 4 or 16.
+/// Returns the address in the first bytes, 4 or 16.
 pub(super) fn address(cells: &[Cell], family: IpFamily) -> IpAddr {
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(cells).for_each(|(byte, cell)| *byte = cell.known().unwrap_or(0));
@@ -169,7 +169,7 @@ pub(super) fn address(cells: &[Cell], family: IpFamily) -> IpAddr {
     }
 }
 
-/// Address and port of a transparent socket, as far as a rule says them.
+/// Returns address and port of a transparent socket, as far as a rule gives them.
 pub(super) fn place(target: &Target, family: IpFamily) -> (Option<IpAddr>, Option<u16>) {
     let Target { address: at, port } = target;
     let port = port.and_then(|port| known(&port)).map(u16::from_be_bytes);

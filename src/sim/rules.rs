@@ -18,7 +18,7 @@ use crate::render::InFamily;
 use crate::state::{ChainState, Hooks, RuleState, Snapshot, TableState, chain_kind};
 use crate::xt::{self, Asked, Meaning, Question, SegmentLimit, XtOwner};
 
-/// A rule set that packets can be walked through: one of the model, or what a kernel holds.
+/// A rule set that packets can be walked through, from the model or from a kernel.
 ///
 /// ```
 /// use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table};
@@ -52,9 +52,9 @@ pub(super) struct ChainCode {
     pub(super) id: Arc<ChainId>,
     pub(super) base: Option<Base>,
     pub(super) rules: Vec<RuleCode>,
-    /// Rules behind the last that no dump shows.
+    /// The number of rules after the last one listed, which no dump shows.
     pub(super) unlisted: u32,
-    /// Later ones come first among chains of one hook and priority.
+    /// The order of registration: later ones run first among chains of one hook and priority.
     pub(super) registered: (u64, u64),
 }
 
@@ -64,7 +64,7 @@ pub(super) struct RuleCode {
     pub(super) line: Arc<RuleLine>,
 }
 
-/// An expression, with what it needs to run.
+/// An expression, with everything it needs to run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Op {
     Expr(Expr),
@@ -74,17 +74,17 @@ pub(super) enum Op {
         inverted: bool,
         set: Option<Arc<SetIndex>>,
     },
-    /// What an extension of xtables asks: all of it has to hold.
+    /// The questions of an xtables extension; all of them have to hold.
     XtAsks(Vec<Asked>),
-    /// What the target TCPMSS does.
+    /// The effect of the target TCPMSS.
     XtLimits(SegmentLimit),
-    /// What an extension of xtables does: the first of these lists that holds to its end.
+    /// The meaning of an xtables extension: the first of these lists that matches to its end.
     XtLists(Vec<Vec<Op>>),
     XtOwner(XtOwner),
 }
 
 impl Op {
-    /// Whether it asks this, in a list or not.
+    /// Returns whether it asks this question, in a list or not.
     pub(super) fn asks(&self, question: &Question) -> bool {
         match self {
             Op::XtAsks(asked) => asked.iter().any(|asked| asked.question == *question),
@@ -93,12 +93,12 @@ impl Op {
         }
     }
 
-    /// Whether it is, or does among others, something of which this is true.
+    /// Returns whether this holds for the expression or one of its parts.
     pub(super) fn any(&self, is: &impl Fn(&Expr) -> bool) -> bool {
         match self {
             Op::Expr(expr) => is(expr),
             Op::Lookup { .. } | Op::XtLimits(_) | Op::XtOwner(_) => false,
-            // Whoever asks for a connection looks at it.
+            // A question about a connection reads the connection.
             Op::XtAsks(asked) => {
                 let looks = Expr::Ct { key: CtKey::STATUS, dreg: Register::FIRST };
                 asked.iter().any(|asked| matches!(asked.question, Question::Connection(_))) && is(&looks)
@@ -108,35 +108,35 @@ impl Op {
     }
 }
 
-/// A rule at its place, as a walk names it. Prints as nft text.
+/// A rule and its location, as walks name it. Prints as nft text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleLine {
-    /// Where it stands.
+    /// The chain that it is in.
     pub chain: ChainId,
-    /// Which of the chain it is, from 1.
+    /// Its number in the chain, from 1.
     pub number: usize,
-    /// The kernel's handle, of a rule that was read from one.
+    /// The kernel's handle, if the rule was read from a kernel.
     pub handle: Option<RuleHandle>,
-    /// What it says.
+    /// The rule itself.
     pub rule: Rule,
-    /// For each expression of its program the statement it came from.
+    /// For each expression of its program, the statement it was made from.
     statements: Vec<usize>,
 }
 
 impl RuleLine {
-    /// A rule of which only its chain is known.
+    /// Returns a rule of which only the chain is known.
     #[cfg(test)]
     pub(super) fn without_text(chain: ChainId) -> Self {
         RuleLine { chain, number: 1, handle: None, rule: Rule::new(), statements: Vec::new() }
     }
 
-    /// The index of the statement that made expression `expr` of the program.
+    /// Returns the index of the statement from which expression `expr` of the program was made.
     pub(super) fn statement_of(&self, expr: usize) -> Option<usize> {
         self.statements.get(expr).copied()
     }
 
-    /// The statement with this index, as nft text.
+    /// Returns the statement with this index, as nft text.
     #[must_use]
     pub fn statement(&self, statement: usize) -> Option<String> {
         let rule = Rule { statements: vec![self.rule.statements.get(statement)?.clone()], ..Rule::new() };
@@ -151,16 +151,17 @@ impl fmt::Display for RuleLine {
 }
 
 impl Rules {
-    /// What stands in the way of packets and is not known here, each in a line: hooks without a
-    /// name, tables of other families, and what [`with_unknown`](Self::with_unknown) was told.
-    /// Walks leave it out; a comparison that finds no difference cannot tell.
+    /// Returns anything on the packet path that cannot be simulated, one line each: unknown hooks,
+    /// tables of other families, and additions by [`with_unknown`](Self::with_unknown). Walks
+    /// ignore it; a comparison that finds no difference is a
+    /// [`Comparison::CannotTell`](super::Comparison::CannotTell).
     #[must_use]
     pub fn unknown(&self) -> &[String] {
         &self.unknown
     }
 
-    /// The same, with something else in the way of packets that is not known here, in a line: such
-    /// as tables of `iptables-legacy`, which no snapshot holds, see
+    /// Adds something on the packet path that cannot be simulated, described in one line: such as
+    /// tables of `iptables-legacy`, which no snapshot contains; see
     /// [`kernel::legacy_tables`](crate::kernel::legacy_tables).
     #[must_use]
     pub fn with_unknown(mut self, what: impl Into<String>) -> Self {
@@ -168,9 +169,9 @@ impl Rules {
         self
     }
 
-    /// The same, in the order in which the kernel lists what runs at its hooks: see
-    /// [`Kernel::hooks`](crate::kernel::Kernel::hooks). Without it, a walk cannot tell what
-    /// depends on the order of chains of several tables that have one priority.
+    /// Uses the order in which the kernel lists what runs at its hooks; see
+    /// [`Kernel::hooks`](crate::kernel::Kernel::hooks). Without it, a walk cannot continue where
+    /// the order of chains of several tables at equal priority matters.
     #[must_use]
     pub fn with_hooks(mut self, hooks: Hooks) -> Self {
         self.registered = Registered::Listed(Arc::new(hooks));
@@ -178,8 +179,8 @@ impl Rules {
         self
     }
 
-    /// The same, when one transaction made all of it in a namespace that had no rules: in the order
-    /// of their handles.
+    /// Assumes that one transaction created all of it in a namespace without rules, in the order of
+    /// the handles.
     #[must_use]
     pub fn made_at_once(mut self) -> Self {
         self.registered = Registered::AtOnce;
@@ -187,9 +188,9 @@ impl Rules {
         self
     }
 
-    /// The same, with tables of iptables-legacy, which see the same packets and are in no snapshot:
-    /// see [`kernel::legacy_tables`](crate::kernel::legacy_tables). A packet that comes to one
-    /// of them cannot be told.
+    /// Adds tables of iptables-legacy, which see the same packets and are in no snapshot; see
+    /// [`kernel::legacy_tables`](crate::kernel::legacy_tables). The walk of a packet that reaches
+    /// one of them cannot continue.
     #[must_use]
     pub fn with_legacy_tables(mut self, tables: impl IntoIterator<Item = TableId>) -> Self {
         self.older.extend(tables);
@@ -197,7 +198,7 @@ impl Rules {
         self
     }
 
-    /// A base chain: its name, and where it is hooked.
+    /// Returns a base chain: its name, and where it is hooked.
     #[must_use]
     pub fn base(&self, chain: &ChainId) -> Option<(&Arc<ChainId>, &Base)> {
         let table = self.tables.iter().find(|known| known.id == chain.table)?;
@@ -205,7 +206,7 @@ impl Rules {
         Some((&chain.id, chain.base.as_ref()?))
     }
 
-    /// The rule with this handle.
+    /// Returns the rule with this handle.
     #[must_use]
     pub fn rule(&self, table: &TableId, handle: RuleHandle) -> Option<&Arc<RuleLine>> {
         let table = self.tables.iter().find(|known| known.id == *table)?;
@@ -214,9 +215,9 @@ impl Rules {
     }
 }
 
-/// As a kernel holds it after `Transaction::replace` on an empty machine. A rule or set that has no
-/// program is [`is_invalid`](Error::is_invalid), by chain and number; [`Ruleset::validate`] finds
-/// more.
+/// The rule set as a kernel holds it after `Transaction::replace` in an empty namespace. A rule or
+/// set that has no program is [`is_invalid`](Error::is_invalid), by chain and number;
+/// [`Ruleset::validate`] finds more.
 impl TryFrom<&Ruleset> for Rules {
     type Error = Error;
 
@@ -230,7 +231,7 @@ impl TryFrom<&Ruleset> for Rules {
     }
 }
 
-/// As the kernel holds it in nf_tables; see [`Rules::unknown`] for what else there is.
+/// The rule set as the kernel holds it in nf_tables; see [`Rules::unknown`] for what else there is.
 impl TryFrom<&Snapshot> for Rules {
     type Error = Error;
 
@@ -253,7 +254,7 @@ impl TryFrom<&Snapshot> for Rules {
 }
 
 impl Rules {
-    /// Tables with what packets meet at the hooks.
+    /// Returns these tables, with the stages at the hooks.
     pub(super) fn of(tables: Vec<TableCode>, line_ups: LineUps) -> Self {
         Rules { tables, line_ups, ..Rules::default() }
     }
@@ -375,7 +376,7 @@ pub(super) fn op(expr: Expr, family: Family, sets: &HashMap<Name, Arc<SetIndex>>
     }
 }
 
-/// An extension of xtables, when it is known.
+/// Returns an extension of xtables, if it is known.
 fn extension(name: &str, data: &[u8], family: Family) -> Option<Op> {
     let lists = match xt::read(name, data, family)? {
         Meaning::Lists(lists) => lists,
@@ -402,9 +403,8 @@ impl TableCode {
 }
 
 impl ChainCode {
-    /// When the first of its rules for which `is` holds was registered, as
-    /// [`ChainCode::registered`] counts: in a rule set, rules come behind all chains of their
-    /// table.
+    /// Returns when the first of its rules for which `is` holds was registered, in the order of
+    /// [`ChainCode::registered`]: in a rule set, rules come after all chains of their table.
     pub(super) fn registered_rule(&self, is: impl Fn(&RuleCode) -> bool) -> Option<(u64, u64)> {
         let (table, _) = self.registered;
         let found = self.rules.iter().filter(|rule| is(rule));

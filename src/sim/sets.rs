@@ -1,4 +1,4 @@
-//! Looking a key up in a set, as the kernel does, whatever the set is kept in.
+//! Looks up keys in sets with the kernel's results, independent of the set's backend.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,25 +11,25 @@ pub(crate) struct SetIndex {
     /// Length of a key.
     pub(crate) key_bytes: usize,
     pub(crate) keys: Keys,
-    /// What the elements map to, by element number.
+    /// The values of the elements, by element index.
     pub(crate) data: Vec<Option<ElementDataCode>>,
-    /// The element for every key that no other has.
+    /// The catch-all element.
     pub(crate) catch_all: Option<usize>,
-    /// Elements that carry or map to something that may end the rule, and has no meaning here.
+    /// Elements with statements or data that may end the rule and are not understood.
     pub(crate) odd: HashSet<usize>,
-    /// The whole set has attributes that have no meaning here.
+    /// Whether the set has attributes that are not understood.
     pub(crate) is_odd: bool,
-    /// Rules put elements into it, or take some out.
+    /// Whether rules add or delete elements.
     pub(crate) is_filled: bool,
 }
 
-/// First and last key of an element, and its number.
+/// First and last key of an element, and its index.
 pub(crate) type Span = (Box<[u8]>, Box<[u8]>, usize);
 
-/// The keys of a set with the number of their element.
+/// The keys of a set, with the indices of their elements.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Keys {
-    /// First and last key, both included, in the order of bytes; ascending, apart from each other.
+    /// First and last key, both included, in byte order; ascending and disjoint.
     Intervals(Vec<Span>),
     /// Single keys.
     Points(HashMap<Box<[u8]>, usize>),
@@ -45,8 +45,7 @@ impl Default for Keys {
 
 impl SetIndex {
     pub(crate) fn new(code: &SetCode, elements: &[ElementCode]) -> Self {
-        // What an element is kept in, how long it stays and what new ones get is nothing to who looks a key
-        // up.
+        // Backend, lifetime and defaults of elements do not matter to a lookup.
         let SetCode {
             flags,
             key_type: _,
@@ -84,7 +83,7 @@ impl SetIndex {
         index
     }
 
-    /// The number of the element that has this key.
+    /// Returns the index of the element that has this key.
     pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
         let found = match &self.keys {
             Keys::Intervals(intervals) => {
@@ -101,7 +100,7 @@ impl SetIndex {
     }
 }
 
-/// Whether every field lies between its ends.
+/// Returns whether every field lies between its ends.
 fn within(fields: &[usize], first: &[u8], last: &[u8], key: &[u8]) -> bool {
     let mut at = 0;
     fields.iter().all(|length| {
@@ -114,8 +113,8 @@ fn within(fields: &[usize], first: &[u8], last: &[u8], key: &[u8]) -> bool {
     })
 }
 
-/// From starts and exclusive ends to both ends included: the greatest start that is not above the
-/// key decides.
+/// Converts starts and exclusive ends to intervals with both ends included: the greatest start that
+/// is not above the key decides.
 fn intervals<'a>(elements: impl Iterator<Item = (usize, &'a ElementCode)>) -> Vec<Span> {
     let mut ends: Vec<(usize, &ElementCode)> = elements.collect();
     // An interval may start where another ends.
@@ -128,7 +127,7 @@ fn intervals<'a>(elements: impl Iterator<Item = (usize, &'a ElementCode)>) -> Ve
         if start.flags & INTERVAL_END != 0 {
             continue;
         }
-        // A single element that says where it ends, which newer kernels make of some sets.
+        // A single element with its own end, which newer kernels make of some sets.
         let stated = start.key_end.as_ref().map(|last| last.to_vec());
         let next = ends.get(at + 1).map(|(_, next)| before(&next.key));
         let last = stated.or(next).unwrap_or_else(|| vec![0xff; start.key.len()]);
@@ -137,12 +136,13 @@ fn intervals<'a>(elements: impl Iterator<Item = (usize, &'a ElementCode)>) -> Ve
     intervals
 }
 
-/// The bytes right before these; before the first, the first.
+/// Returns the bytes right before these; before the first, the first.
 fn before(bytes: &[u8]) -> Vec<u8> {
     predecessor(Bytes::from_slice(bytes)).map_or_else(|| bytes.to_vec(), |bytes| bytes.to_vec())
 }
 
-/// Whether an element does more than to be there: counting is nothing to the packet.
+/// Returns whether an element has an effect besides its presence: counters do not affect the
+/// packet.
 fn is_odd(element: &ElementCode) -> bool {
     let ElementCode { key: _, key_end: _, flags, data: _, timeout: _, userdata: _, extras } = element;
     let carries = |extras: &ElementExtras| {

@@ -1,4 +1,4 @@
-//! A packet where it is: all that a program can ask, known.
+//! A packet at a place where everything that a program can read is known.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,36 +20,36 @@ use crate::model::{AddrType, CtDirection, CtState, CtStatus, Hook, IcmpType, IpF
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Situation {
-    /// The packet as it comes to the hook.
+    /// The packet as it reaches the hook.
     pub packet: Packet,
-    /// Where it came in.
+    /// The interface it came in by.
     pub incoming: Option<Interface>,
-    /// Where it leaves.
+    /// The interface it leaves by.
     pub outgoing: Option<Interface>,
-    /// What connection tracking knows of it.
+    /// Its state in connection tracking.
     pub connection: Connection,
-    /// What kind its destination is (`fib daddr type`).
+    /// The type of its destination (`fib daddr type`).
     pub daddr_type: AddrType,
-    /// What kind its destination is behind a translation of this hook.
+    /// The type of its destination after a translation of this hook.
     pub translated_daddr_type: Option<AddrType>,
-    /// What other `fib` expressions load of it; one that is not here cannot be told.
+    /// What other `fib` expressions load; the walk cannot continue at one that is not listed.
     pub fib: Vec<FibAnswer>,
     /// The socket that would receive it.
     pub receiver: Option<Receiver>,
     /// Whether a transparent socket listens where `tproxy` sends it.
     pub listener: bool,
-    /// Source and destination behind the translation that an earlier packet of the connection was
-    /// given; the packet's own when absent.
+    /// Source and destination after the translation that an earlier packet of the connection was
+    /// given; the packet's own if `None`.
     pub translated: Option<(SocketAddr, SocketAddr)>,
-    /// The address that `redirect` and `masquerade` give, other than that of loopback; the packet's
-    /// own when absent.
+    /// The address that `redirect` and `masquerade` give, if not loopback; the packet's own if
+    /// `None`.
     pub own_address: Option<IpAddr>,
-    /// Translation found that it must not go on.
+    /// Whether translation found that it must be dropped.
     lost: bool,
 }
 
 impl Situation {
-    /// A packet that begins a connection.
+    /// Returns a packet that begins a connection.
     #[must_use]
     pub fn new(packet: Packet) -> Self {
         Situation {
@@ -68,7 +68,7 @@ impl Situation {
         }
     }
 
-    /// The packet as rules find it here.
+    /// Returns the packet as rules find it here.
     pub(super) fn flow(&self) -> Flow {
         let mut flow = Flow::new(self);
         if self.connection.state == CtState::UNTRACKED {
@@ -77,7 +77,7 @@ impl Situation {
         flow
     }
 
-    /// Takes over what connection tracking holds of the packet.
+    /// Applies the connection-tracking entry of the packet.
     pub(super) fn hold(&mut self, held: Tracked) {
         let attached = self.connection.attached;
         self.connection = match held {
@@ -90,7 +90,7 @@ impl Situation {
         };
     }
 
-    /// The bytes of an input as they are loaded.
+    /// Returns the bytes of an input as they are loaded.
     pub(crate) fn bytes(&self, input: Input) -> [u8; 16] {
         let Situation { packet, incoming, outgoing, connection, daddr_type, receiver, .. } = self;
         let own = || (SocketAddr::new(packet.source, packet.sport), SocketAddr::new(packet.destination, packet.dport));
@@ -140,12 +140,12 @@ impl Situation {
 }
 
 impl Situation {
-    /// The input of a header whose bytes these are, when they may be open.
+    /// Returns the header input with these bytes, if they may be open.
     fn of_header(&self, input: Input) -> Option<Input> {
         let protocol = self.packet.protocol;
         match input {
             Input::Dport | Input::Network | Input::Sport | Input::TcpFlags | Input::Transport => Some(input),
-            // Without ports, a translation changes addresses only; of ICMP, the checksum too.
+            // Without ports, a translation changes only addresses; for ICMP, also the checksum.
             Input::TranslatedSport if !has_ports(protocol) => Some(Input::Sport),
             Input::TranslatedDport if is_icmp(protocol) && self.translated.is_some() => None,
             Input::TranslatedDport if !has_ports(protocol) => Some(Input::Dport),
@@ -153,8 +153,8 @@ impl Situation {
         }
     }
 
-    /// Whether it is an ICMP redirect about a connection that is translated, or may still be:
-    /// translation drops it (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c,
+    /// Returns whether this is an ICMP redirect about a connection that is translated, or may still
+    /// be: translation drops it (nf_nat_icmp_reply_translation, net/netfilter/nf_nat_proto.c,
     /// v6.12).
     fn is_redirect_of_translated(&self) -> bool {
         let [kind, _] = self.packet.sport.to_be_bytes();
@@ -168,7 +168,7 @@ impl Situation {
     }
 }
 
-/// Only bytes of headers that nobody gave are open.
+/// Only header bytes that were not given are open.
 impl Inputs for Situation {
     fn family(&self) -> IpFamily {
         self.packet.family()
@@ -207,7 +207,7 @@ impl Inputs for Situation {
         }
     }
 
-    /// A packet that leaves has the socket that sends it, of which no more is known than its owner
+    /// A packet that leaves has the socket that sent it, of which only the owner is known
     /// (nft_socket_eval, net/netfilter/nft_socket.c, v6.12).
     fn knows_receiver(&self, hook: Hook) -> Result<(), CannotTell> {
         match hook {
@@ -218,9 +218,8 @@ impl Inputs for Situation {
         }
     }
 
-    /// Connection tracking puts fragments together before rules see them (ipv4_conntrack_defrag,
-    /// net/ipv4/netfilter/nf_defrag_ipv4.c, v6.12), and so does who delivers them
-    /// (ip_local_deliver).
+    /// Connection tracking reassembles fragments before rules see them (ipv4_conntrack_defrag,
+    /// net/ipv4/netfilter/nf_defrag_ipv4.c, v6.12), and so does local delivery (ip_local_deliver).
     fn can_be_at(&self, hook: Hook, is_made_whole: bool) -> Result<(), CannotTell> {
         if self.packet.is_behind_extension() {
             return Err(CannotTell::new("what comes after an extension header of IPv6"));
@@ -231,8 +230,8 @@ impl Inputs for Situation {
         Ok(())
     }
 
-    /// 6.18 reads the bytes of a later fragment as if they were a header, where others end the rule
-    /// (nft_payload_eval, net/netfilter/nft_payload.c, v6.12).
+    /// Linux 6.18 reads the bytes of a later fragment as if they were a header, where other
+    /// versions end the rule (nft_payload_eval, net/netfilter/nft_payload.c, v6.12).
     fn knows_transport(&self) -> Result<(), CannotTell> {
         if self.packet.is_later_fragment() {
             return Err(CannotTell::new("whether rules take what a later fragment holds for a header"));
@@ -252,8 +251,8 @@ impl Inputs for Situation {
         self.packet.ends_before(base, end)
     }
 
-    /// Answers of ICMP and resets are sent by sockets of the kernel, other packets of its own by
-    /// none. What comes in of a connection is given to its socket even when that was closed
+    /// ICMP answers and resets are sent by kernel sockets, other packets of the kernel by none. An
+    /// incoming packet of a connection is given to its socket even if that was closed
     /// (tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12).
     fn knows_no_socket(&self) -> Result<(), CannotTell> {
         match (&self.incoming, &self.outgoing) {
@@ -300,21 +299,22 @@ impl Inputs for Situation {
         Ok(())
     }
 
-    /// A single packet, of which no rate has seen another before.
+    /// A single packet, before which no limit has seen another.
     fn limit(&mut self, limit: &LimitCode) -> Result<bool, CannotTell> {
         goes_on(limit, &mut 0, self.packet.length)
     }
 
-    /// The socket that has the connection comes before one that listens (nft_tproxy_eval_v4,
+    /// The socket of the connection is preferred to one that listens (nft_tproxy_eval_v4,
     /// net/netfilter/nft_tproxy.c, v6.12).
     fn listener(&mut self, _: &Target) -> Result<bool, CannotTell> {
         let connected = self.receiver.filter(|_| self.packet.is_segment());
         Ok(connected.map_or(self.listener, |receiver| receiver.transparent))
     }
 
-    /// nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12: only as long as the connection has
-    /// nothing on this side, be it none. An error of ICMP never asks (nf_nat_ipv4_fn and
-    /// nf_nat_ipv6_fn, nf_nat_proto.c): it follows the connection that it is about.
+    /// nf_nat_inet_fn, net/netfilter/nf_nat_core.c, v6.12: only while this side of the connection
+    /// has no translation, not even the identity translation. An ICMP error never asks
+    /// (nf_nat_ipv4_fn and nf_nat_ipv6_fn, nf_nat_proto.c): it follows the connection that it is
+    /// about.
     fn asks_nat(&mut self, hook: Hook) -> Result<bool, CannotTell> {
         let Connection { state, status, attached, .. } = self.connection;
         let begins = if is_icmp(self.packet.protocol) { CtState::NEW } else { CtState::NEW | CtState::RELATED };
@@ -346,7 +346,7 @@ impl Inputs for Situation {
         if hook == Hook::Output && flow.header.daddr != before {
             flow.routed = flow.mark;
         }
-        // Of ICMP that is the checksum, which is about the source too.
+        // For ICMP, this is the checksum, which covers the source too.
         if is_icmp(self.packet.protocol) && self.translated.is_some() {
             flow.header.dport = cells(self, Input::TranslatedDport);
         }
@@ -354,13 +354,13 @@ impl Inputs for Situation {
     }
 }
 
-/// Whether tracking leaves an ICMPv6 type alone, because every network needs it: neighbour
+/// Returns whether tracking ignores an ICMPv6 type, because every network needs it: neighbour
 /// discovery and the like (icmpv6_error, net/netfilter/nf_conntrack_proto_icmpv6.c, v6.12).
 pub(super) fn is_never_tracked(kind: u8) -> bool {
     NEVER_TRACKED.iter().any(|(first, last)| (*first..=*last).contains(&kind))
 }
 
-/// First and last of such types.
+/// The first and last of such types.
 pub(super) const NEVER_TRACKED: [(u8, u8); 2] = [(130, 136), (143, 143)];
 
 fn padded(bytes: &[u8]) -> [u8; 16] {
@@ -369,7 +369,7 @@ fn padded(bytes: &[u8]) -> [u8; 16] {
     padded
 }
 
-/// An address as registers hold it.
+/// Returns an address as registers hold it.
 pub(super) fn bytes_of(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => padded(&address.octets()),
@@ -381,13 +381,13 @@ fn name(interface: Option<&Interface>) -> [u8; 16] {
     padded(interface.map_or(&[], |interface| interface.name.as_bytes()))
 }
 
-/// The bit of a connection's status that says whether the side that a hook translates has its
-/// translation, be it none.
+/// Returns the status bit of a connection that tells whether the side that a hook translates has
+/// its translation, possibly the identity translation.
 pub(super) fn nat_done(hook: Hook) -> u32 {
     done(side(hook))
 }
 
-/// The same by the side.
+/// Like [`nat_done`], by the side.
 pub(super) fn done(side: NatKind) -> u32 {
     match side {
         NatKind::Dnat => DST_NAT_DONE,

@@ -1,7 +1,7 @@
-//! A walk as text, for people: the way in short lines, hook by hook, or only what matched.
+//! Walks as text, for people: the path in short lines, hook by hook, or only what matched.
 //!
-//! A rule prints as nft does, without its counters. One that did not match says which statement
-//! failed and what the packet had.
+//! A rule prints as in nft, without its counters. For one that did not match, the failed statement
+//! and the packet's value are printed.
 
 mod packet;
 
@@ -30,7 +30,7 @@ impl Display for Walk {
 }
 
 impl Walk {
-    /// Only the rules that matched and what was changed, each on a line behind its hook.
+    /// Returns only the rules that matched and what was changed, each on a line after its hook.
     #[must_use]
     pub fn short(&self) -> Short<'_> {
         Short(self)
@@ -62,7 +62,7 @@ impl Display for Short<'_> {
     }
 }
 
-/// The story of a packet that is still on its way, step by step.
+/// The story of a packet on its way, printed step by step.
 ///
 /// ```
 /// use nftmesh::sim::{Step, Story, Way};
@@ -75,13 +75,13 @@ impl Display for Short<'_> {
 pub struct Story(Here);
 
 impl Story {
-    /// Of this packet.
+    /// Begins the story of this packet.
     #[must_use]
     pub fn new(packet: Packet) -> Self {
         Story(Here { packet, ..Here::default() })
     }
 
-    /// What happened next, in one line or more, as a [`Walk`] prints it.
+    /// Returns what happened next, in one line or more, as a [`Walk`] prints it.
     pub fn tell(&mut self, step: &Step) -> String {
         let text = Told(&self.0, step).to_string();
         self.0.take(step);
@@ -97,7 +97,7 @@ impl Display for Told<'_> {
     }
 }
 
-/// The rule that nobody here can run.
+/// Prints the rule that cannot be run here.
 fn unknown(f: &mut fmt::Formatter<'_>, end: &End) -> fmt::Result {
     match end {
         End::CannotTell(reason) => {
@@ -107,7 +107,7 @@ fn unknown(f: &mut fmt::Formatter<'_>, end: &End) -> fmt::Result {
     }
 }
 
-/// The packet where the story is.
+/// The packet at this point of the story.
 #[derive(Debug)]
 struct Here {
     packet: Packet,
@@ -194,7 +194,8 @@ impl Here {
 }
 
 impl Change {
-    /// Whether it concerns the packet and its translation, rather than what is known about it.
+    /// Returns whether it concerns the packet and its translation, rather than what is known about
+    /// it.
     fn is_of_packet(&self) -> bool {
         !matches!(self, Change::Tracked { .. })
     }
@@ -309,7 +310,7 @@ impl Display for Lost {
     }
 }
 
-/// An address, with a port if there is one.
+/// Prints an address, with a port if there is one.
 struct AddressText<'a>(&'a SocketAddr);
 
 impl Display for AddressText<'_> {
@@ -327,7 +328,7 @@ impl Display for Number<'_> {
     }
 }
 
-/// A rule without its counters.
+/// Prints a rule without its counters.
 struct Text<'a>(&'a RuleLine);
 
 impl Display for Text<'_> {
@@ -338,7 +339,7 @@ impl Display for Text<'_> {
     }
 }
 
-/// The beginning of a long text.
+/// Prints the beginning of a long text.
 struct Cut<'a>(&'a str);
 
 impl Display for Cut<'_> {

@@ -1,4 +1,4 @@
-//! A packet as the kernel's trace shows it.
+//! Packets from the kernel's trace.
 
 use super::header::HeaderBytes;
 use super::packet::Packet;
@@ -7,11 +7,12 @@ use crate::model::{Protocol, TcpFlags};
 use crate::state::TracedPacket;
 
 impl Packet {
-    /// What a trace shows of a packet with this mark; `None` when that is no IP header with
-    /// addresses, or an extension header of IPv6 follows, behind which a trace does not show
-    /// what.
+    /// Returns the packet that a trace shows, with this mark; `None` if the trace has no IP header
+    /// with addresses, or if an IPv6 extension header follows, because a trace does not show what
+    /// comes after it.
     ///
-    /// Who sent it, and the link-layer type, is not told: no socket, `host`.
+    /// A trace does not show the sender and the link-layer type: there is no socket, and the type
+    /// is `host`.
     #[must_use]
     pub fn traced(shown: &TracedPacket, mark: u32) -> Option<Packet> {
         let (source, destination) = shown.addresses()?;
@@ -23,7 +24,7 @@ impl Packet {
         let two = |from: &[u8], at: usize| from.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes);
         let length = match source {
             std::net::IpAddr::V4(_) => u32::from(two(&shown.network, 2)?),
-            // The length of what is behind the header.
+            // The length of what follows the header.
             std::net::IpAddr::V6(_) => u32::from(two(&shown.network, 4)?) + 40,
         };
         let known = |bytes: &[u8]| bytes.iter().copied().map(Some).collect();
@@ -68,7 +69,7 @@ mod tests {
         packet.bytes = HeaderBytes::default();
         assert_eq!(packet.to_string(), "udp [::1]:53 -> [::2]:5000 length 53");
 
-        // What comes after options hop by hop is not shown.
+        // What comes after hop-by-hop options is not shown.
         v6[6] = 0;
         assert_eq!(Packet::traced(&shown(&v6, &[0, 53, 0x13, 0x88]), 0), None);
 

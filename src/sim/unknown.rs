@@ -1,4 +1,4 @@
-//! Bytes of a packet that are not known: what can be told all the same, and how to say what cannot.
+//! Unknown bytes of a packet: decides what does not depend on them, and describes what does.
 
 use smallvec::SmallVec;
 
@@ -9,7 +9,7 @@ use super::machine::holds;
 use super::sets::{Keys, SetIndex};
 use crate::bytecode::CmpOp;
 
-/// Compares as memcmp(3) does, where the known bits decide.
+/// Compares like memcmp(3), if the known bits decide.
 pub(super) fn compare(cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, CannotTell> {
     let can_be_equal = cells.len() == data.len() && cells.iter().zip(data).all(|(cell, byte)| can_be(*cell, *byte));
     let [lowest, highest] = ends(cells).map(|end| holds(op, end.as_slice().cmp(data)));
@@ -21,7 +21,7 @@ pub(super) fn compare(cells: &[Cell], op: CmpOp, data: &[u8]) -> Result<bool, Ca
     }
 }
 
-/// Whether the cells lie between both, included.
+/// Returns whether the cells lie between both, included.
 pub(super) fn within(cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {
     let [lowest, highest] = ends(cells);
     if highest.as_slice() < low || lowest.as_slice() > high {
@@ -30,7 +30,7 @@ pub(super) fn within(cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, Ca
     if lowest.as_slice() >= low && highest.as_slice() <= high { Ok(true) } else { Err(first_unknown(cells)) }
 }
 
-/// The element of a set, where it does not depend on what is not known.
+/// Returns the element of a set, if it does not depend on unknown bytes.
 pub(super) fn find(cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell> {
     let may_be_in = match &set.keys {
         Keys::Points(points) => {
@@ -42,7 +42,7 @@ pub(super) fn find(cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, Cann
     if may_be_in { Err(first_unknown(cells)) } else { Ok(set.catch_all) }
 }
 
-/// What is not known, in words.
+/// Describes what is not known.
 pub(super) fn not_known(cell: Cell) -> CannotTell {
     let Cell::Open { input, byte, .. } = cell else { return CannotTell::new("a byte of the packet is not known") };
     let (header, at) = match input {
@@ -60,7 +60,7 @@ fn first_unknown(cells: &[Cell]) -> CannotTell {
     not_known(open.copied().unwrap_or(Cell::Known(0)))
 }
 
-/// The lowest and the highest bytes that cells can be.
+/// Returns the lowest and the highest bytes that cells can have.
 fn ends(cells: &[Cell]) -> [SmallVec<[u8; 16]>; 2] {
     let lowest = cells.iter().map(|cell| match cell {
         Cell::Known(byte) => *byte,

@@ -1,7 +1,7 @@
-//! Chains of one priority whose order is not known: whether it makes a difference to a packet.
+//! Chains of one priority whose order is not known: decides whether the order matters to a packet.
 //!
-//! Of chains that leave the packet as it is, whatever ran before them, the order is nothing to it.
-//! The others run in every order that they may have; what comes out must be the same.
+//! It does not matter for chains that leave the packet unchanged, whatever ran before them. The
+//! others are run in every possible order; the results must be the same.
 
 use super::flow::Flow;
 use super::hook::{Passed, base_chain};
@@ -10,7 +10,7 @@ use super::line_up::{ChainAt, UnknownPairs};
 use super::rules::Rules;
 use crate::model::ChainType;
 
-/// Runs base chains by trial; refuses when their order matters to the packet. Of chains of type nat
+/// Runs base chains by trial; fails if their order matters to the packet. Of chains of type nat,
 /// the first that translates is the last that runs.
 pub(super) fn order_is_nothing(
     rules: &Rules,
@@ -65,7 +65,7 @@ pub(super) fn order_is_nothing(
     Ok(())
 }
 
-/// Refuses unless none of these chains does anything to the packet.
+/// Fails unless none of these chains has an effect on the packet.
 pub(super) fn none_acts(
     rules: &Rules,
     chains: &[ChainAt],
@@ -80,12 +80,12 @@ pub(super) fn none_acts(
     Ok(())
 }
 
-/// Whether a base chain does anything to the packet, as it is now.
+/// Returns whether a base chain has an effect on the packet, as it is now.
 fn acts(rules: &Rules, at: ChainAt, inputs: &mut impl Inputs, flow: &Flow) -> Result<bool, CannotTell> {
     let Some((table, chain, base)) = rules.chain_at(at) else { return Ok(false) };
     let mut trial = flow.clone();
     let passed = base_chain(table, chain, &base, inputs, &mut trial, &mut ())?;
-    // That tracking found nothing yet is nothing new.
+    // A lookup that found no connection is not an effect.
     trial.tracking = if trial.tracking == super::flow::Tracking::Nothing { flow.tracking } else { trial.tracking };
     Ok(passed != Passed::Accepted || trial != *flow)
 }
@@ -94,13 +94,14 @@ fn others(chains: &[ChainAt], acting: &[usize]) -> Vec<usize> {
     (0..chains.len()).filter(|number| !acting.contains(number)).collect()
 }
 
-/// Whether two orders end alike: of a packet that is gone, only the mark of its connection is left.
+/// Returns whether two orders end the same way: of a packet that is gone, only the mark of its
+/// connection remains.
 fn is_same((passed, left): (&Passed, &Flow), (other, other_left): (&Passed, &Flow)) -> bool {
     match (passed, other) {
         (Passed::Accepted, Passed::Accepted) => left == other_left,
         (Passed::Dropped(_), Passed::Dropped(_)) => left.ct_mark == other_left.ct_mark,
         (Passed::Rejected(code, _), Passed::Rejected(other, _)) => code == other && left.ct_mark == other_left.ct_mark,
-        // A program decides, and what it accepts goes on through the rest.
+        // A user-space program decides, and what it accepts goes on through the rest.
         _ => false,
     }
 }
@@ -118,5 +119,5 @@ fn doubt<'a>(rules: &Rules, chains: impl Iterator<Item = &'a ChainAt>) -> Cannot
     ))
 }
 
-/// Their orders are tried, all of them.
+/// The most chains whose orders are all tried.
 const MOST_ACTING: usize = 4;

@@ -1,5 +1,5 @@
-//! A walk: what a packet met on its way, what was done to it, and where it ended. Prints as a
-//! story, see [`story`](super::story).
+//! Walks: what a packet passed on its way, what was done to it, and where it ended. Prints as a
+//! story; see [`story`](super::story).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use super::rules::{RuleLine, Rules};
 use super::situation::Situation;
 use crate::model::{Base, ChainId, CtDirection, CtState, Hook, Policy, Verdict};
 
-/// The way of one packet. Prints as a story, one event a line; [`short`](Walk::short) is what
-/// matched.
+/// The path of one packet. Prints as a story, one event a line; [`short`](Walk::short) prints only
+/// what matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Walk {
@@ -25,122 +25,120 @@ pub struct Walk {
     pub end: End,
 }
 
-/// Something that happened on the way.
+/// An event on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
     /// A base chain begins.
     Chain {
-        /// Which.
+        /// The chain.
         chain: Arc<ChainId>,
         /// Where it is hooked.
         base: Base,
     },
     /// The packet, or its connection, was changed.
     Change(Change),
-    /// The packet comes to a hook.
+    /// The packet reaches a hook.
     Hook {
-        /// Which.
+        /// The hook.
         hook: Hook,
         /// The packet as it is there.
         packet: Packet,
-        /// Where it came in.
+        /// The interface it came in by.
         incoming: Option<Interface>,
-        /// Where it leaves.
+        /// The interface it leaves by.
         outgoing: Option<Interface>,
     },
-    /// What everybody on a wire gets, this host gets too: the copy for it goes first through the
-    /// hook that follows.
+    /// This host gets its own copy of a broadcast or multicast packet; the copy passes the next
+    /// hook first.
     Copied,
-    /// What left through lo comes in there.
+    /// A packet that left through lo comes in there.
     Loopback,
     /// No rule of a base chain decided.
     Policy {
-        /// At which hook.
+        /// The hook.
         hook: Hook,
-        /// Of which chain.
+        /// The chain.
         chain: Arc<ChainId>,
-        /// What it says.
+        /// The policy.
         policy: Policy,
     },
-    /// A way was found.
+    /// The packet was routed.
     Routed(Way),
-    /// A rule looked at the packet.
+    /// A rule was run on the packet.
     Rule {
-        /// At which hook.
+        /// The hook.
         hook: Hook,
-        /// Which.
+        /// The rule.
         rule: Arc<RuleLine>,
-        /// What it said.
+        /// The result.
         fate: Fate,
     },
 }
 
-/// What became of a packet at a rule.
+/// The result of a rule for a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
-    /// A statement did not hold: its index in the rule, see [`RuleLine::statement`].
+    /// A statement did not match: its index in the rule; see [`RuleLine::statement`].
     Failed(usize),
-    /// All of it held. A translation accepts, and a rejection drops, as a trace of the kernel has
-    /// it.
+    /// All of it matched. A translation accepts and a rejection drops, as in a trace of the kernel.
     Matched(Verdict),
-    /// All of it held, and the packet went to a queue.
+    /// All of it matched, and the packet went to a queue.
     Queued,
 }
 
-/// Something that was changed.
+/// A change to the packet or its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
     /// The mark of the connection.
     CtMark {
-        /// Before.
+        /// The old mark.
         from: u32,
-        /// Now.
+        /// The new mark.
         to: u32,
     },
-    /// The destination; ports are 0 in protocols without.
+    /// The destination; ports are 0 for protocols without ports.
     Dnat {
-        /// Before.
+        /// The old destination.
         from: SocketAddr,
-        /// Now.
+        /// The new destination.
         to: SocketAddr,
     },
     /// The mark of the packet.
     Mark {
-        /// Before.
+        /// The old mark.
         from: u32,
-        /// Now.
+        /// The new mark.
         to: u32,
     },
-    /// The source; ports are 0 in protocols without.
+    /// The source; ports are 0 for protocols without ports.
     Snat {
-        /// Before.
+        /// The old source.
         from: SocketAddr,
-        /// Now.
+        /// The new source.
         to: SocketAddr,
     },
-    /// A transparent socket gets it.
+    /// A transparent socket gets the packet.
     Tproxy {
-        /// Where it listens; the packet's own address when absent.
+        /// Its address; the packet's own if `None`.
         address: Option<IpAddr>,
-        /// Where it listens; the packet's own port when absent.
+        /// Its port; the packet's own if `None`.
         port: Option<u16>,
     },
-    /// Connection tracking took it up.
+    /// Connection tracking found or created its connection.
     Tracked {
-        /// What it is to its connection.
+        /// The state of the packet in its connection.
         state: CtState,
-        /// Which way it goes.
+        /// The direction of the packet.
         direction: CtDirection,
-        /// The zone it was looked up in.
+        /// The zone in which it was looked up.
         zone: u16,
         /// The mark of the connection.
         mark: u32,
     },
-    /// The translation had a choice that depends on the running kernel; the lowest stands for it
-    /// here.
+    /// The translation had a choice that depends on the running kernel; the lowest is shown.
     Unpredictable,
     /// Connection tracking will not see it.
     Untracked,
@@ -148,17 +146,17 @@ pub enum Change {
     Zone(u16),
 }
 
-/// Where routing sends a packet.
+/// The destination to which routing sends a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "in or out")]
 pub enum Way {
     /// To this host.
     Local,
-    /// Out of an interface; what is for this host leaves through lo first.
+    /// Out of an interface; local traffic leaves through lo first.
     Out(Interface),
 }
 
-/// Where a walk ended.
+/// The end of a walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
@@ -170,15 +168,15 @@ pub enum End {
     DroppedByPolicy(Arc<ChainId>),
     /// A rule dropped it.
     DroppedByRule(Arc<RuleLine>),
-    /// The host itself could do nothing with it.
+    /// The host itself could not deliver or forward it.
     Lost(Lost),
-    /// It passed the one hook that was asked about.
+    /// It passed the single hook of [`walk_hook`].
     Passed,
-    /// A rule sent it to a queue: a program decides.
+    /// A rule sent it to a queue: a user-space program decides.
     Queued(Arc<RuleLine>),
-    /// A rule refused it, and its sender hears of that.
+    /// A rule rejected it, and its sender is notified.
     Rejected(Arc<RuleLine>),
-    /// It left.
+    /// It left by an interface.
     Sent(Interface),
 }
 
@@ -186,53 +184,54 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// The destination that the packet has there; ports are 0 in protocols without.
+    /// The destination of the packet there; ports are 0 for protocols without ports.
     pub destination: SocketAddr,
-    /// The port of the socket; another than the packet's when `tproxy` chose it.
+    /// The port of the socket; it differs from the packet's if `tproxy` chose the socket.
     pub port: u16,
-    /// Whether it is a transparent socket, which may get what is for others.
+    /// Whether it is a transparent socket, which may receive packets for other addresses.
     pub transparent: bool,
 }
 
-/// Why the host could do nothing with a packet.
+/// Why the host could not deliver or forward a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
-    /// Its replies could not be told from those of another connection: a translation gives both the
-    /// same addresses and ports.
+    /// Its replies could not be distinguished from those of another connection: a translation gives
+    /// both the same addresses and ports.
     Clash,
-    /// It would go round through lo for ever.
+    /// It would loop through lo for ever.
     Loop,
-    /// A loopback address on a wire.
+    /// A loopback address on an interface other than lo.
     Martian,
-    /// The connection was masqueraded with the address of another interface than that by which the
-    /// packet leaves. It is forgotten.
+    /// The connection was masqueraded with the address of another interface than the one by which
+    /// the packet leaves. The connection is deleted.
     Moved,
     /// An interface has no address to translate to.
     NoAddress,
-    /// No route.
+    /// There is no route.
     NoRoute,
     /// This host does not forward.
     NotForwarding,
-    /// A transparent socket should get it, and it is not routed to this host: the policy route of
+    /// A transparent socket should get it, but it is not routed to this host: the policy route for
     /// its mark is missing.
     NotRoutedHere,
-    /// An ICMP redirect about a connection whose translation it does not know of.
+    /// An ICMP redirect about a translated connection, whose sender does not know of the
+    /// translation.
     Redirect,
-    /// A route says so: blackhole, prohibit, unreachable or throw without another.
+    /// A route refuses it: blackhole, prohibit, unreachable or throw without another route.
     Refused,
-    /// Where it came in, nothing is taken from its source.
+    /// Its source is not accepted on the incoming interface.
     Source,
-    /// It came to everybody on a link, and such are not sent on.
+    /// It is a link-layer broadcast or multicast, which is not forwarded.
     Shared,
-    /// It has gone as far as its time to live allows.
+    /// Its time to live is used up.
     TimeToLive,
     /// No interface has this name.
     UnknownInterface(String),
 }
 
 impl Walk {
-    /// The rules that matched, in order, each with its hook and what it said.
+    /// Returns the rules that matched, in order, each with its hook and result.
     pub fn matched(&self) -> impl Iterator<Item = (Hook, &Arc<RuleLine>, &Fate)> {
         self.steps.iter().filter_map(|step| match step {
             Step::Rule { hook, rule, fate } if !matches!(fate, Fate::Failed(_)) => Some((*hook, rule, fate)),
@@ -267,7 +266,7 @@ pub fn walk_hook(rules: &Rules, hook: Hook, situation: &Situation) -> Walk {
     Walk { packet, steps, end: ending(passed, lost).unwrap_or(End::Passed) }
 }
 
-/// Where it ended, if it did; `lost` is why, when the host could not go on.
+/// Returns where the walk ended, if it did; `lost` is the reason if the host could not go on.
 pub(super) fn ending(passed: Result<Passed, CannotTell>, lost: Lost) -> Option<End> {
     match passed {
         Ok(Passed::Accepted) => None,

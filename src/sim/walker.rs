@@ -1,4 +1,4 @@
-//! The whole way of a packet through a host.
+//! The full path of a packet through a host.
 //!
 //! ```text
 //! from a socket:  route -> output [-> route again] -> postrouting -> out of an interface
@@ -6,7 +6,7 @@
 //!                                     -> forward -> postrouting -> out of an interface
 //! out of lo:      comes in again at prerouting, with its connection and its way
 //! ```
-//! From ip_output.c, ip_input.c, ip_forward.c, netfilter.c (net/ipv4) and their sisters in
+//! From ip_output.c, ip_input.c, ip_forward.c, netfilter.c (net/ipv4) and their counterparts in
 //! net/ipv6, v6.12.
 
 use std::collections::{HashMap, HashSet};
@@ -30,8 +30,8 @@ use crate::model::{AddrType, Hook, IpFamily, PktType, Protocol, TcpFlags};
 
 /// Sends packets through the rules of a host and remembers connections, as the host does.
 ///
-/// A packet without a socket of its own is one that the kernel sends. What arrives has none: to
-/// which socket it will go, and whose that is, rules that ask for its owner learn nothing of.
+/// A packet without an owner is one that the kernel sends. Received packets have none: rules that
+/// ask for the owner do not learn which socket will get the packet.
 ///
 /// ```
 /// use nftmesh::mesh::istio::{IstioConfig, ServiceCidrs};
@@ -52,18 +52,18 @@ pub struct Walker<'a> {
     host: &'a Host,
     connections: Connections,
     limits: HashMap<usize, u64>,
-    /// What transparent sockets receive, and the port of the socket where that is another than the
-    /// packet's.
+    /// The tuples of packets that transparent sockets receive, with the port of the socket, which
+    /// may differ from the packet's.
     transparent: HashMap<Tuple, u16>,
-    /// What other sockets receive.
+    /// The tuples of packets that other sockets receive.
     plain: HashSet<Tuple>,
-    /// Packets of which something could not be told, as they came and as they were then: what they
-    /// did, nobody knows.
+    /// The tuples, at the beginning and at the end, of packets whose walks could not be completed:
+    /// their effects are not known.
     doubtful: HashSet<Tuple>,
 }
 
 impl<'a> Walker<'a> {
-    /// On a host that has seen no packets yet.
+    /// Returns a walker on a host that has seen no packets yet.
     #[must_use]
     pub fn new(rules: &'a Rules, host: &'a Host) -> Self {
         Walker {
@@ -77,10 +77,10 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// The way of a packet that a socket of this host sends.
+    /// Walks a packet that a local socket sends.
     pub fn send(&mut self, packet: Packet) -> Walk {
         if !self.host.is_local(packet.source) && has_ports(packet.protocol) {
-            // Only a transparent socket sends in another's name; it gets the answers.
+            // Only a transparent socket can send from a foreign address; it receives the replies.
             self.transparent.insert(Tuple::of(&packet).reversed(), packet.sport);
         } else if packet.protocol == Protocol::TCP && packet.owner.is_some() && !self.host.is_transparent(packet.sport)
         {
@@ -94,8 +94,8 @@ impl<'a> Walker<'a> {
         passage.over(packet, end)
     }
 
-    /// The way of a packet that comes in by an interface. A socket that it names is not looked at:
-    /// nobody here sent it.
+    /// Walks a packet that comes in by an interface. Its owner is ignored, because no local socket
+    /// sent it.
     pub fn receive(&mut self, mut packet: Packet, interface: &str) -> Walk {
         packet.owner = None;
         let Some(incoming) = self.host.interface(interface) else {
@@ -139,7 +139,7 @@ impl<'a> Walker<'a> {
     }
 }
 
-/// A packet on its way. Every part of the way ends in an [`End`], or goes on to the next part.
+/// A packet on its way. Every part of the path ends in an [`End`], or continues with the next part.
 struct Passage<'a> {
     rules: &'a Rules,
     place: OnHost<'a>,
@@ -156,7 +156,8 @@ struct Passage<'a> {
 impl Passage<'_> {
     fn over(self, packet: Packet, end: Result<End, End>) -> Walk {
         let (Ok(end) | Err(end)) = end;
-        // A socket that it was on its way to, it may have got to.
+        // The walk is undecided, but the packet may have reached the socket that `tproxy` chose, so
+        // it is remembered.
         if let (End::CannotTell(_), Some(port)) = (&end, self.socket) {
             self.transparent.insert(Tuple::of(self.packet()), port);
         }
@@ -189,9 +190,8 @@ impl Passage<'_> {
         self.leave(again)
     }
 
-    /// What the kernel answers to ::1 by itself leaves by the interface of the address that was
-    /// asked, which is not lo (tcp_v6_send_response, net/ipv6/tcp_ipv6.c, v6.12). A SYN is
-    /// nobody's answer.
+    /// The kernel's own answer to ::1 leaves by the interface of the address that was asked, which
+    /// is not lo (tcp_v6_send_response, net/ipv6/tcp_ipv6.c, v6.12). A SYN is never an answer.
     fn knows_interface(&self) -> Result<(), End> {
         let Packet { source, destination, owner, tcp_flags, .. } = self.packet();
         let begins = tcp_flags.contains(TcpFlags::SYN) && !tcp_flags.intersects(TcpFlags::ACK | TcpFlags::RST);
@@ -204,7 +204,7 @@ impl Passage<'_> {
         Ok(())
     }
 
-    /// In by an interface, other than by lo from here.
+    /// The packet comes in by an interface, except from this host through lo.
     fn arrive(&mut self, incoming: &Interface) -> Result<End, End> {
         self.place.situation.incoming = Some(incoming.clone());
         self.devices(DeviceHook::Ingress, incoming)?;
@@ -227,7 +227,8 @@ impl Passage<'_> {
         self.go_on(target)
     }
 
-    /// In by lo, with its connection; with its way too, unless its destination changes here.
+    /// The packet comes in again by lo, with its connection, and with its route unless its
+    /// destination changes here.
     fn come_back(&mut self, target: Target) -> Result<End, End> {
         if self.rounds.contains(self.packet()) || self.rounds.len() >= TIME_TO_LIVE {
             return Err(End::Lost(Lost::Loop));
@@ -241,7 +242,8 @@ impl Passage<'_> {
         let before = self.packet().destination;
         self.hook(Hook::Prerouting)?;
         let target = if self.packet().destination == before { target } else { self.route_in()? };
-        // Its way leads in only for who is in the group (__mkroute_output, net/ipv4/route.c, v6.12).
+        // Its route leads in only if this host is in the group (__mkroute_output, net/ipv4/route.c,
+        // v6.12).
         self.is_of_everybody()?;
         self.go_on(target)
     }
@@ -290,14 +292,14 @@ impl Passage<'_> {
         }
     }
 
-    /// Past the chains of a device, which are not walked.
+    /// Passes the chains of a device, which are not walked.
     fn devices(&self, at: DeviceHook, device: &Interface) -> Result<(), End> {
         let mut chains = self.rules.devices.iter();
         chains.try_for_each(|chain| chain.stands(at, &device.name)).map_err(End::CannotTell)
     }
 
-    /// What becomes of the copy is nothing to the packet, but for their connection (ip_mc_output,
-    /// net/ipv4/ip_output.c, v6.12).
+    /// Sends the host's own copy through postrouting. The copy's fate does not affect the original,
+    /// except through their connection (ip_mc_output, net/ipv4/ip_output.c, v6.12).
     fn copy(&mut self) {
         let before = self.packet().clone();
         self.steps.push(Step::Copied);
@@ -328,7 +330,7 @@ impl Passage<'_> {
         })
     }
 
-    /// Through the chains of a hook.
+    /// Sends the packet through the chains of a hook.
     fn hook(&mut self, hook: Hook) -> Result<(), End> {
         self.place.hook = hook;
         let situation = &mut self.place.situation;
@@ -336,11 +338,12 @@ impl Passage<'_> {
         let receiver = self.transparent.get(&Tuple::of(&situation.packet));
         situation.receiver = receiver.map(|_| Receiver { transparent: true, ..Receiver::default() });
         situation.hold(self.place.held);
-        // What begins a connection finds only who listens, and those are not looked for on the way in
-        // (tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, and udp_v4_early_demux, udp.c, v6.12).
+        // A packet that begins a connection finds only listening sockets, which are not looked up
+        // on its way in (tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, and udp_v4_early_demux, udp.c,
+        // v6.12).
         let is_segment = situation.packet.is_segment();
         let is_sought = is_segment || situation.packet.protocol == Protocol::UDP;
-        // Established on this host, by what it sent or got before.
+        // Established on this host, by packets sent or received earlier.
         let tuple = Tuple::of(&situation.packet);
         self.place.is_connected = is_segment;
         self.place.is_plain = self.plain.contains(&tuple);
@@ -375,7 +378,7 @@ impl Passage<'_> {
         ending(passed, lost).map_or(Ok(()), Err)
     }
 
-    /// It got through: its connection counts from now on.
+    /// Records the connection of a packet that passed.
     fn confirm(&mut self) -> Result<(), End> {
         let Tracked::Connection(attached) = &mut self.place.held else { return Ok(()) };
         if self.place.connections.confirm(attached) { Ok(()) } else { Err(End::Lost(Lost::Clash)) }
@@ -389,11 +392,11 @@ impl Passage<'_> {
 
     fn route_in(&mut self) -> Result<Target, End> {
         let Packet { destination, mark, .. } = *self.packet();
-        // What everybody gets is for this host too.
+        // Broadcast and multicast packets are for this host too.
         let kind = self.place.host.kind_of(destination);
         if [AddrType::BROADCAST, AddrType::MULTICAST].contains(&kind) {
             self.is_of_everybody()?;
-            // Who has no address yet asks everybody for one.
+            // A host without an address broadcasts to get one.
             if self.packet().source != IpAddr::from([0, 0, 0, 0]) {
                 self.is_taken()?;
             }
@@ -403,8 +406,8 @@ impl Passage<'_> {
         if target.is_ok() {
             self.is_taken()?;
         }
-        // tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12, and its sister of IPv6: a socket remembers the
-        // way of what it got before.
+        // tcp_v4_early_demux, net/ipv4/tcp_ipv4.c, v6.12, and its IPv6 counterpart: a socket
+        // remembers the route of the packets it received before.
         if target != Ok(Target::Local) && self.place.is_connected && self.has_socket() {
             let reason = CannotTell::new("whether the socket of the connection remembers that its packets stay here");
             return Err(End::CannotTell(reason));
@@ -412,13 +415,13 @@ impl Passage<'_> {
         target
     }
 
-    /// Checks the source of what came in.
+    /// Checks the source of an incoming packet.
     fn is_taken(&self) -> Result<(), End> {
         let incoming = self.place.situation.incoming.as_ref().map_or(LO, |interface| interface.index);
         let Packet { source, mark, .. } = *self.packet();
         match self.place.host.takes(source, incoming, mark) {
             Ok(true) => Ok(()),
-            // What its socket knows already is not routed again.
+            // A packet of a connection that a socket knows is not routed again.
             Ok(false) if self.place.is_connected && self.has_socket() => {
                 let reason =
                     CannotTell::new("whether the socket of the connection remembers where its packets come from");
@@ -429,9 +432,9 @@ impl Passage<'_> {
         }
     }
 
-    /// Who has joined which group is not known here (ip_route_input_rcu, net/ipv4/route.c, and
-    /// ip6_mc_input, net/ipv6/ip6_input.c, v6.12): only that everybody is in the one of all
-    /// hosts.
+    /// Fails if it is not known whether this host is in the packet's group (ip_route_input_rcu,
+    /// net/ipv4/route.c, and ip6_mc_input, net/ipv6/ip6_input.c, v6.12): only the group of all
+    /// hosts is certain.
     fn is_of_everybody(&self) -> Result<(), End> {
         let group = self.packet().destination;
         let all = [IpAddr::from([224, 0, 0, 1]), IpAddr::from([0xff02, 0, 0, 0, 0, 0, 0, 1])];
@@ -441,7 +444,7 @@ impl Passage<'_> {
         Ok(())
     }
 
-    /// Of this host, and known to have the connection that the packet is of.
+    /// Returns whether a local socket is known to have the packet's connection.
     fn has_socket(&self) -> bool {
         let tuple = Tuple::of(self.packet());
         self.plain.contains(&tuple) || self.transparent.contains_key(&tuple)
@@ -468,5 +471,5 @@ impl Passage<'_> {
     }
 }
 
-/// How often a packet may go round: `IPDEFTTL`, include/uapi/linux/ip.h.
+/// How often a packet may come in by lo: `IPDEFTTL`, include/uapi/linux/ip.h.
 const TIME_TO_LIVE: usize = 64;

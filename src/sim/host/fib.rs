@@ -1,5 +1,5 @@
-//! What `fib` expressions learn of a host: nft_fib4_eval_type and nft_fib4_eval
-//! (net/ipv4/netfilter/nft_fib_ipv4.c), and their sisters of IPv6, v6.12.
+//! The values that `fib` expressions load on a host: nft_fib4_eval_type and nft_fib4_eval
+//! (net/ipv4/netfilter/nft_fib_ipv4.c), and their IPv6 counterparts, v6.12.
 
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,7 +10,7 @@ use crate::sim::fib::{Asked, ByMark, Device, Query, Wanted};
 use crate::sim::inputs::CannotTell;
 
 impl Host {
-    /// The bytes that such an expression loads.
+    /// Returns the bytes that such an expression loads.
     pub(in crate::sim) fn fib(&self, hook: Hook, query: Query, asked: Asked) -> Result<Vec<u8>, CannotTell> {
         if query.wanted == Wanted::Kind {
             return self.fib_type(hook, query, asked).map(|kind| kind.0.to_ne_bytes().to_vec());
@@ -28,7 +28,7 @@ impl Host {
         })
     }
 
-    /// The kind of an address.
+    /// Returns the type of an address.
     pub(in crate::sim) fn fib_type(&self, hook: Hook, query: Query, asked: Asked) -> Result<AddrType, CannotTell> {
         match about(query, asked) {
             IpAddr::V4(v4) if v4.is_broadcast() || v4.octets().first() == Some(&0) => Ok(AddrType::BROADCAST),
@@ -47,7 +47,7 @@ impl Host {
         if self.has_own_rules(IpFamily::Ipv4) {
             return Ok(alone);
         }
-        // Until somebody adds a policy rule, the tables local and main are one (fib_unmerge,
+        // Until a policy rule is added, the tables local and main are one (fib_unmerge,
         // net/ipv4/fib_frontend.c, v6.12).
         let both = self.routes.iter().filter(|route| [LOCAL, MAIN].contains(&route.table));
         let both = both.filter(|route| route.destination.contains(address));
@@ -69,8 +69,8 @@ impl Host {
         });
         let route = self.route_by(address.into(), mark(query, asked), restriction(address, hook, device, asked))?;
         let Some(route) = route else { return Ok(AddrType::UNREACHABLE) };
-        // The first address of a network stands for its routers (ipv6_anycast_destination), unless
-        // it is behind one.
+        // The first address of a network is the anycast address of its routers
+        // (ipv6_anycast_destination), unless a gateway leads to the network.
         let is_first = route.destination.prefix() < 127 && route.destination.network() == IpAddr::V6(address);
         match route.kind {
             AddrType::ANYCAST => Ok(AddrType::ANYCAST),
@@ -84,7 +84,7 @@ impl Host {
         }
     }
 
-    /// The interface by which an address is reached.
+    /// Returns the interface by which an address is reached.
     fn fib_device(&self, hook: Hook, query: Query, asked: Asked) -> Result<Option<u32>, CannotTell> {
         let Asked { source, destination, incoming, protocol, .. } = asked;
         match hook {
@@ -129,7 +129,7 @@ impl Host {
         }
     }
 
-    /// Whether anything but the three rules of every kernel chooses the table.
+    /// Returns whether any rule besides the three of every kernel chooses the table.
     pub(super) fn has_own_rules(&self, family: IpFamily) -> bool {
         let is_usual = |rule: &PolicyRule| {
             let usual = [(0, LOCAL), (MAIN_PRIORITY, MAIN), (MAIN_PRIORITY + 1, DEFAULT)];
@@ -160,7 +160,7 @@ fn device(query: Query, asked: Asked) -> Option<u32> {
     })
 }
 
-/// A link-local address of IPv6 is one of the interface that the packet is at
+/// Returns the interface to which a link-local IPv6 address belongs, which is that of the packet
 /// (nft_fib6_flowi_init).
 fn restriction(address: Ipv6Addr, hook: Hook, device: Option<u32>, asked: Asked) -> Option<u32> {
     let at = match hook {

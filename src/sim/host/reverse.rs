@@ -1,7 +1,8 @@
-//! Whether a match `rpfilter` finds a way back to the source: net/ipv4/netfilter/ipt_rpfilter.c and
+//! Whether a match `rpfilter` finds a reverse path: net/ipv4/netfilter/ipt_rpfilter.c and
 //! net/ipv6/netfilter/ip6t_rpfilter.c, v6.12.
 //!
-//! Unlike `fib saddr . iif oif`, it looks sources of 0.0.0.0/8 up, and takes no way to a group.
+//! Unlike `fib saddr . iif oif`, it looks up sources of 0.0.0.0/8, and does not accept a route to a
+//! group.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +13,7 @@ use crate::sim::inputs::CannotTell;
 use crate::xt::ReversePath;
 
 impl Host {
-    /// For what came in at prerouting.
+    /// Returns whether a packet at prerouting has a reverse path.
     pub(in crate::sim) fn has_way_back_for(&self, path: ReversePath, asked: Asked) -> Result<bool, CannotTell> {
         let mark = if path.by_mark { asked.mark } else { 0 };
         match (asked.source, asked.destination) {
@@ -47,7 +48,7 @@ impl Host {
         })
     }
 
-    /// Of the routes with the longest prefix, one by the interface is taken before others
+    /// Among the routes with the longest prefix, one by the interface is preferred
     /// (rt6_device_match, net/ipv6/route.c).
     fn has_way6(&self, path: ReversePath, source: Ipv6Addr, mark: u32, incoming: u32) -> Result<bool, CannotTell> {
         if source.is_unspecified() {

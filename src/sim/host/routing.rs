@@ -1,4 +1,4 @@
-//! Where packets go, and which address of the host speaks for it.
+//! Where packets are routed, and the source address that the host uses.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -14,13 +14,14 @@ impl Host {
         self.links.iter().map(|link| &link.interface).find(|interface| interface.index == index)
     }
 
-    /// Where a packet for `address` with this mark goes; `None` when no rule leads to a route.
+    /// Returns where a packet for `address` with this mark goes; `None` if no rule leads to a
+    /// route.
     pub(in crate::sim) fn way(&self, address: IpAddr, mark: u32) -> Result<Option<Target>, CannotTell> {
         self.way_by(address, mark, None)
     }
 
-    /// Where what this host sends goes: to a group, out of the interface of its source, whatever
-    /// the routes (ip_route_output_key_hash_rcu, net/ipv4/route.c, v6.12).
+    /// Returns where a local packet goes. A packet to a group leaves by the interface of its
+    /// source, regardless of the routes (ip_route_output_key_hash_rcu, net/ipv4/route.c, v6.12).
     pub(in crate::sim) fn way_from(
         &self,
         source: IpAddr,
@@ -35,7 +36,7 @@ impl Host {
         }
     }
 
-    /// The same, by routes of one interface.
+    /// Like [`way`](Self::way), by routes of one interface.
     pub(in crate::sim) fn way_by(
         &self,
         address: IpAddr,
@@ -49,7 +50,7 @@ impl Host {
         Ok(Some(target(route)))
     }
 
-    /// The route that the policy rules lead to.
+    /// Returns the route that the policy rules lead to.
     pub(super) fn route_by(
         &self,
         address: IpAddr,
@@ -57,11 +58,11 @@ impl Host {
         interface: Option<u32>,
     ) -> Result<Option<&Route>, CannotTell> {
         let family = IpFamily::of(address);
-        // fib_rule_match, net/core/fib_rules.c, v6.12: bits of the rule's mark outside of its mask are
-        // none.
+        // fib_rule_match, net/core/fib_rules.c, v6.12: bits of the rule's mark outside its mask are
+        // ignored.
         let asked = |rule: &&PolicyRule| rule.family == family && (mark ^ rule.mark) & rule.mask == 0;
         let mut after = None;
-        // Few rules, asked by ascending priority; equal ones in their order.
+        // There are few rules; they are tried by ascending priority, equal ones in their order.
         loop {
             let later = self.rules.iter().enumerate().filter(|(at, rule)| Some((rule.priority, *at)) > after);
             let Some((at, rule)) = later.filter(|(_, rule)| asked(rule)).min_by_key(|(at, rule)| (rule.priority, *at))
@@ -79,20 +80,20 @@ impl Host {
         }
     }
 
-    /// Whether a transparent socket is known to listen on this port.
+    /// Returns whether a transparent socket is known to listen on this port.
     pub(in crate::sim) fn is_transparent(&self, port: u16) -> bool {
         matches!(&self.listeners, Listeners::Ports(ports) if ports.contains(&port))
     }
 
-    /// Whether what comes from there must not leave: a loopback address on a wire
-    /// (__mkroute_output, net/ipv4/route.c, v6.12).
+    /// Returns whether a packet from this source must not leave: a loopback address is not sent on
+    /// a wire (__mkroute_output, net/ipv4/route.c, v6.12).
     pub(in crate::sim) fn keeps(&self, source: IpAddr, target: Target) -> bool {
         let leaves = matches!(target, Target::Out(interface) if interface != LO);
         source.is_ipv4() && source.is_loopback() && leaves && !self.route_localnet
     }
 
-    /// What `fib daddr type` says (nft_fib4_eval_type and nft_fib6_eval_type, net/ipv4 and
-    /// net/ipv6, v6.12).
+    /// Returns the result of `fib daddr type` (nft_fib4_eval_type and nft_fib6_eval_type, net/ipv4
+    /// and net/ipv6, v6.12).
     pub(in crate::sim) fn kind_of(&self, address: IpAddr) -> AddrType {
         let local = self.best(LOCAL, address).map(|route| route.kind);
         match address {
@@ -107,14 +108,14 @@ impl Host {
         }
     }
 
-    /// The address that `redirect` gives to what came in on an interface (nf_nat_redirect_ipv4 and
-    /// _ipv6, net/netfilter/nf_nat_redirect.c, v6.12): the first; of IPv6 one of the widest
-    /// scope, unless the destination is link-local too.
+    /// Returns the address that `redirect` gives to a packet that came in on an interface
+    /// (nf_nat_redirect_ipv4 and _ipv6, net/netfilter/nf_nat_redirect.c, v6.12): the first; for
+    /// IPv6, one of the widest scope, unless the destination is link-local too.
     pub(in crate::sim) fn redirected(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
         self.nearest(interface, destination)
     }
 
-    /// The address that `masquerade` gives.
+    /// Returns the address that `masquerade` gives.
     pub(in crate::sim) fn masqueraded(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
         match destination {
             IpAddr::V4(_) => self.masqueraded4(interface, destination),
@@ -122,9 +123,9 @@ impl Host {
         }
     }
 
-    /// The best for the destination by the rules of RFC 6724, section 5, of all interfaces
-    /// (ipv6_dev_get_saddr, net/ipv6/addrconf.c, v6.12): itself, the scope, the interface, the
-    /// longest common prefix; of equals the first.
+    /// Returns the best address of all interfaces for the destination by RFC 6724, section 5
+    /// (ipv6_dev_get_saddr, net/ipv6/addrconf.c, v6.12): the destination itself, then by scope,
+    /// interface, and longest common prefix; the first one among equals.
     fn masqueraded6(&self, interface: u32, destination: Ipv6Addr) -> Option<Ipv6Addr> {
         let wanted = scope(destination);
         let near = wanted <= LINK_LOCAL_SCOPE;
@@ -141,16 +142,16 @@ impl Host {
             let scope = if own >= wanted { -own } else { own - 128 };
             (net.ip() == destination, scope, *at == interface, common.min(u32::from(net.prefix())))
         };
-        // The last of the greatest is taken: of equals the first.
+        // `max_by_key` returns the last maximum; reversed, that is the first.
         let found: Vec<_> = fitting.collect();
         found.into_iter().rev().max_by_key(score).map(|(_, net)| net.ip())
     }
 
-    /// Of IPv4, one of the destination's network, else the first of the interface, else of any
-    /// other (inet_select_addr, net/ipv4/devinet.c, v6.12).
+    /// Returns an IPv4 address in the destination's network, otherwise the first of the interface,
+    /// otherwise one of any other interface (inet_select_addr, net/ipv4/devinet.c, v6.12).
     fn masqueraded4(&self, interface: u32, destination: IpAddr) -> Option<IpAddr> {
         let here = self.links.iter().filter(|link| link.interface.index == interface);
-        // Those of loopback are for this host alone (RT_SCOPE_HOST).
+        // Loopback addresses are for this host only (RT_SCOPE_HOST).
         let alone = |ip: &IpAddr| ip.is_ipv4() && ip.is_loopback();
         let mut near = here.flat_map(|link| &link.addresses).filter(|address| !alone(&address.ip()));
         let near = near.find(|address| address.contains(destination)).map(|address| address.ip());
@@ -170,7 +171,7 @@ impl Host {
         family.min_by_key(|ip| is_link_local(*ip) != is_link_local(destination))
     }
 
-    /// The route of the longest prefix.
+    /// Returns the route with the longest prefix.
     pub(super) fn best(&self, table: u32, address: IpAddr) -> Option<&Route> {
         self.best_by(table, address, None)
     }
@@ -182,7 +183,7 @@ impl Host {
     }
 }
 
-/// Higher is wider: ipv6_addr_src_scope, include/net/ipv6.h.
+/// Returns the scope, a larger number being wider: ipv6_addr_src_scope, include/net/ipv6.h.
 fn scope(address: Ipv6Addr) -> i32 {
     let is_near = address.is_loopback() || address.is_unicast_link_local();
     let is_site = address.segments().first().is_some_and(|first| first & 0xffc0 == 0xfec0);
@@ -255,7 +256,7 @@ mod tests {
         for (address, mark, way) in cases {
             assert_eq!(host.way(ip(address), mark), Ok(Some(way)), "{address} {mark}");
         }
-        // As `fwmark 0x107/0xff` asks.
+        // As for `fwmark 0x107/0xff`.
         let masked = PolicyRule { mask: 0xff, ..PolicyRule::mark(IpFamily::Ipv4, 0x107, 99) };
         let masked = pod().rule(masked).local_table(IpFamily::Ipv4, 99);
         for (mark, way) in [(7, Target::Local), (0x207, Target::Local), (0x108, Target::Out(2))] {

@@ -1,4 +1,4 @@
-//! Whether a host takes a packet from its source: `rp_filter` and `accept_local`
+//! Whether a host accepts a packet from its source: `rp_filter` and `accept_local`
 //! (ip_route_input_slow, net/ipv4/route.c, and fib_validate_source, net/ipv4/fib_frontend.c,
 //! v6.12). IPv6 has no such checks.
 
@@ -8,34 +8,34 @@ use super::{Host, LO};
 use crate::model::{AddrType, IpFamily};
 use crate::sim::inputs::CannotTell;
 
-/// How an interface checks where packets of IPv4 come from. What is set for all interfaces counts,
-/// too.
+/// How an interface checks the sources of IPv4 packets, including the settings for all interfaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the three switches of fib_validate_source")]
 pub struct SourceChecks {
     /// `net.ipv4.conf.*.rp_filter`.
     pub reverse_path: ReversePath,
-    /// `net.ipv4.conf.*.accept_local`: packets may come from an address of this host.
+    /// `net.ipv4.conf.*.accept_local`: whether packets may come from an address of this host.
     pub accepts_local: bool,
-    /// `net.ipv4.conf.*.src_valid_mark`: the way back is looked up with the mark of the packet.
+    /// `net.ipv4.conf.*.src_valid_mark`: whether the reverse path is looked up with the packet's
+    /// mark.
     pub by_mark: bool,
 }
 
-/// Whether there has to be a way back to the source of a packet.
+/// Whether there must be a reverse path to the source of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the values of rp_filter")]
 pub enum ReversePath {
     /// By any interface (2).
     Loose,
-    /// No (0).
+    /// Not required (0).
     #[default]
     Off,
-    /// By the interface that it came in by (1).
+    /// By the incoming interface (1).
     Strict,
 }
 
 impl Host {
-    /// Whether what comes in by an interface is taken from this source.
+    /// Returns whether a packet from this source is accepted on an interface.
     pub(in crate::sim) fn takes(&self, source: IpAddr, incoming: u32, mark: u32) -> Result<bool, CannotTell> {
         let IpAddr::V4(source) = source else { return Ok(true) };
         if source.is_multicast() || source.is_broadcast() || source.octets().first() == Some(&0) {
@@ -70,7 +70,7 @@ impl Host {
         if self.has_own_rules(IpFamily::Ipv4) {
             return by_routes();
         }
-        // With local routes of somebody's own the routes count, else only the addresses.
+        // The routes decide if any local route was added; otherwise only the addresses do.
         let by_routes = by_routes()?;
         if by_routes != is_own {
             return Ok(by_routes);
@@ -128,7 +128,7 @@ mod tests {
             ("10.77.0.9", 2, checks(Strict, false), Ok(true)),
             ("8.8.8.8", 2, checks(Strict, false), Ok(true)),
             ("10.77.0.9", 2, None, Ok(true)),
-            // By another.
+            // By another interface.
             ("8.8.8.8", 3, checks(Strict, false), Ok(false)),
             ("8.8.8.8", 3, checks(Loose, false), Ok(true)),
             ("8.8.8.8", 3, checks(Off, false), Ok(true)),
@@ -139,7 +139,7 @@ mod tests {
             ("10.77.0.2", 3, checks(Strict, true), Ok(false)),
             ("10.77.0.2", 3, checks(Loose, true), Ok(true)),
             ("10.77.0.2", 3, None, Err(())),
-            // From nobody.
+            // From a source that no host has.
             ("224.0.0.1", 2, None, Ok(false)),
             ("0.0.0.0", 2, None, Ok(false)),
             ("10.77.0.255", 2, checks(Strict, false), Ok(false)),

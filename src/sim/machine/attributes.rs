@@ -1,8 +1,8 @@
 //! Every attribute of every expression is obeyed, ends in "cannot tell", or has a reason here why
-//! it is nothing to the packet.
+//! it does not affect the packet.
 //!
-//! Whoever adds an expression or an attribute does not get past the compiler without a decision:
-//! [`sample`] and [`changes`] name all of them.
+//! An expression or attribute cannot be added without such a decision, because [`sample`] and
+//! [`changes`] destructure all of them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::sim::rules::{RuleCode, op};
 use crate::sim::situation::Situation;
 use crate::state::TableState;
 
-/// Attributes that are nothing to the packet.
+/// Attributes that do not affect the packet.
 const NOTHING: &[(&str, &str)] = &[
     ("counter packets", "how often it was met"),
     ("counter bytes", "how much was met"),
@@ -60,7 +60,7 @@ fn bytes(bytes: &[u8]) -> Bytes {
     Bytes::from_slice(bytes)
 }
 
-/// An expression of every kind: the one after this.
+/// Returns an expression of the kind that follows this one's.
 fn sample(after: Option<&Expr>) -> Option<Expr> {
     let one = |min| RegisterRange { min: Some(min), max: None };
     Some(match after {
@@ -103,7 +103,7 @@ fn sample(after: Option<&Expr>) -> Option<Expr> {
     })
 }
 
-/// Changed copies of an expression, each with the attribute that is another.
+/// Returns changed copies of an expression, each with the name of the changed attribute.
 fn changes(expr: &Expr) -> Vec<(&'static str, Expr)> {
     let mut all: Vec<(&'static str, Expr)> = Vec::new();
     macro_rules! change {
@@ -260,7 +260,7 @@ fn changes(expr: &Expr) -> Vec<(&'static str, Expr)> {
             }
             change!("range low", other(sreg, op, &bytes(&[0xf0; 4]), &high));
             change!("range high", other(sreg, op, &low, &bytes(&[0; 4])));
-            // Beyond the registers.
+            // A register that does not exist.
             change!("range sreg", other(Register(99), op, &low, &high));
         }
         Expr::Redir { ports, flags } => {
@@ -305,7 +305,7 @@ fn ranges(range: RegisterRange) -> Vec<(&'static str, RegisterRange)> {
     vec![("min", RegisterRange { min: other, max }), ("max", RegisterRange { min, max: other })]
 }
 
-/// What the register holds, to 7.
+/// Maps the value of the register to 7.
 fn set() -> AnonymousSet {
     let element = ElementCode {
         key: bytes(&filling()[..4]),
@@ -350,7 +350,7 @@ fn set_changes(set: &AnonymousSet) -> Vec<(&'static str, AnonymousSet)> {
     declared("set object", &|code| code.object = Some(1));
     declared("set exprs", &|code| code.exprs = vec![Expr::Notrack]);
     declared("set opaque", &|code| code.opaque = vec![1]);
-    // Intervals, of fields of 2 bytes each.
+    // Intervals of fields of 2 bytes each.
     declared("set flags and fields", &|code| (code.flags, code.fields) = (4, vec![2, 2]));
     all.push(("set order", AnonymousSet { order: vec![0], ..set.clone() }));
     let Some(element) = elements.first() else { return all };
@@ -379,12 +379,12 @@ fn set_changes(set: &AnonymousSet) -> Vec<(&'static str, AnonymousSet)> {
     all
 }
 
-/// No two bytes are the same.
+/// Returns bytes of which no two are the same.
 fn filling() -> [u8; 64] {
     std::array::from_fn(|at| u8::try_from(at).unwrap_or(0) * 3 + 1)
 }
 
-/// All that a run can leave.
+/// Everything that a run can leave behind.
 #[derive(Debug, PartialEq)]
 struct Left {
     ran: Ran,
@@ -410,7 +410,7 @@ fn beginning(tracking: Tracking) -> (Flow, Situation) {
     (flow, situation)
 }
 
-/// Runs an expression with filled registers; `None` when nothing can be told.
+/// Runs an expression with filled registers; `None` if the result is not known.
 fn run(expr: &Expr, tracking: Tracking) -> Option<Left> {
     let (mut flow, mut situation) = beginning(tracking);
     let line = Arc::new(crate::sim::rules::RuleLine::without_text(TableId::new(Family::Inet, "t").chain("c")));
@@ -451,7 +451,7 @@ fn every_attribute_of_every_expression_is_obeyed_or_not_told_or_has_a_reason() {
     assert!(tried > 500, "{tried}");
 }
 
-/// What a chain of a device is made of, past which packets are walked: see [`is_harmless`].
+/// Chains of devices that packets may skip consist of these: see [`is_harmless`].
 #[test]
 fn an_expression_that_is_taken_for_harmless_changes_no_packet_whatever_its_attributes() {
     let table = TableState::bare(TableId::new(Family::Netdev, "t"), 0);

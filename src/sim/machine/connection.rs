@@ -1,4 +1,4 @@
-//! What programs ask and tell connection tracking (net/netfilter/nft_ct.c, v6.12).
+//! What programs read and set of connection tracking (net/netfilter/nft_ct.c, v6.12).
 
 use super::{Machine, Next, Step, compare};
 use crate::bytecode::{CmpOp, CtKey, Register};
@@ -7,7 +7,8 @@ use crate::sim::flow::{Tracking, cells};
 use crate::sim::inputs::{CannotTell, Inputs};
 
 impl<I: Inputs> Machine<'_, I> {
-    /// What connection tracking knows. In front of it, only a packet that came through lo.
+    /// Returns the tracking state. Before tracking, only a packet that came through lo has a
+    /// connection.
     fn tracking(&mut self) -> Result<Tracking, CannotTell> {
         if self.flow.tracking == Tracking::Before {
             let attached = self.is(Input::Attached)?;
@@ -16,7 +17,7 @@ impl<I: Inputs> Machine<'_, I> {
         Ok(self.flow.tracking)
     }
 
-    /// Whether the packet belongs to a connection: an invalid one does not.
+    /// Returns whether the packet belongs to a connection: an invalid one does not.
     fn has_connection(&mut self) -> Result<bool, CannotTell> {
         if self.tracking()? != Tracking::Tracked {
             return Ok(false);
@@ -25,7 +26,7 @@ impl<I: Inputs> Machine<'_, I> {
         compare(self.inputs, &state, CmpOp::Ne, &CT_INVALID.to_ne_bytes())
     }
 
-    /// The same, where a template would be taken for one.
+    /// Like `has_connection`, but fails where a template would be taken for a connection.
     pub(super) fn is_connected(&mut self) -> Result<bool, CannotTell> {
         if self.tracking()? == Tracking::Template {
             return Err(CannotTell::new("what a connection is like between its zone and its tracking"));
@@ -74,7 +75,7 @@ impl<I: Inputs> Machine<'_, I> {
         Ok(Next::Go)
     }
 
-    /// nft_notrack_eval: what is tracked or has a zone stays so.
+    /// nft_notrack_eval: a packet that is tracked or has a zone stays so.
     pub(super) fn notrack(&mut self) -> Step {
         if !self.has_connection()? && self.flow.tracking != Tracking::Template {
             self.flow.tracking = Tracking::Untracked;

@@ -1,4 +1,4 @@
-//! Bytes of headers (net/netfilter/nft_payload.c, v6.12), wherever they are kept.
+//! Loads bytes of headers (net/netfilter/nft_payload.c, v6.12), wherever they are kept.
 
 use smallvec::SmallVec;
 
@@ -42,7 +42,7 @@ impl<I: Inputs> Machine<'_, I> {
         let header = &self.flow.header;
         let of = |field: &[Cell], start: usize| field.get(at - start).copied();
         let input = |input: Input, byte: usize| u8::try_from(byte).ok().map(|byte| self.inputs.cell(input, byte));
-        // Of IPv6 the length is that of what follows the header: 16 bits of another number.
+        // The length field of IPv6 excludes the header.
         let network = |len: usize| (at < len).then(|| input(Input::Network, at)).flatten();
         Ok(match (base, self.inputs.family()) {
             (PayloadBase::NETWORK, IpFamily::Ipv4) => match at {
@@ -72,7 +72,8 @@ impl<I: Inputs> Machine<'_, I> {
         })
     }
 
-    /// Whether TCPMSS may have changed a byte: the lengths, the checksums, and the options of TCP.
+    /// Returns whether TCPMSS may have changed a byte: the lengths, the checksums, and the TCP
+    /// options.
     fn is_of_options(&self, base: PayloadBase, at: usize) -> bool {
         match (base, self.inputs.family()) {
             (PayloadBase::NETWORK, IpFamily::Ipv4) => (2..4).contains(&at) || IPV4_CHECKSUM.contains(&at),
@@ -82,15 +83,15 @@ impl<I: Inputs> Machine<'_, I> {
         }
     }
 
-    /// Where TCPMSS found no option, it adds one.
+    /// Fails if TCPMSS may have added an option to the packet.
     pub(super) fn knows_length(&self) -> Result<(), CannotTell> {
         let is_limited = self.flow.segment.is_limited();
         let reason = || CannotTell::new("how long a packet of TCP is, and its options, behind TCPMSS");
         if is_limited { Err(reason()) } else { Ok(()) }
     }
 
-    /// Whether a header of TCP says that it is shorter than one is. Where nobody said how long it
-    /// is, it is a good one.
+    /// Returns whether a TCP header gives a length that is too short. If the length was not given,
+    /// the header is assumed to be valid.
     pub(super) fn is_malformed(&mut self) -> Result<bool, CannotTell> {
         if self.inputs.ends_before(PayloadBase::TRANSPORT, 20) == Some(true) {
             return Ok(true);
@@ -100,7 +101,7 @@ impl<I: Inputs> Machine<'_, I> {
         Ok(compare(self.inputs, &[length], CmpOp::Lt, &[5 << 4]).unwrap_or(false))
     }
 
-    /// Behind a translation a checksum, or the id of ICMP, is another than it was.
+    /// Fails for a byte that a translation changes: a checksum, or the id of ICMP.
     fn knows_checksum(&mut self, base: PayloadBase, at: usize) -> Result<(), CannotTell> {
         let is_of_ipv4 = base == PayloadBase::NETWORK && self.inputs.family() == IpFamily::Ipv4;
         let may_change = match base {
@@ -139,5 +140,5 @@ impl<I: Inputs> Machine<'_, I> {
     }
 }
 
-/// Where the length of TCP's header is.
+/// The offset of the TCP header's length.
 pub(super) const DATA_OFFSET: usize = 12;

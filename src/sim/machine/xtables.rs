@@ -1,4 +1,4 @@
-//! Extensions of xtables, by what they mean (nft_match_eval and nft_target_eval_xt,
+//! Runs extensions of xtables by their meaning (nft_match_eval and nft_target_eval_xt,
 //! net/netfilter/nft_compat.c, v6.12).
 
 use std::ops::RangeInclusive;
@@ -14,8 +14,8 @@ use crate::sim::rules::Op;
 use crate::xt::{Asked, Question, SegmentLimit, XtOwner};
 
 impl<I: Inputs> Machine<'_, I> {
-    /// The first list that holds to its end. Extensions of xtables have no registers: those of the
-    /// rule stay as they are.
+    /// Runs the first list that matches to its end. Extensions of xtables have no registers, so the
+    /// rule's registers are kept.
     pub(super) fn first(&mut self, lists: &[Vec<Op>]) -> Step {
         let registers = self.registers.clone();
         let mut step = Ok(Next::Break);
@@ -39,7 +39,7 @@ impl<I: Inputs> Machine<'_, I> {
         Ok(Next::Go)
     }
 
-    /// What one match asks.
+    /// Asks the questions of one match.
     pub(super) fn asks(&mut self, all: &[Asked]) -> Step {
         for Asked { question, not } in all {
             let holds = match question {
@@ -60,7 +60,8 @@ impl<I: Inputs> Machine<'_, I> {
         Ok(Next::Go)
     }
 
-    /// net/netfilter/xt_TCPMSS.c: of a fragment nothing, and what is no whole header is dropped.
+    /// net/netfilter/xt_TCPMSS.c: a later fragment is left alone, and a packet without a full
+    /// header is dropped.
     pub(super) fn limits(&mut self, limit: SegmentLimit) -> Step {
         if self.inputs.family() == IpFamily::Ipv4 {
             let mut offset = [6, 7].map(|byte| self.inputs.cell(Input::Network, byte));
@@ -76,8 +77,8 @@ impl<I: Inputs> Machine<'_, I> {
         Ok(Next::End(Ran::Verdict(Verdict::Drop)))
     }
 
-    /// Whether the first option of TCP that says a maximum segment size says one of these; `None`
-    /// for a header that is none (tcpmss_mt, net/netfilter/xt_tcpmss.c).
+    /// Returns whether the first TCP option with a maximum segment size has a size in this range;
+    /// `None` if the header is malformed (tcpmss_mt, net/netfilter/xt_tcpmss.c).
     fn says_segment(&mut self, range: RangeInclusive<u16>, question: &Question) -> Result<Option<bool>, CannotTell> {
         self.knows_length()?;
         if self.is_malformed()? {
@@ -100,7 +101,7 @@ impl<I: Inputs> Machine<'_, I> {
                 at += 1;
                 continue;
             }
-            // In the kernel what is behind the options is not read.
+            // The kernel does not read beyond the options.
             let size = if at + 1 < length { known(self.inputs, at + 1)? } else { 1 };
             if (kind, size) == SEGMENT_OPTION && length - at >= 4 {
                 let size = u16::from_be_bytes([known(self.inputs, at + 2)?, known(self.inputs, at + 3)?]);

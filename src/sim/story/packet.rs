@@ -1,11 +1,11 @@
-//! What a packet has where a rule wanted something else.
+//! The values of a packet, for rules that wanted others.
 
 use super::Here;
 use crate::model::{Field, IcmpType, Icmpv6Type, IpFamily, Protocol, Statement, Value};
 use crate::sim::packet::{Interface, Packet};
 
 impl Here {
-    /// What the packet has where a statement wants something else.
+    /// Returns the packet's value if a statement wants another.
     pub(super) fn had(&self, statement: &Statement) -> Option<String> {
         match statement {
             Statement::Match(matches) => {

@@ -1,7 +1,8 @@
-# Sourced: packages of another Debian, without a change to this machine.
+# To be sourced: packages of another Debian release, without a change to this machine.
 
-# debian_use SUITE DIRECTORY: makes apt work on the packages of a suite, with lists and a configuration of its own in the
-# directory, and fetches the lists. $DEBIAN_MIRROR is the mirror that this machine's apt has unless set.
+# debian_use SUITE DIRECTORY: makes apt use the packages of a suite, with separate lists and a
+# separate configuration in the directory, and fetches the lists. $DEBIAN_MIRROR defaults to the
+# mirror that this machine's apt uses.
 debian_use() {
 	local suite=$1 own=$2 mirror=${DEBIAN_MIRROR:-}
 	[ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m1 -E '/debian/?$' | sed 's,/$,,')

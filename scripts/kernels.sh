@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# kernels.sh [SUITE...]: boots the kernel of each Debian suite in qemu and runs the tests that use the kernel, and the demo, there.
-# Everything is built once: tests as for tests, examples in release. Prints a table, and exits with 1 when anything failed.
-# What a program printed stays in target/kernels/SUITE.log.
+# kernels.sh [SUITE...]: boots the kernel of each Debian suite in qemu, and runs the demo and the
+# tests that use the kernel there. Everything is built once: tests as for tests, examples in release.
+# Prints a table, and exits with 1 when anything failed. The output of the programs is kept in
+# target/kernels/SUITE.log.
 #
-#   KERNELS_PROGRAMS   these test programs only, such as 'trace guard:routes,signal': of guard only tests with such names
-#   KERNELS_SECONDS    gives up on a kernel after that, 10800 unless set
+#   KERNELS_PROGRAMS   runs only these test programs, such as 'trace guard:routes,signal'; of guard
+#                      only tests with these words in their names
+#   KERNELS_SECONDS    gives up on a kernel after this time; 10800 unless set
 #
 # Needs qemu-system-x86 busybox-static cpio kmod xz-utils zstd, and apt to fetch the kernels.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 SUITES=(bullseye-security bookworm trixie trixie-backports)
-# Every test program that makes a network namespace: the shortest first, the longest last, with the library's own tests.
+# Every test program that makes a network namespace: the shortest first, the longest last, with the
+# library's own tests.
 FIRST='demo scenario istio_syn istio_syn_in istio_syn_out istio_init istio_order guard drop_in commit list watch snapshot validate walk_facts'
 LAST='writers snapshot_load trace_walk trace_walk_nft traffic istio_traffic transitions nftmesh'
 others() { basename -s .rs -a $(grep -lE 'in_fresh_netns|in_traced_netns|NetNs::new|Pod::new' tests/*.rs) | grep -vxF "$(printf '%s\n' $FIRST $LAST)"; }
@@ -23,13 +26,13 @@ cargo=${CARGO:-cargo}
 $cargo build --quiet --locked --release --examples
 built=$($cargo test --no-run --locked 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$/\1/p')
 [ -n "$built" ] || { $cargo test --no-run --locked >&2 || true; exit 1; }
-# The tests as they are built for tests, with checks of overflow, beside the examples as they are built for use.
+# The tests as they are built for tests, with overflow checks, next to the examples in release.
 stage=$PWD/target/kernels/programs
 rm -rf "$stage"
 mkdir -p "$stage/deps" "$stage/examples"
 list=()
 for one in $PROGRAMS; do
-	# Without symbols, which fill most of the image that boots.
+	# Symbols would be most of the image that boots.
 	strip -o "$stage/deps/${one%%:*}" "$(grep -m1 "/${one%%:*}-[0-9a-f]*$" <<<"$built")"
 	list+=("$one=$stage/deps/${one%%:*}")
 done
@@ -40,7 +43,7 @@ for file in examples/*.rs examples/*/main.rs; do
 done
 files=()
 for file in "$stage"/*/*; do files+=(-f "$file"); done
-# The recordings of the reference, where they are beside the crate.
+# The recordings of the reference implementation, if they are beside the crate.
 [ ! -d ../shared/istio-reference ] || files+=(-f "$(realpath ../shared/istio-reference)")
 
 failed=0

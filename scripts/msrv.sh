@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# msrv.sh: builds the library with the oldest compiler that is promised to work: rustc of Debian 13.
+# msrv.sh: builds the library with the oldest supported compiler, the rustc of Debian 13.
 #
-# The packages are fetched with apt into ~/.cache/nftmesh-msrv and run from there; nothing is installed. $DEBIAN_MIRROR is
-# the mirror that this machine's apt has unless set. Cargo is the one at hand: only the compiler is old.
+# The packages are fetched with apt into ~/.cache/nftmesh-msrv and run from there; nothing is
+# installed. $DEBIAN_MIRROR defaults to the mirror that this machine's apt uses. Cargo is the
+# installed one: only the compiler is old.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/debian.sh

@@ -1,10 +1,11 @@
 #!/bin/sh
-# setup.sh [build|demo|test|check|kernels]: installs what the crate needs and this system lacks; silent and quick when nothing is missing.
+# setup.sh [build|demo|test|check|kernels]: installs packages that the crate needs and this system
+# lacks; silent and quick when nothing is missing.
 #   build   a C linker, pkg-config, libnftnl >= 1.2.0 and libmnl with their headers
-#   demo    and ip and unshare, with which the demo makes its pod
-#   test    and nft and iptables, which the tests compare with
-#   check   and rustfmt and clippy
-#   kernels as test, and qemu and what makes a root for it
+#   demo    the same, and ip and unshare, with which the demo makes its pod
+#   test    the same, and nft and iptables, which the tests compare with
+#   check   the same, and rustfmt and clippy
+#   kernels as test, and qemu and the tools that make a root file system for it
 set -eu
 
 PATH=$PATH:/usr/sbin:/sbin # a user's PATH on Debian has no nft and no ip
@@ -58,7 +59,7 @@ install_missing() {
     fi
     install="$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends$missing"
     echo "setup: installing$missing" >&2
-    # Package lists may be absent (containers) or stale; only then fetch them.
+    # Fetch package lists only if they are absent (containers) or stale.
     # shellcheck disable=SC2086 # the words are meant to split
     $install >/dev/null 2>&1 || { $as_root apt-get update -qq && $install >/dev/null; } ||
         fail "apt-get could not install$missing; run this as root: apt-get install$missing"

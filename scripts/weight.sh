@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# weight.sh [FEATURES...]: shows what a program compiles that depends on this crate, for each set of features.
+# weight.sh [FEATURES...]: counts what a program that depends on this crate compiles, for each set of
+# features.
 #
-# Without arguments: none (a plain firewall), all but the C libraries, and the default. Each set is built from nothing, in a
-# directory that is removed again. Lines are those of the Rust sources that the compiler read, as its dep-info files name them,
-# so a module that a feature leaves out does not count. Seconds are processor time; on a busy machine only ratios mean anything.
+# Without arguments: none (a plain firewall), all but the C libraries, and the default. Each set is
+# built from scratch, in a directory that is removed afterwards. Lines are those of the Rust sources
+# that the compiler read, as its dep-info files name them, so a module that a feature leaves out
+# does not count. Seconds are processor time; on a busy machine only ratios mean anything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +18,7 @@ measure() { # measure FEATURES: prints crates, lines, how often syn, user and sy
 	seconds=$({ time CARGO_TARGET_DIR=$target CARGO_INCREMENTAL=0 cargo build --quiet --lib --locked --no-default-features \
 		--features "$1" >&3 2>&4; } 3>&1 4>&2 2>&1)
 	find "$target" -name '*.d' -exec grep -ho '^[^ ].*\.rs:$' {} + | sed 's/:$//' | sort -u >"$target/sources"
-	# Each call of rustc has one dep-info file; those of build scripts are elsewhere.
+	# Each call of rustc writes one dep-info file; those of build scripts are elsewhere.
 	local crates syn lines
 	crates=$(find "$target/debug/deps" -name '*.d' | wc -l)
 	syn=$(find "$target/debug/deps" -name 'syn-*.d' | wc -l)

@@ -284,18 +284,18 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn rule_sets_made_of_any_bytes_go_round(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn rule_sets_from_arbitrary_bytes_round_trip(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             roundtrip(&bytes);
         }
 
         #[test]
-        fn plans_between_rule_sets_made_of_any_bytes_hold(bytes in proptest::collection::vec(any::<u8>(), 0..900)) {
+        fn plans_between_rule_sets_from_arbitrary_bytes_are_correct(bytes in proptest::collection::vec(any::<u8>(), 0..900)) {
             diff(&bytes);
         }
     }
 
     #[test]
-    fn most_rules_that_are_made_are_valid_and_reach_every_kind() {
+    fn most_generated_rule_sets_are_valid_and_cover_every_statement() {
         let mut kinds = std::collections::BTreeMap::new();
         let (mut made, mut sets, mut state) = (0, 0, 1_u64);
         for _ in 0..1000 {

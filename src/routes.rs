@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_or_table_that_takes_every_packet_is_refused() {
+    fn a_mark_or_table_that_would_route_every_packet_is_refused() {
         for (mark, table) in [(0, 133), (1, 0), (1, 253), (1, 254), (1, 255)] {
             let error = MarkRoute::new(mark, table).expect_err("would take every packet");
             assert!(error.is_invalid());

@@ -118,7 +118,7 @@ fn a_stale_generation_is_a_conflict_and_changes_nothing() {
 }
 
 #[test]
-fn racing_writers_all_get_in_when_they_retry() {
+fn racing_writers_all_commit_when_they_retry() {
     in_fresh_netns(|| {
         const EACH: u32 = 500;
         let here = NetNs::current().expect("a namespace");
@@ -147,7 +147,7 @@ fn racing_writers_all_get_in_when_they_retry() {
 }
 
 #[test]
-fn five_thousand_rules_go_in_as_one() {
+fn five_thousand_rules_are_one_transaction() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let generation = kernel.generation().expect("a generation");
@@ -158,7 +158,7 @@ fn five_thousand_rules_go_in_as_one() {
 }
 
 #[test]
-fn a_hundred_thousand_intervals_go_in_as_one() {
+fn a_hundred_thousand_intervals_are_one_transaction() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let generation = kernel.generation().expect("a generation");
@@ -185,7 +185,7 @@ fn a_dry_run_finds_faults_and_changes_nothing() {
 }
 
 #[test]
-fn rules_go_where_they_are_put() {
+fn rules_are_added_at_their_positions() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let x = mesh().chain("x");
@@ -228,7 +228,7 @@ fn marks() -> Vec<u32> {
 }
 
 #[test]
-fn elements_come_and_go_without_their_set() {
+fn elements_are_added_deleted_and_flushed_without_their_set() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         kernel.commit(&Transaction::replace(small())).expect("a small rule set");
@@ -298,7 +298,7 @@ fn a_fault_found_at_commit_time_is_blamed_on_no_rule() {
 }
 
 #[test]
-fn a_target_in_the_wrong_place_is_unsupported() {
+fn a_target_at_the_wrong_hook_is_unsupported() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         nft_script(
@@ -322,7 +322,7 @@ fn a_target_in_the_wrong_place_is_unsupported() {
 }
 
 #[test]
-fn nothing_wrong_is_sent() {
+fn an_invalid_rule_set_is_not_sent() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let table = Table::new(Family::Inet, "mesh")
@@ -336,9 +336,9 @@ fn nothing_wrong_is_sent() {
 }
 
 #[test]
-fn without_root_what_fits_goes_in_and_what_does_not_says_so() {
+fn without_root_a_commit_beyond_wmem_max_is_refused() {
     if std::env::var_os("NFTMESH_AS_NOBODY").is_none() {
-        return support::as_nobody("without_root_what_fits_goes_in_and_what_does_not_says_so");
+        return support::as_nobody("without_root_a_commit_beyond_wmem_max_is_refused");
     }
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
@@ -356,9 +356,9 @@ fn without_root_what_fits_goes_in_and_what_does_not_says_so() {
 }
 
 #[test]
-fn without_the_capability_the_error_is_about_permission() {
+fn committing_without_the_capability_is_a_permission_error() {
     if std::env::var_os("NFTMESH_AS_NOBODY").is_none() {
-        return support::as_nobody("without_the_capability_the_error_is_about_permission");
+        return support::as_nobody("committing_without_the_capability_is_a_permission_error");
     }
     in_fresh_netns(|| {
         support::sys::drop_capabilities().expect("a thread may give up what it has");
@@ -386,7 +386,7 @@ fn another_namespace_is_reached_without_moving_the_caller() {
 }
 
 #[test]
-fn a_set_with_merging_takes_what_overlaps() {
+fn overlapping_elements_of_an_auto_merge_set_are_merged() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let merging = Set::new("s", [DataType::Ipv4]).auto_merge().elements([

@@ -106,7 +106,7 @@ fn run(words: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_example_says_with_its_exit_code_whether_they_are_equal() {
+fn the_exit_code_of_the_example_tells_equal_different_and_unknown() {
     let istio = |words: &str| format!("istio:-i '*' -b '*' -d 15090,15021,15020 {words}");
     let (code, said, complaint) = run(&[&istio(""), &istio("-o 3306")]);
     assert_eq!((code, complaint.as_str()), (Some(1), ""), "{said}");
@@ -153,7 +153,7 @@ fn run_on_terminal(words: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_example_says_how_far_it_is_where_a_terminal_shows_it_and_nowhere_else() {
+fn the_example_shows_progress_only_on_a_terminal() {
     let list = |length| (0..200).map(|net| format!("10.{net}.0.0/{length}")).collect::<Vec<_>>().join(",");
     let [many, others] = [16, 17].map(|length| format!("istio:-i '*' -x {}", list(length)));
     let short = "istio:-i '*'".to_owned();
@@ -172,7 +172,7 @@ fn the_example_says_how_far_it_is_where_a_terminal_shows_it_and_nowhere_else() {
 }
 
 #[test]
-fn bad_input_of_the_example_is_one_line_and_neither_equal_nor_different() {
+fn bad_input_of_the_example_is_one_line_and_exit_2() {
     let cases: [(&[&str], &str); 6] = [
         (&[], "compare: the following required arguments were not provided: <A>, <B>; --help lists all options"),
         (&["live"], "compare: the following required arguments were not provided: <B>; --help lists all options"),
@@ -189,7 +189,7 @@ fn bad_input_of_the_example_is_one_line_and_neither_equal_nor_different() {
 }
 
 #[test]
-fn the_live_kernel_does_what_was_installed() {
+fn the_live_kernel_equals_the_installed_rule_set() {
     support::in_fresh_netns(|| {
         let words = "-i '*' -b '*' -d 15090,15021,15020 --redirect-dns --capture-all-dns -c eth5,veth+";
         let config = sidecar::config(words, "");

@@ -66,7 +66,7 @@ const FORGET: &[&str] = &[
 ];
 
 #[test]
-fn rule_sets_that_remember_are_the_same_as_themselves() {
+fn stateful_rule_sets_equal_themselves() {
     in_fresh_netns(|| {
         for rule in REMEMBER.iter().chain(FORGET) {
             let text = table("ip", "t", "", &[("subs", rule), ("input", "jump subs"), ("forward", "jump subs")]);
@@ -78,7 +78,7 @@ fn rule_sets_that_remember_are_the_same_as_themselves() {
 }
 
 #[test]
-fn one_memory_is_not_two_of_the_same_words() {
+fn one_shared_state_is_not_two_separate_ones() {
     in_fresh_netns(|| {
         for rule in REMEMBER {
             // One for both families, or one for each.
@@ -103,7 +103,7 @@ fn one_memory_is_not_two_of_the_same_words() {
 }
 
 #[test]
-fn what_other_packets_do_to_a_memory_counts() {
+fn state_that_other_packets_reach_cannot_be_told() {
     in_fresh_netns(|| {
         for rule in REMEMBER {
             // The same at forward; at input, where all is dropped, what comes to it first differs.
@@ -121,7 +121,7 @@ fn what_other_packets_do_to_a_memory_counts() {
 }
 
 #[test]
-fn a_change_that_no_memory_hears_of_is_none() {
+fn a_reordering_that_no_state_depends_on_is_no_difference() {
     in_fresh_netns(|| {
         // Of what has no meaning here, nothing can be told where the programs differ elsewhere.
         for rule in REMEMBER.iter().filter(|rule| rule.starts_with("limit")) {
@@ -141,7 +141,7 @@ fn a_change_that_no_memory_hears_of_is_none() {
 }
 
 #[test]
-fn sets_that_packets_fill_are_not_what_they_hold_now() {
+fn a_set_that_rules_fill_is_not_its_current_contents() {
     in_fresh_netns(|| {
         let set = "set s { type ipv4_addr; flags dynamic; }";
         let adds = ("output", "add @s { ip daddr }");
@@ -157,7 +157,7 @@ fn sets_that_packets_fill_are_not_what_they_hold_now() {
 }
 
 #[test]
-fn what_remembers_nothing_is_the_same_wherever_it_stands() {
+fn stateless_rules_are_equal_in_one_table_or_two() {
     in_fresh_netns(|| {
         for rule in FORGET.iter().filter(|rule| !rule.contains("ip ")) {
             let one = table("inet", "t", "", &[("output", rule)]);

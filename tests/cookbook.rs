@@ -185,7 +185,7 @@ fn every_line_of_the_cookbook_is_what_nft_lists_and_what_nft_loads() {
 }
 
 #[test]
-fn the_cookbook_is_written_from_what_is_tested() {
+fn the_cookbook_page_is_generated_from_the_tested_lines() {
     let mut page = String::new();
     let groups = groups();
     let count: usize = groups.iter().map(|group| group.entries.len()).sum();

@@ -13,7 +13,7 @@ use std::process::Command;
 use support::{command, example, in_fresh_netns, ip, needs_root, nft, skip, sys};
 
 #[test]
-fn every_connection_lands_where_it_should() {
+fn every_connection_reaches_its_expected_listener() {
     if !needs_root() {
         return;
     }
@@ -37,7 +37,7 @@ fn every_connection_lands_where_it_should() {
 }
 
 #[test]
-fn with_one_user_it_shows_what_it_can_and_says_what_it_left_out() {
+fn with_one_user_the_demo_reports_what_it_left_out() {
     // Not every user may read the directory that the program was built in.
     let dir = tempfile::tempdir().expect("a temporary directory");
     let program = dir.path().join("demo");
@@ -69,7 +69,7 @@ fn with_one_user_it_shows_what_it_can_and_says_what_it_left_out() {
 }
 
 #[test]
-fn where_it_was_started_nothing_changes() {
+fn the_namespace_of_the_demo_is_unchanged() {
     in_fresh_netns(|| {
         let state = || [nft("list ruleset"), ip("-o addr"), ip("route"), ip("-6 route"), ip("rule")].concat();
         let before = state();

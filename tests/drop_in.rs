@@ -135,7 +135,7 @@ const INERT: &[&str] = &[
 ];
 
 #[test]
-fn every_flag_of_that_program_is_accepted_with_a_warning_at_most() {
+fn every_flag_of_istio_iptables_is_accepted_with_at_most_a_warning() {
     in_fresh_netns(|| {
         with_an_address();
         assert!(run(TEMPLATE).status.success());
@@ -158,7 +158,7 @@ fn every_flag_of_that_program_is_accepted_with_a_warning_at_most() {
 }
 
 #[test]
-fn json_lines_hold_whatever_is_in_them() {
+fn json_lines_are_valid_for_any_input() {
     in_fresh_netns(|| {
         for value in ["a\"b\\c", "a\nb\tc", "a\u{202e}b\u{1b}[2J", "a\u{2028}b", "caf\u{e9}", "{\"msg\":\"x\"}"] {
             for words in
@@ -224,7 +224,7 @@ fn paths_and_values_are_escaped_wherever_they_are_printed() {
 }
 
 #[test]
-fn names_of_others_are_escaped_in_plans() {
+fn foreign_names_are_escaped_in_plans() {
     in_fresh_netns(|| {
         with_an_address();
         assert!(run(TEMPLATE).status.success());
@@ -238,7 +238,7 @@ fn names_of_others_are_escaped_in_plans() {
 }
 
 #[test]
-fn a_walk_shows_the_comments_of_others_escaped() {
+fn foreign_comments_are_escaped_in_walks() {
     in_fresh_netns(|| {
         with_an_address();
         ip("link set eth0 up");
@@ -253,7 +253,7 @@ fn a_walk_shows_the_comments_of_others_escaped() {
 }
 
 #[test]
-fn guard_says_everything_as_json_when_asked() {
+fn guard_prints_every_line_as_json_when_asked() {
     in_fresh_netns(|| {
         with_an_address();
         let words = [TEMPLATE, &["--log_as_json"]].concat();
@@ -369,7 +369,7 @@ fn a_plugin_without_a_namespace_changes_nothing() {
 }
 
 #[test]
-fn mode_none_installs_nothing_and_says_so() {
+fn mode_none_installs_nothing_and_reports_it() {
     in_fresh_netns(|| {
         let words: Vec<&str> = TEMPLATE.iter().map(|word| if *word == "REDIRECT" { "NONE" } else { word }).collect();
         let output = run(&words);

@@ -58,7 +58,7 @@ fn the_rules_of_a_chain_come_with_their_handles() {
 }
 
 #[test]
-fn raised_and_single_rules_are_the_same() {
+fn raised_rules_and_sets_equal_those_read_one_by_one() {
     in_fresh_netns(|| {
         nft_script(RULES);
         let mut kernel = Kernel::open().expect("a socket");
@@ -79,7 +79,7 @@ fn raised_and_single_rules_are_the_same() {
 }
 
 #[test]
-fn one_table_chain_or_set_is_what_the_snapshot_holds() {
+fn a_single_table_chain_or_set_equals_the_one_in_the_snapshot() {
     in_fresh_netns(|| {
         nft_script(RULES);
         nft_script("table ip mesh { chain out { drop; }; set blocked { type inet_service; }; }");
@@ -99,7 +99,7 @@ fn one_table_chain_or_set_is_what_the_snapshot_holds() {
 }
 
 #[test]
-fn what_does_not_exist_is_none() {
+fn a_missing_table_chain_or_set_is_none() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         for script in ["table inet mesh { chain out { tcp dport { 1, 2 } accept; }; }", ""] {
@@ -169,7 +169,7 @@ fn a_refused_commit_returns_no_handles_and_changes_nothing() {
 }
 
 #[test]
-fn a_chain_that_exists_otherwise_is_a_conflict() {
+fn a_chain_that_exists_with_another_declaration_is_a_conflict() {
     in_fresh_netns(|| {
         nft_script(
             "table inet mesh { chain base { type filter hook output priority 0; }; chain regular { };
@@ -261,7 +261,7 @@ fn flushing_deletes_every_table_but_those_of_another_owner() {
 }
 
 #[test]
-fn flushing_ends_what_apply_remembers() {
+fn flushing_discards_what_apply_remembers() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let chain = Chain::regular("out").rule(Rule::new().accept());

@@ -43,7 +43,7 @@ fn elements_are_encoded_as_the_kernel_s_declaration_says() {
 }
 
 #[test]
-fn a_set_of_the_same_transaction_counts_more_than_one_that_exists() {
+fn a_set_of_the_same_transaction_takes_precedence_over_an_existing_one() {
     in_fresh_netns(|| {
         nft_script(SETS);
         let mut kernel = Kernel::open().expect("a socket");
@@ -118,7 +118,7 @@ fn elements_of_a_set_that_is_restored_before_them_are_encoded_as_it_was_read() {
 }
 
 #[test]
-fn elements_go_in_beside_another_writer() {
+fn elements_are_added_beside_another_writer() {
     in_fresh_netns(|| {
         nft_script(SETS);
         let (mut kernel, mut other) = (Kernel::open().expect("a socket"), Kernel::open().expect("a socket"));

@@ -22,7 +22,7 @@ use support::corpus::{EVERYTHING, as_this_kernel, corpus, files_of, loads};
 use support::{in_fresh_netns, nft_script, say};
 
 #[test]
-fn the_fake_takes_and_refuses_what_the_kernel_does() {
+fn the_fake_accepts_and_refuses_as_the_kernel_does() {
     both::agree(2_000, transaction);
 }
 
@@ -216,7 +216,7 @@ fn operation(dice: &mut Dice, held: &Snapshot) -> Operation {
 
 /// The same steps, and the same rule sets afterwards.
 #[test]
-fn a_rule_set_that_is_applied_is_the_same_in_both() {
+fn applied_rule_sets_and_their_plans_are_the_same_in_fake_and_kernel() {
     in_fresh_netns(|| {
         let (mut kernel, mut fake) = (Kernel::open().expect("a socket"), Fake::new());
         for seed in 0..40 {
@@ -264,7 +264,7 @@ fn a_rule_that_stays_may_look_up_a_set_that_stays_while_another_rule_changes() {
 
 /// What nft loaded goes to a kernel that holds nothing and to a fake.
 #[test]
-fn one_of_everything_and_real_rule_sets_are_the_same_in_both() {
+fn real_rule_sets_are_the_same_in_fake_and_kernel() {
     let real = corpus("real").map(|folder| files_of(&folder)).unwrap_or_default();
     let real = real.iter().map(|path| std::fs::read_to_string(path).expect("text"));
     let all: Vec<String> = EVERYTHING.iter().map(|script| as_this_kernel(script)).chain(real).collect();

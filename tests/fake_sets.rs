@@ -15,7 +15,7 @@ use nftmesh::plan::{Operation, Transaction};
 use nftmesh::state::Snapshot;
 
 #[test]
-fn elements_that_overlap_or_come_again_are_taken_and_refused_as_the_kernel_does() {
+fn the_fake_treats_overlapping_and_repeated_elements_as_the_kernel_does() {
     both::agree(2_000, transaction);
 }
 

@@ -75,7 +75,7 @@ const DRIFTS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn whatever_is_changed_is_put_back_by_the_next_commit() {
+fn every_change_is_restored_by_the_next_commit() {
     in_fresh_netns(|| {
         for (script, told) in DRIFTS {
             let mut guard = start(REDIRECT);
@@ -94,7 +94,7 @@ fn whatever_is_changed_is_put_back_by_the_next_commit() {
 }
 
 #[test]
-fn tables_that_are_deleted_beside_other_changes_are_put_back_whole() {
+fn tables_deleted_beside_other_changes_are_restored_completely() {
     in_fresh_netns(|| {
         let guard = start(TPROXY);
         let before = rules();
@@ -135,7 +135,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 proptest! {
     /// With a clock that is made up.
     #[test]
-    fn what_is_missing_is_due_within_50_ms_whatever_was_before(story in prop::collection::vec(happens(), 1..200)) {
+    fn missing_capture_is_due_within_50_ms_after_any_history(story in prop::collection::vec(happens(), 1..200)) {
         let mut pace = Pace::default();
         let mut now = Instant::now();
         let mut latest: Option<Instant> = None;
@@ -172,7 +172,7 @@ proptest! {
 }
 
 #[test]
-fn answers_to_what_merely_differs_become_slower_until_there_is_peace() {
+fn answers_to_mere_differences_slow_down_until_changes_pause() {
     let mut pace = Pace::default();
     let mut now = Instant::now();
     let mut answer = |pace: &mut Pace, harm| {
@@ -203,7 +203,7 @@ fn pace_after(pace: &mut Pace, now: Instant) -> Duration {
 }
 
 #[test]
-fn what_is_not_ours_is_left_alone() {
+fn foreign_tables_are_left_alone() {
     in_fresh_netns(|| {
         let guard = start(REDIRECT);
         let mut kernel = Kernel::open().expect("a socket");
@@ -241,7 +241,7 @@ fn nat_table() -> TableId {
 }
 
 #[test]
-fn a_fight_over_what_merely_differs_is_won_when_the_other_gives_up() {
+fn a_repeated_difference_is_restored_when_the_other_writer_stops() {
     in_fresh_netns(|| {
         let _guard = start(REDIRECT);
         let before = rules();
@@ -261,7 +261,7 @@ fn a_fight_over_what_merely_differs_is_won_when_the_other_gives_up() {
 }
 
 #[test]
-fn whoever_deletes_the_table_again_and_again_is_answered_every_time() {
+fn repeated_deletions_of_the_table_are_all_restored() {
     if !needs_root() {
         return;
     }
@@ -291,7 +291,7 @@ fn whoever_deletes_the_table_again_and_again_is_answered_every_time() {
 }
 
 #[test]
-fn a_loss_of_events_is_survived() {
+fn lost_events_do_not_prevent_a_restore() {
     in_fresh_netns(|| {
         let guard = start(REDIRECT);
         let before = rules();
@@ -359,7 +359,7 @@ fn another_namespace_is_guarded_by_its_path() {
 }
 
 #[test]
-fn with_nothing_to_guard_it_says_so() {
+fn options_without_anything_to_guard_are_refused() {
     in_fresh_netns(|| {
         for word in ["--cleanup-only", "--skip-rule-apply", "--dry-run"] {
             let output = command(&example("guard").to_string_lossy()).arg(word).output().expect("the example runs");

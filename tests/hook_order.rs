@@ -50,7 +50,7 @@ const SETS: &str = "meta mark set 7";
 const ASKS: &str = "meta mark 7 drop";
 
 #[test]
-fn what_depends_on_the_order_of_two_tables_is_told_by_the_list_of_hooks_or_not_at_all() {
+fn an_outcome_that_depends_on_table_order_needs_the_list_of_hooks() {
     in_fresh_netns(|| {
         ip("link set lo up");
         for (first, second, expected) in [(SETS, ASKS, false), (ASKS, SETS, true)] {
@@ -87,7 +87,7 @@ fn what_depends_on_the_order_of_two_tables_is_told_by_the_list_of_hooks_or_not_a
 }
 
 #[test]
-fn what_does_not_depend_on_the_order_is_told_all_the_same() {
+fn an_outcome_that_does_not_depend_on_table_order_is_told() {
     in_fresh_netns(|| {
         ip("link set lo up");
         let cases: &[(&[&str], &str)] = &[
@@ -119,7 +119,7 @@ fn what_does_not_depend_on_the_order_is_told_all_the_same() {
 }
 
 #[test]
-fn tables_that_translate_at_one_priority_are_told_only_where_they_agree() {
+fn nat_tables_of_one_priority_are_told_only_where_they_agree() {
     in_fresh_netns(|| {
         ip("link set lo up");
         let cases = [
@@ -154,7 +154,7 @@ fn tables_that_translate_at_one_priority_are_told_only_where_they_agree() {
 }
 
 #[test]
-fn a_chain_of_a_device_ends_the_walk_of_what_goes_by_it_unless_it_does_nothing() {
+fn a_device_chain_ends_walks_through_its_device_unless_harmless() {
     in_fresh_netns(|| {
         ip("link set lo up");
         ip("link add eth0 type veth peer name eth1");
@@ -201,7 +201,7 @@ fn a_chain_of_a_device_ends_the_walk_of_what_goes_by_it_unless_it_does_nothing()
 }
 
 #[test]
-fn a_table_of_iptables_legacy_ends_the_walk_where_it_stands() {
+fn a_table_of_iptables_legacy_ends_the_walk_of_its_family() {
     in_fresh_netns(|| {
         ip("link set lo up");
         let cases = [("nat", "CANNOT TELL: what table ip nat of iptables-legacy does"), ("security", "CANNOT TELL")];
@@ -228,7 +228,7 @@ fn comes_out() -> u16 {
 }
 
 #[test]
-fn a_chain_of_type_nat_runs_beside_iptables_legacy_by_its_priority() {
+fn nat_chains_and_iptables_legacy_run_in_order_of_priority() {
     in_fresh_netns(|| {
         let legacy =
             ["-t", "nat", "-A", "OUTPUT", "-p", "udp", "--dport", "5001", "-j", "REDIRECT", "--to-ports", "5101"];

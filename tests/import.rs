@@ -96,7 +96,7 @@ fn by_chain(ruleset: &Ruleset) -> BTreeMap<String, Vec<Rule>> {
 }
 
 #[test]
-fn what_iptables_prints_is_what_was_written() {
+fn the_test_rules_are_in_the_form_that_iptables_prints() {
     // owner_check, net/netfilter/xt_owner.c: only users that the namespace has.
     if !support::needs_root() {
         return;
@@ -161,7 +161,7 @@ fn legacy_works(restore: &str) -> bool {
 }
 
 #[test]
-fn what_is_imported_is_valid_and_the_kernel_takes_it_and_holds_it() {
+fn imported_rules_are_valid_and_read_back_from_the_kernel() {
     // owner_check, net/netfilter/xt_owner.c: only users that the namespace has.
     if !support::needs_root() {
         return;
@@ -200,7 +200,7 @@ fn held(snapshot: &Snapshot) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn an_owner_match_that_nft_has_not_is_what_iptables_nft_puts_into_the_kernel() {
+fn owner_matches_without_an_nft_form_equal_those_of_iptables_nft() {
     // owner_check, net/netfilter/xt_owner.c: only users that the namespace has.
     if !support::needs_root() {
         return;
@@ -248,7 +248,7 @@ fn an_owner_match_that_nft_has_not_is_what_iptables_nft_puts_into_the_kernel() {
 }
 
 #[test]
-fn an_owner_match_says_nft_where_nft_says_the_same() {
+fn owner_matches_with_an_nft_form_are_imported_as_nft() {
     let cases = [
         ("--uid-owner 1", "meta skuid 1"),
         ("--uid-owner 1-5 --gid-owner 7", "meta skuid 1-5 meta skgid 7"),
@@ -274,7 +274,7 @@ fn one(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_line_becomes_the_rules_that_do_what_xtables_does() {
+fn lines_are_imported_with_the_meaning_of_xtables() {
     let cases: &[(&str, &[&str])] = &[
         // Without a listener nft's tproxy lets the packet go on.
         (
@@ -346,7 +346,7 @@ fn counters_and_remarks_are_not_lost() {
 }
 
 #[test]
-fn what_iptables_left_out_is_a_warning_and_what_people_write_is_none() {
+fn comments_of_iptables_about_omissions_are_warnings() {
     in_fresh_netns(|| {
         support::nft_script("table ip nat { chain odd { type nat hook output priority -7; ip ttl 5 accept; }; }");
         let saved = succeed("iptables-nft-save", "", "");
@@ -379,7 +379,7 @@ fn rules_are_inserted_where_iptables_inserts_them() {
 }
 
 #[test]
-fn the_recorded_cases_are_imported_whole() {
+fn the_recorded_cases_are_imported_completely() {
     let Some(dir) = shared_dir() else { return };
     let mut cases = 0;
     for entry in fs::read_dir(dir.join("cases")).expect("the recordings have cases") {
@@ -454,7 +454,7 @@ const TRANSLATED_OTHERWISE: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn what_nft_can_say_is_what_iptables_translate_says() {
+fn imported_rules_agree_with_iptables_translate() {
     let (mut compared, mut different) = (0, Vec::new());
     for (family, program) in [(V4, "iptables-restore-translate"), (V6, "ip6tables-restore-translate")] {
         for (table, rules) in rules(family) {
@@ -493,7 +493,7 @@ fn what_nft_can_say_is_what_iptables_translate_says() {
 }
 
 #[test]
-fn every_fault_has_its_place_and_a_remedy() {
+fn every_fault_has_a_position_and_a_remedy() {
     let in_mangle = include_str!("import/faults.rules").lines();
     let in_mangle = in_mangle.map(|line| (V4, line, format!("*mangle\n:CALLED -\n{line}\nCOMMIT\n")));
     let whole = include_str!("import/fault-texts.txt").lines().map(|line| {
@@ -511,7 +511,7 @@ fn every_fault_has_its_place_and_a_remedy() {
 }
 
 #[test]
-fn what_is_unknown_is_kept_where_asked() {
+fn unknown_extensions_are_kept_when_asked() {
     let cases = [
         ("-A INPUT -m set --match-set x src,dst -j ACCEPT", r#"xt match "set" accept"#),
         (
@@ -557,7 +557,7 @@ fn a_hundred_thousand_lines_become_a_hundred_thousand_rules() {
 }
 
 #[test]
-fn families_have_their_own_tables() {
+fn each_family_is_imported_into_its_own_tables() {
     for (family, expected) in [(V4, Family::Ip), (V6, Family::Ip6)] {
         let ruleset = import("*raw\nCOMMIT\n*nat\n:OUTPUT ACCEPT\nCOMMIT\n", family).ruleset;
         let tables: Vec<_> = ruleset.tables.iter().map(|table| (table.family, table.name.as_str())).collect();

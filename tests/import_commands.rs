@@ -56,7 +56,7 @@ COMMIT
 ";
 
 #[test]
-fn what_iptables_restore_takes_is_imported_as_it_takes_it() {
+fn input_of_iptables_restore_is_imported_as_iptables_loads_it() {
     if !support::needs_root() {
         return;
     }
@@ -68,7 +68,7 @@ fn what_iptables_restore_takes_is_imported_as_it_takes_it() {
 }
 
 #[test]
-fn what_iptables_lists_is_imported_as_what_it_saves() {
+fn output_of_iptables_s_is_imported_as_that_of_iptables_save() {
     if !support::needs_root() {
         return;
     }
@@ -92,7 +92,7 @@ fn what_iptables_lists_is_imported_as_what_it_saves() {
 }
 
 #[test]
-fn a_log_of_commands_is_imported_as_what_they_did() {
+fn a_log_of_commands_is_imported_as_its_effect() {
     let commands = [
         "iptables -t nat -N PROXY_INIT",
         "/sbin/iptables -w -t nat -A PROXY_INIT -p tcp -j REDIRECT --to-port 4143 -m comment --comment \"to the proxy\"",

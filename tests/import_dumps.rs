@@ -114,7 +114,7 @@ fn every_rule_of_the_dumps_beside_the_crate_is_read() {
 }
 
 #[test]
-fn what_programs_of_a_node_write_is_read_but_for_parts_that_are_named() {
+fn rules_of_node_programs_are_read_except_for_listed_parts() {
     let text: String = include_str!("import/cluster.rules").lines().fold(String::new(), |mut text, line| {
         if line.starts_with('*') && text.contains('*') {
             text.push_str("COMMIT\n");
@@ -130,7 +130,7 @@ fn what_programs_of_a_node_write_is_read_but_for_parts_that_are_named() {
 }
 
 #[test]
-fn words_that_iptables_does_not_print_are_read_as_what_it_prints() {
+fn other_accepted_spellings_are_read_as_the_printed_ones() {
     if !support::needs_root() {
         return;
     }
@@ -174,7 +174,7 @@ fn words_that_iptables_does_not_print_are_read_as_what_it_prints() {
 }
 
 #[test]
-fn a_file_is_read_in_whatever_form_it_comes() {
+fn line_ends_and_blanks_do_not_matter_and_bad_bytes_have_a_position() {
     let plain = "# a comment\n*filter\n:INPUT DROP [1:2]\n:OWN - [0:0]\n[3:4] -A INPUT -p tcp -m comment --comment \"a b\" -j OWN\nCOMMIT\n*nat\nCOMMIT\n";
     let read = |text: &str| iptables_save(text, V4, Unknown::Refuse);
     let expected = read(plain).expect("it is good").ruleset;

@@ -221,7 +221,7 @@ fn held() -> Vec<Vec<(String, Vec<u8>)>> {
 }
 
 #[test]
-fn what_nft_cannot_say_is_the_memory_that_iptables_nft_puts_into_the_kernel() {
+fn extensions_without_an_nft_form_equal_iptables_nft_byte_for_byte() {
     if !support::needs_root() {
         return;
     }
@@ -267,7 +267,7 @@ fn what_nft_cannot_say_is_the_memory_that_iptables_nft_puts_into_the_kernel() {
 }
 
 #[test]
-fn live_rules_and_their_text_are_equivalent_and_another_constant_is_noticed() {
+fn live_rules_equal_their_text_and_a_changed_constant_differs() {
     if !support::needs_root() {
         return;
     }
@@ -499,7 +499,7 @@ const SOURCES6: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_way_back_is_there_where_the_kernel_finds_one() {
+fn rpfilter_finds_a_reverse_path_where_the_kernel_does() {
     if !support::needs_root() {
         return;
     }
@@ -670,7 +670,7 @@ fn a_segment_size_is_read_from_the_options_as_the_kernel_reads_it() {
 }
 
 #[test]
-fn what_is_left_to_chance_or_remembered_is_not_told_and_names_the_rule() {
+fn random_and_stateful_matches_end_the_walk_with_the_rule() {
     let cases = [
         (
             "-m statistic --mode random --probability 0.25",
@@ -730,7 +730,7 @@ fn what_is_left_to_chance_or_remembered_is_not_told_and_names_the_rule() {
 }
 
 #[test]
-fn segment_limits_are_compared_and_what_counts_them_is_not_told() {
+fn tcpmss_limits_are_compared_and_later_lengths_cannot_be_told() {
     let of = |rules_of: &str| {
         let rules_of: String = rules_of.split(';').map(|rule| format!("-A OUTPUT {}\n", rule.trim())).collect();
         rules(&import(&format!("*mangle\n:OUTPUT ACCEPT\n{rules_of}COMMIT\n"), V4))

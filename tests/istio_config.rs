@@ -49,7 +49,7 @@ fn warnings(config: &IstioConfig) -> Vec<String> {
 }
 
 #[test]
-fn nothing_given_is_the_reference_default() {
+fn no_options_give_the_defaults_of_the_reference() {
     let given = config(&[]);
     assert_eq!(given, IstioConfig::builder().build().expect("the defaults are valid"));
     assert_eq!((given.outbound_port, given.inbound_port, given.tunnel_port), (15001, 15006, 15008));
@@ -151,7 +151,7 @@ fn dns_goes_to_the_nameservers_that_the_pod_can_reach() {
 }
 
 #[test]
-fn ipv6_is_captured_when_the_pod_is_ipv6_or_dual_stack_says_so() {
+fn ipv6_is_captured_in_an_ipv6_pod_or_with_dual_stack() {
     for (text, alone, dual_stack) in
         [("10.0.0.2 fd77::2", false, true), ("fd77::2", true, true), ("10.0.0.2", false, false)]
     {
@@ -162,7 +162,7 @@ fn ipv6_is_captured_when_the_pod_is_ipv6_or_dual_stack_says_so() {
 }
 
 #[test]
-fn ipv6_ranges_are_kept_and_the_warning_says_when_they_have_no_effect() {
+fn ipv6_ranges_are_kept_with_a_warning_when_they_have_no_effect() {
     let without = config(&["-i 10.0.0.0/8,fd00::/8", "-x fd01::/16"]);
     assert!(matches!(&without.service_cidrs, ServiceCidrs::Only { ranges, .. } if ranges.v6().count() == 1));
     assert_eq!(warnings(&without).len(), 2);
@@ -180,7 +180,7 @@ fn a_loopback_range_is_remembered_even_inside_a_wider_one() {
 }
 
 #[test]
-fn owner_groups_are_everyone_or_a_list_or_everyone_but_a_list() {
+fn owner_groups_are_all_or_a_list_or_all_except_a_list() {
     let groups = |given: &[&str]| config(given).owner_groups;
     assert_eq!(groups(&[]), OwnerGroups::All);
     assert_eq!(groups(&["ISTIO_OUTBOUND_OWNER_GROUPS=*"]), OwnerGroups::All);
@@ -278,7 +278,7 @@ fn every_bad_value_is_refused_in_one_line_that_names_the_option_and_the_value() 
 }
 
 #[test]
-fn the_message_is_the_documented_one() {
+fn the_error_names_option_value_and_remedy() {
     let message = |given: &[&str]| resolve(given, &pod()).expect_err("refused").to_string();
     assert_eq!(
         message(&["--istio-service-exclude-cidr *"]),
@@ -291,7 +291,7 @@ fn the_message_is_the_documented_one() {
 }
 
 #[test]
-fn values_that_only_clash_together_are_refused_together() {
+fn values_that_conflict_are_refused_together() {
     assert_eq!(config(&["-t 1338"]).tproxy.mark(), 1338, "nothing else uses the mark when redirecting");
     for mark in ["1338", "0x53a"] {
         let error = resolve(&[&format!("-t {mark}"), "-m TPROXY"], &pod()).expect_err("refused").to_string();
@@ -303,7 +303,7 @@ fn values_that_only_clash_together_are_refused_together() {
 }
 
 #[test]
-fn a_pod_without_an_address_is_taken_for_ipv4_with_a_warning() {
+fn a_pod_without_an_address_is_treated_as_ipv4_with_a_warning() {
     for text in ["", "127.0.0.1 ::1", "169.254.0.1 fe80::1"] {
         let host = PodFacts { addresses: addresses(text), ..pod() };
         for given in [&[][..], &["--dual-stack"]] {
@@ -316,7 +316,7 @@ fn a_pod_without_an_address_is_taken_for_ipv4_with_a_warning() {
 }
 
 #[test]
-fn empty_items_of_a_list_are_taken_with_a_warning() {
+fn empty_list_items_are_ignored_with_a_warning() {
     let given = ["-d 15090,15021,", "-b *,", "ISTIO_EXCLUDE_INTERFACES=,eth1", "-x ,", "PROXY_UID=,,"];
     let lists = config(&given);
     let plain = config(&["-d 15090,15021", "-b *", "-c eth1"]);

@@ -508,7 +508,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
-    fn a_packet_meets_the_decision_of_the_reference(
+    fn every_packet_gets_the_decision_of_the_reference(
         config in some_config(),
         packets in prop::collection::vec(some_packet(), 200),
     ) {

@@ -52,7 +52,7 @@ fn tables_of_both_families_at_once_break_connections_with_tproxy() {
 }
 
 #[test]
-fn ipv6_that_is_off_meets_no_rule_and_no_connection_tracking() {
+fn disabled_ipv6_meets_no_rule_and_no_connection_tracking() {
     if !needs_root() {
         return;
     }
@@ -165,7 +165,7 @@ fn configurations() -> Vec<IstioConfig> {
 }
 
 #[test]
-fn a_change_of_family_is_one_apply_that_nothing_escapes() {
+fn a_change_of_family_is_one_apply_that_no_connection_bypasses() {
     if !needs_root() {
         return;
     }
@@ -197,7 +197,7 @@ fn a_change_of_family_is_one_apply_that_nothing_escapes() {
 }
 
 #[test]
-fn what_an_earlier_version_installed_becomes_this_one_in_one_apply_and_goes_with_clean_up() {
+fn rules_of_an_earlier_version_are_replaced_in_one_apply_and_cleaned_up() {
     if !needs_root() {
         return;
     }
@@ -239,7 +239,7 @@ fn rounds() -> usize {
 }
 
 #[test]
-fn leftovers_of_the_other_family_are_told_and_go() {
+fn leftovers_of_the_other_family_are_reported_and_removed() {
     in_fresh_netns(|| {
         let mut installer = Installer::open().expect("sockets");
         for case in CASES {

@@ -42,7 +42,7 @@ const REDIRECT: &[&str] = &["-m", "REDIRECT", "-i", "*", "-b", "*", "-d", "15090
 const TPROXY: &[&str] = &["-m", "TPROXY", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
 
 #[test]
-fn the_recorded_answers_are_given() {
+fn connections_get_the_recorded_answers() {
     if !needs_root() {
         return;
     }
@@ -53,7 +53,7 @@ fn the_recorded_answers_are_given() {
 }
 
 #[test]
-fn the_scripts_of_the_reference_say_the_same() {
+fn the_probe_scripts_of_the_reference_get_the_recorded_answers() {
     if !needs_root() {
         return;
     }
@@ -110,7 +110,7 @@ fn running_again_leaves_exactly_one_set() {
 }
 
 #[test]
-fn a_plan_says_what_would_change_and_a_check_whether_anything_would() {
+fn plan_lists_what_would_change_and_verify_whether_anything_would() {
     in_fresh_netns(|| {
         let code = |words: &[&str]| {
             let output = istio_init(&[REDIRECT, words].concat());
@@ -143,7 +143,7 @@ fn a_plan_says_what_would_change_and_a_check_whether_anything_would() {
 }
 
 #[test]
-fn what_istio_iptables_left_is_told_and_goes_with_migrate_alone() {
+fn leftovers_of_istio_iptables_are_reported_and_removed_only_by_migrate() {
     let Some(shared) = shared_dir() else { return };
     let cases = fs::read_dir(shared.join("cases")).expect("the recordings have cases");
     for case in cases {
@@ -269,7 +269,7 @@ fn a_dry_run_touches_nothing_and_nft_can_load_it() {
 }
 
 #[test]
-fn a_refused_transaction_takes_its_routes_back() {
+fn a_refused_transaction_undoes_its_routes() {
     if !needs_linux(OWNED_TABLES, "tables with an owner") {
         return;
     }
@@ -289,7 +289,7 @@ fn a_refused_transaction_takes_its_routes_back() {
 }
 
 #[test]
-fn bad_input_is_one_line_exit_1_and_nothing_changes() {
+fn bad_input_is_one_line_and_exit_1_and_changes_nothing() {
     in_fresh_netns(|| {
         let cases: &[(&[&str], &str)] = &[
             (&["-b", "70000"], "--istio-inbound-ports \"70000\""),
@@ -322,7 +322,7 @@ fn bad_input_is_one_line_exit_1_and_nothing_changes() {
 }
 
 #[test]
-fn without_privilege_the_error_says_so() {
+fn without_privilege_the_error_names_the_capability() {
     use std::os::unix::process::CommandExt;
     if !needs_root() {
         return;
@@ -376,7 +376,7 @@ fn validation_fails_with_126_where_nothing_is_captured() {
 }
 
 #[test]
-fn rules_of_the_older_kind_are_not_seen_and_it_is_said_how_to_look() {
+fn legacy_tables_are_reported_with_the_command_that_lists_them() {
     in_fresh_netns(|| {
         let legacy = support::command("iptables-legacy").args("-t nat -A OUTPUT -j RETURN".split(' ')).output();
         if !legacy.is_ok_and(|output| output.status.success()) {
@@ -423,7 +423,7 @@ fn configurations() -> Vec<IstioConfig> {
 }
 
 #[test]
-fn every_transition_is_one_transaction_that_nothing_escapes() {
+fn every_transition_is_one_transaction_that_no_connection_bypasses() {
     if !needs_root() {
         return;
     }
@@ -457,7 +457,7 @@ fn every_transition_is_one_transaction_that_nothing_escapes() {
 }
 
 #[test]
-fn a_thousand_replaces_under_load_let_nothing_escape_and_break_nothing() {
+fn no_connection_bypasses_or_breaks_during_a_thousand_replaces() {
     if !needs_root() {
         return;
     }

@@ -102,7 +102,7 @@ fn to(address: &str) -> SocketAddr {
 }
 
 #[test]
-fn translations_of_others_take_nothing_from_the_sidecar_in_either_order() {
+fn foreign_translations_take_no_captured_connection_in_either_order() {
     if !needs_root() {
         return;
     }
@@ -124,7 +124,7 @@ fn translations_of_others_take_nothing_from_the_sidecar_in_either_order() {
 }
 
 #[test]
-fn translations_of_others_have_what_the_sidecar_leaves_alone() {
+fn foreign_translations_apply_to_what_the_sidecar_excludes() {
     if !needs_root() {
         return;
     }
@@ -144,7 +144,7 @@ fn translations_of_others_have_what_the_sidecar_leaves_alone() {
 }
 
 #[test]
-fn zones_of_others_do_not_mix_the_agent_with_the_application() {
+fn foreign_zones_keep_agent_and_application_apart() {
     if !needs_root() {
         return;
     }
@@ -175,7 +175,7 @@ fn zones_of_others_do_not_mix_the_agent_with_the_application() {
 }
 
 #[test]
-fn marks_of_others_leave_inbound_with_the_proxy() {
+fn foreign_marks_leave_inbound_with_the_proxy() {
     if !needs_root() {
         return;
     }
@@ -200,7 +200,7 @@ fn marks_of_others_leave_inbound_with_the_proxy() {
 }
 
 #[test]
-fn every_base_chain_stands_before_the_usual_priorities() {
+fn every_base_chain_is_one_before_the_usual_priority() {
     let options = CASES.iter().map(|case| case.options.to_owned());
     for options in options.chain(["-m TPROXY --drop-invalid --drop-invalid-outbound --redirect-dns".to_owned()]) {
         let config: IstioConfig = config(&options, "nameserver 10.77.0.1\n");

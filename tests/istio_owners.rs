@@ -55,7 +55,7 @@ fn second_flows() -> String {
 }
 
 #[test]
-fn a_further_flow_that_the_kernel_opens_is_as_alone_as_its_first() {
+fn mptcp_subflows_of_excluded_groups_are_left_alone_too() {
     // Debian 11 builds 5.10 without it; distributions of later versions have it.
     if !needs_root() || built_without("/proc/sys/net/mptcp", (6, 1), "MPTCP (CONFIG_MPTCP)") {
         return;
@@ -174,7 +174,7 @@ fn invalid_tcp_that_leaves_is_dropped_unless_it_is_the_proxys_and_only_when_aske
 }
 
 #[test]
-fn what_is_valid_goes_on_when_invalid_tcp_is_dropped() {
+fn valid_connections_work_when_invalid_tcp_is_dropped() {
     if !needs_root() {
         return;
     }

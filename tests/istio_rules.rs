@@ -34,7 +34,7 @@ fn nft_lists_the_rules_as_they_print() {
 }
 
 #[test]
-fn what_is_always_true_of_the_rules() {
+fn every_rule_has_a_comment_and_a_counter_and_every_chain_is_used() {
     for case in CASES {
         let rules = Ruleset::from(&config(case.options, NAMESERVERS));
         for table in &rules.tables {
@@ -57,7 +57,7 @@ fn what_is_always_true_of_the_rules() {
 }
 
 #[test]
-fn without_counters_nothing_else_changes() {
+fn without_counters_only_the_counters_are_missing() {
     let config = || IstioConfig::builder().service_cidrs(ServiceCidrs::All);
     let mut with = Ruleset::from(&config().build().expect("valid"));
     let without = Ruleset::from(&config().without_counters().build().expect("valid"));

@@ -172,7 +172,7 @@ fn without_a_proxy_a_syn_on_an_old_entry_is_dropped_until_there_is_one() {
 }
 
 #[test]
-fn the_rules_of_the_reference_let_each_of_them_through_to_the_application() {
+fn the_reference_lets_a_syn_on_an_old_entry_reach_the_application() {
     if !needs_root() {
         return;
     }

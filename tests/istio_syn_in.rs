@@ -104,7 +104,7 @@ fn old_entries(scene: &Scene, first: u16) -> [u16; 2] {
 }
 
 #[test]
-fn an_entry_older_than_the_rules_is_no_way_to_the_application() {
+fn a_syn_on_an_entry_older_than_the_rules_is_refused() {
     every_family(|scene, family| {
         let (mut client, mut app) = scene.served(&scene.app, 41_001);
         let old = old_entries(&scene, 41_011);
@@ -119,7 +119,7 @@ fn an_entry_older_than_the_rules_is_no_way_to_the_application() {
 }
 
 #[test]
-fn without_what_refuses_the_application_is_reached() {
+fn without_the_syn_chains_old_entries_reach_the_application() {
     every_family(|scene, _| {
         let old = old_entries(&scene, 41_011);
         scene.pod.run(|| {
@@ -137,7 +137,7 @@ fn without_what_refuses_the_application_is_reached() {
 }
 
 #[test]
-fn an_entry_of_a_port_that_was_left_alone_is_no_way_once_the_port_is_captured() {
+fn a_syn_on_an_entry_of_a_port_captured_later_is_refused() {
     every_family(|scene, family| {
         scene.install("-d 8080");
         let old = old_entries(&scene, 42_001);
@@ -157,7 +157,7 @@ fn an_entry_of_a_port_that_was_left_alone_is_no_way_once_the_port_is_captured() 
 }
 
 #[test]
-fn an_entry_of_the_other_direction_is_no_way_either() {
+fn a_syn_on_an_entry_of_the_other_direction_is_refused() {
     every_family(|scene, family| {
         scene.install("");
         // The proxy, or whoever listens on that port later, was connected to the client's port.

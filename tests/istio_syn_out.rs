@@ -301,7 +301,7 @@ fn a_syn_on_an_entry_of_the_proxy_is_refused_or_reaches_the_proxy() {
 }
 
 #[test]
-fn the_rules_of_the_reference_let_each_of_them_leave() {
+fn the_reference_lets_a_syn_on_an_old_entry_of_the_proxy_leave() {
     every_mode(|mode, addresses, config| {
         let scene = Scene::new(addresses, || as_the_reference(config));
         for ((how, end, after), port) in ENDS.iter().zip(41_001..) {
@@ -320,7 +320,7 @@ fn the_rules_of_the_reference_let_each_of_them_leave() {
 }
 
 #[test]
-fn early_data_and_several_paths_are_refused_alike_and_work_otherwise() {
+fn fast_open_and_mptcp_are_refused_alike_and_work_otherwise() {
     every_mode(|mode, addresses, config| {
         // Both sides, without a cookie, on every listener from now on.
         let fast_open = || fs::write("/proc/sys/net/ipv4/tcp_fastopen", "1543").expect("a namespace has this");
@@ -353,7 +353,7 @@ fn early_data_and_several_paths_are_refused_alike_and_work_otherwise() {
 }
 
 #[test]
-fn the_applications_own_entries_lead_to_the_proxy_as_before() {
+fn the_applications_own_entries_still_lead_to_the_proxy() {
     every_mode(|mode, addresses, config| {
         let scene = Scene::new(addresses, || apply(config));
         let ends: [(&str, Ending); 3] = [
@@ -381,7 +381,7 @@ fn the_applications_own_entries_lead_to_the_proxy_as_before() {
 }
 
 #[test]
-fn what_is_not_captured_connects_on_old_entries_as_before() {
+fn excluded_connections_still_work_on_old_entries() {
     if !needs_root() {
         return;
     }
@@ -405,7 +405,7 @@ fn what_is_not_captured_connects_on_old_entries_as_before() {
 }
 
 #[test]
-fn what_was_open_before_the_rules_goes_on_and_its_entry_is_no_way_out() {
+fn connections_older_than_the_rules_continue_but_their_entries_refuse_a_syn() {
     every_mode(|_, addresses, config| {
         let scene = Scene::new(addresses, || {
             // Connection tracking is on before the rules, as where somebody has a firewall.

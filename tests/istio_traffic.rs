@@ -64,7 +64,7 @@ const VARIANTS: &[Variant] = &[
 ];
 
 #[test]
-fn every_case_answers_as_with_what_the_reference_installed() {
+fn every_case_gets_the_answers_under_the_rules_of_the_reference() {
     let Some(shared) = shared_dir() else { return };
     if !needs_root() {
         return;
@@ -101,7 +101,7 @@ fn in_pod(options: &str, body: impl FnOnce(&Pod)) {
 }
 
 #[test]
-fn the_agent_may_ask_from_the_port_that_the_application_asked_from() {
+fn the_dns_agent_may_use_the_source_port_of_the_application() {
     for options in ["--redirect-dns", "--redirect-dns --capture-all-dns"] {
         in_pod(&format!("{TWO_FAMILIES} {options}"), |pod| {
             for server in ["10.77.0.1:53", "[fd77::1]:53"] {

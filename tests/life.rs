@@ -180,7 +180,7 @@ fn the_first_pair_takes_the_sixteen_steps_of_the_diagram() {
 }
 
 #[test]
-fn answers_go_back_as_if_no_proxy_were_there() {
+fn answers_have_the_addresses_of_the_original_connection() {
     in_pod(REDIRECT, |walker, Net { pod, remote, loopback, .. }| {
         walker.receive(packet(&format!("tcp {remote}:40000 -> {pod}:9000")), "eth0");
         let answer = walker.send(packet(&format!("tcp {pod}:15006 -> {remote}:40000 flags syn,ack {PROXY}")));
@@ -197,7 +197,7 @@ fn answers_go_back_as_if_no_proxy_were_there() {
 }
 
 #[test]
-fn an_application_that_calls_its_own_service_gets_itself_through_the_proxy() {
+fn a_call_to_the_own_service_goes_through_the_proxy_both_ways() {
     in_pod(REDIRECT, |walker, Net { pod, service, passthrough, .. }| {
         let call = walker.send(packet(&format!("tcp {pod}:40000 -> {service}:80 {APP}")));
         goes(&call, "OUTPUT istio-output istio-redirect POSTROUTING lo PREROUTING INPUT :15001");
@@ -219,7 +219,7 @@ fn an_application_that_calls_its_own_service_gets_itself_through_the_proxy() {
 }
 
 #[test]
-fn an_application_that_speaks_to_itself_on_localhost_is_left_alone() {
+fn a_call_to_localhost_is_left_alone() {
     for (options, expected) in [
         (REDIRECT, "OUTPUT istio-output POSTROUTING lo PREROUTING INPUT :9000"),
         (TPROXY, "OUTPUT mangle/istio-output istio-output POSTROUTING lo PREROUTING mangle/istio-inbound INPUT :9000"),
@@ -264,7 +264,7 @@ fn with_tproxy_the_application_sees_its_clients() {
 }
 
 #[test]
-fn names_are_asked_of_the_agent_and_the_answers_find_back() {
+fn dns_queries_go_to_the_agent_and_answers_return() {
     for options in [REDIRECT, TPROXY] {
         in_pod(&format!("{options} --redirect-dns"), |walker, Net { pod, nameserver, loopback, .. }| {
             let question = walker.send(packet(&format!("udp {pod}:5000 -> {nameserver}:53 {APP}")));
@@ -285,7 +285,7 @@ fn names_are_asked_of_the_agent_and_the_answers_find_back() {
 }
 
 #[test]
-fn the_example_tells_the_life_of_a_request() {
+fn the_example_prints_the_life_of_a_request() {
     for (mode, name) in [("REDIRECT", "life-redirect.txt"), ("TPROXY", "life-tproxy.txt")] {
         let output = support::command(&support::example("life").to_string_lossy()).arg(mode).output();
         let output = output.expect("the example runs");
@@ -295,7 +295,7 @@ fn the_example_tells_the_life_of_a_request() {
 }
 
 #[test]
-fn the_example_helps_refuses_in_one_line_and_stops_when_nobody_reads() {
+fn the_example_has_help_and_one_line_errors_and_stops_at_a_closed_pipe() {
     let life = |words: &str| format!("{} {words}", support::example("life").display());
     let cases = [
         (life("--help"), 0, "Tells the life of a request", ""),

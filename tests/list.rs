@@ -392,7 +392,7 @@ fn needless(exprs: &[Expr]) -> bool {
 }
 
 #[test]
-fn every_rule_of_the_grammar_lists_as_nft_lists_it_and_commits_to_the_same() {
+fn every_rule_of_the_grammar_lists_as_in_nft_and_commits_to_the_same() {
     for family in ["inet", "ip", "ip6"] {
         let (mut snapshot, mut listed) = (Snapshot::default(), String::new());
         in_fresh_netns(|| {
@@ -450,7 +450,7 @@ fn the_grammar_has_hundreds_of_rules() {
 }
 
 #[test]
-fn what_has_no_name_is_named_at_its_place_in_a_form_that_nft_refuses() {
+fn unnamed_parts_are_listed_in_place_in_a_form_that_nft_refuses() {
     in_fresh_netns(|| {
         nft_script(
             "table inet t {\n counter c { }\n chain c {\n ip dscp cs1 accept\n numgen inc mod 3 0 tcp dport 80\n counter name c\n}\n}\n",
@@ -479,7 +479,7 @@ fn what_has_no_name_is_named_at_its_place_in_a_form_that_nft_refuses() {
 }
 
 #[test]
-fn sets_say_how_they_were_declared_and_what_they_carry() {
+fn sets_list_their_declaration_and_element_data() {
     in_fresh_netns(|| {
         nft_script(OTHER_SETS);
         let snapshot = assert_lists_as_nft();
@@ -505,7 +505,7 @@ fn tables_of_every_family_list_with_their_hooks_flags_and_comments() {
 }
 
 #[test]
-fn a_table_that_is_owned_says_by_whom() {
+fn an_owned_table_lists_its_owner() {
     if !needs_linux(OWNED_TABLES, "tables with an owner") {
         return;
     }
@@ -524,7 +524,7 @@ fn a_table_that_is_owned_says_by_whom() {
 }
 
 #[test]
-fn what_iptables_nft_made_lists_as_nft_lists_it_but_for_the_extensions() {
+fn rules_of_iptables_nft_list_as_in_nft_except_for_extensions() {
     let Some(dir) = shared_dir() else { return };
     if !support::needs_root() {
         return;

@@ -33,7 +33,7 @@ fn a_blank_line_follows_the_flags_of_a_table_but_not_its_comment() {
 }
 
 #[test]
-fn the_first_bytes_of_headers_without_ports_are_no_ports() {
+fn headers_without_ports_are_not_listed_as_ports() {
     let rules = [
         "ah reserved 22",
         "ah reserved { 22, 23 }",
@@ -79,7 +79,7 @@ fn the_first_bytes_of_headers_without_ports_are_no_ports() {
 }
 
 #[test]
-fn ports_behind_protocols_that_have_some_are_ports() {
+fn headers_of_protocols_with_ports_are_listed_as_ports() {
     lists_as_nft(&["table inet t { chain c {
         meta l4proto udplite th dport 80
         meta l4proto dccp th sport 80
@@ -187,7 +187,7 @@ fn a_tcp_reset_names_the_protocol_where_nft_does() {
 }
 
 #[test]
-fn the_element_for_every_other_key_is_listed_with_the_others() {
+fn catch_all_elements_are_listed_with_the_others() {
     lists_as_nft(&[
         "table ip t { set s { type ipv4_addr; elements = { 192.168.3.5, * }; }; }",
         "table ip t { set s { type ipv4_addr; elements = { * }; }; }",
@@ -203,7 +203,7 @@ fn the_element_for_every_other_key_is_listed_with_the_others() {
 }
 
 #[test]
-fn an_element_without_a_form_leaves_the_others_in_the_listing() {
+fn an_unknown_element_leaves_the_others_in_the_listing() {
     in_fresh_netns(|| {
         nft_script("table ip t { set s { type ct_dir; elements = { original }; }; }");
         let mut snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
@@ -220,7 +220,7 @@ fn an_element_without_a_form_leaves_the_others_in_the_listing() {
 }
 
 #[test]
-fn numbers_of_a_packet_in_a_set_are_not_turned_round() {
+fn header_fields_in_sets_keep_their_byte_order() {
     lists_as_nft(&[
         "table bridge t { set nodes { typeof vlan id; elements = { 1, 4094 }; }; }",
         "table inet t { set s { typeof vlan id; elements = { 2, 3 }; }; set u { typeof udp length; elements = { 20 }; }; }",
@@ -247,7 +247,7 @@ fn numbers_of_a_packet_in_a_set_are_not_turned_round() {
 }
 
 #[test]
-fn a_set_says_by_which_expressions_it_was_declared() {
+fn sets_list_the_expressions_of_their_typeof() {
     lists_as_nft(&["table inet t {
         set a { typeof fib daddr . iif type; }
         set b { typeof meta l4proto . th dport; }
@@ -283,7 +283,7 @@ fn sets_of_bits_with_the_same_lowest_one_are_in_the_order_of_the_kernel() {
 }
 
 #[test]
-fn comparisons_by_order_and_under_masks_name_what_nft_names() {
+fn ordered_and_masked_comparisons_use_the_names_of_nft() {
     lists_as_nft(&["table inet t { chain c {
         ct status <= dying
         ct state > new

@@ -28,7 +28,7 @@ fn rules_of_one_namespace_are_not_seen_in_another() {
 }
 
 #[test]
-fn a_script_that_is_refused_changes_nothing_and_says_why() {
+fn a_refused_script_changes_nothing_and_reports_why() {
     in_fresh_netns(|| {
         let complaint = nft_fails("table inet mine { chain c { jump nowhere; }; }");
         assert!(complaint.contains("No such file or directory"), "{complaint}");

@@ -81,7 +81,7 @@ fn traced(port: u16) -> Vec<ChainId> {
 }
 
 #[test]
-fn the_order_that_is_named_is_the_order_of_the_kernel() {
+fn the_reported_order_of_chains_is_that_of_the_kernel() {
     in_traced_netns(|| {
         with_an_address();
         let config = everywhere();
@@ -252,7 +252,7 @@ fn done(what: &str) -> bool {
 }
 
 #[test]
-fn what_runs_before_and_can_decide_is_named_in_both_orders() {
+fn chains_that_run_before_and_can_decide_are_named_in_both_orders() {
     for (what, parts) in NAMED {
         for first in [true, false] {
             in_fresh_netns(|| {
@@ -291,7 +291,7 @@ fn what_runs_before_and_can_decide_is_named_in_both_orders() {
 }
 
 #[test]
-fn what_decides_nothing_or_runs_after_is_not_named() {
+fn chains_that_decide_nothing_or_run_after_are_not_named() {
     for what in UNNAMED {
         in_fresh_netns(|| {
             with_an_address();
@@ -307,7 +307,7 @@ fn what_decides_nothing_or_runs_after_is_not_named() {
 }
 
 #[test]
-fn marks_and_zones_are_named_where_ours_go_by_them() {
+fn marks_and_zones_are_named_where_our_rules_match_them() {
     let cases = [
         (
             "nft: table ip f { chain p { type filter hook prerouting priority -200; meta mark set 1337; }; }",
@@ -335,7 +335,7 @@ fn marks_and_zones_are_named_where_ours_go_by_them() {
 }
 
 #[test]
-fn tables_of_iptables_legacy_are_named_by_where_they_stand() {
+fn tables_of_iptables_legacy_are_named_by_hook_and_priority() {
     for (table, chain, expected) in [
         ("mangle", "OUTPUT", Some("at output priority -150 runs before ip istio-proxy-nat output")),
         ("raw", "OUTPUT", Some("at prerouting priority -300 runs before ip istio-proxy-nat prerouting")),
@@ -409,7 +409,7 @@ fn a_rule_that_kept_traffic_from_an_iptables_mesh_is_named() {
 }
 
 #[test]
-fn guard_names_what_comes_before_while_it_runs_once() {
+fn guard_names_each_chain_that_runs_before_once() {
     in_fresh_netns(|| {
         with_an_address();
         assert!(done("iptables -t mangle -A PREROUTING -p tcp --dport 80 -j DROP"));

@@ -84,7 +84,7 @@ fn as_they_are(case: &Case, [ipv4, ipv6]: [&str; 2]) -> Ruleset {
 }
 
 #[test]
-fn the_twelve_cases_do_what_the_reference_installed() {
+fn the_twelve_cases_equal_the_rules_of_the_reference() {
     let mut proven = 0;
     for case in CASES {
         let [ipv4, ipv6] = recorded(case).map(|text| mended(&text));
@@ -103,7 +103,7 @@ fn the_twelve_cases_do_what_the_reference_installed() {
 }
 
 #[test]
-fn the_recordings_of_tproxy_differ_as_they_are_in_nothing_but_a_syn_on_an_old_entry() {
+fn unchanged_tproxy_recordings_differ_only_in_a_syn_on_an_old_entry() {
     let mut told = 0;
     for case in CASES {
         let [ipv4, ipv6] = recorded(case);
@@ -152,7 +152,7 @@ const NEEDLESS: [&str; 9] = [
 ];
 
 #[test]
-fn without_any_one_rule_of_the_recording_it_is_not_the_same() {
+fn a_recording_without_one_of_its_rules_differs() {
     let (mut needed, mut needless) = (0, Vec::new());
     for case in CASES.iter().filter(|case| ["redirect-cidr", "redirect-dns", "tproxy"].contains(&case.name)) {
         let ours = ours(case);

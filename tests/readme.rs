@@ -20,7 +20,7 @@ fn printed(command: &str) -> String {
 }
 
 #[test]
-fn every_walk_and_comparison_of_the_pages_is_what_the_examples_print() {
+fn every_documented_walk_and_comparison_is_what_the_examples_print() {
     let readme = file("docs/walks.md");
     let blocks = readme.split("```text\n").skip(1).filter_map(|rest| rest.split_once("```\n"));
     let mut shown = 0;
@@ -62,7 +62,7 @@ fn the_installation_of_the_istio_page_prints_what_is_shown() {
 }
 
 #[test]
-fn a_program_that_is_older_than_its_sources_is_told_from_one_that_is_not() {
+fn a_program_older_than_its_sources_is_detected() {
     let dir = tempfile::tempdir().expect("a directory");
     let at = |name: &str, age: u64| {
         let path = dir.path().join(name);

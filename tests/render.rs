@@ -126,7 +126,7 @@ fn prerouting() -> Chain {
 }
 
 #[test]
-fn matches_on_interfaces_sockets_and_the_packet_itself() {
+fn matches_on_interfaces_sockets_and_packets_list_as_in_nft() {
     let cases = [
         (new().iif(1).accept(), r#"iif "lo" accept"#),
         (new().iif(77), "iif 77"),
@@ -199,7 +199,7 @@ fn matches_on_interfaces_sockets_and_the_packet_itself() {
 }
 
 #[test]
-fn matches_on_connections() {
+fn matches_on_connections_list_as_in_nft() {
     use CtState as S;
     let exactly = |op, bits| new().matches(Match::new(Field::CtState, op, Operand::Value(Value::CtState(bits))));
     let cases = [
@@ -232,7 +232,7 @@ fn matches_on_connections() {
 }
 
 #[test]
-fn matches_on_addresses() {
+fn matches_on_addresses_list_as_in_nft() {
     let mask = |mask, value| {
         let operand = Operand::Masked { mask: Value::Ipv4(v4(mask)), value: Value::Ipv4(v4(value)) };
         new().matches(Match::new(Field::IpSaddr, Op::Eq, operand))
@@ -285,7 +285,7 @@ fn matches_on_addresses() {
 }
 
 #[test]
-fn matches_on_ports_flags_and_types() {
+fn matches_on_ports_flags_and_types_list_as_in_nft() {
     use TcpFlags as F;
     let exactly = |op, bits| new().matches(Match::new(Field::TcpFlags, op, Operand::Value(Value::TcpFlags(bits))));
     let cases = [
@@ -341,7 +341,7 @@ fn matches_on_ports_flags_and_types() {
 }
 
 #[test]
-fn concatenations_and_maps() {
+fn concatenations_and_maps_list_as_in_nft() {
     let pair = |address, port| [Value::Ipv4(v4(address)), Value::Port(port)];
     let range = |address, low, high| {
         [Interval::point(Value::Ipv4(v4(address))), Interval { low: Value::Port(low), high: Value::Port(high) }]
@@ -407,7 +407,7 @@ fn concatenations_and_maps() {
 }
 
 #[test]
-fn statements() {
+fn statements_list_as_in_nft() {
     use LogFlags as L;
     let log = Log::default;
     let with = |flags| {
@@ -497,7 +497,7 @@ fn statements() {
 }
 
 #[test]
-fn address_translation() {
+fn address_translation_lists_as_in_nft() {
     use NatFlags as N;
     let tcp = || new().l4proto(Protocol::TCP);
     let port_only = prerouting().rule(tcp().nat(Nat::dnat().family(IpFamily::Ipv4).ports(80)));
@@ -556,7 +556,7 @@ fn address_translation() {
 }
 
 #[test]
-fn tables_of_one_family_say_less() {
+fn tables_of_one_family_omit_what_the_family_implies() {
     let cases = [
         (new().nat(Nat::dnat().to(v4("1.2.3.4"))), "dnat to 1.2.3.4"),
         (new().ip_protocol(Protocol::TCP).tcp_dport(80).nat(Nat::dnat().ports(8080)), "tcp dport 80 dnat to :8080"),
@@ -651,7 +651,7 @@ fn implied() -> Vec<(Rule, &'static str, &'static str)> {
 }
 
 #[test]
-fn a_match_that_another_implies_is_left_out_as_nft_does() {
+fn implied_matches_are_omitted_as_in_nft() {
     let mut cases: Vec<(Rule, &str)> = implied().into_iter().map(|(rule, text, _)| (rule, text)).collect();
     // Farther apart: the same packets match, in another order.
     let tcp = || new().l4proto(Protocol::TCP);
@@ -674,7 +674,7 @@ fn a_match_that_another_implies_is_left_out_as_nft_does() {
 }
 
 #[test]
-fn leaving_a_match_out_changes_no_program() {
+fn omitting_an_implied_match_changes_no_program() {
     in_fresh_netns(|| {
         nft_script("table inet t { map ports { type inet_service : verdict; }; chain c { }; }");
         for (_, text, explicit) in implied() {
@@ -685,7 +685,7 @@ fn leaving_a_match_out_changes_no_program() {
 }
 
 #[test]
-fn priorities_at_every_hook() {
+fn priorities_round_trip_at_every_hook() {
     let hooks = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
     let near = [-310, -300, -289, -155, -150, -140, -110, -101, -100, -90, -10, 0, 5, 11, 40, 50, 60, 89, 90, 100, 110];
     let tables = [Family::Inet, Family::Ip, Family::Ip6].map(|family| {
@@ -704,7 +704,7 @@ fn priorities_at_every_hook() {
 }
 
 #[test]
-fn sets_and_maps_with_their_line_breaks() {
+fn sets_and_maps_round_trip_with_their_line_breaks() {
     use DataType as T;
     let ports = |count: u16| (1..=count).map(|port| Element::new(Value::Port(port))).collect::<Vec<_>>();
     let plain = |name: &str, key, values: &[Value]| {
@@ -811,7 +811,7 @@ fn sets_and_maps_with_their_line_breaks() {
 }
 
 #[test]
-fn an_integer_says_by_a_field_how_wide_it_is() {
+fn the_width_of_an_integer_is_printed_as_a_field() {
     let integer = |bytes| DataType::Integer { bytes };
     let set = |name, bytes, values: &[u32]| {
         Set::new(name, [integer(bytes)]).elements(values.iter().map(|value| Element::new(Value::Integer(*value))))
@@ -842,7 +842,7 @@ fn an_element_with_a_timeout_lists_without_the_time_that_is_left() {
 }
 
 #[test]
-fn a_queue_is_grammar_even_where_the_kernel_has_none() {
+fn queue_statements_parse_even_where_the_kernel_has_no_queues() {
     let rules = [
         (new().queue(0..=0, QueueFlags::empty()), "queue to 0"),
         (new().queue(1..=3, QueueFlags::BYPASS), "queue flags bypass to 1-3"),

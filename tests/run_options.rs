@@ -27,7 +27,7 @@ fn resolve(given: &[&str]) -> Result<RunOptions, String> {
 }
 
 #[test]
-fn flags_and_variables_say_what_to_do_and_where() {
+fn flags_and_variables_set_the_mode_and_the_namespace() {
     let run = |given: &[&str]| resolve(given).unwrap_or_else(|error| panic!("{given:?}: {error}"));
     let plain = run(&[]);
     assert_eq!((plain.mode, plain.validation, plain.network_namespace.clone()), (RunMode::Apply, None, None));
@@ -90,7 +90,7 @@ fn a_variable_that_is_not_utf_8_is_refused() {
 }
 
 #[test]
-fn no_name_is_that_of_two_flags_and_every_default_is_valid() {
+fn flag_names_are_unique_and_every_default_is_valid() {
     let mut names: Vec<&str> = RUN_FLAGS.iter().flat_map(|flag| [flag.name, flag.variable]).collect();
     names.extend(OPTIONS.iter().filter(|option| option.is_flag).map(|option| option.name));
     names.extend(OPTIONS.iter().flat_map(|option| option.env.iter().copied()));

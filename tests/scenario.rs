@@ -152,7 +152,7 @@ fn a_deletion_is_healed_by_the_guard() {
 }
 
 #[test]
-fn what_istio_iptables_left_goes_when_asked_to() {
+fn leftovers_of_istio_iptables_are_removed_when_asked() {
     const LEFT: &str = "*nat\n:ISTIO_OUTPUT - [0:0]\n:ISTIO_REDIRECT - [0:0]\n-A OUTPUT -j ISTIO_OUTPUT\n\
         -A OUTPUT -p tcp -m tcp --dport 7 -j RETURN\n-A ISTIO_OUTPUT -m owner --uid-owner 1337 -j RETURN\n\
         -A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN\n-A ISTIO_OUTPUT -j ISTIO_REDIRECT\n\

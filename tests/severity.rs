@@ -41,7 +41,7 @@ fn odd() -> Vec<(&'static str, Ruleset)> {
 }
 
 #[test]
-fn what_is_odd_is_taken_with_a_warning_and_is_in_sync_once_it_was_read() {
+fn odd_rule_sets_apply_with_a_warning_and_are_in_sync_once_read() {
     in_fresh_netns(|| {
         for (what, ruleset) in odd() {
             let mut kernel = Kernel::open().expect("a socket");
@@ -91,7 +91,7 @@ fn a_rule_on_a_set_of_another_type_is_refused_where_the_kernel_holds_the_set() {
 }
 
 #[test]
-fn a_list_of_intervals_that_touch_is_equal_to_what_is_read_back() {
+fn a_list_of_touching_intervals_reads_back_equal() {
     in_fresh_netns(|| {
         let rules = [
             Rule::new().tcp_dport([4190..=4190, 4191..=4191, 4567..=4568]).accept(),

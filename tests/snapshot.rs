@@ -99,7 +99,7 @@ const RULES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn rules_of_nft_are_read_and_what_is_unknown_stays_at_its_place() {
+fn rules_of_nft_are_read_and_unknown_expressions_keep_their_place() {
     in_fresh_netns(|| {
         nft_script(
             "table inet t { counter hits { }; set seen { type ipv4_addr; flags dynamic,timeout; timeout 1m; }; chain c { type filter hook input priority 0; }; }",
@@ -187,7 +187,7 @@ fn names_comments_hooks_and_handles_are_read() {
 }
 
 #[test]
-fn a_table_says_who_owns_it() {
+fn an_owned_table_has_its_owner() {
     if !needs_linux(OWNED_TABLES, "tables with an owner") {
         return;
     }
@@ -212,7 +212,7 @@ fn a_table_says_who_owns_it() {
 }
 
 #[test]
-fn intervals_are_in_canonical_order_without_nfts_end_of_nothing() {
+fn intervals_are_sorted_without_the_leading_end_element_of_nft() {
     if !needs_linux(CATCH_ALL, "catch-all elements") {
         return;
     }
@@ -249,7 +249,7 @@ fn intervals_are_in_canonical_order_without_nfts_end_of_nothing() {
 }
 
 #[test]
-fn what_an_element_carries_is_read() {
+fn expressions_objects_and_data_of_elements_are_read() {
     in_fresh_netns(|| {
         nft_script(
             r#"table ip t {
@@ -292,7 +292,7 @@ fn what_an_element_carries_is_read() {
 }
 
 #[test]
-fn remaining_times_are_beside_the_elements() {
+fn remaining_times_are_separate_from_the_elements() {
     in_fresh_netns(|| {
         let element = |port, seconds| Element::new(Value::Port(port)).timeout(Duration::from_secs(seconds));
         let odd = Element::new(Value::Port(79)).timeout(Duration::from_millis(90_061_005));
@@ -356,7 +356,7 @@ fn elements_that_rules_add_are_read() {
 }
 
 #[test]
-fn objects_and_flowtables_stay_as_they_are() {
+fn objects_and_flowtables_are_kept_as_bytes() {
     in_fresh_netns(|| {
         nft_script(
             "table inet t {
@@ -392,7 +392,7 @@ fn objects_and_flowtables_stay_as_they_are() {
 }
 
 #[test]
-fn what_iptables_makes_is_opaque_only_where_it_has_to_be() {
+fn only_extensions_in_rules_of_iptables_nft_are_opaque() {
     // Their owners are users that only the host's root may name.
     if !support::needs_root() {
         return;
@@ -456,7 +456,7 @@ fn rules_that_the_kernel_cannot_list_are_counted_and_hide_no_others() {
 }
 
 #[test]
-fn registers_have_one_name() {
+fn registers_are_read_in_one_numbering() {
     in_fresh_netns(|| {
         nft_script(
             "table ip t { chain c { ip saddr . ip daddr . tcp dport . meta mark { 1.2.3.4 . 5.6.7.8 . 9 . 10 }; }; }",

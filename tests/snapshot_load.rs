@@ -43,7 +43,7 @@ fn ten_thousand_rules_are_read() {
 }
 
 #[test]
-fn a_hundred_thousand_elements_are_read_of_every_kind_of_set() {
+fn large_sets_of_every_kind_are_read() {
     const COUNT: u32 = 100_000;
     let interval = |index| Interval { low: v4(0x0a00_0000 + 8 * index), high: v4(0x0a00_0003 + 8 * index) };
     let address = |index: u32| Element::new(v4(index.wrapping_mul(2_654_435_761)));
@@ -80,7 +80,7 @@ fn version(number: u32) -> Ruleset {
 }
 
 #[test]
-fn a_snapshot_is_old_or_new_and_never_half() {
+fn a_snapshot_is_never_a_mixture_of_two_versions() {
     in_fresh_netns(|| {
         let here = NetNs::current().expect("a namespace");
         let versions = [version(1), version(2)];
@@ -123,9 +123,9 @@ fn a_snapshot_is_old_or_new_and_never_half() {
 }
 
 #[test]
-fn without_the_capability_the_error_is_about_permission() {
+fn reading_without_the_capability_is_a_permission_error() {
     if std::env::var_os("NFTMESH_AS_NOBODY").is_none() {
-        return support::as_nobody("without_the_capability_the_error_is_about_permission");
+        return support::as_nobody("reading_without_the_capability_is_a_permission_error");
     }
     in_fresh_netns(|| {
         support::sys::drop_capabilities().expect("a thread may give up what it has");

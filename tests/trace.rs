@@ -130,7 +130,7 @@ const SMALL: &str = "
     chain last { type filter hook input priority 10; policy drop; }";
 
 #[test]
-fn a_datagram_over_lo_is_told_step_by_step() {
+fn a_datagram_over_lo_is_traced_step_by_step() {
     in_traced_netns(|| {
         nft_script(&table(SMALL));
         let mut trace = Trace::open(TraceFilter::new()).expect("may be opened");
@@ -297,7 +297,7 @@ const TARGETS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn every_target_has_its_steps() {
+fn every_target_is_traced() {
     for (chains, expected) in TARGETS {
         in_traced_netns(|| {
             nft_script(&table(chains));
@@ -314,7 +314,7 @@ fn every_target_has_its_steps() {
 }
 
 #[test]
-fn an_address_is_translated_behind_the_chain_that_says_so() {
+fn a_translated_address_shows_after_its_nat_chain() {
     in_traced_netns(|| {
         nft_script(&table(
             "chain nat { type nat hook output priority -100; meta l4proto udp redirect to :5001; }
@@ -341,7 +341,7 @@ fn an_address_is_translated_behind_the_chain_that_says_so() {
 }
 
 #[test]
-fn a_forwarded_packet_keeps_its_number_and_another_namespace_does_not_see_it() {
+fn a_forwarded_packet_keeps_its_id_and_is_traced_only_in_its_namespace() {
     in_traced_netns(|| {
         let Pod { pod, gateway } = Pod::new();
         gateway.run(|| {
@@ -393,7 +393,7 @@ fn a_forwarded_packet_keeps_its_number_and_another_namespace_does_not_see_it() {
 }
 
 #[test]
-fn an_answer_of_the_kernel_is_told_in_the_middle_of_what_it_answers() {
+fn a_reject_is_traced_in_the_middle_of_its_packet() {
     in_traced_netns(|| {
         nft_script(&table(
             "chain out { type filter hook output priority 0; udp dport 5000 counter; udp dport 5000 reject; }",
@@ -406,7 +406,7 @@ fn an_answer_of_the_kernel_is_told_in_the_middle_of_what_it_answers() {
 }
 
 #[test]
-fn an_address_that_is_translated_on_the_way_in_keeps_the_number() {
+fn a_packet_translated_at_prerouting_keeps_its_id() {
     in_traced_netns(|| {
         let Pod { pod, gateway } = Pod::new();
         pod.run(|| {
@@ -428,7 +428,7 @@ fn an_address_that_is_translated_on_the_way_in_keeps_the_number() {
 }
 
 #[test]
-fn a_packet_that_is_routed_anew_keeps_its_number() {
+fn a_rerouted_packet_keeps_its_id() {
     in_traced_netns(|| {
         ip("link add near type veth peer name far");
         ip("addr add 10.9.0.1/24 dev near");
@@ -483,7 +483,7 @@ fn a_tcp_connection_is_traced_both_ways() {
 /// Which packets a filter leaves, of datagrams over lo to the ports 5000 and 5001 of IPv4 and 5000
 /// of IPv6.
 #[test]
-fn a_filter_says_which_packets() {
+fn a_filter_selects_packets() {
     let rule = Rule::new;
     let all = "out 4 5000, in 4 5000, out 4 5001, in 4 5001, out 6 5000, in 6 5000";
     let cases = [
@@ -535,7 +535,7 @@ fn a_filter_says_which_packets() {
 }
 
 #[test]
-fn a_filter_that_is_none_says_why() {
+fn an_invalid_filter_is_refused_with_the_reason() {
     let rule = Rule::new;
     let cases = [
         (
@@ -576,7 +576,7 @@ const QUIET: &str = "
     chain in { type filter hook input priority 0; policy drop; udp dport 5000 accept; }";
 
 #[test]
-fn it_leaves_nothing_behind_and_nobody_else_can_change_its_table() {
+fn a_trace_leaves_nothing_and_others_cannot_change_its_table() {
     in_traced_netns(|| {
         nft_script(&table(QUIET));
         let before = snapshot();
@@ -653,7 +653,7 @@ fn a_process_that_is_killed_leaves_nothing_behind() {
 }
 
 #[test]
-fn two_traces_both_hear_everything() {
+fn each_of_two_traces_receives_everything() {
     in_traced_netns(|| {
         nft_script(&table("chain in { type filter hook input priority 0; accept; }"));
         let mut first = Trace::open(to_port(5000)).expect("may be opened");
@@ -688,7 +688,7 @@ fn two_traces_both_hear_everything() {
 }
 
 #[test]
-fn a_loss_is_told_and_what_comes_later_arrives() {
+fn lost_messages_are_reported_and_later_ones_arrive() {
     in_traced_netns(|| {
         nft_script(&table("chain in { type filter hook input priority 0; accept; }"));
         let mut trace = Trace::open(to_port(5000)).expect("may be opened");
@@ -712,7 +712,7 @@ fn a_loss_is_told_and_what_comes_later_arrives() {
 }
 
 #[test]
-fn the_number_of_a_packet_is_used_again() {
+fn packet_ids_are_reused() {
     in_traced_netns(|| {
         nft_script(&table("chain in { type filter hook input priority 0; accept; }"));
         let mut trace = Trace::open(to_port(5000)).expect("may be opened");
@@ -756,7 +756,7 @@ fn the_iterator_waits_for_what_happens_in_its_namespace() {
 }
 
 #[test]
-fn without_the_capability_the_error_says_so() {
+fn tracing_without_the_capability_is_a_permission_error() {
     in_traced_netns(|| {
         support::sys::drop_capabilities().expect("one may always give up");
         let error = Trace::open(TraceFilter::new()).expect_err("packets are for administrators");

@@ -46,7 +46,7 @@ fn client() -> UdpSocket {
 }
 
 #[test]
-fn a_datagram_is_told_as_a_walk_is_and_a_signal_leaves_nothing() {
+fn a_datagram_prints_as_a_walk_and_a_signal_leaves_no_table() {
     for signal in ["INT", "TERM"] {
         in_traced_netns(|| {
             nft_script(RULES);
@@ -85,7 +85,7 @@ DROPPED by inet t in, rule 2 (handle 9)
 }
 
 #[test]
-fn the_trace_of_the_page_is_what_is_printed() {
+fn the_documented_trace_is_what_the_example_prints() {
     if !needs_root() || !needs_linux(TRACED_CONNECTIONS, "state of the connection in traces") {
         return;
     }
@@ -120,7 +120,7 @@ fn the_trace_of_the_page_is_what_is_printed() {
 }
 
 #[test]
-fn a_kill_leaves_nothing_and_a_count_ends_it() {
+fn a_kill_leaves_no_table_and_a_count_ends_the_trace() {
     in_traced_netns(|| {
         nft_script(RULES);
         let before = nft("list tables");
@@ -141,7 +141,7 @@ fn a_kill_leaves_nothing_and_a_count_ends_it() {
 }
 
 #[test]
-fn it_ends_when_nobody_reads_on() {
+fn the_example_ends_when_its_output_is_closed() {
     in_traced_netns(|| {
         nft_script(RULES);
         let before = nft("list tables");
@@ -165,7 +165,7 @@ fn it_ends_when_nobody_reads_on() {
 }
 
 #[test]
-fn without_the_capability_it_says_which_it_needs() {
+fn without_the_capability_the_example_names_it() {
     if !support::needs_root() {
         return;
     }
@@ -180,7 +180,7 @@ fn without_the_capability_it_says_which_it_needs() {
 }
 
 #[test]
-fn rules_that_come_later_are_known_and_what_is_refused_says_why() {
+fn rules_added_later_are_shown_and_bad_input_is_refused_with_the_reason() {
     in_traced_netns(|| {
         ip("link add one type veth peer name other");
         let mut tracing = start(&["live", "--out", "l*"]);

@@ -277,7 +277,7 @@ const ROUNDS: usize = 40;
 /// Two rules that differ in a word, of which `compare` says that no packet tells them apart, and a
 /// packet that does, is a false proof.
 #[test]
-fn what_is_proven_the_same_is_the_same_for_every_packet_that_the_kernel_was_given() {
+fn no_traced_packet_contradicts_a_proof_of_equality() {
     in_traced_netns(|| {
         let (first, sets) = seeds(6);
         let (mut pairs, mut equal, mut packets, mut told_apart, mut wrong) = (0, 0, 0, 0, 0);

@@ -11,21 +11,21 @@ use support::{assert_same, golden, ip, needs_root, nft, nft_script, shared_dir, 
 use traffic::{Listeners, Pod, RECORDINGS, probe_matrix, reference_matrix, under_load};
 
 #[test]
-fn without_rules_everybody_answers_for_himself() {
+fn without_rules_every_listener_answers_for_itself() {
     if needs_root() {
         golden("probes-no-rules.txt", &probe_matrix(|| {}, Listeners::All));
     }
 }
 
 #[test]
-fn without_rules_and_without_a_proxy_only_its_own_ports_are_closed() {
+fn without_rules_and_proxy_only_the_ports_of_the_proxy_are_closed() {
     if needs_root() {
         golden("probes-no-rules-no-proxy.txt", &probe_matrix(|| {}, Listeners::None));
     }
 }
 
 #[test]
-fn the_recorded_rules_get_the_recorded_answers() {
+fn the_recorded_rules_give_the_recorded_answers() {
     let Some(shared) = shared_dir() else { return };
     if !needs_root() {
         return;
@@ -66,7 +66,7 @@ fn the_harness_and_the_scripts_that_made_the_recordings_agree() {
 }
 
 #[test]
-fn under_replaced_rules_no_connection_escapes_fails_or_breaks() {
+fn no_connection_bypasses_fails_or_breaks_while_rules_are_replaced() {
     if !needs_root() {
         return;
     }

@@ -67,7 +67,7 @@ fn assert_captured(load: &Load, what: &str) {
 }
 
 #[test]
-fn no_connection_gets_past_while_any_of_twelve_configurations_becomes_any_other() {
+fn no_connection_bypasses_the_proxy_between_any_two_of_twelve_configurations() {
     if !needs_root() {
         return;
     }
@@ -229,7 +229,7 @@ fn in_one_transaction(ways: &[Ruleset; 2], rounds: usize) -> String {
 }
 
 #[test]
-fn no_connection_gets_past_whatever_holds_the_intervals() {
+fn no_connection_bypasses_a_change_of_any_kind_of_interval_set() {
     if !needs_root() {
         return;
     }

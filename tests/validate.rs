@@ -135,7 +135,7 @@ fn statements() -> Vec<(Rule, &'static str)> {
 }
 
 #[test]
-fn a_target_is_taken_where_the_kernel_takes_it() {
+fn validation_accepts_targets_at_the_hooks_where_the_kernel_does() {
     if !kernel_is_here() {
         return;
     }
@@ -155,7 +155,7 @@ fn a_target_is_taken_where_the_kernel_takes_it() {
 }
 
 #[test]
-fn a_target_behind_jumps_and_maps_is_taken_where_the_kernel_takes_it() {
+fn validation_follows_targets_through_jumps_and_maps_as_the_kernel_does() {
     if !kernel_is_here() {
         return;
     }
@@ -182,7 +182,7 @@ fn a_target_behind_jumps_and_maps_is_taken_where_the_kernel_takes_it() {
 }
 
 #[test]
-fn depth_priority_and_policy_end_where_the_kernel_says() {
+fn limits_of_depth_priority_and_policy_are_those_of_the_kernel() {
     if !kernel_is_here() {
         return;
     }

@@ -81,7 +81,7 @@ fn redirect(port: u16) -> Rule {
 }
 
 #[test]
-fn a_redirect_gives_the_address_of_where_the_packet_is() {
+fn a_redirect_uses_the_address_of_its_hook() {
     let at_prerouting = lowered(&rules(ChainType::Nat, Hook::Prerouting, [redirect(99)]));
     let at_output = lowered(&rules(ChainType::Nat, Hook::Output, [redirect(99)]));
     for (family, pod_address, remote, loopback) in
@@ -102,7 +102,7 @@ fn a_redirect_gives_the_address_of_where_the_packet_is() {
 }
 
 #[test]
-fn a_gateway_hides_its_clients_and_undoes_it_for_the_answers() {
+fn masquerading_is_undone_for_answers() {
     let rules = lowered(&rules(ChainType::Nat, Hook::Postrouting, [Rule::new().oifname("eth0"), masquerade()]));
     let host = pod();
     let mut walker = Walker::new(&rules, &host);
@@ -125,7 +125,7 @@ fn a_gateway_hides_its_clients_and_undoes_it_for_the_answers() {
 }
 
 #[test]
-fn where_the_kernel_chooses_the_lowest_is_taken_and_said() {
+fn where_the_kernel_chooses_the_lowest_is_used_and_reported() {
     let to = Nat::dnat().to_range([10, 0, 0, 1], [10, 0, 0, 9]).ports(8000..=8001);
     let rules = lowered(&rules(ChainType::Nat, Hook::Prerouting, [nat(to)]));
     let host = pod();
@@ -160,7 +160,7 @@ fn a_mark_is_routed_again_only_where_the_kernel_does() {
 }
 
 #[test]
-fn a_loop_of_gotos_ends_at_once_and_a_long_way_of_them_does_not() {
+fn a_loop_of_gotos_ends_the_walk_and_a_long_chain_of_them_does_not() {
     let going = |to: usize| {
         let chain = |at: usize| Chain::regular(format!("c{at}")).rule(Rule::new().goto(format!("c{}", (at + 1) % to)));
         let end = Chain::regular("c20").rule(Rule::new().drop());
@@ -177,7 +177,7 @@ fn a_loop_of_gotos_ends_at_once_and_a_long_way_of_them_does_not() {
 }
 
 #[test]
-fn what_the_host_cannot_do_ends_the_walk_with_the_reason() {
+fn a_host_that_cannot_route_ends_the_walk_with_the_reason() {
     let nothing = Rules::default();
     let net = |text: &str| text.parse().expect("a network");
     let tproxy = lowered(&rules(
@@ -229,7 +229,7 @@ fn what_the_host_cannot_do_ends_the_walk_with_the_reason() {
 }
 
 #[test]
-fn an_established_connection_is_known_by_its_state_and_keeps_its_mark() {
+fn an_established_connection_has_its_state_and_keeps_its_mark() {
     use nftmesh::model::MarkValue::Constant;
     use nftmesh::model::{CtState, MarkKey, MarkValue};
     let set = |key, value: MarkValue| tcp(Statement::SetMark { key, value });
@@ -251,7 +251,7 @@ fn an_established_connection_is_known_by_its_state_and_keeps_its_mark() {
 }
 
 #[test]
-fn the_host_that_is_read_routes_as_ip_route_get_says() {
+fn a_live_host_routes_as_ip_route_get() {
     in_fresh_netns(|| {
         for words in [
             "link add eth0 type veth peer name eth1",
@@ -337,7 +337,7 @@ const SIDECAR: &str = "istio:ISTIO_DUAL_STACK=true -i '*' -x \"\" -b '*' -d 1509
 const OUT: &str = "tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000";
 
 #[test]
-fn the_example_tells_the_way_through_a_sidecar() {
+fn the_example_prints_the_walk_through_a_sidecar() {
     golden("walk-redirect.txt", &told(&[SIDECAR, "--packet", OUT], 0));
     golden("walk-redirect-short.txt", &told(&[SIDECAR, "--packet", OUT, "--short"], 0));
     let tproxy = format!("{SIDECAR} -m TPROXY");
@@ -436,7 +436,7 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
 }
 
 #[test]
-fn what_was_hardly_meant_so_is_said_beside_the_walk() {
+fn likely_mistakes_are_reported_beside_the_walk() {
     let cases: &[(&[&str], &str)] = &[
         (
             &["istio:", "--packet", "tcp 10.88.0.9:1 -> 10.77.0.2:80"],
@@ -472,7 +472,7 @@ fn what_was_hardly_meant_so_is_said_beside_the_walk() {
 }
 
 #[test]
-fn tables_of_iptables_legacy_are_said_not_to_be_walked() {
+fn tables_of_iptables_legacy_are_reported_as_not_walked() {
     in_fresh_netns(|| {
         assert_eq!(legacy_tables().expect("a list"), []);
         let words = ["--packet", "tcp 127.0.0.1:1 -> 127.0.0.1:2"];

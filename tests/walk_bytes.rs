@@ -41,7 +41,7 @@ fn pod() {
 }
 
 #[test]
-fn a_rule_that_asks_for_a_byte_that_nobody_gave_cannot_be_told() {
+fn a_rule_that_reads_an_unknown_byte_cannot_be_told() {
     in_fresh_netns(|| {
         pod();
         const UNKNOWN: &str = "CANNOT TELL";
@@ -97,7 +97,7 @@ fn a_rule_that_asks_for_a_byte_that_nobody_gave_cannot_be_told() {
 }
 
 #[test]
-fn a_fib_expression_is_answered_by_its_own_address_mark_and_interface() {
+fn a_fib_expression_uses_its_own_address_mark_and_interface() {
     in_fresh_netns(|| {
         pod();
         ip("rule add fwmark 7 lookup 99");

@@ -49,7 +49,7 @@ fn ends(walk: &Walk) -> String {
 }
 
 #[test]
-fn of_one_priority_the_last_registered_comes_first_translation_too() {
+fn at_equal_priority_the_last_registered_chain_runs_first() {
     let translates = || nat("nat", Hook::Prerouting, -100, redirect());
     let drops = || filter("drops", Hook::Prerouting, -100, Rule::new().tcp_dport(80).drop());
     let asks = || filter("asks", Hook::Prerouting, -200, Rule::new().not(ct_state(CtState::INVALID)).drop());
@@ -67,7 +67,7 @@ fn of_one_priority_the_last_registered_comes_first_translation_too() {
 }
 
 #[test]
-fn a_translation_shows_at_its_own_hook_in_status_and_kind_of_address() {
+fn a_translation_is_visible_at_its_own_hook() {
     let status = Match::new(Field::CtStatus, Op::Eq, Operand::Flags(Value::CtStatus(CtStatus::DNAT)));
     let behind = [Rule::new().matches(status).drop(), Rule::new().fib_daddr_type(AddrType::LOCAL).drop()];
     for rule in behind {
@@ -79,7 +79,7 @@ fn a_translation_shows_at_its_own_hook_in_status_and_kind_of_address() {
 }
 
 #[test]
-fn two_connections_that_nobody_could_tell_apart_are_one_too_many() {
+fn snat_clash_is_refused() {
     let rules = lowered([nat("nat", Hook::Postrouting, 100, snat(40_100))]);
     let host = pod();
     let mut walker = Walker::new(&rules, &host);
@@ -109,7 +109,7 @@ fn states(segments: &[(bool, &str)]) -> Vec<CtState> {
 }
 
 #[test]
-fn a_connection_that_is_over_can_begin_again() {
+fn a_finished_tcp_connection_can_be_opened_again() {
     const FORTH: bool = true;
     const BACK: bool = false;
     let (new, known, invalid) = (CtState::NEW, CtState::ESTABLISHED, CtState::INVALID);
@@ -139,7 +139,7 @@ fn a_connection_that_is_over_can_begin_again() {
 }
 
 #[test]
-fn what_everybody_on_a_link_gets_is_not_sent_on_and_has_a_copy_for_its_sender() {
+fn broadcasts_are_not_forwarded_and_the_sender_gets_a_copy() {
     let to: std::net::IpAddr = "8.8.8.8".parse().expect("an address");
     let rules =
         lowered([nat("nat", Hook::Prerouting, -100, Rule::new().nfproto(Nfproto::IPV4).nat(Nat::dnat().to(to)))]);
@@ -154,7 +154,7 @@ fn what_everybody_on_a_link_gets_is_not_sent_on_and_has_a_copy_for_its_sender() 
 }
 
 #[test]
-fn masquerading_never_gives_a_loopback_address_and_none_leaves() {
+fn no_loopback_address_is_masqueraded_to_or_leaves_the_host() {
     let masquerade = nat("nat", Hook::Postrouting, 100, Rule::new().masquerade());
     let rules = lowered([masquerade]);
     let host = pod();
@@ -174,7 +174,7 @@ fn masquerading_never_gives_a_loopback_address_and_none_leaves() {
 }
 
 #[test]
-fn what_was_masqueraded_for_one_interface_does_not_leave_by_another() {
+fn a_connection_masqueraded_for_one_interface_cannot_leave_by_another() {
     let rules = lowered([nat("nat", Hook::Postrouting, 100, Rule::new().masquerade())]);
     let eth1 = Interface::new(3, "eth1");
     let other = Route::new("0.0.0.0/0".parse().expect("a network"), 3).table(100);
@@ -190,7 +190,7 @@ fn what_was_masqueraded_for_one_interface_does_not_leave_by_another() {
 }
 
 #[test]
-fn an_address_of_one_family_does_not_track_the_other() {
+fn nat_to_an_address_of_one_family_does_not_track_the_other() {
     let to: std::net::IpAddr = "fd77::2".parse().expect("an address");
     let snat = Rule::new().nfproto(Nfproto::IPV6).nat(Nat::snat().to(to));
     let rules = lowered([nat("nat", Hook::Postrouting, 100, snat)]);
@@ -205,7 +205,7 @@ fn an_address_of_one_family_does_not_track_the_other() {
 }
 
 #[test]
-fn the_interface_it_came_in_by_is_known_when_a_packet_leaves() {
+fn iifname_is_known_at_postrouting() {
     let rules = lowered([filter("out", Hook::Postrouting, 0, Rule::new().iifname("eth0").drop())]);
     let host = pod();
     let walk = Walker::new(&rules, &host).receive(packet("udp 10.77.0.9:1 -> 8.8.8.8:53"), "eth0");
@@ -213,7 +213,7 @@ fn the_interface_it_came_in_by_is_known_when_a_packet_leaves() {
 }
 
 #[test]
-fn whose_socket_a_packet_is_for_is_not_guessed() {
+fn the_owner_of_a_receiving_socket_is_not_guessed() {
     let rules = lowered([filter("in", Hook::Input, 0, Rule::new().skuid(0).drop())]);
     let host = pod();
     let mut walker = Walker::new(&rules, &host);
@@ -224,7 +224,7 @@ fn whose_socket_a_packet_is_for_is_not_guessed() {
 }
 
 #[test]
-fn tproxy_leaves_a_connection_to_the_socket_that_has_it() {
+fn tproxy_leaves_an_established_connection_to_its_socket() {
     let tproxy = Rule::new().ct_state(CtState::ESTABLISHED).l4proto(Protocol::TCP).tproxy(Tproxy::to_port(15006));
     let rules = lowered([filter("pre", Hook::Prerouting, -150, tproxy.drop())]);
     let host = pod();
@@ -236,7 +236,7 @@ fn tproxy_leaves_a_connection_to_the_socket_that_has_it() {
 }
 
 #[test]
-fn an_error_of_icmp_is_no_packet_for_nat_chains_and_a_redirect_no_friend_of_them() {
+fn icmp_errors_skip_nat_chains_and_redirects_are_dropped() {
     let rules = lowered([
         nat("nat", Hook::Output, -100, Rule::new().drop()),
         filter("asks", Hook::Output, 0, Rule::new().ct_state(CtState::RELATED).counter()),
@@ -258,7 +258,7 @@ fn an_error_of_icmp_is_no_packet_for_nat_chains_and_a_redirect_no_friend_of_them
 }
 
 #[test]
-fn two_pings_are_two_connections_and_an_answer_belongs_to_its_own() {
+fn echo_ids_distinguish_connections() {
     let rules = lowered([filter("asks", Hook::Prerouting, 0, Rule::new().ct_state(CtState::NEW))]);
     let host = pod();
     let mut walker = Walker::new(&rules, &host);
@@ -281,7 +281,7 @@ fn two_pings_are_two_connections_and_an_answer_belongs_to_its_own() {
 }
 
 #[test]
-fn the_checksum_of_icmpv6_is_one_of_the_addresses_that_it_has_now() {
+fn the_icmpv6_checksum_follows_translated_addresses() {
     let to: std::net::IpAddr = "fd77::1".parse().expect("an address");
     let dnat = Rule::new().nfproto(Nfproto::IPV6).nat(Nat::dnat().to(to));
     let rules = lowered([
@@ -295,7 +295,7 @@ fn the_checksum_of_icmpv6_is_one_of_the_addresses_that_it_has_now() {
 }
 
 #[test]
-fn no_socket_is_looked_for_where_a_protocol_has_none() {
+fn protocols_without_sockets_match_no_socket() {
     let rules = lowered([filter("pre", Hook::Prerouting, -150, Rule::new().socket_transparent(1).drop())]);
     for (text, expected) in [
         ("icmp 10.77.0.9 -> 10.77.0.2 type echo-request", "DELIVERED to 10.77.0.2"),
@@ -308,7 +308,7 @@ fn no_socket_is_looked_for_where_a_protocol_has_none() {
 }
 
 #[test]
-fn what_depends_on_groups_sockets_and_checksums_is_not_guessed() {
+fn multicast_groups_socket_routes_and_checksums_are_not_guessed() {
     let mark = Rule::new().ct_state(CtState::ESTABLISHED).set_mark(MarkValue::Constant(7));
     let rules = lowered([filter("pre", Hook::Prerouting, -150, mark)]);
     let host = pod().rule(PolicyRule::mark(IpFamily::Ipv4, 7, 100));
@@ -335,7 +335,7 @@ fn what_depends_on_groups_sockets_and_checksums_is_not_guessed() {
 }
 
 #[test]
-fn a_socket_of_the_kernel_has_a_control_group_and_no_user() {
+fn a_kernel_socket_has_a_control_group_and_no_owner() {
     let cases = [
         (Rule::new().cgroup(0).drop(), "CANNOT TELL: inet t out, rule 1: which socket of the kernel"),
         (Rule::new().skuid(0).drop(), "SENT out by eth0"),
@@ -353,7 +353,7 @@ fn a_socket_of_the_kernel_has_a_control_group_and_no_user() {
 }
 
 #[test]
-fn a_connection_whose_first_packet_could_not_be_told_to_its_end_may_have_its_transparent_socket() {
+fn tproxy_may_have_taken_a_connection_whose_first_walk_was_undecided() {
     let tproxy = Rule::new().l4proto(Protocol::TCP).tproxy(Tproxy::to_port(15007));
     let rules = lowered([
         filter("in", Hook::Prerouting, 0, tproxy.accept()),
@@ -374,7 +374,7 @@ fn unknown(mark: u32) -> Rule {
 }
 
 #[test]
-fn who_follows_a_packet_that_could_not_be_told_cannot_be_told_of_the_same_connection() {
+fn after_an_undecided_walk_its_connection_cannot_be_told() {
     let asks = filter("asks", Hook::Postrouting, 0, Rule::new().ct_state(CtState::NEW).drop());
     let rules = lowered([filter("ends", Hook::Output, 0, unknown(7)), asks]);
     let host = pod();

@@ -48,7 +48,7 @@ const FIRST: &str = "udp 10.77.0.1:1 -> 10.77.0.2:80 length 36 network 450000240
 const LATER: &str = "udp 10.77.0.1:1 -> 10.77.0.2:80 length 36 network 4500002400070001";
 
 #[test]
-fn ports_of_a_later_fragment_are_not_told_and_connection_tracking_shows_rules_no_fragments() {
+fn later_fragments_have_no_ports_and_conntrack_reassembles_them() {
     ends(&[
         ("prerouting", "udp dport 80", WHOLE, "DROPPED"),
         ("prerouting", "udp dport 80", FIRST, "DROPPED"),
@@ -71,7 +71,7 @@ fn ports_of_a_later_fragment_are_not_told_and_connection_tracking_shows_rules_no
 }
 
 #[test]
-fn what_connection_tracking_cannot_read_is_invalid() {
+fn packets_that_conntrack_cannot_read_are_invalid() {
     const INVALID: &str = "ct state invalid";
     let tcp = "tcp 10.77.0.1:1 -> 10.77.0.2:80";
     let udp = "udp 10.77.0.1:1 -> 10.77.0.2:80";
@@ -124,7 +124,7 @@ fn the_socket_of_a_packet_that_leaves_is_the_one_that_sends_it() {
 }
 
 #[test]
-fn bits_beyond_a_mask_are_compared_too() {
+fn bits_outside_a_mask_are_compared_too() {
     let to = "udp 10.77.0.1:1 -> 10.77.0.2:80";
     ends(&[
         ("input", "ip daddr & 255.255.0.0 == 10.77.0.0", to, "DROPPED"),
@@ -135,7 +135,7 @@ fn bits_beyond_a_mask_are_compared_too() {
 }
 
 #[test]
-fn what_comes_after_the_end_of_a_packet_is_not_known_even_where_a_mask_leaves_nothing_of_it() {
+fn a_load_past_the_end_fails_even_under_a_zero_mask() {
     ends(&[
         ("input", "@th,64,8 & 0 >= 0", "udp 10.77.0.1:1 -> 10.77.0.2:80 length 28", "DELIVERED"),
         ("input", "@th,64,8 & 0 >= 0", "udp 10.77.0.1:1 -> 10.77.0.2:80 length 29", "DROPPED"),
@@ -163,7 +163,7 @@ fn packets_with_options_and_fragments_tell_rule_sets_apart() {
 }
 
 #[test]
-fn what_the_kernel_answers_to_a_loopback_address_leaves_by_an_interface_that_is_not_known() {
+fn a_kernel_reset_to_a_loopback_address_has_an_unknown_interface() {
     ends(&[
         ("output", "ip version 6", "icmpv6 ::1 -> ::1 type echo-reply code 0", "DELIVERED"),
         ("output", "ip version 6", "udp [::1]:1 -> [::1]:2 uid 0 gid 0", "DELIVERED"),
@@ -173,7 +173,7 @@ fn what_the_kernel_answers_to_a_loopback_address_leaves_by_an_interface_that_is_
 }
 
 #[test]
-fn the_status_of_a_connection_says_that_it_is_over_and_which_sides_were_translated() {
+fn ct_status_reports_dying_and_the_translated_sides() {
     in_fresh_netns(|| {
         pod();
         let host = host().expect("a netlink socket");

@@ -93,7 +93,7 @@ fn an_error_of_icmp_is_related_to_the_connection_that_it_is_about_and_translated
 }
 
 #[test]
-fn a_source_is_taken_where_the_kernel_takes_it() {
+fn sources_are_accepted_where_the_kernel_accepts_them() {
     in_fresh_netns(|| {
         let Pod { pod, gateway } = Pod::new();
         gateway.run(|| {

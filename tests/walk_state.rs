@@ -49,7 +49,7 @@ const CHANGES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_rule_that_changes_a_set_or_an_object_ends_the_walk_of_who_comes_to_it() {
+fn a_rule_that_changes_a_set_or_an_object_ends_the_walk() {
     in_fresh_netns(|| {
         for (declared, change) in CHANGES {
             nft_script("flush ruleset");
@@ -66,7 +66,7 @@ fn a_rule_that_changes_a_set_or_an_object_ends_the_walk_of_who_comes_to_it() {
 }
 
 #[test]
-fn what_a_set_holds_that_rules_fill_is_known_until_a_packet_could_not_be_told() {
+fn a_set_that_rules_fill_is_known_until_a_walk_is_undecided() {
     in_fresh_netns(|| {
         nft_script(
             "table ip t { set s { type ipv4_addr; flags dynamic; elements = { 10.77.0.9 }; }

@@ -29,7 +29,7 @@ use support::version::{TRACED_CONNECTIONS, in_traced_netns, needs_linux};
 use support::{ip, nft_script, sys};
 
 #[test]
-fn segments_in_any_order_are_to_their_connection_what_the_kernel_says() {
+fn segments_in_any_order_have_the_states_of_the_kernel() {
     if !needs_linux(TRACED_CONNECTIONS, "connections in traces") {
         return;
     }

@@ -118,7 +118,7 @@ const CHANGES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn every_change_is_told_and_then_who_did_it() {
+fn every_change_is_reported_and_then_its_author() {
     in_fresh_netns(|| {
         let mut watch = Watch::open().expect("a socket");
         let mut generation = Kernel::open().and_then(|mut kernel| kernel.generation()).expect("a generation");
@@ -140,7 +140,7 @@ fn every_change_is_told_and_then_who_did_it() {
 }
 
 #[test]
-fn what_is_told_is_what_a_snapshot_finds() {
+fn reported_objects_equal_those_in_a_snapshot() {
     in_fresh_netns(|| {
         let mut watch = Watch::open().expect("a socket");
         nft_script(
@@ -189,7 +189,7 @@ fn what_is_told_is_what_a_snapshot_finds() {
 }
 
 #[test]
-fn where_a_rule_was_put_is_told() {
+fn the_position_of_an_added_rule_is_reported() {
     in_fresh_netns(|| {
         let mut watch = Watch::open().expect("a socket");
         nft_script("table t {\n chain c {\n drop\n accept\n return\n }\n }");
@@ -260,7 +260,7 @@ fn a_commit_names_the_process_of_the_initial_pid_namespace() {
 }
 
 #[test]
-fn ones_own_commits_can_be_left_out() {
+fn own_commits_can_be_left_out() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let mut all = kernel.watch().expect("a socket");
@@ -290,7 +290,7 @@ fn ones_own_commits_can_be_left_out() {
 }
 
 #[test]
-fn what_is_left_out_cannot_overflow() {
+fn left_out_commits_cannot_overflow_the_queue() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let mut watch = kernel.watch().expect("a socket");
@@ -304,7 +304,7 @@ fn what_is_left_out_cannot_overflow() {
 }
 
 #[test]
-fn a_loss_is_told_and_what_comes_later_arrives() {
+fn lost_events_are_reported_and_later_ones_arrive() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let mut watch = Watch::open().expect("a socket");
@@ -387,7 +387,7 @@ fn the_iterator_waits_for_what_happens_in_its_namespace() {
 }
 
 #[test]
-fn without_the_capability_the_error_says_so() {
+fn watching_without_the_capability_is_a_permission_error() {
     in_fresh_netns(|| {
         support::sys::drop_capabilities().expect("one may always give up");
         let error = Watch::open().expect_err("events are for administrators");
@@ -396,7 +396,7 @@ fn without_the_capability_the_error_says_so() {
 }
 
 #[test]
-fn that_a_table_dies_with_its_owner_is_not_told() {
+fn no_event_when_an_owned_table_dies() {
     if !needs_linux(OWNED_TABLES, "tables with an owner") {
         return;
     }

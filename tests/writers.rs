@@ -142,7 +142,7 @@ fn round(count: u64, dice: &mut Dice, fates: &[Fate]) -> Vec<(usize, Fate, Outpu
 }
 
 #[test]
-fn of_two_or_eight_writers_one_is_left_with_rules_and_routes() {
+fn of_two_or_eight_writers_one_wins_with_rules_and_routes() {
     in_fresh_netns(|| {
         let states = states();
         let mut dice = Dice(1);
@@ -167,7 +167,7 @@ fn of_two_or_eight_writers_one_is_left_with_rules_and_routes() {
 }
 
 #[test]
-fn whoever_is_killed_leaves_nothing_that_the_next_writer_does_not_put_right() {
+fn the_next_writer_repairs_what_a_killed_one_left() {
     in_fresh_netns(|| {
         let states = states();
         let mut dice = Dice(2);
@@ -197,7 +197,7 @@ fn whoever_is_killed_leaves_nothing_that_the_next_writer_does_not_put_right() {
 }
 
 #[test]
-fn a_writer_that_does_not_come_to_an_end_is_named_after_ten_seconds() {
+fn a_writer_that_does_not_finish_is_named_after_ten_seconds() {
     in_fresh_netns(|| {
         // Its start, not its end, is the moment in which it holds the lock: any process that holds it does.
         let name = SocketAddr::from_abstract_name("nftmesh/writer").expect("a name");
@@ -214,7 +214,7 @@ fn a_writer_that_does_not_come_to_an_end_is_named_after_ten_seconds() {
 }
 
 #[test]
-fn while_a_guard_runs_others_are_refused_unless_they_want_the_same() {
+fn while_guard_runs_writers_of_other_configurations_are_refused() {
     in_fresh_netns(|| {
         let words: Vec<&str> = CONFIGURATIONS[1].split(' ').collect();
         let mut guard = Running::start("guard", &words, Stdio::inherit());

@@ -69,7 +69,7 @@ fn run(example: &str, words: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn the_recorded_cases_in_the_kernel_do_what_their_text_says_and_what_our_rules_do() {
+fn recorded_cases_in_the_kernel_equal_their_text_and_our_rules() {
     // owner_check, net/netfilter/xt_owner.c: only users that the namespace has.
     if !support::needs_root() {
         return;
@@ -450,7 +450,7 @@ const RULES6: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn every_extension_does_what_its_text_says_and_what_another_says_it_does_not() {
+fn every_live_extension_equals_its_text_and_differs_from_a_changed_one() {
     if !support::needs_root() {
         return;
     }
@@ -479,7 +479,7 @@ fn every_extension_does_what_its_text_says_and_what_another_says_it_does_not() {
 }
 
 #[test]
-fn an_extension_that_is_not_known_is_named() {
+fn an_unknown_extension_is_named() {
     let cases = [
         (V4, "filter", "INPUT -m hashlimit --hashlimit-upto 5/sec --hashlimit-name x -j DROP", "match hashlimit"),
         (V4, "filter", "INPUT -m connlimit --connlimit-above 5 -j DROP", "match connlimit"),

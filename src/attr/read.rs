@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_past_the_end_is_an_error_and_the_last_thing_said() {
+    fn a_length_past_the_end_is_an_error_and_ends_the_iteration() {
         let bytes = [[8, 0, 1, 0, 0, 0, 0, 7].as_slice(), [9, 0, 2, 0, 0].as_slice()].concat();
         let read: Vec<_> = Attributes::new(&bytes).collect();
         let first = Attribute { kind: 1, value: &[0, 0, 0, 7], at: 0, raw: &[8, 0, 1, 0, 0, 0, 0, 7] };

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_and_addresses_are_big_endian_marks_and_owners_are_not() {
+    fn ports_and_addresses_are_big_endian_and_marks_and_owners_native() {
         let register = |value: Value, data_type| bytes(&value, data_type, Order::Register).expect("same type").to_vec();
         assert_eq!(register(Value::Port(80), DataType::Port), [0, 80]);
         assert_eq!(register(Value::Ipv4([10, 0, 0, 1].into()), DataType::Ipv4), [10, 0, 0, 1]);

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_swallows_the_names_that_start_so() {
+    fn auto_merge_drops_names_that_a_prefix_covers() {
         let names = ["eth1", "eth*"].map(|name| Element::new(Value::Ifname(name.into())));
         let set = |elements: &[Element]| Set::new("s", [DataType::Ifname]).auto_merge().elements(elements.to_vec());
         assert_eq!(keys(&set(&names)), keys(&set(&names[1..])));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_interval_of_all_has_no_end() {
+    fn an_interval_up_to_the_highest_key_has_no_end_element() {
         let set = Set::new("s", [DataType::Ipv4]).interval().elements([net("255.0.0.0/8")]);
         assert_eq!(keys(&set), [(vec![255, 0, 0, 0], 0)]);
     }

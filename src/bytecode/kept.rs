@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_stays_and_a_new_comment_is_put_in_front() {
+    fn userdata_is_kept_and_a_changed_comment_is_put_in_front() {
         let read = [9, 1, 7, 0, 2, b'a', 0];
         assert_eq!(commented(Some("a"), &read), read);
         assert_eq!(commented(Some("b"), &read), [0, 2, b'b', 0, 9, 1, 7]);

@@ -204,7 +204,7 @@ mod tests {
     use crate::bytecode::{Bytes, LimitCode, Register};
 
     #[test]
-    fn counters_and_ticks_make_no_difference_anything_else_does() {
+    fn counters_and_timeout_rounding_are_ignored_and_all_else_compared() {
         let counter = |packets| Expr::Counter { packets, bytes: 0 };
         assert!(same_programs(&[counter(1), Expr::Notrack], &[counter(2), Expr::Notrack]));
         assert!(!same_programs(&[counter(1)], &[counter(1), Expr::Notrack]));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_same_has_one_hash_and_what_differs_another() {
+    fn expressions_have_equal_hashes_exactly_when_they_are_the_same() {
         let hash = |expr: &Expr| {
             let mut hasher = DefaultHasher::new();
             expr.hash_same(&mut hasher);

@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_of_0_is_no_size() {
+    fn a_size_of_0_means_no_size() {
         let set = |size: Option<u32>| Set { size, ..Set::new("s", [DataType::Mark]) };
         assert_eq!(lower_set(&set(Some(0))), lower_set(&set(None)));
         assert_ne!(lower_set(&set(Some(1))), lower_set(&set(None)));

@@ -95,7 +95,7 @@ mod tests {
         \u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2060}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}\u{e0001}";
 
     #[test]
-    fn what_does_not_print_is_escaped_in_every_form() {
+    fn unprintable_characters_are_escaped_in_every_form() {
         for shown in [Escaped::new(UNSEEN).to_string(), Quoted(UNSEEN).to_string(), Shown(UNSEEN).to_string()] {
             assert!(shown.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{shown}");
             assert!(shown.contains("\\u{202e}") && shown.contains("\\n"), "{shown}");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_value_is_cut_and_says_how_long_it_is() {
+    fn a_long_value_is_cut_and_its_length_is_given() {
         let long = "\u{e9}".repeat(100_000);
         let shown = Quoted(&long).to_string();
         assert!(shown.len() < 200 && shown.ends_with("\"... (200000 bytes)"), "{shown}");

@@ -294,7 +294,7 @@ mod tests {
     const ROUNDS: usize = if cfg!(debug_assertions) { 60 } else { 5000 };
 
     #[test]
-    fn what_a_comparison_says_is_what_trying_every_packet_says() {
+    fn a_comparison_agrees_with_trying_every_packet() {
         let (mut state, mut answers, mut rounds) = (7, [0, 0], 0);
         while rounds < ROUNDS {
             match judged(&bytes(&mut state, 300)) {

@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_batch_is_acknowledged_by_a_kernel_that_can() {
+    fn acknowledgement_of_a_batch_end_is_detected() {
         in_namespace(|| {
             let mut kernel = Kernel::open().expect("a socket");
             let expected = if linux() >= (6, 10) { Ending::AcknowledgedEnd } else { Ending::AcknowledgedLast };
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_cannot_acknowledges_the_last_operation() {
+    fn without_end_acknowledgement_the_last_operation_is_acknowledged() {
         in_namespace(|| {
             let mut kernel = Kernel::open().expect("a socket");
             kernel.ending = Some(Ending::AcknowledgedLast);

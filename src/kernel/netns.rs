@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_namespace_is_refused() {
+    fn a_file_that_is_not_a_network_namespace_is_refused() {
         for path in ["/dev/null", "/", "/proc/self/ns/mnt", "/etc/passwd"] {
             let error = NetNs::from_path(path).expect_err(path);
             assert!(error.is_invalid(), "{error}");
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_namespace_is_current_by_every_way_in() {
+    fn the_own_namespace_is_current_however_it_is_opened() {
         for own in [
             NetNs::current().expect("opens"),
             NetNs::from_path("/proc/thread-self/ns/net").expect("opens"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn another_namespace_is_entered_for_the_work_only() {
+    fn another_namespace_is_entered_only_for_the_closure() {
         let Ok(other) = testing::or_skip(crate::sys::netns::in_new_namespace(NetNs::current)) else { return };
         let other = other.expect("opens");
         assert!(!other.is_current().expect("proc is mounted"));
@@ -239,14 +239,14 @@ mod tests {
     }
 
     #[test]
-    fn work_in_the_own_namespace_stays_on_the_own_thread() {
+    fn a_closure_in_the_own_namespace_runs_on_the_calling_thread() {
         let here = std::thread::current().id();
         let own = NetNs::current().expect("opens");
         assert_eq!(own.run(|| std::thread::current().id()).expect("runs"), here);
     }
 
     #[test]
-    fn a_namespace_lives_as_long_as_its_value() {
+    fn a_namespace_is_kept_alive_by_its_value() {
         let Ok(held) = testing::or_skip(crate::sys::netns::in_new_namespace(|| {
             testing::ip("link set lo up");
             NetNs::current()
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_opened_or_entered_says_which_capability_is_missing() {
+    fn without_permission_the_error_names_the_missing_capability() {
         let Ok(other) = testing::or_skip(crate::sys::netns::in_new_namespace(NetNs::current)) else { return };
         let other = other.expect("opens");
         testing::as_nobody(|| {

@@ -73,7 +73,7 @@ mod tests {
     use crate::testing::{in_namespace, ip};
 
     #[test]
-    fn a_route_a_rule_or_an_address_that_comes_or_goes_is_noticed() {
+    fn added_and_deleted_routes_rules_and_addresses_are_noticed() {
         in_namespace(|| {
             ip("link set lo up");
             let mut watch = RouteWatch::open().expect("opens");

@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_datagram_that_lies_about_its_length_is_an_error_and_not_a_panic() {
+    fn a_datagram_with_a_wrong_length_is_an_error() {
         let whole = [20, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(messages(&whole).filter(Result::is_ok).count(), 1);
         for length in 1..whole.len() {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_own_words_are_read() {
+    fn the_extended_ack_message_is_in_the_error() {
         let mut payload = vec![0xea, 0xff, 0xff, 0xff];
         payload.extend([0; HEADER]);
         payload.extend([8, 0, 1, 0, b'n', b'o', b'!', 0]);

@@ -150,7 +150,7 @@ pub(super) const KEYWORDS: &[&str] = &[
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_words_are_sorted_for_the_search() {
+    fn keywords_are_sorted_for_binary_search() {
         assert!(super::KEYWORDS.is_sorted());
     }
 }

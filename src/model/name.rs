@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_what_nft_can_read_back() {
+    fn only_names_that_nft_can_read_back_are_valid() {
         for good in ["input", "istio-in-redirect", "_x", ".a", "a/b", "A9", "a\\b"] {
             assert_eq!(Name::from(good).fault(), None, "{good}");
         }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_pattern_knows_prefix_from_name() {
+    fn an_interface_pattern_distinguishes_prefixes_from_names() {
         assert_eq!(IfName::from("veth*").prefix(), Some("veth"));
         assert_eq!(IfName::from("eth0").prefix(), None);
         assert_eq!(IfName::from("odd\\*").prefix(), None);

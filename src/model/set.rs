@@ -460,7 +460,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interval_is_a_prefix_when_its_ends_say_so() {
+    fn prefix_len_is_some_exactly_for_intervals_that_are_prefixes() {
         let cases =
             [("10.0.0.0/8", 8), ("0.0.0.0/0", 0), ("1.2.3.4/32", 32), ("fd00::/8", 8), ("::/0", 0), ("::1/128", 128)];
         for (text, length) in cases {

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_what_the_reader_reads() {
+    fn written_attributes_read_back() {
         let mut messages = Messages::default();
         let written = messages.message(header(), |a| {
             a.u8(1, 7);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nest_longer_than_16_bits_can_say_is_an_error_and_leaves_nothing() {
+    fn a_nest_longer_than_65535_bytes_is_an_error_and_leaves_nothing() {
         let fill = |count: usize| {
             let mut messages = Messages::default();
             let written = messages.message(header(), |a| {

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_holds_it_for_life_is_named_at_once() {
+    fn a_holder_for_life_is_named_without_waiting() {
         in_namespace(|| {
             let _held = WriterLock::take(Hold::ForLife, LONG).expect("it is free");
             let whose = format!("{} (pid {}, uid ", command().escape_debug(), std::process::id());
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn it_needs_no_capability() {
+    fn the_lock_needs_no_capability() {
         in_namespace(|| {
             crate::testing::as_nobody(|| drop(WriterLock::take(Hold::ForNow, Duration::ZERO).expect("free")))
         });
     }
 
     #[test]
-    fn one_who_is_at_work_is_waited_for_and_named_when_patience_ends() {
+    fn a_holder_at_work_is_waited_for_and_named_on_timeout() {
         in_namespace(|| {
             let held = WriterLock::take(Hold::ForNow, LONG).expect("it is free");
             let said = refused(Duration::from_millis(20));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_took_the_name_without_a_word_is_named_by_the_kernel() {
+    fn a_holder_that_announced_nothing_is_named_by_its_pid() {
         in_namespace(|| {
             let _squatter = abstract_socket::listen(LOCK).expect("it is free");
             let said = refused(Duration::ZERO);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_holder_calls_itself_is_read_from_the_list_of_sockets() {
+    fn the_announced_name_of_a_holder_is_read_from_proc_net_unix() {
         let line = "0000: 00000002 00000000 00000000 0002 01 20021";
         for (name, expected) in [
             ("@nftmesh/writer/for-life/7/guard", Some((Hold::ForLife, "guard".to_owned()))),

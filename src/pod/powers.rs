@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_of_xtables_that_this_kernel_may_lack_are_known_by_name() {
+    fn the_powers_of_xtables_targets_are_known_by_name() {
         let cases: &[(&str, &[u8], &[Power])] = &[
             ("NFQUEUE", &[0; 4], &[Power::Queue]),
             ("SYNPROXY", &[0; 8], &[Power::Drop]),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_without_meaning_here_is_unknown_unless_it_only_looks() {
+    fn an_opaque_expression_has_unknown_power_unless_it_only_reads() {
         let key = |number: u32| attribute(2, &number.to_be_bytes());
         assert_eq!(of_opaque("numgen", &[]), []);
         assert_eq!(of_opaque("synproxy", &[]), [Power::Unknown("synproxy".into())]);

@@ -31,7 +31,7 @@ const REDIRECT: &str =
     "table inet t { chain output { type nat hook output priority -100; tcp dport 80 redirect to :15001; }; }";
 
 #[test]
-fn a_redirected_connection_tells_where_it_was_going() {
+fn a_redirected_connection_has_its_original_destination() {
     for (listen, to) in [
         ("0.0.0.0:15001", "127.0.0.5:80"),
         ("[::]:15001", "[::1]:80"),
@@ -50,7 +50,7 @@ fn a_redirected_connection_tells_where_it_was_going() {
 }
 
 #[test]
-fn without_conntrack_there_is_no_record() {
+fn without_conntrack_the_original_destination_is_not_found() {
     in_namespace(|| {
         ip("link set lo up");
         for listen in ["127.0.0.1:15001", "[::1]:15001"] {
@@ -63,7 +63,7 @@ fn without_conntrack_there_is_no_record() {
 }
 
 #[test]
-fn a_connection_that_nobody_redirected_was_going_where_it_arrived() {
+fn an_unredirected_connection_has_its_own_address_as_destination() {
     in_namespace(|| {
         ip("link set lo up");
         nft(REDIRECT);
@@ -74,7 +74,7 @@ fn a_connection_that_nobody_redirected_was_going_where_it_arrived() {
 }
 
 #[test]
-fn what_is_no_tcp_socket_is_refused() {
+fn a_descriptor_that_is_not_a_tcp_socket_is_refused() {
     in_namespace(|| {
         ip("link set lo up");
         let udp = UdpSocket::bind("127.0.0.1:0").expect("binds");
@@ -88,7 +88,7 @@ fn what_is_no_tcp_socket_is_refused() {
 }
 
 #[test]
-fn a_transparent_listener_takes_what_tproxy_sends_it() {
+fn a_transparent_listener_accepts_connections_from_tproxy() {
     for (listen, to) in [("0.0.0.0:15006", "192.0.2.9:80"), ("[::]:15006", "[2001:db8::9]:80")] {
         in_namespace(|| {
             ip("link set lo up");

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_come_while_it_runs_are_seen() {
+    fn rules_added_while_the_probe_runs_are_noticed() {
         in_namespace(|| {
             ip("link set lo up");
             std::thread::scope(|scope| {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rules_the_message_says_what_to_look_at() {
+    fn without_rules_the_error_names_addresses_and_ports() {
         in_namespace(|| {
             ip("link set lo up");
             let short = |probe: CaptureProbe| probe.timeout(Duration::from_millis(50)).run().expect_err("not captured");

@@ -25,7 +25,7 @@ fn a_quote_or_a_newline_in_a_string_cannot_end_it() {
 }
 
 #[test]
-fn what_stands_alone_prints_as_in_an_inet_table() {
+fn parts_without_a_table_print_as_in_an_inet_table() {
     assert_eq!(Statement::Nat(Nat::dnat().to([1, 2, 3, 4])).to_string(), "dnat ip to 1.2.3.4");
     assert_eq!(Statement::Reject(Some(Reject::Icmp(3))).to_string(), "reject with icmp port-unreachable");
     assert_eq!(Statement::Limit(Limit::packets(3, LimitUnit::Day)).to_string(), "limit rate 3/day");
@@ -42,7 +42,7 @@ fn what_stands_alone_prints_as_in_an_inet_table() {
 }
 
 #[test]
-fn the_family_of_the_table_decides_what_goes_without_saying() {
+fn what_the_family_implies_is_not_printed() {
     let cases = [
         (Rule::new().nat(Nat::dnat().to([1, 2, 3, 4])), "dnat ip to 1.2.3.4", "dnat to 1.2.3.4"),
         (Rule::new().reject_with(Reject::Icmp(3)), "reject with icmp port-unreachable", "reject"),
@@ -63,7 +63,7 @@ fn the_family_of_the_table_decides_what_goes_without_saying() {
 }
 
 #[test]
-fn a_match_that_nft_would_not_put_back_is_not_left_out() {
+fn a_match_that_nft_would_not_add_again_is_printed() {
     let cases = [
         (Rule::new().nfproto(Nfproto::IPV4).l4proto(Protocol::ICMP), "meta nfproto ipv4 meta l4proto icmp"),
         (Rule::new().nfproto(Nfproto::IPV6).ip_saddr(Ipv4Addr::new(1, 2, 3, 4)), "meta nfproto ipv6 ip saddr 1.2.3.4"),
@@ -88,7 +88,7 @@ fn a_match_that_nft_would_not_put_back_is_not_left_out() {
 }
 
 #[test]
-fn what_nft_cannot_read_back_from_its_own_listing_prints_so_that_it_can() {
+fn listings_that_nft_cannot_read_back_print_in_another_form() {
     let states = |op| Match::new(Field::CtState, op, Operand::Value(Value::CtState(CtState::NEW | CtState::RELATED)));
     assert_eq!(states(Op::Eq).to_string(), "ct state == related | new");
     assert_eq!(states(Op::Ne).to_string(), "ct state != related | new");
@@ -104,7 +104,7 @@ fn what_nft_cannot_read_back_from_its_own_listing_prints_so_that_it_can() {
 }
 
 #[test]
-fn a_range_has_no_names_in_it() {
+fn ranges_print_numbers_instead_of_names() {
     let range = |field, low, high| Match::new(field, Op::Eq, Operand::Range(low, high)).to_string();
     let types = (Value::IcmpType(IcmpType::ECHO_REPLY), Value::IcmpType(IcmpType::ECHO_REQUEST));
     assert_eq!(range(Field::IcmpType, types.0, types.1), "icmp type 0-8");

@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registers_overlap_as_the_kernels_do() {
+    fn registers_overlap_as_in_the_kernel() {
         let mut registers = Registers::new();
         registers.store(Register::SECOND, [1, 2, 3].map(Cell::Known).into_iter()).expect("fits");
         let same = registers.read(Register::at_slot(4), 4).expect("the same four bytes");
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_that_leaves_nothing_open_leaves_a_known_byte() {
+    fn a_byte_without_open_bits_after_masks_is_known() {
         let mut cells = [Cell::open(Input::Mark, 0), Cell::open(Input::Mark, 1)];
         bitwise(&mut cells, &[0x0f, 0xff], &[0, 1]);
         bitwise(&mut cells, &[0xf0, 0xff], &[3, 1]);

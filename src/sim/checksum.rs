@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_moved_has_the_checksum_that_it_would_have_had_there() {
+    fn a_translated_checksum_equals_a_newly_computed_one() {
         let tuple = |protocol, source: &str, destination: &str| Tuple {
             protocol,
             source: source.parse().expect("an end"),

@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_person_writes_is_what_is_printed() {
+    fn packets_print_as_they_are_written() {
         let cases = [
             "tcp 10.77.0.2:40000 -> 10.77.0.1:9000",
             "tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000 mark 0x539 flags syn,ack length 1500",
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_packet_is_refused_with_the_remedy_in_one_line() {
+    fn invalid_packet_text_is_refused_in_one_line_with_the_remedy() {
         let cases = [
             ("", "PROTOCOL SOURCE -> DESTINATION"),
             ("tcp 10.0.0.1:1 10.0.0.2:2", "PROTOCOL SOURCE -> DESTINATION"),
@@ -381,7 +381,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_packet_reads_back_as_it_was(packet in some_packet()) {
+        fn every_packet_reads_back_as_printed(packet in some_packet()) {
             prop_assert_eq!(packet.to_string().parse::<Packet>().expect("it was printed"), packet);
         }
 

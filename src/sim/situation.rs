@@ -409,7 +409,7 @@ mod tests {
     use crate::model::Ruleset;
 
     #[test]
-    fn what_an_application_sends_is_redirected_and_what_the_proxy_sends_is_not() {
+    fn packets_of_the_application_are_redirected_and_those_of_the_proxy_not() {
         let config = IstioConfig::builder().service_cidrs(ServiceCidrs::All).build().expect("a configuration");
         let rules = Rules::try_from(&Ruleset::from(&config)).expect("rules that can be lowered");
         for (uid, redirected) in [(1000, true), (1337, false)] {

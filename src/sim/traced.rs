@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_reads_as_the_packet_it_begins() {
+    fn a_traced_header_reads_as_its_packet() {
         let v4 = [0x45, 0, 0, 60, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
         let mut segment = [0; 20];
         segment[..4].copy_from_slice(&[0x0f, 0xa0, 0, 80]);

@@ -89,7 +89,7 @@ mod tests {
     const VERSION: Cell = Cell::Open { input: Input::Network, byte: 0, mask: 0x0f, xor: 0x60 };
 
     #[test]
-    fn known_bits_decide_where_they_can() {
+    fn known_bits_decide_a_comparison_where_they_suffice() {
         type Case = (&'static [Cell], CmpOp, &'static [u8], Option<bool>);
         let cases: [Case; 10] = [
             (&[VERSION], CmpOp::Eq, &[0x45], Some(false)),

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_end_is_named_and_its_end_is_noticed() {
+    fn the_peer_is_identified_and_its_hangup_is_noticed() {
         in_namespace(|| {
             assert_eq!(connect(b"nobody").expect_err("nobody listens").raw_os_error(), Some(libc::ECONNREFUSED));
             let held = listen(b"somebody").expect("it is free");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_never_accepts_keeps_nobody_waiting() {
+    fn connecting_to_a_full_listener_fails_instead_of_blocking() {
         in_namespace(|| {
             let _held = listen(b"full").expect("it is free");
             let mut waiting = Vec::new();

@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_inside_goes_on_outside() {
+    fn a_panic_in_the_closure_reaches_the_caller() {
         let file = File::open(CURRENT).expect("own namespace opens");
         let outcome = std::panic::catch_unwind(|| in_namespace(file.as_fd(), || panic!("from inside")));
         match outcome {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_tells_a_namespace_from_a_file() {
+    fn the_kind_of_a_namespace_is_read_and_of_a_file_is_an_error() {
         let net = File::open(CURRENT).expect("own namespace opens");
         assert_eq!(kind(net.as_fd()).expect("is a namespace"), libc::CLONE_NEWNET);
         let mount = File::open("/proc/self/ns/mnt").expect("own mount namespace opens");

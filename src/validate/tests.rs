@@ -34,14 +34,14 @@ fn a_fault_is_named_in_one_line() {
 }
 
 #[test]
-fn an_odd_comment_hides_no_overlap() {
+fn an_odd_comment_does_not_hide_an_overlap() {
     let elements = [Element::new(ports(1, 5)).comment("\""), Element::new(ports(3, 7))];
     let invalid = with(port_set().interval().elements(elements)).validate().expect_err("they overlap");
     assert_eq!(invalid.to_string(), "element 2 of set inet t/s: overlaps element 1; merge them or use .auto_merge()");
 }
 
 #[test]
-fn a_good_rule_set_has_no_fault() {
+fn valid_rule_sets_have_no_faults() {
     let shared = of(Table::new(Family::Inet, "t")
         .chain(base("pre", ChainType::Nat, Hook::Prerouting).rule(Rule::new().jump("shared")))
         .chain(base("out", ChainType::Nat, Hook::Output).rule(Rule::new().jump("shared")))
@@ -100,7 +100,7 @@ fn every_fault_is_found_and_the_first_one_is_printed() {
 }
 
 #[test]
-fn names_that_a_part_of_a_table_does_not_hold_are_no_fault() {
+fn unknown_names_are_faults_only_in_a_complete_table() {
     let rule = Rule::new().tcp_dport(set("elsewhere")).jump("elsewhere");
     let name = Name::from("c");
     let table = Name::from("t");
@@ -119,7 +119,7 @@ fn names_that_a_part_of_a_table_does_not_hold_are_no_fault() {
 }
 
 #[test]
-fn a_web_of_jumps_is_walked_once() {
+fn a_dense_graph_of_jumps_is_visited_once() {
     // Every chain of a layer calls every chain of the next: 40^14 paths.
     let mut table = Table::new(Family::Inet, "t");
     let mut first = base("b", ChainType::Filter, Hook::Input);
@@ -145,7 +145,7 @@ fn a_web_of_jumps_is_walked_once() {
 }
 
 #[test]
-fn circles_and_ways_through_many_chains_are_reported_in_few_words() {
+fn loops_and_paths_through_many_chains_are_reported_briefly() {
     // Every chain calls the next one and the first.
     let chain = |index: u32| {
         let next = Rule::new().jump(format!("c{}", index + 1));

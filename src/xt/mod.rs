@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn no_block_of_memory_is_too_short_too_long_or_too_odd_to_be_read() {
+    fn no_xtables_block_makes_the_reader_panic() {
         let names = [
             (
                 "match",
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_any_type_is_any_and_its_opposite_none() {
+    fn icmp_type_any_matches_everything_and_its_negation_nothing() {
         let read =
             |name, family, info: [u8; 4]| read("match", &attributes(name, 0, &[&info[..], &[0; 4]].concat()), family);
         let lists = |lists| Some(Meaning::Lists(lists));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_a_known_layout_has_no_meaning() {
+    fn blocks_of_unknown_size_or_revision_have_no_meaning() {
         let info = |length: usize| (0..length).map(|at| u8::from(at < 8)).collect::<Vec<_>>();
         let mark = |name, revision, length| read("match", &attributes(name, revision, &info(length)), Family::Ip);
         assert!(mark("mark", 1, 16).is_some());

@@ -30,7 +30,7 @@ fn but_for_extra(table: &TableState) -> TableState {
 }
 
 #[test]
-fn a_chain_that_comes_changes_and_goes_leaves_everything_beside_it() {
+fn adding_changing_and_deleting_a_chain_leaves_all_else_unchanged() {
     in_fresh_netns(|| {
         let flowtable = if loads(FLOWTABLE) { Some(FLOWTABLE) } else { None };
         say(if flowtable.is_some() { "with a flowtable" } else { "SKIP: this kernel has no flowtables" });
@@ -156,7 +156,7 @@ fn a_bound_chain_that_changes_leaves_its_neighbours() {
 
 /// A chain that the kernel cannot list is left alone, and its table is not made anew.
 #[test]
-fn a_chain_that_was_not_read_whole_is_planned_around() {
+fn a_chain_that_was_not_read_completely_is_left_alone() {
     in_fresh_netns(|| {
         let long = format!("-m comment --comment {} ", "x".repeat(250)).repeat(120);
         succeed("iptables-nft", &format!("-A INPUT {long} -j ACCEPT"), "");

@@ -22,7 +22,7 @@ const MUTANTS: usize = 500;
 const PACKETS: usize = if cfg!(debug_assertions) { 6_000 } else { 60_000 };
 
 #[test]
-fn every_mutant_that_a_packet_can_tell_is_found_and_no_other() {
+fn exactly_the_mutants_that_a_packet_distinguishes_are_found() {
     let work = |worker| {
         let (mut random, mut score) = (Random(worker), Score::default());
         (0..MUTANTS / 2).for_each(|_| one(&mut random, &mut score));

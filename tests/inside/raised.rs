@@ -9,7 +9,7 @@ use crate::support::corpus::{EVERYTHING, XTABLES, as_this_kernel, corpus, files_
 use crate::support::{self, in_fresh_netns, nft_script, say};
 
 #[test]
-fn what_nft_loaded_is_in_sync_with_itself() {
+fn rule_sets_loaded_by_nft_are_in_sync_with_themselves() {
     in_fresh_netns(|| {
         for script in EVERYTHING.iter().chain(FINDINGS) {
             nft_script("flush ruleset");
@@ -21,7 +21,7 @@ fn what_nft_loaded_is_in_sync_with_itself() {
 }
 
 #[test]
-fn what_iptables_loaded_is_in_sync_with_itself() {
+fn rule_sets_loaded_by_iptables_are_in_sync_with_themselves() {
     // Their owners are users that only the host's root may name.
     if !support::needs_root() {
         return;

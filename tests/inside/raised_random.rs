@@ -14,12 +14,12 @@ use nftmesh::validate::Severity;
 const RANDOM: u64 = 100;
 
 #[test]
-fn rule_sets_made_of_bytes_are_in_sync_with_themselves_once_they_were_read() {
+fn generated_rule_sets_are_in_sync_with_themselves_once_read() {
     made_are_in_sync(None, "valid");
 }
 
 #[test]
-fn odd_rule_sets_made_of_bytes_are_in_sync_with_themselves_once_they_were_read() {
+fn generated_odd_rule_sets_are_in_sync_with_themselves_once_read() {
     made_are_in_sync(Some(Severity::Odd), "valid or odd");
 }
 

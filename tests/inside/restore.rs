@@ -17,7 +17,7 @@ use nftmesh::plan::{Operation, State, Transaction};
 use nftmesh::state::{ChainState, Snapshot, TableState};
 
 #[test]
-fn a_table_with_one_of_everything_is_copied_whole() {
+fn a_table_with_one_of_everything_is_copied_completely() {
     in_fresh_netns(|| {
         for script in EVERYTHING {
             nft_script("flush ruleset");
@@ -29,7 +29,7 @@ fn a_table_with_one_of_everything_is_copied_whole() {
 
 /// Matches insist on the protocol that a rule checks, which is an attribute that no dump says.
 #[test]
-fn rules_of_iptables_nft_are_copied_whole() {
+fn rules_of_iptables_nft_are_copied_completely() {
     // Their owners are users that only the host's root may name.
     if !support::needs_root() {
         return;
@@ -44,7 +44,7 @@ fn rules_of_iptables_nft_are_copied_whole() {
 }
 
 #[test]
-fn a_flowtable_is_copied_whole() {
+fn a_flowtable_is_copied_completely() {
     in_fresh_netns(|| {
         let taken = loads(
             "table inet t {
@@ -55,13 +55,13 @@ fn a_flowtable_is_copied_whole() {
         if taken {
             copies_are_the_same();
         } else {
-            say("SKIP: a_flowtable_is_copied_whole: this kernel has no flowtables (CONFIG_NFT_FLOW_OFFLOAD)");
+            say("SKIP: a_flowtable_is_copied_completely: this kernel has no flowtables (CONFIG_NFT_FLOW_OFFLOAD)");
         }
     });
 }
 
 #[test]
-fn what_real_rule_sets_hold_is_copied_whole() {
+fn real_rule_sets_are_copied_completely() {
     let Some(folder) = corpus("real") else { return };
     let (mut copied, mut refused) = (0, Vec::new());
     for path in files_of(&folder) {
@@ -79,7 +79,7 @@ fn what_real_rule_sets_hold_is_copied_whole() {
 }
 
 #[test]
-fn what_every_rule_of_the_corpus_is_in_the_kernel_is_copied_whole() {
+fn every_rule_of_the_corpus_is_copied_completely() {
     let Some(file) = corpus("rules.tsv") else { return };
     let rules = rules_of(&file);
     let (mut copied, mut refused) = (0, Vec::new());

@@ -33,7 +33,7 @@ fn equal(data: &[u8]) -> Expr {
 }
 
 #[test]
-fn a_check_is_left_out_only_where_lowering_makes_it_again() {
+fn a_dependency_is_omitted_only_where_lowering_adds_it_again() {
     let tcp = || Rule::new().l4proto(Protocol::TCP);
     let cases = [
         (tcp().tcp_dport(80), Rule::new().tcp_dport(80)),
@@ -66,7 +66,7 @@ fn a_check_is_left_out_only_where_lowering_makes_it_again() {
 }
 
 #[test]
-fn what_has_no_name_stays_at_its_place_and_lowers_to_itself() {
+fn unnamed_expressions_keep_their_place_and_lower_to_themselves() {
     let xt = Expr::Opaque { name: "match".into(), data: b"\x0a\0\x01\0owner\0\0\0".as_slice().into(), set: None };
     let odd = Expr::Meta { key: MetaKey(99), dreg: Register::FIRST };
     let exprs = vec![
@@ -91,7 +91,7 @@ fn what_has_no_name_stays_at_its_place_and_lowers_to_itself() {
 }
 
 #[test]
-fn a_register_that_is_not_the_readers_own_is_not_guessed() {
+fn an_unexpected_register_is_opaque_rather_than_guessed() {
     let port = Expr::Immediate { dreg: Register::FIRST, data: Bytes::from_slice(&[0, 80]) };
     let redir = |min| Expr::Redir { ports: RegisterRange { min: Some(min), max: None }, flags: 2 };
     let cases = [vec![redir(Register::FIRST)], vec![port.clone(), redir(Register::SECOND)], vec![port, Expr::Notrack]];
@@ -103,7 +103,7 @@ fn a_register_that_is_not_the_readers_own_is_not_guessed() {
 }
 
 #[test]
-fn spellings_of_others_are_read_as_what_they_mean() {
+fn programs_of_other_tools_are_raised_by_their_meaning() {
     let tcp = || program(&Rule::new().l4proto(Protocol::TCP), Family::Inet);
     let ports = [tcp(), vec![load4(0, 4), equal(&[0, 1, 0, 80])]].concat();
     assert_eq!(
@@ -125,7 +125,7 @@ fn spellings_of_others_are_read_as_what_they_mean() {
 }
 
 #[test]
-fn an_address_of_the_other_family_is_not_read() {
+fn an_address_of_another_family_stays_opaque() {
     let v6 = program(&Rule::new().ip6_saddr(std::net::Ipv6Addr::LOCALHOST), Family::Ip6);
     assert!(matches!(raised(&v6, Family::Ip).statements.as_slice(), [Statement::Opaque(_)]));
     assert!(matches!(raised(&v6, Family::Inet).statements.as_slice(), [Statement::Opaque(_)]));
@@ -134,7 +134,7 @@ fn an_address_of_the_other_family_is_not_read() {
 }
 
 #[test]
-fn the_end_of_nothing_with_which_nft_starts_a_set_says_nothing() {
+fn the_leading_end_element_that_nft_adds_is_ignored() {
     let set = Set::new("s", [DataType::Port]).interval().elements([80..=90, 65000..=65535]);
     let code = lower_set(&set).expect("a set");
     let mut elements: Vec<_> = lower_elements(&set).collect::<Result<_, _>>().expect("typed");
@@ -145,7 +145,7 @@ fn the_end_of_nothing_with_which_nft_starts_a_set_says_nothing() {
 }
 
 #[test]
-fn a_set_of_an_unknown_type_says_so() {
+fn a_set_of_an_unknown_type_is_an_error_that_names_the_type() {
     let mut code = lower_set(&Set::new("s", [DataType::Port])).expect("a set");
     code.key_type = 9;
     let error = raise_set(&"s".into(), &code, &[]).expect_err("ether_addr");
@@ -410,7 +410,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_rule_that_is_lowered_is_raised_to_its_canonical_form(rule in rule(), family in family()) {
+    fn every_lowered_rule_raises_to_its_canonical_form(rule in rule(), family in family()) {
         prop_assume!(fits(&rule, family) && !reads_no_ports(&rule));
         let exprs = program(&rule, family);
         let back = raised(&exprs, family);
@@ -420,14 +420,14 @@ proptest! {
     }
 
     #[test]
-    fn every_program_lowers_to_itself_even_in_pieces(rule in rule(), from in 0..9_usize, family in family()) {
+    fn every_program_and_every_tail_of_one_lower_back_to_themselves(rule in rule(), from in 0..9_usize, family in family()) {
         let exprs: Vec<Expr> = program(&rule, family).into_iter().skip(from).collect();
         let back = raised(&exprs, family);
         prop_assert_eq!(&program(&back, family), &exprs, "{:?}", back);
     }
 
     #[test]
-    fn one_statement_alone_comes_back_as_it_was(statement in statement()) {
+    fn a_single_statement_raises_to_a_single_statement(statement in statement()) {
         let rule = Rule::new().statement(statement);
         let back = raised(&program(&rule, Family::Inet), Family::Inet);
         prop_assert_eq!(back.statements.len(), 1, "{:?}", back);

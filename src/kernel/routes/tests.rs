@@ -39,7 +39,7 @@ fn settled() -> String {
 }
 
 #[test]
-fn a_plan_is_there_afterwards_with_our_number_and_gone_after_undo() {
+fn a_plan_is_added_with_our_protocol_number_and_undone() {
     in_namespace(|| {
         let mut routes = up();
         let before = settled();
@@ -57,7 +57,7 @@ fn a_plan_is_there_afterwards_with_our_number_and_gone_after_undo() {
 }
 
 #[test]
-fn it_equals_what_the_ip_commands_of_the_plan_do() {
+fn adding_a_plan_equals_running_its_ip_commands() {
     let without_authors =
         |state: String| state.replace(" proto 146", " proto boot").replace(" proto unspec", " proto boot");
     let mut by_hand = String::new();
@@ -91,7 +91,7 @@ fn adding_again_changes_nothing() {
 }
 
 #[test]
-fn what_others_added_counts_and_stays() {
+fn matching_entries_of_others_count_as_present_and_are_not_removed() {
     in_namespace(|| {
         let mut routes = up();
         ip("rule add fwmark 1337 lookup 133");
@@ -114,7 +114,7 @@ fn what_others_added_counts_and_stays() {
 }
 
 #[test]
-fn what_only_looks_like_it_does_not_count() {
+fn similar_entries_do_not_count_as_present() {
     let others = [
         "rule add fwmark 1337/0xffff lookup 133",
         "rule add fwmark 1337 lookup 134",
@@ -150,7 +150,7 @@ fn what_only_looks_like_it_does_not_count() {
 }
 
 #[test]
-fn a_smaller_plan_takes_away_only_what_it_does_not_want() {
+fn remove_stale_removes_only_entries_that_are_not_wanted() {
     in_namespace(|| {
         let mut routes = up();
         ip("rule add fwmark 7 lookup 133");
@@ -169,7 +169,7 @@ fn a_smaller_plan_takes_away_only_what_it_does_not_want() {
 }
 
 #[test]
-fn another_mark_and_table_replace_the_old_ones() {
+fn a_plan_with_another_mark_and_table_replaces_the_old_entries() {
     in_namespace(|| {
         let mut routes = up();
         let before = settled();
@@ -209,7 +209,7 @@ fn a_plan_that_fails_half_way_leaves_nothing() {
 }
 
 #[test]
-fn a_loopback_that_is_down_is_said_and_stays_down() {
+fn a_loopback_that_is_down_is_reported_and_left_down() {
     in_namespace(|| {
         let mut routes = RouteTable::open().expect("opens");
         let before = settled();
@@ -226,7 +226,7 @@ fn a_loopback_that_is_down_is_said_and_stays_down() {
 }
 
 #[test]
-fn ipv6_that_is_switched_off_is_unsupported_and_ipv4_still_works() {
+fn disabled_ipv6_is_unsupported_and_ipv4_still_works() {
     in_namespace(|| {
         let mut routes = up();
         sysctl("net/ipv6/conf/lo/disable_ipv6", "1");
@@ -245,7 +245,7 @@ fn ipv6_that_is_switched_off_is_unsupported_and_ipv4_still_works() {
 }
 
 #[test]
-fn the_marked_packet_is_routed_here_and_no_other() {
+fn only_packets_with_the_mark_are_routed_to_this_host() {
     in_namespace(|| {
         let mut routes = up();
         ip("link add veth0 type veth peer name veth1");
@@ -296,7 +296,7 @@ fn other_namespaces_are_not_touched() {
 }
 
 #[test]
-fn thousands_of_rules_and_routes_are_read_whole() {
+fn thousands_of_rules_and_routes_are_read_completely() {
     in_namespace(|| {
         let mut routes = up();
         let mut commands = String::new();
@@ -317,7 +317,7 @@ fn thousands_of_rules_and_routes_are_read_whole() {
 }
 
 #[test]
-fn addresses_say_where_they_are() {
+fn local_addresses_are_classified_and_listed_ipv4_first() {
     in_namespace(|| {
         let mut routes = up();
         ip("link add veth0 type veth peer name veth1");
@@ -362,7 +362,7 @@ fn without_the_capability_reading_works_and_adding_is_not_permitted() {
 }
 
 #[test]
-fn what_others_put_in_the_place_of_ours_stays() {
+fn undo_leaves_entries_that_replaced_ours() {
     in_namespace(|| {
         let mut routes = up();
         let plan = RoutePlan::new().tproxy(Families::Both, tproxy(1337, 133));

@@ -57,7 +57,7 @@ fn with_handles(words: &str) -> String {
 }
 
 #[test]
-fn a_then_b_is_b_and_b_again_is_nothing() {
+fn applying_b_after_a_gives_b_and_applying_b_again_changes_nothing() {
     in_namespace(|| {
         let kernel = RefCell::new(Kernel::open().expect("a socket"));
         let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
@@ -117,7 +117,7 @@ fn counters_and_handles_of_what_stays_survive() {
 }
 
 #[test]
-fn drift_of_every_kind_is_told_and_goes() {
+fn drift_of_every_kind_is_reported_and_removed() {
     in_namespace(|| {
         let mut kernel = Kernel::open().expect("a socket");
         kernel.apply(&counting(2)).expect("installed");
@@ -164,7 +164,7 @@ fn tables_of_others_are_not_touched() {
 }
 
 #[test]
-fn what_was_in_sync_is_asked_for_again_after_any_commit() {
+fn a_foreign_commit_is_noticed_by_the_next_apply() {
     in_namespace(|| {
         let mut kernel = Kernel::open().expect("a socket");
         kernel.apply(&counting(2)).expect("installed");
@@ -205,7 +205,7 @@ impl Drop for Stop<'_> {
 }
 
 #[test]
-fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
+fn every_apply_converges_whole_against_constant_writers() {
     const APPLIES: u16 = 1_000;
     in_namespace(|| {
         let mut kernel = Kernel::open().expect("a socket");
@@ -267,7 +267,7 @@ fn against_writers_that_never_rest_every_apply_converges_and_none_is_half() {
 }
 
 #[test]
-fn what_was_staged_is_taken_back_when_the_rest_is_refused() {
+fn staged_operations_are_undone_when_the_commit_is_refused() {
     in_namespace(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let table = |rules: Vec<Rule>| Table::new(Family::Inet, "mesh").chain(Chain::regular("c").rules(rules));

@@ -187,7 +187,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_printed_reads_back(given in prop::collection::vec(some_network(), 0..10)) {
+        fn printed_ranges_read_back(given in prop::collection::vec(some_network(), 0..10)) {
             let merged: Cidrs = given.into_iter().collect();
             prop_assert_eq!(merged.to_string().parse::<Cidrs>().expect("it was printed by us"), merged);
         }

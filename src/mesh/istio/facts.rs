@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_is_on_when_the_first_pod_address_is_ipv6_or_any_with_dual_stack() {
+    fn ipv6_follows_the_first_pod_address_or_any_with_dual_stack() {
         let cases: [(&[&str], bool, bool); 10] = [
             (&["127.0.0.1", "10.77.0.2", "::1", "fd77::2"], false, true),
             (&["127.0.0.1", "::1", "fd77::2"], true, true),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn nameservers_keep_their_order_and_nothing_is_lost() {
+    fn nameservers_keep_their_order_and_unreadable_ones_are_returned() {
         let text = "# c\nnameserver 10.0.0.10\n\tnameserver\tfd00::a\nnameserver fe80::1%eth0\nnameserver 10.0.0.10\n\
             nameserver dns.local\nnameserver\nnameservers 9.9.9.9\n#nameserver 1.1.1.1\noptions ndots:5\n";
         let Nameservers { addresses, unreadable } = parse_resolv_conf(text);

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_regular_file_of_the_size_that_was_asked_for_is_read() {
+    fn only_a_regular_file_within_the_size_limit_is_read() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
         fs::write(path("small"), b"nameserver \xff\n").expect("written");

@@ -128,7 +128,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_reads_back(text in "[a-z.+*/: \n]{0,17}") {
+        fn printed_patterns_read_back(text in "[a-z.+*/: \n]{0,17}") {
             match text.parse::<InterfacePattern>() {
                 Ok(pattern) => prop_assert_eq!(pattern.to_string().parse::<InterfacePattern>().expect("it was printed by us"), pattern),
                 Err(error) => prop_assert_eq!(error.to_string().lines().count(), 1),
@@ -136,7 +136,7 @@ mod tests {
         }
 
         #[test]
-        fn merging_keeps_what_is_matched(texts in prop::collection::vec("[ab]{1,3}[+]?", 0..8), name in "[ab]{1,4}") {
+        fn merged_patterns_match_the_same_names(texts in prop::collection::vec("[ab]{1,3}[+]?", 0..8), name in "[ab]{1,4}") {
             let given: Vec<_> = texts.iter().map(|text| pattern(text).expect("a valid pattern")).collect();
             let merged = merged(given.clone());
             prop_assert_eq!(merged.iter().any(|p| p.matches(&name)), given.iter().any(|p| p.matches(&name)), "{:?}", merged);

@@ -168,7 +168,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_printed_reads_back(given in some_ranges()) {
+        fn printed_port_ranges_read_back(given in some_ranges()) {
             let merged: PortRanges = given.into_iter().collect();
             prop_assert_eq!(merged.to_string().parse::<PortRanges>().expect("it was printed by us"), merged);
         }

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_ascend_and_an_end_of_nothing_goes() {
+    fn intervals_are_sorted_and_a_leading_end_element_is_dropped() {
         let code = SetCode { flags: NFT_SET_INTERVAL, ..SetCode::default() };
         let kernel = [(9, 0), (7, 0), (7, 1), (5, 0), (0, 1)];
         let ascending = [(5, 0), (7, 1), (7, 0), (9, 0)];
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_twice_was_torn() {
+    fn a_repeated_key_means_a_torn_dump() {
         let read = |keys: [u8; 4]| Elements { elements: keys.map(|key| element(key, 0)).to_vec(), expires: vec![] };
         assert_eq!(canonical(&SetCode::default(), read([3, 1, 3, 2])), None);
         let whole = canonical(&SetCode::default(), read([3, 1, 4, 2])).expect("no key twice");

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_says_who_it_was() {
+    fn a_commit_event_has_pid_command_and_generation() {
         let attributes =
             [attribute(1, &7u32.to_be_bytes()), attribute(2, &4711u32.to_be_bytes()), attribute(3, b"nft\0")];
         let commit = Commit { generation: Generation(7), pid: 4711, command: "nft".into(), port: 77 };
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_deleted_is_named_by_what_the_kernel_still_says() {
+    fn deletion_events_print_from_the_attributes_that_remain() {
         let (name, handle) = (|kind| attribute(kind, b"n\0"), |kind| attribute(kind, &9u64.to_be_bytes()));
         let place = attribute(1, b"t\0");
         let cases = [
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_kept() {
+    fn unreadable_messages_are_kept_as_opaque_events() {
         let unnamed = attribute(4, &9u64.to_be_bytes());
         let cut = [&attribute(1, b"t\0")[..], &[9, 0]].concat();
         let number = NFNL_SUBSYS_NFTABLES << 8;
@@ -208,7 +208,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_too_much(kind in 0u16..30, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_make_the_event_decoder_panic(kind in 0u16..30, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let events = read(&message(NFNL_SUBSYS_NFTABLES << 8 | kind, &bytes));
             prop_assert_eq!(events.len(), 1);
             events.iter().for_each(|event| drop(event.to_string()));
@@ -216,7 +216,7 @@ mod tests {
         }
 
         #[test]
-        fn no_attributes_are_too_much(
+        fn no_attributes_make_the_event_decoder_panic(
             kind in 0u16..30,
             attributes in prop::collection::vec((0u16..22, prop::collection::vec(0u8..20, 0..40)), 0..8),
         ) {

@@ -73,7 +73,7 @@ fn assembled(datagrams: &[Vec<u8>]) -> Snapshot {
 }
 
 #[test]
-fn a_dump_is_read_whole() {
+fn a_dump_is_read_completely() {
     in_namespace(|| {
         let datagrams = captured();
         // The end of each dump is no item of it.
@@ -107,7 +107,7 @@ fn a_datagram_that_is_cut_is_an_error_at_every_length() {
 }
 
 #[test]
-fn a_message_whose_length_lies_is_an_error_or_shorter() {
+fn a_truncated_message_is_an_error_or_a_shorter_message() {
     in_namespace(|| {
         let mut errors = 0;
         let mut total = 0;
@@ -130,7 +130,7 @@ fn a_message_whose_length_lies_is_an_error_or_shorter() {
 }
 
 #[test]
-fn no_changed_byte_panics_and_nothing_is_lost_in_silence() {
+fn no_changed_byte_makes_the_decoder_panic() {
     in_namespace(|| {
         let datagrams = captured();
         for (index, bytes) in datagrams.iter().enumerate() {
@@ -151,7 +151,7 @@ fn no_changed_byte_panics_and_nothing_is_lost_in_silence() {
 }
 
 #[test]
-fn an_anonymous_set_is_in_the_rule_and_nowhere_else() {
+fn an_anonymous_set_is_only_in_its_rule() {
     in_namespace(|| {
         let snapshot = assembled(&captured());
         let [table] = snapshot.tables.as_slice() else { panic!("{snapshot:#?}") };
@@ -181,7 +181,7 @@ fn send(messages: &[(u16, Vec<u8>)]) {
 }
 
 #[test]
-fn what_has_no_name_in_text_is_kept_as_it_is() {
+fn objects_whose_names_are_not_utf_8_are_kept_opaque() {
     in_namespace(|| {
         nft("table ip good { chain c { accept; }; }");
         let odd = attribute(1, b"b\xff\0");

@@ -216,7 +216,7 @@ mod tests {
     const TRACE: u16 = NFNL_SUBSYS_NFTABLES << 8 | kind::TRACE;
 
     #[test]
-    fn old_kernels_and_new_ones_say_the_same() {
+    fn messages_of_old_and_new_kernels_read_the_same() {
         let cases = [
             (vec![number(4, RETURN), verdict(NFT_CONTINUE, None)], "end"),
             (vec![number(4, RULE), verdict(NFT_CONTINUE, None)], "end"),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_is_shown_as_far_as_its_headers_go() {
+    fn a_traced_packet_prints_as_far_as_its_headers_are_known() {
         let step = [number(4, POLICY), number(16, NF_ACCEPT), number(14, 0x1337)];
         let front = [0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0];
         let ipv4 = [&front[..], &[10, 0, 0, 1, 10, 0, 0, 2]].concat();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_meaning_is_kept() {
+    fn unknown_attributes_and_unreadable_messages_are_kept() {
         let new = attribute(99, &[1, 2, 3]);
         let place = [attribute(1, b"t\0"), attribute(2, b"c\0"), number(6, 1), number(4, POLICY)];
         let policy = number(16, NF_DROP);
@@ -312,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_attributes_are_too_much(
+        fn no_attributes_make_the_trace_decoder_panic(
             attributes in prop::collection::vec((0u16..24, prop::collection::vec(0u8..20, 0..40)), 0..12),
             sensible in any::<bool>(),
         ) {
@@ -327,7 +327,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_too_much(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_make_the_trace_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let events = read(&message(TRACE, 1, std::slice::from_ref(&bytes)));
             prop_assert_eq!(events.len(), 1);
             events.iter().for_each(|event| drop(event.to_string()));

@@ -168,7 +168,7 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
 
 /// What libnftnl has a place for too.
 #[test]
-fn what_is_restored_has_the_bytes_that_libnftnl_gives_it() {
+fn every_restored_object_has_the_bytes_that_libnftnl_gives_it() {
     let userdata = vec![0, 2, b'x', 0];
     let code = SetCode {
         flags: 0x48,
@@ -212,7 +212,7 @@ fn unknown() -> Vec<u8> {
 }
 
 #[test]
-fn what_was_read_is_read_again_from_what_restores_it() {
+fn a_restored_snapshot_decodes_to_itself() {
     let opaque = || Expr::Opaque { name: "numgen".into(), data: unknown().into(), set: None };
     let key = |number: u8| Bytes::from_slice(&[number, 0, 0, 0]);
     let extras = ElementExtras { exprs: vec![opaque()], object: Some("o".into()), opaque: unknown() };
@@ -294,7 +294,7 @@ fn what_was_read_is_read_again_from_what_restores_it() {
 }
 
 #[test]
-fn elements_that_are_longer_than_a_message_go_into_the_next() {
+fn elements_are_split_over_several_messages() {
     let long = |number: u8| {
         let expr = Expr::Opaque { name: "x".into(), data: crate::testing::attribute(1, &[7; 2996]).into(), set: None };
         let extras = Some(Box::new(ElementExtras { exprs: vec![expr], ..ElementExtras::default() }));
@@ -318,7 +318,7 @@ fn a_rule_longer_than_one_attribute_is_an_error_that_names_the_limit() {
 }
 
 #[test]
-fn a_rule_with_an_xtables_match_says_its_protocol() {
+fn a_rule_with_an_xtables_match_gets_its_compat_protocol() {
     let l4 = Expr::Meta { key: crate::bytecode::MetaKey::L4PROTO, dreg: crate::bytecode::Register::FIRST };
     let cmp = |op| Expr::Cmp { sreg: crate::bytecode::Register::FIRST, op, data: Bytes::from_slice(&[6]) };
     let matches = || Expr::Opaque { name: "match".into(), data: [].into(), set: None };

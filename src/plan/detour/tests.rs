@@ -153,7 +153,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_step_is_one_moment_and_the_last_one_gives_what_is_wanted((a, b) in rulesets::pair()) {
+    fn every_step_is_atomic_and_the_last_gives_the_wanted_rule_set((a, b) in rulesets::pair()) {
         let (a, b) = (widened(a), widened(b));
         let mut machine = installed(&a);
         let mut told = String::new();

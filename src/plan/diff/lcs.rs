@@ -280,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_common_and_as_long_as_the_longest(
+        fn lcs_is_a_common_subsequence_of_maximal_length(
             a in prop::collection::vec(0..6_u32, 0..200),
             b in prop::collection::vec(0..6_u32, 0..200),
         ) {
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_backwards_have_one_in_common_and_shuffled_ones_more() {
+    fn lcs_handles_ten_thousand_reversed_or_shuffled_items() {
         let a: Vec<u32> = (0..10_000).collect();
         let backwards: Vec<u32> = a.iter().rev().copied().collect();
         let shuffled: Vec<u32> = a.iter().map(|x| x * 7919 % 10_000).collect();

@@ -29,7 +29,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_plan_from_a_to_b_gives_b_and_from_b_to_b_is_empty((a, b) in rulesets::pair()) {
+    fn a_plan_from_a_to_b_gives_b_and_a_plan_from_b_to_b_is_empty((a, b) in rulesets::pair()) {
         let mut machine = installed(&a);
         let plan = diff(&machine.held(), &b, &all()).expect("valid");
         let text = differences(&plan, &machine.held()).iter().map(ToString::to_string).collect::<String>();
@@ -48,7 +48,7 @@ fn ports(ports: &[u16]) -> Ruleset {
 }
 
 #[test]
-fn only_what_differs_is_touched_and_what_comes_stands_in_its_place() {
+fn only_differing_rules_are_touched_and_new_ones_get_their_place() {
     // Handles: the chain has 1, the rules have 2 and more.
     let cases: &[(&[u16], &[u16], &str)] = &[
         (&[1, 2, 3], &[1, 2, 3], ""),
@@ -83,7 +83,7 @@ fn only_what_differs_is_touched_and_what_comes_stands_in_its_place() {
 }
 
 #[test]
-fn what_counts_is_no_difference_what_is_said_is() {
+fn counters_are_ignored_and_comments_compared() {
     let rule =
         |rule: Rule| Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("c").rule(rule)));
     let counted = |packets| Rule::new().statement(crate::model::Statement::Counter { packets, bytes: 0 });
@@ -114,7 +114,7 @@ fn one_address_of_many_is_one_operation() {
 }
 
 #[test]
-fn a_set_that_changes_its_declaration_takes_its_rules_with_it() {
+fn a_set_with_a_changed_declaration_is_made_anew_with_its_rules() {
     let table = |set: Set| {
         let base = Chain::base("in", ChainType::Filter, Hook::Input, Priority::FILTER);
         let chain = base.rules([Rule::new().counter(), Rule::new().mark(crate::model::set("s")).accept()]);
@@ -150,7 +150,7 @@ fn a_policy_changes_in_place_a_priority_does_not() {
 }
 
 #[test]
-fn tables_of_ours_that_are_not_wanted_go_and_no_others() {
+fn only_owned_tables_that_are_not_wanted_are_deleted() {
     let mut machine = installed(&ports(&[1]));
     machine.commit(&Transaction::new().add_table(&all()[1])).expect("an empty table");
     let none = Ruleset::new();
@@ -160,7 +160,7 @@ fn tables_of_ours_that_are_not_wanted_go_and_no_others() {
 }
 
 #[test]
-fn what_is_no_rule_set_of_ours_is_made_anew() {
+fn a_table_with_other_flags_is_made_anew() {
     let mut machine = installed(&ports(&[1]));
     let dormant = ports(&[1]).tables.into_iter().map(|table| table.flags(TableFlags::DORMANT)).collect::<Ruleset>();
     let plan = diff(&machine.held(), &dormant, &[]).expect("valid");
@@ -169,7 +169,7 @@ fn what_is_no_rule_set_of_ours_is_made_anew() {
 }
 
 #[test]
-fn ten_thousand_rules_in_another_order_are_planned() {
+fn ten_thousand_reordered_rules_are_planned() {
     let rules = |shift: u32| {
         let rule = |n: u32| Rule::new().ip_daddr(std::net::Ipv4Addr::from(n * 7919 % 10_000)).counter();
         let rules = (0..10_000).map(|n| rule((n + shift) * (1 + shift)));
@@ -197,7 +197,7 @@ fn a_long_chain_of_which_nothing_stays_is_flushed_and_filled() {
 }
 
 #[test]
-fn many_rules_in_front_of_one_that_stays_are_put_where_the_kernel_finds_their_place_at_once() {
+fn many_new_rules_are_added_at_positions_the_kernel_finds_quickly() {
     let with =
         |front: &[u16], count: u16| -> Vec<u16> { front.iter().copied().chain(100..100 + count).chain([9]).collect() };
     for (front, position) in [(&[][..], Position::First), (&[1][..], Position::After(crate::model::RuleHandle(2)))] {
@@ -218,7 +218,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn long_chains_become_what_is_wanted(
+    fn plans_between_long_chains_give_the_wanted_chain(
         held in prop::collection::vec((1..20_u16, 1..60_usize), 0..6),
         wanted in prop::collection::vec((1..20_u16, 1..60_usize), 0..6),
     ) {

@@ -98,7 +98,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hashes_are_equal_where_things_are_and_nowhere_else(a in thing(), b in thing()) {
+        fn keyed_hashes_are_equal_exactly_when_values_are(a in thing(), b in thing()) {
             let key = RandomState::new();
             let mut keyed = Keyed::new(&key);
             let (of_a, of_b) = (keyed.hash(&a), keyed.hash(&b));

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_of_bytes_are_what_256_booleans_say() {
+    fn bdd_operations_agree_with_256_booleans() {
         let mut bdd = Bdd::new();
         for seed in 0..100 {
             let (a, a_set) = both(&mut bdd, seed, mixed);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_by_any_bit_takes_each_half_from_its_own_set() {
+    fn choosing_by_a_bit_combines_one_half_of_each_set() {
         let mut bdd = Bdd::new();
         for variable in 0..8 {
             let (a, a_set) = both(&mut bdd, 3, mixed);

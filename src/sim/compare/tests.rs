@@ -86,7 +86,7 @@ fn registers() -> Vec<(Vec<Input>, Vec<Cell>)> {
 }
 
 #[test]
-fn every_comparison_of_open_bytes_is_what_trying_their_values_says() {
+fn comparing_open_bytes_agrees_with_trying_their_values() {
     let ops = [CmpOp::Eq, CmpOp::Ne, CmpOp::Lt, CmpOp::Le, CmpOp::Gt, CmpOp::Ge];
     for (inputs, cells) in registers() {
         for data in [[0x10, 0x01, 0x7e], [0x2c, 0x07, 0xff], [0, 0, 0]] {
@@ -104,7 +104,7 @@ fn every_comparison_of_open_bytes_is_what_trying_their_values_says() {
 }
 
 #[test]
-fn every_lookup_of_open_bytes_is_what_trying_their_values_says() {
+fn looking_up_open_bytes_agrees_with_trying_their_values() {
     let port = |low, high| Element::new(Interval { low: Value::Port(low), high: Value::Port(high) });
     let integer = DataType::Integer { bytes: 1 };
     let byte = |low, high| Interval { low: Value::Integer(low), high: Value::Integer(high) };
@@ -134,7 +134,7 @@ fn every_lookup_of_open_bytes_is_what_trying_their_values_says() {
 }
 
 #[test]
-fn the_boxes_of_a_name_hold_only_names() {
+fn boxes_of_interface_names_contain_only_valid_names() {
     let (explorer, boxes) = boxes(|explorer| {
         let cells: Vec<Cell> = (0..16).map(|byte| explorer.cell(Input::Iifname, byte)).collect();
         explorer.compare(&cells, CmpOp::Eq, b"eth0\0\0\0\0\0\0\0\0\0\0\0\0").expect("it can be decided")
@@ -164,7 +164,7 @@ fn first_line(compared: &Comparison) -> String {
 }
 
 #[test]
-fn what_is_said_otherwise_is_equivalent_and_what_differs_is_shown() {
+fn equal_rule_sets_are_equivalent_and_others_get_a_counterexample() {
     let tcp = || Rule::new().l4proto(Protocol::TCP);
     let copy = || Rule::new().set_ct_mark(MarkValue::copy(crate::model::MarkKey::Meta));
     let new = || Rule::new().ct_state(CtState::NEW);
@@ -225,7 +225,7 @@ fn what_is_said_otherwise_is_equivalent_and_what_differs_is_shown() {
 }
 
 #[test]
-fn a_rate_is_no_difference_until_something_follows_from_it() {
+fn a_rate_matters_only_when_its_result_has_an_effect() {
     let often = || {
         Statement::Limit(Limit {
             rate: 5,
@@ -249,7 +249,7 @@ fn a_rate_is_no_difference_until_something_follows_from_it() {
 }
 
 #[test]
-fn what_is_left_out_may_differ_and_is_counted() {
+fn excluded_packets_may_differ_and_are_counted() {
     let (a, b) = (output(vec![Rule::new().skuid(7).drop()]), output(vec![]));
     let seven = Rule::new().skuid(7);
     let said = |compare: Compare<'_>| first_line(&compare.run());
@@ -263,7 +263,7 @@ fn what_is_left_out_may_differ_and_is_counted() {
 }
 
 #[test]
-fn an_exclusion_from_tracking_differs_unless_it_takes_back_what_only_its_own_side_switched_on() {
+fn notrack_is_no_difference_only_where_its_own_rules_enable_tracking() {
     let raw = |rules: Vec<Rule>| Chain::base("raw", ChainType::Filter, Hook::Output, Priority::RAW).rules(rules);
     let looks = || Chain::base("f", ChainType::Filter, Hook::Output, Priority::FILTER).rule(Rule::new().ct_mark(1));
     let rules = |chains: Vec<Chain>| {
@@ -284,7 +284,7 @@ fn an_exclusion_from_tracking_differs_unless_it_takes_back_what_only_its_own_sid
 
 /// Cases that a comparison once considered the same, or could not decide.
 #[test]
-fn no_packet_that_can_come_is_left_out() {
+fn differences_in_rare_packets_are_found() {
     let set = |mark| MarkValue::Constant(mark);
     let base = |of, hook, priority, rules: Vec<Rule>| Chain::base(name(priority), of, hook, priority).rules(rules);
     let filter = |hook, priority, rules| base(ChainType::Filter, hook, priority, rules);

@@ -77,7 +77,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn packets_in_parts_are_compared_as_packets_at_once(
+    fn a_comparison_in_parts_agrees_with_one_of_the_whole(
         numbers in prop::collection::vec(0..34_560_u32, 8..22),
         (at, to, swap) in (0..22_usize, 0..34_560_u32, any::<bool>()),
         hook in prop::sample::select(vec![Hook::Forward, Hook::Output, Hook::Prerouting]),

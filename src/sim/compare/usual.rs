@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_the_number_of_its_bytes_whatever_their_order() {
+    fn values_become_numbers_in_their_own_byte_order() {
         assert_eq!(name_number(b"lo").to_be_bytes().first_chunk(), Some(b"lo\0"));
         assert_eq!(number(Input::Mark, &7_u32.to_ne_bytes()), 7);
         assert_eq!(number(Input::Dport, &[1, 2]), 0x0102);

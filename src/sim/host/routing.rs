@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_keeps_its_own_addresses_and_sends_the_rest_out_of_eth0() {
+    fn a_pod_delivers_its_own_addresses_and_sends_others_out_of_eth0() {
         let cases = [
             ("10.77.0.2", Target::Local, AddrType::LOCAL),
             ("127.8.9.1", Target::Local, AddrType::LOCAL),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_routed_by_its_table_and_throw_goes_back() {
+    fn a_mark_selects_its_table_and_throw_continues_with_the_next_rule() {
         let host = pod().rule(PolicyRule::mark(IpFamily::Ipv4, 7, 99)).local_table(IpFamily::Ipv4, 99);
         let host = host.route(Route::new("9.0.0.0/8".parse().expect("a network"), 0).table(99).kind(THROW));
         let cases = [("8.8.8.8", 7, Target::Local), ("8.8.8.8", 6, Target::Out(2)), ("9.9.9.9", 7, Target::Out(2))];
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_gives_the_address_that_fits_the_destination() {
+    fn the_address_of_an_interface_fits_the_destination() {
         let cases = [("8.8.8.8", "10.77.0.2"), ("2001:db8::1", "fd77::2"), ("fe80::9", "fe80::5")];
         for (destination, own) in cases {
             assert_eq!(pod().masqueraded(2, ip(destination)), Some(ip(own)), "{destination}");

@@ -114,7 +114,7 @@ mod tests {
     use crate::sim::packet::Interface;
 
     #[test]
-    fn the_way_back_is_asked_for_as_the_switches_say() {
+    fn sources_are_checked_as_rp_filter_and_accept_local_demand() {
         let net = |text: &str| text.parse().expect("a network");
         let host = |checks: Option<SourceChecks>| {
             let link = |index, name, address| Link { checks, ..Link::new(Interface::new(index, name), [net(address)]) };

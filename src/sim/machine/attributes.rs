@@ -424,7 +424,7 @@ fn run(expr: &Expr, tracking: Tracking) -> Option<Left> {
 }
 
 #[test]
-fn every_attribute_of_every_expression_is_obeyed_or_not_told_or_has_a_reason() {
+fn every_attribute_is_obeyed_or_cannot_be_told_or_has_a_reason() {
     let mut excused = BTreeSet::new();
     let mut tried = 0;
     let mut last = None;
@@ -453,7 +453,7 @@ fn every_attribute_of_every_expression_is_obeyed_or_not_told_or_has_a_reason() {
 
 /// Chains of devices that packets may skip consist of these: see [`is_harmless`].
 #[test]
-fn an_expression_that_is_taken_for_harmless_changes_no_packet_whatever_its_attributes() {
+fn expressions_considered_harmless_change_no_packet() {
     let table = TableState::bare(TableId::new(Family::Netdev, "t"), 0);
     let (mut harmless, mut last) = (0, None);
     while let Some(expr) = sample(last.as_ref()) {

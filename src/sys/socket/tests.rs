@@ -69,7 +69,7 @@ fn a_send_may_have_exactly_the_bytes_that_are_allowed() {
 }
 
 #[test]
-fn room_for_replies_is_what_was_asked_for() {
+fn the_receive_buffer_has_the_requested_size() {
     in_namespace(|| {
         let socket = NetlinkSocket::open(Bus::Route).expect("opens");
         for bytes in [8_192, 400_000, 20_000] {
@@ -122,7 +122,7 @@ fn a_datagram_longer_than_the_buffer_is_not_cut() {
 }
 
 #[test]
-fn what_another_process_sends_is_not_taken_for_the_kernels() {
+fn datagrams_from_other_processes_are_ignored() {
     in_namespace(|| {
         let socket = NetlinkSocket::open(Bus::Usersock).expect("opens");
         let other = NetlinkSocket::open(Bus::Usersock).expect("opens");
@@ -162,7 +162,7 @@ fn a_group_delivers_the_events_of_this_namespace() {
 }
 
 #[test]
-fn no_child_that_starts_while_a_socket_is_opened_holds_it() {
+fn no_child_process_inherits_a_socket() {
     // Sockets that this program inherited are inherited again.
     let inherited = sockets("self");
     let done = AtomicBool::new(false);
@@ -198,7 +198,7 @@ fn sockets(process: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_wait_goes_on_after_a_signal() {
+fn a_wait_continues_after_a_signal() {
     in_namespace(|| {
         let events = NetlinkSocket::open(Bus::Route).expect("opens");
         // RTNLGRP_LINK

@@ -19,7 +19,7 @@ fn long() -> Ruleset {
 }
 
 #[test]
-fn nothing_is_lost_when_signals_arrive_in_a_long_commit_and_a_long_read() {
+fn signals_during_a_long_commit_and_a_long_read_lose_nothing() {
     in_namespace(|| {
         let wanted = long();
         let (mut kernel, mut others) = (Kernel::open().expect("a socket"), Kernel::open().expect("a socket"));
@@ -48,7 +48,7 @@ fn nothing_is_lost_when_signals_arrive_in_a_long_commit_and_a_long_read() {
 }
 
 #[test]
-fn a_refusal_arrives_whole_when_signals_arrive() {
+fn signals_do_not_cut_a_refusal() {
     in_namespace(|| {
         let table = TableId::new(Family::Ip, "long");
         let mut kernel = Kernel::open().expect("a socket");

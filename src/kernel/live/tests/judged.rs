@@ -109,7 +109,7 @@ fn kind(problem: &Problem) -> String {
 }
 
 #[test]
-fn what_is_refused_cannot_be_and_what_is_odd_is_taken() {
+fn the_kernel_refuses_refused_faults_and_accepts_odd_ones() {
     in_namespace(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let (mut wrong, mut seen) = (BTreeMap::new(), BTreeMap::<String, BTreeSet<bool>>::new());
@@ -147,7 +147,7 @@ fn what_is_refused_cannot_be_and_what_is_odd_is_taken() {
 const MADE: u64 = 300;
 
 #[test]
-fn what_validates_is_taken_and_what_the_kernel_takes_validates_or_has_a_reason() {
+fn validation_and_kernel_agree_on_generated_rule_sets_or_a_reason_is_listed() {
     in_namespace(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let (mut state, mut counts) = (1_u64, [0; 3]);

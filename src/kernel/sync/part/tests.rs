@@ -45,7 +45,7 @@ fn alike(remembers: &mut Kernel, reads: &mut Kernel, wanted: &Ruleset, ours: &[T
 }
 
 #[test]
-fn what_is_remembered_makes_the_plan_that_a_new_snapshot_makes() {
+fn plans_from_memory_equal_plans_from_a_new_snapshot() {
     in_namespace(|| {
         let remembers = RefCell::new(Kernel::open().expect("a socket"));
         in_namespace(move || {
@@ -117,7 +117,7 @@ fn questions(kernel: &mut Kernel, work: impl FnOnce(&mut Kernel)) -> u32 {
 }
 
 #[test]
-fn one_endpoint_of_many_is_read_by_itself() {
+fn a_change_of_one_endpoint_reads_only_what_it_needs() {
     const COUNT: u32 = 500;
     in_namespace(|| {
         let mut kernel = Kernel::open().expect("a socket");
@@ -153,7 +153,7 @@ fn stays(chains: impl IntoIterator<Item = Chain>) -> Ruleset {
 }
 
 #[test]
-fn faults_that_a_change_makes_where_nothing_changed_are_refused_before_anything_is_sent() {
+fn faults_in_unchanged_parts_are_found_before_anything_is_sent() {
     let jump = |to: &str| Rule::new().jump(to);
     let base = |to: &str| Chain::base("in", ChainType::Filter, Hook::Input, Priority::FILTER).rule(jump(to));
     let masquerade = || Chain::regular("masquerade").rule(Rule::new().masquerade());
@@ -196,7 +196,7 @@ fn faults_that_a_change_makes_where_nothing_changed_are_refused_before_anything_
 }
 
 #[test]
-fn what_is_odd_is_told_with_every_change_as_if_nothing_were_remembered() {
+fn warnings_are_complete_whatever_is_remembered() {
     let odd = |index: u8| Rule::new().accept().comment(format!("{index}")).counter();
     let chain = |rule: Rule| Chain::regular("x").rule(rule);
     in_namespace(move || {
@@ -219,7 +219,7 @@ fn what_is_odd_is_told_with_every_change_as_if_nothing_were_remembered() {
 }
 
 #[test]
-fn elements_that_expire_are_looked_at_each_time() {
+fn sets_with_expiring_elements_are_read_at_every_apply() {
     in_namespace(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let element = Element::new(Value::Ipv4(Ipv4Addr::LOCALHOST));
@@ -235,7 +235,7 @@ fn elements_that_expire_are_looked_at_each_time() {
 }
 
 #[test]
-fn a_stage_that_fails_or_is_overtaken_leaves_nothing_remembered() {
+fn a_failed_or_overtaken_stage_discards_the_memory() {
     let nets = |count: u32| {
         let net = |index| ipnetwork::Ipv4Network::new(Ipv4Addr::from_bits(index << 8), 24).expect("a prefix");
         let elements = (0..count).map(|index| Element::new(ipnetwork::IpNetwork::V4(net(index))));

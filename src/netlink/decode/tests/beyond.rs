@@ -96,7 +96,7 @@ fn beyond() -> Vec<(&'static str, u16, Vec<Vec<u8>>)> {
 }
 
 #[test]
-fn what_nobody_knows_yet_stays_as_it_is() {
+fn unknown_attributes_are_kept_and_cause_no_plan() {
     let ours = [TableId::new(Family::Inet, "t")];
     for (what, kind, attributes) in beyond() {
         let snapshot = read(&[(kind, attributes)]);
@@ -110,7 +110,7 @@ fn what_nobody_knows_yet_stays_as_it_is() {
 }
 
 #[test]
-fn a_table_is_changed_around_what_nobody_knows_yet() {
+fn a_table_with_unknown_attributes_is_changed_around_them() {
     let ours = [TableId::new(Family::Inet, "t")];
     for (what, kind, attributes) in beyond() {
         let snapshot = read(&[(kind, attributes)]);

@@ -28,7 +28,7 @@ fn commented(lengths: &[usize]) -> Transaction {
 }
 
 #[test]
-fn a_message_ends_in_front_of_an_element_for_which_too_little_is_left() {
+fn a_message_ends_before_an_element_without_enough_space() {
     // The last place where one may begin, and the next.
     let last = (LIST - ELEMENT) / 4 * 4;
     let full = [276; 234];
@@ -40,7 +40,7 @@ fn a_message_ends_in_front_of_an_element_for_which_too_little_is_left() {
 }
 
 #[test]
-fn every_element_is_in_one_message_and_no_message_is_longer_than_its_length_can_say() {
+fn every_element_is_sent_once_and_no_element_list_is_too_long() {
     for bytes in [16, 24, 52, 100, 104, 148, 276] {
         // As many as go into three messages and a bit.
         let count = 3 * (LIST - ELEMENT) / bytes + 5;
@@ -81,7 +81,7 @@ fn taken(lengths: &[usize]) -> (usize, usize) {
 }
 
 #[test]
-fn an_element_longer_than_what_is_left_goes_into_the_next_message_whole() {
+fn an_element_that_does_not_fit_starts_the_next_message() {
     let half = 32_748;
     for (lengths, expected) in [
         (vec![half, LIST - half], (2, LIST)),

@@ -43,7 +43,7 @@ fn holds(spans: &[Span], packet: [u128; 2]) -> bool {
 
 proptest! {
     #[test]
-    fn every_packet_is_in_one_part_with_every_rule_that_can_hold_for_it(items in items(), few in 0..9_usize) {
+    fn every_packet_is_in_one_part_with_every_rule_that_can_match_it(items in items(), few in 0..9_usize) {
         let Some(mut cutter) = Cutter::new(items, few) else { return Ok(()) };
         let mut parts = Vec::new();
         while let Some(part) = cutter.next() {
@@ -62,7 +62,7 @@ proptest! {
     }
 
     #[test]
-    fn an_interval_holds_its_numbers_and_no_others(low in 0..NUMBERS, length in 0..NUMBERS) {
+    fn an_interval_contains_exactly_its_numbers(low in 0..NUMBERS, length in 0..NUMBERS) {
         for input in INPUTS {
             let bytes = input.bytes();
             let mut bdd = Bdd::new();
@@ -80,7 +80,7 @@ proptest! {
 /// The quality of a cut is not a matter of correctness, but where much can be gained there must be
 /// one.
 #[test]
-fn rules_for_one_number_each_are_cut_until_few_are_left() {
+fn rules_for_one_number_each_are_cut_into_small_parts() {
     let item = |number| {
         let spans = [Span { input: Input::Dport, low: number, high: number }].into_iter().collect();
         Item { side: 0, chain: ChainAt::default(), rule: 0, element: None, spans }

@@ -31,17 +31,17 @@ pub struct ElementCode {
     pub timeout: Option<u64>,
     /// The comment, as userdata.
     pub userdata: Vec<u8>,
-    /// Parts that this crate never creates.
+    /// Statements and other parts that few elements have.
     pub extras: Option<Box<ElementExtras>>,
 }
 
-/// Parts that elements created by this crate do not have.
+/// Parts that few elements have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
 pub struct ElementExtras {
     /// Statements of the element: a counter, a limit.
     pub exprs: Vec<Expr>,
-    /// The stateful object it maps to.
+    /// The stateful object it maps to; only elements read from a kernel have one.
     pub object: Option<Name>,
     /// Attributes that this crate does not understand, as the kernel gave them.
     pub opaque: Vec<u8>,
@@ -162,7 +162,7 @@ fn lower_element(
     Ok(code)
 }
 
-/// Returns an element with nothing but its (empty) key.
+/// Returns an element with an empty key and nothing else.
 fn bare() -> ElementCode {
     let (key, userdata) = (Bytes::new(), Vec::new());
     ElementCode { key, key_end: None, flags: 0, data: None, timeout: None, userdata, extras: None }

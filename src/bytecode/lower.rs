@@ -106,7 +106,7 @@ pub fn lower(rule: &Rule, family: Family, sets: &(impl Sets + ?Sized)) -> Result
     Ok(program)
 }
 
-/// As [`lower`], in place of what the program was, in the same memory.
+/// Like [`lower`], but replaces the contents of `program` and reuses its memory.
 pub(crate) fn lower_into(
     program: &mut Program,
     rule: &Rule,

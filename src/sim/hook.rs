@@ -34,7 +34,7 @@ pub(crate) enum Decider {
 pub(crate) trait Listener {
     /// A base chain is entered.
     fn chain(&mut self, _chain: &Arc<ChainId>, _base: &Base, _flow: &Flow) {}
-    /// A rule ran, and left `flow` as it is.
+    /// A rule ran; `flow` is the state after it.
     fn rule(&mut self, _rule: &Arc<RuleLine>, _ran: &Ran, _flow: &Flow) {}
     /// No rule of a base chain decided.
     fn policy(&mut self, _chain: &Arc<ChainId>, _policy: Policy, _flow: &Flow) {}

@@ -28,7 +28,7 @@ use crate::xt::Question;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tracked {
     Connection(Attached),
-    /// It could begin a connection, but belongs to none.
+    /// It neither begins a connection nor belongs to one.
     Invalid,
     #[default]
     Nothing,

@@ -49,7 +49,7 @@ pub struct Situation {
 }
 
 impl Situation {
-    /// Returns a packet that begins a connection.
+    /// Returns the situation of a packet that begins a connection.
     #[must_use]
     pub fn new(packet: Packet) -> Self {
         Situation {

@@ -20,7 +20,7 @@ use crate::model::{ChainKind, Element, ElementData, Name, SetRef, Statement, Ver
 /// gotos count like jumps.
 const DEPTH: usize = 16;
 
-/// So many circles are reported: each may go through all chains.
+/// The most loops that are reported: each may pass through all chains.
 const CIRCLES: usize = 100;
 
 pub(super) struct Graph {

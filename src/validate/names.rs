@@ -36,7 +36,7 @@ fn text(at: At<'_>, text: &'static str, value: &str, max: usize, faults: &mut Ve
     if value.len() > max {
         at.report(faults, Problem::TooLong { text, bytes: value.len(), max });
     }
-    // Nearly all are of plain letters, which is seen many at once.
+    // Nearly all text is printable ASCII, for which many bytes are checked at once.
     let is_odd = |byte: u8| !matches!(byte, b' '..=b'~') | (byte == b'"');
     if !value.bytes().fold(false, |any, byte| any | is_odd(byte)) {
         return;

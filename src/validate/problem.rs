@@ -123,9 +123,9 @@ pub enum Problem {
     /// An interface that is not known where the rule runs.
     #[error("no packet has one at {}{}; {} is known at {}", .hook.name(), Through(.through), .field.name(), Hooks(.known, ", "))]
     InterfaceUnknown {
-        /// The hook where the rule runs.
+        /// The field.
         field: Field,
-        /// Where the rule runs.
+        /// The hook where the rule runs.
         hook: Hook,
         /// The chains from the base chain to this one.
         through: Vec<Name>,

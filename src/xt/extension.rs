@@ -72,7 +72,7 @@ fn append(data: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 const UNSPEC: u16 = 0;
-/// Fits in the 16 bits of an attribute's length.
+/// The longest value; its length fits in the 16 bits of an attribute.
 const LONGEST: usize = 65_000;
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(crate) use extension::{Extension, write_options};
 use info::Info;
 pub(crate) use questions::{Answers, Asked, Beyond, End, OfConnection, Question, ReversePath};
 
-/// What an extension does.
+/// The meaning of an extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// Matches when all of these hold.

@@ -1,4 +1,4 @@
-//! The comparison at one hook for packets of one family, class by class.
+//! Compares two rule sets at one hook for packets of one family, class by class.
 
 use super::certain::{self, Last};
 use super::counterexample::Counterexample;
@@ -21,18 +21,18 @@ use crate::sim::rules::{RuleCode, Rules};
 /// A comparison at one hook, for packets of one family.
 pub(super) struct AtHook<'a> {
     pub(super) of: &'a Compare<'a>,
-    /// Both sides, each in the namespace of both.
+    /// Both sides, each in a namespace that contains both.
     pub(super) a: &'a Rules,
     pub(super) b: &'a Rules,
-    /// The same, where `a` and `b` are what counts for a part of the packets.
+    /// The full rule sets, if `a` and `b` contain only the rules for a part of the packets.
     pub(super) whole: [&'a Rules; 2],
     pub(super) hook: Hook,
     pub(super) family: IpFamily,
     pub(super) outside: &'a [LeftOut],
     pub(super) most: usize,
-    /// Rules exclude packets from tracking on their way out.
+    /// Whether rules exclude packets from tracking on their way out.
     pub(super) excludes: bool,
-    /// What remembers earlier packets here.
+    /// The rules that remember earlier packets here.
     pub(super) remembering: &'a [Remembering; 2],
 }
 
@@ -41,14 +41,14 @@ pub(super) enum Found {
     Same {
         classes: usize,
         outside: usize,
-        /// Some packets may be excluded here from tracking that would have taken them up.
+        /// Whether packets may be excluded here from tracking that would have accepted them.
         excludes: bool,
         memory: Box<Memory>,
         doubt: Option<CannotTell>,
     },
 }
 
-/// What was found so far.
+/// The results so far.
 #[derive(Default)]
 struct Tally {
     classes: usize,
@@ -57,11 +57,11 @@ struct Tally {
     excludes: bool,
     memory: Memory,
     steps: u64,
-    /// How much is done, where there are parts.
+    /// The share that is done, if there are parts.
     share: Option<f64>,
 }
 
-/// Why to go no further.
+/// Why the exploration stops.
 enum Stop {
     Differs(Box<Counterexample>),
     TooMany,
@@ -87,7 +87,7 @@ impl AtHook<'_> {
                 (doubt, excludes) = (Some(CannotTell::new(reason)), true);
             }
         }
-        // Those that did not run may be.
+        // Packets that were not run may be excluded.
         excludes |= outside > 0 || doubt.is_some();
         Found::Same { classes, outside, excludes, memory: Box::new(memory), doubt }
     }
@@ -97,13 +97,13 @@ impl AtHook<'_> {
         Explorer::new(self.hook, self.family, is_header_read, self.excludes)
     }
 
-    /// Part by part, each with the rules that can hold there.
+    /// Explores part by part, each with the rules that can match there.
     fn parts(&self, parts: &mut Parts<'_>, tally: &mut Tally) -> Result<(), Stop> {
         let mut explorer = self.explorer();
-        // Sets are told apart by their address, so that they stay as long as the explorer.
+        // Sets are identified by their address, so they are kept as long as the explorer.
         let mut kept = Vec::new();
-        // Nodes that a new explorer has when it has seen a part: those of large sets, which are not made
-        // anew for a few.
+        // The nodes that a new explorer has after one part: those of large sets, which are not
+        // worth building again for a few others.
         let mut first = 0;
         while let Some(part) = parts.cutter.next() {
             if explorer.bdd.len() > MOST_NODES + 2 * first {
@@ -133,7 +133,7 @@ impl AtHook<'_> {
         Ok(())
     }
 
-    /// Everything that the explorer has to do.
+    /// Explores all boxes of the explorer.
     fn places(&self, explorer: &mut Explorer, tally: &mut Tally) -> Result<(), Stop> {
         while let Some(place) = explorer.todo.pop() {
             if tally.classes + tally.outside >= self.most || tally.steps + explorer.steps > MOST_STEPS {
@@ -184,7 +184,7 @@ impl AtHook<'_> {
         Ok(false)
     }
 
-    /// Runs the packets of the place where the explorer is, or a part of them, through both sides.
+    /// Runs the packets of the explorer's box, or a part of them, through both sides.
     fn class(&self, explorer: &mut Explorer) -> Result<Option<Box<Counterexample>>, CannotTell> {
         let (of_a, of_b) = (self.run(Side::A, explorer)?, self.run(Side::B, explorer)?);
         let Some(at) = self.difference(explorer, &of_a, &of_b) else {
@@ -232,8 +232,8 @@ impl AtHook<'_> {
         Ok(Outcome { passed: passed?, flow, last: last.0 })
     }
 
-    /// What ended alike is the same, unless that was not the end, or was found with an address that
-    /// both sides chose each for itself.
+    /// Checks that the same end is the same result: not if the packet was queued and goes on later,
+    /// or if an address was tested that each side chose for itself.
     fn sameness(&self, explorer: &Explorer, a: &Outcome, b: &Outcome) -> Result<(), CannotTell> {
         if explorer.mixes_given() {
             return Err(CannotTell::new(format!(
@@ -242,8 +242,8 @@ impl AtHook<'_> {
             )));
         }
         let (Passed::Queued(_, rule), Some(a), Some(b)) = (&a.passed, &a.last, &b.last) else { return Ok(()) };
-        // A program that accepts sends it on through the rest of the chains (nf_reinject,
-        // net/netfilter/nfnetlink_queue.c, v6.12).
+        // A user-space program that accepts a packet sends it on through the remaining chains
+        // (nf_reinject, net/netfilter/nfnetlink_queue.c, v6.12).
         let is_free = self.remembering.iter().all(Remembering::is_nothing);
         if is_free && self.a.is_same_behind(a, self.b, b, self.hook, self.family) {
             return Ok(());
@@ -262,7 +262,7 @@ impl AtHook<'_> {
         Comparer { bdd, domains: Some(domains), hook, family, tracks: self.tracks(), status, dport }.difference(a, b)
     }
 
-    /// One packet of the place, run once more.
+    /// Chooses one packet of the box and runs it again.
     fn witness(&self, explorer: &mut Explorer, at: &Where) -> Result<Box<Counterexample>, CannotTell> {
         let Explorer { bdd, frame, here, hook, family, .. } = explorer;
         let witness = Witness { bdd, frame, hook: *hook, family: *family, domains: here.domains };
@@ -283,7 +283,7 @@ impl AtHook<'_> {
     }
 }
 
-/// Whether everything that a rule asks holds.
+/// Returns whether all matches of a rule hold.
 fn matches(hook: Hook, code: &RuleCode, explorer: &mut Explorer) -> Result<bool, CannotTell> {
     explorer.begin(Side::A);
     let mut flow = Flow::new(explorer);
@@ -291,8 +291,8 @@ fn matches(hook: Hook, code: &RuleCode, explorer: &mut Explorer) -> Result<bool,
     Ok(!matches!(Machine::new(hook, explorer, &mut flow).run(code)?, Ran::Broke { .. }))
 }
 
-/// Questions about open packets; far more than any rule sets need that were made by people.
+/// The most questions about open packets; far more than any rule set written by people needs.
 const MOST_STEPS: u64 = 1 << 32;
-/// Nodes of diagrams that are kept from one part to the next besides those of large sets: as many
-/// as a processor keeps at hand.
+/// The most nodes that are kept from one part to the next besides those of large sets: about as
+/// many as fit in a processor's cache.
 const MOST_NODES: usize = 1 << 16;

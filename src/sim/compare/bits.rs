@@ -1,8 +1,8 @@
-//! From registers with open bytes to sets of values of an input: which of them make a comparison
-//! true.
+//! Converts tests of registers with open bytes to sets of values of an input: the values for which
+//! the test holds.
 //!
-//! Bits of an input are variables in the order of its number: most significant first, whatever the
-//! order of the bytes in memory.
+//! Bits of an input are variables in the order of its number: most significant first, regardless of
+//! the byte order in memory.
 
 use super::bdd::{Bdd, Node};
 use crate::sim::cells::{Cell, Input};
@@ -11,7 +11,7 @@ use crate::sim::cells::{Cell, Input};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bit {
     Known(bool),
-    /// The bit of an input, or its opposite.
+    /// The bit of an input, or its inverse.
     Open {
         input: Input,
         variable: u8,
@@ -19,7 +19,7 @@ pub(super) enum Bit {
     },
 }
 
-/// Bits of cells, most significant first.
+/// Returns the bits of cells, most significant first.
 pub(super) fn bits(cells: &[Cell]) -> impl DoubleEndedIterator<Item = Bit> + ExactSizeIterator {
     let of = |at: usize| (cells.get(at / 8).copied().unwrap_or(Cell::Known(0)), u8::try_from(at % 8).unwrap_or(0));
     (0..cells.len() * 8).map(of).map(|(cell, place)| bit(cell, place))
@@ -42,7 +42,7 @@ fn is_reversed(input: Input) -> bool {
     input.is_host_order() && cfg!(target_endian = "little")
 }
 
-/// The number that bytes of an input are, as they are loaded.
+/// Returns the number that the bytes of an input represent, as they are loaded.
 pub(super) fn number(input: Input, bytes: &[u8]) -> u128 {
     let bytes = bytes.iter().take(input.bytes());
     let join = |number: u128, byte: &u8| number << 8 | u128::from(*byte);
@@ -53,7 +53,7 @@ pub(super) fn width(input: Input) -> u32 {
     u32::try_from(input.bytes()).unwrap_or(0) * 8
 }
 
-/// Pieces of which each is of one input, or known.
+/// Splits cells into pieces that are each of one input, or known.
 pub(super) fn pieces(cells: &[Cell]) -> Vec<(Option<Input>, std::ops::Range<usize>)> {
     let mut pieces: Vec<(Option<Input>, std::ops::Range<usize>)> = Vec::with_capacity(1);
     for (at, cell) in cells.iter().enumerate() {
@@ -72,7 +72,7 @@ pub(super) fn pieces(cells: &[Cell]) -> Vec<(Option<Input>, std::ops::Range<usiz
     pieces
 }
 
-/// When cells of one input are these bytes.
+/// Returns the values for which cells of one input equal these bytes.
 pub(super) fn equal(bdd: &mut Bdd, cells: &[Cell], data: &[u8]) -> Node {
     bits(cells).zip(data_bits(data)).rev().fold(Node::ALL, |rest, (bit, wanted)| match bit {
         Bit::Known(known) if known == wanted => rest,
@@ -82,7 +82,8 @@ pub(super) fn equal(bdd: &mut Bdd, cells: &[Cell], data: &[u8]) -> Node {
     })
 }
 
-/// When cells of one input come before these bytes; `or_equal`: or are them.
+/// Returns the values for which cells of one input come before these bytes; `or_equal` is
+/// [`Node::ALL`] to include equal ones.
 pub(super) fn before(bdd: &mut Bdd, cells: &[Cell], data: &[u8], or_equal: Node) -> Node {
     bits(cells).zip(data_bits(data)).rev().fold(or_equal, |rest, (bit, than)| match bit {
         Bit::Known(known) if known == than => rest,
@@ -101,7 +102,7 @@ pub(super) fn before(bdd: &mut Bdd, cells: &[Cell], data: &[u8], or_equal: Node)
     })
 }
 
-/// When cells of one input lie between both, included.
+/// Returns the values for which cells of one input lie between both, included.
 pub(super) fn between(bdd: &mut Bdd, cells: &[Cell], low: &[u8], high: &[u8]) -> Node {
     if low == high {
         return equal(bdd, cells, low);

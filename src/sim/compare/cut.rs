@@ -1,12 +1,11 @@
-//! Many rules that look for different packets: the packets are cut into parts, each with the few
-//! rules that can hold for some of them.
+//! Cuts the packets into parts when there are many rules for different packets: each part has the
+//! few rules that can match some of its packets.
 //!
 //! Classes of packets are found by running them through the rules ([`explorer`](super::explorer)),
-//! which takes the square of the number of rules where each makes a class of its own. So a box of
-//! packets is halved where many rules look at one side or the other, until few are left or nothing
-//! is won by another cut. A part is what lies between two numbers of some inputs; the rules of a
-//! part are those whose [`spans`](super::spans) meet it, and all others do nothing to any of its
-//! packets.
+//! which takes quadratic time if each rule makes a class of its own. So a box of packets is halved
+//! where many rules match on only one side of the cut, until few rules are left or another cut
+//! gains nothing. A part is bounded by two numbers for some inputs; its rules are those whose
+//! [`spans`](super::spans) meet it, and all other rules have no effect on any of its packets.
 
 #[cfg(test)]
 mod tests;
@@ -18,12 +17,12 @@ use super::spans::{Span, Spans, most};
 use crate::sim::cells::{Cell, Input};
 use crate::sim::line_up::ChainAt;
 
-/// Parts still to do.
+/// The parts still to do.
 pub(super) struct Cutter {
-    /// Rules and elements of what is long, in their order.
+    /// The rules and elements of long chains and maps, in their order.
     pub(super) items: Vec<Item>,
     todo: Vec<Excerpt>,
-    /// So many are few.
+    /// The number of items that needs no cut.
     few: usize,
 }
 
@@ -33,22 +32,22 @@ pub(super) struct Item {
     pub(super) side: usize,
     pub(super) chain: ChainAt,
     pub(super) rule: usize,
-    /// Of an element: the number of the map, and of the element in it.
+    /// For an element, the index of the map, and of the element in it.
     pub(super) element: Option<(usize, usize)>,
     pub(super) spans: Spans,
 }
 
-/// Packets between some numbers, and what can hold for them.
+/// Packets between some numbers, and the items that can match them.
 #[derive(Debug)]
 pub(super) struct Excerpt {
     spans: Vec<Span>,
     pub(super) items: Vec<u32>,
-    /// How much of the whole it is, by the number of items.
+    /// Its share of the whole, by the number of items.
     pub(super) share: f64,
 }
 
 impl Cutter {
-    /// `None` when there are so few items that packets need no parts.
+    /// Returns `None` if there are so few items that the packets need no parts.
     pub(super) fn new(items: Vec<Item>, few: usize) -> Option<Self> {
         if items.iter().filter(|item| !item.spans.is_empty()).count() <= few {
             return None;
@@ -57,7 +56,7 @@ impl Cutter {
         Some(Cutter { items, todo: vec![Excerpt { spans: Vec::new(), items: all, share: 1.0 }], few })
     }
 
-    /// The next part that is small enough, or that no cut makes smaller.
+    /// Returns the next part that is small enough, or that no cut makes smaller.
     pub(super) fn next(&mut self) -> Option<Excerpt> {
         let mut part = self.todo.pop()?;
         while part.items.len() > self.few / 4 {
@@ -75,7 +74,7 @@ impl Cutter {
         self.items.get(usize::try_from(index).ok()?)
     }
 
-    /// Where to cut: the input and the lowest number of the upper half.
+    /// Returns the best cut: the input and the lowest number of the upper half.
     fn best(&self, part: &Excerpt) -> Option<(Input, u128)> {
         let mut ends: Vec<(Input, Vec<u128>, Vec<u128>)> = Vec::new();
         for span in part.items.iter().filter_map(|index| self.item(*index)).flat_map(|item| &item.spans) {
@@ -138,7 +137,7 @@ impl Excerpt {
         found.copied().unwrap_or(Span { input, low: 0, high: most(input) })
     }
 
-    /// The packets, when there are any.
+    /// Returns the packets of the part; `None` if there are none.
     pub(super) fn domains(&self, bdd: &mut Bdd, frame: &Frame) -> Option<Domains> {
         let mut domains = frame.start;
         for Span { input, low, high } in &self.spans {
@@ -158,7 +157,7 @@ enum Half {
 }
 
 impl Half {
-    /// Whether some number that spans allow lies in this half.
+    /// Returns whether a number within the spans lies in this half.
     fn meets(self, spans: &[Span], (input, at): (Input, u128)) -> bool {
         spans.iter().filter(|span| span.input == input).all(|span| match self {
             Half::Below => span.low < at,
@@ -167,7 +166,7 @@ impl Half {
     }
 }
 
-/// Numbers of an input between both, included.
+/// Returns the numbers of an input between both, included.
 fn interval(bdd: &mut Bdd, input: Input, low: u128, high: u128) -> Node {
     let bytes = input.bytes();
     let cells: Vec<Cell> = (0..bytes)
@@ -180,5 +179,5 @@ fn interval(bdd: &mut Bdd, input: Input, low: u128, high: u128) -> Node {
     bdd.less(up_to, below)
 }
 
-/// A cut leaves less than this of the square of the number of items.
+/// A cut must leave less than this share of the square of the number of items.
 const WORTH: f64 = 0.9;

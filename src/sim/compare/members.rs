@@ -1,4 +1,4 @@
-//! Elements of sets, in the two forms that questions about open keys need.
+//! The elements of sets, in the two forms that questions about open keys need.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use crate::bytecode::ElementDataCode;
 use crate::sim::cells::Cell;
 use crate::sim::sets::{Keys, SetIndex};
 
-/// What was worked out before. Sets are told apart by their address: they live longer than the
+/// Earlier results. Sets are identified by their address, because they live longer than the
 /// comparison.
 #[derive(Default)]
 pub(super) struct Members {
@@ -17,13 +17,13 @@ pub(super) struct Members {
     elements: Map<usize, Elements>,
 }
 
-/// Values of an input whose elements map to the same, with the number of one of them.
+/// Values of an input whose elements map to the same data, with the index of one of them.
 type Groups = Rc<[(Node, usize)]>;
 
-/// What elements map to, and whether they do what has no meaning here.
+/// The data of an element, and whether it has effects that are not understood.
 type Alike<'a> = (Option<&'a ElementDataCode>, bool);
 
-/// Elements with their number, in the order of the numbers.
+/// Elements with their indices, in the order of the indices.
 type Elements = Rc<[(Vec<KeyRange>, usize)]>;
 
 /// A part of a key between two ends, included.
@@ -34,7 +34,7 @@ pub(super) struct KeyRange {
 }
 
 impl Members {
-    /// For a key that is made of one input: which of its values are in the set.
+    /// Returns, for a key that consists of one input, which of its values are in the set.
     pub(super) fn groups(&mut self, bdd: &mut Bdd, cells: &[Cell], set: &SetIndex) -> Groups {
         let key = (std::ptr::from_ref(set).addr(), cells.to_vec());
         if let Some(known) = self.groups.get(&key) {
@@ -63,7 +63,7 @@ impl Members {
     }
 }
 
-/// The elements of a set with their number, in its order.
+/// Returns the elements of a set with their indices, in order.
 pub(super) fn elements(set: &SetIndex) -> Vec<(Vec<KeyRange>, usize)> {
     let whole = |low: &[u8], high: &[u8]| vec![KeyRange { range: 0..low.len(), low: low.into(), high: high.into() }];
     let mut elements: Vec<(Vec<KeyRange>, usize)> = match &set.keys {

@@ -1,5 +1,5 @@
-//! The rules of both sides in the form that is [cut](super::cut): what is long taken apart into
-//! items, and put together again for a part of the packets.
+//! The rules of both sides in the form that is [cut](super::cut): long chains and maps are split
+//! into items, and put together again for a part of the packets.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -29,7 +29,7 @@ struct Whole<'r> {
     long: HashSet<ChainAt>,
     /// Maps whose elements are items.
     maps: Vec<Map<'r>>,
-    /// Where they are looked up, by chain: rule, expression, map.
+    /// The places where they are looked up, by chain: rule, expression, map.
     lookups: HashMap<ChainAt, Vec<(usize, usize, usize)>>,
 }
 
@@ -39,7 +39,7 @@ struct Map<'r> {
 }
 
 impl<'r> Parts<'r> {
-    /// `None` when there are so few rules that packets need no parts.
+    /// Returns `None` if there are so few rules that the packets need no parts.
     pub(super) fn new(sides: [&'r Rules; 2], hook: Hook, family: IpFamily, few: usize) -> Option<Self> {
         let mut items = Vec::new();
         let mut number = 0;
@@ -50,7 +50,8 @@ impl<'r> Parts<'r> {
         Some(Parts { sides, cutter: Cutter::new(items, few)?, hook, family })
     }
 
-    /// Both sides with what can hold for the packets of a part, and nothing at other hooks.
+    /// Returns both sides with only the rules that can match the packets of a part, and nothing at
+    /// other hooks.
     pub(super) fn rules(&self, part: &Excerpt) -> [Rules; 2] {
         let mut kept = [HashMap::new(), HashMap::new()];
         let items = part.items.iter().filter_map(|index| self.cutter.items.get(usize::try_from(*index).ok()?));
@@ -78,7 +79,8 @@ impl<'r> Whole<'r> {
             let scope = reach.scope(*at, family);
             for (number, rule) in chain.rules.iter().enumerate() {
                 let Some(Head { spans, map }) = head(&rule.ops, scope) else {
-                    // It holds for no packet of the family. What is not taken apart keeps it.
+                    // It matches no packet of the family. It is kept only where the chain is not
+                    // split.
                     continue;
                 };
                 let mut item = |spans: Spans, element| {
@@ -116,7 +118,7 @@ impl<'r> Whole<'r> {
         Rules::of(tables.collect(), LineUps::one(hook, family, line_up))
     }
 
-    /// A chain with what is kept of it.
+    /// Returns a chain with only the kept items.
     fn chain(&self, at: ChainAt, chain: &ChainCode, kept: &[&Item]) -> ChainCode {
         let rules: Vec<(usize, &RuleCode)> = if self.long.contains(&at) {
             let kept = kept.iter().filter(|item| item.element.is_none());
@@ -143,7 +145,7 @@ impl<'r> Whole<'r> {
 }
 
 impl Map<'_> {
-    /// The map with these elements only.
+    /// Returns the map with only these elements.
     fn of(&self, kept: &[usize]) -> SetIndex {
         let SetIndex { key_bytes, keys, data, catch_all, odd, is_odd, is_filled } = self.set;
         let datum = |element: usize| data.get(element).cloned().flatten();
@@ -186,12 +188,12 @@ struct Making<'m, 'r> {
     kept: &'m HashMap<ChainAt, Vec<&'m Item>>,
     tables: Vec<(&'r TableCode, Vec<ChainCode>)>,
     places: HashMap<ChainAt, ChainAt>,
-    /// Chains whose calls have not been looked at.
+    /// Chains whose calls have not been followed yet.
     todo: Vec<ChainAt>,
 }
 
 impl Making<'_, '_> {
-    /// Where a chain is now.
+    /// Returns the place of a chain in the new rules, adding it if necessary.
     fn place(&mut self, at: ChainAt) -> ChainAt {
         let new = match self.places.entry(at) {
             Entry::Occupied(known) => return *known.get(),
@@ -222,7 +224,7 @@ impl Making<'_, '_> {
         }
     }
 
-    /// Takes in what a chain calls.
+    /// Adds the chains that a chain calls.
     fn call(&mut self, table: usize, index: usize) {
         let mut called = Vec::new();
         if let Some((whole, chains)) = self.tables.get(table) {
@@ -236,12 +238,12 @@ impl Making<'_, '_> {
     }
 }
 
-/// Chains that packets may come to, and what may have happened before.
+/// The chains that packets may reach, and what may have happened before.
 struct Reach {
     all: Vec<ChainAt>,
-    /// In front of tracking.
+    /// Chains before tracking.
     early: HashSet<ChainAt>,
-    /// Behind translation.
+    /// Chains after translation.
     late: HashSet<ChainAt>,
     sets_mark: bool,
 }
@@ -250,7 +252,7 @@ impl Reach {
     fn of(rules: &Rules, hook: Hook, family: IpFamily) -> Self {
         let stages = &rules.line_up(hook, family).stages;
         let first = matches!(hook, Hook::Prerouting | Hook::Output);
-        // Of stages whose order is not known, each may come first and last.
+        // Stages whose order is not known may each come first or last.
         let place = |is: fn(&Stage) -> bool| {
             let at = stages.iter().position(|stage| stage.parts().iter().any(is))?;
             Some((at, stages.get(at).is_some_and(|stage| matches!(stage, Stage::Unordered(_)))))
@@ -280,7 +282,7 @@ impl Reach {
     }
 }
 
-/// The chains of these stages and all that they call, each once.
+/// Returns the chains of these stages and all chains that they call, each once.
 pub(super) fn called(rules: &Rules, stages: &[Stage]) -> Vec<ChainAt> {
     let of = |stage: &Stage| match stage {
         Stage::Chain(at) => vec![*at],

@@ -1,9 +1,9 @@
-//! What has to be so of a packet before a rule can do anything: for some inputs, between which
-//! numbers they lie.
+//! The conditions that a packet must meet before a rule can have an effect: for some inputs, the
+//! numbers between which they lie.
 //!
-//! Looked up once for every rule, so that a part of the packets is only run through rules that can
-//! hold for some of them ([`cut`](super::cut)). A span may be wider than what the rule asks, never
-//! narrower: whatever is not understood here asks nothing.
+//! They are computed once for every rule, so that a part of the packets is only run through rules
+//! that can match some of them ([`cut`](super::cut)). A span may be wider than the rule's
+//! condition, never narrower: anything that is not understood here is no condition.
 
 use smallvec::SmallVec;
 
@@ -15,7 +15,7 @@ use crate::sim::cells::{Cell, Input, Registers, bitwise};
 use crate::sim::rules::Op;
 use crate::sim::sets::{Keys, SetIndex};
 
-/// Numbers of an input between both, included.
+/// The numbers of an input between both, included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) input: Input,
@@ -25,29 +25,29 @@ pub(super) struct Span {
 
 pub(super) type Spans = SmallVec<[Span; 2]>;
 
-/// What may be taken for the packet's own where a rule stands.
+/// The properties that a rule certainly reads from the packet as it arrived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope {
     pub(super) family: IpFamily,
-    /// No translation comes before it.
+    /// Whether no translation comes before the rule.
     pub(super) header: bool,
-    /// No rule of this side sets a mark.
+    /// Whether no rule of this side sets a mark.
     pub(super) mark: bool,
-    /// Tracking has looked, so that asking it changes nothing.
+    /// Whether tracking has run, so that reading its state has no effect.
     pub(super) tracked: bool,
 }
 
-/// What a rule asks first.
+/// The first conditions of a rule.
 #[derive(Debug)]
 pub(super) struct Head<'r> {
     pub(super) spans: Spans,
-    /// A set of which an element decides how the rule goes on, with its key and the number of the
-    /// expression.
+    /// A set of which an element decides how the rule continues, with the index of the expression
+    /// and the key.
     pub(super) map: Option<(usize, Vec<Cell>, &'r SetIndex)>,
 }
 
-/// What the expressions of a rule ask before they do anything; `None` when they hold for no packet
-/// of the family.
+/// Returns the conditions that the expressions of a rule check before they have an effect; `None`
+/// if no packet of the family meets them.
 pub(super) fn head(ops: &[Op], scope: Scope) -> Option<Head<'_>> {
     let mut reading = Reading::new(scope);
     let mut map = None;
@@ -72,7 +72,7 @@ pub(super) fn head(ops: &[Op], scope: Scope) -> Option<Head<'_>> {
     Some(Head { spans: reading.usable(), map })
 }
 
-/// What an element asks of its key; `None` when no packet has it.
+/// Returns the conditions of an element on its key; `None` if no packet has the key.
 pub(super) fn element(key: &[Cell], parts: &[KeyRange], scope: Scope) -> Option<Spans> {
     let mut reading = Reading::new(scope);
     for KeyRange { range, low, high } in parts {
@@ -84,7 +84,7 @@ pub(super) fn element(key: &[Cell], parts: &[KeyRange], scope: Scope) -> Option<
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     Go,
-    /// What comes now may do something, or is not understood.
+    /// The rest may have an effect, or is not understood.
     Stop,
 }
 
@@ -92,22 +92,22 @@ struct Reading {
     scope: Scope,
     registers: Registers,
     spans: Spans,
-    /// It holds for a protocol with ports only; of another, the bytes at their place are something
-    /// else.
+    /// Whether the rule matches only a protocol with ports; for others, the bytes in their place
+    /// are something else.
     has_ports: bool,
 }
 
 impl Reading {
     fn new(scope: Scope) -> Self {
         let mut registers = Registers::new();
-        // What rules before this one left in them.
+        // The contents that earlier rules left in them.
         for slot in 0..16 {
             let _fits = registers.store(Register::at_slot(slot), [UNKNOWN; 4].into_iter());
         }
         Reading { scope, registers, spans: Spans::new(), has_ports: false }
     }
 
-    /// One expression; `None` when it holds for no packet.
+    /// Reads one expression; `None` if no packet matches it.
     fn expr(&mut self, expr: &Expr) -> Option<Next> {
         let go = |done: Option<()>| if done.is_some() { Next::Go } else { Next::Stop };
         Some(match expr {
@@ -199,7 +199,7 @@ impl Reading {
         }
     }
 
-    /// A key that has to be in a set.
+    /// Records that a key must be in a set.
     fn member(&mut self, key: &[Cell], set: &SetIndex) -> Option<()> {
         let ends = match &set.keys {
             _ if set.catch_all.is_some() => None,
@@ -216,7 +216,7 @@ impl Reading {
         }
     }
 
-    /// Cells that lie between both, included; `None` when they cannot.
+    /// Records that cells lie between both, included; `None` if they cannot.
     fn between(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Option<()> {
         if low != high {
             return self.ordered(cells, Some((low, true)), Some((high, true)));
@@ -252,7 +252,8 @@ impl Reading {
         })
     }
 
-    /// Cells that, as they are, begin an input, compared as a number; others ask nothing.
+    /// Records that the unchanged first cells of an input are in a range of numbers; other cells
+    /// are no condition.
     fn ordered(&mut self, cells: &[Cell], low: Option<(&[u8], bool)>, high: Option<(&[u8], bool)>) -> Option<()> {
         let mut input = None;
         for (at, bit) in bits(cells).enumerate() {
@@ -300,7 +301,8 @@ impl Reading {
         match self.spans.iter_mut().find(|known| known.input == span.input) {
             Some(known) => {
                 (known.low, known.high) = (known.low.max(span.low), known.high.min(span.high));
-                // Two questions about one input that nothing answers with yes: rare, and left to the machine.
+                // Two conditions on one input that exclude each other: rare, and left to the
+                // machine.
                 if known.low > known.high {
                     (known.low, known.high) = (span.low, span.high);
                 }
@@ -310,7 +312,7 @@ impl Reading {
         Some(())
     }
 
-    /// Those that are about the packet as it came.
+    /// Returns the spans that apply to the packet as it arrived.
     fn usable(self) -> Spans {
         let Reading { scope, has_ports, mut spans, .. } = self;
         spans.retain(|span| match span.input {
@@ -325,11 +327,11 @@ impl Reading {
     }
 }
 
-/// A byte of which nothing is said, and which is not that of another place.
+/// A byte of which nothing is known, and which is not a byte of any used input.
 const UNKNOWN: Cell = Cell::Open { input: UNKNOWN_INPUT, byte: 0, mask: 0xff, xor: 0 };
 const UNKNOWN_INPUT: Input = Input::Cgroup;
 
-/// The highest number of an input.
+/// Returns the highest number of an input.
 pub(super) fn most(input: Input) -> u128 {
     u128::MAX >> (u128::BITS - width(input).clamp(1, u128::BITS))
 }
@@ -338,7 +340,7 @@ fn place(input: Input, variable: u8) -> u128 {
     width(input).checked_sub(u32::from(variable) + 1).and_then(|shift| 1_u128.checked_shl(shift)).unwrap_or(0)
 }
 
-/// Names of the chains that expressions may lead to.
+/// Passes the names of the chains that expressions may lead to to `found`.
 pub(super) fn targets<'r>(ops: &'r [Op], found: &mut impl FnMut(&'r Name)) {
     for op in ops {
         match op {

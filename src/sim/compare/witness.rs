@@ -130,7 +130,7 @@ impl Witness<'_> {
             let len = if self.family == IpFamily::Ipv4 { 12 } else { 8 };
             let bytes = self.take(Input::Network).to_be_bytes().into_iter().take(len).map(Some);
             to_network.extend(bytes);
-            // These are other fields.
+            // These bytes are other fields of the packet.
             let others: &[usize] = if self.family == IpFamily::Ipv4 { &[2, 3, 9] } else { &[4, 5, 6] };
             (0..).zip(to_network).filter(|(at, _)| others.contains(at)).for_each(|(_, byte)| *byte = None);
         }

@@ -39,7 +39,7 @@ impl Explorer {
         !is_done || !self.status((CtStatus::SNAT | CtStatus::DNAT).bits(), 0)
     }
 
-    /// Returns whether these bits of the status are set so.
+    /// Returns whether these bits of the status have these values.
     fn status(&mut self, mask: u32, bits: u32) -> bool {
         let mut status: [Cell; 4] = cells(self, Input::CtStatus);
         bitwise(&mut status, &mask.to_ne_bytes(), &[0; 4]);

@@ -232,8 +232,8 @@ impl AtHook<'_> {
         Ok(Outcome { passed: passed?, flow, last: last.0 })
     }
 
-    /// Checks that the same end is the same result: not if the packet was queued and goes on later,
-    /// or if an address was tested that each side chose for itself.
+    /// Checks that equal ends are equal results. They may not be if the packet was queued and goes
+    /// on later, or if an address was tested that each side chose for itself.
     fn sameness(&self, explorer: &Explorer, a: &Outcome, b: &Outcome) -> Result<(), CannotTell> {
         if explorer.mixes_given() {
             return Err(CannotTell::new(format!(

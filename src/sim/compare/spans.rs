@@ -3,7 +3,7 @@
 //!
 //! They are computed once for every rule, so that a part of the packets is only run through rules
 //! that can match some of them ([`cut`](super::cut)). A span may be wider than the rule's
-//! condition, never narrower: anything that is not understood here is no condition.
+//! condition, never narrower: anything that is not understood here adds no condition.
 
 use smallvec::SmallVec;
 
@@ -25,7 +25,7 @@ pub(super) struct Span {
 
 pub(super) type Spans = SmallVec<[Span; 2]>;
 
-/// The properties that a rule certainly reads from the packet as it arrived.
+/// The properties that still have the values of the packet as it arrived when a rule runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope {
     pub(super) family: IpFamily,

@@ -156,7 +156,7 @@ fn table(group: &Group) -> Table {
 }
 
 #[test]
-fn every_line_of_the_cookbook_is_what_nft_lists_and_what_nft_loads() {
+fn every_cookbook_line_lists_and_loads_in_nft() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         for group in groups() {

@@ -21,7 +21,7 @@ const SETS: &str = "table inet mesh {
 }";
 
 #[test]
-fn elements_are_encoded_as_the_kernel_s_declaration_says() {
+fn elements_are_encoded_as_the_kernel_declares_their_set() {
     in_fresh_netns(|| {
         nft_script(SETS);
         let mut kernel = Kernel::open().expect("a socket");
@@ -100,7 +100,7 @@ fn elements_of_another_type_are_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn elements_of_a_set_that_is_restored_before_them_are_encoded_as_it_was_read() {
+fn elements_of_a_restored_set_are_encoded_as_it_was_read() {
     in_fresh_netns(|| {
         nft_script(SETS);
         let mut kernel = Kernel::open().expect("a socket");

@@ -319,7 +319,7 @@ fn lost_events_do_not_prevent_a_restore() {
 }
 
 #[test]
-fn routes_are_kept_too() {
+fn routes_are_restored_too() {
     in_fresh_netns(|| {
         let guard = start(TPROXY);
         let routes = || format!("{}{}", ip("rule"), ip("route show table 133"));
@@ -332,7 +332,7 @@ fn routes_are_kept_too() {
 }
 
 #[test]
-fn a_signal_ends_it_and_the_rules_stay() {
+fn a_signal_ends_guard_and_the_rules_stay() {
     in_fresh_netns(|| {
         for signal in ["TERM", "INT"] {
             let mut guard = start(TPROXY);

@@ -124,7 +124,7 @@ fn arrived(pod: &Pod) -> [u32; 2] {
 }
 
 #[test]
-fn invalid_tcp_that_leaves_is_dropped_unless_it_is_the_proxys_and_only_when_asked_for() {
+fn outbound_invalid_tcp_is_dropped_only_when_asked_and_not_for_the_proxy() {
     if !needs_root() {
         return;
     }

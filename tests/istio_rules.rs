@@ -68,7 +68,7 @@ fn without_counters_only_the_counters_are_missing() {
 }
 
 #[test]
-fn a_list_is_one_rule_however_long_it_is() {
+fn a_list_of_any_length_is_one_rule() {
     let lists = |entries: u32| {
         let ports: Vec<u16> = (1..=entries).map(|entry| 2 * u16::try_from(entry).expect("few")).collect();
         let range = |entry: u32| format!("10.{}.{}.0/24", entry / 256, entry % 256).parse().expect("a CIDR");

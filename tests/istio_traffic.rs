@@ -132,7 +132,7 @@ fn the_loopback_range_stays_in_the_pod() {
 }
 
 #[test]
-fn invalid_packets_of_every_protocol_are_dropped_and_ipv6_only_when_it_is_on() {
+fn invalid_packets_are_dropped_and_those_of_ipv6_only_with_ipv6() {
     for (options, families) in [("--drop-invalid", 1), ("ISTIO_DUAL_STACK=true --drop-invalid -m TPROXY -b '*'", 2)] {
         in_pod(options, |pod| {
             pod.gateway.run(|| {

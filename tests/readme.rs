@@ -37,7 +37,7 @@ fn every_documented_walk_and_comparison_is_what_the_examples_print() {
 }
 
 #[test]
-fn the_first_program_of_the_readme_is_the_example_and_prints_what_is_shown() {
+fn the_first_readme_program_is_quickstart_and_prints_the_shown_output() {
     let readme = file("README.md");
     let (_, rest) = readme.split_once("```rust,no_run\n").expect("a program");
     let (program, rest) = rest.split_once("```\n").expect("its end");
@@ -50,7 +50,7 @@ fn the_first_program_of_the_readme_is_the_example_and_prints_what_is_shown() {
 }
 
 #[test]
-fn the_installation_of_the_istio_page_prints_what_is_shown() {
+fn the_documented_installation_prints_the_shown_output() {
     if !needs_root() {
         return;
     }

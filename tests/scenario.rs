@@ -208,7 +208,7 @@ fn every_configuration_follows_every_other() {
 }
 
 #[test]
-fn clean_up_leaves_what_was_there_before() {
+fn clean_up_restores_the_previous_state() {
     in_pods(|_, options| {
         nft("add table inet mine");
         ip("rule add fwmark 7 lookup 100");

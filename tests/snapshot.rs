@@ -427,7 +427,7 @@ fn only_extensions_in_rules_of_iptables_nft_are_opaque() {
 }
 
 #[test]
-fn rules_that_the_kernel_cannot_list_are_counted_and_hide_no_others() {
+fn unlisted_rules_are_counted_and_hide_no_others() {
     in_fresh_netns(|| {
         let run = |words: &str| succeed("iptables-nft", words, "");
         run("-A INPUT -d 1.1.1.1 -j ACCEPT");

@@ -34,7 +34,7 @@ use support::sys::Entered;
 use support::version::in_traced_netns;
 
 #[test]
-fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
+fn random_packets_take_the_simulated_rules_of_random_rule_sets() {
     in_traced_netns(|| {
         let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
         let (first, sets) = (number("NFTMESH_SEED").unwrap_or(1), number("NFTMESH_SETS").unwrap_or(24));
@@ -68,7 +68,7 @@ fn random_packets_take_the_rules_of_random_sets_as_the_simulator_says() {
 }
 
 #[test]
-fn random_packets_take_the_rules_of_the_sidecar_as_the_simulator_says() {
+fn random_packets_take_the_simulated_rules_of_the_sidecar() {
     in_traced_netns(|| {
         let mut score = Score::default();
         for (seed, case) in (1..).zip(sidecar::CASES) {

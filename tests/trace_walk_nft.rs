@@ -36,7 +36,7 @@ use support::patience::patience;
 use support::version::in_traced_netns;
 
 #[test]
-fn packets_of_any_kind_take_the_rules_that_nft_makes_as_the_simulator_says() {
+fn packets_of_any_kind_take_the_simulated_rules_of_nft() {
     in_traced_netns(|| {
         let (first, sets) = seeds(20);
         let mut all = All::default();
@@ -82,7 +82,7 @@ fn packets_of_any_kind_take_the_rules_that_nft_makes_as_the_simulator_says() {
 /// The rules of nft's own tests without their verdicts, many to a chain, and whole rule sets of
 /// others: all of them with `NFTMESH_SETS`.
 #[test]
-fn packets_take_the_rules_of_the_corpora_as_the_simulator_says() {
+fn packets_take_the_simulated_rules_of_the_corpora() {
     let (Some(rules), Some(real)) = (corpus("rules.tsv"), corpus("real")) else { return };
     in_traced_netns(|| {
         let mut scripts: Vec<(String, Script)> = Vec::new();

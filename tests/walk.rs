@@ -347,7 +347,7 @@ fn the_example_prints_the_walk_through_a_sidecar() {
 }
 
 #[test]
-fn the_example_walks_what_iptables_saved() {
+fn the_example_walks_iptables_save_output() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("rules.v4");
     let text = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i eth0 -s 10.88.0.0/16 -j MARK --set-xmark 0x7/0xff\nCOMMIT\n\

@@ -48,7 +48,7 @@ fn met(walks: &[Walk]) -> Vec<(String, RuleHandle)> {
 }
 
 #[test]
-fn an_error_of_icmp_is_related_to_the_connection_that_it_is_about_and_translated_like_it() {
+fn icmp_errors_are_related_to_and_translated_like_their_connection() {
     in_fresh_netns(|| {
         ip("link set lo up");
         let asks = "icmp type destination-unreachable ct state related ip saddr 127.0.0.1 counter\n\

@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_merge_joins_what_overlaps_or_touches() {
+    fn auto_merge_joins_overlapping_and_adjacent_elements() {
         let nets = [net("10.0.0.0/9"), net("10.128.0.0/9"), net("10.1.0.0/16"), net("12.0.0.0/8")];
         let set = Set::new("s", [DataType::Ipv4]).auto_merge().elements(nets);
         let expected = [([10, 0, 0, 0], 0), ([11, 0, 0, 0], 1), ([12, 0, 0, 0], 0), ([13, 0, 0, 0], 1)];

@@ -346,7 +346,7 @@ mod tests {
     use crate::model::{Family, Table};
 
     #[test]
-    fn a_kernel_without_owned_tables_is_reported_as_such() {
+    fn a_kernel_without_owned_tables_is_named_with_the_required_version() {
         let owned = TableFlags::OWNER;
         for (flags, errno, kind, remedy) in [
             (

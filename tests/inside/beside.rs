@@ -70,7 +70,7 @@ fn leaves(before: &Snapshot, after: &Snapshot) {
 }
 
 #[test]
-fn an_object_goes_only_when_it_is_left_out() {
+fn an_object_is_deleted_only_when_omitted() {
     in_fresh_netns(|| {
         nft_script(
             r#"table inet t {
@@ -113,7 +113,7 @@ fn an_object_goes_only_when_it_is_left_out() {
 }
 
 #[test]
-fn a_bound_chain_that_changes_leaves_its_neighbours() {
+fn a_changed_bound_chain_leaves_its_neighbours_unchanged() {
     in_fresh_netns(|| {
         nft_script(
             "table inet t {

@@ -101,7 +101,7 @@ fn counting(middle: u16) -> Ruleset {
 }
 
 #[test]
-fn counters_and_handles_of_what_stays_survive() {
+fn rules_that_stay_keep_counters_and_handles() {
     in_namespace(|| {
         let mut kernel = Kernel::open().expect("a socket");
         kernel.apply(&counting(2)).expect("installed");

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_internet_contains_everything_of_its_family() {
+    fn a_prefix_of_length_0_covers_its_whole_family() {
         let ranges: Cidrs = "10.0.0.0/8,0.0.0.0/0,127.0.0.1/32,::/0,fd00::/8".parse().expect("valid");
         assert_eq!(ranges.to_string(), "0.0.0.0/0,::/0");
         assert_eq!((ranges.v4().count(), ranges.v6().count()), (1, 1));

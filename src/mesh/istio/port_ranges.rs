@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_may_be_written_in_either_way() {
+    fn ranges_are_written_with_a_colon_or_a_dash() {
         let cases = [
             ("", ""),
             ("  ", ""),

@@ -240,8 +240,8 @@ impl<'a> Compare<'a> {
 /// The most rules in a chain that are run one after the other without cutting packets into parts.
 const FEW: usize = 64;
 
-/// Returns a reason for doubt at later hooks if rules set zones after conntrack: such a packet is in
-/// a state not modelled here.
+/// Returns a reason for doubt at later hooks if rules set zones after conntrack: such a packet is
+/// in a state not modelled here.
 fn late_zone(sides: &[&Rules], hook: Hook, family: IpFamily) -> Option<CannotTell> {
     let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
     let gives = !is_first && sides.iter().any(|rules| rules.gives_late_zones(family));

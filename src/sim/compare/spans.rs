@@ -253,7 +253,7 @@ impl Reading {
     }
 
     /// Records that the unchanged first cells of an input are in a range of numbers; other cells
-    /// are no condition.
+    /// add no condition.
     fn ordered(&mut self, cells: &[Cell], low: Option<(&[u8], bool)>, high: Option<(&[u8], bool)>) -> Option<()> {
         let mut input = None;
         for (at, bit) in bits(cells).enumerate() {

@@ -11,15 +11,18 @@ use crate::model::{CtDirection, CtState, CtStatus, IpFamily, PktType, Protocol, 
 /// Prints as text that reads back as the same packet:
 ///
 /// ```text
-/// PROTOCOL SOURCE -> DESTINATION   the protocol by name or number; addresses with ports where it has them: 10.0.0.1:80, [fd00::1]:80
+/// PROTOCOL SOURCE -> DESTINATION   the protocol by name or number; addresses, with ports if the
+///                                  protocol has them: 10.0.0.1:80, [fd00::1]:80
 ///     uid N gid N cgroup N         the socket that sends it: both of the first, or none
 ///     mark N length N              N is decimal, or hexadecimal as in 0x539
 ///     flags LIST                   for TCP, such as syn,ack, or none
 ///     pkttype WORD                 host, broadcast, multicast, other, or a number
 ///     type WORD code N             for ICMP and ICMPv6; the type, by name or number, is required
 ///     checksum N id N              for these too; the id distinguishes echoes
-///     about PACKET                 for an ICMP error, the packet that it is about, as its sender received that; always last
-///     network HEX transport HEX    the first bytes of the header of IP, and of what follows; ?? for one that is not known
+///     about PACKET                 for an ICMP error, the packet that it is about, as the sender of
+///                                  the error received it; always last
+///     network HEX transport HEX    the first bytes of the IP header, and of what follows; ?? for one
+///                                  that is not known
 /// ```
 /// Anything left out is as in the first packet of a connection without payload: flags `syn` for
 /// TCP, no socket, no mark, packet type host, no IP options. Bytes of the headers that are not

@@ -1,8 +1,8 @@
 //! Expressions that the kernel has only for tables of some families.
 //!
 //! The limits come from the expressions themselves (net/netfilter/nft_*.c, v6.18), and are checked
-//! against the running kernel by `kernel/live/tests/judged.rs`. What depends on how a kernel was built
-//! (connection tracking of bridges, reject in netdev) is left to the kernel.
+//! against the running kernel by `kernel/live/tests/judged.rs`. What depends on how a kernel was
+//! built (connection tracking of bridges, reject in netdev) is left to the kernel.
 
 use super::Fault;
 use super::location::At;

@@ -1,7 +1,7 @@
-//! Transactions to one buffer of netlink messages, with the operation behind every sequence number.
+//! Encodes transactions into one buffer of netlink messages, with the operation of every sequence
+//! number.
 //!
-//! An operation becomes messages here ([`body`]); what a message says becomes bytes in a
-//! [`Backend`].
+//! An operation becomes messages here ([`body`]); a [`Backend`] writes their bytes.
 
 mod backend;
 mod batch;
@@ -35,26 +35,25 @@ pub(crate) use batch::{barrier, batch, message};
 pub(crate) use known::KnownSets;
 pub(super) use sets::anonymous_name;
 
-/// A transaction as the kernel takes it.
+/// A transaction as the kernel accepts it.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     /// All of it, for one send.
     pub(crate) messages: Messages,
-    /// Sequence number of the message that begins the batch; that of every other message counts on
-    /// from it.
+    /// Sequence number of the message that begins the batch; the other messages count up from it.
     pub(crate) first: u32,
-    /// For every message between begin and end: what it is for.
+    /// The purpose of every message between begin and end.
     pub(crate) origins: Vec<Origin>,
 }
 
 impl Encoded {
-    /// Sequence number of the message that ends the batch.
+    /// Returns the sequence number of the message that ends the batch.
     pub(crate) fn last(&self) -> u32 {
         let count = u32::try_from(self.origins.len()).unwrap_or(u32::MAX);
         self.first.wrapping_add(count).wrapping_add(1)
     }
 
-    /// Asks the kernel to send back every rule that the transaction puts in; returns the sequence
+    /// Makes the kernel send back every rule that the transaction adds; returns the sequence
     /// numbers of these messages.
     pub(crate) fn ask_for_rules(&mut self, transaction: &Transaction) -> Vec<u32> {
         let is_rule = |operation: &Operation| match operation {
@@ -73,38 +72,39 @@ impl Encoded {
         asked
     }
 
-    /// Where a sequence number belongs; `None` for the messages that begin and end the batch.
+    /// Returns the origin of a sequence number; `None` for the messages that begin and end the
+    /// batch.
     pub(crate) fn origin(&self, sequence: u32) -> Option<&Origin> {
         let index = sequence.wrapping_sub(self.first).checked_sub(1)?;
         self.origins.get(usize::try_from(index).ok()?)
     }
 }
 
-/// What one message is for.
+/// The purpose of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     /// Index of the operation in the transaction.
     pub(crate) operation: usize,
-    /// Which part of it.
+    /// The part of the operation.
     pub(crate) part: MessagePart,
     /// Where the message starts in the buffer.
     pub(crate) start: usize,
 }
 
-/// MessagePart of an operation that has a message of its own.
+/// A part of an operation with a separate message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MessagePart {
-    /// Nothing of the operation: it makes the first message harmless, because faults found at
+    /// No part of the operation: it makes the first message harmless, because faults found at
     /// commit time are reported with it.
     Anchor,
-    /// Elements of a set, from this element code on.
+    /// Elements of a set, starting with this element code.
     Elements {
         /// Index of the first.
         first: usize,
     },
     /// The operation itself.
     Itself,
-    /// An anonymous set of a rule or its elements: which expression of the program looks it up.
+    /// An anonymous set of a rule, or its elements, for the expression that looks it up.
     Lookup {
         /// Index of the expression.
         expr: usize,
@@ -114,27 +114,27 @@ pub(crate) enum MessagePart {
 /// How a batch ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// With an end that the kernel answers when it has committed (Linux 6.10).
+    /// With an end that the kernel acknowledges when it has committed (Linux 6.10).
     AcknowledgedEnd,
-    /// With a last message that the kernel answers, and an end.
+    /// With a last message that the kernel acknowledges, and an end.
     AcknowledgedLast,
-    /// Without an end: the kernel checks and forgets.
+    /// Without an end: the kernel checks the batch and discards it.
     DryRun,
 }
 
-/// What an operation could not be encoded for.
+/// Why an operation could not be encoded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unencodable {
-    /// Memory, a text or a value that does not fit.
+    /// Out of memory, or a text or a value that does not fit.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A rule or set without a program.
+    /// A rule or set that cannot be lowered.
     #[error(transparent)]
     Unlowerable(#[from] Unlowerable),
 }
 
-/// Encodes a transaction, counting sequence numbers from `first`. On failure the index of the
-/// operation comes with the error.
+/// Encodes a transaction, counting sequence numbers from `first`. An error comes with the index of
+/// the operation.
 pub(crate) fn encode(
     transaction: &Transaction,
     known: &KnownSets,
@@ -144,7 +144,7 @@ pub(crate) fn encode(
     encode_with(Backend::default(), transaction, known, ending, first)
 }
 
-/// As [`encode`], with this backend.
+/// Encodes like [`encode`], with this backend.
 pub(crate) fn encode_with(
     backend: Backend,
     transaction: &Transaction,
@@ -185,14 +185,14 @@ struct Encoder<'a> {
     messages: Messages,
     origins: Vec<Origin>,
     first: u32,
-    /// Anonymous sets so far; their ids must differ within a batch.
+    /// The number of anonymous sets so far; their ids must differ within a batch.
     sets: u32,
     known: &'a KnownSets,
-    /// Of the rule before, whose memory the next one uses.
+    /// The program of the previous rule, whose memory the next one reuses.
     program: Program,
     /// Added to the header of every message.
     flags: u16,
-    /// The chains that belong to a rule, and the number of each in the batch.
+    /// The chains that are bound to a rule, and the number of each in the batch.
     bound: HashMap<(TableId, Name), u32>,
 }
 
@@ -233,8 +233,8 @@ impl Encoder<'_> {
                 self.message(index, MessagePart::Itself, kind::DELTABLE, table, 0, &Body::Table(body))
             }
             Operation::FlushChain(chain) => self.delete_rules(index, &chain.table, Some(&chain.name), None),
-            // Elements to delete without an element are all; table and set have the same attribute numbers in both
-            // messages.
+            // Deleting elements without naming any deletes all; table and set have the same
+            // attribute numbers in both messages.
             Operation::FlushSet { table, set } => self.about_set(index, kind::DELSETELEM, table, set),
             Operation::FlushTable(table) => self.delete_rules(index, table, None, None),
             Operation::ReplaceRule { chain, handle, rule } => {
@@ -244,7 +244,7 @@ impl Encoder<'_> {
         }
     }
 
-    /// The header of the next message, whose origin is noted.
+    /// Returns the header of the next message and records its origin.
     fn header(&mut self, operation: usize, part: MessagePart, kind: u16, table: &TableId, flags: u16) -> Header {
         self.origins.push(Origin { operation, part, start: self.messages.len() });
         let count = u32::try_from(self.origins.len()).unwrap_or(u32::MAX);
@@ -341,7 +341,7 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// A rule, each anonymous set sent before it.
+    /// Encodes a rule, after its anonymous sets.
     fn rule_message(
         &mut self,
         index: usize,
@@ -372,14 +372,14 @@ impl Encoder<'_> {
         self.message(index, MessagePart::Itself, kind::DELRULE, table, 0, &Body::Rule(body))
     }
 
-    /// A message that names a set, and nothing else.
+    /// Encodes a message that only names a set.
     fn about_set(&mut self, index: usize, kind: u16, table: &TableId, set: &Name) -> Result<(), Unencodable> {
         let body = SetBody { table: table.name.as_str(), name: set.as_str(), ..SetBody::default() };
         self.message(index, MessagePart::Itself, kind, table, 0, &Body::Set(body))
     }
 }
 
-/// Flags of the message that adds a rule there, and the rule beside it.
+/// Returns the flags of the message that adds a rule at a position, and the neighbouring rule.
 fn placed(position: Position) -> (u16, Option<RuleHandle>) {
     match position {
         Position::After(handle) => (flag::CREATE | flag::APPEND, Some(handle)),

@@ -1,4 +1,4 @@
-//! Expressions as attributes of a rule, a set or an element.
+//! Writes expressions as attributes of a rule, a set or an element.
 
 mod said;
 
@@ -9,7 +9,7 @@ use crate::attr::{self, AttributeWriter};
 use crate::bytecode::{Expr, LookupSet, RegisterRange};
 use crate::model::{IpFamily, NatKind, Verdict};
 
-/// The option that the kernel's expression is built with.
+/// Returns the kernel option that provides the expression.
 pub(super) fn kernel_option(expr: &Expr) -> &'static str {
     match expr.name() {
         "connlimit" => "CONFIG_NFT_CONNLIMIT",
@@ -49,7 +49,7 @@ pub(super) fn write(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io
     a.text(NFTA_EXPR_NAME, expr.name())?;
     match expr {
         Expr::Notrack => Ok(()),
-        // What has no attributes has no list of them either.
+        // Without attributes there is no list of them.
         Expr::Opaque { name: _, data, set: None } if data.is_empty() => Ok(()),
         _ => a.nest(NFTA_EXPR_DATA, |a| attributes(a, expr, set_id)),
     }
@@ -215,7 +215,7 @@ fn attributes(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Resu
     Ok(())
 }
 
-/// Attributes as the kernel gave them, without what it only says.
+/// Writes attributes as the kernel reported them, without those it does not accept.
 fn opaque(a: &mut AttributeWriter<'_>, name: &str, data: &[u8]) {
     let all = attr::Attributes::new(data);
     let is_said = |attribute: &attr::Attribute<'_>| said::only_said(name, &all, attribute);
@@ -227,12 +227,12 @@ fn opaque(a: &mut AttributeWriter<'_>, name: &str, data: &[u8]) {
     }
 }
 
-/// A constant (`enum nft_data_attributes`).
+/// Writes a constant (`enum nft_data_attributes`).
 pub(super) fn data(a: &mut AttributeWriter<'_>, kind: u16, value: &[u8]) -> io::Result<()> {
     a.nest(kind, |a| a.bytes(NFTA_DATA_VALUE, value, VALUE))
 }
 
-/// A verdict (`enum nft_verdict_attributes`).
+/// Writes a verdict (`enum nft_verdict_attributes`).
 pub(super) fn verdict(a: &mut AttributeWriter<'_>, kind: u16, verdict: &Verdict) -> io::Result<()> {
     a.nest(kind, |a| {
         a.nest(NFTA_DATA_VERDICT, |a| {
@@ -242,7 +242,7 @@ pub(super) fn verdict(a: &mut AttributeWriter<'_>, kind: u16, verdict: &Verdict)
     })
 }
 
-/// A number that is left out when it is 0.
+/// Writes a number, unless it is 0.
 fn flags(a: &mut AttributeWriter<'_>, kind: u16, flags: u32) {
     if flags != 0 {
         a.be32(kind, flags);
@@ -287,8 +287,8 @@ pub(super) fn family(family: IpFamily) -> u32 {
     }
 }
 
-/// Whether this is an extension of xtables that was named in a text and not read: the kernel always
-/// reports its information.
+/// Returns whether this is an extension of xtables that was named in a text and not decoded: the
+/// kernel always reports its data.
 fn is_unread(name: &str, data: &[u8]) -> bool {
     let find = |kind| attr::Attributes::new(data).find(kind);
     matches!(name, "match" | "target") && find(NFTA_MATCH_NAME).is_some() && find(NFTA_MATCH_INFO).is_none()

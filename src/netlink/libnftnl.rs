@@ -1,7 +1,7 @@
-//! Messages written by libnftnl, as far as it has a place for what they say.
+//! Messages written by libnftnl, as far as it can express their content.
 //!
-//! Where it has none the message is not begun: `None`, and the crate's own encoder writes it. Both
-//! make the same bytes otherwise.
+//! Where it cannot, the message is not started: the result is `None`, and the crate's own encoder
+//! writes it. Otherwise both produce the same bytes.
 
 mod expr;
 
@@ -15,14 +15,14 @@ use super::write::{Header, Messages};
 use crate::bytecode::{ElementCode, ElementDataCode, SetCode, Unlowerable};
 use crate::sys::nftnl::{self, c};
 
-/// libnftnl and the room in which it writes.
+/// libnftnl and its output buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Libnftnl {
     scratch: nftnl::Scratch,
 }
 
 impl Libnftnl {
-    /// Appends one message; `None` when libnftnl cannot say it.
+    /// Appends one message; `None` when libnftnl cannot express it.
     pub(super) fn write(&mut self, messages: &mut Messages, header: Header, body: &Body<'_>) -> io::Result<Option<()>> {
         let written = match body {
             Body::Chain(body) => chain(body)?.map(|object| self.scratch.chain(header, &object)),
@@ -34,8 +34,7 @@ impl Libnftnl {
         Ok(written.map(|message| messages.append(message)))
     }
 
-    /// Appends one message about elements of a set: as many as it can hold. Returns how many went
-    /// in.
+    /// Appends one message with as many elements of a set as it can hold. Returns their number.
     pub(super) fn elements<'e>(
         &mut self,
         messages: &mut Messages,
@@ -192,7 +191,7 @@ fn set(body: &SetBody<'_>) -> io::Result<Option<nftnl::Set>> {
     Ok(Some(object))
 }
 
-/// Sets everything of an element, and takes away what the one before had.
+/// Sets everything of an element, and removes what the previous one had.
 fn fill(element: &mut nftnl::Element, code: &ElementCode) -> io::Result<()> {
     let ElementCode { key, key_end, flags, data, timeout, userdata, extras: _ } = code;
     for attribute in [

@@ -1,8 +1,8 @@
-//! Netlink messages: transactions encoded with the operation behind every sequence number, replies
-//! decoded.
+//! Netlink messages: encodes transactions, recording the operation of every sequence number, and
+//! decodes replies.
 //!
-//! Encoding goes through libnftnl or our own writer, decoding is our own safe Rust. Nothing here
-//! opens a socket.
+//! Either libnftnl or this crate's own writer encodes; decoding is always this crate's own safe
+//! Rust. Nothing here opens a socket.
 
 mod decode;
 mod encode;

@@ -1,4 +1,4 @@
-//! From what the kernel answered to which operation it meant, and what to do about it.
+//! Maps the kernel's answer to the operation it concerns, with a remedy.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Refusal, Shown};
 use crate::model::{Rule, Set, Statement, TableFlags};
 use crate::plan::{Operation, State, Transaction};
 
-/// The error for a transaction that the kernel refused, with every operation it named.
+/// Returns the error for a transaction that the kernel refused, with every operation it named.
 pub(crate) fn refused(
     transaction: &Transaction,
     known: &KnownSets,
@@ -28,7 +28,8 @@ pub(crate) fn refused(
     let mut seen = HashSet::new();
     for ack in acks {
         let (kind, refusal) = context.refusal(ack);
-        // Every element of an overlap is reported, and every message of an operation: once is enough.
+        // The kernel reports every element of an overlap, and every message of an operation; one
+        // report is enough.
         if seen.insert(refusal.clone()) {
             kinds.push(kind);
             refusals.push(refusal);
@@ -38,19 +39,20 @@ pub(crate) fn refused(
     Error::refused(kind, summary(&refusals, transaction.operations().len(), lost), refusals)
 }
 
-/// Whether the kernel had more to say than the receive buffer holds.
+/// Whether the kernel's answer exceeded the receive buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// It has not.
+    /// No refusal is missing.
     Nothing,
     /// Some refusals are missing.
     Some,
 }
 
-/// What the whole error is when operations were refused for different reasons.
+/// The kind of the whole error when operations were refused for different reasons, the first that
+/// occurs.
 const SEVERITY: [Kind; 5] = [Kind::Permission, Kind::Unsupported, Kind::NotFound, Kind::Conflict, Kind::Other];
 
-/// Refusals that are written out in the message; all of them are in [`Error::refusals`].
+/// The number of refusals spelled out in the message; all of them are in [`Error::refusals`].
 const SHOWN: usize = 4;
 
 fn summary(refusals: &[Refusal], operations: usize, lost: Lost) -> String {
@@ -72,11 +74,11 @@ struct Context<'a> {
     transaction: &'a Transaction,
     known: &'a KnownSets,
     encoded: &'a Encoded,
-    /// Operations that add what exists and is declared otherwise.
+    /// Operations that add something that exists with another declaration.
     clashes: &'a BTreeSet<usize>,
 }
 
-/// What an attribute offset points at.
+/// What an attribute offset refers to.
 enum Spot<'a> {
     /// An element of a set.
     Element(String),
@@ -121,7 +123,7 @@ impl Context<'_> {
         (kind, Refusal { operation: Some(origin.operation), what, errno, remedy })
     }
 
-    /// An error that is about no single operation.
+    /// Returns the explanation of an error that does not concern a single operation.
     fn whole(&self, errno: i32) -> (Kind, String) {
         let name = errno_name(errno);
         match errno {
@@ -144,13 +146,13 @@ impl Context<'_> {
         }
     }
 
-    /// What in the message is at `offset`.
+    /// Returns what is at `offset` in the message.
     fn spot(&self, origin: &Origin, operation: &Operation, offset: usize) -> Option<Spot<'_>> {
         let bytes = self.encoded.messages.as_bytes().get(origin.start..)?;
         let length = usize::try_from(crate::attr::u32_at(bytes, 0)?).ok()?;
         let inside = offset.checked_sub(HEADERS)?;
         let attribute = holding(Attributes::new(bytes.get(HEADERS..length)?), inside)?;
-        // What is nested starts behind the attribute's own header.
+        // Nested attributes start after the attribute's own header.
         let nested = || {
             let inside = inside.checked_sub(attribute.at + 4)?;
             attribute
@@ -190,7 +192,8 @@ impl Context<'_> {
         element_at(set, code).map(|element| element.to_string())
     }
 
-    /// The statement of the rule that an expression came from: its number from 1 and its text.
+    /// Returns the statement of the rule that an expression came from: its number from 1 and its
+    /// text.
     fn statement(&self, origin: &Origin, operation: &Operation, expr: &Expr) -> Option<(usize, String)> {
         let (Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. }) = operation else { return None };
         let program = self.known.lower(rule, operation.table()).ok()?;
@@ -203,14 +206,14 @@ impl Context<'_> {
     }
 }
 
-/// The attribute that `offset` is in, counted from the start of the first.
+/// Returns the attribute that contains `offset`, counted from the start of the first.
 fn holding(attributes: Attributes<'_>, offset: usize) -> Option<Attribute<'_>> {
     attributes
         .map_while(Result::ok)
         .find(|attribute| attribute.at <= offset && offset < attribute.at + 4 + attribute.value.len())
 }
 
-/// What an errno means for an operation, and what to do.
+/// Returns the kind and the explanation of an errno for an operation, with the remedy.
 fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind, String) {
     let name = errno_name(errno);
     if let Some(Spot::Expr(expr)) = spot {
@@ -312,7 +315,7 @@ fn words(errno: i32) -> String {
     text.to_lowercase()
 }
 
-/// The symbol of an errno that nf_tables answers with.
+/// Returns the symbol of an errno that nf_tables answers with.
 fn errno_name(errno: i32) -> String {
     let name = match errno {
         libc::EACCES => "EACCES",
@@ -335,7 +338,7 @@ fn errno_name(errno: i32) -> String {
     name.into()
 }
 
-/// What to do about something that is declared otherwise than it is wanted.
+/// The remedy for an object that exists with another declaration.
 const EXISTS: &str = "it exists already and is not the same; delete it in the same transaction";
 /// `struct nlmsghdr` and `struct nfgenmsg`.
 const HEADERS: usize = 20;

@@ -1,22 +1,22 @@
-//! What the kernel answers to a batch.
+//! Decodes the kernel's answer to a batch.
 
 use crate::attr::{Attributes, Malformed, Message, Messages, u32_at};
 
-/// One acknowledgement, good or bad.
+/// One acknowledgement of success or failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ack {
     /// Sequence number of the message it answers.
     pub(crate) sequence: u32,
-    /// Errno, positive; 0 for success.
+    /// The errno, positive; 0 for success.
     pub(crate) errno: i32,
-    /// Offset of the offending attribute from the start of the message, where the kernel says it
-    /// (`NLMSGERR_ATTR_OFFS`).
+    /// The offset of the offending attribute from the start of the message, if the kernel reports
+    /// it (`NLMSGERR_ATTR_OFFS`).
     pub(crate) offset: Option<usize>,
-    /// What the kernel says about it (`NLMSGERR_ATTR_MSG`).
+    /// The kernel's message (`NLMSGERR_ATTR_MSG`).
     pub(crate) text: Option<String>,
 }
 
-/// The acknowledgements of a datagram; other messages are left out.
+/// Returns the acknowledgements of a datagram; other messages are skipped.
 pub(crate) fn acks(datagram: &[u8]) -> impl Iterator<Item = Result<Ack, Malformed>> {
     Messages::new(datagram).filter_map(|message| match message {
         Ok(message) if message.kind == NLMSG_ERROR => Some(ack(&message)),
@@ -25,12 +25,12 @@ pub(crate) fn acks(datagram: &[u8]) -> impl Iterator<Item = Result<Ack, Malforme
     })
 }
 
-/// `struct nlmsgerr`: the error, the header of the message it answers, attributes.
+/// Decodes `struct nlmsgerr`: the error, the header of the message it answers, attributes.
 fn ack(message: &Message<'_>) -> Result<Ack, Malformed> {
     let malformed = Malformed { at: 0 };
     let code = u32_at(message.payload, 0).ok_or(malformed)?;
     let length = u32_at(message.payload, 4).and_then(|length| usize::try_from(length).ok()).ok_or(malformed)?;
-    // With NETLINK_CAP_ACK, and for every success, only the header comes back.
+    // With NETLINK_CAP_ACK, and for every success, only the header is repeated.
     let request = if message.flags & NLM_F_CAPPED != 0 || code == 0 { 16 } else { length.max(16).next_multiple_of(4) };
     let attributes = match message.flags & NLM_F_ACK_TLVS {
         0 => &[],

@@ -8,29 +8,29 @@ use crate::attr::{AttributeWriter, set, too_long};
 
 pub(crate) use crate::sys::Header;
 
-/// A buffer of whole netlink messages, one after the other.
+/// A buffer of consecutive whole netlink messages.
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     bytes: Vec<u8>,
 }
 
 impl Messages {
-    /// The messages as bytes.
+    /// Returns the messages as bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Bytes written so far.
+    /// Returns the number of bytes written so far.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Makes room for this many more bytes, so that growing does not copy.
+    /// Reserves room for this many more bytes, so that growing does not copy.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes);
     }
 
-    /// Appends bytes that are whole messages already.
+    /// Appends bytes that already are whole messages.
     pub(crate) fn append(&mut self, message: &[u8]) {
         self.bytes.extend_from_slice(message);
     }
@@ -54,7 +54,8 @@ impl Messages {
         let [type_low, type_high] = (NFNL_SUBSYS_NFTABLES << 8 | kind).to_ne_bytes();
         let [flags_low, flags_high] = (flags | flag::REQUEST).to_ne_bytes();
         let [a, b, c, d] = sequence.to_ne_bytes();
-        // The length follows below; the port id is the kernel's to fill in; then family, version 0, resource 0.
+        // The length follows below; the kernel fills in the port id; then family, version 0,
+        // resource 0.
         let length = [0; 4];
         self.bytes.extend_from_slice(&length);
         self.bytes.extend_from_slice(&[type_low, type_high, flags_low, flags_high, a, b, c, d]);

@@ -1,5 +1,5 @@
-//! Chains that belong to one rule are made right before it: the kernel fills them as long as no
-//! rule jumps to them, and takes no such chain without a rule.
+//! Chains that are bound to one rule are added right before it: the kernel lets them be filled
+//! until a rule jumps to them, and does not accept such a chain without a rule.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use super::operation::Operation;
 use crate::bytecode::Expr;
 use crate::model::{Chain, ChainKind, Name, Position, Rule, Statement, TableId};
 
-/// These operations on rules of a table, each with the chains before it that belong to its rule.
+/// Returns these operations on rules of a table, each preceded by the chains bound to its rule.
 pub(super) fn with_chains(operations: Vec<Operation>, id: &TableId, chains: &[Chain]) -> Vec<Operation> {
     let bound: HashMap<&Name, &Chain> =
         chains.iter().filter(|chain| chain.kind == ChainKind::Bound).map(|chain| (&chain.name, chain)).collect();
@@ -36,7 +36,7 @@ fn make(rule: &Rule, id: &TableId, bound: &HashMap<&Name, &Chain>, all: &mut Vec
     }
 }
 
-/// Where the verdicts of a rule go.
+/// Returns the targets of a rule's verdicts.
 fn targets(rule: &Rule) -> impl Iterator<Item = &Name> {
     rule.statements.iter().flat_map(|statement| {
         let (said, read) = match statement {
@@ -52,5 +52,5 @@ fn targets(rule: &Rule) -> impl Iterator<Item = &Name> {
     })
 }
 
-/// Deeper than the kernel follows jumps; what is nested deeper, or in a circle, it refuses.
+/// Deeper than the kernel follows jumps; it refuses deeper nesting, or a cycle.
 const DEPTH: usize = 20;

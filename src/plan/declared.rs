@@ -1,5 +1,5 @@
-//! Elements that name their set: which declarations a transaction lacks, and the same transaction
-//! with them.
+//! Elements that only name their set: finds the declarations that a transaction lacks, and adds
+//! them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,8 @@ use crate::model::{Set, SetId};
 use crate::state::SetState;
 
 impl Transaction {
-    /// The sets whose elements come or go and that the transaction does not declare before.
+    /// Returns the sets whose elements are added or deleted and that the transaction does not
+    /// declare before.
     pub(crate) fn sets_undeclared(&self) -> BTreeSet<SetId> {
         let mut undeclared = BTreeSet::new();
         self.each_undeclared(|_, id, declared| {
@@ -22,7 +23,8 @@ impl Transaction {
         undeclared
     }
 
-    /// The index of the first operation on elements of this set that lacks its declaration.
+    /// Returns the index of the first operation on elements of this set that lacks its
+    /// declaration.
     pub(crate) fn first_undeclared(&self, set: &SetId) -> Option<usize> {
         let mut first = None;
         self.each_undeclared(|index, id, _| {
@@ -33,7 +35,7 @@ impl Transaction {
         first
     }
 
-    /// The same with the declarations that it makes itself, and with these.
+    /// Returns the transaction completed with its own declarations and with these.
     pub(crate) fn with_declarations(&self, known: &BTreeMap<SetId, Set>) -> Cow<'_, Self> {
         let mut found: Vec<(usize, Set)> = Vec::new();
         self.each_undeclared(|index, id, declared| {
@@ -55,10 +57,10 @@ impl Transaction {
         Cow::Owned(declared)
     }
 
-    /// Calls `found` with every operation on elements without a declaration, and what the
-    /// transaction declared before.
+    /// Calls `found` with every operation on elements without a declaration, and with the earlier
+    /// declaration in the transaction, if any.
     fn each_undeclared<'t>(&'t self, mut found: impl FnMut(usize, SetId, Option<&Set>)) {
-        // Most transactions have none, and need no list of what they declare.
+        // Most transactions have none, and need no list of their declarations.
         if !self.operations().iter().any(lacks_declaration) {
             return;
         }
@@ -90,7 +92,7 @@ impl Transaction {
     }
 }
 
-/// Whether elements come or go by the name of their set alone.
+/// Returns whether the operation adds or deletes elements of a set that it only names.
 fn lacks_declaration(operation: &Operation) -> bool {
     match operation {
         Operation::AddElements { set, .. } | Operation::DeleteElements { set, .. } => !set.is_declared(),

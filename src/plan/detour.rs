@@ -1,15 +1,15 @@
-//! The way from one rule set to another on which every packet meets one of the two, and never a
-//! mixture.
+//! The steps from one rule set to another during which every packet meets one of the two, and
+//! never a mixture.
 //!
 //! Rules switch over at one moment. The contents of a set of intervals do not: they are published
-//! after the rules, one set after the other, and until then a lookup finds what was there before.
-//! Other sets change with the rules, but a packet that came to the old rules before that moment may
-//! look something up after it: 2 of 2,747 connections got past in 400 changes of a set of groups
-//! and of the rule that looks at it. So a set that rules look at never changes together with rules,
-//! and one of intervals not with another set either. Where it would, the way leads by a rule set
-//! that means the same as the wanted one and has the new contents under another name, `NAME.next`:
-//! its set is filled first, where no rule looks at it, and then rules alone switch over. After that
-//! nobody looks at the old name, and the same again leads to the wanted rule set.
+//! after the rules, one set after the other, and until then a lookup finds the old contents. Other
+//! sets change with the rules, but a packet that reached the old rules before that moment may do a
+//! lookup after it: 2 of 2,747 connections got past in 400 changes of a set of groups and of the
+//! rule that uses it. A set that rules use is therefore never changed together with rules, and one
+//! of intervals not together with another set either. Where it would be, the steps go through a
+//! rule set that means the same as the wanted one and has the new contents under another name,
+//! `NAME.next`: its set is filled first, while no rule uses it, and then only rules switch over.
+//! After that no rule uses the old name, and the same procedure leads to the wanted rule set.
 //!
 //! ```text
 //! held           rules look at @a, which holds the old contents
@@ -18,8 +18,8 @@
 //!                rule looks at it
 //! wanted         rules look at @a; @a.next goes
 //! ```
-//! Each step is found from what is held and what is wanted alone: whoever is killed on the way
-//! leaves one of these states, and the next one goes on from there.
+//! Each step depends only on the held and the wanted state: a process killed in between leaves one
+//! of these states, and the next run continues from there.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,25 +32,25 @@ use crate::model::{
 };
 use crate::state::{ChainState, Snapshot, TableState};
 
-/// One transaction of the way.
+/// One transaction of the sequence.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) transaction: Transaction,
     pub(crate) kind: StepKind,
 }
 
-/// What packets see of a step.
+/// What packets observe of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StepKind {
-    /// Nothing: no rule that they come to looks at it.
+    /// Nothing: no rule that they reach uses it.
     First,
-    /// One moment, after which they meet what is wanted, which is what is there then.
+    /// One switch, after which they meet the wanted rule set, which is then complete.
     Last,
-    /// One moment, after which they meet what is wanted, though not by the names that are wanted.
+    /// One switch, after which they meet the wanted rules, though under other names of sets.
     Switch,
 }
 
-/// The next transaction on the way from `held` to `wanted`, where `plan` is the direct way.
+/// Returns the next transaction from `held` to `wanted`, where `plan` computes the direct one.
 pub(crate) fn step<E>(
     held: &Snapshot,
     wanted: &Ruleset,
@@ -66,8 +66,8 @@ pub(crate) fn step<E>(
     Ok(if first.is_empty() { Step { transaction, kind } } else { Step { transaction: first, kind: StepKind::First } })
 }
 
-/// The rule set by way of which `wanted` is reached, of which `plan` is the direct way; `None` when
-/// the direct way is good.
+/// Returns the intermediate rule set on the way to `wanted`, where `plan` is the direct
+/// transaction; `None` when the direct one is good.
 fn detour(held: &Snapshot, wanted: &Ruleset, plan: &Transaction) -> Option<Ruleset> {
     let mut changes: Vec<Change<'_>> = Vec::new();
     let mut places: HashMap<(&TableId, &Name), Option<usize>> = HashMap::new();
@@ -96,12 +96,12 @@ fn detour(held: &Snapshot, wanted: &Ruleset, plan: &Transaction) -> Option<Rules
     if !switches && !several && !changes.iter().any(|change| is_interval(change) && change.replaces()) {
         return None;
     }
-    // The detour is a switch of rules: no set at all may change with it.
+    // The detour is a switch of rules, so no set at all may change with it.
     let mut late: HashMap<&TableId, Vec<&Change<'_>>> = HashMap::new();
     for change in changes.iter().filter(|change| change.may_have_another_name()) {
         late.entry(change.table).or_default().push(change);
     }
-    // What has no meaning here may look at any set.
+    // Opaque statements may use any set.
     late.retain(|_, changes| changes.first().is_some_and(|change| !is_opaque(change.wanted)));
     if late.is_empty() {
         return None;
@@ -124,7 +124,7 @@ fn detour(held: &Snapshot, wanted: &Ruleset, plan: &Transaction) -> Option<Rules
     wanted.tables.iter().map(renamed).collect()
 }
 
-/// What happens to a set that is there and stays wanted.
+/// The changes of a set that exists and stays wanted.
 struct Change<'a> {
     table: &'a TableId,
     name: &'a Name,
@@ -134,7 +134,7 @@ struct Change<'a> {
     operations: Vec<&'a Operation>,
 }
 
-/// Sets by the names of their table and their own: those that are there, and those that are wanted.
+/// Sets by the names of their table and their own: the existing and the wanted ones.
 struct ThereAndWanted<'a> {
     there: HashMap<(&'a TableId, &'a Name), &'a TableState>,
     wanted: HashMap<(Family, &'a Name, &'a Name), (&'a Table, &'a Set)>,
@@ -159,37 +159,37 @@ impl<'a> ThereAndWanted<'a> {
 }
 
 impl Change<'_> {
-    /// Whether a packet could meet neither what goes nor what comes in its place: kernels before
-    /// 6.17 may find nothing for a moment where an interval goes and another comes that holds
-    /// some of the same keys (nft_set_rbtree.c, "continue traversal if element is inactive").
+    /// Returns whether a packet could match neither the old nor the new element: kernels before
+    /// 6.17 may find nothing for a moment while an interval is replaced by another that has some
+    /// of the same keys (nft_set_rbtree.c, "continue traversal if element is inactive").
     fn replaces(&self) -> bool {
         let (mut gone, mut made) = (Vec::new(), Vec::new());
         for operation in &self.operations {
             match operation {
                 Operation::DeleteElements { set, .. } => gone.extend(&set.elements),
                 Operation::AddElements { set, .. } | Operation::AddSet { set, .. } => made.extend(&set.elements),
-                // All that is there.
+                // All existing elements.
                 _ => return true,
             }
         }
         overlap(gone, made)
     }
 
-    /// Elements that packets put there cannot be moved.
+    /// Returns whether the set can be renamed: elements that packets added cannot be moved.
     fn may_have_another_name(&self) -> bool {
         !self.set.flags.contains(SetFlags::DYNAMIC)
     }
 }
 
-/// Whether a rule of it has a statement without a meaning here.
+/// Returns whether a rule of the table has an opaque statement.
 fn is_opaque(table: &Table) -> bool {
     let rules = table.chains.iter().flat_map(|chain| &chain.rules);
     rules.flat_map(|rule| &rule.statements).any(|part| matches!(part, Statement::Opaque(_)))
 }
 
 impl Transaction {
-    /// The sets that go and are wanted all the same come back with their new contents: other sets
-    /// than those that went, which no rule looks at until the next step.
+    /// Adds deleted sets that are still wanted again with their new contents; these are new sets,
+    /// which no rule uses until the next step.
     fn with_sets_again(mut self, wanted: &Ruleset) -> Self {
         let gone = self.operations().iter().filter_map(|operation| match operation {
             Operation::DeleteSet { table, set } => Some((table, set)),
@@ -211,15 +211,15 @@ impl Transaction {
         self
     }
 
-    /// Whether it changes at one moment what packets meet: rules that they may come to, or chains
-    /// at a hook.
+    /// Returns whether the transaction changes at one moment what packets meet: rules that they
+    /// may reach, or chains at a hook.
     pub(super) fn switches(&self, held: &Snapshot) -> bool {
         let made = self.made(held);
         let hooked: HashSet<(&TableId, &Name)> =
             chains(held).filter(|(.., chain)| chain.hook.is_some()).map(named).collect();
         self.operations().iter().any(|operation| match operation {
             Operation::AddChain { kind, .. } => *kind != ChainKind::Regular,
-            // Nothing leads to a chain that is only being made.
+            // Nothing leads to a chain that is only being added.
             Operation::AddRule { chain, .. } => !made.contains(&(&chain.table, &chain.name)),
             Operation::DeleteChain(chain) => hooked.contains(&(&chain.table, &chain.name)),
             Operation::DeleteRule { .. } | Operation::FlushChain(_) | Operation::ReplaceRule { .. } => true,
@@ -231,7 +231,7 @@ impl Transaction {
         })
     }
 
-    /// The regular chains that it makes where there are none of that name.
+    /// Returns the regular chains that it adds where none of that name exist.
     pub(super) fn made<'t>(&'t self, held: &'t Snapshot) -> HashSet<(&'t TableId, &'t Name)> {
         let added = self.operations().iter().filter_map(|operation| match operation {
             Operation::AddChain { table, name, kind: ChainKind::Regular, .. } => Some((table, name)),
@@ -247,17 +247,17 @@ impl Transaction {
     }
 }
 
-/// Every chain that is held.
+/// Returns every held chain.
 pub(super) fn chains(held: &Snapshot) -> impl Iterator<Item = (&TableId, &ChainState)> {
     held.tables.iter().flat_map(|table| table.chains.iter().map(|chain| (&table.id, chain)))
 }
 
-/// The names of a chain.
+/// Returns the names of a chain and its table.
 pub(super) fn named<'s>((table, chain): (&'s TableId, &'s ChainState)) -> (&'s TableId, &'s Name) {
     (table, &chain.name)
 }
 
-/// Which set an operation is about.
+/// Returns the set that an operation concerns.
 pub(super) fn set_of(operation: &Operation) -> Option<(&TableId, &Name)> {
     match operation {
         Operation::AddElements { table, set }
@@ -268,8 +268,8 @@ pub(super) fn set_of(operation: &Operation) -> Option<(&TableId, &Name)> {
     }
 }
 
-/// The named sets that rules of a table look at. Of what an expression without a meaning here looks
-/// at nothing is known: all of them.
+/// Returns the named sets that rules of a table use: all sets if there is an opaque expression,
+/// since it may use any.
 pub(super) fn looked_up(table: &TableState) -> HashSet<&Name> {
     let exprs = || table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
     if exprs().any(|expr| matches!(expr, Expr::Opaque { .. })) {
@@ -283,8 +283,8 @@ pub(super) fn looked_up(table: &TableState) -> HashSet<&Name> {
         .collect()
 }
 
-/// Whether any interval of one side has a key in common with one of the other. Concatenations are
-/// replaced as a whole by the kernel.
+/// Returns whether any interval of one side has a key in common with one of the other. The kernel
+/// replaces concatenations as a whole.
 fn overlap(gone: Vec<&Element>, made: Vec<&Element>) -> bool {
     let single = |elements: Vec<&'_ Element>| -> Vec<(Interval, bool)> {
         let intervals = elements.into_iter().filter_map(|element| match &element.key {
@@ -312,11 +312,11 @@ fn overlap(gone: Vec<&Element>, made: Vec<&Element>) -> bool {
     false
 }
 
-/// A name that nft can read, however long the other one is.
+/// Returns a name that nft can read, however long the original is.
 fn next_name(name: &Name, number: u32) -> Name {
     let number = if number == 1 { String::new() } else { number.to_string() };
     let name = name.as_str();
-    // NFT_SET_MAXNAMELEN is 256 with its zero byte.
+    // NFT_SET_MAXNAMELEN is 256 with the terminating NUL.
     let end = (0..=name.len().min(255 - ".next".len() - number.len())).rev().find(|end| name.is_char_boundary(*end));
     let name = name.get(..end.unwrap_or(0)).unwrap_or_default();
     Name::from(format!("{name}.next{number}"))
@@ -341,7 +341,7 @@ fn rename(table: &mut Table, names: &HashMap<&Name, Name>) {
     }
 }
 
-/// The set that a statement looks something up in.
+/// Returns the set that a statement uses.
 fn set_ref(statement: &mut Statement) -> Option<&mut SetRef> {
     match statement {
         Statement::Match(Match { operand: Operand::Set(set), .. })
@@ -351,7 +351,7 @@ fn set_ref(statement: &mut Statement) -> Option<&mut SetRef> {
     }
 }
 
-/// The elements of the anonymous set of intervals that a statement looks something up in.
+/// Returns whether a statement uses an anonymous set of intervals.
 pub(super) fn is_late(statement: &Statement) -> bool {
     match statement {
         Statement::Match(Match { operand: Operand::Set(SetRef::Anonymous(elements)), .. })

@@ -1,7 +1,7 @@
-//! From what the kernel holds to what is wanted, in as few operations as it takes.
+//! Computes the fewest operations that turn the held state into the wanted one.
 //!
-//! What is the same stays, with its handles and counters. The order of operations is one in which
-//! the kernel refuses none:
+//! Unchanged objects keep their handles and counters. The order of operations is one that the
+//! kernel accepts:
 //!
 //! ```text
 //! tables that go                      of a table that stays:
@@ -9,9 +9,9 @@
 //!                                     2 elements, sets, chains that go           4 rules that come, in their places
 //! ```
 //!
-//! So nothing is deleted while a rule still uses it, no interval comes before the one it would
-//! overlap goes, and nothing is named before it exists. A set or chain whose declaration changed
-//! goes in 2 and comes in 3; rules that use such a set go in 1 and come in 4.
+//! Nothing is deleted while a rule still uses it, no interval is added before one that it overlaps
+//! is deleted, and nothing is named before it exists. A set or chain with another declaration is
+//! deleted in 2 and added in 3; rules that use such a set are deleted in 1 and added in 4.
 
 mod bound;
 mod elements;
@@ -38,17 +38,17 @@ use bound::{Bound, is_bound};
 use elements::Delta;
 use rules::Doomed;
 
-/// The transaction that turns `held` into `wanted`, at the generation of `held`.
+/// Returns the transaction that turns `held` into `wanted`, at the generation of `held`.
 ///
-/// The tables of `wanted` become exactly what they are there: chains, sets, rules and objects that
-/// others put into them go. Of the other tables, those among `ours` go and the rest is not looked
-/// at. What packets change is no difference: counters, and elements of a dynamic set that expire.
-/// Neither are comments of tables and chains, nor attributes that newer kernels may add.
+/// The tables of `wanted` become exactly as declared: chains, sets, rules and objects that others
+/// added to them are deleted. Of the other tables, those in `ours` are deleted and the rest is
+/// ignored. What packets change is not a difference: counters, and elements of a dynamic set that
+/// expire. Neither are comments of tables and chains, nor attributes that newer kernels may add.
 ///
-/// Flags of a table, and stateful objects in it, are changed by making the whole table anew.
+/// A change of a table's flags, or of stateful objects in it, replaces the whole table.
 ///
 /// # Errors
-/// When a rule or set has no program; [`Ruleset::validate`] says more about it.
+/// When a rule or set cannot be lowered; [`Ruleset::validate`] reports more about it.
 ///
 /// ```
 /// use nftmesh::model::{Chain, Family, Rule, Ruleset, Table};
@@ -91,7 +91,7 @@ pub fn diff(held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Trans
     Ok(plan.at_generation(held.generation))
 }
 
-/// What happens to one table, in the order of the fields.
+/// The changes of one table, in the order of the fields.
 #[derive(Debug, Default)]
 struct Steps {
     rules_gone: Vec<Operation>,
@@ -143,13 +143,13 @@ impl Steps {
             let id = || state.id.chain(&chain.name);
             let unread = chain.kept.code::<KeptParts>().is_some_and(|read| read.unlisted > 0);
             let held = match kept {
-                // It goes with its rule, and comes with it.
+                // It is deleted and added with its rule.
                 _ if chain.kind == ChainKind::Bound => continue,
                 Some(kept) if kept.unlisted == 0 => bound.held(&kept.rules),
-                // What was not read is not looked at.
+                // A part that was not read is ignored.
                 Some(_) if unread => continue,
                 None if unread => return Err(Unlowerable::Unread { table: id().table.to_string(), chain: id().name }),
-                // What cannot be listed has no handle either.
+                // A rule that cannot be listed has no handle either.
                 Some(_) => {
                     steps.flushed.push(Operation::FlushChain(id()));
                     Cow::Borrowed(&[][..])
@@ -185,7 +185,7 @@ impl Steps {
                 }
             }
         }
-        // An anonymous set goes with its rule.
+        // An anonymous set is deleted with its rule.
         for set in held.rest().filter(|set| set.code.flags & NFT_SET_ANONYMOUS == 0) {
             doomed.sets.insert(&set.name);
             self.sets_gone.push(delete_set(state, &set.name));
@@ -210,7 +210,7 @@ impl Steps {
         }
     }
 
-    /// For every wanted chain the one that stays for it.
+    /// Returns for every wanted chain the held one that stays for it.
     fn chains<'s>(
         &mut self,
         state: &'s TableState,
@@ -226,7 +226,7 @@ impl Steps {
                 _ if chain.kind == ChainKind::Bound => kept.push(None),
                 (Some(found), Some(ChainMatch::Same)) => kept.push(Some(found)),
                 (Some(found), Some(ChainMatch::OtherPolicy)) => {
-                    // Of a chain that is there nothing else can be changed.
+                    // Nothing else of an existing chain can be changed.
                     let (comment, kept_parts) = (None, Kept::default());
                     let only =
                         Chain { comment, kept: kept_parts, ..Chain::of_kind(chain.name.clone(), chain.kind.clone()) };
@@ -242,7 +242,7 @@ impl Steps {
                 }
             }
         }
-        // A chain without a name of its own goes with the rule that it belongs to.
+        // A bound chain is deleted with its rule.
         for chain in held.rest().filter(|chain| !is_bound(chain)) {
             self.remove_chain(state, chain, doomed);
         }
@@ -263,12 +263,12 @@ fn delete_set(state: &TableState, name: &Name) -> Operation {
     Operation::DeleteSet { table: state.id.clone(), set: name.clone() }
 }
 
-/// Whether elements of a set lead to objects that go.
+/// Returns whether elements of a set refer to objects to be deleted.
 fn maps_to_doomed(state: &SetState, doomed: &Doomed<'_>) -> bool {
     state.elements.iter().any(|element| rules::leads_to(element, &doomed.objects))
 }
 
-/// Whether a table can go and come again with all that is in it.
+/// Checks that a table can be deleted and added again with all its contents.
 fn can_be_made_anew(held: &Snapshot, state: &TableState, table: &Table) -> Result<(), Unlowerable> {
     let unread = |chain: &&Chain| chain.kept.code::<KeptParts>().is_some_and(|read| read.unlisted > 0);
     if let Some(chain) = table.chains.iter().find(unread) {
@@ -292,7 +292,7 @@ enum ChainMatch {
     Other,
     /// Only the policy differs.
     OtherPolicy,
-    /// As it is wanted.
+    /// As wanted.
     Same,
 }
 
@@ -324,7 +324,7 @@ impl ChainMatch {
     }
 }
 
-/// What is held, found by name.
+/// Held objects, found by name.
 struct HeldByName<'s, T> {
     all: &'s [T],
     places: HashMap<&'s Name, usize>,
@@ -353,7 +353,7 @@ impl<'s, T> HeldByName<'s, T> {
     }
 }
 
-/// How a set keeps its keys.
+/// Returns how a set stores its keys.
 fn mode(set: &Set) -> SetMode {
     SetMode::of_set(set)
 }

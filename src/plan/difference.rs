@@ -1,5 +1,5 @@
-//! What a plan changes, for people: one line for each operation, marked `+`, `-` or `~`, with what
-//! was there before.
+//! Prints what a plan changes: one line for each operation, marked `+`, `-` or `~`, with the
+//! previous state.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -11,38 +11,37 @@ use crate::model::{Family, Name, RuleHandle, TableId};
 use crate::render::script;
 use crate::state::{RuleState, Snapshot, TableState};
 
-/// One difference between what the kernel holds and what is wanted, as what makes it good.
+/// One difference between the held and the wanted state, with its remedy.
 ///
-/// Prints as a command of nft(8) behind its mark; of a rule that goes, its text follows as a
-/// comment.
+/// Prints as a command of nft(8) after its mark; the text of a deleted rule follows as a comment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Whether something is missing, too much, or other than wanted.
+    /// Whether something is missing, superfluous, or different.
     pub kind: DifferenceKind,
     /// The table it is in.
     pub table: TableId,
     /// What differs.
     pub part: Part,
-    /// The rule that is too much or other than wanted, in nft's text.
+    /// The superfluous or different rule, in nft's syntax.
     pub held: Option<String>,
-    /// The operation that makes it good, in nft's text.
+    /// The operation that resolves it, in nft's syntax.
     pub remedy: String,
 }
 
-/// What happens to what differs.
+/// What happens to the part that differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the three marks of a difference")]
 pub enum DifferenceKind {
     /// `+`: it is missing.
     Add,
-    /// `-`: it is too much.
+    /// `-`: it is superfluous.
     Remove,
-    /// `~`: it is there, and other than wanted.
+    /// `~`: it exists, but differs.
     Update,
 }
 
-/// What differs in a table.
+/// The part of a table that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Part {
@@ -54,7 +53,7 @@ pub enum Part {
     Rule {
         /// The chain.
         chain: Name,
-        /// Where the rule stands in it now, from 1; `None` when it is missing.
+        /// The rule's number in it now, from 1; `None` when it is missing.
         number: Option<usize>,
     },
     /// A set: its declaration or its elements.
@@ -63,7 +62,7 @@ pub enum Part {
     Table,
 }
 
-/// What a transaction changes of what is held, in its order.
+/// Returns what a transaction changes of the held state, in its order.
 #[must_use]
 pub fn differences(transaction: &Transaction, held: &Snapshot) -> Vec<Difference> {
     let mut held = HeldTables { snapshot: held, tables: HashMap::new() };
@@ -71,7 +70,7 @@ pub fn differences(transaction: &Transaction, held: &Snapshot) -> Vec<Difference
 }
 
 impl Transaction {
-    /// The operations with `+`, `-` or `~` in front of each, in the order in which they are done.
+    /// Returns the operations, each preceded by `+`, `-` or `~`, in the order of execution.
     ///
     /// ```
     /// use nftmesh::model::{Chain, Family, Rule, RuleHandle, TableId};
@@ -167,7 +166,7 @@ fn difference(operation: &Operation, held: &mut HeldTables<'_>) -> Difference {
             State::Table(_) => (Part::Table, None),
         },
     };
-    // A base chain that is there already only gets another policy.
+    // An existing base chain only gets another policy.
     let exists = match operation {
         Operation::AddChain { name, .. } => table.is_some_and(|table| table.chains.contains(name)),
         _ => false,
@@ -181,14 +180,13 @@ fn difference(operation: &Operation, held: &mut HeldTables<'_>) -> Difference {
     }
 }
 
-/// A rule as nft would list it, as far as it can be said.
+/// Returns a rule as nft would list it, as far as possible.
 fn text(table: &HeldTable<'_>, rule: &RuleState) -> String {
     let rule = raise(&rule.exprs, &rule.userdata, table.family, &table.sets);
     script::rule(table.family, &rule).to_string()
 }
 
-/// What is held, with the tables that were asked for in a form in which their parts are found at
-/// once.
+/// The held state, with requested tables indexed by their parts.
 struct HeldTables<'s> {
     snapshot: &'s Snapshot,
     tables: HashMap<&'s TableId, HeldTable<'s>>,

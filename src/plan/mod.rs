@@ -1,4 +1,4 @@
-//! What is to change: an ordered list of operations, as a value.
+//! Changes to rule sets: an ordered list of operations, as a value.
 
 mod bound;
 mod declared;

@@ -5,90 +5,90 @@ use crate::model::{
 };
 use crate::state::{ChainState, OpaqueState, RuleState, SetState, TableState};
 
-/// One change. Operations run in order; one that is refused refuses the whole transaction.
+/// One change. Operations run in order; if one is refused, so is the whole transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Adds a chain without its rules; one that exists already with the same hook stays, its policy
-    /// is set.
+    /// Adds a chain without its rules. An existing one with the same hook stays, and its policy is
+    /// set.
     AddChain {
-        /// Where.
+        /// The table.
         table: TableId,
         /// Its name.
         name: Name,
-        /// Who calls it.
+        /// Its kind.
         kind: ChainKind,
-        /// Why it exists.
+        /// Its comment.
         comment: Option<String>,
-        /// What was read beside this, of a chain that was.
+        /// What else was read with the chain, if it was read from a kernel.
         kept: Remainder,
     },
-    /// Adds the elements of `set` to the set of that name; its declaration says how they are
-    /// encoded. One without a key is looked up by the kernel's connection.
+    /// Adds the elements of `set` to the set of that name; its declaration determines their
+    /// encoding. If it has no key, the kernel connection looks the declaration up.
     AddElements {
-        /// Where.
+        /// The table.
         table: TableId,
         /// Declaration and new elements.
         set: Set,
     },
     /// Adds a rule.
     AddRule {
-        /// Where.
+        /// The chain.
         chain: ChainId,
-        /// Where in the chain.
+        /// The position in the chain.
         position: Position,
         /// The rule.
         rule: Rule,
     },
-    /// Declares a set and adds its elements; an identical set that exists already stays, and gets
-    /// the elements too.
+    /// Declares a set and adds its elements; an existing identical set stays, and gets the
+    /// elements too.
     AddSet {
-        /// Where.
+        /// The table.
         table: TableId,
         /// Declaration and elements.
         set: Set,
     },
-    /// Adds a table without anything in it; one that exists already stays.
+    /// Adds an empty table; an existing one stays.
     AddTable {
-        /// Which.
+        /// The table.
         table: TableId,
-        /// How it lives.
+        /// Its flags.
         flags: TableFlags,
-        /// Why it exists.
+        /// Its comment.
         comment: Option<String>,
-        /// What was read beside this, of a table that was.
+        /// What else was read with the table, if it was read from a kernel.
         kept: Remainder,
     },
     /// Deletes a chain and the rules in it; no other rule may jump to it.
     DeleteChain(ChainId),
     /// Deletes the elements of `set` from the set of that name.
     DeleteElements {
-        /// Where.
+        /// The table.
         table: TableId,
         /// Declaration and the elements to delete.
         set: Set,
     },
     /// Deletes a stateful object or a flowtable; no rule, set or element may use it.
     DeleteObject {
-        /// Where.
+        /// The table.
         table: TableId,
-        /// What it is, as [`OpaqueState::kind`] says it: `counter`, `quota`, `flowtable`, ...
+        /// Its kind as in [`OpaqueState::kind`]: `counter`, `quota`, `flowtable`, ...
         kind: String,
-        /// Which.
+        /// Its name.
         name: Name,
     },
     /// Deletes a rule.
     DeleteRule {
-        /// Where.
+        /// The chain.
         chain: ChainId,
-        /// Which.
+        /// The rule.
         handle: RuleHandle,
     },
     /// Deletes a set; no rule may use it.
     DeleteSet {
-        /// Where.
+        /// The table.
         table: TableId,
-        /// Which.
+        /// The set.
         set: Name,
     },
     /// Deletes a table with everything in it.
@@ -97,39 +97,38 @@ pub enum Operation {
     FlushChain(ChainId),
     /// Deletes the elements of a set.
     FlushSet {
-        /// Where.
+        /// The table.
         table: TableId,
-        /// Which.
+        /// The set.
         set: Name,
     },
     /// Deletes the rules of all chains of a table.
     FlushTable(TableId),
-    /// Puts another rule in the place of one, which keeps its handle's place.
+    /// Replaces a rule by another, which takes its position.
     ReplaceRule {
-        /// Where.
+        /// The chain.
         chain: ChainId,
-        /// Which.
+        /// The rule to replace.
         handle: RuleHandle,
         /// The new rule.
         rule: Rule,
     },
-    /// Adds something as it was read from a kernel, with everything in it that has no type here.
+    /// Adds something as it was read from a kernel, including everything that has no type here.
     Restore {
-        /// Where; it need not be the table that it was read from.
+        /// The table; it need not be the one it was read from.
         table: TableId,
-        /// What.
+        /// What to add.
         state: Box<State>,
     },
 }
 
-/// Something of a table as it was read from a kernel. Handles, uses and what else only the kernel
-/// says are not looked at.
+/// A part of a table as it was read from a kernel. Handles, uses and everything else that only the
+/// kernel assigns are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// A chain without its rules. One that a jump brings with it (`jump { ... }`,
-    /// `NFT_CHAIN_BINDING` in its flags) takes no rules once a rule jumps to it, so that its
-    /// own rules come before that one.
+    /// A chain without its rules. A chain bound to a jump (`jump { ... }`, `NFT_CHAIN_BINDING` in
+    /// its flags) accepts no rules once a rule jumps to it, so its own rules must come first.
     Chain(ChainState),
     /// A stateful object or a flowtable.
     Object(OpaqueState),
@@ -137,21 +136,21 @@ pub enum State {
     Rule {
         /// Its chain.
         chain: Name,
-        /// Where in the chain.
+        /// The position in the chain.
         position: Position,
-        /// What it is.
+        /// The rule.
         rule: RuleState,
     },
-    /// A set with its elements and the time that is left to each; one that exists already and is
-    /// declared the same gets the elements too.
+    /// A set with its elements and their remaining times; an existing set with the same
+    /// declaration gets the elements too.
     Set(SetState),
-    /// The table itself, without anything in it. One that had an owner gets another: the socket
-    /// that restores it, with which it ends unless its flags say that it persists.
+    /// The table itself, empty. If it had an owner, its new owner is the socket that restores it;
+    /// the table is deleted with that socket unless its flags make it persistent.
     Table(TableState),
 }
 
 impl State {
-    /// What it is and its name; of a rule, of its chain.
+    /// Returns its kind and name; for a rule, the name of its chain.
     pub(crate) fn title(&self) -> (&str, &Name) {
         match self {
             State::Chain(chain) => ("chain", &chain.name),
@@ -163,13 +162,13 @@ impl State {
     }
 }
 
-/// What was read beside the parts of a table or chain that have a name, and is sent back with them.
-/// It decides nothing; a default one is nothing.
+/// What was read in addition to the known parts of a table or chain, to be sent back with them. It
+/// has no effect on decisions; the default is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remainder(pub(crate) Kept);
 
 impl Operation {
-    /// The rule that it puts in.
+    /// Returns the rule that it adds.
     pub(super) fn rule(&self) -> Option<&Rule> {
         match self {
             Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => Some(rule),
@@ -177,7 +176,7 @@ impl Operation {
         }
     }
 
-    /// The table it changes.
+    /// Returns the table that it changes.
     #[must_use]
     pub fn table(&self) -> &TableId {
         match self {
@@ -200,7 +199,7 @@ impl Operation {
         }
     }
 
-    /// What is needed to make a chain without its rules.
+    /// Returns the operation that adds a chain without its rules.
     pub fn add_chain(table: &TableId, chain: &Chain) -> Self {
         let Chain { name, kind, comment, rules: _, kept } = chain;
         Operation::AddChain {
@@ -212,13 +211,13 @@ impl Operation {
         }
     }
 
-    /// What is needed to make an object as it was read.
+    /// Returns the operation that adds an object as it was read.
     pub(crate) fn add_object(table: &TableId, object: &Object) -> Option<Self> {
         let state = object.content.code::<OpaqueState>()?.clone();
         Some(Operation::Restore { table: table.clone(), state: Box::new(State::Object(state)) })
     }
 
-    /// What is needed to make a table without what is in it.
+    /// Returns the operation that adds a table without its contents.
     pub fn add_table(table: &Table) -> Self {
         let Table { family: _, name: _, flags, comment, objects: _, sets: _, chains: _, kept } = table;
         let (flags, comment, kept) = (*flags, comment.clone(), Remainder(kept.clone()));

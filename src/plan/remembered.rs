@@ -1,13 +1,13 @@
-//! What a rule set was that is known to be in force: hashes, from which it follows what of the next
-//! one has to be looked at.
+//! Remembers a rule set known to be in force as hashes, which determine what of the next one has
+//! to be examined.
 //!
-//! A chain or set takes 50 bytes beside its name, which is the rule set's own, and each call of a
-//! chain takes 4; other rules and elements take nothing. What stays the same by its hash is neither
-//! read nor compared nor validated again: see [`Unsettled`].
+//! A chain or set takes 50 bytes in addition to its name, which is shared with the rule set, and
+//! each call of a chain takes 4; other rules and elements take nothing. What is unchanged by its
+//! hash is neither read nor compared nor validated again: see [`Unsettled`].
 //!
-//! Hashes have keys of their own, so that nobody can make two chains that look the same. Where the
-//! kernel changes something without a new generation there is no hash, and it is always looked at:
-//! sets whose elements come and go, chains of devices.
+//! Hashes have random keys, so that no two chains can be crafted to look the same. What the kernel
+//! changes without a new generation has no hash and is always examined: sets whose elements come
+//! and go, chains of devices.
 
 mod keyed;
 mod part;
@@ -31,7 +31,7 @@ pub(crate) struct Remembered {
 }
 
 impl Remembered {
-    /// Whether that is in force too.
+    /// Returns whether the rule set of these hashes is in force too.
     pub(crate) fn is_same(&self, sums: &Sums) -> bool {
         let (before, absent) = (self.tables(), self.absent());
         sums.tables.iter().all(|now| before.get(&now.id).is_some_and(|before| before.is_same(now)))
@@ -47,7 +47,7 @@ impl Remembered {
     }
 }
 
-/// A rule set as hashes, and the tables that are the caller's and not in it.
+/// A rule set as hashes, and the caller's tables that are not in it.
 #[derive(Debug)]
 pub(crate) struct Sums {
     tables: Vec<TableSums>,
@@ -57,7 +57,7 @@ pub(crate) struct Sums {
 #[derive(Debug)]
 struct TableSums {
     id: TableId,
-    /// Hash of what is neither a chain nor a set.
+    /// Hash of everything but chains and sets.
     head: Option<NonZeroU64>,
     /// Whether a part of it can be compared without the rest.
     is_divisible: bool,
@@ -68,13 +68,13 @@ struct TableSums {
     sets: Vec<Sum>,
 }
 
-/// Of a chain or set.
+/// The hash of a chain or set.
 #[derive(Debug)]
 struct Sum {
     name: Name,
     /// `None` for what can change without a generation.
     hash: Option<NonZeroU64>,
-    /// How many rules are in it.
+    /// The number of its rules.
     rules: u32,
 }
 
@@ -98,7 +98,7 @@ impl Sums {
         Sums { tables, absent }
     }
 
-    /// Validates all of the rule set that these are the hashes of, and returns every fault.
+    /// Validates the whole rule set of these hashes, and returns every fault.
     pub(crate) fn judge(&mut self, ruleset: &Ruleset) -> Vec<Fault> {
         let mut faults = Vec::new();
         for (sums, table) in self.tables.iter_mut().zip(&ruleset.tables) {
@@ -107,7 +107,7 @@ impl Sums {
         faults
     }
 
-    /// They are in force at that generation.
+    /// Records that they are in force at that generation.
     pub(crate) fn in_force_at(self, generation: Generation) -> Remembered {
         Remembered { generation, sums: self }
     }
@@ -129,17 +129,17 @@ impl TableSums {
         }
     }
 
-    /// Notes what validation found, and returns the faults.
+    /// Records the result of validation, and returns the faults.
     fn judged(&mut self, Judgement { faults, calls }: Judgement) -> Vec<Fault> {
         self.calls = calls;
         let is = |severity| faults.iter().any(|fault| fault.problem.severity() == severity);
         self.is_odd = is(Severity::Odd);
-        // Faults of what is in force are not to be told again and again as those of what changes.
+        // Faults of what is in force must not be reported again as faults of what changes.
         self.is_divisible &= !is(Severity::Refused);
         faults
     }
 
-    /// The chains and sets that can be compared, where they are the same.
+    /// Returns whether the chains and sets can be compared and are the same.
     fn is_same(&self, other: &TableSums) -> bool {
         let same = |a: &[Sum], b: &[Sum]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b));
         self.head.is_some()
@@ -149,8 +149,8 @@ impl TableSums {
     }
 }
 
-/// A chain that belongs to a rule is compared with it; one of which not all can be read, by what
-/// the kernel counts.
+/// Returns whether a chain can be compared alone: a bound chain is compared with its rule, and an
+/// incomplete one by the kernel's counts.
 fn is_divisible(chain: &Chain) -> bool {
     chain.kind != ChainKind::Bound && chain.kept.code::<KeptParts>().is_none_or(|read| read.unlisted == 0)
 }
@@ -165,7 +165,7 @@ fn chain_sum(chain: &Chain, keyed: &mut Keyed<'_>) -> Sum {
     Sum { name: chain.name.clone(), hash, rules }
 }
 
-/// A chain with what of it is no part of the model and counts where it is compared.
+/// A chain with the parts outside the model that matter in a comparison.
 struct Spelled<'c>(&'c Chain);
 
 impl Hash for Spelled<'_> {
@@ -173,7 +173,7 @@ impl Hash for Spelled<'_> {
         let Spelled(chain) = self;
         chain.hash(state);
         chain.kept.code::<KeptParts>().map(|read| read.flags).hash(state);
-        // Another spelling of a program counts where programs are compared.
+        // Another encoding of a program matters where programs are compared.
         for rule in chain.rules.iter().filter(|rule| !rule.kept.is_nothing()) {
             let spelled = rule.kept.code::<KeptRule>().and_then(|read| read.exprs.as_ref());
             spelled.map(|exprs| format!("{exprs:?}")).hash(state);

@@ -1,4 +1,4 @@
-//! Transactions as nft scripts: what `nft -f` would do with the text is what the commit does.
+//! Prints transactions as nft scripts: `nft -f` with the text does the same as the commit.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ impl fmt::Display for Transaction {
     }
 }
 
-/// As a command of an nft script; a set that comes with elements is two.
+/// Prints a command of an nft script, or two for a set with elements.
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = self.table().family;
@@ -57,14 +57,14 @@ impl fmt::Display for Operation {
             Operation::ReplaceRule { chain, handle, rule: new } => {
                 write!(f, "replace rule {chain} handle {handle} {}", rule(family, new))
             }
-            // No command of nft, which refuses it: what is restored may be more than nft has words for.
+            // Not a command of nft, which refuses it: what is restored may exceed nft's syntax.
             Operation::Restore { .. } => f.write_str(&self.title()),
         }
     }
 }
 
 impl Operation {
-    /// What is done to what, without what is added: `add rule inet mesh/out`.
+    /// Returns the action and its object, without what is added: `add rule inet mesh/out`.
     pub(crate) fn title(&self) -> String {
         match self {
             Operation::AddChain { table, name, .. } => format!("add chain {table}/{name}"),

@@ -1,13 +1,13 @@
-//! What is put in place before a transaction, where no packet meets it, so that packets see the
-//! transaction as one moment.
+//! Puts parts of a transaction in place beforehand, where no packet meets them, so that packets
+//! see the transaction as a single switch.
 //!
-//! The kernel switches packets over to new rules at one moment, but a set of intervals that was
-//! filled in the same transaction answers only a little later: its contents are published after the
-//! rules, one set after the other. Until then a lookup in a new set finds nothing. Measured on
-//! Linux 6.18: toggling between a rule for all addresses and one for a set that holds them let 2 of
-//! 1000 connections past both, 20 of 1000 with 20,000 intervals in the set; with the set there
-//! before the rule, none. So such sets are committed first, named ones as they are, anonymous ones
-//! with their rule, at a place that no packet comes to:
+//! The kernel switches packets over to new rules at one moment, but a set of intervals filled in
+//! the same transaction takes effect slightly later: its contents are published after the rules,
+//! one set after the other. Until then a lookup in a new set finds nothing. Measured on Linux
+//! 6.18: toggling between a rule for all addresses and one for a set that holds them let 2 of 1000
+//! connections past both, 20 of 1000 with 20,000 intervals in the set; with the set there before
+//! the rule, none. Such sets are therefore committed first, named ones as they are, anonymous ones
+//! with their rule, where no packet reaches them:
 //!
 //! ```text
 //! chain c {                          chain c {                        chain c {
@@ -16,7 +16,7 @@
 //!                                        new rules
 //!                                    }
 //! ```
-//! `return` is what the end of a chain is. For a set that rules look at already see
+//! `return` has the effect of the end of a chain. For a set that rules already use see
 //! [`detour`](super::detour).
 
 use std::collections::{HashMap, HashSet};
@@ -31,9 +31,9 @@ use crate::model::{
 use crate::state::{ChainState, Snapshot};
 
 impl Transaction {
-    /// What of this plan for `wanted` is committed first because it would be published too late; it
-    /// changes nothing for any packet. Empty when there is nothing of that kind, or when no
-    /// packet is judged yet by any rule.
+    /// Returns the part of this plan for `wanted` that must be committed first because it would be
+    /// published too late; it changes nothing for any packet. Empty when there is no such part, or
+    /// when no rule decides about packets yet.
     pub(crate) fn staged(&self, held: &Snapshot, wanted: &Ruleset) -> Transaction {
         let mut staged = self.emptied();
         if held.tables.iter().all(|table| table.chains.is_empty()) {
@@ -58,8 +58,7 @@ impl Transaction {
         staged.knowing_sets_of(wanted)
     }
 
-    /// Says how the sets are declared that rules look up which stay where they are, but are staged
-    /// with others of their chain.
+    /// Adds the declarations of sets that staged rules look up without changing them.
     fn knowing_sets_of(self, wanted: &Ruleset) -> Transaction {
         let mut looked_up: HashSet<(TableId, Name)> = HashSet::new();
         for operation in self.operations() {
@@ -73,7 +72,7 @@ impl Transaction {
         sets.fold(self, |staged, (table, set)| staged.knowing(&table, set))
     }
 
-    /// Chains that get rules with anonymous sets of intervals.
+    /// Returns the chains that get rules with anonymous sets of intervals.
     fn late_rules(&self) -> HashSet<&ChainId> {
         let chains = self.operations().iter().filter_map(|operation| match operation {
             Operation::AddRule { chain, rule, .. } | Operation::ReplaceRule { chain, rule, .. } => {
@@ -84,7 +83,7 @@ impl Transaction {
         chains.collect()
     }
 
-    /// Sets of intervals that change where no rule looks at them.
+    /// Returns the sets of intervals that change while no rule uses them.
     fn late_sets(&self, held: &Snapshot) -> HashSet<(&TableId, &Name)> {
         let changed = self.operations().iter().filter_map(|operation| match operation {
             Operation::AddElements { table, set }
@@ -105,14 +104,15 @@ impl Transaction {
         let seen: HashMap<&TableId, HashSet<&Name>> = seen.map(|table| (&table.id, looked_up(table))).collect();
         late.retain(|(of, set)| {
             let is_seen = seen.get(of).is_some_and(|seen| seen.contains(&set.name));
-            // Whether a verdict of the set leads to a chain that has yet to be made anew.
+            // Whether a verdict of the set leads to a chain that has yet to be replaced.
             let leads_astray = || targets(set).any(|chain| deleted.contains(&(*of, chain)));
             !(gone.contains(of) || is_seen || leads_astray())
         });
         late.into_iter().map(|(table, set)| (table, &set.name)).collect()
     }
 
-    /// The tables that go, those made anew among them: what is staged there would go too.
+    /// Returns the tables to be deleted, including those added again: what is staged there would
+    /// be lost.
     fn gone(&self) -> impl Iterator<Item = &TableId> {
         self.operations().iter().filter_map(|operation| match operation {
             Operation::DeleteTable(table) => Some(table),
@@ -120,7 +120,7 @@ impl Transaction {
         })
     }
 
-    /// The chains that go, those made anew among them.
+    /// Returns the chains to be deleted, including those added again.
     fn deleted(&self) -> impl Iterator<Item = (&TableId, &Name)> {
         self.operations().iter().filter_map(|operation| match operation {
             Operation::DeleteChain(chain) => Some((&chain.table, &chain.name)),
@@ -142,9 +142,9 @@ struct Unseen<'t> {
 }
 
 impl<'t> Unseen<'t> {
-    /// In the order of the transaction.
+    /// Returns the operations in the order of the transaction.
     fn operations(&self) -> impl Iterator<Item = &'t Operation> {
-        // Where rules go in first, everything goes in first that they may name.
+        // Where rules are staged, everything that they may refer to is staged.
         let whole: HashSet<&TableId> = self.late_rules.iter().map(|chain| &chain.table).collect();
         let sets = self.late_sets.iter().map(|(table, _)| *table);
         let tables: HashSet<&TableId> =
@@ -187,13 +187,13 @@ impl<'t> Unseen<'t> {
         })
     }
 
-    /// Sets of these tables that rules look at.
+    /// Returns the sets of these tables that rules use.
     fn seen_sets(&self, tables: &HashSet<&'t TableId>) -> HashSet<(&'t TableId, &'t Name)> {
         let held = self.held.tables.iter().filter(|table| tables.contains(&table.id));
         held.flat_map(|table| looked_up(table).into_iter().map(|name| (&table.id, name))).collect()
     }
 
-    /// Sets that are there afterwards.
+    /// Returns the sets that exist afterwards.
     fn sets_that_stay(&self) -> HashSet<(&'t TableId, &'t Name)> {
         let made = self.transaction.operations().iter().filter_map(|operation| match operation {
             Operation::AddSet { table, set } | Operation::AddElements { table, set } => Some((table, &set.name)),
@@ -202,7 +202,7 @@ impl<'t> Unseen<'t> {
         made.collect()
     }
 
-    /// The new rules of chains that packets come to, behind the end of the old ones.
+    /// Returns the new rules of chains that packets reach, placed after the end of the old ones.
     fn behind_the_end(&self, wanted: &Ruleset) -> Vec<Operation> {
         let mut behind = Vec::new();
         if self.late_rules.is_empty() {
@@ -221,11 +221,12 @@ impl<'t> Unseen<'t> {
                     continue;
                 }
                 match (held.get(&(&of.table, &of.name)), &chain.kind) {
-                    // Where it is made anew, or has rules that nobody can read, it is emptied first.
+                    // A chain that is replaced, or has rules that cannot be read, is emptied
+                    // first.
                     (Some(held), _) if held.unlisted > 0 => continue,
                     (Some(_), _) if self.deleted.contains(&(&of.table, &of.name)) => continue,
                     (Some(_), _) => {}
-                    // A chain at a hook decides by its policy as soon as it is there.
+                    // A chain at a hook decides by its policy as soon as it exists.
                     (None, ChainKind::Base(Base { policy: Policy::Accept, .. })) => {
                         behind.push(Operation::add_chain(&id, chain));
                     }
@@ -240,7 +241,7 @@ impl<'t> Unseen<'t> {
     }
 }
 
-/// Where the verdicts of a set lead.
+/// Returns the targets of a set's verdicts.
 fn targets(set: &Set) -> impl Iterator<Item = &Name> {
     let elements = if set.data == SetData::Verdict { set.elements.as_slice() } else { &[] };
     elements.iter().filter_map(|element| match element.data.as_deref() {
@@ -249,8 +250,8 @@ fn targets(set: &Set) -> impl Iterator<Item = &Name> {
     })
 }
 
-/// What takes back what was put in place first: `first` was held before it, `now` is held after it.
-/// Contents of sets that were there and that no rule looks at stay as they are.
+/// Returns the transaction that removes what was staged: `first` was held before it, `now` is held
+/// after it. Contents of sets that existed before and that no rule uses stay as they are.
 pub(crate) fn unstaged(staged: &[Transaction], first: &Snapshot, now: &Snapshot) -> Transaction {
     let [before, after] =
         [first, now].map(|held| chains(held).map(|chain| (named(chain), chain.1)).collect::<HashMap<_, _>>());
@@ -261,7 +262,7 @@ pub(crate) fn unstaged(staged: &[Transaction], first: &Snapshot, now: &Snapshot)
     let [tables_before, tables_after] =
         [first, now].map(|held| held.tables.iter().map(|table| &table.id).collect::<HashSet<_>>());
     let (mut tables, mut chains, mut rules, mut sets) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    // Each is taken back once, however often it is named.
+    // Each is removed once, however often it is named.
     let (mut new_tables, mut new_chains, mut filled, mut new_sets) =
         (HashSet::new(), HashSet::new(), HashSet::new(), HashSet::new());
     for operation in staged.iter().flat_map(Transaction::operations) {
@@ -306,5 +307,5 @@ pub(crate) fn unstaged(staged: &[Transaction], first: &Snapshot, now: &Snapshot)
     unstaged.at_generation(now.generation)
 }
 
-/// The comment of the rule that ends a chain in front of what is put in place behind it.
+/// The comment of the rule that ends a chain before the staged rules.
 const THE_END: &str = "what is behind this is about to take over";

@@ -25,22 +25,22 @@ use crate::model::{
 pub struct Transaction {
     operations: Vec<Operation>,
     generation: Option<Generation>,
-    /// Sets that exist already and how they keep their keys: what rules that look them up must
-    /// know.
+    /// Sets that exist already and how they store their keys, which rules that look them up depend
+    /// on.
     known: Vec<(TableId, Name, SetMode)>,
-    /// Tables of which a rule set that was put in had two.
+    /// Tables that an added rule set contained twice.
     twice: Vec<TableId>,
 }
 
 impl Transaction {
-    /// No operations.
+    /// Creates an empty transaction.
     #[must_use]
     pub fn new() -> Self {
         Transaction::default()
     }
 
-    /// Makes every table of `ruleset` anew with everything in it, whether or not it exists already;
-    /// other tables stay.
+    /// Replaces every table of `ruleset` with everything in it, whether or not it exists; other
+    /// tables stay.
     #[must_use]
     pub fn replace(ruleset: Ruleset) -> Self {
         let transaction = Transaction::of(&ruleset);
@@ -50,23 +50,23 @@ impl Transaction {
         })
     }
 
-    /// Adds every table of `ruleset` with everything in it; what exists already gets the rules a
-    /// second time.
+    /// Adds every table of `ruleset` with everything in it; existing chains get the rules a second
+    /// time.
     #[must_use]
     pub fn add(ruleset: Ruleset) -> Self {
         let transaction = Transaction::of(&ruleset);
         ruleset.tables.into_iter().fold(transaction, Transaction::create)
     }
 
-    /// No operations yet; two tables of one name are noted, for [`validate`](Self::validate) to
-    /// refuse.
+    /// Creates an empty transaction; two tables of one name are recorded, for
+    /// [`validate`](Self::validate) to reject.
     fn of(ruleset: &Ruleset) -> Self {
         let mut seen = std::collections::HashSet::new();
         let second = ruleset.tables.iter().map(TableId::from).filter(|table| !seen.insert(table.clone()));
         Transaction { twice: second.collect(), ..Transaction::new() }
     }
 
-    /// Tables of which there are two.
+    /// Returns the tables that occur twice.
     pub(super) fn twice(&self) -> &[TableId] {
         &self.twice
     }
@@ -102,7 +102,7 @@ impl Transaction {
         self
     }
 
-    /// Adds a table; one that exists already stays as it is.
+    /// Adds a table; an existing one stays as it is.
     #[must_use]
     pub fn add_table(self, table: &TableId) -> Self {
         let (flags, comment, kept) = (TableFlags::empty(), None, Remainder::default());
@@ -147,13 +147,13 @@ impl Transaction {
         self.insert_rule(chain, Position::Last, rule)
     }
 
-    /// Adds a rule at a place of a chain.
+    /// Adds a rule at a position of a chain.
     #[must_use]
     pub fn insert_rule(self, chain: &ChainId, position: Position, rule: Rule) -> Self {
         self.operation(Operation::AddRule { chain: chain.clone(), position, rule })
     }
 
-    /// Puts another rule in the place of the one with this handle.
+    /// Replaces the rule with this handle by another.
     #[must_use]
     pub fn replace_rule(self, chain: &ChainId, handle: RuleHandle, rule: Rule) -> Self {
         self.operation(Operation::ReplaceRule { chain: chain.clone(), handle, rule })
@@ -187,8 +187,9 @@ impl Transaction {
 
     /// Adds elements to a set.
     ///
-    /// How the set is declared, which decides how they are encoded, is in the transaction, or the
-    /// [`Kernel`](https://docs.rs/nftmesh/latest/nftmesh/kernel/struct.Kernel.html) looks it up when it validates the transaction.
+    /// The set's declaration, which determines their encoding, is in the transaction, or the
+    /// [`Kernel`](https://docs.rs/nftmesh/latest/nftmesh/kernel/struct.Kernel.html) looks it up
+    /// when it validates the transaction.
     ///
     /// ```
     /// use nftmesh::prelude::*;
@@ -199,21 +200,22 @@ impl Transaction {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// To a set of intervals they come a little later than rules of the same transaction: not in
-    /// the one that takes away the rule which did their work until then, see [`Kernel::commit`](https://docs.rs/nftmesh/latest/nftmesh/kernel/struct.Kernel.html).
+    /// In a set of intervals they take effect slightly later than rules of the same transaction.
+    /// Do not add them in the transaction that deletes the rule they replace, see
+    /// [`Kernel::commit`](https://docs.rs/nftmesh/latest/nftmesh/kernel/struct.Kernel.html).
     #[must_use]
     pub fn add_elements(self, set: &SetId, elements: impl IntoIterator<Item = impl Into<Element>>) -> Self {
         self.operation(Operation::AddElements { table: set.table.clone(), set: undeclared(set, elements) })
     }
 
-    /// Deletes elements from a set, whose declaration is found as
-    /// [`add_elements`](Self::add_elements) finds it.
+    /// Deletes elements from a set, whose declaration is found as in
+    /// [`add_elements`](Self::add_elements).
     #[must_use]
     pub fn delete_elements(self, set: &SetId, elements: impl IntoIterator<Item = impl Into<Element>>) -> Self {
         self.operation(Operation::DeleteElements { table: set.table.clone(), set: undeclared(set, elements) })
     }
 
-    /// Commits only when nobody has committed since this generation; otherwise the error is a
+    /// Commits only if no other commit happened since this generation; otherwise the error is a
     /// conflict and nothing changes.
     #[must_use]
     pub fn at_generation(mut self, generation: Generation) -> Self {
@@ -221,36 +223,36 @@ impl Transaction {
         self
     }
 
-    /// Says how a set that exists already is declared, for the rules that look it up.
+    /// Adds the declaration of a set that exists already, for the rules that look it up.
     pub(crate) fn knowing(mut self, table: &TableId, set: &Set) -> Self {
         self.known.push((table.clone(), set.name.clone(), SetMode::of_set(set)));
         self
     }
 
-    /// The same without its operations.
+    /// Returns the transaction without its operations.
     pub(super) fn emptied(&self) -> Self {
         let Transaction { operations: _, generation, known, twice } = self;
         Transaction { operations: Vec::new(), generation: *generation, known: known.clone(), twice: twice.clone() }
     }
 
-    /// The sets that exist already, as far as it was said.
+    /// Returns the sets known to exist already.
     pub(crate) fn known(&self) -> &[(TableId, Name, SetMode)] {
         &self.known
     }
 
-    /// The generation it must find, if any.
+    /// Returns the generation that it requires, if any.
     #[must_use]
     pub fn generation(&self) -> Option<Generation> {
         self.generation
     }
 
-    /// The operations, in order.
+    /// Returns the operations, in order.
     #[must_use]
     pub fn operations(&self) -> &[Operation] {
         &self.operations
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
@@ -268,7 +270,7 @@ fn undeclared(set: &SetId, elements: impl IntoIterator<Item = impl Into<Element>
     Set::new(&set.name, []).elements(elements)
 }
 
-/// The declaration of a set with other elements.
+/// Returns the declaration of a set with other elements.
 pub(super) fn with_elements(set: &Set, elements: impl IntoIterator<Item = Element>) -> Set {
     let Set { name, key, data, flags, timeout, gc_interval, size, policy, statements, comment, .. } = set;
     let mut declared = Set::new(name, key.iter().copied()).elements(elements);

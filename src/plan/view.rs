@@ -1,4 +1,4 @@
-//! What a transaction says of the tables it changes, as static validation looks at them.
+//! The content of a transaction as static validation views it, by table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -9,20 +9,20 @@ use crate::model::{ChainId, ChainKind, Name, Rule, Set, Statement, TableId};
 use crate::validate::{self, ChainView, Complete, Fault, Invalid, TableView};
 
 impl Transaction {
-    /// Checks everything that can be known without a kernel. What is [odd](validate::Severity::Odd)
-    /// passes.
+    /// Checks everything that can be checked without a kernel. [Oddities](validate::Severity::Odd)
+    /// pass.
     ///
-    /// Of a table that the transaction deletes and makes anew, all is known. Of any other table,
-    /// chains and sets may exist that the transaction does not name: whether they do, the
-    /// kernel says at the commit.
+    /// A table that the transaction deletes and adds again is known in full. In any other table,
+    /// chains and sets may exist that the transaction does not name; whether they do, the kernel
+    /// reports at the commit.
     ///
     /// # Errors
-    /// [`Invalid`] with every fault that cannot be sent.
+    /// [`Invalid`] with every fault that prevents sending.
     pub fn validate(&self) -> Result<(), Invalid> {
         self.validate_with(&[])
     }
 
-    /// The same where these sets, without elements, are there already.
+    /// Validates in the same way, given that these sets, without elements, already exist.
     ///
     /// # Errors
     /// Those of [`validate`](Self::validate).
@@ -33,12 +33,12 @@ impl Transaction {
         sets.iter().for_each(|(table, set)| views.know(table, set));
         let (twice, mut all) = (views.twice(self.twice()), Vec::new());
         all.extend(validate::faults(&views.tables.into_values().map(|known| known.view).collect::<Vec<_>>()));
-        // Elements for a set that the transaction declares elsewhere are checked for themselves.
+        // Elements for a set that the transaction declares elsewhere are checked separately.
         all.extend(views.elements.iter().flat_map(|elements| validate::faults(std::slice::from_ref(elements))));
         validate::refuse(twice.into_iter().chain(all).collect())
     }
 
-    /// The sets that rules look up and that the transaction neither makes nor knows.
+    /// Returns the sets that rules look up and that the transaction neither adds nor knows.
     pub(crate) fn sets_unknown(&self) -> BTreeSet<(&TableId, &Name)> {
         let mut unknown = BTreeSet::new();
         for operation in self.operations() {
@@ -78,11 +78,11 @@ struct Views<'a> {
     elements: Vec<TableView<'a>>,
 }
 
-/// A table, and where in its view each chain is; and which sets are in it.
+/// A table, the index of each chain in its view, and the names of its sets.
 struct Known<'a> {
     view: TableView<'a>,
     chains: HashMap<&'a Name, usize>,
-    /// The chain that was named last.
+    /// The index of the chain that was named last.
     last: usize,
     sets: HashSet<&'a Name>,
     /// Whether it was filled and then deleted.
@@ -92,11 +92,11 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// The chain of that name, which is added when it is not known yet.
+    /// Returns the chain of that name, adding it when it is not known yet.
     fn chain(&mut self, name: &'a Name) -> &mut ChainView<'a> {
         let Known { view, chains, .. } = self;
         let next = view.chains.len();
-        // Rules come chain after chain, in the order in which the chains came.
+        // Rules come chain by chain, in the order of the chains.
         let is_here = |at: &usize| view.chains.get(*at).is_some_and(|chain| chain.name == name);
         let near = [self.last, self.last.wrapping_add(1)].into_iter().find(is_here);
         let at = near.unwrap_or_else(|| *chains.entry(name).or_insert(next));
@@ -118,7 +118,7 @@ impl<'a> Views<'a> {
                 }
                 self.add_chain(table, name, kind, comment.as_deref());
             }
-            // Nothing is known of its set.
+            // The declaration of its set is unknown.
             Operation::AddElements { set, .. } if !set.is_declared() => {}
             Operation::AddElements { table, set } | Operation::AddSet { table, set } => self.add_set(table, set),
             Operation::AddRule { chain, rule, .. } | Operation::ReplaceRule { chain, rule, .. } => {
@@ -145,10 +145,11 @@ impl<'a> Views<'a> {
             Operation::FlushTable(table) => {
                 self.table(table).view.chains.iter_mut().for_each(|view| view.rules.clear())
             }
-            // What they take away can only make something else missing, which the kernel says.
+            // What they remove can only make something else missing, which the kernel reports.
             Operation::DeleteChain(_) | Operation::DeleteElements { .. } | Operation::DeleteRule { .. } => {}
             Operation::DeleteObject { .. } | Operation::DeleteSet { .. } | Operation::FlushSet { .. } => {}
-            // What a kernel held is not judged; that something is there which no view shows, the kernel says.
+            // State read from a kernel is not validated; the kernel reports objects that no view
+            // contains.
             Operation::Restore { table, state } => {
                 let view = &mut self.table(table).view;
                 if !matches!(**state, State::Object(_)) {
@@ -165,21 +166,22 @@ impl<'a> Views<'a> {
         self.tables.entry(table).or_insert_with(new)
     }
 
-    /// The table of something that is put into it.
+    /// Returns the table of something that is added to it.
     fn filled(&mut self, table: &'a TableId) -> &mut Known<'a> {
         let known = self.table(table);
         known.twice |= known.lost;
         known
     }
 
-    /// A fault for every table that comes twice, of which the first would be lost without a word.
+    /// Returns a fault for every table that occurs twice, the first of which would be lost
+    /// silently.
     fn twice(&self, named: &'a [TableId]) -> Vec<Fault> {
         let again = self.tables.iter().filter(|(_, known)| known.twice).map(|(table, _)| *table);
         let all: BTreeSet<&TableId> = named.iter().chain(again).collect();
         all.into_iter().map(|table| Fault::twice(table.family, &table.name)).collect()
     }
 
-    /// A set that is there already.
+    /// Adds a set that already exists.
     fn know(&mut self, table: &'a TableId, set: &'a Set) {
         let known = self.table(table);
         if known.sets.insert(&set.name) {
@@ -206,7 +208,7 @@ impl<'a> Views<'a> {
     }
 }
 
-/// A table of which nothing is known yet.
+/// Returns the view of a table of which nothing is known yet.
 fn view(table: &TableId) -> TableView<'_> {
     TableView {
         family: table.family,

@@ -1,5 +1,5 @@
-//! The messages of several dumps put together: tables, then what is in them, then the anonymous
-//! sets into their rules.
+//! Assembles the messages of several dumps: tables, then their contents, then the anonymous sets
+//! into their rules.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::take;
@@ -13,25 +13,25 @@ use crate::bytecode::{AnonymousSet, Expr, LookupSet};
 use crate::model::{Generation, Name, TableId};
 use crate::state::{ChainState, OpaqueMessage, SetState, Snapshot, TableState};
 
-/// A snapshot in the making. Messages come in the order of the kernel's dumps: tables, chains,
-/// sets, elements, rules, objects; what comes before that which it belongs to is kept as it is.
+/// A snapshot being assembled. Messages come in the order of the kernel's dumps: tables, chains,
+/// sets, elements, rules, objects; a message that precedes what it belongs to is kept undecoded.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly<'w> {
-    /// Only these tables; all when `None`.
+    /// Only these tables, or all when `None`.
     wanted: Option<HashSet<&'w TableId>>,
     snapshot: Snapshot,
-    /// There is a table that is not wanted.
+    /// Whether there is a table that is not wanted.
     left_out: bool,
-    /// Where the last message went; the next one most often goes there too.
+    /// The indexes that the last message belonged to; most often the next one belongs there too.
     table: usize,
     chain: usize,
     set: usize,
 }
 
-/// What to ask for the elements of a set.
+/// The request for the elements of a set.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ElementRequest {
-    /// Table and set in the assembly; `None` for a set that cannot be named.
+    /// The indexes of table and set in the assembly; `None` for a set that cannot be named.
     set: Option<(usize, usize)>,
     /// `NFPROTO_*`.
     pub(crate) family: u8,
@@ -39,10 +39,10 @@ pub(crate) struct ElementRequest {
     pub(crate) attributes: Vec<u8>,
 }
 
-/// What to ask for the rules of one chain.
+/// The request for the rules of one chain.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RuleRequest {
-    /// Table and chain in the assembly.
+    /// The indexes of table and chain in the assembly.
     chain: (usize, usize),
     /// `NFPROTO_*`.
     pub(crate) family: u8,
@@ -51,17 +51,18 @@ pub(crate) struct RuleRequest {
 }
 
 impl<'w> Assembly<'w> {
-    /// Of these tables, or of all.
+    /// Assembles these tables, or all.
     pub(crate) fn new(wanted: Option<&'w [TableId]>) -> Self {
         Assembly { wanted: wanted.map(|wanted| wanted.iter().collect()), ..Assembly::default() }
     }
 
-    /// Of parts of tables: into these, where other messages about them go.
+    /// Assembles parts of tables: messages about other contents are added to these.
     pub(crate) fn of_parts(tables: Vec<TableState>) -> Self {
         Assembly { snapshot: Snapshot { tables, ..Snapshot::default() }, ..Assembly::default() }
     }
 
-    /// The names of sets that rules so far look up and that are not here, each with the table.
+    /// Returns the names of sets that rules so far look up and that are missing, each with its
+    /// table.
     pub(crate) fn sets_missing(&self) -> Vec<(TableId, Name)> {
         let mut missing = Vec::new();
         for table in &self.snapshot.tables {
@@ -80,7 +81,7 @@ impl<'w> Assembly<'w> {
         missing
     }
 
-    /// Forgets the set that was read last, unless it is anonymous.
+    /// Removes the set that was read last, unless it is anonymous.
     pub(crate) fn keep_anonymous(&mut self) {
         if let Some(sets) = self.snapshot.tables.get_mut(self.table).map(|table| &mut table.sets) {
             if sets.last().is_some_and(|set| !is_anonymous(set)) {
@@ -89,7 +90,7 @@ impl<'w> Assembly<'w> {
         }
     }
 
-    /// Puts one message where it belongs.
+    /// Adds one message where it belongs.
     pub(crate) fn read(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
         let misplaced = match item(message)? {
             Item::Chain(place, chain) => match self.table(place) {
@@ -137,20 +138,20 @@ impl<'w> Assembly<'w> {
                 false
             }
         };
-        // Whoever asks for some tables does not ask for what is not in them.
+        // A caller that wants some tables does not want what is outside them.
         if misplaced && (self.wanted.is_none() || self.is_within(message)) {
             self.snapshot.opaque.extend(opaque(message));
         }
         Ok(())
     }
 
-    /// Whether a table was left out because it is not wanted.
+    /// Returns whether a table was skipped because it is not wanted.
     pub(crate) fn left_out(&self) -> bool {
         self.left_out
     }
 
-    /// Whether a table holds more than the chains and sets so far: objects or flowtables, by the
-    /// kernel's count, which leaves anonymous sets out once they are committed
+    /// Returns whether a table holds more than the chains and sets so far: objects or flowtables,
+    /// by the kernel's count, which excludes anonymous sets once they are committed
     /// (nf_tables_commit, net/netfilter/nf_tables_api.c).
     pub(crate) fn has_more(&self) -> bool {
         let counted = |table: &TableState| {
@@ -160,19 +161,20 @@ impl<'w> Assembly<'w> {
         !self.snapshot.tables.iter().all(counted)
     }
 
-    /// Whether a message is about something in a table that is there; attribute 1 names it whatever
-    /// the message is about.
+    /// Returns whether a message is about something in a table of the assembly; attribute 1 names
+    /// it in every message.
     fn is_within(&self, message: &Message<'_>) -> bool {
         let place = message.netfilter().and_then(|(family, attributes)| InTable::of(family, &attributes.find(1)?));
         place.is_some_and(|place| self.tables().any(|id| place.is(id)))
     }
 
-    /// The tables so far.
+    /// Returns the tables so far.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &TableId> {
         self.snapshot.tables.iter().map(|table| &table.id)
     }
 
-    /// For every set so far, and also for those that cannot be named, how to ask for its elements.
+    /// Returns the requests for the elements of all sets so far, including those that cannot be
+    /// named.
     pub(crate) fn element_requests(&self) -> Vec<ElementRequest> {
         let named = self.snapshot.tables.iter().enumerate().flat_map(|(table_index, table)| {
             let TableId { family, name } = &table.id;
@@ -190,7 +192,7 @@ impl<'w> Assembly<'w> {
         named.chain(unnamed).collect()
     }
 
-    /// The same for the anonymous sets alone, which are part of their rules.
+    /// Returns the requests for anonymous sets only, which are part of their rules.
     pub(crate) fn anonymous_element_requests(&self) -> Vec<ElementRequest> {
         let is_wanted = |request: &ElementRequest| {
             let set = request.set.and_then(|(table, set)| self.snapshot.tables.get(table)?.sets.get(set));
@@ -199,8 +201,9 @@ impl<'w> Assembly<'w> {
         self.element_requests().into_iter().filter(is_wanted).collect()
     }
 
-    /// Puts the elements of a set in order when all have come. `false` when they are not all there
-    /// is, because the kernel moved them meanwhile; then they are gone, to be asked for again.
+    /// Sorts the elements of a set once all were read. Returns `false` when some are missing
+    /// because the kernel moved them meanwhile; all are then removed and have to be requested
+    /// again.
     pub(crate) fn settle(&mut self, request: &ElementRequest) -> bool {
         let Some((table, set)) = request.set else { return true };
         let table = self.snapshot.tables.get_mut(table);
@@ -213,10 +216,10 @@ impl<'w> Assembly<'w> {
         true
     }
 
-    /// For every chain of which rules seem to be missing, how to ask for its own.
+    /// Returns a request for every chain whose rules seem incomplete.
     ///
-    /// A dump ends, without a word, in front of a rule that fits no datagram; what else comes
-    /// behind it can still be had.
+    /// A dump silently stops before a rule that does not fit a datagram; the rules after that
+    /// chain can still be read.
     pub(crate) fn rule_requests(&mut self) -> Vec<RuleRequest> {
         let mut requests = Vec::new();
         for (index, table) in self.snapshot.tables.iter_mut().enumerate() {
@@ -231,7 +234,7 @@ impl<'w> Assembly<'w> {
         requests
     }
 
-    /// Forgets the rules of a chain, which are about to come again.
+    /// Removes the rules of a chain, which will be read again.
     pub(crate) fn forget_rules(&mut self, request: &RuleRequest) {
         let (table, chain) = request.chain;
         if let Some(chain) = self.snapshot.tables.get_mut(table).and_then(|table| table.chains.get_mut(chain)) {
@@ -239,7 +242,7 @@ impl<'w> Assembly<'w> {
         }
     }
 
-    /// The whole, with anonymous sets in the rules that look them up.
+    /// Returns the snapshot, with anonymous sets in the rules that look them up.
     pub(crate) fn finish(self, generation: Generation) -> Snapshot {
         let mut snapshot = self.snapshot;
         snapshot.generation = generation;
@@ -276,7 +279,7 @@ impl<'w> Assembly<'w> {
     }
 }
 
-/// Index of what is looked for, beginning where the last one was.
+/// Returns the index of a match, searching from `from` on first.
 fn position<T>(all: &[T], from: usize, is: impl Fn(&T) -> bool) -> Option<usize> {
     let (before, after) = all.split_at_checked(from)?;
     after.iter().position(&is).map(|index| from + index).or_else(|| before.iter().position(&is))
@@ -298,31 +301,31 @@ fn opaque(message: &Message<'_>) -> Option<OpaqueMessage> {
     Some(OpaqueMessage { kind: message.kind & 0xff, family, attributes })
 }
 
-/// Attributes 1 and 2, which name table and set in messages about sets and elements alike, and
-/// table and chain in those about rules.
+/// Attributes 1 and 2, which name table and set in messages about sets and elements, and table and
+/// chain in messages about rules.
 fn names(table: &[u8], set: &[u8]) -> Vec<u8> {
     [text(1, table), text(2, set)].concat()
 }
 
-/// What asks for one chain, by its name.
+/// Returns the attributes that request one chain by its name.
 pub(crate) fn chain_attributes(table: &Name, chain: &Name) -> Vec<u8> {
     [table_attribute(table), text(3, chain.as_str().as_bytes())].concat()
 }
 
-/// What asks for one set, its elements, or the rules of one chain.
+/// Returns the attributes that request one set, its elements, or the rules of one chain.
 pub(crate) fn set_attributes(table: &Name, set: &Name) -> Vec<u8> {
     names(table.as_str().as_bytes(), set.as_str().as_bytes())
 }
 
-/// What narrows a dump of chains, sets, rules, objects or flowtables to one table: attribute 1
-/// names it in all of them.
+/// Returns the attribute that narrows a dump of chains, sets, rules, objects or flowtables to one
+/// table: attribute 1 names it in all of them.
 pub(crate) fn table_attribute(table: &Name) -> Vec<u8> {
     text(1, table.as_str().as_bytes())
 }
 
 fn text(kind: u16, text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // Longer than any name that the kernel has, and short enough for an attribute.
+    // Longer than any name in the kernel, and short enough for an attribute.
     let text = text.get(..LONGEST).unwrap_or(text);
     AttributeWriter::new(&mut bytes).bytes(kind, &[text, &[0]].concat(), LONGEST + 1).expect("it is cut to fit");
     bytes
@@ -376,13 +379,13 @@ fn bind(table: &mut TableState) {
     table.sets = named.into_iter().map(|(_, set)| set).collect();
 }
 
-/// The set that an expression without a meaning here names.
+/// Returns the set that an opaque expression refers to.
 fn set_named_in(expr: &str, data: &[u8]) -> Option<Name> {
     let (kind, _) = Expr::set_attributes(expr)?;
     Attributes::new(data).find(kind)?.text().map(Name::from)
 }
 
-/// The attributes of an expression with another name for its set.
+/// Returns the attributes of an expression with another name for its set.
 fn renamed(expr: &str, data: &[u8], name: &str) -> Box<[u8]> {
     let kind = Expr::set_attributes(expr).map(|(kind, _)| kind);
     let attributes = Attributes::new(data).map_while(Result::ok);
@@ -393,7 +396,8 @@ fn renamed(expr: &str, data: &[u8], name: &str) -> Box<[u8]> {
     each.flatten().collect()
 }
 
-/// What the kernel made the name of an anonymous set from: `__set%d` for `__set3`.
+/// Returns the template from which the kernel made the name of an anonymous set: `__set%d` for
+/// `__set3`.
 fn template(name: &str) -> String {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     if name.starts_with("__") && stem.len() < name.len() { format!("{stem}%d") } else { name.to_owned() }

@@ -1,16 +1,18 @@
-//! The one order of a set's elements: that of [`lower_elements`](crate::bytecode::lower_elements).
+//! The canonical order of a set's elements: that of
+//! [`lower_elements`](crate::bytecode::lower_elements).
 
 use std::cmp::Ordering;
 
 use super::set::Elements;
 use crate::bytecode::{ElementCode, INTERVAL_END, SetCode};
 
-/// Ascending by key; an end in front of a start with the same key; an end that closes nothing is
-/// gone, for the kernel does not need it (nft puts one at key 0). `None` when an element came
-/// twice.
+/// Sorts the elements ascending by key, with an end before a start of the same key, and removes an
+/// end that closes nothing, since the kernel does not need it (nft puts one at key 0). Returns
+/// `None` when an element occurs twice.
 ///
-/// A hash table that the kernel is enlarging has another order in every datagram of the dump. At
-/// its end as many elements came as there are, so whatever is missing has left another one twice.
+/// A hash table that the kernel is enlarging has another order in every datagram of the dump. The
+/// dump still has as many elements as the set, so for each missing element another one occurs
+/// twice.
 pub(super) fn canonical(code: &SetCode, read: Elements) -> Option<Elements> {
     let Elements { mut elements, mut expires } = read;
     let intervals = code.flags & (NFT_SET_INTERVAL | NFT_SET_CONCAT) == NFT_SET_INTERVAL;
@@ -24,10 +26,10 @@ pub(super) fn canonical(code: &SetCode, read: Elements) -> Option<Elements> {
     whole.then_some(Elements { elements, expires })
 }
 
-/// Whether nothing came twice.
+/// Sorts the items; returns whether no element occurs twice.
 fn arrange<T>(items: &mut Vec<T>, code: fn(&T) -> &ElementCode, intervals: bool) -> bool {
     let by_key = |a: &T, b: &T| order(code(a), code(b));
-    // A tree comes from its highest key down.
+    // A tree is dumped from its highest key down.
     if items.first().zip(items.last()).is_some_and(|(first, last)| by_key(first, last) == Ordering::Greater) {
         items.reverse();
     }
@@ -44,9 +46,9 @@ fn arrange<T>(items: &mut Vec<T>, code: fn(&T) -> &ElementCode, intervals: bool)
     true
 }
 
-/// Where each element will come from, once they are in their one order; empty when they already
-/// are, or when nobody asks: only ranges of concatenations does nft list in the order of the
-/// kernel, and of several bits those with the same lowest one.
+/// Returns the kernel's index of each element in canonical order; empty when both orders agree or
+/// the order does not matter. nft uses the kernel's order only for ranges of concatenations, and
+/// for several bits with the same lowest one.
 pub(super) fn kernel_order(code: &SetCode, read: &[ElementCode]) -> Vec<u32> {
     let listed = code.flags & NFT_SET_CONCAT != 0 || BITS.contains(&code.key_type);
     if !listed || read.is_sorted_by(|a, b| order(a, b) == Ordering::Less) {
@@ -62,7 +64,7 @@ fn order(a: &ElementCode, b: &ElementCode) -> Ordering {
     a.key.as_slice().cmp(&b.key).then_with(|| is_end(b).cmp(&is_end(a))).then_with(|| a.key_end.cmp(&b.key_end))
 }
 
-/// Whether this is anything but the bare end of nothing.
+/// Returns whether to keep the element: it opens or closes an interval, or carries anything.
 fn closes_or_opens(element: &ElementCode, open: &mut bool) -> bool {
     if element.flags & CATCHALL != 0 {
         return true;

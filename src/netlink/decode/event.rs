@@ -1,7 +1,7 @@
-//! Events: the messages that the kernel sends to whoever listens, one for each change of a commit
-//! and one for the commit.
+//! Events: the messages that the kernel multicasts, one for each change of a commit and one for
+//! the commit.
 //!
-//! Total: what cannot be read is opaque.
+//! Decoding is total: a message that cannot be read is opaque.
 
 use super::super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use super::{FLOWTABLE, InTable, OBJECT, chain, object, rule, set, table};
@@ -10,7 +10,7 @@ use crate::attr::{Attributes, Malformed, Message};
 use crate::model::{ChainId, Generation, Name, Position, RuleHandle, TableId};
 use crate::state::{AddedAt, ChainState, Commit, Event, OpaqueMessage, OpaqueState, SetState, TableState};
 
-/// What one message says.
+/// Decodes one message.
 pub(crate) fn event(message: &Message<'_>) -> Event {
     match read(message) {
         Ok(Some(event)) => event,
@@ -80,11 +80,11 @@ fn read(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
     })
 }
 
-/// Where a rule was added, from an event: nf_tables_rule_notify, net/netfilter/nf_tables_api.c,
-/// v5.15.
+/// Returns where a rule was added, from an event: nf_tables_rule_notify,
+/// net/netfilter/nf_tables_api.c, v5.15.
 ///
-/// The kernel names the rule in front, but neither for the last rule of a chain nor for the first.
-/// The flags are those of the request; before v5.15 there are no flags and no rule is named.
+/// The kernel names the preceding rule, but not for the last rule of a chain or the first. The
+/// flags are those of the request; before v5.15 there are no flags and no rule is named.
 fn added_at(flags: u16, attributes: Attributes<'_>) -> AddedAt {
     let after = attributes.find(NFTA_RULE_POSITION).and_then(|after| after.need_be64().ok());
     match (after, flags & flag::CREATE != 0, flags & flag::APPEND != 0) {
@@ -121,7 +121,7 @@ pub(super) fn text(name: &[u8]) -> Option<Name> {
     std::str::from_utf8(name).ok().map(Name::from)
 }
 
-/// The whole message: its type without the subsystem only where that is nf_tables.
+/// Keeps the whole message; its type is without the subsystem only where that is nf_tables.
 pub(super) fn opaque(message: &Message<'_>) -> OpaqueMessage {
     let [subsystem, number] = message.kind.to_be_bytes();
     let ours = u16::from(subsystem) == NFNL_SUBSYS_NFTABLES;

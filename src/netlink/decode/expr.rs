@@ -1,5 +1,5 @@
-//! Expressions from the kernel. One that is unknown, or that carries what [`Expr`] has no place
-//! for, stays as it is.
+//! Decodes expressions. An expression that is unknown, or that has anything [`Expr`] cannot
+//! represent, stays undecoded.
 
 use super::parts::{Data, Parts};
 use crate::attr::nfta::*;
@@ -10,8 +10,8 @@ use crate::bytecode::{
 };
 use crate::model::{IpFamily, Name, NatKind};
 
-/// A list of expressions (`NFTA_LIST_ELEM` each). When one is none, the whole list goes to `opaque`
-/// too: sent last, it counts.
+/// Decodes a list of expressions (`NFTA_LIST_ELEM` each). If an entry is not an expression, the
+/// whole list is added to `opaque` too; sent last, it overrides the decoded one.
 pub(super) fn exprs(list: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Vec<Expr>, Malformed> {
     let mut exprs = Vec::with_capacity(list.nested().count());
     let mut whole = true;
@@ -27,8 +27,8 @@ pub(super) fn exprs(list: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Vec<Ex
     Ok(exprs)
 }
 
-/// One expression (`enum nft_expr_attributes`); `None` when it has no name, or more than that and
-/// attributes.
+/// Decodes one expression (`enum nft_expr_attributes`); `None` when it has no name, or anything
+/// besides name and attributes.
 pub(super) fn expr(attribute: &Attribute<'_>) -> Result<Option<Expr>, Malformed> {
     let (mut name, mut data) = (None, None);
     let mut fits = true;
@@ -149,7 +149,7 @@ fn reader(name: &str) -> Option<Reader> {
     })
 }
 
-/// A shift, an operation on two registers or another destination has no place in [`BitwiseCode`].
+/// [`BitwiseCode`] cannot represent a shift, an operation on two registers or another destination.
 fn bitwise(p: &mut Parts<'_>) -> Option<Expr> {
     let (reg, dreg, len) = (p.register(NFTA_BITWISE_SREG)?, p.register(NFTA_BITWISE_DREG)?, p.be32(NFTA_BITWISE_LEN)?);
     let (mask, xor) = (p.value(NFTA_BITWISE_MASK)?, p.value(NFTA_BITWISE_XOR)?);
@@ -190,7 +190,7 @@ fn log(p: &mut Parts<'_>) -> Option<Expr> {
     }))
 }
 
-/// Every set is named here; anonymous ones are put in their place when all is read.
+/// Every set has a name here; anonymous sets are inserted when everything is read.
 fn lookup(p: &mut Parts<'_>) -> Option<Expr> {
     let set = LookupSet::Named(Name::from(p.text(NFTA_LOOKUP_SET)?));
     let (sreg, dreg) = (p.register(NFTA_LOOKUP_SREG)?, p.optional(NFTA_LOOKUP_DREG, Parts::register)?);
@@ -216,8 +216,8 @@ fn nat(p: &mut Parts<'_>) -> Option<Expr> {
         p.registers(NFTA_NAT_REG_ADDR_MIN, NFTA_NAT_REG_ADDR_MAX)?,
         p.registers(NFTA_NAT_REG_PROTO_MIN, NFTA_NAT_REG_PROTO_MAX)?,
     );
-    // The kernel adds this one by itself where there are addresses, since Linux 5.8; alone it says
-    // nothing.
+    // The kernel adds this flag itself where there are addresses, since Linux 5.8; alone it has no
+    // effect.
     let implied = if addresses.min.is_some() { NF_NAT_RANGE_MAP_IPS } else { 0 };
     Some(Expr::Nat(NatCode { kind, family, addresses, ports, flags: p.flags(NFTA_NAT_FLAGS)? & !implied }))
 }

@@ -1,9 +1,9 @@
-//! Dumps to snapshots, in safe Rust that shares nothing with the encoder.
+//! Decodes dumps into snapshots, in safe Rust that shares no code with the encoder.
 //!
-//! Total: whatever is well formed is kept. What has no meaning here stays byte for byte where it
-//! stood: an opaque expression in its rule, attributes beside what they belong to, whole messages
-//! in the snapshot. An attribute that holds something unknown is kept whole beside what was
-//! understood of it, so that what is sent back can end with it. What is cut short is an error;
+//! Decoding is total: whatever is well formed is kept. What has no meaning here stays byte for
+//! byte in its place: an opaque expression in its rule, attributes next to what they belong to,
+//! whole messages in the snapshot. An attribute with unknown contents is kept whole in addition to
+//! its decoded parts, so that a message sent back can end with it. Truncated input is an error;
 //! nothing panics.
 
 mod assembly;
@@ -35,14 +35,14 @@ pub(crate) enum Item<'a> {
     Chain(InTable<'a>, ChainState),
     Elements(InTable<'a>, &'a [u8], Elements),
     Object(InTable<'a>, OpaqueState),
-    /// What cannot be named, or is of another kind.
+    /// A message that cannot be named, or is of another kind.
     Opaque,
     Rule(InTable<'a>, &'a [u8], RuleState),
     Set(InTable<'a>, SetState),
     Table(TableState),
 }
 
-/// The table that something is in.
+/// The table that something belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InTable<'a> {
     family: u8,
@@ -50,7 +50,7 @@ pub(crate) struct InTable<'a> {
 }
 
 impl<'a> InTable<'a> {
-    /// `None` when the name does not end.
+    /// `None` when the name is not terminated.
     fn of(family: u8, attribute: &Attribute<'a>) -> Option<Self> {
         attribute.value.strip_suffix(&[0]).map(|table| InTable { family, table })
     }
@@ -66,13 +66,13 @@ impl<'a> InTable<'a> {
     }
 }
 
-/// Everything in a datagram of a dump; the first message that is cut short ends it.
+/// Decodes everything in a datagram of a dump; the first truncated message ends it.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn datagram(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
     crate::attr::Messages::new(bytes).map(|read| item(&read?)).collect()
 }
 
-/// The set that a message declares, in the form of the model as far as it has one.
+/// Decodes the set that a message declares, if the model can represent it.
 pub(crate) fn declared_set(message: &Message<'_>) -> Result<Option<Set>, Malformed> {
     Ok(match item(message)? {
         Item::Set(_, SetState { name, code, .. }) => raise_set(&name, &code, &[]).ok(),
@@ -80,7 +80,7 @@ pub(crate) fn declared_set(message: &Message<'_>) -> Result<Option<Set>, Malform
     })
 }
 
-/// What one message says.
+/// Decodes one message.
 fn item<'a>(message: &Message<'a>) -> Result<Item<'a>, Malformed> {
     let Some((family, attributes)) = message.netfilter() else { return Err(Malformed { at: 0 }) };
     let [subsystem, kind] = message.kind.to_be_bytes();
@@ -172,7 +172,7 @@ fn hook(attribute: &Attribute<'_>) -> Result<HookState, Malformed> {
         match part.kind {
             NFTA_HOOK_HOOKNUM => state.hook = part.need_be32()?,
             NFTA_HOOK_PRIORITY => state.priority = i32::from_ne_bytes(part.need_be32()?.to_ne_bytes()),
-            // A chain on one device says it here and again in the list.
+            // A chain on one device names it here and again in the list.
             NFTA_HOOK_DEV if part.text().is_some() => {
                 let device = part.text().map(str::to_owned);
                 state.devices.extend(device.filter(|device| !state.devices.contains(device)));
@@ -219,7 +219,7 @@ fn counters(attribute: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Counters,
     Ok(counters)
 }
 
-/// A rule, its table and chain.
+/// A rule with its table and chain.
 type RuleOf<'a> = (InTable<'a>, &'a [u8], RuleState);
 
 /// `enum nft_rule_attributes`.
@@ -234,7 +234,7 @@ fn rule<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<RuleOf<'a>>
             NFTA_RULE_CHAIN => chain = attribute.value.strip_suffix(&[0]),
             NFTA_RULE_HANDLE => rule.handle = RuleHandle(attribute.need_be64()?),
             NFTA_RULE_EXPRESSIONS => rule.exprs = expr::exprs(&attribute, &mut rule.opaque)?,
-            // The handle of the rule in front of it, which the order says already.
+            // The handle of the preceding rule, which the order already implies.
             NFTA_RULE_POSITION => drop(attribute.need_be64()?),
             NFTA_RULE_USERDATA => rule.userdata = attribute.value.to_vec(),
             NFTA_RULE_PAD if attribute.value.is_empty() => {}
@@ -244,7 +244,7 @@ fn rule<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<RuleOf<'a>>
     Ok(place.zip(chain).map(|(place, chain)| (place, chain, rule)))
 }
 
-/// Where the attributes of a kind of object stand.
+/// The attribute numbers of a kind of object.
 struct ObjectLayout {
     name: u16,
     kind: Option<u16>,
@@ -256,7 +256,7 @@ const OBJECT: ObjectLayout = ObjectLayout { name: NFTA_OBJ_NAME, kind: Some(NFTA
 /// `enum nft_flowtable_attributes`.
 const FLOWTABLE: ObjectLayout = ObjectLayout { name: NFTA_FLOWTABLE_NAME, kind: None, handle: NFTA_FLOWTABLE_HANDLE };
 
-/// A stateful object or flowtable, as it is.
+/// Decodes a stateful object or flowtable, whose attributes stay undecoded.
 fn object<'a>(
     family: u8,
     attributes: Attributes<'a>,
@@ -283,7 +283,7 @@ fn object<'a>(
     Ok(Some((place, OpaqueState { kind, name, handle, attributes: all })))
 }
 
-/// `NFT_OBJECT_*`, include/uapi/linux/netfilter/nf_tables.h, in nft(8)'s words, from 1.
+/// `NFT_OBJECT_*`, include/uapi/linux/netfilter/nf_tables.h, by their names in nft(8), from 1.
 const OBJECTS: [&str; 10] = [
     "counter",
     "quota",
@@ -305,7 +305,7 @@ fn object_kind(number: u32) -> String {
     }
 }
 
-/// The number of a kind of object, the inverse of what a snapshot says.
+/// Returns the number of a kind of object, the inverse of its name in a snapshot.
 pub(super) fn object_number(kind: &str) -> Option<u32> {
     match (1..).zip(OBJECTS).find(|(_, known)| *known == kind) {
         Some((number, _)) => Some(number),

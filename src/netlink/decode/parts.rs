@@ -1,16 +1,16 @@
-//! The attributes of one expression, taken one by one: what is left over, repeated or of another
-//! width makes the expression opaque, what is cut short is an error.
+//! The attributes of one expression, taken one by one: an attribute that is left over, repeated or
+//! of another width makes the expression opaque, and truncated input is an error.
 
 use crate::attr::nfta::{NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE};
 use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{Bytes, Register, RegisterRange};
 use crate::model::{Name, Verdict};
 
-/// Attributes by their number. Everything that takes one says `None` when it is not what it should
-/// be.
+/// Attributes by their number. Every method that takes one returns `None` when it is not as
+/// expected.
 pub(super) struct Parts<'a> {
     slots: [Option<&'a [u8]>; SLOTS],
-    /// Set when something inside was cut short.
+    /// Set when something inside was truncated.
     malformed: Option<Malformed>,
 }
 
@@ -18,7 +18,8 @@ pub(super) struct Parts<'a> {
 const SLOTS: usize = 12;
 
 impl<'a> Parts<'a> {
-    /// `None` when an attribute is repeated or has a number that no expression known here has.
+    /// Returns `None` when an attribute is repeated or its number is not that of any known
+    /// expression.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Option<Self>, Malformed> {
         let mut slots = [None; SLOTS];
         let mut fits = true;
@@ -32,7 +33,7 @@ impl<'a> Parts<'a> {
         Ok(fits.then_some(Parts { slots, malformed: None }))
     }
 
-    /// Ends the taking: `Some` when nothing is left, an error when something was cut short.
+    /// Finishes: `Some` when no attribute is left, an error when something was truncated.
     pub(super) fn end(self) -> Result<Option<()>, Malformed> {
         match self.malformed {
             Some(malformed) => Err(malformed),
@@ -60,7 +61,7 @@ impl<'a> Parts<'a> {
         self.take(kind)?.try_into().ok().map(u64::from_be_bytes)
     }
 
-    /// What `take` makes of an attribute that may be missing.
+    /// Takes an attribute that may be missing.
     pub(super) fn optional<T>(
         &mut self,
         kind: u16,
@@ -72,7 +73,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// A number that is 0 when missing.
+    /// Takes a number that is 0 when missing.
     pub(super) fn flags(&mut self, kind: u16) -> Option<u32> {
         self.optional(kind, Self::be32).map(Option::unwrap_or_default)
     }
@@ -81,7 +82,7 @@ impl<'a> Parts<'a> {
         Register::from_number(self.be32(kind)?)
     }
 
-    /// Two registers; the kernel gives the lowest twice where there is no highest.
+    /// Takes two registers; the kernel repeats the lowest where there is no highest.
     pub(super) fn registers(&mut self, min: u16, max: u16) -> Option<RegisterRange> {
         let min = self.optional(min, Self::register)?;
         let max = self.optional(max, Self::register)?;
@@ -92,7 +93,7 @@ impl<'a> Parts<'a> {
         std::str::from_utf8(self.take(kind)?.strip_suffix(&[0])?).ok()
     }
 
-    /// An attribute that is there and empty: padding in front of a number of 8 bytes.
+    /// Takes an empty attribute: padding before a number of 8 bytes.
     pub(super) fn padding(&mut self, kind: u16) {
         if self.slots.get(usize::from(kind)) == Some(&Some(&[])) {
             self.take(kind);
@@ -121,7 +122,7 @@ pub(super) enum Data {
     Verdict(Verdict),
 }
 
-/// `enum nft_data_attributes`: `None` when it is neither a value nor a verdict known here.
+/// Decodes `enum nft_data_attributes`; `None` when it is neither a value nor a known verdict.
 pub(super) fn data(bytes: &[u8]) -> Result<Option<Data>, Malformed> {
     let Some(attribute) = only(bytes)? else { return Ok(None) };
     Ok(match attribute.kind {
@@ -131,7 +132,7 @@ pub(super) fn data(bytes: &[u8]) -> Result<Option<Data>, Malformed> {
     })
 }
 
-/// The one attribute there is.
+/// Returns the attribute if it is the only one.
 fn only(bytes: &[u8]) -> Result<Option<Attribute<'_>>, Malformed> {
     let mut attributes = Attributes::new(bytes);
     let first = attributes.next().transpose()?;

@@ -1,4 +1,4 @@
-//! Sets and their elements from the kernel.
+//! Decodes sets and their elements.
 
 use super::expr::{expr, exprs};
 use super::parts::{Data, data};
@@ -8,7 +8,7 @@ use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, INTERVAL_END, SetCode};
 use crate::state::SetState;
 
-/// A set without its elements (`enum nft_set_attributes`); `None` when it cannot be named.
+/// Decodes a set without its elements (`enum nft_set_attributes`); `None` when it cannot be named.
 pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(InTable<'a>, SetState)>, Malformed> {
     let (mut place, mut named, mut handle) = (None, None, 0);
     let (mut data_type, mut data_len) = (None, 0);
@@ -47,7 +47,7 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
             _ => code.opaque.extend(attribute.raw),
         }
     }
-    // The kernel says how large its own verdict is, which depends on its word.
+    // The kernel reports the size of its own verdict structure, which depends on the word size.
     code.data = data_type.map(|kind| (kind, if kind == NFT_DATA_VERDICT { 0 } else { data_len }));
     let (Some(place), Some(name)) = (place, named) else { return Ok(None) };
     let set =
@@ -55,8 +55,8 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
     Ok(Some((place, set)))
 }
 
-/// `enum nft_set_desc_attributes`: size and the lengths of the fields. Returns the attributes that
-/// are neither.
+/// Decodes `enum nft_set_desc_attributes`: size and the lengths of the fields. Returns all other
+/// attributes.
 fn description(attribute: &Attribute<'_>, code: &mut SetCode) -> Result<Vec<u8>, Malformed> {
     let mut unknown = Vec::new();
     for part in attribute.nested() {
@@ -73,7 +73,7 @@ fn description(attribute: &Attribute<'_>, code: &mut SetCode) -> Result<Vec<u8>,
     Ok(unknown)
 }
 
-/// A list of `enum nft_set_field_attributes`; `None` when a field has more than a length.
+/// Decodes a list of `enum nft_set_field_attributes`; `None` when a field has more than a length.
 fn fields(attribute: &Attribute<'_>) -> Result<Option<Vec<u8>>, Malformed> {
     let malformed = Malformed { at: attribute.at };
     let (mut fields, mut whole) = (Vec::new(), true);
@@ -90,20 +90,20 @@ fn fields(attribute: &Attribute<'_>) -> Result<Option<Vec<u8>>, Malformed> {
     Ok(whole.then_some(fields))
 }
 
-/// Elements of one set, as one message brings them.
+/// Elements of one set, from one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Elements {
     /// The elements, in the kernel's order.
     pub(crate) elements: Vec<ElementCode>,
-    /// For every element the milliseconds left to it; empty when all stay.
+    /// The milliseconds left for each element; empty when all stay.
     pub(crate) expires: Vec<Option<u64>>,
 }
 
-/// Which set, and its elements.
+/// The set, and its elements.
 pub(super) type ElementsOf<'a> = (InTable<'a>, &'a [u8], Elements);
 
-/// `enum nft_set_elem_list_attributes`; `None` when it does not say of which set, or says more than
-/// that and elements.
+/// Decodes `enum nft_set_elem_list_attributes`; `None` when the set is missing, or when there are
+/// attributes other than set and elements.
 pub(super) fn elements<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<ElementsOf<'a>>, Malformed> {
     let (mut place, mut set, mut read) = (None, None, Elements::default());
     let mut fits = true;
@@ -135,7 +135,7 @@ pub(super) fn elements<'a>(family: u8, attributes: Attributes<'a>) -> Result<Opt
     Ok(fits.then_some((place, set, read)))
 }
 
-/// One element (`enum nft_set_elem_attributes`) and the milliseconds left to it.
+/// Decodes one element (`enum nft_set_elem_attributes`) and the milliseconds left for it.
 fn element(attribute: &Attribute<'_>) -> Result<(ElementCode, Option<u64>), Malformed> {
     let mut code = ElementCode::default();
     let mut extras = ElementExtras::default();
@@ -171,11 +171,12 @@ fn element(attribute: &Attribute<'_>) -> Result<(ElementCode, Option<u64>), Malf
         }
     }
     if code.flags & INTERVAL_END != 0 {
-        // The end of an interval does not expire; the kernel says so where the set has a timeout.
+        // The end of an interval does not expire; where the set has a timeout the kernel reports
+        // 0.
         code.timeout = code.timeout.filter(|timeout| *timeout != 0);
         expires = expires.filter(|expires| *expires != 0);
-        // Before 5.13 an end has a copy of the set's expressions, which no kernel takes (nft_add_set_elem,
-        // net/netfilter/nf_tables_api.c, v5.10) and no packet meets.
+        // Before 5.13 an end has a copy of the set's expressions, which no kernel accepts
+        // (nft_add_set_elem, net/netfilter/nf_tables_api.c, v5.10) and no packet meets.
         extras.exprs.clear();
     }
     if extras != ElementExtras::default() {

@@ -1,4 +1,4 @@
-//! Dumps of the real kernel, whole, cut at every length and with every byte changed.
+//! Dumps of the real kernel: whole, truncated at every length, and with every byte changed.
 
 mod beyond;
 
@@ -13,7 +13,7 @@ use crate::state::Snapshot;
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 use crate::testing::{attribute, in_namespace, nft};
 
-/// A bit of everything that dumps hold.
+/// Something of every kind that dumps contain.
 const SCRIPT: &str = r#"table inet t {
     comment "of the table"
     counter hits { packets 5 bytes 6 }
@@ -31,7 +31,7 @@ const SCRIPT: &str = r#"table inet t {
     }
 }"#;
 
-/// The datagrams of every dump, elements of the named sets included.
+/// Returns the datagrams of every dump, with the elements of named sets.
 fn captured() -> Vec<Vec<u8>> {
     nft(SCRIPT);
     let socket = NetlinkSocket::open(Bus::Netfilter).expect("a socket");
@@ -59,7 +59,7 @@ fn dump(socket: &NetlinkSocket, kind: u16, family: u8, attributes: &[u8], assemb
     datagrams
 }
 
-/// What an assembly makes of datagrams, whatever is in them.
+/// Returns what an assembly makes of datagrams, whatever they contain.
 fn assembled(datagrams: &[Vec<u8>]) -> Snapshot {
     let mut assembly = Assembly::new(None);
     for message in datagrams.iter().flat_map(|datagram| Messages::new(datagram)).flatten() {
@@ -76,7 +76,7 @@ fn assembled(datagrams: &[Vec<u8>]) -> Snapshot {
 fn a_dump_is_read_completely() {
     in_namespace(|| {
         let datagrams = captured();
-        // The end of each dump is no item of it.
+        // The end of each dump is not an item.
         let items = datagrams.iter().flat_map(|bytes| datagram(bytes).expect("whole"));
         let count = items.filter(|item| !matches!(item, Item::Opaque)).count();
         // 1 table, 2 chains, 6 sets, 5 rules, 1 object, and for each set its elements.
@@ -98,7 +98,7 @@ fn a_datagram_that_is_cut_is_an_error_at_every_length() {
             }
             for length in 0..bytes.len() {
                 let cut = datagram(bytes.get(..length).expect("shorter"));
-                // The padding behind the last message says nothing.
+                // The padding after the last message carries no information.
                 let whole = ends.iter().any(|end| (end.saturating_sub(3)..=*end).contains(&length));
                 assert!(cut.is_err() || whole, "{length} of {}: {cut:?}", bytes.len());
             }
@@ -124,7 +124,7 @@ fn a_truncated_message_is_an_error_or_a_shorter_message() {
                 }
             }
         }
-        // Cut between two attributes it is a shorter message.
+        // A cut between two attributes gives a valid shorter message.
         assert!(errors * 10 > total * 8, "{errors} of {total}");
     });
 }

@@ -1,9 +1,10 @@
-//! Trace messages: what a packet did in a chain (`NFT_MSG_TRACE`).
+//! Decodes trace messages: what a packet did in a chain (`NFT_MSG_TRACE`).
 //!
-//! Total: what cannot be read is opaque. An end of chain is known by its verdict, `continue`,
-//! without a rule: kernels before 6.7 call it a return, later ones a rule (`NFTA_TRACE_TYPE`; they
-//! look at the lowest byte of a verdict that has none of its bits only there, __nft_trace_verdict,
-//! net/netfilter/nf_tables_core.c). In the same way a rule's `return` is a rule like any other.
+//! Decoding is total: a message that cannot be read is opaque. An end of chain is recognised by
+//! its verdict, `continue`, without a rule: kernels before 6.7 report it as a return, later ones
+//! as a rule (`NFTA_TRACE_TYPE`; these examine only the lowest byte of the verdict, which is
+//! unsuitable there, __nft_trace_verdict, net/netfilter/nf_tables_core.c). Likewise a rule's
+//! `return` is treated like any other rule.
 
 use super::super::{NFNL_SUBSYS_NFTABLES, kind};
 use super::{InTable, event};
@@ -12,7 +13,7 @@ use crate::attr::{Attribute, Attributes, Malformed, Message};
 use crate::model::{CtDirection, CtState, CtStatus, Nfproto, Policy, QueueFlags, RuleHandle, Verdict};
 use crate::state::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConnection, TracedDevice, TracedPacket};
 
-/// What one message says.
+/// Decodes one message.
 pub(crate) fn trace(message: &Message<'_>) -> TraceEvent {
     match read(message) {
         Ok(Some(message)) => TraceEvent::Message(message),
@@ -37,7 +38,8 @@ fn read(message: &Message<'_>) -> Result<Option<TraceMessage>, Malformed> {
             NFTA_TRACE_RULE_HANDLE => handle = Some(attribute.need_be64()?),
             NFTA_TRACE_TYPE => kind = Some(attribute.need_be32()?),
             NFTA_TRACE_VERDICT => verdict = self::verdict(attribute.nested())?,
-            // The bytes of a hash in the kernel's own order; read as nft(8) does, so that both print the same number.
+            // The bytes of a hash in the kernel's own order, read as nft(8) does, so that both
+            // print the same number.
             NFTA_TRACE_ID => id = Some(attribute.need_be32()?),
             NFTA_TRACE_MARK => mark = attribute.need_be32()?,
             NFTA_TRACE_NFPROTO => {
@@ -63,7 +65,7 @@ fn read(message: &Message<'_>) -> Result<Option<TraceMessage>, Malformed> {
     Ok(Some(TraceMessage { id, table, chain, step, mark, nfproto, packet, opaque }))
 }
 
-/// `enum nft_verdict_attributes`; `None` for a jump to nowhere.
+/// Decodes `enum nft_verdict_attributes`; `None` for a jump without a target.
 fn verdict(attributes: Attributes<'_>) -> Result<Option<TraceVerdict>, Malformed> {
     let (mut code, mut chain) = (None, None);
     for attribute in attributes {
@@ -101,7 +103,7 @@ fn hook_verdict(code: u32) -> TraceVerdict {
     }
 }
 
-/// What a message shows of its packet.
+/// What a message contains of its packet.
 #[derive(Default)]
 struct Shown {
     any: bool,
@@ -113,7 +115,7 @@ struct Shown {
 }
 
 impl Shown {
-    /// Whether it is a part of the packet.
+    /// Reads an attribute; returns whether it is a part of the packet.
     fn take(&mut self, attribute: &Attribute<'_>) -> Result<bool, Malformed> {
         let device = |device: &mut Option<TracedDevice>, index: Option<u32>, kind: Option<u16>| {
             let known = device.get_or_insert(TracedDevice { index: 0, kind: 0 });
@@ -206,7 +208,7 @@ mod tests {
         attribute(3, &9u64.to_be_bytes())
     }
 
-    /// What a message of table and chain `inet t c` with these attributes says.
+    /// Returns the text of a message of table and chain `inet t c` with these attributes.
     fn told(attributes: &[Vec<u8>]) -> String {
         let place = [attribute(1, b"t\0"), attribute(2, b"c\0"), number(6, 0xabc)];
         let events = read(&message(TRACE, 1, &[&place[..], attributes].concat()));

@@ -1,4 +1,4 @@
-//! Whether every use of a chain is explained: by its rules, and by the verdicts that lead to it.
+//! Checks that every use of a chain is explained by its rules and by the verdicts that lead to it.
 
 use std::collections::HashMap;
 
@@ -6,11 +6,11 @@ use crate::bytecode::{ElementDataCode, Expr};
 use crate::model::Name;
 use crate::state::TableState;
 
-/// Counts for every chain the uses that nothing explains. Anonymous sets are still beside the
-/// rules.
+/// Counts for every chain the uses that nothing explains. Anonymous sets are not in their rules
+/// yet.
 pub(super) fn count_unlisted(table: &mut TableState) {
     let verdict_maps = table.sets.iter().filter(|set| set.code.data.is_some_and(|(kind, _)| kind == NFT_DATA_VERDICT));
-    // An element that has expired and is not collected yet counts, and is not listed.
+    // An element that has expired and is not collected yet counts, but is not listed.
     if verdict_maps.clone().any(|set| set.code.flags & (NFT_SET_TIMEOUT | NFT_SET_EVAL) != 0) {
         return;
     }
@@ -33,7 +33,7 @@ pub(super) fn count_unlisted(table: &mut TableState) {
     for chain in &mut table.chains {
         let rules = u32::try_from(chain.rules.len()).unwrap_or(u32::MAX);
         let verdicts = targets.get(&chain.name).copied().unwrap_or_default();
-        // The kernel counts the jump to a chain that belongs to it twice (seen on Linux 6.18).
+        // The kernel counts the jump to a bound chain twice (seen on Linux 6.18).
         let again = u32::from(chain.flags & NFT_CHAIN_BINDING != 0);
         chain.unlisted = chain.uses.saturating_sub(rules).saturating_sub(verdicts).saturating_sub(again);
     }

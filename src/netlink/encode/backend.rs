@@ -1,4 +1,4 @@
-//! Who writes messages: libnftnl, or this crate.
+//! The writer of messages: libnftnl, or this crate.
 
 use std::io;
 use std::iter::Peekable;
@@ -10,7 +10,7 @@ use crate::bytecode::Unlowerable;
 use crate::netlink::libnftnl::Libnftnl;
 use crate::netlink::write::{Header, Messages};
 
-/// Who writes messages. Both make the same bytes.
+/// The writer of messages. Both produce the same bytes.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "nftnl"), derive(Default))]
 pub(crate) enum Backend {
@@ -21,7 +21,7 @@ pub(crate) enum Backend {
     )]
     #[cfg_attr(not(feature = "nftnl"), default)]
     Own,
-    /// libnftnl where it can say the whole message, this crate where it cannot.
+    /// libnftnl where it can express the whole message, this crate otherwise.
     #[cfg(feature = "nftnl")]
     Libnftnl(Libnftnl),
 }
@@ -46,8 +46,8 @@ impl Backend {
         }
     }
 
-    /// Appends one message about elements of a set: as many as it can hold. Returns how many went
-    /// in, and why the next has no code.
+    /// Appends one message with as many elements of a set as it can hold. Returns their number,
+    /// and why the next has no code.
     pub(super) fn elements<'e>(
         &mut self,
         messages: &mut Messages,

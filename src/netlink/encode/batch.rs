@@ -1,16 +1,15 @@
-//! What stands around the operations of a batch: its begin and end, and a first message that can be
-//! blamed for nothing.
+//! The messages around the operations of a batch: its begin and end, and a harmless first message.
 
 use crate::model::{Generation, Set, TableId};
 use crate::netlink::{NFNL_SUBSYS_NFTABLES, flag};
 use crate::plan::{Operation, State};
 
-/// A table that is certainly there when the transaction succeeds, when the first operation does not
-/// name one anyway.
+/// Returns a table that exists if the transaction succeeds, unless the first operation names one
+/// anyway.
 pub(super) fn anchor(operations: &[Operation]) -> Option<&TableId> {
     match operations.first()? {
         Operation::AddTable { .. } => None,
-        // These fail in a table that is not there yet just as in one that is empty.
+        // These fail in a table that does not exist yet just as in an empty one.
         first @ (Operation::AddRule { .. } | Operation::DeleteChain(_) | Operation::DeleteRule { .. }) => {
             Some(first.table())
         }
@@ -18,7 +17,7 @@ pub(super) fn anchor(operations: &[Operation]) -> Option<&TableId> {
         first @ (Operation::AddElements { .. } | Operation::DeleteElements { .. }) => Some(first.table()),
         first @ (Operation::DeleteSet { .. } | Operation::FlushSet { .. }) => Some(first.table()),
         first @ Operation::DeleteObject { .. } => Some(first.table()),
-        // These would make a table that is not there, or find one that should be missing.
+        // These would create a missing table, or find one that should be missing.
         Operation::AddChain { .. }
         | Operation::AddSet { .. }
         | Operation::DeleteTable(_)
@@ -27,7 +26,7 @@ pub(super) fn anchor(operations: &[Operation]) -> Option<&TableId> {
     }
 }
 
-/// About how many bytes the messages take, so that the buffer seldom grows.
+/// Estimates the length of the messages, so that the buffer rarely grows.
 pub(super) fn estimate(operations: &[Operation]) -> usize {
     // An interval of addresses is 40 bytes, a header for every 1,600 of them included.
     let elements = |set: &Set| 160 + 41 * set.elements.len();
@@ -53,7 +52,7 @@ pub(super) fn batch_begin(sequence: u32, generation: Option<Generation>) -> Vec<
     message(NFNL_MSG_BATCH_BEGIN, flag::REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES, &attribute)
 }
 
-/// A batch of messages that are written already, the first of which has the sequence number after
+/// Returns a batch of encoded messages, the first of which has the sequence number after
 /// `sequence`.
 pub(crate) fn batch(sequence: u32, message: &[u8]) -> Vec<u8> {
     let mut batch = batch_begin(sequence, None);
@@ -63,11 +62,11 @@ pub(crate) fn batch(sequence: u32, message: &[u8]) -> Vec<u8> {
     batch
 }
 
-/// A batch that changes nothing and is refused (`ERESTART`) once this generation is over. It takes
-/// two sequence numbers.
+/// Returns a batch that changes nothing and is refused (`ERESTART`) once this generation has
+/// passed. It takes two sequence numbers.
 ///
-/// The kernel looks at it behind the lock of all writers: no commit is under way when it is
-/// answered.
+/// The kernel handles it under the lock of all writers: when it is answered, no commit is in
+/// progress.
 pub(crate) fn barrier(sequence: u32, generation: Generation) -> Vec<u8> {
     let mut batch = batch_begin(sequence, Some(generation));
     let end = message(NFNL_MSG_BATCH_END, flag::REQUEST, sequence.wrapping_add(1), 0, NFNL_SUBSYS_NFTABLES, &[]);
@@ -75,7 +74,8 @@ pub(crate) fn barrier(sequence: u32, generation: Generation) -> Vec<u8> {
     batch
 }
 
-/// A whole nfnetlink message: `struct nlmsghdr`, `struct nfgenmsg`, and attributes as they are.
+/// Returns a whole nfnetlink message: `struct nlmsghdr`, `struct nfgenmsg`, and the given
+/// attributes.
 pub(crate) fn message(kind: u16, flags: u16, sequence: u32, family: u8, resource: u16, attributes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(20 + attributes.len()).unwrap_or(u32::MAX);
     [

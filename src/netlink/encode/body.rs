@@ -1,4 +1,4 @@
-//! What a message about rule sets says, whoever writes it.
+//! The content of messages about rule sets, for either backend.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use crate::bytecode::{ElementCode, Expr, SetCode, Unlowerable};
 use crate::model::RuleHandle;
 use crate::state::Counters;
 
-/// A message about one thing.
+/// The content of a message about one object.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::netlink) enum Body<'a> {
     Chain(ChainBody<'a>),
@@ -20,7 +20,7 @@ pub(in crate::netlink) enum Body<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::netlink) struct TableBody<'a> {
     pub(in crate::netlink) name: &'a str,
-    /// 0 when nothing is said of them.
+    /// 0 when not set.
     pub(in crate::netlink) flags: u32,
     pub(in crate::netlink) userdata: &'a [u8],
     /// Attributes as the kernel gave them.
@@ -33,16 +33,16 @@ pub(in crate::netlink) struct ChainBody<'a> {
     pub(in crate::netlink) table: &'a str,
     pub(in crate::netlink) name: &'a str,
     pub(in crate::netlink) hook: Option<HookBody<'a>>,
-    /// 0 when nothing is said of them.
+    /// 0 when not set.
     pub(in crate::netlink) flags: u32,
-    /// Of the policy, where it is counted.
+    /// The counters of the policy, if it has them.
     pub(in crate::netlink) counters: Option<Counters>,
     pub(in crate::netlink) userdata: &'a [u8],
     /// Attributes as the kernel gave them.
     pub(in crate::netlink) opaque: &'a [u8],
 }
 
-/// `enum nft_hook_attributes`, and what only a chain with a hook has.
+/// `enum nft_hook_attributes`, and what only a base chain has.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::netlink) struct HookBody<'a> {
     pub(in crate::netlink) chain_type: &'a str,
@@ -61,7 +61,7 @@ pub(in crate::netlink) struct ObjectBody<'a> {
     pub(in crate::netlink) table: &'a str,
     /// Everything but the table, as the kernel gave it.
     pub(in crate::netlink) attributes: &'a [u8],
-    /// Attributes that only the kernel says.
+    /// Attributes that the kernel reports but does not accept.
     pub(in crate::netlink) without: &'static [u16],
 }
 
@@ -73,8 +73,8 @@ pub(in crate::netlink) struct RuleBody<'a> {
     pub(in crate::netlink) handle: Option<RuleHandle>,
     pub(in crate::netlink) position: Option<RuleHandle>,
     pub(in crate::netlink) exprs: &'a [Expr],
-    /// The id that the first anonymous set of the expressions was declared with; the others count
-    /// on from it.
+    /// The id with which the first anonymous set of the expressions was declared; the others count
+    /// up from it.
     pub(in crate::netlink) first_set: u32,
     pub(in crate::netlink) userdata: &'a [u8],
     /// Attributes as the kernel gave them.
@@ -91,25 +91,24 @@ pub(in crate::netlink) struct SetBody<'a> {
     pub(in crate::netlink) code: Option<&'a SetCode>,
 }
 
-/// Which set elements go to, `enum nft_set_elem_list_attributes`.
+/// The set of a list of elements, `enum nft_set_elem_list_attributes`.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::netlink) struct ElementsBody<'a> {
     pub(in crate::netlink) table: &'a str,
     pub(in crate::netlink) set: &'a str,
     pub(in crate::netlink) id: Option<u32>,
-    /// There are no more elements than this.
+    /// The most elements there can be.
     pub(in crate::netlink) most: usize,
-    /// Whether an element may carry expressions, objects, unknown attributes or the time that is
-    /// left to it.
+    /// Whether an element may carry expressions, objects, unknown attributes or a remaining time.
     #[cfg_attr(not(feature = "nftnl"), expect(dead_code, reason = "only libnftnl has no place for them"))]
     pub(in crate::netlink) extras: bool,
 }
 
-/// One element and the milliseconds that are left to it, where that is said.
+/// One element and the milliseconds left for it, if known.
 pub(in crate::netlink) type Elem<'a> = Result<(Cow<'a, ElementCode>, Option<u64>), Unlowerable>;
 
-/// What the elements of one message may take together.
+/// The most bytes that the elements of one message may take.
 pub(in crate::netlink) const LIST: usize = 65_500;
 /// The most that an element without extras takes: key, key end, value or verdict, timeout, flags,
-/// userdata. A message ends in front of an element for which this much is not left.
+/// userdata. A message ends before an element if less than this is left.
 pub(in crate::netlink) const ELEMENT: usize = 815;

@@ -1,5 +1,5 @@
-//! Chains that belong to one rule: `jump { ... }`. They have no name of their own: a batch numbers
-//! them, adds their rules by that number, and then the rule that jumps to it.
+//! Chains that are bound to one rule: `jump { ... }`. They have no given name: a batch numbers
+//! them, adds their rules by that number, and then the rule that jumps to them.
 
 use super::*;
 use crate::attr::nfta::*;
@@ -31,7 +31,7 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    /// The attribute of a rule that says in which of them it is.
+    /// Returns the attribute of a rule that names its bound chain.
     pub(super) fn bound_chain(&self, table: &TableId, name: &Name) -> Option<Vec<u8>> {
         let number = self.number_of(table, name)?;
         let mut bytes = Vec::new();
@@ -39,7 +39,7 @@ impl Encoder<'_> {
         Some(bytes)
     }
 
-    /// Turns jumps to chains that belong to the rule into jumps to their numbers.
+    /// Turns jumps to bound chains into jumps to their numbers.
     pub(super) fn bind(&self, table: &TableId, exprs: &mut [Expr]) {
         if self.bound.is_empty() {
             return;

@@ -1,9 +1,10 @@
-//! What a rule with xtables extensions must say of itself beside its expressions.
+//! An attribute that rules with xtables extensions need in addition to their expressions.
 //!
-//! An extension may insist on a protocol (`-m tcp` on `-p tcp`). nf_tables takes it from an
-//! attribute of the rule that it never says back (`nft_parse_compat`, net/netfilter/nft_compat.c,
-//! v6.12), so it has to be found in the rule's own checks, as iptables-nft writes
-//! them: the protocol of the IPv4 header, or of the packet, against a constant.
+//! An extension may require a protocol (`-m tcp` requires `-p tcp`). nf_tables takes the protocol
+//! from an attribute of the rule that it never reports (`nft_parse_compat`,
+//! net/netfilter/nft_compat.c, v6.12), so it has to be derived from the rule's own checks as
+//! iptables-nft writes them: the protocol of the IPv4 header, or of the packet, compared with a
+//! constant.
 
 use crate::bytecode::{CmpOp, Expr, MetaKey, PayloadBase, Register};
 
@@ -12,12 +13,12 @@ use crate::bytecode::{CmpOp, Expr, MetaKey, PayloadBase, Register};
 pub(in crate::netlink) struct Compat {
     /// Number of the protocol, 0 for any.
     pub(in crate::netlink) protocol: u32,
-    /// `NFT_RULE_COMPAT_F_*`: 2 for every protocol but that one.
+    /// `NFT_RULE_COMPAT_F_*`: 2 means every other protocol.
     pub(in crate::netlink) flags: u32,
 }
 
 impl Compat {
-    /// `None` for a rule without extensions, or without a check of the protocol.
+    /// Returns `None` for a rule without extensions, or without a check of the protocol.
     pub(in crate::netlink) fn of(exprs: &[Expr]) -> Option<Compat> {
         let first = exprs.iter().position(is_extension)?;
         let before = exprs.get(..first)?;
@@ -40,7 +41,7 @@ fn is_extension(expr: &Expr) -> bool {
     matches!(expr, Expr::Opaque { name, .. } if matches!(&**name, "match" | "target"))
 }
 
-/// The register that the protocol of the packet is loaded into.
+/// Returns the register into which the protocol of the packet is loaded.
 fn loads_protocol(expr: &Expr) -> Option<Register> {
     match expr {
         Expr::Meta { key: MetaKey::L4PROTO, dreg } => Some(*dreg),

@@ -6,12 +6,12 @@ use crate::bytecode::{Program, SetMode, Sets, Unlowerable, lower_into};
 use crate::model::{Name, Rule, TableId};
 use crate::plan::{Operation, State, Transaction};
 
-/// The sets of tables that rules may look up, and how each keeps its keys.
+/// The sets of tables that rules may look up, and how each stores its keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownSets(HashMap<TableId, HashMap<Name, SetMode>>);
 
 impl KnownSets {
-    /// The sets that a transaction declares or says to exist.
+    /// Returns the sets that a transaction declares or knows to exist.
     pub(crate) fn of(transaction: &Transaction) -> Self {
         let declared = transaction.operations().iter().filter_map(|operation| match operation {
             Operation::AddElements { table, set } | Operation::AddSet { table, set } => {
@@ -27,7 +27,7 @@ impl KnownSets {
             _ => None,
         });
         let mut sets: HashMap<TableId, HashMap<Name, SetMode>> = HashMap::new();
-        // What is declared counts, and of two declarations the later one.
+        // A declaration takes precedence, and of two declarations the later one.
         for (table, name, mode) in transaction.known().iter().cloned().chain(declared) {
             sets.entry(table).or_default().insert(name, mode);
         }
@@ -36,14 +36,14 @@ impl KnownSets {
 }
 
 impl KnownSets {
-    /// The program of a rule of a table whose sets are these.
+    /// Lowers a rule of a table with these sets.
     pub(crate) fn lower(&self, rule: &Rule, table: &TableId) -> Result<Program, Unlowerable> {
         let mut program = Program::default();
         self.lower_into(&mut program, rule, table)?;
         Ok(program)
     }
 
-    /// As [`lower`](Self::lower), in place of what the program was.
+    /// Lowers like [`lower`](Self::lower), reusing the memory of the program.
     pub(super) fn lower_into(&self, program: &mut Program, rule: &Rule, table: &TableId) -> Result<(), Unlowerable> {
         lower_into(program, rule, table.family, &InTable(self.0.get(table)))
     }

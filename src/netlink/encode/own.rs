@@ -1,7 +1,8 @@
-//! Messages written by this crate: everything that the kernel takes, also what has no meaning here.
+//! Messages written by this crate: everything that the kernel accepts, including what has no
+//! meaning here.
 //!
-//! The order of attributes is libnftnl's, so that both backends make the same bytes. It means
-//! nothing to the kernel.
+//! The order of attributes is libnftnl's, so that both backends produce the same bytes. The kernel
+//! ignores it.
 
 use crate::attr::nfta::*;
 use std::io;
@@ -28,10 +29,10 @@ pub(super) fn write(messages: &mut Messages, header: Header, body: &Body<'_>) ->
     })
 }
 
-/// Appends one message about elements of a set: as many as it can hold.
+/// Appends one message with as many elements of a set as it can hold.
 ///
-/// Returns how many went in. An element that has no code ends the message, and its reason comes
-/// with the count.
+/// Returns their number. An element that has no code ends the message, and the reason is returned
+/// too.
 pub(super) fn elements<'e>(
     messages: &mut Messages,
     header: Header,
@@ -55,7 +56,8 @@ pub(super) fn elements<'e>(
                     Some(Ok((code, left))) => a.nest(NFTA_LIST_ELEM, |a| element(a, code, *left))?,
                     Some(Err(why)) => return Ok((count, Some(why.clone()))),
                 }
-                // One with many extras can be longer than what is left; alone it must fit, or the list is refused.
+                // An element with many extras can be longer than what is left; alone it must fit,
+                // or the list is refused.
                 if count > 0 && a.position() - start > LIST {
                     a.rewind(before);
                     break;
@@ -119,7 +121,7 @@ fn chain(a: &mut AttributeWriter<'_>, body: &ChainBody<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Attribute 1 names the table, whatever the object is.
+/// Attribute 1 names the table for every kind of object.
 fn object(a: &mut AttributeWriter<'_>, body: &ObjectBody<'_>) -> io::Result<()> {
     let ObjectBody { table, attributes, without } = *body;
     a.text(NFTA_OBJ_TABLE, table)?;
@@ -214,8 +216,7 @@ fn set(a: &mut AttributeWriter<'_>, body: &SetBody<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Of the attributes of a set without a meaning here, those that stand in its description, and the
-/// others.
+/// Splits the opaque attributes of a set into those of its description and the others.
 fn description(opaque: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (mut described, mut others) = (Vec::new(), Vec::new());
     for attribute in attr::Attributes::new(opaque).map_while(Result::ok) {
@@ -245,7 +246,7 @@ fn element(a: &mut AttributeWriter<'_>, code: &ElementCode, left: Option<u64>) -
     if let Some(left) = left {
         a.be64(NFTA_SET_ELEM_EXPIRATION, left);
     }
-    // The element for every other key has none.
+    // The catch-all element has no key.
     if *flags & NFT_SET_ELEM_CATCHALL == 0 {
         expr::data(a, NFTA_SET_ELEM_KEY, key)?;
     }
@@ -268,7 +269,7 @@ fn element(a: &mut AttributeWriter<'_>, code: &ElementCode, left: Option<u64>) -
     Ok(())
 }
 
-/// What a set or an element carries: one expression, or a list.
+/// Writes what a set or an element carries: one expression, or a list.
 fn exprs(a: &mut AttributeWriter<'_>, exprs: &[Expr], one: u16, several: u16) -> io::Result<()> {
     match exprs {
         [] => Ok(()),

@@ -1,7 +1,7 @@
-//! What was read from a kernel as messages that make it again.
+//! Encodes what was read from a kernel as messages that add it again.
 //!
-//! A dump says more than the kernel takes: handles, uses, counts of elements, which socket owns a
-//! table. Those are left out here; everything else goes back as it came.
+//! A dump contains more than the kernel accepts: handles, uses, counts of elements, the owner of a
+//! table. These are omitted here; everything else is sent back as it came.
 
 use super::*;
 use crate::attr::nfta::{
@@ -39,7 +39,7 @@ impl Encoder<'_> {
             table: table.name.as_str(),
             name: name.as_str(),
             hook,
-            // That it has a hook, the hook says.
+            // The hook already implies the flag of a base chain.
             flags: flags & !NFT_CHAIN_BASE,
             counters: *counters,
             userdata,

@@ -1,4 +1,4 @@
-//! Sets and their elements: declared, then filled by as many messages as they need.
+//! Sets and their elements: declared, then filled with as many messages as needed.
 
 use super::*;
 use crate::attr;
@@ -26,7 +26,7 @@ impl Encoder<'_> {
     }
 
     pub(super) fn add_set(&mut self, index: usize, table: &TableId, set: &Set) -> Result<(), Unencodable> {
-        // The kernel wants an id for every set of a batch.
+        // The kernel requires an id for every set of a batch.
         self.sets = self.sets.wrapping_add(1);
         let code = lower_set(set)?;
         let (id, code) = (Some(self.sets), Some(&code));
@@ -43,7 +43,8 @@ impl Encoder<'_> {
         table: &TableId,
         set: &Set,
     ) -> Result<(), Unencodable> {
-        // An interval is two: its start and its end; of a set that was read as it is, nobody counts.
+        // An interval takes two: its start and its end; for a set read from a kernel the number is
+        // unknown.
         let most = if set.opaque().is_some() { usize::MAX } else { 2 * set.elements.len() };
         let extras = set.opaque().is_some() || set.elements.iter().any(|element| !element.statements().is_empty());
         let to = ElementsBody { table: table.name.as_str(), set: set.name.as_str(), id: None, most, extras };
@@ -51,7 +52,7 @@ impl Encoder<'_> {
         self.elements(index, |first| MessagePart::Elements { first }, kind, flags, table, to, elements)
     }
 
-    /// As many messages as the elements need, each with as many as it can hold.
+    /// Encodes elements in as many messages as they need, each filled up.
     #[expect(clippy::too_many_arguments, reason = "a message and where its elements come from")]
     pub(super) fn elements<'e>(
         &mut self,
@@ -78,7 +79,7 @@ impl Encoder<'_> {
     }
 }
 
-/// The name the kernel makes the name of an expression's anonymous set from.
+/// Returns the template for the name of an expression's anonymous set.
 pub(in crate::netlink) fn anonymous_name<'a>(expr: &'a Expr, set: &AnonymousSet) -> Cow<'a, str> {
     let said = match expr {
         Expr::Opaque { name, data, .. } => Expr::set_attributes(name)
@@ -89,15 +90,15 @@ pub(in crate::netlink) fn anonymous_name<'a>(expr: &'a Expr, set: &AnonymousSet)
     Cow::Borrowed(said.unwrap_or(if set.code.data.is_some() { "__map%d" } else { "__set%d" }))
 }
 
-/// Elements in the order that they were read in, where it is known: nft(8) lists ranges of
-/// concatenations in the order that they came.
+/// Returns elements in the order in which they were read, if known: nft(8) lists ranges of
+/// concatenations in that order.
 pub(super) fn in_kernel_order<T>(elements: impl Iterator<Item = T>, order: &[u32]) -> impl Iterator<Item = T> {
     let mut placed: Vec<(u32, T)> = order.iter().copied().chain(std::iter::repeat(u32::MAX)).zip(elements).collect();
     placed.sort_by_key(|(place, _)| *place);
     placed.into_iter().map(|(_, element)| element)
 }
 
-/// Whether an element has what elements made here have not.
+/// Returns whether an element has anything that elements of the model do not have.
 pub(super) fn has_extras(element: &ElementCode) -> bool {
     element.extras.is_some() || element.flags & CATCHALL != 0
 }

@@ -1,4 +1,4 @@
-//! Both backends against each other.
+//! Compares both backends.
 
 mod cuts;
 
@@ -18,7 +18,7 @@ fn encoded(backend: Backend, transaction: &Transaction, ending: Ending) -> Encod
     encode_with(backend, transaction, &known, ending, 7).unwrap_or_else(|(index, why)| panic!("op {index}: {why}"))
 }
 
-/// The messages of both, which must be the same.
+/// Returns the messages of both backends, which must be equal.
 #[track_caller]
 fn both(transaction: &Transaction) -> Encoded {
     let own = encoded(Backend::Own, transaction, Ending::AcknowledgedLast);
@@ -35,7 +35,7 @@ fn both(transaction: &Transaction) -> Encoded {
     own
 }
 
-/// Every variant of `Expr`, each with everything that it can have.
+/// Returns every variant of `Expr`, each with everything it can have.
 fn exprs() -> Vec<Expr> {
     use crate::bytecode::*;
     use crate::model::{IpFamily, NatKind};
@@ -166,7 +166,7 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
     assert_eq!(more.count(), 2, "8,000 codes of 20 bytes take three messages");
 }
 
-/// What libnftnl has a place for too.
+/// What libnftnl can express too.
 #[test]
 fn every_restored_object_has_the_bytes_that_libnftnl_gives_it() {
     let userdata = vec![0, 2, b'x', 0];
@@ -206,7 +206,7 @@ fn bare_set() -> SetState {
     SetState { name: "s".into(), handle: 5, code, elements, order, expires, backend, count }
 }
 
-/// Attributes of a newer kernel, everywhere where one can be.
+/// Returns an attribute of a newer kernel, for every place where one can occur.
 fn unknown() -> Vec<u8> {
     crate::testing::attribute(99, b"unknown")
 }
@@ -280,7 +280,7 @@ fn a_restored_snapshot_decodes_to_itself() {
         let [read_set] = read.sets.as_slice() else { panic!("{read:?}") };
         assert_eq!(read_set.elements, set.elements);
         assert_eq!(read_set.expires, set.expires);
-        // The id of the set within the batch is no attribute that a dump has.
+        // The id of the set within the batch is not an attribute of a dump.
         let id = [8, 0, 10, 0, 0, 0, 0, 1].as_slice();
         let code = SetCode { opaque: [id, &unknown()].concat(), ..set.code.clone() };
         assert_eq!(read_set.code, code);

@@ -1,7 +1,7 @@
-//! What the kernel says of its expressions in a dump and refuses when it is told the same.
+//! Attributes of expressions that the kernel reports in a dump but refuses in a request.
 //!
-//! An opaque expression goes back as it came but for these. Each is empty where it is left out: it
-//! says that nothing was given.
+//! An opaque expression is sent back as it came, without these. Each is omitted only when its
+//! value is zero, which stands for a value that was not given.
 
 use crate::attr::nfta::{
     NFTA_DYNSET_TIMEOUT, NFTA_EXTHDR_DREG, NFTA_EXTHDR_FLAGS, NFTA_EXTHDR_LEN, NFTA_EXTHDR_OFFSET, NFTA_EXTHDR_SREG,
@@ -9,20 +9,21 @@ use crate::attr::nfta::{
 };
 use crate::attr::{Attribute, Attributes};
 
-/// Whether an attribute of the expression of this name, among these, is only ever said by the
-/// kernel.
+/// Returns whether an attribute of the expression of this name, among these, is only ever
+/// reported.
 pub(super) fn only_said(name: &str, all: &Attributes<'_>, attribute: &Attribute<'_>) -> bool {
     let is_nothing = attribute.value.iter().all(|byte| *byte == 0);
     let has = |kind| all.clone().find(kind).is_some();
     is_nothing
         && match (name, attribute.kind) {
-            // A set without timeouts takes none (nft_dynset_init, net/netfilter/nft_dynset.c, v6.18).
+            // A set without timeouts accepts none (nft_dynset_init, net/netfilter/nft_dynset.c,
+            // v6.18).
             ("dynset", NFTA_DYNSET_TIMEOUT) => true,
-            // An option that is written has no flags (nft_exthdr_tcp_set_init, net/netfilter/nft_exthdr.c), one that is
-            // taken out no place either (nft_exthdr_tcp_strip_init).
+            // A written option has no flags (nft_exthdr_tcp_set_init, net/netfilter/nft_exthdr.c),
+            // and a removed one has no offset or length either (nft_exthdr_tcp_strip_init).
             ("exthdr", NFTA_EXTHDR_FLAGS) => !has(NFTA_EXTHDR_DREG),
             ("exthdr", NFTA_EXTHDR_OFFSET | NFTA_EXTHDR_LEN) => !has(NFTA_EXTHDR_DREG) && !has(NFTA_EXTHDR_SREG),
-            // Flags are those of a version or not there (nft_osf_init, net/netfilter/nft_osf.c).
+            // Flags are those of a version or absent (nft_osf_init, net/netfilter/nft_osf.c).
             ("osf", NFTA_OSF_FLAGS) => true,
             _ => false,
         }

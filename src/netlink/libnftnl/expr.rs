@@ -1,4 +1,4 @@
-//! Expressions to libnftnl.
+//! Converts expressions to libnftnl objects.
 
 use std::ffi::CStr;
 use std::io;
@@ -10,7 +10,7 @@ use crate::netlink::expr::{
 };
 use crate::sys::nftnl::{self, c};
 
-/// The name of the kernel's expression.
+/// Returns the name of the kernel's expression.
 fn kernel_name(expr: &Expr) -> &'static CStr {
     match expr {
         Expr::Bitwise(_) => c"bitwise",
@@ -27,7 +27,7 @@ fn kernel_name(expr: &Expr) -> &'static CStr {
         Expr::Meta { .. } | Expr::MetaSet { .. } => c"meta",
         Expr::Nat(_) => c"nat",
         Expr::Notrack => c"notrack",
-        // The only two that `extension` lets through.
+        // The only two that `extension` accepts.
         Expr::Opaque { name, .. } => match &**name {
             "match" => c"match",
             _ => c"target",
@@ -42,8 +42,8 @@ fn kernel_name(expr: &Expr) -> &'static CStr {
     }
 }
 
-/// `expr` as a libnftnl object, `None` when it has no such; `set_id` numbers the anonymous set that
-/// a lookup refers to.
+/// Converts `expr` to a libnftnl object, `None` when there is none for it; `set_id` numbers the
+/// anonymous set that a lookup refers to.
 pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<Option<nftnl::Expr>> {
     let extension = match expr {
         Expr::Opaque { name, data, .. } => match extension(name, data) {
@@ -222,9 +222,9 @@ pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<Option<nftnl::Expr>>
     Ok(Some(object))
 }
 
-/// Name, revision and information of an xtables extension (`enum nft_match_attributes` and `enum
-/// nft_target_attributes`, include/uapi/linux/netfilter/nf_tables_compat.h), when that is all there
-/// is.
+/// Returns name, revision and data of an xtables extension (`enum nft_match_attributes` and `enum
+/// nft_target_attributes`, include/uapi/linux/netfilter/nf_tables_compat.h), if it has nothing
+/// else.
 fn extension<'a>(name: &str, data: &'a [u8]) -> Option<(&'a str, u32, &'a [u8])> {
     let parts: Result<Vec<_>, _> = Attributes::new(data).collect();
     match parts.as_deref() {

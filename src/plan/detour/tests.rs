@@ -1,4 +1,4 @@
-//! Ways from one rule set to another, gone step by step by the kernel's model.
+//! Sequences from one rule set to another, executed step by step by the kernel's model.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ fn installed(ruleset: &Ruleset) -> Fake {
     machine
 }
 
-/// Lists of ports become lists with a range.
+/// Turns lists of ports into lists with a range.
 fn widened(mut ruleset: Ruleset) -> Ruleset {
     let rules = ruleset.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules);
     for statement in rules.flat_map(|rule| &mut rule.statements) {
@@ -35,8 +35,8 @@ fn widened(mut ruleset: Ruleset) -> Ruleset {
     ruleset
 }
 
-/// Sets of intervals, named or in a rule, whose contents a rule looks at in `after` and that
-/// `before` did not have.
+/// Returns the sets of intervals, named or in a rule, whose contents a rule uses in `after` and
+/// that `before` did not have.
 fn published_late(before: Option<&TableState>, after: &TableState) -> BTreeSet<String> {
     let interval = SetFlags::INTERVAL.bits();
     let chains = reached(after);
@@ -58,8 +58,8 @@ fn published_late(before: Option<&TableState>, after: &TableState) -> BTreeSet<S
     });
     let named = named.map(|set| set.name.to_string());
     let known: Vec<&RuleState> = before.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules).collect();
-    // A chain that is made anew at another hook, or whose policy decides as soon as it is there, is not
-    // put in place first.
+    // A chain that is replaced at another hook, or whose policy decides as soon as it exists, is
+    // not put in place first.
     let made_anew = |chain: &ChainState| {
         let old = before.and_then(|before| before.chain(chain.name.as_str()));
         let drops = chain.hook.as_ref().is_some_and(|hook| hook.policy == 0);
@@ -76,14 +76,14 @@ fn published_late(before: Option<&TableState>, after: &TableState) -> BTreeSet<S
     named.chain(anonymous.map(|rule| format!("rule {}", rule.handle))).collect()
 }
 
-/// The rules that packets can come to.
+/// Returns the rules that packets can reach.
 fn before_the_end(rules: &[RuleState]) -> &[RuleState] {
     let is_end =
         |rule: &RuleState| matches!(rule.exprs.as_slice(), [Expr::Verdict(verdict)] if *verdict == Verdict::Return);
     rules.get(..rules.iter().position(is_end).unwrap_or(rules.len())).unwrap_or_default()
 }
 
-/// Chains by whose rules packets are judged: those at a hook, and where these lead.
+/// Returns the chains whose rules decide about packets: those at a hook, and where these lead.
 fn reached(table: &TableState) -> Vec<(&Name, &[RuleState])> {
     let mut names: Vec<&Name> =
         table.chains.iter().filter(|chain| chain.hook.is_some()).map(|chain| &chain.name).collect();
@@ -115,7 +115,7 @@ fn reached(table: &TableState) -> Vec<(&Name, &[RuleState])> {
     reached.filter(|(_, rules): &(&Name, &[RuleState])| !rules.is_empty()).collect()
 }
 
-/// Sets that rules look at before and after, with other contents.
+/// Returns the sets that rules use before and after, with other contents.
 fn changed_sets(before: &TableState, after: &TableState) -> Vec<String> {
     let (old, new) = (looked_up(before), looked_up(after));
     let sets = after.sets.iter().filter(|set| old.contains(&set.name) && new.contains(&set.name));
@@ -124,12 +124,12 @@ fn changed_sets(before: &TableState, after: &TableState) -> Vec<String> {
     sets.filter(|set| !same(set)).map(|set| set.name.to_string()).collect()
 }
 
-/// What packets see of a step in more than one moment.
+/// Returns what packets observe of a step as more than one switch.
 fn moments(before: &Snapshot, after: &Snapshot) -> Vec<String> {
     let (mut late, mut changed, mut switched) = (Vec::new(), Vec::new(), false);
     for table in &after.tables {
         let held = before.table(&table.id);
-        // A table of other flags is made anew.
+        // A table with other flags is replaced.
         if held.is_some_and(|held| held.handle != table.handle) {
             continue;
         }
@@ -137,7 +137,7 @@ fn moments(before: &Snapshot, after: &Snapshot) -> Vec<String> {
         changed.extend(held.into_iter().flat_map(|held| changed_sets(held, table)));
         let (old, new) = (held.map(reached).unwrap_or_default(), reached(table));
         let at_a_hook = |name: &Name| table.chain(name.as_str()).is_some_and(|chain| chain.hook.is_some());
-        // A chain that an element leads to comes with the element.
+        // A chain that an element leads to is added with the element.
         switched |= new.iter().any(|(name, rules)| match old.iter().find(|(held, _)| held == name) {
             Some((_, held)) => held != rules,
             None => at_a_hook(name),

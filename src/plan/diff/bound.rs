@@ -1,5 +1,5 @@
-//! Chains that belong to one rule (`jump { ... }`) have no name that means anything: what is in
-//! them is compared instead.
+//! Chains that are bound to one rule (`jump { ... }`) have no meaningful name; their contents are
+//! compared instead.
 //!
 //! Chains with the same rules get the same sign, on both sides; programs that jump to a sign are
 //! equal when they jump to equal chains.
@@ -11,7 +11,7 @@ use crate::bytecode::{Expr, Modes, Unlowerable, lower, same_programs, userdata_c
 use crate::model::{Chain, ChainKind, Name, Table, Verdict};
 use crate::state::{ChainState, RuleState, TableState};
 
-/// The sign of every chain that belongs to a rule, by its name.
+/// The sign of every bound chain, by its name.
 #[derive(Debug, Default)]
 pub(super) struct Bound {
     held: HashMap<Name, Name>,
@@ -40,7 +40,7 @@ impl Bound {
         Ok(Bound { held: signs.of(held), wanted: signs.of(wanted) })
     }
 
-    /// The rules with signs for names.
+    /// Returns the rules with signs instead of names.
     pub(super) fn held<'s>(&self, rules: &'s [RuleState]) -> Cow<'s, [RuleState]> {
         if self.held.is_empty() || !rules.iter().flat_map(|rule| &rule.exprs).any(|expr| jumps(expr, &self.held)) {
             return Cow::Borrowed(rules);
@@ -50,13 +50,13 @@ impl Bound {
         Cow::Owned(signed)
     }
 
-    /// Puts signs for names into the program of a wanted rule.
+    /// Replaces names by signs in the program of a wanted rule.
     pub(super) fn wanted(&self, exprs: &mut [Expr]) {
         sign(exprs, &self.wanted);
     }
 }
 
-/// Whether a chain of the kernel belongs to a rule.
+/// Returns whether a chain of the kernel is bound to a rule.
 pub(super) fn is_bound(chain: &ChainState) -> bool {
     chain.flags & NFT_CHAIN_BINDING != 0
 }
@@ -66,7 +66,8 @@ pub(super) fn is_bound(chain: &ChainState) -> bool {
 struct Signs(Vec<Content>);
 
 impl Signs {
-    /// Innermost chains first: each is compared once those that it jumps to have their signs.
+    /// Assigns signs, innermost chains first: each is compared once the chains it jumps to have
+    /// their signs.
     fn of(&mut self, mut chains: HashMap<&Name, Content>) -> HashMap<Name, Name> {
         let mut signs = HashMap::new();
         while !chains.is_empty() {
@@ -75,7 +76,7 @@ impl Signs {
             let mut ready: Vec<&Name> =
                 chains.iter().filter(|(_, content)| inner(content)).map(|(name, _)| *name).collect();
             if ready.is_empty() {
-                // No kernel holds chains that jump in a circle; a rule set may.
+                // No kernel holds chains that jump in a cycle; a rule set may.
                 return signs;
             }
             ready.sort();
@@ -97,7 +98,7 @@ impl Signs {
         if number == self.0.len() {
             self.0.push(content);
         }
-        // No chain of a kernel has a name with braces that nft(8) could have made.
+        // nft(8) cannot create a chain name with braces.
         Name::from(format!("{{{number}}}"))
     }
 }

@@ -1,4 +1,4 @@
-//! The elements of a set that come and go.
+//! The elements of a set to add and delete.
 
 use std::cmp::Ordering;
 
@@ -12,22 +12,22 @@ use crate::state::SetState;
 
 /// How the elements of a set differ.
 pub(super) enum Delta {
-    /// Some go and some come; each with as much of the declaration as it takes.
+    /// Some are deleted and some added; each list comes with the part of the declaration it needs.
     Changed { gone: Option<Box<Set>>, made: Option<Box<Set>> },
-    /// Something is there that has no name; all go and all that are wanted come.
+    /// Some existing element has no name; all are deleted and all wanted ones added.
     Refill,
-    /// Not at all.
+    /// There is no difference.
     Same,
 }
 
-/// An element, or an interval with its end. Half of one would widen another.
+/// An element, or an interval with its end. Half of an interval would widen another.
 #[derive(Clone, Debug)]
 struct Item<E> {
     start: E,
     end: Option<E>,
 }
 
-/// Merges both, which are in the same order.
+/// Merges both, which have the same order.
 pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable> {
     let mut held = HeldElements { state, next: 0 };
     let declared = lower_set(set)?;
@@ -55,7 +55,7 @@ pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable>
             Ordering::Equal => {
                 if let (Some(mut ours), Some((theirs, learned))) = (ours, theirs) {
                     if learned {
-                        // Packets may have started its time anew.
+                        // Packets may have restarted its timeout.
                         ours.start.timeout = theirs.start.timeout;
                     }
                     if !same(&ours, &theirs, &declared.exprs) {
@@ -84,7 +84,7 @@ pub(super) fn between(state: &SetState, set: &Set) -> Result<Delta, Unlowerable>
     })
 }
 
-/// Those that are held, and of each whether packets may have put it there.
+/// The held elements, each with whether packets may have added it.
 struct HeldElements<'s> {
     state: &'s SetState,
     next: usize,
@@ -102,7 +102,7 @@ impl<'s> HeldElements<'s> {
     }
 }
 
-/// Whether both are the same in a set that gives its elements `carried`.
+/// Returns whether both are equal in a set that gives its elements `carried`.
 fn same(ours: &Item<ElementCode>, theirs: &Item<&ElementCode>, carried: &[Expr]) -> bool {
     let ends = match (&ours.end, theirs.end) {
         (Some(ours), Some(theirs)) => ours.same(theirs),
@@ -119,7 +119,7 @@ fn is_end(code: &ElementCode) -> bool {
     code.flags & INTERVAL_END != 0
 }
 
-/// What is deleted is named by its key.
+/// Returns the elements to delete, which are named by their keys.
 fn removed(set: &Set, gone: &[Item<&ElementCode>]) -> Option<Set> {
     let bare = |code: &ElementCode| ElementCode {
         key: code.key.clone(),
@@ -129,7 +129,7 @@ fn removed(set: &Set, gone: &[Item<&ElementCode>]) -> Option<Set> {
     };
     let mut codes = Vec::with_capacity(2 * gone.len());
     for (index, Item { start, end }) in gone.iter().enumerate() {
-        // Only the last interval of all has no end of its own; raised, another would get one.
+        // Only the last interval may have no end of its own; any other would get one when raised.
         let open = mode(set) == SetMode::Interval && end.is_none() && index + 1 < gone.len();
         if is_end(start) || open {
             return None;
@@ -146,12 +146,12 @@ fn removed(set: &Set, gone: &[Item<&ElementCode>]) -> Option<Set> {
 fn added(set: &Set, made: Vec<Item<ElementCode>>) -> Option<Set> {
     let codes: Vec<ElementCode> =
         made.into_iter().flat_map(|Item { start, end }| std::iter::once(start).chain(end)).collect();
-    // The model has no word for an element that stays in a set where others expire.
+    // The model cannot express an element without a timeout in a set where others expire.
     if codes.iter().any(|code| code.timeout == Some(0)) {
         return None;
     }
     let mut added = with_elements(set, raise_elements(&codes, &set.key, &set.data, mode(set))?);
-    // They are merged already; what touches what in the set stays apart.
+    // They are merged already; an element that touches one of the set stays separate.
     added.flags -= SetFlags::AUTO_MERGE;
     Some(added)
 }

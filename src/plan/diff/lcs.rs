@@ -1,18 +1,18 @@
-//! The longest common subsequence of two sequences, in a time that no input can spoil.
+//! The longest common subsequence of two sequences, in a time bounded for every input.
 //!
-//! Most items of a chain are there once or a few times. Then it is found by pairs of places that
-//! are the same, in n log n (Hunt and Szymanski 1977). Where more are the same, of the table of
-//! lengths only which neighbours differ is kept, one bit each (Hyyrö, Bit-parallel LCS-length
-//! computation revisited, 2004): a row of 10,000 is 157 words. While the table is small the way
-//! back is read from it; a larger one is cut in two at a place that a longest subsequence goes
-//! through (Hirschberg 1975). That takes the square of the length, so that above [`LARGE`] only
-//! those are pairs that are about the same in the row of their like: a common subsequence, and most
-//! often a longest.
+//! Most items of a chain occur once or a few times. Then it is found from pairs of equal
+//! positions, in n log n (Hunt and Szymanski 1977). Where more items are equal, only the
+//! differences between neighbours in the table of lengths are kept, one bit each (Hyyrö,
+//! Bit-parallel LCS-length computation revisited, 2004): a row of 10,000 is 157 words. While the
+//! table is small the result is read from it; a larger one is divided at a position that a longest
+//! subsequence passes through (Hirschberg 1975). That takes quadratic time, so above [`LARGE`]
+//! only items at about the same rank among their equals form pairs: the result is a common
+//! subsequence, and usually a longest.
 
 use std::ops::Range;
 
-/// Pairs of positions, ascending in both, of a longest common subsequence. Items are the same when
-/// their numbers are, which count from 0 and are below `classes`.
+/// Returns pairs of positions, ascending in both, of a longest common subsequence. Items are equal
+/// when their numbers are, which count from 0 and are below `classes`.
 pub(super) fn common(a: &[u32], b: &[u32], classes: usize) -> Vec<(usize, usize)> {
     common_of(a, b, classes, LARGE)
 }
@@ -41,50 +41,49 @@ fn common_of(a: &[u32], b: &[u32], classes: usize, large: usize) -> Vec<(usize, 
     pairs
 }
 
-/// Words of the largest table that is kept: 4 MiB.
+/// The words of the largest table that is kept: 4 MiB.
 const TABLE: usize = 1 << 19;
 
-/// Words of a table that takes too long: that of 16,384 items on either side.
+/// The words of a table that takes too long: 16,384 items on either side.
 const LARGE: usize = 1 << 22;
 
-/// So many pairs for each item are few.
+/// Up to this many pairs for each item count as few.
 const PAIRS: usize = 8;
 
 struct Search<'a> {
     a: &'a [u32],
     b: &'a [u32],
-    /// For every class, where it stands in the part of `a` that is looked at.
+    /// For every class, its positions in the current part of `a`.
     places: Vec<Vec<usize>>,
     pairs: Vec<(usize, usize)>,
 }
 
-/// From which end a part is read.
+/// The end from which a part is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum From {
     Back,
     Front,
 }
 
-/// A pair, and the one before it on a longest way to it.
+/// A pair, and the one before it on a longest path to it.
 struct Link {
     pair: (usize, usize),
     before: Option<usize>,
 }
 
 impl Search<'_> {
-    /// How many pairs there are with the part of `a` that is noted.
+    /// Returns the number of pairs with the recorded part of `a`.
     fn count(&self, b: Range<usize>) -> usize {
         let like = |class: &u32| self.places.get(class_index(*class)).map_or(0, Vec::len);
         self.b.get(b).unwrap_or_default().iter().map(like).fold(0, usize::saturating_add)
     }
 
-    /// For every item of `b`, in order, the places of `a` that are the same, last first: the
-    /// nearest, as they stand among their like, where there are more than `most` on either
-    /// side.
+    /// For every item of `b`, in order, visits the equal positions of `a`, last first: the nearest
+    /// by rank among their equals, where there are more than `most` on either side.
     fn by_pairs(&mut self, a: Range<usize>, b: Range<usize>, most: usize) {
         self.note(&a, From::Front);
         let mut links: Vec<Link> = Vec::new();
-        // For every length the way that ends first in `a`.
+        // For every length, the path that ends first in `a`.
         let mut ends: Vec<(usize, usize)> = Vec::new();
         let mut seen = vec![0_usize; self.places.len()];
         for index in b {
@@ -138,7 +137,7 @@ impl Search<'_> {
         self.pairs.extend((0..behind).map(|index| (after_a + index, after_b + index)));
     }
 
-    /// Cuts `b` in the middle, and `a` where the two halves have most in common.
+    /// Divides `b` in the middle, and `a` where the two halves have most in common.
     fn halves(&mut self, a: Range<usize>, b: Range<usize>) {
         let middle = b.start + b.len() / 2;
         let front = self.lengths(a.clone(), b.start..middle, From::Front);
@@ -149,7 +148,8 @@ impl Search<'_> {
         self.solve(cut..a.end, middle..b.end);
     }
 
-    /// How long a subsequence `b` has in common with the first (or last) 0, 1, ... items of `a`.
+    /// Returns how long a common subsequence `b` has with the first (or last) 0, 1, ... items of
+    /// `a`.
     fn lengths(&mut self, a: Range<usize>, b: Range<usize>, from: From) -> Vec<u32> {
         let mut row = vec![u64::MAX; a.len().div_ceil(64)];
         let mut mask = vec![0; row.len()];
@@ -170,7 +170,7 @@ impl Search<'_> {
         lengths
     }
 
-    /// Keeps every row and goes back through them.
+    /// Keeps every row and traces back through them.
     fn table(&mut self, a: Range<usize>, b: Range<usize>) {
         let words = a.len().div_ceil(64);
         let mut rows: Vec<u64> = Vec::with_capacity(words * b.len());
@@ -199,7 +199,7 @@ impl Search<'_> {
         self.pairs.get_mut(first..).unwrap_or_default().reverse();
     }
 
-    /// One row further: what item `index` of `b` adds.
+    /// Advances one row: what item `index` of `b` adds.
     fn advance(&self, index: usize, row: &mut [u64], mask: &mut [u64]) {
         let places = self.b.get(index).and_then(|class| self.places.get(class_index(*class)));
         let places = places.map(Vec::as_slice).unwrap_or_default();
@@ -247,7 +247,7 @@ fn class_index(class: u32) -> usize {
     usize::try_from(class).unwrap_or(usize::MAX)
 }
 
-/// A bit that is set says that the length does not grow there.
+/// Returns whether a bit is set, which means that the length does not grow there.
 fn is_set(row: &[u64], bit: usize) -> bool {
     row.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 != 0)
 }
@@ -259,7 +259,7 @@ mod tests {
 
     use super::*;
 
-    /// The textbook's way.
+    /// Computes the length as in a textbook.
     fn longest(a: &[u32], b: &[u32]) -> usize {
         let mut row = vec![0; b.len() + 1];
         for x in a {
@@ -293,7 +293,7 @@ mod tests {
                 check(&a, &b, &search.pairs);
                 prop_assert!(search.pairs.len() == longest(&a, &b) || most == 3);
             }
-            // A large one is a common one, and all of what is the same on both sides.
+            // A large input gives a common subsequence, and all of it when both sides are equal.
             check(&a, &b, &common_of(&a, &b, 6, 0));
             prop_assert_eq!(common_of(&a, &a, 6, 0).len(), a.len());
             let mut search = Search { a: &a, b: &b, places: vec![Vec::new(); 6], pairs: Vec::new() };

@@ -1,4 +1,4 @@
-//! Stateful objects and flowtables that come and go. What they count is no difference.
+//! Stateful objects and flowtables to add and delete. Their counts are not a difference.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::state::{OpaqueState, TableState};
 
 impl Steps {
     pub(super) fn objects<'s>(&mut self, state: &'s TableState, table: &Table, doomed: &mut Doomed<'s>) {
-        // Of two with one name the first, as the kernel finds it.
+        // Of two with the same name the first, as in the kernel.
         let wanted = table.objects.iter().rev().map(|object| ((object.kind(), object.name()), object));
         let wanted: HashMap<_, _> = wanted.collect();
         let there = state.objects.iter().rev().map(|held| ((held.kind.as_str(), &held.name), held));
@@ -37,7 +37,7 @@ impl Steps {
     }
 }
 
-/// Whether both are declared the same, whatever they stand at.
+/// Returns whether both have the same declaration, whatever their state.
 fn same(held: &OpaqueState, object: &Object) -> bool {
     let Some(wanted) = object.content.code::<OpaqueState>() else { return false };
     let content = attributes(&held.attributes, NFTA_OBJ_DATA);
@@ -54,7 +54,7 @@ fn same(held: &OpaqueState, object: &Object) -> bool {
     inside && same_attributes(&held.attributes, &wanted.attributes, only_said)
 }
 
-/// What is in the attribute of that type.
+/// Returns the contents of the attribute of that type.
 fn attributes(all: &[u8], kind: u16) -> &[u8] {
     crate::bytecode::attributes(all).find(|(found, _)| *found == kind).map_or(&[], |(_, value)| value)
 }

@@ -1,10 +1,10 @@
-//! The rules of a chain that come and go.
+//! The rules of a chain to add and delete.
 //!
-//! What stays is a longest common subsequence. Between two rules that stay, those that go are
-//! replaced by those that come as long as there are both; what more comes goes in front of the rule
-//! that stays behind it, in order, because a rule that is made in the same transaction has no
-//! handle yet that another could be put behind. Where much comes, it is put behind the rule that
-//! stays in front of it, last rule first. A chain of which nothing stays is flushed.
+//! A longest common subsequence stays. Between two rules that stay, deleted rules are replaced by
+//! added ones as long as there are both; further rules are inserted before the next rule that
+//! stays, in order, because a rule added in the same transaction has no handle yet after which
+//! another could be placed. Many rules are added after the previous rule that stays, last rule
+//! first. A chain of which nothing stays is flushed.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,26 +19,26 @@ use crate::model::{ChainId, Name, Position, Rule, RuleHandle, Table};
 use crate::plan::operation::Operation;
 use crate::state::RuleState;
 
-/// So many rules are deleted, or put in front of others, one by one. The kernel searches a chain
-/// from its start for every handle, so that more of them take the square of their number: what goes
-/// as a whole is flushed, and what comes is put where the way is short.
+/// Up to this many rules are deleted, or inserted before others, one by one. The kernel searches a
+/// chain from its start for every handle, so more of them take quadratic time: a whole chain is
+/// flushed instead, and rules are added where the search is short.
 const FEW: usize = 32;
 
-/// What goes from a table.
+/// What is deleted from a table.
 #[derive(Debug, Default)]
 pub(super) struct Doomed<'s> {
-    /// Sets, those that come anew among them.
+    /// Sets, including those added again.
     pub(super) sets: HashSet<&'s Name>,
-    /// Chains, those that come anew among them.
+    /// Chains, including those added again.
     pub(super) chains: HashSet<&'s Name>,
-    /// Sets that come anew: no rule that uses one can stay.
+    /// Sets that are added again: no rule that uses one can stay.
     pub(super) replaced: HashSet<&'s Name>,
-    /// Objects, those that come anew among them.
+    /// Objects, including those added again.
     pub(super) objects: HashSet<&'s Name>,
 }
 
 impl Doomed<'_> {
-    /// Whether a rule keeps something of it from going.
+    /// Returns whether a rule prevents the deletion of any of it.
     fn is_used_by(&self, rule: &RuleState) -> bool {
         if self.sets.is_empty() && self.chains.is_empty() && self.objects.is_empty() {
             return false;
@@ -78,20 +78,20 @@ impl Doomed<'_> {
     }
 }
 
-/// Whether attributes without a meaning here have this name as a text: the kernel says what an
-/// expression uses by name.
+/// Returns whether undecoded attributes contain this name as a text: the kernel refers by name to
+/// what an expression uses.
 fn is_named_in(name: &Name, attributes: &[u8]) -> bool {
     let text = [name.as_str().as_bytes(), &[0]].concat();
     attributes.windows(text.len()).any(|bytes| bytes == text)
 }
 
-/// Whether an element maps to one of these objects.
+/// Returns whether an element maps to one of these objects.
 pub(super) fn leads_to(element: &ElementCode, objects: &HashSet<&Name>) -> bool {
     let object = element.extras.as_deref().and_then(|extras| extras.object.as_ref());
     object.is_some_and(|object| objects.contains(object))
 }
 
-/// A rule that is wanted, and its program.
+/// A wanted rule, and its program.
 struct Wanted<'r> {
     rule: &'r Rule,
     exprs: Vec<Expr>,
@@ -121,7 +121,7 @@ pub(super) fn between(
             rest.push(next);
         }
     }
-    // The last rule that stays in front of the place where we are.
+    // The last rule that stays before the current position.
     let mut before = front.checked_sub(1).and_then(|last| held.get(last)).map(|rule| rule.handle);
     let mut held = held.get(front..).unwrap_or_default();
     if held.is_empty() && rest.is_empty() {
@@ -147,25 +147,25 @@ pub(super) fn between(
     Ok(())
 }
 
-/// Where rules that stay leave room.
+/// The gap between rules that stay.
 struct Gap<'a, 's, 'd> {
     chain: ChainId,
     doomed: &'a Doomed<'d>,
     steps: &'s mut Steps,
 }
 
-/// Handles of the rules that stay in front of a gap and behind it, where there are any.
+/// Handles of the rules that stay before and after a gap, if any.
 type Neighbours = (Option<RuleHandle>, Option<RuleHandle>);
 
 impl Gap<'_, '_, '_> {
-    /// Turns these into those.
+    /// Turns the rules `gone` into the rules `made`.
     fn fill(&mut self, gone: &[RuleState], made: &[Wanted<'_>], (before, behind): Neighbours) {
         let chain = || self.chain.clone();
-        // A rule that is replaced would still use what goes first.
+        // A replaced rule would still use what is deleted first.
         let (doomed, free): (Vec<_>, Vec<_>) = gone.iter().partition(|held| self.doomed.is_used_by(held));
         let more = made.len().saturating_sub(free.len());
-        // What more comes stands behind the replaced, unless it is so much that the kernel's search for its
-        // place would count.
+        // Further rules come after the replaced ones, unless there are so many that the kernel's
+        // search for their position matters.
         let turned = more > FEW && behind.is_some();
         let (front, back) = made.split_at(if turned { more } else { made.len() - more });
         let (replacing, added) = if turned { (back, front) } else { (front, back) };
@@ -192,7 +192,7 @@ impl Gap<'_, '_, '_> {
         }
     }
 
-    /// Empties the chain and fills it with these.
+    /// Empties the chain and fills it with these rules.
     fn refill(&mut self, made: &[Wanted<'_>]) {
         let chain = || self.chain.clone();
         self.steps.flushed.push(Operation::FlushChain(chain()));
@@ -207,12 +207,12 @@ fn is_same(held: &RuleState, wanted: &Wanted<'_>) -> bool {
         && userdata_comment(&held.userdata).as_deref() == wanted.rule.comment.as_deref()
 }
 
-/// Pairs of rules that stay.
+/// Returns pairs of rules that stay.
 fn common(held: &[RuleState], wanted: &[Wanted<'_>], doomed: &Doomed<'_>) -> Vec<(usize, usize)> {
     if held.is_empty() || wanted.is_empty() {
         return Vec::new();
     }
-    // Numbers for what is wanted, equal where the rules are the same; found by a hash, told apart by
+    // Numbers of the wanted rules, equal for equal rules; found by a hash and confirmed by
     // comparison.
     let mut classes: HashMap<u64, Vec<(u32, &Wanted<'_>)>> = HashMap::with_capacity(wanted.len());
     let mut count = 0;
@@ -237,7 +237,7 @@ fn common(held: &[RuleState], wanted: &[Wanted<'_>], doomed: &Doomed<'_>) -> Vec
             }
         })
         .collect();
-    // What is wanted nowhere cannot be in common.
+    // A rule that is wanted nowhere cannot be common.
     let (mut left, mut places) = (Vec::new(), Vec::new());
     for (index, rule) in held.iter().enumerate().filter(|(_, rule)| doomed.lets_stay(rule)) {
         let weight = weight(&rule.exprs, userdata_comment(&rule.userdata).as_deref());
@@ -251,7 +251,7 @@ fn common(held: &[RuleState], wanted: &[Wanted<'_>], doomed: &Doomed<'_>) -> Vec
     pairs.into_iter().filter_map(|(left, right)| Some((*places.get(left)?, right))).collect()
 }
 
-/// A hash of most of what tells rules apart.
+/// Returns a hash of most of what distinguishes rules.
 fn weight(exprs: &[Expr], comment: Option<&str>) -> u64 {
     let mut hasher = DefaultHasher::new();
     exprs.iter().for_each(|expr| expr.hash_same(&mut hasher));

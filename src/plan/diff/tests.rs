@@ -1,4 +1,4 @@
-//! Plans, committed to a fake, which refuses what the kernel refuses.
+//! Plans committed to a fake, which refuses what the kernel refuses.
 
 use proptest::prelude::*;
 
@@ -41,7 +41,7 @@ proptest! {
     }
 }
 
-/// A table with a chain of rules that match these ports.
+/// Returns a table with a chain of rules that match these ports.
 fn ports(ports: &[u16]) -> Ruleset {
     let rules = ports.iter().map(|port| Rule::new().tcp_dport(*port).counter());
     Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("c").rules(rules)))
@@ -222,7 +222,8 @@ proptest! {
         held in prop::collection::vec((1..20_u16, 1..60_usize), 0..6),
         wanted in prop::collection::vec((1..20_u16, 1..60_usize), 0..6),
     ) {
-        // Runs of other ports after one of a few, so that something stays now and then and much comes between.
+        // Runs of other ports after one of a few, so that some rules stay and many are added
+        // between them.
         let long = |runs: &[(u16, usize)], base: u16| -> Vec<u16> {
             runs.iter().flat_map(|(port, run)| std::iter::once(*port).chain((0..*run).map(move |n| base + *port + n as u16))).collect()
         };

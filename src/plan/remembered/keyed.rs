@@ -1,18 +1,18 @@
-//! Hashes with a key of what has many small parts: these are put together first, since each costs
-//! as much as dozens of bytes.
+//! Keyed hashes of items with many small parts, which are first collected in a buffer, since each
+//! part costs as much as dozens of bytes.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::num::NonZeroU64;
 
-/// Hashes one thing after the other in one buffer.
+/// Hashes one item after the other in one buffer.
 #[derive(Debug)]
 pub(super) struct Keyed<'k> {
     key: &'k RandomState,
     parts: Parts,
 }
 
-/// What is hashed, as bytes: numbers are as long as they are large, so that tags and lengths, which
-/// are most of it, are one byte. Where one ends shows in itself, so nothing else has the same
+/// The hashed bytes: numbers take as many bytes as they need, so that tags and lengths, which are
+/// most of it, take one byte. The encoding is self-delimiting, so different items have different
 /// bytes.
 #[derive(Debug, Default)]
 struct Parts(Vec<u8>);
@@ -22,7 +22,7 @@ impl<'k> Keyed<'k> {
         Keyed { key, parts: Parts::default() }
     }
 
-    /// The hash; `None` for one in 2^64.
+    /// Returns the hash; `None` for one in 2^64.
     pub(super) fn hash(&mut self, item: &(impl Hash + ?Sized)) -> Option<NonZeroU64> {
         self.parts.0.clear();
         item.hash(&mut self.parts);
@@ -47,7 +47,7 @@ impl Parts {
 
 impl Hasher for Parts {
     fn finish(&self) -> u64 {
-        // Nobody asks for it: hashed is what is in here.
+        // Never used: the hash is computed from the collected bytes.
         0
     }
 

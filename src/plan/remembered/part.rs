@@ -1,9 +1,8 @@
-//! The part of a rule set that has to be looked at when the rest is known to be in force.
+//! The part of a rule set that has to be examined when the rest is known to be in force.
 //!
-//! It is a rule set of its own, which means in itself what it means in the whole: with the chains
-//! and sets that changed are those that name something that goes, and, as a name only, those that
-//! they name. Held against the same part of the kernel's, it makes the plan that the whole would
-//! make.
+//! The part is a self-contained rule set: in addition to the changed chains and sets it has those
+//! that refer to something deleted and, as names only, those that these refer to. Compared with
+//! the same part of the kernel's state, it gives the same plan as the whole would.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,27 +16,27 @@ use crate::plan::transaction::{Transaction, with_elements};
 use crate::state::{ChainState, HookState, SetState, Snapshot, TableState};
 use crate::validate::{Calls, Fault, Judgement, Stayed, Was, refuse};
 
-/// What a rule set is to one that is in force.
+/// How a rule set relates to the one that is in force.
 #[derive(Debug)]
 pub(crate) enum Since {
-    /// All of it has to be looked at.
+    /// All of it has to be examined.
     Other,
-    /// This has to be looked at.
+    /// This part has to be examined.
     Unsettled(Box<Unsettled>),
-    /// The same.
+    /// Both are the same.
     Same,
 }
 
-/// What has to be looked at.
+/// What has to be examined.
 #[derive(Debug)]
 pub(crate) struct Unsettled {
     /// Tables to read as a whole.
     pub(crate) whole: Vec<TableId>,
     /// Tables to read in part.
     pub(crate) tables: Vec<TablePart>,
-    /// What is wanted of them.
+    /// What is wanted of these tables.
     pub(crate) wanted: Ruleset,
-    /// What validation finds in the rule set.
+    /// The findings of validation in the rule set.
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -53,8 +52,8 @@ pub(crate) struct TablePart {
 }
 
 impl Remembered {
-    /// What has to be looked at to make `wanted` true, whose hashes are `sums`; they are judged on
-    /// the way.
+    /// Returns what has to be examined to install `wanted`, whose hashes are `sums`; these are
+    /// validated in the process.
     pub(crate) fn since(&self, wanted: &Ruleset, sums: &mut Sums) -> Since {
         if self.is_same(sums) {
             return Since::Same;
@@ -91,8 +90,8 @@ impl Remembered {
 }
 
 impl Unsettled {
-    /// What makes it true of the same part of the kernel's; an error when validation found what
-    /// cannot be sent.
+    /// Plans this part against the same part of the kernel's state; an error when validation found
+    /// something that cannot be sent.
     pub(crate) fn plan(&self, held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Transaction, Error> {
         match diff(held, wanted, ours) {
             Ok(plan) if plan.is_empty() => Ok(plan),
@@ -103,7 +102,7 @@ impl Unsettled {
         }
     }
 
-    /// Chains, sets and tables that a transaction made are looked at from now on.
+    /// Marks chains, sets and tables that a transaction added as to be examined.
     pub(crate) fn look_at(&mut self, made: &Transaction) {
         let mut known: HashSet<TableId> = self.whole.iter().cloned().collect();
         known.extend(self.tables.iter().map(|part| part.known.id.clone()));
@@ -139,7 +138,7 @@ struct Change<'a> {
     sets: Now<'a>,
 }
 
-/// The chains or sets of now, and those of before that are no more.
+/// The current chains or sets, and the previous ones that no longer exist.
 struct Now<'a> {
     before: &'a [Sum],
     all: Vec<Was>,
@@ -147,11 +146,12 @@ struct Now<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// `None` when so much changed that the whole is read sooner, or when names are not unique.
+    /// Returns `None` when so much changed that reading the whole is faster, or when names are not
+    /// unique.
     fn between(before: &'a TableSums, now: &TableSums, table: &'a Table) -> Option<Self> {
         let mut chains = Now::of(&before.chains, &now.chains)?;
         let mut sets = Now::of(&before.sets, &now.sets)?;
-        // Chains whose place may change: what leads to them is looked at too.
+        // Chains whose position may change: what leads to them is examined too.
         let mut led_to: HashSet<&Name> = chains.gone.iter().map(|sum| &sum.name).collect();
         let of_kind = |chain: &&Chain| chain.kind != ChainKind::Regular || !chain.kept.is_nothing();
         led_to.extend(chains.looked_at(&table.chains).filter(of_kind).map(|chain| &chain.name));
@@ -161,7 +161,7 @@ impl<'a> Change<'a> {
         let mut looked_up: HashSet<&Name> = sets.gone.iter().map(|sum| &sum.name).collect();
         looked_up.extend(sets.looked_at(&table.sets).map(|set| &set.name));
         if !looked_up.is_empty() {
-            // Names that the way to other contents may ask for.
+            // Names that the steps to other contents may use.
             sets.look_at(&table.sets, |set| set.name.as_str().contains(".next"));
             looked_up.extend(sets.looked_at(&table.sets).map(|set| &set.name));
         }
@@ -184,12 +184,12 @@ impl<'a> Change<'a> {
         Judgement::again(self.table, calls, &Stayed { chains, sets, chains_before })
     }
 
-    /// What to read of it, and what is wanted of that.
+    /// Returns what to read of it, and what is wanted of that.
     fn part(self, id: &TableId) -> Option<(TablePart, Table)> {
         let Change { table, chains, sets } = self;
         let mut wanted = head(table);
         let mut known = TableState::bare(id.clone(), table.flags.bits());
-        // What they name is there as a name.
+        // What they refer to is included as a name.
         let (mut led_to, mut looked_up) = (HashSet::new(), HashSet::new());
         let rules = chains.looked_at(&table.chains).flat_map(|chain| &chain.rules);
         for statement in rules.flat_map(|rule| &rule.statements) {
@@ -201,7 +201,7 @@ impl<'a> Change<'a> {
             }
         }
         led_to.extend(sets.looked_at(&table.sets).flat_map(|set| targets(&set.elements)));
-        // Whether there is any chain at all decides whether a packet may be on its way through the table.
+        // Whether there is any chain at all decides whether a packet may be in the table.
         let any = chains.count() == 0;
         for (index, (chain, place)) in table.chains.iter().zip(&chains.all).enumerate() {
             if !place.is_same {
@@ -228,9 +228,9 @@ impl<'a> Change<'a> {
 }
 
 impl<'a> Now<'a> {
-    /// `None` when two have one name.
+    /// Returns `None` when two have the same name.
     fn of(before: &'a [Sum], now: &[Sum]) -> Option<Self> {
-        // Most often most stand where they stood.
+        // Usually most are at their previous positions.
         let is_there = |(a, b): &(&Sum, &Sum)| a.is_same(b);
         let front = before.iter().zip(now).take_while(is_there).count();
         let (old, new) = (before.get(front..)?, now.get(front..)?);
@@ -257,26 +257,26 @@ impl<'a> Now<'a> {
         items.iter().zip(&self.all).filter(|(_, place)| !place.is_same).map(|(item, _)| item)
     }
 
-    /// Looks at those too.
+    /// Marks these as to be examined too.
     fn look_at<'t, T>(&mut self, items: &'t [T], mut is: impl FnMut(&'t T) -> bool) {
         for (item, place) in items.iter().zip(&mut self.all) {
             place.is_same = place.is_same && !is(item);
         }
     }
 
-    /// Those that are looked at and were there.
+    /// Returns those that are examined and existed before.
     fn there(&self) -> impl Iterator<Item = &'a Sum> {
         let looked_at = self.all.iter().filter(|place| !place.is_same);
         looked_at.filter_map(|place| self.before.get(place.number?)).chain(self.gone.iter().copied())
     }
 
-    /// How many are looked at.
+    /// Returns how many are examined.
     fn count(&self) -> usize {
         self.gone.len() + self.all.iter().filter(|place| !place.is_same).count()
     }
 }
 
-/// The table without what is in it.
+/// Returns the table without its contents.
 fn head(table: &Table) -> Table {
     let mut head = Table::new(table.family, table.name.clone()).flags(table.flags);
     head.comment.clone_from(&table.comment);
@@ -311,12 +311,12 @@ fn set_as_known(set: &Set) -> Option<SetState> {
     Some(SetState { name: set.name.clone(), handle: 0, code, elements, order, expires, backend: None, count: None })
 }
 
-/// What a statement names.
+/// What a statement refers to.
 enum Named<'a> {
-    /// That is not known.
+    /// Unknown.
     Anything,
     Chain(&'a Name),
-    /// Those that these lead to.
+    /// The chains that these elements lead to.
     Chains(&'a [Element]),
     Nothing,
     Set(&'a Name),
@@ -334,7 +334,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Chains that elements lead to.
+/// Returns the chains that elements lead to.
 fn targets(elements: &[Element]) -> impl Iterator<Item = &Name> {
     elements.iter().filter_map(|element| match element.data.as_deref()? {
         ElementData::Value(_) => None,
@@ -342,8 +342,8 @@ fn targets(elements: &[Element]) -> impl Iterator<Item = &Name> {
     })
 }
 
-/// Up to so many chains and sets are read one by one, however few there are in all.
+/// Up to this many chains and sets are read one by one, however few there are in all.
 const FEW: usize = 16;
-/// So much of all is read one by one.
+/// Up to one in this many of all is read one by one.
 const SHARE: usize = 8;
 const NFT_CHAIN_BASE: u32 = 0x1;

@@ -1,5 +1,5 @@
-//! What a kernel may hold that this machine's does not, and what nobody knows yet, as messages made
-//! by hand: read, raised and planned, it stays as it is, and both encoders send it back alike.
+//! What other kernels may hold, and what is unknown so far, as messages made by hand: read, raised
+//! and planned, it stays unchanged, and both encoders send it back in the same way.
 
 use super::super::super::encode::message;
 use super::super::super::flag;
@@ -29,7 +29,7 @@ fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {
     nested(1, &[attribute(1, &[name.as_bytes(), &[0]].concat()), nested(2, data)])
 }
 
-/// A table `inet t` with a chain, a rule, and the messages.
+/// Reads a table `inet t` with a chain, a rule, and the messages.
 fn read(messages: &[(u16, Vec<Vec<u8>>)]) -> Snapshot {
     let mut assembly = Assembly::new(None);
     let chain = vec![attribute(1, b"t\0"), attribute(3, b"c\0"), handle(2, 2), number(6, 1)];
@@ -55,7 +55,7 @@ fn read(messages: &[(u16, Vec<Vec<u8>>)]) -> Snapshot {
     assembly.finish(Generation(1))
 }
 
-/// Messages of things that a table may hold, each with something that nobody knows.
+/// Returns messages of objects that a table may hold, each with an unknown attribute.
 fn beyond() -> Vec<(&'static str, u16, Vec<Vec<u8>>)> {
     let table = || attribute(1, b"t\0");
     let unknown = || attribute(77, b"of a newer kernel");

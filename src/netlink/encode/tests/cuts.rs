@@ -1,4 +1,4 @@
-//! Where elements are cut into messages: to the byte, and by both backends alike.
+//! How elements are split into messages: to the byte, and equally by both backends.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::netlink::encode::body::{ELEMENT, Elem, ElementsBody, LIST};
 use crate::netlink::encode::own;
 
-/// Where messages begin, as numbers of elements.
+/// Returns the element indexes at which messages begin.
 fn begins(encoded: &Encoded) -> Vec<usize> {
     let parts = encoded.origins.iter().filter_map(|origin| match origin.part {
         MessagePart::Elements { first } => Some(first),
@@ -15,8 +15,8 @@ fn begins(encoded: &Encoded) -> Vec<usize> {
     parts.collect()
 }
 
-/// Elements that take so many bytes each: 16 without a comment, else 4 more and its length with 3
-/// of its own.
+/// Returns elements of the given lengths in bytes: 16 without a comment, otherwise 4 more plus the
+/// comment with its 3 bytes.
 fn commented(lengths: &[usize]) -> Transaction {
     let element = |(index, bytes): (u32, &usize)| {
         let element = Element::new(Value::Ipv4((0x0a00_0000 + index).into()));
@@ -29,7 +29,7 @@ fn commented(lengths: &[usize]) -> Transaction {
 
 #[test]
 fn a_message_ends_before_an_element_without_enough_space() {
-    // The last place where one may begin, and the next.
+    // The last position at which one may begin, and the next.
     let last = (LIST - ELEMENT) / 4 * 4;
     let full = [276; 234];
     for (bytes, expected) in [(last, vec![0, 236]), (last + 4, vec![0, 235])] {
@@ -42,7 +42,7 @@ fn a_message_ends_before_an_element_without_enough_space() {
 #[test]
 fn every_element_is_sent_once_and_no_element_list_is_too_long() {
     for bytes in [16, 24, 52, 100, 104, 148, 276] {
-        // As many as go into three messages and a bit.
+        // As many as fill three messages, and some more.
         let count = 3 * (LIST - ELEMENT) / bytes + 5;
         let encoded = both(&commented(&vec![bytes; count]));
         let each = (LIST - ELEMENT) / bytes + 1;
@@ -61,7 +61,8 @@ fn every_element_is_sent_once_and_no_element_list_is_too_long() {
     }
 }
 
-/// How many elements of these lengths go into one message of our own, and the length of their list.
+/// Returns how many elements of these lengths fit into one message of our own, and the length of
+/// their list.
 fn taken(lengths: &[usize]) -> (usize, usize) {
     let long = |bytes: &usize| -> Elem<'static> {
         let opaque = if *bytes == 16 { Vec::new() } else { crate::testing::attribute(200, &vec![7; bytes - 16 - 4]) };
@@ -86,7 +87,7 @@ fn an_element_that_does_not_fit_starts_the_next_message() {
     for (lengths, expected) in [
         (vec![half, LIST - half], (2, LIST)),
         (vec![half, LIST - half + 4], (1, half)),
-        // Alone it may take all that the kernel's length can say.
+        // Alone it may be as long as the kernel's length field allows.
         (vec![LIST + 4, 16], (1, LIST + 4)),
         (vec![65_528, 16], (1, 65_528)),
         (vec![16, 65_528], (1, 16)),

@@ -19,10 +19,10 @@ use crate::model::{CtDirection, CtState, CtStatus, IpFamily, PktType, Protocol, 
 ///     pkttype WORD                 host, broadcast, multicast, other, or a number
 ///     type WORD code N             for ICMP and ICMPv6; the type, by name or number, is required
 ///     checksum N id N              for these too; the id distinguishes echoes
-///     about PACKET                 for an ICMP error, the packet that it is about, as the sender of
-///                                  the error received it; always last
-///     network HEX transport HEX    the first bytes of the IP header, and of what follows; ?? for one
-///                                  that is not known
+///     about PACKET                 for an ICMP error, the packet that it is about, as the sender
+///                                  of the error received it; always last
+///     network HEX transport HEX    the first bytes of the IP header, and of what follows; ?? for
+///                                  one that is not known
 /// ```
 /// Anything left out is as in the first packet of a connection without payload: flags `syn` for
 /// TCP, no socket, no mark, packet type host, no IP options. Bytes of the headers that are not

@@ -1,4 +1,4 @@
-//! Addresses of either family: which field a value belongs to follows from the value.
+//! Addresses of either family; the field that a value belongs to follows from the value.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -13,12 +13,12 @@ use super::rule::Rule;
 use super::set::{Interval, Set};
 use super::value::Value;
 
-/// What [`daddr`] and [`saddr`] take: an address, a prefix, a range, a list of those, or a [`Set`]
-/// of addresses.
+/// An operand of [`daddr`] and [`saddr`]: an address, a prefix, a range, a list of those, or a
+/// [`Set`] of addresses.
 ///
-/// IPv4 or IPv6 follows from the value. A list holds one family; one that mixes them does not
-/// validate. The name of a set says no family: use [`ip_daddr`](super::ip_daddr) or
-/// [`ip6_daddr`](super::ip6_daddr) with [`set()`](super::set()).
+/// The value determines whether the match is IPv4 or IPv6. A list has one family; one that mixes
+/// them does not validate. The name of a set alone has no family: use
+/// [`ip_daddr`](super::ip_daddr) or [`ip6_daddr`](super::ip6_daddr) with [`set()`](super::set()).
 ///
 /// ```
 /// use nftmesh::model::{DataType, Rule, Set};
@@ -104,7 +104,7 @@ addresses! {
     RangeInclusive<Ipv6Addr>,
 }
 
-/// The set by its name, and the family by its key. A set of something else does not validate.
+/// Uses the set by its name, and its key for the family. A set of another type does not validate.
 impl IntoAddress for &Set {
     fn into_match(self, ipv4: Field, ipv6: Field) -> Match {
         let field = if self.key == [DataType::Ipv6] { ipv6 } else { ipv4 };
@@ -112,7 +112,7 @@ impl IntoAddress for &Set {
     }
 }
 
-/// A set by its declaration, for a field of its type.
+/// Uses a set by its name, for a field of its type.
 impl<T> IntoOperand<T> for &Set {
     fn into_operand(self) -> Operand {
         Operand::Set(SetRef::Named(self.name.clone()))

@@ -12,41 +12,40 @@ pub struct Chain {
     pub name: Name,
     /// Whether the kernel or another chain calls it.
     pub kind: ChainKind,
-    /// Why it exists; kept by the kernel with the chain, which takes it only when the chain is
-    /// made.
+    /// Its comment, stored by the kernel, which accepts it only when the chain is added.
     pub comment: Option<String>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
-    /// What was read beside all this.
+    /// What else was read with it.
     pub(crate) kept: Kept,
 }
 
-/// Who calls a chain.
+/// What calls a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChainKind {
     /// The kernel, at a hook.
     Base(Base),
-    /// One rule, to which it belongs, by its jump or goto: `jump { ... }` in nft(8). Its name is
-    /// the kernel's, and another one in every kernel.
+    /// One rule to which it is bound, by its jump or goto: `jump { ... }` in nft(8). The kernel
+    /// assigns its name, which differs in every kernel.
     Bound,
-    /// The kernel, at a hook without a name here: of another family, or of a device.
+    /// The kernel, at a hook that has no name here: of another family, or of a device.
     Opaque(Opaque),
     /// Jumps and gotos of other chains.
     Regular,
 }
 
-/// Where a base chain stands in the packet path.
+/// The hook of a base chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the four parts of `type T hook H priority P; policy V`")]
 pub struct Base {
     /// What it may do.
     pub chain_type: ChainType,
-    /// Where it is called.
+    /// The point in the packet path.
     pub hook: Hook,
-    /// In which order, lowest first.
+    /// The order at the hook, lowest first.
     pub priority: Priority,
-    /// What happens to a packet that no rule decided.
+    /// The fate of a packet that no rule decided.
     pub policy: Policy,
 }
 
@@ -58,12 +57,12 @@ pub enum ChainType {
     Filter,
     /// Address translation; sees only the first packet of a connection.
     Nat,
-    /// At output: routes again when a rule changed the mark or an address.
+    /// At output: reroutes packets whose mark or address a rule changed.
     Route,
 }
 
 impl ChainType {
-    /// The name nft(8) and the kernel use.
+    /// Returns the name that nft(8) and the kernel use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -73,7 +72,7 @@ impl ChainType {
         }
     }
 
-    /// The hooks it can stand at, in an inet, ip or ip6 table.
+    /// Returns the hooks available to it, in an inet, ip or ip6 table.
     #[must_use]
     pub fn hooks(self) -> &'static [Hook] {
         match self {
@@ -88,28 +87,28 @@ impl ChainType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the hooks of the inet families")]
 pub enum Hook {
-    /// Everything that comes in, before routing.
+    /// All incoming packets, before routing.
     #[doc(alias = "NF_INET_PRE_ROUTING")]
     Prerouting,
-    /// What routing gave to this host.
+    /// Packets routed to this host.
     #[doc(alias = "NF_INET_LOCAL_IN")]
     Input,
-    /// What passes through.
+    /// Packets that this host forwards.
     #[doc(alias = "NF_INET_FORWARD")]
     Forward,
-    /// What this host sends.
+    /// Packets that this host sends.
     #[doc(alias = "NF_INET_LOCAL_OUT")]
     Output,
-    /// Everything that goes out, after routing.
+    /// All outgoing packets, after routing.
     #[doc(alias = "NF_INET_POST_ROUTING")]
     Postrouting,
 }
 
 impl Hook {
-    /// All of them, in the kernel's order.
+    /// All hooks, in the kernel's order.
     pub const ALL: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
 
-    /// The name nft(8) uses.
+    /// Returns the name that nft(8) uses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -121,7 +120,7 @@ impl Hook {
         }
     }
 
-    /// The kernel's number.
+    /// Returns the kernel's number.
     #[must_use]
     pub fn number(self) -> u32 {
         match self {
@@ -134,7 +133,7 @@ impl Hook {
     }
 }
 
-/// Order among the chains of a hook, lowest first (`NF_IP_PRI_*`,
+/// The order among the chains of a hook, lowest first (`NF_IP_PRI_*`,
 /// include/uapi/linux/netfilter_ipv4.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
@@ -155,7 +154,7 @@ impl Priority {
     pub const SRCNAT: Priority = Priority(100);
 }
 
-/// `Priority::FILTER + 10` runs after filtering; nothing goes beyond the ends of `i32`.
+/// `Priority::FILTER + 10` runs after filtering; the sum saturates at the ends of `i32`.
 impl std::ops::Add<i32> for Priority {
     type Output = Priority;
 
@@ -173,18 +172,18 @@ impl std::ops::Sub<i32> for Priority {
     }
 }
 
-/// What happens to a packet that no rule of a base chain decided.
+/// The fate of a packet that no rule of a base chain decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the policies of nf_tables")]
 pub enum Policy {
-    /// It goes on.
+    /// It continues.
     Accept,
     /// It is dropped.
     Drop,
 }
 
 impl Policy {
-    /// The name nft(8) uses.
+    /// Returns the name that nft(8) uses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -195,23 +194,23 @@ impl Policy {
 }
 
 impl Chain {
-    /// A chain that other chains call.
+    /// Creates a chain that other chains call.
     pub fn regular(name: impl Into<Name>) -> Self {
         Chain::of_kind(name.into(), ChainKind::Regular)
     }
 
-    /// A chain that the kernel calls at a hook; its policy is accept.
+    /// Creates a chain that the kernel calls at a hook; its policy is accept.
     pub fn base(name: impl Into<Name>, chain_type: ChainType, hook: Hook, priority: Priority) -> Self {
         let base = Base { chain_type, hook, priority, policy: Policy::Accept };
         Chain::of_kind(name.into(), ChainKind::Base(base))
     }
 
-    /// An empty chain of that kind.
+    /// Creates an empty chain of that kind.
     pub(crate) fn of_kind(name: Name, kind: ChainKind) -> Self {
         Chain { name, kind, comment: None, rules: Vec::new(), kept: Kept::default() }
     }
 
-    /// Says why it exists.
+    /// Sets the comment.
     #[must_use]
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into());
@@ -241,7 +240,7 @@ impl Chain {
         self
     }
 
-    /// Where it is hooked, for a base chain at a hook that has a name here.
+    /// Returns the hook of a base chain, if it has a name here.
     #[must_use]
     pub fn hooked(&self) -> Option<&Base> {
         match &self.kind {

@@ -1,4 +1,4 @@
-//! The five tables that every operator knows, on the hooks where they exist.
+//! The five classic tables of iptables, with the hooks where they exist.
 
 use super::chain::{Chain, ChainType, Hook, Priority};
 use super::name::Name;
@@ -31,7 +31,7 @@ impl Classic {
     /// All five, in the order in which a packet meets them.
     pub const ALL: [Classic; 5] = [Classic::Raw, Classic::Mangle, Classic::Nat, Classic::Filter, Classic::Security];
 
-    /// The hooks at which the table has a chain.
+    /// Returns the hooks at which the table has a chain.
     #[must_use]
     pub fn hooks(self) -> &'static [Hook] {
         match self {
@@ -42,13 +42,13 @@ impl Classic {
         }
     }
 
-    /// The base chain of this table at `hook` with the classic type and priority, `None` where
-    /// there is none.
+    /// Returns the base chain of this table at `hook` with the classic type and priority, or
+    /// `None` if there is none.
     pub fn chain(self, name: impl Into<Name>, hook: Hook) -> Option<Chain> {
         self.hooks().contains(&hook).then(|| Chain::base(name, self.chain_type(hook), hook, self.priority(hook)))
     }
 
-    /// The chain type at `hook`: `route` for mangle at output.
+    /// Returns the chain type at `hook`: `route` for mangle at output.
     #[must_use]
     pub fn chain_type(self, hook: Hook) -> ChainType {
         match (self, hook) {
@@ -58,7 +58,7 @@ impl Classic {
         }
     }
 
-    /// The priority at `hook`.
+    /// Returns the priority at `hook`.
     #[must_use]
     pub fn priority(self, hook: Hook) -> Priority {
         match (self, hook) {

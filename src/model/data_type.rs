@@ -1,7 +1,7 @@
 //! The types of fields, keys and data.
 
-/// The enum, and what nft and the kernel know of each type: its name, its width in bytes, whether
-/// the kernel keeps it in host order or as it is in packets (`wire`), and that in words.
+/// The enum, and the properties of each type in nft and the kernel: its name, its width in bytes,
+/// whether the kernel stores it in host order or as in packets (`wire`), and its documentation.
 macro_rules! data_types {
     ($($type:ident $name:literal: $bytes:literal, $order:ident, $doc:literal;)*) => {
         /// Type of a field or of a set's key or data, as in `type ipv4_addr . inet_service`.
@@ -12,12 +12,12 @@ macro_rules! data_types {
                 #[doc = concat!("`", $name, "`, ", $doc, ".")]
                 $type,
             )*
-            /// `integer` of that many bytes in host order.
+            /// `integer` of this many bytes in host order.
             Integer {
                 /// Width in bytes: 1, 2 or 4.
                 bytes: u8,
             },
-            /// `integer` of that many bytes as they are in a packet, the most significant first.
+            /// `integer` of this many bytes as in a packet, the most significant first.
             NetworkInteger {
                 /// Width in bytes: 1 to 4.
                 bytes: u8,
@@ -25,7 +25,7 @@ macro_rules! data_types {
         }
 
         impl DataType {
-            /// Width in bytes.
+            /// Returns the width in bytes.
             #[must_use]
             pub fn bytes(self) -> usize {
                 match self {
@@ -34,8 +34,8 @@ macro_rules! data_types {
                 }
             }
 
-            /// Whether the kernel keeps it in host byte order, so that a comparison by order needs a
-            /// conversion first.
+            /// Returns whether the kernel stores it in host byte order, so that a comparison by
+            /// order needs a conversion first.
             #[must_use]
             pub fn is_host_order(self) -> bool {
                 match self {
@@ -45,7 +45,7 @@ macro_rules! data_types {
                 }
             }
 
-            /// The name nft(8) uses in `type ...`.
+            /// Returns the name that nft(8) uses in `type ...`.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {

@@ -1,4 +1,4 @@
-//! What a rule can look at: the fields of a packet, its socket and its connection.
+//! What a rule can match: the fields of a packet, its socket and its connection.
 
 use super::data_type::DataType;
 
@@ -24,7 +24,7 @@ macro_rules! fields {
             /// Every field, those of one protocol before those of any.
             pub(crate) const ALL: &[Field] = &[$(Field::$field),*];
 
-            /// The type of its values.
+            /// Returns the type of its values.
             #[must_use]
             pub fn data_type(self) -> DataType {
                 match self {
@@ -32,7 +32,7 @@ macro_rules! fields {
                 }
             }
 
-            /// The field as nft(8) spells it, `meta skuid`, `ip saddr`, `ct state`.
+            /// Returns the field as nft(8) spells it: `meta skuid`, `ip saddr`, `ct state`.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {

@@ -1,4 +1,4 @@
-//! What names a table, a chain, a set, a rule and a state of the kernel.
+//! The identities of a table, a chain, a set, a rule and a state of the kernel.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct TableId {
 }
 
 impl TableId {
-    /// Makes the id of the table of that family and name.
+    /// Creates the id of the table of that family and name.
     pub fn new(family: Family, name: impl Into<Name>) -> Self {
         TableId { family, name: name.into() }
     }
@@ -85,9 +85,9 @@ impl fmt::Display for SetId {
     }
 }
 
-/// The kernel's number for a rule, unique in its table for as long as the table exists.
+/// The kernel's number for a rule, unique in its table as long as the table exists.
 ///
-/// A replaced rule has another handle than the rule that it replaces.
+/// Replacing a rule gives it a new handle.
 #[doc(alias = "NFTA_RULE_HANDLE")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
@@ -99,13 +99,13 @@ impl fmt::Display for RuleHandle {
     }
 }
 
-/// Where in its chain a rule goes.
+/// The position of a new rule in its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "ends and neighbours")]
 pub enum Position {
     /// Right after the rule with this handle.
     After(RuleHandle),
-    /// Right in front of the rule with this handle.
+    /// Right before the rule with this handle.
     Before(RuleHandle),
     /// At the start.
     First,
@@ -113,8 +113,8 @@ pub enum Position {
     Last,
 }
 
-/// Number of a state of the kernel's rule sets; every commit by anybody in the network namespace
-/// makes a new one.
+/// The number of a state of the kernel's rule sets; every commit in the network namespace creates
+/// a new one.
 #[doc(alias = "NFTA_GEN_ID")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]

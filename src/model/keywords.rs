@@ -1,6 +1,6 @@
-//! Words that nft(8) cannot read as the name of a table, chain or set.
+//! Words that nft(8) does not accept as the name of a table, chain or set.
 
-/// Found by asking nft 1.0.6 for every word of its manual and of its library; sorted.
+/// Found by testing nft 1.0.6 with every word of its manual and of its library; sorted.
 pub(super) const KEYWORDS: &[&str] = &[
     "accept",
     "add",

@@ -10,7 +10,7 @@ pub struct Limit {
     pub per: LimitUnit,
     /// What is counted.
     pub of: LimitOf,
-    /// Packets or bytes that may come at once; for packets at least 1.
+    /// Packets or bytes that may come at once; at least 1 for packets.
     pub burst: u32,
     /// Whether it matches below or above the rate.
     pub when: LimitWhen,
@@ -30,9 +30,9 @@ pub enum LimitOf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "below or above")]
 pub enum LimitWhen {
-    /// Once the rate is exceeded.
+    /// When the rate is exceeded.
     Over,
-    /// While it is kept.
+    /// While the rate is not exceeded.
     Until,
 }
 
@@ -53,7 +53,7 @@ pub enum LimitUnit {
 }
 
 impl LimitUnit {
-    /// Its length in seconds.
+    /// Returns its length in seconds.
     #[must_use]
     pub fn seconds(self) -> u64 {
         match self {
@@ -67,19 +67,19 @@ impl LimitUnit {
 }
 
 impl Limit {
-    /// At most this many packets per unit, 5 of them at once.
+    /// Creates a limit of this many packets per unit, with a burst of 5.
     #[must_use]
     pub fn packets(rate: u64, per: LimitUnit) -> Self {
         Limit { rate, per, of: LimitOf::Packets, burst: 5, when: LimitWhen::Until }
     }
 
-    /// At most this many bytes per unit.
+    /// Creates a limit of this many bytes per unit.
     #[must_use]
     pub fn bytes(rate: u64, per: LimitUnit) -> Self {
         Limit { rate, per, of: LimitOf::Bytes, burst: 0, when: LimitWhen::Until }
     }
 
-    /// This many at once.
+    /// Sets how many may come at once.
     #[must_use]
     pub fn burst(mut self, burst: u32) -> Self {
         self.burst = burst;

@@ -4,17 +4,17 @@
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Log {
-    /// Text in front of the entry, at most 127 bytes.
+    /// Text before the entry, at most 127 bytes.
     pub prefix: Option<Box<str>>,
-    /// Severity, to the kernel log; not together with `group`.
+    /// The severity in the kernel log; excludes `group`.
     pub level: Option<LogLevel>,
-    /// Netlink group, to a program.
+    /// The netlink group, to which a program listens.
     pub group: Option<u16>,
-    /// Bytes of the packet that go to the group.
+    /// How many bytes of the packet the group gets.
     pub snaplen: Option<u32>,
-    /// Packets that are collected before the group gets them.
+    /// How many packets are collected before the group gets them.
     pub queue_threshold: Option<u16>,
-    /// What else is written to the kernel log.
+    /// Additional contents of the entry in the kernel log.
     pub flags: LogFlags,
 }
 
@@ -38,12 +38,12 @@ pub enum LogLevel {
     Info,
     /// 7.
     Debug,
-    /// 8: to the audit log, with nothing else.
+    /// 8: the audit log, which excludes everything else.
     Audit,
 }
 
 bitflags::bitflags! {
-    /// What else a log entry says (`NF_LOG_*`, include/uapi/linux/netfilter/nf_log.h).
+    /// Additional contents of a log entry (`NF_LOG_*`, include/uapi/linux/netfilter/nf_log.h).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct LogFlags: u32 {
         /// TCP sequence numbers.
@@ -52,7 +52,7 @@ bitflags::bitflags! {
         const TCP_OPTIONS = 0x2;
         /// IP options.
         const IP_OPTIONS = 0x4;
-        /// User that owns the socket.
+        /// The user that owns the socket.
         const SKUID = 0x8;
         /// Link-layer header.
         const ETHER = 0x20;
@@ -60,42 +60,42 @@ bitflags::bitflags! {
 }
 
 impl Log {
-    /// With this text in front.
+    /// Sets the text before the entry.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into().into());
         self
     }
 
-    /// With this severity.
+    /// Sets the severity.
     #[must_use]
     pub fn level(mut self, level: LogLevel) -> Self {
         self.level = Some(level);
         self
     }
 
-    /// To this netlink group.
+    /// Sends the entry to this netlink group.
     #[must_use]
     pub fn group(mut self, group: u16) -> Self {
         self.group = Some(group);
         self
     }
 
-    /// With this in the entry too.
+    /// Sets additional contents of the entry.
     #[must_use]
     pub fn flags(mut self, flags: LogFlags) -> Self {
         self.flags = flags;
         self
     }
 
-    /// After this many packets, to a group.
+    /// Sets how many packets are collected for a group.
     #[must_use]
     pub fn queue_threshold(mut self, packets: u16) -> Self {
         self.queue_threshold = Some(packets);
         self
     }
 
-    /// With this many bytes of the packet, to a group.
+    /// Sets how many bytes of the packet a group gets.
     #[must_use]
     pub fn snaplen(mut self, bytes: u32) -> Self {
         self.snaplen = Some(bytes);

@@ -1,5 +1,5 @@
-//! Matches: a field, an operator, an operand. The functions here and the methods of [`Rule`] have
-//! the same names.
+//! Matches: a field, an operator, an operand. The functions here have the same names as the
+//! methods of [`Rule`].
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -14,15 +14,15 @@ use super::value::{
     AddrType, CtDirection, CtState, CtStatus, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags, Value,
 };
 
-/// A comparison; a rule goes on to its next statement only when it holds.
+/// A comparison; the rule continues with its next statement only if it holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a comparison has these three parts")]
 pub struct Match {
-    /// What is looked at.
+    /// The field or fields.
     pub selector: Selector,
-    /// How it is compared.
+    /// The operator.
     pub op: Op,
-    /// What it is compared with.
+    /// The operand.
     pub operand: Operand,
 }
 
@@ -37,7 +37,7 @@ pub enum Selector {
 }
 
 impl Selector {
-    /// The fields, in the order of the key.
+    /// Returns the fields, in the order of the key.
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         match self {
@@ -66,7 +66,7 @@ impl<const N: usize> From<[Field; N]> for Selector {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the operators of nft_cmp")]
 pub enum Op {
-    /// Is it, or is in it.
+    /// Equal, or in the set, range or prefix.
     Eq,
     /// Greater than or equal.
     Ge,
@@ -76,18 +76,18 @@ pub enum Op {
     Le,
     /// Less than.
     Lt,
-    /// Is not it, or is not in it.
+    /// Not equal, or not in the set, range or prefix.
     Ne,
 }
 
 impl Match {
-    /// `field op operand`.
+    /// Creates a match `field op operand`.
     pub fn new(selector: impl Into<Selector>, op: Op, operand: Operand) -> Self {
         Match { selector: selector.into(), op, operand }
     }
 }
 
-/// The opposite: `not(daddr(loopback))` is `ip daddr != 127.0.0.0/8`.
+/// Returns the opposite: `not(daddr(loopback))` is `ip daddr != 127.0.0.0/8`.
 ///
 /// A packet without that field (another protocol, no socket) matches neither a match nor its
 /// opposite.
@@ -104,39 +104,43 @@ pub fn not(mut matches: Match) -> Match {
     matches
 }
 
-/// Greater than: `gt(length(1400))` is `meta length > 1400`. The operand has to be one value.
+/// Compares by greater than: `gt(length(1400))` is `meta length > 1400`. The operand must be one
+/// value.
 #[must_use]
 pub fn gt(matches: Match) -> Match {
     Match { op: Op::Gt, ..matches }
 }
 
-/// Greater than or equal: `ge(skuid(1000))` is `meta skuid >= 1000`. The operand has to be one
-/// value.
+/// Compares by greater than or equal: `ge(skuid(1000))` is `meta skuid >= 1000`. The operand must
+/// be one value.
 #[must_use]
 pub fn ge(matches: Match) -> Match {
     Match { op: Op::Ge, ..matches }
 }
 
-/// Less than: `lt(th_dport(1024))` is `th dport < 1024`. The operand has to be one value.
+/// Compares by less than: `lt(th_dport(1024))` is `th dport < 1024`. The operand must be one
+/// value.
 #[must_use]
 pub fn lt(matches: Match) -> Match {
     Match { op: Op::Lt, ..matches }
 }
 
-/// Less than or equal: `le(th_dport(1023))` is `th dport <= 1023`. The operand has to be one value.
+/// Compares by less than or equal: `le(th_dport(1023))` is `th dport <= 1023`. The operand must be
+/// one value.
 #[must_use]
 pub fn le(matches: Match) -> Match {
     Match { op: Op::Le, ..matches }
 }
 
-/// Several fields looked up together: `concat([Field::IpSaddr, Field::TcpDport], set("allowed"))`.
+/// Looks several fields up together: `concat([Field::IpSaddr, Field::TcpDport], set("allowed"))`.
 pub fn concat<const N: usize>(fields: [Field; N], set: SetRef) -> Match {
     Match::new(fields, Op::Eq, Operand::Set(set))
 }
 
-/// The packet belongs to a socket of this host, so that its owner is known: `meta skuid >= 0`.
+/// Matches a packet of a socket of this host, whose owner is known: `meta skuid >= 0`.
 ///
-/// A packet without one matches neither this nor its opposite; put the rule for those behind.
+/// A packet without a socket matches neither this nor its opposite; put the rule for such packets
+/// after it.
 #[must_use]
 pub fn socket_exists() -> Match {
     Match::new(Field::Skuid, Op::Ge, Operand::Value(Value::Uid(0)))
@@ -153,8 +157,8 @@ macro_rules! methods {
             }
         )*
 
-        /// Matches. Each has the name of a function of [`matches`](crate::prelude::matches), which
-        /// makes the same match for [`Rule::not`].
+        /// Matches. Each method has the name of a function of
+        /// [`matches`](crate::prelude::matches), which creates the same match for [`Rule::not`].
         impl Rule {
             $(
                 #[doc = concat!($doc, " (`", $words, "`).")]
@@ -182,7 +186,7 @@ impl Rule {
         self.matches(not(matches))
     }
 
-    /// The packet belongs to a socket of this host; see [`socket_exists`].
+    /// Matches a packet of a socket of this host; see [`socket_exists`].
     #[must_use]
     pub fn socket_exists(self) -> Self {
         self.matches(socket_exists())

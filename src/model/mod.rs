@@ -1,8 +1,8 @@
-//! Rule sets as pure data: families, tables, chains, rules and sets.
+//! Rule sets as plain data: families, tables, chains, rules and sets.
 //!
-//! Nothing here does I/O, reads a clock or calls C. Values are built in any state and checked as a
-//! whole by [`Ruleset::validate`], which names table, chain, rule and statement of every fault;
-//! what validates can be lowered.
+//! Nothing here does I/O, reads a clock or calls C. Values can be built in any state and are
+//! checked as a whole by [`Ruleset::validate`], which reports table, chain, rule and statement of
+//! every fault; a rule set that validates can be lowered.
 
 mod address;
 mod chain;

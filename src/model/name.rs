@@ -1,9 +1,9 @@
 //! Names and interface patterns.
 //!
-//! A name may hold anything while a rule set is being built or was read from the kernel, which
-//! itself accepts empty names, quotes and
-//! newlines; [`Ruleset::validate`](crate::model::Ruleset::validate) refuses what nft(8) could not
-//! read back. Printed, they are [`Escaped`].
+//! A name may contain anything while a rule set is built, or when it was read from the kernel,
+//! which accepts empty names, quotes and newlines;
+//! [`Ruleset::validate`](crate::model::Ruleset::validate) rejects what nft(8) could not read back.
+//! Names print [`Escaped`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ impl Name {
     /// include/uapi/linux/netfilter/nf_tables.h).
     pub const MAX: usize = 255;
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Why nft(8) and the kernel could not both take this name, if so.
+    /// Returns why nft(8) and the kernel would not both accept this name.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'/' | b'\\' | b'_' | b'.' | b'-');
         match self.0.bytes().next() {
@@ -82,7 +82,7 @@ impl PartialEq<&str> for Name {
     }
 }
 
-/// Name of a network interface, or with a trailing `*` every interface whose name starts so:
+/// Name of a network interface, or with a trailing `*` every interface whose name has this prefix:
 /// `eth0`, `veth*`.
 ///
 /// A literal trailing asterisk is written `\*`, as in nft(8). At most 15 bytes of name (`IFNAMSIZ`
@@ -95,19 +95,19 @@ impl IfName {
     /// Longest interface name in bytes, without the terminating NUL.
     pub const MAX: usize = 15;
 
-    /// The pattern as it is written.
+    /// Returns the pattern as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The part in front of the `*` when this is a prefix, `None` when it is one whole name.
+    /// Returns the part before the `*` if this is a prefix, and `None` for a whole name.
     #[must_use]
     pub fn prefix(&self) -> Option<&str> {
         self.0.strip_suffix('*').filter(|prefix| !prefix.ends_with('\\'))
     }
 
-    /// The bytes to compare with: the whole name, or the prefix.
+    /// Returns the bytes to compare: the whole name, or the prefix.
     #[must_use]
     pub fn compared(&self) -> std::borrow::Cow<'_, str> {
         match (self.prefix(), self.0.strip_suffix("\\*")) {

@@ -1,4 +1,4 @@
-//! Address translation and transparent proxying: where a packet goes instead.
+//! Address translation and transparent proxying.
 
 use std::net::IpAddr;
 
@@ -26,14 +26,15 @@ impl From<std::ops::RangeInclusive<u16>> for PortRange {
 }
 
 bitflags::bitflags! {
-    /// How network address translation chooses (`NF_NAT_RANGE_*`, include/uapi/linux/netfilter/nf_nat.h).
+    /// How network address translation chooses addresses and ports (`NF_NAT_RANGE_*`,
+    /// include/uapi/linux/netfilter/nf_nat.h).
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct NatFlags: u32 {
-        /// A port by hash of the connection.
+        /// A port by a hash of the connection.
         const RANDOM = 0x4;
-        /// The same client gets the same address.
+        /// The same address for the same client.
         const PERSISTENT = 0x8;
-        /// A port at random.
+        /// A random port.
         const FULLY_RANDOM = 0x10;
     }
 }
@@ -44,13 +45,14 @@ bitflags::bitflags! {
 pub struct Nat {
     /// Which address is translated.
     pub kind: NatKind,
-    /// Family; in an inet table that of the packet, when neither this nor an address says it.
+    /// The family; in an inet table that of the packet, when neither this nor an address
+    /// determines it.
     pub family: Option<IpFamily>,
-    /// Lowest and highest address to choose from.
+    /// The lowest and highest address to choose from.
     pub addresses: Option<(IpAddr, IpAddr)>,
-    /// Ports to choose from; needs a match on a transport protocol.
+    /// The ports to choose from; needs a match on a transport protocol.
     pub ports: Option<PortRange>,
-    /// How they are chosen.
+    /// How addresses and ports are chosen.
     pub flags: NatFlags,
 }
 
@@ -77,14 +79,14 @@ impl Nat {
         Nat { kind: NatKind::Snat, ..Nat::dnat() }
     }
 
-    /// To this address.
+    /// Sets the new address.
     #[must_use]
     pub fn to(self, address: impl Into<IpAddr>) -> Self {
         let address = address.into();
         self.to_range(address, address)
     }
 
-    /// To an address between these two.
+    /// Sets a range from which the new address is chosen.
     #[must_use]
     pub fn to_range(mut self, low: impl Into<IpAddr>, high: impl Into<IpAddr>) -> Self {
         let (low, high) = (low.into(), high.into());
@@ -93,21 +95,21 @@ impl Nat {
         self
     }
 
-    /// To these ports.
+    /// Sets the new ports.
     #[must_use]
     pub fn ports(mut self, ports: impl Into<PortRange>) -> Self {
         self.ports = Some(ports.into());
         self
     }
 
-    /// In this family, when no address says it.
+    /// Sets the family, when no address determines it.
     #[must_use]
     pub fn family(mut self, family: IpFamily) -> Self {
         self.family = Some(family);
         self
     }
 
-    /// Chosen so.
+    /// Sets how addresses and ports are chosen.
     #[must_use]
     pub fn flags(mut self, flags: NatFlags) -> Self {
         self.flags = flags;
@@ -115,7 +117,7 @@ impl Nat {
     }
 }
 
-/// IPv4 or IPv6, where both would be wrong.
+/// IPv4 or IPv6, where both at once are impossible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "these two")]
 pub enum IpFamily {
@@ -126,8 +128,8 @@ pub enum IpFamily {
 }
 
 impl IpFamily {
-    /// The kernel's number (`NFPROTO_*`, include/uapi/linux/netfilter.h), which is also that of its
-    /// addresses (`AF_*`).
+    /// Returns the kernel's number (`NFPROTO_*`, include/uapi/linux/netfilter.h), which equals
+    /// that of its addresses (`AF_*`).
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -136,7 +138,7 @@ impl IpFamily {
         }
     }
 
-    /// The family of an address.
+    /// Returns the family of an address.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {
@@ -146,33 +148,33 @@ impl IpFamily {
     }
 }
 
-/// Hands a packet to a transparent socket. Without a listener the rule ends and the packet goes on:
-/// put a `drop` with the same matches behind it to fail closed.
+/// Diverts a packet to a transparent socket. Without a listener the rule ends and the packet
+/// continues: to fail closed, add a `drop` with the same matches after it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Tproxy {
     /// Only packets of this family; both when absent.
     pub family: Option<IpFamily>,
-    /// Address the socket listens on; that of the incoming interface when absent.
+    /// The address that the socket listens on; that of the incoming interface when absent.
     pub address: Option<IpAddr>,
-    /// Port it listens on; the packet's own when absent.
+    /// The port that it listens on; the packet's own when absent.
     pub port: Option<u16>,
 }
 
 impl Tproxy {
-    /// To the listener on this port, whatever its address and family.
+    /// Selects the listener on this port, whatever its address and family.
     #[must_use]
     pub fn to_port(port: u16) -> Self {
         Tproxy { family: None, address: None, port: Some(port) }
     }
 
-    /// To the listener on this address and, if given, port.
+    /// Selects the listener on this address and, if given, port.
     pub fn to(address: impl Into<IpAddr>, port: Option<u16>) -> Self {
         let address = address.into();
         Tproxy { family: Some(IpFamily::of(address)), address: Some(address), port }
     }
 
-    /// Only packets of this family.
+    /// Selects only packets of this family.
     #[must_use]
     pub fn family(mut self, family: IpFamily) -> Self {
         self.family = Some(family);

@@ -1,4 +1,4 @@
-//! What a rule set read from a kernel holds and no other item of the model says.
+//! Parts of a rule set read from a kernel that no other item of the model represents.
 
 use std::any::Any;
 use std::cmp::Ordering;
@@ -6,10 +6,10 @@ use std::fmt::{self, Debug};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
-/// A part of a rule set without a meaning here: it stands at its place, prints its name and keeps
-/// what it was read from, unchanged.
+/// A part of a rule set that this crate does not understand; it keeps its position, prints its
+/// name and retains what it was read from.
 ///
-/// Two are equal when what they were read from is.
+/// Two are equal if they were read from equal data.
 #[derive(Clone)]
 pub struct Opaque(Arc<Inner>);
 
@@ -17,11 +17,11 @@ struct Inner {
     name: Box<str>,
     detail: Option<Box<str>>,
     code: Box<dyn Code>,
-    /// The debug text of `code`, by which parts are compared; made when it is first asked for.
+    /// The debug text of `code`, by which parts are compared; computed when first needed.
     identity: OnceLock<Box<str>>,
 }
 
-/// What can be kept: anything that prints all of itself.
+/// What can be kept: anything whose debug text is complete.
 trait Code: Debug + Send + Sync {
     fn any(&self) -> &dyn Any;
 }
@@ -38,19 +38,20 @@ impl Opaque {
         Opaque(Arc::new(Inner { name: name.into(), detail, code: Box::new(code), identity }))
     }
 
-    /// The kernel's name for it; of several expressions, their names joined by commas.
+    /// Returns the kernel's name for it; for several expressions, their names joined by commas.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The name of the xtables extension, of a `match` or `target` that iptables-nft(8) made.
+    /// Returns the name of the xtables extension, for a `match` or `target` made by
+    /// iptables-nft(8).
     #[must_use]
     pub fn extension(&self) -> Option<&str> {
         self.0.detail.as_deref()
     }
 
-    /// What it was read from.
+    /// Returns what it was read from, if it has this type.
     pub(crate) fn code<T: 'static>(&self) -> Option<&T> {
         (*self.0.code).any().downcast_ref()
     }
@@ -96,9 +97,9 @@ impl Hash for Opaque {
     }
 }
 
-/// What was read beside the item of the model that it stands in, and goes with it when that is
-/// sent: bytes that mean nothing to packets, or another spelling of the same program. It decides
-/// nothing: items are equal whatever they keep.
+/// What was read in addition to the item of the model that contains it, and is sent back with that
+/// item: bytes that have no effect on packets, or another encoding of the same program. It is
+/// ignored in comparisons.
 #[derive(Clone, Default)]
 pub(crate) struct Kept(Option<Box<Opaque>>);
 
@@ -107,7 +108,7 @@ impl Kept {
         Kept(Some(Box::new(Opaque::new("kept", None, code))))
     }
 
-    /// What was read, when it is of that type.
+    /// Returns what was read, if it has this type.
     pub(crate) fn code<T: 'static>(&self) -> Option<&T> {
         self.0.as_ref()?.code()
     }

@@ -1,5 +1,5 @@
-//! What a field is compared with: a value, a range, a prefix, masked or flag bits, a named or an
-//! anonymous set.
+//! Operands of matches: a value, a range, a prefix, masked or flag bits, a named or an anonymous
+//! set.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -21,22 +21,22 @@ pub enum Operand {
     Flags(Value),
     /// The field, and-ed with `mask`, is `value`: `mark and 0xff == 0x1`.
     Masked {
-        /// Bits that are looked at.
+        /// The bits compared.
         mask: Value,
-        /// What they must be.
+        /// Their value.
         value: Value,
     },
     /// The first bits of an address: `10.0.0.0/8`.
     Prefix(Value, u8),
     /// Between the two, both included.
     Range(Value, Value),
-    /// Member of a set.
+    /// A member of a set.
     Set(SetRef),
-    /// Exactly this.
+    /// Exactly this value.
     Value(Value),
 }
 
-/// A set, map or verdict map: one of the table's own, or an anonymous one that belongs to the rule.
+/// A set, map or verdict map: one of the table, or an anonymous one of the rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "nf_tables has these two")]
 pub enum SetRef {
@@ -50,36 +50,38 @@ pub enum SetRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a value and a mask is all there is")]
 pub struct Masked<T> {
-    /// What the bits under the mask must be.
+    /// The value of the bits under the mask.
     pub value: T,
-    /// Bits that are looked at.
+    /// The bits compared.
     pub mask: T,
 }
 
-/// The bits under `mask` are `value`: `mark(masked(0x1, 0xff))` is `meta mark & 0xff == 0x1`.
+/// Compares the bits under `mask` with `value`: `mark(masked(0x1, 0xff))` is `meta mark & 0xff ==
+/// 0x1`.
 pub fn masked<T>(value: T, mask: T) -> Masked<T> {
     Masked { value, mask }
 }
 
-/// The set, map or verdict map of the same table with this name: `ip_saddr(set("blocked"))` is `ip
-/// saddr @blocked`.
+/// Refers to the set, map or verdict map of the same table with this name:
+/// `ip_saddr(set("blocked"))` is `ip saddr @blocked`.
 pub fn set(name: impl Into<Name>) -> SetRef {
     SetRef::Named(name.into())
 }
 
-/// A set, map or verdict map of the rule's own: `{ 10.0.0.1 : jump a, 10.0.0.2 : jump b }`.
+/// Creates an anonymous set, map or verdict map of the rule: `{ 10.0.0.1 : jump a, 10.0.0.2 : jump
+/// b }`.
 pub fn anonymous(elements: impl IntoIterator<Item = impl Into<Element>>) -> SetRef {
     let mut elements: Vec<Element> = elements.into_iter().map(Into::into).collect();
     elements.sort_by(|a, b| a.key.cmp(&b.key));
     SetRef::Anonymous(elements)
 }
 
-/// What a field with values of type `T` can be compared with: a `T`, and where it makes sense a
-/// range, a prefix, a list or a [`set()`].
+/// An operand for a field with values of type `T`: a `T` and, where it makes sense, a range, a
+/// prefix, a list or a [`set()`].
 ///
-/// A list of one is that one value; a list of several becomes an anonymous set.
+/// A list of one is that value; a list of several becomes an anonymous set.
 pub trait IntoOperand<T> {
-    /// The operand.
+    /// Converts to the operand.
     fn into_operand(self) -> Operand;
 }
 
@@ -108,7 +110,8 @@ pub(super) fn list(intervals: impl Iterator<Item = Interval>) -> Operand {
     }
 }
 
-/// Makes one of intervals that overlap or touch, as they are sent: what is read back is equal.
+/// Merges intervals that overlap or touch, as they are when sent, so that what is read back is
+/// equal.
 fn merge(keys: &mut Vec<Interval>) {
     keys.dedup_by(|next, last| {
         let swallowed = match (&last.low, &next.low) {
@@ -125,7 +128,7 @@ fn merge(keys: &mut Vec<Interval>) {
     });
 }
 
-/// The value right after this one, of a type whose values have an order.
+/// Returns the value right after this one, for a type whose values are ordered.
 fn successor(value: &Value) -> Option<Value> {
     Some(match value {
         Value::Gid(number) => Value::Gid(number.checked_add(1)?),
@@ -171,7 +174,7 @@ macro_rules! lists {
     };
 }
 
-/// Types whose values have an order: ranges, and lists of ranges.
+/// Types with ordered values: ranges, and lists of ranges.
 macro_rules! ranged {
     ($($field:ty: $type:ty => $convert:expr;)*) => { $(
         impl From<RangeInclusive<$type>> for Item<$field> {
@@ -236,11 +239,11 @@ macro_rules! flags {
     )* };
 }
 
-/// One entry of a list for a field of type `T`: what a tuple is made of.
+/// One entry of a list for a field of type `T`: an item of a tuple.
 #[derive(Debug)]
 pub struct Item<T>(Interval, std::marker::PhantomData<T>);
 
-/// Lists whose entries differ in their Rust type: `tcp_dport((22, 8000..=8080))`.
+/// Lists whose entries have different Rust types: `tcp_dport((22, 8000..=8080))`.
 macro_rules! tuples {
     ($($($name:ident)+;)*) => { $(
         impl<T, $($name),+> IntoOperand<T> for ($($name,)+)
@@ -266,7 +269,7 @@ tuples! {
     A B C D E F G H;
 }
 
-/// Marker types: which values a field takes where the Rust type alone does not say it.
+/// Marker types for the values of a field where the Rust type alone is ambiguous.
 pub mod kind {
     /// A group id.
     #[derive(Debug)]

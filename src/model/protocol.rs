@@ -31,8 +31,8 @@ impl Protocol {
     /// Lightweight user datagrams.
     pub const UDPLITE: Protocol = Protocol(136);
 
-    /// The name that nft(8) prints: the one in /etc/protocols, here that of Debian 12. Number 0,
-    /// which nft calls `ip`, has none.
+    /// Returns the name that nft(8) prints: the one in /etc/protocols, here that of Debian 12.
+    /// Number 0, which nft calls `ip`, has none.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         NAMES
@@ -42,7 +42,7 @@ impl Protocol {
             .map(|(_, name)| *name)
     }
 
-    /// Whether its header begins with a source and a destination port.
+    /// Returns whether its header begins with a source and a destination port.
     #[must_use]
     pub fn has_ports(self) -> bool {
         [Protocol::DCCP, Protocol::SCTP, Protocol::TCP, Protocol::UDP, Protocol::UDPLITE].contains(&self)

@@ -1,4 +1,4 @@
-//! A rule: statements in order, and why it exists.
+//! A rule: statements in order, and a comment.
 
 use super::limit::Limit;
 use super::log::{Log, LogLevel};
@@ -9,21 +9,21 @@ use super::opaque::Kept;
 use super::operand::SetRef;
 use super::statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 
-/// A rule reads like nft(8):
+/// A rule, which reads like nft(8):
 /// `Rule::new().oifname("lo").skuid(1337).counter().jump("istio-in-redirect")`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Rule {
-    /// What it does, in order.
+    /// Its statements, in order.
     pub statements: Vec<Statement>,
-    /// Why it exists; at most 128 bytes, kept by the kernel with the rule.
+    /// Its comment, at most 128 bytes, stored by the kernel.
     pub comment: Option<Box<str>>,
-    /// What was read beside all this.
+    /// What else was read with it.
     pub(crate) kept: Kept,
 }
 
 impl Rule {
-    /// A rule that matches every packet and does nothing.
+    /// Creates a rule that matches every packet and does nothing.
     #[must_use]
     pub fn new() -> Self {
         Rule::default()
@@ -36,7 +36,7 @@ impl Rule {
         self
     }
 
-    /// Says why it exists.
+    /// Sets the comment.
     #[must_use]
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into().into());
@@ -45,7 +45,7 @@ impl Rule {
 }
 
 impl Rule {
-    /// Whether it has this match, as it is: `rule.has(&saddr(subnet))`.
+    /// Returns whether it has exactly this match: `rule.has(&saddr(subnet))`.
     #[must_use]
     pub fn has(&self, wanted: &Match) -> bool {
         self.statements.iter().any(|part| matches!(part, Statement::Match(found) if found == wanted))
@@ -54,7 +54,7 @@ impl Rule {
 
 /// Verdicts and targets.
 impl Rule {
-    /// Accepts: `accept`.
+    /// Accepts the packet: `accept`.
     #[must_use]
     pub fn accept(self) -> Self {
         self.verdict(Verdict::Accept)
@@ -66,7 +66,7 @@ impl Rule {
         self.log(Log::default().level(LogLevel::Audit))
     }
 
-    /// Goes on with the next rule: `continue`.
+    /// Continues with the next rule: `continue`.
     #[must_use]
     pub fn r#continue(self) -> Self {
         self.verdict(Verdict::Continue)
@@ -78,25 +78,25 @@ impl Rule {
         self.statement(Statement::Counter { packets: 0, bytes: 0 })
     }
 
-    /// Drops: `drop`.
+    /// Drops the packet: `drop`.
     #[must_use]
     pub fn drop(self) -> Self {
         self.verdict(Verdict::Drop)
     }
 
-    /// Goes on in another chain and does not come back: `goto chain`.
+    /// Continues in another chain without returning: `goto chain`.
     #[must_use]
     pub fn goto(self, chain: impl Into<Name>) -> Self {
         self.verdict(Verdict::Goto(chain.into()))
     }
 
-    /// Goes on in another chain and comes back: `jump chain`.
+    /// Continues in another chain and returns: `jump chain`.
     #[must_use]
     pub fn jump(self, chain: impl Into<Name>) -> Self {
         self.verdict(Verdict::Jump(chain.into()))
     }
 
-    /// Goes on while the rate is kept, or once it is exceeded: `limit rate ...`.
+    /// Continues while the rate is not exceeded, or once it is: `limit rate ...`.
     #[must_use]
     pub fn limit(self, limit: Limit) -> Self {
         self.statement(Statement::Limit(limit))
@@ -114,13 +114,13 @@ impl Rule {
         self.statement(Statement::Masquerade { ports: None, flags: NatFlags::empty() })
     }
 
-    /// The same, with flags: `masquerade fully-random`.
+    /// Masquerades with flags: `masquerade fully-random`.
     #[must_use]
     pub fn masquerade_with(self, flags: NatFlags) -> Self {
         self.statement(Statement::Masquerade { ports: None, flags })
     }
 
-    /// The same, to these ports: `masquerade to :1024-2048`.
+    /// Masquerades with these ports: `masquerade to :1024-2048`.
     #[must_use]
     pub fn masquerade_to(self, ports: impl Into<PortRange>, flags: NatFlags) -> Self {
         self.statement(Statement::Masquerade { ports: Some(ports.into()), flags })
@@ -144,7 +144,7 @@ impl Rule {
         self.statement(Statement::SetNftrace(true))
     }
 
-    /// Hands the packet to a program: `queue num 0-3`.
+    /// Passes the packet to a program: `queue num 0-3`.
     #[must_use]
     pub fn queue(self, queues: std::ops::RangeInclusive<u16>, flags: QueueFlags) -> Self {
         let (from, to) = queues.into_inner();
@@ -169,19 +169,19 @@ impl Rule {
         self.statement(Statement::Redirect { ports: ports.into(), flags })
     }
 
-    /// Drops and says port unreachable: `reject`.
+    /// Drops the packet and reports port unreachable to the sender: `reject`.
     #[must_use]
     pub fn reject(self) -> Self {
         self.statement(Statement::Reject(None))
     }
 
-    /// Drops and says why: `reject with tcp reset`.
+    /// Drops the packet and reports the reason to the sender: `reject with tcp reset`.
     #[must_use]
     pub fn reject_with(self, reject: Reject) -> Self {
         self.statement(Statement::Reject(Some(reject)))
     }
 
-    /// Goes back to the calling chain: `return`.
+    /// Returns to the calling chain: `return`.
     #[must_use]
     pub fn r#return(self) -> Self {
         self.verdict(Verdict::Return)
@@ -205,13 +205,13 @@ impl Rule {
         self.statement(Statement::SetZone(zone))
     }
 
-    /// Hands the packet to a transparent socket: `tproxy to :15006`.
+    /// Diverts the packet to a transparent socket: `tproxy to :15006`.
     #[must_use]
     pub fn tproxy(self, tproxy: Tproxy) -> Self {
         self.statement(Statement::Tproxy(tproxy))
     }
 
-    /// Any verdict.
+    /// Adds any verdict.
     #[must_use]
     pub fn verdict(self, verdict: Verdict) -> Self {
         self.statement(Statement::Verdict(verdict))

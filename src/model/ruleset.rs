@@ -6,12 +6,12 @@ use super::table::{Family, Table};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Ruleset {
-    /// The tables, in the order in which they are made.
+    /// The tables, in the order in which they are added.
     pub tables: Vec<Table>,
 }
 
 impl Ruleset {
-    /// No tables.
+    /// Creates an empty rule set.
     #[must_use]
     pub fn new() -> Self {
         Ruleset::default()
@@ -24,7 +24,7 @@ impl Ruleset {
         self
     }
 
-    /// The table of that family and name.
+    /// Returns the table of that family and name.
     #[must_use]
     pub fn find(&self, family: Family, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.family == family && table.name == name)

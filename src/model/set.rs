@@ -20,31 +20,31 @@ pub struct Set {
     pub key: Vec<DataType>,
     /// What an element maps to.
     pub data: SetData,
-    /// What it can do.
+    /// Its properties.
     pub flags: SetFlags,
-    /// How long an element stays when it does not say so itself.
+    /// The time until an element expires, unless the element has its own.
     pub timeout: Option<Duration>,
     /// How often expired elements are collected.
     pub gc_interval: Option<Duration>,
-    /// Most elements it may hold.
+    /// The most elements it may hold.
     pub size: Option<u32>,
-    /// What the kernel prefers when it chooses how to keep it.
+    /// What the kernel optimises for when it chooses an implementation.
     pub policy: SetPolicy,
-    /// What every element carries: a counter, a limit. It runs whenever the element is found, and
-    /// goes on when it holds.
+    /// The statements that every element carries: a counter, a limit. They run whenever the
+    /// element is found, and the rule continues if they hold.
     pub statements: Vec<Statement>,
-    /// Why it exists.
+    /// Its comment.
     pub comment: Option<String>,
     /// Its elements.
     pub elements: Vec<Element>,
-    /// What it was read from, where that has no form here; everything else but the name then says
-    /// what is known of it, for people.
+    /// What it was read from, if the model cannot represent it; all fields but the name are then
+    /// only informative.
     pub(crate) opaque: Option<Opaque>,
-    /// What was read beside all this.
+    /// What else was read with it.
     pub(crate) kept: Kept,
 }
 
-/// What the kernel prefers when it chooses how to keep a set (`NFT_SET_POL_*`,
+/// What the kernel optimises for when it chooses the implementation of a set (`NFT_SET_POL_*`,
 /// include/uapi/linux/netfilter/nf_tables.h).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the policies of nf_tables")]
@@ -69,7 +69,7 @@ pub enum SetData {
 }
 
 bitflags::bitflags! {
-    /// What a set can do (`NFT_SET_*`, include/uapi/linux/netfilter/nf_tables.h).
+    /// Properties of a set (`NFT_SET_*`, include/uapi/linux/netfilter/nf_tables.h).
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct SetFlags: u32 {
         /// Its elements never change.
@@ -80,25 +80,26 @@ bitflags::bitflags! {
         const TIMEOUT = 0x10;
         /// Rules may add elements.
         const DYNAMIC = 0x20;
-        /// Overlapping and adjacent intervals are merged before they are sent; not known to the kernel.
+        /// Overlapping and adjacent intervals are merged before they are sent; unknown to the
+        /// kernel.
         const AUTO_MERGE = 0x8000_0000;
     }
 }
 
 impl Set {
-    /// Whether it has a key: one without names a set that is declared elsewhere.
+    /// Returns whether it has a key; one without refers to a set that is declared elsewhere.
     pub(crate) fn is_declared(&self) -> bool {
         !self.key.is_empty() || self.opaque.is_some()
     }
 
-    /// What it was read from, where that has no form here: it is sent as it was read, and nothing
-    /// but its name can be changed.
+    /// Returns what it was read from, if the model cannot represent it: it is sent as it was read,
+    /// and only its name can be changed.
     #[must_use]
     pub fn opaque(&self) -> Option<&Opaque> {
         self.opaque.as_ref()
     }
 
-    /// An empty set with this key.
+    /// Creates an empty set with this key.
     pub fn new(name: impl Into<Name>, key: impl IntoIterator<Item = DataType>) -> Self {
         Set {
             name: name.into(),
@@ -117,32 +118,32 @@ impl Set {
         }
     }
 
-    /// An empty map from this key to values of type `data`.
+    /// Creates an empty map from this key to values of type `data`.
     pub fn map(name: impl Into<Name>, key: impl IntoIterator<Item = DataType>, data: DataType) -> Self {
         Set { data: SetData::Value(data), ..Set::new(name, key) }
     }
 
-    /// An empty verdict map with this key.
+    /// Creates an empty verdict map with this key.
     pub fn verdict_map(name: impl Into<Name>, key: impl IntoIterator<Item = DataType>) -> Self {
         Set { data: SetData::Verdict, ..Set::new(name, key) }
     }
 
-    /// Its elements are intervals.
+    /// Makes its elements intervals.
     #[must_use]
     pub fn interval(mut self) -> Self {
         self.flags |= SetFlags::INTERVAL;
         self
     }
 
-    /// Its elements are intervals, and overlapping or adjacent ones are merged before they are
-    /// sent.
+    /// Makes its elements intervals, of which overlapping or adjacent ones are merged before they
+    /// are sent.
     #[must_use]
     pub fn auto_merge(mut self) -> Self {
         self.flags |= SetFlags::INTERVAL | SetFlags::AUTO_MERGE;
         self
     }
 
-    /// Its elements expire after this time unless they have one of their own.
+    /// Sets the time until its elements expire, unless they have their own.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.flags |= SetFlags::TIMEOUT;
@@ -150,13 +151,13 @@ impl Set {
         self
     }
 
-    /// Rules may add elements to it and update them.
+    /// Allows rules to add and update elements.
     #[must_use]
     pub fn dynamic(self) -> Self {
         self.flags(SetFlags::DYNAMIC)
     }
 
-    /// Its elements never change.
+    /// Declares that its elements never change.
     #[must_use]
     pub fn constant(self) -> Self {
         self.flags(SetFlags::CONSTANT)
@@ -169,35 +170,35 @@ impl Set {
         self
     }
 
-    /// Expired elements are collected this often.
+    /// Sets how often expired elements are collected.
     #[must_use]
     pub fn gc_interval(mut self, interval: Duration) -> Self {
         self.gc_interval = Some(interval);
         self
     }
 
-    /// It holds at most this many elements.
+    /// Sets the most elements it may hold.
     #[must_use]
     pub fn size(mut self, size: u32) -> Self {
         self.size = Some(size);
         self
     }
 
-    /// Every element counts the packets and bytes that found it.
+    /// Counts packets and bytes for every element.
     #[must_use]
     pub fn counter(mut self) -> Self {
         self.statements.push(Statement::Counter { packets: 0, bytes: 0 });
         self
     }
 
-    /// The kernel keeps it in this way where it has a choice.
+    /// Sets what the kernel optimises for when it has a choice.
     #[must_use]
     pub fn policy(mut self, policy: SetPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Why it exists.
+    /// Sets the comment.
     #[must_use]
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into());
@@ -216,24 +217,24 @@ impl Set {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Element {
-    /// What is looked up.
+    /// The key.
     pub key: Key,
     /// What it maps to; none in a set.
     pub data: Option<Box<ElementData>>,
-    /// How long it stays.
+    /// The time until it expires.
     pub timeout: Option<Duration>,
-    /// Why it exists.
+    /// Its comment.
     pub comment: Option<Box<str>>,
     /// What few elements have.
     pub(crate) extra: Option<Box<Extra>>,
 }
 
-/// What few elements have; apart, so that a hundred thousand without it are small.
+/// What few elements have; separate, so that a hundred thousand elements without it are small.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Extra {
-    /// What it carries.
+    /// The statements it carries.
     pub(crate) statements: Vec<Statement>,
-    /// What was read beside all this.
+    /// What else was read with it.
     pub(crate) kept: Kept,
 }
 
@@ -258,7 +259,7 @@ pub enum Key {
 }
 
 impl Key {
-    /// Its parts, in the order of the set's key.
+    /// Returns its parts, in the order of the set's key.
     #[must_use]
     pub fn parts(&self) -> &[Interval] {
         match self {
@@ -267,7 +268,7 @@ impl Key {
         }
     }
 
-    /// Whether any part is more than one value.
+    /// Returns whether any part is more than one value.
     #[must_use]
     pub fn is_interval(&self) -> bool {
         self.parts().iter().any(|part| !part.is_point())
@@ -285,25 +286,25 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// From `low` to `high`, both included.
+    /// Creates an interval from `low` to `high`, both included.
     pub fn new(low: impl Into<Value>, high: impl Into<Value>) -> Self {
         Interval { low: low.into(), high: high.into() }
     }
 
-    /// One value.
+    /// Creates an interval of one value.
     #[must_use]
     pub fn point(value: Value) -> Self {
         Interval { low: value.clone(), high: value }
     }
 
-    /// Whether it is one value; an interface prefix such as `veth*` is many.
+    /// Returns whether it is one value; an interface prefix such as `veth*` is not.
     #[must_use]
     pub fn is_point(&self) -> bool {
         let prefix = matches!(&self.low, Value::Ifname(name) if name.prefix().is_some());
         self.low == self.high && !prefix
     }
 
-    /// The length of the prefix when this is one, as in `10.0.0.0/8`.
+    /// Returns the prefix length if this is a prefix, as in `10.0.0.0/8`.
     #[must_use]
     pub fn prefix_len(&self) -> Option<u8> {
         let (low, high, width) = match (&self.low, &self.high) {
@@ -317,7 +318,7 @@ impl Interval {
         aligned.then(|| u8::try_from(width - host_bits).ok()).flatten()
     }
 
-    /// As the right-hand side of a match.
+    /// Converts to the right-hand side of a match.
     pub(crate) fn into_operand(self) -> Operand {
         match self.prefix_len() {
             _ if self.low == self.high => Operand::Value(self.low),
@@ -328,53 +329,53 @@ impl Interval {
 }
 
 impl Element {
-    /// An element of a set.
+    /// Creates an element of a set.
     pub fn new(key: impl Into<Key>) -> Self {
         Element { key: key.into(), data: None, timeout: None, comment: None, extra: None }
     }
 
-    /// What it maps to, in a map.
+    /// Sets the value, in a map.
     #[must_use]
     pub fn value(mut self, value: Value) -> Self {
         self.data = Some(Box::new(ElementData::Value(value)));
         self
     }
 
-    /// What happens to the packet, in a verdict map.
+    /// Sets the verdict, in a verdict map.
     #[must_use]
     pub fn verdict(mut self, verdict: Verdict) -> Self {
         self.data = Some(Box::new(ElementData::Verdict(verdict)));
         self
     }
 
-    /// How long it stays.
+    /// Sets the time until it expires.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Why it exists.
+    /// Sets the comment.
     #[must_use]
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into().into());
         self
     }
 
-    /// Adds what it carries: a counter as it stands, a limit.
+    /// Adds a statement that it carries: a counter with its current count, a limit.
     #[must_use]
     pub fn statement(mut self, statement: Statement) -> Self {
         self.extra.get_or_insert_default().statements.push(statement);
         self
     }
 
-    /// What it carries: counters as they stand, limits.
+    /// Returns the statements it carries: counters with their current counts, limits.
     #[must_use]
     pub fn statements(&self) -> &[Statement] {
         self.extra.as_deref().map_or(&[], |extra| &extra.statements)
     }
 
-    /// Whether it is a key and nothing more.
+    /// Returns whether it is only a key.
     pub(crate) fn is_bare(&self) -> bool {
         let Element { key: _, data, timeout, comment, extra } = self;
         data.is_none() && timeout.is_none() && comment.is_none() && extra.is_none()

@@ -1,4 +1,4 @@
-//! Statements: what a rule does when everything in front of it matched.
+//! Statements: what a rule does when all preceding matches held.
 
 use super::limit::Limit;
 use super::log::Log;
@@ -19,7 +19,7 @@ pub enum Statement {
         /// Bytes.
         bytes: u64,
     },
-    /// Goes on while a rate is kept, or once it is exceeded.
+    /// Continues while a rate is not exceeded, or once it is.
     Limit(Limit),
     /// Writes to the kernel log, to a netlink group or to the audit log.
     Log(Log),
@@ -34,11 +34,11 @@ pub enum Statement {
         /// How a port is chosen.
         flags: NatFlags,
     },
-    /// Excludes the packet from connection tracking; useful in front of it, at priority raw.
+    /// Excludes the packet from connection tracking; must run before it, at priority raw.
     Notrack,
     /// Something read from a kernel that has no name here.
     Opaque(Opaque),
-    /// Hands the packet to a program.
+    /// Passes the packet to a program.
     Queue(Queue),
     /// Translates the destination to this host.
     Redirect {
@@ -48,35 +48,35 @@ pub enum Statement {
         /// How a port is chosen from a range.
         flags: NatFlags,
     },
-    /// Drops the packet and tells the sender; without a reason, port unreachable.
+    /// Drops the packet and reports the reason to the sender; port unreachable if absent.
     Reject(Option<Reject>),
     /// Sets the mark of the packet or of its connection.
     SetMark {
-        /// Which mark.
+        /// The mark.
         key: MarkKey,
-        /// To what.
+        /// The new value.
         value: MarkValue,
     },
     /// Turns tracing of the packet on or off.
     SetNftrace(bool),
-    /// Sets the conntrack zone; useful in front of connection tracking, at priority raw. The first
-    /// zone given to a packet stays.
+    /// Sets the conntrack zone; must run before connection tracking, at priority raw. The first
+    /// zone of a packet is final.
     SetZone(u16),
-    /// Hands the packet to a local socket without changing it.
+    /// Diverts the packet to a local socket without changing it.
     Tproxy(Tproxy),
     /// Decides what happens to the packet.
     Verdict(Verdict),
-    /// Looks the verdict up in a verdict map; goes on when there is none.
+    /// Looks the verdict up in a verdict map; the rule continues if there is none.
     VerdictMap {
-        /// What is looked up.
+        /// The fields to look up.
         selector: Selector,
-        /// Where.
+        /// The map.
         map: SetRef,
     },
 }
 
 impl Statement {
-    /// The set that it looks something up in.
+    /// Returns the set that it uses.
     pub(crate) fn set(&self) -> Option<&SetRef> {
         match self {
             Statement::Match(Match { operand: Operand::Set(set), .. })
@@ -86,7 +86,7 @@ impl Statement {
         }
     }
 
-    /// The name of that set, when it has one.
+    /// Returns the name of that set, if it has one.
     pub(crate) fn looked_up(&self) -> Option<&Name> {
         match self.set()? {
             SetRef::Anonymous(_) => None,
@@ -95,26 +95,26 @@ impl Statement {
     }
 }
 
-/// What happens to a packet.
+/// The fate of a packet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the verdicts of nf_tables")]
 pub enum Verdict {
-    /// Ends this hook's chain; chains of later priority still see the packet.
+    /// Ends this base chain; chains of later priority still see the packet.
     Accept,
-    /// Goes on with the next rule.
+    /// Continues with the next rule.
     Continue,
-    /// Ends everything.
+    /// Ends all processing.
     Drop,
-    /// Goes on in another chain and does not come back.
+    /// Continues in another chain without returning.
     Goto(Name),
-    /// Goes on in another chain and comes back.
+    /// Continues in another chain and returns.
     Jump(Name),
-    /// Goes back to the calling chain; in a base chain, its policy decides.
+    /// Returns to the calling chain; in a base chain, its policy decides.
     Return,
 }
 
 impl Verdict {
-    /// The chain it goes to, for jump and goto.
+    /// Returns the target chain of a jump or goto.
     #[must_use]
     pub fn target(&self) -> Option<&Name> {
         match self {
@@ -124,7 +124,7 @@ impl Verdict {
     }
 }
 
-/// Why a packet is rejected.
+/// The reason for which a packet is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the reject types of nf_tables")]
 pub enum Reject {
@@ -143,7 +143,7 @@ pub enum Reject {
 impl Reject {
     /// `no-route`.
     pub const NO_ROUTE: Reject = Reject::Icmpx(0);
-    /// `port-unreachable`, which is what `reject` alone says.
+    /// `port-unreachable`, the reason of `reject` alone.
     pub const PORT_UNREACHABLE: Reject = Reject::Icmpx(1);
     /// `host-unreachable`.
     pub const HOST_UNREACHABLE: Reject = Reject::Icmpx(2);
@@ -151,7 +151,7 @@ impl Reject {
     pub const ADMIN_PROHIBITED: Reject = Reject::Icmpx(3);
 }
 
-/// Hands packets to programs on queues `from` to `to`.
+/// Passes packets to programs on queues `from` to `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the whole of nft_queue without a map")]
 pub struct Queue {
@@ -159,7 +159,7 @@ pub struct Queue {
     pub from: u16,
     /// Last queue number.
     pub to: u16,
-    /// How.
+    /// The flags.
     pub flags: QueueFlags,
 }
 
@@ -174,67 +174,67 @@ bitflags::bitflags! {
     }
 }
 
-/// Which mark.
+/// The mark of the packet or of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "packet or connection")]
 pub enum MarkKey {
-    /// Of the connection (`ct mark`).
+    /// The mark of the connection (`ct mark`).
     Ct,
-    /// Of the packet (`meta mark`).
+    /// The mark of the packet (`meta mark`).
     Meta,
 }
 
-/// What a mark is set to.
+/// The new value of a mark.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "constant, computed or looked up")]
 pub enum MarkValue {
     /// This number.
     Constant(u32),
-    /// Another mark or the same: `(from & mask) ^ xor`. A plain copy has all bits in `mask` and
-    /// none in `xor`.
+    /// Computed from this or another mark: `(from & mask) ^ xor`. A plain copy has all bits in
+    /// `mask` and none in `xor`.
     From {
         /// The mark that is read.
         from: MarkKey,
-        /// Bits of it that are kept.
+        /// The bits of it that are kept.
         mask: u32,
-        /// Bits that are flipped afterwards.
+        /// The bits that are flipped afterwards.
         xor: u32,
     },
-    /// What a map says; the rule ends when it says nothing.
+    /// Looked up in a map; the rule ends if nothing is found.
     Map {
-        /// What is looked up.
+        /// The fields to look up.
         selector: Selector,
-        /// Where.
+        /// The map.
         map: SetRef,
     },
 }
 
 impl MarkValue {
-    /// The whole of another mark.
+    /// Copies another mark in full.
     #[must_use]
     pub fn copy(from: MarkKey) -> Self {
         MarkValue::From { from, mask: u32::MAX, xor: 0 }
     }
 
-    /// A mark with these bits set: `or(MarkKey::Meta, 0x1)` is `meta mark | 0x1`.
+    /// Returns a mark with these bits set: `or(MarkKey::Meta, 0x1)` is `meta mark | 0x1`.
     #[must_use]
     pub fn or(from: MarkKey, bits: u32) -> Self {
         MarkValue::From { from, mask: !bits, xor: bits }
     }
 
-    /// A mark with only these bits left: `meta mark & 0xff`.
+    /// Returns a mark with only these bits kept: `meta mark & 0xff`.
     #[must_use]
     pub fn and(from: MarkKey, bits: u32) -> Self {
         MarkValue::From { from, mask: bits, xor: 0 }
     }
 
-    /// A mark with these bits flipped: `meta mark ^ 0x1`.
+    /// Returns a mark with these bits flipped: `meta mark ^ 0x1`.
     #[must_use]
     pub fn xor(from: MarkKey, bits: u32) -> Self {
         MarkValue::From { from, mask: u32::MAX, xor: bits }
     }
 
-    /// Its own bits outside of `mask`, those of `value` inside.
+    /// Returns a mark with the bits of `value` within `mask`, and its own bits elsewhere.
     #[must_use]
     pub fn masked(own: MarkKey, value: u32, mask: u32) -> Self {
         MarkValue::From { from: own, mask: !mask, xor: value & mask }

@@ -12,14 +12,13 @@ use super::set::Set;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Table {
-    /// Which packets it sees.
+    /// The packets it sees.
     pub family: Family,
     /// Its name, unique in the family.
     pub name: Name,
-    /// How it lives.
+    /// Its flags.
     pub flags: TableFlags,
-    /// Why it exists; kept by the kernel with the table, which takes it only when the table is
-    /// made.
+    /// Its comment, stored by the kernel, which accepts it only when the table is added.
     pub comment: Option<String>,
     /// Its stateful objects and flowtables, as they were read.
     pub objects: Vec<Object>,
@@ -27,17 +26,17 @@ pub struct Table {
     pub sets: Vec<Set>,
     /// Its chains.
     pub chains: Vec<Chain>,
-    /// What was read beside all this.
+    /// What else was read with it.
     pub(crate) kept: Kept,
 }
 
-/// Which packets a table sees (`NFPROTO_*`, include/uapi/linux/netfilter.h).
+/// The packets that a table sees (`NFPROTO_*`, include/uapi/linux/netfilter.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the families of nf_tables")]
 pub enum Family {
-    /// ARP; as a name only.
+    /// ARP; recognised by name only.
     Arp,
-    /// Bridged frames; as a name only.
+    /// Bridged frames; recognised by name only.
     Bridge,
     /// IPv4 and IPv6.
     Inet,
@@ -45,12 +44,12 @@ pub enum Family {
     Ip,
     /// IPv6.
     Ip6,
-    /// Frames at a device; as a name only.
+    /// Frames at a device; recognised by name only.
     Netdev,
 }
 
 impl Family {
-    /// The kernel's number.
+    /// Returns the kernel's number.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -63,7 +62,7 @@ impl Family {
         }
     }
 
-    /// The family with the kernel's number.
+    /// Returns the family with the kernel's number.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         [Family::Arp, Family::Bridge, Family::Inet, Family::Ip, Family::Ip6, Family::Netdev]
@@ -71,7 +70,7 @@ impl Family {
             .find(|family| family.number() == number)
     }
 
-    /// The name nft(8) uses.
+    /// Returns the name that nft(8) uses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -92,20 +91,20 @@ impl fmt::Display for Family {
 }
 
 bitflags::bitflags! {
-    /// How a table lives (`NFT_TABLE_F_*`, include/uapi/linux/netfilter/nf_tables.h).
+    /// Flags of a table (`NFT_TABLE_F_*`, include/uapi/linux/netfilter/nf_tables.h).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct TableFlags: u32 {
         /// Its chains are not hooked.
         const DORMANT = 1;
-        /// Nobody else may change it, and it goes with the socket that made it.
+        /// Only the socket that added it may change it, and it is deleted with that socket.
         const OWNER = 2;
-        /// With `OWNER`: it stays when the socket goes.
+        /// With `OWNER`: it is not deleted with the socket.
         const PERSIST = 4;
     }
 }
 
 impl Table {
-    /// An empty table.
+    /// Creates an empty table.
     pub fn new(family: Family, name: impl Into<Name>) -> Self {
         Table {
             family,
@@ -119,14 +118,14 @@ impl Table {
         }
     }
 
-    /// Lives so.
+    /// Sets the table's flags.
     #[must_use]
     pub fn flags(mut self, flags: TableFlags) -> Self {
         self.flags = flags;
         self
     }
 
-    /// Says why it exists.
+    /// Sets the comment.
     #[must_use]
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into());

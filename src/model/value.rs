@@ -1,4 +1,4 @@
-//! Constants a field is compared with or set to, each with the type nft(8) gives it.
+//! Constants that a field is compared with or set to, each with its nft(8) type.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -29,8 +29,7 @@ pub enum Value {
     Ifindex(u32),
     /// Interface name or prefix (`ifname`).
     Ifname(IfName),
-    /// A number without a type of its own: a length, a control group id, a zone, a flag
-    /// (`integer`).
+    /// A number without a specific type: a length, a control group id, a zone, a flag (`integer`).
     Integer(u32),
     /// IPv4 address (`ipv4_addr`).
     Ipv4(Ipv4Addr),
@@ -53,7 +52,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Whether this constant can be compared with a field or a set key of type `wanted`.
+    /// Returns whether this constant can be compared with a field or a set key of type `wanted`.
     #[must_use]
     pub fn is_of(&self, wanted: DataType) -> bool {
         match self {
@@ -139,7 +138,7 @@ macro_rules! numbers {
         impl $type {
             $($(#[$cdoc])* pub const $constant: $type = $type($number);)*
 
-            /// The name nft(8) prints, where it has one.
+            /// Returns the name that nft(8) prints, if any.
             #[must_use]
             pub fn name(self) -> Option<&'static str> {
                 match self.0 {
@@ -268,11 +267,11 @@ numbers! {
     PktType(u8) {
         /// To this host.
         HOST = 0 "host",
-        /// To everybody.
+        /// To all hosts.
         BROADCAST = 1 "broadcast",
         /// To a group.
         MULTICAST = 2 "multicast",
-        /// To somebody else.
+        /// To another host.
         OTHER = 3 "other",
     }
 }
@@ -296,7 +295,7 @@ bitflags::bitflags! {
         const INVALID = 1;
         /// Part of a connection that has seen packets both ways.
         const ESTABLISHED = 2;
-        /// Starts a connection that another one announced, or an ICMP error about one.
+        /// Starts a connection that another one announced, or is an ICMP error about a connection.
         const RELATED = 4;
         /// Starts a connection.
         const NEW = 8;

@@ -1,13 +1,13 @@
-//! The table of fields: what a field is, in every respect, is one entry here.
+//! The table of fields: each entry defines all properties of a field.
 
-/// Hands the table to a macro, which makes of it what belongs to its place: the enum and its names
+/// Passes the table to a macro, which generates the part for its module: the enum and its names
 /// (`model/field`), functions and methods (`model/matches`), the expressions that load a field
 /// (`bytecode/fields`).
 ///
-/// An entry has the field, its method with the type that the method takes, nft's words, the type
-/// of its values, the protocol without which it is not there (`any` when there is none), where it
-/// is loaded from, its documentation, and the kernel's name. Of two fields that are loaded from the
-/// same place, the one of a protocol comes first.
+/// An entry has the field, its method with the operand type, nft's name, the type of its values,
+/// the protocol that it requires (`any` for none), the place it is loaded from, its documentation,
+/// and the kernel's name. Of two fields loaded from the same place, the one with a protocol comes
+/// first.
 macro_rules! field_table {
     ($with:ident) => {
         $with! {

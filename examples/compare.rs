@@ -1,14 +1,15 @@
-//! Do these two rule sets do the same with every packet? If not, a packet with which they do not.
+//! Checks whether two rule sets do the same with every packet, and if not, prints a packet that
+//! shows the difference.
 //!
 //! ```text
 //! compare live "istio:-i '*' -b '*'"
 //! compare save:rules.v4,rules.v6 "istio:-m TPROXY -i '*' -b '*' -d 15090,15021,15020"
 //! compare netns:/var/run/netns/pod-1 netns:/var/run/netns/pod-2
 //! ```
-//! On a terminal it says on standard error how far it is.
+//! On a terminal it reports its progress on standard error.
 //!
-//! Exit codes: 0 equal, 1 different, 2 cannot tell (also for bad input, as diff(1) has it). Routes
-//! are not compared, rules are.
+//! Exit codes: 0 equal, 1 different, 2 cannot tell (also for bad input, as in diff(1)). Only rules
+//! are compared, not routes.
 
 mod common;
 
@@ -21,7 +22,7 @@ use clap::Parser;
 use common::source::{Complaint, Loaded, Pod, Source};
 use nftmesh::sim::{Compare, Comparison, Rules};
 
-/// Compares two rule sets over all packets, and shows one with which they do not do the same
+/// Compares two rule sets over all packets, and shows one that they treat differently
 #[derive(Parser)]
 #[command(name = "compare", after_help = "Exit codes: 0 equal, 1 different, 2 cannot tell or bad input.")]
 struct Args {
@@ -57,7 +58,7 @@ fn run(Args { a, b, pod }: &Args) -> Result<ExitCode, Complaint> {
     Ok(done(&format!("{}\n", answer.to_string().trim_end()), code))
 }
 
-/// Says how far it is, in a line that goes when it is done, where a terminal shows it.
+/// Runs the comparison; on a terminal, a line shows the progress and is cleared at the end.
 fn compared(a: &Rules, b: &Rules) -> Comparison {
     let compare = Compare::new(a, b);
     let mut stderr = std::io::stderr();
@@ -89,7 +90,7 @@ fn failed(why: impl std::fmt::Display) -> ExitCode {
 }
 
 const CANNOT_TELL: u8 = 2;
-/// How often a terminal is told.
+/// The time between two progress reports.
 const EVERY: Duration = Duration::from_millis(100);
 /// Clears the rest of the line: "erase in line" of ECMA-48.
 const CLEAR: &str = "\x1b[K";

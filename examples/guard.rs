@@ -1,4 +1,4 @@
-//! Keeps the Istio sidecar's rules in this pod true: installs them, watches, and puts back what
+//! Keeps the Istio sidecar's rules in this pod in place: installs them, watches, and restores what
 //! others change.
 //!
 //! ```text
@@ -7,18 +7,18 @@
 //!   delete rule ip istio-proxy-nat istio-output counter packets 0 bytes 0 return # handle 9
 //! guard: restored after 4.1 ms
 //! ```
-//! The same flags and variables as `istio-init`. It runs until SIGTERM or SIGINT, and leaves the
-//! rules installed. Exit codes: 0 told to stop, 1 error.
+//! It takes the same flags and variables as `istio-init`, runs until SIGTERM or SIGINT, and leaves
+//! the rules installed. Exit codes: 0 stopped by a signal, 1 error.
 //!
-//! A table that somebody deleted is added whole as soon as the kernel tells of it, without reading
-//! anything before. Where capture may be missing otherwise, it is put back at once, as often as
-//! somebody insists; to who undoes it faster than it is done, after as much time as that took, at
-//! most 50 ms. What merely differs, such as a chain that nothing leads to, waits for what comes
-//! with it, and longer and longer while somebody insists, up to some seconds. Routes count like
-//! rules.
+//! A deleted table is added whole as soon as the kernel reports it, without reading anything
+//! first. Where capture may be missing otherwise, it is restored at once, as often as another
+//! program changes it; if that program undoes the repair faster than it is made, the next one
+//! waits as long as the last took, at most 50 ms. Harmless differences, such as a chain that
+//! nothing leads to, are collected first, and wait longer and longer while another program repeats
+//! them, up to some seconds. Routes are treated like rules.
 //!
-//! A second guard in the same network namespace, and whoever wants to install something else there,
-//! is refused while this one runs.
+//! A second guard in the same network namespace, or any program that wants to install something
+//! else there, is refused while this one runs.
 
 mod common;
 #[path = "common/pace.rs"]
@@ -72,12 +72,12 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<(), Box<dyn Error>>
     }
     let namespace = drop_in::namespace(&run)?.map_or_else(NetNs::current, Ok)?;
     let mut pod = namespace.pod()?;
-    // Two that want different things would undo each other's work for ever.
+    // Two guards with different configurations would undo each other's work forever.
     pod.hold()?;
     let config = IstioConfig::resolve(options, &pod.facts(options)?)?;
     config.warnings().iter().for_each(|warning| say::warn("guard", warning));
-    // Watched first and installed then: nothing happens unseen. A second socket of this process would
-    // not be us.
+    // Watching starts before installing, so that nothing is missed. The commits of a second socket
+    // of this process would count as foreign.
     let mut watch = namespace.watch()?;
     watch.leave_out(pod.kernel())?;
     let (routes, route_watch) = (namespace.routes()?, namespace.route_watch()?);
@@ -115,7 +115,7 @@ struct Guard {
     drift: Drift,
     pace: Pace,
     talk: Talk,
-    /// When tables that somebody deleted were there again, since the last answer.
+    /// When deleted tables were added again, since the last answer.
     made_again: Option<Instant>,
     others: Others,
     namespace: NetNs,
@@ -145,7 +145,7 @@ impl Guard {
         }
     }
 
-    /// Takes what waits, but not for longer than until something is to be put back.
+    /// Handles queued events, but no longer than until something has to be restored.
     fn see(&mut self) -> nftmesh::Result<()> {
         while self.pace.due().is_none_or(|due| Instant::now() < due) {
             let Some(event) = self.watch.try_next()? else { break };
@@ -172,9 +172,9 @@ impl Guard {
         }
     }
 
-    /// Whether somebody has put rules before ours: they are told and left alone.
+    /// Checks whether others have put rules before ours; these are reported and left alone.
     fn see_others(&mut self) {
-        // Nobody is told of tables of the older kind.
+        // There are no events for tables of iptables-legacy.
         let legacy = self.namespace.legacy_tables().unwrap_or_default();
         let came = std::mem::replace(&mut self.others.legacy, legacy) != self.others.legacy;
         if std::mem::take(&mut self.others.committed) || came {
@@ -185,8 +185,8 @@ impl Guard {
         }
     }
 
-    /// What a commit deleted whole is added whole, unless anybody committed since: nothing has to
-    /// be read for that. What else differs is put back with the next answer, which looks at
+    /// Adds tables that a commit deleted, unless another commit happened since: nothing has to be
+    /// read for that. All other differences are restored with the next answer, which reads
     /// everything.
     fn make_again(&mut self, deleted: &BTreeSet<TableId>, commit: &Commit) {
         let tables = self.wanted.tables.iter().filter(|table| deleted.contains(&TableId::from(*table)));
@@ -195,7 +195,7 @@ impl Guard {
             return;
         }
         let add = Transaction::add(tables).at_generation(commit.generation);
-        // A conflict, or whatever else is wrong, is found by the answer, too.
+        // The answer detects a conflict or any other failure, too.
         if self.pod.kernel().commit(&add).is_ok() {
             self.made_again = Some(Instant::now());
         }
@@ -228,7 +228,7 @@ impl Guard {
     }
 }
 
-/// What a change of ours may have done.
+/// Returns the possible effect of a change to our tables.
 fn harm_of(change: &Event) -> Harm {
     match change {
         Event::ChainAdded { chain, .. } if chain.hook.is_none() => Harm::Differs,
@@ -240,11 +240,11 @@ fn harm_of(change: &Event) -> Harm {
 /// Rules of others that run before ours.
 #[derive(Default)]
 struct Others {
-    /// Somebody committed since they were looked at.
+    /// Whether another program committed since they were read.
     committed: bool,
     /// Tables of iptables-legacy.
     legacy: Vec<TableId>,
-    /// What is known of them, so that it is told once.
+    /// The reported lines, so that each is reported once.
     told: Vec<String>,
 }
 
@@ -256,23 +256,23 @@ impl Others {
     }
 }
 
-/// What a commit of somebody else has changed so far in the tables of ours.
+/// What a foreign commit has changed so far in our tables.
 #[derive(Default)]
 struct Drift {
     tables: BTreeMap<TableId, Told>,
-    /// Those that it deleted, and did not make anew.
+    /// The tables that it deleted and did not add again.
     deleted: BTreeSet<TableId>,
     worst: Option<Harm>,
 }
 
-/// What a commit of somebody else has changed.
+/// What a foreign commit has changed.
 struct Seen {
     report: String,
     harm: Harm,
     deleted: BTreeSet<TableId>,
 }
 
-/// Lines, and how many there would be more.
+/// Lines, and the number of further ones.
 #[derive(Default)]
 struct Told {
     lines: String,
@@ -280,7 +280,7 @@ struct Told {
 }
 
 impl Drift {
-    /// At the end of a commit that changed something of ours, who it was and what they did.
+    /// At the end of a commit that changed our tables, returns who made it and what it changed.
     fn take(&mut self, event: &Event) -> Option<Seen> {
         match event {
             Event::Committed(commit) => {
@@ -299,7 +299,7 @@ impl Drift {
                 if let Some(table) = change.table().filter(|table| is_ours(table)) {
                     let told = self.tables.entry(table.clone()).or_default();
                     if matches!(change, Event::TableDeleted { .. }) {
-                        // That everything in it was deleted goes without saying.
+                        // The deletion of its contents is implied.
                         *told = Told::default();
                         self.deleted.insert(table.clone());
                     } else {
@@ -338,7 +338,7 @@ fn is_ours(table: &TableId) -> bool {
     Pod::tables().contains(table)
 }
 
-/// Says so much in a second, and then how much more there was.
+/// Prints up to a limit per second, and then how much was left out.
 #[derive(Default)]
 struct Talk {
     since: Option<Instant>,
@@ -374,7 +374,7 @@ enum Woken {
     ToStop,
 }
 
-/// Until there are events, it is time, or a signal came.
+/// Waits until there are events, the time has come, or a signal arrived.
 fn wait(watched: [&dyn AsFd; 2], stop: &UnixStream, until: Instant) -> Result<Woken, Box<dyn Error>> {
     // Rounded up, or the last fraction of a millisecond is spent polling.
     let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(100);
@@ -397,14 +397,14 @@ fn stop_signals() -> std::io::Result<UnixStream> {
     Ok(readable)
 }
 
-/// Whether anybody reads it is not the guard's business.
+/// Prints a text; it does not matter to the guard whether it is read.
 fn say(text: &str) {
     drop(say::tell("guard", text));
 }
 
-/// So many changes of one commit are told of each table.
+/// The most changes of one commit that are printed for each table.
 const LINES: usize = 20;
-/// So much is said in one second.
+/// The most lines printed in one second.
 const SAID: usize = 40;
 const SECOND: Duration = Duration::from_secs(1);
 const OTHERS_EVERY: Duration = Duration::from_secs(1);

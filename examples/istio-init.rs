@@ -3,15 +3,15 @@
 //!
 //! ```text
 //! istio-init -p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -x '' -b '*' -d 15090,15021,15020
-//! istio-init --dry-run -b '*'          prints the rule set as nft text, and the routes; touches nothing
-//! istio-init --plan -b '*'             prints what would change: +, - and ~; touches nothing
-//! istio-init --verify -b '*'           the same as a check: says nothing when in sync, complains when not
-//! istio-init --migrate -b '*'          removes in the same transaction what istio-iptables left behind
-//! istio-init --cleanup-only            removes everything that it ever installed
+//! istio-init --dry-run -b '*'    prints the rule set as nft text and the routes; changes nothing
+//! istio-init --plan -b '*'       prints what would change: +, - and ~; changes nothing
+//! istio-init --verify -b '*'     the same as a check: prints nothing when in sync
+//! istio-init --migrate -b '*'    also removes the rules that istio-iptables left behind
+//! istio-init --cleanup-only      removes everything that it ever installed
 //! ```
-//! Only what differs is changed, with or without --reconcile and --force-apply; run again, it
+//! Only differences are changed, with or without --reconcile and --force-apply; a second run
 //! changes nothing. Exit codes: 0 done or in sync, 1 error, 3 not in sync (--plan, --verify), 126
-//! the validation that was asked for failed.
+//! the requested validation failed.
 
 mod common;
 
@@ -103,7 +103,7 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     })
 }
 
-/// Where the validation listens and connects: in a pod of IPv6 the same with IPv6.
+/// Returns where the validation listens and connects; in an IPv6 pod it uses IPv6.
 fn probe(config: &IstioConfig, host: &PodFacts, validation: Validation) -> CaptureProbe {
     let (from, to): (IpAddr, IpAddr) = match host.pod_address() {
         Some(IpAddr::V6(_)) => (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6).into()),
@@ -113,7 +113,7 @@ fn probe(config: &IstioConfig, host: &PodFacts, validation: Validation) -> Captu
     CaptureProbe::new(from, SocketAddr::new(to, validation.probe_port), ports).timeout(validation.timeout)
 }
 
-/// The rule set as nft reads it; the routes are comments, so that the whole can be loaded.
+/// Returns the rule set as nft reads it; the routes are comments, so that the whole can be loaded.
 fn plan(config: &IstioConfig) -> String {
     let routes = RoutePlan::from(config).to_string();
     let routes: String = routes.lines().map(|line| format!("# {line}\n")).collect();
@@ -130,14 +130,14 @@ fn print(text: &str) -> Result<ExitCode> {
     Ok(say::tell(PROGRAM, text).map_or_else(failed, |_| ExitCode::SUCCESS))
 }
 
-/// Flags that `istio-iptables` has not.
+/// Flags that `istio-iptables` does not have.
 const OURS: &[(&str, &str)] = &[
     (PLAN, "print what would change and touch nothing; exit 3 if anything would"),
     (VERIFY, "the same as a check: exit 3 if anything is not as wanted"),
     (MIGRATE, "also remove what istio-iptables left behind, in the same transaction"),
 ];
 
-/// What `istio-iptables` exits with then.
+/// The exit code of `istio-iptables` in this case.
 const VALIDATION_FAILED: u8 = 126;
 const NOT_IN_SYNC: u8 = 3;
 const PROGRAM: &str = "istio-init";

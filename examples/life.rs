@@ -1,5 +1,5 @@
-//! The life of a request through a sidecar, told by the simulator: which rules every leg meets, and
-//! where it ends. Nothing is sent.
+//! Simulates the life of a request through a sidecar: which rules each leg meets, and where it
+//! ends. Nothing is sent.
 //!
 //! ```text
 //! life            REDIRECT
@@ -28,8 +28,8 @@ struct Args {
     mode: Interception,
 }
 
-/// What happens, the interface by which it comes in unless this pod sends it, and the packet; PROXY
-/// is the proxy's owner.
+/// The legs: a title, the input interface unless this pod sends the packet, and the packet; PROXY
+/// stands for the proxy's owner.
 const LEGS: [(&str, Option<&str>, &str); 9] = [
     ("a client calls the application", Some("eth0"), "tcp 10.88.0.9:40000 -> 10.77.0.2:9000"),
     ("the proxy passes that on", None, "tcp 127.0.0.6:40001 -> 10.77.0.2:9000 PROXY"),
@@ -66,7 +66,7 @@ fn mode(text: &str) -> Result<Interception, String> {
 }
 
 fn story(interception: Interception) -> Result<String, Box<dyn Error>> {
-    // With TPROXY the proxy needs capabilities: it runs as root, of its own group.
+    // With TPROXY the proxy needs capabilities: it runs as root, with its own group.
     let proxy = match interception {
         Interception::Tproxy => "uid 0 gid 1337",
         _ => "uid 1337 gid 1337",
@@ -79,8 +79,8 @@ fn story(interception: Interception) -> Result<String, Box<dyn Error>> {
         .build()?;
     let rules = Rules::try_from(&Ruleset::from(&config))?;
     let mut pod = Host::pod(["10.77.0.2/24".parse()?]);
-    // What the kernel sets by itself: a way back that is looked up with the proxy's mark would decide
-    // otherwise.
+    // The kernel's defaults; a reverse path lookup with the proxy's mark would give another
+    // result.
     pod.links.iter_mut().for_each(|link| link.checks = Some(SourceChecks::default()));
     let host = routed(pod, &RoutePlan::from(&config));
     let mut walker = Walker::new(&rules, &host);

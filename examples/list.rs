@@ -1,5 +1,5 @@
-//! Prints the rule sets of this network namespace as `nft list ruleset` does; with `-a` also the
-//! handles.
+//! Prints the rule sets of this network namespace as `nft list ruleset` does, and the handles with
+//! `-a`.
 
 mod common;
 
@@ -18,8 +18,8 @@ fn main() -> Result<()> {
         listing = listing.with_handles();
     }
     listing.warnings().for_each(|warning| eprintln!("{warning}"));
-    // The text is nft's byte for byte, also where a comment of somebody holds what a terminal would
-    // obey.
+    // The text is nft's byte for byte, even where a foreign comment contains control characters of
+    // a terminal.
     if io::stdout().is_terminal() {
         drop(common::print(&listing.to_string()));
     } else {
@@ -28,7 +28,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The program behind a port id, as long as it is the process id of its first socket.
+/// Returns the program of a port id, if that is the process id of its first socket.
 fn program(port: u32) -> Option<(u32, String)> {
     let name = fs::read_to_string(format!("/proc/{port}/comm")).ok()?;
     Some((port, name.trim_end().to_owned()))

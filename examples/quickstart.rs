@@ -1,4 +1,4 @@
-//! The program of README: `unshare -rn target/debug/examples/quickstart`.
+//! The program of the README: `unshare -rn target/debug/examples/quickstart`.
 
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Protocol, Rule, Ruleset, Table, TableId};

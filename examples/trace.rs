@@ -1,14 +1,13 @@
-//! What live packets do in the rule sets of this host, told as `walk` tells of packets that nobody
-//! has sent.
+//! Reports what live packets do in the rule sets of this host, in the format of `walk`.
 //!
 //! ```text
 //! trace --protocol tcp --port 15001
 //! trace netns:/var/run/netns/pod-1 --uid 1000 --address 10.77.0.0/24 --count 10
 //! ```
-//! The kernel tells of rules that matched and of chains that came to their end; rules that did not
-//! match are left out, and so is what happens between hooks. Runs until SIGINT or SIGTERM, or until
-//! nobody reads what it prints, and leaves nothing behind, also when it is killed. Exit codes: 0
-//! told to stop or enough seen, 1 error.
+//! The kernel reports rules that matched and ends of chains; rules that did not match are omitted,
+//! and so is what happens between hooks. It runs until SIGINT or SIGTERM, or until its output is
+//! no longer read, and leaves nothing behind, even when killed. Exit codes: 0 stopped or enough
+//! seen, 1 error.
 
 mod common;
 
@@ -28,15 +27,15 @@ use nftmesh::sim::{Packet, Step, Story};
 use nftmesh::state::{TraceEvent, TraceMessage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Tells what live packets do in the rule sets; a packet is told of when all that is given here
-/// matches
+/// Reports what live packets do in the rule sets; a packet is reported when all given conditions
+/// match
 #[derive(Parser)]
 #[command(name = "trace", after_help = "Exit codes: 0 told to stop or enough seen, 1 error.")]
 struct Args {
     /// live, or netns:PATH
     #[arg(default_value = "live")]
     source: Source,
-    /// User whose socket sends it; what comes in has none, unless it came through lo
+    /// User whose socket sends it; incoming packets have none, unless they came through lo
     #[arg(long)]
     uid: Option<u32>,
     /// Group whose socket sends it
@@ -45,19 +44,19 @@ struct Args {
     /// tcp, udp, icmp, ipv6-icmp or another by its name or number
     #[arg(long, value_parser = protocol)]
     protocol: Option<Protocol>,
-    /// Port that it goes to or comes from; of TCP and UDP when no protocol is given
+    /// Source or destination port; of TCP and UDP when no protocol is given
     #[arg(long)]
     port: Option<u16>,
-    /// Address or network that it goes to or comes from
+    /// Source or destination address or network
     #[arg(long, value_name = "ADDRESS[/LENGTH]", value_parser = common::network)]
     address: Option<IpNetwork>,
-    /// Interface that it comes in by, or its first letters and *
+    /// Input interface, or its first letters and *
     #[arg(long = "in", value_name = "IFNAME")]
     incoming: Option<String>,
-    /// Interface that it leaves by; of what is sent on, nothing is told in front of forward
+    /// Output interface; a forwarded packet is reported from forward on
     #[arg(long = "out", value_name = "IFNAME")]
     outgoing: Option<String>,
-    /// Stops after so many packets
+    /// Stops after this many packets
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 }
@@ -97,7 +96,7 @@ fn run(args: &Args) -> Result<(), Complaint> {
     eprintln!("trace: tracing by table {}", trace.table());
     let enough = |teller: &Teller| args.count.is_some_and(|count| teller.packets >= count);
     loop {
-        // What belongs to the last packet comes at once.
+        // The remaining messages about the last packet come at once.
         let patience = enough(&teller).then_some(LAST);
         if wait(&trace, &stop, patience).map_err(|error| error.to_string())? != Woken::ToSee {
             return Ok(());
@@ -121,7 +120,7 @@ fn run(args: &Args) -> Result<(), Complaint> {
     }
 }
 
-/// One alternative for each way that port and address may be meant.
+/// Returns one alternative for each meaning of port and address.
 fn filter(args: &Args) -> TraceFilter {
     let Args { uid, gid, protocol, port, address, incoming, outgoing, .. } = args;
     let mut rule = Rule::new();
@@ -159,11 +158,11 @@ fn protocol(text: &str) -> Result<Protocol, String> {
     known.ok_or_else(|| format!("{text:?} is no protocol; give tcp, udp, icmp, ipv6-icmp or a number up to 255"))
 }
 
-/// Tells of packets in the order in which the kernel does, each with a number.
+/// Prints packets in the kernel's order, each with a number.
 struct Teller {
     steps: TraceSteps,
     packets: u64,
-    /// By the kernel's number.
+    /// By the kernel's trace id.
     stories: HashMap<u32, (u64, Story)>,
     last: u64,
 }
@@ -184,7 +183,7 @@ impl Teller {
             text = format!("{blank}packet {}: {packet}\n", self.packets);
         }
         if !self.stories.contains_key(&message.id) {
-            // Through lo, it is the packet that left last with a new number.
+            // Through lo, it is the packet that left last with a new id.
             let packet = steps.iter().find_map(|step| match step {
                 Step::Hook { packet, .. } => Some(packet),
                 _ => None,
@@ -225,7 +224,7 @@ enum Woken {
     TooLate,
 }
 
-/// Until something is told, a signal came, or patience is over.
+/// Waits until something is reported, a signal arrived, or the timeout is over.
 fn wait(trace: &Trace, stop: &UnixStream, patience: Option<Duration>) -> io::Result<Woken> {
     let timeout = patience.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
     let mut fds = [PollFd::new(trace, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
@@ -250,7 +249,7 @@ fn stop_signals() -> io::Result<UnixStream> {
     Ok(readable)
 }
 
-/// What is still told of the last packet comes within this time.
+/// The remaining messages about the last packet come within this time.
 const LAST: Duration = Duration::from_millis(100);
-/// Those that nothing more is told of are forgotten then.
+/// Above this number, packets without further reports are forgotten.
 const MOST_STORIES: usize = 4096;

@@ -1,4 +1,4 @@
-//! Which rules does this packet meet, and what becomes of it? Nothing is sent.
+//! Prints which rules a packet meets, and what happens to it. Nothing is sent.
 //!
 //! ```text
 //! walk --packet 'tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000'
@@ -6,8 +6,8 @@
 //! walk save:rules.v4,rules.v6 --short --packet 'udp [fd77::2]:5000 -> [fd00::1]:53'
 //! walk "istio:ISTIO_DUAL_STACK=true -m TPROXY -i '*' -b '*'" --addresses 10.77.0.2/24,fd77::2/64 --packet ...
 //! ```
-//! A packet is sent by this host, and with --in it arrives there. Exit codes: 0 walked, 1 bad
-//! input, 2 cannot tell.
+//! The packet is sent by this host, or with --in arrives there. Exit codes: 0 walked, 1 bad input,
+//! 2 cannot tell.
 
 mod common;
 
@@ -18,20 +18,20 @@ use common::source::{Complaint, Loaded, Pod, Source};
 use nftmesh::model::Protocol;
 use nftmesh::sim::{End, Host, Packet, Walker};
 
-/// Walks a packet through a rule set and tells what happens to it
+/// Walks a packet through a rule set and prints what happens to it
 #[derive(Parser)]
 #[command(name = "walk", after_help = MORE_HELP)]
 struct Args {
     /// live, netns:PATH, save:FILE4[,FILE6], or 'istio:ENV=VALUE... FLAGS...'
     #[arg(default_value = "live")]
     source: Source,
-    /// Such as 'tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000'
+    /// For example 'tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000'
     #[arg(long)]
     packet: Packet,
-    /// The interface that it comes in by; without, this host sends it
+    /// The input interface; without it, this host sends the packet
     #[arg(long = "in", value_name = "IFNAME")]
     incoming: Option<String>,
-    /// Only what matched
+    /// Print only what matched
     #[arg(long)]
     short: bool,
     #[command(flatten)]
@@ -70,7 +70,7 @@ fn run(args: Args) -> Result<ExitCode, Complaint> {
     Ok(done(common::print(&text), code))
 }
 
-/// What was hardly meant so.
+/// Returns a warning about what was probably not intended.
 fn doubt(rules: &Source, packet: &Packet, host: &Host, incoming: Option<&str>) -> Option<String> {
     let Packet { protocol, source, .. } = packet;
     match (*protocol, source.is_ipv4(), rules) {

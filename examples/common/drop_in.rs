@@ -1,5 +1,5 @@
-//! The command line of `istio-iptables`: its options from the library's table, and what is accepted
-//! besides so that whatever starts that program can start this one.
+//! The command line of `istio-iptables`: its options from the library's table, and further flags
+//! that callers of that program pass and that must be accepted.
 //!
 //! Sources:
 //! <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables> of
@@ -15,17 +15,17 @@ use nftmesh::mesh::istio::{OPTIONS, RawOptions, Takes};
 use super::run::{RUN_FLAGS, RunOptions};
 use super::{Switches, say};
 
-/// A flag of that program which changes nothing here.
+/// A flag of that program that has no effect here.
 struct Inert {
     name: &'static str,
     short: Option<char>,
     takes: Takes,
-    /// Why; nothing where nobody could be misled.
+    /// The reason, unless nobody could be misled.
     reason: Option<&'static str>,
 }
 
 const INERT: &[Inert] = &[
-    // The levels and origins of lines: few lines are said here, and each matters.
+    // Levels and origins of log lines: there are few lines here, and each matters.
     Inert::silent("log_caller", Takes::Value),
     Inert::silent("log_output_level", Takes::Value),
     Inert::silent("log_stacktrace_level", Takes::Value),
@@ -60,8 +60,8 @@ impl Inert {
     }
 }
 
-/// The flags of the library's table of options, those that say how to run, those without effect, the leading word, and the
-/// program's own switches.
+/// Returns the command: the flags of the library's table of options, those that control how to
+/// run, those without effect, the leading word, and the program's own switches.
 pub fn command(name: &'static str, about: &'static str, own: Switches) -> Command {
     let options = OPTIONS.iter().filter(|option| option.is_flag);
     let flags = options.map(|option| flag(option.name, option.short, option.takes).help(option.help));
@@ -95,7 +95,7 @@ fn flag(name: &'static str, short: Option<char>, takes: Takes) -> Arg {
     }
 }
 
-/// The options, with the flags that were given, which beat them.
+/// Applies the given flags, which override the options.
 pub fn with_flags(mut options: RawOptions, matches: &ArgMatches) -> nftmesh::Result<RawOptions> {
     for option in OPTIONS.iter().filter(|option| option.is_flag) {
         if let Some(value) = matches.get_one::<String>(option.name) {
@@ -105,7 +105,7 @@ pub fn with_flags(mut options: RawOptions, matches: &ArgMatches) -> nftmesh::Res
     Ok(options)
 }
 
-/// What was given and has no effect here.
+/// Returns what was given and has no effect here.
 pub fn without_effect(matches: &ArgMatches) -> impl Iterator<Item = String> {
     let given = |inert: &&Inert| matches.contains_id(inert.name);
     INERT
@@ -114,8 +114,8 @@ pub fn without_effect(matches: &ArgMatches) -> impl Iterator<Item = String> {
         .filter_map(|Inert { name, reason, .. }| Some(format!("--{name}: no effect, {}", (*reason)?)))
 }
 
-/// Whether the last `--log_as_json` says so. Asked before the other flags are read, so that a
-/// complaint about these has its form too.
+/// Returns the value of the last `--log_as_json`. It is read before the other flags, so that
+/// errors in these have the requested form too.
 pub fn wants_json(mut arguments: impl Iterator<Item = OsString>) -> bool {
     let mut wanted = false;
     arguments.try_for_each(|argument| {
@@ -129,15 +129,15 @@ pub fn wants_json(mut arguments: impl Iterator<Item = OsString>) -> bool {
     wanted
 }
 
-/// Whether nothing is to be captured at all. Istio makes no init container for such a pod; should
-/// it start one, nothing is its work.
+/// Returns whether nothing is to be captured at all. Istio adds no init container to such a pod;
+/// if it starts one, that has nothing to do.
 pub fn captures_nothing(options: &RawOptions) -> bool {
     options.given("istio-inbound-interception-mode").is_some_and(|(_, mode)| mode.trim() == "NONE")
 }
 
-/// The pod's network namespace, where it is not the current one.
+/// Returns the pod's network namespace, if it is not the current one.
 ///
-/// A plugin runs on the node, whose own traffic must never be captured by the rules of a pod.
+/// A plugin runs on the node, whose traffic the rules of a pod must never capture.
 pub fn namespace(run: &RunOptions) -> Result<Option<NetNs>, String> {
     let line = |error: nftmesh::Error| error.to_string();
     let Some(path) = &run.network_namespace else { return Ok(None) };
@@ -148,7 +148,7 @@ pub fn namespace(run: &RunOptions) -> Result<Option<NetNs>, String> {
     }
 }
 
-/// Everything that is said from here on has the form that these arguments ask for.
+/// Selects the form of all output that these arguments ask for.
 pub fn speak_as_asked() {
     if wants_json(std::env::args_os().skip(1)) {
         say::as_json();

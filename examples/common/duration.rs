@@ -1,8 +1,8 @@
-//! Durations as Go's `time.ParseDuration` reads them: <https://pkg.go.dev/time#ParseDuration>.
+//! Durations in the format of Go's `time.ParseDuration`: <https://pkg.go.dev/time#ParseDuration>.
 
 use std::time::Duration;
 
-/// `1m30s`, `500ms`; not negative.
+/// Parses `1m30s`, `500ms`; not negative.
 pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
@@ -33,7 +33,7 @@ pub fn duration(text: &str) -> Option<Duration> {
         }
         rest = after;
     }
-    // Go keeps nanoseconds in an i64.
+    // Go stores nanoseconds in an i64.
     i64::try_from(nanoseconds).ok()?;
     u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
 }

@@ -1,4 +1,4 @@
-//! What the examples share: the command line of `istio-iptables`, and where rules come from.
+//! Shared parts of the examples: the command line of `istio-iptables`, and the sources of rules.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of programs, of which each uses its part")]
 
 pub mod drop_in;
@@ -17,11 +17,11 @@ use nftmesh::mesh::istio::RawOptions;
 use nftmesh::pod::Changes;
 pub use say::complain;
 
-/// Names of switches of a program's own, and what they are for.
+/// Names and descriptions of a program's own switches.
 pub type Switches = &'static [(&'static str, &'static str)];
 
-/// What flags and environment say, and the switches of the program's own; `None` when that was to
-/// print the help, which is done.
+/// Returns the options from flags and environment, and the program's own switches; `None` after
+/// printing the help.
 pub fn options(
     name: &'static str,
     about: &'static str,
@@ -38,20 +38,20 @@ pub fn options(
     }
 }
 
-/// What is wrong, without the usage behind it.
+/// Returns the error without the usage after it.
 pub fn first_line(error: &clap::Error) -> String {
     if let (ErrorKind::ValueValidation, Some(why)) = (error.kind(), error.source()) {
         let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
         let (option, value, why) =
             (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue), why.to_string());
-        // Once is enough.
+        // The value is named only once.
         let says_it = why.contains(&format!("{value:?}"));
         return if says_it { format!("{option}: {why}") } else { format!("{option} {}: {why}", quoted(&value)) };
     }
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim);
     let mut line = lines.find(|line| !line.is_empty()).unwrap_or_default().trim_start_matches("error: ").to_owned();
-    // Of a list, clap puts the entries on lines of their own.
+    // clap puts the entries of a list on separate lines.
     if line.ends_with(':') {
         let entries: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
         line = format!("{line} {}", entries.join(", "));
@@ -59,7 +59,7 @@ pub fn first_line(error: &clap::Error) -> String {
     cut(&line)
 }
 
-/// So that no argument of thousands of letters hides what is said of it.
+/// Shortens a text, so that a long argument does not hide what is reported about it.
 fn cut(text: &str) -> String {
     match text.char_indices().nth(160) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -67,13 +67,13 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// A reader that has seen enough, such as `head`, is no error.
+/// Prints a text. A reader that has seen enough, such as `head`, is not an error.
 pub fn print(text: &str) -> io::Result<()> {
     write(text).map(drop)
 }
 
-/// Whether anybody reads on. Rules and comments of others are in these lines, so what does not
-/// print is escaped.
+/// Writes a text; returns whether it is still being read. The lines contain foreign rules and
+/// comments, so unprintable characters are escaped.
 pub fn write(text: &str) -> io::Result<bool> {
     let text: String = text.split_inclusive('\n').map(say::escaped).collect();
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -83,12 +83,12 @@ pub fn write(text: &str) -> io::Result<bool> {
     }
 }
 
-/// An address or network.
+/// Parses an address or network.
 pub fn network(text: &str) -> Result<IpNetwork, String> {
     text.parse().map_err(|_| format!("{text:?} is no address; give one such as 10.77.0.2, 10.77.0.2/24 or fd77::2/64"))
 }
 
-/// What was done, line by line.
+/// Returns what was done, line by line.
 pub fn report(changes: &Changes) -> String {
     let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed, .. } = changes;
     let gone =
@@ -101,7 +101,8 @@ pub fn report(changes: &Changes) -> String {
     gone.chain(made).chain(changed).chain(left).chain(added).chain(undone).collect()
 }
 
-/// A value in quotes and escaped; what is longer than a line is cut, and its length follows.
+/// Returns a value in quotes and escaped; one longer than a line is cut and followed by its
+/// length.
 pub fn quoted(value: &str) -> String {
     match value.char_indices().nth(80) {
         Some((end, _)) => format!("{:?}... ({} bytes)", &value[..end], value.len()),

@@ -1,20 +1,20 @@
-//! When `guard` answers a change. It knows nothing of a clock: whoever asks says what time it is.
+//! Decides when `guard` answers a change. It reads no clock: the caller passes the time.
 //!
-//! What is always true: where capture may be missing, an answer is due at most [`LONGEST_GAP`]
-//! after the change, whatever was before and whatever comes after.
+//! Where capture may be missing, an answer is always due at most [`LONGEST_GAP`] after the change,
+//! whatever came before or after.
 
 use std::time::{Duration, Instant};
 
-/// What a change may have done.
+/// The possible effect of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Harm {
-    /// Something more is there that no packet meets.
+    /// Something was added that no packet meets.
     Differs,
-    /// Packets may go past the proxy.
+    /// Packets may bypass the proxy.
     Missing,
 }
 
-/// How soon to answer.
+/// The delay of answers.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     due: Option<Due>,
@@ -24,7 +24,7 @@ pub(crate) struct Pace {
     took: Duration,
 }
 
-/// Something changed then, and is to be put back then.
+/// The time of a change, and the time when it is to be reverted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
     pub(crate) since: Instant,
@@ -32,30 +32,30 @@ pub(crate) struct Due {
 }
 
 impl Pace {
-    /// Something changed.
+    /// Records a change.
     pub(crate) fn changed(&mut self, now: Instant, harm: Harm) {
         let at = now + self.delay(now, harm);
         let due = self.due.get_or_insert(Due { since: now, at });
         due.at = due.at.min(at);
     }
 
-    /// When the next answer is due.
+    /// Returns when the next answer is due.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due.map(|due| due.at)
     }
 
-    /// The answer that is due now.
+    /// Takes the answer that is due now.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Due> {
         self.due.take_if(|due| now >= due.at)
     }
 
-    /// An answer was given.
+    /// Records an answer.
     pub(crate) fn answered(&mut self, begun: Instant, now: Instant) {
         (self.last, self.took) = (Some(now), now - begun);
         self.answers += 1;
     }
 
-    /// It was without success.
+    /// Records a failed answer.
     pub(crate) fn failed(&mut self, since: Instant, now: Instant) {
         self.due = Some(Due { since, at: now + LONGEST_GAP });
     }
@@ -65,7 +65,8 @@ impl Pace {
             (self.answers, self.took) = (0, Duration::ZERO);
         }
         match harm {
-            // Who undoes faster than it is done would have all of both processors.
+            // A program that reverts the answer faster than it is made would otherwise occupy two
+            // processors.
             Harm::Missing if self.last.is_some_and(|last| now.duration_since(last) < self.took) => {
                 self.took.min(LONGEST_GAP)
             }
@@ -78,12 +79,12 @@ impl Pace {
     }
 }
 
-/// Between a change and its answer while capture is missing, at most.
+/// The longest time between a change and its answer while capture is missing.
 pub(crate) const LONGEST_GAP: Duration = Duration::from_millis(50);
-/// Time for what belongs together to come together.
+/// The time in which related changes arrive.
 pub(crate) const TOGETHER: Duration = Duration::from_millis(2);
-/// So many answers are given soon before each waits twice as long as the one before.
+/// This many answers are immediate; after that each waits twice as long as the one before.
 pub(crate) const FREE_ANSWERS: u32 = 8;
 pub(crate) const LONGEST: Duration = Duration::from_secs(4);
-/// After so long without any answer, whoever insisted has gone.
+/// After this time without any answer, the conflict is over.
 pub(crate) const PEACE: Duration = Duration::from_secs(10);

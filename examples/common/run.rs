@@ -1,5 +1,5 @@
-//! How `istio-init` runs, as opposed to what it installs: the flags of `istio-iptables` that no
-//! rule depends on.
+//! How `istio-init` runs, as opposed to what it installs: the flags of `istio-iptables` that do
+//! not affect rules.
 
 use std::env;
 use std::ffi::OsString;
@@ -24,16 +24,16 @@ pub struct RunOptions {
     pub cni_mode: bool,
     /// Check afterwards that capture works; `None` if not asked for.
     pub validation: Option<Validation>,
-    /// What was given and has no effect, each in a line.
+    /// Warnings about what was given without effect, one line each.
     pub warnings: Vec<String>,
 }
 
 /// What to do with the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunMode {
-    /// Make the installed rules those of the configuration.
+    /// Install the rules of the configuration.
     Apply,
-    /// Remove what was installed, install nothing (`--cleanup-only`).
+    /// Remove what was installed and install nothing (`--cleanup-only`).
     Cleanup,
     /// Leave the rules as they are (`--skip-rule-apply`).
     Skip,
@@ -48,7 +48,7 @@ pub struct Validation {
     pub timeout: Duration,
 }
 
-/// A flag, and the variable that sets it where the flag is not given.
+/// A flag, and the variable that sets it if the flag is not given.
 #[derive(Clone, Copy, Debug)]
 pub struct RunFlag {
     pub name: &'static str,
@@ -59,7 +59,7 @@ pub struct RunFlag {
     pub help: &'static str,
 }
 
-/// Every flag of this kind.
+/// All flags of this kind.
 pub const RUN_FLAGS: &[&RunFlag] = &[
     &DRY_RUN,
     &SKIP_RULE_APPLY,
@@ -115,13 +115,13 @@ impl RunOptions {
     ///
     /// # Errors
     ///
-    /// A value is not acceptable, or two flags exclude each other; one line that names the flag or
-    /// the variable.
+    /// A value is not acceptable, or two flags exclude each other; the message is one line and
+    /// names the flag or the variable.
     pub fn resolve(matches: &ArgMatches) -> Result<Self, String> {
         RunOptions::with_environment(matches, |name| env::var_os(name))
     }
 
-    /// The same with another environment.
+    /// Reads the flags, and this environment.
     pub fn with_environment(matches: &ArgMatches, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
         let given = |flag: &RunFlag| Given::of(flag, matches, &variable);
         let is_on = |flag: &RunFlag| given(flag)?.read(boolean);
@@ -137,7 +137,7 @@ impl RunOptions {
         let probe_port = given(&IPTABLES_PROBE_PORT)?.read(port)?;
         let timeout = given(&PROBE_TIMEOUT)?.read(timeout)?;
         let validation = is_on(&RUN_VALIDATION)?.then_some(Validation { probe_port, timeout });
-        // Accepted and without effect, but a value that is no boolean is wrong all the same.
+        // Accepted without effect, but a value that is not a boolean is still an error.
         is_on(&RECONCILE)?;
         is_on(&FORCE_APPLY)?;
         let mut warnings = Vec::new();
@@ -153,7 +153,7 @@ impl RunOptions {
         let network_namespace = given(&NETWORK_NAMESPACE)?.read(path)?;
         let cni_mode = is_on(&CNI_MODE)?;
         if cni_mode && network_namespace.is_none() {
-            // A program that runs on the node for a pod would change the node.
+            // Without one, the program would change the node.
             let name = given(&CNI_MODE)?.name;
             let remedy = "give the path of the pod's (--network-namespace)";
             return Err(format!("{name}: no network namespace is given; {remedy}"));
@@ -162,7 +162,7 @@ impl RunOptions {
     }
 }
 
-/// What was given, and by what name.
+/// The given value, and the name that gave it.
 struct Given {
     name: String,
     value: String,
@@ -192,7 +192,7 @@ impl Given {
     }
 }
 
-/// As Go's `strconv.ParseBool` reads it: <https://pkg.go.dev/strconv#ParseBool>.
+/// Parses a boolean as Go's `strconv.ParseBool`: <https://pkg.go.dev/strconv#ParseBool>.
 fn boolean(text: &str) -> Result<bool, &'static str> {
     match text.trim() {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),

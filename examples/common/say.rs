@@ -1,7 +1,6 @@
-//! What a program says, line by line: as text, or as JSON objects when it was started with
-//! `--log_as_json`.
+//! The output of a program, line by line: as text, or as JSON objects with `--log_as_json`.
 //!
-//! Names, paths and comments of others are in these lines, so what does not print is escaped in
+//! The lines contain foreign names, paths and comments, so unprintable characters are escaped in
 //! both forms. JSON has the fields of Istio's logs: `level`, `time`, `scope` (the program) and
 //! `msg`.
 
@@ -12,7 +11,7 @@ use std::time::SystemTime;
 
 use nftmesh::Escaped;
 
-/// How bad it is.
+/// The severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     Error,
@@ -20,27 +19,28 @@ pub enum Level {
     Warn,
 }
 
-/// From now on, everything that this program says is JSON.
+/// Prints everything as JSON from now on.
 pub fn as_json() {
     JSON.store(true, Ordering::Relaxed);
 }
 
-/// Says why the program ends, in one line on standard error.
+/// Reports why the program ends, in one line on standard error.
 pub fn complain(program: &str, what: impl Display) {
     on_standard_error(program, Level::Error, what);
 }
 
-/// Says what is not as one might think, in one line on standard error.
+/// Reports a warning, in one line on standard error.
 pub fn warn(program: &str, what: impl Display) {
     on_standard_error(program, Level::Warn, what);
 }
 
-/// Says line by line, on standard output, what was done or would be; whether anybody reads on.
+/// Prints on standard output, line by line, what was done or would be; returns whether it is still
+/// being read.
 pub fn tell(program: &str, text: &str) -> io::Result<bool> {
     super::write(&lines(program, Level::Info, text))
 }
 
-/// The same lines on standard error, where they say what is wrong.
+/// Prints lines on standard error that report what is wrong.
 pub fn complain_of(program: &str, text: &str) {
     drop(io::stderr().lock().write_all(lines(program, Level::Error, text).as_bytes()));
 }
@@ -51,7 +51,7 @@ fn on_standard_error(program: &str, level: Level, what: impl Display) {
         true => object(program, level, &what),
         false => format!("{program}: {}\n", Escaped::new(&what)),
     };
-    // There is nobody to tell that standard error cannot be written.
+    // A failure to write to standard error cannot be reported.
     drop(io::stderr().lock().write_all(line.as_bytes()));
 }
 
@@ -73,7 +73,7 @@ fn object(program: &str, level: Level, line: &str) -> String {
     format!("{object}\n")
 }
 
-/// Escaped, but for the tabs that nft's text has, and the end of the line.
+/// Escapes everything except the tabs of nft's text and the end of the line.
 pub fn escaped(line: &str) -> String {
     let kept = |part: &str| match part.chars().next_back() {
         Some(end @ ('\t' | '\n')) => format!("{}{end}", Escaped::new(part.strip_suffix(end).unwrap_or(part))),

@@ -1,5 +1,5 @@
-//! Where rules come from: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `istio:ENV=VALUE...
-//! FLAGS...`; and the host that they run on.
+//! Sources of rules: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `istio:ENV=VALUE... FLAGS...`;
+//! and the host on which they run.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -18,42 +18,42 @@ use nftmesh::sim::{Host, Rules};
 
 use super::run::RUN_FLAGS;
 
-/// One argument that says where rules come from.
+/// An argument that selects a source of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// What istio-init would install for these words.
+    /// The rules that istio-init would install with these arguments.
     Istio(String),
-    /// This network namespace.
+    /// The current network namespace.
     Live,
-    /// Another one.
+    /// Another network namespace.
     NetNs(PathBuf),
-    /// What iptables-save and ip6tables-save printed.
+    /// The output of iptables-save and ip6tables-save.
     Save(PathBuf, Option<PathBuf>),
 }
 
-/// What stands for the pod where the rules do not come from a kernel.
-/// Of `live` and `netns:` the host is read, so these count for nothing there.
+/// The pod, where the rules do not come from a kernel. With `live` and `netns:` the host is read,
+/// and these options are ignored.
 #[derive(Args, Clone, Debug)]
 pub struct Pod {
-    /// Of istio: and save:, addresses of the pod's eth0, separated by commas, with or without the
-    /// length of their prefix
+    /// For istio: and save:, addresses of the pod's eth0, separated by commas, with or without a
+    /// prefix length
     #[arg(long, value_name = "LIST", default_value = "10.77.0.2", value_delimiter = ',', value_parser = super::network)]
     pub addresses: Vec<IpNetwork>,
-    /// Of istio:, the pod's resolv.conf; without it the pod has no nameserver
+    /// For istio:, the pod's resolv.conf; without it the pod has no nameserver
     #[arg(long, value_name = "FILE")]
     pub resolv_conf: Option<PathBuf>,
 }
 
-/// Rules, and the host that they run on.
+/// Rules, and the host on which they run.
 #[derive(Debug)]
 pub struct Loaded {
     pub rules: Rules,
     pub host: Host,
-    /// What is not as one might think, each in a line.
+    /// Warnings, one line each.
     pub warnings: Vec<String>,
 }
 
-/// One line, with the remedy.
+/// An error in one line, with the remedy.
 pub type Complaint = String;
 
 impl FromStr for Source {
@@ -135,7 +135,7 @@ fn read(namespace: &NetNs) -> Result<(Rules, Host, Vec<String>), Complaint> {
     Ok((rules, namespace.host().map_err(line)?, Vec::new()))
 }
 
-/// The rules and what the kernel says of their order, of one moment.
+/// Reads the rules and their order in the kernel at one moment.
 fn rules(kernel: &mut Kernel) -> nftmesh::Result<Rules> {
     loop {
         let (snapshot, hooks) = (kernel.snapshot()?, kernel.hooks()?);
@@ -146,7 +146,7 @@ fn rules(kernel: &mut Kernel) -> nftmesh::Result<Rules> {
     }
 }
 
-/// What is not known becomes an opaque statement: a walk that comes there says so.
+/// Imports a file. Unknown matches and targets become opaque statements, which a walk reports.
 fn imported(path: &Path, family: IpFamily) -> Result<Imported, Complaint> {
     let program = match family {
         IpFamily::Ipv4 => "iptables-save",
@@ -156,7 +156,7 @@ fn imported(path: &Path, family: IpFamily) -> Result<Imported, Complaint> {
     iptables_save(&text, family, Unknown::KeepOpaque).map_err(|cause| format!("{}: {cause}", Escaped::new(path)))
 }
 
-/// The text of a file that should be `what`; `-` is standard input.
+/// Reads a file that should contain `what`; `-` is standard input.
 fn file(path: &Path, what: &str) -> Result<String, Complaint> {
     let text = if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
     text.map_err(|cause| match cause.kind() {
@@ -165,8 +165,8 @@ fn file(path: &Path, what: &str) -> Result<String, Complaint> {
     })
 }
 
-/// The configuration that these words make in the pod; the environment of this program counts for
-/// nothing.
+/// Returns the configuration that these words give in the pod, independent of this program's
+/// environment.
 fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
     let words = split(words)?;
     let is_variable = |word: &&String| !word.starts_with('-') && word.contains('=');
@@ -195,7 +195,7 @@ fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
     IstioConfig::resolve(&options, &host).map_err(line)
 }
 
-/// Words as a shell splits them: at white space, but not within quotes or behind a backslash.
+/// Splits words as a shell does: at white space, but not within quotes or after a backslash.
 fn split(text: &str) -> Result<Vec<String>, Complaint> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut rest = text.chars();

@@ -1,4 +1,4 @@
-//! The connections that are made, where each has to land, and the table of where it did.
+//! The connections, where each must arrive, and the table of where it did.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
@@ -13,7 +13,7 @@ use crate::namespaces::Family;
 use crate::servers::{APP, Capture, PATIENCE, REMOTE, Way, ask_udp};
 use crate::users::{Users, Who};
 
-/// Who connects to what, and what has to come of it.
+/// A connection, and its expected result.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) who: Who,
@@ -22,11 +22,11 @@ pub(crate) struct Connection {
     expected: Landing,
 }
 
-/// Where a connection landed.
+/// Where a connection arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Landing {
     captured: Option<Capture>,
-    /// Who answered, and whom that saw as its client.
+    /// Which server answered, and the client that it saw.
     answer: Result<(String, String), String>,
 }
 
@@ -35,7 +35,8 @@ who    uid:gid    connects to        captured by  original destination  answered
 ------ ---------  -----------------  -----------  --------------------  -----------  --------------";
 
 impl Connection {
-    /// Those of this round, without what cannot be told from the proxy's.
+    /// Returns the connections of this round, except those that cannot be distinguished from the
+    /// proxy's.
     pub(crate) fn all(round: &Round) -> Vec<Connection> {
         let all = round.net.families().flat_map(|family| match round.mode {
             Interception::Tproxy => tproxy(family),
@@ -44,7 +45,7 @@ impl Connection {
         all.filter(|connection| round.users == Users::All || connection.who != Who::App).collect()
     }
 
-    /// Its line of the table.
+    /// Returns its line of the table.
     pub(crate) fn row(&self, round: &Round, landing: &Landing) -> String {
         let id = match self.who {
             Who::Remote => String::new(),
@@ -64,7 +65,7 @@ impl Connection {
         format!("{:<6} {id:<9}  {to:<17}  {captured:<11}  {original:<20}  {answer}", self.who)
     }
 
-    /// What should have been, unless it was.
+    /// Returns the expected line, if the connection arrived elsewhere.
     pub(crate) fn complaint(&self, round: &Round, landing: &Landing) -> Option<String> {
         (landing != &self.expected).then(|| format!("  WRONG, and should be\n{}", self.row(round, &self.expected)))
     }
@@ -87,7 +88,7 @@ impl Connection {
         }
     }
 
-    /// The client's own address, and the reply.
+    /// Makes the connection; returns the client's own address, and the reply.
     fn ask(&self) -> io::Result<(SocketAddr, String)> {
         let any = if self.to.is_ipv4() { SocketAddr::from(([0; 4], 0)) } else { SocketAddr::from(([0; 16], 0)) };
         if self.way == Way::Udp {
@@ -96,7 +97,8 @@ impl Connection {
             return Ok((socket.local_addr()?, reply));
         }
         let socket = Socket::new(Domain::for_address(self.to), Type::STREAM, None)?;
-        // Without this, clients of different servers may share a port, and the proxy's notes go by it.
+        // Otherwise clients of different servers may share a port, and the proxy records clients
+        // by port.
         socket.bind(&any.into())?;
         socket.connect_timeout(&self.to.into(), PATIENCE)?;
         let mut stream = TcpStream::from(socket);
@@ -109,8 +111,7 @@ impl Connection {
     }
 }
 
-/// Both directions are captured, loopback and what the proxy itself sends are not, nor is its
-/// health check.
+/// Both directions are captured, but not loopback, the proxy's own traffic and its health check.
 fn redirect(family: Family) -> Vec<Connection> {
     use Who::{App, Proxy, Remote};
     let Family { any: _, gateway, loopback, passthrough, pod } = family;
@@ -128,7 +129,7 @@ fn redirect(family: Family) -> Vec<Connection> {
     ]
 }
 
-/// What is otherwise: the app sees its real clients.
+/// The differences with TPROXY: the app sees its real clients.
 fn tproxy(family: Family) -> Vec<Connection> {
     use Who::{App, Proxy, Remote};
     let Family { any: _, gateway, loopback: _, passthrough: _, pod } = family;
@@ -152,7 +153,7 @@ fn dns(who: Who, nameserver: IpAddr, (by, sees): (&str, IpAddr)) -> Connection {
     Connection { who, way: Way::Udp, to: (nameserver, ports::DNS).into(), expected }
 }
 
-/// Makes them at the same moment: what times out costs the time of one.
+/// Makes all connections at the same time, so that all timeouts together take as long as one.
 pub(crate) fn make(connections: &[Connection], round: &Round) -> Vec<Landing> {
     thread::scope(|scope| {
         let made: Vec<_> = connections.iter().map(|connection| scope.spawn(|| connection.make(round))).collect();

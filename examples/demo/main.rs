@@ -1,5 +1,5 @@
-//! A sidecar at work: a pod and its gateway in network namespaces of their own, real connections
-//! through the rules, and who took them.
+//! Shows a sidecar at work: a pod and its gateway in separate network namespaces, real connections
+//! through the rules, and where they arrived.
 //!
 //! ```text
 //! pod                                                     gateway
@@ -7,10 +7,10 @@
 //!   proxy  uid 1337   :15001 :15006 :15021 :15053           nameserver  :53
 //!   eth0   10.77.0.2  fd77::2  =========== veth ===========  eth0        10.77.0.1  fd77::1
 //! ```
-//! Nothing on the machine changes and nothing is left behind: the namespaces end with this program.
-//! It needs no root, but without root there may be one user only, and then what the application
-//! does cannot be told from what its proxy does. `ip` (iproute2) makes the link and `unshare`
-//! (util-linux) the namespaces; the sidecar needs neither.
+//! Nothing on the machine changes and nothing is left behind: the namespaces end with this
+//! program. It needs no root, but without root there may be only one user, and then the
+//! application's traffic cannot be distinguished from the proxy's. `ip` (iproute2) creates the
+//! link and `unshare` (util-linux) the namespaces; the sidecar needs neither.
 
 mod connections;
 mod namespaces;
@@ -43,10 +43,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// What ends the demo with a message.
+/// A result whose error ends the demo with a message.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Whether every connection landed where it should.
+/// Returns whether every connection arrived where it should.
 fn demo(out: &mut impl Write) -> Outcome<bool> {
     namespaces::enter()?;
     let users = Users::find();
@@ -72,7 +72,7 @@ fn demo(out: &mut impl Write) -> Outcome<bool> {
     Ok(astray == 0)
 }
 
-/// A pod and its gateway, who lives in them, and what the proxy takes.
+/// A pod and its gateway, their users, and what the proxy captured.
 pub(crate) struct Round {
     pub(crate) net: Net,
     pub(crate) users: Users,
@@ -81,8 +81,8 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// Makes the sidecar's rules what is installed in the pod, and says how long that took: then
-    /// once more, live, the rules alone.
+    /// Installs the sidecar's rules in the pod, and prints how long that took; then installs the
+    /// rules alone once more, live.
     fn install(&self, out: &mut impl Write) -> Outcome<Ruleset> {
         let title = if self.mode == Interception::Tproxy { TPROXY } else { REDIRECT };
         writeln!(out, "{title}\n\n$ istio-init{}", self.command_line())?;
@@ -102,8 +102,8 @@ impl Round {
         Ok(rules)
     }
 
-    /// Starts everybody, makes the connections, and prints what became of them; returns how many
-    /// landed elsewhere.
+    /// Starts all servers, makes the connections, and prints the results; returns how many arrived
+    /// elsewhere.
     fn connect(&self, connections: &[Connection], out: &mut impl Write) -> Outcome<usize> {
         servers::start(self)?;
         writeln!(out, "{HEADER}")?;
@@ -118,8 +118,8 @@ impl Round {
         Ok(astray)
     }
 
-    /// As `istio-init` would have it, except that the nameservers are the pod's and not this
-    /// machine's.
+    /// Returns the configuration that `istio-init` would use, except that the nameservers are the
+    /// pod's and not this machine's.
     fn config(&self, pod: &mut Pod) -> nftmesh::Result<IstioConfig> {
         let nameservers = parse_resolv_conf("nameserver 10.77.0.1\nnameserver fd77::1\n");
         let host = PodFacts { addresses: pod.addresses()?, nameservers, ..PodFacts::default() };
@@ -130,7 +130,8 @@ impl Round {
         IstioConfig::resolve(&options, &host)
     }
 
-    /// What the injector of a mesh passes, and DNS. The group is the proxy's user if not given.
+    /// Returns the flags that the injector of a mesh passes, plus DNS. The group defaults to the
+    /// proxy's user.
     fn flags(&self) -> Vec<(&'static str, &'static str)> {
         let (mode, user, group) = match (self.mode == Interception::Tproxy, self.users) {
             (false, Users::All) => ("REDIRECT", "1337", None),

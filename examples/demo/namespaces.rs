@@ -13,11 +13,11 @@ use nftmesh::mesh::istio::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6};
 
 use crate::Outcome;
 
-/// The two ends; neither is the namespace that this program was started in.
+/// The two ends; neither is the namespace in which this program was started.
 pub(crate) struct Net {
     pub(crate) pod: NetNs,
     pub(crate) gateway: NetNs,
-    /// Whether this kernel has IPv6 at all.
+    /// Whether this kernel has IPv6.
     pub(crate) ipv6: bool,
 }
 
@@ -27,13 +27,13 @@ pub(crate) struct Family {
     pub(crate) any: IpAddr,
     pub(crate) gateway: IpAddr,
     pub(crate) loopback: IpAddr,
-    /// Where the proxy speaks from when it passes inbound connections on.
+    /// The proxy's source address when it passes inbound connections on.
     pub(crate) passthrough: IpAddr,
     pub(crate) pod: IpAddr,
 }
 
-/// Goes on only where network namespaces can be made: right here, or else by starting over in a
-/// user namespace, as root of that.
+/// Returns only where network namespaces can be created: directly, or after restarting in a user
+/// namespace, as its root.
 pub(crate) fn enter() -> Outcome<()> {
     if can_unshare(&["--net"]) {
         return Ok(());
@@ -63,7 +63,7 @@ impl Net {
         let (pod, gateway) = (fresh()?, fresh()?);
         let ipv6 = pod.run(|| sysctl("ipv6/conf/default/disable_ipv6"))?.is_ok_and(|disabled| disabled == "0");
         let net = Net { pod, gateway, ipv6 };
-        // The peer's namespace is passed as standard input: no name, no pid.
+        // The peer's namespace is passed as standard input, without a name or pid.
         let peer = Stdio::from(net.gateway.as_fd().try_clone_to_owned()?);
         ip(&net.pod, "link add eth0 type veth peer name eth0 netns /proc/self/fd/0", peer)?;
         for (namespace, host) in [(&net.pod, 2), (&net.gateway, 1)] {
@@ -82,7 +82,7 @@ impl Net {
         Ok(net)
     }
 
-    /// IPv4, and IPv6 where the kernel has it.
+    /// Returns IPv4, and IPv6 where the kernel has it.
     pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
         let v4 = Family {
             any: Ipv4Addr::UNSPECIFIED.into(),
@@ -102,23 +102,23 @@ impl Net {
     }
 }
 
-/// A setting of this thread's network namespace.
+/// Returns a setting of this thread's network namespace.
 fn sysctl(name: &str) -> io::Result<String> {
     fs::read_to_string(format!("/proc/sys/net/{name}")).map(|value| value.trim().to_owned())
 }
 
-/// A new network namespace, which lives as long as the value and the sockets in it.
+/// Returns a new network namespace, which exists as long as the value and the sockets in it.
 fn fresh() -> Outcome<NetNs> {
     let mut cat =
         Command::new("unshare").args(["--net", "cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     echo(&mut cat.stdin, &mut cat.stdout)?;
     let namespace = NetNs::from_pid(cat.id())?;
-    drop(cat.stdin.take()); // the end of its input is the end of cat
+    drop(cat.stdin.take()); // closing its input ends cat
     cat.wait()?;
     Ok(namespace)
 }
 
-/// Returns once the program at the other end is there.
+/// Waits until the program at the other end has started.
 fn echo(to: &mut Option<impl Write>, from: &mut Option<impl Read>) -> io::Result<()> {
     let (Some(to), Some(from)) = (to, from) else { return Err(io::ErrorKind::BrokenPipe.into()) };
     to.write_all(b"\n")?;
@@ -128,7 +128,7 @@ fn echo(to: &mut Option<impl Write>, from: &mut Option<impl Read>) -> io::Result
 fn ip(namespace: &NetNs, words: &str, stdin: Stdio) -> Outcome<()> {
     let path = env::var("PATH").unwrap_or_default();
     let mut ip = Command::new("ip");
-    // A user's PATH on Debian has no sbin.
+    // A user's PATH on Debian lacks sbin.
     ip.args(words.split(' ')).env("PATH", format!("{path}:/usr/sbin:/sbin")).stdin(stdin);
     let output = namespace.run(|| ip.output())?.map_err(|error| format!("ip (package iproute2): {error}"))?;
     if output.status.success() {

@@ -1,7 +1,7 @@
-//! Everybody who listens: the app, the remote and its nameserver, and the proxy, which passes on
-//! what it takes.
+//! The servers: the app, the remote and its nameserver, and the proxy, which passes on what it
+//! captures.
 //!
-//! App and remote answer a line with their name and the address that they see as their client's.
+//! App and remote answer a line with their name and the address of their client.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write};
@@ -19,7 +19,7 @@ use crate::namespaces::{Family, Net};
 use crate::users::Who;
 use crate::{Outcome, Round};
 
-/// What the proxy took, by the protocol and the client's address and port.
+/// What the proxy captured, by the protocol and the client's address and port.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Captures(Arc<Mutex<HashMap<(Way, SocketAddr), Capture>>>);
 
@@ -29,12 +29,12 @@ pub(crate) enum Way {
     Udp,
 }
 
-/// One connection that the proxy took.
+/// One connection that the proxy captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capture {
-    /// The port of the proxy that it came to.
+    /// The port of the proxy that it arrived at.
     pub(crate) port: u16,
-    /// Where it was going; nobody can ask that of a UDP socket.
+    /// Its original destination; a UDP socket cannot report it.
     pub(crate) original: Option<SocketAddr>,
 }
 
@@ -49,10 +49,10 @@ impl Captures {
     }
 }
 
-/// Starts everybody; they end with the program.
+/// Starts all servers; they end with the program.
 pub(crate) fn start(round: &Round) -> Outcome<()> {
     let Round { net, users, mode, captures } = round;
-    // An IPv6 listener takes IPv4 connections too.
+    // An IPv6 listener accepts IPv4 connections too.
     let any = if net.ipv6 { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
     net.pod.run(|| {
         users.id(Who::App, *mode).assume()?;
@@ -99,14 +99,14 @@ fn start_proxy(net: &Net, any: IpAddr, mode: Interception, captures: &Captures) 
     Ok(())
 }
 
-/// Where the application wanted to go, there the proxy goes, as itself.
+/// Connects to the application's destination, as the proxy.
 fn outbound(client: TcpStream, captures: &Captures) -> io::Result<()> {
     let wanted = captured(&client, ports::OUTBOUND, captures)?;
     join(client, TcpStream::connect_timeout(&wanted, PATIENCE)?)
 }
 
-/// To the application, from 127.0.0.6 or ::6, which the rules know. Where the client's address was
-/// kept (TPROXY), the application is to see it too.
+/// Connects to the application, from 127.0.0.6 or ::6, which the rules recognise. Where the
+/// client's address was kept (TPROXY), the application must see it too.
 fn inbound(client: TcpStream, captures: &Captures) -> io::Result<()> {
     let wanted = captured(&client, ports::INBOUND, captures)?;
     let upstream = Socket::new(Domain::for_address(wanted), Type::STREAM, None)?;
@@ -125,14 +125,14 @@ fn inbound(client: TcpStream, captures: &Captures) -> io::Result<()> {
     join(client, upstream.into())
 }
 
-/// Writes down that a connection was captured, and returns where it was going.
+/// Records that a connection was captured, and returns its destination.
 fn captured(client: &TcpStream, port: u16, captures: &Captures) -> io::Result<SocketAddr> {
     let wanted = original_destination(client).map_err(io::Error::other)?;
     captures.put(Way::Tcp, client.peer_addr()?, Capture { port, original: Some(wanted) });
     Ok(wanted)
 }
 
-/// Copies both ways until both have ended.
+/// Copies in both directions until both have ended.
 fn join(client: TcpStream, upstream: TcpStream) -> io::Result<()> {
     let (from_client, to_upstream) = (client.try_clone()?, upstream.try_clone()?);
     let way_there = thread::spawn(move || copy(from_client, to_upstream));
@@ -145,7 +145,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream) -> io::Result<()> {
     to.shutdown(Shutdown::Write)
 }
 
-/// Each client on a thread of its own; what goes wrong there, the client sees.
+/// Handles each client on a separate thread; the client sees any failure.
 fn serve(listener: TcpListener, handle: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) {
     let handle = Arc::new(handle);
     thread::spawn(move || {
@@ -156,7 +156,7 @@ fn serve(listener: TcpListener, handle: impl Fn(TcpStream) -> io::Result<()> + S
     });
 }
 
-/// Answers each datagram; one that fails stays without an answer.
+/// Answers each datagram, except those that fail.
 fn serve_udp(socket: &UdpSocket, handle: impl Fn(&[u8], SocketAddr) -> io::Result<String>) {
     let mut buffer = [0; 512];
     while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
@@ -175,7 +175,7 @@ fn line(name: &str, port: u16, peer: SocketAddr) -> String {
     format!("{name}:{port} {}\n", peer.ip().to_canonical())
 }
 
-/// Asks once and waits for the answer of exactly this address.
+/// Sends one query and waits for the answer of this address.
 pub(crate) fn ask_udp(socket: &UdpSocket, to: SocketAddr, query: &[u8]) -> io::Result<String> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.connect(to)?;

@@ -1,5 +1,5 @@
-//! Whose connections they are: on Linux a user is the property of a thread, so one program can be
-//! app, proxy and remote at once.
+//! The users of connections: on Linux a user is a property of a thread, so one program can be app,
+//! proxy and remote at once.
 
 use std::{fmt, io, thread};
 
@@ -10,7 +10,7 @@ use rustix::thread::{
     set_thread_res_uid,
 };
 
-/// On whose behalf a socket is opened.
+/// The party that opens a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     App,
@@ -18,11 +18,11 @@ pub(crate) enum Who {
     Remote,
 }
 
-/// Which users there are.
+/// The users that are available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Users {
     All,
-    /// Everybody is root of a user namespace.
+    /// Everything runs as root of a user namespace.
     One,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Id {
 }
 
 impl Users {
-    /// Tries, on threads that end with it.
+    /// Tries to become each user, on short-lived threads.
     pub(crate) fn find() -> Users {
         let can_be = |who| {
             let id = Users::All.id(who, Interception::Redirect);
@@ -44,8 +44,9 @@ impl Users {
         if can_be(Who::App) && can_be(Who::Proxy) { Users::All } else { Users::One }
     }
 
-    /// With TPROXY, Istio runs its proxy as uid 0 and is content with its group: rules that know it
-    /// by its user would take what it says in a client's name for a call of its own.
+    /// Returns the user. With TPROXY, Istio runs its proxy as uid 0 and identifies it by its
+    /// group: rules that identified it by its user would take its connections in a client's name
+    /// for calls of its own.
     pub(crate) fn id(self, who: Who, mode: Interception) -> Id {
         let transparent = mode == Interception::Tproxy;
         let capabilities = CapabilitySet::empty();
@@ -59,7 +60,7 @@ impl Users {
 }
 
 impl Id {
-    /// Makes this thread, and those that it starts, run as this user. There is no way back.
+    /// Makes this thread, and those it starts, run as this user, permanently.
     pub(crate) fn assume(self) -> io::Result<()> {
         let Id { uid, gid, capabilities } = self;
         if (uid, gid) == (0, 0) {

@@ -12,11 +12,10 @@
 //! After that no rule uses the old name, and the same procedure leads to the wanted rule set.
 //!
 //! ```text
-//! held           rules look at @a, which holds the old contents
-//! first          @a.next with the new contents, where no rule looks at it
-//! rules alone    rules look at @a.next; @a goes, and comes anew with the new contents, where no
-//!                rule looks at it
-//! wanted         rules look at @a; @a.next goes
+//! held          rules use @a with the old contents
+//! first         @a.next with the new contents is added; no rule uses it
+//! rules alone   rules use @a.next; @a is deleted and added with the new contents; no rule uses it
+//! wanted        rules use @a; @a.next is deleted
 //! ```
 //! Each step depends only on the held and the wanted state: a process killed in between leaves one
 //! of these states, and the next run continues from there.

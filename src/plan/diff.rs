@@ -1,12 +1,14 @@
-//! Computes the fewest operations that turn the held state into the wanted one.
+//! Computes the operations that turn the held state into the wanted one.
 //!
 //! Unchanged objects keep their handles and counters. The order of operations is one that the
 //! kernel accepts:
 //!
 //! ```text
-//! tables that go                      of a table that stays:
-//! tables that come anew               1 rules that go, chains that go emptied    3 chains, policies, sets, elements that come
-//!                                     2 elements, sets, chains that go           4 rules that come, in their places
+//! tables to delete            in a table that stays:
+//! tables to replace             1 delete rules, empty chains to delete
+//!                               2 delete elements, sets, chains
+//!                               3 add chains, policies, sets, elements
+//!                               4 add rules in their positions
 //! ```
 //!
 //! Nothing is deleted while a rule still uses it, no interval is added before one that it overlaps

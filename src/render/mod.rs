@@ -6,11 +6,12 @@
 //! and prints as in an `inet` table.
 //!
 //! ```text
-//! mod       InFamily: a value and the family of its table
-//! table     rule sets, tables, chains, with or without handles     script      the same on one line, as commands
-//! set       sets, elements and their line breaks                   rule        rules, and what nft leaves out of them
-//! order     of the elements of a set                               listing     the parts of what nft lists
-//! statement targets                                                matches     comparisons         value   constants
+//! mod        InFamily: a value and the family of its table
+//! listing    the parts of nft's listing           script      objects on one line, as commands
+//! matches    comparisons                          set         sets, elements, line breaks
+//! order      the order of the elements of a set   statement   actions of a rule
+//! rule       rules, and what nft omits            table       rule sets, tables, chains
+//!                                                 value       constants
 //! ```
 //!
 //! [`listing`] prints what nft lists even where nft could not read it back. `Display` of a rule

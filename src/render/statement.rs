@@ -96,8 +96,8 @@ fn mark<'a>(value: &'a MarkValue, transport: Option<Protocol>, style: Style<'a>)
     Text(move |f: &mut fmt::Formatter<'_>| match value {
         MarkValue::Constant(mark) => Value::Mark(*mark).fmt(f),
         MarkValue::From { from, mask, xor } => {
-            // A flipped bit that the mask has cleared is a set bit: nft writes it with `|` and keeps it in the
-            // mask.
+            // A flipped bit that the mask has cleared is a set bit: nft writes it with `|` and
+            // keeps it in the mask.
             let (set, flipped) = (xor & !mask, xor & mask);
             let kept = mask | set;
             write!(f, "{from}")?;

@@ -131,12 +131,12 @@ impl TableState {
         raised.ruleset.tables.push(table);
     }
 
-    /// What validation would refuse, were the table sent in words.
+    /// Returns what validation rejects in the table as statements.
     pub(crate) fn refused(&self) -> Vec<Fault> {
         crate::validate::refused(&self.words(&mut Vec::new()))
     }
 
-    /// The table in words, even where they say what cannot be.
+    /// Returns the table as statements, even where validation rejects these.
     fn words(&self, without: &mut Vec<Unnamed>) -> Table {
         let TableState { id, handle: _, flags, owner: _, uses: _, userdata, sets, chains, objects, opaque } = self;
         let mut unnamed = |kind: &str, name: &Name, reason: String| {

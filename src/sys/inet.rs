@@ -91,7 +91,7 @@ fn listen(fd: BorrowedFd<'_>) -> io::Result<()> {
 fn local_address(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     let mut bytes = [0u8; IPV6_LENGTH];
     let mut length = IPV6_LENGTH as libc::socklen_t;
-    // SAFETY: `bytes` is writable for the `length` announced, and the kernel writes no more than that.
+    // SAFETY: `bytes` is writable for the `length` announced, and the kernel writes no more.
     let code = unsafe { libc::getsockname(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), &raw mut length) };
     super::check(code)?;
     decode(bytes)

@@ -26,8 +26,8 @@ pub(crate) use header::Header;
 /// `setsockopt` of an `int`.
 fn set_option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the pointer is to a live c_int and `length` is its size; `fd` is open for as long as it
-    // is borrowed.
+    // SAFETY: the pointer is to a live c_int and `length` is its size; `fd` is open for as long as
+    // it is borrowed.
     let code = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), length) };
     check(code).map(drop)
 }
@@ -41,8 +41,8 @@ fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Resu
 fn option_bytes<const N: usize>(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<[u8; N]> {
     let mut value = [0u8; N];
     let mut length = N as libc::socklen_t;
-    // SAFETY: `value` is writable for the `length` bytes announced, and the kernel writes no more than
-    // that.
+    // SAFETY: `value` is writable for the `length` bytes announced, and the kernel writes no more
+    // than that.
     let code = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut length) };
     check(code).map(|_| value)
 }

@@ -24,8 +24,8 @@ impl Scratch {
     /// Returns the message that was written last.
     fn message_of(&self, length: usize) -> &[u8] {
         let words = self.words.get(..length.div_ceil(WORD)).unwrap_or_default();
-        // SAFETY: the pointer and length are those of a live slice, whose every byte is initialised; u8 has
-        // no alignment.
+        // SAFETY: the pointer and length are those of a live slice, whose every byte is
+        // initialised; u8 has no alignment.
         unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len() * WORD) }
     }
 
@@ -40,8 +40,8 @@ impl Scratch {
         // SAFETY: `space` has at least HEADERS zeroed bytes, 4-byte aligned.
         let message = unsafe { c::nftnl_nlmsg_build_hdr(space, kind, u16::from(family), flags, sequence) };
         build(message);
-        // SAFETY: `message` is the start of `words`, and C keeps nlmsg_len within what the objects' bounds
-        // allow.
+        // SAFETY: `message` is the start of `words`, and C keeps nlmsg_len within what the
+        // objects' bounds allow.
         let length = unsafe { (*message).nlmsg_len } as usize;
         // C has already written by now, and continuing with a corrupt heap would be worse.
         assert!(length <= room, "a bound was too small: {length} > {room}");
@@ -85,7 +85,7 @@ macro_rules! setters {
             $(
                 /// Sets the attribute, which must be of this width.
                 pub(crate) fn $method(&mut self, attribute: u32, value: $value) {
-                    // SAFETY: `raw` is live; the number is passed by value and the attribute has its width.
+                    // SAFETY: `raw` is live; the number is passed by value, with its width.
                     unsafe { c::$set(self.raw.as_ptr(), attribute as u16, value) };
                     self.bound += ATTRIBUTE + size_of::<u64>();
                 }
@@ -112,7 +112,8 @@ macro_rules! setters {
                 }
                 self.bound += 2 * ATTRIBUTE + bytes.len().next_multiple_of(WORD);
                 let length = bytes.len() as u32;
-                // SAFETY: `raw` is live, the pointer and length are of one slice, and C copies no more than its field holds.
+                // SAFETY: `raw` is live, the pointer and length are of one slice, and C copies no
+                // more than its field holds.
                 check(unsafe { c::$set(self.raw.as_ptr(), attribute as u16, bytes.as_ptr().cast(), length) })
             }
         }
@@ -167,8 +168,8 @@ impl Element {
         }
         self.bound += 2 * ATTRIBUTE + bytes.len().next_multiple_of(WORD);
         let length = bytes.len() as u32;
-        // SAFETY: `raw` is live, the pointer and length are of one slice, and no longer than the field it
-        // is copied to.
+        // SAFETY: `raw` is live, the pointer and length are of one slice, and no longer than the
+        // field it is copied to.
         check(unsafe { c::nftnl_set_elem_set(self.raw.as_ptr(), attribute as u16, bytes.as_ptr().cast(), length) })
     }
 
@@ -279,7 +280,7 @@ impl Scratch {
         if rule.bound > NEST {
             return Err(too_long(rule.bound, NEST));
         }
-        // SAFETY: `message` has room for the bound of the rule and its expressions, and the rule is live.
+        // SAFETY: `message` has room for the bound of the rule and its expressions; the rule is live.
         Ok(self.message(header, rule.bound + 4 * ATTRIBUTE, |message| unsafe {
             c::nftnl_rule_nlmsg_build_payload(message, rule.raw.as_ptr());
         }))
@@ -308,9 +309,9 @@ impl Scratch {
         let mut count = 0;
         let mut outcome = Ok(());
         let room = NEST.min(most.saturating_mul(ELEMENT));
-        // SAFETY (of the calls below): `message` has room for the set's names and one nest of at most
-        // `room` bytes, which is ended before the next element could pass it; both objects are
-        // live.
+        // SAFETY (of the calls below): `message` has room for the set's names and one nest of at
+        // most `room` bytes, which is ended before the next element could pass it; both objects
+        // are live.
         let message = self.message(header, set.bound + ATTRIBUTE + room, |message| {
             // SAFETY: see above; a set without elements writes its names only.
             unsafe { c::nftnl_set_elems_nlmsg_build_payload(message, set.raw.as_ptr()) };

@@ -126,7 +126,7 @@ impl NetlinkSocket {
     /// Receives like [`recv`](Self::recv), with one system call, a datagram known to be no longer
     /// than those of a dump; `EMSGSIZE` for anything longer, which is lost.
     pub(crate) fn recv_fitting<'b>(&self, buffer: &'b mut Vec<u8>, wait: Wait) -> io::Result<Option<&'b [u8]>> {
-        // The kernel fills a dump's datagrams up to the largest buffer it has seen, but not beyond this.
+        // The kernel fills a dump's datagrams up to the largest buffer it has seen, at most this.
         if buffer.len() < DUMP_DATAGRAM {
             buffer.resize(DUMP_DATAGRAM, 0);
         }

@@ -4,7 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OptionSpec {
-    /// The long flag without dashes, or the variable if there is no flag; unique in [`OPTIONS`](super::OPTIONS).
+    /// The long flag without dashes, or the variable if there is no flag; unique in
+    /// [`OPTIONS`](super::OPTIONS).
     pub name: &'static str,
     /// Whether there is a flag.
     pub is_flag: bool,

@@ -2,11 +2,11 @@
 //! that the configuration needs.
 //!
 //! ```text
-//! hook        raw -301            mangle -151                        nat -101
-//! prerouting  answers of DNS      invalid: dropped                   REDIRECT: inbound to 15006
-//!             servers: zone 1     TPROXY: inbound to 15006           -k: outbound to 15001
-//! output      queries and         TPROXY: marks of self calls and    self calls to 15006, DNS to 15053,
-//!             answers: zones      of answers to captured clients     outbound to 15001
+//! hook        raw -301          mangle -151                      nat -101
+//! prerouting  answers of DNS    invalid: dropped                 REDIRECT: inbound to 15006
+//!             servers: zone 1   TPROXY: inbound to 15006         -k: outbound to 15001
+//! output      queries and       TPROXY: marks of self calls and  self calls to 15006, DNS to
+//!             answers: zones    of answers to captured clients   15053, outbound to 15001
 //! ```
 //! Where the reference has one rule for each entry of a list, one rule with a set is used here; a
 //! packet meets the same decision as with the reference's iptables backend. There a negated owner
@@ -26,7 +26,7 @@
 //! table of family ip neither sees IPv6 packets nor enables their tracking.
 //!
 //! Sources: <https://github.com/istio/istio/blob/c15acc40a282ea55d2b59a90074f8ef580eaf2a5/tools/istio-iptables/pkg/capture/run.go>,
-//! and beside it `pkg/nftables`.
+//! and `pkg/nftables` next to it.
 
 mod mangle;
 mod nat;

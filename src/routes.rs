@@ -81,7 +81,7 @@ impl RoutePlan {
     }
 }
 
-/// The equivalent `ip` commands, one a line.
+/// Prints the equivalent `ip` commands, one per line.
 impl fmt::Display for RoutePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.entries().iter().try_for_each(|entry| writeln!(f, "{entry}"))

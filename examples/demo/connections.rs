@@ -111,7 +111,8 @@ impl Connection {
     }
 }
 
-/// Both directions are captured, but not loopback, the proxy's own traffic and its health check.
+/// Returns the connections with REDIRECT: both directions are captured, but not loopback, the
+/// proxy's own traffic and its health check.
 fn redirect(family: Family) -> Vec<Connection> {
     use Who::{App, Proxy, Remote};
     let Family { any: _, gateway, loopback, passthrough, pod } = family;
@@ -129,7 +130,7 @@ fn redirect(family: Family) -> Vec<Connection> {
     ]
 }
 
-/// The differences with TPROXY: the app sees its real clients.
+/// Returns the connections with TPROXY that differ: the app sees its real clients.
 fn tproxy(family: Family) -> Vec<Connection> {
     use Who::{App, Proxy, Remote};
     let Family { any: _, gateway, loopback: _, passthrough: _, pod } = family;

@@ -48,7 +48,7 @@ impl Opt {
         Opt { values: 2, ..Opt::flag(name) }
     }
 
-    /// Can be negated.
+    /// Allows negation.
     pub(super) const fn or_not(self) -> Opt {
         Opt { negatable: Negatable::Yes, ..self }
     }
@@ -102,7 +102,7 @@ pub(super) enum Role {
 }
 
 impl Role {
-    /// The kernel's name of the expression, also used in messages.
+    /// Returns the kernel's name of the expression, which messages use too.
     pub(super) fn name(self) -> &'static str {
         match self {
             Role::Match => "match",

@@ -52,7 +52,7 @@ impl Open {
         }
     }
 
-    /// `-N`.
+    /// Runs `-N`.
     pub(super) fn make(&mut self, chain: &Word<'_>) -> Result<(), Fault> {
         let piece = chain.piece();
         if let Some(fault) = name_fault(piece.text) {
@@ -65,7 +65,7 @@ impl Open {
         Ok(())
     }
 
-    /// `-P`.
+    /// Runs `-P`.
     pub(super) fn policy(
         &mut self,
         chain: &Word<'_>,
@@ -94,12 +94,12 @@ impl Open {
         Ok(counters.map(counted))
     }
 
-    /// `-F` without a chain.
+    /// Runs `-F` without a chain.
     pub(super) fn flush(&mut self) {
         self.chains.iter_mut().for_each(|chain| chain.rules.clear());
     }
 
-    /// `-F`.
+    /// Runs `-F` for one chain.
     pub(super) fn flush_chain(&mut self, chain: &Word<'_>) -> Result<(), Fault> {
         let index = self.chain(chain)?;
         self.chains.get_mut(index).into_iter().for_each(|chain| chain.rules.clear());

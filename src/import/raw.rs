@@ -6,7 +6,7 @@ use crate::model::{Opaque, Statement};
 use super::extension::Role;
 use crate::xt::{Extension, write_options};
 
-/// `-f`: the second and further fragments, or everything else when `not`.
+/// Returns `-f`: the second and further fragments, or everything else when `not`.
 pub(super) fn fragment(not: bool) -> Statement {
     let op = if not { CmpOp::Eq } else { CmpOp::Ne };
     let reg = Register::FIRST;
@@ -17,7 +17,8 @@ pub(super) fn fragment(not: bool) -> Statement {
     ])
 }
 
-/// An ICMP or ICMPv6 message of this type and code; a check of the protocol must precede it.
+/// Returns a match of an ICMP or ICMPv6 message of this type and code; a check of the protocol
+/// must precede it.
 pub(super) fn icmp(not: bool, kind: u8, code: u8) -> Statement {
     let op = if not { CmpOp::Ne } else { CmpOp::Eq };
     program(vec![

@@ -23,7 +23,7 @@ pub(super) struct Piece<'t> {
 }
 
 impl Word<'_> {
-    /// The whole word.
+    /// Returns the whole word.
     pub(super) fn piece(&self) -> Piece<'_> {
         Piece { text: &self.text, at: self.at }
     }

@@ -38,7 +38,7 @@ impl<T: Told> Listener<T> {
         Ok(Listener { socket, buffer: Vec::new(), queue: VecDeque::new() })
     }
 
-    /// See [`Watch::receive_buffer`](super::Watch::receive_buffer).
+    /// Sets the receive buffer; see [`Watch::receive_buffer`](super::Watch::receive_buffer).
     pub(super) fn receive_buffer(&mut self, bytes: usize) -> Result<usize> {
         self.socket.set_receive_buffer(bytes).map_err(failed::<T>)
     }
@@ -94,7 +94,7 @@ fn queue_all<T: Told>(datagram: &[u8], decode: &impl Fn(&Message<'_>) -> Option<
     }
 }
 
-/// `EMSGSIZE`: longer than any datagram that current kernels make.
+/// Returns whether messages were lost; `EMSGSIZE` means one longer than current kernels make.
 fn lost(cause: &io::Error) -> bool {
     matches!(cause.raw_os_error(), Some(libc::ENOBUFS | libc::EMSGSIZE))
 }

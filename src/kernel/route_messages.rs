@@ -29,7 +29,7 @@ pub(crate) enum Author {
     Us,
 }
 
-/// The request that adds an entry, with our number.
+/// Returns the request that adds an entry, with our number.
 pub(crate) fn add(entry: RouteEntry) -> RouteNetlinkMessage {
     match entry {
         RouteEntry::Passthrough6 => RouteNetlinkMessage::NewAddress(passthrough6()),
@@ -38,7 +38,8 @@ pub(crate) fn add(entry: RouteEntry) -> RouteNetlinkMessage {
     }
 }
 
-/// The request that removes an entry; for rules and routes the kernel compares our number too.
+/// Returns the request that removes an entry; for rules and routes the kernel compares our number
+/// too.
 pub(crate) fn remove(entry: RouteEntry) -> RouteNetlinkMessage {
     match entry {
         RouteEntry::Passthrough6 => RouteNetlinkMessage::DelAddress(passthrough6()),
@@ -47,14 +48,14 @@ pub(crate) fn remove(entry: RouteEntry) -> RouteNetlinkMessage {
     }
 }
 
-/// The request that dumps the rules of a family.
+/// Returns the request that dumps the rules of a family.
 pub(crate) fn rules(family: IpFamily) -> RouteNetlinkMessage {
     let mut message = RuleMessage::default();
     message.header.family = address_family(family);
     RouteNetlinkMessage::GetRule(message)
 }
 
-/// The request that dumps the local routes of a family, in all tables.
+/// Returns the request that dumps the local routes of a family, in all tables.
 pub(crate) fn routes(family: IpFamily) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = address_family(family);
@@ -62,7 +63,7 @@ pub(crate) fn routes(family: IpFamily) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetRoute(message)
 }
 
-/// The request for the state of `lo`.
+/// Returns the request for the state of `lo`.
 pub(crate) fn loopback() -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = LOOPBACK;
@@ -74,7 +75,7 @@ pub(crate) fn is_up(object: &[u8]) -> Result<bool, Failure> {
     LinkHeader::parse(object).map(|header| header.flags.contains(LinkFlags::Up)).map_err(malformed)
 }
 
-/// The request that dumps all addresses.
+/// Returns the request that dumps all addresses.
 pub(crate) fn addresses() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetAddress(AddressMessage::default())
 }

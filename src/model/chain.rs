@@ -29,7 +29,7 @@ pub enum ChainKind {
     /// One rule to which it is bound, by its jump or goto: `jump { ... }` in nft(8). The kernel
     /// assigns its name, which differs in every kernel.
     Bound,
-    /// The kernel, at a hook that has no name here: of another family, or of a device.
+    /// The kernel, at a hook that is not modelled: of another family, or of a device.
     Opaque(Opaque),
     /// Jumps and gotos of other chains.
     Regular,

@@ -36,7 +36,7 @@ pub enum Statement {
     },
     /// Excludes the packet from connection tracking; must run before it, at priority raw.
     Notrack,
-    /// Something read from a kernel that has no name here.
+    /// A part read from a kernel that this crate does not know.
     Opaque(Opaque),
     /// Passes the packet to a program.
     Queue(Queue),

@@ -258,7 +258,7 @@ fn range(a: &mut AttributeWriter<'_>, range: RegisterRange, min: u16, max: u16) 
     }
 }
 
-/// `NF_*` and `NFT_*` verdicts, include/uapi/linux/netfilter.h and nf_tables.h.
+/// Returns `NF_*` and `NFT_*` verdicts, include/uapi/linux/netfilter.h and nf_tables.h.
 pub(super) fn verdict_number(verdict: &Verdict) -> u32 {
     let code: i32 = match verdict {
         Verdict::Accept => 1,
@@ -271,7 +271,7 @@ pub(super) fn verdict_number(verdict: &Verdict) -> u32 {
     u32::from_ne_bytes(code.to_ne_bytes())
 }
 
-/// `enum nft_nat_types`.
+/// Returns `enum nft_nat_types`.
 pub(super) fn nat_type(kind: NatKind) -> u32 {
     match kind {
         NatKind::Dnat => 1,
@@ -279,7 +279,7 @@ pub(super) fn nat_type(kind: NatKind) -> u32 {
     }
 }
 
-/// `NFPROTO_*`.
+/// Returns `NFPROTO_*`.
 pub(super) fn family(family: IpFamily) -> u32 {
     match family {
         IpFamily::Ipv4 => 2,

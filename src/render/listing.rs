@@ -43,7 +43,7 @@ pub(crate) fn comment(text: &str) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| write!(f, "comment {}", quoted(text)))
 }
 
-/// Returns a part that has no name here, in a form that nft refuses.
+/// Returns a placeholder for a part that this crate does not know; nft refuses it.
 pub(crate) fn unknown(what: impl Display) -> impl Display {
     super::unknown(what)
 }

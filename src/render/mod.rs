@@ -104,8 +104,8 @@ fn joined<T: Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item 
     Ok(())
 }
 
-/// Returns a placeholder for a part that has no name here. No statement, element or block of nft
-/// begins so, and nft refuses the text.
+/// Returns a placeholder for a part that this crate does not know. No statement, element or block
+/// of nft begins so, and nft refuses the text.
 fn unknown(what: impl Display) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| write!(f, "<unknown {what}>"))
 }

@@ -362,7 +362,8 @@ impl Display for Reject {
     }
 }
 
-/// The names of nft for RFC 792, RFC 1122 section 3.2.2.1 and RFC 1812 section 5.2.7.1.
+/// Returns nft's name for a code of RFC 792, RFC 1122 section 3.2.2.1 and RFC 1812 section
+/// 5.2.7.1.
 fn icmp_code(code: u8) -> Option<&'static str> {
     Some(match code {
         0 => "net-unreachable",
@@ -377,7 +378,7 @@ fn icmp_code(code: u8) -> Option<&'static str> {
     })
 }
 
-/// The names of nft for RFC 4443, section 3.1.
+/// Returns nft's name for a code of RFC 4443, section 3.1.
 fn icmpv6_code(code: u8) -> Option<&'static str> {
     Some(match code {
         0 => "no-route",
@@ -390,7 +391,7 @@ fn icmpv6_code(code: u8) -> Option<&'static str> {
     })
 }
 
-/// The names of nft for `NFT_REJECT_ICMPX_*`, include/uapi/linux/netfilter/nf_tables.h.
+/// Returns nft's name for `NFT_REJECT_ICMPX_*`, include/uapi/linux/netfilter/nf_tables.h.
 fn icmpx_code(code: u8) -> Option<&'static str> {
     Some(match code {
         0 => "no-route",

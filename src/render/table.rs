@@ -111,7 +111,7 @@ fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<
     f.write_str("\t}\n")
 }
 
-/// Returns the hook of a chain, or text that nft(8) refuses where it has no name here.
+/// Returns the hook of a chain, or text that nft(8) refuses where this crate does not know it.
 pub(super) fn hooked(family: Family, kind: &ChainKind) -> Option<String> {
     match kind {
         ChainKind::Base(base) => Some(InFamily { family, value: base }.to_string()),

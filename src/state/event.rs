@@ -70,7 +70,7 @@ pub enum Event {
         /// The object as the kernel reported it.
         object: OpaqueState,
     },
-    /// A message without a meaning here, as it came.
+    /// A message that this crate does not know, as it came.
     Opaque(OpaqueMessage),
     /// Events were lost because they were not read fast enough: resynchronise with a snapshot.
     /// Everything before the loss was delivered, except that its last commit may be incomplete;

@@ -1,10 +1,10 @@
 //! Prints a snapshot as nft(8) 1.0.6 lists it: `nft list ruleset`, and with handles `nft -a list
 //! ruleset`.
 //!
-//! The text is identical to nft's byte for byte, except for what has no name here: an xtables
-//! extension prints as `xt match "owner"`, where an nft built with xtables support prints its
-//! meaning, and any other expression, element, set or object as `<unknown fib>` in its place. nft
-//! refuses either, so a listing is loaded again in full or not at all.
+//! The text is identical to nft's byte for byte, except for what this crate does not know: an
+//! xtables extension prints as `xt match "owner"`, where an nft built with xtables support prints
+//! its meaning, and any other expression, element, set or object as `<unknown fib>` in its place.
+//! nft refuses either, so a listing is loaded again in full or not at all.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -266,7 +266,7 @@ struct Within<'a> {
     blocks: Blocks,
 }
 
-/// Describes the part of a set that has no name here.
+/// Describes the part of a set that this crate does not know.
 fn nameless(reason: &Unraisable) -> String {
     match reason {
         Unraisable::Type { set: _, part, number } => format!("type {number} of its {part}"),
@@ -281,7 +281,7 @@ enum Carried {
     State,
 }
 
-/// `type filter hook ingress device "lo" priority filter; policy accept;`.
+/// Returns `type filter hook ingress device "lo" priority filter; policy accept;`.
 fn hooked(family: Family, state: &HookState) -> String {
     let HookState { chain_type, hook, priority: number, policy, devices, opaque } = state;
     let names: &[&str] = match family {

@@ -336,7 +336,7 @@ impl Sets for [SetState] {
     }
 }
 
-/// Returns the kind of a chain, or `None` when its hook has no name here.
+/// Returns the kind of a chain, or `None` when its hook is not modelled.
 pub(crate) fn chain_kind(family: Family, chain: &ChainState) -> Option<ChainKind> {
     let Some(HookState { chain_type, hook, priority, policy, devices, opaque: _ }) = &chain.hook else {
         return Some(ChainKind::Regular);

@@ -34,7 +34,7 @@ use crate::model::{
 pub enum TraceEvent {
     /// A step of a packet.
     Message(TraceMessage),
-    /// A message without a meaning here, as it came.
+    /// A message that this crate does not know, as it came.
     Opaque(OpaqueMessage),
     /// Messages were lost because they were not read fast enough: some steps of current packets
     /// are missing.

@@ -23,7 +23,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 pub(crate) use header::Header;
 
-/// `setsockopt` of an `int`.
+/// Sets an option that is an `int`.
 fn set_option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = size_of_val(&value) as libc::socklen_t;
     // SAFETY: the pointer is to a live c_int and `length` is its size; `fd` is open for as long as
@@ -32,7 +32,7 @@ fn set_option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, value: 
     check(code).map(drop)
 }
 
-/// `getsockopt` of an `int`.
+/// Returns an option that is an `int`.
 fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
     option_bytes::<{ size_of::<libc::c_int>() }>(fd, level, name).map(libc::c_int::from_ne_bytes)
 }

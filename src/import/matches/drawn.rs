@@ -12,7 +12,7 @@ use super::super::{address, raw};
 use crate::model::IpFamily;
 use crate::xt::Blob;
 
-/// `struct xt_statistic_info`, include/uapi/linux/netfilter/xt_statistic.h, v6.12.
+/// Encodes `struct xt_statistic_info`, include/uapi/linux/netfilter/xt_statistic.h, v6.12.
 pub(super) fn statistic(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let mode = instance.required("--mode")?.piece();
     let needed = |name: &str| {
@@ -58,8 +58,8 @@ fn chances(given: &Given<'_>) -> Result<u32, Fault> {
     Ok((probability * f64::from(1_u32 << 31)).round() as u32)
 }
 
-/// `struct xt_recent_mtinfo_v1`, include/uapi/linux/netfilter/xt_recent.h, and recent_mt_check,
-/// net/netfilter/xt_recent.c, v6.12.
+/// Encodes `struct xt_recent_mtinfo_v1`, include/uapi/linux/netfilter/xt_recent.h; see
+/// recent_mt_check, net/netfilter/xt_recent.c, v6.12.
 pub(super) fn recent(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let what = [("--rcheck", CHECK), ("--set", SET), ("--update", UPDATE), ("--remove", REMOVE)];
     let given: Vec<_> = what.iter().filter_map(|(name, bit)| Some((instance.get(name)?, *bit))).collect();

@@ -53,8 +53,8 @@ pub(super) fn read(instance: &Instance<'_>, making: &mut Making) -> Result<(), F
 
 type Ids = (bool, RangeInclusive<u32>);
 
-/// `struct xt_owner_match_info`, include/uapi/linux/netfilter/xt_owner.h: four ids and two bytes of
-/// flags, in host order, padded to 8.
+/// Encodes `struct xt_owner_match_info`, include/uapi/linux/netfilter/xt_owner.h: four ids and two
+/// bytes of flags, in host order, padded to 8.
 fn blob(user: Option<&Ids>, group: Option<&Ids>, socket: Option<bool>, supplementary: bool) -> crate::model::Statement {
     let mut info = Vec::with_capacity(SIZE);
     let (mut asked, mut inverted) = (0_u8, 0_u8);

@@ -23,7 +23,7 @@ pub(super) fn comment(instance: &Instance<'_>, making: &mut Making) -> Result<()
     Ok(())
 }
 
-/// addrtype_mt_v1, net/netfilter/xt_addrtype.c.
+/// Reads addrtype: addrtype_mt_v1, net/netfilter/xt_addrtype.c.
 pub(super) fn addrtype(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let interface = match (instance.get("--limit-iface-in"), instance.get("--limit-iface-out")) {
         (Some(_), Some(given)) => {
@@ -160,7 +160,8 @@ pub(super) fn cgroup(instance: &Instance<'_>, making: &mut Making) -> Result<(),
     Ok(())
 }
 
-/// xt_socket.c: without `--nowildcard` a socket that listens on every address does not count.
+/// Reads socket: without `--nowildcard`, a socket that listens on every address does not count
+/// (xt_socket.c).
 pub(super) fn socket(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     if let Some(given) = instance.get("--restore-skmark") {
         return Err(instance.unknown(given.at, "it would set the mark on its way; write -j MARK instead"));

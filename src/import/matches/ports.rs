@@ -143,7 +143,7 @@ fn list(ranges: Vec<RangeInclusive<u16>>) -> Operand {
     }
 }
 
-/// icmp_match, net/netfilter/xt_tcpudp.c: type 255 is every type, whatever the code.
+/// Reads icmp: type 255 is every type, with any code (icmp_match, net/netfilter/xt_tcpudp.c).
 pub(super) fn icmp(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     protocol_of(instance, making, Protocol::ICMP)?;
     let given = instance.required("--icmp-type")?;

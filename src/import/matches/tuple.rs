@@ -91,7 +91,7 @@ fn masked(piece: Piece<'_>, family: IpFamily, instance: &Instance<'_>) -> Result
     Err(instance.unknown(text.at, what))
 }
 
-/// `XT_CONNTRACK_STATE_*`.
+/// Returns the bits `XT_CONNTRACK_STATE_*`.
 fn state_bits((states, status): (CtState, CtStatus)) -> u16 {
     let states = [
         (states.contains(CtState::INVALID), 1),

@@ -10,7 +10,7 @@ use super::super::words::Piece;
 use crate::model::{IfName, Protocol};
 use crate::xt::Blob;
 
-/// `struct xt_rpfilter_info`, include/uapi/linux/netfilter/xt_rpfilter.h, v6.12.
+/// Encodes `struct xt_rpfilter_info`, include/uapi/linux/netfilter/xt_rpfilter.h, v6.12.
 pub(super) fn rpfilter(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let flags = [("--loose", 1), ("--validmark", 2), ("--accept-local", 4), ("--invert", 8)];
     let flags = flags.iter().filter(|(name, _)| instance.has(name)).fold(0, |all, (_, bit)| all | bit);
@@ -18,7 +18,7 @@ pub(super) fn rpfilter(instance: &Instance<'_>, making: &mut Making) -> Result<(
     Ok(())
 }
 
-/// `struct xt_tcpmss_match_info`, include/uapi/linux/netfilter/xt_tcpmss.h.
+/// Encodes `struct xt_tcpmss_match_info`, include/uapi/linux/netfilter/xt_tcpmss.h.
 pub(super) fn tcpmss(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let given = instance.required("--mss")?;
     making.needs_protocol(given.piece(), "match tcpmss", &[Protocol::TCP])?;
@@ -29,7 +29,7 @@ pub(super) fn tcpmss(instance: &Instance<'_>, making: &mut Making) -> Result<(),
     Ok(())
 }
 
-/// `struct xt_physdev_info`, include/uapi/linux/netfilter/xt_physdev.h.
+/// Encodes `struct xt_physdev_info`, include/uapi/linux/netfilter/xt_physdev.h.
 pub(super) fn physdev(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let options = ["--physdev-in", "--physdev-out", "--physdev-is-bridged", "--physdev-is-in", "--physdev-is-out"];
     if instance.given.is_empty() {

@@ -77,7 +77,7 @@ pub(super) fn nflog(instance: &Instance<'_>, making: &mut Making) -> Result<(), 
 /// `char prefix[64]`, include/uapi/linux/netfilter/xt_NFLOG.h.
 const LONGEST_TO_GROUP: usize = 63;
 
-/// Since v4.12 the record is the same for every type.
+/// Reads AUDIT; since v4.12 the record is the same for every type.
 pub(super) fn audit(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     let piece = instance.required("--type")?.piece();
     if !matches!(piece.text, "accept" | "drop" | "reject") {

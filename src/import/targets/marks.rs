@@ -123,8 +123,8 @@ pub(super) fn notrack(instance: &Instance<'_>, making: &mut Making) -> Result<()
     Ok(())
 }
 
-/// tproxy_tg4, net/netfilter/xt_TPROXY.c: with a listener the mark is set and the packet accepted,
-/// without one it is dropped.
+/// Reads TPROXY: with a listener the mark is set and the packet accepted, without one it is
+/// dropped (tproxy_tg4, net/netfilter/xt_TPROXY.c).
 pub(super) fn tproxy(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     making.needs_table(instance.at, "TPROXY", Classic::Mangle)?;
     let given = instance.required("--on-port")?;

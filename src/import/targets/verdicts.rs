@@ -24,7 +24,7 @@ pub(super) fn r#return(_: &Instance<'_>, making: &mut Making) -> Result<(), Faul
     Ok(())
 }
 
-/// TCPMSS: `struct xt_tcpmss_info`, include/uapi/linux/netfilter/xt_TCPMSS.h.
+/// Encodes TCPMSS: `struct xt_tcpmss_info`, include/uapi/linux/netfilter/xt_TCPMSS.h.
 pub(super) fn segment(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     /// The largest size that iptables(8) takes, and `XT_TCPMSS_CLAMP_PMTU`.
     const MOST: u32 = 65_515;

@@ -12,7 +12,8 @@ use super::parse::{self, Parsed};
 /// Address ranges of both families. Host bits are masked away, a range inside another is removed,
 /// and IPv4 comes first.
 ///
-/// Reads and prints a comma list in CIDR notation, [RFC 4632 section 3.1](https://www.rfc-editor.org/rfc/rfc4632#section-3.1).
+/// Reads and prints a comma-separated list in CIDR notation, [RFC 4632 section
+/// 3.1](https://www.rfc-editor.org/rfc/rfc4632#section-3.1).
 ///
 /// ```
 /// use nftmesh::mesh::istio::Cidrs;

@@ -10,7 +10,7 @@ use super::options::RawOptions;
 use super::{file, parse};
 use crate::Result;
 
-/// The facts of a pod that decide defaults: addresses, nameservers, users and groups.
+/// The facts of a pod that determine defaults: addresses, nameservers, users and groups.
 ///
 /// ```
 /// use nftmesh::mesh::istio::{PodFacts, parse_passwd};

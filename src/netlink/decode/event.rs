@@ -101,7 +101,7 @@ fn changed(added: bool, (place, object): (InTable<'_>, OpaqueState)) -> Option<E
     Some(if added { Event::ObjectAdded { table, object } } else { Event::ObjectDeleted { table, object } })
 }
 
-/// `enum nft_gen_attributes`; the last two since Linux 4.13.
+/// Decodes `enum nft_gen_attributes`; the last two since Linux 4.13.
 fn commit(port: u32, attributes: Attributes<'_>) -> Result<Option<Commit>, Malformed> {
     let (mut generation, mut pid, mut command) = (None, 0, String::new());
     for attribute in attributes {

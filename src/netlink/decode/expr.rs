@@ -149,7 +149,8 @@ fn reader(name: &str) -> Option<Reader> {
     })
 }
 
-/// [`BitwiseCode`] cannot represent a shift, an operation on two registers or another destination.
+/// Decodes a mask and xor; [`BitwiseCode`] cannot represent a shift, an operation on two registers
+/// or another destination.
 fn bitwise(p: &mut Parts<'_>) -> Option<Expr> {
     let (reg, dreg, len) = (p.register(NFTA_BITWISE_SREG)?, p.register(NFTA_BITWISE_DREG)?, p.be32(NFTA_BITWISE_LEN)?);
     let (mask, xor) = (p.value(NFTA_BITWISE_MASK)?, p.value(NFTA_BITWISE_XOR)?);
@@ -159,7 +160,7 @@ fn bitwise(p: &mut Parts<'_>) -> Option<Expr> {
     fits.then_some(Expr::Bitwise(BitwiseCode { reg, mask, xor }))
 }
 
-/// Only the conversion of one number, in place, to network order.
+/// Decodes only the conversion of one number, in place, to network order.
 fn byteorder(p: &mut Parts<'_>) -> Option<Expr> {
     let (reg, dreg, op) =
         (p.register(NFTA_BYTEORDER_SREG)?, p.register(NFTA_BYTEORDER_DREG)?, p.be32(NFTA_BYTEORDER_OP)?);
@@ -190,7 +191,8 @@ fn log(p: &mut Parts<'_>) -> Option<Expr> {
     }))
 }
 
-/// Every set has a name here; anonymous sets are inserted when everything is read.
+/// Decodes a lookup. Every set has a name here; anonymous sets are inserted when everything is
+/// read.
 fn lookup(p: &mut Parts<'_>) -> Option<Expr> {
     let set = LookupSet::Named(Name::from(p.text(NFTA_LOOKUP_SET)?));
     let (sreg, dreg) = (p.register(NFTA_LOOKUP_SREG)?, p.optional(NFTA_LOOKUP_DREG, Parts::register)?);

@@ -50,12 +50,12 @@ pub(crate) struct InTable<'a> {
 }
 
 impl<'a> InTable<'a> {
-    /// `None` when the name is not terminated.
+    /// Returns `None` when the name is not terminated.
     fn of(family: u8, attribute: &Attribute<'a>) -> Option<Self> {
         attribute.value.strip_suffix(&[0]).map(|table| InTable { family, table })
     }
 
-    /// `None` when family or name is unknown here.
+    /// Returns `None` when family or name is unknown here.
     fn id(&self) -> Option<TableId> {
         let name = std::str::from_utf8(self.table).ok()?;
         Some(TableId { family: Family::from_number(self.family)?, name: Name::from(name) })
@@ -108,7 +108,7 @@ fn name(attribute: &Attribute<'_>) -> Option<Name> {
     attribute.text().map(Name::from)
 }
 
-/// `enum nft_table_attributes`.
+/// Decodes `enum nft_table_attributes`.
 fn table(family: u8, attributes: Attributes<'_>) -> Result<Option<TableState>, Malformed> {
     let mut named = None;
     let (mut handle, mut flags, mut owner, mut uses) = (0, 0, None, 0);
@@ -131,7 +131,7 @@ fn table(family: u8, attributes: Attributes<'_>) -> Result<Option<TableState>, M
     Ok(id.map(|id| TableState { id, handle, flags, owner, uses, userdata, sets, chains, objects, opaque }))
 }
 
-/// `enum nft_chain_attributes`.
+/// Decodes `enum nft_chain_attributes`.
 fn chain<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(InTable<'a>, ChainState)>, Malformed> {
     let (mut place, mut named) = (None, None);
     let (mut handle, mut flags, mut uses, mut counters) = (0, 0, 0, None);
@@ -163,7 +163,7 @@ fn chain<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(InTable<'
     Ok(Some((place, ChainState { name, handle, hook, flags, uses, unlisted, counters, userdata, rules, opaque })))
 }
 
-/// `enum nft_hook_attributes`.
+/// Decodes `enum nft_hook_attributes`.
 fn hook(attribute: &Attribute<'_>) -> Result<HookState, Malformed> {
     let (chain_type, policy) = (String::new(), 0);
     let mut state = HookState { chain_type, hook: 0, priority: 0, policy, devices: Vec::new(), opaque: Vec::new() };
@@ -200,7 +200,7 @@ fn hook(attribute: &Attribute<'_>) -> Result<HookState, Malformed> {
     Ok(state)
 }
 
-/// `enum nft_counter_attributes`.
+/// Decodes `enum nft_counter_attributes`.
 fn counters(attribute: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Counters, Malformed> {
     let mut counters = Counters::default();
     let mut whole = true;
@@ -222,7 +222,7 @@ fn counters(attribute: &Attribute<'_>, opaque: &mut Vec<u8>) -> Result<Counters,
 /// A rule with its table and chain.
 type RuleOf<'a> = (InTable<'a>, &'a [u8], RuleState);
 
-/// `enum nft_rule_attributes`.
+/// Decodes `enum nft_rule_attributes`.
 fn rule<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<RuleOf<'a>>, Malformed> {
     let (mut place, mut chain) = (None, None);
     let mut rule =

@@ -140,7 +140,7 @@ fn only(bytes: &[u8]) -> Result<Option<Attribute<'_>>, Malformed> {
     Ok(first.filter(|_| second.is_none()))
 }
 
-/// `enum nft_verdict_attributes`.
+/// Decodes `enum nft_verdict_attributes`.
 fn verdict(bytes: &[u8]) -> Result<Option<Verdict>, Malformed> {
     let Some(mut parts) = Parts::read(bytes)? else { return Ok(None) };
     let verdict = (|| {

@@ -21,7 +21,7 @@ pub(crate) fn trace(message: &Message<'_>) -> TraceEvent {
     }
 }
 
-/// `enum nft_trace_attributes`, include/uapi/linux/netfilter/nf_tables.h, v6.18.
+/// Decodes `enum nft_trace_attributes`, include/uapi/linux/netfilter/nf_tables.h, v6.18.
 fn read(message: &Message<'_>) -> Result<Option<TraceMessage>, Malformed> {
     let Some((family, attributes)) = message.netfilter() else { return Ok(None) };
     if message.kind != NFNL_SUBSYS_NFTABLES << 8 | kind::TRACE {
@@ -88,8 +88,8 @@ fn verdict(attributes: Attributes<'_>) -> Result<Option<TraceVerdict>, Malformed
     Ok(Some(TraceVerdict::Given(given)))
 }
 
-/// `NF_*`: the number in the lowest byte, flags in the next, an argument in the upper half;
-/// include/uapi/linux/netfilter.h.
+/// Decodes `NF_*`: the number in the lowest byte, flags in the next, an argument in the upper
+/// half; include/uapi/linux/netfilter.h.
 fn hook_verdict(code: u32) -> TraceVerdict {
     let [argument_high, argument_low, flags, number] = code.to_be_bytes();
     let queue = u16::from_be_bytes([argument_high, argument_low]);

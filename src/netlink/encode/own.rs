@@ -121,7 +121,7 @@ fn chain(a: &mut AttributeWriter<'_>, body: &ChainBody<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Attribute 1 names the table for every kind of object.
+/// Writes an object; attribute 1 names the table for every kind of object.
 fn object(a: &mut AttributeWriter<'_>, body: &ObjectBody<'_>) -> io::Result<()> {
     let ObjectBody { table, attributes, without } = *body;
     a.text(NFTA_OBJ_TABLE, table)?;

@@ -78,7 +78,7 @@ impl Search<'_> {
         self.b.get(b).unwrap_or_default().iter().map(like).fold(0, usize::saturating_add)
     }
 
-    /// For every item of `b`, in order, visits the equal positions of `a`, last first: the nearest
+    /// Visits for every item of `b`, in order, the equal positions of `a`, last first: the nearest
     /// by rank among their equals, where there are more than `most` on either side.
     fn by_pairs(&mut self, a: Range<usize>, b: Range<usize>, most: usize) {
         self.note(&a, From::Front);

@@ -24,7 +24,7 @@ fn nested(kind: u16, parts: &[Vec<u8>]) -> Vec<u8> {
     attribute(kind | 0x8000, &parts.concat())
 }
 
-/// An expression of a rule, in its list.
+/// Returns an expression of a rule, in its list.
 fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {
     nested(1, &[attribute(1, &[name.as_bytes(), &[0]].concat()), nested(2, data)])
 }

@@ -1,5 +1,5 @@
-//! Transactions against the real kernel: atomic, refused by name, as large as they come, stale, and
-//! without privilege.
+//! Transactions against the real kernel: atomic, refused by name, very large, stale, and without
+//! privilege.
 
 mod support;
 
@@ -25,14 +25,14 @@ fn small() -> Ruleset {
     Ruleset::new().table(Table::new(Family::Inet, "mesh").set(set).chain(Chain::regular("x")))
 }
 
-/// Many rules and nothing else.
+/// A rule set of many rules and nothing else.
 fn rules(count: u32) -> Ruleset {
     let rule =
         |index| Rule::new().ip_daddr(std::net::Ipv4Addr::from(0x0a00_0000 + index)).tcp_dport(80).counter().accept();
     Ruleset::new().table(Table::new(Family::Inet, "mesh").chain(Chain::regular("many").rules((0..count).map(rule))))
 }
 
-/// Many intervals and nothing else.
+/// A rule set of many intervals and nothing else.
 fn intervals(count: u32) -> Ruleset {
     let v4 = |address: u32| Value::Ipv4(address.into());
     let element =

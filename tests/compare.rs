@@ -1,5 +1,5 @@
-//! Comparisons over all packets: the rule sets of the twelve cases, the same said otherwise, and
-//! large ones.
+//! Comparisons over all packets: the rule sets of the twelve cases, equivalent rule sets written
+//! differently, and large ones.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -139,11 +139,11 @@ fn run_on_terminal(words: &[&str]) -> (Option<i32>, String, String) {
     let stderr = options.read(true).write(true).open(name.to_str().expect("it is text")).expect("it opens");
     let mut program = support::command(&support::example("compare").to_string_lossy());
     let child = program.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn();
-    // The last of those who write to the terminal is the child.
+    // Close our end, so that only the child writes to the terminal.
     drop(program);
     let reader = std::thread::spawn(move || {
         let mut said = Vec::new();
-        // It ends with an error when nobody writes any more.
+        // Reading ends with an error when nobody writes any more.
         drop(std::fs::File::from(terminal).read_to_end(&mut said));
         said
     });

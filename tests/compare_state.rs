@@ -1,8 +1,8 @@
-//! What rules draw, count and remember, in comparisons: a proof holds for every packet, whichever
+//! Comparisons of rules that draw, count and remember: a proof holds for every packet, whatever
 //! came before.
 //!
-//! A thing with a memory is the same on both sides when the same packets come to it at all hooks.
-//! That is so where the programs of both sides are the same everywhere and share what they share.
+//! A stateful object is the same on both sides when the same packets reach it at all hooks. They do
+//! where the programs of both sides are the same everywhere and share the same objects.
 
 #![cfg(feature = "sim")]
 
@@ -12,7 +12,7 @@ use nftmesh::kernel::Kernel;
 use nftmesh::sim::{Comparison, Rules, compare};
 use support::{NetNs, in_fresh_netns, nft_takes};
 
-/// As the kernel holds it after nft took it in a namespace of its own, and nothing else.
+/// Returns the rules as the kernel holds them after nft loaded the text in a fresh namespace.
 fn rules(text: &str) -> Rules {
     NetNs::fresh().run(|| {
         nft_takes(text).unwrap_or_else(|said| panic!("{said}\n{text}"));
@@ -31,7 +31,7 @@ fn said(a: &str, b: &str) -> &'static str {
     }
 }
 
-/// Chains of one table: what comes before the first hook stands before them all.
+/// Writes a table with these chains, after its declarations.
 fn table(family: &str, name: &str, declared: &str, chains: &[(&str, &str)]) -> String {
     let mut text = format!("table {family} {name} {{\n{declared}\n");
     for (hook, rules) in chains {
@@ -106,7 +106,8 @@ fn one_shared_state_is_not_two_separate_ones() {
 fn state_that_other_packets_reach_cannot_be_told() {
     in_fresh_netns(|| {
         for rule in REMEMBER {
-            // The same at forward; at input, where all is dropped, what comes to it first differs.
+            // The same at forward; at input, where all is dropped, different packets reach the
+            // state.
             let of = |input: &str| table("ip", "t", "", &[("subs", rule), ("input", input), ("forward", "jump subs")]);
             let [before, after] = [of("jump subs\ndrop"), of("drop")];
             assert_eq!(said(&before, &after), "cannot tell", "{before}{after}");
@@ -123,7 +124,7 @@ fn state_that_other_packets_reach_cannot_be_told() {
 #[test]
 fn a_reordering_that_no_state_depends_on_is_no_difference() {
     in_fresh_netns(|| {
-        // Of what has no meaning here, nothing can be told where the programs differ elsewhere.
+        // Rules that cannot be interpreted cannot be told where the programs differ elsewhere.
         for rule in REMEMBER.iter().filter(|rule| rule.starts_with("limit")) {
             let many: Vec<String> = (1000..1200).map(|port| format!("tcp dport {port} drop")).collect();
             let [mut one, mut other] = [many.clone(), many];
@@ -149,7 +150,7 @@ fn a_set_that_rules_fill_is_not_its_current_contents() {
         let dropped = table("ip", "t", set, &[adds, ("input", "drop")]);
         assert_eq!(said(&looked_up, &looked_up), "the same");
         assert_eq!(said(&looked_up, &dropped), "cannot tell");
-        // Nothing fills it: it is empty.
+        // Nothing fills the set, so it is empty.
         let looked_up = table("ip", "t", set, &[("input", "ip saddr @s accept\ndrop")]);
         let dropped = table("ip", "t", set, &[("input", "drop")]);
         assert_eq!(said(&looked_up, &dropped), "the same");
@@ -164,7 +165,7 @@ fn stateless_rules_are_equal_in_one_table_or_two() {
             let two = table("ip", "t", "", &[("output", rule)]) + &table("ip6", "t", "", &[("output", rule)]);
             assert_eq!(said(&one, &two), "the same", "{one}{two}");
         }
-        // Two draws are two: both must fall for what one alone decides in the other.
+        // Two draws are independent: both must succeed where one alone decides in the other.
         let twice = table("ip", "t", "", &[("input", "numgen random mod 2 0 numgen random mod 2 0 drop")]);
         let once = table("ip", "t", "", &[("input", "numgen random mod 2 0 drop")]);
         assert_eq!(said(&twice, &once), "cannot tell");

@@ -37,7 +37,7 @@ fn net(text: &str) -> IpNetwork {
     text.parse().expect("a network")
 }
 
-/// What the rules look up, as a program would declare it.
+/// The sets that the rules look up, as a program would declare them.
 fn sets() -> Vec<Set> {
     vec![
         Set::new("blocked", [DataType::Ipv4]).interval().elements([net("198.51.100.0/24")]),
@@ -170,7 +170,7 @@ fn every_cookbook_line_lists_and_loads_in_nft() {
             let others: Vec<_> = group.entries.iter().filter(|entry| !is_listed(entry)).collect();
             let others: Vec<_> = others.iter().map(|entry| (entry.nft, entry.rule.to_string())).collect();
             assert!(others.is_empty(), "{others:#?}\nnft lists\n{}", listed.join("\n"));
-            // The other way: nft's words become the same rules.
+            // The other direction: nft's lines load as the same rules.
             let lines: String =
                 group.entries.iter().map(|entry| format!("add rule inet cookbook c {}\n", entry.nft)).collect();
             nft_script(&format!("flush chain inet cookbook c\n{lines}"));

@@ -1,5 +1,5 @@
-//! What `make demo` runs: it says itself where each connection landed, and fails when that is not
-//! where it should have.
+//! The program of `make demo`: it prints where each connection arrived, and fails when that is not
+//! the expected place.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -86,7 +86,7 @@ fn succeed(mut demo: Command) -> String {
     printed.into_owned()
 }
 
-/// The spaces between columns do not count.
+/// Ignores the spaces between columns.
 #[track_caller]
 fn assert_has(printed: &str, row: &str) {
     let rows = || printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));

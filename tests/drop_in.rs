@@ -1,5 +1,5 @@
-//! The example `istio-init` in the place of `istio-iptables`: started as Istio starts that program,
-//! with what its container has.
+//! The example `istio-init` in place of `istio-iptables`: started as Istio starts that program,
+//! with the privileges of its container.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -16,7 +16,7 @@ use support::patience::patience;
 use support::running::{PATIENCE, Running};
 use support::{NetNs, command, example, in_fresh_netns, ip, needs_root, nft};
 
-/// What Istio's injection template writes for a pod with default settings.
+/// The arguments that Istio's injection template writes for a pod with default settings.
 const TEMPLATE: &[&str] = &[
     "istio-iptables",
     "-p",
@@ -38,7 +38,7 @@ const TEMPLATE: &[&str] = &[
     "--log_output_level=default:info",
 ];
 
-/// An address as a pod has one, so that nothing is said of its absence.
+/// Adds an address as a pod has one, so that there is no warning about its absence.
 fn with_an_address() {
     ip("link add eth0 type veth peer name eth1");
     ip("addr add 10.77.0.2/24 dev eth0");
@@ -56,7 +56,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The lines of both streams as JSON objects, each with the four fields; level and message.
+/// Parses the lines of both streams as JSON objects with the four fields, and returns levels and
+/// messages.
 #[track_caller]
 fn objects(output: &Output) -> Vec<(String, String)> {
     let lines = text(&output.stdout) + &text(&output.stderr);
@@ -92,8 +93,8 @@ fn the_argument_lines_of_the_injection_template_work() {
             &["--run-validation", "--probe-timeout=100ms", "--skip-rule-apply", "--log_as_json"],
         ] {
             let output = run(&[TEMPLATE, more].concat());
-            // This user's connections are not captured here, so validation fails, but as that
-            // program does.
+            // This user's connections are not captured here, so validation fails, with the code of
+            // that program.
             let expected = if more.contains(&"--run-validation") { 126 } else { 0 };
             assert_eq!(output.status.code(), Some(expected), "{more:?}: {}", text(&output.stderr));
             assert_eq!(nft("-s list ruleset"), rules, "{more:?}");
@@ -103,7 +104,7 @@ fn the_argument_lines_of_the_injection_template_work() {
     });
 }
 
-/// Flags of `istio-iptables` of any release that mean nothing here.
+/// Flags of `istio-iptables` of any release that have no effect here.
 const INERT: &[&str] = &[
     "--log_as_json",
     "--log_as_json=false",
@@ -148,7 +149,7 @@ fn every_flag_of_istio_iptables_is_accepted_with_at_most_a_warning() {
             assert!(err.lines().count() <= 1, "{flag}: {err}");
             assert!(err.is_empty() || err.contains("no effect"), "{flag}: {err}");
         }
-        // What changes nothing does not pass for what is misspelt.
+        // Misspelt flags are still refused.
         for (flag, expected) in [("--log_as_jason", "--log_as_jason"), ("istio-ip6tables", "istio-ip6tables")] {
             let output = run(&[TEMPLATE, &[flag]].concat());
             let err = text(&output.stderr);
@@ -183,7 +184,8 @@ fn json_lines_are_valid_for_any_input() {
     });
 }
 
-/// Nothing that moves a cursor or turns the direction of writing.
+/// Returns whether a line is free of control characters and of marks that change the direction of
+/// writing.
 fn is_printable(line: &str) -> bool {
     let turns =
         ['\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}'];
@@ -322,7 +324,7 @@ fn a_message_names_the_item_and_its_position_but_not_the_list() {
             let said = text(&output.stderr);
             assert!(output.status.code() == Some(1) && said.contains(name) && said.len() < 900, "{said:.900}");
         }
-        // A warning does not quote the list either.
+        // Warnings do not quote the list either.
         let output =
             istio_init().env("ENVOY_USER", &word).args(["-b", &format!("{},,", ports.replace("70000", "7"))]).output();
         let output = output.expect("the example runs");
@@ -346,7 +348,7 @@ fn a_plugin_without_a_namespace_changes_nothing() {
                 assert_eq!(nft("list ruleset"), "", "{program} {words:?}");
             }
         }
-        // By the variables too, and where the path is the caller's own namespace.
+        // With variables too, and with the path of the caller's own namespace.
         let output = istio_init().env("CNI_MODE", "true").env("NETWORK_NAMESPACE", "").args(TEMPLATE).output();
         assert_eq!(output.expect("the example runs").status.code(), Some(1));
         let own = fs::read_link("/proc/thread-self").expect("/proc is mounted");
@@ -379,7 +381,7 @@ fn mode_none_installs_nothing_and_reports_it() {
     });
 }
 
-/// Runs a script of the shell in a mount namespace of its own.
+/// Runs a shell script in its own mount namespace.
 fn in_own_mounts(script: &str, arguments: &[&str]) -> Output {
     let mut shell = command("unshare");
     shell.args(["--mount", "sh", "-eu", "-c", script, "sh"]).args(arguments).output().expect("unshare runs")
@@ -392,7 +394,7 @@ fn resolv_conf_is_read_when_dns_is_captured_and_only_a_regular_file() {
         let program = example("istio-init").to_string_lossy().into_owned();
         let dir = tempfile::tempdir().expect("a directory");
         let dir = dir.path().to_string_lossy().into_owned();
-        // $1 is put in the place of /etc/resolv.conf, the rest is run; should it hang, it is ended.
+        // $1 replaces /etc/resolv.conf, the rest is run, and ended if it hangs.
         let script = "cd \"$1\"; mkfifo pipe; mkdir -p folder; \
             head -c 1048577 /dev/zero | tr '\\0' '#' > large; head -c 1048000 large > most; \
             printf '\\nnameserver 10.0.0.10\\n' >> most; mount --bind \"$2\" \"$(readlink -f /etc/resolv.conf)\"; \
@@ -434,10 +436,10 @@ fn the_capabilities_of_the_init_container_are_enough() {
     let contained = "mount --make-rprivate /; \
         mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; mount -o remount,bind,ro /; \
         exec setpriv --no-new-privs --inh-caps -all --bounding-set -all,+net_admin,+net_raw \"$@\"";
-    // The validation of a pod that a plugin has set up: the proxy's user, and no capability at all.
+    // The validation in a pod set up by a plugin: the proxy's user, without any capability.
     let unprivileged = "exec setpriv --no-new-privs --inh-caps -all --bounding-set -all \
         --reuid 1337 --regid 1337 --clear-groups \"$@\"";
-    // Neither may enter a directory that is somebody's own.
+    // Neither user may enter a private directory.
     let program = runnable_by_anyone(&example("istio-init")).to_string_lossy().into_owned();
     let program = program.as_str();
     for mode in ["REDIRECT", "TPROXY"] {
@@ -463,8 +465,7 @@ fn the_capabilities_of_the_init_container_are_enough() {
             let output = in_own_mounts(contained, &[program, "istio-iptables", "--cleanup-only"]);
             assert_eq!(output.status.code(), Some(0), "{mode}: {}", text(&output.stderr));
             assert_eq!(nft("list ruleset"), "");
-            // Without the address it is not a pod yet, and without the capabilities it says which
-            // are missing.
+            // Without capabilities the error names the missing one.
             let mut command = Command::new(program);
             let output = command.args(&words).uid(1337).gid(1337).output().expect("the example runs");
             assert!(text(&output.stderr).contains("CAP_NET_ADMIN"), "{}", text(&output.stderr));

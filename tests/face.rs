@@ -1,5 +1,4 @@
-//! Questions and answers of the kernel that name one thing: ids, handles, one table, chain or set,
-//! kinds of errors.
+//! The API for single objects: ids, handles, one table, chain or set, kinds of errors.
 
 mod support;
 
@@ -15,7 +14,7 @@ fn out() -> ChainId {
     mesh().chain("out")
 }
 
-/// What nft lists as rules of a chain, with their handles.
+/// Returns the rules of a chain as nft lists them, with their handles.
 fn listed(chain: &str) -> Vec<String> {
     let listed = nft(&format!("-a list chain inet mesh {chain}"));
     let lines = listed.lines().map(str::trim).filter(|line| line.contains("# handle") && !line.contains('{'));

@@ -1,4 +1,4 @@
-//! Elements come and go by the name of their set.
+//! Elements are added and deleted by the name of their set.
 
 mod support;
 

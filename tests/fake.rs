@@ -1,5 +1,6 @@
-//! `Fake` against the kernel: random transactions, valid ones and others, go to both, which take and refuse the same for the same
-//! reasons, and hold the same afterwards, down to handles, uses and generation.
+//! `Fake` against the kernel: both get the same random transactions, valid and invalid, accept and
+//! refuse the same for the same reasons, and have the same state afterwards, including handles,
+//! uses and generation.
 
 #[path = "support/both.rs"]
 #[allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
@@ -31,7 +32,7 @@ const TABLES: [(Family, &str); 3] = [(Family::Inet, "a"), (Family::Inet, "a"), (
 fn transaction(dice: &mut Dice, held: &Snapshot) -> Transaction {
     let mut transaction = Transaction::new();
     if dice.chance(60) {
-        // So that something is there to work on.
+        // Something to work on.
         for (family, name) in [TABLES[0], TABLES[2]] {
             let id = TableId::new(family, name);
             if held.table(&id).is_none() {
@@ -88,7 +89,7 @@ fn base(dice: &mut Dice, index: usize) -> Chain {
 
 const SETS: [&str; 8] = ["marks", "nets", "ports", "ranges", "few", "timed", "map", "go"];
 
-/// A set of that name, now and then declared as another.
+/// Returns a set of that name, sometimes with another declaration.
 fn declared(dice: &mut Dice, name: &str, may_lie: bool) -> Set {
     let kind = if may_lie && dice.chance(8) { dice.pick(&SETS) } else { name };
     let set = match kind {
@@ -241,7 +242,7 @@ fn applied_rule_sets_and_their_plans_are_the_same_in_fake_and_kernel() {
     });
 }
 
-/// The rules of a chain go into place together where one of them comes with a set of its own.
+/// The rules of a chain are committed together where one of them has its own set.
 #[test]
 fn a_rule_that_stays_may_look_up_a_set_that_stays_while_another_rule_changes() {
     in_fresh_netns(|| {
@@ -262,7 +263,7 @@ fn a_rule_that_stays_may_look_up_a_set_that_stays_while_another_rule_changes() {
     });
 }
 
-/// What nft loaded goes to a kernel that holds nothing and to a fake.
+/// Rule sets loaded by nft are committed to an empty kernel and to a fake.
 #[test]
 fn real_rule_sets_are_the_same_in_fake_and_kernel() {
     let real = corpus("real").map(|folder| files_of(&folder)).unwrap_or_default();

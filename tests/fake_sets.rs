@@ -1,5 +1,5 @@
-//! `Fake` against the kernel where elements meet: few keys, many intervals, and several changes of
-//! one set in a transaction.
+//! `Fake` against the kernel where elements overlap: few keys, many intervals, and several changes
+//! of one set in a transaction.
 
 #[path = "support/both.rs"]
 #[allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
@@ -28,7 +28,7 @@ fn transaction(dice: &mut Dice, held: &Snapshot) -> Transaction {
         return Transaction::new().create(sets.fold(Table::new(Family::Ip, "t"), Table::set));
     }
     let mut transaction = Transaction::new();
-    // Mostly one set, so that what is done to it meets.
+    // Mostly one set, so that changes to it interact.
     let name = dice.pick(&SETS);
     for _ in 0..dice.from(1, 4) {
         let name = if dice.chance(20) { dice.pick(&SETS) } else { name };

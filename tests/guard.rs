@@ -1,8 +1,8 @@
-//! The example `guard`: what others change is told and put back, a fight is not joined, and a
-//! signal ends it in order.
+//! The example `guard`: changes of others are reported and restored, repeated differences are
+//! answered ever more slowly, and a signal ends it cleanly.
 //!
-//! How soon it answers is a matter of [`pace`], which is held to its promise by a clock that the
-//! test makes up; with the kernel only what commits follow each other is looked at.
+//! [`pace`] decides how soon it answers, and is tested with an artificial clock; the tests with the
+//! kernel only check which commits follow each other.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -28,14 +28,14 @@ use traffic::{Load, Pod, under_load};
 
 const REDIRECT: &[&str] = &["-m", "REDIRECT", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
 const TPROXY: &[&str] = &["-m", "TPROXY", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
-/// A guard in this thread's namespace, everything installed.
+/// Starts a guard in this thread's namespace, and waits until everything is installed.
 fn start(words: &[&str]) -> Running {
     let guard = Running::start("guard", words, Stdio::inherit());
     guard.until("guard: watching");
     guard
 }
 
-/// Who has committed in this namespace since the socket was opened.
+/// Returns the programs that committed in this namespace since the socket was opened.
 fn committers(watch: &mut Watch) -> Vec<String> {
     let mut who = Vec::new();
     while let Some(event) = watch.try_next().expect("the socket can be read") {
@@ -46,8 +46,7 @@ fn committers(watch: &mut Watch) -> Vec<String> {
     who
 }
 
-/// The rules, without what counts; by table, since tables stand in the order in which they were
-/// made.
+/// Returns the rules without counters, by table, since tables are listed in order of creation.
 fn rules() -> String {
     let listed = nft("-s list ruleset");
     let mut tables: Vec<&str> = listed.split_inclusive("\n}\n").collect();
@@ -60,7 +59,7 @@ fn eventually(what: impl Fn() -> String, expected: &str) {
     assert!(comes_true_within(PATIENCE, || what() == expected), "{}\nexpected:\n{expected}", what());
 }
 
-/// What nft does to the rules, beside what is told of it.
+/// Changes of the rules by nft, and the reported lines.
 const DRIFTS: &[(&str, &str)] = &[
     ("flush table ip istio-proxy-nat", "  delete rule ip istio-proxy-nat "),
     ("delete table ip istio-proxy-nat", "  delete table ip istio-proxy-nat"),
@@ -101,7 +100,7 @@ fn tables_deleted_beside_other_changes_are_restored_completely() {
         let scripts = [
             "delete table ip istio-proxy-nat; delete table ip istio-proxy-mangle",
             "delete table ip istio-proxy-nat; flush table ip istio-proxy-mangle",
-            // Made anew by the same commit, with something in it or without.
+            // Made anew by the same commit, empty or not.
             "delete table ip istio-proxy-nat; add table ip istio-proxy-nat",
             "delete table ip istio-proxy-nat; add table ip istio-proxy-nat; add chain ip istio-proxy-nat output",
             "delete table ip istio-proxy-nat; add table ip istio-proxy-nat; delete table ip istio-proxy-nat",
@@ -114,12 +113,12 @@ fn tables_deleted_beside_other_changes_are_restored_completely() {
     });
 }
 
-/// What happens to a pace, so many microseconds after what was before.
+/// An event for a pace, this many microseconds after the one before.
 #[derive(Clone, Copy, Debug)]
 enum Happens {
     Change(u64, Harm),
-    /// The guard looks whether an answer is due, and takes so long for it; the last says whether in
-    /// vain.
+    /// The guard checks whether an answer is due, and gives it in this time; the last field says
+    /// whether it fails.
     Look(u64, u64, bool),
 }
 
@@ -133,7 +132,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 }
 
 proptest! {
-    /// With a clock that is made up.
+    /// With an artificial clock.
     #[test]
     fn missing_capture_is_due_within_50_ms_after_any_history(story in prop::collection::vec(happens(), 1..200)) {
         let mut pace = Pace::default();
@@ -249,7 +248,7 @@ fn a_repeated_difference_is_restored_when_the_other_writer_stops() {
         let mut enemy = Kernel::open().expect("a socket");
         let mut watch = enemy.watch().expect("a socket");
         watch.leave_out(&enemy).expect("a filter");
-        // Some answers more than are given soon.
+        // A few more answers than are given without delay.
         for _ in 0..FREE_ANSWERS + 3 {
             enemy.commit(&change).expect("it is not there");
             let mut is_answered =

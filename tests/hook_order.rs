@@ -1,5 +1,5 @@
-//! Which of two base chains of one priority runs first: as the kernel lists it, as handles prove
-//! it, or "cannot tell".
+//! The order of two base chains of one priority: as the kernel lists it, as handles prove it, or
+//! "cannot tell".
 
 #![cfg(feature = "sim")]
 
@@ -27,20 +27,20 @@ fn listed() -> Option<Hooks> {
     Kernel::open().and_then(|mut kernel| kernel.hooks()).expect("a list, or none")
 }
 
-/// How the walk of a datagram over lo ends.
+/// Returns the end of the walk of a datagram over lo.
 fn end(rules: &Rules) -> String {
     let host = host().expect("a netlink socket");
     let datagram = packet("udp 127.0.0.1:5000 -> 127.0.0.1:5001 uid 0 gid 0");
     Walker::new(rules, &host).send(datagram).end.to_string()
 }
 
-/// Whether the kernel drops such a datagram on its way out.
+/// Returns whether the kernel drops such a datagram at output.
 fn is_dropped() -> bool {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     socket.send_to(b"x", "127.0.0.1:5001").is_err()
 }
 
-/// Whether this kernel does not have what a script asks for.
+/// Returns whether this kernel lacks something that a script needs.
 fn nft_refuses(script: &str) -> bool {
     let checked = support::command("nft").args(["-c", script]).output().expect("nft runs");
     !checked.status.success() && String::from_utf8_lossy(&checked.stderr).contains("not supported")
@@ -55,7 +55,7 @@ fn an_outcome_that_depends_on_table_order_needs_the_list_of_hooks() {
         ip("link set lo up");
         for (first, second, expected) in [(SETS, ASKS, false), (ASKS, SETS, true)] {
             nft_script("flush ruleset\nadd table ip a\nadd table inet b\n");
-            // The order of the tables, and that of their handles, says nothing.
+            // Neither the order of tables nor that of their handles decides.
             for (table, rule) in [("inet b", first), ("ip a", second)] {
                 nft_script(&format!(
                     "add chain {table} c {{ type filter hook output priority 0; }}\nadd rule {table} c {rule}"
@@ -142,7 +142,7 @@ fn nat_tables_of_one_priority_are_told_only_where_they_agree() {
             let said = end(&read());
             assert!(said.starts_with(expected), "{one}, {other}: {said}, not {expected}");
         }
-        // A chain at the very place of the translation, of which a handle says nothing.
+        // A chain at the same place as the translation, whose order no handle shows.
         nft_script("flush ruleset");
         nft_script(
             "table ip a { chain n { type nat hook output priority -100; udp dport 5001 redirect to :6001; }; \
@@ -214,7 +214,7 @@ fn a_table_of_iptables_legacy_ends_the_walk_of_its_family() {
     });
 }
 
-/// Where a datagram to port 5001 comes out, of sockets that listen on these ports.
+/// Returns which of the listening ports a datagram to port 5001 reaches.
 fn comes_out() -> u16 {
     let sockets = [5001, 5101, 5102].map(|port| UdpSocket::bind(("127.0.0.1", port)).expect("a free port"));
     let sender = UdpSocket::bind("127.0.0.1:0").expect("a free port");
@@ -260,7 +260,8 @@ fn nat_chains_and_iptables_legacy_run_in_order_of_priority() {
                         assert!(said.starts_with("CANNOT TELL: what table ip nat"), "priority {priority}: {said}");
                     }
                 }
-                // Of one priority the last registered comes first, in either program.
+                // At equal priority the last registered runs first, whichever program registered
+                // it.
                 let expected = if ours || priority == -100 && legacy_first { 5102 } else { 5101 };
                 assert_eq!(port, expected, "priority {priority}, legacy first: {legacy_first}");
             }
@@ -268,14 +269,14 @@ fn nat_chains_and_iptables_legacy_run_in_order_of_priority() {
     });
 }
 
-/// What becomes of such a datagram at output, and of its destination.
+/// Returns the outcome of such a datagram at output, and its destination.
 fn at_output(rules: &Rules) -> String {
     let situation = Situation::new(packet("udp 127.0.0.1:5000 -> 127.0.0.1:5001 uid 0 gid 0"));
     let walk = walk_hook(rules, Hook::Output, &situation);
     format!("{}\n{walk}", walk.end)
 }
 
-/// The tables of iptables-legacy, where it works.
+/// Returns the tables of iptables-legacy, where it works.
 fn kernel_tables(works: bool) -> Option<Vec<TableId>> {
     works.then(|| nftmesh::kernel::legacy_tables().expect("they are listed"))
 }

@@ -1,5 +1,5 @@
-//! iptables-save texts as rule sets: what iptables loads and prints again, what nft makes of the
-//! same, what the kernel holds, and every refusal with its place.
+//! iptables-save texts as rule sets: compared with what iptables loads and prints again, with
+//! iptables-translate and with the kernel; and every refusal with its position.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
 
@@ -40,7 +40,7 @@ const RULES6: &[(&str, &str)] = &[
     ("raw", include_str!("import/raw-6.rules")),
 ];
 
-/// What iptables does not print as it was written, so that the rules differ.
+/// Options that iptables does not print as they were written, so that the rules differ.
 const NORMALISED: &[(&str, &str)] = &[("--dport 0:65535", "it leaves out a range of all ports")];
 
 fn rules(family: IpFamily) -> &'static [(&'static str, &'static str)] {
@@ -54,7 +54,7 @@ fn lines(rules: &str) -> impl Iterator<Item = &str> {
     rules.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// A text with these rules, and chain `CALLED` in each table.
+/// Writes a text with these rules, and chain `CALLED` in each table.
 fn text(rules: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (table, rules) in rules {
@@ -79,7 +79,7 @@ fn import(text: &str, family: IpFamily) -> Imported {
     })
 }
 
-/// The rules of each chain that has some, without counters.
+/// Returns the rules of each chain that has any, without counters.
 fn by_chain(ruleset: &Ruleset) -> BTreeMap<String, Vec<Rule>> {
     let mut all = BTreeMap::new();
     for table in &ruleset.tables {
@@ -153,7 +153,7 @@ fn legacy_works(restore: &str) -> bool {
             && tables.iter().all(|table| list(table).status.success());
     });
     if !works {
-        // Not every kernel has them any more, so that is never a failure.
+        // Not every kernel has them any more, so this is never a failure.
         let line = format!("SKIP: {restore}: this kernel or this user has no older tables\n");
         drop(std::io::stderr().write_all(line.as_bytes()));
     }
@@ -183,7 +183,7 @@ fn imported_rules_are_valid_and_read_back_from_the_kernel() {
     }
 }
 
-/// The xtables matches of each rule that has some, by chain.
+/// Returns the xtables matches of each rule that has any, by chain.
 fn blobs<'a>(programs: impl IntoIterator<Item = &'a [Expr]>) -> Vec<(String, Vec<u8>)> {
     let exprs = programs.into_iter().flatten();
     exprs
@@ -266,7 +266,7 @@ fn owner_matches_with_an_nft_form_are_imported_as_nft() {
     }
 }
 
-/// The rules that a line becomes in table mangle.
+/// Imports one line into table mangle and returns its rules.
 #[track_caller]
 fn one(line: &str) -> Vec<String> {
     let imported = import(&format!("*mangle\n:CALLED -\n{line}\nCOMMIT\n"), V4);
@@ -276,7 +276,7 @@ fn one(line: &str) -> Vec<String> {
 #[test]
 fn lines_are_imported_with_the_meaning_of_xtables() {
     let cases: &[(&str, &[&str])] = &[
-        // Without a listener nft's tproxy lets the packet go on.
+        // Without a listener nft's tproxy lets the packet pass.
         (
             "-A PREROUTING -i lo -p tcp -j TPROXY --on-port 15006 --on-ip 0.0.0.0 --tproxy-mark 0x1/0xff",
             &[
@@ -353,7 +353,7 @@ fn comments_of_iptables_about_omissions_are_warnings() {
         let remarks = import(&saved, V4).remarks;
         assert!(matches!(remarks.as_slice(), [one] if one.is_warning()), "{remarks:?}\n{saved}");
     });
-    // The second is what it says of older tables, on standard error.
+    // The second is what iptables prints about legacy tables, on standard error.
     let cases = [
         ("Table `nat' is incompatible, use 'nft' tool.", true),
         ("Warning: iptables-legacy tables present, use iptables-legacy-save to see them", true),
@@ -404,7 +404,8 @@ fn the_recorded_cases_are_imported_completely() {
     assert_eq!(cases, 12);
 }
 
-/// A rule as protocol and statements in one order, whatever says the protocol; without counters.
+/// Normalises a rule to protocol and sorted statements, however the protocol is matched, without
+/// counters.
 fn normal(rule: &Rule) -> (Option<Protocol>, Vec<String>) {
     let mut protocol = None;
     let mut statements = Vec::new();
@@ -437,7 +438,7 @@ fn normal(rule: &Rule) -> (Option<Protocol>, Vec<String>) {
     (protocol, statements)
 }
 
-/// Where iptables-translate says something else, and why.
+/// Options for which iptables-translate differs, and why.
 const TRANSLATED_OTHERWISE: &[(&str, &str)] = &[
     ("--src-type UNICAST ! --dst-type LOCAL", "it loses the second type"),
     ("--limit-iface-", "it loses the interface"),

@@ -1,6 +1,6 @@
-//! Texts that are commands: what iptables-restore takes besides what iptables-save prints, what
-//! `iptables -S` prints, and what logs of programs that run iptables hold. Each is what the real
-//! programs make of it.
+//! Texts of commands: input that iptables-restore accepts beyond what iptables-save prints, the
+//! output of `iptables -S`, and logs of programs that run iptables. Each is compared with the real
+//! programs.
 
 #![cfg(feature = "import")]
 
@@ -15,7 +15,7 @@ fn import(text: &str) -> Ruleset {
     imported.unwrap_or_else(|error| panic!("{error}\n{text}")).ruleset
 }
 
-/// Tables, chains that say something, and their rules; the order of tables and chains says nothing.
+/// Returns tables, non-trivial chains and their rules, in an order independent of the text.
 fn meaning(ruleset: &Ruleset) -> Vec<(String, String, Vec<Rule>)> {
     let says_something = |chain: &&Chain| !chain.rules.is_empty() || !is_open(chain);
     let mut all = Vec::new();
@@ -29,7 +29,7 @@ fn meaning(ruleset: &Ruleset) -> Vec<(String, String, Vec<Rule>)> {
     all
 }
 
-/// A built-in chain with the policy that it has anyway.
+/// Returns whether a built-in chain has only its default policy.
 fn is_open(chain: &Chain) -> bool {
     let open = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
     open.contains(&chain.name.as_str()) && !format!("{:?}", chain.kind).contains("Drop")
@@ -61,7 +61,7 @@ fn input_of_iptables_restore_is_imported_as_iptables_loads_it() {
         return;
     }
     in_fresh_netns(|| {
-        // It takes all of it but for the blank behind the asterisk.
+        // It accepts all of it except for the blank after the asterisk.
         succeed("iptables-nft-restore", "", &RESTORED.replace("* ", "*"));
         assert_eq!(meaning(&import(RESTORED)), meaning(&import(&succeed("iptables-nft-save", "", ""))));
     });
@@ -109,7 +109,7 @@ fn a_log_of_commands_is_imported_as_its_effect() {
     in_fresh_netns(|| {
         for command in commands {
             let (_, words) = command.split_once(' ').expect("a program and its words");
-            // A shell would take the quotes away.
+            // A shell would remove the quotes.
             let mut parts = words.split('"');
             let mut all: Vec<&str> = parts.next().unwrap_or_default().split_whitespace().collect();
             all.extend(parts.next());

@@ -1,5 +1,4 @@
-//! Whole dumps: how much of them is read, in words of other programs, and in whatever form a file
-//! comes.
+//! Whole dumps: how much of them is read, other spellings, and different forms of files.
 
 #![cfg(feature = "import")]
 
@@ -16,18 +15,18 @@ use support::{command, in_fresh_netns, succeed};
 
 use IpFamily::{Ipv4 as V4, Ipv6 as V6};
 
-/// Rules of a dump by how much of them is read.
+/// Counts of the rules of a dump by how much of them is read.
 #[derive(Default)]
 struct Read {
     whole: usize,
-    /// By the parts that are kept under their name.
+    /// Rules of which parts are kept under their name.
     partly: usize,
     parts: BTreeMap<String, usize>,
     /// With the reason.
     not: Vec<String>,
 }
 
-/// The parts of rules that are kept without being understood.
+/// Returns the parts of rules that are kept without being understood.
 fn kept(ruleset: &Ruleset) -> Vec<String> {
     let rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     let texts = rules.flat_map(|rule| &rule.statements).map(|statement| match statement {
@@ -38,7 +37,7 @@ fn kept(ruleset: &Ruleset) -> Vec<String> {
 }
 
 impl Read {
-    /// Every rule of a text alone, among all chains that the text has.
+    /// Imports every rule of a text separately, with all chains of the text.
     fn add(&mut self, text: &str, family: IpFamily) {
         let (mut table, mut chains) = (String::new(), String::new());
         for line in text.lines().map(str::trim) {
@@ -67,7 +66,7 @@ impl Read {
     }
 }
 
-/// All files below a directory.
+/// Collects all files below a directory.
 fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.filter_map(Result::ok) {
@@ -90,7 +89,7 @@ fn every_rule_of_the_dumps_beside_the_crate_is_read() {
         files(&directory, &mut all);
         all.sort();
         for path in all {
-            // Logs of two families in one are none.
+            // Logs that mix two families are skipped.
             if !path.extension().is_some_and(|ending| ending == "save" || ending == "rules") {
                 continue;
             }

@@ -1,6 +1,6 @@
-//! Matches of iptables that nft has no words for: what the import makes of them is what
-//! iptables-nft puts into the kernel, and a walk meets the rules that the kernel counts, in both
-//! kinds of tables.
+//! iptables matches without an nft form: they are imported as iptables-nft puts them into the
+//! kernel, and a walk meets the rules that the kernel counts, with iptables-nft and
+//! iptables-legacy.
 
 #![cfg(all(feature = "sim", feature = "import"))]
 
@@ -46,13 +46,13 @@ fn program(family: IpFamily, what: &str) -> String {
     }
 }
 
-/// A value of an option, negated sometimes.
+/// Returns an option with a value, sometimes negated.
 fn option(dice: &mut Dice, name: &str, values: &[&str]) -> String {
     let not = if dice.chance(30) { "! " } else { "" };
     format!(" {not}{name} {}", dice.pick(values)).trim_end().to_owned()
 }
 
-/// Addresses and masks that packets of these tests have, and others.
+/// Returns addresses and masks that the packets of these tests have, and others.
 fn addresses(family: IpFamily) -> &'static [&'static str] {
     match family {
         V4 => &[
@@ -70,7 +70,7 @@ fn addresses(family: IpFamily) -> &'static [&'static str] {
 
 const PORTS: &[&str] = &["53", "7000", "40000", "50000", ":1024", "1024:", "7000:50000", "2048", "0", "7", "81"];
 
-/// A match of conntrack that looks at what tables know: not at how much time is left.
+/// Returns a conntrack match, except of the remaining time.
 fn conntrack(dice: &mut Dice, family: IpFamily) -> String {
     let mut text = "-m conntrack".to_owned();
     let states = ["NEW", "EST", "RELATED", "invalid", "UNTRACKED", "SNAT", "DNAT"];
@@ -97,8 +97,7 @@ fn conntrack(dice: &mut Dice, family: IpFamily) -> String {
     text
 }
 
-/// Matches that look at the packet, its header, and its addresses on this host; each is one rule of
-/// nft.
+/// Matches of the packet, its header and its addresses; each is one nft rule.
 const OF_PACKET: &[&str] = &[
     "-m length --length 28:29",
     "-m length ! --length 29",
@@ -128,7 +127,7 @@ const OF_PACKET: &[&str] = &[
     "-m comment --comment \"a \\\"b\\\"\" -s 10.77.0.0/255.255.255.0 ! -d 10.88.0.0/16",
 ];
 
-/// Options of a match that is not conntrack, and the chain where the kernel takes it.
+/// Returns the options of a match other than conntrack, and a chain where the kernel accepts it.
 fn other(dice: &mut Dice, family: IpFamily) -> (&'static str, String) {
     let full = match family {
         V4 => "--mask 255.255.0.0",
@@ -192,7 +191,7 @@ fn other(dice: &mut Dice, family: IpFamily) -> (&'static str, String) {
     }
 }
 
-/// The matches and targets of xtables in programs, with their bytes.
+/// Returns the xtables matches and targets in programs, with their bytes.
 fn blobs<'a>(programs: impl IntoIterator<Item = &'a [Expr]>) -> Vec<(String, Vec<u8>)> {
     let opaque = |expr: &Expr| match expr {
         Expr::Opaque { name, data, .. } => Some((name.to_string(), data.to_vec())),
@@ -252,7 +251,7 @@ fn extensions_without_an_nft_form_equal_iptables_nft_byte_for_byte() {
             });
             let ours = sent(&ruleset);
             assert_eq!(ours, again, "round {round}\n{text}");
-            // By chain, in which order they are told is theirs.
+            // By chain, since their order differs.
             let by_bytes = |all: &[Vec<(String, Vec<u8>)>]| -> BTreeSet<_> { all.iter().flatten().cloned().collect() };
             assert_eq!(
                 by_bytes(&ours).difference(&by_bytes(&theirs)).count(),
@@ -284,7 +283,7 @@ fn live_rules_equal_their_text_and_a_changed_constant_differs() {
                 succeed(&program(family, "nft-restore"), "", &text);
                 let live = Rules::try_from(&snapshot()).expect("every rule has a program");
                 let told = compare(&live, &rules(&import(&text, family)));
-                // What came before is nothing that two rule sets share.
+                // State from earlier packets is not shared by two rule sets.
                 let remembers = ["nth", "rcheck", "update", "remove"].iter().any(|word| options.contains(word));
                 match told {
                     Comparison::Equivalent { outside: 0, .. } => {}
@@ -293,7 +292,7 @@ fn live_rules_equal_their_text_and_a_changed_constant_differs() {
                 }
                 let without = text.replace(" -j DROP", "");
                 let told = compare(&live, &rules(&import(&without, family)));
-                // A match that never holds is no difference.
+                // A match that never holds makes no difference.
                 let is_same = matches!(told, Comparison::Equivalent { .. });
                 let never = ["NONE", "statistic", "recent"].iter().any(|word| options.contains(word))
                     || options.contains("ctstate");
@@ -305,11 +304,11 @@ fn live_rules_equal_their_text_and_a_changed_constant_differs() {
     support::say(format!("{held} rules, live and from text"));
 }
 
-/// How one kind of tables is loaded and read back.
+/// A kind of tables: how it is loaded and read back.
 struct Backend(&'static str);
 
 impl Backend {
-    /// Those that this kernel has.
+    /// Returns the kinds that this kernel has.
     fn all(family: IpFamily) -> Vec<Backend> {
         let backends = ["nft", "legacy"].map(Backend);
         let works = |backend: &Backend| {
@@ -333,13 +332,13 @@ impl Backend {
         succeed(&program(family, &format!("{}-restore", self.0)), "", text);
     }
 
-    /// The text with its counts.
+    /// Returns the text with counters.
     fn save(&self, family: IpFamily) -> String {
         succeed(&program(family, &format!("{}-save", self.0)), "-c", "")
     }
 }
 
-/// Chain and number of every rule that counted, of tables with these chains only once.
+/// Returns chain and number of every rule that counted a packet.
 fn counted(saved: &str) -> BTreeSet<String> {
     let (mut table, mut numbers, mut counted) = ("", std::collections::BTreeMap::new(), BTreeSet::new());
     for line in saved.lines() {
@@ -454,7 +453,7 @@ fn a_walk_meets_the_rules_that_the_kernel_counts() {
     assert!(rules_met > 100, "{rules_met}");
 }
 
-/// A packet of UDP with its header of IP.
+/// Returns a UDP packet with its IP header.
 fn datagram(source: &str, destination: &str) -> Vec<u8> {
     let udp = [0x9c, 0x40, 0, 7, 0, 8, 0, 0];
     match (source.parse().expect("an address"), destination.parse().expect("an address")) {
@@ -470,7 +469,7 @@ fn datagram(source: &str, destination: &str) -> Vec<u8> {
     }
 }
 
-/// Sources by family, with where they go to.
+/// Sources by family, with their destinations.
 const SOURCES4: &[(&str, &str)] = &[
     ("10.77.0.1", "10.77.0.2"),
     ("10.77.0.200", "10.77.0.2"),
@@ -557,7 +556,7 @@ fn rpfilter_finds_a_reverse_path_where_the_kernel_does() {
                     continue;
                 }
                 let (saved, host) = pod.run(|| {
-                    // Until it arrived: one of two opposite rules counts it.
+                    // Wait until it arrived: one of two opposite rules counts it.
                     let mut saved = String::new();
                     comes_true(|| {
                         saved = backend.save(family);
@@ -586,8 +585,8 @@ fn rpfilter_finds_a_reverse_path_where_the_kernel_does() {
     assert!(cases > 300, "{cases}");
 }
 
-/// A SYN of TCP from port 40001 to 81 with these options, in hexadecimal, as a packet and as bytes
-/// behind the header of IP.
+/// Returns a TCP SYN from port 40001 to 81 with these options as the bytes that follow the IP
+/// header.
 fn syn(options: &[u8]) -> Vec<u8> {
     let words = u8::try_from(5 + options.len().div_ceil(4)).expect("few");
     let mut bytes = vec![0x9c, 0x41, 0, 81, 0, 0, 0, 1, 0, 0, 0, 0, words << 4, 2, 0xff, 0xff, 0, 0, 0, 0];
@@ -706,7 +705,7 @@ fn random_and_stateful_matches_end_the_walk_with_the_rule() {
         assert!(matches!(told, Comparison::Equivalent { .. }), "{options}: {told}");
         let other = compare(&some, &Rules::default());
         if options.contains("tcpmss") {
-            // What is no header of TCP it drops itself.
+            // It drops packets without a valid TCP header itself.
             assert!(matches!(&other, Comparison::Differs(_)), "{options}: {other}");
             continue;
         }

@@ -1,5 +1,5 @@
-//! A table with parts that have no type here can be changed around them: they stay as they are,
-//! byte for byte and with their handles, and go only when they are left out by name.
+//! A table with parts that have no type in this crate can be changed around them: they stay byte
+//! for byte, with their handles, and are deleted only when they are left out by name.
 
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
@@ -10,7 +10,7 @@ use nftmesh::kernel::Kernel;
 use nftmesh::model::{Chain, Family, Rule, Ruleset, Table, TableId};
 use nftmesh::state::{Snapshot, TableState};
 
-/// What a flowtable needs is not in every kernel.
+/// Not every kernel has flowtables.
 const FLOWTABLE: &str = "table inet f {
     flowtable fast { hook ingress priority 3; devices = { lo }; }
     chain f { type filter hook forward priority 0; ip protocol tcp flow add @fast; }
@@ -20,7 +20,7 @@ fn snapshot(kernel: &mut Kernel) -> Snapshot {
     kernel.snapshot().expect("a snapshot")
 }
 
-/// The table without what is called `extra`, and without what the kernel counts and measures.
+/// Returns the table without `extra`, counters and times.
 fn but_for_extra(table: &TableState) -> TableState {
     let mut table = table.clone();
     table.chains.retain(|chain| chain.name != *"extra");
@@ -99,7 +99,7 @@ fn an_object_is_deleted_only_when_omitted() {
             assert_eq!(names(&snapshot(&mut kernel)), left);
             raised_changes_nothing(&mut kernel);
         }
-        // One that a rule uses goes with its rule, and not without.
+        // One that a rule uses is deleted only with its rule.
         let with_rule = wanted.clone();
         wanted.tables[0].objects.retain(|object| object.name() != "q");
         assert!(kernel.apply(&wanted).is_err(), "a rule uses it");
@@ -179,7 +179,7 @@ fn a_chain_that_was_not_read_completely_is_left_alone() {
         let of = |snapshot: &Snapshot, name: &str| snapshot.table(&id).and_then(|table| table.chain(name)).cloned();
         assert_eq!(of(&after, "INPUT"), of(&before, "INPUT"));
         assert_eq!(of(&after, "FORWARD").map(|chain| chain.rules.len()), Some(2));
-        // Through it: another flag of the table would make it anew, without what was not read.
+        // Another flag of the table would make it anew, without the unread rules.
         let tables = wanted.tables.iter().cloned();
         let anew: Ruleset = tables.map(|table: Table| table.flags(nftmesh::model::TableFlags::DORMANT)).collect();
         let error = kernel.apply(&anew).expect_err("it cannot be made again");

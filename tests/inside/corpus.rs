@@ -10,7 +10,7 @@ use nftmesh::fuzz;
 /// Takes any bytes, and panics where the crate breaks a promise.
 type Body = fn(&[u8]);
 
-/// The fuzz targets, by the folder of their corpus.
+/// The fuzz targets and the folders of their corpora.
 const TARGETS: [(&str, Body); 8] = [
     ("compare", fuzz::compare),
     ("decode", fuzz::decode),
@@ -65,7 +65,7 @@ fn every_target_has_a_body_and_a_corpus() {
     }
 }
 
-/// Names and bytes, in the order of the names.
+/// Returns names and bytes, in the order of the names.
 fn files(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(target);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));

@@ -1,4 +1,4 @@
-//! Any words and any text are imported, or refused with a place and a reason.
+//! Any words and any text are imported, or refused with a position and a reason.
 
 use nftmesh::fuzz;
 use proptest::prelude::*;

@@ -1,5 +1,5 @@
-//! What must hold of every rule set that was read: a plan from it to itself is empty, and a copy of
-//! it is the same.
+//! Properties of every rule set that was read: a plan from it to itself is empty, and a copy of it
+//! is the same.
 
 use nftmesh::fuzz::encoders;
 use nftmesh::kernel::Kernel;
@@ -9,8 +9,8 @@ use nftmesh::state::{Listing, Snapshot};
 
 use crate::support::{assert_same, command, timeless};
 
-/// Reads, raises, plans and applies: nothing is to do, and nothing is done. A table with an owner
-/// is that of `kernel`.
+/// Reads, raises, plans and applies, and asserts that nothing is to be done. A table with an owner
+/// belongs to `kernel`.
 #[track_caller]
 pub(super) fn raised_changes_nothing(kernel: &mut Kernel) {
     let snapshot = kernel.snapshot().expect("a snapshot");
@@ -26,16 +26,15 @@ pub(super) fn raised_changes_nothing(kernel: &mut Kernel) {
     encoders(&Transaction::replace(raised.ruleset));
 }
 
-/// A snapshot without the time that elements have left: handles, counters, userdata, generation and
-/// all.
+/// Returns a snapshot without the remaining times of elements.
 fn timed(mut snapshot: Snapshot) -> Snapshot {
     let expires = snapshot.tables.iter_mut().flat_map(|table| &mut table.sets).flat_map(|set| &mut set.expires);
     expires.for_each(|left| *left = left.map(|_| 0));
     snapshot
 }
 
-/// Makes every table again under another name, and holds that nft lists both alike and nothing is
-/// left to do.
+/// Copies every table under another name, and asserts that nft lists both alike and no plan
+/// remains.
 #[track_caller]
 pub(super) fn raised_is_copied(kernel: &mut Kernel) {
     let raised = kernel.snapshot().expect("a snapshot").raise().ruleset;
@@ -58,7 +57,7 @@ pub(super) fn raised_is_copied(kernel: &mut Kernel) {
         .expect("gone");
 }
 
-/// Deletes every table and makes it again from its raised form, and holds that all is as it was.
+/// Deletes every table and makes it again from its raised form, and asserts that all is as it was.
 #[track_caller]
 pub(super) fn raised_is_made_again(kernel: &mut Kernel) {
     let (raised, before) = (kernel.snapshot().expect("a snapshot").raise().ruleset, listed("ruleset"));
@@ -70,14 +69,14 @@ pub(super) fn raised_is_made_again(kernel: &mut Kernel) {
     assert!(plan.is_empty(), "{}of\n{raised}", plan.marked());
 }
 
-/// A socket of this namespace.
+/// Opens a socket in this namespace.
 #[track_caller]
 pub(super) fn opened() -> Kernel {
     Kernel::open().expect("a socket")
 }
 
-/// What nft lists, without the time that is left; `None` when it crashes, as nft 1.0.6 does over
-/// some sets, or has no way to name it.
+/// Returns nft's listing without remaining times; `None` when nft crashes, as 1.0.6 does over some
+/// sets, or cannot name something.
 fn listed(what: &str) -> Option<String> {
     let output = command("nft").arg("list").args(what.split(' ')).output().expect("nft is installed");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -88,8 +87,7 @@ fn listed(what: &str) -> Option<String> {
     listed.then(|| in_order(&timeless(&text)))
 }
 
-/// With the elements of each set in one order: some that nft cannot order come as the kernel's hash
-/// table has them.
+/// Sorts the elements of each set: nft prints some in the order of the kernel's hash table.
 fn in_order(listing: &str) -> String {
     let mut parts = listing.split("{ ");
     let mut ordered = parts.next().unwrap_or_default().to_owned();

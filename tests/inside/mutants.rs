@@ -1,9 +1,9 @@
 //! Istio rule sets with one constant, negation or position changed: a comparison finds every change
-//! that a packet can tell, and no other.
+//! that a packet can distinguish, and no other.
 //!
-//! Whether a packet can tell is found out without the comparison: from walks of the machine, which
-//! is held against the kernel elsewhere, on packets made of the constants of the rules and their
-//! neighbours.
+//! An oracle decides without the comparison whether a packet can distinguish two rule sets: it
+//! walks packets made of the constants of the rules and their neighbours through the machine, which
+//! other tests check against the kernel.
 
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
@@ -18,7 +18,7 @@ use nftmesh::model::{
 use nftmesh::sim::{Comparison, Interface, Owner, Packet, Rules, Situation, compare};
 
 const MUTANTS: usize = 500;
-/// Packets for a mutant that none of them can tell.
+/// Packets tried for a mutant that none of them distinguishes.
 const PACKETS: usize = if cfg!(debug_assertions) { 6_000 } else { 60_000 };
 
 #[test]
@@ -103,7 +103,7 @@ impl Random {
     }
 }
 
-/// The rule set with one change, and what it is.
+/// Returns the rule set with one change, and a description of it.
 fn mutated(ruleset: &Ruleset, random: &mut Random) -> (Ruleset, String) {
     loop {
         let mut mutant = ruleset.clone();
@@ -222,7 +222,7 @@ fn change_element(elements: &mut Vec<Element>, random: &mut Random) -> bool {
     }
 }
 
-/// To a neighbour.
+/// Changes a value to a neighbour.
 fn change(value: &mut Value, random: &mut Random) -> bool {
     let up = random.below(2) == 0;
     let step = |number: u32| if up { number.wrapping_add(1) } else { number.wrapping_sub(1) };
@@ -239,7 +239,7 @@ fn change(value: &mut Value, random: &mut Random) -> bool {
     true
 }
 
-/// What rules look for, and what is next to it.
+/// Constants of the rules, and their neighbours.
 #[derive(Default)]
 struct Constants {
     addresses: Vec<IpAddr>,
@@ -329,7 +329,7 @@ impl Constants {
         }
     }
 
-    /// The last of a prefix and the first behind it.
+    /// Adds the last value of a prefix and the first after it.
     fn last(&mut self, value: &Value, length: u8) {
         match value {
             Value::Ipv4(address) => {

@@ -1,6 +1,6 @@
-//! What was read and raised is what is there: a plan from the kernel to itself is empty, applying
-//! it changes nothing, and a copy of a table by its raised form is the same to nft and to the next
-//! plan.
+//! A raised snapshot equals the kernel's state: a plan from the kernel to itself is empty, applying
+//! it changes nothing, and a copy of a table from its raised form is the same to nft and to the
+//! next plan.
 
 use std::fs;
 
@@ -58,7 +58,7 @@ fn real_rule_sets_are_in_sync_with_themselves() {
 fn every_rule_of_the_corpus_is_in_sync_with_itself() {
     let Some(file) = corpus("rules.tsv") else { return };
     let (mut read, mut refused) = (0, 0);
-    // What expires while it is looked at is wanted back.
+    // Elements that expire in the meantime would be planned again.
     let rules: Vec<String> =
         rules_of(&file).into_iter().map(|rule| rule.replace("timeout 5s", "timeout 5000s")).collect();
     for some in rules.chunks(100) {
@@ -77,7 +77,7 @@ fn every_rule_of_the_corpus_is_in_sync_with_itself() {
     say(format_args!("{read} rules raised, {refused} not taken by nft"));
 }
 
-/// Small rule sets that once were lost or refused on the way.
+/// Small rule sets of which something was once lost or refused.
 const FINDINGS: &[&str] = &[
     "table inet t {
         comment \"kept\"

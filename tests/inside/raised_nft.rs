@@ -1,11 +1,12 @@
-//! What was read and raised is what is there, for random tables of nft's language that nft takes.
+//! A raised snapshot equals the kernel's state, for random tables in nft's language that nft
+//! accepts.
 
 use super::dice::Dice;
 use super::laws::{opened, raised_changes_nothing, raised_is_copied, raised_is_made_again};
 use super::nft_grammar;
 use crate::support::{self, in_fresh_netns, nft_script, nft_takes, say};
 
-/// How many random tables; `NFTMESH_RAISED_CASES` and `NFTMESH_RAISED_SEED` make it others.
+/// Number of random tables; `NFTMESH_RAISED_CASES` and `NFTMESH_RAISED_SEED` set number and seed.
 const RANDOM: usize = 300;
 
 #[test]

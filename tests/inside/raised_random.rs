@@ -1,5 +1,4 @@
-//! What was read and raised is what is there, for rule sets that nobody chose: those that bytes
-//! make, and random tables of nft's language.
+//! A raised snapshot equals the kernel's state, for rule sets generated from random bytes.
 
 use super::dice::Dice;
 use super::laws::{raised_changes_nothing, raised_is_copied, raised_is_made_again};
@@ -10,7 +9,7 @@ use nftmesh::model::{Ruleset, Statement};
 use nftmesh::plan::Transaction;
 use nftmesh::validate::Severity;
 
-/// How many rule sets; `NFTMESH_RAISED_CASES` and `NFTMESH_RAISED_SEED` make it others.
+/// Number of rule sets; `NFTMESH_RAISED_CASES` and `NFTMESH_RAISED_SEED` set number and seed.
 const RANDOM: u64 = 100;
 
 #[test]
@@ -60,7 +59,7 @@ fn is_in_sync(ruleset: &Ruleset) {
     kernel.commit(&gone).expect("it was there");
 }
 
-/// What a kernel without the expression takes.
+/// Removes queue statements, for kernels without the expression.
 fn without_queues(ruleset: &Ruleset) -> Ruleset {
     let mut without = ruleset.clone();
     for rule in without.tables.iter_mut().flat_map(|table| &mut table.chains).flat_map(|chain| &mut chain.rules) {

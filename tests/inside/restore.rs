@@ -1,9 +1,9 @@
-//! What was read from the kernel goes back as it was read: a copy of a table, made of its snapshot,
-//! is the same table.
+//! A snapshot goes back to the kernel as it was read: a copy of a table made from its snapshot is
+//! the same table.
 //!
 //! Every table is copied under another name into the same namespace, by the messages that restore
-//! it. Then both are read, compared down to the bytes, and listed by nft. The big inputs are beside
-//! the project (`../shared/nft-corpus`); what is here has one of everything.
+//! it. Then both are read, compared byte for byte, and listed by nft. The large inputs are beside
+//! the project (`../shared/nft-corpus`); the inputs here contain one of everything.
 
 use std::fs;
 
@@ -27,7 +27,7 @@ fn a_table_with_one_of_everything_is_copied_completely() {
     });
 }
 
-/// Matches insist on the protocol that a rule checks, which is an attribute that no dump says.
+/// Matches need the protocol that a rule checks, which is an attribute that no dump contains.
 #[test]
 fn rules_of_iptables_nft_are_copied_completely() {
     // Their owners are users that only the host's root may name.
@@ -38,7 +38,7 @@ fn rules_of_iptables_nft_are_copied_completely() {
         for (program, rule) in XTABLES {
             support::succeed(program, rule, "");
         }
-        // Targets insist on the name of the table too, so that no copy of another name can be.
+        // Targets also need the name of the table, so there can be no copy under another name.
         remade_is_the_same();
     });
 }
@@ -98,8 +98,8 @@ fn every_rule_of_the_corpus_is_copied_completely() {
     say(format_args!("{copied} rules copied, {} not taken by nft:\n{}", refused.len(), refused.concat()));
 }
 
-/// Copies every table of this namespace, and holds that the copies are the same to the byte and to
-/// nft.
+/// Copies every table of this namespace, and asserts that the copies are the same byte for byte and
+/// to nft.
 #[track_caller]
 fn copies_are_the_same() {
     let mut kernel = Kernel::open().expect("a socket");
@@ -126,7 +126,7 @@ fn copies_are_the_same() {
     remade_is_the_same();
 }
 
-/// Deletes every table and makes it again, in one transaction, and holds that all is as it was.
+/// Deletes every table and makes it again in one transaction, and asserts that all is as it was.
 #[track_caller]
 fn remade_is_the_same() {
     let mut kernel = Kernel::open().expect("a socket");
@@ -148,14 +148,14 @@ fn copy(table: &TableId) -> TableId {
     TableId { family: table.family, name: format!("{}-copy", table.name).into() }
 }
 
-/// The operations that make a table under another name, each thing after what it needs.
+/// Returns the operations that copy a table under another name, in order of dependency.
 fn restoring(table: &TableState, id: &TableId) -> Vec<Operation> {
     let restore = |state| Operation::Restore { table: id.clone(), state: Box::new(state) };
     let mut operations = vec![restore(State::Table(table.clone()))];
     operations.extend(table.chains.iter().map(|chain| restore(State::Chain(chain.clone()))));
     operations.extend(table.objects.iter().map(|object| restore(State::Object(object.clone()))));
     operations.extend(table.sets.iter().map(|set| restore(State::Set(set.clone()))));
-    // A chain that a jump brings with it is closed once the jump is there: its rules come first.
+    // A bound chain is closed once its jump exists, so its rules come first.
     let is_bound = |chain: &&ChainState| chain.flags & NFT_CHAIN_BINDING != 0;
     let (bound, others): (Vec<_>, Vec<_>) = table.chains.iter().partition(is_bound);
     for chain in bound.into_iter().chain(others) {
@@ -170,7 +170,7 @@ fn restoring(table: &TableState, id: &TableId) -> Vec<Operation> {
 /// include/uapi/linux/netfilter/nf_tables.h
 const NFT_CHAIN_BINDING: u32 = 4;
 
-/// A table without what only the kernel says.
+/// Returns a table without what only the kernel assigns.
 fn contents(table: &TableState) -> TableState {
     let mut table = table.clone();
     table.id.name = "t".into();
@@ -195,8 +195,8 @@ fn contents(table: &TableState) -> TableState {
     table
 }
 
-/// Attributes of an object without table (1) and handle (6; 5 of a flowtable, which has no type),
-/// and without the padding that comes or goes with them.
+/// Returns the attributes of an object without table (1), handle (6; 5 of a flowtable, which has no
+/// type) and their padding.
 fn without_names(attributes: &[u8]) -> Vec<u8> {
     let mut rest = attributes;
     let mut kept = Vec::new();
@@ -213,7 +213,7 @@ fn without_names(attributes: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// nft lists the copies as it lists what they are copies of.
+/// Asserts that nft lists the copies as it lists the originals.
 #[track_caller]
 fn lists_alike(before: &Snapshot) {
     for table in &before.tables {

@@ -189,7 +189,7 @@ pub struct Refusal {
     pub what: String,
     /// The errno of the kernel's answer, positive.
     pub errno: i32,
-    /// What the errno means here, and the remedy.
+    /// The meaning of the errno here, and the remedy.
     pub remedy: String,
 }
 

@@ -12,7 +12,7 @@ use super::words::Word;
 use super::{ChainCounters, tables, value};
 use crate::model::{Classic, IpFamily};
 
-/// What a command acted on.
+/// The kind of a command.
 pub(super) enum Done {
     /// It changed chains, or gave the counters of a chain.
     Chains(Option<ChainCounters>),

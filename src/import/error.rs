@@ -1,4 +1,4 @@
-//! What is wrong with a text, and where.
+//! Faults of a text, with their positions.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct ImportError {
     pub line: usize,
     /// Character of the line, from 1.
     pub column: usize,
-    /// What is wrong and what to do, in one line.
+    /// The fault and the remedy, in one line.
     pub fault: String,
 }
 

@@ -87,7 +87,7 @@ pub(super) struct Instance<'l> {
     pub(super) extension: &'static Extension,
     /// Its role, for messages.
     pub(super) role: Role,
-    /// Where its name is in the line.
+    /// The offset of its name in the line.
     pub(super) at: usize,
     pub(super) given: SmallVec<[Given<'l>; 2]>,
     /// Options that it does not have, with the words after them.

@@ -16,12 +16,12 @@ use super::{Unknown, raw, value};
 use crate::model::{Field, IpFamily, Match, Op, Operand, Protocol, Statement, Value, Verdict};
 use options::Parsing;
 
-/// Where a rule goes.
+/// The position of a rule.
 pub(super) enum RuleSlot {
     /// Before the rule with this index, from 0.
     At {
         index: usize,
-        /// Where the index is in the line.
+        /// The offset of the index in the line.
         at: usize,
     },
     /// After all others.

@@ -124,10 +124,11 @@ impl Kernel {
     /// the process is killed in between, the rules decide as the old ones or as the new ones do,
     /// and the next `apply` continues from there.
     ///
-    /// These still take one transaction: a table that is replaced because its flags or objects
-    /// differ; a chain that is replaced at another hook, or added with policy drop, and has such a
-    /// set in its own rules; a set that packets fill; the sets of a table with statements unknown
-    /// here; and a transaction built by hand and passed to [`commit`](Self::commit).
+    /// Some changes are nevertheless made in one transaction: a table that is replaced because its
+    /// flags or objects differ; a chain that is replaced at another hook, or added with policy
+    /// drop, and has such a set in its own rules; a set that packets fill; the sets of a table
+    /// with statements that this crate does not know. The same holds for a transaction built by
+    /// hand and passed to [`commit`](Self::commit).
     ///
     /// Unchanged objects keep their handles and counters, except rules that use a set replaced in
     /// this way. If the same `Kernel` is used and nobody else commits, only chains and sets that

@@ -86,9 +86,9 @@ impl Trace {
     }
 
     /// Makes room for `bytes` of queued messages, see
-    /// [`Watch::receive_buffer`](super::Watch::receive_buffer). A message takes 1,280; messages
-    /// about this trace's own table, one or two for each packet on its way in and out, take room
-    /// too.
+    /// [`Watch::receive_buffer`](super::Watch::receive_buffer). A message takes 1,280 bytes;
+    /// messages about this trace's own table, one or two for each packet on its way in and out,
+    /// take room too.
     ///
     /// # Errors
     /// When the kernel cannot be queried.

@@ -68,11 +68,11 @@ pub struct TraceSteps {
 pub struct TracedSteps {
     /// The packet, where its trace begins.
     pub begins: Option<Packet>,
-    /// What happened, in order.
+    /// The steps, in order.
     pub steps: Vec<Step>,
     /// The final decision about the packet, if it was reported.
     pub end: Option<End>,
-    /// What is no longer known.
+    /// Information that is no longer available.
     pub unknown: Option<String>,
 }
 

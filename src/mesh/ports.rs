@@ -8,7 +8,7 @@ pub const DNS: u16 = 53;
 /// Envoy's administration and command line, on loopback only.
 pub const PROXY_ADMIN: u16 = 15000;
 
-/// Where captured outbound TCP goes; Envoy's `virtualOutbound` listener.
+/// The port for captured outbound TCP; Envoy's `virtualOutbound` listener.
 pub const OUTBOUND: u16 = 15001;
 
 /// The port that validation connects to, and the original destination that must be observed.
@@ -17,7 +17,7 @@ pub const PROBE: u16 = 15002;
 /// The agent's debug interface.
 pub const AGENT_DEBUG: u16 = 15004;
 
-/// Where captured inbound TCP goes; Envoy's `virtualInbound` listener.
+/// The port for captured inbound TCP; Envoy's `virtualInbound` listener.
 pub const INBOUND: u16 = 15006;
 
 /// The HBONE tunnel: HTTP CONNECT over mTLS, carrying TCP between pods.

@@ -16,7 +16,7 @@ pub struct Chain {
     pub comment: Option<String>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
-    /// What else was read with it.
+    /// Further data read with it.
     pub(crate) kept: Kept,
 }
 
@@ -39,7 +39,7 @@ pub enum ChainKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the four parts of `type T hook H priority P; policy V`")]
 pub struct Base {
-    /// What it may do.
+    /// Its type.
     pub chain_type: ChainType,
     /// The point in the packet path.
     pub hook: Hook,

@@ -18,7 +18,7 @@ pub struct Rule {
     pub statements: Vec<Statement>,
     /// Its comment, at most 128 bytes, stored by the kernel.
     pub comment: Option<Box<str>>,
-    /// What else was read with it.
+    /// Further data read with it.
     pub(crate) kept: Kept,
 }
 

@@ -40,7 +40,7 @@ pub struct Set {
     /// What it was read from, if the model cannot represent it; all fields but the name are then
     /// only informative.
     pub(crate) opaque: Option<Opaque>,
-    /// What else was read with it.
+    /// Further data read with it.
     pub(crate) kept: Kept,
 }
 
@@ -225,16 +225,17 @@ pub struct Element {
     pub timeout: Option<Duration>,
     /// Its comment.
     pub comment: Option<Box<str>>,
-    /// What few elements have.
+    /// Rare properties.
     pub(crate) extra: Option<Box<Extra>>,
 }
 
-/// What few elements have; separate, so that a hundred thousand elements without it are small.
+/// Rare properties of elements; separate, so that a hundred thousand elements without them are
+/// small.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Extra {
     /// The statements it carries.
     pub(crate) statements: Vec<Statement>,
-    /// What else was read with it.
+    /// Further data read with it.
     pub(crate) kept: Kept,
 }
 

@@ -26,7 +26,7 @@ pub struct Table {
     pub sets: Vec<Set>,
     /// Its chains.
     pub chains: Vec<Chain>,
-    /// What else was read with it.
+    /// Further data read with it.
     pub(crate) kept: Kept,
 }
 

@@ -21,7 +21,7 @@ pub struct Difference {
     pub kind: DifferenceKind,
     /// The table it is in.
     pub table: TableId,
-    /// What differs.
+    /// The part that differs.
     pub part: Part,
     /// The superfluous or different rule, in nft's syntax.
     pub held: Option<String>,

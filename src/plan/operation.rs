@@ -20,7 +20,7 @@ pub enum Operation {
         kind: ChainKind,
         /// Its comment.
         comment: Option<String>,
-        /// What else was read with the chain, if it was read from a kernel.
+        /// Further data read with the chain, if it was read from a kernel.
         kept: Remainder,
     },
     /// Adds the elements of `set` to the set of that name; its declaration determines their
@@ -56,7 +56,7 @@ pub enum Operation {
         flags: TableFlags,
         /// Its comment.
         comment: Option<String>,
-        /// What else was read with the table, if it was read from a kernel.
+        /// Further data read with the table, if it was read from a kernel.
         kept: Remainder,
     },
     /// Deletes a chain and the rules in it; no other rule may jump to it.

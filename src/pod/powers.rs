@@ -1,4 +1,4 @@
-//! What the rules of a chain can do to a packet that affects later chains.
+//! The effects that the rules of a chain can have on a packet and that matter to later chains.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -34,7 +34,7 @@ pub struct Changes {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Precedence {
-    /// What runs, or may run, before ours and can affect packets there.
+    /// The chains and tables that run, or may run, before ours and can affect packets there.
     pub before: Vec<Precedent>,
     /// Rules meant to keep traffic from a mesh that run too late for ours.
     pub overruled: Vec<Overruled>,
@@ -105,9 +105,9 @@ impl Changes {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PodPlan {
-    /// What the transaction would do.
+    /// The changes of the transaction.
     pub changes: Vec<Difference>,
-    /// What removes the rules that `istio-iptables` left behind, unless it is among the changes.
+    /// The removal of the rules that `istio-iptables` left behind, unless it is among the changes.
     pub leftovers: Vec<Difference>,
     /// Routes, policy rules and addresses that are missing.
     pub routes_missing: Vec<RouteEntry>,

@@ -90,7 +90,7 @@ pub enum Event {
     RuleDeleted {
         /// The chain.
         chain: ChainId,
-        /// What the kernel reported of the rule: its handle, and its expressions if included.
+        /// The rule as reported: its handle, and its expressions if included.
         rule: RuleState,
     },
     /// A set or map was added, without its elements.

@@ -14,7 +14,7 @@ use crate::model::IpFamily;
 /// The remaining words, and what was read from the words before them.
 pub(super) struct Parsing<'l> {
     pub(super) rest: &'l [Word<'l>],
-    /// Where the line ends.
+    /// The end of the line.
     pub(super) end: usize,
     pub(super) family: IpFamily,
     pub(super) unknown: Unknown,
@@ -27,7 +27,7 @@ pub(super) struct Parsing<'l> {
 pub(super) struct Found<'l> {
     pub(super) name: &'l str,
     pub(super) at: usize,
-    /// Where the preceding `!` is.
+    /// The offset of the preceding `!`, if any.
     pub(super) not: Option<usize>,
 }
 

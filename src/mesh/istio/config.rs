@@ -31,9 +31,9 @@ use crate::routes::MarkRoute;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IstioConfig {
-    /// Where captured outbound TCP goes (`-p`), in host byte order, never 0.
+    /// The port for captured outbound TCP (`-p`), in host byte order, never 0.
     pub outbound_port: u16,
-    /// Where captured inbound TCP goes (`-z`), in host byte order, never 0.
+    /// The port for captured inbound TCP (`-z`), in host byte order, never 0.
     pub inbound_port: u16,
     /// The HBONE tunnel (`-e`), in host byte order, never 0.
     pub tunnel_port: u16,

@@ -2,9 +2,9 @@
 //!
 //! Decoding is total: a message that cannot be read is opaque. An end of chain is recognised by
 //! its verdict, `continue`, without a rule: kernels before 6.7 report it as a return, later ones
-//! as a rule (`NFTA_TRACE_TYPE`; these examine only the lowest byte of the verdict, which is
-//! unsuitable there, __nft_trace_verdict, net/netfilter/nf_tables_core.c). Likewise a rule's
-//! `return` is treated like any other rule.
+//! as a rule (`NFTA_TRACE_TYPE`; these mask the verdict to its lowest byte, which no negative code
+//! equals, __nft_trace_verdict, net/netfilter/nf_tables_core.c). Likewise a rule's `return` is
+//! treated like any other rule.
 
 use super::super::{NFNL_SUBSYS_NFTABLES, kind};
 use super::{InTable, event};

@@ -27,7 +27,7 @@ pub(crate) enum Since {
     Same,
 }
 
-/// What has to be examined.
+/// The part that has to be examined.
 #[derive(Debug)]
 pub(crate) struct Unsettled {
     /// Tables to read as a whole.

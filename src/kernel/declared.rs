@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::dump::{Found, Query};
 use super::live::{Kernel, Prepared};
+use super::spans::event;
 use super::sync::is_stale;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Set, SetId};
@@ -33,7 +34,7 @@ impl Kernel {
             let pinned = transaction.clone().at_generation(self.generation()?);
             let prepared = self.prepare(&pinned)?;
             match commit(self, prepared) {
-                Err(error) if attempts < ATTEMPTS && is_stale(&error) => {}
+                Err(error) if attempts < ATTEMPTS && is_stale(&error) => event!("retry", attempt = attempts),
                 outcome => return outcome,
             }
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::hash::RandomState;
 
 use super::dump::Query;
+use super::spans::{event, span};
 use crate::attr::nfta::NFTA_TABLE_NAME;
 use crate::attr::{Malformed, Message};
 use crate::error::{Error, Kind, Result};
@@ -133,11 +134,20 @@ impl Kernel {
         prepared: &Prepared<'_>,
         read: impl FnMut(&[u8]) -> Result<(), Malformed>,
     ) -> Result<()> {
+        span!(
+            "commit",
+            operations = prepared.transaction.operations().len(),
+            bytes = prepared.len(),
+            dry_run = prepared.ending == Ending::DryRun
+        );
         let (acks, lost) = self.exchange_with(prepared.encoded.messages.as_bytes(), read)?;
         let refused = acks.iter().filter(|ack| ack.errno == libc::EOPNOTSUPP);
         let refused = refused.filter_map(|ack| prepared.encoded.origin(ack.sequence)).map(|origin| origin.operation);
         let clashes = self.clashes(&prepared.transaction, refused);
-        prepared.verdict(&acks, lost, &clashes)
+        prepared
+            .verdict(&acks, lost, &clashes)
+            .inspect(|()| event!("taken"))
+            .inspect_err(|_error| event!("refused", refusals = _error.refusals().len()))
     }
 
     /// Checks whether a transaction would be accepted, without changing anything: static

@@ -28,6 +28,7 @@ mod routes;
 #[cfg(any(feature = "mesh", feature = "sim"))]
 mod rtnetlink;
 mod snapshot;
+mod spans;
 mod sync;
 mod trace;
 mod trace_filter;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::dump::{Dump, Found, Query};
 use super::live::Kernel;
+use super::spans::{event, span};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Generation, Name, TableId};
 use crate::netlink::{self, Assembly, ElementRequest, RuleRequest, kind};
@@ -71,7 +72,11 @@ impl Kernel {
         &mut self,
         mut read: impl FnMut(&mut Kernel) -> Result<Option<T>>,
     ) -> Result<(Generation, T)> {
-        for _ in 0..ATTEMPTS {
+        span!("read");
+        for _attempt in 0..ATTEMPTS {
+            if _attempt > 0 {
+                event!("retry", attempt = _attempt);
+            }
             let generation = self.generation()?;
             if !self.is_current(generation)? {
                 continue;
@@ -83,6 +88,7 @@ impl Kernel {
                 continue;
             }
             if let Some(read) = read? {
+                event!("generation", generation = generation.0);
                 return Ok((generation, read));
             }
         }

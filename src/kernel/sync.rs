@@ -6,6 +6,7 @@ mod part;
 mod tests;
 
 use super::live::Kernel;
+use super::spans::{event, span};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Generation, Ruleset, TableId};
 use crate::plan::{Difference, Since, Step, StepKind, Sums, Transaction, Unsettled, diff, differences, step, unstaged};
@@ -148,6 +149,7 @@ impl Kernel {
     /// # Errors
     /// Those of [`apply`](Self::apply).
     pub fn apply_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Applied> {
+        span!("apply", tables = ruleset.tables.len());
         let mut sums = Sums::of(ruleset, ours, &self.hasher);
         let mut ahead = None;
         // If anything fails from here on, nothing is remembered.
@@ -243,6 +245,7 @@ impl Kernel {
                 Err(error) if is_stale(&error) && retries < ATTEMPTS => {
                     ahead = None;
                     retries += 1;
+                    event!("retry", attempt = retries);
                 }
                 Err(error) => return Err(self.take_back(tables, &way, error)),
             }
@@ -281,6 +284,7 @@ impl Kernel {
         if kind == StepKind::Last {
             return Ok(Taken::Last(held, transaction));
         }
+        event!("staged", operations = transaction.operations().len(), switches = kind == StepKind::Switch);
         way.is_past_the_switch |= kind == StepKind::Switch;
         way.staged.push(transaction);
         way.first.get_or_insert(held);
@@ -292,6 +296,7 @@ impl Kernel {
         if way.is_past_the_switch {
             return error.context("the rules are in place, with sets of other names until they are applied again");
         }
+        event!("take back", staged = way.staged.len());
         let undone = self.snapshot_of(tables).and_then(|now| self.commit(&unstaged(&way.staged, first, &now)));
         match undone {
             Ok(()) => error,

@@ -4,7 +4,7 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 # All but the C libraries.
 OWN := mesh,sim,import,proxy
-FEATURES := '' nftnl mesh sim import proxy tracing mesh,proxy sim,import nftnl,mesh $(OWN)
+FEATURES := '' nftnl mesh sim import proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-own features msrv soak check fmt lint doc build bench bless fuzz kernels setup

@@ -6,6 +6,7 @@ use super::set::AnonymousSet;
 use crate::model::{IpFamily, NatFlags, NatKind};
 
 /// The registers of a lowest and a highest value; without the highest, it equals the lowest.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "two ends")]
 pub struct RegisterRange {
@@ -16,6 +17,7 @@ pub struct RegisterRange {
 }
 
 /// See [`Expr::Bitwise`](super::Expr::Bitwise).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_bitwise, mask and xor")]
 pub struct BitwiseCode {
@@ -28,6 +30,7 @@ pub struct BitwiseCode {
 }
 
 /// The set that a lookup uses.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "nf_tables has these two")]
 pub enum LookupSet {
@@ -38,6 +41,7 @@ pub enum LookupSet {
 }
 
 /// See [`Expr::Limit`](super::Expr::Limit).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_limit")]
 pub struct LimitCode {
@@ -54,6 +58,7 @@ pub struct LimitCode {
 }
 
 /// See [`Expr::Log`](super::Expr::Log).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_log")]
 pub struct LogCode {
@@ -72,6 +77,7 @@ pub struct LogCode {
 }
 
 /// See [`Expr::Nat`](super::Expr::Nat).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_nat")]
 pub struct NatCode {
@@ -96,6 +102,7 @@ pub(crate) fn nat_flags(flags: NatFlags, ports: RegisterRange) -> u32 {
 }
 
 /// See [`Expr::Queue`](super::Expr::Queue).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_queue")]
 pub struct QueueCode {
@@ -108,6 +115,7 @@ pub struct QueueCode {
 }
 
 /// See [`Expr::Reject`](super::Expr::Reject).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_reject")]
 pub struct RejectCode {
@@ -119,6 +127,7 @@ pub struct RejectCode {
 }
 
 /// See [`Expr::Tproxy`](super::Expr::Tproxy).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_tproxy")]
 pub struct TproxyCode {

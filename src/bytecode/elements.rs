@@ -15,6 +15,7 @@ use crate::model::{DataType, Element, ElementData, Interval, Key, Name, Opaque, 
 ///
 /// The kernel keeps `timeout` in ticks of 1 to 10 ms and reports it rounded; see
 /// [`same`](ElementCode::same).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
 pub struct ElementCode {
@@ -36,6 +37,7 @@ pub struct ElementCode {
 }
 
 /// Parts that few elements have.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFTA_LIST_ELEM")]
 pub struct ElementExtras {
@@ -48,6 +50,7 @@ pub struct ElementExtras {
 }
 
 /// The value or verdict that an element maps to.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a value or a verdict")]
 pub enum ElementDataCode {

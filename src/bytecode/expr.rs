@@ -9,6 +9,7 @@ use super::set::AnonymousSet;
 use crate::model::Verdict;
 
 /// One expression of a program.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Expr {

@@ -12,6 +12,7 @@ use super::set::{SetCode, UDATA_AUTO_MERGE, UDATA_COMMENT, tlv};
 use crate::model::{DataType, Element, Kept, Opaque, Rule, Set, SetData, SetFlags, Statement};
 
 /// The kept parts of a table or chain.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeptParts {
     /// The whole userdata.
@@ -33,6 +34,7 @@ impl KeptParts {
 }
 
 /// The kept parts of a rule.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeptRule {
     /// The statements raised from `exprs`, which are used for as long as the rule still has these.
@@ -46,6 +48,7 @@ pub(crate) struct KeptRule {
 }
 
 /// The kept parts of a set whose declaration has a form in the model.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeptSet {
     /// The key that `userdata` describes.
@@ -59,6 +62,7 @@ pub(crate) struct KeptSet {
 }
 
 /// The kept parts of an element.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeptElement {
     /// The whole userdata.
@@ -68,6 +72,7 @@ pub(crate) struct KeptElement {
 }
 
 /// A set that has no form in the model.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WholeSet {
     /// Its declaration.

@@ -29,6 +29,8 @@ pub(crate) use kept::{
     KeptElement, KeptParts, KeptRule, commented, parts_userdata, rule_userdata, text as userdata_text,
     userdata_comment, without_learned,
 };
+#[cfg(feature = "serde")]
+pub(crate) use kept::{KeptSet, WholeSet};
 pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 pub(crate) use lower::lower_into;
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};

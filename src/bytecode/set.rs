@@ -10,6 +10,7 @@ use crate::model::{DataType, Family, Opaque, Set, SetData, SetFlags, SetPolicy, 
 ///
 /// The kernel keeps `timeout` in ticks of 1 to 10 ms and reports it rounded; see
 /// [`same`](SetCode::same).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the attributes of NFT_MSG_NEWSET")]
 pub struct SetCode {
@@ -42,6 +43,7 @@ pub struct SetCode {
 }
 
 /// A set that belongs to one rule.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a set and its elements")]
 pub struct AnonymousSet {
@@ -55,6 +57,7 @@ pub struct AnonymousSet {
 }
 
 /// How the elements of a set are kept, which decides the byte order of keys.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "these three backends differ in encoding")]
 pub enum SetMode {

@@ -13,10 +13,10 @@ macro_rules! span {
 
 /// Reports an event.
 macro_rules! event {
-    ($name:literal $(, $field:ident = $value:expr)* $(,)?) => {
+    ($name:literal $(, $field:ident = $value:expr)* $(,)?) => {{
         #[cfg(feature = "tracing")]
         ::tracing::event!(name: $name, target: "nftmesh", ::tracing::Level::DEBUG, $($field = $value,)* $name);
-    };
+    }};
 }
 
 pub(super) use {event, span};

@@ -5,6 +5,7 @@ use super::opaque::{Kept, Opaque};
 use super::rule::Rule;
 
 /// A list of rules.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Chain {
@@ -21,6 +22,7 @@ pub struct Chain {
 }
 
 /// What calls a chain.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChainKind {
@@ -36,6 +38,7 @@ pub enum ChainKind {
 }
 
 /// The hook of a base chain.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the four parts of `type T hook H priority P; policy V`")]
 pub struct Base {
@@ -50,6 +53,7 @@ pub struct Base {
 }
 
 /// Type of a base chain.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the chain types of nf_tables")]
 pub enum ChainType {
@@ -84,6 +88,7 @@ impl ChainType {
 }
 
 /// A point in the packet path (`NF_INET_*`, include/uapi/linux/netfilter.h).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the hooks of the inet families")]
 pub enum Hook {
@@ -135,6 +140,7 @@ impl Hook {
 
 /// The order among the chains of a hook, lowest first (`NF_IP_PRI_*`,
 /// include/uapi/linux/netfilter_ipv4.h).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Priority(pub i32);
@@ -173,6 +179,7 @@ impl std::ops::Sub<i32> for Priority {
 }
 
 /// The fate of a packet that no rule of a base chain decided.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the policies of nf_tables")]
 pub enum Policy {

@@ -12,6 +12,7 @@ use super::name::Name;
 /// assert_eq!(chain.hooked().map(|base| base.priority), Some(Priority::DSTNAT));
 /// assert!(Classic::Raw.chain("input", Hook::Input).is_none());
 /// ```
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the five tables of xtables")]
 pub enum Classic {

@@ -5,6 +5,7 @@
 macro_rules! data_types {
     ($($type:ident $name:literal: $bytes:literal, $order:ident, $doc:literal;)*) => {
         /// Type of a field or of a set's key or data, as in `type ipv4_addr . inet_service`.
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum DataType {

@@ -5,6 +5,7 @@ use std::fmt;
 use super::{Family, Name, Table};
 
 /// A table by family and name.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a table has these two")]
 pub struct TableId {
@@ -45,6 +46,7 @@ impl fmt::Display for TableId {
 }
 
 /// A chain by table and name.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a chain has these two")]
 pub struct ChainId {
@@ -69,6 +71,7 @@ impl fmt::Display for ChainId {
 /// let set = TableId::new(Family::Inet, "mesh").set("blocked");
 /// assert_eq!(set.to_string(), "inet mesh blocked");
 /// ```
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a set has these two")]
 pub struct SetId {
@@ -89,6 +92,7 @@ impl fmt::Display for SetId {
 ///
 /// Replacing a rule gives it a new handle.
 #[doc(alias = "NFTA_RULE_HANDLE")]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct RuleHandle(pub u64);
@@ -100,6 +104,7 @@ impl fmt::Display for RuleHandle {
 }
 
 /// The position of a new rule in its chain.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "ends and neighbours")]
 pub enum Position {
@@ -116,6 +121,7 @@ pub enum Position {
 /// The number of a state of the kernel's rule sets; every commit in the network namespace creates
 /// a new one.
 #[doc(alias = "NFTA_GEN_ID")]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Generation(pub u32);

@@ -1,6 +1,7 @@
 //! Rates.
 
 /// A rate.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Limit {
@@ -17,6 +18,7 @@ pub struct Limit {
 }
 
 /// What a [`Limit`] counts.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "packets or bytes")]
 pub enum LimitOf {
@@ -27,6 +29,7 @@ pub enum LimitOf {
 }
 
 /// When a [`Limit`] matches.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "below or above")]
 pub enum LimitWhen {
@@ -37,6 +40,7 @@ pub enum LimitWhen {
 }
 
 /// Unit of time of a [`Limit`].
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the units of nft(8)")]
 pub enum LimitUnit {

@@ -1,6 +1,7 @@
 //! Log entries.
 
 /// A log entry.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Log {
@@ -19,6 +20,7 @@ pub struct Log {
 }
 
 /// Severity of a log entry (`NFT_LOGLEVEL_*`, include/uapi/linux/netfilter/nf_tables.h).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the levels of syslog and audit")]
 pub enum LogLevel {
@@ -44,6 +46,7 @@ pub enum LogLevel {
 
 bitflags::bitflags! {
     /// Additional contents of a log entry (`NF_LOG_*`, include/uapi/linux/netfilter/nf_log.h).
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct LogFlags: u32 {
         /// TCP sequence numbers.

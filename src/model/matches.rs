@@ -15,6 +15,7 @@ use super::value::{
 };
 
 /// A comparison; the rule continues with its next statement only if it holds.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a comparison has these three parts")]
 pub struct Match {
@@ -27,6 +28,7 @@ pub struct Match {
 }
 
 /// One field, or several as one key: `ip saddr . tcp dport`.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "one field or several")]
 pub enum Selector {
@@ -63,6 +65,7 @@ impl<const N: usize> From<[Field; N]> for Selector {
 }
 
 /// How a field is compared.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the operators of nft_cmp")]
 pub enum Op {

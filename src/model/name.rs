@@ -14,6 +14,7 @@ use crate::error::Escaped;
 /// Name of a table, chain or set: 1 to 255 bytes of letters, digits, `/`, `\`, `_`, `.` and `-`,
 /// starting with a letter, `_` or `.`, and no keyword of nft(8).
 #[doc(alias = "NFT_NAME_MAXLEN")]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(from = "String", into = "String"))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
@@ -43,6 +44,20 @@ impl Name {
             }
             Some(_) => None,
         }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.as_str().to_owned()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl From<IfName> for String {
+    fn from(name: IfName) -> Self {
+        name.0.into()
     }
 }
 
@@ -88,6 +103,7 @@ impl PartialEq<&str> for Name {
 /// A literal trailing asterisk is written `\*`, as in nft(8). At most 15 bytes of name (`IFNAMSIZ`
 /// - 1, include/uapi/linux/if.h).
 #[doc(alias = "IFNAMSIZ")]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(from = "String", into = "String"))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IfName(Box<str>);
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 /// Ports from `low` to `high`, both included.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "two ends")]
 pub struct PortRange {
@@ -28,6 +29,7 @@ impl From<std::ops::RangeInclusive<u16>> for PortRange {
 bitflags::bitflags! {
     /// How network address translation chooses addresses and ports (`NF_NAT_RANGE_*`,
     /// include/uapi/linux/netfilter/nf_nat.h).
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct NatFlags: u32 {
         /// A port by a hash of the connection.
@@ -40,6 +42,7 @@ bitflags::bitflags! {
 }
 
 /// Source or destination network address translation.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Nat {
@@ -57,6 +60,7 @@ pub struct Nat {
 }
 
 /// Which address is translated.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "source or destination")]
 pub enum NatKind {
@@ -118,6 +122,7 @@ impl Nat {
 }
 
 /// IPv4 or IPv6, where both at once are impossible.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "these two")]
 pub enum IpFamily {
@@ -150,6 +155,7 @@ impl IpFamily {
 
 /// Diverts a packet to a transparent socket. Without a listener the rule ends and the packet
 /// continues: to fail closed, add a `drop` with the same matches after it.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Tproxy {

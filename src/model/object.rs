@@ -9,6 +9,7 @@ use super::opaque::Opaque;
 ///
 /// It is sent as it was read, to the table that contains it. It can be removed or moved to another
 /// table, but not created here.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Object {

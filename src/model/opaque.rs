@@ -100,6 +100,7 @@ impl Hash for Opaque {
 /// What was read in addition to the item of the model that contains it, and is sent back with that
 /// item: bytes that have no effect on packets, or another encoding of the same program. It is
 /// ignored in comparisons.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Default)]
 pub(crate) struct Kept(Option<Box<Opaque>>);
 

@@ -14,6 +14,7 @@ use super::value::{
 };
 
 /// The right-hand side of a match.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Operand {
@@ -37,6 +38,7 @@ pub enum Operand {
 }
 
 /// A set, map or verdict map: one of the table, or an anonymous one of the rule.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "nf_tables has these two")]
 pub enum SetRef {

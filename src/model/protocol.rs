@@ -1,6 +1,7 @@
 //! Transport-layer protocols, their numbers and names.
 
 /// Transport-layer protocol (`IPPROTO_*`, include/uapi/linux/in.h).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Protocol(pub u8);

@@ -11,6 +11,7 @@ use super::statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement,
 
 /// A rule, which reads like nft(8):
 /// `Rule::new().oifname("lo").skuid(1337).counter().jump("istio-in-redirect")`.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Rule {

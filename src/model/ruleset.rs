@@ -3,6 +3,7 @@
 use super::table::{Family, Table};
 
 /// Tables with everything in them, as one value.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Ruleset {

@@ -11,6 +11,7 @@ use super::statement::{Statement, Verdict};
 use super::value::Value;
 
 /// A named set, map or verdict map of a table.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Set {
@@ -46,6 +47,7 @@ pub struct Set {
 
 /// What the kernel optimises for when it chooses the implementation of a set (`NFT_SET_POL_*`,
 /// include/uapi/linux/netfilter/nf_tables.h).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the policies of nf_tables")]
 pub enum SetPolicy {
@@ -57,6 +59,7 @@ pub enum SetPolicy {
 }
 
 /// What the elements of a set map to.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "set, map and verdict map are all there are")]
 pub enum SetData {
@@ -70,6 +73,7 @@ pub enum SetData {
 
 bitflags::bitflags! {
     /// Properties of a set (`NFT_SET_*`, include/uapi/linux/netfilter/nf_tables.h).
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct SetFlags: u32 {
         /// Its elements never change.
@@ -214,6 +218,7 @@ impl Set {
 }
 
 /// An element of a set, map or verdict map.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Element {
@@ -231,6 +236,7 @@ pub struct Element {
 
 /// Rare properties of elements; separate, so that a hundred thousand elements without them are
 /// small.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Extra {
     /// The statements it carries.
@@ -240,6 +246,7 @@ pub(crate) struct Extra {
 }
 
 /// What an element maps to.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a value or a verdict")]
 pub enum ElementData {
@@ -250,6 +257,7 @@ pub enum ElementData {
 }
 
 /// Key of an element.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "one value or several")]
 pub enum Key {
@@ -277,6 +285,7 @@ impl Key {
 }
 
 /// All values from `low` to `high`, both included; one value when they are equal.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "two ends")]
 pub struct Interval {

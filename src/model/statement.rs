@@ -9,6 +9,7 @@ use super::opaque::Opaque;
 use super::operand::{Operand, SetRef};
 
 /// One part of a rule. Statements run in order; a match that does not hold ends the rule.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Statement {
@@ -96,6 +97,7 @@ impl Statement {
 }
 
 /// The fate of a packet.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the verdicts of nf_tables")]
 pub enum Verdict {
@@ -125,6 +127,7 @@ impl Verdict {
 }
 
 /// The reason for which a packet is rejected.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the reject types of nf_tables")]
 pub enum Reject {
@@ -152,6 +155,7 @@ impl Reject {
 }
 
 /// Passes packets to programs on queues `from` to `to`.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the whole of nft_queue without a map")]
 pub struct Queue {
@@ -165,6 +169,7 @@ pub struct Queue {
 
 bitflags::bitflags! {
     /// How packets are queued (`NFT_QUEUE_FLAG_*`, include/uapi/linux/netfilter/nf_tables.h).
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct QueueFlags: u16 {
         /// Accept when no program listens.
@@ -175,6 +180,7 @@ bitflags::bitflags! {
 }
 
 /// The mark of the packet or of the connection.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "packet or connection")]
 pub enum MarkKey {
@@ -185,6 +191,7 @@ pub enum MarkKey {
 }
 
 /// The new value of a mark.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "constant, computed or looked up")]
 pub enum MarkValue {

@@ -9,6 +9,7 @@ use super::opaque::Kept;
 use super::set::Set;
 
 /// A table with its sets and chains.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Table {
@@ -31,6 +32,7 @@ pub struct Table {
 }
 
 /// The packets that a table sees (`NFPROTO_*`, include/uapi/linux/netfilter.h).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the families of nf_tables")]
 pub enum Family {
@@ -92,6 +94,7 @@ impl fmt::Display for Family {
 
 bitflags::bitflags! {
     /// Flags of a table (`NFT_TABLE_F_*`, include/uapi/linux/netfilter/nf_tables.h).
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct TableFlags: u32 {
         /// Its chains are not hooked.

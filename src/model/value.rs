@@ -8,6 +8,7 @@ pub use super::protocol::Protocol;
 
 /// A constant. Its variant is its nft data type; byte order is decided where it is lowered, never
 /// here.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Value {
@@ -132,6 +133,7 @@ impl From<&str> for Value {
 macro_rules! numbers {
     ($(#[$doc:meta])* $type:ident($repr:ty) { $($(#[$cdoc:meta])* $constant:ident = $number:literal $text:literal,)* }) => {
         $(#[$doc])*
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $type(pub $repr);
 
@@ -278,6 +280,7 @@ numbers! {
 
 /// Direction of a packet within its connection (`IP_CT_DIR_*`,
 /// include/uapi/linux/netfilter/nf_conntrack_tuple_common.h).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a connection has two directions")]
 pub enum CtDirection {
@@ -289,6 +292,7 @@ pub enum CtDirection {
 
 bitflags::bitflags! {
     /// Conntrack states (`NF_CT_STATE_BIT`, include/uapi/linux/netfilter/nf_conntrack_common.h).
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct CtState: u32 {
         /// Belongs to no connection and starts none.
@@ -306,6 +310,7 @@ bitflags::bitflags! {
 
 bitflags::bitflags! {
     /// Conntrack status (`IPS_*`, include/uapi/linux/netfilter/nf_conntrack_common.h).
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct CtStatus: u32 {
         /// Announced by another connection.
@@ -327,6 +332,7 @@ bitflags::bitflags! {
 
 bitflags::bitflags! {
     /// TCP flags (RFC 9293, section 3.1).
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct TcpFlags: u8 {
         /// No more data.

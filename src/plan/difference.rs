@@ -14,6 +14,7 @@ use crate::state::{RuleState, Snapshot, TableState};
 /// One difference between the held and the wanted state, with its remedy.
 ///
 /// Prints as a command of nft(8) after its mark; the text of a deleted rule follows as a comment.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
@@ -30,6 +31,7 @@ pub struct Difference {
 }
 
 /// What happens to the part that differs.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the three marks of a difference")]
 pub enum DifferenceKind {
@@ -42,6 +44,7 @@ pub enum DifferenceKind {
 }
 
 /// The part of a table that differs.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Part {

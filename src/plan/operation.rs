@@ -6,6 +6,7 @@ use crate::model::{
 use crate::state::{ChainState, OpaqueState, RuleState, SetState, TableState};
 
 /// One change. Operations run in order; if one is refused, so is the whole transaction.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operation {
@@ -124,6 +125,7 @@ pub enum Operation {
 
 /// A part of a table as it was read from a kernel. Handles, uses and everything else that only the
 /// kernel assigns are ignored.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
@@ -164,6 +166,7 @@ impl State {
 
 /// What was read in addition to the known parts of a table or chain, to be sent back with them. It
 /// has no effect on decisions; the default is empty.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remainder(pub(crate) Kept);
 

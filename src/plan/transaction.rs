@@ -21,6 +21,7 @@ use crate::model::{
 ///     .add_rule(&table.chain("out"), Rule::new().skuid(1337).r#return());
 /// assert_eq!(transaction.operations().len(), 3);
 /// ```
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     operations: Vec<Operation>,

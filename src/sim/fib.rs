@@ -80,6 +80,7 @@ impl Query {
 
 /// The answer of the routing tables to one `fib` expression about a packet; see
 /// [`Situation::fib`](super::Situation::fib).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct FibAnswer {

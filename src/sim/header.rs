@@ -16,6 +16,7 @@ use crate::model::{IpFamily, Protocol};
 /// The first bytes of the headers of a packet; `None` for one that is not known.
 ///
 /// The other fields of a [`Packet`] take precedence over these.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HeaderBytes {

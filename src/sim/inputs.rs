@@ -161,6 +161,7 @@ pub(crate) struct Target {
 
 /// Why there is no result: something on the path is not known here. Prints as one line, starting
 /// with the location of the rule.
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CannotTell {
     reason: String,

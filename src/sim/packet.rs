@@ -40,6 +40,7 @@ use crate::model::{CtDirection, CtState, CtStatus, IpFamily, PktType, Protocol, 
 /// assert_eq!(ping.sport, u16::from_be_bytes([IcmpType::ECHO_REQUEST.0, 0]));
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Packet {
@@ -76,6 +77,7 @@ pub struct Packet {
 }
 
 /// The owner of a socket.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Owner {
@@ -143,6 +145,7 @@ impl Packet {
 }
 
 /// An interface, as rules see it.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Interface {
@@ -160,6 +163,7 @@ impl Interface {
 }
 
 /// The state of a packet in connection tracking.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Connection {
@@ -192,6 +196,7 @@ impl Default for Connection {
 }
 
 /// The socket that would receive a packet.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Receiver {

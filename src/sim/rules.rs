@@ -109,6 +109,7 @@ impl Op {
 }
 
 /// A rule and its location, as walks name it. Prints as nft text.
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleLine {

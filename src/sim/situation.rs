@@ -17,6 +17,7 @@ use crate::bytecode::{Expr, LimitCode, PayloadBase};
 use crate::model::{AddrType, CtDirection, CtState, CtStatus, Hook, IcmpType, IpFamily, NatKind, Protocol};
 
 /// A packet at a hook.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Situation {

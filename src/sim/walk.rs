@@ -14,6 +14,7 @@ use crate::model::{Base, ChainId, CtDirection, CtState, Hook, Policy, Verdict};
 
 /// The path of one packet. Prints as a story, one event a line; [`short`](Walk::short) prints only
 /// what matched.
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Walk {
@@ -26,6 +27,7 @@ pub struct Walk {
 }
 
 /// An event on the way.
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
@@ -77,6 +79,7 @@ pub enum Step {
 }
 
 /// The result of a rule for a packet.
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
@@ -89,6 +92,7 @@ pub enum Fate {
 }
 
 /// A change to the packet or its connection.
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -147,6 +151,7 @@ pub enum Change {
 }
 
 /// The destination to which routing sends a packet.
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "in or out")]
 pub enum Way {
@@ -157,6 +162,7 @@ pub enum Way {
 }
 
 /// The end of a walk.
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
@@ -181,6 +187,7 @@ pub enum End {
 }
 
 /// The socket that gets a packet.
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
@@ -193,6 +200,7 @@ pub struct Delivery {
 }
 
 /// Why the host could not deliver or forward a packet.
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {

@@ -16,6 +16,7 @@ use crate::render::InFamily;
 ///
 /// Changes without a commit have no event and no generation: counters, elements that rules add or
 /// that expire, and the removal of a table together with the socket that owns it.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -121,6 +122,7 @@ pub enum Event {
 }
 
 /// Where a rule was added, as far as its event reports it.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "an event reports a position, a replacement, or neither")]
 pub enum AddedAt {
@@ -137,6 +139,7 @@ pub enum AddedAt {
 }
 
 /// Who made a commit, and the generation it created.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Commit {

@@ -7,6 +7,7 @@ use crate::model::{ChainId, Hook, IpFamily};
 /// A dump of rules does not show the order in which base chains of the same priority run when they
 /// are in several tables; this list does. Chains of type nat are missing: they run inside the
 /// function of address translation.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hooks {
@@ -15,6 +16,7 @@ pub struct Hooks {
 }
 
 /// The functions at a hook for packets of a family, first to last.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HookList {
@@ -27,6 +29,7 @@ pub struct HookList {
 }
 
 /// One function at a hook.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HookFunction {

@@ -1,6 +1,8 @@
 //! The state that the kernel holds and reports: snapshots, events, trace messages, and their text.
 
 mod event;
+#[cfg(feature = "serde")]
+mod form;
 mod hooks;
 mod listing;
 mod raise;

@@ -9,6 +9,7 @@ use crate::bytecode::{ElementCode, Expr, SetCode};
 use crate::model::{Base, Generation, Name, Policy, RuleHandle, TableId};
 
 /// The rule sets of a network namespace at one generation.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -30,6 +31,7 @@ impl Snapshot {
 }
 
 /// A table in the kernel.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableState {
@@ -87,6 +89,7 @@ impl TableState {
 }
 
 /// A chain in the kernel.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChainState {
@@ -116,6 +119,7 @@ pub struct ChainState {
 }
 
 /// Packets and bytes.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a counter has these two")]
 pub struct Counters {
@@ -126,6 +130,7 @@ pub struct Counters {
 }
 
 /// The hook of a base chain, as the kernel reports it.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HookState {
@@ -159,6 +164,7 @@ impl HookState {
 }
 
 /// A rule in the kernel.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleState {
@@ -173,6 +179,7 @@ pub struct RuleState {
 }
 
 /// A named set in the kernel.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetState {
@@ -198,6 +205,7 @@ pub struct SetState {
 }
 
 /// An object whose contents are not decoded here.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpaqueState {
@@ -212,6 +220,7 @@ pub struct OpaqueState {
 }
 
 /// A message of a dump, undecoded.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpaqueMessage {

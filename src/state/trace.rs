@@ -29,6 +29,7 @@ use crate::model::{
 };
 
 /// An event while packets are traced.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceEvent {
@@ -43,6 +44,7 @@ pub enum TraceEvent {
 }
 
 /// One step of a packet.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceMessage {
@@ -73,6 +75,7 @@ pub struct TraceMessage {
 }
 
 /// What happened to a packet in a chain.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceStep {
@@ -92,6 +95,7 @@ pub enum TraceStep {
 }
 
 /// The verdict of a rule.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceVerdict {
@@ -113,6 +117,7 @@ pub enum TraceVerdict {
 }
 
 /// A packet as a message contains it.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TracedPacket {
@@ -134,6 +139,7 @@ pub struct TracedPacket {
 }
 
 /// An interface.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TracedDevice {
@@ -144,6 +150,7 @@ pub struct TracedDevice {
 }
 
 /// The connection of a packet.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TracedConnection {

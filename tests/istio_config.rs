@@ -1,5 +1,5 @@
-//! The configuration from flags and variables: what is accepted, what it becomes, and how a refusal
-//! reads.
+//! The configuration from flags and variables: accepted values, the resulting configuration, and
+//! the text of refusals.
 
 #![cfg(feature = "mesh")]
 
@@ -189,7 +189,7 @@ fn owner_groups_are_all_or_a_list_or_all_except_a_list() {
     assert_eq!(groups(&["ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=java, 0,202"]), OwnerGroups::Except(vec![0, 202]));
 }
 
-/// What is given, and what the message must contain besides the option and the value.
+/// Given values, and what the message must contain besides the option and the value.
 const REFUSED: &[(&str, &str)] = &[
     // ports
     ("-p 0", "1 to 65535"),

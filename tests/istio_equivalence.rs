@@ -1,5 +1,5 @@
-//! The rules of the sidecar against the reference's, rule by rule as it would install them: any
-//! packet, any options, one decision.
+//! The rules of the sidecar against those that the reference would install: the same decision for
+//! any packet and any options.
 
 #![cfg(all(feature = "mesh", feature = "sim"))]
 
@@ -13,7 +13,7 @@ use nftmesh::model::{CtState, CtStatus, Hook, Protocol, Ruleset, TcpFlags};
 use nftmesh::sim::{self, Change, End, Fate, Rules, Situation, Step, walk_hook};
 use proptest::prelude::*;
 
-/// What rules can see of a packet. `interface` is the one it came in on or leaves on, whichever the
+/// What rules can see of a packet. `interface` is the incoming or the outgoing one, whichever the
 /// hook knows.
 #[derive(Clone, Debug)]
 struct Packet {
@@ -23,7 +23,7 @@ struct Packet {
     destination: IpAddr,
     sport: u16,
     dport: u16,
-    /// Sockets of the kernel have none.
+    /// `None` for sockets of the kernel.
     owner: Option<(u32, u32)>,
     mark: u32,
     ct_mark: u32,
@@ -32,7 +32,7 @@ struct Packet {
     flags: TcpFlags,
 }
 
-/// What became of it; `None` and the marks it came with when nobody did anything.
+/// The outcome; `None` and the original marks when no rule changed anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Outcome {
     mark: u32,
@@ -59,18 +59,18 @@ impl Packet {
         self.owner.is_some_and(|(_, gid)| gid == group)
     }
 
-    /// With ACK, RST or FIN it is of a connection that is there.
+    /// A segment with ACK, RST or FIN belongs to an existing connection.
     fn begins(&self) -> bool {
         self.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST | TcpFlags::FIN) == TcpFlags::SYN
     }
 
-    /// NAT does not look at it, and nobody translated the connection that its entry is of.
+    /// NAT does not see it, and the connection of its entry is not translated.
     fn goes_on_as_an_old_one(&self) -> bool {
         let old = self.status.contains(CtStatus::CONFIRMED) && !self.status.contains(CtStatus::DNAT);
         self.begins() && (self.state == CtState::INVALID || old)
     }
 
-    /// Tracked, and of a connection.
+    /// Returns whether it is tracked and belongs to a connection.
     fn is_connected(&self) -> bool {
         self.state != CtState::INVALID
     }
@@ -96,7 +96,7 @@ impl Packet {
     }
 }
 
-/// Through all chains of a hook, with a listener for tproxy.
+/// Walks a packet through all chains of a hook, with a listener for tproxy.
 fn walk(rules: &Rules, hook: Hook, packet: &Packet) -> Outcome {
     let mut outcome = Outcome::of(packet);
     let walk = walk_hook(rules, hook, &packet.at(hook));
@@ -144,7 +144,7 @@ impl Reference<'_> {
     fn passed_on(&self) -> bool {
         self.on_lo() && ["127.0.0.6", "::6"].contains(&self.1.source.to_string().as_str())
     }
-    /// By a user of the proxy, by a group of it.
+    /// Returns whether the proxy's user and the proxy's group own the packet.
     fn owned(&self) -> [bool; 2] {
         let Reference(config, packet) = self;
         [
@@ -152,7 +152,7 @@ impl Reference<'_> {
             config.proxy_gids.iter().any(|gid| packet.is_of_group(*gid)),
         ]
     }
-    /// No rules were installed for this family.
+    /// Returns whether no rules are installed for this family.
     fn untouched(&self) -> bool {
         self.1.destination.is_ipv6() && !self.0.ipv6
     }
@@ -312,7 +312,7 @@ impl Reference<'_> {
         outcome
     }
 
-    /// The tables of a hook in their order: only the first packet of a connection comes to nat.
+    /// Runs the tables of a hook in order: only the first packet of a connection reaches nat.
     fn prerouting(&self) -> Outcome {
         let nat = self.nat_prerouting();
         let outcome = self.then(self.mangle_prerouting(), self.raw_prerouting(), nat);
@@ -327,7 +327,7 @@ impl Reference<'_> {
         let redirect = if begins && !mangle.dropped { nat } else { None };
         Outcome { zone, redirect, ..mangle }
     }
-    /// The reference lets it go past the proxy.
+    /// Corrects the outcome where the reference lets the packet bypass the proxy.
     fn mended(&self, nat: Option<u16>, outcome: Outcome) -> Outcome {
         match self.is(Protocol::TCP) && nat.is_some() && self.1.goes_on_as_an_old_one() && !outcome.dropped {
             true => Outcome { redirect: None, refused: true, ..outcome },
@@ -366,15 +366,15 @@ impl Reference<'_> {
     }
 }
 
-/// `IPS_DST_NAT_DONE`, include/uapi/linux/netfilter/nf_conntrack_common.h: NAT has decided, be it
-/// for none.
+/// `IPS_DST_NAT_DONE`, include/uapi/linux/netfilter/nf_conntrack_common.h: NAT has decided,
+/// possibly for no translation.
 const NAT_DONE: u32 = 256;
 
 fn nets(text: &str) -> Vec<IpNetwork> {
     text.split_whitespace().map(|net| net.parse().expect("a CIDR")).collect()
 }
 
-/// One of each list of choices: few values, so that packets and options meet often.
+/// Picks from few values, so that packets and options match often.
 fn some_config() -> impl Strategy<Value = IstioConfig> {
     let owners = (
         prop::sample::select(vec![vec![1337], vec![1337, 0], vec![0, 1337], vec![7, 1337]]),

@@ -1,5 +1,5 @@
-//! Without IPv6 the tables are of family ip, with it of family inet: what IPv6 meets, and how one
-//! becomes the other.
+//! Without IPv6 the tables are of family ip, with it of family inet: what IPv6 packets meet, and
+//! the change from one family to the other.
 
 #![cfg(feature = "mesh")]
 
@@ -19,7 +19,7 @@ use sidecar::{CASES, apply, config};
 use support::{in_fresh_netns, needs_root, nft, nft_script, succeed};
 use traffic::{Listeners, Pod, Who, under_load};
 
-/// What the pod tracks of IPv6.
+/// Returns the number of IPv6 connections that the pod tracks.
 fn tracked() -> usize {
     let connections = std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").expect("conntrack is listed");
     connections.lines().filter(|line| line.starts_with("ipv6 ")).count()
@@ -107,7 +107,7 @@ fn firewalls_and_translations_of_ipv6_work_beside_the_sidecar_in_both_orders() {
                     pod.run(step);
                 }
                 for to in [remote, translated] {
-                    // The first may be lost to neighbour discovery.
+                    // The first attempt may be lost to neighbour discovery.
                     let mut answers = std::iter::repeat_with(|| pod.connect(Who::App, to)).take(3);
                     let answer = answers.find(|answer| answer != "TIMEOUT").unwrap_or_default();
                     assert!(answer.starts_with("REMOTE "), "{options}: {to}: {answer}");
@@ -119,8 +119,8 @@ fn firewalls_and_translations_of_ipv6_work_beside_the_sidecar_in_both_orders() {
     }
 }
 
-/// What an earlier version of this crate installed: family inet always, the usual priorities, and
-/// IPv6 that is off not tracked.
+/// Returns the rules of an earlier version of this crate: always family inet, the usual priorities,
+/// and disabled IPv6 untracked.
 fn earlier(config: &IstioConfig) -> Ruleset {
     let mut rules = Ruleset::from(config);
     if !config.ipv6 && rules.tables.iter().all(|table| table.name != "istio-proxy-raw") {
@@ -211,7 +211,7 @@ fn rules_of_an_earlier_version_are_replaced_in_one_apply_and_cleaned_up() {
         for _ in 0..rounds() {
             for config in &configurations {
                 for before in &configurations {
-                    // Downwards first without a gap too: the routes stay.
+                    // Install the earlier version without a gap too: the routes stay.
                     installer.install(before).expect("installed");
                     kernel.apply_owned(&earlier(before), &Installer::tables()).expect("valid rules");
                     installer.install(config).expect("upgraded");
@@ -233,7 +233,7 @@ fn rules_of_an_earlier_version_are_replaced_in_one_apply_and_cleaned_up() {
     });
 }
 
-/// More of them show more: the soak runs many.
+/// Number of rounds; the soak runs many.
 fn rounds() -> usize {
     std::env::var("NFTMESH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
 }

@@ -1,5 +1,5 @@
-//! The drop-in as its users run it: recorded answers, every recorded case, idempotence, clean-up,
-//! bad input, load.
+//! The drop-in program as its users run it: recorded answers, every recorded case, idempotence,
+//! clean-up, bad input, load.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -155,7 +155,7 @@ fn leftovers_of_istio_iptables_are_reported_and_removed_only_by_migrate() {
                 let line = format!("{} {flag}", command.trim());
                 support::command("sh").args(["-c", &line]).output().expect("there is a shell")
             };
-            // Tables as iptables-nft makes them, with rules of others before and behind.
+            // Tables as iptables-nft makes them, with foreign rules before and after.
             let saved = |program: &str| fs::read_to_string(dir.join(format!("{program}-nft.save"))).unwrap_or_default();
             let foreign = "*nat\n-A OUTPUT -p tcp --dport 1 -j RETURN\n-A OUTPUT -o eth9 -j RETURN\nCOMMIT\n\
                 *mangle\n-A OUTPUT -o lo -p tcp -m mark --mark 0x17 -j RETURN\n\
@@ -274,7 +274,7 @@ fn a_refused_transaction_undoes_its_routes() {
         return;
     }
     in_fresh_netns(|| {
-        // A table of that name that somebody owns: it can't be deleted.
+        // A table of that name with an owner, which cannot be deleted.
         let owned = nftmesh::model::Table::new(nftmesh::model::Family::Ip, "istio-proxy-nat");
         let mut owner = kernel::Kernel::open().expect("a socket");
         let table = nftmesh::model::Ruleset::new().table(owned.flags(nftmesh::model::TableFlags::OWNER));
@@ -355,7 +355,7 @@ fn a_plugin_never_captures_the_node_it_runs_on() {
             "/proc/self/task/{}/ns/net",
             std::fs::read_link("/proc/thread-self").expect("/proc").file_name().expect("a thread").to_string_lossy()
         );
-        // The example is a process of its own in this thread's namespace: both paths lead there.
+        // The example is a separate process in this thread's namespace: both paths lead there.
         let path = format!("/proc/{}{}", std::process::id(), node.trim_start_matches("/proc/self"));
         let output = istio_init(&[REDIRECT, &["--network-namespace", &path, "--cni-mode"]].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -370,7 +370,7 @@ fn validation_fails_with_126_where_nothing_is_captured() {
         let output = istio_init(&["--skip-rule-apply", "--run-validation", "--probe-timeout", "200ms"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(126), "{said}");
-        // As uid 0 among the proxy's uids, this program's own connections are captured.
+        // With uid 0 among the proxy's uids, this program's own connections are captured.
         istio_init_ok(&[REDIRECT, &["-u", "0,1337", "--run-validation"]].concat());
     });
 }
@@ -380,7 +380,8 @@ fn legacy_tables_are_reported_with_the_command_that_lists_them() {
     in_fresh_netns(|| {
         let legacy = support::command("iptables-legacy").args("-t nat -A OUTPUT -j RETURN".split(' ')).output();
         if !legacy.is_ok_and(|output| output.status.success()) {
-            // A kernel without legacy xtables, or a machine without its program, has nothing to see.
+            // A kernel without legacy xtables, or a machine without the program, has no such
+            // tables.
             eprintln!("SKIP: no legacy xtables here");
             return;
         }
@@ -399,7 +400,7 @@ fn legacy_tables_are_reported_with_the_command_that_lists_them() {
     });
 }
 
-/// Every configuration that another may follow, each with what it changes.
+/// Configurations that follow each other, each with another difference.
 fn configurations() -> Vec<IstioConfig> {
     let cidrs = |texts: &[&str]| ServiceCidrs::only(texts.iter().map(|text| text.parse().expect("a network")));
     let mut all = Vec::new();
@@ -441,7 +442,8 @@ fn every_transition_is_one_transaction_that_no_connection_bypasses() {
                 let generation = kernel.generation().expect("a generation").0;
                 installer.install(to).expect("changed");
                 let commits = kernel.generation().expect("a generation").0 - generation;
-                // New sets are put there first, where no rule looks at them; then everything changes at once.
+                // New sets are added first, where no rule uses them; then everything changes at
+                // once.
                 let most =
                     if from.service_cidrs != to.service_cidrs || from.interception != to.interception { 2 } else { 1 };
                 assert!(commits <= most && (commits == 0) == (from == to), "{commits}: {from:?} to {to:?}");

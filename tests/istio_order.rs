@@ -1,5 +1,5 @@
-//! The sidecar beside others who translate, mark and choose zones: it comes first, whoever
-//! registered first, and with whatever tool.
+//! The sidecar beside other programs that translate, mark and set zones: it comes first, whoever
+//! registered first and with whatever tool.
 
 #![cfg(feature = "mesh")]
 
@@ -17,10 +17,10 @@ use sidecar::{CASES, apply, config};
 use support::{command, needs_root, nft_script, say, succeed};
 use traffic::{Listeners, Pod, Who};
 
-/// Who else is there: the name of the tool, and what it adds.
+/// Another program: the name of its tool, and a function that adds its rules.
 type Others = (&'static str, fn());
 
-/// They send what is for the application, and what the application sends, elsewhere.
+/// They redirect the application's inbound and outbound connections elsewhere.
 const TRANSLATORS: [Others; 4] = [
     ("iptables", || {
         for (program, pod, remote) in
@@ -56,7 +56,7 @@ const TRANSLATORS: [Others; 4] = [
                 let words = format!("-t nat -A {rule}");
                 let output = command(program).args(words.split(' ')).output();
                 if !output.is_ok_and(|output| output.status.success()) {
-                    // A kernel without them has no such rules either.
+                    // A kernel without legacy tables has no such rules either.
                     nft_script("table inet others");
                     return say(format_args!("SKIP: no {program} here"));
                 }
@@ -80,8 +80,8 @@ const TRANSLATORS: [Others; 4] = [
     }),
 ];
 
-/// Runs `body` with the sidecar and the others in both orders, and the sidecar once more at the
-/// end, as a second run of it.
+/// Runs `body` with the sidecar and the other program installed in both orders, and after a second
+/// run of the sidecar.
 fn in_both_orders(options: &str, others: fn(), body: impl Fn(&Pod, &str)) {
     let sidecar = || apply(&config(options, "nameserver 10.77.0.1\nnameserver fd77::1\n"));
     for (order, first) in [("the sidecar came first", true), ("the others came first", false)] {

@@ -1,5 +1,4 @@
-//! Whose packets they are: sockets of the kernel, which are nobody's, and packets that a raw socket
-//! makes.
+//! Owners of packets: sockets of the kernel, which have none, and packets from raw sockets.
 
 #![cfg(all(feature = "mesh", feature = "sim"))]
 
@@ -56,7 +55,7 @@ fn second_flows() -> String {
 
 #[test]
 fn mptcp_subflows_of_excluded_groups_are_left_alone_too() {
-    // Debian 11 builds 5.10 without it; distributions of later versions have it.
+    // Debian 11 builds 5.10 without it; later distributions have it.
     if !needs_root() || built_without("/proc/sys/net/mptcp", (6, 1), "MPTCP (CONFIG_MPTCP)") {
         return;
     }
@@ -106,13 +105,13 @@ fn mptcp_subflows_of_excluded_groups_are_left_alone_too() {
     assert!(comes_true_within(Duration::from_secs(10), has_come), "its further flow did not come: {}", rules());
 }
 
-/// A TCP header of 20 bytes with these flags, its checksum left to nobody: connection tracking
-/// finds it invalid by its flags.
+/// Returns a TCP header of 20 bytes with these flags and no checksum: connection tracking finds it
+/// invalid by its flags.
 fn segment(flags: u8) -> Vec<u8> {
     vec![0x27, 0x0f, 0x1f, 0x90, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]
 }
 
-/// Packets that reached the gateway, of IPv4 and of IPv6.
+/// Returns the number of packets that reached the gateway, of IPv4 and of IPv6.
 fn arrived(pod: &Pod) -> [u32; 2] {
     let listed = pod.gateway.run(|| nft("list chain inet seen in"));
     let packets = |family: &str| {
@@ -128,7 +127,7 @@ fn outbound_invalid_tcp_is_dropped_only_when_asked_and_not_for_the_proxy() {
     if !needs_root() {
         return;
     }
-    // Null, FIN with SYN, RST with SYN, all of them.
+    // No flags, FIN with SYN, RST with SYN, all flags.
     const FLAGS: [u8; 4] = [0x00, 0x03, 0x06, 0x3f];
     for (options, app, proxy) in [
         ("ISTIO_DUAL_STACK=true -i '*'", 4, 4),
@@ -145,13 +144,13 @@ fn outbound_invalid_tcp_is_dropped_only_when_asked_and_not_for_the_proxy() {
                 for flags in FLAGS {
                     for to in ["10.77.0.1:0", "[fd77::1]:0"] {
                         let to = to.parse().expect("an address");
-                        // Refused where a rule dropped it: that is an answer too.
+                        // Sending fails where a rule drops the packet, which is fine.
                         drop(sys::send_raw(to, libc::IPPROTO_TCP, &segment(flags)));
                     }
                 }
             });
         };
-        // Neighbour discovery first: raw packets are not sent again.
+        // Neighbour discovery first, since raw packets are not repeated.
         for to in ["10.77.0.1:9", "[fd77::1]:9"] {
             let answers = std::iter::repeat_with(|| pod.connect(Who::Proxy, to.parse().expect("an address")));
             assert!(answers.take(5).any(|answer| answer == "REFUSED"), "{to} is not reached");

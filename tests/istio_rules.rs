@@ -1,5 +1,4 @@
-//! The rules of the sidecar as text: what they are for every case of the reference, and what is
-//! always true of them.
+//! The rules of the sidecar as text, for every case of the reference, and their invariants.
 
 #![cfg(feature = "mesh")]
 

@@ -1,9 +1,8 @@
-//! A SYN that meets the entry of an earlier connection: it is a new connection, and never reaches
-//! the application past the proxy.
+//! A SYN that meets the entry of an earlier connection: it is a new connection, and never bypasses
+//! the proxy to reach the application.
 //!
-//! The entries are made by real sockets that then end in all the ways sockets end: with a reset,
-//! closed first by the proxy, or without a word ([`vanish`]), as when a process or its machine is
-//! gone.
+//! The entries are made by real sockets that end in every way sockets end: with a reset, closed
+//! first by the proxy, or silently ([`vanish`]), as when a process or its machine is gone.
 
 #![cfg(feature = "mesh")]
 
@@ -31,14 +30,14 @@ use traffic::{Pod, Who};
 const TPROXY: &str = "ISTIO_DUAL_STACK=true -m TPROXY -i '*' -b '*'";
 /// The application's port.
 const APP: u16 = 8080;
-/// Who took a connection.
+/// Who accepted a connection.
 #[derive(Debug)]
 enum Taken {
     ByApp,
     ByProxy(TcpStream),
 }
 
-/// A pod with a client outside, an application and, until it goes, a proxy.
+/// A pod with a client outside, an application and, until it is stopped, a proxy.
 struct Scene {
     pod: Pod,
     client: IpAddr,
@@ -56,12 +55,12 @@ impl Scene {
         Scene { pod, client, server, app, proxy }
     }
 
-    /// The client connects from this port; `Err` when nobody answers.
+    /// Connects the client from this port; `Err` when nobody answers.
     fn connect(&self, port: u16) -> io::Result<TcpStream> {
         self.pod.gateway.run(|| connect((self.client, port).into(), (self.server, APP).into()))
     }
 
-    /// The client connects, and somebody takes it.
+    /// Connects the client, and returns who accepted.
     #[track_caller]
     fn taken(&self, port: u16) -> (TcpStream, Taken) {
         let stream = self.connect(port).unwrap_or_else(|error| panic!("port {port}: {error}"));
@@ -96,7 +95,8 @@ fn installed() {
     apply(&config(TPROXY, ""));
 }
 
-/// The rules as the reference has them: what is established is the proxy's, a SYN too.
+/// Installs the rules of the reference, where established connections are the proxy's, even for a
+/// SYN.
 fn as_the_reference() {
     let config: IstioConfig = config(TPROXY, "");
     let rules = Ruleset::from(&config).to_string();
@@ -107,11 +107,11 @@ fn as_the_reference() {
     route(&config);
 }
 
-/// How a connection ended, and what ends one from this port so.
+/// How a connection ends, and a function that ends one from this port that way.
 type End = (&'static str, fn(&Scene, u16));
 
-/// Makes an entry of conntrack without sockets, by a connection from this port, in each of the
-/// ways; what the client does next from the same port is the test's affair.
+/// Ways to leave a conntrack entry without sockets, by a connection from this port; the test then
+/// connects again from the same port.
 const ENDS: [End; 3] = [
     ("the proxy reset it", |scene, port| {
         let (mut client, proxy) = scene.proxied(port);
@@ -201,7 +201,7 @@ fn established_connections_and_repeated_syns_go_on() {
         });
         speaks(&mut client, &mut proxy);
         assert!(scene.app.accept().is_err(), "{addresses:?}: a SYN of a connection in use");
-        // The same rules, written anew by nft: what is established stays with the proxy.
+        // The same rules, replaced by nft: established connections stay with the proxy.
         scene.pod.run(|| {
             nft("flush chain inet istio-proxy-mangle istio-inbound");
             installed();
@@ -216,7 +216,7 @@ fn data_in_the_syn_reaches_the_proxy() {
         return;
     }
     for addresses in FAMILIES {
-        // Both sides, without a cookie, on every listener from now on.
+        // On both sides, without a cookie, for every new listener.
         let fast_open = || fs::write("/proc/sys/net/ipv4/tcp_fastopen", "1543").expect("a namespace has this");
         let scene = Scene::new(addresses, || {
             fast_open();
@@ -243,7 +243,7 @@ fn data_in_the_syn_reaches_the_proxy() {
     }
 }
 
-/// A counter of this thread's namespace.
+/// Reads a counter of this thread's namespace.
 fn counter(name: &str) -> u64 {
     let text = fs::read_to_string("/proc/thread-self/net/netstat").expect("/proc");
     let mut lines = text.lines();
@@ -256,7 +256,7 @@ fn counter(name: &str) -> u64 {
     panic!("no counter {name}")
 }
 
-/// A TCP header without options or data, its checksum right.
+/// Returns a TCP header without options or data, with a correct checksum.
 fn segment(from: (IpAddr, u16), to: (IpAddr, u16), flags: TcpFlags) -> Vec<u8> {
     let mut header = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
     header.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags.bits(), 0xff, 0xff, 0, 0, 0, 0]);

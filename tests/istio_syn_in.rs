@@ -1,6 +1,5 @@
-//! With REDIRECT, a SYN from outside that meets the conntrack entry of a connection that nobody
-//! translated: it reaches the proxy or is refused, and never reaches the application past the
-//! proxy.
+//! With REDIRECT, a SYN from outside that meets the conntrack entry of an untranslated connection
+//! reaches the proxy or is refused, and never bypasses the proxy to reach the application.
 
 #![cfg(feature = "mesh")]
 
@@ -38,7 +37,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Connection tracking is on from the beginning, as where somebody has a firewall.
+    /// Connection tracking is on from the beginning, as with another firewall.
     fn new((client, server): (IpAddr, IpAddr)) -> Scene {
         let pod = Pod::new();
         pod.run(|| {
@@ -60,7 +59,7 @@ impl Scene {
         self.pod.gateway.run(|| connect((self.client, port).into(), self.server))
     }
 
-    /// The application's side of a connection, or the proxy's.
+    /// Returns both ends of a connection to the application or the proxy.
     #[track_caller]
     fn served(&self, by: &TcpListener, port: u16) -> (TcpStream, TcpStream) {
         let stream = self.connect(port).unwrap_or_else(|error| panic!("port {port}: {error}"));
@@ -94,7 +93,7 @@ fn every_family(body: impl Fn(Scene, &str)) {
     }
 }
 
-/// Entries of connections to the application itself: ended without a word, and reset by it.
+/// Makes entries of connections to the application itself: one ended silently, one reset by it.
 fn old_entries(scene: &Scene, first: u16) -> [u16; 2] {
     scene.ended_without_a_word(scene.served(&scene.app, first), first);
     let (mut client, app) = scene.served(&scene.app, first + 1);
@@ -109,7 +108,7 @@ fn a_syn_on_an_entry_older_than_the_rules_is_refused() {
         let (mut client, mut app) = scene.served(&scene.app, 41_001);
         let old = old_entries(&scene, 41_011);
         scene.install("");
-        // What was open goes on.
+        // Open connections continue.
         speaks(&mut client, &mut app);
         old.iter().for_each(|port| scene.refused(*port, family));
         speaks(&mut client, &mut app);
@@ -141,14 +140,14 @@ fn a_syn_on_an_entry_of_a_port_captured_later_is_refused() {
     every_family(|scene, family| {
         scene.install("-d 8080");
         let old = old_entries(&scene, 42_001);
-        // While it is left alone, old entries are the application's.
+        // While the port is excluded, old entries are the application's.
         scene.ended_without_a_word(scene.served(&scene.app, old[0]), old[0]);
         let (mut client, mut app) = scene.served(&scene.app, old[1]);
         speaks(&mut client, &mut app);
         scene.ended_without_a_word((client, app), old[1]);
         scene.install("");
         old.iter().for_each(|port| scene.refused(*port, family));
-        // And back: what the proxy had stays with it.
+        // And back: entries of the proxy stay with it.
         let (client, proxy) = scene.served(&scene.proxy, 42_011);
         scene.ended_without_a_word((client, proxy), 42_011);
         let (mut client, mut proxy) = scene.served(&scene.proxy, 42_011);
@@ -160,7 +159,7 @@ fn a_syn_on_an_entry_of_a_port_captured_later_is_refused() {
 fn a_syn_on_an_entry_of_the_other_direction_is_refused() {
     every_family(|scene, family| {
         scene.install("");
-        // The proxy, or whoever listens on that port later, was connected to the client's port.
+        // The proxy, or a later listener on that port, was connected to the client's port.
         let peer = listener(&scene.pod.gateway, Who::Gateway, scene.client, 43_001);
         let outbound = scene.pod.run(|| {
             Who::Proxy.assume();

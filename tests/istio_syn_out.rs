@@ -1,5 +1,5 @@
 //! A SYN of the application that meets the conntrack entry of an earlier connection: it reaches the
-//! proxy or is refused, and never leaves past the proxy.
+//! proxy or is refused, and never leaves the pod past the proxy.
 //!
 //! The entries are made by real sockets, most of them by the proxy's own connections, which NAT
 //! leaves alone. Then the application connects from the same port to the same destination.
@@ -32,7 +32,7 @@ const REMOTE: u16 = 9000;
 const MODES: [&str; 2] =
     ["ISTIO_DUAL_STACK=true -m REDIRECT -i '*' -b '*'", "ISTIO_DUAL_STACK=true -m TPROXY -i '*' -b '*'"];
 
-/// Who took a connection.
+/// Who accepted a connection.
 #[derive(Debug)]
 enum Taken {
     ByProxy(TcpStream),
@@ -73,7 +73,7 @@ impl Scene {
         })?;
         if kind == Kind::FastOpen {
             stream.write_all(b"early data")?;
-            // Whether it was refused is known when it was answered.
+            // A refusal is known once it is answered.
             stream.set_read_timeout(Some(patience(Duration::from_millis(200))))?;
             if let Err(error) = stream.read(&mut [0]) {
                 if error.kind() != ErrorKind::WouldBlock {
@@ -98,7 +98,7 @@ impl Scene {
         None
     }
 
-    /// A connection that the remote takes.
+    /// Makes a connection that the remote accepts.
     #[track_caller]
     fn direct(&self, who: Who, port: u16) -> (TcpStream, TcpStream) {
         let stream = self.connect(who, port, Kind::Plain).unwrap_or_else(|error| panic!("{who}, port {port}: {error}"));
@@ -108,7 +108,7 @@ impl Scene {
         }
     }
 
-    /// A connection that the proxy takes.
+    /// Makes a connection that the proxy accepts.
     #[track_caller]
     fn proxied(&self, port: u16) -> (TcpStream, TcpStream) {
         let stream = self.connect(Who::App, port, Kind::Plain).unwrap_or_else(|error| panic!("port {port}: {error}"));
@@ -118,15 +118,15 @@ impl Scene {
         }
     }
 
-    /// How many SYN came to the gateway so far.
+    /// Returns how many SYNs have reached the gateway.
     fn left(&self) -> u64 {
         let listed = self.pod.gateway.run(|| nft("list chain inet seen in"));
         let (_, rest) = listed.split_once("packets ").expect("a counter");
         rest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
     }
 
-    /// What the application's connection from this port comes to, when none of its SYN reaches the
-    /// gateway.
+    /// Connects the application from this port, asserts that no SYN reaches the gateway, and
+    /// returns the outcome.
     #[track_caller]
     fn kept(&self, port: u16, kind: Kind) -> io::Result<TcpStream> {
         let before = self.left();
@@ -146,7 +146,7 @@ impl Scene {
     }
 }
 
-/// What the application's connection is.
+/// Kind of the application's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     FastOpen,
@@ -164,8 +164,8 @@ impl Kind {
     }
 }
 
-/// How the proxy's own connection ends, what ends one from this port so, and whether conntrack
-/// takes a SYN after it for a new connection.
+/// How the proxy's own connection ends, a function that ends one from this port that way, and
+/// whether conntrack then treats a SYN as a new connection.
 type End = (&'static str, fn(&Scene, u16), After);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ const ENDS: [End; 7] = [
             let (mut proxy, remote) = scene.direct(Who::Proxy, port);
             remote.shutdown(Shutdown::Write).expect("it is open");
             assert_eq!(proxy.read(&mut [0]).expect("it was closed"), 0);
-            // A FIN that nobody answered would be repeated, and answered with a reset.
+            // An unanswered FIN would be repeated, and answered with a reset.
             acknowledged(&scene.pod.gateway, scene.local, port);
             vanish(proxy);
             vanish(remote);
@@ -238,7 +238,7 @@ const ENDS: [End; 7] = [
     ),
 ];
 
-/// Ends the application's connection, of which the proxy has the other end.
+/// Ends the application's connection, whose other end is the proxy's.
 type Ending = fn(TcpStream, TcpStream);
 
 fn reset_by_remote(scene: &Scene, who: Who, port: u16) {
@@ -255,7 +255,7 @@ fn both_vanish(scene: &Scene, who: Who, port: u16) {
     scene.forgotten(port);
 }
 
-/// The rules as the reference has them: only NAT decides.
+/// Installs the rules of the reference, where only NAT decides.
 fn as_the_reference(config: &IstioConfig) {
     let mut rules = Ruleset::from(config);
     let before = rules.to_string();
@@ -294,7 +294,7 @@ fn a_syn_on_an_entry_of_the_proxy_is_refused_or_reaches_the_proxy() {
                 (_, other) => panic!("{what}: {other:?}: {:?}", scene.take()),
             }
         }
-        // From a port without a past.
+        // From a port without an old entry.
         let (mut app, mut proxy) = scene.proxied(42_001);
         speaks(&mut app, &mut proxy);
     });
@@ -322,7 +322,7 @@ fn the_reference_lets_a_syn_on_an_old_entry_of_the_proxy_leave() {
 #[test]
 fn fast_open_and_mptcp_are_refused_alike_and_work_otherwise() {
     every_mode(|mode, addresses, config| {
-        // Both sides, without a cookie, on every listener from now on.
+        // On both sides, without a cookie, for every new listener.
         let fast_open = || fs::write("/proc/sys/net/ipv4/tcp_fastopen", "1543").expect("a namespace has this");
         let scene = Scene::new(addresses, || {
             fast_open();
@@ -408,7 +408,7 @@ fn excluded_connections_still_work_on_old_entries() {
 fn connections_older_than_the_rules_continue_but_their_entries_refuse_a_syn() {
     every_mode(|_, addresses, config| {
         let scene = Scene::new(addresses, || {
-            // Connection tracking is on before the rules, as where somebody has a firewall.
+            // Connection tracking is on before the rules, as with another firewall.
             nft_script(
                 "add table inet seen; add chain inet seen out { type filter hook output priority 0; }; \
                 add rule inet seen out ct state new counter",
@@ -423,7 +423,7 @@ fn connections_older_than_the_rules_continue_but_their_entries_refuse_a_syn() {
         vanish(remote);
         scene.forgotten(46_001);
         scene.refused(46_001, Kind::Plain);
-        // An equal port of another user does not disturb it.
+        // A connection from an equal port of another user does not disturb it.
         speaks(&mut proxy, &mut far);
     });
 }
@@ -436,8 +436,8 @@ fn a_port_that_was_refused_works_again() {
             let entries = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close";
             fs::write(entries, "1").expect("the rules track connections");
         });
-        // Its entry would stay for five days. Before Linux 6.3 a reset does not end it; that of the remote
-        // did.
+        // Its entry would stay for five days. Before Linux 6.3 our reset does not end it; the
+        // remote's did.
         let ends = [reset_by_remote as fn(&Scene, Who, u16), both_vanish];
         let closes = support::version::linux() >= (6, 3);
         for (end, port) in ends.into_iter().take(if closes { 2 } else { 1 }).zip(47_001..) {

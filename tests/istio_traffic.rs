@@ -1,5 +1,5 @@
-//! The rules of the sidecar under real connections, against what the reference did and does with
-//! the same options.
+//! The rules of the sidecar under real connections, compared with the reference under the same
+//! options.
 
 #![cfg(all(feature = "mesh", feature = "proxy"))]
 
@@ -33,13 +33,12 @@ fn the_recorded_connections_get_the_recorded_answers() {
     }
 }
 
-/// The 40 answers with our rules.
+/// Returns the 40 answers with our rules.
 fn answers(config: &IstioConfig, listeners: Listeners) -> String {
     probe_matrix(|| apply(config), listeners)
 }
 
-/// A case of the reference with some words replaced, the same in what it installed and in our
-/// options.
+/// A case of the reference with some words replaced, both in its rules and in our options.
 struct Variant(&'static str, &'static [(&'static str, &'static str)]);
 
 /// Words that make the 40 connections meet what the case is about.
@@ -91,7 +90,7 @@ fn every_case_gets_the_answers_under_the_rules_of_the_reference() {
 
 const TWO_FAMILIES: &str = "ISTIO_DUAL_STACK=true -i '*' -b '*'";
 
-/// A pod with these options, while its servers answer.
+/// Runs `body` in a pod with these options, while its servers answer.
 fn in_pod(options: &str, body: impl FnOnce(&Pod)) {
     if needs_root() {
         let pod = Pod::new();
@@ -140,7 +139,7 @@ fn invalid_packets_are_dropped_and_those_of_ipv6_only_with_ipv6() {
                     [("10.77.0.2:0", libc::IPPROTO_ICMP, 0), ("[fd77::2]:0", libc::IPPROTO_ICMPV6, 129)]
                 {
                     let to = to.parse().expect("an address");
-                    // Nobody asked; a datagram longer than the packet; SYN and FIN.
+                    // An unrequested echo reply; a datagram longer than the packet; SYN with FIN.
                     let udp = [0x27, 0x0f, 0x27, 0x0f, 0, 99, 0, 0];
                     let tcp = [0x27, 0x0f, 0x1f, 0x90, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x03, 0xff, 0xff, 0, 0, 0, 0];
                     sys::send_raw(to, icmp, &[echo_reply, 0, 0, 0, 0, 1, 0, 1]).expect("is sent");

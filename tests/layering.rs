@@ -1,8 +1,8 @@
-//! Holds the order of the modules: what a room may use is written here, and nowhere else.
+//! Enforces the order of the modules: what a room may use is written here, and nowhere else.
 //!
 //! Every path that begins with `crate::` counts, in `use` lines and elsewhere. Comments do not, nor
-//! do unit tests: what follows `mod tests` in a file, files named `tests.rs`, and `testing.rs`,
-//! which they share.
+//! do unit tests: code after `mod tests` in a file, files named `tests.rs`, and `testing.rs`, which
+//! they share.
 
 use std::fs;
 use std::path::Path;
@@ -92,7 +92,7 @@ fn violations(module: &str, text: &str) -> Vec<String> {
     foreign.map(|name| format!("src/{module}.rs: may not use crate::{name}")).collect()
 }
 
-/// Of `a::b` the `a`; of `{a::b, c::{d, e}, f}` the `a`, `c` and `f`.
+/// Returns `a` for `a::b`, and `a`, `c` and `f` for `{a::b, c::{d, e}, f}`.
 fn first_names(path: &str) -> Vec<String> {
     let name = |part: &str| part.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };

@@ -1,8 +1,8 @@
-//! The life of a request through a sidecar: which hooks, which chains, which ports, for REDIRECT
-//! and TPROXY, IPv4 and IPv6.
+//! The life of a request through a sidecar: hooks, chains and ports, for REDIRECT and TPROXY, IPv4
+//! and IPv6.
 //!
-//! The first pair of requests is drawn in Istio's documentation and in Jimmy Song's diagram of
-//! sidecar traffic, in 16 steps.
+//! Istio's documentation and Jimmy Song's diagram of sidecar traffic show the first pair of
+//! requests, in 16 steps.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -23,7 +23,7 @@ struct Net {
     service: &'static str,
     nameserver: &'static str,
     loopback: &'static str,
-    /// From where the proxy passes on what came in.
+    /// Source address of the proxy for inbound connections that it passes on.
     passthrough: &'static str,
 }
 
@@ -51,7 +51,7 @@ const TPROXY: &str = "ISTIO_DUAL_STACK=true -m TPROXY -i '*' -x '' -b '*' -d 150
 const APP: &str = "uid 1000 gid 1000";
 /// With REDIRECT the proxy runs as its own user.
 const PROXY: &str = "uid 1337 gid 1337";
-/// TPROXY needs capabilities: the proxy runs as root, of its own group.
+/// TPROXY needs capabilities: the proxy runs as root, in its own group.
 const ROOT_PROXY: &str = "uid 0 gid 1337";
 
 /// Runs `life` in a pod with these options.
@@ -72,8 +72,8 @@ fn packet(text: &str) -> Packet {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The hooks in capitals, the chains they call but for those that only refuse a SYN on an old
-/// entry, `lo` where it turns round, and the port or interface of the end.
+/// Returns the hooks in capitals, the chains they call except those that only refuse a SYN on an
+/// old entry, `lo` where the packet re-enters, and the port or interface of the end.
 fn way(walk: &Walk) -> Vec<String> {
     let mut way: Vec<String> = Vec::new();
     for step in &walk.steps {
@@ -109,7 +109,7 @@ fn goes(walk: &Walk, expected: &str) {
     assert_eq!(way(walk).join(" "), expected, "\n{walk}");
 }
 
-/// The packet as it was at its end.
+/// Returns the packet as it was at its end.
 fn last(walk: &Walk) -> Packet {
     let mut packet = walk.packet.clone();
     for step in &walk.steps {
@@ -130,8 +130,8 @@ fn ends_as(walk: &Walk, from: &str, to: &str) {
     assert_eq!(ends.map(|end| end.to_string()), [from, to], "\n{walk}");
 }
 
-/// What the diagram draws of the first pair: step, its name there, our name, in which of the four
-/// walks.
+/// The steps of the first pair in the diagram: number, its name there, our name, and which of the
+/// four walks.
 const DIAGRAM: [(usize, &str, &str, usize); 16] = [
     (1, "PREROUTING", "PREROUTING", 0),
     (2, "ISTIO_INBOUND", "istio-inbound", 0),
@@ -172,8 +172,7 @@ fn the_first_pair_takes_the_sixteen_steps_of_the_diagram() {
                 assert!(parts.any(|part| part == ours), "step {step}, {drawn}: not in {way:?}\n{walk}");
             }
         }
-        // The diagram leaves out the input hook, and that what comes to the proxy or the application from
-        // here turns round at lo.
+        // The diagram omits the input hook and the re-entry through lo.
         let left_out = ways.iter().flatten().count() - DIAGRAM.len();
         assert_eq!(left_out, 1 + 3 + 4, "{ways:?}");
     });
@@ -242,7 +241,8 @@ fn with_tproxy_the_application_sees_its_clients() {
         let more = walker.receive(packet(&format!("tcp {remote}:40000 -> {pod}:9000 flags ack")), "eth0");
         goes(&more, "PREROUTING mangle/istio-inbound INPUT tproxy:15006");
 
-        // The proxy speaks in the client's name; the answers find back to it by the mark of the connection.
+        // The proxy uses the client's address; the answers return to it by the mark of the
+        // connection.
         let passed_on = format!("tcp {remote}:41000 -> {pod}:9000 mark 1337");
         let onward = walker.send(packet(&format!("{passed_on} {ROOT_PROXY}")));
         goes(

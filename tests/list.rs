@@ -1,5 +1,5 @@
-//! What the kernel holds, decoded, raised and printed, is what nft lists; and what is raised
-//! commits to the same.
+//! The kernel's rules, decoded, raised and printed, are what nft lists, and the raised rules commit
+//! to the same.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -19,7 +19,7 @@ use support::{
     timeless,
 };
 
-/// How a field can be compared.
+/// Comparisons that a field supports.
 #[derive(Clone, Copy)]
 enum Kind {
     /// `field A`, `field != A`, `field { A, B }`, `field != { A, B }`.
@@ -129,7 +129,7 @@ fn comparisons_of(field: &str, kind: Kind, values: &[&'static str]) -> Vec<Strin
     rules
 }
 
-/// Rules of several matches, in orders that nft makes something of.
+/// Rules of several matches, in orders that matter to nft.
 const COMBINED: &[&str] = &[
     "tcp dport 80 tcp sport 1",
     "tcp sport 1 tcp dport 80",
@@ -170,7 +170,7 @@ const COMBINED: &[&str] = &[
     "meta skuid . tcp dport @owners",
 ];
 
-/// With addresses of IPv4.
+/// Such rules with IPv4 addresses.
 const COMBINED4: &[&str] = &[
     "ip saddr 10.0.0.1 ip daddr 10.0.0.2",
     "ip daddr 10.0.0.2 ip saddr 10.0.0.1",
@@ -330,8 +330,8 @@ const SETS: &str = r#"
     map pairs { type ipv4_addr . inet_service : verdict; elements = { 1.2.3.4 . 80 : accept }; }
 "#;
 
-/// What of a set is no part of the model: how it was declared, how it is kept, what its elements
-/// carry.
+/// Parts of sets that are not in the model: typeof declarations, storage options, and data of
+/// elements.
 const OTHER_SETS: &str = r#"
 table inet other {
     set counting { type ipv4_addr; counter; elements = { 1.2.3.4 counter packets 4 bytes 5, 1.2.3.5 }; }
@@ -346,7 +346,7 @@ table inet other {
 }
 "#;
 
-/// One table of that family with chains for every place.
+/// Returns a table of that family with chains at every hook.
 fn script(family: &str) -> String {
     let lines = |rules: &[String]| rules.iter().fold(String::new(), |text, rule| text + "\t\t" + rule + "\n");
     let fixed = |parts: &[&[&str]]| lines(&parts.concat().iter().map(ToString::to_string).collect::<Vec<_>>());
@@ -380,7 +380,7 @@ fn neighbours(rule: &str) -> bool {
         .any(|two| rule.contains(two))
 }
 
-/// A mask that keeps whole bytes, which nft sends as it is typed and lists as if it were not there.
+/// Returns whether a mask keeps whole bytes; nft sends it as typed and does not list it.
 fn needless(exprs: &[Expr]) -> bool {
     exprs.iter().any(|expr| match expr {
         Expr::Bitwise(code) => {
@@ -429,14 +429,14 @@ fn every_rule_of_the_grammar_lists_as_in_nft_and_commits_to_the_same() {
     }
 }
 
-/// Without what a program says of its own sets for people: nft says by which fields it declared
-/// them, and counts the ends of intervals.
+/// Removes userdata and sizes of anonymous sets, where nft records the declared fields and counts
+/// the ends of intervals.
 fn undescribed(mut exprs: Vec<Expr>) -> Vec<Expr> {
     for expr in &mut exprs {
         if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {
             set.code.userdata.clear();
             set.code.size = None;
-            // Entry 1: the last interval has no end.
+            // Userdata entry 1: the last interval has no end.
             let last = set.elements.iter_mut().filter(|element| element.userdata.first() == Some(&1));
             last.for_each(|element| element.userdata.clear());
         }
@@ -555,7 +555,7 @@ fn rules_of_iptables_nft_list_as_in_nft_except_for_extensions() {
     }
 }
 
-/// Whether both lines are the same where ours has no extension.
+/// Returns whether both lines are the same except for extensions.
 fn but_for_extensions(ours: &str, theirs: &str) -> bool {
     let mut rest = theirs;
     let mut first = true;

@@ -1,5 +1,5 @@
-//! What is listed of a live rule set is what nft lists, byte for byte; or a part of it is unknown,
-//! in a form that nft refuses. Never anything else.
+//! A live rule set is listed as nft lists it, byte for byte, or a part of it is unknown, in a form
+//! that nft refuses. Nothing else is accepted.
 
 #[path = "support/agree/dice.rs"]
 #[allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
@@ -16,7 +16,7 @@ use dice::Dice;
 use support::second_opinion::Score;
 use support::{in_fresh_netns, nft, nft_script, skip_without};
 
-/// How many tables are loaded at a time: the kernel takes 1,024 chains at a hook.
+/// Number of tables loaded at a time: the kernel takes at most 1,024 chains at a hook.
 const BATCH: usize = 200;
 
 fn corpus(name: &str) -> Option<PathBuf> {
@@ -29,7 +29,7 @@ struct Case<'a> {
     /// `input;type filter hook input priority 0`.
     chain: &'a str,
     rule: &'a str,
-    /// Commands for table `t`, parted by ` ;; `.
+    /// Commands for table `t`, separated by ` ;; `.
     before: &'a str,
 }
 
@@ -94,7 +94,7 @@ fn real_rule_sets_list_as_nft_lists_them_or_are_unknown() {
     score.conclude(&format!("tables of {} real rule sets", files.len()));
 }
 
-/// How many random tables; `NFTMESH_LISTING_CASES` and `NFTMESH_LISTING_SEED` make it others.
+/// Number of random tables; `NFTMESH_LISTING_CASES` and `NFTMESH_LISTING_SEED` set number and seed.
 const RANDOM: u64 = 600;
 
 #[test]
@@ -126,7 +126,7 @@ fn random_rules_and_sets_list_as_nft_lists_them_or_are_unknown() {
     score.conclude(&format!("{taken} random rules and sets that nft takes, of {count} with seed {seed}"));
 }
 
-/// The lines that nft takes, and can list: it crashes over some of its own sets.
+/// Returns the lines that nft accepts and can list: it crashes over some of its own sets.
 fn loadable(mut lines: Vec<(String, String)>) -> Vec<(String, String)> {
     loop {
         let text: String = lines.iter().map(|(line, _)| line.as_str()).collect();

@@ -1,4 +1,4 @@
-//! What was once listed wrong, each with the smallest input that shows it.
+//! Parts that were once listed wrongly, each with the smallest input that shows it.
 
 mod support;
 
@@ -9,7 +9,7 @@ use nftmesh::state::Listing;
 
 use support::{assert_lists_as_nft, assert_same, in_fresh_netns, ip, nft, nft_fails, nft_script};
 
-/// Every rule set is listed as nft lists it, with handles and without.
+/// Asserts that every rule set is listed as nft lists it, with handles and without.
 #[track_caller]
 fn lists_as_nft(rule_sets: &[&str]) {
     for text in rule_sets {
@@ -121,7 +121,7 @@ fn a_mask_of_the_first_bits_of_a_mark_is_listed_as_a_prefix() {
         meta mark & 0xff == 0x1
         meta mark & 0xffffffff == 0x1";
     lists_as_nft(&[&format!("table inet t {{ chain c {{\n{rules}\n}}; }}")]);
-    // What is printed to be read is read as the same, also where nft's own listing is not.
+    // Printed rule sets read back the same, even where nft's own listing does not.
     in_fresh_netns(|| {
         nft_script(&format!("table inet t {{ chain c {{\n{rules}\n}}; }}"));
         let mut kernel = Kernel::open().expect("a socket");
@@ -134,7 +134,7 @@ fn a_mask_of_the_first_bits_of_a_mark_is_listed_as_a_prefix() {
         let text = kernel.snapshot().expect("a snapshot").raise().ruleset.to_string();
         nft("flush ruleset");
         nft_script(&text);
-        // A mask of all bits says nothing and is not made again.
+        // A mask of all bits has no effect and is not made again.
         let last = before.len() - 1;
         assert_eq!(before.get(..last), exprs(&mut kernel).get(..last), "{text}");
     });
@@ -258,7 +258,7 @@ fn sets_list_the_expressions_of_their_typeof() {
         map m { typeof ct state : verdict; }
         map n { typeof tcp dport : ct mark; }
     }"]);
-    // What cannot be named is no type that nft would take.
+    // A type that cannot be named prints in a form that nft refuses.
     in_fresh_netns(|| {
         nft_script(
             "table inet t { set s { typeof udp length . @ih,32,32; elements = { 20 . 0x36 }; }; set r { typeof ip option rr addr; }; }",

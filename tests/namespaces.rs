@@ -1,4 +1,4 @@
-//! What every kernel test builds on: its namespace is its own, fresh, and not the host's.
+//! The basis of every kernel test: its namespace is private, fresh, and not the host's.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Rules of others that run before ours: which are named, in which order the kernel runs them, and
-//! what they are said to be able to do.
+//! Foreign rules that run before ours: which are named, in which order the kernel runs them, and
+//! the reported powers.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -34,7 +34,7 @@ fn config(interception: Interception) -> IstioConfig {
         .expect("valid")
 }
 
-/// With a chain at output in each of our three tables.
+/// Returns a configuration with a chain at output in each of our three tables.
 fn everywhere() -> IstioConfig {
     let builder = IstioConfig::builder().interception(Interception::Tproxy).service_cidrs(ServiceCidrs::All);
     let builder = builder.inbound_ports(InboundPorts::All { except: [15020, 15021, 15090].into_iter().collect() });
@@ -56,8 +56,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The base chains at output that a datagram from this port to port 9 enters, up to the last one,
-/// as the kernel's trace tells them.
+/// Returns the base chains at output that a datagram from this port to port 9 enters, in the order
+/// of the kernel's trace.
 fn traced(port: u16) -> Vec<ChainId> {
     let mut trace = Trace::open(TraceFilter::from(Rule::new().udp_dport(9))).expect("a trace");
     let socket = UdpSocket::bind(("10.77.0.2", port)).expect("the address is here");
@@ -89,7 +89,7 @@ fn the_reported_order_of_chains_is_that_of_the_kernel() {
         let ours: Vec<ChainId> = ["istio-proxy-raw", "istio-proxy-mangle", "istio-proxy-nat"]
             .map(|table| TableId::new(Family::Ip, table).chain("output"))
             .to_vec();
-        // Of chains that perhaps run before: how often they did, and how often they did not.
+        // Of chains that may run before: how often they did, and how often they did not.
         let mut perhaps: BTreeMap<bool, usize> = BTreeMap::new();
         let (mut cases, mut port) = (0, 20_000);
         nft_script("table ip last {\n chain last {\n type filter hook output priority 1000;\n }\n}");
@@ -99,7 +99,7 @@ fn the_reported_order_of_chains_is_that_of_the_kernel() {
                     if kind == "nat" && priority <= -200 {
                         continue;
                     }
-                    // The drop meets no packet; whether it ever does is not asked.
+                    // The drop meets no packet; precedence does not check whether it ever does.
                     let script = format!(
                         "table {family} other {{\n chain o {{\n type {kind} hook output priority {priority};\n \
                          ip daddr 203.0.113.1 drop\n }}\n}}"
@@ -147,8 +147,8 @@ fn the_reported_order_of_chains_is_that_of_the_kernel() {
     });
 }
 
-/// What programs do (`nft:` is a script), and what is said of the chain then: its name, and parts
-/// of what it can do.
+/// Commands (`nft:` is a script), and the expected report: the chain's name, and some of its
+/// powers.
 const NAMED: &[(&str, &[&str])] = &[
     (
         "nft: table ip f { chain p { type filter hook prerouting priority mangle; tcp dport 80 drop; }; }",
@@ -206,7 +206,7 @@ const NAMED: &[(&str, &[&str])] = &[
     ("iptables -t mangle -A OUTPUT -p tcp --dport 80 -j NFQUEUE --queue-num 1", &["queue"]),
 ];
 
-/// What runs before ours and decides nothing there, or runs after.
+/// Rules that run before ours and decide nothing there, or run after ours.
 const UNNAMED: &[&str] = &[
     "nft: table ip f { chain p { type filter hook prerouting priority mangle; tcp dport 80 counter accept; log; }; }",
     "nft: table ip f { chain o { type filter hook output priority raw; ct zone set 1; return; }; }",
@@ -228,7 +228,7 @@ const UNNAMED: &[&str] = &[
     "iptables -A OUTPUT -p tcp --dport 80 -j DROP",
 ];
 
-/// Does it; false where this kernel has no queues, which few need.
+/// Runs the command; returns false where this kernel has no queues.
 fn done(what: &str) -> bool {
     let queues = what.to_lowercase().contains("queue");
     let output = match what.strip_prefix("nft: ") {

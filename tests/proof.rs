@@ -23,7 +23,7 @@ use nftmesh::sim::{Comparison, Rules, compare};
 use recorded::{mended, refusals};
 use sidecar::{CASES, Case};
 
-/// By its number: what is wrong with the reference, and why these rule sets are equal all the same.
+/// Defects of the reference by number, and why these rule sets are equal nevertheless.
 const DEFECTS: [(u32, &str, &str); 19] = [
     (1, "TPROXY without a listener lets traffic through", "its nftables backend; iptables drops, as we do"),
     (
@@ -57,7 +57,7 @@ fn ours(case: &Case) -> Rules {
     Rules::try_from(&Ruleset::from(&sidecar::config(case.options, RESOLV_CONF))).expect("every rule has a program")
 }
 
-/// What the reference left, as text for each family.
+/// Returns the recorded rules of the reference, as text for each family.
 fn recorded(case: &Case) -> [String; 2] {
     ["ipv4", "ipv6"].map(|family| recorded::as_save(case.name, family))
 }
@@ -71,7 +71,7 @@ fn theirs(case: &Case, texts: [&str; 2]) -> Rules {
     Rules::try_from(&both).expect("every rule has a program")
 }
 
-/// Without what refuses a SYN that NAT will not look at.
+/// Imports the rules of the reference, which do not refuse a SYN that NAT does not see.
 #[track_caller]
 fn as_they_are(case: &Case, [ipv4, ipv6]: [&str; 2]) -> Ruleset {
     let mut both = Ruleset::new();

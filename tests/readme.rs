@@ -1,4 +1,4 @@
-//! What README and its pages show is what the commands print.
+//! README and the documentation show what the commands print.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use support::stale::newer_source;
 use support::{assert_same, in_fresh_netns, needs_root};
 
-/// A shell runs the line, so that quotes mean what they mean to a reader.
+/// Runs a line in a shell, so that quotes have their usual meaning.
 fn printed(command: &str) -> String {
     let (program, words) = command.split_once(' ').expect("a program and its arguments");
     let line = format!("{} {words}", support::example(program).display());

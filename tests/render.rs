@@ -1,6 +1,6 @@
-//! What this crate prints is what nft lists: every rule set goes into the kernel twice, as text
-//! through nft and as this crate commits it, and nft must list the same text both times; the
-//! snapshot must be what was lowered.
+//! This crate prints what nft lists: every rule set goes into the kernel twice, as text through nft
+//! and committed by this crate. nft must list the same text both times, and the snapshot must equal
+//! the lowered rule set.
 
 mod support;
 
@@ -41,8 +41,8 @@ fn anonymous(elements: impl IntoIterator<Item = impl Into<Element>>) -> SetRef {
     SetRef::Anonymous(elements.into_iter().map(Into::into).collect())
 }
 
-/// Puts the rules into one chain, beside what they refer to; compares text with text, and what the
-/// kernel runs.
+/// Puts the rules into one chain, with the sets and chains that they refer to, and compares texts
+/// and programs.
 fn nft_lists(family: Family, base: Chain, cases: &[(Rule, &str)]) {
     round_trip(&around(family, base, cases), Programs::Same);
 }
@@ -53,7 +53,7 @@ fn nft_lists_less(family: Family, base: Chain, cases: &[(Rule, &str)]) {
     round_trip(&around(family, base, cases), Programs::Differ);
 }
 
-/// Whether nft makes the same program of the text.
+/// Whether nft makes the same program from the text.
 #[derive(PartialEq)]
 enum Programs {
     Same,
@@ -76,7 +76,7 @@ fn around(family: Family, base: Chain, cases: &[(Rule, &str)]) -> Ruleset {
     Ruleset::new().table(table.chain(Chain::regular("r")).chain(base.rules(rules)))
 }
 
-/// The text is the same by both roads, and so is what the kernel runs.
+/// Asserts that text and programs are the same both ways.
 fn round_trip(ruleset: &Ruleset, programs_are: Programs) {
     let text = ruleset.to_string();
     let mut read = String::new();
@@ -96,7 +96,7 @@ fn round_trip(ruleset: &Ruleset, programs_are: Programs) {
     });
 }
 
-/// The expressions of all rules as nft reads them back; anonymous sets are numbered by the kernel.
+/// Returns the expressions of all rules as nft reads them back; the kernel numbers anonymous sets.
 fn programs() -> String {
     let debug = nft("--debug=netlink list ruleset");
     let unnumbered = |word: &str| match word {
@@ -587,7 +587,7 @@ fn tables_of_one_family_omit_what_the_family_implies() {
     nft_lists_less(Family::Ip, base, &[(tproxy, "meta l4proto tcp tproxy to 127.0.0.1:80")]);
 }
 
-/// A rule with matches that others imply, its text, and the same written out for nft.
+/// Rules with implied matches: the rule, its text, and the explicit text for nft.
 fn implied() -> Vec<(Rule, &'static str, &'static str)> {
     let tcp = || new().l4proto(Protocol::TCP);
     let ipv4 = || new().nfproto(Nfproto::IPV4);
@@ -653,7 +653,7 @@ fn implied() -> Vec<(Rule, &'static str, &'static str)> {
 #[test]
 fn implied_matches_are_omitted_as_in_nft() {
     let mut cases: Vec<(Rule, &str)> = implied().into_iter().map(|(rule, text, _)| (rule, text)).collect();
-    // Farther apart: the same packets match, in another order.
+    // Not adjacent: the same packets match, in another order.
     let tcp = || new().l4proto(Protocol::TCP);
     cases.extend([
         (tcp().iifname("lo").tcp_dport(80), "iifname \"lo\" tcp dport 80"),

@@ -1,4 +1,5 @@
-//! How `istio-init` and `guard` run: what their flags and variables mean, and how a refusal reads.
+//! Options that control how `istio-init` and `guard` run: flags, variables, and the text of
+//! refusals.
 
 #![cfg(feature = "mesh")]
 

@@ -1,7 +1,7 @@
-//! The examples at work as in a pod's life, from the first installation to the clean-up, in both
-//! modes with four sets of options.
+//! The examples in the life of a pod, from the first installation to the clean-up, in both modes
+//! with four sets of options.
 //!
-//! `make kernels` runs this on every kernel: it asks for nothing that came after Linux 5.2.
+//! `make kernels` runs this on every kernel: it needs nothing that came after Linux 5.2.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -18,7 +18,7 @@ use support::version::{ADDRESS_PROTOCOLS, linux};
 use support::{assert_lists_as_nft, assert_same, command, example, ip, needs_root, nft, succeed};
 use traffic::{Listeners, Pod, Who};
 
-/// Both modes, each with four sets of options.
+/// Returns both modes, each with four sets of options.
 fn options() -> Vec<String> {
     let options = [
         "-i * -b * -d 15090,15021,15020",
@@ -35,7 +35,7 @@ fn run<'a>(name: &str, words: impl IntoIterator<Item = &'a str>) -> Output {
     command(&example(name).to_string_lossy()).args(words).output().expect("the example runs")
 }
 
-/// Runs an example that has to end with this code, and returns what it printed.
+/// Runs an example, asserts its exit code, and returns its output.
 #[track_caller]
 fn ends<'a>(code: i32, name: &str, words: impl IntoIterator<Item = &'a str>) -> String {
     let Output { status, stdout, stderr } = run(name, words);
@@ -49,8 +49,8 @@ fn istio_init(code: i32, options: &str, flag: &str) -> String {
     ends(code, "istio-init", options.split_whitespace().chain(flag.split_whitespace()))
 }
 
-/// The rules without their counts, table by table and chain by chain: both stand in the order in
-/// which they were made.
+/// Returns the rules without counters, sorted by table and chain, since both are listed in order of
+/// creation.
 fn rules() -> Vec<Vec<String>> {
     let sorted = |text: &str, end: &str| {
         let mut parts: Vec<String> = text.split(end).map(str::to_owned).collect();
@@ -64,12 +64,12 @@ fn rules() -> Vec<Vec<String>> {
     sorted(&nft("-s list ruleset"), "\n}\n").iter().map(table).collect()
 }
 
-/// What an installation changes beside rules.
+/// Returns what an installation changes besides rules.
 fn routes() -> [String; 5] {
     ["rule", "-6 rule", "route show table 133", "-6 route show table 133", "-6 addr show dev lo"].map(ip_if_there)
 }
 
-/// A table of routes that does not exist has none; some versions of ip call that an error.
+/// A routing table that does not exist has no routes; some versions of ip report that as an error.
 fn ip_if_there(words: &str) -> String {
     let output = command("ip").args(words.split(' ')).output().expect("there is an ip");
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -118,7 +118,7 @@ fn an_installation_is_in_force_and_a_second_one_changes_nothing() {
         assert!(!own.contains(":15001"), "{own}");
         let arriving = ends(0, "walk", ["--in", "eth0", "--packet", "tcp 10.77.0.1:40000 -> 10.77.0.2:8080"]);
         assert!(arriving.contains(":15006"), "{arriving}");
-        // And so it is.
+        // The rules take effect.
         pod.serving(Listeners::All, || {
             let ask = |who, to: &str| pod.connect(who, to.parse().expect("an address"));
             let app = ask(Who::App, "10.77.0.1:9000");
@@ -186,7 +186,7 @@ fn every_configuration_follows_every_other() {
             })
         })
         .collect();
-    // The first, then each later one and back; the same from the second on: every pair, both ways.
+    // Every pair of configurations, both ways: from each one to every later one and back.
     let both: Vec<_> = all.iter().zip(&fresh).collect();
     let way = both
         .iter()
@@ -216,7 +216,7 @@ fn clean_up_restores_the_previous_state() {
         istio_init(0, options, "");
         istio_init(0, options, "--cleanup-only");
         let (listed, mut after) = (nft("list ruleset"), routes());
-        // Such a kernel does not say who added an address, so it stays.
+        // Such a kernel does not record who added an address, so it stays.
         if linux() < ADDRESS_PROTOCOLS && options.contains("--dual-stack") {
             assert!(ip("-6 addr show dev lo").contains("inet6 ::6/128"), "{options}");
             ip("-6 addr del ::6/128 dev lo");

@@ -1,5 +1,5 @@
-//! What is odd is taken by the kernel, is a warning for whoever writes it, and is no obstacle once
-//! it was read; what loses something without a word is refused.
+//! Odd rule sets are accepted by the kernel, are warnings when written, and no obstacle when read
+//! back; what would silently lose something is refused.
 
 mod support;
 

@@ -1,6 +1,6 @@
-//! Snapshots of the real kernel: whatever others put in is kept, names and comments and times are
-//! there, what cannot be said is opaque at its place. (That what this crate commits reads back as
-//! it was lowered is in tests/render.rs, over every statement.)
+//! Snapshots of the real kernel: rules of other programs are kept, with names, comments and times,
+//! and unknown parts are opaque in their place. (tests/render.rs checks over every statement that
+//! what this crate commits reads back as it was lowered.)
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 mod support;
@@ -26,7 +26,7 @@ fn table<'s>(snapshot: &'s Snapshot, family: Family, name: &str) -> &'s TableSta
     snapshot.table(&TableId::new(family, name)).expect("the table is there")
 }
 
-/// The names of the expressions that stayed opaque.
+/// Returns the names of the expressions that stayed opaque.
 fn opaque(rule: &RuleState) -> Vec<&str> {
     let names = rule.exprs.iter().filter_map(|expr| match expr {
         Expr::Opaque { name, .. } => Some(&**name),
@@ -51,7 +51,7 @@ fn an_empty_namespace_is_an_empty_snapshot() {
     });
 }
 
-/// Rules of nft(8) in an inet table, beside what stays opaque of each.
+/// Rules of nft(8) in an inet table, with the expressions that stay opaque.
 const RULES: &[(&str, &[&str])] = &[
     ("iif lo accept", &[]),
     ("iifname { \"eth0\", \"veth*\" } accept", &[]),
@@ -104,7 +104,7 @@ fn rules_of_nft_are_read_and_unknown_expressions_keep_their_place() {
         nft_script(
             "table inet t { counter hits { }; set seen { type ipv4_addr; flags dynamic,timeout; timeout 1m; }; chain c { type filter hook input priority 0; }; }",
         );
-        // A kernel may lack the one or the other expression; what it takes is read.
+        // A kernel may lack some expressions; what it accepts is read.
         let mut taken = Vec::new();
         for (rule, expected) in RULES {
             let added = support::command("nft").args(["add rule inet t c", rule]).output().expect("nft is installed");
@@ -321,7 +321,7 @@ fn remaining_times_are_separate_from_the_elements() {
         }
         let ranges = t.set("r").expect("it is there");
         let expiring: Vec<_> = ranges.expires.iter().map(Option::is_some).collect();
-        // Before, the end had the time that the set gives, whatever its element has.
+        // Before, the end had the timeout of the set, whatever its element has.
         let end = linux() < EVENT_POSITIONS;
         assert_eq!(expiring, [true, end, true, end], "whether the end of an interval expires");
     });

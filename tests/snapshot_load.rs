@@ -1,4 +1,4 @@
-//! Snapshots of much, and while others commit.
+//! Large snapshots, and snapshots while others commit.
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 mod support;
@@ -14,7 +14,7 @@ use nftmesh::plan::Transaction;
 use support::in_fresh_netns;
 use support::readback::assert_reads_back;
 
-/// Many rules, every tenth with a set of its own.
+/// Many rules, every tenth with its own set.
 fn rules(count: u32) -> Ruleset {
     let rule = |index| {
         let rule = Rule::new().ip_daddr(std::net::Ipv4Addr::from(0x0a00_0000 + index));
@@ -61,13 +61,13 @@ fn large_sets_of_every_kind_are_read() {
             let mut kernel = Kernel::open().expect("a socket");
             let ruleset = Ruleset::new().table(Table::new(Family::Inet, "mesh").set(set));
             kernel.commit(&Transaction::add(ruleset.clone())).expect("room for all");
-            // At once, while the kernel may still be making room for them.
+            // Immediately, while the kernel may still be resizing the set.
             assert_reads_back(&ruleset, &kernel.snapshot().expect("nobody else commits"));
         });
     }
 }
 
-/// A rule set in which every part says which of two it is.
+/// A rule set in which every part contains its version number.
 fn version(number: u32) -> Ruleset {
     let rule = |index: u32| Rule::new().mark([number, 1000 + index]).ip_saddr(set("s")).counter().accept();
     let chain = |name: &str| Chain::regular(name).rules((0..20).map(rule));

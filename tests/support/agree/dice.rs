@@ -1,4 +1,4 @@
-//! Chances with a seed: the same seed makes the same rule sets and packets.
+//! Random choices with a seed: the same seed makes the same rule sets and packets.
 
 /// SplitMix64.
 #[derive(Debug)]
@@ -16,17 +16,17 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).expect("less than a usize")
     }
 
-    /// A number of both ends or between.
+    /// Returns a number from `low` to `high`, both included.
     pub fn from(&mut self, low: usize, high: usize) -> usize {
         low + self.below(high - low + 1)
     }
 
-    /// True so often in a hundred.
+    /// Returns true in `percent` of 100 cases.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
@@ -35,7 +35,7 @@ impl Dice {
         from.get(self.below(from.len())).expect("it is below the length").clone()
     }
 
-    /// Some of them, at least one, in their order.
+    /// Returns some of the items, at least one, in their order.
     pub fn some<T: Clone>(&mut self, from: &[T], most: usize) -> Vec<T> {
         let mut left: Vec<usize> = (0..from.len()).collect();
         let mut taken: Vec<usize> = Vec::new();

@@ -24,11 +24,11 @@ pub const ZONES: [u16; 3] = [0, 1, 2];
 /// Transparent sockets listen on the first two.
 pub const TPROXY_PORTS: [u16; 3] = [15006, 15007, 15009];
 
-/// What a rule may say, by the chains that it runs in.
+/// Where a rule runs, which limits what it may contain.
 #[derive(Clone, Copy, Debug)]
 struct At {
     family: Family,
-    /// `None` in a chain that others call.
+    /// `None` in a regular chain.
     base: Option<(ChainType, Hook)>,
     listener: bool,
 }
@@ -40,7 +40,7 @@ pub fn ruleset(dice: &mut Dice, listener: bool, refused: &mut usize) -> Ruleset 
         let family = dice.pick(&[Family::Inet, Family::Inet, Family::Inet, Family::Ip, Family::Ip6]);
         ruleset = ruleset.table(table(dice, family, &format!("t{number}"), listener));
     }
-    // What no packet can match is no rule.
+    // Rules that no packet can match are removed.
     while let Err(invalid) = ruleset.validate_strictly() {
         let fault = invalid.faults().first().expect("there is one");
         let Location { family, table, chain, rule, .. } = &fault.location;
@@ -159,7 +159,7 @@ fn rule(dice: &mut Dice, at: At, subs: &[String], sets: &[Set]) -> Rule {
     end(dice, rule, at, subs, sets)
 }
 
-/// What a rule ends with, if anything.
+/// Adds the final statement of a rule, if any.
 fn end(dice: &mut Dice, rule: Rule, at: At, subs: &[String], sets: &[Set]) -> Rule {
     let special = dice.chance(35);
     match at.base {
@@ -447,7 +447,7 @@ fn one_match(dice: &mut Dice, at: At, sets: &[Set]) -> Match {
                 let protocols = [Protocol::TCP, Protocol::UDP, Protocol::ICMP, Protocol::UDPLITE, Protocol(253)];
                 Match::new(Field::IpProtocol, op, Operand::Value(Value::Protocol(dice.pick(&protocols))))
             }
-            // Of ICMP, type and code, and the checksum.
+            // Type, code and checksum of ICMP.
             34 | 35 => {
                 let field = dice.pick(&[Field::ThDport, Field::ThDport, Field::ThSport]);
                 let op = ordered(dice);

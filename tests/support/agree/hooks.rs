@@ -1,4 +1,5 @@
-//! Packets at hooks: what the kernel did there, and what `walk_hook` does with the same packet.
+//! Packets at hooks: compares what the kernel did there with what `walk_hook` does with the same
+//! packet.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -13,27 +14,27 @@ use super::sensors;
 use super::told::{AtHook, Run, TEMPLATE, at_hooks, is_noise};
 use super::walks::Walks;
 
-/// What was compared so far, and what could not be.
+/// Counts of what was compared, and of what could not be.
 #[derive(Debug, Default)]
 pub struct Score {
-    /// Packets that came to a first hook: output, or prerouting from elsewhere.
+    /// Packets that reached a first hook: output, or prerouting from elsewhere.
     pub packets: usize,
     /// Packets at hooks.
     pub hooks: usize,
     /// Rules that ran to their end, and policies.
     pub decisions: usize,
-    /// Ways from a first hook to the end.
+    /// Paths from a first hook to the end.
     pub ways: usize,
-    /// Rules that ran to their end on these, and policies, without those of sensors.
+    /// Rules that ran to their end on these paths, and policies, without those of sensors.
     pub way_decisions: usize,
-    /// Rules that were left out at a hook, because they could not be told and decide nothing.
+    /// Rules that were left out at a hook, because they cannot be told and decide nothing.
     pub left_out: usize,
     pub skipped: BTreeMap<String, usize>,
     pub differences: Vec<String>,
 }
 
-/// What is known of connections, by their number: mark and zone; and those of which nothing is any
-/// more.
+/// Known state of connections by id: mark and zone; and the connections whose state is no longer
+/// known.
 #[derive(Debug, Default)]
 pub struct Ledger(HashMap<u32, (u32, u16)>, HashSet<u32>);
 
@@ -109,14 +110,15 @@ pub fn compare(
             score.skip("of a connection of which something could not be told");
             continue;
         }
-        // Only the host knows whether there is a way for what has other addresses now, or another mark.
+        // Only a walk through the host knows the route of a packet with other addresses or another
+        // mark.
         let kernel = at_hook.decisions(walks.is_unordered).into_iter();
         let kernel: Vec<_> = kernel.filter(|text| !left_out.iter().any(|rule| text.starts_with(rule))).collect();
         let simulator = in_chains(&walk.steps, walks.is_unordered);
         let is_changed =
             |step: &Step| matches!(step, Step::Change(Change::Dnat { .. } | Change::Snat { .. } | Change::Mark { .. }));
         let is_lost = kernel.len() < simulator.len() && simulator.starts_with(&kernel);
-        // And for which interface a connection was masqueraded, only the connection.
+        // And only the connection knows for which interface it was masqueraded.
         let is_translated = situation.connection.status.contains(CtStatus::SNAT);
         let why = match at_hook.hook {
             Hook::Output if walk.steps.iter().any(is_changed) => {
@@ -153,8 +155,8 @@ fn is_sensor(run: &Run, place: &str) -> bool {
     run.chain.table.name.as_str() == sensors::TABLE && run.chain.name.as_str().starts_with(place)
 }
 
-/// Replies to what was translated are looked up as they will be (nf_sk_lookup_slow_v4,
-/// net/ipv4/netfilter/nf_socket_ipv4.c, v6.12).
+/// Sockets of replies are looked up by the addresses after reverse translation
+/// (nf_sk_lookup_slow_v4, net/ipv4/netfilter/nf_socket_ipv4.c, v6.12).
 fn sees_others(first: &Run, run: &Run) -> bool {
     let sockets = |run: &Run| ["SocketTransparent", "SocketWildcard"].map(|key| number(run, key));
     run.chain.table == first.chain.table && sockets(run) != sockets(first) && is_sensor_of_sockets(run)
@@ -164,12 +166,12 @@ fn is_sensor_of_sockets(run: &Run) -> bool {
     ["prerouting", "input"].iter().any(|hook| run.chain.name.as_str().ends_with(hook))
 }
 
-/// The first few.
+/// Returns the first few.
 fn next<T>(of: Option<&[T]>) -> &[T] {
     of.and_then(|of| of.get(..of.len().min(5))).unwrap_or_default()
 }
 
-/// Without the chains of sensors.
+/// Returns the story without the chains of sensors.
 fn story(walk: &Walk) -> String {
     let (mut text, mut own) = (String::new(), false);
     for line in walk.to_string().lines() {
@@ -184,7 +186,8 @@ fn story(walk: &Walk) -> String {
     text
 }
 
-/// As `told` writes them, base chain by base chain; in the order of names where none is known.
+/// Returns the decisions as `told` writes them, by base chain; in the order of names where no order
+/// is known.
 fn in_chains(steps: &[Step], is_unordered: bool) -> Vec<String> {
     let mut chains: Vec<(String, Vec<String>)> = Vec::new();
     for step in steps {
@@ -201,7 +204,7 @@ fn in_chains(steps: &[Step], is_unordered: bool) -> Vec<String> {
     chains.into_iter().flat_map(|(_, own)| own).collect()
 }
 
-/// As `told` writes them.
+/// Returns the decisions as `told` writes them.
 pub fn decisions(steps: &[Step]) -> Vec<String> {
     let text = |step: &Step| match step {
         Step::Rule { rule, fate: Fate::Matched(verdict), .. } => {
@@ -270,14 +273,14 @@ pub fn situation(
     situation.listener = listener;
 
     let attached = first.shown.ct.is_some() && matches!(at_hook.hook, Hook::Prerouting | Hook::Output);
-    // Dropped in front of the sensor, but perhaps not in front of tracking.
+    // Dropped before the sensor, but perhaps after tracking.
     let seen = || at_hook.runs.iter().find(|run| run.shown.ct.is_some()).unwrap_or(first);
     let tracked = &sensor("tracked").unwrap_or_else(seen).shown;
     let after = if attached { &first.shown } else { tracked };
     let mut connection = Connection::default();
     connection.attached = attached;
     match after.ct {
-        // What rules exclude here, they decide themselves: in front of tracking, or behind it what belongs to no
+        // Rules decide the exclusion themselves: before tracking, or after it for packets without a
         // connection.
         Some(ct) if ct.state == CtState::UNTRACKED && !attached && !is_later(at_hook.hook) => {
             connection.state = CtState::INVALID;
@@ -290,7 +293,7 @@ pub fn situation(
         None => connection.state = CtState::INVALID,
     }
     if let Some((mark, zone)) = ledger.of(after) {
-        // A connection that is not confirmed and new is another one with the same number.
+        // An unconfirmed new connection is another one with the same id.
         if attached
             || !matches!(at_hook.hook, Hook::Prerouting | Hook::Output)
             || connection.status.contains(CtStatus::CONFIRMED)

@@ -1,5 +1,4 @@
-//! Random tables as text of nft, a rule on a line: what nft or the kernel refuses is left out line
-//! by line.
+//! Random tables as nft text, one rule per line; lines that nft or the kernel refuses are left out.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -12,15 +11,15 @@ use super::dice::Dice;
 use super::words::{self, Named};
 use crate::support::{command, nft_takes};
 
-/// A script, of which some lines may be left out.
+/// A script of which some lines may be left out.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
-    /// The text, and whether the rest is whole without it.
+    /// The text of each line, and whether it may be left out.
     lines: Vec<(String, bool)>,
 }
 
 impl Script {
-    /// A text of which nothing may be left out.
+    /// Returns a script of which nothing may be left out.
     pub fn whole(text: &str) -> Self {
         Script { lines: text.lines().map(|line| (line.to_owned(), false)).collect() }
     }
@@ -37,8 +36,8 @@ impl Script {
         self.lines.iter().map(|(line, _)| format!("{line}\n")).collect()
     }
 
-    /// Loads what nft takes of it, and gives how many lines were left out; `None` when nothing can
-    /// be loaded.
+    /// Loads the lines that nft accepts, and returns how many were left out; `None` when nothing
+    /// can be loaded.
     pub fn load(&mut self) -> Option<usize> {
         let before = self.lines.len();
         for _ in 0..TRIES {
@@ -66,8 +65,8 @@ impl Script {
         None
     }
 
-    /// The line over which nft stops with a failed assertion of its own: the last of the shortest
-    /// beginning that does it.
+    /// Returns the line over which nft aborts with a failed assertion: the last line of the
+    /// shortest prefix that does.
     fn breaks_nft(&self) -> Option<usize> {
         let optional: Vec<usize> =
             (0..self.lines.len()).filter(|at| self.lines.get(*at).is_some_and(|(_, is)| *is)).collect();
@@ -90,7 +89,7 @@ impl Script {
     }
 }
 
-/// Tables that packets of any kind meet.
+/// Returns random tables that packets of any kind meet.
 pub fn script(dice: &mut Dice) -> Script {
     let mut script = Script::default();
     let decides = dice.chance(60);
@@ -124,7 +123,7 @@ fn table(dice: &mut Dice, script: &mut Script, family: &str, name: &str, decides
     }
     let mut calls: &[&str] = &subs;
     while let Some((sub, later)) = calls.split_last() {
-        // A chain has to be there before it is called.
+        // A chain must exist before it is called.
         script.line(format!("chain {sub} {{"));
         let deeper: Vec<&str> = subs.iter().copied().skip(calls.len()).collect();
         for _ in 0..dice.from(1, 4) {
@@ -133,7 +132,7 @@ fn table(dice: &mut Dice, script: &mut Script, family: &str, name: &str, decides
         script.line("}");
         calls = later;
     }
-    // Nothing has this port: that there is translation at all shows in the status of connections.
+    // No packet has this port; but that NAT is active shows in the status of connections.
     if dice.chance(20) {
         script.line("chain nat0 { type nat hook prerouting priority -100; policy accept;");
         script.optional("udp dport 1 redirect");
@@ -179,7 +178,7 @@ fn rule(dice: &mut Dice, subs: &[&str], uses: &[String], decides: bool) -> Strin
     parts.join(" ")
 }
 
-/// What later packets find, where the table has what is filled: walks end here.
+/// Statements that change what later packets find, where walks end.
 const CHANGES: &[&str] = &[
     "add @filled { ip saddr }",
     "update @filled { ip daddr timeout 1m }",
@@ -219,13 +218,12 @@ fn devices(dice: &mut Dice, script: &mut Script) {
     script.line("}");
 }
 
-/// The table with chains of devices.
+/// Name of the table with device chains.
 pub const OF_DEVICES: &str = "of-devices";
-/// So often lines are left out; nft names ten at a time.
+/// Maximum number of attempts; nft names ten faulty lines at a time.
 const TRIES: usize = 30;
 
-/// Rules of the corpus of families that are walked, as nft's own tests have them, without what ends
-/// them.
+/// Returns rules of nft's own tests, of families that are walked, without their verdicts.
 pub fn of_corpus(dice: &mut Dice, lines: &[&str]) -> Script {
     let mut script = Script::default();
     for family in ["ip", "ip6", "inet"] {
@@ -253,7 +251,7 @@ pub struct Pair {
     pub handles: [RuleHandle; 2],
 }
 
-/// Chains in which every rule comes twice, one of them with a word changed. Comments name the
+/// Returns chains in which every rule occurs twice, once with a word changed. Comments name the
 /// pairs; no rule decides.
 pub fn pairs(dice: &mut Dice, count: usize) -> Script {
     let mut script = Script::default();
@@ -262,7 +260,7 @@ pub fn pairs(dice: &mut Dice, count: usize) -> Script {
         script.line(format!("chain {hook} {{ type filter hook {hook} priority 0; policy accept;"));
         for number in 0..count / 5 {
             let rule = (0..dice.from(1, 2)).map(|_| words::condition(dice)).collect::<Vec<_>>().join(" ");
-            // What the kernel draws or counts for each rule by itself.
+            // Values that the kernel draws or counts separately for each rule.
             if ["jhash", "numgen", "random"].iter().any(|word| rule.contains(word)) {
                 continue;
             }
@@ -276,7 +274,7 @@ pub fn pairs(dice: &mut Dice, count: usize) -> Script {
     script
 }
 
-/// The rule with another word, or another number, in one place.
+/// Returns the rule with one word or number changed.
 fn changed(dice: &mut Dice, rule: &str) -> String {
     let words: Vec<&str> = rule.split(' ').collect();
     for _ in 0..20 {
@@ -321,7 +319,7 @@ fn changed(dice: &mut Dice, rule: &str) -> String {
     rule.to_owned()
 }
 
-/// Those of which the kernel has both.
+/// Returns the pairs of which the kernel has both rules.
 pub fn known_pairs(snapshot: &Snapshot) -> Vec<Pair> {
     let tables = snapshot.tables.iter().filter(|table| table.id.name == *"pairs");
     let mut all: Vec<Pair> = Vec::new();
@@ -342,7 +340,7 @@ pub fn known_pairs(snapshot: &Snapshot) -> Vec<Pair> {
     all
 }
 
-/// Only that rule, which drops.
+/// Returns the rules with only that one, made to drop.
 pub fn alone(snapshot: &Snapshot, chain: &str, handle: RuleHandle) -> Snapshot {
     let mut alone = snapshot.clone();
     alone.tables.retain(|table| table.id.name == *"pairs");

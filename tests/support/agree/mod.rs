@@ -1,5 +1,4 @@
-//! The kernel and the simulator, side by side: random rule sets, real packets, and what each of the
-//! two says about them.
+//! Compares the kernel and the simulator: random rule sets, real packets, and the results of both.
 //!
 //! A test program that uses this has `mod support;`, `#[path = "support/traffic/mod.rs"] mod
 //! traffic;` and `#[path = "support/agree/mod.rs"] mod agree;`.

@@ -1,10 +1,10 @@
-//! Other programs that have rules at the same hooks: iptables and ip6tables of both kinds, and
-//! tables that came later.
+//! Other programs with rules at the same hooks: iptables and ip6tables of both kinds, and tables
+//! added later.
 
 use super::dice::Dice;
 use crate::support::{NetNs, command, nft_takes};
 
-/// Adds rules of some, and gives what was said to them.
+/// Adds rules of some programs, and returns the commands.
 pub fn add(pod: &NetNs, dice: &mut Dice) -> String {
     let mut said = String::new();
     for _ in 0..dice.from(1, 3) {
@@ -21,7 +21,7 @@ pub fn add(pod: &NetNs, dice: &mut Dice) -> String {
                 "table inet later {{ chain {hook} {{ type filter hook {hook} priority {}; {rule}; }}; }}",
                 dice.pick(&[-300, -150, 0, 0])
             );
-            // The same chain may be there with another priority.
+            // The same chain may exist with another priority.
             if pod.run(|| nft_takes(&text)).is_ok() {
                 said += &format!("\n{text}");
             }

@@ -1,7 +1,8 @@
-//! A table that decides nothing and lets the trace tell what it does not show: rules that match say
-//! who sent a packet, and so on.
+//! A table that decides nothing and makes the trace reveal what it does not show, such as the
+//! sender of a packet.
 //!
-//! Every rule has a comment, `skuid 1000`; one that the trace tells of is one that held.
+//! Every rule has a comment, such as `skuid 1000`; a rule that the trace reports is one that
+//! matched.
 
 use nftmesh::bytecode::{Expr, MetaKey};
 use nftmesh::model::{
@@ -13,8 +14,8 @@ use super::generate::UIDS;
 
 pub const TABLE: &str = "sensors";
 
-/// In front of everything but the trace, in front of where connections are confirmed, right behind
-/// connection tracking, and right behind address translation.
+/// Returns a table with chains that run before everything but the trace, before connections are
+/// confirmed, right after connection tracking, and right after address translation.
 pub fn table(asks_ct: bool) -> Table {
     let mut table = Table::new(Family::Inet, TABLE);
     for hook in [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting] {
@@ -35,7 +36,7 @@ pub fn table(asks_ct: bool) -> Table {
     table
 }
 
-/// Without the sensors that ask for sockets: a walk knows no sockets but those that send.
+/// Removes the sensors that match sockets: a walk knows only sending sockets.
 pub fn without_sockets(mut snapshot: Snapshot) -> Snapshot {
     for table in snapshot.tables.iter_mut().filter(|table| table.id.name.as_str() == TABLE) {
         for chain in &mut table.chains {
@@ -50,7 +51,7 @@ pub fn without_sockets(mut snapshot: Snapshot) -> Snapshot {
     snapshot
 }
 
-/// The first rule always tells, so that the packet is shown before anything was changed.
+/// The first rule always matches, so that the packet is shown before anything changes it.
 fn first(hook: Hook, asks_ct: bool) -> Vec<Rule> {
     let mut rules = vec![Rule::new().counter().comment("begin")];
     let mut is = |field: Field, number: u32, value: Value| {

@@ -1,4 +1,4 @@
-//! What the kernel told, put together: packets at hooks, base chain by base chain.
+//! Assembles the kernel's trace messages: packets at hooks, base chain by base chain.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
@@ -20,12 +20,12 @@ pub struct AtHook {
     pub runs: Vec<Run>,
 }
 
-/// What a base chain did with it.
+/// The decisions of a base chain.
 #[derive(Debug)]
 pub struct Run {
     pub chain: ChainId,
     pub shown: TracedPacket,
-    /// The mark behind the first step.
+    /// The mark after the first step.
     pub first_mark: u32,
     pub last_mark: u32,
     /// Rules that ran to their end, and policies: `inet t b: rule 3, accept`.
@@ -35,13 +35,14 @@ pub struct Run {
 }
 
 impl AtHook {
-    /// Numbers of its connection; what stands for one between its zone and its tracking is none.
+    /// Returns the ids of its connection, without the template that stands for one between zone and
+    /// tracking.
     pub fn connections(&self) -> impl Iterator<Item = u32> {
         let known = self.runs.iter().filter_map(|run| run.shown.ct);
         known.filter(|ct| ct.status.bits() & TEMPLATE == 0).filter_map(|ct| ct.id)
     }
 
-    /// In the order of the names of chains where another order is not to be compared.
+    /// Returns the decisions, in the order of chain names where the order is not compared.
     pub fn decisions(&self, is_unordered: bool) -> Vec<String> {
         let mut runs: Vec<&Run> = self.runs.iter().collect();
         if is_unordered {
@@ -51,7 +52,7 @@ impl AtHook {
     }
 }
 
-/// All that is told until nothing more comes; `None` when there was more than the socket holds.
+/// Reads all messages until none comes for `quiet`; `None` when the socket overflowed.
 pub fn drain(trace: &mut Trace, quiet: Duration) -> Option<Vec<TraceMessage>> {
     let mut told = Vec::new();
     loop {
@@ -76,24 +77,25 @@ pub fn drain(trace: &mut Trace, quiet: Duration) -> Option<Vec<TraceMessage>> {
 
 /// `IPS_TEMPLATE`, include/uapi/linux/netfilter/nf_conntrack_common.h.
 pub const TEMPLATE: u32 = 1 << 11;
-/// Rules can make hosts talk to each other for ever.
+/// Rules can make hosts send to each other for ever.
 const MOST: usize = 5000;
 
-/// Neighbour discovery and group membership of IPv6: nobody's packets.
+/// Returns whether a packet is neighbour discovery or group membership of IPv6, which no test
+/// sends.
 pub fn is_noise(shown: &TracedPacket) -> bool {
     let kind = shown.transport.first().copied().unwrap_or(0);
-    // The kernel sends reports of membership behind a hop-by-hop header, to groups.
+    // The kernel sends membership reports after a hop-by-hop header, to groups.
     let is_to_group = shown.addresses().is_some_and(|(_, to)| to.is_ipv6() && to.is_multicast());
     let is_report = shown.protocol() == Some(Protocol(0)) && is_to_group;
     is_report || (shown.protocol() == Some(Protocol::ICMPV6) && (130..=143).contains(&kind))
 }
 
-/// Puts messages together, in the order in which packets came to hooks.
+/// Assembles messages, in the order in which packets reached hooks.
 pub fn at_hooks(rules: &Rules, messages: &[TraceMessage]) -> Vec<AtHook> {
     let mut packets: Vec<AtHook> = Vec::new();
     let mut open: HashMap<u32, usize> = HashMap::new();
     for message in messages {
-        // Chains of devices come before and after hooks, and are not walked.
+        // Device chains run before and after hooks, and are not walked.
         if message.table.name.as_str() == laws::OF_DEVICES {
             continue;
         }

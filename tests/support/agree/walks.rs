@@ -1,4 +1,4 @@
-//! Walks of one packet at one hook, where a rule that cannot be told is left out when it decides
+//! Walks of one packet at one hook, in which a rule that cannot be told is left out when it decides
 //! nothing.
 
 use std::collections::{BTreeSet, HashMap};
@@ -9,28 +9,27 @@ use nftmesh::model::{ChainId, Hook, RuleHandle, TableId};
 use nftmesh::sim::{End, Packet, Rules, Situation, Walk, walk_hook};
 use nftmesh::state::Snapshot;
 
-/// The rules of a kernel, whole or without some.
+/// The rules of a kernel, complete or without some.
 pub struct Walks {
     rules: Arc<Rules>,
     snapshot: Option<Snapshot>,
     finish: Finish,
     without: HashMap<BTreeSet<Left>, Arc<Rules>>,
-    /// Rules with rates, of which earlier packets took: `inet t c: rule 3,`.
+    /// Rules with rates that earlier packets used: `inet t c: rule 3,`.
     limited: Vec<String>,
-    /// What follows the network header of packets that were sent, of which a trace shows the first
-    /// bytes.
+    /// Bytes after the network header of sent packets, of which a trace shows the first.
     pub sent: Vec<Vec<u8>>,
     /// Orders of chains that have one priority are not compared.
     pub is_unordered: bool,
 }
 
-/// What is known of rules besides what a snapshot holds.
+/// Adds what is known of rules besides a snapshot.
 pub type Finish = Arc<dyn Fn(Rules) -> Rules>;
 /// A rule that is left out.
 pub type Left = (TableId, RuleHandle);
 
 impl Walks {
-    /// With all rules, or nothing.
+    /// Returns walks that never leave out a rule.
     pub fn whole(rules: Rules) -> Self {
         Walks {
             rules: Arc::new(rules),
@@ -68,7 +67,7 @@ impl Walks {
         &self.rules
     }
 
-    /// What could be told, and the rules that were left out for it: `inet t c: rule 3,`.
+    /// Walks a packet, and returns the walk and the rules that were left out: `inet t c: rule 3,`.
     pub fn walk(&mut self, hook: Hook, situation: &Situation) -> (Walk, Vec<String>) {
         let (mut left, mut lines) = (BTreeSet::new(), Vec::new());
         loop {
@@ -93,8 +92,8 @@ impl Walks {
         Arc::clone(self.without.entry(left.clone()).or_insert_with(made))
     }
 
-    /// Whether what comes after it, and what becomes of the packet, is the same with and without
-    /// the rule.
+    /// Returns whether later rules and the outcome of a packet are the same with and without the
+    /// rule.
     pub fn decides_nothing(&self, chain: &ChainId, handle: RuleHandle) -> bool {
         let Some(table) =
             self.snapshot.as_ref().and_then(|known| known.tables.iter().find(|known| known.id == chain.table))
@@ -105,8 +104,8 @@ impl Walks {
         rule.is_some_and(|rule| rule.exprs.iter().all(only_asks))
     }
 
-    /// Gives the packet all its bytes, where the trace showed the first ones of one that was sent:
-    /// then `true`.
+    /// Completes the bytes of a packet whose first bytes are those of a sent one; returns whether
+    /// it did.
     pub fn complete(&self, packet: &mut Packet) -> bool {
         let shown: Option<Vec<u8>> = packet.bytes.transport.iter().copied().collect();
         let Some(shown) = shown.filter(|shown| shown.len() >= SHOWN) else { return false };
@@ -120,7 +119,7 @@ impl Walks {
 /// `NFT_TRACETYPE_TRANSPORT_HSIZE`, include/net/netfilter/nf_tables.h.
 const SHOWN: usize = 20;
 
-/// Rules keep their numbers: those that are left out never match.
+/// Replaces rules by ones that never match, so that the others keep their numbers.
 pub fn leave_out(mut snapshot: Snapshot, left: &BTreeSet<Left>) -> Snapshot {
     for table in &mut snapshot.tables {
         let id = table.id.clone();
@@ -137,7 +136,7 @@ pub fn leave_out(mut snapshot: Snapshot, left: &BTreeSet<Left>) -> Snapshot {
     snapshot
 }
 
-/// Whether an expression only asks.
+/// Returns whether an expression only reads.
 fn only_asks(expr: &Expr) -> bool {
     match expr {
         Expr::Bitwise(_) | Expr::Byteorder { .. } | Expr::Cmp { .. } | Expr::Counter { .. } | Expr::Ct { .. } => true,
@@ -154,8 +153,8 @@ fn only_asks(expr: &Expr) -> bool {
     }
 }
 
-/// Whether an expression that loads or stores has a register to store from (`NFTA_EXTHDR_SREG` and
-/// its sisters).
+/// Returns whether an expression that loads or stores has a source register (`NFTA_EXTHDR_SREG` and
+/// the like).
 fn writes(name: &str, mut data: &[u8]) -> bool {
     let wanted = match name {
         "exthdr" => 7,

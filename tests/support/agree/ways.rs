@@ -1,5 +1,5 @@
-//! Packets from a first hook to the end: what the kernel did on the whole way, and what a `Walker`
-//! does.
+//! Packets from a first hook to the end: compares what the kernel did on the whole path with what a
+//! `Walker` does.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub struct Way<'a> {
     pub hooks: Vec<&'a AtHook>,
 }
 
-/// Puts hooks together: by number, and through lo by what the packet looks like.
+/// Joins hooks to paths: by trace id, and through lo by the contents of the packet.
 pub fn ways(told: &[AtHook]) -> Vec<Way<'_>> {
     let mut ways: Vec<Way<'_>> = Vec::new();
     for at_hook in told {
@@ -37,7 +37,7 @@ pub fn ways(told: &[AtHook]) -> Vec<Way<'_>> {
             Hook::Forward | Hook::Input | Hook::Postrouting => {
                 let ids = |way: &Way<'_>| way.hooks.iter().any(|known| known.id == at_hook.id);
                 let known = ways.iter().rposition(ids);
-                // A copy of a broadcast has a number of its own.
+                // A copy of a broadcast has another trace id.
                 let copied = |way: &Way<'_>| {
                     way.last_hook() == Some(Hook::Output)
                         && way.last().is_some_and(|run| run.shown.network == first.shown.network)
@@ -67,7 +67,7 @@ impl Way<'_> {
         self.hooks.iter().flat_map(|at_hook| at_hook.connections())
     }
 
-    /// Every hook it came to, and what was decided there.
+    /// Returns every hook that it reached, and the decisions there.
     fn decisions(&self) -> Vec<String> {
         let mut all = Vec::new();
         for at_hook in &self.hooks {
@@ -78,20 +78,18 @@ impl Way<'_> {
     }
 }
 
-/// Connections of packets that could not be told: what those packets' rules did to them, the walker
-/// does not know.
+/// Connections of packets that could not be told, whose state the walker does not know.
 #[derive(Debug, Default)]
 pub struct Lapsed {
     connections: HashSet<u32>,
-    /// Somewhere a port was chosen at random: whose it is now, and who clashes with it, is not
-    /// known.
+    /// A port was chosen at random: its owner and clashes with it are not known.
     has_guessed: bool,
-    /// Segments between these were tracked in a zone that a rule gave: in another, tracking may
-    /// have seen only one half.
+    /// Segments between these were tracked in a zone set by a rule: in another zone, tracking may
+    /// have seen only one direction.
     split: HashSet<[SocketAddr; 2]>,
-    /// Segments between these were written with any sequence numbers.
+    /// Segments between these were written with random sequence numbers.
     written: HashSet<[SocketAddr; 2]>,
-    /// Of these it has.
+    /// Of these, tracking has seen only one direction.
     half_seen: HashSet<[SocketAddr; 2]>,
 }
 
@@ -100,7 +98,8 @@ impl Lapsed {
         self.connections.extend(way.connections());
     }
 
-    /// Whether sequence numbers, which are not known here, may have made the packet invalid.
+    /// Returns whether sequence numbers, which a walk does not know, may have made the packet
+    /// invalid.
     fn is_window_unknown(&mut self, walk: &Walk) -> bool {
         let [there, back] = ends(&walk.packet);
         if walk.packet.protocol != Protocol::TCP {
@@ -117,7 +116,7 @@ impl Lapsed {
     }
 }
 
-/// Source and destination, there and back.
+/// Returns source and destination, in both directions.
 fn ends(packet: &Packet) -> [[SocketAddr; 2]; 2] {
     let [from, to] = [(packet.source, packet.sport), (packet.destination, packet.dport)].map(SocketAddr::from);
     [[from, to], [to, from]]
@@ -141,17 +140,17 @@ pub fn compare(
     );
 }
 
-/// What else there is to know.
+/// Further knowledge for a comparison.
 pub struct Beyond<'a> {
-    /// Rules that the walker does not have: `inet t c: rule 3,`.
+    /// Rules that were removed for the walker: `inet t c: rule 3,`.
     pub left_out: &'a [String],
-    /// Gives a packet that was written all its bytes: then `true`.
+    /// Completes the bytes of a written packet; returns whether it did.
     pub complete: &'a dyn Fn(&mut Packet) -> bool,
-    /// Hears what could not be told.
+    /// Called with what could not be told.
     pub unknown: &'a mut dyn FnMut(&CannotTell),
 }
 
-/// The same, by what else there is to know.
+/// As `compare`, with further knowledge.
 pub fn compare_without(
     walker: &mut Walker<'_>,
     names: &BTreeMap<u32, String>,
@@ -183,7 +182,7 @@ pub fn compare_without(
             continue;
         }
         let mut packet = begins.packet.clone();
-        // Sequence numbers that were written at random put it out of every window but its own.
+        // Random sequence numbers put a segment outside every window but its own.
         let is_written = complete(&mut packet) && packet.protocol == Protocol::TCP;
         if lapsed.written.contains(&ends(&packet)[0]) {
             score.skip("of a TCP connection with sequence numbers at random");
@@ -212,8 +211,8 @@ pub fn compare_without(
             lapsed.add(&way);
             continue;
         }
-        // Whether a reset is in the window, only its sequence number says, and so it is of a segment when
-        // the other half was not seen.
+        // Only its sequence number decides whether a reset is in the window; the same holds for a
+        // segment whose other direction was not seen.
         let is_tracked =
             |step: &Step| matches!(step, Step::Change(Change::Tracked { state, .. }) if *state != CtState::INVALID);
         let is_window_unknown = lapsed.is_window_unknown(&walk);
@@ -252,8 +251,8 @@ pub fn compare_without(
             simulator.extend(decisions(std::slice::from_ref(step)).into_iter().filter(|text| !is_sensor(text)));
         }
         if walk.steps.contains(&Step::Copied) {
-            // The copy comes in before the packet itself goes on: what it does to their connection there is not
-            // walked.
+            // The copy arrives before the packet itself continues; its effect on their connection
+            // is not walked.
             score.skip("of a broadcast: the way behind its copy");
             lapsed.add(&way);
             until_copied(&mut kernel);
@@ -268,7 +267,7 @@ pub fn compare_without(
     }
 }
 
-/// Up to the second time at postrouting.
+/// Cuts decisions at the second postrouting.
 fn until_copied(decisions: &mut Vec<String>) {
     let second = decisions.iter().enumerate().filter(|(_, text)| *text == "at postrouting").nth(1);
     decisions.truncate(second.map_or(decisions.len(), |(at, _)| at));
@@ -278,7 +277,7 @@ fn is_sensor(decision: &str) -> bool {
     decision.starts_with(&format!("inet {} ", sensors::TABLE))
 }
 
-/// Rules that are left out may be those that have fragments put together.
+/// Rules that are left out may be those that enable reassembly.
 fn is_fragment(packet: &Packet) -> bool {
     let has = |at: usize, mask: u8| packet.bytes.network.get(at).copied().flatten().unwrap_or(0) & mask != 0;
     packet.source.is_ipv4() && (has(6, 0x3f) || has(7, 0xff))

@@ -1,12 +1,12 @@
-//! Packets written byte by byte: every protocol that rules know a field of, options, fragments,
-//! extension headers, and what is cut off.
+//! Packets written byte by byte: every protocol with fields in rules, options, fragments, extension
+//! headers, and truncated packets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::dice::Dice;
 
-/// A packet of any protocol, with addresses as given. Some of its headers are cut, and some
-/// checksums are wrong.
+/// Returns a packet of any protocol with these addresses. Some headers are cut, and some checksums
+/// are wrong.
 pub fn packet(dice: &mut Dice, from: IpAddr, to: IpAddr) -> Vec<u8> {
     match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => v4(dice, from, to),
@@ -70,7 +70,7 @@ fn port(dice: &mut Dice) -> [u8; 2] {
     dice.pick(&[53_u16, 8080, 9000, 9001, 15001, 40000, 40001, 40002]).to_be_bytes()
 }
 
-/// Bytes that no other packet has, and others that rules ask for.
+/// Returns random bytes, or ones that rules match.
 fn word(dice: &mut Dice) -> [u8; 4] {
     if dice.chance(40) {
         return dice.pick(&[0_u32, 1, 7, 0x0102_0304, 0xffff_ffff]).to_be_bytes();
@@ -95,7 +95,7 @@ fn payload(dice: &mut Dice, protocol: u8, from: IpAddr, to: IpAddr) -> Vec<u8> {
             bytes.extend(dice.pick(&[1_u16, 2, 0x1234]).to_be_bytes());
             let is_error = if protocol == 1 { [3, 5, 11, 12].contains(&kind) } else { kind < 128 };
             if is_error {
-                // About something that was sent the other way.
+                // An error about a packet in the other direction.
                 bytes.extend(inner(dice, to, from));
             } else {
                 bytes.extend(word(dice));
@@ -134,7 +134,7 @@ fn payload(dice: &mut Dice, protocol: u8, from: IpAddr, to: IpAddr) -> Vec<u8> {
             bytes.extend(port(dice));
             bytes.extend(port(dice));
             let more = dice.from(0, 12);
-            // Of UDP-Lite, how much the checksum covers: all of it.
+            // For UDP-Lite, the coverage of the checksum: everything.
             let length = if protocol == 17 { 8 + more } else { 0 };
             bytes.extend(u16::try_from(length).expect("short").to_be_bytes());
             bytes.extend([0, 0]);
@@ -195,7 +195,7 @@ fn payload(dice: &mut Dice, protocol: u8, from: IpAddr, to: IpAddr) -> Vec<u8> {
     bytes
 }
 
-/// The beginning of a packet as an error quotes it.
+/// Returns the beginning of a packet, as an error quotes it.
 fn inner(dice: &mut Dice, from: IpAddr, to: IpAddr) -> Vec<u8> {
     let protocol = dice.pick(&[17, 17, 6, 1, 50]);
     let mut rest = [port(dice), port(dice), [0, 12], [0, 0]].concat();
@@ -220,10 +220,10 @@ fn inner(dice: &mut Dice, from: IpAddr, to: IpAddr) -> Vec<u8> {
     bytes
 }
 
-/// The checksum of the Internet, over what it covers (RFC 1071).
+/// Returns the Internet checksum of a packet (RFC 1071).
 pub fn checksum(protocol: u8, from: IpAddr, to: IpAddr, bytes: &[u8]) -> u16 {
     let mut all = Vec::new();
-    // IGMP, and ICMP of IPv4, cover themselves alone.
+    // The checksums of IGMP and ICMPv4 cover no pseudo-header.
     if ![1, 2].contains(&protocol) {
         match (from, to) {
             (IpAddr::V4(from), IpAddr::V4(to)) => all.extend([from.octets(), to.octets()].concat()),

@@ -1,15 +1,14 @@
-//! Random conditions in the language of nft, about values that the packets of
-//! [`World`](super::world::World) and [`wires`](super::wires) have: every field, every way to
-//! compare one.
+//! Random conditions in nft's language on values that the packets of [`World`](super::world::World)
+//! and [`wires`](super::wires) have: every field and every comparison.
 
 use super::dice::Dice;
 
-/// What a field is compared with.
+/// Kind of the values that a field is compared with.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// Numbers of so many bits, and those that packets have.
+    /// Numbers of this many bits, and the values that packets have.
     Number(u32, &'static [u64]),
-    /// Words that have no order; ranges are not taken.
+    /// Words without an order; ranges are refused.
     Words(&'static [&'static str]),
     /// Sets of flags.
     Flags(&'static [&'static str]),
@@ -232,7 +231,7 @@ fn field(dice: &mut Dice) -> (String, Kind) {
     (name.to_owned(), kind)
 }
 
-/// Every form of `fib`.
+/// Returns a random form of `fib`.
 fn fib(dice: &mut Dice) -> (String, Kind) {
     let mut key = dice.pick(&["saddr", "daddr"]).to_owned();
     if dice.chance(30) {
@@ -268,7 +267,7 @@ fn value(dice: &mut Dice, kind: Kind) -> String {
     }
 }
 
-/// One value, or a range or a network of them.
+/// Returns a value, a range or a network.
 fn interval(dice: &mut Dice, kind: Kind) -> String {
     match kind {
         Number(bits, likely) if dice.chance(60) => {
@@ -306,7 +305,7 @@ fn elements(dice: &mut Dice, kinds: &[Kind], intervals: bool, mut behind: impl F
     all.join(", ")
 }
 
-/// A condition: `tcp dport != 1-9`.
+/// Returns a condition: `tcp dport != 1-9`.
 pub fn condition(dice: &mut Dice) -> String {
     if dice.chance(14) {
         let (key, kinds) = concatenation(dice);
@@ -364,7 +363,7 @@ fn concatenation(dice: &mut Dice) -> (String, Vec<Kind>) {
     (names.join(" . "), fields.iter().map(|(_, kind)| *kind).collect())
 }
 
-/// What is looked up, and what a rule does with it.
+/// Kind of a named set, and what a rule does with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
     Set,
@@ -372,7 +371,7 @@ pub enum Named {
     Verdicts,
 }
 
-/// A named set or map, on one line, and what a rule says to look something up in it.
+/// Returns a named set or map, on one line, and the part of a rule that uses it.
 pub fn named(dice: &mut Dice, name: &str, kind: Named, subs: &[&str]) -> (String, String) {
     let (key, kinds) = if dice.chance(40) {
         concatenation(dice)
@@ -425,7 +424,7 @@ pub fn verdict(dice: &mut Dice, subs: &[&str]) -> String {
     }
 }
 
-/// What goes on to the next statement, and is something to packets that come later, or to this one.
+/// Returns a statement without a verdict that affects this packet or later ones.
 pub fn change(dice: &mut Dice) -> String {
     let mark = |dice: &mut Dice| dice.pick(&["meta mark", "meta mark", "ct mark"]);
     let number = |dice: &mut Dice| dice.pick(&["0x1", "0x2", "0x7", "0x11", "0x101"]);

@@ -35,11 +35,11 @@ pub enum At {
     Pod,
 }
 
-/// A socket of somebody, ready to send.
+/// An open socket that can send.
 #[derive(Debug)]
 pub enum Client {
     Tcp(TcpStream),
-    /// And what it sends again.
+    /// The socket, the destination and the payload to repeat.
     Datagrams(UdpSocket, SocketAddr, Vec<u8>),
 }
 
@@ -72,7 +72,7 @@ impl World {
                 fs::write(format!("/proc/sys/net/{path}"), value).expect("a namespace of our own");
             }
         });
-        // A user namespace has no other group than that of root.
+        // A user namespace has only root's group.
         let groups = if sys::entered() == Ok(Entered::AsRoot) { "0 65534" } else { "0 0" };
         for namespace in [&pod, &gateway, &beyond] {
             namespace.run(|| fs::write("/proc/sys/net/ipv4/ping_group_range", groups).expect("a namespace of our own"));
@@ -113,7 +113,7 @@ impl World {
         }
     }
 
-    /// Runs `body` in a namespace, as that user where that can be.
+    /// Runs `body` in a namespace, as that user where possible.
     fn as_user<T: Send>(&self, at: At, uid: u32, gid: u32, body: impl FnOnce() -> T + Send) -> T {
         self.of(at).run(|| {
             if sys::entered() == Ok(Entered::AsRoot) && (uid, gid) != (0, 0) {
@@ -123,7 +123,7 @@ impl World {
         })
     }
 
-    /// Opens the servers; in the pod as users that own them.
+    /// Opens the servers; those in the pod belong to different users.
     pub fn serve(&mut self) {
         let servers: &[(At, u32, &[u16], bool)] = &[
             (At::Pod, 1000, &[53, 8080, 9000], false),
@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    /// A client, and its first packet.
+    /// Opens a client and sends its first packet.
     pub fn send(&self, dice: &mut Dice) -> io::Result<Client> {
         let at = dice.pick(&[At::Pod, At::Pod, At::Pod, At::Gateway, At::Gateway, At::Beyond]);
         let is_v4 = dice.chance(60);
@@ -180,7 +180,7 @@ impl World {
         };
         let from =
             SocketAddr::new(dice.pick(own).parse().expect("an address"), dice.pick(&[0, 0, 40000, 40001, 40002]));
-        // Nobody connects to himself.
+        // Avoid a connection to the own port.
         let from = if to.port() >= 40_000 { SocketAddr::new(from.ip(), 0) } else { from };
         let (uid, gid) = (dice.pick(&UIDS), dice.pick(&UIDS));
         let mark = if dice.chance(12) { dice.pick(&MARKS) } else { 0 };
@@ -195,14 +195,15 @@ impl World {
         })
     }
 
-    /// Sends a packet that is written byte by byte, and gives its bytes.
+    /// Sends a packet that is written byte by byte, and returns its bytes.
     pub fn send_wire(&self, dice: &mut Dice) -> io::Result<Vec<u8>> {
         let at = dice.pick(&[At::Pod, At::Pod, At::Gateway, At::Gateway, At::Beyond]);
         let is_v4 = dice.chance(60);
         let (from, to): (&[&str], &[&str]) = match (at, is_v4) {
             (At::Pod, true) => (
                 &["10.77.0.2", "10.77.0.3", "10.78.0.2"],
-                // Such a socket looks for a way without the source, which matters for a group alone.
+                // Such a socket looks up the route without the source, which matters only for
+                // groups.
                 &["10.77.0.1", "10.77.0.1", "10.78.0.1", "10.77.0.3", "127.0.0.1", "10.77.0.255"],
             ),
             (At::Pod, false) => (&["fd77::2", "fd77::3"], &["fd77::1", "fd77::1", "fd78::1", "fd77::3", "::1"]),
@@ -229,8 +230,8 @@ impl World {
         })
     }
 
-    /// Gives the pod policy rules and routes: what carries a mark goes elsewhere, or nowhere. What
-    /// was said to ip(8).
+    /// Gives the pod policy rules and routes, by which packets with a mark go elsewhere or nowhere.
+    /// Returns the ip(8) commands.
     pub fn route_by_mark(&self, dice: &mut Dice) -> String {
         let mut lines = Vec::new();
         for (number, table) in (0..dice.from(1, 3)).zip(100..) {
@@ -265,14 +266,14 @@ impl World {
         lines.join("\n")
     }
 
-    /// Servers answer what they got; true if one did.
+    /// Lets servers answer what they received; returns whether one did.
     pub fn pump(&mut self) -> bool {
         let mut did = false;
         let mut buffer = [0; 64];
         for socket in &self.datagrams {
             // One at a time: rules can make a server answer itself.
             if let Ok((_, peer)) = socket.recv_from(&mut buffer) {
-                // Who cannot be answered is not.
+                // An answer that cannot be sent is omitted.
                 drop(socket.send_to(b"an answer", peer));
                 did = true;
             }
@@ -289,7 +290,7 @@ impl World {
         did
     }
 
-    /// Throws away what servers got.
+    /// Discards what servers received.
     pub fn forget(&self) {
         let mut buffer = [0; 64];
         for socket in &self.datagrams {
@@ -308,7 +309,7 @@ impl World {
 }
 
 impl Client {
-    /// Another packet, where there can be one.
+    /// Sends another packet, where possible.
     pub fn again(&mut self) {
         match self {
             Client::Tcp(stream) => {
@@ -349,14 +350,14 @@ fn datagram(from: SocketAddr, to: SocketAddr, length: usize, mark: u32) -> io::R
     first(socket, from, to, mark, b"hello".get(..length).unwrap_or_default())
 }
 
-/// An echo request from a socket of that id.
+/// Sends an echo request with that id.
 fn ping(from: SocketAddr, to: SocketAddr, mark: u32) -> io::Result<Client> {
     let (protocol, kind) = if to.is_ipv4() { (libc::IPPROTO_ICMP, 8) } else { (libc::IPPROTO_ICMPV6, 128) };
     let socket = sys::socket_of(to, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, protocol)?;
     first(socket, from, SocketAddr::new(to.ip(), 0), mark, &[kind, 0, 0, 0, 0, 0, 0, 1, 0x61])
 }
 
-/// A protocol without ports, or ICMP of any type: right checksums, or nobody would look at it.
+/// Sends a packet of a protocol without ports, or of ICMP, with a correct checksum.
 fn raw(from: SocketAddr, to: SocketAddr, mark: u32, id: u16) -> io::Result<Client> {
     let kinds: &[u8] = if to.is_ipv4() { &[0, 8, 13, 17, 42] } else { &[128, 129, 139, 200] };
     let kind = kinds.get(usize::from(to.port()) % kinds.len()).copied().expect("it is below the length");
@@ -364,7 +365,7 @@ fn raw(from: SocketAddr, to: SocketAddr, mark: u32, id: u16) -> io::Result<Clien
     let with = |[a, b]: [u8; 2]| vec![kind, 0, a, b, high, low, 0, 1];
     let (protocol, bytes) = match to {
         _ if to.port() % 3 == 0 => (253, with([0, 0])),
-        // Of this one the kernel computes it.
+        // The kernel computes this one.
         SocketAddr::V6(_) => (libc::IPPROTO_ICMPV6, with([0, 0])),
         SocketAddr::V4(_) => (libc::IPPROTO_ICMP, with((!((u16::from(kind) << 8) + id + 1)).to_be_bytes())),
     };
@@ -372,7 +373,7 @@ fn raw(from: SocketAddr, to: SocketAddr, mark: u32, id: u16) -> io::Result<Clien
     first(socket, SocketAddr::new(from.ip(), 0), SocketAddr::new(to.ip(), 0), mark, &bytes)
 }
 
-/// Of a protocol with ports that is neither TCP nor UDP.
+/// Sends a packet of a protocol with ports other than TCP and UDP.
 fn lite(from: SocketAddr, to: SocketAddr, mark: u32) -> io::Result<Client> {
     let socket = sys::socket_of(to, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, libc::IPPROTO_UDPLITE)?;
     first(socket, from, to, mark, b"lite")

@@ -77,8 +77,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Complaint> {
-    let has_ports = [Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::DCCP, Protocol::UDPLITE];
-    if args.port.is_some() && args.protocol.is_some_and(|protocol| !has_ports.contains(&protocol)) {
+    if args.port.is_some() && args.protocol.is_some_and(|protocol| !protocol.has_ports()) {
         return Err("--port: this --protocol has no ports; leave one of them out".to_owned());
     }
     let stop = stop_signals().map_err(|error| error.to_string())?;

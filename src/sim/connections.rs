@@ -7,15 +7,18 @@
 //! ignores packets with a wrong one.
 
 pub(super) mod sound;
+mod status;
 mod tcp;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use self::status::done;
+pub(crate) use self::status::side;
+pub(super) use self::status::{BOTH_NAT_DONE, NEVER_TRACKED, Tracked, is_never_tracked, nat_done};
 use self::tcp::{Seen, Tcp};
+use super::icmp::{is_error, is_icmp};
 use super::packet::Packet;
-use super::packet_text::{has_ports, is_icmp};
-use super::situation::{done, is_never_tracked};
 use crate::model::{CtDirection, CtState, CtStatus, NatKind, Protocol};
 use crate::xt::{End, OfConnection};
 
@@ -84,7 +87,7 @@ impl Tuple {
     pub(super) fn of(packet: &Packet) -> Tuple {
         let Packet { protocol, source, destination, sport, dport, icmp_id, .. } = *packet;
         let (sport, dport) = match protocol {
-            protocol if has_ports(protocol) => (sport, dport),
+            protocol if protocol.has_ports() => (sport, dport),
             protocol if is_icmp(protocol) => (sport, icmp_id),
             _ => (0, 0),
         };
@@ -230,9 +233,9 @@ impl Connections {
         let mut new = now;
         let chosen = chosen.unwrap_or(Chosen { address: None, ports: None, random: false });
         if let Some(address) = chosen.address {
-            side(&mut new, kind).set_ip(address);
+            end_of(&mut new, kind).set_ip(address);
         }
-        let has_choice = has_ports(new.protocol) || is_icmp(new.protocol);
+        let has_choice = new.protocol.has_ports() || is_icmp(new.protocol);
         let is_random = has_choice && self.choose_port(entry, &mut new, kind, chosen);
         if new != now {
             entry.reply = new.reversed();
@@ -251,7 +254,7 @@ impl Connections {
         let is_icmp = is_icmp(new.protocol);
         // Both directions of ICMP have the same id.
         let kind_of_port = if is_icmp { NatKind::Dnat } else { kind };
-        let own = side(new, kind_of_port).port();
+        let own = end_of(new, kind_of_port).port();
         let (low, high) = match chosen.ports {
             Some((low, high)) if (low..=high).contains(&own) && !chosen.random => {
                 if low == high || !self.is_taken(entry, *new) {
@@ -269,7 +272,7 @@ impl Connections {
             None => (1024, u16::MAX),
         };
         for port in low..=high {
-            side(new, kind_of_port).set_port(port);
+            end_of(new, kind_of_port).set_port(port);
             // Sequence numbers decide whether a finished connection makes room
             // (nf_nat_used_tuple_harder).
             if let Some(over) = self.taker(entry, *new).filter(Entry::makes_room) {
@@ -306,7 +309,7 @@ impl Entry {
             // The kernel keeps the id of ICMP with the source, and type and code with the
             // destination.
             let of_port = if is_icmp(tuple.protocol) { other(side) } else { side };
-            (self::side(&mut tuple, side).ip(), self::side(&mut tuple, of_port).port())
+            (end_of(&mut tuple, side).ip(), end_of(&mut tuple, of_port).port())
         };
         match asked {
             OfConnection::Address { of, mask, value } => match (end(of).0, mask, value) {
@@ -363,11 +366,11 @@ impl Attached {
         };
         let mut outer = self.entry.tuple(opposite).reversed();
         match kind {
-            NatKind::Dnat => *destination = side(&mut outer, kind).ip(),
-            NatKind::Snat => *source = side(&mut outer, kind).ip(),
+            NatKind::Dnat => *destination = end_of(&mut outer, kind).ip(),
+            NatKind::Snat => *source = end_of(&mut outer, kind).ip(),
         }
         let mut inner = self.entry.tuple(self.direction).reversed();
-        *side(about, other(kind)) = *side(&mut inner, other(kind));
+        *end_of(about, other(kind)) = *end_of(&mut inner, other(kind));
         true
     }
 
@@ -381,7 +384,7 @@ impl Attached {
         let mut tuple = tuple;
         if self.entry.status.contains(bit(by)) {
             let mut translated = translated;
-            *side(&mut tuple, kind) = *side(&mut translated, kind);
+            *end_of(&mut tuple, kind) = *end_of(&mut translated, kind);
             // icmp_manip_pkt, net/netfilter/nf_nat_proto.c, v6.12: the id changes for either side.
             if is_icmp(tuple.protocol) {
                 tuple.destination.set_port(translated.destination.port());
@@ -393,7 +396,7 @@ impl Attached {
 
 const GRE: Protocol = Protocol(47);
 
-fn side(tuple: &mut Tuple, kind: NatKind) -> &mut SocketAddr {
+fn end_of(tuple: &mut Tuple, kind: NatKind) -> &mut SocketAddr {
     match kind {
         NatKind::Dnat => &mut tuple.destination,
         NatKind::Snat => &mut tuple.source,
@@ -429,10 +432,6 @@ fn answer(protocol: Protocol, kind: u8) -> u8 {
 fn asks(protocol: Protocol, kind: u8) -> bool {
     let pairs: &[(u8, u8)] = if protocol == Protocol::ICMPV6 { PAIRS6 } else { PAIRS4 };
     pairs.iter().any(|(ask, _)| *ask == kind)
-}
-
-pub(super) fn is_error(protocol: Protocol, kind: u8) -> bool {
-    if protocol == Protocol::ICMPV6 { kind < 128 || kind == 137 } else { [3, 4, 5, 11, 12].contains(&kind) }
 }
 
 /// Requests and their answers: echo, timestamp, information, address mask.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cells::{Cell, Input};
 use super::inputs::{Inputs, Target};
-use crate::model::{Hook, IpFamily, NatKind};
+use crate::model::{IpFamily, NatKind};
 use crate::xt::SegmentLimit;
 
 /// The part of a packet that programs change on its way through a hook.
@@ -137,14 +137,6 @@ impl Flow {
             segment: Segment::default(),
             is_guess: false,
         }
-    }
-}
-
-/// Returns the end of a connection that the nat chains of a hook translate.
-pub(crate) fn side(hook: Hook) -> NatKind {
-    match hook {
-        Hook::Forward | Hook::Output | Hook::Prerouting => NatKind::Dnat,
-        Hook::Input | Hook::Postrouting => NatKind::Snat,
     }
 }
 

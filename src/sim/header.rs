@@ -8,8 +8,8 @@
 use std::fmt;
 
 use super::cells::{Cell, Input};
+use super::icmp::is_icmp;
 use super::packet::Packet;
-use super::packet_text::{has_ports, is_icmp};
 use crate::bytecode::PayloadBase;
 use crate::model::{IpFamily, Protocol};
 
@@ -75,7 +75,7 @@ impl Packet {
         let ports = [source, destination].concat();
         let said = || self.bytes.transport.get(at).copied().flatten();
         match (self.protocol, at) {
-            (protocol, 0..4) if has_ports(protocol) => ports.get(at).copied(),
+            (protocol, 0..4) if protocol.has_ports() => ports.get(at).copied(),
             (protocol, 0..2) if is_icmp(protocol) => ports.get(at).copied(),
             // A checksum or an id of 0 was not given, unless the bytes contain it.
             (protocol, 2..4) if is_icmp(protocol) && self.dport != 0 => ports.get(at).copied(),
@@ -171,7 +171,7 @@ impl Packet {
         };
         let known = self.bytes.transport.len().try_into().map_or(header, |len: u32| header.saturating_add(len));
         let is_there = needed <= self.length || base == PayloadBase::NETWORK && needed <= header;
-        match has_ports(self.protocol) || is_icmp(self.protocol) {
+        match self.protocol.has_ports() || is_icmp(self.protocol) {
             true => Some(!is_there),
             false if is_there || needed <= known => Some(false),
             false => None,

@@ -14,7 +14,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::flow::side;
+use super::connections::side;
 use super::rules::{ChainCode, RuleCode, Rules, TableCode};
 use crate::bytecode::{Expr, NatCode};
 use crate::model::{Base, Family, Hook, IpFamily, NatKind, TableId};

@@ -8,6 +8,7 @@
 //! What is always true: one machine serves both, so a comparison proves what a walk shows; anything
 //! unknown ends in [`CannotTell`], never in a guess; every run ends.
 
+mod addresses;
 mod cells;
 mod checksum;
 mod compare;
@@ -18,11 +19,13 @@ mod flow;
 mod header;
 mod hook;
 mod host;
+mod icmp;
 mod inputs;
 mod limit;
 mod line_up;
 mod machine;
 mod memory;
+mod one_hook;
 mod packet;
 mod packet_text;
 mod place;
@@ -42,9 +45,10 @@ pub use fib::FibAnswer;
 pub use header::HeaderBytes;
 pub use host::{Host, Link, Listeners, PolicyRule, ReversePath, Route, SourceChecks};
 pub use inputs::CannotTell;
+pub use one_hook::walk_hook;
 pub use packet::{Connection, Interface, Owner, Packet, Receiver};
 pub use rules::{RuleLine, Rules};
 pub use situation::Situation;
 pub use story::{Short, Story};
-pub use walk::{Change, Delivery, End, Fate, Lost, Step, Walk, Way, walk_hook};
+pub use walk::{Change, Delivery, End, Fate, Lost, Step, Walk, Way};
 pub use walker::Walker;

@@ -8,8 +8,8 @@ use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::str::{FromStr, SplitWhitespace};
 
-use super::connections::is_error;
 use super::header::{HeaderBytes, Hex, hex};
+use super::icmp::{is_error, is_icmp};
 use super::packet::{Owner, Packet};
 use crate::error::{Error, Kind};
 use crate::model::{IcmpType, Icmpv6Type, PktType, Protocol, TcpFlags};
@@ -42,7 +42,7 @@ impl Display for Packet {
             unless(f, "code", u16::from(code), 0)?;
             unless(f, "checksum", *dport, 0)?;
             unless(f, "id", *icmp_id, 0)?;
-        } else if has_ports(*protocol) || (*sport, *dport) != (0, 0) {
+        } else if protocol.has_ports() || (*sport, *dport) != (0, 0) {
             write!(f, " {} -> {}", SocketAddr::new(*source, *sport), SocketAddr::new(*destination, *dport))?;
         } else {
             write!(f, " {source} -> {destination}")?;
@@ -120,14 +120,6 @@ impl Packet {
     }
 }
 
-pub(super) fn is_icmp(protocol: Protocol) -> bool {
-    [Protocol::ICMP, Protocol::ICMPV6].contains(&protocol)
-}
-
-pub(super) fn has_ports(protocol: Protocol) -> bool {
-    [Protocol::TCP, Protocol::UDP, Protocol::DCCP, Protocol::SCTP, Protocol::UDPLITE].contains(&protocol)
-}
-
 /// See [`Packet`] for the words. A text that cannot be read is [`is_invalid`](Error::is_invalid),
 /// in one line with the remedy.
 impl FromStr for Packet {
@@ -171,7 +163,7 @@ fn plain(text: &str) -> Result<Packet, String> {
     let mut seen = Vec::new();
     // Offsets of zeros that were given explicitly, because a zero alone means not known.
     let mut zeros: Vec<usize> = Vec::new();
-    if source_has_port && !has_ports(protocol) && (source.port(), destination.port()) == (0, 0) {
+    if source_has_port && !protocol.has_ports() && (source.port(), destination.port()) == (0, 0) {
         zeros.extend([0, 2]);
     }
     while let Some(word) = words.next() {
@@ -234,7 +226,7 @@ fn end(protocol: Protocol, word: &str) -> Result<SocketAddr, String> {
     match (with_port, alone) {
         (Ok(_), _) if is_icmp(protocol) => Err(format!("{word}: this protocol has no ports; give the address alone")),
         (Ok(end), _) => Ok(end),
-        (_, Ok(end)) if !has_ports(protocol) => Ok(end),
+        (_, Ok(end)) if !protocol.has_ports() => Ok(end),
         (_, Ok(end)) => Err(format!("{word}: no port; give one, as in {}", SocketAddr::new(end.ip(), 9000))),
         _ => Err(format!("{word:?} is no address with a port; give one as in 10.77.0.2:40000 or [fd77::2]:40000")),
     }

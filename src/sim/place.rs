@@ -6,36 +6,24 @@ use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
 
+use super::addresses::{address, bytes_of, ends, listening_at};
 use super::cells::{Cell, Input, known};
 use super::checksum;
 use super::connections::sound::is_sound;
-use super::connections::{Attached, Chosen, Connections, Entry, Found, Tuple, is_error};
+use super::connections::{Attached, Chosen, Connections, Entry, Found, Tracked, Tuple, side};
 use super::fib::{Asked, Query, Wanted};
-use super::flow::{Flow, NewAddress, Segment, Tracking, Translation, cells, loopback, side};
+use super::flow::{Flow, NewAddress, Segment, Tracking, Translation, cells, loopback};
 use super::host::{Host, LO, Listeners, Target};
+use super::icmp::is_error;
+use super::icmp::is_icmp;
 use super::inputs::{CannotTell, Inputs, Target as Socket};
 use super::limit::goes_on;
 use super::packet::Packet;
-use super::packet_text::{has_ports, is_icmp};
-use super::recorder::{address, ends, place};
-use super::situation::{Situation, bytes_of};
+use super::situation::Situation;
 use super::walk::Lost;
 use crate::bytecode::{Expr, LimitCode, PayloadBase};
 use crate::model::{CtDirection, CtState, CtStatus, Hook, IcmpType, IpFamily, NatKind, Protocol};
 use crate::xt::Question;
-
-/// The connection-tracking entry of the packet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Tracked {
-    Connection(Attached),
-    /// It neither begins a connection nor belongs to one.
-    Invalid,
-    #[default]
-    Nothing,
-    /// A rule set this zone after connection tracking, which had found no connection.
-    Template(u16),
-    Untracked,
-}
 
 pub(super) struct OnHost<'a> {
     pub(super) situation: Situation,
@@ -176,7 +164,7 @@ impl OnHost<'_> {
             return Ok(());
         }
         (inside.source, inside.destination) = (about.source.ip(), about.destination.ip());
-        if has_ports(inside.protocol) {
+        if inside.protocol.has_ports() {
             (inside.sport, inside.dport) = (about.source.port(), about.destination.port());
         } else if is_icmp(inside.protocol) {
             inside.icmp_id = about.destination.port();
@@ -314,7 +302,7 @@ impl Inputs for OnHost<'_> {
         if self.is_connected {
             return Err(CannotTell::new("which socket has the connection"));
         }
-        let (_, port) = place(target, self.family());
+        let (_, port) = listening_at(target, self.family());
         Ok(match &self.host.listeners {
             Listeners::All => true,
             Listeners::Ports(ports) => ports.contains(&port.unwrap_or(self.situation.packet.dport)),
@@ -402,7 +390,7 @@ impl Inputs for OnHost<'_> {
             return Ok(());
         }
         let mut tuple = Tuple { protocol: self.situation.packet.protocol, source, destination };
-        let with_ports = has_ports(tuple.protocol);
+        let with_ports = tuple.protocol.has_ports();
         if is_icmp(tuple.protocol) {
             tuple.destination.set_port(self.situation.packet.icmp_id);
         }

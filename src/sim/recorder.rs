@@ -1,15 +1,15 @@
 //! Records what happens at a hook: each rule, and what differs after it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::addresses::{ends, listening_at};
 use super::cells::{Cell, Input, known};
 use super::flow::{Flow, Header, NewAddress, Tracking, Translation, cells};
 use super::hook::Listener;
 use super::inputs::{Inputs, Target};
 use super::machine::Ran;
 use super::packet::{Interface, Packet};
-use super::packet_text::has_ports;
 use super::rules::RuleLine;
 use super::walk::{Change, Fate, Step};
 use crate::model::{Base, ChainId, CtDirection, CtState, Hook, IpFamily, NatKind, Policy, Verdict};
@@ -43,7 +43,7 @@ impl<'a> Recorder<'a> {
 
     /// Records that the packet reaches the hook.
     pub(super) fn hook(&mut self, packet: Packet, incoming: Option<Interface>, outgoing: Option<Interface>) {
-        self.with_ports = has_ports(packet.protocol);
+        self.with_ports = packet.protocol.has_ports();
         self.steps.push(Step::Hook { hook: self.hook, packet, incoming, outgoing });
     }
 
@@ -82,7 +82,7 @@ impl Listener for Recorder<'_> {
         self.steps.push(Step::Rule { hook: self.hook, rule: Arc::clone(rule), fate });
         if let Some(target) = flow.tproxy.as_ref().filter(|target| self.tproxy.as_ref() != Some(target)) {
             self.tproxy = Some(target.clone());
-            let (address, port) = place(target, self.family);
+            let (address, port) = listening_at(target, self.family);
             self.change(Change::Tproxy { address, port });
         }
         self.marks(flow);
@@ -149,31 +149,6 @@ fn has_choice(translation: &Translation) -> bool {
     let of_addresses = matches!(address, NewAddress::Range(low, high) if low != high);
     let of_ports = ports.is_some_and(|(low, high)| low != high);
     of_addresses || of_ports || (*flags & RANDOM != 0 && *kind == NatKind::Snat)
-}
-
-/// Returns source and destination of a header.
-pub(super) fn ends(header: &Header, family: IpFamily) -> (SocketAddr, SocketAddr) {
-    let port = |cells: &[Cell; 2]| known(cells).map_or(0, u16::from_be_bytes);
-    let source = SocketAddr::new(address(&header.saddr, family), port(&header.sport));
-    (source, SocketAddr::new(address(&header.daddr, family), port(&header.dport)))
-}
-
-/// Returns the address in the first bytes, 4 or 16.
-pub(super) fn address(cells: &[Cell], family: IpFamily) -> IpAddr {
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(cells).for_each(|(byte, cell)| *byte = cell.known().unwrap_or(0));
-    let [a, b, c, d, ..] = bytes;
-    match family {
-        IpFamily::Ipv4 => Ipv4Addr::new(a, b, c, d).into(),
-        IpFamily::Ipv6 => Ipv6Addr::from(bytes).into(),
-    }
-}
-
-/// Returns address and port of a transparent socket, as far as a rule gives them.
-pub(super) fn place(target: &Target, family: IpFamily) -> (Option<IpAddr>, Option<u16>) {
-    let Target { address: at, port } = target;
-    let port = port.and_then(|port| known(&port)).map(u16::from_be_bytes);
-    (at.as_ref().map(|at| address(at, family)), port)
 }
 
 fn number(cells: &[Cell; 4]) -> u32 {

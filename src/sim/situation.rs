@@ -4,15 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
 
+use super::addresses::{bytes_of, padded};
 use super::cells::{Cell, Input};
-use super::connections::Attached;
+use super::connections::{Attached, BOTH_NAT_DONE, Tracked, is_never_tracked, nat_done, side};
 use super::fib::{ByMark, FibAnswer, Query};
-use super::flow::{Flow, Tracking, Translation, cells, loopback, side};
+use super::flow::{Flow, Tracking, Translation, cells, loopback};
+use super::icmp::is_icmp;
 use super::inputs::{CannotTell, Inputs, Target};
 use super::limit::goes_on;
 use super::packet::{Connection, Interface, Packet, Receiver};
-use super::packet_text::{has_ports, is_icmp};
-use super::place::Tracked;
 use crate::bytecode::{Expr, LimitCode, PayloadBase};
 use crate::model::{AddrType, CtDirection, CtState, CtStatus, Hook, IcmpType, IpFamily, NatKind, Protocol};
 
@@ -147,9 +147,9 @@ impl Situation {
         match input {
             Input::Dport | Input::Network | Input::Sport | Input::TcpFlags | Input::Transport => Some(input),
             // Without ports, a translation changes only addresses; for ICMP, also the checksum.
-            Input::TranslatedSport if !has_ports(protocol) => Some(Input::Sport),
+            Input::TranslatedSport if !protocol.has_ports() => Some(Input::Sport),
             Input::TranslatedDport if is_icmp(protocol) && self.translated.is_some() => None,
-            Input::TranslatedDport if !has_ports(protocol) => Some(Input::Dport),
+            Input::TranslatedDport if !protocol.has_ports() => Some(Input::Dport),
             _ => None,
         }
     }
@@ -160,7 +160,7 @@ impl Situation {
     fn is_redirect_of_translated(&self) -> bool {
         let [kind, _] = self.packet.sport.to_be_bytes();
         let Connection { state, status, .. } = self.connection;
-        let is_done = status.bits() & (SRC_NAT_DONE | DST_NAT_DONE) == SRC_NAT_DONE | DST_NAT_DONE;
+        let is_done = status.bits() & BOTH_NAT_DONE == BOTH_NAT_DONE;
         self.packet.family() == IpFamily::Ipv4
             && self.packet.protocol == Protocol::ICMP
             && IcmpType(kind) == IcmpType::REDIRECT
@@ -355,51 +355,9 @@ impl Inputs for Situation {
     }
 }
 
-/// Returns whether tracking ignores an ICMPv6 type, because every network needs it: neighbour
-/// discovery and the like (icmpv6_error, net/netfilter/nf_conntrack_proto_icmpv6.c, v6.12).
-pub(super) fn is_never_tracked(kind: u8) -> bool {
-    NEVER_TRACKED.iter().any(|(first, last)| (*first..=*last).contains(&kind))
-}
-
-/// The first and last of such types.
-pub(super) const NEVER_TRACKED: [(u8, u8); 2] = [(130, 136), (143, 143)];
-
-fn padded(bytes: &[u8]) -> [u8; 16] {
-    let mut padded = [0; 16];
-    padded.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
-    padded
-}
-
-/// Returns an address as registers hold it.
-pub(super) fn bytes_of(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => padded(&address.octets()),
-        IpAddr::V6(address) => address.octets(),
-    }
-}
-
 fn name(interface: Option<&Interface>) -> [u8; 16] {
     padded(interface.map_or(&[], |interface| interface.name.as_bytes()))
 }
-
-/// Returns the status bit of a connection that tells whether the side that a hook translates has
-/// its translation, possibly the identity translation.
-pub(super) fn nat_done(hook: Hook) -> u32 {
-    done(side(hook))
-}
-
-/// Like [`nat_done`], by the side.
-pub(super) fn done(side: NatKind) -> u32 {
-    match side {
-        NatKind::Dnat => DST_NAT_DONE,
-        NatKind::Snat => SRC_NAT_DONE,
-    }
-}
-
-/// `IPS_SRC_NAT_DONE`, include/uapi/linux/netfilter/nf_conntrack_common.h.
-const SRC_NAT_DONE: u32 = 1 << 7;
-/// `IPS_DST_NAT_DONE`.
-const DST_NAT_DONE: u32 = 1 << 8;
 
 #[cfg(all(test, feature = "mesh"))]
 mod tests {

@@ -9,7 +9,6 @@ use std::fmt::{self, Display};
 use std::net::SocketAddr;
 
 use super::packet::{Interface, Packet};
-use super::packet_text::has_ports;
 use super::rules::RuleLine;
 use super::walk::{Change, Delivery, End, Fate, Lost, Step, Walk, Way};
 use crate::model::{ChainId, CtDirection, CtState, Protocol, Statement, Value};
@@ -204,12 +203,12 @@ impl Change {
         match self {
             Change::Dnat { to, .. } => {
                 packet.destination = to.ip();
-                packet.dport = if has_ports(packet.protocol) { to.port() } else { packet.dport };
+                packet.dport = if packet.protocol.has_ports() { to.port() } else { packet.dport };
             }
             Change::Mark { to, .. } => packet.mark = *to,
             Change::Snat { to, .. } => {
                 packet.source = to.ip();
-                packet.sport = if has_ports(packet.protocol) { to.port() } else { packet.sport };
+                packet.sport = if packet.protocol.has_ports() { to.port() } else { packet.sport };
             }
             Change::CtMark { .. } | Change::Tproxy { .. } | Change::Tracked { .. } => {}
             Change::Unpredictable | Change::Untracked | Change::Zone(_) => {}

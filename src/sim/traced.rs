@@ -1,8 +1,8 @@
 //! Packets from the kernel's trace.
 
 use super::header::HeaderBytes;
+use super::icmp::is_icmp;
 use super::packet::Packet;
-use super::packet_text::is_icmp;
 use crate::model::{Protocol, TcpFlags};
 use crate::state::TracedPacket;
 

@@ -12,20 +12,21 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
+use super::addresses::listening_at;
 use super::cells::Cell;
-use super::connections::{Connections, Tuple};
+use super::connections::{Connections, Tracked, Tuple};
 use super::devices::At as DeviceHook;
 use super::flow::{Flow, Segment, Tracking};
 use super::hook::pass;
 use super::host::{Host, LO, Target};
 use super::inputs::CannotTell;
+use super::one_hook::ending;
 use super::packet::{Interface, Packet, Receiver};
-use super::packet_text::has_ports;
-use super::place::{Doubt, OnHost, Tracked, leaves_by};
-use super::recorder::{Recorder, place};
+use super::place::{Doubt, OnHost, leaves_by};
+use super::recorder::Recorder;
 use super::rules::Rules;
 use super::situation::Situation;
-use super::walk::{Delivery, End, Lost, Step, Walk, Way, ending};
+use super::walk::{Delivery, End, Lost, Step, Walk, Way};
 use crate::model::{AddrType, Hook, IpFamily, PktType, Protocol, TcpFlags};
 
 /// Sends packets through the rules of a host and remembers connections, as the host does.
@@ -79,7 +80,7 @@ impl<'a> Walker<'a> {
 
     /// Walks a packet that a local socket sends.
     pub fn send(&mut self, packet: Packet) -> Walk {
-        if !self.host.is_local(packet.source) && has_ports(packet.protocol) {
+        if !self.host.is_local(packet.source) && packet.protocol.has_ports() {
             // Only a transparent socket can send from a foreign address; it receives the replies.
             self.transparent.insert(Tuple::of(&packet).reversed(), packet.sport);
         } else if packet.protocol == Protocol::TCP && packet.owner.is_some() && !self.host.is_transparent(packet.sport)
@@ -322,7 +323,7 @@ impl Passage<'_> {
         }
         let found = self.transparent.get(&tuple).copied();
         let destination =
-            SocketAddr::new(packet.destination, if has_ports(packet.protocol) { packet.dport } else { 0 });
+            SocketAddr::new(packet.destination, if packet.protocol.has_ports() { packet.dport } else { 0 });
         End::Delivered(Delivery {
             destination,
             port: found.unwrap_or(destination.port()),
@@ -370,7 +371,7 @@ impl Passage<'_> {
             self.place.connections.update(&attached);
         }
         if let Some(target) = &flow.tproxy {
-            let (_, port) = place(target, self.packet().family());
+            let (_, port) = listening_at(target, self.packet().family());
             let found = self.transparent.get(&Tuple::of(self.packet())).copied();
             self.socket = found.or(port).or(Some(self.packet().dport));
         }

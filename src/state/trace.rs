@@ -198,7 +198,7 @@ impl TracedPacket {
     #[must_use]
     pub fn ports(&self) -> Option<(u16, u16)> {
         let protocol = self.protocol()?;
-        if ![Protocol::TCP, Protocol::UDP, Protocol::UDPLITE, Protocol::DCCP, Protocol::SCTP].contains(&protocol) {
+        if !protocol.has_ports() {
             return None;
         }
         let port = |at: usize| Some(u16::from_be_bytes(self.transport.get(at..at + 2)?.try_into().ok()?));

@@ -4,14 +4,15 @@ use std::fmt::{self, Display};
 
 use super::outcome::Outcome;
 use crate::model::{CtDirection, CtState, Hook, NatKind};
+use crate::sim::addresses::{address, listening_at};
 use crate::sim::cells::{Cell, Input, known};
 use crate::sim::flow::{NewAddress, Tracking, Translation, cells};
 use crate::sim::hook::Passed;
+use crate::sim::one_hook::walk_hook;
 use crate::sim::packet::Connection;
-use crate::sim::recorder::{address, place};
 use crate::sim::rules::Rules;
 use crate::sim::situation::Situation;
-use crate::sim::walk::{Walk, walk_hook};
+use crate::sim::walk::Walk;
 
 /// A packet that distinguishes two rule sets. Prints as one line that describes the difference, and
 /// the rules of both sides that matched.
@@ -111,7 +112,7 @@ fn words(situation: &Situation, outcome: &Outcome) -> String {
     let mut done: Vec<String> = Vec::new();
     done.extend(flow.translation.as_ref().map(|translation| translated(situation, translation)));
     done.extend(flow.tproxy.as_ref().map(|target| {
-        let (address, port) = place(target, situation.packet.family());
+        let (address, port) = listening_at(target, situation.packet.family());
         let port = port.unwrap_or(situation.packet.dport);
         format!("gives it to the transparent socket on {}:{port}", address.map_or(String::new(), |at| at.to_string()))
     }));

@@ -12,11 +12,11 @@ use super::bits::{Bit, bits};
 use super::domains::Domains;
 use crate::bytecode::{QueueCode, RejectCode};
 use crate::model::{ChainId, CtStatus, Hook, IpFamily, NatKind};
+use crate::sim::addresses::bytes_of;
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, loopback};
 use crate::sim::hook::Passed;
 use crate::sim::inputs::Target;
-use crate::sim::situation::bytes_of;
 
 pub(super) struct Outcome {
     pub(super) passed: Passed,

@@ -294,9 +294,8 @@ impl Reading {
         if span.low > span.high {
             return None;
         }
-        let ports = [Protocol::TCP, Protocol::UDP, Protocol::UDPLITE, Protocol::DCCP, Protocol::SCTP];
         if span.input == Input::L4proto && span.low == span.high {
-            self.has_ports |= ports.iter().any(|protocol| u128::from(protocol.0) == span.low);
+            self.has_ports |= u8::try_from(span.low).is_ok_and(|number| Protocol(number).has_ports());
         }
         match self.spans.iter_mut().find(|known| known.input == span.input) {
             Some(known) => {

@@ -10,12 +10,11 @@ use super::outcome::Where;
 use super::usual::usual;
 use crate::model::{AddrType, CtDirection, CtState, CtStatus, Hook, IpFamily, NatKind, PktType, Protocol, TcpFlags};
 use crate::sim::cells::{Cell, Input};
+use crate::sim::connections::side;
 use crate::sim::fib::{FibAnswer, Wanted};
-use crate::sim::flow::side;
 use crate::sim::header::HeaderBytes;
 use crate::sim::inputs::{CannotTell, Inputs};
 use crate::sim::packet::{Connection, Interface, Owner, Packet, Receiver};
-use crate::sim::packet_text::has_ports;
 use crate::sim::situation::Situation;
 
 /// Takes values from domains, which shrink.
@@ -141,7 +140,7 @@ impl Witness<'_> {
         if !is_tcp && (transport || flags) {
             HeaderBytes::set(to_transport, 13, &[Some(packet.tcp_flags.bits())]);
         }
-        if ports && !has_ports(packet.protocol) {
+        if ports && !packet.protocol.has_ports() {
             let [a, b] = packet.sport.to_be_bytes();
             let [c, d] = packet.dport.to_be_bytes();
             HeaderBytes::set(to_transport, 0, &[a, b, c, d].map(Some));

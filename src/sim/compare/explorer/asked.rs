@@ -6,15 +6,16 @@ use smallvec::SmallVec;
 use super::{AskedBy, Choice, Explorer, Given, Run};
 use crate::bytecode::{CmpOp, Expr, LimitCode};
 use crate::model::{CtState, CtStatus, Hook, IcmpType, IpFamily, NatKind, Protocol};
+use crate::sim::addresses::bytes_of;
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::compare::bits::pieces;
 use crate::sim::compare::domains::constants;
 use crate::sim::compare::members::KeyRange;
+use crate::sim::connections::{NEVER_TRACKED, nat_done, side};
 use crate::sim::fib::{ByMark, Query, Wanted};
-use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, cells, loopback, side};
+use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, cells, loopback};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
 use crate::sim::sets::SetIndex;
-use crate::sim::situation::{NEVER_TRACKED, bytes_of, nat_done};
 use crate::xt::{Answers, Beyond, Question};
 
 impl Explorer {

@@ -1,8 +1,7 @@
 //! Programs that any user may run, wherever they were built.
 //!
-//! A home directory is often closed to everybody but its owner, and a build in it with it. The
-//! directories on the way to a program do not matter to a file in memory, which has no path of its
-//! own.
+//! A home directory, and any build in it, is often closed to all but its owner. A file in memory
+//! has no path, so directories do not matter.
 
 use std::fs::File;
 use std::io;
@@ -13,8 +12,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 /// Returns a path by which a child of this process can run the program as any user.
 ///
-/// The copy behind it stays open, here and in every child, until this process ends: a child that
-/// runs another program first (`setpriv`) needs it too.
+/// The copy stays open, here and in every child, until this process ends: a child that runs another
+/// program first (`setpriv`) needs it too.
 #[track_caller]
 pub fn runnable_by_anyone(program: &Path) -> PathBuf {
     copy_in_memory(program).unwrap_or_else(|error| panic!("{}: no copy in memory: {error}", program.display()))

@@ -1,5 +1,5 @@
-//! A fake beside the kernel: both are given the same transactions, and have to say the same and
-//! hold the same afterwards.
+//! A fake beside the kernel: both get the same transactions, and must give the same answers and
+//! have the same state afterwards.
 
 #[path = "agree/dice.rs"]
 #[allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
@@ -19,17 +19,17 @@ use nftmesh::state::{Listing, Snapshot};
 
 use super::support::{in_fresh_netns, say};
 
-/// Makes a transaction from what is held.
+/// Makes a transaction for a state.
 type Make = fn(&mut Dice, &Snapshot) -> Transaction;
 
-/// After how many transactions everything starts anew.
+/// Number of transactions after which everything starts anew.
 const ROUND: u64 = 40;
 
-/// The kernel waits for readers after each commit, so that several at a time cost nothing.
+/// The kernel waits for readers after each commit, so several at a time cost nothing.
 const AT_ONCE: u64 = 4;
 
-/// Holds that `usual` transactions do the same in both; `NFTMESH_FAKE_CASES` and
-/// `NFTMESH_FAKE_SEED` make it others.
+/// Asserts that `usual` transactions have the same effect in both; `NFTMESH_FAKE_CASES` and
+/// `NFTMESH_FAKE_SEED` set number and seed.
 #[track_caller]
 pub fn agree(usual: u64, make: Make) {
     let (cases, first) = (number("NFTMESH_FAKE_CASES", usual), number("NFTMESH_FAKE_SEED", 0) / ROUND * ROUND);
@@ -72,7 +72,7 @@ struct Seen {
     refused: u64,
     invalid: u64,
     untold: u64,
-    /// What the fake did, and what the kernel did.
+    /// Differences: what the fake did, and what the kernel did.
     wrong: Vec<String>,
 }
 
@@ -99,14 +99,14 @@ fn one(seed: u64, make: Make, kernel: &mut Kernel, fake: &mut Fake, seen: &mut S
     };
     let (taken, answer) = (run(kernel, &theirs), run(fake, &ours));
     if answer.as_ref().is_err_and(|error| error.to_string().contains("cannot tell")) {
-        // A snapshot may not show all that the kernel holds then.
+        // A snapshot may then not show everything in the kernel.
         seen.untold += 1;
         kernel.flush_ruleset().expect("all tables are ours");
         *fake = Fake::from(kernel.snapshot().expect("a snapshot"));
         return;
     }
     if taken.is_err() {
-        // What a refused batch remembers of a set of intervals is forgotten with the next tick.
+        // The kernel forgets a refused batch's changes of an interval set with the next tick.
         thread::sleep(Duration::from_millis(10));
     }
     match &taken {
@@ -135,7 +135,7 @@ fn one(seed: u64, make: Make, kernel: &mut Kernel, fake: &mut Fake, seen: &mut S
     *fake = Fake::from(after);
 }
 
-/// Where in their chains the rules are that were made, by the handles that were returned.
+/// Returns the places of added rules in their chains, by the returned handles.
 fn places(
     answer: &Result<Option<Vec<RuleHandle>>, Error>,
     transaction: &Transaction,
@@ -155,7 +155,7 @@ fn places(
     Some(chains.into_iter().zip(handles).map(place).collect())
 }
 
-/// The first lines that differ, each with what stands around it.
+/// Returns the first differing lines, each with its context.
 pub fn first_difference([ours, theirs]: &[String; 2]) -> String {
     let (ours, theirs): (Vec<&str>, Vec<&str>) = (ours.lines().collect(), theirs.lines().collect());
     let at = ours.iter().zip(&theirs).position(|(ours, theirs)| ours != theirs).unwrap_or(ours.len().min(theirs.len()));
@@ -168,7 +168,7 @@ pub fn first_difference([ours, theirs]: &[String; 2]) -> String {
 /// The text of an error, its kinds and its refusals, without the numbers of rules.
 pub type Reason = (String, [bool; 5], Vec<(Option<usize>, i32, String)>);
 
-/// What a caller can see of an error.
+/// Returns what a caller can see of an error.
 pub fn reason<T>(answer: &Result<T, Error>) -> Option<Reason> {
     let error = answer.as_ref().err()?;
     let kinds =
@@ -179,7 +179,7 @@ pub fn reason<T>(answer: &Result<T, Error>) -> Option<Reason> {
     Some((without_numbers(&error.to_string()), kinds, refusals.collect()))
 }
 
-/// Without the numbers in names of chains that belong to a rule: the kernel counts them for all namespaces.
+/// Removes the numbers in names of bound chains, which the kernel counts for all namespaces.
 pub fn without_names(text: &str) -> String {
     let mut parts = text.split("__chain");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -192,7 +192,7 @@ pub fn without_numbers(text: &str) -> String {
     parts.fold(first, |text, part| text + "handle" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
-/// Without handles, what the kernel alone measures, and the moment.
+/// Removes handles, generation, and what only the kernel measures.
 pub fn contents(mut snapshot: Snapshot) -> Snapshot {
     for table in &mut snapshot.tables {
         table.handle = 0;

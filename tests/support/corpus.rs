@@ -1,4 +1,4 @@
-//! Rule sets to read: one of everything that nft has a word for, and the corpus beside the project
+//! Rule sets to read: one of everything that nft can express, and the corpus beside the project
 //! (`../shared/nft-corpus`).
 
 use std::fs;
@@ -126,7 +126,7 @@ pub fn as_this_kernel(script: &str) -> String {
     kept
 }
 
-/// A part, what stands there on older kernels, and the version that brought it.
+/// A part of a script, its replacement on older kernels, and the version that brought it.
 const CAME_LATER: [(&str, &str, Version, &str); 8] = [
     ("counter limit rate 3/second", "counter", (5, 11), "sets with two expressions"),
     (r#"socket cgroupv2 level 1 "/" accept"#, "", (5, 13), "socket cgroupv2"),
@@ -143,13 +143,13 @@ const CAME_LATER: [(&str, &str, Version, &str); 8] = [
     (r#"chain e { type filter hook egress device "lo" priority 0; policy drop; jump r; }"#, "", (5, 16), "egress"),
 ];
 
-/// For every rule of a list the commands that make a table of its own for it.
+/// Returns, for every rule of a list, the commands that make a table with it.
 pub fn rules_of(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).expect("text");
     text.lines().filter(|line| !line.starts_with('#')).enumerate().map(|(n, line)| loading(n, line)).collect()
 }
 
-/// The files of a folder, by name.
+/// Returns the files of a folder, by name.
 pub fn files_of(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> =
         fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()).collect();
@@ -157,7 +157,7 @@ pub fn files_of(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The commands that make a table of its own for a rule of the corpus.
+/// Returns the commands that make a table with one rule of the corpus.
 fn loading(number: usize, line: &str) -> String {
     let mut columns = line.split('\t');
     let mut column = || columns.next().unwrap_or_default();
@@ -171,7 +171,7 @@ fn loading(number: usize, line: &str) -> String {
     format!("add table {table}\nadd chain {table} {name} {{ {hook}; }}\n{before}add rule {table} {name} {rule}\n")
 }
 
-/// Whether nft takes it.
+/// Loads a script, and returns whether nft accepts it.
 pub fn loads(script: &str) -> bool {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     fs::write(file.path(), script).expect("a temporary file can be written");

@@ -1,9 +1,9 @@
-//! What the integration tests share: private network namespaces, the real `nft` and `ip`, golden
-//! files, and the rule for skipping.
+//! Code shared by the integration tests: private network namespaces, the real `nft` and `ip`,
+//! golden files, and skipping.
 //!
-//! A test program that says `mod support;` has left the host's network before its `main` runs (see
-//! `sys`); a test body then gets a namespace of its own from [`in_fresh_netns`]. Nothing here can
-//! touch the host's rules, routes or addresses.
+//! A test program with `mod support;` leaves the host's network before its `main` runs (see `sys`);
+//! a test body then gets its own namespace from [`in_fresh_netns`]. Nothing here can touch the
+//! host's rules, routes or addresses.
 #![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 
 pub mod anyone;
@@ -29,10 +29,10 @@ use anyone::runnable_by_anyone;
 use nftmesh::kernel::{Kernel, interfaces};
 use nftmesh::state::{Listing, Snapshot};
 
-/// Runs `body` on a thread of its own, in a new network namespace with lo up. A panic of the body
-/// is the caller's.
+/// Runs `body` on a new thread, in a new network namespace with lo up. A panic of the body is
+/// propagated.
 ///
-/// Skips (see [`skip`]) where namespaces cannot be had.
+/// Skips (see [`skip`]) where namespaces cannot be made.
 pub fn in_fresh_netns(body: impl FnOnce() + Send) {
     if needs_namespaces() {
         on_own_thread(|| {
@@ -50,7 +50,7 @@ pub struct NetNs {
 }
 
 impl NetNs {
-    /// A new one, lo up.
+    /// Makes a new namespace with lo up.
     pub fn fresh() -> NetNs {
         on_own_thread(|| {
             sys::unshare_net().expect("the process has all capabilities in its namespaces");
@@ -59,8 +59,8 @@ impl NetNs {
         })
     }
 
-    /// Runs `body` on a thread of its own inside this namespace; what the body starts is inside
-    /// too.
+    /// Runs `body` on a new thread inside this namespace; processes and threads that it starts are
+    /// inside too.
     pub fn run<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
         on_own_thread(|| {
             self.enter();
@@ -68,7 +68,7 @@ impl NetNs {
         })
     }
 
-    /// Moves this thread inside.
+    /// Moves this thread into the namespace.
     pub fn enter(&self) {
         sys::set_net(&self.file).expect("the namespace was made in this user namespace");
     }
@@ -82,30 +82,30 @@ fn on_own_thread<T: Send>(body: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// Says that a test does not run, and why. With `NFTMESH_REQUIRE_KERNEL=1` that is a failure.
+/// Reports that a test does not run, and why. With `NFTMESH_REQUIRE_KERNEL=1` this is a failure.
 pub fn skip(reason: impl Display) {
     assert!(env::var_os("NFTMESH_REQUIRE_KERNEL").is_none_or(|value| value != "1"), "cannot run here: {reason}");
     say_skip(reason);
 }
 
-/// A skip is news also when the test passes.
+/// Prints a skip even when the test passes.
 fn say_skip(reason: impl Display) {
     say(format_args!("SKIP: {}: {reason}", thread::current().name().unwrap_or("test")));
 }
 
-/// Prints a line past the capture of test output: a score is news also when the test passes.
+/// Prints a line past the capture of test output, so that a score shows even when the test passes.
 pub fn say(what: impl Display) {
     let line = format!("{what}\n"); // one write, or lines of parallel tests mix
     drop(io::stderr().write_all(line.as_bytes()));
 }
 
-/// False, after a [`skip`], where network namespaces cannot be had.
+/// Returns false, after a [`skip`], where network namespaces cannot be made.
 #[must_use]
 pub fn needs_namespaces() -> bool {
     sys::entered().map_err(skip).is_ok()
 }
 
-/// False, after a [`skip`], without the users that only real root can become.
+/// Returns false, after a [`skip`], without the users that only real root can become.
 #[must_use]
 pub fn needs_root() -> bool {
     match sys::entered() {
@@ -117,7 +117,7 @@ pub fn needs_root() -> bool {
 }
 
 /// Runs one test of this program again as nobody, with `NFTMESH_AS_NOBODY` set: before `main` it
-/// enters a user namespace of its own.
+/// enters a new user namespace.
 #[track_caller]
 pub fn as_nobody(test: &str) {
     if !needs_root() {
@@ -131,8 +131,8 @@ pub fn as_nobody(test: &str) {
     assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The recordings of the real `istio-iptables`: `NFTMESH_REFERENCE`, or `../shared/istio-reference`
-/// beside the crate.
+/// Returns the directory of the recordings of the real `istio-iptables`: `NFTMESH_REFERENCE`, or
+/// `../shared/istio-reference` beside the crate.
 ///
 /// They are not part of the crate, so `None` is a printed skip and never a failure.
 #[must_use]
@@ -146,8 +146,8 @@ pub fn shared_dir() -> Option<PathBuf> {
     None
 }
 
-/// A directory of `../shared`, beside the crate and no part of it; `None` is a printed skip and
-/// never a failure.
+/// Returns a directory of `../shared`, beside the crate and not part of it; `None` is a printed
+/// skip and never a failure.
 #[must_use]
 pub fn skip_without(name: &str) -> Option<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(name);
@@ -179,7 +179,7 @@ pub fn nft_fails(script: &str) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Loads an nft script if nft takes it; else what nft says. Empty when it crashes.
+/// Loads an nft script, or returns nft's complaint, which is empty when nft crashes.
 #[track_caller]
 pub fn nft_takes(script: &str) -> Result<(), String> {
     let output = tool("nft", "-f -", script);
@@ -187,7 +187,7 @@ pub fn nft_takes(script: &str) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(said()) }
 }
 
-/// What nft lists, unless it crashes over it.
+/// Returns nft's listing, unless nft crashes over it.
 #[track_caller]
 pub fn nft_lists() -> Option<String> {
     let output = tool("nft", "list ruleset", "");
@@ -222,13 +222,15 @@ fn tool(program: &str, words: &str, stdin: &str) -> Output {
         command.spawn().unwrap_or_else(|error| panic!("{program}: {error} (sh scripts/setup.sh test installs it)"));
     let mut input = child.stdin.take().expect("stdin is a pipe");
     thread::scope(|scope| {
-        // A child that refuses early closes its end: its exit status says more than EPIPE.
+        // A child that refuses early closes its end: its exit status is more informative than
+        // EPIPE.
         scope.spawn(move || drop(input.write_all(stdin.as_bytes())));
         child.wait_with_output().expect("a child that was started can be waited for")
     })
 }
 
-/// Reads this thread's namespace and holds that it lists as nft lists it, with handles and without.
+/// Reads this thread's namespace and asserts that it lists as nft lists it, with handles and
+/// without.
 #[track_caller]
 pub fn assert_lists_as_nft() -> Snapshot {
     let snapshot = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
@@ -240,13 +242,13 @@ pub fn assert_lists_as_nft() -> Snapshot {
     snapshot
 }
 
-/// Without the time that elements have left.
+/// Returns a listing without the remaining times of elements.
 pub fn timeless(listing: &str) -> String {
     let mut words = listing.split(' ').peekable();
     let mut kept = Vec::new();
     while let Some(word) = words.next() {
         if word == "expires" {
-            // The comma or the line end behind it stays.
+            // The comma or line end after it stays.
             let time = words.next().unwrap_or_default();
             let end = time.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
             kept.push(format!("expires{end}"));
@@ -257,7 +259,8 @@ pub fn timeless(listing: &str) -> String {
     kept.join(" ")
 }
 
-/// A command that is also found in the sbin directories, which a user's PATH on Debian lacks.
+/// Returns a command that is also found in the sbin directories, which a user's PATH on Debian
+/// lacks.
 pub fn command(program: &str) -> Command {
     let path = env::var("PATH").unwrap_or_default();
     let mut command = Command::new(program);
@@ -265,7 +268,7 @@ pub fn command(program: &str) -> Command {
     command
 }
 
-/// The program of an example, as `cargo test` builds it beside the test programs.
+/// Returns the path of an example, as `cargo test` builds it beside the test programs.
 #[track_caller]
 pub fn example(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a running program has a path");
@@ -280,7 +283,7 @@ pub fn example(name: &str) -> PathBuf {
 
 /// Compares with `tests/golden/NAME`; with `NFTMESH_BLESS=1` rewrites it.
 ///
-/// The leading `#` lines of the file say what made it; they are kept and not compared.
+/// The leading `#` lines of the file name what made it; they are kept and not compared.
 #[track_caller]
 pub fn golden(name: &str, actual: &str) {
     let path = golden_path(name);
@@ -296,7 +299,7 @@ pub fn golden(name: &str, actual: &str) {
     fs::write(&path, format!("{header}{actual}")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// Waits until IPv6 addresses of this namespace are those of the host: they enter its local table a
+/// Waits until the IPv6 addresses of this namespace are in its local table, which they enter a
 /// moment after they are added.
 #[track_caller]
 pub fn wait_until_local(addresses: &[&str]) {
@@ -322,7 +325,7 @@ pub fn golden_page(name: &str, marker: &str, actual: &str) {
     fs::write(&path, format!("{head}{marker}{actual}")).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// Compares with `tests/golden/NAME`, a recording of somebody else's program: never rewritten.
+/// Compares with `tests/golden/NAME`, a recording of another program, which is never rewritten.
 #[track_caller]
 pub fn golden_recorded(name: &str, actual: &str) {
     let path = golden_path(name);

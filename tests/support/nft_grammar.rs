@@ -3,12 +3,12 @@
 
 use super::dice::Dice;
 
-/// What a field can be compared with.
+/// Kind of the values that a field is compared with.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Numbers of so many bits.
+    /// Numbers of this many bits.
     Number(u32),
-    /// The same in hexadecimal, and masks.
+    /// Numbers in hexadecimal, and masks.
     Mark,
     Ip,
     Ip6,
@@ -16,7 +16,7 @@ enum Kind {
     Ifname,
     Iface,
     Proto,
-    /// One of these names; ranges are numbers of so many bits.
+    /// One of these names; ranges are numbers of this many bits.
     Names(&'static [&'static str], u32),
     /// A set of these bits.
     Bits(&'static [&'static str]),
@@ -135,7 +135,7 @@ pub fn families() -> [(&'static str, &'static str); 7] {
     ]
 }
 
-/// A table of its own, on one line: a set or map and a rule.
+/// Returns a table on one line: a set or map and a rule.
 pub fn table(dice: &mut Dice, name: &str) -> (String, String) {
     let (family, chain) = dice.pick(&families());
     let (declared, used) = if dice.chance(40) { named(dice) } else { (String::new(), String::new()) };
@@ -193,7 +193,7 @@ fn value(dice: &mut Dice, kind: Kind) -> String {
     }
 }
 
-/// Several values in ascending order where they have one; `None` for kinds without ranges.
+/// Returns a range of ascending values; `None` for kinds without ranges.
 fn range(dice: &mut Dice, kind: Kind) -> Option<String> {
     let numbers = |dice: &mut Dice, bits| {
         let (a, b) = (number(dice, bits), number(dice, bits));
@@ -325,7 +325,7 @@ fn mask(dice: &mut Dice, kind: Kind) -> String {
     }
 }
 
-/// What goes on to the next statement.
+/// Returns a statement without a verdict.
 fn passing(dice: &mut Dice) -> String {
     let mark = |dice: &mut Dice| dice.pick(&["meta mark", "ct mark"]);
     match dice.below(16) {
@@ -465,7 +465,7 @@ fn ending(dice: &mut Dice) -> String {
     }
 }
 
-/// A named set or map, and what a rule does with it.
+/// Returns a named set or map, and the part of a rule that uses it.
 fn named(dice: &mut Dice) -> (String, String) {
     let count = if dice.chance(30) { 2 } else { 1 };
     let fields: Vec<_> = (0..count).map(|_| field(dice)).collect();

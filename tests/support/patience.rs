@@ -4,20 +4,21 @@ use std::env;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Returns how long to wait on this machine for what takes at most `usual` on an ordinary busy one.
+/// Returns how long to wait on this machine for something that takes at most `usual` on an ordinary
+/// busy one.
 ///
-/// `NFTMESH_SLOWNESS` says how many times slower this machine is; `scripts/on-kernel.sh` sets it
+/// `NFTMESH_SLOWNESS` is how many times slower this machine is; `scripts/on-kernel.sh` sets it
 /// where the processor is emulated.
 pub fn patience(usual: Duration) -> Duration {
     usual * slowness()
 }
 
-/// Looks again and again until `is_so`, and returns whether it was before patience ended.
+/// Calls `is_so` repeatedly, and returns whether it was true before patience ended.
 pub fn comes_true(is_so: impl FnMut() -> bool) -> bool {
     comes_true_within(LONG, is_so)
 }
 
-/// The same for what takes at most `usual` on an ordinary busy machine.
+/// As [`comes_true`], for something that takes at most `usual` on an ordinary busy machine.
 pub fn comes_true_within(usual: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     loop {

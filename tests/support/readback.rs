@@ -1,4 +1,4 @@
-//! What was committed, compared with what a snapshot reads back: the same programs, the same sets,
+//! Compares what was committed with what a snapshot reads back: the same programs, the same sets,
 //! nothing opaque.
 
 use nftmesh::bytecode::{lower, lower_elements, lower_set, same_programs};

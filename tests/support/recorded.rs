@@ -9,8 +9,8 @@ use std::path::Path;
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::model::{Base, ChainKind, Hook, IpFamily, Priority, Ruleset};
 
-/// The rules of a case and family as `iptables-save` would print them; only the built-in chains
-/// where there are none.
+/// Returns the rules of a case and family as `iptables-save` would print them; only the built-in
+/// chains where there are none.
 #[track_caller]
 pub(crate) fn as_save(case: &str, family: &str) -> String {
     let mut tables: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -22,7 +22,7 @@ pub(crate) fn as_save(case: &str, family: &str) -> String {
     let mut text = String::new();
     for (table, rules) in tables {
         let own = rules.iter().filter_map(|rule| rule.split(' ').next());
-        // A chain may be there only to be jumped to.
+        // A chain may exist only to be jumped to.
         let jumped_to = rules.iter().flat_map(|rule| rule.split_once("-j ")).filter_map(|(_, to)| to.split(' ').next());
         let mut chains: Vec<&str> = own.chain(jumped_to.filter(|name| name.starts_with("ISTIO_"))).collect();
         chains.sort_unstable();
@@ -38,8 +38,8 @@ pub(crate) fn as_save(case: &str, family: &str) -> String {
     text
 }
 
-/// With a rule that the reference lacks, before those for established connections: a SYN without
-/// ACK, RST and FIN is a new one.
+/// Adds a rule that the reference lacks, before those for established connections: a SYN without
+/// ACK, RST and FIN is a new connection.
 pub(crate) fn mended(text: &str) -> String {
     let known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ISTIO_DIVERT";
     let begins = "-m tcp --tcp-flags FIN,SYN,RST,ACK SYN -g ISTIO_TPROXY";
@@ -50,9 +50,9 @@ pub(crate) fn mended(text: &str) -> String {
     text.lines().map(mend).collect()
 }
 
-/// What the reference lacks besides: the rules of its nat table once more, before NAT, for a SYN
-/// that NAT will not look at. What redirects refuses there. In words of iptables, whose REJECT is
-/// for the table filter only: so its chains are moved afterwards.
+/// Returns what the reference lacks besides: the rules of its nat table once more, before NAT, for
+/// a SYN that NAT does not see, with refusals in place of redirects. iptables accepts REJECT only
+/// in the table filter, so the chains are moved afterwards.
 #[track_caller]
 pub(crate) fn refusals(text: &str, family: IpFamily) -> Ruleset {
     let syn = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN";
@@ -72,7 +72,7 @@ pub(crate) fn refusals(text: &str, family: IpFamily) -> Ruleset {
             word => word.to_owned(),
         });
         let line = words.collect::<Vec<_>>().join(" ");
-        // An extension of the target follows it.
+        // Options of the target follow it.
         rules.push(line.split_once("-j REDIRECT ").map_or(line.clone(), |(before, _)| format!("{before}-g REFUSE")));
     }
     let mut chains: Vec<&str> = vec!["PREROUTING_SYN", "OUTPUT_SYN", "REFUSE"];
@@ -100,13 +100,13 @@ pub(crate) fn refusals(text: &str, family: IpFamily) -> Ruleset {
     ruleset
 }
 
-/// The lines of a section, `table chain rule`.
+/// Returns the lines of a section, `table chain rule`.
 pub(crate) fn section<'a>(file: &'a str, case: &str, family: &str) -> impl Iterator<Item = &'a str> {
     let title = format!("[{case} {family}]");
     file.lines().skip_while(move |line| *line != title).skip(1).take_while(|line| !line.is_empty())
 }
 
-/// The whole file.
+/// Reads the whole file.
 #[track_caller]
 pub(crate) fn file() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/istio-iptables.rules");

@@ -1,4 +1,4 @@
-//! An example that runs beside the test, and what it says.
+//! An example that runs beside the test, and its output.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::patience::patience;
 use super::{command, example, succeed};
 
-/// For what takes as long as an ordinary machine is busy: `patience(PATIENCE)` is waited.
+/// How long to wait on an ordinary busy machine; tests wait `patience(PATIENCE)`.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running example; it ends with this value.
@@ -22,7 +22,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// In this thread's namespace.
+    /// Starts an example in this thread's namespace.
     pub fn start(name: &'static str, words: &[&str], stderr: Stdio) -> Running {
         let mut command = command(&example(name).to_string_lossy());
         let mut child = command.args(words).stdout(Stdio::piped()).stderr(stderr).spawn().expect("the example runs");
@@ -32,7 +32,7 @@ impl Running {
         Running { name, child, said }
     }
 
-    /// Everything it says up to the line that begins so.
+    /// Returns its output up to the line with this beginning.
     #[track_caller]
     pub fn until(&self, start: &str) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
@@ -54,7 +54,7 @@ impl Running {
         succeed("kill", &format!("-{name} {}", self.child.id()), "");
     }
 
-    /// The exit code, and the last words.
+    /// Ends it with a signal, and returns its exit code and remaining output.
     #[track_caller]
     pub fn end(&mut self, signal: &str) -> (Option<i32>, Vec<String>) {
         self.signal(signal);
@@ -65,7 +65,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // One that has ended is not there to be killed.
+        // Killing fails if it has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
     }

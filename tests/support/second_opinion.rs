@@ -1,4 +1,4 @@
-//! Our listing of a live rule set beside nft's: the same, opaque where it says so in a form that
+//! Compares our listing of a live rule set with nft's: the same, unknown in parts in a form that
 //! nft refuses, or wrong.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use nftmesh::state::{Listing, Snapshot};
 
 use super::{command, in_fresh_netns, ip, nft, nft_lists, nft_takes, say, timeless};
 
-/// How many tables were listed how.
+/// Counts of tables by the result of the comparison.
 #[derive(Debug, Default)]
 pub struct Score {
     pub identical: usize,
@@ -39,13 +39,13 @@ impl Score {
         assert!(self.wrong.is_empty(), "{what}: {self}\n{}", self.wrong.join("\n"));
     }
 
-    /// Lists every table in this thread's network namespace, holds it against nft's listing, and
+    /// Lists every table in this thread's network namespace, compares it with nft's listing, and
     /// empties the namespace.
     #[track_caller]
     pub fn add_live(&mut self, what: impl Fn(&str) -> String) -> Snapshot {
         let (snapshot, ours) = our_listing();
         let theirs = timeless(&nft_lists().expect("nft lists"));
-        // nft reads all that is there whenever it is asked something.
+        // nft reads the whole rule set at every call.
         nft("flush ruleset");
         let mut ours_by_table = tables(&ours);
         for (header, theirs) in tables(&theirs) {
@@ -72,17 +72,17 @@ impl Score {
         };
         match wrong {
             None => self.opaque += 1,
-            // nft's listing is no evidence of what was loaded where it means something else.
+            // nft's listing is no evidence where it means something else than what was loaded.
             Some(_) if nft_lists_wrong(theirs, ours) => self.unclear += 1,
             Some(wrong) => self.wrong.push(format!("{}: {wrong}\n{}", what(), difference(theirs, ours))),
         }
     }
 }
 
-/// How a part that has no name begins.
+/// Beginning of a part without a name.
 const UNKNOWN: &str = "<unknown";
 
-/// The tables of a listing by their first line.
+/// Returns the tables of a listing by their first line.
 fn tables(listing: &str) -> BTreeMap<&str, String> {
     let mut tables: BTreeMap<&str, String> = BTreeMap::new();
     let mut header = "";
@@ -97,7 +97,7 @@ fn tables(listing: &str) -> BTreeMap<&str, String> {
     tables
 }
 
-/// The lines that are not the same.
+/// Returns the lines that differ.
 fn difference(theirs: &str, ours: &str) -> String {
     let (mut left, right): (Vec<&str>, Vec<&str>) = (theirs.lines().collect(), ours.lines().collect());
     let mut added = Vec::new();
@@ -111,12 +111,12 @@ fn difference(theirs: &str, ours: &str) -> String {
     lines('-', &left) + &lines('+', &added)
 }
 
-/// Whether ours is theirs but for what is unknown: the blocks are the same, and every line of one
-/// says what the line of the other says, with something else in the place of the unknown part.
+/// Returns whether our listing equals theirs except for unknown parts: the blocks are the same, and
+/// every line of ours equals theirs, with something else in place of the unknown part.
 fn agrees(theirs: &str, ours: &str) -> bool {
     let (theirs, ours) = (blocks(theirs), blocks(ours));
     let same = |theirs: &[&str], ours: &[&str]| {
-        // Of a set or an object all may be unknown.
+        // A set or an object may be unknown as a whole.
         let all = ours.iter().any(|line| line.starts_with("\t\t<unknown ")) && ours.len() == 3;
         let lines = ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| line(theirs, ours));
         lines || all && !theirs.first().is_some_and(|line| line.starts_with("\tchain"))
@@ -124,7 +124,7 @@ fn agrees(theirs: &str, ours: &str) -> bool {
     theirs.keys().eq(ours.keys()) && theirs.values().zip(ours.values()).all(|(theirs, ours)| same(theirs, ours))
 }
 
-/// What is in a table: the lines of every chain, set and object by the first of them.
+/// Returns the lines of every chain, set and object of a table, by their first line.
 fn blocks(table: &str) -> BTreeMap<&str, Vec<&str>> {
     let mut blocks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut name = "";
@@ -137,9 +137,9 @@ fn blocks(table: &str) -> BTreeMap<&str, Vec<&str>> {
     blocks
 }
 
-/// Whether the parts of our line that are known stand in theirs, in that order. A check of a
-/// protocol may be there for the part that is unknown, which nft leaves out; and nft calls a port
-/// by the protocol.
+/// Returns whether the known parts of our line occur in theirs, in that order. Ours may have a
+/// check of the protocol for the unknown part, which nft omits; and nft names a port after the
+/// protocol.
 fn line(theirs: &str, ours: &str) -> bool {
     if theirs == ours {
         return true;
@@ -178,7 +178,7 @@ fn plain(text: &str) -> String {
     words.join(" ")
 }
 
-/// Whether nft takes this text.
+/// Returns whether nft accepts this text.
 fn nft_reads(text: &str) -> bool {
     let mut command = command("nft");
     command.args(["-c", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -189,8 +189,8 @@ fn nft_reads(text: &str) -> bool {
     child.wait().expect("a child that was started can be waited for").success()
 }
 
-/// Whether nft cannot read its own listing, or reads it as something else than what was listed: we
-/// would list that differently.
+/// Returns whether nft cannot read its own listing, or reads it as something else, which we would
+/// list differently.
 fn nft_lists_wrong(theirs: &str, ours: &str) -> bool {
     let mut wrong = true;
     in_fresh_netns(|| {

@@ -1,5 +1,5 @@
 //! The twelve cases of the reference, as the options that made them, and the rules that this crate
-//! makes of the same options.
+//! makes from the same options.
 
 #![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 
@@ -18,7 +18,7 @@ pub struct Case {
     pub options: &'static str,
 }
 
-/// What the reference was run with; `NAME/cmd` of the recordings.
+/// The options of the reference's runs; `NAME/cmd` of the recordings.
 pub const CASES: &[Case] = &[
     Case { name: "inbound-none", options: "-p 15001 -z 15006 -u 1337 -m REDIRECT -i '*' -x '' -b '' -d ''" },
     Case {
@@ -68,8 +68,8 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// The configuration that these options make in the pod of the traffic tests, whose `resolv.conf`
-/// names `nameservers`.
+/// Returns the configuration that these options make in the pod of the traffic tests, whose
+/// `resolv.conf` names `nameservers`.
 #[track_caller]
 pub fn config(options: &str, nameservers: &str) -> IstioConfig {
     let words: Vec<String> = options.split_whitespace().map(|word| word.replace('\'', "")).collect();
@@ -95,7 +95,7 @@ pub fn apply(config: &IstioConfig) {
     Pod::open().and_then(|mut pod| pod.install(config)).expect("a configuration can be installed");
 }
 
-/// Only the routes.
+/// Installs only the routes.
 #[track_caller]
 pub fn route(config: &IstioConfig) {
     for line in RoutePlan::from(config).to_string().lines() {

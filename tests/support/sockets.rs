@@ -1,5 +1,5 @@
-//! Sockets between a pod and its gateway, with the ports that a test wants and the ends that it
-//! wants: with a reset, closed by one side, or without a word.
+//! Sockets between a pod and its gateway, with chosen ports and chosen ends: by a reset, closed by
+//! one side, or silently.
 
 #![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 
@@ -18,7 +18,7 @@ pub const FAMILIES: [(IpAddr, IpAddr); 2] = [
     (IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1)), IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2))),
     (IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1)), IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2))),
 ];
-/// A SYN is repeated after 1 s: what is not answered by then was dropped or lost.
+/// A SYN is repeated after 1 s; one still unanswered after this time was dropped or lost.
 pub const PATIENCE: Duration = Duration::from_millis(2500);
 
 pub fn listener(place: &NetNs, who: Who, server: IpAddr, port: u16) -> TcpListener {
@@ -58,7 +58,7 @@ pub fn connect_with(
     connect_by(0, from, to, set)
 }
 
-/// By a protocol other than TCP as it is.
+/// Connects with a protocol other than plain TCP.
 pub fn connect_by(
     protocol: libc::c_int,
     from: SocketAddr,
@@ -84,12 +84,12 @@ pub fn reset(stream: TcpStream) {
     sys::set_option(&stream.into(), libc::SOL_SOCKET, libc::SO_LINGER, &linger).expect("a socket can be closed hard");
 }
 
-/// Ends a socket without a word to the other side: under repair it is closed silently.
+/// Ends a socket without notifying the other side: in repair mode it is closed silently.
 pub fn vanish(stream: TcpStream) {
     sys::set_option(&stream.into(), libc::IPPROTO_TCP, libc::TCP_REPAIR, &sys::ON).expect("root may repair sockets");
 }
 
-/// Bytes pass both ways.
+/// Asserts that bytes pass both ways.
 #[track_caller]
 pub fn speaks(one: &mut TcpStream, other: &mut TcpStream) {
     other.set_nonblocking(false).expect("a flag");
@@ -103,12 +103,12 @@ pub fn speaks(one: &mut TcpStream, other: &mut TcpStream) {
     }
 }
 
-/// Until the pod has no socket of the connection between these two ports any more.
+/// Waits until the pod has no socket left of the connection between these two ports.
 pub fn forgotten(pod: &Pod, address: IpAddr, port: u16) {
     until(&pod.pod, address, |sockets| !sockets.contains(&format!(":{port:04X} ")), "a socket stays");
 }
 
-/// Until the other side has acknowledged the FIN of the socket here whose peer has this port.
+/// Waits until the peer with this port has acknowledged the FIN of our socket.
 pub fn acknowledged(place: &NetNs, address: IpAddr, port: u16) {
     // TCP_FIN_WAIT2, include/net/tcp_states.h.
     until(place, address, |sockets| sockets.contains(&format!(":{port:04X} 05 ")), "a FIN is not acknowledged");

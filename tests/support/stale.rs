@@ -1,7 +1,7 @@
-//! Programs that are older than what they were built from.
+//! Detects programs that are older than their sources.
 //!
 //! `cargo test` builds the examples, `cargo test --test NAME` does not: it would run those of an
-//! earlier build, and pass or fail for what the code no longer is.
+//! earlier build, and pass or fail for outdated code.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 /// Returns a source that changed after the program was built from it.
 ///
 /// Cargo writes the sources of `PROFILE/examples/NAME` to `NAME.d` beside it, those of the library
-/// included. What is not there, as where a built program was copied to another machine, says
-/// nothing.
+/// included. Missing files are ignored, as on another machine to which the program was copied.
 pub fn newer_source(program: &Path) -> Option<PathBuf> {
     let built = fs::metadata(program).and_then(|metadata| metadata.modified()).ok()?;
     let listed = fs::read_to_string(program.with_extension("d")).ok()?;

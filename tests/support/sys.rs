@@ -39,7 +39,7 @@ pub fn entered() -> Result<Entered, String> {
 
 const AS_ROOT: i32 = 1;
 const USER_NAMESPACE: i32 = 2;
-/// One of the two above, or a negative errno.
+/// One of these two, or a negative errno.
 static ENTERED: AtomicI32 = AtomicI32::new(-libc::ENOSYS);
 
 #[used]
@@ -52,7 +52,7 @@ extern "C" fn enter() {
     ENTERED.store(outcome, Ordering::Relaxed);
 }
 
-/// Nothing but libc calls: std is not set up before `main`.
+/// Leaves the host's network. Makes only libc calls, since std is not set up before `main`.
 fn leave_the_host() -> io::Result<i32> {
     // SAFETY: no arguments, cannot fail.
     let uid = unsafe { libc::geteuid() };
@@ -69,7 +69,7 @@ fn leave_the_host() -> io::Result<i32> {
     Ok(USER_NAMESPACE)
 }
 
-/// Writes a file in one call, from a line put together on the stack.
+/// Writes a file in one call, from a line assembled on the stack.
 fn write_line(path: &CStr, line: fmt::Arguments<'_>) -> io::Result<()> {
     let mut buffer = [0_u8; 32];
     let mut rest = buffer.as_mut_slice();
@@ -109,7 +109,7 @@ pub fn loopback_up() -> io::Result<()> {
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) }).map(drop)
 }
 
-/// What a thread may still do after it gave up root.
+/// Capabilities that a thread keeps after it gave up root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capabilities {
     /// CAP_NET_ADMIN and CAP_NET_RAW, as a proxy with transparent listeners has them.
@@ -166,7 +166,7 @@ fn set_capabilities(low: u32) -> io::Result<()> {
     check_long(unsafe { libc::syscall(libc::SYS_capset, &raw const header, &raw const data) })
 }
 
-/// A socket of the family of `address`; IPv6 sockets carry IPv6 only.
+/// Opens a socket of the family of `address`; IPv6 sockets carry IPv6 only.
 pub fn socket(address: SocketAddr, kind: libc::c_int) -> io::Result<OwnedFd> {
     let socket = open(address, kind, 0)?;
     if address.is_ipv6() {
@@ -175,13 +175,12 @@ pub fn socket(address: SocketAddr, kind: libc::c_int) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Sends bytes as they are behind an IP header of that protocol; whether they make sense is the
-/// caller's affair.
+/// Sends bytes unchanged after an IP header of that protocol, valid or not.
 pub fn send_raw(to: SocketAddr, protocol: libc::c_int, bytes: &[u8]) -> io::Result<()> {
     UdpSocket::from(open(to, libc::SOCK_RAW, protocol)?).send_to(bytes, to).map(drop)
 }
 
-/// A socket for that protocol, such as ICMP.
+/// Opens a socket for that protocol, such as ICMP.
 pub fn socket_of(address: SocketAddr, kind: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
     open(address, kind, protocol)
 }
@@ -203,8 +202,8 @@ pub fn set_option<T: Copy>(socket: &OwnedFd, level: libc::c_int, name: libc::c_i
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const *value).cast(), length) }).map(drop)
 }
 
-/// Waits while the address is in use: a child that another test is starting holds a copy of every
-/// socket until it runs its program, also of those that are closed here.
+/// Binds a socket. Waits while the address is in use: a child that another test is starting holds a
+/// copy of every socket until it runs its program, even of those closed here.
 pub fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     let name = Name::from(address);
     let since = Instant::now();
@@ -222,10 +221,10 @@ pub fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// For a program to start, on a machine that is busy.
+/// Time for a program to start, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A UDP socket at an address.
+/// Opens a UDP socket at an address.
 pub fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(address, libc::SOCK_DGRAM)?;
     bind(&socket, address)?;
@@ -243,8 +242,8 @@ pub fn listen(socket: &OwnedFd) -> io::Result<()> {
     check(unsafe { libc::listen(socket.as_raw_fd(), 1024) }).map(drop)
 }
 
-/// Where an accepted connection was going before NAT; an error when connection tracking does not
-/// know it.
+/// Returns the destination of an accepted connection before NAT; an error when connection tracking
+/// does not know it.
 pub fn original_destination(socket: &impl AsRawFd, local: SocketAddr) -> io::Result<SocketAddr> {
     let level = if local.is_ipv4() { libc::SOL_IP } else { libc::IPPROTO_IPV6 };
     let mut name = Name::from(local);

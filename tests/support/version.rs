@@ -1,4 +1,4 @@
-//! What the running kernel has, by its version.
+//! Features of the running kernel, by its version.
 
 use std::fs;
 use std::path::Path;
@@ -6,17 +6,18 @@ use std::path::Path;
 /// Major and minor number of a version of Linux.
 pub type Version = (u32, u32);
 
-/// The version that runs.
+/// Returns the running version.
 pub fn linux() -> Version {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("every Linux has a release");
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
     (numbers.next().expect("a major number"), numbers.next().expect("a minor number"))
 }
 
-/// False, after a printed SKIP, on a kernel that is older than `since`, the first version that has
+/// Returns false, after a printed SKIP, on a kernel older than `since`, the first version that has
 /// `what`.
 ///
-/// `NFTMESH_REQUIRE_KERNEL` does not make it a failure: nothing is missing that this version has.
+/// `NFTMESH_REQUIRE_KERNEL` does not make it a failure: this version lacks nothing that it should
+/// have.
 #[must_use]
 pub fn needs_linux(since: Version, what: &str) -> bool {
     let running = linux();
@@ -29,10 +30,10 @@ pub fn needs_linux(since: Version, what: &str) -> bool {
     running >= since
 }
 
-/// True, after a printed SKIP, on a kernel before `since` that has no file at `path`, since it was
-/// built without `what`.
+/// Returns true, after a printed SKIP, on a kernel before `since` without a file at `path`, since
+/// it was built without `what`.
 ///
-/// `NFTMESH_REQUIRE_KERNEL` does not make it a failure: nothing is missing that this kernel can
+/// `NFTMESH_REQUIRE_KERNEL` does not make it a failure: this kernel lacks nothing that it should
 /// have.
 #[must_use]
 pub fn built_without(path: &str, since: Version, what: &str) -> bool {
@@ -43,8 +44,8 @@ pub fn built_without(path: &str, since: Version, what: &str) -> bool {
     missing
 }
 
-/// Runs `body` in a network namespace of its own, on a kernel that can trace there: the table of a
-/// trace has an owner.
+/// Runs `body` in a new network namespace, on a kernel that can trace there: the table of a trace
+/// has an owner.
 pub fn in_traced_netns(body: impl FnOnce() + Send) {
     if needs_linux(OWNED_TABLES, "tables with an owner") {
         super::in_fresh_netns(body);
@@ -58,7 +59,7 @@ pub const CATCH_ALL: Version = (5, 13);
 /// The first version whose events report where a rule was added, and where ends of intervals do not
 /// expire.
 pub const EVENT_POSITIONS: Version = (5, 15);
-/// The first version whose traces say what connection tracking knows (`NFTA_TRACE_CT_STATE`).
+/// The first version whose traces report the state of connections (`NFTA_TRACE_CT_STATE`).
 pub const TRACED_CONNECTIONS: Version = (6, 16);
-/// The first version that keeps who added an address (`IFA_PROTO`).
+/// The first version that records who added an address (`IFA_PROTO`).
 pub const ADDRESS_PROTOCOLS: Version = (5, 18);

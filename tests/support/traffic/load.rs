@@ -1,4 +1,4 @@
-//! Connections without a pause while something happens to the rules: who answered them?
+//! Continuous connections while rules change, and who answered them.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,12 +12,12 @@ use super::{Listeners, Pod, REMOTE_V4, StopOnDrop, Who, connect, failure, read_a
 use crate::support::patience::patience;
 use crate::support::sys;
 
-/// What the connections of a load saw.
+/// Outcomes of the connections of a load.
 #[derive(Debug, Default)]
 pub struct Load {
     /// Answered by the proxy.
     pub proxied: u64,
-    /// Answered by the remote itself, past the proxy.
+    /// Answered by the remote itself, bypassing the proxy.
     pub escaped: u64,
     /// Not answered.
     pub failed: u64,
@@ -27,10 +27,10 @@ pub struct Load {
     pub samples: Vec<String>,
 }
 
-/// Opens connections from the app to the remote, from `clients` threads and without a pause, while
-/// `work` runs in the pod.
+/// Opens connections from the app to the remote, continuously from `clients` threads, while `work`
+/// runs in the pod.
 ///
-/// The rules that redirect are the caller's, set before. Work begins after every client was served
+/// The caller installs the rules that redirect before. `work` begins after every client was served
 /// once and holds a connection open.
 pub fn under_load<T: Send>(pod: &Pod, clients: usize, work: impl FnOnce() -> T + Send) -> (Load, T) {
     let remote = SocketAddr::from((REMOTE_V4, 9000));
@@ -93,7 +93,7 @@ impl Load {
     }
 }
 
-/// Does a connection that was answered before still pass bytes both ways?
+/// Returns whether a connection that was answered before still passes bytes both ways.
 fn echoes(stream: &mut TcpStream) -> bool {
     let mut byte = [0];
     stream.write_all(b"?").and_then(|()| stream.read_exact(&mut byte)).is_ok() && byte == *b"?"

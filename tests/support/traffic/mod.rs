@@ -39,10 +39,10 @@ use crate::support::{NetNs, command, ip, wait_until_local};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listeners {
     All,
-    /// Nobody on the inbound port 15006.
+    /// Nothing listens on the inbound port 15006.
     NoInbound,
     None,
-    /// Nobody on the proxy's other ports.
+    /// Nothing listens on the proxy's other ports.
     NoOutbound,
 }
 
@@ -141,7 +141,7 @@ pub enum Who {
     AppOfProxyGroup,
     Gateway,
     Proxy,
-    /// The proxy with what transparent listeners need.
+    /// The proxy with the capabilities that transparent listeners need.
     ProxyServer,
 }
 
@@ -159,7 +159,7 @@ impl Who {
     }
 }
 
-/// As the recordings name them.
+/// The names that the recordings use.
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -175,9 +175,9 @@ const POD_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
 const POD_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2));
 const REMOTE_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 const REMOTE_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1));
-/// A connection that nobody answers ends after this. The kernel repeats a SYN after 1, 2, 3 and 4
-/// s, and reports the carrier of a new link to IPv6 up to a second late: one lost packet or a busy
-/// machine must not look like an answer.
+/// Time after which an unanswered connection ends. The kernel repeats a SYN after 1, 2, 3 and 4 s,
+/// and reports the carrier of a new link to IPv6 up to a second late: neither one lost packet nor a
+/// busy machine must change an answer.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 fn connect(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
@@ -193,7 +193,7 @@ fn connect(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The one line that a server sends.
+/// Reads the one line that a server sends.
 fn read_answer(stream: &mut TcpStream) -> io::Result<String> {
     let mut buffer = [0; 300];
     let length = stream.read(&mut buffer)?;
@@ -204,7 +204,7 @@ fn text(bytes: Option<&[u8]>) -> String {
     String::from_utf8_lossy(bytes.unwrap_or_default()).trim().to_owned()
 }
 
-/// In the words of the recordings.
+/// Describes a failure in the words of the recordings.
 fn failure(error: &io::Error) -> String {
     match (error.kind(), error.raw_os_error()) {
         (ErrorKind::ConnectionRefused, _) => "REFUSED".to_owned(),
@@ -218,7 +218,7 @@ fn failure(error: &io::Error) -> String {
     }
 }
 
-/// Servers and clients end when this goes, also when it goes by a panic.
+/// Ends servers and clients when dropped, even by a panic.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

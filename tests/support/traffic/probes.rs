@@ -1,5 +1,4 @@
-//! The 40 connections that tell one set of rules from another, and what the reference answered to
-//! them.
+//! The 40 connections that distinguish sets of rules, and the answers recorded with the reference.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -22,8 +21,8 @@ pub fn probe_matrix(apply: impl FnOnce() + Send, listeners: Listeners) -> String
     pod.serving(listeners, || pod.probe_all())
 }
 
-/// The same table from the scripts that made the recordings, for a command that applies rules;
-/// `None` (said) without them.
+/// Returns the same table from the scripts that made the recordings, for a command that applies
+/// rules; `None`, after a printed skip, without them.
 pub fn reference_matrix(command_line: &str, listeners: Listeners) -> Option<String> {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
     let script = shared_dir()?.join("probe/matrix.sh");
@@ -40,8 +39,8 @@ pub fn reference_matrix(command_line: &str, listeners: Listeners) -> Option<Stri
         Listeners::None => "none",
         Listeners::NoOutbound => "no-out",
     };
-    // The script names its namespaces by mounts: in a mount namespace of its own, the host sees none of
-    // them.
+    // The script names its namespaces by mounts: in a private mount namespace, the host sees none
+    // of them.
     let output = command("unshare")
         .args(["--mount", "bash"])
         .arg(script)
@@ -98,7 +97,7 @@ pub const RECORDINGS: &[Recording] = &[
 ];
 
 impl Recording {
-    /// The shell command that runs `program` with the recorded options.
+    /// Returns the shell command that runs `program` with the recorded options.
     pub fn command(&self, program: &Path) -> String {
         format!("env {} '{}' {}", self.environment, program.display(), self.flags)
     }
@@ -111,12 +110,13 @@ impl Recording {
 }
 
 impl Pod {
-    /// Who answers one TCP connection.
+    /// Opens one TCP connection and returns who answers.
     pub fn connect(&self, who: Who, to: SocketAddr) -> String {
         self.ask(&Probe { who, what: String::new(), way: Way::Tcp, from: None, to })
     }
 
-    /// Who answers one datagram from this port of the pod, which is free again afterwards.
+    /// Sends one datagram from this port of the pod, which is free again afterwards, and returns
+    /// who answers.
     pub fn send_from(&self, who: Who, port: u16, to: SocketAddr) -> String {
         self.of(who).run(|| {
             who.assume();
@@ -124,9 +124,9 @@ impl Pod {
         })
     }
 
-    /// Asks every probe at the same moment: what times out costs the time of one.
+    /// Runs all probes at the same time, so that several timeouts take as long as one.
     fn probe_all(&self) -> String {
-        // Neighbour discovery first, so that no probe pays for it.
+        // Neighbour discovery first, so that no probe is delayed by it.
         for (who, address) in
             [(Who::Gateway, POD_V4), (Who::Gateway, POD_V6), (Who::Proxy, REMOTE_V4), (Who::Proxy, REMOTE_V6)]
         {

@@ -66,7 +66,7 @@ impl Server {
         let kind_of_socket = if *kind == Kind::Udp { libc::SOCK_DGRAM } else { libc::SOCK_STREAM };
         let socket = sys::socket(address, kind_of_socket)?;
         sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
-        // accept() and recv() come back this often to see whether it is time to stop.
+        // accept() and recv() return this often to check whether to stop.
         let tick = libc::timeval { tv_sec: 0, tv_usec: 50_000 };
         sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &tick)?;
         if *kind == Kind::TransparentTcp {
@@ -92,7 +92,7 @@ fn serve_tcp<'scope>(
 ) {
     while !stop.load(Ordering::Relaxed) {
         if let Ok((stream, peer)) = listener.accept() {
-            // A client that goes away is its own affair: it reports what it saw.
+            // A client that disconnects reports it itself.
             scope.spawn(move || drop(answer(stream, peer, tag, stop)));
         }
     }

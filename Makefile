@@ -7,7 +7,7 @@ OWN := mesh,sim,import,proxy
 FEATURES := '' nftnl mesh sim import proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-own features msrv soak check fmt lint doc build bench bless fuzz kernels setup
+.PHONY: help demo test test-own features msrv api bless-api soak check fmt lint doc build bench bless fuzz kernels setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -33,6 +33,12 @@ features: ## build the library with each supported set of features
 msrv: ## build the library with the oldest supported compiler
 	scripts/msrv.sh
 
+api: ## show how the public interface differs from tests/golden/api.txt
+	scripts/api.sh
+
+bless-api: ## write tests/golden/api.txt anew
+	NFTMESH_BLESS=1 scripts/api.sh
+
 soak: ## a million connections through every configuration change, 500 rounds of writers; up to an hour
 	@sh scripts/setup.sh test
 	$(CARGO) build --locked --release --examples
@@ -40,7 +46,7 @@ soak: ## a million connections through every configuration change, 500 rounds of
 
 check: ## run every check that a merge needs; a warning is an error
 	@sh scripts/setup.sh check
-	$(MAKE) --no-print-directory fmt lint features msrv doc test test-own build
+	$(MAKE) --no-print-directory fmt lint features msrv api doc test test-own build
 
 fmt: ## check the formatting
 	$(CARGO) fmt --all --check

@@ -1,6 +1,7 @@
 #!/bin/sh
-# setup.sh [build|demo|test|check|kernels]: installs packages that the crate needs and this system
+# setup.sh [api|build|demo|test|check|kernels]: installs packages that the crate needs and this system
 # lacks; silent and quick when nothing is missing.
+#   api     cargo-public-api, and the nightly compiler that it needs
 #   build   a C linker, pkg-config, libnftnl >= 1.2.0 and libmnl with their headers
 #   demo    the same, and ip and unshare, with which the demo makes its pod
 #   test    the same, and nft and iptables, which the tests compare with
@@ -72,7 +73,25 @@ component() { # component CARGO-COMMAND NAME
     rustup component add "$2"
 }
 
+public_api() {
+    cargo public-api --version >/dev/null 2>&1 || {
+        echo "setup: building cargo-public-api" >&2
+        cargo install --quiet --locked --debug "cargo-public-api@$PUBLIC_API" >/dev/null 2>&1 ||
+            fail "cargo-public-api is missing: cargo install cargo-public-api@$PUBLIC_API"
+    }
+    have rustup || fail "rustup is missing, which selects the nightly compiler that rustdoc's JSON needs"
+    rustup run nightly rustdoc --version >/dev/null 2>&1 ||
+        rustup toolchain install nightly --profile minimal >/dev/null 2>&1 ||
+        fail "a nightly compiler is missing: rustup toolchain install nightly --profile minimal"
+}
+PUBLIC_API=0.52.0
+
 case ${1:-build} in
+api)
+    look_for_build
+    install_missing
+    public_api
+    ;;
 build)
     look_for_build
     install_missing
@@ -100,5 +119,5 @@ kernels)
     look_for_kernel_tools
     install_missing
     ;;
-*) fail "usage: setup.sh [build|demo|test|check|kernels]" ;;
+*) fail "usage: setup.sh [api|build|demo|test|check|kernels]" ;;
 esac

@@ -4,6 +4,8 @@ CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 # All but the C libraries.
 OWN := mesh,sim,import,proxy
+# Off by default.
+OFF := serde,tracing
 FEATURES := '' nftnl mesh sim import proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
 
 .DEFAULT_GOAL := help
@@ -18,7 +20,7 @@ demo: ## show the crate at work
 
 test: ## run every test; one that cannot run here prints SKIP and the reason
 	@sh scripts/setup.sh test
-	$(CARGO) test --locked
+	$(CARGO) test --locked --features $(OFF)
 
 test-own: ## run every test with our own encoder, without the C libraries
 	@sh scripts/setup.sh test
@@ -52,7 +54,7 @@ fmt: ## check the formatting
 	$(CARGO) fmt --all --check
 
 lint: ## run clippy over library, tests, examples and benches
-	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) clippy --all-targets --locked --features $(OFF) -- -D warnings
 	$(CARGO) clippy --all-targets --locked --no-default-features --features $(OWN) -- -D warnings
 	$(CARGO) clippy --all-targets --locked --no-default-features -- -D warnings
 

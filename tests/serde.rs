@@ -67,7 +67,7 @@ fn what_nft_loads_comes_back_from_json() {
 fn events_come_back_from_json() {
     in_fresh_netns(|| {
         let mut watch = NetNs::current().expect("a namespace").watch().expect("a socket");
-        assert!(loads(EVERYTHING[1]) && loads("flush ruleset"));
+        assert!(EVERYTHING.iter().any(|script| loads(script)) && loads("flush ruleset"));
         let mut count = 0;
         while let Some(event) = watch.try_next().expect("an event") {
             comes_back(&event);

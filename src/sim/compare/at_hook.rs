@@ -110,11 +110,9 @@ impl AtHook<'_> {
                 kept.clear();
                 explorer = self.explorer();
             }
-            let Explorer { bdd, frame, .. } = &mut explorer;
             if let Some(share) = &mut tally.share {
                 *share += part.share;
             }
-            let Some(domains) = part.domains(bdd, frame) else { continue };
             let [a, b] = parts.rules(&part);
             let excludes = [&a, &b].into_iter().any(Rules::may_exclude);
             if self.outside.is_empty() && !excludes && a.is_same_program(&b, self.hook, self.family) {
@@ -123,6 +121,8 @@ impl AtHook<'_> {
                 self.tell(tally);
                 continue;
             }
+            let Explorer { bdd, frame, .. } = &mut explorer;
+            let Some(domains) = part.domains(bdd, frame) else { continue };
             explorer.todo = vec![PacketBox { domains, choices: Vec::new() }];
             AtHook { a: &a, b: &b, ..*self }.places(&mut explorer, tally)?;
             if kept.is_empty() {

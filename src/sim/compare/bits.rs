@@ -38,7 +38,8 @@ fn bit(cell: Cell, place: u8) -> Bit {
     }
 }
 
-fn is_reversed(input: Input) -> bool {
+/// Whether the first byte, as it is loaded, is the lowest of the number.
+pub(super) fn is_reversed(input: Input) -> bool {
     input.is_host_order() && cfg!(target_endian = "little")
 }
 
@@ -104,12 +105,36 @@ pub(super) fn before(bdd: &mut Bdd, cells: &[Cell], data: &[u8], or_equal: Node)
 
 /// Returns the values for which cells of one input lie between both, included.
 pub(super) fn between(bdd: &mut Bdd, cells: &[Cell], low: &[u8], high: &[u8]) -> Node {
-    if low == high {
-        return equal(bdd, cells, low);
+    // As long as the bits of both ends are the same, there is one way; where they part, those at the low
+    // end are at least its rest, and those at the high end at most that one's.
+    let same = data_bits(low).zip(data_bits(high)).take_while(|(low, high)| low == high).count();
+    let (mut at_least, mut at_most, mut inside) = (Node::ALL, Node::ALL, Node::ALL);
+    let ends = data_bits(low).zip(data_bits(high));
+    for (place, (bit, (low, high))) in bits(cells).zip(ends).enumerate().rev() {
+        if place > same {
+            at_least =
+                if low { either(bdd, bit, at_least, Node::NOTHING) } else { either(bdd, bit, Node::ALL, at_least) };
+            at_most =
+                if high { either(bdd, bit, at_most, Node::ALL) } else { either(bdd, bit, Node::NOTHING, at_most) };
+        } else if place == same {
+            // Bit by bit as numbers are compared: an end that is below the other leaves nothing.
+            inside = if high { either(bdd, bit, at_most, at_least) } else { Node::NOTHING };
+        } else {
+            inside =
+                if low { either(bdd, bit, inside, Node::NOTHING) } else { either(bdd, bit, Node::NOTHING, inside) };
+        }
     }
-    let below = before(bdd, cells, low, Node::NOTHING);
-    let up_to = before(bdd, cells, high, Node::ALL);
-    bdd.less(up_to, below)
+    inside
+}
+
+/// What holds where a bit is 1, and what where it is 0.
+fn either(bdd: &mut Bdd, bit: Bit, one: Node, zero: Node) -> Node {
+    match bit {
+        Bit::Known(true) => one,
+        Bit::Known(false) => zero,
+        Bit::Open { variable, flip: false, .. } => bdd.choose(variable, one, zero),
+        Bit::Open { variable, flip: true, .. } => bdd.choose(variable, zero, one),
+    }
 }
 
 fn data_bits(data: &[u8]) -> impl DoubleEndedIterator<Item = bool> + ExactSizeIterator {

@@ -11,7 +11,7 @@
 mod tests;
 
 use super::bdd::{Bdd, Node};
-use super::bits::before;
+use super::bits::between;
 use super::domains::{Domains, Frame};
 use super::spans::{Span, Spans, most};
 use crate::sim::cells::{Cell, Input};
@@ -174,9 +174,7 @@ fn interval(bdd: &mut Bdd, input: Input, low: u128, high: u128) -> Node {
         .map(|byte| Cell::open(input, u8::try_from(byte).unwrap_or(u8::MAX)))
         .collect();
     let bytes_of = |number: u128| number.to_be_bytes().get(16 - bytes..).unwrap_or_default().to_vec();
-    let below = before(bdd, &cells, &bytes_of(low), Node::NOTHING);
-    let up_to = before(bdd, &cells, &bytes_of(high), Node::ALL);
-    bdd.less(up_to, below)
+    between(bdd, &cells, &bytes_of(low), &bytes_of(high))
 }
 
 /// A cut must leave less than this share of the square of the number of items.

@@ -7,7 +7,7 @@
 
 use smallvec::SmallVec;
 
-use super::bits::{Bit, bits, pieces, width};
+use super::bits::{Bit, bits, is_reversed, pieces, width};
 use super::members::KeyRange;
 use crate::bytecode::{CmpOp, CtKey, ElementDataCode, Expr, LogCode, MetaKey, PayloadBase, Register};
 use crate::model::{IpFamily, Name, Protocol};
@@ -222,14 +222,16 @@ impl Reading {
             return self.ordered(cells, Some((low, true)), Some((high, true)));
         }
         let mut ones: SmallVec<[(Input, u128, u128); 2]> = SmallVec::new();
-        for (bit, wanted) in bits(cells).zip(bits(&low.iter().copied().map(Cell::Known).collect::<Vec<_>>())) {
-            let Bit::Known(wanted) = wanted else { continue };
-            match bit {
-                Bit::Known(known) if known != wanted => return None,
-                Bit::Known(_) => {}
-                Bit::Open { input: UNKNOWN_INPUT, .. } => {}
-                Bit::Open { input, variable, flip } => {
-                    let place = place(input, variable);
+        for (cell, wanted) in cells.iter().zip(low) {
+            match *cell {
+                Cell::Known(known) if known != *wanted => return None,
+                Cell::Known(_) | Cell::Open { input: UNKNOWN_INPUT, .. } => {}
+                // What the mask leaves out is known.
+                Cell::Open { mask, xor, .. } if (wanted ^ xor) & !mask != 0 => return None,
+                Cell::Open { input, byte, mask, xor } => {
+                    let Some(shift) = shift(input, byte) else { continue };
+                    let of_byte = |bits: u8| u128::from(bits).checked_shl(shift).unwrap_or(0);
+                    let (mask, bits) = (of_byte(mask), of_byte((wanted ^ xor) & mask));
                     let at = match ones.iter().position(|(known, ..)| *known == input) {
                         Some(at) => at,
                         None => {
@@ -238,12 +240,11 @@ impl Reading {
                         }
                     };
                     let (_, fixed, value) = ones.get_mut(at)?;
-                    let bit = if wanted != flip { place } else { 0 };
-                    if *fixed & place != 0 && *value & place != bit {
+                    if (*value ^ bits) & *fixed & mask != 0 {
                         return None;
                     }
-                    *fixed |= place;
-                    *value |= bit;
+                    *fixed |= mask;
+                    *value |= bits;
                 }
             }
         }
@@ -335,8 +336,11 @@ pub(super) fn most(input: Input) -> u128 {
     u128::MAX >> (u128::BITS - width(input).clamp(1, u128::BITS))
 }
 
-fn place(input: Input, variable: u8) -> u128 {
-    width(input).checked_sub(u32::from(variable) + 1).and_then(|shift| 1_u128.checked_shl(shift)).unwrap_or(0)
+/// By how many bits a byte of an input, as it is loaded, is above the lowest of the number.
+fn shift(input: Input, byte: u8) -> Option<u32> {
+    let last = width(input) / 8 - 1;
+    let below = last.checked_sub(byte.into())?;
+    Some(8 * if is_reversed(input) { last - below } else { below })
 }
 
 /// Passes the names of the chains that expressions may lead to to `found`.

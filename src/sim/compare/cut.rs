@@ -59,7 +59,7 @@ impl Cutter {
     /// Returns the next part that is small enough, or that no cut makes smaller.
     pub(super) fn next(&mut self) -> Option<Excerpt> {
         let mut part = self.todo.pop()?;
-        while part.items.len() > self.few / 4 {
+        while part.items.len() > self.few / FEWER {
             let Some(at) = self.best(&part) else { break };
             let [mut low, mut high] = [self.half(&part, at, Half::Below), self.half(&part, at, Half::From)];
             let of_low = low.items.len() as f64 / (low.items.len() + high.items.len()).max(1) as f64;
@@ -177,5 +177,8 @@ fn interval(bdd: &mut Bdd, input: Input, low: u128, high: u128) -> Node {
     between(bdd, &cells, &bytes_of(low), &bytes_of(high))
 }
 
+/// Parts become so many times smaller than what is cut at all. A part with one rule of each side is
+/// mostly the same on both, and then nobody runs it.
+const FEWER: usize = 32;
 /// A cut must leave less than this share of the square of the number of items.
 const WORTH: f64 = 0.9;

@@ -4,7 +4,7 @@
 //! It shares nothing with them but the machine, which is held against the kernel elsewhere. What a
 //! rule decided it reads from the rule, and what became of the packet from the steps.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::error::Error;
 use crate::model::{
@@ -70,7 +70,17 @@ impl Judge {
         let untracked = [a.is_untracked, b.is_untracked];
         // What only one side tracks, and takes back itself, is as on the other side.
         let is_taken_back = tracks != [true; 2] && tracks != [false; 2] && untracked == tracks;
-        let same = |deed: Deed| Deed { is_untracked: deed.is_untracked && !is_taken_back, ..deed };
+        let is_read = !a.is_unread && !b.is_unread;
+        let same = |mut deed: Deed| {
+            deed.is_untracked &= !is_taken_back;
+            deed.is_unread = false;
+            if is_read {
+                deed.moves.clear()
+            } else {
+                deed.decided = None
+            }
+            deed
+        };
         Ok(same(a) != same(b))
     }
 }
@@ -80,6 +90,12 @@ impl Judge {
 struct Deed {
     end: Ending,
     decided: Option<Decided>,
+    /// A rule decided that has no words for its translation, such as one whose address is in a map.
+    is_unread: bool,
+    /// Where translations sent it: what counts when one could not be read.
+    moves: Vec<(NatKind, SocketAddr)>,
+    /// The kernel chooses among several, as above.
+    is_chosen: bool,
     tproxy: Option<(Option<IpAddr>, u16)>,
     mark: u32,
     /// The mark by which it was routed last.
@@ -124,6 +140,9 @@ fn deed(walk: &Walk, hook: Hook, situation: &Situation) -> Result<Deed, CannotTe
     let mut deed = Deed {
         end,
         decided: None,
+        is_unread: false,
+        moves: Vec::new(),
+        is_chosen: false,
         tproxy: None,
         mark,
         routed: mark,
@@ -145,10 +164,13 @@ fn deed(walk: &Walk, hook: Hook, situation: &Situation) -> Result<Deed, CannotTe
                 if hook == Hook::Output && from.ip() != to.ip() {
                     deed.routed = deed.mark;
                 }
+                deed.moves.push((NatKind::Dnat, *to));
             }
+            Step::Change(Change::Snat { from: _, to }) => deed.moves.push((NatKind::Snat, *to)),
             Step::Change(change) => deed.take(change, situation),
             Step::Rule { rule, fate: Fate::Matched(Verdict::Accept), .. } => {
                 let found = rule.rule.statements.iter().find_map(|statement| decided(statement, hook, situation));
+                deed.is_unread |= found.is_none() && rule.rule.statements.iter().any(is_opaque);
                 deed.decided = found.or(deed.decided);
             }
             _ => {}
@@ -176,9 +198,14 @@ impl Deed {
             Change::Tracked { mark, .. } => (self.ct_mark, self.is_late) = (*mark, false),
             Change::Untracked => (self.is_untracked, self.is_late, self.zone) = (true, false, 0),
             Change::Zone(zone) => (self.zone, self.is_late) = (*zone, true),
-            Change::Dnat { .. } | Change::Snat { .. } | Change::Unpredictable => {}
+            Change::Unpredictable => self.is_chosen = true,
+            Change::Dnat { .. } | Change::Snat { .. } => {}
         }
     }
+}
+
+fn is_opaque(statement: &Statement) -> bool {
+    matches!(statement, Statement::Opaque(_))
 }
 
 fn queue(statement: &Statement) -> Option<Queue> {

@@ -15,6 +15,8 @@ mod import;
 mod laws;
 #[cfg(all(feature = "mesh", feature = "sim"))]
 mod mutants;
+#[cfg(all(feature = "mesh", feature = "sim"))]
+mod mutated;
 #[path = "../support/nft_grammar.rs"]
 #[allow(unreachable_pub, reason = "other test programs use it too")]
 mod nft_grammar;

@@ -321,6 +321,32 @@ fn a_target_at_the_wrong_hook_is_unsupported() {
     });
 }
 
+/// Chains of other programs at hooks that have no word here are sent as they were read, so that the
+/// kernel is the first who can refuse them.
+#[test]
+fn a_chain_that_the_kernel_does_not_have_at_its_hook_is_unsupported() {
+    in_fresh_netns(|| {
+        let mut kernel = Kernel::open().expect("a socket");
+        nft_script("table inet mesh { chain in { type filter hook ingress device lo priority 0; }; }");
+        let held = kernel.snapshot().expect("a snapshot");
+        for (chain_type, hook) in [("nat", None), ("route", None), ("filter", Some(9)), ("filter", Some(31))] {
+            let mut wanted = held.clone();
+            let asked = wanted.tables[0].chains[0].hook.as_mut().expect("it is hooked");
+            asked.chain_type = chain_type.into();
+            asked.hook = hook.unwrap_or(asked.hook);
+            let wanted = wanted.raise().ruleset;
+            nft_script("flush ruleset");
+            for outcome in [kernel.commit(&Transaction::replace(wanted.clone())), kernel.apply(&wanted).map(drop)] {
+                let error = outcome.expect_err("no kernel has it");
+                assert!(error.is_unsupported(), "{chain_type} {hook:?}: {error}");
+                let said = "chain inet mesh/in: this kernel takes no such chain type at that hook and priority";
+                assert!(error.to_string().contains(said), "{chain_type} {hook:?}: {error}");
+                assert_eq!(nft("list ruleset"), "", "{chain_type} {hook:?}: nothing is left");
+            }
+        }
+    });
+}
+
 #[test]
 fn an_invalid_rule_set_is_not_sent() {
     in_fresh_netns(|| {

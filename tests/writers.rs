@@ -12,9 +12,13 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{env, thread};
 
+use nftmesh::kernel::{Kernel, RouteTable};
+use nftmesh::mesh::istio::{InboundPorts, Interception, IstioConfig, PortRanges, ServiceCidrs};
+use nftmesh::pod::{Leftovers, Pod};
 use support::running::Running;
 use support::{NetNs, command, example, in_fresh_netns, ip, nft, say};
 
@@ -193,6 +197,56 @@ fn the_next_writer_repairs_what_a_killed_one_left() {
         }
         say(format_args!("{killed} writers were killed; {unfinished} times something was left to put right"));
         assert!(killed > 0);
+    });
+}
+
+/// Removes what an installation put here, without asking for the lock; whether there was something.
+type Undo = fn() -> bool;
+
+const UNDOES: [(&str, Undo); 2] = [
+    ("routes", || !RouteTable::open().and_then(|mut routes| routes.remove_all()).expect("removed").is_empty()),
+    ("rules", || {
+        let removed = Kernel::open().and_then(|mut kernel| kernel.remove(&Pod::tables())).expect("removed");
+        !removed.transaction.is_empty()
+    }),
+];
+
+/// What comes after the last look is not noticed; most of what comes before the end comes before it.
+#[test]
+fn what_others_undo_while_an_installation_is_at_work_is_done_again() {
+    in_fresh_netns(|| {
+        let ports = InboundPorts::All { except: PortRanges::default() };
+        let config = IstioConfig::builder().interception(Interception::Tproxy).inbound_ports(ports);
+        let config = config.service_cidrs(ServiceCidrs::All).build().expect("valid");
+        let mut pod = Pod::open().expect("sockets");
+        for (what, undo) in UNDOES {
+            let (mut again, mut late, mut rounds) = (0, 0, 0);
+            while again < 5 && rounds < 300 {
+                rounds += 1;
+                let is_over = AtomicBool::new(false);
+                let undone = thread::scope(|scope| {
+                    // Once, as soon as there is something.
+                    let other = scope.spawn(|| {
+                        while !is_over.load(Ordering::Relaxed) {
+                            if undo() {
+                                return true;
+                            }
+                        }
+                        false
+                    });
+                    pod.install(&config).expect("installed");
+                    is_over.store(true, Ordering::Relaxed);
+                    other.join().expect("no panic")
+                });
+                let is_whole = pod.plan(&config, Leftovers::Keep).expect("readable").is_in_sync();
+                assert!(undone || is_whole, "{what}: nobody undid anything, and something is missing");
+                again += usize::from(undone && is_whole);
+                late += usize::from(undone && !is_whole);
+                pod.remove().expect("removed");
+            }
+            say(format_args!("{what}: of {rounds} installations {again} were undone and done again, {late} too late"));
+            assert!(again >= 5, "{what}: {rounds} rounds");
+        }
     });
 }
 

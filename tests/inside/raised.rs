@@ -4,9 +4,12 @@
 
 use std::fs;
 
+use ipnetwork::IpNetwork;
+use nftmesh::model::{DataType, Element, Family, Ruleset, Set, Table, Value, Verdict};
+
 use super::laws::{opened, raised_changes_nothing, raised_is_copied, raised_is_made_again};
 use crate::support::corpus::{EVERYTHING, XTABLES, as_this_kernel, corpus, files_of, loads, rules_of};
-use crate::support::{self, in_fresh_netns, nft_script, say};
+use crate::support::{self, in_fresh_netns, nft, nft_script, say};
 
 #[test]
 fn rule_sets_loaded_by_nft_are_in_sync_with_themselves() {
@@ -17,6 +20,43 @@ fn rule_sets_loaded_by_nft_are_in_sync_with_themselves() {
             raised_changes_nothing(&mut opened());
             raised_is_copied(&mut opened());
         }
+    });
+}
+
+/// What nft notes beside a set for its listing (the expression of a type, the byte order, whether to
+/// merge) is no part of what the set means.
+#[test]
+fn a_set_that_nft_declared_is_in_sync_with_one_of_the_same_types() {
+    in_fresh_netns(|| {
+        nft_script(
+            "table inet t {
+                set pairs { typeof ip saddr . tcp dport; elements = { 10.0.0.1 . 80 }; }
+                set merged { type ipv4_addr; flags interval; auto-merge; elements = { 10.0.0.0/8 }; }
+                map marks { typeof ip saddr : meta mark; elements = { 10.0.0.1 : 0x7 }; }
+                map verdicts { type ipv4_addr . inet_service : verdict; elements = { 10.0.0.1 . 80 : drop }; }
+            }",
+        );
+        let listed = nft("list ruleset");
+        let address = || Value::Ipv4([10, 0, 0, 1].into());
+        let network: IpNetwork = "10.0.0.0/8".parse().expect("a network");
+        let pair = || [DataType::Ipv4, DataType::Port];
+        let table = Table::new(Family::Inet, "t")
+            .set(Set::new("pairs", pair()).elements([Element::new([address(), Value::Port(80)])]))
+            .set(Set::new("merged", [DataType::Ipv4]).interval().elements([Element::new(network)]))
+            .set(
+                Set::map("marks", [DataType::Ipv4], DataType::Mark)
+                    .elements([Element::new(address()).value(Value::Mark(7))]),
+            )
+            .set(
+                Set::verdict_map("verdicts", pair())
+                    .elements([Element::new([address(), Value::Port(80)]).verdict(Verdict::Drop)]),
+            );
+        let mut kernel = opened();
+        let wanted = Ruleset::new().table(table);
+        let plan = kernel.plan(&wanted).expect("readable");
+        assert!(plan.is_empty(), "{plan}");
+        assert!(kernel.apply(&wanted).expect("valid").was_in_sync());
+        assert_eq!(nft("list ruleset"), listed);
     });
 }
 

@@ -4,7 +4,7 @@ mod support;
 
 use nftmesh::model::TableFlags;
 use nftmesh::prelude::*;
-use support::{in_fresh_netns, nft, nft_script};
+use support::{in_fresh_netns, needs_root, nft, nft_script};
 
 fn mesh() -> TableId {
     TableId::new(Family::Inet, "mesh")
@@ -143,6 +143,10 @@ fn a_commit_returns_the_handles_of_its_rules_in_order() {
 
 #[test]
 fn the_handles_of_many_rules_come_back_and_nothing_stays_queued() {
+    // More room for replies than the host allows to everybody is what its root may ask for.
+    if !needs_root() {
+        return;
+    }
     in_fresh_netns(|| {
         nft_script("table inet mesh { chain out { }; }");
         let mut kernel = Kernel::open().expect("a socket");

@@ -72,7 +72,14 @@ pub fn connect_by(
     sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &sys::ON)?;
     set(&socket)?;
     sys::bind(&socket, from)?;
-    sys::connect(&socket, to)?;
+    let mut outcome = Ok(());
+    // Of the same two ends there may still be a socket that was closed: a program that another test
+    // starts at this moment holds it until it runs.
+    comes_true_within(Duration::from_secs(5), || {
+        outcome = sys::connect(&socket, to);
+        !matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable)
+    });
+    outcome?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(patience(PATIENCE)))?;
     Ok(stream)

@@ -331,7 +331,8 @@ fn a_chain_that_the_kernel_does_not_have_at_its_hook_is_unsupported() {
         let held = kernel.snapshot().expect("a snapshot");
         for (chain_type, hook) in [("nat", None), ("route", None), ("filter", Some(9)), ("filter", Some(31))] {
             let mut wanted = held.clone();
-            let asked = wanted.tables[0].chains[0].hook.as_mut().expect("it is hooked");
+            let chain = wanted.tables.iter_mut().flat_map(|table| &mut table.chains).next().expect("it is there");
+            let asked = chain.hook.as_mut().expect("it is hooked");
             asked.chain_type = chain_type.into();
             asked.hook = hook.unwrap_or(asked.hook);
             let wanted = wanted.raise().ruleset;

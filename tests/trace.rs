@@ -27,7 +27,7 @@ use support::version::{TRACED_CONNECTIONS, in_traced_netns, needs_linux};
 use support::{ip, nft, nft_fails, nft_script, sys};
 use traffic::Pod;
 
-/// So many messages, and no more within a short time.
+/// Reads this many messages, and asserts that no more arrive within a short time.
 #[track_caller]
 fn messages(trace: &mut Trace, count: usize) -> Vec<TraceMessage> {
     let mut told = Vec::new();
@@ -45,7 +45,7 @@ fn messages(trace: &mut Trace, count: usize) -> Vec<TraceMessage> {
     told
 }
 
-/// Whether the descriptor is readable within that time.
+/// Returns whether the descriptor is readable within that time.
 fn readable(trace: &Trace, within: Duration) -> bool {
     let fd = trace.as_fd();
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
@@ -57,8 +57,8 @@ fn snapshot() -> Snapshot {
     Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("nobody else commits")
 }
 
-/// One line for each message: a letter for its id, the chain, a star when it shows the packet, the
-/// position of the rule from 1 and what it decided.
+/// Writes one line for each message: a letter for its id, the chain, a star when it shows the
+/// packet, the number of the rule and its decision.
 fn lines(told: &[TraceMessage]) -> String {
     let snapshot = snapshot();
     let mut ids = Vec::new();
@@ -88,7 +88,7 @@ fn lines(told: &[TraceMessage]) -> String {
 fn udp(from: &str, to: &str, count: usize) {
     let socket = receiver(from);
     for _ in 0..count {
-        // What a rule drops at output is an error here.
+        // Sending fails when a rule drops the packet at output.
         drop(socket.send_to(b"hello", to));
     }
 }
@@ -101,20 +101,20 @@ fn to_port(port: u16) -> TraceFilter {
     TraceFilter::from(Rule::new().udp_dport(port))
 }
 
-/// The packets that are shown.
+/// Returns the packets that are shown.
 fn shown(told: &[TraceMessage]) -> Vec<&TracedPacket> {
     told.iter().filter_map(|message| message.packet.as_deref()).collect()
 }
 
-/// Whether this kernel tells of connections in traces, after a printed skip where it does not; then
-/// no packet has any.
+/// Returns whether this kernel reports connections in traces, after a printed skip where it does
+/// not; then no packet has one.
 fn tells_connections(packets: &[&TracedPacket]) -> bool {
     let tells = needs_linux(TRACED_CONNECTIONS, "connections in traces");
     assert!(tells || packets.iter().all(|packet| packet.ct.is_none()), "{packets:#?}");
     tells
 }
 
-/// A script of nft with everything between braces on lines of its own.
+/// Returns an nft script with everything between braces on separate lines.
 fn table(chains: &str) -> String {
     format!("table inet t {{\n{}\n}}", chains.replace("; }", ";\n}"))
 }
@@ -161,7 +161,7 @@ B last: policy drop, mark 0x7
         let told = messages(&mut trace, expected.lines().count());
         support::assert_same(expected, &lines(&told), &nft("-a list ruleset"));
 
-        // Conntrack looks at a packet once, on its way out; over lo it keeps what was said.
+        // Conntrack sees a packet once, at output; over lo it keeps its state.
         let packets = shown(&told);
         if !tells_connections(&packets) {
             return;
@@ -217,7 +217,7 @@ fn a_message_shows_the_packet_and_its_interfaces() {
     });
 }
 
-/// Chains of table inet t, and what a datagram of 127.0.0.1 from port 4000 to 5000 does there.
+/// Chains of table inet t, and the trace of a datagram of 127.0.0.1 from port 4000 to 5000.
 const TARGETS: &[(&str, &str)] = &[
     ("chain a { type filter hook output priority 0; udp dport 9 accept; drop; }", "A a*: rule 2, drop"),
     ("chain a { type filter hook output priority 0; reject; }", "A a*: rule 1, drop"),
@@ -262,7 +262,7 @@ const TARGETS: &[(&str, &str)] = &[
          chain b { type filter hook output priority 0; udp dport 5001 drop; }",
         "A a*: rule 1, accept\nA b*: rule 1, drop",
     ),
-    // It sees a connection once: over lo, what a nat chain did at output is not done again where it comes in.
+    // NAT sees a connection once: over lo, a translation at output is not repeated at prerouting.
     (
         "chain a { type nat hook output priority -100; meta nfproto ipv4 udp dport 5000 dnat ip to 127.0.0.2:5001; }
          chain b { type nat hook postrouting priority 100; meta nfproto ipv4 snat ip to 127.0.0.3; }
@@ -283,12 +283,12 @@ const TARGETS: &[(&str, &str)] = &[
          chain b { type filter hook input priority 0; drop; }",
         "A a*: rule 1, continue\nA a: rule 2, continue\nA a: end\nA a: policy accept\nA b*: rule 1, drop",
     ),
-    // Without one it is none.
+    // Without a listener it does not match.
     (
         "chain a { type filter hook prerouting priority -150; meta l4proto udp tproxy to :5009 accept; drop; }",
         "A a*: rule 2, drop",
     ),
-    // A rule of somebody else can end the trace.
+    // A foreign rule can end the trace.
     (
         "chain a { type filter hook output priority 0; counter; meta nftrace set 0; counter; }
          chain b { type filter hook output priority 1; meta nftrace set 1; drop; }",
@@ -335,7 +335,7 @@ fn a_translated_address_shows_after_its_nat_chain() {
             let done = CtStatus::DNAT | CtStatus::from_bits_retain(0x100);
             assert!(packets.iter().all(|packet| packet.ct.is_some_and(|ct| ct.status == done)), "{first:#?}");
         }
-        // The rest of the connection does not come through nat chains.
+        // Later packets of the connection do not reach nat chains.
         assert_eq!(lines(&send(2)), "A out*: end\nA out: policy accept\n");
     });
 }
@@ -480,8 +480,8 @@ fn a_tcp_connection_is_traced_both_ways() {
     });
 }
 
-/// Which packets a filter leaves, of datagrams over lo to the ports 5000 and 5001 of IPv4 and 5000
-/// of IPv6.
+/// Filters, and the packets that they select of datagrams over lo to the ports 5000 and 5001 of
+/// IPv4 and 5000 of IPv6.
 #[test]
 fn a_filter_selects_packets() {
     let rule = Rule::new;
@@ -569,7 +569,7 @@ fn an_invalid_filter_is_refused_with_the_reason() {
     }
 }
 
-/// Without anything that counts.
+/// Chains without counters.
 const QUIET: &str = "
     chain out { type filter hook output priority 0; udp dport 5000 jump sub; }
     chain sub { ip saddr 127.0.0.1 return; }
@@ -624,7 +624,7 @@ fn a_process_that_is_killed_leaves_nothing_behind() {
             thread::park();
         }
     }
-    // In a user namespace of its own the process could not enter ours.
+    // In a new user namespace the process could not enter ours.
     if !support::needs_root() {
         return;
     }
@@ -661,7 +661,8 @@ fn each_of_two_traces_receives_everything() {
         assert_ne!(first.table(), second.table());
         let _receivers = ["127.0.0.1:5000", "127.0.0.1:5001"].map(receiver);
         udp("127.0.0.1:4000", "127.0.0.1:5000", 1);
-        // The younger looks first. At output that is in front of the mark; at input the packet has it.
+        // The younger trace runs first. At output that is before the mark is set; at input the
+        // packet has it.
         let (older, younger) = (first.table().clone(), second.table().clone());
         let told = [&mut first, &mut second].map(|trace| {
             let told = messages(trace, 3);

@@ -1,5 +1,5 @@
-//! The example `trace`: live packets told as walks are, a filter by flags, and nothing left behind,
-//! by whatever means it ends.
+//! The example `trace`: live packets in the format of walks, filters by flags, and nothing left
+//! behind however it ends.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -17,7 +17,7 @@ use support::running::{PATIENCE, Running};
 use support::version::{TRACED_CONNECTIONS, in_traced_netns, linux, needs_linux};
 use support::{command, example, ip, needs_root, nft, nft_script, sys};
 
-/// A trace in this thread's namespace, its table there.
+/// Starts a trace in this thread's namespace, and waits for its table.
 fn start(words: &[&str]) -> Running {
     let mut tracing = Running::start("trace", words, Stdio::piped());
     let mut ready = String::new();
@@ -34,7 +34,7 @@ const RULES: &str = "table inet t {
     chain in { type filter hook input priority 0; policy accept; udp dport 9 accept; meta mark 7 counter drop; }
 }";
 
-/// What the kernel says of a connection, where it does.
+/// Output about the connection, where the kernel reports it.
 const TRACKED: &str = "    connection tracking: new\n";
 
 fn send(to: &str) {
@@ -185,7 +185,7 @@ fn rules_added_later_are_shown_and_bad_input_is_refused_with_the_reason() {
         ip("link add one type veth peer name other");
         let mut tracing = start(&["live", "--out", "l*"]);
         nft_script("table ip late { chain out { type filter hook output priority 0; udp dport 6000 reject; }; }");
-        // The answer is told in the middle of what it answers.
+        // The answer is traced in the middle of its packet.
         drop(client().send_to(b"hello", "127.0.0.1:6000"));
         let said = tracing.until("REJECTED by ip late out, rule 1 ");
         assert!(said.iter().any(|line| line.starts_with("packet 1: ")), "{said:#?}");

@@ -1,11 +1,11 @@
 //! The simulator against the kernel: real packets take the same rules in a trace as in a walk. This
 //! is its specification.
 //!
-//! Two comparisons of every packet: hook by hook, where the packet comes to it as the trace shows
-//! it, and from the first hook to the end, where only its beginning is given. Printed is how much
-//! was compared, and what was not, and why.
+//! Every packet is compared twice: hook by hook, starting from the packet that the trace shows
+//! there, and from the first hook to the end, where only the first packet is given. The tests print
+//! how much was compared, what was not, and why.
 //!
-//! `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one random rule set again; a failure says which.
+//! `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one random rule set again; a failure names it.
 
 #![cfg(all(feature = "mesh", feature = "sim"))]
 
@@ -45,7 +45,7 @@ fn random_packets_take_the_simulated_rules_of_random_rule_sets() {
             let (asks_ct, listens) = (dice.chance(75), dice.chance(70));
             let routes = if dice.chance(50) { world.route_by_mark(&mut dice) } else { String::new() };
             let ruleset = generate::ruleset(&mut dice, listens, &mut refused);
-            // What the kernel refuses, `validate` should have known.
+            // Validation should have found whatever the kernel refuses.
             let committed = world.pod.run(|| commit(&ruleset, asks_ct));
             committed.unwrap_or_else(|error| panic!("seed {seed}: {error}\n{ruleset}"));
             let before = score.differences.len();
@@ -98,8 +98,7 @@ fn random_packets_take_the_simulated_rules_of_the_sidecar() {
     });
 }
 
-/// Sends packets through the rules of the pod, and compares what the kernel tells with what the
-/// simulator says.
+/// Sends packets through the rules of the pod, and compares the kernel's trace with the simulator.
 fn agree(world: &mut World, dice: &mut Dice, listens: bool, score: &mut Score) {
     world.serve();
     let (mut trace, mut snapshot, names, host) = world.pod.run(|| {
@@ -115,7 +114,7 @@ fn agree(world: &mut World, dice: &mut Dice, listens: bool, score: &mut Score) {
     let mut walker = Walker::new(&walked, &host);
     let (mut ledger, mut lapsed) = (Ledger::default(), ways::Lapsed::default());
     let mut goes_on = |world: &mut World, score: &mut Score| {
-        // Servers may be made to answer each other, for ever.
+        // Rules can make servers answer each other for ever.
         for _ in 0..ROUNDS {
             let Some(messages) = told::drain(&mut trace, patience(QUIET)) else {
                 score.skip("rule sets left early: more was told than the trace holds");
@@ -155,7 +154,7 @@ fn commit(ruleset: &Ruleset, asks_ct: bool) -> nftmesh::Result<()> {
     Kernel::open()?.commit(&Transaction::add(all))
 }
 
-/// The first difference of a rule set; the others often follow from it.
+/// Prints the first difference of a rule set; the others often follow from it.
 fn show(which: &str, rules: &str, routes: &str, differences: &[String]) {
     if let [first, ..] = differences {
         eprintln!("{which}, {} differences\n{rules}\n{first}\n{routes}", differences.len());
@@ -176,8 +175,8 @@ fn report(what: &str, score: &Score) {
     support::say(text);
 }
 
-/// Long enough for what the kernel does by itself behind a system call.
+/// Long enough for what the kernel does by itself after a system call.
 const QUIET: Duration = Duration::from_millis(2);
-/// So often servers answer what one step of a client has caused.
+/// Number of rounds in which servers answer one step of a client.
 const ROUNDS: usize = 4;
 const CLIENTS: usize = 40;

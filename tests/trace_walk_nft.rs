@@ -1,9 +1,10 @@
-//! The simulator against the kernel, over what nft can say: random conditions on every field, sets
-//! and maps of all kinds, chains of several tables, and packets written byte by byte.
+//! The simulator against the kernel, over what nft can express: random conditions on every field,
+//! sets and maps of all kinds, chains of several tables, and packets written byte by byte.
 //!
-//! A rule that cannot be told and decides nothing is left out of the walk, so one word without a
-//! meaning here does not hide the other rules; how many, and why, is printed. `NFTMESH_SEED=7
-//! NFTMESH_SETS=1` runs one random rule set again; a failure says which.
+//! A rule that cannot be told and decides nothing is left out of the walk, so that one unknown
+//! expression does not hide the other rules; the tests print how many, and why.
+//!
+//! `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one random rule set again; a failure names it.
 
 #![cfg(feature = "sim")]
 
@@ -52,7 +53,7 @@ fn packets_of_any_kind_take_the_simulated_rules_of_nft() {
             all.refused += refused;
             let before = all.score.differences.len();
             let owners = if dice.chance(25) { owners::add(&world.pod, &mut dice) } else { String::new() };
-            // One transaction made all that is looked at, or it is not known in which order tables came.
+            // The order of tables is known only if one transaction made them all.
             let is_known = owners.is_empty() && dice.chance(50);
             let older = world.pod.run(|| legacy_tables().unwrap_or_default());
             all.legacy += usize::from(!older.is_empty());
@@ -80,7 +81,7 @@ fn packets_of_any_kind_take_the_simulated_rules_of_nft() {
 }
 
 /// The rules of nft's own tests without their verdicts, many to a chain, and whole rule sets of
-/// others: all of them with `NFTMESH_SETS`.
+/// other projects: all of them with `NFTMESH_SETS`.
 #[test]
 fn packets_take_the_simulated_rules_of_the_corpora() {
     let (Some(rules), Some(real)) = (corpus("rules.tsv"), corpus("real")) else { return };
@@ -118,22 +119,22 @@ fn packets_take_the_simulated_rules_of_the_corpora() {
     });
 }
 
-/// From where, and how many.
+/// Returns the first seed and the number of rule sets.
 fn seeds(few: u64) -> (u64, u64) {
     let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     (number("NFTMESH_SEED").unwrap_or(1), number("NFTMESH_SETS").unwrap_or(few))
 }
 
-/// Of all rule sets.
+/// Counts over all rule sets.
 #[derive(Debug, Default)]
 struct All {
     score: Score,
-    /// Rule sets that nft does not take.
+    /// Rule sets that nft refuses.
     unloaded: usize,
-    /// Lines that nft does not take.
+    /// Lines that nft refuses.
     refused: usize,
     told: usize,
-    /// Rule sets beside which iptables-legacy has tables.
+    /// Rule sets beside tables of iptables-legacy.
     legacy: usize,
 }
 
@@ -155,8 +156,8 @@ impl All {
     }
 }
 
-/// Sends packets, and compares what the kernel told with what the simulator says: at each hook at
-/// once, of whole ways afterwards.
+/// Sends packets, and compares the kernel's trace with the simulator: at each hook at once, over
+/// whole paths afterwards.
 fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_known: bool) {
     world.serve();
     let (mut trace, mut snapshot, names, host) = world.pod.run(|| {
@@ -261,21 +262,21 @@ fn whole_ways(
     }
 }
 
-/// The first difference of a rule set; the others often follow from it.
+/// Prints the first difference of a rule set; the others often follow from it.
 fn show(which: &str, script: &Script, routes: &str, differences: &[String]) {
     if let [first, ..] = differences {
         eprintln!("{which}, {} differences\n{}\n{first}\n{routes}", differences.len(), script.text());
     }
 }
 
-/// Long enough for what the kernel does by itself behind a system call.
+/// Long enough for what the kernel does by itself after a system call.
 const QUIET: Duration = Duration::from_millis(2);
 const PACKETS: usize = 30;
-/// So often ways are walked again without more rules.
+/// Maximum number of times that paths are walked again without further rules.
 const ROUNDS: usize = 40;
 
-/// Two rules that differ in a word, of which `compare` says that no packet tells them apart, and a
-/// packet that does, is a false proof.
+/// It is a false proof when `compare` finds two rules that differ in a word equal, and a packet
+/// distinguishes them.
 #[test]
 fn no_traced_packet_contradicts_a_proof_of_equality() {
     in_traced_netns(|| {

@@ -1,5 +1,5 @@
-//! The traffic harness itself: what it reports without rules, with recorded rules, and whether its
-//! load sees an escape.
+//! The traffic harness itself: its answers without rules and with recorded rules, and whether its
+//! load sees a connection that bypasses the proxy.
 
 mod support;
 #[path = "support/traffic/mod.rs"]
@@ -31,7 +31,7 @@ fn the_recorded_rules_give_the_recorded_answers() {
         return;
     }
     for recording in RECORDINGS {
-        // Several recordings were made with one set of rules, and of one the rules were not kept.
+        // Several recordings were made with the same rules, and the rules of one were not kept.
         let case = recording.name.trim_end_matches("-noin");
         let dir = shared.join("cases").join(case);
         if !dir.exists() {

@@ -1,6 +1,6 @@
-//! From every one of twelve configurations to every other, under connections without a pause: none
-//! gets past the proxy, which all twelve capture them for. `NFTMESH_SOAK=1` (make soak) goes on
-//! until a million connections were made.
+//! From every one of twelve configurations to every other, under continuous connections, which all
+//! twelve capture: none bypasses the proxy. `NFTMESH_SOAK=1` (make soak) continues until a million
+//! connections were made.
 
 #![cfg(feature = "mesh")]
 
@@ -23,14 +23,14 @@ use sidecar::config;
 use support::{needs_root, nft, say};
 use traffic::{Load, Pod, under_load};
 
-/// Networks that nobody connects to, none of which touches another.
+/// Returns networks that nobody connects to, none of which is adjacent to another.
 fn networks(first: u8, count: usize) -> String {
     let networks = (0..count)
         .map(|index| format!("{}.{}.{}.0/24", usize::from(first) + index / 16_384, index / 128 % 128, index % 128 * 2));
     networks.collect::<Vec<_>>().join(",")
 }
 
-/// All of them capture what the application sends to 10.77.0.1:9000.
+/// Returns configurations that all capture what the application sends to 10.77.0.1:9000.
 fn configurations() -> Vec<IstioConfig> {
     let (ten, many, others) = (networks(20, 10), networks(30, 2000), networks(40, 2000));
     let options = [
@@ -43,7 +43,7 @@ fn configurations() -> Vec<IstioConfig> {
         format!("-i {others},10.77.0.0/30 -x {ten} -m TPROXY -b *"),
         format!("-i * -x {many}"),
         format!("-i 10.64.0.0/10,{ten} -x {others} -b 1,3 -d 15090"),
-        // Wider than what is listed port by port.
+        // A wider range than is listed port by port.
         "-q 1-300,400-9000,9100-9900 -b * -m TPROXY".to_owned(),
         format!("ISTIO_DUAL_STACK=true -i 10.77.0.0/16,{ten},fd77::/64,fd78::/64 -b 1-300,500-9999"),
         format!("ISTIO_OUTBOUND_OWNER_GROUPS=1000,1337 -i 10.76.0.0/15,{ten} --redirect-dns"),
@@ -55,7 +55,8 @@ fn soak() -> bool {
     env::var_os("NFTMESH_SOAK").is_some_and(|value| value == "1")
 }
 
-/// A connection whose SYN is lost on a busy machine is no escape, but it is no proof either.
+/// A connection whose SYN is lost on a busy machine has not bypassed the proxy, but it proves
+/// nothing either.
 #[track_caller]
 fn assert_captured(load: &Load, what: &str) {
     let Load { proxied, escaped, failed, broken, samples } = load;
@@ -106,7 +107,7 @@ fn no_connection_bypasses_the_proxy_between_any_two_of_twelve_configurations() {
         total.failed += load.failed;
         total.broken += load.broken;
         total.samples.extend(load.samples);
-        // Bounded: on a slow machine a million takes too long to wait for.
+        // Bounded, since a million takes too long on a slow machine.
         let enough = total.proxied >= 1_000_000 || begun.elapsed() > Duration::from_secs(1800);
         if !soak() || enough || total.escaped > 0 {
             break;
@@ -115,7 +116,7 @@ fn no_connection_bypasses_the_proxy_between_any_two_of_twelve_configurations() {
     assert_captured(&total, &format!("132 pairs, {installed} installations"));
 }
 
-/// A rule set of which every connection of the load is redirected by `rule`.
+/// Returns a rule set that redirects every connection of the load.
 fn redirecting(sets: Vec<Set>, rules: Vec<Rule>) -> Ruleset {
     let base = Chain::base("output", ChainType::Nat, Hook::Output, Priority(-101));
     let captured = Chain::regular("captured").rule(Rule::new().tcp_dport(1..=65535).redirect_to(15001));
@@ -127,14 +128,14 @@ fn network(text: &str) -> Element {
     Element::new(text.parse::<ipnetwork::IpNetwork>().expect("a network"))
 }
 
-/// 2,000 intervals that nobody connects to, and these.
+/// Returns a set of these and 2,000 intervals that nobody connects to.
 fn filled(name: &str, more: &[&str]) -> Set {
     let elsewhere = networks(50, 2000);
     let all: Vec<&str> = elsewhere.split(',').chain(more.iter().copied()).collect();
     Set::new(name, [DataType::Ipv4]).interval().elements(all.into_iter().map(network))
 }
 
-/// Rule sets of a kind between which a connection could get past, each the way there and back.
+/// Returns pairs of rule sets between which a connection could bypass the proxy, by kind.
 fn kinds() -> Vec<(&'static str, [Ruleset; 2])> {
     let app = || Rule::new().skuid(1000);
     let goes = |rule: Rule| rule.goto("captured");
@@ -212,8 +213,8 @@ fn kinds() -> Vec<(&'static str, [Ruleset; 2])> {
     ]
 }
 
-/// What gets past when the same is committed as it is: what is put right here is there to be seen,
-/// on this kernel.
+/// Reports the connections that bypass the proxy when the same change is one transaction, which
+/// shows that this kernel needs the stages.
 fn in_one_transaction(ways: &[Ruleset; 2], rounds: usize) -> String {
     let network = Pod::new();
     let [first, _] = ways;

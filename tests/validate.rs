@@ -1,8 +1,8 @@
-//! What validation says, held against nft(8) and the running kernel: the same places for the same
-//! targets, the same depth and limits.
+//! Compares validation with nft(8) and the running kernel: the same places for the same targets,
+//! the same depth and limits.
 //!
-//! The texts are typed by hand, so that a fault of the renderer cannot hide one of validation. Each
-//! runs in a network namespace of its own.
+//! The texts are written by hand, so that a fault of the renderer cannot hide one of validation.
+//! Each runs in its own network namespace.
 
 mod support;
 
@@ -17,7 +17,7 @@ use nftmesh::model::{
 };
 use support::version::{Version, needs_linux};
 
-/// What nft says to a rule set, `None` when there is nobody to ask.
+/// Returns nft's answer to a rule set; `None` when nft cannot be run.
 fn nft(text: &str) -> Option<Result<(), String>> {
     let spawned = Command::new("unshare")
         .args(["-n", "nft", "-f", "-"])
@@ -34,7 +34,7 @@ fn nft(text: &str) -> Option<Result<(), String>> {
     Some(Err(String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
-/// Whether nft can be asked at all; says why not, and fails where that is not allowed.
+/// Returns whether nft can be run; otherwise prints why not, and fails where that is not allowed.
 fn kernel_is_here() -> bool {
     let reason = match nft("add table inet probe\n") {
         Some(Ok(())) => return true,
@@ -59,7 +59,7 @@ fn tcp() -> Rule {
     Rule::new().l4proto(Protocol::TCP)
 }
 
-/// Asks both about every case, and reports all that they do not agree on.
+/// Compares both over every case, and reports all disagreements.
 fn agree(cases: impl IntoIterator<Item = (Ruleset, String)>) -> usize {
     let mut asked = 0;
     let mut differ = Vec::new();
@@ -68,12 +68,12 @@ fn agree(cases: impl IntoIterator<Item = (Ruleset, String)>) -> usize {
             continue;
         }
         let kernel = nft(&text).expect("nft was there before");
-        // The kernel is built without a statement: nothing can be learned from it.
+        // The kernel is built without the statement, so the case shows nothing.
         if kernel.as_ref().is_err_and(|said| said.contains("No such file") && text.contains("queue")) {
             println!("SKIP: this kernel has no nft_queue");
             continue;
         }
-        // Agreement because of a misspelt text would be none.
+        // A refusal because of a misspelt text would not count as agreement.
         let misspelt = kernel.as_ref().is_err_and(|said| said.contains("syntax error")) && !text.contains("auto-merge");
         assert!(!misspelt, "{kernel:?}\n{text}");
         asked += 1;
@@ -86,15 +86,16 @@ fn agree(cases: impl IntoIterator<Item = (Ruleset, String)>) -> usize {
     asked
 }
 
-/// What older kernels do otherwise than ours: a part of a text, and since when.
+/// Differences of older kernels: a part of a text, and the version since which they are gone.
 const CAME_LATER: [(&str, Version, &str); 5] = [
-    // Before, both ends of an interval counted against the size of a set of one field (mended by 8d738c1869f6, in
-    // v6.14 and later 6.12).
+    // Before, both ends of an interval counted against the size of a set of one field (fixed by
+    // 8d738c1869f6, in v6.14 and later 6.12).
     ("size 2; elements = { 1-2, 9 }", (6, 12), "size of a set that counts intervals"),
-    // Before, the second one was taken without a word and was not there (mended by 7711f4bb4b36, in v6.19 and later
-    // 6.12).
+    // Before, the second one was accepted silently and not added (fixed by 7711f4bb4b36, in v6.19
+    // and later 6.12).
     ("{ 1-2 . 1-2, 1-2 . 2-3 }", (6, 12), "refusal of every concatenation that overlaps another"),
-    // Before, a limit whose arithmetic overflows was taken (mended by c9d9eb9c53d3, in v6.8 and later 6.1).
+    // Before, a limit whose arithmetic overflows was accepted (fixed by c9d9eb9c53d3, in v6.8 and
+    // later 6.1).
     ("30600 bytes/week", (6, 1), "check of limits that overflow"),
     ("1/week burst 40000", (6, 1), "check of limits that overflow"),
     ("30000 bytes/week", (6, 1), "check of limits that overflow"),

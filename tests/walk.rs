@@ -44,7 +44,7 @@ fn lowered(ruleset: &Ruleset) -> Rules {
     Rules::try_from(ruleset).unwrap_or_else(|error| panic!("{error}\n{ruleset}"))
 }
 
-/// The packet as it was at its end, without its protocol.
+/// Returns the packet as it was at its end, without its protocol.
 fn last(walk: &Walk) -> String {
     let mut packet = walk.packet.clone();
     for step in &walk.steps {
@@ -61,7 +61,7 @@ fn end(walk: &Walk) -> String {
     walk.end.to_string()
 }
 
-/// A rule with this statement behind a match on TCP.
+/// Returns a rule with this statement after a match on TCP.
 fn tcp(statement: Statement) -> Rule {
     let mut rule = Rule::new().l4proto(nftmesh::model::Protocol::TCP);
     rule.statements.push(statement);
@@ -94,7 +94,7 @@ fn a_redirect_uses_the_address_of_its_hook() {
         let walk = Walker::new(&at_output, &host).send(packet(&format!("tcp {pod_address}:1 -> {remote}:80")));
         assert_eq!(end(&walk), format!("DELIVERED to {loopback}:99"), "{family}\n{walk}");
     }
-    // What comes in where there is no address cannot be redirected.
+    // A packet that arrives where there is no address cannot be redirected.
     let bare = Host::pod(["10.77.0.2/24".parse().expect("a network")]);
     let bare = bare.route(Route::new("::/0".parse().expect("a network"), 2));
     let walk = Walker::new(&at_prerouting, &bare).receive(packet("tcp [fd88::9]:1 -> [fd77::2]:80"), "eth0");
@@ -108,7 +108,7 @@ fn masquerading_is_undone_for_answers() {
     let mut walker = Walker::new(&rules, &host);
     let first = walker.receive(packet("tcp 10.77.0.7:5000 -> 8.8.8.8:80"), "eth0");
     assert_eq!((end(&first), last(&first)), ("SENT out by eth0".into(), "10.77.0.2:5000 -> 8.8.8.8:80".into()));
-    // The port is taken now, towards that server; towards another it is not.
+    // The port is now in use towards that server, but not towards another one.
     let second = walker.receive(packet("tcp 10.77.0.8:5000 -> 8.8.8.8:80"), "eth0");
     assert_eq!(last(&second), "10.77.0.2:1024 -> 8.8.8.8:80", "{second}");
     let third = walker.receive(packet("tcp 10.77.0.8:5000 -> 8.8.4.4:80"), "eth0");
@@ -118,7 +118,7 @@ fn masquerading_is_undone_for_answers() {
         let walk = walker.receive(answer, "eth0");
         assert_eq!(last(&walk), format!("8.8.8.8:80 -> {client} flags syn,ack"), "{walk}");
     }
-    // Nobody asked for this one.
+    // This one is unrequested.
     let stray = walker.receive(packet("tcp 8.8.8.8:80 -> 10.77.0.2:4000 flags syn,ack"), "eth0");
     assert_eq!(end(&stray), "DELIVERED to 10.77.0.2:4000");
     assert!(stray.to_string().contains("connection tracking: invalid"), "{stray}");
@@ -149,7 +149,7 @@ fn a_mark_is_routed_again_only_where_the_kernel_does() {
     for (chain_type, expected) in
         [(ChainType::Filter, "SENT out by eth0"), (ChainType::Route, "DELIVERED to 8.8.8.8:80")]
     {
-        // The chain itself, and those behind it, still see the interface of before.
+        // The chain itself, and those after it, still see the old interface.
         let ruleset = rules(chain_type, Hook::Output, marked());
         let behind = Chain::base("behind", ChainType::Filter, Hook::Output, Priority(10));
         let behind = behind.rule(Rule::new().oifname("lo").drop());
@@ -313,7 +313,7 @@ fn a_live_host_routes_as_ip_route_get() {
             }
         }
         assert_eq!(compared, destinations.len() * 5);
-        // A rule that asks for more than a mark is not guessed at.
+        // A policy rule that matches more than a mark cannot be told.
         ip("rule add from 10.77.0.3 lookup 133");
         let walk = Walker::new(&rules, &host().expect("a host")).send(packet("tcp 10.77.0.2:1 -> 8.8.8.8:80"));
         assert!(end(&walk).starts_with("CANNOT TELL: policy rule "), "{walk}");
@@ -464,7 +464,7 @@ fn likely_mistakes_are_reported_beside_the_walk() {
     ];
     for (words, doubt) in cases {
         let output = walk(words);
-        // Whether it is dropped, only the sysctl says.
+        // Only the sysctl decides whether it is dropped.
         let is_from_here = words.contains(&"--in") && words.iter().any(|word| word.starts_with("tcp 10.77.0.2:1"));
         let code = if is_from_here { Some(2) } else { Some(0) };
         assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (code, *doubt), "{words:?}");
@@ -483,7 +483,7 @@ fn tables_of_iptables_legacy_are_reported_as_not_walked() {
             output.is_ok_and(|output| output.status.success())
         });
         if used != [true; 2] {
-            // Not every kernel has them any more, so that is never a failure.
+            // Not every kernel has them any more, so this is never a failure.
             return support::say("SKIP: this kernel or this user has no older tables");
         }
         let tables = [Family::Ip, Family::Ip6].map(|family| TableId::new(family, "nat"));

@@ -1,5 +1,5 @@
-//! Bytes of headers and answers of routing tables: rules as nft loads them, walked with packets
-//! that say more or less of themselves.
+//! Bytes of headers and results of routing tables: rules as nft loads them, walked with packets of
+//! which more or fewer bytes are known.
 
 #![cfg(feature = "sim")]
 
@@ -14,7 +14,7 @@ fn packet(text: &str) -> Packet {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The rules that nft makes of one line in a base chain of this hook.
+/// Returns the rules that nft makes from one line in a base chain of this hook.
 fn loaded(family: &str, hook: &str, rule: &str) -> Rules {
     nft_script(&format!(
         "flush ruleset\ntable {family} t {{\n chain c {{\n  type filter hook {hook} priority 0;\n  {rule} drop\n }}\n}}\n"
@@ -22,7 +22,7 @@ fn loaded(family: &str, hook: &str, rule: &str) -> Rules {
     Kernel::open().and_then(|mut kernel| Rules::try_from(&kernel.snapshot()?)).expect("rules that can be lowered")
 }
 
-/// The last line of a walk in by eth0, or out.
+/// Returns the last line of a walk in by eth0, or out.
 fn end(rules: &Rules, text: &str) -> String {
     let host = host().expect("a netlink socket");
     let mut walker = Walker::new(rules, &host);
@@ -147,7 +147,7 @@ fn rules_with_other_fib_flags_or_header_fields_are_not_proven_equal() {
             ("ip ttl { 5, 6 }", "ip ttl 5-6", "the same"),
             ("ip ttl < 5", "ip ttl <= 4", "the same"),
             ("ip dscp cs1", "ip dscp cs2", "different"),
-            // Options are told apart.
+            // Options are distinguished.
             ("ip hdrlength 5", "meta nfproto ipv4", "different"),
             ("ip hdrlength >= 5", "meta nfproto ipv4", "the same"),
             ("ip version 4", "meta nfproto ipv4", "the same"),

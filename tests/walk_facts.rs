@@ -1,5 +1,4 @@
-//! What the kernel does and one would not expect, as tests/trace_walk.rs found it: each in a walk
-//! of its own.
+//! Surprising facts about the kernel that tests/trace_walk.rs found, each in a separate walk.
 
 #![cfg(feature = "sim")]
 
@@ -56,7 +55,7 @@ fn at_equal_priority_the_last_registered_chain_runs_first() {
     let cases = [
         (vec![translates(), drops()], "DROPPED by inet t drops, rule 1"),
         (vec![drops(), translates()], "DELIVERED to 10.77.0.2:8080"),
-        // Tracking is switched on by a rule, and rules come behind chains.
+        // A rule enables tracking, and rules are added after chains.
         (vec![asks()], "DROPPED by inet t asks, rule 1"),
     ];
     for (chains, expected) in cases {
@@ -89,7 +88,7 @@ fn snat_clash_is_refused() {
     assert!(matches!(send(1000), End::Sent(_)), "the first goes on");
 }
 
-/// What tracking says of these segments, one after the other, from the client or back to it.
+/// Returns the states of these segments, one after the other, from the client or back to it.
 fn states(segments: &[(bool, &str)]) -> Vec<CtState> {
     let rules = lowered([filter("asks", Hook::Output, 0, Rule::new().ct_state(CtState::NEW))]);
     let host = pod();
@@ -121,18 +120,19 @@ fn a_finished_tcp_connection_can_be_opened_again() {
     let closing = [&opened[..], &[(FORTH, "fin,ack"), (BACK, "fin,ack")]].concat();
     let closed = [&closing[..], &[(FORTH, "ack"), (FORTH, "syn")]].concat();
     assert_eq!(states(&closed), [new, known, known, known, known, known, new]);
-    // Whoever closed last may open it as the first.
+    // The side that closed last may open it again.
     let turned = [&closing[..], &[(FORTH, "ack"), (BACK, "syn")]].concat();
     assert_eq!(states(&turned), [new, known, known, known, known, known, new]);
-    // Before the last acknowledgement it is not over.
+    // Before the last acknowledgement the connection is not over.
     let early = [&closing[..], &[(FORTH, "syn")]].concat();
     assert_eq!(states(&early), [new, known, known, known, known, known]);
-    // What the server resets, a SYN does not open again, and a SYN from the server is none.
+    // A SYN does not reopen a connection that the server reset, and a SYN from the server does not
+    // open one.
     let refused = [&opened[..], &[(BACK, "rst"), (FORTH, "syn")]].concat();
     assert_eq!(states(&refused), [new, known, known, known, known]);
     let odd = [&opened[..], &[(BACK, "syn"), (FORTH, "syn,ack")]].concat();
     assert_eq!(states(&odd), [new, known, known, invalid, invalid]);
-    // Nothing goes on before the answer.
+    // The client cannot continue before the answer.
     assert_eq!(states(&[(FORTH, "syn"), (FORTH, "ack")]), [new, invalid]);
     assert_eq!(states(&[(FORTH, "syn"), (BACK, "ack"), (FORTH, "ack")]), [new, known, invalid]);
     assert_eq!(states(&[(FORTH, "ack"), (FORTH, "ack")]), [new, new], "picked up on its way");
@@ -314,8 +314,8 @@ fn multicast_groups_socket_routes_and_checksums_are_not_guessed() {
     let host = pod().rule(PolicyRule::mark(IpFamily::Ipv4, 7, 100));
     let host = host.route(Route::new("0.0.0.0/0".parse().expect("a network"), 2).table(100));
     let mut walker = Walker::new(&rules, &host);
-    // The connection is known, and so is its socket: its way may be that of an earlier packet, whatever
-    // the mark.
+    // The connection is known, and so is its socket: the route may be that of an earlier packet,
+    // whatever the mark.
     walker.send(packet("tcp 10.77.0.2:40000 -> 8.8.8.8:80 uid 0 gid 0"));
     for (text, expected) in [
         ("tcp 8.8.8.8:80 -> 10.77.0.2:40000 flags syn,ack", "DELIVERED"),
@@ -340,7 +340,7 @@ fn a_kernel_socket_has_a_control_group_and_no_owner() {
         (Rule::new().cgroup(0).drop(), "CANNOT TELL: inet t out, rule 1: which socket of the kernel"),
         (Rule::new().skuid(0).drop(), "SENT out by eth0"),
     ];
-    // Of a copy for this host it is known that it has none.
+    // The copy for this host is known to have none.
     let rules = lowered([filter("out", Hook::Postrouting, 0, Rule::new().cgroup(0).counter())]);
     let walk = Walker::new(&rules, &pod()).send(packet("udp 10.77.0.2:1 -> 10.77.0.255:53 uid 0 gid 0"));
     assert!(walk.steps.contains(&Step::Copied) && walk.matched().count() == 1, "{walk}");
@@ -368,7 +368,7 @@ fn tproxy_may_have_taken_a_connection_whose_first_walk_was_undecided() {
     assert_eq!(next.matched().next().map(|(hook, ..)| hook), Some(Hook::Prerouting), "{next}");
 }
 
-/// A rule that ends the walk of what has this mark.
+/// Returns a rule that ends the walk of packets with this mark.
 fn unknown(mark: u32) -> Rule {
     Rule::new().mark(mark).matches(Match::new(Field::SocketTransparent, Op::Eq, Operand::Value(Value::Integer(1))))
 }

@@ -1,5 +1,5 @@
-//! Packets that are not whole or not well formed, and sockets that send: what the trace test found,
-//! each as a walk of its own.
+//! Incomplete or malformed packets, and sending sockets: what the trace tests found, each in a
+//! separate walk.
 
 #![cfg(feature = "sim")]
 
@@ -9,7 +9,7 @@ use nftmesh::kernel::{Kernel, host};
 use nftmesh::sim::{Comparison, Packet, Rules, Walker, compare};
 use support::{in_fresh_netns, ip, nft_script, wait_until_local};
 
-/// What nft makes of one rule that drops in a base chain of this hook.
+/// Returns the rules that nft makes from one dropping rule in a base chain of this hook.
 fn loaded(hook: &str, rule: &str) -> Rules {
     let chain = format!("chain c {{ type filter hook {hook} priority 0; {rule} drop; }}");
     nft_script(&format!("flush ruleset\ntable inet t {{ {chain}; }}\n"));
@@ -27,7 +27,7 @@ fn pod() {
     wait_until_local(&["fd77::2"]);
 }
 
-/// Each case: hook, rule, packet, how the last line of its walk begins.
+/// Checks cases of hook, rule, packet, and the beginning of the last line of the walk.
 #[track_caller]
 fn ends(cases: &[(&str, &str, &str, &str)]) {
     in_fresh_netns(|| {
@@ -52,14 +52,14 @@ fn later_fragments_have_no_ports_and_conntrack_reassembles_them() {
     ends(&[
         ("prerouting", "udp dport 80", WHOLE, "DROPPED"),
         ("prerouting", "udp dport 80", FIRST, "DROPPED"),
-        // Kernels differ in what they make of it.
+        // Kernels differ in how they treat it.
         (
             "prerouting",
             "udp dport 80",
             LATER,
             "CANNOT TELL: inet t c, rule 1: whether rules take what a later fragment",
         ),
-        // It goes on, to where it is put together.
+        // It continues until reassembly.
         ("prerouting", "ip protocol tcp", LATER, "CANNOT TELL: what the packet is like of which this is a fragment"),
         ("prerouting", "ip protocol udp", LATER, "DROPPED"),
         ("prerouting", "ip frag-off & 0x1fff != 0", LATER, "DROPPED"),
@@ -87,12 +87,12 @@ fn packets_that_conntrack_cannot_read_are_invalid() {
         case(format!("{tcp} length 60 transport 000100500000000000000000f0"), "DROPPED"),
         case(format!("{tcp} length 60 transport 00010050000000000000000040"), "DROPPED"),
         case(format!("{tcp} length 60 transport 000100500000000000000000a0"), "DELIVERED"),
-        // Its length is that of the datagram, or less.
+        // The length is that of the datagram, or less.
         case(format!("{udp} length 28 transport 000100500008"), "DELIVERED"),
         case(format!("{udp} length 28 transport 000100500009"), "DROPPED"),
         case(format!("{udp} length 28 transport 000100500007"), "DROPPED"),
         case(format!("{udp} length 27"), "DROPPED"),
-        // No checksum, a right one, one that the interface completes, and a wrong one.
+        // No checksum, a correct one, one that the interface completes, and a wrong one.
         case(format!("{udp} length 28 transport 0001005000080000"), "DELIVERED"),
         case(format!("{udp} length 28 transport 000100500008eaf0"), "DELIVERED"),
         case(format!("{udp} length 28 transport 00010050000814b6"), "DELIVERED"),

@@ -1,5 +1,5 @@
-//! Where packets come from, and what errors are about: real packets are counted by rules, and walks
-//! have to meet the same ones.
+//! Sources of packets, and packets that ICMP errors quote: rules count real packets, and walks must
+//! meet the same rules.
 
 #![cfg(feature = "sim")]
 
@@ -30,7 +30,7 @@ fn snapshot() -> Snapshot {
     Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot")
 }
 
-/// Chain and handle of every rule that counted something.
+/// Returns chain and handle of every rule that counted a packet.
 fn counted(snapshot: &Snapshot) -> Vec<(String, RuleHandle)> {
     let table = snapshot.table(&TableId::new(Family::Ip, "t")).expect("the table");
     let counts = |expr: &Expr| matches!(expr, Expr::Counter { packets: 1.., .. });
@@ -131,7 +131,8 @@ fn sources_are_accepted_where_the_kernel_accepts_them() {
                         let rules = Rules::try_from(&snapshot).expect("rules that can be lowered");
                         let text = format!("udp {source}:40000 -> 10.77.0.2:7 length 29");
                         let walk = Walker::new(&rules, &host).receive(packet(&text), "eth0");
-                        // What the walk says arrives is waited for; what it says is dropped has some time to arrive.
+                        // A packet that the walk delivers is waited for; one that it drops has some
+                        // time to arrive.
                         let has_arrived = || total(&self::snapshot()) > before;
                         let arrives = walk.end.to_string().starts_with("DELIVERED");
                         if !arrives {
@@ -154,7 +155,7 @@ fn sources_are_accepted_where_the_kernel_accepts_them() {
     });
 }
 
-/// What the rule of the test counted.
+/// Returns the packets that the rule of the test counted.
 fn total(snapshot: &Snapshot) -> u64 {
     let table = snapshot.table(&TableId::new(Family::Ip, "t")).expect("the table");
     let exprs = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);

@@ -13,7 +13,7 @@ fn packet(text: &str) -> Packet {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// How the walks of packets from this host to these ports end, one after the other.
+/// Returns the ends of walks of packets from this host to these ports, one after the other.
 fn ends(rules: &Rules, ports: &[u16]) -> Vec<String> {
     let host = Host::pod(["10.77.0.2/24".parse().expect("a network")]);
     let mut walker = Walker::new(rules, &host);

@@ -1,9 +1,9 @@
-//! What connection tracking makes of every order of segments: a walk says what the kernel's trace
-//! does.
+//! Connection tracking of segments in every order: a walk has the same states as the kernel's
+//! trace.
 //!
-//! Segments with right numbers go through a pod between two addresses that nobody has, so that
-//! nobody answers but this test. `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one sequence again; a failure
-//! says which.
+//! Segments with correct sequence numbers go through a pod between two unused addresses, so that
+//! only this test answers. `NFTMESH_SEED=7 NFTMESH_SETS=1` runs one sequence again; a failure names
+//! it.
 
 #![cfg(feature = "sim")]
 
@@ -71,9 +71,9 @@ fn segments_in_any_order_have_the_states_of_the_kernel() {
                 let shown = &at_hook.runs.first().expect("the chain ran").shown;
                 let packet = Packet::traced(shown, 0).expect("a packet of TCP");
                 match shown.ct.map(|ct| ct.state) {
-                    // What does not count is acknowledged by nobody.
+                    // Invalid segments are not acknowledged.
                     None | Some(CtState::INVALID) => ends = before,
-                    // Of an earlier connection there is nothing to acknowledge.
+                    // Nothing of an earlier connection remains to be acknowledged.
                     Some(CtState::NEW) => {
                         for (at, end) in ends.iter_mut().enumerate() {
                             end.is_heard = flags != SYN || at == from;
@@ -125,7 +125,7 @@ impl End {
     }
 }
 
-/// A packet with the numbers that its sender would give it.
+/// Returns a packet with the sequence numbers that its sender would use.
 fn segment(ends: &mut [End; 2], from: usize, flags: u8) -> Vec<u8> {
     let [a, b] = ends;
     let (sender, receiver) = if from == 0 { (a, b) } else { (b, a) };
@@ -167,7 +167,7 @@ const FLAGS: &[u8] = &[SYN, SYN, SYN, SYN | ACK, SYN | ACK, ACK, ACK, ACK, ACK, 
 const SEGMENTS: usize = 14;
 /// Long enough for what the kernel does by itself after a system call.
 const QUIET: Duration = Duration::from_millis(2);
-/// No rule decides; each that holds is told.
+/// No rule decides; each that matches is traced.
 const ASKS: &str = "table ip asks { chain c { type filter hook prerouting priority 0; policy accept;
   ct state new
   ct state established

@@ -1,5 +1,5 @@
-//! Watching the real kernel: every kind of change is told, then who did it; what is lost is told
-//! too; descriptors can be waited for.
+//! Watching the real kernel: every kind of change is reported, then its author; losses are reported
+//! too; descriptors can be polled.
 
 mod support;
 
@@ -17,18 +17,18 @@ use support::patience::patience;
 use support::version::{EVENT_POSITIONS, OWNED_TABLES, linux, needs_linux};
 use support::{command, in_fresh_netns, nft, nft_script};
 
-/// Everything that waits.
+/// Returns all waiting events.
 fn drain(watch: &mut Watch) -> Vec<Event> {
     std::iter::from_fn(|| watch.try_next().expect("the socket can be read")).collect()
 }
 
-/// The changes, without the handles of rules, which differ from kernel to kernel.
+/// Prints the changes without handles of rules, which differ between kernels.
 fn lines(events: &[Event]) -> Vec<String> {
     let changes = events.iter().filter(|event| !matches!(event, Event::Committed(_)));
     changes.map(|event| event.to_string().split(" #").next().unwrap_or_default().to_owned()).collect()
 }
 
-/// What this kernel reports of a rule that was added there.
+/// Returns what this kernel reports for a rule added there.
 fn reported(added: AddedAt) -> AddedAt {
     if linux() >= EVENT_POSITIONS { added } else { AddedAt::NotReported }
 }
@@ -41,7 +41,7 @@ fn commits(events: &[Event]) -> Vec<&Commit> {
     commit.collect()
 }
 
-/// Whether the descriptor is readable within that time.
+/// Returns whether the descriptor is readable within that time.
 fn readable(watch: &Watch, within: Duration) -> bool {
     let fd = watch.as_fd();
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
@@ -54,14 +54,14 @@ fn small(name: &str) -> Ruleset {
     Ruleset::new().table(Table::new(Family::Inet, name).chain(chain))
 }
 
-/// A set of addresses, in one transaction.
+/// Returns a transaction that adds a set of addresses.
 fn addresses(count: u32) -> Transaction {
     let element = |index: u32| Element::new(Value::Ipv4((0x0a00_0000 + index).into()));
     let set = Set::new("many", [DataType::Ipv4]).elements((0..count).map(element));
     Transaction::add(Ruleset::new().table(Table::new(Family::Inet, "large").set(set)))
 }
 
-/// What nft is told, beside what is told of it.
+/// nft scripts and the expected events.
 const CHANGES: &[(&str, &[&str])] = &[
     ("add table inet t", &["add table inet t"]),
     ("add table ip t { flags dormant; }", &["add table ip t"]),
@@ -180,7 +180,7 @@ fn reported_objects_equal_those_in_a_snapshot() {
                 event => panic!("{event}"),
             }
         }
-        // nft also says that nothing begins at 0.0.0.0.
+        // nft also adds an end element at 0.0.0.0.
         assert!(set.elements.len() == 4 && set.elements.iter().all(|found| elements.contains(found)), "{elements:#?}");
         let found: Vec<_> =
             chain.rules.iter().map(|rule| (reported(AddedAt::Position(Position::Last)), rule.clone())).collect();
@@ -249,7 +249,8 @@ fn a_commit_names_the_process_of_the_initial_pid_namespace() {
         assert!(child.wait().expect("it ends").success());
         let events = drain(&mut watch);
         let told: Vec<_> = commits(&events).iter().map(|commit| (commit.pid, commit.command.clone())).collect();
-        // PROC_PID_INIT_INO, include/linux/proc_ns.h: elsewhere the kernel's number is another one.
+        // PROC_PID_INIT_INO, include/linux/proc_ns.h: in other pid namespaces the reported pid
+        // differs.
         let initial = std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.ends_with("pid:[4026531836]"));
         if initial {
             assert_eq!(told, [(pid, "nft".to_owned())]);
@@ -269,7 +270,7 @@ fn own_commits_can_be_left_out() {
         others.leave_out(&kernel).expect("a filter");
         kernel.commit(&Transaction::add(small("one"))).expect("a small table");
         nft("add table inet two");
-        // Another socket of this process is somebody else.
+        // Another socket of this process counts as foreign.
         let mut second = Kernel::open().expect("a socket");
         second.commit(&Transaction::add(small("three"))).expect("a small table");
         kernel.commit(&Transaction::new().delete_table(&TableId::new(Family::Inet, "two"))).expect("it is there");
@@ -313,7 +314,7 @@ fn lost_events_are_reported_and_later_ones_arrive() {
         let large = TableId::new(Family::Inet, "large");
         for round in 0..5 {
             kernel.commit(&addresses(50_000)).expect("a large set");
-            // Thrown away by the kernel too, which tells a loss once only.
+            // The kernel drops this one too, and reports the loss only once.
             nft("add table inet lost");
             let events = drain(&mut watch);
             assert_eq!(events.first().and_then(Event::table), Some(&large), "what did fit comes in front");
@@ -335,7 +336,7 @@ fn the_usual_buffer_takes_a_large_commit() {
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let mut watch = Watch::open().expect("a socket");
-        // Less only for users whom net.core.rmem_max limits.
+        // Less only for users limited by net.core.rmem_max.
         let (wanted, large) = (16 << 20, 50_000);
         let room = watch.receive_buffer(wanted).expect("is set").min(wanted);
         let large = large * room / wanted;
@@ -359,7 +360,7 @@ fn the_descriptor_is_readable_when_there_is_something() {
         assert!(readable(&watch, patience(Duration::from_secs(10))));
         assert!(!drain(&mut watch).is_empty());
         assert!(!readable(&watch, Duration::ZERO));
-        // A loss makes it readable too.
+        // A loss also makes it readable.
         watch.receive_buffer(0).expect("the smallest there is");
         Kernel::open().and_then(|mut kernel| kernel.commit(&addresses(1_000))).expect("a set");
         assert!(readable(&watch, patience(Duration::from_secs(10))));

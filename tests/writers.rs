@@ -1,6 +1,6 @@
-//! Several writers in one network namespace: the end is the configuration of one of them, rules and
-//! routes, whoever is stopped or killed. `NFTMESH_SOAK=1` (make soak) runs 500 rounds of each kind
-//! instead of a few.
+//! Several writers in one network namespace: the final state is the configuration of one of them,
+//! rules and routes, whichever are stopped or killed. `NFTMESH_SOAK=1` (make soak) runs 500 rounds
+//! of each kind instead of a few.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 #![expect(clippy::indexing_slicing, reason = "an index that is not there fails the test")]
@@ -34,7 +34,7 @@ const CONFIGURATIONS: &[&str] = &[
     "-m REDIRECT -i  -b * -g 1337,1338 -c eth5",
 ];
 
-/// How many rounds: few, or as many as the promise is about.
+/// Number of rounds: few, or 500 in the soak.
 fn rounds(few: usize) -> usize {
     if env::var_os("NFTMESH_SOAK").is_some_and(|value| value == "1") { 500 } else { few }
 }
@@ -53,8 +53,8 @@ fn install(configuration: &str) -> String {
     state()
 }
 
-/// Rules and routes of this thread's namespace; tables, chains and sets by name, since they stand
-/// in the order in which they were made.
+/// Returns rules and routes of this thread's namespace; tables, chains and sets by name, since they
+/// are listed in order of creation.
 fn state() -> String {
     let listed = nft("-s list ruleset");
     let table = |table: &str| {
@@ -72,13 +72,13 @@ fn state() -> String {
         "-6 route show table all proto 146",
         "-6 addr show dev lo scope global",
     ];
-    // The kernel gives a rule the preference in front of the first one that is there.
+    // The kernel gives a new policy rule the preference just before the first existing one.
     let listed = routes.map(ip).join("\n");
     let routes = listed.lines().map(|line| line.split_once(":\t").map_or(line, |(_preference, rule)| rule));
     format!("{}{}", tables.concat(), routes.collect::<Vec<_>>().join("\n"))
 }
 
-/// What each configuration leaves when nobody else is there.
+/// Returns the state that each configuration leaves without other writers.
 fn states() -> Vec<String> {
     let alone = |configuration: &&str| NetNs::fresh().run(|| install(configuration));
     let states: Vec<String> = CONFIGURATIONS.iter().map(alone).collect();
@@ -88,7 +88,7 @@ fn states() -> Vec<String> {
     states
 }
 
-/// Numbers without a pattern that matters, the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -98,7 +98,7 @@ impl Dice {
     }
 }
 
-/// What happens to a writer besides.
+/// What else happens to a writer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Killed,
@@ -107,8 +107,7 @@ enum Fate {
     Spared,
 }
 
-/// One round of writers that start at once; which configuration each had, its fate, and how it
-/// ended.
+/// Runs one round of writers that start at once; returns configuration, fate and output of each.
 fn round(count: u64, dice: &mut Dice, fates: &[Fate]) -> Vec<(usize, Fate, Output)> {
     let first = dice.below(8);
     let started: Vec<_> = (0..count)
@@ -124,7 +123,8 @@ fn round(count: u64, dice: &mut Dice, fates: &[Fate]) -> Vec<(usize, Fate, Outpu
             .map(|(which, fate, delay, child)| {
                 scope.spawn(move || {
                     let signal = |name: &str| {
-                        // It may have ended meanwhile; as long as nobody waited for it, its number is its own.
+                        // It may have ended meanwhile; its pid is not reused before it is waited
+                        // for.
                         drop(command("kill").args([name, &child.id().to_string()]).stderr(Stdio::null()).status());
                     };
                     thread::sleep(Duration::from_micros(if fate == Fate::Spared { 0 } else { delay }));
@@ -253,7 +253,7 @@ fn what_others_undo_while_an_installation_is_at_work_is_done_again() {
 #[test]
 fn a_writer_that_does_not_finish_is_named_after_ten_seconds() {
     in_fresh_netns(|| {
-        // Its start, not its end, is the moment in which it holds the lock: any process that holds it does.
+        // Any process that holds the lock serves as the writer.
         let name = SocketAddr::from_abstract_name("nftmesh/writer").expect("a name");
         let held = UnixListener::bind_addr(&name).expect("nobody is at work");
         let output = writer(CONFIGURATIONS[0]).wait_with_output().expect("it is our child");
@@ -294,7 +294,7 @@ fn while_guard_runs_writers_of_other_configurations_are_refused() {
         assert_eq!(state(), before);
         install(CONFIGURATIONS[0]);
         assert_ne!(state(), before);
-        // However it ends.
+        // However guard ends.
         let mut guard = Running::start("guard", &words, Stdio::inherit());
         guard.until("guard: watching");
         guard.end("KILL");

@@ -1,6 +1,6 @@
-//! What iptables-nft(8) puts into the kernel, read back and held against the text that it was
-//! given: extensions of xtables do what the import says they do, and where they are not known, the
-//! comparison says which.
+//! Compares what iptables-nft(8) puts into the kernel with the text that it was given: xtables
+//! extensions have the meaning that the import gives them, and unknown ones are named by the
+//! comparison.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
@@ -30,7 +30,7 @@ fn restore(family: IpFamily) -> &'static str {
     }
 }
 
-/// What the kernel holds in this thread's namespace.
+/// Reads the rules of this thread's namespace.
 fn live() -> Rules {
     let snapshot = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
     let rules = Rules::try_from(&snapshot).expect("every rule has a program");
@@ -61,7 +61,7 @@ fn assert_same(what: &str, a: &Rules, b: &Rules) -> usize {
     }
 }
 
-/// Exit code and what it printed.
+/// Runs an example, and returns its exit code and output.
 fn run(example: &str, words: &[&str]) -> (Option<i32>, String) {
     let output = command(&support::example(example).to_string_lossy()).args(words).output().expect("the example runs");
     let said = [output.stdout, output.stderr].concat();
@@ -81,7 +81,7 @@ fn recorded_cases_in_the_kernel_equal_their_text_and_our_rules() {
         in_fresh_netns(|| {
             texts.iter().for_each(|(family, text)| drop(succeed(restore(*family), "", text)));
             let classes = assert_same(case.name, &live(), &imported(texts));
-            // What the reference lacks cannot be said in a table of xtables: see `refusals`.
+            // What the reference lacks cannot be expressed in an xtables table: see `refusals`.
             let refusals = texts.iter().flat_map(|(family, text)| refusals(text, *family).tables);
             let refusals: Ruleset = refusals.collect();
             install(&refusals);
@@ -131,7 +131,7 @@ fn the_examples_walk_and_compare_a_pod_that_iptables_set_up() {
     });
 }
 
-/// A table with these rules, which stand one below the other, separated by `;`.
+/// Writes a table with these rules, which are separated by `;`.
 fn text(table: &str, rules: &str) -> String {
     let hooks = match table {
         "filter" => &["INPUT", "FORWARD", "OUTPUT"][..],
@@ -144,8 +144,8 @@ fn text(table: &str, rules: &str) -> String {
     format!("*{table}\n{hooks}{rules}COMMIT\n")
 }
 
-/// Loads rules into this thread's namespace; `None`, and a line that says so, when the kernel has
-/// no such extension.
+/// Loads rules into this thread's namespace; `None`, after a printed line, when the kernel has no
+/// such extension.
 fn load(family: IpFamily, text: &str) -> Option<Rules> {
     let mut file = tempfile::tempfile().expect("a temporary file");
     file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("it can be written");
@@ -161,8 +161,8 @@ fn load(family: IpFamily, text: &str) -> Option<Rules> {
     Some(live())
 }
 
-/// Table; rules; the same changed in one constant. What the import refuses stands behind `=` in
-/// other words.
+/// Table; rules; the same with one constant changed. After `=` are equivalent rules for those that
+/// the import refuses.
 const RULES: &[(&str, &str, &str)] = &[
     ("filter", "INPUT -p tcp -m tcp -j DROP", "INPUT -p udp -m udp -j DROP"),
     ("filter", "INPUT -p tcp --dport 80 -j DROP", "INPUT -p tcp --dport 81 -j DROP"),
@@ -490,7 +490,7 @@ fn an_unknown_extension_is_named() {
         (V4, "filter", "INPUT -m mac --mac-source 00:11:22:33:44:55 -j DROP", "match mac"),
         (V4, "mangle", "INPUT -j DSCP --set-dscp 1", "target DSCP"),
         (V4, "nat", "OUTPUT -j NETMAP --to 10.0.0.0/8", "target NETMAP"),
-        // Known extensions with something that is not.
+        // Known extensions with unknown options.
         (V4, "filter", "INPUT -p tcp --tcp-option 5 -j DROP", "match tcp"),
         (V4, "filter", "INPUT -m addrtype --dst-type LOCAL,BROADCAST --limit-iface-in -j DROP", "match addrtype"),
         (V6, "filter", "INPUT -m addrtype --dst-type LOCAL --limit-iface-in -j DROP", "match addrtype"),

@@ -173,7 +173,7 @@ pub enum End {
     DroppedByRule(Arc<RuleLine>),
     /// The host itself could not deliver or forward it.
     Lost(Lost),
-    /// It passed the single hook of [`walk_hook`].
+    /// It passed the single hook of [`walk_hook`](super::walk_hook).
     Passed,
     /// A rule sent it to a queue: a user-space program decides.
     Queued(Arc<RuleLine>),

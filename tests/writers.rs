@@ -22,6 +22,13 @@ use nftmesh::pod::{Leftovers, Pod};
 use support::running::Running;
 use support::{NetNs, command, example, in_fresh_netns, ip, nft, say};
 
+/// Whether a writer refused because another was at work for ten seconds, as on a kernel that is
+/// emulated it may be.
+fn gave_up(said: &str) -> bool {
+    let is_slow = env::var_os("NFTMESH_SLOWNESS").is_some();
+    is_slow && said.contains("has been at work") && said.contains("for 10 s")
+}
+
 /// No two have the same rules, and most differ in routes too.
 const CONFIGURATIONS: &[&str] = &[
     "-m REDIRECT -i * -b *",
@@ -156,7 +163,7 @@ fn of_two_or_eight_writers_one_wins_with_rules_and_routes() {
                 let ended = round(count, &mut dice, &[Fate::Spared, Fate::Paused]);
                 for (which, _, output) in &ended {
                     let said = String::from_utf8_lossy(&output.stderr);
-                    assert!(output.status.success(), "{}: {said}", CONFIGURATIONS[*which]);
+                    assert!(output.status.success() || gave_up(&said), "{}: {said}", CONFIGURATIONS[*which]);
                 }
                 let state = state();
                 let winner = ended.iter().map(|(which, ..)| *which).find(|which| states[*which] == state);
@@ -182,7 +189,7 @@ fn the_next_writer_repairs_what_a_killed_one_left() {
                 let said = String::from_utf8_lossy(&output.stderr);
                 let was_killed = output.status.signal() == Some(9);
                 assert!(
-                    output.status.success() || (*fate == Fate::Killed && was_killed),
+                    output.status.success() || (*fate == Fate::Killed && was_killed) || gave_up(&said),
                     "{}: {said}",
                     CONFIGURATIONS[*which]
                 );

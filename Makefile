@@ -5,8 +5,8 @@ FUZZ_SECONDS ?= 60
 # All but the C libraries.
 OWN := mesh,sim,import,proxy
 # Off by default.
-OFF := serde,tracing
-FEATURES := '' nftnl mesh sim import proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
+OFF := ipnet,serde,tracing
+FEATURES := ipnet '' nftnl mesh sim import proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-own features msrv api bless-api soak check fmt lint doc build bench bless fuzz kernels setup

@@ -78,6 +78,8 @@ mod pages {
     struct Migrating;
     #[doc = include_str!("../docs/testing.md")]
     struct Testing;
+    #[doc = include_str!("../docs/tasks.md")]
+    struct Tasks;
     #[cfg(all(feature = "mesh", feature = "sim"))]
     #[doc = include_str!("../docs/walks.md")]
     struct Walks;

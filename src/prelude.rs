@@ -3,6 +3,7 @@
 //! Functions that make matches (`not`, `set`, `masked`, `daddr` and one for every field) are in
 //! [`model::matches`], which is here as `matches`: `Rule::new().not(matches::daddr(net)).drop()`.
 
+pub use crate::bytecode::RawExpr;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::kernel::{Kernel, NetNs, TraceFilter};
 pub use crate::model::{

@@ -127,11 +127,18 @@ impl SetCode {
     /// compared.
     #[must_use]
     pub fn same(&self, other: &SetCode) -> bool {
-        let SetCode { flags, key_type, key_len: _, data, fields: _, size, timeout: _, gc_interval: _, .. } = self;
+        let SetCode { flags, key_type, key_len: _, data, fields: _, size: _, timeout: _, gc_interval: _, .. } = self;
         let SetCode { userdata: _, policy, object: _, exprs: _, opaque: _, .. } = self;
         (flags, key_type, data) == (&other.flags, &other.key_type, &other.data)
-            && (size, policy) == (&other.size, &other.policy)
+            && (self.most(), policy) == (other.most(), &other.policy)
             && self.keeps_the_same(other)
+    }
+
+    /// How many elements it may hold. One that rules fill gets a size from the kernel with the first
+    /// such rule, when it has none (`nft_dynset_new`, net/netfilter/nft_dynset.c, v6.12).
+    fn most(&self) -> Option<u32> {
+        let learns = self.flags & NFT_SET_EVAL != 0;
+        self.size.or(learns.then_some(0xffff))
     }
 
     /// Returns whether elements of one set could be in the other, for as long.

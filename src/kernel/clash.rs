@@ -35,8 +35,9 @@ pub(super) fn is_clash(
     let Some(Operation::AddChain { table, name, kind, .. }) = operations.get(index) else { return Ok(false) };
     let id = table.chain(name);
     let gone = operations.iter().take(index).any(|operation| match operation {
-        Operation::DeleteChain(chain) => *chain == id,
-        Operation::DeleteTable(deleted) => deleted == table,
+        Operation::DeleteChain(chain) | Operation::DestroyChain(chain) => *chain == id,
+        Operation::DeleteTable(deleted) | Operation::DestroyTable(deleted) => deleted == table,
+        Operation::FlushRuleset(family) => family.is_none_or(|family| table.family == family),
         _ => false,
     });
     if gone {

@@ -16,15 +16,16 @@ use crate::plan::{Operation, Transaction};
 const ATTEMPTS: usize = 20;
 
 impl Kernel {
-    /// Prepares a transaction and passes it to `commit`. One that refers to sets without declaring
-    /// them takes effect only while they are declared as they were read; when another commit
-    /// intervenes, it is prepared again.
+    /// Prepares a transaction and hands it to `commit`. One that names sets without their
+    /// declarations, or destroys what has to be looked for, takes effect only while all is as it
+    /// was found: when somebody commits in between, it is prepared anew.
     pub(super) fn commit_declared<T>(
         &mut self,
         transaction: &Transaction,
         mut commit: impl FnMut(&mut Self, Prepared<'_>) -> Result<T>,
     ) -> Result<T> {
-        if transaction.generation().is_some() || transaction.sets_undeclared().is_empty() {
+        let is_asked = !transaction.sets_undeclared().is_empty() || self.must_settle(transaction)?;
+        if transaction.generation().is_some() || !is_asked {
             let prepared = self.prepare(transaction)?;
             return commit(self, prepared);
         }

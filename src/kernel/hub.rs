@@ -18,7 +18,7 @@ use super::trace_filter::TraceFilter;
 #[cfg(feature = "sim")]
 use super::trace_steps::TraceSteps;
 use super::watch::Watch;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::TableId;
 #[cfg(feature = "sim")]
 use crate::sim::Host;
@@ -108,6 +108,25 @@ impl NetNs {
     /// When the kernel cannot be queried.
     pub fn interfaces(&self) -> Result<BTreeMap<u32, String>> {
         self.run(interfaces)?
+    }
+
+    /// Returns the index of the interface with this name, which `iif` and `oif` compare.
+    ///
+    /// # Errors
+    /// [`is_not_found`](crate::Error::is_not_found) when there is no such interface.
+    ///
+    /// ```no_run
+    /// use nftmesh::prelude::*;
+    ///
+    /// let tunnel = NetNs::current()?.interface("wg0")?;
+    /// let rule = Rule::new().oif(tunnel).accept();
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn interface(&self, name: &str) -> Result<u32> {
+        let found = self.interfaces()?.into_iter().find(|(_, found)| found == name);
+        found.map(|(index, _)| index).ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("there is no interface {}; add it first", name.escape_debug()))
+        })
     }
 
     /// Returns the tables of iptables-legacy, which nf_tables does not list.

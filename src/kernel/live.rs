@@ -21,7 +21,10 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 /// `Kernel` waits 8 to 24 ms for the kernel to release it; a long-running program should keep it.
 ///
 /// A `Kernel` is [`Send`] and not [`Sync`]: a program with several threads or tasks opens one for
-/// each. In async code, call it where blocking is allowed (tokio's `spawn_blocking`).
+/// each. In async code, call it where blocking is allowed (`spawn_blocking` of tokio, see
+/// `examples/heal.rs`): a commit blocks for a millisecond with some hundred rules and for seconds with a
+/// hundred thousand, a snapshot about as long, [`check`](Self::check) at least 8 ms. A
+/// [`Watch`](super::Watch) never blocks in `try_next`, and fits `AsyncFd`.
 ///
 /// ```no_run
 /// use nftmesh::kernel::Kernel;
@@ -38,7 +41,9 @@ pub struct Kernel {
     pub(super) socket: NetlinkSocket,
     pub(super) sequence: u32,
     /// How this kernel acknowledges a commit; determined at the first commit.
-    ending: Option<Ending>,
+    pub(super) ending: Option<Ending>,
+    /// Whether it can delete what may be absent; determined when that is first asked for.
+    pub(super) destroys: Option<bool>,
     pub(super) buffer: Vec<u8>,
     /// The state last installed or verified; it is current as long as nobody else commits.
     pub(super) remembered: Option<Remembered>,
@@ -55,7 +60,7 @@ impl Kernel {
         let socket =
             NetlinkSocket::open(Bus::Netfilter).map_err(|cause| Error::io("open a netfilter socket", cause))?;
         let (remembered, hasher) = (None, RandomState::new());
-        Ok(Kernel { socket, sequence: 1, ending: None, buffer: Vec::new(), remembered, hasher })
+        Ok(Kernel { socket, sequence: 1, ending: None, destroys: None, buffer: Vec::new(), remembered, hasher })
     }
 
     /// Commits a transaction: all of it or nothing.
@@ -112,6 +117,7 @@ impl Kernel {
     pub fn prepare<'t>(&mut self, transaction: &'t Transaction) -> Result<Prepared<'t>> {
         let transaction = self.declared(transaction)?;
         self.validate(&transaction)?;
+        let transaction = self.settled(transaction)?;
         let ending = if transaction.is_empty() { Ending::DryRun } else { self.ending()? };
         self.encode(transaction, ending)
     }
@@ -165,6 +171,7 @@ impl Kernel {
         if transaction.is_empty() {
             return Ok(());
         }
+        let transaction = self.settled(transaction)?;
         let prepared = self.encode(transaction, Ending::DryRun)?;
         self.commit_prepared(&prepared)
     }
@@ -186,7 +193,7 @@ impl Kernel {
         Ok(tables)
     }
 
-    fn encode<'t>(&mut self, transaction: Cow<'t, Transaction>, ending: Ending) -> Result<Prepared<'t>> {
+    pub(super) fn encode<'t>(&mut self, transaction: Cow<'t, Transaction>, ending: Ending) -> Result<Prepared<'t>> {
         let known = KnownSets::of(&transaction);
         let encoded = netlink::encode(&transaction, &known, ending, self.sequence).map_err(|(index, cause)| {
             let operation = transaction.operations().get(index).map(Operation::title).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod clash;
 mod declared;
+mod destroy;
 mod dump;
 mod echo;
 mod fake;
@@ -29,6 +30,8 @@ mod routes;
 mod rtnetlink;
 mod snapshot;
 mod spans;
+#[cfg(feature = "sim")]
+mod stories;
 mod sync;
 mod trace;
 mod trace_filter;
@@ -52,6 +55,8 @@ pub use route_host::routed;
 pub use route_watch::RouteWatch;
 #[cfg(feature = "mesh")]
 pub use routes::{Added, LocalAddress, RouteTable};
+#[cfg(feature = "sim")]
+pub use stories::Stories;
 pub use sync::Applied;
 #[cfg(feature = "mesh")]
 pub(crate) use sync::{Committed, plan};

@@ -6,7 +6,7 @@ use super::snapshot::Reading;
 use crate::error::Result;
 use crate::model::{ChainId, Generation, Rule, RuleHandle, Set, SetId, TableId};
 use crate::netlink::{self, Assembly, kind};
-use crate::state::{ChainState, TableState};
+use crate::state::{ChainState, SetState, TableState};
 
 impl Kernel {
     /// Returns one table, or `None` when there is no such table.
@@ -66,6 +66,13 @@ impl Kernel {
         reading.one(kind::GETCHAIN, table, &netlink::chain_attributes(&table.name, name))?;
         let table = reading.assembly.finish(Generation::default()).tables.pop();
         Ok(table.and_then(|mut table| table.chains.pop()))
+    }
+
+    /// One set with its elements as the kernel keeps them.
+    pub(super) fn set_state(&mut self, id: &SetId) -> Result<Option<SetState>> {
+        let (generation, assembly) = self.at_one_generation(|kernel| kernel.read_set(id))?;
+        let mut tables = assembly.finish(generation).tables;
+        Ok(tables.pop().and_then(|mut table| table.sets.pop()))
     }
 
     fn read_set(&mut self, id: &SetId) -> Result<Option<Assembly<'static>>> {

@@ -10,6 +10,8 @@ mod classic;
 mod data_type;
 mod field;
 mod id;
+#[cfg(feature = "ipnet")]
+mod ipnet;
 mod keywords;
 mod limit;
 mod log;

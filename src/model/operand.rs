@@ -271,32 +271,49 @@ tuples! {
     A B C D E F G H;
 }
 
-/// Marker types for the values of a field where the Rust type alone is ambiguous.
+/// Numbers with their meaning, where the Rust type alone does not say it.
+///
+/// A field says it, so that `Rule::new().mark(1)` takes a number; elements of a set have no field:
+///
+/// ```
+/// use nftmesh::model::kind::{Mark, Uid};
+/// use nftmesh::prelude::*;
+///
+/// let users = Set::map("users", [DataType::Uid], DataType::Mark).elements([Element::new(Uid(1000)).value(Mark(7))]);
+/// assert_eq!(users.elements, [Element::new(Uid(1000)).value(Mark(7))]);
+/// ```
 pub mod kind {
-    /// A group id.
-    #[derive(Debug)]
-    #[non_exhaustive]
-    pub enum Gid {}
-    /// An interface index.
-    #[derive(Debug)]
-    #[non_exhaustive]
-    pub enum Ifindex {}
-    /// A plain number.
-    #[derive(Debug)]
-    #[non_exhaustive]
-    pub enum Integer {}
-    /// A packet or connection mark.
-    #[derive(Debug)]
-    #[non_exhaustive]
-    pub enum Mark {}
-    /// A port.
-    #[derive(Debug)]
-    #[non_exhaustive]
-    pub enum Port {}
-    /// A user id.
-    #[derive(Debug)]
-    #[non_exhaustive]
-    pub enum Uid {}
+    use super::Value;
+
+    macro_rules! kinds {
+        ($($(#[$doc:meta])* $name:ident($repr:ty);)*) => { $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            #[expect(clippy::exhaustive_structs, reason = "a number")]
+            pub struct $name(pub $repr);
+
+            impl From<$name> for Value {
+                fn from($name(number): $name) -> Self {
+                    Value::$name(number)
+                }
+            }
+        )* };
+    }
+
+    kinds! {
+        /// A group id.
+        Gid(u32);
+        /// An interface index.
+        Ifindex(u32);
+        /// A plain number.
+        Integer(u32);
+        /// A packet or connection mark.
+        Mark(u32);
+        /// A port.
+        Port(u16);
+        /// A user id.
+        Uid(u32);
+    }
 }
 
 plain! {

@@ -5,7 +5,7 @@ use super::log::{Log, LogLevel};
 use super::matches::{Match, Selector};
 use super::name::Name;
 use super::nat::{Nat, NatFlags, PortRange, Tproxy};
-use super::opaque::Kept;
+use super::opaque::{Kept, Opaque};
 use super::operand::SetRef;
 use super::statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 
@@ -50,6 +50,15 @@ impl Rule {
     #[must_use]
     pub fn has(&self, wanted: &Match) -> bool {
         self.statements.iter().any(|part| matches!(part, Statement::Match(found) if found == wanted))
+    }
+
+    /// The chain that its verdict leads to, by jump or goto.
+    #[must_use]
+    pub fn target(&self) -> Option<&Name> {
+        self.statements.iter().find_map(|part| match part {
+            Statement::Verdict(verdict) => verdict.target(),
+            _ => None,
+        })
     }
 }
 
@@ -150,6 +159,13 @@ impl Rule {
     pub fn queue(self, queues: std::ops::RangeInclusive<u16>, flags: QueueFlags) -> Self {
         let (from, to) = queues.into_inner();
         self.statement(Statement::Queue(Queue { from, to, flags }))
+    }
+
+    /// Adds an expression that has no method here, by the kernel's name and attributes; see
+    /// [`RawExpr`](crate::bytecode::RawExpr).
+    #[must_use]
+    pub fn raw(self, expr: impl Into<Opaque>) -> Self {
+        self.statement(Statement::Opaque(expr.into()))
     }
 
     /// Redirects to this host, keeping the port: `redirect`.

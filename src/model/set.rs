@@ -346,8 +346,8 @@ impl Element {
 
     /// Sets the value, in a map.
     #[must_use]
-    pub fn value(mut self, value: Value) -> Self {
-        self.data = Some(Box::new(ElementData::Value(value)));
+    pub fn value(mut self, value: impl Into<Value>) -> Self {
+        self.data = Some(Box::new(ElementData::Value(value.into())));
         self
     }
 
@@ -356,6 +356,18 @@ impl Element {
     pub fn verdict(mut self, verdict: Verdict) -> Self {
         self.data = Some(Box::new(ElementData::Verdict(verdict)));
         self
+    }
+
+    /// The packet goes on in another chain and does not come back, in a verdict map: `: goto chain`.
+    #[must_use]
+    pub fn goto(self, chain: impl Into<Name>) -> Self {
+        self.verdict(Verdict::Goto(chain.into()))
+    }
+
+    /// The packet goes on in another chain and comes back, in a verdict map: `: jump chain`.
+    #[must_use]
+    pub fn jump(self, chain: impl Into<Name>) -> Self {
+        self.verdict(Verdict::Jump(chain.into()))
     }
 
     /// Sets the time until it expires.

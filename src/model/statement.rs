@@ -37,7 +37,8 @@ pub enum Statement {
     },
     /// Excludes the packet from connection tracking; must run before it, at priority raw.
     Notrack,
-    /// A part read from a kernel that this crate does not know.
+    /// Something that has no name here: read from a kernel, or a
+    /// [`RawExpr`](crate::bytecode::RawExpr) of the user's.
     Opaque(Opaque),
     /// Passes the packet to a program.
     Queue(Queue),

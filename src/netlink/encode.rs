@@ -26,12 +26,12 @@ use super::write::{Header, Messages};
 use super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use crate::attr::AttributeWriter;
 use crate::bytecode::{Expr, KeptParts, KeptRule, Program, Unlowerable, parts_userdata, rule_userdata};
-use crate::model::{ChainId, ChainKind, Kept, Name, Policy, Position, Rule, RuleHandle, TableFlags, TableId};
-use crate::plan::{Operation, State, Transaction};
+use crate::model::{ChainId, ChainKind, Family, Kept, Name, Policy, Position, Rule, RuleHandle, TableFlags, TableId};
+use crate::plan::{Destroys, Operation, State, Transaction};
 use crate::state::HookState;
 
 pub(crate) use backend::Backend;
-pub(crate) use batch::{barrier, batch, message};
+pub(crate) use batch::{barrier, batch_of, message};
 pub(crate) use known::KnownSets;
 pub(super) use sets::anonymous_name;
 
@@ -154,8 +154,8 @@ pub(crate) fn encode_with(
 ) -> Result<Encoded, (usize, Unencodable)> {
     let operations = transaction.operations();
     let (messages, origins) = (Messages::default(), Vec::with_capacity(operations.len() + 1));
-    let (program, bound) = (Program::default(), HashMap::new());
-    let mut encoder = Encoder { backend, messages, origins, first, sets: 0, known, program, flags: 0, bound };
+    let (program, destroys, bound) = (Program::default(), transaction.destroys(), HashMap::new());
+    let mut encoder = Encoder { backend, messages, origins, first, sets: 0, known, program, flags: 0, destroys, bound };
     encoder.messages.reserve(estimate(operations));
     encoder.messages.append(&batch_begin(first, transaction.generation()));
     let last = operations.len().saturating_sub(1);
@@ -192,6 +192,7 @@ struct Encoder<'a> {
     program: Program,
     /// Added to the header of every message.
     flags: u16,
+    destroys: Destroys,
     /// The chains that are bound to a rule, and the number of each in the batch.
     bound: HashMap<(TableId, Name), u32>,
 }
@@ -203,7 +204,7 @@ impl Encoder<'_> {
                 self.add_chain(index, table, name, kind, (comment.as_deref(), &kept.0))
             }
             Operation::AddElements { table, set } => {
-                self.named_elements(index, kind::NEWSETELEM, flag::CREATE, table, set)
+                self.elements_alone(index, kind::NEWSETELEM, flag::CREATE, table, set)
             }
             Operation::AddRule { chain, position, rule } => {
                 let (flags, neighbour) = placed(*position);
@@ -218,25 +219,58 @@ impl Encoder<'_> {
                 let body = TableBody { name: table.name.as_str(), flags, userdata: &userdata, opaque };
                 self.message(index, MessagePart::Itself, kind::NEWTABLE, table, flag::CREATE, &Body::Table(body))
             }
-            Operation::DeleteChain(ChainId { table, name }) => {
-                let body = ChainBody { table: table.name.as_str(), name: name.as_str(), ..ChainBody::default() };
-                self.message(index, MessagePart::Itself, kind::DELCHAIN, table, 0, &Body::Chain(body))
+            Operation::DeleteChain(chain) => self.delete_chain(index, kind::DELCHAIN, chain),
+            Operation::DeleteElements { table, set } => self.elements_alone(index, kind::DELSETELEM, 0, table, set),
+            Operation::DeleteObject { table, kind, name } => {
+                self.delete_object(index, [kind::DELOBJ, kind::DELFLOWTABLE], table, kind, name)
             }
-            Operation::DeleteElements { table, set } => self.named_elements(index, kind::DELSETELEM, 0, table, set),
-            Operation::DeleteObject { table, kind, name } => self.delete_object(index, table, kind, name),
             Operation::DeleteRule { chain, handle } => {
-                self.delete_rules(index, &chain.table, Some(&chain.name), Some(*handle))
+                self.delete_rules(index, kind::DELRULE, &chain.table, Some(&chain.name), Some(*handle))
             }
             Operation::DeleteSet { table, set } => self.about_set(index, kind::DELSET, table, set),
-            Operation::DeleteTable(table) => {
-                let body = TableBody { name: table.name.as_str(), ..TableBody::default() };
-                self.message(index, MessagePart::Itself, kind::DELTABLE, table, 0, &Body::Table(body))
+            Operation::DeleteTable(table) => self.delete_table(index, kind::DELTABLE, table),
+            // Where the kernel cannot destroy, what is left is not there; the table is.
+            Operation::DestroyChain(ChainId { table, .. })
+            | Operation::DestroyElements { table, .. }
+            | Operation::DestroyObject { table, .. }
+            | Operation::DestroyRule { chain: ChainId { table, .. }, .. }
+            | Operation::DestroySet { table, .. }
+                if self.destroys == Destroys::Settled =>
+            {
+                self.add_table(index, MessagePart::Anchor, table, TableFlags::empty())
             }
-            Operation::FlushChain(chain) => self.delete_rules(index, &chain.table, Some(&chain.name), None),
+            Operation::DestroyChain(chain) => self.delete_chain(index, kind::DESTROYCHAIN, chain),
+            Operation::DestroyElements { table, set } => {
+                self.elements_alone(index, kind::DESTROYSETELEM, 0, table, set)
+            }
+            Operation::DestroyObject { table, kind, name } => {
+                self.delete_object(index, [kind::DESTROYOBJ, kind::DESTROYFLOWTABLE], table, kind, name)
+            }
+            Operation::DestroyRule { chain, handle } => {
+                self.delete_rules(index, kind::DESTROYRULE, &chain.table, Some(&chain.name), Some(*handle))
+            }
+            Operation::DestroySet { table, set } => self.about_set(index, kind::DESTROYSET, table, set),
+            Operation::DestroyTable(table) if self.destroys == Destroys::Settled => {
+                self.add_table(index, MessagePart::Itself, table, TableFlags::empty())?;
+                self.delete_table(index, kind::DELTABLE, table)
+            }
+            Operation::DestroyTable(table) => self.delete_table(index, kind::DESTROYTABLE, table),
+            Operation::FlushChain(chain) => {
+                self.delete_rules(index, kind::DELRULE, &chain.table, Some(&chain.name), None)
+            }
+            // A deletion that names no table is one of all tables; no backend has to say anything in it.
+            Operation::FlushRuleset(family) => {
+                let family = family.map_or(0, Family::number);
+                let Header { kind, flags, sequence, .. } =
+                    self.header_of(index, MessagePart::Itself, kind::DELTABLE, family, 0);
+                let kind = NFNL_SUBSYS_NFTABLES << 8 | kind;
+                self.messages.append(&message(kind, flags | flag::REQUEST, sequence, family, 0, &[]));
+                Ok(())
+            }
             // Deleting elements without naming any deletes all; table and set have the same
             // attribute numbers in both messages.
             Operation::FlushSet { table, set } => self.about_set(index, kind::DELSETELEM, table, set),
-            Operation::FlushTable(table) => self.delete_rules(index, table, None, None),
+            Operation::FlushTable(table) => self.delete_rules(index, kind::DELRULE, table, None, None),
             Operation::ReplaceRule { chain, handle, rule } => {
                 self.rule(index, chain, flag::CREATE | flag::REPLACE, rule, Some(*handle), None)
             }
@@ -246,10 +280,14 @@ impl Encoder<'_> {
 
     /// Returns the header of the next message and records its origin.
     fn header(&mut self, operation: usize, part: MessagePart, kind: u16, table: &TableId, flags: u16) -> Header {
+        self.header_of(operation, part, kind, table.family.number(), flags)
+    }
+
+    fn header_of(&mut self, operation: usize, part: MessagePart, kind: u16, family: u8, flags: u16) -> Header {
         self.origins.push(Origin { operation, part, start: self.messages.len() });
         let count = u32::try_from(self.origins.len()).unwrap_or(u32::MAX);
         let sequence = self.first.wrapping_add(count);
-        Header { kind, family: table.family.number(), flags: flags | self.flags, sequence }
+        Header { kind, family, flags: flags | self.flags, sequence }
     }
 
     fn message(
@@ -360,16 +398,28 @@ impl Encoder<'_> {
         self.message(index, MessagePart::Itself, kind::NEWRULE, table, flags, &body)
     }
 
+    fn delete_table(&mut self, index: usize, kind: u16, table: &TableId) -> Result<(), Unencodable> {
+        let body = TableBody { name: table.name.as_str(), ..TableBody::default() };
+        self.message(index, MessagePart::Itself, kind, table, 0, &Body::Table(body))
+    }
+
+    fn delete_chain(&mut self, index: usize, kind: u16, chain: &ChainId) -> Result<(), Unencodable> {
+        let ChainId { table, name } = chain;
+        let body = ChainBody { table: table.name.as_str(), name: name.as_str(), ..ChainBody::default() };
+        self.message(index, MessagePart::Itself, kind, table, 0, &Body::Chain(body))
+    }
+
     fn delete_rules(
         &mut self,
         index: usize,
+        kind: u16,
         table: &TableId,
         chain: Option<&Name>,
         handle: Option<RuleHandle>,
     ) -> Result<(), Unencodable> {
         let chain = chain.map(Name::as_str);
         let body = RuleBody { table: table.name.as_str(), chain, handle, ..RuleBody::default() };
-        self.message(index, MessagePart::Itself, kind::DELRULE, table, 0, &Body::Rule(body))
+        self.message(index, MessagePart::Itself, kind, table, 0, &Body::Rule(body))
     }
 
     /// Encodes a message that only names a set.

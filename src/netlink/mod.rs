@@ -9,6 +9,7 @@ mod encode;
 mod expr;
 #[cfg(feature = "nftnl")]
 mod libnftnl;
+mod raw;
 mod refusal;
 mod reply;
 mod write;
@@ -16,12 +17,12 @@ mod write;
 #[cfg(any(test, fuzzing))]
 pub(crate) use decode::datagram;
 pub(crate) use decode::{
-    Assembly, ElementRequest, RuleRequest, chain_attributes, declared_set, event, set_attributes, table_attribute,
-    trace,
+    Assembly, ElementRequest, RuleRequest, chain_attributes, declared_set, event, object_number, set_attributes,
+    table_attribute, trace,
 };
 #[cfg(any(test, fuzzing))]
 pub(crate) use encode::{Backend, encode_with};
-pub(crate) use encode::{Encoded, Ending, KnownSets, MessagePart, barrier, batch, encode, message};
+pub(crate) use encode::{Encoded, Ending, KnownSets, MessagePart, barrier, batch_of, encode, message};
 pub(crate) use refusal::{Lost, refused};
 pub(crate) use reply::{Ack, acks};
 
@@ -51,6 +52,13 @@ pub(crate) mod kind {
     pub(crate) const NEWFLOWTABLE: u16 = 22;
     pub(crate) const GETFLOWTABLE: u16 = 23;
     pub(crate) const DELFLOWTABLE: u16 = 24;
+    pub(crate) const DESTROYTABLE: u16 = 26;
+    pub(crate) const DESTROYCHAIN: u16 = 27;
+    pub(crate) const DESTROYRULE: u16 = 28;
+    pub(crate) const DESTROYSET: u16 = 29;
+    pub(crate) const DESTROYSETELEM: u16 = 30;
+    pub(crate) const DESTROYOBJ: u16 = 31;
+    pub(crate) const DESTROYFLOWTABLE: u16 = 32;
 }
 
 /// `NFNL_SUBSYS_NFTABLES`, include/uapi/linux/netfilter/nfnetlink.h.

@@ -167,7 +167,7 @@ impl Context<'_> {
                 NFTA_RULE_EXPRESSIONS,
             ) => {
                 let index = nested()?;
-                let program = self.known.lower(rule, operation.table()).ok()?;
+                let program = self.known.lower(rule, operation.table()?).ok()?;
                 Some(Spot::Expr(program.exprs.into_iter().nth(index)?))
             }
             (Operation::Restore { state, .. }, MessagePart::Itself, NFTA_RULE_EXPRESSIONS) => match &**state {
@@ -180,7 +180,8 @@ impl Context<'_> {
             (
                 Operation::AddSet { set, .. }
                 | Operation::AddElements { set, .. }
-                | Operation::DeleteElements { set, .. },
+                | Operation::DeleteElements { set, .. }
+                | Operation::DestroyElements { set, .. },
                 MessagePart::Elements { first },
                 NFTA_SET_ELEM_LIST_ELEMENTS,
             ) => Some(Spot::Element(self.element(set, first + nested()?)?)),
@@ -196,7 +197,7 @@ impl Context<'_> {
     /// text.
     fn statement(&self, origin: &Origin, operation: &Operation, expr: &Expr) -> Option<(usize, String)> {
         let (Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. }) = operation else { return None };
-        let program = self.known.lower(rule, operation.table()).ok()?;
+        let program = self.known.lower(rule, operation.table()?).ok()?;
         let index = match origin.part {
             MessagePart::Lookup { expr } => expr,
             _ => program.exprs.iter().position(|other| other == expr)?,
@@ -219,12 +220,12 @@ fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind,
     if let Some(Spot::Expr(expr)) = spot {
         return explain_expr(expr, errno);
     }
-    let table = operation.table();
     let kind = Kind::of_errno(errno);
     let text = match (operation, errno) {
-        (_, libc::EPERM | libc::EACCES) => {
-            format!("table {table} belongs to another program, or CAP_NET_ADMIN is missing ({name})")
-        }
+        (_, libc::EPERM | libc::EACCES) => match operation.table() {
+            Some(table) => format!("table {table} belongs to another program, or CAP_NET_ADMIN is missing ({name})"),
+            None => format!("CAP_NET_ADMIN is missing ({name})"),
+        },
         (Operation::AddChain { .. }, libc::ENOENT) => match spot {
             Some(Spot::Other(attribute)) if attribute.kind == NFTA_CHAIN_TABLE => {
                 format!("no such table; add it first ({name})")
@@ -245,6 +246,13 @@ fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind,
         (Operation::AddChain { .. } | Operation::AddSet { .. } | Operation::AddTable { .. }, libc::EEXIST) => {
             format!("{EXISTS} ({name})")
         }
+        (
+            Operation::DestroyChain(_)
+            | Operation::DestroyObject { .. }
+            | Operation::DestroyRule { .. }
+            | Operation::DestroySet { .. },
+            libc::ENOENT,
+        ) => format!("no such table; what is in it may be absent, the table may not ({name})"),
         (Operation::AddRule { .. } | Operation::ReplaceRule { .. } | Operation::DeleteRule { .. }, libc::ENOENT) => {
             match spot {
                 Some(Spot::Other(attribute)) if attribute.kind == NFTA_RULE_TABLE => format!("no such table ({name})"),

@@ -46,8 +46,11 @@ impl Transaction {
         }
         let mut operations = self.operations().to_vec();
         for (index, declaration) in found {
-            if let Some(Operation::AddElements { set, .. } | Operation::DeleteElements { set, .. }) =
-                operations.get_mut(index)
+            if let Some(
+                Operation::AddElements { set, .. }
+                | Operation::DeleteElements { set, .. }
+                | Operation::DestroyElements { set, .. },
+            ) = operations.get_mut(index)
             {
                 *set = with_elements(&declaration, std::mem::take(&mut set.elements));
             }
@@ -67,7 +70,9 @@ impl Transaction {
         let mut declared: BTreeMap<SetId, Cow<'t, Set>> = BTreeMap::new();
         for (index, operation) in self.operations().iter().enumerate() {
             match operation {
-                Operation::AddElements { table, set } | Operation::DeleteElements { table, set }
+                Operation::AddElements { table, set }
+                | Operation::DeleteElements { table, set }
+                | Operation::DestroyElements { table, set }
                     if lacks_declaration(operation) =>
                 {
                     let id = table.set(&set.name);
@@ -84,8 +89,15 @@ impl Transaction {
                         declared.extend(set.map(|set| (table.set(name), Cow::Owned(set))));
                     }
                 }
-                Operation::DeleteSet { table, set } => drop(declared.remove(&table.set(set))),
-                Operation::DeleteTable(table) => declared.retain(|id, _| id.table != *table),
+                Operation::DeleteSet { table, set } | Operation::DestroySet { table, set } => {
+                    declared.remove(&table.set(set));
+                }
+                Operation::DeleteTable(table) | Operation::DestroyTable(table) => {
+                    declared.retain(|id, _| id.table != *table);
+                }
+                Operation::FlushRuleset(family) => {
+                    declared.retain(|id, _| family.is_some_and(|family| id.table.family != family));
+                }
                 _ => {}
             }
         }
@@ -95,7 +107,9 @@ impl Transaction {
 /// Returns whether the operation adds or deletes elements of a set that it only names.
 fn lacks_declaration(operation: &Operation) -> bool {
     match operation {
-        Operation::AddElements { set, .. } | Operation::DeleteElements { set, .. } => !set.is_declared(),
+        Operation::AddElements { set, .. }
+        | Operation::DeleteElements { set, .. }
+        | Operation::DestroyElements { set, .. } => !set.is_declared(),
         _ => false,
     }
 }

@@ -220,9 +220,12 @@ impl Transaction {
             Operation::AddChain { kind, .. } => *kind != ChainKind::Regular,
             // Nothing leads to a chain that is only being added.
             Operation::AddRule { chain, .. } => !made.contains(&(&chain.table, &chain.name)),
-            Operation::DeleteChain(chain) => hooked.contains(&(&chain.table, &chain.name)),
-            Operation::DeleteRule { .. } | Operation::FlushChain(_) | Operation::ReplaceRule { .. } => true,
-            Operation::DeleteTable(table) | Operation::FlushTable(table) => {
+            Operation::DeleteChain(chain) | Operation::DestroyChain(chain) => {
+                hooked.contains(&(&chain.table, &chain.name))
+            }
+            Operation::DeleteRule { .. } | Operation::DestroyRule { .. } | Operation::FlushChain(_) => true,
+            Operation::FlushRuleset(_) | Operation::ReplaceRule { .. } => true,
+            Operation::DeleteTable(table) | Operation::DestroyTable(table) | Operation::FlushTable(table) => {
                 held.table(table).is_some_and(|table| !table.chains.is_empty())
             }
             Operation::Restore { state, .. } => matches!(**state, State::Chain(_) | State::Rule { .. }),
@@ -261,8 +264,11 @@ pub(super) fn set_of(operation: &Operation) -> Option<(&TableId, &Name)> {
     match operation {
         Operation::AddElements { table, set }
         | Operation::AddSet { table, set }
-        | Operation::DeleteElements { table, set } => Some((table, &set.name)),
-        Operation::DeleteSet { table, set } | Operation::FlushSet { table, set } => Some((table, set)),
+        | Operation::DeleteElements { table, set }
+        | Operation::DestroyElements { table, set } => Some((table, &set.name)),
+        Operation::DeleteSet { table, set }
+        | Operation::DestroySet { table, set }
+        | Operation::FlushSet { table, set } => Some((table, set)),
         _ => None,
     }
 }

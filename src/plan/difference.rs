@@ -68,8 +68,20 @@ pub enum Part {
 /// Returns what a transaction changes of the held state, in its order.
 #[must_use]
 pub fn differences(transaction: &Transaction, held: &Snapshot) -> Vec<Difference> {
-    let mut held = HeldTables { snapshot: held, tables: HashMap::new() };
-    transaction.operations().iter().map(|operation| difference(operation, &mut held)).collect()
+    let mut all = Vec::with_capacity(transaction.operations().len());
+    let mut found = HeldTables { snapshot: held, tables: HashMap::new() };
+    for operation in transaction.operations() {
+        match (operation, operation.table()) {
+            (Operation::FlushRuleset(family), _) => {
+                let gone = held.tables.iter().map(|table| &table.id);
+                let gone = gone.filter(|id| family.is_none_or(|family| id.family == family));
+                all.extend(gone.map(|id| difference(&Operation::DeleteTable(id.clone()), id, &mut found)));
+            }
+            (operation, Some(table)) => all.push(difference(operation, table, &mut found)),
+            (_, None) => {}
+        }
+    }
+    all
 }
 
 impl Transaction {
@@ -137,30 +149,47 @@ fn kind(operation: &Operation) -> DifferenceKind {
         | Operation::DeleteRule { .. }
         | Operation::DeleteSet { .. }
         | Operation::DeleteTable(_)
+        | Operation::DestroyChain(_)
+        | Operation::DestroyElements { .. }
+        | Operation::DestroyObject { .. }
+        | Operation::DestroyRule { .. }
+        | Operation::DestroySet { .. }
+        | Operation::DestroyTable(_)
         | Operation::FlushChain(_)
+        | Operation::FlushRuleset(_)
         | Operation::FlushSet { .. }
         | Operation::FlushTable(_) => DifferenceKind::Remove,
         Operation::ReplaceRule { .. } => DifferenceKind::Update,
     }
 }
 
-fn difference(operation: &Operation, held: &mut HeldTables<'_>) -> Difference {
-    let table = held.table(operation.table());
+fn difference(operation: &Operation, id: &TableId, held: &mut HeldTables<'_>) -> Difference {
+    let table = held.table(id);
     let (part, found) = match operation {
         Operation::AddChain { name, .. } => (Part::Chain(name.clone()), None),
-        Operation::AddElements { set, .. } | Operation::AddSet { set, .. } | Operation::DeleteElements { set, .. } => {
-            (Part::Set(set.name.clone()), None)
-        }
+        Operation::AddElements { set, .. }
+        | Operation::AddSet { set, .. }
+        | Operation::DeleteElements { set, .. }
+        | Operation::DestroyElements { set, .. } => (Part::Set(set.name.clone()), None),
         Operation::AddRule { chain, .. } => (Part::Rule { chain: chain.name.clone(), number: None }, None),
         Operation::AddTable { .. } | Operation::DeleteTable(_) | Operation::FlushTable(_) => (Part::Table, None),
-        Operation::DeleteChain(chain) | Operation::FlushChain(chain) => (Part::Chain(chain.name.clone()), None),
-        Operation::DeleteRule { chain, handle } | Operation::ReplaceRule { chain, handle, .. } => {
+        Operation::DestroyTable(_) | Operation::FlushRuleset(_) => (Part::Table, None),
+        Operation::DeleteChain(chain) | Operation::DestroyChain(chain) | Operation::FlushChain(chain) => {
+            (Part::Chain(chain.name.clone()), None)
+        }
+        Operation::DeleteRule { chain, handle }
+        | Operation::DestroyRule { chain, handle }
+        | Operation::ReplaceRule { chain, handle, .. } => {
             let found = table.and_then(|table| table.rules.get(&(&chain.name, *handle)));
             let number = found.map(|(index, _)| index + 1);
             (Part::Rule { chain: chain.name.clone(), number }, found.map(|(_, rule)| *rule))
         }
-        Operation::DeleteSet { set, .. } | Operation::FlushSet { set, .. } => (Part::Set(set.clone()), None),
-        Operation::DeleteObject { name, .. } => (Part::Object(name.clone()), None),
+        Operation::DeleteSet { set, .. } | Operation::DestroySet { set, .. } | Operation::FlushSet { set, .. } => {
+            (Part::Set(set.clone()), None)
+        }
+        Operation::DeleteObject { name, .. } | Operation::DestroyObject { name, .. } => {
+            (Part::Object(name.clone()), None)
+        }
         Operation::Restore { state, .. } => match &**state {
             State::Chain(chain) => (Part::Chain(chain.name.clone()), None),
             State::Object(object) => (Part::Object(object.name.clone()), None),
@@ -176,7 +205,7 @@ fn difference(operation: &Operation, held: &mut HeldTables<'_>) -> Difference {
     };
     Difference {
         kind: if exists { DifferenceKind::Update } else { kind(operation) },
-        table: operation.table().clone(),
+        table: id.clone(),
         part,
         held: table.zip(found).map(|(table, rule)| text(table, rule)),
         remedy: operation.to_string(),

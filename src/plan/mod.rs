@@ -18,4 +18,5 @@ pub use difference::{Difference, DifferenceKind, Marked, Part, differences};
 pub use operation::{Operation, Remainder, State};
 pub(crate) use remembered::{Remembered, Since, Sums, TablePart, Unsettled};
 pub(crate) use stage::unstaged;
+pub(crate) use transaction::Destroys;
 pub use transaction::Transaction;

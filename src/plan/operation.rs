@@ -1,7 +1,7 @@
 //! One change to the kernel's rule sets.
 
 use crate::model::{
-    Chain, ChainId, ChainKind, Kept, Name, Object, Position, Rule, RuleHandle, Set, Table, TableFlags, TableId,
+    Chain, ChainId, ChainKind, Family, Kept, Name, Object, Position, Rule, RuleHandle, Set, Table, TableFlags, TableId,
 };
 use crate::state::{ChainState, OpaqueState, RuleState, SetState, TableState};
 
@@ -94,8 +94,46 @@ pub enum Operation {
     },
     /// Deletes a table with everything in it.
     DeleteTable(TableId),
+    /// Deletes a chain and the rules in it, if it exists; no other rule may jump to it.
+    DestroyChain(ChainId),
+    /// Deletes those elements of `set` from the set of that name that are in it.
+    DestroyElements {
+        /// Where.
+        table: TableId,
+        /// Declaration and the elements to delete.
+        set: Set,
+    },
+    /// Deletes a stateful object or a flowtable, if it exists; no rule, set or element may use it.
+    DestroyObject {
+        /// Where.
+        table: TableId,
+        /// What it is, as in [`DeleteObject`](Self::DeleteObject).
+        kind: String,
+        /// Which.
+        name: Name,
+    },
+    /// Deletes a rule, if it exists.
+    DestroyRule {
+        /// Where.
+        chain: ChainId,
+        /// Which.
+        handle: RuleHandle,
+    },
+    /// Deletes a set, if it exists; no rule may use it.
+    DestroySet {
+        /// Where.
+        table: TableId,
+        /// Which.
+        set: Name,
+    },
+    /// Deletes a table with everything in it, if it exists.
+    DestroyTable(TableId),
     /// Deletes the rules of a chain.
     FlushChain(ChainId),
+    /// Deletes every table of a family, or of all families, with everything in it. Tables that
+    /// belong to another socket ([`TableFlags::OWNER`]) stay: the kernel passes over them
+    /// (`nft_flush`, net/netfilter/nf_tables_api.c, v6.12).
+    FlushRuleset(Option<Family>),
     /// Deletes the elements of a set.
     FlushSet {
         /// The table.
@@ -179,10 +217,38 @@ impl Operation {
         }
     }
 
+    /// Returns the operation that deletes the same and is refused where there is nothing to
+    /// delete, for one that destroys.
+    pub(crate) fn deletion(&self) -> Option<Operation> {
+        Some(match self.clone() {
+            Operation::DestroyChain(chain) => Operation::DeleteChain(chain),
+            Operation::DestroyElements { table, set } => Operation::DeleteElements { table, set },
+            Operation::DestroyObject { table, kind, name } => Operation::DeleteObject { table, kind, name },
+            Operation::DestroyRule { chain, handle } => Operation::DeleteRule { chain, handle },
+            Operation::DestroySet { table, set } => Operation::DeleteSet { table, set },
+            Operation::DestroyTable(table) => Operation::DeleteTable(table),
+            _ => return None,
+        })
+    }
+
+    /// Whether it deletes what may be absent.
+    pub(crate) fn destroys(&self) -> bool {
+        matches!(
+            self,
+            Operation::DestroyChain(_)
+                | Operation::DestroyElements { .. }
+                | Operation::DestroyObject { .. }
+                | Operation::DestroyRule { .. }
+                | Operation::DestroySet { .. }
+                | Operation::DestroyTable(_)
+        )
+    }
+
     /// Returns the table that it changes.
     #[must_use]
-    pub fn table(&self) -> &TableId {
-        match self {
+    pub fn table(&self) -> Option<&TableId> {
+        Some(match self {
+            Operation::FlushRuleset(_) => return None,
             Operation::AddChain { table, .. }
             | Operation::AddElements { table, .. }
             | Operation::AddSet { table, .. }
@@ -191,15 +257,21 @@ impl Operation {
             | Operation::DeleteObject { table, .. }
             | Operation::DeleteSet { table, .. }
             | Operation::DeleteTable(table)
+            | Operation::DestroyElements { table, .. }
+            | Operation::DestroyObject { table, .. }
+            | Operation::DestroySet { table, .. }
+            | Operation::DestroyTable(table)
             | Operation::FlushSet { table, .. }
             | Operation::FlushTable(table)
             | Operation::Restore { table, .. } => table,
             Operation::AddRule { chain, .. }
             | Operation::DeleteChain(chain)
             | Operation::DeleteRule { chain, .. }
+            | Operation::DestroyChain(chain)
+            | Operation::DestroyRule { chain, .. }
             | Operation::FlushChain(chain)
             | Operation::ReplaceRule { chain, .. } => &chain.table,
-        }
+        })
     }
 
     /// Returns the operation that adds a chain without its rules.

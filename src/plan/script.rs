@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::operation::Operation;
 use super::transaction::Transaction;
-use crate::model::Position;
+use crate::model::{Family, Position};
 use crate::render::script::{chain_block, element_block, rule, set_block, set_keyword, table_block};
 
 impl fmt::Display for Transaction {
@@ -16,7 +16,7 @@ impl fmt::Display for Transaction {
 /// Prints a command of an nft script, or two for a set with elements.
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let family = self.table().family;
+        let family = self.table().map_or(Family::Inet, |table| table.family);
         match self {
             Operation::AddChain { table, name, kind, comment, kept: _ } => {
                 write!(f, "add chain {table} {name}{}", chain_block(family, kind, comment.as_deref()))
@@ -51,7 +51,17 @@ impl fmt::Display for Operation {
             Operation::DeleteRule { chain, handle } => write!(f, "delete rule {chain} handle {handle}"),
             Operation::DeleteSet { table, set } => write!(f, "delete set {table} {set}"),
             Operation::DeleteTable(table) => write!(f, "delete table {table}"),
+            Operation::DestroyChain(chain) => write!(f, "destroy chain {chain}"),
+            Operation::DestroyElements { table, set } => {
+                write!(f, "destroy element {table} {} {}", set.name, element_block(&set.elements))
+            }
+            Operation::DestroyObject { table, kind, name } => write!(f, "destroy {kind} {table} {name}"),
+            Operation::DestroyRule { chain, handle } => write!(f, "destroy rule {chain} handle {handle}"),
+            Operation::DestroySet { table, set } => write!(f, "destroy set {table} {set}"),
+            Operation::DestroyTable(table) => write!(f, "destroy table {table}"),
             Operation::FlushChain(chain) => write!(f, "flush chain {chain}"),
+            Operation::FlushRuleset(None) => f.write_str("flush ruleset"),
+            Operation::FlushRuleset(Some(family)) => write!(f, "flush ruleset {family}"),
             Operation::FlushSet { table, set } => write!(f, "flush set {table} {set}"),
             Operation::FlushTable(table) => write!(f, "flush table {table}"),
             Operation::ReplaceRule { chain, handle, rule: new } => {
@@ -80,7 +90,16 @@ impl Operation {
             }
             Operation::DeleteSet { table, set } => format!("delete set {table}/{set}"),
             Operation::DeleteTable(table) => format!("delete table {table}"),
+            Operation::DestroyChain(chain) => format!("destroy chain {}/{}", chain.table, chain.name),
+            Operation::DestroyElements { table, set } => format!("destroy element {table}/{}", set.name),
+            Operation::DestroyObject { table, kind, name } => format!("destroy {kind} {table}/{name}"),
+            Operation::DestroyRule { chain, handle } => {
+                format!("destroy rule {}/{} handle {handle}", chain.table, chain.name)
+            }
+            Operation::DestroySet { table, set } => format!("destroy set {table}/{set}"),
+            Operation::DestroyTable(table) => format!("destroy table {table}"),
             Operation::FlushChain(chain) => format!("flush chain {}/{}", chain.table, chain.name),
+            Operation::FlushRuleset(_) => self.to_string(),
             Operation::FlushSet { table, set } => format!("flush set {table}/{set}"),
             Operation::FlushTable(table) => format!("flush table {table}"),
             Operation::ReplaceRule { chain, handle, .. } => {
@@ -100,8 +119,8 @@ mod tests {
 
     use super::*;
     use crate::model::{
-        Chain, ChainType, DataType, Element, Family, Hook, Priority, Rule, RuleHandle, Set, Table, TableFlags, TableId,
-        Value, set,
+        Chain, ChainType, DataType, Element, Hook, Priority, Rule, RuleHandle, Set, Table, TableFlags, TableId, Value,
+        set,
     };
 
     #[test]
@@ -133,7 +152,15 @@ mod tests {
             .flush_set(&table.set("s"))
             .delete_chain(&chain)
             .delete_set(&table.set("s"))
-            .delete_table(&table);
+            .delete_table(&table)
+            .destroy_rule(&chain, RuleHandle(4))
+            .destroy_chain(&chain)
+            .destroy_elements(&table.set("s"), [Element::new(Value::Ipv4([1, 2, 3, 4].into()))])
+            .destroy_set(&table.set("s"))
+            .operation(Operation::DestroyObject { table: table.clone(), kind: "quota".into(), name: "q".into() })
+            .destroy_table(&table)
+            .operation(Operation::FlushRuleset(Some(Family::Ip6)))
+            .flush_ruleset();
         let expected = [
             "add table inet t { flags dormant; comment \"why\"; }",
             "add chain inet t c { type nat hook prerouting priority dstnat; policy accept; }",
@@ -155,6 +182,14 @@ mod tests {
             "delete chain inet t c",
             "delete set inet t s",
             "delete table inet t",
+            "destroy rule inet t c handle 4",
+            "destroy chain inet t c",
+            "destroy element inet t s { 1.2.3.4 }",
+            "destroy set inet t s",
+            "destroy quota inet t q",
+            "destroy table inet t",
+            "flush ruleset ip6",
+            "flush ruleset",
         ];
         assert_eq!(transaction.to_string().lines().collect::<Vec<_>>(), expected);
     }

@@ -64,7 +64,9 @@ impl Transaction {
         for operation in self.operations() {
             let statements = operation.rule().into_iter().flat_map(|rule| &rule.statements);
             looked_up.extend(
-                statements.filter_map(Statement::looked_up).map(|set| (operation.table().clone(), set.clone())),
+                statements
+                    .filter_map(Statement::looked_up)
+                    .filter_map(|set| Some((operation.table()?.clone(), set.clone()))),
             );
         }
         let sets = wanted.tables.iter().flat_map(|table| table.sets.iter().map(move |set| (TableId::from(table), set)));
@@ -115,7 +117,7 @@ impl Transaction {
     /// be lost.
     fn gone(&self) -> impl Iterator<Item = &TableId> {
         self.operations().iter().filter_map(|operation| match operation {
-            Operation::DeleteTable(table) => Some(table),
+            Operation::DeleteTable(table) | Operation::DestroyTable(table) => Some(table),
             _ => None,
         })
     }
@@ -163,7 +165,7 @@ impl<'t> Unseen<'t> {
         let (unseen, stay) = (self.seen_sets(&whole), self.sets_that_stay());
         let held: HashSet<&TableId> = self.held.tables.iter().map(|table| &table.id).collect();
         self.transaction.operations().iter().filter(move |operation| {
-            let table = operation.table();
+            let Some(table) = operation.table() else { return false };
             tables.contains(table)
                 && match operation {
                     Operation::AddTable { .. } => !held.contains(table),
@@ -266,7 +268,7 @@ pub(crate) fn unstaged(staged: &[Transaction], first: &Snapshot, now: &Snapshot)
     let (mut new_tables, mut new_chains, mut filled, mut new_sets) =
         (HashSet::new(), HashSet::new(), HashSet::new(), HashSet::new());
     for operation in staged.iter().flat_map(Transaction::operations) {
-        let table = operation.table();
+        let Some(table) = operation.table() else { continue };
         if !tables_after.contains(table) {
             continue;
         }

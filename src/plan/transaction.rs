@@ -31,6 +31,20 @@ pub struct Transaction {
     known: Vec<(TableId, Name, SetMode)>,
     /// Tables that an added rule set contained twice.
     twice: Vec<TableId>,
+    /// How the operations that destroy are sent.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    destroys: Destroys,
+}
+
+/// How operations that destroy are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Destroys {
+    /// As they are (Linux 6.3).
+    #[default]
+    AsTheyAre,
+    /// A table is added and deleted; of everything else only those are left that have nothing to
+    /// delete, and they are nothing.
+    Settled,
 }
 
 impl Transaction {
@@ -116,6 +130,35 @@ impl Transaction {
         self.operation(Operation::DeleteTable(table.clone()))
     }
 
+    /// Deletes a table with everything in it, if it exists.
+    ///
+    /// The other operations that destroy are alike: what is not there is no error, but the table,
+    /// and the set of elements, have to be. Linux before 6.3 has no such operation; there a table
+    /// is added and deleted, and for all others the [`Kernel`](crate::Kernel) looks what exists and
+    /// commits only as long as nobody else does, so that a prepared transaction can be committed
+    /// once.
+    ///
+    /// ```
+    /// use nftmesh::prelude::*;
+    ///
+    /// let mesh = TableId::new(Family::Inet, "mesh");
+    /// let anew = Transaction::new().add_table(&mesh).destroy_chain(&mesh.chain("out"));
+    /// assert_eq!(anew.to_string(), "add table inet mesh\ndestroy chain inet mesh out\n");
+    /// ```
+    #[doc(alias = "NFT_MSG_DESTROYTABLE")]
+    #[must_use]
+    pub fn destroy_table(self, table: &TableId) -> Self {
+        self.operation(Operation::DestroyTable(table.clone()))
+    }
+
+    /// Deletes every table of every family with everything in it, as `flush ruleset` of nft does.
+    ///
+    /// Tables that belong to another socket stay; see [`Operation::FlushRuleset`].
+    #[must_use]
+    pub fn flush_ruleset(self) -> Self {
+        self.operation(Operation::FlushRuleset(None))
+    }
+
     /// Deletes the rules of all chains of a table.
     #[must_use]
     pub fn flush_table(self, table: &TableId) -> Self {
@@ -134,6 +177,12 @@ impl Transaction {
     #[must_use]
     pub fn delete_chain(self, chain: &ChainId) -> Self {
         self.operation(Operation::DeleteChain(chain.clone()))
+    }
+
+    /// Deletes a chain and the rules in it, if it exists; no other rule may jump to it.
+    #[must_use]
+    pub fn destroy_chain(self, chain: &ChainId) -> Self {
+        self.operation(Operation::DestroyChain(chain.clone()))
     }
 
     /// Deletes the rules of a chain.
@@ -166,6 +215,12 @@ impl Transaction {
         self.operation(Operation::DeleteRule { chain: chain.clone(), handle })
     }
 
+    /// Deletes the rule with this handle, if it exists.
+    #[must_use]
+    pub fn destroy_rule(self, chain: &ChainId, handle: RuleHandle) -> Self {
+        self.operation(Operation::DestroyRule { chain: chain.clone(), handle })
+    }
+
     /// Adds a set, map or verdict map with its elements.
     #[must_use]
     pub fn add_set(self, table: &TableId, set: Set) -> Self {
@@ -177,6 +232,13 @@ impl Transaction {
     pub fn delete_set(self, set: &SetId) -> Self {
         let SetId { table, name } = set.clone();
         self.operation(Operation::DeleteSet { table, set: name })
+    }
+
+    /// Deletes a set that no rule uses, if it exists.
+    #[must_use]
+    pub fn destroy_set(self, set: &SetId) -> Self {
+        let SetId { table, name } = set.clone();
+        self.operation(Operation::DestroySet { table, set: name })
     }
 
     /// Deletes the elements of a set.
@@ -216,6 +278,13 @@ impl Transaction {
         self.operation(Operation::DeleteElements { table: set.table.clone(), set: undeclared(set, elements) })
     }
 
+    /// Deletes those of the elements that are in the set, whose declaration is found as
+    /// [`add_elements`](Self::add_elements) finds it.
+    #[must_use]
+    pub fn destroy_elements(self, set: &SetId, elements: impl IntoIterator<Item = impl Into<Element>>) -> Self {
+        self.operation(Operation::DestroyElements { table: set.table.clone(), set: undeclared(set, elements) })
+    }
+
     /// Commits only if no other commit happened since this generation; otherwise the error is a
     /// conflict and nothing changes.
     #[must_use]
@@ -232,13 +301,29 @@ impl Transaction {
 
     /// Returns the transaction without its operations.
     pub(super) fn emptied(&self) -> Self {
-        let Transaction { operations: _, generation, known, twice } = self;
-        Transaction { operations: Vec::new(), generation: *generation, known: known.clone(), twice: twice.clone() }
+        let Transaction { operations: _, generation, known, twice, destroys } = self;
+        let (known, twice) = (known.clone(), twice.clone());
+        Transaction { operations: Vec::new(), generation: *generation, known, twice, destroys: *destroys }
     }
 
     /// Returns the sets known to exist already.
     pub(crate) fn known(&self) -> &[(TableId, Name, SetMode)] {
         &self.known
+    }
+
+    /// How its operations that destroy are sent.
+    pub(crate) fn destroys(&self) -> Destroys {
+        self.destroys
+    }
+
+    /// The same with other operations.
+    pub(crate) fn with_operations(&self, operations: Vec<Operation>) -> Self {
+        Transaction { operations, ..self.emptied() }
+    }
+
+    /// The same for a kernel that cannot destroy, with these operations in its place.
+    pub(crate) fn settled(&self, operations: Vec<Operation>) -> Self {
+        Transaction { operations, destroys: Destroys::Settled, ..self.emptied() }
     }
 
     /// Returns the generation that it requires, if any.

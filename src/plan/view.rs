@@ -60,7 +60,7 @@ impl Transaction {
                 Operation::Restore { table, state } => {
                     unknown.remove(&(table, state.title().1));
                 }
-                Operation::DeleteTable(table) => drop(gone.insert(table)),
+                Operation::DeleteTable(table) | Operation::DestroyTable(table) => drop(gone.insert(table)),
                 _ => {}
             }
         }
@@ -92,6 +92,17 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
+    /// Everything in it goes, and nothing that is not in the transaction is left.
+    fn empty(&mut self) {
+        let Known { view, chains, last: _, sets, lost, twice: _ } = self;
+        *lost |= !(view.chains.is_empty() && view.sets.is_empty());
+        view.complete = Complete::Whole;
+        view.chains.clear();
+        view.sets.clear();
+        chains.clear();
+        sets.clear();
+    }
+
     /// Returns the chain of that name, adding it when it is not known yet.
     fn chain(&mut self, name: &'a Name) -> &mut ChainView<'a> {
         let Known { view, chains, .. } = self;
@@ -128,14 +139,10 @@ impl<'a> Views<'a> {
                 let known = self.table(table);
                 known.view.comment = comment.as_deref().or(known.view.comment);
             }
-            Operation::DeleteTable(table) => {
-                let Known { view, chains, last: _, sets, lost, twice: _ } = self.table(table);
-                *lost |= !(view.chains.is_empty() && view.sets.is_empty());
-                view.complete = Complete::Whole;
-                view.chains.clear();
-                view.sets.clear();
-                chains.clear();
-                sets.clear();
+            Operation::DeleteTable(table) | Operation::DestroyTable(table) => self.table(table).empty(),
+            Operation::FlushRuleset(family) => {
+                let of_it = self.tables.values_mut().filter(|known| family.is_none_or(|of| known.view.family == of));
+                of_it.for_each(Known::empty);
             }
             Operation::FlushChain(chain) => {
                 let Known { view, chains, .. } = self.table(&chain.table);
@@ -148,6 +155,8 @@ impl<'a> Views<'a> {
             // What they remove can only make something else missing, which the kernel reports.
             Operation::DeleteChain(_) | Operation::DeleteElements { .. } | Operation::DeleteRule { .. } => {}
             Operation::DeleteObject { .. } | Operation::DeleteSet { .. } | Operation::FlushSet { .. } => {}
+            Operation::DestroyChain(_) | Operation::DestroyElements { .. } | Operation::DestroyRule { .. } => {}
+            Operation::DestroyObject { .. } | Operation::DestroySet { .. } => {}
             // State read from a kernel is not validated; the kernel reports objects that no view
             // contains.
             Operation::Restore { table, state } => {

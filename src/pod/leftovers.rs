@@ -43,7 +43,7 @@ pub(super) fn removal(held: &Snapshot, config: &IstioConfig) -> Vec<Operation> {
 pub(super) fn without(held: &Snapshot, removal: &[Operation]) -> Snapshot {
     let mut held = held.clone();
     for operation in removal {
-        let Some(table) = held.tables.iter_mut().find(|table| table.id == *operation.table()) else { continue };
+        let Some(table) = held.tables.iter_mut().find(|table| Some(&table.id) == operation.table()) else { continue };
         match operation {
             Operation::DeleteChain(id) => table.chains.retain(|chain| chain.name != id.name),
             Operation::DeleteRule { chain: id, handle } => {

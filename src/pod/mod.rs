@@ -115,6 +115,24 @@ impl Pod {
         PodFacts::read(options, self.addresses()?)
     }
 
+    /// Reads the configuration of this pod from the environment, as `istio-init` does without
+    /// options.
+    ///
+    /// # Errors
+    /// Those of [`IstioConfig::from_env`], and when the pod's addresses can't be read.
+    ///
+    /// ```no_run
+    /// use nftmesh::prelude::*;
+    ///
+    /// let mut pod = NetNs::from_path("/var/run/netns/pod-1")?.pod()?;
+    /// let config = pod.config_from_env()?;
+    /// pod.install(&config)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn config_from_env(&mut self) -> Result<IstioConfig> {
+        IstioConfig::from_env(self.addresses()?)
+    }
+
     /// Returns what [`install`](Self::install) would do for `config`, without doing it. The plan
     /// includes rules of `istio-iptables`: its chains `ISTIO_*` in the tables nat, mangle and raw
     /// of ip and ip6, the jumps to them, and the rules that set marks for TPROXY.

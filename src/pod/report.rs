@@ -69,7 +69,7 @@ impl Changes {
     pub(super) fn of(applied: &Applied) -> Self {
         let mut changes = Changes::default();
         for operation in applied.staged.iter().chain([&applied.transaction]).flat_map(|step| step.operations()) {
-            let table = operation.table();
+            let Some(table) = operation.table() else { continue };
             let list = match operation {
                 Operation::AddTable { .. } => &mut changes.installed,
                 Operation::DeleteTable(_) => &mut changes.removed,

@@ -81,6 +81,12 @@ impl Snapshot {
         self.table(&id.table)?.chain(id.name.as_str())
     }
 
+    /// Returns the chains of a table, in the kernel's order; none when there is no such table.
+    pub fn chains<'s>(&'s self, table: &TableId) -> impl Iterator<Item = ChainId> + use<'s> {
+        let found = self.table(table).into_iter();
+        found.flat_map(|table| table.chains.iter().map(|chain| table.id.chain(&chain.name)))
+    }
+
     /// Returns the rules of a chain in order, each with its handle; none when there is no such
     /// chain.
     ///

@@ -263,6 +263,12 @@ pub enum Problem {
         /// What is wrong, and the remedy.
         fault: &'static str,
     },
+    /// A raw expression that is none.
+    #[error("the raw expression {fault}")]
+    RawExpr {
+        /// What is wrong, and the remedy.
+        fault: String,
+    },
     /// A reject reason that cannot be sent for the packets here.
     #[error("{fault}")]
     Reject {

@@ -63,6 +63,7 @@ impl Problem {
             | Problem::Operand { .. }
             | Problem::Overlap { .. }
             | Problem::Queue { .. }
+            | Problem::RawExpr { .. }
             | Problem::Reject { .. }
             | Problem::Reversed
             | Problem::SetFlags { .. }

@@ -7,6 +7,7 @@ use super::location::At;
 use super::problem::Problem;
 use super::protocols::Packets;
 use super::{Checked, Fault, families, names};
+use crate::bytecode::raw_fault;
 use crate::model::{
     DataType, Family, IpFamily, Limit, LimitOf, Log, LogLevel, MarkValue, Nat, PortRange, Queue, QueueFlags, Reject,
     SetData, Statement, Tproxy,
@@ -36,7 +37,12 @@ impl Checked<'_, '_> {
                 self.lookup(at, selector, map, &SetData::Verdict, faults);
             }
             Statement::SetMark { key: _, value: MarkValue::Constant(_) | MarkValue::From { .. } } => {}
-            Statement::Counter { .. } | Statement::Notrack | Statement::Opaque(_) => {}
+            Statement::Opaque(opaque) => {
+                if let Some(fault) = raw_fault(opaque) {
+                    at.report(faults, Problem::RawExpr { fault });
+                }
+            }
+            Statement::Counter { .. } | Statement::Notrack => {}
             Statement::SetNftrace(_) | Statement::SetZone(_) => {}
         }
     }

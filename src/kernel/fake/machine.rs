@@ -193,7 +193,7 @@ impl<'a> Batch<'a> {
         let mut faults = Vec::new();
         if let Some(first) = transaction.operations().first().filter(|_| anchored) {
             // A first message that makes the table of the first operation, if need be.
-            drop(batch.add_table(first.table(), 0, Vec::new()));
+            drop(first.table().map(|table| batch.add_table(table, 0, Vec::new())));
         }
         for (index, operation) in transaction.operations().iter().enumerate() {
             let mut stops = batch.operation(operation, known);

@@ -2,7 +2,8 @@
 
 use super::chains::NFT_CHAIN_BINDING;
 use super::machine::Batch;
-use super::stop::Stop;
+use super::stop::{Outcome, Spot, Stop};
+use crate::attr::nfta::{NFTA_CHAIN_NAME, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE, NFTA_SET_NAME, NFTA_TABLE_NAME};
 use crate::bytecode::{Expr, KeptParts, KeptRule, parts_userdata, rule_userdata};
 use crate::model::{ChainKind, Name, Rule, RuleHandle, TableId};
 use crate::netlink::KnownSets;
@@ -34,6 +35,21 @@ impl Batch<'_> {
             Operation::DeleteRule { chain, handle } => self.delete_rule(chain, *handle),
             Operation::DeleteSet { table, set } => self.delete_set(table, set),
             Operation::DeleteTable(id) => self.delete_table(id),
+            Operation::DestroyElements { .. } => {
+                Err(Stop::Unknown("it does not look for the elements that may be absent".to_owned()))
+            }
+            Operation::DestroyObject { kind, .. } => Err(Stop::Unknown(format!("it knows nothing of a {kind}"))),
+            Operation::DestroyChain(id) => unless_absent(self.delete_chain(id), &[NFTA_CHAIN_NAME]),
+            Operation::DestroyRule { chain, handle } => {
+                unless_absent(self.delete_rule(chain, *handle), &[NFTA_RULE_CHAIN, NFTA_RULE_HANDLE])
+            }
+            Operation::DestroySet { table, set } => unless_absent(self.delete_set(table, set), &[NFTA_SET_NAME]),
+            Operation::DestroyTable(id) => unless_absent(self.delete_table(id), &[NFTA_TABLE_NAME]),
+            Operation::FlushRuleset(family) => {
+                self.held.tables.retain(|table| family.is_some_and(|family| table.id.family != family));
+                self.has_changed = true;
+                Ok(())
+            }
             Operation::FlushChain(chain) => self.flush_chain(chain),
             Operation::FlushSet { table, set } => self.flush_set(table, set),
             Operation::FlushTable(table) => self.flush_table(table),
@@ -63,6 +79,15 @@ impl Batch<'_> {
             State::Table(state) => self.add_table(table, state.flags, state.userdata.clone()),
         };
         outcome.err().into_iter().collect()
+    }
+}
+
+/// What was not deleted because it does not exist, which one of these attributes names, is no
+/// error.
+fn unless_absent(outcome: Outcome, names: &[u16]) -> Outcome {
+    match outcome {
+        Err(Stop::Refused { spot: Spot::Attribute(name), errno: libc::ENOENT, .. }) if names.contains(&name) => Ok(()),
+        outcome => outcome,
     }
 }
 

@@ -31,7 +31,7 @@ impl Batch<'_> {
             },
             _ => return None,
         };
-        let table = self.checked().find(|table| table.id == *operation.table())?;
+        let table = self.checked().find(|table| Some(&table.id) == operation.table())?;
         let errno = self.fault_of(table)?;
         Some(Stop::Refused { part, spot: Spot::Whole, errno })
     }

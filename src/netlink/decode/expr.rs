@@ -46,6 +46,11 @@ pub(super) fn expr(attribute: &Attribute<'_>) -> Result<Option<Expr>, Malformed>
     Ok(Some(expr.unwrap_or_else(|| Expr::Opaque { name: name.into(), data: data.into(), set: None })))
 }
 
+/// An expression by its name and attributes; `None` for one that is unknown here.
+pub(in crate::netlink) fn known_expr(name: &str, data: &[u8]) -> Option<Expr> {
+    known(name, data).ok().flatten()
+}
+
 fn known(name: &str, data: &[u8]) -> Result<Option<Expr>, Malformed> {
     let Some(read) = reader(name) else { return Ok(None) };
     let Some(mut parts) = Parts::read(data)? else { return Ok(None) };

@@ -19,6 +19,7 @@ mod uses;
 
 pub(crate) use assembly::{Assembly, ElementRequest, RuleRequest, chain_attributes, set_attributes, table_attribute};
 pub(crate) use event::event;
+pub(super) use expr::known_expr;
 pub(crate) use set::Elements;
 pub(crate) use trace::trace;
 
@@ -306,7 +307,7 @@ fn object_kind(number: u32) -> String {
 }
 
 /// Returns the number of a kind of object, the inverse of its name in a snapshot.
-pub(super) fn object_number(kind: &str) -> Option<u32> {
+pub(crate) fn object_number(kind: &str) -> Option<u32> {
     match (1..).zip(OBJECTS).find(|(_, known)| *known == kind) {
         Some((number, _)) => Some(number),
         None => kind.strip_prefix("object ")?.parse().ok(),

@@ -7,20 +7,25 @@ use crate::plan::{Operation, State};
 /// Returns a table that exists if the transaction succeeds, unless the first operation names one
 /// anyway.
 pub(super) fn anchor(operations: &[Operation]) -> Option<&TableId> {
-    match operations.first()? {
+    let first = operations.first()?;
+    match first {
         Operation::AddTable { .. } => None,
-        // These fail in a table that does not exist yet just as in an empty one.
-        first @ (Operation::AddRule { .. } | Operation::DeleteChain(_) | Operation::DeleteRule { .. }) => {
-            Some(first.table())
-        }
-        first @ (Operation::FlushChain(_) | Operation::ReplaceRule { .. }) => Some(first.table()),
-        first @ (Operation::AddElements { .. } | Operation::DeleteElements { .. }) => Some(first.table()),
-        first @ (Operation::DeleteSet { .. } | Operation::FlushSet { .. }) => Some(first.table()),
-        first @ Operation::DeleteObject { .. } => Some(first.table()),
-        // These would create a missing table, or find one that should be missing.
+        // These fail in a table that is not there yet just as in one that is empty.
+        Operation::AddRule { .. } | Operation::DeleteChain(_) | Operation::DeleteRule { .. } => first.table(),
+        Operation::FlushChain(_) | Operation::ReplaceRule { .. } => first.table(),
+        Operation::AddElements { .. } | Operation::DeleteElements { .. } => first.table(),
+        Operation::DeleteSet { .. } | Operation::FlushSet { .. } => first.table(),
+        Operation::DestroyElements { .. } | Operation::DeleteObject { .. } => first.table(),
+        // These would make a table that is not there, or find one that should be missing.
         Operation::AddChain { .. }
         | Operation::AddSet { .. }
         | Operation::DeleteTable(_)
+        | Operation::DestroyChain(_)
+        | Operation::DestroyObject { .. }
+        | Operation::DestroyRule { .. }
+        | Operation::DestroySet { .. }
+        | Operation::DestroyTable(_)
+        | Operation::FlushRuleset(_)
         | Operation::FlushTable(_)
         | Operation::Restore { .. } => None,
     }
@@ -33,7 +38,7 @@ pub(super) fn estimate(operations: &[Operation]) -> usize {
     let one = |operation: &Operation| match operation {
         Operation::AddRule { rule, .. } | Operation::ReplaceRule { rule, .. } => 256 + 256 * rule.statements.len(),
         Operation::AddElements { set, .. } | Operation::AddSet { set, .. } => elements(set),
-        Operation::DeleteElements { set, .. } => elements(set),
+        Operation::DeleteElements { set, .. } | Operation::DestroyElements { set, .. } => elements(set),
         Operation::Restore { state, .. } => match &**state {
             State::Rule { rule, .. } => 256 + 80 * rule.exprs.len(),
             State::Set(set) => 160 + 40 * set.elements.len(),
@@ -52,11 +57,12 @@ pub(super) fn batch_begin(sequence: u32, generation: Option<Generation>) -> Vec<
     message(NFNL_MSG_BATCH_BEGIN, flag::REQUEST, sequence, 0, NFNL_SUBSYS_NFTABLES, &attribute)
 }
 
-/// Returns a batch of encoded messages, the first of which has the sequence number after
-/// `sequence`.
-pub(crate) fn batch(sequence: u32, message: &[u8]) -> Vec<u8> {
+/// A batch of one message of this kind, sequence number and family, which is not acknowledged; it
+/// takes three sequence numbers.
+pub(crate) fn batch_of(sequence: u32, (kind, own, family): (u16, u32, u8), attributes: &[u8]) -> Vec<u8> {
     let mut batch = batch_begin(sequence, None);
-    batch.extend(message);
+    let kind = NFNL_SUBSYS_NFTABLES << 8 | kind;
+    batch.extend(message(kind, flag::REQUEST, own, family, 0, attributes));
     let end = self::message(NFNL_MSG_BATCH_END, flag::REQUEST, sequence.wrapping_add(2), 0, NFNL_SUBSYS_NFTABLES, &[]);
     batch.extend(end);
     batch

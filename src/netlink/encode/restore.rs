@@ -103,6 +103,7 @@ impl Encoder<'_> {
     pub(super) fn delete_object(
         &mut self,
         index: usize,
+        [object, flowtable]: [u16; 2],
         table: &TableId,
         of: &str,
         name: &Name,
@@ -112,11 +113,11 @@ impl Encoder<'_> {
         // The name has the same number in both messages.
         writer.text(NFTA_OBJ_NAME, name.as_str())?;
         let message = match of {
-            FLOWTABLE => kind::DELFLOWTABLE,
+            FLOWTABLE => flowtable,
             of => {
                 let unknown = || io::Error::new(io::ErrorKind::InvalidInput, format!("{of}: no kind of object"));
                 writer.be32(NFTA_OBJ_TYPE, object_number(of).ok_or_else(unknown)?);
-                kind::DELOBJ
+                object
             }
         };
         let body = ObjectBody { table: table.name.as_str(), attributes: &attributes, without: &[] };

@@ -35,6 +35,27 @@ impl Encoder<'_> {
         self.named_elements(index, kind::NEWSETELEM, flag::CREATE, table, set)
     }
 
+    /// Elements of a set that is not declared here. A list of none is sent too: the kernel then looks
+    /// whether there is such a set, and answers.
+    pub(super) fn elements_alone(
+        &mut self,
+        index: usize,
+        kind: u16,
+        flags: u16,
+        table: &TableId,
+        set: &Set,
+    ) -> Result<(), Unencodable> {
+        if !(set.elements.is_empty() && set.opaque().is_none()) {
+            return self.named_elements(index, kind, flags, table, set);
+        }
+        let header = self.header(index, MessagePart::Itself, kind, table, flags);
+        let (table, set) = (table.name.as_str(), set.name.as_str());
+        let to = ElementsBody { table, set, id: None, most: 0, extras: false };
+        // libnftnl would leave the list out, which deletes all elements.
+        own::elements(&mut self.messages, header, &to, &mut std::iter::empty().peekable())?;
+        Ok(())
+    }
+
     pub(super) fn named_elements(
         &mut self,
         index: usize,

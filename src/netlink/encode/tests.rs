@@ -83,6 +83,8 @@ fn exprs() -> Vec<Expr> {
         Expr::Notrack,
         Expr::Opaque { name: "match".into(), data: xt(&[(1, b"tcp\0"), (2, &[0, 0, 0, 1]), (3, &[7; 13])]), set: None },
         Expr::Opaque { name: "target".into(), data: xt(&[(1, b"TCPMSS\0"), (2, &[0; 4]), (3, &[])]), set: None },
+        RawExpr::new("numgen").be32(1, 1).be32(2, 7).be32(3, 0).be32(4, 0).into(),
+        RawExpr::new("dynset").text(1, "s").be32(3, 1).be32(4, 1).nest(7, |e| e.text(1, "counter")).into(),
         Expr::Payload { base: PayloadBase(2), offset: 16, len: 4, dreg: r1 },
         Expr::Queue(QueueCode { num: 1, total: 3, flags: 2 }),
         Expr::Range { sreg: r1, op: CmpOp::Ne, low: value(&[1]), high: value(&[9]) },
@@ -147,7 +149,7 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
     );
     let transaction = Transaction::replace(tables)
         .operation(Operation::AddElements { table: table(), set: declared.elements([interval(9000)]) })
-        .operation(Operation::DeleteElements { table: table(), set: ports.elements([element(1)]) })
+        .operation(Operation::DeleteElements { table: table(), set: ports.clone().elements([element(1)]) })
         .insert_rule(&chain, Position::First, rule())
         .insert_rule(&chain, Position::Before(RuleHandle(4)), rule())
         .insert_rule(&chain, Position::After(RuleHandle(4)), rule())
@@ -159,6 +161,15 @@ fn every_operation_has_the_bytes_that_libnftnl_gives_it() {
         .delete_chain(&chain)
         .delete_set(&table().set("many"))
         .delete_table(&table())
+        .destroy_rule(&chain, RuleHandle(4))
+        .destroy_chain(&chain)
+        .operation(Operation::DestroyElements { table: table(), set: ports })
+        .operation(Operation::DestroyObject { table: table(), kind: "quota".into(), name: "q".into() })
+        .operation(Operation::DestroyObject { table: table(), kind: "flowtable".into(), name: "f".into() })
+        .destroy_set(&table().set("many"))
+        .destroy_table(&table())
+        .operation(Operation::FlushRuleset(Some(Family::Ip6)))
+        .flush_ruleset()
         .at_generation(Generation(77));
     let encoded = both(&transaction);
     let more =

@@ -106,7 +106,7 @@ impl Unsettled {
     pub(crate) fn look_at(&mut self, made: &Transaction) {
         let mut known: HashSet<TableId> = self.whole.iter().cloned().collect();
         known.extend(self.tables.iter().map(|part| part.known.id.clone()));
-        for table in made.operations().iter().map(Operation::table) {
+        for table in made.operations().iter().filter_map(Operation::table) {
             if !known.contains(table) {
                 known.insert(table.clone());
                 self.whole.push(table.clone());
@@ -116,7 +116,7 @@ impl Unsettled {
             table.chains.iter_mut().for_each(|(_, rules)| *rules = None);
             let mut chains: HashSet<Name> = table.chains.iter().map(|(name, _)| name.clone()).collect();
             let mut sets: HashSet<Name> = table.sets.iter().cloned().collect();
-            for operation in made.operations().iter().filter(|operation| *operation.table() == table.known.id) {
+            for operation in made.operations().iter().filter(|made| made.table() == Some(&table.known.id)) {
                 match operation {
                     Operation::AddChain { name, .. } if chains.insert(name.clone()) => {
                         table.chains.push((name.clone(), None));

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::made::*;
+use crate::bytecode::RawExpr;
 use crate::model::*;
 
 pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
@@ -199,6 +200,22 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
                     .vmap(Field::TcpDport, SetRef::Anonymous(vec![port(1).verdict(Verdict::Jump("gone".into()))])),
             ),
             "rule 1 of inet t/in, statement 1 (vmap), element 1: there is no chain gone in the table; define it or correct the name",
+        ),
+        (
+            input(Rule::new().raw(RawExpr::new("counter").attributes(&[0; 4]))),
+            "rule 1 of inet t/in, statement 1 (opaque): the raw expression has attributes that end before their length; give the length of each, and its padding",
+        ),
+        (
+            input(Rule::new().raw(RawExpr::new("numgen").bytes(1, &[0; 65_532]))),
+            "rule 1 of inet t/in, statement 1 (opaque): the raw expression has attributes that end before their length; give the length of each, and its padding",
+        ),
+        (
+            input(Rule::new().raw(RawExpr::new("numgen").bytes(1, &[0; 40_000]).bytes(1, &[0; 40_000]))),
+            "rule 1 of inet t/in, statement 1 (opaque): the raw expression has 80008 bytes of attributes; the kernel takes 65531",
+        ),
+        (
+            input(Rule::new().raw(RawExpr::new("x".repeat(43)))),
+            "rule 1 of inet t/in, statement 1 (opaque): the raw expression has no name of an expression; give it one of 1 to 42 bytes",
         ),
         (
             input(Rule::new().vmap(

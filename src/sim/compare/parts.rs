@@ -70,6 +70,7 @@ impl<'r> Whole<'r> {
     fn new(rules: &'r Rules, (hook, family): (Hook, IpFamily), few: usize, side: usize, items: &mut Vec<Item>) -> Self {
         let reach = Reach::of(rules, hook, family);
         let mut whole = Whole { rules, long: HashSet::new(), maps: Vec::new(), lookups: HashMap::new() };
+        let mut taken_apart: HashMap<*const SetIndex, usize> = HashMap::new();
         for at in &reach.all {
             let Some(chain) = chain_of(rules, *at) else { continue };
             let is_long = chain.rules.len() > few;
@@ -86,7 +87,12 @@ impl<'r> Whole<'r> {
                 let mut item = |spans: Spans, element| {
                     items.push(Item { side, chain: *at, rule: number, element, spans });
                 };
-                if let Some((expr, key, set)) = map.filter(|(_, _, set)| set.data.len() > few) {
+                let mut is_taken_apart = |set: &SetIndex| {
+                    let times = taken_apart.entry(std::ptr::from_ref(set)).or_default();
+                    *times += 1;
+                    set.data.len() > few && *times <= LOOKUPS
+                };
+                if let Some((expr, key, set)) = map.filter(|(_, _, set)| is_taken_apart(set)) {
                     let map = whole.maps.len();
                     let all = elements(set);
                     for (index, (parts, _)) in all.iter().enumerate() {
@@ -128,7 +134,9 @@ impl<'r> Whole<'r> {
         };
         let lookups = self.lookups.get(&at).map_or(&[][..], Vec::as_slice);
         let rules = rules.into_iter().map(|(number, rule)| {
-            let Some((_, expr, map)) = lookups.iter().find(|(of, ..)| *of == number) else { return rule.clone() };
+            // In the order of the rules, of which each has one.
+            let lookup = lookups.binary_search_by_key(&number, |(of, ..)| *of).ok().and_then(|at| lookups.get(at));
+            let Some((_, expr, map)) = lookup else { return rule.clone() };
             let kept = kept.iter().filter(|item| item.rule == number).filter_map(|item| item.element);
             let kept: Vec<usize> = kept.map(|(_, element)| element).collect();
             let ops = rule.ops.iter().enumerate().map(|(at, op)| match (op, self.maps.get(*map)) {
@@ -181,6 +189,10 @@ impl Map<'_> {
         part
     }
 }
+
+/// A map that more rules look something up in is left whole in the others: each lookup makes as many
+/// items as the map has elements.
+const LOOKUPS: usize = 4;
 
 /// One side being put together.
 struct Making<'m, 'r> {

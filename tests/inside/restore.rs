@@ -74,6 +74,22 @@ fn what_was_read_wrongly_once_is_copied_whole() {
     files_are_copied_whole(&folder);
 }
 
+/// The examples that do what programs with rules of their own do.
+#[test]
+fn what_programs_install_is_copied_whole() {
+    for (program, argument) in
+        [("container", None), ("forward", None), ("mesh_init", None), ("services", None), ("vpn", Some("lo"))]
+    {
+        in_fresh_netns(|| {
+            let output = support::command(&support::example(program).to_string_lossy()).args(argument).output();
+            let output = output.expect("the example runs");
+            assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+            assert_ne!(nft("list ruleset"), "", "{program}");
+            copies_are_the_same();
+        });
+    }
+}
+
 #[track_caller]
 fn files_are_copied_whole(folder: &Path) {
     let (mut copied, mut refused) = (0, Vec::new());

@@ -71,14 +71,19 @@ impl Batch<'_> {
 
     pub(super) fn add_elements(&mut self, id: &TableId, set: &Set) -> Outcome {
         let elements: Vec<_> = lower_elements(set).collect();
-        if elements.is_empty() { Ok(()) } else { self.new_elements(id, &set.name, elements) }
+        // The kernel looks for the set of an empty list too.
+        if elements.is_empty() {
+            self.changeable(id, &set.name, MessagePart::Itself).map(drop)
+        } else {
+            self.new_elements(id, &set.name, elements)
+        }
     }
 
     /// nf_tables_newsetelem
     fn new_elements(&mut self, id: &TableId, name: &Name, codes: Vec<Result<ElementCode, Unlowerable>>) -> Outcome {
         let codes = codes.into_iter().collect::<Result<Vec<_>, _>>();
         let codes = codes.map_err(|why| Stop::Unknown(why.to_string()))?;
-        let (handle, mut state) = self.changeable(id, name)?;
+        let (handle, mut state) = self.changeable(id, name, FIRST)?;
         let table = self.table(id, NFTA_SET_ELEM_LIST_TABLE)?;
         if codes.iter().any(|code| code.extras.as_ref().is_some_and(|extras| extras.object.is_some())) {
             return Err(Stop::Unknown("an element leads to a stateful object".to_owned()));
@@ -110,10 +115,11 @@ impl Batch<'_> {
     pub(super) fn delete_elements(&mut self, id: &TableId, set: &Set) -> Outcome {
         let codes = lower_elements(set).collect::<Result<Vec<_>, _>>();
         let codes = codes.map_err(|why| Stop::Unknown(why.to_string()))?;
+        let part = if codes.is_empty() { MessagePart::Itself } else { FIRST };
+        let (handle, mut state) = self.changeable(id, &set.name, part)?;
         if codes.is_empty() {
             return Ok(());
         }
-        let (handle, mut state) = self.changeable(id, &set.name)?;
         let tree = self.trees.entry((handle, state.handle)).or_default();
         let refused =
             codes.iter().enumerate().find_map(|(index, code)| Some((index, remove(&mut state, tree, code).err()?)));
@@ -128,11 +134,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn flush_set(&mut self, id: &TableId, name: &Name) -> Outcome {
-        let (handle, mut state) = self.changeable(id, name).map_err(|stop| match stop {
-            // This message has no elements.
-            Stop::Refused { part: _, spot, errno } => Stop::Refused { part: MessagePart::Itself, spot, errno },
-            unknown @ Stop::Unknown(_) => unknown,
-        })?;
+        let (handle, mut state) = self.changeable(id, name, MessagePart::Itself)?;
         self.has_changed |= !state.elements.is_empty();
         self.trees.entry((handle, state.handle)).or_default().leave(state.elements.drain(..));
         self.put(id, state)
@@ -153,10 +155,10 @@ impl Batch<'_> {
     }
 
     /// The handle of the table and the set, for a message that changes elements.
-    fn changeable(&mut self, id: &TableId, name: &Name) -> Outcome<(u64, SetState)> {
+    fn changeable(&mut self, id: &TableId, name: &Name, part: MessagePart) -> Outcome<(u64, SetState)> {
         let table = self.table(id, NFTA_SET_ELEM_LIST_TABLE);
         let elements = |stop| match stop {
-            Stop::Refused { part: _, spot, errno } => Stop::Refused { part: FIRST, spot, errno },
+            Stop::Refused { part: _, spot, errno } => Stop::Refused { part, spot, errno },
             unknown @ Stop::Unknown(_) => unknown,
         };
         let handle = table.map_err(elements)?.handle;

@@ -13,7 +13,7 @@ impl Kernel {
     /// an error if there is no table.
     ///
     /// # Errors
-    /// [`is_permission`](Error::is_permission) without `CAP_NET_ADMIN`.
+    /// [`is_permission`](crate::Error::is_permission) without `CAP_NET_ADMIN`.
     ///
     /// ```no_run
     /// use nftmesh::prelude::*;

@@ -192,11 +192,12 @@ impl Kernel {
                 _ => {}
             }
         }
-        let alone = |element| Set { elements: vec![element], ..set.clone() };
         let mut there = Set { elements: Vec::new(), ..set.clone() };
+        let mut alone = there.clone();
         for element in &set.elements {
-            if codes(&alone(element.clone()))?.iter().all(|code| held.contains(&at(code))) {
-                there.elements.push(element.clone());
+            alone.elements = vec![element.clone()];
+            if codes(&alone)?.iter().all(|code| held.contains(&at(code))) {
+                there.elements.append(&mut alone.elements);
             }
         }
         Ok(there)

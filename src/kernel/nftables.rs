@@ -10,8 +10,8 @@ use crate::state::{ChainState, Snapshot, TableState};
 
 /// What [`Kernel`] and [`Fake`] have in common, for programs that are tested without root.
 ///
-/// Each method is that of [`Kernel`] with the same name. A program may implement it too, for instance around a [`Fake`]
-/// that refuses every second commit.
+/// Each method is that of [`Kernel`] with the same name. A program may implement it too, for
+/// instance around a [`Fake`] that refuses every second commit.
 pub trait Nftables {
     /// [`Kernel::commit`].
     ///
@@ -124,110 +124,64 @@ pub trait Nftables {
     }
 }
 
-impl Nftables for Kernel {
-    fn commit(&mut self, transaction: &Transaction) -> Result<()> {
-        Kernel::commit(self, transaction)
-    }
+/// The methods that the type has itself.
+macro_rules! nftables {
+    ($type:ident) => {
+        impl Nftables for $type {
+            fn commit(&mut self, transaction: &Transaction) -> Result<()> {
+                $type::commit(self, transaction)
+            }
 
-    fn commit_echo(&mut self, transaction: &Transaction) -> Result<Vec<RuleHandle>> {
-        Kernel::commit_echo(self, transaction)
-    }
+            fn commit_echo(&mut self, transaction: &Transaction) -> Result<Vec<RuleHandle>> {
+                $type::commit_echo(self, transaction)
+            }
 
-    fn check(&mut self, transaction: &Transaction) -> Result<()> {
-        Kernel::check(self, transaction)
-    }
+            fn check(&mut self, transaction: &Transaction) -> Result<()> {
+                $type::check(self, transaction)
+            }
 
-    fn snapshot(&mut self) -> Result<Snapshot> {
-        Kernel::snapshot(self)
-    }
+            fn snapshot(&mut self) -> Result<Snapshot> {
+                $type::snapshot(self)
+            }
 
-    fn snapshot_of(&mut self, tables: &[TableId]) -> Result<Snapshot> {
-        Kernel::snapshot_of(self, tables)
-    }
+            fn snapshot_of(&mut self, tables: &[TableId]) -> Result<Snapshot> {
+                $type::snapshot_of(self, tables)
+            }
 
-    fn table(&mut self, id: &TableId) -> Result<Option<TableState>> {
-        Kernel::table(self, id)
-    }
+            fn table(&mut self, id: &TableId) -> Result<Option<TableState>> {
+                $type::table(self, id)
+            }
 
-    fn chain(&mut self, id: &ChainId) -> Result<Option<ChainState>> {
-        Kernel::chain(self, id)
-    }
+            fn chain(&mut self, id: &ChainId) -> Result<Option<ChainState>> {
+                $type::chain(self, id)
+            }
 
-    fn rules(&mut self, id: &ChainId) -> Result<Option<Vec<(RuleHandle, Rule)>>> {
-        Kernel::rules(self, id)
-    }
+            fn rules(&mut self, id: &ChainId) -> Result<Option<Vec<(RuleHandle, Rule)>>> {
+                $type::rules(self, id)
+            }
 
-    fn set(&mut self, id: &SetId) -> Result<Option<Set>> {
-        Kernel::set(self, id)
-    }
+            fn set(&mut self, id: &SetId) -> Result<Option<Set>> {
+                $type::set(self, id)
+            }
 
-    fn flush_ruleset(&mut self) -> Result<()> {
-        Kernel::flush_ruleset(self)
-    }
+            fn flush_ruleset(&mut self) -> Result<()> {
+                $type::flush_ruleset(self)
+            }
 
-    fn plan_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Transaction> {
-        Kernel::plan_owned(self, ruleset, ours)
-    }
+            fn plan_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Transaction> {
+                $type::plan_owned(self, ruleset, ours)
+            }
 
-    fn apply_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Applied> {
-        Kernel::apply_owned(self, ruleset, ours)
-    }
+            fn apply_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Applied> {
+                $type::apply_owned(self, ruleset, ours)
+            }
 
-    fn verify_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Vec<Difference>> {
-        Kernel::verify_owned(self, ruleset, ours)
-    }
+            fn verify_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Vec<Difference>> {
+                $type::verify_owned(self, ruleset, ours)
+            }
+        }
+    };
 }
 
-impl Nftables for Fake {
-    fn commit(&mut self, transaction: &Transaction) -> Result<()> {
-        Fake::commit(self, transaction)
-    }
-
-    fn commit_echo(&mut self, transaction: &Transaction) -> Result<Vec<RuleHandle>> {
-        Fake::commit_echo(self, transaction)
-    }
-
-    fn check(&mut self, transaction: &Transaction) -> Result<()> {
-        Fake::check(self, transaction)
-    }
-
-    fn snapshot(&mut self) -> Result<Snapshot> {
-        Fake::snapshot(self)
-    }
-
-    fn snapshot_of(&mut self, tables: &[TableId]) -> Result<Snapshot> {
-        Fake::snapshot_of(self, tables)
-    }
-
-    fn table(&mut self, id: &TableId) -> Result<Option<TableState>> {
-        Fake::table(self, id)
-    }
-
-    fn chain(&mut self, id: &ChainId) -> Result<Option<ChainState>> {
-        Fake::chain(self, id)
-    }
-
-    fn rules(&mut self, id: &ChainId) -> Result<Option<Vec<(RuleHandle, Rule)>>> {
-        Fake::rules(self, id)
-    }
-
-    fn set(&mut self, id: &SetId) -> Result<Option<Set>> {
-        Fake::set(self, id)
-    }
-
-    fn flush_ruleset(&mut self) -> Result<()> {
-        Fake::flush_ruleset(self)
-    }
-
-    fn plan_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Transaction> {
-        Fake::plan_owned(self, ruleset, ours)
-    }
-
-    fn apply_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Applied> {
-        Fake::apply_owned(self, ruleset, ours)
-    }
-
-    fn verify_owned(&mut self, ruleset: &Ruleset, ours: &[TableId]) -> Result<Vec<Difference>> {
-        Fake::verify_owned(self, ruleset, ours)
-    }
-}
+nftables!(Fake);
+nftables!(Kernel);

@@ -21,7 +21,7 @@ use nftmesh::plan::Transaction;
 use nftmesh::state::Event;
 use pace::{FREE_ANSWERS, Harm, LONGEST, LONGEST_GAP, PEACE, Pace, TOGETHER};
 use proptest::prelude::*;
-use support::patience::{comes_true_within, patience};
+use support::patience::comes_true_within;
 use support::running::{PATIENCE, Running};
 use support::{command, example, in_fresh_netns, ip, needs_root, nft, nft_script, say};
 use traffic::{Load, Pod, under_load};
@@ -270,9 +270,10 @@ fn repeated_deletions_of_the_table_are_all_restored() {
         let before = rules();
         let (load, deleted): (Load, usize) = under_load(&pod, 4, || {
             let mut deleted = 0;
-            let begun = Instant::now();
+            let mut tried = 0;
             while deleted < 100 {
-                assert!(begun.elapsed() < 100 * patience(PATIENCE), "{deleted} times deleted, and not again");
+                tried += 1;
+                assert!(tried < 100_000, "{deleted} times deleted, and not again");
                 let mut nft = command("nft");
                 let nft = nft.args(["delete", "table", "ip", "istio-proxy-nat"]).stderr(Stdio::null());
                 deleted += usize::from(nft.status().expect("nft runs").success());

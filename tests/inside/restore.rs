@@ -9,11 +9,11 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::corpus::{EVERYTHING, XTABLES, as_this_kernel, corpus, files_of, loads, rules_of};
+use crate::support::readback::without_numbers_of_the_kernel;
 use crate::support::{self, assert_same, in_fresh_netns, nft, nft_script, say};
-use nftmesh::bytecode::{Expr, LookupSet};
 use nftmesh::fuzz;
 use nftmesh::kernel::Kernel;
-use nftmesh::model::{Position, RuleHandle, TableId};
+use nftmesh::model::{Position, TableId};
 use nftmesh::plan::{Operation, State, Transaction};
 use nftmesh::state::{ChainState, Snapshot, TableState};
 
@@ -214,17 +214,7 @@ fn contents(table: &TableState) -> TableState {
     for object in &mut table.objects {
         (object.handle, object.attributes) = (0, without_names(&object.attributes));
     }
-    for chain in &mut table.chains {
-        chain.handle = 0;
-        for rule in &mut chain.rules {
-            rule.handle = RuleHandle(0);
-            for expr in &mut rule.exprs {
-                if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {
-                    set.order.clear();
-                }
-            }
-        }
-    }
+    without_numbers_of_the_kernel(&mut table.chains);
     table
 }
 

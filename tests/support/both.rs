@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use dice::Dice;
 use nftmesh::Error;
-use nftmesh::bytecode::{Expr, LookupSet};
 use nftmesh::kernel::{Fake, Kernel, Nftables};
 use nftmesh::model::{ChainId, RuleHandle};
 use nftmesh::plan::{Operation, Transaction};
 use nftmesh::state::{Listing, Snapshot};
 
+use super::support::readback::without_numbers_of_the_kernel;
 use super::support::{in_fresh_netns, say};
 
 /// Makes a transaction for a state.
@@ -181,32 +181,26 @@ pub fn reason<T>(answer: &Result<T, Error>) -> Option<Reason> {
 
 /// Removes the numbers in names of bound chains, which the kernel counts for all namespaces.
 pub fn without_names(text: &str) -> String {
-    let mut parts = text.split("__chain");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + "__chain" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+    without_digits_after(text, "__chain")
 }
 
+/// Removes handles, which the two count differently.
 pub fn without_numbers(text: &str) -> String {
-    let mut parts = text.split("handle ");
+    without_digits_after(text, "handle ")
+}
+
+fn without_digits_after(text: &str, marker: &str) -> String {
+    let mut parts = text.split(marker);
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + "handle" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+    let kept = marker.trim_end();
+    parts.fold(first, |text, part| text + kept + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// Removes handles, generation, and what only the kernel measures.
 pub fn contents(mut snapshot: Snapshot) -> Snapshot {
     for table in &mut snapshot.tables {
         table.handle = 0;
-        for chain in &mut table.chains {
-            chain.handle = 0;
-            for rule in &mut chain.rules {
-                rule.handle = RuleHandle(0);
-                for expr in &mut rule.exprs {
-                    if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {
-                        set.order.clear();
-                    }
-                }
-            }
-        }
+        without_numbers_of_the_kernel(&mut table.chains);
         for set in &mut table.sets {
             (set.handle, set.backend, set.count, set.order) = (0, None, None, Vec::new());
             set.expires.iter_mut().for_each(|left| *left = left.map(|_| 0));

@@ -1,9 +1,9 @@
 //! Compares what was committed with what a snapshot reads back: the same programs, the same sets,
 //! nothing opaque.
 
-use nftmesh::bytecode::{lower, lower_elements, lower_set, same_programs};
-use nftmesh::model::{ChainKind, Policy, Ruleset, Set, Table, TableId};
-use nftmesh::state::{HookState, SetState, Snapshot, TableState};
+use nftmesh::bytecode::{Expr, LookupSet, lower, lower_elements, lower_set, same_programs};
+use nftmesh::model::{ChainKind, Policy, RuleHandle, Ruleset, Set, Table, TableId};
+use nftmesh::state::{ChainState, HookState, SetState, Snapshot, TableState};
 
 /// Panics unless `snapshot` is exactly what `ruleset` lowers to.
 #[track_caller]
@@ -65,4 +65,19 @@ fn set(sent: &Set, read: &SetState) {
         assert!(read.same(element), "set {}: read {read:?}\nsent {element:?}", sent.name);
     }
     assert!(read.expires.is_empty() || read.expires.len() == read.elements.len());
+}
+
+/// Removes from chains what only the kernel assigns: handles, and the order of anonymous sets.
+pub fn without_numbers_of_the_kernel(chains: &mut [ChainState]) {
+    for chain in chains {
+        chain.handle = 0;
+        for rule in &mut chain.rules {
+            rule.handle = RuleHandle(0);
+            for expr in &mut rule.exprs {
+                if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {
+                    set.order.clear();
+                }
+            }
+        }
+    }
 }

@@ -9,8 +9,8 @@ mod escaped;
 use std::error::Error as StdError;
 use std::fmt;
 
-pub use escaped::Escaped;
-pub(crate) use escaped::{Quoted, Shown};
+pub(crate) use escaped::Shown;
+pub use escaped::{Escaped, Quoted};
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -59,7 +59,7 @@ pub mod validate;
 #[cfg(any(feature = "import", feature = "mesh", feature = "sim"))]
 mod xt;
 
-pub use error::{Error, ErrorKind, Escaped, Refusal, Result};
+pub use error::{Error, ErrorKind, Escaped, Quoted, Refusal, Result};
 pub use ipnetwork;
 pub use kernel::{Kernel, NetNs};
 pub use model::{Chain, Rule, Ruleset, Set, Table, TableId};

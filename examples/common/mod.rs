@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use clap::ArgMatches;
 use clap::error::{ContextKind, ErrorKind};
 use ipnetwork::IpNetwork;
+use nftmesh::Quoted;
 use nftmesh::mesh::istio::RawOptions;
 use nftmesh::pod::Changes;
 pub use say::complain;
@@ -46,7 +47,7 @@ pub fn first_line(error: &clap::Error) -> String {
             (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue), why.to_string());
         // The value is named only once.
         let says_it = why.contains(&format!("{value:?}"));
-        return if says_it { format!("{option}: {why}") } else { format!("{option} {}: {why}", quoted(&value)) };
+        return if says_it { format!("{option}: {why}") } else { format!("{option} {}: {why}", Quoted::new(&value)) };
     }
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim);
@@ -99,13 +100,4 @@ pub fn report(changes: &Changes) -> String {
     let added = routes_added.iter().map(|entry| format!("{entry}\n"));
     let undone = routes_removed.iter().map(|entry| format!("{entry}\n").replacen(" add ", " del ", 1));
     gone.chain(made).chain(changed).chain(left).chain(added).chain(undone).collect()
-}
-
-/// Returns a value in quotes and escaped; one longer than a line is cut and followed by its
-/// length.
-pub fn quoted(value: &str) -> String {
-    match value.char_indices().nth(80) {
-        Some((end, _)) => format!("{:?}... ({} bytes)", &value[..end], value.len()),
-        None => format!("{value:?}"),
-    }
 }

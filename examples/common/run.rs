@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgMatches;
+use nftmesh::Quoted;
 
 use super::duration::duration;
-use super::quoted;
 
 /// How to run: what to do with the rules, where, and whether to validate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,8 +178,8 @@ impl Given {
             Some(value) => match value.into_string() {
                 Ok(value) => Ok(Given { name: flag.variable.to_owned(), value }),
                 Err(value) => {
-                    let value = quoted(&value.to_string_lossy());
-                    Err(format!("{} {value}: not UTF-8; give plain text", flag.variable))
+                    let value = value.to_string_lossy();
+                    Err(format!("{} {}: not UTF-8; give plain text", flag.variable, Quoted::new(&value)))
                 }
             },
             None => Ok(Given { name: format!("--{}", flag.name), value: flag.default.to_owned() }),
@@ -188,7 +188,7 @@ impl Given {
 
     fn read<T>(&self, parse: impl Fn(&str) -> Result<T, &'static str>) -> Result<T, String> {
         let Given { name, value } = self;
-        parse(value).map_err(|why| format!("{name} {}: {why}", quoted(value)))
+        parse(value).map_err(|why| format!("{name} {}: {why}", Quoted::new(value)))
     }
 }
 

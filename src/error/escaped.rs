@@ -44,8 +44,23 @@ impl fmt::Display for Escaped<'_> {
 
 /// Displays a value in quotes and escaped. A value longer than a line is cut and followed by its
 /// length.
+///
+/// ```
+/// use nftmesh::Quoted;
+///
+/// assert_eq!(Quoted::new("a\nb").to_string(), r#""a\nb""#);
+/// assert!(Quoted::new(&"y".repeat(1_000)).to_string().ends_with("... (1000 bytes)"));
+/// ```
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+pub struct Quoted<'a>(pub(crate) &'a str);
+
+impl<'a> Quoted<'a> {
+    /// Shows this value.
+    #[must_use]
+    pub fn new(value: &'a str) -> Self {
+        Quoted(value)
+    }
+}
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,11 +22,13 @@ use crate::state::Snapshot;
 use machine::{Ends, Machine};
 use stop::CannotTell;
 
-/// nf_tables in memory: it takes what the kernel takes, refuses what the kernel refuses, and needs no capability.
+/// nf_tables in memory: it takes what the kernel takes, refuses what the kernel refuses, and needs
+/// no capability.
 ///
-/// A transaction is validated, encoded and judged as by [`Kernel`](super::Kernel), and an error has the same kind, the
-/// same [refusals](Error::refusals) and the same text. What is held is read back as a [`Snapshot`], with handles and uses
-/// counted as the kernel counts them. Code that takes [`Nftables`](super::Nftables) runs with either:
+/// A transaction is validated, encoded and judged as by [`Kernel`](super::Kernel), and an error has
+/// the same kind, the same [refusals](Error::refusals) and the same text. What is held is read back
+/// as a [`Snapshot`], with handles and uses counted as the kernel counts them. Code that takes
+/// [`Nftables`](super::Nftables) runs with either:
 ///
 /// ```
 /// use nftmesh::kernel::{Fake, Nftables};
@@ -51,9 +53,10 @@ use stop::CannotTell;
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
 ///
-/// It is a kernel in which every expression is built in, no packet passes, no time goes by (elements with a timeout stay),
-/// and nobody else is at work. What it cannot know is an error that says so, [`is_unsupported`](Error::is_unsupported),
-/// without any refusal: stateful objects, flowtables, and expressions that have no type here.
+/// It is a kernel in which every expression is built in, no packet passes, no time goes by
+/// (elements with a timeout stay), and nobody else is at work. What it cannot know is an error that
+/// says so, [`is_unsupported`](Error::is_unsupported), without any refusal: stateful objects,
+/// flowtables, and expressions that have no type here.
 #[derive(Clone, Debug, Default)]
 pub struct Fake {
     machine: Machine,
@@ -66,17 +69,19 @@ impl Fake {
         Fake::default()
     }
 
-    /// Commits a transaction: all of it or nothing. Every commit that changes anything makes a new generation.
+    /// Commits a transaction: all of it or nothing. Every commit that changes anything makes a new
+    /// generation.
     ///
     /// # Errors
     /// Those of [`Kernel::commit`](super::Kernel::commit), but that no capability can be missing;
-    /// [`is_unsupported`](Error::is_unsupported) also when this cannot know what the kernel would do.
+    /// [`is_unsupported`](Error::is_unsupported) also when this cannot know what the kernel would
+    /// do.
     pub fn commit(&mut self, transaction: &Transaction) -> Result<()> {
         self.run(transaction, Ends::Commit).map(drop)
     }
 
-    /// Commits a transaction, and returns the handles of the rules that it adds, replaces and restores, in the order of its
-    /// operations.
+    /// Commits a transaction, and returns the handles of the rules that it adds, replaces and
+    /// restores, in the order of its operations.
     ///
     /// # Errors
     /// Those of [`commit`](Self::commit).
@@ -95,7 +100,8 @@ impl Fake {
     /// Returns everything that is held.
     ///
     /// # Errors
-    /// None; it has the form of [`Kernel::snapshot`](super::Kernel::snapshot), so that one can stand for the other.
+    /// None; it has the form of [`Kernel::snapshot`](super::Kernel::snapshot), so that one can
+    /// stand for the other.
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         Ok(self.held())
     }
@@ -120,7 +126,8 @@ impl Fake {
         snapshot
     }
 
-    /// Returns what [`apply`](Self::apply) would commit, as [`Kernel::plan`](super::Kernel::plan) does.
+    /// Returns what [`apply`](Self::apply) would commit, as [`Kernel::plan`](super::Kernel::plan)
+    /// does.
     ///
     /// # Errors
     /// [`is_invalid`](Error::is_invalid) when the rule set is.
@@ -136,7 +143,8 @@ impl Fake {
         plan(&self.held_in(&named(ruleset, ours)), ruleset, ours)
     }
 
-    /// Makes the tables of `ruleset` what they are there, by the same steps as [`Kernel::apply`](super::Kernel::apply).
+    /// Makes the tables of `ruleset` what they are there, by the same steps as
+    /// [`Kernel::apply`](super::Kernel::apply).
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); nothing is changed then.
@@ -161,7 +169,8 @@ impl Fake {
         self.verify_owned(ruleset, &[])
     }
 
-    /// The same for a caller whose tables are `ours`: those that `ruleset` lacks should not be there.
+    /// The same for a caller whose tables are `ours`: those that `ruleset` lacks should not be
+    /// there.
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan).

@@ -22,8 +22,8 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 ///
 /// A `Kernel` is [`Send`] and not [`Sync`]: a program with several threads or tasks opens one for
 /// each. In async code, call it where blocking is allowed (`spawn_blocking` of tokio, see
-/// `examples/heal.rs`): a commit blocks for a millisecond with some hundred rules and for seconds with a
-/// hundred thousand, a snapshot about as long, [`check`](Self::check) at least 8 ms. A
+/// `examples/heal.rs`): a commit blocks for a millisecond with some hundred rules and for seconds
+/// with a hundred thousand, a snapshot about as long, [`check`](Self::check) at least 8 ms. A
 /// [`Watch`](super::Watch) never blocks in `try_next`, and fits `AsyncFd`.
 ///
 /// ```no_run

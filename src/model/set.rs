@@ -358,13 +358,13 @@ impl Element {
         self
     }
 
-    /// The packet goes on in another chain and does not come back, in a verdict map: `: goto chain`.
+    /// Continues in another chain without returning, in a verdict map: `: goto chain`.
     #[must_use]
     pub fn goto(self, chain: impl Into<Name>) -> Self {
         self.verdict(Verdict::Goto(chain.into()))
     }
 
-    /// The packet goes on in another chain and comes back, in a verdict map: `: jump chain`.
+    /// Continues in another chain and returns, in a verdict map: `: jump chain`.
     #[must_use]
     pub fn jump(self, chain: impl Into<Name>) -> Self {
         self.verdict(Verdict::Jump(chain.into()))

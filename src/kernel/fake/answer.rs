@@ -20,7 +20,8 @@ pub(super) fn ack(encoded: &Encoded, fault: &Fault) -> Ack {
                 }
         })
     };
-    // Of the messages with elements, the last that begins at or before this one; else the operation itself.
+    // Of the messages with elements, the last that begins at or before this one; else the operation
+    // itself.
     let index = (0..encoded.origins.len()).rfind(is_it).unwrap_or_default();
     let origin = encoded.origins.get(index);
     let offset = origin.and_then(|origin| offset(encoded, origin.start, *spot, origin.part));

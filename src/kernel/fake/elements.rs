@@ -94,7 +94,8 @@ impl Batch<'_> {
             .enumerate()
             .find_map(|(index, code)| Some((index, fits(&state.code, code).and_then(|()| lead(table, code)).err()?)));
         let good = fault.map_or(codes.len(), |(index, _)| index);
-        // Those before one that is refused stay until the batch is given up, so that others in it meet them.
+        // Those before one that is refused stay until the batch is given up, so that others in it meet
+        // them.
         let tree = self.trees.entry((handle, state.handle)).or_default();
         let inserted = insert::insert(&mut state, tree, codes.get(..good).unwrap_or_default());
         let alone = tree::end_alone(&state);

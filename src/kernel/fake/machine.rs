@@ -1,7 +1,9 @@
-//! What is held, and what each operation of a transaction does to it: net/netfilter/nf_tables_api.c, v6.12 to v6.18.
+//! What is held, and what each operation of a transaction does to it:
+//! net/netfilter/nf_tables_api.c, v6.12 to v6.18.
 //!
-//! As in the kernel, an operation that is refused does not end the batch: those after it are looked at too, and all that are
-//! refused are reported. A rule that goes stays in its place, where others find it by its handle, until the batch is through.
+//! As in the kernel, an operation that is refused does not end the batch: those after it are looked
+//! at too, and all that are refused are reported. A rule that goes stays in its place, where others
+//! find it by its handle, until the batch is through.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -62,7 +64,8 @@ pub(super) struct Batch<'a> {
     pub(super) removed: Vec<(u64, RuleState)>,
     /// What sets are declared to be from the end of the batch on, by the handles of table and set.
     pub(super) resized: Vec<(u64, u64, SetCode)>,
-    /// Tables of which the flags changed, and those of which a chain did or a base chain went (nft_table_pending_update).
+    /// Tables of which the flags changed, and those of which a chain did or a base chain went
+    /// (nft_table_pending_update).
     pub(super) toggled: HashSet<u64>,
     pub(super) pending: HashSet<u64>,
     /// The rules that were made.
@@ -129,7 +132,8 @@ impl Machine {
         }
     }
 
-    /// Does all of it and returns the rules that were made, or does nothing and returns what is refused.
+    /// Does all of it and returns the rules that were made, or does nothing and returns what is
+    /// refused.
     pub(super) fn run(
         &mut self,
         transaction: &Transaction,

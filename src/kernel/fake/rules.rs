@@ -112,7 +112,8 @@ impl Batch<'_> {
         live.flat_map(|rule| &rule.exprs).any(|expr| looks_up(expr, set))
     }
 
-    /// The same, or one that goes in this batch: the kernel lets go of the set when the batch is through.
+    /// The same, or one that goes in this batch: the kernel lets go of the set when the batch is
+    /// through.
     pub(super) fn was_bound(&self, table: &TableState, set: &SetState) -> bool {
         if self.new_sets.contains(&(table.handle, set.handle)) {
             // What has gone looked up another of that name.

@@ -18,7 +18,8 @@ impl Batch<'_> {
         self.fault().is_none()
     }
 
-    /// The refusal of an operation in a table that cannot be walked: rules and elements that come are.
+    /// The refusal of an operation in a table that cannot be walked: rules and elements that come
+    /// are.
     pub(super) fn invalid(&self, operation: &Operation) -> Option<Stop> {
         let elements = MessagePart::Elements { first: 0 };
         let part = match operation {

@@ -35,8 +35,8 @@ impl Encoder<'_> {
         self.named_elements(index, kind::NEWSETELEM, flag::CREATE, table, set)
     }
 
-    /// Elements of a set that is not declared here. A list of none is sent too: the kernel then looks
-    /// whether there is such a set, and answers.
+    /// Elements of a set that is not declared here. A list of none is sent too: the kernel then
+    /// looks whether there is such a set, and answers.
     pub(super) fn elements_alone(
         &mut self,
         index: usize,

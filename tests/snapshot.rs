@@ -180,7 +180,7 @@ fn names_comments_hooks_and_handles_are_read() {
         assert_eq!(table(&read, Family::Ip6, "dormant").flags, 1);
         let device = table(&read, Family::Netdev, "n").chain("c").expect("it is there");
         assert_eq!(device.hook.as_ref().expect("it is a base chain").devices, ["lo"]);
-        for handle in [set.handle, other.handle, other.rules[0].handle.0, t.handle] {
+        for handle in [set.handle.0, other.handle.0, other.rules[0].handle.0, t.handle.0] {
             assert!(nft("-a list ruleset").contains(&format!("# handle {handle}\n")), "{handle}");
         }
     });
@@ -386,7 +386,7 @@ fn objects_and_flowtables_are_kept_as_bytes() {
         expected.sort_unstable();
         assert_eq!(kinds, expected);
         let hits = objects.iter().find(|object| object.name == "hits").expect("it is there");
-        assert!(hits.handle > 0);
+        assert!(hits.handle.0 > 0);
         assert!(hits.attributes.windows(8).any(|bytes| bytes == 6_u64.to_be_bytes()), "{:?}", hits.attributes);
     });
 }

@@ -88,19 +88,44 @@ impl fmt::Display for SetId {
     }
 }
 
-/// The kernel's number for a rule, unique in its table as long as the table exists.
-///
-/// Replacing a rule gives it a new handle.
-#[doc(alias = "NFTA_RULE_HANDLE")]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "a number")]
-pub struct RuleHandle(pub u64);
+/// Defines numbers that the kernel assigns.
+macro_rules! handles {
+    ($($(#[$meta:meta])* $name:ident;)*) => { $(
+        $(#[$meta])*
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[expect(clippy::exhaustive_structs, reason = "a number")]
+        pub struct $name(pub u64);
 
-impl fmt::Display for RuleHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )* };
+}
+
+handles! {
+    /// The kernel's number for a chain, unique in its table as long as the table exists.
+    #[doc(alias = "NFTA_CHAIN_HANDLE")]
+    ChainHandle;
+    /// The kernel's number for a stateful object or a flowtable, unique in its table as long as the
+    /// table exists.
+    #[doc(alias = "NFTA_OBJ_HANDLE")]
+    #[doc(alias = "NFTA_FLOWTABLE_HANDLE")]
+    ObjectHandle;
+    /// The kernel's number for a rule, unique in its table as long as the table exists.
+    ///
+    /// A rule that replaces another has its handle.
+    #[doc(alias = "NFTA_RULE_HANDLE")]
+    RuleHandle;
+    /// The kernel's number for a set, map or verdict map, unique in its table as long as the table
+    /// exists.
+    #[doc(alias = "NFTA_SET_HANDLE")]
+    SetHandle;
+    /// The kernel's number for a table, unique as long as the kernel runs.
+    #[doc(alias = "NFTA_TABLE_HANDLE")]
+    TableHandle;
 }
 
 /// The position of a new rule in its chain.

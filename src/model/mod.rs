@@ -35,7 +35,9 @@ pub use classic::Classic;
 pub use data_type::DataType;
 pub use field::Field;
 pub(crate) use field::field_table;
-pub use id::{ChainId, Generation, Position, RuleHandle, SetId, TableId};
+pub use id::{
+    ChainHandle, ChainId, Generation, ObjectHandle, Position, RuleHandle, SetHandle, SetId, TableHandle, TableId,
+};
 pub use limit::{Limit, LimitOf, LimitUnit, LimitWhen};
 pub use log::{Log, LogFlags, LogLevel};
 pub use matches::{

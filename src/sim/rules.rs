@@ -315,7 +315,7 @@ fn table_at(table: &TableState) -> Result<TableCode, Error> {
     for state in &table.chains {
         let ChainState { name, handle, rules, unlisted, .. } = state;
         let kind = chain_kind(table.id.family, state).unwrap_or(ChainKind::Regular);
-        let mut chain = chain_code(&table.id, name, &kind, (table.handle, *handle));
+        let mut chain = chain_code(&table.id, name, &kind, (table.handle.0, handle.0));
         chain.unlisted = *unlisted;
         for RuleState { handle, exprs, userdata, opaque } in rules {
             let rule = raise(exprs, userdata, table.id.family, &declared);

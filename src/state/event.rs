@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::snapshot::{ChainState, OpaqueMessage, OpaqueState, RuleState, SetState, TableState};
 use crate::bytecode::{ElementCode, SetMode, Sets, raise};
-use crate::model::{ChainId, Generation, Name, Position, Rule, TableId};
+use crate::model::{ChainHandle, ChainId, Generation, Name, Position, Rule, SetHandle, TableHandle, TableId};
 use crate::render::InFamily;
 
 /// One change of the rule sets, or the end of a commit.
@@ -32,7 +32,7 @@ pub enum Event {
         /// The chain.
         chain: ChainId,
         /// The handle.
-        handle: u64,
+        handle: ChainHandle,
     },
     /// Ends the changes of a commit.
     Committed(Commit),
@@ -108,7 +108,7 @@ pub enum Event {
         /// Its name.
         set: Name,
         /// The handle.
-        handle: u64,
+        handle: SetHandle,
     },
     /// A table was added, without its contents.
     TableAdded(TableState),
@@ -117,7 +117,7 @@ pub enum Event {
         /// The table.
         table: TableId,
         /// The handle.
-        handle: u64,
+        handle: TableHandle,
     },
 }
 

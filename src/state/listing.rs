@@ -126,7 +126,7 @@ impl Listing<'_> {
         };
         for OpaqueState { kind, name, handle: number, attributes: _ } in &table.objects {
             between(f)?;
-            writeln!(f, "\t{kind} {name} {{{}\n\t\t{}\n\t}}", handle(self.handle(*number)), unknown(kind))?;
+            writeln!(f, "\t{kind} {name} {{{}\n\t\t{}\n\t}}", handle(self.handle(number.0)), unknown(kind))?;
         }
         let mut within = Within { family: table.id.family, sets: table.modes(), blocks: Blocks::new() };
         within.blocks = self.blocks(table, &mut within);
@@ -148,7 +148,7 @@ impl Listing<'_> {
             Ok(raised) => raised,
             Err(reason) => {
                 let keyword = if flags & (NFT_SET_MAP | NFT_SET_OBJECT) == 0 { "set" } else { "map" };
-                let number = handle(self.handle(*number));
+                let number = handle(self.handle(number.0));
                 return writeln!(f, "\t{keyword} {name} {{{number}\n\t\t{}\n\t}}", unknown(nameless(&reason)));
             }
         };
@@ -190,7 +190,7 @@ impl Listing<'_> {
         });
         notes.in_memory = *policy == NFT_SET_POL_MEMORY;
         notes.carries = self.carried(exprs, Carried::Kind);
-        write!(f, "{}", set_block(&raised, self.handle(*number), &notes))
+        write!(f, "{}", set_block(&raised, self.handle(number.0), &notes))
     }
 
     /// Returns the state that elements carry, as text.
@@ -206,7 +206,7 @@ impl Listing<'_> {
     }
 
     fn chain(&self, f: &mut fmt::Formatter<'_>, within: &Within<'_>, chain: &ChainState) -> fmt::Result {
-        writeln!(f, "\tchain {} {{{}", chain.name, handle(self.handle(chain.handle)))?;
+        writeln!(f, "\tchain {} {{{}", chain.name, handle(self.handle(chain.handle.0)))?;
         if let Some(text) = userdata_text(&chain.userdata, UDATA_COMMENT) {
             writeln!(f, "\t\t{}", comment(&text))?;
         }

@@ -6,7 +6,9 @@
 //! the former and printed with the latter.
 
 use crate::bytecode::{ElementCode, Expr, SetCode};
-use crate::model::{Base, Generation, Name, Policy, RuleHandle, TableId};
+use crate::model::{
+    Base, ChainHandle, Generation, Name, ObjectHandle, Policy, RuleHandle, SetHandle, TableHandle, TableId,
+};
 
 /// The rule sets of a network namespace at one generation.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -38,7 +40,7 @@ pub struct TableState {
     /// Family and name.
     pub id: TableId,
     /// The handle.
-    pub handle: u64,
+    pub handle: TableHandle,
     /// `NFT_TABLE_F_*`.
     pub flags: u32,
     /// Port id of the socket that owns it.
@@ -63,7 +65,7 @@ impl TableState {
     pub(crate) fn bare(id: TableId, flags: u32) -> Self {
         TableState {
             id,
-            handle: 0,
+            handle: TableHandle::default(),
             flags,
             owner: None,
             uses: 0,
@@ -96,7 +98,7 @@ pub struct ChainState {
     /// Its name.
     pub name: Name,
     /// The handle.
-    pub handle: u64,
+    pub handle: ChainHandle,
     /// Its hook; `None` for a regular chain.
     pub hook: Option<HookState>,
     /// `NFT_CHAIN_*` flags.
@@ -186,7 +188,7 @@ pub struct SetState {
     /// Its name.
     pub name: Name,
     /// The handle.
-    pub handle: u64,
+    pub handle: SetHandle,
     /// Its declaration.
     pub code: SetCode,
     /// Its elements in the canonical order of [`lower_elements`](crate::bytecode::lower_elements).
@@ -214,7 +216,7 @@ pub struct OpaqueState {
     /// Its name.
     pub name: Name,
     /// The handle.
-    pub handle: u64,
+    pub handle: ObjectHandle,
     /// All of its attributes, undecoded.
     pub attributes: Vec<u8>,
 }

@@ -13,7 +13,7 @@ use crate::support::readback::without_numbers_of_the_kernel;
 use crate::support::{self, assert_same, in_fresh_netns, nft, nft_script, say};
 use nftmesh::fuzz;
 use nftmesh::kernel::Kernel;
-use nftmesh::model::{Position, TableId};
+use nftmesh::model::{ObjectHandle, Position, SetHandle, TableHandle, TableId};
 use nftmesh::plan::{Operation, State, Transaction};
 use nftmesh::state::{ChainState, Snapshot, TableState};
 
@@ -207,12 +207,12 @@ const NFT_CHAIN_BINDING: u32 = 4;
 fn contents(table: &TableState) -> TableState {
     let mut table = table.clone();
     table.id.name = "t".into();
-    table.handle = 0;
+    table.handle = TableHandle::default();
     for set in &mut table.sets {
-        (set.handle, set.order, set.expires) = (0, Vec::new(), Vec::new());
+        (set.handle, set.order, set.expires) = (SetHandle::default(), Vec::new(), Vec::new());
     }
     for object in &mut table.objects {
-        (object.handle, object.attributes) = (0, without_names(&object.attributes));
+        (object.handle, object.attributes) = (ObjectHandle::default(), without_names(&object.attributes));
     }
     without_numbers_of_the_kernel(&mut table.chains);
     table

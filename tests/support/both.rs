@@ -12,7 +12,7 @@ use std::time::Duration;
 use dice::Dice;
 use nftmesh::Error;
 use nftmesh::kernel::{Fake, Kernel, Nftables};
-use nftmesh::model::{ChainId, RuleHandle};
+use nftmesh::model::{ChainId, RuleHandle, SetHandle, TableHandle};
 use nftmesh::plan::{Operation, Transaction};
 use nftmesh::state::{Listing, Snapshot};
 
@@ -199,10 +199,10 @@ fn without_digits_after(text: &str, marker: &str) -> String {
 /// Removes handles, generation, and what only the kernel measures.
 pub fn contents(mut snapshot: Snapshot) -> Snapshot {
     for table in &mut snapshot.tables {
-        table.handle = 0;
+        table.handle = TableHandle::default();
         without_numbers_of_the_kernel(&mut table.chains);
         for set in &mut table.sets {
-            (set.handle, set.backend, set.count, set.order) = (0, None, None, Vec::new());
+            (set.handle, set.backend, set.count, set.order) = (SetHandle::default(), None, None, Vec::new());
             set.expires.iter_mut().for_each(|left| *left = left.map(|_| 0));
         }
     }

@@ -2,7 +2,7 @@
 //! nothing opaque.
 
 use nftmesh::bytecode::{Expr, LookupSet, lower, lower_elements, lower_set, same_programs};
-use nftmesh::model::{ChainKind, Policy, RuleHandle, Ruleset, Set, Table, TableId};
+use nftmesh::model::{ChainHandle, ChainKind, Policy, RuleHandle, Ruleset, Set, Table, TableId};
 use nftmesh::state::{ChainState, HookState, SetState, Snapshot, TableState};
 
 /// Panics unless `snapshot` is exactly what `ruleset` lowers to.
@@ -70,7 +70,7 @@ fn set(sent: &Set, read: &SetState) {
 /// Removes from chains what only the kernel assigns: handles, and the order of anonymous sets.
 pub fn without_numbers_of_the_kernel(chains: &mut [ChainState]) {
     for chain in chains {
-        chain.handle = 0;
+        chain.handle = ChainHandle::default();
         for rule in &mut chain.rules {
             rule.handle = RuleHandle(0);
             for expr in &mut rule.exprs {

@@ -4,7 +4,7 @@ use super::machine::{Batch, PORT};
 use super::stop::{Outcome, Stop, refuse, refuse_whole};
 use super::verdicts;
 use crate::attr::nfta::{NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_TABLE_NAME};
-use crate::model::{ChainId, TableFlags, TableId};
+use crate::model::{ChainHandle, ChainId, TableFlags, TableHandle, TableId};
 use crate::state::{ChainState, TableState};
 
 impl Batch<'_> {
@@ -26,7 +26,7 @@ impl Batch<'_> {
             self.has_changed = true;
             return Ok(());
         }
-        self.counts.table += 1;
+        self.counts.table.0 += 1;
         let (sets, chains, objects, opaque) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (id, handle, owner) = (id.clone(), self.counts.table, (flags & owner != 0).then_some(PORT));
         let table = TableState { id, handle, flags, owner, uses: 0, userdata, sets, chains, objects, opaque };
@@ -50,7 +50,7 @@ impl Batch<'_> {
             if chain.hook.is_some() && self.toggled.contains(&handle) {
                 return refuse_whole(libc::EINVAL);
             }
-            let number = self.number(handle);
+            let number = ChainHandle(self.number(handle));
             self.table(id, NFTA_CHAIN_TABLE)?.chains.push(ChainState { handle: number, ..chain });
             self.has_changed = true;
             return Ok(());
@@ -107,7 +107,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn empty_chain<'c>(&mut self, table: u64, chains: impl Iterator<Item = &'c ChainState>) {
+    pub(super) fn empty_chain<'c>(&mut self, table: TableHandle, chains: impl Iterator<Item = &'c ChainState>) {
         for rule in chains.flat_map(|chain| &chain.rules) {
             self.has_changed |= self.gone.insert((table, rule.handle));
         }

@@ -12,7 +12,7 @@ use crate::attr::nfta::{
     NFTA_SET_ELEM_LIST_ELEMENTS, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_NAME, NFTA_SET_TABLE,
 };
 use crate::bytecode::{ElementCode, SetCode, Unlowerable, lower_elements, lower_set};
-use crate::model::{Name, Set, SetFlags, TableId};
+use crate::model::{Name, Set, SetFlags, SetHandle, TableHandle, TableId};
 use crate::netlink::MessagePart;
 use crate::state::SetState;
 use insert::{Kind, is_catchall, is_end, is_it};
@@ -57,7 +57,7 @@ impl Batch<'_> {
             }
             None => {
                 let table = handle;
-                let handle = self.number(table);
+                let handle = SetHandle(self.number(table));
                 self.new_sets.insert((table, handle));
                 let (elements, order, expires) = (Vec::new(), Vec::new(), Vec::new());
                 let (name, backend, count) = (name.clone(), None, None);
@@ -156,7 +156,7 @@ impl Batch<'_> {
     }
 
     /// The handle of the table and the set, for a message that changes elements.
-    fn changeable(&mut self, id: &TableId, name: &Name, part: MessagePart) -> Outcome<(u64, SetState)> {
+    fn changeable(&mut self, id: &TableId, name: &Name, part: MessagePart) -> Outcome<(TableHandle, SetState)> {
         let table = self.table(id, NFTA_SET_ELEM_LIST_TABLE);
         let elements = |stop| match stop {
             Stop::Refused { part: _, spot, errno } => Stop::Refused { part, spot, errno },

@@ -12,7 +12,7 @@ use super::stop::{CannotTell, Fault, Outcome, Spot, Stop, refuse};
 use super::verdicts;
 use crate::attr::nfta::{NFTA_RULE_CHAIN, NFTA_RULE_TABLE};
 use crate::bytecode::{ElementCode, INTERVAL_END, SetCode};
-use crate::model::{ChainId, Generation, RuleHandle, TableId};
+use crate::model::{ChainId, Generation, RuleHandle, SetHandle, TableHandle, TableId};
 use crate::netlink::{KnownSets, MessagePart};
 use crate::plan::Transaction;
 use crate::state::{ChainState, RuleState, Snapshot, TableState};
@@ -33,9 +33,9 @@ pub(super) struct Machine {
 /// The numbers that are given out next; a batch that is refused uses them up as well.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
-    pub(super) table: u64,
+    pub(super) table: TableHandle,
     /// By the handle of the table.
-    inside: BTreeMap<u64, u64>,
+    inside: BTreeMap<TableHandle, u64>,
 }
 
 /// How a batch is looked at.
@@ -47,7 +47,7 @@ struct Looks<'a> {
     /// Whether jumps and hooks are checked after every operation, and not only at the end.
     checks: bool,
     /// Tables with a higher handle are not checked.
-    known_until: u64,
+    known_until: TableHandle,
 }
 
 /// A batch under way.
@@ -55,26 +55,26 @@ pub(super) struct Batch<'a> {
     pub(super) held: Snapshot,
     pub(super) counts: &'a mut Counts,
     /// Rules that go, by the handles of table and rule.
-    pub(super) gone: HashSet<(u64, RuleHandle)>,
+    pub(super) gone: HashSet<(TableHandle, RuleHandle)>,
     /// Sets that came, by the handles of table and set.
-    pub(super) new_sets: HashSet<(u64, u64)>,
+    pub(super) new_sets: HashSet<(TableHandle, SetHandle)>,
     /// What was done to sets of intervals, by the handles of table and set.
-    pub(super) trees: HashMap<(u64, u64), Tree>,
+    pub(super) trees: HashMap<(TableHandle, SetHandle), Tree>,
     /// Rules that were replaced, and those of chains that have gone, with the handle of the table.
-    pub(super) removed: Vec<(u64, RuleState)>,
+    pub(super) removed: Vec<(TableHandle, RuleState)>,
     /// What sets are declared to be from the end of the batch on, by the handles of table and set.
-    pub(super) resized: Vec<(u64, u64, SetCode)>,
+    pub(super) resized: Vec<(TableHandle, SetHandle, SetCode)>,
     /// Tables of which the flags changed, and those of which a chain did or a base chain went
     /// (nft_table_pending_update).
-    pub(super) toggled: HashSet<u64>,
-    pub(super) pending: HashSet<u64>,
+    pub(super) toggled: HashSet<TableHandle>,
+    pub(super) pending: HashSet<TableHandle>,
     /// The rules that were made.
     pub(super) made: Vec<RuleHandle>,
     pub(super) has_changed: bool,
     /// Tables in which something came that has to be checked.
-    pub(super) touched: HashSet<u64>,
+    pub(super) touched: HashSet<TableHandle>,
     /// Tables with a higher handle are not checked.
-    pub(super) known_until: u64,
+    pub(super) known_until: TableHandle,
 }
 
 impl Default for Machine {
@@ -90,9 +90,9 @@ impl Machine {
             let chains = table
                 .chains
                 .iter()
-                .flat_map(|chain| chain.rules.iter().map(|rule| rule.handle.0).chain(std::iter::once(chain.handle)));
-            let sets = table.sets.iter().map(|set| set.handle);
-            let objects = table.objects.iter().map(|object| object.handle);
+                .flat_map(|chain| chain.rules.iter().map(|rule| rule.handle.0).chain(std::iter::once(chain.handle.0)));
+            let sets = table.sets.iter().map(|set| set.handle.0);
+            let objects = table.objects.iter().map(|object| object.handle.0);
             (table.handle, chains.chain(sets).chain(objects).max().unwrap_or_default())
         });
         let inside = inside.collect();
@@ -147,7 +147,7 @@ impl Machine {
             return Ok(Err(vec![Fault { operation: None, part, spot, errno: libc::ERESTART }]));
         }
         // Of what fails in a table that a dry run makes, the kernel has forgotten where to look.
-        let known_until = if ends == Ends::DryRun { self.counts.table } else { u64::MAX };
+        let known_until = if ends == Ends::DryRun { self.counts.table } else { TableHandle(u64::MAX) };
         let all = Looks { known, anchored, checks: false, known_until };
         let (mut batch, faults) = Batch::run(&self.held, &mut self.counts, transaction, all)?;
         if !faults.is_empty() {
@@ -235,7 +235,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The next number in a table.
-    pub(super) fn number(&mut self, table: u64) -> u64 {
+    pub(super) fn number(&mut self, table: TableHandle) -> u64 {
         let last = self.counts.inside.entry(table).or_default();
         *last += 1;
         *last

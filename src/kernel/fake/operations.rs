@@ -5,7 +5,7 @@ use super::machine::Batch;
 use super::stop::{Outcome, Spot, Stop};
 use crate::attr::nfta::{NFTA_CHAIN_NAME, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE, NFTA_SET_NAME, NFTA_TABLE_NAME};
 use crate::bytecode::{Expr, KeptParts, KeptRule, parts_userdata, rule_userdata};
-use crate::model::{ChainKind, Name, Rule, RuleHandle, TableId};
+use crate::model::{ChainHandle, ChainKind, Name, Rule, RuleHandle, TableId};
 use crate::netlink::KnownSets;
 use crate::plan::{Operation, State};
 use crate::state::{ChainState, HookState, RuleState, SetState};
@@ -99,7 +99,7 @@ fn made(rule: &Rule, exprs: Vec<Expr>) -> RuleState {
 fn empty(name: &Name) -> ChainState {
     ChainState {
         name: name.clone(),
-        handle: 0,
+        handle: ChainHandle::default(),
         hook: None,
         flags: 0,
         uses: 0,

@@ -6,7 +6,7 @@ use super::chains::NFT_CHAIN_BINDING;
 use super::machine::Batch;
 use super::stop::{Spot, Stop};
 use crate::bytecode::{ElementCode, ElementDataCode, Expr, LookupSet};
-use crate::model::{Name, RuleHandle, Verdict};
+use crate::model::{Name, RuleHandle, TableHandle, Verdict};
 use crate::netlink::MessagePart;
 use crate::plan::{Operation, State};
 use crate::state::{RuleState, TableState};
@@ -105,7 +105,7 @@ fn rule_leads<'t>(table: &'t TableState, rule: &'t RuleState) -> impl Iterator<I
 /// The chains that live rules and elements lead to, once for each.
 pub(super) fn targets<'t>(
     table: &'t TableState,
-    gone: &'t HashSet<(u64, RuleHandle)>,
+    gone: &'t HashSet<(TableHandle, RuleHandle)>,
 ) -> impl Iterator<Item = &'t Name> {
     let rules = table.chains.iter().flat_map(|chain| &chain.rules);
     let live = rules.filter(move |rule| !gone.contains(&(table.handle, rule.handle)));

@@ -27,7 +27,7 @@ use super::{NFNL_SUBSYS_NFTABLES, kind};
 use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed, Message};
 use crate::bytecode::raise_set;
-use crate::model::{Family, Name, RuleHandle, Set, TableId};
+use crate::model::{ChainHandle, Family, Name, ObjectHandle, RuleHandle, Set, TableHandle, TableId};
 use crate::state::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableState};
 
 /// One message of a dump.
@@ -112,7 +112,7 @@ fn name(attribute: &Attribute<'_>) -> Option<Name> {
 /// Decodes `enum nft_table_attributes`.
 fn table(family: u8, attributes: Attributes<'_>) -> Result<Option<TableState>, Malformed> {
     let mut named = None;
-    let (mut handle, mut flags, mut owner, mut uses) = (0, 0, None, 0);
+    let (mut handle, mut flags, mut owner, mut uses) = (TableHandle::default(), 0, None, 0);
     let (mut userdata, mut opaque) = (Vec::new(), Vec::new());
     for attribute in attributes {
         let attribute = attribute?;
@@ -120,7 +120,7 @@ fn table(family: u8, attributes: Attributes<'_>) -> Result<Option<TableState>, M
             NFTA_TABLE_NAME => named = name(&attribute),
             NFTA_TABLE_FLAGS => flags = attribute.need_be32()?,
             NFTA_TABLE_USE => uses = attribute.need_be32()?,
-            NFTA_TABLE_HANDLE => handle = attribute.need_be64()?,
+            NFTA_TABLE_HANDLE => handle = TableHandle(attribute.need_be64()?),
             NFTA_TABLE_PAD if attribute.value.is_empty() => {}
             NFTA_TABLE_USERDATA => userdata = attribute.value.to_vec(),
             NFTA_TABLE_OWNER => owner = Some(attribute.need_be32()?),
@@ -135,14 +135,14 @@ fn table(family: u8, attributes: Attributes<'_>) -> Result<Option<TableState>, M
 /// Decodes `enum nft_chain_attributes`.
 fn chain<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(InTable<'a>, ChainState)>, Malformed> {
     let (mut place, mut named) = (None, None);
-    let (mut handle, mut flags, mut uses, mut counters) = (0, 0, 0, None);
+    let (mut handle, mut flags, mut uses, mut counters) = (ChainHandle::default(), 0, 0, None);
     let (mut hook, mut policy, mut chain_type) = (None, None, None);
     let (mut userdata, mut opaque) = (Vec::new(), Vec::new());
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
             NFTA_CHAIN_TABLE => place = InTable::of(family, &attribute),
-            NFTA_CHAIN_HANDLE => handle = attribute.need_be64()?,
+            NFTA_CHAIN_HANDLE => handle = ChainHandle(attribute.need_be64()?),
             NFTA_CHAIN_NAME => named = name(&attribute),
             NFTA_CHAIN_HOOK => hook = Some(self::hook(&attribute)?),
             NFTA_CHAIN_POLICY => policy = Some(attribute.need_be32()?),
@@ -263,7 +263,7 @@ fn object<'a>(
     attributes: Attributes<'a>,
     layout: &ObjectLayout,
 ) -> Result<Option<(InTable<'a>, OpaqueState)>, Malformed> {
-    let (mut place, mut named, mut number, mut handle) = (None, None, None, 0);
+    let (mut place, mut named, mut number, mut handle) = (None, None, None, ObjectHandle::default());
     let mut all = Vec::new();
     for attribute in attributes {
         let attribute = attribute?;
@@ -271,7 +271,7 @@ fn object<'a>(
         match attribute.kind {
             NFTA_OBJ_TABLE => place = InTable::of(family, &attribute),
             kind if kind == layout.name => named = name(&attribute),
-            kind if kind == layout.handle => handle = attribute.need_be64()?,
+            kind if kind == layout.handle => handle = ObjectHandle(attribute.need_be64()?),
             kind if Some(kind) == layout.kind => number = Some(attribute.need_be32()?),
             _ => {}
         }

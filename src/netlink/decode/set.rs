@@ -6,11 +6,12 @@ use super::{InTable, name};
 use crate::attr::nfta::*;
 use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, INTERVAL_END, SetCode};
+use crate::model::SetHandle;
 use crate::state::SetState;
 
 /// Decodes a set without its elements (`enum nft_set_attributes`); `None` when it cannot be named.
 pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(InTable<'a>, SetState)>, Malformed> {
-    let (mut place, mut named, mut handle) = (None, None, 0);
+    let (mut place, mut named, mut handle) = (None, None, SetHandle::default());
     let (mut data_type, mut data_len) = (None, 0);
     let (mut backend, mut count) = (None, None);
     let mut code = SetCode::default();
@@ -36,7 +37,7 @@ pub(super) fn set<'a>(family: u8, attributes: Attributes<'a>) -> Result<Option<(
             NFTA_SET_USERDATA => code.userdata = attribute.value.to_vec(),
             NFTA_SET_PAD if attribute.value.is_empty() => {}
             NFTA_SET_OBJ_TYPE => code.object = Some(attribute.need_be32()?),
-            NFTA_SET_HANDLE => handle = attribute.need_be64()?,
+            NFTA_SET_HANDLE => handle = SetHandle(attribute.need_be64()?),
             NFTA_SET_EXPR => match expr(&attribute)? {
                 Some(expr) => code.exprs.push(expr),
                 None => code.opaque.extend(attribute.raw),

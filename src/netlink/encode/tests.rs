@@ -8,8 +8,8 @@ use super::*;
 use crate::attr;
 use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, SetCode};
 use crate::model::{
-    Chain, ChainType, DataType, Element, Family, Generation, Hook, Interval, Priority, RuleHandle, Ruleset, Set, Table,
-    Value, Verdict, set,
+    Chain, ChainHandle, ChainType, DataType, Element, Family, Generation, Hook, Interval, ObjectHandle, Priority,
+    RuleHandle, Ruleset, Set, SetHandle, Table, TableHandle, Value, Verdict, set,
 };
 use crate::state::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableState};
 
@@ -202,19 +202,30 @@ fn every_restored_object_has_the_bytes_that_libnftnl_gives_it() {
 }
 
 fn bare_table() -> TableState {
-    TableState { handle: 3, uses: 9, ..TableState::bare(table(), 0) }
+    TableState { handle: TableHandle(3), uses: 9, ..TableState::bare(table(), 0) }
 }
 
 fn bare_chain() -> ChainState {
     let (rules, userdata, opaque) = (Vec::new(), Vec::new(), Vec::new());
     let (hook, counters) = (None, None);
-    ChainState { name: "c".into(), handle: 4, hook, flags: 0, uses: 1, unlisted: 0, counters, userdata, rules, opaque }
+    ChainState {
+        name: "c".into(),
+        handle: ChainHandle(4),
+        hook,
+        flags: 0,
+        uses: 1,
+        unlisted: 0,
+        counters,
+        userdata,
+        rules,
+        opaque,
+    }
 }
 
 fn bare_set() -> SetState {
     let (elements, order, expires) = (Vec::new(), Vec::new(), Vec::new());
     let (code, backend, count) = (SetCode::default(), Some("nft_hash_type".into()), Some(4));
-    SetState { name: "s".into(), handle: 5, code, elements, order, expires, backend, count }
+    SetState { name: "s".into(), handle: SetHandle(5), code, elements, order, expires, backend, count }
 }
 
 /// Returns an attribute of a newer kernel, for every place where one can occur.
@@ -266,7 +277,7 @@ fn a_restored_snapshot_decodes_to_itself() {
         RuleState { handle: RuleHandle(1), exprs: vec![opaque(), Expr::Notrack], userdata: vec![3], opaque: unknown() };
     let object = [(2, b"o\0".as_slice()), (3, &[0, 0, 0, 2]), (5, &[0, 0, 0, 9]), (6, &[0; 8]), (99, b"x")];
     let attributes = object.iter().flat_map(|(kind, value)| crate::testing::attribute(*kind, value)).collect();
-    let object = OpaqueState { kind: "quota".into(), name: "o".into(), handle: 0, attributes };
+    let object = OpaqueState { kind: "quota".into(), name: "o".into(), handle: ObjectHandle(0), attributes };
     let mut transaction = Transaction::new();
     transaction.extend([
         restored(State::Table(TableState { userdata: vec![9], opaque: unknown(), flags: 1, ..bare_table() })),
@@ -297,7 +308,10 @@ fn a_restored_snapshot_decodes_to_itself() {
         assert_eq!(read_set.code, code);
         let [read_chain] = read.chains.as_slice() else { panic!("{read:?}") };
         let rules = vec![RuleState { handle: RuleHandle(0), ..rule.clone() }];
-        assert_eq!(*read_chain, ChainState { handle: 0, uses: 0, flags: 2, rules, unlisted: 0, ..chain.clone() });
+        assert_eq!(
+            *read_chain,
+            ChainState { handle: ChainHandle(0), uses: 0, flags: 2, rules, unlisted: 0, ..chain.clone() }
+        );
         let [read_object] = read.objects.as_slice() else { panic!("{read:?}") };
         let kinds: Vec<_> = attr::Attributes::new(&read_object.attributes).map(|a| a.expect("whole").kind).collect();
         assert_eq!((read_object.kind.as_str(), kinds.as_slice()), ("quota", [1, 2, 3, 99].as_slice()));

@@ -9,7 +9,10 @@ use std::collections::{HashMap, HashSet};
 use super::{Remembered, Sum, Sums, TableSums};
 use crate::bytecode::{KeptParts, lower_set};
 use crate::error::{Error, Kind};
-use crate::model::{Chain, ChainKind, Element, ElementData, Name, Ruleset, Set, SetRef, Statement, Table, TableId};
+use crate::model::{
+    Chain, ChainHandle, ChainKind, Element, ElementData, Name, Ruleset, Set, SetHandle, SetRef, Statement, Table,
+    TableId,
+};
 use crate::plan::diff;
 use crate::plan::operation::Operation;
 use crate::plan::transaction::{Transaction, with_elements};
@@ -293,7 +296,7 @@ fn chain_as_known(chain: &Chain) -> Option<ChainState> {
     let base = if hook.is_some() { NFT_CHAIN_BASE } else { 0 };
     Some(ChainState {
         name: chain.name.clone(),
-        handle: 0,
+        handle: ChainHandle::default(),
         hook,
         flags: base | chain.kept.code::<KeptParts>().map_or(0, |read| read.flags),
         uses: 0,
@@ -308,7 +311,16 @@ fn chain_as_known(chain: &Chain) -> Option<ChainState> {
 fn set_as_known(set: &Set) -> Option<SetState> {
     let code = lower_set(set).ok()?;
     let (elements, order, expires) = (Vec::new(), Vec::new(), Vec::new());
-    Some(SetState { name: set.name.clone(), handle: 0, code, elements, order, expires, backend: None, count: None })
+    Some(SetState {
+        name: set.name.clone(),
+        handle: SetHandle::default(),
+        code,
+        elements,
+        order,
+        expires,
+        backend: None,
+        count: None,
+    })
 }
 
 /// What a statement refers to.

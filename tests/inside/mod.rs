@@ -12,6 +12,7 @@ mod corpus;
 mod dice;
 #[cfg(feature = "import")]
 mod import;
+mod language;
 mod laws;
 #[cfg(all(feature = "mesh", feature = "sim"))]
 mod mutants;

@@ -37,12 +37,14 @@ pub(super) enum Hold {
 
 impl WriterLock {
     /// Takes the lock of the calling thread's network namespace. Waits for a holder that is
-    /// working, but no longer than `patience`.
+    /// working, but no longer than `patience`, and for one after the other no longer than
+    /// [`QUEUE`] times that.
     ///
     /// # Errors
     /// [`is_conflict`](Error::is_conflict), with the holder's name, when the lock stays taken.
     pub(super) fn take(hold: Hold, patience: Duration) -> Result<Self> {
         let begun = Instant::now();
+        let (mut holder, mut since) = (Holder::default(), begun);
         loop {
             match abstract_socket::listen(LOCK) {
                 Ok(held) => {
@@ -53,17 +55,22 @@ impl WriterLock {
                 Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => {}
                 Err(cause) => return Err(Error::io("take the lock of the network namespace", cause)),
             }
-            let holder = Holder::look();
-            let left = patience.saturating_sub(begun.elapsed());
-            if holder.hold == Some(Hold::ForLife) || left.is_zero() {
-                return Err(Error::new(Kind::Conflict, holder.refusal(patience)));
-            }
-            match &holder.connection {
-                // Wakes up now and then: a holder may announce only later that it holds the lock
-                // for life.
-                Some(connection) => abstract_socket::wait_for_hangup(connection.as_fd(), left.min(LOOK_AGAIN))
-                    .map_err(|cause| Error::io("wait for the lock of the network namespace", cause))?,
-                None => thread::sleep(left.min(ABOUT_TO_LISTEN)),
+            holder.look();
+            let now = Instant::now();
+            let left = match left(patience, now - begun, now - since) {
+                Some(left) if holder.hold != Some(Hold::ForLife) => left,
+                _ => return Err(Error::new(Kind::Conflict, holder.refusal(patience, now - since))),
+            };
+            let Some(connection) = &holder.connection else {
+                thread::sleep(left.min(ABOUT_TO_LISTEN));
+                continue;
+            };
+            // Wakes up now and then: a holder may announce only later that it holds the lock for
+            // life.
+            let is_gone = abstract_socket::wait_for_hangup(connection.as_fd(), left.min(LOOK_AGAIN))
+                .map_err(|cause| Error::io("wait for the lock of the network namespace", cause))?;
+            if is_gone {
+                (holder, since) = (Holder::default(), Instant::now());
             }
         }
     }
@@ -92,27 +99,41 @@ struct Holder {
 }
 
 impl Holder {
-    fn look() -> Self {
-        let connection = abstract_socket::connect(LOCK).ok();
-        let peer = connection.as_ref().and_then(|socket| abstract_socket::peer(socket.as_fd()).ok());
+    /// Connects to the holder, once, and reads what it announces now.
+    fn look(&mut self) {
+        if self.connection.is_none() {
+            self.connection = abstract_socket::connect(LOCK).ok();
+            self.peer = self.connection.as_ref().and_then(|socket| abstract_socket::peer(socket.as_fd()).ok());
+        }
         // The sockets of this thread's namespace: proc_pid_net(5).
         let sockets = fs::read("/proc/thread-self/net/unix").unwrap_or_default();
-        let (hold, command) = announced(&String::from_utf8_lossy(&sockets)).unzip();
-        Holder { connection, peer, hold, command }
+        (self.hold, self.command) = announced(&String::from_utf8_lossy(&sockets)).unzip();
     }
 
-    fn refusal(&self, patience: Duration) -> String {
+    /// Says why `patience` is over, `here` after this holder was first seen.
+    fn refusal(&self, patience: Duration, here: Duration) -> String {
         let what = "the rules and routes of this network namespace";
         match self.hold {
             Some(Hold::ForLife) => {
                 format!("{what} are kept by {self} for as long as it runs; stop it first")
             }
-            Some(Hold::ForNow) | None => {
+            Some(Hold::ForNow) | None if here >= patience => {
                 let waited = patience.as_secs();
                 format!("{self} has been at work on {what} for {waited} s; see what holds it up, or end it")
             }
+            Some(Hold::ForNow) | None => {
+                let waited = patience.saturating_mul(QUEUE).as_secs();
+                format!("one writer after the other, now {self}, has been at work on {what} for {waited} s; try again")
+            }
         }
     }
+}
+
+/// Returns how long to wait for a holder that has been there for the time `here`, after a wait of
+/// `all` for it and those before it; `None` when patience is over.
+fn left(patience: Duration, all: Duration, here: Duration) -> Option<Duration> {
+    let left = patience.saturating_sub(here).min(patience.saturating_mul(QUEUE).saturating_sub(all));
+    (!left.is_zero()).then_some(left)
 }
 
 /// `guard (pid 4711, uid 0)`.
@@ -151,6 +172,8 @@ const LOCK: &[u8] = b"nftmesh/writer";
 const ANNOUNCED: &str = "nftmesh/writer/";
 const FOR_LIFE: &str = "for-life/";
 const FOR_NOW: &str = "for-now/";
+/// How many holders one waits for, each of which uses up all patience.
+const QUEUE: u32 = 6;
 /// Only one system call separates taking a name from listening on it.
 const ABOUT_TO_LISTEN: Duration = Duration::from_millis(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -205,6 +228,27 @@ mod tests {
                 waiting.join().expect("no panic").expect("it is free again");
             });
         });
+    }
+
+    #[test]
+    fn patience_is_with_one_holder_and_bounded_for_many() {
+        let seconds = |number| Duration::from_secs(number);
+        for (all, here, expected) in [
+            (0, 0, Some(10)),
+            (9, 9, Some(1)),
+            (10, 10, None),
+            // It has just taken over.
+            (10, 0, Some(10)),
+            (55, 1, Some(5)),
+            (60, 0, None),
+        ] {
+            assert_eq!(left(seconds(10), seconds(all), seconds(here)), expected.map(seconds), "{all} {here}");
+        }
+        let holder = Holder { hold: Some(Hold::ForNow), command: Some("x".to_owned()), ..Holder::default() };
+        let said = holder.refusal(seconds(10), seconds(10));
+        assert!(said.starts_with("x has been at work on ") && said.contains(" for 10 s; "), "{said}");
+        let said = holder.refusal(seconds(10), seconds(2));
+        assert!(said.starts_with("one writer after the other, now x, ") && said.contains(" for 60 s; "), "{said}");
     }
 
     #[test]

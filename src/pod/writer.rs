@@ -17,8 +17,8 @@ impl Pod {
     /// the rules in place, so that two with different configurations do not undo each other's work
     /// forever.
     ///
-    /// It waits up to 10 seconds for a writer that is working. Holding it twice has no further
-    /// effect.
+    /// It waits up to 10 seconds for a writer that is working, and up to a minute for several, one
+    /// after the other. Holding it twice has no further effect.
     ///
     /// # Errors
     /// [`is_conflict`](Error::is_conflict) when another process holds it; the error names it.

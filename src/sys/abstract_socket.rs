@@ -57,8 +57,8 @@ pub(crate) fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
     Ok(Peer { pid: u32::from_ne_bytes([p0, p1, p2, p3]), uid: u32::from_ne_bytes([u0, u1, u2, u3]) })
 }
 
-/// Waits until the other end is closed, but no longer than this.
-pub(crate) fn wait_for_hangup(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
+/// Waits until the other end is closed, but no longer than this; returns whether it is closed.
+pub(crate) fn wait_for_hangup(socket: BorrowedFd<'_>, limit: Duration) -> io::Result<bool> {
     let limit = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX);
     let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: 0, revents: 0 };
     // SAFETY: one live pollfd is passed and counted; POLLHUP and POLLERR are reported without
@@ -66,8 +66,8 @@ pub(crate) fn wait_for_hangup(socket: BorrowedFd<'_>, limit: Duration) -> io::Re
     let code = unsafe { libc::poll(&raw mut asked, 1, limit) };
     match super::check(code) {
         // The caller checks the time anyway.
-        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        ready => Ok(ready? > 0),
     }
 }
 
@@ -99,9 +99,9 @@ mod tests {
             let waiting = connect(b"somebody").expect("somebody listens");
             let peer = peer(waiting.as_fd()).expect("credentials");
             assert_eq!(peer.pid, std::process::id());
-            wait_for_hangup(waiting.as_fd(), Duration::from_millis(1)).expect("time is over");
+            assert!(!wait_for_hangup(waiting.as_fd(), Duration::from_millis(1)).expect("time is over"));
             drop(held);
-            wait_for_hangup(waiting.as_fd(), patience(Duration::from_secs(20))).expect("it hangs up");
+            assert!(wait_for_hangup(waiting.as_fd(), patience(Duration::from_secs(20))).expect("it hangs up"));
         });
     }
 

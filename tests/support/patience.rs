@@ -35,7 +35,8 @@ pub fn comes_true_within(usual: Duration, mut is_so: impl FnMut() -> bool) -> bo
 /// Longer than any ordinary machine needs for one step.
 const LONG: Duration = Duration::from_secs(30);
 
-fn slowness() -> u32 {
+/// How many times slower this machine is than an ordinary one; 1 unless something was said.
+pub fn slowness() -> u32 {
     let Some(value) = env::var_os("NFTMESH_SLOWNESS") else { return 1 };
     let number = value.to_str().and_then(|value| value.parse().ok()).filter(|number| (1..=1000).contains(number));
     number.unwrap_or_else(|| panic!("NFTMESH_SLOWNESS={value:?}: not a number from 1 to 1000"))

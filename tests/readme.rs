@@ -62,6 +62,29 @@ fn the_documented_installation_prints_the_shown_output() {
 }
 
 #[test]
+fn every_file_that_the_documentation_links_to_or_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).expect("it is there").map(|entry| entry.expect("readable").path());
+    let pages = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(|name| root.join(name));
+    let folders = ["src/", "tests/", "examples/", "benches/", "scripts/", "docs/"];
+    let mut found = 0;
+    for page in pages.into_iter().chain(docs) {
+        let text = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        let links = links.filter(|link| !link.contains("://") && !link.starts_with('#'));
+        let linked = links.map(|link| page.with_file_name(link.split('#').next().unwrap_or_default()));
+        let words = text.split('`').skip(1).step_by(2);
+        let names = words.filter(|word| folders.iter().any(|folder| word.starts_with(folder)));
+        let named = names.filter(|name| !name.contains([' ', '*', '{', '<'])).map(|name| root.join(name));
+        for file in linked.chain(named) {
+            assert!(file.exists(), "{}: {} does not exist", page.display(), file.display());
+            found += 1;
+        }
+    }
+    assert!(found > 40, "{found}");
+}
+
+#[test]
 fn a_program_older_than_its_sources_is_detected() {
     let dir = tempfile::tempdir().expect("a directory");
     let at = |name: &str, age: u64| {

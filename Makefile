@@ -6,6 +6,9 @@ FUZZ_SECONDS ?= 60
 OWN := mesh,sim,import,proxy
 # Off by default.
 OFF := ipnet,serde,tracing
+# The parts of `make check`. Without the C libraries it does not run again what only walks packets.
+PARTS := fmt lint features msrv api doc test test-own build
+WALKS := inside::mutants inside::mutated sim::
 FEATURES := ipnet '' nftnl mesh sim import proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
 
 .DEFAULT_GOAL := help
@@ -24,7 +27,7 @@ test: ## run every test; one that cannot run here prints SKIP and the reason
 
 test-own: ## run every test with our own encoder, without the C libraries
 	@sh scripts/setup.sh test
-	PKG_CONFIG=false $(CARGO) test --locked --no-default-features --features $(OWN)
+	PKG_CONFIG=false $(CARGO) test --locked --no-default-features --features $(OWN) -- $(addprefix --skip ,$(WITHOUT))
 
 features: ## build the library with each supported set of features
 	@for features in $(FEATURES); do \
@@ -48,7 +51,11 @@ soak: ## a million connections through every configuration change, 500 rounds of
 
 check: ## run every check that a merge needs; a warning is an error
 	@sh scripts/setup.sh check
-	$(MAKE) --no-print-directory fmt lint features msrv api doc test test-own build
+	@for part in $(PARTS); do \
+		begun=$$(date +%s); \
+		$(MAKE) --no-print-directory $$part WITHOUT='$(WALKS)' || exit 1; \
+		echo "check: $$part took $$(($$(date +%s) - begun)) s"; \
+	done
 
 fmt: ## check the formatting
 	$(CARGO) fmt --all --check
@@ -59,11 +66,12 @@ lint: ## run clippy over library, tests, examples and benches
 	$(CARGO) clippy --all-targets --locked --no-default-features -- -D warnings
 
 doc: ## build the documentation
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --features $(OFF)
 
+# The benches as they run, but for the slow optimisation across crates.
 build: ## build examples and benches without running them
-	$(CARGO) build --locked --benches --examples
-	$(CARGO) bench --locked --no-run
+	$(CARGO) build --locked --examples --features $(OFF)
+	CARGO_PROFILE_BENCH_LTO=off CARGO_PROFILE_BENCH_CODEGEN_UNITS=16 $(CARGO) bench --locked --no-run
 
 bench: ## run the benches
 	@sh scripts/setup.sh test

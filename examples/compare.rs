@@ -65,14 +65,14 @@ fn compared(a: &Rules, b: &Rules) -> Comparison {
     if !stderr.is_terminal() {
         return compare.run();
     }
-    let said: RefCell<Option<Instant>> = RefCell::default();
+    let printed_at: RefCell<Option<Instant>> = RefCell::default();
     let answer = compare
         .watched_by(&|progress| {
-            let mut said = said.borrow_mut();
-            if said.is_none_or(|said| said.elapsed() >= EVERY) {
+            let mut printed_at = printed_at.borrow_mut();
+            if printed_at.is_none_or(|printed_at| printed_at.elapsed() >= EVERY) {
                 // A terminal that is gone does not stop a comparison.
                 drop(write!(std::io::stderr(), "\rcompare: {progress}{CLEAR}"));
-                *said = Some(Instant::now());
+                *printed_at = Some(Instant::now());
             }
         })
         .run();

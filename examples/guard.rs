@@ -47,7 +47,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 fn main() -> ExitCode {
     let outcome =
-        common::options("guard", "Keeps the Istio sidecar's rules in this pod true", &[]).and_then(|options| {
+        common::options("guard", "Keeps the Istio sidecar's rules in this pod in place", &[]).and_then(|options| {
             let Some((options, matches)) = options else { return Ok(()) };
             run(&options, &matches)
         });
@@ -64,11 +64,11 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<(), Box<dyn Error>>
     let run = RunOptions::resolve(matches)?;
     run.warnings.iter().for_each(|warning| say::warn("guard", warning));
     if run.mode != RunMode::Apply || run.dry_run {
-        return Err("there is nothing to keep true with --cleanup-only, --skip-rule-apply or --dry-run".into());
+        return Err("there is nothing to keep in place with --cleanup-only, --skip-rule-apply or --dry-run".into());
     }
     let stop = stop_signals()?;
     if drop_in::captures_nothing(options) {
-        return Err("there is nothing to keep true with interception mode NONE".into());
+        return Err("there is nothing to keep in place with interception mode NONE".into());
     }
     let namespace = drop_in::namespace(&run)?.map_or_else(NetNs::current, Ok)?;
     let mut pod = namespace.pod()?;
@@ -245,21 +245,21 @@ struct Others {
     /// Tables of iptables-legacy.
     legacy: Vec<TableId>,
     /// The reported lines, so that each is reported once.
-    told: Vec<String>,
+    reported: Vec<String>,
 }
 
 impl Others {
     fn tell(&mut self, precedence: &Precedence) {
         let lines: Vec<String> = precedence.lines().collect();
-        lines.iter().filter(|line| !self.told.contains(line)).for_each(|line| say(&format!("guard: {line}\n")));
-        self.told = lines;
+        lines.iter().filter(|line| !self.reported.contains(line)).for_each(|line| say(&format!("guard: {line}\n")));
+        self.reported = lines;
     }
 }
 
 /// What a foreign commit has changed so far in our tables.
 #[derive(Default)]
 struct Drift {
-    tables: BTreeMap<TableId, Told>,
+    tables: BTreeMap<TableId, Reported>,
     /// The tables that it deleted and did not add again.
     deleted: BTreeSet<TableId>,
     worst: Option<Harm>,
@@ -274,7 +274,7 @@ struct Seen {
 
 /// Lines, and the number of further ones.
 #[derive(Default)]
-struct Told {
+struct Reported {
     lines: String,
     count: usize,
 }
@@ -286,8 +286,8 @@ impl Drift {
             Event::Committed(commit) => {
                 let Drift { tables, deleted, worst } = std::mem::take(self);
                 let (who, pid, generation) = (&commit.command, commit.pid, commit.generation.0);
-                let told: String = tables.values().map(ToString::to_string).collect();
-                let report = format!("guard: {who:?} (pid {pid}) made generation {generation}:\n{told}");
+                let reported: String = tables.values().map(ToString::to_string).collect();
+                let report = format!("guard: {who:?} (pid {pid}) made generation {generation}:\n{reported}");
                 Some(Seen { report, harm: worst?, deleted })
             }
             Event::Overflow => {
@@ -297,15 +297,15 @@ impl Drift {
             }
             change => {
                 if let Some(table) = change.table().filter(|table| is_ours(table)) {
-                    let told = self.tables.entry(table.clone()).or_default();
+                    let reported = self.tables.entry(table.clone()).or_default();
                     if matches!(change, Event::TableDeleted { .. }) {
                         // The deletion of its contents is implied.
-                        *told = Told::default();
+                        *reported = Reported::default();
                         self.deleted.insert(table.clone());
                     } else {
                         self.deleted.remove(table);
                     }
-                    told.add(change);
+                    reported.add(change);
                     self.worst = self.worst.max(Some(harm_of(change)));
                 }
                 None
@@ -314,7 +314,7 @@ impl Drift {
     }
 }
 
-impl Told {
+impl Reported {
     fn add(&mut self, change: &Event) {
         self.count += 1;
         if self.count <= LINES {
@@ -323,9 +323,9 @@ impl Told {
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Told { lines, count } = self;
+        let Reported { lines, count } = self;
         f.write_str(lines)?;
         match count.saturating_sub(LINES) {
             0 => Ok(()),
@@ -342,27 +342,27 @@ fn is_ours(table: &TableId) -> bool {
 #[derive(Default)]
 struct Talk {
     since: Option<Instant>,
-    said: usize,
-    unsaid: usize,
+    printed: usize,
+    omitted: usize,
 }
 
 impl Talk {
     fn say(&mut self, text: &str) {
         self.catch_up();
         self.since.get_or_insert_with(Instant::now);
-        if self.said < SAID {
-            self.said += 1;
+        if self.printed < MOST_LINES {
+            self.printed += 1;
             say(text);
         } else {
-            self.unsaid += 1;
+            self.omitted += 1;
         }
     }
 
     fn catch_up(&mut self) {
         if self.since.is_some_and(|since| since.elapsed() >= SECOND) {
-            let Talk { unsaid, .. } = std::mem::take(self);
-            if unsaid > 0 {
-                say(&format!("guard: {unsaid} more messages of the last second are left out\n"));
+            let Talk { omitted, .. } = std::mem::take(self);
+            if omitted > 0 {
+                say(&format!("guard: {omitted} more messages of the last second are left out\n"));
             }
         }
     }
@@ -405,6 +405,6 @@ fn say(text: &str) {
 /// The most changes of one commit that are printed for each table.
 const LINES: usize = 20;
 /// The most lines printed in one second.
-const SAID: usize = 40;
+const MOST_LINES: usize = 40;
 const SECOND: Duration = Duration::from_secs(1);
 const OTHERS_EVERY: Duration = Duration::from_secs(1);

@@ -43,12 +43,12 @@ const LEGS: [(&str, Option<&str>, &str); 9] = [
 ];
 
 fn main() -> ExitCode {
-    let told = match Args::try_parse() {
+    let story = match Args::try_parse() {
         Ok(Args { mode }) => story(mode),
         Err(help) if !help.use_stderr() => Ok(help.to_string()),
         Err(error) => Err(format!("{}; --help lists all options", common::first_line(&error)).into()),
     };
-    match told.and_then(|text| Ok(common::print(&text)?)) {
+    match story.and_then(|text| Ok(common::print(&text)?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             common::complain("life", why);
@@ -61,7 +61,7 @@ fn mode(text: &str) -> Result<Interception, String> {
     match text {
         "REDIRECT" => Ok(Interception::Redirect),
         "TPROXY" => Ok(Interception::Tproxy),
-        other => Err(format!("{other:?} is no mode; give REDIRECT or TPROXY")),
+        other => Err(format!("{other:?} is not a mode; give REDIRECT or TPROXY")),
     }
 }
 

@@ -30,7 +30,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// Reports what live packets do in the rule sets; a packet is reported when all given conditions
 /// match
 #[derive(Parser)]
-#[command(name = "trace", after_help = "Exit codes: 0 told to stop or enough seen, 1 error.")]
+#[command(name = "trace", after_help = "Exit codes: 0 stopped or enough seen, 1 error.")]
 struct Args {
     /// live, or netns:PATH
     #[arg(default_value = "live")]
@@ -91,25 +91,25 @@ fn run(args: &Args) -> Result<(), Complaint> {
     };
     let namespace = namespace.map_err(failed)?;
     let mut trace = namespace.trace(filter(args)).map_err(failed)?;
-    let mut teller = Teller::new(namespace.trace_steps().map_err(failed)?);
+    let mut reporter = Reporter::new(namespace.trace_steps().map_err(failed)?);
     eprintln!("trace: tracing by table {}", trace.table());
-    let enough = |teller: &Teller| args.count.is_some_and(|count| teller.packets >= count);
+    let enough = |reporter: &Reporter| args.count.is_some_and(|count| reporter.packets >= count);
     loop {
         // The remaining messages about the last packet come at once.
-        let patience = enough(&teller).then_some(LAST);
+        let patience = enough(&reporter).then_some(LAST);
         if wait(&trace, &stop, patience).map_err(|error| error.to_string())? != Woken::ToSee {
             return Ok(());
         }
         while let Some(event) = trace.try_next().map_err(failed)? {
             let text = match event {
                 TraceEvent::Message(message) => {
-                    let told = teller.steps.take(&message).map_err(failed)?;
-                    if told.begins.is_some() && enough(&teller) {
+                    let traced = reporter.steps.take(&message).map_err(failed)?;
+                    if traced.begins.is_some() && enough(&reporter) {
                         return Ok(());
                     }
-                    teller.tell(&message, &told)
+                    reporter.tell(&message, &traced)
                 }
-                TraceEvent::Overflow => "more happened than could be told\n".to_owned(),
+                TraceEvent::Overflow => "messages were lost: more came than could be read\n".to_owned(),
                 other => format!("{other}\n"),
             };
             if !common::write(&text).map_err(|error| error.to_string())? {
@@ -154,11 +154,11 @@ fn either(rules: &[Rule], one: nftmesh::model::Match, other: nftmesh::model::Mat
 fn protocol(text: &str) -> Result<Protocol, String> {
     let named = (0..=u8::MAX).map(Protocol).find(|protocol| protocol.name() == Some(text));
     let known = named.or_else(|| text.parse().ok().map(Protocol));
-    known.ok_or_else(|| format!("{text:?} is no protocol; give tcp, udp, icmp, ipv6-icmp or a number up to 255"))
+    known.ok_or_else(|| format!("{text:?} is not a protocol; give tcp, udp, icmp, ipv6-icmp or a number up to 255"))
 }
 
 /// Prints packets in the kernel's order, each with a number.
-struct Teller {
+struct Reporter {
     steps: TraceSteps,
     packets: u64,
     /// By the kernel's trace id.
@@ -166,14 +166,14 @@ struct Teller {
     last: u64,
 }
 
-impl Teller {
+impl Reporter {
     fn new(steps: TraceSteps) -> Self {
-        Teller { steps, packets: 0, stories: HashMap::new(), last: 0 }
+        Reporter { steps, packets: 0, stories: HashMap::new(), last: 0 }
     }
 
-    fn tell(&mut self, message: &TraceMessage, told: &TracedSteps) -> String {
+    fn tell(&mut self, message: &TraceMessage, traced: &TracedSteps) -> String {
         let mut text = String::new();
-        let TracedSteps { begins, steps, end, unknown, .. } = told;
+        let TracedSteps { begins, steps, end, unknown, .. } = traced;
         if let Some(packet) = begins {
             self.packets += 1;
             let blank = if self.packets == 1 { "" } else { "\n" };

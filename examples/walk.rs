@@ -85,7 +85,7 @@ fn doubt(rules: &Source, packet: &Packet, host: &Host, incoming: Option<&str>) -
     }
     match incoming {
         None if !host.is_local(*source) => {
-            Some(format!("{source} is no address of this host, which sends it here; what comes in needs --in IFNAME"))
+            Some(format!("{source} is not an address of this host, and without --in IFNAME this host sends the packet"))
         }
         // fib_validate_source, net/ipv4/fib_frontend.c, v6.12.
         Some(name) if name != "lo" && source.is_ipv4() && !source.is_loopback() && host.is_local(*source) => {
@@ -111,7 +111,7 @@ const MORE_HELP: &str = "\
 A packet is PROTOCOL SOURCE -> DESTINATION, with ports where the protocol has them, and then any of:
   uid N gid N [cgroup N]         the socket that sends it
   mark N, length N               N may be 0x539
-  flags LIST                     of tcp, such as syn,ack; only syn if it is not said
+  flags LIST                     of tcp, such as syn,ack; only syn if not given
   pkttype WORD                   host, broadcast, multicast or other
   type WORD, code N              of icmp and icmpv6, such as type echo-request
   checksum N, id N               of these too

@@ -76,7 +76,7 @@ pub fn transparent_listener(address: SocketAddr) -> Result<TcpListener> {
         ),
         Some(libc::EADDRINUSE) => Error::new(
             Kind::Conflict,
-            format!(r#"transparent listener {address}: in use (EADDRINUSE); "ss -ltnp" says by whom"#),
+            format!(r#"transparent listener {address}: in use (EADDRINUSE); see by whom with "ss -ltnp""#),
         ),
         _ => Error::io(format_args!("transparent listener {address}"), cause),
     })

@@ -340,8 +340,8 @@ fn a_chain_that_the_kernel_does_not_have_at_its_hook_is_unsupported() {
             for outcome in [kernel.commit(&Transaction::replace(wanted.clone())), kernel.apply(&wanted).map(drop)] {
                 let error = outcome.expect_err("no kernel has it");
                 assert!(error.is_unsupported(), "{chain_type} {hook:?}: {error}");
-                let said = "chain inet mesh/in: this kernel takes no such chain type at that hook and priority";
-                assert!(error.to_string().contains(said), "{chain_type} {hook:?}: {error}");
+                let printed = "chain inet mesh/in: this kernel takes no such chain type at that hook and priority";
+                assert!(error.to_string().contains(printed), "{chain_type} {hook:?}: {error}");
                 assert_eq!(nft("list ruleset"), "", "{chain_type} {hook:?}: nothing is left");
             }
         }

@@ -106,27 +106,27 @@ fn run(words: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_exit_code_of_the_example_tells_equal_different_and_unknown() {
+fn the_exit_code_of_the_example_distinguishes_equal_different_and_unknown() {
     let istio = |words: &str| format!("istio:-i '*' -b '*' -d 15090,15021,15020 {words}");
-    let (code, said, complaint) = run(&[&istio(""), &istio("-o 3306")]);
-    assert_eq!((code, complaint.as_str()), (Some(1), ""), "{said}");
-    support::golden("compare-counterexample.txt", &said);
+    let (code, printed, complaint) = run(&[&istio(""), &istio("-o 3306")]);
+    assert_eq!((code, complaint.as_str()), (Some(1), ""), "{printed}");
+    support::golden("compare-counterexample.txt", &printed);
 
-    let (code, said, _) = run(&[&istio("-x 10.0.0.0/8"), &istio("-x 10.0.0.0/9,10.128.0.0/9")]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.starts_with("the same for every packet ("), "{said}");
+    let (code, printed, _) = run(&[&istio("-x 10.0.0.0/8"), &istio("-x 10.0.0.0/9,10.128.0.0/9")]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.starts_with("the same for every packet ("), "{printed}");
 
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     let save = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m recent --name seen --rcheck -j DROP\nCOMMIT\n";
     std::fs::write(file.path(), save).expect("it can be written");
     let source = format!("save:{}", file.path().display());
-    let (code, said, _) = run(&[&source, &istio("-i ''")]);
-    assert_eq!(code, Some(1), "a difference that is certain comes first: {said}");
+    let (code, printed, _) = run(&[&source, &istio("-i ''")]);
+    assert_eq!(code, Some(1), "a difference that is certain comes first: {printed}");
     let other = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(other.path(), save.replace("DROP", "ACCEPT")).expect("it can be written");
-    let (code, said, _) = run(&[&source, &format!("save:{}", other.path().display())]);
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.starts_with("cannot tell: ip filter INPUT, rule 1: "), "{said}");
+    let (code, printed, _) = run(&[&source, &format!("save:{}", other.path().display())]);
+    assert_eq!(code, Some(2), "{printed}");
+    assert!(printed.starts_with("cannot tell: ip filter INPUT, rule 1: "), "{printed}");
 }
 
 /// The same, where standard error is a terminal.
@@ -142,10 +142,10 @@ fn run_on_terminal(words: &[&str]) -> (Option<i32>, String, String) {
     // Close our end, so that only the child writes to the terminal.
     drop(program);
     let reader = std::thread::spawn(move || {
-        let mut said = Vec::new();
+        let mut printed = Vec::new();
         // Reading ends with an error when nobody writes any more.
-        drop(std::fs::File::from(terminal).read_to_end(&mut said));
-        said
+        drop(std::fs::File::from(terminal).read_to_end(&mut printed));
+        printed
     });
     let output = child.and_then(Child::wait_with_output).expect("the example runs");
     let text = |bytes| String::from_utf8(bytes).expect("it prints text");
@@ -158,14 +158,14 @@ fn the_example_shows_progress_only_on_a_terminal() {
     let [many, others] = [16, 17].map(|length| format!("istio:-i '*' -x {}", list(length)));
     let short = "istio:-i '*'".to_owned();
     for (a, b, expected) in [(&many, &many, 0), (&many, &others, 1), (&short, &short, 0)] {
-        let (code, said, progress) = run_on_terminal(&[a, b]);
-        assert_eq!(code, Some(expected), "{said}{progress}");
+        let (code, printed, progress) = run_on_terminal(&[a, b]);
+        assert_eq!(code, Some(expected), "{printed}{progress}");
         assert!(progress.starts_with("\rcompare: at output, IPv4: "), "{progress:?}");
         assert!(progress.contains(" of packets\x1b[K"), "{progress:?}");
         assert!(progress.ends_with("\r\x1b[K") && !progress.contains('\n'), "{progress:?}");
         let (code, same, nothing) = run(&[a, b]);
         assert_eq!((code, nothing.as_str()), (Some(expected), ""));
-        assert_eq!(said, same, "the answer is the same");
+        assert_eq!(printed, same, "the answer is the same");
     }
     let (code, _, complaint) = run_on_terminal(&["save:/nonexistent/file", "live"]);
     assert_eq!((code, complaint.lines().count()), (Some(2), 1), "{complaint}");
@@ -182,8 +182,8 @@ fn bad_input_of_the_example_is_one_line_and_exit_2() {
         (&["istio:-i '*", "istio:"], "' is not closed"),
     ];
     for (words, expected) in cases {
-        let (code, said, complaint) = run(words);
-        assert_eq!((code, said.as_str(), complaint.lines().count()), (Some(2), "", 1), "{complaint}");
+        let (code, printed, complaint) = run(words);
+        assert_eq!((code, printed.as_str(), complaint.lines().count()), (Some(2), "", 1), "{complaint}");
         assert!(complaint.contains(expected), "{complaint}");
     }
 }
@@ -196,11 +196,11 @@ fn the_live_kernel_equals_the_installed_rule_set() {
         nftmesh::kernel::Kernel::open()
             .and_then(|mut kernel| kernel.apply(&Ruleset::from(&config)))
             .expect("the rules can be installed");
-        let (code, said, complaint) = run(&["live", &format!("istio:{words}")]);
-        assert_eq!((code, complaint.as_str()), (Some(0), ""), "{said}");
+        let (code, printed, complaint) = run(&["live", &format!("istio:{words}")]);
+        assert_eq!((code, complaint.as_str()), (Some(0), ""), "{printed}");
         support::nft("insert rule ip istio-proxy-nat output tcp dport 8443 return");
-        let (code, said, _) = run(&["live", &format!("istio:{words}")]);
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("10.77.0.1:8443"), "{said}");
+        let (code, printed, _) = run(&["live", &format!("istio:{words}")]);
+        assert_eq!(code, Some(1), "{printed}");
+        assert!(printed.contains("10.77.0.1:8443"), "{printed}");
     });
 }

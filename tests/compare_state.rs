@@ -15,13 +15,13 @@ use support::{NetNs, in_fresh_netns, nft_takes};
 /// Returns the rules as the kernel holds them after nft loaded the text in a fresh namespace.
 fn rules(text: &str) -> Rules {
     NetNs::fresh().run(|| {
-        nft_takes(text).unwrap_or_else(|said| panic!("{said}\n{text}"));
+        nft_takes(text).unwrap_or_else(|printed| panic!("{printed}\n{text}"));
         let snapshot = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
         Rules::try_from(&snapshot).expect("rules of a kernel").made_at_once()
     })
 }
 
-fn said(a: &str, b: &str) -> &'static str {
+fn printed(a: &str, b: &str) -> &'static str {
     let found = compare(&rules(a), &rules(b));
     match &found {
         Comparison::CannotTell(_) => "cannot tell",
@@ -70,9 +70,9 @@ fn stateful_rule_sets_equal_themselves() {
     in_fresh_netns(|| {
         for rule in REMEMBER.iter().chain(FORGET) {
             let text = table("ip", "t", "", &[("subs", rule), ("input", "jump subs"), ("forward", "jump subs")]);
-            assert_eq!(said(&text, &text), "the same", "{text}");
+            assert_eq!(printed(&text, &text), "the same", "{text}");
             let text = table("ip", "t", "", &[("output", rule)]);
-            assert_eq!(said(&text, &text), "the same", "{text}");
+            assert_eq!(printed(&text, &text), "the same", "{text}");
         }
     });
 }
@@ -85,17 +85,17 @@ fn one_shared_state_is_not_two_separate_ones() {
             let one = table("inet", "t", "", &[("output", rule)]);
             let two = table("ip", "t", "", &[("output", rule)]) + &table("ip6", "t", "", &[("output", rule)]);
             if !rule.contains("ip ") {
-                assert_eq!(said(&one, &two), "cannot tell", "{one}{two}");
+                assert_eq!(printed(&one, &two), "cannot tell", "{one}{two}");
             }
             // One for two hooks, or one for each.
             let shared = table("ip", "t", "", &[("subs", rule), ("input", "jump subs"), ("forward", "jump subs")]);
             let alone = table("ip", "t", "", &[("input", rule), ("forward", rule)]);
-            assert_eq!(said(&shared, &alone), "cannot tell", "{shared}{alone}");
+            assert_eq!(printed(&shared, &alone), "cannot tell", "{shared}{alone}");
             // Two for one hook, or one.
             let twice = format!("tcp dport 1-99 {rule}\ntcp dport 100-199 {rule}");
             let once = format!("tcp dport 1-199 {rule}");
             assert_eq!(
-                said(&table("ip", "t", "", &[("input", &twice)]), &table("ip", "t", "", &[("input", &once)])),
+                printed(&table("ip", "t", "", &[("input", &twice)]), &table("ip", "t", "", &[("input", &once)])),
                 "cannot tell"
             );
         }
@@ -103,20 +103,20 @@ fn one_shared_state_is_not_two_separate_ones() {
 }
 
 #[test]
-fn state_that_other_packets_reach_cannot_be_told() {
+fn state_that_other_packets_reach_is_unknown() {
     in_fresh_netns(|| {
         for rule in REMEMBER {
             // The same at forward; at input, where all is dropped, different packets reach the
             // state.
             let of = |input: &str| table("ip", "t", "", &[("subs", rule), ("input", input), ("forward", "jump subs")]);
             let [before, after] = [of("jump subs\ndrop"), of("drop")];
-            assert_eq!(said(&before, &after), "cannot tell", "{before}{after}");
+            assert_eq!(printed(&before, &after), "cannot tell", "{before}{after}");
             // The same in parts.
             let many: String = (1000..1200).map(|port| format!("tcp dport {port} counter\n")).collect();
             let first = format!("{many}ip protocol {{ tcp, udp }} {rule}\nip protocol udp drop");
             let later = format!("{many}ip protocol udp drop\nip protocol {{ tcp, udp }} {rule}");
             let [first, later] = [first, later].map(|rules| table("ip", "t", "", &[("input", &rules)]));
-            assert_eq!(said(&first, &later), "cannot tell", "{rule}");
+            assert_eq!(printed(&first, &later), "cannot tell", "{rule}");
         }
     });
 }
@@ -136,7 +136,7 @@ fn a_reordering_that_no_state_depends_on_is_no_difference() {
                 let (sub, base) = (rules.join("\n"), "tcp dport 1000-1100 drop\njump subs");
                 table("ip", "t", "", &[("subs", &sub), ("input", "jump subs"), ("output", base)])
             });
-            assert_eq!(said(&one, &other), "the same", "{rule}");
+            assert_eq!(printed(&one, &other), "the same", "{rule}");
         }
     });
 }
@@ -148,12 +148,12 @@ fn a_set_that_rules_fill_is_not_its_current_contents() {
         let adds = ("output", "add @s { ip daddr }");
         let looked_up = table("ip", "t", set, &[adds, ("input", "ip saddr @s accept\ndrop")]);
         let dropped = table("ip", "t", set, &[adds, ("input", "drop")]);
-        assert_eq!(said(&looked_up, &looked_up), "the same");
-        assert_eq!(said(&looked_up, &dropped), "cannot tell");
+        assert_eq!(printed(&looked_up, &looked_up), "the same");
+        assert_eq!(printed(&looked_up, &dropped), "cannot tell");
         // Nothing fills the set, so it is empty.
         let looked_up = table("ip", "t", set, &[("input", "ip saddr @s accept\ndrop")]);
         let dropped = table("ip", "t", set, &[("input", "drop")]);
-        assert_eq!(said(&looked_up, &dropped), "the same");
+        assert_eq!(printed(&looked_up, &dropped), "the same");
     });
 }
 
@@ -163,11 +163,11 @@ fn stateless_rules_are_equal_in_one_table_or_two() {
         for rule in FORGET.iter().filter(|rule| !rule.contains("ip ")) {
             let one = table("inet", "t", "", &[("output", rule)]);
             let two = table("ip", "t", "", &[("output", rule)]) + &table("ip6", "t", "", &[("output", rule)]);
-            assert_eq!(said(&one, &two), "the same", "{one}{two}");
+            assert_eq!(printed(&one, &two), "the same", "{one}{two}");
         }
         // Two draws are independent: both must succeed where one alone decides in the other.
         let twice = table("ip", "t", "", &[("input", "numgen random mod 2 0 numgen random mod 2 0 drop")]);
         let once = table("ip", "t", "", &[("input", "numgen random mod 2 0 drop")]);
-        assert_eq!(said(&twice, &once), "cannot tell");
+        assert_eq!(printed(&twice, &once), "cannot tell");
     });
 }

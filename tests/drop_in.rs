@@ -79,12 +79,12 @@ fn the_argument_lines_of_the_injection_template_work() {
         with_an_address();
         let output = run(&[TEMPLATE, &["--log_as_json"]].concat());
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-        let said = objects(&output);
+        let printed = objects(&output);
         assert!(
-            said.contains(&("info".into(), "installed table inet istio-proxy-nat".into()))
+            printed.contains(&("info".into(), "installed table inet istio-proxy-nat".into()))
                 || nft("list tables").contains("istio-proxy-nat")
         );
-        assert!(said.iter().all(|(level, _)| level == "info"), "{said:?}");
+        assert!(printed.iter().all(|(level, _)| level == "info"), "{printed:?}");
         let rules = nft("-s list ruleset");
         for more in [
             &["--log_as_json", "--force-apply"][..],
@@ -167,9 +167,9 @@ fn json_lines_are_valid_for_any_input() {
             {
                 let output = run(&[words, &["--log_as_json"]].concat());
                 assert_eq!(output.status.code(), Some(1), "{words:?}");
-                let said = objects(&output);
-                let errors: Vec<&(String, String)> = said.iter().filter(|(level, _)| level == "error").collect();
-                assert_eq!(errors.len(), 1, "{words:?}: {said:?}");
+                let printed = objects(&output);
+                let errors: Vec<&(String, String)> = printed.iter().filter(|(level, _)| level == "error").collect();
+                assert_eq!(errors.len(), 1, "{words:?}: {printed:?}");
                 assert!(text(&output.stderr).lines().all(is_printable), "{words:?}");
             }
         }
@@ -202,10 +202,10 @@ fn paths_and_values_are_escaped_wherever_they_are_printed() {
         let file = file.to_string_lossy().into_owned();
         let run = |program: &str, words: &[&str]| {
             let output = command(&example(program).to_string_lossy()).args(words).output().expect("the example runs");
-            let said = text(&output.stderr);
+            let printed = text(&output.stderr);
             assert!(!output.status.success(), "{program} {words:?}");
-            assert!(said.lines().all(is_printable), "{program} {words:?}: {said:?}");
-            assert!(said.lines().count() <= 2 && said.contains("\\u{202e}"), "{program} {words:?}: {said:?}");
+            assert!(printed.lines().all(is_printable), "{program} {words:?}: {printed:?}");
+            assert!(printed.lines().count() <= 2 && printed.contains("\\u{202e}"), "{program} {words:?}: {printed:?}");
         };
         for program in ["istio-init", "guard"] {
             run(program, &["--network-namespace", &file]);
@@ -248,9 +248,9 @@ fn foreign_comments_are_escaped_in_walks() {
         support::nft_script(script);
         let packet = "tcp 10.77.0.2:40000 -> 10.77.0.9:80";
         let output = command(&example("walk").to_string_lossy()).args(["--packet", packet]).output().expect("it runs");
-        let said = text(&output.stdout) + &text(&output.stderr);
-        assert!(said.lines().all(|line| is_printable(&line.replace('\t', " "))), "{said:?}");
-        assert!(said.contains("\\u{202e}"), "{said}");
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        assert!(printed.lines().all(|line| is_printable(&line.replace('\t', " "))), "{printed:?}");
+        assert!(printed.contains("\\u{202e}"), "{printed}");
     });
 }
 
@@ -261,7 +261,7 @@ fn guard_prints_every_line_as_json_when_asked() {
         let words = [TEMPLATE, &["--log_as_json"]].concat();
         let mut guard = Running::start("guard", &words, Stdio::inherit());
         let until = |part: &str| loop {
-            let line = guard.said.recv_timeout(patience(PATIENCE)).unwrap_or_else(|error| panic!("{part}: {error}"));
+            let line = guard.printed.recv_timeout(patience(PATIENCE)).unwrap_or_else(|error| panic!("{part}: {error}"));
             let object: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             assert_eq!(object.get("scope").and_then(Value::as_str), Some("guard"), "{line}");
             if object.get("msg").and_then(Value::as_str).is_some_and(|msg| msg.contains(part)) {
@@ -309,8 +309,8 @@ fn a_message_names_the_item_and_its_position_but_not_the_list() {
         ];
         for (words, expected) in cases {
             let output = run(words);
-            let said = text(&output.stderr);
-            let error = said.lines().last().unwrap_or_default();
+            let printed = text(&output.stderr);
+            let error = printed.lines().last().unwrap_or_default();
             assert_eq!(output.status.code(), Some(1), "{error}");
             assert!(error.contains(expected) && error.len() < 600, "{expected}: {} bytes: {error:.900}", error.len());
         }
@@ -321,8 +321,8 @@ fn a_message_names_the_item_and_its_position_but_not_the_list() {
             ("ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", &word),
         ] {
             let output = istio_init().env(name, value).output().expect("the example runs");
-            let said = text(&output.stderr);
-            assert!(output.status.code() == Some(1) && said.contains(name) && said.len() < 900, "{said:.900}");
+            let printed = text(&output.stderr);
+            assert!(output.status.code() == Some(1) && printed.contains(name) && printed.len() < 900, "{printed:.900}");
         }
         // Warnings do not quote the list either.
         let output =
@@ -342,9 +342,12 @@ fn a_plugin_without_a_namespace_changes_nothing() {
                     .args([TEMPLATE, &["--cni-mode"], words].concat())
                     .output()
                     .expect("the example runs");
-                let said = text(&output.stderr);
-                assert!(output.status.code() == Some(1), "{program} {words:?}: {said}");
-                assert!(said.contains("--cni-mode") && said.contains("--network-namespace"), "{program}: {said}");
+                let printed = text(&output.stderr);
+                assert!(output.status.code() == Some(1), "{program} {words:?}: {printed}");
+                assert!(
+                    printed.contains("--cni-mode") && printed.contains("--network-namespace"),
+                    "{program}: {printed}"
+                );
                 assert_eq!(nft("list ruleset"), "", "{program} {words:?}");
             }
         }
@@ -358,8 +361,8 @@ fn a_plugin_without_a_namespace_changes_nothing() {
                 .args([TEMPLATE, &["--cni-mode", "--network-namespace", &own]].concat())
                 .output()
                 .expect("the example runs");
-            let said = text(&output.stderr);
-            assert!(output.status.code() == Some(1) && said.contains("give the pod's"), "{program}: {said}");
+            let printed = text(&output.stderr);
+            assert!(output.status.code() == Some(1) && printed.contains("give the pod's"), "{program}: {printed}");
         }
         assert_eq!(nft("list ruleset"), "");
         let pod = NetNs::fresh();
@@ -412,9 +415,9 @@ fn resolv_conf_is_read_when_dns_is_captured_and_only_a_regular_file() {
             [("pipe", "a pipe (FIFO)"), ("/dev/zero", "a device"), ("large", "larger than 1048576 bytes")]
         {
             let output = with(file, &["--redirect-dns"]);
-            let said = text(&output.stderr);
-            assert_eq!(output.status.code(), Some(1), "{file}: {said}");
-            assert!(said.contains("/etc/resolv.conf") && said.contains(expected), "{file}: {said}");
+            let printed = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{file}: {printed}");
+            assert!(printed.contains("/etc/resolv.conf") && printed.contains(expected), "{file}: {printed}");
             assert_eq!(nft("list ruleset"), "", "{file}");
             for unread in [&[][..], &["--redirect-dns", "--capture-all-dns"]] {
                 let output = with(file, &[unread, &["--dry-run"]].concat());

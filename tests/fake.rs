@@ -269,7 +269,7 @@ fn real_rule_sets_are_the_same_in_fake_and_kernel() {
     let real = corpus("real").map(|folder| files_of(&folder)).unwrap_or_default();
     let real = real.iter().map(|path| std::fs::read_to_string(path).expect("text"));
     let all: Vec<String> = EVERYTHING.iter().map(|script| as_this_kernel(script)).chain(real).collect();
-    let (mut same, mut untold, mut refused, mut wrong) = (0, 0, 0, Vec::new());
+    let (mut same, mut unknown, mut refused, mut wrong) = (0, 0, 0, Vec::new());
     for script in &all {
         in_fresh_netns(|| {
             if !loads(script) {
@@ -282,7 +282,7 @@ fn real_rule_sets_are_the_same_in_fake_and_kernel() {
             let mut fake = Fake::new();
             let (ours, theirs) = (fake.commit(&wanted), Nftables::commit(&mut kernel, &wanted));
             if ours.as_ref().is_err_and(|error| error.to_string().contains("cannot tell")) {
-                untold += 1;
+                unknown += 1;
                 return;
             }
             let mut there = contents(kernel.snapshot().expect("a snapshot"));
@@ -301,7 +301,7 @@ fn real_rule_sets_are_the_same_in_fake_and_kernel() {
         });
     }
     say(format_args!(
-        "{same} rule sets the same in both, {untold} the fake could not tell, {refused} not taken by nft"
+        "{same} rule sets the same in both, {unknown} the fake could not tell, {refused} not taken by nft"
     ));
     assert!(wrong.is_empty(), "{} differences, the fake, then the kernel:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -76,15 +76,15 @@ const DRIFTS: &[(&str, &str)] = &[
 #[test]
 fn every_change_is_restored_by_the_next_commit() {
     in_fresh_netns(|| {
-        for (script, told) in DRIFTS {
+        for (script, reported) in DRIFTS {
             let mut guard = start(REDIRECT);
             let before = rules();
             let mut watch = Watch::open().expect("a socket");
             nft_script(script);
-            let said = guard.until("guard: restored");
-            let who = said.iter().find(|line| line.starts_with("guard: \"nft\" (pid "));
-            assert!(who.is_some_and(|line| line.contains(") made generation ")), "{script}: {said:#?}");
-            assert!(said.iter().any(|line| line.starts_with(told)), "{script}: {said:#?}");
+            let printed = guard.until("guard: restored");
+            let who = printed.iter().find(|line| line.starts_with("guard: \"nft\" (pid "));
+            assert!(who.is_some_and(|line| line.contains(") made generation ")), "{script}: {printed:#?}");
+            assert!(printed.iter().any(|line| line.starts_with(reported)), "{script}: {printed:#?}");
             assert_eq!(rules(), before, "{script}");
             assert_eq!(guard.end("TERM").0, Some(0));
             assert_eq!(committers(&mut watch), ["nft", "guard"], "{script}");
@@ -312,8 +312,8 @@ fn lost_events_do_not_prevent_a_restore() {
         guard.until("guard: restored");
         assert_eq!(rules(), before);
         nft("flush table ip istio-proxy-nat");
-        let said = guard.until("guard: restored");
-        assert!(said.iter().any(|line| line.starts_with("guard: \"nft\" ")), "{said:#?}");
+        let printed = guard.until("guard: restored");
+        assert!(printed.iter().any(|line| line.starts_with("guard: \"nft\" ")), "{printed:#?}");
         assert_eq!(rules(), before);
     });
 }
@@ -325,8 +325,8 @@ fn routes_are_restored_too() {
         let routes = || format!("{}{}", ip("rule"), ip("route show table 133"));
         let before = routes();
         ip("rule del fwmark 1337 lookup 133");
-        let said = guard.until("guard: restored");
-        assert!(said.iter().any(|line| line == "  ip rule add fwmark 1337 lookup 133"), "{said:#?}");
+        let printed = guard.until("guard: restored");
+        assert!(printed.iter().any(|line| line == "  ip rule add fwmark 1337 lookup 133"), "{printed:#?}");
         assert_eq!(routes(), before);
     });
 }
@@ -337,8 +337,8 @@ fn a_signal_ends_guard_and_the_rules_stay() {
         for signal in ["TERM", "INT"] {
             let mut guard = start(TPROXY);
             let before = (rules(), ip("rule"));
-            let (code, said) = guard.end(signal);
-            assert_eq!((code, said), (Some(0), vec!["guard: stopping; the rules stay".to_owned()]), "{signal}");
+            let (code, printed) = guard.end(signal);
+            assert_eq!((code, printed), (Some(0), vec!["guard: stopping; the rules stay".to_owned()]), "{signal}");
             assert_eq!((rules(), ip("rule")), before, "{signal}");
         }
     });
@@ -363,9 +363,12 @@ fn options_without_anything_to_guard_are_refused() {
     in_fresh_netns(|| {
         for word in ["--cleanup-only", "--skip-rule-apply", "--dry-run"] {
             let output = command(&example("guard").to_string_lossy()).arg(word).output().expect("the example runs");
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(1), "{said}");
-            assert!(said.lines().any(|line| line.starts_with("guard: there is nothing to keep true with ")), "{said}");
+            let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{printed}");
+            assert!(
+                printed.lines().any(|line| line.starts_with("guard: there is nothing to keep in place with ")),
+                "{printed}"
+            );
             assert_eq!(rules(), "");
         }
     });

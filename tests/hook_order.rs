@@ -63,8 +63,8 @@ fn an_outcome_that_depends_on_table_order_needs_the_list_of_hooks() {
             }
             assert_eq!(is_dropped(), expected, "the last registered runs first");
             let rules = read();
-            let said = end(&rules);
-            assert!(said.starts_with("CANNOT TELL: in which order what has priority 0 runs ("), "{said}");
+            let printed = end(&rules);
+            assert!(printed.starts_with("CANNOT TELL: in which order what has priority 0 runs ("), "{printed}");
             let compared = compare(&rules, &rules);
             assert!(matches!(compared, Comparison::CannotTell(_)), "{compared}");
 
@@ -73,10 +73,10 @@ fn an_outcome_that_depends_on_table_order_needs_the_list_of_hooks() {
             let mut hooks = Hooks::default();
             hooks.lists.push(HookList::new(IpFamily::Ipv4, Hook::Output, chains));
             for hooks in [Some(hooks), listed()].into_iter().flatten() {
-                let told = rules.clone().with_hooks(hooks);
-                let said = end(&told);
-                assert!(said.starts_with(if expected { "DROPPED by inet b" } else { "DELIVERED" }), "{said}");
-                let compared = compare(&told, &told);
+                let reported = rules.clone().with_hooks(hooks);
+                let printed = end(&reported);
+                assert!(printed.starts_with(if expected { "DROPPED by inet b" } else { "DELIVERED" }), "{printed}");
+                let compared = compare(&reported, &reported);
                 assert!(matches!(compared, Comparison::Equivalent { .. }), "{compared}");
             }
         }
@@ -87,7 +87,7 @@ fn an_outcome_that_depends_on_table_order_needs_the_list_of_hooks() {
 }
 
 #[test]
-fn an_outcome_that_does_not_depend_on_table_order_is_told() {
+fn an_outcome_that_does_not_depend_on_table_order_is_known() {
     in_fresh_netns(|| {
         ip("link set lo up");
         let cases: &[(&[&str], &str)] = &[
@@ -110,8 +110,8 @@ fn an_outcome_that_does_not_depend_on_table_order_is_told() {
                     "table inet t{number} {{ chain c {{ type filter hook output priority 0; {rule}; }}; }}"
                 ));
             }
-            let said = end(&read());
-            assert!(said.starts_with(expected), "{rules:?}: {said}, not {expected}");
+            let printed = end(&read());
+            assert!(printed.starts_with(expected), "{rules:?}: {printed}, not {expected}");
             let is_dropped = is_dropped();
             assert!(expected.starts_with("CANNOT") || is_dropped == expected.starts_with("DROPPED"), "{rules:?}");
         }
@@ -119,7 +119,7 @@ fn an_outcome_that_does_not_depend_on_table_order_is_told() {
 }
 
 #[test]
-fn nat_tables_of_one_priority_are_told_only_where_they_agree() {
+fn nat_tables_of_one_priority_are_walked_only_where_they_agree() {
     in_fresh_netns(|| {
         ip("link set lo up");
         let cases = [
@@ -139,8 +139,8 @@ fn nat_tables_of_one_priority_are_told_only_where_they_agree() {
                     "table ip {table} {{ chain c {{ type nat hook output priority -100; {rule}; }}; }}"
                 ));
             }
-            let said = end(&read());
-            assert!(said.starts_with(expected), "{one}, {other}: {said}, not {expected}");
+            let printed = end(&read());
+            assert!(printed.starts_with(expected), "{one}, {other}: {printed}, not {expected}");
         }
         // A chain at the same place as the translation, whose order no handle shows.
         nft_script("flush ruleset");
@@ -191,10 +191,13 @@ fn a_device_chain_ends_walks_through_its_device_unless_harmless() {
             }
             nft_script(&script);
             let rules = read();
-            let said = [arrives(&rules, "eth0"), leaves(&rules)];
-            assert!(said[0].starts_with(arriving) && said[1].starts_with(leaving), "{table} {hook} {rule}: {said:?}");
-            if said.iter().any(|said| said.starts_with("CANNOT")) {
-                assert!(said.iter().any(|said| said.contains(&format!("chain {table} c"))), "{said:?}");
+            let printed = [arrives(&rules, "eth0"), leaves(&rules)];
+            assert!(
+                printed[0].starts_with(arriving) && printed[1].starts_with(leaving),
+                "{table} {hook} {rule}: {printed:?}"
+            );
+            if printed.iter().any(|printed| printed.starts_with("CANNOT")) {
+                assert!(printed.iter().any(|printed| printed.contains(&format!("chain {table} c"))), "{printed:?}");
             }
         }
     });
@@ -206,11 +209,11 @@ fn a_table_of_iptables_legacy_ends_the_walk_of_its_family() {
         ip("link set lo up");
         let cases = [("nat", "CANNOT TELL: what table ip nat of iptables-legacy does"), ("security", "CANNOT TELL")];
         for (table, expected) in cases {
-            let said = end(&read().with_legacy_tables([TableId::new(Family::Ip, table)]));
-            assert!(said.starts_with(expected), "{said}");
+            let printed = end(&read().with_legacy_tables([TableId::new(Family::Ip, table)]));
+            assert!(printed.starts_with(expected), "{printed}");
         }
-        let said = end(&read().with_legacy_tables([TableId::new(Family::Ip6, "nat")]));
-        assert!(said.starts_with("DELIVERED"), "{said}");
+        let printed = end(&read().with_legacy_tables([TableId::new(Family::Ip6, "nat")]));
+        assert!(printed.starts_with("DELIVERED"), "{printed}");
     });
 }
 
@@ -253,11 +256,17 @@ fn nat_chains_and_iptables_legacy_run_in_order_of_priority() {
                     support::skip("no legacy xtables here");
                     return;
                 };
-                for said in [&walked, &at_once] {
+                for printed in [&walked, &at_once] {
                     if ours {
-                        assert!(said.starts_with("PASSED") && said.contains("5102"), "priority {priority}: {said}");
+                        assert!(
+                            printed.starts_with("PASSED") && printed.contains("5102"),
+                            "priority {priority}: {printed}"
+                        );
                     } else {
-                        assert!(said.starts_with("CANNOT TELL: what table ip nat"), "priority {priority}: {said}");
+                        assert!(
+                            printed.starts_with("CANNOT TELL: what table ip nat"),
+                            "priority {priority}: {printed}"
+                        );
                     }
                 }
                 // At equal priority the last registered runs first, whichever program registered

@@ -411,10 +411,10 @@ fn normal(rule: &Rule) -> (Option<Protocol>, Vec<String>) {
     let mut statements = Vec::new();
     for statement in &rule.statements {
         if let Statement::Match(Match { selector: Selector::Field(field), op, operand }) = statement {
-            if let (Field::L4proto | Field::IpProtocol, Op::Eq, Operand::Value(Value::Protocol(said))) =
+            if let (Field::L4proto | Field::IpProtocol, Op::Eq, Operand::Value(Value::Protocol(printed))) =
                 (field, op, operand)
             {
-                protocol = Some(*said);
+                protocol = Some(*printed);
                 continue;
             }
             let implied = match field.name().split_once(' ') {
@@ -468,17 +468,17 @@ fn imported_rules_agree_with_iptables_translate() {
                 in_fresh_netns(|| {
                     let file = tempfile::NamedTempFile::new().expect("a temporary file");
                     fs::write(file.path(), &written).expect("a temporary file takes text");
-                    let said = succeed(program, &format!("-f {}", file.path().display()), "");
-                    if said.lines().any(|line| line.starts_with("# -t")) {
+                    let printed = succeed(program, &format!("-f {}", file.path().display()), "");
+                    if printed.lines().any(|line| line.starts_with("# -t")) {
                         return;
                     }
-                    support::nft_script(&said);
+                    support::nft_script(&printed);
                     let theirs = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
                     let theirs = by_chain(&theirs.raise().ruleset);
                     let both =
                         |all: &BTreeMap<String, Vec<Rule>>| -> Vec<_> { all.values().flatten().map(normal).collect() };
                     if both(&ours) != both(&theirs) {
-                        let theirs = said.lines().filter(|line| line.starts_with("add rule")).collect::<Vec<_>>();
+                        let theirs = printed.lines().filter(|line| line.starts_with("add rule")).collect::<Vec<_>>();
                         let (ours, theirs) = (ours.values().flatten(), theirs.join("\n  "));
                         let ours = ours.map(Rule::to_string).collect::<Vec<_>>().join("\n  ");
                         different.push(format!("{line}\n  {ours}\n  {theirs}"));
@@ -536,7 +536,7 @@ fn unknown_extensions_are_kept_when_asked() {
         in_fresh_netns(|| {
             let error = Kernel::open().and_then(|mut kernel| kernel.commit(&Transaction::add(kept.ruleset.clone())));
             let error = error.expect_err("nobody knows what it does").to_string();
-            assert!(error.contains("its inside is not known here, so it cannot be sent"), "{error}");
+            assert!(error.contains("its contents are not known here, so it cannot be sent"), "{error}");
         });
     }
 }

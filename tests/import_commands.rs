@@ -17,10 +17,10 @@ fn import(text: &str) -> Ruleset {
 
 /// Returns tables, non-trivial chains and their rules, in an order independent of the text.
 fn meaning(ruleset: &Ruleset) -> Vec<(String, String, Vec<Rule>)> {
-    let says_something = |chain: &&Chain| !chain.rules.is_empty() || !is_open(chain);
+    let is_used = |chain: &&Chain| !chain.rules.is_empty() || !is_open(chain);
     let mut all = Vec::new();
     for table in &ruleset.tables {
-        for chain in table.chains.iter().filter(says_something) {
+        for chain in table.chains.iter().filter(is_used) {
             let kind = format!("{} {} {:?}", table.name, chain.name, chain.kind);
             all.push((table.name.to_string(), kind, chain.rules.clone()));
         }

@@ -282,21 +282,21 @@ fn live_rules_equal_their_text_and_a_changed_constant_differs() {
             in_fresh_netns(|| {
                 succeed(&program(family, "nft-restore"), "", &text);
                 let live = Rules::try_from(&snapshot()).expect("every rule has a program");
-                let told = compare(&live, &rules(&import(&text, family)));
+                let reported = compare(&live, &rules(&import(&text, family)));
                 // State from earlier packets is not shared by two rule sets.
                 let remembers = ["nth", "rcheck", "update", "remove"].iter().any(|word| options.contains(word));
-                match told {
+                match reported {
                     Comparison::Equivalent { outside: 0, .. } => {}
                     Comparison::CannotTell(_) if remembers => {}
-                    told => panic!("{told}\n{text}"),
+                    reported => panic!("{reported}\n{text}"),
                 }
                 let without = text.replace(" -j DROP", "");
-                let told = compare(&live, &rules(&import(&without, family)));
+                let reported = compare(&live, &rules(&import(&without, family)));
                 // A match that never holds makes no difference.
-                let is_same = matches!(told, Comparison::Equivalent { .. });
+                let is_same = matches!(reported, Comparison::Equivalent { .. });
                 let never = ["NONE", "statistic", "recent"].iter().any(|word| options.contains(word))
                     || options.contains("ctstate");
-                assert!(!is_same || never, "{told}\n{text}");
+                assert!(!is_same || never, "{reported}\n{text}");
                 held += 1;
             });
         }
@@ -432,8 +432,8 @@ fn a_walk_meets_the_rules_that_the_kernel_counts() {
                     "tcp 10.77.0.2:81 -> 10.77.0.1:33333 flags rst,ack length 40 network 4500????????????40",
                 )),
             ];
-            let told = || walks.iter().map(Walk::to_string).collect::<String>();
-            assert!(!told().contains("CANNOT TELL"), "{}{saved}", told());
+            let reported = || walks.iter().map(Walk::to_string).collect::<String>();
+            assert!(!reported().contains("CANNOT TELL"), "{}{saved}", reported());
             // The echo may still be on its way.
             let ours = met(&walks);
             pod.run(|| {
@@ -444,7 +444,7 @@ fn a_walk_meets_the_rules_that_the_kernel_counts() {
             });
             let kernel = counted(&saved);
             let differ: Vec<_> = kernel.symmetric_difference(&ours).collect();
-            assert!(differ.is_empty(), "{} round {round}: {differ:?}\n{saved}{}", backend.0, told());
+            assert!(differ.is_empty(), "{} round {round}: {differ:?}\n{saved}{}", backend.0, reported());
             rules_met += kernel.len();
             rounds += 1;
         }
@@ -688,7 +688,7 @@ fn random_and_stateful_matches_end_the_walk_with_the_rule() {
         ("-m conntrack --ctexpire 5", "xtables match conntrack: how long its connection is kept is a matter of time"),
         (
             "-p tcp -m tcpmss --mss 5",
-            "xtables match tcpmss: which maximum segment size the packet says; give transport and its bytes",
+            "xtables match tcpmss: which maximum segment size the packet announces; give transport and its bytes",
         ),
     ];
     let imported = |options: &str| {
@@ -701,8 +701,8 @@ fn random_and_stateful_matches_end_the_walk_with_the_rule() {
         let host = nftmesh::sim::Host::pod(["10.77.0.2/24".parse().expect("a network")]);
         let walk = Walker::new(&some, &host).receive(packet("tcp 10.77.0.1:5 -> 10.77.0.2:80"), "eth0");
         assert!(walk.end.to_string().contains(expected), "{options}: {}", walk.end);
-        let told = compare(&some, &same);
-        assert!(matches!(told, Comparison::Equivalent { .. }), "{options}: {told}");
+        let reported = compare(&some, &same);
+        assert!(matches!(reported, Comparison::Equivalent { .. }), "{options}: {reported}");
         let other = compare(&some, &Rules::default());
         if options.contains("tcpmss") {
             // It drops packets without a valid TCP header itself.
@@ -723,13 +723,13 @@ fn random_and_stateful_matches_end_the_walk_with_the_rule() {
         ("-m recent ! --set", false),
     ] {
         let expected = imported(if holds { "" } else { "-p tcp ! -p tcp" }.split(" ! ").next().unwrap_or_default());
-        let told = compare(&imported(options), &if holds { expected } else { Rules::default() });
-        assert!(matches!(told, Comparison::Equivalent { .. }), "{options}: {told}");
+        let reported = compare(&imported(options), &if holds { expected } else { Rules::default() });
+        assert!(matches!(reported, Comparison::Equivalent { .. }), "{options}: {reported}");
     }
 }
 
 #[test]
-fn tcpmss_limits_are_compared_and_later_lengths_cannot_be_told() {
+fn tcpmss_limits_are_compared_and_later_lengths_are_unknown() {
     let of = |rules_of: &str| {
         let rules_of: String = rules_of.split(';').map(|rule| format!("-A OUTPUT {}\n", rule.trim())).collect();
         rules(&import(&format!("*mangle\n:OUTPUT ACCEPT\n{rules_of}COMMIT\n"), V4))
@@ -744,6 +744,6 @@ fn tcpmss_limits_are_compared_and_later_lengths_cannot_be_told() {
     ] {
         assert!(!same(&format!("{limit} 1300"), &other), "{other}");
     }
-    let told = compare(&of(&format!("{limit} 1300; -m length --length 40 -j DROP")), &Rules::default()).to_string();
-    assert!(told.contains("behind TCPMSS") || told.contains("OUTPUT"), "{told}");
+    let reported = compare(&of(&format!("{limit} 1300; -m length --length 40 -j DROP")), &Rules::default()).to_string();
+    assert!(reported.contains("behind TCPMSS") || reported.contains("OUTPUT"), "{reported}");
 }

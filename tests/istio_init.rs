@@ -26,8 +26,8 @@ fn istio_init(words: &[&str]) -> Output {
 #[track_caller]
 fn istio_init_ok(words: &[&str]) -> String {
     let output = istio_init(words);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "istio-init {words:?}: {}: {said}", output.status);
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "istio-init {words:?}: {}: {printed}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -132,8 +132,8 @@ fn plan_lists_what_would_change_and_verify_whether_anything_would() {
         assert_eq!(status, Some(3));
         assert!(plan.starts_with("- delete rule ip istio-proxy-nat istio-inbound handle "), "{plan}");
         assert!(plan.ends_with(" # tcp dport 7 accept\n") && plan.lines().count() == 1, "{plan}");
-        let (status, _, said) = code(&["--verify"]);
-        assert!(status == Some(3) && said.contains("tcp dport 7 accept"), "{status:?} {said}");
+        let (status, _, printed) = code(&["--verify"]);
+        assert!(status == Some(3) && printed.contains("tcp dport 7 accept"), "{status:?} {printed}");
         assert_eq!(nft("list ruleset"), drifted);
         assert_eq!(istio_init_ok(REDIRECT), "changed table ip istio-proxy-nat\n");
         assert_eq!(code(&["--verify"]).0, Some(0));
@@ -282,8 +282,8 @@ fn a_refused_transaction_undoes_its_routes() {
         let before = (nft("list ruleset"), ip("rule"), ip("route show table all"));
         let output = istio_init(TPROXY);
         assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("istio-proxy-nat belongs to another program"), "{said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(printed.contains("istio-proxy-nat belongs to another program"), "{printed}");
         assert_eq!((nft("list ruleset"), ip("rule"), ip("route show table all")), before);
     });
 }
@@ -312,10 +312,10 @@ fn bad_input_is_one_line_and_exit_1_and_changes_nothing() {
         let routes = ip("rule");
         for (words, expected) in cases {
             let output = istio_init(words);
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
-            let errors: Vec<&str> = said.lines().filter(|line| !line.contains("IPv6 is off")).collect();
-            assert!(errors.len() == 1 && said.contains(expected), "{words:?}: {said}");
+            let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{words:?}: {printed}");
+            let errors: Vec<&str> = printed.lines().filter(|line| !line.contains("IPv6 is off")).collect();
+            assert!(errors.len() == 1 && printed.contains(expected), "{words:?}: {printed}");
             assert_eq!((nft("list ruleset").as_str(), ip("rule")), ("", routes.clone()), "{words:?}");
         }
     });
@@ -330,9 +330,9 @@ fn without_privilege_the_error_names_the_capability() {
     in_fresh_netns(|| {
         let mut command = std::process::Command::new(runnable_by_anyone(&example("istio-init")));
         let output = command.args(REDIRECT).uid(65534).gid(65534).output().expect("the example runs");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("CAP_NET_ADMIN"), "{said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{printed}");
+        assert!(printed.contains("CAP_NET_ADMIN"), "{printed}");
         assert_eq!(nft("list ruleset"), "");
     });
 }
@@ -358,8 +358,8 @@ fn a_plugin_never_captures_the_node_it_runs_on() {
         // The example is a separate process in this thread's namespace: both paths lead there.
         let path = format!("/proc/{}{}", std::process::id(), node.trim_start_matches("/proc/self"));
         let output = istio_init(&[REDIRECT, &["--network-namespace", &path, "--cni-mode"]].concat());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && said.contains("give the pod's"), "{said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && printed.contains("give the pod's"), "{printed}");
         assert_eq!(nft("list ruleset"), "");
     });
 }
@@ -368,8 +368,8 @@ fn a_plugin_never_captures_the_node_it_runs_on() {
 fn validation_fails_with_126_where_nothing_is_captured() {
     in_fresh_netns(|| {
         let output = istio_init(&["--skip-rule-apply", "--run-validation", "--probe-timeout", "200ms"]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(126), "{said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(126), "{printed}");
         // With uid 0 among the proxy's uids, this program's own connections are captured.
         istio_init_ok(&[REDIRECT, &["-u", "0,1337", "--run-validation"]].concat());
     });

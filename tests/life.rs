@@ -277,9 +277,9 @@ fn dns_queries_go_to_the_agent_and_answers_return() {
             let answer = walker.receive(packet(&format!("udp {nameserver}:53 -> {pod}:5000")), "eth0");
             goes(&answer, "PREROUTING INPUT :5000");
             ends_as(&answer, &format!("{nameserver}:53"), &format!("{pod}:5000"));
-            let told = walker.send(packet(&format!("udp {loopback}:15053 -> {pod}:5000 {PROXY}")));
-            goes(&told, "OUTPUT raw/istio-output-dns POSTROUTING lo PREROUTING INPUT :5000");
-            ends_as(&told, &format!("{nameserver}:53"), &format!("{pod}:5000"));
+            let reported = walker.send(packet(&format!("udp {loopback}:15053 -> {pod}:5000 {PROXY}")));
+            goes(&reported, "OUTPUT raw/istio-output-dns POSTROUTING lo PREROUTING INPUT :5000");
+            ends_as(&reported, &format!("{nameserver}:53"), &format!("{pod}:5000"));
         });
     }
 }
@@ -299,15 +299,15 @@ fn the_example_has_help_and_one_line_errors_and_stops_at_a_closed_pipe() {
     let life = |words: &str| format!("{} {words}", support::example("life").display());
     let cases = [
         (life("--help"), 0, "Tells the life of a request", ""),
-        (life("redirect"), 1, "", "life: [MODE]: \"redirect\" is no mode; give REDIRECT or TPROXY; --help"),
+        (life("redirect"), 1, "", "life: [MODE]: \"redirect\" is not a mode; give REDIRECT or TPROXY; --help"),
         (life("TPROXY 5"), 1, "", "life: unexpected argument '5' found; --help lists all options"),
         (format!("{{ {}; echo \"code $?\" >&2; }} | true", life("")), 0, "", "code 0\n"),
     ];
-    for (line, code, said, complaint) in cases {
+    for (line, code, printed, complaint) in cases {
         let output = support::command("sh").args(["-c", &line]).output().expect("sh runs");
         let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("it prints text"));
         assert!(
-            output.status.code() == Some(code) && out.starts_with(said) && err.starts_with(complaint),
+            output.status.code() == Some(code) && out.starts_with(printed) && err.starts_with(complaint),
             "{line}: {err}"
         );
         assert!(err.lines().count() <= 1, "{err}");

@@ -563,12 +563,12 @@ fn but_for_extensions(ours: &str, theirs: &str) -> bool {
         .split("xt ")
         .map(|part| if std::mem::take(&mut first) { part } else { part.splitn(3, '"').nth(2).unwrap_or_default() });
     let Some(start) = parts.next() else { return false };
-    let Some(behind) = rest.strip_prefix(start) else { return false };
-    rest = behind;
+    let Some(after) = rest.strip_prefix(start) else { return false };
+    rest = after;
     let mut last = "";
     for part in parts {
-        let Some((_, behind)) = rest.split_once(part) else { return false };
-        (rest, last) = (behind, part);
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        (rest, last) = (after, part);
     }
     rest.is_empty() || last.is_empty() && ours.contains("xt ")
 }

@@ -130,14 +130,14 @@ fn random_rules_and_sets_list_as_nft_lists_them_or_are_unknown() {
 fn loadable(mut lines: Vec<(String, String)>) -> Vec<(String, String)> {
     loop {
         let text: String = lines.iter().map(|(line, _)| line.as_str()).collect();
-        let mut said = Ok(());
+        let mut printed = Ok(());
         in_fresh_netns(|| {
             support::ip("link add eth0 type ifb");
-            said = support::nft_takes(&text).and_then(|()| support::nft_lists().map(drop).ok_or_else(String::new));
+            printed = support::nft_takes(&text).and_then(|()| support::nft_lists().map(drop).ok_or_else(String::new));
         });
-        let Err(said) = said else { return lines };
+        let Err(printed) = printed else { return lines };
         let refused: Vec<usize> =
-            said.split("/dev/stdin:").filter_map(|behind| behind.split(':').next()?.parse().ok()).collect();
+            printed.split("/dev/stdin:").filter_map(|after| after.split(':').next()?.parse().ok()).collect();
         if !refused.is_empty() {
             let mut number = 0;
             lines.retain(|_| {

@@ -113,25 +113,25 @@ fn the_reported_order_of_chains_is_that_of_the_kernel() {
                             nft_script(&script);
                         }
                         let case = format!("{family} {kind} {priority} first {first}");
-                        let told = pod.precedence(&config).expect("readable").before;
+                        let reported = pod.precedence(&config).expect("readable").before;
                         port += 1;
                         let entered = traced(port);
                         let at = |chain: &ChainId| entered.iter().position(|entered| entered == chain);
                         let other =
                             TableId::new(if family == "ip" { Family::Ip } else { Family::Inet }, "other").chain("o");
                         let here = at(&other).unwrap_or_else(|| panic!("{case}: {entered:?}"));
-                        let told: Vec<&Precedent> =
-                            told.iter().filter(|told| told.who == Who::Chain(other.clone())).collect();
+                        let reported: Vec<&Precedent> =
+                            reported.iter().filter(|reported| reported.who == Who::Chain(other.clone())).collect();
                         for own in &ours {
                             let there = at(own).unwrap_or_else(|| panic!("{case}: {own} in {entered:?}"));
-                            let says = |list: &dyn Fn(&Precedent) -> &Vec<ChainId>| {
-                                told.iter().any(|told| list(told).contains(own))
+                            let prints = |list: &dyn Fn(&Precedent) -> &Vec<ChainId>| {
+                                reported.iter().any(|reported| list(reported).contains(own))
                             };
-                            match (says(&|told| &told.before), says(&|told| &told.perhaps_before)) {
+                            match (prints(&|reported| &reported.before), prints(&|reported| &reported.perhaps_before)) {
                                 (true, false) => assert!(here < there, "{case}: {own}: {entered:?}"),
                                 (false, true) => *perhaps.entry(here < there).or_default() += 1,
                                 (false, false) => assert!(there < here, "{case}: {own}: {entered:?}"),
-                                (true, true) => panic!("{case}: {told:?}"),
+                                (true, true) => panic!("{case}: {reported:?}"),
                             }
                             cases += 1;
                         }
@@ -276,8 +276,8 @@ fn chains_that_run_before_and_can_decide_are_named_in_both_orders() {
                 if !first && !done(what) {
                     return;
                 }
-                let said: Vec<String> = pod.precedence(&config).expect("readable").lines().collect();
-                let [line] = said.as_slice() else { panic!("{what}: {said:?}") };
+                let printed: Vec<String> = pod.precedence(&config).expect("readable").lines().collect();
+                let [line] = printed.as_slice() else { panic!("{what}: {printed:?}") };
                 for part in parts.iter().filter(|part| **part != "type") {
                     assert!(line.contains(part), "{what}: {line} lacks {part}");
                 }
@@ -328,8 +328,8 @@ fn marks_and_zones_are_named_where_our_rules_match_them() {
             let redirect = pod.precedence(&config(Interception::Redirect)).expect("readable");
             assert!(redirect.before.is_empty(), "{what}: {redirect:?}");
             let everywhere = pod.precedence(&everywhere()).expect("readable");
-            let said: Vec<String> = everywhere.lines().collect();
-            assert!(matches!(said.as_slice(), [line] if line.contains(part)), "{what}: {said:?}");
+            let printed: Vec<String> = everywhere.lines().collect();
+            assert!(matches!(printed.as_slice(), [line] if line.contains(part)), "{what}: {printed:?}");
         });
     }
 }
@@ -351,17 +351,17 @@ fn tables_of_iptables_legacy_are_named_by_hook_and_priority() {
                 return;
             }
             let mut pod = Pod::open().expect("sockets");
-            let said: Vec<String> =
+            let printed: Vec<String> =
                 pod.precedence(&config(Interception::Redirect)).expect("readable").lines().collect();
             match expected {
-                None => assert!(said.is_empty(), "{table}: {said:?}"),
+                None => assert!(printed.is_empty(), "{table}: {printed:?}"),
                 Some(expected) => {
                     let named = |line: &String| {
                         line.starts_with(&format!("table ip {table} of iptables-legacy "))
                             && line.contains(expected)
                             && line.contains("could")
                     };
-                    assert!(said.iter().any(named), "{table}: {said:?}");
+                    assert!(printed.iter().any(named), "{table}: {printed:?}");
                 }
             }
         });
@@ -414,14 +414,14 @@ fn guard_names_each_chain_that_runs_before_once() {
         with_an_address();
         assert!(done("iptables -t mangle -A PREROUTING -p tcp --dport 80 -j DROP"));
         let mut guard = Running::start("guard", REDIRECT, Stdio::inherit());
-        let said = guard.until("guard: watching");
-        assert!(said.iter().any(|line| line.starts_with("guard: chain ip mangle PREROUTING ")), "{said:?}");
+        let printed = guard.until("guard: watching");
+        assert!(printed.iter().any(|line| line.starts_with("guard: chain ip mangle PREROUTING ")), "{printed:?}");
         let before = nft("-s list ruleset");
         nft_script(
             "table ip late {\n chain o {\n type nat hook output priority -150;\n tcp dport 9000 redirect to :9\n }\n}",
         );
-        let said = guard.until("guard: chain ip late o ");
-        assert_eq!(said.len(), 1, "{said:?}");
+        let printed = guard.until("guard: chain ip late o ");
+        assert_eq!(printed.len(), 1, "{printed:?}");
         nft("add rule ip late o tcp dport 9001 redirect to :9");
         nft("add table ip unrelated");
         guard.silent_for(Duration::from_millis(2_500));

@@ -104,7 +104,7 @@ fn the_twelve_cases_equal_the_rules_of_the_reference() {
 
 #[test]
 fn unchanged_tproxy_recordings_differ_only_in_a_syn_on_an_old_entry() {
-    let mut told = 0;
+    let mut reported = 0;
     for case in CASES {
         let [ipv4, ipv6] = recorded(case);
         match compare(&ours(case), &theirs(case, [&ipv4, &ipv6])) {
@@ -112,16 +112,16 @@ fn unchanged_tproxy_recordings_differ_only_in_a_syn_on_an_old_entry() {
                 assert_eq!(mended(&ipv4), format!("{}\n", ipv4.trim_end()), "{}", case.name)
             }
             Comparison::Differs(difference) => {
-                let said = difference.to_string();
-                let first = said.lines().next().unwrap_or_default();
+                let printed = difference.to_string();
+                let first = printed.lines().next().unwrap_or_default();
                 let established = first.contains("state established") || first.contains("state related");
-                assert!(first.contains("tcp") && !first.contains("flags") && established, "{}: {said}", case.name);
-                told += 1;
+                assert!(first.contains("tcp") && !first.contains("flags") && established, "{}: {printed}", case.name);
+                reported += 1;
             }
             other => panic!("{}: {other}", case.name),
         }
     }
-    assert_eq!(told, 3, "the cases of TPROXY");
+    assert_eq!(reported, 3, "the cases of TPROXY");
 }
 
 #[test]
@@ -130,9 +130,9 @@ fn without_refusals_every_recording_lets_a_syn_past_the_proxy() {
         let [ipv4, ipv6] = recorded(case).map(|text| mended(&text));
         let theirs = Rules::try_from(&as_they_are(case, [&ipv4, &ipv6])).expect("every rule has a program");
         let Comparison::Differs(difference) = compare(&ours(case), &theirs) else { panic!("{}: equal", case.name) };
-        let said = difference.to_string();
-        support::say(format_args!("{}: {said}", case.name));
-        assert!(said.contains("istio-refuse"), "{}: {said}", case.name);
+        let printed = difference.to_string();
+        support::say(format_args!("{}: {printed}", case.name));
+        assert!(printed.contains("istio-refuse"), "{}: {printed}", case.name);
     }
 }
 

@@ -39,9 +39,9 @@ fn run<'a>(name: &str, words: impl IntoIterator<Item = &'a str>) -> Output {
 #[track_caller]
 fn ends<'a>(code: i32, name: &str, words: impl IntoIterator<Item = &'a str>) -> String {
     let Output { status, stdout, stderr } = run(name, words);
-    let (said, complaints) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert_eq!(status.code(), Some(code), "{name}: {said}{complaints}{}", nft("list ruleset"));
-    said.into_owned()
+    let (printed, complaints) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert_eq!(status.code(), Some(code), "{name}: {printed}{complaints}{}", nft("list ruleset"));
+    printed.into_owned()
 }
 
 #[track_caller]

@@ -30,19 +30,19 @@ use traffic::Pod;
 /// Reads this many messages, and asserts that no more arrive within a short time.
 #[track_caller]
 fn messages(trace: &mut Trace, count: usize) -> Vec<TraceMessage> {
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     while readable(
         trace,
-        if told.len() < count { patience(Duration::from_secs(10)) } else { patience(Duration::from_millis(20)) },
+        if reported.len() < count { patience(Duration::from_secs(10)) } else { patience(Duration::from_millis(20)) },
     ) {
         while let Some(event) = trace.try_next().expect("the socket can be read") {
             match event {
-                TraceEvent::Message(message) => told.push(message),
+                TraceEvent::Message(message) => reported.push(message),
                 other => panic!("{other}"),
             }
         }
     }
-    told
+    reported
 }
 
 /// Returns whether the descriptor is readable within that time.
@@ -59,11 +59,11 @@ fn snapshot() -> Snapshot {
 
 /// Writes one line for each message: a letter for its id, the chain, a star when it shows the
 /// packet, the number of the rule and its decision.
-fn lines(told: &[TraceMessage]) -> String {
+fn lines(reported: &[TraceMessage]) -> String {
     let snapshot = snapshot();
     let mut ids = Vec::new();
     let mut text = String::new();
-    for TraceMessage { id, table, chain, step, mark, packet, .. } in told {
+    for TraceMessage { id, table, chain, step, mark, packet, .. } in reported {
         let letter = ids.iter().position(|known| known == id).unwrap_or_else(|| {
             ids.push(*id);
             ids.len() - 1
@@ -102,16 +102,16 @@ fn to_port(port: u16) -> TraceFilter {
 }
 
 /// Returns the packets that are shown.
-fn shown(told: &[TraceMessage]) -> Vec<&TracedPacket> {
-    told.iter().filter_map(|message| message.packet.as_deref()).collect()
+fn shown(reported: &[TraceMessage]) -> Vec<&TracedPacket> {
+    reported.iter().filter_map(|message| message.packet.as_deref()).collect()
 }
 
 /// Returns whether this kernel reports connections in traces, after a printed skip where it does
 /// not; then no packet has one.
-fn tells_connections(packets: &[&TracedPacket]) -> bool {
-    let tells = needs_linux(TRACED_CONNECTIONS, "connections in traces");
-    assert!(tells || packets.iter().all(|packet| packet.ct.is_none()), "{packets:#?}");
-    tells
+fn has_connections(packets: &[&TracedPacket]) -> bool {
+    let reports = needs_linux(TRACED_CONNECTIONS, "connections in traces");
+    assert!(reports || packets.iter().all(|packet| packet.ct.is_none()), "{packets:#?}");
+    reports
 }
 
 /// Returns an nft script with everything between braces on separate lines.
@@ -158,12 +158,12 @@ B in*: rule 1, accept, mark 0x7
 B last*: end, mark 0x7
 B last: policy drop, mark 0x7
 ";
-        let told = messages(&mut trace, expected.lines().count());
-        support::assert_same(expected, &lines(&told), &nft("-a list ruleset"));
+        let reported = messages(&mut trace, expected.lines().count());
+        support::assert_same(expected, &lines(&reported), &nft("-a list ruleset"));
 
         // Conntrack sees a packet once, at output; over lo it keeps its state.
-        let packets = shown(&told);
-        if !tells_connections(&packets) {
+        let packets = shown(&reported);
+        if !has_connections(&packets) {
             return;
         }
         let ct: Vec<_> = packets.iter().map(|packet| packet.ct.expect("a rule asks for it")).collect();
@@ -190,13 +190,13 @@ fn a_message_shows_the_packet_and_its_interfaces() {
         {
             let _receiver = receiver(to);
             udp(from, to, 1);
-            let told = messages(&mut trace, 8);
+            let reported = messages(&mut trace, 8);
             assert!(
-                told.iter().all(|message| message.nfproto == Some(nfproto) && message.opaque.is_empty()),
-                "{told:?}"
+                reported.iter().all(|message| message.nfproto == Some(nfproto) && message.opaque.is_empty()),
+                "{reported:?}"
             );
-            let packets = shown(&told);
-            assert_eq!(packets.len(), 4, "{told:?}");
+            let packets = shown(&reported);
+            assert_eq!(packets.len(), 4, "{reported:?}");
             let (from, to): (SocketAddr, SocketAddr) = (from.parse().expect("one"), to.parse().expect("one"));
             for (index, packet) in packets.iter().enumerate() {
                 assert_eq!(packet.addresses(), Some((from.ip(), to.ip())));
@@ -307,8 +307,8 @@ fn every_target_is_traced() {
             transparent.bind(&SocketAddr::from(([0, 0, 0, 0], 5006)).into()).expect("a free port");
             let mut trace = Trace::open(to_port(5000)).expect("may be opened");
             udp("127.0.0.1:4000", "127.0.0.1:5000", 1);
-            let told = messages(&mut trace, expected.lines().count());
-            support::assert_same(&format!("{expected}\n"), &lines(&told), chains);
+            let reported = messages(&mut trace, expected.lines().count());
+            support::assert_same(&format!("{expected}\n"), &lines(&reported), chains);
         });
     }
 }
@@ -331,7 +331,7 @@ fn a_translated_address_shows_after_its_nat_chain() {
         let packets = shown(&first);
         let ports: Vec<_> = packets.iter().map(|packet| packet.ports()).collect();
         assert_eq!(ports, [Some((4000, 5000)), Some((4000, 5001))], "{first:#?}");
-        if tells_connections(&packets) {
+        if has_connections(&packets) {
             let done = CtStatus::DNAT | CtStatus::from_bits_retain(0x100);
             assert!(packets.iter().all(|packet| packet.ct.is_some_and(|ct| ct.status == done)), "{first:#?}");
         }
@@ -381,9 +381,9 @@ fn a_forwarded_packet_keeps_its_id_and_is_traced_only_in_its_namespace() {
         for (filter, expected, devices) in cases {
             let mut trace = gateway.run(|| Trace::open(filter)).expect("may be opened");
             pod.run(|| udp("10.77.0.2:4000", "10.9.0.1:5000", 1));
-            let told = messages(&mut trace, expected.lines().count());
-            assert_eq!(gateway.run(|| lines(&told)), expected);
-            let seen: Vec<_> = shown(&told)
+            let reported = messages(&mut trace, expected.lines().count());
+            assert_eq!(gateway.run(|| lines(&reported)), expected);
+            let seen: Vec<_> = shown(&reported)
                 .iter()
                 .map(|packet| (packet.iif.map(|device| device.index), packet.oif.map(|device| device.index)))
                 .collect();
@@ -418,11 +418,11 @@ fn a_packet_translated_at_prerouting_keeps_its_id() {
         });
         let mut trace = pod.run(|| Trace::open(to_port(5000))).expect("may be opened");
         gateway.run(|| udp("10.77.0.1:4000", "10.77.0.2:5000", 1));
-        let told = messages(&mut trace, 4);
+        let reported = messages(&mut trace, 4);
         let expected =
             "A nat*: rule 1, accept\nA in*: rule 1, continue\nA in: rule 2, accept\nA last*: rule 1, accept\n";
-        assert_eq!(pod.run(|| lines(&told)), expected);
-        let ports: Vec<_> = shown(&told).iter().filter_map(|packet| packet.ports()).map(|(_, to)| to).collect();
+        assert_eq!(pod.run(|| lines(&reported)), expected);
+        let ports: Vec<_> = shown(&reported).iter().filter_map(|packet| packet.ports()).map(|(_, to)| to).collect();
         assert_eq!(ports, [5000, 5002, 5002], "behind the nat chain 5001; shown after the first rule of the next");
     });
 }
@@ -443,12 +443,12 @@ fn a_rerouted_packet_keeps_its_id() {
         ));
         let mut trace = Trace::open(to_port(5000)).expect("may be opened");
         udp("10.9.0.1:4000", "10.9.0.2:5000", 1);
-        let told = messages(&mut trace, 7);
-        assert!(lines(&told).lines().all(|line| line.starts_with("A ")) && told.len() == 7, "{told:#?}");
-        let left: Vec<_> = shown(&told).iter().filter_map(|packet| packet.oif).map(|device| device.index).collect();
+        let reported = messages(&mut trace, 7);
+        assert!(lines(&reported).lines().all(|line| line.starts_with("A ")) && reported.len() == 7, "{reported:#?}");
+        let left: Vec<_> = shown(&reported).iter().filter_map(|packet| packet.oif).map(|device| device.index).collect();
         // The rest of the hook still has the old interface.
         let [before, same, after] = left.try_into().expect("three chains");
-        assert!(before == same && same != after, "{told:#?}");
+        assert!(before == same && same != after, "{reported:#?}");
     });
 }
 
@@ -463,14 +463,14 @@ fn a_tcp_connection_is_traced_both_ways() {
         let listener = TcpListener::bind("127.0.0.1:5000").expect("a free port");
         let client = TcpStream::connect("127.0.0.1:5000").expect("it listens");
         let client_port = client.local_addr().expect("it is bound").port();
-        let told = messages(&mut trace, 3);
-        assert_eq!(lines(&told), "A out*: rule 1, accept\nB out*: rule 1, accept\nC out*: rule 1, accept\n");
+        let reported = messages(&mut trace, 3);
+        assert_eq!(lines(&reported), "A out*: rule 1, accept\nB out*: rule 1, accept\nC out*: rule 1, accept\n");
         // Flags of the transport header (RFC 9293, section 3.1): SYN 2, ACK 16.
-        let packets = shown(&told);
+        let packets = shown(&reported);
         let seen: Vec<_> = packets.iter().map(|packet| (packet.ports(), packet.transport.get(13).copied())).collect();
         let there = Some((client_port, 5000));
         assert_eq!(seen, [(there, Some(2)), (Some((5000, client_port)), Some(18)), (there, Some(16))]);
-        if tells_connections(&packets) {
+        if has_connections(&packets) {
             let states: Vec<_> = packets.iter().map(|packet| packet.ct.map(|ct| (ct.state, ct.direction))).collect();
             let (original, reply) = (Some(CtDirection::Original), Some(CtDirection::Reply));
             let expected = [(CtState::NEW, original), (CtState::ESTABLISHED, reply), (CtState::ESTABLISHED, original)];
@@ -520,8 +520,8 @@ fn a_filter_selects_packets() {
             udp("127.0.0.1:4000", at[0], 1);
             udp("127.0.0.1:4000", at[1], 1);
             udp("[::1]:4000", at[2], 1);
-            let told = messages(&mut trace, 2 * expected.split_terminator(", ").count());
-            let packets: Vec<_> = told
+            let reported = messages(&mut trace, 2 * expected.split_terminator(", ").count());
+            let packets: Vec<_> = reported
                 .iter()
                 .filter_map(|TraceMessage { chain, packet, .. }| {
                     let packet = packet.as_deref()?;
@@ -540,11 +540,11 @@ fn an_invalid_filter_is_refused_with_the_reason() {
     let cases = [
         (
             rule().counter(),
-            "trace filter, counter packets 0 bytes 0: says more than which packets; leave only matches and limits",
+            "trace filter, counter packets 0 bytes 0: does more than select packets; keep only matches and limits",
         ),
         (
             rule().udp_dport(53).drop(),
-            "trace filter, udp dport 53 drop: says more than which packets; leave only matches and limits",
+            "trace filter, udp dport 53 drop: does more than select packets; keep only matches and limits",
         ),
         (
             rule().udp_dport(set("ports")),
@@ -557,7 +557,7 @@ fn an_invalid_filter_is_refused_with_the_reason() {
         (
             rule().mark(7).iifname("longer than it can be"),
             "trace filter, meta mark 0x00000007 iifname \"longer than it can be\": \
-             interface name longer than it can be is longer than 15 bytes, which no interface name is",
+             interface name longer than it can be is longer than the 15 bytes of an interface name",
         ),
     ];
     for (rule, expected) in cases {
@@ -638,8 +638,8 @@ fn a_process_that_is_killed_leaves_nothing_behind() {
             .stdout(Stdio::piped())
             .spawn()
             .expect("this program runs again");
-        let said = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-        let table = said.lines().map_while(Result::ok).find_map(|line| {
+        let printed = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        let table = printed.lines().map_while(Result::ok).find_map(|line| {
             let (_, table) = line.split_once("holds ")?;
             Some(table.to_owned())
         });
@@ -664,8 +664,8 @@ fn each_of_two_traces_receives_everything() {
         // The younger trace runs first. At output that is before the mark is set; at input the
         // packet has it.
         let (older, younger) = (first.table().clone(), second.table().clone());
-        let told = [&mut first, &mut second].map(|trace| {
-            let told = messages(trace, 3);
+        let reported = [&mut first, &mut second].map(|trace| {
+            let reported = messages(trace, 3);
             let name = |message: &TraceMessage| match &message.table {
                 table if *table == older => "older",
                 table if *table == younger => "younger",
@@ -675,13 +675,13 @@ fn each_of_two_traces_receives_everything() {
                 TraceStep::Rule { verdict, .. } => format!("{} {}: {verdict}", name(message), message.chain),
                 step => format!("{} {}: {step}", name(message), message.chain),
             };
-            told.iter().map(line).collect::<Vec<_>>().join(", ")
+            reported.iter().map(line).collect::<Vec<_>>().join(", ")
         });
         let expected = [
             "younger prerouting: end, younger prerouting: policy accept, t in: accept",
             "older output: accept, older prerouting: accept, t in: accept",
         ];
-        assert_eq!(told, expected, "a table of one's own is left out");
+        assert_eq!(reported, expected, "a table of one's own is left out");
         drop(second);
         udp("127.0.0.1:4000", "127.0.0.1:5000", 1);
         assert_eq!(lines(&messages(&mut first, 1)), "A in*: rule 1, accept\n");
@@ -724,8 +724,8 @@ fn packet_ids_are_reused() {
         for _ in 0..10_000 {
             sender.send_to(b"hello", "127.0.0.1:5000").expect("lo is up");
             receiver.recv(&mut [0; 5]).expect("it was sent");
-            let told = messages(&mut trace, 1);
-            let [message] = told.as_slice() else { panic!("{told:#?}") };
+            let reported = messages(&mut trace, 1);
+            let [message] = reported.as_slice() else { panic!("{reported:#?}") };
             if !seen.insert(message.id) {
                 return;
             }

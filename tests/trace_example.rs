@@ -54,7 +54,7 @@ fn a_datagram_prints_as_a_walk_and_a_signal_leaves_no_table() {
             let mut tracing = start(&["--protocol", "udp", "--port", "5000"]);
             send("127.0.0.1:6000");
             send("127.0.0.1:5000");
-            let said = tracing.until("DROPPED");
+            let printed = tracing.until("DROPPED");
             let expected = "\
 packet 1: udp 127.0.0.1:4000 -> 127.0.0.1:5000 length 33
 output, out by lo: udp 127.0.0.1:4000 -> 127.0.0.1:5000 length 33
@@ -76,8 +76,9 @@ input, in by lo: udp 127.0.0.1:4000 -> 127.0.0.1:5001 mark 0x7 length 33
     + rule 2 (handle 9): meta mark 0x00000007 drop
 DROPPED by inet t in, rule 2 (handle 9)
 ";
-            let told = if linux() < TRACED_CONNECTIONS { expected.replace(TRACKED, "") } else { expected.to_owned() };
-            support::assert_same(&told, &(said.join("\n") + "\n"), &nft("-a list ruleset"));
+            let reported =
+                if linux() < TRACED_CONNECTIONS { expected.replace(TRACKED, "") } else { expected.to_owned() };
+            support::assert_same(&reported, &(printed.join("\n") + "\n"), &nft("-a list ruleset"));
             assert_eq!(tracing.end(signal), (Some(0), Vec::new()), "{signal}");
             assert_eq!(nft("list tables"), before, "{signal}");
         });
@@ -114,8 +115,8 @@ fn the_documented_trace_is_what_the_example_prints() {
             });
         });
         assert_eq!(tracing.child.wait().expect("it is our child").code(), Some(0));
-        let said: String = tracing.said.iter().map(|line| line + "\n").collect();
-        support::assert_same(shown, &said, "docs/walks.md: trace");
+        let printed: String = tracing.printed.iter().map(|line| line + "\n").collect();
+        support::assert_same(shown, &printed, "docs/walks.md: trace");
     });
 }
 
@@ -134,8 +135,8 @@ fn a_kill_leaves_no_table_and_a_count_ends_the_trace() {
             send("127.0.0.1:6000");
         }
         assert_eq!(counting.child.wait().expect("it is our child").code(), Some(0));
-        let said: Vec<String> = counting.said.iter().filter(|line| line.starts_with("packet ")).collect();
-        assert_eq!(said.len(), 2, "{said:#?}");
+        let printed: Vec<String> = counting.printed.iter().filter(|line| line.starts_with("packet ")).collect();
+        assert_eq!(printed.len(), 2, "{printed:#?}");
         assert_eq!(nft("list tables"), before);
     });
 }
@@ -173,9 +174,9 @@ fn without_the_capability_the_example_names_it() {
         let words = "--reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all";
         let program = runnable_by_anyone(&example("trace"));
         let output = command("setpriv").args(words.split(' ')).arg(program).output().expect("setpriv runs");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let printed = String::from_utf8_lossy(&output.stderr);
         let expected = "trace: trace nf_tables: CAP_NET_ADMIN is missing in the user namespace that owns this network namespace (EPERM)\n";
-        assert_eq!((output.status.code(), &*said), (Some(1), expected));
+        assert_eq!((output.status.code(), &*printed), (Some(1), expected));
     });
 }
 
@@ -187,15 +188,15 @@ fn rules_added_later_are_shown_and_bad_input_is_refused_with_the_reason() {
         nft_script("table ip late { chain out { type filter hook output priority 0; udp dport 6000 reject; }; }");
         // The answer is traced in the middle of its packet.
         drop(client().send_to(b"hello", "127.0.0.1:6000"));
-        let said = tracing.until("REJECTED by ip late out, rule 1 ");
-        assert!(said.iter().any(|line| line.starts_with("packet 1: ")), "{said:#?}");
+        let printed = tracing.until("REJECTED by ip late out, rule 1 ");
+        assert!(printed.iter().any(|line| line.starts_with("packet 1: ")), "{printed:#?}");
         tracing.end("INT");
 
         let cases: &[(&[&str], &str)] = &[
             (&["save:rules"], "trace: only a kernel has packets to trace; give live or netns:PATH"),
             (&["netns:/nonexistent"], "trace: "),
-            (&["--protocol", "tcq"], "trace: --protocol <PROTOCOL>: \"tcq\" is no protocol; give tcp, udp"),
-            (&["--address", ""], "trace: --address <ADDRESS[/LENGTH]>: \"\" is no address; give one such as"),
+            (&["--protocol", "tcq"], "trace: --protocol <PROTOCOL>: \"tcq\" is not a protocol; give tcp, udp"),
+            (&["--address", ""], "trace: --address <ADDRESS[/LENGTH]>: \"\" is not an address; give one such as"),
             (&["--uid", "x"], "trace: --uid <UID> \"x\": "),
             (
                 &["--protocol", "icmp", "--port", "5"],
@@ -204,8 +205,11 @@ fn rules_added_later_are_shown_and_bad_input_is_refused_with_the_reason() {
         ];
         for (words, start) in cases {
             let output = command(&example("trace").to_string_lossy()).args(*words).output().expect("the example runs");
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(output.status.code() == Some(1) && said.starts_with(start) && said.lines().count() == 1, "{said}");
+            let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                output.status.code() == Some(1) && printed.starts_with(start) && printed.lines().count() == 1,
+                "{printed}"
+            );
         }
     });
 }

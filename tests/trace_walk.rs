@@ -24,7 +24,7 @@ use agree::dice::Dice;
 use agree::hooks::{self, Ledger, Score};
 use agree::walks::Walks;
 use agree::world::World;
-use agree::{generate, sensors, told, ways};
+use agree::{generate, reported, sensors, ways};
 use nftmesh::kernel::{Kernel, Trace, TraceFilter, host, interfaces};
 use nftmesh::model::Ruleset;
 use nftmesh::plan::Transaction;
@@ -116,13 +116,13 @@ fn agree(world: &mut World, dice: &mut Dice, listens: bool, score: &mut Score) {
     let mut goes_on = |world: &mut World, score: &mut Score| {
         // Rules can make servers answer each other for ever.
         for _ in 0..ROUNDS {
-            let Some(messages) = told::drain(&mut trace, patience(QUIET)) else {
+            let Some(messages) = reported::drain(&mut trace, patience(QUIET)) else {
                 score.skip("rule sets left early: more was told than the trace holds");
                 return false;
             };
-            let told = told::at_hooks(&rules, &messages);
-            hooks::compare(&mut walks, &names, listens, &mut ledger, &told, score);
-            ways::compare(&mut walker, &names, &told, &mut lapsed, score);
+            let reported = reported::at_hooks(&rules, &messages);
+            hooks::compare(&mut walks, &names, listens, &mut ledger, &reported, score);
+            ways::compare(&mut walker, &names, &reported, &mut lapsed, score);
             if !world.pump() {
                 break;
             }

@@ -22,7 +22,7 @@ use std::{env, fs};
 use agree::dice::Dice;
 use agree::hooks::{self, Ledger, Score};
 use agree::laws::{self, Script};
-use agree::told::{self, AtHook};
+use agree::reported::{self, AtHook};
 use agree::walks::{self, Finish, Walks};
 use agree::ways::Beyond;
 use agree::world::World;
@@ -72,7 +72,7 @@ fn packets_of_any_kind_take_the_simulated_rules_of_nft() {
         all.report(sets);
         if env::var_os("NFTMESH_SETS").is_none() {
             assert!(
-                all.score.hooks >= 300 && all.score.ways >= 50 && all.told * 3 > all.score.left_out,
+                all.score.hooks >= 300 && all.score.ways >= 50 && all.reported * 3 > all.score.left_out,
                 "too little was told"
             );
         }
@@ -133,7 +133,7 @@ struct All {
     unloaded: usize,
     /// Lines that nft refuses.
     refused: usize,
-    told: usize,
+    reported: usize,
     /// Rule sets beside tables of iptables-legacy.
     legacy: usize,
 }
@@ -173,7 +173,7 @@ fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_kn
     walks.is_unordered = !is_known;
     let rules = walks.rules().clone();
     let mut ledger = Ledger::default();
-    let mut told_all: Vec<Vec<AtHook>> = Vec::new();
+    let mut reported_all: Vec<Vec<AtHook>> = Vec::new();
     for _ in 0..PACKETS {
         let client = if dice.chance(65) {
             match world.send_wire(dice) {
@@ -191,14 +191,14 @@ fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_kn
             world.send(dice).ok()
         };
         for _ in 0..2 {
-            let Some(messages) = told::drain(&mut trace, patience(QUIET)) else {
+            let Some(messages) = reported::drain(&mut trace, patience(QUIET)) else {
                 all.score.skip("rule sets left early: more was told than the trace holds");
                 return;
             };
-            let told = told::at_hooks(&rules, &messages);
-            hooks::compare(&mut walks, &names, true, &mut ledger, &told, &mut all.score);
-            all.told += told.len();
-            told_all.push(told);
+            let reported = reported::at_hooks(&rules, &messages);
+            hooks::compare(&mut walks, &names, true, &mut ledger, &reported, &mut all.score);
+            all.reported += reported.len();
+            reported_all.push(reported);
             if !world.pump() {
                 break;
             }
@@ -207,13 +207,13 @@ fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_kn
         world.forget();
         world.hang_up();
     }
-    whole_ways(&snapshot, &told_all, &walks, &host, &names, finish, &mut all.score);
+    whole_ways(&snapshot, &reported_all, &walks, &host, &names, finish, &mut all.score);
 }
 
 /// Walks all packets again, one after the other, until every rule that cannot be told is left out.
 fn whole_ways(
     snapshot: &Snapshot,
-    told_all: &[Vec<AtHook>],
+    reported_all: &[Vec<AtHook>],
     walks: &Walks,
     host: &Host,
     names: &BTreeMap<u32, String>,
@@ -235,7 +235,7 @@ fn whole_ways(
         let mut walker = Walker::new(&rules, &host);
         let (mut own, mut lapsed) = (Score::default(), ways::Lapsed::default());
         let mut unknown = BTreeSet::new();
-        for told in told_all {
+        for reported in reported_all {
             let mut hear = |reason: &CannotTell| {
                 let Some(rule) = reason.rule() else { return };
                 let Some(handle) = rule.handle.filter(|handle| walks.decides_nothing(&rule.chain, *handle)) else {
@@ -245,7 +245,7 @@ fn whole_ways(
             };
             let mut beyond =
                 Beyond { left_out: &lines, complete: &|packet| walks.complete(packet), unknown: &mut hear };
-            ways::compare_without(&mut walker, names, told, &mut lapsed, &mut own, &mut beyond);
+            ways::compare_without(&mut walker, names, reported, &mut lapsed, &mut own, &mut beyond);
         }
         if !left.is_superset(&unknown) && round < ROUNDS {
             left.extend(unknown);
@@ -281,7 +281,7 @@ const ROUNDS: usize = 40;
 fn no_traced_packet_contradicts_a_proof_of_equality() {
     in_traced_netns(|| {
         let (first, sets) = seeds(6);
-        let (mut pairs, mut equal, mut packets, mut told_apart, mut wrong) = (0, 0, 0, 0, 0);
+        let (mut pairs, mut equal, mut packets, mut distinguished, mut wrong) = (0, 0, 0, 0, 0);
         for seed in first..first + sets {
             let mut dice = Dice::new(seed);
             let world = World::new();
@@ -304,7 +304,7 @@ fn no_traced_packet_contradicts_a_proof_of_equality() {
                 if wire.is_err() {
                     continue;
                 }
-                let Some(messages) = told::drain(&mut trace, patience(QUIET)) else { break };
+                let Some(messages) = reported::drain(&mut trace, patience(QUIET)) else { break };
                 packets += 1;
                 let mut held: BTreeMap<(u32, String), BTreeSet<RuleHandle>> = BTreeMap::new();
                 for message in &messages {
@@ -331,24 +331,27 @@ fn no_traced_packet_contradicts_a_proof_of_equality() {
                         .made_at_once()
                 });
                 pairs += 1;
-                told_apart += usize::from(differ.contains_key(&pair.name));
+                distinguished += usize::from(differ.contains_key(&pair.name));
                 if let Comparison::Equivalent { .. } = compare(&a, &b) {
                     equal += 1;
                     if let Some(packet) = differ.get(&pair.name) {
                         wrong += 1;
                         let lines = script.text();
-                        let said: Vec<_> =
+                        let printed: Vec<_> =
                             lines.lines().filter(|line| line.ends_with(&format!("\"{}\"", pair.name))).collect();
-                        eprintln!("seed {seed}: proven the same, and {packet} tells them apart:\n{}", said.join("\n"));
+                        eprintln!(
+                            "seed {seed}: proven the same, and {packet} tells them apart:\n{}",
+                            printed.join("\n")
+                        );
                     }
                 }
             }
         }
         support::say(format!(
-            "{pairs} pairs of rules, {packets} packets: {told_apart} pairs told apart by one, {equal} proven the same, {wrong} of them wrongly"
+            "{pairs} pairs of rules, {packets} packets: {distinguished} pairs told apart by one, {equal} proven the same, {wrong} of them wrongly"
         ));
         assert_eq!(wrong, 0, "false proofs, see above");
-        assert!(env::var_os("NFTMESH_SETS").is_some() || (told_apart > 20 && equal > 5), "too little was compared");
+        assert!(env::var_os("NFTMESH_SETS").is_some() || (distinguished > 20 && equal > 5), "too little was compared");
     });
 }
 

@@ -144,8 +144,8 @@ fn a_commit_of_somebody_else_is_a_retry() {
             for port in 1..1_000 {
                 let (applied, lines) = heard.hear(|| kernel.apply(&table(&[port])));
                 let Ok(applied) = applied else { continue };
-                let told = lines.iter().filter(|line| line.starts_with("  retry ")).count();
-                assert_eq!(told, applied.retries, "{lines:#?}");
+                let reported = lines.iter().filter(|line| line.starts_with("  retry ")).count();
+                assert_eq!(reported, applied.retries, "{lines:#?}");
                 retries += applied.retries;
                 if retries > 0 {
                     break;

@@ -38,7 +38,7 @@ fn nft(text: &str) -> Option<Result<(), String>> {
 fn kernel_is_here() -> bool {
     let reason = match nft("add table inet probe\n") {
         Some(Ok(())) => return true,
-        Some(Err(said)) => said.lines().next().unwrap_or("nft failed").to_owned(),
+        Some(Err(printed)) => printed.lines().next().unwrap_or("nft failed").to_owned(),
         None => "unshare or nft is not installed".to_owned(),
     };
     assert!(std::env::var_os("NFTMESH_REQUIRE_KERNEL").is_none_or(|value| value != "1"), "no kernel: {reason}");
@@ -69,12 +69,13 @@ fn agree(cases: impl IntoIterator<Item = (Ruleset, String)>) -> usize {
         }
         let kernel = nft(&text).expect("nft was there before");
         // The kernel is built without the statement, so the case shows nothing.
-        if kernel.as_ref().is_err_and(|said| said.contains("No such file") && text.contains("queue")) {
+        if kernel.as_ref().is_err_and(|printed| printed.contains("No such file") && text.contains("queue")) {
             println!("SKIP: this kernel has no nft_queue");
             continue;
         }
         // A refusal because of a misspelt text would not count as agreement.
-        let misspelt = kernel.as_ref().is_err_and(|said| said.contains("syntax error")) && !text.contains("auto-merge");
+        let misspelt =
+            kernel.as_ref().is_err_and(|printed| printed.contains("syntax error")) && !text.contains("auto-merge");
         assert!(!misspelt, "{kernel:?}\n{text}");
         asked += 1;
         let ours = rules.validate_strictly();

@@ -151,9 +151,9 @@ fn a_mark_is_routed_again_only_where_the_kernel_does() {
     {
         // The chain itself, and those after it, still see the old interface.
         let ruleset = rules(chain_type, Hook::Output, marked());
-        let behind = Chain::base("behind", ChainType::Filter, Hook::Output, Priority(10));
-        let behind = behind.rule(Rule::new().oifname("lo").drop());
-        let ruleset = ruleset.table(Table::new(Family::Ip, "behind").chain(behind));
+        let after = Chain::base("behind", ChainType::Filter, Hook::Output, Priority(10));
+        let after = after.rule(Rule::new().oifname("lo").drop());
+        let ruleset = ruleset.table(Table::new(Family::Ip, "behind").chain(after));
         let walk = Walker::new(&lowered(&ruleset), &host).send(packet("tcp 10.77.0.2:1 -> 8.8.8.8:80"));
         assert_eq!(end(&walk), expected, "{walk}");
     }
@@ -298,9 +298,9 @@ fn a_live_host_routes_as_ip_route_get() {
                 let family = if destination.contains(':') { "-6" } else { "-4" };
                 let words = format!("{family} route get {destination} mark {mark}");
                 let output = support::command("ip").args(words.split(' ')).output().expect("ip runs");
-                let said = String::from_utf8_lossy(&output.stdout).into_owned();
-                let word = |key| said.split_whitespace().skip_while(move |word| *word != key).nth(1);
-                let expected = match (said.starts_with("local"), word("dev")) {
+                let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+                let word = |key| printed.split_whitespace().skip_while(move |word| *word != key).nth(1);
+                let expected = match (printed.starts_with("local"), word("dev")) {
                     _ if !output.status.success() => "DROPPED".to_owned(),
                     (true, _) | (_, Some("lo")) => "DELIVERED".to_owned(),
                     (false, device) => format!("SENT out by {}", device.unwrap_or_default()),
@@ -308,7 +308,7 @@ fn a_live_host_routes_as_ip_route_get() {
                 let source = if family == "-6" { "[fd77::2]:1" } else { "10.77.0.2:1" };
                 let to = if family == "-6" { format!("[{destination}]:80") } else { format!("{destination}:80") };
                 let walk = Walker::new(&rules, &read).send(packet(&format!("tcp {source} -> {to} mark {mark}")));
-                assert!(end(&walk).starts_with(&expected), "{words}: {said}\n{walk}{read:#?}");
+                assert!(end(&walk).starts_with(&expected), "{words}: {printed}\n{walk}{read:#?}");
                 compared += 1;
             }
         }
@@ -326,10 +326,10 @@ fn walk(words: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn told(words: &[&str], code: i32) -> String {
+fn reported(words: &[&str], code: i32) -> String {
     let output = walk(words);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {printed}");
     String::from_utf8(output.stdout).expect("it prints UTF-8")
 }
 
@@ -338,12 +338,12 @@ const OUT: &str = "tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000";
 
 #[test]
 fn the_example_prints_the_walk_through_a_sidecar() {
-    golden("walk-redirect.txt", &told(&[SIDECAR, "--packet", OUT], 0));
-    golden("walk-redirect-short.txt", &told(&[SIDECAR, "--packet", OUT, "--short"], 0));
+    golden("walk-redirect.txt", &reported(&[SIDECAR, "--packet", OUT], 0));
+    golden("walk-redirect-short.txt", &reported(&[SIDECAR, "--packet", OUT, "--short"], 0));
     let tproxy = format!("{SIDECAR} -m TPROXY");
     let arriving = "tcp [fd88::9]:40000 -> [fd77::2]:9000";
     let words = [&*tproxy, "--addresses", "10.77.0.2/24,fd77::2/64", "--in", "eth0", "--packet", arriving];
-    golden("walk-tproxy.txt", &told(&words, 0));
+    golden("walk-tproxy.txt", &reported(&words, 0));
 }
 
 #[test]
@@ -357,15 +357,15 @@ fn the_example_walks_iptables_save_output() {
     fs::write(&path, text).expect("a file");
     let source = format!("save:{}", path.display());
     let rejected = ["--in", "eth0", "--packet", "tcp 10.88.0.9:1 -> 10.77.0.2:80"];
-    golden("walk-save.txt", &told(&[&[&*source][..], &rejected].concat(), 0));
+    golden("walk-save.txt", &reported(&[&[&*source][..], &rejected].concat(), 0));
     let left_out = "# Table `nat' contains incompatible base-chains, use 'nft' tool to list them.\n";
     fs::write(&path, format!("{text}{left_out}")).expect("a file");
     let output = walk(&[&[&*source][..], &rejected].concat());
-    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stderr);
     let expected = format!("walk: not walked: {}: line 13: {}", path.display(), left_out.trim_start_matches("# "));
-    assert_eq!((output.status.code(), &*said), (Some(0), &*expected));
+    assert_eq!((output.status.code(), &*printed), (Some(0), &*expected));
     let unknown = ["--in", "eth0", "--packet", "tcp 10.88.0.9:1 -> 10.77.0.2:443"];
-    let text = told(&[&[&*source][..], &unknown].concat(), 2);
+    let text = reported(&[&[&*source][..], &unknown].concat(), 2);
     assert!(text.ends_with("CANNOT TELL: ip filter INPUT, rule 3: xtables match set: what is in the set bad of ipset (--match-set bad src)\n"), "{text}");
 }
 
@@ -381,12 +381,12 @@ fn the_example_walks_the_live_kernel_and_names_handles() {
              add rule inet t in tcp dport 22 drop\n",
         );
         let words = ["--in", "eth0", "--packet", "tcp 10.77.0.9:1 -> 10.77.0.2:22"];
-        let live = told(&words, 0);
+        let live = reported(&words, 0);
         assert!(live.contains("    + rule 1 (handle 2): tcp dport 22 drop\n"), "{live}");
         assert!(live.ends_with("DROPPED by inet t in, rule 1 (handle 2)\n"), "{live}");
-        assert_eq!(told(&[&["live"], &words[..]].concat(), 0), live);
+        assert_eq!(reported(&[&["live"], &words[..]].concat(), 0), live);
         let path = "netns:/proc/thread-self/ns/net";
-        assert_eq!(told(&[&[path], &words[..]].concat(), 0), live);
+        assert_eq!(reported(&[&[path], &words[..]].concat(), 0), live);
     });
 }
 
@@ -401,7 +401,7 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
             &["save:/nope.v4", out[0], out[1]],
             "/nope.v4: No such file or directory (os error 2); give a file with what iptables-save prints",
         ),
-        (&["save:/proc/self/exe", out[0], out[1]], "/proc/self/exe: this is no text; give what iptables-save prints"),
+        (&["save:/proc/self/exe", out[0], out[1]], "/proc/self/exe: not text; give what iptables-save prints"),
         (&["save:/dev/null,", out[0], out[1]], "give live, netns:PATH, save:FILE4[,FILE6]"),
         (
             &["save:/dev/null,/no\npe", out[0], out[1]],
@@ -412,8 +412,8 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
         (&["istio:-i '*", out[0], out[1]], "' is not closed"),
         (&["istio:-m FOO", out[0], out[1]], "give REDIRECT or TPROXY"),
         (&["istio:--nope", out[0], out[1]], "istio: unexpected argument '--nope'"),
-        (&["istio:", "--addresses", "10.0.0", out[0], out[1]], "\"10.0.0\" is no address; give one such as"),
-        (&["istio:", "--addresses", "", out[0], out[1]], "\"\" is no address; give one such as"),
+        (&["istio:", "--addresses", "10.0.0", out[0], out[1]], "\"10.0.0\" is not an address; give one such as"),
+        (&["istio:", "--addresses", "", out[0], out[1]], "\"\" is not an address; give one such as"),
         (&["istio:", "--resolv-conf", "/nope", out[0], out[1]], "/nope: No such file"),
         (
             &["istio:", "--in", "eth7", "--packet", "tcp 10.0.0.1:1 -> 10.0.0.2:2"],
@@ -425,13 +425,13 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
             &["istio:", "--packet", "tcp 10.0.0.1 -> 10.0.0.2:2"],
             "walk: --packet <PACKET>: packet \"tcp 10.0.0.1 -> 10.0.0.2:2\": 10.0.0.1: no port; give one",
         ),
-        (&["istio:", "--packet", "tcp 10.0.0.1:1 ->\n10.0.0.2:2 x"], "\"x\" is no word here; there are uid"),
+        (&["istio:", "--packet", "tcp 10.0.0.1:1 ->\n10.0.0.2:2 x"], "\"x\" is not a word of a packet; there are uid"),
     ];
     for (words, remedy) in cases {
         let output = walk(words);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{words:?}: {said}");
-        assert!(said.starts_with("walk: ") && said.contains(remedy), "{words:?}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), printed.lines().count()), (Some(1), 1), "{words:?}: {printed}");
+        assert!(printed.starts_with("walk: ") && printed.contains(remedy), "{words:?}: {printed}");
     }
 }
 
@@ -495,7 +495,7 @@ fn tables_of_iptables_legacy_are_reported_as_not_walked() {
         assert_eq!(String::from_utf8_lossy(&output.stderr), format!("walk: not walked: {unknown}"));
         let output = support::command(&example("compare").to_string_lossy()).args(["live", "live"]).output();
         let output = output.expect("the example runs");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert_eq!((output.status.code(), &*said), (Some(2), &*format!("cannot tell: {unknown}")));
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!((output.status.code(), &*printed), (Some(2), &*format!("cannot tell: {unknown}")));
     });
 }

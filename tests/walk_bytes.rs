@@ -41,7 +41,7 @@ fn pod() {
 }
 
 #[test]
-fn a_rule_that_reads_an_unknown_byte_cannot_be_told() {
+fn a_rule_that_reads_an_unknown_byte_is_undecided() {
     in_fresh_netns(|| {
         pod();
         const UNKNOWN: &str = "CANNOT TELL";
@@ -90,8 +90,8 @@ fn a_rule_that_reads_an_unknown_byte_cannot_be_told() {
         ];
         ip("addr add fd77::2/64 dev eth0 nodad");
         for (rule, text, expected) in cases {
-            let said = end(&loaded("inet", "input", rule), text);
-            assert!(said.starts_with(expected), "{rule}, {text}: {said}, not {expected}");
+            let printed = end(&loaded("inet", "input", rule), text);
+            assert!(printed.starts_with(expected), "{rule}, {text}: {printed}, not {expected}");
         }
     });
 }
@@ -123,8 +123,8 @@ fn a_fib_expression_uses_its_own_address_mark_and_interface() {
         ];
         for family in ["inet", "ip"] {
             for (hook, rule, text, expected) in cases {
-                let said = end(&loaded(family, hook, rule), text);
-                assert!(said.starts_with(expected), "{family} {hook} {rule}, {text}: {said}, not {expected}");
+                let printed = end(&loaded(family, hook, rule), text);
+                assert!(printed.starts_with(expected), "{family} {hook} {rule}, {text}: {printed}, not {expected}");
             }
         }
     });

@@ -68,8 +68,8 @@ fn at_equal_priority_the_last_registered_chain_runs_first() {
 #[test]
 fn a_translation_is_visible_at_its_own_hook() {
     let status = Match::new(Field::CtStatus, Op::Eq, Operand::Flags(Value::CtStatus(CtStatus::DNAT)));
-    let behind = [Rule::new().matches(status).drop(), Rule::new().fib_daddr_type(AddrType::LOCAL).drop()];
-    for rule in behind {
+    let after = [Rule::new().matches(status).drop(), Rule::new().fib_daddr_type(AddrType::LOCAL).drop()];
+    for rule in after {
         let rules =
             lowered([nat("nat", Hook::Prerouting, -100, redirect()), filter("behind", Hook::Prerouting, 0, rule)]);
         let walk = Walker::new(&rules, &pod()).receive(packet("tcp 10.77.0.9:1 -> 8.8.8.8:80"), "eth0");
@@ -374,7 +374,7 @@ fn unknown(mark: u32) -> Rule {
 }
 
 #[test]
-fn after_an_undecided_walk_its_connection_cannot_be_told() {
+fn after_an_undecided_walk_its_connection_is_unknown() {
     let asks = filter("asks", Hook::Postrouting, 0, Rule::new().ct_state(CtState::NEW).drop());
     let rules = lowered([filter("ends", Hook::Output, 0, unknown(7)), asks]);
     let host = pod();

@@ -146,7 +146,7 @@ fn a_load_past_the_end_fails_even_under_a_zero_mask() {
 }
 
 #[test]
-fn packets_with_options_and_fragments_tell_rule_sets_apart() {
+fn packets_with_options_and_fragments_distinguish_rule_sets() {
     in_fresh_netns(|| {
         let none = loaded("input", "ip version 6");
         for hook in ["prerouting", "forward", "output", "postrouting"] {

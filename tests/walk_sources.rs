@@ -140,10 +140,10 @@ fn sources_are_accepted_where_the_kernel_accepts_them() {
                         }
                         (if arrives { comes_true(has_arrived) } else { has_arrived() }, walk)
                     });
-                    let said = walk.end.to_string();
+                    let printed = walk.end.to_string();
                     let expected = if arrived { "DELIVERED" } else { "DROPPED: its source" };
                     let case = format!("rp_filter {path}, accept_local {local}, route {route:?}, from {source}");
-                    assert!(said.starts_with(expected), "{case}: {said}, not {expected}");
+                    assert!(printed.starts_with(expected), "{case}: {printed}, not {expected}");
                     cases += 1;
                 }
                 if !route.is_empty() {

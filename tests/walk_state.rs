@@ -57,10 +57,10 @@ fn a_rule_that_changes_a_set_or_an_object_ends_the_walk() {
                 "table ip t {{ set s {{ type ipv4_addr; flags dynamic,timeout; timeout 1h; }}\n{declared}\n\
                  chain c {{ type filter hook output priority 0; policy accept;\nudp dport 7 {change} drop\n}}\n}}"
             ));
-            let said = ends(&read(), &[8, 7, 8]);
-            let [before, met, after] = said.as_slice() else { panic!("{said:?}") };
-            assert!(before.starts_with("SENT") && after.starts_with("SENT"), "{change}: {said:?}");
-            assert!(met.starts_with("CANNOT TELL") && met.contains("has no meaning here"), "{change}: {said:?}");
+            let printed = ends(&read(), &[8, 7, 8]);
+            let [before, met, after] = printed.as_slice() else { panic!("{printed:?}") };
+            assert!(before.starts_with("SENT") && after.starts_with("SENT"), "{change}: {printed:?}");
+            assert!(met.starts_with("CANNOT TELL") && met.contains("has no meaning here"), "{change}: {printed:?}");
         }
     });
 }
@@ -76,10 +76,10 @@ fn a_set_that_rules_fill_is_known_until_a_walk_is_undecided() {
             }
             }",
         );
-        let said = ends(&read(), &[8, 7, 8]);
-        let [before, met, after] = said.as_slice() else { panic!("{said:?}") };
-        assert!(before.starts_with("SENT"), "the address is not in it: {said:?}");
-        assert!(met.contains("expression dynset has no meaning here"), "{said:?}");
-        assert!(after.contains("put into a set"), "{said:?}");
+        let printed = ends(&read(), &[8, 7, 8]);
+        let [before, met, after] = printed.as_slice() else { panic!("{printed:?}") };
+        assert!(before.starts_with("SENT"), "the address is not in it: {printed:?}");
+        assert!(met.contains("expression dynset has no meaning here"), "{printed:?}");
+        assert!(after.contains("put into a set"), "{printed:?}");
     });
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use agree::dice::Dice;
 use agree::world::World;
-use agree::{hooks, told, wires};
+use agree::{hooks, reported, wires};
 use nftmesh::kernel::{Kernel, Trace, TraceFilter, host};
 use nftmesh::model::CtState;
 use nftmesh::sim::{Packet, Rules, Walker};
@@ -65,9 +65,9 @@ fn segments_in_any_order_have_the_states_of_the_kernel() {
                     let socket = sys::socket_of(to, libc::SOCK_RAW, libc::IPPROTO_RAW).expect("root may");
                     UdpSocket::from(socket).send_to(&bytes, to).expect("there is a way");
                 });
-                let messages = told::drain(&mut trace, patience(QUIET)).expect("a few messages");
-                let told = told::at_hooks(&rules, &messages);
-                let at_hook = told.first().unwrap_or_else(|| panic!("seed {seed}: nothing came\n{story}"));
+                let messages = reported::drain(&mut trace, patience(QUIET)).expect("a few messages");
+                let reported = reported::at_hooks(&rules, &messages);
+                let at_hook = reported.first().unwrap_or_else(|| panic!("seed {seed}: nothing came\n{story}"));
                 let shown = &at_hook.runs.first().expect("the chain ran").shown;
                 let packet = Packet::traced(shown, 0).expect("a packet of TCP");
                 match shown.ct.map(|ct| ct.state) {

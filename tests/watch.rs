@@ -162,19 +162,19 @@ fn reported_objects_equal_those_in_a_snapshot() {
         let mut elements = Vec::new();
         for event in events {
             match event {
-                Event::TableAdded(told) => {
+                Event::TableAdded(traced) => {
                     assert_eq!(
-                        (told.id, told.handle, told.userdata),
+                        (traced.id, traced.handle, traced.userdata),
                         (table.id.clone(), table.handle, table.userdata.clone())
                     );
                 }
-                Event::ChainAdded { chain: told, .. } => {
-                    assert_eq!((told.handle, told.hook, told.rules), (chain.handle, chain.hook.clone(), vec![]));
+                Event::ChainAdded { chain: traced, .. } => {
+                    assert_eq!((traced.handle, traced.hook, traced.rules), (chain.handle, chain.hook.clone(), vec![]));
                 }
-                Event::SetAdded { set: told, .. } => {
-                    assert_eq!((told.handle, told.code), (set.handle, set.code.clone()));
+                Event::SetAdded { set: traced, .. } => {
+                    assert_eq!((traced.handle, traced.code), (set.handle, set.code.clone()));
                 }
-                Event::ElementsAdded { elements: told, .. } => elements.extend(told),
+                Event::ElementsAdded { elements: traced, .. } => elements.extend(traced),
                 Event::RuleAdded { position, rule, .. } => rules.push((position, rule)),
                 Event::Committed(commit) => assert_eq!(commit.generation, snapshot.generation),
                 event => panic!("{event}"),
@@ -206,14 +206,14 @@ fn the_position_of_an_added_rule_is_reported() {
         for (script, expected) in cases {
             nft(script);
             let events = drain(&mut watch);
-            let told: Vec<_> = events
+            let traced: Vec<_> = events
                 .iter()
                 .filter_map(|event| match event {
                     Event::RuleAdded { position, .. } => Some(*position),
                     _ => None,
                 })
                 .collect();
-            assert_eq!(told, [reported(expected)], "{script}: {events:#?}\n{}", nft("-a list ruleset"));
+            assert_eq!(traced, [reported(expected)], "{script}: {events:#?}\n{}", nft("-a list ruleset"));
         }
     });
 }
@@ -248,14 +248,14 @@ fn a_commit_names_the_process_of_the_initial_pid_namespace() {
         let pid = child.id();
         assert!(child.wait().expect("it ends").success());
         let events = drain(&mut watch);
-        let told: Vec<_> = commits(&events).iter().map(|commit| (commit.pid, commit.command.clone())).collect();
+        let traced: Vec<_> = commits(&events).iter().map(|commit| (commit.pid, commit.command.clone())).collect();
         // PROC_PID_INIT_INO, include/linux/proc_ns.h: in other pid namespaces the reported pid
         // differs.
         let initial = std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.ends_with("pid:[4026531836]"));
         if initial {
-            assert_eq!(told, [(pid, "nft".to_owned())]);
+            assert_eq!(traced, [(pid, "nft".to_owned())]);
         } else {
-            assert!(told.iter().all(|(_, command)| command == "nft") && told.len() == 1, "{told:?}");
+            assert!(traced.iter().all(|(_, command)| command == "nft") && traced.len() == 1, "{traced:?}");
         }
     });
 }
@@ -276,10 +276,10 @@ fn own_commits_can_be_left_out() {
         kernel.commit(&Transaction::new().delete_table(&TableId::new(Family::Inet, "two"))).expect("it is there");
 
         let added = |table| ["table inet", "chain inet", "rule inet"].map(|what| format!("add {what} {table}"));
-        let told = lines(&drain(&mut others));
-        assert_eq!(told.first().map(String::as_str), Some("add table inet two"));
-        assert_eq!(told.len(), 4, "{told:?}");
-        assert!(told.iter().skip(1).zip(added("three")).all(|(line, start)| line.starts_with(&start)), "{told:?}");
+        let traced = lines(&drain(&mut others));
+        assert_eq!(traced.first().map(String::as_str), Some("add table inet two"));
+        assert_eq!(traced.len(), 4, "{traced:?}");
+        assert!(traced.iter().skip(1).zip(added("three")).all(|(line, start)| line.starts_with(&start)), "{traced:?}");
         let events = drain(&mut all);
         let ports: Vec<u32> = commits(&events).iter().map(|commit| commit.port).collect();
         let [a, b, c, d, e] = ports.try_into().expect("five commits");

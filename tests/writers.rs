@@ -169,8 +169,8 @@ fn of_two_or_eight_writers_one_wins_with_rules_and_routes() {
             for number in 0..rounds(few) {
                 let ended = round(count, &mut dice, &[Fate::Spared, Fate::Paused]);
                 for (which, _, output) in &ended {
-                    let said = String::from_utf8_lossy(&output.stderr);
-                    assert!(output.status.success(), "{}: {said}", CONFIGURATIONS[*which]);
+                    let printed = String::from_utf8_lossy(&output.stderr);
+                    assert!(output.status.success(), "{}: {printed}", CONFIGURATIONS[*which]);
                 }
                 let state = state();
                 let winner = ended.iter().map(|(which, ..)| *which).find(|which| states[*which] == state);
@@ -193,11 +193,11 @@ fn the_next_writer_repairs_what_a_killed_one_left() {
         for number in 0..rounds(20) {
             let ended = round(4, &mut dice, &[Fate::Killed, Fate::Killed, Fate::Paused, Fate::Spared]);
             for (which, fate, output) in &ended {
-                let said = String::from_utf8_lossy(&output.stderr);
+                let printed = String::from_utf8_lossy(&output.stderr);
                 let was_killed = output.status.signal() == Some(9);
                 assert!(
                     output.status.success() || (*fate == Fate::Killed && was_killed),
-                    "{}: {said}",
+                    "{}: {printed}",
                     CONFIGURATIONS[*which]
                 );
                 killed += usize::from(was_killed);
@@ -271,10 +271,10 @@ fn a_writer_that_does_not_finish_is_named_after_ten_seconds() {
         let name = SocketAddr::from_abstract_name("nftmesh/writer").expect("a name");
         let held = UnixListener::bind_addr(&name).expect("nobody is at work");
         let output = writer(CONFIGURATIONS[0]).wait_with_output().expect("it is our child");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{printed}");
         let whom = format!(" (pid {}, uid ", std::process::id());
-        assert!(said.contains(&whom) && said.contains("for 10 s; see what holds it up, or end it"), "{said}");
+        assert!(printed.contains(&whom) && printed.contains("for 10 s; see what holds it up, or end it"), "{printed}");
         assert_eq!(nft("list ruleset"), "");
         drop(held);
         install(CONFIGURATIONS[0]);
@@ -298,9 +298,9 @@ fn while_guard_runs_writers_of_other_configurations_are_refused() {
         ] {
             let mut command = command(&example(program).to_string_lossy());
             let output = command.args(words.split(' ')).output().expect("the example runs");
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(1), "{program} {words}: {said}");
-            assert!(said.contains(&kept), "{program} {words}: {said}");
+            let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{program} {words}: {printed}");
+            assert!(printed.contains(&kept), "{program} {words}: {printed}");
             assert_eq!(state(), before, "{program} {words}");
         }
         assert_eq!(install(CONFIGURATIONS[1]), before);

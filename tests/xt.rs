@@ -64,8 +64,8 @@ fn assert_same(what: &str, a: &Rules, b: &Rules) -> usize {
 /// Runs an example, and returns its exit code and output.
 fn run(example: &str, words: &[&str]) -> (Option<i32>, String) {
     let output = command(&support::example(example).to_string_lossy()).args(words).output().expect("the example runs");
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(said).expect("it prints text"))
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(printed).expect("it prints text"))
 }
 
 #[test]
@@ -114,20 +114,20 @@ fn the_examples_walk_and_compare_a_pod_that_iptables_set_up() {
             ("tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000", "DELIVERED to 127.0.0.1:15001\n"),
             ("tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1337 gid 1337", "SENT out by eth0\n"),
         ] {
-            let (code, said) = run("walk", &["live", "--packet", packet]);
-            assert!(code == Some(0) && said.ends_with(end), "{said}");
+            let (code, printed) = run("walk", &["live", "--packet", packet]);
+            assert!(code == Some(0) && printed.ends_with(end), "{printed}");
         }
         let arriving = ["live", "--in", "eth0", "--packet", "tcp 10.77.0.9:40000 -> 10.77.0.2:9000"];
-        let (code, said) = run("walk", &arriving);
-        assert!(code == Some(0) && said.ends_with("DELIVERED to 10.77.0.2:15006\n"), "{said}");
+        let (code, printed) = run("walk", &arriving);
+        assert!(code == Some(0) && printed.ends_with("DELIVERED to 10.77.0.2:15006\n"), "{printed}");
         let ours = format!("istio:{}", case.options);
-        let (code, said) = run("compare", &["live", &ours]);
-        assert!(code == Some(1) && said.contains("REJECTED by ip istio-proxy-nat istio-refuse"), "{said}");
+        let (code, printed) = run("compare", &["live", &ours]);
+        assert!(code == Some(1) && printed.contains("REJECTED by ip istio-proxy-nat istio-refuse"), "{printed}");
         install(&refusals(&text, V4));
-        let (code, said) = run("compare", &["live", &ours]);
-        assert_eq!(code, Some(0), "{said}");
-        let (code, said) = run("compare", &["live", &format!("{ours} -o 3306")]);
-        assert_eq!(code, Some(1), "{said}");
+        let (code, printed) = run("compare", &["live", &ours]);
+        assert_eq!(code, Some(0), "{printed}");
+        let (code, printed) = run("compare", &["live", &format!("{ours} -o 3306")]);
+        assert_eq!(code, Some(1), "{printed}");
     });
 }
 

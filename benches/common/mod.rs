@@ -43,8 +43,8 @@ impl Times {
 fn in_kernel() -> Duration {
     let stat = fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
     // Behind the name, which may hold anything: state is the 3rd field, stime the 15th.
-    let behind = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = behind.split_whitespace().nth(12).and_then(|ticks| ticks.parse().ok()).unwrap_or_default();
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after.split_whitespace().nth(12).and_then(|ticks| ticks.parse().ok()).unwrap_or_default();
     Duration::from_millis(10 * ticks)
 }
 

@@ -67,7 +67,7 @@ pub fn command(name: &'static str, about: &'static str, own: Switches) -> Comman
     let flags = options.map(|option| flag(option.name, option.short, option.takes).help(option.help));
     let takes = |is_switch| if is_switch { Takes::Switch } else { Takes::Value };
     let run = RUN_FLAGS.iter().map(|run| flag(run.name, run.short, takes(run.is_switch)).help(run.help));
-    let json = flag(AS_JSON, None, Takes::Switch).help("say everything as JSON, one object a line");
+    let json = flag(AS_JSON, None, Takes::Switch).help("report everything as JSON, one object per line");
     let inert = INERT.iter().map(|inert| flag(inert.name, inert.short, inert.takes).hide(true));
     let own = own.iter().map(|(name, help)| Arg::new(*name).long(*name).help(*help).action(ArgAction::SetTrue));
     let leading = |word: &str| match word {

@@ -46,8 +46,8 @@ pub fn first_line(error: &clap::Error) -> String {
         let (option, value, why) =
             (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue), why.to_string());
         // The value is named only once.
-        let says_it = why.contains(&format!("{value:?}"));
-        return if says_it { format!("{option}: {why}") } else { format!("{option} {}: {why}", Quoted::new(&value)) };
+        let names_it = why.contains(&format!("{value:?}"));
+        return if names_it { format!("{option}: {why}") } else { format!("{option} {}: {why}", Quoted::new(&value)) };
     }
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim);
@@ -86,7 +86,8 @@ pub fn write(text: &str) -> io::Result<bool> {
 
 /// Parses an address or network.
 pub fn network(text: &str) -> Result<IpNetwork, String> {
-    text.parse().map_err(|_| format!("{text:?} is no address; give one such as 10.77.0.2, 10.77.0.2/24 or fd77::2/64"))
+    text.parse()
+        .map_err(|_| format!("{text:?} is not an address; give one such as 10.77.0.2, 10.77.0.2/24 or fd77::2/64"))
 }
 
 /// Returns what was done, line by line.

@@ -160,7 +160,7 @@ fn imported(path: &Path, family: IpFamily) -> Result<Imported, Complaint> {
 fn file(path: &Path, what: &str) -> Result<String, Complaint> {
     let text = if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
     text.map_err(|cause| match cause.kind() {
-        io::ErrorKind::InvalidData => format!("{}: this is no text; give {what}", Escaped::new(path)),
+        io::ErrorKind::InvalidData => format!("{}: not text; give {what}", Escaped::new(path)),
         _ => format!("{}: {cause}; give a file with {what}", Escaped::new(path)),
     })
 }
@@ -176,7 +176,7 @@ fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
         OPTIONS.iter().any(|option| option.env.contains(&name)) || RUN_FLAGS.iter().any(|flag| flag.variable == name)
     };
     if let Some(odd) = variables.iter().filter_map(|word| word.split('=').next()).find(|name| !is_known(name)) {
-        return Err(format!("istio: {odd} is no variable of istio-iptables; correct it or leave it out"));
+        return Err(format!("istio: {odd} is not a variable of istio-iptables; correct it or leave it out"));
     }
     let options = RawOptions::from_vars(variables.iter().filter_map(|word| word.split_once('='))).map_err(line)?;
     let command = super::drop_in::command("istio", "", &[]).no_binary_name(true).disable_help_flag(true);

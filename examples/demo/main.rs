@@ -165,5 +165,5 @@ const REDIRECT: &str =
     "REDIRECT: the proxy takes what the pod sends and gets, and passes inbound on from 127.0.0.6 and ::6";
 const TPROXY: &str = "TPROXY: inbound keeps its addresses, so that the application sees who calls";
 const LEFT_OUT: &str = "\
-Left out: the application's own connections. Only one user exists here and it is the proxy, so nothing tells the two apart.
+Left out: the application's own connections. Only one user exists here and it is the proxy, so nothing distinguishes the two.
 They are shown as root, and where newuidmap (Debian package uidmap) finds a range for you in /etc/subuid and /etc/subgid.";

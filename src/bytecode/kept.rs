@@ -188,8 +188,8 @@ fn without(userdata: &[u8], kinds: &[u8]) -> Vec<u8> {
 fn entries(userdata: &[u8]) -> impl Iterator<Item = (u8, &[u8], &[u8])> {
     let mut rest = userdata;
     std::iter::from_fn(move || {
-        let [kind, length, behind @ ..] = rest else { return None };
-        let (bytes, next) = behind.split_at_checked(usize::from(*length))?;
+        let [kind, length, tail @ ..] = rest else { return None };
+        let (bytes, next) = tail.split_at_checked(usize::from(*length))?;
         let whole = rest.get(..2 + bytes.len())?;
         rest = next;
         Some((*kind, bytes, whole))

@@ -74,7 +74,7 @@ pub enum Unlowerable {
     },
     /// A table to be recreated that contains an item whose name is not text.
     #[error(
-        "table {table} holds something whose name is no text, which cannot be made again: its flags can be changed only \
+        "table {table} holds something whose name is not text, which cannot be made again: its flags can be changed only \
          by deleting the table"
     )]
     Unnamed {

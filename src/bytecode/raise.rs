@@ -111,14 +111,14 @@ fn read(exprs: &[Expr], family: Family, sets: &(impl Sets + ?Sized)) -> Vec<Read
             .chain(matches::propose(first, rest, family, known));
         let all = exprs.get(start..).unwrap_or_default();
         let accepted = proposals.filter(|proposal| !proposal.statements.is_empty()).find_map(|proposal| {
-            let behind = accept(&proposal, all, known, family, sets)?;
-            Some((proposal, behind))
+            let after = accept(&proposal, all, known, family, sets)?;
+            Some((proposal, after))
         });
         match accepted {
-            Some((Proposal { statements, len, .. }, behind)) => {
+            Some((Proposal { statements, len, .. }, after)) => {
                 let end = start + len;
                 found.extend(statements.into_iter().map(|statement| Read { statement, start, end, known }));
-                (start, known) = (end, behind);
+                (start, known) = (end, after);
             }
             None => {
                 keep(&mut found, first, start, known);
@@ -140,14 +140,14 @@ fn accept(
 ) -> Option<Known> {
     let mut code = Vec::with_capacity(proposal.len);
     for statement in &proposal.statements {
-        let (part, behind) = lower_statement(statement, known, family, sets).ok()?;
+        let (part, after) = lower_statement(statement, known, family, sets).ok()?;
         if proposal.spelling == Spelling::Other && checks_first(statement, &part) {
             return None;
         }
         code.extend(part);
-        known = behind;
+        known = after;
     }
-    let same = || exprs.get(..proposal.len).is_some_and(|exprs| says(exprs, &code));
+    let same = || exprs.get(..proposal.len).is_some_and(|exprs| agrees(exprs, &code));
     (proposal.spelling == Spelling::Other || same()).then_some(known)
 }
 
@@ -164,7 +164,7 @@ fn checks_first(statement: &Statement, code: &[Expr]) -> bool {
 }
 
 /// Returns whether two programs are the same except for what the kernel adds.
-fn says(read: &[Expr], lowered: &[Expr]) -> bool {
+fn agrees(read: &[Expr], lowered: &[Expr]) -> bool {
     read.len() == lowered.len() && read.iter().zip(lowered).all(|(read, lowered)| alike(read, lowered))
 }
 
@@ -244,7 +244,7 @@ fn without_implied(read: Vec<Read>, exprs: &[Expr], family: Family, sets: &(impl
         let implied = (1..=checks.len().min(2)).rev().find(|count| {
             checks.get(checks.len() - count).is_some_and(|(from, before)| {
                 let code = lower_statement(&statement, *before, family, sets);
-                code.is_ok_and(|(code, _)| exprs.get(*from..end).is_some_and(|exprs| says(exprs, &code)))
+                code.is_ok_and(|(code, _)| exprs.get(*from..end).is_some_and(|exprs| agrees(exprs, &code)))
             })
         });
         statements.truncate(statements.len() - implied.unwrap_or(0));

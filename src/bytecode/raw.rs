@@ -116,7 +116,7 @@ impl From<Expr> for Opaque {
 /// What is wrong with a statement without a meaning here, as far as that is known.
 pub(crate) fn fault(opaque: &Opaque) -> Option<String> {
     let Some(exprs) = opaque.code::<Vec<Expr>>() else {
-        return Some("was read from something that is no rule; take it out".to_owned());
+        return Some("was not read from a rule; remove it".to_owned());
     };
     exprs.iter().find_map(|expr| {
         let Expr::Opaque { name, data, set: _ } = expr else { return None };

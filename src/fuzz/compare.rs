@@ -38,7 +38,7 @@ fn judged(bytes: &[u8]) -> Option<Answer> {
 }
 
 /// What a situation cannot say: listeners of several ports, and who owns the socket of one.
-fn cannot_be_told(reason: &CannotTell) -> bool {
+fn is_undecidable(reason: &CannotTell) -> bool {
     let reason = reason.to_string();
     ["a listener on one port", "whose transparent socket"].iter().any(|known| reason.contains(known))
 }
@@ -49,20 +49,20 @@ fn judge(a: &Ruleset, b: &Ruleset, rules_a: &Rules, rules_b: &Rules) -> Answer {
     let differs = |hook, situation: &Situation| match judge.differ(hook, situation) {
         Ok(differs) => differs,
         // The same program on both sides.
-        Err(reason) if cannot_be_told(&reason) => false,
+        Err(reason) if is_undecidable(&reason) => false,
         Err(reason) => panic!("{reason}\n{a}\n{b}"),
     };
     let whole = compare_rules(rules_a, rules_b);
     // As where there are many rules.
     let cut = Compare::new(rules_a, rules_b).cut_above(0).run();
     let kind = std::mem::discriminant;
-    let is_told = |answer: &Comparison| !matches!(answer, Comparison::CannotTell(_));
-    assert!(kind(&whole) == kind(&cut) || !is_told(&whole), "{whole}\nin parts: {cut}\n{a}\n{b}");
+    let is_decided = |answer: &Comparison| !matches!(answer, Comparison::CannotTell(_));
+    assert!(kind(&whole) == kind(&cut) || !is_decided(&whole), "{whole}\nin parts: {cut}\n{a}\n{b}");
     if let Comparison::Differs(example) = &cut {
         assert!(differs(example.hook, &example.situation), "in parts: {example}\n{a}\n{b}");
     }
     match whole {
-        Comparison::CannotTell(reason) if cannot_be_told(&reason) => Answer::CannotTell,
+        Comparison::CannotTell(reason) if is_undecidable(&reason) => Answer::CannotTell,
         Comparison::CannotTell(reason) => panic!("{reason}\n{a}\n{b}"),
         Comparison::Differs(example) => {
             print(&example);

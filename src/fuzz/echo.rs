@@ -16,7 +16,7 @@ pub(super) fn committed(batch: &[u8], ruleset: &Ruleset) -> Snapshot {
         if u16::from(subsystem) != NFNL_SUBSYS_NFTABLES {
             continue;
         }
-        let payload = said(u16::from(of_nftables), &message);
+        let payload = echoed(u16::from(of_nftables), &message);
         assembly.read(&Message { payload: &payload, ..message }).expect("what was encoded is whole");
     }
     for request in assembly.element_requests() {
@@ -26,9 +26,9 @@ pub(super) fn committed(batch: &[u8], ruleset: &Ruleset) -> Snapshot {
 }
 
 /// The payload of a message as it would be in a dump.
-fn said(kind: u16, message: &Message<'_>) -> Vec<u8> {
+fn echoed(kind: u16, message: &Message<'_>) -> Vec<u8> {
     let (header, attributes) = message.payload.split_at(HEADER);
-    let said = match kind {
+    let echoed = match kind {
         kind::NEWRULE => rewrite(attributes, &mut |part| match part.kind {
             NFTA_RULE_EXPRESSIONS => Some(rewrite(part.value, &mut |expr| Some(expression(expr.value)))),
             _ => Some(part.value.to_vec()),
@@ -37,7 +37,7 @@ fn said(kind: u16, message: &Message<'_>) -> Vec<u8> {
         kind::NEWSETELEM => numbered(attributes, NFTA_SET_NAME, NFTA_SET_ELEM_LIST_SET_ID),
         _ => attributes.to_vec(),
     };
-    [header, &said].concat()
+    [header, &echoed].concat()
 }
 
 fn expression(attributes: &[u8]) -> Vec<u8> {

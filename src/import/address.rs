@@ -54,7 +54,7 @@ pub(super) fn address(piece: Piece<'_>, family: IpFamily) -> Result<IpAddr, Faul
         IpFamily::Ipv6 => "IPv6",
     };
     address.map_err(|_| {
-        piece.wrong(format!("{} is no {name} address; give one, names are not looked up", Shown(piece.text)))
+        piece.wrong(format!("{} is not an {name} address; give one, names are not looked up", Shown(piece.text)))
     })
 }
 
@@ -97,7 +97,7 @@ pub(super) fn network(piece: Piece<'_>, family: IpFamily) -> Result<(IpAddr, IpA
                 IpFamily::Ipv4 => mask.text.parse().map(IpAddr::V4),
                 IpFamily::Ipv6 => mask.text.parse().map(IpAddr::V6),
             };
-            let wrong = || mask.wrong(format!("{} is no mask; give 0 to {width}, or a mask", Shown(mask.text)));
+            let wrong = || mask.wrong(format!("{} is not a mask; give 0 to {width}, or a mask", Shown(mask.text)));
             bits(parsed.map_err(|_| wrong())?)
         }
     };

@@ -34,7 +34,7 @@ pub(super) fn run(words: &[Word<'_>], end: usize, open: &mut Open) -> Result<Don
                 [option, packets, bytes] if matches!(&*option.text, "-c" | "--set-counters") => {
                     Some((value::count(packets.piece())?, value::count(bytes.piece())?))
                 }
-                [more, ..] => return Err(more.piece().wrong("nothing stands behind a policy but -c PACKETS BYTES")),
+                [more, ..] => return Err(more.piece().wrong("only -c PACKETS BYTES may follow a policy")),
             };
             open.policy(chain, policy, counters)?
         }

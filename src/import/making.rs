@@ -116,7 +116,7 @@ impl Making {
         if let Some(name) = remembers.filter(|_| else_drop || in_two) {
             let what = if else_drop { "target TPROXY" } else { "match multiport --ports" };
             let what = format!("match {name} together with {what} would be two rules, each with a {name} of its own");
-            return Err(Fault::unknown(at, format!("{what}; put {name} in a rule in front")));
+            return Err(Fault::unknown(at, format!("{what}; put {name} in a rule before this one")));
         }
         let counter = counter.or(actions.is_empty().then_some((0, 0)));
         let counts = |(packets, bytes)| Statement::Counter { packets, bytes };

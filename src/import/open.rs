@@ -149,7 +149,7 @@ impl Open {
         let counters = match rest {
             [] => return Ok(None),
             [counters] => value::counters(counters.piece())?,
-            [_, more, ..] => return Err(more.piece().wrong("nothing stands behind the counters; remove it")),
+            [_, more, ..] => return Err(more.piece().wrong("nothing may follow the counters; remove it")),
         };
         let (packets, bytes) = counters;
         let table = Name::from(name(self.classic));

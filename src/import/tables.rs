@@ -48,7 +48,7 @@ struct Reading {
 impl Reading {
     fn line(&mut self, number: usize, line: &str) -> Result<(), Fault> {
         if let Some(at) = line.find('\0') {
-            return Err(Fault::wrong(at, "a NUL, at which iptables takes the line for ended; remove it"));
+            return Err(Fault::wrong(at, "a NUL, at which iptables ends the line; remove it"));
         }
         let at = line.len() - line.trim_start().len();
         let text = line.trim();
@@ -62,7 +62,7 @@ impl Reading {
             }
             (_, None) if commands::is_command(text) => self.command(line)?,
             (_, None) => {
-                let what = format!("{} stands in no table; begin with a line such as *filter", Shown(text));
+                let what = format!("{} is in no table; begin with a line such as *filter", Shown(text));
                 return Err(Fault::wrong(at, what));
             }
             (Some(':'), Some(open)) => {

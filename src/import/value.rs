@@ -28,9 +28,9 @@ fn parse(text: &str) -> Option<u64> {
 /// Parses a number within these bounds.
 pub(super) fn number(piece: Piece<'_>, what: &str, least: u32, most: u32) -> Result<u32, Fault> {
     let number = parse(piece.text).and_then(|number| u32::try_from(number).ok());
-    number
-        .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| piece.wrong(format!("{} is no {what}; give a number from {least} to {most}", Shown(piece.text))))
+    number.filter(|number| (least..=most).contains(number)).ok_or_else(|| {
+        piece.wrong(format!("{} is not a valid {what}; give a number from {least} to {most}", Shown(piece.text)))
+    })
 }
 
 /// Parses a number of 16 bits.
@@ -43,7 +43,7 @@ pub(super) fn short(piece: Piece<'_>, what: &str) -> Result<u16, Fault> {
 pub(super) fn count(piece: Piece<'_>) -> Result<u64, Fault> {
     let plain = piece.text.starts_with(|c: char| c.is_ascii_digit());
     let count = piece.text.parse().ok().filter(|_| plain);
-    count.ok_or_else(|| piece.wrong(format!("{} is no number of packets or bytes", Shown(piece.text))))
+    count.ok_or_else(|| piece.wrong(format!("{} is not a number of packets or bytes", Shown(piece.text))))
 }
 
 /// Parses `[packets:bytes]`.
@@ -51,7 +51,7 @@ pub(super) fn counters(piece: Piece<'_>) -> Result<(u64, u64), Fault> {
     let inside = piece.text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     let inside = inside.map(|text| Piece { text, at: piece.at + 1 });
     let Some((packets, bytes)) = inside.and_then(|inside| inside.split(':')) else {
-        return Err(piece.wrong(format!("{} are no counters; write [packets:bytes]", Shown(piece.text))));
+        return Err(piece.wrong(format!("{} are not counters; write [packets:bytes]", Shown(piece.text))));
     };
     Ok((count(packets)?, count(bytes)?))
 }
@@ -138,7 +138,7 @@ pub(super) fn protocol(given: &Given<'_>) -> Result<Option<Protocol>, Fault> {
     let named = PROTOCOLS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
     let number = named.or_else(|| parse(piece.text).and_then(|number| u8::try_from(number).ok()));
     match number {
-        Some(0) if given.not => Err(piece.wrong("no packet has none of all protocols; name one, or leave -p out")),
+        Some(0) if given.not => Err(piece.wrong("! with every protocol matches no packet; name one, or remove -p")),
         Some(0) => Ok(None),
         Some(number) => Ok(Some(Protocol(number))),
         None => {
@@ -155,9 +155,7 @@ pub(super) fn interface(given: &Given<'_>, field: Field) -> Result<Option<Match>
     let piece = given.piece();
     let name = match piece.text.strip_suffix('+') {
         Some("") if given.not => {
-            return Err(
-                piece.wrong("no packet has an interface that is none of all; name one, or leave the option out")
-            );
+            return Err(piece.wrong("! with every interface matches no packet; name one, or remove the option"));
         }
         Some("") => return Ok(None),
         Some(prefix) => IfName::from(format!("{prefix}*")),
@@ -167,7 +165,7 @@ pub(super) fn interface(given: &Given<'_>, field: Field) -> Result<Option<Match>
         },
     };
     let fault = if piece.text.len() > IfName::MAX {
-        Some("is longer than 15 bytes, which no interface name is")
+        Some("is longer than the 15 bytes of an interface name")
     } else {
         name.fault()
     };

@@ -56,9 +56,9 @@ impl<'t> Piece<'t> {
 
     /// Returns the parts before and after the first `separator`.
     pub(super) fn split(self, separator: char) -> Option<(Piece<'t>, Piece<'t>)> {
-        let (before, behind) = self.text.split_once(separator)?;
+        let (before, after) = self.text.split_once(separator)?;
         let at = self.at + before.len() + separator.len_utf8();
-        Some((Piece { text: before, at: self.at }, Piece { text: behind, at }))
+        Some((Piece { text: before, at: self.at }, Piece { text: after, at }))
     }
 }
 
@@ -67,8 +67,8 @@ pub(super) fn split<'t>(line: &'t str, start: usize, words: &mut Vec<Word<'t>>) 
     let mut at = start;
     while let Some(rest) = line.get(at..).filter(|rest| !rest.is_empty()) {
         let bare = rest.find(is_blank_or_quote).unwrap_or(rest.len());
-        let (text, behind) = rest.split_at(bare);
-        let quoted = behind.starts_with('"');
+        let (text, after) = rest.split_at(bare);
+        let quoted = after.starts_with('"');
         if !quoted {
             bare_word(text, at, words);
             at += bare + 1;

@@ -227,8 +227,8 @@ fn codes(set: &Set) -> Result<Vec<ElementCode>> {
 }
 
 /// What the last of these operations that says anything says: whether something is there.
-fn made(before: &[Operation], says: impl Fn(&Operation) -> Option<bool>) -> Option<bool> {
-    before.iter().rev().find_map(says)
+fn made(before: &[Operation], answer: impl Fn(&Operation) -> Option<bool>) -> Option<bool> {
+    before.iter().rev().find_map(answer)
 }
 
 /// Whether an operation makes a table (`true`), deletes it (`false`), or neither.

@@ -217,7 +217,7 @@ impl Fake {
             let title = transaction.operations().get(operation).map(Operation::title).unwrap_or_default();
             let count = transaction.operations().len();
             let place = format!("op {} of {count}, {title}", operation + 1);
-            Error::new(Kind::Unsupported, format!("{place}: this fake cannot tell what the kernel does: {reason}"))
+            Error::new(Kind::Unsupported, format!("{place}: the fake cannot tell what the kernel does: {reason}"))
         })?;
         let faults = match outcome {
             Ok(made) => return Ok(made),

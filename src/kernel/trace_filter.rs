@@ -69,7 +69,7 @@ impl TraceFilter {
         for rule in alternatives {
             let wrong = |statement: &Statement| !matches!(statement, Statement::Match(_) | Statement::Limit(_));
             if rule.statements.iter().any(wrong) {
-                return Err(invalid(rule, "says more than which packets; leave only matches and limits"));
+                return Err(invalid(rule, "does more than select packets; keep only matches and limits"));
             }
             let marking = rule.clone().nftrace().accept();
             let own: Vec<Chain> = places(rule)

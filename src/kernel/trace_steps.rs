@@ -118,16 +118,16 @@ impl TraceSteps {
     /// When rules or interfaces have to be read again and cannot be.
     pub fn take(&mut self, message: &TraceMessage) -> Result<TracedSteps> {
         self.refresh()?;
-        let mut told = TracedSteps::default();
+        let mut traced = TracedSteps::default();
         let chain = message.table.chain(&message.chain);
         if let Some(shown) = &message.packet {
             match self.base(&chain) {
                 Some((chain, base)) => {
                     let (hook, chain_step) = (base.hook, Step::Chain { chain: Arc::clone(&chain), base });
-                    self.shown(&mut told, message, shown, hook, chain)?;
-                    told.steps.push(chain_step);
+                    self.shown(&mut traced, message, shown, hook, chain)?;
+                    traced.steps.push(chain_step);
                 }
-                None => told.unknown = Some(format!("chain {chain} is not there any more")),
+                None => traced.unknown = Some(format!("chain {chain} no longer exists")),
             }
         }
         let hook = self.packets.get(&message.id).map_or(Hook::Prerouting, |place| place.hook);
@@ -136,34 +136,34 @@ impl TraceSteps {
             TraceStep::Policy(policy) => {
                 let chain = Arc::new(chain);
                 if *policy == Policy::Drop {
-                    told.end = Some(End::DroppedByPolicy(Arc::clone(&chain)));
+                    traced.end = Some(End::DroppedByPolicy(Arc::clone(&chain)));
                 }
-                told.steps.push(Step::Policy { hook, chain, policy: *policy });
+                traced.steps.push(Step::Policy { hook, chain, policy: *policy });
             }
             TraceStep::Rule { handle, verdict } => match (self.rule(&chain, *handle), fate(verdict)) {
                 (Some(rule), Some(fate)) => {
-                    told.end = end(&rule, &fate);
-                    told.steps.push(Step::Rule { hook, rule, fate });
+                    traced.end = end(&rule, &fate);
+                    traced.steps.push(Step::Rule { hook, rule, fate });
                 }
-                (Some(rule), None) => told.unknown = Some(format!("chain {chain}: {verdict} by {rule}")),
+                (Some(rule), None) => traced.unknown = Some(format!("chain {chain}: {verdict} by {rule}")),
                 (None, _) => {
-                    told.unknown = Some(format!("chain {chain}: rule {handle} is not there any more: {verdict}"));
+                    traced.unknown = Some(format!("chain {chain}: rule {handle} no longer exists: {verdict}"));
                 }
             },
         }
-        self.mark(&mut told, message);
-        if told.end.is_some() {
+        self.mark(&mut traced, message);
+        if traced.end.is_some() {
             self.packets.remove(&message.id);
         } else {
             self.leaves(message);
         }
-        Ok(told)
+        Ok(traced)
     }
 
     /// Records the packet as it enters a base chain.
     fn shown(
         &mut self,
-        told: &mut TracedSteps,
+        traced: &mut TracedSteps,
         message: &TraceMessage,
         shown: &TracedPacket,
         hook: Hook,
@@ -176,7 +176,7 @@ impl TraceSteps {
         // earlier chain.
         let mark = before.as_ref().map_or(message.mark, |place| place.packet.mark);
         let Some(mut packet) = Packet::traced(shown, mark) else {
-            told.unknown = Some("a packet without an IP header".to_owned());
+            traced.unknown = Some("a packet without an IP header".to_owned());
             return Ok(());
         };
         // The fields are enough for people.
@@ -188,20 +188,20 @@ impl TraceSteps {
                 let by_lo = incoming.as_ref().is_some_and(|interface| interface.index == LO);
                 let around = if before.is_none() && by_lo { self.left_by_lo(&packet) } else { None };
                 match (&before, &around) {
-                    (None, None) => told.begins = Some(packet.clone()),
-                    (None, Some(_)) => told.steps.push(Step::Loopback),
+                    (None, None) => traced.begins = Some(packet.clone()),
+                    (None, Some(_)) => traced.steps.push(Step::Loopback),
                     (Some(_), _) => {}
                 }
                 let connection = before.and_then(|place| place.connection).or(around.and_then(|(_, known)| known));
                 let (packet, incoming, outgoing) = (packet.clone(), incoming.clone(), outgoing.clone());
-                told.steps.push(Step::Hook { hook, packet: packet.clone(), incoming, outgoing });
+                traced.steps.push(Step::Hook { hook, packet: packet.clone(), incoming, outgoing });
                 LastSeen { hook, chains: Vec::new(), packet, incoming: None, outgoing: None, connection }
             }
         };
         if !is_same(place.connection, shown.ct) {
-            told.steps.extend(shown.ct.map(|ct| tracked(&ct)));
+            traced.steps.extend(shown.ct.map(|ct| tracked(&ct)));
         }
-        told.steps.extend(translated(&place.packet, &packet).into_iter().flatten().map(Step::Change));
+        traced.steps.extend(translated(&place.packet, &packet).into_iter().flatten().map(Step::Change));
         (place.incoming, place.outgoing, place.connection) = (incoming, outgoing, shown.ct);
         place.packet = packet;
         place.chains.push(chain);
@@ -213,13 +213,13 @@ impl TraceSteps {
     }
 
     /// Records the mark after the step.
-    fn mark(&mut self, told: &mut TracedSteps, message: &TraceMessage) {
+    fn mark(&mut self, traced: &mut TracedSteps, message: &TraceMessage) {
         let Some(place) = self.packets.get_mut(&message.id) else { return };
         let (from, to) = (place.packet.mark, message.mark);
         // A packet that the kernel no longer owns shows none.
-        if from != to && told.end.is_none() {
+        if from != to && traced.end.is_none() {
             place.packet.mark = to;
-            told.steps.push(Step::Change(Change::Mark { from, to }));
+            traced.steps.push(Step::Change(Change::Mark { from, to }));
         }
     }
 
@@ -289,8 +289,8 @@ fn end(rule: &Arc<RuleLine>, fate: &Fate) -> Option<End> {
 
 /// Returns whether tracking reports nothing new; the status changes on the way.
 fn is_same(before: Option<TracedConnection>, now: Option<TracedConnection>) -> bool {
-    let said = |ct: TracedConnection| (ct.state, ct.id, ct.direction);
-    before.map(said) == now.map(said)
+    let identity = |ct: TracedConnection| (ct.state, ct.id, ct.direction);
+    before.map(identity) == now.map(identity)
 }
 
 fn tracked(ct: &TracedConnection) -> Step {

@@ -138,7 +138,7 @@ impl IfName {
         if compared.is_empty() {
             Some("names no interface; give a name such as eth0, or a prefix such as veth*")
         } else if compared.len() > IfName::MAX {
-            Some("is longer than 15 bytes, which no interface name is")
+            Some("is longer than the 15 bytes of an interface name")
         } else if compared.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '/' | '"' | ':')) {
             Some("may not hold blanks, control characters, '/', ':' or quotes")
         } else {

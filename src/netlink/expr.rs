@@ -1,6 +1,6 @@
 //! Writes expressions as attributes of a rule, a set or an element.
 
-mod said;
+mod reported;
 
 use crate::attr::nfta::*;
 use std::io;
@@ -161,7 +161,7 @@ fn attributes(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Resu
         Expr::Notrack => {}
         Expr::Opaque { name, data, set } => {
             if is_unread(name, data) {
-                let text = format!("{name} expression: its inside is not known here, so it cannot be sent");
+                let text = format!("{name} expression: its contents are not known here, so it cannot be sent");
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             }
             opaque(a, name, data);
@@ -218,10 +218,10 @@ fn attributes(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Resu
 /// Writes attributes as the kernel reported them, without those it does not accept.
 fn opaque(a: &mut AttributeWriter<'_>, name: &str, data: &[u8]) {
     let all = attr::Attributes::new(data);
-    let is_said = |attribute: &attr::Attribute<'_>| said::only_said(name, &all, attribute);
+    let is_reported = |attribute: &attr::Attribute<'_>| reported::only_reported(name, &all, attribute);
     let each = || all.clone().map_while(Result::ok);
-    if each().any(|attribute| is_said(&attribute)) {
-        each().filter(|attribute| !is_said(attribute)).for_each(|attribute| a.raw(attribute.raw));
+    if each().any(|attribute| is_reported(&attribute)) {
+        each().filter(|attribute| !is_reported(attribute)).for_each(|attribute| a.raw(attribute.raw));
     } else {
         a.raw(data);
     }

@@ -39,7 +39,7 @@ fn make(rule: &Rule, id: &TableId, bound: &HashMap<&Name, &Chain>, all: &mut Vec
 /// Returns the targets of a rule's verdicts.
 fn targets(rule: &Rule) -> impl Iterator<Item = &Name> {
     rule.statements.iter().flat_map(|statement| {
-        let (said, read) = match statement {
+        let (known, read) = match statement {
             Statement::Verdict(verdict) => (verdict.target(), None),
             Statement::Opaque(opaque) => (None, opaque.code::<Vec<Expr>>()),
             _ => (None, None),
@@ -48,7 +48,7 @@ fn targets(rule: &Rule) -> impl Iterator<Item = &Name> {
             Expr::Verdict(verdict) => verdict.target(),
             _ => None,
         });
-        said.into_iter().chain(read)
+        known.into_iter().chain(read)
     })
 }
 

@@ -54,7 +54,7 @@ impl Transaction {
             late_sets,
         };
         staged.extend(unseen.operations().cloned());
-        staged.extend(unseen.behind_the_end(wanted));
+        staged.extend(unseen.after_the_end(wanted));
         staged.knowing_sets_of(wanted)
     }
 
@@ -205,10 +205,10 @@ impl<'t> Unseen<'t> {
     }
 
     /// Returns the new rules of chains that packets reach, placed after the end of the old ones.
-    fn behind_the_end(&self, wanted: &Ruleset) -> Vec<Operation> {
-        let mut behind = Vec::new();
+    fn after_the_end(&self, wanted: &Ruleset) -> Vec<Operation> {
+        let mut later = Vec::new();
         if self.late_rules.is_empty() {
-            return behind;
+            return later;
         }
         let held: HashMap<(&TableId, &Name), &ChainState> =
             chains(self.held).map(|chain| (named(chain), chain.1)).collect();
@@ -230,16 +230,16 @@ impl<'t> Unseen<'t> {
                     (Some(_), _) => {}
                     // A chain at a hook decides by its policy as soon as it exists.
                     (None, ChainKind::Base(Base { policy: Policy::Accept, .. })) => {
-                        behind.push(Operation::add_chain(&id, chain));
+                        later.push(Operation::add_chain(&id, chain));
                     }
                     (None, _) => continue,
                 }
                 let last = |rule| Operation::AddRule { chain: of.clone(), position: Position::Last, rule };
-                behind.push(last(Rule::new().r#return().comment(THE_END)));
-                behind.extend(chain.rules.iter().cloned().map(last));
+                later.push(last(Rule::new().r#return().comment(THE_END)));
+                later.extend(chain.rules.iter().cloned().map(last));
             }
         }
-        behind
+        later
     }
 }
 
@@ -310,4 +310,4 @@ pub(crate) fn unstaged(staged: &[Transaction], first: &Snapshot, now: &Snapshot)
 }
 
 /// The comment of the rule that ends a chain before the staged rules.
-const THE_END: &str = "what is behind this is about to take over";
+const THE_END: &str = "what follows is about to take over";

@@ -155,9 +155,9 @@ impl fmt::Display for Holder {
 /// abstract name.
 fn announced(sockets: &str) -> Option<(Hold, String)> {
     sockets.lines().find_map(|line| {
-        let (_, said) = line.split_once(&format!(" @{ANNOUNCED}"))?;
-        let life = said.strip_prefix(FOR_LIFE).map(|who| (Hold::ForLife, who));
-        let (hold, who) = life.or_else(|| said.strip_prefix(FOR_NOW).map(|who| (Hold::ForNow, who)))?;
+        let (_, text) = line.split_once(&format!(" @{ANNOUNCED}"))?;
+        let life = text.strip_prefix(FOR_LIFE).map(|who| (Hold::ForLife, who));
+        let (hold, who) = life.or_else(|| text.strip_prefix(FOR_NOW).map(|who| (Hold::ForNow, who)))?;
         let (_pid, command) = who.split_once('/')?;
         Some((hold, command.to_owned()))
     })
@@ -196,8 +196,11 @@ mod tests {
         in_namespace(|| {
             let _held = WriterLock::take(Hold::ForLife, LONG).expect("it is free");
             let whose = format!("{} (pid {}, uid ", command().escape_debug(), std::process::id());
-            let said = refused(LONG);
-            assert!(said.contains(&whose) && said.ends_with("for as long as it runs; stop it first"), "{said}");
+            let printed = refused(LONG);
+            assert!(
+                printed.contains(&whose) && printed.ends_with("for as long as it runs; stop it first"),
+                "{printed}"
+            );
             in_namespace(|| drop(WriterLock::take(Hold::ForNow, Duration::ZERO).expect("another namespace")));
         });
     }
@@ -213,10 +216,10 @@ mod tests {
     fn a_holder_at_work_is_waited_for_and_named_on_timeout() {
         in_namespace(|| {
             let held = WriterLock::take(Hold::ForNow, LONG).expect("it is free");
-            let said = refused(Duration::from_millis(20));
+            let printed = refused(Duration::from_millis(20));
             assert!(
-                said.contains(" has been at work on the rules and routes of this network namespace for 0 s"),
-                "{said}"
+                printed.contains(" has been at work on the rules and routes of this network namespace for 0 s"),
+                "{printed}"
             );
             thread::scope(|scope| {
                 let waiting = scope.spawn(|| {
@@ -255,8 +258,8 @@ mod tests {
     fn a_holder_that_announced_nothing_is_named_by_its_pid() {
         in_namespace(|| {
             let _squatter = abstract_socket::listen(LOCK).expect("it is free");
-            let said = refused(Duration::ZERO);
-            assert!(said.contains(&format!(" (pid {}, uid ", std::process::id())), "{said}");
+            let printed = refused(Duration::ZERO);
+            assert!(printed.contains(&format!(" (pid {}, uid ", std::process::id())), "{printed}");
         });
     }
 

@@ -154,7 +154,7 @@ impl Pod {
                 Vec::new()
             }
         };
-        let precedence = self.precedence_over(config, leftovers).unwrap_or_else(Precedence::untold);
+        let precedence = self.precedence_over(config, leftovers).unwrap_or_else(Precedence::unknown);
         Ok(PodPlan {
             changes,
             leftovers: left,
@@ -198,7 +198,7 @@ impl Pod {
         }
         let mut before = precedents(&held, &wanted, &ours);
         before.extend(precedence::legacy_precedents(&self.legacy, &wanted));
-        Ok(Precedence { before, overruled, untold: None })
+        Ok(Precedence { before, overruled, unknown: None })
     }
 
     /// Returns the command that shows the tables of iptables-legacy, for each family that has any;
@@ -246,7 +246,7 @@ impl Pod {
     pub fn install_over(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
         let mut changes = self.install_alone(config, leftovers)?;
         let overruled = std::mem::take(&mut changes.precedence.overruled);
-        changes.precedence = self.precedence(config).unwrap_or_else(Precedence::untold);
+        changes.precedence = self.precedence(config).unwrap_or_else(Precedence::unknown);
         if !changes.leftovers_removed.is_empty() {
             // The jumps to a mesh, which show what preceded them, are gone.
             changes.precedence.overruled = overruled;

@@ -60,7 +60,7 @@ pub(super) fn overruled(held: &Snapshot, config: &IstioConfig) -> Vec<Overruled>
             let before = chain.rules.iter().position(|rule| leftovers::leads_to_them(&rule.exprs));
             for rule in chain.rules.iter().take(before.unwrap_or(chain.rules.len())) {
                 if ends_the_chain(table, rule) && !removed.contains(&(id.clone(), rule.handle)) {
-                    found.extend(told(held, &id, rule.handle));
+                    found.extend(overruled_rule(held, &id, rule.handle));
                 }
             }
         }
@@ -113,7 +113,7 @@ fn ends_the_chain(table: &TableState, rule: &RuleState) -> bool {
     false
 }
 
-fn told(held: &Snapshot, chain: &ChainId, handle: RuleHandle) -> Option<Overruled> {
+fn overruled_rule(held: &Snapshot, chain: &ChainId, handle: RuleHandle) -> Option<Overruled> {
     let deletion = Transaction::new().delete_rule(chain, handle);
     let difference = differences(&deletion, held).into_iter().next()?;
     let Part::Rule { number: Some(number), .. } = difference.part else { return None };

@@ -39,20 +39,20 @@ pub struct Precedence {
     /// Rules meant to keep traffic from a mesh that run too late for ours.
     pub overruled: Vec<Overruled>,
     /// Why the order is unknown.
-    pub untold: Option<String>,
+    pub unknown: Option<String>,
 }
 
 impl Precedence {
-    pub(super) fn untold(cause: Error) -> Self {
-        Precedence { untold: Some(cause.to_string()), ..Precedence::default() }
+    pub(super) fn unknown(cause: Error) -> Self {
+        Precedence { unknown: Some(cause.to_string()), ..Precedence::default() }
     }
 
     /// Returns one printable line for each finding.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        let Precedence { before, overruled, untold } = self;
-        let untold = untold.iter().map(|why| format!("whose rules run before these cannot be told: {why}"));
+        let Precedence { before, overruled, unknown } = self;
+        let unknown = unknown.iter().map(|why| format!("cannot tell whose rules run before these: {why}"));
         let lines = before.iter().map(ToString::to_string).chain(overruled.iter().map(ToString::to_string));
-        lines.chain(untold)
+        lines.chain(unknown)
     }
 }
 

@@ -103,7 +103,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
     let listening = TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
     listening.map_err(|cause| match cause.kind() {
         ErrorKind::AddrInUse => {
-            let remedy = r#"in use (EADDRINUSE); validate before the proxy starts, "ss -ltnp" says who it is"#;
+            let remedy = r#"in use (EADDRINUSE), see by whom with "ss -ltnp"; validate before the proxy starts"#;
             Error::new(Kind::Conflict, format!("listen on {address}: {remedy}"))
         }
         _ => Error::io(format_args!("listen on {address}"), cause),

@@ -85,7 +85,7 @@ pub(super) fn backwards<'a>(elements: &'a [Element], key: &[DataType], given: bo
 
 /// Returns how many elements at the end nft lists after the catch-all element, whose key is all
 /// ones to nft.
-pub(super) fn behind_all_others(sorted: &[Cow<'_, Element>], key: &[DataType]) -> usize {
+pub(super) fn after_all_others(sorted: &[Cow<'_, Element>], key: &[DataType]) -> usize {
     let [of] = key else { return 0 };
     let ones = |element: &Element| {
         let low = element.key.parts().first().map(|part| &part.low).filter(|low| Bits::of(low).is_none());

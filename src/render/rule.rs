@@ -106,7 +106,7 @@ impl<'a> Omissions<'a> {
         match statement {
             Statement::Match(matches) => {
                 self.fields(matches.selector.fields());
-                return self.tells(at, matches);
+                return self.imply(at, matches);
             }
             Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => self.fields(selector.fields()),
             Statement::VerdictMap { selector, .. } => {
@@ -202,7 +202,7 @@ impl<'a> Omissions<'a> {
     }
 
     /// Records what a match implies for the packets after it.
-    fn tells(&mut self, at: usize, matches: &Match) {
+    fn imply(&mut self, at: usize, matches: &Match) {
         let (Op::Eq, Operand::Value(value), [field]) = (matches.op, &matches.operand, matches.selector.fields()) else {
             return;
         };

@@ -9,7 +9,7 @@ use crate::model::{
     DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetPolicy, SetRef, Statement, Value,
 };
 
-use super::order::{Neighbours, as_given, ascending, backwards, behind_all_others, is_concat};
+use super::order::{Neighbours, after_all_others, as_given, ascending, backwards, is_concat};
 use super::value::{numeric, time};
 use super::{Style, Text, joined, quoted};
 
@@ -78,7 +78,7 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, 
         };
         let tail = match set.flags.contains(SetFlags::INTERVAL) {
             true => 0,
-            false => behind_all_others(&sorted, &set.key),
+            false => after_all_others(&sorted, &set.key),
         };
         let others = (sorted.len() - tail, notes.others.as_slice());
         writeln!(f, "\t\telements = {}", braced(&sorted, others, Some(per_line(&set.key)), one))?;
@@ -225,10 +225,10 @@ pub(super) fn braced<'a>(
 ) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         f.write_str("{ ")?;
-        let (before, behind) = elements.split_at(place.min(elements.len()));
+        let (before, after) = elements.split_at(place.min(elements.len()));
         let before = before.iter().map(|element| Ok(&**element));
-        let behind = behind.iter().map(|element| Ok(&**element));
-        for (index, item) in before.chain(others.iter().map(Err)).chain(behind).enumerate() {
+        let after = after.iter().map(|element| Ok(&**element));
+        for (index, item) in before.chain(others.iter().map(Err)).chain(after).enumerate() {
             match per_line {
                 _ if index == 0 => {}
                 Some(count) if index % count == 0 => f.write_str(",\n\t\t\t     ")?,

@@ -73,7 +73,7 @@ impl Packet {
     pub(super) fn transport_byte(&self, at: usize) -> Option<u8> {
         let [source, destination, id] = [self.sport, self.dport, self.icmp_id].map(u16::to_be_bytes);
         let ports = [source, destination].concat();
-        let said = || self.bytes.transport.get(at).copied().flatten();
+        let given = || self.bytes.transport.get(at).copied().flatten();
         match (self.protocol, at) {
             (protocol, 0..4) if protocol.has_ports() => ports.get(at).copied(),
             (protocol, 0..2) if is_icmp(protocol) => ports.get(at).copied(),
@@ -82,7 +82,7 @@ impl Packet {
             (protocol, 4..6) if is_icmp(protocol) && self.icmp_id != 0 => id.get(at - 4).copied(),
             (protocol, 0..4) if !is_icmp(protocol) && (self.sport, self.dport) != (0, 0) => ports.get(at).copied(),
             (Protocol::TCP, 13) => Some(self.tcp_flags.bits()),
-            _ => said(),
+            _ => given(),
         }
     }
 
@@ -104,7 +104,7 @@ impl Packet {
 
     /// Returns whether its protocol is an extension header of IPv6: what comes after that is not
     /// known (ipv6_find_hdr, net/ipv6/exthdrs_core.c, v6.12).
-    pub(super) fn is_behind_extension(&self) -> bool {
+    pub(super) fn is_after_extension(&self) -> bool {
         self.destination.is_ipv6() && EXTENSIONS.contains(&self.protocol.0)
     }
 

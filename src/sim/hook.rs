@@ -209,7 +209,7 @@ fn translate(
 /// Fails if something unknown follows this many chains.
 fn meet(foreign: Option<&(usize, Arc<str>)>, at: usize) -> Result<(), CannotTell> {
     match foreign {
-        Some((behind, what)) if *behind == at => Err(CannotTell::new(format!("{what} is not known here"))),
+        Some((after, what)) if *after == at => Err(CannotTell::new(format!("{what} is not known here"))),
         _ => Ok(()),
     }
 }
@@ -266,14 +266,14 @@ pub(super) fn base_chain(
             Ran::Verdict(Verdict::Drop) => return Ok(Passed::Dropped(Decider::Rule(Arc::clone(&rule.line)))),
             // More gotos than there are chains: one of them was entered twice.
             Ran::Verdict(Verdict::Goto(_)) if gotos >= table.chains.len() => {
-                return Err(CannotTell::new("a loop, which no kernel takes").at(&rule.line));
+                return Err(CannotTell::new("a loop, which no kernel accepts").at(&rule.line));
             }
             Ran::Verdict(Verdict::Goto(to)) => {
                 here = Here { chain: target(table, &to, rule)?, at: 0, gotos: gotos + 1 }
             }
             Ran::Verdict(Verdict::Jump(to)) => {
                 if stack.len() >= JUMP_STACK {
-                    return Err(CannotTell::new("calls deeper than the kernel takes").at(&rule.line));
+                    return Err(CannotTell::new("calls deeper than the kernel accepts").at(&rule.line));
                 }
                 stack.push(here);
                 here = Here { chain: target(table, &to, rule)?, at: 0, gotos: 0 };

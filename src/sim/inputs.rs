@@ -60,7 +60,7 @@ pub(crate) trait Inputs: Sized {
     /// Returns the type of the packet's current destination: `fib daddr type` looks it up again.
     fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
         if flow.header.daddr != self.all(Input::Daddr) {
-            return Err(CannotTell::new("what kind a destination is behind its translation"));
+            return Err(CannotTell::new("what kind a destination is after its translation"));
         }
         Ok(cells(self, Input::DaddrType))
     }
@@ -101,7 +101,7 @@ pub(crate) trait Inputs: Sized {
     /// Returns the current status of the connection, in which a translation of this hook shows.
     fn ct_status(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
         if flow.translation.is_some() {
-            return Err(CannotTell::new("what status a connection has behind its translation"));
+            return Err(CannotTell::new("what status a connection has after its translation"));
         }
         Ok(cells(self, Input::CtStatus))
     }

@@ -191,7 +191,7 @@ fn plain(text: &str) -> Result<Packet, String> {
             "transport" => packet.bytes.transport = hex(word, value(word, &mut words)?)?,
             "type" if is_icmp(protocol) => icmp.0 = Some(icmp_type(protocol, value(word, &mut words)?)?),
             "uid" => owner.0 = Some(number(word, &mut words)?),
-            _ => return Err(format!("{word:?} is no word here; there are {WORDS}")),
+            _ => return Err(format!("{word:?} is not a word of a packet; there are {WORDS}")),
         }
     }
     packet.owner = match owner {
@@ -215,7 +215,7 @@ fn protocol(word: &str) -> Result<Protocol, String> {
     let by_number = || word.parse().ok().map(Protocol);
     let other = || (word == "icmpv6").then_some(Protocol::ICMPV6);
     named.or_else(by_number).or_else(other).ok_or_else(|| {
-        format!("{word:?} is no protocol; give tcp, udp, icmp, icmpv6, sctp or another by its name or number")
+        format!("{word:?} is not a protocol; give tcp, udp, icmp, icmpv6, sctp or another by its name or number")
     })
 }
 
@@ -228,7 +228,7 @@ fn end(protocol: Protocol, word: &str) -> Result<SocketAddr, String> {
         (Ok(end), _) => Ok(end),
         (_, Ok(end)) if !protocol.has_ports() => Ok(end),
         (_, Ok(end)) => Err(format!("{word}: no port; give one, as in {}", SocketAddr::new(end.ip(), 9000))),
-        _ => Err(format!("{word:?} is no address with a port; give one as in 10.77.0.2:40000 or [fd77::2]:40000")),
+        _ => Err(format!("{word:?} is not an address with a port; give one as in 10.77.0.2:40000 or [fd77::2]:40000")),
     }
 }
 
@@ -252,7 +252,7 @@ fn flags(text: &str) -> Result<TcpFlags, String> {
             let flag = TcpFlags::from_name(&name.to_uppercase());
             flags |= flag.ok_or_else(|| {
                 format!(
-                    "flags {text}: {name:?} is none; join fin, syn, rst, psh, ack, urg, ecn and cwr by commas, or none"
+                    "flags {text}: {name:?} is not one; join fin, syn, rst, psh, ack, urg, ecn and cwr by commas, or none"
                 )
             })?;
         }
@@ -314,10 +314,10 @@ mod tests {
         let cases = [
             ("", "PROTOCOL SOURCE -> DESTINATION"),
             ("tcp 10.0.0.1:1 10.0.0.2:2", "PROTOCOL SOURCE -> DESTINATION"),
-            ("tcq 10.0.0.1:1 -> 10.0.0.2:2", "is no protocol; give tcp"),
+            ("tcq 10.0.0.1:1 -> 10.0.0.2:2", "is not a protocol; give tcp"),
             ("tcp 10.0.0.1 -> 10.0.0.2:2", "no port; give one, as in 10.0.0.1:9000"),
             ("tcp fd77::2:1 -> [fd00::1]:2", "no port; give one, as in [fd77::2:1]:9000"),
-            ("tcp 10.0.0.1:1 -> 10.0.0.2:65536", "is no address with a port"),
+            ("tcp 10.0.0.1:1 -> 10.0.0.2:65536", "is not an address with a port"),
             ("icmp 10.0.0.1:1 -> 10.0.0.2 type 8", "give the address alone"),
             ("icmp 10.0.0.1 -> 10.0.0.2", "such as type echo-request"),
             ("icmp 10.0.0.1 -> 10.0.0.2 type ping", "such as echo-request"),
@@ -332,12 +332,12 @@ mod tests {
             ("icmp 10.0.0.1 -> 10.0.0.2 type 8 about udp 10.0.0.1:1 -> 10.0.0.2:2", "only an error of ICMP"),
             ("icmp 10.0.0.1 -> 10.0.0.2 type 3 about udp 10.0.0.1 -> 10.0.0.2:2", "no port"),
             ("esp 10.0.0.1 -> 10.0.0.2 transport +1", "in hexadecimal"),
-            ("tcp 10.0.0.1:1 -> 10.0.0.2:2 user 7", "is no word here; there are uid"),
+            ("tcp 10.0.0.1:1 -> 10.0.0.2:2 user 7", "is not a word of a packet; there are uid"),
         ];
         for (text, remedy) in cases {
             let error = text.parse::<Packet>().expect_err(text);
-            let said = error.to_string();
-            assert!(error.is_invalid() && said.contains(remedy) && !said.contains('\n'), "{said}");
+            let printed = error.to_string();
+            assert!(error.is_invalid() && printed.contains(remedy) && !printed.contains('\n'), "{printed}");
         }
     }
 

@@ -236,7 +236,7 @@ impl Inputs for OnHost<'_> {
         let loads = self.host.fib(hook, query, self.asked(flow))?;
         // Newer kernels use the interface of a socket assigned to the packet (nft_fib_can_skip).
         if hook == Hook::Input && query.wanted != Wanted::Kind && self.has_receiver {
-            return Err(CannotTell::new("what this kernel's fib says at input of what a socket has"));
+            return Err(CannotTell::new("what this kernel's fib returns at input for what a socket has"));
         }
         Ok(loads.into_iter().map(Cell::Known).collect())
     }
@@ -313,16 +313,14 @@ impl Inputs for OnHost<'_> {
         match self.after_doubt {
             Doubt::None => Ok(()),
             Doubt::Some | Doubt::OfConnection => {
-                Err(CannotTell::new("what an earlier packet, which could not be told, put into a set"))
+                Err(CannotTell::new("what an earlier packet, whose walk is unknown, put into a set"))
             }
         }
     }
 
     fn track(&mut self, hook: Hook, flow: &mut Flow) -> Result<(), CannotTell> {
         if self.after_doubt == Doubt::OfConnection && !self.situation.connection.attached {
-            return Err(CannotTell::new(
-                "what an earlier packet of the connection, which could not be told, did to it",
-            ));
+            return Err(CannotTell::new("what an earlier packet of the connection, whose walk is unknown, did to it"));
         }
         if !self.situation.connection.attached {
             let zone = flow.zone.and_then(|zone| known(&zone)).map_or(0, u16::from_ne_bytes);

@@ -87,8 +87,8 @@ impl SetIndex {
     pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
         let found = match &self.keys {
             Keys::Intervals(intervals) => {
-                let behind = intervals.partition_point(|(first, _, _)| **first <= *key);
-                let at = behind.checked_sub(1).and_then(|at| intervals.get(at));
+                let after = intervals.partition_point(|(first, _, _)| **first <= *key);
+                let at = after.checked_sub(1).and_then(|at| intervals.get(at));
                 at.filter(|(_, last, _)| key <= &**last).map(|(_, _, number)| *number)
             }
             Keys::Points(points) => points.get(key).copied(),

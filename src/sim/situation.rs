@@ -204,7 +204,7 @@ impl Inputs for Situation {
         let answer = answers.find(|answer| matches!(expr, Expr::Fib { result, flags, dreg: _ } if (answer.result, answer.flags) == (*result, *flags)));
         match answer.filter(|_| is_as_it_came) {
             Some(answer) => Ok(answer.loads.iter().copied().map(Cell::Known).collect()),
-            None => Err(CannotTell::new("what the routing tables say of an address of the packet")),
+            None => Err(CannotTell::new("what the routing tables return for an address of the packet")),
         }
     }
 
@@ -222,7 +222,7 @@ impl Inputs for Situation {
     /// Connection tracking reassembles fragments before rules see them (ipv4_conntrack_defrag,
     /// net/ipv4/netfilter/nf_defrag_ipv4.c, v6.12), and so does local delivery (ip_local_deliver).
     fn can_be_at(&self, hook: Hook, is_made_whole: bool) -> Result<(), CannotTell> {
-        if self.packet.is_behind_extension() {
+        if self.packet.is_after_extension() {
             return Err(CannotTell::new("what comes after an extension header of IPv6"));
         }
         if self.packet.is_fragment() && (is_made_whole || hook == Hook::Input) {
@@ -235,7 +235,7 @@ impl Inputs for Situation {
     /// versions end the rule (nft_payload_eval, net/netfilter/nft_payload.c, v6.12).
     fn knows_transport(&self) -> Result<(), CannotTell> {
         if self.packet.is_later_fragment() {
-            return Err(CannotTell::new("whether rules take what a later fragment holds for a header"));
+            return Err(CannotTell::new("whether rules read the data of a later fragment as a header"));
         }
         Ok(())
     }
@@ -287,7 +287,7 @@ impl Inputs for Situation {
     fn daddr_type(&self, flow: &Flow) -> Result<[Cell; 4], CannotTell> {
         let is_translated = flow.header.daddr != self.all(Input::Daddr);
         let kind = if is_translated { self.translated_daddr_type } else { Some(self.daddr_type) };
-        let kind = kind.ok_or_else(|| CannotTell::new("what kind a destination is behind its translation"))?;
+        let kind = kind.ok_or_else(|| CannotTell::new("what kind a destination is after its translation"))?;
         Ok(kind.0.to_ne_bytes().map(Cell::Known))
     }
 

@@ -284,7 +284,7 @@ impl Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Lost::Clash => "another connection has the addresses and ports that it was translated to; give more ports",
-            Lost::Loop => "it goes round through lo for ever; a route sends to lo what is not for this host",
+            Lost::Loop => "it loops through lo without end; a route sends to lo what is not for this host",
             Lost::Martian => "a loopback address on another interface than lo (net.ipv4.conf.*.route_localnet is off)",
             Lost::Moved => {
                 "its connection was masqueraded for another interface, and is forgotten; route all of it alike"

@@ -18,7 +18,7 @@ impl Packet {
         let (source, destination) = shown.addresses()?;
         let protocol = shown.protocol()?;
         let shown_by = Packet::plain(protocol, source, destination);
-        if shown_by.is_behind_extension() {
+        if shown_by.is_after_extension() {
             return None;
         }
         let two = |from: &[u8], at: usize| from.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes);

@@ -224,8 +224,8 @@ fn rule(state: &RuleState, family: Family, sets: &Modes<'_>) -> Rule {
     let RuleState { handle: _, exprs, userdata, opaque } = state;
     let mut rule = raise(exprs, userdata, family, sets);
     let spelled = lower(&rule, family, sets).map(|program| program.exprs).as_ref() == Ok(exprs);
-    let said = commented(rule.comment.as_deref(), &[]) == *userdata;
-    if !spelled || !said || !opaque.is_empty() {
+    let commented_alike = commented(rule.comment.as_deref(), &[]) == *userdata;
+    if !spelled || !commented_alike || !opaque.is_empty() {
         let statements = if spelled { Vec::new() } else { rule.statements.clone() };
         let exprs = (!spelled).then(|| exprs.clone());
         rule.kept = Kept::new(KeptRule { statements, exprs, userdata: userdata.clone(), attributes: opaque.clone() });
@@ -322,10 +322,10 @@ fn learned(state: &SetState) -> Vec<bool> {
 /// read.
 fn set(state: &SetState) -> Set {
     let SetState { name, code, elements, .. } = state;
-    let says_all = |set: &Set| {
+    let is_complete = |set: &Set| {
         lower_set(set).as_ref() == Ok(code) && lower_elements(set).eq(elements.iter().map(|code| Ok(code.clone())))
     };
-    let raised = raise_set(name, code, elements).ok().filter(says_all);
+    let raised = raise_set(name, code, elements).ok().filter(is_complete);
     let learned = learned(state);
     let Some(mut set) = raised else { return opaque_set(name, code, elements, &learned) };
     for (element, _) in set.elements.iter_mut().zip(learned).filter(|(_, learned)| *learned) {

@@ -13,7 +13,7 @@ use crate::model::{ChainType, DataType, Family, Field, Hook, IfName, Name};
 #[non_exhaustive]
 pub enum Problem {
     /// A statement after one that always ends the rule.
-    #[error("never runs, it stands behind {terminal}, which ends the rule; put it in front")]
+    #[error("never runs, because it follows {terminal}, which ends the rule; move it before that")]
     AfterTerminal {
         /// The statement that ends the rule.
         terminal: &'static str,
@@ -133,7 +133,7 @@ pub enum Problem {
         known: &'static [Hook],
     },
     /// More than one value in a set of single values.
-    #[error("is more than one value, but the set is not one of intervals; add .interval()")]
+    #[error("is more than one value, but the set has no intervals; add .interval()")]
     IntervalNotAllowed,
     /// A jump to a base chain, which only the kernel calls.
     #[error("chain {} is a base chain, which only the kernel calls; jump to a regular chain", Shown(.name.as_str()))]
@@ -192,7 +192,7 @@ pub enum Problem {
     NamelessType,
     /// An address translation before connection tracking.
     #[error(
-        "priority {priority} is not behind connection tracking (-200), as type nat must be; use -100 (dstnat) or 100 (srcnat)"
+        "priority {priority} is not after connection tracking (-200), as type nat requires; use -100 (dstnat) or 100 (srcnat)"
     )]
     NatPriority {
         /// The priority.
@@ -200,7 +200,7 @@ pub enum Problem {
     },
     /// Ports without a protocol that has ports.
     #[error(
-        "ports mean something only behind a match on a transport protocol in the same rule; add .l4proto(Protocol::TCP) in front"
+        "ports need a match on a transport protocol before them in the same rule; add .l4proto(Protocol::TCP) first"
     )]
     NeedsTransport,
     /// A match that no packet passes, or that every packet passes.
@@ -306,7 +306,7 @@ pub enum Problem {
         through: Vec<Name>,
     },
     /// An element with a timeout in a set without timeouts.
-    #[error("has a timeout, but the set keeps its elements for ever; add .timeout() to the set")]
+    #[error("has a timeout, but the elements of the set never expire; add .timeout() to the set")]
     TimeoutNotAllowed,
     /// Chains nested deeper than the kernel follows.
     #[error("jumps {} chains deep, and the kernel follows 15: {}", .through.len().saturating_sub(1), List(.through))]

@@ -98,23 +98,23 @@ impl Packets {
         }
     }
 
-    fn narrow_network(&mut self, at: At<'_>, network: IpFamily, said: &'static str, faults: &mut Vec<Fault>) {
+    fn narrow_network(&mut self, at: At<'_>, network: IpFamily, written: &'static str, faults: &mut Vec<Fault>) {
         match self.network {
             Some((before, first)) if before != network => {
-                at.report(faults, Problem::ProtocolConflict { first, second: said });
+                at.report(faults, Problem::ProtocolConflict { first, second: written });
             }
             Some(_) => {}
-            None => self.network = Some((network, said)),
+            None => self.network = Some((network, written)),
         }
     }
 
-    fn narrow_transport(&mut self, at: At<'_>, protocol: Protocol, said: &'static str, faults: &mut Vec<Fault>) {
+    fn narrow_transport(&mut self, at: At<'_>, protocol: Protocol, written: &'static str, faults: &mut Vec<Fault>) {
         match self.transport {
             Transport::One(before, first) if before != protocol => {
-                at.report(faults, Problem::ProtocolConflict { first, second: said });
+                at.report(faults, Problem::ProtocolConflict { first, second: written });
             }
             Transport::One(..) => {}
-            Transport::Any | Transport::Some => self.transport = Transport::One(protocol, said),
+            Transport::Any | Transport::Some => self.transport = Transport::One(protocol, written),
         }
     }
 

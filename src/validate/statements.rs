@@ -82,7 +82,7 @@ impl Checked<'_, '_> {
         // nft(8) refuses to read either of these back.
         let fault = match (self.view.family, family, packets.network(), address) {
             (Family::Inet, None, Some(_), _) => {
-                "the rule matches one family only; say the same of the tproxy with .family(...)"
+                "the rule matches one family only; give the tproxy the same family with .family(...)"
             }
             (Family::Inet, None, None, Some(_)) => "an address in an inet table needs its family; add .family(...)",
             _ => return,
@@ -111,7 +111,7 @@ impl Checked<'_, '_> {
 /// the packets are the same.
 fn check_family(
     at: At<'_>,
-    said: Option<IpFamily>,
+    given: Option<IpFamily>,
     address: Option<IpFamily>,
     packets: &Packets,
     faults: &mut Vec<Fault>,
@@ -120,8 +120,8 @@ fn check_family(
         IpFamily::Ipv4 => "ipv4",
         IpFamily::Ipv6 => "ipv6",
     };
-    for found in [said, address].into_iter().flatten() {
-        if let Some(wanted) = packets.network().or(said).filter(|wanted| *wanted != found) {
+    for found in [given, address].into_iter().flatten() {
+        if let Some(wanted) = packets.network().or(given).filter(|wanted| *wanted != found) {
             at.report(faults, Problem::AddressFamily { wanted: name(wanted), found: name(found) });
             return;
         }

@@ -158,8 +158,8 @@ mod tests {
             assert_eq!(read("icmp", Family::Ip, info), expected, "{info:?}");
         }
         // ICMPv6 has no type that matches all types.
-        let told = read("icmp6", Family::Ip6, [255, 0, 255, 1]);
-        assert!(matches!(&told, Some(Meaning::Lists(lists)) if lists.len() == 1), "{told:?}");
+        let meaning = read("icmp6", Family::Ip6, [255, 0, 255, 1]);
+        assert!(matches!(&meaning, Some(Meaning::Lists(lists)) if lists.len() == 1), "{meaning:?}");
         for (name, family) in [("icmp", Family::Ip6), ("icmp6", Family::Ip), ("icmp", Family::Inet)] {
             assert_eq!(read(name, family, [8, 0, 255, 0]), None, "{name} in {family}");
         }

@@ -107,7 +107,7 @@ impl fmt::Display for Question {
             }
             Question::ReversePath(_) => f.write_str("rpfilter: whether there is a way back to the source"),
             Question::Segment { .. } => {
-                f.write_str("tcpmss: which maximum segment size the packet says; give transport and its bytes")
+                f.write_str("tcpmss: which maximum segment size the packet announces; give transport and its bytes")
             }
         }
     }

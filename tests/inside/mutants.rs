@@ -68,15 +68,15 @@ fn one(random: &mut Random, score: &mut Score) {
     let [original, changed] = [&ruleset, &mutant].map(|ruleset| Rules::try_from(ruleset).expect("it is valid"));
     let judge = Judge::new(&ruleset, &mutant).expect("they are valid");
     let constants = Constants::of(&[&ruleset, &mutant]);
-    let told = (0..PACKETS).find_map(|_| {
+    let reported = (0..PACKETS).find_map(|_| {
         let (hook, situation) = constants.situation(random);
         judge.differ(hook, &situation).expect("nothing unknown").then_some((hook, situation))
     });
-    match (compare(&original, &changed), told) {
-        (Comparison::Differs(example), told) => {
+    match (compare(&original, &changed), reported) {
+        (Comparison::Differs(example), reported) => {
             let is_one = judge.differ(example.hook, &example.situation).expect("nothing unknown");
             score.differ += 1;
-            score.rare += usize::from(told.is_none());
+            score.rare += usize::from(reported.is_none());
             if !is_one {
                 score.wrong.push(format!("{}, {what}: no counterexample: {example}", case.name));
             }

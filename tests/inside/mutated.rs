@@ -30,7 +30,7 @@ fn changes() -> usize {
 }
 
 #[test]
-fn one_change_of_a_rule_set_is_found_when_a_packet_can_tell_and_only_then() {
+fn one_change_of_a_rule_set_is_found_exactly_when_a_packet_shows_it() {
     let mut score = Score::default();
     for (name, script) in OWN {
         of_script(name, script, 6 * changes(), &mut score);
@@ -40,7 +40,7 @@ fn one_change_of_a_rule_set_is_found_when_a_packet_can_tell_and_only_then() {
 }
 
 #[test]
-fn one_change_of_a_real_rule_set_is_found_when_a_packet_can_tell_and_only_then() {
+fn one_change_of_a_real_rule_set_is_found_exactly_when_a_packet_shows_it() {
     let Some(folder) = corpus("real") else { return };
     let mut score = Score::default();
     for path in files_of(&folder) {
@@ -116,22 +116,22 @@ fn one(what: &str, snapshots: [&Snapshot; 2], random: &mut Random, score: &mut S
         score.wrong.push(format!("{what}: the other way round it is said otherwise: {found} / {back}"));
     }
     let seen = packets::Seen::of(snapshots);
-    let mut told = None;
+    let mut reported = None;
     for _ in 0..PACKETS {
         let hook = *random.of(&HOOKS);
         let situation = seen.situation(hook, random);
         if judge.differ(hook, &situation).is_ok_and(|differs| differs) {
-            told = Some((hook, situation));
+            reported = Some((hook, situation));
             break;
         }
     }
-    match (found, told) {
-        (Comparison::Differs(example), told) => {
+    match (found, reported) {
+        (Comparison::Differs(example), reported) => {
             score.differ += 1;
-            score.rare += usize::from(told.is_none());
+            score.rare += usize::from(reported.is_none());
             match judge.differ(example.hook, &example.situation) {
                 Ok(true) => {}
-                said => score.wrong.push(format!("{what}: no counterexample ({said:?}): {example}")),
+                printed => score.wrong.push(format!("{what}: no counterexample ({printed:?}): {example}")),
             }
         }
         (Comparison::Equivalent { .. }, None) => score.equivalent += 1,

@@ -43,12 +43,12 @@ pub fn agree(usual: u64, make: Make) {
             });
         }
     });
-    let Seen { taken, refused, invalid, untold, wrong } = seen.into_inner().expect("no thread failed");
+    let Seen { taken, refused, invalid, unknown, wrong } = seen.into_inner().expect("no thread failed");
     say(format_args!(
-        "{taken} transactions taken by both, {refused} refused, {invalid} invalid, {untold} the fake could not tell"
+        "{taken} transactions taken by both, {refused} refused, {invalid} invalid, {unknown} the fake could not tell"
     ));
     assert!(wrong.is_empty(), "{} differences, the fake, then the kernel:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(taken + refused + invalid == 0 || taken > cases / 10 && refused > cases / 10 && untold < cases / 20);
+    assert!(taken + refused + invalid == 0 || taken > cases / 10 && refused > cases / 10 && unknown < cases / 20);
 }
 
 fn one_round(first: u64, make: Make, all: &Mutex<Seen>) {
@@ -71,17 +71,17 @@ struct Seen {
     taken: u64,
     refused: u64,
     invalid: u64,
-    untold: u64,
+    unknown: u64,
     /// Differences: what the fake did, and what the kernel did.
     wrong: Vec<String>,
 }
 
 impl Seen {
-    fn add(&mut self, Seen { taken, refused, invalid, untold, wrong }: Seen) {
+    fn add(&mut self, Seen { taken, refused, invalid, unknown, wrong }: Seen) {
         self.taken += taken;
         self.refused += refused;
         self.invalid += invalid;
-        self.untold += untold;
+        self.unknown += unknown;
         self.wrong.extend(wrong);
     }
 }
@@ -100,7 +100,7 @@ fn one(seed: u64, make: Make, kernel: &mut Kernel, fake: &mut Fake, seen: &mut S
     let (taken, answer) = (run(kernel, &theirs), run(fake, &ours));
     if answer.as_ref().is_err_and(|error| error.to_string().contains("cannot tell")) {
         // A snapshot may then not show everything in the kernel.
-        seen.untold += 1;
+        seen.unknown += 1;
         kernel.flush_ruleset().expect("all tables are ours");
         *fake = Fake::from(kernel.snapshot().expect("a snapshot"));
         return;

@@ -127,8 +127,12 @@ pub fn as_nobody(test: &str) {
     let mut command = Command::new(runnable_by_anyone(&program));
     command.args(["--exact", test, "--nocapture"]).env("NFTMESH_AS_NOBODY", "1").uid(65534).gid(65534);
     let output = command.output().expect("this program runs again");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && printed.contains("1 passed"),
+        "{printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// Returns the directory of the recordings of the real `istio-iptables`: `NFTMESH_REFERENCE`, or
@@ -183,8 +187,8 @@ pub fn nft_fails(script: &str) -> String {
 #[track_caller]
 pub fn nft_takes(script: &str) -> Result<(), String> {
     let output = tool("nft", "-f -", script);
-    let said = || String::from_utf8_lossy(&output.stderr).into_owned();
-    if output.status.success() { Ok(()) } else { Err(said()) }
+    let printed = || String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(printed()) }
 }
 
 /// Returns nft's listing, unless nft crashes over it.

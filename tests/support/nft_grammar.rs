@@ -239,18 +239,18 @@ fn element(dice: &mut Dice, kind: Kind, intervals: bool) -> String {
     interval.or_else(|| bits(dice)).unwrap_or_else(|| value(dice, kind))
 }
 
-fn elements(dice: &mut Dice, kinds: &[Kind], intervals: bool, mut behind: impl FnMut(&mut Dice) -> String) -> String {
+fn elements(dice: &mut Dice, kinds: &[Kind], intervals: bool, mut after: impl FnMut(&mut Dice) -> String) -> String {
     let count = dice.from(1, 5);
     let mut all: Vec<String> = Vec::new();
     for _ in 0..count {
         let parts: Vec<String> = kinds.iter().map(|kind| element(dice, *kind, intervals)).collect();
         let key = parts.join(" . ");
         if !all.iter().any(|other| other.starts_with(&key)) {
-            all.push(format!("{key}{}", behind(dice)));
+            all.push(format!("{key}{}", after(dice)));
         }
     }
     if dice.chance(8) {
-        all.push(format!("*{}", behind(dice)));
+        all.push(format!("*{}", after(dice)));
     }
     all.join(", ")
 }

@@ -18,7 +18,7 @@ pub struct Running {
     name: &'static str,
     pub child: Child,
     /// The lines of its standard output.
-    pub said: Receiver<String>,
+    pub printed: Receiver<String>,
 }
 
 impl Running {
@@ -27,9 +27,9 @@ impl Running {
         let mut command = command(&example(name).to_string_lossy());
         let mut child = command.args(words).stdout(Stdio::piped()).stderr(stderr).spawn().expect("the example runs");
         let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-        let (send, said) = channel();
+        let (send, printed) = channel();
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        Running { name, child, said }
+        Running { name, child, printed }
     }
 
     /// Returns its output up to the line with this beginning.
@@ -37,7 +37,7 @@ impl Running {
     pub fn until(&self, start: &str) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         while lines.last().is_none_or(|line| !line.starts_with(start)) {
-            match self.said.recv_timeout(patience(PATIENCE)) {
+            match self.printed.recv_timeout(patience(PATIENCE)) {
                 Ok(line) => lines.push(line),
                 Err(error) => panic!("{} said nothing that begins with {start:?}: {error}: {lines:#?}", self.name),
             }
@@ -47,7 +47,7 @@ impl Running {
 
     #[track_caller]
     pub fn silent_for(&self, time: Duration) {
-        assert_eq!(self.said.recv_timeout(patience(time)), Err(RecvTimeoutError::Timeout));
+        assert_eq!(self.printed.recv_timeout(patience(time)), Err(RecvTimeoutError::Timeout));
     }
 
     pub fn signal(&self, name: &str) {
@@ -59,7 +59,7 @@ impl Running {
     pub fn end(&mut self, signal: &str) -> (Option<i32>, Vec<String>) {
         self.signal(signal);
         let code = self.child.wait().expect("it is our child").code();
-        (code, self.said.iter().collect())
+        (code, self.printed.iter().collect())
     }
 }
 

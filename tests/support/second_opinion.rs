@@ -151,8 +151,8 @@ fn line(theirs: &str, ours: &str) -> bool {
         && parts.all(|part| {
             let first = std::mem::take(&mut first);
             let known = plain(if first { part } else { part.split_once('>').map_or("", |(_, known)| known) });
-            let Some((_, behind)) = rest.split_once(known.as_str()) else { return false };
-            rest = behind.to_owned();
+            let Some((_, after)) = rest.split_once(known.as_str()) else { return false };
+            rest = after.to_owned();
             true
         })
 }

@@ -39,22 +39,22 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
 /// Reads a mark that is loaded, changed and stored.
 fn mark(from: MarkKey, rest: &[Expr]) -> Vec<Proposal> {
     let number = |bytes: &[u8]| bytes.try_into().map(u32::from_ne_bytes).ok();
-    let (mask, xor, behind) = match rest.split_first() {
-        Some((Expr::Bitwise(code), behind)) if code.reg == Register::FIRST => {
+    let (mask, xor, after) = match rest.split_first() {
+        Some((Expr::Bitwise(code), after)) if code.reg == Register::FIRST => {
             match (number(&code.mask), number(&code.xor)) {
-                (Some(mask), Some(xor)) => (mask, xor, behind),
+                (Some(mask), Some(xor)) => (mask, xor, after),
                 _ => return Vec::new(),
             }
         }
         _ => (u32::MAX, 0, rest),
     };
-    let key = match behind.first() {
+    let key = match after.first() {
         Some(Expr::CtSet { key: CtKey::MARK, sreg: Register::FIRST }) => MarkKey::Ct,
         Some(Expr::MetaSet { key: MetaKey::MARK, sreg: Register::FIRST }) => MarkKey::Meta,
         _ => return Vec::new(),
     };
     let statement = Statement::SetMark { key, value: MarkValue::From { from, mask, xor } };
-    vec![Proposal::ours(statement, rest.len() - behind.len() + 2)]
+    vec![Proposal::ours(statement, rest.len() - after.len() + 2)]
 }
 
 /// Constants loaded into registers, for the one expression that uses them; it may use none.

@@ -134,10 +134,10 @@ impl See {
                 }
                 _ => None,
             })?;
-            let (bytes, behind) = rest.split_at_checked(usize::try_from(width).ok()?)?;
+            let (bytes, after) = rest.split_at_checked(usize::try_from(width).ok()?)?;
             let value = data::value(bytes, field.data_type(), Order::Register)?;
             statements.push(Statement::Match(Match::new(field, Op::Eq, Operand::Value(value))));
-            (rest, at) = (behind, at.checked_add(width)?);
+            (rest, at) = (after, at.checked_add(width)?);
         }
         (statements.len() > 1 && rest.is_empty()).then(|| Proposal::other(statements, 2))
     }
@@ -162,19 +162,20 @@ fn ct_mark(selector: Selector, map: SetRef, _: Op) -> Statement {
 /// Reads the comparison of a field in the register.
 fn comparison(field: Field, rest: &[Expr]) -> Vec<Proposal> {
     let data_type = field.data_type();
-    let (sorted, behind): (usize, _) = match rest.split_first() {
-        Some((Expr::Byteorder { reg: Register::FIRST, .. }, behind)) => (1, behind),
+    let (sorted, after): (usize, _) = match rest.split_first() {
+        Some((Expr::Byteorder { reg: Register::FIRST, .. }, after)) => (1, after),
         _ => (0, rest),
     };
-    let says = |op, operand, len| Proposal::ours(Statement::Match(Match::new(field, op, operand)), 1 + sorted + len);
+    let compares =
+        |op, operand, len| Proposal::ours(Statement::Match(Match::new(field, op, operand)), 1 + sorted + len);
     let value = |bytes: &[u8], order| data::value(bytes, data_type, order);
-    match behind {
+    match after {
         [Expr::Bitwise(code), Expr::Cmp { sreg: Register::FIRST, op, data }, ..] if code.reg == Register::FIRST => {
             equality(*op).map_or_else(Vec::new, |op| masked(field, code, op, data))
         }
         [Expr::Range { sreg: Register::FIRST, op: CmpOp::Ne, low, high }, ..] => {
             let ends = value(low, Order::Sorted).zip(value(high, Order::Sorted));
-            ends.map(|(low, high)| says(Op::Ne, Operand::Range(low, high), 1)).into_iter().collect()
+            ends.map(|(low, high)| compares(Op::Ne, Operand::Range(low, high), 1)).into_iter().collect()
         }
         [Expr::Cmp { sreg: Register::FIRST, op, data }, then @ ..] => {
             let mut proposals = Vec::new();
@@ -183,9 +184,9 @@ fn comparison(field: Field, rest: &[Expr]) -> Vec<Proposal> {
                 let Some((low, high)) = value(data, Order::Sorted).zip(value(high, Order::Sorted)) else {
                     return Vec::new();
                 };
-                proposals.push(says(Op::Eq, Operand::Range(low, high), 2));
+                proposals.push(compares(Op::Eq, Operand::Range(low, high), 2));
             }
-            proposals.extend(single(field, *op, data).map(|value| says(ordinary(*op), Operand::Value(value), 1)));
+            proposals.extend(single(field, *op, data).map(|value| compares(ordinary(*op), Operand::Value(value), 1)));
             if let (0, Some(value), Some(op)) = (sorted, named(field, data), equality(*op)) {
                 let statement = Statement::Match(Match::new(field, op, Operand::Value(value)));
                 proposals.push(Proposal::other(vec![statement], 2));

@@ -393,10 +393,10 @@ fn reads_no_ports(rule: &Rule) -> bool {
         known = needed.or(known);
         let ports = fields.iter().any(|field| matches!(field, Field::ThDport | Field::ThSport));
         let none = ports && known.is_some_and(|protocol: Protocol| !protocol.has_ports());
-        if let (Statement::Match(Match { op: Op::Eq, operand: Operand::Value(Value::Protocol(told)), .. }), false) =
+        if let (Statement::Match(Match { op: Op::Eq, operand: Operand::Value(Value::Protocol(given)), .. }), false) =
             (statement, none)
         {
-            known = Some(*told);
+            known = Some(*given);
         }
         none
     })

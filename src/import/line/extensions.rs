@@ -46,8 +46,7 @@ impl<'l> Parsing<'l> {
             }
             (None, None) => {
                 let (what, shown) = (if goto { "chain" } else { "target or chain" }, Shown(text));
-                let what =
-                    format!("unknown {what} {shown}; declare the chain with :{shown} - [0:0] in front of its use");
+                let what = format!("unknown {what} {shown}; declare the chain with :{shown} - [0:0] before its use");
                 return Err(word.piece().wrong(what));
             }
         };
@@ -62,11 +61,11 @@ impl<'l> Parsing<'l> {
             Some(Target::Part(part)) => Some(part),
             Some(Target::Chain(_)) | None => None,
         };
-        let (last, behind) = match self.last {
+        let (last, after) = match self.last {
             Role::Match => (None, target),
             Role::Target => (target, None),
         };
-        last.into_iter().chain(self.line.parts.iter_mut().rev()).chain(behind)
+        last.into_iter().chain(self.line.parts.iter_mut().rev()).chain(after)
     }
 
     fn known(&mut self) -> impl Iterator<Item = &mut Instance<'l>> {
@@ -137,7 +136,7 @@ impl<'l> Parsing<'l> {
             Some(LinePart::Known(instance)) => instance.unread.push(words),
             Some(LinePart::Kept(_, _, options)) => options.push(words),
             None => {
-                let what = format!("unknown option {}; name its match with -m in front of it", Shown(found.name));
+                let what = format!("unknown option {}; name its match with -m before it", Shown(found.name));
                 return Err(Fault::wrong(found.at, what));
             }
         }
@@ -155,7 +154,7 @@ impl<'l> Parsing<'l> {
                 "-N" | "-P" | "-F" | "-X" | "-D" | "-R" | "-Z" | "-E" => {
                     format!("{shown} is a command that no save holds; only -A and -I are read")
                 }
-                _ => format!("unknown option {shown}; name its match with -m in front of it"),
+                _ => format!("unknown option {shown}; name its match with -m before it"),
             };
         };
         let Extension { name, options, .. } = instance.extension;

@@ -43,12 +43,12 @@ impl<'l> Parsing<'l> {
         let Some(mut word) = self.word() else { return Ok(false) };
         let not = word.is_not().then_some(word.at);
         if not.is_some() {
-            let nothing = || Fault::wrong(word.at, "! stands in front of nothing; put an option behind it");
+            let nothing = || Fault::wrong(word.at, "! precedes nothing; put an option after it");
             word = self.word().ok_or_else(nothing)?;
         }
         if !word.is_option() {
             let what = format!(
-                "{} is no option and belongs to none; remove it, or quote the text before it",
+                "{} is not an option and belongs to none; remove it, or quote the text before it",
                 Shown(&word.text)
             );
             return Err(word.piece().wrong(what));
@@ -123,7 +123,7 @@ impl<'l> Parsing<'l> {
         for _ in 0..option.values {
             let missing = || {
                 let count = if option.values == 1 { "a value".to_owned() } else { format!("{} values", option.values) };
-                format!("option {} needs {count}; put it behind", Shown(name))
+                format!("option {} needs {count}; put it after the option", Shown(name))
             };
             values.push(self.word().ok_or_else(|| Fault::wrong(self.end, missing()))?);
         }
@@ -155,7 +155,7 @@ impl<'l> Parsing<'l> {
         if let Some(not) = found.not {
             return Err(Fault::wrong(not, format!("option {} cannot be negated; remove the !", found.name)));
         }
-        let missing = Fault::wrong(self.end, format!("option {} needs {what}; put it behind", found.name));
+        let missing = Fault::wrong(self.end, format!("option {} needs {what}; put it after the option", found.name));
         self.word().ok_or(missing)
     }
 

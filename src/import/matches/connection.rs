@@ -28,9 +28,9 @@ pub(super) fn conntrack(instance: &Instance<'_>, making: &mut Making) -> Result<
         return Err(instance.wrong("needs an option such as --ctstate"));
     }
     let mut words = Vec::new();
-    let said = ["--ctstate", "--ctdir", "--ctstatus"].into_iter().filter_map(|name| instance.get(name));
+    let first = ["--ctstate", "--ctdir", "--ctstatus"].into_iter().filter_map(|name| instance.get(name));
     let others = instance.given.iter().filter(|given| !matches!(given.name, "--ctstate" | "--ctdir" | "--ctstatus"));
-    for given in said.chain(others) {
+    for given in first.chain(others) {
         // Without a connection only the state is examined (conntrack_mt,
         // net/netfilter/xt_conntrack.c).
         words.push(match given.name {
@@ -46,8 +46,8 @@ pub(super) fn conntrack(instance: &Instance<'_>, making: &mut Making) -> Result<
             },
             "--ctstatus" => {
                 let bits = status(given)?;
-                let is_said = !bits.is_empty();
-                is_said.then(|| matching(Field::CtStatus, given.not, Operand::Flags(Value::CtStatus(bits))))
+                let is_given = !bits.is_empty();
+                is_given.then(|| matching(Field::CtStatus, given.not, Operand::Flags(Value::CtStatus(bits))))
             }
             "--ctdir" => {
                 let direction = Operand::Value(Value::CtDirection(direction(given.piece())?));

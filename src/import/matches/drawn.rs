@@ -52,7 +52,7 @@ fn chances(given: &Given<'_>) -> Result<u32, Fault> {
     let plain = piece.text.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     let probability = piece.text.parse::<f64>().ok().filter(|value| plain && (0.0..=1.0).contains(value));
     let probability = probability.ok_or_else(|| {
-        piece.wrong(format!("{} is no probability; give a number from 0 to 1, such as 0.5", Shown(piece.text)))
+        piece.wrong(format!("{} is not a probability; give a number from 0 to 1, such as 0.5", Shown(piece.text)))
     })?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 2^31")]
     Ok((probability * f64::from(1_u32 << 31)).round() as u32)
@@ -126,7 +126,7 @@ pub(super) fn set(instance: &Instance<'_>, _: &mut Making) -> Result<(), Fault> 
     let set = given.piece();
     for field in given.second().list() {
         if !matches!(field.text, "src" | "dst") {
-            return Err(field.wrong(format!("{} is no side of a packet; give src or dst", Shown(field.text))));
+            return Err(field.wrong(format!("{} is not a side of a packet; give src or dst", Shown(field.text))));
         }
     }
     Err(instance.unknown(

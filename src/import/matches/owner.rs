@@ -26,7 +26,7 @@ pub(super) fn read(instance: &Instance<'_>, making: &mut Making) -> Result<(), F
     let socket = instance.get("--socket-exists").map(|given| given.not);
     let supplementary = instance.get("--suppl-groups");
     if let Some(given) = supplementary.filter(|_| group.is_none()) {
-        return Err(Fault::wrong(given.at, "--suppl-groups says how --gid-owner looks; add --gid-owner"));
+        return Err(Fault::wrong(given.at, "--suppl-groups changes how --gid-owner matches; add --gid-owner"));
     }
     if user.is_none() && group.is_none() && socket.is_none() {
         return Err(instance.wrong("needs --uid-owner, --gid-owner or --socket-exists"));

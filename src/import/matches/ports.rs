@@ -27,7 +27,7 @@ pub(super) fn tcp(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fa
         making.matches(of_flags(given, mask, TcpFlags::SYN));
     }
     match instance.get("--tcp-option") {
-        Some(given) => Err(instance.unknown(given.at, "nothing here looks at TCP options; take --tcp-option out")),
+        Some(given) => Err(instance.unknown(given.at, "nothing here looks at TCP options; remove --tcp-option")),
         None => Ok(()),
     }
 }
@@ -65,7 +65,7 @@ pub(super) fn udp(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fa
 pub(super) fn sctp(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     both_ports(instance, making, Protocol::SCTP, [Field::SctpSport, Field::SctpDport])?;
     match instance.get("--chunk-types") {
-        Some(given) => Err(instance.unknown(given.at, "nothing here looks at chunks; take --chunk-types out")),
+        Some(given) => Err(instance.unknown(given.at, "nothing here looks at chunks; remove --chunk-types")),
         None => Ok(()),
     }
 }
@@ -104,7 +104,7 @@ pub(super) fn multiport(instance: &Instance<'_>, making: &mut Making) -> Result<
         [one] => one,
         [] => return Err(instance.wrong("needs --sports, --dports or --ports")),
         [_, second, ..] => {
-            let what = format!("{} and another list in one multiport; repeat -m multiport in front of it", second.name);
+            let what = format!("{} and another list in one multiport; repeat -m multiport before it", second.name);
             return Err(Fault::wrong(second.at, what));
         }
     };

@@ -87,7 +87,7 @@ fn masked(piece: Piece<'_>, family: IpFamily, instance: &Instance<'_>) -> Result
         return Ok((address, mask));
     }
     let what =
-        format!("mask {} is no prefix, and iptables takes the whole address then; give a prefix", Shown(text.text));
+        format!("mask {} is not a prefix, so iptables matches the whole address; give a prefix", Shown(text.text));
     Err(instance.unknown(text.at, what))
 }
 

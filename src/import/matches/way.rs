@@ -58,7 +58,7 @@ fn port(given: &Given<'_>) -> Result<(Vec<u8>, Vec<u8>), Fault> {
     let piece = given.piece();
     let beginning = piece.text.strip_suffix('+');
     let fault = match IfName::from(beginning.unwrap_or(piece.text)).fault() {
-        _ if piece.text.len() > IfName::MAX => Some("is longer than 15 bytes, which no interface name is"),
+        _ if piece.text.len() > IfName::MAX => Some("is longer than the 15 bytes of an interface name"),
         // Every bridge port.
         _ if beginning == Some("") => None,
         fault => fault,

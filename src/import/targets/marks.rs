@@ -52,7 +52,7 @@ fn xmark(own: MarkKey, Masked { value, mask }: Masked<u32>) -> MarkValue {
 pub(super) fn connmark(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     for name in ["--left-shift-mark", "--right-shift-mark"] {
         if let Some(given) = instance.get(name) {
-            return Err(instance.unknown(given.at, format!("marks cannot be shifted; take {name} out")));
+            return Err(instance.unknown(given.at, format!("marks cannot be shifted; remove {name}")));
         }
     }
     let set = set(instance)?;
@@ -64,10 +64,7 @@ pub(super) fn connmark(instance: &Instance<'_>, making: &mut Making) -> Result<(
     let mask = |name: &str| {
         let given = instance.get(name).or(instance.get("--mask"));
         if let Some(given) = given.filter(|_| set.is_some()) {
-            return Err(Fault::wrong(
-                given.at,
-                "a mask is for --save-mark and --restore-mark; write it behind a slash",
-            ));
+            return Err(Fault::wrong(given.at, "a mask is for --save-mark and --restore-mark; write it after a slash"));
         }
         given.map_or(Ok(u32::MAX), |given| number(given.piece(), "mask", 0, u32::MAX))
     };
@@ -94,7 +91,7 @@ pub(super) fn connmark(instance: &Instance<'_>, making: &mut Making) -> Result<(
 pub(super) fn ct(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     making.needs_table(instance.at, "CT", Classic::Raw)?;
     if let Some(given) = instance.given.iter().find(|given| !["--zone", "--notrack"].contains(&given.name)) {
-        let what = format!("only --zone and --notrack can be said; take {} out", given.name);
+        let what = format!("only --zone and --notrack are supported; remove {}", given.name);
         return Err(instance.unknown(given.at, what));
     }
     match (instance.get("--zone"), instance.has("--notrack")) {
@@ -137,7 +134,9 @@ pub(super) fn tproxy(instance: &Instance<'_>, making: &mut Making) -> Result<(),
         address = Some(address::address(given.piece(), making.family)?).filter(|address| !address.is_unspecified());
     }
     if port.is_none() && address.is_none() {
-        return Err(instance.unknown(given.at, "port 0 and no address cannot be said together; give one of them"));
+        return Err(
+            instance.unknown(given.at, "port 0 without an address cannot be expressed; give a port or an address")
+        );
     }
     let family = address.map(IpFamily::of);
     making.action(Statement::Tproxy(Tproxy { family, address, port }));

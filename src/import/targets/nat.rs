@@ -26,7 +26,7 @@ fn translate(instance: &Instance<'_>, making: &mut Making, mut nat: Nat, option:
     }
     if let Some(ports) = ports {
         if ports.text.contains('/') {
-            return Err(instance.unknown(ports.at, "a base port behind a slash cannot be said; take it out"));
+            return Err(instance.unknown(ports.at, "a base port after a slash is not supported; remove it"));
         }
         nat = nat.ports(to_ports(ports, instance, making)?);
     } else if addresses.is_none() {
@@ -42,12 +42,12 @@ fn parts(piece: Piece<'_>, family: IpFamily) -> Result<(Option<Piece<'_>>, Optio
     let (address, ports) = match (family, piece.text.strip_prefix('[')) {
         (IpFamily::Ipv6, Some(text)) => {
             let inside = Piece { text, at: piece.at + 1 };
-            let closed = || piece.wrong("the bracket is never closed; close it behind the address with ]");
-            let (address, behind) = inside.split(']').ok_or_else(closed)?;
-            let ports = match behind.text.strip_prefix(':') {
-                Some(text) => Some(Piece { text, at: behind.at + 1 }),
-                None if behind.text.is_empty() => None,
-                None => return Err(behind.wrong("behind the bracket stands a colon and a port; correct it")),
+            let closed = || piece.wrong("the bracket is never closed; close it after the address with ]");
+            let (address, after) = inside.split(']').ok_or_else(closed)?;
+            let ports = match after.text.strip_prefix(':') {
+                Some(text) => Some(Piece { text, at: after.at + 1 }),
+                None if after.text.is_empty() => None,
+                None => return Err(after.wrong("only a colon and a port may follow the bracket; correct it")),
             };
             (address, ports)
         }

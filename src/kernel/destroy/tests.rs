@@ -52,7 +52,7 @@ fn taken(transaction: &Transaction) -> String {
 }
 
 #[test]
-fn a_kernel_says_once_whether_it_can_destroy_and_nothing_changes() {
+fn a_kernel_is_asked_once_whether_it_can_destroy_and_nothing_changes() {
     in_namespace(|| {
         let mut kernel = Kernel::open().expect("a socket");
         begin(&mut kernel, RULES);
@@ -65,7 +65,7 @@ fn a_kernel_says_once_whether_it_can_destroy_and_nothing_changes() {
 }
 
 #[test]
-fn what_is_destroyed_is_gone_and_what_is_absent_is_no_error() {
+fn what_is_destroyed_is_gone_and_what_is_absent_is_not_an_error() {
     in_namespace(|| {
         let (b, c) = (t().chain("b"), t().chain("c"));
         nft(RULES);

@@ -318,7 +318,7 @@ fn owners(name: &str, numbers: Vec<u32>, what: &str) -> Result<Vec<u32>, Invalid
 fn some_owners(name: &str, numbers: Vec<u32>, what: &str) -> Result<Vec<u32>, Invalid> {
     match numbers.is_empty() {
         true => {
-            Err(Problem(format!("without a {what} the proxy can't be told from the application; give one"))
+            Err(Problem(format!("without a {what} the proxy can't be distinguished from the application; give one"))
                 .of(name, ""))
         }
         false => owners(name, numbers, what),

@@ -209,7 +209,7 @@ mod tests {
     }
 
     /// Returns the text of a message of table and chain `inet t c` with these attributes.
-    fn told(attributes: &[Vec<u8>]) -> String {
+    fn reported(attributes: &[Vec<u8>]) -> String {
         let place = [attribute(1, b"t\0"), attribute(2, b"c\0"), number(6, 0xabc)];
         let events = read(&message(TRACE, 1, &[&place[..], attributes].concat()));
         events.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
@@ -226,7 +226,7 @@ mod tests {
             (vec![number(4, RULE), handle(), verdict(NFT_RETURN, None)], "rule 9, return"),
         ];
         for (attributes, expected) in cases {
-            assert_eq!(told(&attributes), format!("00000abc inet t c: {expected}"));
+            assert_eq!(reported(&attributes), format!("00000abc inet t c: {expected}"));
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
         ];
         for (code, chain, expected) in cases {
             let attributes = [number(4, RULE), handle(), verdict(code, chain)];
-            assert_eq!(told(&attributes), format!("00000abc inet t c: rule 9, {expected}"));
+            assert_eq!(reported(&attributes), format!("00000abc inet t c: rule 9, {expected}"));
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
             (vec![attribute(8, &ipv4), number(21, 64)], "; udp 10.0.0.1 -> 10.0.0.2, ct untracked"),
         ];
         for (shown, expected) in cases {
-            assert_eq!(told(&[&step[..], &shown].concat()), format!("{line}{expected}"));
+            assert_eq!(reported(&[&step[..], &shown].concat()), format!("{line}{expected}"));
         }
     }
 

@@ -115,7 +115,7 @@ impl Encoder<'_> {
         let message = match of {
             FLOWTABLE => flowtable,
             of => {
-                let unknown = || io::Error::new(io::ErrorKind::InvalidInput, format!("{of}: no kind of object"));
+                let unknown = || io::Error::new(io::ErrorKind::InvalidInput, format!("{of}: not a kind of object"));
                 writer.be32(NFTA_OBJ_TYPE, object_number(of).ok_or_else(unknown)?);
                 object
             }

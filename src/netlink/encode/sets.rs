@@ -102,13 +102,13 @@ impl Encoder<'_> {
 
 /// Returns the template for the name of an expression's anonymous set.
 pub(in crate::netlink) fn anonymous_name<'a>(expr: &'a Expr, set: &AnonymousSet) -> Cow<'a, str> {
-    let said = match expr {
+    let template = match expr {
         Expr::Opaque { name, data, .. } => Expr::set_attributes(name)
             .and_then(|(name, _)| attr::Attributes::new(data).find(name))
             .and_then(|attribute| attribute.text()),
         _ => None,
     };
-    Cow::Borrowed(said.unwrap_or(if set.code.data.is_some() { "__map%d" } else { "__set%d" }))
+    Cow::Borrowed(template.unwrap_or(if set.code.data.is_some() { "__map%d" } else { "__set%d" }))
 }
 
 /// Returns elements in the order in which they were read, if known: nft(8) lists ranges of

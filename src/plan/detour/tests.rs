@@ -156,29 +156,29 @@ proptest! {
     fn every_step_is_atomic_and_the_last_gives_the_wanted_rule_set((a, b) in rulesets::pair()) {
         let (a, b) = (widened(a), widened(b));
         let mut machine = installed(&a);
-        let mut told = String::new();
+        let mut log = String::new();
         for number in 0.. {
-            prop_assert!(number < 8, "from\n{}\nto\n{}\nby\n{}", a, b, told);
+            prop_assert!(number < 8, "from\n{}\nto\n{}\nby\n{}", a, b, log);
             let next = step(&machine.held(), &b, |held, wanted| diff(held, wanted, &ours())).expect("valid");
-            told.push_str(&format!("-- {:?}\n{}", next.kind, next.transaction));
+            log.push_str(&format!("-- {:?}\n{}", next.kind, next.transaction));
             let before = machine.held();
-            machine.commit(&next.transaction).map_err(|why| TestCaseError::fail(format!("{why}\nfrom\n{a}\nto\n{b}\nby\n{told}")))?;
+            machine.commit(&next.transaction).map_err(|why| TestCaseError::fail(format!("{why}\nfrom\n{a}\nto\n{b}\nby\n{log}")))?;
             let late = if before.tables.iter().all(|table| table.chains.is_empty()) { Vec::new() } else { moments(&before, &machine.held()) };
-            prop_assert!(late.is_empty(), "{:?}\nfrom\n{}\nto\n{}\nby\n{}", late, a, b, told);
-            prop_assert!(next.transaction.validate().is_ok(), "{:?}\n{}", next.transaction.validate(), told);
+            prop_assert!(late.is_empty(), "{:?}\nfrom\n{}\nto\n{}\nby\n{}", late, a, b, log);
+            prop_assert!(next.transaction.validate().is_ok(), "{:?}\n{}", next.transaction.validate(), log);
             if next.kind == StepKind::First {
                 let reach = |snapshot: &Snapshot| -> Vec<String> {
                     snapshot.tables.iter().map(|table| format!("{:?}", reached(table))).filter(|reached| reached != "[]").collect()
                 };
-                prop_assert_eq!(reach(&before), reach(&machine.held()), "{}", told);
+                prop_assert_eq!(reach(&before), reach(&machine.held()), "{}", log);
                 let mut undone = machine.clone();
                 let undo = unstaged(std::slice::from_ref(&next.transaction), &before, &machine.held());
-                undone.commit(&undo).map_err(|why| TestCaseError::fail(format!("{why}\n{told}\nundone by\n{undo}")))?;
+                undone.commit(&undo).map_err(|why| TestCaseError::fail(format!("{why}\n{log}\nundone by\n{undo}")))?;
             }
             if next.kind == StepKind::Last {
                 break;
             }
         }
-        prop_assert_eq!(contents(&machine.held()), contents(&installed(&b).held()), "by\n{}", told);
+        prop_assert_eq!(contents(&machine.held()), contents(&installed(&b).held()), "by\n{}", log);
     }
 }

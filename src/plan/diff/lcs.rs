@@ -120,9 +120,9 @@ impl Search<'_> {
             a.start += 1;
             b.start += 1;
         }
-        let mut behind = 0;
+        let mut trailing = 0;
         while !a.is_empty() && !b.is_empty() && self.a.get(a.end - 1) == self.b.get(b.end - 1) {
-            behind += 1;
+            trailing += 1;
             a.end -= 1;
             b.end -= 1;
         }
@@ -134,7 +134,7 @@ impl Search<'_> {
                 self.halves(a, b);
             }
         }
-        self.pairs.extend((0..behind).map(|index| (after_a + index, after_b + index)));
+        self.pairs.extend((0..trailing).map(|index| (after_a + index, after_b + index)));
     }
 
     /// Divides `b` in the middle, and `a` where the two halves have most in common.

@@ -47,11 +47,11 @@ fn same(held: &OpaqueState, object: &Object) -> bool {
         "quota" => same_attributes(content, wanted_content, &[NFTA_QUOTA_CONSUMED, NFTA_QUOTA_PAD]),
         _ => content == wanted_content,
     };
-    let (only_said, inside): (&[u16], bool) = match held.kind.as_str() {
+    let (only_reported, inside): (&[u16], bool) = match held.kind.as_str() {
         "flowtable" => (&[NFTA_FLOWTABLE_TABLE, NFTA_FLOWTABLE_USE, NFTA_FLOWTABLE_HANDLE, NFTA_FLOWTABLE_PAD], true),
         _ => (&[NFTA_OBJ_TABLE, NFTA_OBJ_DATA, NFTA_OBJ_USE, NFTA_OBJ_HANDLE, NFTA_OBJ_PAD], data),
     };
-    inside && same_attributes(&held.attributes, &wanted.attributes, only_said)
+    inside && same_attributes(&held.attributes, &wanted.attributes, only_reported)
 }
 
 /// Returns the contents of the attribute of that type.

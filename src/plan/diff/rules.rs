@@ -139,9 +139,9 @@ pub(super) fn between(
     }
     let (mut from, mut to) = (0, 0);
     for (kept, same) in stay {
-        let behind = held.get(kept).map(|rule| rule.handle);
-        gap.fill(held.get(from..kept).unwrap_or_default(), rest.get(to..same).unwrap_or_default(), (before, behind));
-        (from, to, before) = (kept + 1, same + 1, behind);
+        let after = held.get(kept).map(|rule| rule.handle);
+        gap.fill(held.get(from..kept).unwrap_or_default(), rest.get(to..same).unwrap_or_default(), (before, after));
+        (from, to, before) = (kept + 1, same + 1, after);
     }
     gap.fill(held.get(from..).unwrap_or_default(), rest.get(to..).unwrap_or_default(), (before, anchor));
     Ok(())
@@ -159,14 +159,14 @@ type Neighbours = (Option<RuleHandle>, Option<RuleHandle>);
 
 impl Gap<'_, '_, '_> {
     /// Turns the rules `gone` into the rules `made`.
-    fn fill(&mut self, gone: &[RuleState], made: &[Wanted<'_>], (before, behind): Neighbours) {
+    fn fill(&mut self, gone: &[RuleState], made: &[Wanted<'_>], (before, after): Neighbours) {
         let chain = || self.chain.clone();
         // A replaced rule would still use what is deleted first.
         let (doomed, free): (Vec<_>, Vec<_>) = gone.iter().partition(|held| self.doomed.is_used_by(held));
         let more = made.len().saturating_sub(free.len());
         // Further rules come after the replaced ones, unless there are so many that the kernel's
         // search for their position matters.
-        let turned = more > FEW && behind.is_some();
+        let turned = more > FEW && after.is_some();
         let (front, back) = made.split_at(if turned { more } else { made.len() - more });
         let (replacing, added) = if turned { (back, front) } else { (front, back) };
         let deleted = doomed.into_iter().chain(free.iter().copied().skip(replacing.len()));
@@ -178,10 +178,10 @@ impl Gap<'_, '_, '_> {
             rule: wanted.rule.clone(),
         };
         self.steps.rules_made.extend(free.iter().zip(replacing).map(replace));
-        let position = match (turned, before, behind) {
+        let position = match (turned, before, after) {
             (true, Some(before), _) => Position::After(before),
             (true, None, _) => Position::First,
-            (false, _, Some(behind)) => Position::Before(behind),
+            (false, _, Some(after)) => Position::Before(after),
             (false, _, None) => Position::Last,
         };
         let add = |wanted: &Wanted<'_>| Operation::AddRule { chain: chain(), position, rule: wanted.rule.clone() };

@@ -93,7 +93,7 @@ impl AtHook<'_> {
     }
 
     fn explorer(&self) -> Explorer {
-        let is_header_read = [self.a, self.b].iter().any(|rules| rules.reads_behind_nat(self.hook, self.family));
+        let is_header_read = [self.a, self.b].iter().any(|rules| rules.reads_after_nat(self.hook, self.family));
         Explorer::new(self.hook, self.family, is_header_read, self.excludes)
     }
 
@@ -205,7 +205,7 @@ impl AtHook<'_> {
         }
         if let Some((side, code)) = limits {
             let rules = if side == Side::A { self.a } else { self.b };
-            let reason = CannotTell::new("a rate is no property of a packet, and what follows depends on it");
+            let reason = CannotTell::new("a rate is not a property of a packet, and what follows depends on it");
             return Err(rules.limited(code).map_or(reason.clone(), |rule| reason.at(rule)));
         }
         self.witness(explorer, &at).map(Some)
@@ -245,7 +245,7 @@ impl AtHook<'_> {
         // A user-space program that accepts a packet sends it on through the remaining chains
         // (nf_reinject, net/netfilter/nfnetlink_queue.c, v6.12).
         let is_free = self.remembering.iter().all(Remembering::is_nothing);
-        if is_free && self.a.is_same_behind(a, self.b, b, self.hook, self.family) {
+        if is_free && self.a.is_same_after(a, self.b, b, self.hook, self.family) {
             return Ok(());
         }
         Err(CannotTell::new("a program decides, and what follows is not the same on both sides").at(rule))

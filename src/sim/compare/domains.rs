@@ -115,7 +115,7 @@ impl Frame {
 
     /// Returns whether an index or a name has been narrowed further than to lo, no interface, or
     /// any other one.
-    pub(super) fn is_told_apart(
+    pub(super) fn is_distinguished(
         &self,
         bdd: &mut Bdd,
         domains: &Domains,
@@ -237,10 +237,10 @@ pub(super) fn names(bdd: &mut Bdd, input: Input, valid: impl Fn(u8) -> bool) -> 
     let mut padding = equal(bdd, &[Cell::open(input, 15)], &[0]);
     let mut rest = padding;
     for byte in (0..15).rev() {
-        let (behind, end) = (rest, if byte == 0 { Node::NOTHING } else { padding });
+        let (after, end) = (rest, if byte == 0 { Node::NOTHING } else { padding });
         rest = by_byte(bdd, (byte * 8, byte * 8 + 8), 0, &|value| match value {
             0 => end,
-            value if valid(value) => behind,
+            value if valid(value) => after,
             _ => Node::NOTHING,
         });
         let zero = equal(bdd, &[Cell::open(input, byte)], &[0]);

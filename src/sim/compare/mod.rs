@@ -246,7 +246,7 @@ fn late_zone(sides: &[&Rules], hook: Hook, family: IpFamily) -> Option<CannotTel
     let is_first = matches!(hook, Hook::Prerouting | Hook::Output);
     let gives = !is_first && sides.iter().any(|rules| rules.gives_late_zones(family));
     gives.then(|| {
-        let what = "what rules find of a packet that got its zone behind connection tracking";
+        let what = "what rules find of a packet that got its zone after connection tracking";
         CannotTell::new(format!("at {}: {what}", hook.name()))
     })
 }

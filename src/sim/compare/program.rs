@@ -19,7 +19,7 @@ impl Rules {
     }
 
     /// Returns whether something after the translation could read what it changed.
-    pub(super) fn reads_behind_nat(&self, hook: Hook, family: IpFamily) -> bool {
+    pub(super) fn reads_after_nat(&self, hook: Hook, family: IpFamily) -> bool {
         let stages = &self.line_up(hook, family).stages;
         let translates = |stage: &Stage| stage.parts().iter().any(|part| matches!(part, Stage::Translate(_)));
         // Where the order is not known, the chain may come after.
@@ -75,7 +75,7 @@ impl Rules {
 
 impl Rules {
     /// Returns whether the same programs follow in the same order after a base chain of each side.
-    pub(super) fn is_same_behind(
+    pub(super) fn is_same_after(
         &self,
         chain: &ChainId,
         other: &Rules,
@@ -83,7 +83,7 @@ impl Rules {
         hook: Hook,
         family: IpFamily,
     ) -> bool {
-        let (ours, theirs) = (self.behind(chain, hook, family), other.behind(other_chain, hook, family));
+        let (ours, theirs) = (self.after(chain, hook, family), other.after(other_chain, hook, family));
         let are_certain = [self, other].iter().all(|rules| rules.line_up(hook, family).is_certain());
         are_certain
             && ours.len() == theirs.len()
@@ -99,7 +99,7 @@ impl Rules {
             })
     }
 
-    fn behind(&self, chain: &ChainId, hook: Hook, family: IpFamily) -> Vec<(Passing, Option<ChainAt>)> {
+    fn after(&self, chain: &ChainId, hook: Hook, family: IpFamily) -> Vec<(Passing, Option<ChainAt>)> {
         let mut parts = Vec::new();
         for stage in self.line_up(hook, family).stages.iter().flat_map(Stage::parts) {
             match stage {

@@ -219,8 +219,8 @@ fn equal_rule_sets_are_equivalent_and_others_get_a_counterexample() {
         ),
     ];
     for (a, b, expected) in &cases {
-        let said = first_line(&compare(a, b));
-        assert!(said.starts_with(expected), "{said}\nshould be\n{expected}");
+        let printed = first_line(&compare(a, b));
+        assert!(printed.starts_with(expected), "{printed}\nshould be\n{expected}");
     }
 }
 
@@ -241,10 +241,10 @@ fn a_rate_matters_only_when_its_result_has_an_effect() {
     assert!(first_line(&compare(&counts, &output(vec![]))).starts_with("equivalent"), "it only counts");
     let a = limited(Rule::new().tcp_dport(80));
     assert!(first_line(&compare(&a, &a)).starts_with("equivalent"), "the same program");
-    let said = first_line(&compare(&a, &output(vec![])));
+    let printed = first_line(&compare(&a, &output(vec![])));
     assert_eq!(
-        said,
-        "cannot tell: inet t c, rule 2: a rate is no property of a packet, and what follows depends on it"
+        printed,
+        "cannot tell: inet t c, rule 2: a rate is not a property of a packet, and what follows depends on it"
     );
 }
 
@@ -252,14 +252,14 @@ fn a_rate_matters_only_when_its_result_has_an_effect() {
 fn excluded_packets_may_differ_and_are_counted() {
     let (a, b) = (output(vec![Rule::new().skuid(7).drop()]), output(vec![]));
     let seven = Rule::new().skuid(7);
-    let said = |compare: Compare<'_>| first_line(&compare.run());
-    assert_eq!(said(Compare::new(&a, &b).outside(seven.clone())), "equivalent, 4 classes, 2 outside");
-    assert!(said(Compare::new(&a, &b).outside_at(Hook::Input, seven)).starts_with("at output, "));
-    assert!(said(Compare::new(&a, &b).outside(Rule::new().mark(set("s")))).starts_with("cannot tell: "));
-    assert!(said(Compare::new(&b, &a).at_most(1)).starts_with("cannot tell: at output: more than 1 classes"));
+    let printed = |compare: Compare<'_>| first_line(&compare.run());
+    assert_eq!(printed(Compare::new(&a, &b).outside(seven.clone())), "equivalent, 4 classes, 2 outside");
+    assert!(printed(Compare::new(&a, &b).outside_at(Hook::Input, seven)).starts_with("at output, "));
+    assert!(printed(Compare::new(&a, &b).outside(Rule::new().mark(set("s")))).starts_with("cannot tell: "));
+    assert!(printed(Compare::new(&b, &a).at_most(1)).starts_with("cannot tell: at output: more than 1 classes"));
     let drops = Chain::base("c", ChainType::Filter, Hook::Output, Priority::MANGLE).policy(Policy::Drop);
     let drops = Rules::try_from(&Ruleset::new().table(Table::new(Family::Ip6, "t").chain(drops))).expect("valid");
-    assert!(said(Compare::new(&drops, &b)).starts_with("at output, tcp [fd77::2]:40000 -> [fd77::1]:9000"));
+    assert!(printed(Compare::new(&drops, &b)).starts_with("at output, tcp [fd77::2]:40000 -> [fd77::1]:9000"));
 }
 
 #[test]
@@ -276,8 +276,8 @@ fn notrack_is_no_difference_only_where_its_own_rules_enable_tracking() {
     let cases = [(&excluded, &none, false), (&both, &tracks, false), (&excluded, &tracks, false), (&both, &none, true)];
     for (number, (a, b, equal)) in cases.into_iter().enumerate() {
         for (a, b) in [(a, b), (b, a)] {
-            let said = first_line(&compare(a, b));
-            assert_eq!(said.starts_with("equivalent"), equal, "case {number}: {said}");
+            let printed = first_line(&compare(a, b));
+            assert_eq!(printed.starts_with("equivalent"), equal, "case {number}: {printed}");
         }
     }
 }
@@ -435,9 +435,9 @@ fn differences_in_rare_packets_are_found() {
             let table = chains.into_iter().fold(Table::new(Family::Inet, "t"), Table::chain);
             Rules::try_from(&Ruleset::new().table(table)).expect("valid")
         });
-        let said = first_line(&compare(&a, &b));
-        println!("case {number}: {said}");
-        assert!(said.starts_with(expected), "case {number}: {said}\nshould be\n{expected}");
+        let printed = first_line(&compare(&a, &b));
+        println!("case {number}: {printed}");
+        assert!(printed.starts_with(expected), "case {number}: {printed}\nshould be\n{expected}");
     }
 }
 

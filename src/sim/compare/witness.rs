@@ -84,7 +84,7 @@ impl Witness<'_> {
                 NatKind::Snat => (&mut asks_source, source),
             };
             if *address != of || mark.is_some() {
-                return Err(CannotTell::new("what the routing tables say of what rules have changed"));
+                return Err(CannotTell::new("what the routing tables return for what rules have changed"));
             }
             let known = answers.iter_mut().find(|known| (known.result, known.flags) == (*result, *flags));
             if known.is_none() && *is_asked {
@@ -154,10 +154,11 @@ impl Witness<'_> {
     /// Fails if the difference depends on both an index and a name, whose relation only the host
     /// knows, except for lo.
     fn mixes_index_and_name(&mut self) -> Result<(), CannotTell> {
-        let mut told = |index, name, which| self.frame.is_told_apart(self.bdd, &self.domains, index, name, which);
+        let mut distinguished =
+            |index, name, which| self.frame.is_distinguished(self.bdd, &self.domains, index, name, which);
         let (iif, oif) = ((Input::Iif, Input::Iifname), (Input::Oif, Input::Oifname));
-        let by_index = told(iif.0, iif.1, iif.0) || told(oif.0, oif.1, oif.0);
-        let by_name = told(iif.0, iif.1, iif.1) || told(oif.0, oif.1, oif.1);
+        let by_index = distinguished(iif.0, iif.1, iif.0) || distinguished(oif.0, oif.1, oif.0);
+        let by_name = distinguished(iif.0, iif.1, iif.1) || distinguished(oif.0, oif.1, oif.1);
         if by_index && by_name {
             return Err(CannotTell::new("it depends on which index the interface of a name has"));
         }

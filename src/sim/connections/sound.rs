@@ -13,7 +13,7 @@ use crate::sim::packet::Packet;
 /// Returns whether tracking looks the packet up; otherwise it is invalid.
 pub(in crate::sim) fn is_sound(packet: &Packet, hook: Hook) -> Result<bool, CannotTell> {
     let bytes = Bytes::of(packet);
-    let is_said = |at: usize| bytes.byte(at).is_some();
+    let is_known = |at: usize| bytes.byte(at).is_some();
     match packet.protocol {
         Protocol::TCP => {
             let header = bytes.byte(12).map_or(TCP_HEADER, |byte| u32::from(byte >> 4) * 4);
@@ -22,8 +22,8 @@ pub(in crate::sim) fn is_sound(packet: &Packet, hook: Hook) -> Result<bool, Cann
             }
         }
         Protocol::UDP => {
-            let said = bytes.word(4).map_or(8, u32::from);
-            if bytes.length < 8 || said < 8 || said > bytes.length {
+            let length = bytes.word(4).map_or(8, u32::from);
+            if bytes.length < 8 || length < 8 || length > bytes.length {
                 return Ok(false);
             }
             // The sender did not compute a checksum.
@@ -34,7 +34,7 @@ pub(in crate::sim) fn is_sound(packet: &Packet, hook: Hook) -> Result<bool, Cann
         // The kernel computes it as for UDP, so it is right only if the interface has already
         // checked it.
         Protocol::UDPLITE if hook == Hook::Prerouting => {
-            return Err(CannotTell::new("whether connection tracking takes the checksum of UDP-Lite for a right one"));
+            return Err(CannotTell::new("whether connection tracking accepts the checksum of UDP-Lite"));
         }
         Protocol::UDPLITE => {
             let covered = bytes.word(4).map_or(0, u32::from);
@@ -45,7 +45,7 @@ pub(in crate::sim) fn is_sound(packet: &Packet, hook: Hook) -> Result<bool, Cann
         Protocol::ICMP | Protocol::ICMPV6 => {}
         Protocol::SCTP if bytes.length < 12 => return Ok(false),
         // Linux 6.18 tracks DCCP like any other protocol.
-        Protocol::DCCP | Protocol::SCTP if bytes.length < 12 || (4..12).any(is_said) => {
+        Protocol::DCCP | Protocol::SCTP if bytes.length < 12 || (4..12).any(is_known) => {
             return Err(CannotTell::new("what connection tracking makes of the contents of SCTP or DCCP"));
         }
         Protocol::GRE if bytes.byte(1).is_some_and(|byte| byte & 7 != 0) => {

@@ -90,7 +90,7 @@ impl Host {
         match hook {
             Hook::Prerouting if incoming == LO => return Ok(Some(LO)),
             Hook::Input if incoming == LO => {
-                return Err(CannotTell::new("what this kernel's fib says at input of what came by lo"));
+                return Err(CannotTell::new("what this kernel's fib returns at input for what came by lo"));
             }
             Hook::Prerouting | Hook::Input | Hook::Forward => {}
             Hook::Output | Hook::Postrouting => {

@@ -424,7 +424,7 @@ fn run(expr: &Expr, tracking: Tracking) -> Option<Left> {
 }
 
 #[test]
-fn every_attribute_is_obeyed_or_cannot_be_told_or_has_a_reason() {
+fn every_attribute_is_obeyed_or_unknown_or_has_a_reason() {
     let mut excused = BTreeSet::new();
     let mut tried = 0;
     let mut last = None;

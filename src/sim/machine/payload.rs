@@ -86,7 +86,7 @@ impl<I: Inputs> Machine<'_, I> {
     /// Fails if TCPMSS may have added an option to the packet.
     pub(super) fn knows_length(&self) -> Result<(), CannotTell> {
         let is_limited = self.flow.segment.is_limited();
-        let reason = || CannotTell::new("how long a packet of TCP is, and its options, behind TCPMSS");
+        let reason = || CannotTell::new("how long a packet of TCP is, and its options, after TCPMSS");
         if is_limited { Err(reason()) } else { Ok(()) }
     }
 
@@ -112,7 +112,7 @@ impl<I: Inputs> Machine<'_, I> {
         if !may_change || !self.is_rewritten() {
             return Ok(());
         }
-        let cannot_tell = || Err(CannotTell::new(format!("byte {at} of a header behind its translation")));
+        let cannot_tell = || Err(CannotTell::new(format!("byte {at} of a header after its translation")));
         if base == PayloadBase::NETWORK {
             return cannot_tell();
         }

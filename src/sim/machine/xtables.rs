@@ -48,7 +48,7 @@ impl<I: Inputs> Machine<'_, I> {
                 }
                 Question::Connection(_) if !self.is_connected()? => return Ok(Next::Break),
                 Question::Connection(_) => Some(self.inputs.ask(self.hook, self.flow, question)?),
-                Question::Segment { low, high } => self.says_segment(*low..=*high, question)?,
+                Question::Segment { low, high } => self.announces_segment(*low..=*high, question)?,
             };
             match holds {
                 // tcpmss_mt drops what it cannot read.
@@ -79,7 +79,11 @@ impl<I: Inputs> Machine<'_, I> {
 
     /// Returns whether the first TCP option with a maximum segment size has a size in this range;
     /// `None` if the header is malformed (tcpmss_mt, net/netfilter/xt_tcpmss.c).
-    fn says_segment(&mut self, range: RangeInclusive<u16>, question: &Question) -> Result<Option<bool>, CannotTell> {
+    fn announces_segment(
+        &mut self,
+        range: RangeInclusive<u16>,
+        question: &Question,
+    ) -> Result<Option<bool>, CannotTell> {
         self.knows_length()?;
         if self.is_malformed()? {
             return Ok(None);

@@ -57,7 +57,7 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
         ),
         (
             input(Rule::new().iifname("an-interface-name")),
-            "rule 1 of inet t/in, statement 1 (iifname): interface name an-interface-name is longer than 15 bytes, which no interface name is",
+            "rule 1 of inet t/in, statement 1 (iifname): interface name an-interface-name is longer than the 15 bytes of an interface name",
         ),
         (
             of(Table::new(Family::Ip, "a\0")),
@@ -78,7 +78,7 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
         ),
         (
             inet(Chain::base("pre", ChainType::Nat, Hook::Prerouting, Priority(-200))),
-            "chain inet t/pre: priority -200 is not behind connection tracking (-200), as type nat must be; use -100 (dstnat) or 100 (srcnat)",
+            "chain inet t/pre: priority -200 is not after connection tracking (-200), as type nat requires; use -100 (dstnat) or 100 (srcnat)",
         ),
         (
             in_family(Family::Bridge, Rule::new()),
@@ -124,7 +124,7 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
         ),
         (
             input(Rule::new().accept().counter()),
-            "rule 1 of inet t/in, statement 2 (counter): never runs, it stands behind accept, which ends the rule; put it in front",
+            "rule 1 of inet t/in, statement 2 (counter): never runs, because it follows accept, which ends the rule; move it before that",
         ),
         (
             (0..129).fold(Rule::new(), |rule, _| rule.counter()).into_input(),

@@ -11,11 +11,11 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
         // Protocols.
         (
             nat(Rule::new().redirect_to(80)),
-            "rule 1 of inet t/nat, statement 1 (redirect): ports mean something only behind a match on a transport protocol in the same rule; add .l4proto(Protocol::TCP) in front",
+            "rule 1 of inet t/nat, statement 1 (redirect): ports need a match on a transport protocol before them in the same rule; add .l4proto(Protocol::TCP) first",
         ),
         (
             nat(Rule::new().th_dport(1).redirect_to(80)),
-            "rule 1 of inet t/nat, statement 2 (redirect): ports mean something only behind a match on a transport protocol in the same rule; add .l4proto(Protocol::TCP) in front",
+            "rule 1 of inet t/nat, statement 2 (redirect): ports need a match on a transport protocol before them in the same rule; add .l4proto(Protocol::TCP) first",
         ),
         (
             nat(Rule::new().tcp_dport(1).redirect_to(PortRange { low: 9, high: 8 })),
@@ -43,11 +43,11 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
         ),
         (
             prerouting(Rule::new().tproxy(Tproxy::to_port(1))),
-            "rule 1 of inet t/pre, statement 1 (tproxy): ports mean something only behind a match on a transport protocol in the same rule; add .l4proto(Protocol::TCP) in front",
+            "rule 1 of inet t/pre, statement 1 (tproxy): ports need a match on a transport protocol before them in the same rule; add .l4proto(Protocol::TCP) first",
         ),
         (
             prerouting(Rule::new().tcp_dport(1).ip_daddr(Ipv4Addr::LOCALHOST).tproxy(Tproxy::to_port(1))),
-            "rule 1 of inet t/pre, statement 3 (tproxy): the rule matches one family only; say the same of the tproxy with .family(...)",
+            "rule 1 of inet t/pre, statement 3 (tproxy): the rule matches one family only; give the tproxy the same family with .family(...)",
         ),
         (
             nat(Rule::new().ip6_daddr(Ipv6Addr::LOCALHOST).nat(Nat::dnat().to(Ipv4Addr::LOCALHOST))),

@@ -27,11 +27,11 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
         ),
         (
             with(port_set().elements([ports(1, 2)])),
-            "element 1 of set inet t/s: is more than one value, but the set is not one of intervals; add .interval()",
+            "element 1 of set inet t/s: is more than one value, but the set has no intervals; add .interval()",
         ),
         (
             with(Set::new("s", [DataType::Ifname]).elements([Value::Ifname("veth*".into())])),
-            "element 1 of set inet t/s: is more than one value, but the set is not one of intervals; add .interval()",
+            "element 1 of set inet t/s: is more than one value, but the set has no intervals; add .interval()",
         ),
         (
             with(port_set().interval().elements([ports(2, 1)])),
@@ -95,7 +95,7 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
         ),
         (
             with(port_set().elements([port(1).timeout(Duration::from_secs(5))])),
-            "element 1 of set inet t/s: has a timeout, but the set keeps its elements for ever; add .timeout() to the set",
+            "element 1 of set inet t/s: has a timeout, but the elements of the set never expire; add .timeout() to the set",
         ),
         (with(port_set().timeout(zero)), "set inet t/s: the timeout must be between 1 millisecond and 584 years"),
         (with(port_set().size(1).elements([port(1), port(2)])), "set inet t/s: has 2 elements, but its size is 1"),

@@ -10,8 +10,8 @@ use nftmesh::model::{AddrType, CtDirection, CtState, CtStatus, Hook, PktType};
 use nftmesh::sim::{Change, Connection, End, Fate, Interface, Owner, Packet, Receiver, Rules, Situation, Step, Walk};
 use nftmesh::state::{TraceMessage, TracedDevice, TracedPacket};
 
+use super::reported::{AtHook, Run, TEMPLATE, at_hooks, is_noise};
 use super::sensors;
-use super::told::{AtHook, Run, TEMPLATE, at_hooks, is_noise};
 use super::walks::Walks;
 
 /// Counts of what was compared, and of what could not be.
@@ -69,10 +69,10 @@ pub fn compare(
     names: &BTreeMap<u32, String>,
     listener: bool,
     ledger: &mut Ledger,
-    told: &[AtHook],
+    reported: &[AtHook],
     score: &mut Score,
 ) {
-    for at_hook in told {
+    for at_hook in reported {
         let Some(first) = at_hook.runs.first() else { continue };
         if is_noise(&first.shown) {
             score.skip("neighbour discovery");
@@ -85,8 +85,8 @@ pub fn compare(
         }
         let tracked = at_hook.runs.iter().position(|run| is_sensor(run, "tracked"));
         let template = |run: &Run| run.shown.ct.is_some_and(|ct| ct.status.bits() & TEMPLATE != 0);
-        let behind = tracked.and_then(|tracked| at_hook.runs.get(tracked..)).unwrap_or_default();
-        if template(first) || behind.iter().any(template) {
+        let later = tracked.and_then(|tracked| at_hook.runs.get(tracked..)).unwrap_or_default();
+        if template(first) || later.iter().any(template) {
             score.skip("given a zone behind connection tracking, and still without a connection");
             ledger.1.extend(at_hook.connections());
             continue;

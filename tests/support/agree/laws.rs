@@ -41,9 +41,9 @@ impl Script {
     pub fn load(&mut self) -> Option<usize> {
         let before = self.lines.len();
         for _ in 0..TRIES {
-            let Err(said) = nft_takes(&self.text()) else { return Some(before - self.lines.len()) };
+            let Err(printed) = nft_takes(&self.text()) else { return Some(before - self.lines.len()) };
             let number = |line: &str| line.strip_prefix("/dev/stdin:")?.split(':').next()?.parse::<usize>().ok();
-            let mut wrong: Vec<usize> = said.lines().filter_map(number).map(|number| number - 1).collect();
+            let mut wrong: Vec<usize> = printed.lines().filter_map(number).map(|number| number - 1).collect();
             if wrong.is_empty() {
                 wrong.push(self.breaks_nft()?);
             }
@@ -54,7 +54,7 @@ impl Script {
                 if self.lines.get(at).is_some_and(|(_, is_optional)| *is_optional) {
                     let (line, _) = self.lines.remove(at);
                     if std::env::var_os("NFTMESH_LEFT_OUT").is_some() {
-                        eprintln!("left out: {line}: {}", said.lines().next().unwrap_or_default());
+                        eprintln!("left out: {line}: {}", printed.lines().next().unwrap_or_default());
                     }
                 }
             }

@@ -6,7 +6,7 @@ use crate::support::{NetNs, command, nft_takes};
 
 /// Adds rules of some programs, and returns the commands.
 pub fn add(pod: &NetNs, dice: &mut Dice) -> String {
-    let mut said = String::new();
+    let mut printed = String::new();
     for _ in 0..dice.from(1, 3) {
         if dice.chance(25) {
             let hook = dice.pick(&["prerouting", "input", "forward", "output", "postrouting"]);
@@ -23,7 +23,7 @@ pub fn add(pod: &NetNs, dice: &mut Dice) -> String {
             );
             // The same chain may exist with another priority.
             if pod.run(|| nft_takes(&text)).is_ok() {
-                said += &format!("\n{text}");
+                printed += &format!("\n{text}");
             }
             continue;
         }
@@ -31,10 +31,10 @@ pub fn add(pod: &NetNs, dice: &mut Dice) -> String {
         let words = dice.pick(RULES);
         let done = pod.run(|| command(program).arg("-w").args(words.split(' ')).output());
         if done.is_ok_and(|done| done.status.success()) {
-            said += &format!("\n{program} {words}");
+            printed += &format!("\n{program} {words}");
         }
     }
-    said
+    printed
 }
 
 const RULES: &[&str] = &[

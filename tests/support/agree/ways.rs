@@ -8,8 +8,8 @@ use nftmesh::model::{CtState, Hook, PktType, Protocol, TcpFlags};
 use nftmesh::sim::{CannotTell, Change, End, Lost, Packet, Step, Walk, Walker};
 
 use super::hooks::{Ledger, Score, decisions, situation};
+use super::reported::{AtHook, Run, is_noise};
 use super::sensors;
-use super::told::{AtHook, Run, is_noise};
 
 /// A packet at all its hooks.
 #[derive(Debug)]
@@ -18,9 +18,9 @@ pub struct Way<'a> {
 }
 
 /// Joins hooks to paths: by trace id, and through lo by the contents of the packet.
-pub fn ways(told: &[AtHook]) -> Vec<Way<'_>> {
+pub fn ways(reported: &[AtHook]) -> Vec<Way<'_>> {
     let mut ways: Vec<Way<'_>> = Vec::new();
-    for at_hook in told {
+    for at_hook in reported {
         let Some(first) = at_hook.runs.first() else { continue };
         let from_lo = first.shown.iif.is_some_and(|device| device.index == 1);
         let before = match at_hook.hook {
@@ -126,14 +126,14 @@ fn ends(packet: &Packet) -> [[SocketAddr; 2]; 2] {
 pub fn compare(
     walker: &mut Walker<'_>,
     names: &BTreeMap<u32, String>,
-    told: &[AtHook],
+    reported: &[AtHook],
     lapsed: &mut Lapsed,
     score: &mut Score,
 ) {
     compare_without(
         walker,
         names,
-        told,
+        reported,
         lapsed,
         score,
         &mut Beyond { left_out: &[], complete: &|_| false, unknown: &mut |_| {} },
@@ -154,13 +154,13 @@ pub struct Beyond<'a> {
 pub fn compare_without(
     walker: &mut Walker<'_>,
     names: &BTreeMap<u32, String>,
-    told: &[AtHook],
+    reported: &[AtHook],
     lapsed: &mut Lapsed,
     score: &mut Score,
     beyond: &mut Beyond<'_>,
 ) {
     let Beyond { left_out, complete, unknown } = beyond;
-    for way in ways(told) {
+    for way in ways(reported) {
         let Some(first) = way.hooks.first() else { continue };
         let Some(shown) = first.runs.first().map(|run| &run.shown) else { continue };
         if is_noise(shown) {

@@ -289,18 +289,18 @@ fn interval(dice: &mut Dice, kind: Kind) -> String {
     }
 }
 
-fn elements(dice: &mut Dice, kinds: &[Kind], intervals: bool, mut behind: impl FnMut(&mut Dice) -> String) -> String {
+fn elements(dice: &mut Dice, kinds: &[Kind], intervals: bool, mut after: impl FnMut(&mut Dice) -> String) -> String {
     let mut all: Vec<String> = Vec::new();
     for _ in 0..dice.from(1, 5) {
         let parts: Vec<_> =
             kinds.iter().map(|kind| if intervals { interval(dice, *kind) } else { value(dice, *kind) }).collect();
         let key = parts.join(" . ");
         if !all.iter().any(|other| *other == key || other.starts_with(&format!("{key} "))) {
-            all.push(format!("{key}{}", behind(dice)));
+            all.push(format!("{key}{}", after(dice)));
         }
     }
     if dice.chance(12) {
-        all.push(format!("*{}", behind(dice)));
+        all.push(format!("*{}", after(dice)));
     }
     all.join(", ")
 }
@@ -386,17 +386,17 @@ pub fn named(dice: &mut Dice, name: &str, kind: Named, subs: &[&str]) -> (String
         .into_iter()
         .filter_map(|(word, is)| is.then_some(word))
         .collect();
-    let mut says = String::new();
+    let mut prints = String::new();
     if !flags.is_empty() {
-        says += &format!("flags {}; ", flags.join(","));
+        prints += &format!("flags {}; ", flags.join(","));
     }
     if intervals && dice.chance(20) {
-        says += "auto-merge; ";
+        prints += "auto-merge; ";
     }
     if dice.chance(10) {
-        says += "counter; ";
+        prints += "counter; ";
     }
-    let behind = |dice: &mut Dice| {
+    let after = |dice: &mut Dice| {
         let time = if timeout && dice.chance(50) { " timeout 1h" } else { "" };
         match kind {
             Named::Set => time.to_owned(),
@@ -404,13 +404,13 @@ pub fn named(dice: &mut Dice, name: &str, kind: Named, subs: &[&str]) -> (String
             Named::Verdicts => format!("{time} : {}", verdict(dice, subs)),
         }
     };
-    let all = elements(dice, &kinds, intervals, behind);
+    let all = elements(dice, &kinds, intervals, after);
     let (word, of, used) = match kind {
         Named::Set => ("set", "", format!("{key} {}@{name}", dice.pick(&["", "", "!= "]))),
         Named::Marks => ("map", " : meta mark", format!("meta mark set {key} map @{name}")),
         Named::Verdicts => ("map", " : verdict", format!("{key} vmap @{name}")),
     };
-    (format!("{word} {name} {{ typeof {key}{of}; {says}elements = {{ {all} }}; }}"), used)
+    (format!("{word} {name} {{ typeof {key}{of}; {prints}elements = {{ {all} }}; }}"), used)
 }
 
 pub fn verdict(dice: &mut Dice, subs: &[&str]) -> String {

@@ -28,14 +28,14 @@ fn committed(applied: &Applied) -> Vec<&[Operation]> {
 /// not.
 fn alike(remembers: &mut Kernel, reads: &mut Kernel, wanted: &Ruleset, ours: &[TableId]) -> Result<(), TestCaseError> {
     reads.remembered = None;
-    let (told, read) = (remembers.apply_owned(wanted, ours), reads.apply_owned(wanted, ours));
-    match (told, read) {
-        (Ok(told), Ok(read)) => {
-            prop_assert_eq!(committed(&told), committed(&read), "{}", wanted);
-            prop_assert_eq!(told.warnings, read.warnings, "{}", wanted);
+    let (remembered, read) = (remembers.apply_owned(wanted, ours), reads.apply_owned(wanted, ours));
+    match (remembered, read) {
+        (Ok(remembered), Ok(read)) => {
+            prop_assert_eq!(committed(&remembered), committed(&read), "{}", wanted);
+            prop_assert_eq!(remembered.warnings, read.warnings, "{}", wanted);
         }
-        (Err(told), Err(read)) => prop_assert_eq!(told.to_string(), read.to_string(), "{}", wanted),
-        (told, read) => return Err(TestCaseError::fail(format!("{told:?}\n{read:?}\n{wanted}"))),
+        (Err(remembered), Err(read)) => prop_assert_eq!(remembered.to_string(), read.to_string(), "{}", wanted),
+        (remembered, read) => return Err(TestCaseError::fail(format!("{remembered:?}\n{read:?}\n{wanted}"))),
     }
     let (held, other) = (remembers.snapshot().expect("readable"), reads.snapshot().expect("readable"));
     prop_assert_eq!(held.tables, other.tables, "{}", wanted);

@@ -122,15 +122,16 @@ fn a_table_with_unknown_attributes_is_changed_around_them() {
         }
         let plan = diff(&snapshot, &wanted, &ours).unwrap_or_else(|error| panic!("{what}: {error}"));
         let name = |operation: &Operation| operation.to_string();
-        let said: Vec<String> = plan.operations().iter().map(name).collect();
+        let lines: Vec<String> = plan.operations().iter().map(name).collect();
         assert!(
-            said.iter().any(|said| said.contains("new")) && !said.iter().any(|said| said.contains("delete")),
-            "{what}: {said:?}"
+            lines.iter().any(|lines| lines.contains("new")) && !lines.iter().any(|lines| lines.contains("delete")),
+            "{what}: {lines:?}"
         );
         let untouched: [Name; 3] = ["s".into(), "o".into(), "f".into()];
-        let touches =
-            |said: &String| untouched.iter().any(|name| said.split([' ', '{']).any(|word| *word == *name.to_string()));
-        assert!(!said.iter().any(touches), "{what}: {said:?}");
+        let touches = |lines: &String| {
+            untouched.iter().any(|name| lines.split([' ', '{']).any(|word| *word == *name.to_string()))
+        };
+        assert!(!lines.iter().any(touches), "{what}: {lines:?}");
         encoders(&plan);
     }
 }

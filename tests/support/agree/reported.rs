@@ -54,20 +54,20 @@ impl AtHook {
 
 /// Reads all messages until none comes for `quiet`; `None` when the socket overflowed.
 pub fn drain(trace: &mut Trace, quiet: Duration) -> Option<Vec<TraceMessage>> {
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     loop {
         let fd = trace.as_fd();
         let mut fds = [PollFd::new(&fd, PollFlags::IN)];
         let timeout = Timespec::try_from(quiet).expect("short");
         if poll(&mut fds, Some(&timeout)).expect("a descriptor can be polled") == 0 {
-            return Some(told);
+            return Some(reported);
         }
         while let Some(event) = trace.try_next().expect("the socket can be read") {
-            if told.len() >= MOST {
+            if reported.len() >= MOST {
                 return None;
             }
             match event {
-                TraceEvent::Message(message) => told.push(message),
+                TraceEvent::Message(message) => reported.push(message),
                 TraceEvent::Overflow => return None,
                 other => panic!("{other}"),
             }

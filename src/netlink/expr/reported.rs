@@ -11,7 +11,7 @@ use crate::attr::{Attribute, Attributes};
 
 /// Returns whether an attribute of the expression of this name, among these, is only ever
 /// reported.
-pub(super) fn only_said(name: &str, all: &Attributes<'_>, attribute: &Attribute<'_>) -> bool {
+pub(super) fn only_reported(name: &str, all: &Attributes<'_>, attribute: &Attribute<'_>) -> bool {
     let is_nothing = attribute.value.iter().all(|byte| *byte == 0);
     let has = |kind| all.clone().find(kind).is_some();
     is_nothing

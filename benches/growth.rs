@@ -23,7 +23,7 @@ use ipnetwork::{IpNetwork, Ipv4Network};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{
     Chain, ChainType, DataType, Element, Family, Field, Hook, MarkKey, MarkValue, Nat, Priority, Protocol, Rule,
-    Ruleset, Set, Table, Value, Verdict, set,
+    Ruleset, Set, Table, TableId, Value, Verdict, set,
 };
 use nftmesh::plan::{Transaction, diff};
 use nftmesh::sim::{Comparison, Rules, compare};
@@ -31,18 +31,19 @@ use nftmesh::state::Listing;
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let cases: [Case; 15] = [
+    let cases: [Case; 16] = [
         ("services, replaced (3 chains and a set each)", replaced, 2_000),
         ("services, read and compared", read, 1_250),
         ("services, one endpoint changed", changed, 1_250),
         ("sets, a rule each", sets, 2_000),
         ("sets of intervals, filled anew", renewed, 500),
+        ("elements of one set of intervals, destroyed one by one", destroyed, 500),
         ("tables, a chain and a rule each", tables, 250),
         ("counters, one by one", objects, 1_000),
         ("rules of a chain, all new", refilled, 12_500),
         ("rules of a chain, in another order", reordered, 12_500),
         ("rules of a chain, of seven kinds, in another order", kinds, 12_500),
-        ("rules of a chain, told apart by comments, in another order", comments, 12_500),
+        ("rules of a chain, distinguished by comments, in another order", comments, 12_500),
         ("compare: networks, a rule each and as a set", networks, 1_000),
         ("compare: pairs of addresses, in any order", pairs, 25_000),
         ("compare: services, one endpoint moved", moved, 1_250),
@@ -307,6 +308,31 @@ fn renewed(count: u32) -> Lines {
         ("floor: apply, in the kernel", floor.median()),
         ("apply, in steps", ours.median()),
     ]
+}
+
+/// As many operations as elements: the kernel is asked what is there, since it would look for the
+/// two ends of each one by one.
+fn destroyed(count: u32) -> Lines {
+    let id = TableId::new(Family::Ip, "nets").set("nets");
+    let net = |index: u32| {
+        let first = Ipv4Addr::from_bits(0x0a00_0000 + (index << 8));
+        IpNetwork::V4(Ipv4Network::new(first, 28).expect("a prefix"))
+    };
+    let set = Set::new("nets", [DataType::Ipv4]).interval().elements((0..count).map(net).map(Element::new));
+    let ruleset = Ruleset::new().table(Table::new(Family::Ip, "nets").set(set));
+    let alone = |index| format!("delete element ip nets nets {{ {} }}\n", net(index));
+    let script = Script::of(&(0..count).map(alone).collect::<String>());
+    let transaction =
+        (0..count).fold(Transaction::new(), |all, index| all.destroy_elements(&id, [Element::new(net(index))]));
+    let mut kernel = kernel();
+    let (mut nft, mut ours) = (Times::default(), Times::default());
+    for _ in 0..ROUNDS {
+        kernel.apply(&ruleset).expect("applied");
+        nft.time(|| script.load());
+        kernel.apply(&ruleset).expect("applied");
+        ours.time(|| kernel.commit(&transaction).expect("they are there"));
+    }
+    vec![("nft -f: delete element", nft.median()), ("commit of destroy_elements", ours.median())]
 }
 
 fn tables(count: u32) -> Lines {

@@ -181,7 +181,7 @@ fn operation(dice: &mut Dice, held: &Snapshot) -> Operation {
         false => dice.pick(&handles),
     };
     let named = dice.pick(&SETS);
-    match dice.below(40) {
+    match dice.below(52) {
         0 => Operation::DeleteTable(table),
         1 => {
             let flags = if dice.chance(50) { TableFlags::DORMANT } else { TableFlags::empty() };
@@ -207,6 +207,13 @@ fn operation(dice: &mut Dice, held: &Snapshot) -> Operation {
         23..=25 => Operation::DeleteElements { table, set: declared(dice, named, true) },
         26..=28 => Operation::DeleteRule { chain, handle },
         29..=31 => Operation::ReplaceRule { chain, handle, rule: rule(dice) },
+        32 => Operation::DestroyTable(table),
+        33 | 34 => Operation::DestroyChain(chain),
+        35 | 36 => Operation::DestroyRule { chain, handle },
+        37 | 38 => Operation::DestroySet { table, set: dice.pick(&[named, named, "missing"]).into() },
+        39..=41 => Operation::DestroyElements { table, set: declared(dice, named, true) },
+        42 => Operation::DestroyObject { table, kind: "quota".into(), name: "missing".into() },
+        43 => Operation::DeleteObject { table, kind: "flowtable".into(), name: "missing".into() },
         _ => {
             let positions =
                 [Position::Last, Position::Last, Position::First, Position::After(handle), Position::Before(handle)];
@@ -260,6 +267,49 @@ fn a_rule_that_stays_may_look_up_a_set_that_stays_while_another_rule_changes() {
             assert_eq!(applied.staged.len(), 1, "{applied:?}");
             assert_eq!(nftables.verify(&changed).expect("valid"), []);
         }
+    });
+}
+
+/// Objects are in no transaction, so nft makes them.
+#[test]
+fn objects_are_deleted_and_destroyed_in_the_fake_as_in_the_kernel() {
+    let object = |kind: &str, name: &str| (TableId::new(Family::Inet, "t"), kind.to_owned(), name.into());
+    let delete = |(table, kind, name)| Operation::DeleteObject { table, kind, name };
+    let destroy = |(table, kind, name)| Operation::DestroyObject { table, kind, name };
+    let absent = (TableId::new(Family::Ip, "absent"), "counter".to_owned(), "hits".into());
+    let cases = [
+        vec![delete(object("counter", "hits"))],
+        vec![destroy(object("counter", "hits")), destroy(object("counter", "hits"))],
+        vec![delete(object("counter", "hits")), delete(object("counter", "hits"))],
+        vec![delete(object("quota", "hits"))],
+        vec![destroy(object("quota", "hits")), destroy(object("quota", "daily"))],
+        vec![destroy(object("counter", "none")), delete(object("counter", "none"))],
+        vec![destroy(object("flowtable", "none"))],
+        vec![delete(object("flowtable", "none"))],
+        vec![destroy(absent.clone())],
+        vec![delete(absent)],
+    ];
+    for operations in cases {
+        in_fresh_netns(|| {
+            nft_script("table inet t { counter hits { }; quota daily { 25 mbytes; }; chain c { counter; }; }");
+            let mut kernel = Kernel::open().expect("a socket");
+            let mut fake = Fake::from(kernel.snapshot().expect("a snapshot"));
+            let mut transaction = Transaction::new();
+            transaction.extend(operations.clone());
+            let (ours, theirs) = (fake.commit(&transaction), Nftables::commit(&mut kernel, &transaction));
+            assert_eq!(reason(&ours), reason(&theirs), "{transaction}");
+            let (held, there) = (fake.snapshot().expect("held"), kernel.snapshot().expect("a snapshot"));
+            assert_eq!(contents(held), contents(there), "{transaction}");
+        });
+    }
+    // Whether a rule refers to it is not known.
+    in_fresh_netns(|| {
+        nft_script("table inet t { counter hits { }; chain c { counter name \"hits\"; }; }");
+        let held = Kernel::open().and_then(|mut kernel| kernel.snapshot()).expect("a snapshot");
+        let mut transaction = Transaction::new();
+        transaction.extend([destroy(object("counter", "hits"))]);
+        let error = Fake::from(held).commit(&transaction).expect_err("it may be in use");
+        assert!(error.is_unsupported() && error.to_string().contains("may be in use"), "{error}");
     });
 }
 

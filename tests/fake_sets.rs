@@ -34,9 +34,10 @@ fn transaction(dice: &mut Dice, held: &Snapshot) -> Transaction {
         let name = if dice.chance(20) { dice.pick(&SETS) } else { name };
         let elements: Vec<Element> = (0..dice.pick(&[1, 1, 1, 2, 3])).map(|_| element(dice, name)).collect();
         let (table, set) = (table.clone(), declared(name).elements(elements));
-        transaction.extend([match dice.below(10) {
+        transaction.extend([match dice.below(12) {
             0 => Operation::FlushSet { table, set: name.into() },
             1..=3 => Operation::DeleteElements { table, set },
+            4 | 5 => Operation::DestroyElements { table, set },
             _ => Operation::AddElements { table, set },
         }]);
     }

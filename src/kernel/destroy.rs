@@ -6,19 +6,20 @@
 //! of such sets are looked for here on every kernel. What is found is deleted in a transaction
 //! that holds only as long as nobody commits.
 
+mod known;
+
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use super::dump::{Found, Query};
 use super::live::Kernel;
 use crate::attr::AttributeWriter;
 use crate::attr::nfta::{NFTA_OBJ_NAME, NFTA_OBJ_TABLE, NFTA_OBJ_TYPE, NFTA_RULE_HANDLE};
-use crate::bytecode::{ElementCode, SetMode, lower_elements};
+use crate::bytecode::{ElementCode, SetMode};
 use crate::error::{Error, Kind, Result};
-use crate::model::{ChainId, Family, Name, Set, SetFlags, SetId, TableId};
+use crate::model::{Family, Name, Set, SetFlags, SetId, TableId};
 use crate::netlink::{self, kind};
-use crate::plan::{Operation, State, Transaction};
-use crate::state::SetState;
+use crate::plan::{Operation, Transaction};
+use known::Known;
 
 impl Kernel {
     /// The transaction as this kernel can take it.
@@ -31,19 +32,16 @@ impl Kernel {
             Some(_) => transaction,
             None => Cow::Owned(transaction.into_owned().at_generation(self.generation()?)),
         };
-        let mut settled = Vec::with_capacity(pinned.operations().len());
-        for (index, operation) in pinned.operations().iter().enumerate() {
-            let before = pinned.operations().get(..index).unwrap_or_default();
-            settled.push(match operation {
-                Operation::DestroyElements { table, set } if !can || is_of_ends(set) => {
-                    let set = self.those_there(table, set, before)?;
-                    Operation::DeleteElements { table: table.clone(), set }
-                }
-                operation if can => operation.clone(),
-                operation => self.settle(operation, before)?,
-            });
+        if can {
+            return Ok(Cow::Owned(with_ends_found(&pinned, |set| self.elements_of(set))?));
         }
-        Ok(Cow::Owned(if can { pinned.with_operations(settled) } else { pinned.settled(settled) }))
+        let mut known = Known::of(&pinned);
+        let mut settled = Vec::with_capacity(pinned.operations().len());
+        for operation in pinned.operations() {
+            settled.push(self.settle(operation, &mut known)?);
+            known.follow(operation)?;
+        }
+        Ok(Cow::Owned(pinned.settled(settled)))
     }
 
     /// Whether the kernel has to be asked what there is of what the transaction destroys.
@@ -52,9 +50,7 @@ impl Kernel {
         if destroys.peek().is_none() {
             return Ok(false);
         }
-        let of_ends =
-            |operation: &Operation| matches!(operation, Operation::DestroyElements { set, .. } if is_of_ends(set));
-        Ok(destroys.any(of_ends) || !self.can_destroy()?)
+        Ok(destroys.any(destroys_ends) || !self.can_destroy()?)
     }
 
     /// Asks the kernel, once, whether it can destroy, by a chain of a table that does not exist.
@@ -80,65 +76,36 @@ impl Kernel {
 
     /// A deletion of what an operation destroys, or the operation itself where there is nothing to
     /// delete.
-    fn settle(&mut self, operation: &Operation, before: &[Operation]) -> Result<Operation> {
+    fn settle(&mut self, operation: &Operation, known: &mut Known) -> Result<Operation> {
+        if let Operation::DestroyElements { table, set } = operation {
+            return those_there(known, table, set, |set| self.elements_of(set));
+        }
         let Some(deletion) = operation.deletion() else { return Ok(operation.clone()) };
         let (Some(table), false) = (operation.table(), matches!(operation, Operation::DestroyTable(_))) else {
             return Ok(operation.clone());
         };
         // In a table that is not there, deletions are refused as they are by a kernel that can destroy.
-        let table = match made(before, |made| table_made(made, table)) {
-            Some(made) => made,
-            None => self.is_there(kind::GETTABLE, table, &netlink::table_attribute(&table.name))?,
-        };
-        let is_there = !table || self.holds(operation, before)?;
+        let ask = || self.is_there(kind::GETTABLE, table, &netlink::table_attribute(&table.name));
+        let is_there = !known.has_table(table, ask)? || self.holds(operation, known)?;
         Ok(if is_there { deletion } else { operation.clone() })
     }
 
     /// Whether what an operation destroys is there once the operations before it are done.
-    fn holds(&mut self, operation: &Operation, before: &[Operation]) -> Result<bool> {
-        let made = |is_it: &dyn Fn(&Operation) -> Option<bool>, table: &TableId| {
-            made(before, |made| is_it(made).or(table_made(made, table).filter(|made| !made)))
-        };
+    fn holds(&mut self, operation: &Operation, known: &mut Known) -> Result<bool> {
         match operation {
-            Operation::DestroyChain(id) => match made(&|made| chain_made(made, id), &id.table) {
-                Some(made) => Ok(made),
-                None => {
-                    let attributes = netlink::chain_attributes(&id.table.name, &id.name);
-                    self.is_there(kind::GETCHAIN, &id.table, &attributes)
-                }
-            },
+            Operation::DestroyChain(id) => known.has_chain(id, || {
+                self.is_there(kind::GETCHAIN, &id.table, &netlink::chain_attributes(&id.table.name, &id.name))
+            }),
             Operation::DestroyObject { table, kind: of, name } => {
-                match made(&|made| object_made(made, table, of, name), table) {
-                    Some(made) => Ok(made),
-                    None => self.has_object(table, of, name),
-                }
+                known.has_object(table, (of, name), || self.has_object(table, of, name))
             }
-            Operation::DestroyRule { chain, handle } => {
-                let gone = |made: &Operation| match made {
-                    Operation::DeleteRule { chain: of, handle: other }
-                    | Operation::DestroyRule { chain: of, handle: other } => {
-                        (of == chain && other == handle).then_some(false)
-                    }
-                    Operation::FlushChain(of) => (of == chain).then_some(false),
-                    Operation::FlushTable(table) => (*table == chain.table).then_some(false),
-                    made => chain_made(made, chain).filter(|made| !made),
-                };
-                match made(&gone, &chain.table) {
-                    Some(made) => Ok(made),
-                    None => {
-                        let mut attributes = netlink::set_attributes(&chain.table.name, &chain.name);
-                        AttributeWriter::new(&mut attributes).be64(NFTA_RULE_HANDLE, handle.0);
-                        self.is_there(kind::GETRULE, &chain.table, &attributes)
-                    }
-                }
-            }
-            Operation::DestroySet { table, set } => {
-                let id = table.set(set);
-                match made(&|made| set_made(made, &id), table) {
-                    Some(made) => Ok(made),
-                    None => self.is_there(kind::GETSET, table, &netlink::set_attributes(&table.name, set)),
-                }
-            }
+            Operation::DestroyRule { chain, handle } => known.has_rule(chain, *handle, || {
+                let mut attributes = netlink::set_attributes(&chain.table.name, &chain.name);
+                AttributeWriter::new(&mut attributes).be64(NFTA_RULE_HANDLE, handle.0);
+                self.is_there(kind::GETRULE, &chain.table, &attributes)
+            }),
+            Operation::DestroySet { table, set } => known
+                .has_set(table, set, || self.is_there(kind::GETSET, table, &netlink::set_attributes(&table.name, set))),
             _ => Ok(false),
         }
     }
@@ -158,49 +125,8 @@ impl Kernel {
         self.is_there(kind::GETOBJ, table, &attributes)
     }
 
-    /// The declaration of a set with those of its elements that are there once these operations
-    /// are done.
-    fn those_there(&mut self, table: &TableId, set: &Set, before: &[Operation]) -> Result<Set> {
-        let mut held: HashSet<At> = HashSet::new();
-        let id = table.set(&set.name);
-        let is_new = |made: &Operation| set_made(made, &id).or(table_made(made, table)).is_some_and(|made| !made);
-        let start = before.iter().rposition(is_new);
-        if start.is_none() {
-            held.extend(self.set_state(&id)?.into_iter().flat_map(|state| state.elements).map(|code| at(&code)));
-        }
-        for operation in before.get(start.map_or(0, |start| start + 1)..).unwrap_or_default() {
-            match operation {
-                Operation::AddElements { table: of, set: added } | Operation::AddSet { table: of, set: added }
-                    if of == table && added.name == set.name =>
-                {
-                    held.extend(codes(added)?.iter().map(at));
-                }
-                Operation::DeleteElements { table: of, set: gone }
-                | Operation::DestroyElements { table: of, set: gone }
-                    if of == table && gone.name == set.name =>
-                {
-                    for code in codes(gone)? {
-                        held.remove(&at(&code));
-                    }
-                }
-                Operation::FlushSet { table: of, set: gone } if of == table && *gone == set.name => held.clear(),
-                Operation::Restore { table: of, state } if of == table => {
-                    if let State::Set(SetState { name, elements, .. }) = &**state {
-                        held.extend(elements.iter().filter(|_| *name == set.name).map(at));
-                    }
-                }
-                _ => {}
-            }
-        }
-        let mut there = Set { elements: Vec::new(), ..set.clone() };
-        let mut alone = there.clone();
-        for element in &set.elements {
-            alone.elements = vec![element.clone()];
-            if codes(&alone)?.iter().all(|code| held.contains(&at(code))) {
-                there.elements.append(&mut alone.elements);
-            }
-        }
-        Ok(there)
+    fn elements_of(&mut self, set: &SetId) -> Result<Vec<ElementCode>> {
+        Ok(self.set_state(set)?.map(|state| state.elements).unwrap_or_default())
     }
 
     fn is_there(&mut self, kind: u16, table: &TableId, attributes: &[u8]) -> Result<bool> {
@@ -210,78 +136,44 @@ impl Kernel {
     }
 }
 
+/// Returns the transaction with a deletion of those elements that are there, in place of each
+/// operation that destroys elements of two ends; `read` reads the elements of a set.
+pub(super) fn with_ends_found(
+    transaction: &Transaction,
+    mut read: impl FnMut(&SetId) -> Result<Vec<ElementCode>>,
+) -> Result<Transaction> {
+    let mut known = Known::of(transaction);
+    let mut found = Vec::with_capacity(transaction.operations().len());
+    for operation in transaction.operations() {
+        found.push(match operation {
+            Operation::DestroyElements { table, set } if is_of_ends(set) => {
+                those_there(&mut known, table, set, &mut read)?
+            }
+            operation => operation.clone(),
+        });
+        known.follow(operation)?;
+    }
+    Ok(transaction.with_operations(found))
+}
+
+/// Whether the operation destroys elements that the kernel would look for end by end.
+pub(super) fn destroys_ends(operation: &Operation) -> bool {
+    matches!(operation, Operation::DestroyElements { set, .. } if is_of_ends(set))
+}
+
+fn those_there(
+    known: &mut Known,
+    table: &TableId,
+    set: &Set,
+    read: impl FnOnce(&SetId) -> Result<Vec<ElementCode>>,
+) -> Result<Operation> {
+    let there = known.those_there(table, set, || read(&table.set(&set.name)))?;
+    Ok(Operation::DeleteElements { table: table.clone(), set: there })
+}
+
 /// Whether its elements are kept as two ends each.
 fn is_of_ends(set: &Set) -> bool {
     set.flags.contains(SetFlags::INTERVAL) && SetMode::of_set(set) != SetMode::Ranges
-}
-
-/// What of an element says which one it is.
-type At = (Vec<u8>, Option<Vec<u8>>, u32);
-
-fn at(code: &ElementCode) -> At {
-    (code.key.to_vec(), code.key_end.as_ref().map(|end| end.to_vec()), code.flags)
-}
-
-fn codes(set: &Set) -> Result<Vec<ElementCode>> {
-    lower_elements(set).collect::<Result<_, _>>().map_err(|error| Error::new(Kind::Invalid, error))
-}
-
-/// What the last of these operations that says anything says: whether something is there.
-fn made(before: &[Operation], answer: impl Fn(&Operation) -> Option<bool>) -> Option<bool> {
-    before.iter().rev().find_map(answer)
-}
-
-/// Whether an operation makes a table (`true`), deletes it (`false`), or neither.
-fn table_made(operation: &Operation, id: &TableId) -> Option<bool> {
-    match operation {
-        Operation::AddTable { table, .. } => (table == id).then_some(true),
-        Operation::DeleteTable(table) | Operation::DestroyTable(table) => (table == id).then_some(false),
-        Operation::FlushRuleset(family) => family.is_none_or(|family| family == id.family).then_some(false),
-        Operation::Restore { table, state } => (table == id && matches!(**state, State::Table(_))).then_some(true),
-        _ => None,
-    }
-}
-
-/// The same of a chain.
-fn chain_made(operation: &Operation, id: &ChainId) -> Option<bool> {
-    match operation {
-        Operation::AddChain { table, name, .. } => (*table == id.table && *name == id.name).then_some(true),
-        Operation::DeleteChain(chain) | Operation::DestroyChain(chain) => (chain == id).then_some(false),
-        Operation::Restore { table, state } => match &**state {
-            State::Chain(chain) => (*table == id.table && chain.name == id.name).then_some(true),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The same of a set.
-fn set_made(operation: &Operation, id: &SetId) -> Option<bool> {
-    match operation {
-        Operation::AddSet { table, set } => (*table == id.table && set.name == id.name).then_some(true),
-        Operation::DeleteSet { table, set } | Operation::DestroySet { table, set } => {
-            (*table == id.table && *set == id.name).then_some(false)
-        }
-        Operation::Restore { table, state } => match &**state {
-            State::Set(set) => (*table == id.table && set.name == id.name).then_some(true),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The same of an object.
-fn object_made(operation: &Operation, of: &TableId, wanted: &str, named: &Name) -> Option<bool> {
-    match operation {
-        Operation::DeleteObject { table, kind, name } | Operation::DestroyObject { table, kind, name } => {
-            (table == of && kind == wanted && name == named).then_some(false)
-        }
-        Operation::Restore { table, state } => match &**state {
-            State::Object(object) => (table == of && object.kind == wanted && object.name == *named).then_some(true),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -5,20 +5,24 @@ mod chains;
 mod elements;
 mod machine;
 mod narrow;
+mod objects;
 mod operations;
 mod rules;
 mod stop;
 mod verdicts;
 
+use std::borrow::Cow;
+
 use super::clash::is_clash;
 use super::declared::{no_form, no_set, with_declarations};
+use super::destroy::{destroys_ends, with_ends_found};
 use super::sync::{Applied, named, plan};
 use crate::bytecode::raise_set;
 use crate::error::{Error, Kind, Result};
 use crate::model::{ChainId, RuleHandle, Ruleset, Set, SetId, TableId};
 use crate::netlink::{self, Ending, KnownSets, Lost, MessagePart};
 use crate::plan::{Difference, Operation, StepKind, Transaction, differences, step};
-use crate::state::Snapshot;
+use crate::state::{SetState, Snapshot};
 use machine::{Ends, Machine};
 use stop::CannotTell;
 
@@ -204,6 +208,7 @@ impl Fake {
         if transaction.is_empty() {
             return Ok(Vec::new());
         }
+        let transaction = &*self.settled(transaction)?;
         let known = KnownSets::of(transaction);
         let ending = if ends == Ends::Commit { Ending::AcknowledgedEnd } else { Ending::DryRun };
         let encoded = netlink::encode(transaction, &known, ending, 1).map_err(|(index, cause)| {
@@ -234,9 +239,22 @@ impl Fake {
         Err(netlink::refused(transaction, &known, &encoded, &acks, (Lost::Nothing, &clashes)))
     }
 
+    /// Finds the intervals to destroy, as [`Kernel`](crate::kernel::Kernel) does before it sends
+    /// their deletion.
+    fn settled<'t>(&self, transaction: &'t Transaction) -> Result<Cow<'t, Transaction>> {
+        if !transaction.operations().iter().any(destroys_ends) {
+            return Ok(Cow::Borrowed(transaction));
+        }
+        let elements = |id: &SetId| self.set_state(id).map(|set| set.elements.clone()).unwrap_or_default();
+        with_ends_found(transaction, |id| Ok(elements(id))).map(Cow::Owned)
+    }
+
+    fn set_state(&self, id: &SetId) -> Option<&SetState> {
+        self.machine.held().table(&id.table)?.set(id.name.as_str())
+    }
+
     fn declaration(&self, id: &SetId) -> Result<Set> {
-        let table = self.machine.held().table(&id.table);
-        let set = table.and_then(|table| table.set(id.name.as_str())).ok_or_else(|| no_set(id))?;
+        let set = self.set_state(id).ok_or_else(|| no_set(id))?;
         raise_set(&set.name, &set.code, &[]).map_err(|_| no_form(id))
     }
 

@@ -104,6 +104,43 @@ fn the_ends_of_another_interval_stay() {
     });
 }
 
+/// Counted in requests: nothing here measures time.
+#[test]
+fn a_set_is_read_once_however_many_operations_destroy_its_elements() {
+    in_namespace(|| {
+        let mut kernel = Kernel::open().expect("a socket");
+        let one = |last: u8| [std::net::Ipv4Addr::new(10, 0, 0, last)..=std::net::Ipv4Addr::new(10, 0, 0, last)];
+        let mut requests = |count: u8, destroys| {
+            begin(&mut kernel, RULES);
+            kernel.destroys = destroys;
+            let all = (0..count).fold(Transaction::new(), |all, last| all.destroy_elements(&t().set("i"), one(last)));
+            kernel.prepare(&all).expect("they are looked for");
+            let before = kernel.sequence;
+            kernel.prepare(&all).expect("they are looked for");
+            kernel.sequence.wrapping_sub(before)
+        };
+        for destroys in [None, Some(false)] {
+            let of_one = requests(1, destroys);
+            assert_eq!([requests(2, destroys), requests(40, destroys)], [of_one + 1, of_one + 39], "{destroys:?}");
+        }
+    });
+}
+
+#[test]
+fn an_element_that_is_destroyed_twice_is_deleted_once() {
+    in_namespace(|| {
+        let range = v4("10.0.0.0")..=v4("10.0.0.9");
+        let (i, s) = (t().set("i"), t().set("s"));
+        let twice = Transaction::new()
+            .destroy_elements(&i, [range.clone(), range.clone()])
+            .destroy_elements(&i, [range])
+            .destroy_elements(&s, [2_u16, 2])
+            .destroy_elements(&s, [2_u16]);
+        let listed = taken(&twice);
+        assert!(listed.contains("elements = { 10.1.0.0/16 }") && listed.contains("elements = { 1, 3 }"), "{listed}");
+    });
+}
+
 /// An operation of many kinds, on few things.
 fn any(number: &mut u64) -> Operation {
     let mut pick = |count: u64| {

@@ -113,7 +113,7 @@ impl Batch<'_> {
     }
 
     /// nf_tables_delsetelem
-    pub(super) fn delete_elements(&mut self, id: &TableId, set: &Set) -> Outcome {
+    pub(super) fn delete_elements(&mut self, id: &TableId, set: &Set, absent: Absent) -> Outcome {
         let codes = lower_elements(set).collect::<Result<Vec<_>, _>>();
         let codes = codes.map_err(|why| Stop::Unknown(why.to_string()))?;
         let part = if codes.is_empty() { MessagePart::Itself } else { FIRST };
@@ -122,15 +122,21 @@ impl Batch<'_> {
             return Ok(());
         }
         let tree = self.trees.entry((handle, state.handle)).or_default();
-        let refused =
-            codes.iter().enumerate().find_map(|(index, code)| Some((index, remove(&mut state, tree, code).err()?)));
+        let count = state.elements.len();
+        let is_skipped =
+            |stop: &Stop| absent == Absent::Skipped && matches!(stop, Stop::Refused { errno: libc::ENOENT, .. });
+        let refused = codes.iter().enumerate().find_map(|(index, code)| {
+            let stop = remove(&mut state, tree, code).err()?;
+            (!is_skipped(&stop)).then_some((index, stop))
+        });
+        let has_changed = state.elements.len() < count;
         let alone = tree::end_alone(&state);
         self.put(id, state)?;
         if let Some((index, stop)) = refused {
             return Err(of_element(index, stop));
         }
         alone?;
-        self.has_changed = true;
+        self.has_changed |= has_changed;
         Ok(())
     }
 
@@ -180,6 +186,13 @@ impl Batch<'_> {
         }
         Ok(())
     }
+}
+
+/// What becomes of an element to delete that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    Refused,
+    Skipped,
 }
 
 /// nft_set_is_same

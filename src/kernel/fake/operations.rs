@@ -1,9 +1,12 @@
 //! What each operation of a transaction does.
 
 use super::chains::NFT_CHAIN_BINDING;
+use super::elements::Absent;
 use super::machine::Batch;
 use super::stop::{Outcome, Spot, Stop};
-use crate::attr::nfta::{NFTA_CHAIN_NAME, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE, NFTA_SET_NAME, NFTA_TABLE_NAME};
+use crate::attr::nfta::{
+    NFTA_CHAIN_NAME, NFTA_OBJ_NAME, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE, NFTA_SET_NAME, NFTA_TABLE_NAME,
+};
 use crate::bytecode::{Expr, KeptParts, KeptRule, parts_userdata, rule_userdata};
 use crate::model::{ChainHandle, ChainKind, Name, Rule, RuleHandle, TableId};
 use crate::netlink::KnownSets;
@@ -30,15 +33,15 @@ impl Batch<'_> {
                 self.add_table(table, flags.bits() | kept.0.code::<KeptParts>().map_or(0, |read| read.flags), userdata)
             }
             Operation::DeleteChain(id) => self.delete_chain(id),
-            Operation::DeleteElements { table, set } => self.delete_elements(table, set),
-            Operation::DeleteObject { kind, .. } => Err(Stop::Unknown(format!("it knows nothing of a {kind}"))),
+            Operation::DeleteElements { table, set } => self.delete_elements(table, set, Absent::Refused),
+            Operation::DeleteObject { table, kind, name } => self.delete_object(table, kind, name),
             Operation::DeleteRule { chain, handle } => self.delete_rule(chain, *handle),
             Operation::DeleteSet { table, set } => self.delete_set(table, set),
             Operation::DeleteTable(id) => self.delete_table(id),
-            Operation::DestroyElements { .. } => {
-                Err(Stop::Unknown("it does not look for the elements that may be absent".to_owned()))
+            Operation::DestroyElements { table, set } => self.delete_elements(table, set, Absent::Skipped),
+            Operation::DestroyObject { table, kind, name } => {
+                unless_absent(self.delete_object(table, kind, name), &[NFTA_OBJ_NAME])
             }
-            Operation::DestroyObject { kind, .. } => Err(Stop::Unknown(format!("it knows nothing of a {kind}"))),
             Operation::DestroyChain(id) => unless_absent(self.delete_chain(id), &[NFTA_CHAIN_NAME]),
             Operation::DestroyRule { chain, handle } => {
                 unless_absent(self.delete_rule(chain, *handle), &[NFTA_RULE_CHAIN, NFTA_RULE_HANDLE])
@@ -69,7 +72,7 @@ impl Batch<'_> {
                 let chain = ChainState { hook, userdata, opaque, flags, ..empty(&name) };
                 self.add_chain(table, chain)
             }
-            State::Object(object) => Err(Stop::Unknown(format!("it knows nothing of a {}", object.kind))),
+            State::Object(object) => Err(Stop::Unknown(format!("a {} is not modelled", object.kind))),
             State::Rule { chain, position, rule } => {
                 self.add_rule(&table.chain(chain), Some(*position), None, rule.clone())
             }

@@ -1,6 +1,7 @@
 //! Properties of every rule set that was read: a plan from it to itself is empty, and a copy of it
 //! is the same.
 
+use nftmesh::bytecode::{Expr, LookupSet};
 use nftmesh::fuzz::encoders;
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{Ruleset, Table};
@@ -26,10 +27,19 @@ pub(super) fn raised_changes_nothing(kernel: &mut Kernel) {
     encoders(&Transaction::replace(raised.ruleset));
 }
 
-/// Returns a snapshot without the remaining times of elements.
+/// Returns a snapshot without what changes within a generation: the remaining times of elements,
+/// and the order in which the kernel reports those of a set, since a hash table may grow later.
 fn timed(mut snapshot: Snapshot) -> Snapshot {
-    let expires = snapshot.tables.iter_mut().flat_map(|table| &mut table.sets).flat_map(|set| &mut set.expires);
-    expires.for_each(|left| *left = left.map(|_| 0));
+    for set in snapshot.tables.iter_mut().flat_map(|table| &mut table.sets) {
+        set.expires.iter_mut().for_each(|left| *left = left.map(|_| 0));
+        set.order.clear();
+    }
+    let chains = snapshot.tables.iter_mut().flat_map(|table| &mut table.chains);
+    for expr in chains.flat_map(|chain| &mut chain.rules).flat_map(|rule| &mut rule.exprs) {
+        if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } | Expr::Opaque { set: Some(set), .. } = expr {
+            set.order.clear();
+        }
+    }
     snapshot
 }
 

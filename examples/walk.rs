@@ -84,9 +84,9 @@ fn doubt(rules: &Source, packet: &Packet, host: &Host, incoming: Option<&str>) -
         _ => {}
     }
     match incoming {
-        None if !host.is_local(*source) => {
-            Some(format!("{source} is not an address of this host, and without --in IFNAME this host sends the packet"))
-        }
+        None if !host.is_local(*source) => Some(format!(
+            "{source} is not an address of this host, which sends the packet; give --in IFNAME for one that arrives"
+        )),
         // fib_validate_source, net/ipv4/fib_frontend.c, v6.12.
         Some(name) if name != "lo" && source.is_ipv4() && !source.is_loopback() && host.is_local(*source) => {
             Some(format!(

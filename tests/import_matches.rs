@@ -745,5 +745,5 @@ fn tcpmss_limits_are_compared_and_later_lengths_are_unknown() {
         assert!(!same(&format!("{limit} 1300"), &other), "{other}");
     }
     let reported = compare(&of(&format!("{limit} 1300; -m length --length 40 -j DROP")), &Rules::default()).to_string();
-    assert!(reported.contains("behind TCPMSS") || reported.contains("OUTPUT"), "{reported}");
+    assert!(reported.contains("after TCPMSS") || reported.contains("OUTPUT"), "{reported}");
 }

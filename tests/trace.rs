@@ -423,7 +423,7 @@ fn a_packet_translated_at_prerouting_keeps_its_id() {
             "A nat*: rule 1, accept\nA in*: rule 1, continue\nA in: rule 2, accept\nA last*: rule 1, accept\n";
         assert_eq!(pod.run(|| lines(&reported)), expected);
         let ports: Vec<_> = shown(&reported).iter().filter_map(|packet| packet.ports()).map(|(_, to)| to).collect();
-        assert_eq!(ports, [5000, 5002, 5002], "behind the nat chain 5001; shown after the first rule of the next");
+        assert_eq!(ports, [5000, 5002, 5002], "after the nat chain 5001; shown after the first rule of the next");
     });
 }
 

@@ -214,7 +214,7 @@ fn a_host_that_cannot_route_ends_the_walk_with_the_reason() {
             "DROPPED: a loopback address on another interface than lo",
         ),
         (&nothing, pod().route(Route::new(net("8.0.0.0/8"), 0).kind(unreachable)), "eth0", past, "DROPPED: the route"),
-        (&nothing, pod().route(Route::new(net("8.0.0.0/8"), 1)), "eth0", past, "DROPPED: it goes round through lo"),
+        (&nothing, pod().route(Route::new(net("8.0.0.0/8"), 1)), "eth0", past, "DROPPED: it loops through lo"),
         (&tproxy, pod(), "eth0", past, "DROPPED: tproxy chose a socket, and the packet is not routed to this host"),
         (&tproxy, pod(), "eth0", v4, "DELIVERED to port 15006, a transparent socket, as 10.77.0.2:80"),
         (&tproxy, pod().listeners([15001]), "eth0", v4, "DELIVERED to 10.77.0.2:80"),
@@ -407,7 +407,7 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
             &["save:/dev/null,/no\npe", out[0], out[1]],
             r"/no\npe: No such file or directory (os error 2); give a file with what ip6tables-save",
         ),
-        (&["istio:ISTIO_DUALSTACK=true", out[0], out[1]], "ISTIO_DUALSTACK is no variable of istio-iptables"),
+        (&["istio:ISTIO_DUALSTACK=true", out[0], out[1]], "ISTIO_DUALSTACK is not a variable of istio-iptables"),
         (&["istio:-b '*' ISTIO_DUAL_STACK=true", out[0], out[1]], "variables come first, then flags"),
         (&["istio:-i '*", out[0], out[1]], "' is not closed"),
         (&["istio:-m FOO", out[0], out[1]], "give REDIRECT or TPROXY"),
@@ -440,7 +440,7 @@ fn likely_mistakes_are_reported_beside_the_walk() {
     let cases: &[(&[&str], &str)] = &[
         (
             &["istio:", "--packet", "tcp 10.88.0.9:1 -> 10.77.0.2:80"],
-            "walk: 10.88.0.9 is no address of this host, which sends it here; what comes in needs --in IFNAME\n",
+            "walk: 10.88.0.9 is not an address of this host, which sends the packet; give --in IFNAME for one that arrives\n",
         ),
         (&["istio:", "--packet", "tcp 10.77.0.2:1 -> 10.88.0.9:80"], ""),
         (&["istio:", "--in", "eth0", "--packet", "tcp 10.88.0.9:1 -> 10.77.0.2:80"], ""),

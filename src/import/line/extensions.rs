@@ -14,8 +14,7 @@ impl<'l> Parsing<'l> {
         let part = match (matches::find(&word.text, self.family), self.unknown) {
             (Some(extension), _) => LinePart::Known(Instance::new(extension, Role::Match, word.at)),
             (None, _) if word.text.len() > LONGEST => {
-                let what =
-                    format!("match {} is longer than {LONGEST} bytes, which no name of one is", Shown(&word.text));
+                let what = format!("match {} is longer than the {LONGEST} bytes of a name", Shown(&word.text));
                 return Err(word.piece().wrong(format!("{what}; correct it")));
             }
             (None, Unknown::KeepOpaque) => LinePart::Kept(Role::Match, &word.text, Vec::new()),

@@ -248,10 +248,13 @@ mod tests {
             assert_eq!(left(seconds(10), seconds(all), seconds(here)), expected.map(seconds), "{all} {here}");
         }
         let holder = Holder { hold: Some(Hold::ForNow), command: Some("x".to_owned()), ..Holder::default() };
-        let said = holder.refusal(seconds(10), seconds(10));
-        assert!(said.starts_with("x has been at work on ") && said.contains(" for 10 s; "), "{said}");
-        let said = holder.refusal(seconds(10), seconds(2));
-        assert!(said.starts_with("one writer after the other, now x, ") && said.contains(" for 60 s; "), "{said}");
+        let printed = holder.refusal(seconds(10), seconds(10));
+        assert!(printed.starts_with("x has been at work on ") && printed.contains(" for 10 s; "), "{printed}");
+        let printed = holder.refusal(seconds(10), seconds(2));
+        assert!(
+            printed.starts_with("one writer after the other, now x, ") && printed.contains(" for 60 s; "),
+            "{printed}"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod support;
 
-use nftmesh::model::TableFlags;
+use nftmesh::model::{TableFlags, Value};
 use nftmesh::prelude::*;
 use support::{in_fresh_netns, needs_root, nft, nft_script};
 
@@ -260,6 +260,40 @@ fn flushing_deletes_every_table_but_those_of_another_owner() {
         assert_eq!(nft("list ruleset"), "");
         kernel.flush_ruleset().expect("there is nothing to flush");
         kernel.commit(&Transaction::new().add_table(&mesh())).expect("the socket can be used");
+    });
+}
+
+#[test]
+fn other_families_have_everything_but_base_chains_of_our_own() {
+    in_fresh_netns(|| {
+        let mut kernel = Kernel::open().expect("a socket");
+        let counted = || Rule::new().iifname("lo").counter().accept();
+        for family in [Family::Arp, Family::Bridge, Family::Netdev] {
+            let id = TableId::new(family, "t");
+            let marks = Set::new("marks", [DataType::Mark]).elements([Value::Mark(7)]);
+            let chain = Chain::regular("c").rule(counted()).rule(Rule::new().mark(matches::set("marks")).jump("d"));
+            let table = Table::new(family, "t").set(marks).chain(Chain::regular("d")).chain(chain);
+            let ruleset = Ruleset::new().table(table.clone());
+            kernel.apply(&ruleset).unwrap_or_else(|error| panic!("{family}: {error}"));
+            assert_eq!(kernel.verify(&ruleset).expect("readable"), [], "{family}");
+            assert_eq!(nft(&format!("list table {family} t")), ruleset.to_string(), "{family}");
+
+            let base = Chain::base("b", ChainType::Filter, Hook::Input, Priority::FILTER);
+            let error = Ruleset::new().table(table.chain(base)).validate().expect_err("its hooks are not modelled");
+            assert!(error.to_string().contains(&format!("family {family} are not supported")), "{error}");
+
+            // One that nft made is kept, and takes rules.
+            let hook = if family == Family::Netdev { "ingress device lo" } else { "input" };
+            nft_script(&format!("add chain {family} t b {{ type filter hook {hook} priority 0; }}"));
+            kernel.commit(&Transaction::new().add_rule(&id.chain("b"), counted())).expect("the chain exists");
+            let raised = kernel.snapshot().expect("a snapshot").raise().ruleset;
+            assert!(kernel.apply(&raised).expect("nothing to do").was_in_sync(), "{family}");
+            let listed = nft("list ruleset");
+            assert!(listed.contains("iifname \"lo\" counter packets 0 bytes 0 accept"), "{listed}");
+            kernel.commit(&Transaction::replace(raised)).expect("made again");
+            assert_eq!(nft("list ruleset"), listed, "{family}");
+            kernel.flush_ruleset().expect("flushed");
+        }
     });
 }
 

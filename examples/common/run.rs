@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use nftmesh::Quoted;
+use nftmesh::mesh::istio::{parse_boolean, parse_port};
 
 use super::duration::duration;
 
@@ -124,7 +125,7 @@ impl RunOptions {
     /// Reads the flags, and this environment.
     pub fn with_environment(matches: &ArgMatches, variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
         let given = |flag: &RunFlag| Given::of(flag, matches, &variable);
-        let is_on = |flag: &RunFlag| given(flag)?.read(boolean);
+        let is_on = |flag: &RunFlag| given(flag)?.parse(parse_boolean);
         let mode = match (is_on(&CLEANUP_ONLY)?, is_on(&SKIP_RULE_APPLY)?) {
             (false, false) => RunMode::Apply,
             (true, false) => RunMode::Cleanup,
@@ -134,7 +135,7 @@ impl RunOptions {
                 return Err(format!("{one} and {other} are both given: they exclude each other; drop one of them"));
             }
         };
-        let probe_port = given(&IPTABLES_PROBE_PORT)?.read(port)?;
+        let probe_port = given(&IPTABLES_PROBE_PORT)?.parse(parse_port)?;
         let timeout = given(&PROBE_TIMEOUT)?.read(timeout)?;
         let validation = is_on(&RUN_VALIDATION)?.then_some(Validation { probe_port, timeout });
         // Accepted without effect, but a value that is not a boolean is still an error.
@@ -186,26 +187,14 @@ impl Given {
         }
     }
 
+    fn parse<T>(&self, parse: impl Fn(&str, &str) -> nftmesh::Result<T>) -> Result<T, String> {
+        parse(&self.name, &self.value).map_err(|error| error.to_string())
+    }
+
     fn read<T>(&self, parse: impl Fn(&str) -> Result<T, &'static str>) -> Result<T, String> {
         let Given { name, value } = self;
         parse(value).map_err(|why| format!("{name} {}: {why}", Quoted::new(value)))
     }
-}
-
-/// Parses a boolean as Go's `strconv.ParseBool`: <https://pkg.go.dev/strconv#ParseBool>.
-fn boolean(text: &str) -> Result<bool, &'static str> {
-    match text.trim() {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("not a boolean; give true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)"),
-    }
-}
-
-fn port(text: &str) -> Result<u16, &'static str> {
-    let text = text.trim();
-    let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-    let number = text.parse().ok().filter(|_| is_decimal);
-    number.ok_or("not a port; give one number from 1 to 65535")
 }
 
 fn timeout(text: &str) -> Result<Duration, &'static str> {

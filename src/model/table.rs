@@ -36,9 +36,9 @@ pub struct Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the families of nf_tables")]
 pub enum Family {
-    /// ARP; recognised by name only.
+    /// ARP. Its base chains can be read, but not declared.
     Arp,
-    /// Bridged frames; recognised by name only.
+    /// Bridged frames. Its base chains can be read, but not declared.
     Bridge,
     /// IPv4 and IPv6.
     Inet,
@@ -46,7 +46,7 @@ pub enum Family {
     Ip,
     /// IPv6.
     Ip6,
-    /// Frames at a device; recognised by name only.
+    /// Frames at a device. Its base chains can be read, but not declared.
     Netdev,
 }
 

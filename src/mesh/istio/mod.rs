@@ -45,6 +45,7 @@ pub use interface::InterfacePattern;
 pub use option::{OptionSpec, Takes};
 pub use option_table::OPTIONS;
 pub use options::RawOptions;
+pub use parse::{parse_boolean, parse_port};
 pub use port_ranges::PortRanges;
 pub use rules::{FAMILIES, TABLES};
 pub use warning::Warning;

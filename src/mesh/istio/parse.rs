@@ -116,6 +116,33 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
     }
 }
 
+/// Parses a boolean as `istio-iptables` does: `true`, `false`, and what Go's `strconv.ParseBool`
+/// accepts besides. An error names the flag or variable `name`.
+///
+/// # Errors
+/// [`is_invalid`](crate::Error::is_invalid) for anything else.
+pub fn parse_boolean(name: &str, text: &str) -> crate::Result<bool> {
+    boolean(text).map_err(|problem| problem.of(name, text).into())
+}
+
+/// Parses a port from 1 to 65535, in decimal without leading zeros. An error names the flag or
+/// variable `name`.
+///
+/// # Errors
+/// [`is_invalid`](crate::Error::is_invalid) for anything else.
+///
+/// ```
+/// use nftmesh::mesh::istio::parse_port;
+///
+/// assert_eq!(parse_port("--port", "15002")?, 15002);
+/// let error = parse_port("--port", "080").unwrap_err();
+/// assert_eq!(error.to_string(), "--port \"080\": not a port; give one number from 1 to 65535");
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+pub fn parse_port(name: &str, text: &str) -> crate::Result<u16> {
+    port(text).map_err(|problem| problem.of(name, text).into())
+}
+
 /// Parses a user or group: its number, or a name that `known` resolves.
 pub(super) fn owner(text: &str, what: &str, known: impl Fn(&str) -> Option<u32>) -> Parsed<u32> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let namespace = NetNs::current()?;
     let mut kernel = namespace.kernel()?;
     let mut watch = namespace.watch()?;
-    watch.leave_out(&kernel)?; // its own commits are no news
+    watch.leave_out(&kernel)?; // its own commits are left out
     let mut watch = AsyncFd::new(watch)?;
     loop {
         let applied;

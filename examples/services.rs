@@ -37,7 +37,8 @@ fn maps() -> [Set; 6] {
 
 /// `numgen random mod COUNT vmap @MAP`.
 fn drawn(count: u32, map: &str) -> Rule {
-    // NFTA_NG_DREG, _MODULUS, _TYPE (1 is random), _OFFSET; NFTA_LOOKUP_SET, _SREG, _DREG (0 is the verdict).
+    // NFTA_NG_DREG, _MODULUS, _TYPE (1 is random), _OFFSET; NFTA_LOOKUP_SET, _SREG, _DREG (0 is the
+    // verdict).
     let number = RawExpr::new("numgen").be32(1, REGISTER).be32(2, count).be32(3, 1).be32(4, 0);
     let lookup = RawExpr::new("lookup").text(1, map).be32(2, REGISTER).be32(3, 0);
     Rule::new().raw(number).raw(lookup)
@@ -45,8 +46,8 @@ fn drawn(count: u32, map: &str) -> Rule {
 
 /// `update @SET { ip saddr }`.
 fn remembered(set: &str) -> Rule {
-    // NFTA_PAYLOAD_DREG, _BASE (1 is the network header), _OFFSET, _LEN; NFTA_DYNSET_SREG_KEY, _OP (1 is update),
-    // _SET_NAME, _TIMEOUT, _FLAGS.
+    // NFTA_PAYLOAD_DREG, _BASE (1 is the network header), _OFFSET, _LEN; NFTA_DYNSET_SREG_KEY, _OP
+    // (1 is update), _SET_NAME, _TIMEOUT, _FLAGS.
     let saddr = RawExpr::new("payload").be32(1, REGISTER).be32(2, 1).be32(3, 12).be32(4, 4);
     let update = RawExpr::new("dynset").be32(4, REGISTER).be32(3, 1).text(1, set).be64(6, 0).be32(9, 0);
     Rule::new().raw(saddr).raw(update)

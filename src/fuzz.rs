@@ -3,7 +3,7 @@
 //!
 //! They live in the crate because they reach what users cannot: the decoder without a socket, the
 //! encoder without a kernel. `tests/inside/corpus.rs` replays every file of tests/corpus through
-//! them. They are built for the crate's own tests and with `--cfg fuzzing`, and are no part of its
+//! them. They are built for the crate's own tests and with `--cfg fuzzing`, and are not part of its
 //! interface.
 
 #[cfg(feature = "sim")]

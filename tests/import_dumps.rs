@@ -188,7 +188,7 @@ fn line_ends_and_blanks_do_not_matter_and_bad_bytes_have_a_position() {
     }
     for (what, text, place) in [
         ("NUL in a rule", plain.replace("a b", "a\0b"), (5, 46)),
-        ("NUL behind a table", plain.replace("*filter", "*filter\0"), (2, 8)),
+        ("NUL after a table", plain.replace("*filter", "*filter\0"), (2, 8)),
         ("the mark of a byte order", format!("\u{feff}{plain}").replace("# a comment\n", ""), (1, 1)),
         ("a table that is cut off", plain.split("COMMIT").next().unwrap_or_default().to_owned(), (6, 1)),
         ("bytes of no text", plain.replace("-p tcp", "-p \u{fffd}"), (5, 19)),

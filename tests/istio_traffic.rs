@@ -176,7 +176,8 @@ fn validation_passes_for_the_proxy_with_the_rules_and_not_without() {
             pod.run(|| {
                 who.assume();
                 let mut outcome = Ok(());
-                // A child that another test is starting holds a copy of every socket until it runs its program.
+                // A child that another test is starting holds a copy of every socket until it runs
+                // its program.
                 comes_true(|| {
                     outcome = probe.timeout(patience(Duration::from_millis(200))).run();
                     !outcome.as_ref().is_err_and(Error::is_conflict)

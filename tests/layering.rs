@@ -81,7 +81,8 @@ fn violations(module: &str, text: &str) -> Vec<String> {
     let code = lines.join("\n");
     let code = code.split("\nmod tests").next().unwrap_or_default();
     let used = code.split("crate::").skip(1).flat_map(first_names);
-    // The crate's face re-exports these four of `error`; every other name of the face hides its room.
+    // The crate's face re-exports these four of `error`; every other name of the face hides its
+    // room.
     let used =
         used.map(
             |name| {

@@ -270,8 +270,8 @@ fn dns_queries_go_to_the_agent_and_answers_return() {
             let question = walker.send(packet(&format!("udp {pod}:5000 -> {nameserver}:53 {APP}")));
             let to_agent = "OUTPUT raw/istio-output-dns istio-output istio-output-dns POSTROUTING lo PREROUTING";
             goes(&question, &format!("{to_agent} INPUT :15053"));
-            // The agent asks the server, from a port that may be the application's own: the zones keep them
-            // apart.
+            // The agent asks the server, from a port that may be the application's own: the zones
+            // keep them apart.
             let onward = walker.send(packet(&format!("udp {pod}:5000 -> {nameserver}:53 {PROXY}")));
             goes(&onward, "OUTPUT raw/istio-output-dns istio-output POSTROUTING eth0");
             let answer = walker.receive(packet(&format!("udp {nameserver}:53 -> {pod}:5000")), "eth0");

@@ -36,7 +36,7 @@ const DEFECTS: [(u32, &str, &str); 19] = [
     (5, "an IPv6 nameserver in an IPv4 pod fails", "its nftables backend; not among these cases"),
     (6, "stale tables after a change of mode", "the recordings begin with an empty pod"),
     (7, "a second run installs a second copy", "the recordings are of a first run"),
-    (8, "a second run repeats the ip rule", "routes are no rules"),
+    (8, "a second run repeats the ip rule", "routes are not rules"),
     (9, "reconciling drops packets", "what a run does, not what its rules do"),
     (10, "a hex mark leaves routes out", "no case has one"),
     (11, "64 owner groups fail", "no case has so many"),
@@ -138,7 +138,7 @@ fn without_refusals_every_recording_lets_a_syn_past_the_proxy() {
 
 /// Rules of the reference that no packet needs: its tunnel rule where nothing inbound is redirected
 /// by default, its exclusions of UDP ports where no UDP is captured, and two of the three rules for
-/// the second owner, behind those for the first (see mesh/istio/rules/nat).
+/// the second owner, after those for the first (see mesh/istio/rules/nat).
 const NEEDLESS: [&str; 9] = [
     "redirect-cidr: -A ISTIO_INBOUND -p tcp -m tcp --dport 15008 -j RETURN",
     "redirect-cidr: -A ISTIO_OUTPUT -p udp -m udp --dport 22 -j RETURN",

@@ -67,7 +67,7 @@ fn what_cannot_be_sent_is_refused_before_and_what_the_kernel_does_not_know_is_na
     in_fresh_netns(|| {
         let mut kernel = Kernel::open().expect("a socket");
         let cut = Rule::new().counter().raw(RawExpr::new("numgen").attributes(&[8, 0, 1]));
-        let error = kernel.apply(&ruleset(cut)).expect_err("it is no attribute");
+        let error = kernel.apply(&ruleset(cut)).expect_err("it is not an attribute");
         assert!(error.is_invalid() && error.to_string().contains("statement 2"), "{error}");
         let set = Set::new("s", [DataType::Port]);
         assert!(set.opaque().is_none());

@@ -151,9 +151,9 @@ fn a_mark_is_routed_again_only_where_the_kernel_does() {
     {
         // The chain itself, and those after it, still see the old interface.
         let ruleset = rules(chain_type, Hook::Output, marked());
-        let after = Chain::base("behind", ChainType::Filter, Hook::Output, Priority(10));
+        let after = Chain::base("after", ChainType::Filter, Hook::Output, Priority(10));
         let after = after.rule(Rule::new().oifname("lo").drop());
-        let ruleset = ruleset.table(Table::new(Family::Ip, "behind").chain(after));
+        let ruleset = ruleset.table(Table::new(Family::Ip, "after").chain(after));
         let walk = Walker::new(&lowered(&ruleset), &host).send(packet("tcp 10.77.0.2:1 -> 8.8.8.8:80"));
         assert_eq!(end(&walk), expected, "{walk}");
     }

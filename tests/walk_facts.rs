@@ -71,9 +71,9 @@ fn a_translation_is_visible_at_its_own_hook() {
     let after = [Rule::new().matches(status).drop(), Rule::new().fib_daddr_type(AddrType::LOCAL).drop()];
     for rule in after {
         let rules =
-            lowered([nat("nat", Hook::Prerouting, -100, redirect()), filter("behind", Hook::Prerouting, 0, rule)]);
+            lowered([nat("nat", Hook::Prerouting, -100, redirect()), filter("after", Hook::Prerouting, 0, rule)]);
         let walk = Walker::new(&rules, &pod()).receive(packet("tcp 10.77.0.9:1 -> 8.8.8.8:80"), "eth0");
-        assert_eq!(ends(&walk), "DROPPED by inet t behind, rule 1", "{walk}");
+        assert_eq!(ends(&walk), "DROPPED by inet t after, rule 1", "{walk}");
     }
 }
 

@@ -86,7 +86,8 @@ fn segments_in_any_order_have_the_states_of_the_kernel() {
                 let simulator = hooks::decisions(&walk.steps);
                 let _ = writeln!(story, "{packet}: {shown}");
                 segments += 1;
-                // Who reset it, or was, and of whom no number is known, says nothing more that fits.
+                // Who reset it, or was, and of whom no number is known, says nothing more that
+                // fits.
                 let is_over = flags & RST != 0 && shown.ct.is_some() && ends.iter().any(|end| !end.is_heard);
                 if kernel != simulator {
                     wrong += 1;

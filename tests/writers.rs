@@ -225,7 +225,8 @@ const UNDOES: [(&str, Undo); 2] = [
     }),
 ];
 
-/// What comes after the last look is not noticed; most of what comes before the end comes before it.
+/// What comes after the last look is not noticed; most of what comes before the end comes before
+/// it.
 #[test]
 fn what_others_undo_while_an_installation_is_at_work_is_done_again() {
     in_fresh_netns(|| {

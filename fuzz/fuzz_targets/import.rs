@@ -1,4 +1,5 @@
-//! Texts of iptables-save never panic; what is imported has programs, and an error is one line with its place.
+//! Texts of iptables-save never panic; what is imported has programs, and an error is one line with
+//! its place.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! A rule set that validates is the same after encoding and decoding, and after lowering and raising.
+//! A rule set that validates is the same after encoding and decoding, and after lowering and
+//! raising.
 
 #![no_main]
 

@@ -1,7 +1,7 @@
 //! Reader of netlink messages and attributes. Never panics; a length that runs past the buffer is
 //! an error.
 
-/// Bytes that are no netlink message or attribute.
+/// Bytes that are not a netlink message or attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the kernel's answer is cut short at byte {at}")]
 pub(crate) struct Malformed {

@@ -91,7 +91,7 @@ impl RawExpr {
         self.noted(written)
     }
 
-    /// What does not fit an attribute becomes one that is no attribute, which validation finds.
+    /// What does not fit an attribute becomes one that is not an attribute, which validation finds.
     fn noted(mut self, written: io::Result<()>) -> Self {
         if written.is_err() {
             self.attributes.extend_from_slice(&[0; 4]);

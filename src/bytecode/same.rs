@@ -134,8 +134,8 @@ impl SetCode {
             && self.keeps_the_same(other)
     }
 
-    /// How many elements it may hold. One that rules fill gets a size from the kernel with the first
-    /// such rule, when it has none (`nft_dynset_new`, net/netfilter/nft_dynset.c, v6.12).
+    /// How many elements it may hold. One that rules fill gets a size from the kernel with the
+    /// first such rule, when it has none (`nft_dynset_new`, net/netfilter/nft_dynset.c, v6.12).
     fn most(&self) -> Option<u32> {
         let learns = self.flags & NFT_SET_EVAL != 0;
         self.size.or(learns.then_some(0xffff))

@@ -29,8 +29,8 @@ pub(super) fn without_faults(mut ruleset: Ruleset, invalid: &Invalid) -> Ruleset
         match (&at.chain, &at.set, at.rule, at.element) {
             (Some(name), _, Some(rule), _) => {
                 let chain = table.chains.iter_mut().rev().find(|chain| chain.name == *name);
-                // Of several faults of a statement the first takes it away; the others then hit a neighbour, which
-                // is no loss.
+                // Of several faults of a statement the first takes it away; the others then hit a
+                // neighbour, which loses nothing.
                 match (chain.and_then(|chain| chain.rules.get_mut(rule)), at.statement) {
                     (Some(rule), Some(at)) if at < rule.statements.len() => drop(rule.statements.remove(at)),
                     (Some(rule), _) => *rule = Rule::new(),
@@ -99,7 +99,7 @@ fn chain(from: &mut Source<'_>, sets: &[Set]) -> Chain {
 fn rule(from: &mut Source<'_>, sets: &[Set]) -> Rule {
     let mut rule = Rule::new();
     rule.statements = from.several(7, |from| statement(from, sets));
-    // It works only behind a check of the protocol, which seldom comes by itself.
+    // It works only after a check of the protocol, which seldom comes by itself.
     if let Some(index) = rule.statements.iter().position(|statement| matches!(statement, Statement::Tproxy(_))) {
         let protocol = Match::new(Field::L4proto, Op::Eq, Operand::Value(Value::Protocol(Protocol::TCP)));
         rule.statements.insert(index, Statement::Match(protocol));

@@ -8,7 +8,7 @@ use crate::model::{Generation, Hook};
 use crate::netlink::Assembly;
 use crate::sim::{Rules, walk_hook};
 
-/// Any program on any packet comes to an end, and can be told: the rule set that these bytes make,
+/// Any program on any packet comes to an end, and prints: the rule set that these bytes make,
 /// and the one that they are as a dump.
 pub fn walk(bytes: &[u8]) {
     let mut from = Source::new(bytes);

@@ -84,7 +84,8 @@ impl Kernel {
         let (Some(table), false) = (operation.table(), matches!(operation, Operation::DestroyTable(_))) else {
             return Ok(operation.clone());
         };
-        // In a table that is not there, deletions are refused as they are by a kernel that can destroy.
+        // In a table that is not there, deletions are refused as they are by a kernel that can
+        // destroy.
         let ask = || self.is_there(kind::GETTABLE, table, &netlink::table_attribute(&table.name));
         let is_there = !known.has_table(table, ask)? || self.holds(operation, known)?;
         Ok(if is_there { deletion } else { operation.clone() })

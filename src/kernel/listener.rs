@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// An event that can be received.
-pub(super) trait Told: Sized {
+pub(super) trait Reported: Sized {
     /// The event for a loss.
     const OVERFLOW: Self;
     /// The activity, for errors: `watch nf_tables`.
@@ -27,7 +27,7 @@ pub(super) struct Listener<T> {
     queue: VecDeque<T>,
 }
 
-impl<T: Told> Listener<T> {
+impl<T: Reported> Listener<T> {
     /// Opens a socket in the calling thread's network namespace, with a receive buffer of up to 16
     /// MiB.
     pub(super) fn join(group: u32) -> Result<Self> {
@@ -84,7 +84,7 @@ impl<T> AsFd for Listener<T> {
     }
 }
 
-fn queue_all<T: Told>(datagram: &[u8], decode: &impl Fn(&Message<'_>) -> Option<T>, queue: &mut VecDeque<T>) {
+fn queue_all<T: Reported>(datagram: &[u8], decode: &impl Fn(&Message<'_>) -> Option<T>, queue: &mut VecDeque<T>) {
     for message in Messages::new(datagram) {
         match message {
             Ok(message) => queue.extend(decode(&message)),
@@ -100,7 +100,7 @@ fn lost(cause: &io::Error) -> bool {
 }
 
 /// Returns the error for a failed operation of the listener.
-pub(super) fn failed<T: Told>(cause: io::Error) -> Error {
+pub(super) fn failed<T: Reported>(cause: io::Error) -> Error {
     match cause.raw_os_error() {
         Some(libc::EPERM) => Error::new(Kind::Permission, format!("{}: {NO_CAPABILITY}", T::DOING)),
         _ => Error::io(T::DOING, cause),

@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use super::listener::{Listener, Told, failed};
+use super::listener::{Listener, Reported, failed};
 use super::live::Kernel;
 use super::netns::NetNs;
 use super::trace_filter::TraceFilter;
@@ -53,7 +53,7 @@ pub struct Trace {
     listener: Listener<TraceEvent>,
 }
 
-impl Told for TraceEvent {
+impl Reported for TraceEvent {
     const OVERFLOW: Self = TraceEvent::Overflow;
     const DOING: &'static str = "trace nf_tables";
 }

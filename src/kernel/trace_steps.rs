@@ -35,14 +35,14 @@ use crate::state::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConn
 /// let mut stories = HashMap::new();
 /// for event in kernel.trace(TraceFilter::from(Rule::new().tcp_dport(15001)))? {
 ///     let TraceEvent::Message(message) = event? else { continue };
-///     let told = steps.take(&message)?;
-///     if let Some(packet) = told.begins {
+///     let traced = steps.take(&message)?;
+///     if let Some(packet) = traced.begins {
 ///         stories.insert(message.id, Story::new(packet));
 ///     }
 ///     if let Some(story) = stories.get_mut(&message.id) {
-///         told.steps.iter().for_each(|step| print!("{}", story.tell(step)));
+///         traced.steps.iter().for_each(|step| print!("{}", story.tell(step)));
 ///     }
-///     if let Some(end) = told.end {
+///     if let Some(end) = traced.end {
 ///         println!("{end}");
 ///         stories.remove(&message.id);
 ///     }

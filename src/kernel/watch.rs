@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use super::listener::{Listener, Told, failed};
+use super::listener::{Listener, Reported, failed};
 use super::live::Kernel;
 use super::netns::NetNs;
 use crate::error::Result;
@@ -43,7 +43,7 @@ pub struct Watch {
     deleted: Option<(ChainId, RuleHandle)>,
 }
 
-impl Told for Event {
+impl Reported for Event {
     const OVERFLOW: Self = Event::Overflow;
     const DOING: &'static str = "watch nf_tables";
 }

@@ -258,7 +258,8 @@ impl Encoder<'_> {
             Operation::FlushChain(chain) => {
                 self.delete_rules(index, kind::DELRULE, &chain.table, Some(&chain.name), None)
             }
-            // A deletion that names no table is one of all tables; no backend has to say anything in it.
+            // A deletion that names no table is one of all tables; no backend has to say anything
+            // in it.
             Operation::FlushRuleset(family) => {
                 let family = family.map_or(0, Family::number);
                 let Header { kind, flags, sequence, .. } =

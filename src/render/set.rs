@@ -30,7 +30,8 @@ pub(crate) struct Notes<'a> {
     /// The statements that every element carries, `counter`.
     pub(crate) carries: Vec<String>,
     pub(crate) elements: BTreeMap<&'a Key, Note>,
-    /// Printed after the elements: the catch-all element, and elements that this crate does not know.
+    /// Printed after the elements: the catch-all element, and elements that this crate does not
+    /// know.
     pub(crate) others: Vec<String>,
 }
 

@@ -82,15 +82,15 @@ impl Story {
 
     /// Returns what happened next, in one line or more, as a [`Walk`] prints it.
     pub fn tell(&mut self, step: &Step) -> String {
-        let text = Told(&self.0, step).to_string();
+        let text = StepText(&self.0, step).to_string();
         self.0.take(step);
         text
     }
 }
 
-struct Told<'a>(&'a Here, &'a Step);
+struct StepText<'a>(&'a Here, &'a Step);
 
-impl Display for Told<'_> {
+impl Display for StepText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.tell(f, self.1)
     }

@@ -280,7 +280,8 @@ impl Scratch {
         if rule.bound > NEST {
             return Err(too_long(rule.bound, NEST));
         }
-        // SAFETY: `message` has room for the bound of the rule and its expressions; the rule is live.
+        // SAFETY: `message` has room for the bound of the rule and its expressions; the rule is
+        // live.
         Ok(self.message(header, rule.bound + 4 * ATTRIBUTE, |message| unsafe {
             c::nftnl_rule_nlmsg_build_payload(message, rule.raw.as_ptr());
         }))

@@ -23,8 +23,8 @@ fn rule_sets_loaded_by_nft_are_in_sync_with_themselves() {
     });
 }
 
-/// What nft notes beside a set for its listing (the expression of a type, the byte order, whether to
-/// merge) is no part of what the set means.
+/// What nft notes beside a set for its listing (the expression of a type, the byte order, whether
+/// to merge) is no part of what the set means.
 #[test]
 fn a_set_that_nft_declared_is_in_sync_with_one_of_the_same_types() {
     in_fresh_netns(|| {

@@ -72,7 +72,7 @@ impl Score {
         };
         match wrong {
             None => self.opaque += 1,
-            // nft's listing is no evidence where it means something else than what was loaded.
+            // nft's listing is not evidence where it means something else than what was loaded.
             Some(_) if nft_lists_wrong(theirs, ours) => self.unclear += 1,
             Some(wrong) => self.wrong.push(format!("{}: {wrong}\n{}", what(), difference(theirs, ours))),
         }

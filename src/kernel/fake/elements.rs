@@ -88,14 +88,15 @@ impl Batch<'_> {
         if codes.iter().any(|code| code.extras.as_ref().is_some_and(|extras| extras.object.is_some())) {
             return Err(Stop::Unknown("an element leads to a stateful object".to_owned()));
         }
-        // One after the other: those before the first that cannot be may be refused for what is there.
+        // One after the other: those before the first that cannot be may be refused for what is
+        // there.
         let fault = codes
             .iter()
             .enumerate()
             .find_map(|(index, code)| Some((index, fits(&state.code, code).and_then(|()| lead(table, code)).err()?)));
         let good = fault.map_or(codes.len(), |(index, _)| index);
-        // Those before one that is refused stay until the batch is given up, so that others in it meet
-        // them.
+        // Those before one that is refused stay until the batch is given up, so that others in it
+        // meet them.
         let tree = self.trees.entry((handle, state.handle)).or_default();
         let inserted = insert::insert(&mut state, tree, codes.get(..good).unwrap_or_default());
         let alone = tree::end_alone(&state);

@@ -1,4 +1,4 @@
-//! What is refused, and what cannot be told.
+//! What is refused, and what is not modelled.
 
 use crate::netlink::MessagePart;
 

@@ -78,7 +78,7 @@ fn fits<'n>(
     if depth >= NFT_JUMP_STACK_SIZE {
         return false;
     }
-    // Whoever came here by a longer way has seen all that follows.
+    // A longer way to this chain has seen all that follows.
     if depths.get(chain).is_some_and(|seen| *seen >= depth) {
         return true;
     }

@@ -105,8 +105,8 @@ pub(super) fn before(bdd: &mut Bdd, cells: &[Cell], data: &[u8], or_equal: Node)
 
 /// Returns the values for which cells of one input lie between both, included.
 pub(super) fn between(bdd: &mut Bdd, cells: &[Cell], low: &[u8], high: &[u8]) -> Node {
-    // As long as the bits of both ends are the same, there is one way; where they part, those at the low
-    // end are at least its rest, and those at the high end at most that one's.
+    // As long as the bits of both ends are the same, there is one way; where they part, those at
+    // the low end are at least its rest, and those at the high end at most that one's.
     let same = data_bits(low).zip(data_bits(high)).take_while(|(low, high)| low == high).count();
     let (mut at_least, mut at_most, mut inside) = (Node::ALL, Node::ALL, Node::ALL);
     let ends = data_bits(low).zip(data_bits(high));

@@ -190,8 +190,8 @@ impl Map<'_> {
     }
 }
 
-/// A map that more rules look something up in is left whole in the others: each lookup makes as many
-/// items as the map has elements.
+/// A map that more rules look something up in is left whole in the others: each lookup makes as
+/// many items as the map has elements.
 const LOOKUPS: usize = 4;
 
 /// One side being put together.

@@ -79,7 +79,7 @@ pub fn compare(
             continue;
         }
         if at_hook.runs.iter().any(|run| sees_others(first, run)) {
-            score.skip("where another socket is found behind tracking or translation");
+            score.skip("where another socket is found after tracking or translation");
             ledger.1.extend(at_hook.connections());
             continue;
         }
@@ -87,7 +87,7 @@ pub fn compare(
         let template = |run: &Run| run.shown.ct.is_some_and(|ct| ct.status.bits() & TEMPLATE != 0);
         let later = tracked.and_then(|tracked| at_hook.runs.get(tracked..)).unwrap_or_default();
         if template(first) || later.iter().any(template) {
-            score.skip("given a zone behind connection tracking, and still without a connection");
+            score.skip("given a zone after connection tracking, and still without a connection");
             ledger.1.extend(at_hook.connections());
             continue;
         }
@@ -122,7 +122,7 @@ pub fn compare(
         let is_translated = situation.connection.status.contains(CtStatus::SNAT);
         let why = match at_hook.hook {
             Hook::Output if walk.steps.iter().any(is_changed) => {
-                Some("lost at output, behind a change of address or mark")
+                Some("lost at output, after a change of address or mark")
             }
             Hook::Postrouting if is_translated => Some("lost at postrouting, of a connection that may be masqueraded"),
             _ => None,

@@ -253,7 +253,7 @@ pub fn compare_without(
         if walk.steps.contains(&Step::Copied) {
             // The copy arrives before the packet itself continues; its effect on their connection
             // is not walked.
-            score.skip("of a broadcast: the way behind its copy");
+            score.skip("of a broadcast: the way after its copy");
             lapsed.add(&way);
             until_copied(&mut kernel);
             until_copied(&mut simulator);

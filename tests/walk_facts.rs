@@ -321,7 +321,7 @@ fn multicast_groups_socket_routes_and_checksums_are_not_guessed() {
         ("tcp 8.8.8.8:80 -> 10.77.0.2:40000 flags syn,ack", "DELIVERED"),
         ("udp 10.77.0.9:1 -> 224.0.0.1:53 pkttype multicast", "DELIVERED"),
         ("udp 10.77.0.9:1 -> 224.0.0.251:53 pkttype multicast", "CANNOT TELL: whether this host is in the group"),
-        ("udplite 10.77.0.9:1 -> 10.77.0.2:53", "CANNOT TELL: whether connection tracking takes the checksum"),
+        ("udplite 10.77.0.9:1 -> 10.77.0.2:53", "CANNOT TELL: whether connection tracking accepts the checksum"),
     ] {
         let walk = walker.receive(packet(text), "eth0");
         assert!(ends(&walk).starts_with(expected), "{walk}");

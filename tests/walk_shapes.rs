@@ -57,7 +57,7 @@ fn later_fragments_have_no_ports_and_conntrack_reassembles_them() {
             "prerouting",
             "udp dport 80",
             LATER,
-            "CANNOT TELL: inet t c, rule 1: whether rules take what a later fragment",
+            "CANNOT TELL: inet t c, rule 1: whether rules read the data of a later fragment",
         ),
         // It continues until reassembly.
         ("prerouting", "ip protocol tcp", LATER, "CANNOT TELL: what the packet is like of which this is a fragment"),

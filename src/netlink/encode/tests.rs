@@ -288,7 +288,7 @@ fn a_restored_snapshot_decodes_to_itself() {
     ]);
     let known = KnownSets::of(&transaction);
     for backend in [Backend::Own, Backend::default()] {
-        let encoded = encode_with(backend, &transaction, &known, Ending::DryRun, 1).expect("all of it can be said");
+        let encoded = encode_with(backend, &transaction, &known, Ending::DryRun, 1).expect("all of it can be encoded");
         let mut assembly = crate::netlink::Assembly::new(None);
         for message in attr::Messages::new(encoded.messages.as_bytes()).skip(1) {
             assembly.read(&message.expect("whole")).expect("whole");

@@ -107,7 +107,7 @@ pub fn compare(
             continue;
         }
         if at_hook.connections().any(|id| ledger.1.contains(&id)) {
-            score.skip("of a connection of which something could not be told");
+            score.skip("of a connection of which something is unknown");
             continue;
         }
         // Only a walk through the host knows the route of a packet with other addresses or another

@@ -223,7 +223,7 @@ pub fn compare_without(
             continue;
         }
         if lapsed.half_seen.contains(&ends(&begins.packet)[0]) {
-            score.skip("of a connection of which something could not be told");
+            score.skip("of a connection of which something is unknown");
             continue;
         }
         if walk.steps.contains(&Step::Change(Change::Unpredictable)) {
@@ -238,7 +238,7 @@ pub fn compare_without(
             continue;
         }
         if lapsed.has(&way) {
-            score.skip("of a connection of which something could not be told");
+            score.skip("of a connection of which something is unknown");
             continue;
         }
         let mut kernel = way.decisions();

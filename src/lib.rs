@@ -1,14 +1,25 @@
+//! [Tasks]: pages::tasks
+//! [Cookbook]: pages::cookbook
+//! [Coming from another library]: pages::migrating
+//! [Tests without root]: pages::testing
+#![cfg_attr(feature = "mesh", doc = "[Istio]: pages::istio")]
+#![cfg_attr(all(feature = "mesh", feature = "sim"), doc = "[Walks and proofs]: pages::walks")]
+//! [Limits]: pages::limits
+//! [Performance]: pages::performance
+//! [Features]: pages::features
+//! [Kernels]: pages::kernels
+//!
 #![doc = include_str!("../README.md")]
 //!
 //! # Where to start
 //!
-//! - [`prelude`] has the types that most programs name.
-//! - [`model`] describes a rule set, [`state`] what the kernel holds, [`plan`] what is to change;
-//!   [`kernel`] reads it and changes it.
-//! - [`validate`] says what is wrong with a rule set, [`bytecode`] is what the kernel runs.
-//! - `sim` says what that does with packets, `import` reads what `iptables-save` prints.
-//! - `mesh` holds presets, `routes` the policy routes that go with them, and `pod` installs both;
-//!   `proxy` has what a proxy asks its sockets.
+//! - [Tasks] has programs to copy, [`prelude`] the types that most programs name.
+//! - [`model`] describes a rule set, [`kernel`] installs, reads and watches rule sets.
+//! - [`plan`] lists what is to change, [`state`] what the kernel holds and reports.
+//! - [`validate`] finds faults before the kernel sees them, [`bytecode`] is what the kernel runs.
+//! - `sim` walks packets and compares rule sets, `import` reads the output of `iptables-save`.
+//! - `mesh` has presets, `routes` the policy routes that they need, and `pod` installs both;
+//!   `proxy` has what a proxy needs at its sockets.
 
 // What only one feature needs is written once, without a condition at each helper.
 #![cfg_attr(
@@ -39,6 +50,8 @@ pub mod kernel;
 pub mod mesh;
 pub mod model;
 mod netlink;
+#[cfg(any(doc, doctest))]
+pub mod pages;
 pub mod plan;
 #[cfg(feature = "mesh")]
 pub mod pod;
@@ -65,22 +78,3 @@ pub use kernel::{Kernel, NetNs};
 pub use model::{Chain, Rule, Ruleset, Set, Table, TableId};
 pub use plan::Transaction;
 pub use state::Snapshot;
-
-/// The programs of the documentation's pages, compiled.
-#[cfg(doctest)]
-mod pages {
-    #[doc = include_str!("../docs/cookbook.md")]
-    struct Cookbook;
-    #[cfg(feature = "mesh")]
-    #[doc = include_str!("../docs/istio.md")]
-    struct Istio;
-    #[doc = include_str!("../docs/migrating.md")]
-    struct Migrating;
-    #[doc = include_str!("../docs/testing.md")]
-    struct Testing;
-    #[doc = include_str!("../docs/tasks.md")]
-    struct Tasks;
-    #[cfg(all(feature = "mesh", feature = "sim"))]
-    #[doc = include_str!("../docs/walks.md")]
-    struct Walks;
-}

@@ -5,16 +5,17 @@
 
 pub use crate::bytecode::RawExpr;
 pub use crate::error::{Error, ErrorKind, Result};
-pub use crate::kernel::{Kernel, NetNs, TraceFilter};
+pub use crate::kernel::{Fake, Kernel, NetNs, Nftables, TraceFilter, Watch};
 pub use crate::model::{
-    AddrType, Chain, ChainId, ChainType, CtState, CtStatus, DataType, Element, Family, Field, Hook, IcmpType,
-    Icmpv6Type, IfName, Limit, Log, MarkKey, MarkValue, Nat, NatFlags, Policy, PortRange, Position, Priority, Protocol,
-    Reject, Rule, RuleHandle, Ruleset, Set, SetId, Table, TableId, TcpFlags, Tproxy, Verdict, matches,
+    AddrType, Chain, ChainId, ChainType, CtDirection, CtState, CtStatus, DataType, Element, Family, Field, Hook,
+    IcmpType, Icmpv6Type, IfName, IpFamily, Limit, LimitUnit, Log, LogFlags, LogLevel, MarkKey, MarkValue, Name, Nat,
+    NatFlags, Nfproto, PktType, Policy, PortRange, Position, Priority, Protocol, QueueFlags, Reject, Rule, RuleHandle,
+    Ruleset, Set, SetId, Statement, Table, TableId, TcpFlags, Tproxy, Verdict, matches,
 };
 pub use crate::plan::Transaction;
 #[cfg(feature = "mesh")]
 pub use crate::pod::Pod;
-pub use crate::state::Snapshot;
+pub use crate::state::{Event, Snapshot};
 pub use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
 #[cfg(doc)]

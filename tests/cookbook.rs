@@ -7,10 +7,8 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use nftmesh::model::{CtDirection, LimitUnit, LogFlags, LogLevel, PktType};
-use nftmesh::prelude::matches::{
-    anonymous, concat, ct_state, daddr, gt, ip_saddr, l4proto, length, mark, masked, oifname, set, tcp_dport,
-};
+// What the page says that a program imports.
+use nftmesh::prelude::matches::*;
 use nftmesh::prelude::*;
 use support::{golden_page, in_fresh_netns, nft, nft_script};
 
@@ -76,6 +74,7 @@ fn groups() -> Vec<Group> {
             "ip saddr @blocked drop" => Rule::new().ip_saddr(set("blocked")).drop();
             "ip6 saddr @blocked6 drop" => Rule::new().ip6_saddr(set("blocked6")).drop();
             "ip saddr != @blocked accept" => Rule::new().not(ip_saddr(set("blocked"))).accept();
+            "meta nfproto ipv6 drop" => Rule::new().nfproto(Nfproto::IPV6).drop();
             "fib daddr type local accept" => Rule::new().fib_daddr_type(AddrType::LOCAL).accept();
             "fib saddr type local drop" => Rule::new().fib_saddr_type(AddrType::LOCAL).drop();
         },
@@ -91,7 +90,9 @@ fn groups() -> Vec<Group> {
             "meta l4proto != tcp drop" => Rule::new().not(l4proto(Protocol::TCP)).drop();
             "tcp flags syn / fin,syn,rst,ack counter packets 0 bytes 0" => Rule::new().tcp_flags(masked(TcpFlags::SYN, TcpFlags::FIN | TcpFlags::SYN | TcpFlags::RST | TcpFlags::ACK)).counter();
             "icmp type echo-request accept" => Rule::new().icmp_type(IcmpType::ECHO_REQUEST).accept();
+            "icmp type { echo-reply, echo-request } accept" => Rule::new().icmp_type([IcmpType::ECHO_REPLY, IcmpType::ECHO_REQUEST]).accept();
             "icmpv6 type nd-neighbor-solicit accept" => Rule::new().icmpv6_type(Icmpv6Type::ND_NEIGHBOR_SOLICIT).accept();
+            "th dport < 1024 drop" => Rule::new().matches(lt(th_dport(1024))).drop();
             "meta length > 1400 drop" => Rule::new().matches(gt(length(1400))).drop();
         },
         group! { "Interfaces, owners, marks", filter(Hook::Output);
@@ -128,6 +129,7 @@ fn groups() -> Vec<Group> {
             "reject with icmpx admin-prohibited" => Rule::new().reject_with(Reject::ADMIN_PROHIBITED);
             "meta l4proto tcp reject with tcp reset" => Rule::new().l4proto(Protocol::TCP).reject_with(Reject::TcpReset);
             "limit rate 10/second accept" => Rule::new().limit(Limit::packets(10, LimitUnit::Second)).accept();
+            "limit rate 3/minute burst 10 packets accept" => Rule::new().limit(Limit::packets(3, LimitUnit::Minute).burst(10)).accept();
             "limit rate over 1 mbytes/second drop" => Rule::new().limit(Limit::bytes(1 << 20, LimitUnit::Second).over()).drop();
             "log prefix \"in: \" level info" => Rule::new().log(Log::default().prefix("in: ").level(LogLevel::Info));
             "log group 2 snaplen 128" => Rule::new().log(Log::default().group(2).snaplen(128));
@@ -139,12 +141,15 @@ fn groups() -> Vec<Group> {
         group! { "Destination translation", translate(Hook::Prerouting, Priority::DSTNAT);
             "tcp dport 8443 dnat ip to 10.0.0.5:443" => Rule::new().tcp_dport(8443).nat(Nat::dnat().to(Ipv4Addr::new(10, 0, 0, 5)).ports(443));
             "udp dport 53 dnat ip to 10.0.0.53" => Rule::new().udp_dport(53).nat(Nat::dnat().to(Ipv4Addr::new(10, 0, 0, 53)));
+            "tcp dport 8443 dnat ip6 to [fd00::5]:443" => Rule::new().tcp_dport(8443).nat(Nat::dnat().to(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 5)).ports(443));
             "tcp dport 80 redirect to :15006" => Rule::new().tcp_dport(80).redirect_to(15006);
         },
         group! { "Source translation", translate(Hook::Postrouting, Priority::SRCNAT);
             "oifname \"eth0\" masquerade" => Rule::new().oifname("eth0").masquerade();
+            "meta l4proto tcp masquerade to :32768-60999" => Rule::new().l4proto(Protocol::TCP).masquerade_to(32768..=60999, NatFlags::empty());
             "masquerade fully-random" => Rule::new().masquerade_with(NatFlags::FULLY_RANDOM);
             "ip saddr 10.0.0.0/8 snat ip to 192.0.2.1" => Rule::new().saddr(net("10.0.0.0/8")).nat(Nat::snat().to(Ipv4Addr::new(192, 0, 2, 1)));
+            "snat ip to 192.0.2.1-192.0.2.9" => Rule::new().nat(Nat::snat().to_range(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 9)));
         },
     ]
 }

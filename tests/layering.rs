@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &str)] = &[
         "lib",
         "error fuzz model attr bytecode validate render state xt sim plan netlink sys kernel import mesh routes proxy prelude pod",
     ),
+    ("pages", ""),
     ("prelude", "error model bytecode state plan kernel pod"),
     ("error", ""),
     ("model", "error"),

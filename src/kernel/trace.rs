@@ -118,7 +118,7 @@ impl Trace {
 impl Kernel {
     /// Traces packets in the network namespace of this kernel, with a separate table and separate
     /// sockets; this kernel stays usable. See [`Trace`] for how to wait, and
-    /// [`TraceSteps`](super::TraceSteps) for the steps of a walk.
+    /// `TraceSteps` for the steps of a walk.
     ///
     /// # Errors
     /// Those of [`NetNs::trace`].

@@ -82,7 +82,7 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<(), Box<dyn Error>>
     watch.leave_out(pod.kernel())?;
     let (routes, route_watch) = (namespace.routes()?, namespace.route_watch()?);
     let changes = pod.install(&config)?;
-    say(&common::report(&changes));
+    say(&changes.to_string());
     let mut others = Others::default();
     others.tell(&changes.precedence);
     say("guard: watching\n");

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 use common::run::{RunMode, RunOptions, Validation};
-use common::{drop_in, report, say};
+use common::{drop_in, say};
 use nftmesh::Result;
 use nftmesh::kernel::NetNs;
 use nftmesh::mesh::istio::{IstioConfig, PodFacts, RawOptions};
@@ -56,7 +56,7 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     };
     let mut pod = namespace.as_ref().map_or_else(Pod::open, NetNs::pod)?;
     if run.mode == RunMode::Cleanup {
-        return print(&if run.dry_run { removal() } else { report(&pod.remove()?) });
+        return print(&if run.dry_run { removal() } else { pod.remove()?.to_string() });
     }
 
     if drop_in::captures_nothing(options) {
@@ -85,7 +85,7 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     if run.mode == RunMode::Apply {
         pod.legacy().iter().for_each(|advice| say::warn(PROGRAM, advice));
         let changes = pod.install_over(&config, leftovers)?;
-        print(&report(&changes))?;
+        print(&changes.to_string())?;
         changes.precedence.lines().for_each(|line| say::warn(PROGRAM, line));
     }
     let Some(validation) = run.validation else { return Ok(ExitCode::SUCCESS) };

@@ -15,7 +15,6 @@ use clap::error::{ContextKind, ErrorKind};
 use ipnetwork::IpNetwork;
 use nftmesh::Quoted;
 use nftmesh::mesh::istio::RawOptions;
-use nftmesh::pod::Changes;
 pub use say::complain;
 
 /// Names and descriptions of a program's own switches.
@@ -88,17 +87,4 @@ pub fn write(text: &str) -> io::Result<bool> {
 pub fn network(text: &str) -> Result<IpNetwork, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is not an address; give one such as 10.77.0.2, 10.77.0.2/24 or fd77::2/64"))
-}
-
-/// Returns what was done, line by line.
-pub fn report(changes: &Changes) -> String {
-    let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed, .. } = changes;
-    let gone =
-        removed.iter().filter(|table| !installed.contains(table)).map(|table| format!("removed table {table}\n"));
-    let made = installed.iter().map(|table| format!("installed table {table}\n"));
-    let changed = changed.iter().map(|table| format!("changed table {table}\n"));
-    let left = leftovers_removed.iter().map(|left| format!("removed: {}\n", left.remedy));
-    let added = routes_added.iter().map(|entry| format!("{entry}\n"));
-    let undone = routes_removed.iter().map(|entry| format!("{entry}\n").replacen(" add ", " del ", 1));
-    gone.chain(made).chain(changed).chain(left).chain(added).chain(undone).collect()
 }

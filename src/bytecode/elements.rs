@@ -132,7 +132,7 @@ fn lower_element(
     element: &Element,
     end: &mut Option<Bytes>,
 ) -> Result<ElementCode, Unlowerable> {
-    let mistyped = || Unlowerable::Element { set: set.name.clone() };
+    let mistyped = || misfit(set, element);
     let parts = element.key.parts();
     if parts.len() != set.key.len() {
         return Err(mistyped());
@@ -165,6 +165,10 @@ fn lower_element(
     Ok(code)
 }
 
+fn misfit(set: &Set, element: &Element) -> Unlowerable {
+    Unlowerable::Element { set: set.name.clone(), element: element.to_string() }
+}
+
 /// Returns an element with an empty key and nothing else.
 fn bare() -> ElementCode {
     let (key, userdata) = (Bytes::new(), Vec::new());
@@ -177,14 +181,13 @@ fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable
     let data = match (&set.data, data.as_deref()) {
         (SetData::None, None) => None,
         (SetData::Value(data_type), Some(ElementData::Value(value))) => Some(Box::new(ElementDataCode::Value(
-            data::bytes(value, *data_type, Order::Register)
-                .ok_or_else(|| Unlowerable::Element { set: set.name.clone() })?,
+            data::bytes(value, *data_type, Order::Register).ok_or_else(|| misfit(set, element))?,
         ))),
         (SetData::Verdict, Some(ElementData::Verdict(verdict))) => {
             Some(Box::new(ElementDataCode::Verdict(verdict.clone())))
         }
         (SetData::None | SetData::Value(_) | SetData::Verdict, _) => {
-            return Err(Unlowerable::Element { set: set.name.clone() });
+            return Err(misfit(set, element));
         }
     };
     let (mut read, mut extras) = (&[][..], None);

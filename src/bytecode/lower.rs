@@ -13,6 +13,7 @@ use super::fields::{load, protocols};
 use super::kept::kept_program;
 use super::keys::{CmpOp, CtKey, MetaKey, Register};
 use super::set::{SetMode, anonymous};
+use crate::error::{Error, ErrorKind};
 use crate::model::{
     DataType, Element, Family, Field, Match, Name, Nfproto, Op, Operand, Protocol, Queue, Rule, Selector, Set, SetData,
     SetFlags, SetRef, Statement, Value,
@@ -58,10 +59,15 @@ impl Sets for [Set] {
 #[non_exhaustive]
 pub enum Unlowerable {
     /// An element does not fit its set.
-    #[error("set {set}: an element does not have the types of the set, or is an interval in a set without intervals")]
+    #[error(
+        "set {set}, element {element}: it does not have the types of the set, or is an interval in a set without \
+         intervals"
+    )]
     Element {
         /// The set.
         set: Name,
+        /// The element, in nft's syntax.
+        element: String,
     },
     /// A set without a key type.
     #[error("set {0}: it has no key type")]
@@ -94,6 +100,12 @@ pub enum Unlowerable {
     /// An unknown set that is looked up with a host-order key.
     #[error("set {0} is not known: add it to the same transaction (adding the same set again changes nothing)")]
     UnknownSet(Name),
+}
+
+impl From<Unlowerable> for Error {
+    fn from(why: Unlowerable) -> Self {
+        Error::new(ErrorKind::Invalid, why)
+    }
 }
 
 /// Returns the program of a rule in a table of `family` whose named sets are `sets`.

@@ -36,6 +36,7 @@ pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register
 pub(crate) use lower::lower_into;
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
 pub(crate) use modes::Modes;
+pub(crate) use raise::raise_timed;
 pub(crate) use raise::{Declared, declaration, declared, in_order, is_for_all, opaque_set, raise_each, raise_in_full};
 pub use raise::{Unraisable, raise, raise_elements, raise_set};
 pub use raw::RawExpr;

@@ -16,6 +16,7 @@ mod declared;
 mod matches;
 mod set;
 
+pub(crate) use set::raise_timed;
 pub use set::{Unraisable, raise_elements, raise_set};
 pub(crate) use set::{declaration, in_order, is_for_all, opaque_set, raise_each};
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::chain::Chain;
+use super::id::TableId;
 use super::name::Name;
 use super::object::Object;
 use super::opaque::Kept;
@@ -106,6 +107,20 @@ bitflags::bitflags! {
     }
 }
 
+/// Creates an empty table with this family and name.
+impl From<TableId> for Table {
+    fn from(TableId { family, name }: TableId) -> Self {
+        Table::new(family, name)
+    }
+}
+
+/// Creates an empty table with this family and name.
+impl From<&TableId> for Table {
+    fn from(TableId { family, name }: &TableId) -> Self {
+        Table::new(*family, name)
+    }
+}
+
 impl Table {
     /// Creates an empty table.
     pub fn new(family: Family, name: impl Into<Name>) -> Self {
@@ -119,6 +134,21 @@ impl Table {
             chains: Vec::new(),
             kept: Kept::default(),
         }
+    }
+
+    /// Returns family and name.
+    ///
+    /// ```
+    /// use nftmesh::prelude::*;
+    ///
+    /// let id = TableId::new(Family::Inet, "host");
+    /// let ruleset = Ruleset::new().table(Table::from(&id).chain(Chain::regular("out")));
+    /// let ids: Vec<TableId> = ruleset.tables.iter().map(Table::id).collect(); // for `Kernel::remove`
+    /// assert_eq!(ids, [id]);
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> TableId {
+        TableId { family: self.family, name: self.name.clone() }
     }
 
     /// Sets the table's flags.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::operation::{Operation, State};
 use super::transaction::{Transaction, with_elements};
 use crate::bytecode::raise_set;
-use crate::model::{Set, SetId};
+use crate::model::{Set, SetData, SetId};
 use crate::state::SetState;
 
 impl Transaction {
@@ -46,13 +46,15 @@ impl Transaction {
         }
         let mut operations = self.operations().to_vec();
         for (index, declaration) in found {
-            if let Some(
-                Operation::AddElements { set, .. }
-                | Operation::DeleteElements { set, .. }
-                | Operation::DestroyElements { set, .. },
-            ) = operations.get_mut(index)
-            {
-                *set = with_elements(&declaration, std::mem::take(&mut set.elements));
+            match operations.get_mut(index) {
+                Some(Operation::AddElements { set, .. }) => {
+                    *set = with_elements(&declaration, std::mem::take(&mut set.elements));
+                }
+                Some(Operation::DeleteElements { set, .. } | Operation::DestroyElements { set, .. }) => {
+                    *set = with_elements(&declaration, std::mem::take(&mut set.elements));
+                    by_key(set);
+                }
+                _ => {}
             }
         }
         let mut declared = self.emptied();
@@ -101,6 +103,15 @@ impl Transaction {
                 _ => {}
             }
         }
+    }
+}
+
+/// Leaves the keys of elements to be deleted, where one of them lacks what it maps to. The kernel
+/// reads no more than the key (`nft_del_setelem`, net/netfilter/nf_tables_api.c, v6.12).
+fn by_key(set: &mut Set) {
+    if set.data != SetData::None && set.elements.iter().any(|element| element.data.is_none()) {
+        set.data = SetData::None;
+        set.elements.iter_mut().for_each(|element| element.data = None);
     }
 }
 

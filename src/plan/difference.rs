@@ -14,6 +14,7 @@ use crate::state::{RuleState, Snapshot, TableState};
 /// One difference between the held and the wanted state, with its remedy.
 ///
 /// Prints as a command of nft(8) after its mark; the text of a deleted rule follows as a comment.
+/// A set with its elements takes several lines; the last one has no line break.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -107,7 +108,10 @@ pub struct Marked<'a>(&'a Transaction);
 
 impl fmt::Display for Marked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.operations().iter().try_for_each(|operation| lines(f, kind(operation), &operation.to_string()))
+        self.0
+            .operations()
+            .iter()
+            .try_for_each(|operation| writeln!(f, "{}", Lines(kind(operation), &operation.to_string())))
     }
 }
 
@@ -125,14 +129,21 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Difference { kind, table: _, part: _, held, remedy } = self;
         match held {
-            Some(held) => lines(f, *kind, &format!("{remedy} # {held}")),
-            None => lines(f, *kind, remedy),
+            Some(held) => write!(f, "{}", Lines(*kind, &format!("{remedy} # {held}"))),
+            None => write!(f, "{}", Lines(*kind, remedy)),
         }
     }
 }
 
-fn lines(f: &mut fmt::Formatter<'_>, kind: DifferenceKind, text: &str) -> fmt::Result {
-    text.lines().try_for_each(|line| writeln!(f, "{kind} {line}"))
+/// Lines after the mark of what happens to them, without a line break at the end.
+struct Lines<'a>(DifferenceKind, &'a str);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lines(kind, text) = self;
+        let mut separator = "";
+        text.lines().try_for_each(|line| write!(f, "{}{kind} {line}", std::mem::replace(&mut separator, "\n")))
+    }
 }
 
 fn kind(operation: &Operation) -> DifferenceKind {

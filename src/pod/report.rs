@@ -10,7 +10,8 @@ use crate::model::TableId;
 use crate::plan::{Difference, Operation};
 use crate::routes::RouteEntry;
 
-/// What an installation or a removal did; empty when nothing differed.
+/// What an installation or a removal did; empty when nothing differed. Prints one line for each
+/// table, route, policy rule and address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
@@ -53,6 +54,20 @@ impl Precedence {
         let unknown = unknown.iter().map(|why| format!("cannot tell whose rules run before these: {why}"));
         let lines = before.iter().map(ToString::to_string).chain(overruled.iter().map(ToString::to_string));
         lines.chain(unknown)
+    }
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Changes { changed, installed, removed, leftovers_removed, routes_added, routes_removed, precedence: _ } =
+            self;
+        let gone = removed.iter().filter(|table| !installed.contains(table));
+        gone.into_iter().try_for_each(|table| writeln!(f, "removed table {table}"))?;
+        installed.iter().try_for_each(|table| writeln!(f, "installed table {table}"))?;
+        changed.iter().try_for_each(|table| writeln!(f, "changed table {table}"))?;
+        leftovers_removed.iter().try_for_each(|left| writeln!(f, "removed: {}", left.remedy))?;
+        routes_added.iter().try_for_each(|entry| writeln!(f, "{entry}"))?;
+        routes_removed.iter().try_for_each(|entry| writeln!(f, "{}", entry.to_string().replacen(" add ", " del ", 1)))
     }
 }
 
@@ -136,7 +151,7 @@ impl fmt::Display for PodPlan {
             writeln!(f, "in sync")?;
         }
         routes_missing.iter().try_for_each(|entry| writeln!(f, "+ {entry}"))?;
-        changes.iter().try_for_each(|change| write!(f, "{change}"))?;
+        changes.iter().try_for_each(|change| writeln!(f, "{change}"))?;
         routes_stale
             .iter()
             .try_for_each(|entry| writeln!(f, "- {}", entry.to_string().replacen(" add ", " del ", 1)))?;

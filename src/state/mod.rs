@@ -1,5 +1,6 @@
 //! The state that the kernel holds and reports: snapshots, events, trace messages, and their text.
 
+mod elements;
 mod event;
 #[cfg(feature = "serde")]
 mod form;

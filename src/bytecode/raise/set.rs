@@ -210,6 +210,27 @@ pub fn raise_elements(codes: &[ElementCode], key: &[DataType], data: &SetData, m
     elements
 }
 
+/// Returns the elements of a set, each with the time that is left to it; `None` when the model has
+/// no form for the set or one of its elements. `expires` has the milliseconds of each code, or
+/// nothing.
+pub(crate) fn raise_timed(
+    name: &Name,
+    code: &SetCode,
+    elements: &[ElementCode],
+    expires: &[Option<u64>],
+) -> Option<Vec<(Element, Option<Duration>)>> {
+    let set = declaration(name, code).ok()?;
+    let mut timed = Some(Vec::with_capacity(elements.len()));
+    raise_each(elements, &set.key, &set.data, SetMode::of_set(&set), |index, element| {
+        let left = expires.get(index).copied().flatten().map(Duration::from_millis);
+        match (element.filter(|element| !is_for_all(&element.key)), &mut timed) {
+            (Some(element), Some(timed)) => timed.push((element, left)),
+            _ => timed = None,
+        }
+    });
+    timed
+}
+
 /// Calls `take` with every element and the index of its code; with `None` for one that does not
 /// fit. The catch-all element has an empty concatenation as its key.
 pub(crate) fn raise_each(

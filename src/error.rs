@@ -20,6 +20,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Branch on the predicates ([`is_conflict`](Error::is_conflict),
 /// [`is_permission`](Error::is_permission), ...); read every operation that the kernel refused from
 /// [`refusals`](Error::refusals).
+///
+/// ```
+/// use nftmesh::prelude::*;
+///
+/// let mut kernel = Fake::new(); // or Kernel::open()
+/// let chain = TableId::new(Family::Inet, "host").chain("input");
+/// let transaction = Transaction::new().add_rule(&chain, Rule::new().tcp_dport(22).accept());
+/// let error = kernel.commit(&transaction).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NotFound);
+/// let refusal = &error.refusals()[0];
+/// assert_eq!(refusal.what, "add rule inet host/input");
+/// let operation = &transaction.operations()[refusal.operation.unwrap()];
+/// assert_eq!(operation.to_string(), "add rule inet host input tcp dport 22 accept");
+/// ```
 pub struct Error {
     kind: Kind,
     source: Box<dyn StdError + Send + Sync>,

@@ -72,7 +72,8 @@ fn every_file_that_the_documentation_links_to_or_names_exists() {
         let text = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
         let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
         let defined = text.lines().filter(|line| line.starts_with('[')).filter_map(|line| line.split_once("]: "));
-        let links = links.chain(defined.map(|(_, link)| link)).filter(|link| !link.contains("://") && !link.starts_with('#'));
+        let links =
+            links.chain(defined.map(|(_, link)| link)).filter(|link| !link.contains("://") && !link.starts_with('#'));
         let linked = links.map(|link| page.with_file_name(link.split('#').next().unwrap_or_default()));
         let words = text.split('`').skip(1).step_by(2);
         let names = words.filter(|word| folders.iter().any(|folder| word.starts_with(folder)));

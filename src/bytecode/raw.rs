@@ -11,8 +11,9 @@ use crate::model::Opaque;
 /// It is sent as it is written. What is known of it is checked: its name, and that the attributes
 /// are a list of attributes. What they mean is up to the kernel: names and numbers are those of
 /// include/uapi/linux/netfilter/nf_tables.h (`enum nft_*_attributes`). An expression that this
-/// crate knows, such as `payload`, becomes that one; any other prints as `<unknown numgen>`, which
-/// nft refuses, ends a walk in "cannot tell", and is read back from the kernel as it was sent.
+/// crate knows, such as `payload`, is compared and walked as that one; any other ends a walk in
+/// "cannot tell". Both print as `<unknown numgen>`, which nft refuses, and are read back from the
+/// kernel as they were sent.
 /// [`Kernel::apply`](crate::Kernel::apply) compares it byte for byte with what the kernel reports,
 /// so give the attributes in the kernel's order, and those that it adds.
 ///

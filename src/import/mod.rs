@@ -20,6 +20,10 @@
 //! ([`Unknown::KeepOpaque`]), an opaque statement: never a guess. Names of hosts, users and
 //! services are not resolved. The input is not trusted, and no text makes the parser panic.
 //!
+//! The tables have the names that iptables uses, `filter` and `nat` among them. iptables-nft(8)
+//! refuses to work with a table of that name that has rules which it would not write, so rename the
+//! tables where it is still in use.
+//!
 //! ```text
 //! text -- words --> words -- line --> options by extension -- matches, targets --> statements
 //!      -- making --> rules -- tables --> tables

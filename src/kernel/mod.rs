@@ -1,4 +1,21 @@
 //! The live kernel: transactions, network namespaces, policy routes, addresses.
+//!
+//! | to | call |
+//! |---|---|
+//! | make tables what they should be | [`Kernel::apply`], [`Kernel::remove`] |
+//! | see what that would change | [`Kernel::plan`], [`Kernel::verify`] |
+//! | change single rules, sets and elements | [`Kernel::commit`], with a [`Transaction`] |
+//! | try a transaction | [`Kernel::check`] |
+//! | read everything, or tables, at one moment | [`Kernel::snapshot`], [`Kernel::snapshot_of`] |
+//! | read the rules of a chain with handles and counters | [`Kernel::rules`] |
+//! | read a set with its elements | [`Kernel::set`], [`Snapshot::elements`] |
+//! | learn of changes by other programs | [`Kernel::watch`] |
+//! | follow packets | [`Kernel::trace`], `NetNs::stories` |
+//! | work in another network namespace | [`NetNs`] |
+//! | test without root | [`Fake`], [`Nftables`] |
+//!
+//! [`Transaction`]: crate::Transaction
+//! [`Snapshot::elements`]: crate::Snapshot::elements
 
 mod clash;
 mod declared;

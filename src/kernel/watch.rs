@@ -15,11 +15,18 @@ use crate::sys::socket::Wait;
 ///
 /// As an iterator it waits for the next event and never ends. To wait for other events too, wait
 /// until the descriptor ([`AsFd`], [`AsRawFd`]) is readable, with poll(2), mio or tokio's
-/// `AsyncFd`, and then call [`try_next`](Self::try_next) until it returns `None`.
+/// `AsyncFd`, and then call [`try_next`](Self::try_next) until it returns `None`. The descriptor
+/// stays the same and open for as long as the value lives, which is what the unsafe
+/// `AsyncFd::register` of newer versions of tokio requires.
+///
+/// Events print as nft writes them. [`Event::rule`] and [`Event::elements`] return rules and
+/// elements as values. Open the watch before reading the state, so that no change is missed in
+/// between.
 ///
 /// An event that does not fit into the receive buffer is lost, which is reported as
-/// [`Event::Overflow`]: read everything again, see [`Kernel::snapshot`]. The events of one rule or
-/// element take 100 to some hundred bytes.
+/// [`Event::Overflow`]: read everything again, see [`Kernel::snapshot`], and compare by
+/// [`plan::diff`](crate::plan::diff). The events of one rule or element take 100 to some hundred
+/// bytes.
 ///
 /// ```no_run
 /// use nftmesh::kernel::Watch;

@@ -4,7 +4,21 @@ use super::name::Name;
 use super::opaque::{Kept, Opaque};
 use super::rule::Rule;
 
-/// A list of rules.
+/// A list of rules, which the kernel runs at a hook or another chain calls.
+///
+/// ```
+/// use nftmesh::prelude::*;
+///
+/// // A priority is a name and a number: 10 before the chains of type filter that others have.
+/// let input = Chain::base("input", ChainType::Filter, Hook::Input, Priority::FILTER - 10)
+///     .policy(Policy::Drop)
+///     .rule(Rule::new().iifname("lo").accept())
+///     .rule(Rule::new().jump("services"));
+/// let services = Chain::regular("services").rules([22, 80].map(|port| Rule::new().tcp_dport(port).accept()));
+/// let table = Table::new(Family::Inet, "host").chain(services).chain(input);
+/// Ruleset::new().table(table).validate()?;
+/// # Ok::<(), Error>(())
+/// ```
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

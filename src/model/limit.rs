@@ -77,7 +77,7 @@ impl Limit {
         Limit { rate, per, of: LimitOf::Packets, burst: 5, when: LimitWhen::Until }
     }
 
-    /// Creates a limit of this many bytes per unit.
+    /// Creates a limit of this many bytes per unit, with the burst that nft(8) gives it: none.
     #[must_use]
     pub fn bytes(rate: u64, per: LimitUnit) -> Self {
         Limit { rate, per, of: LimitOf::Bytes, burst: 0, when: LimitWhen::Until }

@@ -42,6 +42,15 @@ bitflags::bitflags! {
 }
 
 /// Source or destination network address translation.
+///
+/// ```
+/// use std::net::Ipv4Addr;
+///
+/// use nftmesh::prelude::*;
+///
+/// let web = Nat::dnat().to(Ipv4Addr::new(10, 0, 0, 2)).ports(80);
+/// assert_eq!(Rule::new().tcp_dport(8080).nat(web).to_string(), "tcp dport 8080 dnat ip to 10.0.0.2:80");
+/// ```
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

@@ -82,6 +82,18 @@ pub fn anonymous(elements: impl IntoIterator<Item = impl Into<Element>>) -> SetR
 /// prefix, a list or a [`set()`].
 ///
 /// A list of one is that value; a list of several becomes an anonymous set.
+///
+/// ```
+/// use nftmesh::prelude::*;
+///
+/// let nft = |rule: Rule| rule.to_string();
+/// assert_eq!(nft(Rule::new().tcp_dport(22)), "tcp dport 22");
+/// assert_eq!(nft(Rule::new().tcp_dport(8000..=8080)), "tcp dport 8000-8080");
+/// assert_eq!(nft(Rule::new().tcp_dport(vec![22, 80])), "tcp dport { 22, 80 }");
+/// assert_eq!(nft(Rule::new().tcp_dport((22, 8000..=8080))), "tcp dport { 22, 8000-8080 }");
+/// assert_eq!(nft(Rule::new().tcp_dport(matches::set("ports"))), "tcp dport @ports");
+/// assert_eq!(nft(Rule::new().mark(matches::masked(0x1, 0xff))), "meta mark & 0x000000ff == 0x00000001");
+/// ```
 pub trait IntoOperand<T> {
     /// Converts to the operand.
     fn into_operand(self) -> Operand;

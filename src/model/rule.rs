@@ -9,8 +9,25 @@ use super::opaque::{Kept, Opaque};
 use super::operand::SetRef;
 use super::statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 
-/// A rule, which reads like nft(8):
-/// `Rule::new().oifname("lo").skuid(1337).counter().jump("istio-in-redirect")`.
+/// A rule, which reads like nft(8).
+///
+/// The methods add statements in the order in which they run. A match has a method for `==`, and a
+/// function of the same name in [`matches`](super::matches) for [`not`](Rule::not) and other
+/// comparisons. See [`IntoOperand`](super::IntoOperand) for what a match can be compared with.
+///
+/// ```
+/// use nftmesh::prelude::*;
+///
+/// let rule = Rule::new().oifname("lo").not(matches::daddr(std::net::Ipv4Addr::LOCALHOST)).tcp_dport((22, 8000..=8080));
+/// let rule = rule.counter().jump("local").comment("to ourselves");
+/// assert_eq!(
+///     rule.to_string(),
+///     "oifname \"lo\" ip daddr != 127.0.0.1 tcp dport { 22, 8000-8080 } counter packets 0 bytes 0 jump local comment \"to \
+///      ourselves\""
+/// );
+/// assert!(rule.has(&matches::oifname("lo")));
+/// assert_eq!(rule.target().map(|chain| chain.as_str()), Some("local"));
+/// ```
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -52,7 +69,7 @@ impl Rule {
         self.statements.iter().any(|part| matches!(part, Statement::Match(found) if found == wanted))
     }
 
-    /// The chain that its verdict leads to, by jump or goto.
+    /// Returns the chain that its verdict leads to, by jump or goto.
     #[must_use]
     pub fn target(&self) -> Option<&Name> {
         self.statements.iter().find_map(|part| match part {

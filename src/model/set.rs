@@ -11,6 +11,29 @@ use super::statement::{Statement, Verdict};
 use super::value::Value;
 
 /// A named set, map or verdict map of a table.
+///
+/// ```
+/// use std::net::Ipv4Addr;
+/// use std::time::Duration;
+///
+/// use nftmesh::prelude::*;
+///
+/// let blocked = Set::new("blocked", [DataType::Ipv4])
+///     .interval() // so that elements can be prefixes and ranges
+///     .timeout(Duration::from_secs(3600))
+///     .elements(["192.0.2.0/24".parse::<Ipv4Network>().expect("a prefix")]);
+/// let published = Set::map("published", [DataType::Port], DataType::Ipv4)
+///     .elements([Element::new(8080).value(Ipv4Addr::new(10, 0, 0, 2))]);
+/// let services = Set::verdict_map("services", [DataType::Ipv4, DataType::Port])
+///     .elements([Element::new((Ipv4Addr::new(10, 96, 0, 1), 443)).jump("web")]);
+///
+/// let drop = Rule::new().saddr(&blocked).drop();
+/// let dispatch = Rule::new().vmap([Field::IpDaddr, Field::TcpDport], matches::set("services"));
+/// let chains = [Chain::regular("web"), Chain::regular("c").rule(drop).rule(dispatch)];
+/// let table = [blocked, published, services].into_iter().fold(Table::new(Family::Inet, "t"), Table::set);
+/// Ruleset::new().table(chains.into_iter().fold(table, Table::chain)).validate()?;
+/// # Ok::<(), Error>(())
+/// ```
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -155,7 +178,8 @@ impl Set {
         self
     }
 
-    /// Allows rules to add and update elements.
+    /// Allows rules to add and update elements; such a statement has no type here, see
+    /// [`Rule::raw`](super::Rule::raw).
     #[must_use]
     pub fn dynamic(self) -> Self {
         self.flags(SetFlags::DYNAMIC)
@@ -218,6 +242,9 @@ impl Set {
 }
 
 /// An element of a set, map or verdict map.
+///
+/// Whatever can be a key is an element without a timeout: an address, prefix, range or port, or a
+/// tuple for a key of several fields.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

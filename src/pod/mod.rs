@@ -33,11 +33,15 @@ use crate::state::Snapshot;
 /// ```no_run
 /// use nftmesh::kernel::NetNs;
 /// use nftmesh::mesh::istio::{IstioConfig, RawOptions};
+/// use nftmesh::pod::Leftovers;
 ///
 /// let mut pod = NetNs::from_path("/var/run/netns/pod-1")?.pod()?;
 /// let options = RawOptions::from_env()?;
 /// let config = IstioConfig::resolve(&options, &pod.facts(&options)?)?;
-/// pod.install(&config)?;
+/// print!("{}", pod.install(&config)?); // what was changed
+/// let plan = pod.plan(&config, Leftovers::Keep)?;
+/// assert!(plan.is_in_sync(), "{plan}");
+/// pod.remove()?;
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! What tests against the real kernel share: a fresh network namespace each, and `ip` as a second
 //! opinion.
 
+pub(crate) mod exprs;
+
 use std::io;
 use std::process::Command;
 

@@ -340,6 +340,144 @@ fn matches_on_ports_flags_and_types_list_as_in_nft() {
     nft_lists(Family::Inet, input(), &cases);
 }
 
+/// nft adds no check of the transport protocol before an option of TCP or a chunk of SCTP.
+#[test]
+fn matches_of_fields_with_parameters_list_as_in_nft() {
+    use nftmesh::model::*;
+    let named = |name| Exthdr::named(name).expect("nft has it");
+    let presence = |name| Exthdr::presence(name).expect("nft has it");
+    let original = |key| CtDirected { direction: CtDirection::Original, key };
+    let sinks = anonymous([Element::new(AddrType::LOCAL).verdict(Verdict::Drop)]);
+    let numgen = |mode, modulus, offset| Numgen { mode, modulus, offset };
+    let ng = |modulus| numgen(NumgenMode::Inc, modulus, 0);
+    let halves = anonymous([Element::new(kind::Integer(0)).verdict(Verdict::Accept)]);
+    let vmap = |field: Field, map| Statement::VerdictMap { selector: field.into(), map };
+    let tsn = named("sctp chunk data tsn");
+    let spi = Ipsec { direction: IpsecDirection::In, spnum: 1, key: IpsecKey::Spi };
+    let cases = [
+        (new().fib_missing(FibKey::SADDR | FibKey::IIF), "fib saddr . iif oif missing"),
+        (new().fib_exists(FibKey::DADDR), "fib daddr oif exists"),
+        (new().not(matches::fib_exists(FibKey::DADDR)), "fib daddr oif != exists"),
+        (new().fib_oif(FibKey::SADDR | FibKey::MARK | FibKey::IIF, 0), "fib saddr . mark . iif oif 0"),
+        (new().fib_oifname(FibKey::SADDR | FibKey::IIF, "lo"), "fib saddr . iif oifname \"lo\""),
+        (new().fib_type(FibKey::DADDR | FibKey::IIF, AddrType::LOCAL), "fib daddr . iif type local"),
+        (
+            new().statement(vmap(Fib { key: FibKey::SADDR | FibKey::IIF, result: FibResult::Type }.into(), sinks)),
+            "fib saddr . iif type vmap { local : drop }",
+        ),
+        (new().exists(presence("exthdr frag")), "exthdr frag exists"),
+        (new().missing(presence("exthdr hbh")), "exthdr hbh missing"),
+        (new().exists(presence("tcp option sack")), "tcp option sack exists"),
+        (new().exists(presence("ip option rr")), "ip option rr exists"),
+        (new().exists(presence("sctp chunk data")), "sctp chunk data exists"),
+        (new().exthdr(named("frag id"), [1, 7]), "frag id { 1, 7 }"),
+        (new().exthdr(named("hbh hdrlength"), 5..=8), "hbh hdrlength 5-8"),
+        (
+            new().matches(Match::new(Field::from(named("frag nexthdr")), Op::Eq, Operand::Value(Protocol::TCP.into()))),
+            "frag nexthdr tcp",
+        ),
+        (new().ip6_saddr(v6("::1")).exthdr(named("srh tag"), 3), "ip6 saddr ::1 srh tag 3"),
+        (new().exthdr(named("tcp option maxseg size"), 1360), "tcp option maxseg size 1360"),
+        (
+            new().matches(matches::gt(matches::exthdr(named("tcp option timestamp tsval"), 5))),
+            "tcp option timestamp tsval > 5",
+        ),
+        (new().exthdr(named("tcp option sack1 left"), 5), "tcp option sack1 left 5"),
+        (new().exthdr(named("ip option lsrr ptr"), 5), "ip option lsrr ptr 5"),
+        (new().not(matches::exthdr(tsn, 5)), "sctp chunk data tsn != 5"),
+        (new().ct_directed(original(CtDirectedKey::IpSaddr), v4("10.0.0.1")), "ct original ip saddr 10.0.0.1"),
+        (new().ct_directed(original(CtDirectedKey::Ip6Daddr), v6("::1")), "ct original ip6 daddr ::1"),
+        (new().ct_directed(original(CtDirectedKey::Zone), kind::Integer(4)), "ct original zone 4"),
+        (new().ipsec(spi, 5), "ipsec in spnum 1 spi 5"),
+        (new().numgen(ng(2), 1), "numgen inc mod 2 1"),
+        (new().numgen(numgen(NumgenMode::Random, 9, 5), 5..=7), "numgen random mod 9 offset 5 5-7"),
+        (new().statement(vmap(ng(2).into(), halves)), "numgen inc mod 2 vmap { 0 : accept }"),
+        (new().symhash(Symhash { modulus: 2, offset: 1 }, 1), "symhash mod 2 offset 1 1"),
+        (new().payload(RawPayload { base: RawBase::Inner, offset: 32, bits: 32 }, 20), "@ih,32,32 0x14"),
+    ];
+    nft_lists(Family::Inet, input(), &cases);
+}
+
+#[test]
+fn statements_on_sets_connections_and_packets_list_as_in_nft() {
+    use nftmesh::model::*;
+    let named = |name| Exthdr::named(name).expect("nft has it");
+    let counter = || Statement::Counter { packets: 0, bytes: 0 };
+    let limit = Statement::Limit(Limit::packets(3, LimitUnit::Second));
+    let quota = Statement::Quota(Quota { bytes: 5 << 20, when: LimitWhen::Over, used: 0 });
+    let seen = || matches::set("seen");
+    let of = |key, value: Value| anonymous([Element::new(v4(key)).value(value)]);
+    let reply_zone = CtDirected { direction: CtDirection::Reply, key: CtDirectedKey::Zone };
+    let map = |selector: Field, map| SetValue::Map { selector: selector.into(), map };
+    let inc = Numgen { mode: NumgenMode::Inc, modulus: 2, offset: 0 };
+    let cases = [
+        (new().update(Update::update(seen(), Field::IpSaddr)), "update @seen { ip saddr }"),
+        (
+            new().update(Update::add(seen(), Field::IpSaddr).timeout(std::time::Duration::from_secs(65))),
+            "add @seen { ip saddr timeout 1m5s }",
+        ),
+        (
+            new().update(Update::add(seen(), Field::IpSaddr).statement(limit)),
+            "add @seen { ip saddr limit rate 3/second }",
+        ),
+        (
+            new().update(Update::update(seen(), Field::IpSaddr).statement(counter()).statement(quota)).drop(),
+            "update @seen { ip saddr counter quota over 5 mbytes } drop",
+        ),
+        (new().update(Update::delete(seen(), Field::IpDaddr)), "delete @seen { ip daddr }"),
+        (
+            new().update(Update::add(matches::set("pairs"), [Field::IpSaddr, Field::TcpDport])),
+            "add @pairs { ip saddr . tcp dport }",
+        ),
+        (
+            new().update(Update::update(matches::set("ports"), Field::IpSaddr).value(SetValue::From(Field::TcpDport))),
+            "update @ports { ip saddr : tcp dport }",
+        ),
+        (new().quota(25 << 20, LimitWhen::Until), "quota 25 mbytes"),
+        (new().quota(100, LimitWhen::Over).drop(), "quota over 100 bytes drop"),
+        (new().ct_count(20, LimitWhen::Over).drop(), "ct count over 20 drop"),
+        (new().ct_count(3, LimitWhen::Until), "ct count 3"),
+        (new().tcp_dport(80).synproxy(Synproxy::default()), "tcp dport 80 synproxy"),
+        (
+            new().synproxy(Synproxy { mss: Some(1460), wscale: Some(7), flags: SynproxyFlags::all() }),
+            "synproxy mss 1460 wscale 7 timestamp sack-perm",
+        ),
+        (new().reset_tcp_option(4), "reset tcp option sack-perm"),
+        (new().set(named("tcp option maxseg size"), kind::Integer(1360)), "tcp option maxseg size set 1360"),
+        (new().set(reply_zone, kind::Integer(4)), "ct reply zone set 4"),
+        (
+            new().set(reply_zone, map(Field::IpSaddr, of("10.0.0.1", kind::Integer(3).into()))),
+            "ct reply zone set ip saddr map { 10.0.0.1 : 3 }",
+        ),
+        (new().set(Field::TcpDport, 22), "tcp dport set 22"),
+        (new().set(Field::UdpSport, 53), "udp sport set 53"),
+        (new().set(Field::TcpSport, SetValue::From(Field::TcpDport)), "tcp sport set tcp dport"),
+        (new().set(Field::IpSaddr, v4("10.0.0.1")), "ip saddr set 10.0.0.1"),
+        (new().set(Field::Ip6Daddr, v6("::1")), "ip6 daddr set ::1"),
+        (
+            new().set(Field::IpDaddr, map(Field::IpSaddr, of("10.0.0.1", v4("10.0.0.2").into()))),
+            "ip daddr set ip saddr map { 10.0.0.1 : 10.0.0.2 }",
+        ),
+        (new().set(Field::Mark, SetValue::From(inc.into())), "meta mark set numgen inc mod 2"),
+    ];
+    let filled = |set: Set| set.dynamic().timeout(std::time::Duration::from_secs(60)).size(100);
+    let mut table = Table::new(Family::Inet, "t")
+        .set(filled(Set::new("seen", [DataType::Ipv4])))
+        .set(filled(Set::new("pairs", [DataType::Ipv4, DataType::Port])))
+        .set(filled(Set::map("ports", [DataType::Ipv4], DataType::Port)));
+    for (rule, expected) in &cases {
+        assert_eq!(rule.to_string(), *expected);
+    }
+    table = table.chain(input().rules(cases.iter().map(|(rule, _)| rule.clone())));
+    round_trip(&Ruleset::new().table(table), Programs::Same);
+}
+
+#[test]
+fn copies_go_to_neighbours() {
+    let cases = [(new().dup_to(v4("10.0.0.1")), "dup to 10.0.0.1")];
+    nft_lists(Family::Ip, input(), &cases);
+}
+
 #[test]
 fn concatenations_and_maps_list_as_in_nft() {
     let pair = |address, port| [Value::Ipv4(v4(address)), Value::Port(port)];

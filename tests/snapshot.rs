@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Duration;
 
-use nftmesh::bytecode::{CmpOp, ElementCode, ElementDataCode, Expr, LookupSet, Register};
+use nftmesh::bytecode::{CmpOp, DynsetCode, ElementCode, ElementDataCode, Expr, LookupSet, QuotaCode, Register};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{DataType, Element, Family, RuleHandle, Ruleset, Set, Table, TableId, Value, Verdict};
 use nftmesh::plan::Transaction;
@@ -134,14 +134,12 @@ fn rules_of_nft_are_read_and_unknown_expressions_keep_their_place() {
 }
 
 #[test]
-fn opaque_expressions_are_kept_byte_for_byte() {
+fn what_a_quota_counted_is_read() {
     in_fresh_netns(|| {
         nft_script("table ip t { chain c { quota over 10 mbytes used 3 bytes drop; }; }");
         let read = snapshot();
         let rule = &table(&read, Family::Ip, "t").chain("c").expect("it is there").rules[0];
-        let be64 = |kind: u8, value: u64| [&[12, 0, kind, 0], value.to_be_bytes().as_slice()].concat();
-        let expected = [be64(1, 10 << 20), be64(4, 3), [8, 0, 2, 0, 0, 0, 0, 1].to_vec()].concat();
-        assert_eq!(rule.exprs[0], Expr::Opaque { name: "quota".into(), data: expected.into(), set: None });
+        assert_eq!(rule.exprs[0], QuotaCode { bytes: 10 << 20, flags: 1, consumed: 3 }.into());
         assert_eq!(rule.exprs[1], Expr::Verdict(Verdict::Drop));
     });
 }
@@ -347,7 +345,7 @@ fn elements_that_rules_add_are_read() {
         assert_eq!(seen.expires.len(), seen.elements.len());
         let metered = t.chain("metered").expect("it is there").rules.iter().flat_map(|rule| &rule.exprs);
         let meter = metered.filter_map(|expr| match expr {
-            Expr::Opaque { set: Some(set), .. } => Some(set),
+            Expr::Dynset(DynsetCode { anonymous: Some(set), .. }) => Some(set),
             _ => None,
         });
         let elements: Vec<_> = meter.flat_map(|set| &set.elements).collect();

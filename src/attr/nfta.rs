@@ -119,6 +119,8 @@ pub(crate) const NFTA_BITWISE_LEN: u16 = 3;
 pub(crate) const NFTA_BITWISE_MASK: u16 = 4;
 pub(crate) const NFTA_BITWISE_XOR: u16 = 5;
 pub(crate) const NFTA_BITWISE_OP: u16 = 6;
+pub(crate) const NFTA_BITWISE_DATA: u16 = 7;
+pub(crate) const NFTA_BITWISE_SREG2: u16 = 8;
 
 // `enum nft_byteorder_attributes`
 pub(crate) const NFTA_BYTEORDER_SREG: u16 = 1;
@@ -147,19 +149,33 @@ pub(crate) const NFTA_LOOKUP_FLAGS: u16 = 5;
 
 // `enum nft_dynset_attributes`
 pub(crate) const NFTA_DYNSET_SET_NAME: u16 = 1;
+pub(crate) const NFTA_DYNSET_SET_ID: u16 = 2;
+pub(crate) const NFTA_DYNSET_OP: u16 = 3;
+pub(crate) const NFTA_DYNSET_SREG_KEY: u16 = 4;
+pub(crate) const NFTA_DYNSET_SREG_DATA: u16 = 5;
 pub(crate) const NFTA_DYNSET_TIMEOUT: u16 = 6;
+pub(crate) const NFTA_DYNSET_EXPR: u16 = 7;
+pub(crate) const NFTA_DYNSET_PAD: u16 = 8;
+pub(crate) const NFTA_DYNSET_FLAGS: u16 = 9;
+pub(crate) const NFTA_DYNSET_EXPRESSIONS: u16 = 10;
 
 // `enum nft_payload_attributes`
 pub(crate) const NFTA_PAYLOAD_DREG: u16 = 1;
 pub(crate) const NFTA_PAYLOAD_BASE: u16 = 2;
 pub(crate) const NFTA_PAYLOAD_OFFSET: u16 = 3;
 pub(crate) const NFTA_PAYLOAD_LEN: u16 = 4;
+pub(crate) const NFTA_PAYLOAD_SREG: u16 = 5;
+pub(crate) const NFTA_PAYLOAD_CSUM_TYPE: u16 = 6;
+pub(crate) const NFTA_PAYLOAD_CSUM_OFFSET: u16 = 7;
+pub(crate) const NFTA_PAYLOAD_CSUM_FLAGS: u16 = 8;
 
 // `enum nft_exthdr_attributes`
 pub(crate) const NFTA_EXTHDR_DREG: u16 = 1;
+pub(crate) const NFTA_EXTHDR_TYPE: u16 = 2;
 pub(crate) const NFTA_EXTHDR_OFFSET: u16 = 3;
 pub(crate) const NFTA_EXTHDR_LEN: u16 = 4;
 pub(crate) const NFTA_EXTHDR_FLAGS: u16 = 5;
+pub(crate) const NFTA_EXTHDR_OP: u16 = 6;
 pub(crate) const NFTA_EXTHDR_SREG: u16 = 7;
 
 // `enum nft_meta_attributes`
@@ -170,10 +186,12 @@ pub(crate) const NFTA_META_SREG: u16 = 3;
 // `enum nft_socket_attributes`
 pub(crate) const NFTA_SOCKET_KEY: u16 = 1;
 pub(crate) const NFTA_SOCKET_DREG: u16 = 2;
+pub(crate) const NFTA_SOCKET_LEVEL: u16 = 3;
 
 // `enum nft_ct_attributes`
 pub(crate) const NFTA_CT_DREG: u16 = 1;
 pub(crate) const NFTA_CT_KEY: u16 = 2;
+pub(crate) const NFTA_CT_DIRECTION: u16 = 3;
 pub(crate) const NFTA_CT_SREG: u16 = 4;
 
 // `enum nft_limit_attributes`
@@ -192,6 +210,7 @@ pub(crate) const NFTA_COUNTER_PAD: u16 = 3;
 // `enum nft_last_attributes`
 pub(crate) const NFTA_LAST_SET: u16 = 1;
 pub(crate) const NFTA_LAST_MSECS: u16 = 2;
+pub(crate) const NFTA_LAST_PAD: u16 = 3;
 
 // `enum nft_log_attributes`
 pub(crate) const NFTA_LOG_GROUP: u16 = 1;
@@ -205,8 +224,11 @@ pub(crate) const NFTA_LOG_FLAGS: u16 = 6;
 pub(crate) const NFTA_QUEUE_NUM: u16 = 1;
 pub(crate) const NFTA_QUEUE_TOTAL: u16 = 2;
 pub(crate) const NFTA_QUEUE_FLAGS: u16 = 3;
+pub(crate) const NFTA_QUEUE_SREG_QNUM: u16 = 4;
 
 // `enum nft_quota_attributes`
+pub(crate) const NFTA_QUOTA_BYTES: u16 = 1;
+pub(crate) const NFTA_QUOTA_FLAGS: u16 = 2;
 pub(crate) const NFTA_QUOTA_PAD: u16 = 3;
 pub(crate) const NFTA_QUOTA_CONSUMED: u16 = 4;
 
@@ -265,6 +287,8 @@ pub(crate) const NFTA_FLOWTABLE_HANDLE: u16 = 5;
 pub(crate) const NFTA_FLOWTABLE_PAD: u16 = 6;
 
 // `enum nft_osf_attributes`
+pub(crate) const NFTA_OSF_DREG: u16 = 1;
+pub(crate) const NFTA_OSF_TTL: u16 = 2;
 pub(crate) const NFTA_OSF_FLAGS: u16 = 3;
 
 // `enum nft_devices_attributes`
@@ -294,11 +318,69 @@ pub(crate) const NFTA_TRACE_CT_STATUS: u16 = 20;
 pub(crate) const NFTA_TRACE_CT_STATE: u16 = 21;
 
 // `enum nft_hash_attributes`
-pub(crate) const NFTA_HASH_TYPE: u16 = 7;
+pub(crate) const NFTA_HASH_SREG: u16 = 1;
+pub(crate) const NFTA_HASH_DREG: u16 = 2;
+pub(crate) const NFTA_HASH_LEN: u16 = 3;
+pub(crate) const NFTA_HASH_MODULUS: u16 = 4;
 pub(crate) const NFTA_HASH_SEED: u16 = 5;
+pub(crate) const NFTA_HASH_OFFSET: u16 = 6;
+pub(crate) const NFTA_HASH_TYPE: u16 = 7;
 
 // `enum nft_ng_attributes`
+pub(crate) const NFTA_NG_DREG: u16 = 1;
+pub(crate) const NFTA_NG_MODULUS: u16 = 2;
 pub(crate) const NFTA_NG_TYPE: u16 = 3;
+pub(crate) const NFTA_NG_OFFSET: u16 = 4;
+
+// `enum nft_connlimit_attributes`
+pub(crate) const NFTA_CONNLIMIT_COUNT: u16 = 1;
+pub(crate) const NFTA_CONNLIMIT_FLAGS: u16 = 2;
+
+// `enum nft_dup_attributes`
+pub(crate) const NFTA_DUP_SREG_ADDR: u16 = 1;
+pub(crate) const NFTA_DUP_SREG_DEV: u16 = 2;
+
+// `enum nft_fwd_attributes`
+pub(crate) const NFTA_FWD_SREG_DEV: u16 = 1;
+pub(crate) const NFTA_FWD_SREG_ADDR: u16 = 2;
+pub(crate) const NFTA_FWD_NFPROTO: u16 = 3;
+
+// `enum nft_offload_attributes`
+pub(crate) const NFTA_FLOW_TABLE_NAME: u16 = 1;
+
+// `enum nft_inner_attributes`
+pub(crate) const NFTA_INNER_NUM: u16 = 1;
+pub(crate) const NFTA_INNER_TYPE: u16 = 2;
+pub(crate) const NFTA_INNER_FLAGS: u16 = 3;
+pub(crate) const NFTA_INNER_HDRSIZE: u16 = 4;
+pub(crate) const NFTA_INNER_EXPR: u16 = 5;
+
+// `enum nft_objref_attributes`
+pub(crate) const NFTA_OBJREF_IMM_TYPE: u16 = 1;
+pub(crate) const NFTA_OBJREF_IMM_NAME: u16 = 2;
+pub(crate) const NFTA_OBJREF_SET_SREG: u16 = 3;
+pub(crate) const NFTA_OBJREF_SET_NAME: u16 = 4;
+pub(crate) const NFTA_OBJREF_SET_ID: u16 = 5;
+
+// `enum nft_rt_attributes`
+pub(crate) const NFTA_RT_DREG: u16 = 1;
+pub(crate) const NFTA_RT_KEY: u16 = 2;
+
+// `enum nft_synproxy_attributes`
+pub(crate) const NFTA_SYNPROXY_MSS: u16 = 1;
+pub(crate) const NFTA_SYNPROXY_WSCALE: u16 = 2;
+pub(crate) const NFTA_SYNPROXY_FLAGS: u16 = 3;
+
+// `enum nft_tunnel_attributes`
+pub(crate) const NFTA_TUNNEL_KEY: u16 = 1;
+pub(crate) const NFTA_TUNNEL_DREG: u16 = 2;
+pub(crate) const NFTA_TUNNEL_MODE: u16 = 3;
+
+// `enum nft_xfrm_attributes`
+pub(crate) const NFTA_XFRM_DREG: u16 = 1;
+pub(crate) const NFTA_XFRM_KEY: u16 = 2;
+pub(crate) const NFTA_XFRM_DIR: u16 = 3;
+pub(crate) const NFTA_XFRM_SPNUM: u16 = 4;
 
 // `enum nft_match_attributes`, include/uapi/linux/netfilter/nf_tables_compat.h; a target has the
 // same numbers.

@@ -1,6 +1,13 @@
 //! Expressions with many fields; see [`Expr`](super::Expr).
 
+mod plain;
+mod table;
+
+pub use plain::*;
+pub(crate) use table::code_table;
+
 use super::data::Bytes;
+use super::expr::Expr;
 use super::keys::Register;
 use super::set::AnonymousSet;
 use crate::model::{IpFamily, NatFlags, NatKind};
@@ -137,4 +144,63 @@ pub struct TproxyCode {
     pub address: Option<Register>,
     /// Register of the port.
     pub port: Option<Register>,
+}
+
+/// See [`Expr::Dynset`](super::Expr::Dynset).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "nft_dynset")]
+pub struct DynsetCode {
+    /// The set; of an anonymous one the name that the kernel completes.
+    pub set: crate::model::Name,
+    /// The contents of an anonymous set, which belongs to the rule.
+    pub anonymous: Option<Box<AnonymousSet>>,
+    /// 0 add, 1 update, 2 delete (`enum nft_dynset_ops`).
+    pub op: u32,
+    /// Register of the key.
+    pub key: Register,
+    /// Register of the value that it maps to.
+    pub data: Option<Register>,
+    /// Milliseconds after which the element expires; those of the set if absent.
+    pub timeout: Option<u64>,
+    /// What an added element counts and limits.
+    pub exprs: Vec<Expr>,
+    /// 1: continues where the element cannot be added, instead of where it can
+    /// (`NFT_DYNSET_F_INV`).
+    pub flags: u32,
+}
+
+/// See [`Expr::ObjrefMap`](super::Expr::ObjrefMap).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "nft_objref_map")]
+pub struct ObjrefMapCode {
+    /// Register of the key.
+    pub sreg: Register,
+    /// The map; of an anonymous one the name that the kernel completes.
+    pub set: crate::model::Name,
+    /// The contents of an anonymous map, which belongs to the rule.
+    pub anonymous: Option<Box<AnonymousSet>>,
+}
+
+/// See [`Expr::Inner`](super::Expr::Inner).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "nft_inner")]
+pub struct InnerCode {
+    /// How deep the header is, 0 for the first.
+    pub num: u32,
+    /// The tunnel (`enum nft_inner_type`).
+    pub kind: u32,
+    /// The headers in it (`NFT_INNER_*`).
+    pub flags: u32,
+    /// Length of the tunnel's own header.
+    pub header_size: u32,
+    /// What loads from the packet in the tunnel.
+    pub expr: Box<Expr>,
+}
+
+impl ObjrefCode {
+    /// A counter (`NFT_OBJECT_COUNTER`).
+    pub const COUNTER: u32 = 1;
 }

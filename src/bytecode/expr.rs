@@ -1,12 +1,10 @@
 //! Expressions of nf_tables, by their kernel names.
 
-use super::codes::{
-    BitwiseCode, LimitCode, LogCode, LookupSet, NatCode, QueueCode, RegisterRange, RejectCode, TproxyCode,
-};
+use super::codes::*;
 use super::data::Bytes;
 use super::keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 use super::set::AnonymousSet;
-use crate::model::Verdict;
+use crate::model::{Name, Verdict};
 
 /// One expression of a program.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -15,6 +13,8 @@ use crate::model::Verdict;
 pub enum Expr {
     /// `dreg = (sreg & mask) ^ xor`.
     Bitwise(BitwiseCode),
+    /// `dreg = (sreg & mask) ^ xor`, from one register to another.
+    BitwiseTo(BitwiseToCode),
     /// Converts between host and network byte order.
     Byteorder {
         /// Register that is converted in place.
@@ -22,6 +22,8 @@ pub enum Expr {
         /// Width of the value in bytes, which is one number.
         len: u32,
     },
+    /// Converts numbers between host and network byte order, from one register to another.
+    ByteorderTo(ByteorderToCode),
     /// Continues if the comparison holds.
     Cmp {
         /// Compared register.
@@ -31,6 +33,10 @@ pub enum Expr {
         /// The constant.
         data: Bytes,
     },
+    /// Combines the bits of two registers; since Linux 6.13.
+    Combine(CombineCode),
+    /// Limits the number of connections, those of a set's element or all.
+    Connlimit(ConnlimitCode),
     /// Counts packets and bytes.
     Counter {
         /// Packets so far.
@@ -45,6 +51,10 @@ pub enum Expr {
         /// Destination register.
         dreg: Register,
     },
+    /// Loads a property of one direction of the connection.
+    CtDirected(CtDirectedCode),
+    /// Sets a property of one direction of the connection.
+    CtDirectedSet(CtDirectedSetCode),
     /// Sets a property of the connection.
     CtSet {
         /// The property.
@@ -52,6 +62,16 @@ pub enum Expr {
         /// Source register.
         sreg: Register,
     },
+    /// Sends a copy of the packet elsewhere.
+    Dup(DupCode),
+    /// Adds, updates or deletes an element of a set.
+    Dynset(DynsetCode),
+    /// Loads from an extension header of IPv6, an option of IPv4, TCP or DCCP, or a chunk of SCTP.
+    Exthdr(ExthdrCode),
+    /// Removes an option of TCP: overwrites it with ones that mean nothing.
+    ExthdrReset(ExthdrResetCode),
+    /// Writes to an option of TCP that is there.
+    ExthdrSet(ExthdrSetCode),
     /// Looks up an address in the routing tables.
     Fib {
         /// The result to load.
@@ -61,6 +81,10 @@ pub enum Expr {
         /// Destination register.
         dreg: Register,
     },
+    /// Sends the following packets of the connection past the rules.
+    FlowOffload(FlowOffloadCode),
+    /// Sends the packet out of another interface.
+    Fwd(FwdCode),
     /// Loads a constant.
     Immediate {
         /// Destination register.
@@ -68,6 +92,12 @@ pub enum Expr {
         /// The constant.
         data: Bytes,
     },
+    /// Loads from a packet in a tunnel.
+    Inner(InnerCode),
+    /// Loads a hash of a register.
+    Jhash(JhashCode),
+    /// Remembers when it was last met.
+    Last(LastCode),
     /// Continues below or above a rate.
     Limit(LimitCode),
     /// Writes a log entry.
@@ -108,6 +138,12 @@ pub enum Expr {
     Nat(NatCode),
     /// Excludes from connection tracking.
     Notrack,
+    /// Loads a number that counts up or is random.
+    Numgen(NumgenCode),
+    /// Passes the packet to a named object of the table.
+    Objref(ObjrefCode),
+    /// Passes the packet to the named object that a key maps to.
+    ObjrefMap(ObjrefMapCode),
     /// An expression of a kind, or with attributes, that this crate does not understand; kept byte
     /// for byte.
     Opaque {
@@ -118,6 +154,8 @@ pub enum Expr {
         /// The anonymous set that its attributes name; it is renamed when it is sent.
         set: Option<Box<AnonymousSet>>,
     },
+    /// Loads the name of the operating system that sent the SYN, as its options tell.
+    Osf(OsfCode),
     /// Loads from the packet.
     Payload {
         /// The header that the offset is counted from.
@@ -129,8 +167,14 @@ pub enum Expr {
         /// Destination register.
         dreg: Register,
     },
+    /// Writes to the packet.
+    PayloadSet(PayloadSetCode),
     /// Queues the packet to user space.
     Queue(QueueCode),
+    /// Queues the packet to user space, to the queue in a register.
+    QueueTo(QueueToCode),
+    /// Continues until or once so many bytes were met.
+    Quota(QuotaCode),
     /// Continues if the value is outside (or inside) a range.
     Range {
         /// Compared register.
@@ -151,6 +195,10 @@ pub enum Expr {
     },
     /// Drops the packet and notifies the sender.
     Reject(RejectCode),
+    /// Loads a property of the packet's route.
+    Rt(RtCode),
+    /// Shifts the bits of a number that is in host order, in words of 4 bytes.
+    Shift(ShiftCode),
     /// Loads from the socket that would receive the packet.
     Socket {
         /// The property.
@@ -158,10 +206,21 @@ pub enum Expr {
         /// Destination register.
         dreg: Register,
     },
+    /// Loads an ancestor of the control group of the socket that would receive the packet.
+    SocketCgroup(SocketCgroupCode),
+    /// Loads a hash of the packet that is the same in both directions, seeded by the running
+    /// kernel.
+    Symhash(SymhashCode),
+    /// Answers a SYN in place of the receiver.
+    Synproxy(SynproxyCode),
     /// Hands the packet to a transparent socket.
     Tproxy(TproxyCode),
+    /// Loads a property of the tunnel that the packet came through.
+    Tunnel(TunnelCode),
     /// Ends the program with a verdict.
     Verdict(Verdict),
+    /// Loads a property of the packet's transformation (IPsec).
+    Xfrm(XfrmCode),
 }
 
 impl Expr {
@@ -179,6 +238,28 @@ impl Expr {
     pub(crate) fn anonymous_set(&self) -> Option<&AnonymousSet> {
         match self {
             Expr::Lookup { set: LookupSet::Anonymous(set), .. } | Expr::Opaque { set: Some(set), .. } => Some(set),
+            Expr::Dynset(DynsetCode { anonymous, .. }) | Expr::ObjrefMap(ObjrefMapCode { anonymous, .. }) => {
+                anonymous.as_deref()
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the name of the set of its table that the expression uses, as far as that is known.
+    pub(crate) fn named_set(&self) -> Option<&Name> {
+        match self {
+            Expr::Lookup { set: LookupSet::Named(set), .. }
+            | Expr::Dynset(DynsetCode { set, anonymous: None, .. })
+            | Expr::ObjrefMap(ObjrefMapCode { set, anonymous: None, .. }) => Some(set),
+            _ => None,
+        }
+    }
+
+    /// Returns the name of the object or flowtable that the expression uses, as far as that is
+    /// known.
+    pub(crate) fn object(&self) -> Option<&Name> {
+        match self {
+            Expr::Objref(ObjrefCode { name, .. }) | Expr::FlowOffload(FlowOffloadCode { table: name }) => Some(name),
             _ => None,
         }
     }
@@ -187,6 +268,9 @@ impl Expr {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
+            Expr::Dynset(_) => "dynset",
+            Expr::Inner(_) => "inner",
+            Expr::ObjrefMap(_) => "objref",
             Expr::Bitwise(_) => "bitwise",
             Expr::Byteorder { .. } => "byteorder",
             Expr::Cmp { .. } => "cmp",
@@ -209,6 +293,7 @@ impl Expr {
             Expr::Reject(_) => "reject",
             Expr::Socket { .. } => "socket",
             Expr::Tproxy(_) => "tproxy",
+            plain => plain_name(plain).unwrap_or_default(),
         }
     }
 }

@@ -1,8 +1,12 @@
 //! How every field is loaded, and the protocols it belongs to.
 
+mod parameters;
+
+pub(super) use parameters::field_of;
+
 use super::expr::Expr;
 use super::keys::{CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
-use crate::model::{Field, Nfproto, Protocol, field_table};
+use crate::model::{ExthdrOf, Field, Nfproto, Protocol, field_table};
 
 macro_rules! loads {
     ($($field:ident $method:ident($kind:ty) $name:literal: $type:ident $({ bytes: $bytes:literal })?,
@@ -12,6 +16,14 @@ macro_rules! loads {
         pub(super) fn protocols(field: Field) -> (Option<Nfproto>, Option<Protocol>) {
             match field {
                 $(Field::$field => protocol!($protocol),)*
+                Field::Exthdr(of) => match of.of {
+                    ExthdrOf::Ipv4 => protocol!(ip),
+                    ExthdrOf::Ipv6 => protocol!(ip6),
+                    // nft adds no check of the transport protocol: without it there is no option.
+                    _ => protocol!(any),
+                },
+                Field::CtDirected(_) | Field::Fib(_) | Field::Ipsec(_) | Field::Numgen(_) => protocol!(any),
+                Field::Payload(_) | Field::Symhash(_) => protocol!(any),
             }
         }
 
@@ -19,6 +31,13 @@ macro_rules! loads {
         pub(super) fn load(field: Field, dreg: Register) -> Expr {
             match field {
                 $(Field::$field => from!(dreg, $load($($from)*)),)*
+                Field::CtDirected(of) => parameters::directed(of, dreg),
+                Field::Exthdr(of) => parameters::exthdr(of, dreg),
+                Field::Fib(of) => parameters::fib(of, dreg),
+                Field::Ipsec(of) => parameters::ipsec(of, dreg),
+                Field::Numgen(of) => parameters::numgen(of, dreg),
+                Field::Payload(of) => parameters::payload(of, dreg),
+                Field::Symhash(of) => parameters::symhash(of, dreg),
             }
         }
     };

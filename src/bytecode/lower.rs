@@ -1,8 +1,10 @@
 //! Lowers rules to programs, in canonical form: rules that mean the same in nft(8)'s grammar become
 //! the same program, the one that nft makes.
 
+mod actions;
 mod targets;
 
+pub(super) use actions::store;
 pub(super) use targets::family_of;
 use targets::{lower_limit, lower_log};
 
@@ -213,6 +215,13 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             }
             Statement::Tproxy(tproxy) => self.tproxy(tproxy),
             Statement::Verdict(verdict) => self.push(Expr::Verdict(verdict.clone())),
+            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => {
+                self.action(statement)?;
+            }
+            Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => {
+                self.action(statement)?;
+            }
+            Statement::Update(_) => self.action(statement)?,
             Statement::VerdictMap { selector, map } => {
                 self.lookup(selector, map, Some(Register::VERDICT), false, &SetData::Verdict)?;
             }
@@ -422,6 +431,11 @@ fn anonymous_model(key: Vec<DataType>, elements: &[Element], data: &SetData) -> 
         }
     }
     set
+}
+
+/// Returns whether rules can set a field.
+pub(crate) fn can_be_set(target: Field) -> bool {
+    store(target).is_some()
 }
 
 fn cmp_op(op: Op) -> CmpOp {

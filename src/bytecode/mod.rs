@@ -18,9 +18,7 @@ mod same;
 mod set;
 pub(crate) mod xtables;
 
-pub use codes::{
-    BitwiseCode, LimitCode, LogCode, LookupSet, NatCode, QueueCode, RegisterRange, RejectCode, TproxyCode,
-};
+pub use codes::*;
 pub use data::Bytes;
 pub(crate) use data::predecessor;
 pub(crate) use elements::INTERVAL_END;
@@ -33,8 +31,8 @@ pub(crate) use kept::{
 #[cfg(feature = "serde")]
 pub(crate) use kept::{KeptSet, WholeSet};
 pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
-pub(crate) use lower::lower_into;
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
+pub(crate) use lower::{can_be_set, lower_into};
 pub(crate) use modes::Modes;
 pub(crate) use raise::raise_timed;
 pub(crate) use raise::{Declared, declaration, declared, in_order, is_for_all, opaque_set, raise_each, raise_in_full};

@@ -15,6 +15,7 @@ mod actions;
 mod declared;
 mod matches;
 mod set;
+mod updates;
 
 pub(crate) use set::raise_timed;
 pub use set::{Unraisable, raise_elements, raise_set};
@@ -109,7 +110,8 @@ fn read(exprs: &[Expr], family: Family, sets: &(impl Sets + ?Sized)) -> Vec<Read
     while let Some((first, rest)) = exprs.get(start..).and_then(<[Expr]>::split_first) {
         let proposals = actions::propose(first, rest, family, known)
             .into_iter()
-            .chain(matches::propose(first, rest, family, known));
+            .chain(matches::propose(first, rest, family, known))
+            .chain(updates::propose(first, rest, family, known));
         let all = exprs.get(start..).unwrap_or_default();
         let accepted = proposals.filter(|proposal| !proposal.statements.is_empty()).find_map(|proposal| {
             let after = accept(&proposal, all, known, family, sets)?;

@@ -3,7 +3,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::codes::LookupSet;
+use super::codes::{DynsetCode, LastCode, LookupSet, ObjrefMapCode, QuotaCode};
 use super::elements::{ElementCode, ElementExtras};
 use super::expr::Expr;
 use super::kept::userdata_comment;
@@ -44,11 +44,24 @@ impl Expr {
                 Expr::Lookup { sreg, dreg, set: LookupSet::Anonymous(set), inverted },
                 Expr::Lookup { sreg: sreg2, dreg: dreg2, set: LookupSet::Anonymous(set2), inverted: inverted2 },
             ) => (sreg, dreg, inverted) == (sreg2, dreg2, inverted2) && set.same(set2),
+            (Expr::Quota(a), Expr::Quota(b)) => {
+                let QuotaCode { bytes, flags, consumed: _ } = a;
+                (*bytes, *flags) == (b.bytes, b.flags)
+            }
+            (Expr::Last(LastCode { is_set: _, msecs: _ }), Expr::Last(_)) => true,
+            (Expr::Dynset(a), Expr::Dynset(b)) => {
+                let DynsetCode { set, anonymous, op, key, data, timeout, exprs, flags } = a;
+                (set, op, key, data, flags) == (&b.set, &b.op, &b.key, &b.data, &b.flags)
+                    && within_a_tick(*timeout, b.timeout)
+                    && same_sets(anonymous.as_deref(), b.anonymous.as_deref())
+                    && same_programs(exprs, &b.exprs)
+            }
+            (Expr::ObjrefMap(a), Expr::ObjrefMap(b)) => {
+                let ObjrefMapCode { sreg, set, anonymous } = a;
+                (sreg, set) == (&b.sreg, &b.set) && same_sets(anonymous.as_deref(), b.anonymous.as_deref())
+            }
             (Expr::Opaque { name, data, set }, Expr::Opaque { name: name2, data: data2, set: set2 }) => {
-                let sets = match (set, set2) {
-                    (Some(set), Some(set2)) => set.same(set2),
-                    (set, set2) => set.is_none() && set2.is_none(),
-                };
+                let sets = same_sets(set.as_deref(), set2.as_deref());
                 name == name2 && sets && same_attributes(data, data2, counted(name))
             }
             _ => self == other,
@@ -59,7 +72,17 @@ impl Expr {
     /// of what distinguishes others.
     pub(crate) fn hash_same(&self, state: &mut impl Hasher) {
         match self {
-            Expr::Counter { .. } => std::mem::discriminant(self).hash(state),
+            Expr::Counter { .. } | Expr::Last(_) => std::mem::discriminant(self).hash(state),
+            Expr::Quota(QuotaCode { bytes, flags, consumed: _ }) => (bytes, flags).hash(state),
+            Expr::Dynset(DynsetCode { set, anonymous, op, key, data, timeout: _, exprs, flags }) => {
+                (set, op, key, data, flags).hash(state);
+                exprs.iter().for_each(|expr| expr.hash_same(state));
+                anonymous.iter().for_each(|set| set.hash_same(state));
+            }
+            Expr::ObjrefMap(ObjrefMapCode { sreg, set, anonymous }) => {
+                (sreg, set).hash(state);
+                anonymous.iter().for_each(|set| set.hash_same(state));
+            }
             Expr::Lookup { sreg, dreg, set: LookupSet::Anonymous(set), inverted } => {
                 (sreg, dreg, inverted).hash(state);
                 set.hash_same(state);
@@ -71,6 +94,13 @@ impl Expr {
             }
             _ => self.hash(state),
         }
+    }
+}
+
+fn same_sets(a: Option<&AnonymousSet>, b: Option<&AnonymousSet>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.same(b),
+        (a, b) => a.is_none() && b.is_none(),
     }
 }
 

@@ -126,6 +126,7 @@ fn places(rule: &Rule) -> impl Iterator<Item = (&'static str, Hook, Priority)> {
 
 fn is_of_connection(field: &Field) -> bool {
     matches!(field, Field::CtDirection | Field::CtMark | Field::CtState | Field::CtStatus | Field::CtZone)
+        || matches!(field, Field::CtDirected(_))
 }
 
 fn invalid(rule: &Rule, why: &str) -> Error {

@@ -8,6 +8,10 @@ use super::field::{Field, field_table};
 use super::name::IfName;
 use super::operand::{IntoOperand, Operand, SetRef, kind};
 pub use super::operand::{anonymous, masked, set};
+pub use super::parameters::{
+    ct_directed, exists, exthdr, fib_exists, fib_missing, fib_oif, fib_oifname, fib_type, ipsec, missing, numgen,
+    payload, symhash,
+};
 use super::rule::Rule;
 use super::statement::Statement;
 use super::value::{

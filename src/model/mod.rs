@@ -4,6 +4,7 @@
 //! checked as a whole by [`Ruleset::validate`], which reports table, chain, rule and statement of
 //! every fault; a rule set that validates can be lowered.
 
+mod action;
 mod address;
 mod chain;
 mod classic;
@@ -21,6 +22,7 @@ mod nat;
 mod object;
 mod opaque;
 mod operand;
+mod parameters;
 mod protocol;
 mod rule;
 mod ruleset;
@@ -29,12 +31,18 @@ mod statement;
 mod table;
 mod value;
 
+pub use action::{
+    ConnLimit, Dup, ObjectKind, ObjectRef, ObjectTo, Quota, SetValue, Synproxy, SynproxyFlags, Update, UpdateOp,
+};
 pub use address::{IntoAddress, daddr, saddr};
 pub use chain::{Base, Chain, ChainKind, ChainType, Hook, Policy, Priority};
 pub use classic::Classic;
 pub use data_type::DataType;
-pub use field::Field;
 pub(crate) use field::field_table;
+pub use field::{
+    CtDirected, CtDirectedKey, Exthdr, ExthdrOf, ExthdrPart, Fib, FibKey, FibResult, Field, Ipsec, IpsecDirection,
+    IpsecKey, Numgen, NumgenMode, RawBase, RawPayload, Symhash,
+};
 pub use id::{
     ChainHandle, ChainId, Generation, ObjectHandle, Position, RuleHandle, SetHandle, SetId, TableHandle, TableId,
 };

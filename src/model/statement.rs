@@ -1,5 +1,7 @@
 //! Statements: what a rule does when all preceding matches held.
 
+use super::action::{ConnLimit, Dup, ObjectRef, ObjectTo, Quota, SetValue, Synproxy, Update};
+use super::field::Field;
 use super::limit::Limit;
 use super::log::Log;
 use super::matches::{Match, Selector};
@@ -20,6 +22,12 @@ pub enum Statement {
         /// Bytes.
         bytes: u64,
     },
+    /// Continues up to, or above, a number of connections.
+    ConnLimit(ConnLimit),
+    /// Sends a copy of the packet elsewhere.
+    Dup(Dup),
+    /// Sends the following packets of the connection past the rules, by this flowtable.
+    FlowAdd(Name),
     /// Continues while a rate is not exceeded, or once it is.
     Limit(Limit),
     /// Writes to the kernel log, to a netlink group or to the audit log.
@@ -37,11 +45,15 @@ pub enum Statement {
     },
     /// Excludes the packet from connection tracking; must run before it, at priority raw.
     Notrack,
+    /// Uses a named object of the table.
+    ObjectRef(ObjectRef),
     /// Something that has no name here: read from a kernel, or a
     /// [`RawExpr`](crate::bytecode::RawExpr) of the user's.
     Opaque(Opaque),
     /// Passes the packet to a program.
     Queue(Queue),
+    /// Continues until, or once, so many bytes were met.
+    Quota(Quota),
     /// Translates the destination to this host.
     Redirect {
         /// Port to redirect to; the packet's own when absent. Needs a match on a transport
@@ -52,6 +64,15 @@ pub enum Statement {
     },
     /// Drops the packet and reports the reason to the sender; port unreachable if absent.
     Reject(Option<Reject>),
+    /// Removes an option of TCP: overwrites it with ones that mean nothing.
+    ResetTcpOption(u8),
+    /// Sets a field; marks, the zone and tracing have statements of their own.
+    Set {
+        /// The field.
+        target: Field,
+        /// Its new value.
+        value: SetValue,
+    },
     /// Sets the mark of the packet or of its connection.
     SetMark {
         /// The mark.
@@ -64,8 +85,12 @@ pub enum Statement {
     /// Sets the conntrack zone; must run before connection tracking, at priority raw. The first
     /// zone of a packet is final.
     SetZone(u16),
+    /// Answers a SYN in place of the receiver.
+    Synproxy(Synproxy),
     /// Diverts the packet to a local socket without changing it.
     Tproxy(Tproxy),
+    /// Changes an element of a set.
+    Update(Box<Update>),
     /// Decides what happens to the packet.
     Verdict(Verdict),
     /// Looks the verdict up in a verdict map; the rule continues if there is none.
@@ -82,8 +107,11 @@ impl Statement {
     pub(crate) fn set(&self) -> Option<&SetRef> {
         match self {
             Statement::Match(Match { operand: Operand::Set(set), .. })
+            | Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(_, set), .. })
+            | Statement::Set { value: SetValue::Map { map: set, .. }, .. }
             | Statement::SetMark { value: MarkValue::Map { map: set, .. }, .. }
             | Statement::VerdictMap { map: set, .. } => Some(set),
+            Statement::Update(update) => Some(&update.set),
             _ => None,
         }
     }

@@ -1,12 +1,14 @@
 //! Writes expressions as attributes of a rule, a set or an element.
 
+mod plain;
 mod reported;
 
+use super::decode::NFT_DYNSET_F_EXPR;
 use crate::attr::nfta::*;
 use std::io;
 
 use crate::attr::{self, AttributeWriter};
-use crate::bytecode::{Expr, LookupSet, RegisterRange};
+use crate::bytecode::{DynsetCode, Expr, InnerCode, LookupSet, ObjrefMapCode, RegisterRange};
 use crate::model::{IpFamily, NatKind, Verdict};
 
 /// Returns the kernel option that provides the expression.
@@ -89,6 +91,7 @@ fn attributes(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Resu
             a.be32(NFTA_CT_KEY, key.0);
             a.be32(NFTA_CT_SREG, sreg.0);
         }
+        Expr::Dynset(code) => dynset(a, code, set_id)?,
         Expr::Fib { result, flags, dreg } => {
             a.be32(NFTA_FIB_FLAGS, flags.0);
             a.be32(NFTA_FIB_RESULT, result.0);
@@ -97,6 +100,13 @@ fn attributes(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Resu
         Expr::Immediate { dreg, data } => {
             a.be32(NFTA_IMMEDIATE_DREG, dreg.0);
             self::data(a, NFTA_IMMEDIATE_DATA, data)?;
+        }
+        Expr::Inner(InnerCode { num, kind, flags, header_size, expr }) => {
+            a.be32(NFTA_INNER_NUM, *num);
+            a.be32(NFTA_INNER_TYPE, *kind);
+            a.be32(NFTA_INNER_FLAGS, *flags);
+            a.be32(NFTA_INNER_HDRSIZE, *header_size);
+            a.nest(NFTA_INNER_EXPR, |a| write(a, expr, 0))?;
         }
         Expr::Limit(code) => {
             a.be64(NFTA_LIMIT_RATE, code.rate);
@@ -159,6 +169,13 @@ fn attributes(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Resu
             flags(a, NFTA_NAT_FLAGS, code.flags);
         }
         Expr::Notrack => {}
+        Expr::ObjrefMap(ObjrefMapCode { sreg, set, anonymous }) => {
+            a.be32(NFTA_OBJREF_SET_SREG, sreg.0);
+            a.text(NFTA_OBJREF_SET_NAME, set.as_str())?;
+            if anonymous.is_some() {
+                a.be32(NFTA_OBJREF_SET_ID, set_id);
+            }
+        }
         Expr::Opaque { name, data, set } => {
             if is_unread(name, data) {
                 let text = format!("{name} expression: its contents are not known here, so it cannot be sent");
@@ -211,7 +228,34 @@ fn attributes(a: &mut AttributeWriter<'_>, expr: &Expr, set_id: u32) -> io::Resu
             a.be32(NFTA_IMMEDIATE_DREG, 0);
             self::verdict(a, NFTA_IMMEDIATE_DATA, verdict)?;
         }
+        expr => plain::plain(a, expr)?,
     }
+    Ok(())
+}
+
+fn dynset(a: &mut AttributeWriter<'_>, code: &DynsetCode, set_id: u32) -> io::Result<()> {
+    let DynsetCode { set, anonymous, op, key, data, timeout, exprs, flags } = code;
+    a.be32(NFTA_DYNSET_SREG_KEY, key.0);
+    if let Some(data) = data {
+        a.be32(NFTA_DYNSET_SREG_DATA, data.0);
+    }
+    a.be32(NFTA_DYNSET_OP, *op);
+    if let Some(timeout) = timeout {
+        a.be64(NFTA_DYNSET_TIMEOUT, *timeout);
+    }
+    a.text(NFTA_DYNSET_SET_NAME, set.as_str())?;
+    if anonymous.is_some() {
+        a.be32(NFTA_DYNSET_SET_ID, set_id);
+    }
+    let several = if exprs.len() > 1 { NFT_DYNSET_F_EXPR } else { 0 };
+    match exprs.as_slice() {
+        [] => {}
+        [expr] => a.nest(NFTA_DYNSET_EXPR, |a| write(a, expr, 0))?,
+        exprs => a.nest(NFTA_DYNSET_EXPRESSIONS, |a| {
+            exprs.iter().try_for_each(|expr| a.nest(NFTA_LIST_ELEM, |a| write(a, expr, 0)))
+        })?,
+    }
+    self::flags(a, NFTA_DYNSET_FLAGS, flags | several);
     Ok(())
 }
 

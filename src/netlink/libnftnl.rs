@@ -4,6 +4,7 @@
 //! writes it. Otherwise both produce the same bytes.
 
 mod expr;
+mod plain;
 
 use std::io;
 use std::iter::Peekable;

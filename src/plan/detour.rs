@@ -24,7 +24,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::operation::{Operation, State};
 use super::transaction::Transaction;
-use crate::bytecode::{Expr, LookupSet};
+use crate::bytecode::Expr;
 use crate::model::{
     ChainKind, Element, Family, Interval, Key, MarkValue, Match, Name, Operand, Ruleset, Set, SetFlags, SetRef,
     Statement, Table, TableId,
@@ -280,12 +280,7 @@ pub(super) fn looked_up(table: &TableState) -> HashSet<&Name> {
     if exprs().any(|expr| matches!(expr, Expr::Opaque { .. })) {
         return table.sets.iter().map(|set| &set.name).collect();
     }
-    exprs()
-        .filter_map(|expr| match expr {
-            Expr::Lookup { set: LookupSet::Named(name), .. } => Some(name),
-            _ => None,
-        })
-        .collect()
+    exprs().filter_map(Expr::named_set).collect()
 }
 
 /// Returns whether any interval of one side has a key in common with one of the other. The kernel

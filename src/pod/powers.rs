@@ -106,6 +106,30 @@ pub(super) fn verdicts<'t>(table: &'t TableState, expr: &'t Expr) -> Vec<&'t Ver
 fn of_expr(expr: &Expr, can: &mut BTreeSet<Power>) {
     let power = match expr {
         Expr::Bitwise(_)
+        | Expr::BitwiseTo(_)
+        | Expr::Shift(_)
+        | Expr::Combine(_)
+        | Expr::ByteorderTo(_)
+        | Expr::Connlimit(_)
+        | Expr::CtDirected(_)
+        | Expr::Dup(_)
+        | Expr::Dynset(_)
+        | Expr::Exthdr(_)
+        | Expr::ExthdrSet(_)
+        | Expr::ExthdrReset(_)
+        | Expr::Inner(_)
+        | Expr::Jhash(_)
+        | Expr::Symhash(_)
+        | Expr::Last(_)
+        | Expr::Numgen(_)
+        | Expr::Objref(_)
+        | Expr::ObjrefMap(_)
+        | Expr::Osf(_)
+        | Expr::Quota(_)
+        | Expr::Rt(_)
+        | Expr::SocketCgroup(_)
+        | Expr::Tunnel(_)
+        | Expr::Xfrm(_)
         | Expr::Byteorder { .. }
         | Expr::Cmp { .. }
         | Expr::Counter { .. }
@@ -124,6 +148,11 @@ fn of_expr(expr: &Expr, can: &mut BTreeSet<Power>) {
         Expr::CtSet { key: CtKey::ZONE, .. } => Power::Zone,
         Expr::MetaSet { key: MetaKey::MARK, .. } => Power::Mark,
         Expr::CtSet { .. } | Expr::MetaSet { .. } => return,
+        Expr::CtDirectedSet(code) if code.key == CtKey::ZONE => Power::Zone,
+        Expr::CtDirectedSet(_) => return,
+        Expr::PayloadSet(_) => Power::Rewrite,
+        Expr::QueueTo(_) => Power::Queue,
+        Expr::FlowOffload(_) | Expr::Fwd(_) | Expr::Synproxy(_) => Power::Unknown(expr.name().to_owned()),
         Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. } => Power::Translate,
         Expr::Notrack => Power::Untrack,
         Expr::Opaque { name, data, .. } => return can.extend(of_opaque(name, data)),

@@ -24,7 +24,16 @@ impl Display for Selector {
 /// Prints the field as nft spells it: `meta skuid`, `ip saddr`.
 impl Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self {
+            Field::CtDirected(of) => of.fmt(f),
+            Field::Exthdr(of) => of.fmt(f),
+            Field::Fib(of) => of.fmt(f),
+            Field::Ipsec(of) => of.fmt(f),
+            Field::Numgen(of) => of.fmt(f),
+            Field::Payload(of) => of.fmt(f),
+            Field::Symhash(of) => of.fmt(f),
+            plain => f.write_str(plain.name()),
+        }
     }
 }
 
@@ -79,7 +88,7 @@ pub(super) fn selector(selector: &Selector, transport: Option<Protocol>) -> impl
                 _ => None,
             };
             let known = port.zip(transport.filter(|protocol| protocol.has_ports()));
-            known.map_or(Cow::Borrowed(field.name()), |(port, protocol)| format!("{protocol} {port}").into())
+            known.map_or_else(|| Cow::Owned(field.to_string()), |(port, protocol)| format!("{protocol} {port}").into())
         };
         joined(f, selector.fields().iter().map(field), " . ")
     })
@@ -102,6 +111,14 @@ pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, st
                 implied(f, *op)?;
                 write!(f, "{}-{}", numeric(&style.named(low)), numeric(&style.named(high)))
             }
+            Operand::Value(Value::Integer(there @ (0 | 1))) if is_presence(left) && !is_order(*op) => {
+                implied(f, *op)?;
+                f.write_str(if *there == 1 { "exists" } else { "missing" })
+            }
+            Operand::Value(Value::Integer(bytes)) if matches!(left, Selector::Field(Field::Payload(_))) => {
+                implied(f, *op)?;
+                write!(f, "{bytes:#x}")
+            }
             Operand::Value(value @ Value::AddrType(_)) if is_order(*op) => write!(f, "{op} {}", numeric(value)),
             Operand::Value(value) => {
                 implied(f, *op)?;
@@ -113,6 +130,11 @@ pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, st
             }
         }
     })
+}
+
+/// Returns whether a field tells that something is there.
+fn is_presence(selector: &Selector) -> bool {
+    matches!(selector, Selector::Field(field) if field.is_presence())
 }
 
 /// Returns whether it compares by order; for this a number of several bytes in host order is

@@ -36,6 +36,7 @@
 //! A protocol prints by name when [`Protocol::name`](crate::model::Protocol::name) has one; nft
 //! uses /etc/protocols.
 
+mod action;
 pub(crate) mod listing;
 mod matches;
 mod order;

@@ -8,7 +8,10 @@
 
 use std::fmt::{self, Display};
 
-use crate::model::{Family, Field, MarkValue, Match, Nfproto, Op, Operand, Protocol, Reject, Rule, Statement, Value};
+use crate::model::{
+    Exthdr, ExthdrOf, Family, Field, MarkValue, Match, Nfproto, ObjectRef, ObjectTo, Op, Operand, Protocol, Reject,
+    Rule, SetValue, Statement, Value,
+};
 
 use super::{InFamily, Style, Text, joined, quoted};
 
@@ -128,6 +131,23 @@ impl<'a> Omissions<'a> {
             Statement::Redirect { .. } => {}
             Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
             Statement::Tproxy(_) | Statement::Verdict(_) => {}
+            Statement::Update(update) => {
+                self.fields(update.key.fields());
+                if let Some(SetValue::From(field)) = &update.value {
+                    self.fields(&[*field]);
+                }
+            }
+            Statement::Set { target, value } => {
+                self.fields(&[*target]);
+                match value {
+                    SetValue::Constant(_) => {}
+                    SetValue::From(field) => self.fields(&[*field]),
+                    SetValue::Map { selector, .. } => self.fields(selector.fields()),
+                }
+            }
+            Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(selector, _), .. }) => self.fields(selector.fields()),
+            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => {}
+            Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Synproxy(_) => {}
         }
         self.only_matches = false;
         self.network_match = None;
@@ -166,6 +186,10 @@ impl<'a> Omissions<'a> {
                 Field::Length | Field::Mark | Field::Nfproto | Field::Oif | Field::Oifname => {}
                 Field::PktType | Field::Skgid | Field::Skuid | Field::SocketMark => {}
                 Field::SocketTransparent | Field::SocketWildcard => {}
+                Field::Exthdr(Exthdr { of: ExthdrOf::Ipv4, .. }) => self.implies_network(Nfproto::IPV4),
+                Field::Exthdr(Exthdr { of: ExthdrOf::Ipv6, .. }) => self.implies_network(Nfproto::IPV6),
+                Field::Exthdr(_) | Field::CtDirected(_) | Field::Fib(_) | Field::Ipsec(_) | Field::Numgen(_) => {}
+                Field::Payload(_) | Field::Symhash(_) => {}
             }
         }
     }

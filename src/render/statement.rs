@@ -8,6 +8,7 @@ use crate::model::{
     NatFlags, NatKind, Opaque, PortRange, Protocol, Queue, QueueFlags, Reject, Statement, Tproxy, Value, Verdict,
 };
 
+use super::action::action;
 use super::rule::InRule;
 use super::set::set_ref;
 use super::value::ipv6;
@@ -33,6 +34,13 @@ impl Display for InRule<'_> {
             Statement::SetZone(zone) => write!(f, "ct zone set {zone}"),
             Statement::Tproxy(value) => tproxy(f, family, value),
             Statement::Verdict(verdict) => self::verdict(f, verdict, style),
+            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => {
+                action(f, statement, transport, style)
+            }
+            Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => {
+                action(f, statement, transport, style)
+            }
+            Statement::Update(_) => action(f, statement, transport, style),
             Statement::VerdictMap { selector, map } => {
                 write!(f, "{} vmap {}", matches::selector(selector, transport), set_ref(map, style))
             }
@@ -138,7 +146,7 @@ impl Display for Limit {
     }
 }
 
-fn bytes(count: u64) -> impl Display {
+pub(super) fn bytes(count: u64) -> impl Display {
     const KIB: u64 = 1024;
     const MIB: u64 = 1024 * KIB;
     Text(move |f: &mut fmt::Formatter<'_>| match count {

@@ -115,6 +115,13 @@ pub(super) fn is_harmless(table: &TableState, expr: &Expr) -> bool {
         Expr::CtSet { key: _, sreg: _ } | Expr::MetaSet { key: _, sreg: _ } | Expr::Notrack => false,
         Expr::Masq { ports: _, flags: _ } | Expr::Redir { ports: _, flags: _ } | Expr::Nat(_) => false,
         Expr::Opaque { name: _, data: _, set: _ } | Expr::Queue(_) | Expr::Reject(_) | Expr::Tproxy(_) => false,
+        Expr::BitwiseTo(_) | Expr::Shift(_) | Expr::Combine(_) | Expr::ByteorderTo(_) | Expr::CtDirected(_) => true,
+        Expr::Connlimit(_) | Expr::Exthdr(_) | Expr::Inner(_) | Expr::Jhash(_) | Expr::Symhash(_) => true,
+        Expr::Last(_) | Expr::Numgen(_) | Expr::Osf(_) | Expr::Quota(_) | Expr::Rt(_) => true,
+        Expr::SocketCgroup(_) | Expr::Tunnel(_) | Expr::Xfrm(_) => true,
+        Expr::CtDirectedSet(_) | Expr::Dup(_) | Expr::Dynset(_) | Expr::ExthdrSet(_) | Expr::ExthdrReset(_) => false,
+        Expr::FlowOffload(_) | Expr::Fwd(_) | Expr::Objref(_) | Expr::ObjrefMap(_) | Expr::PayloadSet(_) => false,
+        Expr::QueueTo(_) | Expr::Synproxy(_) => false,
     }
 }
 

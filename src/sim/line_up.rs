@@ -397,6 +397,15 @@ fn tracks(table: &TableCode, number: IpFamily) -> Option<(u64, u64)> {
             family.is_none_or(|known| known == number)
         }
         Expr::Ct { key: _, dreg: _ } | Expr::CtSet { key: _, sreg: _ } => true,
+        Expr::CtDirected(_) | Expr::CtDirectedSet(_) | Expr::Connlimit(_) | Expr::Synproxy(_) => true,
+        // The object may be one of connection tracking, and so may what a set's elements hold.
+        Expr::Objref(_) | Expr::ObjrefMap(_) | Expr::FlowOffload(_) => true,
+        Expr::Dynset(code) => code.exprs.iter().any(|expr| matches!(expr, Expr::Connlimit(_))),
+        Expr::BitwiseTo(_) | Expr::Shift(_) | Expr::Combine(_) | Expr::ByteorderTo(_) | Expr::Dup(_) => false,
+        Expr::Exthdr(_) | Expr::ExthdrSet(_) | Expr::ExthdrReset(_) | Expr::Fwd(_) | Expr::Inner(_) => false,
+        Expr::Jhash(_) | Expr::Symhash(_) | Expr::Last(_) | Expr::Numgen(_) | Expr::Osf(_) => false,
+        Expr::PayloadSet(_) | Expr::QueueTo(_) | Expr::Quota(_) | Expr::Rt(_) | Expr::SocketCgroup(_) => false,
+        Expr::Tunnel(_) | Expr::Xfrm(_) => false,
         Expr::Masq { ports: _, flags: _ } | Expr::Redir { ports: _, flags: _ } => true,
         Expr::Opaque { name, data: _, set: _ } => matches!(&**name, "match" | "target"),
         Expr::Bitwise(_) | Expr::Byteorder { reg: _, len: _ } | Expr::Cmp { sreg: _, op: _, data: _ } => false,
@@ -415,7 +424,13 @@ fn tracks(table: &TableCode, number: IpFamily) -> Option<(u64, u64)> {
 /// (nft_socket_init and nft_tproxy_init, net/netfilter, v6.12), or may.
 fn may_defragment(table: &TableCode) -> bool {
     let is_it = |expr: &Expr| {
-        matches!(expr, Expr::Socket { key: _, dreg: _ } | Expr::Tproxy(_) | Expr::Opaque { name: _, data: _, set: _ })
+        matches!(
+            expr,
+            Expr::Socket { key: _, dreg: _ }
+                | Expr::SocketCgroup(_)
+                | Expr::Tproxy(_)
+                | Expr::Opaque { name: _, data: _, set: _ }
+        )
     };
     let mut rules = table.chains.iter().flat_map(|chain| &chain.rules);
     rules.any(|rule| rule.ops.iter().any(|op| op.any(&is_it)))

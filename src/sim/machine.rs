@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 mod attributes;
+mod beyond;
+mod bits;
 pub(super) mod connection;
 mod payload;
 mod xtables;
@@ -16,8 +18,8 @@ use super::inputs::{CannotTell, Inputs, Target};
 use super::rules::{Op, RuleCode};
 use super::sets::SetIndex;
 use crate::bytecode::{
-    BitwiseCode, CmpOp, ElementDataCode, Expr, LogCode, MetaKey, NatCode, QueueCode, Register, RegisterRange,
-    RejectCode, SocketKey, TproxyCode,
+    BitwiseCode, CmpOp, ElementDataCode, Expr, LastCode, LogCode, MetaKey, NatCode, ObjrefCode, QueueCode, Register,
+    RegisterRange, RejectCode, SocketKey, TproxyCode,
 };
 use crate::model::{Hook, NatKind, Verdict};
 use crate::xt;
@@ -150,6 +152,28 @@ impl<'a, I: Inputs> Machine<'a, I> {
             Expr::Socket { key, dreg } => self.socket(*key, *dreg),
             Expr::Tproxy(code) => self.tproxy(code),
             Expr::Verdict(verdict) => Ok(end(verdict)),
+            Expr::BitwiseTo(code) => self.bitwise_to(code),
+            Expr::Shift(code) => self.shift(code),
+            Expr::Combine(code) => self.combine(code),
+            Expr::ByteorderTo(code) => self.byteorder_to(code),
+            // Neither affects the packet.
+            Expr::Last(LastCode { is_set: _, msecs: _ })
+            | Expr::Objref(ObjrefCode { kind: ObjrefCode::COUNTER, name: _ }) => Ok(Next::Go),
+            Expr::Connlimit(_) | Expr::CtDirected(_) | Expr::CtDirectedSet(_) | Expr::Dup(_) | Expr::Dynset(_) => {
+                Err(beyond::beyond_a_walk(expr))
+            }
+            Expr::Exthdr(_) | Expr::ExthdrReset(_) | Expr::ExthdrSet(_) | Expr::FlowOffload(_) | Expr::Fwd(_) => {
+                Err(beyond::beyond_a_walk(expr))
+            }
+            Expr::Inner(_) | Expr::Jhash(_) | Expr::Symhash(_) | Expr::Numgen(_) | Expr::Objref(_) => {
+                Err(beyond::beyond_a_walk(expr))
+            }
+            Expr::ObjrefMap(_) | Expr::Osf(_) | Expr::PayloadSet(_) | Expr::QueueTo(_) | Expr::Quota(_) => {
+                Err(beyond::beyond_a_walk(expr))
+            }
+            Expr::Rt(_) | Expr::SocketCgroup(_) | Expr::Synproxy(_) | Expr::Tunnel(_) | Expr::Xfrm(_) => {
+                Err(beyond::beyond_a_walk(expr))
+            }
         }
     }
 

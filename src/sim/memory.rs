@@ -7,9 +7,9 @@ use std::collections::HashSet;
 
 use super::rules::Op;
 use super::sets::SetIndex;
-use crate::attr::nfta::{NFTA_DYNSET_SET_NAME, NFTA_HASH_SEED, NFTA_HASH_TYPE, NFTA_NG_TYPE};
-use crate::attr::{Attribute, Attributes};
-use crate::bytecode::Expr;
+use crate::attr::Attributes;
+use crate::attr::nfta::NFTA_DYNSET_SET_NAME;
+use crate::bytecode::{Expr, ObjrefCode};
 use crate::model::{Name, Statement};
 use crate::xt::{Answers, Beyond, Question};
 
@@ -20,6 +20,8 @@ impl Op {
             Op::Expr(Expr::Opaque { name, data: _, set: _ }) => {
                 !matches!(&**name, "connlimit" | "hash" | "last" | "numgen" | "quota") && self.remembers()
             }
+            Op::Expr(Expr::Dynset(_) | Expr::ObjrefMap(_) | Expr::FlowOffload(_) | Expr::Synproxy(_)) => true,
+            Op::Expr(expr @ Expr::Objref(_)) => expr_remembers(expr),
             Op::Lookup { sreg: _, dreg: _, inverted: _, set } => set.is_some() && self.remembers(),
             Op::Expr(_) | Op::XtAsks(_) | Op::XtLimits(_) | Op::XtOwner(_) => false,
             Op::XtLists(lists) => lists.iter().flatten().any(Op::shares),
@@ -51,30 +53,27 @@ impl SetIndex {
 
 fn expr_remembers(expr: &Expr) -> bool {
     match expr {
-        Expr::Limit(_) => true,
-        Expr::Opaque { name, data, set: _ } => match (&**name, Attributes::new(data)) {
-            ("bitwise" | "byteorder" | "cmp" | "ct" | "dup" | "exthdr" | "fib" | "fwd" | "meta" | "osf", _) => false,
-            ("payload" | "range" | "rt" | "socket" | "tunnel" | "xfrm", _) => false,
-            // A seed that the user does not give is drawn when the rule is loaded, and not reported
-            // (nft_jhash_init, net/netfilter/nft_hash.c, v6.12). A symmetric hash uses the seed of
-            // the running kernel.
-            ("hash", data) => {
-                number(data.clone().find(NFTA_HASH_TYPE)) != Some(SYMMETRIC) && data.find(NFTA_HASH_SEED).is_none()
-            }
-            ("numgen", data) => number(data.find(NFTA_NG_TYPE)) != Some(RANDOM),
+        Expr::Limit(_) | Expr::Connlimit(_) | Expr::Quota(_) | Expr::Dynset(_) => true,
+        Expr::Objref(code) => code.kind != ObjrefCode::COUNTER,
+        Expr::ObjrefMap(_) | Expr::FlowOffload(_) | Expr::Synproxy(_) => true,
+        // A seed that the user does not give is drawn when the rule is loaded, and not reported
+        // (nft_jhash_init, net/netfilter/nft_hash.c, v6.12). A symmetric hash uses the seed of the
+        // running kernel.
+        Expr::Jhash(code) => code.seed.is_none(),
+        Expr::Numgen(code) => code.kind != RANDOM,
+        Expr::Opaque { name, data: _, set: _ } => match &**name {
+            "bitwise" | "byteorder" | "cmp" | "ct" | "dup" | "exthdr" | "fib" | "fwd" | "meta" | "osf" => false,
+            "payload" | "range" | "rt" | "socket" | "tunnel" | "xfrm" => false,
             _ => true,
         },
         _ => false,
     }
 }
 
-fn number(attribute: Option<Attribute<'_>>) -> Option<u32> {
-    attribute?.be32()
-}
-
 /// Returns the sets that these expressions change: add, update or delete elements of.
 pub(super) fn filled<'a>(exprs: impl Iterator<Item = &'a Expr>) -> HashSet<Name> {
     let name = |expr: &Expr| match expr {
+        Expr::Dynset(code) => Some(code.set.clone()),
         Expr::Opaque { name, data, set: _ } if **name == *"dynset" => {
             Attributes::new(data).find(NFTA_DYNSET_SET_NAME)?.text().map(Name::from)
         }
@@ -85,14 +84,16 @@ pub(super) fn filled<'a>(exprs: impl Iterator<Item = &'a Expr>) -> HashSet<Name>
 
 /// Like [`filled`], for a rule set of the model, in which such expressions are opaque.
 pub(super) fn filled_by(statements: &[Statement]) -> HashSet<Name> {
+    let updated = statements.iter().filter_map(|statement| match statement {
+        Statement::Update(_) => statement.looked_up().cloned(),
+        _ => None,
+    });
     let exprs = statements.iter().filter_map(|statement| match statement {
         Statement::Opaque(opaque) => opaque.code::<Vec<Expr>>(),
         _ => None,
     });
-    filled(exprs.flatten())
+    filled(exprs.flatten()).into_iter().chain(updated).collect()
 }
 
-/// `NFT_HASH_SYM`, include/uapi/linux/netfilter/nf_tables.h.
-const SYMMETRIC: u32 = 1;
-/// `NFT_NG_RANDOM`, in the same file.
+/// `NFT_NG_RANDOM`, include/uapi/linux/netfilter/nf_tables.h.
 const RANDOM: u32 = 1;

@@ -8,7 +8,7 @@ use super::Fault;
 use super::location::At;
 use super::problem::Problem;
 use super::rules::keyword;
-use crate::model::{Family, Field, MarkKey, MarkValue, Selector, Statement};
+use crate::model::{Family, Field, MarkKey, MarkValue, ObjectRef, ObjectTo, Selector, SetValue, Statement};
 
 /// Reports what a table of this family cannot have.
 pub(super) fn check(at: At<'_>, family: Family, statement: &Statement, faults: &mut Vec<Fault>) {
@@ -66,6 +66,10 @@ fn wanted_by(statement: &Statement) -> Option<Wanted> {
         | Statement::SetMark { key: MarkKey::Ct, .. }
         | Statement::SetMark { value: MarkValue::From { from: MarkKey::Ct, .. }, .. } => Some(Wanted::Tracked),
         Statement::Reject(_) => Some(Wanted::NotArp),
+        Statement::ConnLimit(_) => Some(Wanted::Tracked),
+        Statement::Synproxy(_) => Some(Wanted::Internet),
+        Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) | Statement::Quota(_) => None,
+        Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Update(_) => None,
         Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Match(_) => None,
         Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) | Statement::SetNftrace(_) => None,
         Statement::SetMark { key: MarkKey::Meta, .. } => None,
@@ -76,7 +80,9 @@ fn wanted_by(statement: &Statement) -> Option<Wanted> {
 fn wanted_to_read(field: Field) -> Option<Wanted> {
     match field {
         Field::CtDirection | Field::CtMark | Field::CtState | Field::CtStatus | Field::CtZone => Some(Wanted::Tracked),
-        Field::FibDaddrType | Field::FibSaddrType => Some(Wanted::Routed),
+        Field::CtDirected(_) => Some(Wanted::Tracked),
+        Field::FibDaddrType | Field::FibSaddrType | Field::Fib(_) => Some(Wanted::Routed),
+        Field::Ipsec(_) => Some(Wanted::Internet),
         Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => Some(Wanted::Internet),
         _ => None,
     }
@@ -88,6 +94,9 @@ pub(super) fn selector(statement: &Statement) -> Option<&Selector> {
         Statement::Match(matches) => Some(&matches.selector),
         Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => Some(selector),
         Statement::VerdictMap { selector, .. } => Some(selector),
+        Statement::Set { value: SetValue::Map { selector, .. }, .. } => Some(selector),
+        Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(selector, _), .. }) => Some(selector),
+        Statement::Update(update) => Some(&update.key),
         _ => None,
     }
 }

@@ -16,6 +16,7 @@
 //! );
 //! ```
 
+mod actions;
 mod chains;
 mod concat;
 mod families;

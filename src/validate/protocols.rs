@@ -4,7 +4,9 @@
 use super::Fault;
 use super::location::At;
 use super::problem::Problem;
-use crate::model::{Element, Family, Field, IpFamily, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value};
+use crate::model::{
+    Element, Exthdr, ExthdrOf, Family, Field, IpFamily, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value,
+};
 
 /// What is known of the packets that reach a statement.
 pub(super) struct Packets {
@@ -141,6 +143,8 @@ impl Packets {
 fn network_of(field: Field) -> Option<IpFamily> {
     match field {
         Field::IcmpType | Field::IpDaddr | Field::IpProtocol | Field::IpSaddr => Some(IpFamily::Ipv4),
+        Field::Exthdr(Exthdr { of: ExthdrOf::Ipv4, .. }) => Some(IpFamily::Ipv4),
+        Field::Exthdr(Exthdr { of: ExthdrOf::Ipv6, .. }) => Some(IpFamily::Ipv6),
         Field::Icmpv6Type | Field::Ip6Daddr | Field::Ip6Saddr => Some(IpFamily::Ipv6),
         _ => None,
     }

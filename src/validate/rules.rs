@@ -82,12 +82,24 @@ fn is_terminal(statement: &Statement) -> bool {
         Statement::Notrack | Statement::Opaque(_) | Statement::SetMark { .. } => false,
         Statement::SetNftrace(_) | Statement::SetZone(_) => false,
         Statement::Tproxy(_) | Statement::VerdictMap { .. } => false,
+        Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => false,
+        Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => false,
+        Statement::Update(_) => false,
     }
 }
 
 /// Returns the kind of a statement, as nft spells it.
 pub(super) fn keyword(statement: &Statement) -> &'static str {
     match statement {
+        Statement::ConnLimit(_) => "ct count",
+        Statement::Dup(_) => "dup",
+        Statement::FlowAdd(_) => "flow add",
+        Statement::ObjectRef(object) => object.kind.entry().1,
+        Statement::Quota(_) => "quota",
+        Statement::ResetTcpOption(_) => "reset tcp option",
+        Statement::Set { target, .. } => target.name(),
+        Statement::Synproxy(_) => "synproxy",
+        Statement::Update(_) => "update",
         Statement::Counter { .. } => "counter",
         Statement::Limit(_) => "limit",
         Statement::Log(_) => "log",

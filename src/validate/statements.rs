@@ -43,6 +43,13 @@ impl Checked<'_, '_> {
                 }
             }
             Statement::Counter { .. } | Statement::Notrack => {}
+            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => {
+                self.action(at, statement, packets, faults);
+            }
+            Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => {
+                self.action(at, statement, packets, faults);
+            }
+            Statement::Update(_) => self.action(at, statement, packets, faults),
             Statement::SetNftrace(_) | Statement::SetZone(_) => {}
         }
     }

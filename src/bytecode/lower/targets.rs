@@ -103,7 +103,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
     }
 }
 
-fn address(address: std::net::IpAddr) -> Bytes {
+pub(super) fn address(address: std::net::IpAddr) -> Bytes {
     match address {
         std::net::IpAddr::V4(address) => Bytes::from_slice(&address.octets()),
         std::net::IpAddr::V6(address) => Bytes::from_slice(&address.octets()),

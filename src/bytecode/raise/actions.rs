@@ -33,6 +33,8 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
         }
         Expr::Fib { .. } | Expr::Lookup { .. } | Expr::Meta { .. } | Expr::MetaSet { .. } => Vec::new(),
         Expr::Opaque { .. } | Expr::Payload { .. } | Expr::Range { .. } | Expr::Socket { .. } => Vec::new(),
+        // Those are read elsewhere.
+        _ => Vec::new(),
     }
 }
 
@@ -209,7 +211,7 @@ fn reject(code: &RejectCode, family: Family, known: Known) -> Vec<Proposal> {
     reasons.map(|reason| Proposal::ours(Statement::Reject(Some(reason).filter(|reason| !usual(reason))), 1)).collect()
 }
 
-fn limit(code: &LimitCode) -> Option<Limit> {
+pub(super) fn limit(code: &LimitCode) -> Option<Limit> {
     let units = [LimitUnit::Second, LimitUnit::Minute, LimitUnit::Hour, LimitUnit::Day, LimitUnit::Week];
     let per = units.into_iter().find(|unit| unit.seconds() == code.unit)?;
     let mut limit = match code.kind {

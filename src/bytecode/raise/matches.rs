@@ -3,7 +3,7 @@
 use super::super::codes::{BitwiseCode, LookupSet};
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
-use super::super::fields::{load, protocols};
+use super::super::fields::{field_of, load, protocols};
 use super::super::keys::{CmpOp, CtKey, MetaKey, PayloadBase, Register};
 use super::super::lower::{Known, prefix_length};
 use super::super::set::SetMode;
@@ -28,19 +28,20 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
 }
 
 /// What is known at a place: the family of the table and the protocols decide what a load means.
-struct See {
-    family: Family,
-    known: Known,
+pub(super) struct See {
+    pub(super) family: Family,
+    pub(super) known: Known,
 }
 
 impl See {
     /// Returns the field that an expression loads into that register.
-    fn field(&self, expr: &Expr, dreg: Register) -> Option<Field> {
-        Field::ALL.iter().copied().find(|field| load(*field, dreg) == *expr && self.has(*field))
+    pub(super) fn field(&self, expr: &Expr, dreg: Register) -> Option<Field> {
+        let plain = Field::ALL.iter().copied().find(|field| load(*field, dreg) == *expr && self.has(*field));
+        plain.or_else(|| field_of(expr).filter(|(field, to)| *to == dreg && self.has(*field)).map(|(field, _)| field))
     }
 
     /// Returns whether every packet at this place has that field.
-    fn has(&self, field: Field) -> bool {
+    pub(super) fn has(&self, field: Field) -> bool {
         let (network, transport) = protocols(field);
         // The first bytes of any other header are not ports.
         if matches!(field, Field::ThDport | Field::ThSport)
@@ -69,6 +70,10 @@ impl See {
                 Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted } => break (dreg, set, *inverted),
                 expr => {
                     let field = self.field(expr, Register::at_slot(slot))?;
+                    // nft writes the elements in another way.
+                    if matches!(field, Field::Payload(_)) {
+                        return None;
+                    }
                     slot += u32::try_from(field.data_type().bytes().div_ceil(4)).ok()?;
                     fields.push(field);
                     len += usize::from(exprs.next_if(|next| matches!(next, Expr::Byteorder { .. })).is_some());

@@ -22,9 +22,9 @@ impl Batch<'_> {
         replaced: Option<RuleHandle>,
         rule: RuleState,
     ) -> Outcome {
-        if let Some(opaque) = rule.exprs.iter().find(|expr| matches!(expr, Expr::Opaque { .. })) {
+        if let Some(opaque) = rule.exprs.iter().find(|expr| !is_known(expr)) {
             return Err(Stop::Unknown(format!(
-                "a rule holds the expression {}, which has no type here",
+                "a rule holds the expression {}, which is not known here",
                 opaque.name()
             )));
         }
@@ -178,5 +178,36 @@ fn is_checked(expr: &Expr) -> bool {
             | Expr::Log(_)
             | Expr::Payload { .. }
             | Expr::Range { .. }
+    )
+}
+
+/// Returns whether what the kernel demands of an expression is known.
+fn is_known(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Bitwise(_)
+            | Expr::Byteorder { .. }
+            | Expr::Cmp { .. }
+            | Expr::Counter { .. }
+            | Expr::Ct { .. }
+            | Expr::CtSet { .. }
+            | Expr::Fib { .. }
+            | Expr::Immediate { .. }
+            | Expr::Limit(_)
+            | Expr::Log(_)
+            | Expr::Lookup { .. }
+            | Expr::Masq { .. }
+            | Expr::Meta { .. }
+            | Expr::MetaSet { .. }
+            | Expr::Nat(_)
+            | Expr::Notrack
+            | Expr::Payload { .. }
+            | Expr::Queue(_)
+            | Expr::Range { .. }
+            | Expr::Redir { .. }
+            | Expr::Reject(_)
+            | Expr::Socket { .. }
+            | Expr::Tproxy(_)
+            | Expr::Verdict(_)
     )
 }

@@ -10,6 +10,7 @@ use super::uses::count_unlisted;
 use super::{InTable, Item, item};
 use crate::attr::{AttributeWriter, Attributes, Malformed, Message};
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
+use crate::bytecode::{DynsetCode, ObjrefMapCode};
 use crate::model::{Generation, Name, TableId};
 use crate::state::{ChainState, OpaqueMessage, SetState, Snapshot, TableState};
 
@@ -68,9 +69,8 @@ impl<'w> Assembly<'w> {
         for table in &self.snapshot.tables {
             let exprs = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
             let named = exprs.filter_map(|expr| match expr {
-                Expr::Lookup { set: LookupSet::Named(name), .. } => Some(name.clone()),
                 Expr::Opaque { name, data, .. } => set_named_in(name, data),
-                _ => None,
+                expr => expr.named_set().cloned(),
             });
             let here: HashSet<&Name> = table.sets.iter().map(|set| &set.name).collect();
             let mut names: Vec<Name> = named.filter(|name| !here.contains(name)).collect();
@@ -362,6 +362,12 @@ fn bind(table: &mut TableState) {
                 let LookupSet::Named(name) = &*set else { continue };
                 if let Some(found) = take(name) {
                     *set = LookupSet::Anonymous(found);
+                }
+            }
+            Expr::Dynset(DynsetCode { set, anonymous, .. }) | Expr::ObjrefMap(ObjrefMapCode { set, anonymous, .. }) => {
+                *anonymous = take(set);
+                if anonymous.is_some() {
+                    *set = Name::from(template(set.as_str()));
                 }
             }
             Expr::Opaque { name, data, set } => {

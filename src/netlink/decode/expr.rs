@@ -3,10 +3,10 @@
 
 use super::parts::{Data, Parts};
 use crate::attr::nfta::*;
-use crate::attr::{Attribute, Malformed};
+use crate::attr::{Attribute, Attributes, Malformed};
 use crate::bytecode::{
-    BitwiseCode, CmpOp, CtKey, Expr, FibFlags, FibResult, LimitCode, LogCode, LookupSet, MetaKey, NatCode, PayloadBase,
-    QueueCode, Register, RejectCode, SocketKey, TproxyCode,
+    BitwiseCode, CmpOp, CtKey, DynsetCode, Expr, FibFlags, FibResult, InnerCode, LimitCode, LogCode, LookupSet,
+    MetaKey, NatCode, ObjrefMapCode, PayloadBase, QueueCode, Register, RejectCode, SocketKey, TproxyCode,
 };
 use crate::model::{IpFamily, Name, NatKind};
 
@@ -52,10 +52,14 @@ pub(in crate::netlink) fn known_expr(name: &str, data: &[u8]) -> Option<Expr> {
 }
 
 fn known(name: &str, data: &[u8]) -> Result<Option<Expr>, Malformed> {
-    let Some(read) = reader(name) else { return Ok(None) };
-    let Some(mut parts) = Parts::read(data)? else { return Ok(None) };
-    let expr = read(&mut parts);
-    Ok(parts.end()?.and(expr))
+    if let Some(read) = reader(name) {
+        let Some(mut parts) = Parts::read(data)? else { return Ok(None) };
+        let expr = read(&mut parts);
+        if let Some(expr) = parts.end()?.and(expr) {
+            return Ok(Some(expr));
+        }
+    }
+    super::plain::plain(name, data)
 }
 
 type Reader = fn(&mut Parts<'_>) -> Option<Expr>;
@@ -84,6 +88,7 @@ fn reader(name: &str) -> Option<Reader> {
                 None => Expr::CtSet { key, sreg: p.register(NFTA_CT_SREG)? },
             })
         },
+        "dynset" => dynset,
         "fib" => |p| {
             Some(Expr::Fib {
                 dreg: p.register(NFTA_FIB_DREG)?,
@@ -96,6 +101,7 @@ fn reader(name: &str) -> Option<Reader> {
             (Register::VERDICT, _) | (_, Data::Verdict(_)) => None,
             (dreg, Data::Value(data)) => Some(Expr::Immediate { dreg, data }),
         },
+        "inner" => inner,
         "limit" => limit,
         "log" => log,
         "lookup" => lookup,
@@ -114,6 +120,10 @@ fn reader(name: &str) -> Option<Reader> {
         },
         "nat" => nat,
         "notrack" => |_| Some(Expr::Notrack),
+        "objref" => |p| {
+            let sreg = p.register(NFTA_OBJREF_SET_SREG)?;
+            Some(Expr::ObjrefMap(ObjrefMapCode { sreg, set: set(p, NFTA_OBJREF_SET_NAME)?, anonymous: None }))
+        },
         "payload" => |p| {
             let (dreg, base) = (p.register(NFTA_PAYLOAD_DREG)?, PayloadBase(p.be32(NFTA_PAYLOAD_BASE)?));
             Some(Expr::Payload { base, offset: p.be32(NFTA_PAYLOAD_OFFSET)?, len: p.be32(NFTA_PAYLOAD_LEN)?, dreg })
@@ -154,8 +164,75 @@ fn reader(name: &str) -> Option<Reader> {
     })
 }
 
-/// Decodes a mask and xor; [`BitwiseCode`] cannot represent a shift, an operation on two registers
-/// or another destination.
+/// Every set has a name here; anonymous sets are inserted when everything is read.
+fn set(p: &mut Parts<'_>, kind: u16) -> Option<Name> {
+    p.text(kind).map(Name::from)
+}
+
+/// Decodes an update of a set. The kernel reports no timeout as 0, and refuses that.
+fn dynset(p: &mut Parts<'_>) -> Option<Expr> {
+    p.zero(NFTA_DYNSET_PAD);
+    p.zero(NFTA_DYNSET_TIMEOUT);
+    let one = p.optional(NFTA_DYNSET_EXPR, |p, kind| one_expr(p.nested(kind)?))?;
+    let several = p.optional(NFTA_DYNSET_EXPRESSIONS, |p, kind| list(p.nested(kind)?))?;
+    let (exprs, several) = match (one, several) {
+        (Some(_), Some(_)) => return None,
+        (Some(one), None) => (vec![one], false),
+        (None, Some(several)) => (several, true),
+        (None, None) => (Vec::new(), false),
+    };
+    // Several expressions, and only several, are in a list.
+    if several != (exprs.len() > 1) {
+        return None;
+    }
+    Some(Expr::Dynset(DynsetCode {
+        set: set(p, NFTA_DYNSET_SET_NAME)?,
+        anonymous: None,
+        op: p.be32(NFTA_DYNSET_OP)?,
+        key: p.register(NFTA_DYNSET_SREG_KEY)?,
+        data: p.optional(NFTA_DYNSET_SREG_DATA, Parts::register)?,
+        timeout: p.optional(NFTA_DYNSET_TIMEOUT, Parts::be64)?,
+        exprs,
+        // That there are expressions is said by their presence.
+        flags: p.flags(NFTA_DYNSET_FLAGS)? & !NFT_DYNSET_F_EXPR,
+    }))
+}
+
+fn inner(p: &mut Parts<'_>) -> Option<Expr> {
+    Some(Expr::Inner(InnerCode {
+        num: p.be32(NFTA_INNER_NUM)?,
+        kind: p.be32(NFTA_INNER_TYPE)?,
+        flags: p.be32(NFTA_INNER_FLAGS)?,
+        header_size: p.be32(NFTA_INNER_HDRSIZE)?,
+        expr: one_expr(p.nested(NFTA_INNER_EXPR)?)?.into(),
+    }))
+}
+
+/// Decodes the expression in another one, if it is known in full.
+fn one_expr(bytes: &[u8]) -> Option<Expr> {
+    let (mut name, mut data) = (None, None);
+    for part in Attributes::new(bytes) {
+        let part = part.ok()?;
+        match part.kind {
+            NFTA_EXPR_NAME if name.is_none() => name = Some(part.text()?),
+            NFTA_EXPR_DATA if data.is_none() => data = Some(part.value),
+            _ => return None,
+        }
+    }
+    // The kernel puts neither of these into another one.
+    let name = name.filter(|name| !matches!(*name, "inner" | "dynset"))?;
+    known(name, data.unwrap_or_default()).ok().flatten()
+}
+
+fn list(bytes: &[u8]) -> Option<Vec<Expr>> {
+    let each = Attributes::new(bytes).map(|part| {
+        let part = part.ok().filter(|part| part.kind == NFTA_LIST_ELEM)?;
+        one_expr(part.value)
+    });
+    each.collect()
+}
+
+/// Decodes a mask and xor in place.
 fn bitwise(p: &mut Parts<'_>) -> Option<Expr> {
     let (reg, dreg, len) = (p.register(NFTA_BITWISE_SREG)?, p.register(NFTA_BITWISE_DREG)?, p.be32(NFTA_BITWISE_LEN)?);
     let (mask, xor) = (p.value(NFTA_BITWISE_MASK)?, p.value(NFTA_BITWISE_XOR)?);
@@ -237,6 +314,8 @@ fn family(number: u32) -> Option<IpFamily> {
     }
 }
 
+/// `NFT_DYNSET_F_EXPR`.
+pub(in crate::netlink) const NFT_DYNSET_F_EXPR: u32 = 2;
 const NFPROTO_INET: u32 = 1;
 const NFT_BYTEORDER_HTON: u32 = 1;
 const NFT_LOOKUP_F_INV: u32 = 1;

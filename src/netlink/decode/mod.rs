@@ -11,6 +11,7 @@ mod canonical;
 mod event;
 mod expr;
 mod parts;
+mod plain;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ mod uses;
 
 pub(crate) use assembly::{Assembly, ElementRequest, RuleRequest, chain_attributes, set_attributes, table_attribute};
 pub(crate) use event::event;
-pub(super) use expr::known_expr;
+pub(super) use expr::{NFT_DYNSET_F_EXPR, known_expr};
 pub(crate) use set::Elements;
 pub(crate) use trace::trace;
 

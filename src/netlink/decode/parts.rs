@@ -100,6 +100,19 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// Takes an attribute that says nothing: it is empty or 0.
+    pub(super) fn zero(&mut self, kind: u16) {
+        if self.slots.get(usize::from(kind)).copied().flatten().is_some_and(|value| value.iter().all(|byte| *byte == 0))
+        {
+            self.take(kind);
+        }
+    }
+
+    /// Takes what is inside an attribute that holds attributes.
+    pub(super) fn nested(&mut self, kind: u16) -> Option<&'a [u8]> {
+        self.take(kind)
+    }
+
     pub(super) fn value(&mut self, kind: u16) -> Option<Bytes> {
         match self.data(kind)? {
             Data::Value(bytes) => Some(bytes),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::attr;
 use crate::bytecode::{AnonymousSet, ElementCode, lower_elements, lower_set};
+use crate::bytecode::{DynsetCode, ObjrefMapCode};
 use crate::model::Set;
 
 impl Encoder<'_> {
@@ -103,6 +104,7 @@ impl Encoder<'_> {
 /// Returns the template for the name of an expression's anonymous set.
 pub(in crate::netlink) fn anonymous_name<'a>(expr: &'a Expr, set: &AnonymousSet) -> Cow<'a, str> {
     let template = match expr {
+        Expr::Dynset(DynsetCode { set, .. }) | Expr::ObjrefMap(ObjrefMapCode { set, .. }) => Some(set.as_str()),
         Expr::Opaque { name, data, .. } => Expr::set_attributes(name)
             .and_then(|(name, _)| attr::Attributes::new(data).find(name))
             .and_then(|attribute| attribute.text()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::attr;
-use crate::bytecode::{Bytes, ElementCode, ElementDataCode, ElementExtras, SetCode};
+use crate::bytecode::{Bytes, DynsetCode, ElementCode, ElementDataCode, ElementExtras, ObjrefMapCode, SetCode};
 use crate::model::{
     Chain, ChainHandle, ChainType, DataType, Element, Family, Generation, Hook, Interval, ObjectHandle, Priority,
     RuleHandle, Ruleset, Set, SetHandle, Table, TableHandle, Value, Verdict, set,
@@ -83,8 +83,9 @@ fn exprs() -> Vec<Expr> {
         Expr::Notrack,
         Expr::Opaque { name: "match".into(), data: xt(&[(1, b"tcp\0"), (2, &[0, 0, 0, 1]), (3, &[7; 13])]), set: None },
         Expr::Opaque { name: "target".into(), data: xt(&[(1, b"TCPMSS\0"), (2, &[0; 4]), (3, &[])]), set: None },
-        RawExpr::new("numgen").be32(1, 1).be32(2, 7).be32(3, 0).be32(4, 0).into(),
-        RawExpr::new("dynset").text(1, "s").be32(3, 1).be32(4, 1).nest(7, |e| e.text(1, "counter")).into(),
+        RawExpr::new("unheard").be32(1, 1).be32(2, 7).be32(3, 0).be32(4, 0).into(),
+        RawExpr::new("dynset").text(1, "s").be32(3, 1).be32(4, 1).nest(7, |e| e.text(1, "unheard")).into(),
+        RawExpr::new("numgen").be32(1, 1).be32(2, 7).be32(3, 0).be32(4, 0).be32(5, 1).into(),
         Expr::Payload { base: PayloadBase(2), offset: 16, len: 4, dreg: r1 },
         Expr::Queue(QueueCode { num: 1, total: 3, flags: 2 }),
         Expr::Range { sreg: r1, op: CmpOp::Ne, low: value(&[1]), high: value(&[9]) },
@@ -100,6 +101,31 @@ fn exprs() -> Vec<Expr> {
         Expr::Verdict(Verdict::Jump("there".into())),
         Expr::Verdict(Verdict::Return),
     ]
+    .into_iter()
+    .chain(crate::testing::exprs::all())
+    .collect()
+}
+
+/// So that nothing is compared twice that the decoder does not know.
+#[test]
+fn every_expression_with_a_type_is_read_as_it_was_written() {
+    for expr in crate::testing::exprs::all() {
+        let mut bytes = Vec::new();
+        crate::netlink::expr::write(&mut AttributeWriter::new(&mut bytes), &expr, 0).expect("it fits an attribute");
+        let data = attr::Attributes::new(&bytes).find(2).expect("attributes").value;
+        let read = crate::netlink::decode::known_expr(expr.name(), data);
+        // What an anonymous set holds is in messages of its own.
+        let mut expected = expr.clone();
+        if let Expr::Dynset(DynsetCode { anonymous, .. }) | Expr::ObjrefMap(ObjrefMapCode { anonymous, .. }) =
+            &mut expected
+        {
+            if anonymous.take().is_some() {
+                assert_eq!(read, None, "a number of a set is only sent");
+                continue;
+            }
+        }
+        assert_eq!(read, Some(expected));
+    }
 }
 
 fn table() -> TableId {

@@ -11,8 +11,8 @@ use crate::netlink::expr::{
 use crate::sys::nftnl::{self, c};
 
 /// Returns the name of the kernel's expression.
-fn kernel_name(expr: &Expr) -> &'static CStr {
-    match expr {
+fn kernel_name(expr: &Expr) -> Option<&'static CStr> {
+    Some(match expr {
         Expr::Bitwise(_) => c"bitwise",
         Expr::Byteorder { .. } => c"byteorder",
         Expr::Cmp { .. } => c"cmp",
@@ -39,7 +39,8 @@ fn kernel_name(expr: &Expr) -> &'static CStr {
         Expr::Reject(_) => c"reject",
         Expr::Socket { .. } => c"socket",
         Expr::Tproxy(_) => c"tproxy",
-    }
+        _ => return None,
+    })
 }
 
 /// Converts `expr` to a libnftnl object, `None` when there is none for it; `set_id` numbers the
@@ -52,7 +53,8 @@ pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<Option<nftnl::Expr>>
         },
         _ => None,
     };
-    let mut object = nftnl::Expr::new(kernel_name(expr))?;
+    let Some(name) = kernel_name(expr) else { return super::plain::plain(expr) };
+    let mut object = nftnl::Expr::new(name)?;
     let o = &mut object;
     match expr {
         Expr::Bitwise(code) => {
@@ -218,6 +220,7 @@ pub(super) fn build(expr: &Expr, set_id: u32) -> io::Result<Option<nftnl::Expr>>
                 o.text(c::NFTNL_EXPR_IMM_CHAIN, chain.as_str())?;
             }
         }
+        _ => return Ok(None),
     }
     Ok(Some(object))
 }

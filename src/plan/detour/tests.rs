@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::bytecode::LookupSet;
 use crate::fuzz::contents::contents;
 use crate::kernel::Fake;
 use crate::model::{Family, Value, Verdict};

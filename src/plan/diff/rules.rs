@@ -12,8 +12,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::bound::Bound;
 use super::{Steps, lcs};
 use crate::bytecode::{
-    AnonymousSet, ElementCode, ElementDataCode, Expr, LookupSet, Modes, Unlowerable, lower, same_programs,
-    userdata_comment,
+    AnonymousSet, ElementCode, ElementDataCode, Expr, Modes, Unlowerable, lower, same_programs, userdata_comment,
 };
 use crate::model::{ChainId, Name, Position, Rule, RuleHandle, Table};
 use crate::plan::operation::Operation;
@@ -54,25 +53,31 @@ impl Doomed<'_> {
             })
         };
         rule.exprs.iter().any(|expr| match expr {
-            Expr::Lookup { set: LookupSet::Named(set), .. } => self.sets.contains(set),
-            Expr::Lookup { set: LookupSet::Anonymous(set), .. } => leads(set),
             Expr::Opaque { data, set, .. } => {
                 let mut names = self.sets.iter().chain(&self.chains).chain(&self.objects);
                 names.any(|name| is_named_in(name, data)) || set.as_deref().is_some_and(leads)
             }
             Expr::Verdict(verdict) => jumps(verdict.target()),
-            _ => false,
+            expr => {
+                expr.named_set().is_some_and(|set| self.sets.contains(set))
+                    || expr.object().is_some_and(|object| self.objects.contains(object))
+                    || expr.anonymous_set().is_some_and(leads)
+            }
         })
     }
 
     fn lets_stay(&self, rule: &RuleState) -> bool {
         let replaced = |expr: &Expr| match expr {
-            Expr::Lookup { set: LookupSet::Named(set), .. } => self.replaced.contains(set),
             Expr::Opaque { data, set, .. } => {
                 self.replaced.iter().chain(&self.objects).any(|name| is_named_in(name, data))
                     || set.iter().flat_map(|set| &set.elements).any(|element| leads_to(element, &self.objects))
             }
-            _ => false,
+            expr => {
+                let mut elements = expr.anonymous_set().into_iter().flat_map(|set| &set.elements);
+                expr.named_set().is_some_and(|set| self.replaced.contains(set))
+                    || expr.object().is_some_and(|object| self.objects.contains(object))
+                    || elements.any(|element| leads_to(element, &self.objects))
+            }
         };
         self.replaced.is_empty() && self.objects.is_empty() || !rule.exprs.iter().any(replaced)
     }

@@ -339,7 +339,7 @@ impl<'a> Named<'a> {
         match (statement, statement.set()) {
             (_, Some(SetRef::Anonymous(elements))) => Named::Chains(elements),
             (_, Some(SetRef::Named(name))) => Named::Set(name),
-            (Statement::Opaque(_), None) => Named::Anything,
+            (Statement::Opaque(_) | Statement::ObjectRef(_) | Statement::FlowAdd(_), None) => Named::Anything,
             (Statement::Verdict(verdict), None) => verdict.target().map_or(Named::Nothing, Named::Chain),
             (_, None) => Named::Nothing,
         }

@@ -142,6 +142,10 @@ fn only_asks(expr: &Expr) -> bool {
         Expr::Bitwise(_) | Expr::Byteorder { .. } | Expr::Cmp { .. } | Expr::Counter { .. } | Expr::Ct { .. } => true,
         Expr::Fib { .. } | Expr::Immediate { .. } | Expr::Limit(_) | Expr::Log(_) | Expr::Meta { .. } => true,
         Expr::Payload { .. } | Expr::Range { .. } | Expr::Socket { .. } => true,
+        Expr::BitwiseTo(_) | Expr::Shift(_) | Expr::Combine(_) | Expr::ByteorderTo(_) | Expr::CtDirected(_) => true,
+        Expr::Connlimit(_) | Expr::Exthdr(_) | Expr::Inner(_) | Expr::Jhash(_) | Expr::Symhash(_) => true,
+        Expr::Last(_) | Expr::Numgen(_) | Expr::Objref(_) | Expr::Osf(_) | Expr::Quota(_) | Expr::Rt(_) => true,
+        Expr::SocketCgroup(_) | Expr::Tunnel(_) | Expr::Xfrm(_) => true,
         Expr::Lookup { dreg, .. } => dreg.is_none(),
         Expr::Opaque { name, data, .. } => match &**name {
             "hash" | "numgen" | "quota" | "connlimit" | "osf" | "last" | "rt" | "xfrm" | "tunnel" | "objref" => true,

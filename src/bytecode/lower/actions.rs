@@ -1,0 +1,214 @@
+//! Statements that count, answer, copy, and change sets and packets.
+
+use super::super::codes::{
+    ConnlimitCode, CtDirectedSetCode, DupCode, DynsetCode, ExthdrCode, ExthdrResetCode, ExthdrSetCode, FlowOffloadCode,
+    ObjrefCode, ObjrefMapCode, PayloadSetCode, QuotaCode, SynproxyCode,
+};
+use super::super::data::{self, Bytes, Order};
+use super::super::expr::Expr;
+use super::super::fields::load;
+use super::super::keys::Register;
+use super::{Lowering, Sets, Unlowerable};
+use crate::model::{
+    ConnLimit, DataType, Dup, Field, LimitWhen, Name, ObjectRef, ObjectTo, Quota, Selector, SetData, SetRef, SetValue,
+    Statement, Synproxy, Update, UpdateOp, Value,
+};
+
+impl<S: Sets + ?Sized> Lowering<'_, S> {
+    pub(super) fn action(&mut self, statement: &Statement) -> Result<(), Unlowerable> {
+        match statement {
+            Statement::ConnLimit(ConnLimit { count, when }) => {
+                self.push(Expr::Connlimit(ConnlimitCode { count: *count, flags: over(*when) }));
+            }
+            Statement::Dup(Dup { address, device }) => {
+                let mut next = Register::FIRST;
+                let address = address.map(|to| {
+                    let register = self.immediate(next, super::targets::address(to));
+                    next = Register::SECOND;
+                    register
+                });
+                let device = device.map(|index| self.immediate(next, Bytes::from_slice(&index.to_ne_bytes())));
+                self.push(Expr::Dup(DupCode { address, device }));
+            }
+            Statement::FlowAdd(table) => self.push(Expr::FlowOffload(FlowOffloadCode { table: table.clone() })),
+            Statement::ObjectRef(ObjectRef { kind, to }) => match to {
+                ObjectTo::Name(name) => {
+                    self.push(Expr::Objref(ObjrefCode { kind: kind.entry().0, name: name.clone() }));
+                }
+                ObjectTo::Map(selector, SetRef::Named(set)) => {
+                    self.key(selector, set)?;
+                    let code = ObjrefMapCode { sreg: Register::FIRST, set: set.clone(), anonymous: None };
+                    self.push(Expr::ObjrefMap(code));
+                }
+                ObjectTo::Map(_, SetRef::Anonymous(_)) => {
+                    return Err(Unlowerable::Operand { field: "a map to objects without a name" });
+                }
+            },
+            Statement::Quota(Quota { bytes, when, used }) => {
+                self.push(Expr::Quota(QuotaCode { bytes: *bytes, flags: over(*when), consumed: *used }));
+            }
+            Statement::ResetTcpOption(kind) => {
+                self.push(Expr::ExthdrReset(ExthdrResetCode { kind: *kind, op: TCP_OPTION }));
+            }
+            Statement::Set { target, value } => self.set(*target, value)?,
+            Statement::Synproxy(Synproxy { mss, wscale, flags }) => {
+                let given = u32::from(mss.is_some()) | u32::from(wscale.is_some()) << 1;
+                let (mss, wscale) = (mss.unwrap_or(0), wscale.unwrap_or(0));
+                self.push(Expr::Synproxy(SynproxyCode { mss, wscale, flags: flags.bits() | given }));
+            }
+            Statement::Update(update) => self.update(update)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, update: &Update) -> Result<(), Unlowerable> {
+        let Update { op, set, key, timeout, statements, value } = update;
+        let SetRef::Named(set) = set else {
+            return Err(Unlowerable::Operand { field: "a set that rules fill" });
+        };
+        // All checks come before the loads, whose registers they would overwrite.
+        let value_field = match value {
+            Some(SetValue::From(field)) => Some(*field),
+            _ => None,
+        };
+        for field in key.fields().iter().copied().chain(value_field) {
+            self.depend(field);
+        }
+        self.key(key, set)?;
+        let data_register = Register(1 + self.slots(key).div_ceil(4));
+        let data = match value {
+            None => None,
+            Some(SetValue::Constant(value)) => {
+                let bytes = data_type_of(value).and_then(|of| data::bytes(value, of, Order::Register));
+                let bytes = bytes.ok_or(Unlowerable::Operand { field: "the value of a map" })?;
+                Some(self.immediate(data_register, bytes))
+            }
+            Some(SetValue::From(field)) => {
+                self.load(*field, data_register);
+                Some(data_register)
+            }
+            Some(SetValue::Map { .. }) => return Err(Unlowerable::Operand { field: "the value of a map" }),
+        };
+        let mut exprs = Vec::new();
+        for statement in statements {
+            let (part, _) = super::lower_statement(statement, self.known, self.family, self.sets)?;
+            exprs.extend(part);
+        }
+        let op = match op {
+            UpdateOp::Add => 0,
+            UpdateOp::Update => 1,
+            UpdateOp::Delete => 2,
+        };
+        let timeout = timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        self.push(Expr::Dynset(DynsetCode {
+            set: set.clone(),
+            anonymous: None,
+            op,
+            key: Register::FIRST,
+            data,
+            timeout,
+            exprs,
+            flags: 0,
+        }));
+        Ok(())
+    }
+
+    /// Returns the number of words of 4 bytes in a key.
+    fn slots(&self, key: &Selector) -> u32 {
+        let bytes: usize = key.fields().iter().map(|field| field.data_type().bytes().next_multiple_of(4)).sum();
+        u32::try_from(bytes / 4).unwrap_or(0)
+    }
+
+    /// Loads the key of a named set.
+    fn key(&mut self, selector: &Selector, set: &Name) -> Result<(), Unlowerable> {
+        self.lookup(selector, &SetRef::Named(set.clone()), None, false, &SetData::None)?;
+        // What remains are the loads before the lookup.
+        self.exprs.pop();
+        Ok(())
+    }
+
+    fn set(&mut self, target: Field, value: &SetValue) -> Result<(), Unlowerable> {
+        let wrong = Unlowerable::Operand { field: target.name() };
+        let data_type = target.data_type();
+        let stored = store(target).ok_or(wrong.clone())?;
+        self.depend(target);
+        match value {
+            SetValue::Constant(value) => {
+                let bytes = data::bytes(value, data_type, Order::Register).ok_or(wrong)?;
+                self.immediate(Register::FIRST, bytes);
+            }
+            SetValue::From(field) => {
+                self.depend(*field);
+                self.load(*field, Register::FIRST);
+                let from = field.data_type();
+                if from.is_host_order() && !data_type.is_host_order() && from.bytes() > 1 {
+                    self.byteorder(from, Register::FIRST);
+                }
+            }
+            SetValue::Map { selector, map } => {
+                self.lookup(selector, map, Some(Register::FIRST), false, &SetData::Value(data_type))?;
+            }
+        }
+        self.push(stored);
+        Ok(())
+    }
+}
+
+/// Returns the type of a value that has only one.
+fn data_type_of(value: &Value) -> Option<DataType> {
+    Some(match value {
+        Value::Ifindex(_) => DataType::Ifindex,
+        Value::Ifname(_) => DataType::Ifname,
+        Value::Ipv4(_) => DataType::Ipv4,
+        Value::Ipv6(_) => DataType::Ipv6,
+        Value::Mark(_) => DataType::Mark,
+        Value::Port(_) => DataType::Port,
+        _ => return None,
+    })
+}
+
+fn over(when: LimitWhen) -> u32 {
+    match when {
+        LimitWhen::Over => 1,
+        LimitWhen::Until => 0,
+    }
+}
+
+/// Returns the expression that sets a field to register 1, if it can be set.
+pub(in crate::bytecode) fn store(target: Field) -> Option<Expr> {
+    let sreg = Register::FIRST;
+    Some(match load(target, sreg) {
+        Expr::CtDirected(code) if matches!(target.data_type(), DataType::Integer { bytes: 2 }) => {
+            Expr::CtDirectedSet(CtDirectedSetCode { key: code.key, direction: code.direction, sreg })
+        }
+        Expr::Exthdr(ExthdrCode { dreg: _, kind, offset, len, op: TCP_OPTION, flags: 0 }) => {
+            Expr::ExthdrSet(ExthdrSetCode { sreg, kind, offset, len, op: TCP_OPTION })
+        }
+        Expr::Meta { key, dreg: _ } if matches!(target, Field::Mark) => Expr::MetaSet { key, sreg },
+        Expr::Ct { key, dreg: _ } if matches!(target, Field::CtMark | Field::CtZone) => Expr::CtSet { key, sreg },
+        Expr::Payload { base, offset, len, dreg: _ } => {
+            let (csum_type, csum_offset, csum_flags) = checksum(target)?;
+            Expr::PayloadSet(PayloadSetCode { sreg, base, offset, len, csum_type, csum_offset, csum_flags })
+        }
+        _ => return None,
+    })
+}
+
+/// Returns how the checksums of a header are corrected when the field is written: type, place, and
+/// whether that of the transport protocol contains it too (`nft_payload_set_eval`,
+/// net/netfilter/nft_payload.c, v6.12).
+fn checksum(target: Field) -> Option<(u32, u32, u32)> {
+    Some(match target {
+        Field::IpDaddr | Field::IpSaddr => (INTERNET, 10, PSEUDO_HEADER),
+        Field::Ip6Daddr | Field::Ip6Saddr => (0, 0, PSEUDO_HEADER),
+        Field::TcpDport | Field::TcpSport => (INTERNET, 16, 0),
+        Field::UdpDport | Field::UdpSport => (INTERNET, 6, 0),
+        _ => return None,
+    })
+}
+
+/// `NFT_PAYLOAD_CSUM_INET`, `NFT_PAYLOAD_L4CSUM_PSEUDOHDR`, `NFT_EXTHDR_OP_TCPOPT`.
+const INTERNET: u32 = 1;
+const PSEUDO_HEADER: u32 = 1;
+const TCP_OPTION: u32 = 1;

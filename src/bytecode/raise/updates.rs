@@ -1,0 +1,245 @@
+//! Readers of statements that count, answer, copy, and change sets and packets.
+
+use super::super::codes::{
+    ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, LookupSet, ObjrefCode, QuotaCode, SynproxyCode,
+};
+use super::super::data::{self, Order};
+use super::super::expr::Expr;
+use super::super::fields::field_of;
+use super::super::keys::Register;
+use super::super::lower::{Known, store};
+use super::super::set::SetMode;
+use super::matches::See;
+use super::{Proposal, in_order, raise_elements};
+use crate::model::{
+    ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, LimitWhen, ObjectKind, ObjectRef, ObjectTo,
+    Quota, Selector, SetData, SetFlags, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp,
+};
+
+/// Proposes what `first` and the expressions after it may mean.
+pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
+    let see = See { family, known };
+    let all = || std::iter::once(first).chain(rest);
+    alone(first)
+        .map(|statement| Proposal::ours(statement, 1))
+        .or_else(|| see.updates(all()))
+        .or_else(|| see.assigns(all()))
+        .or_else(|| dup(all()))
+        .into_iter()
+        .collect()
+}
+
+/// Reads a statement that is one expression.
+fn alone(expr: &Expr) -> Option<Statement> {
+    Some(match expr {
+        Expr::Connlimit(ConnlimitCode { count, flags }) => {
+            Statement::ConnLimit(ConnLimit { count: *count, when: when(*flags)? })
+        }
+        Expr::ExthdrReset(code) if code.op == TCP_OPTION => Statement::ResetTcpOption(code.kind),
+        Expr::FlowOffload(code) => Statement::FlowAdd(code.table.clone()),
+        Expr::Objref(ObjrefCode { kind, name }) => {
+            Statement::ObjectRef(ObjectRef { kind: kind_of(*kind)?, to: ObjectTo::Name(name.clone()) })
+        }
+        Expr::Quota(QuotaCode { bytes, flags, consumed }) => {
+            Statement::Quota(Quota { bytes: *bytes, when: when(*flags)?, used: *consumed })
+        }
+        Expr::Synproxy(SynproxyCode { mss, wscale, flags }) => Statement::Synproxy(Synproxy {
+            mss: (flags & 1 != 0).then_some(*mss),
+            wscale: (flags & 2 != 0).then_some(*wscale),
+            flags: SynproxyFlags::from_bits(flags & !3)?,
+        }),
+        _ => return None,
+    })
+}
+
+fn when(flags: u32) -> Option<LimitWhen> {
+    match flags {
+        0 => Some(LimitWhen::Until),
+        1 => Some(LimitWhen::Over),
+        _ => None,
+    }
+}
+
+fn kind_of(number: u32) -> Option<ObjectKind> {
+    ObjectKind::ALL.iter().find(|(_, other, _)| *other == number).map(|(kind, ..)| *kind)
+}
+
+/// Reads constants in registers, and where a copy of the packet goes.
+fn dup<'e>(mut exprs: impl Iterator<Item = &'e Expr>) -> Option<Proposal> {
+    let mut loaded = Vec::new();
+    let DupCode { address, device } = loop {
+        match exprs.next()? {
+            Expr::Immediate { dreg, data } => loaded.push((*dreg, data)),
+            Expr::Dup(code) => break code.clone(),
+            _ => return None,
+        }
+    };
+    let find = |register| loaded.iter().find(|(dreg, _)| *dreg == register).map(|(_, data)| data.as_slice());
+    let address = match address {
+        None => None,
+        Some(register) => {
+            let data = find(register)?;
+            let v4 = <[u8; 4]>::try_from(data).map(std::net::IpAddr::from);
+            Some(v4.or_else(|_| <[u8; 16]>::try_from(data).map(std::net::IpAddr::from)).ok()?)
+        }
+    };
+    let device = match device {
+        None => None,
+        Some(register) => Some(find(register)?.try_into().map(u32::from_ne_bytes).ok()?),
+    };
+    Some(Proposal::ours(Statement::Dup(Dup { address, device }), loaded.len() + 1))
+}
+
+/// The key of a lookup, and what uses it.
+struct Keyed<'e> {
+    fields: Vec<Field>,
+    /// The value that an element maps to.
+    value: Option<Field>,
+    by: &'e Expr,
+    len: usize,
+}
+
+impl See {
+    /// Reads loads into the registers of a key, up to the expression that uses it.
+    fn keyed<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<Keyed<'e>> {
+        let (mut fields, mut value) = (Vec::new(), None);
+        let mut exprs = exprs.peekable();
+        let (mut len, mut slot) = (0, 0);
+        let by = loop {
+            len += 1;
+            let expr = exprs.next()?;
+            if matches!(expr, Expr::Dynset(_) | Expr::Lookup { .. } | Expr::ObjrefMap(_)) {
+                break expr;
+            }
+            match self.field(expr, Register::at_slot(slot)) {
+                Some(field) if value.is_none() && !matches!(field, Field::Payload(_)) => {
+                    slot += u32::try_from(field.data_type().bytes().div_ceil(4)).ok()?;
+                    fields.push(field);
+                    len += usize::from(exprs.next_if(|next| matches!(next, Expr::Byteorder { .. })).is_some());
+                }
+                _ => {
+                    let register = Register(1 + slot.div_ceil(4));
+                    value = Some(self.field(expr, register).filter(|_| value.is_none())?);
+                }
+            }
+        };
+        (!fields.is_empty()).then_some(Keyed { fields, value, by, len })
+    }
+
+    fn updates<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<Proposal> {
+        let Keyed { fields, value, by, len } = self.keyed(exprs)?;
+        let key = selector(fields);
+        let statement = match by {
+            Expr::ObjrefMap(code) if code.anonymous.is_none() && value.is_none() => {
+                // The expression does not tell the kind; that of the map is not known here.
+                return None;
+            }
+            Expr::Dynset(code) => {
+                let DynsetCode { set, anonymous: None, op, key: Register::FIRST, data, timeout, exprs, flags: 0 } =
+                    code
+                else {
+                    return None;
+                };
+                let op = match op {
+                    0 => UpdateOp::Add,
+                    1 => UpdateOp::Update,
+                    2 => UpdateOp::Delete,
+                    _ => return None,
+                };
+                if data.is_some() != value.is_some() {
+                    return None;
+                }
+                let statements = exprs.iter().map(stateful).collect::<Option<_>>()?;
+                let timeout = timeout.map(std::time::Duration::from_millis);
+                let value = value.map(SetValue::From);
+                Statement::Update(Box::new(Update {
+                    op,
+                    set: SetRef::Named(set.clone()),
+                    key,
+                    timeout,
+                    statements,
+                    value,
+                }))
+            }
+            _ => return None,
+        };
+        Some(Proposal::ours(statement, len))
+    }
+
+    fn assigns<'e>(&self, exprs: impl Iterator<Item = &'e Expr> + Clone) -> Option<Proposal> {
+        let mut each = exprs.clone().peekable();
+        let first = each.next()?;
+        if let Expr::Immediate { dreg: Register::FIRST, data } = first {
+            let target = self.target(each.next()?).filter(|target| !is_mark(*target))?;
+            let value = data::value(data, target.data_type(), Order::Register)?;
+            return Some(Proposal::ours(Statement::Set { target, value: SetValue::Constant(value) }, 2));
+        }
+        if let Some(field) = self.field(first, Register::FIRST) {
+            let converted = usize::from(each.next_if(|next| matches!(next, Expr::Byteorder { .. })).is_some());
+            if let Some(target) = each.next().and_then(|expr| self.target(expr)) {
+                let value = SetValue::From(field);
+                return Some(Proposal::ours(Statement::Set { target, value }, 2 + converted));
+            }
+        }
+        let Keyed { fields, value: None, by, len } = self.keyed(exprs.clone())? else { return None };
+        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = by else {
+            return None;
+        };
+        let target = self.target(exprs.clone().nth(len)?).filter(|target| !is_mark(*target))?;
+        let map = match set {
+            LookupSet::Named(name) => SetRef::Named(name.clone()),
+            LookupSet::Anonymous(set) => {
+                let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
+                let mode = SetMode::of(SetFlags::from_bits_truncate(set.code.flags), key.len());
+                let data = SetData::Value(target.data_type());
+                SetRef::Anonymous(in_order(raise_elements(&set.elements, &key, &data, mode)?, &set.order))
+            }
+        };
+        let value = SetValue::Map { selector: selector(fields), map };
+        Some(Proposal::ours(Statement::Set { target, value }, len + 1))
+    }
+
+    /// Returns the field that an expression sets to register 1.
+    fn target(&self, expr: &Expr) -> Option<Field> {
+        let with_parameters = match expr {
+            Expr::ExthdrSet(ExthdrSetCode { sreg: _, kind, offset, len, op: TCP_OPTION }) => {
+                let bits = |bytes: &u32| u16::try_from(*bytes).ok()?.checked_mul(8);
+                let part = ExthdrPart::Bits { offset: bits(offset)?, bits: bits(len)? };
+                Some(Field::Exthdr(Exthdr { of: ExthdrOf::Tcp, kind: *kind, part }))
+            }
+            Expr::CtDirectedSet(code) => {
+                let load =
+                    crate::bytecode::CtDirectedCode { key: code.key, dreg: code.sreg, direction: code.direction };
+                field_of(&Expr::CtDirected(load)).map(|(field, _)| field)
+            }
+            Expr::CtSet { .. } | Expr::MetaSet { .. } | Expr::PayloadSet(_) => None,
+            _ => return None,
+        };
+        let all = with_parameters.into_iter().chain(Field::ALL.iter().copied());
+        { all }.find(|field| store(*field).as_ref() == Some(expr) && self.has(*field))
+    }
+}
+
+/// Returns whether constants and maps for it have a statement of their own.
+fn is_mark(target: Field) -> bool {
+    matches!(target, Field::Mark | Field::CtMark | Field::CtZone)
+}
+
+fn selector(fields: Vec<Field>) -> Selector {
+    match fields.as_slice() {
+        [field] => Selector::Field(*field),
+        _ => Selector::Concat(fields.into()),
+    }
+}
+
+/// Reads what an element counts or limits.
+fn stateful(expr: &Expr) -> Option<Statement> {
+    match expr {
+        Expr::Counter { packets, bytes } => Some(Statement::Counter { packets: *packets, bytes: *bytes }),
+        Expr::Limit(code) => super::actions::limit(code).map(Statement::Limit),
+        expr => alone(expr).filter(|statement| matches!(statement, Statement::Quota(_) | Statement::ConnLimit(_))),
+    }
+}
+
+/// `NFT_EXTHDR_OP_TCPOPT`.
+const TCP_OPTION: u32 = 1;

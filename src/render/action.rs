@@ -1,0 +1,127 @@
+//! Statements that count connections and bytes, answer, copy, use objects, and change sets and
+//! packets.
+
+use std::fmt::{self, Display};
+
+use crate::model::{
+    ConnLimit, Dup, Exthdr, ExthdrOf, ExthdrPart, LimitWhen, ObjectRef, ObjectTo, Protocol, Quota, SetValue, Statement,
+    Synproxy, SynproxyFlags, Update, UpdateOp, Value,
+};
+
+use super::set::set_ref;
+use super::statement::bytes;
+use super::value::time;
+use super::{Style, Text, matches, quoted};
+
+/// Writes a statement of this room.
+pub(super) fn action(
+    f: &mut fmt::Formatter<'_>,
+    statement: &Statement,
+    transport: Option<Protocol>,
+    style: Style<'_>,
+) -> fmt::Result {
+    match statement {
+        Statement::ConnLimit(ConnLimit { count, when }) => write!(f, "ct count {}{count}", over(*when)),
+        Statement::Dup(dup) => write_dup(f, dup, style),
+        Statement::FlowAdd(table) => write!(f, "flow add @{table}"),
+        Statement::ObjectRef(ObjectRef { kind, to }) => {
+            write!(f, "{} ", kind.entry().1)?;
+            match to {
+                ObjectTo::Map(selector, map) => {
+                    write!(f, "{} map {}", matches::selector(selector, transport), set_ref(map, style))
+                }
+                ObjectTo::Name(name) => quoted(name.as_str()).fmt(f),
+            }
+        }
+        Statement::Quota(Quota { bytes: most, when, used }) => {
+            write!(f, "quota {}{}", over(*when), bytes(*most))?;
+            if *used == 0 { Ok(()) } else { write!(f, " used {}", bytes(*used)) }
+        }
+        Statement::ResetTcpOption(kind) => {
+            write!(f, "reset {}", Exthdr { of: ExthdrOf::Tcp, kind: *kind, part: ExthdrPart::Exists })
+        }
+        Statement::Set { target, value } => write!(f, "{target} set {}", set_value(value, transport, style)),
+        Statement::Synproxy(Synproxy { mss, wscale, flags }) => {
+            f.write_str("synproxy")?;
+            if mss.is_some() || wscale.is_some() {
+                write!(f, " mss {} wscale {}", mss.unwrap_or(0), wscale.unwrap_or(0))?;
+            }
+            if flags.contains(SynproxyFlags::TIMESTAMP) {
+                f.write_str(" timestamp")?;
+            }
+            if flags.contains(SynproxyFlags::SACK_PERM) {
+                f.write_str(" sack-perm")?;
+            }
+            Ok(())
+        }
+        Statement::Update(update) => write_update(f, update, transport, style),
+        _ => Ok(()),
+    }
+}
+
+fn over(when: LimitWhen) -> &'static str {
+    match when {
+        LimitWhen::Over => "over ",
+        LimitWhen::Until => "",
+    }
+}
+
+fn write_dup(f: &mut fmt::Formatter<'_>, dup: &Dup, style: Style<'_>) -> fmt::Result {
+    let Dup { address, device } = dup;
+    f.write_str("dup to")?;
+    if let Some(address) = address {
+        write!(f, " {address}")?;
+    }
+    let Some(device) = device else { return Ok(()) };
+    if address.is_some() {
+        f.write_str(" device")?;
+    }
+    write!(f, " {}", style.named(&Value::Ifindex(*device)))
+}
+
+fn write_update(
+    f: &mut fmt::Formatter<'_>,
+    update: &Update,
+    transport: Option<Protocol>,
+    style: Style<'_>,
+) -> fmt::Result {
+    let Update { op, set, key, timeout, statements, value } = update;
+    let op = match op {
+        UpdateOp::Add => "add",
+        UpdateOp::Delete => "delete",
+        UpdateOp::Update => "update",
+    };
+    write!(f, "{op} {} {{ {}", set_ref(set, style), matches::selector(key, transport))?;
+    if let Some(timeout) = timeout {
+        write!(f, " timeout {}", time(*timeout))?;
+    }
+    for statement in statements {
+        match statement {
+            // nft lists no numbers here.
+            Statement::Counter { .. } => f.write_str(" counter")?,
+            Statement::Limit(limit) => write!(f, " {limit}")?,
+            Statement::Quota(quota) => {
+                f.write_str(" ")?;
+                action(f, &Statement::Quota(Quota { used: 0, ..*quota }), transport, style)?;
+            }
+            other => {
+                f.write_str(" ")?;
+                action(f, other, transport, style)?;
+            }
+        }
+    }
+    if let Some(value) = value {
+        write!(f, " : {}", set_value(value, transport, style))?;
+    }
+    f.write_str(" }")
+}
+
+fn set_value<'a>(value: &'a SetValue, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
+    Text(move |f: &mut fmt::Formatter<'_>| match value {
+        SetValue::Constant(value) => style.named(value).fmt(f),
+        SetValue::From(field) => field.fmt(f),
+        SetValue::Map { selector, map } => {
+            write!(f, "{} map {}", matches::selector(selector, transport), set_ref(map, style))
+        }
+    })
+}

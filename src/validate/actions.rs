@@ -1,0 +1,84 @@
+//! Checks statements that count, answer, copy, use objects, and change sets and packets.
+
+use super::location::At;
+use super::matches::is_of;
+use super::problem::Problem;
+use super::protocols::Packets;
+use super::{Checked, Fault};
+use crate::bytecode::can_be_set;
+use crate::model::{
+    ConnLimit, Dup, ObjectRef, ObjectTo, Quota, SetData, SetRef, SetValue, Statement, Update, UpdateOp,
+};
+
+impl Checked<'_, '_> {
+    pub(super) fn action(&self, at: At<'_>, statement: &Statement, packets: &mut Packets, faults: &mut Vec<Fault>) {
+        let mut fault = |fault| at.report(faults, Problem::Operand { fault });
+        match statement {
+            Statement::ConnLimit(ConnLimit { count: 0, when: _ }) => {
+                fault("0 connections; a packet has one of its own, so drop or accept instead");
+            }
+            Statement::Dup(Dup { address: None, device: None }) => {
+                fault("it has neither address nor device; give it one");
+            }
+            Statement::ObjectRef(ObjectRef { kind: _, to: ObjectTo::Map(selector, map) }) => match map {
+                SetRef::Anonymous(_) => fault("a map to objects has a name; use set(\"...\")"),
+                SetRef::Named(_) => {
+                    packets.read(at, selector, faults);
+                    self.lookup(at, selector, map, &SetData::None, faults);
+                }
+            },
+            Statement::Quota(Quota { bytes, when: _, used }) if used > bytes || *bytes > i64::MAX.unsigned_abs() => {
+                fault("more is used than there is, or it is more than the kernel counts; give at most 2^63 - 1 bytes");
+            }
+            Statement::Set { target, value } => {
+                if !can_be_set(*target) {
+                    fault("this field cannot be set");
+                    return;
+                }
+                packets.read(at, &(*target).into(), faults);
+                match value {
+                    SetValue::Constant(value) => {
+                        is_of(at, value, target.data_type(), faults);
+                    }
+                    SetValue::From(field) => {
+                        packets.read(at, &(*field).into(), faults);
+                        if field.data_type().bytes() != target.data_type().bytes() {
+                            let fault = "the fields have different widths; give one of the same";
+                            at.report(faults, Problem::Operand { fault });
+                        }
+                    }
+                    SetValue::Map { selector, map } => {
+                        packets.read(at, selector, faults);
+                        self.lookup(at, selector, map, &SetData::Value(target.data_type()), faults);
+                    }
+                }
+            }
+            Statement::Update(update) => self.update(at, update, packets, faults),
+            _ => {}
+        }
+    }
+
+    fn update(&self, at: At<'_>, update: &Update, packets: &mut Packets, faults: &mut Vec<Fault>) {
+        let Update { op, set, key, timeout, statements, value } = update;
+        packets.read(at, key, faults);
+        if let Some(SetValue::From(field)) = value {
+            packets.read(at, &(*field).into(), faults);
+        }
+        let is_stateful = |statement: &Statement| {
+            let counts = matches!(statement, Statement::Counter { .. } | Statement::Quota(_));
+            counts || matches!(statement, Statement::Limit(_) | Statement::ConnLimit(_))
+        };
+        let fault = if matches!(set, SetRef::Anonymous(_)) {
+            "a set that rules fill has a name; use set(\"...\")"
+        } else if matches!(value, Some(SetValue::Map { .. })) {
+            "an element maps to a constant or a field; look the value up in another rule"
+        } else if !statements.iter().all(is_stateful) {
+            "an element has counters, limits, quotas and numbers of connections; move the others behind it"
+        } else if *op == UpdateOp::Delete && (timeout.is_some() || !statements.is_empty() || value.is_some()) {
+            "an element to delete is its key only; leave out the rest"
+        } else {
+            return self.lookup(at, key, set, &SetData::None, faults);
+        };
+        at.report(faults, Problem::Operand { fault });
+    }
+}

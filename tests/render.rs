@@ -343,7 +343,6 @@ fn matches_on_ports_flags_and_types_list_as_in_nft() {
 /// nft adds no check of the transport protocol before an option of TCP or a chunk of SCTP.
 #[test]
 fn matches_of_fields_with_parameters_list_as_in_nft() {
-    use nftmesh::model::*;
     let named = |name| Exthdr::named(name).expect("nft has it");
     let presence = |name| Exthdr::presence(name).expect("nft has it");
     let original = |key| CtDirected { direction: CtDirection::Original, key };
@@ -400,7 +399,6 @@ fn matches_of_fields_with_parameters_list_as_in_nft() {
 
 #[test]
 fn statements_on_sets_connections_and_packets_list_as_in_nft() {
-    use nftmesh::model::*;
     let named = |name| Exthdr::named(name).expect("nft has it");
     let counter = || Statement::Counter { packets: 0, bytes: 0 };
     let limit = Statement::Limit(Limit::packets(3, LimitUnit::Second));
@@ -470,6 +468,37 @@ fn statements_on_sets_connections_and_packets_list_as_in_nft() {
     }
     table = table.chain(input().rules(cases.iter().map(|(rule, _)| rule.clone())));
     round_trip(&Ruleset::new().table(table), Programs::Same);
+}
+
+#[test]
+fn segments_are_made_as_small_as_the_route() {
+    let size = Exthdr::named("tcp option maxseg size").expect("nft has it");
+    let cases = [
+        (new().set(size, SetValue::From(Field::RtMtu)), "tcp option maxseg size set rt mtu"),
+        (new().matches(matches::gt(matches::rt_mtu(500))), "rt mtu > 500"),
+    ];
+    let forward = Chain::base("c", ChainType::Filter, Hook::Forward, Priority::FILTER);
+    nft_lists(Family::Inet, forward, &cases);
+}
+
+#[test]
+fn addresses_from_maps_list_as_in_nft() {
+    let number = |number| Element::new(kind::Integer(number));
+    let of = |number: Element, address: &str| number.value(v4(address));
+    let halves = || anonymous([of(number(0), "10.0.0.1"), of(number(1), "10.0.0.2")]);
+    let inc = Numgen { mode: NumgenMode::Inc, modulus: 2, offset: 0 };
+    let by_port = anonymous([Element::new(Value::Port(80)).value(v4("10.0.0.1"))]);
+    let cases = [
+        (
+            new().nat(Nat::dnat().to_map(IpFamily::Ipv4, Field::from(inc), halves())),
+            "dnat ip to numgen inc mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }",
+        ),
+        (
+            new().nat(Nat::dnat().to_map(IpFamily::Ipv4, Field::TcpDport, by_port).ports(8080)),
+            "dnat ip to tcp dport map { 80 : 10.0.0.1 }:8080",
+        ),
+    ];
+    nft_lists(Family::Inet, prerouting(), &cases);
 }
 
 #[test]

@@ -200,6 +200,11 @@ pub struct InnerCode {
     pub expr: Box<Expr>,
 }
 
+impl RtCode {
+    /// The maximum segment size that fits the route (`NFT_RT_TCPMSS`).
+    pub const TCPMSS: u32 = 3;
+}
+
 impl ObjrefCode {
     /// A counter (`NFT_OBJECT_COUNTER`).
     pub const COUNTER: u32 = 1;

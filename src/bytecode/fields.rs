@@ -4,6 +4,7 @@ mod parameters;
 
 pub(super) use parameters::field_of;
 
+use super::codes::RtCode;
 use super::expr::Expr;
 use super::keys::{CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 use crate::model::{ExthdrOf, Field, Nfproto, Protocol, field_table};
@@ -84,6 +85,9 @@ macro_rules! from {
     };
     ($dreg:ident, network($offset:literal, $len:literal)) => {
         Expr::Payload { base: PayloadBase::NETWORK, offset: $offset, len: $len, dreg: $dreg }
+    };
+    ($dreg:ident, rt($key:ident)) => {
+        Expr::Rt(RtCode { key: RtCode::$key, dreg: $dreg })
     };
     ($dreg:ident, socket($key:ident)) => {
         Expr::Socket { key: SocketKey::$key, dreg: $dreg }

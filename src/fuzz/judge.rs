@@ -244,7 +244,9 @@ fn decided(statement: &Statement, hook: Hook, situation: &Situation) -> Option<D
         Statement::Masquerade { ports, flags } => {
             Decided { kind: NatKind::Snat, is_own: true, addresses: None, ports, flags }
         }
-        Statement::Nat(Nat { kind, family: of, addresses, ports, flags }) if of.is_none_or(|of| of == family) => {
+        Statement::Nat(Nat { kind, family: of, addresses, map: None, ports, flags })
+            if of.is_none_or(|of| of == family) =>
+        {
             Decided { kind, is_own: false, addresses, ports, flags }
         }
         Statement::Redirect { ports, flags } => {

@@ -366,6 +366,7 @@ fn nat(from: &mut Source<'_>) -> Nat {
         kind: from.pick(&[NatKind::Dnat, NatKind::Snat]),
         family: addresses.map(|(low, _)| IpFamily::of(low)).or_else(|| from.maybe(family)),
         addresses,
+        map: None,
         ports: from.maybe(ports),
         flags: nat_flags(from),
     }

@@ -1,5 +1,7 @@
 //! Address translation and transparent proxying.
 
+use super::matches::Selector;
+use super::operand::SetRef;
 use std::net::IpAddr;
 
 /// Ports from `low` to `high`, both included.
@@ -62,10 +64,23 @@ pub struct Nat {
     pub family: Option<IpFamily>,
     /// The lowest and highest address to choose from.
     pub addresses: Option<(IpAddr, IpAddr)>,
+    /// The map in which the address is looked up instead; the rule ends if nothing is found.
+    pub map: Option<Box<NatMap>>,
     /// The ports to choose from; needs a match on a transport protocol.
     pub ports: Option<PortRange>,
     /// How addresses and ports are chosen.
     pub flags: NatFlags,
+}
+
+/// A lookup of an address: `ip saddr map { 10.0.0.1 : 192.0.2.1 }`.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a key and a map")]
+pub struct NatMap {
+    /// The fields to look up.
+    pub selector: Selector,
+    /// The map, to addresses of the family.
+    pub map: SetRef,
 }
 
 /// Which address is translated.
@@ -83,7 +98,7 @@ impl Nat {
     /// Translates the destination address.
     #[must_use]
     pub fn dnat() -> Self {
-        Nat { kind: NatKind::Dnat, family: None, addresses: None, ports: None, flags: NatFlags::empty() }
+        Nat { kind: NatKind::Dnat, family: None, addresses: None, map: None, ports: None, flags: NatFlags::empty() }
     }
 
     /// Translates the source address.
@@ -105,6 +120,14 @@ impl Nat {
         let (low, high) = (low.into(), high.into());
         self.family = Some(IpFamily::of(low));
         self.addresses = Some((low, high));
+        self
+    }
+
+    /// Looks the new address up: `dnat ip to numgen inc mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }`.
+    #[must_use]
+    pub fn to_map(mut self, family: IpFamily, selector: impl Into<Selector>, map: SetRef) -> Self {
+        self.family = Some(family);
+        self.map = Some(Box::new(NatMap { selector: selector.into(), map }));
         self
     }
 

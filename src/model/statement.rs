@@ -111,6 +111,7 @@ impl Statement {
             | Statement::Set { value: SetValue::Map { map: set, .. }, .. }
             | Statement::SetMark { value: MarkValue::Map { map: set, .. }, .. }
             | Statement::VerdictMap { map: set, .. } => Some(set),
+            Statement::Nat(Nat { map: Some(map), .. }) => Some(&map.map),
             Statement::Update(update) => Some(&update.set),
             _ => None,
         }

@@ -9,8 +9,8 @@
 use std::fmt::{self, Display};
 
 use crate::model::{
-    Exthdr, ExthdrOf, Family, Field, MarkValue, Match, Nfproto, ObjectRef, ObjectTo, Op, Operand, Protocol, Reject,
-    Rule, SetValue, Statement, Value,
+    Exthdr, ExthdrOf, Family, Field, MarkValue, Match, Nat, Nfproto, ObjectRef, ObjectTo, Op, Operand, Protocol,
+    Reject, Rule, SetValue, Statement, Value,
 };
 
 use super::{InFamily, Style, Text, joined, quoted};
@@ -127,6 +127,7 @@ impl<'a> Omissions<'a> {
             Statement::Reject(Some(Reject::Icmpv6(_))) => self.rejects_network(Nfproto::IPV6),
             Statement::Reject(None | Some(Reject::Icmpx(_) | Reject::TcpReset)) => {}
             Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Masquerade { .. } => {}
+            Statement::Nat(Nat { map: Some(map), .. }) => self.fields(map.selector.fields()),
             Statement::Nat(_) | Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) => {}
             Statement::Redirect { .. } => {}
             Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
@@ -189,7 +190,7 @@ impl<'a> Omissions<'a> {
                 Field::Exthdr(Exthdr { of: ExthdrOf::Ipv4, .. }) => self.implies_network(Nfproto::IPV4),
                 Field::Exthdr(Exthdr { of: ExthdrOf::Ipv6, .. }) => self.implies_network(Nfproto::IPV6),
                 Field::Exthdr(_) | Field::CtDirected(_) | Field::Fib(_) | Field::Ipsec(_) | Field::Numgen(_) => {}
-                Field::Payload(_) | Field::Symhash(_) => {}
+                Field::Payload(_) | Field::RtMtu | Field::Symhash(_) => {}
             }
         }
     }

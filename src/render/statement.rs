@@ -23,7 +23,7 @@ impl Display for InRule<'_> {
             Statement::Log(log) => log.fmt(f),
             Statement::Masquerade { ports, flags } => to_ports(f, "masquerade", *ports, *flags),
             Statement::Match(matches) => matches::comparison(matches, transport, style).fmt(f),
-            Statement::Nat(value) => nat(f, family, value, style),
+            Statement::Nat(value) => nat(f, family, value, transport, style),
             Statement::Notrack => f.write_str("notrack"),
             Statement::Opaque(opaque) => opaque.fmt(f),
             Statement::Queue(queue) => queue.fmt(f),
@@ -272,12 +272,29 @@ fn to_ports(f: &mut fmt::Formatter<'_>, target: &str, ports: Option<PortRange>, 
     nat_flags(f, flags)
 }
 
-fn nat(f: &mut fmt::Formatter<'_>, table: Family, nat: &Nat, style: Style<'_>) -> fmt::Result {
-    let Nat { kind, family, addresses, ports, flags } = nat;
+fn nat(
+    f: &mut fmt::Formatter<'_>,
+    table: Family,
+    nat: &Nat,
+    transport: Option<Protocol>,
+    style: Style<'_>,
+) -> fmt::Result {
+    let Nat { kind, family, addresses, map, ports, flags } = nat;
     let kind = match kind {
         NatKind::Dnat => "dnat",
         NatKind::Snat => "snat",
     };
+    if let Some(map) = map {
+        f.write_str(kind)?;
+        if let (Family::Inet, Some(family)) = (table, family) {
+            write!(f, " {family}")?;
+        }
+        write!(f, " to {} map {}", matches::selector(&map.selector, transport), set_ref(&map.map, style))?;
+        if let Some(ports) = ports {
+            write!(f, ":{ports}")?;
+        }
+        return nat_flags(f, *flags);
+    }
     let Some((low, high)) = addresses else {
         // nft lists a family without an address, but cannot read it.
         return match (style, family, table) {

@@ -7,7 +7,8 @@ use super::protocols::Packets;
 use super::{Checked, Fault};
 use crate::bytecode::can_be_set;
 use crate::model::{
-    ConnLimit, Dup, ObjectRef, ObjectTo, Quota, SetData, SetRef, SetValue, Statement, Update, UpdateOp,
+    ConnLimit, DataType, Dup, Family, IpFamily, Nat, NatMap, ObjectRef, ObjectTo, Quota, SetData, SetRef, SetValue,
+    Statement, Update, UpdateOp,
 };
 
 impl Checked<'_, '_> {
@@ -56,6 +57,28 @@ impl Checked<'_, '_> {
             Statement::Update(update) => self.update(at, update, packets, faults),
             _ => {}
         }
+    }
+
+    pub(super) fn nat_map(&self, at: At<'_>, nat: &Nat, map: &NatMap, packets: &mut Packets, faults: &mut Vec<Fault>) {
+        let NatMap { selector, map } = map;
+        packets.read(at, selector, faults);
+        let family = nat.family.or_else(|| match self.view.family {
+            Family::Ip => Some(IpFamily::Ipv4),
+            Family::Ip6 => Some(IpFamily::Ipv6),
+            _ => None,
+        });
+        let data = match family {
+            Some(IpFamily::Ipv4) => DataType::Ipv4,
+            Some(IpFamily::Ipv6) => DataType::Ipv6,
+            None => {
+                at.report(faults, Problem::Nat { fault: "a map to addresses needs their family; add .family(...)" });
+                return;
+            }
+        };
+        if nat.addresses.is_some() {
+            at.report(faults, Problem::Nat { fault: "it has an address and a map; give it one of them" });
+        }
+        self.lookup(at, selector, map, &SetData::Value(data), faults);
     }
 
     fn update(&self, at: At<'_>, update: &Update, packets: &mut Packets, faults: &mut Vec<Fault>) {

@@ -94,6 +94,7 @@ pub(super) fn selector(statement: &Statement) -> Option<&Selector> {
         Statement::Match(matches) => Some(&matches.selector),
         Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => Some(selector),
         Statement::VerdictMap { selector, .. } => Some(selector),
+        Statement::Nat(nat) => nat.map.as_ref().map(|map| &map.selector),
         Statement::Set { value: SetValue::Map { selector, .. }, .. } => Some(selector),
         Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(selector, _), .. }) => Some(selector),
         Statement::Update(update) => Some(&update.key),

@@ -54,10 +54,14 @@ impl Checked<'_, '_> {
         }
     }
 
-    fn nat(&self, at: At<'_>, nat: &Nat, packets: &Packets, faults: &mut Vec<Fault>) {
-        let Nat { kind: _, family, addresses, ports, flags: _, .. } = nat;
+    fn nat(&self, at: At<'_>, nat: &Nat, packets: &mut Packets, faults: &mut Vec<Fault>) {
+        let Nat { kind: _, family, addresses, map, ports, flags: _, .. } = nat;
+        if let Some(map) = map {
+            self.nat_map(at, nat, map, packets, faults);
+        }
         check_ports(at, ports.as_ref(), packets, faults);
         match addresses {
+            None if map.is_some() => {}
             None if ports.is_none() => {
                 let fault = "it has neither address nor port, so nothing is translated; give it one";
                 at.report(faults, Problem::Nat { fault });

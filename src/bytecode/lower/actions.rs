@@ -6,12 +6,12 @@ use super::super::codes::{
 };
 use super::super::data::{self, Bytes, Order};
 use super::super::expr::Expr;
-use super::super::fields::load;
-use super::super::keys::Register;
+use super::super::fields::{load, protocols};
+use super::super::keys::{PayloadBase, Register};
 use super::{Lowering, Sets, Unlowerable};
 use crate::model::{
-    ConnLimit, DataType, Dup, Field, LimitWhen, Name, ObjectRef, ObjectTo, Quota, Selector, SetData, SetRef, SetValue,
-    Statement, Synproxy, Update, UpdateOp, Value,
+    ConnLimit, DataType, Dup, Field, LimitWhen, Name, Nfproto, ObjectRef, ObjectTo, Protocol, Quota, Selector, SetData,
+    SetRef, SetValue, Statement, Synproxy, Update, UpdateOp, Value,
 };
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
@@ -185,10 +185,14 @@ pub(in crate::bytecode) fn store(target: Field) -> Option<Expr> {
         Expr::Exthdr(ExthdrCode { dreg: _, kind, offset, len, op: TCP_OPTION, flags: 0 }) => {
             Expr::ExthdrSet(ExthdrSetCode { sreg, kind, offset, len, op: TCP_OPTION })
         }
-        Expr::Meta { key, dreg: _ } if matches!(target, Field::Mark) => Expr::MetaSet { key, sreg },
-        Expr::Ct { key, dreg: _ } if matches!(target, Field::CtMark | Field::CtZone) => Expr::CtSet { key, sreg },
+        Expr::Meta { key, dreg: _ } if META_SET.contains(&key.0) => Expr::MetaSet { key, sreg },
+        Expr::Ct { key, dreg: _ } if CT_SET.contains(&key.0) => Expr::CtSet { key, sreg },
         Expr::Payload { base, offset, len, dreg: _ } => {
-            let (csum_type, csum_offset, csum_flags) = checksum(target)?;
+            let (csum_type, csum_offset, csum_flags) = checksum(target, base, offset)?;
+            // A checksum of words of 2 bytes is corrected by such words.
+            if csum_type == INTERNET && (offset % 2, len % 2) != (0, 0) {
+                return None;
+            }
             Expr::PayloadSet(PayloadSetCode { sreg, base, offset, len, csum_type, csum_offset, csum_flags })
         }
         _ => return None,
@@ -198,16 +202,24 @@ pub(in crate::bytecode) fn store(target: Field) -> Option<Expr> {
 /// Returns how the checksums of a header are corrected when the field is written: type, place, and
 /// whether that of the transport protocol contains it too (`nft_payload_set_eval`,
 /// net/netfilter/nft_payload.c, v6.12).
-fn checksum(target: Field) -> Option<(u32, u32, u32)> {
-    Some(match target {
-        Field::IpDaddr | Field::IpSaddr => (INTERNET, 10, PSEUDO_HEADER),
-        Field::Ip6Daddr | Field::Ip6Saddr => (0, 0, PSEUDO_HEADER),
-        Field::TcpDport | Field::TcpSport => (INTERNET, 16, 0),
-        Field::UdpDport | Field::UdpSport => (INTERNET, 6, 0),
-        _ => return None,
-    })
+fn checksum(target: Field, base: PayloadBase, offset: u32) -> Option<(u32, u32, u32)> {
+    let (network, transport) = protocols(target);
+    // Length, protocol and addresses are part of the checksum of the transport protocol.
+    let pseudo = |parts: &[u32]| if parts.contains(&offset) { PSEUDO_HEADER } else { 0 };
+    match (base, network, transport) {
+        (PayloadBase::NETWORK, Some(Nfproto::IPV4), _) => Some((INTERNET, 10, pseudo(&[2, 9, 12, 16]))),
+        (PayloadBase::NETWORK, Some(Nfproto::IPV6), _) => Some((0, 0, pseudo(&[4, 6, 8, 24]))),
+        (PayloadBase::TRANSPORT, _, Some(Protocol::TCP)) => Some((INTERNET, 16, 0)),
+        (PayloadBase::TRANSPORT, _, Some(Protocol::UDP)) => Some((INTERNET, 6, 0)),
+        (PayloadBase::TRANSPORT, _, Some(Protocol::ICMP | Protocol::ICMPV6)) => Some((INTERNET, 2, 0)),
+        _ => None,
+    }
 }
 
+/// Keys of metadata and of connections that can be set (`nft_meta_set_eval` and `nft_ct_set_eval`):
+/// priority, mark, security mark and type of a packet; mark, security mark, labels, zone and events.
+const META_SET: [u32; 4] = [2, 3, 14, 19];
+const CT_SET: [u32; 5] = [3, 4, 13, 17, 18];
 /// `NFT_PAYLOAD_CSUM_INET`, `NFT_PAYLOAD_L4CSUM_PSEUDOHDR`, `NFT_EXTHDR_OP_TCPOPT`.
 const INTERNET: u32 = 1;
 const PSEUDO_HEADER: u32 = 1;

@@ -31,6 +31,16 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 next = Register(next.0 + 1);
             }
         }
+        if let Some(map) = &nat.map {
+            let data = match family {
+                Some(IpFamily::Ipv4) => DataType::Ipv4,
+                Some(IpFamily::Ipv6) => DataType::Ipv6,
+                None => return Err(Unlowerable::Operand { field: "the family of an address" }),
+            };
+            self.lookup(&map.selector, &map.map, Some(Register::FIRST), false, &SetData::Value(data))?;
+            addresses = RegisterRange { min: Some(Register::FIRST), max: None };
+            next = Register::SECOND;
+        }
         let ports = self.ports(nat.ports, next);
         self.push(Expr::Nat(NatCode { kind: nat.kind, family, addresses, ports, flags: nat_flags(nat.flags, ports) }));
         Ok(())

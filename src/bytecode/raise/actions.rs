@@ -177,7 +177,7 @@ fn tproxy(code: &TproxyCode, constants: &mut Constants<'_>, table: Family) -> Op
     Some(Tproxy { family, address, port })
 }
 
-fn nat_flags(flags: u32) -> Option<NatFlags> {
+pub(super) fn nat_flags(flags: u32) -> Option<NatFlags> {
     NatFlags::from_bits(translation(flags))
 }
 

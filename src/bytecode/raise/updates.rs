@@ -12,8 +12,9 @@ use super::super::set::SetMode;
 use super::matches::See;
 use super::{Proposal, in_order, raise_elements};
 use crate::model::{
-    ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, LimitWhen, ObjectKind, ObjectRef, ObjectTo,
-    Quota, Selector, SetData, SetFlags, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp,
+    ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, IpFamily, LimitWhen, Nat, ObjectKind,
+    ObjectRef, ObjectTo, PortRange, Quota, Selector, SetData, SetFlags, SetRef, SetValue, Statement, Synproxy,
+    SynproxyFlags, Update, UpdateOp,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -24,6 +25,7 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
         .map(|statement| Proposal::ours(statement, 1))
         .or_else(|| see.updates(all()))
         .or_else(|| see.assigns(all()))
+        .or_else(|| see.translates(all()))
         .or_else(|| dup(all()))
         .into_iter()
         .collect()
@@ -186,17 +188,44 @@ impl See {
             return None;
         };
         let target = self.target(exprs.clone().nth(len)?).filter(|target| !is_mark(*target))?;
-        let map = match set {
-            LookupSet::Named(name) => SetRef::Named(name.clone()),
-            LookupSet::Anonymous(set) => {
-                let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
-                let mode = SetMode::of(SetFlags::from_bits_truncate(set.code.flags), key.len());
-                let data = SetData::Value(target.data_type());
-                SetRef::Anonymous(in_order(raise_elements(&set.elements, &key, &data, mode)?, &set.order))
-            }
-        };
+        let map = map_of(set, &fields, target.data_type())?;
         let value = SetValue::Map { selector: selector(fields), map };
         Some(Proposal::ours(Statement::Set { target, value }, len + 1))
+    }
+
+    /// Reads an address that is looked up, and constant ports.
+    fn translates<'e>(&self, exprs: impl Iterator<Item = &'e Expr> + Clone) -> Option<Proposal> {
+        let Keyed { fields, value: None, by, len } = self.keyed(exprs.clone())? else { return None };
+        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = by else {
+            return None;
+        };
+        let mut ports = Vec::new();
+        let mut rest = exprs.skip(len);
+        let code = loop {
+            match rest.next()? {
+                Expr::Immediate { dreg: _, data } => {
+                    ports.push(data.as_slice().try_into().map(u16::from_be_bytes).ok()?)
+                }
+                Expr::Nat(code) => break *code,
+                _ => return None,
+            }
+        };
+        let family = code.family?;
+        let data = match family {
+            IpFamily::Ipv4 => DataType::Ipv4,
+            IpFamily::Ipv6 => DataType::Ipv6,
+        };
+        let range = match ports.as_slice() {
+            [] => None,
+            [low] => Some(PortRange::from(*low)),
+            [low, high] => Some(PortRange { low: *low, high: *high }),
+            _ => return None,
+        };
+        let map = map_of(set, &fields, data)?;
+        let mut nat = Nat::dnat().to_map(family, selector(fields), map).flags(super::actions::nat_flags(code.flags)?);
+        (nat.kind, nat.ports) = (code.kind, range);
+        nat.family = Some(family).filter(|family| super::super::lower::family_of(self.family) != Some(*family));
+        Some(Proposal::ours(Statement::Nat(nat), len + 1 + ports.len()))
     }
 
     /// Returns the field that an expression sets to register 1.
@@ -218,6 +247,18 @@ impl See {
         let all = with_parameters.into_iter().chain(Field::ALL.iter().copied());
         { all }.find(|field| store(*field).as_ref() == Some(expr) && self.has(*field))
     }
+}
+
+fn map_of(set: &LookupSet, fields: &[Field], data: DataType) -> Option<SetRef> {
+    Some(match set {
+        LookupSet::Named(name) => SetRef::Named(name.clone()),
+        LookupSet::Anonymous(set) => {
+            let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
+            let mode = SetMode::of(SetFlags::from_bits_truncate(set.code.flags), key.len());
+            let data = SetData::Value(data);
+            SetRef::Anonymous(in_order(raise_elements(&set.elements, &key, &data, mode)?, &set.order))
+        }
+    })
 }
 
 /// Returns whether constants and maps for it have a statement of their own.

@@ -77,7 +77,7 @@ impl Here {
             Field::CtStatus | Field::FibDaddrType | Field::FibSaddrType => None,
             Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => None,
             Field::CtDirected(_) | Field::Exthdr(_) | Field::Fib(_) | Field::Ipsec(_) | Field::Numgen(_) => None,
-            Field::Payload(_) | Field::Symhash(_) => None,
+            Field::Payload(_) | Field::RtMtu | Field::Symhash(_) => None,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The rules of one service as kube-proxy writes them: verdict maps lead to its chain, one of its
 //! endpoints is drawn, and a client stays with the endpoint it had.
 //!
-//! Two expressions have no type in this crate and are given to the kernel as they are: `numgen`
-//! and `dynset`. `unshare -rn target/debug/examples/services`
+//! `unshare -rn target/debug/examples/services`
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use nftmesh::model::kind::Integer;
+use nftmesh::model::{Numgen, NumgenMode, Update};
 use nftmesh::prelude::matches::{daddr, ip_saddr, masked, saddr, set};
 use nftmesh::prelude::*;
 
@@ -37,24 +37,13 @@ fn maps() -> [Set; 6] {
 
 /// `numgen random mod COUNT vmap @MAP`.
 fn drawn(count: u32, map: &str) -> Rule {
-    // NFTA_NG_DREG, _MODULUS, _TYPE (1 is random), _OFFSET; NFTA_LOOKUP_SET, _SREG, _DREG (0 is the
-    // verdict).
-    let number = RawExpr::new("numgen").be32(1, REGISTER).be32(2, count).be32(3, 1).be32(4, 0);
-    let lookup = RawExpr::new("lookup").text(1, map).be32(2, REGISTER).be32(3, 0);
-    Rule::new().raw(number).raw(lookup)
+    Rule::new().vmap(Field::from(Numgen { mode: NumgenMode::Random, modulus: count, offset: 0 }), set(map))
 }
 
 /// `update @SET { ip saddr }`.
-fn remembered(set: &str) -> Rule {
-    // NFTA_PAYLOAD_DREG, _BASE (1 is the network header), _OFFSET, _LEN; NFTA_DYNSET_SREG_KEY, _OP
-    // (1 is update), _SET_NAME, _TIMEOUT, _FLAGS.
-    let saddr = RawExpr::new("payload").be32(1, REGISTER).be32(2, 1).be32(3, 12).be32(4, 4);
-    let update = RawExpr::new("dynset").be32(4, REGISTER).be32(3, 1).text(1, set).be64(6, 0).be32(9, 0);
-    Rule::new().raw(saddr).raw(update)
+fn remembered(name: &str) -> Rule {
+    Rule::new().update(Update::update(set(name), Field::IpSaddr))
 }
-
-/// The register that both hand their value on in.
-const REGISTER: u32 = 1;
 
 fn table() -> Table {
     let filter = |name, hook| Chain::base(name, ChainType::Filter, hook, Priority::DSTNAT - 10);

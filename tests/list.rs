@@ -458,8 +458,8 @@ fn unnamed_parts_are_listed_in_place_in_a_form_that_nft_refuses() {
         let snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
         let expected = "table inet t {\n\tcounter c {\n\t\t<unknown counter>\n\t}\n\n\tchain c {\n\
                         \t\tmeta nfproto ipv4 <unknown payload,bitwise,cmp> accept\n\
-                        \t\t<unknown numgen> <unknown cmp> tcp dport 80\n\
-                        \t\t<unknown objref>\n\t}\n}\n";
+                        \t\tnumgen inc mod 3 0 tcp dport 80\n\
+                        \t\tcounter name \"c\"\n\t}\n}\n";
         let listed = nftmesh::state::Listing::new(&snapshot).to_string();
         assert_same(expected, &listed, "listing");
         nft("flush ruleset");

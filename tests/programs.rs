@@ -39,10 +39,10 @@ fn a_container_network_is_taken_down_by_what_its_rules_say() {
 }
 
 #[test]
-fn nft_has_words_for_the_expressions_that_have_no_type() {
+fn services_are_drawn_and_remembered() {
     in_fresh_netns(|| {
         let printed = run("services", &[]);
-        assert!(printed.contains("<unknown numgen>") && printed.contains("<unknown dynset>"), "{printed}");
+        assert!(printed.contains("numgen random mod 2 vmap") && printed.contains("update @affinity"), "{printed}");
         let listed = nft("list ruleset");
         assert!(listed.contains("numgen random mod 2 vmap @endpoints-ns1/svc1/tcp/p80"), "{listed}");
         assert_eq!(listed.matches("update @affinity-endpoint-ns1").count(), 2, "{listed}");

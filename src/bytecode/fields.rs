@@ -24,7 +24,7 @@ macro_rules! loads {
                     _ => protocol!(any),
                 },
                 Field::CtDirected(_) | Field::Fib(_) | Field::Ipsec(_) | Field::Numgen(_) => protocol!(any),
-                Field::Payload(_) | Field::Symhash(_) => protocol!(any),
+                Field::Payload(_) | Field::RtMtu | Field::Symhash(_) => protocol!(any),
             }
         }
 
@@ -38,6 +38,7 @@ macro_rules! loads {
                 Field::Ipsec(of) => parameters::ipsec(of, dreg),
                 Field::Numgen(of) => parameters::numgen(of, dreg),
                 Field::Payload(of) => parameters::payload(of, dreg),
+                Field::RtMtu => Expr::Rt(RtCode { key: RtCode::TCPMSS, dreg }),
                 Field::Symhash(of) => parameters::symhash(of, dreg),
             }
         }
@@ -85,9 +86,6 @@ macro_rules! from {
     };
     ($dreg:ident, network($offset:literal, $len:literal)) => {
         Expr::Payload { base: PayloadBase::NETWORK, offset: $offset, len: $len, dreg: $dreg }
-    };
-    ($dreg:ident, rt($key:ident)) => {
-        Expr::Rt(RtCode { key: RtCode::$key, dreg: $dreg })
     };
     ($dreg:ident, socket($key:ident)) => {
         Expr::Socket { key: SocketKey::$key, dreg: $dreg }

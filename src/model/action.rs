@@ -181,6 +181,7 @@ impl Update {
     }
 
     /// Adds an element, or lets its time begin anew: `update @set { key }`.
+    #[expect(clippy::self_named_constructors, reason = "nft's word for it")]
     pub fn update(set: SetRef, key: impl Into<Selector>) -> Self {
         Update::new(UpdateOp::Update, set, key.into())
     }

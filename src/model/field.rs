@@ -44,6 +44,9 @@ macro_rules! fields {
             Numgen(Numgen),
             /// Bytes of a header by their place.
             Payload(RawPayload),
+            /// Maximum segment size that fits the route of the packet.
+            #[doc(alias = "NFT_RT_TCPMSS")]
+            RtMtu,
             /// A hash of the packet that is the same in both directions.
             Symhash(Symhash),
         }
@@ -63,6 +66,7 @@ macro_rules! fields {
                     Field::Ipsec(of) => of.data_type(),
                     Field::Numgen(_) | Field::Symhash(_) => DataType::Integer { bytes: 4 },
                     Field::Payload(of) => of.data_type(),
+                    Field::RtMtu => DataType::Integer { bytes: 2 },
                 }
             }
 
@@ -81,6 +85,7 @@ macro_rules! fields {
                     Field::Ipsec(_) => "ipsec",
                     Field::Numgen(_) => "numgen",
                     Field::Payload(of) => of.base.entry().1,
+                    Field::RtMtu => "rt mtu",
                     Field::Symhash(_) => "symhash",
                 }
             }

@@ -10,7 +10,7 @@ use super::operand::{IntoOperand, Operand, SetRef, kind};
 pub use super::operand::{anonymous, masked, set};
 pub use super::parameters::{
     ct_directed, exists, exthdr, fib_exists, fib_missing, fib_oif, fib_oifname, fib_type, ipsec, missing, numgen,
-    payload, symhash,
+    payload, rt_mtu, symhash,
 };
 use super::rule::Rule;
 use super::statement::Statement;

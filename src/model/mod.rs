@@ -51,9 +51,9 @@ pub use log::{Log, LogFlags, LogLevel};
 pub use matches::{
     Match, Op, Selector, cgroup, concat, ct_direction, ct_mark, ct_state, ct_status, ct_zone, fib_daddr_type,
     fib_saddr_type, icmp_type, icmpv6_type, iif, iifname, ip_daddr, ip_protocol, ip_saddr, ip6_daddr, ip6_saddr,
-    l4proto, length, mark, nfproto, not, oif, oifname, pkttype, rt_mtu, sctp_dport, sctp_sport, skgid, skuid,
-    socket_exists, socket_mark, socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport,
-    th_sport, udp_dport, udp_sport,
+    l4proto, length, mark, nfproto, not, oif, oifname, pkttype, sctp_dport, sctp_sport, skgid, skuid, socket_exists,
+    socket_mark, socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport, th_sport, udp_dport,
+    udp_sport,
 };
 pub use name::{IfName, Name};
 pub use nat::{IpFamily, Nat, NatFlags, NatKind, NatMap, PortRange, Tproxy};

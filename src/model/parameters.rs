@@ -46,6 +46,8 @@ parameters! {
     numgen(of: Numgen)(kind::Integer) => of;
     "Bytes of a header by their place: `@th,400,16 0x0`."
     payload(of: RawPayload)(kind::Integer) => of;
+    "Maximum segment size that fits the route of the packet: `rt mtu`."
+    rt_mtu()(kind::Integer) => Field::RtMtu;
     "A hash that is the same in both directions of the connection: `symhash mod 2 1`."
     symhash(of: Symhash)(kind::Integer) => of;
 }

@@ -442,3 +442,8 @@ const GIVEN: u32 = 3;
 const NETMAP: u32 = 0x40;
 /// All except `NF_NAT_RANGE_PROTO_OFFSET`, with which the new port depends on another one.
 const KNOWN_FLAGS: u32 = 0x5f;
+
+#[cfg(test)]
+mod tests {
+    pub(super) use crate::testing::exprs;
+}

@@ -61,11 +61,25 @@ fn expr_remembers(expr: &Expr) -> bool {
         // running kernel.
         Expr::Jhash(code) => code.seed.is_none(),
         Expr::Numgen(code) => code.kind != RANDOM,
-        Expr::Opaque { name, data: _, set: _ } => match &**name {
-            "bitwise" | "byteorder" | "cmp" | "ct" | "dup" | "exthdr" | "fib" | "fwd" | "meta" | "osf" => false,
-            "payload" | "range" | "rt" | "socket" | "tunnel" | "xfrm" => false,
-            _ => true,
-        },
+        Expr::Opaque { name, data: _, set: _ } => !matches!(
+            &**name,
+            "bitwise"
+                | "byteorder"
+                | "cmp"
+                | "ct"
+                | "dup"
+                | "exthdr"
+                | "fib"
+                | "fwd"
+                | "meta"
+                | "osf"
+                | "payload"
+                | "range"
+                | "rt"
+                | "socket"
+                | "tunnel"
+                | "xfrm"
+        ),
         _ => false,
     }
 }

@@ -105,8 +105,8 @@ pub(crate) fn all() -> Vec<Expr> {
     };
     let load = Expr::Payload { base: PayloadBase::NETWORK, offset: 9, len: 1, dreg: r1 };
     let mut all = plain();
-    // In place it is another expression.
-    all.retain(|expr| !matches!(expr, Expr::BitwiseTo(_)));
+    // In place these are another expression, or do nothing.
+    all.retain(|expr| !matches!(expr, Expr::BitwiseTo(_) | Expr::Combine(_)));
     all.extend([
         Expr::BitwiseTo(BitwiseToCode {
             sreg: r1,

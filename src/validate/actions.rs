@@ -62,7 +62,7 @@ impl Checked<'_, '_> {
     pub(super) fn nat_map(&self, at: At<'_>, nat: &Nat, map: &NatMap, packets: &mut Packets, faults: &mut Vec<Fault>) {
         let NatMap { selector, map } = map;
         packets.read(at, selector, faults);
-        let family = nat.family.or_else(|| match self.view.family {
+        let family = nat.family.or(match self.view.family {
             Family::Ip => Some(IpFamily::Ipv4),
             Family::Ip6 => Some(IpFamily::Ipv6),
             _ => None,

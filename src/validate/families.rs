@@ -82,7 +82,7 @@ fn wanted_to_read(field: Field) -> Option<Wanted> {
         Field::CtDirection | Field::CtMark | Field::CtState | Field::CtStatus | Field::CtZone => Some(Wanted::Tracked),
         Field::CtDirected(_) => Some(Wanted::Tracked),
         Field::FibDaddrType | Field::FibSaddrType | Field::Fib(_) => Some(Wanted::Routed),
-        Field::Ipsec(_) => Some(Wanted::Internet),
+        Field::Ipsec(_) | Field::RtMtu => Some(Wanted::Internet),
         Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => Some(Wanted::Internet),
         _ => None,
     }

@@ -15,6 +15,8 @@ pub enum Target {
     Redirect,
     /// `reject`.
     Reject,
+    /// A match on what fits the packet's route.
+    RouteMtu,
     /// `snat to ...`.
     Snat,
     /// A match on the receiving socket.
@@ -43,6 +45,9 @@ impl Target {
 
     /// Returns the target of reading a field.
     pub(super) fn of_field(field: Field) -> Option<Self> {
+        if field == Field::RtMtu {
+            return Some(Target::RouteMtu);
+        }
         matches!(field, Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard).then_some(Target::Socket)
     }
 
@@ -51,7 +56,7 @@ impl Target {
     pub fn chain_types(self) -> &'static [ChainType] {
         match self {
             Target::Dnat | Target::Masquerade | Target::Redirect | Target::Snat => &[ChainType::Nat],
-            Target::Reject | Target::Socket | Target::Tproxy => EVERY_TYPE,
+            Target::Reject | Target::RouteMtu | Target::Socket | Target::Tproxy => EVERY_TYPE,
         }
     }
 
@@ -62,6 +67,7 @@ impl Target {
             Target::Dnat | Target::Redirect => &[Hook::Prerouting, Hook::Output],
             Target::Masquerade => &[Hook::Postrouting],
             Target::Reject => &[Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output],
+            Target::RouteMtu => &[Hook::Forward, Hook::Output, Hook::Postrouting],
             Target::Snat => &[Hook::Input, Hook::Postrouting],
             Target::Socket => &[Hook::Prerouting, Hook::Input, Hook::Output],
             Target::Tproxy => &[Hook::Prerouting],

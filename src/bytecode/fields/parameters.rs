@@ -1,6 +1,6 @@
 //! How fields with parameters are loaded, and which one an expression loads.
 
-use super::super::codes::{CtDirectedCode, ExthdrCode, NumgenCode, SymhashCode, XfrmCode};
+use super::super::codes::{CtDirectedCode, ExthdrCode, NumgenCode, RtCode, SymhashCode, XfrmCode};
 use super::super::expr::Expr;
 use super::super::keys::{CtKey, FibFlags, FibResult, PayloadBase, Register};
 use crate::model::{
@@ -65,6 +65,7 @@ pub(in crate::bytecode) fn field_of(expr: &Expr) -> Option<(Field, Register)> {
         Expr::Symhash(SymhashCode { dreg, modulus, offset, kind: SYMMETRIC }) => {
             (Field::Symhash(Symhash { modulus: *modulus, offset: *offset }), *dreg)
         }
+        Expr::Rt(RtCode { key: RtCode::TCPMSS, dreg }) => (Field::RtMtu, *dreg),
         // What is behind the transport header has no names.
         Expr::Payload { base: PayloadBase(3), offset, len: len @ 1..=4, dreg } => {
             let offset = u16::try_from(*offset).ok()?.checked_mul(8)?;

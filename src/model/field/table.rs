@@ -52,8 +52,6 @@ macro_rules! field_table {
                 "Name of the interface it leaves on, or a prefix such as `veth*`", "NFT_META_OIFNAME";
             PktType pkttype(PktType) "meta pkttype": PktType, any meta(PKTTYPE),
                 "Link-layer packet type", "NFT_META_PKTTYPE";
-            RtMtu rt_mtu(kind::Integer) "rt mtu": Integer { bytes: 2 }, any rt(TCPMSS),
-                "Maximum segment size that fits the route of the packet", "NFT_RT_TCPMSS";
             SctpDport sctp_dport(kind::Port) "sctp dport": Port, sctp transport(2, 2),
                 "SCTP destination port";
             SctpSport sctp_sport(kind::Port) "sctp sport": Port, sctp transport(0, 2), "SCTP source port";

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::tests::exprs;
 use super::{Machine, Ran};
 use crate::bytecode::{
     AnonymousSet, BitwiseCode, Bytes, CmpOp, CtKey, ElementCode, ElementDataCode, ElementExtras, Expr, FibFlags,
@@ -22,7 +23,6 @@ use crate::sim::packet::{Interface, Packet, Receiver};
 use crate::sim::rules::{RuleCode, op};
 use crate::sim::situation::Situation;
 use crate::state::TableState;
-use crate::testing::exprs;
 
 /// Attributes that do not affect the packet.
 const NOTHING: &[(&str, &str)] = &[

@@ -21,6 +21,7 @@ mod rules;
 #[cfg(feature = "sim")]
 mod situation;
 mod source;
+mod text;
 #[cfg(feature = "sim")]
 mod walk;
 
@@ -33,6 +34,7 @@ pub use judge::Judge;
 #[cfg(feature = "mesh")]
 pub use options::options;
 pub use replies::replies;
+pub use text::text;
 #[cfg(feature = "sim")]
 pub use walk::walk;
 
@@ -91,6 +93,12 @@ pub fn diff(bytes: &[u8]) {
     assert_eq!(contents(&machine.held()), contents(&fresh.held()), "from\n{held}\nto\n{wanted}\nby\n{planned}");
     let again = plan::diff(&machine.held(), &wanted, &ours).expect("a valid rule set has programs");
     assert!(again.is_empty(), "{wanted}\nis the same but for\n{again}");
+}
+
+/// Returns what a kernel holds that got this rule set.
+#[cfg(test)]
+pub(crate) fn held(ruleset: &Ruleset) -> crate::state::Snapshot {
+    installed(ruleset).held()
 }
 
 fn installed(ruleset: &Ruleset) -> Fake {

@@ -16,6 +16,7 @@
 //! - [Tasks] has programs to copy, [`prelude`] the types that most programs name.
 //! - [`model`] describes a rule set, [`kernel`] installs, reads and watches rule sets.
 //! - [`plan`] lists what is to change, [`state`] what the kernel holds and reports.
+//! - [`text`] reads nft's language: rule sets, commands, rules.
 //! - [`validate`] finds faults before the kernel sees them, [`bytecode`] is what the kernel runs.
 //! - `sim` walks packets and compares rule sets, `import` reads the output of `iptables-save`.
 //! - `mesh` has presets, `routes` the policy routes that they need, and `pod` installs both;
@@ -68,6 +69,7 @@ pub mod state;
 mod sys;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod validate;
 #[cfg(any(feature = "import", feature = "mesh", feature = "sim"))]
 mod xt;

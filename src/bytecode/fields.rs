@@ -14,7 +14,7 @@ macro_rules! loads {
         $protocol:ident $load:ident($($from:tt)*), $doc:literal $(, $alias:literal)?;)*) => {
         /// Returns the network and transport protocols that a packet must have to contain the
         /// field.
-        pub(super) fn protocols(field: Field) -> (Option<Nfproto>, Option<Protocol>) {
+        pub(crate) fn protocols(field: Field) -> (Option<Nfproto>, Option<Protocol>) {
             match field {
                 $(Field::$field => protocol!($protocol),)*
                 Field::Exthdr(of) => match of.of {

@@ -3,6 +3,7 @@
 use super::name::Name;
 use super::opaque::{Kept, Opaque};
 use super::rule::Rule;
+use super::table::Family;
 
 /// A list of rules, which the kernel runs at a hook or another chain calls.
 ///
@@ -172,6 +173,28 @@ impl Priority {
     pub const SECURITY: Priority = Priority(50);
     /// Source address translation.
     pub const SRCNAT: Priority = Priority(100);
+
+    /// Returns nft's names in a family: the name, the priority, and the hook at which alone it
+    /// counts.
+    pub(crate) fn names(family: Family) -> &'static [(&'static str, i32, Option<&'static str>)] {
+        match family {
+            Family::Inet | Family::Ip | Family::Ip6 => &[
+                ("raw", -300, None),
+                ("mangle", -150, None),
+                ("dstnat", -100, Some("prerouting")),
+                ("filter", 0, None),
+                ("security", 50, None),
+                ("srcnat", 100, Some("postrouting")),
+            ],
+            Family::Arp | Family::Netdev => &[("filter", 0, None)],
+            Family::Bridge => &[
+                ("dstnat", -300, Some("prerouting")),
+                ("filter", -200, None),
+                ("out", 100, Some("output")),
+                ("srcnat", 300, Some("postrouting")),
+            ],
+        }
+    }
 }
 
 /// `Priority::FILTER + 10` runs after filtering; the sum saturates at the ends of `i32`.

@@ -8,7 +8,7 @@ use crate::bytecode::Expr;
 use crate::model::{Chain, ChainKind, Name, Position, Rule, Statement, TableId};
 
 /// Returns these operations on rules of a table, each preceded by the chains bound to its rule.
-pub(super) fn with_chains(operations: Vec<Operation>, id: &TableId, chains: &[Chain]) -> Vec<Operation> {
+pub(crate) fn with_chains(operations: Vec<Operation>, id: &TableId, chains: &[Chain]) -> Vec<Operation> {
     let bound: HashMap<&Name, &Chain> =
         chains.iter().filter(|chain| chain.kind == ChainKind::Bound).map(|chain| (&chain.name, chain)).collect();
     if bound.is_empty() {

@@ -12,6 +12,7 @@ mod stage;
 mod transaction;
 mod view;
 
+pub(crate) use bound::with_chains;
 pub(crate) use detour::{Step, StepKind, step};
 pub use diff::diff;
 pub use difference::{Difference, DifferenceKind, Marked, Part, differences};

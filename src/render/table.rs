@@ -139,25 +139,9 @@ impl Display for InFamily<'_, Base> {
 /// Returns a priority with its name in nft at that hook: within 10 of `dstnat`, but only where
 /// destinations are translated.
 pub(super) fn priority(family: Family, hook: &str, priority: i32) -> impl Display {
-    let named: &[(&str, i32, Option<&str>)] = match family {
-        Family::Inet | Family::Ip | Family::Ip6 => &[
-            ("raw", -300, None),
-            ("mangle", -150, None),
-            ("dstnat", -100, Some("prerouting")),
-            ("filter", 0, None),
-            ("security", 50, None),
-            ("srcnat", 100, Some("postrouting")),
-        ],
-        Family::Arp | Family::Netdev => &[("filter", 0, None)],
-        Family::Bridge => &[
-            ("dstnat", -300, Some("prerouting")),
-            ("filter", -200, None),
-            ("out", 100, Some("output")),
-            ("srcnat", 300, Some("postrouting")),
-        ],
-    };
-    let known =
-        named.iter().find(|(_, named, only)| priority.abs_diff(*named) <= 10 && only.is_none_or(|at| at == hook));
+    let known = Priority::names(family)
+        .iter()
+        .find(|(_, named, only)| priority.abs_diff(*named) <= 10 && only.is_none_or(|at| at == hook));
     Text(move |f: &mut fmt::Formatter<'_>| match known {
         None => write!(f, "{priority}"),
         Some((name, base, _)) if priority == *base => f.write_str(name),

@@ -11,7 +11,7 @@ use nftmesh::fuzz;
 type Body = fn(&[u8]);
 
 /// The fuzz targets and the folders of their corpora.
-const TARGETS: [(&str, Body); 8] = [
+const TARGETS: [(&str, Body); 9] = [
     ("compare", fuzz::compare),
     ("decode", fuzz::decode),
     ("diff", fuzz::diff),
@@ -19,6 +19,7 @@ const TARGETS: [(&str, Body); 8] = [
     ("options", fuzz::options),
     ("replies", fuzz::replies),
     ("roundtrip", fuzz::roundtrip),
+    ("text", fuzz::text),
     ("walk", fuzz::walk),
 ];
 

@@ -28,3 +28,4 @@ mod restore;
 #[cfg(all(feature = "mesh", feature = "sim"))]
 #[path = "../support/sidecar.rs"]
 mod sidecar;
+mod text;

@@ -1,0 +1,250 @@
+//! What commands make of an empty rule set, and the transaction that they are.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::commands::{Command, What};
+use super::error::{Fault, Parsed};
+use super::lexer::Token;
+use crate::model::{Chain, ChainKind, Element, Name, Position, Rule, Ruleset, Set, Table, TableId};
+use crate::plan::{Operation, Transaction};
+
+/// Returns the commands as operations.
+pub(super) fn transaction(commands: Vec<Command<'_>>) -> Transaction {
+    let mut operations: Vec<Operation> = Vec::new();
+    for Command { at: _, what } in commands {
+        match what {
+            What::Table(table) => operations.extend(Transaction::new().create(table).operations().iter().cloned()),
+            What::Operations(more) => more.into_iter().for_each(|operation| add(&mut operations, operation)),
+        }
+    }
+    let mut transaction = Transaction::new();
+    transaction.extend(operations);
+    transaction
+}
+
+/// Adds an operation. The elements of a set right after its declaration are part of it.
+fn add(operations: &mut Vec<Operation>, operation: Operation) {
+    if let (Some(Operation::AddSet { table, set }), Operation::AddElements { table: same, set: more }) =
+        (operations.last_mut(), &operation)
+    {
+        if table == same && set.name == more.name && set.elements.is_empty() {
+            set.elements.clone_from(&more.elements);
+            return;
+        }
+    }
+    operations.push(operation);
+}
+
+/// Returns the rule set that the commands make of an empty one.
+pub(super) fn ruleset(commands: Vec<Command<'_>>) -> Parsed<Ruleset> {
+    let mut made = Made::default();
+    for Command { at, what } in commands {
+        match what {
+            What::Table(table) => made.table(table),
+            What::Operations(operations) => {
+                for operation in operations {
+                    made.operation(at, operation)?;
+                }
+            }
+        }
+    }
+    Ok(made.tables.into_items().map(MadeTable::into_table).collect())
+}
+
+/// Items by name in the order in which they were added.
+struct Ordered<K, T> {
+    items: Vec<Option<T>>,
+    index: HashMap<K, usize>,
+}
+
+impl<K, T> Default for Ordered<K, T> {
+    fn default() -> Self {
+        Ordered { items: Vec::new(), index: HashMap::new() }
+    }
+}
+
+impl<K: std::hash::Hash + Eq, T> Ordered<K, T> {
+    fn get(&mut self, key: &K) -> Option<&mut T> {
+        let index = self.index.get(key)?;
+        self.items.get_mut(*index)?.as_mut()
+    }
+
+    fn insert(&mut self, key: K, item: T) {
+        self.index.insert(key, self.items.len());
+        self.items.push(Some(item));
+    }
+
+    fn remove(&mut self, key: &K) -> Option<T> {
+        let index = self.index.remove(key)?;
+        self.items.get_mut(index)?.take()
+    }
+
+    fn into_items(self) -> impl Iterator<Item = T> {
+        self.items.into_iter().flatten()
+    }
+}
+
+#[derive(Default)]
+struct Made {
+    tables: Ordered<TableId, MadeTable>,
+}
+
+struct MadeTable {
+    /// Without its sets and chains.
+    table: Table,
+    sets: Ordered<Name, Set>,
+    chains: Ordered<Name, MadeChain>,
+}
+
+struct MadeChain {
+    /// Without its rules.
+    chain: Chain,
+    rules: VecDeque<Rule>,
+}
+
+impl MadeTable {
+    fn into_table(self) -> Table {
+        let MadeTable { mut table, sets, chains } = self;
+        table.sets = sets.into_items().collect();
+        table.chains =
+            chains.into_items().map(|MadeChain { chain, rules }| Chain { rules: rules.into(), ..chain }).collect();
+        table
+    }
+
+    /// Adds a chain. Of one that exists, only the hook and the rules are taken.
+    fn add_chain(&mut self, mut chain: Chain) {
+        let rules = std::mem::take(&mut chain.rules);
+        match self.chains.get(&chain.name) {
+            Some(known) => {
+                if chain.kind != ChainKind::Regular {
+                    known.chain.kind = chain.kind;
+                }
+                known.rules.extend(rules);
+            }
+            None => self.chains.insert(chain.name.clone(), MadeChain { chain, rules: rules.into() }),
+        }
+    }
+
+    fn add_set(&mut self, set: Set) {
+        match self.sets.get(&set.name) {
+            Some(known) => known.elements.extend(set.elements),
+            None => self.sets.insert(set.name.clone(), set),
+        }
+    }
+}
+
+impl Made {
+    /// Adds a table. Of one that exists, only the contents are taken.
+    fn table(&mut self, mut table: Table) {
+        let (sets, chains) = (std::mem::take(&mut table.sets), std::mem::take(&mut table.chains));
+        let id = TableId::from(&table);
+        if self.tables.get(&id).is_none() {
+            let made = MadeTable { table, sets: Ordered::default(), chains: Ordered::default() };
+            self.tables.insert(id.clone(), made);
+        } else if let Some(known) = self.tables.get(&id) {
+            known.table.flags |= table.flags;
+        }
+        if let Some(made) = self.tables.get(&id) {
+            sets.into_iter().for_each(|set| made.add_set(set));
+            chains.into_iter().for_each(|chain| made.add_chain(chain));
+        }
+    }
+
+    fn operation(&mut self, at: Token<'_>, operation: Operation) -> Parsed<()> {
+        let missing =
+            |what: String| Fault::wrong(at.at, at.length(), format!("{what} is not there at this point of the text"));
+        match operation {
+            Operation::AddTable { table, flags, comment, kept: _ } => {
+                let mut added = Table::new(table.family, table.name).flags(flags);
+                added.comment = comment;
+                self.table(added);
+            }
+            Operation::FlushRuleset(family) => {
+                let of = |id: &TableId| family.is_none_or(|family| id.family == family);
+                let gone: Vec<TableId> = self.tables.index.keys().filter(|id| of(id)).cloned().collect();
+                gone.iter().for_each(|id| drop(self.tables.remove(id)));
+            }
+            Operation::DestroyTable(id) => drop(self.tables.remove(&id)),
+            Operation::DeleteTable(id) => {
+                self.tables.remove(&id).ok_or_else(|| missing(format!("table {id}")))?;
+            }
+            operation => {
+                let Some(id) = operation.table().cloned() else { return Ok(()) };
+                let table = self.tables.get(&id).ok_or_else(|| missing(format!("table {id}")))?;
+                if let Some(what) = table.operation(operation, at)? {
+                    return Err(missing(what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl MadeTable {
+    /// Runs an operation in this table; returns what it misses.
+    fn operation(&mut self, operation: Operation, at: Token<'_>) -> Parsed<Option<String>> {
+        match operation {
+            Operation::AddChain { table: _, name, kind, comment, kept: _ } => {
+                let mut chain = Chain::of_kind(name, kind);
+                chain.comment = comment;
+                self.add_chain(chain);
+            }
+            Operation::AddSet { table: _, set } => self.add_set(set),
+            Operation::AddElements { table: _, set } => match self.sets.get(&set.name) {
+                Some(known) => known.elements.extend(set.elements),
+                None => return Ok(Some(format!("set {}", set.name))),
+            },
+            Operation::DeleteElements { table: _, set } | Operation::DestroyElements { table: _, set } => {
+                let Some(known) = self.sets.get(&set.name) else { return Ok(Some(format!("set {}", set.name))) };
+                let keys: std::collections::HashSet<_> = set.elements.iter().map(|element| &element.key).collect();
+                known.elements.retain(|element: &Element| !keys.contains(&element.key));
+            }
+            Operation::AddRule { chain, position, rule } => {
+                let Some(known) = self.chains.get(&chain.name) else { return Ok(Some(format!("chain {chain}"))) };
+                match position {
+                    Position::Last => known.rules.push_back(rule),
+                    Position::First => known.rules.push_front(rule),
+                    Position::After(_) | Position::Before(_) => return Err(by_handle(at)),
+                }
+            }
+            Operation::DeleteChain(chain) => {
+                if self.chains.remove(&chain.name).is_none() {
+                    return Ok(Some(format!("chain {chain}")));
+                }
+            }
+            Operation::DestroyChain(chain) => drop(self.chains.remove(&chain.name)),
+            Operation::DeleteSet { table: _, set } => {
+                if self.sets.remove(&set).is_none() {
+                    return Ok(Some(format!("set {set}")));
+                }
+            }
+            Operation::DestroySet { table: _, set } => drop(self.sets.remove(&set)),
+            Operation::FlushChain(chain) => match self.chains.get(&chain.name) {
+                Some(known) => known.rules.clear(),
+                None => return Ok(Some(format!("chain {chain}"))),
+            },
+            Operation::FlushSet { table: _, set } => match self.sets.get(&set) {
+                Some(known) => known.elements.clear(),
+                None => return Ok(Some(format!("set {set}"))),
+            },
+            Operation::FlushTable(_) => {
+                self.chains.items.iter_mut().flatten().for_each(|known| known.rules.clear());
+            }
+            Operation::ReplaceRule { .. } | Operation::DeleteRule { .. } | Operation::DestroyRule { .. } => {
+                return Err(by_handle(at));
+            }
+            Operation::DeleteObject { name, kind, .. } => return Ok(Some(format!("{kind} {name}"))),
+            Operation::DestroyObject { .. } | Operation::Restore { .. } => {}
+            Operation::AddTable { .. }
+            | Operation::DeleteTable(_)
+            | Operation::DestroyTable(_)
+            | Operation::FlushRuleset(_) => {}
+        }
+        Ok(None)
+    }
+}
+
+fn by_handle(at: Token<'_>) -> Box<Fault> {
+    let why = "a rule set has no handles; read this text as a transaction, or leave the command out";
+    Fault::wrong(at.at, at.length(), why)
+}

@@ -1,0 +1,300 @@
+//! Tables, chains and sets in braces.
+
+use super::error::{Fault, Parsed};
+use super::lexer::Kind;
+use super::names;
+use super::parser::Parser;
+use crate::error::Quoted;
+use crate::model::{
+    Base, Chain, ChainKind, ChainType, DataType, Hook, Policy, Priority, Set, SetData, SetFlags, SetPolicy, Table,
+    TableFlags, TableId,
+};
+
+/// The objects of a table that the model holds only as they were read.
+pub(super) const OBJECTS: [&str; 7] = ["counter", "ct", "flowtable", "limit", "quota", "secmark", "synproxy"];
+
+impl<'t> Parser<'t> {
+    /// Reads the block of a table.
+    pub(super) fn table_block(&mut self, id: &TableId) -> Parsed<Table> {
+        let mut table = Table::new(id.family, &id.name);
+        self.block(|parser| parser.part_of_table(&mut table))?;
+        Ok(table)
+    }
+
+    fn part_of_table(&mut self, table: &mut Table) -> Parsed<()> {
+        const FLAGS: [(&str, TableFlags); 3] =
+            [("dormant", TableFlags::DORMANT), ("owner", TableFlags::OWNER), ("persist", TableFlags::PERSIST)];
+        let word = self.peek();
+        match word.text {
+            "chain" if word.kind == Kind::Word => {
+                self.next();
+                let chain = self.name("the name of a chain")?;
+                let chain = self.chain_block(Chain::regular(chain))?;
+                table.chains.push(chain);
+                table.chains.append(&mut self.bound);
+                Ok(())
+            }
+            "set" | "map" if word.kind == Kind::Word => {
+                self.next();
+                let name = self.name("the name of a set")?;
+                let set = self.set_block(Set::new(name, []), word.is("map"))?;
+                let id = TableId::from(&*table).set(&set.name);
+                self.sets.insert(id, (set.key.clone(), set.data.clone()));
+                table.sets.push(set);
+                Ok(())
+            }
+            "flags" => {
+                self.next();
+                table.flags |= self.list("a flag", &FLAGS)?.into_iter().collect();
+                Ok(())
+            }
+            "comment" => {
+                self.next();
+                table.comment = Some(self.comment()?.to_owned());
+                Ok(())
+            }
+            object if OBJECTS.contains(&object) => self.unsupported(format_args!("the named object {object}")),
+            _ => self.unexpected("chain, set, map, flags, comment or the end of the table"),
+        }
+    }
+
+    /// Reads the block of a chain: its hook, and its rules.
+    pub(super) fn chain_block(&mut self, mut chain: Chain) -> Parsed<Chain> {
+        self.block(|parser| parser.part_of_chain(&mut chain))?;
+        Ok(chain)
+    }
+
+    fn part_of_chain(&mut self, chain: &mut Chain) -> Parsed<()> {
+        let word = self.peek();
+        if word.is("type") {
+            chain.kind = ChainKind::Base(self.hook()?);
+        } else if self.take("policy") {
+            let policy = self.one_of("a policy", &[("accept", Policy::Accept), ("drop", Policy::Drop)])?;
+            match &mut chain.kind {
+                ChainKind::Base(base) => base.policy = policy,
+                _ => return Err(Fault::wrong(word.at, word.length(), "only a chain with a hook has a policy")),
+            }
+        } else if self.take("comment") {
+            chain.comment = Some(self.comment()?.to_owned());
+        } else if word.is("flags") || word.is("devices") || word.is("device") {
+            return self.unsupported(format_args!("{} of a chain", word.text));
+        } else {
+            chain.rules.push(self.rule()?);
+        }
+        Ok(())
+    }
+
+    /// Reads `type filter hook input priority filter + 1`.
+    fn hook(&mut self) -> Parsed<Base> {
+        const TYPES: [(&str, ChainType); 3] =
+            [("filter", ChainType::Filter), ("nat", ChainType::Nat), ("route", ChainType::Route)];
+        self.next();
+        let chain_type = self.one_of("a chain type", &TYPES)?;
+        self.expect("hook")?;
+        if self.at("ingress") || self.at("egress") {
+            return self.unsupported("a hook of devices");
+        }
+        let hook = self.one_of("a hook", &Hook::ALL.map(|hook| (hook.name(), hook)))?;
+        if self.at("device") || self.at("devices") {
+            return self.unsupported("a hook of devices");
+        }
+        self.expect("priority")?;
+        let priority = self.priority(hook)?;
+        Ok(Base { chain_type, hook, priority, policy: Policy::Accept })
+    }
+
+    fn priority(&mut self, hook: Hook) -> Parsed<Priority> {
+        let token = self.peek();
+        let named = |(name, base, at): &(&str, i32, Option<&str>)| {
+            (token.is(name) && at.is_none_or(|at| at == hook.name())).then_some(i64::from(*base))
+        };
+        let known = Priority::names(self.family);
+        let base = match (known.iter().find_map(named), token.kind) {
+            (Some(base), _) => {
+                self.next();
+                base
+            }
+            (None, Kind::Number) => 0,
+            (None, _) if self.at("-") || self.at("+") => 0,
+            (None, _) => {
+                let here = known.iter().filter(|(_, _, at)| at.is_none_or(|at| at == hook.name()));
+                let names: Vec<&str> = here.map(|(name, ..)| *name).collect();
+                return self.unexpected(&format!("a priority: a number, or {} and + or - a number", names.join(", ")));
+            }
+        };
+        let plus = self.take("+");
+        let sign = if !plus && self.take("-") { -1 } else { 1 };
+        let offset = match self.peek().kind {
+            Kind::Number => i64::try_from(self.number("a number", 1 << 32)?).unwrap_or(i64::MAX),
+            _ if plus || sign < 0 => return self.unexpected("a number"),
+            _ => 0,
+        };
+        match i32::try_from(base + sign * offset) {
+            Ok(priority) => Ok(Priority(priority)),
+            Err(_) => Err(Fault::wrong(token.at, token.length(), "this priority does not fit 32 bits")),
+        }
+    }
+
+    /// Reads the block of a set or map.
+    pub(super) fn set_block(&mut self, mut set: Set, is_map: bool) -> Parsed<Set> {
+        let brace = self.peek();
+        self.block(|parser| parser.part_of_set(&mut set))?;
+        if set.key.is_empty() {
+            return Err(Fault::wrong(brace.at, brace.length(), "a set needs a type, such as type ipv4_addr"));
+        }
+        match (&set.data, is_map) {
+            (SetData::None, true) => {
+                Err(Fault::wrong(brace.at, brace.length(), "a map has two types, such as type ipv4_addr : verdict"))
+            }
+            (SetData::Value(_) | SetData::Verdict, false) => {
+                Err(Fault::wrong(brace.at, brace.length(), "a set has no values; what has them is a map"))
+            }
+            (SetData::None, false) | (SetData::Value(_) | SetData::Verdict, true) => Ok(set),
+        }
+    }
+
+    fn part_of_set(&mut self, set: &mut Set) -> Parsed<()> {
+        const FLAGS: [(&str, SetFlags); 4] = [
+            ("constant", SetFlags::CONSTANT),
+            ("dynamic", SetFlags::DYNAMIC),
+            ("interval", SetFlags::INTERVAL),
+            ("timeout", SetFlags::TIMEOUT),
+        ];
+        let word = self.peek();
+        match word.text {
+            "type" => {
+                self.next();
+                set.key = self.types()?;
+                if self.take(":") {
+                    set.data = self.data(|parser| parser.named_type())?;
+                }
+            }
+            "typeof" => {
+                self.next();
+                set.key = self.types_of()?;
+                if self.take(":") {
+                    set.data = self.data(|parser| parser.type_of())?;
+                }
+            }
+            "flags" => {
+                self.next();
+                set.flags |= self.list("a flag", &FLAGS)?.into_iter().collect();
+            }
+            "timeout" => {
+                self.next();
+                set.timeout = Some(self.time()?);
+                set.flags |= SetFlags::TIMEOUT;
+            }
+            "gc-interval" => {
+                self.next();
+                set.gc_interval = Some(self.time()?);
+            }
+            "size" => {
+                self.next();
+                set.size = Some(self.number_u32("a number of elements")?);
+            }
+            "policy" => {
+                self.next();
+                let all = [("memory", SetPolicy::Memory), ("performance", SetPolicy::Performance)];
+                set.policy = self.one_of("a policy", &all)?;
+            }
+            "auto-merge" => {
+                self.next();
+                set.flags |= SetFlags::AUTO_MERGE;
+            }
+            "comment" => {
+                self.next();
+                set.comment = Some(self.comment()?.to_owned());
+            }
+            "elements" => {
+                self.next();
+                self.expect("=")?;
+                if set.key.is_empty() {
+                    return Err(Fault::wrong(word.at, word.length(), "the type of a set comes before its elements"));
+                }
+                let (key, data) = (set.key.clone(), set.data.clone());
+                set.elements.append(&mut self.elements(&key, &data)?);
+            }
+            "counter" | "limit" | "quota" | "last" | "ct" => set.statements.push(self.carried()?),
+            _ => {
+                const PARTS: &str = "type, typeof, flags, timeout, gc-interval, size, policy, auto-merge, counter, limit, \
+                                     comment, elements or the end of the set";
+                return self.unexpected(PARTS);
+            }
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, read: impl FnOnce(&mut Self) -> Parsed<DataType>) -> Parsed<SetData> {
+        if self.take("verdict") {
+            return Ok(SetData::Verdict);
+        }
+        if self.at("interval") {
+            return self.unsupported("a map to intervals");
+        }
+        if OBJECTS.iter().any(|object| self.at(object))
+            && !self.peek_at(1).is("mark")
+            && !self.peek_at(1).is("zone")
+            && !self.at("ct")
+        {
+            return self.unsupported("a map to objects");
+        }
+        let data = read(self)?;
+        if self.at(".") {
+            return self.unsupported("a map to concatenations");
+        }
+        Ok(SetData::Value(data))
+    }
+
+    fn types(&mut self) -> Parsed<Vec<DataType>> {
+        let mut types = vec![self.named_type()?];
+        while self.take(".") {
+            types.push(self.named_type()?);
+        }
+        Ok(types)
+    }
+
+    fn named_type(&mut self) -> Parsed<DataType> {
+        let token = self.peek();
+        match names::data_type(token.text) {
+            Some(data) if token.kind == Kind::Word => {
+                self.next();
+                Ok(data)
+            }
+            _ if token.kind == Kind::Word => {
+                let what = format!("type {} (known: {})", Quoted::new(token.text), names::data_types().join(", "));
+                self.unsupported(what)
+            }
+            _ => self.unexpected("a type such as ipv4_addr"),
+        }
+    }
+
+    fn types_of(&mut self) -> Parsed<Vec<DataType>> {
+        let mut types = vec![self.type_of()?];
+        while self.take(".") {
+            types.push(self.type_of()?);
+        }
+        Ok(types)
+    }
+
+    /// Reads a field for its type.
+    fn type_of(&mut self) -> Parsed<DataType> {
+        for (words, data) in NUMBERS {
+            let [first, second] = words;
+            if self.at(first) && self.peek_at(1).is(second) {
+                self.next();
+                self.next();
+                return Ok(*data);
+            }
+        }
+        Ok(self.field()?.0.data_type())
+    }
+}
+
+/// Fields by which numbers are declared, and that rules do not compare yet.
+const NUMBERS: &[([&str; 2], DataType)] = &[
+    (["ip", "ttl"], DataType::NetworkInteger { bytes: 1 }),
+    (["ip", "length"], DataType::NetworkInteger { bytes: 2 }),
+    (["ip6", "flowlabel"], DataType::NetworkInteger { bytes: 3 }),
+    (["tcp", "sequence"], DataType::NetworkInteger { bytes: 4 }),
+];

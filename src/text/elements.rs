@@ -1,0 +1,170 @@
+//! The elements of sets, maps and verdict maps.
+
+use super::error::{Fault, Parsed};
+use super::lexer::Kind;
+use super::parser::Parser;
+use crate::model::{DataType, Element, Interval, Key, SetData, Statement, Verdict};
+
+/// Whether the elements of a map need their values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Values {
+    Optional,
+    Required,
+}
+
+impl<'t> Parser<'t> {
+    /// Reads `{ ... }`, over as many lines as it takes. A variable in it may be a list itself.
+    pub(super) fn elements(&mut self, key: &[DataType], data: &SetData) -> Parsed<Vec<Element>> {
+        let mut elements = Vec::new();
+        self.elements_into(&mut elements, key, data, Values::Required)?;
+        Ok(elements)
+    }
+
+    /// As [`elements`](Self::elements), where those of a map may have no value.
+    pub(super) fn keys(&mut self, key: &[DataType], data: &SetData) -> Parsed<Vec<Element>> {
+        let mut elements = Vec::new();
+        self.elements_into(&mut elements, key, data, Values::Optional)?;
+        Ok(elements)
+    }
+
+    fn elements_into(
+        &mut self,
+        elements: &mut Vec<Element>,
+        key: &[DataType],
+        data: &SetData,
+        values: Values,
+    ) -> Parsed<()> {
+        self.skip_newlines();
+        self.expect("{")?;
+        self.deeper(|parser| {
+            loop {
+                parser.skip_newlines();
+                if parser.take("}") {
+                    return Ok(());
+                }
+                if parser.at("{") {
+                    parser.elements_into(elements, key, data, values)?;
+                } else {
+                    elements.push(parser.element(key, data, values)?);
+                }
+                parser.skip_newlines();
+                if !parser.take(",") && !parser.at("}") {
+                    return parser.unexpected("\",\" or \"}\"");
+                }
+            }
+        })
+    }
+
+    fn element(&mut self, key: &[DataType], data: &SetData, values: Values) -> Parsed<Element> {
+        if self.at("*") {
+            return self.unsupported("the element for every other key (*)");
+        }
+        let key = match key {
+            [of] => Key::Single(self.interval(*of)?),
+            several => {
+                let mut parts: Vec<Interval> = Vec::with_capacity(several.len());
+                for (index, of) in several.iter().enumerate() {
+                    if index > 0 {
+                        self.skip_newlines();
+                        self.expect(".")?;
+                        self.skip_newlines();
+                    }
+                    parts.push(self.interval(*of)?);
+                }
+                Key::Concat(parts.into())
+            }
+        };
+        let mut element = Element::new(key);
+        self.options(&mut element)?;
+        match data {
+            SetData::Value(_) | SetData::Verdict if values == Values::Optional && !self.at(":") => {}
+            SetData::None => {}
+            SetData::Value(of) => {
+                self.colon()?;
+                element = element.value(self.value(*of)?);
+                if self.at("/") || self.at("-") || self.at(".") {
+                    return self.unsupported("an interval or concatenation as the value of an element");
+                }
+            }
+            SetData::Verdict => {
+                self.colon()?;
+                element = element.verdict(self.verdict()?);
+            }
+        }
+        Ok(element)
+    }
+
+    fn colon(&mut self) -> Parsed<()> {
+        self.skip_newlines();
+        self.expect(":")?;
+        self.skip_newlines();
+        Ok(())
+    }
+
+    /// Reads what an element has besides its key.
+    fn options(&mut self, element: &mut Element) -> Parsed<()> {
+        loop {
+            let token = self.peek();
+            if token.kind != Kind::Word {
+                return Ok(());
+            }
+            match token.text {
+                "timeout" => {
+                    self.next();
+                    element.timeout = Some(self.time()?);
+                }
+                // The time that is left belongs to the running system, and a new element starts anew.
+                "expires" => {
+                    self.next();
+                    self.time()?;
+                }
+                "comment" => {
+                    self.next();
+                    element.comment = Some(self.comment()?.into());
+                }
+                _ => {
+                    let statement = self.carried()?;
+                    element.extra.get_or_insert_default().statements.push(statement);
+                }
+            }
+        }
+    }
+
+    /// Reads a statement that elements carry: a counter or a limit.
+    pub(super) fn carried(&mut self) -> Parsed<Statement> {
+        let token = self.peek();
+        match token.text {
+            "counter" => self.counter(),
+            "limit" => self.limit(),
+            "quota" | "last" | "ct" => self.unsupported(format_args!("{} of an element", token.text)),
+            _ => self.unexpected("counter, limit, timeout, expires or comment"),
+        }
+    }
+
+    /// Reads a verdict that may stand in a map.
+    pub(super) fn verdict(&mut self) -> Parsed<Verdict> {
+        let token = self.peek();
+        let plain = [
+            ("accept", Verdict::Accept),
+            ("continue", Verdict::Continue),
+            ("drop", Verdict::Drop),
+            ("return", Verdict::Return),
+        ];
+        if let Some((_, verdict)) = plain.into_iter().find(|(word, _)| token.is(word)) {
+            self.next();
+            return Ok(verdict);
+        }
+        let made: fn(crate::model::Name) -> Verdict = match token.text {
+            "jump" => Verdict::Jump,
+            "goto" => Verdict::Goto,
+            "queue" => return self.unsupported("queue as the value of an element"),
+            _ => return self.unexpected("a verdict (accept, drop, continue, return, jump CHAIN, goto CHAIN)"),
+        };
+        self.next();
+        if self.at("{") {
+            let brace = self.peek();
+            return Err(Fault::wrong(brace.at, 1, "a map leads to chains by name; only a rule may have one in braces"));
+        }
+        Ok(made(self.name("the name of a chain")?))
+    }
+}

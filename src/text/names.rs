@@ -1,0 +1,160 @@
+//! The names that nft(8) has for fields, types and constants, found in the model's tables by what
+//! they print.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use crate::model::{
+    AddrType, CtDirection, CtState, CtStatus, DataType, Field, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol,
+    TcpFlags, Value,
+};
+
+/// A name of a field: its words, and the field.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) words: Vec<&'static str>,
+    pub(super) field: Field,
+}
+
+/// Returns the fields whose names begin with this word, those with more words first.
+pub(super) fn fields(first: &str) -> &'static [Named] {
+    static FIELDS: OnceLock<HashMap<&'static str, Vec<Named>>> = OnceLock::new();
+    let fields = FIELDS.get_or_init(|| {
+        let mut fields: HashMap<&'static str, Vec<Named>> = HashMap::new();
+        for field in Field::ALL {
+            let words: Vec<&'static str> = field.name().split(' ').collect();
+            let other = match words.as_slice() {
+                ["meta", key] if UNQUALIFIED.contains(key) => Some(vec![*key]),
+                [key] if UNQUALIFIED.contains(key) => Some(vec!["meta", *key]),
+                _ => None,
+            };
+            for words in std::iter::once(words).chain(other) {
+                let Some(first) = words.first() else { continue };
+                fields.entry(first).or_default().push(Named { words, field: *field });
+            }
+        }
+        fields.values_mut().for_each(|named| named.sort_by_key(|named| std::cmp::Reverse(named.words.len())));
+        fields
+    });
+    fields.get(first).map_or(&[], Vec::as_slice)
+}
+
+/// The keys that may stand without `meta` (src/parser_bison.y, `meta_key_unqualified`, 1.0.6).
+const UNQUALIFIED: &[&str] = &[
+    "cgroup",
+    "cpu",
+    "day",
+    "hour",
+    "ibrname",
+    "ibriport",
+    "iif",
+    "iifgroup",
+    "iifname",
+    "iiftype",
+    "ipsec",
+    "mark",
+    "nftrace",
+    "obriport",
+    "obrname",
+    "oif",
+    "oifgroup",
+    "oifname",
+    "oiftype",
+    "pkttype",
+    "rtclassid",
+    "skgid",
+    "skuid",
+    "time",
+];
+
+/// Returns the type with that name.
+pub(super) fn data_type(name: &str) -> Option<DataType> {
+    Field::ALL.iter().map(|field| field.data_type()).find(|data| data.name() == name && !is_nameless(*data))
+}
+
+/// Returns whether nft has no syntax for its width.
+fn is_nameless(data: DataType) -> bool {
+    matches!(data, DataType::Integer { .. } | DataType::NetworkInteger { .. })
+}
+
+/// Returns the names of all types.
+pub(super) fn data_types() -> Vec<&'static str> {
+    let named = Field::ALL.iter().map(|field| field.data_type()).filter(|data| !is_nameless(*data));
+    let mut names: Vec<&'static str> = named.map(DataType::name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Returns the constant of that type with that name.
+pub(super) fn constant(of: DataType, name: &str) -> Option<Value> {
+    of_type(of).get(name).cloned()
+}
+
+/// Returns the names of a type's constants.
+pub(super) fn constants(of: DataType) -> Vec<&'static str> {
+    let mut named: Vec<(&Value, &'static str)> =
+        of_type(of).iter().map(|(name, value)| (value, name.as_str())).collect();
+    named.sort();
+    named.into_iter().map(|(_, name)| name).collect()
+}
+
+type Names = HashMap<String, Value>;
+
+fn of_type(of: DataType) -> &'static Names {
+    static CONSTANTS: OnceLock<HashMap<DataType, Names>> = OnceLock::new();
+    static NONE: OnceLock<Names> = OnceLock::new();
+    let constants = CONSTANTS.get_or_init(|| {
+        let types: std::collections::HashSet<DataType> = Field::ALL.iter().map(|field| field.data_type()).collect();
+        types.into_iter().map(|of| (of, named(of))).collect()
+    });
+    constants.get(&of).unwrap_or_else(|| NONE.get_or_init(Names::new))
+}
+
+/// Returns the constants of a type that print as a name.
+fn named(of: DataType) -> Names {
+    let bytes = || 0..=u8::MAX;
+    let bits = |width: u32| (0..width).map(|bit| 1_u32 << bit);
+    let values: Vec<Value> = match of {
+        DataType::AddrType => (0..=32).map(|kind| Value::AddrType(AddrType(kind))).collect(),
+        DataType::CtDirection => [CtDirection::Original, CtDirection::Reply].map(Value::CtDirection).to_vec(),
+        DataType::CtState => bits(32).map(|bit| Value::CtState(CtState::from_bits_retain(bit))).collect(),
+        DataType::CtStatus => bits(32).map(|bit| Value::CtStatus(CtStatus::from_bits_retain(bit))).collect(),
+        DataType::IcmpType => bytes().map(|kind| Value::IcmpType(IcmpType(kind))).collect(),
+        DataType::Icmpv6Type => bytes().map(|kind| Value::Icmpv6Type(Icmpv6Type(kind))).collect(),
+        DataType::Nfproto => bytes().map(|family| Value::Nfproto(Nfproto(family))).collect(),
+        DataType::PktType => bytes().map(|kind| Value::PktType(PktType(kind))).collect(),
+        DataType::Protocol => bytes().map(|protocol| Value::Protocol(Protocol(protocol))).collect(),
+        DataType::TcpFlags => {
+            bits(8).filter_map(|bit| Some(Value::TcpFlags(TcpFlags::from_bits_retain(bit.try_into().ok()?)))).collect()
+        }
+        DataType::Gid
+        | DataType::Ifindex
+        | DataType::Ifname
+        | DataType::Integer { .. }
+        | DataType::Ipv4
+        | DataType::Ipv6
+        | DataType::Mark
+        | DataType::NetworkInteger { .. }
+        | DataType::Port
+        | DataType::Uid => Vec::new(),
+    };
+    let mut names: Names = values
+        .into_iter()
+        .map(|value| (value.to_string(), value))
+        .filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_alphabetic()))
+        .collect();
+    // Further names that nft reads, and never prints.
+    for (of_these, other, usual) in OTHERS {
+        if let (true, Some(value)) = (*of_these == of, names.get(*usual).cloned()) {
+            names.insert((*other).to_owned(), value);
+        }
+    }
+    names
+}
+
+const OTHERS: &[(DataType, &str, &str)] = &[
+    (DataType::PktType, "unicast", "host"),
+    (DataType::Protocol, "comp", "ipcomp"),
+    (DataType::Protocol, "icmpv6", "ipv6-icmp"),
+];

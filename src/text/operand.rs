@@ -1,0 +1,249 @@
+//! The right-hand side of a comparison.
+
+use super::error::{Fault, Parsed};
+use super::parser::Parser;
+use super::values::{either, is_bits, is_flags, is_full, is_zero, prefix};
+use crate::error::Quoted;
+use crate::model::{DataType, Element, Interval, Key, Match, Op, Operand, Selector, SetData, SetRef, Value};
+
+/// An operator as it is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    /// None: equality, or any of these bits.
+    Implied,
+    /// `!`: none of these bits.
+    None,
+    Op(Op),
+}
+
+const RELATIONS: [(&str, Relation); 14] = [
+    ("==", Relation::Op(Op::Eq)),
+    ("eq", Relation::Op(Op::Eq)),
+    ("!=", Relation::Op(Op::Ne)),
+    ("ne", Relation::Op(Op::Ne)),
+    ("<", Relation::Op(Op::Lt)),
+    ("lt", Relation::Op(Op::Lt)),
+    (">", Relation::Op(Op::Gt)),
+    ("gt", Relation::Op(Op::Gt)),
+    ("<=", Relation::Op(Op::Le)),
+    ("le", Relation::Op(Op::Le)),
+    (">=", Relation::Op(Op::Ge)),
+    ("ge", Relation::Op(Op::Ge)),
+    ("!", Relation::None),
+    ("not", Relation::None),
+];
+
+impl<'t> Parser<'t> {
+    /// Reads operator and operand of a comparison.
+    pub(super) fn comparison(&mut self, selector: Selector) -> Parsed<Match> {
+        let key: Vec<DataType> = selector.fields().iter().map(|field| field.data_type()).collect();
+        for operator in ["|", "or", "^", "xor", "<<", "lshift", ">>", "rshift"] {
+            if self.at(operator) {
+                return self.unsupported(format_args!("{operator:?} of a field"));
+            }
+        }
+        if let ([of], true) = (key.as_slice(), self.at("&") || self.at("and")) {
+            return self.masked(selector, *of);
+        }
+        let operator = self.peek();
+        let relation = self.relation();
+        if self.at("{") || self.at("@") {
+            let op = match relation {
+                Relation::Implied | Relation::Op(Op::Eq) => Op::Eq,
+                Relation::Op(Op::Ne) => Op::Ne,
+                Relation::None | Relation::Op(_) => {
+                    return Err(Fault::wrong(operator.at, operator.length(), "a set is compared by == or !="));
+                }
+            };
+            let set = self.set_ref(&key, &SetData::None)?;
+            return Ok(Match { selector, op, operand: alone(set, op) });
+        }
+        let [of] = key.as_slice() else {
+            return self.unexpected("a set, as several fields are only looked up in sets");
+        };
+        if is_bits(*of) {
+            return self.bits(selector, *of, relation);
+        }
+        let op = match relation {
+            Relation::Implied => Op::Eq,
+            Relation::Op(op) => op,
+            Relation::None => {
+                return Err(Fault::wrong(operator.at, operator.length(), "! is of flags; use !="));
+            }
+        };
+        let operand = self.plain(*of)?;
+        if self.at(",") {
+            return self.unexpected("one value; several are written in braces");
+        }
+        if !matches!(op, Op::Eq | Op::Ne) && !matches!(operand, Operand::Value(_)) {
+            let why = format!("{op} compares with one value");
+            return Err(Fault::wrong(operator.at, operator.length(), why));
+        }
+        Ok(Match { selector, op, operand })
+    }
+
+    /// Reads `@name`, or the elements of an anonymous set or map.
+    pub(super) fn set_ref(&mut self, key: &[DataType], data: &SetData) -> Parsed<SetRef> {
+        if self.take("@") {
+            let raw = self.peek();
+            let name = self.name("the name of a set")?;
+            if matches!(raw.text, "ll" | "nh" | "th" | "ih") && self.at(",") {
+                return self.unsupported("raw payload");
+            }
+            return Ok(SetRef::Named(name));
+        }
+        let elements = self.elements(key, data)?;
+        Ok(crate::model::anonymous(elements))
+    }
+
+    fn relation(&mut self) -> Relation {
+        let token = self.peek();
+        match RELATIONS.iter().find(|(text, _)| token.is(text)) {
+            Some((_, relation)) => {
+                self.next();
+                *relation
+            }
+            None => Relation::Implied,
+        }
+    }
+
+    /// Reads `& mask == value`.
+    fn masked(&mut self, selector: Selector, of: DataType) -> Parsed<Match> {
+        self.next();
+        let token = self.peek();
+        let mask = self.single_or_joined(of)?;
+        if is_bits(of) && is_full(&mask) {
+            return Err(super::parser::unsupported(token, "a mask of all bits"));
+        }
+        for operator in ["|", "or", "^", "xor", "&", "and", "<<", ">>"] {
+            if self.at(operator) {
+                return self.unsupported("several operations on the bits of a field");
+            }
+        }
+        let operator = self.peek();
+        let op = match self.relation() {
+            Relation::Implied => Op::Eq,
+            Relation::Op(op) => op,
+            Relation::None => return Err(Fault::wrong(operator.at, operator.length(), "expected ==, != or a value")),
+        };
+        if self.at("{") || self.at("@") {
+            return self.unsupported("a set of masked values");
+        }
+        let value = self.value(of)?;
+        if self.at("-") || self.at("/") || !matches!(op, Op::Eq | Op::Ne) {
+            return self.unsupported("an order or range of masked values");
+        }
+        let flags = is_bits(of) && is_zero(&value);
+        let operand = match mask_length(&mask) {
+            _ if flags => Operand::Flags(mask),
+            // What is compared after a mask of leading bits is a prefix, if it has no others.
+            Some(length) => match prefix(&value, length) {
+                Some(Interval { low, high }) if low == value => {
+                    if high == low {
+                        Operand::Value(low)
+                    } else {
+                        Operand::Prefix(low, length)
+                    }
+                }
+                _ => Operand::Masked { mask, value },
+            },
+            None => Operand::Masked { mask, value },
+        };
+        let op = if flags { if op == Op::Ne { Op::Eq } else { Op::Ne } } else { op };
+        Ok(Match { selector, op, operand })
+    }
+
+    /// Reads a mask: one constant, or several in parentheses; nft reads `& a | b` as `(& a) | b`.
+    fn single_or_joined(&mut self, of: DataType) -> Parsed<Value> {
+        if self.at("(") { self.value(of) } else { self.single(of) }
+    }
+
+    /// Reads flags: a list of which one is on, or which exactly are on, or `these / among those`.
+    fn bits(&mut self, selector: Selector, of: DataType, relation: Relation) -> Parsed<Match> {
+        let value = self.flags(of)?;
+        if self.at("-") {
+            let low = value;
+            self.next();
+            let high = self.value(of)?;
+            let op = if relation == Relation::Op(Op::Ne) { Op::Ne } else { Op::Eq };
+            return Ok(Match { selector, op, operand: Operand::Range(low, high) });
+        }
+        if self.take("/") {
+            let mask = self.flags(of)?;
+            let op = match relation {
+                Relation::Implied | Relation::Op(Op::Eq) => Op::Eq,
+                Relation::Op(Op::Ne) => Op::Ne,
+                Relation::None | Relation::Op(_) => return self.unexpected("== or != before flags and a mask"),
+            };
+            return Ok(Match { selector, op, operand: Operand::Masked { mask, value } });
+        }
+        let (op, operand) = match relation {
+            Relation::Implied => (Op::Eq, Operand::Flags(value)),
+            Relation::None => (Op::Ne, Operand::Flags(value)),
+            Relation::Op(op) => (op, Operand::Value(value)),
+        };
+        Ok(Match { selector, op, operand })
+    }
+
+    /// Reads flags joined by commas or `|`.
+    fn flags(&mut self, of: DataType) -> Parsed<Value> {
+        let mut value = self.value(of)?;
+        while self.take(",") {
+            let more = self.value(of)?;
+            value = either(&value, &more).unwrap_or(value);
+        }
+        Ok(value)
+    }
+
+    /// Reads a value, a prefix or a range.
+    fn plain(&mut self, of: DataType) -> Parsed<Operand> {
+        let start = self.peek();
+        let low = self.value(of)?;
+        if self.take("/") {
+            let length = self.prefix_length(of)?;
+            return Ok(match (&low, prefix(&low, length)) {
+                (_, None) => Operand::Value(low),
+                (_, Some(Interval { low, high })) if low == high => Operand::Value(low),
+                (Value::Mark(_), Some(Interval { low, .. })) => {
+                    let mask = u32::MAX.checked_shr(length.into()).map_or(u32::MAX, |rest| !rest);
+                    Operand::Masked { mask: Value::Mark(mask), value: low }
+                }
+                (_, Some(Interval { low, .. })) => Operand::Prefix(low, length),
+            });
+        }
+        if !self.take("-") {
+            return Ok(Operand::Value(low));
+        }
+        let high = self.value(of)?;
+        if low > high {
+            let why = format!("the range that begins with {} ends before it begins", Quoted::new(start.text));
+            return Err(Fault::wrong(start.at, start.length(), why));
+        }
+        Ok(Operand::Range(low, high))
+    }
+}
+
+/// Returns a set as an operand. nft reads a set of one value, prefix or range as that.
+fn alone(set: SetRef, op: Op) -> Operand {
+    let interval = match &set {
+        SetRef::Anonymous(elements) => match elements.as_slice() {
+            [Element { key: Key::Single(interval), .. }] => interval.clone(),
+            _ => return Operand::Set(set),
+        },
+        SetRef::Named(_) => return Operand::Set(set),
+    };
+    match interval.into_operand() {
+        Operand::Value(value) if op == Op::Eq && is_flags(&value) => Operand::Flags(value),
+        operand => operand,
+    }
+}
+
+/// Returns the length of the prefix that a mask of an address keeps.
+fn mask_length(mask: &Value) -> Option<u8> {
+    let (ones, whole) = match mask {
+        Value::Ipv4(mask) => (mask.to_bits().leading_ones(), mask.to_bits().count_ones()),
+        Value::Ipv6(mask) => (mask.to_bits().leading_ones(), mask.to_bits().count_ones()),
+        _ => return None,
+    };
+    u8::try_from(ones).ok().filter(|_| ones == whole)
+}

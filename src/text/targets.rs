@@ -1,0 +1,416 @@
+//! Statements with arguments of their own: limits, logs, rejections, address translation, queues.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+
+use super::error::{Fault, Parsed};
+use super::lexer::{Kind, Token};
+use super::parser::Parser;
+use super::values::prefix;
+use crate::error::Quoted;
+use crate::model::{
+    DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, Nat, NatFlags, NatKind,
+    PortRange, Queue, QueueFlags, Reject, Statement, Tproxy, Value,
+};
+
+/// Rates and logs.
+impl<'t> Parser<'t> {
+    /// Reads `limit rate over 5/second burst 7 packets`.
+    pub(super) fn limit(&mut self) -> Parsed<Statement> {
+        self.expect("limit")?;
+        if self.at("name") || self.peek().kind == Kind::Quoted {
+            return self.unsupported("a named limit");
+        }
+        self.expect("rate")?;
+        let when = if self.take("over") { LimitWhen::Over } else { LimitWhen::Until };
+        let rate = self.number("a rate such as 5/second or 1 mbytes/second", u64::MAX)?;
+        let token = self.peek();
+        let (size, unit) = if self.take("/") {
+            (None, self.word(UNITS)?.text)
+        } else {
+            let word = self.word("/ and a unit of time, or bytes/, kbytes/ or mbytes/ and one")?;
+            let Some((size, unit)) = word.text.split_once('/') else { return self.unexpected("/ and a unit of time") };
+            (Some(size), unit)
+        };
+        let units = [LimitUnit::Second, LimitUnit::Minute, LimitUnit::Hour, LimitUnit::Day, LimitUnit::Week];
+        let Some(per) = units.into_iter().find(|known| known.to_string() == unit) else {
+            return Err(Fault::wrong(token.at, token.length(), format!("no {}, expected {UNITS}", Quoted::new(unit))));
+        };
+        let (rate, of) = match size {
+            None => (rate, LimitOf::Packets),
+            Some(size) => (bytes(rate, size, token)?, LimitOf::Bytes),
+        };
+        let burst = if self.take("burst") { self.burst(of)? } else { u32::from(of == LimitOf::Packets) * 5 };
+        Ok(Statement::Limit(Limit { rate, per, of, burst, when }))
+    }
+
+    fn burst(&mut self, of: LimitOf) -> Parsed<u32> {
+        let token = self.peek();
+        let number = self.number("a burst", u32::MAX.into())?;
+        let unit = self.peek();
+        let burst = match of {
+            LimitOf::Packets => {
+                self.expect("packets")?;
+                number
+            }
+            LimitOf::Bytes => {
+                self.word("bytes, kbytes or mbytes")?;
+                bytes(number, unit.text, unit)?
+            }
+        };
+        u32::try_from(burst)
+            .map_err(|_| Fault::wrong(token.at, token.length(), format!("{burst} is too large a burst")))
+    }
+
+    /// Reads `log prefix "x" level debug flags all`.
+    pub(super) fn log(&mut self) -> Parsed<Statement> {
+        const LEVELS: [(&str, LogLevel); 9] = [
+            ("emerg", LogLevel::Emerg),
+            ("alert", LogLevel::Alert),
+            ("crit", LogLevel::Crit),
+            ("err", LogLevel::Err),
+            ("warn", LogLevel::Warn),
+            ("notice", LogLevel::Notice),
+            ("info", LogLevel::Info),
+            ("debug", LogLevel::Debug),
+            ("audit", LogLevel::Audit),
+        ];
+        let start = self.expect("log")?;
+        let mut log = Log::default();
+        loop {
+            if self.take("prefix") {
+                log.prefix = Some(self.log_prefix()?.into());
+            } else if self.take("level") {
+                log.level = Some(self.one_of("a log level", &LEVELS)?);
+            } else if self.take("group") {
+                log.group = Some(self.number_u16("a group of 0 to 65535")?);
+            } else if self.take("snaplen") {
+                log.snaplen = Some(self.number_u32("a number of bytes")?);
+            } else if self.take("queue-threshold") {
+                log.queue_threshold = Some(self.number_u16("a number of packets of 0 to 65535")?);
+            } else if self.take("flags") {
+                log.flags |= self.log_flags()?;
+            } else {
+                break;
+            }
+        }
+        if log.level.is_some() && log.group.is_some() {
+            return Err(Fault::wrong(start.at, start.length(), "log: level and group exclude each other"));
+        }
+        Ok(Statement::Log(log))
+    }
+
+    /// Reads the prefix of a log entry, in which variables stand for their values.
+    fn log_prefix(&mut self) -> Parsed<String> {
+        let token = self.text("a prefix in quotes")?;
+        let mut parts = token.text.split('$');
+        let mut prefix = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end = part.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+            let (name, rest) = part.split_at_checked(end).unwrap_or((part, ""));
+            let Some(value) = self.text_of(name) else {
+                let why = format!("prefix: no variable {} with one word as its value is defined", Quoted::new(name));
+                return Err(Fault::wrong(token.at, token.length(), why));
+            };
+            prefix.push_str(value);
+            prefix.push_str(rest);
+        }
+        if prefix.len() > PREFIX {
+            let why = format!("a prefix has at most {PREFIX} bytes");
+            return Err(Fault::wrong(token.at, token.length(), why));
+        }
+        Ok(prefix)
+    }
+
+    fn log_flags(&mut self) -> Parsed<LogFlags> {
+        const FLAGS: [(&str, LogFlags); 5] = [
+            ("all", LogFlags::all()),
+            ("ether", LogFlags::ETHER),
+            ("ip", LogFlags::IP_OPTIONS),
+            ("skuid", LogFlags::SKUID),
+            ("tcp", LogFlags::empty()),
+        ];
+        const TCP: [(&str, LogFlags); 2] = [("sequence", LogFlags::TCP_SEQUENCE), ("options", LogFlags::TCP_OPTIONS)];
+        let word = self.peek();
+        let flags = self.one_of("what is logged", &FLAGS)?;
+        match word.text {
+            "ip" => {
+                self.expect("options")?;
+                Ok(flags)
+            }
+            "tcp" => Ok(self.list("flags", &TCP)?.into_iter().collect()),
+            _ => Ok(flags),
+        }
+    }
+
+    /// Reads `reject with icmp host-unreachable`.
+    pub(super) fn reject(&mut self) -> Parsed<Statement> {
+        self.expect("reject")?;
+        if !self.take("with") {
+            return Ok(Statement::Reject(None));
+        }
+        if self.take("tcp") {
+            self.expect("reset")?;
+            return Ok(Statement::Reject(Some(Reject::TcpReset)));
+        }
+        let of: fn(u8) -> Reject = self.one_of(
+            "what is sent",
+            &[
+                ("icmp", Reject::Icmp as fn(u8) -> Reject),
+                ("icmpv6", Reject::Icmpv6),
+                ("icmpx", Reject::Icmpx),
+                ("tcp", |_| Reject::TcpReset),
+            ],
+        )?;
+        self.take("type");
+        let token = self.peek();
+        if token.kind == Kind::Number {
+            let code = self.number("a code of 0 to 255", u8::MAX.into())?;
+            return Ok(Statement::Reject(Some(of(u8::try_from(code).unwrap_or(u8::MAX)))));
+        }
+        let names = reasons(of(0));
+        match names.iter().find(|(name, _)| token.text == name && matches!(token.kind, Kind::Word | Kind::Quoted)) {
+            Some((_, code)) => {
+                self.next();
+                Ok(Statement::Reject(Some(of(*code))))
+            }
+            None => {
+                let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+                self.unexpected(&format!("a reason ({})", names.join(", ")))
+            }
+        }
+    }
+
+    /// Reads `queue flags bypass to 0-3` and `queue num 0-3 bypass`.
+    pub(super) fn queue(&mut self) -> Parsed<Statement> {
+        const FLAGS: [(&str, QueueFlags); 2] = [("bypass", QueueFlags::BYPASS), ("fanout", QueueFlags::FANOUT)];
+        self.expect("queue")?;
+        let mut queue = Queue { from: 0, to: 0, flags: QueueFlags::empty() };
+        loop {
+            if self.take("flags") || FLAGS.iter().any(|(word, _)| self.at(word)) {
+                queue.flags |= self.list("a flag", &FLAGS)?.into_iter().collect();
+            } else if self.take("num") || self.take("to") {
+                if self.peek().kind == Kind::Word {
+                    return self.unsupported("a queue that is computed");
+                }
+                queue.from = self.number_u16("a queue of 0 to 65535")?;
+                queue.to = if self.take("-") { self.number_u16("a queue of 0 to 65535")? } else { queue.from };
+                if queue.to < queue.from {
+                    return self.unexpected("a range whose end is not before its start");
+                }
+            } else {
+                return Ok(Statement::Queue(queue));
+            }
+        }
+    }
+}
+
+/// Address translation.
+impl<'t> Parser<'t> {
+    /// Reads `dnat ip to 10.0.0.1-10.0.0.9:80-90 random`.
+    pub(super) fn nat(&mut self) -> Parsed<Statement> {
+        let kind = self.one_of("a translation", &[("dnat", NatKind::Dnat), ("snat", NatKind::Snat)])?;
+        let mut nat = Nat { kind, ..Nat::dnat() };
+        let family = self.family_word();
+        nat.family = family;
+        if self.at("prefix") || self.at("interval") {
+            return self.unsupported("a translation of prefixes");
+        }
+        if !self.take("to") {
+            return self.unexpected("to, and an address or :PORT");
+        }
+        if self.peek().kind == Kind::Word {
+            return self.unsupported("a translation to a computed address");
+        }
+        let start = self.peek();
+        if !self.at(":") {
+            let (low, high) = self.addresses()?;
+            self.fits(start, low, family)?;
+            self.fits(start, high, Some(IpFamily::of(low)))?;
+            nat = nat.to_range(low, high);
+            if self.at(".") || self.at("map") {
+                return self.unsupported("a translation to a computed address");
+            }
+        }
+        if self.take(":") {
+            nat.ports = Some(self.ports()?);
+        }
+        nat.flags = self.nat_flags()?;
+        Ok(Statement::Nat(nat))
+    }
+
+    /// Reads `redirect to :80` or `masquerade to :1024-2048`.
+    pub(super) fn ports_only(&mut self) -> Parsed<Statement> {
+        let redirects = self.next().is("redirect");
+        let mut ports = None;
+        if self.take("to") {
+            if !self.take(":") && (!redirects || self.peek().kind != Kind::Number) {
+                return if self.peek().kind == Kind::Word {
+                    self.unsupported("a computed port")
+                } else {
+                    self.unexpected("\":\" and a port")
+                };
+            }
+            if self.peek().kind == Kind::Word && !super::names::fields(self.peek().text).is_empty() {
+                return self.unsupported("a computed port");
+            }
+            ports = Some(self.ports()?);
+        }
+        let flags = self.nat_flags()?;
+        Ok(if redirects { Statement::Redirect { ports, flags } } else { Statement::Masquerade { ports, flags } })
+    }
+
+    /// Reads `tproxy ip to 127.0.0.1:15001`.
+    pub(super) fn tproxy(&mut self) -> Parsed<Statement> {
+        self.expect("tproxy")?;
+        let family = self.family_word();
+        self.expect("to")?;
+        let start = self.peek();
+        let mut tproxy = Tproxy { family, address: None, port: None };
+        if matches!(start.kind, Kind::Address | Kind::Quoted) || self.at("[") {
+            let address = self.bracketed()?;
+            self.fits(start, address, family)?;
+            (tproxy.address, tproxy.family) = (Some(address), Some(IpFamily::of(address)));
+        } else if !self.at(":") {
+            return if start.kind == Kind::Word {
+                self.unsupported("a proxy at a computed address")
+            } else {
+                self.unexpected("an address or :PORT")
+            };
+        }
+        if self.take(":") {
+            let token = self.peek();
+            match self.value(DataType::Port)? {
+                Value::Port(port) => tproxy.port = Some(port),
+                _ => return Err(super::cursor::unexpected(token, "a port")),
+            }
+        }
+        Ok(Statement::Tproxy(tproxy))
+    }
+
+    fn family_word(&mut self) -> Option<IpFamily> {
+        if self.take("ip") {
+            Some(IpFamily::Ipv4)
+        } else if self.take("ip6") {
+            Some(IpFamily::Ipv6)
+        } else {
+            None
+        }
+    }
+
+    /// Fails if an address is of another family than the statement or the table.
+    fn fits(&mut self, token: Token<'t>, address: IpAddr, family: Option<IpFamily>) -> Parsed<()> {
+        let of_table = match self.family {
+            Family::Ip => Some(IpFamily::Ipv4),
+            Family::Ip6 => Some(IpFamily::Ipv6),
+            Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => None,
+        };
+        match family.or(of_table) {
+            Some(wanted) if wanted != IpFamily::of(address) => {
+                let why = format!("expected an address of family {wanted}");
+                Err(Fault::wrong(token.at, token.length(), why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads an address, a prefix or a range.
+    fn addresses(&mut self) -> Parsed<(IpAddr, IpAddr)> {
+        let low = self.bracketed()?;
+        if self.take("-") {
+            let start = self.peek();
+            let high = self.bracketed()?;
+            return match high < low {
+                true => Err(Fault::wrong(start.at, start.length(), "this range ends before it begins")),
+                false => Ok((low, high)),
+            };
+        }
+        if !self.take("/") {
+            return Ok((low, low));
+        }
+        let (of, value) = match low {
+            IpAddr::V4(address) => (DataType::Ipv4, Value::Ipv4(address)),
+            IpAddr::V6(address) => (DataType::Ipv6, Value::Ipv6(address)),
+        };
+        let length = self.prefix_length(of)?;
+        Ok(match prefix(&value, length).map(|range| (range.low, range.high)) {
+            Some((Value::Ipv4(low), Value::Ipv4(high))) => (low.into(), high.into()),
+            Some((Value::Ipv6(low), Value::Ipv6(high))) => (low.into(), high.into()),
+            _ => (low, low),
+        })
+    }
+
+    fn bracketed(&mut self) -> Parsed<IpAddr> {
+        if !self.take("[") {
+            return self.ip_address();
+        }
+        let address = self.ip_address()?;
+        self.expect("]")?;
+        Ok(address)
+    }
+
+    fn ports(&mut self) -> Parsed<PortRange> {
+        let start = self.peek();
+        let low = self.port()?;
+        let high = if self.take("-") { self.port()? } else { low };
+        if high < low {
+            return Err(Fault::wrong(start.at, start.length(), "this range ends before it begins"));
+        }
+        Ok(PortRange { low, high })
+    }
+
+    fn port(&mut self) -> Parsed<u16> {
+        match self.value(DataType::Port)? {
+            Value::Port(port) => Ok(port),
+            _ => self.unexpected("a port"),
+        }
+    }
+
+    fn nat_flags(&mut self) -> Parsed<NatFlags> {
+        const FLAGS: [(&str, NatFlags); 3] = [
+            ("random", NatFlags::RANDOM),
+            ("fully-random", NatFlags::FULLY_RANDOM),
+            ("persistent", NatFlags::PERSISTENT),
+        ];
+        if !FLAGS.iter().any(|(word, _)| self.at(word)) {
+            return Ok(NatFlags::empty());
+        }
+        Ok(self.list("a flag", &FLAGS)?.into_iter().collect())
+    }
+}
+
+/// Returns so many bytes, kbytes or mbytes in bytes.
+fn bytes(number: u64, unit: &str, token: Token<'_>) -> Parsed<u64> {
+    let each = match unit {
+        "bytes" => 1,
+        "kbytes" => 1024,
+        "mbytes" => 1024 * 1024,
+        _ => {
+            let why = format!("no {}, expected bytes, kbytes or mbytes", Quoted::new(unit));
+            return Err(Fault::wrong(token.at, token.length(), why));
+        }
+    };
+    number.checked_mul(each).ok_or_else(|| Fault::wrong(token.at, token.length(), "more bytes than 64 bits can count"))
+}
+
+/// Returns the names of the codes of this protocol, as they are printed.
+fn reasons(of: Reject) -> &'static [(String, u8)] {
+    static REASONS: OnceLock<HashMap<Reject, Vec<(String, u8)>>> = OnceLock::new();
+    let reasons = REASONS.get_or_init(|| {
+        let all = [Reject::Icmp as fn(u8) -> Reject, Reject::Icmpv6, Reject::Icmpx];
+        let named = |made: fn(u8) -> Reject| {
+            (0..=u8::MAX).filter_map(move |code| {
+                let text = made(code).to_string();
+                let name = text.split(' ').next_back().unwrap_or_default();
+                name.starts_with(|c: char| c.is_ascii_alphabetic()).then(|| (name.to_owned(), code))
+            })
+        };
+        all.into_iter().map(|made| (made(0), named(made).collect())).collect()
+    });
+    reasons.get(&of).map_or(&[], Vec::as_slice)
+}
+
+const UNITS: &str = "a unit of time (second, minute, hour, day, week)";
+/// `NF_LOG_PREFIXLEN` - 1, include/uapi/linux/netfilter/nf_log.h.
+const PREFIX: usize = 127;

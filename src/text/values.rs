@@ -1,0 +1,347 @@
+//! Constants, read by the type that the field or the set has.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use super::cursor::unexpected;
+use super::error::{Fault, Parsed};
+use super::lexer::{Kind, Token, UNITS};
+use super::names;
+use super::parser::Parser;
+use crate::error::Quoted;
+use crate::model::{
+    AddrType, CtDirection, CtState, CtStatus, DataType, IcmpType, Icmpv6Type, IfName, Interval, Nfproto, PktType,
+    Protocol, TcpFlags, Value,
+};
+
+impl<'t> Parser<'t> {
+    /// Reads a constant of this type; several flags may be joined by `|`.
+    pub(super) fn value(&mut self, of: DataType) -> Parsed<Value> {
+        if self.at("(") {
+            return self.deeper(|parser| {
+                parser.next();
+                let value = parser.value(of)?;
+                parser.expect(")")?;
+                Ok(value)
+            });
+        }
+        let mut value = self.single(of)?;
+        while self.at("|") || self.at("or") {
+            let operator = self.next();
+            let more = if self.at("(") { self.value(of)? } else { self.single(of)? };
+            value = either(&value, &more).ok_or_else(|| {
+                Fault::unsupported(operator.at, operator.length(), format!("values of type {} are not joined here", of))
+            })?;
+        }
+        Ok(value)
+    }
+
+    pub(super) fn single(&mut self, of: DataType) -> Parsed<Value> {
+        let token = self.peek();
+        let value = match token.kind {
+            Kind::Number => self.number_of(token, of)?,
+            Kind::Address => address(token, of)?,
+            Kind::Word | Kind::Quoted => self.name_of(token, of)?,
+            _ => return self.unexpected(&wanted(of)),
+        };
+        self.next();
+        Ok(value)
+    }
+
+    fn number_of(&self, token: Token<'t>, of: DataType) -> Parsed<Value> {
+        let number = number(token)?;
+        numeric(of, number).ok_or_else(|| match of {
+            DataType::Ipv4 | DataType::Ipv6 | DataType::Ifname => unexpected(token, &wanted(of)),
+            _ => {
+                let why = format!("{number} is too large, expected {}", wanted(of));
+                Fault::wrong(token.at, token.length(), why)
+            }
+        })
+    }
+
+    fn name_of(&self, token: Token<'t>, of: DataType) -> Parsed<Value> {
+        let resolver = self.resolver();
+        let text = token.text;
+        let found = match of {
+            DataType::Ifname if text.len() > MOST_OF_A_NAME && IfName::from(text).compared().len() > IfName::MAX => {
+                let why = format!("{} is longer than the 15 bytes of an interface name", Quoted::new(text));
+                return Err(Fault::wrong(token.at, token.length(), why));
+            }
+            DataType::Ifname if text.is_empty() => None,
+            DataType::Ifname => Some(Value::Ifname(text.into())),
+            DataType::Ifindex => resolver.interface(text).map(Value::Ifindex),
+            DataType::Port => resolver.service(text).map(Value::Port),
+            DataType::Uid => resolver.user(text).map(Value::Uid),
+            DataType::Gid => resolver.group(text).map(Value::Gid),
+            // In quotes as well.
+            DataType::Ipv4 => text.parse().ok().map(Value::Ipv4),
+            DataType::Ipv6 => text.parse().ok().map(Value::Ipv6),
+            DataType::Integer { .. } | DataType::NetworkInteger { .. } if text == "exists" => numeric(of, 1),
+            DataType::Integer { .. } | DataType::NetworkInteger { .. } if text == "missing" => numeric(of, 0),
+            _ => names::constant(of, text),
+        };
+        let quoted = || (token.kind == Kind::Quoted).then(|| numeric(of, plain_number(text)?)).flatten();
+        found.or_else(quoted).ok_or_else(|| unexpected(token, &wanted(of)))
+    }
+
+    /// Reads a value, a prefix or a range.
+    pub(super) fn interval(&mut self, of: DataType) -> Parsed<Interval> {
+        let start = self.peek();
+        let low = self.value(of)?;
+        if self.take("/") {
+            let length = self.prefix_length(of)?;
+            return Ok(prefix(&low, length).unwrap_or_else(|| Interval::point(low)));
+        }
+        if !self.take("-") {
+            return Ok(Interval::point(low));
+        }
+        let high = self.value(of)?;
+        if low > high {
+            return Err(Fault::wrong(start.at, start.length(), "this range ends before it begins"));
+        }
+        Ok(Interval { low, high })
+    }
+
+    /// Reads the length of a prefix of this type.
+    pub(super) fn prefix_length(&mut self, of: DataType) -> Parsed<u8> {
+        let token = self.peek();
+        let bits = u64::try_from(8 * of.bytes()).unwrap_or(u64::MAX);
+        let length = self.number(&format!("a prefix length of 0 to {bits}"), bits)?;
+        match of {
+            DataType::Ipv4 | DataType::Ipv6 | DataType::Mark => Ok(u8::try_from(length).unwrap_or(u8::MAX)),
+            _ => {
+                let why = format!("a prefix of type {of} is not known here; prefixes are of addresses and marks");
+                Err(Fault::unsupported(token.at, token.length(), why))
+            }
+        }
+    }
+
+    /// Reads a number up to `most`.
+    pub(super) fn number(&mut self, what: &str, most: u64) -> Parsed<u64> {
+        let token = self.peek();
+        if token.kind != Kind::Number {
+            return self.unexpected(what);
+        }
+        let number = number(token)?;
+        if number > most {
+            let why = format!("{number} is more than {most}, expected {what}");
+            return Err(Fault::wrong(token.at, token.length(), why));
+        }
+        self.next();
+        Ok(number)
+    }
+
+    pub(super) fn number_u32(&mut self, what: &str) -> Parsed<u32> {
+        let number = self.number(what, u32::MAX.into())?;
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn number_u16(&mut self, what: &str) -> Parsed<u16> {
+        let number = self.number(what, u16::MAX.into())?;
+        Ok(u16::try_from(number).unwrap_or(u16::MAX))
+    }
+
+    /// Reads a time, `1h30m` or seconds.
+    pub(super) fn time(&mut self) -> Parsed<Duration> {
+        const WANTED: &str = "a time such as 30s or 1d2h3m4s5ms";
+        let token = self.peek();
+        let time = match token.kind {
+            Kind::Number => Some(Duration::from_secs(number(token)?)),
+            Kind::Word | Kind::Quoted => duration(token.text),
+            _ => None,
+        };
+        match time.filter(|time| u64::try_from(time.as_millis()).is_ok()) {
+            Some(time) => {
+                self.next();
+                Ok(time)
+            }
+            None => self.unexpected(WANTED),
+        }
+    }
+
+    /// Reads an address of either family.
+    pub(super) fn ip_address(&mut self) -> Parsed<IpAddr> {
+        let token = self.peek();
+        match token.text.parse() {
+            Ok(address) if matches!(token.kind, Kind::Address | Kind::Quoted) => {
+                self.next();
+                Ok(address)
+            }
+            _ => self.unexpected("an IPv4 or IPv6 address"),
+        }
+    }
+}
+
+/// Returns a number as it is written: with 0x hexadecimal, with a leading 0 octal.
+fn number(token: Token<'_>) -> Parsed<u64> {
+    plain_number(token.text).ok_or_else(|| {
+        let why = format!("{} is no number of 64 bits", Quoted::new(token.text));
+        Fault::wrong(token.at, token.length(), why)
+    })
+}
+
+fn plain_number(text: &str) -> Option<u64> {
+    let (digits, base) = match text.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (text.get(2..)?, 16),
+        [b'0', _, ..] => (text, 8),
+        _ => (text, 10),
+    };
+    if digits.starts_with('+') { None } else { u64::from_str_radix(digits, base).ok() }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let (mut total, mut rest) = (0_u64, text);
+    if let Some(seconds) = plain_number(text) {
+        return Some(Duration::from_secs(seconds));
+    }
+    let milliseconds = [86_400_000, 3_600_000, 60_000, 1000, 1];
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, behind) = rest.split_at_checked(digits)?;
+        let letters = behind.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, behind) = behind.split_at_checked(letters)?;
+        let (_, each) = UNITS.iter().zip(milliseconds).find(|(name, _)| **name == unit)?;
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(each)?)?;
+        rest = behind;
+    }
+    Some(Duration::from_millis(total))
+}
+
+fn address(token: Token<'_>, of: DataType) -> Parsed<Value> {
+    let value = match of {
+        DataType::Ipv4 => token.text.parse().ok().map(Value::Ipv4),
+        DataType::Ipv6 => token.text.parse().ok().map(Value::Ipv6),
+        _ => None,
+    };
+    value.ok_or_else(|| unexpected(token, &wanted(of)))
+}
+
+/// Returns the constant of that type with that number, if it has one.
+fn numeric(of: DataType, number: u64) -> Option<Value> {
+    let long = || u32::try_from(number).ok();
+    let byte = || u8::try_from(number).ok();
+    let value = match of {
+        DataType::AddrType => Value::AddrType(AddrType(long()?)),
+        DataType::CtDirection => Value::CtDirection(match number {
+            0 => CtDirection::Original,
+            1 => CtDirection::Reply,
+            _ => return None,
+        }),
+        DataType::CtState => Value::CtState(CtState::from_bits_retain(long()?)),
+        DataType::CtStatus => Value::CtStatus(CtStatus::from_bits_retain(long()?)),
+        DataType::Gid => Value::Gid(long()?),
+        DataType::IcmpType => Value::IcmpType(IcmpType(byte()?)),
+        DataType::Icmpv6Type => Value::Icmpv6Type(Icmpv6Type(byte()?)),
+        DataType::Ifindex => Value::Ifindex(long()?),
+        DataType::Integer { .. } | DataType::NetworkInteger { .. } => Value::Integer(long()?),
+        DataType::Mark => Value::Mark(long()?),
+        DataType::Nfproto => Value::Nfproto(Nfproto(byte()?)),
+        DataType::PktType => Value::PktType(PktType(byte()?)),
+        DataType::Port => Value::Port(u16::try_from(number).ok()?),
+        DataType::Protocol => Value::Protocol(Protocol(byte()?)),
+        DataType::TcpFlags => Value::TcpFlags(TcpFlags::from_bits_retain(byte()?)),
+        DataType::Uid => Value::Uid(long()?),
+        DataType::Ifname | DataType::Ipv4 | DataType::Ipv6 => return None,
+    };
+    value.is_of(of).then_some(value)
+}
+
+/// Returns whether constants of this type are sets of bits, of which a list means any.
+pub(super) fn is_bits(of: DataType) -> bool {
+    matches!(of, DataType::CtState | DataType::CtStatus | DataType::TcpFlags)
+}
+
+/// Returns whether it is a set of bits.
+pub(super) fn is_flags(value: &Value) -> bool {
+    matches!(value, Value::CtState(_) | Value::CtStatus(_) | Value::TcpFlags(_))
+}
+
+/// Returns the union of the bits of two constants.
+pub(super) fn either(one: &Value, other: &Value) -> Option<Value> {
+    Some(match (one, other) {
+        (Value::CtState(one), Value::CtState(other)) => Value::CtState(*one | *other),
+        (Value::CtStatus(one), Value::CtStatus(other)) => Value::CtStatus(*one | *other),
+        (Value::TcpFlags(one), Value::TcpFlags(other)) => Value::TcpFlags(*one | *other),
+        (Value::Mark(one), Value::Mark(other)) => Value::Mark(one | other),
+        (Value::Integer(one), Value::Integer(other)) => Value::Integer(one | other),
+        _ => return None,
+    })
+}
+
+/// Returns whether a set of bits has none.
+pub(super) fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::CtState(bits) => bits.bits() == 0,
+        Value::CtStatus(bits) => bits.bits() == 0,
+        Value::TcpFlags(bits) => bits.bits() == 0,
+        _ => false,
+    }
+}
+
+/// Returns whether a set of bits has all of them.
+pub(super) fn is_full(value: &Value) -> bool {
+    match value {
+        Value::CtState(bits) => bits.bits() == u32::MAX,
+        Value::CtStatus(bits) => bits.bits() == u32::MAX,
+        Value::TcpFlags(bits) => bits.bits() == u8::MAX,
+        _ => false,
+    }
+}
+
+/// Returns all values with the same first bits.
+pub(super) fn prefix(value: &Value, length: u8) -> Option<Interval> {
+    Some(match value {
+        Value::Ipv4(address) => {
+            let mask = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+            let bits = address.to_bits();
+            Interval::new(Ipv4Addr::from_bits(bits & !mask), Ipv4Addr::from_bits(bits | mask))
+        }
+        Value::Ipv6(address) => {
+            let mask = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+            let bits = address.to_bits();
+            Interval::new(Ipv6Addr::from_bits(bits & !mask), Ipv6Addr::from_bits(bits | mask))
+        }
+        Value::Mark(mark) => {
+            let mask = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+            Interval { low: Value::Mark(mark & !mask), high: Value::Mark(mark | mask) }
+        }
+        _ => return None,
+    })
+}
+
+/// Returns what a constant of that type looks like.
+pub(super) fn wanted(of: DataType) -> String {
+    let named = |what: &str, of| {
+        let names = names::constants(of);
+        let few: Vec<&str> = names.iter().copied().take(MOST_NAMES).collect();
+        let more = if names.len() > few.len() { ", ..." } else { "" };
+        format!("{what} ({}{more})", few.join(", "))
+    };
+    match of {
+        DataType::AddrType => named("a kind of address", of),
+        DataType::CtDirection => named("a direction", of),
+        DataType::CtState => named("connection states", of),
+        DataType::CtStatus => named("status bits of a connection", of),
+        DataType::Gid => "a group, by number or by a name that the resolver knows".to_owned(),
+        DataType::IcmpType => named("an ICMP type or 0 to 255", of),
+        DataType::Icmpv6Type => named("an ICMPv6 type or 0 to 255", of),
+        DataType::Ifindex => "an interface, by index or by a name that the resolver knows".to_owned(),
+        DataType::Ifname => "the name of an interface, or its start and *".to_owned(),
+        DataType::Integer { bytes: 1 } | DataType::NetworkInteger { bytes: 1 } => "a number of 0 to 255".to_owned(),
+        DataType::Integer { bytes: 2 } | DataType::NetworkInteger { bytes: 2 } => "a number of 0 to 65535".to_owned(),
+        DataType::Integer { bytes } | DataType::NetworkInteger { bytes } => format!("a number of {bytes} bytes"),
+        DataType::Ipv4 => "an IPv4 address".to_owned(),
+        DataType::Ipv6 => "an IPv6 address".to_owned(),
+        DataType::Mark => "a mark of 0 to 0xffffffff".to_owned(),
+        DataType::Nfproto => named("a family", of),
+        DataType::PktType => named("a packet type", of),
+        DataType::Port => "a port of 0 to 65535 or a service that the resolver knows".to_owned(),
+        DataType::Protocol => named("a protocol or 0 to 255", of),
+        DataType::TcpFlags => named("TCP flags", of),
+        DataType::Uid => "a user, by number or by a name that the resolver knows".to_owned(),
+    }
+}
+
+/// A name with a wildcard may have one more.
+const MOST_OF_A_NAME: usize = 15;
+const MOST_NAMES: usize = 12;

@@ -1,0 +1,189 @@
+//! Texts that nft loads are read to the same programs, or are not sayable yet; none is read to
+//! another one.
+//!
+//! nft loads the text in one namespace. The same text read here has no plan left there, and what is
+//! committed of it in another namespace lists as nft's does. The numbers may only get better: the
+//! constants here are the worst that is accepted.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use nftmesh::kernel::Kernel;
+use nftmesh::model::{Ruleset, TableId};
+use nftmesh::plan::{Operation, Transaction, diff};
+use nftmesh::state::Snapshot;
+use nftmesh::text::{Reader, Resolve, WellKnown};
+
+use crate::support::corpus::{corpus, files_of, loads, rules_of};
+use crate::support::{self, in_fresh_netns, nft, say, timeless};
+
+/// Fewest rules of nft's own tests that are read to nft's program, by family.
+const READ: [(&str, usize); 3] = [("inet", 201), ("ip", 211), ("ip6", 220)];
+/// Fewest real rule sets.
+const REAL: usize = 51;
+
+/// Number of tables in a namespace: the kernel takes at most 1,024 chains at a hook.
+const BATCH: usize = 200;
+
+/// The interfaces of the namespace.
+struct Interfaces;
+
+impl Resolve for Interfaces {
+    fn interface(&self, name: &str) -> Option<u32> {
+        nftmesh::kernel::interfaces().ok()?.into_iter().find(|(_, known)| known == name).map(|(index, _)| index)
+    }
+
+    fn service(&self, name: &str) -> Option<u16> {
+        WellKnown.service(name)
+    }
+}
+
+#[derive(Default)]
+struct Count {
+    /// By family, those that are read to nft's program.
+    read: BTreeMap<String, usize>,
+    /// Why texts are not read, and how often.
+    unsayable: BTreeMap<String, usize>,
+    wrong: Vec<String>,
+    /// Rule sets of the same meaning, of which nft made another program: it loads neighbouring ports
+    /// at once.
+    otherwise: usize,
+    refused: usize,
+}
+
+/// Returns whether a plan only replaces rules by rules that say the same.
+fn replaces_the_same(plan: &Transaction, held: &Snapshot) -> bool {
+    plan.operations().iter().all(|operation| match operation {
+        Operation::ReplaceRule { chain, handle, rule } => {
+            held.rules(chain).any(|(known, raised)| known == *handle && raised.to_string() == rule.to_string())
+        }
+        _ => false,
+    })
+}
+
+impl Count {
+    fn see(&mut self, held: &Snapshot, text: &str) -> Option<Ruleset> {
+        let read = match Reader::new().resolver(&Interfaces).ruleset(text) {
+            Ok(read) => read,
+            Err(error) => {
+                let known = error.fault.split(" (known").next().unwrap_or_default().to_owned();
+                *self.unsayable.entry(known).or_default() += 1;
+                return None;
+            }
+        };
+        let tables: Vec<TableId> = read.tables.iter().map(TableId::from).collect();
+        if let Err(invalid) = read.validate() {
+            let known = format!(
+                "not valid here: {}",
+                invalid.faults().first().map_or(String::new(), |fault| fault.to_string())
+            );
+            let known = known.split_once("}: ").map_or(known.clone(), |(_, why)| why.to_owned());
+            *self.unsayable.entry(known).or_default() += 1;
+            return None;
+        }
+        match diff(held, &read, &tables) {
+            Ok(plan) if plan.is_empty() => {
+                let family = tables.first().map_or("none", |table| table.family.name());
+                *self.read.entry(family.to_owned()).or_default() += 1;
+                Some(read)
+            }
+            Ok(plan) if replaces_the_same(&plan, held) => {
+                self.otherwise += 1;
+                None
+            }
+            Ok(plan) => {
+                self.wrong.push(format!("{text}\nis not\n{plan}"));
+                None
+            }
+            Err(why) => {
+                self.wrong.push(format!("{text}\n{why}"));
+                None
+            }
+        }
+    }
+
+    fn conclude(&self, what: &str) {
+        let all = |counts: &BTreeMap<String, usize>| counts.values().sum::<usize>();
+        let mut reasons: Vec<_> = self.unsayable.iter().map(|(why, count)| (*count, why)).collect();
+        reasons.sort_unstable_by(|a, b| b.cmp(a));
+        let (read, unsayable, wrong) = (all(&self.read), all(&self.unsayable), self.wrong.len());
+        let total = read + unsayable + wrong + self.otherwise;
+        say(format_args!(
+            "{what}: {read} of {total} are read to nft's program {:?}, {} to another one \
+             of the same meaning, {unsayable} are not sayable, {wrong} are wrong, {} nft does not take",
+            self.read, self.otherwise, self.refused
+        ));
+        if std::env::var_os("NFTMESH_TEXT_REASONS").is_some() {
+            reasons.iter().for_each(|(count, why)| say(format_args!("{count:5} {why}")));
+        }
+        assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n\n"));
+    }
+}
+
+fn snapshot() -> Snapshot {
+    Kernel::open().expect("a kernel").snapshot().expect("a snapshot")
+}
+
+#[test]
+fn the_rules_of_nfts_own_tests_are_read_to_nfts_programs() {
+    let Some(file) = corpus("rules.tsv") else { return };
+    let mut count = Count::default();
+    for batch in rules_of(&file).chunks(BATCH) {
+        let mut sayable = Vec::new();
+        in_fresh_netns(|| {
+            if !loads(&batch.concat()) {
+                count.refused += batch.iter().filter(|rule| !loads(rule)).count();
+            }
+            let held = snapshot();
+            let loaded =
+                |text: &&String| held.tables.iter().any(|table| text.starts_with(&format!("add table {}\n", table.id)));
+            sayable.extend(batch.iter().filter(loaded).filter_map(|text| Some((text, count.see(&held, text)?))));
+        });
+        let mut listed = [String::new(), String::new()];
+        in_fresh_netns(|| {
+            support::nft_script(&sayable.iter().map(|(text, _)| text.as_str()).collect::<String>());
+            listed[0] = nft("list ruleset");
+        });
+        in_fresh_netns(|| {
+            let mut kernel = Kernel::open().expect("a kernel");
+            let all = sayable.iter().flat_map(|(_, read)| read.tables.iter().cloned()).collect();
+            kernel.commit(&Transaction::add(all)).expect("what nft loads");
+            listed[1] = nft("list ruleset");
+        });
+        let [theirs, ours] = listed.map(|listed| timeless(&listed));
+        support::assert_same(&theirs, &ours, "nft lists what nft loaded, and what was read and committed");
+    }
+    count.conclude("rules of nft's own tests");
+    if support::needs_namespaces() {
+        for (family, least) in READ {
+            assert!(count.read.get(family).is_some_and(|read| *read >= least), "{family}: fewer than {least}");
+        }
+    }
+}
+
+#[test]
+fn real_rule_sets_are_read_to_nfts_programs_and_print_as_nft_lists_them() {
+    let Some(folder) = corpus("real") else { return };
+    let (mut count, mut exact) = (Count::default(), 0);
+    for file in files_of(&folder) {
+        let text = fs::read_to_string(&file).expect("text");
+        in_fresh_netns(|| {
+            support::ip("link add eth0 type ifb");
+            if !loads(&text) {
+                count.refused += 1;
+                return;
+            }
+            let (held, listed) = (snapshot(), nft("list ruleset"));
+            let Some(read) = count.see(&held, &text) else { return };
+            // What nft lists is read as well, and prints as it was listed.
+            let again = Reader::new().resolver(&Interfaces).ruleset(&listed).unwrap_or_else(|error| panic!("{error}"));
+            exact += usize::from(timeless(&again.to_string()) == timeless(&listed));
+            let tables: Vec<TableId> = read.tables.iter().map(TableId::from).collect();
+            let plan = diff(&held, &again, &tables).expect("programs");
+            assert!(plan.is_empty(), "{plan}of the listing\n{listed}");
+        });
+    }
+    count.conclude("real rule sets");
+    say(format_args!("{exact} of their listings print as nft lists them"));
+    assert!(!support::needs_namespaces() || count.read.values().sum::<usize>() >= REAL);
+}

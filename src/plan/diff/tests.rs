@@ -32,7 +32,7 @@ proptest! {
     fn a_plan_from_a_to_b_gives_b_and_a_plan_from_b_to_b_is_empty((a, b) in rulesets::pair()) {
         let mut machine = installed(&a);
         let plan = diff(&machine.held(), &b, &all()).expect("valid");
-        let text = differences(&plan, &machine.held()).iter().map(ToString::to_string).collect::<String>();
+        let text = differences(&plan, &machine.held()).iter().map(|change| format!("{change}\n")).collect::<String>();
         machine.commit(&plan).map_err(|why| TestCaseError::fail(format!("{why}\nfrom\n{a}\nto\n{b}\nby\n{text}")))?;
         prop_assert_eq!(contents(&machine.held()), contents(&installed(&b).held()), "by\n{}", text);
         let again = diff(&machine.held(), &b, &all()).expect("valid");
@@ -77,7 +77,7 @@ fn only_differing_rules_are_touched_and_new_ones_get_their_place() {
     for (held, wanted, expected) in cases {
         let machine = installed(&ports(held));
         let plan = diff(&machine.held(), &ports(wanted), &[]).expect("valid");
-        let lines: String = differences(&plan, &machine.held()).iter().map(ToString::to_string).collect();
+        let lines: String = differences(&plan, &machine.held()).iter().map(|change| format!("{change}\n")).collect();
         assert_eq!(lines.replace(" packets 0 bytes 0", ""), *expected, "{held:?} to {wanted:?}");
     }
 }

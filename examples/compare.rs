@@ -4,6 +4,7 @@
 //! ```text
 //! compare live "istio:-i '*' -b '*'"
 //! compare save:rules.v4,rules.v6 "istio:-m TPROXY -i '*' -b '*' -d 15090,15021,15020"
+//! compare nft:rules.nft nft:rules.next.nft
 //! compare netns:/var/run/netns/pod-1 netns:/var/run/netns/pod-2
 //! ```
 //! On a terminal it reports its progress on standard error.
@@ -26,7 +27,7 @@ use nftmesh::sim::{Compare, Comparison, Rules};
 #[derive(Parser)]
 #[command(name = "compare", after_help = "Exit codes: 0 equal, 1 different, 2 cannot tell or bad input.")]
 struct Args {
-    /// live, netns:PATH, save:FILE4[,FILE6], or 'istio:ENV=VALUE... FLAGS...'
+    /// live, netns:PATH, save:FILE4[,FILE6], nft:FILE, or 'istio:ENV=VALUE... FLAGS...'
     a: Source,
     /// Likewise
     b: Source,

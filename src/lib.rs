@@ -1,6 +1,7 @@
 //! [Tasks]: pages::tasks
 //! [Cookbook]: pages::cookbook
 //! [Coming from another library]: pages::migrating
+//! [Text]: pages::text
 //! [Tests without root]: pages::testing
 #![cfg_attr(feature = "mesh", doc = "[Istio]: pages::istio")]
 #![cfg_attr(all(feature = "mesh", feature = "sim"), doc = "[Walks and proofs]: pages::walks")]

@@ -15,6 +15,10 @@ pub mod migrating {}
 #[doc = include_str!("../docs/testing.md")]
 pub mod testing {}
 
+/// [limits]: limits
+#[doc = include_str!("../docs/text.md")]
+pub mod text {}
+
 #[cfg(all(feature = "mesh", feature = "sim"))]
 #[doc = include_str!("../docs/walks.md")]
 pub mod walks {}

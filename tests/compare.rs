@@ -129,6 +129,31 @@ fn the_exit_code_of_the_example_distinguishes_equal_different_and_unknown() {
     assert!(printed.starts_with("cannot tell: ip filter INPUT, rule 1: "), "{printed}");
 }
 
+#[test]
+fn two_versions_of_a_file_of_nft_are_compared() {
+    let file = |text: &str| {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), text).expect("it can be written");
+        file
+    };
+    let rules = |body: &str| {
+        format!("table inet t {{\n chain c {{\n type filter hook input priority 0\n {body} }}\n}}\n")
+            .replace("; ", "\n")
+    };
+    let old = file(&rules("tcp dport 80 accept; tcp dport 81 accept; drop; "));
+    let same = file(&format!("define p = {{ 80, 81 }}\n{}", rules("tcp dport $p accept; drop; ")));
+    let other = file(&rules("tcp dport 80-82 accept; drop; "));
+    let source = |file: &tempfile::NamedTempFile| format!("nft:{}", file.path().display());
+    let (code, printed, complaint) = run(&[&source(&old), &source(&same)]);
+    assert_eq!((code, complaint.as_str()), (Some(0), ""), "{printed}");
+    let (code, printed, _) = run(&[&source(&old), &source(&other)]);
+    assert!(code == Some(1) && printed.contains(":82"), "{printed}");
+    let faulty = file("table inet t { chain c { tcp dprot 1; } }");
+    let (code, _, complaint) = run(&[&source(&faulty), "live"]);
+    assert!(code == Some(2) && complaint.lines().count() == 1, "{complaint}");
+    assert!(complaint.contains("line 1, column 30: tcp \"dprot\""), "{complaint}");
+}
+
 /// The same, where standard error is a terminal.
 fn run_on_terminal(words: &[&str]) -> (Option<i32>, String, String) {
     let terminal = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");

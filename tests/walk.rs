@@ -395,7 +395,10 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
     let out = ["--packet", OUT];
     let cases: &[(&[&str], &str)] = &[
         (&[], "--packet <PACKET>; --help lists all options"),
-        (&["alive", out[0], out[1]], "give live, netns:PATH, save:FILE4[,FILE6] or 'istio:ENV=VALUE... FLAGS...'"),
+        (
+            &["alive", out[0], out[1]],
+            "give live, netns:PATH, save:FILE4[,FILE6], nft:FILE or 'istio:ENV=VALUE... FLAGS...'",
+        ),
         (&["netns:/var/run/netns/nope", out[0], out[1]], r#"list them with "ip netns""#),
         (
             &["save:/nope.v4", out[0], out[1]],

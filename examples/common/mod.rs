@@ -6,6 +6,7 @@ pub mod duration;
 pub mod run;
 pub mod say;
 pub mod source;
+pub mod system;
 
 use std::error::Error;
 use std::io::{self, Write};

@@ -1,5 +1,5 @@
-//! Sources of rules: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `istio:ENV=VALUE... FLAGS...`;
-//! and the host on which they run.
+//! Sources of rules: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `nft:FILE`,
+//! `istio:ENV=VALUE... FLAGS...`; and the host on which they run.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Host, Rules};
 
 use super::run::RUN_FLAGS;
+use super::system::System;
 
 /// An argument that selects a source of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Source {
     Live,
     /// Another network namespace.
     NetNs(PathBuf),
+    /// A file in nft's language.
+    Nft(PathBuf),
     /// The output of iptables-save and ip6tables-save.
     Save(PathBuf, Option<PathBuf>),
 }
@@ -35,7 +38,7 @@ pub enum Source {
 /// and these options are ignored.
 #[derive(Args, Clone, Debug)]
 pub struct Pod {
-    /// For istio: and save:, addresses of the pod's eth0, separated by commas, with or without a
+    /// For istio:, save: and nft:, addresses of the pod's eth0, separated by commas, with or without a
     /// prefix length
     #[arg(long, value_name = "LIST", default_value = "10.77.0.2", value_delimiter = ',', value_parser = super::network)]
     pub addresses: Vec<IpNetwork>,
@@ -64,6 +67,7 @@ impl FromStr for Source {
             None if text == "live" => Ok(Source::Live),
             Some(("istio", words)) => Ok(Source::Istio(words.to_owned())),
             Some(("netns", path)) if !path.is_empty() => Ok(Source::NetNs(path.into())),
+            Some(("nft", path)) if !path.is_empty() => Ok(Source::Nft(path.into())),
             Some(("save", "-,-")) => {
                 Err("save:-,-: standard input can be read once; give one of the two as a file".to_owned())
             }
@@ -72,7 +76,7 @@ impl FromStr for Source {
                 None => Source::Save(files.into(), None),
             }),
             _ => Err(format!(
-                "no source {text:?}; give live, netns:PATH, save:FILE4[,FILE6] or 'istio:ENV=VALUE... FLAGS...'"
+                "no source {text:?}; give live, netns:PATH, save:FILE4[,FILE6], nft:FILE or 'istio:ENV=VALUE... FLAGS...'"
             )),
         }
     }
@@ -90,6 +94,12 @@ impl Source {
             }
             Source::Live => read(&NetNs::current().map_err(line)?)?,
             Source::NetNs(path) => read(&NetNs::from_path(path).map_err(line)?)?,
+            Source::Nft(path) => {
+                let (name, text) = System::read(path)?;
+                let system = System { namespace: NetNs::current().ok() };
+                let ruleset = system.reader(&name).ruleset(text).map_err(|error| error.one_line())?;
+                (Rules::try_from(&ruleset).map_err(line)?, pod.host(), Vec::new())
+            }
             Source::Save(v4, v6) => {
                 let (mut ruleset, mut warnings, mut left_out) = (Ruleset::new(), Vec::new(), Vec::new());
                 for (path, family) in [(Some(v4), IpFamily::Ipv4), (v6.as_ref(), IpFamily::Ipv6)] {

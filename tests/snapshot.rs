@@ -51,65 +51,65 @@ fn an_empty_namespace_is_an_empty_snapshot() {
     });
 }
 
-/// Rules of nft(8) in an inet table, with the expressions that stay opaque.
-const RULES: &[(&str, &[&str])] = &[
-    ("iif lo accept", &[]),
-    ("iifname { \"eth0\", \"veth*\" } accept", &[]),
-    ("meta mark and 0xff == 0x1 accept", &[]),
-    ("meta mark set meta mark and 0xff or 0x100", &[]),
-    ("meta mark != 1-10 accept", &[]),
-    ("meta skuid 1000-2000 accept", &[]),
-    ("meta cpu 1 meta priority 1:2 meta rtclassid 3 meta iifgroup 7", &[]),
-    ("meta protocol ip ether saddr 00:01:02:03:04:05", &[]),
-    ("ip saddr { 10.0.0.0/8, 192.168.0.0/16 } accept", &[]),
-    ("ip saddr != 10.0.0.1-10.0.0.9 tcp dport 80-90", &[]),
-    ("ip6 saddr fd00::/9 ip6 nexthdr tcp", &[]),
-    ("ip dscp cs1 ip ttl 5 ip length 100 ip frag-off 0x1fff", &[]),
-    ("tcp flags & (fin|syn) == syn tcp sequence 7 @th,0,8 1", &[]),
-    ("icmp type { echo-request, echo-reply } icmp code 1", &[]),
-    ("ct state established,related ct status dnat ct mark 5 ct zone 1", &[]),
-    ("ct state vmap { established : accept, invalid : drop }", &[]),
-    ("ct original saddr 10.0.0.1", &["ct"]),
-    ("ct original packets > 5", &["ct"]),
-    ("ct bytes > 500", &[]),
-    ("ct expiration 5", &[]),
-    ("socket mark 1 socket transparent 1", &[]),
-    ("fib saddr . iif oif missing drop", &[]),
-    ("fib daddr . iif type local", &[]),
-    ("ip saddr . tcp dport { 10.0.0.1 . 80, 10.0.0.2 . 90-100 }", &[]),
-    ("ip saddr . tcp dport vmap { 10.0.0.1 . 80 : accept, 10.0.0.2 . 90-100 : drop }", &[]),
-    ("limit rate over 10/minute burst 5 packets drop", &[]),
-    ("log prefix \"hi \" group 3 snaplen 100 queue-threshold 5", &[]),
-    ("reject with icmpx type admin-prohibited", &[]),
-    ("quota over 10 mbytes drop", &["quota"]),
-    ("ip ttl set 5", &["payload"]),
-    ("tcp option maxseg size 1000", &["exthdr"]),
-    ("tcp option maxseg size set 1000", &["exthdr"]),
-    ("exthdr frag exists", &["exthdr"]),
-    ("add @seen { ip saddr }", &["dynset"]),
-    ("update @seen { ip saddr timeout 30s } accept", &["dynset"]),
-    ("ct count over 5 drop", &["connlimit"]),
-    ("counter name \"hits\" accept", &["objref"]),
-    ("meta mark set jhash ip saddr mod 16", &["hash"]),
-    ("meta mark set numgen inc mod 2", &["numgen"]),
-    ("meta mark set (meta mark << 3)", &["bitwise"]),
-    ("rt classid 5", &["rt"]),
-    ("last", &["last"]),
-    ("dup to 10.0.0.1", &["dup"]),
+/// Rules of nft(8) in an inet table.
+const RULES: &[&str] = &[
+    "iif lo accept",
+    "iifname { \"eth0\", \"veth*\" } accept",
+    "meta mark and 0xff == 0x1 accept",
+    "meta mark set meta mark and 0xff or 0x100",
+    "meta mark != 1-10 accept",
+    "meta skuid 1000-2000 accept",
+    "meta cpu 1 meta priority 1:2 meta rtclassid 3 meta iifgroup 7",
+    "meta protocol ip ether saddr 00:01:02:03:04:05",
+    "ip saddr { 10.0.0.0/8, 192.168.0.0/16 } accept",
+    "ip saddr != 10.0.0.1-10.0.0.9 tcp dport 80-90",
+    "ip6 saddr fd00::/9 ip6 nexthdr tcp",
+    "ip dscp cs1 ip ttl 5 ip length 100 ip frag-off 0x1fff",
+    "tcp flags & (fin|syn) == syn tcp sequence 7 @th,0,8 1",
+    "icmp type { echo-request, echo-reply } icmp code 1",
+    "ct state established,related ct status dnat ct mark 5 ct zone 1",
+    "ct state vmap { established : accept, invalid : drop }",
+    "ct original saddr 10.0.0.1",
+    "ct original packets > 5",
+    "ct bytes > 500",
+    "ct expiration 5",
+    "socket mark 1 socket transparent 1",
+    "fib saddr . iif oif missing drop",
+    "fib daddr . iif type local",
+    "ip saddr . tcp dport { 10.0.0.1 . 80, 10.0.0.2 . 90-100 }",
+    "ip saddr . tcp dport vmap { 10.0.0.1 . 80 : accept, 10.0.0.2 . 90-100 : drop }",
+    "limit rate over 10/minute burst 5 packets drop",
+    "log prefix \"hi \" group 3 snaplen 100 queue-threshold 5",
+    "reject with icmpx type admin-prohibited",
+    "quota over 10 mbytes drop",
+    "ip ttl set 5",
+    "tcp option maxseg size 1000",
+    "tcp option maxseg size set 1000",
+    "exthdr frag exists",
+    "add @seen { ip saddr }",
+    "update @seen { ip saddr timeout 30s } accept",
+    "ct count over 5 drop",
+    "counter name \"hits\" accept",
+    "meta mark set jhash ip saddr mod 16",
+    "meta mark set numgen inc mod 2",
+    "meta mark set (meta mark << 3)",
+    "rt classid 5",
+    "last",
+    "dup to 10.0.0.1",
 ];
 
 #[test]
-fn rules_of_nft_are_read_and_unknown_expressions_keep_their_place() {
+fn every_expression_of_rules_of_nft_is_known() {
     in_fresh_netns(|| {
         nft_script(
             "table inet t { counter hits { }; set seen { type ipv4_addr; flags dynamic,timeout; timeout 1m; }; chain c { type filter hook input priority 0; }; }",
         );
         // A kernel may lack some expressions; what it accepts is read.
         let mut taken = Vec::new();
-        for (rule, expected) in RULES {
+        for rule in RULES {
             let added = support::command("nft").args(["add rule inet t c", rule]).output().expect("nft is installed");
             if added.status.success() {
-                taken.push((rule, expected));
+                taken.push(rule);
             }
         }
         assert!(taken.len() >= 35, "this kernel takes only {taken:#?}");
@@ -117,8 +117,8 @@ fn rules_of_nft_are_read_and_unknown_expressions_keep_their_place() {
         let rules = &table(&read, Family::Inet, "t").chain("c").expect("it is there").rules;
         assert_eq!(rules.len(), taken.len());
         let mut last_handle = RuleHandle(0);
-        for ((rule, expected), read) in taken.iter().zip(rules) {
-            assert_eq!(opaque(read), **expected, "{rule}: {:#?}", read.exprs);
+        for (rule, read) in taken.iter().zip(rules) {
+            assert!(opaque(read).is_empty(), "{rule}: {:#?}", read.exprs);
             assert_eq!(read.opaque, [], "{rule}");
             assert!(read.handle > last_handle, "{rule}");
             last_handle = read.handle;

@@ -24,7 +24,19 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
         proposals.extend(see.prefix(*base, *offset, *len, rest));
         proposals.extend(see.neighbours(*base, *offset, *len, rest));
     }
+    proposals.retain(|proposal| proposal.statements.iter().all(is_listed_so));
     proposals
+}
+
+/// Returns whether nft lists a comparison of such a field as this crate prints it: it writes `exists`
+/// and `missing` for numbers, and numbers in another base, where this crate has numbers.
+fn is_listed_so(statement: &Statement) -> bool {
+    let Statement::Match(Match { selector: Selector::Field(field), op, operand }) = statement else { return true };
+    match (field, operand) {
+        (field, Operand::Value(Value::Integer(0 | 1))) if field.is_presence() => matches!(op, Op::Eq | Op::Ne),
+        (Field::Payload(_), Operand::Value(_)) => true,
+        (field, _) => !field.is_presence() && !matches!(field, Field::Payload(_)),
+    }
 }
 
 /// What is known at a place: the family of the table and the protocols decide what a load means.
@@ -71,7 +83,7 @@ impl See {
                 expr => {
                     let field = self.field(expr, Register::at_slot(slot))?;
                     // nft writes the elements in another way.
-                    if matches!(field, Field::Payload(_)) {
+                    if matches!(field, Field::Payload(_)) || field.is_presence() {
                         return None;
                     }
                     slot += u32::try_from(field.data_type().bytes().div_ceil(4)).ok()?;

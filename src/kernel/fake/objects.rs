@@ -27,6 +27,7 @@ impl Batch<'_> {
 /// element of a map.
 fn may_refer(table: &TableState) -> bool {
     let mut exprs = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.exprs);
-    exprs.any(|expr| matches!(expr, Expr::Opaque { .. }))
-        || table.sets.iter().any(|set| set.code.object.is_some() && !set.elements.is_empty())
+    let refers =
+        |expr: &Expr| matches!(expr, Expr::FlowOffload(_) | Expr::Objref(_) | Expr::ObjrefMap(_) | Expr::Opaque { .. });
+    exprs.any(refers) || table.sets.iter().any(|set| set.code.object.is_some() && !set.elements.is_empty())
 }

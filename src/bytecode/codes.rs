@@ -10,7 +10,7 @@ use super::data::Bytes;
 use super::expr::Expr;
 use super::keys::Register;
 use super::set::AnonymousSet;
-use crate::model::{IpFamily, NatFlags, NatKind};
+use crate::model::{IpFamily, LimitWhen, NatFlags, NatKind};
 
 /// The registers of a lowest and a highest value; without the highest, it equals the lowest.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -106,6 +106,24 @@ pub(crate) const PORTS_GIVEN: u32 = 2;
 /// Returns the kernel's flags for a translation with or without ports.
 pub(crate) fn nat_flags(flags: NatFlags, ports: RegisterRange) -> u32 {
     flags.bits() | if ports.min.is_some() { PORTS_GIVEN } else { 0 }
+}
+
+/// Returns the kernel's flag for a rate or a number that matches below or above
+/// (`NFT_LIMIT_F_INV`, `NFT_QUOTA_F_INV`, `NFT_CONNLIMIT_F_INV`).
+pub(super) fn over(when: LimitWhen) -> u32 {
+    match when {
+        LimitWhen::Over => 1,
+        LimitWhen::Until => 0,
+    }
+}
+
+/// Returns what such flags mean, the inverse of [`over`].
+pub(super) fn when(flags: u32) -> Option<LimitWhen> {
+    match flags {
+        0 => Some(LimitWhen::Until),
+        1 => Some(LimitWhen::Over),
+        _ => None,
+    }
 }
 
 /// See [`Expr::Queue`](super::Expr::Queue).

@@ -8,18 +8,20 @@
 //! [`Spelling::Other`].
 //!
 //! ```text
-//! matches   loads and comparisons      actions   everything else      set   sets and their elements
+//! loads     what is in registers       matches   comparisons and lookups
+//! actions   everything else            updates   changes of sets and packets, counts, objects, copies
+//! set       sets and their elements
 //! ```
 
 mod actions;
 mod declared;
+mod loads;
 mod matches;
 mod set;
 mod updates;
 
-pub(crate) use set::raise_timed;
 pub use set::{Unraisable, raise_elements, raise_set};
-pub(crate) use set::{declaration, in_order, is_for_all, opaque_set, raise_each};
+pub(crate) use set::{declaration, in_order, is_for_all, opaque_set, raise_each, raise_timed};
 
 use super::Register;
 pub(crate) use declared::{Declared, declared};
@@ -79,6 +81,9 @@ struct Read {
     known: Known,
 }
 
+/// Proposes what an expression and those after it may mean.
+type Propose = fn(&Expr, &[Expr], Family, Known) -> Vec<Proposal>;
+
 /// A proposed meaning of some expressions.
 struct Proposal {
     statements: Vec<Statement>,
@@ -108,10 +113,9 @@ fn read(exprs: &[Expr], family: Family, sets: &(impl Sets + ?Sized)) -> Vec<Read
     let mut found: Vec<Read> = Vec::with_capacity(exprs.len());
     let (mut known, mut start) = (Known::default(), 0);
     while let Some((first, rest)) = exprs.get(start..).and_then(<[Expr]>::split_first) {
-        let proposals = actions::propose(first, rest, family, known)
-            .into_iter()
-            .chain(matches::propose(first, rest, family, known))
-            .chain(updates::propose(first, rest, family, known));
+        let readers: [Propose; 3] = [actions::propose, matches::propose, updates::propose];
+        // Each is asked only if what the others propose is not accepted.
+        let proposals = readers.iter().flat_map(|propose| propose(first, rest, family, known));
         let all = exprs.get(start..).unwrap_or_default();
         let accepted = proposals.filter(|proposal| !proposal.statements.is_empty()).find_map(|proposal| {
             let after = accept(&proposal, all, known, family, sets)?;

@@ -2,16 +2,17 @@
 
 use super::super::codes::{
     ConnlimitCode, CtDirectedSetCode, DupCode, DynsetCode, ExthdrCode, ExthdrResetCode, ExthdrSetCode, FlowOffloadCode,
-    ObjrefCode, ObjrefMapCode, PayloadSetCode, QuotaCode, SynproxyCode,
+    ObjrefCode, ObjrefMapCode, PayloadSetCode, QuotaCode, SynproxyCode, over,
 };
 use super::super::data::{self, Bytes, Order};
 use super::super::expr::Expr;
 use super::super::fields::{load, protocols};
 use super::super::keys::{PayloadBase, Register};
+use super::super::set::millis;
 use super::{Lowering, Sets, Unlowerable};
 use crate::model::{
-    ConnLimit, DataType, Dup, Field, LimitWhen, Name, Nfproto, ObjectRef, ObjectTo, Protocol, Quota, Selector, SetData,
-    SetRef, SetValue, Statement, Synproxy, Update, UpdateOp, Value,
+    ConnLimit, DataType, Dup, Field, Name, Nfproto, ObjectRef, ObjectTo, Protocol, Quota, Selector, SetData, SetRef,
+    SetValue, Statement, Synproxy, Update, UpdateOp, Value,
 };
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
@@ -100,7 +101,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             UpdateOp::Update => 1,
             UpdateOp::Delete => 2,
         };
-        let timeout = timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let timeout = timeout.map(millis);
         self.push(Expr::Dynset(DynsetCode {
             set: set.clone(),
             anonymous: None,
@@ -166,13 +167,6 @@ fn data_type_of(value: &Value) -> Option<DataType> {
         Value::Port(_) => DataType::Port,
         _ => return None,
     })
-}
-
-fn over(when: LimitWhen) -> u32 {
-    match when {
-        LimitWhen::Over => 1,
-        LimitWhen::Until => 0,
-    }
 }
 
 /// Returns the expression that sets a field to register 1, if it can be set.

@@ -1,13 +1,15 @@
 //! Statements with an effect: address translation, rejections, marks, limits, logs.
 
-use super::super::codes::{BitwiseCode, LimitCode, LogCode, NatCode, RegisterRange, RejectCode, TproxyCode, nat_flags};
+use super::super::codes::{
+    BitwiseCode, LimitCode, LogCode, NatCode, RegisterRange, RejectCode, TproxyCode, nat_flags, over,
+};
 use super::super::data::Bytes;
 use super::super::expr::Expr;
 use super::super::keys::{CtKey, MetaKey, Register};
 use super::{Lowering, Sets, Unlowerable};
 use crate::model::{
-    DataType, Family, IpFamily, Limit, LimitOf, LimitWhen, Log, LogLevel, MarkKey, MarkValue, Nat, Nfproto, PortRange,
-    Protocol, Reject, SetData, Tproxy,
+    DataType, Family, IpFamily, Limit, LimitOf, Log, LogLevel, MarkKey, MarkValue, Nat, Nfproto, PortRange, Protocol,
+    Reject, SetData, Tproxy,
 };
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
@@ -137,10 +139,7 @@ pub(super) fn lower_limit(limit: &Limit) -> LimitCode {
             LimitOf::Bytes => 1,
             LimitOf::Packets => 0,
         },
-        flags: match limit.when {
-            LimitWhen::Over => 1,
-            LimitWhen::Until => 0,
-        },
+        flags: over(limit.when),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::super::codes::{LimitCode, LogCode, NatCode, QueueCode, RegisterRange, RejectCode, TproxyCode};
+use super::super::codes::{LimitCode, LogCode, NatCode, QueueCode, RegisterRange, RejectCode, TproxyCode, when};
 use super::super::expr::Expr;
 use super::super::keys::{CtKey, MetaKey, Register};
 use super::super::lower::{Known, family_of};
 use super::{Proposal, tidy, translation};
 use crate::model::{
-    Family, IpFamily, Limit, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat, NatFlags,
-    PortRange, Queue, QueueFlags, Reject, Statement, Tproxy,
+    Family, IpFamily, Limit, LimitUnit, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat, NatFlags, PortRange, Queue,
+    QueueFlags, Reject, Statement, Tproxy,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -28,11 +28,6 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
         Expr::Immediate { .. } | Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. } | Expr::Tproxy(_) => {
             constants(first, rest, family).into_iter().collect()
         }
-        Expr::Bitwise(_) | Expr::Byteorder { .. } | Expr::Cmp { .. } | Expr::Ct { .. } | Expr::CtSet { .. } => {
-            Vec::new()
-        }
-        Expr::Fib { .. } | Expr::Lookup { .. } | Expr::Meta { .. } | Expr::MetaSet { .. } => Vec::new(),
-        Expr::Opaque { .. } | Expr::Payload { .. } | Expr::Range { .. } | Expr::Socket { .. } => Vec::new(),
         // Those are read elsewhere.
         _ => Vec::new(),
     }
@@ -60,12 +55,28 @@ fn mark(from: MarkKey, rest: &[Expr]) -> Vec<Proposal> {
 }
 
 /// Constants loaded into registers, for the one expression that uses them; it may use none.
-struct Constants<'a> {
+pub(super) struct Constants<'a> {
     loaded: Vec<(Register, &'a [u8])>,
     used: Vec<Register>,
 }
 
 impl<'a> Constants<'a> {
+    /// Reads constants and the expression after them.
+    pub(super) fn before(mut exprs: impl Iterator<Item = &'a Expr>) -> Option<(Self, &'a Expr)> {
+        let mut constants = Constants { loaded: Vec::new(), used: Vec::new() };
+        loop {
+            match exprs.next()? {
+                Expr::Immediate { dreg, data } => constants.loaded.push((*dreg, data)),
+                target => return Some((constants, target)),
+            }
+        }
+    }
+
+    /// Returns how many there are.
+    pub(super) fn len(&self) -> usize {
+        self.loaded.len()
+    }
+
     fn take(&mut self, register: Register) -> Option<&'a [u8]> {
         let (_, data) = self.loaded.iter().rev().find(|(loaded, _)| *loaded == register)?;
         self.used.push(register);
@@ -80,7 +91,7 @@ impl<'a> Constants<'a> {
         self.take(register)?.try_into().map(u16::from_be_bytes).ok()
     }
 
-    fn address(&mut self, register: Register) -> Option<IpAddr> {
+    pub(super) fn address(&mut self, register: Register) -> Option<IpAddr> {
         let data = self.take(register)?;
         let v4 = <[u8; 4]>::try_from(data).map(IpAddr::from);
         v4.or_else(|_| <[u8; 16]>::try_from(data).map(IpAddr::from)).ok()
@@ -98,20 +109,13 @@ impl<'a> Constants<'a> {
         }
     }
 
-    fn number(&mut self, register: Register) -> Option<u32> {
+    pub(super) fn number(&mut self, register: Register) -> Option<u32> {
         self.take(register)?.try_into().map(u32::from_ne_bytes).ok()
     }
 }
 
 fn constants(first: &Expr, rest: &[Expr], family: Family) -> Option<Proposal> {
-    let mut constants = Constants { loaded: Vec::new(), used: Vec::new() };
-    let mut exprs = std::iter::once(first).chain(rest);
-    let target = loop {
-        match exprs.next()? {
-            Expr::Immediate { dreg, data } => constants.loaded.push((*dreg, data)),
-            target => break target,
-        }
-    };
+    let (mut constants, target) = Constants::before(std::iter::once(first).chain(rest))?;
     let statement = match target {
         Expr::CtSet { key: CtKey::MARK, sreg } => {
             Statement::SetMark { key: MarkKey::Ct, value: MarkValue::Constant(constants.number(*sreg)?) }
@@ -137,7 +141,7 @@ fn constants(first: &Expr, rest: &[Expr], family: Family) -> Option<Proposal> {
         Expr::Tproxy(code) => Statement::Tproxy(tproxy(code, &mut constants, family)?),
         _ => return None,
     };
-    let len = constants.loaded.len() + 1;
+    let len = constants.len() + 1;
     constants.all_used().then(|| Proposal::other(vec![statement], len))
 }
 
@@ -221,11 +225,7 @@ pub(super) fn limit(code: &LimitCode) -> Option<Limit> {
     };
 
     limit.burst = code.burst;
-    limit.when = match code.flags {
-        0 => LimitWhen::Until,
-        1 => LimitWhen::Over,
-        _ => return None,
-    };
+    limit.when = when(code.flags)?;
     Some(limit)
 }
 

@@ -1,16 +1,15 @@
 //! Reads loads and what follows them: comparisons and lookups.
 
-use super::super::codes::{BitwiseCode, LookupSet};
+use super::super::codes::BitwiseCode;
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
-use super::super::fields::{field_of, load, protocols};
+use super::super::fields::load;
 use super::super::keys::{CmpOp, CtKey, MetaKey, PayloadBase, Register};
 use super::super::lower::{Known, prefix_length};
-use super::super::set::SetMode;
-use super::{Proposal, Spelling, in_order, raise_elements};
+use super::loads::{Keyed, See, selector, set_of};
+use super::{Proposal, Spelling};
 use crate::model::{
-    DataType, Family, Field, MarkKey, MarkValue, Match, Nfproto, Op, Operand, Selector, SetData, SetFlags, SetRef,
-    Statement, Value,
+    DataType, Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, SetData, SetRef, Statement, Value,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -39,66 +38,17 @@ fn is_listed_so(statement: &Statement) -> bool {
     }
 }
 
-/// What is known at a place: the family of the table and the protocols decide what a load means.
-pub(super) struct See {
-    pub(super) family: Family,
-    pub(super) known: Known,
-}
-
 impl See {
-    /// Returns the field that an expression loads into that register.
-    pub(super) fn field(&self, expr: &Expr, dreg: Register) -> Option<Field> {
-        let plain = Field::ALL.iter().copied().find(|field| load(*field, dreg) == *expr && self.has(*field));
-        plain.or_else(|| field_of(expr).filter(|(field, to)| *to == dreg && self.has(*field)).map(|(field, _)| field))
-    }
-
-    /// Returns whether every packet at this place has that field.
-    pub(super) fn has(&self, field: Field) -> bool {
-        let (network, transport) = protocols(field);
-        // The first bytes of any other header are not ports.
-        if matches!(field, Field::ThDport | Field::ThSport)
-            && self.known.transport.is_some_and(|known| !known.has_ports())
-        {
-            return false;
-        }
-        let asked = transport.is_some() && self.known.transport == transport;
-        let network = network.is_none_or(|network| match self.family {
-            Family::Inet => asked || self.known.network == Some(network),
-            Family::Ip => network == Nfproto::IPV4,
-            Family::Ip6 => network == Nfproto::IPV6,
-            Family::Arp | Family::Bridge | Family::Netdev => false,
-        });
-        network && (transport.is_none() || asked)
-    }
-
     /// Reads one or several loads, and the set in which they are looked up.
     fn lookup(&self, first: &Expr, rest: &[Expr]) -> Option<Proposal> {
-        let mut fields = Vec::new();
-        let mut exprs = std::iter::once(first).chain(rest).peekable();
-        let (mut len, mut slot) = (0, 0);
-        let (dreg, set, inverted) = loop {
-            len += 1;
-            match exprs.next()? {
-                Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted } => break (dreg, set, *inverted),
-                expr => {
-                    let field = self.field(expr, Register::at_slot(slot))?;
-                    // nft writes the elements in another way.
-                    if matches!(field, Field::Payload(_)) || field.is_presence() {
-                        return None;
-                    }
-                    slot += u32::try_from(field.data_type().bytes().div_ceil(4)).ok()?;
-                    fields.push(field);
-                    len += usize::from(exprs.next_if(|next| matches!(next, Expr::Byteorder { .. })).is_some());
-                }
-            }
-        };
-        let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
-        let selector = match fields.as_slice() {
-            [] => return None,
-            [field] => Selector::Field(*field),
-            several => Selector::Concat(several.into()),
-        };
-        let (statement, data): (fn(Selector, SetRef, Op) -> Statement, SetData) = match (dreg, exprs.next()) {
+        let all = || std::iter::once(first).chain(rest);
+        let Keyed { fields, value: None, by, len } = self.keyed(all())? else { return None };
+        let Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted } = by else { return None };
+        // nft writes the elements in another way.
+        if fields.iter().any(|field| field.is_presence()) {
+            return None;
+        }
+        let (statement, data): (fn(Selector, SetRef, Op) -> Statement, SetData) = match (dreg, all().nth(len)) {
             (None, _) => (member, SetData::None),
             (Some(Register::VERDICT), _) => (verdict, SetData::Verdict),
             (Some(Register::FIRST), Some(Expr::MetaSet { key: MetaKey::MARK, sreg: Register::FIRST })) => {
@@ -109,15 +59,9 @@ impl See {
             }
             (Some(_), _) => return None,
         };
-        let set = match set {
-            LookupSet::Named(name) => SetRef::Named(name.clone()),
-            LookupSet::Anonymous(set) => {
-                let mode = SetMode::of(SetFlags::from_bits_truncate(set.code.flags), key.len());
-                SetRef::Anonymous(in_order(raise_elements(&set.elements, &key, &data, mode)?, &set.order))
-            }
-        };
-        len += usize::from(matches!(data, SetData::Value(_)));
-        Some(Proposal::ours(statement(selector, set, if inverted { Op::Ne } else { Op::Eq }), len))
+        let set = set_of(set, &fields, &data)?;
+        let len = len + usize::from(matches!(data, SetData::Value(_)));
+        Some(Proposal::ours(statement(selector(fields), set, if *inverted { Op::Ne } else { Op::Eq }), len))
     }
 
     /// Reads a prefix of whole bytes: a load of the first bytes only.

@@ -1,20 +1,19 @@
 //! Readers of statements that count, answer, copy, and change sets and packets.
 
 use super::super::codes::{
-    ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, LookupSet, ObjrefCode, QuotaCode, SynproxyCode,
+    ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, ObjrefCode, QuotaCode, SynproxyCode, when,
 };
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
 use super::super::fields::field_of;
 use super::super::keys::Register;
 use super::super::lower::{Known, store};
-use super::super::set::SetMode;
-use super::matches::See;
-use super::{Proposal, in_order, raise_elements};
+use super::Proposal;
+use super::actions::Constants;
+use super::loads::{Keyed, See, selector, set_of};
 use crate::model::{
-    ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, IpFamily, LimitWhen, Nat, ObjectKind,
-    ObjectRef, ObjectTo, PortRange, Quota, Selector, SetData, SetFlags, SetRef, SetValue, Statement, Synproxy,
-    SynproxyFlags, Update, UpdateOp,
+    ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, IpFamily, Nat, ObjectKind, ObjectRef,
+    ObjectTo, PortRange, Quota, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -54,88 +53,30 @@ fn alone(expr: &Expr) -> Option<Statement> {
     })
 }
 
-fn when(flags: u32) -> Option<LimitWhen> {
-    match flags {
-        0 => Some(LimitWhen::Until),
-        1 => Some(LimitWhen::Over),
-        _ => None,
-    }
-}
-
 fn kind_of(number: u32) -> Option<ObjectKind> {
     ObjectKind::ALL.iter().find(|(_, other, _)| *other == number).map(|(kind, ..)| *kind)
 }
 
 /// Reads constants in registers, and where a copy of the packet goes.
-fn dup<'e>(mut exprs: impl Iterator<Item = &'e Expr>) -> Option<Proposal> {
-    let mut loaded = Vec::new();
-    let DupCode { address, device } = loop {
-        match exprs.next()? {
-            Expr::Immediate { dreg, data } => loaded.push((*dreg, data)),
-            Expr::Dup(code) => break code.clone(),
-            _ => return None,
-        }
-    };
-    let find = |register| loaded.iter().find(|(dreg, _)| *dreg == register).map(|(_, data)| data.as_slice());
+fn dup<'e>(exprs: impl Iterator<Item = &'e Expr>) -> Option<Proposal> {
+    let (mut constants, target) = Constants::before(exprs)?;
+    let Expr::Dup(DupCode { address, device }) = target else { return None };
     let address = match address {
+        Some(register) => Some(constants.address(*register)?),
         None => None,
-        Some(register) => {
-            let data = find(register)?;
-            let v4 = <[u8; 4]>::try_from(data).map(std::net::IpAddr::from);
-            Some(v4.or_else(|_| <[u8; 16]>::try_from(data).map(std::net::IpAddr::from)).ok()?)
-        }
     };
     let device = match device {
+        Some(register) => Some(constants.number(*register)?),
         None => None,
-        Some(register) => Some(find(register)?.try_into().map(u32::from_ne_bytes).ok()?),
     };
-    Some(Proposal::ours(Statement::Dup(Dup { address, device }), loaded.len() + 1))
-}
-
-/// The key of a lookup, and what uses it.
-struct Keyed<'e> {
-    fields: Vec<Field>,
-    /// The value that an element maps to.
-    value: Option<Field>,
-    by: &'e Expr,
-    len: usize,
+    Some(Proposal::ours(Statement::Dup(Dup { address, device }), constants.len() + 1))
 }
 
 impl See {
-    /// Reads loads into the registers of a key, up to the expression that uses it.
-    fn keyed<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<Keyed<'e>> {
-        let (mut fields, mut value) = (Vec::new(), None);
-        let mut exprs = exprs.peekable();
-        let (mut len, mut slot) = (0, 0);
-        let by = loop {
-            len += 1;
-            let expr = exprs.next()?;
-            if matches!(expr, Expr::Dynset(_) | Expr::Lookup { .. } | Expr::ObjrefMap(_)) {
-                break expr;
-            }
-            match self.field(expr, Register::at_slot(slot)) {
-                Some(field) if value.is_none() && !matches!(field, Field::Payload(_)) => {
-                    slot += u32::try_from(field.data_type().bytes().div_ceil(4)).ok()?;
-                    fields.push(field);
-                    len += usize::from(exprs.next_if(|next| matches!(next, Expr::Byteorder { .. })).is_some());
-                }
-                _ => {
-                    let register = Register(1 + slot.div_ceil(4));
-                    value = Some(self.field(expr, register).filter(|_| value.is_none())?);
-                }
-            }
-        };
-        (!fields.is_empty()).then_some(Keyed { fields, value, by, len })
-    }
-
     fn updates<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<Proposal> {
         let Keyed { fields, value, by, len } = self.keyed(exprs)?;
         let key = selector(fields);
         let statement = match by {
-            Expr::ObjrefMap(code) if code.anonymous.is_none() && value.is_none() => {
-                // The expression does not tell the kind; that of the map is not known here.
-                return None;
-            }
             Expr::Dynset(code) => {
                 let DynsetCode { set, anonymous: None, op, key: Register::FIRST, data, timeout, exprs, flags: 0 } =
                     code
@@ -163,6 +104,7 @@ impl See {
                     value,
                 }))
             }
+            // A map to objects does not tell their kind.
             _ => return None,
         };
         Some(Proposal::ours(statement, len))
@@ -188,7 +130,7 @@ impl See {
             return None;
         };
         let target = self.target(exprs.clone().nth(len)?).filter(|target| !is_mark(*target))?;
-        let map = map_of(set, &fields, target.data_type())?;
+        let map = set_of(set, &fields, &SetData::Value(target.data_type()))?;
         let value = SetValue::Map { selector: selector(fields), map };
         Some(Proposal::ours(Statement::Set { target, value }, len + 1))
     }
@@ -221,7 +163,7 @@ impl See {
             [low, high] => Some(PortRange { low: *low, high: *high }),
             _ => return None,
         };
-        let map = map_of(set, &fields, data)?;
+        let map = set_of(set, &fields, &SetData::Value(data))?;
         let mut nat = Nat::dnat().to_map(family, selector(fields), map).flags(super::actions::nat_flags(code.flags)?);
         (nat.kind, nat.ports) = (code.kind, range);
         nat.family = Some(family).filter(|family| super::super::lower::family_of(self.family) != Some(*family));
@@ -249,28 +191,9 @@ impl See {
     }
 }
 
-fn map_of(set: &LookupSet, fields: &[Field], data: DataType) -> Option<SetRef> {
-    Some(match set {
-        LookupSet::Named(name) => SetRef::Named(name.clone()),
-        LookupSet::Anonymous(set) => {
-            let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
-            let mode = SetMode::of(SetFlags::from_bits_truncate(set.code.flags), key.len());
-            let data = SetData::Value(data);
-            SetRef::Anonymous(in_order(raise_elements(&set.elements, &key, &data, mode)?, &set.order))
-        }
-    })
-}
-
 /// Returns whether constants and maps for it have a statement of their own.
 fn is_mark(target: Field) -> bool {
     matches!(target, Field::Mark | Field::CtMark | Field::CtZone)
-}
-
-fn selector(fields: Vec<Field>) -> Selector {
-    match fields.as_slice() {
-        [field] => Selector::Field(*field),
-        _ => Selector::Concat(fields.into()),
-    }
 }
 
 /// Reads what an element counts or limits.

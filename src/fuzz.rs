@@ -307,13 +307,7 @@ mod tests {
         let mut kinds = std::collections::BTreeMap::new();
         let (mut made, mut sets, mut state) = (0, 0, 1_u64);
         for _ in 0..1000 {
-            let bytes: Vec<u8> = std::iter::repeat_with(|| {
-                // Knuth's MMIX
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                state.to_be_bytes()[0]
-            })
-            .take(500)
-            .collect();
+            let bytes = crate::testing::bytes(&mut state, 500);
             let Some(ruleset) = made_valid(&mut Source::new(&bytes)) else { continue };
             made += 1;
             sets += ruleset.tables.iter().map(|table| table.sets.len()).sum::<usize>();

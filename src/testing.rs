@@ -248,3 +248,12 @@ pub(crate) fn linux() -> (u32, u32) {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
     (numbers.next().expect("a major number"), numbers.next().expect("a minor number"))
 }
+
+/// Returns the next bytes of a stream of numbers (Knuth's MMIX).
+pub(crate) fn bytes(state: &mut u64, count: usize) -> Vec<u8> {
+    let step = || {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes().first().copied().unwrap_or(0)
+    };
+    std::iter::repeat_with(step).take(count).collect()
+}

@@ -280,15 +280,7 @@ fn matches(from: &mut Source<'_>, hook: Hook) -> Match {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Bytes of a stream of numbers (Knuth's MMIX).
-    fn bytes(state: &mut u64, count: usize) -> Vec<u8> {
-        let step = || {
-            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            state.to_be_bytes().first().copied().unwrap_or(0)
-        };
-        std::iter::repeat_with(step).take(count).collect()
-    }
+    use crate::testing::bytes;
 
     /// Without optimisation, a tenth.
     const ROUNDS: usize = if cfg!(debug_assertions) { 60 } else { 5000 };

@@ -443,13 +443,7 @@ const WORDS: &[&str] = &[
 fn most_generated_rule_sets_are_the_same_when_read_back() {
     let (mut same, mut all, mut state) = (0, 0, 1_u64);
     for _ in 0..1000 {
-        let bytes: Vec<u8> = std::iter::repeat_with(|| {
-            // Knuth's MMIX
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            state.to_be_bytes()[0]
-        })
-        .take(500)
-        .collect();
+        let bytes = crate::testing::bytes(&mut state, 500);
         let Some(ruleset) = fuzz::ruleset(&bytes, None) else { continue };
         all += 1;
         same += usize::from(reads_back(&ruleset));

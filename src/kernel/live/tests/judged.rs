@@ -153,13 +153,7 @@ fn validation_and_kernel_agree_on_generated_rule_sets_or_a_reason_is_listed() {
         let mut kernel = Kernel::open().expect("a socket");
         let (mut state, mut counts) = (1_u64, [0; 3]);
         for _ in 0..MADE {
-            let bytes: Vec<u8> = std::iter::repeat_with(|| {
-                // Knuth's MMIX
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                state.to_be_bytes()[0]
-            })
-            .take(300)
-            .collect();
+            let bytes = crate::testing::bytes(&mut state, 300);
             let Some(ruleset) = fuzz::ruleset(&bytes, Some(Severity::Refused)) else { continue };
             let odd = fuzz::ruleset(&bytes, Some(Severity::Odd));
             match (ruleset.validate(), fate(&mut kernel, &ruleset)) {

@@ -6,11 +6,12 @@ use std::ops::RangeInclusive;
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
 use super::data_type::DataType;
+use super::element::Interval;
 use super::field::Field;
 use super::matches::{Match, Op};
 use super::operand::{IntoOperand, Operand, SetRef, list};
 use super::rule::Rule;
-use super::set::{Interval, Set};
+use super::set::Set;
 use super::value::Value;
 
 /// An operand of [`daddr`] and [`saddr`]: an address, a prefix, a range, a list of those, or a

@@ -18,10 +18,10 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
 use super::address::IntoAddress;
+use super::element::Interval;
 use super::field::Field;
 use super::matches::Match;
 use super::operand::{IntoOperand, Item, Operand};
-use super::set::Interval;
 
 fn v4(net: Ipv4Net) -> Ipv4Network {
     Ipv4Network::new(net.addr(), net.prefix_len()).expect("a prefix of 0 to 32 in both")

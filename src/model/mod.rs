@@ -9,6 +9,7 @@ mod address;
 mod chain;
 mod classic;
 mod data_type;
+mod element;
 mod field;
 mod id;
 #[cfg(feature = "ipnet")]
@@ -38,6 +39,8 @@ pub use address::{IntoAddress, daddr, saddr};
 pub use chain::{Base, Chain, ChainKind, ChainType, Hook, Policy, Priority};
 pub use classic::Classic;
 pub use data_type::DataType;
+pub(crate) use element::Extra;
+pub use element::{Element, ElementData, Interval, Key};
 pub(crate) use field::field_table;
 pub use field::{
     CtDirected, CtDirectedKey, Exthdr, ExthdrOf, ExthdrPart, Fib, FibKey, FibResult, Field, Ipsec, IpsecDirection,
@@ -63,8 +66,7 @@ pub use opaque::Opaque;
 pub use operand::{IntoOperand, Item, Masked, Operand, SetRef, anonymous, kind, masked, set};
 pub use rule::Rule;
 pub use ruleset::Ruleset;
-pub(crate) use set::Extra;
-pub use set::{Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetPolicy};
+pub use set::{Set, SetData, SetFlags, SetPolicy};
 pub use statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 pub use table::{Family, Table, TableFlags};
 pub use value::{

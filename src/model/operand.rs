@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 
 use ipnetwork::{Ipv4Network, Ipv6Network};
 
+use super::element::{Element, Interval, Key};
 use super::name::{IfName, Name};
 use super::nat::PortRange;
-use super::set::{Element, Interval, Key};
 use super::value::{
     AddrType, CtDirection, CtState, CtStatus, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags, Value,
 };

@@ -38,8 +38,8 @@ pub enum Source {
 /// and these options are ignored.
 #[derive(Args, Clone, Debug)]
 pub struct Pod {
-    /// For istio:, save: and nft:, addresses of the pod's eth0, separated by commas, with or without a
-    /// prefix length
+    /// For istio:, save: and nft:, addresses of the pod's eth0, separated by commas, with or without
+    /// a prefix length
     #[arg(long, value_name = "LIST", default_value = "10.77.0.2", value_delimiter = ',', value_parser = super::network)]
     pub addresses: Vec<IpNetwork>,
     /// For istio:, the pod's resolv.conf; without it the pod has no nameserver

@@ -1,4 +1,5 @@
-//! Texts of nft never panic; what is read prints as a text that is read, and an error has its place in the text.
+//! Texts of nft never panic; what is read prints as a text that is read, and an error has its place
+//! in the text.
 
 #![no_main]
 

@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! loads     what is in registers       matches   comparisons and lookups
-//! actions   everything else            updates   changes of sets and packets, counts, objects, copies
+//! actions   everything else            updates   what changes sets and packets, or counts
 //! set       sets and their elements
 //! ```
 

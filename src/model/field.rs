@@ -70,8 +70,8 @@ macro_rules! fields {
                 }
             }
 
-            /// Returns the field as nft(8) spells it: `meta skuid`, `ip saddr`, `ct state`; of a field
-            /// with parameters its first words. `Display` prints all of it.
+            /// Returns the field as nft(8) spells it: `meta skuid`, `ip saddr`, `ct state`; of a
+            /// field with parameters its first words. `Display` prints all of it.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -96,7 +96,8 @@ macro_rules! fields {
 field_table!(fields);
 
 impl Field {
-    /// Returns whether it tells that something is there, which nft writes as `exists` and `missing`.
+    /// Returns whether it tells that something is there, which nft writes as `exists` and
+    /// `missing`.
     pub(crate) fn is_presence(self) -> bool {
         matches!(
             self,

@@ -45,8 +45,8 @@ struct Count {
     /// Why texts are not read, and how often.
     unsayable: BTreeMap<String, usize>,
     wrong: Vec<String>,
-    /// Rule sets of the same meaning, of which nft made another program: it loads neighbouring ports
-    /// at once.
+    /// Rule sets of the same meaning, of which nft made another program: it loads neighbouring
+    /// ports at once.
     otherwise: usize,
     refused: usize,
 }

@@ -211,7 +211,8 @@ fn checksum(target: Field, base: PayloadBase, offset: u32) -> Option<(u32, u32, 
 }
 
 /// Keys of metadata and of connections that can be set (`nft_meta_set_eval` and `nft_ct_set_eval`):
-/// priority, mark, security mark and type of a packet; mark, security mark, labels, zone and events.
+/// priority, mark, security mark and type of a packet; mark, security mark, labels, zone and
+/// events.
 const META_SET: [u32; 4] = [2, 3, 14, 19];
 const CT_SET: [u32; 5] = [3, 4, 13, 17, 18];
 /// `NFT_PAYLOAD_CSUM_INET`, `NFT_PAYLOAD_L4CSUM_PSEUDOHDR`, `NFT_EXTHDR_OP_TCPOPT`.

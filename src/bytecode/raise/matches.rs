@@ -27,8 +27,8 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
     proposals
 }
 
-/// Returns whether nft lists a comparison of such a field as this crate prints it: it writes `exists`
-/// and `missing` for numbers, and numbers in another base, where this crate has numbers.
+/// Returns whether nft lists a comparison of such a field as this crate prints it: it writes
+/// `exists` and `missing` for numbers, and numbers in another base, where this crate has numbers.
 fn is_listed_so(statement: &Statement) -> bool {
     let Statement::Match(Match { selector: Selector::Field(field), op, operand }) = statement else { return true };
     match (field, operand) {

@@ -71,8 +71,8 @@ impl Exthdr {
         Some(Exthdr { of, kind, part: ExthdrPart::Bits { offset, bits } })
     }
 
-    /// Returns whether a header, option or chunk is there, by nft's name: `exthdr frag`, `tcp option
-    /// sack`, `ip option rr`, `sctp chunk data`; `None` if nft has no such name.
+    /// Returns whether a header, option or chunk is there, by nft's name: `exthdr frag`, `tcp
+    /// option sack`, `ip option rr`, `sctp chunk data`; `None` if nft has no such name.
     #[must_use]
     pub fn presence(name: &str) -> Option<Exthdr> {
         let name = name.strip_prefix("exthdr ").unwrap_or(name);
@@ -93,8 +93,8 @@ impl Exthdr {
         }
     }
 
-    /// Returns whether nft has words for it: any part of an unknown option of TCP, and what is in the
-    /// table.
+    /// Returns whether nft has words for it: any part of an unknown option of TCP, and what is in
+    /// the table.
     pub(crate) fn has_words(self) -> bool {
         let is_known = || HEADERS.iter().any(|entry| entry.of == self.of && entry.kind == self.kind);
         self.names().is_some() || self.of == ExthdrOf::Tcp && !is_known()

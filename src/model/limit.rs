@@ -57,6 +57,9 @@ pub enum LimitUnit {
 }
 
 impl LimitUnit {
+    pub(crate) const ALL: [LimitUnit; 5] =
+        [LimitUnit::Second, LimitUnit::Minute, LimitUnit::Hour, LimitUnit::Day, LimitUnit::Week];
+
     /// Returns its length in seconds.
     #[must_use]
     pub fn seconds(self) -> u64 {

@@ -44,6 +44,21 @@ pub enum LogLevel {
     Audit,
 }
 
+impl LogLevel {
+    /// Each with its name, in the order of the kernel's numbers.
+    pub(crate) const ALL: [(&'static str, LogLevel); 9] = [
+        ("emerg", LogLevel::Emerg),
+        ("alert", LogLevel::Alert),
+        ("crit", LogLevel::Crit),
+        ("err", LogLevel::Err),
+        ("warn", LogLevel::Warn),
+        ("notice", LogLevel::Notice),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("audit", LogLevel::Audit),
+    ];
+}
+
 bitflags::bitflags! {
     /// Additional contents of a log entry (`NF_LOG_*`, include/uapi/linux/netfilter/nf_log.h).
     #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -63,6 +78,10 @@ bitflags::bitflags! {
 }
 
 impl Log {
+    /// Longest prefix in bytes: `NF_LOG_PREFIXLEN` - 1, include/uapi/linux/netfilter/nf_log.h; the
+    /// kernel answers ERANGE to 128.
+    pub(crate) const MAX_PREFIX: usize = 127;
+
     /// Sets the text before the entry.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {

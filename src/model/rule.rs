@@ -41,6 +41,10 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Longest comment in bytes, as of tables, chains, sets and elements.
+    /// `NFTNL_UDATA_COMMENT_MAXLEN`, include/libnftnl/udata.h; nft 1.0.6 refuses 129.
+    pub(crate) const MAX_COMMENT: usize = 128;
+
     /// Creates a rule that matches every packet and does nothing.
     #[must_use]
     pub fn new() -> Self {

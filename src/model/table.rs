@@ -52,6 +52,9 @@ pub enum Family {
 }
 
 impl Family {
+    pub(crate) const ALL: [Family; 6] =
+        [Family::Arp, Family::Bridge, Family::Inet, Family::Ip, Family::Ip6, Family::Netdev];
+
     /// Returns the kernel's number.
     #[must_use]
     pub fn number(self) -> u8 {
@@ -68,9 +71,7 @@ impl Family {
     /// Returns the family with the kernel's number.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        [Family::Arp, Family::Bridge, Family::Inet, Family::Ip, Family::Ip6, Family::Netdev]
-            .into_iter()
-            .find(|family| family.number() == number)
+        Family::ALL.into_iter().find(|family| family.number() == number)
     }
 
     /// Returns the name that nft(8) uses.

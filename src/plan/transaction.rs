@@ -338,6 +338,11 @@ impl Transaction {
         &self.operations
     }
 
+    /// Takes the operations out, in order.
+    pub(crate) fn into_operations(self) -> Vec<Operation> {
+        self.operations
+    }
+
     /// Returns whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -50,6 +50,8 @@ pub(crate) mod table;
 mod tests;
 mod value;
 
+pub(crate) use value::Bits;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 

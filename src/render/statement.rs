@@ -215,17 +215,8 @@ fn log_flags(f: &mut fmt::Formatter<'_>, flags: LogFlags) -> fmt::Result {
 
 impl Display for LogLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LogLevel::Emerg => "emerg",
-            LogLevel::Alert => "alert",
-            LogLevel::Crit => "crit",
-            LogLevel::Err => "err",
-            LogLevel::Warn => "warn",
-            LogLevel::Notice => "notice",
-            LogLevel::Info => "info",
-            LogLevel::Debug => "debug",
-            LogLevel::Audit => "audit",
-        })
+        let found = LogLevel::ALL.iter().find(|(_, level)| level == self);
+        f.write_str(found.map_or("", |(name, _)| name))
     }
 }
 

@@ -92,17 +92,17 @@ pub(super) fn time(time: Duration) -> impl Display {
 
 /// The bits of a set of flags, lowest first; no bits give a single `0x0`.
 #[derive(Clone)]
-pub(super) struct Bits {
-    pub(super) value: u32,
+pub(crate) struct Bits {
+    pub(crate) value: u32,
     /// All bits of the type's width.
-    pub(super) all: u32,
+    pub(crate) all: u32,
     names: &'static [(u32, &'static str)],
     started: bool,
 }
 
 impl Bits {
     /// Returns the bits of a constant that is a set of flags.
-    pub(super) fn of(value: &Value) -> Option<Bits> {
+    pub(crate) fn of(value: &Value) -> Option<Bits> {
         match value {
             Value::CtState(value) => Some(value.into()),
             Value::CtStatus(value) => Some(value.into()),
@@ -125,7 +125,7 @@ impl Bits {
 }
 
 /// One bit, by name when it has one.
-pub(super) enum Bit {
+pub(crate) enum Bit {
     Named(&'static str),
     Number(u32),
 }

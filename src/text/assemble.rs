@@ -13,7 +13,7 @@ pub(super) fn transaction(commands: Vec<Command<'_>>) -> Transaction {
     let mut operations: Vec<Operation> = Vec::new();
     for Command { at: _, what } in commands {
         match what {
-            What::Table(table) => operations.extend(Transaction::new().create(table).operations().iter().cloned()),
+            What::Table(table) => operations.extend(Transaction::new().create(table).into_operations()),
             What::Operations(more) => more.into_iter().for_each(|operation| add(&mut operations, operation)),
         }
     }
@@ -24,15 +24,14 @@ pub(super) fn transaction(commands: Vec<Command<'_>>) -> Transaction {
 
 /// Adds an operation. The elements of a set right after its declaration are part of it.
 fn add(operations: &mut Vec<Operation>, operation: Operation) {
-    if let (Some(Operation::AddSet { table, set }), Operation::AddElements { table: same, set: more }) =
-        (operations.last_mut(), &operation)
-    {
-        if table == same && set.name == more.name && set.elements.is_empty() {
-            set.elements.clone_from(&more.elements);
-            return;
+    match (operations.last_mut(), operation) {
+        (Some(Operation::AddSet { table, set }), Operation::AddElements { table: same, set: more })
+            if *table == same && set.name == more.name && set.elements.is_empty() =>
+        {
+            set.elements = more.elements;
         }
+        (_, operation) => operations.push(operation),
     }
-    operations.push(operation);
 }
 
 /// Returns the rule set that the commands make of an empty one.

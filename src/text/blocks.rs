@@ -69,7 +69,8 @@ impl<'t> Parser<'t> {
         if word.is("type") {
             chain.kind = ChainKind::Base(self.hook()?);
         } else if self.take("policy") {
-            let policy = self.one_of("a policy", &[("accept", Policy::Accept), ("drop", Policy::Drop)])?;
+            let policies = [Policy::Accept, Policy::Drop].map(|policy| (policy.name(), policy));
+            let policy = self.one_of("a policy", &policies)?;
             match &mut chain.kind {
                 ChainKind::Base(base) => base.policy = policy,
                 _ => return Err(Fault::wrong(word.at, word.length(), "only a chain with a hook has a policy")),
@@ -86,10 +87,9 @@ impl<'t> Parser<'t> {
 
     /// Reads `type filter hook input priority filter + 1`.
     fn hook(&mut self) -> Parsed<Base> {
-        const TYPES: [(&str, ChainType); 3] =
-            [("filter", ChainType::Filter), ("nat", ChainType::Nat), ("route", ChainType::Route)];
         self.next();
-        let chain_type = self.one_of("a chain type", &TYPES)?;
+        let types = [ChainType::Filter, ChainType::Nat, ChainType::Route].map(|known| (known.name(), known));
+        let chain_type = self.one_of("a chain type", &types)?;
         self.expect("hook")?;
         if self.at("ingress") || self.at("egress") {
             return self.unsupported("a hook of devices");

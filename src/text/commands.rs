@@ -43,15 +43,6 @@ const VERBS: [(&str, Verb); 7] = [
     ("replace", Verb::Replace),
 ];
 
-const FAMILIES: [(&str, Family); 6] = [
-    ("arp", Family::Arp),
-    ("bridge", Family::Bridge),
-    ("inet", Family::Inet),
-    ("ip", Family::Ip),
-    ("ip6", Family::Ip6),
-    ("netdev", Family::Netdev),
-];
-
 impl<'t> Parser<'t> {
     /// Reads all commands of the text.
     pub(super) fn commands(&mut self) -> Parsed<Vec<Command<'t>>> {
@@ -118,13 +109,13 @@ impl<'t> Parser<'t> {
 
     /// Returns whether a table and a chain are named here.
     fn begins_rule(&mut self) -> bool {
-        let family = usize::from(FAMILIES.iter().any(|(word, _)| self.at(word)));
+        let family = usize::from(Family::ALL.iter().any(|family| self.at(family.name())));
         (0..family + 2).all(|index| self.peek_at(index).kind == Kind::Word)
     }
 
     fn family_word_of_table(&mut self) -> Option<Family> {
         let token = self.peek();
-        let found = FAMILIES.iter().find(|(word, _)| token.is(word)).map(|(_, family)| *family);
+        let found = Family::ALL.into_iter().find(|family| token.is(family.name()));
         if found.is_some() {
             self.next();
         }
@@ -312,8 +303,8 @@ impl<'t> Parser<'t> {
         Ok(What::Operations(vec![operation]))
     }
 
-    /// Returns key and data of a set: as the text declares it, as the kernel has it, or by the first
-    /// element, if that is an address.
+    /// Returns key and data of a set: as the text declares it, as the kernel has it, or by the
+    /// first element, if that is an address.
     fn declared(&mut self, id: &SetId) -> Parsed<(Vec<DataType>, SetData)> {
         if let Some(known) = self.sets.get(id) {
             return Ok(known.clone());

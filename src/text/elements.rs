@@ -3,7 +3,7 @@
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::parser::Parser;
-use crate::model::{DataType, Element, Interval, Key, SetData, Statement, Verdict};
+use crate::model::{DataType, Element, Interval, Key, Name, SetData, Statement, Verdict};
 
 /// Whether the elements of a map need their values.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,7 +113,8 @@ impl<'t> Parser<'t> {
                     self.next();
                     element.timeout = Some(self.time()?);
                 }
-                // The time that is left belongs to the running system, and a new element starts anew.
+                // The time that is left belongs to the running system, and a new element starts
+                // anew.
                 "expires" => {
                     self.next();
                     self.time()?;
@@ -154,11 +155,11 @@ impl<'t> Parser<'t> {
             self.next();
             return Ok(verdict);
         }
-        let made: fn(crate::model::Name) -> Verdict = match token.text {
-            "jump" => Verdict::Jump,
-            "goto" => Verdict::Goto,
-            "queue" => return self.unsupported("queue as the value of an element"),
-            _ => return self.unexpected("a verdict (accept, drop, continue, return, jump CHAIN, goto CHAIN)"),
+        let Some(made) = leads(token.text) else {
+            return match token.text {
+                "queue" => self.unsupported("queue as the value of an element"),
+                _ => self.unexpected("a verdict (accept, drop, continue, return, jump CHAIN, goto CHAIN)"),
+            };
         };
         self.next();
         if self.at("{") {
@@ -166,5 +167,14 @@ impl<'t> Parser<'t> {
             return Err(Fault::wrong(brace.at, 1, "a map leads to chains by name; only a rule may have one in braces"));
         }
         Ok(made(self.name("the name of a chain")?))
+    }
+}
+
+/// Returns the verdict of a word that leads to another chain.
+pub(super) fn leads(word: &str) -> Option<fn(Name) -> Verdict> {
+    match word {
+        "jump" => Some(Verdict::Jump),
+        "goto" => Some(Verdict::Goto),
+        _ => None,
     }
 }

@@ -2,9 +2,10 @@
 
 use super::error::{Fault, Parsed};
 use super::parser::Parser;
-use super::values::{either, is_bits, is_flags, is_full, is_zero, prefix};
+use super::values::{either, is_bits, prefix};
 use crate::error::Quoted;
 use crate::model::{DataType, Element, Interval, Key, Match, Op, Operand, Selector, SetData, SetRef, Value};
+use crate::render::Bits;
 
 /// An operator as it is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl<'t> Parser<'t> {
         self.next();
         let token = self.peek();
         let mask = self.single_or_joined(of)?;
-        if is_bits(of) && is_full(&mask) {
+        if Bits::of(&mask).is_some_and(|bits| bits.value == bits.all) {
             return Err(super::parser::unsupported(token, "a mask of all bits"));
         }
         for operator in ["|", "or", "^", "xor", "&", "and", "<<", ">>"] {
@@ -133,7 +134,7 @@ impl<'t> Parser<'t> {
         if self.at("-") || self.at("/") || !matches!(op, Op::Eq | Op::Ne) {
             return self.unsupported("an order or range of masked values");
         }
-        let flags = is_bits(of) && is_zero(&value);
+        let flags = Bits::of(&value).is_some_and(|bits| bits.value == 0);
         let operand = match mask_length(&mask) {
             _ if flags => Operand::Flags(mask),
             // What is compared after a mask of leading bits is a prefix, if it has no others.
@@ -233,7 +234,7 @@ fn alone(set: SetRef, op: Op) -> Operand {
         SetRef::Named(_) => return Operand::Set(set),
     };
     match interval.into_operand() {
-        Operand::Value(value) if op == Op::Eq && is_flags(&value) => Operand::Flags(value),
+        Operand::Value(value) if op == Op::Eq && Bits::of(&value).is_some() => Operand::Flags(value),
         operand => operand,
     }
 }

@@ -9,7 +9,7 @@ use super::lexer::{Kind, Token};
 use super::reader::Reader;
 use super::resolve::{Resolve, WellKnown};
 use super::source::Sources;
-use crate::model::{Chain, DataType, Family, Name, SetData, SetId};
+use crate::model::{Chain, DataType, Family, Name, Rule, SetData, SetId};
 
 pub(super) struct Parser<'t> {
     cursor: Cursor<'t>,
@@ -124,8 +124,8 @@ impl<'t> Parser<'t> {
     /// Reads `comment "..."` behind the word.
     pub(super) fn comment(&mut self) -> Parsed<&'t str> {
         let token = self.text("a comment in quotes")?;
-        if token.text.len() > COMMENT {
-            let why = format!("a comment has at most {COMMENT} bytes");
+        if token.text.len() > Rule::MAX_COMMENT {
+            let why = format!("a comment has at most {} bytes", Rule::MAX_COMMENT);
             return Err(Fault::wrong(token.at, token.length(), why));
         }
         Ok(token.text)
@@ -150,6 +150,3 @@ impl<'t> Parser<'t> {
 pub(super) fn unsupported(token: Token<'_>, what: impl std::fmt::Display) -> Box<Fault> {
     Fault::unsupported(token.at, token.length(), format!("{what} may be valid in nft, but is not known here"))
 }
-
-/// Bytes of a comment (`NFTNL_UDATA_COMMENT_MAXLEN`).
-const COMMENT: usize = 128;

@@ -1,12 +1,13 @@
 //! Rules: statements in order, and a comment.
 
+use super::elements::leads;
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::parser::Parser;
 use crate::bytecode::protocols;
 use crate::model::{
     Chain, ChainKind, Family, Field, MarkKey, MarkValue, Match, Nfproto, Op, Operand, Protocol, Reject, Rule, SetData,
-    Statement, Value, Verdict,
+    Statement, Value,
 };
 
 impl<'t> Parser<'t> {
@@ -83,13 +84,9 @@ impl<'t> Parser<'t> {
         if !self.peek_at(1).is("{") {
             return Ok(Statement::Verdict(self.verdict()?));
         }
-        let made: fn(crate::model::Name) -> Verdict = match token.text {
-            "jump" => Verdict::Jump,
-            "goto" => Verdict::Goto,
-            _ => {
-                let brace = self.peek_at(1);
-                return Err(Fault::wrong(brace.at, brace.length(), "only jump and goto have rules in braces"));
-            }
+        let Some(made) = leads(token.text) else {
+            let brace = self.peek_at(1);
+            return Err(Fault::wrong(brace.at, brace.length(), "only jump and goto have rules in braces"));
         };
         self.next();
         let mut chain = Chain::of_kind(format!("__chain{}", self.braces).into(), ChainKind::Bound);

@@ -33,8 +33,7 @@ impl<'t> Parser<'t> {
             let Some((size, unit)) = word.text.split_once('/') else { return self.unexpected("/ and a unit of time") };
             (Some(size), unit)
         };
-        let units = [LimitUnit::Second, LimitUnit::Minute, LimitUnit::Hour, LimitUnit::Day, LimitUnit::Week];
-        let Some(per) = units.into_iter().find(|known| known.to_string() == unit) else {
+        let Some(per) = LimitUnit::ALL.into_iter().find(|known| known.to_string() == unit) else {
             return Err(Fault::wrong(token.at, token.length(), format!("no {}, expected {UNITS}", Quoted::new(unit))));
         };
         let (rate, of) = match size {
@@ -65,24 +64,13 @@ impl<'t> Parser<'t> {
 
     /// Reads `log prefix "x" level debug flags all`.
     pub(super) fn log(&mut self) -> Parsed<Statement> {
-        const LEVELS: [(&str, LogLevel); 9] = [
-            ("emerg", LogLevel::Emerg),
-            ("alert", LogLevel::Alert),
-            ("crit", LogLevel::Crit),
-            ("err", LogLevel::Err),
-            ("warn", LogLevel::Warn),
-            ("notice", LogLevel::Notice),
-            ("info", LogLevel::Info),
-            ("debug", LogLevel::Debug),
-            ("audit", LogLevel::Audit),
-        ];
         let start = self.expect("log")?;
         let mut log = Log::default();
         loop {
             if self.take("prefix") {
                 log.prefix = Some(self.log_prefix()?.into());
             } else if self.take("level") {
-                log.level = Some(self.one_of("a log level", &LEVELS)?);
+                log.level = Some(self.one_of("a log level", &LogLevel::ALL)?);
             } else if self.take("group") {
                 log.group = Some(self.number_u16("a group of 0 to 65535")?);
             } else if self.take("snaplen") {
@@ -116,8 +104,8 @@ impl<'t> Parser<'t> {
             prefix.push_str(value);
             prefix.push_str(rest);
         }
-        if prefix.len() > PREFIX {
-            let why = format!("a prefix has at most {PREFIX} bytes");
+        if prefix.len() > Log::MAX_PREFIX {
+            let why = format!("a prefix has at most {} bytes", Log::MAX_PREFIX);
             return Err(Fault::wrong(token.at, token.length(), why));
         }
         Ok(prefix)
@@ -412,5 +400,3 @@ fn reasons(of: Reject) -> &'static [(String, u8)] {
 }
 
 const UNITS: &str = "a unit of time (second, minute, hour, day, week)";
-/// `NF_LOG_PREFIXLEN` - 1, include/uapi/linux/netfilter/nf_log.h.
-const PREFIX: usize = 127;

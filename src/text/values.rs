@@ -1,7 +1,10 @@
 //! Constants, read by the type that the field or the set has.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
+
+use ipnetwork::{Ipv4Network, Ipv6Network};
 
 use super::cursor::unexpected;
 use super::error::{Fault, Parsed};
@@ -106,7 +109,7 @@ impl<'t> Parser<'t> {
     pub(super) fn prefix_length(&mut self, of: DataType) -> Parsed<u8> {
         let token = self.peek();
         let bits = u64::try_from(8 * of.bytes()).unwrap_or(u64::MAX);
-        let length = self.number(&format!("a prefix length of 0 to {bits}"), bits)?;
+        let length = self.number(format_args!("a prefix length of 0 to {bits}"), bits)?;
         match of {
             DataType::Ipv4 | DataType::Ipv6 | DataType::Mark => Ok(u8::try_from(length).unwrap_or(u8::MAX)),
             _ => {
@@ -117,10 +120,10 @@ impl<'t> Parser<'t> {
     }
 
     /// Reads a number up to `most`.
-    pub(super) fn number(&mut self, what: &str, most: u64) -> Parsed<u64> {
+    pub(super) fn number(&mut self, what: impl fmt::Display, most: u64) -> Parsed<u64> {
         let token = self.peek();
         if token.kind != Kind::Number {
-            return self.unexpected(what);
+            return self.unexpected(&what.to_string());
         }
         let number = number(token)?;
         if number > most {
@@ -251,11 +254,6 @@ pub(super) fn is_bits(of: DataType) -> bool {
     matches!(of, DataType::CtState | DataType::CtStatus | DataType::TcpFlags)
 }
 
-/// Returns whether it is a set of bits.
-pub(super) fn is_flags(value: &Value) -> bool {
-    matches!(value, Value::CtState(_) | Value::CtStatus(_) | Value::TcpFlags(_))
-}
-
 /// Returns the union of the bits of two constants.
 pub(super) fn either(one: &Value, other: &Value) -> Option<Value> {
     Some(match (one, other) {
@@ -268,39 +266,11 @@ pub(super) fn either(one: &Value, other: &Value) -> Option<Value> {
     })
 }
 
-/// Returns whether a set of bits has none.
-pub(super) fn is_zero(value: &Value) -> bool {
-    match value {
-        Value::CtState(bits) => bits.bits() == 0,
-        Value::CtStatus(bits) => bits.bits() == 0,
-        Value::TcpFlags(bits) => bits.bits() == 0,
-        _ => false,
-    }
-}
-
-/// Returns whether a set of bits has all of them.
-pub(super) fn is_full(value: &Value) -> bool {
-    match value {
-        Value::CtState(bits) => bits.bits() == u32::MAX,
-        Value::CtStatus(bits) => bits.bits() == u32::MAX,
-        Value::TcpFlags(bits) => bits.bits() == u8::MAX,
-        _ => false,
-    }
-}
-
 /// Returns all values with the same first bits.
 pub(super) fn prefix(value: &Value, length: u8) -> Option<Interval> {
     Some(match value {
-        Value::Ipv4(address) => {
-            let mask = u32::MAX.checked_shr(length.into()).unwrap_or(0);
-            let bits = address.to_bits();
-            Interval::new(Ipv4Addr::from_bits(bits & !mask), Ipv4Addr::from_bits(bits | mask))
-        }
-        Value::Ipv6(address) => {
-            let mask = u128::MAX.checked_shr(length.into()).unwrap_or(0);
-            let bits = address.to_bits();
-            Interval::new(Ipv6Addr::from_bits(bits & !mask), Ipv6Addr::from_bits(bits | mask))
-        }
+        Value::Ipv4(address) => Ipv4Network::new(*address, length).ok()?.into(),
+        Value::Ipv6(address) => Ipv6Network::new(*address, length).ok()?.into(),
         Value::Mark(mark) => {
             let mask = u32::MAX.checked_shr(length.into()).unwrap_or(0);
             Interval { low: Value::Mark(mark & !mask), high: Value::Mark(mark | mask) }

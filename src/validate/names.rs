@@ -3,14 +3,7 @@
 use super::Fault;
 use super::location::At;
 use super::problem::Problem;
-use crate::model::{Name, Value};
-
-/// Longest comment in bytes. `NFTNL_UDATA_COMMENT_MAXLEN`, include/libnftnl/udata.h; nft 1.0.6
-/// refuses 129 on tables, chains, rules, sets and elements.
-const COMMENT: usize = 128;
-/// Longest log prefix in bytes: `NF_LOG_PREFIXLEN` - 1, include/uapi/linux/netfilter/nf_log.h; the
-/// kernel answers ERANGE to 128.
-const LOG_PREFIX: usize = 127;
+use crate::model::{Log, Name, Rule, Value};
 
 pub(super) fn name(at: At<'_>, name: &Name, faults: &mut Vec<Fault>) {
     if let Some(fault) = name.fault() {
@@ -20,13 +13,13 @@ pub(super) fn name(at: At<'_>, name: &Name, faults: &mut Vec<Fault>) {
 
 pub(super) fn comment(at: At<'_>, comment: Option<&str>, faults: &mut Vec<Fault>) {
     if let Some(comment) = comment {
-        text(at, "comment", comment, COMMENT, faults);
+        text(at, "comment", comment, Rule::MAX_COMMENT, faults);
     }
 }
 
 /// Checks a log prefix. nft(8) takes a `$` in it for a variable.
 pub(super) fn log_prefix(at: At<'_>, prefix: &str, faults: &mut Vec<Fault>) {
-    text(at, "log prefix", prefix, LOG_PREFIX, faults);
+    text(at, "log prefix", prefix, Log::MAX_PREFIX, faults);
     if prefix.contains('$') {
         at.report(faults, Problem::BadCharacter { text: "log prefix", character: '$' });
     }

@@ -216,8 +216,7 @@ fn reject(code: &RejectCode, family: Family, known: Known) -> Vec<Proposal> {
 }
 
 pub(super) fn limit(code: &LimitCode) -> Option<Limit> {
-    let units = [LimitUnit::Second, LimitUnit::Minute, LimitUnit::Hour, LimitUnit::Day, LimitUnit::Week];
-    let per = units.into_iter().find(|unit| unit.seconds() == code.unit)?;
+    let per = LimitUnit::ALL.into_iter().find(|unit| unit.seconds() == code.unit)?;
     let mut limit = match code.kind {
         0 => Limit::packets(code.rate, per),
         1 => Limit::bytes(code.rate, per),
@@ -242,16 +241,5 @@ fn log(code: &LogCode) -> Option<Log> {
 }
 
 fn log_level(level: u32) -> Option<LogLevel> {
-    let levels = [
-        LogLevel::Emerg,
-        LogLevel::Alert,
-        LogLevel::Crit,
-        LogLevel::Err,
-        LogLevel::Warn,
-        LogLevel::Notice,
-        LogLevel::Info,
-        LogLevel::Debug,
-        LogLevel::Audit,
-    ];
-    usize::try_from(level).ok().and_then(|level| levels.get(level).copied())
+    usize::try_from(level).ok().and_then(|level| LogLevel::ALL.get(level)).map(|(_, level)| *level)
 }

@@ -97,7 +97,7 @@ impl Known {
             Operation::DeleteTable(id) | Operation::DestroyTable(id) => *self.table(id) = KnownTable::gone(),
             Operation::FlushChain(id) => self.chain(&id.table, &id.name).has_lost_rules = true,
             Operation::FlushRuleset(family) => {
-                for family in FAMILIES.into_iter().filter(|each| family.is_none_or(|family| family == *each)) {
+                for family in Family::ALL.into_iter().filter(|each| family.is_none_or(|family| family == *each)) {
                     self.families.insert(family, KnownFamily { is_flushed: true, tables: HashMap::new() });
                 }
             }
@@ -260,8 +260,6 @@ fn answer(known: &mut Option<bool>, ask: impl FnOnce() -> Result<bool>) -> Resul
         None => Ok(*known.insert(ask()?)),
     }
 }
-
-const FAMILIES: [Family; 6] = [Family::Arp, Family::Bridge, Family::Inet, Family::Ip, Family::Ip6, Family::Netdev];
 
 /// What identifies an element.
 type At = (Vec<u8>, Option<Vec<u8>>, u32);

@@ -2,10 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::model::{
-    AddrType, CtDirection, CtState, CtStatus, DataType, IcmpType, Icmpv6Type, IfName, Interval, Nfproto, PktType,
-    Protocol, TcpFlags, Value,
-};
+use crate::model::{DataType, IfName, Interval, Value};
 
 /// Up to 16 bytes without an allocation: an address, a port, a name.
 pub type Bytes = SmallVec<[u8; 16]>;
@@ -24,37 +21,17 @@ pub(crate) fn bytes(value: &Value, data_type: DataType, order: Order) -> Option<
     if !value.is_of(data_type) {
         return None;
     }
-    let host = |number: u32| match order {
-        Order::Register => number.to_ne_bytes(),
-        Order::Sorted => number.to_be_bytes(),
+    let width = data_type.bytes();
+    let padded = |text: &str| {
+        let mut bytes = Bytes::from_slice(text.as_bytes());
+        bytes.resize(width, 0);
+        bytes
     };
     Some(match value {
-        Value::AddrType(kind) => Bytes::from_slice(&host(kind.0)),
-        Value::CtDirection(CtDirection::Original) => Bytes::from_slice(&[0]),
-        Value::CtDirection(CtDirection::Reply) => Bytes::from_slice(&[1]),
-        Value::CtState(bits) => Bytes::from_slice(&host(bits.bits())),
-        Value::CtStatus(bits) => Bytes::from_slice(&host(bits.bits())),
-        Value::Gid(number) | Value::Ifindex(number) | Value::Mark(number) | Value::Uid(number) => {
-            Bytes::from_slice(&host(*number))
-        }
-        Value::IcmpType(kind) => Bytes::from_slice(&[kind.0]),
-        Value::Icmpv6Type(kind) => Bytes::from_slice(&[kind.0]),
-        Value::Ifname(name) => {
-            let mut bytes = Bytes::from_slice(name.compared().as_bytes());
-            bytes.resize(DataType::Ifname.bytes(), 0);
-            bytes
-        }
-        Value::Integer(number) if matches!(data_type, DataType::NetworkInteger { .. }) => {
-            integer(*number, data_type.bytes(), Order::Sorted)
-        }
-        Value::Integer(number) => integer(*number, data_type.bytes(), order),
-        Value::Ipv4(address) => Bytes::from_slice(&address.octets()),
-        Value::Ipv6(address) => Bytes::from_slice(&address.octets()),
-        Value::Nfproto(family) => Bytes::from_slice(&[family.0]),
-        Value::PktType(kind) => Bytes::from_slice(&[kind.0]),
-        Value::Port(port) => Bytes::from_slice(&port.to_be_bytes()),
-        Value::Protocol(protocol) => Bytes::from_slice(&[protocol.0]),
-        Value::TcpFlags(bits) => Bytes::from_slice(&[bits.bits()]),
+        Value::Ifname(name) => padded(&name.compared()),
+        Value::Text(text) if text.len() > width || text.contains('\0') => return None,
+        Value::Text(text) => padded(text),
+        value => integer(value.number()?, width, order_of(data_type, order)),
     })
 }
 
@@ -64,50 +41,39 @@ pub(crate) fn value(bytes: &[u8], data_type: DataType, order: Order) -> Option<V
     if bytes.len() != data_type.bytes() {
         return None;
     }
-    let (mut big, mut sorted) = ([0; 4], 0);
-    if bytes.len() <= 4 {
-        let from = big.len() - bytes.len();
-        big.get_mut(from..)?.copy_from_slice(bytes);
-        sorted = u32::from_be_bytes(big);
-        if order == Order::Register && cfg!(target_endian = "little") {
-            big.get_mut(from..)?.reverse();
-        }
+    match data_type {
+        DataType::Ifname => name(bytes).map(Value::Ifname),
+        DataType::Text => text(bytes).map(|text| Value::Text(text.into())),
+        _ => Value::of_number(number(bytes, order_of(data_type, order)), data_type),
     }
-    let host = u32::from_be_bytes(big);
-    let byte = || bytes.first().copied();
-    Some(match data_type {
-        DataType::AddrType => Value::AddrType(AddrType(host)),
-        DataType::CtDirection => Value::CtDirection(match byte()? {
-            0 => CtDirection::Original,
-            1 => CtDirection::Reply,
-            _ => return None,
-        }),
-        DataType::CtState => Value::CtState(CtState::from_bits_retain(host)),
-        DataType::CtStatus => Value::CtStatus(CtStatus::from_bits_retain(host)),
-        DataType::Gid => Value::Gid(host),
-        DataType::IcmpType => Value::IcmpType(IcmpType(byte()?)),
-        DataType::Icmpv6Type => Value::Icmpv6Type(Icmpv6Type(byte()?)),
-        DataType::Ifindex => Value::Ifindex(host),
-        DataType::Ifname => Value::Ifname(name(bytes)?),
-        DataType::Integer { .. } => Value::Integer(host),
-        DataType::NetworkInteger { .. } => Value::Integer(sorted),
-        DataType::Ipv4 => Value::Ipv4(<[u8; 4]>::try_from(bytes).ok()?.into()),
-        DataType::Ipv6 => Value::Ipv6(<[u8; 16]>::try_from(bytes).ok()?.into()),
-        DataType::Mark => Value::Mark(host),
-        DataType::Nfproto => Value::Nfproto(Nfproto(byte()?)),
-        DataType::PktType => Value::PktType(PktType(byte()?)),
-        DataType::Port => Value::Port(u16::from_be_bytes(bytes.try_into().ok()?)),
-        DataType::Protocol => Value::Protocol(Protocol(byte()?)),
-        DataType::TcpFlags => Value::TcpFlags(TcpFlags::from_bits_retain(byte()?)),
-        DataType::Uid => Value::Uid(host),
-    })
+}
+
+/// Returns the order of a number of that type: one as in packets is always the same.
+fn order_of(data_type: DataType, order: Order) -> Order {
+    if data_type.is_host_order() { order } else { Order::Sorted }
+}
+
+/// Returns the number in up to 16 bytes.
+pub(super) fn number(bytes: &[u8], order: Order) -> u128 {
+    let join = |number: u128, byte: &u8| number << 8 | u128::from(*byte);
+    if order == Order::Register && cfg!(target_endian = "little") {
+        bytes.iter().rev().fold(0, join)
+    } else {
+        bytes.iter().fold(0, join)
+    }
+}
+
+/// Returns the text in these bytes, which may have NULs at the end and nowhere else.
+fn text(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?.trim_end_matches('\0');
+    (!text.contains('\0')).then_some(text)
 }
 
 /// Returns the full interface name in these bytes, which may have NULs at the end and nowhere else.
 fn name(bytes: &[u8]) -> Option<IfName> {
-    let text = std::str::from_utf8(bytes).ok()?.trim_end_matches('\0');
+    let text = text(bytes).filter(|text| !text.is_empty())?;
     let literal = text.strip_suffix('*').map(|stem| format!("{stem}\\*"));
-    (!text.is_empty() && !text.contains('\0')).then(|| literal.map_or_else(|| text.into(), IfName::from))
+    Some(literal.map_or_else(|| text.into(), IfName::from))
 }
 
 /// Returns the pattern of all interface names that start with these bytes.
@@ -127,10 +93,10 @@ pub(crate) fn interval(low: &[u8], high: &[u8], data_type: DataType) -> Option<I
     Some(Interval { low: value(low, data_type, Order::Sorted)?, high: value(high, data_type, Order::Sorted)? })
 }
 
-/// Returns a number without a type, in `width` bytes.
-fn integer(number: u32, width: usize, order: Order) -> Bytes {
+/// Returns a number in `width` bytes.
+pub(super) fn integer(number: u128, width: usize, order: Order) -> Bytes {
     let big = number.to_be_bytes();
-    let mut bytes = Bytes::from_slice(big.get(4_usize.saturating_sub(width)..).unwrap_or(&big));
+    let mut bytes = Bytes::from_slice(big.get(16_usize.saturating_sub(width)..).unwrap_or(&big));
     if order == Order::Register && cfg!(target_endian = "little") {
         bytes.reverse();
     }

@@ -1,34 +1,19 @@
-//! How every field is loaded, and the protocols it belongs to.
+//! How every field is loaded.
 
 mod parameters;
 
 pub(super) use parameters::field_of;
 
 use super::codes::RtCode;
+use super::data::{Bytes, Order, integer};
 use super::expr::Expr;
 use super::keys::{CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
-use crate::model::{ExthdrOf, Field, Nfproto, Protocol, field_table};
+use crate::model::{Field, field_table};
 
 macro_rules! loads {
     ($($field:ident $method:ident($kind:ty) $name:literal: $type:ident $({ bytes: $bytes:literal })?,
         $protocol:ident $load:ident($($from:tt)*), $doc:literal $(, $alias:literal)?;)*) => {
-        /// Returns the network and transport protocols that a packet must have to contain the
-        /// field.
-        pub(crate) fn protocols(field: Field) -> (Option<Nfproto>, Option<Protocol>) {
-            match field {
-                $(Field::$field => protocol!($protocol),)*
-                Field::Exthdr(of) => match of.of {
-                    ExthdrOf::Ipv4 => protocol!(ip),
-                    ExthdrOf::Ipv6 => protocol!(ip6),
-                    // nft adds no check of the transport protocol: without it there is no option.
-                    _ => protocol!(any),
-                },
-                Field::CtDirected(_) | Field::Fib(_) | Field::Ipsec(_) | Field::Numgen(_) => protocol!(any),
-                Field::Payload(_) | Field::RtMtu | Field::Symhash(_) => protocol!(any),
-            }
-        }
-
-        /// Returns the expression that loads a field.
+        /// Returns the expression that loads a field, or the bytes that it is part of.
         pub(super) fn load(field: Field, dreg: Register) -> Expr {
             match field {
                 $(Field::$field => from!(dreg, $load($($from)*)),)*
@@ -42,44 +27,80 @@ macro_rules! loads {
                 Field::Symhash(of) => parameters::symhash(of, dreg),
             }
         }
+
+        /// Returns the bits of a field that is part of its bytes.
+        pub(super) fn part(field: Field) -> Option<Part> {
+            match field {
+                $(Field::$field => part!($load($($from)*)),)*
+                _ => None,
+            }
+        }
     };
 }
 
-/// A protocol of the table, with the network protocol that it implies.
-macro_rules! protocol {
-    (any) => {
-        (None, None)
+/// The bits of a field within the bytes that are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Number of bytes.
+    pub(super) bytes: usize,
+    /// Number of bits.
+    pub(super) bits: u32,
+    /// Number of bits after them.
+    pub(super) shift: u32,
+}
+
+impl Part {
+    const fn new(offset: u32, bits: u32) -> Part {
+        let (start, len) = span(offset, bits);
+        Part { bytes: len as usize, bits, shift: 8 * (start + len) - (offset + bits) }
+    }
+
+    /// Returns the bits to keep.
+    pub(super) fn mask(self) -> Bytes {
+        integer(((1 << self.bits) - 1) << self.shift, self.bytes, Order::Sorted)
+    }
+
+    /// Returns a number in its place; `None` if it has more bits.
+    pub(super) fn place(self, number: u128) -> Option<Bytes> {
+        (number >> self.bits == 0).then(|| integer(number << self.shift, self.bytes, Order::Sorted))
+    }
+
+    /// Returns the number in its place in these bytes; `None` if other bits are set.
+    pub(super) fn number(self, bytes: &[u8]) -> Option<u128> {
+        let number = super::data::number(bytes, Order::Sorted);
+        let found = number >> self.shift;
+        (bytes.len() == self.bytes && found << self.shift == number && found >> self.bits == 0).then_some(found)
+    }
+}
+
+/// Returns the first byte and the number of bytes that contain these bits.
+const fn span(offset: u32, bits: u32) -> (u32, u32) {
+    (offset / 8, (offset % 8 + bits).div_ceil(8))
+}
+
+macro_rules! part {
+    (bits($base:ident, $offset:literal, $bits:literal)) => {
+        Some(const { Part::new($offset, $bits) })
     };
-    (icmp) => {
-        (Some(Nfproto::IPV4), Some(Protocol::ICMP))
-    };
-    (icmpv6) => {
-        (Some(Nfproto::IPV6), Some(Protocol::ICMPV6))
-    };
-    (ip) => {
-        (Some(Nfproto::IPV4), None)
-    };
-    (ip6) => {
-        (Some(Nfproto::IPV6), None)
-    };
-    (sctp) => {
-        (None, Some(Protocol::SCTP))
-    };
-    (tcp) => {
-        (None, Some(Protocol::TCP))
-    };
-    (udp) => {
-        (None, Some(Protocol::UDP))
+    ($load:ident($($from:tt)*)) => {
+        None
     };
 }
 
 /// The place from which the table loads a field.
 macro_rules! from {
+    ($dreg:ident, bits($base:ident, $offset:literal, $bits:literal)) => {{
+        let (offset, len) = const { span($offset, $bits) };
+        Expr::Payload { base: PayloadBase::$base, offset, len, dreg: $dreg }
+    }};
     ($dreg:ident, ct($key:ident)) => {
         Expr::Ct { key: CtKey::$key, dreg: $dreg }
     };
     ($dreg:ident, fib($flags:ident, $result:ident)) => {
         Expr::Fib { result: FibResult::$result, flags: FibFlags::$flags, dreg: $dreg }
+    };
+    ($dreg:ident, link($offset:literal, $len:literal)) => {
+        Expr::Payload { base: PayloadBase::LINK, offset: $offset, len: $len, dreg: $dreg }
     };
     ($dreg:ident, meta($key:ident)) => {
         Expr::Meta { key: MetaKey::$key, dreg: $dreg }

@@ -91,6 +91,10 @@ keys! {
     MetaKey {
         /// Length of the packet.
         LEN = 0,
+        /// Protocol of the network layer.
+        PROTOCOL = 1,
+        /// Priority, a class of traffic control.
+        PRIORITY = 2,
         /// Mark of the packet.
         MARK = 3,
         /// Index of the incoming interface.
@@ -101,20 +105,60 @@ keys! {
         IIFNAME = 6,
         /// Name of the outgoing interface.
         OIFNAME = 7,
+        /// Type of the incoming interface.
+        IIFTYPE = 8,
+        /// Type of the outgoing interface.
+        OIFTYPE = 9,
         /// User of the socket.
         SKUID = 10,
         /// Group of the socket.
         SKGID = 11,
         /// Whether the packet is traced.
         NFTRACE = 12,
+        /// Realm of the route.
+        RTCLASSID = 13,
+        /// Security mark.
+        SECMARK = 14,
         /// Network-layer family.
         NFPROTO = 15,
         /// Transport-layer protocol.
         L4PROTO = 16,
+        /// Name of the incoming bridge.
+        BRI_IIFNAME = 17,
+        /// Name of the outgoing bridge.
+        BRI_OIFNAME = 18,
         /// Link-layer packet type.
         PKTTYPE = 19,
+        /// Processor.
+        CPU = 20,
+        /// Group of the incoming interface.
+        IIFGROUP = 21,
+        /// Group of the outgoing interface.
+        OIFGROUP = 22,
         /// Control group of the socket.
         CGROUP = 23,
+        /// A random number.
+        PRANDOM = 24,
+        /// Whether IPsec decrypted the packet.
+        SECPATH = 25,
+        /// Kind of the incoming interface.
+        IIFKIND = 26,
+        /// Kind of the outgoing interface.
+        OIFKIND = 27,
+        /// VLAN of the incoming bridge port.
+        BRI_IIFPVID = 28,
+        /// VLAN protocol of the incoming bridge.
+        BRI_IIFVPROTO = 29,
+        /// Moment in nanoseconds since 1970.
+        TIME_NS = 30,
+        /// Day of the week.
+        TIME_DAY = 31,
+        /// Second of the day.
+        TIME_HOUR = 32,
+        /// Index of the interface before its VRF.
+        SDIF = 33,
+        /// Name of the interface before its VRF.
+        SDIFNAME = 34,
     }
     /// The property that a ct expression loads or sets (`enum nft_ct_keys`).
     CtKey {
@@ -126,8 +170,24 @@ keys! {
         STATUS = 2,
         /// Mark.
         MARK = 3,
+        /// Time until it is forgotten.
+        EXPIRATION = 5,
+        /// Name of its helper.
+        HELPER = 6,
+        /// Network-layer family.
+        L3PROTOCOL = 7,
+        /// Transport-layer protocol.
+        PROTOCOL = 10,
+        /// Packets.
+        PKTS = 14,
+        /// Bytes.
+        BYTES = 15,
+        /// Average bytes of a packet.
+        AVGPKT = 16,
         /// Zone.
         ZONE = 17,
+        /// Its number.
+        ID = 23,
     }
     /// The property that a socket expression loads (`enum nft_socket_keys`).
     SocketKey {

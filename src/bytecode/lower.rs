@@ -11,14 +11,15 @@ use targets::{lower_limit, lower_log};
 use super::codes::{BitwiseCode, LookupSet, QueueCode, nat_flags};
 use super::data::{self, Bytes, Order};
 use super::expr::Expr;
-use super::fields::{load, protocols};
+use super::fields::{Part, load, part};
 use super::kept::kept_program;
 use super::keys::{CmpOp, CtKey, MetaKey, Register};
 use super::set::{SetMode, anonymous};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
-    DataType, Element, Family, Field, Match, Name, Nfproto, Op, Operand, Protocol, Queue, Rule, Selector, Set, SetData,
-    SetFlags, SetRef, Statement, Value,
+    DataType, Element, EtherType, Family, Field, IcmpType, Icmpv6Type, IfaceType, Interval, Key, Link, Match, Name,
+    Needs, Nfproto, Op, Operand, Protocol, Queue, Rule, Selector, Set, SetData, SetFlags, SetRef, Statement, Value,
+    ether_type_of, network_of,
 };
 
 /// The program of a rule.
@@ -157,8 +158,14 @@ struct Lowering<'a, S: ?Sized> {
 /// The protocols that a packet is known to have at some point in a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
+    /// The link layer is Ethernet.
+    pub(super) ether: bool,
+    /// It has a VLAN tag.
+    pub(super) vlan: bool,
     pub(super) network: Option<Nfproto>,
     pub(super) transport: Option<Protocol>,
+    /// A type of ICMP or ICMPv6, or one of its echoes for both.
+    pub(super) message: Option<u8>,
 }
 
 /// Lowers one statement that follows others: returns its expressions and what is known after it.
@@ -243,6 +250,9 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         let order = if ordered { Order::Sorted } else { Order::Register };
         let bytes = |value: &Value| data::bytes(value, data_type, order).ok_or(mistyped.clone());
         self.depend(field);
+        if let Some(part) = part(field) {
+            return self.part(field, part, *op, operand);
+        }
         match operand {
             Operand::Prefix(value, length) => return self.prefix(field, cmp, &bytes(value)?, *length),
             // A mask that keeps the leading bits is a prefix, however it is written.
@@ -292,6 +302,33 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         Ok(())
     }
 
+    /// Compares some bits of the loaded bytes, in their place.
+    fn part(&mut self, field: Field, part: Part, op: Op, operand: &Operand) -> Result<(), Unlowerable> {
+        let bytes = |value: &Value| {
+            let number = value.number().filter(|_| value.is_of(field.data_type()));
+            number.and_then(|number| part.place(number)).ok_or(Unlowerable::Operand { field: field.name() })
+        };
+        let sreg = Register::FIRST;
+        let mut compared = Vec::new();
+        match operand {
+            Operand::Value(value) => compared.push(Expr::Cmp { sreg, op: cmp_op(op), data: bytes(value)? }),
+            Operand::Range(low, high) if op == Op::Ne => {
+                compared.push(Expr::Range { sreg, op: CmpOp::Ne, low: bytes(low)?, high: bytes(high)? });
+            }
+            Operand::Range(low, high) => {
+                compared.push(Expr::Cmp { sreg, op: CmpOp::Ge, data: bytes(low)? });
+                compared.push(Expr::Cmp { sreg, op: CmpOp::Le, data: bytes(high)? });
+            }
+            Operand::Flags(_) | Operand::Masked { .. } | Operand::Prefix(..) | Operand::Set(_) => {
+                return Err(Unlowerable::Operand { field: field.name() });
+            }
+        }
+        self.load(field, sreg);
+        self.and(part.mask());
+        self.exprs.extend(compared);
+        Ok(())
+    }
+
     /// Compares a prefix: one of whole bytes with a shorter load, any other with a mask.
     fn prefix(&mut self, field: Field, op: CmpOp, address: &[u8], length: u8) -> Result<(), Unlowerable> {
         let whole = usize::from(length / 8);
@@ -333,6 +370,17 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         let fields = selector.fields();
         let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
         let host_order = key.iter().any(|field| field.is_host_order());
+        let message = echoes(set);
+        let placed = match fields {
+            [field] => part(*field).map(|part| (*field, part)),
+            _ => None,
+        };
+        // A key of such bits is shifted unless it is constant.
+        if fields.iter().any(|field| part(*field).is_some())
+            && !(placed.is_some() && matches!(set, SetRef::Anonymous(_)))
+        {
+            return Err(Unlowerable::Operand { field: "bits of a field in a key" });
+        }
         let (mode, set) = match set {
             SetRef::Named(name) => {
                 let mode = match self.sets.mode(name) {
@@ -341,6 +389,15 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                     None => SetMode::Plain,
                 };
                 (mode, LookupSet::Named(name.clone()))
+            }
+            SetRef::Anonymous(elements) if placed.is_some() => {
+                let (elements, of) = placed
+                    .and_then(|(field, part)| placed_elements(elements, field, part))
+                    .ok_or(Unlowerable::Operand { field: "bits of a field" })?;
+                let set = anonymous_model(vec![of], &elements, data);
+                let mut made = anonymous(&set)?;
+                made.code.key_type = key.first().map_or(0, |key| key.number());
+                (SetMode::of(set.flags, 1), LookupSet::Anonymous(Box::new(made)))
             }
             SetRef::Anonymous(elements) => {
                 let set = anonymous_model(key.clone(), elements, data);
@@ -354,51 +411,133 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         for (field, data_type) in fields.iter().zip(&key) {
             let register = Register::at_slot(slot);
             self.load(*field, register);
+            if let Some(part) = part(*field) {
+                self.and(part.mask());
+            }
             if mode != SetMode::Plain && data_type.is_host_order() && data_type.bytes() > 1 {
                 self.byteorder(*data_type, register);
             }
             slot += u32::try_from(data_type.bytes().div_ceil(4)).unwrap_or(0);
         }
         self.push(Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted });
+        if let (None, false, [Field::IcmpType | Field::Icmpv6Type], Some(message)) = (dreg, inverted, fields, message) {
+            self.known.message = Some(message);
+        }
         Ok(())
     }
 
     /// Adds the checks without which a field would be read from a packet of another protocol.
     fn depend(&mut self, field: Field) {
-        let (network, transport) = protocols(field);
+        let Needs { link, network, transport, message } = field.needs();
+        if let Some(link) = link {
+            self.need_link(link);
+        }
         // Like nft: a rule that has checked the transport protocol does not check the family too.
         let asked = transport.is_some() && self.known.transport == transport;
         if let Some(network) = network.filter(|_| !asked) {
-            self.need_network(network);
+            self.need_network(network, transport.is_some());
         }
         if let Some(transport) = transport {
             self.need_transport(transport);
         }
+        if !message.is_empty() {
+            self.need_message(transport, message);
+        }
     }
 
-    fn need_network(&mut self, network: Nfproto) {
-        if self.family == Family::Inet && self.known.network != Some(network) {
-            self.push(Expr::Meta { key: MetaKey::NFPROTO, dreg: Register::FIRST });
-            self.push(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data: Bytes::from_slice(&[network.0]) });
-            self.known.network = Some(network);
+    fn need_link(&mut self, link: Link) {
+        if self.family != Family::Bridge && !self.known.ether {
+            self.check(Field::Iiftype, IfaceType::ETHER.into());
+            self.known.ether = true;
         }
+        if link == Link::Vlan && !self.known.vlan {
+            self.check(Field::EtherType, EtherType::VLAN.into());
+            self.known.vlan = true;
+        }
+    }
+
+    /// `is_message` is set for a header of the transport layer that only this network layer has.
+    fn need_network(&mut self, network: Nfproto, is_message: bool) {
+        if self.known.network == Some(network) {
+            return;
+        }
+        let protocol = || ether_type_of(network).map(Value::EtherType);
+        match self.family {
+            Family::Inet if self.known.ether => {
+                let Some(protocol) = protocol() else { return };
+                self.check(if self.known.vlan { Field::VlanType } else { Field::EtherType }, protocol);
+            }
+            Family::Inet => self.check(Field::Nfproto, network.into()),
+            Family::Bridge | Family::Netdev => {
+                let Some(protocol) = protocol() else { return };
+                let field = match self.family {
+                    _ if self.known.vlan => Field::VlanType,
+                    Family::Netdev if self.known.ether => Field::EtherType,
+                    Family::Bridge if is_message || network == Nfproto::ARP => Field::EtherType,
+                    _ => Field::MetaProtocol,
+                };
+                self.check(field, protocol);
+            }
+            Family::Arp | Family::Ip | Family::Ip6 => return,
+        }
+        self.known.network = Some(network);
     }
 
     fn need_transport(&mut self, transport: Protocol) {
         if self.known.transport != Some(transport) {
-            self.push(Expr::Meta { key: MetaKey::L4PROTO, dreg: Register::FIRST });
-            self.push(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data: Bytes::from_slice(&[transport.0]) });
+            self.check(Field::L4proto, transport.into());
             self.known.transport = Some(transport);
         }
     }
 
+    fn need_message(&mut self, transport: Option<Protocol>, message: &[u8]) {
+        if self.known.message.is_some_and(|known| message.contains(&known)) {
+            return;
+        }
+        let of = |number: u8| match transport {
+            Some(Protocol::ICMPV6) => Value::Icmpv6Type(Icmpv6Type(number)),
+            _ => Value::IcmpType(IcmpType(number)),
+        };
+        let field = if transport == Some(Protocol::ICMPV6) { Field::Icmpv6Type } else { Field::IcmpType };
+        match message {
+            [one] => self.check(field, of(*one)),
+            several => {
+                self.load(field, Register::FIRST);
+                let elements: Vec<Element> = several.iter().map(|number| Element::new(of(*number))).collect();
+                let set = anonymous_model(vec![field.data_type()], &elements, &SetData::None);
+                if let Ok(set) = anonymous(&set) {
+                    let set = LookupSet::Anonymous(Box::new(set));
+                    self.push(Expr::Lookup { sreg: Register::FIRST, dreg: None, set, inverted: false });
+                }
+            }
+        }
+        self.known.message = message.first().copied();
+    }
+
+    /// Adds a check that nft adds too.
+    fn check(&mut self, field: Field, value: Value) {
+        self.load(field, Register::FIRST);
+        let data = data::bytes(&value, field.data_type(), Order::Register).unwrap_or_default();
+        self.push(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data });
+    }
+
     /// Records a match that fixes a protocol; it satisfies later dependencies on it.
     fn learn(&mut self, field: Field, op: Op, value: &Value) {
-        match (field, op, value) {
-            (Field::Nfproto, Op::Eq, Value::Nfproto(network)) => self.known.network = Some(*network),
-            (Field::L4proto | Field::IpProtocol, Op::Eq, Value::Protocol(transport)) => {
-                self.known.transport = Some(*transport)
+        if op != Op::Eq {
+            return;
+        }
+        match (field, value) {
+            (Field::Nfproto, Value::Nfproto(network)) => self.known.network = Some(*network),
+            (Field::L4proto | Field::IpProtocol | Field::Ip6Nexthdr, Value::Protocol(transport)) => {
+                self.known.transport = Some(*transport);
             }
+            (Field::Iiftype, Value::IfaceType(IfaceType::ETHER)) => self.known.ether = true,
+            (Field::EtherType, Value::EtherType(EtherType::VLAN)) => self.known.vlan = true,
+            (Field::EtherType | Field::MetaProtocol | Field::VlanType, Value::EtherType(protocol)) => {
+                self.known.network = network_of(*protocol).or(self.known.network);
+            }
+            (Field::IcmpType, Value::IcmpType(IcmpType(number)))
+            | (Field::Icmpv6Type, Value::Icmpv6Type(Icmpv6Type(number))) => self.known.message = Some(*number),
             _ => {}
         }
     }
@@ -416,6 +555,35 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         self.push(Expr::Immediate { dreg, data });
         dreg
     }
+}
+
+/// Returns one of the types of a set of both echoes of ICMP or ICMPv6.
+fn echoes(set: &SetRef) -> Option<u8> {
+    let SetRef::Anonymous(elements) = set else { return None };
+    let number = |element: &Element| match element.key.parts() {
+        [Interval { low: Value::IcmpType(IcmpType(number)), .. }] => Some(*number),
+        [Interval { low: Value::Icmpv6Type(Icmpv6Type(number)), .. }] => Some(*number),
+        _ => None,
+    };
+    let numbers: Vec<u8> = elements.iter().filter_map(number).collect();
+    let echoes = |wanted: &[u8]| numbers.len() == 2 && wanted.iter().all(|number| numbers.contains(number));
+    [[0, 8], [128, 129]].iter().find(|wanted| echoes(&wanted[..])).map(|wanted| wanted[0])
+}
+
+/// Returns elements whose keys are bits of a field as they are in the loaded bytes, and the type of
+/// these.
+fn placed_elements(elements: &[Element], field: Field, part: Part) -> Option<(Vec<Element>, DataType)> {
+    let of = DataType::NetworkInteger { bytes: u8::try_from(part.bytes).ok()? };
+    let place = |value: &Value| {
+        let number = value.number().filter(|_| value.is_of(field.data_type()))?;
+        data::value(&part.place(number)?, of, Order::Sorted)
+    };
+    let placed = elements.iter().map(|element| {
+        let [Interval { low, high }] = element.key.parts() else { return None };
+        let key = Key::Single(Interval { low: place(low)?, high: place(high)? });
+        Some(Element { key, ..element.clone() })
+    });
+    Some((placed.collect::<Option<_>>()?, of))
 }
 
 /// Returns the anonymous set for these elements, with intervals only if one needs them.

@@ -24,7 +24,6 @@ pub(crate) use data::predecessor;
 pub(crate) use elements::INTERVAL_END;
 pub use elements::{ElementCode, ElementDataCode, ElementExtras, element_at, lower_elements};
 pub use expr::Expr;
-pub(crate) use fields::protocols;
 pub(crate) use kept::{
     KeptElement, KeptParts, KeptRule, commented, parts_userdata, rule_userdata, text as userdata_text,
     userdata_comment, without_learned,

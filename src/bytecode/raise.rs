@@ -31,7 +31,7 @@ use super::expr::Expr;
 use super::fields::load;
 use super::kept::userdata_comment;
 use super::lower::{Known, Sets, lower_statement};
-use crate::model::{Family, Field, Match, Op, Opaque, Operand, Rule, Statement, Value};
+use crate::model::{Family, Field, Match, Op, Opaque, Operand, Rule, SetRef, Statement};
 
 /// Returns the rule that a program in a table of `family` expresses.
 ///
@@ -248,15 +248,18 @@ fn without_implied(read: Vec<Read>, exprs: &[Expr], family: Family, sets: &(impl
     // The checks at the end of `statements`: where each starts, and what was known before it.
     let mut checks: Vec<(usize, Known)> = Vec::new();
     for Read { statement, start, end, known } in read {
-        let implied = (1..=checks.len().min(2)).rev().find(|count| {
+        let implied = (1..=checks.len().min(MOST_CHECKS)).rev().find(|count| {
             checks.get(checks.len() - count).is_some_and(|(from, before)| {
                 let code = lower_statement(&statement, *before, family, sets);
                 code.is_ok_and(|(code, _)| exprs.get(*from..end).is_some_and(|exprs| agrees(exprs, &code)))
             })
         });
         statements.truncate(statements.len() - implied.unwrap_or(0));
-        if is_check(&statement) && implied.is_none() {
-            checks.push((start, known));
+        if is_check(&statement) {
+            // With the checks that it implies, it may itself be implied by what follows.
+            let first = implied.and_then(|count| checks.get(checks.len() - count).copied());
+            checks.truncate(checks.len() - implied.unwrap_or(0));
+            checks.push(first.unwrap_or((start, known)));
         } else {
             checks.clear();
         }
@@ -266,12 +269,28 @@ fn without_implied(read: Vec<Read>, exprs: &[Expr], family: Family, sets: &(impl
 }
 
 fn is_check(statement: &Statement) -> bool {
-    matches!(
-        statement,
-        Statement::Match(Match { selector, op: Op::Eq, operand: Operand::Value(Value::Nfproto(_) | Value::Protocol(_)) })
-            if matches!(selector.fields(), [Field::L4proto | Field::Nfproto])
-    )
+    let Statement::Match(Match { selector, op: Op::Eq, operand }) = statement else { return false };
+    let [field] = selector.fields() else { return false };
+    match operand {
+        Operand::Value(_) => matches!(
+            field,
+            Field::EtherType
+                | Field::IcmpType
+                | Field::Icmpv6Type
+                | Field::Iiftype
+                | Field::L4proto
+                | Field::MetaProtocol
+                | Field::Nfproto
+                | Field::VlanType
+        ),
+        Operand::Set(SetRef::Anonymous(_)) => matches!(field, Field::IcmpType | Field::Icmpv6Type),
+        _ => false,
+    }
 }
+
+/// The most checks that lowering adds before a field: of the interface, the frame, its VLAN tag, the
+/// transport protocol and the type of its message.
+const MOST_CHECKS: usize = 5;
 
 #[cfg(test)]
 mod tests;

@@ -173,7 +173,7 @@ fn declare(key: &[DataType], data: &SetData, flags: SetFlags) -> SetCode {
         SetData::None => None,
         SetData::Value(data_type) => {
             tlv(&mut userdata, UDATA_DATA_BYTEORDER, &[&byteorder(&[*data_type]).to_ne_bytes()]);
-            Some((type_number(*data_type), width(*data_type)))
+            Some((data_type.number(), width(*data_type)))
         }
         SetData::Verdict => {
             tlv(&mut userdata, UDATA_DATA_BYTEORDER, &[&0_u32.to_ne_bytes()]);
@@ -192,7 +192,7 @@ fn declare(key: &[DataType], data: &SetData, flags: SetFlags) -> SetCode {
     };
     SetCode {
         flags: kernel_flags,
-        key_type: key.iter().fold(0, |number, field| number << 6 | type_number(*field)),
+        key_type: key.iter().fold(0, |number, field| number << 6 | field.number()),
         key_len: match key {
             [field] => width(*field),
             several => several.iter().map(|field| width(*field).next_multiple_of(4)).sum(),
@@ -223,32 +223,6 @@ fn byteorder(key: &[DataType]) -> u32 {
         [DataType::CtDirection | DataType::Nfproto | DataType::PktType] => 1,
         [_] => 2,
         _ => 0,
-    }
-}
-
-/// Returns nft(8)'s number of a type, which names it in listings (`enum datatypes`, nftables
-/// include/datatype.h, v1.0.6).
-pub(super) fn type_number(data_type: DataType) -> u32 {
-    match data_type {
-        DataType::AddrType => 38,
-        DataType::CtDirection => 27,
-        DataType::CtState => 26,
-        DataType::CtStatus => 28,
-        DataType::Gid => 25,
-        DataType::IcmpType => 14,
-        DataType::Icmpv6Type => 29,
-        DataType::Ifindex => 20,
-        DataType::Ifname => 41,
-        DataType::Integer { .. } | DataType::NetworkInteger { .. } => 4,
-        DataType::Ipv4 => 7,
-        DataType::Ipv6 => 8,
-        DataType::Mark => 19,
-        DataType::Nfproto => 2,
-        DataType::PktType => 31,
-        DataType::Port => 13,
-        DataType::Protocol => 12,
-        DataType::TcpFlags => 15,
-        DataType::Uid => 24,
     }
 }
 

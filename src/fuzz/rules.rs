@@ -148,7 +148,7 @@ fn matches(from: &mut Source<'_>, sets: &[Set]) -> Match {
         return Match { selector, op, operand: Operand::Set(set) };
     }
     // What most other fields wait for.
-    let field = if from.rarely(4) { from.pick(&[Field::L4proto, Field::Nfproto]) } else { from.pick(Field::ALL) };
+    let field = if from.rarely(4) { from.pick(&[Field::L4proto, Field::Nfproto]) } else { any_field(from) };
     let of = if from.rarely(64) { data_type(from) } else { field.data_type() };
     let operand = match shape {
         2 => Operand::Flags(value(from, of)),
@@ -171,14 +171,22 @@ fn lookup(from: &mut Source<'_>, sets: &[Set], data: &SetData) -> (Selector, Set
         let fields: Vec<Field> = set.key.iter().map(|of| field_of(from, *of)).collect();
         return (selector(fields), SetRef::Named(set.name.clone()));
     }
-    let fields = from.several(2, |from| from.pick(Field::ALL));
-    let fields: Vec<Field> = std::iter::once(from.pick(Field::ALL)).chain(fields).collect();
+    let fields = from.several(2, any_field);
+    let fields: Vec<Field> = std::iter::once(any_field(from)).chain(fields).collect();
     let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
     let elements = match from.rarely(32) {
         true => return (selector(fields), SetRef::Named(name(from, "s"))),
         false => from.several(3, |from| element(from, &key, data)),
     };
     (selector(fields), SetRef::Anonymous(elements))
+}
+
+/// Returns a field that every kernel has.
+fn any_field(from: &mut Source<'_>) -> Field {
+    match from.pick(Field::ALL) {
+        Field::Ibrname | Field::Ibrpvid | Field::Ibrvproto | Field::Obrname => Field::Iifname,
+        field => field,
+    }
 }
 
 fn selector(fields: Vec<Field>) -> Selector {
@@ -193,8 +201,13 @@ fn field_of(from: &mut Source<'_>, of: DataType) -> Field {
     if fitting.is_empty() { Field::Mark } else { from.pick(&fitting) }
 }
 
+/// Returns a type that sets can be declared with: which plain numbers of the packet a set has is only
+/// in what nft notes beside it.
 fn data_type(from: &mut Source<'_>) -> DataType {
-    from.pick(Field::ALL).data_type()
+    match any_field(from).data_type() {
+        DataType::Integer { bytes: 5.. } | DataType::NetworkInteger { .. } => DataType::Mark,
+        of => of,
+    }
 }
 
 fn set(from: &mut Source<'_>) -> Set {
@@ -288,7 +301,12 @@ fn value(from: &mut Source<'_>, of: DataType) -> Value {
         }),
         DataType::Integer { bytes } | DataType::NetworkInteger { bytes } => {
             let number = number(from);
-            Value::Integer(if bytes < 4 { number % (1 << (8 * u32::from(bytes))) } else { number })
+            let wide = u128::from(number) << (8 * u32::from(bytes.saturating_sub(4)));
+            match bytes {
+                0..4 => Value::Integer(number % (1 << (8 * u32::from(bytes)))),
+                4 => Value::Integer(number),
+                _ => Value::integer(wide),
+            }
         }
         DataType::Ipv4 => Value::Ipv4(number(from).into()),
         DataType::Ipv6 => {
@@ -307,7 +325,12 @@ fn value(from: &mut Source<'_>, of: DataType) -> Value {
             _ => Protocol(from.byte()),
         }),
         DataType::TcpFlags => Value::TcpFlags(TcpFlags::from_bits_truncate(from.byte())),
-        DataType::Uid => Value::Uid(number(from)),
+        DataType::Text => Value::Text(from.text().into()),
+        of => {
+            let bits = 8 * u32::try_from(of.bytes()).unwrap_or(4);
+            let small = u128::from(number(from)).checked_rem(1_u128.checked_shl(bits).unwrap_or(u128::MAX));
+            Value::of_number(small.unwrap_or_default(), of).unwrap_or(Value::Integer(0))
+        }
     }
 }
 

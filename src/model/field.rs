@@ -1,6 +1,7 @@
 //! What a rule can match: the fields of a packet, its socket and its connection.
 
 use super::data_type::DataType;
+use super::value::{EtherType, IcmpType, Icmpv6Type, Nfproto, Protocol};
 
 mod directed;
 mod exthdr;
@@ -89,7 +90,148 @@ macro_rules! fields {
                     Field::Symhash(_) => "symhash",
                 }
             }
+
+            /// Returns the protocols that a packet must have to contain the field.
+            pub(crate) fn needs(self) -> Needs {
+                match self {
+                    $(Field::$field => needs!($protocol),)*
+                    Field::Exthdr(Exthdr { of: ExthdrOf::Ipv4, .. }) => network(Nfproto::IPV4),
+                    Field::Exthdr(Exthdr { of: ExthdrOf::Ipv6, .. }) => network(Nfproto::IPV6),
+                    // nft adds no check of the transport protocol: without it there is no option.
+                    _ => ANY,
+                }
+            }
+
+            /// Returns its width in bits, if that is not whole bytes.
+            pub(crate) fn bits(self) -> Option<u32> {
+                match self {
+                    $(Field::$field => bits!($load($($from)*)),)*
+                    _ => None,
+                }
+            }
         }
+    };
+}
+
+/// The protocols that a packet must have to contain a field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// The link layer.
+    pub(crate) link: Option<Link>,
+    /// The network layer.
+    pub(crate) network: Option<Nfproto>,
+    /// The transport layer.
+    pub(crate) transport: Option<Protocol>,
+    /// The types that a message of ICMP or ICMPv6 must have one of; empty for any.
+    pub(crate) message: &'static [u8],
+}
+
+/// A header of the link layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    Ether,
+    /// With a VLAN tag, in an Ethernet frame.
+    Vlan,
+}
+
+const ANY: Needs = Needs { link: None, network: None, transport: None, message: &[] };
+
+const fn network(network: Nfproto) -> Needs {
+    Needs { network: Some(network), ..ANY }
+}
+
+const fn transport(transport: Protocol) -> Needs {
+    Needs { transport: Some(transport), ..ANY }
+}
+
+const fn icmp(message: &'static [u8]) -> Needs {
+    Needs { network: Some(Nfproto::IPV4), transport: Some(Protocol::ICMP), message, ..ANY }
+}
+
+const fn icmpv6(message: &'static [u8]) -> Needs {
+    Needs { network: Some(Nfproto::IPV6), transport: Some(Protocol::ICMPV6), message, ..ANY }
+}
+
+/// Resolves a protocol of the table.
+macro_rules! needs {
+    (any) => {
+        ANY
+    };
+    (ah) => {
+        transport(Protocol::AH)
+    };
+    (arp) => {
+        network(Nfproto::ARP)
+    };
+    (comp) => {
+        transport(Protocol::COMP)
+    };
+    (dccp) => {
+        transport(Protocol::DCCP)
+    };
+    (esp) => {
+        transport(Protocol::ESP)
+    };
+    (ether) => {
+        Needs { link: Some(Link::Ether), ..ANY }
+    };
+    (icmp) => {
+        icmp(&[])
+    };
+    (icmp_echo) => {
+        icmp(&[IcmpType::ECHO_REQUEST.0, IcmpType::ECHO_REPLY.0])
+    };
+    (icmp_redirect) => {
+        icmp(&[IcmpType::REDIRECT.0])
+    };
+    (icmp_unreachable) => {
+        icmp(&[IcmpType::DESTINATION_UNREACHABLE.0])
+    };
+    (icmpv6) => {
+        icmpv6(&[])
+    };
+    (icmpv6_echo) => {
+        icmpv6(&[Icmpv6Type::ECHO_REQUEST.0, Icmpv6Type::ECHO_REPLY.0])
+    };
+    (icmpv6_query) => {
+        icmpv6(&[Icmpv6Type::MLD_LISTENER_QUERY.0])
+    };
+    (icmpv6_too_big) => {
+        icmpv6(&[Icmpv6Type::PACKET_TOO_BIG.0])
+    };
+    (igmp) => {
+        Needs { network: Some(Nfproto::IPV4), ..transport(Protocol::IGMP) }
+    };
+    (ip) => {
+        network(Nfproto::IPV4)
+    };
+    (ip6) => {
+        network(Nfproto::IPV6)
+    };
+    (sctp) => {
+        transport(Protocol::SCTP)
+    };
+    (tcp) => {
+        transport(Protocol::TCP)
+    };
+    (udp) => {
+        transport(Protocol::UDP)
+    };
+    (udplite) => {
+        transport(Protocol::UDPLITE)
+    };
+    (vlan) => {
+        Needs { link: Some(Link::Vlan), ..ANY }
+    };
+}
+
+/// The width of a field of the table that is part of a byte.
+macro_rules! bits {
+    (bits($base:ident, $offset:literal, $bits:literal)) => {
+        Some($bits)
+    };
+    ($load:ident($($from:tt)*)) => {
+        None
     };
 }
 
@@ -125,4 +267,19 @@ impl From<RawPayload> for Field {
     fn from(of: RawPayload) -> Field {
         Field::Payload(of)
     }
+}
+
+/// Returns the network layer of an Ethernet protocol.
+pub(crate) fn network_of(protocol: EtherType) -> Option<Nfproto> {
+    match protocol {
+        EtherType::ARP => Some(Nfproto::ARP),
+        EtherType::IP => Some(Nfproto::IPV4),
+        EtherType::IP6 => Some(Nfproto::IPV6),
+        _ => None,
+    }
+}
+
+/// Returns the Ethernet protocol of a network layer.
+pub(crate) fn ether_type_of(network: Nfproto) -> Option<EtherType> {
+    [EtherType::ARP, EtherType::IP, EtherType::IP6].into_iter().find(|protocol| network_of(*protocol) == Some(network))
 }

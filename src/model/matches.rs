@@ -15,7 +15,8 @@ pub use super::parameters::{
 use super::rule::Rule;
 use super::statement::Statement;
 use super::value::{
-    AddrType, CtDirection, CtState, CtStatus, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags, Value,
+    AddrType, ArpOp, CtDirection, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType, IcmpCode,
+    IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, Nfproto, PktType, Protocol, TcpFlags, Value,
 };
 
 /// A comparison; the rule continues with its next statement only if it holds.

@@ -41,11 +41,11 @@ pub use classic::Classic;
 pub use data_type::DataType;
 pub(crate) use element::Extra;
 pub use element::{Element, ElementData, Interval, Key};
-pub(crate) use field::field_table;
 pub use field::{
     CtDirected, CtDirectedKey, Exthdr, ExthdrOf, ExthdrPart, Fib, FibKey, FibResult, Field, Ipsec, IpsecDirection,
     IpsecKey, Numgen, NumgenMode, RawBase, RawPayload, Symhash,
 };
+pub(crate) use field::{Link, Needs, ether_type_of, field_table, network_of};
 pub use id::{
     ChainHandle, ChainId, Generation, ObjectHandle, Position, RuleHandle, SetHandle, SetId, TableHandle, TableId,
 };
@@ -70,5 +70,6 @@ pub use set::{Set, SetData, SetFlags, SetPolicy};
 pub use statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 pub use table::{Family, Table, TableFlags};
 pub use value::{
-    AddrType, CtDirection, CtState, CtStatus, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags, Value,
+    AddrType, ArpOp, CtDirection, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType, IcmpCode,
+    IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, Nfproto, PktType, Protocol, TcpFlags, Value, Wide,
 };

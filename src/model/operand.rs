@@ -3,14 +3,17 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use ipnetwork::{Ipv4Network, Ipv6Network};
 
+use super::data_type::DataType;
 use super::element::{Element, Interval, Key};
 use super::name::{IfName, Name};
 use super::nat::PortRange;
 use super::value::{
-    AddrType, CtDirection, CtState, CtStatus, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags, Value,
+    AddrType, ArpOp, CtDirection, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType, IcmpCode,
+    IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, Nfproto, PktType, Protocol, TcpFlags, Value,
 };
 
 /// The right-hand side of a match.
@@ -144,16 +147,14 @@ fn merge(keys: &mut Vec<Interval>) {
 
 /// Returns the value right after this one, for a type whose values are ordered.
 fn successor(value: &Value) -> Option<Value> {
-    Some(match value {
-        Value::Gid(number) => Value::Gid(number.checked_add(1)?),
-        Value::Integer(number) => Value::Integer(number.checked_add(1)?),
-        Value::Ipv4(address) => Value::Ipv4(Ipv4Addr::from_bits(address.to_bits().checked_add(1)?)),
-        Value::Ipv6(address) => Value::Ipv6(Ipv6Addr::from_bits(address.to_bits().checked_add(1)?)),
-        Value::Mark(number) => Value::Mark(number.checked_add(1)?),
-        Value::Port(port) => Value::Port(port.checked_add(1)?),
-        Value::Uid(number) => Value::Uid(number.checked_add(1)?),
-        _ => return None,
-    })
+    match value {
+        Value::Integer(_) | Value::Wide(_) => value.number()?.checked_add(1).map(Value::integer),
+        Value::Gid(_) | Value::Ipv4(_) | Value::Ipv6(_) | Value::Mark(_) | Value::Port(_) | Value::Uid(_) => {
+            let of = DataType::NAMED.iter().find(|of| value.is_of(**of))?;
+            Value::of_number(value.number()?.checked_add(1)?, *of)
+        }
+        _ => None,
+    }
 }
 
 /// A Rust type that is one value, and lists of it.
@@ -313,8 +314,22 @@ pub mod kind {
     }
 
     kinds! {
+        /// Bits without names.
+        Bitmask(u8);
+        /// Whether something is so.
+        Boolean(bool);
+        /// A class of traffic control: the major number in the upper half.
+        Classid(u32);
+        /// A moment in nanoseconds since 1970.
+        Date(u64);
+        /// A group of interfaces.
+        Devgroup(u32);
+        /// A time span in milliseconds.
+        Duration(u32);
         /// A group id.
         Gid(u32);
+        /// A second of the day, in UTC.
+        Hour(u32);
         /// An interface index.
         Ifindex(u32);
         /// A plain number.
@@ -323,16 +338,51 @@ pub mod kind {
         Mark(u32);
         /// A port.
         Port(u16);
+        /// A realm of a route.
+        Realm(u32);
         /// A user id.
         Uid(u32);
+    }
+
+    /// A plain number of up to 64 bits.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[expect(clippy::exhaustive_structs, reason = "a number")]
+    pub struct Long(pub u64);
+
+    impl From<Long> for Value {
+        fn from(Long(number): Long) -> Self {
+            Value::integer(number.into())
+        }
+    }
+
+    /// A text.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[expect(clippy::exhaustive_structs, reason = "a text")]
+    pub struct Text(pub String);
+
+    impl From<Text> for Value {
+        fn from(Text(text): Text) -> Self {
+            Value::Text(text.into())
+        }
     }
 }
 
 plain! {
     AddrType: AddrType => Value::AddrType;
+    ArpOp: ArpOp => Value::ArpOp;
     CtDirection: CtDirection => Value::CtDirection;
+    Day: Day => Value::Day;
+    DccpType: DccpType => Value::DccpType;
+    Dscp: Dscp => Value::Dscp;
+    Ecn: Ecn => Value::Ecn;
+    EtherAddr: EtherAddr => Value::EtherAddr;
+    EtherType: EtherType => Value::EtherType;
+    IcmpCode: IcmpCode => Value::IcmpCode;
     IcmpType: IcmpType => Value::IcmpType;
+    Icmpv6Code: Icmpv6Code => Value::Icmpv6Code;
     Icmpv6Type: Icmpv6Type => Value::Icmpv6Type;
+    IfaceType: IfaceType => Value::IfaceType;
+    IgmpType: IgmpType => Value::IgmpType;
     IfName: IfName => Value::Ifname;
     IfName: &str => |name: &str| Value::Ifname(name.into());
     IfName: String => |name: String| Value::Ifname(name.into());
@@ -341,21 +391,45 @@ plain! {
     Nfproto: Nfproto => Value::Nfproto;
     PktType: PktType => Value::PktType;
     Protocol: Protocol => Value::Protocol;
+    kind::Bitmask: u8 => Value::Bitmask;
+    kind::Boolean: bool => Value::Boolean;
+    kind::Classid: u32 => Value::Classid;
+    kind::Date: u64 => Value::Date;
+    kind::Devgroup: u32 => Value::Devgroup;
+    kind::Duration: Duration => milliseconds;
     kind::Gid: u32 => Value::Gid;
+    kind::Hour: u32 => Value::Hour;
     kind::Ifindex: u32 => Value::Ifindex;
     kind::Integer: u32 => Value::Integer;
+    kind::Long: u64 => |number: u64| Value::integer(number.into());
     kind::Mark: u32 => Value::Mark;
     kind::Port: u16 => Value::Port;
+    kind::Realm: u32 => Value::Realm;
+    kind::Text: &str => |text: &str| Value::Text(text.into());
     kind::Uid: u32 => Value::Uid;
+}
+
+/// Returns a time span in the kernel's unit.
+fn milliseconds(span: Duration) -> Value {
+    Value::Duration(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
 }
 
 ranged! {
     Ipv4Addr: Ipv4Addr => Value::Ipv4;
     Ipv6Addr: Ipv6Addr => Value::Ipv6;
+    Day: Day => Value::Day;
+    Dscp: Dscp => Value::Dscp;
+    kind::Classid: u32 => Value::Classid;
+    kind::Date: u64 => Value::Date;
+    kind::Devgroup: u32 => Value::Devgroup;
+    kind::Duration: Duration => milliseconds;
     kind::Gid: u32 => Value::Gid;
+    kind::Hour: u32 => Value::Hour;
     kind::Integer: u32 => Value::Integer;
+    kind::Long: u64 => |number: u64| Value::integer(number.into());
     kind::Mark: u32 => Value::Mark;
     kind::Port: u16 => Value::Port;
+    kind::Realm: u32 => Value::Realm;
     kind::Uid: u32 => Value::Uid;
 }
 
@@ -379,6 +453,7 @@ prefixed! {
 }
 
 with_mask! {
+    kind::Integer: u32 => Value::Integer;
     kind::Mark: u32 => Value::Mark;
 }
 

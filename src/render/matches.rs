@@ -100,8 +100,8 @@ pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, st
         let Match { selector: left, op, operand } = matches;
         write!(f, "{} ", selector(left, transport))?;
         match operand {
-            Operand::Flags(value) => flags(f, *op, value),
-            Operand::Masked { mask, value } => masked(f, *op, mask, value, style),
+            Operand::Flags(value) => flags(f, left, *op, value),
+            Operand::Masked { mask, value } => masked(f, left, *op, (mask, value), style),
             Operand::Value(value) if Bits::of(value).is_some() => exact_bits(f, *op, value, style),
             Operand::Set(set) => {
                 implied(f, *op)?;
@@ -119,7 +119,9 @@ pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, st
                 implied(f, *op)?;
                 write!(f, "{bytes:#x}")
             }
-            Operand::Value(value @ Value::AddrType(_)) if is_order(*op) => write!(f, "{op} {}", numeric(value)),
+            Operand::Value(value @ (Value::AddrType(_) | Value::IfaceType(_))) if is_order(*op) => {
+                write!(f, "{op} {}", numeric(value))
+            }
             Operand::Value(value) => {
                 implied(f, *op)?;
                 write!(f, "{}", style.named(value))
@@ -149,13 +151,15 @@ fn implied(f: &mut fmt::Formatter<'_>, op: Op) -> fmt::Result {
 }
 
 /// Writes a match of any or none of these bits.
-fn flags(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result {
+fn flags(f: &mut fmt::Formatter<'_>, left: &Selector, op: Op, value: &Value) -> fmt::Result {
     match Bits::of(value) {
         // nft ignores a mask of all bits and lists the rest: a comparison with zero.
         Some(bits) if bits.value == bits.all => write!(f, "{} 0x0", opposite(op)),
         Some(bits) if op == Op::Ne => write!(f, "! {}", bits.list()),
         Some(bits) => bits.list().fmt(f),
-        None if matches!(value, Value::Mark(_)) => masked(f, opposite(op), value, &Value::Mark(0), Style::Loadable),
+        None if matches!(value, Value::Mark(_)) => {
+            masked(f, left, opposite(op), (value, &Value::Mark(0)), Style::Loadable)
+        }
         None => write!(f, "& {value} {} 0", opposite(op)),
     }
 }
@@ -181,12 +185,18 @@ fn exact_bits(f: &mut fmt::Formatter<'_>, op: Op, value: &Value, style: Style<'_
 }
 
 /// Writes a match of the bits under the mask.
-fn masked(f: &mut fmt::Formatter<'_>, op: Op, mask: &Value, value: &Value, style: Style<'_>) -> fmt::Result {
+fn masked(
+    f: &mut fmt::Formatter<'_>,
+    left: &Selector,
+    op: Op,
+    (mask, value): (&Value, &Value),
+    style: Style<'_>,
+) -> fmt::Result {
     if let (Some(wanted), Some(bits), Op::Eq | Op::Ne) = (Bits::of(mask), Bits::of(value), op) {
         return if wanted.value == wanted.all {
             exact_bits(f, op, value, style)
         } else if bits.value == 0 {
-            flags(f, opposite(op), mask)
+            flags(f, left, opposite(op), mask)
         } else if bits.value == wanted.value && bits.value.is_power_of_two() {
             write!(f, "& {mask} {op} {value}")
         } else {
@@ -201,7 +211,11 @@ fn masked(f: &mut fmt::Formatter<'_>, op: Op, mask: &Value, value: &Value, style
             implied(f, op)?;
             write!(f, "{}", Operand::Prefix(value.clone(), length))
         }
-        None if matches!(mask, Value::Gid(u32::MAX) | Value::Integer(u32::MAX)) => exactly(f, op, value),
+        None if matches!(mask, Value::Gid(u32::MAX))
+            || matches!((mask, left.fields()), (Value::Integer(u32::MAX), [field]) if field.data_type().bytes() == 4) =>
+        {
+            exactly(f, op, value)
+        }
         None if matches!(mask, Value::Uid(u32::MAX)) => exactly(f, op, value),
         None => write!(f, "& {} {op} {}", style.named(mask), style.named(value)),
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::{CtDirection, DataType, Element, Interval, Key, Value};
+use crate::model::{DataType, Element, Interval, Key, Value};
 
 use super::value::Bits;
 
@@ -69,7 +69,7 @@ pub(super) fn backwards<'a>(elements: &'a [Element], key: &[DataType], given: bo
         sorted.sort_by(|a, b| b.key.cmp(&a.key));
     }
     sorted.sort_by_cached_key(|element| match &element.key {
-        Key::Single(Interval { low: low @ Value::Ifname(_), .. }) => from_the_end(low, None),
+        Key::Single(Interval { low: low @ (Value::Ifname(_) | Value::Text(_)), .. }) => from_the_end(low, None),
         // Of several bits, nft compares the lowest.
         Key::Single(interval) => match Bits::of(&interval.low) {
             Some(bits) => (bits.value & bits.value.wrapping_neg()).to_be_bytes().to_vec(),
@@ -103,37 +103,27 @@ fn from_the_end(value: &Value, of: Option<DataType>) -> Vec<u8> {
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes.reverse();
     }
-    if matches!(value, Value::Ifname(_) | Value::Ipv4(_) | Value::Ipv6(_) | Value::Port(_)) {
+    let as_in_packets = DataType::NAMED.iter().any(|of| value.is_of(*of) && !of.is_host_order());
+    if as_in_packets {
         bytes.reverse();
     }
     bytes
 }
 
-/// Returns the bytes of a value, the most significant first; for a name, the 16 that the kernel
+/// Returns the bytes of a value, the most significant first; for a text, the 16 that the kernel
 /// compares.
 fn bytes(value: &Value) -> Vec<u8> {
+    let padded = |text: &str| {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.resize(16, 0);
+        bytes
+    };
     match value {
-        Value::AddrType(value) => value.0.to_be_bytes().to_vec(),
-        Value::CtDirection(CtDirection::Original) => vec![0],
-        Value::CtDirection(CtDirection::Reply) => vec![1],
-        Value::CtState(value) => value.bits().to_be_bytes().to_vec(),
-        Value::CtStatus(value) => value.bits().to_be_bytes().to_vec(),
-        Value::Gid(value) | Value::Ifindex(value) | Value::Integer(value) | Value::Mark(value) | Value::Uid(value) => {
-            value.to_be_bytes().to_vec()
+        Value::Ifname(name) => padded(&name.compared()),
+        Value::Text(text) => padded(text),
+        value => {
+            let bytes = value.number().unwrap_or_default().to_be_bytes();
+            bytes.get(bytes.len().saturating_sub(value.width())..).unwrap_or(&bytes).to_vec()
         }
-        Value::IcmpType(value) => vec![value.0],
-        Value::Icmpv6Type(value) => vec![value.0],
-        Value::Ifname(name) => {
-            let mut bytes = name.compared().as_bytes().to_vec();
-            bytes.resize(16, 0);
-            bytes
-        }
-        Value::Ipv4(value) => value.octets().to_vec(),
-        Value::Ipv6(value) => value.octets().to_vec(),
-        Value::Nfproto(value) => vec![value.0],
-        Value::PktType(value) => vec![value.0],
-        Value::Port(value) => value.to_be_bytes().to_vec(),
-        Value::Protocol(value) => vec![value.0],
-        Value::TcpFlags(value) => vec![value.bits()],
     }
 }

@@ -9,8 +9,8 @@
 use std::fmt::{self, Display};
 
 use crate::model::{
-    Exthdr, ExthdrOf, Family, Field, MarkValue, Match, Nat, Nfproto, ObjectRef, ObjectTo, Op, Operand, Protocol,
-    Reject, Rule, SetValue, Statement, Value,
+    EtherType, Family, Field, IfaceType, Link, MarkValue, Match, Nat, Needs, Nfproto, ObjectRef, ObjectTo, Op, Operand,
+    Protocol, Reject, Rule, SetValue, Statement, Value, network_of,
 };
 
 use super::{InFamily, Style, Text, joined, quoted};
@@ -78,6 +78,12 @@ struct Omissions<'a> {
     transport: Option<Protocol>,
     /// `meta nfproto ...`, until a statement that is not a match.
     network_match: Option<Implied<Nfproto>>,
+    /// `meta iiftype ether`, likewise.
+    link_match: Option<Implied<()>>,
+    /// `ether type 8021q`, likewise.
+    tag_match: Option<Implied<()>>,
+    /// `icmp type ...` or `icmpv6 type ...`, likewise.
+    message_match: Option<Implied<u8>>,
     /// `meta l4proto ...` or `ip protocol ...`, likewise.
     transport_match: Option<Implied<Protocol>>,
     /// Whether everything so far is a match. nft inserts what `reject` implies at the start of the
@@ -93,6 +99,9 @@ impl<'a> Omissions<'a> {
             statements: Vec::with_capacity(statements.len()),
             transport: None,
             network_match: None,
+            link_match: None,
+            tag_match: None,
+            message_match: None,
             transport_match: None,
             only_matches: true,
         };
@@ -152,46 +161,47 @@ impl<'a> Omissions<'a> {
         }
         self.only_matches = false;
         self.network_match = None;
+        self.link_match = None;
+        self.tag_match = None;
+        self.message_match = None;
         self.transport_match = None;
     }
 
     /// Records the protocols that the headers of these fields imply.
     fn fields(&mut self, fields: &[Field]) {
         for field in fields {
-            match field {
-                Field::IpDaddr | Field::IpProtocol | Field::IpSaddr => self.implies_network(Nfproto::IPV4),
-                Field::Ip6Daddr | Field::Ip6Saddr => self.implies_network(Nfproto::IPV6),
-                Field::IcmpType => {
-                    self.implies_network(Nfproto::IPV4);
-                    self.implies_transport(Protocol::ICMP);
-                }
-                Field::Icmpv6Type => {
-                    self.implies_network(Nfproto::IPV6);
-                    self.implies_transport(Protocol::ICMPV6);
-                }
-                Field::SctpDport | Field::SctpSport => self.implies_transport(Protocol::SCTP),
-                Field::TcpDport | Field::TcpFlags | Field::TcpSport => self.implies_transport(Protocol::TCP),
-                Field::UdpDport | Field::UdpSport => self.implies_transport(Protocol::UDP),
-                Field::ThDport | Field::ThSport => {
-                    if let Some(protocol) = self.transport.filter(|protocol| protocol.has_ports()) {
-                        self.implies_transport(protocol);
-                    }
-                }
-                Field::Cgroup | Field::CtDirection | Field::CtMark | Field::CtState | Field::CtStatus => {}
-                Field::CtZone
-                | Field::FibDaddrType
-                | Field::FibSaddrType
-                | Field::Iif
-                | Field::Iifname
-                | Field::L4proto => {}
-                Field::Length | Field::Mark | Field::Nfproto | Field::Oif | Field::Oifname => {}
-                Field::PktType | Field::Skgid | Field::Skuid | Field::SocketMark => {}
-                Field::SocketTransparent | Field::SocketWildcard => {}
-                Field::Exthdr(Exthdr { of: ExthdrOf::Ipv4, .. }) => self.implies_network(Nfproto::IPV4),
-                Field::Exthdr(Exthdr { of: ExthdrOf::Ipv6, .. }) => self.implies_network(Nfproto::IPV6),
-                Field::Exthdr(_) | Field::CtDirected(_) | Field::Fib(_) | Field::Ipsec(_) | Field::Numgen(_) => {}
-                Field::Payload(_) | Field::RtMtu | Field::Symhash(_) => {}
+            let Needs { link, network, transport, message } = field.needs();
+            let known = self.transport.filter(|protocol| protocol.has_ports());
+            let transport = match field {
+                Field::ThDport | Field::ThSport => known,
+                _ => transport,
+            };
+            if link.is_some() {
+                // `vlan type` does not restore the check of the tag.
+                self.implies_link(link.filter(|_| *field != Field::VlanType));
             }
+            // nft knows of no other transport protocol that only one network layer has.
+            let is_told = matches!(transport, None | Some(Protocol::ICMP | Protocol::ICMPV6));
+            if let Some(network) = network.filter(|_| is_told) {
+                self.implies_network(network);
+            }
+            if let [message] = message {
+                if let Some(earlier) = self.message_match.take_if(|earlier| earlier.value == *message) {
+                    self.omit(earlier.at);
+                }
+            }
+            if let Some(transport) = transport {
+                self.implies_transport(transport);
+            }
+        }
+    }
+
+    fn implies_link(&mut self, link: Option<Link>) {
+        if let Some(earlier) = self.link_match.take() {
+            self.omit(earlier.at);
+        }
+        if let Some(earlier) = self.tag_match.take_if(|_| link == Some(Link::Vlan)) {
+            self.omit(earlier.at);
         }
     }
 
@@ -233,6 +243,16 @@ impl<'a> Omissions<'a> {
         };
         match (field, value) {
             (Field::Nfproto, Value::Nfproto(value)) => self.network_match = Some(Implied { at, value: *value }),
+            (Field::Iiftype, Value::IfaceType(IfaceType::ETHER)) => self.link_match = Some(Implied { at, value: () }),
+            (Field::EtherType, Value::EtherType(EtherType::VLAN)) => self.tag_match = Some(Implied { at, value: () }),
+            (Field::EtherType | Field::MetaProtocol | Field::VlanType, Value::EtherType(value)) => {
+                // nft restores another match in an inet table.
+                let kept = *field == Field::MetaProtocol && self.family == Family::Inet;
+                let network = network_of(*value).filter(|_| !kept);
+                self.network_match = network.map(|value| Implied { at, value });
+            }
+            (Field::IcmpType, Value::IcmpType(value)) => self.message_match = Some(Implied { at, value: value.0 }),
+            (Field::Icmpv6Type, Value::Icmpv6Type(value)) => self.message_match = Some(Implied { at, value: value.0 }),
             (Field::L4proto, Value::Protocol(value)) => {
                 // nft treats each as the protocol of one family, even if it did not insert the
                 // other match.
@@ -246,10 +266,11 @@ impl<'a> Omissions<'a> {
                 self.transport = Some(*value);
                 self.transport_match = Some(Implied { at, value: *value });
             }
-            (Field::IpProtocol, Value::Protocol(value)) => {
+            (Field::IpProtocol | Field::Ip6Nexthdr, Value::Protocol(value)) => {
                 self.transport = Some(*value);
-                // In an inet table it also implies that the packet is IPv4.
-                self.transport_match = (self.family == Family::Ip).then_some(Implied { at, value: *value });
+                // In an inet table it also implies the network layer.
+                let family = if *field == Field::IpProtocol { Family::Ip } else { Family::Ip6 };
+                self.transport_match = (self.family == family).then_some(Implied { at, value: *value });
             }
             _ => {}
         }

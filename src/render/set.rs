@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use crate::model::{
-    DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, SetPolicy, SetRef, Statement, Value,
+    DataType, Element, ElementData, Field, Interval, Key, Set, SetData, SetFlags, SetPolicy, SetRef, Statement, Value,
 };
 
 use super::order::{Neighbours, after_all_others, as_given, ascending, backwards, is_concat};
@@ -138,7 +138,9 @@ fn declaration(key: &[DataType], data: &SetData) -> String {
         SetData::Value(data) => Some(*data),
         SetData::None | SetData::Verdict => None,
     };
-    let nameless = |data: &DataType| matches!(data, DataType::Integer { .. } | DataType::NetworkInteger { .. });
+    // `type time` is a time span.
+    let nameless =
+        |data: &DataType| matches!(data, DataType::Date | DataType::Integer { .. } | DataType::NetworkInteger { .. });
     let by_field = key.iter().chain(&data_type).any(nameless);
     let name = |data: &DataType| if by_field { field(*data) } else { data.name() };
     let key = key.iter().map(name).collect::<Vec<_>>().join(" . ");
@@ -152,33 +154,25 @@ fn declaration(key: &[DataType], data: &SetData) -> String {
 
 /// Returns a field of that type, for `typeof`.
 fn field(data: DataType) -> &'static str {
-    match data {
-        DataType::AddrType => "fib daddr type",
-        DataType::CtDirection => "ct direction",
-        DataType::CtState => "ct state",
-        DataType::CtStatus => "ct status",
-        DataType::Gid => "meta skgid",
-        DataType::IcmpType => "icmp type",
-        DataType::Icmpv6Type => "icmpv6 type",
-        DataType::Ifindex => "iif",
-        DataType::Ifname => "iifname",
-        DataType::Integer { bytes: 1 } => "socket transparent",
-        DataType::Integer { bytes: 2 } => "ct zone",
-        DataType::Integer { .. } => "meta length",
-        DataType::Ipv4 => "ip saddr",
-        DataType::Ipv6 => "ip6 saddr",
-        DataType::Mark => "meta mark",
-        DataType::NetworkInteger { bytes: 1 } => "ip ttl",
-        DataType::NetworkInteger { bytes: 2 } => "ip length",
-        DataType::NetworkInteger { bytes: 3 } => "ip6 flowlabel",
-        DataType::NetworkInteger { .. } => "tcp sequence",
-        DataType::Nfproto => "meta nfproto",
-        DataType::PktType => "meta pkttype",
-        DataType::Port => "tcp dport",
-        DataType::Protocol => "meta l4proto",
-        DataType::TcpFlags => "tcp flags",
-        DataType::Uid => "meta skuid",
-    }
+    let usual = match data {
+        DataType::Date => Some("meta time"),
+        DataType::Ifindex => Some("iif"),
+        DataType::Ifname => Some("iifname"),
+        DataType::Ipv4 => Some("ip saddr"),
+        DataType::Ipv6 => Some("ip6 saddr"),
+        DataType::Nfproto => Some("meta nfproto"),
+        DataType::Port => Some("tcp dport"),
+        DataType::Protocol => Some("meta l4proto"),
+        DataType::Integer { bytes: 1 } => Some("socket transparent"),
+        DataType::Integer { bytes: 2 } => Some("ct zone"),
+        DataType::Integer { bytes: 4 } => Some("meta length"),
+        DataType::NetworkInteger { bytes: 1 } => Some("ip ttl"),
+        DataType::NetworkInteger { bytes: 2 } => Some("ip length"),
+        DataType::NetworkInteger { bytes: 4 } => Some("tcp sequence"),
+        _ => None,
+    };
+    let any = || Field::ALL.iter().find(|field| field.data_type() == data).map(|field| field.name());
+    usual.or_else(any).unwrap_or("meta length")
 }
 
 /// Prints the flags that nft knows, in its order; `auto-merge` is on a separate line.
@@ -244,20 +238,14 @@ pub(super) fn braced<'a>(
     })
 }
 
-/// Returns how many elements nft writes on a line.
+/// Returns how many elements nft writes on a line, by the size of their type in bits.
 fn per_line(key: &[DataType]) -> usize {
     match key {
         [DataType::CtState | DataType::CtStatus | DataType::Ipv4 | DataType::PktType] => 2,
-        [DataType::CtDirection | DataType::Gid | DataType::Ifindex | DataType::Integer { .. } | DataType::Mark] => 5,
-        [
-            DataType::NetworkInteger { .. }
-            | DataType::Nfproto
-            | DataType::Port
-            | DataType::Protocol
-            | DataType::TcpFlags
-            | DataType::Uid,
-        ] => 5,
         [DataType::AddrType | DataType::IcmpType | DataType::Icmpv6Type | DataType::Ifname | DataType::Ipv6] => 1,
+        [DataType::Boolean | DataType::Date | DataType::Day | DataType::EtherAddr | DataType::IfaceType] => 1,
+        [DataType::IcmpCode | DataType::Icmpv6Code | DataType::IgmpType | DataType::Text] => 1,
+        [_] => 5,
         [] | [_, _, ..] => 1,
     }
 }

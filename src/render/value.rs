@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use crate::model::{
-    AddrType, CtDirection, CtState, CtStatus, DataType, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol, TcpFlags,
-    Value,
+    AddrType, ArpOp, CtDirection, CtState, CtStatus, DataType, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType,
+    IcmpCode, IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, Nfproto, PktType, Protocol, TcpFlags, Value,
 };
 
 use super::{Text, joined, quoted};
@@ -23,6 +23,28 @@ impl Display for Value {
         }
         match self {
             Value::AddrType(value) => value.fmt(f),
+            Value::ArpOp(value) => value.fmt(f),
+            Value::Bitmask(value) => write!(f, "{value:#x}"),
+            Value::Boolean(value) => f.write_str(if *value { "exists" } else { "missing" }),
+            Value::Classid(value) => classid(f, *value),
+            Value::Date(value) => date(f, *value),
+            Value::Day(value) => value.fmt(f),
+            Value::DccpType(value) => value.fmt(f),
+            Value::Devgroup(0) => f.write_str("\"default\""),
+            Value::Dscp(value) => value.fmt(f),
+            Value::Duration(value) => time(Duration::from_millis((*value).into())).fmt(f),
+            Value::Ecn(value) => value.fmt(f),
+            Value::EtherAddr(value) => value.fmt(f),
+            Value::EtherType(value) => value.fmt(f),
+            Value::Hour(value) => hour(f, *value),
+            Value::IcmpCode(value) => value.fmt(f),
+            Value::Icmpv6Code(value) => value.fmt(f),
+            Value::IfaceType(value) => value.fmt(f),
+            Value::IgmpType(value) => value.fmt(f),
+            Value::Realm(0) => f.write_str("\"cosmos\""),
+            Value::Text(text) => quoted(text).fmt(f),
+            Value::Wide(value) => write!(f, "{}", value.number()),
+            Value::Devgroup(value) | Value::Realm(value) => write!(f, "{value}"),
             Value::CtDirection(value) => value.fmt(f),
             Value::CtState(_) | Value::CtStatus(_) | Value::TcpFlags(_) => Ok(()),
             Value::Gid(value) | Value::Integer(value) | Value::Uid(value) => write!(f, "{value}"),
@@ -49,6 +71,10 @@ impl Display for Value {
 pub(super) fn numeric(value: &Value) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| match value {
         Value::AddrType(value) => write!(f, "{}", value.0),
+        Value::Dscp(Dscp(value)) => write!(f, "{value:#04x}"),
+        Value::Ecn(Ecn(value)) => write!(f, "{value:#x}"),
+        Value::EtherType(EtherType(value)) => write!(f, "{value:#06x}"),
+        Value::Duration(value) => write!(f, "{}s", value / 1000),
         Value::CtDirection(CtDirection::Original) => f.write_str("0"),
         Value::CtDirection(CtDirection::Reply) => f.write_str("1"),
         Value::CtState(value) => write!(f, "{:#x}", value.bits()),
@@ -59,9 +85,58 @@ pub(super) fn numeric(value: &Value) -> impl Display {
         Value::PktType(value) => write!(f, "{}", value.0),
         Value::Protocol(value) => write!(f, "{}", value.0),
         Value::TcpFlags(value) => write!(f, "{:#x}", value.bits()),
+        Value::ArpOp(_)
+        | Value::Boolean(_)
+        | Value::Day(_)
+        | Value::DccpType(_)
+        | Value::Devgroup(_)
+        | Value::IcmpCode(_)
+        | Value::Icmpv6Code(_)
+        | Value::IfaceType(_)
+        | Value::IgmpType(_)
+        | Value::Realm(_) => {
+            write!(f, "{}", value.number().unwrap_or_default())
+        }
+        Value::Bitmask(_) | Value::Classid(_) | Value::Date(_) | Value::EtherAddr(_) | Value::Hour(_) => value.fmt(f),
         Value::Gid(_) | Value::Ifindex(_) | Value::Ifname(_) | Value::Integer(_) | Value::Ipv4(_) => value.fmt(f),
-        Value::Ipv6(_) | Value::Mark(_) | Value::Port(_) | Value::Uid(_) => value.fmt(f),
+        Value::Ipv6(_) | Value::Mark(_) | Value::Port(_) | Value::Text(_) | Value::Uid(_) => value.fmt(f),
+        Value::Wide(_) => value.fmt(f),
     })
+}
+
+/// Prints a class of traffic control, `1:2` in hexadecimal.
+fn classid(f: &mut fmt::Formatter<'_>, class: u32) -> fmt::Result {
+    match class {
+        0 => f.write_str("none"),
+        u32::MAX => f.write_str("root"),
+        class => write!(f, "{:x}:{:x}", class >> 16, class & 0xffff),
+    }
+}
+
+/// Prints a second of the day, `"17:30"`.
+fn hour(f: &mut fmt::Formatter<'_>, second: u32) -> fmt::Result {
+    let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
+    write!(f, "\"{hours:02}:{minutes:02}")?;
+    if seconds > 0 {
+        write!(f, ":{seconds:02}")?;
+    }
+    f.write_str("\"")
+}
+
+/// Prints a moment in UTC, `"2020-01-31 10:00:00"`. The date follows from the number of days as in
+/// the Gregorian calendar, with years that start in March.
+fn date(f: &mut fmt::Formatter<'_>, nanoseconds: u64) -> fmt::Result {
+    let seconds = nanoseconds / 1_000_000_000;
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = 400 * era + year + later;
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    write!(f, "\"{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}\"")
 }
 
 /// Returns the address as glibc's inet_ntop(3) writes it: unlike Rust, `::1.2.3.4` for an
@@ -107,10 +182,7 @@ impl Bits {
             Value::CtState(value) => Some(value.into()),
             Value::CtStatus(value) => Some(value.into()),
             Value::TcpFlags(value) => Some(value.into()),
-            Value::AddrType(_) | Value::CtDirection(_) | Value::Gid(_) | Value::IcmpType(_) => None,
-            Value::Icmpv6Type(_) | Value::Ifindex(_) | Value::Ifname(_) | Value::Integer(_) => None,
-            Value::Ipv4(_) | Value::Ipv6(_) | Value::Mark(_) | Value::Nfproto(_) | Value::PktType(_) => None,
-            Value::Port(_) | Value::Protocol(_) | Value::Uid(_) => None,
+            _ => None,
         }
     }
 
@@ -213,18 +285,52 @@ macro_rules! flags {
 }
 
 macro_rules! numbers {
-    ($($type:ident)*) => { $(
+    ($($type:ident $unnamed:literal)*) => { $(
         /// Prints nft's name, or the number.
         impl Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.name() {
                     Some(name) => f.write_str(name),
-                    None => write!(f, "{}", self.0),
+                    None => write!(f, $unnamed, self.0),
                 }
             }
         }
     )* };
 }
 
+/// Prints nft's name in quotes, or the number.
+impl Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "\"{name}\""),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// Prints the six bytes, `00:11:22:33:44:55`.
+impl Display for EtherAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EtherAddr([a, b, c, d, e, g]) = self;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
 flags! { CtState CtStatus TcpFlags }
-numbers! { AddrType IcmpType Icmpv6Type Nfproto PktType Protocol }
+numbers! {
+    AddrType "{}"
+    ArpOp "{}"
+    DccpType "{}"
+    Dscp "{:#04x}"
+    Ecn "{:#x}"
+    EtherType "{:#06x}"
+    IcmpCode "{}"
+    IcmpType "{}"
+    Icmpv6Code "{}"
+    Icmpv6Type "{}"
+    IfaceType "{}"
+    IgmpType "{}"
+    Nfproto "{}"
+    PktType "{}"
+    Protocol "{}"
+}

@@ -21,7 +21,7 @@ use crate::bytecode::{
     BitwiseCode, CmpOp, ElementDataCode, Expr, LastCode, LogCode, MetaKey, NatCode, ObjrefCode, QueueCode, Register,
     RegisterRange, RejectCode, SocketKey, TproxyCode,
 };
-use crate::model::{Hook, NatKind, Verdict};
+use crate::model::{EtherType, Hook, IpFamily, NatKind, Verdict};
 use crate::xt;
 
 /// How the run of a rule ended.
@@ -210,6 +210,13 @@ impl<'a, I: Inputs> Machine<'a, I> {
             MetaKey::OIF => self.load(Input::Oif, dreg),
             MetaKey::OIFNAME => self.load(Input::Oifname, dreg),
             MetaKey::PKTTYPE => self.load(Input::PktType, dreg),
+            MetaKey::PROTOCOL => {
+                let protocol = match self.inputs.family() {
+                    IpFamily::Ipv4 => EtherType::IP,
+                    IpFamily::Ipv6 => EtherType::IP6,
+                };
+                self.store(dreg, protocol.0.to_be_bytes().map(Cell::Known).into_iter())
+            }
             MetaKey::SKGID => self.of_owner(Input::Skgid, dreg),
             MetaKey::SKUID => self.of_owner(Input::Skuid, dreg),
             MetaKey(other) => Err(CannotTell::new(format!("meta key {other} is not part of a packet here"))),

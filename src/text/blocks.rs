@@ -279,22 +279,6 @@ impl<'t> Parser<'t> {
 
     /// Reads a field for its type.
     fn type_of(&mut self) -> Parsed<DataType> {
-        for (words, data) in NUMBERS {
-            let [first, second] = words;
-            if self.at(first) && self.peek_at(1).is(second) {
-                self.next();
-                self.next();
-                return Ok(*data);
-            }
-        }
         Ok(self.field()?.0.data_type())
     }
 }
-
-/// Fields by which numbers are declared, and that rules do not compare yet.
-const NUMBERS: &[([&str; 2], DataType)] = &[
-    (["ip", "ttl"], DataType::NetworkInteger { bytes: 1 }),
-    (["ip", "length"], DataType::NetworkInteger { bytes: 2 }),
-    (["ip6", "flowlabel"], DataType::NetworkInteger { bytes: 3 }),
-    (["tcp", "sequence"], DataType::NetworkInteger { bytes: 4 }),
-];

@@ -120,6 +120,9 @@ fn measure(text: &str) -> (Kind, usize) {
         if let Some(found) = address_with_colons(text) {
             return found;
         }
+        if let Some(end) = class(bytes) {
+            return (Kind::Word, end);
+        }
     }
     match first {
         b'\n' => (Kind::Newline, 1),
@@ -184,6 +187,17 @@ fn address_with_colons(text: &str) -> Option<(Kind, usize)> {
         }
         is_mac(found).then_some((Kind::Mac, end))
     })
+}
+
+/// Returns the length of a class of traffic control, `1:2`, which ends before white space or a sign
+/// that separates values (`classid`, src/scanner.l, 1.0.6).
+fn class(bytes: &[u8]) -> Option<usize> {
+    let colon = run(bytes, 0, |byte| byte.is_ascii_hexdigit());
+    let end = run(bytes, colon + 1, |byte| byte.is_ascii_hexdigit());
+    let digits = |length: usize| (1..=4).contains(&length);
+    let is_class = bytes.get(colon) == Some(&b':') && digits(colon) && digits(end.saturating_sub(colon + 1));
+    let is_apart = bytes.get(end).is_none_or(|byte| byte.is_ascii_whitespace() || b":-},;".contains(byte));
+    (is_class && is_apart).then_some(end)
 }
 
 fn is_mac(text: &str) -> bool {

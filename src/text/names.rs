@@ -4,10 +4,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use crate::model::{
-    AddrType, CtDirection, CtState, CtStatus, DataType, Field, IcmpType, Icmpv6Type, Nfproto, PktType, Protocol,
-    TcpFlags, Value,
-};
+use crate::model::{DataType, Field, Value};
 
 /// A name of a field: its words, and the field.
 #[derive(Clone, Debug)]
@@ -113,36 +110,21 @@ fn of_type(of: DataType) -> &'static Names {
 
 /// Returns the constants of a type that print as a name.
 fn named(of: DataType) -> Names {
-    let bytes = || 0..=u8::MAX;
-    let bits = |width: u32| (0..width).map(|bit| 1_u32 << bit);
-    let values: Vec<Value> = match of {
-        DataType::AddrType => (0..=32).map(|kind| Value::AddrType(AddrType(kind))).collect(),
-        DataType::CtDirection => [CtDirection::Original, CtDirection::Reply].map(Value::CtDirection).to_vec(),
-        DataType::CtState => bits(32).map(|bit| Value::CtState(CtState::from_bits_retain(bit))).collect(),
-        DataType::CtStatus => bits(32).map(|bit| Value::CtStatus(CtStatus::from_bits_retain(bit))).collect(),
-        DataType::IcmpType => bytes().map(|kind| Value::IcmpType(IcmpType(kind))).collect(),
-        DataType::Icmpv6Type => bytes().map(|kind| Value::Icmpv6Type(Icmpv6Type(kind))).collect(),
-        DataType::Nfproto => bytes().map(|family| Value::Nfproto(Nfproto(family))).collect(),
-        DataType::PktType => bytes().map(|kind| Value::PktType(PktType(kind))).collect(),
-        DataType::Protocol => bytes().map(|protocol| Value::Protocol(Protocol(protocol))).collect(),
-        DataType::TcpFlags => {
-            bits(8).filter_map(|bit| Some(Value::TcpFlags(TcpFlags::from_bits_retain(bit.try_into().ok()?)))).collect()
-        }
-        DataType::Gid
-        | DataType::Ifindex
-        | DataType::Ifname
-        | DataType::Integer { .. }
-        | DataType::Ipv4
-        | DataType::Ipv6
-        | DataType::Mark
-        | DataType::NetworkInteger { .. }
-        | DataType::Port
-        | DataType::Uid => Vec::new(),
+    let bits = |width: u32| (0..width).map(|bit| 1_u128 << bit);
+    let numbers: Vec<u128> = match of {
+        DataType::CtState | DataType::CtStatus => bits(32).collect(),
+        DataType::TcpFlags => bits(8).collect(),
+        DataType::AddrType => (0..=32).collect(),
+        DataType::Classid | DataType::Devgroup | DataType::Realm => vec![0, u32::MAX.into()],
+        DataType::Bitmask | DataType::Integer { .. } | DataType::NetworkInteger { .. } | DataType::Port => Vec::new(),
+        of if of.bytes() <= 2 => (0..1 << (8 * of.bytes())).collect(),
+        _ => Vec::new(),
     };
-    let mut names: Names = values
+    let mut names: Names = numbers
         .into_iter()
-        .map(|value| (value.to_string(), value))
-        .filter(|(name, _)| name.starts_with(|c: char| c.is_ascii_alphabetic()))
+        .filter_map(|number| Value::of_number(number, of))
+        .map(|value| (value.to_string().trim_matches('"').to_owned(), value))
+        .filter(|(name, _)| !name.starts_with("0x") && name.contains(|c: char| c.is_ascii_alphabetic()))
         .collect();
     // Further names that nft reads, and never prints.
     for (of_these, other, usual) in OTHERS {
@@ -154,6 +136,9 @@ fn named(of: DataType) -> Names {
 }
 
 const OTHERS: &[(DataType, &str, &str)] = &[
+    (DataType::Dscp, "be", "cs0"),
+    (DataType::Dscp, "df", "cs0"),
+    (DataType::EtherType, "vlan", "8021q"),
     (DataType::PktType, "unicast", "host"),
     (DataType::Protocol, "comp", "ipcomp"),
     (DataType::Protocol, "icmpv6", "ipv6-icmp"),

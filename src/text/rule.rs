@@ -4,7 +4,6 @@ use super::elements::leads;
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::parser::Parser;
-use crate::bytecode::protocols;
 use crate::model::{
     Chain, ChainKind, Family, Field, MarkKey, MarkValue, Match, Nfproto, Op, Operand, Protocol, Reject, Rule, SetData,
     Statement, Value,
@@ -153,7 +152,7 @@ impl<'t> Parser<'t> {
 fn reject(statements: &mut Vec<Statement>, family: Family, reason: Option<Reject>) {
     let network = known(statements, |field, value| match (field, value) {
         (Field::Nfproto, Some(Value::Nfproto(network))) => Some(*network),
-        (field, _) => protocols(field).0,
+        (field, _) => field.needs().network,
     });
     let reason = match (family, reason, network) {
         (Family::Inet, None, Some(Nfproto::IPV4)) => Some(Reject::Icmp(3)),
@@ -184,8 +183,8 @@ fn reject(statements: &mut Vec<Statement>, family: Family, reason: Option<Reject
 /// Returns the transport protocol that the statements so far imply.
 fn known_transport(statements: &[Statement]) -> Option<Protocol> {
     known(statements, |field, value| match (field, value) {
-        (Field::L4proto | Field::IpProtocol, Some(Value::Protocol(protocol))) => Some(*protocol),
-        (field, _) => protocols(field).1,
+        (Field::L4proto | Field::IpProtocol | Field::Ip6Nexthdr, Some(Value::Protocol(protocol))) => Some(*protocol),
+        (field, _) => field.needs().transport,
     })
 }
 

@@ -93,7 +93,7 @@ const FAULTS: &[(&str, (usize, usize), &str)] = &[
     (
         "table inet t {\n\tchain c {\n\t\ttcp dprot 80 accept\n\t}\n}",
         (3, 7),
-        "tcp \"dprot\" (known: dport, flags, sport)",
+        "tcp \"dprot\" (known: ackseq, checksum, doff, dport, flags, reserved, sequence, sport, urgptr, window)",
     ),
     ("table inet t { chain c { ip saddr 300.0.0.1; } }", (1, 35), "found \"300.0.0.1\", expected an IPv4 address"),
     ("table inet t { chain c { tcp dport 99999; } }", (1, 36), "99999 is too large, expected a port"),
@@ -115,7 +115,7 @@ const FAULTS: &[(&str, (usize, usize), &str)] = &[
         "found \"dstnat\", expected a prior",
     ),
     ("table inet t { chain c { ip saddr $x; } }", (1, 35), "no variable \"x\" is defined here"),
-    ("table inet t { set s { type ipv4_adr; } }", (1, 29), "type \"ipv4_adr\" (known: ct_dir,"),
+    ("table inet t { set s { type ipv4_adr; } }", (1, 29), "type \"ipv4_adr\" (known: arp_op,"),
     ("table inet t { set s { elements = { 1 }; } }", (1, 24), "the type of a set comes before its elements"),
     ("table inet t { chain c { log prefix \"a; } }", (1, 37), "this quote is not closed"),
     ("table inet t { chain c { ct state new \u{0}; } }", (1, 39), "character \"\\0\" begins nothing"),

@@ -12,10 +12,7 @@ use super::lexer::{Kind, Token, UNITS};
 use super::names;
 use super::parser::Parser;
 use crate::error::Quoted;
-use crate::model::{
-    AddrType, CtDirection, CtState, CtStatus, DataType, IcmpType, Icmpv6Type, IfName, Interval, Nfproto, PktType,
-    Protocol, TcpFlags, Value,
-};
+use crate::model::{DataType, EtherAddr, IfName, Interval, Value};
 
 impl<'t> Parser<'t> {
     /// Reads a constant of this type; several flags may be joined by `|`.
@@ -43,7 +40,7 @@ impl<'t> Parser<'t> {
         let token = self.peek();
         let value = match token.kind {
             Kind::Number => self.number_of(token, of)?,
-            Kind::Address => address(token, of)?,
+            Kind::Address | Kind::Mac => address(token, of)?,
             Kind::Word | Kind::Quoted => self.name_of(token, of)?,
             _ => return self.unexpected(&wanted(of)),
         };
@@ -55,6 +52,7 @@ impl<'t> Parser<'t> {
         let number = number(token)?;
         numeric(of, number).ok_or_else(|| match of {
             DataType::Ipv4 | DataType::Ipv6 | DataType::Ifname => unexpected(token, &wanted(of)),
+            DataType::EtherAddr | DataType::Text => unexpected(token, &wanted(of)),
             _ => {
                 let why = format!("{number} is too large, expected {}", wanted(of));
                 Fault::wrong(token.at, token.length(), why)
@@ -79,6 +77,14 @@ impl<'t> Parser<'t> {
             // In quotes as well.
             DataType::Ipv4 => text.parse().ok().map(Value::Ipv4),
             DataType::Ipv6 => text.parse().ok().map(Value::Ipv6),
+            DataType::Classid => class(text).map(Value::Classid).or_else(|| names::constant(of, text)),
+            DataType::Date => date(text).map(Value::Date),
+            DataType::Duration => {
+                duration(text).and_then(|time| u32::try_from(time.as_millis()).ok()).map(Value::Duration)
+            }
+            DataType::EtherAddr => ether(text).map(Value::EtherAddr),
+            DataType::Hour => hour(text).map(Value::Hour),
+            DataType::Text => Some(Value::Text(text.into())),
             DataType::Integer { .. } | DataType::NetworkInteger { .. } if text == "exists" => numeric(of, 1),
             DataType::Integer { .. } | DataType::NetworkInteger { .. } if text == "missing" => numeric(of, 0),
             _ => names::constant(of, text),
@@ -214,39 +220,66 @@ fn address(token: Token<'_>, of: DataType) -> Parsed<Value> {
     let value = match of {
         DataType::Ipv4 => token.text.parse().ok().map(Value::Ipv4),
         DataType::Ipv6 => token.text.parse().ok().map(Value::Ipv6),
+        DataType::Classid => class(token.text).map(Value::Classid),
+        DataType::EtherAddr => ether(token.text).map(Value::EtherAddr),
         _ => None,
     };
     value.ok_or_else(|| unexpected(token, &wanted(of)))
 }
 
-/// Returns the constant of that type with that number, if it has one.
+/// Returns the constant of that type with that number, if it has one. Times are in seconds.
 fn numeric(of: DataType, number: u64) -> Option<Value> {
-    let long = || u32::try_from(number).ok();
-    let byte = || u8::try_from(number).ok();
-    let value = match of {
-        DataType::AddrType => Value::AddrType(AddrType(long()?)),
-        DataType::CtDirection => Value::CtDirection(match number {
-            0 => CtDirection::Original,
-            1 => CtDirection::Reply,
-            _ => return None,
-        }),
-        DataType::CtState => Value::CtState(CtState::from_bits_retain(long()?)),
-        DataType::CtStatus => Value::CtStatus(CtStatus::from_bits_retain(long()?)),
-        DataType::Gid => Value::Gid(long()?),
-        DataType::IcmpType => Value::IcmpType(IcmpType(byte()?)),
-        DataType::Icmpv6Type => Value::Icmpv6Type(Icmpv6Type(byte()?)),
-        DataType::Ifindex => Value::Ifindex(long()?),
-        DataType::Integer { .. } | DataType::NetworkInteger { .. } => Value::Integer(long()?),
-        DataType::Mark => Value::Mark(long()?),
-        DataType::Nfproto => Value::Nfproto(Nfproto(byte()?)),
-        DataType::PktType => Value::PktType(PktType(byte()?)),
-        DataType::Port => Value::Port(u16::try_from(number).ok()?),
-        DataType::Protocol => Value::Protocol(Protocol(byte()?)),
-        DataType::TcpFlags => Value::TcpFlags(TcpFlags::from_bits_retain(byte()?)),
-        DataType::Uid => Value::Uid(long()?),
-        DataType::Ifname | DataType::Ipv4 | DataType::Ipv6 => return None,
+    let number = match of {
+        DataType::EtherAddr | DataType::Ifname | DataType::Ipv4 | DataType::Ipv6 | DataType::Text => return None,
+        DataType::Date => u128::from(number) * 1_000_000_000,
+        DataType::Duration => u128::from(number) * 1000,
+        _ => number.into(),
     };
-    value.is_of(of).then_some(value)
+    Value::of_number(number, of)
+}
+
+/// Reads an hour, `17:30` or `17:30:05`, as a second of the day.
+fn hour(text: &str) -> Option<u32> {
+    let mut parts = text.split(':').map(|part| part.parse::<u32>().ok());
+    let (hours, minutes) = (parts.next()??, parts.next()??);
+    let seconds = parts.next().unwrap_or(Some(0))?;
+    (parts.next().is_none() && hours < 24 && minutes < 60 && seconds < 60)
+        .then_some(3600 * hours + 60 * minutes + seconds)
+}
+
+/// Reads a moment in UTC, `2020-01-31 10:00:00` or the day alone, in nanoseconds since 1970.
+fn date(text: &str) -> Option<u64> {
+    let (day, time) = text.split_once(' ').unwrap_or((text, "00:00"));
+    let mut parts = day.split('-').map(|part| part.parse::<u64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    if parts.next().is_some()
+        || !(1970..=2500).contains(&year)
+        || !(1..=12).contains(&month)
+        || !(1..=31).contains(&day)
+    {
+        return None;
+    }
+    // Years that start in March have their leap day at the end.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
+    Some((days * 86_400 + u64::from(hour(time)?)) * 1_000_000_000)
+}
+
+fn ether(text: &str) -> Option<EtherAddr> {
+    let mut bytes = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut bytes {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    parts.next().is_none().then_some(EtherAddr(bytes))
+}
+
+/// Reads a class of traffic control, `1:2` in hexadecimal.
+fn class(text: &str) -> Option<u32> {
+    let (major, minor) = text.split_once(':')?;
+    let [major, minor] =
+        [major, minor].map(|part| if part.is_empty() { Some(0) } else { u16::from_str_radix(part, 16).ok() });
+    Some(u32::from(major?) << 16 | u32::from(minor?))
 }
 
 /// Returns whether constants of this type are sets of bits, of which a list means any.
@@ -309,6 +342,14 @@ pub(super) fn wanted(of: DataType) -> String {
         DataType::Protocol => named("a protocol or 0 to 255", of),
         DataType::TcpFlags => named("TCP flags", of),
         DataType::Uid => "a user, by number or by a name that the resolver knows".to_owned(),
+        DataType::Classid => "a class such as 1:2, none or root".to_owned(),
+        DataType::Date => "a moment such as \"2020-01-31 10:00:00\"".to_owned(),
+        DataType::Duration => "a time such as 30s or 1h30m".to_owned(),
+        DataType::EtherAddr => "an Ethernet address such as 00:11:22:33:44:55".to_owned(),
+        DataType::Hour => "an hour such as \"17:30\"".to_owned(),
+        DataType::Text => "a text in quotes".to_owned(),
+        of if names::constants(of).is_empty() => format!("a number of type {of}"),
+        of => named("a number", of),
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) fn check(at: At<'_>, family: Family, statement: &Statement, faults: &
 enum Wanted {
     /// inet, ip, ip6, and bridge, where the kernel may have it: connection tracking.
     Tracked,
+    /// bridge alone.
+    Bridge,
     /// inet, ip and ip6.
     Internet,
     /// inet, ip, ip6, and netdev, where the kernel may have it.
@@ -39,9 +41,9 @@ enum Wanted {
 impl Wanted {
     fn has(self, family: Family) -> bool {
         match family {
-            Family::Inet | Family::Ip | Family::Ip6 => true,
+            Family::Inet | Family::Ip | Family::Ip6 => !matches!(self, Wanted::Bridge),
             Family::Arp => false,
-            Family::Bridge => matches!(self, Wanted::Tracked | Wanted::NotArp),
+            Family::Bridge => matches!(self, Wanted::Bridge | Wanted::Tracked | Wanted::NotArp),
             Family::Netdev => matches!(self, Wanted::Routed | Wanted::NotArp),
         }
     }
@@ -49,6 +51,7 @@ impl Wanted {
     fn names(self) -> &'static str {
         match self {
             Wanted::Tracked => "inet, ip, ip6 or bridge",
+            Wanted::Bridge => "bridge",
             Wanted::Internet => "inet, ip or ip6",
             Wanted::Routed => "inet, ip, ip6 or netdev",
             Wanted::NotArp => "inet, ip, ip6, bridge or netdev",
@@ -80,7 +83,9 @@ fn wanted_by(statement: &Statement) -> Option<Wanted> {
 fn wanted_to_read(field: Field) -> Option<Wanted> {
     match field {
         Field::CtDirection | Field::CtMark | Field::CtState | Field::CtStatus | Field::CtZone => Some(Wanted::Tracked),
-        Field::CtDirected(_) => Some(Wanted::Tracked),
+        Field::CtAvgpkt | Field::CtBytes | Field::CtExpiration | Field::CtHelper | Field::CtId => Some(Wanted::Tracked),
+        Field::CtDirected(_) | Field::CtL3proto | Field::CtPackets | Field::CtProtocol => Some(Wanted::Tracked),
+        Field::Ibrname | Field::Ibrpvid | Field::Ibrvproto | Field::Obrname => Some(Wanted::Bridge),
         Field::FibDaddrType | Field::FibSaddrType | Field::Fib(_) => Some(Wanted::Routed),
         Field::Ipsec(_) | Field::RtMtu => Some(Wanted::Internet),
         Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => Some(Wanted::Internet),

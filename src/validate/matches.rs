@@ -28,6 +28,9 @@ impl Checked<'_, '_> {
             return;
         };
         comparison(at, field.data_type(), *op, operand, faults);
+        if let Some(bits) = field.bits() {
+            part(at, bits, operand, faults);
+        }
     }
 
     /// Checks a lookup of the fields in a set whose elements have `data`.
@@ -41,6 +44,21 @@ impl Checked<'_, '_> {
     ) {
         let key: smallvec::SmallVec<[DataType; 4]> = selector.fields().iter().map(|field| field.data_type()).collect();
         key_width(at, &key, faults);
+        let parts: smallvec::SmallVec<[u32; 4]> = selector.fields().iter().filter_map(|field| field.bits()).collect();
+        match (parts.first(), set) {
+            (Some(bits), SetRef::Anonymous(elements)) if key.len() == 1 => {
+                let ends =
+                    elements.iter().flat_map(|element| element.key.parts()).flat_map(|part| [&part.low, &part.high]);
+                for number in ends.filter_map(|value| value.number()).filter(|number| number >> bits != 0) {
+                    at.report(faults, Problem::TooManyBits { number, bits: *bits });
+                }
+            }
+            (Some(_), _) => {
+                let fault = "a field that is a part of a byte is looked up alone, in an anonymous set";
+                at.report(faults, Problem::Operand { fault });
+            }
+            (None, _) => {}
+        }
         match set {
             SetRef::Anonymous(elements) if elements.is_empty() => at.report(faults, Problem::EmptySet),
             SetRef::Anonymous(elements) => {
@@ -154,12 +172,36 @@ fn comparison(at: At<'_>, wanted: DataType, op: Op, operand: &Operand, faults: &
     }
 }
 
+/// Checks a comparison of a field that is part of its bytes.
+fn part(at: At<'_>, bits: u32, operand: &Operand, faults: &mut Vec<Fault>) {
+    let values: &[&Value] = match operand {
+        Operand::Value(value) => &[value],
+        Operand::Range(low, high) => &[low, high],
+        Operand::Flags(_) | Operand::Masked { .. } | Operand::Prefix(..) | Operand::Set(_) => {
+            let fault = "this field is a part of a byte, which has no mask; use a value, a range or an anonymous set";
+            at.report(faults, Problem::Operand { fault });
+            return;
+        }
+    };
+    for number in values.iter().filter_map(|value| value.number()).filter(|number| number >> bits != 0) {
+        at.report(faults, Problem::TooManyBits { number, bits });
+    }
+}
+
 /// Returns whether the value can be compared with the type; reports the reason if not.
 pub(super) fn is_of(at: At<'_>, value: &Value, wanted: DataType, faults: &mut Vec<Fault>) -> bool {
+    if let Value::Text(text) = value {
+        if text.len() > DataType::Text.bytes() || text.contains('\0') {
+            at.report(faults, Problem::Operand { fault: "a text has at most 16 bytes, none of them NUL; shorten it" });
+            return false;
+        }
+    }
     let good = value.is_of(wanted);
     if !good {
         let problem = match (value, wanted) {
-            (Value::Integer(value), DataType::Integer { bytes }) => Problem::ValueTooLarge { value: *value, bytes },
+            (Value::Integer(value), DataType::Integer { bytes } | DataType::NetworkInteger { bytes }) => {
+                Problem::ValueTooLarge { value: *value, bytes }
+            }
             _ => Problem::WrongType { wanted, found: type_name(value) },
         };
         at.report(faults, problem);
@@ -169,7 +211,7 @@ pub(super) fn is_of(at: At<'_>, value: &Value, wanted: DataType, faults: &mut Ve
 
 /// Returns whether the order of a type's values is meaningful; names and sets of bits have none.
 pub(super) fn is_ordered(of: DataType) -> bool {
-    of != DataType::Ifname && !is_bitmask(of)
+    of != DataType::Ifname && of != DataType::Text && !is_bitmask(of)
 }
 
 fn is_bitmask(of: DataType) -> bool {
@@ -179,40 +221,13 @@ fn is_bitmask(of: DataType) -> bool {
 /// Returns a value as bits, for the types that can be masked.
 fn bits(value: &Value) -> Option<u128> {
     match value {
-        Value::CtState(bits) => Some(bits.bits().into()),
-        Value::CtStatus(bits) => Some(bits.bits().into()),
-        Value::TcpFlags(bits) => Some(bits.bits().into()),
-        Value::Gid(bits) | Value::Ifindex(bits) | Value::Integer(bits) => Some((*bits).into()),
-        Value::Mark(bits) | Value::Uid(bits) => Some((*bits).into()),
-        Value::Ipv4(address) => Some(address.to_bits().into()),
-        Value::Ipv6(address) => Some(address.to_bits()),
-        Value::Port(port) => Some((*port).into()),
         Value::AddrType(_) | Value::CtDirection(_) | Value::IcmpType(_) | Value::Icmpv6Type(_) => None,
-        Value::Ifname(_) | Value::Nfproto(_) | Value::PktType(_) | Value::Protocol(_) => None,
+        Value::Nfproto(_) | Value::PktType(_) | Value::Protocol(_) => None,
+        value => value.number(),
     }
 }
 
 /// Returns the type of a value, by nft's name.
 pub(super) fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::AddrType(_) => DataType::AddrType.name(),
-        Value::CtDirection(_) => DataType::CtDirection.name(),
-        Value::CtState(_) => DataType::CtState.name(),
-        Value::CtStatus(_) => DataType::CtStatus.name(),
-        Value::Gid(_) => DataType::Gid.name(),
-        Value::IcmpType(_) => DataType::IcmpType.name(),
-        Value::Icmpv6Type(_) => DataType::Icmpv6Type.name(),
-        Value::Ifindex(_) => DataType::Ifindex.name(),
-        Value::Ifname(_) => DataType::Ifname.name(),
-        Value::Integer(_) => "integer",
-        Value::Ipv4(_) => DataType::Ipv4.name(),
-        Value::Ipv6(_) => DataType::Ipv6.name(),
-        Value::Mark(_) => DataType::Mark.name(),
-        Value::Nfproto(_) => DataType::Nfproto.name(),
-        Value::PktType(_) => DataType::PktType.name(),
-        Value::Port(_) => DataType::Port.name(),
-        Value::Protocol(_) => DataType::Protocol.name(),
-        Value::TcpFlags(_) => DataType::TcpFlags.name(),
-        Value::Uid(_) => DataType::Uid.name(),
-    }
+    value.type_name()
 }

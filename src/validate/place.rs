@@ -9,6 +9,8 @@ use crate::model::{ChainType, Field, Hook, NatKind, Statement};
 pub enum Target {
     /// `dnat to ...`.
     Dnat,
+    /// A match on whether IPsec decrypted the packet.
+    Secpath,
     /// `masquerade`.
     Masquerade,
     /// `redirect`.
@@ -17,6 +19,8 @@ pub enum Target {
     Reject,
     /// A match on what fits the packet's route.
     RouteMtu,
+    /// A match on the interface before its VRF.
+    Sdif,
     /// `snat to ...`.
     Snat,
     /// A match on the receiving socket.
@@ -45,10 +49,13 @@ impl Target {
 
     /// Returns the target of reading a field.
     pub(super) fn of_field(field: Field) -> Option<Self> {
-        if field == Field::RtMtu {
-            return Some(Target::RouteMtu);
+        match field {
+            Field::Secpath => Some(Target::Secpath),
+            Field::Sdif | Field::Sdifname => Some(Target::Sdif),
+            Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => Some(Target::Socket),
+            Field::RtMtu => Some(Target::RouteMtu),
+            _ => None,
         }
-        matches!(field, Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard).then_some(Target::Socket)
     }
 
     /// Returns the types of base chain that may reach it.
@@ -56,7 +63,9 @@ impl Target {
     pub fn chain_types(self) -> &'static [ChainType] {
         match self {
             Target::Dnat | Target::Masquerade | Target::Redirect | Target::Snat => &[ChainType::Nat],
-            Target::Reject | Target::RouteMtu | Target::Socket | Target::Tproxy => EVERY_TYPE,
+            Target::Reject | Target::RouteMtu | Target::Sdif | Target::Secpath | Target::Socket | Target::Tproxy => {
+                EVERY_TYPE
+            }
         }
     }
 
@@ -65,6 +74,9 @@ impl Target {
     pub fn hooks(self) -> &'static [Hook] {
         match self {
             Target::Dnat | Target::Redirect => &[Hook::Prerouting, Hook::Output],
+            // nft_meta_get_validate_xfrm, nft_meta_get_validate_sdif, net/netfilter/nft_meta.c, v6.12
+            Target::Secpath => &[Hook::Prerouting, Hook::Input, Hook::Forward],
+            Target::Sdif => &[Hook::Input, Hook::Forward],
             Target::Masquerade => &[Hook::Postrouting],
             Target::Reject => &[Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output],
             Target::RouteMtu => &[Hook::Forward, Hook::Output, Hook::Postrouting],

@@ -354,6 +354,14 @@ pub enum Problem {
         /// The number of those rules.
         rules: u32,
     },
+    /// A number too large for a field that is part of its bytes.
+    #[error("{number} does not fit {bits} bits")]
+    TooManyBits {
+        /// The number.
+        number: u128,
+        /// Width of the field.
+        bits: u32,
+    },
     /// A number too large for its field.
     #[error("{value} does not fit {bytes} bytes")]
     ValueTooLarge {

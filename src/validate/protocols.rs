@@ -4,9 +4,7 @@
 use super::Fault;
 use super::location::At;
 use super::problem::Problem;
-use crate::model::{
-    Element, Exthdr, ExthdrOf, Family, Field, IpFamily, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value,
-};
+use crate::model::{Element, Family, Field, IpFamily, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value};
 
 /// What is known of the packets that reach a statement.
 pub(super) struct Packets {
@@ -55,6 +53,17 @@ impl Packets {
     pub(super) fn read(&mut self, at: At<'_>, selector: &Selector, faults: &mut Vec<Fault>) {
         for field in selector.fields() {
             let name = field.name();
+            let has_arp = !matches!(self.family, Family::Inet | Family::Ip | Family::Ip6);
+            let only_arp = self.family == Family::Arp;
+            match field.needs().network {
+                Some(Nfproto::ARP) if !has_arp => {
+                    at.report(faults, Problem::FieldNotInFamily { field: *field, family: self.family });
+                }
+                Some(network) if only_arp && network != Nfproto::ARP => {
+                    at.report(faults, Problem::FieldNotInFamily { field: *field, family: self.family });
+                }
+                _ => {}
+            }
             if let Some(network) = network_of(*field) {
                 match (self.family, network) {
                     (Family::Ip, IpFamily::Ipv6) | (Family::Ip6, IpFamily::Ipv4) => {
@@ -82,7 +91,11 @@ impl Packets {
         operand: &Operand,
         faults: &mut Vec<Fault>,
     ) {
-        let Selector::Field(field @ (Field::IpProtocol | Field::L4proto | Field::Nfproto)) = selector else { return };
+        let Selector::Field(field @ (Field::IpProtocol | Field::Ip6Nexthdr | Field::L4proto | Field::Nfproto)) =
+            selector
+        else {
+            return;
+        };
         match (op, operand) {
             (Op::Eq, Operand::Value(Value::Nfproto(Nfproto::IPV4))) => {
                 self.narrow_network(at, IpFamily::Ipv4, "meta nfproto ipv4", faults);
@@ -141,23 +154,14 @@ impl Packets {
 /// Returns the only family whose packets have the field. ICMP is taken as IPv4 and ICMPv6 as IPv6,
 /// because no packet has them the other way round.
 fn network_of(field: Field) -> Option<IpFamily> {
-    match field {
-        Field::IcmpType | Field::IpDaddr | Field::IpProtocol | Field::IpSaddr => Some(IpFamily::Ipv4),
-        Field::Exthdr(Exthdr { of: ExthdrOf::Ipv4, .. }) => Some(IpFamily::Ipv4),
-        Field::Exthdr(Exthdr { of: ExthdrOf::Ipv6, .. }) => Some(IpFamily::Ipv6),
-        Field::Icmpv6Type | Field::Ip6Daddr | Field::Ip6Saddr => Some(IpFamily::Ipv6),
+    match field.needs().network {
+        Some(Nfproto::IPV4) => Some(IpFamily::Ipv4),
+        Some(Nfproto::IPV6) => Some(IpFamily::Ipv6),
         _ => None,
     }
 }
 
 /// Returns the only transport protocol whose packets have the field; `th` fields belong to all.
 fn transport_of(field: Field) -> Option<Protocol> {
-    match field {
-        Field::IcmpType => Some(Protocol::ICMP),
-        Field::Icmpv6Type => Some(Protocol::ICMPV6),
-        Field::SctpDport | Field::SctpSport => Some(Protocol::SCTP),
-        Field::TcpDport | Field::TcpFlags | Field::TcpSport => Some(Protocol::TCP),
-        Field::UdpDport | Field::UdpSport => Some(Protocol::UDP),
-        _ => None,
-    }
+    field.needs().transport
 }

@@ -73,6 +73,7 @@ impl Problem {
             | Problem::TooDeep { .. }
             | Problem::TooManyExpressions { .. }
             | Problem::Tproxy { .. }
+            | Problem::TooManyBits { .. }
             | Problem::UnknownChain { .. }
             | Problem::UnknownSet { .. }
             | Problem::Unread { .. }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use nftmesh::kernel::Kernel;
-use nftmesh::model::{Ruleset, TableId};
+use nftmesh::model::{Rule, Ruleset, Statement, TableId};
 use nftmesh::plan::{Operation, Transaction, diff};
 use nftmesh::state::Snapshot;
 use nftmesh::text::{Reader, Resolve, WellKnown};
@@ -55,10 +55,20 @@ struct Count {
 fn replaces_the_same(plan: &Transaction, held: &Snapshot) -> bool {
     plan.operations().iter().all(|operation| match operation {
         Operation::ReplaceRule { chain, handle, rule } => {
-            held.rules(chain).any(|(known, raised)| known == *handle && raised.to_string() == rule.to_string())
+            held.rules(chain).any(|(known, raised)| known == *handle && parts(&raised) == parts(rule))
         }
         _ => false,
     })
+}
+
+/// Returns the matches of a rule in any order, as nft sorts those of neighbouring fields, and its
+/// other statements.
+fn parts(rule: &Rule) -> (Vec<String>, Vec<String>) {
+    let (matches, others): (Vec<&Statement>, Vec<&Statement>) =
+        rule.statements.iter().partition(|statement| matches!(statement, Statement::Match(_)));
+    let mut matches: Vec<String> = matches.iter().map(ToString::to_string).collect();
+    matches.sort_unstable();
+    (matches, others.iter().map(ToString::to_string).collect())
 }
 
 impl Count {

@@ -6,13 +6,13 @@ use super::super::codes::{
 };
 use super::super::data::{self, Bytes, Order};
 use super::super::expr::Expr;
-use super::super::fields::{load, protocols};
+use super::super::fields::{load, part};
 use super::super::keys::{PayloadBase, Register};
 use super::super::set::millis;
 use super::{Lowering, Sets, Unlowerable};
 use crate::model::{
-    ConnLimit, DataType, Dup, Field, Name, Nfproto, ObjectRef, ObjectTo, Protocol, Quota, Selector, SetData, SetRef,
-    SetValue, Statement, Synproxy, Update, UpdateOp, Value,
+    ConnLimit, DataType, Dup, Field, Name, Needs, Nfproto, ObjectRef, ObjectTo, Protocol, Quota, Selector, SetData,
+    SetRef, SetValue, Statement, Synproxy, Update, UpdateOp, Value,
 };
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
@@ -172,6 +172,10 @@ fn data_type_of(value: &Value) -> Option<DataType> {
 /// Returns the expression that sets a field to register 1, if it can be set.
 pub(in crate::bytecode) fn store(target: Field) -> Option<Expr> {
     let sreg = Register::FIRST;
+    // The other bits of such a field's bytes would have to be kept.
+    if part(target).is_some() {
+        return None;
+    }
     Some(match load(target, sreg) {
         Expr::CtDirected(code) if matches!(target.data_type(), DataType::Integer { bytes: 2 }) => {
             Expr::CtDirectedSet(CtDirectedSetCode { key: code.key, direction: code.direction, sreg })
@@ -197,7 +201,7 @@ pub(in crate::bytecode) fn store(target: Field) -> Option<Expr> {
 /// whether that of the transport protocol contains it too (`nft_payload_set_eval`,
 /// net/netfilter/nft_payload.c, v6.12).
 fn checksum(target: Field, base: PayloadBase, offset: u32) -> Option<(u32, u32, u32)> {
-    let (network, transport) = protocols(target);
+    let Needs { network, transport, .. } = target.needs();
     // Length, protocol and addresses are part of the checksum of the transport protocol.
     let pseudo = |parts: &[u32]| if parts.contains(&offset) { PSEUDO_HEADER } else { 0 };
     match (base, network, transport) {

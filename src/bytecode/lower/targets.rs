@@ -68,11 +68,11 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         });
         let (kind, code) = match reject {
             Reject::Icmp(code) => {
-                self.need_network(Nfproto::IPV4);
+                self.need_network(Nfproto::IPV4, false);
                 (0, code)
             }
             Reject::Icmpv6(code) => {
-                self.need_network(Nfproto::IPV6);
+                self.need_network(Nfproto::IPV6, false);
                 (0, code)
             }
             Reject::Icmpx(code) => (2, code),

@@ -201,9 +201,13 @@ fn reject(code: &RejectCode, family: Family, known: Known) -> Vec<Proposal> {
     };
     let fits = |reason: &Reject| match (reason, family) {
         (Reject::Icmp(_), Family::Ip6) | (Reject::Icmpv6(_), Family::Ip) => false,
-        (Reject::Icmp(_) | Reject::Icmpv6(_), Family::Arp | Family::Bridge | Family::Netdev) => false,
-        (Reject::Icmp(_), Family::Inet) => known.network == Some(crate::model::Nfproto::IPV4),
-        (Reject::Icmpv6(_), Family::Inet) => known.network == Some(crate::model::Nfproto::IPV6),
+        (Reject::Icmp(_) | Reject::Icmpv6(_), Family::Arp) => false,
+        (Reject::Icmp(_), Family::Bridge | Family::Inet | Family::Netdev) => {
+            known.network == Some(crate::model::Nfproto::IPV4)
+        }
+        (Reject::Icmpv6(_), Family::Bridge | Family::Inet | Family::Netdev) => {
+            known.network == Some(crate::model::Nfproto::IPV6)
+        }
         (Reject::Icmp(_) | Reject::Icmpv6(_) | Reject::Icmpx(_) | Reject::TcpReset, _) => true,
     };
     let usual = |reason: &Reject| match family {

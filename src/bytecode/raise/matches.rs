@@ -3,10 +3,10 @@
 use super::super::codes::BitwiseCode;
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
-use super::super::fields::load;
+use super::super::fields::{Part, load, part};
 use super::super::keys::{CmpOp, CtKey, MetaKey, PayloadBase, Register};
 use super::super::lower::{Known, prefix_length};
-use super::loads::{Keyed, See, selector, set_of};
+use super::loads::{See, selector};
 use super::{Proposal, Spelling};
 use crate::model::{
     DataType, Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, SetData, SetRef, Statement, Value,
@@ -16,8 +16,10 @@ use crate::model::{
 pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
     let see = See { family, known };
     let mut proposals: Vec<Proposal> = see.lookup(first, rest).into_iter().collect();
-    if let Some(field) = see.field(first, Register::FIRST) {
-        proposals.extend(comparison(field, rest));
+    match see.loaded(first, rest.first(), Register::FIRST) {
+        Some((field, Some(part))) => proposals.extend(bits(field, part, rest.get(1..).unwrap_or_default())),
+        Some((field, None)) => proposals.extend(comparison(field, rest)),
+        None => {}
     }
     if let Expr::Payload { base, offset, len, dreg: Register::FIRST } = first {
         proposals.extend(see.prefix(*base, *offset, *len, rest));
@@ -42,13 +44,13 @@ impl See {
     /// Reads one or several loads, and the set in which they are looked up.
     fn lookup(&self, first: &Expr, rest: &[Expr]) -> Option<Proposal> {
         let all = || std::iter::once(first).chain(rest);
-        let Keyed { fields, value: None, by, len } = self.keyed(all())? else { return None };
-        let Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted } = by else { return None };
+        let keyed = self.keyed(all())?;
+        let Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted } = keyed.by else { return None };
         // nft writes the elements in another way.
-        if fields.iter().any(|field| field.is_presence()) {
+        if keyed.value.is_some() || keyed.fields.iter().any(|field| field.is_presence()) {
             return None;
         }
-        let (statement, data): (fn(Selector, SetRef, Op) -> Statement, SetData) = match (dreg, all().nth(len)) {
+        let (statement, data): (fn(Selector, SetRef, Op) -> Statement, SetData) = match (dreg, all().nth(keyed.len)) {
             (None, _) => (member, SetData::None),
             (Some(Register::VERDICT), _) => (verdict, SetData::Verdict),
             (Some(Register::FIRST), Some(Expr::MetaSet { key: MetaKey::MARK, sreg: Register::FIRST })) => {
@@ -59,9 +61,9 @@ impl See {
             }
             (Some(_), _) => return None,
         };
-        let set = set_of(set, &fields, &data)?;
-        let len = len + usize::from(matches!(data, SetData::Value(_)));
-        Some(Proposal::ours(statement(selector(fields), set, if *inverted { Op::Ne } else { Op::Eq }), len))
+        let set = keyed.set(set, &data)?;
+        let len = keyed.len + usize::from(matches!(data, SetData::Value(_)));
+        Some(Proposal::ours(statement(selector(keyed.fields), set, if *inverted { Op::Ne } else { Op::Eq }), len))
     }
 
     /// Reads a prefix of whole bytes: a load of the first bytes only.
@@ -72,7 +74,8 @@ impl See {
         };
         let field = Field::ALL.iter().copied().find(|field| {
             let address = matches!(field.data_type(), DataType::Ipv4 | DataType::Ipv6);
-            let starts = matches!(load(*field, Register::FIRST), Expr::Payload { base: b, offset: o, len: whole, .. }
+            let starts = part(*field).is_none()
+                && matches!(load(*field, Register::FIRST), Expr::Payload { base: b, offset: o, len: whole, .. }
                 if (b, o) == (base, offset) && len < whole);
             address && starts && self.has(*field)
         })?;
@@ -90,7 +93,9 @@ impl See {
         let (mut statements, mut rest, mut at) = (Vec::new(), data.as_slice(), offset);
         while at < offset.checked_add(len)? {
             let (field, width) = Field::ALL.iter().copied().find_map(|field| match load(field, Register::FIRST) {
-                Expr::Payload { base: b, offset: o, len, .. } if (b, o) == (base, at) && self.has(field) => {
+                Expr::Payload { base: b, offset: o, len, .. }
+                    if (b, o) == (base, at) && part(field).is_none() && self.has(field) =>
+                {
                     Some((field, len))
                 }
                 _ => None,
@@ -118,6 +123,28 @@ fn meta_mark(selector: Selector, map: SetRef, _: Op) -> Statement {
 
 fn ct_mark(selector: Selector, map: SetRef, _: Op) -> Statement {
     Statement::SetMark { key: MarkKey::Ct, value: MarkValue::Map { selector, map } }
+}
+
+/// Reads the comparison of the bits that are a field.
+fn bits(field: Field, part: Part, rest: &[Expr]) -> Vec<Proposal> {
+    let value = |bytes: &[u8]| Value::of_number(part.number(bytes)?, field.data_type());
+    let says = |op, operand, len: usize| Proposal::ours(Statement::Match(Match::new(field, op, operand)), 2 + len);
+    match rest {
+        [Expr::Range { sreg: Register::FIRST, op: CmpOp::Ne, low, high }, ..] => {
+            let ends = value(low).zip(value(high));
+            ends.map(|(low, high)| says(Op::Ne, Operand::Range(low, high), 1)).into_iter().collect()
+        }
+        [Expr::Cmp { sreg: Register::FIRST, op, data }, then @ ..] => {
+            let mut proposals = Vec::new();
+            if let (CmpOp::Ge, [Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Le, data: high }, ..]) = (op, then) {
+                let ends = value(data).zip(value(high));
+                proposals.extend(ends.map(|(low, high)| says(Op::Eq, Operand::Range(low, high), 2)));
+            }
+            proposals.extend(value(data).map(|value| says(ordinary(*op), Operand::Value(value), 1)));
+            proposals
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Reads the comparison of a field in the register.

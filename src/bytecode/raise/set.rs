@@ -9,7 +9,7 @@ use super::super::kept::{KeptElement, KeptSet, WholeSet, commented, entry, is_se
 use super::super::lower::NoSets;
 use super::super::set::{
     NFT_DATA_VERDICT, NFT_SET_ANONYMOUS, NFT_SET_CONCAT, NFT_SET_MAP, SetCode, SetMode, UDATA_AUTO_MERGE,
-    UDATA_COMMENT, UDATA_DATA_BYTEORDER, UDATA_KEY_BYTEORDER, type_number,
+    UDATA_COMMENT, UDATA_DATA_BYTEORDER, UDATA_KEY_BYTEORDER,
 };
 use super::declared::{Declared, KeyPart, Number, declared};
 use crate::model::{
@@ -122,7 +122,7 @@ fn key(code: &SetCode, declared: &Declared) -> Option<Vec<DataType>> {
     }
     numbers.reverse();
     let types = numbers.iter().enumerate().map(|(index, number)| match (declared, numbers.as_slice()) {
-        _ if *number != INTEGER => TYPES.into_iter().find(|known| type_number(*known) == *number),
+        _ if *number != INTEGER => named(*number, code.key_len, numbers.len()),
         (Declared::Expressions(parts, _), _) => parts.get(index).and_then(integer),
         (Declared::Unknown, _) => None,
         (Declared::Types, [_]) => plain_integer(code.key_len, entry(&code.userdata, UDATA_KEY_BYTEORDER)),
@@ -130,6 +130,15 @@ fn key(code: &SetCode, declared: &Declared) -> Option<Vec<DataType>> {
         (Declared::Types, _) => plain_integer(code.fields.get(index).map_or(4, |width| u32::from(*width)), None),
     });
     let key: Vec<DataType> = types.collect::<Option<_>>()?;
+    // nft keeps the numbers of some types in host order in a set and loads them as in the packet.
+    let order = entry(&code.userdata, UDATA_KEY_BYTEORDER);
+    if let ([field], Some(order)) = (key.as_slice(), order) {
+        let host = order == &1_u32.to_ne_bytes()[..];
+        if host != field.is_host_order() && field.bytes() > 1 && *field != DataType::Ifname && *field != DataType::Text
+        {
+            return None;
+        }
+    }
     let length: usize = match key.as_slice() {
         [] => return None,
         [field] => field.bytes(),
@@ -138,10 +147,18 @@ fn key(code: &SetCode, declared: &Declared) -> Option<Vec<DataType>> {
     (usize::try_from(code.key_len) == Ok(length)).then_some(key)
 }
 
+/// Returns the type with that number. nft has two types of times with one name; a set that says only
+/// `type time` has the shorter one, with the longer one's width.
+fn named(number: u32, len: u32, parts: usize) -> Option<DataType> {
+    let known = DataType::NAMED.iter().copied().find(|known| known.number() == number)?;
+    let fits = parts > 1 || usize::try_from(len) == Ok(known.bytes());
+    fits.then_some(known)
+}
+
 /// Returns the type of an element's value.
 fn data(code: &SetCode, declared: &Declared, number: u32, len: u32) -> Option<DataType> {
     let data_type = match declared {
-        _ if number != INTEGER => TYPES.into_iter().find(|known| type_number(*known) == number),
+        _ if number != INTEGER => named(number, len, 1),
         Declared::Expressions(_, Some(part)) => integer(part),
         Declared::Unknown => None,
         Declared::Expressions(_, None) | Declared::Types => {
@@ -154,8 +171,8 @@ fn data(code: &SetCode, declared: &Declared, number: u32, len: u32) -> Option<Da
 /// Returns the type of a plain number, by the expression that nft declared it with.
 fn integer(part: &KeyPart) -> Option<DataType> {
     match part.number {
-        Number::Host(bytes @ (1 | 2 | 4)) => Some(DataType::Integer { bytes }),
-        Number::Network(bytes @ 1..=4) => Some(DataType::NetworkInteger { bytes }),
+        Number::Host(bytes @ (1 | 2 | 4 | 8 | 16)) => Some(DataType::Integer { bytes }),
+        Number::Network(bytes @ 1..=16) => Some(DataType::NetworkInteger { bytes }),
         Number::Host(_) | Number::Network(_) | Number::None => None,
     }
 }
@@ -170,27 +187,6 @@ fn plain_integer(len: u32, order: Option<&[u8]>) -> Option<DataType> {
 
 /// nft's number of `integer`.
 const INTEGER: u32 = 4;
-
-const TYPES: [DataType; 18] = [
-    DataType::AddrType,
-    DataType::CtDirection,
-    DataType::CtState,
-    DataType::CtStatus,
-    DataType::Gid,
-    DataType::IcmpType,
-    DataType::Icmpv6Type,
-    DataType::Ifindex,
-    DataType::Ifname,
-    DataType::Ipv4,
-    DataType::Ipv6,
-    DataType::Mark,
-    DataType::Nfproto,
-    DataType::PktType,
-    DataType::Port,
-    DataType::Protocol,
-    DataType::TcpFlags,
-    DataType::Uid,
-];
 
 /// Returns the elements of a set with that key and data, which keeps them in `mode`; `None` if one
 /// does not fit.

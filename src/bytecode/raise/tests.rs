@@ -147,9 +147,9 @@ fn the_leading_end_element_that_nft_adds_is_ignored() {
 #[test]
 fn a_set_of_an_unknown_type_is_an_error_that_names_the_type() {
     let mut code = lower_set(&Set::new("s", [DataType::Port])).expect("a set");
-    code.key_type = 9;
-    let error = raise_set(&"s".into(), &code, &[]).expect_err("ether_addr");
-    assert_eq!(error.to_string(), "set s: type 9 of its key has no name here");
+    code.key_type = 6;
+    let error = raise_set(&"s".into(), &code, &[]).expect_err("ll_addr");
+    assert_eq!(error.to_string(), "set s: type 6 of its key has no name here");
 }
 
 /// Returns a constant of that type; interface names are valid ones.
@@ -171,8 +171,8 @@ fn value(data_type: DataType) -> BoxedStrategy<Value> {
             "[a-z][a-z0-9.]{0,13}(\\*|\\\\\\*)?".prop_map(|name: String| Value::Ifname(name.into())).boxed()
         }
         DataType::Integer { bytes } | DataType::NetworkInteger { bytes } => {
-            let most = u32::MAX >> (32 - 8 * u32::from(bytes));
-            (0..=most).prop_map(Value::Integer).boxed()
+            let most = u128::MAX >> (128 - 8 * u32::from(bytes));
+            (0..=most).prop_map(Value::integer).boxed()
         }
         DataType::Ipv4 => any::<[u8; 4]>().prop_map(|a| Value::Ipv4(a.into())).boxed(),
         DataType::Ipv6 => any::<[u8; 16]>().prop_map(|a| Value::Ipv6(a.into())).boxed(),
@@ -184,13 +184,23 @@ fn value(data_type: DataType) -> BoxedStrategy<Value> {
             .prop_map(|n| Value::Protocol(Protocol(n)))
             .boxed(),
         DataType::TcpFlags => byte.prop_map(|n| Value::TcpFlags(TcpFlags::from_bits_retain(n))).boxed(),
-        DataType::Uid => number.prop_map(Value::Uid).boxed(),
+        DataType::Text => "[a-z]{1,15}".prop_map(|text: String| Value::Text(text.into())).boxed(),
+        of => {
+            let most = u128::MAX >> (128 - 8 * of.bytes());
+            let number = (0..=most).prop_map(move |number| Value::of_number(number % 2, of).zip(Some(number)));
+            number
+                .prop_map(move |of_two| {
+                    let (two, number) = of_two.expect("every type has 0 and 1");
+                    Value::of_number(number, of).unwrap_or(two)
+                })
+                .boxed()
+        }
     }
 }
 
 fn interval(data_type: DataType) -> BoxedStrategy<Interval> {
     let point = value(data_type).prop_map(Interval::point);
-    if data_type == DataType::Ifname {
+    if matches!(data_type, DataType::Ifname | DataType::Text) {
         return point.boxed();
     }
     let range = (value(data_type), value(data_type))
@@ -219,6 +229,16 @@ fn elements(key: Vec<DataType>) -> BoxedStrategy<Vec<Element>> {
 
 fn operand(field: Field) -> BoxedStrategy<(Op, Operand)> {
     let kind = field.data_type();
+    if let Some(bits) = field.bits() {
+        let value =
+            move || (0..1_u128 << bits).prop_map(move |number| Value::of_number(number, kind).expect("it fits"));
+        let several = proptest::collection::btree_set(value(), 2..4);
+        let anonymous =
+            several.prop_map(|values| Operand::Set(SetRef::Anonymous(values.into_iter().map(Element::new).collect())));
+        let range = (value(), value()).prop_map(|(low, high)| Operand::Range(low, high));
+        let equality = prop_oneof![Just(Op::Eq), Just(Op::Ne)];
+        return (equality, prop_oneof![value().prop_map(Operand::Value), range, anonymous]).boxed();
+    }
     let equality = || prop_oneof![Just(Op::Eq), Just(Op::Ne)];
     let any_op = prop_oneof![Just(Op::Eq), Just(Op::Ne), Just(Op::Lt), Just(Op::Le), Just(Op::Gt), Just(Op::Ge)];
     let named = prop_oneof![Just("interval"), Just("plain")].prop_map(|name| Operand::Set(set(name)));
@@ -226,7 +246,7 @@ fn operand(field: Field) -> BoxedStrategy<(Op, Operand)> {
     let simple = prop_oneof![named, anonymous, value(kind).prop_map(Operand::Value)];
     let simple = (equality(), simple);
     match kind {
-        DataType::Ifname => simple.boxed(),
+        DataType::Ifname | DataType::Text => simple.boxed(),
         DataType::Ipv4 | DataType::Ipv6 => {
             let most = u8::try_from(8 * kind.bytes()).expect("128");
             let prefix = (value(kind), 0..most).prop_map(|(address, length)| Operand::Prefix(address, length));
@@ -243,7 +263,10 @@ fn operand(field: Field) -> BoxedStrategy<(Op, Operand)> {
 }
 
 fn field() -> impl Strategy<Value = Field> {
-    proptest::sample::select(Field::ALL)
+    // Packets of IP have no field of ARP.
+    let fields: Vec<Field> =
+        Field::ALL.iter().copied().filter(|field| field.needs().network != Some(Nfproto::ARP)).collect();
+    proptest::sample::select(fields)
 }
 
 fn ports() -> impl Strategy<Value = Option<PortRange>> {
@@ -288,9 +311,14 @@ fn statement() -> impl Strategy<Value = Statement> {
     let matches = field().prop_flat_map(|field| operand(field).prop_map(move |(op, operand)| (field, op, operand)));
     let matches = matches.prop_map(|(field, op, operand)| Statement::Match(Match::new(field, op, operand)));
     let fields = proptest::collection::vec(field(), 2..4).prop_filter("fields of one packet", |fields| {
-        let protocols = || fields.iter().map(|field| super::super::fields::protocols(*field));
-        let networks: std::collections::BTreeSet<_> = protocols().filter_map(|(network, _)| network).collect();
-        let transports: std::collections::BTreeSet<_> = protocols().filter_map(|(_, transport)| transport).collect();
+        let needs = || fields.iter().map(|field| field.needs());
+        let networks: std::collections::BTreeSet<_> = needs().filter_map(|needs| needs.network).collect();
+        let transports: std::collections::BTreeSet<_> = needs().filter_map(|needs| needs.transport).collect();
+        let messages: std::collections::BTreeSet<_> =
+            needs().map(|needs| needs.message).filter(|message| !message.is_empty()).collect();
+        if messages.len() > 1 || fields.iter().any(|field| field.bits().is_some()) {
+            return false;
+        }
         // Next to a TCP port, a port of any protocol is read as a TCP port.
         let any = fields.iter().any(|field| matches!(field, Field::ThDport | Field::ThSport));
         networks.len() <= 1 && transports.len() <= 1 && (!any || transports.is_empty())
@@ -365,9 +393,11 @@ fn fits(rule: &Rule, family: Family) -> bool {
         _ => return true,
     };
     rule.statements.iter().all(|statement| match statement {
-        Statement::Match(matches) => {
-            matches.selector.fields().iter().all(|field| super::super::fields::protocols(*field).0 != Some(other))
-        }
+        Statement::Match(matches) => matches
+            .selector
+            .fields()
+            .iter()
+            .all(|field| field.needs().transport.is_some() || field.needs().network != Some(other)),
         Statement::Reject(Some(Reject::Icmp(_))) => family == Family::Ip,
         Statement::Reject(Some(Reject::Icmpv6(_))) => family == Family::Ip6,
         _ => true,
@@ -389,7 +419,7 @@ fn reads_no_ports(rule: &Rule) -> bool {
             }
             _ => &[],
         };
-        let needed = fields.iter().filter_map(|field| super::super::fields::protocols(*field).1).next_back();
+        let needed = fields.iter().filter_map(|field| field.needs().transport).next_back();
         known = needed.or(known);
         let ports = fields.iter().any(|field| matches!(field, Field::ThDport | Field::ThSport));
         let none = ports && known.is_some_and(|protocol: Protocol| !protocol.has_ports());
@@ -400,6 +430,17 @@ fn reads_no_ports(rule: &Rule) -> bool {
         }
         none
     })
+}
+
+/// Returns a program without the types of its anonymous sets: of the bytes after the end of a rule's
+/// checks, only the number is known.
+fn untyped(mut exprs: Vec<Expr>) -> Vec<Expr> {
+    for expr in &mut exprs {
+        if let Expr::Lookup { set: LookupSet::Anonymous(set), .. } = expr {
+            (set.code.key_type, set.code.userdata) = (0, Vec::new());
+        }
+    }
+    exprs
 }
 
 fn is_opaque(statement: &Statement) -> bool {
@@ -421,9 +462,11 @@ proptest! {
 
     #[test]
     fn every_program_and_every_tail_of_one_lower_back_to_themselves(rule in rule(), from in 0..9_usize, family in family()) {
+        // What one family loads as one field may be two in another one.
+        prop_assume!(fits(&rule, family));
         let exprs: Vec<Expr> = program(&rule, family).into_iter().skip(from).collect();
         let back = raised(&exprs, family);
-        prop_assert_eq!(&program(&back, family), &exprs, "{:?}", back);
+        prop_assert_eq!(untyped(program(&back, family)), untyped(exprs), "{:?}", back);
     }
 
     #[test]

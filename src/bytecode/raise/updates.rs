@@ -10,7 +10,7 @@ use super::super::keys::Register;
 use super::super::lower::{Known, store};
 use super::Proposal;
 use super::actions::Constants;
-use super::loads::{Keyed, See, selector, set_of};
+use super::loads::{Keyed, See, selector};
 use crate::model::{
     ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, IpFamily, Nat, ObjectKind, ObjectRef,
     ObjectTo, PortRange, Quota, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp,
@@ -74,7 +74,7 @@ fn dup<'e>(exprs: impl Iterator<Item = &'e Expr>) -> Option<Proposal> {
 
 impl See {
     fn updates<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<Proposal> {
-        let Keyed { fields, value, by, len } = self.keyed(exprs)?;
+        let Keyed { fields, part: None, value, by, len } = self.keyed(exprs)? else { return None };
         let key = selector(fields);
         let statement = match by {
             Expr::Dynset(code) => {
@@ -125,22 +125,30 @@ impl See {
                 return Some(Proposal::ours(Statement::Set { target, value }, 2 + converted));
             }
         }
-        let Keyed { fields, value: None, by, len } = self.keyed(exprs.clone())? else { return None };
-        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = by else {
+        let keyed = self.keyed(exprs.clone())?;
+        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = keyed.by else {
             return None;
         };
+        if keyed.value.is_some() || keyed.part.is_some() {
+            return None;
+        }
+        let len = keyed.len;
         let target = self.target(exprs.clone().nth(len)?).filter(|target| !is_mark(*target))?;
-        let map = set_of(set, &fields, &SetData::Value(target.data_type()))?;
-        let value = SetValue::Map { selector: selector(fields), map };
+        let map = keyed.set(set, &SetData::Value(target.data_type()))?;
+        let value = SetValue::Map { selector: selector(keyed.fields), map };
         Some(Proposal::ours(Statement::Set { target, value }, len + 1))
     }
 
     /// Reads an address that is looked up, and constant ports.
     fn translates<'e>(&self, exprs: impl Iterator<Item = &'e Expr> + Clone) -> Option<Proposal> {
-        let Keyed { fields, value: None, by, len } = self.keyed(exprs.clone())? else { return None };
-        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = by else {
+        let keyed = self.keyed(exprs.clone())?;
+        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = keyed.by else {
             return None;
         };
+        if keyed.value.is_some() || keyed.part.is_some() {
+            return None;
+        }
+        let len = keyed.len;
         let mut ports = Vec::new();
         let mut rest = exprs.skip(len);
         let code = loop {
@@ -163,8 +171,9 @@ impl See {
             [low, high] => Some(PortRange { low: *low, high: *high }),
             _ => return None,
         };
-        let map = set_of(set, &fields, &SetData::Value(data))?;
-        let mut nat = Nat::dnat().to_map(family, selector(fields), map).flags(super::actions::nat_flags(code.flags)?);
+        let map = keyed.set(set, &SetData::Value(data))?;
+        let mut nat =
+            Nat::dnat().to_map(family, selector(keyed.fields), map).flags(super::actions::nat_flags(code.flags)?);
         (nat.kind, nat.ports) = (code.kind, range);
         nat.family = Some(family).filter(|family| super::super::lower::family_of(self.family) != Some(*family));
         Some(Proposal::ours(Statement::Nat(nat), len + 1 + ports.len()))

@@ -76,8 +76,7 @@ impl Here {
             Field::UdpSport => port(Protocol::UDP, sport),
             Field::CtStatus | Field::FibDaddrType | Field::FibSaddrType => None,
             Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => None,
-            Field::CtDirected(_) | Field::Exthdr(_) | Field::Fib(_) | Field::Ipsec(_) | Field::Numgen(_) => None,
-            Field::Payload(_) | Field::RtMtu | Field::Symhash(_) => None,
+            _ => None,
         }
     }
 }

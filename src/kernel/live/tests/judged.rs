@@ -70,6 +70,7 @@ fn reason(problem: &Problem) -> Option<&'static str> {
         | Problem::TooLong { .. }
         | Problem::TooManyExpressions { .. }
         | Problem::UnknownChain { .. }
+        | Problem::TooManyBits { .. }
         | Problem::UnknownSet { .. }
         | Problem::Unread { .. }
         | Problem::ValueTooLarge { .. }

@@ -190,11 +190,17 @@ fn part(at: At<'_>, bits: u32, operand: &Operand, faults: &mut Vec<Fault>) {
 
 /// Returns whether the value can be compared with the type; reports the reason if not.
 pub(super) fn is_of(at: At<'_>, value: &Value, wanted: DataType, faults: &mut Vec<Fault>) -> bool {
-    if let Value::Text(text) = value {
-        if text.len() > DataType::Text.bytes() || text.contains('\0') {
-            at.report(faults, Problem::Operand { fault: "a text has at most 16 bytes, none of them NUL; shorten it" });
-            return false;
+    let fault = match value {
+        Value::Text(text) if text.len() > DataType::Text.bytes() => Some("a text has at most 16 bytes; shorten it"),
+        Value::Text(text) if text.contains(|c: char| c == '"' || c.is_control()) => {
+            Some("nft has no words for a text with quotes or control characters; remove these")
         }
+        Value::Hour(seconds) if *seconds >= 24 * 3600 => Some("a day ends before 24:00:00; use an earlier hour"),
+        _ => None,
+    };
+    if let Some(fault) = fault {
+        at.report(faults, Problem::Operand { fault });
+        return false;
     }
     let good = value.is_of(wanted);
     if !good {

@@ -61,9 +61,10 @@ fn replaces_the_same(plan: &Transaction, held: &Snapshot) -> bool {
     })
 }
 
-/// Returns the matches of a rule in any order, as nft sorts those of neighbouring fields, and its
-/// other statements.
+/// Returns the matches that a rule prints in any order, as nft sorts those of neighbouring fields,
+/// and its other statements.
 fn parts(rule: &Rule) -> (Vec<String>, Vec<String>) {
+    let rule: Rule = rule.to_string().parse().expect("what a rule prints");
     let (matches, others): (Vec<&Statement>, Vec<&Statement>) =
         rule.statements.iter().partition(|statement| matches!(statement, Statement::Match(_)));
     let mut matches: Vec<String> = matches.iter().map(ToString::to_string).collect();

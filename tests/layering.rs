@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("render", "error model bytecode"),
     ("state", "attr model bytecode validate render"),
     ("plan", "error attr model bytecode validate render state"),
-    ("text", "error model bytecode plan state"),
+    ("text", "error model bytecode render plan state"),
     ("xt", "error attr model bytecode"),
     ("sim", "error attr model bytecode render state xt"),
     ("sys", "error"),

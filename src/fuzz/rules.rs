@@ -292,6 +292,7 @@ fn value(from: &mut Source<'_>, of: DataType) -> Value {
         DataType::Gid => Value::Gid(number(from)),
         DataType::IcmpType => Value::IcmpType(IcmpType(from.byte())),
         DataType::Icmpv6Type => Value::Icmpv6Type(Icmpv6Type(from.byte())),
+        DataType::Date => Value::Date(u64::from(number(from)) * 1_000_000_000),
         DataType::Hour => Value::Hour(number(from) % (24 * 3600)),
         DataType::Ifindex => Value::Ifindex(number(from)),
         DataType::Ifname => Value::Ifname(match from.below(4) {

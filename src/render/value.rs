@@ -32,6 +32,8 @@ impl Display for Value {
             Value::DccpType(value) => value.fmt(f),
             Value::Devgroup(0) => f.write_str("\"default\""),
             Value::Dscp(value) => value.fmt(f),
+            // nft prints nothing here, and does not read that.
+            Value::Duration(0) => f.write_str("0s"),
             Value::Duration(value) => time(Duration::from_millis((*value).into())).fmt(f),
             Value::Ecn(value) => value.fmt(f),
             Value::EtherAddr(value) => value.fmt(f),
@@ -74,7 +76,9 @@ pub(super) fn numeric(value: &Value) -> impl Display {
         Value::Dscp(Dscp(value)) => write!(f, "{value:#04x}"),
         Value::Ecn(Ecn(value)) => write!(f, "{value:#x}"),
         Value::EtherType(EtherType(value)) => write!(f, "{value:#06x}"),
-        Value::Duration(value) => write!(f, "{}s", value / 1000),
+        // nft leaves the milliseconds out, and reads another range.
+        Value::Duration(value) if value % 1000 == 0 => write!(f, "{}s", value / 1000),
+        Value::Duration(_) => value.fmt(f),
         Value::CtDirection(CtDirection::Original) => f.write_str("0"),
         Value::CtDirection(CtDirection::Reply) => f.write_str("1"),
         Value::CtState(value) => write!(f, "{:#x}", value.bits()),

@@ -6,7 +6,7 @@ use super::lexer::Kind;
 use super::parser::Parser;
 use crate::model::{
     Chain, ChainKind, Family, Field, MarkKey, MarkValue, Match, Nfproto, Op, Operand, Protocol, Reject, Rule, SetData,
-    Statement, Value,
+    Statement, Value, ether_type_of,
 };
 
 impl<'t> Parser<'t> {
@@ -20,6 +20,11 @@ impl<'t> Parser<'t> {
                     return self.unexpected("the end of the rule, which its comment is");
                 }
                 break;
+            }
+            // nft leaves it out where something follows it.
+            let family = self.family;
+            if rule.statements.last().is_some_and(|last| holds_anyway(last, family)) {
+                rule.statements.pop();
             }
             self.statement(&mut rule.statements)?;
         }
@@ -178,6 +183,17 @@ fn reject(statements: &mut Vec<Statement>, family: Family, reason: Option<Reject
         statements.insert(0, Statement::Match(needed));
     }
     statements.push(Statement::Reject(reason));
+}
+
+/// Returns whether every packet of the table matches.
+fn holds_anyway(statement: &Statement, family: Family) -> bool {
+    let network = match family {
+        Family::Ip => Nfproto::IPV4,
+        Family::Ip6 => Nfproto::IPV6,
+        _ => return false,
+    };
+    let protocol = ether_type_of(network).map(|protocol| Operand::Value(Value::EtherType(protocol)));
+    protocol.is_some_and(|protocol| *statement == Statement::Match(Match::new(Field::MetaProtocol, Op::Eq, protocol)))
 }
 
 /// Returns the transport protocol that the statements so far imply.

@@ -195,6 +195,9 @@ pub(super) fn is_of(at: At<'_>, value: &Value, wanted: DataType, faults: &mut Ve
         Value::Text(text) if text.contains(|c: char| c == '"' || c.is_control()) => {
             Some("nft has no words for a text with quotes or control characters; remove these")
         }
+        Value::Date(nanoseconds) if nanoseconds % 1_000_000_000 != 0 => {
+            Some("nft has no words for parts of a second of a moment; use whole seconds")
+        }
         Value::Hour(seconds) if *seconds >= 24 * 3600 => Some("a day ends before 24:00:00; use an earlier hour"),
         _ => None,
     };

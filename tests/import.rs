@@ -417,14 +417,12 @@ fn normal(rule: &Rule) -> (Option<Protocol>, Vec<String>) {
                 protocol = Some(*printed);
                 continue;
             }
-            let implied = match field.name().split_once(' ') {
-                Some(("tcp", _)) => Some(Protocol::TCP),
-                Some(("udp", _)) => Some(Protocol::UDP),
-                Some(("sctp", _)) => Some(Protocol::SCTP),
-                Some(("icmp", _)) => Some(Protocol::ICMP),
-                Some(("icmpv6", _)) => Some(Protocol::ICMPV6),
-                _ => None,
-            };
+            let header = field.name().split_once(' ').map(|(header, _)| header.to_owned());
+            let implied = header.and_then(|header| {
+                (0..=u8::MAX)
+                    .map(Protocol)
+                    .find(|protocol| protocol.name() == Some(header.replace("icmpv6", "ipv6-icmp").as_str()))
+            });
             protocol = protocol.or(implied);
         }
         match statement {

@@ -2,6 +2,7 @@
 //! line becomes.
 
 use super::error::Fault;
+use super::raw::in_statements;
 use super::words::Piece;
 use crate::model::{Classic, IpFamily, Match, Protocol, Rule, Statement, Verdict};
 
@@ -112,7 +113,7 @@ impl Making {
         counter: Option<(u64, u64)>,
         at: usize,
     ) -> Result<Vec<Made>, Fault> {
-        let Making { mut matches, mut actions, comment, remembers, else_drop, in_two, .. } = self;
+        let Making { family, mut matches, mut actions, comment, remembers, else_drop, in_two, .. } = self;
         if let Some(name) = remembers.filter(|_| else_drop || in_two) {
             let what = if else_drop { "target TPROXY" } else { "match multiport --ports" };
             let what = format!("match {name} together with {what} would be two rules, each with a {name} of its own");
@@ -148,7 +149,8 @@ impl Making {
                     // The first rule holds the whole count.
                     (*packets, *bytes) = (0, 0);
                 }
-                let rule = |statements| Rule { statements, comment: comment.clone(), ..Rule::new() };
+                let rule =
+                    |statements| in_statements(Rule { statements, comment: comment.clone(), ..Rule::new() }, family);
                 rules.push(rule(statements));
                 rules.extend(dropping.map(rule));
             }

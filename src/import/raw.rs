@@ -1,7 +1,7 @@
 //! Opaque statements for what a rule set cannot express, as the kernel holds it.
 
-use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, PayloadBase, Register};
-use crate::model::{Opaque, Statement};
+use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, NoSets, PayloadBase, Register, lower, raise};
+use crate::model::{Family, IpFamily, Opaque, Rule, Statement};
 
 use super::extension::Role;
 use crate::xt::{Extension, write_options};
@@ -31,6 +31,21 @@ pub(super) fn icmp(not: bool, kind: u8, code: u8) -> Statement {
 pub(super) fn program(code: Vec<Expr>) -> Statement {
     let names: Vec<_> = code.iter().map(Expr::name).collect();
     Statement::Opaque(Opaque::new(&names.join(","), None, code))
+}
+
+/// Returns the rule with the statements that its programs are; what is none stays a program.
+pub(super) fn in_statements(rule: Rule, family: IpFamily) -> Rule {
+    let family = match family {
+        IpFamily::Ipv4 => Family::Ip,
+        IpFamily::Ipv6 => Family::Ip6,
+    };
+    let opaque = |rule: &Rule| rule.statements.iter().filter(|one| matches!(one, Statement::Opaque(_))).count();
+    let before = opaque(&rule);
+    let read = || Some(raise(&lower(&rule, family, &NoSets).ok()?.exprs, &[], family, &NoSets));
+    match (before > 0).then(read).flatten() {
+        Some(read) if opaque(&read) < before => Rule { comment: rule.comment, ..read },
+        _ => rule,
+    }
 }
 
 /// Returns the xtables match `name` of this revision with its data, as iptables-nft(8) encodes it.

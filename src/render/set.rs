@@ -238,13 +238,16 @@ pub(super) fn braced<'a>(
     })
 }
 
-/// Returns how many elements nft writes on a line, by the size of their type in bits.
+/// Returns how many elements nft writes on a line (`calculate_delim`, src/expression.c, v1.0.6).
 fn per_line(key: &[DataType]) -> usize {
+    use DataType::{
+        AddrType, Boolean, Date, Day, Devgroup, Dscp, Duration, Ecn, EtherAddr, EtherType, Hour, IcmpCode, IcmpType,
+        Icmpv6Code, Icmpv6Type, IfaceType, Ifname, IgmpType, Ipv6, Realm, Text,
+    };
     match key {
         [DataType::CtState | DataType::CtStatus | DataType::Ipv4 | DataType::PktType] => 2,
-        [DataType::AddrType | DataType::IcmpType | DataType::Icmpv6Type | DataType::Ifname | DataType::Ipv6] => 1,
-        [DataType::Boolean | DataType::Date | DataType::Day | DataType::EtherAddr | DataType::IfaceType] => 1,
-        [DataType::IcmpCode | DataType::Icmpv6Code | DataType::IgmpType | DataType::Text] => 1,
+        [AddrType | Boolean | Date | Day | Devgroup | Dscp | Duration | Ecn | EtherAddr | EtherType | Hour] => 1,
+        [IcmpCode | IcmpType | Icmpv6Code | Icmpv6Type | IfaceType | Ifname | IgmpType | Ipv6 | Realm | Text] => 1,
         [_] => 5,
         [] | [_, _, ..] => 1,
     }

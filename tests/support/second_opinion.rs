@@ -162,7 +162,10 @@ fn plain(text: &str) -> String {
     for word in &mut words {
         *word = if ["tcp", "udp", "dccp", "sctp", "udplite"].contains(word) { "th" } else { word };
     }
-    const CHECKS: [[&str; 2]; 6] = [
+    const CHECKS: [[&str; 2]; 9] = [
+        ["ether", "type"],
+        ["meta", "iiftype"],
+        ["vlan", "type"],
         ["meta", "l4proto"],
         ["meta", "nfproto"],
         ["ip", "protocol"],

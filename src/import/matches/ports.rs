@@ -98,7 +98,8 @@ pub(super) fn multiport(instance: &Instance<'_>, making: &mut Making) -> Result<
         Protocol::TCP => (Field::TcpSport, Field::TcpDport),
         Protocol::UDP => (Field::UdpSport, Field::UdpDport),
         Protocol::SCTP => (Field::SctpSport, Field::SctpDport),
-        _ => (Field::ThSport, Field::ThDport),
+        Protocol::DCCP => (Field::DccpSport, Field::DccpDport),
+        _ => (Field::UdpliteSport, Field::UdpliteDport),
     };
     let given = match instance.given.as_slice() {
         [one] => one,

@@ -18,7 +18,7 @@ use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Script, Times};
+use common::{Script, Times, shapes};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{
@@ -51,15 +51,27 @@ fn main() {
     ];
     for (name, case, smallest) in cases {
         if name.contains(&wanted) {
-            println!("{name}");
-            let runs = [1, 2, 4].map(|times| {
-                let mut lines = Lines::new();
-                support::in_fresh_netns(|| lines = case(times * smallest));
-                lines
-            });
-            print(smallest, &runs);
+            grown(name, smallest, case);
         }
     }
+    for (name, shape) in shapes::SHAPES {
+        let name = format!("compare: {name}, one less");
+        // The kernel takes 1,024 base chains at a hook.
+        let smallest = if name.contains("base chains") { 250 } else { 1_000 };
+        if name.contains(&wanted) {
+            grown(&name, smallest, |count| compared(&shape(count, None), &shape(count, Some(count / 3)), None));
+        }
+    }
+}
+
+fn grown(name: &str, smallest: u32, case: impl Fn(u32) -> Lines + Sync) {
+    println!("{name}");
+    let runs = [1, 2, 4].map(|times| {
+        let mut lines = Lines::new();
+        support::in_fresh_netns(|| lines = case(times * smallest));
+        lines
+    });
+    print(smallest, &runs);
 }
 
 /// A name, what is measured, and the smallest size.

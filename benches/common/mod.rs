@@ -1,6 +1,8 @@
 //! What the benches share.
 #![allow(dead_code, unreachable_pub, reason = "every bench uses the part it needs")]
 
+pub mod shapes;
+
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
 

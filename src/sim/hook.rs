@@ -238,6 +238,8 @@ pub(super) fn base_chain(
     let mut machine = Machine::new(base.hook, inputs, flow);
     let mut stack: Vec<Here<'_>> = Vec::new();
     let mut here = Here { chain, at: 0, gotos: 0 };
+    // Until then, only running rules shows whether they match.
+    let mut run_until = 0;
     for _ in 0..MOST_RULES {
         let Here { chain: current, at, gotos } = here;
         let Some(rule) = current.rules.get(at) else {
@@ -253,6 +255,16 @@ pub(super) fn base_chain(
             }
             continue;
         };
+        if let Some(series) = (at >= run_until).then(|| machine.inputs.series(current, at)).flatten() {
+            match series.next(&mut machine, rule, at)? {
+                Some(next) if next > at => {
+                    here.at = next;
+                    continue;
+                }
+                Some(_) => {}
+                None => run_until = at + OPEN_RULES,
+            }
+        }
         here.at += 1;
         let ran = machine.run(rule)?;
         listener.rule(&rule.line, &ran, machine.flow);
@@ -269,12 +281,14 @@ pub(super) fn base_chain(
                 return Err(CannotTell::new("a loop, which no kernel accepts").at(&rule.line));
             }
             Ran::Verdict(Verdict::Goto(to)) => {
+                run_until = 0;
                 here = Here { chain: target(table, &to, rule)?, at: 0, gotos: gotos + 1 }
             }
             Ran::Verdict(Verdict::Jump(to)) => {
                 if stack.len() >= JUMP_STACK {
                     return Err(CannotTell::new("calls deeper than the kernel accepts").at(&rule.line));
                 }
+                run_until = 0;
                 stack.push(here);
                 here = Here { chain: target(table, &to, rule)?, at: 0, gotos: 0 };
             }
@@ -301,5 +315,7 @@ fn target<'a>(table: &'a TableCode, name: &crate::model::Name, rule: &RuleCode) 
 
 /// `NFT_JUMP_STACK_SIZE`, include/net/netfilter/nf_tables.h.
 const JUMP_STACK: usize = 16;
+/// So many rules are run before another attempt to find the next one that can match.
+const OPEN_RULES: usize = 8;
 /// More rules than any packet runs through.
 const MOST_RULES: usize = 1 << 20;

@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 use super::cells::{Cell, Input};
 use super::fib::Query;
 use super::flow::{Flow, Translation, cells};
-use super::rules::RuleLine;
+use super::rules::{ChainCode, RuleLine};
+use super::series::Series;
 use super::sets::SetIndex;
 use super::unknown::{self, not_known};
 use crate::bytecode::{CmpOp, Expr, LimitCode, PayloadBase};
@@ -114,6 +115,16 @@ pub(crate) trait Inputs: Sized {
     /// Returns whether the cells lie between both, included, in the order of memcmp(3).
     fn within(&mut self, cells: &[Cell], low: &[u8], high: &[u8]) -> Result<bool, CannotTell> {
         unknown::within(cells, low, high)
+    }
+
+    /// Returns the rules that begin like the one at this index, if they are known: see [`Series`].
+    fn series(&mut self, _chain: &ChainCode, _at: usize) -> Option<Arc<Series>> {
+        None
+    }
+
+    /// Returns the only value that the cells can have, if that is known.
+    fn only_value(&self, _cells: &[Cell]) -> Option<SmallVec<[u8; 16]>> {
+        None
     }
 
     /// Returns the element of the set with these cells as its key.

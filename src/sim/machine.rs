@@ -11,6 +11,8 @@ pub(super) mod connection;
 mod payload;
 mod xtables;
 
+use smallvec::SmallVec;
+
 use super::cells::{Cell, Input, Registers, bitwise};
 use super::fib::Query;
 use super::flow::{Flow, NewAddress, Translation, address_bytes};
@@ -71,6 +73,21 @@ impl<'a, I: Inputs> Machine<'a, I> {
             }
         }
         Ok(Ran::Through)
+    }
+
+    /// Runs the first expressions of a rule, which only look; returns whether all of them matched.
+    pub(crate) fn begin(&mut self, rule: &RuleCode, count: usize) -> Result<bool, CannotTell> {
+        for op in rule.ops.iter().take(count) {
+            if !matches!(self.op(op).map_err(|reason| reason.at(&rule.line))?, Next::Go) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns the only value that a register can have, if that is known.
+    pub(crate) fn only_value(&self, register: Register, len: usize) -> Option<SmallVec<[u8; 16]>> {
+        self.inputs.only_value(self.registers.read(register, len)?)
     }
 
     fn op(&mut self, op: &Op) -> Step {

@@ -31,6 +31,7 @@ mod packet_text;
 mod place;
 mod recorder;
 mod rules;
+mod series;
 mod sets;
 mod situation;
 mod story;

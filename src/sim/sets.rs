@@ -83,9 +83,14 @@ impl SetIndex {
         index
     }
 
-    /// Returns the index of the element that has this key.
+    /// Returns the index of the element that has this key, perhaps the catch-all element.
     pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
-        let found = match &self.keys {
+        self.find_key(key).or(self.catch_all)
+    }
+
+    /// Returns the index of the element that names this key.
+    pub(crate) fn find_key(&self, key: &[u8]) -> Option<usize> {
+        match &self.keys {
             Keys::Intervals(intervals) => {
                 let after = intervals.partition_point(|(first, _, _)| **first <= *key);
                 let at = after.checked_sub(1).and_then(|at| intervals.get(at));
@@ -95,8 +100,7 @@ impl SetIndex {
             Keys::Ranges { fields, elements } => {
                 elements.iter().find(|(first, last, _)| within(fields, first, last, key)).map(|(_, _, number)| *number)
             }
-        };
-        found.or(self.catch_all)
+        }
     }
 }
 

@@ -64,13 +64,14 @@ struct Tally {
 /// Why the exploration stops.
 enum Stop {
     Differs(Box<Counterexample>),
+    TooLong,
     TooMany,
 }
 
 impl AtHook<'_> {
     pub(super) fn explore(&self) -> Found {
         let mut tally = Tally::default();
-        let outcome = match Parts::new([self.a, self.b], self.hook, self.family, self.of.few) {
+        let outcome = match Parts::new([self.a, self.b], self.hook, self.family, self.of.few, self.outside.is_empty()) {
             None => self.places(&mut self.explorer(), &mut tally),
             Some(mut parts) => {
                 tally.share = Some(0.0);
@@ -84,6 +85,11 @@ impl AtHook<'_> {
             Err(Stop::Differs(example)) => return Found::Differs(example),
             Err(Stop::TooMany) => {
                 let reason = format!("at {}: more than {} classes of packets", self.hook.name(), self.of.most);
+                (doubt, excludes) = (Some(CannotTell::new(reason)), true);
+            }
+            Err(Stop::TooLong) => {
+                let what = "too many rules that each have an effect on the same packets";
+                let reason = format!("at {}: {what}, in {classes} classes of packets so far", self.hook.name());
                 (doubt, excludes) = (Some(CannotTell::new(reason)), true);
             }
         }
@@ -106,6 +112,15 @@ impl AtHook<'_> {
         // worth building again for a few others.
         let mut first = 0;
         while let Some(part) = parts.cutter.next() {
+            if !part.differs {
+                if let Some(share) = &mut tally.share {
+                    *share += part.share;
+                }
+                tally.classes += 1;
+                parts.pair(&part, &mut tally.memory);
+                self.tell(tally);
+                continue;
+            }
             if explorer.bdd.len() > MOST_NODES + 2 * first {
                 kept.clear();
                 explorer = self.explorer();
@@ -114,6 +129,10 @@ impl AtHook<'_> {
                 *share += part.share;
             }
             let [a, b] = parts.rules(&part);
+            tally.steps += part.items.len() as u64;
+            if tally.steps > self.of.most_steps {
+                return Err(Stop::TooLong);
+            }
             let excludes = [&a, &b].into_iter().any(Rules::may_exclude);
             if self.outside.is_empty() && !excludes && a.is_same_program(&b, self.hook, self.family) {
                 tally.classes += 1;
@@ -136,8 +155,11 @@ impl AtHook<'_> {
     /// Explores all boxes of the explorer.
     fn places(&self, explorer: &mut Explorer, tally: &mut Tally) -> Result<(), Stop> {
         while let Some(place) = explorer.todo.pop() {
-            if tally.classes + tally.outside >= self.most || tally.steps + explorer.steps > MOST_STEPS {
+            if tally.classes + tally.outside >= self.most {
                 return Err(Stop::TooMany);
+            }
+            if tally.steps + explorer.steps > self.of.most_steps {
+                return Err(Stop::TooLong);
             }
             explorer.here = place;
             match self.is_outside(explorer) {
@@ -224,10 +246,11 @@ impl AtHook<'_> {
         let [of_a, of_b] = self.remembering;
         let known = if side == Side::A { of_a } else { of_b };
         let memory = std::mem::take(&mut explorer.memory);
-        let mut heard = Heard { last: Last::default(), side, known, memory };
+        let mut heard = Heard { last: Last::default(), side, known, memory, rules: 0 };
         let passed = pass(rules, self.hook, explorer, &mut flow, &mut heard);
-        let Heard { last, memory, .. } = heard;
+        let Heard { last, memory, rules, .. } = heard;
         explorer.memory = memory;
+        explorer.steps += rules;
         explorer.excludes |= passed.is_err() || (flow.tracking == Tracking::Untracked && !explorer.is_never_tracked());
         Ok(Outcome { passed: passed?, flow, last: last.0 })
     }
@@ -291,8 +314,6 @@ fn matches(hook: Hook, code: &RuleCode, explorer: &mut Explorer) -> Result<bool,
     Ok(!matches!(Machine::new(hook, explorer, &mut flow).run(code)?, Ran::Broke { .. }))
 }
 
-/// The most questions about open packets; far more than any rule set written by people needs.
-const MOST_STEPS: u64 = 1 << 32;
 /// The most nodes that are kept from one part to the next besides those of large sets: about as
 /// many as fit in a processor's cache.
 const MOST_NODES: usize = 1 << 16;

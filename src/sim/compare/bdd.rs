@@ -108,6 +108,45 @@ impl Bdd {
         Some(number)
     }
 
+    /// Returns whether all numbers of a set that is not empty are in another (`Some(true)`), or none
+    /// (`Some(false)`), if the bits that are the same in all its numbers show it.
+    pub(super) fn all_or_none(&self, set: Node, other: Node) -> Option<bool> {
+        let (mut set, mut other) = (set, other);
+        loop {
+            if other == Node::NOTHING || other == Node::ALL {
+                return Some(other == Node::ALL);
+            }
+            let (of_set, of_other) = (self.branch(set), self.branch(other));
+            if of_set.variable > of_other.variable || !of_set.is_half() {
+                return None;
+            }
+            let is_high = of_set.low == Node::NOTHING;
+            set = if is_high { of_set.high } else { of_set.low };
+            if of_set.variable == of_other.variable {
+                other = if is_high { of_other.high } else { of_other.low };
+            }
+        }
+    }
+
+    /// Returns the first bits that are the same in all numbers of a set that is not empty, and which
+    /// these are.
+    pub(super) fn common(&self, set: Node, bits: u32) -> (u128, u128) {
+        let (mut at, mut number, mut which) = (set, 0, 0);
+        while at != Node::ALL {
+            let branch = self.branch(at);
+            if !branch.is_half() {
+                break;
+            }
+            let is_high = branch.low == Node::NOTHING;
+            which |= place(branch.variable, bits);
+            if is_high {
+                number |= place(branch.variable, bits);
+            }
+            at = if is_high { branch.high } else { branch.low };
+        }
+        (number, which)
+    }
+
     /// Returns the set of one number of `bits` bits.
     pub(super) fn number(&mut self, number: u128, bits: u32) -> Node {
         let width = u8::try_from(bits).unwrap_or(LEAF);

@@ -4,6 +4,8 @@
 //! Bits of an input are variables in the order of its number: most significant first, regardless of
 //! the byte order in memory.
 
+use smallvec::SmallVec;
+
 use super::bdd::{Bdd, Node};
 use crate::sim::cells::{Cell, Input};
 
@@ -52,6 +54,31 @@ pub(super) fn number(input: Input, bytes: &[u8]) -> u128 {
 
 pub(super) fn width(input: Input) -> u32 {
     u32::try_from(input.bytes()).unwrap_or(0) * 8
+}
+
+/// Returns whether cells of one input depend only on these bits of it.
+pub(super) fn depend_on(cells: &[Cell], which: u128) -> bool {
+    cells.iter().all(|cell| match *cell {
+        Cell::Known(_) => true,
+        Cell::Open { input, byte, mask, xor: _ } => {
+            let unchanged = [Cell::Open { input, byte, mask, xor: 0 }];
+            filled(&unchanged, which).first() == Some(&mask)
+        }
+    })
+}
+
+/// Returns the bytes of cells of one input if it is this number.
+pub(super) fn filled(cells: &[Cell], number: u128) -> SmallVec<[u8; 16]> {
+    let fill = |cell: &Cell| match *cell {
+        Cell::Known(byte) => byte,
+        Cell::Open { input, byte, mask, xor } => {
+            let last = u32::try_from(input.bytes()).unwrap_or(1) - 1;
+            let above = if is_reversed(input) { u32::from(byte) } else { last.saturating_sub(byte.into()) };
+            let of_number = number.checked_shr(8 * above).unwrap_or(0) & 0xff;
+            u8::try_from(of_number).unwrap_or(0) & mask ^ xor
+        }
+    };
+    cells.iter().map(fill).collect()
 }
 
 /// Splits cells into pieces that are each of one input, or known.

@@ -19,22 +19,40 @@ use crate::sim::line_up::ChainAt;
 
 /// The parts still to do.
 pub(super) struct Cutter {
-    /// The rules and elements of long chains and maps, in their order.
+    /// Rules and elements, in their order on each side.
     pub(super) items: Vec<Item>,
     todo: Vec<Excerpt>,
     /// The number of items that needs no cut.
     few: usize,
 }
 
-/// A rule of a long chain, or an element of a long map.
+/// Something that has an effect only on some packets.
 #[derive(Debug)]
 pub(super) struct Item {
-    pub(super) side: usize,
-    pub(super) chain: ChainAt,
-    pub(super) rule: usize,
-    /// For an element, the index of the map, and of the element in it.
-    pub(super) element: Option<(usize, usize)>,
+    pub(super) what: What,
     pub(super) spans: Spans,
+}
+
+/// Something that one side has, or both.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    /// Something that is not the same on both sides, and is never left out.
+    Difference,
+    /// An element of this group of sets, by its number on each side.
+    Element(usize, [Option<usize>; 2]),
+    /// A rule, by its place on each side.
+    Rule([Option<(ChainAt, usize)>; 2]),
+}
+
+impl Item {
+    /// Returns whether both sides have it.
+    fn is_common(&self) -> bool {
+        match self.what {
+            What::Difference => false,
+            What::Element(_, at) => at.iter().all(Option::is_some),
+            What::Rule(at) => at.iter().all(Option::is_some),
+        }
+    }
 }
 
 /// Packets between some numbers, and the items that can match them.
@@ -44,22 +62,26 @@ pub(super) struct Excerpt {
     pub(super) items: Vec<u32>,
     /// Its share of the whole, by the number of items.
     pub(super) share: f64,
+    /// Whether one side has items here that the other one does not have.
+    pub(super) differs: bool,
 }
 
 impl Cutter {
     /// Returns `None` if there are so few items that the packets need no parts.
     pub(super) fn new(items: Vec<Item>, few: usize) -> Option<Self> {
-        if items.iter().filter(|item| !item.spans.is_empty()).count() <= few {
+        if items.len() <= few {
             return None;
         }
         let all = (0..items.len()).filter_map(|index| u32::try_from(index).ok()).collect();
-        Some(Cutter { items, todo: vec![Excerpt { spans: Vec::new(), items: all, share: 1.0 }], few })
+        let differs = !items.iter().all(Item::is_common);
+        Some(Cutter { items, todo: vec![Excerpt { spans: Vec::new(), items: all, share: 1.0, differs }], few })
     }
 
-    /// Returns the next part that is small enough, or that no cut makes smaller.
+    /// Returns the next part that is small enough, the same on both sides, or that no cut makes
+    /// smaller.
     pub(super) fn next(&mut self) -> Option<Excerpt> {
         let mut part = self.todo.pop()?;
-        while part.items.len() > self.few / FEWER {
+        while part.differs && part.items.len() > self.few / FEWER {
             let Some(at) = self.best(&part) else { break };
             let [mut low, mut high] = [self.half(&part, at, Half::Below), self.half(&part, at, Half::From)];
             let of_low = low.items.len() as f64 / (low.items.len() + high.items.len()).max(1) as f64;
@@ -76,36 +98,45 @@ impl Cutter {
 
     /// Returns the best cut: the input and the lowest number of the upper half.
     fn best(&self, part: &Excerpt) -> Option<(Input, u128)> {
-        let mut ends: Vec<(Input, Vec<u128>, Vec<u128>)> = Vec::new();
-        for span in part.items.iter().filter_map(|index| self.item(*index)).flat_map(|item| &item.spans) {
-            let of = match ends.iter().position(|(input, ..)| *input == span.input) {
-                Some(of) => of,
-                None => {
-                    ends.push((span.input, Vec::new(), Vec::new()));
-                    ends.len() - 1
+        let mut ends: Vec<Ends> = Vec::new();
+        for item in part.items.iter().filter_map(|index| self.item(*index)) {
+            let is_common = item.is_common();
+            for Span { input, low, high } in &item.spans {
+                let of = match ends.iter().position(|ends| ends.input == *input) {
+                    Some(of) => of,
+                    None => {
+                        ends.push(Ends::new(*input));
+                        ends.len() - 1
+                    }
+                };
+                let Some(Ends { lows, highs, lowest, highest, .. }) = ends.get_mut(of) else { continue };
+                lows.push(*low);
+                highs.push(high.saturating_add(1));
+                if !is_common {
+                    (*lowest, *highest) = ((*lowest).min(*low), (*highest).max(high.saturating_add(1)));
                 }
-            };
-            if let Some((_, lows, highs)) = ends.get_mut(of) {
-                lows.push(span.low);
-                highs.push(span.high.saturating_add(1));
             }
         }
-        let whole = part.items.len() as f64;
+        let whole = part.items.len();
+        let worst = WORTH * whole as f64 * whole as f64;
         let mut best: Option<(f64, (Input, u128))> = None;
-        for (input, lows, highs) in &mut ends {
-            let bounds = part.bounds(*input);
-            for numbers in [lows, highs] {
-                let inside = |number: &u128| bounds.low < *number && *number <= bounds.high;
+        for Ends { input, mut lows, mut highs, lowest, highest } in ends {
+            let bounds = part.bounds(input);
+            let inside = |number: &u128| bounds.low < *number && *number <= bounds.high;
+            let middle = |numbers: &mut Vec<u128>| {
                 numbers.retain(inside);
                 let middle = numbers.len() / 2;
-                if numbers.is_empty() {
-                    continue;
-                }
-                let (_, at, _) = numbers.select_nth_unstable(middle);
-                let at = (*input, *at);
-                let [below, from] = [Half::Below, Half::From].map(|half| self.count(part, at, half) as f64);
-                let cost = below * below + from * from;
-                if cost < WORTH * whole * whole && best.is_none_or(|(least, _)| cost < least) {
+                (!numbers.is_empty()).then(|| *numbers.select_nth_unstable(middle).1)
+            };
+            let middles = [middle(&mut lows), middle(&mut highs)];
+            for number in middles.into_iter().chain([lowest, highest].map(Some)).flatten().filter(inside) {
+                let at = (input, number);
+                let [below, from] = [Half::Below, Half::From].map(|half| self.count(part, at, half));
+                let of = |(count, differs): (usize, bool)| if differs { count as f64 * count as f64 } else { 0.0 };
+                let cost = of(below) + of(from);
+                // A part that is the same on both sides costs nothing.
+                let saves = [(below, from), (from, below)].iter().any(|(one, other)| !one.1 && other.0 < whole);
+                if (saves || cost < worst) && best.is_none_or(|(least, _)| cost < least) {
                     best = Some((cost, at));
                 }
             }
@@ -113,8 +144,11 @@ impl Cutter {
         best.map(|(_, at)| at)
     }
 
-    fn count(&self, part: &Excerpt, at: (Input, u128), half: Half) -> usize {
-        part.items.iter().filter_map(|index| self.item(*index)).filter(|item| half.meets(&item.spans, at)).count()
+    /// Returns the number of items that can match in this half, and whether sides differ in them.
+    fn count(&self, part: &Excerpt, at: (Input, u128), half: Half) -> (usize, bool) {
+        let items = part.items.iter().filter_map(|index| self.item(*index));
+        let met = items.filter(|item| half.meets(&item.spans, at));
+        met.fold((0, false), |(count, differs), item| (count + 1, differs || !item.is_common()))
     }
 
     fn half(&self, part: &Excerpt, at: (Input, u128), half: Half) -> Excerpt {
@@ -127,7 +161,25 @@ impl Cutter {
         let mut spans: Vec<Span> = part.spans.iter().copied().filter(|span| span.input != input).collect();
         spans.push(bounds);
         let meets = |index: &u32| self.item(*index).is_some_and(|item| half.meets(&item.spans, at));
-        Excerpt { spans, items: part.items.iter().copied().filter(meets).collect(), share: 0.0 }
+        let items: Vec<u32> = part.items.iter().copied().filter(meets).collect();
+        let differs = items.iter().any(|index| self.item(*index).is_some_and(|item| !item.is_common()));
+        Excerpt { spans, items, share: 0.0, differs }
+    }
+}
+
+/// The numbers of an input at which items begin, or have ended.
+struct Ends {
+    input: Input,
+    lows: Vec<u128>,
+    highs: Vec<u128>,
+    /// The first and the last of those that only one side has.
+    lowest: u128,
+    highest: u128,
+}
+
+impl Ends {
+    fn new(input: Input) -> Self {
+        Ends { input, lows: Vec::new(), highs: Vec::new(), lowest: u128::MAX, highest: 0 }
     }
 }
 

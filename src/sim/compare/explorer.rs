@@ -15,6 +15,7 @@ use super::bits::{before, between, equal, pieces};
 use super::domains::{Domains, Frame};
 use super::members::Members;
 use super::memory::Memory;
+use super::series::Known;
 use crate::bytecode::{FibFlags, FibResult};
 use crate::model::{Hook, IpFamily};
 use crate::sim::cells::{Cell, Input};
@@ -75,6 +76,7 @@ pub(super) struct Explorer {
     pub(super) todo: Vec<PacketBox>,
     tests: Map<Test, Node>,
     members: Members,
+    series: Known,
     /// Whether any rule reads the header after its translation.
     is_header_read: bool,
     run: Run,
@@ -153,6 +155,7 @@ impl Explorer {
             todo,
             tests,
             members,
+            series: Known::default(),
             is_header_read,
             run,
             given,
@@ -176,6 +179,9 @@ impl Explorer {
         self.steps += 1;
         let Explorer { bdd, frame, here, todo, .. } = self;
         let domain = here.domains.get(input);
+        if let Some(is) = bdd.all_or_none(domain, values) {
+            return is;
+        }
         let yes = bdd.and(domain, values);
         if yes == Node::NOTHING || yes == domain {
             return yes == domain;

@@ -1,5 +1,6 @@
 //! The elements of sets, in the two forms that questions about open keys need.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -13,12 +14,27 @@ use crate::sim::sets::{Keys, SetIndex};
 /// comparison.
 #[derive(Default)]
 pub(super) struct Members {
-    groups: Map<(usize, Vec<Cell>), Groups>,
+    groups: Map<(usize, Vec<Cell>), Rc<Groups>>,
     elements: Map<usize, Elements>,
 }
 
-/// Values of an input whose elements map to the same data, with the index of one of them.
-type Groups = Rc<[(Node, usize)]>;
+/// For a key that consists of one input, the values that have the same effect.
+#[derive(Debug)]
+pub(super) struct Groups {
+    /// Values whose elements map to the same data, with the index of one of them.
+    groups: Vec<(Node, usize)>,
+    /// The index in `groups`, by element.
+    of: Map<usize, usize>,
+    /// The values without an element.
+    pub(super) none: Node,
+}
+
+impl Groups {
+    /// Returns the group of an element.
+    pub(super) fn of(&self, element: usize) -> Option<(Node, usize)> {
+        self.groups.get(*self.of.get(&element)?).copied()
+    }
+}
 
 /// The data of an element, and whether it has effects that are not understood.
 type Alike<'a> = (Option<&'a ElementDataCode>, bool);
@@ -35,24 +51,30 @@ pub(super) struct KeyRange {
 
 impl Members {
     /// Returns, for a key that consists of one input, which of its values are in the set.
-    pub(super) fn groups(&mut self, bdd: &mut Bdd, cells: &[Cell], set: &SetIndex) -> Groups {
+    pub(super) fn groups(&mut self, bdd: &mut Bdd, cells: &[Cell], set: &SetIndex) -> Rc<Groups> {
         let key = (std::ptr::from_ref(set).addr(), cells.to_vec());
         if let Some(known) = self.groups.get(&key) {
             return Rc::clone(known);
         }
-        let mut groups: Vec<(Alike<'_>, Vec<Node>, usize)> = Vec::new();
+        let mut groups: Vec<(Vec<Node>, usize)> = Vec::new();
+        let (mut known, mut of): (HashMap<Alike<'_>, usize>, _) = (HashMap::new(), Map::default());
         for (parts, element) in self.elements(set).iter() {
             let holds = parts.iter().fold(Node::ALL, |all, KeyRange { range, low, high }| {
                 let part = between(bdd, cells.get(range.clone()).unwrap_or(&[]), low, high);
                 bdd.and(all, part)
             });
             let data = (set.data.get(*element).and_then(Option::as_ref), set.odd.contains(element));
-            match groups.iter_mut().find(|(of, ..)| *of == data) {
-                Some((_, values, _)) => values.push(holds),
-                None => groups.push((data, vec![holds], *element)),
+            let group = *known.entry(data).or_insert(groups.len());
+            match groups.get_mut(group) {
+                Some((values, _)) => values.push(holds),
+                None => groups.push((vec![holds], *element)),
             }
+            of.insert(*element, group);
         }
-        let groups: Groups = groups.into_iter().map(|(_, values, element)| (bdd.union(&values), element)).collect();
+        let groups: Vec<_> = groups.into_iter().map(|(values, element)| (bdd.union(&values), element)).collect();
+        let all: Vec<Node> = groups.iter().map(|(values, _)| *values).collect();
+        let any = bdd.union(&all);
+        let groups = Rc::new(Groups { groups, of, none: bdd.less(Node::ALL, any) });
         self.groups.insert(key, Rc::clone(&groups));
         groups
     }

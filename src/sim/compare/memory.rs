@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::certain::Last;
 use super::explorer::Side;
-use super::parts::called;
+use super::reach::{called, chain_of};
 use crate::model::{Base, ChainId, Hook, IpFamily, TableId};
 use crate::sim::flow::Flow;
 use crate::sim::hook::Listener;
@@ -27,6 +27,9 @@ enum Cell {
     /// Something that the rules of a table share.
     Table(TableId),
 }
+
+/// The place of a rule: its chain, and its index there.
+type RuleAt = (ChainAt, usize);
 
 /// What was found at some hooks.
 #[derive(Clone, Debug, Default)]
@@ -46,16 +49,34 @@ impl Memory {
             let theirs: Vec<_> = remembering(b, &theirs).collect();
             let mut others = theirs.iter();
             for (cell, rule) in remembering(a, &ours) {
-                let one = others.next().is_some_and(|(other, _)| {
-                    let [there, back] = &mut self.pairs;
-                    there.entry(cell.clone()).or_insert_with(|| other.clone()) == other
-                        && *back.entry(other.clone()).or_insert_with(|| cell.clone()) == cell
-                });
+                let one = others.next().is_some_and(|(other, _)| self.is_pair(cell, other.clone()));
                 if !one {
                     self.doubt.get_or_insert_with(|| doubt(&rule.line));
                 }
             }
         }
+    }
+
+    /// Pairs the memories of a rule of each side, if they have any.
+    pub(super) fn pair_rules(&mut self, (a, of_a): (&Rules, RuleAt), (b, of_b): (&Rules, RuleAt)) {
+        let rule = |rules, (at, number): RuleAt| chain_of(rules, at)?.rules.get(number);
+        let Some(ours) = rule(a, of_a).filter(|rule| rule.ops.iter().any(Op::remembers)) else { return };
+        let Some(theirs) = rule(b, of_b) else { return };
+        let [ours, theirs] = [(a, of_a, ours), (b, of_b, theirs)].map(|(rules, (at, _), rule)| {
+            rules.tables.get(at.0).map(|table| cells(&table.id, rule)).into_iter().flatten().collect::<Vec<_>>()
+        });
+        let same =
+            ours.len() == theirs.len() && ours.into_iter().zip(theirs).all(|(ours, theirs)| self.is_pair(ours, theirs));
+        if !same {
+            self.doubt.get_or_insert_with(|| CannotTell::new(WHAT));
+        }
+    }
+
+    /// Records a pair; returns whether both had no other partner.
+    fn is_pair(&mut self, cell: Cell, other: Cell) -> bool {
+        let [there, back] = &mut self.pairs;
+        *there.entry(cell.clone()).or_insert_with(|| other.clone()) == other
+            && *back.entry(other).or_insert_with(|| cell.clone()) == cell
     }
 
     /// Records that a rule ran where the programs differ, up to the expression where it ended.
@@ -121,6 +142,8 @@ pub(super) struct Heard<'a> {
     pub(super) side: Side,
     pub(super) known: &'a Remembering,
     pub(super) memory: Memory,
+    /// The number of rules that ran.
+    pub(super) rules: u64,
 }
 
 impl Listener for Heard<'_> {
@@ -129,6 +152,7 @@ impl Listener for Heard<'_> {
     }
 
     fn rule(&mut self, rule: &Arc<RuleLine>, ran: &Ran, _: &Flow) {
+        self.rules += 1;
         self.memory.meet(self.side, self.known, rule, ran);
     }
 }
@@ -152,10 +176,14 @@ fn remembering<'r>(rules: &'r Rules, stages: &[Stage]) -> impl Iterator<Item = (
         Some((&table.id, table.chains.get(chain)?))
     });
     let all = chains.flat_map(|(table, chain)| chain.rules.iter().map(move |rule| (table, rule)));
-    all.filter(|(_, rule)| rule.ops.iter().any(Op::remembers)).flat_map(|(table, rule)| {
-        let shared = rule.ops.iter().any(Op::shares).then(|| Cell::Table(table.clone()));
-        std::iter::once(Cell::Rule(address(&rule.line))).chain(shared).map(move |cell| (cell, rule))
-    })
+    all.filter(|(_, rule)| rule.ops.iter().any(Op::remembers))
+        .flat_map(|(table, rule)| cells(table, rule).map(move |cell| (cell, rule)))
+}
+
+/// Returns the places where a rule that remembers something does so.
+fn cells<'r>(table: &TableId, rule: &'r RuleCode) -> impl Iterator<Item = Cell> + use<'r> {
+    let shared = rule.ops.iter().any(Op::shares).then(|| Cell::Table(table.clone()));
+    std::iter::once(Cell::Rule(address(&rule.line))).chain(shared)
 }
 
 fn address(line: &Arc<RuleLine>) -> usize {

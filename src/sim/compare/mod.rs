@@ -24,6 +24,7 @@
 //! a masqueraded connection leaves by the interface for which it was masqueraded: translation drops
 //! it elsewhere (nf_nat_oif_changed).
 
+mod alike;
 mod answer;
 mod at_hook;
 mod bdd;
@@ -33,12 +34,15 @@ mod counterexample;
 mod cut;
 mod domains;
 mod explorer;
+mod items;
 mod members;
 mod memory;
 mod outcome;
 mod parts;
 mod program;
 mod progress;
+mod reach;
+mod series;
 mod spans;
 #[cfg(test)]
 mod tests;
@@ -82,7 +86,7 @@ pub enum Comparison {
 /// [`Situation`](crate::sim::Situation) can express. [`Comparison::Differs`] has one packet, which
 /// was walked through both. Every other case is [`Comparison::CannotTell`]: a rule that is not
 /// known here, anything that [`Rules::unknown`] names, or more classes of packets than
-/// [`Compare::at_most`]. Every result prints; all but a difference in one line.
+/// [`Compare::at_most`], or too many rules that have an effect on the same packets. Every result prints; all but a difference in one line.
 ///
 /// A rule that remembers earlier packets (a rate, a quota, `numgen inc`, `ct count`, a set that
 /// rules fill) is the same on both sides if the same packets reach it on both. The seed that the
@@ -123,6 +127,7 @@ pub struct Compare<'a> {
     b: &'a Rules,
     outside: Vec<(Option<Hook>, Rule)>,
     most: usize,
+    most_steps: u64,
     few: usize,
     watch: progress::Callback<'a>,
 }
@@ -131,7 +136,8 @@ impl<'a> Compare<'a> {
     /// Compares these two over all packets.
     #[must_use]
     pub fn new(a: &'a Rules, b: &'a Rules) -> Self {
-        Compare { a, b, outside: Vec::new(), most: 2_000_000, few: FEW, watch: progress::Callback::default() }
+        let watch = progress::Callback::default();
+        Compare { a, b, outside: Vec::new(), most: 2_000_000, most_steps: MOST_STEPS, few: FEW, watch }
     }
 
     /// Leaves out the packets that match everything in this rule, at every hook. They may differ.
@@ -187,6 +193,14 @@ impl<'a> Compare<'a> {
         self
     }
 
+    /// Gives up after this many steps.
+    #[cfg(test)]
+    #[must_use]
+    fn steps_at_most(mut self, steps: u64) -> Self {
+        self.most_steps = steps;
+        self
+    }
+
     /// Runs the comparison.
     #[must_use]
     pub fn run(self) -> Comparison {
@@ -239,6 +253,10 @@ impl<'a> Compare<'a> {
 
 /// The most rules in a chain that are run one after the other without cutting packets into parts.
 const FEW: usize = 64;
+
+/// The most rules that are run and questions that are asked about open packets at a hook; far more
+/// than any rule set written by people needs. They take about half a minute.
+const MOST_STEPS: u64 = 100_000_000;
 
 /// Returns a reason for doubt at later hooks if rules set zones after conntrack: such a packet is
 /// in a state not modelled here.

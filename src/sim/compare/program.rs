@@ -1,11 +1,13 @@
 //! Questions that a comparison asks of rule sets as a whole.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::bytecode::{CtKey, Expr};
 use crate::model::{ChainId, Hook, IpFamily};
 use crate::sim::line_up::{ChainAt, Stage};
 use crate::sim::rules::{ChainCode, Op, RuleLine, Rules, TableCode};
+use crate::sim::sets::SetIndex;
 use crate::xt::Question;
 
 impl Rules {
@@ -51,13 +53,14 @@ impl Rules {
     /// they do the same with every packet.
     pub(super) fn is_same_program(&self, other: &Rules, hook: Hook, family: IpFamily) -> bool {
         let (ours, theirs) = (self.line_up(hook, family), other.line_up(hook, family));
-        let is_same = |ours: &ChainAt, theirs: &ChainAt| match (self.chain_at(*ours), other.chain_at(*theirs)) {
+        let mut same = Same::default();
+        let mut is_same = |ours: &ChainAt, theirs: &ChainAt| match (self.chain_at(*ours), other.chain_at(*theirs)) {
             (Some((table, chain, base)), Some((other_table, other, other_base))) => {
-                base == other_base && is_same_chain(chain, other) && is_same_table(table, other_table)
+                base == other_base && same.chain(chain, other) && same.table(table, other_table)
             }
             _ => false,
         };
-        let all_same = |ours: &[ChainAt], theirs: &[ChainAt]| {
+        let mut all_same = |ours: &[ChainAt], theirs: &[ChainAt]| {
             ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| is_same(ours, theirs))
         };
         ours.tracks == theirs.tracks
@@ -65,7 +68,9 @@ impl Rules {
             && theirs.is_certain()
             && ours.stages.len() == theirs.stages.len()
             && ours.stages.iter().zip(&theirs.stages).all(|stages| match stages {
-                (Stage::Chain(ours), Stage::Chain(theirs)) => is_same(ours, theirs),
+                (Stage::Chain(ours), Stage::Chain(theirs)) => {
+                    all_same(std::slice::from_ref(ours), std::slice::from_ref(theirs))
+                }
                 (Stage::Track, Stage::Track) => true,
                 (Stage::Translate(ours), Stage::Translate(theirs)) => all_same(&ours.chains, &theirs.chains),
                 _ => false,
@@ -84,6 +89,7 @@ impl Rules {
         family: IpFamily,
     ) -> bool {
         let (ours, theirs) = (self.after(chain, hook, family), other.after(other_chain, hook, family));
+        let mut same = Same::default();
         let are_certain = [self, other].iter().all(|rules| rules.line_up(hook, family).is_certain());
         are_certain
             && ours.len() == theirs.len()
@@ -91,7 +97,7 @@ impl Rules {
                 kind == other_kind
                     && match (ours.and_then(|at| self.chain_at(at)), theirs.and_then(|at| other.chain_at(at))) {
                         (Some((table, chain, base)), Some((other_table, other, other_base))) => {
-                            base == other_base && is_same_chain(chain, other) && is_same_table(table, other_table)
+                            base == other_base && same.chain(chain, other) && same.table(table, other_table)
                         }
                         (None, None) => true,
                         _ => false,
@@ -153,18 +159,50 @@ enum Passing {
     Translate,
 }
 
-/// Returns whether the chains that a base chain may call are the same.
-fn is_same_table(a: &TableCode, b: &TableCode) -> bool {
-    let called = |table: &TableCode| table.chains.iter().filter(|chain| chain.base.is_none()).count();
-    called(a) == called(b)
-        && a.chains.iter().filter(|chain| chain.base.is_none()).all(|chain| {
-            b.chain(&chain.id.name).is_some_and(|other| other.base.is_none() && is_same_chain(chain, other))
-        })
+/// Compares programs. What several rules or chains use is compared once.
+#[derive(Default)]
+struct Same {
+    sets: HashMap<[*const SetIndex; 2], bool>,
+    tables: HashMap<[*const TableCode; 2], bool>,
 }
 
-fn is_same_chain(a: &ChainCode, b: &ChainCode) -> bool {
-    a.unlisted == 0
-        && b.unlisted == 0
-        && a.rules.len() == b.rules.len()
-        && a.rules.iter().zip(&b.rules).all(|(a, b)| a.ops == b.ops)
+impl Same {
+    /// Returns whether the chains that a base chain may call are the same.
+    fn table(&mut self, a: &TableCode, b: &TableCode) -> bool {
+        let key = [a, b].map(std::ptr::from_ref);
+        if let Some(known) = self.tables.get(&key) {
+            return *known;
+        }
+        let called = |table: &TableCode| table.chains.iter().filter(|chain| chain.base.is_none()).count();
+        let is_same = called(a) == called(b)
+            && a.chains.iter().filter(|chain| chain.base.is_none()).all(|chain| {
+                b.chain(&chain.id.name).is_some_and(|other| other.base.is_none() && self.chain(chain, other))
+            });
+        self.tables.insert(key, is_same);
+        is_same
+    }
+
+    fn chain(&mut self, a: &ChainCode, b: &ChainCode) -> bool {
+        a.unlisted == 0
+            && b.unlisted == 0
+            && a.rules.len() == b.rules.len()
+            && a.rules
+                .iter()
+                .zip(&b.rules)
+                .all(|(a, b)| a.ops.len() == b.ops.len() && a.ops.iter().zip(b.ops.iter()).all(|(a, b)| self.op(a, b)))
+    }
+
+    fn op(&mut self, a: &Op, b: &Op) -> bool {
+        match (a, b) {
+            (
+                Op::Lookup { sreg, dreg, inverted, set: Some(set) },
+                Op::Lookup { sreg: other_sreg, dreg: other_dreg, inverted: other_inverted, set: Some(other) },
+            ) => {
+                (sreg, dreg, inverted) == (other_sreg, other_dreg, other_inverted)
+                    && (Arc::ptr_eq(set, other)
+                        || *self.sets.entry([set, other].map(Arc::as_ptr)).or_insert_with(|| set == other))
+            }
+            _ => a == b,
+        }
+    }
 }

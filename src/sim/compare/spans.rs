@@ -5,11 +5,15 @@
 //! that can match some of them ([`cut`](super::cut)). A span may be wider than the rule's
 //! condition, never narrower: anything that is not understood here adds no condition.
 
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
 use smallvec::SmallVec;
 
 use super::bits::{Bit, bits, is_reversed, pieces, width};
-use super::members::KeyRange;
-use crate::bytecode::{CmpOp, CtKey, ElementDataCode, Expr, LogCode, MetaKey, PayloadBase, Register};
+use super::members::{KeyRange, elements as elements_of};
+use crate::bytecode::{CmpOp, CtKey, Expr, LogCode, MetaKey, PayloadBase, Register};
 use crate::model::{IpFamily, Name, Protocol};
 use crate::sim::cells::{Cell, Input, Registers, bitwise};
 use crate::sim::rules::Op;
@@ -26,7 +30,7 @@ pub(super) struct Span {
 pub(super) type Spans = SmallVec<[Span; 2]>;
 
 /// The properties that still have the values of the packet as it arrived when a rule runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Scope {
     pub(super) family: IpFamily,
     /// Whether no translation comes before the rule.
@@ -37,48 +41,178 @@ pub(super) struct Scope {
     pub(super) tracked: bool,
 }
 
+impl Scope {
+    /// Returns what holds in both.
+    pub(super) fn and(self, other: Scope) -> Scope {
+        let Scope { family, header, mark, tracked } = self;
+        let [header, mark, tracked] = [header && other.header, mark && other.mark, tracked && other.tracked];
+        Scope { family, header, mark, tracked }
+    }
+}
+
 /// The first conditions of a rule.
 #[derive(Debug)]
 pub(super) struct Head<'r> {
     pub(super) spans: Spans,
-    /// A set of which an element decides how the rule continues, with the index of the expression
-    /// and the key.
-    pub(super) map: Option<(usize, Vec<Cell>, &'r SetIndex)>,
+    /// The sets that it looks something up in before it has an effect.
+    pub(super) lookups: SmallVec<[Lookup; 1]>,
+    pub(super) rule: &'r [Op],
 }
 
-/// Returns the conditions that the expressions of a rule check before they have an effect; `None`
-/// if no packet of the family meets them.
-pub(super) fn head(ops: &[Op], scope: Scope) -> Option<Head<'_>> {
-    let mut reading = Reading::new(scope);
-    let mut map = None;
-    for (at, op) in ops.iter().enumerate() {
-        let next = match op {
-            Op::Expr(expr) => reading.expr(expr)?,
-            Op::Lookup { sreg, dreg, inverted: false, set: Some(set) } if !set.is_odd && !set.is_filled => {
-                let Some(key) = reading.registers.read(*sreg, set.key_bytes).map(<[Cell]>::to_vec) else { break };
-                if dreg.is_some() {
-                    map = Some((at, key, &**set));
-                    break;
-                }
-                reading.member(&key, set)?;
-                Next::Go
-            }
-            Op::Lookup { .. } | Op::XtAsks(_) | Op::XtLimits(_) | Op::XtLists(_) | Op::XtOwner(_) => Next::Stop,
-        };
-        if next == Next::Stop {
-            break;
+/// A lookup in a set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Lookup {
+    /// The index of the expression.
+    pub(super) expr: usize,
+    pub(super) key: Cells,
+    /// Whether the rule matches only a protocol with ports.
+    has_ports: bool,
+}
+
+impl Lookup {
+    /// Returns the same lookup at no particular place of a rule.
+    pub(super) fn anywhere(&self) -> Lookup {
+        Lookup { expr: 0, ..self.clone() }
+    }
+}
+
+impl<'r> Head<'r> {
+    /// Returns the set of a lookup.
+    pub(super) fn set(&self, lookup: &Lookup) -> Option<&'r SetIndex> {
+        match self.rule.get(lookup.expr)? {
+            Op::Lookup { set, sreg: _, dreg: _, inverted: _ } => set.as_deref(),
+            _ => None,
         }
     }
-    Some(Head { spans: reading.usable(), map })
+}
+
+/// The elements of sets, and the ends between which their keys lie, each computed once. Sets are
+/// identified by their address.
+#[derive(Default)]
+pub(super) struct Sets {
+    elements: HashMap<*const SetIndex, Rc<Elements>>,
+    ends: HashMap<(*const SetIndex, Cells), Rc<[KeyRange]>>,
+}
+
+/// The cells of a key.
+type Cells = SmallVec<[Cell; 16]>;
+
+type Elements = Vec<(Vec<KeyRange>, usize)>;
+
+impl Sets {
+    pub(super) fn elements(&mut self, set: &SetIndex) -> Rc<Elements> {
+        let elements = self.elements.entry(std::ptr::from_ref(set));
+        Rc::clone(elements.or_insert_with(|| Rc::new(elements_of(set))))
+    }
+
+    /// Returns the conditions that the expressions of a rule check before they have an effect;
+    /// `None` if no packet of the family meets them.
+    pub(super) fn head<'r>(&mut self, ops: &'r [Op], scope: Scope) -> Option<Head<'r>> {
+        let mut reading = Reading::new(scope);
+        let mut lookups = SmallVec::new();
+        for (at, op) in ops.iter().enumerate() {
+            let next = match op {
+                Op::Expr(expr) => reading.expr(expr)?,
+                Op::Lookup { sreg, dreg, inverted, set: Some(set) } if !set.is_odd && !set.is_filled => {
+                    let key = reading.registers.read(*sreg, set.key_bytes).map(SmallVec::from_slice);
+                    let Some(key) = key else { break };
+                    if !inverted {
+                        for KeyRange { range, low, high } in self.ends(set, &key).iter() {
+                            let cells = key.get(range.clone()).unwrap_or_default();
+                            // Padding does not matter.
+                            let open = cells.iter().rposition(|cell| cell.known().is_none()).map_or(0, |at| at + 1);
+                            let [low, high] = [low, high].map(|end| end.get(..open).map(|end| (end, true)));
+                            reading.ordered(cells.get(..open).unwrap_or_default(), low, high)?;
+                        }
+                    }
+                    lookups.push(Lookup { expr: at, key, has_ports: reading.has_ports });
+                    // What the element gives is not known.
+                    if dreg.is_some() { Next::Stop } else { Next::Go }
+                }
+                Op::Lookup { .. } | Op::XtAsks(_) | Op::XtLimits(_) | Op::XtLists(_) | Op::XtOwner(_) => Next::Stop,
+            };
+            if next == Next::Stop {
+                break;
+            }
+        }
+        Some(Head { spans: reading.usable(), lookups, rule: ops })
+    }
+
+    /// Returns the ends between which the parts of a key lie if it is in the set.
+    fn ends(&mut self, set: &SetIndex, key: &Cells) -> Rc<[KeyRange]> {
+        let ends = self.ends.entry((std::ptr::from_ref(set), key.clone()));
+        Rc::clone(ends.or_insert_with(|| ends_of(set, key).into()))
+    }
+}
+
+/// Returns the lowest and the highest value of each part of the key, where elements say it.
+fn ends_of(set: &SetIndex, key: &[Cell]) -> Vec<KeyRange> {
+    if set.catch_all.is_some() {
+        return Vec::new();
+    }
+    match &set.keys {
+        Keys::Intervals(spans) => {
+            let ends = spans.first().zip(spans.last());
+            let whole = ends.map(|(first, last)| (0..key.len(), first.0.clone(), last.1.clone()));
+            whole.into_iter().map(|(range, low, high)| KeyRange { range, low, high }).collect()
+        }
+        Keys::Points(points) => {
+            let of = |(_, range): (_, Range<usize>)| {
+                let parts = || points.keys().filter_map(|key| key.get(range.clone()));
+                Some(KeyRange { low: parts().min()?.into(), high: parts().max()?.into(), range })
+            };
+            pieces(key).into_iter().filter_map(of).collect()
+        }
+        Keys::Ranges { fields, elements } => {
+            let mut start = 0;
+            let of = |length: &usize| {
+                let range = start..start + length;
+                start = range.end;
+                let low = elements.iter().filter_map(|(low, _, _)| low.get(range.clone())).min()?;
+                let high = elements.iter().filter_map(|(_, high, _)| high.get(range.clone())).max()?;
+                Some(KeyRange { low: low.into(), high: high.into(), range })
+            };
+            fields.iter().filter_map(of).collect()
+        }
+    }
 }
 
 /// Returns the conditions of an element on its key; `None` if no packet has the key.
-pub(super) fn element(key: &[Cell], parts: &[KeyRange], scope: Scope) -> Option<Spans> {
+pub(super) fn element(lookup: &Lookup, parts: &[KeyRange], scope: Scope) -> Option<Spans> {
     let mut reading = Reading::new(scope);
+    reading.has_ports = lookup.has_ports;
     for KeyRange { range, low, high } in parts {
-        reading.between(key.get(range.clone()).unwrap_or(&[]), low, high)?;
+        reading.between(lookup.key.get(range.clone()).unwrap_or(&[]), low, high)?;
     }
     Some(reading.usable())
+}
+
+/// Returns the conditions of both; `None` if they exclude each other.
+pub(super) fn both(a: &Spans, b: &Spans) -> Option<Spans> {
+    let mut all = a.clone();
+    for span in b {
+        match all.iter_mut().find(|known| known.input == span.input) {
+            Some(known) => {
+                (known.low, known.high) = (known.low.max(span.low), known.high.min(span.high));
+                if known.low > known.high {
+                    return None;
+                }
+            }
+            None => all.push(*span),
+        }
+    }
+    Some(all)
+}
+
+/// Widens conditions to those of either.
+pub(super) fn hull(spans: &mut Spans, other: &Spans) {
+    spans.retain(|span| match other.iter().find(|other| other.input == span.input) {
+        Some(other) => {
+            (span.low, span.high) = (span.low.min(other.low), span.high.max(other.high));
+            true
+        }
+        None => false,
+    });
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -196,23 +330,6 @@ impl Reading {
             CmpOp::Ne => Some(()),
             CmpOp::Lt | CmpOp::Le => self.ordered(cells, None, Some((data, op == CmpOp::Le))),
             CmpOp::Gt | CmpOp::Ge => self.ordered(cells, Some((data, op == CmpOp::Ge)), None),
-        }
-    }
-
-    /// Records that a key must be in a set.
-    fn member(&mut self, key: &[Cell], set: &SetIndex) -> Option<()> {
-        let ends = match &set.keys {
-            _ if set.catch_all.is_some() => None,
-            Keys::Intervals(spans) => spans.first().zip(spans.last()).map(|(first, last)| (&*first.0, &*last.1)),
-            Keys::Points(points) => {
-                let keys = || points.keys().map(|key| &**key);
-                keys().min().zip(keys().max())
-            }
-            Keys::Ranges { .. } => None,
-        };
-        match ends {
-            Some((low, high)) if pieces(key).len() == 1 => self.ordered(key, Some((low, true)), Some((high, true))),
-            Some(_) | None => Some(()),
         }
     }
 
@@ -343,17 +460,15 @@ fn shift(input: Input, byte: u8) -> Option<u32> {
     Some(8 * if is_reversed(input) { last - below } else { below })
 }
 
-/// Passes the names of the chains that expressions may lead to to `found`.
-pub(super) fn targets<'r>(ops: &'r [Op], found: &mut impl FnMut(&'r Name)) {
+/// Passes the names of the chains that expressions themselves lead to to `found`, without those of
+/// maps.
+pub(super) fn own_targets(ops: &[Op], found: &mut impl FnMut(&Name)) {
     for op in ops {
         match op {
             Op::Expr(Expr::Verdict(verdict)) => verdict.target().into_iter().for_each(&mut *found),
-            Op::Lookup { set: Some(set), .. } => set.data.iter().flatten().for_each(|data| match data {
-                ElementDataCode::Verdict(verdict) => verdict.target().into_iter().for_each(&mut *found),
-                ElementDataCode::Value(_) => {}
-            }),
-            Op::XtLists(lists) => lists.iter().for_each(|list| targets(list, found)),
-            Op::Expr(_) | Op::Lookup { set: None, .. } | Op::XtAsks(_) | Op::XtLimits(_) | Op::XtOwner(_) => {}
+            // They look nothing up in maps.
+            Op::XtLists(lists) => lists.iter().for_each(|list| own_targets(list, found)),
+            Op::Expr(_) | Op::Lookup { .. } | Op::XtAsks(_) | Op::XtLimits(_) | Op::XtOwner(_) => {}
         }
     }
 }

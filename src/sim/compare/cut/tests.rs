@@ -29,7 +29,7 @@ fn items() -> impl Strategy<Value = Vec<Item>> {
                 let (low, high) = (number(input, low), number(input, (low + length).min(NUMBERS - 1)));
                 Some(Span { input, low, high })
             });
-            Item { side: 0, chain: ChainAt::default(), rule: 0, element: None, spans: spans.collect() }
+            Item { what: What::Difference, spans: spans.collect() }
         };
         all.into_iter().map(item).collect()
     })
@@ -83,7 +83,7 @@ proptest! {
 fn rules_for_one_number_each_are_cut_into_small_parts() {
     let item = |number| {
         let spans = [Span { input: Input::Dport, low: number, high: number }].into_iter().collect();
-        Item { side: 0, chain: ChainAt::default(), rule: 0, element: None, spans }
+        Item { what: What::Difference, spans }
     };
     let mut cutter = Cutter::new((0..1000).map(item).collect(), 64).expect("many");
     while let Some(part) = cutter.next() {

@@ -1,6 +1,8 @@
 //! What the machine asks of open packets. Each question narrows the box to the packets with the
 //! same answer.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::{AskedBy, Choice, Explorer, Given, Run};
@@ -8,14 +10,16 @@ use crate::bytecode::{CmpOp, Expr, LimitCode};
 use crate::model::{CtState, CtStatus, Hook, IcmpType, IpFamily, NatKind, Protocol};
 use crate::sim::addresses::bytes_of;
 use crate::sim::cells::{Cell, Input, bitwise};
-use crate::sim::compare::bits::pieces;
+use crate::sim::compare::bits::{depend_on, filled, pieces, width};
 use crate::sim::compare::domains::constants;
 use crate::sim::compare::members::KeyRange;
 use crate::sim::connections::{NEVER_TRACKED, nat_done, side};
 use crate::sim::fib::{ByMark, Query, Wanted};
 use crate::sim::flow::{Flow, NewAddress, Tracking, Translation, address_bytes, cells, loopback};
 use crate::sim::inputs::{CannotTell, Inputs, Target};
-use crate::sim::sets::SetIndex;
+use crate::sim::rules::ChainCode;
+use crate::sim::series::Series;
+use crate::sim::sets::{Keys, SetIndex};
 use crate::xt::{Answers, Beyond, Question};
 
 impl Explorer {
@@ -60,6 +64,20 @@ impl Explorer {
         }
     }
 
+    /// Returns the element of a key that consists of one input: a value that is still possible shows
+    /// which one to ask for.
+    fn find_by(&mut self, input: Input, cells: &[Cell], set: &SetIndex) -> Option<usize> {
+        let groups = self.members.groups(&mut self.bdd, cells, set);
+        loop {
+            let value = self.bdd.lowest(self.here.domains.get(input), width(input))?;
+            let group = set.find_key(&filled(cells, value)).and_then(|element| groups.of(element));
+            let (values, element) = group.map_or((groups.none, None), |(values, element)| (values, Some(element)));
+            if self.decide(input, values) {
+                return element;
+            }
+        }
+    }
+
     /// Returns whether this side of the connection has its translation, possibly the identity
     /// translation.
     fn has_nat(&mut self, hook: Hook) -> bool {
@@ -96,10 +114,10 @@ impl Inputs for Explorer {
     }
 
     fn find(&mut self, cells: &[Cell], set: &SetIndex) -> Result<Option<usize>, CannotTell> {
-        if let [(Some(input), _)] = pieces(cells).as_slice() {
-            let groups = self.members.groups(&mut self.bdd, cells, set);
-            let found = groups.iter().find(|(values, _)| self.decide(*input, *values));
-            return Ok(found.map(|(_, element)| *element).or(set.catch_all));
+        // Of elements with ranges of fields, which may overlap, the first one counts.
+        let has_ranges = matches!(set.keys, Keys::Ranges { .. });
+        if let ([(Some(input), _)], false) = (pieces(cells).as_slice(), has_ranges) {
+            return Ok(self.find_by(*input, cells, set).or(set.catch_all));
         }
         let elements = self.members.elements(set);
         let found = elements.iter().find(|(fields, _)| {
@@ -154,6 +172,21 @@ impl Inputs for Explorer {
             Question::ReversePath(path) => now(path.by_mark.then_some(flow.mark)),
         };
         Ok(self.choose(Choice::Asked { question: question.clone(), by }))
+    }
+
+    fn series(&mut self, chain: &ChainCode, at: usize) -> Option<Arc<Series>> {
+        self.series.at(chain, at)
+    }
+
+    fn only_value(&self, cells: &[Cell]) -> Option<SmallVec<[u8; 16]>> {
+        match pieces(cells).as_slice() {
+            [(None, _)] => Some(filled(cells, 0)),
+            [(Some(input), _)] => {
+                let (number, which) = self.bdd.common(self.here.domains.get(*input), width(*input));
+                depend_on(cells, which).then(|| filled(cells, number))
+            }
+            _ => None,
+        }
     }
 
     /// Any packet may have come before.

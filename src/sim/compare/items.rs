@@ -72,12 +72,14 @@ pub(super) fn items<'r>(sides: [&'r Rules; 2], (hook, family): (Hook, IpFamily),
             making.single(1, chain, at);
         }
     }
-    // The policy of a chain that only one side has.
+    let difference = || Item { what: What::Difference, spans: Spans::new() };
+    // The policy of a chain that only one side has, and rules that are not known.
     for (rules, alone) in sides.into_iter().zip(alone) {
         let ends = alone.into_iter().filter_map(|at| rules.chain_at(at));
-        let ends = ends.filter(|(_, chain, base)| chain.unlisted > 0 || base.policy == Policy::Drop);
-        making.items.extend(ends.map(|_| Item { what: What::Difference, spans: Spans::new() }));
+        making.items.extend(ends.filter(|(_, _, base)| base.policy == Policy::Drop).map(|_| difference()));
     }
+    let unlisted = a.chains.iter().chain(&b.chains).filter(|reached| reached.chain.unlisted > 0);
+    making.items.extend(unlisted.map(|_| difference()));
     making.done()
 }
 

@@ -110,6 +110,22 @@ fn only_packets_that_meet_a_difference_are_explored() {
 }
 
 #[test]
+fn rules_that_the_kernel_does_not_list_are_not_proven_the_same() {
+    let with_unlisted = || {
+        let base = Chain::base("base", ChainType::Filter, Hook::Forward, Priority::FILTER);
+        let table = Table::new(Family::Ip, "t").chain(base.rule(Rule::new().tcp_dport(7).drop()));
+        let mut rules = Rules::try_from(&Ruleset::new().table(table)).expect("it is valid");
+        rules.tables.iter_mut().flat_map(|table| &mut table.chains).for_each(|chain| chain.unlisted = 1);
+        rules
+    };
+    let (a, b) = (with_unlisted(), with_unlisted());
+    for few in [0, usize::MAX] {
+        let found = Compare::new(&a, &b).cut_above(few).run().to_string();
+        assert!(found.contains("the kernel does not list 1 more of its rules"), "{found}");
+    }
+}
+
+#[test]
 fn a_proof_that_takes_too_many_steps_ends_with_the_reason() {
     let rule = |index: u32| {
         let address = Ipv4Addr::from_bits(0x0a00_0000 + index);

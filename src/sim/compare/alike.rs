@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::reach::Reach;
-use crate::bytecode::{ElementDataCode, Expr, Register};
+use crate::bytecode::{ElementDataCode, Expr, MetaKey, Register};
 use crate::model::{Base, Hook, IpFamily, Name, TableId};
 use crate::sim::line_up::{ChainAt, LineUp, Stage};
 use crate::sim::rules::{ChainCode, Op, RuleCode, Rules};
@@ -220,10 +220,15 @@ impl<'r> Numbers<'r> {
     }
 
     /// Returns the expressions of a rule, with sets by their contents and by their kind; `None` if
-    /// it is never the same as another one, because it may exclude packets from tracking.
+    /// it is never the same as another one, because it may exclude packets from tracking or change
+    /// what later conditions read.
     fn words(&mut self, rule: &'r RuleCode) -> Option<[Vec<Word<'r>>; 2]> {
         let mut words = [Vec::with_capacity(rule.ops.len()), Vec::with_capacity(rule.ops.len())];
-        let excludes = |expr: &Expr| matches!(expr, Expr::Notrack | Expr::Opaque { name: _, data: _, set: _ });
+        let excludes = |expr: &Expr| match expr {
+            Expr::MetaSet { key, sreg: _ } => !matches!(*key, MetaKey::MARK | MetaKey::NFTRACE),
+            Expr::Notrack | Expr::Opaque { name: _, data: _, set: _ } | Expr::PayloadSet(_) => true,
+            _ => false,
+        };
         for op in rule.ops.iter() {
             if op.any(&excludes) {
                 return None;

@@ -142,6 +142,27 @@ fn a_proof_that_takes_too_many_steps_ends_with_the_reason() {
     assert!(few.starts_with("cannot tell: at forward: too many rules that each have an effect"), "{few}");
 }
 
+/// The packet that meets the rule of one side only is another one when it arrives.
+#[test]
+fn a_rewritten_packet_that_meets_a_difference_is_not_overlooked() {
+    let addresses = [1_u32, 2].map(|last| Ipv4Addr::from_bits(0x0a00_0000 + last));
+    let rewrites = || {
+        Rule::new()
+            .ip_daddr(addresses[0])
+            .set(Field::IpDaddr, crate::model::SetValue::Constant(Value::Ipv4(addresses[1])))
+    };
+    let of = |more: Option<Rule>| {
+        let base = Chain::base("base", ChainType::Filter, Hook::Forward, Priority::FILTER).rule(rewrites());
+        let table = Table::new(Family::Ip, "t").chain(base.rules(more));
+        Rules::try_from(&Ruleset::new().table(table)).expect("it is valid")
+    };
+    let (a, b) = (of(Some(Rule::new().ip_daddr(addresses[1]).drop())), of(None));
+    for few in [0, usize::MAX] {
+        let found = Compare::new(&a, &b).cut_above(few).run();
+        assert!(!matches!(found, Comparison::Equivalent { .. }), "{found}");
+    }
+}
+
 /// Checks that progress never decreases at a hook, and is complete in the end unless a difference
 /// was found first.
 fn check_progress(seen: &[Progress], found: &Comparison) -> Result<(), TestCaseError> {

@@ -11,8 +11,13 @@ PARTS := fmt lint features msrv api doc test test-own build
 WALKS := inside::mutants inside::mutated sim::
 FEATURES := ipnet '' nftnl mesh sim import proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
 
+# As docs.rs builds the documentation (Cargo.toml).
+DOCS := $(OWN),$(OFF)
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-own features msrv api bless-api soak check fmt lint doc build bench bless fuzz kernels setup
+.PHONY: help demo test test-own features msrv portable api bless-api soak check fmt lint doc build bench bless fuzz kernels setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -35,7 +40,7 @@ features: ## build the library with each supported set of features
 		$(CARGO) clippy --quiet --lib --locked --no-default-features --features "$$features" -- -D warnings || exit 1; \
 	done
 
-msrv: ## build the library with the oldest supported compiler
+msrv: ## build the library with the oldest supported compiler, and for other processors
 	scripts/msrv.sh
 
 api: ## show how the public interface differs from tests/golden/api.txt
@@ -43,6 +48,14 @@ api: ## show how the public interface differs from tests/golden/api.txt
 
 bless-api: ## write tests/golden/api.txt anew
 	NFTMESH_BLESS=1 scripts/api.sh
+
+# A build with no interpreter needs no file of the system that it runs on.
+portable: ## build what is published: a static program, the documentation as docs.rs does, the package
+	RUSTFLAGS='-C target-feature=+crt-static' PKG_CONFIG=false $(CARGO) build --locked --target $(HOST) \
+		--no-default-features --features $(OWN) --example istio-init
+	! readelf --program-headers $(TARGET)/$(HOST)/debug/examples/istio-init | grep INTERP
+	PKG_CONFIG=false RUSTDOCFLAGS='-D warnings --cfg docsrs' $(CARGO) doc --no-deps --locked --no-default-features --features $(DOCS)
+	$(CARGO) package --locked
 
 soak: ## a million connections through every configuration change, 500 rounds of writers; up to an hour
 	@sh scripts/setup.sh test

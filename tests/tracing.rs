@@ -124,6 +124,14 @@ fn commits_staging_and_generations_are_spans_and_events() {
     });
 }
 
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_commit_of_somebody_else_is_a_retry() {
     in_fresh_netns(|| {
@@ -132,6 +140,8 @@ fn a_commit_of_somebody_else_is_a_retry() {
         let mut kernel = Kernel::open().expect("a socket");
         let mut other = Kernel::open().expect("a socket");
         std::thread::scope(|scope| {
+            // However this ends, the other writer ends too.
+            let _ends = Over(&is_over);
             scope.spawn(|| {
                 let noise = Transaction::new().add_table(&TableId::new(Family::Ip, "noise"));
                 let silence = Transaction::new().delete_table(&TableId::new(Family::Ip, "noise"));
@@ -151,7 +161,6 @@ fn a_commit_of_somebody_else_is_a_retry() {
                     break;
                 }
             }
-            is_over.store(true, Ordering::Relaxed);
             assert!(retries > 0, "nobody came first in 1,000 times");
         });
     });

@@ -11,8 +11,8 @@ PARTS := fmt lint features msrv api doc test test-own build
 WALKS := inside::mutants inside::mutated sim::
 FEATURES := ipnet '' nftnl mesh sim import proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
 
-# As docs.rs builds the documentation (Cargo.toml).
-DOCS := $(OWN),$(OFF)
+# The features with which docs.rs builds the documentation.
+DOCS = $(shell sed -n '/docs\.rs\]/,$$ { s/^features = \[\(.*\)\]/\1/p; }' Cargo.toml | tr -d '" ')
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# msrv.sh: builds the library with the oldest supported compiler, the rustc of Debian 13, without the
-# C libraries; also for processors of 32 bits and of the other byte order.
+# msrv.sh: builds the library with the oldest supported compiler, the rustc of Debian 13, without
+# the C libraries; also for processors of 32 bits and of the other byte order.
 #
 # The packages are fetched with apt into ~/.cache/nftmesh-msrv and run from there; nothing is
 # installed. $DEBIAN_MIRROR defaults to the mirror that this machine's apt uses. Cargo is the
@@ -10,6 +10,8 @@ cd "$(dirname "$0")/.."
 . scripts/debian.sh
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/nftmesh-msrv
+root=$cache/root
+rustlib=$root/usr/lib/rustlib
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 packages="rustc libstd-rust-$wanted libstd-rust-dev libllvm19 libstdc++6 libgcc-s1 libc6 zlib1g libzstd1 libxml2 libedit2
 	libtinfo6 libffi8 libz3-4 liblzma5 libbsd0 libmd0 libicu76 libgmp10"
@@ -33,15 +35,14 @@ fetch() {
 		apt-get -qq download $packages "${standard[@]}"
 	) || return 1
 	for deb in "$cache/debs"/*.deb; do dpkg -x "$deb" "$cache/new" || return 1; done
-	rm -rf "$cache/root"
-	mv -T "$cache/new" "$cache/root"
+	rm -rf "$root"
+	mv -T "$cache/new" "$root"
 }
 
 [ "$(uname -m)" = x86_64 ] || die "Debian's packages for x86_64 are what this script fetches"
-if [ ! -d "$cache/root/usr/lib/rustlib/${others[-1]#*:}" ]; then
+if [ ! -d "$rustlib/${others[-1]#*:}" ]; then
 	fetch || { echo "SKIP: msrv: the packages of Debian 13 cannot be fetched here"; exit 0; }
 fi
-root=$cache/root
 libraries=$root/usr/lib/x86_64-linux-gnu
 cat >"$cache/rustc" <<END
 #!/bin/sh

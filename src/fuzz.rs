@@ -252,7 +252,8 @@ fn set(set: &Set) {
 /// Lowers to that program, and is what that program says.
 fn assert_is(rule: &Rule, program: &[Expr], family: Family, sets: &[Set]) {
     let again = lower(rule, family, sets).expect("what was raised has a program").exprs;
-    // The first two bytes of a header without ports are two fields, which nft loads and reads as one.
+    // The first two bytes of a header without ports are two fields, which nft loads and reads as
+    // one.
     let one_load = program
         .iter()
         .any(|expr| matches!(expr, Expr::Payload { base: PayloadBase::TRANSPORT, offset: 0, len: 2, .. }));

@@ -288,8 +288,8 @@ fn is_check(statement: &Statement) -> bool {
     }
 }
 
-/// The most checks that lowering adds before a field: of the interface, the frame, its VLAN tag, the
-/// transport protocol and the type of its message.
+/// The most checks that lowering adds before a field: of the interface, the frame, its VLAN tag,
+/// the transport protocol and the type of its message.
 const MOST_CHECKS: usize = 5;
 
 #[cfg(test)]

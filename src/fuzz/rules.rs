@@ -201,8 +201,8 @@ fn field_of(from: &mut Source<'_>, of: DataType) -> Field {
     if fitting.is_empty() { Field::Mark } else { from.pick(&fitting) }
 }
 
-/// Returns a type that sets can be declared with: which plain numbers of the packet a set has is only
-/// in what nft notes beside it.
+/// Returns a type that sets can be declared with: which plain numbers of the packet a set has is
+/// only in what nft notes beside it.
 fn data_type(from: &mut Source<'_>) -> DataType {
     match any_field(from).data_type() {
         DataType::Integer { bytes: 5.. } | DataType::NetworkInteger { .. } => DataType::Mark,

@@ -62,8 +62,8 @@ impl Series {
         Some(series)
     }
 
-    /// Returns the index of the next rule, from `at` on, that may match; `None` if only running them
-    /// shows it.
+    /// Returns the index of the next rule, from `at` on, that may match; `None` if only running
+    /// them shows it.
     pub(crate) fn next<I: Inputs>(
         &self,
         machine: &mut Machine<'_, I>,

@@ -74,7 +74,8 @@ impl Target {
     pub fn hooks(self) -> &'static [Hook] {
         match self {
             Target::Dnat | Target::Redirect => &[Hook::Prerouting, Hook::Output],
-            // nft_meta_get_validate_xfrm, nft_meta_get_validate_sdif, net/netfilter/nft_meta.c, v6.12
+            // nft_meta_get_validate_xfrm, nft_meta_get_validate_sdif, net/netfilter/nft_meta.c,
+            // v6.12
             Target::Secpath => &[Hook::Prerouting, Hook::Input, Hook::Forward],
             Target::Sdif => &[Hook::Input, Hook::Forward],
             Target::Masquerade => &[Hook::Postrouting],

@@ -147,8 +147,8 @@ fn key(code: &SetCode, declared: &Declared) -> Option<Vec<DataType>> {
     (usize::try_from(code.key_len) == Ok(length)).then_some(key)
 }
 
-/// Returns the type with that number. nft has two types of times with one name; a set that says only
-/// `type time` has the shorter one, with the longer one's width.
+/// Returns the type with that number. nft has two types of times with one name; a set that says
+/// only `type time` has the shorter one, with the longer one's width.
 fn named(number: u32, len: u32, parts: usize) -> Option<DataType> {
     let known = DataType::NAMED.iter().copied().find(|known| known.number() == number)?;
     let fits = parts > 1 || usize::try_from(len) == Ok(known.bytes());

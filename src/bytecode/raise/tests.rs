@@ -433,7 +433,8 @@ fn reads_no_ports(rule: &Rule) -> bool {
 }
 
 /// Returns a program without what the start of its rule decides, which a tail does not have: the
-/// types of anonymous sets, and whether bytes are one field or several that are compared one by one.
+/// types of anonymous sets, and whether bytes are one field or several that are compared one by
+/// one.
 fn apart(exprs: &[Expr]) -> Vec<Expr> {
     let mut apart = Vec::new();
     let mut rest = exprs;

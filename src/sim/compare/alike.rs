@@ -105,8 +105,8 @@ fn parts<'r>(rules: &'r Rules, line_up: &LineUp) -> Vec<Part<'r>> {
     parts
 }
 
-/// Returns the indices of a common subsequence: what is the same by `exact` comes first, and between
-/// such pairs what is the same by `loose`.
+/// Returns the indices of a common subsequence: what is the same by `exact` comes first, and
+/// between such pairs what is the same by `loose`.
 fn align_twice<T, E: Hash + Eq, L: Hash + Eq>(
     a: &[T],
     b: &[T],
@@ -176,7 +176,8 @@ struct Kind<'r> {
     /// `None` for single keys, and no fields for intervals.
     fields: Option<&'r [usize]>,
     catch_all: Option<(Option<&'r ElementDataCode>, bool)>,
-    /// Sets that are not understood, or that rules fill, are only like those with the same elements.
+    /// Sets that are not understood, or that rules fill, are only like those with the same
+    /// elements.
     contents: Option<usize>,
 }
 
@@ -255,7 +256,8 @@ impl<'r> Numbers<'r> {
         Some(words)
     }
 
-    /// Returns the rules of two chains that are the same, in order, except for the elements of sets.
+    /// Returns the rules of two chains that are the same, in order, except for the elements of
+    /// sets.
     pub(super) fn rules(&mut self, a: &'r ChainCode, b: &'r ChainCode) -> Vec<(usize, usize)> {
         if a.unlisted > 0 || b.unlisted > 0 {
             return Vec::new();

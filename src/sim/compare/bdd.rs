@@ -108,8 +108,8 @@ impl Bdd {
         Some(number)
     }
 
-    /// Returns whether all numbers of a set that is not empty are in another (`Some(true)`), or none
-    /// (`Some(false)`), if the bits that are the same in all its numbers show it.
+    /// Returns whether all numbers of a set that is not empty are in another (`Some(true)`), or
+    /// none (`Some(false)`), if the bits that are the same in all its numbers show it.
     pub(super) fn all_or_none(&self, set: Node, other: Node) -> Option<bool> {
         let (mut set, mut other) = (set, other);
         loop {
@@ -128,8 +128,8 @@ impl Bdd {
         }
     }
 
-    /// Returns the first bits that are the same in all numbers of a set that is not empty, and which
-    /// these are.
+    /// Returns the first bits that are the same in all numbers of a set that is not empty, and
+    /// which these are.
     pub(super) fn common(&self, set: Node, bits: u32) -> (u128, u128) {
         let (mut at, mut number, mut which) = (set, 0, 0);
         while at != Node::ALL {

@@ -86,7 +86,8 @@ pub enum Comparison {
 /// [`Situation`](crate::sim::Situation) can express. [`Comparison::Differs`] has one packet, which
 /// was walked through both. Every other case is [`Comparison::CannotTell`]: a rule that is not
 /// known here, anything that [`Rules::unknown`] names, or more classes of packets than
-/// [`Compare::at_most`], or too many rules that have an effect on the same packets. Every result prints; all but a difference in one line.
+/// [`Compare::at_most`], or too many rules that have an effect on the same packets. Every result
+/// prints; all but a difference in one line.
 ///
 /// A rule that remembers earlier packets (a rate, a quota, `numgen inc`, `ct count`, a set that
 /// rules fill) is the same on both sides if the same packets reach it on both. The seed that the

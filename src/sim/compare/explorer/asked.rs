@@ -64,8 +64,8 @@ impl Explorer {
         }
     }
 
-    /// Returns the element of a key that consists of one input: a value that is still possible shows
-    /// which one to ask for.
+    /// Returns the element of a key that consists of one input: a value that is still possible
+    /// shows which one to ask for.
     fn find_by(&mut self, input: Input, cells: &[Cell], set: &SetIndex) -> Option<usize> {
         let groups = self.members.groups(&mut self.bdd, cells, set);
         loop {

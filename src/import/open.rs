@@ -6,10 +6,10 @@ use super::commands::{self, Done, Named};
 use super::error::{Fault, Shown};
 use super::line::{self, RuleSlot};
 use super::making::Made;
-use super::tables::name;
+use super::tables::{family_of, name};
 use super::words::{self, Piece, Word};
 use super::{ChainCounters, Unknown, targets, value};
-use crate::model::{Chain, Classic, Family, Hook, IpFamily, Name, Policy, Rule, Table};
+use crate::model::{Chain, Classic, Hook, IpFamily, Name, Policy, Rule, Table};
 
 /// The table between `*name` and `COMMIT`, or one that commands refer to.
 pub(super) struct Open {
@@ -215,12 +215,8 @@ impl Open {
     }
 
     pub(super) fn close(self, family: IpFamily) -> Table {
-        let family = match family {
-            IpFamily::Ipv4 => Family::Ip,
-            IpFamily::Ipv6 => Family::Ip6,
-        };
         let Open { classic, by_default: _, chains, by_name: _ } = self;
-        let mut table = Table::new(family, name(classic));
+        let mut table = Table::new(family_of(family), name(classic));
         table.chains = chains.into_iter().map(|chain| chain.close(classic)).collect();
         table
     }

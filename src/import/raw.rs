@@ -1,9 +1,10 @@
 //! Opaque statements for what a rule set cannot express, as the kernel holds it.
 
 use crate::bytecode::{BitwiseCode, Bytes, CmpOp, Expr, NoSets, PayloadBase, Register, lower, raise};
-use crate::model::{Family, IpFamily, Opaque, Rule, Statement};
+use crate::model::{IpFamily, Opaque, Rule, Statement};
 
 use super::extension::Role;
+use super::tables::family_of;
 use crate::xt::{Extension, write_options};
 
 /// Returns `-f`: the second and further fragments, or everything else when `not`.
@@ -35,10 +36,7 @@ pub(super) fn program(code: Vec<Expr>) -> Statement {
 
 /// Returns the rule with the statements that its programs are; what is none stays a program.
 pub(super) fn in_statements(rule: Rule, family: IpFamily) -> Rule {
-    let family = match family {
-        IpFamily::Ipv4 => Family::Ip,
-        IpFamily::Ipv6 => Family::Ip6,
-    };
+    let family = family_of(family);
     let opaque = |rule: &Rule| rule.statements.iter().filter(|one| matches!(one, Statement::Opaque(_))).count();
     let before = opaque(&rule);
     let read = || Some(raise(&lower(&rule, family, &NoSets).ok()?.exprs, &[], family, &NoSets));

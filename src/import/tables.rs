@@ -5,7 +5,7 @@ use super::error::{Fault, Shown};
 use super::open::Open;
 use super::words::{self, Piece};
 use super::{ImportError, Imported, Remark, Unknown};
-use crate::model::{Classic, IpFamily};
+use crate::model::{Classic, Family, IpFamily};
 
 /// Reads a text to its end.
 pub(super) fn read(text: &str, family: IpFamily, unknown: Unknown) -> Result<Imported, ImportError> {
@@ -22,6 +22,14 @@ pub(super) fn read(text: &str, family: IpFamily, unknown: Unknown) -> Result<Imp
             let what = format!("table {} has no COMMIT, so the text is cut off; give all of it", name(classic));
             Err(Fault::wrong(last.len(), what).in_line(number, last))
         }
+    }
+}
+
+/// Returns the family of nft's tables for packets of this one.
+pub(super) fn family_of(family: IpFamily) -> Family {
+    match family {
+        IpFamily::Ipv4 => Family::Ip,
+        IpFamily::Ipv6 => Family::Ip6,
     }
 }
 

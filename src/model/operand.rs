@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use ipnetwork::{Ipv4Network, Ipv6Network};
 
-use super::data_type::DataType;
 use super::element::{Element, Interval, Key};
 use super::name::{IfName, Name};
 use super::nat::PortRange;
@@ -150,8 +149,7 @@ fn successor(value: &Value) -> Option<Value> {
     match value {
         Value::Integer(_) | Value::Wide(_) => value.number()?.checked_add(1).map(Value::integer),
         Value::Gid(_) | Value::Ipv4(_) | Value::Ipv6(_) | Value::Mark(_) | Value::Port(_) | Value::Uid(_) => {
-            let of = DataType::NAMED.iter().find(|of| value.is_of(**of))?;
-            Value::of_number(value.number()?.checked_add(1)?, *of)
+            Value::of_number(value.number()?.checked_add(1)?, value.data_type()?)
         }
         _ => None,
     }

@@ -98,22 +98,11 @@ pub enum Value {
 macro_rules! values_of_types {
     ($($type:ident $name:literal $number:literal: $bytes:literal, $order:ident, $doc:literal;)*) => {
         impl Value {
-            /// Returns whether this constant can be compared with a field or a set key of type
-            /// `wanted`.
-            #[must_use]
-            pub fn is_of(&self, wanted: DataType) -> bool {
+            /// Returns the type; `None` for a plain number, which has one of several widths.
+            pub(crate) fn data_type(&self) -> Option<DataType> {
                 match self {
-                    $(Value::$type(_) => wanted == DataType::$type,)*
-                    Value::Integer(value) => fits((*value).into(), wanted),
-                    Value::Wide(value) => fits(value.number(), wanted),
-                }
-            }
-
-            /// Returns the type, of nft's name.
-            pub(crate) fn type_name(&self) -> &'static str {
-                match self {
-                    $(Value::$type(_) => $name,)*
-                    Value::Integer(_) | Value::Wide(_) => "integer",
+                    $(Value::$type(_) => Some(DataType::$type),)*
+                    Value::Integer(_) | Value::Wide(_) => None,
                 }
             }
 
@@ -135,15 +124,6 @@ macro_rules! values_of_types {
                     }
                 }
             }
-
-            /// Returns the width in bytes that its number may need.
-            pub(crate) fn width(&self) -> usize {
-                match self {
-                    $(Value::$type(_) => $bytes,)*
-                    Value::Integer(_) => 4,
-                    Value::Wide(_) => 16,
-                }
-            }
         }
     };
 }
@@ -151,6 +131,29 @@ macro_rules! values_of_types {
 type_table!(values_of_types);
 
 impl Value {
+    /// Returns whether this constant can be compared with a field or a set key of type `wanted`.
+    #[must_use]
+    pub fn is_of(&self, wanted: DataType) -> bool {
+        match self {
+            Value::Integer(value) => fits((*value).into(), wanted),
+            Value::Wide(value) => fits(value.number(), wanted),
+            value => value.data_type() == Some(wanted),
+        }
+    }
+
+    /// Returns nft's name of the type.
+    pub(crate) fn type_name(&self) -> &'static str {
+        self.data_type().map_or("integer", DataType::name)
+    }
+
+    /// Returns the width in bytes that its number may need.
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Value::Integer(_) => 4,
+            value => value.data_type().map_or(16, DataType::bytes),
+        }
+    }
+
     /// Returns a plain number of up to 16 bytes.
     #[must_use]
     pub fn integer(number: u128) -> Value {

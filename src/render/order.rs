@@ -103,8 +103,7 @@ fn from_the_end(value: &Value, of: Option<DataType>) -> Vec<u8> {
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes.reverse();
     }
-    let as_in_packets = DataType::NAMED.iter().any(|of| value.is_of(*of) && !of.is_host_order());
-    if as_in_packets {
+    if value.data_type().is_some_and(|of| !of.is_host_order()) {
         bytes.reverse();
     }
     bytes

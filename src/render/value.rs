@@ -72,32 +72,31 @@ impl Display for Value {
 /// Returns the value as an end of a range, where nft prints no names.
 pub(super) fn numeric(value: &Value) -> impl Display {
     Text(move |f: &mut fmt::Formatter<'_>| match value {
-        Value::AddrType(value) => write!(f, "{}", value.0),
         Value::Dscp(Dscp(value)) => write!(f, "{value:#04x}"),
         Value::Ecn(Ecn(value)) => write!(f, "{value:#x}"),
         Value::EtherType(EtherType(value)) => write!(f, "{value:#06x}"),
         // nft leaves the milliseconds out, and reads another range.
         Value::Duration(value) if value % 1000 == 0 => write!(f, "{}s", value / 1000),
         Value::Duration(_) => value.fmt(f),
-        Value::CtDirection(CtDirection::Original) => f.write_str("0"),
-        Value::CtDirection(CtDirection::Reply) => f.write_str("1"),
         Value::CtState(value) => write!(f, "{:#x}", value.bits()),
         Value::CtStatus(value) => write!(f, "{:#x}", value.bits()),
-        Value::IcmpType(value) => write!(f, "{}", value.0),
-        Value::Icmpv6Type(value) => write!(f, "{}", value.0),
-        Value::Nfproto(value) => write!(f, "{}", value.0),
-        Value::PktType(value) => write!(f, "{}", value.0),
-        Value::Protocol(value) => write!(f, "{}", value.0),
         Value::TcpFlags(value) => write!(f, "{:#x}", value.bits()),
-        Value::ArpOp(_)
+        Value::AddrType(_)
+        | Value::ArpOp(_)
         | Value::Boolean(_)
+        | Value::CtDirection(_)
         | Value::Day(_)
         | Value::DccpType(_)
         | Value::Devgroup(_)
         | Value::IcmpCode(_)
+        | Value::IcmpType(_)
         | Value::Icmpv6Code(_)
+        | Value::Icmpv6Type(_)
         | Value::IfaceType(_)
         | Value::IgmpType(_)
+        | Value::Nfproto(_)
+        | Value::PktType(_)
+        | Value::Protocol(_)
         | Value::Realm(_) => {
             write!(f, "{}", value.number().unwrap_or_default())
         }

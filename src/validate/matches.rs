@@ -49,9 +49,7 @@ impl Checked<'_, '_> {
             (Some(bits), SetRef::Anonymous(elements)) if key.len() == 1 => {
                 let ends =
                     elements.iter().flat_map(|element| element.key.parts()).flat_map(|part| [&part.low, &part.high]);
-                for number in ends.filter_map(|value| value.number()).filter(|number| number >> bits != 0) {
-                    at.report(faults, Problem::TooManyBits { number, bits: *bits });
-                }
+                bits_fit(at, *bits, ends, faults);
             }
             (Some(_), _) => {
                 let fault = "a field that is a part of a byte is looked up alone, in an anonymous set";
@@ -183,7 +181,11 @@ fn part(at: At<'_>, bits: u32, operand: &Operand, faults: &mut Vec<Fault>) {
             return;
         }
     };
-    for number in values.iter().filter_map(|value| value.number()).filter(|number| number >> bits != 0) {
+    bits_fit(at, bits, values.iter().copied(), faults);
+}
+
+fn bits_fit<'v>(at: At<'_>, bits: u32, values: impl Iterator<Item = &'v Value>, faults: &mut Vec<Fault>) {
+    for number in values.filter_map(|value| value.number()).filter(|number| number >> bits != 0) {
         at.report(faults, Problem::TooManyBits { number, bits });
     }
 }
@@ -211,7 +213,7 @@ pub(super) fn is_of(at: At<'_>, value: &Value, wanted: DataType, faults: &mut Ve
             (Value::Integer(value), DataType::Integer { bytes } | DataType::NetworkInteger { bytes }) => {
                 Problem::ValueTooLarge { value: *value, bytes }
             }
-            _ => Problem::WrongType { wanted, found: type_name(value) },
+            _ => Problem::WrongType { wanted, found: value.type_name() },
         };
         at.report(faults, problem);
     }
@@ -234,9 +236,4 @@ fn bits(value: &Value) -> Option<u128> {
         Value::Nfproto(_) | Value::PktType(_) | Value::Protocol(_) => None,
         value => value.number(),
     }
-}
-
-/// Returns the type of a value, by nft's name.
-pub(super) fn type_name(value: &Value) -> &'static str {
-    value.type_name()
 }

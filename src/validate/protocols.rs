@@ -76,7 +76,7 @@ impl Packets {
                 let fault = "every packet of an ip or ip6 table has the same family; leave the match out";
                 at.report(faults, Problem::NeverMatches { fault });
             }
-            if let Some(protocol) = transport_of(*field) {
+            if let Some(protocol) = field.needs().transport {
                 self.narrow_transport(at, protocol, name, faults);
             }
         }
@@ -159,9 +159,4 @@ fn network_of(field: Field) -> Option<IpFamily> {
         Some(Nfproto::IPV6) => Some(IpFamily::Ipv6),
         _ => None,
     }
-}
-
-/// Returns the only transport protocol whose packets have the field; `th` fields belong to all.
-fn transport_of(field: Field) -> Option<Protocol> {
-    field.needs().transport
 }

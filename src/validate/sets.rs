@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::location::At;
-use super::matches::{is_of, is_ordered, key_width, type_name};
+use super::matches::{is_of, is_ordered, key_width};
 use super::problem::Problem;
 use super::{Checked, Fault, Severity, concat, intervals, names};
 use crate::model::{DataType, Element, ElementData, Interval, Key, Set, SetData, SetFlags, Value};
@@ -156,7 +156,7 @@ impl Checked<'_, '_> {
             }
             (wanted, Some(found)) => {
                 let found = match found {
-                    ElementData::Value(value) => type_name(value),
+                    ElementData::Value(value) => value.type_name(),
                     ElementData::Verdict(_) => "a verdict",
                 };
                 at.report(faults, Problem::DataUnexpected { wanted: data_name(wanted), found });

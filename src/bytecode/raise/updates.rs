@@ -1,7 +1,7 @@
 //! Readers of statements that count, answer, copy, and change sets and packets.
 
 use super::super::codes::{
-    ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, ObjrefCode, QuotaCode, SynproxyCode, when,
+    ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, LookupSet, ObjrefCode, QuotaCode, SynproxyCode, when,
 };
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
@@ -125,13 +125,7 @@ impl See {
                 return Some(Proposal::ours(Statement::Set { target, value }, 2 + converted));
             }
         }
-        let keyed = self.keyed(exprs.clone())?;
-        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = keyed.by else {
-            return None;
-        };
-        if keyed.value.is_some() || keyed.part.is_some() {
-            return None;
-        }
+        let (keyed, set) = self.mapped(exprs.clone())?;
         let len = keyed.len;
         let target = self.target(exprs.clone().nth(len)?).filter(|target| !is_mark(*target))?;
         let map = keyed.set(set, &SetData::Value(target.data_type()))?;
@@ -139,15 +133,22 @@ impl See {
         Some(Proposal::ours(Statement::Set { target, value }, len + 1))
     }
 
+    /// Reads a key and the map in which its value is looked up.
+    fn mapped<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<(Keyed<'e>, &'e LookupSet)> {
+        let keyed = self.keyed(exprs)?;
+        match keyed.by {
+            Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false }
+                if keyed.value.is_none() && keyed.part.is_none() =>
+            {
+                Some((keyed, set))
+            }
+            _ => None,
+        }
+    }
+
     /// Reads an address that is looked up, and constant ports.
     fn translates<'e>(&self, exprs: impl Iterator<Item = &'e Expr> + Clone) -> Option<Proposal> {
-        let keyed = self.keyed(exprs.clone())?;
-        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = keyed.by else {
-            return None;
-        };
-        if keyed.value.is_some() || keyed.part.is_some() {
-            return None;
-        }
+        let (keyed, set) = self.mapped(exprs.clone())?;
         let len = keyed.len;
         let mut ports = Vec::new();
         let mut rest = exprs.skip(len);

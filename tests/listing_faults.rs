@@ -4,7 +4,7 @@ mod support;
 
 use nftmesh::bytecode::{Expr, lower};
 use nftmesh::kernel::Kernel;
-use nftmesh::model::{DataType, Element, Field, Statement, Value};
+use nftmesh::model::{DataType, Element, Field, Match, Statement, Value};
 use nftmesh::state::Listing;
 
 use support::{assert_lists_as_nft, assert_same, in_fresh_netns, ip, nft, nft_fails, nft_script};
@@ -65,9 +65,10 @@ fn headers_without_ports_are_not_listed_as_ports() {
             let has_no_name = ["gre @th", "99 @th", "esp th", "esp meta"].iter().any(|part| text.contains(part));
             assert_eq!(is_opaque, has_no_name, "{text}: {rule}");
             let fields = rule.statements.iter().flat_map(|statement| match statement {
-                Statement::Match(matches) => matches.selector.fields(),
-                Statement::VerdictMap { selector, .. } => selector.fields(),
-                _ => &[],
+                Statement::Match(Match { selector, .. }) | Statement::VerdictMap { selector, .. } => {
+                    selector.fields().collect()
+                }
+                _ => Vec::new(),
             });
             let ports = fields.filter(|field| matches!(field, Field::ThDport | Field::ThSport)).count();
             assert_eq!(ports, 0, "{text}: {rule}");

@@ -2,13 +2,15 @@
 //! the same program, the one that nft makes.
 
 mod actions;
+mod selectors;
 mod targets;
 
 pub(super) use actions::store;
+pub(super) use selectors::{FIRST_HASHED, LEFT, RIGHT};
 pub(super) use targets::family_of;
 use targets::{lower_limit, lower_log};
 
-use super::codes::{BitwiseCode, LookupSet, QueueCode, nat_flags};
+use super::codes::{LookupSet, QueueCode, nat_flags};
 use super::data::{self, Bytes, Order};
 use super::expr::Expr;
 use super::fields::{Part, load, part};
@@ -241,9 +243,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         if let Operand::Set(set) = operand {
             return self.lookup(selector, set, None, *op == Op::Ne, &SetData::None);
         }
-        let [field] = selector.fields() else {
-            return Err(Unlowerable::Operand { field: "concatenation" });
-        };
+        let Selector::Field(field) = selector else { return self.computed(selector, *op, operand) };
         let (field, data_type, cmp) = (*field, field.data_type(), cmp_op(*op));
         let mistyped = Unlowerable::Operand { field: field.name() };
         let ordered = matches!(op, Op::Ge | Op::Gt | Op::Le | Op::Lt) || matches!(operand, Operand::Range(..));
@@ -271,13 +271,13 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             Operand::Flags(bits) => {
                 let mask = bytes(bits)?;
                 let zero: Bytes = mask.iter().map(|_| 0).collect();
-                self.and(mask);
+                self.and(Register::FIRST, mask);
                 let any = if *op == Op::Ne { CmpOp::Eq } else { CmpOp::Ne };
                 self.push(Expr::Cmp { sreg: Register::FIRST, op: any, data: zero });
             }
             Operand::Masked { mask, value } => {
                 let (mask, data) = (bytes(mask)?, bytes(value)?);
-                self.and(mask);
+                self.and(Register::FIRST, mask);
                 self.push(Expr::Cmp { sreg: Register::FIRST, op: cmp, data });
             }
             Operand::Range(low, high) => {
@@ -324,7 +324,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             }
         }
         self.load(field, sreg);
-        self.and(part.mask());
+        self.and(sreg, part.mask());
         self.exprs.extend(compared);
         Ok(())
     }
@@ -344,18 +344,37 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             self.push(Expr::Cmp { sreg: Register::FIRST, op, data });
         } else {
             self.load(field, Register::FIRST);
-            self.and(mask);
+            self.and(Register::FIRST, mask);
             self.push(Expr::Cmp { sreg: Register::FIRST, op, data: masked });
         }
         Ok(())
     }
 
-    /// Keeps these bits; adds no expression if they are all.
-    fn and(&mut self, mask: Bytes) {
-        if mask.iter().any(|byte| *byte != 0xff) {
-            let xor = mask.iter().map(|_| 0).collect();
-            self.push(Expr::Bitwise(BitwiseCode { reg: Register::FIRST, mask, xor }));
+    /// Compares what is computed from fields.
+    fn computed(&mut self, selector: &Selector, op: Op, operand: &Operand) -> Result<(), Unlowerable> {
+        let data_type = selector.data_type();
+        let ordered = !matches!(op, Op::Eq | Op::Ne) || matches!(operand, Operand::Range(..));
+        let order = if ordered { Order::Sorted } else { Order::Register };
+        let wrong = Unlowerable::Operand { field: "what is computed" };
+        let bytes = |value: &Value| data::bytes(value, data_type, order).ok_or(wrong.clone());
+        self.depend_all(selector);
+        self.compute(selector, Register::FIRST)?;
+        if ordered && data_type.is_host_order() && data_type.bytes() > 1 {
+            self.byteorder(data_type, Register::FIRST);
         }
+        let sreg = Register::FIRST;
+        match operand {
+            Operand::Range(low, high) if op == Op::Ne => {
+                self.push(Expr::Range { sreg, op: CmpOp::Ne, low: bytes(low)?, high: bytes(high)? });
+            }
+            Operand::Range(low, high) => {
+                self.push(Expr::Cmp { sreg, op: CmpOp::Ge, data: bytes(low)? });
+                self.push(Expr::Cmp { sreg, op: CmpOp::Le, data: bytes(high)? });
+            }
+            Operand::Value(value) => self.push(Expr::Cmp { sreg, op: cmp_op(op), data: bytes(value)? }),
+            Operand::Flags(_) | Operand::Masked { .. } | Operand::Prefix(..) | Operand::Set(_) => return Err(wrong),
+        }
+        Ok(())
     }
 
     /// Loads the key and looks it up.
@@ -367,18 +386,17 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         inverted: bool,
         data: &SetData,
     ) -> Result<(), Unlowerable> {
-        let fields = selector.fields();
-        let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
+        let parts = selector.parts();
+        let key: Vec<DataType> = selector.key().collect();
         let host_order = key.iter().any(|field| field.is_host_order());
         let message = echoes(set);
-        let placed = match fields {
-            [field] => part(*field).map(|part| (*field, part)),
+        let placed = match (selector.as_field(), set) {
+            (Some(field), SetRef::Anonymous(_)) => part(field).map(|part| (field, part)),
             _ => None,
         };
-        // A key of such bits is shifted unless it is constant.
-        if fields.iter().any(|field| part(*field).is_some())
-            && !(placed.is_some() && matches!(set, SetRef::Anonymous(_)))
-        {
+        // The bits of any other key are shifted to the end of their bytes.
+        let is_wider = |field: Field| part(field).is_some_and(|part| part.bytes != field.data_type().bytes());
+        if placed.is_none() && parts.iter().filter_map(Selector::as_field).any(is_wider) {
             return Err(Unlowerable::Operand { field: "bits of a field in a key" });
         }
         let (mode, set) = match set {
@@ -404,15 +422,16 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 (SetMode::of(set.flags, key.len()), LookupSet::Anonymous(Box::new(anonymous(&set)?)))
             }
         };
-        for field in fields {
-            self.depend(*field);
-        }
+        self.depend_all(selector);
         let mut slot = 0;
-        for (field, data_type) in fields.iter().zip(&key) {
+        for (part, data_type) in parts.iter().zip(&key) {
             let register = Register::at_slot(slot);
-            self.load(*field, register);
-            if let Some(part) = part(*field) {
-                self.and(part.mask());
+            match placed {
+                Some((field, bits)) => {
+                    self.load(field, register);
+                    self.and(register, bits.mask());
+                }
+                None => self.compute(part, register)?,
             }
             if mode != SetMode::Plain && data_type.is_host_order() && data_type.bytes() > 1 {
                 self.byteorder(*data_type, register);
@@ -420,7 +439,9 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             slot += u32::try_from(data_type.bytes().div_ceil(4)).unwrap_or(0);
         }
         self.push(Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted });
-        if let (None, false, [Field::IcmpType | Field::Icmpv6Type], Some(message)) = (dreg, inverted, fields, message) {
+        if let (None, false, Some(Field::IcmpType | Field::Icmpv6Type), Some(message)) =
+            (dreg, inverted, selector.as_field(), message)
+        {
             self.known.message = Some(message);
         }
         Ok(())

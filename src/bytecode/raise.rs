@@ -31,7 +31,7 @@ use super::expr::Expr;
 use super::fields::load;
 use super::kept::userdata_comment;
 use super::lower::{Known, Sets, lower_statement};
-use crate::model::{Family, Field, Match, Op, Opaque, Operand, Rule, SetRef, Statement};
+use crate::model::{Family, Field, Match, Op, Opaque, Operand, Rule, Selector, SetRef, Statement};
 
 /// Returns the rule that a program in a table of `family` expresses.
 ///
@@ -61,7 +61,7 @@ pub(crate) fn raise_in_full(exprs: &[Expr], userdata: &[u8], family: Family, set
 
 fn is_port(statement: &Statement) -> bool {
     let Statement::Match(Match { selector, .. }) = statement else { return false };
-    matches!(selector.fields(), [Field::ThDport | Field::ThSport])
+    matches!(selector.as_field(), Some(Field::ThDport | Field::ThSport))
 }
 
 fn opaque(code: Vec<Expr>, extension: Option<Box<str>>) -> Statement {
@@ -81,8 +81,8 @@ struct Read {
     known: Known,
 }
 
-/// Proposes what an expression and those after it may mean.
-type Propose = fn(&Expr, &[Expr], Family, Known) -> Vec<Proposal>;
+/// Proposes what the first expressions of these may mean.
+type Propose = fn(&[Expr], Family, Known) -> Vec<Proposal>;
 
 /// A proposed meaning of some expressions.
 struct Proposal {
@@ -112,11 +112,10 @@ impl Proposal {
 fn read(exprs: &[Expr], family: Family, sets: &(impl Sets + ?Sized)) -> Vec<Read> {
     let mut found: Vec<Read> = Vec::with_capacity(exprs.len());
     let (mut known, mut start) = (Known::default(), 0);
-    while let Some((first, rest)) = exprs.get(start..).and_then(<[Expr]>::split_first) {
+    while let Some((first, all)) = exprs.get(start..).and_then(|all| Some((all.first()?, all))) {
         let readers: [Propose; 3] = [actions::propose, matches::propose, updates::propose];
         // Each is asked only if what the others propose is not accepted.
-        let proposals = readers.iter().flat_map(|propose| propose(first, rest, family, known));
-        let all = exprs.get(start..).unwrap_or_default();
+        let proposals = readers.iter().flat_map(|propose| propose(all, family, known));
         let accepted = proposals.filter(|proposal| !proposal.statements.is_empty()).find_map(|proposal| {
             let after = accept(&proposal, all, known, family, sets)?;
             Some((proposal, after))
@@ -161,7 +160,7 @@ fn accept(
 /// Returns whether lowering added a check that was not in the program.
 fn checks_first(statement: &Statement, code: &[Expr]) -> bool {
     let Statement::Match(Match { selector, .. }) = statement else { return false };
-    let first = selector.fields().first().map(|field| load(*field, Register::FIRST));
+    let first = selector.fields().next().map(|field| load(field, Register::FIRST));
     match (first, code.first()) {
         (Some(Expr::Payload { base, offset, .. }), Some(Expr::Payload { base: other, offset: at, .. })) => {
             (base, offset) != (*other, *at)
@@ -270,7 +269,7 @@ fn without_implied(read: Vec<Read>, exprs: &[Expr], family: Family, sets: &(impl
 
 fn is_check(statement: &Statement) -> bool {
     let Statement::Match(Match { selector, op: Op::Eq, operand }) = statement else { return false };
-    let [field] = selector.fields() else { return false };
+    let Selector::Field(field) = selector else { return false };
     match operand {
         Operand::Value(_) => matches!(
             field,

@@ -275,7 +275,7 @@ fn translates(table: &Table) -> bool {
 fn looks_at_connections(table: &Table, family: IpFamily) -> bool {
     let selects = |selector: &Selector| {
         let of = [Field::CtDirection, Field::CtMark, Field::CtState, Field::CtStatus, Field::CtZone];
-        selector.fields().iter().any(|field| of.contains(field))
+        selector.fields().any(|field| of.contains(&field))
     };
     let looks = |statement: &Statement| match statement {
         Statement::Masquerade { .. } | Statement::Redirect { .. } | Statement::SetZone(_) => true,

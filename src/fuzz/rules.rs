@@ -169,16 +169,16 @@ fn lookup(from: &mut Source<'_>, sets: &[Set], data: &SetData) -> (Selector, Set
     if !fitting.is_empty() && from.rarely(2) {
         let set = from.pick(&fitting);
         let fields: Vec<Field> = set.key.iter().map(|of| field_of(from, *of)).collect();
-        return (selector(fields), SetRef::Named(set.name.clone()));
+        return (Selector::from(fields), SetRef::Named(set.name.clone()));
     }
     let fields = from.several(2, any_field);
     let fields: Vec<Field> = std::iter::once(any_field(from)).chain(fields).collect();
     let key: Vec<DataType> = fields.iter().map(|field| field.data_type()).collect();
     let elements = match from.rarely(32) {
-        true => return (selector(fields), SetRef::Named(name(from, "s"))),
+        true => return (Selector::from(fields), SetRef::Named(name(from, "s"))),
         false => from.several(3, |from| element(from, &key, data)),
     };
-    (selector(fields), SetRef::Anonymous(elements))
+    (Selector::from(fields), SetRef::Anonymous(elements))
 }
 
 /// Returns a field that every kernel has.
@@ -186,13 +186,6 @@ fn any_field(from: &mut Source<'_>) -> Field {
     match from.pick(Field::ALL) {
         Field::Ibrname | Field::Ibrpvid | Field::Ibrvproto | Field::Obrname => Field::Iifname,
         field => field,
-    }
-}
-
-fn selector(fields: Vec<Field>) -> Selector {
-    match fields.as_slice() {
-        [field] => Selector::Field(*field),
-        _ => Selector::Concat(fields.into()),
     }
 }
 

@@ -101,7 +101,7 @@ impl From<Rule> for TraceFilter {
 
 /// Returns the hooks at which it is first known whether a rule matches.
 fn places(rule: &Rule) -> impl Iterator<Item = (&'static str, Hook, Priority)> {
-    let asks = |of: fn(&Field) -> bool| {
+    let asks = |of: fn(Field) -> bool| {
         let selectors = rule.statements.iter().filter_map(|statement| match statement {
             Statement::Match(matches) => Some(&matches.selector),
             _ => None,
@@ -124,7 +124,7 @@ fn places(rule: &Rule) -> impl Iterator<Item = (&'static str, Hook, Priority)> {
     })
 }
 
-fn is_of_connection(field: &Field) -> bool {
+fn is_of_connection(field: Field) -> bool {
     matches!(field, Field::CtDirection | Field::CtMark | Field::CtState | Field::CtStatus | Field::CtZone)
         || matches!(field, Field::CtDirected(_))
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::field::Field;
 use super::limit::LimitWhen;
-use super::matches::Selector;
 use super::name::Name;
 use super::operand::SetRef;
 use super::rule::Rule;
+use super::selector::Selector;
 use super::statement::Statement;
 use super::value::Value;
 
@@ -219,8 +219,8 @@ impl Update {
 pub enum SetValue {
     /// A constant.
     Constant(Value),
-    /// That of another field.
-    From(Field),
+    /// That of another field, or computed from fields.
+    From(Selector),
     /// Looked up in a map; the rule ends if nothing is found.
     Map {
         /// The fields to look up.
@@ -228,6 +228,18 @@ pub enum SetValue {
         /// The map.
         map: SetRef,
     },
+}
+
+impl From<Field> for SetValue {
+    fn from(field: Field) -> Self {
+        SetValue::From(field.into())
+    }
+}
+
+impl From<Selector> for SetValue {
+    fn from(selector: Selector) -> Self {
+        SetValue::From(selector)
+    }
 }
 
 impl<T: Into<Value>> From<T> for SetValue {

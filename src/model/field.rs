@@ -102,6 +102,14 @@ macro_rules! fields {
                 }
             }
 
+            /// Returns the number of bits after it in its last byte, if it is not whole bytes.
+            pub(crate) fn shift(self) -> Option<u32> {
+                match self {
+                    $(Field::$field => shift!($load($($from)*)),)*
+                    _ => None,
+                }
+            }
+
             /// Returns its width in bits, if that is not whole bytes.
             pub(crate) fn bits(self) -> Option<u32> {
                 match self {
@@ -229,6 +237,16 @@ macro_rules! needs {
 macro_rules! bits {
     (bits($base:ident, $offset:literal, $bits:literal)) => {
         Some($bits)
+    };
+    ($load:ident($($from:tt)*)) => {
+        None
+    };
+}
+
+/// The bits after a field of the table that is part of a byte.
+macro_rules! shift {
+    (bits($base:ident, $offset:literal, $bits:literal)) => {
+        Some((8 - ($offset + $bits) % 8) % 8)
     };
     ($load:ident($($from:tt)*)) => {
         None

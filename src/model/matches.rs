@@ -13,6 +13,7 @@ pub use super::parameters::{
     payload, rt_mtu, symhash,
 };
 use super::rule::Rule;
+use super::selector::Selector;
 use super::statement::Statement;
 use super::value::{
     AddrType, ArpOp, CtDirection, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType, IcmpCode,
@@ -30,43 +31,6 @@ pub struct Match {
     pub op: Op,
     /// The operand.
     pub operand: Operand,
-}
-
-/// One field, or several as one key: `ip saddr . tcp dport`.
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "one field or several")]
-pub enum Selector {
-    /// Several fields, looked up together in a set whose key is as many values.
-    Concat(Box<[Field]>),
-    /// One field.
-    Field(Field),
-}
-
-impl Selector {
-    /// Returns the fields, in the order of the key.
-    #[must_use]
-    pub fn fields(&self) -> &[Field] {
-        match self {
-            Selector::Concat(fields) => fields,
-            Selector::Field(field) => std::slice::from_ref(field),
-        }
-    }
-}
-
-impl From<Field> for Selector {
-    fn from(field: Field) -> Self {
-        Selector::Field(field)
-    }
-}
-
-impl<const N: usize> From<[Field; N]> for Selector {
-    fn from(fields: [Field; N]) -> Self {
-        match fields.as_slice() {
-            [field] => Selector::Field(*field),
-            several => Selector::Concat(several.into()),
-        }
-    }
 }
 
 /// How a field is compared.

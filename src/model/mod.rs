@@ -27,6 +27,7 @@ mod parameters;
 mod protocol;
 mod rule;
 mod ruleset;
+mod selector;
 mod set;
 mod statement;
 mod table;
@@ -52,7 +53,7 @@ pub use id::{
 pub use limit::{Limit, LimitOf, LimitUnit, LimitWhen};
 pub use log::{Log, LogFlags, LogLevel};
 pub use matches::{
-    Match, Op, Selector, cgroup, concat, ct_direction, ct_mark, ct_state, ct_status, ct_zone, fib_daddr_type,
+    Match, Op, cgroup, concat, ct_direction, ct_mark, ct_state, ct_status, ct_zone, fib_daddr_type,
     fib_saddr_type, icmp_type, icmpv6_type, iif, iifname, ip_daddr, ip_protocol, ip_saddr, ip6_daddr, ip6_saddr,
     l4proto, length, mark, nfproto, not, oif, oifname, pkttype, sctp_dport, sctp_sport, skgid, skuid, socket_exists,
     socket_mark, socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport, th_sport, udp_dport,
@@ -66,6 +67,7 @@ pub use opaque::Opaque;
 pub use operand::{IntoOperand, Item, Masked, Operand, SetRef, anonymous, kind, masked, set};
 pub use rule::Rule;
 pub use ruleset::Ruleset;
+pub use selector::{BitOp, Bits, Hash, Selector};
 pub use set::{Set, SetData, SetFlags, SetPolicy};
 pub use statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 pub use table::{Family, Table, TableFlags};

@@ -1,7 +1,7 @@
 //! Address translation and transparent proxying.
 
-use super::matches::Selector;
 use super::operand::SetRef;
+use super::selector::Selector;
 use std::net::IpAddr;
 
 /// Ports from `low` to `high`, both included.

@@ -2,11 +2,12 @@
 
 use super::limit::Limit;
 use super::log::{Log, LogLevel};
-use super::matches::{Match, Selector};
+use super::matches::Match;
 use super::name::Name;
 use super::nat::{Nat, NatFlags, PortRange, Tproxy};
 use super::opaque::{Kept, Opaque};
 use super::operand::SetRef;
+use super::selector::Selector;
 use super::statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 
 /// A rule, which reads like nft(8).

@@ -4,11 +4,12 @@ use super::action::{ConnLimit, Dup, ObjectRef, ObjectTo, Quota, SetValue, Synpro
 use super::field::Field;
 use super::limit::Limit;
 use super::log::Log;
-use super::matches::{Match, Selector};
+use super::matches::Match;
 use super::name::Name;
 use super::nat::{Nat, NatFlags, PortRange, Tproxy};
 use super::opaque::Opaque;
 use super::operand::{Operand, SetRef};
+use super::selector::Selector;
 
 /// One part of a rule. Statements run in order; a match that does not hold ends the rule.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -8,7 +8,7 @@ use crate::model::{
     Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
-use super::set::set_ref;
+use super::set::{set_of, set_ref};
 use super::statement::bytes;
 use super::value::time;
 use super::{Style, Text, matches, quoted};
@@ -28,7 +28,7 @@ pub(super) fn action(
             write!(f, "{} ", kind.entry().1)?;
             match to {
                 ObjectTo::Map(selector, map) => {
-                    write!(f, "{} map {}", matches::selector(selector, transport), set_ref(map, style))
+                    write!(f, "{} map {}", matches::selector(selector, transport, style), set_of(selector, map, style))
                 }
                 ObjectTo::Name(name) => quoted(name.as_str()).fmt(f),
             }
@@ -91,7 +91,7 @@ fn write_update(
         UpdateOp::Delete => "delete",
         UpdateOp::Update => "update",
     };
-    write!(f, "{op} {} {{ {}", set_ref(set, style), matches::selector(key, transport))?;
+    write!(f, "{op} {} {{ {}", set_ref(set, style), matches::selector(key, transport, style))?;
     if let Some(timeout) = timeout {
         write!(f, " timeout {}", time(*timeout))?;
     }
@@ -119,9 +119,9 @@ fn write_update(
 fn set_value<'a>(value: &'a SetValue, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| match value {
         SetValue::Constant(value) => style.named(value).fmt(f),
-        SetValue::From(field) => field.fmt(f),
+        SetValue::From(selector) => matches::selector(selector, transport, style).fmt(f),
         SetValue::Map { selector, map } => {
-            write!(f, "{} map {}", matches::selector(selector, transport), set_ref(map, style))
+            write!(f, "{} map {}", matches::selector(selector, transport, style), set_of(selector, map, style))
         }
     })
 }

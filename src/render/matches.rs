@@ -1,12 +1,11 @@
 //! Comparisons: a selector, an operator, an operand.
 
-use std::borrow::Cow;
 use std::fmt::{self, Display};
 
-use crate::model::{Field, Match, Op, Operand, Protocol, Selector, Value};
+use crate::model::{BitOp, Field, Hash, Match, Op, Operand, Protocol, Selector, SetRef, Value};
 
-use super::set::set_ref;
-use super::value::{Bits, numeric};
+use super::set::{is_raw, set_of};
+use super::value::{Bits, hexadecimal, numeric};
 use super::{Style, Text, joined};
 
 impl Display for Match {
@@ -17,7 +16,7 @@ impl Display for Match {
 
 impl Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        selector(self, None).fmt(f)
+        selector(self, None, Style::Loadable).fmt(f)
     }
 }
 
@@ -79,45 +78,156 @@ fn flags_or_value(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
 }
 
 /// Returns the fields; once the transport protocol is known, nft writes `th dport` as `tcp dport`.
-pub(super) fn selector(selector: &Selector, transport: Option<Protocol>) -> impl Display {
+pub(super) fn selector<'a>(
+    selector: &'a Selector,
+    transport: Option<Protocol>,
+    style: Style<'a>,
+) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
-        let field = |field: &Field| {
+        let parts = selector.parts();
+        let part = |part: &'a Selector| {
+            Text(move |f: &mut fmt::Formatter<'_>| {
+                computed(f, part, transport, style)?;
+                // nft lists how it takes such bits out of their bytes.
+                match (style, part, parts) {
+                    (Style::Listed(_), Selector::Field(field), [_, _, ..]) => match field.shift() {
+                        Some(0) | None => Ok(()),
+                        Some(shift) => write!(f, " >> {shift}"),
+                    },
+                    (Style::Loadable | Style::Listed(_), ..) => Ok(()),
+                }
+            })
+        };
+        joined(f, parts.iter().map(part), " . ")
+    })
+}
+
+/// Writes a field, or what is computed from fields.
+fn computed(
+    f: &mut fmt::Formatter<'_>,
+    part: &Selector,
+    transport: Option<Protocol>,
+    style: Style<'_>,
+) -> fmt::Result {
+    match part {
+        Selector::Bits(bits) => operations(f, (&bits.of, &bits.ops), transport, style),
+        Selector::Concat(_) => selector(part, transport, style).fmt(f),
+        Selector::Field(field) => {
             let port = match field {
                 Field::ThDport => Some("dport"),
                 Field::ThSport => Some("sport"),
                 _ => None,
             };
-            let known = port.zip(transport.filter(|protocol| protocol.has_ports()));
-            known.map_or_else(|| Cow::Owned(field.to_string()), |(port, protocol)| format!("{protocol} {port}").into())
-        };
-        joined(f, selector.fields().iter().map(field), " . ")
-    })
+            match port.zip(transport.filter(|protocol| protocol.has_ports())) {
+                Some((port, protocol)) => write!(f, "{protocol} {port}"),
+                None => field.fmt(f),
+            }
+        }
+        Selector::Hash(hash) => {
+            let Hash { of, modulus, seed, offset } = &**hash;
+            write!(f, "jhash {} mod {modulus}", selector(of, transport, style))?;
+            if let Some(seed) = seed {
+                write!(f, " seed {seed:#x}")?;
+            }
+            if *offset == 0 { Ok(()) } else { write!(f, " offset {offset}") }
+        }
+    }
+}
+
+/// Writes operations on bits; what binds more loosely than the operator after it is in parentheses.
+fn operations(
+    f: &mut fmt::Formatter<'_>,
+    (of, ops): (&Selector, &[BitOp]),
+    transport: Option<Protocol>,
+    style: Style<'_>,
+) -> fmt::Result {
+    let Some((last, before)) = ops.split_last() else { return computed(f, of, transport, style) };
+    let is_looser = before.last().is_some_and(|op| looseness(op) > looseness(last));
+    if is_looser {
+        f.write_str("(")?;
+    }
+    operations(f, (of, before), transport, style)?;
+    if is_looser {
+        f.write_str(")")?;
+    }
+    let constant = |value: &Value| constant(of, value, looseness(last));
+    match last {
+        BitOp::And(value) => write!(f, " & {}", constant(value)),
+        BitOp::Or(value) => write!(f, " | {}", constant(value)),
+        BitOp::ShiftLeft(by) => write!(f, " << {by}"),
+        BitOp::ShiftRight(by) => write!(f, " >> {by}"),
+        BitOp::Xor(value) => write!(f, " ^ {}", constant(value)),
+    }
+}
+
+/// Returns a constant after an operator; several flags are joined by `|`.
+fn constant(of: &Selector, value: &Value, looseness: u8) -> String {
+    match Bits::of(value) {
+        Some(bits) if bits.value.count_ones() > 1 && looseness < OR => format!("({value})"),
+        _ if is_raw(of) => hexadecimal(value).to_string(),
+        _ => value.to_string(),
+    }
+}
+
+/// Returns how loosely an operator binds (`expr_binop_precedence`, src/expression.c, v1.0.6).
+fn looseness(op: &BitOp) -> u8 {
+    match op {
+        BitOp::ShiftLeft(_) | BitOp::ShiftRight(_) => 1,
+        BitOp::And(_) => 2,
+        BitOp::Xor(_) => 3,
+        BitOp::Or(_) => OR,
+    }
+}
+
+const OR: u8 = 4;
+
+/// Writes the operator after what is computed: nft omits an equality only where it converted the
+/// byte order before.
+fn after_computed(f: &mut fmt::Formatter<'_>, left: &Selector, op: Op, is_converted: bool) -> fmt::Result {
+    match left {
+        Selector::Bits(_) if !is_converted => write!(f, "{op} "),
+        _ => implied(f, op),
+    }
 }
 
 /// Returns a whole match, given the transport protocol that earlier statements imply.
 pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let Match { selector: left, op, operand } = matches;
-        write!(f, "{} ", selector(left, transport))?;
+        write!(f, "{} ", selector(left, transport, style))?;
+        let of = left.data_type();
+        let is_wide = of.is_host_order() && of.bytes() > 1;
         match operand {
+            Operand::Value(value) if matches!(left, Selector::Bits(_)) => {
+                after_computed(f, left, *op, false)?;
+                match Bits::of(value) {
+                    Some(bits) if is_wide && is_order(*op) => write!(f, "{:#x}", bits.value),
+                    _ if is_raw(left) => hexadecimal(value).fmt(f),
+                    _ => style.named(value).fmt(f),
+                }
+            }
             Operand::Flags(value) => flags(f, left, *op, value),
             Operand::Masked { mask, value } => masked(f, left, *op, (mask, value), style),
             Operand::Value(value) if Bits::of(value).is_some() => exact_bits(f, *op, value, style),
             Operand::Set(set) => {
-                implied(f, *op)?;
-                write!(f, "{}", set_ref(set, style))
+                after_computed(f, left, *op, is_wide && has_intervals(set))?;
+                write!(f, "{}", set_of(left, set, style))
+            }
+            Operand::Range(low, high) if is_raw(left) => {
+                after_computed(f, left, *op, false)?;
+                write!(f, "{}-{}", hexadecimal(low), hexadecimal(high))
             }
             Operand::Range(low, high) => {
-                implied(f, *op)?;
+                after_computed(f, left, *op, is_wide)?;
                 write!(f, "{}-{}", numeric(&style.named(low)), numeric(&style.named(high)))
             }
             Operand::Value(Value::Integer(there @ (0 | 1))) if is_presence(left) && !is_order(*op) => {
                 implied(f, *op)?;
                 f.write_str(if *there == 1 { "exists" } else { "missing" })
             }
-            Operand::Value(Value::Integer(bytes)) if matches!(left, Selector::Field(Field::Payload(_))) => {
+            Operand::Value(value) if is_raw(left) => {
                 implied(f, *op)?;
-                write!(f, "{bytes:#x}")
+                hexadecimal(value).fmt(f)
             }
             Operand::Value(value @ (Value::AddrType(_) | Value::IfaceType(_))) if is_order(*op) => {
                 write!(f, "{op} {}", numeric(value))
@@ -132,6 +242,11 @@ pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, st
             }
         }
     })
+}
+
+/// Returns whether a set has elements that are intervals.
+fn has_intervals(set: &SetRef) -> bool {
+    matches!(set, SetRef::Anonymous(elements) if elements.iter().any(|element| element.key.is_interval()))
 }
 
 /// Returns whether a field tells that something is there.
@@ -212,11 +327,12 @@ fn masked(
             write!(f, "{}", Operand::Prefix(value.clone(), length))
         }
         None if matches!(mask, Value::Gid(u32::MAX))
-            || matches!((mask, left.fields()), (Value::Integer(u32::MAX), [field]) if field.data_type().bytes() == 4) =>
+            || matches!(mask, Value::Integer(u32::MAX) if left.data_type().bytes() == 4) =>
         {
             exactly(f, op, value)
         }
         None if matches!(mask, Value::Uid(u32::MAX)) => exactly(f, op, value),
+        None if is_raw(left) => write!(f, "& {} {op} {}", hexadecimal(mask), hexadecimal(value)),
         None => write!(f, "& {} {op} {}", style.named(mask), style.named(value)),
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::{self, Display};
 
 use crate::model::{
     EtherType, Family, Field, IfaceType, Link, MarkValue, Match, Nat, Needs, Nfproto, ObjectRef, ObjectTo, Op, Operand,
-    Protocol, Reject, Rule, SetValue, Statement, Value, network_of,
+    Protocol, Reject, Rule, Selector, SetValue, Statement, Value, network_of,
 };
 
 use super::{InFamily, Style, Text, joined, quoted};
@@ -117,12 +117,12 @@ impl<'a> Omissions<'a> {
         self.statements.push(Fate { omitted: false, transport: self.transport });
         match statement {
             Statement::Match(matches) => {
-                self.fields(matches.selector.fields());
+                self.selector(&matches.selector);
                 return self.imply(at, matches);
             }
-            Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => self.fields(selector.fields()),
+            Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => self.selector(selector),
             Statement::VerdictMap { selector, .. } => {
-                self.fields(selector.fields());
+                self.selector(selector);
                 // nft treats it as a match, although it restores the omitted part after it and not
                 // before.
                 if matches!(self.style, Style::Listed(_)) {
@@ -136,26 +136,26 @@ impl<'a> Omissions<'a> {
             Statement::Reject(Some(Reject::Icmpv6(_))) => self.rejects_network(Nfproto::IPV6),
             Statement::Reject(None | Some(Reject::Icmpx(_) | Reject::TcpReset)) => {}
             Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Masquerade { .. } => {}
-            Statement::Nat(Nat { map: Some(map), .. }) => self.fields(map.selector.fields()),
+            Statement::Nat(Nat { map: Some(map), .. }) => self.selector(&map.selector),
             Statement::Nat(_) | Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) => {}
             Statement::Redirect { .. } => {}
             Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
             Statement::Tproxy(_) | Statement::Verdict(_) => {}
             Statement::Update(update) => {
-                self.fields(update.key.fields());
-                if let Some(SetValue::From(field)) = &update.value {
-                    self.fields(&[*field]);
+                self.selector(&update.key);
+                if let Some(SetValue::From(selector)) = &update.value {
+                    self.selector(selector);
                 }
             }
             Statement::Set { target, value } => {
-                self.fields(&[*target]);
+                self.fields(std::iter::once(*target));
                 match value {
                     SetValue::Constant(_) => {}
-                    SetValue::From(field) => self.fields(&[*field]),
-                    SetValue::Map { selector, .. } => self.fields(selector.fields()),
+                    SetValue::From(selector) => self.selector(selector),
+                    SetValue::Map { selector, .. } => self.selector(selector),
                 }
             }
-            Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(selector, _), .. }) => self.fields(selector.fields()),
+            Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(selector, _), .. }) => self.selector(selector),
             Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => {}
             Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Synproxy(_) => {}
         }
@@ -167,8 +167,12 @@ impl<'a> Omissions<'a> {
         self.transport_match = None;
     }
 
+    fn selector(&mut self, selector: &Selector) {
+        self.fields(selector.fields());
+    }
+
     /// Records the protocols that the headers of these fields imply.
-    fn fields(&mut self, fields: &[Field]) {
+    fn fields(&mut self, fields: impl Iterator<Item = Field>) {
         for field in fields {
             let Needs { link, network, transport, message } = field.needs();
             let known = self.transport.filter(|protocol| protocol.has_ports());
@@ -178,7 +182,7 @@ impl<'a> Omissions<'a> {
             };
             if link.is_some() {
                 // `vlan type` does not restore the check of the tag.
-                self.implies_link(link.filter(|_| *field != Field::VlanType));
+                self.implies_link(link.filter(|_| field != Field::VlanType));
             }
             // nft knows of no other transport protocol that only one network layer has.
             let is_told = matches!(transport, None | Some(Protocol::ICMP | Protocol::ICMPV6));
@@ -238,7 +242,9 @@ impl<'a> Omissions<'a> {
 
     /// Records what a match implies for the packets after it.
     fn imply(&mut self, at: usize, matches: &Match) {
-        let (Op::Eq, Operand::Value(value), [field]) = (matches.op, &matches.operand, matches.selector.fields()) else {
+        let (Op::Eq, Operand::Value(value), Selector::Field(field)) =
+            (matches.op, &matches.operand, &matches.selector)
+        else {
             return;
         };
         match (field, value) {

@@ -6,11 +6,12 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use crate::model::{
-    DataType, Element, ElementData, Field, Interval, Key, Set, SetData, SetFlags, SetPolicy, SetRef, Statement, Value,
+    DataType, Element, ElementData, Field, Interval, Key, Selector, Set, SetData, SetFlags, SetPolicy, SetRef,
+    Statement, Value,
 };
 
 use super::order::{Neighbours, after_all_others, as_given, ascending, backwards, is_concat};
-use super::value::{numeric, time};
+use super::value::{hexadecimal, numeric, time};
 use super::{Style, Text, joined, quoted};
 
 /// Prints the set as in a table, with its elements.
@@ -196,6 +197,25 @@ impl Display for SetRef {
 }
 
 pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + 'a {
+    looked_up(set, Vec::new(), style)
+}
+
+/// Returns a set whose key is compared with these fields: bytes by their place are compared with
+/// numbers in hexadecimal.
+pub(super) fn set_of<'a>(selector: &Selector, set: &'a SetRef, style: Style<'a>) -> impl Display + 'a {
+    looked_up(set, selector.parts().iter().map(is_raw).collect(), style)
+}
+
+/// Returns whether it is bytes by their place, or computed from these.
+pub(super) fn is_raw(selector: &Selector) -> bool {
+    match selector {
+        Selector::Bits(bits) => is_raw(&bits.of),
+        Selector::Field(field) => matches!(field, Field::Payload(_)),
+        Selector::Concat(_) | Selector::Hash(_) => false,
+    }
+}
+
+fn looked_up<'a>(set: &'a SetRef, raw: Vec<bool>, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| match set {
         SetRef::Named(name) => write!(f, "@{name}"),
         SetRef::Anonymous(elements) => {
@@ -205,7 +225,10 @@ pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + '
                 (_, true) => ascending(elements, Neighbours::Merged),
                 (_, false) => backwards(elements, &[], matches!(style, Style::Listed(_))),
             };
-            braced(&sorted, (0, &[]), None, |f, element| listed(element, &Note::default(), style).fmt(f)).fmt(f)
+            let one = |f: &mut fmt::Formatter<'_>, element: &Element| {
+                listed_with(element, &raw, &Note::default(), style).fmt(f)
+            };
+            braced(&sorted, (0, &[]), None, one).fmt(f)
         }
     })
 }
@@ -276,11 +299,26 @@ impl Note {
 }
 
 pub(super) fn listed<'a>(element: &'a Element, note: &'a Note, style: Style<'a>) -> impl Display + 'a {
+    listed_with(element, &[], note, style)
+}
+
+/// Returns an element; the parts of its key for which `raw` holds are in hexadecimal.
+fn listed_with<'a>(element: &'a Element, raw: &'a [bool], note: &'a Note, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let Element { key, data, timeout, comment, .. } = element;
         match key.parts() {
             [] => f.write_str("*")?,
-            parts => joined(f, parts.iter().map(|part| style.interval(part)), " . ")?,
+            parts => {
+                let is_raw = |index: usize| raw.get(index).copied().unwrap_or_default();
+                let part = |(index, part): (usize, &'a Interval)| {
+                    Text(move |f: &mut fmt::Formatter<'_>| match (is_raw(index), part) {
+                        (true, Interval { low, high }) if low == high => hexadecimal(low).fmt(f),
+                        (true, Interval { low, high }) => write!(f, "{}-{}", hexadecimal(low), hexadecimal(high)),
+                        (false, part) => style.interval(part).fmt(f),
+                    })
+                };
+                joined(f, parts.iter().enumerate().map(part), " . ")?;
+            }
         }
         element.statements().iter().try_for_each(|carried| write!(f, " {carried}"))?;
         note.carries.iter().try_for_each(|carried| write!(f, " {carried}"))?;

@@ -10,7 +10,7 @@ use crate::model::{
 
 use super::action::action;
 use super::rule::InRule;
-use super::set::set_ref;
+use super::set::set_of;
 use super::value::ipv6;
 use super::{Style, Text, joined, matches, quoted, unknown};
 
@@ -42,7 +42,7 @@ impl Display for InRule<'_> {
             }
             Statement::Update(_) => action(f, statement, transport, style),
             Statement::VerdictMap { selector, map } => {
-                write!(f, "{} vmap {}", matches::selector(selector, transport), set_ref(map, style))
+                write!(f, "{} vmap {}", matches::selector(selector, transport, style), set_of(selector, map, style))
             }
         }
     }
@@ -121,7 +121,7 @@ fn mark<'a>(value: &'a MarkValue, transport: Option<Protocol>, style: Style<'a>)
             Ok(())
         }
         MarkValue::Map { selector, map } => {
-            write!(f, "{} map {}", matches::selector(selector, transport), set_ref(map, style))
+            write!(f, "{} map {}", matches::selector(selector, transport, style), set_of(selector, map, style))
         }
     })
 }
@@ -280,7 +280,7 @@ fn nat(
         if let (Family::Inet, Some(family)) = (table, family) {
             write!(f, " {family}")?;
         }
-        write!(f, " to {} map {}", matches::selector(&map.selector, transport), set_ref(&map.map, style))?;
+        write!(f, " to {} map {}", matches::selector(&map.selector, transport, style), set_of(&map.selector, &map.map, style))?;
         if let Some(ports) = ports {
             write!(f, ":{ports}")?;
         }

@@ -107,6 +107,15 @@ pub(super) fn numeric(value: &Value) -> impl Display {
     })
 }
 
+/// Returns a plain number as nft writes bytes by their place, and any other value as it is.
+pub(super) fn hexadecimal(value: &Value) -> impl Display {
+    Text(move |f: &mut fmt::Formatter<'_>| match value {
+        Value::Integer(value) => write!(f, "{value:#x}"),
+        Value::Wide(value) => write!(f, "{:#x}", value.number()),
+        value => value.fmt(f),
+    })
+}
+
 /// Prints a class of traffic control, `1:2` in hexadecimal.
 fn classid(f: &mut fmt::Formatter<'_>, class: u32) -> fmt::Result {
     match class {

@@ -45,7 +45,7 @@ impl<'t> Parser<'t> {
         if !self.take("map") || transport.is_some() {
             return Err(unsupported(start, format_args!("a mark computed from {selector}")));
         }
-        let key: Vec<_> = selector.fields().iter().map(|field| field.data_type()).collect();
+        let key: Vec<_> = selector.key().collect();
         let map = self.set_ref(&key, &SetData::Value(DataType::Mark))?;
         Ok(MarkValue::Map { selector, map })
     }

@@ -37,7 +37,7 @@ const RELATIONS: [(&str, Relation); 14] = [
 impl<'t> Parser<'t> {
     /// Reads operator and operand of a comparison.
     pub(super) fn comparison(&mut self, selector: Selector) -> Parsed<Match> {
-        let key: Vec<DataType> = selector.fields().iter().map(|field| field.data_type()).collect();
+        let key: Vec<DataType> = selector.key().collect();
         for operator in ["|", "or", "^", "xor", "<<", "lshift", ">>", "rshift"] {
             if self.at(operator) {
                 return self.unsupported(format_args!("{operator:?} of a field"));

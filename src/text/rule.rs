@@ -69,7 +69,7 @@ impl<'t> Parser<'t> {
             statements.push(Statement::Match(Match::new(Field::L4proto, Op::Eq, value)));
         }
         statements.push(if self.take("vmap") {
-            let key: Vec<_> = selector.fields().iter().map(|field| field.data_type()).collect();
+            let key: Vec<_> = selector.key().collect();
             let map = self.set_ref(&key, &SetData::Verdict)?;
             Statement::VerdictMap { selector, map }
         } else if self.at("set") {
@@ -214,6 +214,6 @@ fn known<T>(statements: &[Statement], says: impl Fn(Field, Option<&Value>) -> Op
             | Statement::VerdictMap { selector, .. } => (selector, None),
             _ => return None,
         };
-        selector.fields().iter().find_map(|field| says(*field, value))
+        selector.fields().find_map(|field| says(field, value))
     })
 }

@@ -17,11 +17,7 @@ impl<'t> Parser<'t> {
             fields.push(field);
             transport = transport.or(protocol);
         }
-        let selector = match fields.as_slice() {
-            [field] => Selector::Field(*field),
-            _ => Selector::Concat(fields.into()),
-        };
-        Ok((selector, transport))
+        Ok((fields.into(), transport))
     }
 
     /// Reads a field, and the protocol that its name says beyond the field.

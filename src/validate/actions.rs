@@ -41,9 +41,10 @@ impl Checked<'_, '_> {
                     SetValue::Constant(value) => {
                         is_of(at, value, target.data_type(), faults);
                     }
-                    SetValue::From(field) => {
-                        packets.read(at, &(*field).into(), faults);
-                        if field.data_type().bytes() != target.data_type().bytes() {
+                    SetValue::From(selector) => {
+                        packets.read(at, selector, faults);
+                        self.computed(at, selector, faults);
+                        if selector.data_type().bytes() != target.data_type().bytes() {
                             let fault = "the fields have different widths; give one of the same";
                             at.report(faults, Problem::Operand { fault });
                         }
@@ -84,8 +85,9 @@ impl Checked<'_, '_> {
     fn update(&self, at: At<'_>, update: &Update, packets: &mut Packets, faults: &mut Vec<Fault>) {
         let Update { op, set, key, timeout, statements, value } = update;
         packets.read(at, key, faults);
-        if let Some(SetValue::From(field)) = value {
-            packets.read(at, &(*field).into(), faults);
+        if let Some(SetValue::From(selector)) = value {
+            packets.read(at, selector, faults);
+            self.computed(at, selector, faults);
         }
         let is_stateful = |statement: &Statement| {
             let counts = matches!(statement, Statement::Counter { .. } | Statement::Quota(_));

@@ -17,7 +17,7 @@ pub(super) fn check(at: At<'_>, family: Family, statement: &Statement, faults: &
         report(keyword(statement), wanted.names());
     }
     for field in selector(statement).into_iter().flat_map(Selector::fields) {
-        if let Some(wanted) = wanted_to_read(*field).filter(|wanted| !wanted.has(family)) {
+        if let Some(wanted) = wanted_to_read(field).filter(|wanted| !wanted.has(family)) {
             report(field.name(), wanted.names());
         }
     }

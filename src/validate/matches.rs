@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::protocols::Packets;
 use super::sets::{Elements, Of, data_name};
 use super::{Checked, Complete, Fault, names};
-use crate::model::{DataType, Match, Op, Operand, Selector, SetData, SetRef, Value};
+use crate::model::{BitOp, Bits, DataType, Field, Hash, Match, Op, Operand, Selector, SetData, SetRef, Value};
 
 impl Checked<'_, '_> {
     pub(super) fn matches(&self, at: At<'_>, matches: &Match, packets: &mut Packets, faults: &mut Vec<Fault>) {
@@ -22,14 +22,70 @@ impl Checked<'_, '_> {
             self.lookup(at, selector, set, &SetData::None, faults);
             return;
         }
-        let [field] = selector.fields() else {
+        self.computed(at, selector, faults);
+        if matches!(selector, Selector::Concat(_)) {
             let fault = "several fields are looked up in a set; give one, named or anonymous";
             at.report(faults, Problem::Operand { fault });
             return;
-        };
-        comparison(at, field.data_type(), *op, operand, faults);
-        if let Some(bits) = field.bits() {
-            part(at, bits, operand, faults);
+        }
+        comparison(at, selector.data_type(), *op, operand, faults);
+        match selector.as_field() {
+            Some(field) => {
+                if let Some(bits) = field.bits() {
+                    part(at, bits, operand, faults);
+                }
+            }
+            None if matches!(operand, Operand::Range(..) | Operand::Value(_)) => {}
+            None => {
+                let fault = "what is computed is compared with a value, a range or a set";
+                at.report(faults, Problem::Operand { fault });
+            }
+        }
+    }
+
+    /// Checks bit arithmetic and hashes.
+    pub(super) fn computed(&self, at: At<'_>, selector: &Selector, faults: &mut Vec<Fault>) {
+        let mut fault = |fault| at.report(faults, Problem::Operand { fault });
+        match selector {
+            Selector::Field(_) => {}
+            Selector::Concat(parts) => {
+                if parts.len() > 1 && parts.iter().any(|part| matches!(part, Selector::Concat(_) | Selector::Hash(_))) {
+                    fault("a part of a key is a field or bits of one; hash or join the fields of the whole key");
+                }
+                parts.iter().for_each(|part| self.computed(at, part, faults));
+            }
+            Selector::Hash(hash) => {
+                let Hash { of, modulus, seed: _, offset } = &**hash;
+                let bytes: usize = of.key().map(|part| part.bytes().next_multiple_of(4)).sum();
+                if *modulus == 0 || modulus.checked_add(*offset).is_none() {
+                    fault("a hash has 1 to 2^32 - 1 results, with the offset too");
+                } else if !(1..=48).contains(&bytes) {
+                    fault("12 words of 4 bytes at most are hashed at once; hash fewer fields");
+                }
+                self.computed(at, of, faults);
+            }
+            Selector::Bits(bits) => {
+                let Bits { of, ops } = &**bits;
+                let wanted = of.data_type();
+                if ops.is_empty() || !matches!(of, Selector::Field(_) | Selector::Hash(_)) {
+                    fault("operations on bits are of one field, one after the other");
+                } else if matches!(wanted, DataType::Ifname | DataType::Text) {
+                    fault("a text has no bits; compare it as it is");
+                }
+                for op in ops {
+                    match op {
+                        BitOp::And(value) | BitOp::Or(value) | BitOp::Xor(value) => {
+                            is_of(at, value, wanted, faults);
+                        }
+                        BitOp::ShiftLeft(by) | BitOp::ShiftRight(by) => {
+                            if !(1..32).contains(by) {
+                                at.report(faults, Problem::Operand { fault: "a shift is by 1 to 31 bits" });
+                            }
+                        }
+                    }
+                }
+                self.computed(at, of, faults);
+            }
         }
     }
 
@@ -42,9 +98,11 @@ impl Checked<'_, '_> {
         data: &SetData,
         faults: &mut Vec<Fault>,
     ) {
-        let key: smallvec::SmallVec<[DataType; 4]> = selector.fields().iter().map(|field| field.data_type()).collect();
+        self.computed(at, selector, faults);
+        let key: smallvec::SmallVec<[DataType; 4]> = selector.key().collect();
         key_width(at, &key, faults);
-        let parts: smallvec::SmallVec<[u32; 4]> = selector.fields().iter().filter_map(|field| field.bits()).collect();
+        let parts: smallvec::SmallVec<[u32; 4]> =
+            selector.parts().iter().filter_map(Selector::as_field).filter_map(Field::bits).collect();
         match (parts.first(), set) {
             (Some(bits), SetRef::Anonymous(elements)) if key.len() == 1 => {
                 let ends =
@@ -52,8 +110,15 @@ impl Checked<'_, '_> {
                 bits_fit(at, *bits, ends, faults);
             }
             (Some(_), _) => {
-                let fault = "a field that is a part of a byte is looked up alone, in an anonymous set";
-                at.report(faults, Problem::Operand { fault });
+                let is_wide = |field: Field| {
+                    field.bits().zip(field.shift()).is_some_and(|(bits, shift)| {
+                        usize::try_from((bits + shift).div_ceil(8)).ok() != Some(field.data_type().bytes())
+                    })
+                };
+                if selector.parts().iter().filter_map(Selector::as_field).any(is_wide) {
+                    let fault = "a field whose bits are in two bytes is looked up alone, in an anonymous set";
+                    at.report(faults, Problem::Operand { fault });
+                }
             }
             (None, _) => {}
         }

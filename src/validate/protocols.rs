@@ -57,22 +57,22 @@ impl Packets {
             let only_arp = self.family == Family::Arp;
             match field.needs().network {
                 Some(Nfproto::ARP) if !has_arp => {
-                    at.report(faults, Problem::FieldNotInFamily { field: *field, family: self.family });
+                    at.report(faults, Problem::FieldNotInFamily { field, family: self.family });
                 }
                 Some(network) if only_arp && network != Nfproto::ARP => {
-                    at.report(faults, Problem::FieldNotInFamily { field: *field, family: self.family });
+                    at.report(faults, Problem::FieldNotInFamily { field, family: self.family });
                 }
                 _ => {}
             }
-            if let Some(network) = network_of(*field) {
+            if let Some(network) = network_of(field) {
                 match (self.family, network) {
                     (Family::Ip, IpFamily::Ipv6) | (Family::Ip6, IpFamily::Ipv4) => {
-                        at.report(faults, Problem::FieldNotInFamily { field: *field, family: self.family });
+                        at.report(faults, Problem::FieldNotInFamily { field, family: self.family });
                     }
                     _ => self.narrow_network(at, network, name, faults),
                 }
             }
-            if *field == Field::Nfproto && matches!(self.family, Family::Ip | Family::Ip6) {
+            if field == Field::Nfproto && matches!(self.family, Family::Ip | Family::Ip6) {
                 let fault = "every packet of an ip or ip6 table has the same family; leave the match out";
                 at.report(faults, Problem::NeverMatches { fault });
             }

@@ -31,12 +31,12 @@ impl Checked<'_, '_> {
             if let Some(target) = Target::of(statement) {
                 self.place(at, chain, target, graph, faults);
             }
-            for field in selector(statement).map_or(&[][..], Selector::fields) {
-                self.field_place(at, chain, *field, graph, faults);
+            for field in selector(statement).into_iter().flat_map(Selector::fields) {
+                self.field_place(at, chain, field, graph, faults);
             }
             self.statement(at, statement, &mut packets, faults);
         }
-        let fields: usize = statements.iter().filter_map(selector).map(|selector| selector.fields().len()).sum();
+        let fields: usize = statements.iter().filter_map(selector).map(|selector| selector.fields().count()).sum();
         if PER_STATEMENT * statements.len().max(fields) > EXPRESSIONS {
             let count = expressions(rule, self.view.family, self);
             if count > EXPRESSIONS {
@@ -103,7 +103,7 @@ pub(super) fn keyword(statement: &Statement) -> &'static str {
         Statement::Counter { .. } => "counter",
         Statement::Limit(_) => "limit",
         Statement::Log(_) => "log",
-        Statement::Match(matches) => matches.selector.fields().first().map_or("match", |field| field.name()),
+        Statement::Match(matches) => matches.selector.fields().next().map_or("match", Field::name),
         Statement::Nat(nat) => match nat.kind {
             NatKind::Dnat => "dnat",
             NatKind::Snat => "snat",

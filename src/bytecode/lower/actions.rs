@@ -69,12 +69,9 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             return Err(Unlowerable::Operand { field: "a set that rules fill" });
         };
         // All checks come before the loads, whose registers they would overwrite.
-        let value_field = match value {
-            Some(SetValue::From(field)) => Some(*field),
-            _ => None,
-        };
-        for field in key.fields().iter().copied().chain(value_field) {
-            self.depend(field);
+        self.depend_all(key);
+        if let Some(SetValue::From(selector)) = value {
+            self.depend_all(selector);
         }
         self.key(key, set)?;
         let data_register = Register(1 + self.slots(key).div_ceil(4));
@@ -85,8 +82,8 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 let bytes = bytes.ok_or(Unlowerable::Operand { field: "the value of a map" })?;
                 Some(self.immediate(data_register, bytes))
             }
-            Some(SetValue::From(field)) => {
-                self.load(*field, data_register);
+            Some(SetValue::From(selector)) => {
+                self.compute(selector, data_register)?;
                 Some(data_register)
             }
             Some(SetValue::Map { .. }) => return Err(Unlowerable::Operand { field: "the value of a map" }),
@@ -117,7 +114,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
 
     /// Returns the number of words of 4 bytes in a key.
     fn slots(&self, key: &Selector) -> u32 {
-        let bytes: usize = key.fields().iter().map(|field| field.data_type().bytes().next_multiple_of(4)).sum();
+        let bytes: usize = key.key().map(|part| part.bytes().next_multiple_of(4)).sum();
         u32::try_from(bytes / 4).unwrap_or(0)
     }
 
@@ -139,10 +136,10 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 let bytes = data::bytes(value, data_type, Order::Register).ok_or(wrong)?;
                 self.immediate(Register::FIRST, bytes);
             }
-            SetValue::From(field) => {
-                self.depend(*field);
-                self.load(*field, Register::FIRST);
-                let from = field.data_type();
+            SetValue::From(selector) => {
+                self.depend_all(selector);
+                self.compute(selector, Register::FIRST)?;
+                let from = selector.data_type();
                 if from.is_host_order() && !data_type.is_host_order() && from.bytes() > 1 {
                     self.byteorder(from, Register::FIRST);
                 }

@@ -13,7 +13,8 @@ use crate::model::{
 };
 
 /// Proposes what `first` and the expressions after it may mean.
-pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
+pub(super) fn propose(all: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
+    let Some((first, rest)) = all.split_first() else { return Vec::new() };
     let one = |statement| vec![Proposal::ours(statement, 1)];
     match first {
         Expr::Counter { packets, bytes } => one(Statement::Counter { packets: *packets, bytes: *bytes }),
@@ -26,7 +27,7 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
         Expr::Reject(code) => reject(code, family, known),
         Expr::Verdict(verdict) => one(Statement::Verdict(verdict.clone())),
         Expr::Immediate { .. } | Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. } | Expr::Tproxy(_) => {
-            constants(first, rest, family).into_iter().collect()
+            constants(all, family).into_iter().collect()
         }
         // Those are read elsewhere.
         _ => Vec::new(),
@@ -62,8 +63,9 @@ pub(super) struct Constants<'a> {
 
 impl<'a> Constants<'a> {
     /// Reads constants and the expression after them.
-    pub(super) fn before(mut exprs: impl Iterator<Item = &'a Expr>) -> Option<(Self, &'a Expr)> {
+    pub(super) fn before(exprs: &'a [Expr]) -> Option<(Self, &'a Expr)> {
         let mut constants = Constants { loaded: Vec::new(), used: Vec::new() };
+        let mut exprs = exprs.iter();
         loop {
             match exprs.next()? {
                 Expr::Immediate { dreg, data } => constants.loaded.push((*dreg, data)),
@@ -114,8 +116,8 @@ impl<'a> Constants<'a> {
     }
 }
 
-fn constants(first: &Expr, rest: &[Expr], family: Family) -> Option<Proposal> {
-    let (mut constants, target) = Constants::before(std::iter::once(first).chain(rest))?;
+fn constants(all: &[Expr], family: Family) -> Option<Proposal> {
+    let (mut constants, target) = Constants::before(all)?;
     let statement = match target {
         Expr::CtSet { key: CtKey::MARK, sreg } => {
             Statement::SetMark { key: MarkKey::Ct, value: MarkValue::Constant(constants.number(*sreg)?) }

@@ -1,14 +1,16 @@
 //! Reads what is loaded into registers: one field, or the key of a lookup.
 
-use super::super::codes::LookupSet;
+use super::super::codes::{BitwiseCode, JhashCode, LookupSet};
+use super::super::data::{self, Bytes, Order};
 use super::super::expr::Expr;
 use super::super::fields::{Part, field_of, load, part};
 use super::super::keys::Register;
-use super::super::lower::Known;
+use super::super::lower::{FIRST_HASHED, Known, LEFT, RIGHT};
 use super::super::set::SetMode;
 use super::{in_order, raise_elements};
 use crate::model::{
-    DataType, Element, Family, Field, Interval, Key, Link, Needs, Nfproto, Selector, SetData, SetFlags, SetRef, Value,
+    BitOp, Bits, DataType, Element, Family, Field, Hash, Interval, Key, Link, Needs, Nfproto, RawBase, RawPayload,
+    Selector, SetData, SetFlags, SetRef, Value,
 };
 
 /// What is known at a place: the family of the table and the protocols decide what a load means.
@@ -45,11 +47,6 @@ impl See {
         plain.or_else(|| other().map(|(field, _)| (field, None)))
     }
 
-    /// Returns the field of whole bytes that an expression loads into that register.
-    pub(super) fn field(&self, expr: &Expr, dreg: Register) -> Option<Field> {
-        self.loaded(expr, None, dreg).map(|(field, _)| field)
-    }
-
     /// Returns whether every packet at this place has that field.
     pub(super) fn has(&self, field: Field) -> bool {
         let Needs { link, network, transport, message } = field.needs();
@@ -74,45 +71,160 @@ impl See {
     }
 
     /// Reads loads into the registers of a key, up to the expression that uses it.
-    pub(super) fn keyed<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<Keyed<'e>> {
-        let (mut fields, mut value, mut part) = (Vec::new(), None, None);
-        let mut exprs = exprs.peekable();
+    pub(super) fn keyed<'e>(&self, exprs: &'e [Expr]) -> Option<Keyed<'e>> {
+        let (mut parts, mut value, mut bits) = (Vec::new(), None, None);
         let (mut len, mut slot) = (0, 0);
         let by = loop {
-            len += 1;
-            let expr = exprs.next()?;
-            if matches!(expr, Expr::Dynset(_) | Expr::Lookup { .. } | Expr::ObjrefMap(_)) {
-                break expr;
+            let rest = exprs.get(len..)?;
+            let first = rest.first()?;
+            if matches!(first, Expr::Dynset(_) | Expr::Lookup { .. } | Expr::ObjrefMap(_)) {
+                len += 1;
+                break first;
             }
-            match self.loaded(expr, exprs.peek().copied(), Register::at_slot(slot)) {
-                Some((field, bits)) if value.is_none() && !matches!(field, Field::Payload(_)) => {
-                    if bits.is_some() {
-                        part = bits;
-                        len += usize::from(exprs.next().is_some());
-                    }
-                    slot += u32::try_from(field.data_type().bytes().div_ceil(4)).ok()?;
-                    fields.push(field);
-                    len += usize::from(exprs.next_if(|next| matches!(next, Expr::Byteorder { .. })).is_some());
+            match self.computed(rest, Register::at_slot(slot)).filter(|_| value.is_none()) {
+                Some(Computed { selector, len: read, placed }) => {
+                    bits = bits.or(placed);
+                    len += read;
+                    slot += u32::try_from(selector.data_type().bytes().div_ceil(4)).ok()?;
+                    parts.push(selector);
+                    len += usize::from(matches!(exprs.get(len), Some(Expr::Byteorder { .. })));
                 }
-                _ => {
+                None => {
                     let register = Register(1 + slot.div_ceil(4));
-                    value = Some(self.field(expr, register).filter(|_| value.is_none())?);
+                    let found = self.computed(rest, register).filter(|_| value.is_none())?;
+                    len += found.len;
+                    value = Some(found.selector);
                 }
             }
         };
         // Several keys of which one is part of its bytes are shifted.
-        let is_plain = part.is_none() || fields.len() == 1;
-        (is_plain && !fields.is_empty()).then_some(Keyed { fields, part, value, by, len })
+        let is_plain = bits.is_none() || parts.len() == 1;
+        (is_plain && !parts.is_empty()).then_some(Keyed { selector: parts.into(), part: bits, value, by, len })
+    }
+
+    /// Reads what loads a field into a register, or computes a value there.
+    pub(super) fn computed(&self, exprs: &[Expr], dreg: Register) -> Option<Computed> {
+        let (first, rest) = exprs.split_first()?;
+        let ops = rest.iter().take_while(|expr| operates(expr, dreg)).count();
+        let field = match self.loaded(first, rest.first(), dreg) {
+            Some((field, None)) => Some((field, 0, None)),
+            Some((field, Some(part))) => match rest.get(1) {
+                _ if part.shift == 0 => Some((field, 1, Some(part))),
+                Some(Expr::Shift(code)) if code.op == RIGHT && code.data.as_slice() == part.shift.to_ne_bytes() => {
+                    Some((field, 2, None))
+                }
+                _ => Some((field, 1, Some(part))),
+            },
+            None => None,
+        };
+        if let Some((field, _, placed)) = field.filter(|(_, used, _)| *used == ops) {
+            return Some(Computed { selector: field.into(), len: 1 + ops, placed });
+        }
+        let of = match field {
+            Some((field, 0, None)) => field,
+            // nft lists the bytes in which a part of them is computed with.
+            _ => raw(first, dreg)?,
+        };
+        let rest = rest.get(..ops)?;
+        if rest.is_empty() {
+            return Some(Computed { selector: of.into(), len: 1, placed: None });
+        }
+        let bits = rest.iter().map(|expr| operations(expr, of.data_type())).collect::<Option<Vec<_>>>()?;
+        let selector = Selector::Bits(Box::new(Bits { of: of.into(), ops: bits.into_iter().flatten().collect() }));
+        Some(Computed { selector, len: 1 + ops, placed: None })
+    }
+
+    /// Reads a hash, or another value in the first register.
+    pub(super) fn value(&self, exprs: &[Expr]) -> Option<Computed> {
+        self.hash(exprs).or_else(|| self.computed(exprs, Register::FIRST))
+    }
+
+    /// Reads what is hashed, and the hash.
+    fn hash(&self, exprs: &[Expr]) -> Option<Computed> {
+        let (mut parts, mut len, mut slot) = (Vec::new(), 0, FIRST_HASHED);
+        loop {
+            let rest = exprs.get(len..)?;
+            if let Some(Expr::Jhash(code)) = rest.first() {
+                let JhashCode { sreg: _, dreg: _, len: _, modulus, seed, offset } = *code;
+                let hash = Hash { of: parts.into(), modulus, seed, offset };
+                return Some(Computed { selector: hash.into(), len: len + 1, placed: None });
+            }
+            let found = self.computed(rest, Register::at_slot(slot))?;
+            len += found.len;
+            slot += u32::try_from(found.selector.data_type().bytes().div_ceil(4)).ok()?;
+            parts.push(found.selector);
+        }
+    }
+}
+
+/// A value in a register: what it is, and from how many expressions.
+pub(super) struct Computed {
+    pub(super) selector: Selector,
+    pub(super) len: usize,
+    /// The bits of a field that are in their place within its bytes.
+    pub(super) placed: Option<Part>,
+}
+
+/// Returns whether an expression changes the bits of that register.
+fn operates(expr: &Expr, reg: Register) -> bool {
+    match expr {
+        Expr::Bitwise(code) => code.reg == reg,
+        Expr::Shift(code) => code.sreg == reg && code.dreg == reg,
+        _ => false,
+    }
+}
+
+/// Returns the bytes that an expression loads, by their place.
+fn raw(expr: &Expr, to: Register) -> Option<Field> {
+    let Expr::Payload { base, offset, len: len @ 1..=16, dreg } = expr else { return None };
+    let (base, ..) = *RawBase::ALL.iter().find(|(_, number, _)| *number == base.0)?;
+    let bits = |bytes: u32| u16::try_from(bytes).ok()?.checked_mul(8);
+    let of = RawPayload { base, offset: bits(*offset)?, bits: bits(*len)?.try_into().ok()? };
+    (*dreg == to).then_some(Field::Payload(of))
+}
+
+/// Returns the operations of one expression, in the order and with the constants of nft: a flipped
+/// bit that the mask has cleared is a set bit.
+fn operations(expr: &Expr, of: DataType) -> Option<Vec<BitOp>> {
+    let constant = |bytes: &[u8]| data::value(bytes, of, Order::Register);
+    match expr {
+        Expr::Bitwise(BitwiseCode { reg: _, mask, xor }) => {
+            let each = |combine: fn(u8, u8) -> u8| -> Bytes {
+                mask.iter().zip(xor).map(|(mask, xor)| combine(*mask, *xor)).collect()
+            };
+            let (kept, flipped, set) =
+                (each(|mask, xor| mask | xor), each(|mask, xor| mask & xor), each(|mask, xor| xor & !mask));
+            let mut ops = Vec::new();
+            if kept.iter().any(|byte| *byte != 0xff) {
+                ops.push(BitOp::And(constant(&kept)?));
+            }
+            if flipped.iter().any(|byte| *byte != 0) {
+                ops.push(BitOp::Xor(constant(&flipped)?));
+            }
+            if set.iter().any(|byte| *byte != 0) {
+                ops.push(BitOp::Or(constant(&set)?));
+            }
+            Some(ops)
+        }
+        Expr::Shift(code) => {
+            let by = code.data.as_slice().try_into().map(u32::from_ne_bytes).ok()?;
+            match code.op {
+                LEFT => Some(vec![BitOp::ShiftLeft(by)]),
+                RIGHT => Some(vec![BitOp::ShiftRight(by)]),
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 
 /// The key of a lookup, and what uses it.
 pub(super) struct Keyed<'e> {
-    pub(super) fields: Vec<Field>,
+    pub(super) selector: Selector,
     /// The bits of the only field, if it is part of its bytes.
     pub(super) part: Option<Part>,
     /// The value that an element maps to.
-    pub(super) value: Option<Field>,
+    pub(super) value: Option<Selector>,
     pub(super) by: &'e Expr,
     pub(super) len: usize,
 }
@@ -124,7 +236,7 @@ impl Keyed<'_> {
             LookupSet::Named(name) => return Some(SetRef::Named(name.clone())),
             LookupSet::Anonymous(set) => set,
         };
-        let key: Vec<DataType> = self.fields.iter().map(|field| field.data_type()).collect();
+        let key: Vec<DataType> = self.selector.key().collect();
         let mode = SetMode::of(SetFlags::from_bits_truncate(set.code.flags), key.len());
         if let Some(part) = self.part {
             let of = *key.first()?;
@@ -156,12 +268,4 @@ fn taken(element: Element, part: Part, of: DataType) -> Option<Element> {
     };
     let key = Key::Single(Interval { low: take(low)?, high: take(high)? });
     Some(Element { key, ..element })
-}
-
-/// Returns the fields as they are written.
-pub(super) fn selector(fields: Vec<Field>) -> Selector {
-    match fields.as_slice() {
-        [field] => Selector::Field(*field),
-        _ => Selector::Concat(fields.into()),
-    }
 }

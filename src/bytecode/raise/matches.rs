@@ -6,16 +6,17 @@ use super::super::expr::Expr;
 use super::super::fields::{Part, load, part};
 use super::super::keys::{CmpOp, CtKey, MetaKey, PayloadBase, Register};
 use super::super::lower::{Known, prefix_length};
-use super::loads::{See, selector};
+use super::loads::{Computed, See};
 use super::{Proposal, Spelling};
 use crate::model::{
     DataType, Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, SetData, SetRef, Statement, Value,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
-pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
+pub(super) fn propose(all: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
+    let Some((first, rest)) = all.split_first() else { return Vec::new() };
     let see = See { family, known };
-    let mut proposals: Vec<Proposal> = see.lookup(first, rest).into_iter().collect();
+    let mut proposals: Vec<Proposal> = see.lookup(all).into_iter().collect();
     match see.loaded(first, rest.first(), Register::FIRST) {
         Some((field, Some(part))) => proposals.extend(bits(field, part, rest.get(1..).unwrap_or_default())),
         Some((field, None)) => proposals.extend(comparison(field, rest)),
@@ -25,32 +26,31 @@ pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known)
         proposals.extend(see.prefix(*base, *offset, *len, rest));
         proposals.extend(see.neighbours(*base, *offset, *len, rest));
     }
+    proposals.extend(see.compared(all));
     proposals.retain(|proposal| proposal.statements.iter().all(is_listed_so));
     proposals
 }
 
-/// Returns whether nft lists a comparison of such a field as this crate prints it: it writes
-/// `exists` and `missing` for numbers, and numbers in another base, where this crate has numbers.
+/// Returns whether nft lists a comparison of such a field as this crate prints it: for what tells
+/// that something is there it writes `exists` and `missing`.
 fn is_listed_so(statement: &Statement) -> bool {
-    let Statement::Match(Match { selector: Selector::Field(field), op, operand }) = statement else { return true };
-    match (field, operand) {
-        (field, Operand::Value(Value::Integer(0 | 1))) if field.is_presence() => matches!(op, Op::Eq | Op::Ne),
-        (Field::Payload(_), Operand::Value(_)) => true,
-        (field, _) => !field.is_presence() && !matches!(field, Field::Payload(_)),
+    let Statement::Match(Match { selector, op, operand }) = statement else { return true };
+    match (selector.as_field(), operand) {
+        (Some(field), Operand::Value(Value::Integer(0 | 1))) if field.is_presence() => matches!(op, Op::Eq | Op::Ne),
+        _ => !selector.fields().any(Field::is_presence),
     }
 }
 
 impl See {
     /// Reads one or several loads, and the set in which they are looked up.
-    fn lookup(&self, first: &Expr, rest: &[Expr]) -> Option<Proposal> {
-        let all = || std::iter::once(first).chain(rest);
-        let keyed = self.keyed(all())?;
+    fn lookup(&self, all: &[Expr]) -> Option<Proposal> {
+        let keyed = self.keyed(all)?;
         let Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted } = keyed.by else { return None };
         // nft writes the elements in another way.
-        if keyed.value.is_some() || keyed.fields.iter().any(|field| field.is_presence()) {
+        if keyed.value.is_some() || keyed.selector.fields().any(Field::is_presence) {
             return None;
         }
-        let (statement, data): (fn(Selector, SetRef, Op) -> Statement, SetData) = match (dreg, all().nth(keyed.len)) {
+        let (statement, data): (fn(Selector, SetRef, Op) -> Statement, SetData) = match (dreg, all.get(keyed.len)) {
             (None, _) => (member, SetData::None),
             (Some(Register::VERDICT), _) => (verdict, SetData::Verdict),
             (Some(Register::FIRST), Some(Expr::MetaSet { key: MetaKey::MARK, sreg: Register::FIRST })) => {
@@ -63,7 +63,36 @@ impl See {
         };
         let set = keyed.set(set, &data)?;
         let len = keyed.len + usize::from(matches!(data, SetData::Value(_)));
-        Some(Proposal::ours(statement(selector(keyed.fields), set, if *inverted { Op::Ne } else { Op::Eq }), len))
+        Some(Proposal::ours(statement(keyed.selector, set, if *inverted { Op::Ne } else { Op::Eq }), len))
+    }
+
+    /// Reads the comparison of what is computed.
+    fn compared(&self, all: &[Expr]) -> Vec<Proposal> {
+        let Some(Computed { selector, len, placed: None }) = self.value(all) else { return Vec::new() };
+        let data_type = selector.data_type();
+        let rest = all.get(len..).unwrap_or_default();
+        let sorted = usize::from(matches!(rest.first(), Some(Expr::Byteorder { reg: Register::FIRST, .. })));
+        let value = |bytes: &[u8], order| data::value(bytes, data_type, order);
+        let says = |op, operand, more: usize| {
+            Proposal::ours(Statement::Match(Match::new(selector.clone(), op, operand)), len + sorted + more)
+        };
+        match rest.get(sorted..).unwrap_or_default() {
+            [Expr::Range { sreg: Register::FIRST, op: CmpOp::Ne, low, high }, ..] => {
+                let ends = value(low, Order::Sorted).zip(value(high, Order::Sorted));
+                ends.map(|(low, high)| says(Op::Ne, Operand::Range(low, high), 1)).into_iter().collect()
+            }
+            [Expr::Cmp { sreg: Register::FIRST, op, data }, then @ ..] => {
+                let mut proposals = Vec::new();
+                if let (CmpOp::Ge, [Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Le, data: high }, ..]) = (op, then) {
+                    let ends = value(data, Order::Sorted).zip(value(high, Order::Sorted));
+                    proposals.extend(ends.map(|(low, high)| says(Op::Eq, Operand::Range(low, high), 2)));
+                }
+                let order = if equality(*op).is_some() { Order::Register } else { Order::Sorted };
+                proposals.extend(value(data, order).map(|value| says(ordinary(*op), Operand::Value(value), 1)));
+                proposals
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Reads a prefix of whole bytes: a load of the first bytes only.

@@ -326,7 +326,7 @@ fn statement() -> impl Strategy<Value = Statement> {
     let concat = fields.prop_flat_map(|fields| {
         let key = fields.iter().map(|field| field.data_type()).collect();
         elements(key).prop_map(move |elements| {
-            let selector = Selector::Concat(fields.clone().into());
+            let selector = Selector::from(fields.clone());
             Statement::Match(Match { selector, op: Op::Eq, operand: Operand::Set(SetRef::Anonymous(elements)) })
         })
     });
@@ -396,7 +396,6 @@ fn fits(rule: &Rule, family: Family) -> bool {
         Statement::Match(matches) => matches
             .selector
             .fields()
-            .iter()
             .all(|field| field.needs().transport.is_some() || field.needs().network != Some(other)),
         Statement::Reject(Some(Reject::Icmp(_))) => family == Family::Ip,
         Statement::Reject(Some(Reject::Icmpv6(_))) => family == Family::Ip6,
@@ -410,14 +409,14 @@ fn reads_no_ports(rule: &Rule) -> bool {
     let mut known = None;
     rule.statements.iter().any(|statement| {
         let fields = match statement {
-            Statement::Match(matches) => matches.selector.fields(),
-            Statement::VerdictMap { selector, .. } => selector.fields(),
-            Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => selector.fields(),
+            Statement::Match(matches) => matches.selector.fields().collect(),
+            Statement::VerdictMap { selector, .. } => selector.fields().collect(),
+            Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => selector.fields().collect(),
             Statement::Reject(Some(Reject::TcpReset)) => {
                 known = Some(Protocol::TCP);
-                &[]
+                Vec::new()
             }
-            _ => &[],
+            _ => Vec::new(),
         };
         let needed = fields.iter().filter_map(|field| field.needs().transport).next_back();
         known = needed.or(known);

@@ -1,7 +1,7 @@
 //! Readers of statements that count, answer, copy, and change sets and packets.
 
 use super::super::codes::{
-    ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, LookupSet, ObjrefCode, QuotaCode, SynproxyCode, when,
+    ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, ObjrefCode, QuotaCode, SynproxyCode, when,
 };
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
@@ -10,22 +10,22 @@ use super::super::keys::Register;
 use super::super::lower::{Known, store};
 use super::Proposal;
 use super::actions::Constants;
-use super::loads::{Keyed, See, selector};
+use super::loads::{Computed, Keyed, See};
 use crate::model::{
     ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, IpFamily, Nat, ObjectKind, ObjectRef,
     ObjectTo, PortRange, Quota, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
-pub(super) fn propose(first: &Expr, rest: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
+pub(super) fn propose(all: &[Expr], family: Family, known: Known) -> Vec<Proposal> {
     let see = See { family, known };
-    let all = || std::iter::once(first).chain(rest);
-    alone(first)
+    let statement = all.first().and_then(alone);
+    statement
         .map(|statement| Proposal::ours(statement, 1))
-        .or_else(|| see.updates(all()))
-        .or_else(|| see.assigns(all()))
-        .or_else(|| see.translates(all()))
-        .or_else(|| dup(all()))
+        .or_else(|| see.updates(all))
+        .or_else(|| see.assigns(all))
+        .or_else(|| see.translates(all))
+        .or_else(|| dup(all))
         .into_iter()
         .collect()
 }
@@ -58,7 +58,7 @@ fn kind_of(number: u32) -> Option<ObjectKind> {
 }
 
 /// Reads constants in registers, and where a copy of the packet goes.
-fn dup<'e>(exprs: impl Iterator<Item = &'e Expr>) -> Option<Proposal> {
+fn dup(exprs: &[Expr]) -> Option<Proposal> {
     let (mut constants, target) = Constants::before(exprs)?;
     let Expr::Dup(DupCode { address, device }) = target else { return None };
     let address = match address {
@@ -73,9 +73,8 @@ fn dup<'e>(exprs: impl Iterator<Item = &'e Expr>) -> Option<Proposal> {
 }
 
 impl See {
-    fn updates<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<Proposal> {
-        let Keyed { fields, part: None, value, by, len } = self.keyed(exprs)? else { return None };
-        let key = selector(fields);
+    fn updates(&self, exprs: &[Expr]) -> Option<Proposal> {
+        let Keyed { selector: key, part: None, value, by, len } = self.keyed(exprs)? else { return None };
         let statement = match by {
             Expr::Dynset(code) => {
                 let DynsetCode { set, anonymous: None, op, key: Register::FIRST, data, timeout, exprs, flags: 0 } =
@@ -110,48 +109,46 @@ impl See {
         Some(Proposal::ours(statement, len))
     }
 
-    fn assigns<'e>(&self, exprs: impl Iterator<Item = &'e Expr> + Clone) -> Option<Proposal> {
-        let mut each = exprs.clone().peekable();
-        let first = each.next()?;
+    fn assigns(&self, exprs: &[Expr]) -> Option<Proposal> {
+        let (first, rest) = exprs.split_first()?;
         if let Expr::Immediate { dreg: Register::FIRST, data } = first {
-            let target = self.target(each.next()?).filter(|target| !is_mark(*target))?;
+            let target = self.target(rest.first()?).filter(|target| !is_mark(*target))?;
             let value = data::value(data, target.data_type(), Order::Register)?;
             return Some(Proposal::ours(Statement::Set { target, value: SetValue::Constant(value) }, 2));
         }
-        if let Some(field) = self.field(first, Register::FIRST) {
-            let converted = usize::from(each.next_if(|next| matches!(next, Expr::Byteorder { .. })).is_some());
-            if let Some(target) = each.next().and_then(|expr| self.target(expr)) {
-                let value = SetValue::From(field);
-                return Some(Proposal::ours(Statement::Set { target, value }, 2 + converted));
+        if let Some(Computed { selector, len, placed: None }) = self.value(exprs) {
+            let rest = exprs.get(len..).unwrap_or_default();
+            let converted = usize::from(matches!(rest.first(), Some(Expr::Byteorder { .. })));
+            if let Some(target) = rest.get(converted).and_then(|expr| self.target(expr)) {
+                let value = SetValue::From(selector);
+                return Some(Proposal::ours(Statement::Set { target, value }, len + converted + 1));
             }
         }
-        let (keyed, set) = self.mapped(exprs.clone())?;
-        let len = keyed.len;
-        let target = self.target(exprs.clone().nth(len)?).filter(|target| !is_mark(*target))?;
-        let map = keyed.set(set, &SetData::Value(target.data_type()))?;
-        let value = SetValue::Map { selector: selector(keyed.fields), map };
-        Some(Proposal::ours(Statement::Set { target, value }, len + 1))
-    }
-
-    /// Reads a key and the map in which its value is looked up.
-    fn mapped<'e>(&self, exprs: impl Iterator<Item = &'e Expr>) -> Option<(Keyed<'e>, &'e LookupSet)> {
         let keyed = self.keyed(exprs)?;
-        match keyed.by {
-            Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false }
-                if keyed.value.is_none() && keyed.part.is_none() =>
-            {
-                Some((keyed, set))
-            }
-            _ => None,
+        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = keyed.by else {
+            return None;
+        };
+        if keyed.value.is_some() {
+            return None;
         }
+        let target = self.target(exprs.get(keyed.len)?).filter(|target| !is_mark(*target))?;
+        let map = keyed.set(set, &SetData::Value(target.data_type()))?;
+        let value = SetValue::Map { selector: keyed.selector, map };
+        Some(Proposal::ours(Statement::Set { target, value }, keyed.len + 1))
     }
 
     /// Reads an address that is looked up, and constant ports.
-    fn translates<'e>(&self, exprs: impl Iterator<Item = &'e Expr> + Clone) -> Option<Proposal> {
-        let (keyed, set) = self.mapped(exprs.clone())?;
+    fn translates(&self, exprs: &[Expr]) -> Option<Proposal> {
+        let keyed = self.keyed(exprs)?;
+        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = keyed.by else {
+            return None;
+        };
+        if keyed.value.is_some() {
+            return None;
+        }
         let len = keyed.len;
         let mut ports = Vec::new();
-        let mut rest = exprs.skip(len);
+        let mut rest = exprs.iter().skip(len);
         let code = loop {
             match rest.next()? {
                 Expr::Immediate { dreg: _, data } => {
@@ -174,7 +171,7 @@ impl See {
         };
         let map = keyed.set(set, &SetData::Value(data))?;
         let mut nat =
-            Nat::dnat().to_map(family, selector(keyed.fields), map).flags(super::actions::nat_flags(code.flags)?);
+            Nat::dnat().to_map(family, keyed.selector, map).flags(super::actions::nat_flags(code.flags)?);
         (nat.kind, nat.ports) = (code.kind, range);
         nat.family = Some(family).filter(|family| super::super::lower::family_of(self.family) != Some(*family));
         Some(Proposal::ours(Statement::Nat(nat), len + 1 + ports.len()))
@@ -203,7 +200,7 @@ impl See {
 
 /// Returns whether constants and maps for it have a statement of their own.
 fn is_mark(target: Field) -> bool {
-    matches!(target, Field::Mark | Field::CtMark | Field::CtZone)
+    matches!(target, Field::Mark | Field::CtMark)
 }
 
 /// Reads what an element counts or limits.

@@ -9,7 +9,8 @@ impl Here {
     pub(super) fn had(&self, statement: &Statement) -> Option<String> {
         match statement {
             Statement::Match(matches) => {
-                let fields: Option<Vec<_>> = matches.selector.fields().iter().map(|field| self.field(*field)).collect();
+                let plain = matches.selector.parts().iter().map(|part| part.as_field());
+                let fields: Option<Vec<_>> = plain.map(|field| self.field(field?)).collect();
                 fields.map(|fields| format!("it is {}", fields.join(" . ")))
             }
             Statement::Tproxy(_) => Some("no transparent socket listens there".to_owned()),

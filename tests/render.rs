@@ -428,7 +428,9 @@ fn statements_on_sets_connections_and_packets_list_as_in_nft() {
             "add @pairs { ip saddr . tcp dport }",
         ),
         (
-            new().update(Update::update(matches::set("ports"), Field::IpSaddr).value(SetValue::From(Field::TcpDport))),
+            new().update(
+                Update::update(matches::set("ports"), Field::IpSaddr).value(SetValue::From(Field::TcpDport.into())),
+            ),
             "update @ports { ip saddr : tcp dport }",
         ),
         (new().quota(25 << 20, LimitWhen::Until), "quota 25 mbytes"),
@@ -449,14 +451,14 @@ fn statements_on_sets_connections_and_packets_list_as_in_nft() {
         ),
         (new().set(Field::TcpDport, 22), "tcp dport set 22"),
         (new().set(Field::UdpSport, 53), "udp sport set 53"),
-        (new().set(Field::TcpSport, SetValue::From(Field::TcpDport)), "tcp sport set tcp dport"),
+        (new().set(Field::TcpSport, SetValue::From(Field::TcpDport.into())), "tcp sport set tcp dport"),
         (new().set(Field::IpSaddr, v4("10.0.0.1")), "ip saddr set 10.0.0.1"),
         (new().set(Field::Ip6Daddr, v6("::1")), "ip6 daddr set ::1"),
         (
             new().set(Field::IpDaddr, map(Field::IpSaddr, of("10.0.0.1", v4("10.0.0.2").into()))),
             "ip daddr set ip saddr map { 10.0.0.1 : 10.0.0.2 }",
         ),
-        (new().set(Field::Mark, SetValue::From(inc.into())), "meta mark set numgen inc mod 2"),
+        (new().set(Field::Mark, Field::from(inc)), "meta mark set numgen inc mod 2"),
     ];
     let filled = |set: Set| set.dynamic().timeout(std::time::Duration::from_secs(60)).size(100);
     let mut table = Table::new(Family::Inet, "t")
@@ -474,7 +476,7 @@ fn statements_on_sets_connections_and_packets_list_as_in_nft() {
 fn segments_are_made_as_small_as_the_route() {
     let size = Exthdr::named("tcp option maxseg size").expect("nft has it");
     let cases = [
-        (new().set(size, SetValue::From(Field::RtMtu)), "tcp option maxseg size set rt mtu"),
+        (new().set(size, Field::RtMtu), "tcp option maxseg size set rt mtu"),
         (new().matches(matches::gt(matches::rt_mtu(500))), "rt mtu > 500"),
     ];
     let forward = Chain::base("c", ChainType::Filter, Hook::Forward, Priority::FILTER);

@@ -219,6 +219,14 @@ pub struct InnerCode {
 }
 
 impl RtCode {
+    /// The realm of the route (`NFT_RT_CLASSID`).
+    pub const CLASSID: u32 = 0;
+    /// The next hop of IPv4 (`NFT_RT_NEXTHOP4`).
+    pub const NEXTHOP4: u32 = 1;
+    /// The next hop of IPv6 (`NFT_RT_NEXTHOP6`).
+    pub const NEXTHOP6: u32 = 2;
+    /// Whether it goes through IPsec (`NFT_RT_XFRM`).
+    pub const XFRM: u32 = 4;
     /// The maximum segment size that fits the route (`NFT_RT_TCPMSS`).
     pub const TCPMSS: u32 = 3;
 }

@@ -23,7 +23,10 @@ macro_rules! loads {
                 Field::Ipsec(of) => parameters::ipsec(of, dreg),
                 Field::Numgen(of) => parameters::numgen(of, dreg),
                 Field::Payload(of) => parameters::payload(of, dreg),
-                Field::RtMtu => Expr::Rt(RtCode { key: RtCode::TCPMSS, dreg }),
+                Field::CtEvent => Expr::Ct { key: CtKey::EVENTMASK, dreg },
+                Field::Nftrace => Expr::Meta { key: MetaKey::NFTRACE, dreg },
+                Field::Osf(of) => parameters::osf(of, dreg),
+                Field::SocketCgroup(of) => parameters::socket_cgroup(of, dreg),
                 Field::Symhash(of) => parameters::symhash(of, dreg),
             }
         }
@@ -32,6 +35,7 @@ macro_rules! loads {
         pub(super) fn part(field: Field) -> Option<Part> {
             match field {
                 $(Field::$field => part!($load($($from)*)),)*
+                Field::Exthdr(of) => of.part_of_byte().map(|(offset, bits)| Part::new(offset, bits)),
                 _ => None,
             }
         }
@@ -74,7 +78,7 @@ impl Part {
 }
 
 /// Returns the first byte and the number of bytes that contain these bits.
-const fn span(offset: u32, bits: u32) -> (u32, u32) {
+pub(super) const fn span(offset: u32, bits: u32) -> (u32, u32) {
     (offset / 8, (offset % 8 + bits).div_ceil(8))
 }
 
@@ -107,6 +111,9 @@ macro_rules! from {
     };
     ($dreg:ident, network($offset:literal, $len:literal)) => {
         Expr::Payload { base: PayloadBase::NETWORK, offset: $offset, len: $len, dreg: $dreg }
+    };
+    ($dreg:ident, rt($key:ident)) => {
+        Expr::Rt(RtCode { key: RtCode::$key, dreg: $dreg })
     };
     ($dreg:ident, socket($key:ident)) => {
         Expr::Socket { key: SocketKey::$key, dreg: $dreg }

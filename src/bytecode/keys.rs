@@ -170,6 +170,8 @@ keys! {
         STATUS = 2,
         /// Mark.
         MARK = 3,
+        /// Security mark.
+        SECMARK = 4,
         /// Time until it is forgotten.
         EXPIRATION = 5,
         /// Name of its helper.
@@ -178,6 +180,8 @@ keys! {
         L3PROTOCOL = 7,
         /// Transport-layer protocol.
         PROTOCOL = 10,
+        /// Labels.
+        LABELS = 13,
         /// Packets.
         PKTS = 14,
         /// Bytes.
@@ -186,6 +190,8 @@ keys! {
         AVGPKT = 16,
         /// Zone.
         ZONE = 17,
+        /// Events that are reported.
+        EVENTMASK = 18,
         /// Its number.
         ID = 23,
     }

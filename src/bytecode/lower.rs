@@ -5,7 +5,7 @@ mod actions;
 mod selectors;
 mod targets;
 
-pub(super) use actions::store;
+pub(super) use actions::{store, write};
 pub(super) use selectors::{FIRST_HASHED, LEFT, RIGHT};
 pub(super) use targets::family_of;
 use targets::{lower_limit, lower_log};
@@ -329,17 +329,18 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         Ok(())
     }
 
-    /// Compares a prefix: one of whole bytes with a shorter load, any other with a mask.
+    /// Compares a prefix: one of whole bytes with a shorter load or comparison, any other with a
+    /// mask.
     fn prefix(&mut self, field: Field, op: CmpOp, address: &[u8], length: u8) -> Result<(), Unlowerable> {
         let whole = usize::from(length / 8);
-        let Expr::Payload { base, offset, .. } = load(field, Register::FIRST) else {
-            return Err(Unlowerable::Operand { field: field.name() });
-        };
         let mask: Bytes = (0..address.len()).map(|index| mask_byte(length, index)).collect();
         let masked: Bytes = address.iter().zip(&mask).map(|(byte, mask)| byte & mask).collect();
         if length > 0 && length % 8 == 0 {
             let len = u32::from(length / 8);
-            self.push(Expr::Payload { base, offset, len, dreg: Register::FIRST });
+            self.push(match load(field, Register::FIRST) {
+                Expr::Payload { base, offset, len: _, dreg } => Expr::Payload { base, offset, len, dreg },
+                other => other,
+            });
             let data = masked.iter().copied().take(whole).collect();
             self.push(Expr::Cmp { sreg: Register::FIRST, op, data });
         } else {
@@ -553,7 +554,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 self.known.transport = Some(*transport);
             }
             (Field::Iiftype, Value::IfaceType(IfaceType::ETHER)) => self.known.ether = true,
-            (Field::EtherType, Value::EtherType(EtherType::VLAN)) => self.known.vlan = true,
+            (Field::EtherType, Value::EtherType(EtherType::SERVICE_VLAN | EtherType::VLAN)) => self.known.vlan = true,
             (Field::EtherType | Field::MetaProtocol | Field::VlanType, Value::EtherType(protocol)) => {
                 self.known.network = network_of(*protocol).or(self.known.network);
             }
@@ -624,7 +625,13 @@ fn anonymous_model(key: Vec<DataType>, elements: &[Element], data: &SetData) -> 
 
 /// Returns whether rules can set a field.
 pub(crate) fn can_be_set(target: Field) -> bool {
-    store(target).is_some()
+    matches!(write(target), Some((_, Some(_)))) || store(target).is_some()
+}
+
+/// Returns whether rules can set a field to nothing but a constant, as the other bits of its bytes
+/// are kept.
+pub(crate) fn is_set_to_constants(target: Field) -> bool {
+    matches!(write(target), Some((_, Some(_))))
 }
 
 fn cmp_op(op: Op) -> CmpOp {

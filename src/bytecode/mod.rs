@@ -32,7 +32,7 @@ pub(crate) use kept::{
 pub(crate) use kept::{KeptSet, WholeSet};
 pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register, SocketKey};
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
-pub(crate) use lower::{can_be_set, lower_into};
+pub(crate) use lower::{can_be_set, is_set_to_constants, lower_into};
 pub(crate) use modes::Modes;
 pub(crate) use raise::raise_timed;
 pub(crate) use raise::{Declared, declaration, declared, in_order, is_for_all, opaque_set, raise_each, raise_in_full};

@@ -50,8 +50,8 @@ pub(crate) fn raise_in_full(exprs: &[Expr], userdata: &[u8], family: Family, set
         match listed.last_mut() {
             // nft lists two ports in one load as such only if it knows the protocol.
             Some(last) if last.start == read.start && read.known.transport.is_none() && is_port(&read.statement) => {
-                let code = exprs.get(read.start..read.end).unwrap_or_default().to_vec();
-                last.statement = opaque(code, None);
+                let code = exprs.get(read.start..read.end).unwrap_or_default();
+                last.statement = matches::raw(code, family, read.known).unwrap_or_else(|| opaque(code.to_vec(), None));
             }
             _ => listed.push(read),
         }

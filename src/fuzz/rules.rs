@@ -181,16 +181,21 @@ fn lookup(from: &mut Source<'_>, sets: &[Set], data: &SetData) -> (Selector, Set
     (Selector::from(fields), SetRef::Anonymous(elements))
 }
 
-/// Returns a field that every kernel has.
+/// Returns a field that every kernel has, that the fake knows, and whose values nft compares with
+/// constants and in sets.
 fn any_field(from: &mut Source<'_>) -> Field {
     match from.pick(Field::ALL) {
         Field::Ibrname | Field::Ibrpvid | Field::Ibrvproto | Field::Obrname => Field::Iifname,
+        Field::CtLabel | Field::CtSecmark | Field::Secmark => Field::CtMark,
+        Field::RtClassid | Field::RtIp6Nexthop | Field::RtIpNexthop | Field::RtIpsec | Field::RtMtu => Field::Rtclassid,
         field => field,
     }
 }
 
 fn field_of(from: &mut Source<'_>, of: DataType) -> Field {
-    let fitting: Vec<Field> = Field::ALL.iter().copied().filter(|field| field.data_type() == of).collect();
+    let is_usual = |field: &Field| !field.name().starts_with("rt ") && !field.name().ends_with("secmark");
+    let fitting: Vec<Field> =
+        Field::ALL.iter().copied().filter(|field| field.data_type() == of && is_usual(field)).collect();
     if fitting.is_empty() { Field::Mark } else { from.pick(&fitting) }
 }
 

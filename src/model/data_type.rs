@@ -11,8 +11,11 @@ macro_rules! type_table {
             ArpOp "arp_op" 11: 2, wire, "2 bytes in network order";
             Bitmask "bitmask" 3: 1, wire, "1 byte of bits without names";
             Boolean "boolean" 39: 1, wire, "1 byte";
+            CgroupV2 "cgroupsv2" 46: 8, host, "8 bytes in host order";
             Classid "classid" 23: 4, host, "4 bytes in host order";
             CtDirection "ct_dir" 27: 1, wire, "1 byte";
+            CtEvent "ct_event" 40: 4, host, "4 bytes in host order";
+            CtLabel "ct_label" 30: 16, host, "16 bytes in host order";
             CtState "ct_state" 26: 4, host, "4 bytes in host order";
             CtStatus "ct_status" 28: 4, host, "4 bytes in host order";
             Date "time" 43: 8, host, "8 bytes in host order";
@@ -37,6 +40,7 @@ macro_rules! type_table {
             Ipv4 "ipv4_addr" 7: 4, wire, "4 bytes in network order";
             Ipv6 "ipv6_addr" 8: 16, wire, "16 bytes in network order";
             Mark "mark" 19: 4, host, "4 bytes in host order";
+            MhType "mh_type" 17: 1, wire, "1 byte";
             Nfproto "nf_proto" 2: 1, wire, "1 byte";
             PktType "pkt_type" 31: 1, wire, "1 byte";
             Port "inet_service" 13: 2, wire, "2 bytes in network order";

@@ -8,7 +8,9 @@ mod exthdr;
 mod fib;
 mod generated;
 mod ipsec;
+mod osf;
 mod payload;
+mod socket;
 mod table;
 
 pub use directed::{CtDirected, CtDirectedKey};
@@ -16,7 +18,9 @@ pub use exthdr::{Exthdr, ExthdrOf, ExthdrPart};
 pub use fib::{Fib, FibKey, FibResult};
 pub use generated::{Numgen, NumgenMode, Symhash};
 pub use ipsec::{Ipsec, IpsecDirection, IpsecKey};
+pub use osf::{Osf, OsfKey, OsfTtl};
 pub use payload::{RawBase, RawPayload};
+pub use socket::SocketCgroup;
 
 pub(crate) use table::field_table;
 
@@ -35,19 +39,26 @@ macro_rules! fields {
             )*
             /// A property of one direction of the connection.
             CtDirected(CtDirected),
+            /// The events of the connection that are reported; it can only be set.
+            #[doc(alias = "NFT_CT_EVENTMASK")]
+            CtEvent,
             /// A part of an extension header, an option or a chunk, or whether it is there.
             Exthdr(Exthdr),
             /// A lookup in the routing tables.
             Fib(Fib),
             /// A property of the transformation (IPsec).
             Ipsec(Ipsec),
+            /// Whether the packet is traced; it can only be set.
+            #[doc(alias = "NFT_META_NFTRACE")]
+            Nftrace,
             /// A number that counts up or is random.
             Numgen(Numgen),
+            /// The operating system that sent a SYN.
+            Osf(Osf),
             /// Bytes of a header by their place.
             Payload(RawPayload),
-            /// Maximum segment size that fits the route of the packet.
-            #[doc(alias = "NFT_RT_TCPMSS")]
-            RtMtu,
+            /// An ancestor of the control group (version 2) of the socket that would receive the packet.
+            SocketCgroup(SocketCgroup),
             /// A hash of the packet that is the same in both directions.
             Symhash(Symhash),
         }
@@ -67,7 +78,10 @@ macro_rules! fields {
                     Field::Ipsec(of) => of.data_type(),
                     Field::Numgen(_) | Field::Symhash(_) => DataType::Integer { bytes: 4 },
                     Field::Payload(of) => of.data_type(),
-                    Field::RtMtu => DataType::Integer { bytes: 2 },
+                    Field::CtEvent => DataType::CtEvent,
+                    Field::Nftrace => DataType::Integer { bytes: 1 },
+                    Field::Osf(_) => DataType::Text,
+                    Field::SocketCgroup(_) => DataType::CgroupV2,
                 }
             }
 
@@ -86,7 +100,10 @@ macro_rules! fields {
                     Field::Ipsec(_) => "ipsec",
                     Field::Numgen(_) => "numgen",
                     Field::Payload(of) => of.base.entry().1,
-                    Field::RtMtu => "rt mtu",
+                    Field::CtEvent => "ct event",
+                    Field::Nftrace => "meta nftrace",
+                    Field::Osf(_) => "osf",
+                    Field::SocketCgroup(_) => "socket cgroupv2",
                     Field::Symhash(_) => "symhash",
                 }
             }
@@ -106,6 +123,7 @@ macro_rules! fields {
             pub(crate) fn shift(self) -> Option<u32> {
                 match self {
                     $(Field::$field => shift!($load($($from)*)),)*
+                    Field::Exthdr(of) => of.part_of_byte().map(|(offset, bits)| (8 - (offset + bits) % 8) % 8),
                     _ => None,
                 }
             }
@@ -114,6 +132,7 @@ macro_rules! fields {
             pub(crate) fn bits(self) -> Option<u32> {
                 match self {
                     $(Field::$field => bits!($load($($from)*)),)*
+                    Field::Exthdr(of) => of.part_of_byte().map(|(_, bits)| bits),
                     _ => None,
                 }
             }
@@ -279,7 +298,7 @@ macro_rules! with_parameters {
     };
 }
 
-with_parameters!(CtDirected Exthdr Fib Ipsec Numgen Symhash);
+with_parameters!(CtDirected Exthdr Fib Ipsec Numgen Osf SocketCgroup Symhash);
 
 impl From<RawPayload> for Field {
     fn from(of: RawPayload) -> Field {

@@ -9,14 +9,14 @@ use super::name::IfName;
 use super::operand::{IntoOperand, Operand, SetRef, kind};
 pub use super::operand::{anonymous, masked, set};
 pub use super::parameters::{
-    ct_directed, exists, exthdr, fib_exists, fib_missing, fib_oif, fib_oifname, fib_type, ipsec, missing, numgen,
-    payload, rt_mtu, symhash,
+    ct_directed, exists, exthdr, fib_exists, fib_missing, fib_oif, fib_oifname, fib_type, ipsec, missing, numgen, osf,
+    payload, socket_cgroup, symhash,
 };
 use super::rule::Rule;
 use super::selector::Selector;
 use super::statement::Statement;
 use super::value::{
-    AddrType, ArpOp, CtDirection, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType, IcmpCode,
+    AddrType, ArpOp, CtDirection, CtLabel, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType, IcmpCode,
     IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, Nfproto, PktType, Protocol, TcpFlags, Value,
 };
 

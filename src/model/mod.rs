@@ -44,7 +44,7 @@ pub(crate) use element::Extra;
 pub use element::{Element, ElementData, Interval, Key};
 pub use field::{
     CtDirected, CtDirectedKey, Exthdr, ExthdrOf, ExthdrPart, Fib, FibKey, FibResult, Field, Ipsec, IpsecDirection,
-    IpsecKey, Numgen, NumgenMode, RawBase, RawPayload, Symhash,
+    IpsecKey, Numgen, NumgenMode, Osf, OsfKey, OsfTtl, RawBase, RawPayload, SocketCgroup, Symhash,
 };
 pub(crate) use field::{Link, Needs, ether_type_of, field_table, network_of};
 pub use id::{
@@ -72,6 +72,6 @@ pub use set::{Set, SetData, SetFlags, SetPolicy};
 pub use statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 pub use table::{Family, Table, TableFlags};
 pub use value::{
-    AddrType, ArpOp, CtDirection, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType, IcmpCode,
-    IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, Nfproto, PktType, Protocol, TcpFlags, Value, Wide,
+    AddrType, ArpOp, CtDirection, CtEvent, CtLabel, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType,
+    IcmpCode, IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, MhType, Nfproto, PktType, Protocol, TcpFlags, Value, Wide,
 };

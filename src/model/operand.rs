@@ -11,8 +11,8 @@ use super::element::{Element, Interval, Key};
 use super::name::{IfName, Name};
 use super::nat::PortRange;
 use super::value::{
-    AddrType, ArpOp, CtDirection, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType, IcmpCode,
-    IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, Nfproto, PktType, Protocol, TcpFlags, Value,
+    AddrType, ArpOp, CtDirection, CtLabel, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType, IcmpCode,
+    IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, MhType, Nfproto, PktType, Protocol, TcpFlags, Value,
 };
 
 /// The right-hand side of a match.
@@ -316,6 +316,8 @@ pub mod kind {
         Bitmask(u8);
         /// Whether something is so.
         Boolean(bool);
+        /// A control group of version 2.
+        CgroupV2(u64);
         /// A class of traffic control: the major number in the upper half.
         Classid(u32);
         /// A moment in nanoseconds since 1970.
@@ -386,11 +388,13 @@ plain! {
     IfName: String => |name: String| Value::Ifname(name.into());
     Ipv4Addr: Ipv4Addr => Value::Ipv4;
     Ipv6Addr: Ipv6Addr => Value::Ipv6;
+    MhType: MhType => Value::MhType;
     Nfproto: Nfproto => Value::Nfproto;
     PktType: PktType => Value::PktType;
     Protocol: Protocol => Value::Protocol;
     kind::Bitmask: u8 => Value::Bitmask;
     kind::Boolean: bool => Value::Boolean;
+    kind::CgroupV2: u64 => Value::CgroupV2;
     kind::Classid: u32 => Value::Classid;
     kind::Date: u64 => Value::Date;
     kind::Devgroup: u32 => Value::Devgroup;
@@ -456,6 +460,7 @@ with_mask! {
 }
 
 flags! {
+    CtLabel => CtLabel;
     CtState => CtState;
     CtStatus => CtStatus;
     TcpFlags => TcpFlags;

@@ -1,6 +1,8 @@
 //! Matches of fields with parameters, as functions and as methods of [`Rule`].
 
-use super::field::{CtDirected, Exthdr, Fib, FibKey, FibResult, Field, Ipsec, Numgen, RawPayload, Symhash};
+use super::field::{
+    CtDirected, Exthdr, Fib, FibKey, FibResult, Field, Ipsec, Numgen, Osf, RawPayload, SocketCgroup, Symhash,
+};
 use super::matches::{Match, Op};
 use super::name::IfName;
 use super::operand::{IntoOperand, Operand, kind};
@@ -44,10 +46,12 @@ parameters! {
     ipsec(of: Ipsec)(kind::Integer) => of;
     "A number that counts up or is random: `numgen random mod 10 0-4`."
     numgen(of: Numgen)(kind::Integer) => of;
+    "The operating system that sent a SYN: `osf name \"Linux\"`."
+    osf(of: Osf)(kind::Text) => of;
     "Bytes of a header by their place: `@th,400,16 0x0`."
     payload(of: RawPayload)(kind::Integer) => of;
-    "Maximum segment size that fits the route of the packet: `rt mtu`."
-    rt_mtu()(kind::Integer) => Field::RtMtu;
+    "An ancestor of the control group of the receiving socket: `socket cgroupv2 level 1 42`."
+    socket_cgroup(of: SocketCgroup)(kind::CgroupV2) => of;
     "A hash that is the same in both directions of the connection: `symhash mod 2 1`."
     symhash(of: Symhash)(kind::Integer) => of;
 }

@@ -20,10 +20,16 @@ pub enum Value {
     Bitmask(u8),
     /// Whether something is so (`boolean`).
     Boolean(bool),
+    /// Number of a control group of version 2 (`cgroupsv2`).
+    CgroupV2(u64),
     /// Class of traffic control (`classid`).
     Classid(u32),
     /// Direction of a packet within its connection (`ct_dir`).
     CtDirection(CtDirection),
+    /// Set of events of connection tracking (`ct_event`).
+    CtEvent(CtEvent),
+    /// Set of labels of a connection (`ct_label`).
+    CtLabel(CtLabel),
     /// Set of conntrack states (`ct_state`).
     CtState(CtState),
     /// Set of conntrack status bits (`ct_status`).
@@ -74,6 +80,8 @@ pub enum Value {
     Ipv6(Ipv6Addr),
     /// Packet or connection mark (`mark`).
     Mark(u32),
+    /// Type of a mobility header (`mh_type`).
+    MhType(MhType),
     /// Network-layer family (`nf_proto`).
     Nfproto(Nfproto),
     /// Link-layer packet type (`pkt_type`).
@@ -227,6 +235,8 @@ as_numbers! {
         1 => Some(CtDirection::Reply),
         _ => None,
     };
+    CtEvent: |value| Some(value.bits().into()), |number| number.try_into().ok().map(CtEvent::from_bits_retain);
+    CtLabel: |value| Some(value.bits()), |number| Some(CtLabel::from_bits(number));
     CtState: |value| Some(value.bits().into()), |number| number.try_into().ok().map(CtState::from_bits_retain);
     CtStatus: |value| Some(value.bits().into()), |number| number.try_into().ok().map(CtStatus::from_bits_retain);
     IfName: |_| None, |_| None;
@@ -252,6 +262,8 @@ values! {
     AddrType => AddrType,
     ArpOp => ArpOp,
     CtDirection => CtDirection,
+    CtEvent => CtEvent,
+    CtLabel => CtLabel,
     CtState => CtState,
     CtStatus => CtStatus,
     Day => Day,
@@ -269,6 +281,7 @@ values! {
     IfName => Ifname,
     Ipv4Addr => Ipv4,
     Ipv6Addr => Ipv6,
+    MhType => MhType,
     Nfproto => Nfproto,
     PktType => PktType,
     Protocol => Protocol,
@@ -667,6 +680,38 @@ numbers! {
 }
 
 numbers! {
+    /// Type of a mobility header (RFC 6275, section 6.1; the names are those of nft(8)).
+    MhType(u8) {
+        /// Binding refresh request.
+        BINDING_REFRESH_REQUEST = 0 "binding-refresh-request",
+        /// Home test init.
+        HOME_TEST_INIT = 1 "home-test-init",
+        /// Care-of test init.
+        CAREOF_TEST_INIT = 2 "careof-test-init",
+        /// Home test.
+        HOME_TEST = 3 "home-test",
+        /// Care-of test.
+        CAREOF_TEST = 4 "careof-test",
+        /// Binding update.
+        BINDING_UPDATE = 5 "binding-update",
+        /// Binding acknowledgement.
+        BINDING_ACKNOWLEDGEMENT = 6 "binding-acknowledgement",
+        /// Binding error.
+        BINDING_ERROR = 7 "binding-error",
+        /// Fast binding update.
+        FAST_BINDING_UPDATE = 8 "fast-binding-update",
+        /// Fast binding acknowledgement.
+        FAST_BINDING_ACKNOWLEDGEMENT = 9 "fast-binding-acknowledgement",
+        /// Fast neighbour advertisement.
+        FAST_BINDING_ADVERTISEMENT = 10 "fast-binding-advertisement",
+        /// Experimental.
+        EXPERIMENTAL_MOBILITY_HEADER = 11 "experimental-mobility-header",
+        /// Home agent switch message.
+        HOME_AGENT_SWITCH_MESSAGE = 12 "home-agent-switch-message",
+    }
+}
+
+numbers! {
     /// Network-layer family of a packet (`NFPROTO_*`, include/uapi/linux/netfilter.h).
     Nfproto(u8) {
         /// IPv4.
@@ -705,6 +750,62 @@ pub enum CtDirection {
     Original,
     /// From the other side.
     Reply,
+}
+
+bitflags::bitflags! {
+    /// Events of connection tracking (`IPCT_*`,
+    /// include/uapi/linux/netfilter/nf_conntrack_common.h).
+    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub struct CtEvent: u32 {
+        /// A new connection.
+        const NEW = 1;
+        /// A new connection that another one announced.
+        const RELATED = 2;
+        /// The end of a connection.
+        const DESTROY = 4;
+        /// The first answer.
+        const REPLY = 8;
+        /// It will not expire early.
+        const ASSURED = 0x10;
+        /// The state of its protocol changed.
+        const PROTOINFO = 0x20;
+        /// A helper was given to it.
+        const HELPER = 0x40;
+        /// Its mark changed.
+        const MARK = 0x80;
+        /// Its sequence numbers are adjusted.
+        const SEQADJ = 0x100;
+        /// Its security mark changed.
+        const SECMARK = 0x200;
+        /// Its labels changed.
+        const LABEL = 0x400;
+    }
+}
+
+/// Labels of a connection, numbered from 0 to 127.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CtLabel([u8; 16]);
+
+impl CtLabel {
+    /// Returns the label of this number; `None` for one above 127.
+    #[must_use]
+    pub fn new(number: u8) -> Option<CtLabel> {
+        1_u128.checked_shl(number.into()).map(CtLabel::from_bits)
+    }
+
+    /// Returns the labels whose bits are set.
+    #[must_use]
+    pub fn from_bits(bits: u128) -> CtLabel {
+        CtLabel(bits.to_be_bytes())
+    }
+
+    /// Returns a bit for each label.
+    #[must_use]
+    pub fn bits(self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
 }
 
 bitflags::bitflags! {

@@ -29,6 +29,8 @@ impl Display for Field {
             Field::Fib(of) => of.fmt(f),
             Field::Ipsec(of) => of.fmt(f),
             Field::Numgen(of) => of.fmt(f),
+            Field::Osf(of) => of.fmt(f),
+            Field::SocketCgroup(of) => of.fmt(f),
             Field::Payload(of) => of.fmt(f),
             Field::Symhash(of) => of.fmt(f),
             plain => f.write_str(plain.name()),
@@ -288,7 +290,7 @@ fn exact_bits(f: &mut fmt::Formatter<'_>, op: Op, value: &Value, style: Style<'_
     match (value, Bits::of(value)) {
         (Value::CtState(_) | Value::CtStatus(_), Some(_)) if is_order(op) => write!(f, "{op} {}", numeric(value)),
         // For several bits, nft omits the part that makes the match exact.
-        (Value::CtState(_) | Value::CtStatus(_), Some(bits))
+        (Value::CtLabel(_) | Value::CtState(_) | Value::CtStatus(_), Some(bits))
             if matches!(style, Style::Listed(_)) && op == Op::Eq && bits.value.count_ones() > 1 =>
         {
             write!(f, "{value}")

@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use crate::model::{
-    AddrType, ArpOp, CtDirection, CtState, CtStatus, DataType, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType,
-    IcmpCode, IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, Nfproto, PktType, Protocol, TcpFlags, Value,
+    AddrType, ArpOp, CtDirection, CtEvent, CtLabel, CtState, CtStatus, DataType, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType,
+    IcmpCode, IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, MhType, Nfproto, PktType, Protocol, TcpFlags, Value,
 };
 
 use super::{Text, joined, quoted};
@@ -26,6 +26,7 @@ impl Display for Value {
             Value::ArpOp(value) => value.fmt(f),
             Value::Bitmask(value) => write!(f, "{value:#x}"),
             Value::Boolean(value) => f.write_str(if *value { "exists" } else { "missing" }),
+            Value::CgroupV2(value) => write!(f, "{value}"),
             Value::Classid(value) => classid(f, *value),
             Value::Date(value) => date(f, *value),
             Value::Day(value) => value.fmt(f),
@@ -48,7 +49,9 @@ impl Display for Value {
             Value::Wide(value) => write!(f, "{}", value.number()),
             Value::Devgroup(value) | Value::Realm(value) => write!(f, "{value}"),
             Value::CtDirection(value) => value.fmt(f),
+            Value::CtEvent(_) | Value::CtLabel(_) => Ok(()),
             Value::CtState(_) | Value::CtStatus(_) | Value::TcpFlags(_) => Ok(()),
+            Value::MhType(value) => value.fmt(f),
             Value::Gid(value) | Value::Integer(value) | Value::Uid(value) => write!(f, "{value}"),
             Value::IcmpType(value) => value.fmt(f),
             Value::Icmpv6Type(value) => value.fmt(f),
@@ -78,6 +81,8 @@ pub(super) fn numeric(value: &Value) -> impl Display {
         // nft leaves the milliseconds out, and reads another range.
         Value::Duration(value) if value % 1000 == 0 => write!(f, "{}s", value / 1000),
         Value::Duration(_) => value.fmt(f),
+        Value::CtEvent(value) => write!(f, "{:#x}", value.bits()),
+        Value::CtLabel(value) => write!(f, "{:#x}", value.bits()),
         Value::CtState(value) => write!(f, "{:#x}", value.bits()),
         Value::CtStatus(value) => write!(f, "{:#x}", value.bits()),
         Value::TcpFlags(value) => write!(f, "{:#x}", value.bits()),
@@ -94,13 +99,15 @@ pub(super) fn numeric(value: &Value) -> impl Display {
         | Value::Icmpv6Type(_)
         | Value::IfaceType(_)
         | Value::IgmpType(_)
+        | Value::MhType(_)
         | Value::Nfproto(_)
         | Value::PktType(_)
         | Value::Protocol(_)
         | Value::Realm(_) => {
             write!(f, "{}", value.number().unwrap_or_default())
         }
-        Value::Bitmask(_) | Value::Classid(_) | Value::Date(_) | Value::EtherAddr(_) | Value::Hour(_) => value.fmt(f),
+        Value::Bitmask(_) | Value::CgroupV2(_) => value.fmt(f),
+        Value::Classid(_) | Value::Date(_) | Value::EtherAddr(_) | Value::Hour(_) => value.fmt(f),
         Value::Gid(_) | Value::Ifindex(_) | Value::Ifname(_) | Value::Integer(_) | Value::Ipv4(_) => value.fmt(f),
         Value::Ipv6(_) | Value::Mark(_) | Value::Port(_) | Value::Text(_) | Value::Uid(_) => value.fmt(f),
         Value::Wide(_) => value.fmt(f),
@@ -180,10 +187,10 @@ pub(super) fn time(time: Duration) -> impl Display {
 /// The bits of a set of flags, lowest first; no bits give a single `0x0`.
 #[derive(Clone)]
 pub(crate) struct Bits {
-    pub(crate) value: u32,
+    pub(crate) value: u128,
     /// All bits of the type's width.
-    pub(crate) all: u32,
-    names: &'static [(u32, &'static str)],
+    pub(crate) all: u128,
+    names: Names,
     started: bool,
 }
 
@@ -191,6 +198,8 @@ impl Bits {
     /// Returns the bits of a constant that is a set of flags.
     pub(crate) fn of(value: &Value) -> Option<Bits> {
         match value {
+            Value::CtEvent(value) => Some(value.into()),
+            Value::CtLabel(value) => Some(value.into()),
             Value::CtState(value) => Some(value.into()),
             Value::CtStatus(value) => Some(value.into()),
             Value::TcpFlags(value) => Some(value.into()),
@@ -199,7 +208,7 @@ impl Bits {
     }
 
     fn new(value: u32, all: u32, names: &'static [(u32, &'static str)]) -> Bits {
-        Bits { value, all, names, started: false }
+        Bits { value: value.into(), all: all.into(), names: Names::Texts(names), started: false }
     }
 
     /// Returns the bits as in `ct state established,related`.
@@ -208,10 +217,20 @@ impl Bits {
     }
 }
 
+/// How bits are named.
+#[derive(Clone, Copy)]
+enum Names {
+    /// By their place, from 0.
+    Places,
+    /// By these texts.
+    Texts(&'static [(u32, &'static str)]),
+}
+
 /// One bit, by name when it has one.
 pub(crate) enum Bit {
     Named(&'static str),
-    Number(u32),
+    Number(u128),
+    Place(u32),
 }
 
 impl Iterator for Bits {
@@ -224,8 +243,13 @@ impl Iterator for Bits {
         self.started = true;
         let lowest = self.value & self.value.wrapping_neg();
         self.value &= !lowest;
-        let name = self.names.iter().find(|(bit, _)| *bit == lowest);
-        Some(name.map_or(Bit::Number(lowest), |(_, name)| Bit::Named(name)))
+        Some(match self.names {
+            Names::Places => Bit::Place(lowest.trailing_zeros()),
+            Names::Texts(names) => {
+                let name = names.iter().find(|(bit, _)| u128::from(*bit) == lowest);
+                name.map_or(Bit::Number(lowest), |(_, name)| Bit::Named(name))
+            }
+        })
     }
 }
 
@@ -234,7 +258,33 @@ impl Display for Bit {
         match self {
             Bit::Named(name) => f.write_str(name),
             Bit::Number(number) => write!(f, "{number:#x}"),
+            Bit::Place(place) => write!(f, "{place}"),
         }
+    }
+}
+
+impl From<&CtEvent> for Bits {
+    fn from(value: &CtEvent) -> Bits {
+        const NAMES: &[(u32, &str)] = &[
+            (1, "new"),
+            (2, "related"),
+            (4, "destroy"),
+            (8, "reply"),
+            (0x10, "assured"),
+            (0x20, "protoinfo"),
+            (0x40, "helper"),
+            (0x80, "mark"),
+            (0x100, "seqadj"),
+            (0x200, "secmark"),
+            (0x400, "label"),
+        ];
+        Bits::new(value.bits(), u32::MAX, NAMES)
+    }
+}
+
+impl From<&CtLabel> for Bits {
+    fn from(value: &CtLabel) -> Bits {
+        Bits { value: value.bits(), all: u128::MAX, names: Names::Places, started: false }
     }
 }
 
@@ -328,7 +378,7 @@ impl Display for EtherAddr {
     }
 }
 
-flags! { CtState CtStatus TcpFlags }
+flags! { CtEvent CtLabel CtState CtStatus TcpFlags }
 numbers! {
     AddrType "{}"
     ArpOp "{}"
@@ -342,6 +392,7 @@ numbers! {
     Icmpv6Type "{}"
     IfaceType "{}"
     IgmpType "{}"
+    MhType "{}"
     Nfproto "{}"
     PktType "{}"
     Protocol "{}"

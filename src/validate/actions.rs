@@ -5,7 +5,7 @@ use super::matches::is_of;
 use super::problem::Problem;
 use super::protocols::Packets;
 use super::{Checked, Fault};
-use crate::bytecode::can_be_set;
+use crate::bytecode::{can_be_set, is_set_to_constants};
 use crate::model::{
     ConnLimit, DataType, Dup, Family, IpFamily, Nat, NatMap, ObjectRef, ObjectTo, Quota, SetData, SetRef, SetValue,
     Statement, Update, UpdateOp,
@@ -40,6 +40,14 @@ impl Checked<'_, '_> {
                 match value {
                     SetValue::Constant(value) => {
                         is_of(at, value, target.data_type(), faults);
+                        let number = value.number().zip(target.bits());
+                        if let Some((number, bits)) = number.filter(|(number, bits)| number >> bits != 0) {
+                            at.report(faults, Problem::TooManyBits { number, bits });
+                        }
+                    }
+                    SetValue::From(_) | SetValue::Map { .. } if is_set_to_constants(*target) => {
+                        let fault = "a field of which other bits are kept is set to a constant; give one";
+                        at.report(faults, Problem::Operand { fault });
                     }
                     SetValue::From(selector) => {
                         packets.read(at, selector, faults);

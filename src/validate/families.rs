@@ -87,7 +87,11 @@ fn wanted_to_read(field: Field) -> Option<Wanted> {
         Field::CtDirected(_) | Field::CtL3proto | Field::CtPackets | Field::CtProtocol => Some(Wanted::Tracked),
         Field::Ibrname | Field::Ibrpvid | Field::Ibrvproto | Field::Obrname => Some(Wanted::Bridge),
         Field::FibDaddrType | Field::FibSaddrType | Field::Fib(_) => Some(Wanted::Routed),
-        Field::Ipsec(_) | Field::RtMtu => Some(Wanted::Internet),
+        Field::Ipsec(_) | Field::Osf(_) | Field::SocketCgroup(_) => Some(Wanted::Internet),
+        Field::RtClassid | Field::RtIp6Nexthop | Field::RtIpNexthop | Field::RtIpsec | Field::RtMtu => {
+            Some(Wanted::Internet)
+        }
+        Field::CtEvent | Field::CtLabel | Field::CtSecmark => Some(Wanted::Tracked),
         Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => Some(Wanted::Internet),
         _ => None,
     }

@@ -30,6 +30,12 @@ impl Checked<'_, '_> {
         }
         comparison(at, selector.data_type(), *op, operand, faults);
         match selector.as_field() {
+            Some(Field::CtSecmark | Field::Secmark) => {
+                at.report(faults, Problem::Operand { fault: "nft compares no security marks; copy them with .set(...)" });
+            }
+            Some(Field::CtEvent | Field::Nftrace) => {
+                at.report(faults, Problem::Operand { fault: "it can only be set; match something else" });
+            }
             Some(field) => {
                 if let Some(bits) = field.bits() {
                     part(at, bits, operand, faults);
@@ -214,7 +220,7 @@ fn comparison(at: At<'_>, wanted: DataType, op: Op, operand: &Operand, faults: &
                     }
                     Some(_) if is_bitmask(wanted) => {}
                     Some(_) | None => {
-                        let fault = "only ct state, ct status and tcp flags are sets of bits; use a value or a mask";
+                        let fault = "only ct label, ct state, ct status and tcp flags are sets of bits; use a value or a mask";
                         at.report(faults, Problem::Operand { fault });
                     }
                 }
@@ -291,7 +297,7 @@ pub(super) fn is_ordered(of: DataType) -> bool {
 }
 
 fn is_bitmask(of: DataType) -> bool {
-    matches!(of, DataType::CtState | DataType::CtStatus | DataType::TcpFlags)
+    matches!(of, DataType::CtEvent | DataType::CtLabel | DataType::CtState | DataType::CtStatus | DataType::TcpFlags)
 }
 
 /// Returns a value as bits, for the types that can be masked.

@@ -13,6 +13,8 @@ pub enum Target {
     Secpath,
     /// `masquerade`.
     Masquerade,
+    /// A match on the operating system that sent a SYN.
+    Osf,
     /// `redirect`.
     Redirect,
     /// `reject`.
@@ -54,6 +56,8 @@ impl Target {
             Field::Sdif | Field::Sdifname => Some(Target::Sdif),
             Field::SocketMark | Field::SocketTransparent | Field::SocketWildcard => Some(Target::Socket),
             Field::RtMtu => Some(Target::RouteMtu),
+            Field::Osf(_) => Some(Target::Osf),
+            Field::SocketCgroup(_) => Some(Target::Socket),
             _ => None,
         }
     }
@@ -63,9 +67,8 @@ impl Target {
     pub fn chain_types(self) -> &'static [ChainType] {
         match self {
             Target::Dnat | Target::Masquerade | Target::Redirect | Target::Snat => &[ChainType::Nat],
-            Target::Reject | Target::RouteMtu | Target::Sdif | Target::Secpath | Target::Socket | Target::Tproxy => {
-                EVERY_TYPE
-            }
+            Target::Osf | Target::Reject | Target::RouteMtu | Target::Sdif | Target::Secpath => EVERY_TYPE,
+            Target::Socket | Target::Tproxy => EVERY_TYPE,
         }
     }
 
@@ -77,6 +80,8 @@ impl Target {
             // nft_meta_get_validate_xfrm, nft_meta_get_validate_sdif, net/netfilter/nft_meta.c,
             // v6.12
             Target::Secpath => &[Hook::Prerouting, Hook::Input, Hook::Forward],
+            // nft_osf_validate, net/netfilter/nft_osf.c, v6.12
+            Target::Osf => &[Hook::Prerouting, Hook::Input, Hook::Forward],
             Target::Sdif => &[Hook::Input, Hook::Forward],
             Target::Masquerade => &[Hook::Postrouting],
             Target::Reject => &[Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output],

@@ -1,11 +1,14 @@
 //! How fields with parameters are loaded, and which one an expression loads.
 
-use super::super::codes::{CtDirectedCode, ExthdrCode, NumgenCode, RtCode, SymhashCode, XfrmCode};
+use super::super::codes::{
+    CtDirectedCode, ExthdrCode, NumgenCode, OsfCode, SocketCgroupCode, SymhashCode, XfrmCode,
+};
 use super::super::expr::Expr;
-use super::super::keys::{CtKey, FibFlags, FibResult, PayloadBase, Register};
+use super::super::keys::{CtKey, FibFlags, FibResult, PayloadBase, Register, SocketKey};
+use super::span;
 use crate::model::{
     self, CtDirected, CtDirectedKey, CtDirection, Exthdr, ExthdrOf, ExthdrPart, Fib, FibKey, Field, Ipsec,
-    IpsecDirection, IpsecKey, Numgen, NumgenMode, RawBase, RawPayload, Symhash,
+    IpsecDirection, IpsecKey, Numgen, NumgenMode, Osf, OsfKey, OsfTtl, RawBase, RawPayload, SocketCgroup, Symhash,
 };
 
 /// Returns the field with parameters that an expression loads, if it is one. Bytes by their place
@@ -65,7 +68,14 @@ pub(in crate::bytecode) fn field_of(expr: &Expr) -> Option<(Field, Register)> {
         Expr::Symhash(SymhashCode { dreg, modulus, offset, kind: SYMMETRIC }) => {
             (Field::Symhash(Symhash { modulus: *modulus, offset: *offset }), *dreg)
         }
-        Expr::Rt(RtCode { key: RtCode::TCPMSS, dreg }) => (Field::RtMtu, *dreg),
+        Expr::Osf(OsfCode { dreg, ttl, flags: flags @ (0 | 1) }) => {
+            let (ttl, ..) = *OsfTtl::ALL.iter().find(|(_, number, _)| number == ttl)?;
+            let key = if *flags == 0 { OsfKey::Name } else { OsfKey::Version };
+            (Field::Osf(Osf { ttl, key }), *dreg)
+        }
+        Expr::SocketCgroup(SocketCgroupCode { key: SocketKey(CGROUPV2), dreg, level }) => {
+            (Field::SocketCgroup(SocketCgroup { level: u8::try_from(*level).ok()? }), *dreg)
+        }
         // What is behind the transport header has no names.
         Expr::Payload { base: PayloadBase(3), offset, len: len @ 1..=4, dreg } => {
             let offset = u16::try_from(*offset).ok()?.checked_mul(8)?;
@@ -100,7 +110,10 @@ pub(super) fn exthdr(of: Exthdr, dreg: Register) -> Expr {
     let op = OPS.iter().find(|(other, _)| *other == of).map_or(0, |(_, op)| *op);
     let (offset, len, flags) = match part {
         ExthdrPart::Exists => (0, 1, PRESENT),
-        ExthdrPart::Bits { offset, bits } => (u32::from(offset / 8), u32::from(bits / 8), 0),
+        ExthdrPart::Bits { offset, bits } => {
+            let (start, len) = span(offset.into(), bits.into());
+            (start, len, 0)
+        }
     };
     Expr::Exthdr(ExthdrCode { dreg, kind, offset, len, op, flags })
 }
@@ -134,9 +147,18 @@ pub(super) fn numgen(of: Numgen, dreg: Register) -> Expr {
     Expr::Numgen(NumgenCode { dreg, modulus, kind, offset })
 }
 
+pub(super) fn osf(of: Osf, dreg: Register) -> Expr {
+    let Osf { ttl, key } = of;
+    Expr::Osf(OsfCode { dreg, ttl: ttl.entry().0, flags: u32::from(key == OsfKey::Version) })
+}
+
 pub(super) fn payload(of: RawPayload, dreg: Register) -> Expr {
     let RawPayload { base, offset, bits } = of;
     Expr::Payload { base: PayloadBase(base.entry().0), offset: (offset / 8).into(), len: (bits / 8).into(), dreg }
+}
+
+pub(super) fn socket_cgroup(of: SocketCgroup, dreg: Register) -> Expr {
+    Expr::SocketCgroup(SocketCgroupCode { key: SocketKey(CGROUPV2), dreg, level: of.level.into() })
 }
 
 pub(super) fn symhash(of: Symhash, dreg: Register) -> Expr {
@@ -150,3 +172,5 @@ const OPS: [(ExthdrOf, u32); 4] = [(ExthdrOf::Ipv6, 0), (ExthdrOf::Tcp, 1), (Ext
 const PRESENT: u32 = 1;
 /// `NFT_HASH_SYM`.
 const SYMMETRIC: u32 = 1;
+/// `NFT_SOCKET_CGROUPV2`.
+const CGROUPV2: u32 = 3;

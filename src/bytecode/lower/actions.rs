@@ -1,12 +1,12 @@
 //! Statements that count, answer, copy, and change sets and packets.
 
 use super::super::codes::{
-    ConnlimitCode, CtDirectedSetCode, DupCode, DynsetCode, ExthdrCode, ExthdrResetCode, ExthdrSetCode, FlowOffloadCode,
+    BitwiseCode, ConnlimitCode, CtDirectedSetCode, DupCode, DynsetCode, ExthdrCode, ExthdrResetCode, ExthdrSetCode, FlowOffloadCode,
     ObjrefCode, ObjrefMapCode, PayloadSetCode, QuotaCode, SynproxyCode, over,
 };
 use super::super::data::{self, Bytes, Order};
 use super::super::expr::Expr;
-use super::super::fields::{load, part};
+use super::super::fields::{Part, load, part};
 use super::super::keys::{PayloadBase, Register};
 use super::super::set::millis;
 use super::{Lowering, Sets, Unlowerable};
@@ -129,6 +129,17 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
     fn set(&mut self, target: Field, value: &SetValue) -> Result<(), Unlowerable> {
         let wrong = Unlowerable::Operand { field: target.name() };
         let data_type = target.data_type();
+        if let (Some((code, Some(part))), SetValue::Constant(value)) = (write(target), value) {
+            let number = value.number().filter(|_| value.is_of(data_type));
+            let xor = number.and_then(|number| part.place(number)).ok_or(wrong)?;
+            self.depend(target);
+            let PayloadSetCode { base, offset, len, .. } = code;
+            self.push(Expr::Payload { base, offset, len, dreg: Register::FIRST });
+            let mask = part.mask().iter().map(|byte| !byte).collect();
+            self.push(Expr::Bitwise(BitwiseCode { reg: Register::FIRST, mask, xor }));
+            self.push(Expr::PayloadSet(code));
+            return Ok(());
+        }
         let stored = store(target).ok_or(wrong.clone())?;
         self.depend(target);
         match value {
@@ -166,57 +177,73 @@ fn data_type_of(value: &Value) -> Option<DataType> {
     })
 }
 
-/// Returns the expression that sets a field to register 1, if it can be set.
+/// Returns the expression that sets a field to register 1, if it can be set as a whole.
 pub(in crate::bytecode) fn store(target: Field) -> Option<Expr> {
     let sreg = Register::FIRST;
-    // The other bits of such a field's bytes would have to be kept.
-    if part(target).is_some() {
-        return None;
-    }
     Some(match load(target, sreg) {
         Expr::CtDirected(code) if matches!(target.data_type(), DataType::Integer { bytes: 2 }) => {
             Expr::CtDirectedSet(CtDirectedSetCode { key: code.key, direction: code.direction, sreg })
         }
-        Expr::Exthdr(ExthdrCode { dreg: _, kind, offset, len, op: TCP_OPTION, flags: 0 }) => {
+        Expr::Exthdr(ExthdrCode { dreg: _, kind, offset, len, op: TCP_OPTION, flags: 0 })
+            if part(target).is_none() && len > 1 =>
+        {
             Expr::ExthdrSet(ExthdrSetCode { sreg, kind, offset, len, op: TCP_OPTION })
         }
         Expr::Meta { key, dreg: _ } if META_SET.contains(&key.0) => Expr::MetaSet { key, sreg },
         Expr::Ct { key, dreg: _ } if CT_SET.contains(&key.0) => Expr::CtSet { key, sreg },
-        Expr::Payload { base, offset, len, dreg: _ } => {
-            let (csum_type, csum_offset, csum_flags) = checksum(target, base, offset)?;
-            // A checksum of words of 2 bytes is corrected by such words.
-            if csum_type == INTERNET && (offset % 2, len % 2) != (0, 0) {
-                return None;
-            }
-            Expr::PayloadSet(PayloadSetCode { sreg, base, offset, len, csum_type, csum_offset, csum_flags })
-        }
+        Expr::Payload { .. } => match write(target)? {
+            (code, None) => Expr::PayloadSet(code),
+            (_, Some(_)) => return None,
+        },
         _ => return None,
     })
+}
+
+/// Returns how a field of a header is written: the expression, and the bits of the field within the
+/// bytes that are written, if it is not all of them. A checksum of words of 2 bytes is corrected by
+/// such words.
+pub(in crate::bytecode) fn write(target: Field) -> Option<(PayloadSetCode, Option<Part>)> {
+    let sreg = Register::FIRST;
+    let Expr::Payload { base, offset, len, dreg: _ } = load(target, sreg) else { return None };
+    let (csum_type, csum_offset, csum_flags) = checksum(target, base, offset);
+    let (bits, after) = part(target).map_or((8 * len, 0), |part| (part.bits, part.shift));
+    let (start, end) = (offset, offset.checked_add(len)?);
+    let (from, to) = if csum_type == INTERNET { (start & !1, end.next_multiple_of(2)) } else { (start, end) };
+    let bytes = to.checked_sub(from)?;
+    let code = PayloadSetCode { sreg, base, offset: from, len: bytes, csum_type, csum_offset, csum_flags };
+    let part = Part { bytes: usize::try_from(bytes).ok()?, bits, shift: after + 8 * (to - end) };
+    Some((code, Some(part).filter(|part| part.bits != 8 * bytes)))
 }
 
 /// Returns how the checksums of a header are corrected when the field is written: type, place, and
 /// whether that of the transport protocol contains it too (`nft_payload_set_eval`,
 /// net/netfilter/nft_payload.c, v6.12).
-fn checksum(target: Field, base: PayloadBase, offset: u32) -> Option<(u32, u32, u32)> {
+fn checksum(target: Field, base: PayloadBase, offset: u32) -> (u32, u32, u32) {
     let Needs { network, transport, .. } = target.needs();
     // Length, protocol and addresses are part of the checksum of the transport protocol.
     let pseudo = |parts: &[u32]| if parts.contains(&offset) { PSEUDO_HEADER } else { 0 };
     match (base, network, transport) {
-        (PayloadBase::NETWORK, Some(Nfproto::IPV4), _) => Some((INTERNET, 10, pseudo(&[2, 9, 12, 16]))),
-        (PayloadBase::NETWORK, Some(Nfproto::IPV6), _) => Some((0, 0, pseudo(&[4, 6, 8, 24]))),
-        (PayloadBase::TRANSPORT, _, Some(Protocol::TCP)) => Some((INTERNET, 16, 0)),
-        (PayloadBase::TRANSPORT, _, Some(Protocol::UDP)) => Some((INTERNET, 6, 0)),
-        (PayloadBase::TRANSPORT, _, Some(Protocol::ICMP | Protocol::ICMPV6)) => Some((INTERNET, 2, 0)),
-        _ => None,
+        (PayloadBase::NETWORK, Some(Nfproto::IPV4), _) => (INTERNET, 10, pseudo(&[2, 9, 12, 16])),
+        (PayloadBase::NETWORK, Some(Nfproto::IPV6), _) => (0, 0, pseudo(&[4, 6, 8, 24])),
+        (PayloadBase::TRANSPORT, _, Some(Protocol::TCP)) => (INTERNET, 16, 0),
+        (PayloadBase::TRANSPORT, _, Some(Protocol::UDP)) => (INTERNET, 6, 0),
+        (PayloadBase::TRANSPORT, _, Some(Protocol::ICMP | Protocol::ICMPV6 | Protocol::IGMP)) => (INTERNET, 2, 0),
+        (PayloadBase::TRANSPORT, _, Some(Protocol::SCTP)) => (SCTP, 8, 0),
+        // nft sets this flag for what is behind the transport header.
+        (PayloadBase(INNER), ..) => (0, 0, PSEUDO_HEADER),
+        _ => (0, 0, 0),
     }
 }
 
 /// Keys of metadata and of connections that can be set (`nft_meta_set_eval` and `nft_ct_set_eval`):
-/// priority, mark, security mark and type of a packet; mark, security mark, labels, zone and
-/// events.
-const META_SET: [u32; 4] = [2, 3, 14, 19];
+/// priority, mark, tracing, security mark and type of a packet; mark, security mark, labels, zone
+/// and events.
+const META_SET: [u32; 5] = [2, 3, 12, 14, 19];
 const CT_SET: [u32; 5] = [3, 4, 13, 17, 18];
-/// `NFT_PAYLOAD_CSUM_INET`, `NFT_PAYLOAD_L4CSUM_PSEUDOHDR`, `NFT_EXTHDR_OP_TCPOPT`.
+/// `NFT_PAYLOAD_CSUM_INET`, `NFT_PAYLOAD_CSUM_SCTP`, `NFT_PAYLOAD_L4CSUM_PSEUDOHDR`,
+/// `NFT_EXTHDR_OP_TCPOPT`, `NFT_PAYLOAD_INNER_HEADER`.
 const INTERNET: u32 = 1;
+const SCTP: u32 = 2;
 const PSEUDO_HEADER: u32 = 1;
 const TCP_OPTION: u32 = 1;
+const INNER: u32 = 3;

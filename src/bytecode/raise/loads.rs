@@ -1,15 +1,15 @@
 //! Reads what is loaded into registers: one field, or the key of a lookup.
 
-use super::super::codes::{BitwiseCode, JhashCode, LookupSet};
+use super::super::codes::{BitwiseCode, JhashCode, LookupSet, RtCode};
 use super::super::data::{self, Bytes, Order};
 use super::super::expr::Expr;
 use super::super::fields::{Part, field_of, load, part};
-use super::super::keys::Register;
+use super::super::keys::{PayloadBase, Register};
 use super::super::lower::{FIRST_HASHED, Known, LEFT, RIGHT};
 use super::super::set::SetMode;
 use super::{in_order, raise_elements};
 use crate::model::{
-    BitOp, Bits, DataType, Element, Family, Field, Hash, Interval, Key, Link, Needs, Nfproto, RawBase, RawPayload,
+    BitOp, Bits, DataType, Element, Exthdr, Family, Field, Hash, Interval, Key, Link, Needs, Nfproto, Protocol, RawBase, RawPayload,
     Selector, SetData, SetFlags, SetRef, Value,
 };
 
@@ -32,6 +32,7 @@ impl See {
             | Expr::Fib { dreg: to, .. }
             | Expr::Meta { dreg: to, .. }
             | Expr::Payload { dreg: to, .. }
+            | Expr::Rt(RtCode { dreg: to, .. })
             | Expr::Socket { dreg: to, .. }
                 if *to == dreg =>
             {
@@ -44,7 +45,16 @@ impl See {
             _ => None,
         };
         let other = || field_of(expr).filter(|(field, to)| *to == dreg && self.has(*field));
-        plain.or_else(|| other().map(|(field, _)| (field, None)))
+        let partly = || {
+            let mask = mask.filter(|_| matches!(expr, Expr::Exthdr(_)))?;
+            let mut all = Exthdr::parts_of_bytes().map(Field::Exthdr);
+            let is_it = |field: &Field| {
+                load(*field, dreg) == *expr && part(*field).is_some_and(|part| part.mask() == *mask) && self.has(*field)
+            };
+            let field = all.find(is_it)?;
+            Some((field, part(field)))
+        };
+        plain.or_else(partly).or_else(|| other().map(|(field, _)| (field, None)))
     }
 
     /// Returns whether every packet at this place has that field.
@@ -72,7 +82,7 @@ impl See {
 
     /// Reads loads into the registers of a key, up to the expression that uses it.
     pub(super) fn keyed<'e>(&self, exprs: &'e [Expr]) -> Option<Keyed<'e>> {
-        let (mut parts, mut value, mut bits) = (Vec::new(), None, None);
+        let (mut parts, mut value, mut bits): (Vec<Selector>, _, Vec<Part>) = (Vec::new(), None, Vec::new());
         let (mut len, mut slot) = (0, 0);
         let by = loop {
             let rest = exprs.get(len..)?;
@@ -83,7 +93,7 @@ impl See {
             }
             match self.computed(rest, Register::at_slot(slot)).filter(|_| value.is_none()) {
                 Some(Computed { selector, len: read, placed }) => {
-                    bits = bits.or(placed);
+                    bits.extend(placed);
                     len += read;
                     slot += u32::try_from(selector.data_type().bytes().div_ceil(4)).ok()?;
                     parts.push(selector);
@@ -98,8 +108,9 @@ impl See {
             }
         };
         // Several keys of which one is part of its bytes are shifted.
-        let is_plain = bits.is_none() || parts.len() == 1;
-        (is_plain && !parts.is_empty()).then_some(Keyed { selector: parts.into(), part: bits, value, by, len })
+        let is_plain = parts.len() == 1 || bits.iter().all(|part| part.shift == 0);
+        let part = bits.pop().filter(|_| parts.len() == 1);
+        (is_plain && !parts.is_empty()).then_some(Keyed { selector: parts.into(), part, value, by, len })
     }
 
     /// Reads what loads a field into a register, or computes a value there.
@@ -123,7 +134,7 @@ impl See {
         let of = match field {
             Some((field, 0, None)) => field,
             // nft lists the bytes in which a part of them is computed with.
-            _ => raw(first, dreg)?,
+            _ => self.raw(first, dreg, rest.get(..ops)?)?,
         };
         let rest = rest.get(..ops)?;
         if rest.is_empty() {
@@ -132,6 +143,48 @@ impl See {
         let bits = rest.iter().map(|expr| operations(expr, of.data_type())).collect::<Option<Vec<_>>>()?;
         let selector = Selector::Bits(Box::new(Bits { of: of.into(), ops: bits.into_iter().flatten().collect() }));
         Some(Computed { selector, len: 1 + ops, placed: None })
+    }
+
+    /// Returns the bytes that an expression loads, by their place; `None` where nft names fields in
+    /// them, for which it looks through one operation at most.
+    pub(super) fn raw(&self, expr: &Expr, to: Register, ops: &[Expr]) -> Option<Field> {
+        let Expr::Payload { base, offset, len: len @ 1..=16, dreg } = expr else { return None };
+        let (of, ..) = *RawBase::ALL.iter().find(|(_, number, _)| *number == base.0)?;
+        let bits = |bytes: u32| u16::try_from(bytes).ok()?.checked_mul(8);
+        let raw = RawPayload { base: of, offset: bits(*offset)?, bits: bits(*len)?.try_into().ok()? };
+        let (whole, mut range) = ((8 * *offset, 8 * (*offset + len)), Some((8 * *offset, 8 * (*offset + len))));
+        if let [Expr::Bitwise(BitwiseCode { reg: _, mask, xor: _ })] = ops {
+            let leading = data::number(mask, Order::Sorted) << (128 - 8 * len);
+            let (skipped, kept) = (leading.leading_zeros(), leading.count_ones());
+            let is_one = (leading << skipped.min(127)).leading_ones() == kept;
+            range = Some((whole.0 + skipped, whole.0 + skipped + kept)).filter(|range| is_one && *range != whole);
+        } else if !ops.is_empty() {
+            range = None;
+        }
+        // A header after a VLAN tag is another one to nft.
+        let is_elsewhere = *base == PayloadBase::LINK && self.known.vlan;
+        // The first bytes of a header without fields here may have names.
+        let transport = self.known.transport.filter(|_| *base == PayloadBase::TRANSPORT);
+        let is_nameless = |of: Protocol| Field::ALL.iter().all(|field| field.needs().transport != Some(of));
+        let is_unsure = transport.is_some_and(is_nameless) && whole.0 < 32;
+        let is_named = |(first, last): (u32, u32)| {
+            Field::ALL.iter().copied().any(|field| {
+                let Expr::Payload { base: other, offset, len, .. } = load(field, to) else { return false };
+                let (skipped, width) = part(field).map_or((0, 8 * len), |part| {
+                    (8 * len - part.shift - part.bits, part.bits)
+                });
+                let start = 8 * offset + skipped;
+                let is_port = matches!(field, Field::ThDport | Field::ThSport);
+                other == *base && start == first && (!is_port || start + width == last) && self.may_have(field)
+            })
+        };
+        (*dreg == to && !is_elsewhere && !is_unsure && !range.is_some_and(is_named)).then_some(Field::Payload(raw))
+    }
+
+    /// Returns whether a packet at this place has that field, if it is a message of the right type.
+    fn may_have(&self, field: Field) -> bool {
+        let known = Known { message: field.needs().message.first().copied(), ..self.known };
+        See { family: self.family, known }.has(field)
     }
 
     /// Reads a hash, or another value in the first register.
@@ -172,15 +225,6 @@ fn operates(expr: &Expr, reg: Register) -> bool {
         Expr::Shift(code) => code.sreg == reg && code.dreg == reg,
         _ => false,
     }
-}
-
-/// Returns the bytes that an expression loads, by their place.
-fn raw(expr: &Expr, to: Register) -> Option<Field> {
-    let Expr::Payload { base, offset, len: len @ 1..=16, dreg } = expr else { return None };
-    let (base, ..) = *RawBase::ALL.iter().find(|(_, number, _)| *number == base.0)?;
-    let bits = |bytes: u32| u16::try_from(bytes).ok()?.checked_mul(8);
-    let of = RawPayload { base, offset: bits(*offset)?, bits: bits(*len)?.try_into().ok()? };
-    (*dreg == to).then_some(Field::Payload(of))
 }
 
 /// Returns the operations of one expression, in the order and with the constants of nft: a flipped

@@ -26,9 +26,21 @@ pub(super) fn propose(all: &[Expr], family: Family, known: Known) -> Vec<Proposa
         proposals.extend(see.prefix(*base, *offset, *len, rest));
         proposals.extend(see.neighbours(*base, *offset, *len, rest));
     }
+    let ops = usize::from(matches!(rest.first(), Some(Expr::Bitwise(_))));
+    if let Some(field) = see.raw(first, Register::FIRST, rest.get(..ops).unwrap_or_default()) {
+        proposals.extend(comparison(field, rest));
+    }
+    proposals.extend(see.shorter(first, rest));
     proposals.extend(see.compared(all));
     proposals.retain(|proposal| proposal.statements.iter().all(is_listed_so));
     proposals
+}
+
+/// Returns the comparison of bytes by their place.
+pub(super) fn raw(exprs: &[Expr], family: Family, known: Known) -> Option<Statement> {
+    let (first, rest) = exprs.split_first()?;
+    let field = See { family, known }.raw(first, Register::FIRST, &[])?;
+    comparison(field, rest).pop().and_then(|mut proposal| proposal.statements.pop())
 }
 
 /// Returns whether nft lists a comparison of such a field as this crate prints it: for what tells
@@ -114,6 +126,21 @@ impl See {
         let length = u8::try_from(data.len() * 8).ok()?;
         let op = equality(*op)?;
         Some(Proposal::ours(Statement::Match(Match::new(field, op, Operand::Prefix(value, length))), 2))
+    }
+
+    /// Reads a prefix of whole bytes of an address that is loaded in full.
+    fn shorter(&self, first: &Expr, rest: &[Expr]) -> Option<Proposal> {
+        let Some(Expr::Cmp { sreg: Register::FIRST, op, data }) = rest.first() else { return None };
+        let (field, None) = self.loaded(first, None, Register::FIRST)? else { return None };
+        let width = field.data_type().bytes();
+        if !matches!(field.data_type(), DataType::Ipv4 | DataType::Ipv6) || data.is_empty() || data.len() >= width {
+            return None;
+        }
+        let mut address = data.clone();
+        address.resize(width, 0);
+        let value = data::value(&address, field.data_type(), Order::Register)?;
+        let length = u8::try_from(data.len() * 8).ok()?;
+        Some(Proposal::ours(Statement::Match(Match::new(field, equality(*op)?, Operand::Prefix(value, length))), 2))
     }
 
     /// Reads adjacent fields that are loaded and compared as one.
@@ -243,7 +270,7 @@ fn masked(field: Field, code: &BitwiseCode, op: Op, data: &[u8]) -> Vec<Proposal
         return Vec::new();
     };
     let mut operands = Vec::new();
-    if matches!(bits, Value::CtState(_) | Value::CtStatus(_) | Value::TcpFlags(_)) && data.iter().all(|byte| *byte == 0)
+    if matches!(bits, Value::CtLabel(_) | Value::CtState(_) | Value::CtStatus(_) | Value::TcpFlags(_)) && data.iter().all(|byte| *byte == 0)
     {
         operands.push((if op == Op::Ne { Op::Eq } else { Op::Ne }, Operand::Flags(bits.clone())));
     }

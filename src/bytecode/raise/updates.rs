@@ -1,19 +1,19 @@
 //! Readers of statements that count, answer, copy, and change sets and packets.
 
 use super::super::codes::{
-    ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, ObjrefCode, QuotaCode, SynproxyCode, when,
+    BitwiseCode, ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, ObjrefCode, PayloadSetCode, QuotaCode, SynproxyCode, when,
 };
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
 use super::super::fields::field_of;
-use super::super::keys::Register;
-use super::super::lower::{Known, store};
+use super::super::keys::{CtKey, MetaKey, Register};
+use super::super::lower::{Known, store, write};
 use super::Proposal;
 use super::actions::Constants;
 use super::loads::{Computed, Keyed, See};
 use crate::model::{
-    ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, IpFamily, Nat, ObjectKind, ObjectRef,
-    ObjectTo, PortRange, Quota, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp,
+    ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, IpFamily, Nat, Needs, ObjectKind, ObjectRef,
+    ObjectTo, PortRange, Protocol, Quota, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -116,6 +116,11 @@ impl See {
             let value = data::value(data, target.data_type(), Order::Register)?;
             return Some(Proposal::ours(Statement::Set { target, value: SetValue::Constant(value) }, 2));
         }
+        if let [Expr::Payload { .. }, Expr::Bitwise(code), Expr::PayloadSet(stored), ..] = exprs {
+            if let Some(statement) = self.writes(first, code, stored) {
+                return Some(Proposal::ours(statement, 3));
+            }
+        }
         if let Some(Computed { selector, len, placed: None }) = self.value(exprs) {
             let rest = exprs.get(len..).unwrap_or_default();
             let converted = usize::from(matches!(rest.first(), Some(Expr::Byteorder { .. })));
@@ -177,6 +182,26 @@ impl See {
         Some(Proposal::ours(Statement::Nat(nat), len + 1 + ports.len()))
     }
 
+    /// Reads a constant that is written into some bits of a header.
+    fn writes(&self, loaded: &Expr, code: &BitwiseCode, stored: &PayloadSetCode) -> Option<Statement> {
+        let PayloadSetCode { base, offset, len, .. } = *stored;
+        if *loaded != (Expr::Payload { base, offset, len, dreg: Register::FIRST }) {
+            return None;
+        }
+        // nft lists the type and code of a message as ports.
+        let is_listed = |field: &Field| {
+            let Needs { transport, .. } = field.needs();
+            !matches!(transport, Some(Protocol::ICMP | Protocol::ICMPV6 | Protocol::IGMP))
+        };
+        let mut fields = Field::ALL.iter().copied().filter(|field| self.has(*field) && is_listed(field));
+        fields.find_map(|target| {
+            let (written, part) = write(target)?;
+            let part = part.filter(|part| written == *stored && part.mask().iter().map(|byte| !byte).eq(code.mask.iter().copied()))?;
+            let value = Value::of_number(part.number(&code.xor)?, target.data_type())?;
+            Some(Statement::Set { target, value: SetValue::Constant(value) })
+        })
+    }
+
     /// Returns the field that an expression sets to register 1.
     fn target(&self, expr: &Expr) -> Option<Field> {
         let with_parameters = match expr {
@@ -190,7 +215,13 @@ impl See {
                     crate::bytecode::CtDirectedCode { key: code.key, dreg: code.sreg, direction: code.direction };
                 field_of(&Expr::CtDirected(load)).map(|(field, _)| field)
             }
-            Expr::CtSet { .. } | Expr::MetaSet { .. } | Expr::PayloadSet(_) => None,
+            Expr::PayloadSet(code) => {
+                let PayloadSetCode { sreg: dreg, base, offset, len, .. } = *code;
+                self.raw(&Expr::Payload { base, offset, len, dreg }, Register::FIRST, &[])
+            }
+            Expr::CtSet { key: CtKey::EVENTMASK, .. } => Some(Field::CtEvent),
+            Expr::MetaSet { key: MetaKey::NFTRACE, .. } => Some(Field::Nftrace),
+            Expr::CtSet { .. } | Expr::MetaSet { .. } => None,
             _ => return None,
         };
         let all = with_parameters.into_iter().chain(Field::ALL.iter().copied());

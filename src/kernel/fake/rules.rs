@@ -206,6 +206,7 @@ fn is_known(expr: &Expr) -> bool {
             | Expr::Range { .. }
             | Expr::Redir { .. }
             | Expr::Reject(_)
+            | Expr::Shift(_)
             | Expr::Socket { .. }
             | Expr::Tproxy(_)
             | Expr::Verdict(_)

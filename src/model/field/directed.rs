@@ -21,6 +21,10 @@ pub struct CtDirected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum CtDirectedKey {
+    /// Average bytes of a packet.
+    Avgpkt,
+    /// Bytes.
+    Bytes,
     /// IPv4 destination address.
     IpDaddr,
     /// IPv4 source address.
@@ -29,6 +33,8 @@ pub enum CtDirectedKey {
     Ip6Daddr,
     /// IPv6 source address.
     Ip6Saddr,
+    /// Packets.
+    Packets,
     /// Destination port.
     ProtoDst,
     /// Source port.
@@ -38,9 +44,12 @@ pub enum CtDirectedKey {
 }
 
 impl CtDirectedKey {
-    pub(crate) const ALL: [(CtDirectedKey, u32, &'static str); 7] = [
+    pub(crate) const ALL: [(CtDirectedKey, u32, &'static str); 10] = [
         (CtDirectedKey::ProtoSrc, 11, "proto-src"),
         (CtDirectedKey::ProtoDst, 12, "proto-dst"),
+        (CtDirectedKey::Packets, 14, "packets"),
+        (CtDirectedKey::Bytes, 15, "bytes"),
+        (CtDirectedKey::Avgpkt, 16, "avgpkt"),
         (CtDirectedKey::Zone, 17, "zone"),
         (CtDirectedKey::IpSaddr, 19, "ip saddr"),
         (CtDirectedKey::IpDaddr, 20, "ip daddr"),
@@ -58,6 +67,7 @@ impl CtDirectedKey {
 impl CtDirected {
     pub(super) fn data_type(self) -> DataType {
         match self.key {
+            CtDirectedKey::Avgpkt | CtDirectedKey::Bytes | CtDirectedKey::Packets => DataType::Integer { bytes: 8 },
             CtDirectedKey::IpDaddr | CtDirectedKey::IpSaddr => DataType::Ipv4,
             CtDirectedKey::Ip6Daddr | CtDirectedKey::Ip6Saddr => DataType::Ipv6,
             CtDirectedKey::ProtoDst | CtDirectedKey::ProtoSrc => DataType::Port,

@@ -39,11 +39,11 @@ pub enum ExthdrOf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "its bytes, or that it is there")]
 pub enum ExthdrPart {
-    /// Bytes of it.
+    /// Bytes of it, or a part of them.
     Bits {
-        /// Offset in bits, a multiple of 8.
+        /// Offset in bits.
         offset: u16,
-        /// Length in bits, a multiple of 8.
+        /// Length in bits.
         bits: u16,
     },
     /// Whether it is there: 1 or 0.
@@ -100,12 +100,33 @@ impl Exthdr {
         self.names().is_some() || self.of == ExthdrOf::Tcp && !is_known()
     }
 
+    /// Returns offset and length in bits, if it is not whole bytes.
+    pub(crate) fn part_of_byte(self) -> Option<(u32, u32)> {
+        match self.part {
+            ExthdrPart::Bits { offset, bits } if offset % 8 != 0 || bits % 8 != 0 => Some((offset.into(), bits.into())),
+            ExthdrPart::Bits { .. } | ExthdrPart::Exists => None,
+        }
+    }
+
+    /// Returns all that are not whole bytes.
+    pub(crate) fn parts_of_bytes() -> impl Iterator<Item = Exthdr> {
+        let all = HEADERS.iter().flat_map(|entry| {
+            entry.parts().map(|part| Exthdr {
+                of: entry.of,
+                kind: entry.kind,
+                part: ExthdrPart::Bits { offset: part.offset, bits: part.bits },
+            })
+        });
+        all.filter(|part| part.part_of_byte().is_some())
+    }
+
     pub(super) fn data_type(self) -> DataType {
         let ExthdrPart::Bits { offset, bits } = self.part else { return DataType::Integer { bytes: 1 } };
         match (self.of, bits) {
             (_, 128) => DataType::Ipv6,
+            (ExthdrOf::Ipv6, 8) if (self.kind, offset) == (135, 16) => DataType::MhType,
             (ExthdrOf::Ipv6, 8) if offset == 0 => DataType::Protocol,
-            _ => DataType::NetworkInteger { bytes: u8::try_from(bits / 8).unwrap_or(u8::MAX) },
+            _ => DataType::NetworkInteger { bytes: u8::try_from(bits.div_ceil(8)).unwrap_or(u8::MAX) },
         }
     }
 }
@@ -190,12 +211,13 @@ parts! {
 headers! {
     Ipv6 0 "hbh" NEXT: ;
     Ipv6 43 "rt" NEXT: "type" 16 8, "seg-left" 24 8;
-    Ipv6 43 "srh" NONE: "last-entry" 32 8, "flags" 40 8, "tag" 48 16, "sid[1]" 64 128;
+    Ipv6 43 "srh" NONE: "last-entry" 32 8, "flags" 40 8, "tag" 48 16, "sid[1]" 64 128, "sid[2]" 192 128;
     Ipv6 43 "rt0" NONE: "addr[1]" 64 128;
     Ipv6 43 "rt2" NONE: "addr" 64 128;
-    Ipv6 44 "frag" NONE: "nexthdr" 0 8, "reserved" 8 8, "id" 32 32;
+    Ipv6 44 "frag" NONE: "nexthdr" 0 8, "reserved" 8 8, "frag-off" 16 13, "reserved2" 29 2, "more-fragments" 31 1,
+        "id" 32 32;
     Ipv6 60 "dst" NEXT: ;
-    Ipv6 135 "mh" NEXT: "reserved" 24 8, "checksum" 32 16;
+    Ipv6 135 "mh" NEXT: "type" 16 8, "reserved" 24 8, "checksum" 32 16;
     Tcp 0 "eol" NONE: ;
     Tcp 1 "nop" NONE: ;
     Tcp 2 "maxseg" LENGTH: "size" 16 16;
@@ -207,7 +229,7 @@ headers! {
     Tcp 5 "sack3" NONE: "left" 208 32, "right" 240 32;
     Tcp 8 "timestamp" LENGTH: "tsval" 16 32, "tsecr" 48 32;
     Tcp 19 "md5sig" LENGTH: ;
-    Tcp 30 "mptcp" LENGTH: ;
+    Tcp 30 "mptcp" LENGTH: "subtype" 16 4;
     Tcp 34 "fastopen" LENGTH: ;
     Ipv4 7 "rr" TYPE_LENGTH: "ptr" 16 8, "addr" 24 32;
     Ipv4 131 "lsrr" TYPE_LENGTH: "ptr" 16 8, "addr" 24 32;

@@ -64,11 +64,15 @@ macro_rules! field_table {
                 "Number of the connection", "NFT_CT_ID";
             CtL3proto ct_l3proto(Nfproto) "ct l3proto": Nfproto, any ct(L3PROTOCOL),
                 "Network-layer family of the connection", "NFT_CT_L3PROTOCOL";
+            CtLabel ct_label(CtLabel) "ct label": CtLabel, any ct(LABELS),
+                "Labels of the connection: it has one of these", "NFT_CT_LABELS";
             CtMark ct_mark(kind::Mark) "ct mark": Mark, any ct(MARK), "Mark of the connection", "NFT_CT_MARK";
             CtPackets ct_packets(kind::Long) "ct packets": Integer { bytes: 8 }, any ct(PKTS),
                 "Packets of the connection in both directions", "NFT_CT_PKTS";
             CtProtocol ct_protocol(Protocol) "ct protocol": Protocol, any ct(PROTOCOL),
                 "Transport-layer protocol of the connection", "NFT_CT_PROTOCOL";
+            CtSecmark ct_secmark(kind::Integer) "ct secmark": Integer { bytes: 4 }, any ct(SECMARK),
+                "Security mark of the connection", "NFT_CT_SECMARK";
             CtState ct_state(CtState) "ct state": CtState, any ct(STATE),
                 "State of the connection, a set of bits of which one is on: it is one of these", "NFT_CT_STATE";
             CtStatus ct_status(CtStatus) "ct status": CtStatus, any ct(STATUS),
@@ -221,6 +225,16 @@ macro_rules! field_table {
                 "A random number", "NFT_META_PRANDOM";
             Rtclassid rtclassid(kind::Realm) "meta rtclassid": Realm, any meta(RTCLASSID),
                 "Realm of the packet's route", "NFT_META_RTCLASSID";
+            RtClassid rt_classid(kind::Realm) "rt classid": Realm, any rt(CLASSID),
+                "Realm of the route", "NFT_RT_CLASSID";
+            RtIpsec rt_ipsec(kind::Boolean) "rt ipsec": Boolean, any rt(XFRM),
+                "Whether the route goes through IPsec", "NFT_RT_XFRM";
+            RtMtu rt_mtu(kind::Integer) "rt mtu": Integer { bytes: 2 }, any rt(TCPMSS),
+                "Maximum segment size that fits the route", "NFT_RT_TCPMSS";
+            RtIpNexthop rt_ip_nexthop(Ipv4Addr) "rt ip nexthop": Ipv4, any rt(NEXTHOP4),
+                "IPv4 address of the next hop", "NFT_RT_NEXTHOP4";
+            RtIp6Nexthop rt_ip6_nexthop(Ipv6Addr) "rt ip6 nexthop": Ipv6, any rt(NEXTHOP6),
+                "IPv6 address of the next hop", "NFT_RT_NEXTHOP6";
             SctpChecksum sctp_checksum(kind::Integer) "sctp checksum": NetworkInteger { bytes: 4 }, sctp transport(8, 4),
                 "SCTP checksum";
             SctpDport sctp_dport(kind::Port) "sctp dport": Port, sctp transport(2, 2),
@@ -232,6 +246,8 @@ macro_rules! field_table {
                 "Index of the interface before its VRF", "NFT_META_SDIF";
             Sdifname sdifname(IfName) "meta sdifname": Ifname, any meta(SDIFNAME),
                 "Name of the interface before its VRF", "NFT_META_SDIFNAME";
+            Secmark secmark(kind::Integer) "meta secmark": Integer { bytes: 4 }, any meta(SECMARK),
+                "Security mark of the packet", "NFT_META_SECMARK";
             Skgid skgid(kind::Gid) "meta skgid": Gid, any meta(SKGID),
                 "Group of the process that created the socket; a packet without a socket matches no comparison",
                 "NFT_META_SKGID";

@@ -158,7 +158,7 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
         ),
         (
             number(Field::Mark, Op::Eq, Operand::Flags(Value::Mark(1))),
-            "rule 1 of inet t/in, statement 1 (meta mark): only ct state, ct status and tcp flags are sets of bits; use a value or a mask",
+            "rule 1 of inet t/in, statement 1 (meta mark): only ct label, ct state, ct status and tcp flags are sets of bits; use a value or a mask",
         ),
         (
             input(Rule::new().ct_state(CtState::empty())),

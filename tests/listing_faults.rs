@@ -308,7 +308,7 @@ fn a_range_that_is_unknown_at_one_end_is_unknown() {
         let snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
         let listed = Listing::new(&snapshot).to_string();
         let expected =
-            "table inet t {\n\tchain c {\n\t\t<unknown ct,cmp,cmp> accept\n\t\t<unknown payload,cmp> accept\n\t}\n}\n";
+            "table inet t {\n\tchain c {\n\t\t<unknown ct,cmp,cmp> accept\n\t\t@th,0,32 0x10002 accept\n\t}\n}\n";
         assert_same(expected, &listed, "listing");
     });
 }

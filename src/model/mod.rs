@@ -53,11 +53,10 @@ pub use id::{
 pub use limit::{Limit, LimitOf, LimitUnit, LimitWhen};
 pub use log::{Log, LogFlags, LogLevel};
 pub use matches::{
-    Match, Op, cgroup, concat, ct_direction, ct_mark, ct_state, ct_status, ct_zone, fib_daddr_type,
-    fib_saddr_type, icmp_type, icmpv6_type, iif, iifname, ip_daddr, ip_protocol, ip_saddr, ip6_daddr, ip6_saddr,
-    l4proto, length, mark, nfproto, not, oif, oifname, pkttype, sctp_dport, sctp_sport, skgid, skuid, socket_exists,
-    socket_mark, socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport, th_sport, udp_dport,
-    udp_sport,
+    Match, Op, cgroup, concat, ct_direction, ct_mark, ct_state, ct_status, ct_zone, fib_daddr_type, fib_saddr_type,
+    icmp_type, icmpv6_type, iif, iifname, ip_daddr, ip_protocol, ip_saddr, ip6_daddr, ip6_saddr, l4proto, length, mark,
+    nfproto, not, oif, oifname, pkttype, sctp_dport, sctp_sport, skgid, skuid, socket_exists, socket_mark,
+    socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport, th_sport, udp_dport, udp_sport,
 };
 pub use name::{IfName, Name};
 pub use nat::{IpFamily, Nat, NatFlags, NatKind, NatMap, PortRange, Tproxy};
@@ -73,5 +72,6 @@ pub use statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Ve
 pub use table::{Family, Table, TableFlags};
 pub use value::{
     AddrType, ArpOp, CtDirection, CtEvent, CtLabel, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType,
-    IcmpCode, IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, MhType, Nfproto, PktType, Protocol, TcpFlags, Value, Wide,
+    IcmpCode, IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, MhType, Nfproto, PktType, Protocol, TcpFlags,
+    Value, Wide,
 };

@@ -118,9 +118,7 @@ fn write_update(
 
 fn set_value<'a>(value: &'a SetValue, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| match value {
-        SetValue::Constant(value @ Value::CtEvent(_)) => {
-            Bits::of(value).map_or(Ok(()), |bits| bits.list().fmt(f))
-        }
+        SetValue::Constant(value @ Value::CtEvent(_)) => Bits::of(value).map_or(Ok(()), |bits| bits.list().fmt(f)),
         SetValue::Constant(value) => style.named(value).fmt(f),
         SetValue::From(selector) => matches::selector(selector, transport, style).fmt(f),
         SetValue::Map { selector, map } => {

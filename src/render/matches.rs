@@ -80,11 +80,7 @@ fn flags_or_value(f: &mut fmt::Formatter<'_>, value: &Value) -> fmt::Result {
 }
 
 /// Returns the fields; once the transport protocol is known, nft writes `th dport` as `tcp dport`.
-pub(super) fn selector<'a>(
-    selector: &'a Selector,
-    transport: Option<Protocol>,
-    style: Style<'a>,
-) -> impl Display + 'a {
+pub(super) fn selector<'a>(selector: &'a Selector, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let parts = selector.parts();
         let part = |part: &'a Selector| {
@@ -105,12 +101,7 @@ pub(super) fn selector<'a>(
 }
 
 /// Writes a field, or what is computed from fields.
-fn computed(
-    f: &mut fmt::Formatter<'_>,
-    part: &Selector,
-    transport: Option<Protocol>,
-    style: Style<'_>,
-) -> fmt::Result {
+fn computed(f: &mut fmt::Formatter<'_>, part: &Selector, transport: Option<Protocol>, style: Style<'_>) -> fmt::Result {
     match part {
         Selector::Bits(bits) => operations(f, (&bits.of, &bits.ops), transport, style),
         Selector::Concat(_) => selector(part, transport, style).fmt(f),

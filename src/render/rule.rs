@@ -242,8 +242,7 @@ impl<'a> Omissions<'a> {
 
     /// Records what a match implies for the packets after it.
     fn imply(&mut self, at: usize, matches: &Match) {
-        let (Op::Eq, Operand::Value(value), Selector::Field(field)) =
-            (matches.op, &matches.operand, &matches.selector)
+        let (Op::Eq, Operand::Value(value), Selector::Field(field)) = (matches.op, &matches.operand, &matches.selector)
         else {
             return;
         };

@@ -280,7 +280,12 @@ fn nat(
         if let (Family::Inet, Some(family)) = (table, family) {
             write!(f, " {family}")?;
         }
-        write!(f, " to {} map {}", matches::selector(&map.selector, transport, style), set_of(&map.selector, &map.map, style))?;
+        write!(
+            f,
+            " to {} map {}",
+            matches::selector(&map.selector, transport, style),
+            set_of(&map.selector, &map.map, style)
+        )?;
         if let Some(ports) = ports {
             write!(f, ":{ports}")?;
         }

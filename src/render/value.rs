@@ -5,8 +5,9 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use crate::model::{
-    AddrType, ArpOp, CtDirection, CtEvent, CtLabel, CtState, CtStatus, DataType, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType,
-    IcmpCode, IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, MhType, Nfproto, PktType, Protocol, TcpFlags, Value,
+    AddrType, ArpOp, CtDirection, CtEvent, CtLabel, CtState, CtStatus, DataType, Day, DccpType, Dscp, Ecn, EtherAddr,
+    EtherType, IcmpCode, IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, MhType, Nfproto, PktType, Protocol,
+    TcpFlags, Value,
 };
 
 use super::{Text, joined, quoted};

@@ -12,7 +12,7 @@ use super::lexer::{Kind, Token, UNITS};
 use super::names;
 use super::parser::Parser;
 use crate::error::Quoted;
-use crate::model::{DataType, EtherAddr, IfName, Interval, Value};
+use crate::model::{CtLabel, DataType, EtherAddr, IfName, Interval, Value};
 
 impl<'t> Parser<'t> {
     /// Reads a constant of this type; several flags may be joined by `|`.
@@ -50,7 +50,10 @@ impl<'t> Parser<'t> {
 
     fn number_of(&self, token: Token<'t>, of: DataType) -> Parsed<Value> {
         let number = number(token)?;
-        numeric(of, number).ok_or_else(|| match of {
+        // A label is written by its number.
+        let label = |number| u8::try_from(number).ok().and_then(CtLabel::new).map(Value::CtLabel);
+        let value = if of == DataType::CtLabel { label(number) } else { numeric(of, number) };
+        value.ok_or_else(|| match of {
             DataType::Ipv4 | DataType::Ipv6 | DataType::Ifname => unexpected(token, &wanted(of)),
             DataType::EtherAddr | DataType::Text => unexpected(token, &wanted(of)),
             _ => {
@@ -284,12 +287,13 @@ fn class(text: &str) -> Option<u32> {
 
 /// Returns whether constants of this type are sets of bits, of which a list means any.
 pub(super) fn is_bits(of: DataType) -> bool {
-    matches!(of, DataType::CtState | DataType::CtStatus | DataType::TcpFlags)
+    matches!(of, DataType::CtLabel | DataType::CtState | DataType::CtStatus | DataType::TcpFlags)
 }
 
 /// Returns the union of the bits of two constants.
 pub(super) fn either(one: &Value, other: &Value) -> Option<Value> {
     Some(match (one, other) {
+        (Value::CtLabel(one), Value::CtLabel(other)) => Value::CtLabel(CtLabel::from_bits(one.bits() | other.bits())),
         (Value::CtState(one), Value::CtState(other)) => Value::CtState(*one | *other),
         (Value::CtStatus(one), Value::CtStatus(other)) => Value::CtStatus(*one | *other),
         (Value::TcpFlags(one), Value::TcpFlags(other)) => Value::TcpFlags(*one | *other),

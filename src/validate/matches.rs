@@ -31,7 +31,10 @@ impl Checked<'_, '_> {
         comparison(at, selector.data_type(), *op, operand, faults);
         match selector.as_field() {
             Some(Field::CtSecmark | Field::Secmark) => {
-                at.report(faults, Problem::Operand { fault: "nft compares no security marks; copy them with .set(...)" });
+                at.report(
+                    faults,
+                    Problem::Operand { fault: "nft compares no security marks; copy them with .set(...)" },
+                );
             }
             Some(Field::CtEvent | Field::Nftrace) => {
                 at.report(faults, Problem::Operand { fault: "it can only be set; match something else" });
@@ -220,7 +223,8 @@ fn comparison(at: At<'_>, wanted: DataType, op: Op, operand: &Operand, faults: &
                     }
                     Some(_) if is_bitmask(wanted) => {}
                     Some(_) | None => {
-                        let fault = "only ct label, ct state, ct status and tcp flags are sets of bits; use a value or a mask";
+                        let fault =
+                            "only ct label, ct state, ct status and tcp flags are sets of bits; use a value or a mask";
                         at.report(faults, Problem::Operand { fault });
                     }
                 }

@@ -1,8 +1,6 @@
 //! How fields with parameters are loaded, and which one an expression loads.
 
-use super::super::codes::{
-    CtDirectedCode, ExthdrCode, NumgenCode, OsfCode, SocketCgroupCode, SymhashCode, XfrmCode,
-};
+use super::super::codes::{CtDirectedCode, ExthdrCode, NumgenCode, OsfCode, SocketCgroupCode, SymhashCode, XfrmCode};
 use super::super::expr::Expr;
 use super::super::keys::{CtKey, FibFlags, FibResult, PayloadBase, Register, SocketKey};
 use super::span;

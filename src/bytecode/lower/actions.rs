@@ -1,8 +1,8 @@
 //! Statements that count, answer, copy, and change sets and packets.
 
 use super::super::codes::{
-    BitwiseCode, ConnlimitCode, CtDirectedSetCode, DupCode, DynsetCode, ExthdrCode, ExthdrResetCode, ExthdrSetCode, FlowOffloadCode,
-    ObjrefCode, ObjrefMapCode, PayloadSetCode, QuotaCode, SynproxyCode, over,
+    BitwiseCode, ConnlimitCode, CtDirectedSetCode, DupCode, DynsetCode, ExthdrCode, ExthdrResetCode, ExthdrSetCode,
+    FlowOffloadCode, ObjrefCode, ObjrefMapCode, PayloadSetCode, QuotaCode, SynproxyCode, over,
 };
 use super::super::data::{self, Bytes, Order};
 use super::super::expr::Expr;

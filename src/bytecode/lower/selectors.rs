@@ -41,9 +41,13 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         for op in &bits.ops {
             match op {
                 BitOp::And(value) | BitOp::Or(value) | BitOp::Xor(value) => {
-                    let constant = constant(value, data_type).ok_or(Unlowerable::Operand { field: "bits of a field" })?;
+                    let constant =
+                        constant(value, data_type).ok_or(Unlowerable::Operand { field: "bits of a field" })?;
                     let (mask, xor) = pending.get_or_insert_with(|| {
-                        (constant.iter().map(|_| 0xff).collect::<Bytes>(), constant.iter().map(|_| 0).collect::<Bytes>())
+                        (
+                            constant.iter().map(|_| 0xff).collect::<Bytes>(),
+                            constant.iter().map(|_| 0).collect::<Bytes>(),
+                        )
                     });
                     for ((mask, xor), byte) in mask.iter_mut().zip(xor).zip(&constant) {
                         (*mask, *xor) = match op {

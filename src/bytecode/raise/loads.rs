@@ -9,8 +9,8 @@ use super::super::lower::{FIRST_HASHED, Known, LEFT, RIGHT};
 use super::super::set::SetMode;
 use super::{in_order, raise_elements};
 use crate::model::{
-    BitOp, Bits, DataType, Element, Exthdr, Family, Field, Hash, Interval, Key, Link, Needs, Nfproto, Protocol, RawBase, RawPayload,
-    Selector, SetData, SetFlags, SetRef, Value,
+    BitOp, Bits, DataType, Element, Exthdr, Family, Field, Hash, Interval, Key, Link, Needs, Nfproto, Protocol,
+    RawBase, RawPayload, Selector, SetData, SetFlags, SetRef, Value,
 };
 
 /// What is known at a place: the family of the table and the protocols decide what a load means.
@@ -170,9 +170,8 @@ impl See {
         let is_named = |(first, last): (u32, u32)| {
             Field::ALL.iter().copied().any(|field| {
                 let Expr::Payload { base: other, offset, len, .. } = load(field, to) else { return false };
-                let (skipped, width) = part(field).map_or((0, 8 * len), |part| {
-                    (8 * len - part.shift - part.bits, part.bits)
-                });
+                let (skipped, width) =
+                    part(field).map_or((0, 8 * len), |part| (8 * len - part.shift - part.bits, part.bits));
                 let start = 8 * offset + skipped;
                 let is_port = matches!(field, Field::ThDport | Field::ThSport);
                 other == *base && start == first && (!is_port || start + width == last) && self.may_have(field)

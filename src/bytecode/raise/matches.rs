@@ -81,6 +81,10 @@ impl See {
     /// Reads the comparison of what is computed.
     fn compared(&self, all: &[Expr]) -> Vec<Proposal> {
         let Some(Computed { selector, len, placed: None }) = self.value(all) else { return Vec::new() };
+        // A field as it is, is read elsewhere.
+        if selector.as_field().is_some() {
+            return Vec::new();
+        }
         let data_type = selector.data_type();
         let rest = all.get(len..).unwrap_or_default();
         let sorted = usize::from(matches!(rest.first(), Some(Expr::Byteorder { reg: Register::FIRST, .. })));
@@ -96,8 +100,10 @@ impl See {
             [Expr::Cmp { sreg: Register::FIRST, op, data }, then @ ..] => {
                 let mut proposals = Vec::new();
                 if let (CmpOp::Ge, [Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Le, data: high }, ..]) = (op, then) {
-                    let ends = value(data, Order::Sorted).zip(value(high, Order::Sorted));
-                    proposals.extend(ends.map(|(low, high)| says(Op::Eq, Operand::Range(low, high), 2)));
+                    let Some((low, high)) = value(data, Order::Sorted).zip(value(high, Order::Sorted)) else {
+                        return Vec::new();
+                    };
+                    proposals.push(says(Op::Eq, Operand::Range(low, high), 2));
                 }
                 let order = if equality(*op).is_some() { Order::Register } else { Order::Sorted };
                 proposals.extend(value(data, order).map(|value| says(ordinary(*op), Operand::Value(value), 1)));
@@ -270,7 +276,8 @@ fn masked(field: Field, code: &BitwiseCode, op: Op, data: &[u8]) -> Vec<Proposal
         return Vec::new();
     };
     let mut operands = Vec::new();
-    if matches!(bits, Value::CtLabel(_) | Value::CtState(_) | Value::CtStatus(_) | Value::TcpFlags(_)) && data.iter().all(|byte| *byte == 0)
+    if matches!(bits, Value::CtLabel(_) | Value::CtState(_) | Value::CtStatus(_) | Value::TcpFlags(_))
+        && data.iter().all(|byte| *byte == 0)
     {
         operands.push((if op == Op::Ne { Op::Eq } else { Op::Ne }, Operand::Flags(bits.clone())));
     }

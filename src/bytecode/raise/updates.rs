@@ -1,7 +1,8 @@
 //! Readers of statements that count, answer, copy, and change sets and packets.
 
 use super::super::codes::{
-    BitwiseCode, ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, ObjrefCode, PayloadSetCode, QuotaCode, SynproxyCode, when,
+    BitwiseCode, ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, ObjrefCode, PayloadSetCode, QuotaCode,
+    SynproxyCode, when,
 };
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
@@ -13,7 +14,8 @@ use super::actions::Constants;
 use super::loads::{Computed, Keyed, See};
 use crate::model::{
     ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, IpFamily, Nat, Needs, ObjectKind, ObjectRef,
-    ObjectTo, PortRange, Protocol, Quota, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
+    ObjectTo, PortRange, Protocol, Quota, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update,
+    UpdateOp, Value,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -175,8 +177,7 @@ impl See {
             _ => return None,
         };
         let map = keyed.set(set, &SetData::Value(data))?;
-        let mut nat =
-            Nat::dnat().to_map(family, keyed.selector, map).flags(super::actions::nat_flags(code.flags)?);
+        let mut nat = Nat::dnat().to_map(family, keyed.selector, map).flags(super::actions::nat_flags(code.flags)?);
         (nat.kind, nat.ports) = (code.kind, range);
         nat.family = Some(family).filter(|family| super::super::lower::family_of(self.family) != Some(*family));
         Some(Proposal::ours(Statement::Nat(nat), len + 1 + ports.len()))
@@ -196,7 +197,9 @@ impl See {
         let mut fields = Field::ALL.iter().copied().filter(|field| self.has(*field) && is_listed(field));
         fields.find_map(|target| {
             let (written, part) = write(target)?;
-            let part = part.filter(|part| written == *stored && part.mask().iter().map(|byte| !byte).eq(code.mask.iter().copied()))?;
+            let part = part.filter(|part| {
+                written == *stored && part.mask().iter().map(|byte| !byte).eq(code.mask.iter().copied())
+            })?;
             let value = Value::of_number(part.number(&code.xor)?, target.data_type())?;
             Some(Statement::Set { target, value: SetValue::Constant(value) })
         })

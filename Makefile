@@ -5,11 +5,11 @@ FUZZ_SECONDS ?= 60
 # All but the C libraries.
 OWN := mesh,sim,import,proxy
 # Off by default.
-OFF := ipnet,serde,tracing
+OFF := ipnet,json,serde,tracing
 # The parts of `make check`. Without the C libraries it does not run again what only walks packets.
 PARTS := fmt lint features msrv api doc test test-own build
 WALKS := inside::mutants inside::mutated sim::
-FEATURES := ipnet '' nftnl mesh sim import proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
+FEATURES := ipnet '' nftnl mesh sim import json proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
 
 # The features with which docs.rs builds the documentation.
 DOCS = $(shell sed -n '/docs\.rs\]/,$$ { s/^features = \[\(.*\)\]/\1/p; }' Cargo.toml | tr -d '" ')

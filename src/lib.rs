@@ -47,6 +47,8 @@ mod error;
 pub mod fuzz;
 #[cfg(feature = "import")]
 pub mod import;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod kernel;
 #[cfg(feature = "mesh")]
 pub mod mesh;

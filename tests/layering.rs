@@ -12,7 +12,7 @@ use std::path::Path;
 const MAY_USE: &[(&str, &str)] = &[
     (
         "lib",
-        "error fuzz model attr bytecode validate render state xt sim plan text netlink sys kernel import mesh routes proxy prelude pod",
+        "error fuzz model attr bytecode validate render state xt sim plan text json netlink sys kernel import mesh routes proxy prelude pod",
     ),
     ("pages", ""),
     ("prelude", "error model bytecode state plan kernel pod"),
@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("state", "attr model bytecode validate render"),
     ("plan", "error attr model bytecode validate render state"),
     ("text", "error model bytecode render plan state"),
+    ("json", "error model bytecode render state plan text"),
     ("xt", "error attr model bytecode"),
     ("sim", "error attr model bytecode render state xt"),
     ("sys", "error"),
@@ -35,7 +36,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("kernel", "error attr model bytecode validate render sim state plan netlink sys routes"),
     ("pod", "error attr model bytecode render xt state plan netlink sys mesh routes kernel"),
     ("proxy", "error sys"),
-    ("fuzz", "error attr model bytecode validate render state sim plan text netlink mesh routes import kernel"),
+    ("fuzz", "error attr model bytecode validate render state sim plan text json netlink mesh routes import kernel"),
 ];
 
 #[test]

@@ -28,6 +28,24 @@ pub(crate) fn listed_rule<'a>(family: Family, rule: &'a Rule, known: Known<'a>) 
     rule::styled(family, rule, Style::Listed(known))
 }
 
+/// Returns the statements of a rule that nft lists, each as it lists it.
+#[cfg(feature = "json")]
+pub(crate) fn listed_statements(family: Family, rule: &Rule, known: Known<'_>) -> Vec<String> {
+    rule::kept(family, &rule.statements, Style::Listed(known)).map(|statement| statement.to_string()).collect()
+}
+
+/// Returns the lines of a set that precede its elements.
+#[cfg(feature = "json")]
+pub(crate) fn properties(set: &Set, notes: &Notes<'_>) -> Vec<String> {
+    set::noted(set, notes)
+}
+
+/// Returns the elements of a set as nft lists them, in its order.
+#[cfg(feature = "json")]
+pub(crate) fn elements(set: &Set, notes: &Notes<'_>) -> Vec<String> {
+    set::elements(set, notes)
+}
+
 /// Returns ` # handle 4`, to be appended to an item; empty without a handle.
 pub(crate) fn handle(handle: Option<u64>) -> impl Display {
     table::handle(handle)

@@ -32,14 +32,23 @@ impl Display for InFamily<'_, Rule> {
 pub(super) fn styled<'a>(family: Family, rule: &'a Rule, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
         let Rule { statements, comment, .. } = rule;
-        let omissions = Omissions::of(family, statements, style);
-        let kept = statements.iter().zip(&omissions.statements).filter(|(_, fate)| !fate.omitted);
-        joined(f, kept.map(|(statement, fate)| InRule { family, transport: fate.transport, statement, style }), " ")?;
+        joined(f, kept(family, statements, style), " ")?;
         match comment {
             Some(comment) => write!(f, " comment {}", quoted(comment)),
             None => Ok(()),
         }
     })
+}
+
+/// Returns the statements that nft does not omit.
+pub(super) fn kept<'a>(
+    family: Family,
+    statements: &'a [Statement],
+    style: Style<'a>,
+) -> impl Iterator<Item = InRule<'a>> {
+    let fates = Omissions::of(family, statements, style).statements;
+    let kept = statements.iter().zip(fates).filter(|(_, fate)| !fate.omitted);
+    kept.map(move |(statement, fate)| InRule { family, transport: fate.transport, statement, style })
 }
 
 /// Prints the statement as if alone in a rule of an `inet` table.

@@ -63,29 +63,46 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, 
         writeln!(f, "\t\t{property}")?;
     }
     if !set.elements.is_empty() || !notes.others.is_empty() {
-        let sorted = if matches!(notes.style, Style::Listed(_))
-            && set.flags.contains(SetFlags::INTERVAL)
-            && is_concat(&set.elements)
-        {
-            as_given(&set.elements)
-        } else if set.flags.contains(SetFlags::INTERVAL) {
-            let merged = set.flags.contains(SetFlags::AUTO_MERGE);
-            ascending(&set.elements, if merged { Neighbours::Merged } else { Neighbours::Apart })
-        } else {
-            backwards(&set.elements, &set.key, matches!(notes.style, Style::Listed(_)))
-        };
-        let bare = Note::default();
-        let one = |f: &mut fmt::Formatter<'_>, element: &Element| {
-            listed(element, notes.elements.get(&element.key).unwrap_or(&bare), notes.style).fmt(f)
-        };
-        let tail = match set.flags.contains(SetFlags::INTERVAL) {
-            true => 0,
-            false => after_all_others(&sorted, &set.key),
-        };
-        let others = (sorted.len() - tail, notes.others.as_slice());
-        writeln!(f, "\t\telements = {}", braced(&sorted, others, Some(per_line(&set.key)), one))?;
+        let (sorted, others) = in_order(set, notes);
+        writeln!(
+            f,
+            "\t\telements = {}",
+            braced(&sorted, others, Some(per_line(&set.key)), |f, element| { noted_element(element, notes).fmt(f) })
+        )?;
     }
     f.write_str("\t}\n")
+}
+
+/// Returns the elements in nft's order, and what else is listed at which index.
+fn in_order<'s>(set: &'s Set, notes: &'s Notes<'_>) -> (Vec<Cow<'s, Element>>, (usize, &'s [String])) {
+    let is_listed = matches!(notes.style, Style::Listed(_));
+    let intervals = set.flags.contains(SetFlags::INTERVAL);
+    let sorted = match (is_listed, intervals) {
+        (true, true) if is_concat(&set.elements) => as_given(&set.elements),
+        (_, true) => {
+            let merged = set.flags.contains(SetFlags::AUTO_MERGE);
+            ascending(&set.elements, if merged { Neighbours::Merged } else { Neighbours::Apart })
+        }
+        (_, false) => backwards(&set.elements, &set.key, is_listed),
+    };
+    let tail = if intervals { 0 } else { after_all_others(&sorted, &set.key) };
+    let place = sorted.len() - tail;
+    (sorted, (place, &notes.others))
+}
+
+/// Returns an element with what is known of it.
+fn noted_element<'a>(element: &'a Element, notes: &'a Notes<'_>) -> impl Display + 'a {
+    static BARE: Note = Note { carries: Vec::new(), expires: None };
+    listed(element, notes.elements.get(&element.key).unwrap_or(&BARE), notes.style)
+}
+
+/// Returns each element in nft's order, as nft lists it.
+#[cfg(feature = "json")]
+pub(super) fn elements(set: &Set, notes: &Notes<'_>) -> Vec<String> {
+    let (sorted, (place, others)) = in_order(set, notes);
+    let mut texts: Vec<String> = sorted.iter().map(|element| noted_element(element, notes).to_string()).collect();
+    texts.splice(place..place, others.iter().cloned());
+    texts
 }
 
 /// Returns the properties of a set, which precede its elements, in the order of nft.
@@ -93,7 +110,7 @@ pub(super) fn properties(set: &Set) -> Vec<String> {
     noted(set, &Notes::new(Style::Loadable))
 }
 
-fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
+pub(super) fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
     let Set { name: _, key, data, flags, timeout, gc_interval, size, policy, statements, comment, .. } = set;
     // nft stores times in milliseconds, and omits a time of zero.
     let some_time = |duration: &Duration| duration.as_millis() > 0;

@@ -15,8 +15,8 @@ use crate::bytecode::{
     Declared, Modes, SetCode, SetMode, Unraisable, declaration, declared, in_order, is_for_all, raise_each,
     raise_in_full, userdata_text,
 };
-use crate::model::{Element, Family, Rule, Statement, TableFlags};
-use crate::render::listing::{self, Note, comment, handle, listed_rule, priority, set_block, unknown};
+use crate::model::{Element, Family, Rule, Set, Statement, TableFlags};
+use crate::render::listing::{self, Note, Notes, comment, handle, listed_rule, priority, set_block, unknown};
 use crate::render::{Blocks, Known, Names};
 
 /// Prints a [`Snapshot`].
@@ -78,6 +78,11 @@ impl<'a> Listing<'a> {
         self.snapshot.tables.iter().filter(foreign).map(warning)
     }
 
+    #[cfg(feature = "json")]
+    pub(crate) fn snapshot(&self) -> &'a Snapshot {
+        self.snapshot
+    }
+
     fn handle(&self, number: u64) -> Option<u64> {
         (self.handles == Handles::Shown).then_some(number)
     }
@@ -128,13 +133,12 @@ impl Listing<'_> {
             between(f)?;
             writeln!(f, "\t{kind} {name} {{{}\n\t\t{}\n\t}}", handle(self.handle(number.0)), unknown(kind))?;
         }
-        let mut within = Within { family: table.id.family, sets: table.modes(), blocks: Blocks::new() };
-        within.blocks = self.blocks(table, &mut within);
-        for set in table.sets.iter().filter(|set| set.code.flags & NFT_SET_ANONYMOUS == 0) {
+        let within = self.within(table);
+        for set in sets(table) {
             between(f)?;
             self.set(f, set)?;
         }
-        for chain in table.chains.iter().filter(|chain| chain.flags & NFT_CHAIN_BINDING == 0) {
+        for chain in chains(table) {
             between(f)?;
             self.chain(f, &within, chain)?;
         }
@@ -142,16 +146,18 @@ impl Listing<'_> {
     }
 
     fn set(&self, f: &mut fmt::Formatter<'_>, set: &SetState) -> fmt::Result {
-        let SetState { name, handle: number, code, elements, order, expires, backend: _, count: _ } = set;
-        let SetCode { policy, exprs, flags, .. } = code;
-        let mut raised = match declaration(name, code) {
-            Ok(raised) => raised,
-            Err(reason) => {
-                let keyword = if flags & (NFT_SET_MAP | NFT_SET_OBJECT) == 0 { "set" } else { "map" };
-                let number = handle(self.handle(number.0));
-                return writeln!(f, "\t{keyword} {name} {{{number}\n\t\t{}\n\t}}", unknown(nameless(&reason)));
-            }
-        };
+        let number = self.handle(set.handle.0);
+        self.noted(set, |raised, notes| write!(f, "{}", set_block(raised, number, notes))).unwrap_or_else(|reason| {
+            let (name, keyword) = (&set.name, keyword(set));
+            writeln!(f, "\t{keyword} {name} {{{}\n\t\t{}\n\t}}", handle(number), unknown(nameless(&reason)))
+        })
+    }
+
+    /// Passes on a set with its elements, and what is known of them.
+    pub(crate) fn noted<T>(&self, set: &SetState, list: impl FnOnce(&Set, &Notes<'_>) -> T) -> Result<T, Unraisable> {
+        let SetState { name, handle: _, code, elements, order, expires, backend: _, count: _ } = set;
+        let SetCode { policy, exprs, .. } = code;
+        let mut raised = declaration(name, code)?;
         let known = self.known(&NO_BLOCKS);
         let mode = SetMode::of(raised.flags, raised.key.len());
         let (mut keyed, mut notes) = (Vec::with_capacity(elements.len()), listing::notes(known));
@@ -190,7 +196,7 @@ impl Listing<'_> {
         });
         notes.in_memory = *policy == NFT_SET_POL_MEMORY;
         notes.carries = self.carried(exprs, Carried::Kind);
-        write!(f, "{}", set_block(&raised, self.handle(number.0), &notes))
+        Ok(list(&raised, &notes))
     }
 
     /// Returns the state that elements carry, as text.
@@ -228,10 +234,22 @@ impl Listing<'_> {
     }
 
     fn rule(&self, within: &Within<'_>, rule: &RuleState) -> String {
-        let RuleState { exprs, userdata, handle: _, opaque: _ } = rule;
-        let Within { family, sets, blocks } = within;
-        let raised = raise_in_full(exprs, userdata, *family, sets);
-        listed_rule(*family, &raised, self.known(blocks)).to_string()
+        listed_rule(within.family, &raised(within, rule), self.known(&within.blocks)).to_string()
+    }
+
+    /// Returns the statements of a rule as nft lists them, and its comment.
+    #[cfg(feature = "json")]
+    pub(crate) fn statements(&self, within: &Within<'_>, rule: &RuleState) -> (Vec<String>, Option<String>) {
+        let raised = raised(within, rule);
+        let statements = listing::listed_statements(within.family, &raised, self.known(&within.blocks));
+        (statements, raised.comment.map(Into::into))
+    }
+
+    /// Returns what its rules need to know of a table.
+    pub(crate) fn within<'t>(&self, table: &'t TableState) -> Within<'t> {
+        let mut within = Within { family: table.id.family, sets: table.modes(), blocks: Blocks::new() };
+        within.blocks = self.blocks(table, &mut within);
+        within
     }
 
     /// Returns the rules of every chain bound to a rule. nft indents them as in a chain that is
@@ -259,8 +277,28 @@ impl Listing<'_> {
     }
 }
 
+/// Returns the sets that are listed as such: anonymous ones are in rules.
+pub(crate) fn sets(table: &TableState) -> impl Iterator<Item = &SetState> {
+    table.sets.iter().filter(|set| set.code.flags & NFT_SET_ANONYMOUS == 0)
+}
+
+/// Returns the chains that are listed as such: bound ones are in rules.
+pub(crate) fn chains(table: &TableState) -> impl Iterator<Item = &ChainState> {
+    table.chains.iter().filter(|chain| chain.flags & NFT_CHAIN_BINDING == 0)
+}
+
+/// Returns `set` or `map`, also for one that this crate does not know.
+pub(crate) fn keyword(set: &SetState) -> &'static str {
+    if set.code.flags & (NFT_SET_MAP | NFT_SET_OBJECT) == 0 { "set" } else { "map" }
+}
+
+fn raised(within: &Within<'_>, rule: &RuleState) -> Rule {
+    let RuleState { exprs, userdata, handle: _, opaque: _ } = rule;
+    raise_in_full(exprs, userdata, within.family, &within.sets)
+}
+
 /// The table being listed.
-struct Within<'a> {
+pub(crate) struct Within<'a> {
     family: Family,
     sets: Modes<'a>,
     blocks: Blocks,
@@ -283,16 +321,8 @@ enum Carried {
 
 /// Returns `type filter hook ingress device "lo" priority filter; policy accept;`.
 fn hooked(family: Family, state: &HookState) -> String {
-    let HookState { chain_type, hook, priority: number, policy, devices, opaque } = state;
-    let names: &[&str] = match family {
-        Family::Arp => &["input", "output", "forward"],
-        Family::Bridge => &["prerouting", "input", "forward", "output", "postrouting"],
-        Family::Inet | Family::Ip | Family::Ip6 => {
-            &["prerouting", "input", "forward", "output", "postrouting", "ingress"]
-        }
-        Family::Netdev => &["ingress", "egress"],
-    };
-    let name = usize::try_from(*hook).ok().and_then(|hook| names.get(hook)).copied().unwrap_or("<unknown>");
+    let HookState { chain_type, hook: _, priority: number, policy: _, devices, opaque } = state;
+    let (name, policy) = (hook_name(family, state), policy_name(state));
     let devices = match devices.as_slice() {
         [] => String::new(),
         [one] => format!(" device {}", listing::device(one)),
@@ -303,10 +333,25 @@ fn hooked(family: Family, state: &HookState) -> String {
             format!(" devices = {{ {} }}", sorted.join(", "))
         }
     };
-    let policy = if *policy == 0 { "drop" } else { "accept" };
     let priority = priority(family, name, *number);
     let more = if opaque.is_empty() { String::new() } else { format!(" {}", unknown("attribute")) };
     format!("type {chain_type} hook {name}{devices} priority {priority}{more}; policy {policy};")
+}
+
+pub(crate) fn policy_name(state: &HookState) -> &'static str {
+    if state.policy == 0 { "drop" } else { "accept" }
+}
+
+pub(crate) fn hook_name(family: Family, state: &HookState) -> &'static str {
+    let names: &[&str] = match family {
+        Family::Arp => &["input", "output", "forward"],
+        Family::Bridge => &["prerouting", "input", "forward", "output", "postrouting"],
+        Family::Inet | Family::Ip | Family::Ip6 => {
+            &["prerouting", "input", "forward", "output", "postrouting", "ingress"]
+        }
+        Family::Netdev => &["ingress", "egress"],
+    };
+    usize::try_from(state.hook).ok().and_then(|hook| names.get(hook)).copied().unwrap_or("<unknown>")
 }
 
 static NO_BLOCKS: Blocks = Blocks::new();

@@ -5,7 +5,7 @@ mod event;
 #[cfg(feature = "serde")]
 mod form;
 mod hooks;
-mod listing;
+pub(crate) mod listing;
 mod raise;
 mod snapshot;
 mod trace;

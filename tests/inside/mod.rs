@@ -12,6 +12,8 @@ mod corpus;
 mod dice;
 #[cfg(feature = "import")]
 mod import;
+#[cfg(feature = "json")]
+mod json;
 mod language;
 mod laws;
 #[cfg(all(feature = "mesh", feature = "sim"))]

@@ -1,0 +1,50 @@
+//! The JSON of nft(8), as libnftables-json(5) describes it and nft 1.0.6 prints it.
+//!
+//! JSON is a second spelling of nft's text: each statement, field and constant of the text has one
+//! form in JSON. So what is listed is decided once, for the text (`render`), and this room only
+//! translates the words of each statement and element. A field or type that the model and the text
+//! have needs nothing more here.
+//!
+//! [`Listing`] and [`Snapshot`] are what `nft -j list ruleset` prints, equal as JSON values:
+//!
+//! ```
+//! use nftmesh::json::ToJson;
+//! use nftmesh::Snapshot;
+//!
+//! let listed = Snapshot::default().to_json();
+//! assert_eq!(listed["nftables"][0]["metainfo"]["json_schema_version"], 1);
+//! ```
+//!
+//! What nft has no form for is the text of the statement, in nft and here: `jump { ... }`, and an
+//! update of a map. A part that this crate does not know is an object with that as its name,
+//! `{"<unknown fib>": null}`. nft refuses either, so a listing is loaded again in full or not at
+//! all. Where nft 1.0.6 prints a random letter for the flags of a table, their names are here.
+
+mod expression;
+mod listing;
+mod statement;
+mod words;
+
+use serde_json::{Value, json};
+
+use crate::state::{Listing, Snapshot};
+
+/// What has a form in nft's JSON.
+pub trait ToJson {
+    /// Returns the form.
+    fn to_json(&self) -> Value;
+}
+
+/// Returns what `nft -j list ruleset` prints.
+impl ToJson for Listing<'_> {
+    fn to_json(&self) -> Value {
+        json!({ "nftables": listing::objects(self) })
+    }
+}
+
+/// Returns what `nft -j list ruleset` prints, without the names of interfaces.
+impl ToJson for Snapshot {
+    fn to_json(&self) -> Value {
+        Listing::new(self).to_json()
+    }
+}

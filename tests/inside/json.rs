@@ -1,0 +1,235 @@
+//! The JSON of nft(8): what `nft -j list ruleset` prints is what this crate makes of a snapshot,
+//! for whatever nft can load.
+//!
+//! A table is exact if both are equal as JSON values, opaque if ours says that a part is unknown,
+//! and wrong otherwise. The numbers may only get better: the constants here are the worst that is
+//! accepted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+
+use nftmesh::json::ToJson;
+use nftmesh::kernel::{Kernel, interfaces};
+use nftmesh::state::Listing;
+use serde_json::{Value, json};
+
+use crate::support::corpus::{EVERYTHING, as_this_kernel, corpus, files_of, loads, rules_of};
+use crate::support::{self, in_fresh_netns, nft, say};
+
+/// Fewest exact tables of the rules of nft's own tests, by family.
+const EXACT: [(&str, usize); 6] =
+    [("arp", 142), ("bridge", 191), ("inet", 496), ("ip", 463), ("ip6", 509), ("netdev", 682)];
+/// Fewest real rule sets that are exact as a whole.
+const REAL: usize = 76;
+
+/// Number of tables in a namespace: the kernel takes at most 1,024 chains at a hook.
+const BATCH: usize = 200;
+
+#[test]
+fn the_rules_of_nfts_own_tests_are_listed_in_json_as_nft_does() {
+    let Some(file) = corpus("rules.tsv") else { return };
+    let mut count = Count::default();
+    for batch in rules_of(&file).chunks(BATCH) {
+        in_fresh_netns(|| {
+            if !loads(&batch.concat()) {
+                count.refused += batch.iter().filter(|rule| !loads(rule)).count();
+            }
+            count.see("");
+        });
+    }
+    say(format_args!("JSON of nft's own rules:\n{count}"));
+    if support::needs_namespaces() {
+        for (family, exact) in EXACT {
+            assert!(count.exact(family) >= exact, "{family}: fewer than {exact} are exact\n{count}");
+        }
+    }
+    assert!(count.wrong.is_empty(), "{}", count.wrong.join("\n"));
+}
+
+#[test]
+fn real_rule_sets_are_listed_in_json_as_nft_does() {
+    let Some(folder) = corpus("real") else { return };
+    let (mut count, mut whole, files) = (Count::default(), 0, files_of(&folder));
+    for file in &files {
+        in_fresh_netns(|| {
+            support::ip("link add eth0 type ifb");
+            if loads(&fs::read_to_string(file).expect("text")) {
+                let before = count.not_exact();
+                count.see(&file.display().to_string());
+                whole += usize::from(count.not_exact() == before);
+            } else {
+                count.refused += 1;
+            }
+        });
+    }
+    say(format_args!("{whole} of {} real rule sets have nft's JSON; their tables:\n{count}", files.len()));
+    assert!(count.wrong.is_empty(), "{}", count.wrong.join("\n"));
+    assert!(whole >= REAL || !support::needs_namespaces(), "fewer than {REAL} are exact\n{count}");
+}
+
+#[test]
+fn one_of_everything_is_listed_in_json_as_nft_does_or_is_unknown() {
+    let mut count = Count::default();
+    for script in EVERYTHING {
+        in_fresh_netns(|| {
+            support::ip("link set lo up");
+            support::nft_script(&as_this_kernel(script));
+            count.see("");
+        });
+    }
+    say(format_args!("JSON of one of everything:\n{count}"));
+    assert!(count.wrong.is_empty(), "{}", count.wrong.join("\n"));
+}
+
+#[test]
+fn a_whole_listing_is_one_value_that_nft_takes_back() {
+    in_fresh_netns(|| {
+        support::nft_script(OWN);
+        let (ours, text) = (listing(), nft("list ruleset"));
+        assert_eq!(timeless(ours.clone()), timeless(listed()));
+        nft("flush ruleset");
+        support::succeed("nft", "-j -f -", &ours.to_string());
+        support::assert_same(&support::timeless(&text), &support::timeless(&nft("list ruleset")), "what nft took back");
+    });
+}
+
+/// Returns the listing of this crate.
+fn listing() -> Value {
+    let snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
+    Listing::new(&snapshot).interfaces(interfaces().expect("a netlink socket")).to_json()
+}
+
+/// Returns the listing of nft.
+fn listed() -> Value {
+    let mut listed: Value = serde_json::from_str(&nft("-j list ruleset")).expect("nft prints JSON");
+    for object in objects(&mut listed) {
+        // nft 1.0.6 prints a single letter for the flags of a table, whatever they are.
+        if let Some(flags) = object.pointer_mut("/table/flags").filter(|flags| **flags != json!("dormant")) {
+            assert!(flags.as_str().is_some_and(|letter| letter.len() <= 1), "{flags}");
+            *flags = json!("dormant");
+        }
+    }
+    listed
+}
+
+/// Removes the time that is left to elements.
+fn timeless(mut json: Value) -> Value {
+    match &mut json {
+        Value::Array(values) => values.iter_mut().for_each(|value| *value = timeless(value.take())),
+        Value::Object(object) => {
+            object.remove("expires");
+            object.values_mut().for_each(|value| *value = timeless(value.take()));
+        }
+        _ => {}
+    }
+    json
+}
+
+/// Tables by family and result.
+#[derive(Default)]
+struct Count {
+    exact: BTreeMap<String, usize>,
+    opaque: BTreeMap<String, usize>,
+    wrong: Vec<String>,
+    refused: usize,
+}
+
+impl Count {
+    /// Compares the listings of this namespace, and empties it.
+    fn see(&mut self, of: &str) {
+        let (ours, theirs) = (tables(timeless(listing())), tables(timeless(listed())));
+        let text = nft("list ruleset");
+        nft("flush ruleset");
+        for (name, theirs) in &theirs {
+            let family = name.split(' ').next().unwrap_or_default().to_owned();
+            let ours = ours.get(name).map(Vec::as_slice).unwrap_or_default();
+            let kind = if ours == theirs {
+                &mut self.exact
+            } else if ours.iter().any(|object| object.to_string().contains("<unknown ")) {
+                &mut self.opaque
+            } else {
+                let differ = |here: &[Value], there: &[Value]| -> String {
+                    here.iter().filter(|object| !there.contains(object)).map(|object| format!("  {object}\n")).collect()
+                };
+                let text = text.split("\n}\n").find(|text| text.starts_with(&format!("table {name} ")));
+                self.wrong.push(format!(
+                    "{of} {name}: it has\n{}and not\n{}{}",
+                    differ(ours, theirs),
+                    differ(theirs, ours),
+                    text.filter(|text| text.len() < 1000).unwrap_or_default()
+                ));
+                continue;
+            };
+            *kind.entry(family).or_default() += 1;
+        }
+    }
+
+    fn exact(&self, family: &str) -> usize {
+        self.exact.get(family).copied().unwrap_or_default()
+    }
+
+    fn not_exact(&self) -> usize {
+        self.opaque.values().sum::<usize>() + self.wrong.len()
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (exact, opaque): (usize, usize) = (self.exact.values().sum(), self.opaque.values().sum());
+        writeln!(f, "exact: {:?}, opaque: {:?}", self.exact, self.opaque)?;
+        let (wrong, all) = (self.wrong.len(), exact + opaque + self.wrong.len());
+        write!(f, "all: {exact} of {all} exact, {opaque} opaque, {wrong} WRONG; {} not taken by nft", self.refused)
+    }
+}
+
+fn objects(listing: &mut Value) -> &mut Vec<Value> {
+    listing.get_mut("nftables").and_then(Value::as_array_mut).expect("an array of objects")
+}
+
+/// Returns the objects of each table, by family and name.
+fn tables(mut listing: Value) -> BTreeMap<String, Vec<Value>> {
+    let mut tables: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for object in objects(&mut listing).drain(..) {
+        let (kind, inner) = object.as_object().and_then(|object| object.iter().next()).expect("an object");
+        let name = inner.get(if kind == "table" { "name" } else { "table" }).and_then(Value::as_str);
+        let Some(name) = name else { continue };
+        let name = format!("{} {name}", inner["family"].as_str().expect("a family"));
+        tables.entry(name).or_default().push(object);
+    }
+    tables
+}
+
+/// A rule set of this repository.
+const OWN: &str = r#"
+table inet filter {
+    set blocked {
+        type ipv4_addr
+        flags interval,timeout
+        timeout 1h
+        elements = { 10.0.0.0/8, 192.168.1.1-192.168.1.9, 172.16.0.1 timeout 2h comment "for now" }
+    }
+    map ports { type inet_service : mark; elements = { 80 : 0x1, 443 : 0x2 } }
+    map services { type ipv4_addr . inet_service : verdict; elements = { 10.0.0.1 . 80 : continue, 10.0.0.2 . 81 : drop } }
+    chain web { counter accept; }
+    chain input {
+        type filter hook input priority filter - 5; policy drop;
+        ct state vmap { established : accept, invalid : drop }
+        ct state new,related tcp dport { 22, 8000-8080 } counter accept comment "from anywhere"
+        tcp flags syn / fin,syn,rst,ack limit rate 10/second burst 20 packets accept
+        iifname "eth*" ip saddr @blocked drop
+        ip daddr . tcp dport vmap @services
+        meta mark set tcp dport map @ports
+        ip6 saddr fe80::/64 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+        log prefix "dropped: " level info flags tcp sequence,options
+        reject with icmpx admin-prohibited
+    }
+}
+table ip nat {
+    chain prerouting {
+        type nat hook prerouting priority dstnat; policy accept;
+        tcp dport 8080 dnat to 10.0.0.2:80
+        meta l4proto udp redirect to :53-54 random,persistent
+    }
+}
+"#;

@@ -22,8 +22,11 @@
 
 mod expression;
 mod listing;
+mod read;
 mod statement;
 mod words;
+
+pub use read::{JsonError, ruleset, transaction};
 
 use serde_json::{Value, json};
 

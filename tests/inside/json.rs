@@ -11,9 +11,13 @@ use std::fs;
 
 use nftmesh::json::ToJson;
 use nftmesh::kernel::{Kernel, interfaces};
+use nftmesh::model::TableId;
+use nftmesh::plan::diff;
 use nftmesh::state::Listing;
+use nftmesh::text::Reader;
 use serde_json::{Value, json};
 
+use super::text::Interfaces;
 use crate::support::corpus::{EVERYTHING, as_this_kernel, corpus, files_of, loads, rules_of};
 use crate::support::{self, in_fresh_netns, nft, say};
 
@@ -23,22 +27,28 @@ const EXACT: [(&str, usize); 6] =
 /// Fewest real rule sets that are exact as a whole.
 const REAL: usize = 76;
 
+/// Fewest tables of which nft's JSON is read to nft's programs.
+const READ: usize = 600;
+const REAL_READ: usize = 50;
+
 /// Number of tables in a namespace: the kernel takes at most 1,024 chains at a hook.
 const BATCH: usize = 200;
 
 #[test]
 fn the_rules_of_nfts_own_tests_are_listed_in_json_as_nft_does() {
     let Some(file) = corpus("rules.tsv") else { return };
-    let mut count = Count::default();
+    let (mut count, mut back) = (Count::default(), Back::default());
     for batch in rules_of(&file).chunks(BATCH) {
         in_fresh_netns(|| {
             if !loads(&batch.concat()) {
                 count.refused += batch.iter().filter(|rule| !loads(rule)).count();
             }
+            back.see("");
             count.see("");
         });
     }
     say(format_args!("JSON of nft's own rules:\n{count}"));
+    back.conclude("JSON of nft's own rules", READ);
     if support::needs_namespaces() {
         for (family, exact) in EXACT {
             assert!(count.exact(family) >= exact, "{family}: fewer than {exact} are exact\n{count}");
@@ -51,11 +61,13 @@ fn the_rules_of_nfts_own_tests_are_listed_in_json_as_nft_does() {
 fn real_rule_sets_are_listed_in_json_as_nft_does() {
     let Some(folder) = corpus("real") else { return };
     let (mut count, mut whole, files) = (Count::default(), 0, files_of(&folder));
+    let mut back = Back::default();
     for file in &files {
         in_fresh_netns(|| {
             support::ip("link add eth0 type ifb");
             if loads(&fs::read_to_string(file).expect("text")) {
                 let before = count.not_exact();
+                back.see(&file.display().to_string());
                 count.see(&file.display().to_string());
                 whole += usize::from(count.not_exact() == before);
             } else {
@@ -64,6 +76,7 @@ fn real_rule_sets_are_listed_in_json_as_nft_does() {
         });
     }
     say(format_args!("{whole} of {} real rule sets have nft's JSON; their tables:\n{count}", files.len()));
+    back.conclude("JSON of real rule sets", REAL_READ);
     assert!(count.wrong.is_empty(), "{}", count.wrong.join("\n"));
     assert!(whole >= REAL || !support::needs_namespaces(), "fewer than {REAL} are exact\n{count}");
 }
@@ -114,12 +127,21 @@ fn listed() -> Value {
 }
 
 /// Removes the time that is left to elements.
-fn timeless(mut json: Value) -> Value {
+fn timeless(json: Value) -> Value {
+    without("expires", json)
+}
+
+/// Removes that and the handles.
+fn unnumbered(json: Value) -> Value {
+    without("handle", timeless(json))
+}
+
+fn without(key: &str, mut json: Value) -> Value {
     match &mut json {
-        Value::Array(values) => values.iter_mut().for_each(|value| *value = timeless(value.take())),
+        Value::Array(values) => values.iter_mut().for_each(|value| *value = without(key, value.take())),
         Value::Object(object) => {
-            object.remove("expires");
-            object.values_mut().for_each(|value| *value = timeless(value.take()));
+            object.remove(key);
+            object.values_mut().for_each(|value| *value = without(key, value.take()));
         }
         _ => {}
     }
@@ -185,6 +207,79 @@ impl fmt::Display for Count {
 
 fn objects(listing: &mut Value) -> &mut Vec<Value> {
     listing.get_mut("nftables").and_then(Value::as_array_mut).expect("an array of objects")
+}
+
+/// Tables of which nft's JSON is read, by result.
+#[derive(Default)]
+struct Back {
+    read: usize,
+    /// To another program with the same JSON.
+    otherwise: usize,
+    /// Why JSON is not read, and how often.
+    unsayable: BTreeMap<String, usize>,
+    wrong: Vec<String>,
+}
+
+impl Back {
+    /// Reads nft's JSON of every table of this namespace: it has no plan there.
+    fn see(&mut self, of: &str) {
+        let held = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
+        for (name, objects) in tables(timeless(listed())) {
+            let json = json!({ "nftables": objects });
+            let read = match Reader::new().resolver(&Interfaces).json_ruleset(&json) {
+                Ok(read) => read,
+                Err(error) => {
+                    let known = error.fault.split(" (known").next().unwrap_or_default().to_owned();
+                    *self.unsayable.entry(known).or_default() += 1;
+                    continue;
+                }
+            };
+            let ids: Vec<TableId> = read.tables.iter().map(TableId::from).collect();
+            match read.validate().map_err(|invalid| invalid.to_string()) {
+                Ok(()) => {}
+                Err(why) => {
+                    *self
+                        .unsayable
+                        .entry(why.split_once("}: ").map_or(why.clone(), |(_, why)| why.to_owned()))
+                        .or_default() += 1;
+                    continue;
+                }
+            }
+            match diff(&held, &read, &ids) {
+                Ok(plan) if plan.is_empty() => self.read += 1,
+                // The listing leaves out what nft may have made otherwise: loads of neighbouring
+                // fields at once, and that rules change a set.
+                Ok(plan) => {
+                    Kernel::open().expect("a socket").commit(&plan).unwrap_or_else(|error| panic!("{error}\n{plan}"));
+                    let again = tables(unnumbered(listed())).remove(&name);
+                    if again.as_ref() == tables(unnumbered(json.clone())).get(&name) {
+                        self.otherwise += 1;
+                    } else {
+                        self.wrong.push(format!("{of} {name}: {json}\nis not\n{plan}"));
+                    }
+                }
+                Err(why) => self.wrong.push(format!("{of} {name}: {json}\n{why}")),
+            }
+        }
+    }
+
+    fn conclude(&self, what: &str, least: usize) {
+        let Back { read, otherwise, unsayable, wrong } = self;
+        let unread: usize = unsayable.values().sum();
+        let all = read + otherwise + unread + wrong.len();
+        say(format_args!(
+            "{what}: {read} of {all} tables are read to nft's program, {otherwise} to another one with the \
+             same JSON, {unread} are not sayable, {} are wrong",
+            wrong.len()
+        ));
+        if std::env::var_os("NFTMESH_TEXT_REASONS").is_some() {
+            let mut reasons: Vec<_> = unsayable.iter().map(|(why, count)| (*count, why)).collect();
+            reasons.sort_unstable_by(|a, b| b.cmp(a));
+            reasons.iter().for_each(|(count, why)| say(format_args!("{count:5} {why}")));
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+        assert!(*read >= least || !support::needs_namespaces(), "fewer than {least} are read");
+    }
 }
 
 /// Returns the objects of each table, by family and name.

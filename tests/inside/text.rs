@@ -26,7 +26,7 @@ const REAL: usize = 51;
 const BATCH: usize = 200;
 
 /// The interfaces of the namespace.
-struct Interfaces;
+pub(super) struct Interfaces;
 
 impl Resolve for Interfaces {
     fn interface(&self, name: &str) -> Option<u32> {

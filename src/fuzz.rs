@@ -12,6 +12,8 @@ pub(crate) mod contents;
 mod echo;
 #[cfg(feature = "import")]
 mod import;
+#[cfg(feature = "json")]
+mod json;
 #[cfg(feature = "sim")]
 mod judge;
 #[cfg(feature = "mesh")]
@@ -29,6 +31,8 @@ mod walk;
 pub use compare::compare;
 #[cfg(feature = "import")]
 pub use import::import;
+#[cfg(feature = "json")]
+pub use json::json;
 #[cfg(feature = "sim")]
 pub use judge::Judge;
 #[cfg(feature = "mesh")]

@@ -19,6 +19,11 @@ pub mod testing {}
 #[doc = include_str!("../docs/text.md")]
 pub mod text {}
 
+/// [text]: text
+#[cfg(feature = "json")]
+#[doc = include_str!("../docs/json.md")]
+pub mod json {}
+
 #[cfg(all(feature = "mesh", feature = "sim"))]
 #[doc = include_str!("../docs/walks.md")]
 pub mod walks {}

@@ -44,7 +44,7 @@ fn table(listing: &Listing<'_>, table: &TableState, objects: &mut Vec<Value>) {
     objects.extend(rules.map(|(chain, rule)| self::rule(listing, &within, id, chain, rule)));
 }
 
-fn in_table(table: &TableId) -> Value {
+pub(super) fn in_table(table: &TableId) -> Value {
     json!({ "family": table.family.name(), "table": table.name.as_str() })
 }
 

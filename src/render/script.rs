@@ -51,3 +51,9 @@ pub(crate) fn element_block(elements: &[Element]) -> impl fmt::Display {
 pub(crate) fn rule(family: Family, rule: &Rule) -> impl fmt::Display {
     InFamily { family, value: rule }
 }
+
+/// Returns the statements of a rule, each as `Display` prints it in a table of that family.
+#[cfg(feature = "json")]
+pub(crate) fn statements(family: Family, rule: &Rule) -> Vec<String> {
+    super::rule::kept(family, &rule.statements, super::Style::Loadable).map(|statement| statement.to_string()).collect()
+}

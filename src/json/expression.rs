@@ -13,8 +13,6 @@ use crate::model::{DataType, Exthdr, ExthdrOf, Field, Value as Model};
 pub(super) enum Kind {
     /// As those of this type.
     Of(DataType),
-    /// As bits, of a type that has no name here.
-    Bits,
     /// As text, of a type that has no name here.
     Text,
     #[default]
@@ -25,8 +23,8 @@ impl Kind {
     /// Returns whether one is compared as bits: `ct state new` compares some and `ct state == new`
     /// all.
     fn is_bits(self) -> bool {
-        let types = [DataType::CtState, DataType::CtStatus, DataType::TcpFlags];
-        self == Kind::Bits || types.iter().any(|of| self == Kind::Of(*of))
+        let types = [DataType::CtLabel, DataType::CtState, DataType::CtStatus, DataType::TcpFlags];
+        types.iter().any(|of| self == Kind::Of(*of))
     }
 
     /// Returns whether numbers are text: the index of an interface that has no name.
@@ -118,12 +116,14 @@ fn field(words: &mut Words<'_>) -> Option<Expression> {
     if let Some(found) = parameters(words, first) {
         return Some(found);
     }
-    // The longest name first.
-    let (kind, name) = (1..=3).rev().find_map(|count| {
+    // The longest name first. `meta nftrace` is no field that is compared.
+    let named = (1..=3).rev().find_map(|count| {
         let name = (0..count).map(|index| words.peek_at(index)).collect::<Option<Vec<_>>>()?.join(" ");
         let field = Field::ALL.iter().find(|field| field.name() == name)?;
         Some((Kind::Of(field.data_type()), name))
-    })?;
+    });
+    let nameless = || Some((Kind::Plain, format!("meta {}", words.peek_at(1).filter(|_| first == "meta")?)));
+    let (kind, name) = named.or_else(nameless)?;
     words.take(&name).then_some(())?;
     let json = match name.split_once(' ') {
         None => json!({ "meta": { "key": name } }),

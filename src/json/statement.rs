@@ -4,9 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::expression::{
-    Expression, Kind, constant, constants, element, fields, insert, map, one_or_several, seconds, set, value,
-};
+use super::expression::{Kind, constant, constants, element, fields, insert, map, one_or_several, seconds, set, value};
 use super::words::{Words, unquoted};
 use crate::model::{DataType, Family, ObjectKind};
 
@@ -87,7 +85,7 @@ fn of_fields(words: &mut Words<'_>) -> Option<Value> {
     if words.take("ct event set") {
         return Some(json!({ "mangle": { "key": { "ct": { "key": "event" } }, "value": constants(words, &[])? } }));
     }
-    let left = words.maybe(fields).or_else(|| nameless(words))?;
+    let left = words.maybe(fields)?;
     if words.take("vmap") {
         let data = set(words, &left.kinds, &[])?;
         return Some(json!({ "vmap": { "key": left.json, "data": data } }));
@@ -112,19 +110,6 @@ fn of_fields(words: &mut Words<'_>) -> Option<Value> {
     let exact = right.get("|").is_some();
     let implied = if left.is_bits() && !exact && left.json.get("&").is_none() { "in" } else { "==" };
     Some(comparison(operator.unwrap_or(implied), left.json, right))
-}
-
-/// Reads a field that has no line in the table of fields.
-fn nameless(words: &mut Words<'_>) -> Option<Expression> {
-    if words.take("ct label") {
-        return Some(Expression { json: json!({ "ct": { "key": "label" } }), kinds: vec![Kind::Bits] });
-    }
-    if words.peek()? == "meta" {
-        words.next();
-        let key = words.next()?;
-        return Some(Expression { json: json!({ "meta": { "key": key } }), kinds: vec![Kind::Plain] });
-    }
-    None
 }
 
 fn comparison(operator: &str, left: Value, right: Value) -> Value {

@@ -2,12 +2,14 @@
 //! the same program, the one that nft makes.
 
 mod actions;
+mod reduce;
 mod selectors;
 mod targets;
 
 pub(super) use actions::{store, write};
 pub(super) use selectors::{FIRST_HASHED, LEFT, RIGHT};
 pub(super) use targets::family_of;
+use reduce::{Neighbours, always_holds};
 use targets::{lower_limit, lower_log};
 
 use super::codes::{LookupSet, QueueCode, nat_flags};
@@ -141,11 +143,19 @@ pub(crate) fn lower_into(
     let most = 3 * rule.statements.len() + 2;
     exprs.reserve(most);
     statements.reserve(most);
-    let mut lowering = Lowering { exprs, family, sets, known: Known::default() };
+    let mut lowering = Lowering { exprs, family, sets, known: Known::default(), neighbours: Neighbours::default() };
     for (index, statement) in rule.statements.iter().enumerate() {
+        let start = lowering.exprs.len();
         lowering.statement(statement)?;
+        if !matches!(statement, Statement::Match(_)) {
+            lowering.neighbours.end(lowering.exprs);
+        } else if index + 1 < rule.statements.len() && always_holds(statement, family) {
+            lowering.neighbours.leave_out(start, lowering.exprs.len());
+        }
         statements.resize(lowering.exprs.len(), index);
     }
+    let Lowering { exprs, neighbours, .. } = lowering;
+    neighbours.apply(exprs, statements);
     Ok(())
 }
 
@@ -155,6 +165,7 @@ struct Lowering<'a, S: ?Sized> {
     family: Family,
     sets: &'a S,
     known: Known,
+    neighbours: Neighbours,
 }
 
 /// The protocols that a packet is known to have at some point in a rule.
@@ -178,7 +189,7 @@ pub(super) fn lower_statement(
     sets: &(impl Sets + ?Sized),
 ) -> Result<(Vec<Expr>, Known), Unlowerable> {
     let mut exprs = Vec::new();
-    let mut lowering = Lowering { exprs: &mut exprs, family, sets, known };
+    let mut lowering = Lowering { exprs: &mut exprs, family, sets, known, neighbours: Neighbours::default() };
     lowering.statement(statement)?;
     let known = lowering.known;
     Ok((exprs, known))
@@ -296,6 +307,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 }
                 self.learn(field, *op, value);
                 self.push(Expr::Cmp { sreg: Register::FIRST, op: cmp, data });
+                self.neighbours.compared(field, self.exprs);
             }
             Operand::Prefix(..) | Operand::Set(_) => {}
         }
@@ -541,6 +553,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         self.load(field, Register::FIRST);
         let data = data::bytes(&value, field.data_type(), Order::Register).unwrap_or_default();
         self.push(Expr::Cmp { sreg: Register::FIRST, op: CmpOp::Eq, data });
+        self.neighbours.compared(field, self.exprs);
     }
 
     /// Records a match that fixes a protocol; it satisfies later dependencies on it.

@@ -279,6 +279,6 @@ impl<'t> Parser<'t> {
 
     /// Reads a field for its type.
     fn type_of(&mut self) -> Parsed<DataType> {
-        Ok(self.field()?.0.data_type())
+        Ok(self.field()?.data_type())
     }
 }

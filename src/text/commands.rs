@@ -129,7 +129,9 @@ impl<'t> Parser<'t> {
         if self.at("handle") {
             return self.unsupported("a table by its handle");
         }
-        Ok(TableId::new(family, self.name("the name of a table")?))
+        let id = TableId::new(family, self.name("the name of a table")?);
+        self.table = Some(id.clone());
+        Ok(id)
     }
 
     fn chain_id(&mut self) -> Parsed<ChainId> {

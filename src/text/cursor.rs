@@ -63,6 +63,13 @@ impl<'t> Cursor<'t> {
         }
     }
 
+    /// Takes so many tokens.
+    pub(super) fn skip(&mut self, count: usize) {
+        for _ in 0..count {
+            self.next();
+        }
+    }
+
     /// Returns whether the next token is this keyword or symbol.
     pub(super) fn at(&mut self, text: &str) -> bool {
         self.peek().is(text)

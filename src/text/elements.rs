@@ -131,14 +131,16 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads a statement that elements carry: a counter or a limit.
+    /// Reads a statement that elements carry: a counter, a limit, a quota or a number of connections.
     pub(super) fn carried(&mut self) -> Parsed<Statement> {
         let token = self.peek();
         match token.text {
             "counter" => self.counter(),
+            "ct" => self.ct_count(),
             "limit" => self.limit(),
-            "quota" | "last" | "ct" => self.unsupported(format_args!("{} of an element", token.text)),
-            _ => self.unexpected("counter, limit, timeout, expires or comment"),
+            "quota" => self.quota(),
+            "last" => self.unsupported("last of an element"),
+            _ => self.unexpected("counter, limit, quota, ct count, timeout, expires or comment"),
         }
     }
 

@@ -1,8 +1,8 @@
 //! The new value of a mark: a number, another mark, bit arithmetic on one, or a map.
 
 use super::error::Parsed;
-use super::lexer::Kind;
 use super::parser::{Parser, unsupported};
+use super::selector::key;
 use crate::model::{DataType, MarkKey, MarkValue, SetData, Value};
 
 /// The operators by how strongly they bind, the weakest first.
@@ -25,7 +25,7 @@ enum Operator {
 impl<'t> Parser<'t> {
     /// Reads what a mark is set to.
     pub(super) fn mark_value(&mut self) -> Parsed<MarkValue> {
-        if !self.is_mark(0) && self.peek().kind == Kind::Word && !super::names::fields(self.peek().text).is_empty() {
+        if !self.is_mark(0) && self.begins_field() {
             return self.mapped();
         }
         if self.is_mark(0)
@@ -41,12 +41,11 @@ impl<'t> Parser<'t> {
 
     fn mapped(&mut self) -> Parsed<MarkValue> {
         let start = self.peek();
-        let (selector, transport) = self.selector()?;
-        if !self.take("map") || transport.is_some() {
+        let selector = self.selector()?;
+        if !self.take("map") {
             return Err(unsupported(start, format_args!("a mark computed from {selector}")));
         }
-        let key: Vec<_> = selector.key().collect();
-        let map = self.set_ref(&key, &SetData::Value(DataType::Mark))?;
+        let map = self.set_ref(&key(&selector), &SetData::Value(DataType::Mark))?;
         Ok(MarkValue::Map { selector, map })
     }
 

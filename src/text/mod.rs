@@ -12,7 +12,8 @@
 //!
 //! ```text
 //! lexer -- cursor (include, variables) --> tokens -- parser: commands, blocks, rule, selector,
-//!                 operand, elements, values --> operations -- assemble --> Ruleset, Transaction
+//!                 fields, operand, actions, targets, elements, values --> operations -- assemble -->
+//!                 Ruleset, Transaction
 //! ```
 //!
 //! ```
@@ -43,12 +44,14 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+mod actions;
 mod assemble;
 mod blocks;
 mod commands;
 mod cursor;
 mod elements;
 mod error;
+mod fields;
 mod lexer;
 mod marks;
 mod names;

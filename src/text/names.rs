@@ -25,7 +25,9 @@ pub(super) fn fields(first: &str) -> &'static [Named] {
                 [key] if UNQUALIFIED.contains(key) => Some(vec!["meta", *key]),
                 _ => None,
             };
-            for words in std::iter::once(words).chain(other) {
+            let name = field.name();
+            let further = FURTHER.iter().filter(|(_, usual)| *usual == name).map(|(words, _)| words.to_vec());
+            for words in std::iter::once(words).chain(other).chain(further) {
                 let Some(first) = words.first() else { continue };
                 fields.entry(first).or_default().push(Named { words, field: *field });
             }
@@ -43,7 +45,6 @@ const UNQUALIFIED: &[&str] = &[
     "day",
     "hour",
     "ibrname",
-    "ibriport",
     "iif",
     "iifgroup",
     "iifname",
@@ -51,7 +52,6 @@ const UNQUALIFIED: &[&str] = &[
     "ipsec",
     "mark",
     "nftrace",
-    "obriport",
     "obrname",
     "oif",
     "oifgroup",
@@ -64,20 +64,24 @@ const UNQUALIFIED: &[&str] = &[
     "time",
 ];
 
+/// Further names of fields that nft reads, and never prints.
+const FURTHER: &[(&[&str], &str)] = &[
+    (&["ibriport"], "meta ibrname"),
+    (&["meta", "ibriport"], "meta ibrname"),
+    (&["meta", "obriport"], "meta obrname"),
+    (&["meta", "secpath"], "meta ipsec"),
+    (&["obriport"], "meta obrname"),
+    (&["vlan", "cfi"], "vlan dei"),
+];
+
 /// Returns the type with that name.
 pub(super) fn data_type(name: &str) -> Option<DataType> {
-    Field::ALL.iter().map(|field| field.data_type()).find(|data| data.name() == name && !is_nameless(*data))
-}
-
-/// Returns whether nft has no syntax for its width.
-fn is_nameless(data: DataType) -> bool {
-    matches!(data, DataType::Integer { .. } | DataType::NetworkInteger { .. })
+    DataType::NAMED.iter().copied().find(|data| data.name() == name)
 }
 
 /// Returns the names of all types.
 pub(super) fn data_types() -> Vec<&'static str> {
-    let named = Field::ALL.iter().map(|field| field.data_type()).filter(|data| !is_nameless(*data));
-    let mut names: Vec<&'static str> = named.map(DataType::name).collect();
+    let mut names: Vec<&'static str> = DataType::NAMED.iter().map(|data| data.name()).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -102,8 +106,7 @@ fn of_type(of: DataType) -> &'static Names {
     static CONSTANTS: OnceLock<HashMap<DataType, Names>> = OnceLock::new();
     static NONE: OnceLock<Names> = OnceLock::new();
     let constants = CONSTANTS.get_or_init(|| {
-        let types: std::collections::HashSet<DataType> = Field::ALL.iter().map(|field| field.data_type()).collect();
-        types.into_iter().map(|of| (of, named(of))).collect()
+        DataType::NAMED.iter().map(|of| (*of, named(*of))).collect()
     });
     constants.get(&of).unwrap_or_else(|| NONE.get_or_init(Names::new))
 }

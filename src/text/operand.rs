@@ -1,7 +1,8 @@
 //! The right-hand side of a comparison.
 
 use super::error::{Fault, Parsed};
-use super::parser::Parser;
+use super::parser::{Parser, unsupported};
+use super::selector::key;
 use super::values::{either, is_bits, prefix};
 use crate::error::Quoted;
 use crate::model::{DataType, Element, Interval, Key, Match, Op, Operand, Selector, SetData, SetRef, Value};
@@ -37,11 +38,10 @@ const RELATIONS: [(&str, Relation); 14] = [
 impl<'t> Parser<'t> {
     /// Reads operator and operand of a comparison.
     pub(super) fn comparison(&mut self, selector: Selector) -> Parsed<Match> {
-        let key: Vec<DataType> = selector.key().collect();
-        for operator in ["|", "or", "^", "xor", "<<", "lshift", ">>", "rshift"] {
-            if self.at(operator) {
-                return self.unsupported(format_args!("{operator:?} of a field"));
-            }
+        let key = key(&selector);
+        if !self.at("&") && !self.at("and") && self.at_operator() {
+            let operator = self.peek();
+            return Err(unsupported(operator, format_args!("{:?} of a field", operator.text)));
         }
         if let ([of], true) = (key.as_slice(), self.at("&") || self.at("and")) {
             return self.masked(selector, *of);
@@ -97,6 +97,11 @@ impl<'t> Parser<'t> {
         Ok(crate::model::anonymous(elements))
     }
 
+    /// Returns whether an operation on bits follows.
+    pub(super) fn at_operator(&mut self) -> bool {
+        ["&", "and", "|", "or", "^", "xor", "<<", "lshift", ">>", "rshift"].iter().any(|operator| self.at(operator))
+    }
+
     fn relation(&mut self) -> Relation {
         let token = self.peek();
         match RELATIONS.iter().find(|(text, _)| token.is(text)) {
@@ -116,10 +121,8 @@ impl<'t> Parser<'t> {
         if Bits::of(&mask).is_some_and(|bits| bits.value == bits.all) {
             return Err(super::parser::unsupported(token, "a mask of all bits"));
         }
-        for operator in ["|", "or", "^", "xor", "&", "and", "<<", ">>"] {
-            if self.at(operator) {
-                return self.unsupported("several operations on the bits of a field");
-            }
+        if self.at_operator() {
+            return self.unsupported("several operations on the bits of a field");
         }
         let operator = self.peek();
         let op = match self.relation() {

@@ -9,13 +9,15 @@ use super::lexer::{Kind, Token};
 use super::reader::Reader;
 use super::resolve::{Resolve, WellKnown};
 use super::source::Sources;
-use crate::model::{Chain, DataType, Family, Name, Rule, SetData, SetId};
+use crate::model::{Chain, DataType, Family, Name, Rule, SetData, SetId, TableId};
 
 pub(super) struct Parser<'t> {
     cursor: Cursor<'t>,
     reader: &'t Reader<'t>,
     /// The family of the table.
     pub(super) family: Family,
+    /// The table.
+    pub(super) table: Option<TableId>,
     /// Keys and data of the sets of the text.
     pub(super) sets: HashMap<SetId, (Vec<DataType>, SetData)>,
     /// The chains in braces of rules that were read.
@@ -41,11 +43,18 @@ impl<'t> DerefMut for Parser<'t> {
 impl<'t> Parser<'t> {
     pub(super) fn new(reader: &'t Reader<'t>, sources: &'t Sources, index: usize, family: Family) -> Self {
         let cursor = Cursor::new(sources, index);
-        Parser { cursor, reader, family, sets: HashMap::new(), bound: Vec::new(), braces: 0 }
+        Parser { cursor, reader, family, table: None, sets: HashMap::new(), bound: Vec::new(), braces: 0 }
     }
 
     pub(super) fn resolver(&self) -> &'t dyn Resolve {
         self.reader.resolver.unwrap_or(&WellKnown)
+    }
+
+    /// Returns key and data of a set of this table that is declared before or known to the kernel.
+    pub(super) fn declared_here(&self, name: &Name) -> Option<(Vec<DataType>, SetData)> {
+        let id = self.table.as_ref()?.set(name);
+        let known = || self.reader.held(&id).map(|set| (set.key, set.data));
+        self.sets.get(&id).cloned().or_else(known)
     }
 
     pub(super) fn reader(&self) -> &'t Reader<'t> {

@@ -4,9 +4,10 @@ use super::elements::leads;
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::parser::Parser;
+use super::selector::key;
 use crate::model::{
-    Chain, ChainKind, Family, Field, MarkKey, MarkValue, Match, Nfproto, Op, Operand, Protocol, Reject, Rule, SetData,
-    Statement, Value, ether_type_of,
+    Chain, ChainKind, Family, Field, MarkValue, Match, Nfproto, ObjectKind, Op, Operand, Protocol, Reject, Rule,
+    SetData, Statement, Value,
 };
 
 impl<'t> Parser<'t> {
@@ -21,11 +22,6 @@ impl<'t> Parser<'t> {
                 }
                 break;
             }
-            // nft leaves it out where something follows it.
-            let family = self.family;
-            if rule.statements.last().is_some_and(|last| holds_anyway(last, family)) {
-                rule.statements.pop();
-            }
             self.statement(&mut rule.statements)?;
         }
         Ok(rule)
@@ -33,13 +29,17 @@ impl<'t> Parser<'t> {
 
     fn statement(&mut self, statements: &mut Vec<Statement>) -> Parsed<()> {
         let token = self.peek();
-        if token.kind != Kind::Word {
+        if token.kind != Kind::Word && !token.is("@") {
             return self.unexpected("a statement: a match, a verdict, counter, log, limit, dnat ...");
         }
         let statement = match token.text {
             "accept" | "continue" | "drop" | "goto" | "jump" | "return" => self.rule_verdict()?,
+            "add" | "delete" | "update" => self.update()?,
             "counter" => self.counter()?,
+            "ct" if self.peek_at(1).is("count") => self.ct_count()?,
             "dnat" | "snat" => self.nat()?,
+            "dup" => self.dup()?,
+            "flow" => self.flow_add()?,
             "limit" => self.limit()?,
             "log" => self.log()?,
             "masquerade" | "redirect" => self.ports_only()?,
@@ -48,13 +48,26 @@ impl<'t> Parser<'t> {
                 Statement::Notrack
             }
             "queue" => self.queue()?,
+            "quota" => self.quota()?,
             "reject" => {
                 let Statement::Reject(reason) = self.reject()? else { return Ok(()) };
                 reject(statements, self.family, reason);
                 return Ok(());
             }
+            "reset" => self.reset_option()?,
+            "set" => self.set_update()?,
+            "synproxy" => self.synproxy()?,
             "tproxy" => self.tproxy()?,
-            "meta" | "mark" | "nftrace" | "ct" if self.sets_a_mark() => self.set_key()?,
+            "meta" | "nftrace" if self.sets_nftrace() => {
+                self.take("meta");
+                self.next();
+                self.next();
+                Statement::SetNftrace(self.number("0 or 1", 1)? == 1)
+            }
+            "ct" | "meta" => match self.set_object()? {
+                Some(statement) => statement,
+                None => return self.selected(statements),
+            },
             _ => return self.selected(statements),
         };
         statements.push(statement);
@@ -63,17 +76,15 @@ impl<'t> Parser<'t> {
 
     /// Reads a statement that begins with fields: a comparison or a verdict map.
     fn selected(&mut self, statements: &mut Vec<Statement>) -> Parsed<()> {
-        let (selector, transport) = self.selector()?;
-        if let Some(protocol) = transport.filter(|protocol| known_transport(statements) != Some(*protocol)) {
-            let value = Operand::Value(Value::Protocol(protocol));
-            statements.push(Statement::Match(Match::new(Field::L4proto, Op::Eq, value)));
-        }
+        let selector = self.selector()?;
         statements.push(if self.take("vmap") {
-            let key: Vec<_> = selector.key().collect();
-            let map = self.set_ref(&key, &SetData::Verdict)?;
+            let map = self.set_ref(&key(&selector), &SetData::Verdict)?;
             Statement::VerdictMap { selector, map }
         } else if self.at("set") {
-            return self.unsupported(format_args!("setting {selector}"));
+            let Some(field) = selector.as_field() else {
+                return self.unexpected("one field to be set");
+            };
+            self.set_field(field)?
         } else if self.at("map") {
             return self.unsupported("comparing with a value out of a map");
         } else {
@@ -107,48 +118,25 @@ impl<'t> Parser<'t> {
     /// Reads `counter packets 1 bytes 2`.
     pub(super) fn counter(&mut self) -> Parsed<Statement> {
         self.expect("counter")?;
+        if self.take("name") {
+            return self.object_ref(ObjectKind::Counter);
+        }
         let (mut packets, mut bytes) = (0, 0);
         loop {
             if self.take("packets") {
                 packets = self.number("a number of packets", u64::MAX)?;
             } else if self.take("bytes") {
                 bytes = self.number("a number of bytes", u64::MAX)?;
-            } else if self.at("name") || self.peek().kind == Kind::Quoted {
-                return self.unsupported("a named counter");
             } else {
                 return Ok(Statement::Counter { packets, bytes });
             }
         }
     }
 
-    /// Returns whether a mark, a zone or nftrace is set here.
-    fn sets_a_mark(&mut self) -> bool {
-        let key = usize::from(self.at("meta") || self.at("ct"));
-        let keys: &[&str] = if self.at("ct") { &["mark", "zone"] } else { &["mark", "nftrace"] };
-        let token = self.peek_at(key);
-        keys.iter().any(|key| token.is(key)) && self.peek_at(key + 1).is("set")
-    }
-
-    fn set_key(&mut self) -> Parsed<Statement> {
-        let ct = self.at("ct");
-        if ct || self.at("meta") {
-            self.next();
-        }
-        let key = self.next();
-        self.expect("set")?;
-        match key.text {
-            "mark" => {
-                let key = if ct { MarkKey::Ct } else { MarkKey::Meta };
-                Ok(Statement::SetMark { key, value: self.mark_value()? })
-            }
-            "zone" => {
-                if self.peek().kind != Kind::Number {
-                    return self.unsupported("a zone that is not a number");
-                }
-                Ok(Statement::SetZone(self.number_u16("a zone of 0 to 65535")?))
-            }
-            _ => Ok(Statement::SetNftrace(self.number("0 or 1", 1)? == 1)),
-        }
+    /// Returns whether tracing is turned on or off here.
+    fn sets_nftrace(&mut self) -> bool {
+        let key = usize::from(self.at("meta"));
+        self.peek_at(key).is("nftrace") && self.peek_at(key + 1).is("set")
     }
 }
 
@@ -183,17 +171,6 @@ fn reject(statements: &mut Vec<Statement>, family: Family, reason: Option<Reject
         statements.insert(0, Statement::Match(needed));
     }
     statements.push(Statement::Reject(reason));
-}
-
-/// Returns whether every packet of the table matches.
-fn holds_anyway(statement: &Statement, family: Family) -> bool {
-    let network = match family {
-        Family::Ip => Nfproto::IPV4,
-        Family::Ip6 => Nfproto::IPV6,
-        _ => return false,
-    };
-    let protocol = ether_type_of(network).map(|protocol| Operand::Value(Value::EtherType(protocol)));
-    protocol.is_some_and(|protocol| *statement == Statement::Match(Match::new(Field::MetaProtocol, Op::Eq, protocol)))
 }
 
 /// Returns the transport protocol that the statements so far imply.

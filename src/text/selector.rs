@@ -5,56 +5,70 @@ use super::lexer::{Kind, Token};
 use super::names;
 use super::parser::{Parser, unsupported};
 use crate::error::Quoted;
-use crate::model::{Field, Protocol, Selector};
+use crate::model::{DataType, Field, Selector};
 
 impl<'t> Parser<'t> {
     /// Reads one field, or several joined by a dot.
-    pub(super) fn selector(&mut self) -> Parsed<(Selector, Option<Protocol>)> {
-        let (first, mut transport) = self.field()?;
-        let mut fields = vec![first];
+    pub(super) fn selector(&mut self) -> Parsed<Selector> {
+        let mut fields = vec![self.field()?];
         while self.take(".") {
-            let (field, protocol) = self.field()?;
-            fields.push(field);
-            transport = transport.or(protocol);
+            fields.push(self.field()?);
         }
-        Ok((fields.into(), transport))
+        Ok(fields.into())
     }
 
-    /// Reads a field, and the protocol that its name says beyond the field.
-    pub(super) fn field(&mut self) -> Parsed<(Field, Option<Protocol>)> {
+    /// Reads a field.
+    pub(super) fn field(&mut self) -> Parsed<Field> {
         let first = self.peek();
-        if first.kind != Kind::Word {
+        if first.kind != Kind::Word && !self.begins_raw_payload() {
             return self.unexpected("a field such as tcp dport");
         }
-        for named in names::fields(first.text) {
-            let mut words = named.words.iter().enumerate();
-            if words.all(|(index, word)| self.peek_at(index).is(word)) {
-                for _ in &named.words {
-                    self.next();
-                }
-                return Ok((named.field, None));
-            }
+        if let Some(named) = self.named_field() {
+            self.skip(named.words.len());
+            return Ok(named.field);
+        }
+        if let Some(field) = self.field_with_parameters()? {
+            return Ok(field);
         }
         let second = self.peek_at(1);
-        let port = PORTS.iter().find(|(word, _)| second.is(word));
-        if let (Some(protocol), Some((_, field))) = (portly(first), port) {
-            self.next();
-            self.next();
-            return Ok((*field, Some(protocol)));
-        }
         Err(unknown(first, second))
+    }
+
+    /// Returns whether a field begins here, and not only a constant with the name of a protocol.
+    pub(super) fn begins_field(&mut self) -> bool {
+        let second = self.peek_at(1);
+        let parameters = match self.peek().text {
+            "ct" => second.is("original") || second.is("reply"),
+            "ip" | "tcp" => second.is("option"),
+            "ipsec" => second.is("in") || second.is("out"),
+            "sctp" => second.is("chunk"),
+            "fib" | "frag" | "hbh" | "jhash" | "mh" | "numgen" | "osf" | "rt" | "rt0" | "rt2" | "socket" | "srh"
+            | "symhash" => true,
+            "dst" => second.is("nexthdr") || second.is("hdrlength"),
+            _ => false,
+        };
+        self.peek().kind == Kind::Word && (parameters || self.named_field().is_some()) || self.begins_raw_payload()
+    }
+
+    /// Returns the field without parameters whose name is here.
+    fn named_field(&mut self) -> Option<&'static names::Named> {
+        let first = self.peek();
+        names::fields(first.text).iter().find(|named| {
+            let mut words = named.words.iter().enumerate();
+            words.all(|(index, word)| self.peek_at(index).is(word))
+        })
+    }
+
+    /// Returns whether `@nh,0,8` is here, and not the name of a set.
+    fn begins_raw_payload(&mut self) -> bool {
+        self.at("@") && self.peek_at(2).is(",")
     }
 }
 
-/// Returns the protocol of a field whose port has no field of its own.
-fn portly(first: Token<'_>) -> Option<Protocol> {
-    [("dccp", Protocol::DCCP), ("udplite", Protocol::UDPLITE)]
-        .into_iter()
-        .find(|(word, _)| first.is(word))
-        .map(|(_, protocol)| protocol)
+/// Returns the types of a key.
+pub(super) fn key(selector: &Selector) -> Vec<DataType> {
+    selector.key().collect()
 }
-
-const PORTS: [(&str, Field); 2] = [("sport", Field::ThSport), ("dport", Field::ThDport)];
 
 /// Returns the fault of words that are no field.
 fn unknown(first: Token<'_>, second: Token<'_>) -> Box<super::error::Fault> {

@@ -6,12 +6,13 @@ use std::sync::OnceLock;
 
 use super::error::{Fault, Parsed};
 use super::lexer::{Kind, Token};
-use super::parser::Parser;
+use super::parser::{Parser, unsupported};
+use super::selector::key;
 use super::values::prefix;
 use crate::error::Quoted;
 use crate::model::{
-    DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, Nat, NatFlags, NatKind,
-    PortRange, Queue, QueueFlags, Reject, Statement, Tproxy, Value,
+    DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, Log, LogFlags, LogLevel, Nat, NatFlags, NatKind,
+    ObjectKind, PortRange, Queue, QueueFlags, Reject, SetData, Statement, Tproxy, Value,
 };
 
 /// Rates and logs.
@@ -19,19 +20,29 @@ impl<'t> Parser<'t> {
     /// Reads `limit rate over 5/second burst 7 packets`.
     pub(super) fn limit(&mut self) -> Parsed<Statement> {
         self.expect("limit")?;
-        if self.at("name") || self.peek().kind == Kind::Quoted {
-            return self.unsupported("a named limit");
+        if self.take("name") {
+            return self.object_ref(ObjectKind::Limit);
         }
+        Ok(Statement::Limit(self.limit_of()?))
+    }
+
+    /// Reads it behind `limit`.
+    pub(super) fn limit_of(&mut self) -> Parsed<Limit> {
         self.expect("rate")?;
-        let when = if self.take("over") { LimitWhen::Over } else { LimitWhen::Until };
+        let when = self.mode();
         let rate = self.number("a rate such as 5/second or 1 mbytes/second", u64::MAX)?;
         let token = self.peek();
         let (size, unit) = if self.take("/") {
             (None, self.word(UNITS)?.text)
         } else {
             let word = self.word("/ and a unit of time, or bytes/, kbytes/ or mbytes/ and one")?;
-            let Some((size, unit)) = word.text.split_once('/') else { return self.unexpected("/ and a unit of time") };
-            (Some(size), unit)
+            match word.text.split_once('/') {
+                Some((size, unit)) => (Some(size), unit),
+                None => {
+                    self.expect("/")?;
+                    (Some(word.text), self.word(UNITS)?.text)
+                }
+            }
         };
         let Some(per) = LimitUnit::ALL.into_iter().find(|known| known.to_string() == unit) else {
             return Err(Fault::wrong(token.at, token.length(), format!("no {}, expected {UNITS}", Quoted::new(unit))));
@@ -41,7 +52,7 @@ impl<'t> Parser<'t> {
             Some(size) => (bytes(rate, size, token)?, LimitOf::Bytes),
         };
         let burst = if self.take("burst") { self.burst(of)? } else { u32::from(of == LimitOf::Packets) * 5 };
-        Ok(Statement::Limit(Limit { rate, per, of, burst, when }))
+        Ok(Limit { rate, per, of, burst, when })
     }
 
     fn burst(&mut self, of: LimitOf) -> Parsed<u32> {
@@ -205,27 +216,59 @@ impl<'t> Parser<'t> {
         if self.at("prefix") || self.at("interval") {
             return self.unsupported("a translation of prefixes");
         }
-        if !self.take("to") {
+        if family.is_some() && self.at("addr") {
+            return self.unsupported("a translation to an address and a port of a map");
+        }
+        if !self.take("to") && (family.is_some() || self.ends()) {
             return self.unexpected("to, and an address or :PORT");
         }
-        if self.peek().kind == Kind::Word {
-            return self.unsupported("a translation to a computed address");
-        }
         let start = self.peek();
+        if self.begins_field() {
+            nat = self.nat_map(nat)?;
+            nat.flags = self.nat_flags()?;
+            return Ok(Statement::Nat(nat));
+        }
         if !self.at(":") {
             let (low, high) = self.addresses()?;
             self.fits(start, low, family)?;
             self.fits(start, high, Some(IpFamily::of(low)))?;
             nat = nat.to_range(low, high);
-            if self.at(".") || self.at("map") {
-                return self.unsupported("a translation to a computed address");
-            }
         }
         if self.take(":") {
             nat.ports = Some(self.ports()?);
         }
         nat.flags = self.nat_flags()?;
         Ok(Statement::Nat(nat))
+    }
+
+    /// Reads `ip saddr map @servers:80`.
+    fn nat_map(&mut self, nat: Nat) -> Parsed<Nat> {
+        let start = self.peek();
+        let selector = self.selector()?;
+        if !self.take("map") {
+            return Err(unsupported(start, format_args!("a translation to {selector}")));
+        }
+        let of_table = match self.family {
+            Family::Ip6 => Some(IpFamily::Ipv6),
+            Family::Ip => Some(IpFamily::Ipv4),
+            Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => None,
+        };
+        // Where nothing says the family, the fields that are looked up do.
+        let of_key = selector.key().find_map(|of| match of {
+            DataType::Ipv4 => Some(IpFamily::Ipv4),
+            DataType::Ipv6 => Some(IpFamily::Ipv6),
+            _ => None,
+        });
+        let Some(family) = nat.family.or(of_table).or(of_key) else {
+            return Err(Fault::wrong(start.at, start.length(), "the family is open: write ip or ip6 before to"));
+        };
+        let data = if family == IpFamily::Ipv4 { DataType::Ipv4 } else { DataType::Ipv6 };
+        let map = self.set_ref(&key(&selector), &SetData::Value(data))?;
+        let mut nat = nat.to_map(family, selector, map);
+        if self.take(":") {
+            nat.ports = Some(self.ports()?);
+        }
+        Ok(nat)
     }
 
     /// Reads `redirect to :80` or `masquerade to :1024-2048`.
@@ -240,7 +283,7 @@ impl<'t> Parser<'t> {
                     self.unexpected("\":\" and a port")
                 };
             }
-            if self.peek().kind == Kind::Word && !super::names::fields(self.peek().text).is_empty() {
+            if self.begins_field() {
                 return self.unsupported("a computed port");
             }
             ports = Some(self.ports()?);
@@ -288,7 +331,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Fails if an address is of another family than the statement or the table.
-    fn fits(&mut self, token: Token<'t>, address: IpAddr, family: Option<IpFamily>) -> Parsed<()> {
+    pub(super) fn fits(&mut self, token: Token<'t>, address: IpAddr, family: Option<IpFamily>) -> Parsed<()> {
         let of_table = match self.family {
             Family::Ip => Some(IpFamily::Ipv4),
             Family::Ip6 => Some(IpFamily::Ipv6),
@@ -369,7 +412,7 @@ impl<'t> Parser<'t> {
 }
 
 /// Returns so many bytes, kbytes or mbytes in bytes.
-fn bytes(number: u64, unit: &str, token: Token<'_>) -> Parsed<u64> {
+pub(super) fn bytes(number: u64, unit: &str, token: Token<'_>) -> Parsed<u64> {
     let each = match unit {
         "bytes" => 1,
         "kbytes" => 1024,

@@ -1,5 +1,6 @@
 //! Statements that count, answer, copy, use objects, and change sets and packets.
 
+use super::computed::{Computed, mark};
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::parser::{Parser, unsupported};
@@ -7,8 +8,8 @@ use super::selector::key;
 use super::targets::bytes;
 use crate::bytecode::can_be_set;
 use crate::model::{
-    ConnLimit, DataType, Dup, Family, Field, LimitWhen, MarkKey, ObjectKind, ObjectRef, ObjectTo, Quota,
-    SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
+    ConnLimit, DataType, Dup, Family, Field, LimitWhen, MarkKey, MarkValue, ObjectKind, ObjectRef, ObjectTo, Quota,
+    Selector, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
 /// Statements that count, and objects that do.
@@ -160,9 +161,6 @@ impl<'t> Parser<'t> {
     /// Reads what a field is set to, behind `set`.
     pub(super) fn set_field(&mut self, target: Field) -> Parsed<Statement> {
         let word = self.expect("set")?;
-        if let Some(key) = mark_key(target) {
-            return Ok(Statement::SetMark { key, value: self.mark_value()? });
-        }
         if target == Field::CtZone && self.peek().kind == Kind::Number {
             return Ok(Statement::SetZone(self.number_u16("a zone of 0 to 65535")?));
         }
@@ -170,12 +168,25 @@ impl<'t> Parser<'t> {
             return Err(unsupported(word, format_args!("setting {target}")));
         }
         let value = self.set_value(target.data_type())?;
-        Ok(Statement::Set { target, value })
+        let key = match target {
+            Field::CtMark => MarkKey::Ct,
+            Field::Mark => MarkKey::Meta,
+            _ => return Ok(Statement::Set { target, value }),
+        };
+        Ok(match value {
+            SetValue::Constant(Value::Mark(mark)) => Statement::SetMark { key, value: MarkValue::Constant(mark) },
+            SetValue::Map { selector, map } => Statement::SetMark { key, value: MarkValue::Map { selector, map } },
+            SetValue::From(selector) => match mark(&selector) {
+                Some(value) => Statement::SetMark { key, value },
+                None => Statement::Set { target, value: SetValue::From(selector) },
+            },
+            value => Statement::Set { target, value },
+        })
     }
 
     /// Reads a constant, a field to copy, or a map to look in.
     fn set_value(&mut self, of: DataType) -> Parsed<SetValue> {
-        if !self.begins_field() {
+        if !self.begins_computed() {
             return Ok(SetValue::Constant(self.constant(of)?));
         }
         let start = self.peek();
@@ -184,15 +195,18 @@ impl<'t> Parser<'t> {
             let map = self.set_ref(&key(&selector), &SetData::Value(of))?;
             return Ok(SetValue::Map { selector, map });
         }
-        match selector.as_field() {
-            Some(field) if !self.at_operator() => Ok(SetValue::From(field.into())),
-            _ => Err(unsupported(start, "this computation")),
+        match selector {
+            Selector::Concat(_) => Err(Fault::wrong(start.at, start.length(), "several fields need a map")),
+            one => Ok(SetValue::From(one)),
         }
     }
 
     /// Reads a constant; several bits may be joined by commas.
     fn constant(&mut self, of: DataType) -> Parsed<Value> {
-        let mut value = self.value(of)?;
+        let start = self.peek();
+        let Computed::Constant(mut value) = self.computed(of)? else {
+            return Err(super::cursor::unexpected(start, "a constant"));
+        };
         while self.at(",") {
             let comma = self.next();
             let more = self.value(of)?;
@@ -271,11 +285,4 @@ impl<'t> Parser<'t> {
     }
 }
 
-fn mark_key(target: Field) -> Option<MarkKey> {
-    match target {
-        Field::CtMark => Some(MarkKey::Ct),
-        Field::Mark => Some(MarkKey::Meta),
-        _ => None,
-    }
-}
 

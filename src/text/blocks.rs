@@ -32,7 +32,6 @@ impl<'t> Parser<'t> {
                 let chain = self.chain_block(Chain::regular(chain))?;
                 table.chains.push(chain);
                 table.chains.append(&mut self.bound);
-                Ok(())
             }
             "set" | "map" if word.kind == Kind::Word => {
                 self.next();
@@ -41,21 +40,21 @@ impl<'t> Parser<'t> {
                 let id = TableId::from(&*table).set(&set.name);
                 self.sets.insert(id, (set.key.clone(), set.data.clone()));
                 table.sets.push(set);
-                Ok(())
             }
             "flags" => {
                 self.next();
                 table.flags |= self.list("a flag", &FLAGS)?.into_iter().collect();
-                Ok(())
             }
             "comment" => {
                 self.next();
                 table.comment = Some(self.comment()?.to_owned());
-                Ok(())
             }
-            object if OBJECTS.contains(&object) => self.unsupported(format_args!("the named object {object}")),
-            _ => self.unexpected("chain, set, map, flags, comment or the end of the table"),
+            object if OBJECTS.contains(&object) => {
+                return self.unsupported(format_args!("the named object {object}"));
+            }
+            _ => return self.unexpected("chain, set, map, flags, comment or the end of the table"),
         }
+        self.end_of_part()
     }
 
     /// Reads the block of a chain: its hook, and its rules.
@@ -82,7 +81,7 @@ impl<'t> Parser<'t> {
         } else {
             chain.rules.push(self.rule()?);
         }
-        Ok(())
+        self.end_of_part()
     }
 
     /// Reads `type filter hook input priority filter + 1`.
@@ -201,6 +200,7 @@ impl<'t> Parser<'t> {
             "auto-merge" => {
                 self.next();
                 set.flags |= SetFlags::AUTO_MERGE;
+                return Ok(());
             }
             "comment" => {
                 self.next();
@@ -214,6 +214,7 @@ impl<'t> Parser<'t> {
                 }
                 let (key, data) = (set.key.clone(), set.data.clone());
                 set.elements.append(&mut self.elements(&key, &data)?);
+                return Ok(());
             }
             "counter" | "limit" | "quota" | "last" | "ct" => set.statements.push(self.carried()?),
             _ => {
@@ -222,7 +223,7 @@ impl<'t> Parser<'t> {
                 return self.unexpected(PARTS);
             }
         }
-        Ok(())
+        self.end_of_part()
     }
 
     fn data(&mut self, read: impl FnOnce(&mut Self) -> Parsed<DataType>) -> Parsed<SetData> {
@@ -279,6 +280,6 @@ impl<'t> Parser<'t> {
 
     /// Reads a field for its type.
     fn type_of(&mut self) -> Parsed<DataType> {
-        Ok(self.field()?.data_type())
+        Ok(self.basic()?.data_type())
     }
 }

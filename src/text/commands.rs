@@ -58,9 +58,6 @@ impl<'t> Parser<'t> {
             let at = self.peek();
             let what = self.command(&mut changed)?;
             self.end_of_part()?;
-            if self.at("}") {
-                return self.unexpected("the end of the line or \";\"");
-            }
             commands.push(Command { at, what });
         }
     }

@@ -32,7 +32,7 @@ impl<'t> Parser<'t> {
             "sctp" if second.is("chunk") => self.option("sctp chunk ")?,
             "symhash" => {
                 self.next();
-                let (modulus, offset) = self.modulus()?;
+                let (modulus, offset) = self.modulus_and_offset()?;
                 Symhash { modulus, offset }.into()
             }
             "tcp" if second.is("option") => self.option("tcp option ")?,
@@ -130,19 +130,25 @@ impl<'t> Parser<'t> {
     fn numgen(&mut self) -> Parsed<Numgen> {
         self.next();
         let mode = self.one_of("how the number is made", &[("inc", NumgenMode::Inc), ("random", NumgenMode::Random)])?;
-        let (modulus, offset) = self.modulus()?;
+        let (modulus, offset) = self.modulus_and_offset()?;
         Ok(Numgen { mode, modulus, offset })
     }
 
     /// Reads `mod 2 offset 1`.
-    pub(super) fn modulus(&mut self) -> Parsed<(u32, u32)> {
+    fn modulus_and_offset(&mut self) -> Parsed<(u32, u32)> {
         self.expect("mod")?;
+        let modulus = self.modulus()?;
+        Ok((modulus, self.offset(modulus)?))
+    }
+
+    /// Reads the number of different results.
+    pub(super) fn modulus(&mut self) -> Parsed<u32> {
         let token = self.peek();
         let modulus = self.number_u32("a modulus from 1")?;
         if modulus == 0 {
             return Err(Fault::wrong(token.at, token.length(), "a modulus is at least 1"));
         }
-        Ok((modulus, self.offset(modulus)?))
+        Ok(modulus)
     }
 
     /// Reads `offset 1`, if it is there.

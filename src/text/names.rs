@@ -76,7 +76,8 @@ const FURTHER: &[(&[&str], &str)] = &[
 
 /// Returns the type with that name.
 pub(super) fn data_type(name: &str) -> Option<DataType> {
-    DataType::NAMED.iter().copied().find(|data| data.name() == name)
+    // Of the two that nft calls time, it takes the span.
+    DataType::NAMED.iter().copied().find(|data| data.name() == name && *data != DataType::Date)
 }
 
 /// Returns the names of all types.

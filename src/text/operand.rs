@@ -1,11 +1,14 @@
 //! The right-hand side of a comparison.
 
 use super::error::{Fault, Parsed};
-use super::parser::{Parser, unsupported};
+use super::computed::{ones, transferred};
+use super::parser::Parser;
 use super::selector::key;
 use super::values::{either, is_bits, prefix};
 use crate::error::Quoted;
-use crate::model::{DataType, Element, Interval, Key, Match, Op, Operand, Selector, SetData, SetRef, Value};
+use crate::model::{
+    BitOp, DataType, Element, Field, Interval, Key, Match, Op, Operand, Selector, SetData, SetRef, Value,
+};
 use crate::render::Bits;
 
 /// An operator as it is written.
@@ -39,12 +42,8 @@ impl<'t> Parser<'t> {
     /// Reads operator and operand of a comparison.
     pub(super) fn comparison(&mut self, selector: Selector) -> Parsed<Match> {
         let key = key(&selector);
-        if !self.at("&") && !self.at("and") && self.at_operator() {
-            let operator = self.peek();
-            return Err(unsupported(operator, format_args!("{:?} of a field", operator.text)));
-        }
-        if let ([of], true) = (key.as_slice(), self.at("&") || self.at("and")) {
-            return self.masked(selector, *of);
+        if let Selector::Bits(_) = selector {
+            return self.comparison_of_bits(selector);
         }
         let operator = self.peek();
         let relation = self.relation();
@@ -86,20 +85,10 @@ impl<'t> Parser<'t> {
     /// Reads `@name`, or the elements of an anonymous set or map.
     pub(super) fn set_ref(&mut self, key: &[DataType], data: &SetData) -> Parsed<SetRef> {
         if self.take("@") {
-            let raw = self.peek();
-            let name = self.name("the name of a set")?;
-            if matches!(raw.text, "ll" | "nh" | "th" | "ih") && self.at(",") {
-                return self.unsupported("raw payload");
-            }
-            return Ok(SetRef::Named(name));
+            return Ok(SetRef::Named(self.name("the name of a set")?));
         }
         let elements = self.elements(key, data)?;
         Ok(crate::model::anonymous(elements))
-    }
-
-    /// Returns whether an operation on bits follows.
-    pub(super) fn at_operator(&mut self) -> bool {
-        ["&", "and", "|", "or", "^", "xor", "<<", "lshift", ">>", "rshift"].iter().any(|operator| self.at(operator))
     }
 
     fn relation(&mut self) -> Relation {
@@ -113,53 +102,31 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Reads `& mask == value`.
-    fn masked(&mut self, selector: Selector, of: DataType) -> Parsed<Match> {
-        self.next();
-        let token = self.peek();
-        let mask = self.single_or_joined(of)?;
-        if Bits::of(&mask).is_some_and(|bits| bits.value == bits.all) {
-            return Err(super::parser::unsupported(token, "a mask of all bits"));
-        }
-        if self.at_operator() {
-            return self.unsupported("several operations on the bits of a field");
-        }
+    /// Reads operator and operand behind what is computed: `meta mark & 0xff == 1`.
+    fn comparison_of_bits(&mut self, selector: Selector) -> Parsed<Match> {
+        let of = selector.data_type();
         let operator = self.peek();
         let op = match self.relation() {
             Relation::Implied => Op::Eq,
             Relation::Op(op) => op,
             Relation::None => return Err(Fault::wrong(operator.at, operator.length(), "expected ==, != or a value")),
         };
-        if self.at("{") || self.at("@") {
-            return self.unsupported("a set of masked values");
-        }
-        let value = self.value(of)?;
-        if self.at("-") || self.at("/") || !matches!(op, Op::Eq | Op::Ne) {
-            return self.unsupported("an order or range of masked values");
-        }
-        let flags = Bits::of(&value).is_some_and(|bits| bits.value == 0);
-        let operand = match mask_length(&mask) {
-            _ if flags => Operand::Flags(mask),
-            // What is compared after a mask of leading bits is a prefix, if it has no others.
-            Some(length) => match prefix(&value, length) {
-                Some(Interval { low, high }) if low == value => {
-                    if high == low {
-                        Operand::Value(low)
-                    } else {
-                        Operand::Prefix(low, length)
-                    }
-                }
-                _ => Operand::Masked { mask, value },
-            },
-            None => Operand::Masked { mask, value },
+        let operand = if self.at("{") || self.at("@") {
+            alone(self.set_ref(&[of], &SetData::None)?, op)
+        } else {
+            self.plain(of)?
         };
-        let op = if flags { if op == Op::Ne { Op::Eq } else { Op::Ne } } else { op };
-        Ok(Match { selector, op, operand })
-    }
-
-    /// Reads a mask: one constant, or several in parentheses; nft reads `& a | b` as `(& a) | b`.
-    fn single_or_joined(&mut self, of: DataType) -> Parsed<Value> {
-        if self.at("(") { self.value(of) } else { self.single(of) }
+        if !matches!(op, Op::Eq | Op::Ne) && !matches!(operand, Operand::Value(_)) {
+            let why = format!("{op} compares with one value");
+            return Err(Fault::wrong(operator.at, operator.length(), why));
+        }
+        let (selector, operand) = transferred(selector, operand, operator)?;
+        Ok(match (under_mask(&selector), operand) {
+            (Some((field, mask)), Operand::Value(value) | Operand::Flags(value)) if matches!(op, Op::Eq | Op::Ne) => {
+                masked(field, op, mask, value)
+            }
+            (_, operand) => Match { selector, op, operand },
+        })
     }
 
     /// Reads flags: a list of which one is on, or which exactly are on, or `these / among those`.
@@ -225,6 +192,34 @@ impl<'t> Parser<'t> {
         }
         Ok(Operand::Range(low, high))
     }
+}
+
+/// Returns the field and its mask, if that is all that is computed. A mask of leading bytes or of
+/// all is sent as it is written, which a prefix is not.
+fn under_mask(selector: &Selector) -> Option<(Field, Value)> {
+    let Selector::Bits(bits) = selector else { return None };
+    let [BitOp::And(mask)] = bits.ops.as_slice() else { return None };
+    let of_bytes = mask_length(mask).is_some_and(|length| length > 0 && length % 8 == 0);
+    let of_all = mask.number().is_some_and(|mask| mask == ones(bits.of.data_type()));
+    let field = bits.of.as_field().filter(|field| field.bits().is_none());
+    field.filter(|_| !of_bytes && !of_all).map(|field| (field, mask.clone()))
+}
+
+/// Returns the comparison of a field under a mask.
+fn masked(field: Field, op: Op, mask: Value, value: Value) -> Match {
+    let operand = match mask_length(&mask) {
+        _ if Bits::of(&value).is_some_and(|bits| bits.value == 0) => {
+            return Match::new(field, if op == Op::Ne { Op::Eq } else { Op::Ne }, Operand::Flags(mask));
+        }
+        // What is compared after a mask of leading bits is a prefix, if it has no others.
+        Some(length) => match prefix(&value, length) {
+            Some(Interval { low, high }) if low == value && high == low => Operand::Value(low),
+            Some(Interval { low, .. }) if low == value => Operand::Prefix(low, length),
+            _ => Operand::Masked { mask, value },
+        },
+        None => Operand::Masked { mask, value },
+    };
+    Match::new(field, op, operand)
 }
 
 /// Returns a set as an operand. nft reads a set of one value, prefix or range as that.

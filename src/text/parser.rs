@@ -77,7 +77,8 @@ impl<'t> Parser<'t> {
         read
     }
 
-    /// Reads a block in braces: `read` is called at the start of each line or part.
+    /// Reads a block in braces: `read` is called at the start of each line or part, and reads its
+    /// end.
     pub(super) fn block(&mut self, mut read: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<()> {
         self.expect("{")?;
         self.scope(|parser| {
@@ -89,11 +90,9 @@ impl<'t> Parser<'t> {
                 if parser.peek().kind == Kind::End {
                     return parser.unexpected("\"}\"");
                 }
-                if parser.directive()? {
-                    continue;
+                if !parser.directive()? {
+                    read(parser)?;
                 }
-                read(parser)?;
-                parser.end_of_part()?;
             }
         })
     }
@@ -110,9 +109,10 @@ impl<'t> Parser<'t> {
         matches!(self.peek().kind, Kind::Newline | Kind::End) || self.at(";") || self.at("}")
     }
 
-    /// Fails if something follows on the line.
+    /// Fails if something follows on the line. A closing brace is on a line of its own, or after a
+    /// semicolon.
     pub(super) fn end_of_part(&mut self) -> Parsed<()> {
-        if self.ends() { Ok(()) } else { self.unexpected("the end of the line or \";\"") }
+        if self.ends() && !self.at("}") { Ok(()) } else { self.unexpected("the end of the line or \";\"") }
     }
 
     /// Reads the name of a table, chain or set.

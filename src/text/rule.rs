@@ -108,7 +108,7 @@ impl<'t> Parser<'t> {
         self.braces += 1;
         self.block(|parser| {
             chain.rules.push(parser.rule()?);
-            Ok(())
+            parser.end_of_part()
         })?;
         let name = chain.name.clone();
         self.bound.push(chain);

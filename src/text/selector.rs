@@ -8,22 +8,22 @@ use crate::error::Quoted;
 use crate::model::{DataType, Field, Selector};
 
 impl<'t> Parser<'t> {
-    /// Reads one field, or several joined by a dot.
+    /// Reads one field or what is computed from fields, or several of them joined by a dot.
     pub(super) fn selector(&mut self) -> Parsed<Selector> {
-        let mut fields = vec![self.field()?];
+        let mut parts = vec![self.basic()?];
         while self.take(".") {
-            fields.push(self.field()?);
+            parts.push(self.basic()?);
         }
-        Ok(fields.into())
+        Ok(parts.into())
     }
 
     /// Reads a field.
     pub(super) fn field(&mut self) -> Parsed<Field> {
         let first = self.peek();
-        if first.kind != Kind::Word && !self.begins_raw_payload() {
+        if first.kind != Kind::Word && !self.begins_field() {
             return self.unexpected("a field such as tcp dport");
         }
-        if let Some(named) = self.named_field() {
+        if let Some(named) = self.named_field(0) {
             self.skip(named.words.len());
             return Ok(named.field);
         }
@@ -36,8 +36,13 @@ impl<'t> Parser<'t> {
 
     /// Returns whether a field begins here, and not only a constant with the name of a protocol.
     pub(super) fn begins_field(&mut self) -> bool {
-        let second = self.peek_at(1);
-        let parameters = match self.peek().text {
+        self.begins_field_at(0)
+    }
+
+    /// As [`begins_field`](Self::begins_field), after so many tokens.
+    pub(super) fn begins_field_at(&mut self, index: usize) -> bool {
+        let (first, second) = (self.peek_at(index), self.peek_at(index + 1));
+        let parameters = match first.text {
             "ct" => second.is("original") || second.is("reply"),
             "ip" | "tcp" => second.is("option"),
             "ipsec" => second.is("in") || second.is("out"),
@@ -47,21 +52,17 @@ impl<'t> Parser<'t> {
             "dst" => second.is("nexthdr") || second.is("hdrlength"),
             _ => false,
         };
-        self.peek().kind == Kind::Word && (parameters || self.named_field().is_some()) || self.begins_raw_payload()
+        first.kind == Kind::Word && (parameters || self.named_field(index).is_some())
+            || first.is("@") && self.peek_at(index + 2).is(",")
     }
 
-    /// Returns the field without parameters whose name is here.
-    fn named_field(&mut self) -> Option<&'static names::Named> {
-        let first = self.peek();
+    /// Returns the field without parameters whose name is there.
+    fn named_field(&mut self, at: usize) -> Option<&'static names::Named> {
+        let first = self.peek_at(at);
         names::fields(first.text).iter().find(|named| {
             let mut words = named.words.iter().enumerate();
-            words.all(|(index, word)| self.peek_at(index).is(word))
+            words.all(|(index, word)| self.peek_at(at + index).is(word))
         })
-    }
-
-    /// Returns whether `@nh,0,8` is here, and not the name of a set.
-    fn begins_raw_payload(&mut self) -> bool {
-        self.at("@") && self.peek_at(2).is(",")
     }
 }
 

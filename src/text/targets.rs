@@ -51,7 +51,11 @@ impl<'t> Parser<'t> {
             None => (rate, LimitOf::Packets),
             Some(size) => (bytes(rate, size, token)?, LimitOf::Bytes),
         };
+        let start = self.peek();
         let burst = if self.take("burst") { self.burst(of)? } else { u32::from(of == LimitOf::Packets) * 5 };
+        if of == LimitOf::Packets && burst == 0 {
+            return Err(Fault::wrong(start.at, start.length(), "a burst is at least one packet"));
+        }
         Ok(Limit { rate, per, of, burst, when })
     }
 

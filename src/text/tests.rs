@@ -22,7 +22,8 @@ const RULES: &[(&str, &str)] = &[
     ("tcp dport ge 22", "tcp dport >= 22"),
     ("ip saddr 10.0.0.5/8", "ip saddr 10.0.0.0/8"),
     ("ip saddr 10.0.0.1/32", "ip saddr 10.0.0.1"),
-    ("ip saddr & 255.255.0.0 == 10.0.0.0", "ip saddr 10.0.0.0/16"),
+    ("ip saddr & 255.255.0.0 == 10.0.0.0", ""),
+    ("ip saddr & 255.255.240.0 == 10.0.16.0", "ip saddr 10.0.16.0/20"),
     ("ip6 saddr fe80::1-fe80::2", ""),
     ("ip6 saddr { ::1, fd00::/8 }", ""),
     ("ct state established,related accept", ""),
@@ -98,7 +99,12 @@ const FAULTS: &[(&str, (usize, usize), &str)] = &[
     ("table inet t { chain c { ip saddr 300.0.0.1; } }", (1, 35), "found \"300.0.0.1\", expected an IPv4 address"),
     ("table inet t { chain c { tcp dport 99999; } }", (1, 36), "99999 is too large, expected a port"),
     ("table inet t { chain c { mark 0x1ffffffff; } }", (1, 31), "8589934591 is too large, expected a mark"),
-    ("table inet t { chain c { mark 99999999999999999999999; } }", (1, 31), "\"99999999999999999999999\" is no number"),
+    ("table inet t { chain c { mark 99999999999999999999999; } }", (1, 31), "99999999999999999999999 is too large, expected a mark"),
+    (
+        "table inet t { chain c { mark 9999999999999999999999999999999999999999; } }",
+        (1, 31),
+        "\"9999999999999999999999999999999999999999\" is no number",
+    ),
     ("table inet t { chain c { ip saddr ::1; } }", (1, 35), "found \"::1\", expected an IPv4 address"),
     ("table inet t { chain c { tcp dport 80", (1, 38), "the text ends, expected \"}\""),
     ("table inet t { chain c { tcp dport \n80; } }", (1, 36), "the line ends, expected a port"),
@@ -288,11 +294,12 @@ fn programs(ruleset: &Ruleset) -> BTreeMap<String, Vec<Vec<Expr>>> {
     all
 }
 
-/// Returns the plan from what one makes of nothing to the other.
-fn differences(held: &Ruleset, wanted: &Ruleset) -> Transaction {
-    let held = fuzz::held(held);
+/// Returns the plan from what one makes of nothing to the other; nothing if the fake kernel cannot
+/// tell what it makes.
+fn differences(held: &Ruleset, wanted: &Ruleset) -> Option<Transaction> {
+    let held = fuzz::held(held)?;
     let ours: Vec<TableId> = held.tables.iter().map(|table| table.id.clone()).collect();
-    crate::plan::diff(&held, wanted, &ours).expect("what is valid has a program")
+    Some(crate::plan::diff(&held, wanted, &ours).expect("what is valid has a program"))
 }
 
 fn has_a_key_twice(ruleset: &Ruleset) -> bool {
@@ -336,8 +343,9 @@ pub(crate) fn reads_back(ruleset: &Ruleset) -> bool {
     assert_eq!(again.to_string(), text);
     assert_eq!(programs(&again), programs(&read), "{text}");
     if same {
-        let plan = differences(ruleset, &read);
-        assert!(plan.is_empty(), "{plan}of\n{text}");
+        if let Some(plan) = differences(ruleset, &read) {
+            assert!(plan.is_empty(), "{plan}of\n{text}");
+        }
     }
     same
 }

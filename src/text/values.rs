@@ -49,12 +49,9 @@ impl<'t> Parser<'t> {
     }
 
     fn number_of(&self, token: Token<'t>, of: DataType) -> Parsed<Value> {
-        let number = number(token)?;
-        // A label is written by its number.
-        let label = |number| u8::try_from(number).ok().and_then(CtLabel::new).map(Value::CtLabel);
-        let value = if of == DataType::CtLabel { label(number) } else { numeric(of, number) };
-        value.ok_or_else(|| match of {
-            DataType::Ipv4 | DataType::Ipv6 | DataType::Ifname => unexpected(token, &wanted(of)),
+        let number = wide(token)?;
+        numeric(of, number).ok_or_else(|| match of {
+            DataType::Ipv6 | DataType::Ifname => unexpected(token, &wanted(of)),
             DataType::EtherAddr | DataType::Text => unexpected(token, &wanted(of)),
             _ => {
                 let why = format!("{number} is too large, expected {}", wanted(of));
@@ -158,8 +155,7 @@ impl<'t> Parser<'t> {
         const WANTED: &str = "a time such as 30s or 1d2h3m4s5ms";
         let token = self.peek();
         let time = match token.kind {
-            Kind::Number => Some(Duration::from_secs(number(token)?)),
-            Kind::Word | Kind::Quoted => duration(token.text),
+            Kind::Word => duration(token.text),
             _ => None,
         };
         match time.filter(|time| u64::try_from(time.as_millis()).is_ok()) {
@@ -186,25 +182,33 @@ impl<'t> Parser<'t> {
 
 /// Returns a number as it is written: with 0x hexadecimal, with a leading 0 octal.
 fn number(token: Token<'_>) -> Parsed<u64> {
-    plain_number(token.text).ok_or_else(|| {
+    plain_number(token.text).and_then(|number| u64::try_from(number).ok()).ok_or_else(|| {
         let why = format!("{} is no number of 64 bits", Quoted::new(token.text));
         Fault::wrong(token.at, token.length(), why)
     })
 }
 
-fn plain_number(text: &str) -> Option<u64> {
+/// As [`number`], for a value of any width.
+fn wide(token: Token<'_>) -> Parsed<u128> {
+    plain_number(token.text).ok_or_else(|| {
+        let why = format!("{} is no number of 128 bits", Quoted::new(token.text));
+        Fault::wrong(token.at, token.length(), why)
+    })
+}
+
+fn plain_number(text: &str) -> Option<u128> {
     let (digits, base) = match text.as_bytes() {
         [b'0', b'x' | b'X', ..] => (text.get(2..)?, 16),
         [b'0', _, ..] => (text, 8),
         _ => (text, 10),
     };
-    if digits.starts_with('+') { None } else { u64::from_str_radix(digits, base).ok() }
+    if digits.starts_with('+') { None } else { u128::from_str_radix(digits, base).ok() }
 }
 
 fn duration(text: &str) -> Option<Duration> {
     let (mut total, mut rest) = (0_u64, text);
     if let Some(seconds) = plain_number(text) {
-        return Some(Duration::from_secs(seconds));
+        return u64::try_from(seconds).ok().map(Duration::from_secs);
     }
     let milliseconds = [86_400_000, 3_600_000, 60_000, 1000, 1];
     while !rest.is_empty() {
@@ -231,12 +235,12 @@ fn address(token: Token<'_>, of: DataType) -> Parsed<Value> {
 }
 
 /// Returns the constant of that type with that number, if it has one. Times are in seconds.
-fn numeric(of: DataType, number: u64) -> Option<Value> {
+fn numeric(of: DataType, number: u128) -> Option<Value> {
     let number = match of {
-        DataType::EtherAddr | DataType::Ifname | DataType::Ipv4 | DataType::Ipv6 | DataType::Text => return None,
-        DataType::Date => u128::from(number) * 1_000_000_000,
-        DataType::Duration => u128::from(number) * 1000,
-        _ => number.into(),
+        DataType::EtherAddr | DataType::Ifname | DataType::Ipv6 | DataType::Text => return None,
+        DataType::Date => number.checked_mul(1_000_000_000)?,
+        DataType::Duration => number.checked_mul(1000)?,
+        _ => number,
     };
     Value::of_number(number, of)
 }

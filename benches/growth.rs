@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use common::{Script, Times, shapes};
 use ipnetwork::{IpNetwork, Ipv4Network};
+use nftmesh::bytecode::{lower, lower_elements};
 use nftmesh::kernel::Kernel;
 use nftmesh::model::{
     Chain, ChainType, DataType, Element, Family, Field, Hook, MarkKey, MarkValue, Nat, Priority, Protocol, Rule,
@@ -27,11 +28,11 @@ use nftmesh::model::{
 };
 use nftmesh::plan::{Transaction, diff};
 use nftmesh::sim::{Comparison, Rules, compare};
-use nftmesh::state::Listing;
+use nftmesh::state::{Listing, Snapshot};
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let cases: [Case; 16] = [
+    let cases: [Case; 19] = [
         ("services, replaced (3 chains and a set each)", replaced, 2_000),
         ("services, read and compared", read, 1_250),
         ("services, one endpoint changed", changed, 1_250),
@@ -44,6 +45,9 @@ fn main() {
         ("rules of a chain, in another order", reordered, 12_500),
         ("rules of a chain, of seven kinds, in another order", kinds, 12_500),
         ("rules of a chain, distinguished by comments, in another order", comments, 12_500),
+        ("text: rules, read and lowered", text_of_rules, 2_500),
+        ("text: elements of a set", text_of_elements, 250_000),
+        ("text: statements on one line", text_of_a_line, 25_000),
         ("compare: networks, a rule each and as a set", networks, 1_000),
         ("compare: pairs of addresses, in any order", pairs, 25_000),
         ("compare: services, one endpoint moved", moved, 1_250),
@@ -458,6 +462,51 @@ fn compared(a: &Ruleset, b: &Ruleset, is_same: Option<bool>) -> Lines {
 fn filter(rules: impl IntoIterator<Item = Rule>) -> Table {
     let chain = Chain::base("forward", ChainType::Filter, Hook::Forward, Priority::FILTER);
     Table::new(Family::Ip, "filter").chain(chain.rules(rules))
+}
+
+/// A firewall as people write it, checked by nft, and read and lowered here.
+fn text_of_rules(count: u32) -> Lines {
+    let rule = |index: u32| {
+        let (a, b, port) = (index >> 8 & 0xff, index & 0xff, 1024 + index % 60_000);
+        match index % 4 {
+            0 => format!("ip saddr 10.{a}.{b}.0/24 tcp dport {{ 22, {port} }} counter accept\n"),
+            1 => format!("iifname \"eth{}\" ip daddr 10.{a}.{b}.1-10.{a}.{b}.9 udp dport {port} accept\n", a % 8),
+            2 => format!("ct state new,established ip6 saddr fd00:{a:x}::{b:x} log prefix \"no {index}: \" drop\n"),
+            _ => format!("meta mark and 0xff == {b} tcp flags syn / syn,ack limit rate {port}/second accept\n"),
+        }
+    };
+    let rules: String = (0..count).map(rule).collect();
+    read_and_lowered(&format!("table inet t {{\nchain c {{\ntype filter hook input priority 0;\n{rules}}}\n}}\n"))
+}
+
+fn text_of_elements(count: u32) -> Lines {
+    let elements: String =
+        (0..count).map(|index| format!("{}, ", Ipv4Addr::from_bits(0x0a00_0000 + index * 7919 % count))).collect();
+    read_and_lowered(&format!("table ip t {{\nset s {{\ntype ipv4_addr;\nelements = {{ {elements}}}\n}}\n}}\n"))
+}
+
+fn text_of_a_line(count: u32) -> Lines {
+    let rules: String = (0..count).map(|index| format!("tcp dport {} accept; ", index % 65_536)).collect();
+    read_and_lowered(&format!("table ip t {{ chain c {{ {rules}}}; }}\n"))
+}
+
+fn read_and_lowered(text: &str) -> Lines {
+    let (mut nft, mut reads, mut both) = (Times::default(), Times::default(), Times::default());
+    for _ in 0..3 {
+        nft.time(|| drop(support::succeed("nft", "-c -f -", text)));
+        reads.time(|| drop(text.parse::<Ruleset>().expect("what nft takes")));
+        both.time(|| {
+            let ruleset: Ruleset = text.parse().expect("what nft takes");
+            let plan = diff(&Snapshot::default(), &ruleset, &[]).expect("what is valid has a program");
+            for table in &ruleset.tables {
+                let rules = table.chains.iter().flat_map(|chain| &chain.rules);
+                rules.for_each(|rule| drop(lower(rule, table.family, table.sets.as_slice()).expect("a program")));
+                table.sets.iter().for_each(|set| assert!(lower_elements(set).all(|element| element.is_ok())));
+            }
+            drop(plan);
+        });
+    }
+    vec![("nft -c -f", nft.median()), ("read", reads.median()), ("read, lowered, planned", both.median())]
 }
 
 fn networks(count: u32) -> Lines {

@@ -7,8 +7,8 @@
 //! apply --check -                     # reads standard input and lets the kernel check it
 //! apply --netns /var/run/netns/pod-1 rules.nft
 //! ```
-//! The tables of the file are made to be as the file says. Other tables stay, unless the file
-//! begins with `flush ruleset`.
+//! The tables that the file names are made to be as the file says. Other tables stay, unless the
+//! file flushes them: `flush ruleset`, `flush ruleset ip`.
 //!
 //! Exit codes: 0 done, or nothing to do; 1 an error, in few lines with the place in the file.
 
@@ -20,8 +20,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use common::system::System;
 use nftmesh::kernel::{Kernel, NetNs};
-use nftmesh::model::{Ruleset, TableId};
-use nftmesh::plan::{Operation, Transaction};
+use nftmesh::model::TableId;
+use nftmesh::plan::Transaction;
+use nftmesh::text::Wanted;
 
 /// Makes the kernel hold what a file in nft's language says, changing only what differs
 #[derive(Parser)]
@@ -59,14 +60,11 @@ fn run(Args { file, check, plan, netns }: &Args) -> Result<(), String> {
     };
     let namespace = namespace.map_err(line)?;
     let mut kernel = namespace.kernel().map_err(line)?;
-    let system = System { namespace: Some(namespace) };
+    let system = System::new(Some(namespace));
     let (name, text) = System::read(file)?;
-    let reader = system.reader(&name);
-    let wanted = reader.ruleset(&text).map_err(|error| error.to_string())?;
-    let flushes = reader.transaction(&text).is_ok_and(|commands| {
-        commands.operations().iter().any(|operation| matches!(operation, Operation::FlushRuleset(None)))
-    });
-    let ours = tables(&mut kernel, &wanted, flushes).map_err(line)?;
+    let wanted = system.reader(&name).wanted(&text).map_err(|error| error.to_string())?;
+    let ours = tables(&mut kernel, &wanted).map_err(line)?;
+    let wanted = wanted.ruleset;
     if *plan || *check {
         let change: Transaction = kernel.plan_owned(&wanted, &ours).map_err(line)?;
         if *check {
@@ -77,12 +75,13 @@ fn run(Args { file, check, plan, netns }: &Args) -> Result<(), String> {
     kernel.apply_owned(&wanted, &ours).map(drop).map_err(line)
 }
 
-/// Returns the tables that the file decides about: its own, and all others if it flushes them.
-fn tables(kernel: &mut Kernel, wanted: &Ruleset, flushes: bool) -> nftmesh::Result<Vec<TableId>> {
-    match flushes {
-        true => kernel.tables(),
-        false => Ok(wanted.tables.iter().map(TableId::from).collect()),
+/// Returns the tables that the file decides about: its own, and those that it flushes.
+fn tables(kernel: &mut Kernel, wanted: &Wanted) -> nftmesh::Result<Vec<TableId>> {
+    let mut tables = wanted.tables.clone();
+    if !wanted.flushed.is_empty() {
+        tables.extend(kernel.tables()?.into_iter().filter(|table| wanted.decides(table)));
     }
+    Ok(tables.into_iter().collect())
 }
 
 fn done(result: Result<(), String>) -> ExitCode {

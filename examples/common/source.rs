@@ -96,7 +96,7 @@ impl Source {
             Source::NetNs(path) => read(&NetNs::from_path(path).map_err(line)?)?,
             Source::Nft(path) => {
                 let (name, text) = System::read(path)?;
-                let system = System { namespace: NetNs::current().ok() };
+                let system = System::new(NetNs::current().ok());
                 let ruleset = system.reader(&name).ruleset(text).map_err(|error| error.one_line())?;
                 (Rules::try_from(&ruleset).map_err(line)?, pod.host(), Vec::new())
             }

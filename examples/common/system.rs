@@ -1,6 +1,8 @@
 //! What a text of nft names outside of itself, looked up as nft does: services, interfaces, users,
 //! groups and files of this system.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,15 @@ use nftmesh::text::{Reader, Resolve, WellKnown};
 pub struct System {
     /// The namespace; without one, interfaces have no names.
     pub namespace: Option<NetNs>,
+    /// The ports of services by name, once one was asked for.
+    services: OnceCell<HashMap<String, u16>>,
+}
+
+impl System {
+    /// Creates one with the interfaces of a namespace.
+    pub fn new(namespace: Option<NetNs>) -> Self {
+        System { namespace, services: OnceCell::new() }
+    }
 }
 
 impl System {
@@ -37,8 +48,8 @@ impl System {
 
 impl Resolve for System {
     fn service(&self, name: &str) -> Option<u16> {
-        let in_file = named("/etc/services", name).and_then(|line| line.get(1)?.split('/').next()?.parse().ok());
-        in_file.or_else(|| WellKnown.service(name))
+        let known = self.services.get_or_init(services);
+        known.get(name).copied().or_else(|| WellKnown.service(name))
     }
 
     fn interface(&self, name: &str) -> Option<u32> {
@@ -66,12 +77,19 @@ impl Resolve for System {
     }
 }
 
-/// Returns the words of the line that begins with this word or has it as another name.
-fn named(file: &str, name: &str) -> Option<Vec<String>> {
-    let text = fs::read_to_string(file).ok()?;
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let mut lines = lines.map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-    lines.find(|words| words.iter().enumerate().any(|(index, word)| index != 1 && word == name))
+/// Returns the ports of /etc/services by all of their names; the first of a name counts.
+fn services() -> HashMap<String, u16> {
+    let text = fs::read_to_string("/etc/services").unwrap_or_default();
+    let mut ports = HashMap::new();
+    for line in text.lines() {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let (Some(name), Some(port)) = (words.next(), words.next()) else { continue };
+        let Some(port) = port.split('/').next().and_then(|port| port.parse().ok()) else { continue };
+        for name in std::iter::once(name).chain(words) {
+            ports.entry(name.to_owned()).or_insert(port);
+        }
+    }
+    ports
 }
 
 fn id(file: &str, name: &str) -> Option<u32> {

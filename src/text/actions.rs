@@ -8,7 +8,7 @@ use super::selector::key;
 use super::targets::bytes;
 use crate::bytecode::can_be_set;
 use crate::model::{
-    ConnLimit, DataType, Dup, Family, Field, LimitWhen, MarkKey, MarkValue, ObjectKind, ObjectRef, ObjectTo, Quota,
+    ConnLimit, DataType, Dup, Family, Field, LimitWhen, MarkKey, MarkValue, Name, ObjectKind, ObjectRef, ObjectTo, Quota,
     Selector, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
@@ -239,18 +239,27 @@ impl<'t> Parser<'t> {
             });
         }
         self.expect("}")?;
+        Ok(self.of_set(update, name))
+    }
+
+    /// nft makes a set dynamic that a rule changes, and leaves a map as it is.
+    fn of_set(&mut self, mut update: Update, name: Name) -> Statement {
+        if let (None, Some(table)) = (&update.value, &self.table) {
+            let id = table.set(&name);
+            self.updated.insert(id);
+        }
         update.set = SetRef::Named(name);
-        Ok(Statement::Update(Box::new(update)))
+        Statement::Update(Box::new(update))
     }
 
     /// Reads `set add ip saddr timeout 1m @seen`, the older order of words.
     pub(super) fn set_update(&mut self) -> Parsed<Statement> {
         self.expect("set")?;
         let op = self.update_op()?;
-        let mut update = self.updated(op)?;
+        let update = self.updated(op)?;
         self.expect("@")?;
-        update.set = SetRef::Named(self.name("the name of a set")?);
-        Ok(Statement::Update(Box::new(update)))
+        let name = self.name("the name of a set")?;
+        Ok(self.of_set(update, name))
     }
 
     fn update_op(&mut self) -> Parsed<UpdateOp> {

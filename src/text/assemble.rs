@@ -1,11 +1,11 @@
 //! What commands make of an empty rule set, and the transaction that they are.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::commands::{Command, What};
 use super::error::{Fault, Parsed};
 use super::lexer::Token;
-use crate::model::{Chain, ChainKind, Element, Name, Position, Rule, Ruleset, Set, Table, TableId};
+use crate::model::{Chain, ChainKind, Element, Family, Name, Position, Rule, Ruleset, Set, Table, TableId};
 use crate::plan::{Operation, Transaction};
 
 /// Returns the commands as operations.
@@ -34,20 +34,48 @@ fn add(operations: &mut Vec<Operation>, operation: Operation) {
     }
 }
 
-/// Returns the rule set that the commands make of an empty one.
-pub(super) fn ruleset(commands: Vec<Command<'_>>) -> Parsed<Ruleset> {
-    let mut made = Made::default();
+/// What a text says the kernel shall hold.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Wanted {
+    /// The tables and what is in them.
+    pub ruleset: Ruleset,
+    /// The tables that the text names, also those that it deletes.
+    pub tables: BTreeSet<TableId>,
+    /// Which other tables it flushes: those of a family, or all of them.
+    pub flushed: Vec<Option<Family>>,
+}
+
+impl Wanted {
+    /// Returns whether the text decides about a table: it names or flushes it.
+    #[must_use]
+    pub fn decides(&self, table: &TableId) -> bool {
+        let flushes = |family: &Option<Family>| family.is_none_or(|family| family == table.family);
+        self.tables.contains(table) || self.flushed.iter().any(flushes)
+    }
+}
+
+/// Returns what the commands make of an empty rule set.
+pub(super) fn wanted(commands: Vec<Command<'_>>) -> Parsed<Wanted> {
+    let (mut made, mut tables, mut flushed) = (Made::default(), BTreeSet::new(), Vec::new());
     for Command { at, what } in commands {
         match what {
-            What::Table(table) => made.table(table),
+            What::Table(table) => {
+                tables.insert(TableId::from(&table));
+                made.table(table);
+            }
             What::Operations(operations) => {
                 for operation in operations {
+                    match &operation {
+                        Operation::FlushRuleset(family) => flushed.push(*family),
+                        operation => tables.extend(operation.table().cloned()),
+                    }
                     made.operation(at, operation)?;
                 }
             }
         }
     }
-    Ok(made.tables.into_items().map(MadeTable::into_table).collect())
+    Ok(Wanted { ruleset: made.tables.into_items().map(MadeTable::into_table).collect(), tables, flushed })
 }
 
 /// Items by name in the order in which they were added.

@@ -6,7 +6,9 @@ use super::blocks::OBJECTS;
 use super::error::{Fault, Parsed};
 use super::lexer::{Kind, Token};
 use super::parser::{Parser, unsupported};
-use crate::model::{Chain, ChainId, DataType, Family, Position, Rule, RuleHandle, Set, SetData, SetId, Table, TableId};
+use crate::model::{
+    Chain, ChainId, DataType, Family, Position, Rule, RuleHandle, Set, SetData, SetFlags, SetId, Table, TableId,
+};
 use crate::plan::{Operation, with_chains};
 
 /// A command, and the word it begins with.
@@ -50,6 +52,7 @@ impl<'t> Parser<'t> {
         loop {
             self.skip_separators();
             if self.peek().kind == Kind::End {
+                commands.iter_mut().for_each(|command: &mut Command<'_>| self.make_dynamic(&mut command.what));
                 return Ok(commands);
             }
             if self.directive()? {
@@ -59,6 +62,31 @@ impl<'t> Parser<'t> {
             let what = self.command(&mut changed)?;
             self.end_of_part()?;
             commands.push(Command { at, what });
+        }
+    }
+
+    /// Marks the sets that rules of the text change.
+    fn make_dynamic(&self, what: &mut What) {
+        if self.updated.is_empty() {
+            return;
+        }
+        let mark = |table: &TableId, set: &mut Set| {
+            if self.updated.contains(&table.set(&set.name)) {
+                set.flags |= SetFlags::DYNAMIC;
+            }
+        };
+        match what {
+            What::Table(table) => {
+                let id = TableId::from(&*table);
+                table.sets.iter_mut().for_each(|set| mark(&id, set));
+            }
+            What::Operations(operations) => {
+                for operation in operations {
+                    if let Operation::AddSet { table, set } = operation {
+                        mark(table, set);
+                    }
+                }
+            }
         }
     }
 

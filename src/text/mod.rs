@@ -67,6 +67,7 @@ mod targets;
 mod tests;
 mod values;
 
+pub use assemble::Wanted;
 pub use error::TextError;
 pub use reader::Reader;
 pub use resolve::{Resolve, WellKnown};

@@ -1,6 +1,6 @@
 //! What a parser of any part needs: the tokens, what the caller gave, and what was declared so far.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::{Deref, DerefMut};
 
 use super::cursor::Cursor;
@@ -20,6 +20,8 @@ pub(super) struct Parser<'t> {
     pub(super) table: Option<TableId>,
     /// Keys and data of the sets of the text.
     pub(super) sets: HashMap<SetId, (Vec<DataType>, SetData)>,
+    /// The sets that rules of the text change.
+    pub(super) updated: HashSet<SetId>,
     /// The chains in braces of rules that were read.
     pub(super) bound: Vec<Chain>,
     /// How many chains in braces the text has so far.
@@ -43,7 +45,7 @@ impl<'t> DerefMut for Parser<'t> {
 impl<'t> Parser<'t> {
     pub(super) fn new(reader: &'t Reader<'t>, sources: &'t Sources, index: usize, family: Family) -> Self {
         let cursor = Cursor::new(sources, index);
-        Parser { cursor, reader, family, table: None, sets: HashMap::new(), bound: Vec::new(), braces: 0 }
+        Parser { cursor, reader, family, table: None, sets: HashMap::new(), updated: HashSet::new(), bound: Vec::new(), braces: 0 }
     }
 
     pub(super) fn resolver(&self) -> &'t dyn Resolve {

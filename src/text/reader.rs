@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::assemble;
+use super::assemble::{self, Wanted};
 use super::commands::Command;
 use super::error::{Fault, Parsed, TextError};
 use super::parser::Parser;
@@ -76,7 +76,27 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// The first fault of the text.
     pub fn ruleset(&self, text: impl AsRef<[u8]>) -> Result<Ruleset, TextError> {
-        self.read(text.as_ref(), |parser| assemble::ruleset(parser.commands()?))
+        self.wanted(text).map(|wanted| wanted.ruleset)
+    }
+
+    /// Reads a rule set, and which tables the text decides about: what a program needs that makes
+    /// the kernel hold what a file says.
+    ///
+    /// ```
+    /// use nftmesh::model::{Family, TableId};
+    /// use nftmesh::text::Reader;
+    ///
+    /// let wanted = Reader::new().wanted("flush ruleset ip\ntable inet t { }\n")?;
+    /// assert_eq!(wanted.ruleset.tables.len(), 1);
+    /// assert!(wanted.decides(&TableId::new(Family::Ip, "other")));
+    /// assert!(!wanted.decides(&TableId::new(Family::Inet, "other")));
+    /// # Ok::<(), nftmesh::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first fault of the text.
+    pub fn wanted(&self, text: impl AsRef<[u8]>) -> Result<Wanted, TextError> {
+        self.read(text.as_ref(), |parser| assemble::wanted(parser.commands()?))
     }
 
     /// Reads commands, and blocks of tables, which add what is in them.

@@ -23,12 +23,12 @@ impl<'t> Parser<'t> {
         if first.kind != Kind::Word && !self.begins_field() {
             return self.unexpected("a field such as tcp dport");
         }
+        if let Some(field) = self.field_with_parameters()? {
+            return Ok(field);
+        }
         if let Some(named) = self.named_field(0) {
             self.skip(named.words.len());
             return Ok(named.field);
-        }
-        if let Some(field) = self.field_with_parameters()? {
-            return Ok(field);
         }
         let second = self.peek_at(1);
         Err(unknown(first, second))

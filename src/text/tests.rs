@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashSet};
+use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
@@ -278,6 +279,33 @@ fn variables_within_variables_are_bounded() {
     }
     let error = text.parse::<Ruleset>().expect_err("too many");
     assert!(error.fault.starts_with("variables within variables"), "{error}");
+}
+
+#[test]
+fn large_texts_are_read() {
+    let elements: String = (0..1_000_000_u32).map(|index| format!("{}, ", Ipv4Addr::from_bits(index))).collect();
+    let text = format!("table ip t {{ set s {{ type ipv4_addr; elements = {{ {elements} }}; }}; }}");
+    let read: Ruleset = text.parse().expect("a large set");
+    assert_eq!(read.tables.first().and_then(|table| table.sets.first()).map(|set| set.elements.len()), Some(1_000_000));
+    // A line of ten megabytes, with a fault at its end.
+    let rules = "tcp dport 80 accept; ".repeat(500_000);
+    let text = format!("table ip t {{ chain c {{ {rules} tcp dprot 80; }}; }}");
+    let error = text.parse::<Ruleset>().expect_err("a fault at its end");
+    assert_eq!((error.line, error.column), (1, text.find("dprot").map_or(0, |at| at + 1)));
+    assert!(error.to_string().len() < 500, "{error}");
+    // Chains and sets without end, inserted rules, a word without end.
+    let many: String = (0..100_000).map(|index| format!("add chain t c{index}\ninsert rule t c0 drop\n")).collect();
+    let read: Ruleset = format!("add table t\n{many}").parse().expect("many commands");
+    assert_eq!(read.tables.first().map(|table| table.chains.len()), Some(100_000));
+    for odd in [
+        "a".repeat(10_000_000),
+        "1".repeat(10_000_000),
+        "\"".repeat(9_999_999),
+        ":".repeat(10_000_000),
+        "1h".repeat(5_000_000),
+    ] {
+        assert!(odd.parse::<Ruleset>().is_err());
+    }
 }
 
 /// Returns the programs of the rules of every chain.

@@ -31,3 +31,4 @@ mod restore;
 #[path = "../support/sidecar.rs"]
 mod sidecar;
 mod text;
+mod text_mutants;

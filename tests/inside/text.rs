@@ -70,8 +70,8 @@ fn listed(tables: &[TableId]) -> Vec<Option<String>> {
 struct Count {
     /// By family, those that are read to nft's program.
     read: BTreeMap<String, usize>,
-    /// Why texts are not read, and how often.
-    unsayable: BTreeMap<String, usize>,
+    /// Why texts are not read, how often, and the last line of one.
+    unsayable: BTreeMap<String, (usize, String)>,
     wrong: Vec<String>,
     /// Rule sets of the same meaning, of which nft made another program: it loads neighbouring
     /// ports at once.
@@ -80,7 +80,7 @@ struct Count {
 }
 
 /// Returns whether a plan only replaces rules by rules that say the same.
-fn replaces_the_same(plan: &Transaction, held: &Snapshot) -> bool {
+pub(super) fn replaces_the_same(plan: &Transaction, held: &Snapshot) -> bool {
     plan.operations().iter().all(|operation| match operation {
         Operation::ReplaceRule { chain, handle, rule } => {
             held.rules(chain).any(|(known, raised)| known == *handle && parts(&raised) == parts(rule))
@@ -106,7 +106,7 @@ impl Count {
             Ok(read) => read,
             Err(error) => {
                 let known = error.fault.split(" (known").next().unwrap_or_default().to_owned();
-                *self.unsayable.entry(known).or_default() += 1;
+                self.unsayable(known, text);
                 return None;
             }
         };
@@ -117,7 +117,7 @@ impl Count {
                 invalid.faults().first().map_or(String::new(), |fault| fault.to_string())
             );
             let known = known.split_once("}: ").map_or(known.clone(), |(_, why)| why.to_owned());
-            *self.unsayable.entry(known).or_default() += 1;
+            self.unsayable(known, text);
             return None;
         }
         match diff(held, &read, &tables) {
@@ -141,11 +141,18 @@ impl Count {
         }
     }
 
+    fn unsayable(&mut self, why: String, text: &str) {
+        let (count, example) = self.unsayable.entry(why).or_default();
+        *count += 1;
+        *example = text.lines().last().unwrap_or_default().to_owned();
+    }
+
     fn conclude(&self, what: &str) {
         let all = |counts: &BTreeMap<String, usize>| counts.values().sum::<usize>();
-        let mut reasons: Vec<_> = self.unsayable.iter().map(|(why, count)| (*count, why)).collect();
+        let mut reasons: Vec<_> = self.unsayable.iter().map(|(why, (count, text))| (*count, why, text)).collect();
         reasons.sort_unstable_by(|a, b| b.cmp(a));
-        let (read, unsayable, wrong) = (all(&self.read), all(&self.unsayable), self.wrong.len());
+        let (read, wrong) = (all(&self.read), self.wrong.len());
+        let unsayable: usize = self.unsayable.values().map(|(count, _)| count).sum();
         let total = read + unsayable + wrong + self.otherwise;
         say(format_args!(
             "{what}: {read} of {total} are read to nft's program {:?}, {} to another one \
@@ -153,13 +160,13 @@ impl Count {
             self.read, self.otherwise, self.refused
         ));
         if std::env::var_os("NFTMESH_TEXT_REASONS").is_some() {
-            reasons.iter().for_each(|(count, why)| say(format_args!("{count:5} {why}")));
+            reasons.iter().for_each(|(count, why, text)| say(format_args!("{count:5} {why}: {text}")));
         }
         assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n\n"));
     }
 }
 
-fn snapshot() -> Snapshot {
+pub(super) fn snapshot() -> Snapshot {
     Kernel::open().expect("a kernel").snapshot().expect("a snapshot")
 }
 

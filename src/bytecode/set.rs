@@ -1,6 +1,6 @@
 //! Sets as the kernel keeps them.
 
-use super::elements::{ElementCode, lower_elements};
+use super::elements::{ElementCode, INTERVAL_END, lower_elements};
 use super::expr::Expr;
 use super::kept::{WholeSet, kept_set, set_userdata};
 use super::lower::{Known, NoSets, Unlowerable, lower_statement};
@@ -151,8 +151,18 @@ pub(super) fn carried(statements: &[Statement]) -> Result<Vec<Expr>, Unlowerable
 pub(super) fn anonymous(set: &Set) -> Result<AnonymousSet, Unlowerable> {
     let mut code = declare(&set.key, &set.data, set.flags | SetFlags::CONSTANT);
     code.flags |= NFT_SET_ANONYMOUS;
-    let elements = lower_elements(set).collect::<Result<Vec<_>, _>>()?;
-    code.size = u32::try_from(elements.len()).ok();
+    let (mut elements, mut sent): (Vec<ElementCode>, u32) = (Vec::with_capacity(set.elements.len()), 0);
+    for element in lower_elements(set) {
+        let element = element?;
+        // An interval ends where the next begins (`set_to_intervals`, src/intervals.c, 1.0.6).
+        let begins = |last: &ElementCode| last.flags & !element.flags & INTERVAL_END != 0 && last.key == element.key;
+        if elements.last().is_some_and(begins) {
+            elements.pop();
+        }
+        elements.push(element);
+        sent = sent.saturating_add(1);
+    }
+    code.size = Some(sent);
     Ok(AnonymousSet { code, elements, order: Vec::new() })
 }
 

@@ -212,6 +212,10 @@ fn number(text: &str) -> (Kind, usize) {
         let end = run(bytes, 2, |byte| byte.is_ascii_hexdigit());
         return if end > 2 { (Kind::Number, end) } else { (Kind::Number, 1) };
     }
+    // The two protocols whose names begin with a digit.
+    if let Some(name) = ["8021ad", "8021q"].iter().find(|name| text.starts_with(**name)) {
+        return (Kind::Word, name.len());
+    }
     let digits = run(bytes, 0, |byte| byte.is_ascii_digit());
     if bytes.get(digits) == Some(&b'.') {
         let dotted = run(bytes, 0, |byte| byte.is_ascii_digit() || byte == b'.').min(LONGEST);

@@ -8,14 +8,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use nftmesh::bytecode::{lower, same_programs};
 use nftmesh::kernel::Kernel;
-use nftmesh::model::{Rule, Ruleset, Statement, TableId};
+use nftmesh::model::{Family, Rule, Ruleset, Set, Statement, TableId};
 use nftmesh::plan::{Operation, Transaction, diff};
 use nftmesh::state::Snapshot;
 use nftmesh::text::{Reader, Resolve, WellKnown};
 
 use crate::support::corpus::{corpus, files_of, loads, rules_of};
-
 use crate::support::{self, command, in_fresh_netns, nft, nft_lists, say, timeless};
 
 /// Fewest rules of nft's own tests that are read to nft's program, by family.
@@ -73,6 +73,8 @@ struct Count {
     /// Why texts are not read, how often, and the last line of one.
     unsayable: BTreeMap<String, (usize, String)>,
     wrong: Vec<String>,
+    /// Rules of chains that are not read, which alone are read to nft's program.
+    alone: usize,
     /// Rule sets of the same meaning, of which nft made another program: it loads neighbouring
     /// ports at once.
     otherwise: usize,
@@ -105,6 +107,7 @@ impl Count {
         let read = match Reader::new().resolver(&Interfaces).ruleset(text) {
             Ok(read) => read,
             Err(error) => {
+                self.rule_alone(held, text);
                 let known = error.fault.split(" (known").next().unwrap_or_default().to_owned();
                 self.unsayable(known, text);
                 return None;
@@ -117,6 +120,7 @@ impl Count {
                 invalid.faults().first().map_or(String::new(), |fault| fault.to_string())
             );
             let known = known.split_once("}: ").map_or(known.clone(), |(_, why)| why.to_owned());
+            self.rule_alone(held, text);
             self.unsayable(known, text);
             return None;
         }
@@ -141,6 +145,26 @@ impl Count {
         }
     }
 
+    /// Reads the rule at the end of a text, whose chain cannot be read, and compares its program.
+    fn rule_alone(&mut self, held: &Snapshot, text: &str) {
+        let rule = || {
+            let mut words = text.lines().last()?.strip_prefix("add rule ")?.splitn(4, ' ');
+            let word = words.next()?;
+            let family = Family::ALL.into_iter().find(|family| word == family.name())?;
+            let (table, chain) = (words.next()?, words.next()?);
+            let rule = Reader::new().resolver(&Interfaces).rule(family, words.next()?).ok()?;
+            let sets: Vec<Set> = Vec::new();
+            let program = lower(&rule, family, sets.as_slice()).ok()?;
+            let theirs = held.chain(&TableId::new(family, table).chain(chain))?.rules.first()?;
+            Some((same_programs(&program.exprs, &theirs.exprs), program.exprs, theirs.exprs.clone()))
+        };
+        match rule() {
+            Some((true, ..)) => self.alone += 1,
+            Some((false, ours, theirs)) => self.wrong.push(format!("{text}\nhas {theirs:?}\nnot {ours:?}")),
+            None => {}
+        }
+    }
+
     fn unsayable(&mut self, why: String, text: &str) {
         let (count, example) = self.unsayable.entry(why).or_default();
         *count += 1;
@@ -156,8 +180,9 @@ impl Count {
         let total = read + unsayable + wrong + self.otherwise;
         say(format_args!(
             "{what}: {read} of {total} are read to nft's program {:?}, {} to another one \
-             of the same meaning, {unsayable} are not sayable, {wrong} are wrong, {} nft does not take",
-            self.read, self.otherwise, self.refused
+             of the same meaning, {unsayable} are not sayable ({} of them as rules), {wrong} are wrong, {} nft does \
+             not take",
+            self.read, self.otherwise, self.alone, self.refused
         ));
         if std::env::var_os("NFTMESH_TEXT_REASONS").is_some() {
             reasons.iter().for_each(|(count, why, text)| say(format_args!("{count:5} {why}: {text}")));

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use super::commands::{Command, What};
 use super::error::{Fault, Parsed};
 use super::lexer::Token;
-use crate::model::{Chain, ChainKind, Element, Family, Name, Position, Rule, Ruleset, Set, Table, TableId};
+use crate::model::{Chain, ChainKind, Element, Family, Key, Name, Position, Rule, Ruleset, Set, Table, TableId};
 use crate::plan::{Operation, Transaction};
 
 /// Returns the commands as operations.
@@ -119,8 +119,56 @@ struct Made {
 struct MadeTable {
     /// Without its sets and chains.
     table: Table,
-    sets: Ordered<Name, Set>,
+    sets: Ordered<Name, MadeSet>,
     chains: Ordered<Name, MadeChain>,
+}
+
+struct MadeSet {
+    /// Without its elements.
+    set: Set,
+    elements: Vec<Option<Element>>,
+    /// Where each key is among the elements, once some are deleted.
+    places: Option<HashMap<Key, Vec<usize>>>,
+}
+
+impl MadeSet {
+    fn new(mut set: Set) -> Self {
+        let elements = std::mem::take(&mut set.elements).into_iter().map(Some).collect();
+        MadeSet { set, elements, places: None }
+    }
+
+    fn add(&mut self, elements: Vec<Element>) {
+        for element in elements {
+            if let Some(places) = &mut self.places {
+                places.entry(element.key.clone()).or_default().push(self.elements.len());
+            }
+            self.elements.push(Some(element));
+        }
+    }
+
+    fn delete(&mut self, elements: &[Element]) {
+        let places = self.places.get_or_insert_with(|| {
+            let mut places: HashMap<Key, Vec<usize>> = HashMap::new();
+            for (at, element) in self.elements.iter().enumerate() {
+                if let Some(element) = element {
+                    places.entry(element.key.clone()).or_default().push(at);
+                }
+            }
+            places
+        });
+        for at in elements.iter().filter_map(|element| places.remove(&element.key)).flatten() {
+            self.elements.get_mut(at).into_iter().for_each(|element| *element = None);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.elements.clear();
+        self.places = None;
+    }
+
+    fn into_set(self) -> Set {
+        Set { elements: self.elements.into_iter().flatten().collect(), ..self.set }
+    }
 }
 
 struct MadeChain {
@@ -132,7 +180,7 @@ struct MadeChain {
 impl MadeTable {
     fn into_table(self) -> Table {
         let MadeTable { mut table, sets, chains } = self;
-        table.sets = sets.into_items().collect();
+        table.sets = sets.into_items().map(MadeSet::into_set).collect();
         table.chains =
             chains.into_items().map(|MadeChain { chain, rules }| Chain { rules: rules.into(), ..chain }).collect();
         table
@@ -154,8 +202,8 @@ impl MadeTable {
 
     fn add_set(&mut self, set: Set) {
         match self.sets.get(&set.name) {
-            Some(known) => known.elements.extend(set.elements),
-            None => self.sets.insert(set.name.clone(), set),
+            Some(known) => known.add(set.elements),
+            None => self.sets.insert(set.name.clone(), MadeSet::new(set)),
         }
     }
 }
@@ -218,13 +266,12 @@ impl MadeTable {
             }
             Operation::AddSet { table: _, set } => self.add_set(set),
             Operation::AddElements { table: _, set } => match self.sets.get(&set.name) {
-                Some(known) => known.elements.extend(set.elements),
+                Some(known) => known.add(set.elements),
                 None => return Ok(Some(format!("set {}", set.name))),
             },
             Operation::DeleteElements { table: _, set } | Operation::DestroyElements { table: _, set } => {
                 let Some(known) = self.sets.get(&set.name) else { return Ok(Some(format!("set {}", set.name))) };
-                let keys: std::collections::HashSet<_> = set.elements.iter().map(|element| &element.key).collect();
-                known.elements.retain(|element: &Element| !keys.contains(&element.key));
+                known.delete(&set.elements);
             }
             Operation::AddRule { chain, position, rule } => {
                 let Some(known) = self.chains.get(&chain.name) else { return Ok(Some(format!("chain {chain}"))) };
@@ -251,7 +298,7 @@ impl MadeTable {
                 None => return Ok(Some(format!("chain {chain}"))),
             },
             Operation::FlushSet { table: _, set } => match self.sets.get(&set) {
-                Some(known) => known.elements.clear(),
+                Some(known) => known.clear(),
                 None => return Ok(Some(format!("set {set}"))),
             },
             Operation::FlushTable(_) => {

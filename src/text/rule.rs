@@ -3,10 +3,10 @@
 use super::elements::leads;
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
-use super::parser::Parser;
+use super::parser::{Parser, unsupported};
 use super::selector::key;
 use crate::model::{
-    Chain, ChainKind, Family, Field, MarkValue, Match, Nfproto, ObjectKind, Op, Operand, Protocol, Reject, Rule,
+    Chain, ChainKind, EtherType, Family, Field, Link, MarkValue, Match, Nfproto, ObjectKind, Op, Operand, Protocol, Reject, Rule,
     SetData, Statement, Value,
 };
 
@@ -22,7 +22,12 @@ impl<'t> Parser<'t> {
                 }
                 break;
             }
+            let start = self.peek();
             self.statement(&mut rule.statements)?;
+            if rule.statements.len() > STATEMENTS {
+                let why = format!("a rule of more than {STATEMENTS} statements, which is more than the kernel takes");
+                return Err(Fault::wrong(start.at, start.length(), why));
+            }
         }
         Ok(rule)
     }
@@ -76,7 +81,11 @@ impl<'t> Parser<'t> {
 
     /// Reads a statement that begins with fields: a comparison or a verdict map.
     fn selected(&mut self, statements: &mut Vec<Statement>) -> Parsed<()> {
+        let start = self.peek();
         let selector = self.selector()?;
+        if selector.fields().any(is_tag) && statements.iter().any(is_stacked) {
+            return Err(unsupported(start, "a field of a second VLAN tag"));
+        }
         statements.push(if self.take("vmap") {
             let map = self.set_ref(&key(&selector), &SetData::Verdict)?;
             Statement::VerdictMap { selector, map }
@@ -137,6 +146,26 @@ impl<'t> Parser<'t> {
     fn sets_nftrace(&mut self) -> bool {
         let key = usize::from(self.at("meta"));
         self.peek_at(key).is("nftrace") && self.peek_at(key + 1).is("set")
+    }
+}
+
+/// Far more than what fits the 128 expressions of a rule (`NFT_RULE_MAXEXPRS`).
+const STATEMENTS: usize = 1024;
+
+fn is_tag(field: Field) -> bool {
+    field.needs().link == Some(Link::Vlan)
+}
+
+/// Returns whether a match says that a VLAN tag follows another one, or is no usual one.
+fn is_stacked(statement: &Statement) -> bool {
+    let Statement::Match(Match { selector, op: Op::Eq, operand: Operand::Value(Value::EtherType(protocol)) }) = statement
+    else {
+        return false;
+    };
+    match selector.as_field() {
+        Some(Field::EtherType) => *protocol == EtherType::SERVICE_VLAN,
+        Some(Field::VlanType) => matches!(*protocol, EtherType::VLAN | EtherType::SERVICE_VLAN),
+        _ => false,
     }
 }
 

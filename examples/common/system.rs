@@ -67,6 +67,11 @@ impl Resolve for System {
         id("/etc/group", name)
     }
 
+    fn cgroup(&self, path: &str) -> Option<u64> {
+        let path = Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'));
+        fs::metadata(path).ok().map(|folder| std::os::unix::fs::MetadataExt::ino(&folder))
+    }
+
     fn include(&self, path: &str) -> Result<Vec<(String, String)>, String> {
         let mut files = Vec::new();
         for file in matching(Path::new(path))? {

@@ -325,12 +325,7 @@ fn value(from: &mut Source<'_>, of: DataType) -> Value {
             _ => Protocol(from.byte()),
         }),
         DataType::TcpFlags => Value::TcpFlags(TcpFlags::from_bits_truncate(from.byte())),
-        // Dates and times in ranges are printed by the second, hours are of one day, and a quote
-        // ends a text.
-        DataType::Date => Value::Date(u64::from(number(from)) * 1_000_000_000),
-        DataType::Hour => Value::Hour(number(from) % 86_400),
-        DataType::Duration => Value::Duration(number(from) / 1000 * 1000),
-        DataType::Text => Value::Text(from.text().replace(['"', '\n', '\0', '\t'], "").into()),
+        DataType::Text => Value::Text(from.text().into()),
         of => {
             let bits = 8 * u32::try_from(of.bytes()).unwrap_or(4);
             let small = u128::from(number(from)).checked_rem(1_u128.checked_shl(bits).unwrap_or(u128::MAX));

@@ -5,8 +5,8 @@ use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::parser::{Parser, unsupported};
 use crate::model::{
-    CtDirected, CtDirectedKey, CtDirection, Exthdr, ExthdrOf, ExthdrPart, Fib, FibKey, FibResult, Field, Ipsec,
-    IpsecDirection, IpsecKey, Numgen, NumgenMode, RawBase, RawPayload, Symhash,
+    CtDirected, CtDirectedKey, CtDirection, Exthdr, ExthdrOf, ExthdrPart, Family, Fib, FibKey, FibResult, Field,
+    Ipsec, IpsecDirection, IpsecKey, Numgen, NumgenMode, Osf, OsfKey, OsfTtl, RawBase, RawPayload, SocketCgroup, Symhash,
 };
 
 impl<'t> Parser<'t> {
@@ -15,6 +15,10 @@ impl<'t> Parser<'t> {
         let (first, second) = (self.peek(), self.peek_at(1));
         let field = match first.text {
             "@" if first.kind == Kind::Symbol => self.raw_payload()?.into(),
+            "ct" if second.is("event") => {
+                self.skip(2);
+                Field::CtEvent
+            }
             "ct" if second.is("original") || second.is("reply") => self.directed()?.into(),
             "exthdr" => {
                 self.next();
@@ -24,19 +28,24 @@ impl<'t> Parser<'t> {
             "ip" if second.is("option") => self.option("ip option ")?,
             "ipsec" if second.is("in") || second.is("out") => self.ipsec()?.into(),
             "numgen" => self.numgen()?.into(),
-            "rt" if second.is("mtu") => {
-                self.next();
-                self.next();
-                Field::RtMtu
-            }
+            "osf" => self.osf()?.into(),
+            "rt" if second.is("nexthop") => self.next_hop()?,
             "sctp" if second.is("chunk") => self.option("sctp chunk ")?,
+            "socket" if second.is("cgroupv2") => {
+                self.skip(2);
+                self.expect("level")?;
+                let level = self.number("a depth of 0 to 255", u8::MAX.into())?;
+                SocketCgroup { level: u8::try_from(level).unwrap_or(u8::MAX) }.into()
+            }
             "symhash" => {
                 self.next();
                 let (modulus, offset) = self.modulus_and_offset()?;
                 Symhash { modulus, offset }.into()
             }
             "tcp" if second.is("option") => self.option("tcp option ")?,
-            "dst" | "frag" | "hbh" | "mh" | "rt" | "rt0" | "rt2" | "srh" => self.part_of_header()?,
+            "dst" | "frag" | "hbh" | "mh" | "rt" | "rt0" | "rt2" | "srh" if self.named_field(0).is_none() => {
+                self.part_of_header()?
+            }
             _ => return Ok(None),
         };
         Ok(Some(field))
@@ -105,6 +114,32 @@ impl<'t> Parser<'t> {
             result = FibResult::Exists;
         }
         Ok(Fib { key, result })
+    }
+
+    /// Reads `osf ttl loose version`.
+    fn osf(&mut self) -> Parsed<Osf> {
+        self.next();
+        let ttl = match self.take("ttl") {
+            true => self.one_of("how the TTL is compared", &[("loose", OsfTtl::Loose), ("skip", OsfTtl::Skip)])?,
+            false => OsfTtl::True,
+        };
+        let key = self.one_of("what is told", &[("name", OsfKey::Name), ("version", OsfKey::Version)])?;
+        Ok(Osf { ttl, key })
+    }
+
+    /// Reads `rt nexthop`, which is of the family of the table.
+    fn next_hop(&mut self) -> Parsed<Field> {
+        let field = match self.family {
+            Family::Ip => Field::RtIpNexthop,
+            Family::Ip6 => Field::RtIp6Nexthop,
+            Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => {
+                let token = self.peek_at(1);
+                let why = "the family is open: write rt ip nexthop or rt ip6 nexthop";
+                return Err(Fault::wrong(token.at, token.length(), why));
+            }
+        };
+        self.skip(2);
+        Ok(field)
     }
 
     /// Reads `ipsec in spnum 1 ip saddr`.

@@ -116,11 +116,11 @@ fn of_type(of: DataType) -> &'static Names {
 fn named(of: DataType) -> Names {
     let bits = |width: u32| (0..width).map(|bit| 1_u128 << bit);
     let numbers: Vec<u128> = match of {
-        DataType::CtState | DataType::CtStatus => bits(32).collect(),
+        DataType::CtEvent | DataType::CtState | DataType::CtStatus => bits(32).collect(),
         DataType::TcpFlags => bits(8).collect(),
         DataType::AddrType => (0..=32).collect(),
         DataType::Classid | DataType::Devgroup | DataType::Realm => vec![0, u32::MAX.into()],
-        DataType::Bitmask | DataType::Integer { .. } | DataType::NetworkInteger { .. } | DataType::Port => Vec::new(),
+        DataType::Bitmask | DataType::CtLabel | DataType::Integer { .. } | DataType::NetworkInteger { .. } | DataType::Port => Vec::new(),
         of if of.bytes() <= 2 => (0..1 << (8 * of.bytes())).collect(),
         _ => Vec::new(),
     };

@@ -26,6 +26,13 @@ pub trait Resolve {
         (name == "root").then_some(0)
     }
 
+    /// Returns the number of a control group of version 2, for `socket cgroupv2`: the inode of this
+    /// path below its root.
+    fn cgroup(&self, path: &str) -> Option<u64> {
+        let _ = path;
+        None
+    }
+
     /// Returns name and text of each file that `include "path"` stands for. A path with wildcards
     /// may stand for none; nft reads the others in alphabetical order.
     ///

@@ -43,7 +43,7 @@ impl<'t> Parser<'t> {
     pub(super) fn begins_field_at(&mut self, index: usize) -> bool {
         let (first, second) = (self.peek_at(index), self.peek_at(index + 1));
         let parameters = match first.text {
-            "ct" => second.is("original") || second.is("reply"),
+            "ct" => second.is("event") || second.is("original") || second.is("reply"),
             "ip" | "tcp" => second.is("option"),
             "ipsec" => second.is("in") || second.is("out"),
             "sctp" => second.is("chunk"),
@@ -57,7 +57,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Returns the field without parameters whose name is there.
-    fn named_field(&mut self, at: usize) -> Option<&'static names::Named> {
+    pub(super) fn named_field(&mut self, at: usize) -> Option<&'static names::Named> {
         let first = self.peek_at(at);
         names::fields(first.text).iter().find(|named| {
             let mut words = named.words.iter().enumerate();

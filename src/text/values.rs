@@ -77,6 +77,7 @@ impl<'t> Parser<'t> {
             // In quotes as well.
             DataType::Ipv4 => text.parse().ok().map(Value::Ipv4),
             DataType::Ipv6 => text.parse().ok().map(Value::Ipv6),
+            DataType::CgroupV2 => resolver.cgroup(text).map(Value::CgroupV2),
             DataType::Classid => class(text).map(Value::Classid).or_else(|| names::constant(of, text)),
             DataType::Date => date(text).map(Value::Date),
             DataType::Duration => {
@@ -238,6 +239,8 @@ fn address(token: Token<'_>, of: DataType) -> Parsed<Value> {
 fn numeric(of: DataType, number: u128) -> Option<Value> {
     let number = match of {
         DataType::EtherAddr | DataType::Ifname | DataType::Ipv6 | DataType::Text => return None,
+        // The number of a label, not its bit.
+        DataType::CtLabel => return u8::try_from(number).ok().and_then(CtLabel::new).map(Value::CtLabel),
         DataType::Date => number.checked_mul(1_000_000_000)?,
         DataType::Duration => number.checked_mul(1000)?,
         _ => number,
@@ -291,12 +294,16 @@ fn class(text: &str) -> Option<u32> {
 
 /// Returns whether constants of this type are sets of bits, of which a list means any.
 pub(super) fn is_bits(of: DataType) -> bool {
-    matches!(of, DataType::CtLabel | DataType::CtState | DataType::CtStatus | DataType::TcpFlags)
+    matches!(
+        of,
+        DataType::CtEvent | DataType::CtLabel | DataType::CtState | DataType::CtStatus | DataType::TcpFlags
+    )
 }
 
 /// Returns the union of the bits of two constants.
 pub(super) fn either(one: &Value, other: &Value) -> Option<Value> {
     Some(match (one, other) {
+        (Value::CtEvent(one), Value::CtEvent(other)) => Value::CtEvent(*one | *other),
         (Value::CtLabel(one), Value::CtLabel(other)) => Value::CtLabel(CtLabel::from_bits(one.bits() | other.bits())),
         (Value::CtState(one), Value::CtState(other)) => Value::CtState(*one | *other),
         (Value::CtStatus(one), Value::CtStatus(other)) => Value::CtStatus(*one | *other),
@@ -330,7 +337,10 @@ pub(super) fn wanted(of: DataType) -> String {
     };
     match of {
         DataType::AddrType => named("a kind of address", of),
+        DataType::CgroupV2 => "the path of a control group that the resolver knows, or its number".to_owned(),
         DataType::CtDirection => named("a direction", of),
+        DataType::CtEvent => named("events of a connection", of),
+        DataType::CtLabel => "labels of 0 to 127".to_owned(),
         DataType::CtState => named("connection states", of),
         DataType::CtStatus => named("status bits of a connection", of),
         DataType::Gid => "a group, by number or by a name that the resolver knows".to_owned(),

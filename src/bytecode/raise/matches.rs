@@ -236,7 +236,6 @@ fn comparison(field: Field, rest: &[Expr]) -> Vec<Proposal> {
                 };
                 proposals.push(compares(Op::Eq, Operand::Range(low, high), 2));
             }
-            proposals.extend(leading(field, *op, data).map(|(op, operand)| compares(op, operand, 1)));
             proposals.extend(single(field, *op, data).map(|value| compares(ordinary(*op), Operand::Value(value), 1)));
             if let (0, Some(value), Some(op)) = (sorted, named(field, data), equality(*op)) {
                 let statement = Statement::Match(Match::new(field, op, Operand::Value(value)));
@@ -256,16 +255,6 @@ fn single(field: Field, op: CmpOp, data: &[u8]) -> Option<Value> {
     }
     let order = if equality(op).is_some() { Order::Register } else { Order::Sorted };
     data::value(data, data_type, order)
-}
-
-/// Returns a prefix of whole bytes of an address that is loaded in full.
-fn leading(field: Field, op: CmpOp, data: &[u8]) -> Option<(Op, Operand)> {
-    let data_type = field.data_type();
-    let is_part = matches!(data_type, DataType::Ipv4 | DataType::Ipv6) && data.len() < data_type.bytes();
-    let mut address = data.to_vec();
-    address.resize(data_type.bytes(), 0);
-    let value = data::value(&address, data_type, Order::Register).filter(|_| is_part && !data.is_empty())?;
-    Some((equality(op)?, Operand::Prefix(value, u8::try_from(8 * data.len()).ok()?)))
 }
 
 /// Returns an interface name compared up to its NUL, as iptables-nft(8) does.

@@ -228,7 +228,7 @@ fn width(data_type: DataType) -> u32 {
 /// concatenation.
 fn byteorder(key: &[DataType]) -> u32 {
     match key {
-        [DataType::Ifname] => 1,
+        [DataType::Ifname | DataType::Text] => 1,
         [field] if field.is_host_order() => 1,
         [DataType::CtDirection | DataType::Nfproto | DataType::PktType] => 1,
         [_] => 2,

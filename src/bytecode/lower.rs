@@ -7,9 +7,9 @@ mod selectors;
 mod targets;
 
 pub(super) use actions::{store, write};
+use reduce::{Neighbours, always_holds};
 pub(super) use selectors::{FIRST_HASHED, LEFT, RIGHT};
 pub(super) use targets::family_of;
-use reduce::{Neighbours, always_holds};
 use targets::{lower_limit, lower_log};
 
 use super::codes::{LookupSet, QueueCode, nat_flags};

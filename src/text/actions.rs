@@ -8,8 +8,8 @@ use super::selector::key;
 use super::targets::bytes;
 use crate::bytecode::can_be_set;
 use crate::model::{
-    ConnLimit, DataType, Dup, Family, Field, LimitWhen, MarkKey, MarkValue, Name, ObjectKind, ObjectRef, ObjectTo, Quota,
-    Selector, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
+    ConnLimit, DataType, Dup, Family, Field, LimitWhen, MarkKey, MarkValue, Name, ObjectKind, ObjectRef, ObjectTo,
+    Quota, Selector, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
 /// Statements that count, and objects that do.
@@ -293,5 +293,3 @@ impl<'t> Parser<'t> {
         }
     }
 }
-
-

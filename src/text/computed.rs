@@ -198,7 +198,11 @@ pub(super) fn transferred(selector: Selector, operand: Operand, token: Token<'_>
         let lost = operator == Operator::Right
             && by.number().zip(value.number()).is_some_and(|(by, number)| u128::from(number.trailing_zeros()) < by);
         if lost {
-            return Err(Fault::wrong(token.at, token.length(), "this comparison never holds: the bits are shifted out"));
+            return Err(Fault::wrong(
+                token.at,
+                token.length(),
+                "this comparison never holds: the bits are shifted out",
+            ));
         }
         constant(&value, operator, &by, of, token)
     };

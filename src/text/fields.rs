@@ -5,8 +5,8 @@ use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::parser::{Parser, unsupported};
 use crate::model::{
-    CtDirected, CtDirectedKey, CtDirection, Exthdr, ExthdrOf, ExthdrPart, Family, Fib, FibKey, FibResult, Field,
-    Ipsec, IpsecDirection, IpsecKey, Numgen, NumgenMode, Osf, OsfKey, OsfTtl, RawBase, RawPayload, SocketCgroup, Symhash,
+    CtDirected, CtDirectedKey, CtDirection, Exthdr, ExthdrOf, ExthdrPart, Family, Fib, FibKey, FibResult, Field, Ipsec,
+    IpsecDirection, IpsecKey, Numgen, NumgenMode, Osf, OsfKey, OsfTtl, RawBase, RawPayload, SocketCgroup, Symhash,
 };
 
 impl<'t> Parser<'t> {
@@ -72,7 +72,11 @@ impl<'t> Parser<'t> {
         let directions = [("original", CtDirection::Original), ("reply", CtDirection::Reply)];
         let direction = self.one_of("a direction", &directions)?;
         let (first, second) = (self.peek(), self.peek_at(1));
-        let said = if first.is("ip") || first.is("ip6") { format!("{} {}", first.text, second.text) } else { first.text.into() };
+        let said = if first.is("ip") || first.is("ip6") {
+            format!("{} {}", first.text, second.text)
+        } else {
+            first.text.into()
+        };
         let Some((key, _, name)) = CtDirectedKey::ALL.iter().find(|(_, _, name)| *name == said) else {
             let known: Vec<&str> = CtDirectedKey::ALL.iter().map(|(_, _, name)| *name).collect();
             return self.unsupported(format_args!("{said} of a direction (known: {})", known.join(", ")));
@@ -145,8 +149,7 @@ impl<'t> Parser<'t> {
     /// Reads `ipsec in spnum 1 ip saddr`.
     fn ipsec(&mut self) -> Parsed<Ipsec> {
         self.next();
-        let direction =
-            self.one_of("a direction", &[("in", IpsecDirection::In), ("out", IpsecDirection::Out)])?;
+        let direction = self.one_of("a direction", &[("in", IpsecDirection::In), ("out", IpsecDirection::Out)])?;
         let spnum = if self.take("spnum") { self.number("a number of 0 to 255", u8::MAX.into())? } else { 0 };
         let (first, second) = (self.peek(), self.peek_at(1));
         let said = |name: &str| match name.split_once(' ') {
@@ -164,7 +167,8 @@ impl<'t> Parser<'t> {
     /// Reads `numgen inc mod 2 offset 1`.
     fn numgen(&mut self) -> Parsed<Numgen> {
         self.next();
-        let mode = self.one_of("how the number is made", &[("inc", NumgenMode::Inc), ("random", NumgenMode::Random)])?;
+        let mode =
+            self.one_of("how the number is made", &[("inc", NumgenMode::Inc), ("random", NumgenMode::Random)])?;
         let (modulus, offset) = self.modulus_and_offset()?;
         Ok(Numgen { mode, modulus, offset })
     }
@@ -240,7 +244,8 @@ impl<'t> Parser<'t> {
         }
         let (kind, name) = self.option_name(words)?;
         let part = self.peek();
-        let is_part = part.kind == Kind::Word && !["exists", "missing", "set", "eq", "ne", "map", "vmap"].contains(&part.text);
+        let is_part =
+            part.kind == Kind::Word && !["exists", "missing", "set", "eq", "ne", "map", "vmap"].contains(&part.text);
         if is_part {
             if let Some(of) = name.and_then(|name| Exthdr::named(&format!("{words}{name} {}", part.text))) {
                 self.next();
@@ -301,9 +306,5 @@ impl<'t> Parser<'t> {
 }
 
 /// Further names of options that nft reads, and never prints.
-const OPTIONS: [(&str, &str); 4] = [
-    ("mss", "maxseg"),
-    ("noop", "nop"),
-    ("sack-permitted", "sack-perm"),
-    ("sack0", "sack"),
-];
+const OPTIONS: [(&str, &str); 4] =
+    [("mss", "maxseg"), ("noop", "nop"), ("sack-permitted", "sack-perm"), ("sack0", "sack")];

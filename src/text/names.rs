@@ -106,9 +106,7 @@ type Names = HashMap<String, Value>;
 fn of_type(of: DataType) -> &'static Names {
     static CONSTANTS: OnceLock<HashMap<DataType, Names>> = OnceLock::new();
     static NONE: OnceLock<Names> = OnceLock::new();
-    let constants = CONSTANTS.get_or_init(|| {
-        DataType::NAMED.iter().map(|of| (*of, named(*of))).collect()
-    });
+    let constants = CONSTANTS.get_or_init(|| DataType::NAMED.iter().map(|of| (*of, named(*of))).collect());
     constants.get(&of).unwrap_or_else(|| NONE.get_or_init(Names::new))
 }
 
@@ -120,7 +118,11 @@ fn named(of: DataType) -> Names {
         DataType::TcpFlags => bits(8).collect(),
         DataType::AddrType => (0..=32).collect(),
         DataType::Classid | DataType::Devgroup | DataType::Realm => vec![0, u32::MAX.into()],
-        DataType::Bitmask | DataType::CtLabel | DataType::Integer { .. } | DataType::NetworkInteger { .. } | DataType::Port => Vec::new(),
+        DataType::Bitmask
+        | DataType::CtLabel
+        | DataType::Integer { .. }
+        | DataType::NetworkInteger { .. }
+        | DataType::Port => Vec::new(),
         of if of.bytes() <= 2 => (0..1 << (8 * of.bytes())).collect(),
         _ => Vec::new(),
     };

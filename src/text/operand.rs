@@ -1,7 +1,7 @@
 //! The right-hand side of a comparison.
 
-use super::error::{Fault, Parsed};
 use super::computed::{ones, transferred};
+use super::error::{Fault, Parsed};
 use super::parser::Parser;
 use super::selector::key;
 use super::values::{either, is_bits, prefix};

@@ -45,7 +45,16 @@ impl<'t> DerefMut for Parser<'t> {
 impl<'t> Parser<'t> {
     pub(super) fn new(reader: &'t Reader<'t>, sources: &'t Sources, index: usize, family: Family) -> Self {
         let cursor = Cursor::new(sources, index);
-        Parser { cursor, reader, family, table: None, sets: HashMap::new(), updated: HashSet::new(), bound: Vec::new(), braces: 0 }
+        Parser {
+            cursor,
+            reader,
+            family,
+            table: None,
+            sets: HashMap::new(),
+            updated: HashSet::new(),
+            bound: Vec::new(),
+            braces: 0,
+        }
     }
 
     pub(super) fn resolver(&self) -> &'t dyn Resolve {

@@ -6,8 +6,8 @@ use super::lexer::Kind;
 use super::parser::{Parser, unsupported};
 use super::selector::key;
 use crate::model::{
-    Chain, ChainKind, EtherType, Family, Field, Link, MarkValue, Match, Nfproto, ObjectKind, Op, Operand, Protocol, Reject, Rule,
-    SetData, Statement, Value,
+    Chain, ChainKind, EtherType, Family, Field, Link, MarkValue, Match, Nfproto, ObjectKind, Op, Operand, Protocol,
+    Reject, Rule, SetData, Statement, Value,
 };
 
 impl<'t> Parser<'t> {
@@ -158,7 +158,8 @@ fn is_tag(field: Field) -> bool {
 
 /// Returns whether a match says that a VLAN tag follows another one, or is no usual one.
 fn is_stacked(statement: &Statement) -> bool {
-    let Statement::Match(Match { selector, op: Op::Eq, operand: Operand::Value(Value::EtherType(protocol)) }) = statement
+    let Statement::Match(Match { selector, op: Op::Eq, operand: Operand::Value(Value::EtherType(protocol)) }) =
+        statement
     else {
         return false;
     };

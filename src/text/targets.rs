@@ -11,8 +11,8 @@ use super::selector::key;
 use super::values::prefix;
 use crate::error::Quoted;
 use crate::model::{
-    DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, Log, LogFlags, LogLevel, Nat, NatFlags, NatKind,
-    ObjectKind, PortRange, Queue, QueueFlags, Reject, SetData, Statement, Tproxy, Value,
+    DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, Log, LogFlags, LogLevel, Nat, NatFlags, NatKind, ObjectKind,
+    PortRange, Queue, QueueFlags, Reject, SetData, Statement, Tproxy, Value,
 };
 
 /// Rates and logs.

@@ -100,7 +100,11 @@ const FAULTS: &[(&str, (usize, usize), &str)] = &[
     ("table inet t { chain c { ip saddr 300.0.0.1; } }", (1, 35), "found \"300.0.0.1\", expected an IPv4 address"),
     ("table inet t { chain c { tcp dport 99999; } }", (1, 36), "99999 is too large, expected a port"),
     ("table inet t { chain c { mark 0x1ffffffff; } }", (1, 31), "8589934591 is too large, expected a mark"),
-    ("table inet t { chain c { mark 99999999999999999999999; } }", (1, 31), "99999999999999999999999 is too large, expected a mark"),
+    (
+        "table inet t { chain c { mark 99999999999999999999999; } }",
+        (1, 31),
+        "99999999999999999999999 is too large, expected a mark",
+    ),
     (
         "table inet t { chain c { mark 9999999999999999999999999999999999999999; } }",
         (1, 31),

@@ -294,10 +294,7 @@ fn class(text: &str) -> Option<u32> {
 
 /// Returns whether constants of this type are sets of bits, of which a list means any.
 pub(super) fn is_bits(of: DataType) -> bool {
-    matches!(
-        of,
-        DataType::CtEvent | DataType::CtLabel | DataType::CtState | DataType::CtStatus | DataType::TcpFlags
-    )
+    matches!(of, DataType::CtEvent | DataType::CtLabel | DataType::CtState | DataType::CtStatus | DataType::TcpFlags)
 }
 
 /// Returns the union of the bits of two constants.

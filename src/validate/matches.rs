@@ -177,7 +177,7 @@ fn comparison(at: At<'_>, wanted: DataType, op: Op, operand: &Operand, faults: &
         if !matches!(operand, Operand::Value(_)) {
             let fault = "an order compares with one value; use Op::Eq or Op::Ne for everything else";
             at.report(faults, Problem::Operand { fault });
-        } else if !is_ordered(wanted) && !is_bitmask(wanted) {
+        } else if !is_ordered(wanted) && wanted != DataType::TcpFlags {
             at.report(faults, Problem::NotOrderable { of: wanted });
         }
     }

@@ -251,7 +251,11 @@ pub fn timeless(listing: &str) -> String {
     let mut words = listing.split(' ').peekable();
     let mut kept = Vec::new();
     while let Some(word) = words.next() {
-        if word == "expires" {
+        if word == "#" && words.peek() == Some(&"progname") {
+            // The name of the thread that owns a table, up to the end of the line.
+            let name = words.nth(1).unwrap_or_default();
+            kept.push(name.trim_start_matches(|c| c != '\n').to_owned());
+        } else if word == "expires" {
             // The comma or line end after it stays.
             let time = words.next().unwrap_or_default();
             let end = time.trim_start_matches(|c: char| c.is_ascii_alphanumeric());

@@ -50,11 +50,13 @@ impl Neighbours {
         self.compared.push(Compared { at, base: *base, offset: *offset, len: *len, op: *op, names_the_next });
     }
 
-    /// Ends a run of comparisons. nft forgets one alone only at the end of the rule.
+    /// Ends a run of comparisons. Unlike nft, which joins one alone to those behind the statement
+    /// that follows, so that it does that to more packets.
     pub(super) fn end(&mut self, exprs: &[Expr]) {
         if self.compared.len() > 1 {
             self.join(exprs);
         }
+        self.compared.clear();
     }
 
     fn join(&mut self, exprs: &[Expr]) {
@@ -106,7 +108,8 @@ impl Neighbours {
 /// Returns whether every packet of a family meets the match, so that nft does not send it if
 /// another statement follows.
 pub(super) fn always_holds(statement: &Statement, family: Family) -> bool {
-    let Statement::Match(Match { selector, op: Op::Eq, operand: Operand::Value(Value::EtherType(protocol)) }) = statement
+    let Statement::Match(Match { selector, op: Op::Eq, operand: Operand::Value(Value::EtherType(protocol)) }) =
+        statement
     else {
         return false;
     };

@@ -221,13 +221,10 @@ pub(super) fn transferred(selector: Selector, operand: Operand, token: Token<'_>
         }
         other => other,
     };
-    match bits.ops.pop() {
+    if let Some(BitOp::ShiftRight(by)) = bits.ops.pop() {
         // What the shift would have lost is masked.
-        Some(BitOp::ShiftRight(by)) => {
-            let mask = Value::of_number(ones(of) >> by << by, of);
-            bits.ops.extend(mask.map(BitOp::And));
-        }
-        _ => {}
+        let mask = Value::of_number(ones(of) >> by << by, of);
+        bits.ops.extend(mask.map(BitOp::And));
     }
     Ok((if bits.ops.is_empty() { bits.of } else { Selector::Bits(bits) }, operand))
 }

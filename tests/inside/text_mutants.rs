@@ -120,27 +120,27 @@ fn split(text: &str) -> Vec<&str> {
 
 /// Changes a word or a byte.
 fn mutant(dice: &mut Dice, text: &str, words: &[String]) -> String {
-    let mut parts: Vec<String> = split(text).into_iter().map(str::to_owned).collect();
+    let parts: Vec<&str> = split(text);
     let at = dice.below(parts.len().max(1));
-    let Some(part) = parts.get(at).cloned() else { return text.to_owned() };
+    let (before, rest) = parts.split_at_checked(at).unwrap_or_default();
+    let Some((part, after)) = rest.split_first() else { return text.to_owned() };
+    let (before, after, word) = (before.concat(), after.concat(), dice.pick(words));
     match dice.below(7) {
-        0 => drop(parts.remove(at)),
-        1 => parts.insert(at, part),
-        2 => parts.insert(at, format!(" {} ", dice.pick(words))),
-        3 => {
-            let other = dice.below(parts.len());
-            parts.swap(at, other);
-        }
+        0 => before + &after,
+        1 => format!("{before}{part}{part}{after}"),
+        2 => format!("{before}{part} {word} {after}"),
+        3 => after + part + &before,
         4 => {
-            let mut letters: Vec<char> = part.chars().collect();
+            let letters: Vec<char> = part.chars().collect();
             let index = dice.below(letters.len());
-            letters[index] = dice.pick(&LETTERS);
-            parts[at] = letters.into_iter().collect();
+            let letters = letters.iter().enumerate();
+            let odd = dice.pick(&LETTERS);
+            let changed: String = letters.map(|(at, letter)| if at == index { odd } else { *letter }).collect();
+            before + &changed + &after
         }
-        5 => parts.truncate(at),
-        _ => parts[at] = dice.pick(words),
+        5 => before,
+        _ => before + &word + &after,
     }
-    parts.concat()
 }
 
 const LETTERS: [char; 16] = ['a', '0', '9', ' ', '\n', ';', '{', '}', '"', '.', '-', '/', ':', '@', '\u{0}', 'ä'];

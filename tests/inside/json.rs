@@ -17,6 +17,7 @@ use nftmesh::state::Listing;
 use nftmesh::text::Reader;
 use serde_json::{Value, json};
 
+use super::dice::Dice;
 use super::text::Interfaces;
 use crate::support::corpus::{EVERYTHING, as_this_kernel, corpus, files_of, loads, rules_of};
 use crate::support::{self, in_fresh_netns, nft, say};
@@ -105,6 +106,119 @@ fn a_whole_listing_is_one_value_that_nft_takes_back() {
         support::succeed("nft", "-j -f -", &ours.to_string());
         support::assert_same(&support::timeless(&text), &support::timeless(&nft("list ruleset")), "what nft took back");
     });
+}
+
+/// nft takes what a rule set is written as, and lists it as before. What its JSON has no form for is
+/// refused or unknown.
+#[test]
+fn rule_sets_are_written_as_nft_takes_them() {
+    let mut scripts = vec![("of this repository".to_owned(), OWN.to_owned())];
+    for file in corpus("real").iter().flat_map(|folder| files_of(folder)) {
+        scripts.push((file.display().to_string(), fs::read_to_string(&file).expect("text")));
+    }
+    let (mut same, mut unknown, mut refused, mut wrong) = (0, 0, Vec::new(), Vec::new());
+    for (name, script) in &scripts {
+        in_fresh_netns(|| {
+            support::ip("link add eth0 type ifb");
+            if !loads(script) {
+                return;
+            }
+            let ruleset = Kernel::open().expect("a socket").snapshot().expect("a snapshot").raise().ruleset;
+            let (json, text) = (ruleset.to_json().to_string(), support::timeless(&nft("list ruleset")));
+            nft("flush ruleset");
+            match taken(&json) {
+                Err(why) => {
+                    assert_eq!(nft("list ruleset"), "", "{name}: all or nothing");
+                    if json.contains("<unknown ") { unknown += 1 } else { refused.push(format!("{name}: {why}")) }
+                }
+                Ok(()) if json.contains("<unknown ") => wrong.push(format!("{name}: taken without a part of it")),
+                Ok(()) => {
+                    let again = support::timeless(&nft("list ruleset"));
+                    let kept = |line: &&str| {
+                        line.contains(" hook ") || !LEFT_OUT.iter().any(|word| line.trim_start().starts_with(word))
+                    };
+                    let lines = |text: &str| text.lines().filter(kept).map(str::to_owned).collect::<Vec<_>>();
+                    let (before, after) = (lines(&text), lines(&again));
+                    match before.iter().zip(&after).find(|(before, after)| before != after) {
+                        None if before.len() == after.len() => same += 1,
+                        differ => wrong.push(format!("{name}: {differ:?} of {} and {}", before.len(), after.len())),
+                    }
+                }
+            }
+        });
+    }
+    say(format_args!(
+        "{same} of {} rule sets are written as JSON that nft lists as before, {unknown} have unknown parts, {} it \
+         refuses, {} are wrong\n{}",
+        scripts.len(),
+        refused.len(),
+        wrong.len(),
+        refused.join("\n")
+    ));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(scripts.len() == 1 || same >= WRITTEN || !support::needs_namespaces(), "fewer than {WRITTEN}");
+}
+
+/// What lines begin with that nft does not take from JSON: how a set is declared, and the comments
+/// of tables and chains.
+const LEFT_OUT: [&str; 5] = ["type ", "typeof ", "auto-merge", "comment ", "flags "];
+/// Fewest rule sets that nft lists as before.
+const WRITTEN: usize = 76;
+
+/// Loads JSON, and returns nft's complaint.
+fn taken(json: &str) -> Result<(), String> {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), json).expect("a temporary file can be written");
+    let output = support::command("nft").arg("-j").arg("-f").arg(file.path()).output().expect("nft is installed");
+    let first = |text: &[u8]| String::from_utf8_lossy(text).lines().next().unwrap_or_default().to_owned();
+    if output.status.success() { Ok(()) } else { Err(first(&output.stderr)) }
+}
+
+/// Whatever is changed in JSON that is read, it is read or refused with a reason in one line.
+#[test]
+fn any_change_of_json_is_read_or_refused() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/json");
+    let texts = fs::read_dir(folder).expect("a corpus").map(|file| fs::read(file.expect("readable").path()));
+    let seeds: Vec<Value> = texts.filter_map(|text| serde_json::from_slice(&text.expect("readable")).ok()).collect();
+    let mut pool = vec![json!(null), json!(-1), json!(1.5), json!(u64::MAX), json!("a b\n\""), json!("@"), json!([[]])];
+    seeds.iter().for_each(|seed| parts(seed, &mut pool));
+    let mut dice = Dice::new(0x6a73_6f6e);
+    for seed in seeds.iter().cycle().take(4000) {
+        let mut changed = seed.clone();
+        for _ in 0..dice.from(1, 3) {
+            let pointers = pointers(&changed);
+            let other = dice.pick(&pool);
+            *changed.pointer_mut(&dice.pick(&pointers)).expect("it is there") = other;
+        }
+        nftmesh::fuzz::json(changed.to_string().as_bytes());
+    }
+}
+
+/// Adds all values in a value.
+fn parts(of: &Value, pool: &mut Vec<Value>) {
+    pool.push(of.clone());
+    match of {
+        Value::Array(values) => values.iter().for_each(|value| parts(value, pool)),
+        Value::Object(object) => object.values().for_each(|value| parts(value, pool)),
+        _ => {}
+    }
+}
+
+/// Returns where all values are in a value.
+fn pointers(of: &Value) -> Vec<String> {
+    let below = |step: String, value: &Value| {
+        let step = step.replace('~', "~0").replace('/', "~1");
+        pointers(value).into_iter().map(|rest| format!("/{step}{rest}")).collect::<Vec<_>>()
+    };
+    let mut all = vec![String::new()];
+    match of {
+        Value::Array(values) => {
+            all.extend(values.iter().enumerate().flat_map(|(index, value)| below(index.to_string(), value)));
+        }
+        Value::Object(object) => all.extend(object.iter().flat_map(|(key, value)| below(key.clone(), value))),
+        _ => {}
+    }
+    all
 }
 
 /// Returns the listing of this crate.

@@ -77,7 +77,7 @@ fn masquerade() -> Rule {
 }
 
 fn redirect(port: u16) -> Rule {
-    tcp(Statement::Redirect { ports: Some(PortRange::from(port)), flags: NatFlags::empty() })
+    tcp(Statement::Redirect { ports: Some(PortRange::from(port).into()), flags: NatFlags::empty() })
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub enum ElementDataCode {
     Verdict(Verdict),
 }
 
+/// `NFT_SET_ELEM_CATCHALL`.
+pub(crate) const CATCHALL: u32 = 2;
 /// `NFT_SET_ELEM_INTERVAL_END`.
 pub(crate) const INTERVAL_END: u32 = 1;
 
@@ -134,6 +136,9 @@ fn lower_element(
 ) -> Result<ElementCode, Unlowerable> {
     let mistyped = || misfit(set, element);
     let parts = element.key.parts();
+    if parts.is_empty() {
+        return Ok(ElementCode { flags: CATCHALL, ..lower_extras(set, element)? });
+    }
     if parts.len() != set.key.len() {
         return Err(mistyped());
     }

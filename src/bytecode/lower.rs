@@ -9,7 +9,7 @@ mod targets;
 pub(super) use actions::{store, write};
 use reduce::{Neighbours, always_holds};
 pub(super) use selectors::{FIRST_HASHED, LEFT, RIGHT};
-pub(super) use targets::family_of;
+pub(super) use targets::{address_type, family_of};
 use targets::{lower_limit, lower_log};
 
 use super::codes::{LookupSet, QueueCode, nat_flags};
@@ -208,7 +208,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             Statement::Match(matches) => self.matches(matches)?,
             Statement::Nat(nat) => self.nat(nat)?,
             Statement::Masquerade { ports, flags } => {
-                let ports = self.ports(*ports, Register::FIRST);
+                let ports = self.ports(ports.as_ref(), Register::FIRST)?;
                 self.push(Expr::Masq { ports, flags: nat_flags(*flags, ports) });
             }
             Statement::Notrack => self.push(Expr::Notrack),
@@ -220,7 +220,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 self.push(Expr::Queue(QueueCode { num: *from, total, flags: flags.bits() }));
             }
             Statement::Redirect { ports, flags } => {
-                let ports = self.ports(*ports, Register::FIRST);
+                let ports = self.ports(ports.as_ref(), Register::FIRST)?;
                 self.push(Expr::Redir { ports, flags: nat_flags(*flags, ports) });
             }
             Statement::Reject(reject) => self.reject(*reject),
@@ -235,7 +235,10 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             }
             Statement::Tproxy(tproxy) => self.tproxy(tproxy),
             Statement::Verdict(verdict) => self.push(Expr::Verdict(verdict.clone())),
-            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => {
+            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::Fwd(_) => {
+                self.action(statement)?;
+            }
+            Statement::ObjectRef(_) => {
                 self.action(statement)?;
             }
             Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => {
@@ -399,6 +402,19 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         inverted: bool,
         data: &SetData,
     ) -> Result<(), Unlowerable> {
+        self.lookup_at(Register::FIRST, selector, set, dreg, inverted, data)
+    }
+
+    /// Loads the key into the registers from `sreg`, one of 16 bytes, and looks it up.
+    fn lookup_at(
+        &mut self,
+        sreg: Register,
+        selector: &Selector,
+        set: &SetRef,
+        dreg: Option<Register>,
+        inverted: bool,
+        data: &SetData,
+    ) -> Result<(), Unlowerable> {
         let parts = selector.parts();
         let key: Vec<DataType> = selector.key().collect();
         let host_order = key.iter().any(|field| field.is_host_order());
@@ -436,7 +452,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             }
         };
         self.depend_all(selector);
-        let mut slot = 0;
+        let mut slot = 4 * sreg.0.saturating_sub(1);
         for (part, data_type) in parts.iter().zip(&key) {
             let register = Register::at_slot(slot);
             match placed {
@@ -451,7 +467,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             }
             slot += u32::try_from(data_type.bytes().div_ceil(4)).unwrap_or(0);
         }
-        self.push(Expr::Lookup { sreg: Register::FIRST, dreg, set, inverted });
+        self.push(Expr::Lookup { sreg, dreg, set, inverted });
         if let (None, false, Some(Field::IcmpType | Field::Icmpv6Type), Some(message)) =
             (dreg, inverted, selector.as_field(), message)
         {

@@ -10,13 +10,14 @@
 //! ```text
 //! loads     what is in registers       matches   comparisons and lookups
 //! actions   everything else            updates   what changes sets and packets, or counts
-//! set       sets and their elements
+//! set       sets and their elements    sends     where packets go, if that depends on them
 //! ```
 
 mod actions;
 mod declared;
 mod loads;
 mod matches;
+mod sends;
 mod set;
 mod updates;
 

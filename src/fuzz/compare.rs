@@ -229,7 +229,7 @@ fn rule(from: &mut Source<'_>, base: &Base, next: &str) -> Rule {
             rule.statement(Statement::Notrack)
         }
         10 if matches!(base.hook, Hook::Prerouting | Hook::Output) => {
-            let ports = Some(PortRange::from(from.pick(&PORTS)));
+            let ports = Some(PortRange::from(from.pick(&PORTS)).into());
             let redirect = Statement::Redirect { ports, flags: crate::model::NatFlags::empty() };
             rule.l4proto(Protocol::TCP).statement(redirect)
         }

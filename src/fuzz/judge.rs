@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::error::Error;
 use crate::model::{
     Chain, ChainKind, ChainType, CtState, CtStatus, Family, Field, Hook, IpFamily, MarkKey, MarkValue, Match, Nat,
-    NatFlags, NatKind, PortRange, Priority, Queue, Reject, Rule, Ruleset, Selector, Statement, Table, Verdict,
+    NatFlags, NatKind, PortRange, Ports, Priority, Queue, Reject, Rule, Ruleset, Selector, Statement, Table, Verdict,
 };
 use crate::sim::{CannotTell, Change, End, Fate, Rules, Situation, Step, Walk, walk_hook};
 
@@ -240,16 +240,20 @@ fn of_family(reject: Reject, family: IpFamily) -> Reject {
 fn decided(statement: &Statement, hook: Hook, situation: &Situation) -> Option<Decided> {
     let family = situation.packet.family();
     let own = situation.packet.dport;
-    let decided = match *statement {
+    let range = |ports: &Option<Ports>| ports.as_ref().and_then(Ports::range);
+    let decided = match statement {
         Statement::Masquerade { ports, flags } => {
+            let (ports, flags) = (range(ports), *flags);
             Decided { kind: NatKind::Snat, is_own: true, addresses: None, ports, flags }
         }
-        Statement::Nat(Nat { kind, family: of, addresses, map: None, ports, flags })
+        Statement::Nat(Nat { kind, family: of, addresses, computed: None, ports, flags })
             if of.is_none_or(|of| of == family) =>
         {
+            let (kind, addresses, ports, flags) = (*kind, *addresses, range(ports), *flags);
             Decided { kind, is_own: false, addresses, ports, flags }
         }
         Statement::Redirect { ports, flags } => {
+            let (ports, flags) = (range(ports), *flags);
             let loopback: IpAddr = match family {
                 IpFamily::Ipv4 => Ipv4Addr::LOCALHOST.into(),
                 IpFamily::Ipv6 => Ipv6Addr::LOCALHOST.into(),

@@ -114,14 +114,14 @@ fn statement(from: &mut Source<'_>, sets: &[Set]) -> Statement {
         1 => Statement::Limit(limit(from)),
         2 => Statement::Log(log(from)),
         3 => Statement::Nat(nat(from)),
-        4 => Statement::Masquerade { ports: from.maybe(ports), flags: nat_flags(from) },
+        4 => Statement::Masquerade { ports: from.maybe(ports).map(Into::into), flags: nat_flags(from) },
         5 => Statement::Notrack,
         6 => {
             let (from_queue, more) = (from.u16(), u16::from(from.below(4)));
             let flags = QueueFlags::from_bits_truncate(from.byte().into());
             Statement::Queue(Queue { from: from_queue, to: from_queue.saturating_add(more), flags })
         }
-        7 => Statement::Redirect { ports: from.maybe(ports), flags: nat_flags(from) },
+        7 => Statement::Redirect { ports: from.maybe(ports).map(Into::into), flags: nat_flags(from) },
         8 => Statement::Reject(from.maybe(reject)),
         9 | 10 => Statement::SetMark { key: mark_key(from), value: mark_value(from, sets) },
         11 => Statement::SetNftrace(from.rarely(2)),
@@ -377,7 +377,7 @@ fn ports(from: &mut Source<'_>) -> PortRange {
 }
 
 fn nat_flags(from: &mut Source<'_>) -> NatFlags {
-    if from.rarely(2) { NatFlags::from_bits_truncate(from.byte().into()) } else { NatFlags::empty() }
+    if from.rarely(2) { NatFlags::from_bits_truncate(from.byte().into()) - NatFlags::NETMAP } else { NatFlags::empty() }
 }
 
 fn nat(from: &mut Source<'_>) -> Nat {
@@ -389,8 +389,8 @@ fn nat(from: &mut Source<'_>) -> Nat {
         kind: from.pick(&[NatKind::Dnat, NatKind::Snat]),
         family: addresses.map(|(low, _)| IpFamily::of(low)).or_else(|| from.maybe(family)),
         addresses,
-        map: None,
-        ports: from.maybe(ports),
+        computed: None,
+        ports: from.maybe(ports).map(Into::into),
         flags: nat_flags(from),
     }
 }

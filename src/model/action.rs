@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::field::Field;
 use super::limit::LimitWhen;
 use super::name::Name;
+use super::nat::IpFamily;
 use super::operand::SetRef;
 use super::rule::Rule;
 use super::selector::Selector;
@@ -64,13 +65,26 @@ bitflags::bitflags! {
 
 /// Where a copy of a packet goes: `dup to 10.0.0.1 device "eth0"`.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_dup")]
 pub struct Dup {
     /// The address of the neighbour; none in a table of family netdev.
-    pub address: Option<IpAddr>,
-    /// Index of the interface.
-    pub device: Option<u32>,
+    pub address: Option<SetValue>,
+    /// The interface.
+    pub device: Option<SetValue>,
+}
+
+/// Sends a packet out of another interface: `fwd ip to 10.0.0.1 device "eth0"`.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "nft_fwd")]
+pub struct Fwd {
+    /// The interface.
+    pub device: SetValue,
+    /// The address of the neighbour there.
+    pub address: Option<SetValue>,
+    /// The family of that address.
+    pub family: Option<IpFamily>,
 }
 
 /// A named object of the table, or a map to such objects.
@@ -230,6 +244,31 @@ pub enum SetValue {
     },
 }
 
+impl SetValue {
+    /// Returns the map in which it is looked up.
+    pub(crate) fn map(&self) -> Option<&SetRef> {
+        match self {
+            SetValue::Constant(_) | SetValue::From(_) => None,
+            SetValue::Map { selector: _, map } => Some(map),
+        }
+    }
+
+    pub(crate) fn map_mut(&mut self) -> Option<&mut SetRef> {
+        match self {
+            SetValue::Constant(_) | SetValue::From(_) => None,
+            SetValue::Map { selector: _, map } => Some(map),
+        }
+    }
+
+    /// Returns the fields that it reads or looks up.
+    pub(crate) fn selector(&self) -> Option<&Selector> {
+        match self {
+            SetValue::Constant(_) => None,
+            SetValue::From(selector) | SetValue::Map { selector, map: _ } => Some(selector),
+        }
+    }
+}
+
 impl From<Field> for SetValue {
     fn from(field: Field) -> Self {
         SetValue::From(field.into())
@@ -259,13 +298,19 @@ impl Rule {
     /// Sends a copy of the packet to a neighbour: `dup to 10.0.0.1`.
     #[must_use]
     pub fn dup_to(self, address: impl Into<IpAddr>) -> Self {
-        self.statement(Statement::Dup(Dup { address: Some(address.into()), device: None }))
+        self.statement(Statement::Dup(Dup { address: Some(SetValue::Constant(address.into().into())), device: None }))
     }
 
     /// Sends the following packets of the connection past the rules: `flow add @table`.
     #[must_use]
     pub fn flow_add(self, flowtable: impl Into<Name>) -> Self {
         self.statement(Statement::FlowAdd(flowtable.into()))
+    }
+
+    /// Sends the packet out of another interface: `fwd to "eth0"`.
+    #[must_use]
+    pub fn fwd_to(self, device: impl Into<SetValue>) -> Self {
+        self.statement(Statement::Fwd(Fwd { device: device.into(), address: None, family: None }))
     }
 
     /// Uses a named object of the table: `counter name "hits"`, `ct helper set "ftp"`.

@@ -63,7 +63,7 @@ pub enum Key {
 }
 
 impl Key {
-    /// Returns its parts, in the order of the set's key.
+    /// Returns its parts, in the order of the set's key; none for the element of every other key.
     #[must_use]
     pub fn parts(&self) -> &[Interval] {
         match self {
@@ -137,6 +137,12 @@ impl Element {
     /// Creates an element of a set.
     pub fn new(key: impl Into<Key>) -> Self {
         Element { key: key.into(), data: None, timeout: None, comment: None, extra: None }
+    }
+
+    /// Creates the element for every key that no other has, in an anonymous set: `*`.
+    #[must_use]
+    pub fn catch_all() -> Self {
+        Element::new(Key::Concat(Box::default()))
     }
 
     /// Sets the value, in a map.

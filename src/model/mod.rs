@@ -34,7 +34,7 @@ mod table;
 mod value;
 
 pub use action::{
-    ConnLimit, Dup, ObjectKind, ObjectRef, ObjectTo, Quota, SetValue, Synproxy, SynproxyFlags, Update, UpdateOp,
+    ConnLimit, Dup, Fwd, ObjectKind, ObjectRef, ObjectTo, Quota, SetValue, Synproxy, SynproxyFlags, Update, UpdateOp,
 };
 pub use address::{IntoAddress, daddr, saddr};
 pub use chain::{Base, Chain, ChainKind, ChainType, Hook, Policy, Priority};
@@ -59,7 +59,7 @@ pub use matches::{
     socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport, th_sport, udp_dport, udp_sport,
 };
 pub use name::{IfName, Name};
-pub use nat::{IpFamily, Nat, NatFlags, NatKind, NatMap, PortRange, Tproxy};
+pub use nat::{Computed, IpFamily, Nat, NatFlags, NatKind, PortRange, Ports, Tproxy};
 pub use object::Object;
 pub(crate) use opaque::Kept;
 pub use opaque::Opaque;

@@ -40,6 +40,8 @@ bitflags::bitflags! {
         const PERSISTENT = 0x8;
         /// A random port.
         const FULLY_RANDOM = 0x10;
+        /// The bits of the address after a prefix stay: `snat prefix to 10.0.0.0/8`.
+        const NETMAP = 0x40;
     }
 }
 
@@ -64,23 +66,110 @@ pub struct Nat {
     pub family: Option<IpFamily>,
     /// The lowest and highest address to choose from.
     pub addresses: Option<(IpAddr, IpAddr)>,
-    /// The map in which the address is looked up instead; the rule ends if nothing is found.
-    pub map: Option<Box<NatMap>>,
+    /// Where the address comes from instead.
+    pub computed: Option<Box<Computed>>,
     /// The ports to choose from; needs a match on a transport protocol.
-    pub ports: Option<PortRange>,
+    pub ports: Option<Ports>,
     /// How addresses and ports are chosen.
     pub flags: NatFlags,
 }
 
-/// A lookup of an address: `ip saddr map { 10.0.0.1 : 192.0.2.1 }`.
+/// An address, a port or an interface that is not the same for every packet.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "a key and a map")]
-pub struct NatMap {
-    /// The fields to look up.
-    pub selector: Selector,
-    /// The map, to addresses of the family.
-    pub map: SetRef,
+#[expect(clippy::exhaustive_enums, reason = "looked up or computed")]
+pub enum Computed {
+    /// Computed from fields: `numgen inc mod 8 offset 8000`.
+    From(Selector),
+    /// Looked up: `ip saddr map { 10.0.0.1 : 192.0.2.1 }`; the rule ends if nothing is found.
+    Map {
+        /// The fields to look up.
+        selector: Selector,
+        /// The map.
+        map: SetRef,
+    },
+}
+
+impl Computed {
+    /// Returns the fields that it reads or looks up.
+    #[must_use]
+    pub fn selector(&self) -> &Selector {
+        match self {
+            Computed::From(selector) | Computed::Map { selector, .. } => selector,
+        }
+    }
+
+    /// Returns the map in which it is looked up.
+    #[must_use]
+    pub fn map(&self) -> Option<&SetRef> {
+        match self {
+            Computed::From(_) => None,
+            Computed::Map { map, .. } => Some(map),
+        }
+    }
+}
+
+impl Computed {
+    pub(crate) fn map_mut(&mut self) -> Option<&mut SetRef> {
+        match self {
+            Computed::From(_) => None,
+            Computed::Map { map, .. } => Some(map),
+        }
+    }
+}
+
+/// Ports to choose from.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "constant or computed")]
+pub enum Ports {
+    /// One that depends on the packet: `tcp dport map { 22 : 8022 }`.
+    Computed(Box<Computed>),
+    /// Constants.
+    Range(PortRange),
+}
+
+impl Ports {
+    /// Returns the ports, if they are constants.
+    #[must_use]
+    pub fn range(&self) -> Option<PortRange> {
+        match self {
+            Ports::Computed(_) => None,
+            Ports::Range(range) => Some(*range),
+        }
+    }
+
+    pub(crate) fn map(&self) -> Option<&SetRef> {
+        self.computed().and_then(Computed::map)
+    }
+
+    pub(crate) fn map_mut(&mut self) -> Option<&mut SetRef> {
+        match self {
+            Ports::Computed(computed) => computed.map_mut(),
+            Ports::Range(_) => None,
+        }
+    }
+
+    /// Returns where the port comes from, if it is no constant.
+    #[must_use]
+    pub fn computed(&self) -> Option<&Computed> {
+        match self {
+            Ports::Computed(computed) => Some(computed),
+            Ports::Range(_) => None,
+        }
+    }
+}
+
+impl<T: Into<PortRange>> From<T> for Ports {
+    fn from(range: T) -> Self {
+        Ports::Range(range.into())
+    }
+}
+
+impl From<Computed> for Ports {
+    fn from(computed: Computed) -> Self {
+        Ports::Computed(Box::new(computed))
+    }
 }
 
 /// Which address is translated.
@@ -98,7 +187,14 @@ impl Nat {
     /// Translates the destination address.
     #[must_use]
     pub fn dnat() -> Self {
-        Nat { kind: NatKind::Dnat, family: None, addresses: None, map: None, ports: None, flags: NatFlags::empty() }
+        Nat {
+            kind: NatKind::Dnat,
+            family: None,
+            addresses: None,
+            computed: None,
+            ports: None,
+            flags: NatFlags::empty(),
+        }
     }
 
     /// Translates the source address.
@@ -127,13 +223,21 @@ impl Nat {
     #[must_use]
     pub fn to_map(mut self, family: IpFamily, selector: impl Into<Selector>, map: SetRef) -> Self {
         self.family = Some(family);
-        self.map = Some(Box::new(NatMap { selector: selector.into(), map }));
+        self.computed = Some(Box::new(Computed::Map { selector: selector.into(), map }));
+        self
+    }
+
+    /// Computes the new address: `dnat to numgen inc mod 255 offset 0x0a000001`.
+    #[must_use]
+    pub fn to_computed(mut self, family: IpFamily, selector: impl Into<Selector>) -> Self {
+        self.family = Some(family);
+        self.computed = Some(Box::new(Computed::From(selector.into())));
         self
     }
 
     /// Sets the new ports.
     #[must_use]
-    pub fn ports(mut self, ports: impl Into<PortRange>) -> Self {
+    pub fn ports(mut self, ports: impl Into<Ports>) -> Self {
         self.ports = Some(ports.into());
         self
     }

@@ -76,7 +76,8 @@ pub fn set(name: impl Into<Name>) -> SetRef {
 /// b }`.
 pub fn anonymous(elements: impl IntoIterator<Item = impl Into<Element>>) -> SetRef {
     let mut elements: Vec<Element> = elements.into_iter().map(Into::into).collect();
-    elements.sort_by(|a, b| a.key.cmp(&b.key));
+    // The element for every other key comes last.
+    elements.sort_by(|a, b| (a.key.parts().is_empty(), &a.key).cmp(&(b.key.parts().is_empty(), &b.key)));
     SetRef::Anonymous(elements)
 }
 

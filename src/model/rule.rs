@@ -4,7 +4,7 @@ use super::limit::Limit;
 use super::log::{Log, LogLevel};
 use super::matches::Match;
 use super::name::Name;
-use super::nat::{Nat, NatFlags, PortRange, Tproxy};
+use super::nat::{Nat, NatFlags, PortRange, Ports, Tproxy};
 use super::opaque::{Kept, Opaque};
 use super::operand::SetRef;
 use super::selector::Selector;
@@ -154,7 +154,7 @@ impl Rule {
 
     /// Masquerades with these ports: `masquerade to :1024-2048`.
     #[must_use]
-    pub fn masquerade_to(self, ports: impl Into<PortRange>, flags: NatFlags) -> Self {
+    pub fn masquerade_to(self, ports: impl Into<Ports>, flags: NatFlags) -> Self {
         self.statement(Statement::Masquerade { ports: Some(ports.into()), flags })
     }
 
@@ -198,14 +198,14 @@ impl Rule {
 
     /// Redirects to this host, to this port: `redirect to :15001`.
     #[must_use]
-    pub fn redirect_to(self, ports: impl Into<PortRange>) -> Self {
+    pub fn redirect_to(self, ports: impl Into<Ports>) -> Self {
         self.statement(Statement::Redirect { ports: Some(ports.into()), flags: NatFlags::empty() })
     }
 
     /// Redirects to this host with flags: `redirect to :8000-8010 random`.
     #[must_use]
     pub fn redirect_with(self, ports: impl Into<Option<PortRange>>, flags: NatFlags) -> Self {
-        self.statement(Statement::Redirect { ports: ports.into(), flags })
+        self.statement(Statement::Redirect { ports: ports.into().map(Ports::Range), flags })
     }
 
     /// Drops the packet and reports port unreachable to the sender: `reject`.

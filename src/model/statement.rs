@@ -1,12 +1,12 @@
 //! Statements: what a rule does when all preceding matches held.
 
-use super::action::{ConnLimit, Dup, ObjectRef, ObjectTo, Quota, SetValue, Synproxy, Update};
+use super::action::{ConnLimit, Dup, Fwd, ObjectRef, ObjectTo, Quota, SetValue, Synproxy, Update};
 use super::field::Field;
 use super::limit::Limit;
 use super::log::Log;
 use super::matches::Match;
 use super::name::Name;
-use super::nat::{Nat, NatFlags, PortRange, Tproxy};
+use super::nat::{Computed, Nat, NatFlags, Ports, Tproxy};
 use super::opaque::Opaque;
 use super::operand::{Operand, SetRef};
 use super::selector::Selector;
@@ -29,6 +29,8 @@ pub enum Statement {
     Dup(Dup),
     /// Sends the following packets of the connection past the rules, by this flowtable.
     FlowAdd(Name),
+    /// Sends the packet out of another interface.
+    Fwd(Fwd),
     /// Continues while a rate is not exceeded, or once it is.
     Limit(Limit),
     /// Writes to the kernel log, to a netlink group or to the audit log.
@@ -40,7 +42,7 @@ pub enum Statement {
     /// Translates the source address to that of the outgoing interface.
     Masquerade {
         /// Source ports to choose from; needs a match on a transport protocol.
-        ports: Option<PortRange>,
+        ports: Option<Ports>,
         /// How a port is chosen.
         flags: NatFlags,
     },
@@ -59,7 +61,7 @@ pub enum Statement {
     Redirect {
         /// Port to redirect to; the packet's own when absent. Needs a match on a transport
         /// protocol.
-        ports: Option<PortRange>,
+        ports: Option<Ports>,
         /// How a port is chosen from a range.
         flags: NatFlags,
     },
@@ -104,26 +106,64 @@ pub enum Statement {
 }
 
 impl Statement {
-    /// Returns the set that it uses.
-    pub(crate) fn set(&self) -> Option<&SetRef> {
-        match self {
+    /// Returns the sets that it uses.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = &SetRef> {
+        let [one, other] = match self {
             Statement::Match(Match { operand: Operand::Set(set), .. })
             | Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(_, set), .. })
             | Statement::Set { value: SetValue::Map { map: set, .. }, .. }
             | Statement::SetMark { value: MarkValue::Map { map: set, .. }, .. }
-            | Statement::VerdictMap { map: set, .. } => Some(set),
-            Statement::Nat(Nat { map: Some(map), .. }) => Some(&map.map),
-            Statement::Update(update) => Some(&update.set),
-            _ => None,
-        }
+            | Statement::VerdictMap { map: set, .. } => [Some(set), None],
+            Statement::Dup(Dup { address, device }) => {
+                [address.as_ref().and_then(SetValue::map), device.as_ref().and_then(SetValue::map)]
+            }
+            Statement::Fwd(Fwd { device, address, family: _ }) => {
+                [device.map(), address.as_ref().and_then(SetValue::map)]
+            }
+            Statement::Masquerade { ports, .. } | Statement::Redirect { ports, .. } => {
+                [ports.as_ref().and_then(Ports::map), None]
+            }
+            Statement::Nat(nat) => {
+                [nat.computed.as_deref().and_then(Computed::map), nat.ports.as_ref().and_then(Ports::map)]
+            }
+            Statement::Update(update) => [Some(&update.set), None],
+            _ => [None, None],
+        };
+        one.into_iter().chain(other)
     }
 
-    /// Returns the name of that set, if it has one.
-    pub(crate) fn looked_up(&self) -> Option<&Name> {
-        match self.set()? {
+    /// Returns the sets that it uses, to be changed.
+    pub(crate) fn sets_mut(&mut self) -> impl Iterator<Item = &mut SetRef> {
+        let [one, other] = match self {
+            Statement::Match(Match { operand: Operand::Set(set), .. })
+            | Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(_, set), .. })
+            | Statement::Set { value: SetValue::Map { map: set, .. }, .. }
+            | Statement::SetMark { value: MarkValue::Map { map: set, .. }, .. }
+            | Statement::VerdictMap { map: set, .. } => [Some(set), None],
+            Statement::Dup(Dup { address, device }) => {
+                [address.as_mut().and_then(SetValue::map_mut), device.as_mut().and_then(SetValue::map_mut)]
+            }
+            Statement::Fwd(Fwd { device, address, family: _ }) => {
+                [device.map_mut(), address.as_mut().and_then(SetValue::map_mut)]
+            }
+            Statement::Masquerade { ports, .. } | Statement::Redirect { ports, .. } => {
+                [ports.as_mut().and_then(Ports::map_mut), None]
+            }
+            Statement::Nat(nat) => {
+                [nat.computed.as_deref_mut().and_then(Computed::map_mut), nat.ports.as_mut().and_then(Ports::map_mut)]
+            }
+            Statement::Update(update) => [Some(&mut update.set), None],
+            _ => [None, None],
+        };
+        one.into_iter().chain(other)
+    }
+
+    /// Returns the names of those sets, as far as they have one.
+    pub(crate) fn looked_up(&self) -> impl Iterator<Item = &Name> {
+        self.sets().filter_map(|set| match set {
             SetRef::Anonymous(_) => None,
             SetRef::Named(name) => Some(name),
-        }
+        })
     }
 }
 

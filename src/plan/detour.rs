@@ -26,8 +26,7 @@ use super::operation::{Operation, State};
 use super::transaction::Transaction;
 use crate::bytecode::Expr;
 use crate::model::{
-    ChainKind, Element, Family, Interval, Key, MarkValue, Match, Name, Operand, Ruleset, Set, SetFlags, SetRef,
-    Statement, Table, TableId,
+    ChainKind, Element, Family, Interval, Key, Name, Ruleset, Set, SetFlags, SetRef, Statement, Table, TableId,
 };
 use crate::state::{ChainState, Snapshot, TableState};
 
@@ -333,34 +332,22 @@ fn rename(table: &mut Table, names: &HashMap<&Name, Name>) {
     }
     for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
         for statement in &mut rule.statements {
-            let Some(SetRef::Named(looked_up)) = set_ref(statement) else { continue };
-            if let Some(next) = names.get(&*looked_up) {
-                *looked_up = next.clone();
+            for set in statement.sets_mut() {
+                let SetRef::Named(looked_up) = set else { continue };
+                if let Some(next) = names.get(&*looked_up) {
+                    *looked_up = next.clone();
+                }
             }
         }
     }
 }
 
-/// Returns the set that a statement uses.
-fn set_ref(statement: &mut Statement) -> Option<&mut SetRef> {
-    match statement {
-        Statement::Match(Match { operand: Operand::Set(set), .. })
-        | Statement::SetMark { value: MarkValue::Map { map: set, .. }, .. }
-        | Statement::VerdictMap { map: set, .. } => Some(set),
-        _ => None,
-    }
-}
-
 /// Returns whether a statement uses an anonymous set of intervals.
 pub(super) fn is_late(statement: &Statement) -> bool {
-    match statement {
-        Statement::Match(Match { operand: Operand::Set(SetRef::Anonymous(elements)), .. })
-        | Statement::SetMark { value: MarkValue::Map { map: SetRef::Anonymous(elements), .. }, .. }
-        | Statement::VerdictMap { map: SetRef::Anonymous(elements), .. } => {
-            elements.iter().any(|element| element.key.is_interval())
-        }
-        _ => false,
-    }
+    statement.sets().any(|set| match set {
+        SetRef::Anonymous(elements) => elements.iter().any(|element| element.key.is_interval()),
+        SetRef::Named(_) => false,
+    })
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ pub fn diff(held: &Snapshot, wanted: &Ruleset, ours: &[TableId]) -> Result<Trans
                 let steps = Steps::between(state, table)?;
                 let made = steps.rules_made.iter().filter_map(Operation::rule);
                 let looked_up: HashSet<&Name> =
-                    made.flat_map(|rule| &rule.statements).filter_map(Statement::looked_up).collect();
+                    made.flat_map(|rule| &rule.statements).flat_map(Statement::looked_up).collect();
                 let known = table.sets.iter().filter(|set| looked_up.contains(&set.name));
                 plan = known.fold(plan, |plan, set| plan.knowing(&state.id, set));
                 plan.extend(steps);

@@ -65,7 +65,7 @@ impl Transaction {
             let statements = operation.rule().into_iter().flat_map(|rule| &rule.statements);
             looked_up.extend(
                 statements
-                    .filter_map(Statement::looked_up)
+                    .flat_map(Statement::looked_up)
                     .filter_map(|set| Some((operation.table()?.clone(), set.clone()))),
             );
         }

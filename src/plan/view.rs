@@ -46,7 +46,7 @@ impl Transaction {
             else {
                 continue;
             };
-            unknown.extend(rule.statements.iter().filter_map(Statement::looked_up).map(|name| (&chain.table, name)));
+            unknown.extend(rule.statements.iter().flat_map(Statement::looked_up).map(|name| (&chain.table, name)));
         }
         if unknown.is_empty() {
             return unknown;

@@ -4,8 +4,8 @@
 use std::fmt::{self, Display};
 
 use crate::model::{
-    ConnLimit, Dup, Exthdr, ExthdrOf, ExthdrPart, LimitWhen, ObjectRef, ObjectTo, Protocol, Quota, SetValue, Statement,
-    Synproxy, SynproxyFlags, Update, UpdateOp, Value,
+    ConnLimit, Dup, Exthdr, ExthdrOf, ExthdrPart, Fwd, LimitWhen, ObjectRef, ObjectTo, Protocol, Quota, SetValue,
+    Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
 use super::set::{set_of, set_ref};
@@ -22,7 +22,8 @@ pub(super) fn action(
 ) -> fmt::Result {
     match statement {
         Statement::ConnLimit(ConnLimit { count, when }) => write!(f, "ct count {}{count}", over(*when)),
-        Statement::Dup(dup) => write_dup(f, dup, style),
+        Statement::Dup(dup) => write_dup(f, dup, transport, style),
+        Statement::Fwd(fwd) => write_fwd(f, fwd, transport, style),
         Statement::FlowAdd(table) => write!(f, "flow add @{table}"),
         Statement::ObjectRef(ObjectRef { kind, to }) => {
             write!(f, "{} ", kind.entry().1)?;
@@ -66,17 +67,30 @@ fn over(when: LimitWhen) -> &'static str {
     }
 }
 
-fn write_dup(f: &mut fmt::Formatter<'_>, dup: &Dup, style: Style<'_>) -> fmt::Result {
+fn write_dup(f: &mut fmt::Formatter<'_>, dup: &Dup, transport: Option<Protocol>, style: Style<'_>) -> fmt::Result {
     let Dup { address, device } = dup;
     f.write_str("dup to")?;
     if let Some(address) = address {
-        write!(f, " {address}")?;
+        write!(f, " {}", set_value(address, transport, style))?;
     }
     let Some(device) = device else { return Ok(()) };
     if address.is_some() {
         f.write_str(" device")?;
     }
-    write!(f, " {}", style.named(&Value::Ifindex(*device)))
+    write!(f, " {}", set_value(device, transport, style))
+}
+
+fn write_fwd(f: &mut fmt::Formatter<'_>, fwd: &Fwd, transport: Option<Protocol>, style: Style<'_>) -> fmt::Result {
+    let Fwd { device, address, family } = fwd;
+    f.write_str("fwd")?;
+    if let Some(family) = family {
+        write!(f, " {family}")?;
+    }
+    f.write_str(" to ")?;
+    if let Some(address) = address {
+        write!(f, "{} device ", set_value(address, transport, style))?;
+    }
+    set_value(device, transport, style).fmt(f)
 }
 
 fn write_update(

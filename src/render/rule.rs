@@ -9,8 +9,8 @@
 use std::fmt::{self, Display};
 
 use crate::model::{
-    EtherType, Family, Field, IfaceType, Link, MarkValue, Match, Nat, Needs, Nfproto, ObjectRef, ObjectTo, Op, Operand,
-    Protocol, Reject, Rule, Selector, SetValue, Statement, Value, network_of,
+    Computed, Dup, EtherType, Family, Field, Fwd, IfaceType, Link, MarkValue, Match, Needs, Nfproto, ObjectRef,
+    ObjectTo, Op, Operand, Protocol, Reject, Rule, Selector, SetValue, Statement, Value, network_of,
 };
 
 use super::{InFamily, Style, Text, joined, quoted};
@@ -144,10 +144,19 @@ impl<'a> Omissions<'a> {
             Statement::Reject(Some(Reject::Icmp(_))) => self.rejects_network(Nfproto::IPV4),
             Statement::Reject(Some(Reject::Icmpv6(_))) => self.rejects_network(Nfproto::IPV6),
             Statement::Reject(None | Some(Reject::Icmpx(_) | Reject::TcpReset)) => {}
-            Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Masquerade { .. } => {}
-            Statement::Nat(Nat { map: Some(map), .. }) => self.selector(&map.selector),
-            Statement::Nat(_) | Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) => {}
-            Statement::Redirect { .. } => {}
+            Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) => {}
+            // nft needs the transport protocol before ports, wherever these come from.
+            Statement::Masquerade { .. } | Statement::Redirect { .. } => {}
+            Statement::Nat(nat) => self.computed(nat.computed.as_deref()),
+            Statement::Dup(Dup { address, device }) => {
+                let values = address.iter().chain(device);
+                values.filter_map(SetValue::selector).for_each(|selector| self.selector(selector));
+            }
+            Statement::Fwd(Fwd { device, address, family: _ }) => {
+                let values = std::iter::once(device).chain(address);
+                values.filter_map(SetValue::selector).for_each(|selector| self.selector(selector));
+            }
+            Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) => {}
             Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
             Statement::Tproxy(_) | Statement::Verdict(_) => {}
             Statement::Update(update) => {
@@ -165,7 +174,7 @@ impl<'a> Omissions<'a> {
                 }
             }
             Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(selector, _), .. }) => self.selector(selector),
-            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => {}
+            Statement::ConnLimit(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => {}
             Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Synproxy(_) => {}
         }
         self.only_matches = false;
@@ -174,6 +183,12 @@ impl<'a> Omissions<'a> {
         self.tag_match = None;
         self.message_match = None;
         self.transport_match = None;
+    }
+
+    fn computed(&mut self, computed: Option<&Computed>) {
+        if let Some(computed) = computed {
+            self.selector(computed.selector());
+        }
     }
 
     fn selector(&mut self, selector: &Selector) {

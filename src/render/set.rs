@@ -245,6 +245,10 @@ fn looked_up<'a>(set: &'a SetRef, raw: Vec<bool>, style: Style<'a>) -> impl Disp
             let one = |f: &mut fmt::Formatter<'_>, element: &Element| {
                 listed_with(element, &raw, &Note::default(), style).fmt(f)
             };
+            // nft writes the element for every other key last.
+            let (others, mut sorted): (Vec<_>, Vec<_>) =
+                sorted.into_iter().partition(|element| element.key.parts().is_empty());
+            sorted.extend(others);
             braced(&sorted, (0, &[]), None, one).fmt(f)
         }
     })

@@ -4,8 +4,9 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 
 use crate::model::{
-    Family, Interval, IpFamily, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat,
-    NatFlags, NatKind, Opaque, PortRange, Protocol, Queue, QueueFlags, Reject, Statement, Tproxy, Value, Verdict,
+    Computed, Family, Interval, IpFamily, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey,
+    MarkValue, Nat, NatFlags, NatKind, Opaque, PortRange, Ports, Protocol, Queue, QueueFlags, Reject, Statement,
+    Tproxy, Value, Verdict,
 };
 
 use super::action::action;
@@ -21,22 +22,25 @@ impl Display for InRule<'_> {
             Statement::Counter { packets, bytes } => write!(f, "counter packets {packets} bytes {bytes}"),
             Statement::Limit(limit) => limit.fmt(f),
             Statement::Log(log) => log.fmt(f),
-            Statement::Masquerade { ports, flags } => to_ports(f, "masquerade", *ports, *flags),
+            Statement::Masquerade { ports, flags } => {
+                to_ports(f, "masquerade", ports.as_ref(), *flags, transport, style)
+            }
             Statement::Match(matches) => matches::comparison(matches, transport, style).fmt(f),
             Statement::Nat(value) => nat(f, family, value, transport, style),
             Statement::Notrack => f.write_str("notrack"),
             Statement::Opaque(opaque) => opaque.fmt(f),
             Statement::Queue(queue) => queue.fmt(f),
-            Statement::Redirect { ports, flags } => to_ports(f, "redirect", *ports, *flags),
+            Statement::Redirect { ports, flags } => to_ports(f, "redirect", ports.as_ref(), *flags, transport, style),
             Statement::Reject(reason) => reject(f, family, *reason),
             Statement::SetMark { key, value } => write!(f, "{key} set {}", mark(value, transport, style)),
             Statement::SetNftrace(on) => write!(f, "meta nftrace set {}", u8::from(*on)),
             Statement::SetZone(zone) => write!(f, "ct zone set {zone}"),
             Statement::Tproxy(value) => tproxy(f, family, value),
             Statement::Verdict(verdict) => self::verdict(f, verdict, style),
-            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => {
+            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::Fwd(_) => {
                 action(f, statement, transport, style)
             }
+            Statement::ObjectRef(_) => action(f, statement, transport, style),
             Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => {
                 action(f, statement, transport, style)
             }
@@ -255,12 +259,36 @@ fn nat_flags(f: &mut fmt::Formatter<'_>, flags: NatFlags) -> fmt::Result {
     if flags.intersects(NatFlags::all()) { write!(f, " {flags}") } else { Ok(()) }
 }
 
-fn to_ports(f: &mut fmt::Formatter<'_>, target: &str, ports: Option<PortRange>, flags: NatFlags) -> fmt::Result {
+fn to_ports(
+    f: &mut fmt::Formatter<'_>,
+    target: &str,
+    ports: Option<&Ports>,
+    flags: NatFlags,
+    transport: Option<Protocol>,
+    style: Style<'_>,
+) -> fmt::Result {
     f.write_str(target)?;
     if let Some(ports) = ports {
-        write!(f, " to :{ports}")?;
+        write!(f, " to :{}", written(ports, transport, style))?;
     }
     nat_flags(f, flags)
+}
+
+fn written<'a>(ports: &'a Ports, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
+    Text(move |f: &mut fmt::Formatter<'_>| match ports {
+        Ports::Computed(from) => computed(from, transport, style).fmt(f),
+        Ports::Range(range) => range.fmt(f),
+    })
+}
+
+/// Returns what an address or a port comes from.
+fn computed<'a>(from: &'a Computed, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
+    Text(move |f: &mut fmt::Formatter<'_>| match from {
+        Computed::From(selector) => matches::selector(selector, transport, style).fmt(f),
+        Computed::Map { selector, map } => {
+            write!(f, "{} map {}", matches::selector(selector, transport, style), set_of(selector, map, style))
+        }
+    })
 }
 
 fn nat(
@@ -270,39 +298,38 @@ fn nat(
     transport: Option<Protocol>,
     style: Style<'_>,
 ) -> fmt::Result {
-    let Nat { kind, family, addresses, map, ports, flags } = nat;
+    let Nat { kind, family, addresses, computed: from, ports, flags } = nat;
+    let prefix = if flags.contains(NatFlags::NETMAP) { " prefix" } else { "" };
     let kind = match kind {
         NatKind::Dnat => "dnat",
         NatKind::Snat => "snat",
     };
-    if let Some(map) = map {
+    if let Some(from) = from {
         f.write_str(kind)?;
         if let (Family::Inet, Some(family)) = (table, family) {
             write!(f, " {family}")?;
         }
-        write!(
-            f,
-            " to {} map {}",
-            matches::selector(&map.selector, transport, style),
-            set_of(&map.selector, &map.map, style)
-        )?;
+        write!(f, "{prefix} to {}", computed(from, transport, style))?;
         if let Some(ports) = ports {
-            write!(f, ":{ports}")?;
+            write!(f, ":{}", written(ports, transport, style))?;
         }
         return nat_flags(f, *flags);
     }
     let Some((low, high)) = addresses else {
         // nft lists a family without an address, but cannot read it.
         return match (style, family, table) {
-            (Style::Listed(_), Some(family), Family::Inet) => to_ports(f, &format!("{kind} {family}"), *ports, *flags),
-            (Style::Loadable | Style::Listed(_), _, _) => to_ports(f, kind, *ports, *flags),
+            (Style::Listed(_), Some(family), Family::Inet) => {
+                to_ports(f, &format!("{kind} {family}"), ports.as_ref(), *flags, transport, style)
+            }
+            (Style::Loadable | Style::Listed(_), _, _) => to_ports(f, kind, ports.as_ref(), *flags, transport, style),
         };
     };
     f.write_str(kind)?;
     if table == Family::Inet {
         write!(f, " {}", IpFamily::of(*low))?;
     }
-    f.write_str(" to ")?;
+    write!(f, "{prefix} to ")?;
+    let ports = ports.as_ref().map(|ports| written(ports, transport, style));
     let range = Interval { low: address(*low), high: address(*high) };
     match ports {
         Some(ports) if low != high && matches!(style, Style::Listed(_)) && range.prefix_len().is_some() => {

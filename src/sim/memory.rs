@@ -99,7 +99,7 @@ pub(super) fn filled<'a>(exprs: impl Iterator<Item = &'a Expr>) -> HashSet<Name>
 /// Like [`filled`], for a rule set of the model, in which such expressions are opaque.
 pub(super) fn filled_by(statements: &[Statement]) -> HashSet<Name> {
     let updated = statements.iter().filter_map(|statement| match statement {
-        Statement::Update(_) => statement.looked_up().cloned(),
+        Statement::Update(_) => statement.looked_up().next().cloned(),
         _ => None,
     });
     let exprs = statements.iter().filter_map(|statement| match statement {

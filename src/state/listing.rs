@@ -129,9 +129,13 @@ impl Listing<'_> {
         let mut between = |f: &mut fmt::Formatter<'_>| {
             if std::mem::take(&mut first) { Ok(()) } else { f.write_str("\n") }
         };
-        for OpaqueState { kind, name, handle: number, attributes: _ } in &table.objects {
+        for object in &table.objects {
+            let OpaqueState { kind, name, handle: number, attributes: _ } = object;
             between(f)?;
-            writeln!(f, "\t{kind} {name} {{{}\n\t\t{}\n\t}}", handle(self.handle(number.0)), unknown(kind))?;
+            writeln!(f, "\t{kind} {name} {{{}", handle(self.handle(number.0)))?;
+            let lines = super::objects::lines(object).unwrap_or_else(|| vec![unknown(kind).to_string()]);
+            lines.iter().try_for_each(|line| writeln!(f, "\t\t{line}"))?;
+            f.write_str("\t}\n")?;
         }
         let within = self.within(table);
         for set in sets(table) {

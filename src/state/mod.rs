@@ -6,6 +6,7 @@ mod event;
 mod form;
 mod hooks;
 pub(crate) mod listing;
+mod objects;
 mod raise;
 mod snapshot;
 mod trace;

@@ -129,15 +129,15 @@ impl<'t> Parser<'t> {
         let address = self.ip_address()?;
         self.fits(start, address, None)?;
         let device = if self.take("device") { Some(self.device()?) } else { None };
-        Ok(Statement::Dup(Dup { address: Some(address), device }))
+        Ok(Statement::Dup(Dup { address: Some(SetValue::Constant(address.into())), device }))
     }
 
-    fn device(&mut self) -> Parsed<u32> {
+    fn device(&mut self) -> Parsed<SetValue> {
         if self.begins_field() {
             return self.unsupported("a computed device");
         }
         match self.single(DataType::Ifindex)? {
-            Value::Ifindex(index) => Ok(index),
+            index @ Value::Ifindex(_) => Ok(SetValue::Constant(index)),
             _ => self.unexpected("an interface"),
         }
     }

@@ -239,7 +239,7 @@ impl<'t> Parser<'t> {
             nat = nat.to_range(low, high);
         }
         if self.take(":") {
-            nat.ports = Some(self.ports()?);
+            nat.ports = Some(self.ports()?.into());
         }
         nat.flags = self.nat_flags()?;
         Ok(Statement::Nat(nat))
@@ -270,7 +270,7 @@ impl<'t> Parser<'t> {
         let map = self.set_ref(&key(&selector), &SetData::Value(data))?;
         let mut nat = nat.to_map(family, selector, map);
         if self.take(":") {
-            nat.ports = Some(self.ports()?);
+            nat.ports = Some(self.ports()?.into());
         }
         Ok(nat)
     }
@@ -290,7 +290,7 @@ impl<'t> Parser<'t> {
             if self.begins_field() {
                 return self.unsupported("a computed port");
             }
-            ports = Some(self.ports()?);
+            ports = Some(self.ports()?.into());
         }
         let flags = self.nat_flags()?;
         Ok(if redirects { Statement::Redirect { ports, flags } } else { Statement::Masquerade { ports, flags } })

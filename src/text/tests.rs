@@ -339,9 +339,11 @@ fn has_a_key_twice(ruleset: &Ruleset) -> bool {
         let mut seen = HashSet::new();
         !elements.iter().all(|element| seen.insert(&element.key))
     };
-    let anonymous = |statement: &Statement| match statement.set() {
-        Some(SetRef::Anonymous(elements)) => twice(elements),
-        Some(SetRef::Named(_)) | None => false,
+    let anonymous = |statement: &Statement| {
+        statement.sets().any(|set| match set {
+            SetRef::Anonymous(elements) => twice(elements),
+            SetRef::Named(_) => false,
+        })
     };
     let rules = |table: &Table| {
         table.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.statements.iter().any(anonymous))

@@ -7,8 +7,8 @@ use super::protocols::Packets;
 use super::{Checked, Fault};
 use crate::bytecode::{can_be_set, is_set_to_constants};
 use crate::model::{
-    ConnLimit, DataType, Dup, Family, IpFamily, Nat, NatMap, ObjectRef, ObjectTo, Quota, SetData, SetRef, SetValue,
-    Statement, Update, UpdateOp,
+    Computed, ConnLimit, DataType, Dup, Family, Fwd, IpFamily, Nat, ObjectRef, ObjectTo, Quota, SetData, SetRef,
+    SetValue, Statement, Update, UpdateOp, Value,
 };
 
 impl Checked<'_, '_> {
@@ -20,6 +20,24 @@ impl Checked<'_, '_> {
             }
             Statement::Dup(Dup { address: None, device: None }) => {
                 fault("it has neither address nor device; give it one");
+            }
+            Statement::Dup(Dup { address, device }) => {
+                if let Some(address) = address {
+                    self.way(at, address, self.address_type(None), packets, faults);
+                }
+                if let Some(device) = device {
+                    self.way(at, device, Some(DataType::Ifindex), packets, faults);
+                }
+            }
+            Statement::Fwd(Fwd { device, address, family }) => {
+                self.way(at, device, Some(DataType::Ifindex), packets, faults);
+                match address {
+                    Some(address) => self.way(at, address, self.address_type(*family), packets, faults),
+                    None if family.is_some() => {
+                        at.report(faults, Problem::Operand { fault: "a family without an address; leave it out" });
+                    }
+                    None => {}
+                }
             }
             Statement::ObjectRef(ObjectRef { kind: _, to: ObjectTo::Map(selector, map) }) => match map {
                 SetRef::Anonymous(_) => fault("a map to objects has a name; use set(\"...\")"),
@@ -68,26 +86,75 @@ impl Checked<'_, '_> {
         }
     }
 
-    pub(super) fn nat_map(&self, at: At<'_>, nat: &Nat, map: &NatMap, packets: &mut Packets, faults: &mut Vec<Fault>) {
-        let NatMap { selector, map } = map;
-        packets.read(at, selector, faults);
-        let family = nat.family.or(match self.view.family {
+    /// Checks where an address or a port comes from.
+    pub(super) fn source(
+        &self,
+        at: At<'_>,
+        computed: &Computed,
+        of: DataType,
+        packets: &mut Packets,
+        faults: &mut Vec<Fault>,
+    ) {
+        packets.read(at, computed.selector(), faults);
+        match computed {
+            Computed::From(selector) => self.computed(at, selector, faults),
+            Computed::Map { selector, map } => self.lookup(at, selector, map, &SetData::Value(of), faults),
+        }
+    }
+
+    /// Checks an address that depends on the packet.
+    pub(super) fn nat_computed(
+        &self,
+        at: At<'_>,
+        nat: &Nat,
+        computed: &Computed,
+        packets: &mut Packets,
+        faults: &mut Vec<Fault>,
+    ) {
+        let Some(of) = self.address_type(nat.family) else {
+            at.report(faults, Problem::Nat { fault: "a computed address needs its family; add .family(...)" });
+            return;
+        };
+        if nat.addresses.is_some() {
+            at.report(faults, Problem::Nat { fault: "it has an address and a computed one; give it one of them" });
+        }
+        self.source(at, computed, of, packets, faults);
+    }
+
+    /// Returns the type of an address of that family, or of that of the table.
+    fn address_type(&self, family: Option<IpFamily>) -> Option<DataType> {
+        let family = family.or(match self.view.family {
             Family::Ip => Some(IpFamily::Ipv4),
             Family::Ip6 => Some(IpFamily::Ipv6),
             _ => None,
         });
-        let data = match family {
-            Some(IpFamily::Ipv4) => DataType::Ipv4,
-            Some(IpFamily::Ipv6) => DataType::Ipv6,
-            None => {
-                at.report(faults, Problem::Nat { fault: "a map to addresses needs their family; add .family(...)" });
-                return;
-            }
-        };
-        if nat.addresses.is_some() {
-            at.report(faults, Problem::Nat { fault: "it has an address and a map; give it one of them" });
+        family.map(|family| match family {
+            IpFamily::Ipv4 => DataType::Ipv4,
+            IpFamily::Ipv6 => DataType::Ipv6,
+        })
+    }
+
+    /// Checks where a packet or its copy goes.
+    fn way(&self, at: At<'_>, value: &SetValue, of: Option<DataType>, packets: &mut Packets, faults: &mut Vec<Fault>) {
+        if let Some(selector) = value.selector() {
+            packets.read(at, selector, faults);
+            self.computed(at, selector, faults);
         }
-        self.lookup(at, selector, map, &SetData::Value(data), faults);
+        match (value, of) {
+            (SetValue::Constant(value), Some(of)) => {
+                is_of(at, value, of, faults);
+            }
+            (SetValue::Constant(Value::Ipv4(_) | Value::Ipv6(_)), None) | (SetValue::From(_), _) => {}
+            (SetValue::Map { selector, map }, Some(of)) => {
+                self.lookup(at, selector, map, &SetData::Value(of), faults);
+            }
+            (SetValue::Constant(_) | SetValue::Map { .. }, None) => {
+                at.report(
+                    faults,
+                    Problem::Operand { fault: "the family of the address is not known here; give a constant" },
+                );
+            }
+        }
     }
 
     fn update(&self, at: At<'_>, update: &Update, packets: &mut Packets, faults: &mut Vec<Fault>) {

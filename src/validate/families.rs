@@ -32,6 +32,8 @@ enum Wanted {
     Bridge,
     /// inet, ip and ip6.
     Internet,
+    /// netdev alone.
+    Netdev,
     /// inet, ip, ip6, and netdev, where the kernel may have it.
     Routed,
     /// All but arp.
@@ -41,10 +43,10 @@ enum Wanted {
 impl Wanted {
     fn has(self, family: Family) -> bool {
         match family {
-            Family::Inet | Family::Ip | Family::Ip6 => !matches!(self, Wanted::Bridge),
+            Family::Inet | Family::Ip | Family::Ip6 => !matches!(self, Wanted::Bridge | Wanted::Netdev),
             Family::Arp => false,
             Family::Bridge => matches!(self, Wanted::Bridge | Wanted::Tracked | Wanted::NotArp),
-            Family::Netdev => matches!(self, Wanted::Routed | Wanted::NotArp),
+            Family::Netdev => matches!(self, Wanted::Netdev | Wanted::Routed | Wanted::NotArp),
         }
     }
 
@@ -53,6 +55,7 @@ impl Wanted {
             Wanted::Tracked => "inet, ip, ip6 or bridge",
             Wanted::Bridge => "bridge",
             Wanted::Internet => "inet, ip or ip6",
+            Wanted::Netdev => "netdev",
             Wanted::Routed => "inet, ip, ip6 or netdev",
             Wanted::NotArp => "inet, ip, ip6, bridge or netdev",
         }
@@ -70,6 +73,7 @@ fn wanted_by(statement: &Statement) -> Option<Wanted> {
         | Statement::SetMark { value: MarkValue::From { from: MarkKey::Ct, .. }, .. } => Some(Wanted::Tracked),
         Statement::Reject(_) => Some(Wanted::NotArp),
         Statement::ConnLimit(_) => Some(Wanted::Tracked),
+        Statement::Fwd(_) => Some(Wanted::Netdev),
         Statement::Synproxy(_) => Some(Wanted::Internet),
         Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) | Statement::Quota(_) => None,
         Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Update(_) => None,
@@ -103,7 +107,7 @@ pub(super) fn selector(statement: &Statement) -> Option<&Selector> {
         Statement::Match(matches) => Some(&matches.selector),
         Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } => Some(selector),
         Statement::VerdictMap { selector, .. } => Some(selector),
-        Statement::Nat(nat) => nat.map.as_ref().map(|map| &map.selector),
+        Statement::Nat(nat) => nat.computed.as_ref().map(|computed| computed.selector()),
         Statement::Set { value: SetValue::Map { selector, .. }, .. } => Some(selector),
         Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(selector, _), .. }) => Some(selector),
         Statement::Update(update) => Some(&update.key),

@@ -102,10 +102,11 @@ impl<'v, 'a> Checked<'v, 'a> {
                 if let Statement::Verdict(verdict) = statement {
                     chains.extend(verdict.target().map(Name::as_str));
                 }
-                match statement.set() {
-                    Some(SetRef::Anonymous(elements)) => chains.extend(targets(elements)),
-                    Some(SetRef::Named(name)) => drop(sets.insert(name.as_str())),
-                    None => {}
+                for set in statement.sets() {
+                    match set {
+                        SetRef::Anonymous(elements) => chains.extend(targets(elements)),
+                        SetRef::Named(name) => drop(sets.insert(name.as_str())),
+                    }
                 }
             }
         }

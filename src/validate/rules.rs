@@ -76,7 +76,7 @@ impl Checked<'_, '_> {
 fn is_terminal(statement: &Statement) -> bool {
     match statement {
         Statement::Verdict(verdict) => *verdict != Verdict::Continue,
-        Statement::Masquerade { .. } | Statement::Nat(_) | Statement::Queue(_) => true,
+        Statement::Fwd(_) | Statement::Masquerade { .. } | Statement::Nat(_) | Statement::Queue(_) => true,
         Statement::Redirect { .. } | Statement::Reject(_) => true,
         Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Match(_) => false,
         Statement::Notrack | Statement::Opaque(_) | Statement::SetMark { .. } => false,
@@ -93,6 +93,7 @@ pub(super) fn keyword(statement: &Statement) -> &'static str {
     match statement {
         Statement::ConnLimit(_) => "ct count",
         Statement::Dup(_) => "dup",
+        Statement::Fwd(_) => "fwd",
         Statement::FlowAdd(_) => "flow add",
         Statement::ObjectRef(object) => object.kind.entry().1,
         Statement::Quota(_) => "quota",

@@ -123,6 +123,12 @@ impl Checked<'_, '_> {
         if faults.iter().skip(before).any(refused) {
             return None;
         }
+        if all.elements.iter().any(|element| element.key.parts().is_empty()) {
+            let others = all.elements.iter().filter(|element| !element.key.parts().is_empty()).cloned();
+            let elements: Vec<Element> = others.collect();
+            let Elements { of, key, data, elements: _ } = *all;
+            return self.elements(at, &Elements { of, key, data, elements: &elements }, faults);
+        }
         match all.key {
             [_] => intervals::check(at, all, faults),
             _ => concat::check(at, all, faults),
@@ -134,6 +140,8 @@ impl Checked<'_, '_> {
         let at = at.element(index);
         match (key, all.key) {
             (Key::Single(interval), [wanted]) => part(at, interval, *wanted, all, faults),
+            // For every key that no other element has.
+            (key, _) if key.parts().is_empty() && matches!(all.of, Of::Rule) => {}
             (key, wanted) if key.parts().len() == wanted.len() => {
                 for (interval, wanted) in key.parts().iter().zip(wanted) {
                     part(at, interval, *wanted, all, faults);

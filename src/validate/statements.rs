@@ -9,8 +9,8 @@ use super::protocols::Packets;
 use super::{Checked, Fault, families, names};
 use crate::bytecode::raw_fault;
 use crate::model::{
-    DataType, Family, IpFamily, Limit, LimitOf, Log, LogLevel, MarkValue, Nat, PortRange, Queue, QueueFlags, Reject,
-    SetData, Statement, Tproxy,
+    DataType, Family, Interval, IpFamily, Limit, LimitOf, Log, LogLevel, MarkValue, Nat, NatFlags, PortRange, Ports,
+    Queue, QueueFlags, Reject, SetData, Statement, Tproxy,
 };
 
 impl Checked<'_, '_> {
@@ -21,8 +21,11 @@ impl Checked<'_, '_> {
             Statement::Log(log) => check_log(at, log, faults),
             Statement::Match(matches) => self.matches(at, matches, packets, faults),
             Statement::Nat(nat) => self.nat(at, nat, packets, faults),
-            Statement::Masquerade { ports, flags: _ } | Statement::Redirect { ports, flags: _ } => {
-                check_ports(at, ports.as_ref(), packets, faults);
+            Statement::Masquerade { ports, flags } | Statement::Redirect { ports, flags } => {
+                if flags.contains(NatFlags::NETMAP) {
+                    at.report(faults, Problem::Nat { fault: "it has no address, of which other bits could stay" });
+                }
+                self.ports(at, ports.as_ref(), packets, faults);
             }
             Statement::Queue(queue) => check_queue(at, queue, faults),
             Statement::Reject(reject) => self.reject(at, reject.as_ref(), packets, faults),
@@ -43,7 +46,10 @@ impl Checked<'_, '_> {
                 }
             }
             Statement::Counter { .. } | Statement::Notrack => {}
-            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => {
+            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::Fwd(_) => {
+                self.action(at, statement, packets, faults);
+            }
+            Statement::ObjectRef(_) => {
                 self.action(at, statement, packets, faults);
             }
             Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => {
@@ -55,13 +61,13 @@ impl Checked<'_, '_> {
     }
 
     fn nat(&self, at: At<'_>, nat: &Nat, packets: &mut Packets, faults: &mut Vec<Fault>) {
-        let Nat { kind: _, family, addresses, map, ports, flags: _, .. } = nat;
-        if let Some(map) = map {
-            self.nat_map(at, nat, map, packets, faults);
+        let Nat { kind: _, family, addresses, computed, ports, flags: _, .. } = nat;
+        if let Some(computed) = computed {
+            self.nat_computed(at, nat, computed, packets, faults);
         }
-        check_ports(at, ports.as_ref(), packets, faults);
+        self.ports(at, ports.as_ref(), packets, faults);
         match addresses {
-            None if map.is_some() => {}
+            None if computed.is_some() => {}
             None if ports.is_none() => {
                 let fault = "it has neither address nor port, so nothing is translated; give it one";
                 at.report(faults, Problem::Nat { fault });
@@ -76,8 +82,27 @@ impl Checked<'_, '_> {
                 at.report(faults, Problem::Nat { fault: "the ends of the range are of two families; give it one" })
             }
         }
+        let is_prefix = |(low, high): (IpAddr, IpAddr)| {
+            low != high && Interval { low: low.into(), high: high.into() }.prefix_len().is_some()
+        };
+        if nat.flags.contains(NatFlags::NETMAP) && !addresses.is_some_and(is_prefix) {
+            let fault = "what keeps the other bits of an address translates to a prefix; give it one";
+            at.report(faults, Problem::Nat { fault });
+        }
         let address = addresses.map(|(low, _)| IpFamily::of(low));
         check_family(at, *family, address, packets, faults);
+    }
+
+    fn ports(&self, at: At<'_>, ports: Option<&Ports>, packets: &mut Packets, faults: &mut Vec<Fault>) {
+        match ports {
+            None => return,
+            Some(Ports::Computed(computed)) => self.source(at, computed, DataType::Port, packets, faults),
+            Some(Ports::Range(PortRange { low, high })) if low > high => at.report(faults, Problem::Reversed),
+            Some(Ports::Range(_)) => {}
+        }
+        if !packets.transport_known() {
+            at.report(faults, Problem::NeedsTransport);
+        }
     }
 
     fn tproxy(&self, at: At<'_>, tproxy: &Tproxy, packets: &Packets, faults: &mut Vec<Fault>) {
@@ -136,16 +161,6 @@ fn check_family(
             at.report(faults, Problem::AddressFamily { wanted: name(wanted), found: name(found) });
             return;
         }
-    }
-}
-
-fn check_ports(at: At<'_>, ports: Option<&PortRange>, packets: &Packets, faults: &mut Vec<Fault>) {
-    let Some(PortRange { low, high }) = ports else { return };
-    if low > high {
-        at.report(faults, Problem::Reversed);
-    }
-    if !packets.transport_known() {
-        at.report(faults, Problem::NeedsTransport);
     }
 }
 

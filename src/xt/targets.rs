@@ -145,15 +145,15 @@ fn translation(name: &str, revision: u32, info: Info<'_>, family: IpFamily) -> O
     match (name, addresses) {
         ("DNAT", _) => Some(Statement::Nat(nat(Nat::dnat(), range, family))),
         ("SNAT", _) => Some(Statement::Nat(nat(Nat::snat(), range, family))),
-        ("MASQUERADE", None) => Some(Statement::Masquerade { ports, flags }),
-        ("REDIRECT", None) => Some(Statement::Redirect { ports, flags }),
+        ("MASQUERADE", None) => Some(Statement::Masquerade { ports: ports.map(Into::into), flags }),
+        ("REDIRECT", None) => Some(Statement::Redirect { ports: ports.map(Into::into), flags }),
         _ => None,
     }
 }
 
 fn nat(mut nat: Nat, range: Range, family: IpFamily) -> Nat {
     let Range { addresses, ports, flags } = range;
-    (nat.family, nat.addresses, nat.ports, nat.flags) = (Some(family), addresses, ports, flags);
+    (nat.family, nat.addresses, nat.ports, nat.flags) = (Some(family), addresses, ports.map(Into::into), flags);
     nat
 }
 

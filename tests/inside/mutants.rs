@@ -12,8 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::sidecar::{self, CASES};
 use nftmesh::fuzz::Judge;
 use nftmesh::model::{
-    AddrType, CtDirection, CtState, Element, ElementData, Hook, IpFamily, Key, MarkValue, Match, Op, Operand, Protocol,
-    Rule, Ruleset, SetRef, Statement, Value, Verdict,
+    AddrType, CtDirection, CtState, Element, ElementData, Hook, IpFamily, Key, MarkValue, Match, Op, Operand, Ports,
+    Protocol, Rule, Ruleset, SetRef, Statement, Value, Verdict,
 };
 use nftmesh::sim::{Comparison, Interface, Owner, Packet, Rules, Situation, compare};
 
@@ -169,7 +169,7 @@ fn change_statement(statement: &mut Statement, random: &mut Random) -> bool {
                 _ => false,
             }
         }
-        Statement::Redirect { ports: Some(ports), .. } => {
+        Statement::Redirect { ports: Some(Ports::Range(ports)), .. } => {
             (ports.low, ports.high) = (ports.low + 1, ports.high + 1);
             true
         }

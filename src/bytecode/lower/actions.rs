@@ -2,17 +2,17 @@
 
 use super::super::codes::{
     BitwiseCode, ConnlimitCode, CtDirectedSetCode, DupCode, DynsetCode, ExthdrCode, ExthdrResetCode, ExthdrSetCode,
-    FlowOffloadCode, ObjrefCode, ObjrefMapCode, PayloadSetCode, QuotaCode, SynproxyCode, over,
+    FlowOffloadCode, FwdCode, ObjrefCode, ObjrefMapCode, PayloadSetCode, QuotaCode, SynproxyCode, over,
 };
-use super::super::data::{self, Bytes, Order};
+use super::super::data::{self, Order};
 use super::super::expr::Expr;
 use super::super::fields::{Part, load, part};
 use super::super::keys::{PayloadBase, Register};
 use super::super::set::millis;
-use super::{Lowering, Sets, Unlowerable};
+use super::{Lowering, Sets, Unlowerable, address_type, family_of};
 use crate::model::{
-    ConnLimit, DataType, Dup, Field, Name, Needs, Nfproto, ObjectRef, ObjectTo, Protocol, Quota, Selector, SetData,
-    SetRef, SetValue, Statement, Synproxy, Update, UpdateOp, Value,
+    ConnLimit, DataType, Dup, Field, Fwd, Name, Needs, Nfproto, ObjectRef, ObjectTo, Protocol, Quota, Selector,
+    SetData, SetRef, SetValue, Statement, Synproxy, Update, UpdateOp, Value,
 };
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
@@ -22,14 +22,35 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 self.push(Expr::Connlimit(ConnlimitCode { count: *count, flags: over(*when) }));
             }
             Statement::Dup(Dup { address, device }) => {
+                let values = address.iter().chain(device);
+                values.filter_map(SetValue::selector).for_each(|selector| self.depend_all(selector));
                 let mut next = Register::FIRST;
-                let address = address.map(|to| {
-                    let register = self.immediate(next, super::targets::address(to));
+                let mut registers = [None, None];
+                if let Some(to) = address {
+                    let of = address_of(to).or(family_of(self.family).map(address_type));
+                    let of = of.ok_or(Unlowerable::Operand { field: "the family of an address" })?;
+                    registers[0] = Some(self.value(to, of, next)?);
                     next = Register::SECOND;
-                    register
-                });
-                let device = device.map(|index| self.immediate(next, Bytes::from_slice(&index.to_ne_bytes())));
+                }
+                if let Some(device) = device {
+                    registers[1] = Some(self.value(device, DataType::Ifindex, next)?);
+                }
+                let [address, device] = registers;
                 self.push(Expr::Dup(DupCode { address, device }));
+            }
+            Statement::Fwd(Fwd { device, address, family }) => {
+                let values = std::iter::once(device).chain(address);
+                values.filter_map(SetValue::selector).for_each(|selector| self.depend_all(selector));
+                let device = self.value(device, DataType::Ifindex, Register::FIRST)?;
+                let address = match (address, family) {
+                    (Some(address), Some(family)) => {
+                        Some(self.value(address, address_type(*family), Register::SECOND)?)
+                    }
+                    (None, None) => None,
+                    _ => return Err(Unlowerable::Operand { field: "the family of an address" }),
+                };
+                let family = family.map(|family| family.number().into());
+                self.push(Expr::Fwd(FwdCode { device, address, family }));
             }
             Statement::FlowAdd(table) => self.push(Expr::FlowOffload(FlowOffloadCode { table: table.clone() })),
             Statement::ObjectRef(ObjectRef { kind, to }) => match to {
@@ -161,6 +182,14 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         }
         self.push(stored);
         Ok(())
+    }
+}
+
+/// Returns the type of a constant address.
+fn address_of(value: &SetValue) -> Option<DataType> {
+    match value {
+        SetValue::Constant(value) => data_type_of(value),
+        SetValue::From(_) | SetValue::Map { .. } => None,
     }
 }
 

@@ -3,26 +3,64 @@
 use super::super::codes::{
     BitwiseCode, LimitCode, LogCode, NatCode, RegisterRange, RejectCode, TproxyCode, nat_flags, over,
 };
-use super::super::data::Bytes;
+use super::super::data::{self, Bytes, Order};
 use super::super::expr::Expr;
 use super::super::keys::{CtKey, MetaKey, Register};
 use super::{Lowering, Sets, Unlowerable};
 use crate::model::{
-    DataType, Family, IpFamily, Limit, LimitOf, Log, LogLevel, MarkKey, MarkValue, Nat, Nfproto, PortRange, Protocol,
-    Reject, SetData, Tproxy,
+    Computed, DataType, Family, IpFamily, Limit, LimitOf, Log, LogLevel, MarkKey, MarkValue, Nat, Nfproto, PortRange,
+    Ports, Protocol, Reject, SetData, SetValue, Tproxy,
 };
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
-    /// Loads a port range into registers, starting at `first`.
-    pub(super) fn ports(&mut self, ports: Option<PortRange>, first: Register) -> RegisterRange {
-        let Some(PortRange { low, high }) = ports else { return RegisterRange::default() };
+    /// Loads ports into registers, starting at `first`.
+    pub(super) fn ports(&mut self, ports: Option<&Ports>, first: Register) -> Result<RegisterRange, Unlowerable> {
+        let PortRange { low, high } = match ports {
+            None => return Ok(RegisterRange::default()),
+            Some(Ports::Computed(computed)) => {
+                self.source(computed, DataType::Port, first)?;
+                return Ok(RegisterRange { min: Some(first), max: None });
+            }
+            Some(Ports::Range(range)) => *range,
+        };
         let min = self.immediate(first, Bytes::from_slice(&low.to_be_bytes()));
         let max = (low != high).then(|| self.immediate(Register(first.0 + 1), Bytes::from_slice(&high.to_be_bytes())));
-        RegisterRange { min: Some(min), max }
+        Ok(RegisterRange { min: Some(min), max })
+    }
+
+    /// Loads what is computed or looked up.
+    fn source(&mut self, computed: &Computed, of: DataType, dreg: Register) -> Result<(), Unlowerable> {
+        match computed {
+            Computed::From(selector) => {
+                self.depend_all(selector);
+                self.compute(selector, dreg)
+            }
+            Computed::Map { selector, map } => {
+                self.lookup_at(dreg, selector, map, Some(dreg), false, &SetData::Value(of))
+            }
+        }
+    }
+
+    /// Loads the value of an address or an interface.
+    pub(super) fn value(&mut self, value: &SetValue, of: DataType, dreg: Register) -> Result<Register, Unlowerable> {
+        match value {
+            SetValue::Constant(value) => {
+                let bytes = data::bytes(value, of, Order::Register);
+                self.immediate(dreg, bytes.ok_or(Unlowerable::Operand { field: "where a packet goes" })?);
+            }
+            SetValue::From(selector) => self.source(&Computed::From(selector.clone()), of, dreg)?,
+            SetValue::Map { selector, map } => {
+                self.lookup_at(dreg, selector, map, Some(dreg), false, &SetData::Value(of))?;
+            }
+        }
+        Ok(dreg)
     }
 
     pub(super) fn nat(&mut self, nat: &Nat) -> Result<(), Unlowerable> {
         let family = nat.family.or(family_of(self.family));
+        // All checks come before the registers are loaded.
+        let computed = nat.computed.as_deref().into_iter().chain(nat.ports.as_ref().and_then(Ports::computed));
+        computed.for_each(|computed| self.depend_all(computed.selector()));
         let mut next = Register::FIRST;
         let mut addresses = RegisterRange::default();
         if let Some((low, high)) = nat.addresses {
@@ -33,17 +71,13 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 next = Register(next.0 + 1);
             }
         }
-        if let Some(map) = &nat.map {
-            let data = match family {
-                Some(IpFamily::Ipv4) => DataType::Ipv4,
-                Some(IpFamily::Ipv6) => DataType::Ipv6,
-                None => return Err(Unlowerable::Operand { field: "the family of an address" }),
-            };
-            self.lookup(&map.selector, &map.map, Some(Register::FIRST), false, &SetData::Value(data))?;
+        if let Some(computed) = &nat.computed {
+            let of = family.map(address_type).ok_or(Unlowerable::Operand { field: "the family of an address" })?;
+            self.source(computed, of, Register::FIRST)?;
             addresses = RegisterRange { min: Some(Register::FIRST), max: None };
             next = Register::SECOND;
         }
-        let ports = self.ports(nat.ports, next);
+        let ports = self.ports(nat.ports.as_ref(), next)?;
         self.push(Expr::Nat(NatCode { kind: nat.kind, family, addresses, ports, flags: nat_flags(nat.flags, ports) }));
         Ok(())
     }
@@ -112,6 +146,14 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             MarkKey::Meta => Expr::MetaSet { key: MetaKey::MARK, sreg: Register::FIRST },
         });
         Ok(())
+    }
+}
+
+/// Returns the type of an address of that family.
+pub(in crate::bytecode) fn address_type(family: IpFamily) -> DataType {
+    match family {
+        IpFamily::Ipv4 => DataType::Ipv4,
+        IpFamily::Ipv6 => DataType::Ipv6,
     }
 }
 

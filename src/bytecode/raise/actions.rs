@@ -8,8 +8,8 @@ use super::super::keys::{CtKey, MetaKey, Register};
 use super::super::lower::{Known, family_of};
 use super::{Proposal, tidy, translation};
 use crate::model::{
-    Family, IpFamily, Limit, LimitUnit, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat, NatFlags, PortRange, Queue,
-    QueueFlags, Reject, Statement, Tproxy,
+    Family, Interval, IpFamily, Limit, LimitUnit, Log, LogFlags, LogLevel, MarkKey, MarkValue, Nat, NatFlags,
+    PortRange, Queue, QueueFlags, Reject, Statement, Tproxy,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -126,7 +126,7 @@ fn constants(all: &[Expr], family: Family) -> Option<Proposal> {
             Statement::SetZone(constants.take(*sreg)?.try_into().map(u16::from_ne_bytes).ok()?)
         }
         Expr::Masq { ports, flags } => {
-            Statement::Masquerade { ports: constants.ports(*ports)?, flags: nat_flags(*flags)? }
+            Statement::Masquerade { ports: constants.ports(*ports)?.map(Into::into), flags: nat_flags(*flags)? }
         }
         Expr::MetaSet { key: MetaKey::MARK, sreg } => {
             Statement::SetMark { key: MarkKey::Meta, value: MarkValue::Constant(constants.number(*sreg)?) }
@@ -138,7 +138,7 @@ fn constants(all: &[Expr], family: Family) -> Option<Proposal> {
         },
         Expr::Nat(code) => Statement::Nat(nat(code, &mut constants, family)?),
         Expr::Redir { ports, flags } => {
-            Statement::Redirect { ports: constants.ports(*ports)?, flags: nat_flags(*flags)? }
+            Statement::Redirect { ports: constants.ports(*ports)?.map(Into::into), flags: nat_flags(*flags)? }
         }
         Expr::Tproxy(code) => Statement::Tproxy(tproxy(code, &mut constants, family)?),
         _ => return None,
@@ -161,8 +161,16 @@ fn nat(code: &NatCode, constants: &mut Constants<'_>, table: Family) -> Option<N
     };
     let family = code.family.filter(|family| addresses.is_some() || family_of(table) != Some(*family));
     let ports = constants.ports(code.ports)?;
-    let mut nat = Nat::dnat().flags(nat_flags(code.flags)?);
-    (nat.kind, nat.family, nat.addresses, nat.ports) = (code.kind, family, addresses, ports);
+    let flags = NatFlags::from_bits(translation(code.flags))?;
+    // nft writes what keeps the other bits of an address as a prefix.
+    let is_prefix = |(low, high): (IpAddr, IpAddr)| {
+        low != high && Interval { low: low.into(), high: high.into() }.prefix_len().is_some()
+    };
+    if flags.contains(NatFlags::NETMAP) && !addresses.is_some_and(is_prefix) {
+        return None;
+    }
+    let mut nat = Nat::dnat().flags(flags);
+    (nat.kind, nat.family, nat.addresses, nat.ports) = (code.kind, family, addresses, ports.map(Into::into));
     Some(nat)
 }
 
@@ -184,7 +192,7 @@ fn tproxy(code: &TproxyCode, constants: &mut Constants<'_>, table: Family) -> Op
 }
 
 pub(super) fn nat_flags(flags: u32) -> Option<NatFlags> {
-    NatFlags::from_bits(translation(flags))
+    NatFlags::from_bits(translation(flags)).filter(|flags| !flags.contains(NatFlags::NETMAP))
 }
 
 fn queue(code: &QueueCode) -> Option<Queue> {

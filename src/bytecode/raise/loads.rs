@@ -7,6 +7,7 @@ use super::super::fields::{Part, field_of, load, part};
 use super::super::keys::{PayloadBase, Register};
 use super::super::lower::{FIRST_HASHED, Known, LEFT, RIGHT};
 use super::super::set::SetMode;
+use super::set::raise_all;
 use super::{in_order, raise_elements};
 use crate::model::{
     BitOp, Bits, DataType, Element, Exthdr, Family, Field, Hash, Interval, Key, Link, Needs, Nfproto, Protocol,
@@ -82,8 +83,18 @@ impl See {
 
     /// Reads loads into the registers of a key, up to the expression that uses it.
     pub(super) fn keyed<'e>(&self, exprs: &'e [Expr]) -> Option<Keyed<'e>> {
+        self.keyed_from(exprs, Register::FIRST)
+    }
+
+    /// Reads loads into the registers of a key that starts at one of 16 bytes.
+    pub(super) fn keyed_from<'e>(&self, exprs: &'e [Expr], start: Register) -> Option<Keyed<'e>> {
+        if let Some(Computed { selector, len, placed: _ }) = self.hash(exprs) {
+            let len = len + usize::from(matches!(exprs.get(len), Some(Expr::Byteorder { .. })));
+            let by = exprs.get(len).filter(|by| matches!(by, Expr::Lookup { .. } | Expr::ObjrefMap(_)))?;
+            return Some(Keyed { selector, part: None, value: None, by, len: len + 1 });
+        }
         let (mut parts, mut value, mut bits): (Vec<Selector>, _, Vec<Part>) = (Vec::new(), None, Vec::new());
-        let (mut len, mut slot) = (0, 0);
+        let (mut len, mut slot) = (0, 4 * start.0.checked_sub(1)?);
         let by = loop {
             let rest = exprs.get(len..)?;
             let first = rest.first()?;
@@ -297,7 +308,7 @@ impl Keyed<'_> {
         if key.iter().any(|part| part.number() == plain) && set.code.key_type != declared {
             return None;
         }
-        Some(SetRef::Anonymous(in_order(raise_elements(&set.elements, &key, data, mode)?, &set.order)))
+        Some(SetRef::Anonymous(in_order(raise_all(&set.elements, &key, data, mode)?, &set.order)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::data::{self, Bytes, Order};
-use super::super::elements::{ElementCode, ElementDataCode, INTERVAL_END};
+use super::super::elements::{CATCHALL, ElementCode, ElementDataCode, INTERVAL_END};
 use super::super::expr::Expr;
 use super::super::kept::{KeptElement, KeptSet, WholeSet, commented, entry, is_set, text, userdata_comment};
 use super::super::lower::NoSets;
@@ -206,6 +206,21 @@ pub fn raise_elements(codes: &[ElementCode], key: &[DataType], data: &SetData, m
     elements
 }
 
+/// Like [`raise_elements`], with the element for every key that no other has.
+pub(super) fn raise_all(
+    codes: &[ElementCode],
+    key: &[DataType],
+    data: &SetData,
+    mode: SetMode,
+) -> Option<Vec<Element>> {
+    let mut elements = Some(Vec::with_capacity(codes.len()));
+    raise_each(codes, key, data, mode, |_, element| match (element, &mut elements) {
+        (Some(element), Some(elements)) => elements.push(element),
+        _ => elements = None,
+    });
+    elements
+}
+
 /// Returns the elements of a set, each with the time that is left to it; `None` when the model has
 /// no form for the set or one of its elements. `expires` has the milliseconds of each code, or
 /// nothing.
@@ -329,8 +344,6 @@ fn element(key: Key, code: &ElementCode, data: &SetData) -> Option<Element> {
 }
 
 const NFT_SET_POL_MEMORY: u32 = 1;
-/// `NFT_SET_ELEM_CATCHALL`.
-const CATCHALL: u32 = 2;
 
 /// `NFTNL_UDATA_SET_DATA_INTERVAL`: elements map to intervals.
 const UDATA_DATA_INTERVAL: u8 = 6;

@@ -274,7 +274,7 @@ fn ports() -> impl Strategy<Value = Option<PortRange>> {
 }
 
 fn nat_flags() -> impl Strategy<Value = NatFlags> {
-    any::<u32>().prop_map(NatFlags::from_bits_truncate)
+    any::<u32>().prop_map(|bits| NatFlags::from_bits_truncate(bits) - NatFlags::NETMAP)
 }
 
 fn nat() -> impl Strategy<Value = Statement> {
@@ -360,8 +360,8 @@ fn statement() -> impl Strategy<Value = Statement> {
         1 => concat,
         1 => vmap,
         1 => nat(),
-        1 => (ports(), nat_flags()).prop_map(|(ports, flags)| Statement::Masquerade { ports, flags }),
-        1 => (ports(), nat_flags()).prop_map(|(ports, flags)| Statement::Redirect { ports, flags }),
+        1 => (ports(), nat_flags()).prop_map(|(ports, flags)| Statement::Masquerade { ports: ports.map(Into::into), flags }),
+        1 => (ports(), nat_flags()).prop_map(|(ports, flags)| Statement::Redirect { ports: ports.map(Into::into), flags }),
         2 => (key, mark_value()).prop_map(|(key, value)| Statement::SetMark { key, value }),
         1 => any::<bool>().prop_map(Statement::SetNftrace),
         1 => any::<u16>().prop_map(Statement::SetZone),

@@ -1,8 +1,7 @@
 //! Readers of statements that count, answer, copy, and change sets and packets.
 
 use super::super::codes::{
-    BitwiseCode, ConnlimitCode, DupCode, DynsetCode, ExthdrSetCode, ObjrefCode, PayloadSetCode, QuotaCode,
-    SynproxyCode, when,
+    BitwiseCode, ConnlimitCode, DynsetCode, ExthdrSetCode, ObjrefCode, PayloadSetCode, QuotaCode, SynproxyCode, when,
 };
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
@@ -10,12 +9,10 @@ use super::super::fields::field_of;
 use super::super::keys::{CtKey, MetaKey, Register};
 use super::super::lower::{Known, store, write};
 use super::Proposal;
-use super::actions::Constants;
 use super::loads::{Computed, Keyed, See};
 use crate::model::{
-    ConnLimit, DataType, Dup, Exthdr, ExthdrOf, ExthdrPart, Family, Field, IpFamily, Nat, Needs, ObjectKind, ObjectRef,
-    ObjectTo, PortRange, Protocol, Quota, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update,
-    UpdateOp, Value,
+    ConnLimit, Exthdr, ExthdrOf, ExthdrPart, Family, Field, Needs, ObjectKind, ObjectRef, ObjectTo, Protocol, Quota,
+    SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -26,8 +23,7 @@ pub(super) fn propose(all: &[Expr], family: Family, known: Known) -> Vec<Proposa
         .map(|statement| Proposal::ours(statement, 1))
         .or_else(|| see.updates(all))
         .or_else(|| see.assigns(all))
-        .or_else(|| see.translates(all))
-        .or_else(|| dup(all))
+        .or_else(|| see.sends(all))
         .into_iter()
         .collect()
 }
@@ -57,21 +53,6 @@ fn alone(expr: &Expr) -> Option<Statement> {
 
 fn kind_of(number: u32) -> Option<ObjectKind> {
     ObjectKind::ALL.iter().find(|(_, other, _)| *other == number).map(|(kind, ..)| *kind)
-}
-
-/// Reads constants in registers, and where a copy of the packet goes.
-fn dup(exprs: &[Expr]) -> Option<Proposal> {
-    let (mut constants, target) = Constants::before(exprs)?;
-    let Expr::Dup(DupCode { address, device }) = target else { return None };
-    let address = match address {
-        Some(register) => Some(constants.address(*register)?),
-        None => None,
-    };
-    let device = match device {
-        Some(register) => Some(constants.number(*register)?),
-        None => None,
-    };
-    Some(Proposal::ours(Statement::Dup(Dup { address, device }), constants.len() + 1))
 }
 
 impl See {
@@ -142,45 +123,6 @@ impl See {
         let map = keyed.set(set, &SetData::Value(target.data_type()))?;
         let value = SetValue::Map { selector: keyed.selector, map };
         Some(Proposal::ours(Statement::Set { target, value }, keyed.len + 1))
-    }
-
-    /// Reads an address that is looked up, and constant ports.
-    fn translates(&self, exprs: &[Expr]) -> Option<Proposal> {
-        let keyed = self.keyed(exprs)?;
-        let Expr::Lookup { sreg: Register::FIRST, dreg: Some(Register::FIRST), set, inverted: false } = keyed.by else {
-            return None;
-        };
-        if keyed.value.is_some() {
-            return None;
-        }
-        let len = keyed.len;
-        let mut ports = Vec::new();
-        let mut rest = exprs.iter().skip(len);
-        let code = loop {
-            match rest.next()? {
-                Expr::Immediate { dreg: _, data } => {
-                    ports.push(data.as_slice().try_into().map(u16::from_be_bytes).ok()?)
-                }
-                Expr::Nat(code) => break *code,
-                _ => return None,
-            }
-        };
-        let family = code.family?;
-        let data = match family {
-            IpFamily::Ipv4 => DataType::Ipv4,
-            IpFamily::Ipv6 => DataType::Ipv6,
-        };
-        let range = match ports.as_slice() {
-            [] => None,
-            [low] => Some(PortRange::from(*low)),
-            [low, high] => Some(PortRange { low: *low, high: *high }),
-            _ => return None,
-        };
-        let map = keyed.set(set, &SetData::Value(data))?;
-        let mut nat = Nat::dnat().to_map(family, keyed.selector, map).flags(super::actions::nat_flags(code.flags)?);
-        (nat.kind, nat.ports) = (code.kind, range);
-        nat.family = Some(family).filter(|family| super::super::lower::family_of(self.family) != Some(*family));
-        Some(Proposal::ours(Statement::Nat(nat), len + 1 + ports.len()))
     }
 
     /// Reads a constant that is written into some bits of a header.

@@ -66,14 +66,14 @@ fn parts(piece: Piece<'_>, family: IpFamily) -> Result<(Option<Piece<'_>>, Optio
 pub(super) fn masquerade(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     making.needs_table(instance.at, instance.extension.name, Classic::Nat)?;
     let ports = given_ports(instance, making)?;
-    making.action(Statement::Masquerade { ports, flags: flags(instance) });
+    making.action(Statement::Masquerade { ports: ports.map(Into::into), flags: flags(instance) });
     Ok(())
 }
 
 pub(super) fn redirect(instance: &Instance<'_>, making: &mut Making) -> Result<(), Fault> {
     making.needs_table(instance.at, instance.extension.name, Classic::Nat)?;
     let ports = given_ports(instance, making)?;
-    making.action(Statement::Redirect { ports, flags: flags(instance) });
+    making.action(Statement::Redirect { ports: ports.map(Into::into), flags: flags(instance) });
     Ok(())
 }
 

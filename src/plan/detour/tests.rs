@@ -8,7 +8,7 @@ use super::*;
 use crate::bytecode::LookupSet;
 use crate::fuzz::contents::contents;
 use crate::kernel::Fake;
-use crate::model::{Family, Value, Verdict};
+use crate::model::{Family, Match, Operand, Value, Verdict};
 use crate::plan::{diff, unstaged};
 use crate::state::ChainState;
 use crate::state::RuleState;

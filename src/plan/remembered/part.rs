@@ -169,12 +169,13 @@ impl<'a> Change<'a> {
             looked_up.extend(sets.looked_at(&table.sets).map(|set| &set.name));
         }
         if !led_to.is_empty() || !looked_up.is_empty() {
-            let names = |statement| match Named::by(statement) {
-                Named::Anything => true,
-                Named::Chain(name) => led_to.contains(name),
-                Named::Chains(elements) => targets(elements).any(|name| led_to.contains(name)),
-                Named::Nothing => false,
-                Named::Set(name) => looked_up.contains(name),
+            let names = |statement| {
+                Named::by(statement).any(|named| match named {
+                    Named::Anything => true,
+                    Named::Chain(name) => led_to.contains(name),
+                    Named::Chains(elements) => targets(elements).any(|name| led_to.contains(name)),
+                    Named::Set(name) => looked_up.contains(name),
+                })
             };
             chains.look_at(&table.chains, |chain| chain.rules.iter().flat_map(|rule| &rule.statements).any(names));
         }
@@ -196,11 +197,13 @@ impl<'a> Change<'a> {
         let (mut led_to, mut looked_up) = (HashSet::new(), HashSet::new());
         let rules = chains.looked_at(&table.chains).flat_map(|chain| &chain.rules);
         for statement in rules.flat_map(|rule| &rule.statements) {
-            match Named::by(statement) {
-                Named::Anything | Named::Nothing => {}
-                Named::Chain(name) => drop(led_to.insert(name)),
-                Named::Chains(elements) => led_to.extend(targets(elements)),
-                Named::Set(name) => drop(looked_up.insert(name)),
+            for named in Named::by(statement) {
+                match named {
+                    Named::Anything => {}
+                    Named::Chain(name) => drop(led_to.insert(name)),
+                    Named::Chains(elements) => led_to.extend(targets(elements)),
+                    Named::Set(name) => drop(looked_up.insert(name)),
+                }
             }
         }
         led_to.extend(sets.looked_at(&table.sets).flat_map(|set| targets(&set.elements)));
@@ -330,19 +333,21 @@ enum Named<'a> {
     Chain(&'a Name),
     /// The chains that these elements lead to.
     Chains(&'a [Element]),
-    Nothing,
     Set(&'a Name),
 }
 
 impl<'a> Named<'a> {
-    fn by(statement: &'a Statement) -> Self {
-        match (statement, statement.set()) {
-            (_, Some(SetRef::Anonymous(elements))) => Named::Chains(elements),
-            (_, Some(SetRef::Named(name))) => Named::Set(name),
-            (Statement::Opaque(_) | Statement::ObjectRef(_) | Statement::FlowAdd(_), None) => Named::Anything,
-            (Statement::Verdict(verdict), None) => verdict.target().map_or(Named::Nothing, Named::Chain),
-            (_, None) => Named::Nothing,
-        }
+    fn by(statement: &'a Statement) -> impl Iterator<Item = Self> {
+        let sets = statement.sets().map(|set| match set {
+            SetRef::Anonymous(elements) => Named::Chains(elements),
+            SetRef::Named(name) => Named::Set(name),
+        });
+        let other = match statement {
+            Statement::Opaque(_) | Statement::ObjectRef(_) | Statement::FlowAdd(_) => Some(Named::Anything),
+            Statement::Verdict(verdict) => verdict.target().map(Named::Chain),
+            _ => None,
+        };
+        sets.chain(other)
     }
 }
 

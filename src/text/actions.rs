@@ -8,8 +8,8 @@ use super::selector::key;
 use super::targets::bytes;
 use crate::bytecode::can_be_set;
 use crate::model::{
-    ConnLimit, DataType, Dup, Family, Field, LimitWhen, MarkKey, MarkValue, Name, ObjectKind, ObjectRef, ObjectTo,
-    Quota, Selector, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
+    ConnLimit, DataType, Dup, Family, Field, Fwd, IpFamily, LimitWhen, MarkKey, MarkValue, Name, ObjectKind, ObjectRef,
+    ObjectTo, Quota, Selector, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
 /// Statements that count, and objects that do.
@@ -119,27 +119,40 @@ impl<'t> Parser<'t> {
     pub(super) fn dup(&mut self) -> Parsed<Statement> {
         self.expect("dup")?;
         self.expect("to")?;
-        if self.begins_field() {
-            return self.unsupported("a copy to a computed address");
-        }
         if self.family == Family::Netdev {
-            return Ok(Statement::Dup(Dup { address: None, device: Some(self.device()?) }));
+            let device = self.set_value(DataType::Ifindex)?;
+            return Ok(Statement::Dup(Dup { address: None, device: Some(device) }));
         }
-        let start = self.peek();
-        let address = self.ip_address()?;
-        self.fits(start, address, None)?;
-        let device = if self.take("device") { Some(self.device()?) } else { None };
-        Ok(Statement::Dup(Dup { address: Some(SetValue::Constant(address.into())), device }))
+        let address = self.neighbour(None)?;
+        let device = if self.take("device") { Some(self.set_value(DataType::Ifindex)?) } else { None };
+        Ok(Statement::Dup(Dup { address: Some(address), device }))
     }
 
-    fn device(&mut self) -> Parsed<SetValue> {
-        if self.begins_field() {
-            return self.unsupported("a computed device");
-        }
-        match self.single(DataType::Ifindex)? {
-            index @ Value::Ifindex(_) => Ok(SetValue::Constant(index)),
-            _ => self.unexpected("an interface"),
-        }
+    /// Reads `fwd to "eth0"` or `fwd ip to 10.0.0.1 device "eth0"`.
+    pub(super) fn fwd(&mut self) -> Parsed<Statement> {
+        self.expect("fwd")?;
+        let family = self.family_word();
+        self.expect("to")?;
+        let address = match family {
+            Some(_) => {
+                let address = self.neighbour(family)?;
+                self.expect("device")?;
+                Some(address)
+            }
+            None => None,
+        };
+        Ok(Statement::Fwd(Fwd { device: self.set_value(DataType::Ifindex)?, address, family }))
+    }
+
+    /// Reads an address, or a map to such.
+    fn neighbour(&mut self, family: Option<IpFamily>) -> Parsed<SetValue> {
+        let of = match (family, self.family) {
+            (Some(IpFamily::Ipv6), _) | (None, Family::Ip6) => DataType::Ipv6,
+            (Some(IpFamily::Ipv4), _) | (None, Family::Ip) => DataType::Ipv4,
+            _ if self.peek().text.contains(':') => DataType::Ipv6,
+            _ => DataType::Ipv4,
+        };
+        self.set_value(of)
     }
 
     /// Reads `flow add @table`.

@@ -8,6 +8,8 @@ use crate::model::{DataType, Element, Interval, Key, Name, SetData, Statement, V
 /// Whether the elements of a map need their values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Values {
+    /// They do, and one may be that of every other key.
+    Anonymous,
     Optional,
     Required,
 }
@@ -17,6 +19,13 @@ impl<'t> Parser<'t> {
     pub(super) fn elements(&mut self, key: &[DataType], data: &SetData) -> Parsed<Vec<Element>> {
         let mut elements = Vec::new();
         self.elements_into(&mut elements, key, data, Values::Required)?;
+        Ok(elements)
+    }
+
+    /// As [`elements`](Self::elements), of an anonymous set.
+    pub(super) fn anonymous(&mut self, key: &[DataType], data: &SetData) -> Parsed<Vec<Element>> {
+        let mut elements = Vec::new();
+        self.elements_into(&mut elements, key, data, Values::Anonymous)?;
         Ok(elements)
     }
 
@@ -56,10 +65,11 @@ impl<'t> Parser<'t> {
     }
 
     fn element(&mut self, key: &[DataType], data: &SetData, values: Values) -> Parsed<Element> {
-        if self.at("*") {
-            return self.unsupported("the element for every other key (*)");
+        if self.at("*") && values != Values::Anonymous {
+            return self.unsupported("the element for every other key (*) in a set with a name");
         }
         let key = match key {
+            _ if self.take("*") => Element::catch_all().key,
             [of] => Key::Single(self.interval(*of)?),
             several => {
                 let mut parts: Vec<Interval> = Vec::with_capacity(several.len());

@@ -87,7 +87,7 @@ impl<'t> Parser<'t> {
         if self.take("@") {
             return Ok(SetRef::Named(self.name("the name of a set")?));
         }
-        let elements = self.elements(key, data)?;
+        let elements = self.anonymous(key, data)?;
         Ok(crate::model::anonymous(elements))
     }
 

@@ -45,6 +45,7 @@ impl<'t> Parser<'t> {
             "dnat" | "snat" => self.nat()?,
             "dup" => self.dup()?,
             "flow" => self.flow_add()?,
+            "fwd" => self.fwd()?,
             "limit" => self.limit()?,
             "log" => self.log()?,
             "masquerade" | "redirect" => self.ports_only()?,

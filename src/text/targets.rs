@@ -6,13 +6,13 @@ use std::sync::OnceLock;
 
 use super::error::{Fault, Parsed};
 use super::lexer::{Kind, Token};
-use super::parser::{Parser, unsupported};
+use super::parser::Parser;
 use super::selector::key;
 use super::values::prefix;
 use crate::error::Quoted;
 use crate::model::{
-    DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, Log, LogFlags, LogLevel, Nat, NatFlags, NatKind, ObjectKind,
-    PortRange, Queue, QueueFlags, Reject, SetData, Statement, Tproxy, Value,
+    Computed, DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, Log, LogFlags, LogLevel, Nat, NatFlags, NatKind,
+    ObjectKind, PortRange, Ports, Queue, QueueFlags, Reject, SetData, Statement, Tproxy, Value,
 };
 
 /// Rates and logs.
@@ -217,8 +217,9 @@ impl<'t> Parser<'t> {
         let mut nat = Nat { kind, ..Nat::dnat() };
         let family = self.family_word();
         nat.family = family;
-        if self.at("prefix") || self.at("interval") {
-            return self.unsupported("a translation of prefixes");
+        let keeps = if self.take("prefix") { NatFlags::NETMAP } else { NatFlags::empty() };
+        if self.at("interval") {
+            return self.unsupported("a translation to intervals of a map");
         }
         if family.is_some() && self.at("addr") {
             return self.unsupported("a translation to an address and a port of a map");
@@ -227,31 +228,25 @@ impl<'t> Parser<'t> {
             return self.unexpected("to, and an address or :PORT");
         }
         let start = self.peek();
-        if self.begins_field() {
-            nat = self.nat_map(nat)?;
-            nat.flags = self.nat_flags()?;
-            return Ok(Statement::Nat(nat));
-        }
-        if !self.at(":") {
+        if self.begins_computed() {
+            nat = self.nat_computed(nat)?;
+        } else if !self.at(":") {
             let (low, high) = self.addresses()?;
             self.fits(start, low, family)?;
             self.fits(start, high, Some(IpFamily::of(low)))?;
             nat = nat.to_range(low, high);
         }
         if self.take(":") {
-            nat.ports = Some(self.ports()?.into());
+            nat.ports = Some(self.new_ports()?);
         }
-        nat.flags = self.nat_flags()?;
+        nat.flags = self.nat_flags()? | keeps;
         Ok(Statement::Nat(nat))
     }
 
-    /// Reads `ip saddr map @servers:80`.
-    fn nat_map(&mut self, nat: Nat) -> Parsed<Nat> {
+    /// Reads `ip saddr map @servers`.
+    fn nat_computed(&mut self, nat: Nat) -> Parsed<Nat> {
         let start = self.peek();
         let selector = self.selector()?;
-        if !self.take("map") {
-            return Err(unsupported(start, format_args!("a translation to {selector}")));
-        }
         let of_table = match self.family {
             Family::Ip6 => Some(IpFamily::Ipv6),
             Family::Ip => Some(IpFamily::Ipv4),
@@ -266,13 +261,25 @@ impl<'t> Parser<'t> {
         let Some(family) = nat.family.or(of_table).or(of_key) else {
             return Err(Fault::wrong(start.at, start.length(), "the family is open: write ip or ip6 before to"));
         };
+        if !self.take("map") {
+            return Ok(nat.to_computed(family, selector));
+        }
         let data = if family == IpFamily::Ipv4 { DataType::Ipv4 } else { DataType::Ipv6 };
         let map = self.set_ref(&key(&selector), &SetData::Value(data))?;
-        let mut nat = nat.to_map(family, selector, map);
-        if self.take(":") {
-            nat.ports = Some(self.ports()?.into());
+        Ok(nat.to_map(family, selector, map))
+    }
+
+    /// Reads ports, a map to them, or how one is computed.
+    fn new_ports(&mut self) -> Parsed<Ports> {
+        if !self.begins_computed() {
+            return self.ports().map(Ports::Range);
         }
-        Ok(nat)
+        let selector = self.selector()?;
+        if !self.take("map") {
+            return Ok(Computed::From(selector).into());
+        }
+        let map = self.set_ref(&key(&selector), &SetData::Value(DataType::Port))?;
+        Ok(Computed::Map { selector, map }.into())
     }
 
     /// Reads `redirect to :80` or `masquerade to :1024-2048`.
@@ -280,17 +287,10 @@ impl<'t> Parser<'t> {
         let redirects = self.next().is("redirect");
         let mut ports = None;
         if self.take("to") {
-            if !self.take(":") && (!redirects || self.peek().kind != Kind::Number) {
-                return if self.peek().kind == Kind::Word {
-                    self.unsupported("a computed port")
-                } else {
-                    self.unexpected("\":\" and a port")
-                };
+            if !self.take(":") && !redirects {
+                return self.unexpected("\":\" and a port");
             }
-            if self.begins_field() {
-                return self.unsupported("a computed port");
-            }
-            ports = Some(self.ports()?.into());
+            ports = Some(self.new_ports()?);
         }
         let flags = self.nat_flags()?;
         Ok(if redirects { Statement::Redirect { ports, flags } } else { Statement::Masquerade { ports, flags } })
@@ -324,7 +324,7 @@ impl<'t> Parser<'t> {
         Ok(Statement::Tproxy(tproxy))
     }
 
-    fn family_word(&mut self) -> Option<IpFamily> {
+    pub(super) fn family_word(&mut self) -> Option<IpFamily> {
         if self.take("ip") {
             Some(IpFamily::Ipv4)
         } else if self.take("ip6") {

@@ -672,15 +672,41 @@ fn address_translation_lists_as_in_nft() {
     let port_only = prerouting().rule(tcp().nat(Nat::dnat().family(IpFamily::Ipv4).ports(80)));
     nft_reads(&Ruleset::new().table(Table::new(Family::Inet, "t").chain(port_only)));
     let redirect = |ports, flags| Statement::Redirect { ports, flags };
+    let ports = [Element::new(22).value(8022), Element::new(80).value(8080)];
+    let looked_up = Computed::Map { selector: Field::TcpDport.into(), map: matches::anonymous(ports) };
+    let numgen = Numgen { mode: NumgenMode::Inc, modulus: 8, offset: 8000 };
+    let servers = [(0, "10.0.0.1"), (1, "10.0.0.2")];
+    let servers = servers.map(|(number, address)| Element::new(Value::Integer(number)).value(v4(address)));
+    let servers = matches::anonymous(servers);
     let cases = [
         (new().redirect(), "redirect"),
         (new().statement(redirect(None, N::RANDOM)), "redirect random"),
         (tcp().redirect_to(15006), "meta l4proto tcp redirect to :15006"),
         (
-            tcp().statement(redirect(Some((80..=90).into()), N::all())),
+            tcp().statement(redirect(Some((80..=90).into()), N::all() - N::NETMAP)),
             "meta l4proto tcp redirect to :80-90 random,fully-random,persistent",
         ),
         (new().nat(Nat::dnat().to(v4("1.2.3.4"))), "dnat ip to 1.2.3.4"),
+        (
+            new().nat(Nat::dnat().to_range(v4("10.0.0.0"), v4("10.0.0.255")).flags(N::NETMAP)),
+            "dnat ip prefix to 10.0.0.0/24",
+        ),
+        (
+            tcp().statement(redirect(Some(looked_up.clone().into()), N::empty())),
+            "meta l4proto tcp redirect to :tcp dport map { 22 : 8022, 80 : 8080 }",
+        ),
+        (
+            tcp().redirect_to(Computed::From(Field::from(numgen).into())),
+            "meta l4proto tcp redirect to :numgen inc mod 8 offset 8000",
+        ),
+        (
+            new().nat(Nat::dnat().to_map(IpFamily::Ipv4, Hash::of(Field::IpSaddr, 2), servers.clone())),
+            "dnat ip to jhash ip saddr mod 2 map { 0 : 10.0.0.1, 1 : 10.0.0.2 }",
+        ),
+        (
+            new().nat(Nat::dnat().to_computed(IpFamily::Ipv4, Field::from(numgen))),
+            "dnat ip to numgen inc mod 8 offset 8000",
+        ),
         (new().nat(Nat::dnat().to(v6("fd00::1"))), "dnat ip6 to fd00::1"),
         (new().nat(Nat::dnat().to(v4("1.2.3.4")).flags(N::PERSISTENT)), "dnat ip to 1.2.3.4 persistent"),
         (new().nat(Nat::dnat().to_range(v4("1.2.3.4"), v4("1.2.3.9"))), "dnat ip to 1.2.3.4-1.2.3.9"),
@@ -1036,4 +1062,83 @@ fn queue_statements_parse_even_where_the_kernel_has_no_queues() {
             assert!(complaint.contains("Could not process rule: No such file or directory"), "{complaint}");
         });
     }
+}
+
+#[test]
+fn what_is_computed_lists_as_in_nft() {
+    let mark = || Selector::from(Field::Mark);
+    let is = |selector: Selector, value: Value| Match::new(selector, Op::Eq, Operand::Value(value));
+    let hash = Hash::of([Field::IpSaddr, Field::IpDaddr], 2).seed(0xdead_beef).offset(3);
+    let cases = [
+        (new().matches(is(mark().or(Value::Mark(3)), Value::Mark(1))), "meta mark | 0x00000003 == 0x00000001"),
+        (
+            new().set(Field::CtMark, mark().or(Value::Mark(0x10)).shift_left(8)),
+            "ct mark set (meta mark | 0x00000010) << 8",
+        ),
+        (
+            new().set(Field::Mark, Selector::from(Field::CtMark).shift_right(8).and(Value::Mark(0xff))),
+            "meta mark set ct mark >> 8 & 0x000000ff",
+        ),
+        (
+            new().set(Field::Mark, Selector::from(hash)),
+            "meta mark set jhash ip saddr . ip daddr mod 2 seed 0xdeadbeef offset 3",
+        ),
+        (
+            new().matches(matches::lt(is(
+                Selector::from(Field::TcpFlags).and(TcpFlags::SYN | TcpFlags::ACK),
+                TcpFlags::FIN.into(),
+            ))),
+            "tcp flags & (syn | ack) < fin",
+        ),
+        (
+            new().matches(matches::lt(is(Selector::from(Field::IpSaddr).and(v4("0.0.0.255")), v4("0.0.0.127").into()))),
+            "ip saddr & 0.0.0.255 < 0.0.0.127",
+        ),
+        (new().payload(RawPayload { base: RawBase::Network, offset: 8, bits: 8 }, 255), "@nh,8,8 0xff"),
+        (
+            new().vmap(
+                Field::IpSaddr,
+                matches::anonymous([
+                    Element::new(v4("1.1.1.1")).verdict(Verdict::Drop),
+                    Element::catch_all().verdict(Verdict::Accept),
+                ]),
+            ),
+            "ip saddr vmap { 1.1.1.1 : drop, * : accept }",
+        ),
+        (
+            new().ip_ttl(matches::anonymous([
+                Element::new(Value::Integer(54)),
+                Element::new(Value::Integer(255)),
+                Element::catch_all(),
+            ])),
+            "ip ttl { 54, *, 255 }",
+        ),
+    ];
+    nft_lists(Family::Inet, input(), &cases);
+}
+
+#[test]
+fn parts_of_headers_are_set_as_nft_sets_them() {
+    let integer = Value::Integer;
+    let cases = [
+        (new().set(Field::IpDscp, Dscp::AF23), "ip dscp set af23"),
+        (new().set(Field::IpEcn, Ecn::CE), "ip ecn set ce"),
+        (new().set(Field::IpTtl, integer(23)), "ip ttl set 23"),
+        (new().set(Field::Ip6Dscp, Dscp(63)), "ip6 dscp set 0x3f"),
+        (new().set(Field::Ip6Flowlabel, integer(12345)), "ip6 flowlabel set 12345"),
+        (new().set(Field::TcpFlags, TcpFlags::SYN | TcpFlags::ACK), "tcp flags set syn | ack"),
+        (new().set(Field::TcpDoff, integer(5)), "tcp doff set 5"),
+        (new().set(Field::SctpVtag, integer(1)), "sctp vtag set 1"),
+        (new().set(Field::UdpliteDport, 1), "udplite dport set 1"),
+        (new().set(Field::VlanId, integer(5)), "vlan id set 5"),
+        (new().set(Field::EtherDaddr, EtherAddr([0, 1, 2, 3, 4, 5])), "ether daddr set 00:01:02:03:04:05"),
+        (new().set(Field::CtEvent, CtEvent::NEW | CtEvent::DESTROY), "ct event set new,destroy"),
+        (new().set(Field::CtLabel, CtLabel::new(127).expect("below 128")), "ct label set 127"),
+        (new().ct_label(CtLabel::new(12).expect("below 128")), "ct label 12"),
+        (new().rt_classid(5), "rt classid 5"),
+        (new().rt_ipsec(false), "rt ipsec missing"),
+        (new().rt_ip_nexthop(v4("1.2.3.4")), "rt ip nexthop 1.2.3.4"),
+        (new().osf(Osf { ttl: OsfTtl::Skip, key: OsfKey::Version }, "Linux:3.0"), "osf ttl skip version \"Linux:3.0\""),
+    ];
+    nft_lists(Family::Inet, input(), &cases);
 }

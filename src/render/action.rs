@@ -133,6 +133,10 @@ fn write_update(
 fn set_value<'a>(value: &'a SetValue, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| match value {
         SetValue::Constant(value @ Value::CtEvent(_)) => Bits::of(value).map_or(Ok(()), |bits| bits.list().fmt(f)),
+        // nft lists a name, but reads most of them only in comparisons.
+        SetValue::Constant(Value::Protocol(protocol)) if matches!(style, Style::Loadable) => {
+            write!(f, "{}", protocol.0)
+        }
         SetValue::Constant(value) => style.named(value).fmt(f),
         SetValue::From(selector) => matches::selector(selector, transport, style).fmt(f),
         SetValue::Map { selector, map } => {

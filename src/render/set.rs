@@ -214,13 +214,13 @@ impl Display for SetRef {
 }
 
 pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + 'a {
-    looked_up(set, Vec::new(), style)
+    looked_up(set, (Vec::new(), Vec::new()), style)
 }
 
 /// Returns a set whose key is compared with these fields: bytes by their place are compared with
 /// numbers in hexadecimal.
 pub(super) fn set_of<'a>(selector: &Selector, set: &'a SetRef, style: Style<'a>) -> impl Display + 'a {
-    looked_up(set, selector.parts().iter().map(is_raw).collect(), style)
+    looked_up(set, (selector.parts().iter().map(is_raw).collect(), selector.key().collect()), style)
 }
 
 /// Returns whether it is bytes by their place, or computed from these.
@@ -232,7 +232,7 @@ pub(super) fn is_raw(selector: &Selector) -> bool {
     }
 }
 
-fn looked_up<'a>(set: &'a SetRef, raw: Vec<bool>, style: Style<'a>) -> impl Display + 'a {
+fn looked_up<'a>(set: &'a SetRef, (raw, key): (Vec<bool>, Vec<DataType>), style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| match set {
         SetRef::Named(name) => write!(f, "@{name}"),
         SetRef::Anonymous(elements) => {
@@ -245,10 +245,11 @@ fn looked_up<'a>(set: &'a SetRef, raw: Vec<bool>, style: Style<'a>) -> impl Disp
             let one = |f: &mut fmt::Formatter<'_>, element: &Element| {
                 listed_with(element, &raw, &Note::default(), style).fmt(f)
             };
-            // nft writes the element for every other key last.
             let (others, mut sorted): (Vec<_>, Vec<_>) =
                 sorted.into_iter().partition(|element| element.key.parts().is_empty());
-            sorted.extend(others);
+            let tail = if intervals { 0 } else { after_all_others(&sorted, &key) };
+            let place = sorted.len() - tail;
+            sorted.splice(place..place, others);
             braced(&sorted, (0, &[]), None, one).fmt(f)
         }
     })

@@ -256,6 +256,7 @@ impl Display for NatFlags {
 }
 
 fn nat_flags(f: &mut fmt::Formatter<'_>, flags: NatFlags) -> fmt::Result {
+    let flags = flags - NatFlags::NETMAP;
     if flags.intersects(NatFlags::all()) { write!(f, " {flags}") } else { Ok(()) }
 }
 

@@ -172,8 +172,8 @@ impl See {
         } else if !ops.is_empty() {
             range = None;
         }
-        // A header after a VLAN tag is another one to nft.
-        let is_elsewhere = *base == PayloadBase::LINK && self.known.vlan;
+        // A header after a VLAN tag is another one to nft, and so may be what follows it.
+        let is_elsewhere = self.known.vlan && (*base == PayloadBase::LINK || self.known.network.is_none());
         // The first bytes of a header without fields here may have names.
         let transport = self.known.transport.filter(|_| *base == PayloadBase::TRANSPORT);
         let is_nameless = |of: Protocol| Field::ALL.iter().all(|field| field.needs().transport != Some(of));

@@ -9,7 +9,8 @@ use super::super::lower::{Known, prefix_length};
 use super::loads::{Computed, See};
 use super::{Proposal, Spelling};
 use crate::model::{
-    DataType, Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, SetData, SetRef, Statement, Value,
+    DataType, EtherType, Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, SetData, SetRef, Statement,
+    Value,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -32,8 +33,24 @@ pub(super) fn propose(all: &[Expr], family: Family, known: Known) -> Vec<Proposa
     }
     proposals.extend(see.shorter(first, rest));
     proposals.extend(see.compared(all));
-    proposals.retain(|proposal| proposal.statements.iter().all(is_listed_so));
+    proposals.retain(|proposal| {
+        let is_stacked = proposal.statements.iter().any(is_tag) && reads_link(all.get(proposal.len));
+        proposal.statements.iter().all(is_listed_so) && !is_stacked
+    });
     proposals
+}
+
+/// Returns whether it is the check of a tag within a tag, which nft leaves out before a field of it.
+fn is_tag(statement: &Statement) -> bool {
+    let Statement::Match(Match { selector, op: Op::Eq, operand: Operand::Value(Value::EtherType(of)) }) = statement
+    else {
+        return false;
+    };
+    selector.as_field() == Some(Field::VlanType) && matches!(*of, EtherType::SERVICE_VLAN | EtherType::VLAN)
+}
+
+fn reads_link(expr: Option<&Expr>) -> bool {
+    matches!(expr, Some(Expr::Payload { base: PayloadBase::LINK, .. }))
 }
 
 /// Returns the comparison of bytes by their place.

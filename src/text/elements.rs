@@ -60,6 +60,10 @@ impl<'t> Parser<'t> {
                 if !parser.take(",") && !parser.at("}") {
                     return parser.unexpected("\",\" or \"}\"");
                 }
+                // nft takes commas without an element between them.
+                while parser.take(",") {
+                    parser.skip_newlines();
+                }
             }
         })
     }

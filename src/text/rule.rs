@@ -6,8 +6,8 @@ use super::lexer::Kind;
 use super::parser::{Parser, unsupported};
 use super::selector::key;
 use crate::model::{
-    Chain, ChainKind, EtherType, Family, Field, Link, MarkValue, Match, Nfproto, ObjectKind, Op, Operand, Protocol,
-    Reject, Rule, SetData, Statement, Value,
+    Chain, ChainKind, EtherType, Family, Field, Link, MarkValue, Match, Needs, Nfproto, ObjectKind, Op, Operand,
+    Protocol, Reject, Rule, SetData, Statement, Value, network_of,
 };
 
 impl<'t> Parser<'t> {
@@ -84,6 +84,9 @@ impl<'t> Parser<'t> {
     fn selected(&mut self, statements: &mut Vec<Statement>) -> Parsed<()> {
         let start = self.peek();
         let selector = self.selector()?;
+        if let Some(why) = selector.fields().find_map(|field| conflict(field, statements, self.family)) {
+            return Err(Fault::wrong(start.at, start.length(), why));
+        }
         if selector.fields().any(is_tag) && statements.iter().any(is_stacked) {
             return Err(unsupported(start, "a field of a second VLAN tag"));
         }
@@ -148,6 +151,39 @@ impl<'t> Parser<'t> {
         let key = usize::from(self.at("meta"));
         self.peek_at(key).is("nftrace") && self.peek_at(key + 1).is("set")
     }
+}
+
+/// Returns why a field is in no packet that the statements so far leave.
+fn conflict(field: Field, statements: &[Statement], family: Family) -> Option<String> {
+    let Needs { network, transport, .. } = field.needs();
+    // nft asks a header of the transport layer only for its protocol.
+    let network = network.filter(|_| transport.is_none());
+    let of_table = match family {
+        Family::Arp => Some(Nfproto::ARP),
+        Family::Ip => Some(Nfproto::IPV4),
+        Family::Ip6 => Some(Nfproto::IPV6),
+        Family::Bridge | Family::Inet | Family::Netdev => None,
+    };
+    if let (Some(network), Some(only)) = (network, of_table) {
+        if network != only {
+            return Some(format!("{field}: a table of family {family} has no such packets"));
+        }
+    }
+    let known_network = || {
+        known(statements, |field, value| match (field, value) {
+            (Field::Nfproto, Some(Value::Nfproto(network))) => Some(*network),
+            (Field::EtherType | Field::MetaProtocol | Field::VlanType, Some(Value::EtherType(protocol))) => {
+                network_of(*protocol)
+            }
+            (field, _) => field.needs().network,
+        })
+    };
+    let other = network.zip(known_network()).filter(|(network, known)| network != known);
+    if let Some((_, known)) = other {
+        return Some(format!("{field}: the rule is about packets of {known} already"));
+    }
+    let other = transport.zip(known_transport(statements)).filter(|(transport, known)| transport != known);
+    other.map(|(_, known)| format!("{field}: the rule is about packets of {known} already"))
 }
 
 /// Far more than what fits the 128 expressions of a rule (`NFT_RULE_MAXEXPRS`).

@@ -140,6 +140,12 @@ const FAULTS: &[(&str, (usize, usize), &str)] = &[
         (1, 43),
         "found \"accept\", expected the end of the rule",
     ),
+    ("table ip t { chain c { ip6 saddr ::1; }; }", (1, 24), "ip6 saddr: a table of family ip has no such packets"),
+    (
+        "table inet t { chain c { tcp dport 1 udp dport 2; }; }",
+        (1, 38),
+        "udp dport: the rule is about packets of tcp already",
+    ),
     ("include \"a\"", (1, 1), "include: no files are read here"),
     ("delete table inet t", (1, 1), "table inet t is not there"),
     ("define x = 1\ndefine x = 2", (2, 8), "variable \"x\" is defined already"),

@@ -8,7 +8,7 @@ use crate::model::{
     Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
-use super::set::{set_of, set_ref};
+use super::set::{map_of, set_ref};
 use super::statement::bytes;
 use super::value::{Bits, time};
 use super::{Style, Text, matches, quoted};
@@ -29,7 +29,7 @@ pub(super) fn action(
             write!(f, "{} ", kind.entry().1)?;
             match to {
                 ObjectTo::Map(selector, map) => {
-                    write!(f, "{} map {}", matches::selector(selector, transport, style), set_of(selector, map, style))
+                    write!(f, "{} map {}", matches::selector(selector, transport, style), map_of(selector, map, style))
                 }
                 ObjectTo::Name(name) => quoted(name.as_str()).fmt(f),
             }
@@ -140,7 +140,7 @@ fn set_value<'a>(value: &'a SetValue, transport: Option<Protocol>, style: Style<
         SetValue::Constant(value) => style.named(value).fmt(f),
         SetValue::From(selector) => matches::selector(selector, transport, style).fmt(f),
         SetValue::Map { selector, map } => {
-            write!(f, "{} map {}", matches::selector(selector, transport, style), set_of(selector, map, style))
+            write!(f, "{} map {}", matches::selector(selector, transport, style), map_of(selector, map, style))
         }
     })
 }

@@ -195,6 +195,9 @@ pub(super) fn comparison<'a>(matches: &'a Match, transport: Option<Protocol>, st
                 after_computed(f, left, *op, false)?;
                 match Bits::of(value) {
                     Some(bits) if is_wide && is_order(*op) => write!(f, "{:#x}", bits.value),
+                    None if is_wide && is_order(*op) && matches!(value, Value::AddrType(_) | Value::IfaceType(_)) => {
+                        numeric(value).fmt(f)
+                    }
                     _ if is_raw(left) => hexadecimal(value).fmt(f),
                     _ => style.named(value).fmt(f),
                 }

@@ -87,9 +87,18 @@ pub(super) fn backwards<'a>(elements: &'a [Element], key: &[DataType], given: bo
 /// ones to nft.
 pub(super) fn after_all_others(sorted: &[Cow<'_, Element>], key: &[DataType]) -> usize {
     let [of] = key else { return 0 };
+    let width = match of {
+        DataType::DccpType => 4,
+        DataType::Dscp => 6,
+        DataType::Ecn => 2,
+        of => 8 * of.bytes().min(16),
+    };
     let ones = |element: &Element| {
         let low = element.key.parts().first().map(|part| &part.low).filter(|low| Bits::of(low).is_none());
-        low.is_some_and(|low| bytes(low).iter().rev().take(of.bytes()).all(|byte| *byte == 0xff))
+        low.is_some_and(|low| match low {
+            Value::Ifname(_) | Value::Text(_) => bytes(low).iter().all(|byte| *byte == 0xff),
+            low => low.number() == Some(u128::MAX >> (128 - width)),
+        })
     };
     sorted.iter().rev().take_while(|element| ones(element)).count()
 }

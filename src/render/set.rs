@@ -223,6 +223,16 @@ pub(super) fn set_of<'a>(selector: &Selector, set: &'a SetRef, style: Style<'a>)
     looked_up(set, (selector.parts().iter().map(is_raw).collect(), selector.key().collect()), style)
 }
 
+/// Returns a map that is asked for these fields: bytes by their place are hexadecimal only among
+/// others.
+pub(super) fn map_of<'a>(selector: &Selector, map: &'a SetRef, style: Style<'a>) -> impl Display + 'a {
+    let raw = match selector {
+        Selector::Concat(parts) => parts.iter().map(is_raw).collect(),
+        Selector::Bits(_) | Selector::Field(_) | Selector::Hash(_) => Vec::new(),
+    };
+    looked_up(map, (raw, selector.key().collect()), style)
+}
+
 /// Returns whether it is bytes by their place, or computed from these.
 pub(super) fn is_raw(selector: &Selector) -> bool {
     match selector {
@@ -240,7 +250,7 @@ fn looked_up<'a>(set: &'a SetRef, (raw, key): (Vec<bool>, Vec<DataType>), style:
             let sorted = match (style, intervals) {
                 (Style::Listed(_), true) if is_concat(elements) => as_given(elements),
                 (_, true) => ascending(elements, Neighbours::Merged),
-                (_, false) => backwards(elements, &[], matches!(style, Style::Listed(_))),
+                (_, false) => backwards(elements, &key, matches!(style, Style::Listed(_))),
             };
             let one = |f: &mut fmt::Formatter<'_>, element: &Element| {
                 listed_with(element, &raw, &Note::default(), style).fmt(f)

@@ -11,7 +11,7 @@ use crate::model::{
 
 use super::action::action;
 use super::rule::InRule;
-use super::set::set_of;
+use super::set::map_of;
 use super::value::ipv6;
 use super::{Style, Text, joined, matches, quoted, unknown};
 
@@ -46,7 +46,7 @@ impl Display for InRule<'_> {
             }
             Statement::Update(_) => action(f, statement, transport, style),
             Statement::VerdictMap { selector, map } => {
-                write!(f, "{} vmap {}", matches::selector(selector, transport, style), set_of(selector, map, style))
+                write!(f, "{} vmap {}", matches::selector(selector, transport, style), map_of(selector, map, style))
             }
         }
     }
@@ -125,7 +125,7 @@ fn mark<'a>(value: &'a MarkValue, transport: Option<Protocol>, style: Style<'a>)
             Ok(())
         }
         MarkValue::Map { selector, map } => {
-            write!(f, "{} map {}", matches::selector(selector, transport, style), set_of(selector, map, style))
+            write!(f, "{} map {}", matches::selector(selector, transport, style), map_of(selector, map, style))
         }
     })
 }
@@ -287,7 +287,7 @@ fn computed<'a>(from: &'a Computed, transport: Option<Protocol>, style: Style<'a
     Text(move |f: &mut fmt::Formatter<'_>| match from {
         Computed::From(selector) => matches::selector(selector, transport, style).fmt(f),
         Computed::Map { selector, map } => {
-            write!(f, "{} map {}", matches::selector(selector, transport, style), set_of(selector, map, style))
+            write!(f, "{} map {}", matches::selector(selector, transport, style), map_of(selector, map, style))
         }
     })
 }

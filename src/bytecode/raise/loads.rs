@@ -7,6 +7,8 @@ use super::super::fields::{Part, field_of, load, part};
 use super::super::keys::{PayloadBase, Register};
 use super::super::lower::{FIRST_HASHED, Known, LEFT, RIGHT};
 use super::super::set::SetMode;
+use super::Declared;
+use super::declared::KeyPart;
 use super::set::raise_all;
 use super::{in_order, raise_elements};
 use crate::model::{
@@ -239,7 +241,7 @@ fn operates(expr: &Expr, reg: Register) -> bool {
 
 /// Returns the operations of one expression, in the order and with the constants of nft: a flipped
 /// bit that the mask has cleared is a set bit.
-fn operations(expr: &Expr, of: DataType) -> Option<Vec<BitOp>> {
+pub(super) fn operations(expr: &Expr, of: DataType) -> Option<Vec<BitOp>> {
     let constant = |bytes: &[u8]| data::value(bytes, of, Order::Register);
     match expr {
         Expr::Bitwise(BitwiseCode { reg: _, mask, xor }) => {
@@ -307,6 +309,16 @@ impl Keyed<'_> {
         let declared = key.iter().fold(0, |number, part| number << 6 | part.number());
         if key.iter().any(|part| part.number() == plain) && set.code.key_type != declared {
             return None;
+        }
+        // nft writes numbers as they were declared, whatever it names the bytes.
+        if let Declared::Expressions(parts, _) = super::declared(&set.code) {
+            let is_other = |(part, selector): (&KeyPart, &Selector)| {
+                let field = selector.as_field().filter(|field| !matches!(field, Field::Payload(_)));
+                part.text.starts_with('@') && field.is_some_and(|field| field.data_type() != DataType::Port)
+            };
+            if parts.iter().zip(self.selector.parts()).any(is_other) {
+                return None;
+            }
         }
         Some(SetRef::Anonymous(in_order(raise_all(&set.elements, &key, data, mode)?, &set.order)))
     }

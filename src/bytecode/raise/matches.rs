@@ -1,16 +1,16 @@
 //! Reads loads and what follows them: comparisons and lookups.
 
-use super::super::codes::BitwiseCode;
+use super::super::codes::{BitwiseCode, LookupSet};
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
 use super::super::fields::{Part, load, part};
 use super::super::keys::{CmpOp, CtKey, MetaKey, PayloadBase, Register};
 use super::super::lower::{Known, prefix_length};
-use super::loads::{Computed, See};
+use super::loads::{Computed, Keyed, See, operations};
 use super::{Proposal, Spelling};
 use crate::model::{
-    DataType, EtherType, Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, SetData, SetRef, Statement,
-    Value,
+    Bits, DataType, EtherType, Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, SetData, SetRef,
+    Statement, Value,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -90,9 +90,23 @@ impl See {
             }
             (Some(_), _) => return None,
         };
+        // nft lists the bytes of such a key of a map of the table.
+        let of_map = keyed.selector.as_field().and_then(part).filter(|_| dreg.is_some() && keyed.part.is_none());
+        let keyed = match (of_map.filter(|part| part.shift > 0), set) {
+            (Some(_), LookupSet::Named(_)) => self.bytes_of(all, keyed)?,
+            _ => keyed,
+        };
         let set = keyed.set(set, &data)?;
         let len = keyed.len + usize::from(matches!(data, SetData::Value(_)));
         Some(Proposal::ours(statement(keyed.selector, set, if *inverted { Op::Ne } else { Op::Eq }), len))
+    }
+
+    /// Returns a key by its bytes and what is done with them.
+    fn bytes_of<'e>(&self, all: &[Expr], keyed: Keyed<'e>) -> Option<Keyed<'e>> {
+        let of = self.raw(all.first()?, Register::FIRST, all.get(1..3)?)?;
+        let ops = all.get(1..3)?.iter().map(|expr| operations(expr, of.data_type())).collect::<Option<Vec<_>>>()?;
+        let bits = Bits { of: of.into(), ops: ops.into_iter().flatten().collect() };
+        Some(Keyed { selector: Selector::Bits(Box::new(bits)), ..keyed })
     }
 
     /// Reads the comparison of what is computed.

@@ -33,7 +33,8 @@ impl Neighbours {
     pub(super) fn compared(&mut self, field: Field, exprs: &[Expr]) {
         let [.., Expr::Payload { base, offset, len, .. }, Expr::Cmp { op, .. }] = exprs else { return };
         let at = exprs.len() - 2;
-        if !matches!(op, CmpOp::Eq | CmpOp::Ne) {
+        // nft joins two that are not equal as well, and the rule then matches where one is equal.
+        if *op != CmpOp::Eq {
             return;
         }
         let names_the_next = matches!(

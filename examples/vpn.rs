@@ -69,10 +69,10 @@ fn firewall(lo: u32, tunnel: u32) -> Result<Table, Box<dyn std::error::Error>> {
 
     // DHCP and neighbour discovery.
     for chain in [&mut output, &mut forward] {
-        chain.rules.push(rule().udp_sport(68).daddr(Ipv4Addr::BROADCAST).udp_dport(67).accept());
+        chain.rules.push(rule().daddr(Ipv4Addr::BROADCAST).udp_sport(68).udp_dport(67).accept());
         for server in ["ff02::1:2", "ff05::1:3"] {
             let server: Ipv6Addr = server.parse()?;
-            chain.rules.push(rule().saddr(link_local).udp_sport(546).daddr(server).udp_dport(547).accept());
+            chain.rules.push(rule().saddr(link_local).daddr(server).udp_sport(546).udp_dport(547).accept());
         }
         let asked: IpNetwork = "ff02::1:ff00:0/104".parse()?;
         let routers: Ipv6Addr = "ff02::2".parse()?;

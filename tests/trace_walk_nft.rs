@@ -28,7 +28,7 @@ use agree::ways::Beyond;
 use agree::world::World;
 use agree::{generate, owners, sensors, ways};
 use nftmesh::kernel::{Kernel, Trace, TraceFilter, host, interfaces, legacy_tables};
-use nftmesh::model::{RuleHandle, Ruleset};
+use nftmesh::model::{RuleHandle, Ruleset, Statement};
 use nftmesh::plan::Transaction;
 use nftmesh::sim::{CannotTell, Comparison, Host, Rules, Walker, compare};
 use nftmesh::state::{Snapshot, TraceStep};
@@ -119,6 +119,16 @@ fn packets_take_the_simulated_rules_of_the_corpora() {
     });
 }
 
+/// Returns whether the world has listeners where these rules send packets with `tproxy`.
+fn listens(ruleset: &Ruleset) -> bool {
+    let rules = ruleset.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    let mut ports = rules.flat_map(|rule| &rule.statements).filter_map(|statement| match statement {
+        Statement::Tproxy(tproxy) => tproxy.port,
+        _ => None,
+    });
+    ports.all(|port| generate::TPROXY_PORTS.iter().take(2).any(|listening| *listening == port))
+}
+
 /// Returns the first seed and the number of rule sets.
 fn seeds(few: u64) -> (u64, u64) {
     let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
@@ -169,6 +179,7 @@ fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_kn
         (trace, snapshot, interfaces().expect("a netlink socket"), host().expect("a netlink socket"))
     });
     snapshot.tables.retain(|table| table.id != *trace.table());
+    let listens = listens(&snapshot.raise().ruleset);
     let mut walks = Walks::of(snapshot.clone(), finish);
     walks.is_unordered = !is_known;
     let rules = walks.rules().clone();
@@ -196,7 +207,7 @@ fn one(world: &mut World, dice: &mut Dice, all: &mut All, finish: &Finish, is_kn
                 return;
             };
             let reported = reported::at_hooks(&rules, &messages);
-            hooks::compare(&mut walks, &names, true, &mut ledger, &reported, &mut all.score);
+            hooks::compare(&mut walks, &names, listens, &mut ledger, &reported, &mut all.score);
             all.reported += reported.len();
             reported_all.push(reported);
             if !world.pump() {

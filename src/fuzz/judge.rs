@@ -90,7 +90,7 @@ impl Judge {
 struct Deed {
     end: Ending,
     decided: Option<Decided>,
-    /// A rule decided that has no words for its translation, such as one whose address is in a map.
+    /// A rule decided whose translation is not a constant, such as one whose address is in a map.
     is_unread: bool,
     /// Where translations sent it: what counts when one could not be read.
     moves: Vec<(NatKind, SocketAddr)>,
@@ -170,7 +170,7 @@ fn deed(walk: &Walk, hook: Hook, situation: &Situation) -> Result<Deed, CannotTe
             Step::Change(change) => deed.take(change, situation),
             Step::Rule { rule, fate: Fate::Matched(Verdict::Accept), .. } => {
                 let found = rule.rule.statements.iter().find_map(|statement| decided(statement, hook, situation));
-                deed.is_unread |= found.is_none() && rule.rule.statements.iter().any(is_opaque);
+                deed.is_unread |= found.is_none() && rule.rule.statements.iter().any(is_unread);
                 deed.decided = found.or(deed.decided);
             }
             _ => {}
@@ -204,8 +204,18 @@ impl Deed {
     }
 }
 
-fn is_opaque(statement: &Statement) -> bool {
-    matches!(statement, Statement::Opaque(_))
+/// Whether it may translate to what the packet or a map decides.
+fn is_unread(statement: &Statement) -> bool {
+    match statement {
+        Statement::Opaque(_) => true,
+        Statement::Masquerade { ports, .. } | Statement::Redirect { ports, .. } => is_computed(ports),
+        Statement::Nat(nat) => nat.computed.is_some() || is_computed(&nat.ports),
+        _ => false,
+    }
+}
+
+fn is_computed(ports: &Option<Ports>) -> bool {
+    ports.as_ref().is_some_and(|ports| ports.computed().is_some())
 }
 
 fn queue(statement: &Statement) -> Option<Queue> {
@@ -238,6 +248,9 @@ fn of_family(reject: Reject, family: IpFamily) -> Reject {
 }
 
 fn decided(statement: &Statement, hook: Hook, situation: &Situation) -> Option<Decided> {
+    if is_unread(statement) {
+        return None;
+    }
     let family = situation.packet.family();
     let own = situation.packet.dport;
     let range = |ports: &Option<Ports>| ports.as_ref().and_then(Ports::range);

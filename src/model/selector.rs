@@ -8,7 +8,7 @@ use super::value::Value;
 /// A field, something computed from fields, or several as one key: `ip saddr . tcp dport`.
 ///
 /// ```
-/// use nftmesh::model::{Hash, Value};
+/// use nftmesh::model::{Hash, Selector, Value};
 /// use nftmesh::prelude::*;
 ///
 /// let low = Selector::from(Field::Mark).and(Value::Mark(0xff));

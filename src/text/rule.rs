@@ -7,7 +7,7 @@ use super::parser::{Parser, unsupported};
 use super::selector::key;
 use crate::model::{
     Chain, ChainKind, EtherType, Family, Field, Link, MarkValue, Match, Needs, Nfproto, ObjectKind, Op, Operand,
-    Protocol, Reject, Rule, SetData, Statement, Value, network_of,
+    Protocol, Reject, Rule, SetData, Statement, Value, ether_type_of, network_of,
 };
 
 impl<'t> Parser<'t> {
@@ -180,6 +180,7 @@ fn conflict(field: Field, statements: &[Statement], family: Family) -> Option<St
     };
     let other = network.zip(known_network()).filter(|(network, known)| network != known);
     if let Some((_, known)) = other {
+        let known = ether_type_of(known).map_or_else(|| known.to_string(), |known| known.to_string());
         return Some(format!("{field}: the rule is about packets of {known} already"));
     }
     let other = transport.zip(known_transport(statements)).filter(|(transport, known)| transport != known);

@@ -4,12 +4,14 @@
 use super::Fault;
 use super::location::At;
 use super::problem::Problem;
-use crate::model::{Element, Family, Field, IpFamily, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value};
+use crate::model::{
+    Element, Family, Field, IpFamily, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value, network_of,
+};
 
 /// What is known of the packets that reach a statement.
 pub(super) struct Packets {
     family: Family,
-    network: Option<(IpFamily, &'static str)>,
+    network: Option<(Nfproto, &'static str)>,
     transport: Transport,
 }
 
@@ -30,7 +32,11 @@ impl Packets {
         match self.family {
             Family::Ip => Some(IpFamily::Ipv4),
             Family::Ip6 => Some(IpFamily::Ipv6),
-            Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => self.network.map(|(network, _)| network),
+            Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => match self.network?.0 {
+                Nfproto::IPV4 => Some(IpFamily::Ipv4),
+                Nfproto::IPV6 => Some(IpFamily::Ipv6),
+                _ => None,
+            },
         }
     }
 
@@ -53,24 +59,12 @@ impl Packets {
     pub(super) fn read(&mut self, at: At<'_>, selector: &Selector, faults: &mut Vec<Fault>) {
         for field in selector.fields() {
             let name = field.name();
-            let has_arp = !matches!(self.family, Family::Inet | Family::Ip | Family::Ip6);
-            let only_arp = self.family == Family::Arp;
             match field.needs().network {
-                Some(Nfproto::ARP) if !has_arp => {
+                Some(network) if !has_packets_of(self.family, network) => {
                     at.report(faults, Problem::FieldNotInFamily { field, family: self.family });
                 }
-                Some(network) if only_arp && network != Nfproto::ARP => {
-                    at.report(faults, Problem::FieldNotInFamily { field, family: self.family });
-                }
-                _ => {}
-            }
-            if let Some(network) = network_of(field) {
-                match (self.family, network) {
-                    (Family::Ip, IpFamily::Ipv6) | (Family::Ip6, IpFamily::Ipv4) => {
-                        at.report(faults, Problem::FieldNotInFamily { field, family: self.family });
-                    }
-                    _ => self.narrow_network(at, network, name, faults),
-                }
+                Some(network) => self.narrow_network(at, network, name, faults),
+                None => {}
             }
             if field == Field::Nfproto && matches!(self.family, Family::Ip | Family::Ip6) {
                 let fault = "every packet of an ip or ip6 table has the same family; leave the match out";
@@ -91,29 +85,37 @@ impl Packets {
         operand: &Operand,
         faults: &mut Vec<Fault>,
     ) {
-        let Selector::Field(field @ (Field::IpProtocol | Field::Ip6Nexthdr | Field::L4proto | Field::Nfproto)) =
-            selector
-        else {
+        let Selector::Field(field) = selector else { return };
+        let network = matches!(field, Field::EtherType | Field::MetaProtocol | Field::Nfproto | Field::VlanType);
+        let transport = matches!(field, Field::IpProtocol | Field::Ip6Nexthdr | Field::L4proto);
+        if !network && !transport {
             return;
-        };
+        }
         match (op, operand) {
-            (Op::Eq, Operand::Value(Value::Nfproto(Nfproto::IPV4))) => {
-                self.narrow_network(at, IpFamily::Ipv4, "meta nfproto ipv4", faults);
+            (Op::Eq, Operand::Value(Value::Nfproto(network))) => {
+                let written = match *network {
+                    Nfproto::IPV4 => "meta nfproto ipv4",
+                    Nfproto::IPV6 => "meta nfproto ipv6",
+                    _ => "meta nfproto",
+                };
+                self.narrow_network(at, *network, written, faults);
             }
-            (Op::Eq, Operand::Value(Value::Nfproto(Nfproto::IPV6))) => {
-                self.narrow_network(at, IpFamily::Ipv6, "meta nfproto ipv6", faults);
+            (Op::Eq, Operand::Value(Value::EtherType(protocol))) => {
+                if let Some(network) = network_of(*protocol) {
+                    self.narrow_network(at, network, field.name(), faults);
+                }
             }
             (Op::Eq, Operand::Value(Value::Protocol(protocol))) => {
                 self.narrow_transport(at, *protocol, protocol.name().unwrap_or(field.name()), faults);
             }
-            (Op::Eq, Operand::Set(SetRef::Anonymous(elements))) if *field != Field::Nfproto => {
+            (Op::Eq, Operand::Set(SetRef::Anonymous(elements))) if transport => {
                 self.one_of(at, elements, faults);
             }
             _ => {}
         }
     }
 
-    fn narrow_network(&mut self, at: At<'_>, network: IpFamily, written: &'static str, faults: &mut Vec<Fault>) {
+    fn narrow_network(&mut self, at: At<'_>, network: Nfproto, written: &'static str, faults: &mut Vec<Fault>) {
         match self.network {
             Some((before, first)) if before != network => {
                 at.report(faults, Problem::ProtocolConflict { first, second: written });
@@ -151,12 +153,13 @@ impl Packets {
     }
 }
 
-/// Returns the only family whose packets have the field. ICMP is taken as IPv4 and ICMPv6 as IPv6,
-/// because no packet has them the other way round.
-fn network_of(field: Field) -> Option<IpFamily> {
-    match field.needs().network {
-        Some(Nfproto::IPV4) => Some(IpFamily::Ipv4),
-        Some(Nfproto::IPV6) => Some(IpFamily::Ipv6),
-        _ => None,
+/// Returns whether a table of this family meets packets of that protocol.
+fn has_packets_of(family: Family, network: Nfproto) -> bool {
+    match family {
+        Family::Arp => network == Nfproto::ARP,
+        Family::Bridge | Family::Netdev => true,
+        Family::Inet => network != Nfproto::ARP,
+        Family::Ip => network == Nfproto::IPV4,
+        Family::Ip6 => network == Nfproto::IPV6,
     }
 }

@@ -1,0 +1,190 @@
+//! Keeps one network namespace as it is wanted: sees what others change, and restores it.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::time::Instant;
+
+use nftmesh::kernel::{NetNs, RouteTable, RouteWatch, Watch};
+use nftmesh::mesh::istio::IstioConfig;
+use nftmesh::model::{Ruleset, TableId};
+use nftmesh::plan::Transaction;
+use nftmesh::pod::{Changes, Pod, Precedence};
+use nftmesh::routes::RoutePlan;
+use nftmesh::state::{Commit, Event};
+
+use super::drift::{Drift, Seen};
+use super::pace::{Due, Harm, LONGEST_GAP, Pace};
+
+/// What happened in the namespace, to be reported.
+#[derive(Clone, Debug)]
+pub(crate) enum Note {
+    /// Others changed what is kept: who, and what, in lines.
+    Changed(String),
+    /// It could not be restored; it is tried again.
+    Failed(String),
+    /// Rules of others run before these.
+    Others(String),
+    /// It is as wanted again, after this many milliseconds; or nothing had to be done.
+    Restored(Option<f64>),
+}
+
+/// A namespace that is kept.
+pub(crate) struct Keeper {
+    pod: Pod,
+    pub(crate) watch: Watch,
+    routes: RouteTable,
+    pub(crate) route_watch: RouteWatch,
+    config: IstioConfig,
+    wanted: Ruleset,
+    wanted_routes: RoutePlan,
+    drift: Drift,
+    pace: Pace,
+    /// When deleted tables were added again, since the last answer.
+    made_again: Option<Instant>,
+    others: Others,
+    namespace: NetNs,
+    notes: Vec<Note>,
+}
+
+impl Keeper {
+    /// Installs what is wanted, and watches it from then on. `pod` should be held.
+    pub(crate) fn new(namespace: NetNs, mut pod: Pod, config: IstioConfig) -> nftmesh::Result<(Self, Changes)> {
+        // Watching starts before installing, so that nothing is missed. The commits of a second
+        // socket of this process would count as foreign.
+        let mut watch = namespace.watch()?;
+        watch.leave_out(pod.kernel())?;
+        let (routes, route_watch) = (namespace.routes()?, namespace.route_watch()?);
+        let changes = pod.install(&config)?;
+        let mut keeper = Keeper {
+            pod,
+            watch,
+            routes,
+            route_watch,
+            wanted: Ruleset::from(&config),
+            wanted_routes: RoutePlan::from(&config),
+            config,
+            drift: Drift::default(),
+            pace: Pace::default(),
+            made_again: None,
+            others: Others::default(),
+            namespace,
+            notes: Vec::new(),
+        };
+        keeper.others.tell(&changes.precedence, &mut keeper.notes);
+        Ok((keeper, changes))
+    }
+
+    /// Returns when something is to be restored.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.pace.due()
+    }
+
+    /// Handles what happened, and restores what is due; returns what is to be reported.
+    pub(crate) fn turn(&mut self) -> Result<Vec<Note>, Box<dyn Error>> {
+        self.see()?;
+        if self.route_watch.changed()? {
+            self.see_routes();
+        }
+        if let Some(due) = self.pace.take(Instant::now()) {
+            self.put_back(due);
+        }
+        Ok(std::mem::take(&mut self.notes))
+    }
+
+    /// Handles queued events, but no longer than until something has to be restored.
+    fn see(&mut self) -> nftmesh::Result<()> {
+        while self.pace.due().is_none_or(|due| Instant::now() < due) {
+            let Some(event) = self.watch.try_next()? else { break };
+            self.others.committed |= matches!(event, Event::Committed(_) | Event::Overflow);
+            if let Some(seen) = self.drift.take(&event) {
+                let Seen { report, harm, deleted } = seen;
+                if let Event::Committed(commit) = &event {
+                    self.make_again(&deleted, commit);
+                }
+                self.changed(&report, harm);
+            }
+        }
+        Ok(())
+    }
+
+    fn see_routes(&mut self) {
+        match self.routes.missing(&self.wanted_routes) {
+            Ok(missing) if missing.is_empty() => {}
+            Ok(missing) => {
+                let lines: String = missing.iter().map(|entry| format!("  {entry}\n")).collect();
+                self.changed(&format!("somebody undid:\n{lines}"), Harm::Missing);
+            }
+            Err(error) => self.changed(&format!("{error}\n"), Harm::Missing),
+        }
+    }
+
+    /// Checks whether others have put rules before ours; these are reported and left alone.
+    pub(crate) fn see_others(&mut self) {
+        // There are no events for tables of iptables-legacy.
+        let legacy = self.namespace.legacy_tables().unwrap_or_default();
+        let came = std::mem::replace(&mut self.others.legacy, legacy) != self.others.legacy;
+        if std::mem::take(&mut self.others.committed) || came {
+            match self.pod.precedence(&self.config) {
+                Ok(precedence) => self.others.tell(&precedence, &mut self.notes),
+                Err(error) => self.notes.push(Note::Others(error.to_string())),
+            }
+        }
+    }
+
+    /// Adds tables that a commit deleted, unless another commit happened since: nothing has to be
+    /// read for that. All other differences are restored with the next answer, which reads
+    /// everything.
+    fn make_again(&mut self, deleted: &BTreeSet<TableId>, commit: &Commit) {
+        let tables = self.wanted.tables.iter().filter(|table| deleted.contains(&TableId::from(*table)));
+        let tables: Ruleset = tables.cloned().collect();
+        if tables.tables.is_empty() {
+            return;
+        }
+        let add = Transaction::add(tables).at_generation(commit.generation);
+        // The answer detects a conflict or any other failure, too.
+        if self.pod.kernel().commit(&add).is_ok() {
+            self.made_again = Some(Instant::now());
+        }
+    }
+
+    fn changed(&mut self, report: &str, harm: Harm) {
+        self.notes.push(Note::Changed(report.to_owned()));
+        self.pace.changed(Instant::now(), harm);
+    }
+
+    fn put_back(&mut self, due: Due) {
+        let begun = Instant::now();
+        let outcome = self.pod.install(&self.config);
+        let now = Instant::now();
+        self.pace.answered(begun, now);
+        let made_again = self.made_again.take();
+        match outcome {
+            Ok(changes) if changes.is_empty() && made_again.is_none() => self.notes.push(Note::Restored(None)),
+            Ok(_) => self.notes.push(Note::Restored(Some((now - due.since).as_secs_f64() * 1e3))),
+            Err(error) => {
+                let next = LONGEST_GAP.as_millis();
+                self.notes.push(Note::Failed(format!("not restored, next try in {next} ms: {error}")));
+                self.pace.failed(due.since, now);
+            }
+        }
+    }
+}
+
+/// Rules of others that run before ours.
+#[derive(Default)]
+struct Others {
+    /// Whether another program committed since they were read.
+    committed: bool,
+    /// Tables of iptables-legacy.
+    legacy: Vec<TableId>,
+    /// The reported lines, so that each is reported once.
+    reported: Vec<String>,
+}
+
+impl Others {
+    fn tell(&mut self, precedence: &Precedence, notes: &mut Vec<Note>) {
+        let lines: Vec<String> = precedence.lines().collect();
+        notes.extend(lines.iter().filter(|line| !self.reported.contains(line)).cloned().map(Note::Others));
+        self.reported = lines;
+    }
+}

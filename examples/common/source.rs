@@ -175,9 +175,9 @@ fn file(path: &Path, what: &str) -> Result<String, Complaint> {
     })
 }
 
-/// Returns the configuration that these words give in the pod, independent of this program's
-/// environment.
-fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
+/// Returns the options that words such as `ISTIO_DUAL_STACK=true -i '*'` give, independent of this
+/// program's environment.
+pub fn istio_options(words: &str) -> Result<RawOptions, Complaint> {
     let words = split(words)?;
     let is_variable = |word: &&String| !word.starts_with('-') && word.contains('=');
     let variables: Vec<&String> = words.iter().take_while(is_variable).collect();
@@ -193,7 +193,12 @@ fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
     let matches = command.try_get_matches_from(flags).map_err(|error| {
         format!("istio: {}; variables come first, then flags, which istio-init --help lists", super::first_line(&error))
     })?;
-    let options = super::drop_in::with_flags(options, &matches).map_err(line)?;
+    super::drop_in::with_flags(options, &matches).map_err(line)
+}
+
+/// Returns the configuration that these words give in the pod.
+fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
+    let options = istio_options(words)?;
     let nameservers = match &pod.resolv_conf {
         Some(path) => file(path, "what the pod has as /etc/resolv.conf")?,
         None => String::new(),

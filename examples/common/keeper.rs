@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::time::Instant;
 
-use nftmesh::kernel::{NetNs, RouteTable, RouteWatch, Watch};
+use nftmesh::kernel::{NetNs, RouteWatch, Watch};
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::{Ruleset, TableId};
 use nftmesh::plan::Transaction;
@@ -32,11 +32,8 @@ pub(crate) enum Note {
 pub(crate) struct Keeper {
     pod: Pod,
     pub(crate) watch: Watch,
-    routes: RouteTable,
     pub(crate) route_watch: RouteWatch,
     config: IstioConfig,
-    wanted: Ruleset,
-    wanted_routes: RoutePlan,
     drift: Drift,
     pace: Pace,
     /// When deleted tables were added again, since the last answer.
@@ -53,15 +50,12 @@ impl Keeper {
         // socket of this process would count as foreign.
         let mut watch = namespace.watch()?;
         watch.leave_out(pod.kernel())?;
-        let (routes, route_watch) = (namespace.routes()?, namespace.route_watch()?);
+        let route_watch = namespace.route_watch()?;
         let changes = pod.install(&config)?;
         let mut keeper = Keeper {
             pod,
             watch,
-            routes,
             route_watch,
-            wanted: Ruleset::from(&config),
-            wanted_routes: RoutePlan::from(&config),
             config,
             drift: Drift::default(),
             pace: Pace::default(),
@@ -108,7 +102,8 @@ impl Keeper {
     }
 
     fn see_routes(&mut self) {
-        match self.routes.missing(&self.wanted_routes) {
+        let wanted = RoutePlan::from(&self.config);
+        match self.namespace.routes().and_then(|mut routes| routes.missing(&wanted)) {
             Ok(missing) if missing.is_empty() => {}
             Ok(missing) => {
                 let lines: String = missing.iter().map(|entry| format!("  {entry}\n")).collect();
@@ -135,8 +130,11 @@ impl Keeper {
     /// read for that. All other differences are restored with the next answer, which reads
     /// everything.
     fn make_again(&mut self, deleted: &BTreeSet<TableId>, commit: &Commit) {
-        let tables = self.wanted.tables.iter().filter(|table| deleted.contains(&TableId::from(*table)));
-        let tables: Ruleset = tables.cloned().collect();
+        if deleted.is_empty() {
+            return;
+        }
+        let wanted = Ruleset::from(&self.config).tables.into_iter();
+        let tables: Ruleset = wanted.filter(|table| deleted.contains(&TableId::from(table))).collect();
         if tables.tables.is_empty() {
             return;
         }

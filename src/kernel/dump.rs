@@ -8,6 +8,7 @@ use crate::attr::{Malformed, Message, Messages};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Generation, Set, TableId};
 use crate::netlink::{self, flag, kind};
+use crate::sys::scratch::Scratch;
 use crate::sys::socket::Wait;
 
 /// How a dump ended.
@@ -65,7 +66,8 @@ impl Kernel {
     ) -> Result<io::Result<Dump>> {
         let sequence = self.ask(kind, flag::DUMP, family, attributes)?;
         let mut outcome = Ok(Dump::Whole);
-        while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
+        let mut memory = Scratch::lent();
+        while let Some(datagram) = self.socket.recv_fitting(&mut memory, Wait::DontWait).map_err(reading)? {
             for message in Messages::new(datagram) {
                 let message = message.map_err(malformed)?;
                 if message.sequence != sequence {
@@ -99,7 +101,8 @@ impl Kernel {
     pub fn generation(&mut self) -> Result<Generation> {
         self.drain()?;
         let sequence = self.ask(of_nftables(kind::GETGEN), 0, 0, &[])?;
-        let datagram = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)?;
+        let mut memory = Scratch::lent();
+        let datagram = self.socket.recv_fitting(&mut memory, Wait::DontWait).map_err(reading)?;
         for message in Messages::new(datagram.unwrap_or_default()) {
             let message = message.map_err(malformed)?;
             if message.kind == NLMSG_ERROR {
@@ -124,7 +127,8 @@ impl Kernel {
         let Query { kind, family, attributes } = query;
         let sequence = self.ask(of_nftables(kind), 0, family, attributes)?;
         // The kernel has queued the answer when the send returns.
-        while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
+        let mut memory = Scratch::lent();
+        while let Some(datagram) = self.socket.recv_fitting(&mut memory, Wait::DontWait).map_err(reading)? {
             for message in Messages::new(datagram) {
                 let message = message.map_err(malformed)?;
                 if message.sequence != sequence {
@@ -166,7 +170,8 @@ impl Kernel {
         // Silence is consent: the batch asks for no acknowledgement, and refusals are queued when
         // the send returns.
         let mut current = true;
-        while let Some(datagram) = self.socket.recv_fitting(&mut self.buffer, Wait::DontWait).map_err(reading)? {
+        let mut memory = Scratch::lent();
+        while let Some(datagram) = self.socket.recv_fitting(&mut memory, Wait::DontWait).map_err(reading)? {
             for ack in netlink::acks(datagram) {
                 match ack.map_err(malformed)?.errno {
                     0 => {}

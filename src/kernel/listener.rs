@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::dump::NO_CAPABILITY;
 use crate::attr::{Malformed, Message, Messages};
 use crate::error::{Error, Kind, Result};
+use crate::sys::scratch::Scratch;
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// An event that can be received.
@@ -22,7 +23,6 @@ pub(super) trait Reported: Sized {
 #[derive(Debug)]
 pub(super) struct Listener<T> {
     pub(super) socket: NetlinkSocket,
-    buffer: Vec<u8>,
     /// Decoded and not yet returned.
     queue: VecDeque<T>,
 }
@@ -35,7 +35,7 @@ impl<T: Reported> Listener<T> {
         // Before joining the group, so nothing can overflow yet.
         socket.set_receive_buffer(RECEIVE_BUFFER).map_err(failed::<T>)?;
         socket.join(group).map_err(failed::<T>)?;
-        Ok(Listener { socket, buffer: Vec::new(), queue: VecDeque::new() })
+        Ok(Listener { socket, queue: VecDeque::new() })
     }
 
     /// Sets the receive buffer; see [`Watch::receive_buffer`](super::Watch::receive_buffer).
@@ -45,11 +45,12 @@ impl<T: Reported> Listener<T> {
 
     /// Returns the next event. `decode` returns the event of a message, or `None` to skip it.
     pub(super) fn take(&mut self, wait: Wait, decode: impl Fn(&Message<'_>) -> Option<T>) -> Result<Option<T>> {
+        let mut memory = Scratch::lent();
         loop {
             if let Some(event) = self.queue.pop_front() {
                 return Ok(Some(event));
             }
-            match self.socket.recv_fitting(&mut self.buffer, wait) {
+            match self.socket.recv_fitting(&mut memory, wait) {
                 Ok(None) => return Ok(None),
                 Ok(Some(datagram)) => queue_all(datagram, &decode, &mut self.queue),
                 Err(cause) if lost(&cause) => {
@@ -67,8 +68,9 @@ impl<T: Reported> Listener<T> {
     /// netlink_rcv_wake, net/netlink/af_netlink.c, v6.12): reading the state again must wait until
     /// then.
     fn empty(&mut self, decode: &impl Fn(&Message<'_>) -> Option<T>) -> io::Result<()> {
+        let mut memory = Scratch::lent();
         loop {
-            match self.socket.recv_fitting(&mut self.buffer, Wait::DontWait) {
+            match self.socket.recv_fitting(&mut memory, Wait::DontWait) {
                 Ok(None) => return Ok(()),
                 Ok(Some(datagram)) => queue_all(datagram, decode, &mut self.queue),
                 Err(cause) if lost(&cause) => {}

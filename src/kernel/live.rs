@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{Family, Name, Set, TableId};
 use crate::netlink::{self, Ack, Encoded, Ending, KnownSets, Lost, kind};
 use crate::plan::{Operation, Remembered, Transaction};
+use crate::sys::scratch::Scratch;
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// nf_tables of one network namespace.
@@ -44,7 +45,6 @@ pub struct Kernel {
     pub(super) ending: Option<Ending>,
     /// Whether it can delete what may be absent; determined when that is first asked for.
     pub(super) destroys: Option<bool>,
-    pub(super) buffer: Vec<u8>,
     /// The state last installed or verified; it is current as long as nobody else commits.
     pub(super) remembered: Option<Remembered>,
     /// Has random keys, so that no rule sets can be crafted to collide.
@@ -60,7 +60,7 @@ impl Kernel {
         let socket =
             NetlinkSocket::open(Bus::Netfilter).map_err(|cause| Error::io("open a netfilter socket", cause))?;
         let (remembered, hasher) = (None, RandomState::new());
-        Ok(Kernel { socket, sequence: 1, ending: None, destroys: None, buffer: Vec::new(), remembered, hasher })
+        Ok(Kernel { socket, sequence: 1, ending: None, destroys: None, remembered, hasher })
     }
 
     /// Commits a transaction: all of it or nothing.
@@ -226,9 +226,9 @@ impl Kernel {
             _ => io(cause),
         })?;
         let mut acks = Vec::new();
-        let mut lost = Lost::Nothing;
+        let (mut lost, mut memory) = (Lost::Nothing, Scratch::lent());
         loop {
-            match self.socket.recv(&mut self.buffer, Wait::DontWait) {
+            match self.socket.recv(&mut memory, Wait::DontWait) {
                 Ok(None) => return Ok((acks, lost)),
                 Ok(Some(datagram)) => {
                     read(datagram).map_err(|malformed| Error::new(Kind::Other, malformed))?;
@@ -245,8 +245,9 @@ impl Kernel {
 
     /// Discards what an earlier, failed exchange may have left.
     pub(super) fn drain(&mut self) -> Result<()> {
+        let mut memory = Scratch::lent();
         loop {
-            match self.socket.recv(&mut self.buffer, Wait::DontWait) {
+            match self.socket.recv(&mut memory, Wait::DontWait) {
                 Ok(None) => return Ok(()),
                 Ok(Some(_)) => {}
                 Err(cause) if cause.raw_os_error() == Some(libc::ENOBUFS) => {}

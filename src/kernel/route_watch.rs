@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::{Error, Result};
+use crate::sys::scratch::Scratch;
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// Reports changes of routes, policy rules and addresses from now on.
@@ -20,7 +21,6 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 #[derive(Debug)]
 pub struct RouteWatch {
     socket: NetlinkSocket,
-    buffer: Vec<u8>,
 }
 
 impl RouteWatch {
@@ -31,7 +31,7 @@ impl RouteWatch {
     pub fn open() -> Result<Self> {
         let socket = NetlinkSocket::open(Bus::Route).map_err(failed)?;
         GROUPS.iter().try_for_each(|group| socket.join(*group)).map_err(failed)?;
-        Ok(RouteWatch { socket, buffer: Vec::new() })
+        Ok(RouteWatch { socket })
     }
 
     /// Returns whether anything changed since the last call, without waiting. The descriptor
@@ -40,9 +40,9 @@ impl RouteWatch {
     /// # Errors
     /// When the socket cannot be read.
     pub fn changed(&mut self) -> Result<bool> {
-        let mut changed = false;
+        let (mut changed, mut memory) = (false, Scratch::lent());
         loop {
-            match self.socket.recv(&mut self.buffer, Wait::DontWait) {
+            match self.socket.recv(&mut memory, Wait::DontWait) {
                 Ok(None) => return Ok(changed),
                 Ok(Some(_)) => changed = true,
                 // More than the buffer could hold.

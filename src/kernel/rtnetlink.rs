@@ -11,6 +11,7 @@ use netlink_packet_core::{
 use netlink_packet_route::RouteNetlinkMessage;
 
 use crate::error::{Error, Kind};
+use crate::sys::scratch::Scratch;
 use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 
 /// A route socket and what it needs to match answers to requests.
@@ -18,7 +19,6 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 pub(crate) struct Rtnetlink {
     socket: NetlinkSocket,
     sequence: u32,
-    buffer: Vec<u8>,
 }
 
 /// A refusal by the kernel, or a failure to reach it.
@@ -56,7 +56,7 @@ impl Rtnetlink {
             Err(error) if error.raw_os_error() != Some(libc::ENOPROTOOPT) => return Err(error),
             _ => {}
         }
-        Ok(Rtnetlink { socket, sequence: 0, buffer: Vec::new() })
+        Ok(Rtnetlink { socket, sequence: 0 })
     }
 
     /// Sends one request that changes something and returns the kernel's answer.
@@ -101,8 +101,9 @@ impl Rtnetlink {
         let mut answer = Answer::Whole;
         // Always read to the end: leftovers would disturb the next request.
         let mut failure = None;
+        let mut memory = Scratch::lent();
         loop {
-            let datagram = self.socket.recv(&mut self.buffer, Wait::DontWait)?.ok_or(Failure::Silent)?;
+            let datagram = self.socket.recv(&mut memory, Wait::DontWait)?.ok_or(Failure::Silent)?;
             for message in messages(datagram) {
                 let message = message?;
                 if message.sequence != sequence {

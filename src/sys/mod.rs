@@ -14,6 +14,7 @@ pub(crate) mod interfaces;
 pub(crate) mod netns;
 #[cfg(feature = "nftnl")]
 pub(crate) mod nftnl;
+pub(crate) mod scratch;
 #[cfg(test)]
 pub(crate) mod signal;
 pub(crate) mod socket;

@@ -150,9 +150,13 @@ fn nat_tables_of_one_priority_are_walked_only_where_they_agree() {
             let printed = end(&read());
             assert!(printed.starts_with(expected), "{one}, {other}: {printed}, not {expected}");
             if let Some(hooks) = listed() {
+                let nat = TableId::new(Family::Ip, "a").chain("c");
+                let at_output = hooks.at(IpFamily::Ipv4, Hook::Output).unwrap_or_default();
+                let lists_nat = at_output.iter().any(|function| function.chain.as_ref() == Some(&nat));
                 let printed = end(&read().with_hooks(hooks));
-                // The table that was registered last translates first.
-                let first = if expected.starts_with("CANNOT") { "DELIVERED to 127.0.0.1:6002" } else { expected };
+                // The table that was registered last translates first; not every kernel lists them.
+                let is_decided = expected.starts_with("CANNOT") && lists_nat;
+                let first = if is_decided { "DELIVERED to 127.0.0.1:6002" } else { expected };
                 assert!(printed.starts_with(first), "{one}, {other}: {printed}, not {first}");
             }
         }

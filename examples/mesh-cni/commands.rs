@@ -1,0 +1,147 @@
+//! The commands of the protocol.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+use nftmesh::Escaped;
+use nftmesh::kernel::{Kernel, NetNs};
+use nftmesh::mesh::istio::IstioConfig;
+use nftmesh::pod::{Leftovers, Pod};
+use serde_json::Value;
+
+use super::config::Config;
+use super::environment::{Command, Environment};
+use super::failure::{self, Failure};
+use super::{pod, version};
+
+/// Does what the runtime asks for, and returns what it reads.
+pub(crate) fn run(environment: &Environment, input: &[u8]) -> Result<String, Failure> {
+    if environment.command == Command::Version {
+        return Ok(versions(input));
+    }
+    let config = Config::parse(input)?;
+    let asked = config.version().to_owned();
+    version::allows(&asked, environment.command.name())?;
+    let outcome = match environment.command {
+        Command::Add => add(environment, &config),
+        Command::Check => check(environment, &config).map(|()| String::new()),
+        Command::Del => delete(environment).map(|()| String::new()),
+        // All that belongs to a pod is in its namespace, and ends with it.
+        Command::Gc => Ok(String::new()),
+        Command::Status => status(&config).map(|()| String::new()),
+        Command::Version => Ok(versions(input)),
+    };
+    outcome.map_err(|failure| {
+        let failure = failure.in_version(&asked);
+        log(&config, &failure.line());
+        failure
+    })
+}
+
+fn versions(input: &[u8]) -> String {
+    let asked: Option<Value> = serde_json::from_slice(input).ok();
+    let asked = asked.as_ref().and_then(|asked| asked.get("cniVersion")).and_then(Value::as_str);
+    let version = asked.filter(|asked| version::SUPPORTED.contains(asked)).unwrap_or(version::NEWEST);
+    let object = serde_json::json!({ "cniVersion": version, "supportedVersions": version::SUPPORTED });
+    format!("{object}\n")
+}
+
+/// Returns the namespace of the pod.
+fn namespace(path: &Path) -> Result<NetNs, Failure> {
+    let name = Escaped::new(path);
+    let namespace = NetNs::from_path(path)
+        .map_err(|error| Failure::new(failure::CONTAINER, format!("there is no network namespace {name}"), error))?;
+    match namespace.is_current() {
+        Ok(false) => Ok(namespace),
+        Ok(true) => {
+            let details = format!("CNI_NETNS is {name}, whose traffic is the node's; give the pod's");
+            Err(Failure::new(failure::ENVIRONMENT, "CNI_NETNS is the node's own namespace", details))
+        }
+        Err(error) => Err(Failure::of("the namespace of the pod cannot be read", &error)),
+    }
+}
+
+/// Opens the pod, and resolves its configuration; `None` where it is left alone.
+fn wanted(environment: &Environment, config: &Config) -> Result<Option<(Pod, IstioConfig)>, Failure> {
+    let Some(previous) = &config.previous else {
+        let details = "it has to come behind the plugin that makes the pod's interface";
+        return Err(Failure::new(failure::CONFIGURATION, "required prevResult missing", details));
+    };
+    let previous: Value = serde_json::from_str(previous.get())
+        .map_err(|why| Failure::new(failure::DECODE, "prevResult is not JSON", why))?;
+    let mut options = config.options()?;
+    let namespace = namespace(environment.namespace.as_deref().unwrap_or(Path::new("")))?;
+    if let Some(why) = pod::left_alone(config, environment) {
+        log(config, &format!("the pod is left alone: {why}"));
+        return Ok(None);
+    }
+    if let Some(annotations) = config.annotations() {
+        pod::annotated(&mut options, annotations)?;
+    }
+    let failed = |error: nftmesh::Error| Failure::of("the pod cannot be read", &error);
+    let mut pod = namespace.pod().map_err(failed)?;
+    // The files of this process are the node's, not the pod's.
+    let facts = nftmesh::mesh::istio::PodFacts {
+        addresses: pod.addresses().map_err(failed)?,
+        nameservers: pod::nameservers(&previous),
+        ..Default::default()
+    };
+    let invalid = |error| Failure::new(failure::CONFIGURATION, "an option of the mesh is not valid", error);
+    let resolved = IstioConfig::resolve(&options, &facts).map_err(invalid)?;
+    resolved.warnings().iter().for_each(|warning| log(config, &warning.to_string()));
+    Ok(Some((pod, resolved)))
+}
+
+fn add(environment: &Environment, config: &Config) -> Result<String, Failure> {
+    if let Some((mut pod, resolved)) = wanted(environment, config)? {
+        let changes =
+            pod.install(&resolved).map_err(|error| Failure::of("the rules of the mesh are not installed", &error))?;
+        changes.to_string().lines().for_each(|line| log(config, line));
+    }
+    let previous = config.previous.as_ref().map(|previous| previous.get()).unwrap_or_default();
+    Ok(format!("{previous}\n"))
+}
+
+fn check(environment: &Environment, config: &Config) -> Result<(), Failure> {
+    let Some((mut pod, resolved)) = wanted(environment, config)? else { return Ok(()) };
+    let plan = pod
+        .plan(&resolved, Leftovers::Keep)
+        .map_err(|error| Failure::of("the rules of the mesh cannot be read", &error))?;
+    if plan.is_in_sync() {
+        return Ok(());
+    }
+    let text = plan.to_string();
+    let first = text.lines().next().unwrap_or_default().to_owned();
+    Err(Failure::new(failure::DIFFERS, "the rules of the mesh are not in place", first))
+}
+
+/// Removes exactly what was added; what is gone already needs no removal.
+fn delete(environment: &Environment) -> Result<(), Failure> {
+    let Some(path) = environment.namespace.as_deref().filter(|path| path.exists()) else { return Ok(()) };
+    let namespace = match namespace(path) {
+        Err(failure) if failure.is(failure::CONTAINER) => return Ok(()),
+        outcome => outcome?,
+    };
+    let failed = |error: nftmesh::Error| Failure::of("the rules of the mesh are not removed", &error);
+    namespace.pod().and_then(|mut pod| pod.remove()).map(drop).map_err(failed)
+}
+
+fn status(config: &Config) -> Result<(), Failure> {
+    config.options()?;
+    let ready = Kernel::open().and_then(|mut kernel| kernel.generation());
+    ready.map(drop).map_err(|error| Failure::new(failure::UNAVAILABLE, "nf_tables cannot be used here", error))
+}
+
+/// Writes a line to the log, if there is one. Nothing depends on it.
+fn log(config: &Config, line: &str) {
+    let line = format!("mesh-cni[{}]: {}\n", std::process::id(), Escaped::new(line));
+    match &config.log_file {
+        Some(path) => {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            // One write: lines of several plugins do not mix.
+            drop(file.and_then(|mut file| file.write_all(line.as_bytes())));
+        }
+        None => drop(std::io::stderr().lock().write_all(line.as_bytes())),
+    }
+}

@@ -1,0 +1,349 @@
+//! The example `mesh-cni`: the protocol by hand, behind Debian's own plugins, and what it leaves.
+
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use support::{NetNs, example, in_fresh_netns, ip, nft, nft_script, skip};
+
+/// What a call answered.
+#[derive(Debug)]
+struct Answer {
+    code: Option<i32>,
+    printed: String,
+    log: String,
+}
+
+impl Answer {
+    /// Returns the error, which is all that was printed.
+    #[track_caller]
+    fn error(&self) -> (u64, String) {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        let error: Value = serde_json::from_str(&self.printed).expect("an object");
+        assert!(error["cniVersion"].is_string() && error["details"].is_string(), "{error}");
+        let text =
+            format!("{}: {}", error["msg"].as_str().expect("a text"), error["details"].as_str().expect("a text"));
+        assert_eq!(text.lines().count(), 1, "{text}");
+        (error["code"].as_u64().expect("a number"), text)
+    }
+
+    #[track_caller]
+    fn succeeds(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.printed
+    }
+}
+
+fn path_of(pod: &NetNs) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), pod.file.as_raw_fd())
+}
+
+fn start(program: &Path, command: &str, netns: &str, more: &[(&str, &str)], input: &str) -> Child {
+    let mut call = Command::new(program);
+    call.env_clear().env("CNI_COMMAND", command).env("CNI_NETNS", netns);
+    call.env("CNI_CONTAINERID", "c1").env("CNI_IFNAME", "eth0").env("CNI_PATH", "/usr/lib/cni");
+    call.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").envs(more.iter().copied());
+    let mut child = call
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|why| panic!("{}: {why}", program.display()));
+    // A program that does not read it ends early.
+    drop(child.stdin.take().expect("a pipe").write_all(input.as_bytes()));
+    child
+}
+
+fn end(child: Child) -> Answer {
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    Answer { code: output.status.code(), printed: text(output.stdout), log: text(output.stderr) }
+}
+
+fn call(command: &str, netns: &str, input: &str) -> Answer {
+    end(start(&example("mesh-cni"), command, netns, &[], input))
+}
+
+fn config(version: &str) -> Value {
+    json!({
+        "cniVersion": version, "name": "n", "type": "mesh-cni", "mesh": "istio", "unknown": {"kept": 1},
+        "options": {"istio-service-cidr": "*", "istio-inbound-ports": "*", "proxy-uid": 1337},
+        "prevResult": previous(version),
+    })
+}
+
+/// A result with keys that nobody knows, and numbers that a float would change.
+fn previous(version: &str) -> Value {
+    json!({"cniVersion": version, "ips": [{"address": "10.88.0.2/16"}], "zzz": {"b": 12345678901234567890_u64, "a": []}})
+}
+
+/// A pod with an address.
+fn pod() -> NetNs {
+    let pod = NetNs::fresh();
+    pod.run(|| {
+        ip("link add eth0 type veth peer name peer");
+        ip("addr add 10.88.0.2/16 dev eth0");
+        ip("link set eth0 up");
+    });
+    pod
+}
+
+fn tables(pod: &NetNs) -> String {
+    pod.run(|| nft("list tables"))
+}
+
+#[test]
+fn a_pod_is_added_checked_and_deleted_in_every_version() {
+    in_fresh_netns(|| {
+        for version in ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] {
+            let (pod, config) = (pod(), config(version));
+            let text = config.to_string();
+            let printed = call("ADD", &path_of(&pod), &text).succeeds();
+            // As it came, byte for byte.
+            assert_eq!(printed, format!("{}\n", config["prevResult"]));
+            assert_eq!(tables(&pod), "table ip istio-proxy-nat\n");
+            let before = pod.run(|| nft("-a list ruleset"));
+            call("ADD", &path_of(&pod), &text).succeeds();
+            assert_eq!(pod.run(|| nft("-a list ruleset")), before, "nothing differs the second time");
+            let check = call("CHECK", &path_of(&pod), &text);
+            if version.starts_with("0.3") {
+                assert!(matches!(check.error(), (1, text) if text.starts_with("config version does not allow CHECK")));
+            } else {
+                assert_eq!(check.succeeds(), "");
+                pod.run(|| nft("flush chain ip istio-proxy-nat istio-output"));
+                let (code, text) = call("CHECK", &path_of(&pod), &text).error();
+                assert_eq!(code, 101);
+                assert!(text.contains("istio-output"), "{text}");
+            }
+            nft_in(&pod, "table ip others { }");
+            assert_eq!(call("DEL", &path_of(&pod), &text).succeeds(), "");
+            assert_eq!(tables(&pod), "table ip others\n", "exactly ours is gone");
+            assert_eq!(call("DEL", &path_of(&pod), &text).succeeds(), "", "twice");
+            for command in ["GC", "STATUS"] {
+                let answer = call(command, "", &text);
+                if version == "1.1.0" {
+                    assert_eq!(answer.succeeds(), "");
+                } else {
+                    let allowed = format!("config version does not allow {command}");
+                    assert!(matches!(answer.error(), (1, text) if text.starts_with(&allowed)));
+                }
+            }
+        }
+    });
+}
+
+fn nft_in(pod: &NetNs, script: &str) {
+    pod.run(|| nft_script(script));
+}
+
+#[test]
+fn versions_are_listed_even_without_input() {
+    for (input, version) in
+        [("", "1.1.0"), (r#"{"cniVersion":"0.4.0"}"#, "0.4.0"), (r#"{"cniVersion":"9.0.0"}"#, "1.1.0")]
+    {
+        let answer = end(start(&example("mesh-cni"), "VERSION", "dummy", &[("CNI_IFNAME", "dummy")], input));
+        let printed: Value = serde_json::from_str(&answer.succeeds()).expect("an object");
+        assert_eq!(printed["cniVersion"], version);
+        assert_eq!(printed["supportedVersions"], json!(["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]));
+    }
+}
+
+#[test]
+fn what_is_wrong_has_the_code_of_the_protocol_and_changes_nothing() {
+    in_fresh_netns(|| {
+        let pod = pod();
+        let netns = path_of(&pod);
+        let with = |key: &str, value: Value| {
+            let mut config = config("1.0.0");
+            config[key] = value;
+            config.to_string()
+        };
+        let without = |key: &str| {
+            let mut config = config("1.0.0");
+            config.as_object_mut().expect("an object").remove(key);
+            config.to_string()
+        };
+        for (input, code, part) in [
+            ("{".to_owned(), 6, "not JSON"),
+            ("[1]".to_owned(), 7, "not valid"),
+            (with("cniVersion", json!("2.0.0")), 1, "supported are 0.3.0, "),
+            (without("cniVersion"), 1, "\"0.1.0\""),
+            (without("prevResult"), 7, "required prevResult missing"),
+            (without("mesh"), 7, "names no mesh"),
+            (with("mesh", json!("none")), 7, "mesh \"none\" is not known"),
+            (with("options", json!({"no-such": 1})), 2, "unknown option no-such"),
+            (with("options", json!({"istio-inbound-ports": "x"})), 7, "istio-inbound-ports"),
+            (with("options", json!({"istio-inbound-ports": {"a": 1}})), 7, "istio-inbound-ports"),
+            (with("options", json!({"proxy-uid": "nobody-knows"})), 7, "nobody-knows"),
+            (with("options", json!(7)), 7, "not valid"),
+        ] {
+            let (found, text) = call("ADD", &netns, &input).error();
+            assert_eq!(found, code, "{input}: {text}");
+            assert!(text.contains(part), "{input}: {text}");
+        }
+        let good = config("1.0.0").to_string();
+        for (command, netns, more, code, part) in [
+            ("ADD", "/nowhere", ("A", ""), 3, "there is no network namespace /nowhere"),
+            ("ADD", "/proc/self/ns/net", ("A", ""), 4, "the node's own namespace"),
+            ("ADD", "/etc/passwd", ("A", ""), 3, "/etc/passwd"),
+            ("NONE", netns.as_str(), ("A", ""), 4, "unknown CNI_COMMAND: NONE"),
+            ("ADD", "", ("A", ""), 4, "[CNI_NETNS] missing"),
+            ("ADD", "", ("CNI_CONTAINERID", ""), 4, "[CNI_CONTAINERID,CNI_NETNS] missing"),
+            ("ADD", netns.as_str(), ("CNI_IFNAME", "a/b"), 4, "invalid CNI_IFNAME"),
+            ("ADD", netns.as_str(), ("CNI_CONTAINERID", "-x"), 4, "invalid CNI_CONTAINERID"),
+            ("ADD", netns.as_str(), ("CNI_ARGS", "a"), 4, "invalid CNI_ARGS"),
+        ] {
+            let answer = end(start(&example("mesh-cni"), command, netns, &[more], &good));
+            let (found, text) = answer.error();
+            assert_eq!(found, code, "{text}");
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(tables(&pod), "");
+        assert_eq!(nft("list tables"), "", "the node's");
+    });
+}
+
+#[test]
+fn deleting_succeeds_when_nothing_is_left_to_delete() {
+    in_fresh_netns(|| {
+        let good = config("1.0.0").to_string();
+        for netns in ["", "/nowhere"] {
+            assert_eq!(call("DEL", netns, &good).succeeds(), "");
+        }
+        let mut bare = config("0.3.1");
+        bare.as_object_mut().expect("an object").remove("prevResult");
+        assert_eq!(call("DEL", &path_of(&pod()), &bare.to_string()).succeeds(), "");
+    });
+}
+
+#[test]
+fn pods_are_left_alone_by_namespace_and_annotation_and_the_result_goes_on() {
+    in_fresh_netns(|| {
+        let annotations = |annotations: Value| {
+            let mut config = config("1.0.0");
+            config["options"] = json!({});
+            config["exclude_namespaces"] = json!(["kube-system"]);
+            config["runtimeConfig"] = json!({"io.kubernetes.cri.pod-annotations": annotations});
+            config.to_string()
+        };
+        let added = json!({"sidecar.istio.io/status": "{}"});
+        for (namespace, config) in [
+            ("kube-system", annotations(added.clone())),
+            ("default", annotations(json!({}))),
+            ("default", annotations(json!({"sidecar.istio.io/status": "{}", "sidecar.istio.io/inject": "false"}))),
+        ] {
+            let pod = pod();
+            let args = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME=p");
+            let answer = end(start(&example("mesh-cni"), "ADD", &path_of(&pod), &[("CNI_ARGS", &args)], &config));
+            assert!(answer.log.contains("the pod is left alone"), "{answer:?}");
+            assert_eq!(answer.succeeds(), format!("{}\n", previous("1.0.0")));
+            assert_eq!(tables(&pod), "");
+        }
+        let pod = pod();
+        let ports =
+            json!({"sidecar.istio.io/status": "{}", "traffic.sidecar.istio.io/excludeInboundPorts": "9000,15090"});
+        call("ADD", &path_of(&pod), &annotations(ports)).succeeds();
+        let listed = pod.run(|| nft("list ruleset"));
+        assert!(listed.contains("9000, 15008, 15020, 15021, 15090"), "{listed}");
+        let bad = json!({"sidecar.istio.io/status": "{}", "traffic.sidecar.istio.io/excludeInboundPorts": "80-90"});
+        let (code, text) = call("ADD", &path_of(&pod), &annotations(bad)).error();
+        assert!(code == 7 && text.contains("traffic.sidecar.istio.io/excludeInboundPorts"), "{text}");
+    });
+}
+
+#[test]
+fn fifty_pods_at_once_and_one_pod_fifty_times_get_their_rules() {
+    in_fresh_netns(|| {
+        let text = config("1.0.0").to_string();
+        let pods: Vec<NetNs> = (0..50).map(|_| pod()).collect();
+        let calls: Vec<Child> =
+            pods.iter().map(|pod| start(&example("mesh-cni"), "ADD", &path_of(pod), &[], &text)).collect();
+        calls.into_iter().for_each(|call| drop(end(call).succeeds()));
+        pods.iter().for_each(|pod| assert_eq!(tables(pod), "table ip istio-proxy-nat\n"));
+        let one = pod();
+        let calls: Vec<Child> =
+            (0..50).map(|_| start(&example("mesh-cni"), "ADD", &path_of(&one), &[], &text)).collect();
+        calls.into_iter().for_each(|call| drop(end(call).succeeds()));
+        assert_eq!(call("CHECK", &path_of(&one), &text).succeeds(), "");
+    });
+}
+
+#[test]
+fn a_killed_call_leaves_all_or_nothing_and_the_next_one_repairs_it() {
+    in_fresh_netns(|| {
+        let text = config("1.0.0").to_string();
+        let pod = pod();
+        for round in 0..40 {
+            let mut killed = start(&example("mesh-cni"), "ADD", &path_of(&pod), &[], &text);
+            std::thread::sleep(std::time::Duration::from_micros(150 * round));
+            killed.kill().expect("it is our child");
+            killed.wait().expect("it ends");
+            let chains = pod.run(|| nft("list ruleset")).matches("chain ").count();
+            call("ADD", &path_of(&pod), &text).succeeds();
+            let whole = pod.run(|| nft("list ruleset")).matches("chain ").count();
+            assert!(chains == 0 || chains == whole, "{chains} of {whole} chains");
+            call("DEL", &path_of(&pod), &text).succeeds();
+        }
+    });
+}
+
+#[test]
+fn files_are_checked_before_a_node_uses_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("10-net.conflist");
+    let run = |text: &str| {
+        fs::write(&file, text).expect("written");
+        let output = Command::new(example("mesh-cni")).arg("--check").arg(&file).output().expect("it starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let list =
+        |entry: Value| json!({"cniVersion": "1.0.0", "name": "n", "plugins": [{"type": "bridge"}, entry]}).to_string();
+    let good =
+        list(json!({"type": "mesh-cni", "mesh": "istio", "istio": {"ISTIO_DUAL_STACK": true}, "proxy-uid": "1,2"}));
+    assert_eq!(run(&good), (Some(0), "1 entries of mesh-cni, no errors\n".to_owned(), String::new()));
+    for (text, why) in [
+        ("{".to_owned(), "not JSON"),
+        (list(json!({"type": "portmap"})), "no entry has the type mesh-cni"),
+        (list(json!({"type": "mesh-cni"})), "plugin 2: the configuration names no mesh"),
+        (list(json!({"type": "mesh-cni", "mesh": "istio", "options": {"x": 1}})), "plugin 2: unknown option x"),
+        (list(json!({"type": "mesh-cni", "mesh": "istio", "options": {"envoy-port": 70000}})), "plugin 2: "),
+    ] {
+        let (code, _, stderr) = run(&text);
+        assert_eq!((code, stderr.lines().count()), (Some(1), 1), "{stderr}");
+        assert!(stderr.contains(why), "{stderr}");
+    }
+}
+
+#[test]
+fn it_is_chained_behind_bridge_and_host_local() {
+    if !Path::new("/usr/lib/cni/bridge").exists() {
+        return skip("there is no /usr/lib/cni/bridge (sh scripts/setup.sh test installs it)");
+    }
+    in_fresh_netns(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pod = NetNs::fresh();
+        let bridge = json!({
+            "cniVersion": "1.0.0", "name": "n", "type": "bridge", "bridge": "br9",
+            "ipam": {"type": "host-local", "dataDir": folder.path(), "ranges": [[{"subnet": "10.88.11.0/24"}]]},
+        });
+        let plugin = Path::new("/usr/lib/cni/bridge");
+        let result = end(start(plugin, "ADD", &path_of(&pod), &[], &bridge.to_string())).succeeds();
+        let mut ours = config("1.0.0");
+        ours["prevResult"] = serde_json::from_str(&result).expect("an object");
+        let printed = call("ADD", &path_of(&pod), &ours.to_string()).succeeds();
+        assert_eq!(serde_json::from_str::<Value>(&printed).expect("an object"), ours["prevResult"]);
+        call("CHECK", &path_of(&pod), &ours.to_string()).succeeds();
+        assert_eq!(tables(&pod), "table ip istio-proxy-nat\n");
+        call("DEL", &path_of(&pod), &ours.to_string()).succeeds();
+        assert_eq!(tables(&pod), "");
+        end(start(plugin, "DEL", &path_of(&pod), &[], &bridge.to_string())).succeeds();
+    });
+}

@@ -4,7 +4,7 @@
 #   api     cargo-public-api, and the nightly compiler that it needs
 #   build   a C linker, pkg-config, libnftnl >= 1.2.0 and libmnl with their headers
 #   demo    the same, and ip and unshare, with which the demo makes its pod
-#   test    the same, and nft, iptables and CNI's plugins, which the tests compare with
+#   test    the same, and nft, iptables, CNI's plugins and podman, which the tests run
 #   check   the same, and rustfmt and clippy
 #   kernels as test, and qemu and the tools that make a root file system for it
 set -eu
@@ -40,6 +40,9 @@ look_for_test_tools() {
     have nft || want nftables
     have iptables || want iptables
     [ -e /usr/lib/cni/bridge ] || want containernetworking-plugins
+    have podman || want podman
+    have runc || want runc
+    have busybox || want busybox-static
 }
 
 look_for_kernel_tools() {

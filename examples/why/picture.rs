@@ -57,11 +57,7 @@ fn visits(walk: Option<&Walk>) -> Visits {
     let mut visits = Visits::default();
     for step in walk.iter().flat_map(|walk| &walk.steps) {
         match step {
-            Step::Hook { hook, .. } => {
-                if !visits.hooks.contains(hook) {
-                    visits.hooks.push(*hook);
-                }
-            }
+            Step::Hook { hook, .. } if !visits.hooks.contains(hook) => visits.hooks.push(*hook),
             Step::Rule { hook, rule, .. } if matched(step) => {
                 visits.rules.push((hook.to_string(), rule.chain.clone(), rule.number));
             }

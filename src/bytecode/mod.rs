@@ -12,6 +12,7 @@ mod kept;
 mod keys;
 mod lower;
 mod modes;
+mod objects;
 mod raise;
 mod raw;
 mod same;
@@ -34,6 +35,7 @@ pub use keys::{CmpOp, CtKey, FibFlags, FibResult, MetaKey, PayloadBase, Register
 pub use lower::{NoSets, Program, Sets, Unlowerable, lower};
 pub(crate) use lower::{can_be_set, is_set_to_constants, lower_into};
 pub(crate) use modes::Modes;
+pub(crate) use objects::{lower_object, raise_object};
 pub(crate) use raise::raise_timed;
 pub(crate) use raise::{Declared, declaration, declared, in_order, is_for_all, opaque_set, raise_each, raise_in_full};
 pub use raise::{Unraisable, raise, raise_elements, raise_set};

@@ -7,7 +7,7 @@ use super::statement::{element_of, statement};
 use crate::model::{Set, SetData, SetFlags, TableFlags, TableId};
 use crate::render::listing::{Notes, elements, properties};
 use crate::state::listing::{Within, chains, hook_name, keyword, policy_name, sets};
-use crate::state::{ChainState, Listing, OpaqueState, RuleState, SetState, TableState};
+use crate::state::{ChainState, Listing, OpaqueState, RuleState, SetState, TableState, raised_object};
 
 /// Returns the objects of a listing, the first of which describes the format.
 pub(super) fn objects(listing: &Listing<'_>) -> Vec<Value> {
@@ -36,7 +36,8 @@ fn table(listing: &Listing<'_>, table: &TableState, objects: &mut Vec<Value>) {
     if nameless != 0 {
         objects.push(json!({ format!("<unknown flags {nameless:#x}>"): in_table(id) }));
     }
-    objects.extend(table.objects.iter().map(|object| opaque(id, object)));
+    let named = |state: &OpaqueState| super::object::object(id, &raised_object(state), Some(state.handle.0));
+    objects.extend(table.objects.iter().flat_map(named));
     objects.extend(sets(table).map(|set| self::set(listing, id, set)));
     objects.extend(chains(table).flat_map(|chain| self::chain(id, chain)));
     let within = listing.within(table);
@@ -56,16 +57,6 @@ pub(super) fn flag_names(flags: TableFlags) -> Option<Value> {
         None => Some(json!(names)),
         Some(_) => Some(names.split(',').collect()),
     }
-}
-
-/// Returns an object whose contents are not decoded, which nft does not take for one without
-/// contents.
-fn opaque(table: &TableId, object: &OpaqueState) -> Value {
-    let OpaqueState { kind, name, handle, attributes: _ } = object;
-    let mut json = in_table(table);
-    insert(&mut json, "name", Some(name.as_str()));
-    insert(&mut json, "handle", Some(handle.0));
-    json!({ format!("<unknown {kind}>"): json })
 }
 
 fn set(listing: &Listing<'_>, table: &TableId, state: &SetState) -> Value {

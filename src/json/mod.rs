@@ -47,6 +47,7 @@
 
 mod expression;
 mod listing;
+mod object;
 mod read;
 mod ruleset;
 mod statement;

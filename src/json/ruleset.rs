@@ -25,8 +25,7 @@ fn objects(table: &Table) -> Vec<Value> {
     insert(&mut json, "flags", flag_names(*flags));
     insert(&mut json, "comment", comment.as_deref());
     let mut objects = vec![json!({ "table": json })];
-    objects
-        .extend(read.iter().map(|object| named(&id, &format!("<unknown {}>", object.kind()), object.name().as_str())));
+    objects.extend(read.iter().flat_map(|object| super::object::object(&id, object, None)));
     objects.extend(chains.iter().flat_map(|chain| self::chain(&id, chain)));
     for set in sets {
         let keyword = if set.data == SetData::None { "set" } else { "map" };

@@ -145,6 +145,21 @@ impl ObjectKind {
         (ObjectKind::Synproxy, 10, "synproxy name"),
     ];
 
+    /// Returns the kind as nft(8) spells it: `counter`, `ct helper`, ...
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ObjectKind::Counter => "counter",
+            ObjectKind::CtExpectation => "ct expectation",
+            ObjectKind::CtHelper => "ct helper",
+            ObjectKind::CtTimeout => "ct timeout",
+            ObjectKind::Limit => "limit",
+            ObjectKind::Quota => "quota",
+            ObjectKind::Secmark => "secmark",
+            ObjectKind::Synproxy => "synproxy",
+        }
+    }
+
     pub(crate) fn entry(self) -> (u32, &'static str) {
         let found = ObjectKind::ALL.iter().find(|(kind, ..)| *kind == self);
         found.map_or((0, ""), |(_, number, words)| (*number, words))

@@ -31,6 +31,7 @@ mod selector;
 mod set;
 mod statement;
 mod table;
+mod tracking;
 mod value;
 
 pub use action::{
@@ -60,7 +61,7 @@ pub use matches::{
 };
 pub use name::{IfName, Name};
 pub use nat::{Computed, IpFamily, Nat, NatFlags, NatKind, PortRange, Ports, Tproxy};
-pub use object::Object;
+pub use object::{Flowtable, FlowtableFlags, Object, ObjectContent};
 pub(crate) use opaque::Kept;
 pub use opaque::Opaque;
 pub use operand::{IntoOperand, Item, Masked, Operand, SetRef, anonymous, kind, masked, set};
@@ -70,6 +71,7 @@ pub use selector::{BitOp, Bits, Hash, Selector};
 pub use set::{Set, SetData, SetFlags, SetPolicy};
 pub use statement::{MarkKey, MarkValue, Queue, QueueFlags, Reject, Statement, Verdict};
 pub use table::{Family, Table, TableFlags};
+pub use tracking::{CtExpectation, CtHelper, CtTimeout};
 pub use value::{
     AddrType, ArpOp, CtDirection, CtEvent, CtLabel, CtState, CtStatus, Day, DccpType, Dscp, Ecn, EtherAddr, EtherType,
     IcmpCode, IcmpType, Icmpv6Code, Icmpv6Type, IfaceType, IgmpType, MhType, Nfproto, PktType, Protocol, TcpFlags,

@@ -22,7 +22,7 @@ pub struct Table {
     pub flags: TableFlags,
     /// Its comment, stored by the kernel, which accepts it only when the table is added.
     pub comment: Option<String>,
-    /// Its stateful objects and flowtables, as they were read.
+    /// Its stateful objects and flowtables.
     pub objects: Vec<Object>,
     /// Its sets, maps and verdict maps.
     pub sets: Vec<Set>,
@@ -170,6 +170,13 @@ impl Table {
     #[must_use]
     pub fn chain(mut self, chain: Chain) -> Self {
         self.chains.push(chain);
+        self
+    }
+
+    /// Adds a stateful object or a flowtable.
+    #[must_use]
+    pub fn object(mut self, object: Object) -> Self {
+        self.objects.push(object);
         self
     }
 

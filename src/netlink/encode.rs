@@ -210,6 +210,7 @@ impl Encoder<'_> {
                 let (flags, neighbour) = placed(*position);
                 self.rule(index, chain, flags, rule, None, neighbour)
             }
+            Operation::AddObject { table, object } => self.add_object(index, table, object),
             Operation::AddSet { table, set } => self.add_set(index, table, set),
             Operation::AddTable { table, flags, comment, kept } => {
                 let userdata = parts_userdata(comment.as_deref(), &kept.0);

@@ -6,12 +6,13 @@ use super::encode::{Encoded, KnownSets, MessagePart, Origin};
 use super::expr::kernel_option;
 use super::reply::Ack;
 use crate::attr::nfta::{
-    NFTA_CHAIN_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_TABLE, NFTA_SET_ELEM_LIST_ELEMENTS,
+    NFTA_CHAIN_TABLE, NFTA_OBJ_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS, NFTA_RULE_TABLE,
+    NFTA_SET_ELEM_LIST_ELEMENTS,
 };
 use crate::attr::{Attribute, Attributes};
 use crate::bytecode::{Expr, LookupSet, element_at};
 use crate::error::{Error, Kind, Refusal, Shown};
-use crate::model::{Rule, Set, Statement, TableFlags};
+use crate::model::{CtHelper, Name, Object, ObjectContent, Rule, Set, Statement, TableFlags};
 use crate::plan::{Operation, State, Transaction};
 
 /// Returns the error for a transaction that the kernel refused, with every operation it named.
@@ -243,6 +244,7 @@ fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind,
             };
             return (Kind::Unsupported, format!("this kernel has no {missing} ({name})"));
         }
+        (Operation::AddObject { object, .. }, errno) => return refused_object(object, spot, errno),
         (Operation::AddChain { .. } | Operation::AddSet { .. } | Operation::AddTable { .. }, libc::EEXIST) => {
             format!("{EXISTS} ({name})")
         }
@@ -290,6 +292,31 @@ fn explain(operation: &Operation, spot: Option<&Spot<'_>>, errno: i32) -> (Kind,
     (kind, text)
 }
 
+/// Returns the kind and the explanation of an errno for an object that is added.
+fn refused_object(object: &Object, spot: Option<&Spot<'_>>, errno: i32) -> (Kind, String) {
+    let name = errno_name(errno);
+    let kind = object.kind();
+    if matches!(spot, Some(Spot::Other(attribute)) if attribute.kind == NFTA_OBJ_TABLE) && errno == libc::ENOENT {
+        return (Kind::NotFound, format!("no such table; add it first ({name})"));
+    }
+    let text = match (&object.content, errno) {
+        (ObjectContent::CtHelper(CtHelper { helper, .. }), libc::ENOENT) => format!(
+            "this kernel has no helper {}, or none for this protocol and family; load its module (nf_conntrack_{helper}) ({name})",
+            Shown(helper)
+        ),
+        (ObjectContent::Flowtable(_), libc::ENOENT) => {
+            format!("there is no such device, or this kernel has no flowtables (CONFIG_NF_FLOW_TABLE) ({name})")
+        }
+        (ObjectContent::Secmark(_), libc::ENOENT) => {
+            format!("this kernel has no secmark, or its security module has no such context ({name})")
+        }
+        (_, libc::ENOENT) => format!("this kernel has no {kind} objects ({name})"),
+        (_, libc::EBUSY | libc::EEXIST) => format!("it exists already and is not the same; delete it first ({name})"),
+        (_, errno) => format!("the {kind}: {} ({name})", words(errno)),
+    };
+    (if errno == libc::ENOENT { Kind::Unsupported } else { Kind::of_errno(errno) }, text)
+}
+
 fn explain_expr(expr: &Expr, errno: i32) -> (Kind, String) {
     let name = errno_name(errno);
     let (expression, option) = (expr.name().escape_debug(), kernel_option(expr));
@@ -299,6 +326,15 @@ fn explain_expr(expr: &Expr, errno: i32) -> (Kind, String) {
         }
         (Expr::Verdict(verdict), libc::ENOENT) if verdict.target().is_some() => {
             (Kind::NotFound, format!("there is no such chain in this table; add it in the same transaction ({name})"))
+        }
+        (Expr::Objref(_) | Expr::FlowOffload(_), libc::ENOENT) if expr.object().is_some() => {
+            let object = Shown(expr.object().map_or("", Name::as_str));
+            (
+                Kind::NotFound,
+                format!(
+                    "there is no object {object} of that kind in this table; add it in the same transaction ({name})"
+                ),
+            )
         }
         (_, libc::ENOENT) => {
             (Kind::Unsupported, format!("this kernel has no {expression} expression; it needs {option} ({name})"))

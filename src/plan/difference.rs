@@ -150,6 +150,7 @@ fn kind(operation: &Operation) -> DifferenceKind {
     match operation {
         Operation::AddChain { .. }
         | Operation::AddElements { .. }
+        | Operation::AddObject { .. }
         | Operation::AddRule { .. }
         | Operation::AddSet { .. }
         | Operation::AddTable { .. }
@@ -183,6 +184,7 @@ fn difference(operation: &Operation, id: &TableId, held: &mut HeldTables<'_>) ->
         | Operation::DeleteElements { set, .. }
         | Operation::DestroyElements { set, .. } => (Part::Set(set.name.clone()), None),
         Operation::AddRule { chain, .. } => (Part::Rule { chain: chain.name.clone(), number: None }, None),
+        Operation::AddObject { object, .. } => (Part::Object(object.name.clone()), None),
         Operation::AddTable { .. } | Operation::DeleteTable(_) | Operation::FlushTable(_) => (Part::Table, None),
         Operation::DestroyTable(_) | Operation::FlushRuleset(_) => (Part::Table, None),
         Operation::DeleteChain(chain) | Operation::DestroyChain(chain) | Operation::FlushChain(chain) => {

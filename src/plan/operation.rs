@@ -32,6 +32,14 @@ pub enum Operation {
         /// Declaration and new elements.
         set: Set,
     },
+    /// Adds a stateful object or a flowtable. An existing object of that kind and name stays as it
+    /// is; an existing flowtable gets the devices too.
+    AddObject {
+        /// The table.
+        table: TableId,
+        /// The object.
+        object: Object,
+    },
     /// Adds a rule.
     AddRule {
         /// The chain.
@@ -251,6 +259,7 @@ impl Operation {
             Operation::FlushRuleset(_) => return None,
             Operation::AddChain { table, .. }
             | Operation::AddElements { table, .. }
+            | Operation::AddObject { table, .. }
             | Operation::AddSet { table, .. }
             | Operation::AddTable { table, .. }
             | Operation::DeleteElements { table, .. }
@@ -284,12 +293,6 @@ impl Operation {
             comment: comment.clone(),
             kept: Remainder(kept.clone()),
         }
-    }
-
-    /// Returns the operation that adds an object as it was read.
-    pub(crate) fn add_object(table: &TableId, object: &Object) -> Option<Self> {
-        let state = object.content.code::<OpaqueState>()?.clone();
-        Some(Operation::Restore { table: table.clone(), state: Box::new(State::Object(state)) })
     }
 
     /// Returns the operation that adds a table without its contents.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::operation::Operation;
 use super::transaction::Transaction;
 use crate::model::{Family, Position};
-use crate::render::script::{chain_block, element_block, rule, set_block, set_keyword, table_block};
+use crate::render::script::{chain_block, element_block, object_block, rule, set_block, set_keyword, table_block};
 
 impl fmt::Display for Transaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,6 +23,9 @@ impl fmt::Display for Operation {
             }
             Operation::AddElements { table, set } => {
                 write!(f, "add element {table} {} {}", set.name, element_block(&set.elements))
+            }
+            Operation::AddObject { table, object } => {
+                write!(f, "add {} {table} {} {}", object.kind(), object.name, object_block(family, object))
             }
             Operation::AddRule { chain, position, rule: added } => {
                 let added = rule(family, added);
@@ -79,6 +82,7 @@ impl Operation {
         match self {
             Operation::AddChain { table, name, .. } => format!("add chain {table}/{name}"),
             Operation::AddElements { table, set } => format!("add element {table}/{}", set.name),
+            Operation::AddObject { table, object } => format!("add {} {table}/{}", object.kind(), object.name),
             Operation::AddRule { chain, .. } => format!("add rule {}/{}", chain.table, chain.name),
             Operation::AddSet { table, set } => format!("add {} {table}/{}", set_keyword(set), set.name),
             Operation::AddTable { table, .. } => format!("add table {table}"),

@@ -96,7 +96,7 @@ impl Transaction {
         let is_bound = |chain: &&Chain| chain.kind == ChainKind::Bound;
         let named = chains.iter().filter(|chain| !is_bound(chain));
         self.operations.extend(named.map(|chain| Operation::add_chain(&id, chain)));
-        self.operations.extend(objects.iter().filter_map(|object| Operation::add_object(&id, object)));
+        self.operations.extend(objects.into_iter().map(|object| Operation::AddObject { table: id.clone(), object }));
         self.operations.extend(sets.into_iter().map(|set| Operation::AddSet { table: id.clone(), set }));
         let (bound, named): (Vec<Chain>, Vec<Chain>) = chains.into_iter().partition(|chain| is_bound(&chain));
         let mut made = Vec::new();

@@ -95,8 +95,9 @@ impl<'a> Known<'a> {
     /// Everything in it goes, and nothing that is not in the transaction is left.
     fn empty(&mut self) {
         let Known { view, chains, last: _, sets, lost, twice: _ } = self;
-        *lost |= !(view.chains.is_empty() && view.sets.is_empty());
+        *lost |= !(view.chains.is_empty() && view.sets.is_empty() && view.objects.is_empty());
         view.complete = Complete::Whole;
+        view.objects.clear();
         view.chains.clear();
         view.sets.clear();
         chains.clear();
@@ -132,6 +133,7 @@ impl<'a> Views<'a> {
             // The declaration of its set is unknown.
             Operation::AddElements { set, .. } if !set.is_declared() => {}
             Operation::AddElements { table, set } | Operation::AddSet { table, set } => self.add_set(table, set),
+            Operation::AddObject { table, object } => self.filled(table).view.objects.push(object),
             Operation::AddRule { chain, rule, .. } | Operation::ReplaceRule { chain, rule, .. } => {
                 self.add_rule(chain, rule)
             }
@@ -225,6 +227,7 @@ fn view(table: &TableId) -> TableView<'_> {
         comment: None,
         complete: Complete::Part,
         unread: None,
+        objects: Vec::new(),
         sets: Vec::new(),
         chains: Vec::new(),
     }

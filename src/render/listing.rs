@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use crate::model::{Element, Family, Rule, Set, SetData};
+use crate::model::{Element, Family, Object, Rule, Set, SetData};
 
 use super::{Known, Style, Text, quoted, rule, set, table};
 
@@ -16,6 +16,11 @@ pub(crate) fn notes(known: Known<'_>) -> Notes<'_> {
 /// Returns the lines of a set in a table.
 pub(crate) fn set_block<'a>(set: &'a Set, handle: Option<u64>, notes: &'a Notes<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| set::block(f, set, handle, notes))
+}
+
+/// Returns the lines of an object.
+pub(crate) fn object(family: Family, object: &Object, known: Known<'_>) -> Vec<String> {
+    super::object::lines(family, object, Style::Listed(known))
 }
 
 /// Returns an element of a set.

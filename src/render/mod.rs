@@ -39,6 +39,7 @@
 mod action;
 pub(crate) mod listing;
 mod matches;
+pub(crate) mod object;
 mod order;
 mod rule;
 

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::model::{ChainKind, Element, Family, Rule, Set, TableFlags};
+use crate::model::{ChainKind, Element, Family, Object, Rule, Set, TableFlags};
 
-use super::{InFamily, Text, quoted, set, table};
+use super::{InFamily, Style, Text, object, quoted, set, table};
 
 /// Returns ` { flags dormant; comment "why"; }`, or nothing.
 pub(crate) fn table_block(flags: TableFlags, comment: Option<&str>) -> impl fmt::Display {
@@ -23,6 +23,11 @@ fn block(first: Option<String>, comment: Option<&str>) -> impl fmt::Display {
     let comment = comment.map(|comment| format!("comment {};", quoted(comment)));
     let parts: Vec<String> = first.into_iter().chain(comment).collect();
     if parts.is_empty() { String::new() } else { format!(" {{ {} }}", parts.join(" ")) }
+}
+
+/// Returns `{ type "ftp" protocol tcp; l3proto ip; }`, as in a table of that family.
+pub(crate) fn object_block(family: Family, object: &Object) -> impl fmt::Display {
+    format!("{{ {}; }}", object::lines(family, object, Style::Loadable).join("; "))
 }
 
 /// Returns `set`, or `map` for maps and verdict maps.

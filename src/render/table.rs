@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use crate::model::{Base, Chain, ChainKind, ChainType, Family, Hook, Policy, Priority, Ruleset, Table, TableFlags};
 
-use super::{InFamily, Style, Text, joined, quoted, set, unknown};
+use super::{InFamily, Style, Text, joined, object, quoted, set, unknown};
 use crate::bytecode::KeptParts;
 
 /// Prints what `nft list ruleset` prints and `nft -f` reads.
@@ -54,7 +54,7 @@ impl Display for WithHandles<'_> {
         }
         for object in objects {
             between(f)?;
-            writeln!(f, "\t{} {} {{\n\t\topaque\n\t}}", object.kind(), object.name())?;
+            object::block(f, *family, object)?;
         }
         for (index, set) in sets.iter().enumerate() {
             between(f)?;

@@ -131,9 +131,10 @@ impl Listing<'_> {
         };
         for object in &table.objects {
             let OpaqueState { kind, name, handle: number, attributes: _ } = object;
+            let raised = super::raise::raised_object(object);
             between(f)?;
             writeln!(f, "\t{kind} {name} {{{}", handle(self.handle(number.0)))?;
-            let lines = super::objects::lines(object).unwrap_or_else(|| vec![unknown(kind).to_string()]);
+            let lines = listing::object(table.id.family, &raised, self.known(&NO_BLOCKS));
             lines.iter().try_for_each(|line| writeln!(f, "\t\t{line}"))?;
             f.write_str("\t}\n")?;
         }

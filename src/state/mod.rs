@@ -6,7 +6,6 @@ mod event;
 mod form;
 mod hooks;
 pub(crate) mod listing;
-mod objects;
 mod raise;
 mod snapshot;
 mod trace;
@@ -15,6 +14,8 @@ pub use event::{AddedAt, Commit, Event};
 pub use hooks::{HookFunction, HookList, Hooks};
 pub use listing::Listing;
 pub(crate) use raise::chain_kind;
+#[cfg(feature = "json")]
+pub(crate) use raise::raised_object;
 pub use raise::{Raised, Unnamed};
 pub use snapshot::{
     ChainState, Counters, HookState, OpaqueMessage, OpaqueState, RuleState, SetState, Snapshot, TableState,

@@ -9,11 +9,11 @@ use super::snapshot::{
 use crate::attr::NLA_F_NESTED;
 use crate::bytecode::{
     Expr, KeptElement, KeptParts, KeptRule, Modes, SetMode, Sets, commented, lower, lower_elements, lower_set,
-    opaque_set, raise, raise_set, userdata_comment,
+    opaque_set, raise, raise_object, raise_set, userdata_comment,
 };
 use crate::model::{
-    Base, Chain, ChainId, ChainKind, ChainType, Family, Hook, Kept, Name, Object, Opaque, Policy, Priority, Rule,
-    RuleHandle, Ruleset, Set, SetFlags, SetId, Statement, Table, TableFlags, TableId,
+    Base, Chain, ChainId, ChainKind, ChainType, Family, Hook, Kept, Name, Object, ObjectContent, Opaque, Policy,
+    Priority, Rule, RuleHandle, Ruleset, Set, SetFlags, SetId, Statement, Table, TableFlags, TableId,
 };
 use crate::validate::{Fault, Location};
 
@@ -154,7 +154,7 @@ impl TableState {
         table.comment = userdata_comment(userdata);
         let unknown = flags & !TableFlags::all().bits();
         table.kept = parts(KeptParts::new(userdata, table.comment.as_deref(), opaque, unknown));
-        table.objects = objects.iter().map(object).collect();
+        table.objects = objects.iter().map(raised_object).collect();
         for set in sets {
             if set.code.flags & NFT_SET_ANONYMOUS == 0 {
                 table.sets.push(self::set(set));
@@ -184,8 +184,14 @@ fn parts(parts: KeptParts) -> Kept {
     if parts == KeptParts::default() { Kept::default() } else { Kept::new(parts) }
 }
 
-fn object(state: &OpaqueState) -> Object {
-    Object { name: state.name.clone(), content: Opaque::new(&state.kind, None, state.clone()) }
+/// Converts an object in terms of the model if these cover all of it.
+pub(crate) fn raised_object(state: &OpaqueState) -> Object {
+    let OpaqueState { kind, name, handle: _, attributes } = state;
+    raise_object(kind, name, attributes).unwrap_or_else(|| opaque_object(state))
+}
+
+fn opaque_object(state: &OpaqueState) -> Object {
+    Object::new(&state.name, ObjectContent::Opaque(Opaque::new(&state.kind, None, state.clone())))
 }
 
 /// Converts a chain without its rules.
@@ -290,6 +296,15 @@ fn as_read_where_refused(table: &mut Table, state: &TableState) {
                     ) {
                         let SetState { name, code, elements, .. } = held;
                         *set = opaque_set(name, code, elements, &learned(held));
+                        changed = true;
+                    }
+                }
+                Location { object: Some((kind, name)), .. } => {
+                    let same = |object: &&mut Object| object.kind() == kind && object.name == name;
+                    let held = state.objects.iter().find(|held| held.kind == kind && held.name == name);
+                    let object = table.objects.iter_mut().find(same).filter(|object| object.opaque().is_none());
+                    if let (Some(held), Some(object)) = (held, object) {
+                        *object = opaque_object(held);
                         changed = true;
                     }
                 }

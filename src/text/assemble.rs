@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use super::commands::{Command, What};
 use super::error::{Fault, Parsed};
 use super::lexer::Token;
-use crate::model::{Chain, ChainKind, Element, Family, Key, Name, Position, Rule, Ruleset, Set, Table, TableId};
+use crate::model::{
+    Chain, ChainKind, Element, Family, Key, Name, Object, Position, Rule, Ruleset, Set, Table, TableId,
+};
 use crate::plan::{Operation, Transaction};
 
 /// Returns the commands as operations.
@@ -200,6 +202,21 @@ impl MadeTable {
         }
     }
 
+    /// Adds an object. One that exists stays as it is.
+    fn add_object(&mut self, object: Object) {
+        let same = |known: &Object| known.kind() == object.kind() && known.name == object.name;
+        if !self.table.objects.iter().any(same) {
+            self.table.objects.push(object);
+        }
+    }
+
+    /// Removes an object; returns whether it was there.
+    fn remove_object(&mut self, kind: &str, name: &Name) -> bool {
+        let before = self.table.objects.len();
+        self.table.objects.retain(|object| object.kind() != kind || object.name != *name);
+        self.table.objects.len() < before
+    }
+
     fn add_set(&mut self, set: Set) {
         match self.sets.get(&set.name) {
             Some(known) => known.add(set.elements),
@@ -212,6 +229,7 @@ impl Made {
     /// Adds a table. Of one that exists, only the contents are taken.
     fn table(&mut self, mut table: Table) {
         let (sets, chains) = (std::mem::take(&mut table.sets), std::mem::take(&mut table.chains));
+        let objects = std::mem::take(&mut table.objects);
         let id = TableId::from(&table);
         if self.tables.get(&id).is_none() {
             let made = MadeTable { table, sets: Ordered::default(), chains: Ordered::default() };
@@ -220,6 +238,7 @@ impl Made {
             known.table.flags |= table.flags;
         }
         if let Some(made) = self.tables.get(&id) {
+            objects.into_iter().for_each(|object| made.add_object(object));
             sets.into_iter().for_each(|set| made.add_set(set));
             chains.into_iter().for_each(|chain| made.add_chain(chain));
         }
@@ -264,6 +283,7 @@ impl MadeTable {
                 chain.comment = comment;
                 self.add_chain(chain);
             }
+            Operation::AddObject { table: _, object } => self.add_object(object),
             Operation::AddSet { table: _, set } => self.add_set(set),
             Operation::AddElements { table: _, set } => match self.sets.get(&set.name) {
                 Some(known) => known.add(set.elements),
@@ -307,8 +327,13 @@ impl MadeTable {
             Operation::ReplaceRule { .. } | Operation::DeleteRule { .. } | Operation::DestroyRule { .. } => {
                 return Err(by_handle(at));
             }
-            Operation::DeleteObject { name, kind, .. } => return Ok(Some(format!("{kind} {name}"))),
-            Operation::DestroyObject { .. } | Operation::Restore { .. } => {}
+            Operation::DeleteObject { name, kind, .. } => {
+                if !self.remove_object(&kind, &name) {
+                    return Ok(Some(format!("{kind} {name}")));
+                }
+            }
+            Operation::DestroyObject { name, kind, .. } => drop(self.remove_object(&kind, &name)),
+            Operation::Restore { .. } => {}
             Operation::AddTable { .. }
             | Operation::DeleteTable(_)
             | Operation::DestroyTable(_)

@@ -10,7 +10,7 @@ use crate::model::{
     TableFlags, TableId,
 };
 
-/// The objects of a table that the model holds only as they were read.
+/// The words with which named objects begin.
 pub(super) const OBJECTS: [&str; 7] = ["counter", "ct", "flowtable", "limit", "quota", "secmark", "synproxy"];
 
 impl<'t> Parser<'t> {
@@ -50,9 +50,15 @@ impl<'t> Parser<'t> {
                 table.comment = Some(self.comment()?.to_owned());
             }
             object if OBJECTS.contains(&object) => {
-                return self.unsupported(format_args!("the named object {object}"));
+                let kind = self.object_kind()?;
+                let name = self.name("the name of the object")?;
+                if !self.at("{") {
+                    return self.unexpected("\"{\"");
+                }
+                table.objects.push(self.object_of(kind, name)?);
             }
-            _ => return self.unexpected("chain, set, map, flags, comment or the end of the table"),
+            _ => return self.unexpected("chain, set, map, counter, quota, limit, ct helper, ct timeout, ct expectation, synproxy, secmark, flowtable, \
+                     flags, comment or the end of the table"),
         }
         self.end_of_part()
     }
@@ -98,14 +104,14 @@ impl<'t> Parser<'t> {
             return self.unsupported("a hook of devices");
         }
         self.expect("priority")?;
-        let priority = self.priority(hook)?;
+        let priority = self.priority(hook.name())?;
         Ok(Base { chain_type, hook, priority, policy: Policy::Accept })
     }
 
-    fn priority(&mut self, hook: Hook) -> Parsed<Priority> {
+    pub(super) fn priority(&mut self, hook: &str) -> Parsed<Priority> {
         let token = self.peek();
         let named = |(name, base, at): &(&str, i32, Option<&str>)| {
-            (token.is(name) && at.is_none_or(|at| at == hook.name())).then_some(i64::from(*base))
+            (token.is(name) && at.is_none_or(|at| at == hook)).then_some(i64::from(*base))
         };
         let known = Priority::names(self.family);
         let base = match (known.iter().find_map(named), token.kind) {
@@ -116,7 +122,7 @@ impl<'t> Parser<'t> {
             (None, Kind::Number) => 0,
             (None, _) if self.at("-") || self.at("+") => 0,
             (None, _) => {
-                let here = known.iter().filter(|(_, _, at)| at.is_none_or(|at| at == hook.name()));
+                let here = known.iter().filter(|(_, _, at)| at.is_none_or(|at| at == hook));
                 let names: Vec<&str> = here.map(|(name, ..)| *name).collect();
                 return self.unexpected(&format!("a priority: a number, or {} and + or - a number", names.join(", ")));
             }

@@ -357,23 +357,31 @@ impl<'t> Parser<'t> {
     }
 
     fn object(&mut self, verb: Verb) -> Parsed<What> {
-        let word = self.next();
-        let kind = if word.is("ct") {
-            format!("ct {}", self.word("helper, timeout or expectation")?.text)
-        } else {
-            word.text.to_owned()
-        };
+        let word = self.peek();
+        let kind = self.object_kind()?;
         let made: fn(TableId, String, crate::model::Name) -> Operation = match verb {
             Verb::Delete => |table, kind, name| Operation::DeleteObject { table, kind, name },
             Verb::Destroy => |table, kind, name| Operation::DestroyObject { table, kind, name },
-            _ => return Err(unsupported(word, format_args!("the named object {kind}"))),
+            Verb::Add | Verb::Create => {
+                let table = self.table_id()?;
+                let name = self.name("the name of the object")?;
+                if verb == Verb::Create {
+                    self.absent(word, |snapshot| {
+                        let there = snapshot.table(&table).map(|table| table.objects.as_slice()).unwrap_or_default();
+                        there.iter().any(|object| object.kind == kind && object.name == name)
+                    })?;
+                }
+                let object = self.object_of(kind, name)?;
+                return Ok(What::Operations(vec![Operation::AddObject { table, object }]));
+            }
+            Verb::Flush | Verb::Insert | Verb::Replace => return Err(no_such(word, "named object")),
         };
         let table = self.table_id()?;
         if self.at("handle") {
             return self.unsupported("an object by its handle");
         }
         let name = self.name("the name of the object")?;
-        Ok(What::Operations(vec![made(table, kind, name)]))
+        Ok(What::Operations(vec![made(table, kind.to_owned(), name)]))
     }
 
     /// Checks that what is created is not there.

@@ -55,6 +55,7 @@ mod error;
 mod fields;
 mod lexer;
 mod names;
+mod objects;
 mod operand;
 mod parser;
 mod reader;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Fault, Problem};
 use crate::error::Shown;
-use crate::model::{Family, Name};
+use crate::model::{Family, Name, Object};
 
 /// The location of a fault; indices count from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Location {
     pub chain: Option<Name>,
     /// The set, map or verdict map.
     pub set: Option<Name>,
+    /// Kind and name of the stateful object or flowtable.
+    pub object: Option<(String, Name)>,
     /// Index of the rule in its chain.
     pub rule: Option<usize>,
     /// Index of the statement in its rule.
@@ -31,7 +33,7 @@ pub struct Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Location { family, table, chain, set, rule, statement, keyword, element } = self;
+        let Location { family, table, chain, set, object, rule, statement, keyword, element } = self;
         let table = Shown(table.as_str());
         if let (Some(element), None) = (element, rule) {
             write!(f, "element {} of ", element + 1)?;
@@ -42,7 +44,10 @@ impl fmt::Display for Location {
             }
             (Some(chain), _, None) => write!(f, "chain {family} {table}/{}", Shown(chain.as_str()))?,
             (None, Some(set), _) => write!(f, "set {family} {table}/{}", Shown(set.as_str()))?,
-            (None, None, _) => write!(f, "table {family} {table}")?,
+            (None, None, _) => match object {
+                Some((kind, name)) => write!(f, "{kind} {family} {table}/{}", Shown(name.as_str()))?,
+                None => write!(f, "table {family} {table}")?,
+            },
         }
         if let Some(statement) = statement {
             write!(f, ", statement {}", statement + 1)?;
@@ -85,6 +90,7 @@ pub(super) struct At<'a> {
     table: &'a Name,
     chain: Option<&'a Name>,
     set: Option<&'a Name>,
+    object: Option<&'a Object>,
     rule: Option<usize>,
     statement: Option<(usize, &'static str)>,
     element: Option<usize>,
@@ -92,7 +98,7 @@ pub(super) struct At<'a> {
 
 impl<'a> At<'a> {
     pub(super) fn table(family: Family, table: &'a Name) -> Self {
-        At { family, table, chain: None, set: None, rule: None, statement: None, element: None }
+        At { family, table, chain: None, set: None, object: None, rule: None, statement: None, element: None }
     }
 
     pub(super) fn chain(self, chain: &'a Name) -> Self {
@@ -101,6 +107,10 @@ impl<'a> At<'a> {
 
     pub(super) fn set(self, set: &'a Name) -> Self {
         At { set: Some(set), ..self }
+    }
+
+    pub(super) fn object(self, object: &'a Object) -> Self {
+        At { object: Some(object), ..self }
     }
 
     pub(super) fn rule(self, rule: usize) -> Self {
@@ -116,12 +126,13 @@ impl<'a> At<'a> {
     }
 
     pub(super) fn report(self, faults: &mut Vec<Fault>, problem: Problem) {
-        let At { family, table, chain, set, rule, statement, element } = self;
+        let At { family, table, chain, set, object, rule, statement, element } = self;
         let location = Location {
             family,
             table: table.clone(),
             chain: chain.cloned(),
             set: set.cloned(),
+            object: object.map(|object| (object.kind().to_owned(), object.name.clone())),
             rule,
             statement: statement.map(|(index, _)| index),
             keyword: statement.map(|(_, keyword)| keyword),

@@ -26,6 +26,7 @@ mod links;
 mod location;
 mod matches;
 mod names;
+mod objects;
 mod part;
 mod place;
 mod problem;
@@ -42,7 +43,7 @@ use std::fmt;
 
 use crate::bytecode::{SetMode, Sets};
 use crate::error::{Error, Kind};
-use crate::model::{self, Chain, ChainKind, Family, Name, Rule, Ruleset, Set};
+use crate::model::{self, Chain, ChainKind, Family, Name, Object, Rule, Ruleset, Set};
 
 pub use location::Location;
 pub(crate) use part::{Calls, Judgement, Stayed, Was};
@@ -178,6 +179,7 @@ pub(crate) struct TableView<'a> {
     pub(crate) complete: Complete,
     /// The number of rules that could not be read, if the chains are to be recreated.
     pub(crate) unread: Option<u32>,
+    pub(crate) objects: Vec<&'a Object>,
     pub(crate) sets: Vec<&'a Set>,
     pub(crate) chains: Vec<ChainView<'a>>,
 }
@@ -206,6 +208,7 @@ impl<'a> TableView<'a> {
             comment: table.comment.as_deref(),
             complete: Complete::Whole,
             unread: None,
+            objects: table.objects.iter().collect(),
             sets: table.sets.iter().collect(),
             chains: chains.into_iter().collect(),
         }
@@ -291,6 +294,7 @@ impl<'v, 'a> Checked<'v, 'a> {
             self.at.report(faults, Problem::FamilyWithoutChains { family: self.view.family });
             return Calls::default();
         }
+        self.objects(faults);
         let mut seen = HashSet::new();
         for (index, set) in self.view.sets.iter().enumerate() {
             if !self.are_unique && !seen.insert(&set.name) {

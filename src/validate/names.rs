@@ -25,6 +25,11 @@ pub(super) fn log_prefix(at: At<'_>, prefix: &str, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Checks the context of a secmark.
+pub(super) fn secmark(at: At<'_>, context: &str, faults: &mut Vec<Fault>) {
+    text(at, "security context", context, usize::MAX, faults);
+}
+
 fn text(at: At<'_>, text: &'static str, value: &str, max: usize, faults: &mut Vec<Fault>) {
     if value.len() > max {
         at.report(faults, Problem::TooLong { text, bytes: value.len(), max });

@@ -229,6 +229,12 @@ pub enum Problem {
         /// The families that have it.
         wanted: &'static str,
     },
+    /// An object that the kernel does not take.
+    #[error("{fault}")]
+    Object {
+        /// What is wrong, and the remedy.
+        fault: &'static str,
+    },
     /// A range or an order of values that have none.
     #[error("{} has no order; compare with a value or a set", .of.name())]
     NotOrderable {
@@ -339,6 +345,14 @@ pub enum Problem {
     /// A jump to a chain that does not exist.
     #[error("there is no chain {} in the table; define it or correct the name", Shown(.name.as_str()))]
     UnknownChain {
+        /// The name.
+        name: Name,
+    },
+    /// The use of an object that does not exist.
+    #[error("there is no {kind} {} in the table; define it or correct the name", Shown(.name.as_str()))]
+    UnknownObject {
+        /// Its kind, as nft spells it.
+        kind: &'static str,
         /// The name.
         name: Name,
     },

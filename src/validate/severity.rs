@@ -60,6 +60,7 @@ impl Problem {
             | Problem::NotInFamily { .. }
             | Problem::NotOrderable { .. }
             | Problem::NotThatMap { .. }
+            | Problem::Object { .. }
             | Problem::Operand { .. }
             | Problem::Overlap { .. }
             | Problem::Queue { .. }
@@ -75,6 +76,7 @@ impl Problem {
             | Problem::Tproxy { .. }
             | Problem::TooManyBits { .. }
             | Problem::UnknownChain { .. }
+            | Problem::UnknownObject { .. }
             | Problem::UnknownSet { .. }
             | Problem::Unread { .. }
             | Problem::ValueTooLarge { .. }

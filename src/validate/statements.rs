@@ -46,10 +46,12 @@ impl Checked<'_, '_> {
                 }
             }
             Statement::Counter { .. } | Statement::Notrack => {}
-            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::Fwd(_) => {
+            Statement::FlowAdd(_) => self.named_object(at, statement, faults),
+            Statement::ConnLimit(_) | Statement::Dup(_) | Statement::Fwd(_) => {
                 self.action(at, statement, packets, faults);
             }
             Statement::ObjectRef(_) => {
+                self.named_object(at, statement, faults);
                 self.action(at, statement, packets, faults);
             }
             Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => {
@@ -201,7 +203,7 @@ fn check_log(at: At<'_>, log: &Log, faults: &mut Vec<Fault>) {
 }
 
 /// Reports what nft_limit_init, net/netfilter/nft_limit.c, refuses with EINVAL or EOVERFLOW.
-fn check_limit(at: At<'_>, limit: &Limit, faults: &mut Vec<Fault>) {
+pub(super) fn check_limit(at: At<'_>, limit: &Limit, faults: &mut Vec<Fault>) {
     let Limit { rate, per, of, burst, when: _, .. } = *limit;
     let nanoseconds = per.seconds() * 1_000_000_000;
     let tokens = |rate| match of {

@@ -111,6 +111,7 @@ fn unknown_names_are_faults_only_in_a_complete_table() {
         comment: None,
         complete,
         unread: None,
+        objects: vec![],
         sets: vec![],
         chains: vec![chain.clone()],
     };

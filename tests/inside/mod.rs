@@ -23,6 +23,7 @@ mod mutated;
 #[path = "../support/nft_grammar.rs"]
 #[allow(unreachable_pub, reason = "other test programs use it too")]
 mod nft_grammar;
+mod objects;
 mod raised;
 mod raised_nft;
 mod raised_random;

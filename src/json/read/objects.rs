@@ -396,7 +396,9 @@ impl<'v> Script<'v> {
                 self.quoted(context)?;
             }
         }
-        self.word("}");
+        self.word(";");
+        self.comment(of)?;
+        self.word("; }");
         Ok(())
     }
 

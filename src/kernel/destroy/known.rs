@@ -75,6 +75,9 @@ impl Known {
                 self.set(table, &set.name).is_there = Some(true);
                 self.elements_come(table, &set.name, || codes(set))?;
             }
+            Operation::AddObject { table, object } => {
+                self.table(table).objects.insert((object.kind().to_owned(), object.name.clone()), true);
+            }
             Operation::AddTable { table, .. } => self.table(table).is_there = Some(true),
             Operation::DeleteChain(id) | Operation::DestroyChain(id) => {
                 *self.chain(&id.table, &id.name) = KnownChain::gone();

@@ -28,6 +28,9 @@ impl Batch<'_> {
                 Err(why) => Err(Stop::Unknown(why.to_string())),
             },
             Operation::AddSet { table, set } => return self.add_set(table, set),
+            Operation::AddObject { table: _, object } => {
+                Err(Stop::Unknown(format!("a {} is not modelled", object.kind())))
+            }
             Operation::AddTable { table, flags, comment, kept } => {
                 let userdata = parts_userdata(comment.as_deref(), &kept.0);
                 self.add_table(table, flags.bits() | kept.0.code::<KeptParts>().map_or(0, |read| read.flags), userdata)

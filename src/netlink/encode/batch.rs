@@ -18,6 +18,7 @@ pub(super) fn anchor(operations: &[Operation]) -> Option<&TableId> {
         Operation::DestroyElements { .. } | Operation::DeleteObject { .. } => first.table(),
         // These would make a table that is not there, or find one that should be missing.
         Operation::AddChain { .. }
+        | Operation::AddObject { .. }
         | Operation::AddSet { .. }
         | Operation::DeleteTable(_)
         | Operation::DestroyChain(_)

@@ -8,6 +8,8 @@ use crate::attr::nfta::{
     NFTA_FLOWTABLE_HANDLE, NFTA_FLOWTABLE_PAD, NFTA_FLOWTABLE_USE, NFTA_OBJ_HANDLE, NFTA_OBJ_NAME, NFTA_OBJ_PAD,
     NFTA_OBJ_TYPE, NFTA_OBJ_USE,
 };
+use crate::bytecode::lower_object;
+use crate::model::{Object, Opaque};
 use crate::state::{ChainState, HookState, OpaqueState, RuleState, SetState, TableState};
 
 impl Encoder<'_> {
@@ -97,6 +99,16 @@ impl Encoder<'_> {
             _ => (kind::NEWOBJ, &[NFTA_OBJ_USE, NFTA_OBJ_HANDLE, NFTA_OBJ_PAD]),
         };
         let body = ObjectBody { table: table.name.as_str(), attributes, without };
+        self.message(index, MessagePart::Itself, message, table, flag::CREATE, &Body::Object(body))
+    }
+
+    pub(super) fn add_object(&mut self, index: usize, table: &TableId, object: &Object) -> Result<(), Unencodable> {
+        if let Some(read) = object.opaque().and_then(Opaque::code) {
+            return self.restore_object(index, table, read);
+        }
+        let attributes = lower_object(object)?;
+        let message = if object.kind() == FLOWTABLE { kind::NEWFLOWTABLE } else { kind::NEWOBJ };
+        let body = ObjectBody { table: table.name.as_str(), attributes: &attributes, without: &[] };
         self.message(index, MessagePart::Itself, message, table, flag::CREATE, &Body::Object(body))
     }
 

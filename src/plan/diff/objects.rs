@@ -8,8 +8,8 @@ use crate::attr::nfta::{
     NFTA_FLOWTABLE_HANDLE, NFTA_FLOWTABLE_PAD, NFTA_FLOWTABLE_TABLE, NFTA_FLOWTABLE_USE, NFTA_OBJ_DATA,
     NFTA_OBJ_HANDLE, NFTA_OBJ_PAD, NFTA_OBJ_TABLE, NFTA_OBJ_USE, NFTA_QUOTA_CONSUMED, NFTA_QUOTA_PAD,
 };
-use crate::bytecode::same_attributes;
-use crate::model::{Object, Table};
+use crate::bytecode::{lower_object, raise_object, same_attributes};
+use crate::model::{Object, Opaque, Table};
 use crate::plan::operation::Operation;
 use crate::state::{OpaqueState, TableState};
 
@@ -31,7 +31,7 @@ impl Steps {
         for object in &table.objects {
             let held = there.get(&(object.kind(), object.name()));
             if held.is_none_or(|held| !same(held, object)) {
-                self.objects_made.extend(Operation::add_object(&state.id, object));
+                self.objects_made.push(Operation::AddObject { table: state.id.clone(), object: object.clone() });
             }
         }
     }
@@ -39,7 +39,14 @@ impl Steps {
 
 /// Returns whether both have the same declaration, whatever their state.
 fn same(held: &OpaqueState, object: &Object) -> bool {
-    let Some(wanted) = object.content.code::<OpaqueState>() else { return false };
+    let Some(wanted) = object.opaque().map(Opaque::code::<OpaqueState>) else {
+        // As it is after a round trip: what is not said has its usual value.
+        let sent = lower_object(object).ok();
+        let wanted = sent.and_then(|sent| raise_object(object.kind(), &object.name, &sent));
+        let held = raise_object(&held.kind, &held.name, &held.attributes);
+        return held.is_some() && held.map(Object::unused) == wanted.map(Object::unused);
+    };
+    let Some(wanted) = wanted else { return false };
     let content = attributes(&held.attributes, NFTA_OBJ_DATA);
     let wanted_content = attributes(&wanted.attributes, NFTA_OBJ_DATA);
     let data = match held.kind.as_str() {

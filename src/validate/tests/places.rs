@@ -23,6 +23,29 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
             of(Table::new(Family::Ip, "t").set(port_set()).set(port_set())),
             "set ip t/s: is defined twice; rename one or merge them",
         ),
+        // Objects, and what names them.
+        (
+            of(Table::new(Family::Ip, "t").object(Object::counter("c")).object(Object::counter("c"))),
+            "counter ip t/c: is defined twice; rename one or merge them",
+        ),
+        (
+            of(Table::new(Family::Ip, "t").object(Object::new("e", CtHelper::new("", Protocol::TCP)))),
+            "ct helper ip t/e: the name of a helper has 1 to 15 bytes; give one such as ftp",
+        ),
+        (
+            of(Table::new(Family::Ip, "t").object(Object::new("y", Synproxy::default()))),
+            "synproxy ip t/y: nft reads no synproxy without mss and wscale; give both",
+        ),
+        (
+            of(Table::new(Family::Ip, "t").object(Object::new("t", CtTimeout::new(Protocol::TCP).after("open", 1)))),
+            "ct timeout ip t/t: no such state; tcp has syn_sent, syn_recv, established, fin_wait, close_wait, last_ack, \
+             time_wait, close, syn_sent2, retrans, unack, and udp has unreplied, replied",
+        ),
+        (
+            input(Rule::new().object(ObjectKind::CtHelper, "none")),
+            "rule 1 of inet t/in, statement 1 (ct helper set): there is no ct helper none in the table; define it or \
+             correct the name",
+        ),
         (
             input(Rule::new().comment("x".repeat(129))),
             "rule 1 of inet t/in: the comment has 129 bytes; at most 128 are allowed",

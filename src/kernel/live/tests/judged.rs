@@ -30,6 +30,7 @@ fn reason(problem: &Problem) -> Option<&'static str> {
         Problem::Limit { .. } => Some("a burst of 0 packets never matches; the rest is refused"),
         Problem::Log { .. } => Some("what does not go together is ignored; some is refused"),
         Problem::NotOrderable { .. } => Some("the bytes are compared as a number that means nothing"),
+        Problem::Object { .. } => Some("nft could not read it back, or another state's time would be set"),
         Problem::Operand { .. } => Some("something else would be compared than is asked for; some cannot be said"),
         Problem::RawExpr { .. } => Some("an expression that is cut, or a part of a rule, would be left out"),
         Problem::Reject { .. } => {
@@ -70,6 +71,7 @@ fn reason(problem: &Problem) -> Option<&'static str> {
         | Problem::TooLong { .. }
         | Problem::TooManyExpressions { .. }
         | Problem::UnknownChain { .. }
+        | Problem::UnknownObject { .. }
         | Problem::TooManyBits { .. }
         | Problem::UnknownSet { .. }
         | Problem::Unread { .. }
@@ -141,7 +143,7 @@ fn the_kernel_refuses_refused_faults_and_accepts_odd_ones() {
                 assert!(seen.get(&kind(problem)).is_some_and(|taken| taken.contains(&true)), "never taken: {line}");
             }
         }
-        assert_eq!(seen.len(), 44, "all but what only reading finds: {seen:#?}");
+        assert_eq!(seen.len(), 46, "all but what only reading finds: {seen:#?}");
     });
 }
 

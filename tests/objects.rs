@@ -1,10 +1,12 @@
 //! Named objects: what nft loads is read as types and listed, and what is built is what nft would
 //! load.
 #![cfg(feature = "json")]
+#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 mod support;
 
 use nftmesh::json::{self, ToJson};
+use nftmesh::model::set;
 use nftmesh::model::{
     CtExpectation, CtHelper, CtTimeout, Flowtable, FlowtableFlags, Limit, LimitUnit, LimitWhen, Object, ObjectContent,
     ObjectKind, Quota, Synproxy, SynproxyFlags,
@@ -62,9 +64,9 @@ fn objects_that_nft_loads_are_types_and_go_back_the_same() {
         assert_eq!(ours, serde_json::from_str::<serde_json::Value>(&listed_json).expect("JSON"));
 
         // By the kernel's bytes, by our text and by our JSON.
-        let read = Reader::new().ruleset(&raised.to_string()).unwrap_or_else(|error| panic!("{error}\n{raised}"));
+        let read = Reader::new().ruleset(raised.to_string()).unwrap_or_else(|error| panic!("{error}\n{raised}"));
         assert_eq!(read, raised, "{raised}");
-        let read = json::ruleset(&raised.to_json().to_string()).unwrap_or_else(|error| panic!("{error}\n{raised}"));
+        let read = json::ruleset(raised.to_json().to_string()).unwrap_or_else(|error| panic!("{error}\n{raised}"));
         assert_eq!(read, raised, "{raised}");
         kernel.commit(&Transaction::replace(raised.clone())).expect("what was read");
         assert_eq!(nft("list ruleset"), listed);
@@ -75,6 +77,83 @@ fn objects_that_nft_loads_are_types_and_go_back_the_same() {
         nft_script(&script);
         assert_eq!(nft("list ruleset"), listed, "{script}");
     });
+}
+
+const MAPS: &str = "table inet t {
+    counter a { packets 0 bytes 0; }
+    counter b { packets 0 bytes 0; }
+    limit l { rate 1/second; }
+    ct helper ftp { type \"ftp\" protocol tcp; }
+    map ports { type inet_service : counter; elements = { 80 : \"a\", 443 : \"b\" }; }
+    map nets { type ipv4_addr : counter; flags interval; elements = { 10.0.0.0/8 : \"a\", 192.0.2.0/24 : \"b\" }; }
+    map pairs { type ipv4_addr . inet_service : limit; elements = { 192.0.2.1 . 22 : \"l\" }; }
+    chain c {
+        counter name tcp dport map @ports
+        counter name ip saddr map @nets
+        limit name ip saddr . tcp dport map @pairs accept
+        counter name tcp dport map { 22 : \"a\", 80 : \"b\" }
+        counter name ip saddr map { 10.0.0.0/8 : \"a\", 192.0.2.1 : \"b\" }
+        ct helper set tcp dport map { 21 : \"ftp\" }
+    }
+}";
+
+#[test]
+fn maps_to_objects_are_types_and_go_back_the_same() {
+    in_fresh_netns(|| {
+        nft_script(MAPS);
+        let snapshot = assert_lists_as_nft();
+        let raised = snapshot.raise().ruleset;
+        let table = raised.find(Family::Inet, "t").expect("it exists");
+        assert!(table.sets.iter().all(|set| set.opaque().is_none()), "{table}");
+        let printed = raised.to_string();
+        assert!(!printed.contains("unknown"), "{printed}");
+
+        let mut kernel = Kernel::open().expect("a socket");
+        assert!(kernel.plan(&raised).expect("what was read").is_empty());
+        let listed = nft("list ruleset");
+        let json = serde_json::from_str::<serde_json::Value>(&nft("-j list ruleset")).expect("JSON");
+        assert_eq!(snapshot.to_json(), json);
+        for (words, read) in [
+            ("nft's", Reader::new().ruleset(MAPS).map_err(|error| error.to_string())),
+            ("ours", Reader::new().ruleset(&printed).map_err(|error| error.to_string())),
+            ("JSON", json::ruleset(raised.to_json().to_string()).map_err(|error| error.to_string())),
+        ] {
+            let read = read.unwrap_or_else(|error| panic!("{words}: {error}\n{printed}"));
+            assert_eq!(read.validate(), Ok(()), "{words}");
+            assert!(kernel.plan(&read).expect("valid").is_empty(), "{words}: {}", kernel.plan(&read).expect("valid"));
+            nft_script("flush ruleset");
+            kernel.apply(&read).unwrap_or_else(|error| panic!("{words}: {error}"));
+            assert_eq!(nft("list ruleset"), listed, "{words}");
+        }
+        // An object that is another now, with its map and the rules that use it.
+        let mut changed = raised.clone();
+        changed.tables[0].objects[0].comment = Some("new".into());
+        kernel.apply(&changed).expect("valid");
+        assert!(kernel.plan(&changed).expect("valid").is_empty());
+        assert!(nft("list ruleset").contains("comment \"new\""));
+    });
+}
+
+#[test]
+fn what_no_object_map_can_hold_is_a_fault() {
+    let table = || Table::new(Family::Inet, "t").object(Object::counter("a"));
+    let map = Set::object_map("m", [DataType::Port], ObjectKind::Counter);
+    let fault = |set: Set| Ruleset::new().table(table().set(set)).validate().expect_err("a fault").to_string();
+    assert_eq!(
+        fault(map.clone().elements([Element::new(80).object("b")])),
+        "element 1 of set inet t/m: there is no counter b in the table; define it or correct the name"
+    );
+    assert_eq!(
+        fault(map.clone().elements([Element::new(80)])),
+        "element 1 of set inet t/m: has no data, but the elements of a map need counter"
+    );
+    let quota = Rule::new().statement(nftmesh::model::Statement::ObjectRef(nftmesh::model::ObjectRef {
+        kind: ObjectKind::Quota,
+        to: nftmesh::model::ObjectTo::Map(Field::TcpDport.into(), set("m")),
+    }));
+    let wanted = input(table().set(map.elements([Element::new(80).object("a")])), quota);
+    let invalid = wanted.validate().expect_err("a map to counters");
+    assert!(invalid.to_string().ends_with("set m has counter as data, but quota is looked up"), "{invalid}");
 }
 
 fn built() -> Vec<Object> {
@@ -219,5 +298,5 @@ fn a_flowtable_prints_and_reads_as_in_nft() {
     let text = "table inet t { flowtable f { hook ingress priority filter + 10; devices = { \"eth0\", lan0 }; counter
             flags offload\n}\n}";
     let read = Reader::new().ruleset(text).expect("nft's words");
-    assert_eq!(Reader::new().ruleset(&read.to_string()).expect("our own"), read);
+    assert_eq!(Reader::new().ruleset(read.to_string()).expect("our own"), read);
 }

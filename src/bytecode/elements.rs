@@ -43,7 +43,7 @@ pub struct ElementCode {
 pub struct ElementExtras {
     /// Statements of the element: a counter, a limit.
     pub exprs: Vec<Expr>,
-    /// The stateful object it maps to; only elements read from a kernel have one.
+    /// The stateful object it maps to.
     pub object: Option<Name>,
     /// Attributes that this crate does not understand, as the kernel gave them.
     pub opaque: Vec<u8>,
@@ -183,15 +183,20 @@ fn bare() -> ElementCode {
 /// Lowers everything but the key of an element.
 fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable> {
     let Element { key: _, data, timeout, comment, extra } = element;
+    let mut object = None;
     let data = match (&set.data, data.as_deref()) {
         (SetData::None, None) => None,
+        (SetData::Object(_), Some(ElementData::Object(name))) => {
+            object = Some(name.clone());
+            None
+        }
         (SetData::Value(data_type), Some(ElementData::Value(value))) => Some(Box::new(ElementDataCode::Value(
             data::bytes(value, *data_type, Order::Register).ok_or_else(|| misfit(set, element))?,
         ))),
         (SetData::Verdict, Some(ElementData::Verdict(verdict))) => {
             Some(Box::new(ElementDataCode::Verdict(verdict.clone())))
         }
-        (SetData::None | SetData::Value(_) | SetData::Verdict, _) => {
+        (SetData::None | SetData::Object(_) | SetData::Value(_) | SetData::Verdict, _) => {
             return Err(misfit(set, element));
         }
     };
@@ -200,6 +205,9 @@ fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable
         read = extra.kept.code::<KeptElement>().map_or(&[], |kept| &kept.userdata);
         let exprs = carried(&extra.statements)?;
         extras = (!exprs.is_empty()).then(|| Box::new(ElementExtras { exprs, ..ElementExtras::default() }));
+    }
+    if object.is_some() {
+        extras.get_or_insert_default().object = object;
     }
     let userdata = commented(comment.as_deref(), read);
     // The kernel does not report a timeout that equals the set's.

@@ -22,8 +22,8 @@ use super::set::{SetMode, anonymous};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
     DataType, Element, EtherType, Family, Field, IcmpType, Icmpv6Type, IfaceType, Interval, Key, Link, Match, Name,
-    Needs, Nfproto, Op, Operand, Protocol, Queue, Rule, Selector, Set, SetData, SetFlags, SetRef, Statement, Value,
-    ether_type_of, network_of,
+    Needs, Nfproto, ObjectKind, Op, Operand, Protocol, Queue, Rule, Selector, Set, SetData, SetFlags, SetRef,
+    Statement, Value, ether_type_of, network_of,
 };
 
 /// The program of a rule.
@@ -40,6 +40,11 @@ pub struct Program {
 pub trait Sets {
     /// Returns how the set of this name keeps its keys, or `None` if the set is not known.
     fn mode(&self, name: &Name) -> Option<SetMode>;
+
+    /// Returns the kind of the objects that the map of this name leads to, if it is known.
+    fn objects(&self, _name: &Name) -> Option<ObjectKind> {
+        None
+    }
 }
 
 /// A table in which no named sets are known.

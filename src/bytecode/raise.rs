@@ -27,12 +27,13 @@ pub(crate) use set::{declaration, in_order, is_for_all, opaque_set, raise_each, 
 use super::Register;
 pub(crate) use declared::{Declared, declared};
 
-use super::codes::{LookupSet, NatCode, RegisterRange};
+use super::codes::{LookupSet, NatCode, ObjrefMapCode, RegisterRange};
 use super::expr::Expr;
 use super::fields::load;
 use super::kept::userdata_comment;
 use super::lower::{Known, Sets, lower_statement};
-use crate::model::{Family, Field, Match, Op, Opaque, Operand, Rule, Selector, SetRef, Statement};
+use super::set::AnonymousSet;
+use crate::model::{Family, Field, Match, ObjectRef, ObjectTo, Op, Opaque, Operand, Rule, Selector, SetRef, Statement};
 
 /// Returns the rule that a program in a table of `family` expresses.
 ///
@@ -108,6 +109,17 @@ impl Proposal {
     fn other(statements: Vec<Statement>, len: usize) -> Self {
         Proposal { statements, len, spelling: Spelling::Other }
     }
+
+    /// Names the kind of the objects that a named map leads to, which no expression tells; `None` if
+    /// it is not known.
+    fn of_kinds(mut self, sets: &(impl Sets + ?Sized)) -> Option<Self> {
+        for statement in &mut self.statements {
+            if let Statement::ObjectRef(ObjectRef { kind, to: ObjectTo::Map(_, SetRef::Named(name)) }) = statement {
+                *kind = sets.objects(name)?;
+            }
+        }
+        Some(self)
+    }
 }
 
 fn read(exprs: &[Expr], family: Family, sets: &(impl Sets + ?Sized)) -> Vec<Read> {
@@ -117,6 +129,7 @@ fn read(exprs: &[Expr], family: Family, sets: &(impl Sets + ?Sized)) -> Vec<Read
         let readers: [Propose; 3] = [actions::propose, matches::propose, updates::propose];
         // Each is asked only if what the others propose is not accepted.
         let proposals = readers.iter().flat_map(|propose| propose(all, family, known));
+        let proposals = proposals.filter_map(|proposal| proposal.of_kinds(sets));
         let accepted = proposals.filter(|proposal| !proposal.statements.is_empty()).find_map(|proposal| {
             let after = accept(&proposal, all, known, family, sets)?;
             Some((proposal, after))
@@ -177,16 +190,21 @@ fn agrees(read: &[Expr], lowered: &[Expr]) -> bool {
 
 fn alike(read: &Expr, lowered: &Expr) -> bool {
     let both = |a: RegisterRange, b: RegisterRange| tidy(a) == tidy(b);
+    // The elements of an anonymous set were read one by one; its description depends on the program
+    // that made it.
+    let are_alike = |set: &AnonymousSet, other: &AnonymousSet| {
+        let kind = |flags: u32| flags & (crate::model::SetFlags::INTERVAL.bits());
+        kind(set.code.flags) == kind(other.code.flags)
+    };
     match (read, lowered) {
         (
             Expr::Lookup { sreg, dreg, set: LookupSet::Anonymous(set), inverted },
             Expr::Lookup { sreg: s, dreg: d, set: LookupSet::Anonymous(other), inverted: i },
-        ) => {
-            // Its elements were read one by one; its description depends on the program that made
-            // it.
-            let kind = |flags: u32| flags & (crate::model::SetFlags::INTERVAL.bits());
-            (sreg, dreg, inverted) == (s, d, i) && kind(set.code.flags) == kind(other.code.flags)
-        }
+        ) => (sreg, dreg, inverted) == (s, d, i) && are_alike(set, other),
+        (
+            Expr::ObjrefMap(ObjrefMapCode { sreg, set, anonymous: Some(mine) }),
+            Expr::ObjrefMap(ObjrefMapCode { sreg: s, set: other, anonymous: Some(theirs) }),
+        ) => (sreg, set) == (s, other) && are_alike(mine, theirs),
         (Expr::Nat(a), Expr::Nat(b)) => {
             let plain = |code: &NatCode| (code.kind, code.family, translation(code.flags));
             plain(a) == plain(b) && both(a.addresses, b.addresses) && both(a.ports, b.ports)

@@ -105,6 +105,7 @@ impl SetCode {
 
 pub(super) const NFT_SET_ANONYMOUS: u32 = 0x1;
 pub(super) const NFT_SET_MAP: u32 = 0x8;
+pub(super) const NFT_SET_OBJECT: u32 = 0x40;
 pub(super) const NFT_SET_CONCAT: u32 = 0x80;
 pub(super) const NFT_DATA_VERDICT: u32 = 0xffff_ff00;
 
@@ -179,8 +180,15 @@ fn declare(key: &[DataType], data: &SetData, flags: SetFlags) -> SetCode {
     if flags.contains(SetFlags::AUTO_MERGE) {
         tlv(&mut userdata, UDATA_AUTO_MERGE, &[&1_u32.to_ne_bytes()]);
     }
+    let mut object = None;
     let data = match data {
         SetData::None => None,
+        SetData::Object(kind) => {
+            tlv(&mut userdata, UDATA_DATA_BYTEORDER, &[&0_u32.to_ne_bytes()]);
+            kernel_flags |= NFT_SET_OBJECT;
+            object = Some(kind.entry().0);
+            None
+        }
         SetData::Value(data_type) => {
             tlv(&mut userdata, UDATA_DATA_BYTEORDER, &[&byteorder(&[*data_type]).to_ne_bytes()]);
             Some((data_type.number(), width(*data_type)))
@@ -214,7 +222,7 @@ fn declare(key: &[DataType], data: &SetData, flags: SetFlags) -> SetCode {
         gc_interval: None,
         userdata,
         policy: 0,
-        object: None,
+        object,
         exprs: Vec::new(),
         opaque: Vec::new(),
     }

@@ -255,6 +255,7 @@ fn element(from: &mut Source<'_>, key: &[DataType], data: &SetData) -> Element {
     let mut element = Element::new(key);
     element.data = match data {
         SetData::None => None,
+        SetData::Object(_) => Some(Box::new(ElementData::Object(name(from, "o")))),
         SetData::Value(of) => Some(Box::new(ElementData::Value(value(from, *of)))),
         SetData::Verdict => Some(Box::new(ElementData::Verdict(verdict(from)))),
     };

@@ -80,6 +80,7 @@ pub(super) fn declared(json: &mut Value, set: &Set, notes: &Notes<'_>) {
     }
     let (maps_to, kind) = match data {
         SetData::None => (None, Kind::Plain),
+        SetData::Object(kind) => (Some(kind.name()), Kind::Plain),
         SetData::Value(data) => (Some(data.name()), Kind::Of(*data)),
         SetData::Verdict => (Some("verdict"), Kind::Plain),
     };

@@ -160,6 +160,11 @@ impl ObjectKind {
         }
     }
 
+    /// Returns the kind with the kernel's number.
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        ObjectKind::ALL.iter().find(|(_, other, _)| *other == number).map(|(kind, ..)| *kind)
+    }
+
     pub(crate) fn entry(self) -> (u32, &'static str) {
         let found = ObjectKind::ALL.iter().find(|(kind, ..)| *kind == self);
         found.map_or((0, ""), |(_, number, words)| (*number, words))

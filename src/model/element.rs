@@ -43,8 +43,10 @@ pub(crate) struct Extra {
 /// What an element maps to.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "a value or a verdict")]
+#[expect(clippy::exhaustive_enums, reason = "an object, a value or a verdict")]
 pub enum ElementData {
+    /// The name of an object, in a map to objects.
+    Object(Name),
     /// A value, in a map.
     Value(Value),
     /// A verdict, in a verdict map.
@@ -149,6 +151,13 @@ impl Element {
     #[must_use]
     pub fn value(mut self, value: impl Into<Value>) -> Self {
         self.data = Some(Box::new(ElementData::Value(value.into())));
+        self
+    }
+
+    /// Sets the name of the object, in a map to objects.
+    #[must_use]
+    pub fn object(mut self, name: impl Into<Name>) -> Self {
+        self.data = Some(Box::new(ElementData::Object(name.into())));
         self
     }
 

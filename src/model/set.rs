@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::action::ObjectKind;
 use super::data_type::DataType;
 use super::element::Element;
 use super::name::Name;
@@ -82,10 +83,12 @@ pub enum SetPolicy {
 /// What the elements of a set map to.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "set, map and verdict map are all there are")]
+#[expect(clippy::exhaustive_enums, reason = "set, map, map to objects and verdict map are all there are")]
 pub enum SetData {
     /// Nothing: a set.
     None,
+    /// A named object of that kind: a map to objects.
+    Object(ObjectKind),
     /// A value of that type: a map.
     Value(DataType),
     /// A verdict: a verdict map.
@@ -146,6 +149,11 @@ impl Set {
     /// Creates an empty map from this key to values of type `data`.
     pub fn map(name: impl Into<Name>, key: impl IntoIterator<Item = DataType>, data: DataType) -> Self {
         Set { data: SetData::Value(data), ..Set::new(name, key) }
+    }
+
+    /// Creates an empty map from this key to named objects of a kind: `type inet_service : counter`.
+    pub fn object_map(name: impl Into<Name>, key: impl IntoIterator<Item = DataType>, kind: ObjectKind) -> Self {
+        Set { data: SetData::Object(kind), ..Set::new(name, key) }
     }
 
     /// Creates an empty verdict map with this key.

@@ -85,13 +85,14 @@ pub(crate) fn declaration(set: &Set, typeof_: Option<(Vec<&str>, Option<&str>)>)
         None => {
             let data = match set.data {
                 SetData::Value(data) => Some(data.name()),
-                SetData::None | SetData::Verdict => None,
+                SetData::None | SetData::Object(_) | SetData::Verdict => None,
             };
             ("type", set.key.iter().map(|data| data.name()).collect(), data)
         }
     };
     let key = key.join(" . ");
     match (&set.data, data) {
+        (SetData::Object(kind), _) => format!("{word} {key} : {}", kind.name()),
         (SetData::Verdict, _) => format!("{word} {key} : verdict"),
         (SetData::Value(_), Some(data)) => format!("{word} {key} : {data}"),
         (SetData::None | SetData::Value(_), _) => format!("{word} {key}"),

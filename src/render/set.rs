@@ -52,7 +52,7 @@ impl<'a> Notes<'a> {
 pub(super) fn keyword(set: &Set) -> &'static str {
     match set.data {
         SetData::None => "set",
-        SetData::Value(_) | SetData::Verdict => "map",
+        SetData::Object(_) | SetData::Value(_) | SetData::Verdict => "map",
     }
 }
 
@@ -154,7 +154,7 @@ pub(super) fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
 fn declaration(key: &[DataType], data: &SetData) -> String {
     let data_type = match data {
         SetData::Value(data) => Some(*data),
-        SetData::None | SetData::Verdict => None,
+        SetData::None | SetData::Object(_) | SetData::Verdict => None,
     };
     // `type time` is a time span.
     let nameless =
@@ -166,6 +166,7 @@ fn declaration(key: &[DataType], data: &SetData) -> String {
     match data {
         SetData::None => format!("{word} {key}"),
         SetData::Value(data) => format!("{word} {key} : {}", name(data)),
+        SetData::Object(kind) => format!("{word} {key} : {}", kind.name()),
         SetData::Verdict => format!("{word} {key} : verdict"),
     }
 }
@@ -364,6 +365,7 @@ fn listed_with<'a>(element: &'a Element, raw: &'a [bool], note: &'a Note, style:
             write!(f, " comment {}", quoted(comment))?;
         }
         match data.as_deref() {
+            Some(ElementData::Object(name)) => write!(f, " : {}", quoted(name.as_str())),
             Some(ElementData::Value(value)) => write!(f, " : {}", style.interval(&Interval::point(value.clone()))),
             Some(ElementData::Verdict(verdict)) => write!(f, " : {verdict}"),
             None => Ok(()),

@@ -12,8 +12,8 @@ use crate::bytecode::{
     opaque_set, raise, raise_object, raise_set, userdata_comment,
 };
 use crate::model::{
-    Base, Chain, ChainId, ChainKind, ChainType, Family, Hook, Kept, Name, Object, ObjectContent, Opaque, Policy,
-    Priority, Rule, RuleHandle, Ruleset, Set, SetFlags, SetId, Statement, Table, TableFlags, TableId,
+    Base, Chain, ChainId, ChainKind, ChainType, Family, Hook, Kept, Name, Object, ObjectContent, ObjectKind, Opaque,
+    Policy, Priority, Rule, RuleHandle, Ruleset, Set, SetFlags, SetId, Statement, Table, TableFlags, TableId,
 };
 use crate::validate::{Fault, Location};
 
@@ -176,7 +176,9 @@ impl TableState {
 
     /// Returns how the sets of the table store their keys.
     pub(crate) fn modes(&self) -> Modes<'_> {
-        self.sets.iter().map(|set| (&set.name, set.code.mode())).collect()
+        let modes: Modes<'_> = self.sets.iter().map(|set| (&set.name, set.code.mode())).collect();
+        let kind = |set: &'_ SetState| set.code.object.and_then(ObjectKind::from_number);
+        modes.with_objects(self.sets.iter().filter_map(|set| Some((&set.name, kind(set)?))))
     }
 }
 

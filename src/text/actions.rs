@@ -58,11 +58,9 @@ impl<'t> Parser<'t> {
         let to = if self.begins_field() {
             let selector = self.selector()?;
             self.expect("map")?;
-            if !self.at("@") {
-                return self.unsupported("a map to objects that has no name");
-            }
-            self.next();
-            ObjectTo::Map(selector, SetRef::Named(self.name("the name of a map")?))
+            let key: Vec<DataType> = selector.key().collect();
+            let map = self.set_ref(&key, &SetData::Object(kind))?;
+            ObjectTo::Map(selector, map)
         } else {
             ObjectTo::Name(self.text("the name of an object, or a map to objects")?.text.into())
         };

@@ -151,10 +151,10 @@ impl<'t> Parser<'t> {
             (SetData::None, true) => {
                 Err(Fault::wrong(brace.at, brace.length(), "a map has two types, such as type ipv4_addr : verdict"))
             }
-            (SetData::Value(_) | SetData::Verdict, false) => {
+            (SetData::Object(_) | SetData::Value(_) | SetData::Verdict, false) => {
                 Err(Fault::wrong(brace.at, brace.length(), "a set has no values; what has them is a map"))
             }
-            (SetData::None, false) | (SetData::Value(_) | SetData::Verdict, true) => Ok(set),
+            (SetData::None, false) | (SetData::Object(_) | SetData::Value(_) | SetData::Verdict, true) => Ok(set),
         }
     }
 
@@ -240,11 +240,10 @@ impl<'t> Parser<'t> {
             return self.unsupported("a map to intervals");
         }
         if OBJECTS.iter().any(|object| self.at(object))
-            && !self.peek_at(1).is("mark")
-            && !self.peek_at(1).is("zone")
-            && !self.at("ct")
+            && (!self.at("ct") || ["helper", "timeout", "expectation"].iter().any(|of| self.peek_at(1).is(of)))
         {
-            return self.unsupported("a map to objects");
+            let kind = self.object_kind_of_map()?;
+            return Ok(SetData::Object(kind));
         }
         let data = read(self)?;
         if self.at(".") {

@@ -91,8 +91,13 @@ impl<'t> Parser<'t> {
         let mut element = Element::new(key);
         self.options(&mut element)?;
         match data {
-            SetData::Value(_) | SetData::Verdict if values == Values::Optional && !self.at(":") => {}
+            SetData::Object(_) | SetData::Value(_) | SetData::Verdict
+                if values == Values::Optional && !self.at(":") => {}
             SetData::None => {}
+            SetData::Object(_) => {
+                self.colon()?;
+                element = element.object(self.text("the name of an object")?.text);
+            }
             SetData::Value(of) => {
                 self.colon()?;
                 element = element.value(self.value(*of)?);

@@ -6,8 +6,8 @@ use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::parser::Parser;
 use crate::model::{
-    CtExpectation, CtHelper, CtTimeout, Family, Flowtable, FlowtableFlags, Name, Object, ObjectContent, Priority,
-    Protocol, Synproxy,
+    CtExpectation, CtHelper, CtTimeout, Family, Flowtable, FlowtableFlags, Name, Object, ObjectContent, ObjectKind,
+    Priority, Protocol, Synproxy,
 };
 
 impl<'t> Parser<'t> {
@@ -19,6 +19,18 @@ impl<'t> Parser<'t> {
         }
         let kinds = ["counter", "flowtable", "limit", "quota", "secmark", "synproxy"].map(|kind| (kind, kind));
         self.one_of("an object", &kinds)
+    }
+
+    /// Reads the kind of the objects that a map leads to.
+    pub(super) fn object_kind_of_map(&mut self) -> Parsed<ObjectKind> {
+        let word = self.peek();
+        let kind = self.object_kind()?;
+        let known = ObjectKind::ALL.into_iter().map(|(known, ..)| known).find(|known| known.name() == kind);
+        // nft 1.0.6 has no words for a named map to an object of connection tracking.
+        known.filter(|_| !word.is("ct")).ok_or_else(|| {
+            let why = "a map with a name leads to counter, limit, quota, secmark or synproxy";
+            Fault::wrong(word.at, word.length(), why)
+        })
     }
 
     /// Reads what an object is: its block, or where nft has that, the words alone.

@@ -39,13 +39,10 @@ impl Checked<'_, '_> {
                     None => {}
                 }
             }
-            Statement::ObjectRef(ObjectRef { kind: _, to: ObjectTo::Map(selector, map) }) => match map {
-                SetRef::Anonymous(_) => fault("a map to objects has a name; use set(\"...\")"),
-                SetRef::Named(_) => {
-                    packets.read(at, selector, faults);
-                    self.lookup(at, selector, map, &SetData::None, faults);
-                }
-            },
+            Statement::ObjectRef(ObjectRef { kind, to: ObjectTo::Map(selector, map) }) => {
+                packets.read(at, selector, faults);
+                self.lookup(at, selector, map, &SetData::Object(*kind), faults);
+            }
             Statement::Quota(Quota { bytes, when: _, used }) if used > bytes || *bytes > i64::MAX.unsigned_abs() => {
                 fault("more is used than there is, or it is more than the kernel counts; give at most 2^63 - 1 bytes");
             }

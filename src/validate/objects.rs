@@ -9,8 +9,8 @@ use super::location::At;
 use super::problem::Problem;
 use super::{Checked, Complete, Fault, names, statements};
 use crate::model::{
-    CtExpectation, CtHelper, CtTimeout, Family, Flowtable, IfName, Name, Object, ObjectContent, ObjectRef, ObjectTo,
-    Quota, Statement, Value,
+    CtExpectation, CtHelper, CtTimeout, Family, Flowtable, IfName, Name, Object, ObjectContent, ObjectKind, ObjectRef,
+    ObjectTo, Quota, Statement, Value,
 };
 
 impl Checked<'_, '_> {
@@ -121,6 +121,15 @@ impl Checked<'_, '_> {
             Statement::FlowAdd(name) => ("flowtable", name),
             _ => return,
         };
+        self.known_object(at, kind, name, faults);
+    }
+
+    /// Checks that the object that an element leads to exists.
+    pub(super) fn mapped_object(&self, at: At<'_>, kind: ObjectKind, name: &Name, faults: &mut Vec<Fault>) {
+        self.known_object(at, kind.name(), name, faults);
+    }
+
+    fn known_object(&self, at: At<'_>, kind: &'static str, name: &Name, faults: &mut Vec<Fault>) {
         let is_there = || self.view.objects.iter().any(|object| object.name == *name && object.kind() == kind);
         if self.view.complete == Complete::Whole && !is_there() {
             at.report(faults, Problem::UnknownObject { kind, name: name.clone() });

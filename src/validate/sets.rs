@@ -158,12 +158,14 @@ impl Checked<'_, '_> {
                     names::interface(at, value, faults);
                 }
             }
+            (SetData::Object(kind), Some(ElementData::Object(name))) => self.mapped_object(at, *kind, name, faults),
             (SetData::Verdict, Some(ElementData::Verdict(verdict))) => self.verdict(at, verdict, faults),
-            (SetData::Value(_) | SetData::Verdict, None) => {
+            (SetData::Object(_) | SetData::Value(_) | SetData::Verdict, None) => {
                 at.report(faults, Problem::DataMissing { wanted: data_name(all.data) });
             }
             (wanted, Some(found)) => {
                 let found = match found {
+                    ElementData::Object(_) => "an object",
                     ElementData::Value(value) => value.type_name(),
                     ElementData::Verdict(_) => "a verdict",
                 };
@@ -220,6 +222,7 @@ pub(super) fn data_name(data: &SetData) -> &'static str {
     match data {
         SetData::None => "nothing",
         SetData::Value(data) => data.name(),
+        SetData::Object(kind) => kind.name(),
         SetData::Verdict => "a verdict",
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::codes::{
     BitwiseCode, ConnlimitCode, CtDirectedSetCode, DupCode, DynsetCode, ExthdrCode, ExthdrResetCode, ExthdrSetCode,
-    FlowOffloadCode, FwdCode, ObjrefCode, ObjrefMapCode, PayloadSetCode, QuotaCode, SynproxyCode, over,
+    FlowOffloadCode, FwdCode, LookupSet, ObjrefCode, ObjrefMapCode, PayloadSetCode, QuotaCode, SynproxyCode, over,
 };
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
@@ -57,13 +57,15 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 ObjectTo::Name(name) => {
                     self.push(Expr::Objref(ObjrefCode { kind: kind.entry().0, name: name.clone() }));
                 }
-                ObjectTo::Map(selector, SetRef::Named(set)) => {
-                    self.key(selector, set)?;
-                    let code = ObjrefMapCode { sreg: Register::FIRST, set: set.clone(), anonymous: None };
-                    self.push(Expr::ObjrefMap(code));
-                }
-                ObjectTo::Map(_, SetRef::Anonymous(_)) => {
-                    return Err(Unlowerable::Operand { field: "a map to objects without a name" });
+                ObjectTo::Map(selector, map) => {
+                    self.lookup(selector, map, None, false, &SetData::Object(*kind))?;
+                    if let Some(Expr::Lookup { sreg, set, .. }) = self.exprs.pop() {
+                        let (set, anonymous) = match set {
+                            LookupSet::Named(name) => (name, None),
+                            LookupSet::Anonymous(set) => ("__objmap%d".into(), Some(set)),
+                        };
+                        self.push(Expr::ObjrefMap(ObjrefMapCode { sreg, set, anonymous }));
+                    }
                 }
             },
             Statement::Quota(Quota { bytes, when, used }) => {

@@ -8,13 +8,13 @@ use super::super::expr::Expr;
 use super::super::kept::{KeptElement, KeptSet, WholeSet, commented, entry, is_set, text, userdata_comment};
 use super::super::lower::NoSets;
 use super::super::set::{
-    NFT_DATA_VERDICT, NFT_SET_ANONYMOUS, NFT_SET_CONCAT, NFT_SET_MAP, SetCode, SetMode, UDATA_AUTO_MERGE,
-    UDATA_COMMENT, UDATA_DATA_BYTEORDER, UDATA_KEY_BYTEORDER,
+    NFT_DATA_VERDICT, NFT_SET_ANONYMOUS, NFT_SET_CONCAT, NFT_SET_MAP, NFT_SET_OBJECT, SetCode, SetMode,
+    UDATA_AUTO_MERGE, UDATA_COMMENT, UDATA_DATA_BYTEORDER, UDATA_KEY_BYTEORDER,
 };
 use super::declared::{Declared, KeyPart, Number, declared};
 use crate::model::{
-    DataType, Element, ElementData, Extra, Family, Interval, Kept, Key, Name, Opaque, Set, SetData, SetFlags,
-    SetPolicy, Statement,
+    DataType, Element, ElementData, Extra, Family, Interval, Kept, Key, Name, ObjectKind, Opaque, Set, SetData,
+    SetFlags, SetPolicy, Statement,
 };
 
 /// Why a set has no form in the model.
@@ -69,13 +69,17 @@ pub(crate) fn declaration(name: &Name, code: &SetCode) -> Result<Set, Unraisable
     let key = key(code, &declared).ok_or_else(|| mistyped("key", code.key_type))?;
     let mut set = Set::new(name, key);
     set.data = match code.data {
-        None => SetData::None,
+        None => match code.object {
+            None => SetData::None,
+            Some(number) => SetData::Object(ObjectKind::from_number(number).ok_or_else(|| mistyped("data", number))?),
+        },
         Some((NFT_DATA_VERDICT, _)) => SetData::Verdict,
         Some((number, len)) => {
             SetData::Value(self::data(code, &declared, number, len).ok_or_else(|| mistyped("data", number))?)
         }
     };
-    let silent = NFT_SET_ANONYMOUS | NFT_SET_CONCAT | NFT_SET_MAP;
+    let object = if code.object.is_some() && code.data.is_none() { NFT_SET_OBJECT } else { 0 };
+    let silent = NFT_SET_ANONYMOUS | NFT_SET_CONCAT | NFT_SET_MAP | object;
     let flags = SetFlags::from_bits(code.flags & !silent).filter(|flags| !flags.contains(SetFlags::AUTO_MERGE));
     set.flags = flags.ok_or_else(|| Unraisable::Flags { set: name.clone(), flags: code.flags })?;
     if is_set(&code.userdata, UDATA_DATA_INTERVAL) {
@@ -319,15 +323,17 @@ fn element(key: Key, code: &ElementCode, data: &SetData) -> Option<Element> {
         return None;
     }
     let mut element = Element::new(key);
+    let object = code.extras.as_deref().and_then(|extras| extras.object.as_ref());
     element.data = match (data, code.data.as_deref()) {
-        (SetData::None, None) => None,
+        (SetData::None, None) if object.is_none() => None,
+        (SetData::Object(_), None) => Some(Box::new(ElementData::Object(object?.clone()))),
         (SetData::Value(data_type), Some(ElementDataCode::Value(bytes))) => {
             Some(Box::new(ElementData::Value(data::value(bytes, *data_type, Order::Register)?)))
         }
         (SetData::Verdict, Some(ElementDataCode::Verdict(verdict))) => {
             Some(Box::new(ElementData::Verdict(verdict.clone())))
         }
-        (SetData::None | SetData::Value(_) | SetData::Verdict, _) => return None,
+        (SetData::None | SetData::Object(_) | SetData::Value(_) | SetData::Verdict, _) => return None,
     };
     element.timeout = code.timeout.filter(|timeout| *timeout > 0).map(Duration::from_millis);
     element.comment = userdata_comment(&code.userdata).map(Into::into);

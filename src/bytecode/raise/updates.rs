@@ -1,18 +1,20 @@
 //! Readers of statements that count, answer, copy, and change sets and packets.
 
 use super::super::codes::{
-    BitwiseCode, ConnlimitCode, DynsetCode, ExthdrSetCode, ObjrefCode, PayloadSetCode, QuotaCode, SynproxyCode, when,
+    BitwiseCode, ConnlimitCode, DynsetCode, ExthdrSetCode, LookupSet, ObjrefCode, ObjrefMapCode, PayloadSetCode,
+    QuotaCode, SynproxyCode, when,
 };
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
 use super::super::fields::field_of;
 use super::super::keys::{CtKey, MetaKey, Register};
 use super::super::lower::{Known, store, write};
+use super::super::set::AnonymousSet;
 use super::Proposal;
 use super::loads::{Computed, Keyed, See};
 use crate::model::{
-    ConnLimit, Exthdr, ExthdrOf, ExthdrPart, Family, Field, Needs, ObjectKind, ObjectRef, ObjectTo, Protocol, Quota,
-    SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
+    ConnLimit, Exthdr, ExthdrOf, ExthdrPart, Family, Field, Name, Needs, ObjectKind, ObjectRef, ObjectTo, Protocol,
+    Quota, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -52,12 +54,16 @@ fn alone(expr: &Expr) -> Option<Statement> {
 }
 
 fn kind_of(number: u32) -> Option<ObjectKind> {
-    ObjectKind::ALL.iter().find(|(_, other, _)| *other == number).map(|(kind, ..)| *kind)
+    ObjectKind::from_number(number)
 }
 
 impl See {
     fn updates(&self, exprs: &[Expr]) -> Option<Proposal> {
-        let Keyed { selector: key, part: None, value, by, len } = self.keyed(exprs)? else { return None };
+        let keyed = self.keyed(exprs)?;
+        if let Expr::ObjrefMap(ObjrefMapCode { sreg: Register::FIRST, set, anonymous }) = keyed.by {
+            return self.object_map(keyed, set, anonymous.as_deref());
+        }
+        let Keyed { selector: key, part: None, value, by, len } = keyed else { return None };
         let statement = match by {
             Expr::Dynset(code) => {
                 let DynsetCode { set, anonymous: None, op, key: Register::FIRST, data, timeout, exprs, flags: 0 } =
@@ -86,10 +92,21 @@ impl See {
                     value,
                 }))
             }
-            // A map to objects does not tell their kind.
             _ => return None,
         };
         Some(Proposal::ours(statement, len))
+    }
+
+    /// Reads a map to objects. The kind of those of a named one is in its declaration, so that any is
+    /// proposed.
+    fn object_map(&self, keyed: Keyed<'_>, name: &Name, anonymous: Option<&AnonymousSet>) -> Option<Proposal> {
+        let (set, kind) = match anonymous {
+            None => (LookupSet::Named(name.clone()), ObjectKind::Counter),
+            Some(set) => (LookupSet::Anonymous(Box::new(set.clone())), kind_of(set.code.object?)?),
+        };
+        let map = keyed.set(&set, &SetData::Object(kind)).filter(|_| keyed.value.is_none())?;
+        let to = ObjectTo::Map(keyed.selector, map);
+        Some(Proposal::ours(Statement::ObjectRef(ObjectRef { kind, to }), keyed.len))
     }
 
     fn assigns(&self, exprs: &[Expr]) -> Option<Proposal> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::attr;
 use crate::bytecode::{AnonymousSet, ElementCode, lower_elements, lower_set};
 use crate::bytecode::{DynsetCode, ObjrefMapCode};
-use crate::model::Set;
+use crate::model::{Set, SetData};
 
 impl Encoder<'_> {
     /// Declares an anonymous set and sends its elements.
@@ -68,7 +68,8 @@ impl Encoder<'_> {
         // An interval takes two: its start and its end; for a set read from a kernel the number is
         // unknown.
         let most = if set.opaque().is_some() { usize::MAX } else { 2 * set.elements.len() };
-        let extras = set.opaque().is_some() || set.elements.iter().any(|element| !element.statements().is_empty());
+        let carries = || set.elements.iter().any(|element| !element.statements().is_empty());
+        let extras = set.opaque().is_some() || matches!(set.data, SetData::Object(_)) || carries();
         let to = ElementsBody { table: table.name.as_str(), set: set.name.as_str(), id: None, most, extras };
         let elements = lower_elements(set).map(|code| code.map(|code| (Cow::Owned(code), None)));
         self.elements(index, |first| MessagePart::Elements { first }, kind, flags, table, to, elements)

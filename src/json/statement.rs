@@ -260,9 +260,11 @@ fn nat(words: &mut Words<'_>, kind: &str) -> Option<Value> {
     }
     if words.take("to") {
         if words.peek() != Some(":") {
-            let (address, port) = address(words)?;
+            let (address, has_port) = address(words)?;
             insert(&mut json, "addr", Some(address));
-            insert(&mut json, "port", port);
+            if has_port {
+                insert(&mut json, "port", Some(value(words, &[])?));
+            }
         }
         if words.take(":") {
             insert(&mut json, "port", Some(value(words, &[])?));
@@ -275,11 +277,12 @@ fn nat(words: &mut Words<'_>, kind: &str) -> Option<Value> {
     Some(json!({ kind: if is_bare { Value::Null } else { json } }))
 }
 
-/// Reads an address, a range, a prefix or a map, and the port in the same word.
-fn address(words: &mut Words<'_>) -> Option<(Value, Option<Value>)> {
+/// Reads an address, a range, a prefix or a map, and returns whether a port follows that was in the
+/// same word.
+fn address(words: &mut Words<'_>) -> Option<(Value, bool)> {
     if let Some(key) = words.maybe(fields) {
         let to = if words.take("map") { map(words, key, &[])? } else { key.json };
-        return Some((to, None));
+        return Some((to, false));
     }
     let word = words.next()?;
     let (addresses, port) = match word.rsplit_once("]:") {
@@ -289,8 +292,10 @@ fn address(words: &mut Words<'_>) -> Option<(Value, Option<Value>)> {
         None => (word, None),
     };
     let addresses = addresses.replace(['[', ']'], "");
-    let port = port.map(|port| constant(port, Kind::Plain).ok_or(())).transpose().ok()?;
-    Some((constant(&addresses, Kind::Plain)?, port))
+    if let Some(port) = port {
+        words.read_again(port);
+    }
+    Some((constant(&addresses, Kind::Plain)?, port.is_some()))
 }
 
 fn queue(words: &mut Words<'_>) -> Option<Value> {
@@ -396,5 +401,31 @@ pub(super) fn element_of(text: &str, key: &[Kind], data: &[Kind]) -> Value {
         Some(json) => json,
         // An object, which is no element to nft whatever the type of the set; a text could be one.
         None => json!({ text: null }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_translation_has_its_address_and_port_apart() {
+        let map = |key: &str, of: &str, data: Value| json!({ "map": { "key": { "payload": { "protocol": of, "field": key } }, "data": data } });
+        let ports = || map("dport", "tcp", json!({ "set": [[1, 2]] }));
+        for (text, addr, port) in [
+            ("dnat to 10.0.0.1:80", json!("10.0.0.1"), json!(80)),
+            ("dnat to [fe80::1]:80-90", json!("fe80::1"), json!({ "range": [80, 90] })),
+            ("dnat to 10.0.0.1:tcp dport map { 1 : 2 }", json!("10.0.0.1"), ports()),
+            ("dnat to [fe80::1]:tcp dport map { 1 : 2 }", json!("fe80::1"), ports()),
+            ("dnat to ip saddr map @m:80", map("saddr", "ip", json!("@m")), json!(80)),
+            ("dnat to ip saddr map @m:tcp dport map { 1 : 2 }", map("saddr", "ip", json!("@m")), ports()),
+            (
+                "dnat to ip saddr map { 1.1.1.1 : 2.2.2.2 }:tcp dport map { 1 : 2 }",
+                map("saddr", "ip", json!({ "set": [["1.1.1.1", "2.2.2.2"]] })),
+                ports(),
+            ),
+        ] {
+            assert_eq!(statement(text, Family::Ip), json!({ "dnat": { "addr": addr, "port": port } }), "{text}");
+        }
     }
 }

@@ -58,6 +58,14 @@ impl<'t> Words<'t> {
         self.take(word).then_some(())
     }
 
+    /// Divides the word that was read last: what is after its colon is read next.
+    pub(super) fn read_again(&mut self, port: &'t str) {
+        if let Some(word) = self.at.checked_sub(1).and_then(|at| self.words.get_mut(at)) {
+            *word = port;
+            self.at -= 1;
+        }
+    }
+
     pub(super) fn number(&mut self) -> Option<u64> {
         self.next()?.parse().ok()
     }
@@ -83,6 +91,12 @@ impl<'t> Words<'t> {
 }
 
 fn divide<'t>(mut word: &'t str, words: &mut Vec<&'t str>) {
+    // A port after a map with a name or with elements.
+    let of_map = word.starts_with(['@', '}']).then(|| word.split_once(':')).flatten();
+    if let Some((map, port)) = of_map.filter(|(_, port)| !port.is_empty()) {
+        words.extend([map, ":"]);
+        word = port;
+    }
     for open in ["(", ":"] {
         if let Some(rest) = word.strip_prefix(open).filter(|rest| !rest.is_empty() && !rest.starts_with(':')) {
             words.extend(word.get(..1));
@@ -106,4 +120,21 @@ fn divide<'t>(mut word: &'t str, words: &mut Vec<&'t str>) {
 /// Returns what is in quotes, if that is all of the word and holds no other quotes.
 pub(super) fn unquoted(word: &str) -> Option<&str> {
     word.strip_prefix('"')?.strip_suffix('"').filter(|text| !text.contains('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_after_maps_are_words_of_their_own() {
+        for (text, words) in [
+            ("ip saddr map @m:80", vec!["ip", "saddr", "map", "@m", ":", "80"]),
+            ("{ 1 : 2 }:tcp dport", vec!["{", "1", ":", "2", "}", ":", "tcp", "dport"]),
+            ("@s : 1", vec!["@s", ":", "1"]),
+            ("aa:bb:cc:dd:ee:ff ::1", vec!["aa:bb:cc:dd:ee:ff", "::1"]),
+        ] {
+            assert_eq!(Words::of(text).words, words, "{text}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::Fault;
 use super::location::At;
 use super::problem::Problem;
 use crate::model::{
-    Element, Family, Field, IpFamily, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value, network_of,
+    Element, Family, Field, IpFamily, Key, Nfproto, Op, Operand, Protocol, Selector, SetRef, Value, network_of,
 };
 
 /// What is known of the packets that reach a statement.
@@ -86,30 +86,41 @@ impl Packets {
         faults: &mut Vec<Fault>,
     ) {
         let Selector::Field(field) = selector else { return };
-        let network = matches!(field, Field::EtherType | Field::MetaProtocol | Field::Nfproto | Field::VlanType);
-        let transport = matches!(field, Field::IpProtocol | Field::Ip6Nexthdr | Field::L4proto);
-        if !network && !transport {
-            return;
-        }
         match (op, operand) {
-            (Op::Eq, Operand::Value(Value::Nfproto(network))) => {
-                let written = match *network {
-                    Nfproto::IPV4 => "meta nfproto ipv4",
-                    Nfproto::IPV6 => "meta nfproto ipv6",
-                    _ => "meta nfproto",
-                };
-                self.narrow_network(at, *network, written, faults);
-            }
-            (Op::Eq, Operand::Value(Value::EtherType(protocol))) => {
-                if let Some(network) = network_of(*protocol) {
-                    self.narrow_network(at, network, field.name(), faults);
+            (Op::Eq, Operand::Value(value)) => self.is(at, *field, value, faults),
+            (Op::Eq, Operand::Set(SetRef::Anonymous(elements))) => match elements.as_slice() {
+                // nft(8) takes a set of one element as that element.
+                [Element { key: Key::Single(only), .. }] if only.low == only.high => {
+                    self.is(at, *field, &only.low, faults);
                 }
-            }
-            (Op::Eq, Operand::Value(Value::Protocol(protocol))) => {
+                elements if matches!(field, Field::IpProtocol | Field::Ip6Nexthdr | Field::L4proto) => {
+                    self.one_of(at, elements, faults);
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// Records that a field has a value.
+    fn is(&mut self, at: At<'_>, field: Field, value: &Value, faults: &mut Vec<Fault>) {
+        match (field, value) {
+            (Field::IpProtocol | Field::Ip6Nexthdr | Field::L4proto, Value::Protocol(protocol)) => {
                 self.narrow_transport(at, *protocol, protocol.name().unwrap_or(field.name()), faults);
             }
-            (Op::Eq, Operand::Set(SetRef::Anonymous(elements))) if transport => {
-                self.one_of(at, elements, faults);
+            (Field::Nfproto, Value::Nfproto(Nfproto::IPV4)) => {
+                self.narrow_network(at, Nfproto::IPV4, "meta nfproto ipv4", faults);
+            }
+            (Field::Nfproto, Value::Nfproto(Nfproto::IPV6)) => {
+                self.narrow_network(at, Nfproto::IPV6, "meta nfproto ipv6", faults);
+            }
+            (Field::Nfproto, Value::Nfproto(network)) => {
+                self.narrow_network(at, *network, "this meta nfproto", faults);
+            }
+            (Field::EtherType | Field::MetaProtocol | Field::VlanType, Value::EtherType(protocol)) => {
+                if let Some(network) = network_of(*protocol) {
+                    self.narrow_network(at, network, protocol.name().unwrap_or("this protocol"), faults);
+                }
             }
             _ => {}
         }

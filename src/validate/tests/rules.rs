@@ -34,6 +34,10 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
             "rule 1 of inet t/in, statement 3 (meta l4proto): no packet has both icmp type and udp; split the rule",
         ),
         (
+            input(Rule::new().l4proto([Protocol::UDP]).tcp_dport(1)),
+            "rule 1 of inet t/in, statement 2 (tcp dport): no packet has both udp and tcp dport; split the rule",
+        ),
+        (
             in_family(Family::Ip6, Rule::new().icmp_type(IcmpType(8))),
             "rule 1 of ip6 t/in, statement 1 (icmp type): no packet of an ip6 table has icmp type; use an inet table or another field",
         ),

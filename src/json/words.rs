@@ -103,12 +103,6 @@ fn divide<'t>(mut word: &'t str, words: &mut Vec<&'t str>) {
             word = rest;
         }
     }
-    // A map, and behind a colon the map of the ports.
-    let set = word.find(':').filter(|at| word.starts_with('@') || (word.starts_with('}') && *at == 1));
-    if let Some((set, ports)) = set.and_then(|at| word.split_at_checked(at)).filter(|(_, ports)| ports.len() > 1) {
-        words.extend([set, ":"]);
-        word = ports.get(1..).unwrap_or_default();
-    }
     let mut end = word.len();
     while let Some(close) = word.get(..end).filter(|kept| kept.len() > 1 && kept.ends_with([',', ')'])) {
         end = close.len() - 1;

@@ -33,3 +33,4 @@ mod restore;
 mod sidecar;
 mod text;
 mod text_mutants;
+mod text_unequal;

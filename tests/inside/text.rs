@@ -15,6 +15,7 @@ use nftmesh::plan::{Operation, Transaction, diff};
 use nftmesh::state::Snapshot;
 use nftmesh::text::{Reader, Resolve, WellKnown};
 
+use super::text_unequal::only_parts_unequal;
 use crate::support::corpus::{corpus, files_of, loads, rules_of};
 use crate::support::{self, command, in_fresh_netns, nft, nft_lists, say, timeless};
 
@@ -83,6 +84,8 @@ struct Count {
     /// Rule sets of the same meaning, of which nft made another program: it loads neighbouring
     /// ports at once.
     otherwise: usize,
+    /// Rule sets that differ on purpose: nft joined neighbours that are not equal.
+    joined: usize,
     refused: usize,
 }
 
@@ -139,6 +142,10 @@ impl Count {
                 self.otherwise += 1;
                 None
             }
+            Ok(plan) if only_parts_unequal(&plan, held, &read) => {
+                self.joined += 1;
+                None
+            }
             Ok(plan) => {
                 self.wrong.push(format!("{text}\nis not\n{plan}"));
                 None
@@ -182,12 +189,12 @@ impl Count {
         reasons.sort_unstable_by(|a, b| b.cmp(a));
         let (read, wrong) = (all(&self.read), self.wrong.len());
         let unsayable: usize = self.unsayable.values().map(|(count, _)| count).sum();
-        let total = read + unsayable + wrong + self.otherwise;
+        let total = read + unsayable + wrong + self.otherwise + self.joined;
         say(format_args!(
             "{what}: {read} of {total} are read to nft's program {:?}, {} to another one \
-             of the same meaning, {unsayable} are not sayable ({} of them as rules), {wrong} are wrong, {} nft does \
+             of the same meaning, {} to one whose unequal neighbours nft joins, {unsayable} are not sayable ({} of them as rules), {wrong} are wrong, {} nft does \
              not take",
-            self.read, self.otherwise, self.alone, self.refused
+            self.read, self.otherwise, self.joined, self.alone, self.refused
         ));
         if std::env::var_os("NFTMESH_TEXT_REASONS").is_some() {
             reasons.iter().for_each(|(count, why, text)| say(format_args!("{count:5} {why}: {text}")));

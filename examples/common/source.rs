@@ -1,5 +1,5 @@
 //! Sources of rules: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `nft:FILE`,
-//! `istio:ENV=VALUE... FLAGS...`; and the host on which they run.
+//! `istio:ENV=VALUE... FLAGS...`, `linkerd:FLAGS...`; and the host on which they run.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use nftmesh::Escaped;
 use nftmesh::import::{Imported, Unknown, iptables_save};
 use nftmesh::kernel::{self, Kernel, NetNs};
 use nftmesh::mesh::istio::{self, IstioConfig, OPTIONS, RawOptions, parse_resolv_conf};
+use nftmesh::mesh::linkerd::LinkerdFlags;
 use nftmesh::model::{IpFamily, Ruleset};
 use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Host, Rules};
@@ -24,6 +25,8 @@ use super::system::System;
 pub enum Source {
     /// The rules that istio-init would install with these arguments.
     Istio(String),
+    /// The rules that linkerd-init would install with these flags.
+    Linkerd(String),
     /// The current network namespace.
     Live,
     /// Another network namespace.
@@ -66,6 +69,7 @@ impl FromStr for Source {
         match text.split_once(':') {
             None if text == "live" => Ok(Source::Live),
             Some(("istio", words)) => Ok(Source::Istio(words.to_owned())),
+            Some(("linkerd", words)) => Ok(Source::Linkerd(words.to_owned())),
             Some(("netns", path)) if !path.is_empty() => Ok(Source::NetNs(path.into())),
             Some(("nft", path)) if !path.is_empty() => Ok(Source::Nft(path.into())),
             Some(("save", "-,-")) => {
@@ -76,7 +80,7 @@ impl FromStr for Source {
                 None => Source::Save(files.into(), None),
             }),
             _ => Err(format!(
-                "no source {text:?}; give live, netns:PATH, save:FILE4[,FILE6], nft:FILE or 'istio:ENV=VALUE... FLAGS...'"
+                "no source {text:?}; give live, netns:PATH, save:FILE4[,FILE6], nft:FILE, 'istio:ENV=VALUE... FLAGS...' or 'linkerd:FLAGS...'"
             )),
         }
     }
@@ -91,6 +95,13 @@ impl Source {
                 let host = kernel::routed(pod.host(), &RoutePlan::from(&config));
                 let warnings = config.warnings().iter().map(ToString::to_string).collect();
                 (Rules::try_from(&Ruleset::from(&config)).map_err(line)?, host, warnings)
+            }
+            Source::Linkerd(words) => {
+                let words = split("linkerd", words)?;
+                let named = words.first().is_some_and(|word| word == "proxy-init");
+                let flags = words.into_iter().skip(usize::from(named));
+                let config = LinkerdFlags::parse(flags).map_err(|error| format!("linkerd: {error}"))?.config;
+                (Rules::try_from(&Ruleset::from(&config)).map_err(line)?, pod.host(), config.warnings())
             }
             Source::Live => read(&NetNs::current().map_err(line)?)?,
             Source::NetNs(path) => read(&NetNs::from_path(path).map_err(line)?)?,
@@ -178,7 +189,7 @@ fn file(path: &Path, what: &str) -> Result<String, Complaint> {
 /// Returns the options that words such as `ISTIO_DUAL_STACK=true -i '*'` give, independent of this
 /// program's environment.
 pub fn istio_options(words: &str) -> Result<RawOptions, Complaint> {
-    let words = split(words)?;
+    let words = split("istio", words)?;
     let is_variable = |word: &&String| !word.starts_with('-') && word.contains('=');
     let variables: Vec<&String> = words.iter().take_while(is_variable).collect();
     let flags = words.iter().skip(variables.len());
@@ -211,7 +222,7 @@ fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
 }
 
 /// Splits words as a shell does: at white space, but not within quotes or after a backslash.
-fn split(text: &str) -> Result<Vec<String>, Complaint> {
+fn split(mesh: &str, text: &str) -> Result<Vec<String>, Complaint> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -228,7 +239,7 @@ fn split(text: &str) -> Result<Vec<String>, Complaint> {
     }
     words.extend(word);
     match quote {
-        Some(open) => Err(format!("istio:{text}: {open} is not closed")),
+        Some(open) => Err(format!("{mesh}:{text}: {open} is not closed")),
         None => Ok(words),
     }
 }

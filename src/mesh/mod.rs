@@ -1,7 +1,36 @@
 //! Presets for service meshes: what must be installed in a pod, as plain data.
 //!
 //! Nothing here talks to a kernel: these modules define *what* to install, and the rest of the
-//! crate installs it.
+//! crate installs it. What the meshes share is here: the parsing of ports, ranges and flags, the
+//! operands of matches, and the priorities of the base chains. A mesh is a module that describes
+//! its options and its rules with them.
 
+mod cidrs;
+mod error;
+mod flags;
 pub mod istio;
+pub mod linkerd;
+mod parse;
+mod port_ranges;
 pub mod ports;
+mod sets;
+
+pub use cidrs::Cidrs;
+pub use port_ranges::PortRanges;
+
+use crate::model::{Chain, Priority, Rule, Table};
+
+/// The priorities of the base chains: one below the usual ones. The first zone and the first
+/// translation of a packet are final, so no later chain can override them.
+struct Priorities;
+
+impl Priorities {
+    const RAW: Priority = Priority(Priority::RAW.0 - 1);
+    const MANGLE: Priority = Priority(Priority::MANGLE.0 - 1);
+    const NAT: Priority = Priority(Priority::DSTNAT.0 - 1);
+}
+
+/// Adds the chain with these rules, unless there are none.
+fn with(table: Table, chain: Chain, rules: Vec<Rule>) -> Table {
+    if rules.is_empty() { table } else { table.chain(chain.rules(rules)) }
+}

@@ -3,15 +3,15 @@
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
-use super::cidrs::Cidrs;
 use super::config::{DnsCapture, InboundPorts, IstioConfig, OwnerGroups, ServiceCidrs};
-use super::error::{Invalid, Problem};
 use super::interception::Interception;
 use super::interface::{self, InterfacePattern};
-use super::parse::{self, Parsed};
-use super::port_ranges::PortRanges;
 use super::resolve::{self, DEFAULT_PROXY_UID};
 use crate::Result;
+use crate::mesh::cidrs::Cidrs;
+use crate::mesh::error::{Invalid, Problem};
+use crate::mesh::parse::{self, Parsed};
+use crate::mesh::port_ranges::PortRanges;
 use crate::mesh::ports;
 use crate::routes::MarkRoute;
 

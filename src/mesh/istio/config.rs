@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
-use super::cidrs::Cidrs;
 use super::interception::Interception;
 use super::interface::InterfacePattern;
-use super::port_ranges::PortRanges;
 use super::warning::Warning;
+use crate::mesh::cidrs::Cidrs;
+use crate::mesh::port_ranges::PortRanges;
 use crate::routes::MarkRoute;
 
 /// What the sidecar of one pod captures; every value is checked and every list sorted and merged.

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::file;
 use super::option::OptionSpec;
 use super::option_table as table;
 use super::options::RawOptions;
-use super::{file, parse};
 use crate::Result;
+use crate::mesh::parse;
 
 /// The facts of a pod that determine defaults: addresses, nameservers, users and groups.
 ///

@@ -1,7 +1,7 @@
 //! How inbound connections reach the proxy, and the word for it.
 
-use super::error::Problem;
-use super::parse::Parsed;
+use crate::mesh::error::Problem;
+use crate::mesh::parse::Parsed;
 
 /// How inbound connections reach the proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

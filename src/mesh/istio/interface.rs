@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::error::Problem;
-use super::parse::{self, Parsed};
+use crate::mesh::error::Problem;
+use crate::mesh::parse::{self, Parsed};
 
 /// One interface (`eth0`), or all whose name starts with a prefix (`veth+`, also written `veth*`).
 ///

@@ -17,9 +17,7 @@
 //! <https://istio.io/latest/docs/reference/commands/pilot-agent/#pilot-agent-istio-iptables>.
 
 mod builder;
-mod cidrs;
 mod config;
-mod error;
 mod facts;
 mod file;
 mod interception;
@@ -27,14 +25,14 @@ mod interface;
 mod option;
 mod option_table;
 mod options;
-mod parse;
-mod port_ranges;
 mod resolve;
 mod rules;
 mod warning;
 
+pub use crate::mesh::cidrs::Cidrs;
+pub use crate::mesh::parse::{parse_boolean, parse_port};
+pub use crate::mesh::port_ranges::PortRanges;
 pub use builder::IstioConfigBuilder;
-pub use cidrs::Cidrs;
 pub use config::{
     DnsCapture, INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, InboundPorts, IstioConfig, OwnerGroups, SELF_CALL_MARK,
     ServiceCidrs,
@@ -45,7 +43,5 @@ pub use interface::InterfacePattern;
 pub use option::{OptionSpec, Takes};
 pub use option_table::OPTIONS;
 pub use options::RawOptions;
-pub use parse::{parse_boolean, parse_port};
-pub use port_ranges::PortRanges;
 pub use rules::{FAMILIES, TABLES};
 pub use warning::Warning;

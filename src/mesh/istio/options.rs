@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::error::{Invalid, Problem};
 use super::option::{OptionSpec, Takes};
 use super::option_table::OPTIONS;
-use super::parse::Parsed;
 use crate::Result;
+use crate::mesh::error::{Invalid, Problem};
+use crate::mesh::parse::Parsed;
 
 /// The raw text given for each option and the name that gave it, not checked yet.
 ///

@@ -7,19 +7,19 @@ use std::num::NonZeroU32;
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
-use super::cidrs::{self, Cidrs};
 use super::config::{DnsCapture, InboundPorts, IstioConfig, OwnerGroups, SELF_CALL_MARK, ServiceCidrs};
-use super::error::{Invalid, Problem};
 use super::facts::{Nameservers, PodFacts};
 use super::interception::{Interception, interception};
 use super::interface::InterfacePattern;
 use super::option::{OptionSpec, Takes};
 use super::option_table as table;
 use super::options::RawOptions;
-use super::parse::{self, Parsed};
-use super::port_ranges::PortRanges;
 use super::warning::Warning;
 use crate::Result;
+use crate::mesh::cidrs::{self, Cidrs};
+use crate::mesh::error::{Invalid, Problem};
+use crate::mesh::parse::{self, Parsed};
+use crate::mesh::port_ranges::PortRanges;
 use crate::routes::MarkRoute;
 
 impl IstioConfig {

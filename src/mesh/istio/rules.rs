@@ -35,9 +35,8 @@ mod sets;
 
 use super::config::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, IstioConfig};
 use super::interception::Interception;
-use crate::model::{
-    Chain, Family, Match, Priority, Rule, Ruleset, Statement, Table, TcpFlags, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
-};
+use crate::mesh::{Priorities, with};
+use crate::model::{Family, Match, Ruleset, Statement, Table, TcpFlags, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr};
 use crate::routes::{Families, RoutePlan};
 
 /// Returns the tables `istio-proxy-raw`, `-mangle` and `-nat`, in the order in which a packet
@@ -109,21 +108,6 @@ const NAT: &str = "istio-proxy-nat";
 /// Returns an empty table of this name.
 fn table(config: &IstioConfig, name: &str) -> Table {
     Table::new(if config.ipv6 { Family::Inet } else { Family::Ip }, name)
-}
-
-/// The priorities of the base chains: one below the usual ones. The first zone and the first
-/// translation of a packet are final, so no later chain can override them.
-struct Priorities;
-
-impl Priorities {
-    const RAW: Priority = Priority(Priority::RAW.0 - 1);
-    const MANGLE: Priority = Priority(Priority::MANGLE.0 - 1);
-    const NAT: Priority = Priority(Priority::DSTNAT.0 - 1);
-}
-
-/// Adds the chain with these rules, unless there are none.
-fn with(table: Table, chain: Chain, rules: Vec<Rule>) -> Table {
-    if rules.is_empty() { table } else { table.chain(chain.rules(rules)) }
 }
 
 /// Returns a match of the loopback range for each family.

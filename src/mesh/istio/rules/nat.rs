@@ -15,7 +15,7 @@
 
 mod syn;
 
-use super::sets::{Destinations, End, addresses, interfaces, owner_groups, ports, without};
+use super::sets::{Destinations, End, addresses, captured, excluded, interfaces, owner_groups, ports, without};
 use super::{
     IN_REDIRECT, INBOUND, OUTPUT, OUTPUT_DNS, OUTPUT_GROUPS, Priorities, REDIRECT, from_passthrough, to_loopback, with,
 };
@@ -28,7 +28,7 @@ use crate::model::{
 pub(super) fn table(config: &IstioConfig) -> Table {
     let nat = Nat {
         config,
-        captured: Destinations::captured(config),
+        captured: captured(config),
         // Excluded ports take precedence.
         dns: config.dns != DnsCapture::Off && !config.outbound_ports_exclude.contains(known::DNS),
         loopback: matches!(config.service_cidrs, ServiceCidrs::Only { loopback: true, .. }),
@@ -81,7 +81,7 @@ struct Nat<'a> {
 impl Nat<'_> {
     fn sets(&self) -> Vec<Set> {
         let (_, groups) = owner_groups(self.config);
-        let excluded = Destinations::excluded(self.config).sets;
+        let excluded = excluded(self.config).sets;
         excluded.into_iter().chain(self.captured.sets.clone()).chain(groups).collect()
     }
 
@@ -251,7 +251,7 @@ impl Nat<'_> {
         if !self.loopback_comes_first() {
             rules.extend(self.to_loopback());
         }
-        for excluded in Destinations::excluded(config).matches {
+        for excluded in excluded(config).matches {
             let alone = narrowed(Rule::new(), excluded).counter().r#return();
             rules.push(alone.comment("destinations that are left alone (-x)"));
         }

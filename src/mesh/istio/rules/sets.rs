@@ -1,120 +1,28 @@
-//! The operands of matches: one match for a list of any length.
+//! The operands of matches that only the sidecar has.
 
-use std::net::IpAddr;
-use std::ops::RangeInclusive;
-
-use crate::mesh::istio::{Cidrs, InterfacePattern, IstioConfig, OwnerGroups, PortRanges, ServiceCidrs};
-use crate::model::{
-    DataType, Element, IfName, Interval, Key, Match, Nfproto, Set, Value, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
-    nfproto, set, skgid,
-};
-
-/// Returns ports as a rule takes them. Ranges are listed port by port unless they are wide: a set
-/// without intervals is a hash, cheaper to commit and to search, and its contents become visible
-/// together with the rule, which those of an interval set do not (see `Kernel::apply`).
-pub(super) fn ports(ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>> {
-    let ranges: PortRanges = ranges.into_iter().collect();
-    match ranges.iter().map(|range| range.len()).sum::<usize>() <= FEW {
-        true => ranges.iter().flatten().map(|port| port..=port).collect(),
-        false => ranges.iter().collect(),
-    }
-}
-
-const FEW: usize = 256;
-
-/// Returns the ranges without one port.
-pub(super) fn without(ranges: &PortRanges, port: u16) -> PortRanges {
-    let below = |range: &RangeInclusive<u16>| *range.start()..=(*range.end()).min(port.saturating_sub(1));
-    let above = |range: &RangeInclusive<u16>| (*range.start()).max(port.saturating_add(1))..=*range.end();
-    match ranges.contains(port) {
-        true => ranges.iter().flat_map(|range| [below(&range), above(&range)]).collect(),
-        false => ranges.clone(),
-    }
-}
+use crate::mesh::istio::{InterfacePattern, IstioConfig, OwnerGroups, ServiceCidrs};
+pub(super) use crate::mesh::sets::{Destinations, End, addresses, ports, without};
+use crate::model::{DataType, IfName, Match, Set, Value, set, skgid};
 
 /// Returns the names and prefixes of interfaces.
 pub(super) fn interfaces(patterns: &[InterfacePattern]) -> Vec<IfName> {
     patterns.iter().map(|pattern| IfName::from(pattern.to_string())).collect()
 }
 
-/// Destinations by family, and the named sets that they refer to.
-#[derive(Debug, Default)]
-pub(super) struct Destinations {
-    /// One for each family that has destinations; `None` matches every packet.
-    pub(super) matches: Vec<Option<Match>>,
-    pub(super) sets: Vec<Set>,
-}
-
-impl Destinations {
-    /// Returns the outbound destinations that are captured.
-    pub(super) fn captured(config: &IstioConfig) -> Self {
-        match &config.service_cidrs {
-            ServiceCidrs::All => Destinations { matches: vec![None], sets: Vec::new() },
-            ServiceCidrs::None => Destinations::default(),
-            ServiceCidrs::Only { ranges, loopback: _ } => Destinations::of("include-cidrs", ranges, config.ipv6),
+/// Returns the outbound destinations that are captured.
+pub(super) fn captured(config: &IstioConfig) -> Destinations {
+    match &config.service_cidrs {
+        ServiceCidrs::All => Destinations { matches: vec![None], sets: Vec::new() },
+        ServiceCidrs::None => Destinations::default(),
+        ServiceCidrs::Only { ranges, loopback: _ } => {
+            Destinations::of("include-cidrs", ranges, config.ipv6, End::Destination)
         }
-    }
-
-    /// Returns the outbound destinations that are not captured.
-    pub(super) fn excluded(config: &IstioConfig) -> Self {
-        Destinations::of("exclude-cidrs", &config.exclude_cidrs, config.ipv6)
-    }
-
-    fn of(name: &str, ranges: &Cidrs, ipv6: bool) -> Self {
-        let mut found = Destinations::default();
-        let v4: Vec<_> = ranges.v4().collect();
-        match v4.as_slice() {
-            [] => {}
-            // Without IPv6 only IPv4 packets reach this rule.
-            [all] if all.prefix() == 0 => found.matches.push(ipv6.then(|| nfproto(Nfproto::IPV4))),
-            [one] => found.matches.push(Some(ip_daddr(*one))),
-            several => {
-                let name = format!("{name}-v4");
-                found.matches.push(Some(ip_daddr(set(name.as_str()))));
-                found.sets.push(range_set(name, DataType::Ipv4, several.iter().map(|&range| range.into())));
-            }
-        }
-        let v6: Vec<_> = ranges.v6().filter(|_| ipv6).collect();
-        match v6.as_slice() {
-            [] => {}
-            [all] if all.prefix() == 0 => found.matches.push(Some(nfproto(Nfproto::IPV6))),
-            [one] => found.matches.push(Some(ip6_daddr(*one))),
-            several => {
-                let name = format!("{name}-v6");
-                found.matches.push(Some(ip6_daddr(set(name.as_str()))));
-                found.sets.push(range_set(name, DataType::Ipv6, several.iter().map(|&range| range.into())));
-            }
-        }
-        found
     }
 }
 
-fn range_set(name: String, key: DataType, ranges: impl Iterator<Item = ipnetwork::IpNetwork>) -> Set {
-    Set::new(name, [key]).interval().elements(ranges.map(|range| Element::new(Key::Single(Interval::from(range)))))
-}
-
-/// The end of a packet that an address belongs to.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum End {
-    Destination,
-    Source,
-}
-
-/// Returns matches of packets to or from one of these addresses, by family.
-pub(super) fn addresses(addresses: &[IpAddr], end: End) -> Vec<Match> {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for address in addresses {
-        match address {
-            IpAddr::V4(address) => v4.push(*address),
-            IpAddr::V6(address) => v6.push(*address),
-        }
-    }
-    let (is_v4, is_v6) = (!v4.is_empty(), !v6.is_empty());
-    let (v4, v6) = match end {
-        End::Destination => (ip_daddr(v4), ip6_daddr(v6)),
-        End::Source => (ip_saddr(v4), ip6_saddr(v6)),
-    };
-    [is_v4.then_some(v4), is_v6.then_some(v6)].into_iter().flatten().collect()
+/// Returns the outbound destinations that are not captured.
+pub(super) fn excluded(config: &IstioConfig) -> Destinations {
+    Destinations::of("exclude-cidrs", &config.exclude_cidrs, config.ipv6, End::Destination)
 }
 
 /// Returns a match of packets of one of the owner groups, and the named set that it refers to.

@@ -1,7 +1,7 @@
 //! Faults of a configuration. Every message is one line: the option as it was given, its value,
 //! and what is accepted.
 
-use crate::error::{Error, Kind, Quoted};
+use crate::error::{Error, Escaped, Kind, Quoted};
 
 /// What is wrong with a value and what is accepted, without the name of the option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +25,8 @@ impl Problem {
 pub(super) enum Invalid {
     #[error("{one} and {other} are both given: they exclude each other; drop one of them")]
     Both { one: String, other: String },
+    #[error("{}: {problem}", Escaped::new(name))]
+    Flag { name: String, problem: Problem },
     #[error("{name} {}: not UTF-8; give plain text", Quoted(value))]
     NotUtf8 { name: String, value: String },
     #[error("option {}: unknown; the table OPTIONS lists every option", Quoted(name))]

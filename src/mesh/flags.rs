@@ -95,7 +95,8 @@ mod tests {
     fn a_value_follows_in_every_way_of_pflag() {
         for arguments in [&["--uid", "-1"][..], &["--uid=-1"], &["-u", "-1"], &["-u=-1"], &["-u-1"]] {
             let given = read(TABLE, arguments.iter().copied()).expect("valid");
-            assert_eq!([(given[0].name, given[0].value.as_str())], [("uid", "-1")], "{arguments:?}");
+            let given: Vec<_> = given.iter().map(|given| (given.name, given.value.as_str())).collect();
+            assert_eq!(given, [("uid", "-1")], "{arguments:?}");
         }
         let given = read(TABLE, ["-w", "--wait=false"]).expect("valid");
         assert_eq!(given.iter().map(|given| given.value.as_str()).collect::<Vec<_>>(), ["true", "false"]);

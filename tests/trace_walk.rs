@@ -31,10 +31,13 @@ use nftmesh::plan::Transaction;
 use nftmesh::sim::{Rules, Walker};
 use support::patience::patience;
 use support::sys::Entered;
-use support::version::in_traced_netns;
+use support::version::{TRACED_CONNECTIONS, in_traced_netns, needs_linux};
 
 #[test]
 fn random_packets_take_the_simulated_rules_of_random_rule_sets() {
+    if !needs_linux(TRACED_CONNECTIONS, "state of the connection in traces") {
+        return;
+    }
     in_traced_netns(|| {
         let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
         let (first, sets) = (number("NFTMESH_SEED").unwrap_or(1), number("NFTMESH_SETS").unwrap_or(24));
@@ -69,6 +72,9 @@ fn random_packets_take_the_simulated_rules_of_random_rule_sets() {
 
 #[test]
 fn random_packets_take_the_simulated_rules_of_the_sidecar() {
+    if !needs_linux(TRACED_CONNECTIONS, "state of the connection in traces") {
+        return;
+    }
     in_traced_netns(|| {
         let mut score = Score::default();
         for (seed, case) in (1..).zip(sidecar::CASES) {

@@ -34,10 +34,13 @@ use nftmesh::sim::{CannotTell, Comparison, Host, Rules, Walker, compare};
 use nftmesh::state::{Snapshot, TraceStep};
 use support::corpus::{self, corpus};
 use support::patience::patience;
-use support::version::in_traced_netns;
+use support::version::{TRACED_CONNECTIONS, in_traced_netns, needs_linux};
 
 #[test]
 fn packets_of_any_kind_take_the_simulated_rules_of_nft() {
+    if !needs_linux(TRACED_CONNECTIONS, "state of the connection in traces") {
+        return;
+    }
     in_traced_netns(|| {
         let (first, sets) = seeds(20);
         let mut all = All::default();
@@ -84,6 +87,9 @@ fn packets_of_any_kind_take_the_simulated_rules_of_nft() {
 /// other projects: all of them with `NFTMESH_SETS`.
 #[test]
 fn packets_take_the_simulated_rules_of_the_corpora() {
+    if !needs_linux(TRACED_CONNECTIONS, "state of the connection in traces") {
+        return;
+    }
     let (Some(rules), Some(real)) = (corpus("rules.tsv"), corpus("real")) else { return };
     in_traced_netns(|| {
         let mut scripts: Vec<(String, Script)> = Vec::new();

@@ -1,7 +1,7 @@
 //! The example `mesh-cni`: the protocol by hand, behind Debian's own plugins, and what it leaves.
 
-#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 mod support;
 

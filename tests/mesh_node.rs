@@ -1,7 +1,7 @@
 //! The example `mesh-node`: the rules of many namespaces are kept in place by one process.
 
-#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 mod support;
 

@@ -2,9 +2,10 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nftmesh::kernel::Kernel;
 use nftmesh::prelude::*;
@@ -13,29 +14,43 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Writes down spans and events, each with its fields and indented by the spans that it is in.
-#[derive(Clone, Default)]
+thread_local! {
+    /// What this thread hears, while it listens.
+    static HEARD: RefCell<Option<Heard>> = const { RefCell::new(None) };
+}
+
+/// Spans and events, each with its fields and indented by the spans that it is in.
+#[derive(Default)]
 struct Heard {
-    lines: Arc<Mutex<Vec<String>>>,
-    depth: Arc<AtomicU64>,
+    lines: Vec<String>,
+    depth: usize,
 }
 
 impl Heard {
-    fn line(&self, name: &str, fields: &[String]) {
-        let indent = "  ".repeat(self.depth.load(Ordering::Relaxed) as usize);
-        let fields: String = fields.iter().map(|field| format!(" {field}")).collect();
-        self.lines.lock().expect("no panic while locked").push(format!("{indent}{name}{fields}"));
+    /// Changes what this thread hears, if it listens.
+    fn here(change: impl FnOnce(&mut Heard)) {
+        HEARD.with_borrow_mut(|heard| heard.as_mut().map(change));
     }
 
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.lines.lock().expect("no panic while locked"))
-    }
-
-    fn hear<T>(&self, body: impl FnOnce() -> T) -> (T, Vec<String>) {
-        let outcome = tracing::subscriber::with_default(self.clone(), body);
-        (outcome, self.take())
+    fn line(name: &str, fields: &Fields) {
+        let fields: String = fields.0.iter().map(|field| format!(" {field}")).collect();
+        Heard::here(|heard| heard.lines.push(format!("{}{name}{fields}", "  ".repeat(heard.depth))));
     }
 }
+
+/// Returns what this thread hears of a `body`.
+fn hear<T>(body: impl FnOnce() -> T) -> (T, Vec<String>) {
+    // A subscriber of one thread may miss spans that another thread comes to first: whether a place
+    // is of interest is stored once for all threads.
+    static LISTENS: Once = Once::new();
+    LISTENS.call_once(|| tracing::subscriber::set_global_default(Ears).expect("nobody else listens"));
+    HEARD.set(Some(Heard::default()));
+    let outcome = body();
+    (outcome, HEARD.take().unwrap_or_default().lines)
+}
+
+/// Writes down what each thread hears.
+struct Ears;
 
 /// The fields that do not depend on the kernel's numbers.
 #[derive(Default)]
@@ -51,7 +66,7 @@ impl Visit for Fields {
     }
 }
 
-impl Subscriber for Heard {
+impl Subscriber for Ears {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == "nftmesh"
     }
@@ -59,7 +74,7 @@ impl Subscriber for Heard {
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         let mut fields = Fields::default();
         span.record(&mut fields);
-        self.line(span.metadata().name(), &fields.0);
+        Heard::line(span.metadata().name(), &fields);
         Id::from_u64(1)
     }
 
@@ -70,15 +85,15 @@ impl Subscriber for Heard {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        self.line(event.metadata().name(), &fields.0);
+        Heard::line(event.metadata().name(), &fields);
     }
 
     fn enter(&self, _: &Id) {
-        self.depth.fetch_add(1, Ordering::Relaxed);
+        Heard::here(|heard| heard.depth += 1);
     }
 
     fn exit(&self, _: &Id) {
-        self.depth.fetch_sub(1, Ordering::Relaxed);
+        Heard::here(|heard| heard.depth -= 1);
     }
 }
 
@@ -92,10 +107,9 @@ fn table(ports: &[u16]) -> Ruleset {
 #[test]
 fn commits_staging_and_generations_are_spans_and_events() {
     in_fresh_netns(|| {
-        let heard = Heard::default();
         let mut kernel = Kernel::open().expect("a socket");
         kernel.apply(&table(&[])).expect("nothing is there");
-        let (applied, lines) = heard.hear(|| kernel.apply(&table(&[80])));
+        let (applied, lines) = hear(|| kernel.apply(&table(&[80])));
         assert_eq!(applied.expect("it is valid").staged.len(), 1);
         // What is there is remembered, so that only the part that differs is read.
         let expected = [
@@ -111,14 +125,14 @@ fn commits_staging_and_generations_are_spans_and_events() {
         let ends = |number: usize, end| lines.get(number).is_some_and(|line| line.ends_with(end));
         assert!(ends(1, "bytes dry_run=false") && ends(3, "switches=false"), "{lines:#?}");
 
-        let (snapshot, lines) = heard.hear(|| kernel.snapshot());
+        let (snapshot, lines) = hear(|| kernel.snapshot());
         assert!(snapshot.is_ok());
         assert_eq!(lines, ["read", "  generation generation"]);
 
         // Nothing is done when nothing differs, and a check is a dry run.
-        assert_eq!(heard.hear(|| kernel.apply(&table(&[80]))).1, ["apply tables=1"]);
+        assert_eq!(hear(|| kernel.apply(&table(&[80]))).1, ["apply tables=1"]);
         let missing = Transaction::new().delete_table(&TableId::new(Family::Ip, "missing"));
-        let (outcome, lines) = heard.hear(|| kernel.check(&missing));
+        let (outcome, lines) = hear(|| kernel.check(&missing));
         assert!(outcome.is_err());
         assert_eq!(lines, ["commit operations=1 bytes dry_run=true", "  refused refusals=1"]);
     });
@@ -136,7 +150,6 @@ impl Drop for Over<'_> {
 fn a_commit_of_somebody_else_is_a_retry() {
     in_fresh_netns(|| {
         let is_over = AtomicBool::new(false);
-        let heard = Heard::default();
         let mut kernel = Kernel::open().expect("a socket");
         let mut other = Kernel::open().expect("a socket");
         std::thread::scope(|scope| {
@@ -152,7 +165,7 @@ fn a_commit_of_somebody_else_is_a_retry() {
             });
             let mut retries = 0;
             for port in 1..1_000 {
-                let (applied, lines) = heard.hear(|| kernel.apply(&table(&[port])));
+                let (applied, lines) = hear(|| kernel.apply(&table(&[port])));
                 let Ok(applied) = applied else { continue };
                 let reported = lines.iter().filter(|line| line.starts_with("  retry ")).count();
                 assert_eq!(reported, applied.retries, "{lines:#?}");

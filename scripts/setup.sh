@@ -11,9 +11,11 @@ set -eu
 
 PATH=$PATH:/usr/sbin:/sbin # a user's PATH on Debian has no nft and no ip
 missing=
+wished=
 
 have() { command -v "$1" >/dev/null 2>&1; }
 want() { missing="$missing $*"; }
+wish() { wished="$wished $*"; }
 fail() {
     echo "setup: $*" >&2
     exit 1
@@ -39,10 +41,11 @@ look_for_test_tools() {
     look_for_demo_tools
     have nft || want nftables
     have iptables || want iptables
-    [ -e /usr/lib/cni/bridge ] || want containernetworking-plugins
-    have podman || want podman
-    have runc || want runc
-    have busybox || want busybox-static
+    # Tests of containers say what they lack; the others do not need these.
+    [ -e /usr/lib/cni/bridge ] || wish containernetworking-plugins
+    have podman || wish podman
+    have runc || wish runc
+    have busybox || wish busybox-static
 }
 
 look_for_kernel_tools() {
@@ -69,6 +72,18 @@ install_missing() {
     $install >/dev/null 2>&1 || { $as_root apt-get update -qq && $install >/dev/null; } ||
         fail "apt-get could not install$missing; run this as root: apt-get install$missing"
     libraries_found || fail "libnftnl is older than 1.2.0: Debian 12 and Ubuntu 22.04 are the oldest that have it"
+}
+
+# What only some tests need: without it they are skipped, and say so.
+install_wished() {
+    [ -n "$wished" ] || return 0
+    if have apt-get && [ "$(id -u)" -eq 0 ]; then
+        echo "setup: installing$wished" >&2
+        install="env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends$wished"
+        # shellcheck disable=SC2086 # the words are meant to split
+        $install >/dev/null 2>&1 || { apt-get update -qq >/dev/null 2>&1 && $install >/dev/null 2>&1; } && return 0
+    fi
+    echo "setup: some tests are skipped without$wished" >&2
 }
 
 component() { # component CARGO-COMMAND NAME
@@ -109,11 +124,13 @@ test)
     look_for_build
     look_for_test_tools
     install_missing
+    install_wished
     ;;
 check)
     look_for_build
     look_for_test_tools
     install_missing
+    install_wished
     component fmt rustfmt
     component clippy clippy
     ;;
@@ -122,6 +139,7 @@ kernels)
     look_for_test_tools
     look_for_kernel_tools
     install_missing
+    install_wished
     ;;
 *) fail "usage: setup.sh [api|build|demo|test|check|kernels]" ;;
 esac

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{NetNs, example, in_fresh_netns, ip, nft, nft_script, skip};
+use support::{NetNs, example, in_fresh_netns, ip, nft, nft_script, say};
 
 /// What a call answered.
 #[derive(Debug)]
@@ -326,7 +326,7 @@ fn files_are_checked_before_a_node_uses_them() {
 #[test]
 fn it_is_chained_behind_bridge_and_host_local() {
     if !Path::new("/usr/lib/cni/bridge").exists() {
-        return skip("there is no /usr/lib/cni/bridge (sh scripts/setup.sh test installs it)");
+        return say("SKIP: chain: there is no /usr/lib/cni/bridge (sh scripts/setup.sh test installs it)");
     }
     in_fresh_netns(|| {
         let folder = tempfile::tempdir().expect("a folder");

@@ -23,7 +23,7 @@ use common::run::{RunMode, RunOptions, Validation};
 use common::{drop_in, say};
 use nftmesh::Result;
 use nftmesh::kernel::NetNs;
-use nftmesh::mesh::istio::{IstioConfig, PodFacts, RawOptions};
+use nftmesh::mesh::istio::{self, IstioConfig, PodFacts, RawOptions};
 use nftmesh::model::Ruleset;
 use nftmesh::pod::{Leftovers, Pod};
 use nftmesh::proxy::CaptureProbe;
@@ -56,7 +56,7 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     };
     let mut pod = namespace.as_ref().map_or_else(Pod::open, NetNs::pod)?;
     if run.mode == RunMode::Cleanup {
-        return print(&if run.dry_run { removal() } else { pod.remove()?.to_string() });
+        return print(&if run.dry_run { removal() } else { pod.remove_tables(&istio::tables())?.to_string() });
     }
 
     if drop_in::captures_nothing(options) {
@@ -122,7 +122,7 @@ fn plan(config: &IstioConfig) -> String {
 
 fn removal() -> String {
     let commands: String =
-        Pod::tables().iter().map(|table| format!("add table {table}\ndelete table {table}\n")).collect();
+        istio::tables().iter().map(|table| format!("add table {table}\ndelete table {table}\n")).collect();
     format!("{commands}# and the routes, policy rules and addresses that were added with the rules\n")
 }
 

@@ -9,8 +9,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use nftmesh::import::{Unknown, iptables_save};
+use nftmesh::mesh::istio::{Interception, IstioConfig};
 use nftmesh::mesh::linkerd::{LinkerdConfig, LinkerdFlags, TABLE, tables};
 use nftmesh::model::{Family, IpFamily, Ruleset};
+use nftmesh::pod::{Leftovers, Pod};
 use nftmesh::sim::{Comparison, Rules, compare};
 use support::in_fresh_netns;
 
@@ -216,5 +218,45 @@ fn a_second_apply_changes_nothing_and_another_family_leaves_no_table() {
         }
         kernel.remove(&tables()).expect("it removes");
         assert!(kernel.tables().expect("it lists").is_empty());
+    });
+}
+
+/// Installing a mesh replaces whichever was there, with its routes, in one transaction.
+#[test]
+fn a_pod_has_one_mesh_and_another_replaces_it() {
+    in_fresh_netns(|| {
+        let mut pod = Pod::open().expect("netlink sockets");
+        let tproxy = IstioConfig::builder().interception(Interception::Tproxy).build().expect("valid");
+        let linkerd = LinkerdConfig::builder().build().expect("valid");
+        let installed = pod.install(&tproxy).expect("it installs");
+        assert!(!installed.routes_added.is_empty());
+        let changes = pod.install(&linkerd).expect("it installs");
+        assert_eq!(changes.routes_removed.len(), installed.routes_added.len(), "{changes}");
+        assert_eq!(pod.kernel().tables().expect("they list").len(), 1);
+        assert!(pod.plan(&linkerd, Leftovers::Keep).expect("it reads").is_in_sync());
+        assert!(!pod.plan(&tproxy, Leftovers::Keep).expect("it reads").is_in_sync());
+        // The program of one mesh does not remove another.
+        assert!(pod.remove_tables(&nftmesh::mesh::istio::tables()).expect("it removes").is_empty());
+        pod.install(&tproxy).expect("it installs");
+        assert!(pod.remove_tables(&tables()).expect("it removes").is_empty());
+        assert!(pod.plan(&tproxy, Leftovers::Keep).expect("it reads").is_in_sync());
+        assert!(!pod.remove().expect("it removes").is_empty());
+        assert!(pod.kernel().tables().expect("they list").is_empty());
+    });
+}
+
+#[test]
+fn rules_of_proxy_init_are_reported_and_removed_in_the_same_transaction() {
+    in_fresh_netns(|| {
+        support::succeed("iptables-nft-restore", "", &recorded(""));
+        let mut pod = Pod::open().expect("netlink sockets");
+        let linkerd = LinkerdConfig::builder().build().expect("valid");
+        let plan = pod.plan(&linkerd, Leftovers::Keep).expect("it reads");
+        assert!(!plan.leftovers.is_empty() && plan.to_string().contains("left behind by proxy-init"), "{plan}");
+        let changes = pod.install_over(&linkerd, Leftovers::Remove).expect("it installs");
+        assert!(!changes.leftovers_removed.is_empty());
+        assert!(pod.plan(&linkerd, Leftovers::Keep).expect("it reads").is_in_sync());
+        let left = support::nft("list ruleset");
+        assert!(!left.contains("PROXY_INIT") && left.contains("chain OUTPUT"), "{left}");
     });
 }

@@ -3,6 +3,7 @@
 
 pub mod drop_in;
 pub mod duration;
+pub mod init;
 pub mod run;
 pub mod say;
 pub mod source;

@@ -14,11 +14,19 @@ mod parse;
 mod port_ranges;
 pub mod ports;
 mod sets;
+mod tenant;
 
 pub use cidrs::Cidrs;
 pub use port_ranges::PortRanges;
+pub use tenant::{Mesh, Original};
 
-use crate::model::{Chain, Priority, Rule, Table};
+use crate::model::{Chain, Priority, Rule, Table, TableId};
+
+/// Returns every table that a mesh of this crate may own, with any configuration.
+#[must_use]
+pub fn tables() -> Vec<TableId> {
+    [istio::tables(), linkerd::tables()].concat()
+}
 
 /// The priorities of the base chains: one below the usual ones. The first zone and the first
 /// translation of a packet are final, so no later chain can override them.

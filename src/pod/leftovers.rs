@@ -1,8 +1,8 @@
-//! The rules that `istio-iptables` leaves behind through iptables-nft: its chains, the jumps to
-//! them, and the rules it adds next to the jumps.
+//! The rules that the program of a mesh leaves behind through iptables-nft: its chains, the jumps
+//! to them, and the rules it adds next to the jumps.
 //!
-//! Its chains are those named `ISTIO_*` in the tables nat, mangle and raw of ip and ip6. For
-//! TPROXY it adds these rules to base chains
+//! Its chains are those with its prefix in the tables nat, mangle and raw of ip and ip6, such as
+//! `ISTIO_*`. For TPROXY `istio-iptables` adds these rules to base chains
 //!
 //! ```text
 //! mangle PREROUTING  -p tcp -m mark --mark 0x539 -j CONNMARK --save-mark
@@ -18,7 +18,7 @@
 use std::net::Ipv6Addr;
 
 use crate::bytecode::{CmpOp, Expr, MetaKey, PayloadBase};
-use crate::mesh::istio::IstioConfig;
+use crate::mesh::Original;
 use crate::model::{
     Family, Field, MarkKey, MarkValue, Match, Op, Operand, Selector, Statement, TableId, Value, Verdict,
 };
@@ -26,7 +26,7 @@ use crate::plan::Operation;
 use crate::state::{ChainState, RuleState, Snapshot, TableState};
 use crate::xt::{self, Meaning};
 
-/// Returns the tables in which `istio-iptables` writes.
+/// Returns the tables in which such programs write.
 pub(super) fn tables() -> impl Iterator<Item = TableId> {
     let of = |family| ["nat", "mangle", "raw"].map(|name| TableId::new(family, name));
     [Family::Ip, Family::Ip6].into_iter().flat_map(of)
@@ -34,9 +34,9 @@ pub(super) fn tables() -> impl Iterator<Item = TableId> {
 
 /// Returns the operations that remove exactly these leftovers: first the rules that lead to its
 /// chains, then the chains.
-pub(super) fn removal(held: &Snapshot, config: &IstioConfig) -> Vec<Operation> {
+pub(super) fn removal(held: &Snapshot, original: &Original) -> Vec<Operation> {
     let ours = held.tables.iter().filter(|table| tables().any(|id| id == table.id));
-    ours.flat_map(|table| of_table(table, config)).collect()
+    ours.flat_map(|table| of_table(table, original)).collect()
 }
 
 /// Returns the snapshot without the leftovers.
@@ -56,17 +56,18 @@ pub(super) fn without(held: &Snapshot, removal: &[Operation]) -> Snapshot {
     held
 }
 
-fn of_table(table: &TableState, config: &IstioConfig) -> Vec<Operation> {
-    let (theirs, others): (Vec<_>, Vec<_>) = table.chains.iter().partition(|chain| is_theirs(chain.name.as_str()));
+fn of_table(table: &TableState, original: &Original) -> Vec<Operation> {
+    let (theirs, others): (Vec<_>, Vec<_>) =
+        table.chains.iter().partition(|chain| original.is_its_own(chain.name.as_str()));
     let mut operations = Vec::new();
     for chain in others {
-        let jumps = chain.rules.iter().any(|rule| leads_to_them(&rule.exprs));
+        let jumps = chain.rules.iter().any(|rule| leads_to(original, &rule.exprs));
         let marks = table.id.name.as_str() == "mangle";
         let leaves = table.id.name.as_str() == "nat" && jumps;
         for rule in &chain.rules {
-            let is_theirs = leads_to_them(&rule.exprs)
-                || marks && is_mark_rule(table.id.family, chain, rule, config)
-                || leaves && is_excluded_interface(chain, rule, config);
+            let is_theirs = leads_to(original, &rule.exprs)
+                || marks && is_mark_rule(table.id.family, chain, rule, original)
+                || leaves && is_excluded_interface(chain, rule, original);
             if is_theirs {
                 operations.push(Operation::DeleteRule { chain: table.id.chain(&chain.name), handle: rule.handle });
             }
@@ -77,13 +78,10 @@ fn of_table(table: &TableState, config: &IstioConfig) -> Vec<Operation> {
     operations
 }
 
-fn is_theirs(chain: &str) -> bool {
-    chain.starts_with("ISTIO_")
-}
-
-pub(super) fn leads_to_them(exprs: &[Expr]) -> bool {
+/// Returns whether a rule leads to a chain of that program.
+pub(super) fn leads_to(original: &Original, exprs: &[Expr]) -> bool {
     exprs.iter().any(|expr| match expr {
-        Expr::Verdict(verdict) => verdict.target().is_some_and(|chain| is_theirs(chain.as_str())),
+        Expr::Verdict(verdict) => verdict.target().is_some_and(|chain| original.is_its_own(chain.as_str())),
         _ => false,
     })
 }
@@ -104,11 +102,11 @@ enum Sign {
     Tcp,
 }
 
-fn is_mark_rule(family: Family, chain: &ChainState, rule: &RuleState, config: &IstioConfig) -> bool {
+fn is_mark_rule(family: Family, chain: &ChainState, rule: &RuleState, original: &Original) -> bool {
     let Some(mut parts) = parts(family, &rule.exprs) else { return false };
     parts.sort();
     let lo = || Sign::Out("lo".to_owned());
-    [IN_MARK, config.tproxy.mark()].into_iter().any(|mark| {
+    original.marks.iter().any(|&mark| {
         let rules = match chain.name.as_str() {
             "PREROUTING" => vec![vec![Sign::Mark(mark), Sign::SaveMark, Sign::Tcp]],
             "OUTPUT" => vec![
@@ -122,14 +120,10 @@ fn is_mark_rule(family: Family, chain: &ChainState, rule: &RuleState, config: &I
     })
 }
 
-fn is_excluded_interface(chain: &ChainState, rule: &RuleState, config: &IstioConfig) -> bool {
-    let (excluded, virtual_machines) = (&config.exclude_interfaces, &config.kube_virt_interfaces);
-    let named = |name: &str, patterns: &[crate::mesh::istio::InterfacePattern]| {
-        patterns.iter().any(|pattern| !pattern.is_prefix() && pattern.name() == name)
-    };
+fn is_excluded_interface(chain: &ChainState, rule: &RuleState, original: &Original) -> bool {
     match (chain.name.as_str(), parts(Family::Ip, &rule.exprs).as_deref()) {
-        ("PREROUTING", Some([Sign::In(name), Sign::Return])) => named(name, excluded) || named(name, virtual_machines),
-        ("OUTPUT", Some([Sign::Out(name), Sign::Return])) => named(name, excluded),
+        ("PREROUTING", Some([Sign::In(name), Sign::Return])) => original.arriving.contains(name),
+        ("OUTPUT", Some([Sign::Out(name), Sign::Return])) => original.leaving.contains(name),
         _ => false,
     }
 }
@@ -213,8 +207,6 @@ fn extension(kind: &str, data: &[u8], family: Family) -> Option<Sign> {
     }
 }
 
-/// The mark of captured inbound packets, and the mark of the proxy's packets to its own pod
-/// (`constants.go` of istio-iptables).
-const IN_MARK: u32 = 0x539;
+/// The mark of the proxy's packets to its own pod (`constants.go` of istio-iptables).
 const OUT_MARK: u32 = 0x53a;
 const TCP: u8 = 6;

@@ -22,13 +22,14 @@ use lock::WriterLock;
 
 use crate::error::Result;
 use crate::kernel::{Committed, Kernel, LocalAddress, NetNs, RouteTable, legacy_names, plan};
-use crate::mesh::istio::{FAMILIES, IstioConfig, PodFacts, RawOptions, TABLES};
+use crate::mesh::istio::{IstioConfig, PodFacts, RawOptions};
+use crate::mesh::{self, Mesh};
 use crate::model::{Ruleset, TableId};
 use crate::plan::{Transaction, differences};
-use crate::routes::RoutePlan;
 use crate::state::Snapshot;
 
-/// The network namespace of a pod, in which an Istio sidecar is installed or removed.
+/// The network namespace of a pod, in which a mesh is installed or removed. A pod has one mesh:
+/// installing another replaces it in the same transaction.
 ///
 /// ```no_run
 /// use nftmesh::kernel::NetNs;
@@ -65,7 +66,7 @@ impl NetNs {
     }
 }
 
-/// What to do with the rules that `istio-iptables` left behind through iptables-nft, see
+/// What to do with the rules that the program of a mesh left behind through iptables-nft, see
 /// [`Pod::plan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "they stay or they go")]
@@ -93,10 +94,11 @@ impl Pod {
         &mut self.kernel
     }
 
-    /// Returns every table that an installation may own, for any configuration.
+    /// Returns every table that an installation of a mesh of this crate may own, with any
+    /// configuration.
     #[must_use]
     pub fn tables() -> Vec<TableId> {
-        FAMILIES.iter().flat_map(|family| TABLES.map(|name| TableId::new(*family, name))).collect()
+        mesh::tables()
     }
 
     /// Returns its addresses as a configuration expects them: in the kernel's order, without those
@@ -137,20 +139,21 @@ impl Pod {
         IstioConfig::from_env(self.addresses()?)
     }
 
-    /// Returns what [`install`](Self::install) would do for `config`, without doing it. The plan
-    /// includes rules of `istio-iptables`: its chains `ISTIO_*` in the tables nat, mangle and raw
-    /// of ip and ip6, the jumps to them, and the rules that set marks for TPROXY.
+    /// Returns what [`install`](Self::install) would do for `mesh`, without doing it. The plan
+    /// includes rules of the mesh's own program, such as `istio-iptables`: its chains (`ISTIO_*`)
+    /// in the tables nat, mangle and raw of ip and ip6, the jumps to them, and the rules that set
+    /// marks for TPROXY.
     ///
     /// # Errors
     /// Those of [`Kernel::plan`], or when the routes cannot be read.
-    pub fn plan(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<PodPlan> {
-        let (rules, routes) = (Ruleset::from(config), RoutePlan::from(config));
-        let tables: Vec<TableId> = Pod::tables().into_iter().chain(leftovers::tables()).collect();
+    pub fn plan(&mut self, mesh: &dyn Mesh, leftovers: Leftovers) -> Result<PodPlan> {
+        let (rules, routes, ours, original) = (mesh.rules(), mesh.routes(), owned(mesh), mesh.original());
+        let tables: Vec<TableId> = ours.iter().cloned().chain(leftovers::tables()).collect();
         let held = self.kernel.snapshot_of(&tables)?;
         let mut removal = Transaction::new();
-        removal.extend(leftovers::removal(&held, config));
+        removal.extend(leftovers::removal(&held, &original));
         let removal = differences(&removal, &held);
-        let mut changes = differences(&plan(&held, &rules, &Pod::tables())?, &held);
+        let mut changes = differences(&plan(&held, &rules, &ours)?, &held);
         let left = match leftovers {
             Leftovers::Keep => removal,
             Leftovers::Remove => {
@@ -158,10 +161,11 @@ impl Pod {
                 Vec::new()
             }
         };
-        let precedence = self.precedence_over(config, leftovers).unwrap_or_else(Precedence::unknown);
+        let precedence = self.precedence_over(mesh, leftovers).unwrap_or_else(Precedence::unknown);
         Ok(PodPlan {
             changes,
             leftovers: left,
+            program: original.program,
             routes_missing: self.routes.missing(&routes)?,
             routes_stale: self.routes.stale(&routes)?,
             legacy: self.legacy(),
@@ -170,22 +174,22 @@ impl Pod {
     }
 
     /// Returns which rules of others run before ours, and which run too late to keep traffic from
-    /// ours. The sidecar of `config` need not be installed.
+    /// ours. The mesh need not be installed.
     ///
     /// Chains of others are read; of the tables of iptables-legacy only the names are known.
     ///
     /// # Errors
     /// Those of [`Kernel::snapshot`].
-    pub fn precedence(&mut self, config: &IstioConfig) -> Result<Precedence> {
+    pub fn precedence(&mut self, mesh: &dyn Mesh) -> Result<Precedence> {
         // Without permission to list them now, the list read when this was opened is used.
         if let Ok(Ok(legacy)) = self.namespace.run(legacy_names) {
             self.legacy = legacy;
         }
-        self.precedence_over(config, Leftovers::Keep)
+        self.precedence_over(mesh, Leftovers::Keep)
     }
 
-    fn precedence_over(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Precedence> {
-        let (wanted, ours) = (Ruleset::from(config), Pod::tables());
+    fn precedence_over(&mut self, mesh: &dyn Mesh, leftovers: Leftovers) -> Result<Precedence> {
+        let (wanted, ours, original) = (mesh.rules(), owned(mesh), mesh.original());
         // Only tables that come before ours are read whole, since foreign tables may be large.
         let outline = self.kernel.outline()?;
         let mut tables = precedence::preceding_tables(&outline, &wanted, &ours);
@@ -196,9 +200,9 @@ impl Pod {
             false => self.kernel.snapshot_of(&tables)?,
         };
         // The position of the jumps to a mesh shows which rules preceded them.
-        let overruled = overruled::overruled(&held, config);
+        let overruled = overruled::overruled(&held, &original);
         if leftovers == Leftovers::Remove {
-            held = leftovers::without(&held, &leftovers::removal(&held, config));
+            held = leftovers::without(&held, &leftovers::removal(&held, &original));
         }
         let mut before = precedents(&held, &wanted, &ours);
         before.extend(precedence::legacy_precedents(&self.legacy, &wanted));
@@ -214,7 +218,7 @@ impl Pod {
             (!tables.is_empty()).then(|| {
                 let tables = tables.join(", ");
                 format!(
-                    "legacy xtables have tables here ({tables}), which nf_tables does not show: look for ISTIO_ in the output of \
+                    "legacy xtables have tables here ({tables}), which nf_tables does not show: look for chains of a mesh (ISTIO_, PROXY_INIT_, KUMA_MESH_) in the output of \
                      {program}-legacy-save, and remove it with {program}-legacy"
                 )
             })
@@ -222,8 +226,7 @@ impl Pod {
         advice(ipv4, "iptables").into_iter().chain(advice(ipv6, "ip6tables")).collect()
     }
 
-    /// Installs the sidecar of `config`, whatever configuration was installed before: one
-    /// transaction of the differences (see [`Kernel::apply`] for sets that are committed first),
+    /// Installs `mesh`, whatever mesh and configuration was installed before: one transaction of the differences (see [`Kernel::apply`] for sets that are committed first),
     /// and none when nothing differs. Routes are added before the rules that need them and removed
     /// after those that did.
     ///
@@ -238,19 +241,19 @@ impl Pod {
     /// [`is_conflict`](crate::Error::is_conflict) when another writer does not finish in time, or
     /// holds the namespace for life, see [`hold`](Self::hold), with another configuration
     /// installed.
-    pub fn install(&mut self, config: &IstioConfig) -> Result<Changes> {
-        self.install_over(config, Leftovers::Keep)
+    pub fn install(&mut self, mesh: &dyn Mesh) -> Result<Changes> {
+        self.install_over(mesh, Leftovers::Keep)
     }
 
-    /// Installs the sidecar like [`install`](Self::install), and decides what to do with the rules
-    /// that `istio-iptables` left behind.
+    /// Installs like [`install`](Self::install), and decides what to do with the rules that the
+    /// program of the mesh left behind.
     ///
     /// # Errors
     /// Those of [`install`](Self::install).
-    pub fn install_over(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
-        let mut changes = self.install_alone(config, leftovers)?;
+    pub fn install_over(&mut self, mesh: &dyn Mesh, leftovers: Leftovers) -> Result<Changes> {
+        let mut changes = self.install_alone(mesh, leftovers)?;
         let overruled = std::mem::take(&mut changes.precedence.overruled);
-        changes.precedence = self.precedence(config).unwrap_or_else(Precedence::unknown);
+        changes.precedence = self.precedence(mesh).unwrap_or_else(Precedence::unknown);
         if !changes.leftovers_removed.is_empty() {
             // The jumps to a mesh, which show what preceded them, are gone.
             changes.precedence.overruled = overruled;
@@ -258,33 +261,33 @@ impl Pod {
         Ok(changes)
     }
 
-    fn install_alone(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
+    fn install_alone(&mut self, mesh: &dyn Mesh, leftovers: Leftovers) -> Result<Changes> {
         let _writer = match self.writer() {
             Ok(writer) => writer,
             // Where nothing differs there is nothing to write.
             Err(held) => {
-                let installed = self.is_installed(config, leftovers)?;
+                let installed = self.is_installed(mesh, leftovers)?;
                 return if installed { Ok(Changes::default()) } else { Err(held) };
             }
         };
-        let mut changes = self.install_once(config, leftovers)?;
+        let mut changes = self.install_once(mesh, leftovers)?;
         // A program that holds the lock for life also watches, and reacts to changes itself.
         if self.held.is_some() {
             return Ok(changes);
         }
         for _ in 0..ROUNDS {
-            if self.is_installed(config, leftovers)? {
+            if self.is_installed(mesh, leftovers)? {
                 return Ok(changes);
             }
-            changes.extend(self.install_once(config, leftovers)?);
+            changes.extend(self.install_once(mesh, leftovers)?);
         }
         Err(writer::undone_by_others())
     }
 
-    fn install_once(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
-        let routes = RoutePlan::from(config);
+    fn install_once(&mut self, mesh: &dyn Mesh, leftovers: Leftovers) -> Result<Changes> {
+        let routes = mesh.routes();
         let added = self.routes.add(&routes)?;
-        let mut changes = match self.apply(config, leftovers) {
+        let mut changes = match self.apply(mesh, leftovers) {
             Ok(changes) => changes,
             Err(error) => {
                 return Err(match self.routes.undo(added) {
@@ -299,17 +302,26 @@ impl Pod {
         Ok(changes)
     }
 
-    /// Removes everything that [`install`](Self::install) ever added here, in one transaction, and
-    /// then its routes. It waits for another writer as `install` does.
+    /// Removes the mesh of this crate that is installed here, whichever it is, in one transaction,
+    /// and then its routes. It waits for another writer as `install` does.
     ///
     /// # Errors
     /// Those of [`Kernel::apply`] and [`RouteTable::remove_all`]; when only routes could not be
     /// removed, the error says that the rules are gone.
     pub fn remove(&mut self) -> Result<Changes> {
+        self.remove_tables(&Pod::tables())
+    }
+
+    /// Removes these tables, which a mesh may own ([`Mesh::tables`]), like
+    /// [`remove`](Self::remove). Routes stay while another mesh of this crate is installed here.
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove).
+    pub fn remove_tables(&mut self, tables: &[TableId]) -> Result<Changes> {
         let _writer = self.writer()?;
-        let mut changes = self.remove_once()?;
+        let mut changes = self.remove_once(tables)?;
         for _ in 0..ROUNDS {
-            let again = self.remove_once()?;
+            let again = self.remove_once(tables)?;
             if again.is_empty() {
                 return Ok(changes);
             }
@@ -318,19 +330,23 @@ impl Pod {
         Err(writer::undone_by_others())
     }
 
-    fn remove_once(&mut self) -> Result<Changes> {
-        let gone = self.kernel.remove(&Pod::tables())?;
+    fn remove_once(&mut self, tables: &[TableId]) -> Result<Changes> {
+        let gone = self.kernel.remove(tables)?;
+        let outline = self.kernel.outline()?;
+        if Pod::tables().iter().any(|table| !tables.contains(table) && outline.table(table).is_some()) {
+            return Ok(Changes::of(&gone));
+        }
         let routes_removed = self.routes.remove_all().map_err(|error| error.context("the rules are removed"))?;
         Ok(Changes { routes_removed, ..Changes::of(&gone) })
     }
 
-    fn apply(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<Changes> {
-        let (rules, ours) = (Ruleset::from(config), Pod::tables());
+    fn apply(&mut self, mesh: &dyn Mesh, leftovers: Leftovers) -> Result<Changes> {
+        let (rules, ours, original) = (mesh.rules(), owned(mesh), mesh.original());
         if leftovers == Leftovers::Keep {
             return self.kernel.apply_owned(&rules, &ours).map(|applied| Changes::of(&applied));
         }
         let tables: Vec<TableId> = ours.iter().cloned().chain(leftovers::tables()).collect();
-        let removal = |held: &Snapshot| leftovers::removal(held, config);
+        let removal = |held: &Snapshot| leftovers::removal(held, &original);
         let both = |held: &Snapshot, wanted: &Ruleset| {
             let mut transaction = plan(held, wanted, &ours)?;
             transaction.extend(removal(held));
@@ -343,9 +359,17 @@ impl Pod {
         let mut changes = Changes::of(&applied);
         changes.changed.retain(|table| ours.contains(table));
         changes.leftovers_removed = differences(&migrated, &held);
-        changes.precedence.overruled = overruled::overruled(&held, config);
+        changes.precedence.overruled = overruled::overruled(&held, &original);
         Ok(changes)
     }
+}
+
+/// Returns every table that is ours once `mesh` is installed: its own, and those of the mesh that it
+/// replaces.
+fn owned(mesh: &dyn Mesh) -> Vec<TableId> {
+    let mut tables = Pod::tables();
+    tables.extend(mesh.tables().into_iter().filter(|table| !mesh::tables().contains(table)));
+    tables
 }
 
 /// How often changes that others make without taking the lock are reverted.

@@ -10,8 +10,8 @@ use std::fmt;
 use super::{leftovers, powers};
 use crate::bytecode::Expr;
 use crate::error::Shown;
-use crate::mesh::istio::{Interception, IstioConfig};
-use crate::model::{ChainId, Family, Hook, RuleHandle, Verdict};
+use crate::mesh::Original;
+use crate::model::{ChainId, Hook, RuleHandle, Verdict};
 use crate::plan::{Operation, Part, Transaction, differences};
 use crate::state::{ChainState, RuleState, Snapshot, TableState};
 
@@ -29,24 +29,26 @@ pub struct Overruled {
     pub handle: RuleHandle,
     /// The rule as nft(8) lists it.
     pub rule: String,
+    /// The options of the mesh by which traffic is left out.
+    pub exclusions: &'static str,
 }
 
 impl fmt::Display for Overruled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Overruled { chain, number, handle, rule } = self;
+        let Overruled { chain, number, handle, rule, exclusions } = self;
         let rule = Shown(rule);
         write!(
             f,
             "rule {number} of chain {chain} (handle {handle}: {rule}) keeps traffic from an iptables mesh, but not from this one, which \
-             runs in chains of its own: exclude it by an option (-x, -o, -d or -c), and delete the rule"
+             runs in chains of its own: exclude it by an option ({exclusions}), and delete the rule"
         )
     }
 }
 
-/// Returns the rules of iptables-nft in `held` that kept traffic from an iptables mesh of
-/// `config`, except those that such a mesh added.
-pub(super) fn overruled(held: &Snapshot, config: &IstioConfig) -> Vec<Overruled> {
-    let removed: BTreeSet<(ChainId, RuleHandle)> = leftovers::removal(held, config)
+/// Returns the rules of iptables-nft in `held` that kept traffic from an iptables mesh, except
+/// those that such a mesh added.
+pub(super) fn overruled(held: &Snapshot, original: &Original) -> Vec<Overruled> {
+    let removed: BTreeSet<(ChainId, RuleHandle)> = leftovers::removal(held, original)
         .into_iter()
         .filter_map(|operation| match operation {
             Operation::DeleteRule { chain, handle } => Some((chain, handle)),
@@ -54,34 +56,18 @@ pub(super) fn overruled(held: &Snapshot, config: &IstioConfig) -> Vec<Overruled>
         })
         .collect();
     let mut found = Vec::new();
-    for table in held.tables.iter().filter(|table| concerns(table, config)) {
+    for table in held.tables.iter().filter(|table| original.captures_in.contains(&table.id)) {
         for chain in table.chains.iter().filter(|chain| captures_at(chain)) {
             let id = table.id.chain(&chain.name);
-            let before = chain.rules.iter().position(|rule| leftovers::leads_to_them(&rule.exprs));
+            let before = chain.rules.iter().position(|rule| leftovers::leads_to(original, &rule.exprs));
             for rule in chain.rules.iter().take(before.unwrap_or(chain.rules.len())) {
                 if ends_the_chain(table, rule) && !removed.contains(&(id.clone(), rule.handle)) {
-                    found.extend(overruled_rule(held, &id, rule.handle));
+                    found.extend(overruled_rule(held, &id, rule.handle, original.exclusions));
                 }
             }
         }
     }
     found
-}
-
-/// Returns whether a mesh of `config` has rules in this table: in IPv6 when it captures IPv6, in
-/// mangle with TPROXY.
-fn concerns(table: &TableState, config: &IstioConfig) -> bool {
-    let family = match table.id.family {
-        Family::Ip => true,
-        Family::Ip6 => config.ipv6,
-        Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => false,
-    };
-    let kind = match table.id.name.as_str() {
-        "nat" => true,
-        "mangle" => config.interception == Interception::Tproxy,
-        _ => false,
-    };
-    family && kind
 }
 
 fn captures_at(chain: &ChainState) -> bool {
@@ -113,9 +99,9 @@ fn ends_the_chain(table: &TableState, rule: &RuleState) -> bool {
     false
 }
 
-fn overruled_rule(held: &Snapshot, chain: &ChainId, handle: RuleHandle) -> Option<Overruled> {
+fn overruled_rule(held: &Snapshot, chain: &ChainId, handle: RuleHandle, exclusions: &'static str) -> Option<Overruled> {
     let deletion = Transaction::new().delete_rule(chain, handle);
     let difference = differences(&deletion, held).into_iter().next()?;
     let Part::Rule { number: Some(number), .. } = difference.part else { return None };
-    Some(Overruled { chain: chain.clone(), number, handle, rule: difference.held? })
+    Some(Overruled { chain: chain.clone(), number, handle, rule: difference.held?, exclusions })
 }

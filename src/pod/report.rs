@@ -21,7 +21,7 @@ pub struct Changes {
     pub installed: Vec<TableId>,
     /// Tables that were deleted, including those added again.
     pub removed: Vec<TableId>,
-    /// Removed leftovers of `istio-iptables`.
+    /// Removed leftovers of the program that the mesh brings itself.
     pub leftovers_removed: Vec<Difference>,
     /// Routes, policy rules and addresses added.
     pub routes_added: Vec<RouteEntry>,
@@ -122,8 +122,11 @@ impl Changes {
 pub struct PodPlan {
     /// The changes of the transaction.
     pub changes: Vec<Difference>,
-    /// The removal of the rules that `istio-iptables` left behind, unless it is among the changes.
+    /// The removal of the rules that the program of the mesh left behind, unless it is among the
+    /// changes.
     pub leftovers: Vec<Difference>,
+    /// The name of that program.
+    pub program: &'static str,
     /// Routes, policy rules and addresses that are missing.
     pub routes_missing: Vec<RouteEntry>,
     /// Routes, policy rules and addresses that are no longer wanted.
@@ -139,14 +142,14 @@ impl PodPlan {
     /// traffic.
     #[must_use]
     pub fn is_in_sync(&self) -> bool {
-        let PodPlan { changes, leftovers, routes_missing, routes_stale, legacy: _, precedence: _ } = self;
+        let PodPlan { changes, leftovers, routes_missing, routes_stale, program: _, legacy: _, precedence: _ } = self;
         changes.is_empty() && leftovers.is_empty() && routes_missing.is_empty() && routes_stale.is_empty()
     }
 }
 
 impl fmt::Display for PodPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PodPlan { changes, leftovers, routes_missing, routes_stale, legacy, precedence } = self;
+        let PodPlan { changes, leftovers, program, routes_missing, routes_stale, legacy, precedence } = self;
         if self.is_in_sync() {
             writeln!(f, "in sync")?;
         }
@@ -156,7 +159,7 @@ impl fmt::Display for PodPlan {
             .iter()
             .try_for_each(|entry| writeln!(f, "- {}", entry.to_string().replacen(" add ", " del ", 1)))?;
         if !leftovers.is_empty() {
-            writeln!(f, "# left behind by istio-iptables:")?;
+            writeln!(f, "# left behind by {program}:")?;
         }
         leftovers
             .iter()

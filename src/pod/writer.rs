@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use super::lock::{Hold, WriterLock};
-use super::{Leftovers, Pod, leftovers};
+use super::{Leftovers, Pod, leftovers, owned};
 use crate::error::{Error, Kind, Result};
 use crate::kernel::plan;
-use crate::mesh::istio::IstioConfig;
-use crate::model::{Ruleset, TableId};
-use crate::routes::RoutePlan;
+use crate::mesh::Mesh;
+use crate::model::TableId;
 
 impl Pod {
     /// Keeps every other writer out for as long as this value lives: their
@@ -40,17 +39,17 @@ impl Pod {
 
     /// Returns whether exactly the wanted rules and routes are installed at some moment after the
     /// call.
-    pub(super) fn is_installed(&mut self, config: &IstioConfig, leftovers: Leftovers) -> Result<bool> {
-        let rules = Ruleset::from(config);
+    pub(super) fn is_installed(&mut self, mesh: &dyn Mesh, leftovers: Leftovers) -> Result<bool> {
+        let (rules, ours) = (mesh.rules(), owned(mesh));
         let in_sync = match leftovers {
-            Leftovers::Keep => self.kernel.is_in_sync(&rules, &Pod::tables())?,
+            Leftovers::Keep => self.kernel.is_in_sync(&rules, &ours)?,
             Leftovers::Remove => {
-                let tables: Vec<TableId> = Pod::tables().into_iter().chain(leftovers::tables()).collect();
+                let tables: Vec<TableId> = ours.iter().cloned().chain(leftovers::tables()).collect();
                 let held = self.kernel.snapshot_of(&tables)?;
-                plan(&held, &rules, &Pod::tables())?.is_empty() && leftovers::removal(&held, config).is_empty()
+                plan(&held, &rules, &ours)?.is_empty() && leftovers::removal(&held, &mesh.original()).is_empty()
             }
         };
-        Ok(in_sync && self.routes.is_exact(&RoutePlan::from(config))?)
+        Ok(in_sync && self.routes.is_exact(&mesh.routes())?)
     }
 }
 

@@ -27,6 +27,7 @@ mod option_table;
 mod options;
 mod resolve;
 mod rules;
+mod tenant;
 mod warning;
 
 pub use crate::mesh::cidrs::Cidrs;
@@ -44,4 +45,5 @@ pub use option::{OptionSpec, Takes};
 pub use option_table::OPTIONS;
 pub use options::RawOptions;
 pub use rules::{FAMILIES, TABLES};
+pub use tenant::tables;
 pub use warning::Warning;

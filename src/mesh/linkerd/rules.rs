@@ -2,8 +2,8 @@
 //! Only the first packet of a connection reaches a chain of nat.
 
 use super::config::{LinkerdConfig, LinkerdConfigBuilder};
-use crate::mesh::Priorities;
 use crate::mesh::sets::{Destinations, End, ports};
+use crate::mesh::{Mesh, Original, Priorities};
 use crate::model::{Chain, ChainType, Family, Hook, Protocol, Rule, Ruleset, Table, TableId};
 
 /// The name of the table; its family is inet with IPv6 and ip without.
@@ -13,6 +13,32 @@ pub const TABLE: &str = "linkerd-proxy";
 #[must_use]
 pub fn tables() -> Vec<TableId> {
     [Family::Inet, Family::Ip].map(|family| TableId::new(family, TABLE)).to_vec()
+}
+
+impl Mesh for LinkerdConfig {
+    fn rules(&self) -> Ruleset {
+        Ruleset::from(self)
+    }
+
+    fn tables(&self) -> Vec<TableId> {
+        tables()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        LinkerdConfig::warnings(self)
+    }
+
+    fn original(&self) -> Original {
+        let families: &[Family] = if self.given.ipv6 { &[Family::Ip, Family::Ip6] } else { &[Family::Ip] };
+        Original {
+            program: "proxy-init",
+            chains: "PROXY_INIT_",
+            exclusions: "--outbound-ports-to-ignore, --outbound-subnets-to-ignore, --inbound-ports-to-ignore or \
+                         --subnets-to-ignore",
+            captures_in: families.iter().map(|family| TableId::new(*family, "nat")).collect(),
+            ..Original::default()
+        }
+    }
 }
 
 /// Returns the table `linkerd-proxy`: of family inet with IPv6, of family ip without.

@@ -1,0 +1,58 @@
+//! The sidecar as a pod takes it, and the traces of `istio-iptables`.
+
+use super::rules::{FAMILIES, TABLES};
+use super::{Interception, InterfacePattern, IstioConfig};
+use crate::mesh::{Mesh, Original};
+use crate::model::{Family, Ruleset, TableId};
+use crate::routes::RoutePlan;
+
+/// Returns every table that an installation may own, for any configuration.
+#[must_use]
+pub fn tables() -> Vec<TableId> {
+    FAMILIES.iter().flat_map(|family| TABLES.map(|name| TableId::new(*family, name))).collect()
+}
+
+impl Mesh for IstioConfig {
+    fn rules(&self) -> Ruleset {
+        Ruleset::from(self)
+    }
+
+    fn routes(&self) -> RoutePlan {
+        RoutePlan::from(self)
+    }
+
+    fn tables(&self) -> Vec<TableId> {
+        tables()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        IstioConfig::warnings(self).iter().map(ToString::to_string).collect()
+    }
+
+    /// Its chains are those named `ISTIO_*`. For TPROXY it has rules in the base chains of mangle,
+    /// and for excluded interfaces rules in those of nat.
+    fn original(&self) -> Original {
+        let families: &[Family] = if self.ipv6 { &[Family::Ip, Family::Ip6] } else { &[Family::Ip] };
+        let tables: &[&str] = match self.interception {
+            Interception::Redirect => &["nat"],
+            Interception::Tproxy => &["nat", "mangle"],
+        };
+        let captures_in = families.iter().flat_map(|family| tables.iter().map(|name| TableId::new(*family, *name)));
+        let whole = |patterns: &[InterfacePattern]| -> Vec<String> {
+            let names = patterns.iter().filter(|pattern| !pattern.is_prefix());
+            names.map(|pattern| pattern.name().to_owned()).collect()
+        };
+        Original {
+            program: "istio-iptables",
+            chains: "ISTIO_",
+            exclusions: "-x, -o, -d or -c",
+            captures_in: captures_in.collect(),
+            marks: vec![IN_MARK, self.tproxy.mark()],
+            arriving: [whole(&self.exclude_interfaces), whole(&self.kube_virt_interfaces)].concat(),
+            leaving: whole(&self.exclude_interfaces),
+        }
+    }
+}
+
+/// The mark of captured inbound packets (`constants.go` of istio-iptables).
+const IN_MARK: u32 = 0x539;

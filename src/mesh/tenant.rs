@@ -1,0 +1,72 @@
+//! What a mesh is to the pod in which it is installed.
+
+use crate::model::{Ruleset, TableId};
+use crate::routes::RoutePlan;
+
+/// A mesh with its configuration, as [`Pod`](crate::pod::Pod) installs it: rules, routes, and the
+/// names by which they are found again.
+///
+/// ```
+/// use nftmesh::mesh::Mesh;
+/// use nftmesh::mesh::linkerd::LinkerdConfig;
+///
+/// let mesh: &dyn Mesh = &LinkerdConfig::builder().build()?;
+/// assert!(mesh.rules().tables.iter().all(|table| mesh.tables().contains(&table.into())));
+/// assert!(mesh.routes().is_empty());
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
+pub trait Mesh {
+    /// Returns the rules.
+    fn rules(&self) -> Ruleset;
+
+    /// Returns the policy routes that the rules need.
+    fn routes(&self) -> RoutePlan {
+        RoutePlan::new()
+    }
+
+    /// Returns every table that this mesh may own, with any configuration. Those that the rules
+    /// lack are deleted when they are installed.
+    fn tables(&self) -> Vec<TableId>;
+
+    /// Returns warnings about what was given without effect, one line each.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Returns what the program that the mesh brings itself leaves in tables of iptables-nft.
+    fn original(&self) -> Original {
+        Original::default()
+    }
+}
+
+/// The traces of the program that a mesh brings itself, such as `istio-iptables`: by these its
+/// rules are recognised, so that they can be reported and removed.
+///
+/// Its chains have a prefix of their own. Rules beside the jumps to them are recognised by what
+/// they do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Original {
+    /// The name of the program.
+    pub program: &'static str,
+    /// What the names of its chains begin with; empty when it has none.
+    pub chains: &'static str,
+    /// The options by which traffic is left out, for messages.
+    pub exclusions: &'static str,
+    /// The tables in which it captures traffic.
+    pub captures_in: Vec<TableId>,
+    /// The marks of captured packets, for rules of TPROXY in mangle.
+    pub marks: Vec<u32>,
+    /// The interfaces whose arriving packets a rule in nat leaves alone.
+    pub arriving: Vec<String>,
+    /// The interfaces whose leaving packets a rule in nat leaves alone.
+    pub leaving: Vec<String>,
+}
+
+impl Original {
+    /// Returns whether a chain is its own.
+    #[must_use]
+    pub fn is_its_own(&self, chain: &str) -> bool {
+        !self.chains.is_empty() && chain.starts_with(self.chains)
+    }
+}

@@ -35,6 +35,7 @@ pub const PASSTHROUGH6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
 pub struct RoutePlan {
     tproxy: Option<(Families, MarkRoute)>,
     passthrough: Passthrough,
+    ipv6: Ipv6,
 }
 
 impl RoutePlan {
@@ -58,24 +59,38 @@ impl RoutePlan {
         self
     }
 
+    /// Leaves IPv6 entries out where IPv6 is disabled on `lo` (`net.ipv6.conf.lo.disable_ipv6`),
+    /// instead of failing there.
+    #[must_use]
+    pub fn ipv6_where_enabled(mut self) -> Self {
+        self.ipv6 = Ipv6::WhereEnabled;
+        self
+    }
+
+    /// Returns whether IPv6 entries are left out where IPv6 is disabled on `lo`.
+    #[must_use]
+    pub fn is_ipv6_optional(&self) -> bool {
+        self.ipv6 == Ipv6::WhereEnabled
+    }
+
     /// Returns whether there is nothing to install.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == RoutePlan::default()
+        self.entries().is_empty()
     }
 
     /// Returns the entries in the order of installing.
     #[must_use]
     pub fn entries(&self) -> Vec<RouteEntry> {
-        let RoutePlan { tproxy, passthrough } = self;
+        let RoutePlan { tproxy, passthrough, ipv6: _ } = self;
         let mut entries = match passthrough {
             Passthrough::None => vec![],
             Passthrough::Ipv6 => vec![RouteEntry::Passthrough6],
         };
-        if let Some((families, MarkRoute { mark, table })) = *tproxy {
+        if let Some((families, MarkRoute { mark, mask, priority, table })) = *tproxy {
             let families = families.each();
             entries.extend(families.iter().map(|&family| RouteEntry::Route { family, table }));
-            entries.extend(families.iter().map(|&family| RouteEntry::Rule { family, mark, table }));
+            entries.extend(families.iter().map(|&family| RouteEntry::Rule { family, mark, mask, priority, table }));
         }
         entries
     }
@@ -89,9 +104,23 @@ impl fmt::Display for RoutePlan {
 }
 
 /// A packet mark and the routing table for packets that carry it.
+///
+/// ```
+/// use nftmesh::routes::{Families, MarkRoute, RoutePlan};
+///
+/// let answers = MarkRoute::new(0x111, 100)?.masked(0xfff)?.at_priority(32764)?;
+/// assert_eq!(
+///     RoutePlan::new().tproxy(Families::Ipv4, answers).to_string(),
+///     "ip route add local default dev lo table 100\n\
+///      ip rule add fwmark 0x111/0xfff lookup 100 priority 32764\n"
+/// );
+/// # Ok::<(), nftmesh::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarkRoute {
     mark: u32,
+    mask: u32,
+    priority: Option<u32>,
     table: u32,
 }
 
@@ -99,11 +128,11 @@ impl MarkRoute {
     /// Creates a value from numbers that were checked when they were read, as [`new`](Self::new)
     /// checks them.
     pub(super) fn of_checked(mark: std::num::NonZeroU32, table: u32) -> Self {
-        MarkRoute { mark: mark.get(), table }
+        MarkRoute { mark: mark.get(), mask: u32::MAX, priority: None, table }
     }
 
-    /// Creates a value. The mark is compared in full, all 32 bits; the table is any number that
-    /// the system does not use.
+    /// Creates a value. The mark is compared in full, all 32 bits, unless it is
+    /// [`masked`](Self::masked); the table is any number that the system does not use.
     ///
     /// # Errors
     /// [`is_invalid`](Error::is_invalid) when the mark is 0, which every unmarked packet carries,
@@ -122,7 +151,7 @@ impl MarkRoute {
             253 => "default",
             254 => "main",
             255 => "local",
-            _ => return Ok(MarkRoute { mark, table }),
+            _ => return Ok(MarkRoute { mark, mask: u32::MAX, priority: None, table }),
         };
         Err(Error::new(
             Kind::Invalid,
@@ -130,10 +159,58 @@ impl MarkRoute {
         ))
     }
 
+    /// Compares only the bits of the mark under `mask`.
+    ///
+    /// # Errors
+    /// [`is_invalid`](Error::is_invalid) when the mark has bits outside the mask, which would not
+    /// be compared.
+    pub fn masked(self, mask: u32) -> Result<Self> {
+        let MarkRoute { mark, .. } = self;
+        match mark & !mask {
+            0 => Ok(MarkRoute { mask, ..self }),
+            _ => Err(Error::new(
+                Kind::Invalid,
+                format!(
+                    "mark {mark:#x}/{mask:#x}: the mask leaves out bits of the mark; choose a mask that has them all"
+                ),
+            )),
+        }
+    }
+
+    /// Sets the priority of the policy rule; without it the kernel puts the rule before those that
+    /// are there.
+    ///
+    /// # Errors
+    /// [`is_invalid`](Error::is_invalid) for 0, where the table local is looked up, and for 32766
+    /// and above: the table main, looked up there, has a route for every packet.
+    pub fn at_priority(self, priority: u32) -> Result<Self> {
+        match priority {
+            1..MAIN_PRIORITY => Ok(MarkRoute { priority: Some(priority), ..self }),
+            _ => Err(Error::new(
+                Kind::Invalid,
+                format!(
+                    "priority {priority}: such a rule comes after the table main, or with the table local; choose 1 to 32765"
+                ),
+            )),
+        }
+    }
+
     /// Returns the mark, as in `meta mark`.
     #[must_use]
     pub fn mark(self) -> u32 {
         self.mark
+    }
+
+    /// Returns the bits of the mark that are compared.
+    #[must_use]
+    pub fn mask(self) -> u32 {
+        self.mask
+    }
+
+    /// Returns the priority of the policy rule, if it is set.
+    #[must_use]
+    pub fn priority(self) -> Option<u32> {
+        self.priority
     }
 
     /// Returns the number of the routing table.
@@ -190,11 +267,36 @@ pub enum RouteEntry {
     Rule {
         /// The family of the packets.
         family: IpFamily,
-        /// The mark, compared in full.
+        /// The mark.
         mark: u32,
+        /// The bits of the mark that are compared.
+        mask: u32,
+        /// The rule's priority; `None` leaves it to the kernel.
+        priority: Option<u32>,
         /// The table's number.
         table: u32,
     },
+}
+
+impl RouteEntry {
+    /// Returns whether an entry that is there is the one wanted: equal, but for a priority that is
+    /// not wanted in particular.
+    pub(crate) fn is_wanted_as(&self, wanted: &RouteEntry) -> bool {
+        match (*self, *wanted) {
+            (RouteEntry::Rule { family, mark, mask, priority: _, table }, RouteEntry::Rule { priority: None, .. }) => {
+                *wanted == RouteEntry::Rule { family, mark, mask, priority: None, table }
+            }
+            (found, wanted) => found == wanted,
+        }
+    }
+
+    /// Returns the family that the entry belongs to.
+    pub(crate) fn family(&self) -> IpFamily {
+        match *self {
+            RouteEntry::Passthrough6 => IpFamily::Ipv6,
+            RouteEntry::Route { family, .. } | RouteEntry::Rule { family, .. } => family,
+        }
+    }
 }
 
 impl fmt::Display for RouteEntry {
@@ -204,8 +306,14 @@ impl fmt::Display for RouteEntry {
             RouteEntry::Route { family, table } => {
                 write!(f, "{} route add local default dev lo table {table}", command(*family))
             }
-            RouteEntry::Rule { family, mark, table } => {
-                write!(f, "{} rule add fwmark {mark} lookup {table}", command(*family))
+            RouteEntry::Rule { family, mark, mask, priority, table } => {
+                write!(f, "{} rule add fwmark ", command(*family))?;
+                match *mask {
+                    u32::MAX => write!(f, "{mark}")?,
+                    mask => write!(f, "{mark:#x}/{mask:#x}")?,
+                }
+                write!(f, " lookup {table}")?;
+                priority.map_or(Ok(()), |priority| write!(f, " priority {priority}"))
             }
         }
     }
@@ -217,6 +325,17 @@ enum Passthrough {
     #[default]
     None,
 }
+
+/// Whether IPv6 entries are wanted where `lo` has no IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Ipv6 {
+    #[default]
+    Everywhere,
+    WhereEnabled,
+}
+
+/// The rule that looks up the table main: fib_default_rules_init, net/ipv4/fib_rules.c.
+pub(crate) const MAIN_PRIORITY: u32 = 0x7ffe;
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +359,17 @@ mod tests {
             RoutePlan::new().tproxy(Families::Ipv6, tproxy).to_string(),
             "ip -6 route add local default dev lo table 1000\nip -6 rule add fwmark 1337 lookup 1000\n"
         );
+    }
+
+    #[test]
+    fn a_mask_or_priority_without_effect_is_refused() {
+        let route = MarkRoute::new(0x111, 100).expect("is valid");
+        for error in [route.masked(0xff), route.masked(0), route.at_priority(0), route.at_priority(32766)] {
+            let error = error.expect_err("has no effect");
+            assert!(error.is_invalid() && error.to_string().contains("choose"), "{error}");
+        }
+        let route = route.masked(0xfff).and_then(|route| route.at_priority(32764)).expect("is valid");
+        assert_eq!((route.mask(), route.priority()), (0xfff, Some(32764)));
     }
 
     #[test]

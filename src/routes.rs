@@ -131,6 +131,12 @@ impl MarkRoute {
         MarkRoute { mark: mark.get(), mask: u32::MAX, priority: None, table }
     }
 
+    /// Creates a value from constants, which [`new`](Self::new), [`masked`](Self::masked) and
+    /// [`at_priority`](Self::at_priority) would accept.
+    pub(super) const fn of_constants(mark: u32, mask: u32, priority: u32, table: u32) -> Self {
+        MarkRoute { mark, mask, priority: Some(priority), table }
+    }
+
     /// Creates a value. The mark is compared in full, all 32 bits, unless it is
     /// [`masked`](Self::masked); the table is any number that the system does not use.
     ///

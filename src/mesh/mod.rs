@@ -5,9 +5,11 @@
 //! operands of matches, and the priorities of the base chains. A mesh is a module that describes
 //! its options and its rules with them.
 
+pub mod ambient;
 mod cidrs;
 mod error;
 mod flags;
+mod interface;
 pub mod istio;
 pub mod linkerd;
 mod parse;
@@ -17,6 +19,7 @@ mod sets;
 mod tenant;
 
 pub use cidrs::Cidrs;
+pub use interface::InterfacePattern;
 pub use port_ranges::PortRanges;
 pub use tenant::{Mesh, Original};
 
@@ -25,7 +28,7 @@ use crate::model::{Chain, Priority, Rule, Table, TableId};
 /// Returns every table that a mesh of this crate may own, with any configuration.
 #[must_use]
 pub fn tables() -> Vec<TableId> {
-    [istio::tables(), linkerd::tables()].concat()
+    [istio::tables(), linkerd::tables(), ambient::tables()].concat()
 }
 
 /// The priorities of the base chains: one below the usual ones. The first zone and the first
@@ -36,6 +39,7 @@ impl Priorities {
     const RAW: Priority = Priority(Priority::RAW.0 - 1);
     const MANGLE: Priority = Priority(Priority::MANGLE.0 - 1);
     const NAT: Priority = Priority(Priority::DSTNAT.0 - 1);
+    const SOURCE_NAT: Priority = Priority(Priority::SRCNAT.0 - 1);
 }
 
 /// Adds the chain with these rules, unless there are none.

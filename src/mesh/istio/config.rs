@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::{IpNetwork, Ipv4Network};
 
 use super::interception::Interception;
-use super::interface::InterfacePattern;
 use super::warning::Warning;
 use crate::mesh::cidrs::Cidrs;
+use crate::mesh::interface::InterfacePattern;
 use crate::mesh::port_ranges::PortRanges;
 use crate::routes::MarkRoute;
 

@@ -21,7 +21,6 @@ mod config;
 mod facts;
 mod file;
 mod interception;
-mod interface;
 mod option;
 mod option_table;
 mod options;
@@ -31,6 +30,7 @@ mod tenant;
 mod warning;
 
 pub use crate::mesh::cidrs::Cidrs;
+pub use crate::mesh::interface::InterfacePattern;
 pub use crate::mesh::parse::{parse_boolean, parse_port};
 pub use crate::mesh::port_ranges::PortRanges;
 pub use builder::IstioConfigBuilder;
@@ -40,7 +40,6 @@ pub use config::{
 };
 pub use facts::{Nameservers, PodFacts, parse_group, parse_passwd, parse_resolv_conf};
 pub use interception::Interception;
-pub use interface::InterfacePattern;
 pub use option::{OptionSpec, Takes};
 pub use option_table::OPTIONS;
 pub use options::RawOptions;

@@ -73,7 +73,7 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<(), Box<dyn Error>>
     pod.hold()?;
     let config = IstioConfig::resolve(options, &pod.facts(options)?)?;
     config.warnings().iter().for_each(|warning| say::warn("guard", warning));
-    let (mut keeper, changes) = Keeper::new(namespace, pod, config)?;
+    let (mut keeper, changes) = Keeper::new(namespace, pod, Box::new(config))?;
     say(&changes.to_string());
     let mut talk = Talk::default();
     keeper.turn()?.iter().for_each(|note| talk.note(note));

@@ -85,7 +85,7 @@ fn run(args: &Args) -> Result<(), Complaint> {
     let namespace = match &args.source {
         Source::Live => NetNs::current(),
         Source::NetNs(path) => NetNs::from_path(path),
-        Source::Istio(_) | Source::Linkerd(_) | Source::Nft(_) | Source::Save(..) => {
+        Source::Mesh(_) | Source::Nft(_) | Source::Save(..) => {
             return Err("only a kernel has packets to trace; give live or netns:PATH".to_owned());
         }
     };

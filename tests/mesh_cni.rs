@@ -3,70 +3,17 @@
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
+#[path = "support/cni.rs"]
+mod cni;
 mod support;
 
 use std::fs;
-use std::io::Write;
-use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
+use cni::{Answer, end, path_of, pod, start};
 use serde_json::{Value, json};
-use support::{NetNs, example, in_fresh_netns, ip, nft, nft_script, say};
-
-/// What a call answered.
-#[derive(Debug)]
-struct Answer {
-    code: Option<i32>,
-    printed: String,
-    log: String,
-}
-
-impl Answer {
-    /// Returns the error, which is all that was printed.
-    #[track_caller]
-    fn error(&self) -> (u64, String) {
-        assert_eq!(self.code, Some(1), "{self:?}");
-        let error: Value = serde_json::from_str(&self.printed).expect("an object");
-        assert!(error["cniVersion"].is_string() && error["details"].is_string(), "{error}");
-        let text =
-            format!("{}: {}", error["msg"].as_str().expect("a text"), error["details"].as_str().expect("a text"));
-        assert_eq!(text.lines().count(), 1, "{text}");
-        (error["code"].as_u64().expect("a number"), text)
-    }
-
-    #[track_caller]
-    fn succeeds(self) -> String {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        self.printed
-    }
-}
-
-fn path_of(pod: &NetNs) -> String {
-    format!("/proc/{}/fd/{}", std::process::id(), pod.file.as_raw_fd())
-}
-
-fn start(program: &Path, command: &str, netns: &str, more: &[(&str, &str)], input: &str) -> Child {
-    let mut call = Command::new(program);
-    call.env_clear().env("CNI_COMMAND", command).env("CNI_NETNS", netns);
-    call.env("CNI_CONTAINERID", "c1").env("CNI_IFNAME", "eth0").env("CNI_PATH", "/usr/lib/cni");
-    call.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").envs(more.iter().copied());
-    let mut child = call
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|why| panic!("{}: {why}", program.display()));
-    // A program that does not read it ends early.
-    drop(child.stdin.take().expect("a pipe").write_all(input.as_bytes()));
-    child
-}
-
-fn end(child: Child) -> Answer {
-    let output = child.wait_with_output().expect("it ends");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    Answer { code: output.status.code(), printed: text(output.stdout), log: text(output.stderr) }
-}
+use support::{NetNs, example, in_fresh_netns, nft, nft_script, say};
 
 fn call(command: &str, netns: &str, input: &str) -> Answer {
     end(start(&example("mesh-cni"), command, netns, &[], input))
@@ -83,17 +30,6 @@ fn config(version: &str) -> Value {
 /// A result with keys that nobody knows, and numbers that a float would change.
 fn previous(version: &str) -> Value {
     json!({"cniVersion": version, "ips": [{"address": "10.88.0.2/16"}], "zzz": {"b": 12345678901234567890_u64, "a": []}})
-}
-
-/// A pod with an address.
-fn pod() -> NetNs {
-    let pod = NetNs::fresh();
-    pod.run(|| {
-        ip("link add eth0 type veth peer name peer");
-        ip("addr add 10.88.0.2/16 dev eth0");
-        ip("link set eth0 up");
-    });
-    pod
 }
 
 fn tables(pod: &NetNs) -> String {
@@ -346,5 +282,80 @@ fn it_is_chained_behind_bridge_and_host_local() {
         call("DEL", &path_of(&pod), &ours.to_string()).succeeds();
         assert_eq!(tables(&pod), "");
         end(start(plugin, "DEL", &path_of(&pod), &[], &bridge.to_string())).succeeds();
+    });
+}
+
+/// A pod as Kubernetes describes it, whose sidecar has these variables and arguments.
+fn object(annotations: Value, sidecar: Value) -> Value {
+    let mut proxy = json!({"name": "istio-proxy", "args": ["proxy", "sidecar"]});
+    proxy.as_object_mut().expect("an object").extend(sidecar.as_object().expect("an object").clone());
+    json!({"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "app"}, proxy]}})
+}
+
+#[test]
+fn the_object_of_a_pod_decides_as_in_istio_cni() {
+    in_fresh_netns(|| {
+        let status = || json!({"sidecar.istio.io/status": "{}"});
+        let added = |object: Value| {
+            let mut config = config("1.0.0");
+            config["options"] = json!({});
+            config["kubernetes"] = json!({"kubeconfig": "/nowhere"});
+            config["prevResult"]["dns"] = json!({"nameservers": ["10.96.0.10"]});
+            config["args"] = json!({"cni": {"pod": object}});
+            let pod = pod();
+            let args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=p";
+            let answer =
+                end(start(&example("mesh-cni"), "ADD", &path_of(&pod), &[("CNI_ARGS", args)], &config.to_string()));
+            let log = answer.log.clone();
+            answer.succeeds();
+            (pod.run(|| nft("list ruleset")), log)
+        };
+        for (object, why) in [
+            (object(json!({}), json!({})), "no annotation sidecar.istio.io/status"),
+            (object(status(), json!({"name": "other"})), "no container istio-proxy"),
+            (object(status(), json!({"name": "istio-init"})), "istio-init installs the rules"),
+            (object(status(), json!({"args": ["proxy", "router"]})), "is no sidecar"),
+            (object(status(), json!({"env": [{"name": "DISABLE_ENVOY", "value": "true"}]})), "without Envoy"),
+        ] {
+            let (rules, log) = added(object);
+            assert!(rules.is_empty() && log.contains(why), "{log}{rules}");
+        }
+        let (rules, _) = added(object(status(), json!({})));
+        assert!(rules.contains("skuid 1337") && !rules.contains("dport 53"), "{rules}");
+        assert!(rules.contains("15020, 15021, 15090") || rules.contains("15020-15021, 15090"), "{rules}");
+        let variables =
+            json!([{"name": "ISTIO_META_DNS_CAPTURE", "value": "true"}, {"name": "INVALID_DROP", "value": "maybe"}]);
+        let (rules, log) = added(object(
+            status(),
+            json!({"env": variables, "securityContext": {"runAsUser": 1500, "runAsGroup": 0}, "name": "istio-proxy"}),
+        ));
+        assert!(rules.contains("skuid 1500") && rules.contains("skgid 1337") && rules.contains("dport 53"), "{rules}");
+        assert!(log.contains("INVALID_DROP") && log.contains("counts as false"), "{log}");
+    });
+}
+
+#[test]
+fn a_pod_with_its_own_user_namespace_is_set_up_and_one_without_kubernetes_name_is_left_alone() {
+    if !support::needs_root() {
+        return;
+    }
+    in_fresh_netns(|| {
+        let mut owner = Command::new("unshare").args(["-Urn", "sleep", "60"]).spawn().expect("unshare is installed");
+        let netns = format!("/proc/{}/ns/net", owner.id());
+        let own = fs::read_link("/proc/thread-self/ns/net").expect("a namespace");
+        let is_apart = || fs::read_link(&netns).is_ok_and(|other| other != own);
+        assert!(support::patience::comes_true(is_apart), "it has a namespace");
+        let mut asked = config("1.0.0");
+        asked["mesh"] = json!("linkerd");
+        asked["options"] = json!({"incoming-proxy-port": 4143, "outgoing-proxy-port": 4140, "proxy-uid": 2102});
+        call("ADD", &netns, &asked.to_string()).succeeds();
+        assert_eq!(call("CHECK", &netns, &asked.to_string()).succeeds(), "");
+        asked["kubernetes"] = json!({});
+        let pod = pod();
+        let answer = call("ADD", &path_of(&pod), &asked.to_string());
+        assert!(answer.log.contains("CNI_ARGS has no K8S_POD_NAMESPACE"), "{answer:?}");
+        assert_eq!(tables(&pod), "");
+        owner.kill().expect("it is our child");
+        owner.wait().expect("it ends");
     });
 }

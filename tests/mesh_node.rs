@@ -141,12 +141,17 @@ fn a_restart_changes_nothing_and_the_counters_stay() {
 #[test]
 fn the_first_line_that_fits_a_pod_counts() {
     in_fresh_netns(|| {
-        let node =
-            Node::new("# a comment\nplain none\nblue-*  istio:-i 10.0.0.0/8\n* istio:ISTIO_DUAL_STACK=true -i '*'\n");
-        let [plain, blue, other] = ["plain", "blue-1", "other"].map(|name| node.pod(name));
+        let node = Node::new(
+            "# a comment\nplain none\nblue-*  istio:-i 10.0.0.0/8\nlink linkerd:-p 4143 -o 4140 -u 2102\n* istio:ISTIO_DUAL_STACK=true -i '*'\n",
+        );
+        let [plain, blue, link, other] = ["plain", "blue-1", "link", "other"].map(|name| node.pod(name));
         let mut running = node.start(&[]);
-        running.until("mesh-node: 2 namespaces are kept");
+        running.until("mesh-node: 3 namespaces are kept");
         assert_eq!(tables(&plain), "");
+        assert_eq!(tables(&link), "table inet linkerd-proxy\n");
+        link.run(|| nft("delete table inet linkerd-proxy"));
+        let is_back = || tables(&link) == "table inet linkerd-proxy\n";
+        assert!(comes_true_within(patience(PATIENCE), is_back), "{}", tables(&link));
         assert!(blue.run(|| nft("list ruleset")).contains("10.0.0.0/8"));
         assert!(!other.run(|| nft("list ruleset")).contains("10.0.0.0/8"));
         assert_eq!(running.end("TERM").0, Some(0));

@@ -5,11 +5,10 @@ use std::error::Error;
 use std::time::Instant;
 
 use nftmesh::kernel::{NetNs, RouteWatch, Watch};
-use nftmesh::mesh::istio::IstioConfig;
+use nftmesh::mesh::Mesh;
 use nftmesh::model::{Ruleset, TableId};
 use nftmesh::plan::Transaction;
 use nftmesh::pod::{Changes, Pod, Precedence};
-use nftmesh::routes::RoutePlan;
 use nftmesh::state::{Commit, Event};
 
 use super::drift::{Drift, Seen};
@@ -33,7 +32,7 @@ pub(crate) struct Keeper {
     pod: Pod,
     pub(crate) watch: Watch,
     pub(crate) route_watch: RouteWatch,
-    config: IstioConfig,
+    mesh: Box<dyn Mesh>,
     drift: Drift,
     pace: Pace,
     /// When deleted tables were added again, since the last answer.
@@ -45,18 +44,18 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Installs what is wanted, and watches it from then on. `pod` should be held.
-    pub(crate) fn new(namespace: NetNs, mut pod: Pod, config: IstioConfig) -> nftmesh::Result<(Self, Changes)> {
+    pub(crate) fn new(namespace: NetNs, mut pod: Pod, mesh: Box<dyn Mesh>) -> nftmesh::Result<(Self, Changes)> {
         // Watching starts before installing, so that nothing is missed. The commits of a second
         // socket of this process would count as foreign.
         let mut watch = namespace.watch()?;
         watch.leave_out(pod.kernel())?;
         let route_watch = namespace.route_watch()?;
-        let changes = pod.install(&config)?;
+        let changes = pod.install(&*mesh)?;
         let mut keeper = Keeper {
             pod,
             watch,
             route_watch,
-            config,
+            mesh,
             drift: Drift::default(),
             pace: Pace::default(),
             made_again: None,
@@ -102,7 +101,7 @@ impl Keeper {
     }
 
     fn see_routes(&mut self) {
-        let wanted = RoutePlan::from(&self.config);
+        let wanted = self.mesh.routes();
         match self.namespace.routes().and_then(|mut routes| routes.missing(&wanted)) {
             Ok(missing) if missing.is_empty() => {}
             Ok(missing) => {
@@ -119,7 +118,7 @@ impl Keeper {
         let legacy = self.namespace.legacy_tables().unwrap_or_default();
         let came = std::mem::replace(&mut self.others.legacy, legacy) != self.others.legacy;
         if std::mem::take(&mut self.others.committed) || came {
-            match self.pod.precedence(&self.config) {
+            match self.pod.precedence(&*self.mesh) {
                 Ok(precedence) => self.others.tell(&precedence, &mut self.notes),
                 Err(error) => self.notes.push(Note::Others(error.to_string())),
             }
@@ -133,7 +132,7 @@ impl Keeper {
         if deleted.is_empty() {
             return;
         }
-        let wanted = Ruleset::from(&self.config).tables.into_iter();
+        let wanted = self.mesh.rules().tables.into_iter();
         let tables: Ruleset = wanted.filter(|table| deleted.contains(&TableId::from(table))).collect();
         if tables.tables.is_empty() {
             return;
@@ -152,7 +151,7 @@ impl Keeper {
 
     fn put_back(&mut self, due: Due) {
         let begun = Instant::now();
-        let outcome = self.pod.install(&self.config);
+        let outcome = self.pod.install(&*self.mesh);
         let now = Instant::now();
         self.pace.answered(begun, now);
         let made_again = self.made_again.take();

@@ -8,6 +8,7 @@ pub mod run;
 pub mod say;
 pub mod source;
 pub mod system;
+pub mod tenants;
 
 use std::error::Error;
 use std::io::{self, Write};

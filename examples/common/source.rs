@@ -1,5 +1,5 @@
-//! Sources of rules: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `nft:FILE`,
-//! `istio:ENV=VALUE... FLAGS...`, `linkerd:FLAGS...`; and the host on which they run.
+//! Sources of rules: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `nft:FILE`, the words of a mesh;
+//! and the host on which they run.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,22 +11,17 @@ use ipnetwork::IpNetwork;
 use nftmesh::Escaped;
 use nftmesh::import::{Imported, Unknown, iptables_save};
 use nftmesh::kernel::{self, Kernel, NetNs};
-use nftmesh::mesh::istio::{self, IstioConfig, OPTIONS, RawOptions, parse_resolv_conf};
-use nftmesh::mesh::linkerd::LinkerdFlags;
 use nftmesh::model::{IpFamily, Ruleset};
-use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Host, Rules};
 
-use super::run::RUN_FLAGS;
 use super::system::System;
+use super::tenants::{Facts, Tenant, WORDS};
 
 /// An argument that selects a source of rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The rules that istio-init would install with these arguments.
-    Istio(String),
-    /// The rules that linkerd-init would install with these flags.
-    Linkerd(String),
+    /// The rules of a mesh with these options.
+    Mesh(Tenant),
     /// The current network namespace.
     Live,
     /// Another network namespace.
@@ -41,11 +36,11 @@ pub enum Source {
 /// and these options are ignored.
 #[derive(Args, Clone, Debug)]
 pub struct Pod {
-    /// For istio:, save: and nft:, addresses of the pod's eth0, separated by commas, with or without
+    /// For a mesh, save: and nft:, addresses of the pod's eth0, separated by commas, with or without
     /// a prefix length
     #[arg(long, value_name = "LIST", default_value = "10.77.0.2", value_delimiter = ',', value_parser = super::network)]
     pub addresses: Vec<IpNetwork>,
-    /// For istio:, the pod's resolv.conf; without it the pod has no nameserver
+    /// For a mesh, the pod's resolv.conf; without it the pod has no nameserver
     #[arg(long, value_name = "FILE")]
     pub resolv_conf: Option<PathBuf>,
 }
@@ -66,10 +61,12 @@ impl FromStr for Source {
     type Err = Complaint;
 
     fn from_str(text: &str) -> Result<Self, Complaint> {
+        let tenant = text.split_once(':').and_then(|(mesh, words)| Tenant::parse(mesh, words));
+        if let Some(tenant) = tenant {
+            return tenant.map(Source::Mesh);
+        }
         match text.split_once(':') {
             None if text == "live" => Ok(Source::Live),
-            Some(("istio", words)) => Ok(Source::Istio(words.to_owned())),
-            Some(("linkerd", words)) => Ok(Source::Linkerd(words.to_owned())),
             Some(("netns", path)) if !path.is_empty() => Ok(Source::NetNs(path.into())),
             Some(("nft", path)) if !path.is_empty() => Ok(Source::Nft(path.into())),
             Some(("save", "-,-")) => {
@@ -79,9 +76,7 @@ impl FromStr for Source {
                 Some((v4, v6)) => Source::Save(v4.into(), Some(v6.into())),
                 None => Source::Save(files.into(), None),
             }),
-            _ => Err(format!(
-                "no source {text:?}; give live, netns:PATH, save:FILE4[,FILE6], nft:FILE, 'istio:ENV=VALUE... FLAGS...' or 'linkerd:FLAGS...'"
-            )),
+            _ => Err(format!("no source {text:?}; give live, netns:PATH, save:FILE4[,FILE6], nft:FILE, {WORDS}")),
         }
     }
 }
@@ -90,18 +85,10 @@ impl Source {
     /// Reads the rules and the host.
     pub fn load(&self, pod: &Pod) -> Result<Loaded, Complaint> {
         let (rules, host, mut warnings) = match self {
-            Source::Istio(words) => {
-                let config = config(words, pod)?;
-                let host = kernel::routed(pod.host(), &RoutePlan::from(&config));
-                let warnings = config.warnings().iter().map(ToString::to_string).collect();
-                (Rules::try_from(&Ruleset::from(&config)).map_err(line)?, host, warnings)
-            }
-            Source::Linkerd(words) => {
-                let words = split("linkerd", words)?;
-                let named = words.first().is_some_and(|word| word == "proxy-init");
-                let flags = words.into_iter().skip(usize::from(named));
-                let config = LinkerdFlags::parse(flags).map_err(|error| format!("linkerd: {error}"))?.config;
-                (Rules::try_from(&Ruleset::from(&config)).map_err(line)?, pod.host(), config.warnings())
+            Source::Mesh(tenant) => {
+                let mesh = tenant.resolve(&pod.facts()?).map_err(line)?;
+                let host = kernel::routed(pod.host(), &mesh.routes());
+                (Rules::try_from(&mesh.rules()).map_err(line)?, host, mesh.warnings())
             }
             Source::Live => read(&NetNs::current().map_err(line)?)?,
             Source::NetNs(path) => read(&NetNs::from_path(path).map_err(line)?)?,
@@ -136,6 +123,16 @@ impl Source {
 impl Pod {
     fn host(&self) -> Host {
         Host::pod(self.addresses.iter().copied())
+    }
+
+    fn facts(&self) -> Result<Facts, Complaint> {
+        let resolv_conf = match &self.resolv_conf {
+            Some(path) => file(path, "what the pod has as /etc/resolv.conf")?,
+            None => String::new(),
+        };
+        let mut addresses: Vec<IpAddr> = vec![[127, 0, 0, 1].into()];
+        addresses.extend(self.addresses.iter().map(IpNetwork::ip));
+        Ok(Facts { addresses, resolv_conf })
     }
 }
 
@@ -184,64 +181,6 @@ fn file(path: &Path, what: &str) -> Result<String, Complaint> {
         io::ErrorKind::InvalidData => format!("{}: not text; give {what}", Escaped::new(path)),
         _ => format!("{}: {cause}; give a file with {what}", Escaped::new(path)),
     })
-}
-
-/// Returns the options that words such as `ISTIO_DUAL_STACK=true -i '*'` give, independent of this
-/// program's environment.
-pub fn istio_options(words: &str) -> Result<RawOptions, Complaint> {
-    let words = split("istio", words)?;
-    let is_variable = |word: &&String| !word.starts_with('-') && word.contains('=');
-    let variables: Vec<&String> = words.iter().take_while(is_variable).collect();
-    let flags = words.iter().skip(variables.len());
-    let is_known = |name: &str| {
-        OPTIONS.iter().any(|option| option.env.contains(&name)) || RUN_FLAGS.iter().any(|flag| flag.variable == name)
-    };
-    if let Some(odd) = variables.iter().filter_map(|word| word.split('=').next()).find(|name| !is_known(name)) {
-        return Err(format!("istio: {odd} is not a variable of istio-iptables; correct it or leave it out"));
-    }
-    let options = RawOptions::from_vars(variables.iter().filter_map(|word| word.split_once('='))).map_err(line)?;
-    let command = super::drop_in::command("istio", "", &[]).no_binary_name(true).disable_help_flag(true);
-    let matches = command.try_get_matches_from(flags).map_err(|error| {
-        format!("istio: {}; variables come first, then flags, which istio-init --help lists", super::first_line(&error))
-    })?;
-    super::drop_in::with_flags(options, &matches).map_err(line)
-}
-
-/// Returns the configuration that these words give in the pod.
-fn config(words: &str, pod: &Pod) -> Result<IstioConfig, Complaint> {
-    let options = istio_options(words)?;
-    let nameservers = match &pod.resolv_conf {
-        Some(path) => file(path, "what the pod has as /etc/resolv.conf")?,
-        None => String::new(),
-    };
-    let mut addresses: Vec<IpAddr> = vec![[127, 0, 0, 1].into()];
-    addresses.extend(pod.addresses.iter().map(IpNetwork::ip));
-    let host =
-        istio::PodFacts { addresses, nameservers: parse_resolv_conf(&nameservers), ..istio::PodFacts::default() };
-    IstioConfig::resolve(&options, &host).map_err(line)
-}
-
-/// Splits words as a shell does: at white space, but not within quotes or after a backslash.
-fn split(mesh: &str, text: &str) -> Result<Vec<String>, Complaint> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        match (quote, c) {
-            (Some(open), _) if c == open => quote = None,
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None | Some('"'), '\\') => word.get_or_insert_default().extend(rest.next()),
-            (None, _) if c.is_whitespace() => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    match quote {
-        Some(open) => Err(format!("{mesh}:{text}: {open} is not closed")),
-        None => Ok(words),
-    }
 }
 
 fn line(cause: nftmesh::Error) -> Complaint {

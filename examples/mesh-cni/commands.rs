@@ -6,14 +6,16 @@ use std::path::Path;
 
 use nftmesh::Escaped;
 use nftmesh::kernel::{Kernel, NetNs};
-use nftmesh::mesh::istio::IstioConfig;
-use nftmesh::pod::{Leftovers, Pod};
+use nftmesh::mesh::Mesh;
+use nftmesh::pod::Leftovers;
 use serde_json::Value;
 
 use super::config::Config;
 use super::environment::{Command, Environment};
 use super::failure::{self, Failure};
-use super::{pod, version};
+use super::mesh::{self, Network, Wanted};
+use super::pod::Pod;
+use super::version;
 
 /// Does what the runtime asks for, and returns what it reads.
 pub(crate) fn run(environment: &Environment, input: &[u8]) -> Result<String, Failure> {
@@ -62,41 +64,51 @@ fn namespace(path: &Path) -> Result<NetNs, Failure> {
     }
 }
 
-/// Opens the pod, and resolves its configuration; `None` where it is left alone.
-fn wanted(environment: &Environment, config: &Config) -> Result<Option<(Pod, IstioConfig)>, Failure> {
+/// A pod, and what is wanted in it.
+struct Captured {
+    pod: nftmesh::pod::Pod,
+    mesh: Box<dyn Mesh>,
+}
+
+/// Opens the pod, and finds what is wanted in it; `None` where it is left alone.
+fn wanted(environment: &Environment, config: &Config) -> Result<Option<Captured>, Failure> {
     let Some(previous) = &config.previous else {
         let details = "it has to come behind the plugin that makes the pod's interface";
         return Err(Failure::new(failure::CONFIGURATION, "required prevResult missing", details));
     };
     let previous: Value = serde_json::from_str(previous.get())
         .map_err(|why| Failure::new(failure::DECODE, "prevResult is not JSON", why))?;
-    let mut options = config.options()?;
+    mesh::check(config)?;
     let namespace = namespace(environment.namespace.as_deref().unwrap_or(Path::new("")))?;
-    if let Some(why) = pod::left_alone(config, environment) {
-        log(config, &format!("the pod is left alone: {why}"));
+    let Some(known) = Pod::known(config, environment)? else {
+        log(config, "the pod is left alone: CNI_ARGS has no K8S_POD_NAMESPACE and K8S_POD_NAME");
         return Ok(None);
-    }
-    if let Some(annotations) = config.annotations() {
-        pod::annotated(&mut options, annotations)?;
-    }
+    };
     let failed = |error: nftmesh::Error| Failure::of("the pod cannot be read", &error);
     let mut pod = namespace.pod().map_err(failed)?;
-    // The files of this process are the node's, not the pod's.
-    let facts = nftmesh::mesh::istio::PodFacts {
-        addresses: pod.addresses().map_err(failed)?,
-        nameservers: pod::nameservers(&previous),
-        ..Default::default()
-    };
-    let invalid = |error| Failure::new(failure::CONFIGURATION, "an option of the mesh is not valid", error);
-    let resolved = IstioConfig::resolve(&options, &facts).map_err(invalid)?;
-    resolved.warnings().iter().for_each(|warning| log(config, &warning.to_string()));
-    Ok(Some((pod, resolved)))
+    let network = Network { addresses: pod.addresses().map_err(failed)?, previous: &previous };
+    match mesh::wanted(config, &known, &network)? {
+        Wanted::Nothing(why) => {
+            log(config, &format!("the pod is left alone: {why}"));
+            Ok(None)
+        }
+        Wanted::Rules(mesh, remarks) => {
+            mesh.warnings().iter().chain(&remarks).for_each(|warning| log(config, warning));
+            Ok(Some(Captured { pod, mesh }))
+        }
+    }
+}
+
+/// Checks a configuration as for a pod with addresses of both families, of which nothing is known.
+pub(crate) fn check_without_pod(config: &Config) -> Result<(), Failure> {
+    let addresses = vec![[10, 0, 0, 2].into(), [0xfd00, 0, 0, 0, 0, 0, 0, 2].into()];
+    mesh::wanted(config, &Pod::default(), &Network { addresses, previous: &Value::Null }).map(drop)
 }
 
 fn add(environment: &Environment, config: &Config) -> Result<String, Failure> {
-    if let Some((mut pod, resolved)) = wanted(environment, config)? {
+    if let Some(Captured { mut pod, mesh }) = wanted(environment, config)? {
         let changes =
-            pod.install(&resolved).map_err(|error| Failure::of("the rules of the mesh are not installed", &error))?;
+            pod.install(&*mesh).map_err(|error| Failure::of("the rules of the mesh are not installed", &error))?;
         changes.to_string().lines().for_each(|line| log(config, line));
     }
     let previous = config.previous.as_ref().map(|previous| previous.get()).unwrap_or_default();
@@ -104,9 +116,9 @@ fn add(environment: &Environment, config: &Config) -> Result<String, Failure> {
 }
 
 fn check(environment: &Environment, config: &Config) -> Result<(), Failure> {
-    let Some((mut pod, resolved)) = wanted(environment, config)? else { return Ok(()) };
+    let Some(Captured { mut pod, mesh }) = wanted(environment, config)? else { return Ok(()) };
     let plan = pod
-        .plan(&resolved, Leftovers::Keep)
+        .plan(&*mesh, Leftovers::Keep)
         .map_err(|error| Failure::of("the rules of the mesh cannot be read", &error))?;
     if plan.is_in_sync() {
         return Ok(());
@@ -128,7 +140,7 @@ fn delete(environment: &Environment) -> Result<(), Failure> {
 }
 
 fn status(config: &Config) -> Result<(), Failure> {
-    config.options()?;
+    mesh::check(config)?;
     let ready = Kernel::open().and_then(|mut kernel| kernel.generation());
     ready.map(drop).map_err(|error| Failure::new(failure::UNAVAILABLE, "nf_tables cannot be used here", error))
 }

@@ -5,13 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use nftmesh::Escaped;
-use nftmesh::mesh::istio::{IstioConfig, OPTIONS, PodFacts, RawOptions};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::failure::{CONFIGURATION, DECODE, Failure, KEY};
-use super::version;
+use super::failure::{CONFIGURATION, DECODE, Failure};
+use super::{commands, version};
 
 /// What this plugin reads; a runtime adds other keys, which mean nothing here.
 #[derive(Debug, Default, Deserialize)]
@@ -19,11 +18,9 @@ use super::version;
 pub(crate) struct Config {
     #[serde(rename = "cniVersion")]
     version: Option<String>,
-    mesh: Option<String>,
+    pub(crate) mesh: Option<String>,
     /// The options of the mesh, by the names of its flags or variables.
-    options: Map<String, Value>,
-    /// The same under the name of the mesh.
-    istio: Map<String, Value>,
+    pub(crate) options: Map<String, Value>,
     #[serde(alias = "excludeNamespaces")]
     exclude_namespaces: Vec<String>,
     #[serde(alias = "logFile")]
@@ -34,9 +31,13 @@ pub(crate) struct Config {
     #[serde(rename = "runtimeConfig")]
     runtime: Map<String, Value>,
     args: Map<String, Value>,
+    /// Whether all pods are Kubernetes' own: one without a name in `CNI_ARGS` is left alone, and one
+    /// of which nothing is known is refused.
+    #[serde(skip)]
+    pub(crate) kubernetes: bool,
     /// All keys, of which some may be options of the mesh.
     #[serde(skip)]
-    all: BTreeMap<String, Box<RawValue>>,
+    pub(crate) all: BTreeMap<String, Box<RawValue>>,
 }
 
 impl Config {
@@ -49,7 +50,8 @@ impl Config {
         if let Some(version) = all.get("cniVersion") {
             version::supported(serde_json::from_str(version.get()).map_err(invalid)?)?;
         }
-        let config = Config { all, ..serde_json::from_slice(input).map_err(invalid)? };
+        let kubernetes = all.get("kubernetes").is_some_and(|value| !["null", "false"].contains(&value.get()));
+        let config = Config { kubernetes, all, ..serde_json::from_slice(input).map_err(invalid)? };
         version::supported(config.version())?;
         Ok(config)
     }
@@ -70,74 +72,9 @@ impl Config {
         self.runtime.get("io.kubernetes.cri.pod-annotations")?.as_object()
     }
 
-    /// Returns the options of the mesh: those of the configuration, then those of the pod.
-    pub(crate) fn options(&self) -> Result<RawOptions, Failure> {
-        match self.mesh.as_deref() {
-            Some("istio") => {}
-            Some(other) => {
-                let details = "known is istio";
-                return Err(Failure::new(CONFIGURATION, format!("mesh {other:?} is not known"), details));
-            }
-            None => {
-                let details = r#"add "mesh": "istio""#;
-                return Err(Failure::new(CONFIGURATION, "the configuration names no mesh", details));
-            }
-        }
-        let inline = self.all.iter().filter(|(name, _)| OPTIONS.iter().any(|option| option.name == name.as_str()));
-        let mut all = Map::new();
-        for (name, value) in inline {
-            let value = serde_json::from_str(value.get())
-                .map_err(|why| Failure::new(DECODE, format!("{name} is not JSON"), why))?;
-            all.insert(name.clone(), value);
-        }
-        all.extend(self.options.clone());
-        all.extend(self.istio.clone());
-        let of_pod = [self.runtime.get("mesh"), self.args.get("cni").and_then(|args| args.get("mesh"))];
-        for options in of_pod.into_iter().flatten() {
-            let Some(options) = options.as_object() else {
-                return Err(Failure::new(CONFIGURATION, "the pod's options are no object", "write {\"NAME\": VALUE}"));
-            };
-            all.extend(options.clone());
-        }
-        raw(&all)
-    }
-}
-
-fn raw(options: &Map<String, Value>) -> Result<RawOptions, Failure> {
-    let mut variables = Vec::new();
-    let mut flags = Vec::new();
-    for (name, value) in options {
-        let known = OPTIONS.iter().find(|option| option.name == name || option.env.contains(&name.as_str()));
-        let Some(option) = known else {
-            let details = format!("{} is not an option of istio; see istio-init --help", Escaped::new(name));
-            return Err(Failure::new(KEY, format!("unknown option {}", Escaped::new(name)), details));
-        };
-        let text = text(name, value)?;
-        if option.is_flag && option.name == name { flags.push((name, text)) } else { variables.push((name, text)) }
-    }
-    let invalid = |error: nftmesh::Error| Failure::new(CONFIGURATION, "an option of the mesh is not valid", error);
-    let mut raw = RawOptions::from_vars(variables).map_err(invalid)?;
-    for (name, value) in flags {
-        raw.set_flag(name, value).map_err(invalid)?;
-    }
-    Ok(raw)
-}
-
-/// Returns a value as the flag takes it; a list has commas.
-fn text(name: &str, value: &Value) -> Result<String, Failure> {
-    let wrong = || {
-        let details = "give a text, a number, a boolean, or a list of texts and numbers";
-        Failure::new(CONFIGURATION, format!("the value of {} is not valid", Escaped::new(name)), details)
-    };
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        Value::Array(items) => {
-            let simple = items.iter().all(|item| item.is_string() || item.is_number());
-            let texts = items.iter().map(|item| text(name, item)).collect::<Result<Vec<_>, _>>()?;
-            if simple { Ok(texts.join(",")) } else { Err(wrong()) }
-        }
-        Value::Null | Value::Object(_) => Err(wrong()),
+    /// Returns what the runtime says of the pod under a name, the more particular first.
+    pub(crate) fn of_pod(&self, name: &str) -> Option<&Value> {
+        self.args.get("cni").and_then(|args| args.get(name)).or_else(|| self.runtime.get(name))
     }
 }
 
@@ -162,18 +99,11 @@ pub(crate) fn check(file: &Path) -> Result<usize, String> {
         let at = |why: String| format!("{name}: plugin {number}: {why}");
         let failed = |failure: Failure| at(failure.line());
         let config = Config::parse(entry.to_string().as_bytes()).map_err(failed)?;
-        let options = config.options().map_err(failed)?;
-        IstioConfig::resolve(&options, &some_pod()).map_err(|error| at(error.to_string()))?;
+        commands::check_without_pod(&config).map_err(failed)?;
         found += 1;
     }
     if found == 0 {
         return Err(format!("{name}: no entry has the type mesh-cni, or a mesh"));
     }
     Ok(found)
-}
-
-/// A pod with addresses of both families, for checks without one.
-fn some_pod() -> PodFacts {
-    let addresses = [[10, 0, 0, 2].into(), [0xfd00, 0, 0, 0, 0, 0, 0, 2].into()];
-    PodFacts { addresses: addresses.to_vec(), ..PodFacts::default() }
 }

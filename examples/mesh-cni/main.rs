@@ -1,4 +1,4 @@
-//! A CNI plugin, chained behind the one that makes a pod's interface: it installs the sidecar's
+//! A CNI plugin, chained behind the one that makes a pod's interface: it installs a mesh's
 //! rules in the pod's network namespace from outside, so that the pod needs no privileged init
 //! container.
 //!
@@ -17,6 +17,9 @@ mod commands;
 mod config;
 mod environment;
 mod failure;
+mod istio;
+mod linkerd;
+mod mesh;
 mod pod;
 mod version;
 

@@ -1,103 +1,138 @@
-//! What the runtime and the pod's annotations say of a pod: whether it has a sidecar, and with
-//! which options.
+//! What the runtime says of a pod: its Kubernetes object, or its annotations alone.
 
-use nftmesh::Escaped;
-use nftmesh::mesh::istio::{RawOptions, parse_resolv_conf};
 use serde_json::{Map, Value};
 
 use super::config::Config;
 use super::environment::Environment;
-use super::failure::{CONFIGURATION, Failure};
+use super::failure::{AGAIN, CONFIGURATION, Failure};
 
-/// Returns why a pod is left alone; `None` for one that is captured.
-pub(crate) fn left_alone(config: &Config, environment: &Environment) -> Option<String> {
-    let namespace = environment.arguments.get("K8S_POD_NAMESPACE").map(String::as_str).unwrap_or_default();
-    if config.excludes(namespace) {
-        return Some(format!("its namespace {namespace} is excluded"));
-    }
-    let annotations = config.annotations()?;
-    let get = |name: &str| annotations.get(name).and_then(Value::as_str);
-    if get("sidecar.istio.io/inject") == Some("false") {
-        return Some("sidecar.istio.io/inject is false".to_owned());
-    }
-    if get("sidecar.istio.io/status").is_none() {
-        return Some("it has no annotation sidecar.istio.io/status, so no sidecar was added to it".to_owned());
-    }
-    None
+/// A pod as far as it is known.
+#[derive(Default)]
+pub(crate) struct Pod<'c> {
+    /// Its Kubernetes namespace; empty when it is not known.
+    pub(crate) namespace: String,
+    /// Its object, from `runtimeConfig.pod` or `args.cni.pod`.
+    object: Option<&'c Value>,
+    /// The object of its namespace.
+    around: Option<&'c Value>,
+    /// Its annotations, where only these are known.
+    annotations: Option<&'c Map<String, Value>>,
 }
 
-/// Adds what the annotations say to the options.
-pub(crate) fn annotated(options: &mut RawOptions, annotations: &Map<String, Value>) -> Result<(), Failure> {
-    let defaults = [
-        ("istio-service-cidr", "*"),
-        ("istio-inbound-ports", "*"),
-        ("istio-local-exclude-ports", ""),
-        ("istio-local-outbound-ports-exclude", "15020"),
-    ];
-    for (flag, default) in defaults {
-        if options.given(flag).is_none() {
-            set(options, flag, default, flag)?;
+/// A container of a pod.
+pub(crate) struct Container<'c>(&'c Value);
+
+impl<'c> Pod<'c> {
+    /// Returns what is known of the pod; an error where too little is, and `None` for a pod that
+    /// no Kubernetes knows where its pods are meant.
+    pub(crate) fn known(config: &'c Config, environment: &Environment) -> Result<Option<Self>, Failure> {
+        let argument = |name: &str| environment.arguments.get(name).cloned().unwrap_or_default();
+        let (namespace, name) = (argument("K8S_POD_NAMESPACE"), argument("K8S_POD_NAME"));
+        if config.kubernetes && (namespace.is_empty() || name.is_empty()) {
+            return Ok(None);
         }
-    }
-    for (annotation, flag) in ANNOTATIONS {
-        let Some(value) = annotations.get(annotation) else { continue };
-        let Some(value) = value.as_str() else {
-            let details = "annotations are texts";
-            return Err(Failure::new(CONFIGURATION, format!("annotation {annotation} is not valid"), details));
+        let pod = Pod {
+            namespace,
+            object: object(config, "pod")?,
+            around: object(config, "namespace")?,
+            annotations: config.annotations(),
         };
-        if annotation.ends_with("Ports") && annotation != INBOUND {
-            ports(annotation, value)?;
+        if config.kubernetes && pod.object.is_none() && pod.annotations.is_none() {
+            let message = format!("nothing is known of pod {name} of namespace {}", pod.namespace);
+            let details = "list io.kubernetes.cri.pod-annotations under capabilities, or give runtimeConfig.pod";
+            return Err(Failure::new(AGAIN, message, details));
         }
-        set(options, flag, value, annotation)?;
+        Ok(Some(pod))
     }
-    // The agent's own ports are never captured.
-    let (_, given) = options.given("istio-local-exclude-ports").unwrap_or_default();
-    let mut ports: Vec<&str> = given.split(',').map(str::trim).filter(|port| !port.is_empty()).collect();
-    for port in ["15020", "15021", "15090"] {
-        if !ports.contains(&port) {
-            ports.push(port);
-        }
+
+    /// Returns whether its annotations are known.
+    pub(crate) fn is_described(&self) -> bool {
+        self.object.is_some() || self.annotations.is_some()
     }
-    let ports = ports.join(",");
-    set(options, "istio-local-exclude-ports", &ports, EXCLUDE_INBOUND)
-}
 
-fn set(options: &mut RawOptions, flag: &str, value: &str, name: &str) -> Result<(), Failure> {
-    let invalid = |error| Failure::new(CONFIGURATION, format!("{name} is not valid"), error);
-    options.set_flag(flag, value).map_err(invalid)
-}
+    /// Returns whether its containers are known.
+    pub(crate) fn has_containers(&self) -> bool {
+        self.object.is_some()
+    }
 
-/// Checks ports, which are single numbers in annotations.
-fn ports(annotation: &str, value: &str) -> Result<(), Failure> {
-    let is_port = |port: &str| port.trim().is_empty() || port.trim() == "*" || port.trim().parse::<u16>().is_ok();
-    match value.split(',').find(|port| !is_port(port)) {
-        None => Ok(()),
-        Some(port) => {
-            let details = format!("{} is not a port; give numbers up to 65535", Escaped::new(port));
-            Err(Failure::new(CONFIGURATION, format!("annotation {annotation} is not valid"), details))
+    /// Returns an annotation of the pod.
+    pub(crate) fn annotation(&self, name: &str) -> Result<Option<&'c str>, Failure> {
+        match self.object {
+            Some(object) => text(object, "annotations", name),
+            None => {
+                self.annotations.and_then(|annotations| annotations.get(name)).map(|value| of(name, value)).transpose()
+            }
         }
     }
+
+    /// Returns an annotation of the pod, or else of its namespace.
+    pub(crate) fn annotation_around(&self, name: &str) -> Result<Option<&'c str>, Failure> {
+        match (self.annotation(name)?, self.around) {
+            (None, Some(around)) => text(around, "annotations", name),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// Returns a label of the pod.
+    pub(crate) fn label(&self, name: &str) -> Result<Option<&'c str>, Failure> {
+        self.object.map_or(Ok(None), |object| text(object, "labels", name))
+    }
+
+    /// Returns its containers; with those that run before or beside them.
+    pub(crate) fn containers(&self) -> impl Iterator<Item = Container<'c>> {
+        self.listed("containers").chain(self.listed("initContainers"))
+    }
+
+    /// Returns whether an init container has this name.
+    pub(crate) fn has_init(&self, name: &str) -> bool {
+        self.listed("initContainers").any(|container| container.name() == name)
+    }
+
+    fn listed(&self, list: &str) -> impl Iterator<Item = Container<'c>> + use<'c> {
+        let spec = self.object.and_then(|object| object.get("spec"));
+        spec.and_then(|spec| spec.get(list)?.as_array()).into_iter().flatten().map(Container)
+    }
 }
 
-/// Returns the nameservers of the pod that the result of the plugins before names.
-pub(crate) fn nameservers(previous: &Value) -> nftmesh::mesh::istio::Nameservers {
-    let listed = previous.pointer("/dns/nameservers").and_then(Value::as_array);
-    let lines = listed.into_iter().flatten().filter_map(Value::as_str);
-    parse_resolv_conf(&lines.map(|server| format!("nameserver {server}\n")).collect::<String>())
+impl<'c> Container<'c> {
+    pub(crate) fn name(&self) -> &'c str {
+        self.0.get("name").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Returns a variable that its definition sets.
+    pub(crate) fn variable(&self, name: &str) -> Option<&'c str> {
+        let set = self.0.get("env")?.as_array()?.iter();
+        let mut of_name = set.filter(|variable| variable.get("name").and_then(Value::as_str) == Some(name));
+        of_name.next_back()?.get("value")?.as_str()
+    }
+
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &'c str> {
+        let given = self.0.get("args").and_then(Value::as_array);
+        given.into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// Returns the user or group that it runs as.
+    pub(crate) fn owner(&self, key: &str) -> Option<u64> {
+        self.0.get("securityContext")?.get(key)?.as_u64()
+    }
 }
 
-const INBOUND: &str = "traffic.sidecar.istio.io/includeInboundPorts";
-const EXCLUDE_INBOUND: &str = "traffic.sidecar.istio.io/excludeInboundPorts";
-/// The annotations of a pod, and the options that they set.
-const ANNOTATIONS: [(&str, &str); 10] = [
-    ("sidecar.istio.io/interceptionMode", "istio-inbound-interception-mode"),
-    ("traffic.sidecar.istio.io/includeOutboundIPRanges", "istio-service-cidr"),
-    ("traffic.sidecar.istio.io/excludeOutboundIPRanges", "istio-service-exclude-cidr"),
-    (INBOUND, "istio-inbound-ports"),
-    (EXCLUDE_INBOUND, "istio-local-exclude-ports"),
-    ("traffic.sidecar.istio.io/includeOutboundPorts", "istio-outbound-ports"),
-    ("traffic.sidecar.istio.io/excludeOutboundPorts", "istio-local-outbound-ports-exclude"),
-    ("traffic.sidecar.istio.io/excludeInterfaces", "istio-exclude-interfaces"),
-    ("traffic.sidecar.istio.io/kubevirtInterfaces", "kube-virt-interfaces"),
-    ("istio.io/reroute-virtual-interfaces", "kube-virt-interfaces"),
-];
+fn object<'c>(config: &'c Config, name: &str) -> Result<Option<&'c Value>, Failure> {
+    match config.of_pod(name) {
+        Some(value) if !value.is_object() => {
+            let details = "give the object of Kubernetes";
+            Err(Failure::new(CONFIGURATION, format!("runtimeConfig.{name} is not an object"), details))
+        }
+        found => Ok(found),
+    }
+}
+
+fn text<'c>(object: &'c Value, kind: &str, name: &str) -> Result<Option<&'c str>, Failure> {
+    let found = object.get("metadata").and_then(|metadata| metadata.get(kind)?.get(name));
+    found.map(|value| of(name, value)).transpose()
+}
+
+fn of<'c>(name: &str, value: &'c Value) -> Result<&'c str, Failure> {
+    let wrong = || Failure::new(CONFIGURATION, format!("annotation {name} is not valid"), "annotations are texts");
+    value.as_str().ok_or_else(wrong)
+}

@@ -4,15 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use nftmesh::Escaped;
-use nftmesh::mesh::istio::RawOptions;
 
-use super::common::source::{Complaint, istio_options};
+use super::common::source::Complaint;
+use super::common::tenants::{Tenant, WORDS};
 
 /// What is wanted in a namespace.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
-    /// The sidecar with these options.
-    Istio(Box<RawOptions>),
+    /// A mesh with these options.
+    Mesh(Tenant),
     /// It is left alone.
     Nothing,
 }
@@ -33,16 +33,16 @@ impl Config {
             }
             let at = |why: String| format!("{name}: line {number}: {why}");
             let Some((pattern, wanted)) = line.split_once(char::is_whitespace) else {
-                return Err(at("only a name; add istio:WORDS or none".to_owned()));
+                return Err(at("only a name; add istio:WORDS, linkerd:WORDS or none".to_owned()));
             };
             if pattern.trim_end_matches('*').contains('*') {
                 return Err(at("* is only known at the end of a name".to_owned()));
             }
             let wanted = match wanted.trim() {
                 "none" => Wanted::Nothing,
-                words => match words.split_once(':') {
-                    Some(("istio", words)) => Wanted::Istio(Box::new(istio_options(words).map_err(at)?)),
-                    _ => return Err(at(format!("{words:?}; give istio:WORDS, with the words of istio-init, or none"))),
+                words => match words.split_once(':').and_then(|(mesh, words)| Tenant::parse(mesh, words)) {
+                    Some(tenant) => Wanted::Mesh(tenant.map_err(at)?),
+                    None => return Err(at(format!("{words:?}; give {WORDS}, without the quotes, or none"))),
                 },
             };
             entries.push((pattern.to_owned(), wanted));

@@ -1,4 +1,4 @@
-//! Keeps the sidecar's rules of every pod of a node in place, in one process.
+//! Keeps the rules of a mesh in every pod of a node in place, in one process.
 //!
 //! ```text
 //! mesh-node --config /etc/mesh-node.conf --metrics 127.0.0.1:15090 --log_as_json
@@ -9,6 +9,7 @@
 //! ```text
 //! cni-7f3a*            istio:-i '*' -b '*' -d 15090,15021,15020
 //! /run/netns/gateway   none
+//! linked-*             linkerd:-p 4143 -o 4140 -u 2102
 //! *                    istio:ISTIO_DUAL_STACK=true -i '*' -b '*'
 //! ```
 //! Namespaces are those in /run/netns (`--directory`), those that a file lists (`--list`), and
@@ -42,11 +43,11 @@ use discover::Discovery;
 use metrics::Metrics;
 use node::Node;
 
-/// Keeps the sidecar's rules of every pod of a node in place
+/// Keeps the rules of a mesh in every pod of a node in place
 #[derive(Parser)]
 #[command(name = "mesh-node", after_help = "Exit codes: 0 stopped by a signal or checked, 1 error.")]
 struct Args {
-    /// Which namespace has which rules, line by line: a name with or without *, and istio:WORDS or none
+    /// Which namespace has which rules, line by line: a name with or without *, and istio:WORDS, linkerd:WORDS or none
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Checks the configuration, and ends

@@ -164,7 +164,7 @@ impl Node {
         let mut again: Option<Instant> = self.discovery.processes.then(|| now + PROCESSES_EVERY);
         let mut later = |at: Instant| again = Some(again.map_or(at, |known| known.min(at)));
         for (path, identity) in there {
-            let Some(Wanted::Istio(options)) = self.config.wanted(&path) else {
+            let Some(Wanted::Mesh(tenant)) = self.config.wanted(&path) else {
                 self.places.entry(path).or_insert(Place { identity, state: State::Left, patience: FIRST });
                 continue;
             };
@@ -182,7 +182,7 @@ impl Node {
                 Some(identity) => {
                     place.state = State::Opening;
                     self.opening += 1;
-                    self.workers.open(Job { path, identity, options: options.clone() });
+                    self.workers.open(Job { path, identity, tenant: tenant.clone() });
                 }
                 // The file is made first, and the namespace is mounted on it then.
                 None => {

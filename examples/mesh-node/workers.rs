@@ -2,16 +2,18 @@
 //! another program writes there.
 
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use nftmesh::Escaped;
 use nftmesh::kernel::NetNs;
-use nftmesh::mesh::istio::{IstioConfig, RawOptions};
 use nftmesh::pod::Changes;
 
+use super::common::say;
+use super::common::tenants::{Facts, Tenant};
 use super::discover::Identity;
 use super::keeper::Keeper;
 
@@ -19,7 +21,7 @@ use super::keeper::Keeper;
 pub(crate) struct Job {
     pub(crate) path: PathBuf,
     pub(crate) identity: Identity,
-    pub(crate) options: Box<RawOptions>,
+    pub(crate) tenant: Tenant,
 }
 
 /// What came of it.
@@ -50,9 +52,9 @@ impl Workers {
             thread::spawn(move || {
                 loop {
                     let job = queue.lock().map(|queue| queue.recv());
-                    let Ok(Ok(Job { path, identity, options })) = job else { return };
+                    let Ok(Ok(Job { path, identity, tenant })) = job else { return };
                     let begun = Instant::now();
-                    let outcome = open(&path, &options);
+                    let outcome = open(&path, &tenant);
                     if done.send(Opened { path, identity, took: begun.elapsed(), outcome }).is_err() {
                         return;
                     }
@@ -77,12 +79,16 @@ impl Workers {
     }
 }
 
-fn open(path: &PathBuf, options: &RawOptions) -> nftmesh::Result<(Keeper, Changes)> {
+fn open(path: &Path, tenant: &Tenant) -> nftmesh::Result<(Keeper, Changes)> {
     let namespace = NetNs::from_path(path)?;
     let mut pod = namespace.pod()?;
     pod.hold()?;
-    let config = IstioConfig::resolve(options, &pod.facts(options)?)?;
-    Keeper::new(namespace, pod, config)
+    // The files of this process are the node's, not the pod's.
+    let facts = Facts { addresses: pod.addresses()?, ..Facts::default() };
+    let mesh = tenant.resolve(&facts)?;
+    let of = |warning: &String| format!("{}: {warning}", Escaped::new(path));
+    mesh.warnings().iter().for_each(|warning| say::warn("mesh-node", of(warning)));
+    Keeper::new(namespace, pod, mesh)
 }
 
 /// One that waits for another writer leaves the others to go on.

@@ -15,7 +15,7 @@ use crate::routes::RoutePlan;
 /// assert!(mesh.routes().is_empty());
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
-pub trait Mesh {
+pub trait Mesh: Send + Sync {
     /// Returns the rules.
     fn rules(&self) -> Ruleset;
 

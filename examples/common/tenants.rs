@@ -1,0 +1,109 @@
+//! Meshes by the words that configure them: `istio:ENV=VALUE... FLAGS...`, `linkerd:FLAGS...`.
+
+use std::net::IpAddr;
+
+use nftmesh::mesh::Mesh;
+use nftmesh::mesh::istio::{IstioConfig, OPTIONS, PodFacts, RawOptions, parse_resolv_conf};
+use nftmesh::mesh::linkerd::{LinkerdConfig, LinkerdFlags};
+
+use super::run::RUN_FLAGS;
+use super::source::Complaint;
+
+/// A mesh with its options. What a pod has to do with it is decided for each pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tenant {
+    Istio(Box<RawOptions>),
+    Linkerd(Box<LinkerdConfig>),
+}
+
+/// What a configuration may depend on.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The pod's addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The text of its resolv.conf.
+    pub resolv_conf: String,
+}
+
+/// The words of each mesh, for messages.
+pub const WORDS: &str = "'istio:ENV=VALUE... FLAGS...' or 'linkerd:FLAGS...'";
+
+impl Tenant {
+    /// Reads the words after the name of a mesh, independent of this program's environment; `None`
+    /// when there is no such mesh.
+    pub fn parse(mesh: &str, words: &str) -> Option<Result<Self, Complaint>> {
+        let read = match mesh {
+            "istio" => |words| istio_options(words).map(|options| Tenant::Istio(Box::new(options))),
+            "linkerd" => linkerd,
+            _ => return None,
+        };
+        Some(split(words).and_then(read).map_err(|why| format!("{mesh}: {why}")))
+    }
+
+    /// Returns the mesh in a pod.
+    pub fn resolve(&self, facts: &Facts) -> nftmesh::Result<Box<dyn Mesh>> {
+        Ok(match self {
+            Tenant::Istio(options) => {
+                let facts = PodFacts {
+                    addresses: facts.addresses.clone(),
+                    nameservers: parse_resolv_conf(&facts.resolv_conf),
+                    ..PodFacts::default()
+                };
+                Box::new(IstioConfig::resolve(options, &facts)?)
+            }
+            Tenant::Linkerd(config) => config.clone(),
+        })
+    }
+}
+
+/// Returns the options that words such as `ISTIO_DUAL_STACK=true -i '*'` give.
+fn istio_options(words: Vec<String>) -> Result<RawOptions, Complaint> {
+    let is_variable = |word: &&String| !word.starts_with('-') && word.contains('=');
+    let variables: Vec<&String> = words.iter().take_while(is_variable).collect();
+    let flags = words.iter().skip(variables.len());
+    let is_known = |name: &str| {
+        OPTIONS.iter().any(|option| option.env.contains(&name)) || RUN_FLAGS.iter().any(|flag| flag.variable == name)
+    };
+    if let Some(odd) = variables.iter().filter_map(|word| word.split('=').next()).find(|name| !is_known(name)) {
+        return Err(format!("{odd} is not a variable of istio-iptables; correct it or leave it out"));
+    }
+    let options = RawOptions::from_vars(variables.iter().filter_map(|word| word.split_once('='))).map_err(line)?;
+    let command = super::drop_in::command("istio", "", &[]).no_binary_name(true).disable_help_flag(true);
+    let matches = command.try_get_matches_from(flags).map_err(|error| {
+        format!("{}; variables come first, then flags, which istio-init --help lists", super::first_line(&error))
+    })?;
+    super::drop_in::with_flags(options, &matches).map_err(line)
+}
+
+fn linkerd(words: Vec<String>) -> Result<Tenant, Complaint> {
+    let named = words.first().is_some_and(|word| word == "proxy-init");
+    let flags = LinkerdFlags::parse(words.into_iter().skip(usize::from(named))).map_err(line)?;
+    Ok(Tenant::Linkerd(Box::new(flags.config)))
+}
+
+/// Splits words as a shell does: at white space, but not within quotes or after a backslash.
+fn split(text: &str) -> Result<Vec<String>, Complaint> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => word.get_or_insert_default().extend(rest.next()),
+            (None, _) if c.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    match quote {
+        Some(open) => Err(format!("{text}: {open} is not closed")),
+        None => Ok(words),
+    }
+}
+
+fn line(cause: nftmesh::Error) -> Complaint {
+    cause.to_string()
+}

@@ -22,7 +22,8 @@ use nftmesh::sim::{End, Host, Packet, Walker};
 #[derive(Parser)]
 #[command(name = "walk", after_help = MORE_HELP)]
 struct Args {
-    /// live, netns:PATH, save:FILE4[,FILE6], nft:FILE, 'istio:ENV=VALUE... FLAGS...', or 'linkerd:FLAGS...'
+    /// live, netns:PATH, save:FILE4[,FILE6], nft:FILE, 'istio:ENV=VALUE... FLAGS...',
+    /// 'linkerd:FLAGS...', 'ambient:ENV=VALUE... ANNOTATION=VALUE...', or 'ambient-host:ENV=VALUE...'
     #[arg(default_value = "live")]
     source: Source,
     /// For example 'tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000'

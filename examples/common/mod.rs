@@ -1,6 +1,7 @@
 //! Shared parts of the examples: the command line of `istio-iptables`, and the sources of rules.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of programs, of which each uses its part")]
 
+pub mod ambient;
 pub mod drop_in;
 pub mod duration;
 pub mod init;

@@ -1,11 +1,14 @@
-//! Meshes by the words that configure them: `istio:ENV=VALUE... FLAGS...`, `linkerd:FLAGS...`.
+//! Meshes by the words that configure them: `istio:ENV=VALUE... FLAGS...`, `linkerd:FLAGS...`,
+//! `ambient:ENV=VALUE... ANNOTATION=VALUE...`, `ambient-host:ENV=VALUE...`.
 
 use std::net::IpAddr;
 
 use nftmesh::mesh::Mesh;
+use nftmesh::mesh::ambient::{AmbientConfig, AmbientHost};
 use nftmesh::mesh::istio::{IstioConfig, OPTIONS, PodFacts, RawOptions, parse_resolv_conf};
 use nftmesh::mesh::linkerd::{LinkerdConfig, LinkerdFlags};
 
+use super::ambient;
 use super::run::RUN_FLAGS;
 use super::source::Complaint;
 
@@ -14,6 +17,9 @@ use super::source::Complaint;
 pub enum Tenant {
     Istio(Box<RawOptions>),
     Linkerd(Box<LinkerdConfig>),
+    Ambient(Box<AmbientConfig>),
+    /// The node of ambient pods.
+    AmbientHost(Box<AmbientHost>),
 }
 
 /// What a configuration may depend on.
@@ -26,7 +32,8 @@ pub struct Facts {
 }
 
 /// The words of each mesh, for messages.
-pub const WORDS: &str = "'istio:ENV=VALUE... FLAGS...' or 'linkerd:FLAGS...'";
+pub const WORDS: &str = "'istio:ENV=VALUE... FLAGS...', 'linkerd:FLAGS...', \
+     'ambient:ENV=VALUE... ANNOTATION=VALUE...' or 'ambient-host:ENV=VALUE...'";
 
 impl Tenant {
     /// Reads the words after the name of a mesh, independent of this program's environment; `None`
@@ -35,6 +42,8 @@ impl Tenant {
         let read = match mesh {
             "istio" => |words| istio_options(words).map(|options| Tenant::Istio(Box::new(options))),
             "linkerd" => linkerd,
+            "ambient" => |words| ambient::pod(words).map(|config| Tenant::Ambient(Box::new(config))),
+            "ambient-host" => |words| ambient::host(words).map(|host| Tenant::AmbientHost(Box::new(host))),
             _ => return None,
         };
         Some(split(words).and_then(read).map_err(|why| format!("{mesh}: {why}")))
@@ -52,6 +61,8 @@ impl Tenant {
                 Box::new(IstioConfig::resolve(options, &facts)?)
             }
             Tenant::Linkerd(config) => config.clone(),
+            Tenant::Ambient(config) => config.clone(),
+            Tenant::AmbientHost(host) => host.clone(),
         })
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of programs, of which each uses its part")]
 
 pub mod ambient;
+pub mod containers;
 pub mod drop_in;
 pub mod duration;
 pub mod init;
@@ -21,15 +22,19 @@ use nftmesh::Quoted;
 use nftmesh::mesh::istio::RawOptions;
 pub use say::complain;
 
-/// Names and descriptions of a program's own switches.
-pub type Switches = &'static [(&'static str, &'static str)];
+/// A program's own flags: switches, and flags with a value, by name and description.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own {
+    pub switches: &'static [(&'static str, &'static str)],
+    pub values: &'static [(&'static str, &'static str)],
+}
 
 /// Returns the options from flags and environment, and the program's own switches; `None` after
 /// printing the help.
 pub fn options(
     name: &'static str,
     about: &'static str,
-    own: Switches,
+    own: Own,
 ) -> Result<Option<(RawOptions, ArgMatches)>, Box<dyn Error>> {
     drop_in::speak_as_asked();
     match drop_in::command(name, about, own).try_get_matches() {

@@ -8,6 +8,7 @@ use nftmesh::mesh::ambient::{AmbientConfig, AmbientHost};
 use nftmesh::mesh::istio::{IstioConfig, OPTIONS, PodFacts, RawOptions, parse_resolv_conf};
 use nftmesh::mesh::linkerd::{LinkerdConfig, LinkerdFlags};
 
+use super::Own;
 use super::ambient;
 use super::run::RUN_FLAGS;
 use super::source::Complaint;
@@ -79,7 +80,7 @@ fn istio_options(words: Vec<String>) -> Result<RawOptions, Complaint> {
         return Err(format!("{odd} is not a variable of istio-iptables; correct it or leave it out"));
     }
     let options = RawOptions::from_vars(variables.iter().filter_map(|word| word.split_once('='))).map_err(line)?;
-    let command = super::drop_in::command("istio", "", &[]).no_binary_name(true).disable_help_flag(true);
+    let command = super::drop_in::command("istio", "", Own::default()).no_binary_name(true).disable_help_flag(true);
     let matches = command.try_get_matches_from(flags).map_err(|error| {
         format!("{}; variables come first, then flags, which istio-init --help lists", super::first_line(&error))
     })?;

@@ -71,6 +71,10 @@ impl Mesh for AmbientConfig {
         AmbientConfig::warnings(self).to_vec()
     }
 
+    fn outbound_port(&self) -> Option<u16> {
+        Some(ports::OUTBOUND)
+    }
+
     /// Its chains are those named `ISTIO_*`, in nat, mangle and raw.
     fn original(&self) -> Original {
         let families: &[Family] = if self.given.ipv6 { &[Family::Ip, Family::Ip6] } else { &[Family::Ip] };

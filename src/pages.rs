@@ -33,6 +33,10 @@ pub mod walks {}
 #[doc = include_str!("../docs/istio.md")]
 pub mod istio {}
 
+#[cfg(feature = "mesh")]
+#[doc = include_str!("../docs/ambient.md")]
+pub mod ambient {}
+
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
 

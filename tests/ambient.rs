@@ -1,5 +1,5 @@
 //! Ambient's rules against those that Istio's agent installed: the same for every packet of both
-//! families, but for the defects of that program, which are tests here and in `ambient_kernel`.
+//! families, but for the defects of that program, which are tests here, in `ambient_defects` and in `ambient_host`.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
 
@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::mesh::Mesh;
-use nftmesh::mesh::ambient::{AmbientConfig, AmbientHost, AmbientNode, Inbound, NAT};
+use nftmesh::mesh::ambient::{AmbientConfig, AmbientHost, AmbientNode, Inbound, NAT, RAW, VARIABLES};
 use nftmesh::model::{Family, IpFamily, Ruleset};
-use nftmesh::routes::RoutePlan;
 use nftmesh::sim::{Comparison, Rules, compare};
 
 /// Reads words as a `cmd` file of the recordings has them.
@@ -277,4 +276,129 @@ fn rules_in_another_order_do_not_count_as_the_same() {
     let chain = table.chains.iter_mut().find(|chain| chain.name.as_str() == "istio-output").expect("its chain");
     chain.rules.reverse();
     assert_differ("reversed", &ours, &swapped);
+}
+
+const BOOLEANS: [(&str, bool); 12] = [
+    ("1", true),
+    ("t", true),
+    ("T", true),
+    ("TRUE", true),
+    ("true", true),
+    ("True", true),
+    ("0", false),
+    ("f", false),
+    ("F", false),
+    ("FALSE", false),
+    ("false", false),
+    ("False", false),
+];
+const NO_BOOLEANS: [&str; 8] = ["yes", "no", "on", "tRUE", " true", "true ", "2", "-1"];
+
+#[test]
+fn variables_are_checked_and_those_that_are_empty_or_of_others_are_ignored() {
+    for (text, value) in BOOLEANS {
+        let node = AmbientNode::from_vars([("AMBIENT_DNS_CAPTURE", text), ("AMBIENT_IPV6", text)]).expect(text);
+        assert_eq!((node.dns_capture, node.ipv6), (value, value), "{text}");
+    }
+    let booleans = [
+        "AMBIENT_DNS_CAPTURE",
+        "AMBIENT_IPV6",
+        "AMBIENT_RECONCILE_POD_RULES_ON_STARTUP",
+        "NATIVE_NFTABLES",
+        "AMBIENT_USE_SCOPED_XTABLES_LOCKING",
+        "AMBIENT_ENABLE_AWS_BRANCH_ENI_PROBE",
+        "ALLOW_SWITCH_TO_HOST_NS",
+    ];
+    let wrong = booleans.into_iter().flat_map(|name| NO_BOOLEANS.map(|text| (name, text)));
+    let others = [
+        ("HOST_PROBE_SNAT_IP", "fd99::1"),
+        ("HOST_PROBE_SNAT_IP", "169.254.7"),
+        ("HOST_PROBE_SNAT_IP", "0.0.0.0"),
+        ("HOST_PROBE_SNAT_IP", "127.0.0.1"),
+        ("HOST_PROBE_SNAT_IP", "169.254.7.127/32"),
+        ("HOST_PROBE_SNAT_IPV6", "169.254.7.127"),
+        ("HOST_PROBE_SNAT_IPV6", "::"),
+        ("HOST_PROBE_SNAT_IPV6", "ff02::1"),
+        ("HOST_PROBE_SNAT_IPV6", "::ffff:10.0.0.1"),
+        ("FORCE_IPTABLES_BINARY", "iptables"),
+        ("FORCE_IPTABLES_BINARY", "NFT"),
+        ("EXCLUDE_NAMESPACES", "kube-system,Default"),
+    ];
+    for (name, text) in wrong.chain(others) {
+        let error = AmbientNode::from_vars([(name, text)]).expect_err(name);
+        assert!(error.is_invalid() && error.to_string().starts_with(name), "{error}");
+        assert_eq!(error.to_string().lines().count(), 1);
+    }
+    let empty = VARIABLES.iter().map(|(name, _)| (*name, "")).chain([("HOME", "/"), ("AMBIENT_OTHER", "x")]);
+    assert_eq!(AmbientNode::from_vars(empty).expect("as if absent"), node(""));
+    let [nft, legacy] = ["nft", "legacy"].map(|backend| node(&format!("FORCE_IPTABLES_BINARY={backend}")));
+    assert_eq!(nft, legacy);
+    let excluded = node("EXCLUDE_NAMESPACES=kube-system,,istio-system,").excluded_namespaces;
+    assert_eq!(excluded, ["kube-system", "istio-system"]);
+    refused("HOST_PROBE_SNAT_IP=::1", "", "not an IPv4 address");
+}
+
+/// What is no boolean counts as absent, with a warning.
+#[test]
+fn annotations_override_the_node_either_way() {
+    let dns = "ambient.istio.io/dns-capture";
+    let bypass = "ambient.istio.io/bypass-inbound-capture";
+    for node_dns in [true, false] {
+        let node = node(&format!("AMBIENT_DNS_CAPTURE={node_dns}"));
+        let plain = node.pod([("a", "b")]).expect("valid");
+        assert!(plain.warnings().is_empty());
+        for (text, value) in BOOLEANS {
+            let pod = node.pod([(dns, text)]).expect("valid");
+            assert_eq!(pod.rules().find(Family::Ip, RAW).is_some(), value, "{text}");
+            let inbound = if value { Inbound::Bypassed } else { Inbound::Captured };
+            let built = AmbientConfig::builder().ipv6(false).dns_capture(node_dns).inbound(inbound).build();
+            assert_eq!(node.pod([(bypass, text)]).expect("valid"), built.expect("valid"));
+        }
+        for text in NO_BOOLEANS.into_iter().chain([""]) {
+            for name in [dns, bypass] {
+                let pod = node.pod([(name, text)]).expect("a warning");
+                assert_eq!(pod.rules(), plain.rules(), "{name} {text}");
+                let [warning] = pod.warnings() else { panic!("{:?}", pod.warnings()) };
+                assert!(warning.starts_with(&format!("{name} {text:?}: ignored")), "{warning}");
+            }
+        }
+    }
+    let sidecar = "traffic.sidecar.istio.io/excludeOutboundPorts";
+    let pod = node("").pod([(sidecar, "80"), ("sidecar.istio.io/status", "{}")]).expect("valid");
+    assert_eq!(pod.rules(), node("").pod([("a", "b")]).expect("valid").rules());
+    assert!(pod.warnings().iter().all(|warning| warning.contains("no effect in ambient mode")), "{:?}", pod.warnings());
+    assert_eq!(pod.warnings().len(), 1);
+}
+
+#[test]
+fn the_routes_are_those_of_the_original() {
+    assert_eq!(
+        config(BOTH, "").routes().to_string(),
+        "ip route add local default dev lo table 100\n\
+         ip -6 route add local default dev lo table 100\n\
+         ip rule add fwmark 0x111/0xfff lookup 100 priority 32764\n\
+         ip -6 rule add fwmark 0x111/0xfff lookup 100 priority 32764\n"
+    );
+    assert_eq!(config("", "").routes().entries().len(), 2);
+    for case in cases().iter().filter(|case| !case.action.contains("delete") && !case.action.contains("host")) {
+        let printed = case.file("routes").expect("routes");
+        let (ipv4, ipv6) = printed.split_once("\n--\n").expect("two families");
+        let rule = "32764:\tfrom all fwmark 0x111/0xfff lookup 100";
+        let wanted = case.config().routes().to_string();
+        assert_eq!(ipv4.contains(rule), wanted.contains("\nip rule"), "{}", case.name);
+        // With a rule for IPv4 there, the one for IPv6 was not added (6).
+        let ipv6 = ipv6.split("\n--\n").next().unwrap_or_default();
+        assert_eq!(ipv6.contains(rule) || case.name == "v6-later", wanted.contains("ip -6 rule"), "{}", case.name);
+    }
+}
+
+#[test]
+fn the_rules_of_a_pod_and_a_node_are_valid_and_read_back() {
+    let pod = config(BOTH, "istio.io/reroute-virtual-interfaces=virt+, tap0").rules();
+    let mut host = node(BOTH).host();
+    host.set("10.77.0.9".parse().expect("an address"), "pod-uid-1").expect("a uid");
+    for rules in [pod, host.rules()] {
+        rules.validate().expect("valid");
+        assert_eq!(rules.to_string().parse::<Ruleset>().expect("it was printed by us"), rules);
+    }
 }

@@ -9,10 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nftmesh::import::{Unknown, iptables_save};
+use nftmesh::kernel;
 use nftmesh::mesh::Mesh;
 use nftmesh::mesh::ambient::{AmbientConfig, AmbientHost, AmbientNode, Inbound, NAT, RAW, VARIABLES};
 use nftmesh::model::{Family, IpFamily, Ruleset};
-use nftmesh::sim::{Comparison, Rules, compare};
+use nftmesh::sim::{Comparison, End, Host, Packet, Rules, Walker, compare};
 
 /// Reads words as a `cmd` file of the recordings has them.
 fn given(variables: &str, annotations: &str) -> nftmesh::Result<AmbientConfig> {
@@ -400,5 +401,34 @@ fn the_rules_of_a_pod_and_a_node_are_valid_and_read_back() {
     for rules in [pod, host.rules()] {
         rules.validate().expect("valid");
         assert_eq!(rules.to_string().parse::<Ruleset>().expect("it was printed by us"), rules);
+    }
+}
+
+/// The application's answer to ztunnel, which spoke to it in a client's name, comes back by the
+/// mark of the connection and the policy route, whatever the other bits of the mark are.
+#[test]
+fn a_walk_shows_that_answers_come_back_to_ztunnel() {
+    let config = config(BOTH, "");
+    let rules = Rules::try_from(&config.rules()).expect("every rule has a program");
+    let host = Host::pod(["10.77.0.2/24", "fd77::2/64"].map(|address| address.parse().expect("an address")));
+    let routed = kernel::routed(host.clone(), &config.routes());
+    for (client, server, mark) in [
+        ("10.78.0.2", "10.77.0.2", "0x539"),
+        ("[fd78::2]", "[fd77::2]", "0x539"),
+        ("10.78.0.2", "10.77.0.2", "0xabc539"),
+    ] {
+        let packet = |text: String| text.parse::<Packet>().unwrap_or_else(|error| panic!("{text}: {error}"));
+        let call = packet(format!("tcp {client}:40000 -> {server}:8080 uid 0 gid 0 mark {mark}"));
+        let answer = packet(format!("tcp {server}:8080 -> {client}:40000 uid 1000 gid 1000 flags syn,ack"));
+        let mut walker = Walker::new(&rules, &routed);
+        assert!(matches!(walker.send(call.clone()).end, End::Delivered { .. }));
+        let walk = walker.send(answer.clone());
+        assert!(matches!(walk.end, End::Delivered { .. }), "{walk}");
+        assert!(walk.to_string().contains("becomes 0x111"), "{walk}");
+        // Without the route it leaves the pod.
+        let mut walker = Walker::new(&rules, &host);
+        walker.send(call);
+        let walk = walker.send(answer);
+        assert!(!matches!(walk.end, End::Delivered { .. }), "{walk}");
     }
 }

@@ -6,6 +6,7 @@ pub mod containers;
 pub mod drop_in;
 pub mod duration;
 pub mod init;
+pub mod kuma;
 pub mod run;
 pub mod say;
 pub mod source;

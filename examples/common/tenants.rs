@@ -1,23 +1,25 @@
 //! Meshes by the words that configure them: `istio:ENV=VALUE... FLAGS...`, `linkerd:FLAGS...`,
-//! `ambient:ENV=VALUE... ANNOTATION=VALUE...`, `ambient-host:ENV=VALUE...`.
+//! `kuma:FLAGS...`, `ambient:ENV=VALUE... ANNOTATION=VALUE...`, `ambient-host:ENV=VALUE...`.
 
 use std::net::IpAddr;
 
 use nftmesh::mesh::Mesh;
 use nftmesh::mesh::ambient::{AmbientConfig, AmbientHost};
 use nftmesh::mesh::istio::{IstioConfig, OPTIONS, PodFacts, RawOptions, parse_resolv_conf};
+use nftmesh::mesh::kuma::{KumaFacts, KumaFlags};
 use nftmesh::mesh::linkerd::{LinkerdConfig, LinkerdFlags};
 
 use super::Own;
-use super::ambient;
 use super::run::RUN_FLAGS;
 use super::source::Complaint;
+use super::{ambient, kuma};
 
 /// A mesh with its options. What a pod has to do with it is decided for each pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tenant {
     Istio(Box<RawOptions>),
     Linkerd(Box<LinkerdConfig>),
+    Kuma(Box<KumaFlags>),
     Ambient(Box<AmbientConfig>),
     /// The node of ambient pods.
     AmbientHost(Box<AmbientHost>),
@@ -33,7 +35,7 @@ pub struct Facts {
 }
 
 /// The words of each mesh, for messages.
-pub const WORDS: &str = "'istio:ENV=VALUE... FLAGS...', 'linkerd:FLAGS...', \
+pub const WORDS: &str = "'istio:ENV=VALUE... FLAGS...', 'linkerd:FLAGS...', 'kuma:FLAGS...', \
      'ambient:ENV=VALUE... ANNOTATION=VALUE...' or 'ambient-host:ENV=VALUE...'";
 
 impl Tenant {
@@ -43,6 +45,7 @@ impl Tenant {
         let read = match mesh {
             "istio" => |words| istio_options(words).map(|options| Tenant::Istio(Box::new(options))),
             "linkerd" => linkerd,
+            "kuma" => |words| kuma::flags(words).map(|flags| Tenant::Kuma(Box::new(flags))),
             "ambient" => |words| ambient::pod(words).map(|config| Tenant::Ambient(Box::new(config))),
             "ambient-host" => |words| ambient::host(words).map(|host| Tenant::AmbientHost(Box::new(host))),
             _ => return None,
@@ -62,6 +65,14 @@ impl Tenant {
                 Box::new(IstioConfig::resolve(options, &facts)?)
             }
             Tenant::Linkerd(config) => config.clone(),
+            Tenant::Kuma(flags) => {
+                let facts = KumaFacts {
+                    users: None,
+                    addresses: facts.addresses.clone(),
+                    nameservers: parse_resolv_conf(&facts.resolv_conf).addresses,
+                };
+                Box::new(flags.resolve(&facts)?)
+            }
             Tenant::Ambient(config) => config.clone(),
             Tenant::AmbientHost(host) => host.clone(),
         })

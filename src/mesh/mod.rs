@@ -8,11 +8,13 @@
 pub mod ambient;
 mod cgroups;
 mod cidrs;
+mod dns;
 mod error;
 mod flags;
 mod hold;
 mod interface;
 pub mod istio;
+pub mod kuma;
 pub mod linkerd;
 mod parse;
 mod port_ranges;
@@ -22,6 +24,7 @@ mod tenant;
 
 pub use cgroups::{ByCgroup, Cgroup, Containers};
 pub use cidrs::Cidrs;
+pub use dns::DnsCapture;
 pub use hold::Held;
 pub use interface::InterfacePattern;
 pub use port_ranges::PortRanges;
@@ -32,7 +35,7 @@ use crate::model::{Chain, Priority, Rule, Table, TableId, TcpFlags};
 /// Returns every table that a mesh of this crate may own, with any configuration.
 #[must_use]
 pub fn tables() -> Vec<TableId> {
-    [istio::tables(), linkerd::tables(), ambient::tables(), hold::tables()].concat()
+    [istio::tables(), linkerd::tables(), kuma::tables(), ambient::tables(), hold::tables()].concat()
 }
 
 /// The priorities of the base chains: one below the usual ones. The first zone and the first

@@ -3,11 +3,12 @@
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
-use super::config::{DnsCapture, InboundPorts, IstioConfig, OwnerGroups, ServiceCidrs};
+use super::config::{InboundPorts, IstioConfig, OwnerGroups, ServiceCidrs};
 use super::interception::Interception;
 use super::resolve::{self, DEFAULT_PROXY_UID};
 use crate::Result;
 use crate::mesh::cidrs::Cidrs;
+use crate::mesh::dns::DnsCapture;
 use crate::mesh::error::{Invalid, Problem};
 use crate::mesh::interface::{self, InterfacePattern};
 use crate::mesh::parse::{self, Parsed};

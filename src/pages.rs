@@ -37,6 +37,10 @@ pub mod istio {}
 #[doc = include_str!("../docs/ambient.md")]
 pub mod ambient {}
 
+#[cfg(feature = "mesh")]
+#[doc = include_str!("../docs/tenants.md")]
+pub mod tenants {}
+
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
 

@@ -114,6 +114,34 @@ fn comparable(expected: &str, actual: &str, name: &str) -> (String, String) {
     (told, found)
 }
 
+/// What is installed is what the words say, also to walks by the routes of the kernel.
+#[test]
+fn the_rules_and_routes_of_a_pod_are_those_that_its_words_give() {
+    in_fresh_netns(|| {
+        support::ip("link add eth0 type veth peer name peer");
+        support::ip("addr add 10.77.0.2/24 dev eth0");
+        support::ip("link set eth0 up");
+        let run = |program: &str, words: &[&str]| {
+            let output = Command::new(support::example(program)).args(words).output().expect("it runs");
+            let text =
+                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert_eq!(output.status.code(), Some(0), "{program} {words:?}: {text}");
+            text
+        };
+        let given = ["AMBIENT_DNS_CAPTURE=true", "AMBIENT_IPV6=true", "istio.io/reroute-virtual-interfaces=virt+"];
+        run("ambient-init", &given);
+        let source = format!("ambient:{}", given.join(" "));
+        assert!(run("compare", &["live", &source]).starts_with("the same for every packet"));
+        for mark in ["0x111", "0xabc111", "0x112"] {
+            let packet = format!("tcp 10.77.0.2:8080 -> 10.77.0.9:40000 flags syn,ack uid 0 gid 0 mark {mark}");
+            for source in ["live", &source] {
+                let walk = run("walk", &[source, "--addresses", "10.77.0.2/24", "--packet", &packet]);
+                assert_eq!(walk.contains("routed out by lo\noutput"), mark != "0x112", "{source}: {walk}");
+            }
+        }
+    });
+}
+
 #[test]
 fn the_program_changes_what_differs_and_says_whether_all_is_in_sync() {
     in_fresh_netns(|| {

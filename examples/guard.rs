@@ -32,11 +32,14 @@ use std::error::Error;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
+use common::containers::{EXCLUDE, INCLUDE, limited};
+use common::duration::duration;
 use common::run::{RunMode, RunOptions};
-use common::{drop_in, say};
+use common::{Own, drop_in, say};
 use keeper::{Keeper, Note};
 use nftmesh::kernel::NetNs;
 use nftmesh::mesh::istio::{IstioConfig, RawOptions};
@@ -44,7 +47,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 fn main() -> ExitCode {
     let outcome =
-        common::options("guard", "Keeps the Istio sidecar's rules in this pod in place", &[]).and_then(|options| {
+        common::options("guard", "Keeps the Istio sidecar's rules in this pod in place", OURS).and_then(|options| {
             let Some((options, matches)) = options else { return Ok(()) };
             run(&options, &matches)
         });
@@ -73,7 +76,14 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<(), Box<dyn Error>>
     pod.hold()?;
     let config = IstioConfig::resolve(options, &pod.facts(options)?)?;
     config.warnings().iter().for_each(|warning| say::warn("guard", warning));
-    let (mut keeper, changes) = Keeper::new(namespace, pod, Box::new(config))?;
+    let given = |(name, _): (&str, &str)| matches.get_one::<String>(name).map(String::as_str);
+    let mesh = limited(Arc::new(config), given(EXCLUDE), given(INCLUDE))?;
+    let hold = match given(HOLD).map(|text| (text, duration(text))) {
+        None => None,
+        Some((_, Some(time))) => Some(time),
+        Some((text, None)) => return Err(format!("--hold {text:?}: no duration; give one such as 30s").into()),
+    };
+    let (mut keeper, changes) = Keeper::new(namespace, pod, mesh, hold)?;
     say(&changes.to_string());
     let mut talk = Talk::default();
     keeper.turn()?.iter().for_each(|note| talk.note(note));
@@ -111,6 +121,7 @@ impl Talk {
         match note {
             Note::Changed(report) => self.say(&format!("guard: {report}")),
             Note::Failed(why) => self.say(&format!("guard: {why}\n")),
+            Note::LetGo(line) => say(&format!("guard: {line}\n")),
             Note::Others(line) => say(&format!("guard: {line}\n")),
             Note::Restored(None) => self.say("guard: nothing had to be restored\n"),
             Note::Restored(Some(took)) => self.say(&format!("guard: restored after {took:.1} ms\n")),
@@ -172,6 +183,9 @@ fn say(text: &str) {
     drop(say::tell("guard", text));
 }
 
+const OURS: Own = Own { switches: &[], values: &[HOLD, EXCLUDE, INCLUDE] };
+const HOLD: (&str, &str) =
+    ("hold", "until the proxy listens, but no longer than this, outbound connections wait instead of being refused");
 /// The most lines printed in one second.
 const MOST_LINES: usize = 40;
 const SECOND: Duration = Duration::from_secs(1);

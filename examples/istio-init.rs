@@ -17,17 +17,18 @@ mod common;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::ArgMatches;
+use common::containers::{EXCLUDE, INCLUDE, limited};
 use common::run::{RunMode, RunOptions, Validation};
-use common::{drop_in, say};
+use common::{Own, drop_in, say};
 use nftmesh::Result;
 use nftmesh::kernel::NetNs;
+use nftmesh::mesh::Mesh;
 use nftmesh::mesh::istio::{self, IstioConfig, PodFacts, RawOptions};
-use nftmesh::model::Ruleset;
 use nftmesh::pod::{Leftovers, Pod};
 use nftmesh::proxy::CaptureProbe;
-use nftmesh::routes::RoutePlan;
 
 fn main() -> ExitCode {
     let about = "Installs the Istio sidecar's rules in this pod, in one transaction";
@@ -65,9 +66,14 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
     let host = pod.facts(options)?;
     let config = IstioConfig::resolve(options, &host)?;
     config.warnings().iter().for_each(|warning| say::warn(PROGRAM, warning));
+    let given = |(name, _): (&str, &str)| matches.get_one::<String>(name).map(String::as_str);
+    let mesh = match limited(Arc::new(config.clone()), given(EXCLUDE), given(INCLUDE)) {
+        Ok(mesh) => mesh,
+        Err(why) => return Ok(failed(why)),
+    };
     let leftovers = if matches.get_flag(MIGRATE) { Leftovers::Remove } else { Leftovers::Keep };
     if matches.get_flag(PLAN) || matches.get_flag(VERIFY) {
-        let plan = pod.plan(&config, leftovers)?;
+        let plan = pod.plan(&*mesh, leftovers)?;
         if matches.get_flag(PLAN) {
             let remedy = "# --migrate removes what istio-iptables left behind\n";
             print(&format!("{plan}{}", if plan.leftovers.is_empty() { "" } else { remedy }))?;
@@ -80,11 +86,11 @@ fn run(options: &RawOptions, matches: &ArgMatches) -> Result<ExitCode> {
         return Ok(if plan.is_in_sync() { ExitCode::SUCCESS } else { ExitCode::from(NOT_IN_SYNC) });
     }
     if run.dry_run {
-        return print(&plan(&config));
+        return print(&plan(&*mesh));
     }
     if run.mode == RunMode::Apply {
         pod.legacy().iter().for_each(|advice| say::warn(PROGRAM, advice));
-        let changes = pod.install_over(&config, leftovers)?;
+        let changes = pod.install_over(&*mesh, leftovers)?;
         print(&changes.to_string())?;
         changes.precedence.lines().for_each(|line| say::warn(PROGRAM, line));
     }
@@ -114,10 +120,10 @@ fn probe(config: &IstioConfig, host: &PodFacts, validation: Validation) -> Captu
 }
 
 /// Returns the rule set as nft reads it; the routes are comments, so that the whole can be loaded.
-fn plan(config: &IstioConfig) -> String {
-    let routes = RoutePlan::from(config).to_string();
+fn plan(mesh: &dyn Mesh) -> String {
+    let routes = mesh.routes().to_string();
     let routes: String = routes.lines().map(|line| format!("# {line}\n")).collect();
-    format!("{}{routes}", Ruleset::from(config))
+    format!("{}{routes}", mesh.rules())
 }
 
 fn removal() -> String {
@@ -131,7 +137,9 @@ fn print(text: &str) -> Result<ExitCode> {
 }
 
 /// Flags that `istio-iptables` does not have.
-const OURS: &[(&str, &str)] = &[
+const OURS: Own = Own { switches: SWITCHES, values: &[EXCLUDE, INCLUDE] };
+
+const SWITCHES: &[(&str, &str)] = &[
     (PLAN, "print what would change and touch nothing; exit 3 if anything would"),
     (VERIFY, "the same as a check: exit 3 if anything is not as wanted"),
     (MIGRATE, "also remove what istio-iptables left behind, in the same transaction"),

@@ -33,6 +33,18 @@ pub mod walks {}
 #[doc = include_str!("../docs/istio.md")]
 pub mod istio {}
 
+#[cfg(feature = "mesh")]
+#[doc = include_str!("../docs/ambient.md")]
+pub mod ambient {}
+
+#[cfg(feature = "mesh")]
+#[doc = include_str!("../docs/kuma.md")]
+pub mod kuma {}
+
+#[cfg(feature = "mesh")]
+#[doc = include_str!("../docs/tenants.md")]
+pub mod tenants {}
+
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
 

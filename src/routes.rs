@@ -5,10 +5,14 @@
 //! equivalent `ip` commands, in the order of installing: first what is not used yet, last the
 //! rules, which activate it.
 
+mod mark_route;
+
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use crate::error::{Error, Kind, Result};
+pub(crate) use mark_route::MAIN_PRIORITY;
+pub use mark_route::MarkRoute;
+
 use crate::model::IpFamily;
 
 /// The IPv6 source address of connections that a proxy passes on unproxied. The IPv4 counterpart
@@ -35,6 +39,7 @@ pub const PASSTHROUGH6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
 pub struct RoutePlan {
     tproxy: Option<(Families, MarkRoute)>,
     passthrough: Passthrough,
+    ipv6: Ipv6,
 }
 
 impl RoutePlan {
@@ -58,24 +63,39 @@ impl RoutePlan {
         self
     }
 
+    /// Leaves IPv6 entries out where IPv6 is disabled on `lo` (`net.ipv6.conf.lo.disable_ipv6`),
+    /// instead of failing there.
+    #[must_use]
+    pub fn ipv6_where_enabled(mut self) -> Self {
+        self.ipv6 = Ipv6::WhereEnabled;
+        self
+    }
+
+    /// Returns whether IPv6 entries are left out where IPv6 is disabled on `lo`.
+    #[must_use]
+    pub fn is_ipv6_optional(&self) -> bool {
+        self.ipv6 == Ipv6::WhereEnabled
+    }
+
     /// Returns whether there is nothing to install.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == RoutePlan::default()
+        self.entries().is_empty()
     }
 
     /// Returns the entries in the order of installing.
     #[must_use]
     pub fn entries(&self) -> Vec<RouteEntry> {
-        let RoutePlan { tproxy, passthrough } = self;
+        let RoutePlan { tproxy, passthrough, ipv6: _ } = self;
         let mut entries = match passthrough {
             Passthrough::None => vec![],
             Passthrough::Ipv6 => vec![RouteEntry::Passthrough6],
         };
-        if let Some((families, MarkRoute { mark, table })) = *tproxy {
+        if let Some((families, route)) = *tproxy {
+            let (mark, mask, priority, table) = (route.mark(), route.mask(), route.priority(), route.table());
             let families = families.each();
             entries.extend(families.iter().map(|&family| RouteEntry::Route { family, table }));
-            entries.extend(families.iter().map(|&family| RouteEntry::Rule { family, mark, table }));
+            entries.extend(families.iter().map(|&family| RouteEntry::Rule { family, mark, mask, priority, table }));
         }
         entries
     }
@@ -85,61 +105,6 @@ impl RoutePlan {
 impl fmt::Display for RoutePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.entries().iter().try_for_each(|entry| writeln!(f, "{entry}"))
-    }
-}
-
-/// A packet mark and the routing table for packets that carry it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MarkRoute {
-    mark: u32,
-    table: u32,
-}
-
-impl MarkRoute {
-    /// Creates a value from numbers that were checked when they were read, as [`new`](Self::new)
-    /// checks them.
-    pub(super) fn of_checked(mark: std::num::NonZeroU32, table: u32) -> Self {
-        MarkRoute { mark: mark.get(), table }
-    }
-
-    /// Creates a value. The mark is compared in full, all 32 bits; the table is any number that
-    /// the system does not use.
-    ///
-    /// # Errors
-    /// [`is_invalid`](Error::is_invalid) when the mark is 0, which every unmarked packet carries,
-    /// or when the table is 0, 253 (default), 254 (main) or 255 (local): a local default route
-    /// there takes the whole machine off the network.
-    pub fn new(mark: u32, table: u32) -> Result<Self> {
-        if mark == 0 {
-            return Err(Error::new(
-                Kind::Invalid,
-                "tproxy mark 0: every unmarked packet carries it; choose 1 to 4294967295",
-            ));
-        }
-        // enum rt_class_t, include/uapi/linux/rtnetlink.h
-        let meaning = match table {
-            0 => "unspec",
-            253 => "default",
-            254 => "main",
-            255 => "local",
-            _ => return Ok(MarkRoute { mark, table }),
-        };
-        Err(Error::new(
-            Kind::Invalid,
-            format!("tproxy table {table}: that is the table {meaning} of every packet; choose another, such as 133"),
-        ))
-    }
-
-    /// Returns the mark, as in `meta mark`.
-    #[must_use]
-    pub fn mark(self) -> u32 {
-        self.mark
-    }
-
-    /// Returns the number of the routing table.
-    #[must_use]
-    pub fn table(self) -> u32 {
-        self.table
     }
 }
 
@@ -190,11 +155,36 @@ pub enum RouteEntry {
     Rule {
         /// The family of the packets.
         family: IpFamily,
-        /// The mark, compared in full.
+        /// The mark.
         mark: u32,
+        /// The bits of the mark that are compared.
+        mask: u32,
+        /// The rule's priority; `None` leaves it to the kernel.
+        priority: Option<u32>,
         /// The table's number.
         table: u32,
     },
+}
+
+impl RouteEntry {
+    /// Returns whether an entry that is there is the one wanted: equal, but for a priority that is
+    /// not wanted in particular.
+    pub(crate) fn is_wanted_as(&self, wanted: &RouteEntry) -> bool {
+        match (*self, *wanted) {
+            (RouteEntry::Rule { family, mark, mask, priority: _, table }, RouteEntry::Rule { priority: None, .. }) => {
+                *wanted == RouteEntry::Rule { family, mark, mask, priority: None, table }
+            }
+            (found, wanted) => found == wanted,
+        }
+    }
+
+    /// Returns the family that the entry belongs to.
+    pub(crate) fn family(&self) -> IpFamily {
+        match *self {
+            RouteEntry::Passthrough6 => IpFamily::Ipv6,
+            RouteEntry::Route { family, .. } | RouteEntry::Rule { family, .. } => family,
+        }
+    }
 }
 
 impl fmt::Display for RouteEntry {
@@ -204,8 +194,14 @@ impl fmt::Display for RouteEntry {
             RouteEntry::Route { family, table } => {
                 write!(f, "{} route add local default dev lo table {table}", command(*family))
             }
-            RouteEntry::Rule { family, mark, table } => {
-                write!(f, "{} rule add fwmark {mark} lookup {table}", command(*family))
+            RouteEntry::Rule { family, mark, mask, priority, table } => {
+                write!(f, "{} rule add fwmark ", command(*family))?;
+                match *mask {
+                    u32::MAX => write!(f, "{mark}")?,
+                    mask => write!(f, "{mark:#x}/{mask:#x}")?,
+                }
+                write!(f, " lookup {table}")?;
+                priority.map_or(Ok(()), |priority| write!(f, " priority {priority}"))
             }
         }
     }
@@ -216,6 +212,14 @@ enum Passthrough {
     Ipv6,
     #[default]
     None,
+}
+
+/// Whether IPv6 entries are wanted where `lo` has no IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Ipv6 {
+    #[default]
+    Everywhere,
+    WhereEnabled,
 }
 
 #[cfg(test)]
@@ -240,18 +244,5 @@ mod tests {
             RoutePlan::new().tproxy(Families::Ipv6, tproxy).to_string(),
             "ip -6 route add local default dev lo table 1000\nip -6 rule add fwmark 1337 lookup 1000\n"
         );
-    }
-
-    #[test]
-    fn a_mark_or_table_that_would_route_every_packet_is_refused() {
-        for (mark, table) in [(0, 133), (1, 0), (1, 253), (1, 254), (1, 255)] {
-            let error = MarkRoute::new(mark, table).expect_err("would take every packet");
-            assert!(error.is_invalid());
-            assert!(error.to_string().contains("choose"), "{error}");
-        }
-        for (mark, table) in [(1, 1), (u32::MAX, u32::MAX), (1337, 256)] {
-            let tproxy = MarkRoute::new(mark, table).expect("is valid");
-            assert_eq!((tproxy.mark(), tproxy.table()), (mark, table));
-        }
     }
 }

@@ -359,3 +359,22 @@ fn a_pod_with_its_own_user_namespace_is_set_up_and_one_without_kubernetes_name_i
         owner.wait().expect("it ends");
     });
 }
+
+#[test]
+fn connections_are_held_until_somebody_lets_them_go() {
+    in_fresh_netns(|| {
+        let mut asked = config("1.0.0");
+        asked["hold"] = json!(true);
+        let (pod, asked) = (pod(), asked.to_string());
+        call("ADD", &path_of(&pod), &asked).succeeds();
+        assert!(tables(&pod).contains("mesh-hold"));
+        assert_eq!(call("CHECK", &path_of(&pod), &asked).succeeds(), "");
+        nft_in(&pod, "delete table ip mesh-hold");
+        assert_eq!(call("CHECK", &path_of(&pod), &asked).succeeds(), "");
+        let _listener = pod.run(|| std::net::TcpListener::bind("127.0.0.1:15001").expect("nobody listens there"));
+        call("ADD", &path_of(&pod), &asked).succeeds();
+        assert!(!tables(&pod).contains("mesh-hold"), "the proxy listens already");
+        assert_eq!(call("DEL", &path_of(&pod), &asked).succeeds(), "");
+        assert_eq!(tables(&pod), "");
+    });
+}

@@ -149,3 +149,24 @@ fn a_pod_of_which_nothing_is_known_is_not_captured_by_a_guess() {
         assert!(added.contains("linkerd-proxy"), "{added}");
     });
 }
+
+/// Defect 14 of `linkerd-cni`: a check succeeds with the rules gone, and a deletion leaves them.
+#[test]
+fn a_check_reads_the_rules_back_and_a_deletion_removes_them() {
+    in_fresh_netns(|| {
+        let pod = pod();
+        let config = config(&options(), json!({"pod": meshed(json!({}))}));
+        let call = |command: &str| call_with(command, &path_of(&pod), &[("CNI_ARGS", ARGS)], &config);
+        call("ADD").succeeds();
+        assert_eq!(call("CHECK").succeeds(), "");
+        for destruction in ["flush chain inet linkerd-proxy output", "delete table inet linkerd-proxy"] {
+            pod.run(|| nft(destruction));
+            let (_, why) = call("CHECK").error();
+            assert!(why.contains("linkerd-proxy"), "{why}");
+            call("ADD").succeeds();
+            assert_eq!(call("CHECK").succeeds(), "");
+        }
+        call("DEL").succeeds();
+        assert_eq!(pod.run(|| nft("list ruleset")), "");
+    });
+}

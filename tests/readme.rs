@@ -21,19 +21,25 @@ fn printed(command: &str) -> String {
 
 #[test]
 fn every_documented_walk_and_comparison_is_what_the_examples_print() {
-    let readme = file("docs/walks.md");
-    let blocks = readme.split("```text\n").skip(1).filter_map(|rest| rest.split_once("```\n"));
+    assert_eq!(shown_and_printed("docs/walks.md"), 3, "two walks and a comparison");
+    assert_eq!(shown_and_printed("docs/ambient.md"), 1, "a walk");
+}
+
+/// Compares what a page shows with what the examples print; returns how often.
+fn shown_and_printed(page: &str) -> usize {
+    let text = file(page);
+    let blocks = text.split("```text\n").skip(1).filter_map(|rest| rest.split_once("```\n"));
     let mut shown = 0;
     for (block, _) in blocks {
         let commands = block.split("$ ").skip(1).filter_map(|part| part.split_once('\n'));
         for (command, output) in
             commands.filter(|(command, _)| command.starts_with("walk ") || command.starts_with("compare "))
         {
-            support::assert_same(output, &printed(command), &format!("docs/walks.md: {command}"));
+            support::assert_same(output, &printed(command), &format!("{page}: {command}"));
             shown += 1;
         }
     }
-    assert_eq!(shown, 3, "two walks and a comparison");
+    shown
 }
 
 #[test]

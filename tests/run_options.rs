@@ -22,7 +22,7 @@ use proptest::prelude::*;
 fn resolve(given: &[&str]) -> Result<RunOptions, String> {
     let (flags, variables): (Vec<&str>, Vec<&str>) = given.iter().partition(|word| word.starts_with('-'));
     let variables: HashMap<&str, &str> = variables.iter().filter_map(|word| word.split_once('=')).collect();
-    let command = common::drop_in::command("test", "", &[]).no_binary_name(true);
+    let command = common::drop_in::command("test", "", common::Own::default()).no_binary_name(true);
     let matches = command.try_get_matches_from(flags).map_err(|error| common::first_line(&error))?;
     RunOptions::with_environment(&matches, |name| variables.get(name).map(OsString::from))
 }
@@ -84,7 +84,8 @@ fn a_bad_value_is_refused_in_one_line_that_names_the_flag_or_the_variable() {
 
 #[test]
 fn a_variable_that_is_not_utf_8_is_refused() {
-    let matches = common::drop_in::command("test", "", &[]).no_binary_name(true).get_matches_from([""; 0]);
+    let matches =
+        common::drop_in::command("test", "", common::Own::default()).no_binary_name(true).get_matches_from([""; 0]);
     let garbage = |name: &str| (name == "DRY_RUN").then(|| OsString::from_vec(vec![b'a', 0xff]));
     let message = RunOptions::with_environment(&matches, garbage).expect_err("not UTF-8");
     assert!(message.starts_with("DRY_RUN ") && message.contains("not UTF-8"), "{message}");

@@ -397,7 +397,8 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
         (&[], "--packet <PACKET>; --help lists all options"),
         (
             &["alive", out[0], out[1]],
-            "give live, netns:PATH, save:FILE4[,FILE6], nft:FILE, 'istio:ENV=VALUE... FLAGS...' or 'linkerd:FLAGS...'",
+            "give live, netns:PATH, save:FILE4[,FILE6[,IPSETS]], nft:FILE, 'istio:ENV=VALUE... FLAGS...', 'linkerd:FLAGS...', \
+             'ambient:ENV=VALUE... ANNOTATION=VALUE...' or 'ambient-host:ENV=VALUE...'",
         ),
         (&["netns:/var/run/netns/nope", out[0], out[1]], r#"list them with "ip netns""#),
         (
@@ -405,11 +406,16 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
             "/nope.v4: No such file or directory (os error 2); give a file with what iptables-save prints",
         ),
         (&["save:/proc/self/exe", out[0], out[1]], "/proc/self/exe: not text; give what iptables-save prints"),
-        (&["save:/dev/null,", out[0], out[1]], "give live, netns:PATH, save:FILE4[,FILE6]"),
+        (&["save:/dev/null,", out[0], out[1]], "give live, netns:PATH, save:FILE4[,FILE6[,IPSETS]]"),
         (
             &["save:/dev/null,/no\npe", out[0], out[1]],
             r"/no\npe: No such file or directory (os error 2); give a file with what ip6tables-save",
         ),
+        (&["ambient:AMBIENT_DNS=true", out[0], out[1]], "\"AMBIENT_DNS\": no variable of Istio's agent"),
+        (&["ambient:ambient.istio.io/dns=true", out[0], out[1]], "no variable of Istio's agent and no annotation"),
+        (&["ambient:AMBIENT_IPV6=maybe", out[0], out[1]], "not a boolean; give true or false"),
+        (&["ambient-host:set-add=10.0.0.1", out[0], out[1]], "give ADDRESS@UID, such as 10.77.0.9@pod-uid-1"),
+        (&["ambient-host:ambient.istio.io/dns-capture=true", out[0], out[1]], "no variable of Istio's agent"),
         (&["istio:ISTIO_DUALSTACK=true", out[0], out[1]], "ISTIO_DUALSTACK is not a variable of istio-iptables"),
         (&["istio:-b '*' ISTIO_DUAL_STACK=true", out[0], out[1]], "variables come first, then flags"),
         (&["istio:-i '*", out[0], out[1]], "' is not closed"),

@@ -13,7 +13,7 @@ use nftmesh::kernel::NetNs;
 use nftmesh::mesh::istio::{OPTIONS, RawOptions, Takes};
 
 use super::run::{RUN_FLAGS, RunOptions};
-use super::{Switches, say};
+use super::{Own, say};
 
 /// A flag of that program that has no effect here.
 struct Inert {
@@ -62,14 +62,18 @@ impl Inert {
 
 /// Returns the command: the flags of the library's table of options, those that control how to
 /// run, those without effect, the leading word, and the program's own switches.
-pub fn command(name: &'static str, about: &'static str, own: Switches) -> Command {
+pub fn command(name: &'static str, about: &'static str, own: Own) -> Command {
     let options = OPTIONS.iter().filter(|option| option.is_flag);
     let flags = options.map(|option| flag(option.name, option.short, option.takes).help(option.help));
     let takes = |is_switch| if is_switch { Takes::Switch } else { Takes::Value };
     let run = RUN_FLAGS.iter().map(|run| flag(run.name, run.short, takes(run.is_switch)).help(run.help));
     let json = flag(AS_JSON, None, Takes::Switch).help("report everything as JSON, one object per line");
     let inert = INERT.iter().map(|inert| flag(inert.name, inert.short, inert.takes).hide(true));
-    let own = own.iter().map(|(name, help)| Arg::new(*name).long(*name).help(*help).action(ArgAction::SetTrue));
+    let switch = |(name, help): &(&'static str, &'static str)| {
+        Arg::new(*name).long(*name).help(*help).action(ArgAction::SetTrue)
+    };
+    let values = own.values.iter().map(|(name, help)| flag(name, None, Takes::Value).help(*help));
+    let own = own.switches.iter().map(switch).chain(values).collect::<Vec<_>>();
     let leading = |word: &str| match word {
         WORD => Ok(()),
         _ => Err("not a flag; all arguments but a leading istio-iptables are flags and their values"),

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nftmesh::kernel::{NetNs, RouteWatch, Watch};
-use nftmesh::mesh::Mesh;
+use nftmesh::mesh::{Held, Mesh};
 use nftmesh::model::{Ruleset, TableId};
 use nftmesh::plan::Transaction;
 use nftmesh::pod::{Changes, Pod, Precedence};
@@ -21,6 +22,8 @@ pub(crate) enum Note {
     Changed(String),
     /// It could not be restored; it is tried again.
     Failed(String),
+    /// Connections are held no longer, and why.
+    LetGo(String),
     /// Rules of others run before these.
     Others(String),
     /// It is as wanted again, after this many milliseconds; or nothing had to be done.
@@ -32,7 +35,9 @@ pub(crate) struct Keeper {
     pod: Pod,
     pub(crate) watch: Watch,
     pub(crate) route_watch: RouteWatch,
-    mesh: Box<dyn Mesh>,
+    mesh: Arc<dyn Mesh>,
+    /// Connections that wait for the proxy.
+    holding: Option<Holding>,
     drift: Drift,
     pace: Pace,
     /// When deleted tables were added again, since the last answer.
@@ -43,19 +48,27 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Installs what is wanted, and watches it from then on. `pod` should be held.
-    pub(crate) fn new(namespace: NetNs, mut pod: Pod, mesh: Box<dyn Mesh>) -> nftmesh::Result<(Self, Changes)> {
+    /// Installs what is wanted, and watches it from then on. `pod` should be held. Until the proxy
+    /// listens, but no longer than `hold`, outbound connections are held back.
+    pub(crate) fn new(
+        namespace: NetNs,
+        mut pod: Pod,
+        mesh: Arc<dyn Mesh>,
+        hold: Option<Duration>,
+    ) -> nftmesh::Result<(Self, Changes)> {
         // Watching starts before installing, so that nothing is missed. The commits of a second
         // socket of this process would count as foreign.
         let mut watch = namespace.watch()?;
         watch.leave_out(pod.kernel())?;
         let route_watch = namespace.route_watch()?;
-        let changes = pod.install(&*mesh)?;
+        let holding = Holding::begin(&pod, &mesh, hold)?;
+        let changes = pod.install(holding.as_ref().map_or(&*mesh, |holding| &holding.held))?;
         let mut keeper = Keeper {
             pod,
             watch,
             route_watch,
             mesh,
+            holding,
             drift: Drift::default(),
             pace: Pace::default(),
             made_again: None,
@@ -69,7 +82,12 @@ impl Keeper {
 
     /// Returns when something is to be restored.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.pace.due()
+        self.pace.due().into_iter().chain(self.holding.as_ref().map(|holding| holding.look)).min()
+    }
+
+    /// Returns what has to be installed now.
+    fn wanted(&self) -> &dyn Mesh {
+        self.holding.as_ref().map_or(&*self.mesh, |holding| &holding.held)
     }
 
     /// Handles what happened, and restores what is due; returns what is to be reported.
@@ -78,6 +96,7 @@ impl Keeper {
         if self.route_watch.changed()? {
             self.see_routes();
         }
+        self.let_go();
         if let Some(due) = self.pace.take(Instant::now()) {
             self.put_back(due);
         }
@@ -101,7 +120,7 @@ impl Keeper {
     }
 
     fn see_routes(&mut self) {
-        let wanted = self.mesh.routes();
+        let wanted = self.wanted().routes();
         match self.namespace.routes().and_then(|mut routes| routes.missing(&wanted)) {
             Ok(missing) if missing.is_empty() => {}
             Ok(missing) => {
@@ -118,7 +137,7 @@ impl Keeper {
         let legacy = self.namespace.legacy_tables().unwrap_or_default();
         let came = std::mem::replace(&mut self.others.legacy, legacy) != self.others.legacy;
         if std::mem::take(&mut self.others.committed) || came {
-            match self.pod.precedence(&*self.mesh) {
+            match self.pod.precedence(&*Arc::clone(&self.mesh)) {
                 Ok(precedence) => self.others.tell(&precedence, &mut self.notes),
                 Err(error) => self.notes.push(Note::Others(error.to_string())),
             }
@@ -132,7 +151,7 @@ impl Keeper {
         if deleted.is_empty() {
             return;
         }
-        let wanted = self.mesh.rules().tables.into_iter();
+        let wanted = self.wanted().rules().tables.into_iter();
         let tables: Ruleset = wanted.filter(|table| deleted.contains(&TableId::from(table))).collect();
         if tables.tables.is_empty() {
             return;
@@ -149,9 +168,27 @@ impl Keeper {
         self.pace.changed(Instant::now(), harm);
     }
 
+    /// Lets connections go once the proxy listens, or has taken too long.
+    fn let_go(&mut self) {
+        let now = Instant::now();
+        let Some(holding) = self.holding.as_mut().filter(|holding| holding.look <= now) else { return };
+        holding.look = now + LOOK_EVERY;
+        let why = match self.pod.listens(holding.port) {
+            Ok(true) => "the proxy listens".to_owned(),
+            Ok(false) | Err(_) if now < holding.until => return,
+            Ok(false) => "the proxy took too long".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let port = holding.port;
+        self.holding = None;
+        self.notes.push(Note::LetGo(format!("connections to port {port} are held no longer: {why}")));
+        self.pace.changed(now, Harm::Missing);
+    }
+
     fn put_back(&mut self, due: Due) {
         let begun = Instant::now();
-        let outcome = self.pod.install(&*self.mesh);
+        let wanted = self.holding.as_ref().map_or(&*self.mesh, |holding| &holding.held as &dyn Mesh);
+        let outcome = self.pod.install(wanted);
         let now = Instant::now();
         self.pace.answered(begun, now);
         let made_again = self.made_again.take();
@@ -166,6 +203,30 @@ impl Keeper {
         }
     }
 }
+
+/// Outbound connections are held back until the proxy listens.
+struct Holding {
+    held: Held,
+    port: u16,
+    until: Instant,
+    /// When it is looked next whether the proxy listens.
+    look: Instant,
+}
+
+impl Holding {
+    fn begin(pod: &Pod, mesh: &Arc<dyn Mesh>, hold: Option<Duration>) -> nftmesh::Result<Option<Self>> {
+        let (Some(time), Some(port)) = (hold, mesh.outbound_port()) else { return Ok(None) };
+        if pod.listens(port)? {
+            return Ok(None);
+        }
+        let now = Instant::now();
+        let held = Held::new(Arc::clone(mesh));
+        Ok(Some(Holding { held, port, until: now + time, look: now + LOOK_EVERY }))
+    }
+}
+
+/// The kernel tells nobody that a socket listens. A look reads the pod's list of sockets.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Rules of others that run before ours.
 #[derive(Default)]

@@ -1,9 +1,12 @@
 //! Shared parts of the examples: the command line of `istio-iptables`, and the sources of rules.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of programs, of which each uses its part")]
 
+pub mod ambient;
+pub mod containers;
 pub mod drop_in;
 pub mod duration;
 pub mod init;
+pub mod kuma;
 pub mod run;
 pub mod say;
 pub mod source;
@@ -20,15 +23,19 @@ use nftmesh::Quoted;
 use nftmesh::mesh::istio::RawOptions;
 pub use say::complain;
 
-/// Names and descriptions of a program's own switches.
-pub type Switches = &'static [(&'static str, &'static str)];
+/// A program's own flags: switches, and flags with a value, by name and description.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own {
+    pub switches: &'static [(&'static str, &'static str)],
+    pub values: &'static [(&'static str, &'static str)],
+}
 
 /// Returns the options from flags and environment, and the program's own switches; `None` after
 /// printing the help.
 pub fn options(
     name: &'static str,
     about: &'static str,
-    own: Switches,
+    own: Own,
 ) -> Result<Option<(RawOptions, ArgMatches)>, Box<dyn Error>> {
     drop_in::speak_as_asked();
     match drop_in::command(name, about, own).try_get_matches() {

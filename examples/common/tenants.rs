@@ -1,19 +1,28 @@
-//! Meshes by the words that configure them: `istio:ENV=VALUE... FLAGS...`, `linkerd:FLAGS...`.
+//! Meshes by the words that configure them: `istio:ENV=VALUE... FLAGS...`, `linkerd:FLAGS...`,
+//! `kuma:FLAGS...`, `ambient:ENV=VALUE... ANNOTATION=VALUE...`, `ambient-host:ENV=VALUE...`.
 
 use std::net::IpAddr;
 
 use nftmesh::mesh::Mesh;
+use nftmesh::mesh::ambient::{AmbientConfig, AmbientHost};
 use nftmesh::mesh::istio::{IstioConfig, OPTIONS, PodFacts, RawOptions, parse_resolv_conf};
+use nftmesh::mesh::kuma::{KumaFacts, KumaFlags};
 use nftmesh::mesh::linkerd::{LinkerdConfig, LinkerdFlags};
 
+use super::Own;
 use super::run::RUN_FLAGS;
 use super::source::Complaint;
+use super::{ambient, kuma};
 
 /// A mesh with its options. What a pod has to do with it is decided for each pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tenant {
     Istio(Box<RawOptions>),
     Linkerd(Box<LinkerdConfig>),
+    Kuma(Box<KumaFlags>),
+    Ambient(Box<AmbientConfig>),
+    /// The node of ambient pods.
+    AmbientHost(Box<AmbientHost>),
 }
 
 /// What a configuration may depend on.
@@ -26,7 +35,8 @@ pub struct Facts {
 }
 
 /// The words of each mesh, for messages.
-pub const WORDS: &str = "'istio:ENV=VALUE... FLAGS...' or 'linkerd:FLAGS...'";
+pub const WORDS: &str = "'istio:ENV=VALUE... FLAGS...', 'linkerd:FLAGS...', 'kuma:FLAGS...', \
+     'ambient:ENV=VALUE... ANNOTATION=VALUE...' or 'ambient-host:ENV=VALUE...'";
 
 impl Tenant {
     /// Reads the words after the name of a mesh, independent of this program's environment; `None`
@@ -35,6 +45,9 @@ impl Tenant {
         let read = match mesh {
             "istio" => |words| istio_options(words).map(|options| Tenant::Istio(Box::new(options))),
             "linkerd" => linkerd,
+            "kuma" => |words| kuma::flags(words).map(|flags| Tenant::Kuma(Box::new(flags))),
+            "ambient" => |words| ambient::pod(words).map(|config| Tenant::Ambient(Box::new(config))),
+            "ambient-host" => |words| ambient::host(words).map(|host| Tenant::AmbientHost(Box::new(host))),
             _ => return None,
         };
         Some(split(words).and_then(read).map_err(|why| format!("{mesh}: {why}")))
@@ -52,6 +65,16 @@ impl Tenant {
                 Box::new(IstioConfig::resolve(options, &facts)?)
             }
             Tenant::Linkerd(config) => config.clone(),
+            Tenant::Kuma(flags) => {
+                let facts = KumaFacts {
+                    users: None,
+                    addresses: facts.addresses.clone(),
+                    nameservers: parse_resolv_conf(&facts.resolv_conf).addresses,
+                };
+                Box::new(flags.resolve(&facts)?)
+            }
+            Tenant::Ambient(config) => config.clone(),
+            Tenant::AmbientHost(host) => host.clone(),
         })
     }
 }
@@ -68,7 +91,7 @@ fn istio_options(words: Vec<String>) -> Result<RawOptions, Complaint> {
         return Err(format!("{odd} is not a variable of istio-iptables; correct it or leave it out"));
     }
     let options = RawOptions::from_vars(variables.iter().filter_map(|word| word.split_once('='))).map_err(line)?;
-    let command = super::drop_in::command("istio", "", &[]).no_binary_name(true).disable_help_flag(true);
+    let command = super::drop_in::command("istio", "", Own::default()).no_binary_name(true).disable_help_flag(true);
     let matches = command.try_get_matches_from(flags).map_err(|error| {
         format!("{}; variables come first, then flags, which istio-init --help lists", super::first_line(&error))
     })?;

@@ -3,10 +3,11 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use nftmesh::Escaped;
 use nftmesh::kernel::{Kernel, NetNs};
-use nftmesh::mesh::Mesh;
+use nftmesh::mesh::{Held, Mesh};
 use nftmesh::pod::Leftovers;
 use serde_json::Value;
 
@@ -67,7 +68,7 @@ fn namespace(path: &Path) -> Result<NetNs, Failure> {
 /// A pod, and what is wanted in it.
 struct Captured {
     pod: nftmesh::pod::Pod,
-    mesh: Box<dyn Mesh>,
+    mesh: Arc<dyn Mesh>,
 }
 
 /// Opens the pod, and finds what is wanted in it; `None` where it is left alone.
@@ -94,7 +95,7 @@ fn wanted(environment: &Environment, config: &Config) -> Result<Option<Captured>
         }
         Wanted::Rules(mesh, remarks) => {
             mesh.warnings().iter().chain(&remarks).for_each(|warning| log(config, warning));
-            Ok(Some(Captured { pod, mesh }))
+            Ok(Some(Captured { pod, mesh: mesh.into() }))
         }
     }
 }
@@ -107,6 +108,8 @@ pub(crate) fn check_without_pod(config: &Config) -> Result<(), Failure> {
 
 fn add(environment: &Environment, config: &Config) -> Result<String, Failure> {
     if let Some(Captured { mut pod, mesh }) = wanted(environment, config)? {
+        let listens = mesh.outbound_port().is_none_or(|port| pod.listens(port).unwrap_or(false));
+        let mesh = if config.hold && !listens { Arc::new(Held::new(mesh)) } else { mesh };
         let changes =
             pod.install(&*mesh).map_err(|error| Failure::of("the rules of the mesh are not installed", &error))?;
         changes.to_string().lines().for_each(|line| log(config, line));
@@ -117,13 +120,16 @@ fn add(environment: &Environment, config: &Config) -> Result<String, Failure> {
 
 fn check(environment: &Environment, config: &Config) -> Result<(), Failure> {
     let Some(Captured { mut pod, mesh }) = wanted(environment, config)? else { return Ok(()) };
-    let plan = pod
-        .plan(&*mesh, Leftovers::Keep)
-        .map_err(|error| Failure::of("the rules of the mesh cannot be read", &error))?;
-    if plan.is_in_sync() {
+    let mut plan = |mesh: &dyn Mesh| {
+        let plan = pod.plan(mesh, Leftovers::Keep);
+        plan.map_err(|error| Failure::of("the rules of the mesh cannot be read", &error))
+    };
+    let plan_now = plan(&*mesh)?;
+    // Somebody else lets connections go.
+    if plan_now.is_in_sync() || config.hold && plan(&Held::new(Arc::clone(&mesh)))?.is_in_sync() {
         return Ok(());
     }
-    let text = plan.to_string();
+    let text = plan_now.to_string();
     let first = text.lines().next().unwrap_or_default().to_owned();
     Err(Failure::new(failure::DIFFERS, "the rules of the mesh are not in place", first))
 }

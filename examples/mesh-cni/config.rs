@@ -21,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) mesh: Option<String>,
     /// The options of the mesh, by the names of its flags or variables.
     pub(crate) options: Map<String, Value>,
+    /// Outbound connections wait for the proxy.
+    pub(crate) hold: bool,
     #[serde(alias = "excludeNamespaces")]
     exclude_namespaces: Vec<String>,
     #[serde(alias = "logFile")]

@@ -34,6 +34,7 @@ mod workers;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use common::say;
@@ -47,7 +48,8 @@ use node::Node;
 #[derive(Parser)]
 #[command(name = "mesh-node", after_help = "Exit codes: 0 stopped by a signal or checked, 1 error.")]
 struct Args {
-    /// Which namespace has which rules, line by line: a name with or without *, and istio:WORDS, linkerd:WORDS or none
+    /// Which namespace has which rules, line by line: a name with or without *, and istio:WORDS, linkerd:WORDS,
+    /// ambient:WORDS or none
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Checks the configuration, and ends
@@ -65,6 +67,10 @@ struct Args {
     /// Serves /metrics and /healthz here
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<SocketAddr>,
+    /// Until the proxy of a pod listens, but no longer than this, its outbound connections wait instead
+    /// of being refused
+    #[arg(long, value_name = "DURATION", value_parser = time)]
+    hold: Option<Duration>,
     /// Logs are JSON, one object a line
     #[arg(long = "log_as_json", alias = "log-as-json")]
     log_as_json: bool,
@@ -85,6 +91,10 @@ fn main() -> ExitCode {
     }
 }
 
+fn time(text: &str) -> Result<Duration, Complaint> {
+    common::duration::duration(text).ok_or_else(|| format!("{text:?} is no duration; give one such as 30s"))
+}
+
 fn run(args: Args) -> Result<(), Complaint> {
     if args.log_as_json {
         say::as_json();
@@ -100,5 +110,5 @@ fn run(args: Args) -> Result<(), Complaint> {
     if let Some(address) = args.metrics {
         metrics::serve(&metrics, address)?;
     }
-    Node::new(config, discovery, metrics)?.run()
+    Node::new(config, discovery, metrics, args.hold)?.run()
 }

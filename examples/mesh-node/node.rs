@@ -60,13 +60,18 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(config: Config, discovery: Discovery, metrics: Metrics) -> Result<Self, Complaint> {
+    pub(crate) fn new(
+        config: Config,
+        discovery: Discovery,
+        metrics: Metrics,
+        hold: Option<Duration>,
+    ) -> Result<Self, Complaint> {
         let failed = |why: std::io::Error| why.to_string();
         // A namespace takes six descriptors.
         let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).map_err(|why| why.to_string())?;
         let stop = stop_signals().map_err(failed)?;
-        let workers = Workers::new().map_err(failed)?;
+        let workers = Workers::new(hold).map_err(failed)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|why| why.to_string())?;
         let add = |fd: &dyn rustix::fd::AsFd, number| {
             epoll::add(&epoll, fd.as_fd(), epoll::EventData::new_u64(number), epoll::EventFlags::IN)
@@ -280,7 +285,7 @@ impl Node {
                     self.metrics.failed.inc();
                     log_of(path, &why);
                 }
-                Note::Others(line) => log_of(path, &line),
+                Note::LetGo(line) | Note::Others(line) => log_of(path, &line),
                 Note::Restored(took) => {
                     self.drifted.remove(&number);
                     if let Some(took) = took {

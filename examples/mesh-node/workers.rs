@@ -40,7 +40,7 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(hold: Option<Duration>) -> io::Result<Self> {
         let (jobs, queue) = channel::<Job>();
         let (done, opened) = channel();
         let (woken, wake) = UnixStream::pair()?;
@@ -54,7 +54,7 @@ impl Workers {
                     let job = queue.lock().map(|queue| queue.recv());
                     let Ok(Ok(Job { path, identity, tenant })) = job else { return };
                     let begun = Instant::now();
-                    let outcome = open(&path, &tenant);
+                    let outcome = open(&path, &tenant, hold);
                     if done.send(Opened { path, identity, took: begun.elapsed(), outcome }).is_err() {
                         return;
                     }
@@ -79,7 +79,7 @@ impl Workers {
     }
 }
 
-fn open(path: &Path, tenant: &Tenant) -> nftmesh::Result<(Keeper, Changes)> {
+fn open(path: &Path, tenant: &Tenant, hold: Option<Duration>) -> nftmesh::Result<(Keeper, Changes)> {
     let namespace = NetNs::from_path(path)?;
     let mut pod = namespace.pod()?;
     pod.hold()?;
@@ -88,7 +88,7 @@ fn open(path: &Path, tenant: &Tenant) -> nftmesh::Result<(Keeper, Changes)> {
     let mesh = tenant.resolve(&facts)?;
     let of = |warning: &String| format!("{}: {warning}", Escaped::new(path));
     mesh.warnings().iter().for_each(|warning| say::warn("mesh-node", of(warning)));
-    Keeper::new(namespace, pod, mesh)
+    Keeper::new(namespace, pod, mesh.into(), hold)
 }
 
 /// One that waits for another writer leaves the others to go on.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::assert_one_line;
+use crate::mesh::ambient::AmbientNode;
 use crate::mesh::istio::{IstioConfig, OPTIONS, PodFacts, RawOptions, parse_group, parse_passwd, parse_resolv_conf};
 use crate::model::Ruleset;
 use crate::routes::RoutePlan;
@@ -18,6 +19,7 @@ pub fn options(bytes: &[u8]) {
         let (name, value) = line.split_at(at);
         Some((OsString::from_vec(name.to_vec()), OsString::from_vec(value.get(1..)?.to_vec())))
     });
+    ambient(vars.clone(), &text);
     let mut options = match RawOptions::from_vars(vars) {
         Ok(options) => options,
         Err(error) => return assert_one_line(&error.to_string()),
@@ -43,6 +45,28 @@ pub fn options(bytes: &[u8]) {
             if let Err(invalid) = ruleset.validate() {
                 panic!("{config:?}: {invalid}\n{ruleset}");
             }
+        }
+        Err(error) => assert_one_line(&error.to_string()),
+    }
+}
+
+/// The same lines as variables of a node of ambient pods, and as annotations of a pod.
+fn ambient(vars: impl IntoIterator<Item = (OsString, OsString)>, text: &str) {
+    let node = match AmbientNode::from_vars(vars) {
+        Ok(node) => node,
+        Err(error) => return assert_one_line(&error.to_string()),
+    };
+    let mut host = node.host();
+    for (address, uid) in text.lines().filter_map(|line| line.split_once('@')) {
+        if let Err(error) = address.parse().map_or(Ok(false), |address| host.set(address, uid)) {
+            assert_one_line(&error.to_string());
+        }
+    }
+    Ruleset::from(&host).validate().expect("a node gives a valid rule set");
+    match node.pod(text.lines().filter_map(|line| line.split_once('='))) {
+        Ok(pod) => {
+            pod.warnings().iter().for_each(|warning| assert_one_line(warning));
+            Ruleset::from(&pod).validate().expect("a pod gives a valid rule set");
         }
         Err(error) => assert_one_line(&error.to_string()),
     }

@@ -26,6 +26,10 @@ pub fn routed(host: Host, plan: &RoutePlan) -> Host {
     plan.entries().into_iter().fold(host, |host, entry| match entry {
         RouteEntry::Passthrough6 => host.address(LOOPBACK, IpNetwork::from(IpAddr::from(PASSTHROUGH6))),
         RouteEntry::Route { family, table } => host.local_table(family, table),
-        RouteEntry::Rule { family, mark, table } => host.rule(PolicyRule::mark(family, mark, table)),
+        RouteEntry::Rule { family, mark, mask, priority, table } => {
+            let rule = PolicyRule::mark(family, mark, table);
+            let priority = priority.unwrap_or(rule.priority);
+            host.rule(PolicyRule { mask, priority, ..rule })
+        }
     })
 }

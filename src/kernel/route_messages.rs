@@ -6,14 +6,14 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol};
-use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkMessage};
+use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkHeader, LinkMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::rtnetlink::Failure;
 use crate::model::IpFamily;
-use crate::routes::{PASSTHROUGH6, RouteEntry};
+use crate::routes::{MAIN_PRIORITY, PASSTHROUGH6, RouteEntry};
 
 /// Identifies what this crate added: our number in `rtm_protocol`, `FRA_PROTOCOL` and `IFA_PROTO`.
 /// It is unused in include/uapi/linux/rtnetlink.h and in the rt_protos of iproute2.
@@ -34,7 +34,9 @@ pub(crate) fn add(entry: RouteEntry) -> RouteNetlinkMessage {
     match entry {
         RouteEntry::Passthrough6 => RouteNetlinkMessage::NewAddress(passthrough6()),
         RouteEntry::Route { family, table } => RouteNetlinkMessage::NewRoute(route(family, table)),
-        RouteEntry::Rule { family, mark, table } => RouteNetlinkMessage::NewRule(rule(family, mark, table)),
+        RouteEntry::Rule { family, mark, mask, priority, table } => {
+            RouteNetlinkMessage::NewRule(rule(family, (mark, mask), priority, table))
+        }
     }
 }
 
@@ -44,7 +46,9 @@ pub(crate) fn remove(entry: RouteEntry) -> RouteNetlinkMessage {
     match entry {
         RouteEntry::Passthrough6 => RouteNetlinkMessage::DelAddress(passthrough6()),
         RouteEntry::Route { family, table } => RouteNetlinkMessage::DelRoute(route(family, table)),
-        RouteEntry::Rule { family, mark, table } => RouteNetlinkMessage::DelRule(rule(family, mark, table)),
+        RouteEntry::Rule { family, mark, mask, priority, table } => {
+            RouteNetlinkMessage::DelRule(rule(family, (mark, mask), priority, table))
+        }
     }
 }
 
@@ -80,8 +84,20 @@ pub(crate) fn addresses() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetAddress(AddressMessage::default())
 }
 
-/// Recognises a rule whose only selector is a mark, compared in full, and that precedes the table
-/// main.
+/// Returns whether an interface has IPv6; `true` where that cannot be read.
+pub(crate) fn has_ipv6(object: &[u8]) -> bool {
+    let Ok(LinkMessage { attributes, .. }) = LinkMessage::parse(object) else { return true };
+    attributes.iter().any(|attribute| {
+        let LinkAttribute::AfSpecUnspec(families) = attribute else { return false };
+        families.iter().any(|family| {
+            let AfSpecUnspec::Inet6(of_ipv6) = family else { return false };
+            of_ipv6.iter().any(|of| matches!(of, AfSpecInet6::DevConf(switches) if switches.disable_ipv6 == 0))
+        })
+    })
+}
+
+/// Recognises a rule whose only selector is a mark, and that precedes the table main; with its
+/// priority.
 pub(crate) fn recognise_rule(object: &[u8]) -> Result<Option<(RouteEntry, Author)>, Failure> {
     let RuleMessage { header, attributes, .. } = RuleMessage::parse(object).map_err(malformed)?;
     let RuleHeader { family, dst_len, src_len, tos, table, action, flags } = header;
@@ -89,20 +105,19 @@ pub(crate) fn recognise_rule(object: &[u8]) -> Result<Option<(RouteEntry, Author
     if (dst_len, src_len, tos, action) != (0, 0, 0, RuleAction::ToTable) || flags.contains(RuleFlags::Invert) {
         return Ok(None);
     }
-    let mut found = (0, 0, u32::from(table), Author::Other);
+    let (mut mark, mut mask, mut table, mut by, mut priority) = (0, 0, u32::from(table), Author::Other, None);
     for attribute in attributes {
         match attribute {
-            RuleAttribute::FwMark(mark) => found.0 = mark,
-            RuleAttribute::FwMask(mask) => found.1 = mask,
-            RuleAttribute::Table(table) => found.2 = table,
-            RuleAttribute::Protocol(protocol) => found.3 = author(protocol.into()),
-            RuleAttribute::Priority(priority) if priority < MAIN_PRIORITY => {}
+            RuleAttribute::FwMark(number) => mark = number,
+            RuleAttribute::FwMask(bits) => mask = bits,
+            RuleAttribute::Table(number) => table = number,
+            RuleAttribute::Protocol(protocol) => by = author(protocol.into()),
+            RuleAttribute::Priority(number) if number < MAIN_PRIORITY => priority = Some(number),
             RuleAttribute::SuppressPrefixLen(u32::MAX) => {}
             _ => return Ok(None),
         }
     }
-    let (mark, mask, table, author) = found;
-    Ok((mask == u32::MAX).then_some((RouteEntry::Rule { family, mark, table }, author)))
+    Ok((mask != 0).then_some((RouteEntry::Rule { family, mark, mask, priority, table }, by)))
 }
 
 /// Recognises a local default route to `lo`, with the metric that `ip route add` sets.
@@ -149,16 +164,17 @@ pub(crate) fn is_passthrough6(address: IpAddr, interface: u32) -> bool {
     address == IpAddr::V6(PASSTHROUGH6) && interface == LOOPBACK
 }
 
-fn rule(family: IpFamily, mark: u32, table: u32) -> RuleMessage {
+fn rule(family: IpFamily, (mark, mask): (u32, u32), priority: Option<u32>, table: u32) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = address_family(family);
     message.header.action = RuleAction::ToTable;
     message.attributes = vec![
         RuleAttribute::FwMark(mark),
-        RuleAttribute::FwMask(u32::MAX),
+        RuleAttribute::FwMask(mask),
         RuleAttribute::Table(table),
         RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL)),
     ];
+    message.attributes.extend(priority.map(RuleAttribute::Priority));
     message
 }
 
@@ -232,5 +248,3 @@ fn malformed(error: netlink_packet_core::DecodeError) -> Failure {
 
 /// `lo` is the first interface of every namespace: LOOPBACK_IFINDEX, include/net/flow.h.
 pub(crate) const LOOPBACK: u32 = 1;
-/// The rule that looks up the table main: fib_default_rules_init, net/ipv4/fib_rules.c.
-const MAIN_PRIORITY: u32 = 0x7ffe;

@@ -84,10 +84,27 @@ impl RouteTable {
     /// # Errors
     /// When the kernel cannot be queried.
     pub fn missing(&mut self, plan: &RoutePlan) -> Result<Vec<RouteEntry>> {
-        let mut wanted = plan.entries();
+        let mut wanted = self.wanted(plan)?;
         if !wanted.is_empty() {
             let present = self.present()?;
-            wanted.retain(|wanted| !present.iter().any(|(entry, _)| entry == wanted));
+            wanted.retain(|wanted| !present.iter().any(|(entry, _)| entry.is_wanted_as(wanted)));
+        }
+        Ok(wanted)
+    }
+
+    /// Returns the entries of the plan that are wanted in this namespace.
+    fn wanted(&mut self, plan: &RoutePlan) -> Result<Vec<RouteEntry>> {
+        let mut wanted = plan.entries();
+        let of_ipv6 = |entry: &RouteEntry| entry.family() == IpFamily::Ipv6;
+        if plan.is_ipv6_optional() && wanted.iter().any(of_ipv6) {
+            let mut enabled = true;
+            self.netlink
+                .query(messages::loopback(), |object| {
+                    enabled = messages::has_ipv6(object);
+                    Ok(())
+                })
+                .map_err(|failure| unreadable("state of lo", &failure))?;
+            wanted.retain(|entry| enabled || !of_ipv6(entry));
         }
         Ok(wanted)
     }
@@ -98,10 +115,9 @@ impl RouteTable {
     /// # Errors
     /// When the kernel cannot be queried.
     pub fn is_exact(&mut self, plan: &RoutePlan) -> Result<bool> {
-        let (wanted, present) = (plan.entries(), self.present()?);
-        let is_there = |wanted: &RouteEntry| present.iter().any(|(entry, _)| entry == wanted);
-        let is_stale = |(entry, author): &(RouteEntry, Author)| *author == Author::Us && !wanted.contains(entry);
-        Ok(wanted.iter().all(is_there) && !present.iter().any(is_stale))
+        let (wanted, present) = (self.wanted(plan)?, self.present()?);
+        let is_there = |wanted: &RouteEntry| present.iter().any(|(entry, _)| entry.is_wanted_as(wanted));
+        Ok(wanted.iter().all(is_there) && !present.iter().any(|found| is_stale(found, &wanted)))
     }
 
     /// Removes exactly what one [`add`](Self::add) added, in reverse order. An entry that is
@@ -132,9 +148,9 @@ impl RouteTable {
     /// # Errors
     /// When the kernel cannot be queried.
     pub fn stale(&mut self, plan: &RoutePlan) -> Result<Vec<RouteEntry>> {
-        let wanted = plan.entries();
+        let wanted = self.wanted(plan)?;
         let mut stale = self.present()?;
-        stale.retain(|(entry, author)| *author == Author::Us && !wanted.contains(entry));
+        stale.retain(|found| is_stale(found, &wanted));
         Ok(stale.into_iter().rev().map(|(entry, _)| entry).collect())
     }
 
@@ -181,7 +197,7 @@ impl RouteTable {
     }
 
     fn is_present(&mut self, wanted: RouteEntry) -> Result<bool> {
-        Ok(self.present()?.iter().any(|(entry, _)| *entry == wanted))
+        Ok(self.present()?.iter().any(|(entry, _)| entry.is_wanted_as(&wanted)))
     }
 
     /// Returns every entry that a plan can contain, with its author, in the order of adding.
@@ -215,7 +231,7 @@ impl RouteTable {
         what: &str,
     ) -> Result<Vec<(RouteEntry, Author)>> {
         let found = self.netlink.dump(request, |found: &mut Vec<_>, object| {
-            found.extend(recognise(object)?.filter(|(entry, _)| family_of(*entry) == family));
+            found.extend(recognise(object)?.filter(|(entry, _)| entry.family() == family));
             Ok(())
         });
         match found {
@@ -313,11 +329,9 @@ enum Doing {
     Remove,
 }
 
-fn family_of(entry: RouteEntry) -> IpFamily {
-    match entry {
-        RouteEntry::Passthrough6 => IpFamily::Ipv6,
-        RouteEntry::Route { family, .. } | RouteEntry::Rule { family, .. } => family,
-    }
+/// Returns whether an entry of ours is not wanted.
+fn is_stale((entry, author): &(RouteEntry, Author), wanted: &[RouteEntry]) -> bool {
+    *author == Author::Us && !wanted.iter().any(|wanted| entry.is_wanted_as(wanted))
 }
 
 /// Returns an error with the equivalent command, the reason and the remedy.
@@ -329,7 +343,7 @@ fn refused(entry: RouteEntry, doing: Doing, failure: &Failure) -> Error {
     let Failure::Refused { errno, .. } = failure else {
         return Error::new(Kind::Other, format!("{command}: {failure}"));
     };
-    let (kind, why) = match (*errno, family_of(entry), entry) {
+    let (kind, why) = match (*errno, entry.family(), entry) {
         (libc::ENETDOWN, ..) => {
             (Kind::Other, r#"lo is down (ENETDOWN); bring it up with "ip link set lo up""#.to_owned())
         }

@@ -69,6 +69,20 @@ impl Cidrs {
         };
         parse::list(text, ACCEPTED, item).map(Cidrs::from_iter)
     }
+
+    /// Parses ranges, and addresses without a prefix length.
+    pub(super) fn parse_with_hosts(text: &str) -> Parsed<Self> {
+        let accepted = "give a comma list of addresses, and CIDRs such as 10.0.0.0/8";
+        parse::list(text, accepted, network_or_host).map(Cidrs::from_iter)
+    }
+}
+
+/// Parses one range, or one address.
+fn network_or_host(text: &str) -> Parsed<IpNetwork> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => network(&IpNetwork::from(address).to_string()),
+        Err(_) => network(text),
+    }
 }
 
 pub(super) const ACCEPTED: &str = "give a comma list of CIDRs such as 10.0.0.0/8";

@@ -33,7 +33,7 @@ impl Flag {
 }
 
 /// A flag that was given, as it was spelled, and its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Given {
     pub(super) name: &'static str,
     pub(super) spelled: String,

@@ -116,6 +116,11 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
     }
 }
 
+/// Parses a boolean exactly as Go's `strconv.ParseBool`, which accepts no blanks around it.
+pub(super) fn exact_boolean(text: &str) -> Parsed<bool> {
+    boolean(if text.trim() == text { text } else { "" })
+}
+
 /// Parses a boolean as `istio-iptables` does: `true`, `false`, and what Go's `strconv.ParseBool`
 /// accepts besides. An error names the flag or variable `name`.
 ///

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use super::cidrs::Cidrs;
+use super::interface::InterfacePattern;
 use super::port_ranges::PortRanges;
 use crate::model::{
-    DataType, Element, Interval, IntoOperand, Key, Match, Nfproto, Set, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr,
-    nfproto, set,
+    DataType, Element, IfName, Interval, IntoOperand, Key, Match, Nfproto, Set, ip_daddr, ip_saddr, ip6_daddr,
+    ip6_saddr, nfproto, set,
 };
 
 /// Returns ports as a rule takes them. Ranges are listed port by port unless they are wide: a set
@@ -22,6 +23,11 @@ pub(super) fn ports(ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> Ve
 }
 
 const FEW: usize = 256;
+
+/// Returns the names and prefixes of interfaces.
+pub(super) fn interfaces(patterns: &[InterfacePattern]) -> Vec<IfName> {
+    patterns.iter().map(|pattern| IfName::from(pattern.to_string())).collect()
+}
 
 /// Returns the ranges without one port.
 pub(super) fn without(ranges: &PortRanges, port: u16) -> PortRanges {

@@ -33,6 +33,11 @@ pub trait Mesh: Send + Sync {
         Vec::new()
     }
 
+    /// Returns the port of the proxy to which outbound TCP goes; `None` if there is not one port.
+    fn outbound_port(&self) -> Option<u16> {
+        None
+    }
+
     /// Returns what the program that the mesh brings itself leaves in tables of iptables-nft.
     fn original(&self) -> Original {
         Original::default()

@@ -6,6 +6,7 @@
 //! packets; what a failing commit leaves behind is undone.
 
 mod leftovers;
+mod listeners;
 mod lock;
 mod overruled;
 mod powers;

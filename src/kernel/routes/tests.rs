@@ -104,7 +104,9 @@ fn matching_entries_of_others_count_as_present_and_are_not_removed() {
             "ip route add local default dev lo table 133\nip -6 rule add fwmark 1337 lookup 133\n"
         );
         let removed = RouteTable::open().expect("opens").remove_all().expect("is removed");
-        assert_eq!(removed, added.entries().iter().rev().copied().collect::<Vec<_>>());
+        // What is removed has the priority that the kernel chose.
+        let as_added = removed.iter().zip(added.entries().iter().rev()).all(|(gone, added)| gone.is_wanted_as(added));
+        assert!(as_added && removed.len() == added.entries().len(), "{removed:?}");
         assert_eq!(state(), before);
         assert!(routes.remove_all().expect("nothing is left").is_empty());
         // An entry that is gone is not an error.
@@ -292,6 +294,71 @@ fn other_namespaces_are_not_touched() {
         let mut routes = RouteTable::open().expect("opens");
         assert_eq!(routes.remove_all().expect("is removed").len(), 5);
         assert_eq!(state(), before);
+    });
+}
+
+/// The plan of Istio's ambient pods.
+fn ambient() -> RoutePlan {
+    let answers = tproxy(0x111, 100).masked(0xfff).and_then(|route| route.at_priority(32764)).expect("is valid");
+    RoutePlan::new().tproxy(Families::Both, answers).ipv6_where_enabled()
+}
+
+#[test]
+fn a_masked_mark_and_a_priority_are_added_found_and_removed() {
+    in_namespace(|| {
+        let mut routes = up();
+        ip("-6 rule add fwmark 0x111/0xfff lookup 100 priority 32764");
+        // Similar rules of others.
+        ip("rule add fwmark 0x111/0xff lookup 100 priority 32764");
+        ip("rule add fwmark 0x111/0xfff lookup 100 priority 32763");
+        let before = settled();
+        let added = routes.add(&ambient()).expect("is added");
+        assert_eq!(added.entries().len(), 3, "each family on its own: {added}");
+        let present = state();
+        assert!(present.contains("32764:\tfrom all fwmark 0x111/0xfff lookup 100 proto 146"), "{present}");
+        assert!(routes.is_exact(&ambient()).expect("is read"));
+        assert!(routes.add(&ambient()).expect("is there").entries().is_empty());
+        assert_eq!(routes.remove_all().expect("is removed").len(), 3);
+        assert_eq!(state(), before);
+    });
+}
+
+#[test]
+fn another_priority_of_ours_is_stale() {
+    in_namespace(|| {
+        let mut routes = up();
+        let before = settled();
+        let at = |priority| tproxy(7, 7).at_priority(priority).expect("is valid");
+        for priority in [100, 99, 200] {
+            let plan = RoutePlan::new().tproxy(Families::Ipv4, at(priority));
+            let _added = routes.add(&plan).expect("is added");
+            let _stale = routes.remove_stale(&plan).expect("is removed");
+            let present = ip("rule");
+            assert_eq!(present.matches("lookup 7").count(), 1, "{present}");
+            assert!(present.contains(&format!("{priority}:\tfrom all fwmark 0x7 lookup 7")), "{present}");
+        }
+        assert_eq!(routes.remove_all().expect("is removed").len(), 2);
+        assert_eq!(state(), before);
+    });
+}
+
+#[test]
+fn ipv6_entries_may_be_left_out_where_lo_has_none() {
+    in_namespace(|| {
+        let mut routes = up();
+        sysctl("net/ipv6/conf/lo/disable_ipv6", "1");
+        let before = settled();
+        let added = routes.add(&ambient()).expect("is added");
+        assert_eq!(added.entries().len(), 2, "{added}");
+        assert!(routes.is_exact(&ambient()).expect("is read"));
+        sysctl("net/ipv6/conf/lo/disable_ipv6", "0");
+        assert_eq!(routes.missing(&ambient()).expect("is read").len(), 2);
+        let _later = routes.add(&ambient()).expect("is added");
+        sysctl("net/ipv6/conf/lo/disable_ipv6", "1");
+        // The rule stays when IPv6 goes.
+        assert_eq!(routes.remove_stale(&ambient()).expect("is removed").len(), 1);
+        assert_eq!(routes.remove_all().expect("is removed").len(), 2);
+        assert_eq!(settled(), before);
     });
 }
 

@@ -3,13 +3,14 @@
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
-use super::config::{DnsCapture, InboundPorts, IstioConfig, OwnerGroups, ServiceCidrs};
+use super::config::{InboundPorts, IstioConfig, OwnerGroups, ServiceCidrs};
 use super::interception::Interception;
-use super::interface::{self, InterfacePattern};
 use super::resolve::{self, DEFAULT_PROXY_UID};
 use crate::Result;
 use crate::mesh::cidrs::Cidrs;
+use crate::mesh::dns::DnsCapture;
 use crate::mesh::error::{Invalid, Problem};
+use crate::mesh::interface::{self, InterfacePattern};
 use crate::mesh::parse::{self, Parsed};
 use crate::mesh::port_ranges::PortRanges;
 use crate::mesh::ports;

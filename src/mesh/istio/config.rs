@@ -1,14 +1,15 @@
 //! The resolved configuration: what a sidecar captures, as typed and immutable data from which the
 //! rules are made.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
 use super::interception::Interception;
-use super::interface::InterfacePattern;
 use super::warning::Warning;
 use crate::mesh::cidrs::Cidrs;
+use crate::mesh::dns::DnsCapture;
+use crate::mesh::interface::InterfacePattern;
 use crate::mesh::port_ranges::PortRanges;
 use crate::routes::MarkRoute;
 
@@ -148,20 +149,6 @@ impl ServiceCidrs {
             false => ServiceCidrs::Only { ranges: ranges.into_iter().collect(), loopback },
         }
     }
-}
-
-/// Which DNS queries go to the agent's DNS proxy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DnsCapture {
-    /// Everything to port 53.
-    All,
-    /// None are captured.
-    #[default]
-    Off,
-    /// Queries to port 53 of these servers; never empty in an [`IstioConfig`], and IPv6 only when
-    /// IPv6 is on.
-    Servers(Vec<IpAddr>),
 }
 
 /// Whose outbound traffic is captured, by the group of the socket's owner.

@@ -21,7 +21,6 @@ mod config;
 mod facts;
 mod file;
 mod interception;
-mod interface;
 mod option;
 mod option_table;
 mod options;
@@ -31,16 +30,17 @@ mod tenant;
 mod warning;
 
 pub use crate::mesh::cidrs::Cidrs;
+pub use crate::mesh::dns::DnsCapture;
+pub use crate::mesh::interface::InterfacePattern;
 pub use crate::mesh::parse::{parse_boolean, parse_port};
 pub use crate::mesh::port_ranges::PortRanges;
 pub use builder::IstioConfigBuilder;
 pub use config::{
-    DnsCapture, INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, InboundPorts, IstioConfig, OwnerGroups, SELF_CALL_MARK,
+    INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, InboundPorts, IstioConfig, OwnerGroups, SELF_CALL_MARK,
     ServiceCidrs,
 };
 pub use facts::{Nameservers, PodFacts, parse_group, parse_passwd, parse_resolv_conf};
 pub use interception::Interception;
-pub use interface::InterfacePattern;
 pub use option::{OptionSpec, Takes};
 pub use option_table::OPTIONS;
 pub use options::RawOptions;

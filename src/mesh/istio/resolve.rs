@@ -7,17 +7,18 @@ use std::num::NonZeroU32;
 
 use ipnetwork::{IpNetwork, Ipv4Network};
 
-use super::config::{DnsCapture, InboundPorts, IstioConfig, OwnerGroups, SELF_CALL_MARK, ServiceCidrs};
+use super::config::{InboundPorts, IstioConfig, OwnerGroups, SELF_CALL_MARK, ServiceCidrs};
 use super::facts::{Nameservers, PodFacts};
 use super::interception::{Interception, interception};
-use super::interface::InterfacePattern;
 use super::option::{OptionSpec, Takes};
 use super::option_table as table;
 use super::options::RawOptions;
 use super::warning::Warning;
 use crate::Result;
 use crate::mesh::cidrs::{self, Cidrs};
+use crate::mesh::dns::DnsCapture;
 use crate::mesh::error::{Invalid, Problem};
+use crate::mesh::interface::InterfacePattern;
 use crate::mesh::parse::{self, Parsed};
 use crate::mesh::port_ranges::PortRanges;
 use crate::routes::MarkRoute;

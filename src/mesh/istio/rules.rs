@@ -35,8 +35,8 @@ mod sets;
 
 use super::config::{INBOUND_PASSTHROUGH_V4, INBOUND_PASSTHROUGH_V6, IstioConfig};
 use super::interception::Interception;
-use crate::mesh::{Priorities, with};
-use crate::model::{Family, Match, Ruleset, Statement, Table, TcpFlags, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr};
+use crate::mesh::{BEGINNING, Priorities, with};
+use crate::model::{Family, Match, Ruleset, Statement, Table, ip_daddr, ip_saddr, ip6_daddr, ip6_saddr};
 use crate::routes::{Families, RoutePlan};
 
 /// Returns the tables `istio-proxy-raw`, `-mangle` and `-nat`, in the order in which a packet
@@ -122,9 +122,6 @@ fn from_passthrough(config: &IstioConfig) -> impl Iterator<Item = Match> + use<>
     let ipv6 = config.ipv6.then(|| ip6_saddr(INBOUND_PASSTHROUGH_V6));
     [ip_saddr(INBOUND_PASSTHROUGH_V4)].into_iter().chain(ipv6)
 }
-
-/// The flags that distinguish a SYN that begins a connection from all other packets.
-const BEGINNING: TcpFlags = TcpFlags::FIN.union(TcpFlags::SYN).union(TcpFlags::RST).union(TcpFlags::ACK);
 
 const INBOUND: &str = "istio-inbound";
 const OUTPUT: &str = "istio-output";

@@ -29,6 +29,10 @@ impl Mesh for IstioConfig {
         IstioConfig::warnings(self).iter().map(ToString::to_string).collect()
     }
 
+    fn outbound_port(&self) -> Option<u16> {
+        Some(self.outbound_port)
+    }
+
     /// Its chains are those named `ISTIO_*`. For TPROXY it has rules in the base chains of mangle,
     /// and for excluded interfaces rules in those of nat.
     fn original(&self) -> Original {

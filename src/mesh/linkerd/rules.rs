@@ -28,6 +28,10 @@ impl Mesh for LinkerdConfig {
         LinkerdConfig::warnings(self)
     }
 
+    fn outbound_port(&self) -> Option<u16> {
+        Some(self.given.outgoing_port)
+    }
+
     fn original(&self) -> Original {
         let families: &[Family] = if self.given.ipv6 { &[Family::Ip, Family::Ip6] } else { &[Family::Ip] };
         Original {

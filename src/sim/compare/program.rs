@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::reach::called;
 use crate::bytecode::{CtKey, Expr};
 use crate::model::{ChainId, Hook, IpFamily};
 use crate::sim::line_up::{ChainAt, Stage};
@@ -140,13 +141,10 @@ impl Rules {
 
     /// Returns whether this chain, or one that it may call, sets zones.
     fn gives_zones(&self, at: ChainAt) -> bool {
-        let Some((table, chain, _)) = self.chain_at(at) else { return false };
-        let called = table.chains.iter().filter(|chain| chain.base.is_none());
         let is_it = |expr: &Expr| matches!(expr, Expr::CtSet { key: CtKey::ZONE, sreg: _ });
-        std::iter::once(chain)
-            .chain(called)
-            .flat_map(|chain| &chain.rules)
-            .any(|rule| rule.ops.iter().any(|op| op.any(&is_it)))
+        let chains = called(self, &[Stage::Chain(at)]).into_iter();
+        let rules = chains.filter_map(|at| self.chain_at(at)).flat_map(|(_, chain, _)| &chain.rules);
+        rules.flat_map(|rule| rule.ops.iter()).any(|op| op.any(&is_it))
     }
 }
 

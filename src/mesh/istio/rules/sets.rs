@@ -1,13 +1,8 @@
 //! The operands of matches that only the sidecar has.
 
-use crate::mesh::istio::{InterfacePattern, IstioConfig, OwnerGroups, ServiceCidrs};
-pub(super) use crate::mesh::sets::{Destinations, End, addresses, ports, without};
-use crate::model::{DataType, IfName, Match, Set, Value, set, skgid};
-
-/// Returns the names and prefixes of interfaces.
-pub(super) fn interfaces(patterns: &[InterfacePattern]) -> Vec<IfName> {
-    patterns.iter().map(|pattern| IfName::from(pattern.to_string())).collect()
-}
+use crate::mesh::istio::{IstioConfig, OwnerGroups, ServiceCidrs};
+pub(super) use crate::mesh::sets::{Destinations, End, addresses, interfaces, ports, without};
+use crate::model::{DataType, Match, Set, Value, set, skgid};
 
 /// Returns the outbound destinations that are captured.
 pub(super) fn captured(config: &IstioConfig) -> Destinations {

@@ -1,0 +1,320 @@
+//! Kuma's rules against those that `kumactl install transparent-proxy` installed: the same for every
+//! packet of both families, but for the defects of that program, which are tests here.
+
+#![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use nftmesh::import::{Unknown, iptables_save};
+use nftmesh::mesh::Mesh;
+use nftmesh::mesh::kuma::{KumaConfig, KumaFacts, KumaFlags, TABLE, tables};
+use nftmesh::model::{Family, IpFamily, Ruleset};
+use nftmesh::pod::{Leftovers, Pod};
+use nftmesh::sim::{Comparison, Rules, compare};
+use support::{in_fresh_netns, say};
+
+/// The pod of the recordings.
+fn facts() -> KumaFacts {
+    KumaFacts {
+        users: Some([("kuma-dp".to_owned(), 5678), ("root".to_owned(), 0)].into()),
+        addresses: ["127.0.0.1", "::1", "10.77.0.2", "fd77::2"].map(|text| text.parse().expect("an address")).to_vec(),
+        nameservers: ["10.255.255.53", "fd77::53"].map(|text| text.parse().expect("an address")).to_vec(),
+    }
+}
+
+fn given(words: &str, facts: &KumaFacts) -> nftmesh::Result<KumaConfig> {
+    let (variables, flags): (Vec<&str>, Vec<&str>) =
+        words.split_whitespace().partition(|word| word.starts_with("KUMA_TRANSPARENT_PROXY_"));
+    let variables = variables.iter().filter_map(|word| word.split_once('='));
+    KumaFlags::parse(flags, variables)?.resolve(facts)
+}
+
+fn rules(words: &str) -> Ruleset {
+    Ruleset::from(&given(words, &facts()).unwrap_or_else(|error| panic!("{words}: {error}")))
+}
+
+#[track_caller]
+fn refused(words: &str, named: &str) {
+    let error = given(words, &facts()).expect_err(words);
+    assert!(error.is_invalid() && error.to_string().contains(named), "{words}: {error}");
+    assert_eq!(error.to_string().lines().count(), 1);
+}
+
+/// Compares with what `iptables-save` and `ip6tables-save` print.
+#[track_caller]
+fn compared(ours: &Ruleset, [ipv4, ipv6]: [&str; 2]) -> Comparison {
+    let mut theirs = Ruleset::new();
+    for (text, family) in [(ipv4, IpFamily::Ipv4), (ipv6, IpFamily::Ipv6)] {
+        let imported = iptables_save(text, family, Unknown::Refuse).expect("rules that can be imported");
+        theirs.tables.extend(imported.ruleset.tables);
+    }
+    let [ours, theirs] = [ours, &theirs].map(|rules| Rules::try_from(rules).expect("every rule has a program"));
+    compare(&ours, &theirs)
+}
+
+#[track_caller]
+fn assert_equal(name: &str, comparison: Comparison) {
+    match comparison {
+        Comparison::Equivalent { classes, outside: 0 } => {
+            say(format_args!("{name}: the same, {classes} classes of packets"));
+        }
+        other => panic!("{name}: {other}"),
+    }
+}
+
+#[test]
+fn the_recorded_cases_equal_the_rules_of_the_original() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/kuma-reference/cases");
+    let Ok(entries) = fs::read_dir(cases) else { return say("SKIP: no recordings of kumactl") };
+    let mut proven = 0;
+    for case in entries {
+        let case = case.expect("a folder can be listed").path();
+        let name = case.file_name().expect("a name").to_string_lossy().into_owned();
+        let read = |file: &str| fs::read_to_string(case.join(file)).expect("a recording");
+        let command = read("cmd");
+        let last = command.rsplit("transparent-proxy").next().expect("words").trim();
+        let ours = match name.as_str() {
+            // Nothing was installed.
+            "dry-run" | "uninstall" => Ruleset::new(),
+            _ => rules(last),
+        };
+        assert_equal(&name, compared(&ours, [&read("iptables-nft.save"), &read("ip6tables-nft.save")]));
+        proven += 1;
+    }
+    assert!(proven >= 15, "{proven}");
+}
+
+/// A set of the original, by its options, for any combination of them.
+fn recorded(ipv6: bool, dns: &str, options: &[&str]) -> String {
+    let has = |name: &str| options.contains(&name);
+    let [loopback, passed, from, to, server, network] = match ipv6 {
+        false => ["127.0.0.1/32", "127.0.0.6/32", "10.9.0.0/16", "10.8.0.1/32", "10.255.255.53/32", "172.17.0.0/16"],
+        true => ["::1/128", "::6/128", "fd09::/16", "fd08::1/128", "fd77::53/128", "fd17::/64"],
+    };
+    let (source, destination) = match dns {
+        "some" => (format!("-s {server} "), format!("-d {server} ")),
+        _ => (String::new(), String::new()),
+    };
+    let (mut raw, mut nat) = (Vec::new(), Vec::new());
+    if dns != "none" && !has("no-zones") {
+        raw.push(format!("PREROUTING {source}-p udp -m udp --sport 53 -j CT --zone 1"));
+        raw.push("OUTPUT -p udp -m udp --dport 53 -m owner --uid-owner 5678 -j CT --zone 1".to_owned());
+        raw.push("OUTPUT -p udp -m udp --sport 15053 -m owner --uid-owner 5678 -j CT --zone 2".to_owned());
+        raw.push(format!("OUTPUT {destination}-p udp -m udp --dport 53 -j CT --zone 2"));
+    }
+    if has("vnet") {
+        if dns != "none" {
+            nat.push("PREROUTING -i br+ -p udp -m udp --dport 53 -j REDIRECT --to-ports 15053".to_owned());
+        }
+        nat.push(format!("PREROUTING ! -d {network} -i br+ -p tcp -j REDIRECT --to-ports 15001"));
+    }
+    nat.push("PREROUTING -p tcp -j KUMA_MESH_INBOUND".to_owned());
+    if has("to") {
+        nat.push(format!("OUTPUT -d {to} -j RETURN"));
+    }
+    if has("uids") {
+        nat.push("OUTPUT -p tcp -m multiport --dports 22,80:90 -m owner --uid-owner 1000-1005 -j RETURN".to_owned());
+        nat.push("OUTPUT -p udp -m multiport --dports 1:65535 -m owner --uid-owner 7 -j RETURN".to_owned());
+    }
+    if dns != "none" {
+        nat.push("OUTPUT -p udp -m udp --dport 53 -m owner --uid-owner 5678 -j RETURN".to_owned());
+        nat.push(format!("OUTPUT {destination}-p udp -m udp --dport 53 -j REDIRECT --to-ports 15053"));
+        nat.push("OUTPUT -p tcp -m tcp --dport 53 -m owner ! --uid-owner 5678 -j RETURN".to_owned());
+    }
+    nat.push("OUTPUT -p tcp -j KUMA_MESH_OUTBOUND".to_owned());
+    if has("no-inbound") {
+        nat.push("KUMA_MESH_INBOUND -p tcp -j RETURN".to_owned());
+    }
+    if has("from") {
+        nat.push(format!("KUMA_MESH_INBOUND -s {from} -j RETURN"));
+    }
+    if has("ports") {
+        nat.push("KUMA_MESH_INBOUND -p tcp -m tcp --dport 22 -j RETURN".to_owned());
+        nat.push("KUMA_MESH_OUTBOUND -p tcp -m tcp --dport 3306 -j RETURN".to_owned());
+    }
+    nat.push("KUMA_MESH_INBOUND -p tcp -j REDIRECT --to-ports 15006".to_owned());
+    nat.push(format!("KUMA_MESH_OUTBOUND -s {passed} -o lo -j RETURN"));
+    nat.push(format!(
+        "KUMA_MESH_OUTBOUND ! -d {loopback} -o lo -p tcp -m owner --uid-owner 5678 -j REDIRECT --to-ports 15006"
+    ));
+    nat.push("KUMA_MESH_OUTBOUND -o lo -p tcp -m owner ! --uid-owner 5678 -j RETURN".to_owned());
+    nat.push("KUMA_MESH_OUTBOUND -m owner --uid-owner 5678 -j RETURN".to_owned());
+    nat.push(format!("KUMA_MESH_OUTBOUND -d {loopback} -j RETURN"));
+    nat.push("KUMA_MESH_OUTBOUND -p tcp -j REDIRECT --to-ports 15001".to_owned());
+    let table = |name: &str, chains: &[&str], rules: &[String]| {
+        let chains: String = chains.iter().map(|chain| format!(":{chain} - [0:0]\n")).collect();
+        let chains = chains.replace("PREROUTING -", "PREROUTING ACCEPT").replace("OUTPUT -", "OUTPUT ACCEPT");
+        let rules: String = rules.iter().map(|rule| format!("-A {rule}\n")).collect();
+        format!("*{name}\n{chains}{rules}COMMIT\n")
+    };
+    let invalid = ["PREROUTING -m conntrack --ctstate INVALID -j DROP".to_owned()];
+    let mangle = table("mangle", &["PREROUTING"], if has("invalid") { &invalid } else { &[] });
+    let chains = ["PREROUTING", "OUTPUT", "KUMA_MESH_INBOUND", "KUMA_MESH_OUTBOUND"];
+    // A chain of this name as a user's chain has no policy.
+    let nat = table("nat", &chains, &nat).replace("KUMA_MESH_OUTPUT ACCEPT", "KUMA_MESH_OUTPUT -");
+    format!("{}{mangle}{nat}", table("raw", &["PREROUTING", "OUTPUT"], &raw))
+}
+
+/// The flags for these options.
+const OPTIONS: [(&str, &str); 8] = [
+    ("no-zones", "--skip-dns-conntrack-zone-split"),
+    ("vnet", "--vnet br+:172.17.0.0/16 --vnet br+:fd17::/64"),
+    ("to", "--exclude-outbound-ips 10.8.0.1,fd08::1"),
+    ("from", "--exclude-inbound-ips 10.9.0.0/16 --exclude-inbound-ips fd09::/16"),
+    ("uids", "--exclude-outbound-ports-for-uids tcp:22,80-90:1000-1005 --exclude-outbound-ports-for-uids udp:*:7"),
+    ("ports", "--exclude-inbound-ports 22 --exclude-outbound-ports 3306"),
+    ("no-inbound", "--redirect-inbound=false"),
+    ("invalid", "--drop-invalid-packets"),
+];
+
+#[test]
+fn every_pair_of_options_equals_the_original_with_every_kind_of_dns_and_family() {
+    let mut proven = 0;
+    for (dns, flag) in [("none", ""), ("some", "--redirect-dns"), ("all", "--redirect-all-dns-traffic")] {
+        for (index, (one, first)) in OPTIONS.iter().enumerate() {
+            for (other, second) in OPTIONS.iter().skip(index) {
+                let options = [*one, *other];
+                let second = if one == other { "" } else { second };
+                let words = format!("{flag} {first} {second}");
+                let v4 = recorded(false, dns, &options);
+                let comparison = compared(&rules(&words), [&v4, &recorded(true, dns, &options)]);
+                assert!(matches!(comparison, Comparison::Equivalent { outside: 0, .. }), "{words}: {comparison}");
+                proven += 1;
+                if one == other {
+                    let words = format!("{words} --ip-family-mode ipv4");
+                    let comparison = compared(&rules(&words), [&v4, ""]);
+                    assert!(matches!(comparison, Comparison::Equivalent { outside: 0, .. }), "{words}: {comparison}");
+                    proven += 1;
+                }
+            }
+        }
+    }
+    say(format_args!("{proven} combinations are the same"));
+}
+
+#[test]
+fn dns_of_a_family_without_nameserver_is_left_alone_and_warned_of() {
+    for (server, ipv6) in [("10.255.255.53", false), ("fd77::53", true)] {
+        let facts = KumaFacts { nameservers: vec![server.parse().expect("an address")], ..facts() };
+        let config = given("--redirect-dns", &facts).expect("valid");
+        assert!(config.warnings().concat().contains(if ipv6 { "no IPv4 nameserver" } else { "no IPv6 nameserver" }));
+        let captured = |of| if of == ipv6 { "some" } else { "none" };
+        let theirs = [recorded(false, captured(false), &[]), recorded(true, captured(true), &[])];
+        assert_equal(server, compared(&Ruleset::from(&config), [&theirs[0], &theirs[1]]));
+    }
+    let none = given("--redirect-dns", &KumaFacts { nameservers: vec![], ..facts() }).expect("valid");
+    assert_eq!(none.warnings().len(), 2);
+}
+
+#[test]
+fn without_an_ipv6_address_ipv6_is_left_alone_and_warned_of() {
+    let facts =
+        KumaFacts { addresses: vec!["10.77.0.2".parse().expect("valid"), "::1".parse().expect("valid")], ..facts() };
+    let config = given("", &facts).expect("valid");
+    assert_eq!(config.warnings(), ["IPv6 is off: no interface has an IPv6 address"]);
+    assert!(Ruleset::from(&config).find(Family::Ip, TABLE).is_some());
+}
+
+#[test]
+fn the_user_is_found_by_name_or_number_and_has_to_exist() {
+    let uid = |words: &str, users: &[(&str, u32)]| {
+        let users = users.iter().map(|(name, uid)| ((*name).to_owned(), *uid)).collect();
+        let config = given(words, &KumaFacts { users: Some(users), ..facts() })?;
+        let text = config.rules().to_string();
+        let uid = text.split("skuid ").nth(1).and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+        Ok::<_, nftmesh::Error>(uid.expect("an owner"))
+    };
+    assert_eq!(uid("", &[("x", 5678), ("kuma-dp", 7)]).expect("valid"), "5678");
+    assert_eq!(uid("", &[("kuma-dp", 7)]).expect("valid"), "7");
+    assert_eq!(uid("--kuma-dp-user kuma-dp", &[("kuma-dp", 7)]).expect("valid"), "7");
+    assert_eq!(uid("--kuma-dp-user 7", &[("kuma-dp", 7)]).expect("valid"), "7");
+    for (words, users) in
+        [("", &[][..]), ("--kuma-dp-user 8", &[("kuma-dp", 7)]), ("--kuma-dp-user x", &[("kuma-dp", 7)])]
+    {
+        let error = uid(words, users).expect_err(words);
+        assert!(error.is_invalid() && error.to_string().contains("--kuma-dp-user"), "{error}");
+    }
+}
+
+#[test]
+fn flags_win_over_variables_and_variables_over_the_file() {
+    let variable =
+        "KUMA_TRANSPARENT_PROXY_REDIRECT_DNS_PORT=10002 KUMA_TRANSPARENT_PROXY_REDIRECT_DNS_CAPTURE_ALL=true";
+    let port = |config: KumaConfig| {
+        let text = config.rules().to_string();
+        ["10001", "10002", "10003"]
+            .into_iter()
+            .find(|port| text.contains(&format!("redirect to :{port}")))
+            .map(str::to_owned)
+    };
+    assert_eq!(
+        port(given(&format!("--redirect-dns-port 10003 {variable}"), &facts()).expect("valid")).as_deref(),
+        Some("10003")
+    );
+    assert_eq!(port(given(variable, &facts()).expect("valid")).as_deref(), Some("10002"));
+    let file = || [("redirect-dns-port", "10001"), ("redirect-all-dns-traffic", "true")];
+    let of_file = |variables: &[(&str, &str)]| {
+        let flags = KumaFlags::parse([""; 0], variables.iter().copied()).expect("valid");
+        let file = file().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        port(flags.with_file(file).and_then(|flags| flags.resolve(&facts())).expect("valid"))
+    };
+    assert_eq!(of_file(&[]).as_deref(), Some("10001"));
+    assert_eq!(of_file(&[("KUMA_TRANSPARENT_PROXY_REDIRECT_DNS_PORT", "10002")]).as_deref(), Some("10002"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    for (words, named) in [
+        ("--redirect-dns --redirect-all-dns-traffic", "--redirect-dns and --redirect-all-dns-traffic"),
+        ("--redirect-inbound-port 0", "--redirect-inbound-port \"0\""),
+        ("--redirect-outbound-port 70000", "70000"),
+        ("--redirect-dns-port x", "--redirect-dns-port"),
+        ("--ip-family-mode ipv6", "dualstack or ipv4"),
+        ("--exclude-inbound-ports 0", "0"),
+        ("--exclude-outbound-ports http", "http"),
+        ("--exclude-inbound-ips 10.0.0.0/33", "--exclude-inbound-ips"),
+        ("--exclude-outbound-ips x", "--exclude-outbound-ips"),
+        ("--exclude-outbound-ports-for-uids icmp:1:2", "tcp or udp"),
+        ("--exclude-outbound-ports-for-uids tcp:1:2:3", "too many colons"),
+        ("--exclude-outbound-ports-for-uids tcp:22:", "no user"),
+        ("--exclude-outbound-ports-for-uids tcp:22:9-5", "reversed"),
+        ("--exclude-outbound-ports-for-uids *", "--exclude-outbound-ports-for-uids"),
+        ("--vnet docker0", "no colon"),
+        ("--vnet docker0:172.17.0.0", "prefix length"),
+        ("--vnet docker0:172.17.0.0/64", "--vnet"),
+        ("--vnet a-name-that-is-too-long:10.0.0.0/8", "16"),
+        ("--redirect-inbound=maybe", "--redirect-inbound \"maybe\""),
+        ("--no-such-flag", "--no-such-flag"),
+        ("KUMA_TRANSPARENT_PROXY_IP_FAMILY_MODE=v4", "KUMA_TRANSPARENT_PROXY_IP_FAMILY_MODE"),
+        ("KUMA_TRANSPARENT_PROXY_EBPF_ENABLED=true", "not supported"),
+    ] {
+        refused(words, named);
+    }
+}
+
+#[test]
+fn a_second_install_changes_nothing_and_what_kumactl_left_is_removed_with_it() {
+    in_fresh_netns(|| {
+        support::succeed(
+            "iptables-nft-restore",
+            "",
+            &recorded(false, "some", &["uids"]).replace("*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n", ""),
+        );
+        let mut pod = Pod::open().expect("netlink sockets");
+        let config = given("--redirect-dns --drop-invalid-packets", &facts()).expect("valid");
+        let plan = pod.plan(&config, Leftovers::Keep).expect("it reads");
+        assert!(plan.to_string().contains("left behind by kumactl"), "{plan}");
+        pod.install_over(&config, Leftovers::Remove).expect("it installs");
+        assert!(pod.plan(&config, Leftovers::Keep).expect("it reads").is_in_sync());
+        assert!(!support::nft("list ruleset").contains("KUMA_MESH"));
+        assert!(pod.install(&config).expect("it installs").is_empty());
+        let v4 = given("--ip-family-mode ipv4", &facts()).expect("valid");
+        pod.install(&v4).expect("it installs");
+        assert!(support::nft("list tables").contains("table ip kuma-mesh"));
+        pod.remove_tables(&tables()).expect("it removes");
+        assert!(!support::nft("list tables").contains("kuma-mesh"));
+    });
+}

@@ -22,7 +22,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use diagram::{DIAGRAM, through, way};
-use envoy::{Answer, Logged, Mesh, Mode, Net, V4, V6, needs_envoy};
+use envoy::{Answer, Envoy, Logged, Mesh, Mode, Net, V4, V6, needs_envoy};
 use nftmesh::kernel::{Kernel, Trace, TraceFilter, TraceSteps, host};
 use nftmesh::model::{Chain, ChainType, Family, Hook, Priority, Rule, Ruleset, Table, TcpFlags};
 use nftmesh::plan::Transaction;
@@ -133,6 +133,39 @@ fn with_its_envoy_killed_nothing_reaches_a_pod_or_leaves_it_until_another_listen
             }
             mesh.pods[0].start(mode);
         }
+        mesh.assert_nothing_more(&answers);
+    }
+}
+
+#[test]
+fn an_envoy_that_starts_late_gets_the_connections_that_were_held_for_it() {
+    if !needs_envoy() {
+        return;
+    }
+    for mode in MODES {
+        let mut mesh = Mesh::new(mode);
+        drop(mesh.pods[0].envoy.take());
+        let mut guard = mesh.guard(0, &["--hold", "1h"]);
+        guard.until("guard: watching");
+        let held = || mesh.pods[0].namespace.run(|| support::nft("list table inet mesh-hold"));
+        let (answers, envoy) = thread::scope(|scope| {
+            let calls = [V4, V6].map(|net| {
+                let mesh = &mesh;
+                scope.spawn(move || mesh.app_calls(0, net.pod(1)))
+            });
+            let is_held = || !held().contains("counter packets 0 ");
+            assert!(support::patience::comes_true(is_held), "{}", held());
+            let pod = &mesh.pods[0];
+            let envoy = Envoy::start(&pod.namespace, &pod.folder, mode);
+            (calls.map(|call| call.join().expect("it is answered")), envoy)
+        });
+        mesh.pods[0].envoy = Some(envoy);
+        for (net, answer) in [V4, V6].into_iter().zip(&answers) {
+            mesh.assert_way(answer, "app1", &[net.outbound(0, net.pod(1)), net.inbound(1)]);
+        }
+        let tables = || mesh.pods[0].namespace.run(|| support::nft("list tables"));
+        assert!(support::patience::comes_true(|| !tables().contains("mesh-hold")), "{}", tables());
+        assert_eq!(guard.end("TERM").0, Some(0));
         mesh.assert_nothing_more(&answers);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -12,6 +13,7 @@ use super::config::{INBOUND, Mode, OUTBOUND, Sidecar};
 use super::logs::{Hop, Logged, logged};
 use super::process::Envoy;
 use crate::support::patience::comes_true;
+use crate::support::running::Running;
 use crate::support::{NetNs, command, example, ip, wait_until_local};
 use crate::traffic::Who;
 
@@ -157,6 +159,13 @@ impl Mesh {
             }
         });
         mesh
+    }
+
+    /// Starts a guard in a pod, with the options of its rules and these.
+    pub fn guard(&self, pod: usize, more: &[&str]) -> Running {
+        let options = options(self.mode).replace("ISTIO_DUAL_STACK=true", "--dual-stack").replace('\'', "");
+        let words: Vec<&str> = options.split_whitespace().chain(more.iter().copied()).collect();
+        self.pods[pod].namespace.run(|| Running::start("guard", &words, Stdio::inherit()))
     }
 
     /// Connects from the application of a pod.

@@ -17,10 +17,10 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-own features msrv portable api bless-api soak check fmt lint doc build bench bless fuzz kernels setup
+.PHONY: help demo test test-own e2e features msrv portable api bless-api soak check fmt lint doc build bench bless fuzz kernels setup
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
 
 demo: ## show the crate at work
 	@sh scripts/setup.sh demo
@@ -33,6 +33,11 @@ test: ## run every test; one that cannot run here prints SKIP and the reason
 test-own: ## run every test with our own encoder, without the C libraries
 	@sh scripts/setup.sh test
 	PKG_CONFIG=false $(CARGO) test --locked --no-default-features --features $(OWN) -- $(addprefix --skip ,$(WITHOUT))
+
+e2e: ## run pods with real Envoys, and containers of podman with them
+	@sh scripts/setup.sh e2e
+	$(CARGO) build --locked --features $(OFF) --example guard --example istio-init --example mesh-cni
+	NFTMESH_E2E=1 $(CARGO) test --locked --features $(OFF) --test e2e --test e2e_podman -- --nocapture --test-threads 1
 
 features: ## build the library with each supported set of features
 	@for features in $(FEATURES); do \

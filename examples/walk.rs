@@ -22,7 +22,7 @@ use nftmesh::sim::{End, Host, Packet, Walker};
 #[derive(Parser)]
 #[command(name = "walk", after_help = MORE_HELP)]
 struct Args {
-    /// live, netns:PATH, save:FILE4[,FILE6], nft:FILE, 'istio:ENV=VALUE... FLAGS...',
+    /// live, netns:PATH, save:FILE4[,FILE6[,IPSETS]], nft:FILE, 'istio:ENV=VALUE... FLAGS...',
     /// 'linkerd:FLAGS...', 'ambient:ENV=VALUE... ANNOTATION=VALUE...', or 'ambient-host:ENV=VALUE...'
     #[arg(default_value = "live")]
     source: Source,
@@ -77,7 +77,7 @@ fn doubt(rules: &Source, packet: &Packet, host: &Host, incoming: Option<&str>) -
     match (*protocol, source.is_ipv4(), rules) {
         (Protocol::ICMP, false, _) => return Some("IPv6 has no icmp; give icmpv6".to_owned()),
         (Protocol::ICMPV6, true, _) => return Some("IPv4 has no icmpv6; give icmp".to_owned()),
-        (_, false, Source::Save(_, None)) => {
+        (_, false, Source::Save(_, None, _)) => {
             return Some(
                 "there are no rules for IPv6; give what ip6tables-save prints as well, save:FILE4,FILE6".to_owned(),
             );

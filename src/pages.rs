@@ -40,6 +40,8 @@ pub mod ambient {}
 #[cfg(feature = "mesh")]
 #[doc = include_str!("../docs/kuma.md")]
 pub mod kuma {}
+
+#[cfg(feature = "mesh")]
 #[doc = include_str!("../docs/tenants.md")]
 pub mod tenants {}
 

@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nftmesh::import::{Unknown, iptables_save};
+use nftmesh::import::{IpSets, Unknown, iptables_save};
 use nftmesh::kernel;
 use nftmesh::mesh::Mesh;
 use nftmesh::mesh::ambient::{AmbientConfig, AmbientHost, AmbientNode, Inbound, NAT, RAW, VARIABLES};
@@ -49,12 +49,18 @@ fn refused(variables: &str, annotations: &str, named: &str) {
 
 /// Returns what `iptables-save` and `ip6tables-save` print, as rules.
 #[track_caller]
-fn saved([ipv4, ipv6]: [&str; 2]) -> Ruleset {
+fn saved(texts: [&str; 2]) -> Ruleset {
+    saved_with(texts, &IpSets::default())
+}
+
+#[track_caller]
+fn saved_with([ipv4, ipv6]: [&str; 2], sets: &IpSets) -> Ruleset {
     let mut rules = Ruleset::new();
     for (text, family) in [(ipv4, IpFamily::Ipv4), (ipv6, IpFamily::Ipv6)] {
-        let imported = iptables_save(text, family, Unknown::Refuse).expect("rules that can be imported");
+        let imported = iptables_save(text, family, Unknown::KeepOpaque).expect("rules that can be imported");
         rules.tables.extend(imported.ruleset.tables);
     }
+    sets.fill(&mut rules);
     rules
 }
 
@@ -139,34 +145,15 @@ impl Case {
         host
     }
 
-    /// Writes the contents of sets of ipset in place of their names: one rule for each element.
-    fn with_sets(&self, saved: String) -> String {
-        let sets = self.file("ipset.save").unwrap_or_default();
-        let elements: Vec<Vec<&str>> =
-            sets.lines().filter_map(|line| Some(line.strip_prefix("add ")?.split(' ').collect())).collect();
-        let mut text = String::new();
-        for line in saved.lines() {
-            let mut known = elements.iter().filter_map(|words| {
-                let [set, address, ..] = words.as_slice() else { return None };
-                let lookup = format!("-m set --match-set {set} dst");
-                line.contains(&lookup).then(|| line.replace(&lookup, &format!("-d {address}")))
-            });
-            match known.next() {
-                Some(first) => [first].into_iter().chain(known).for_each(|line| text += &format!("{line}\n")),
-                None => text += &format!("{line}\n"),
-            }
-        }
-        text
-    }
-
     /// Returns what was installed: by the nftables backend, or by iptables.
     fn installed(&self) -> Ruleset {
         match self.file("nft.list") {
             Some(list) => list.parse().unwrap_or_else(|error| panic!("{}: {error}", self.name)),
             None => {
                 let saves = ["iptables-nft.save", "ip6tables-nft.save"];
-                let [ipv4, ipv6] = saves.map(|name| self.with_sets(self.file(name).unwrap_or_default()));
-                saved([&ipv4, &ipv6])
+                let [ipv4, ipv6] = saves.map(|name| self.file(name).unwrap_or_default());
+                let sets: IpSets = self.file("ipset.save").unwrap_or_default().parse().expect("sets");
+                saved_with([&ipv4, &ipv6], &sets)
             }
         }
     }

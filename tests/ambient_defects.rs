@@ -10,14 +10,15 @@ mod support;
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nftmesh::kernel::NetNs;
-use nftmesh::mesh::Mesh;
 use nftmesh::mesh::ambient::{AmbientConfig, AmbientNode, Inbound, tables};
+use nftmesh::mesh::{Held, Mesh};
 use nftmesh::pod::{Leftovers, Pod};
-use support::patience::patience;
+use support::patience::{comes_true, patience};
 use support::{in_fresh_netns, ip, nft, nft_script, succeed};
 
 fn builder() -> nftmesh::mesh::ambient::AmbientConfigBuilder {
@@ -352,5 +353,27 @@ fn the_annotation_of_a_pod_that_was_set_up_is_not_trusted() {
     in_fresh_netns(|| {
         assert!(!open().plan(&enabled, Leftovers::Keep).expect("it reads").is_in_sync());
         install(&mut open(), &enabled);
+    });
+}
+
+/// An option of ours: connections wait for ztunnel instead of being refused.
+#[test]
+fn connections_can_be_held_until_ztunnel_listens() {
+    in_fresh_netns(|| {
+        ip("link add out0 type veth peer name out1");
+        ip("addr add 10.77.0.2/24 dev out0");
+        ip("link set out0 up");
+        let mut pod = open();
+        pod.install(&Held::new(Arc::new(ambient()))).expect("it installs");
+        let place = NetNs::current().expect("a namespace");
+        thread::scope(|scope| {
+            let client = scope.spawn(|| place.run(|| TcpStream::connect("10.77.0.9:9000").map(drop)));
+            let is_held = || !nft("list table inet mesh-hold").contains("packets 0 bytes 0 drop");
+            assert!(comes_true(is_held), "{}", nft("list ruleset"));
+            let _ztunnel = TcpListener::bind("127.0.0.1:15001").expect("the port is free");
+            install(&mut pod, &ambient());
+            client.join().expect("the client").expect("its namespace").expect("it is not refused");
+        });
+        assert_eq!(pod.kernel().tables().expect("they list").len(), 3);
     });
 }

@@ -205,5 +205,10 @@ fn connections_of_every_local_user_have_the_probe_address_and_forwarded_ones_do_
             assert_eq!(peer(&node_namespace, uid), address(probe), "{uid}");
         }
         assert_eq!(peer(&far, 0), address(remote));
+        // Rules of others come later, whenever they were added.
+        let program = if server.contains(':') { "ip6tables-nft" } else { "iptables-nft" };
+        node_namespace.run(|| support::succeed(program, "-t nat -I POSTROUTING -j MASQUERADE", ""));
+        assert_eq!(peer(&node_namespace, 0), address(probe));
+        assert_ne!(peer(&far, 0), address(remote));
     }
 }

@@ -9,9 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, fs, process, thread};
 
-use nftmesh::kernel::NetNs;
-use nftmesh::mesh::Mesh;
-use nftmesh::mesh::ambient::AmbientNode;
+use support::{in_fresh_netns, nft};
 
 /// A matrix: its name, whether ztunnel listens, and what is applied in the pod and on the node.
 struct Matrix {
@@ -76,20 +74,15 @@ fn connections_go_the_recorded_ways() {
 impl Matrix {
     fn play(&self, reference: &Path, dir: &Path) -> String {
         let out = dir.join(self.name);
-        let program = env::current_exe().expect("a running program has a path");
-        let apply = |what: &str| {
-            // The program leaves the namespace of the shell when it starts.
-            let open = format!("exec 9</proc/$$/ns/net; export {NAMESPACE}=/proc/self/fd/9");
-            let told = format!("{APPLY}='{} {} {what}'", self.variables, self.annotation);
-            format!("{open}; {told} {} --exact what_a_matrix_applies --nocapture", program.display())
-        };
+        let program = support::example("ambient-init");
+        let apply = |what: &str| format!("{} {} {what}", program.display(), self.variables);
         // Named namespaces are seen in this mount namespace only.
         let inside = "mount -t tmpfs none /run && mkdir /run/netns && exec bash \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "--net", "bash", "-c", inside, "bash"]);
-        command.arg(reference.join("probe/matrix.sh")).arg(&out).args([self.listeners, &apply("")]);
+        command.arg(reference.join("probe/matrix.sh")).arg(&out).args([self.listeners, &apply(self.annotation)]);
         if self.on_node {
-            command.arg(apply(&format!("{POD}=10.77.0.2 {POD}=fd77::2")));
+            command.arg(apply("--host set-add=10.77.0.2@pod set-add=fd77::2@pod"));
         }
         let status = command.output().expect("unshare and bash are installed").status;
         assert!(status.success(), "{}: {status}", self.name);
@@ -97,23 +90,6 @@ impl Matrix {
         assert_eq!(applied.matches("rc=0").count(), 1 + usize::from(self.on_node), "{}: {applied}", self.name);
         fs::read_to_string(&out).expect("a matrix")
     }
-}
-
-/// Not a test: installs what the environment says, in the namespace that it names.
-#[test]
-fn what_a_matrix_applies() {
-    let (Ok(words), Some(namespace)) = (env::var(APPLY), env::var_os(NAMESPACE)) else { return };
-    let words: Vec<(&str, &str)> = words.split_whitespace().filter_map(|word| word.split_once('=')).collect();
-    let node = AmbientNode::from_vars(words.iter().copied()).expect("variables");
-    let mut host = node.host();
-    for (_, address) in words.iter().filter(|(name, _)| *name == POD) {
-        host.set(address.parse().expect("an address"), "pod-uid").expect("a uid");
-    }
-    let pod = node.pod(words.iter().copied()).expect("annotations");
-    let mesh: &dyn Mesh = if host.pods().next().is_some() { &host } else { &pod };
-    let mut namespace = NetNs::from_path(namespace).and_then(|namespace| namespace.pod()).expect("a namespace");
-    namespace.install(mesh).expect("it installs");
-    assert!(namespace.install(mesh).expect("it installs").is_empty());
 }
 
 /// Returns two matrices as far as they can be compared: an original destination that only one
@@ -138,6 +114,78 @@ fn comparable(expected: &str, actual: &str, name: &str) -> (String, String) {
     (told, found)
 }
 
-const APPLY: &str = "NFTMESH_AMBIENT";
-const NAMESPACE: &str = "NFTMESH_AMBIENT_NETNS";
-const POD: &str = "POD";
+/// What is installed is what the words say, also to walks by the routes of the kernel.
+#[test]
+fn the_rules_and_routes_of_a_pod_are_those_that_its_words_give() {
+    in_fresh_netns(|| {
+        support::ip("link add eth0 type veth peer name peer");
+        support::ip("addr add 10.77.0.2/24 dev eth0");
+        support::ip("link set eth0 up");
+        let run = |program: &str, words: &[&str]| {
+            let output = Command::new(support::example(program)).args(words).output().expect("it runs");
+            let text =
+                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert_eq!(output.status.code(), Some(0), "{program} {words:?}: {text}");
+            text
+        };
+        let given = ["AMBIENT_DNS_CAPTURE=true", "AMBIENT_IPV6=true", "istio.io/reroute-virtual-interfaces=virt+"];
+        run("ambient-init", &given);
+        let source = format!("ambient:{}", given.join(" "));
+        assert!(run("compare", &["live", &source]).starts_with("the same for every packet"));
+        for mark in ["0x111", "0xabc111", "0x112"] {
+            let packet = format!("tcp 10.77.0.2:8080 -> 10.77.0.9:40000 flags syn,ack uid 0 gid 0 mark {mark}");
+            for source in ["live", &source] {
+                let walk = run("walk", &[source, "--addresses", "10.77.0.2/24", "--packet", &packet]);
+                assert_eq!(walk.contains("routed out by lo\noutput"), mark != "0x112", "{source}: {walk}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_program_changes_what_differs_and_says_whether_all_is_in_sync() {
+    in_fresh_netns(|| {
+        let run = |words: &str, code: i32| {
+            let output = Command::new(support::example("ambient-init"))
+                .args(words.split_whitespace())
+                .env("AMBIENT_IPV6", "true")
+                .output()
+                .expect("it runs");
+            let text =
+                format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert_eq!(output.status.code(), Some(code), "{words}: {text}");
+            text
+        };
+        assert!(run("AMBIENT_DNS_CAPTURE=true", 0).contains("installed table inet istio-ambient-raw"));
+        assert_eq!(run("AMBIENT_DNS_CAPTURE=true", 0), "");
+        assert!(run("--verify AMBIENT_DNS_CAPTURE=true", 0).is_empty());
+        // An argument wins over the environment.
+        assert!(run("--plan AMBIENT_IPV6=false", 3).contains("- delete table inet istio-ambient-nat"));
+        let warned = run("ambient.istio.io/dns-capture=maybe", 0);
+        assert!(warned.contains("ignored, not a boolean") && warned.contains("removed table"), "{warned}");
+        assert!(run("--remove", 0).contains("removed table inet istio-ambient-nat"));
+        assert_eq!(run("--remove", 0), "");
+        for (words, what) in [
+            ("AMBIENT_IPV6=maybe", "AMBIENT_IPV6 \"maybe\": not a boolean"),
+            ("AMBIENT_IPV4=true", "no variable of Istio's agent"),
+            ("--nothing", "no such switch"),
+            ("--netns", "its value is missing"),
+            ("--plan --verify", "give one of them"),
+            ("--host set-add=10.0.0.1", "give ADDRESS@UID"),
+            ("true", "give NAME=VALUE"),
+        ] {
+            let text = run(words, 1);
+            assert!(text.contains(what) && text.lines().count() == 1, "{text}");
+        }
+        // Pods of the node that are there stay, until they are taken out.
+        run("--host set-add=10.77.0.9@one set-add=fd77::9@one", 0);
+        run("--host set-add=10.77.0.10@two", 0);
+        assert!(run("--host --verify", 0).is_empty());
+        run("--host set-remove=10.77.0.9@two set-remove=fd77::9@one", 0);
+        let left = nft("list ruleset");
+        assert!(left.contains("10.77.0.9 comment \"one\", 10.77.0.10 comment \"two\""), "{left}");
+        assert!(!left.contains("fd77::9"), "{left}");
+        run("--host --remove", 0);
+        assert_eq!(nft("list ruleset"), "");
+    });
+}

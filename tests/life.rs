@@ -6,15 +6,18 @@
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
+#[path = "support/diagram.rs"]
+mod diagram;
 #[path = "support/sidecar.rs"]
 mod sidecar;
 mod support;
 
+use diagram::{DIAGRAM, way};
 use nftmesh::kernel::routed;
 use nftmesh::mesh::istio::IstioConfig;
 use nftmesh::model::Ruleset;
 use nftmesh::routes::RoutePlan;
-use nftmesh::sim::{Change, Delivery, End, Host, Packet, Rules, SourceChecks, Step, Walk, Walker};
+use nftmesh::sim::{Change, Host, Packet, Rules, SourceChecks, Step, Walk, Walker};
 
 /// Addresses of one family.
 struct Net {
@@ -72,38 +75,6 @@ fn packet(text: &str) -> Packet {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Returns the hooks in capitals, the chains they call except those that only refuse a SYN on an
-/// old entry, `lo` where the packet re-enters, and the port or interface of the end.
-fn way(walk: &Walk) -> Vec<String> {
-    let mut way: Vec<String> = Vec::new();
-    for step in &walk.steps {
-        match step {
-            Step::Hook { hook, .. } => way.push(hook.name().to_uppercase()),
-            Step::Loopback => way.push("lo".to_owned()),
-            Step::Rule { rule, .. } if rule.chain.name.as_str().starts_with("istio") => {
-                let table = rule.chain.table.name.as_str().trim_start_matches("istio-proxy-");
-                let chain = match table {
-                    "nat" => rule.chain.name.to_string(),
-                    other => format!("{other}/{}", rule.chain.name),
-                };
-                let refuses = chain.ends_with("-syn") || chain == "istio-refuse";
-                if !refuses && way.last() != Some(&chain) {
-                    way.push(chain);
-                }
-            }
-            _ => {}
-        }
-    }
-    way.push(match &walk.end {
-        End::Delivered(Delivery { port, transparent, .. }) => {
-            format!("{}{port}", if *transparent { "tproxy:" } else { ":" })
-        }
-        End::Sent(interface) => interface.name.clone(),
-        _ => panic!("{walk}"),
-    });
-    way
-}
-
 #[track_caller]
 fn goes(walk: &Walk, expected: &str) {
     assert_eq!(way(walk).join(" "), expected, "\n{walk}");
@@ -129,27 +100,6 @@ fn ends_as(walk: &Walk, from: &str, to: &str) {
     let ends = [(packet.source, packet.sport), (packet.destination, packet.dport)].map(std::net::SocketAddr::from);
     assert_eq!(ends.map(|end| end.to_string()), [from, to], "\n{walk}");
 }
-
-/// The steps of the first pair in the diagram: number, its name there, our name, and which of the
-/// four walks.
-const DIAGRAM: [(usize, &str, &str, usize); 16] = [
-    (1, "PREROUTING", "PREROUTING", 0),
-    (2, "ISTIO_INBOUND", "istio-inbound", 0),
-    (3, "ISTIO_IN_REDIRECT", "istio-in-redirect", 0),
-    (4, "Envoy, inbound, 15006", ":15006", 0),
-    (5, "OUTPUT", "OUTPUT", 1),
-    (6, "ISTIO_OUTPUT", "istio-output", 1),
-    (7, "POSTROUTING", "POSTROUTING", 1),
-    (8, "the application", ":9000", 1),
-    (9, "OUTPUT", "OUTPUT", 2),
-    (10, "ISTIO_OUTPUT", "istio-output", 2),
-    (11, "ISTIO_REDIRECT", "istio-redirect", 2),
-    (12, "Envoy, outbound, 15001", ":15001", 2),
-    (13, "OUTPUT", "OUTPUT", 3),
-    (14, "ISTIO_OUTPUT", "istio-output", 3),
-    (15, "POSTROUTING", "POSTROUTING", 3),
-    (16, "the remote service", "eth0", 3),
-];
 
 #[test]
 fn the_first_pair_takes_the_sixteen_steps_of_the_diagram() {

@@ -2,93 +2,12 @@
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
+#[path = "support/podman.rs"]
+mod podman;
 mod support;
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::{Command, Output};
-
+use podman::{Node, can_run};
 use serde_json::json;
-use support::{example, needs_root, say};
-
-/// A node with podman, whose files are all in one folder.
-struct Node {
-    folder: tempfile::TempDir,
-}
-
-impl Node {
-    fn new() -> Node {
-        let folder = tempfile::tempdir().expect("a folder");
-        let node = Node { folder };
-        let at = |name: &str| node.folder.path().join(name);
-        for name in ["plug", "net.d", "img/bin", "root", "run", "ipam"] {
-            fs::create_dir_all(at(name)).expect("a folder");
-        }
-        fs::copy(example("mesh-cni"), at("plug/mesh-cni")).expect("it is there");
-        fs::copy("/usr/bin/busybox", at("img/bin/busybox"))
-            .or_else(|_| fs::copy("/bin/busybox", at("img/bin/busybox")))
-            .expect("it is there");
-        for name in ["sh", "sleep"] {
-            symlink("busybox", at("img/bin").join(name)).expect("a link");
-        }
-        let path = node.folder.path().display();
-        let config = format!(
-            "[network]\nnetwork_backend=\"cni\"\ncni_plugin_dirs=[\"/usr/lib/cni\",\"{path}/plug\"]\n\
-             network_config_dir=\"{path}/net.d\"\ndefault_network=\"podnet\"\n[containers]\n\
-             default_ulimits=[\"nofile=512:512\",\"nproc=512:512\"]\n[engine]\ncgroup_manager=\"cgroupfs\"\n\
-             events_logger=\"file\"\nruntime=\"runc\"\n"
-        );
-        fs::write(at("node.conf"), config).expect("written");
-        node.network("*");
-        node
-    }
-
-    /// Writes the configuration of the network.
-    fn network(&self, inbound: &str) {
-        let bridge = json!({
-            "type": "bridge", "bridge": "br9", "isGateway": true,
-            "ipam": {"type": "host-local", "dataDir": self.folder.path().join("ipam"),
-                     "ranges": [[{"subnet": "10.88.9.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]},
-        });
-        let options = json!({"istio-service-cidr": "*", "istio-inbound-ports": inbound});
-        let mesh = json!({"type": "mesh-cni", "mesh": "istio", "options": options});
-        let list = json!({"cniVersion": "0.4.0", "name": "podnet", "plugins": [bridge, mesh]});
-        fs::write(self.folder.path().join("net.d/87-podnet.conflist"), list.to_string()).expect("written");
-    }
-
-    /// Runs a script in namespaces that stand for the node; `$P` is podman.
-    fn run(&self, script: &str) -> Output {
-        let path = self.folder.path().display();
-        let whole = format!(
-            "set -e; mount --make-rprivate /; mount -t tmpfs tmpfs /run; mkdir -p /run/netns; ip link set lo up; cd {path}
-             export CONTAINERS_CONF={path}/node.conf
-             P='podman --root {path}/root --runroot {path}/run --storage-driver vfs --cgroup-manager cgroupfs'
-             trap '$P rm -f -t 0 -a >/dev/null 2>&1' EXIT
-             tar c -C img . | $P import -q - img >/dev/null
-             {script}"
-        );
-        let path = "/usr/sbin:/usr/bin:/sbin:/bin";
-        Command::new("unshare").args(["-n", "-m", "sh", "-c", &whole]).env("PATH", path).output().expect("it starts")
-    }
-}
-
-/// Returns whether there is all that podman needs; says so where there is not.
-fn can_run() -> bool {
-    let exists = |paths: &[&str]| paths.iter().any(|path| Path::new(path).exists());
-    let missing = [
-        ("podman", exists(&["/usr/bin/podman"])),
-        ("runc", exists(&["/usr/sbin/runc", "/usr/bin/runc"])),
-        ("CNI's plugins", exists(&["/usr/lib/cni/bridge"])),
-        ("busybox", exists(&["/usr/bin/busybox", "/bin/busybox"])),
-        ("cgroups", exists(&["/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/pids"])),
-    ];
-    match missing.iter().find(|(_, is_there)| !is_there) {
-        Some((what, _)) => say(format!("SKIP: containers: there is no {what} (sh scripts/setup.sh test installs it)")),
-        None => return needs_root(),
-    }
-    false
-}
 
 #[test]
 fn containers_of_podman_are_captured_and_a_failing_add_says_why() {
@@ -96,10 +15,9 @@ fn containers_of_podman_are_captured_and_a_failing_add_says_why() {
         return;
     }
     let node = Node::new();
-    let alone = node.run("$P run --rm --network none img /bin/sleep 0");
-    if !alone.status.success() {
-        let why = String::from_utf8_lossy(&alone.stderr).trim().replace('\n', ": ");
-        return say(format_args!("SKIP: containers: podman runs none here, even without a network: {why}"));
+    node.network(&json!({"istio-service-cidr": "*", "istio-inbound-ports": "*"}));
+    if !node.runs_containers() {
+        return;
     }
     let output = node.run(
         "for n in 1 2 3; do $P run -d --network podnet --name c$n img /bin/sleep 60 >/dev/null; done
@@ -110,7 +28,7 @@ fn containers_of_podman_are_captured_and_a_failing_add_says_why() {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(text, format!("{}0\n", "table ip istio-proxy-nat\n".repeat(3)), "{errors}");
 
-    node.network("x");
+    node.network(&json!({"istio-service-cidr": "*", "istio-inbound-ports": "x"}));
     let output = node.run("$P run -d --network podnet --name c4 img /bin/sleep 60");
     assert_eq!(output.status.code(), Some(126));
     let errors = String::from_utf8_lossy(&output.stderr);

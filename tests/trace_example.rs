@@ -11,6 +11,8 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nftmesh::kernel::{NetNs, TraceFilter};
+use nftmesh::model::Rule;
 use support::anyone::runnable_by_anyone;
 use support::patience::{comes_true_within, patience};
 use support::running::{PATIENCE, Running};
@@ -83,6 +85,26 @@ DROPPED by inet t in, rule 2 (handle 9)
             assert_eq!(nft("list tables"), before, "{signal}");
         });
     }
+}
+
+#[test]
+fn the_story_of_a_packet_goes_on_where_it_comes_in_again_through_lo() {
+    in_traced_netns(|| {
+        nft_script(RULES);
+        let filter = TraceFilter::from(Rule::new().udp_dport(5000));
+        let stories = NetNs::current().and_then(|namespace| namespace.stories(filter)).expect("may be opened");
+        send("127.0.0.1:5000");
+        let mut told = String::new();
+        for step in stories {
+            told.push_str(&step.expect("the socket can be read"));
+            if told.contains("DROPPED") {
+                break;
+            }
+        }
+        let lo = "comes in again through lo\ninput, in by lo: udp 127.0.0.1:4000 -> 127.0.0.1:5001 mark 0x7";
+        assert!(told.contains(lo), "{told}");
+        assert!(told.contains("rule 2 (handle 9): meta mark 0x00000007 drop"), "{told}");
+    });
 }
 
 #[test]

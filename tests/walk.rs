@@ -397,7 +397,7 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
         (&[], "--packet <PACKET>; --help lists all options"),
         (
             &["alive", out[0], out[1]],
-            "give live, netns:PATH, save:FILE4[,FILE6], nft:FILE, 'istio:ENV=VALUE... FLAGS...', 'linkerd:FLAGS...', \
+            "give live, netns:PATH, save:FILE4[,FILE6[,IPSETS]], nft:FILE, 'istio:ENV=VALUE... FLAGS...', 'linkerd:FLAGS...', 'kuma:FLAGS...', \
              'ambient:ENV=VALUE... ANNOTATION=VALUE...' or 'ambient-host:ENV=VALUE...'",
         ),
         (&["netns:/var/run/netns/nope", out[0], out[1]], r#"list them with "ip netns""#),
@@ -406,7 +406,7 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
             "/nope.v4: No such file or directory (os error 2); give a file with what iptables-save prints",
         ),
         (&["save:/proc/self/exe", out[0], out[1]], "/proc/self/exe: not text; give what iptables-save prints"),
-        (&["save:/dev/null,", out[0], out[1]], "give live, netns:PATH, save:FILE4[,FILE6]"),
+        (&["save:/dev/null,", out[0], out[1]], "give live, netns:PATH, save:FILE4[,FILE6[,IPSETS]]"),
         (
             &["save:/dev/null,/no\npe", out[0], out[1]],
             r"/no\npe: No such file or directory (os error 2); give a file with what ip6tables-save",

@@ -1,5 +1,5 @@
-//! Ambient by words: `ENV=VALUE... ANNOTATION=VALUE...` for a pod, `ENV=VALUE...` and
-//! `set-add=ADDRESS@UID...` for a node.
+//! Ambient by words: `ENV=VALUE... ANNOTATION=VALUE...` for a pod, `ENV=VALUE...`,
+//! `set-add=ADDRESS@UID...` and `set-remove=ADDRESS@UID...` for a node.
 
 use nftmesh::Quoted;
 use nftmesh::mesh::ambient::{ANNOTATIONS, AmbientConfig, AmbientHost, AmbientNode, VARIABLES};
@@ -21,17 +21,27 @@ pub fn pod(words: Vec<String>) -> Result<AmbientConfig, Complaint> {
 
 /// Reads a node.
 pub fn host(words: Vec<String>) -> Result<AmbientHost, Complaint> {
+    host_with(words, &AmbientHost::default())
+}
+
+/// Reads a node that has these pods already.
+pub fn host_with(words: Vec<String>, known: &AmbientHost) -> Result<AmbientHost, Complaint> {
     let (node, others) = node(words)?;
     let mut host = node.host();
+    known.pods().try_for_each(|(address, uid)| host.set(address, uid).map(drop)).map_err(line)?;
     for (name, value) in &others {
-        if name != ADD {
+        if ![ADD, REMOVE].contains(&name.as_str()) {
             return Err(unknown(name));
         }
         let added = value.split_once('@').and_then(|(address, uid)| Some((address.parse().ok()?, uid)));
         let Some((address, uid)) = added else {
-            return Err(format!("{ADD} {}: give ADDRESS@UID, such as 10.77.0.9@pod-uid-1", Quoted::new(value)));
+            return Err(format!("{name} {}: give ADDRESS@UID, such as 10.77.0.9@pod-uid-1", Quoted::new(value)));
         };
-        host.set(address, uid).map_err(line)?;
+        if name == ADD {
+            host.set(address, uid).map_err(line)?;
+        } else {
+            host.unset(address, uid);
+        }
     }
     Ok(host)
 }
@@ -63,3 +73,4 @@ fn line(cause: nftmesh::Error) -> Complaint {
 }
 
 const ADD: &str = "set-add";
+const REMOVE: &str = "set-remove";

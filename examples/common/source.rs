@@ -1,4 +1,4 @@
-//! Sources of rules: `live`, `netns:PATH`, `save:FILE4[,FILE6]`, `nft:FILE`, the words of a mesh;
+//! Sources of rules: `live`, `netns:PATH`, `save:FILE4[,FILE6[,IPSETS]]`, `nft:FILE`, the words of a mesh;
 //! and the host on which they run.
 
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::{fs, io};
 use clap::Args;
 use ipnetwork::IpNetwork;
 use nftmesh::Escaped;
-use nftmesh::import::{Imported, Unknown, iptables_save};
+use nftmesh::import::{Imported, IpSets, Unknown, iptables_save};
 use nftmesh::kernel::{self, Kernel, NetNs};
 use nftmesh::model::{IpFamily, Ruleset};
 use nftmesh::sim::{Host, Rules};
@@ -28,8 +28,8 @@ pub enum Source {
     NetNs(PathBuf),
     /// A file in nft's language.
     Nft(PathBuf),
-    /// The output of iptables-save and ip6tables-save.
-    Save(PathBuf, Option<PathBuf>),
+    /// The output of iptables-save, ip6tables-save and `ipset save`.
+    Save(PathBuf, Option<PathBuf>, Option<PathBuf>),
 }
 
 /// The pod, where the rules do not come from a kernel. With `live` and `netns:` the host is read,
@@ -72,11 +72,13 @@ impl FromStr for Source {
             Some(("save", "-,-")) => {
                 Err("save:-,-: standard input can be read once; give one of the two as a file".to_owned())
             }
-            Some(("save", files)) if files.split(',').all(|file| !file.is_empty()) => Ok(match files.split_once(',') {
-                Some((v4, v6)) => Source::Save(v4.into(), Some(v6.into())),
-                None => Source::Save(files.into(), None),
-            }),
-            _ => Err(format!("no source {text:?}; give live, netns:PATH, save:FILE4[,FILE6], nft:FILE, {WORDS}")),
+            Some(("save", files)) if files.split(',').all(|file| !file.is_empty()) => {
+                let mut files = files.splitn(3, ',').map(PathBuf::from);
+                Ok(Source::Save(files.next().unwrap_or_default(), files.next(), files.next()))
+            }
+            _ => Err(format!(
+                "no source {text:?}; give live, netns:PATH, save:FILE4[,FILE6[,IPSETS]], nft:FILE, {WORDS}"
+            )),
         }
     }
 }
@@ -98,7 +100,7 @@ impl Source {
                 let ruleset = system.reader(&name).ruleset(text).map_err(|error| error.one_line())?;
                 (Rules::try_from(&ruleset).map_err(line)?, pod.host(), Vec::new())
             }
-            Source::Save(v4, v6) => {
+            Source::Save(v4, v6, sets) => {
                 let (mut ruleset, mut warnings, mut left_out) = (Ruleset::new(), Vec::new(), Vec::new());
                 for (path, family) in [(Some(v4), IpFamily::Ipv4), (v6.as_ref(), IpFamily::Ipv6)] {
                     let Some(path) = path else { continue };
@@ -110,6 +112,11 @@ impl Source {
                     let remarks = imported.remarks.iter().filter(|remark| remark.is_warning());
                     left_out.extend(remarks.map(|remark| format!("{name}: line {}: {}", remark.line, remark.text)));
                     ruleset.tables.extend(imported.ruleset.tables);
+                }
+                if let Some(path) = sets {
+                    let text = file(path, "what ipset save prints")?;
+                    let sets: IpSets = text.parse().map_err(|cause| format!("{}: {cause}", Escaped::new(path)))?;
+                    sets.fill(&mut ruleset);
                 }
                 let rules = Rules::try_from(&ruleset).map_err(line)?;
                 (left_out.into_iter().fold(rules, Rules::with_unknown), pod.host(), warnings)

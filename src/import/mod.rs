@@ -60,6 +60,7 @@ mod address;
 mod commands;
 mod error;
 mod extension;
+mod ipset;
 mod line;
 mod making;
 mod matches;
@@ -71,6 +72,7 @@ mod value;
 mod words;
 
 pub use error::ImportError;
+pub use ipset::IpSets;
 
 use crate::model::{IpFamily, Name, Ruleset};
 
@@ -87,7 +89,7 @@ use crate::model::{IpFamily, Name, Ruleset};
 /// socket, state, statistic, tcp, tcpmss, ttl, udp. Targets: ACCEPT, AUDIT, CONNMARK, CT, DNAT,
 /// DROP, LOG, MARK, MASQUERADE, NFLOG, NFQUEUE, NOTRACK, REDIRECT, REJECT, RETURN, SNAT, TCPMSS,
 /// TPROXY, TRACE, and chains of the table by `-j` and `-g`. The contents of an ipset are not
-/// known, so a match of one is kept or refused.
+/// known, so a match of one is kept or refused; [`IpSets::fill`] puts them into what was kept.
 ///
 /// # Errors
 /// The first thing that cannot be read or cannot be expressed exactly. [`Ruleset::validate`]

@@ -7,7 +7,7 @@ use super::trace::Trace;
 use super::trace_filter::TraceFilter;
 use super::trace_steps::{TraceSteps, TracedSteps};
 use crate::error::Result;
-use crate::sim::Story;
+use crate::sim::{Step, Story};
 use crate::state::TraceEvent;
 
 /// What live packets do, step by step, in the words of a [walk](crate::sim::Walk).
@@ -48,8 +48,16 @@ impl Stories {
         let TraceEvent::Message(message) = event else { return Ok(format!("{event}\n")) };
         let TracedSteps { begins, steps, end, unknown } = self.steps.take(message)?;
         let mut text = String::new();
+        // Through lo, a packet comes in with another number.
+        let comes_in = steps.iter().find_map(|step| match step {
+            Step::Hook { packet, .. } => Some(packet.clone()),
+            _ => None,
+        });
+        let first = begins.clone().or_else(|| comes_in.filter(|_| !self.stories.contains_key(&message.id)));
         if let Some(packet) = begins {
             text.push_str(&format!("{packet}\n"));
+        }
+        if let Some(packet) = first {
             if self.stories.len() >= MOST {
                 self.stories.clear();
             }

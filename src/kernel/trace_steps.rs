@@ -23,6 +23,9 @@ use crate::state::{TraceEvent, TraceMessage, TraceStep, TraceVerdict, TracedConn
 /// Only what the kernel reports is included: rules that did not match, and what happens between
 /// hooks, are missing. The mark and zone of a connection are not reported and are 0.
 ///
+/// A packet that comes in again through lo has another number from there on: its steps go on under
+/// that number with [`Step::Loopback`]. [`Stories`](super::Stories) tells them all.
+///
 /// ```no_run
 /// use std::collections::HashMap;
 ///

@@ -8,7 +8,7 @@ use std::{fs, io};
 use super::{Mesh, Original};
 use crate::error::{Error, Escaped, Kind, Result};
 use crate::model::matches::socket_cgroup;
-use crate::model::{Chain, ChainKind, ChainType, Hook, Name, Rule, Ruleset, SocketCgroup, Table, TableId};
+use crate::model::{Chain, ChainKind, ChainType, Hook, Name, Priority, Rule, Ruleset, SocketCgroup, Table, TableId};
 use crate::routes::RoutePlan;
 
 /// A control group of version 2, as the kernel compares it: by number, at a depth below the root.
@@ -117,10 +117,13 @@ impl ByCgroup {
 }
 
 /// Returns whether the rules of a chain decide what of the traffic that leaves is captured. Chains
-/// of type route are for the answers to what was captured where it arrived.
+/// of type route are for the answers to what was captured where it arrived, and chains before
+/// connection tracking set the zones of DNS, of the proxy's queries and answers too.
 fn is_outbound(chain: &Chain) -> bool {
     match &chain.kind {
-        ChainKind::Base(base) => base.hook == Hook::Output && base.chain_type != ChainType::Route,
+        ChainKind::Base(base) => {
+            base.hook == Hook::Output && base.chain_type != ChainType::Route && base.priority > Priority::RAW
+        }
         _ => false,
     }
 }
@@ -176,15 +179,32 @@ mod tests {
     #[test]
     fn groups_are_left_out_first_where_traffic_leaves_and_only_there() {
         let text = rules(Containers::AllBut(vec![some()]));
-        let (of_group, others) = ("socket cgroupv2 level 2 42 counter packets 0 bytes 0 return", "hook output");
-        assert_eq!(text.matches(of_group).count(), text.matches(others).count(), "{text}");
+        let of_group = "socket cgroupv2 level 2 42 counter packets 0 bytes 0 return";
+        let chains = text.matches("hook output").count() - text.matches("hook output priority raw").count();
+        assert_eq!(text.matches(of_group).count(), chains, "{text}");
     }
 
     #[test]
     fn with_groups_that_are_captured_nothing_else_is() {
         let text = rules(Containers::Only(vec![some(), Cgroup { id: 43, ..some() }]));
-        assert_eq!(text.matches("level 2 42 counter packets 0 bytes 0 goto output-of-containers").count(), 2, "{text}");
+        let of_group = "level 2 42 counter packets 0 bytes 0 goto output-of-containers";
+        assert_eq!(text.matches(of_group).count(), 1, "{text}");
         assert!(text.contains("chain output-of-containers {") && text.contains("level 2 43"), "{text}");
+    }
+
+    /// The proxy is in none of the groups, and its DNS has zones of its own.
+    #[test]
+    fn zones_of_dns_are_set_whatever_the_group() {
+        let ambient = || crate::mesh::ambient::AmbientConfig::builder().build().expect("valid");
+        let sidecar = || IstioConfig::builder().dns(crate::mesh::istio::DnsCapture::All).build().expect("valid");
+        let meshes: [(Arc<dyn Mesh>, &str); 2] =
+            [(Arc::new(ambient()), "istio-ambient-raw"), (Arc::new(sidecar()), "istio-proxy-raw")];
+        for (mesh, raw) in meshes {
+            let zones = |rules: Ruleset| rules.tables.into_iter().find(|table| table.name.as_str() == raw);
+            let limited = ByCgroup::new(mesh.clone(), Containers::Only(vec![some()]));
+            assert!(zones(mesh.rules()).is_some());
+            assert_eq!(zones(limited.rules()), zones(mesh.rules()));
+        }
     }
 
     #[test]

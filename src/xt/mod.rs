@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use crate::bytecode::Expr;
 use crate::model::{Family, Field, IpFamily, Match, Op, Opaque, Operand, Statement};
 pub(crate) use blob::Blob;
-pub(crate) use extension::{Extension, write_options};
+pub(crate) use extension::{Extension, options, write_options};
 use info::Info;
 pub(crate) use questions::{Answers, Asked, Beyond, End, OfConnection, Question, ReversePath};
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::config::{PROBE_V4, PROBE_V6};
 use super::rules::NAT;
 use crate::Result;
 use crate::mesh::error::Problem;
@@ -35,6 +36,13 @@ pub struct AmbientHost {
     probe_v6: Ipv6Addr,
     /// The uid of the pod that has an address.
     pods: BTreeMap<IpAddr, String>,
+}
+
+impl Default for AmbientHost {
+    /// Returns a node with IPv6 and Istio's addresses, without pods.
+    fn default() -> Self {
+        AmbientHost::new(true, PROBE_V4, PROBE_V6)
+    }
 }
 
 impl AmbientHost {

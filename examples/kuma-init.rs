@@ -52,10 +52,11 @@ fn run(mut arguments: Vec<String>) -> Result<ExitCode, String> {
         let any = KumaConfig::builder().build().map_err(init::line)?;
         return init::run(PROGRAM, &any, given, &namespace);
     }
+    let flags = kuma::with_files(flags)?;
     if flags.dry_run && given.mode == Mode::Install {
         given.mode = Mode::Print;
     }
-    let config = kuma::with_files(flags)?.resolve(&facts(&namespace)?).map_err(init::line)?;
+    let config = flags.resolve(&facts(&namespace)?).map_err(init::line)?;
     init::run(PROGRAM, &config, given, &namespace)
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::mesh::Mesh;
-use nftmesh::mesh::kuma::{KumaConfig, KumaFacts, KumaFlags, TABLE, tables};
+use nftmesh::mesh::kuma::{ConfigSource, KumaConfig, KumaFacts, KumaFlags, TABLE, tables};
 use nftmesh::model::{Family, IpFamily, Ruleset};
 use nftmesh::pod::{Leftovers, Pod};
 use nftmesh::sim::{Comparison, Rules, compare};
@@ -158,43 +158,6 @@ fn recorded(ipv6: bool, dns: &str, options: &[&str]) -> String {
     format!("{}{mangle}{nat}", table("raw", &["PREROUTING", "OUTPUT"], &raw))
 }
 
-/// The flags for these options.
-const OPTIONS: [(&str, &str); 8] = [
-    ("no-zones", "--skip-dns-conntrack-zone-split"),
-    ("vnet", "--vnet br+:172.17.0.0/16 --vnet br+:fd17::/64"),
-    ("to", "--exclude-outbound-ips 10.8.0.1,fd08::1"),
-    ("from", "--exclude-inbound-ips 10.9.0.0/16 --exclude-inbound-ips fd09::/16"),
-    ("uids", "--exclude-outbound-ports-for-uids tcp:22,80-90:1000-1005 --exclude-outbound-ports-for-uids udp:*:7"),
-    ("ports", "--exclude-inbound-ports 22 --exclude-outbound-ports 3306"),
-    ("no-inbound", "--redirect-inbound=false"),
-    ("invalid", "--drop-invalid-packets"),
-];
-
-#[test]
-fn every_pair_of_options_equals_the_original_with_every_kind_of_dns_and_family() {
-    let mut proven = 0;
-    for (dns, flag) in [("none", ""), ("some", "--redirect-dns"), ("all", "--redirect-all-dns-traffic")] {
-        for (index, (one, first)) in OPTIONS.iter().enumerate() {
-            for (other, second) in OPTIONS.iter().skip(index) {
-                let options = [*one, *other];
-                let second = if one == other { "" } else { second };
-                let words = format!("{flag} {first} {second}");
-                let v4 = recorded(false, dns, &options);
-                let comparison = compared(&rules(&words), [&v4, &recorded(true, dns, &options)]);
-                assert!(matches!(comparison, Comparison::Equivalent { outside: 0, .. }), "{words}: {comparison}");
-                proven += 1;
-                if one == other {
-                    let words = format!("{words} --ip-family-mode ipv4");
-                    let comparison = compared(&rules(&words), [&v4, ""]);
-                    assert!(matches!(comparison, Comparison::Equivalent { outside: 0, .. }), "{words}: {comparison}");
-                    proven += 1;
-                }
-            }
-        }
-    }
-    say(format_args!("{proven} combinations are the same"));
-}
-
 #[test]
 fn dns_of_a_family_without_nameserver_is_left_alone_and_warned_of() {
     for (server, ipv6) in [("10.255.255.53", false), ("fd77::53", true)] {
@@ -236,6 +199,82 @@ fn the_user_is_found_by_name_or_number_and_has_to_exist() {
     {
         let error = uid(words, users).expect_err(words);
         assert!(error.is_invalid() && error.to_string().contains("--kuma-dp-user"), "{error}");
+    }
+}
+
+/// Words do not say which users a pod has.
+#[test]
+fn where_users_are_not_known_numbers_and_usual_names_are() {
+    let facts = KumaFacts { users: None, ..facts() };
+    for (words, uid) in
+        [("", 5678), ("--kuma-dp-user kuma-dp", 5678), ("--kuma-dp-user 12", 12), ("--kuma-dp-user root", 0)]
+    {
+        let text = given(words, &facts).expect(words).rules().to_string();
+        assert!(text.contains(&format!("skuid {uid} ")), "{words}: {text}");
+    }
+    assert!(given("--kuma-dp-user somebody", &facts).is_err());
+}
+
+#[test]
+fn exclusions_for_users_in_a_variable_have_commas_between_them() {
+    const NAME: &str = "KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_EXCLUDE_PORTS_FOR_UIDS";
+    let variable = given(&format!("{NAME}=tcp:22:1000,1001-1005"), &facts()).expect("valid");
+    let flags = "--exclude-outbound-ports-for-uids tcp:22:1000 --exclude-outbound-ports-for-uids 1001-1005";
+    assert_eq!(variable, given(flags, &facts()).expect("valid"));
+    let usual = "KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_ENABLED=true KUMA_TRANSPARENT_PROXY_EBPF_ENABLED=false";
+    assert_eq!(given(usual, &facts()).expect("it changes nothing"), given("", &facts()).expect("valid"));
+}
+
+#[test]
+fn oddities_that_are_kept_are_warned_of() {
+    for (words, warning) in [
+        ("--vnet docker0:172.17.0.0/16", "DNS over UDP that arrives goes to port 15053"),
+        ("--exclude-inbound-ports 22 --exclude-inbound-ports 80", "only the last list counts: 80"),
+        ("--ip-family-mode ipv4 --vnet docker0:fd17::/64 --redirect-dns", "no effect without IPv6"),
+    ] {
+        let config = given(words, &facts()).expect(words);
+        assert!(config.warnings().concat().contains(warning), "{words}: {:?}", config.warnings());
+    }
+}
+
+#[test]
+fn of_several_configurations_the_later_one_counts() {
+    let flags =
+        KumaFlags::parse(["--config", "/a.yaml", "--config={\"redirect\": {}}", "--config", "-"], [("", ""); 0]);
+    let flags = flags.expect("valid");
+    let text = ConfigSource::Text("{\"redirect\": {}}".to_owned());
+    assert_eq!(flags.configs, [ConfigSource::File("/a.yaml".into()), text, ConfigSource::File("-".into())]);
+    let values = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let first = flags.with_file(values(&[("exclude-inbound-ports", "22,80"), ("redirect-inbound-port", "16006")]));
+    let both =
+        first.and_then(|flags| flags.with_file(values(&[("exclude-inbound-ports", "443"), ("dry-run", "true")])));
+    let both = both.expect("valid");
+    let wanted = given("--exclude-inbound-ports 443 --redirect-inbound-port 16006", &facts()).expect("valid");
+    assert_eq!(both.resolve(&facts()).expect("valid"), wanted);
+    assert!(both.dry_run);
+}
+
+#[test]
+fn the_recorded_commands_are_sources_as_they_stand() {
+    let Some(reference) = support::skip_without("kuma-reference") else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let (compare, resolv) = (support::example("compare"), dir.path().join("resolv.conf"));
+    fs::write(&resolv, "nameserver 10.255.255.53\nnameserver fd77::53\n").expect("may be written");
+    for case in fs::read_dir(reference.join("cases")).expect("it can be listed") {
+        let case = case.expect("a folder can be listed").path();
+        if case.ends_with("dry-run") {
+            continue;
+        }
+        let words = fs::read_to_string(case.join("cmd")).expect("a command");
+        let [v4, v6] = ["iptables-nft.save", "ip6tables-nft.save"].map(|file| case.join(file).display().to_string());
+        let mut command = support::command(&compare.to_string_lossy());
+        command.arg(format!("save:{v4},{v6}")).arg(format!("kuma:{}", words.trim()));
+        command.args(["--addresses", "10.77.0.2,fd77::2", "--resolv-conf"]).arg(&resolv);
+        let output = command.output().expect("the example runs");
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{words}: {printed}");
     }
 }
 
@@ -288,6 +327,9 @@ fn what_cannot_be_is_refused_by_name() {
         ("--vnet a-name-that-is-too-long:10.0.0.0/8", "16"),
         ("--redirect-inbound=maybe", "--redirect-inbound \"maybe\""),
         ("--no-such-flag", "--no-such-flag"),
+        ("--wait x", "--wait \"x\""),
+        ("--max-retries=-1", "--max-retries"),
+        ("KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_ENABLED=false", "not supported"),
         ("KUMA_TRANSPARENT_PROXY_IP_FAMILY_MODE=v4", "KUMA_TRANSPARENT_PROXY_IP_FAMILY_MODE"),
         ("KUMA_TRANSPARENT_PROXY_EBPF_ENABLED=true", "not supported"),
     ] {

@@ -114,6 +114,22 @@ fn the_recorded_cases_equal_the_rules_of_the_original() {
     assert!(proven >= 10, "{proven}");
 }
 
+/// Also one that runs twice: the second run replaces what the first installed.
+#[test]
+fn the_recorded_commands_are_sources_as_they_stand() {
+    let Some(reference) = support::skip_without("linkerd-reference") else { return };
+    for name in ["default", "twice", "ranges", "v4-only"] {
+        let case = reference.join("cases").join(name);
+        let words = fs::read_to_string(case.join("cmd")).expect("a command");
+        let [v4, v6] = ["iptables-nft.save", "ip6tables-nft.save"].map(|file| case.join(file).display().to_string());
+        let mut compare = support::command(&support::example("compare").to_string_lossy());
+        compare.arg(format!("save:{v4},{v6}")).arg(format!("linkerd:{}", words.trim()));
+        let output = compare.args(["--addresses", "10.77.0.2,fd77::2"]).output().expect("the example runs");
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{words}: {printed}");
+    }
+}
+
 #[test]
 fn ranges_of_both_families_are_sorted_by_family() {
     let ours = rules(&format!("{BASIC} --subnets-to-ignore 10.0.0.0/8,fd00::/8"));

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::{fs, io};
 
-use nftmesh::mesh::kuma::KumaFlags;
+use nftmesh::mesh::kuma::{ConfigSource, KumaFlags};
 use nftmesh::{Escaped, Quoted};
 use serde_yaml_ng::Value;
 
@@ -34,30 +34,36 @@ pub fn command(words: &mut Vec<String>) -> Result<bool, Complaint> {
     }
 }
 
-/// Reads words.
-pub fn flags(mut words: Vec<String>) -> Result<KumaFlags, Complaint> {
+/// Reads words; `None` if they uninstall.
+pub fn flags(mut words: Vec<String>) -> Result<Option<KumaFlags>, Complaint> {
     let count = words.iter().take_while(|word| !word.starts_with('-') && word.contains('=')).count();
     let variables: Vec<(String, String)> = words
         .drain(..count)
         .filter_map(|word| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
         .collect();
     if !command(&mut words)? {
-        return Err("uninstall: rules are compared, and these are none".to_owned());
+        return Ok(None);
     }
-    with_files(KumaFlags::parse(words, variables).map_err(|error| error.to_string())?)
+    with_files(KumaFlags::parse(words, variables).map_err(|error| error.to_string())?).map(Some)
 }
 
 /// Reads what `--config` and `--config-file` give.
 pub fn with_files(flags: KumaFlags) -> Result<KumaFlags, Complaint> {
-    let text = match (&flags.config_file, &flags.config) {
-        (Some(file), _) => read(file)?,
-        (None, Some(text)) => text.clone(),
-        (None, None) => return Ok(flags),
-    };
-    let whole: Value = serde_yaml_ng::from_str(&text).map_err(|why| format!("the configuration: {why}"))?;
-    let mut values = Vec::new();
-    collect("", &whole, &mut values)?;
-    flags.with_file(values).map_err(|error| error.to_string())
+    let mut flags = flags;
+    for config in flags.configs.clone() {
+        let text = match config {
+            ConfigSource::File(file) => read(&file)?,
+            ConfigSource::Text(text) => text,
+        };
+        let whole: Value = serde_yaml_ng::from_str(&text).map_err(|why| format!("the configuration: {why}"))?;
+        if !matches!(whole, Value::Mapping(_) | Value::Null) {
+            return Err("the configuration: it has no keys; give YAML or JSON, such as redirect: {dns: ...}".to_owned());
+        }
+        let mut values = Vec::new();
+        collect("", &whole, &mut values)?;
+        flags = flags.with_file(values).map_err(|error| error.to_string())?;
+    }
+    Ok(flags)
 }
 
 fn read(file: &Path) -> Result<String, Complaint> {
@@ -126,4 +132,6 @@ const KEYS: &[(&str, &str)] = &[
     ("redirect.dns.skipConntrackZoneSplit", "skip-dns-conntrack-zone-split"),
     ("redirect.vnet.networks", "vnet"),
     ("dropInvalidPackets", "drop-invalid-packets"),
+    ("redirect.outbound.insertRedirectInsteadOfAppend", "redirect-outbound-insert-instead-of-append"),
+    ("dryRun", "dry-run"),
 ];

@@ -8,6 +8,7 @@ use nftmesh::mesh::ambient::{AmbientConfig, AmbientHost};
 use nftmesh::mesh::istio::{IstioConfig, OPTIONS, PodFacts, RawOptions, parse_resolv_conf};
 use nftmesh::mesh::kuma::{KumaFacts, KumaFlags};
 use nftmesh::mesh::linkerd::{LinkerdConfig, LinkerdFlags};
+use nftmesh::model::{Ruleset, TableId};
 
 use super::Own;
 use super::run::RUN_FLAGS;
@@ -19,10 +20,24 @@ use super::{ambient, kuma};
 pub enum Tenant {
     Istio(Box<RawOptions>),
     Linkerd(Box<LinkerdConfig>),
-    Kuma(Box<KumaFlags>),
+    /// `None` after it was uninstalled.
+    Kuma(Option<Box<KumaFlags>>),
     Ambient(Box<AmbientConfig>),
     /// The node of ambient pods.
     AmbientHost(Box<AmbientHost>),
+}
+
+/// A mesh that has been removed.
+struct Nothing;
+
+impl Mesh for Nothing {
+    fn rules(&self) -> Ruleset {
+        Ruleset::new()
+    }
+
+    fn tables(&self) -> Vec<TableId> {
+        Vec::new()
+    }
 }
 
 /// What a configuration may depend on.
@@ -45,12 +60,12 @@ impl Tenant {
         let read = match mesh {
             "istio" => |words| istio_options(words).map(|options| Tenant::Istio(Box::new(options))),
             "linkerd" => linkerd,
-            "kuma" => |words| kuma::flags(words).map(|flags| Tenant::Kuma(Box::new(flags))),
+            "kuma" => |words| kuma::flags(words).map(|flags| Tenant::Kuma(flags.map(Box::new))),
             "ambient" => |words| ambient::pod(words).map(|config| Tenant::Ambient(Box::new(config))),
             "ambient-host" => |words| ambient::host(words).map(|host| Tenant::AmbientHost(Box::new(host))),
             _ => return None,
         };
-        Some(split(words).and_then(read).map_err(|why| format!("{mesh}: {why}")))
+        Some(split(words).map(last_command).and_then(read).map_err(|why| format!("{mesh}: {why}")))
     }
 
     /// Returns the mesh in a pod.
@@ -65,7 +80,8 @@ impl Tenant {
                 Box::new(IstioConfig::resolve(options, &facts)?)
             }
             Tenant::Linkerd(config) => config.clone(),
-            Tenant::Kuma(flags) => {
+            Tenant::Kuma(None) => Box::new(Nothing),
+            Tenant::Kuma(Some(flags)) => {
                 let facts = KumaFacts {
                     users: None,
                     addresses: facts.addresses.clone(),
@@ -102,6 +118,14 @@ fn linkerd(words: Vec<String>) -> Result<Tenant, Complaint> {
     let named = words.first().is_some_and(|word| word == "proxy-init");
     let flags = LinkerdFlags::parse(words.into_iter().skip(usize::from(named))).map_err(line)?;
     Ok(Tenant::Linkerd(Box::new(flags.config)))
+}
+
+/// Of several commands with `&&` between them the last one counts: each replaces what was there.
+fn last_command(mut words: Vec<String>) -> Vec<String> {
+    if let Some(end) = words.iter().rposition(|word| word == "&&") {
+        words.drain(..=end);
+    }
+    words
 }
 
 /// Splits words as a shell does: at white space, but not within quotes or after a backslash.

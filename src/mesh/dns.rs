@@ -6,7 +6,7 @@
 //! The first zone that a packet gets is final (`nft_ct_set_zone_eval`, net/netfilter/nft_ct.c,
 //! v6.12).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::sets::{End, addresses};
 use super::{Priorities, ports, with};
@@ -51,6 +51,18 @@ pub(super) struct Zones<'c> {
     pub(super) families: Vec<Rule>,
     /// The names of the chains at prerouting, at output, and of the one that decides on what leaves.
     pub(super) chains: [&'static str; 3],
+    /// What answers of servers on loopback are.
+    pub(super) loopback: Loopback,
+}
+
+/// The answers of nameservers on loopback, such as Docker's at 127.0.0.11. Docker translates their
+/// ports, so they are not recognised by them, and they never arrive from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loopback {
+    /// Answers as any.
+    AsAny,
+    /// All that they send to the loopback address belongs to the agent.
+    OfAgent,
 }
 
 impl Zones<'_> {
@@ -90,13 +102,37 @@ impl Zones<'_> {
             let answers = of(Rule::new().th_sport(self.agent), owner).set_zone(APPLICATION);
             rules.push(answers.comment("answers of the agent to the application"));
         }
-        let to = self.dns.rules(Rule::new(), End::Destination);
-        rules.extend(to.map(|rule| {
+        let queries = |rule: Rule| {
             let rule = rule.th_dport(ports::DNS).counter().set_zone(APPLICATION);
             rule.comment("queries of the application, for the agent")
-        }));
+        };
+        match self.dns {
+            DnsCapture::Servers(servers) if self.loopback == Loopback::OfAgent && has_loopback(servers) => {
+                for server in servers {
+                    let one = std::slice::from_ref(server);
+                    rules.extend(
+                        addresses(one, End::Destination).into_iter().map(|to| queries(Rule::new().matches(to))),
+                    );
+                    if !server.is_loopback() {
+                        continue;
+                    }
+                    let local: IpAddr = match server {
+                        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                    };
+                    let ends = addresses(one, End::Source).into_iter().chain(addresses(&[local], End::Destination));
+                    let rule = ends.fold(Rule::new(), Rule::matches).counter().set_zone(AGENT);
+                    rules.push(rule.comment("answers of a server on loopback to the agent"));
+                }
+            }
+            _ => rules.extend(self.dns.rules(Rule::new(), End::Destination).map(queries)),
+        }
         rules
     }
+}
+
+fn has_loopback(servers: &[IpAddr]) -> bool {
+    servers.iter().any(IpAddr::is_loopback)
 }
 
 /// Between the agent and DNS servers.

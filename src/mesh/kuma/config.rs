@@ -31,6 +31,7 @@ impl KumaConfig {
             dns: DnsCapture::Off,
             dns_port: 15053,
             dns_zones: true,
+            dns_over_tcp: false,
             exclude_inbound_ports: PortRanges::default(),
             exclude_outbound_ports: PortRanges::default(),
             exclude_inbound_ips: Cidrs::default(),
@@ -96,6 +97,8 @@ pub struct KumaConfigBuilder {
     pub(super) dns: DnsCapture,
     pub(super) dns_port: u16,
     pub(super) dns_zones: bool,
+    /// Whether DNS over TCP is as other TCP.
+    pub(super) dns_over_tcp: bool,
     pub(super) exclude_inbound_ports: PortRanges,
     pub(super) exclude_outbound_ports: PortRanges,
     pub(super) exclude_inbound_ips: Cidrs,
@@ -147,6 +150,12 @@ impl KumaConfigBuilder {
         KumaConfigBuilder { dns_zones, ..self }
     }
 
+    /// Sets whether DNS over TCP goes to the proxy's outbound port as other TCP does, where DNS is
+    /// captured. Otherwise it leaves past the proxy.
+    pub fn dns_over_tcp(self, dns_over_tcp: bool) -> Self {
+        KumaConfigBuilder { dns_over_tcp, ..self }
+    }
+
     /// Leaves these inbound TCP ports alone.
     pub fn exclude_inbound_ports(self, ports: PortRanges) -> Self {
         KumaConfigBuilder { exclude_inbound_ports: ports, ..self }
@@ -172,7 +181,9 @@ impl KumaConfigBuilder {
         KumaConfigBuilder { exclude_for_uids: exclusions.into_iter().collect(), ..self }
     }
 
-    /// Treats what arrives on these interfaces as outbound; the one named last comes first.
+    /// Treats what arrives on these interfaces as outbound. Their rules come in the order of their
+    /// names, a prefix before what it begins, and of two networks with the same interface and family
+    /// the last one counts.
     pub fn virtual_networks(self, networks: impl IntoIterator<Item = VirtualNetwork>) -> Self {
         KumaConfigBuilder { virtual_networks: networks.into_iter().collect(), ..self }
     }
@@ -224,7 +235,12 @@ impl KumaConfigBuilder {
         let ranges = without.map(|(name, _)| format!("{name}: its IPv6 ranges have no effect without IPv6"));
         let networks = self.virtual_networks.iter().any(|network| network.network.is_ipv6() && !self.ipv6);
         let networks = networks.then(|| "vnet: its IPv6 networks have no effect without IPv6".to_owned());
-        let warnings: Vec<String> = ranges.chain(networks).collect();
+        let without_dns = self.dns == DnsCapture::Off && !self.virtual_networks.is_empty();
+        let without_dns = without_dns.then(|| {
+            let port = self.dns_port;
+            format!("vnet: DNS over UDP that arrives goes to port {port}, though DNS of the pod is not captured")
+        });
+        let warnings: Vec<String> = ranges.chain(networks).chain(without_dns).collect();
         self.warnings.extend(warnings);
     }
 }

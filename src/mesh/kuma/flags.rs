@@ -32,7 +32,7 @@ pub const FLAGS: &[Flag] = &[
     Flag::value(VNET, "INTERFACE:NETWORK; what arrives on it is outbound; br+ is a prefix of names"),
     Flag::switch(DROP_INVALID, "drop arriving packets that belong to no connection"),
     Flag::switch("redirect-inbound-insert-instead-of-append", "no effect, our chains come first"),
-    Flag::switch("redirect-outbound-insert-instead-of-append", "no effect, our chains come first"),
+    Flag::switch(OUTBOUND_FIRST, "capture DNS over TCP as other TCP; our chains come first anyway"),
     Flag::switch("iptables-logs", "no effect; the program trace shows packets"),
     Flag::value("wait", "no effect, there is no lock of xtables"),
     Flag::value("wait-interval", "no effect, there is no lock of xtables"),
@@ -43,15 +43,19 @@ pub const FLAGS: &[Flag] = &[
     Flag::switch("disable-comments", "no effect, tables of our own need no marks"),
     Flag::switch("store-firewalld", "no effect, firewalld does not touch tables of others"),
     Flag::value("iptables-executables", "no effect, no program is run"),
-    Flag::value(CONFIG, "the configuration itself, in YAML or JSON"),
-    Flag::value(CONFIG_FILE, "a file with it; - is standard input"),
+    Flag::value("api-timeout", "no effect, nothing is asked for"),
+    Flag::value("context", "no effect, there is no control plane to ask"),
+    Flag::value("log-level", "no effect, there are few lines"),
+    Flag::switch("no-config", "no effect, no file of kumactl is made"),
+    Flag::value(CONFIG, "a file with the configuration in YAML or JSON, - for standard input, or its text"),
+    Flag::value(CONFIG_FILE, "a file with the configuration; - is standard input"),
 ];
 
 /// Returns the variable that sets a flag if it is not given.
 #[must_use]
 pub fn variable(flag: &str) -> Option<String> {
     let known = VARIABLES.iter().find(|(name, _)| *name == flag);
-    known.map(|(_, variable)| format!("KUMA_TRANSPARENT_PROXY_{variable}"))
+    known.map(|(_, variable)| format!("{PREFIX}{variable}"))
 }
 
 /// What the flags and variables say.
@@ -60,21 +64,42 @@ pub fn variable(flag: &str) -> Option<String> {
 pub struct KumaFlags {
     /// Print the rules and change nothing.
     pub dry_run: bool,
-    /// The configuration itself, in YAML or JSON, which the caller reads, to give its
-    /// values to [`with_file`](Self::with_file).
-    pub config: Option<String>,
-    /// The file with the configuration.
-    pub config_file: Option<PathBuf>,
+    /// The configurations in YAML or JSON, in the order given; of two values the later one
+    /// counts. The caller reads them, to give their values to [`with_file`](Self::with_file).
+    pub configs: Vec<ConfigSource>,
     given: Vec<Given>,
     variables: Vec<Given>,
     file: Vec<Given>,
+}
+
+/// Where a configuration in YAML or JSON is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a text is in a file or at hand")]
+pub enum ConfigSource {
+    /// In this file; `-` is standard input.
+    File(PathBuf),
+    /// It is this text.
+    Text(String),
+}
+
+impl ConfigSource {
+    /// A text has lines, braces or `key: value`; kumactl took texts before it took files.
+    fn of(given: &Given) -> Option<Self> {
+        let is_text = |text: &str| text.contains(['\n', '{']) || text.contains(": ");
+        match given.value.trim() {
+            "" => None,
+            text if given.name == CONFIG && is_text(text) => Some(ConfigSource::Text(given.value.clone())),
+            path => Some(ConfigSource::File(PathBuf::from(path))),
+        }
+    }
 }
 
 /// What a configuration depends on besides its flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "what the original reads")]
 pub struct KumaFacts {
-    /// The users of the pod, by name; `None` if they are not known, and then only numbers count.
+    /// The users of the pod, by name; `None` if they are not known, and then numbers count, and the
+    /// names kuma-dp (5678) and root.
     pub users: Option<BTreeMap<String, u32>>,
     /// The addresses of its interfaces.
     pub addresses: Vec<IpAddr>,
@@ -110,37 +135,41 @@ impl KumaFlags {
         let mut read = Vec::new();
         for (name, value) in variables {
             let (spelled, value) = (name.into(), value.into());
-            let Some(short) = spelled.strip_prefix("KUMA_TRANSPARENT_PROXY_").filter(|_| !value.is_empty()) else {
+            let Some(short) = spelled.strip_prefix(PREFIX).filter(|_| !value.is_empty()) else {
                 continue;
             };
             match VARIABLES.iter().find(|(_, known)| *known == short) {
                 Some((name, _)) => read.push(Given { name, spelled, value }),
-                None if UNSUPPORTED.contains(&short) => {
+                None if UNSUPPORTED.iter().any(|(name, usual)| *name == short && *usual != value) => {
                     return Err(fault(spelled, "this is not supported; leave it out").into());
                 }
                 None => {}
             }
         }
-        let mut flags =
-            KumaFlags { dry_run: false, config: None, config_file: None, given, variables: read, file: Vec::new() };
+        let mut flags = KumaFlags { dry_run: false, configs: Vec::new(), given, variables: read, file: Vec::new() };
         flags.dry_run = flags.switch(DRY_RUN, false)?;
-        flags.config = flags.one(CONFIG).map(|given| given.value.clone());
-        flags.config_file = flags.one(CONFIG_FILE).map(|given| PathBuf::from(&given.value));
+        let is_config = |given: &&Given| [CONFIG, CONFIG_FILE].contains(&given.name);
+        flags.configs = flags.given.iter().filter(is_config).filter_map(ConfigSource::of).collect();
         Ok(flags)
     }
 
-    /// Adds values of a configuration file, by the flags that they belong to; flags and variables
-    /// win over them. A list has commas.
+    /// Adds values of a configuration, by the flags that they belong to; flags and variables win
+    /// over them, and they win over those of a configuration that was added before. A list has
+    /// commas, one of exclusions for users semicolons.
     ///
     /// # Errors
     /// [`is_invalid`](crate::Error::is_invalid) for a flag that there is not.
     pub fn with_file(mut self, values: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let mut added: Vec<Given> = Vec::new();
         for (name, value) in values {
             let Some(flag) = FLAGS.iter().find(|flag| flag.name == name) else {
                 return Err(fault(name, "there is no such option; --help lists all").into());
             };
-            self.file.push(Given { name: flag.name, spelled: name, value });
+            added.push(Given { name: flag.name, spelled: name, value });
         }
+        self.file.retain(|given| added.iter().all(|later| later.name != given.name));
+        self.file.extend(added);
+        self.dry_run = self.switch(DRY_RUN, false)?;
         Ok(self)
     }
 
@@ -153,7 +182,7 @@ impl KumaFlags {
         let wants_v6 = match self.one(FAMILIES) {
             None => true,
             Some(given) => value(given, |text| match text.trim().to_ascii_lowercase().as_str() {
-                "dualstack" => Ok(true),
+                "" | "dualstack" => Ok(true),
                 "ipv4" => Ok(false),
                 _ => Err(Problem::new("not a mode; give dualstack or ipv4")),
             })?,
@@ -169,13 +198,19 @@ impl KumaFlags {
         config.outbound_port = self.number(OUTBOUND_PORT)?.unwrap_or(config.outbound_port);
         config.dns_port = self.number(DNS_PORT)?.unwrap_or(config.dns_port);
         config = config.capture_inbound(self.switch(INBOUND, true)?);
-        config.exclude_inbound_ports = self.ports(NOT_INBOUND)?;
-        config.exclude_outbound_ports = self.ports(NOT_OUTBOUND)?;
+        config.exclude_inbound_ports = self.ports(NOT_INBOUND, &mut config.warnings)?;
+        config.exclude_outbound_ports = self.ports(NOT_OUTBOUND, &mut config.warnings)?;
         config.exclude_inbound_ips = self.ranges(NOT_FROM)?;
         config.exclude_outbound_ips = self.ranges(NOT_TO)?;
         for given in self.all(NOT_OF) {
-            // Commas separate ports and users; exclusions in one value are separated by semicolons.
-            for text in given.value.split(';').filter(|text| !text.trim().is_empty()) {
+            // In a flag commas separate ports and users. As there, they separate exclusions in a
+            // variable, which cannot name several ports.
+            let is_variable = given.spelled.starts_with(PREFIX);
+            for text in given
+                .value
+                .split(if is_variable { [';', ','] } else { [';', ';'] })
+                .filter(|text| !text.trim().is_empty())
+            {
                 config.exclude_for_uids.push(UidExclusion::parse(text.trim()).map_err(|problem| given.wrong(problem))?);
             }
         }
@@ -186,11 +221,13 @@ impl KumaFlags {
         }
         config.drop_invalid = self.switch(DROP_INVALID, false)?;
         config.dns_zones = !self.switch(NO_ZONES, false)?;
+        config.dns_over_tcp = self.switch(OUTBOUND_FIRST, false)?;
         self.dns(&mut config, facts)?;
         for name in WITHOUT_EFFECT {
-            if FLAGS.iter().any(|flag| flag.name == *name && flag.is_switch) {
-                self.switch(name, false)?;
-            }
+            self.switch(name, false)?;
+        }
+        for given in NUMBERS.iter().filter_map(|name| self.one(name)) {
+            value(given, |text| parse::decimal(text.trim()).ok_or_else(|| Problem::new("not a number")))?;
         }
         config.build()
     }
@@ -222,7 +259,10 @@ impl KumaFlags {
     }
 
     fn user(&self, facts: &KumaFacts) -> Result<u32> {
-        let known = |name: &str| facts.users.as_ref().and_then(|users| users.get(name).copied());
+        let known = |name: &str| match &facts.users {
+            Some(users) => users.get(name).copied(),
+            None => USUAL_USERS.iter().find(|(usual, _)| *usual == name).map(|(_, uid)| *uid),
+        };
         let exists = |uid: u32| facts.users.as_ref().is_none_or(|users| users.values().any(|known| *known == uid));
         let Some(given) = self.one(USER) else {
             return match known("kuma-dp") {
@@ -261,12 +301,14 @@ impl KumaFlags {
         Ok(self.one(name).map(|given| value(given, parse::port)).transpose()?)
     }
 
-    fn ports(&self, name: &str) -> Result<PortRanges> {
-        let mut ports = Vec::new();
-        for given in self.all(name) {
-            ports.extend(value(given, PortRanges::parse)?.iter());
+    /// As there, of a list of ports that is given again only the last one counts.
+    fn ports(&self, name: &str, warnings: &mut Vec<String>) -> Result<PortRanges> {
+        let mut lists = self.all(name).map(|given| value(given, PortRanges::parse)).collect::<Result<Vec<_>, _>>()?;
+        let last = lists.pop().unwrap_or_default();
+        if lists.iter().any(|list| *list != last) {
+            warnings.push(format!("{name}: it is given again, and only the last list counts: {last}"));
         }
-        Ok(ports.into_iter().collect())
+        Ok(last)
     }
 
     fn ranges(&self, name: &str) -> Result<Cidrs> {
@@ -282,6 +324,7 @@ fn value<T>(given: &Given, read: impl Fn(&str) -> Parsed<T>) -> std::result::Res
     read(&given.value).map_err(|problem| given.wrong(problem))
 }
 
+const PREFIX: &str = "KUMA_TRANSPARENT_PROXY_";
 const USER: &str = "kuma-dp-user";
 const FAMILIES: &str = "ip-family-mode";
 const INBOUND: &str = "redirect-inbound";
@@ -298,6 +341,7 @@ const DNS_PORT: &str = "redirect-dns-port";
 const NO_ZONES: &str = "skip-dns-conntrack-zone-split";
 const VNET: &str = "vnet";
 const DROP_INVALID: &str = "drop-invalid-packets";
+const OUTBOUND_FIRST: &str = "redirect-outbound-insert-instead-of-append";
 const DRY_RUN: &str = "dry-run";
 const CONFIG: &str = "config";
 const CONFIG_FILE: &str = "config-file";
@@ -305,11 +349,11 @@ const CONFIG_FILE: &str = "config-file";
 /// Switches that change nothing; their values are checked.
 const WITHOUT_EFFECT: &[&str] = &[
     "redirect-inbound-insert-instead-of-append",
-    "redirect-outbound-insert-instead-of-append",
     "iptables-logs",
     "verbose",
     "disable-comments",
     "store-firewalld",
+    "no-config",
 ];
 
 /// Flags and their variables, below `KUMA_TRANSPARENT_PROXY_`.
@@ -332,7 +376,7 @@ const VARIABLES: &[(&str, &str)] = &[
     (DROP_INVALID, "DROP_INVALID_PACKETS"),
     (DRY_RUN, "DRY_RUN"),
     ("redirect-inbound-insert-instead-of-append", "REDIRECT_INBOUND_INSERT_REDIRECT_INSTEAD_OF_APPEND"),
-    ("redirect-outbound-insert-instead-of-append", "REDIRECT_OUTBOUND_INSERT_REDIRECT_INSTEAD_OF_APPEND"),
+    (OUTBOUND_FIRST, "REDIRECT_OUTBOUND_INSERT_REDIRECT_INSTEAD_OF_APPEND"),
     ("iptables-logs", "LOG_ENABLED"),
     ("wait", "WAIT"),
     ("wait-interval", "WAIT_INTERVAL"),
@@ -343,14 +387,20 @@ const VARIABLES: &[(&str, &str)] = &[
     ("store-firewalld", "STORE_FIREWALLD"),
 ];
 
-/// Variables that change what is captured, and have no flag.
-const UNSUPPORTED: &[&str] = &[
-    "REDIRECT_INBOUND_INCLUDE_PORTS",
-    "REDIRECT_INBOUND_EXCLUDE_PORTS_FOR_UIDS",
-    "REDIRECT_OUTBOUND_ENABLED",
-    "REDIRECT_OUTBOUND_INCLUDE_PORTS",
-    "EBPF_ENABLED",
+/// Variables that change what is captured, and have no flag, and the values that change nothing.
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("REDIRECT_INBOUND_INCLUDE_PORTS", ""),
+    ("REDIRECT_INBOUND_EXCLUDE_PORTS_FOR_UIDS", ""),
+    ("REDIRECT_OUTBOUND_ENABLED", "true"),
+    ("REDIRECT_OUTBOUND_INCLUDE_PORTS", ""),
+    ("EBPF_ENABLED", "false"),
 ];
+
+/// Numbers that change nothing; they are checked.
+const NUMBERS: &[&str] = &["wait", "wait-interval", "max-retries"];
+
+/// Users by name where the pod's are not known.
+const USUAL_USERS: &[(&str, u32)] = &[("kuma-dp", DEFAULT_UID), ("root", 0)];
 
 /// The user that Kuma's images run the proxy as.
 const DEFAULT_UID: u32 = 5678;

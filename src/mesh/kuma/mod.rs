@@ -26,7 +26,7 @@ mod rules;
 
 pub use config::{KumaConfig, KumaConfigBuilder, VirtualNetwork};
 pub use exclusion::{Protocols, UidExclusion};
-pub use flags::{FLAGS, KumaFacts, KumaFlags, variable};
+pub use flags::{ConfigSource, FLAGS, KumaFacts, KumaFlags, variable};
 pub use rules::{TABLE, tables};
 
 pub use super::flags::Flag;

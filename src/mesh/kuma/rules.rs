@@ -7,13 +7,14 @@
 //! output      zones of DNS                       DNS to 15053, then outbound to 15001
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::config::{KumaConfig, KumaConfigBuilder, VirtualNetwork};
 use super::exclusion::{Protocols, UidExclusion};
-use crate::mesh::dns::{DnsCapture, Zones};
+use crate::mesh::dns::{DnsCapture, Loopback, Zones};
 use crate::mesh::sets::{Destinations, End, interfaces, ports};
-use crate::mesh::{Mesh, Original, Priorities, ports as well_known, with};
+use crate::mesh::{InterfacePattern, Mesh, Original, Priorities, ports as well_known, with};
 use crate::model::{
     Chain, ChainType, CtState, Family, Hook, Match, Nfproto, Protocol, Rule, Ruleset, Table, TableId, ip_daddr,
     ip_saddr, ip6_daddr, ip6_saddr, nfproto, not, skuid,
@@ -70,7 +71,8 @@ impl From<&KumaConfig> for Ruleset {
             let owners = vec![skuid(given.proxy_uid)];
             let (agent, families) = (given.dns_port, given.families_with(&dns));
             let chains = ["prerouting-zones", "output-zones", "zones"];
-            table = Zones { dns: &dns, owners, agent, families, chains }.add_to(table);
+            let loopback = Loopback::OfAgent;
+            table = Zones { dns: &dns, owners, agent, families, chains, loopback }.add_to(table);
         }
         if given.drop_invalid {
             let invalid = Rule::new().ct_state(CtState::INVALID).counter().drop();
@@ -78,7 +80,7 @@ impl From<&KumaConfig> for Ruleset {
             table = table.chain(chain.rules([invalid.comment("of no connection")]));
         }
         let base = |name, hook| Chain::base(name, ChainType::Nat, hook, Priorities::NAT);
-        let table = table.chain(base("prerouting", Hook::Prerouting).rules(given.inbound(&sources, &dns)));
+        let table = table.chain(base("prerouting", Hook::Prerouting).rules(given.inbound(&sources)));
         let table = table.chain(base("output", Hook::Output).rules(given.output(&destinations, &dns)));
         let mut table = with(table, Chain::regular(OUTBOUND), given.outbound());
         table.sets = sources.sets.into_iter().chain(destinations.sets).collect();
@@ -114,18 +116,11 @@ impl KumaConfigBuilder {
         }
     }
 
-    fn inbound(&self, sources: &Destinations, dns: &DnsCapture) -> Vec<Rule> {
-        let mut rules = Vec::new();
-        for (index, network) in self.virtual_networks.iter().enumerate().rev() {
-            let of_later = |later: &VirtualNetwork| {
-                later.interface == network.interface && later.network.is_ipv6() == network.network.is_ipv6()
-            };
-            // Of an interface that is named again, the last network counts.
-            let is_last = !self.virtual_networks.iter().skip(index + 1).any(of_later);
-            if is_last && (self.ipv6 || network.network.is_ipv4()) {
-                rules.extend(self.of_virtual(network, dns));
-            }
-        }
+    fn inbound(&self, sources: &Destinations) -> Vec<Rule> {
+        // By name, and the last network of a name counts.
+        let named = self.virtual_networks.iter().filter(|network| self.ipv6 || network.network.is_ipv4());
+        let networks: BTreeMap<_, _> = named.map(|of| ((written(&of.interface), of.network.is_ipv6()), of)).collect();
+        let mut rules: Vec<Rule> = networks.values().flat_map(|network| self.of_virtual(network)).collect();
         let Some(port) = self.inbound else { return rules };
         let alone = |rule: Rule, why: &str| rule.counter().r#return().comment(why);
         rules.extend(sources.matches.iter().map(|from| {
@@ -141,27 +136,18 @@ impl KumaConfigBuilder {
         rules
     }
 
-    /// What arrives on a virtual network of a family is outbound there.
-    fn of_virtual(&self, of: &VirtualNetwork, dns: &DnsCapture) -> Vec<Rule> {
+    /// What arrives on a virtual network of a family is outbound there; DNS goes to the proxy also
+    /// where that of the pod does not.
+    fn of_virtual(&self, of: &VirtualNetwork) -> [Rule; 2] {
         let (family, own) = match of.network {
             ipnetwork::IpNetwork::V4(network) => (Nfproto::IPV4, ip_daddr(network)),
             ipnetwork::IpNetwork::V6(network) => (Nfproto::IPV6, ip6_daddr(network)),
         };
         let from = || Rule::new().iifname(interfaces(std::slice::from_ref(&of.interface)));
-        let is_captured = match dns {
-            DnsCapture::All => true,
-            DnsCapture::Off => false,
-            DnsCapture::Servers(servers) => servers.iter().any(|server| server.is_ipv6() == of.network.is_ipv6()),
-        };
-        let mut rules = Vec::new();
-        if is_captured {
-            let rule = if self.ipv6 { from().matches(nfproto(family)) } else { from() };
-            let rule = rule.udp_dport(well_known::DNS).counter().redirect_to(self.dns_port);
-            rules.push(rule.comment("DNS of a virtual network, to the proxy"));
-        }
-        let rule = from().matches(not(own)).l4proto(Protocol::TCP).counter().redirect_to(self.outbound_port);
-        rules.push(rule.comment("of a virtual network: outbound"));
-        rules
+        let dns = if self.ipv6 { from().matches(nfproto(family)) } else { from() };
+        let dns = dns.udp_dport(well_known::DNS).counter().redirect_to(self.dns_port);
+        let tcp = from().matches(not(own)).l4proto(Protocol::TCP).counter().redirect_to(self.outbound_port);
+        [dns.comment("DNS of a virtual network, to the proxy"), tcp.comment("of a virtual network: outbound")]
     }
 
     fn output(&self, destinations: &Destinations, dns: &DnsCapture) -> Vec<Rule> {
@@ -182,7 +168,7 @@ impl KumaConfigBuilder {
             let rule = rule.udp_dport(well_known::DNS).counter().redirect_to(self.dns_port);
             rule.comment("DNS over UDP, to the proxy")
         }));
-        for start in self.families_with(dns) {
+        for start in self.families_with(dns).into_iter().filter(|_| !self.dns_over_tcp) {
             let tcp = start.tcp_dport(well_known::DNS);
             let own = tcp.clone().skuid(self.proxy_uid).counter().goto(OUTBOUND);
             rules.push(own.comment("DNS over TCP of the proxy is as all it sends"));
@@ -228,6 +214,11 @@ fn of_users(exclusion: &UidExclusion) -> impl Iterator<Item = Rule> {
     let tcp = (*protocols != Protocols::Udp).then(|| of().tcp_dport(ports(given.iter())));
     let udp = (*protocols != Protocols::Tcp).then(|| of().udp_dport(ports(given.iter())));
     tcp.into_iter().chain(udp)
+}
+
+/// Returns an interface as Kuma writes it, and orders it.
+fn written(interface: &InterfacePattern) -> String {
+    format!("{}{}", interface.name(), if interface.is_prefix() { "+" } else { "" })
 }
 
 /// The source of inbound connections that the proxy passes on unproxied.

@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Display};
 
-use crate::model::{Base, Chain, ChainKind, ChainType, Family, Hook, Policy, Priority, Ruleset, Table, TableFlags};
+use crate::model::{
+    Base, Chain, ChainKind, ChainType, DeviceBase, DeviceHook, Family, Hook, Policy, Priority, Ruleset, Table,
+    TableFlags,
+};
 
 use super::{InFamily, Style, Text, joined, object, quoted, set, unknown};
 use crate::bytecode::KeptParts;
@@ -116,6 +119,7 @@ pub(super) fn hooked(family: Family, kind: &ChainKind) -> Option<String> {
     match kind {
         ChainKind::Base(base) => Some(InFamily { family, value: base }.to_string()),
         ChainKind::Bound => Some("bound to a rule;".to_owned()),
+        ChainKind::Device(base) => Some(InFamily { family, value: base }.to_string()),
         ChainKind::Opaque(opaque) => Some(format!("opaque {};", opaque.name())),
         ChainKind::Regular => None,
     }
@@ -133,6 +137,41 @@ impl Display for InFamily<'_, Base> {
         let Base { chain_type, hook, priority, policy } = self.value;
         let priority = self::priority(self.family, hook.name(), priority.0);
         write!(f, "type {chain_type} hook {hook} priority {priority}; policy {policy};")
+    }
+}
+
+/// Prints the hook as in a table of family netdev.
+impl Display for DeviceBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        InFamily { family: Family::Netdev, value: self }.fmt(f)
+    }
+}
+
+impl Display for InFamily<'_, DeviceBase> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DeviceBase { hook, devices, priority, policy } = self.value;
+        let (devices, priority) = (self::devices(devices), self::priority(self.family, hook.name(), priority.0));
+        write!(f, "type filter hook {hook}{devices} priority {priority}; policy {policy};")
+    }
+}
+
+impl Display for DeviceHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Returns ` device "lo"` or ` devices = { eth0, lo }`: nft sorts several, and writes them without
+/// quotes.
+pub(crate) fn devices(devices: &[String]) -> String {
+    match devices {
+        [] => String::new(),
+        [one] => format!(" device {}", quoted(one)),
+        several => {
+            let mut sorted: Vec<&str> = several.iter().map(String::as_str).collect();
+            sorted.sort_unstable();
+            format!(" devices = {{ {} }}", sorted.join(", "))
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::fmt::{self, Display};
 
 use crate::model::{
-    Base, Chain, ChainKind, ChainType, DeviceBase, DeviceHook, Family, Hook, Policy, Priority, Ruleset, Table,
-    TableFlags,
+    Base, Chain, ChainKind, ChainType, DeviceBase, DeviceHook, Family, Hook, Policy, Priority, Ruleset, Statement,
+    Table, TableFlags,
 };
 
-use super::{InFamily, Style, Text, joined, object, quoted, set, unknown};
+use super::{Blocks, InFamily, Style, Text, joined, object, quoted, rule, set, unknown};
 use crate::bytecode::KeptParts;
 
 /// Prints what `nft list ruleset` prints and `nft -f` reads.
@@ -63,11 +63,12 @@ impl Display for WithHandles<'_> {
             between(f)?;
             set::block(f, set, self.handles.sets.get(index).copied(), &set::Notes::new(Style::Loadable))?;
         }
-        for (index, chain) in chains.iter().enumerate() {
+        let blocks = blocks(*family, chains);
+        for (index, chain) in chains.iter().enumerate().filter(|(_, chain)| !blocks.contains_key(&chain.name)) {
             between(f)?;
             let handles = self.handles.chains.get(index);
             let rules = handles.map_or(&[][..], |(_, rules)| rules);
-            self::chain(f, *family, chain, handles.map(|(chain, _)| *chain), rules)?;
+            self::chain(f, *family, chain, &blocks, handles.map(|(chain, _)| *chain), rules)?;
         }
         f.write_str("}\n")
     }
@@ -90,11 +91,42 @@ impl Display for Chain {
 
 impl Display for InFamily<'_, Chain> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        chain(f, self.family, self.value, None, &[])
+        chain(f, self.family, self.value, &Blocks::new(), None, &[])
     }
 }
 
-fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<u64>, handles: &[u64]) -> fmt::Result {
+/// Returns the rules of the chains that are bound to a rule of another one, which are printed there.
+fn blocks(family: Family, chains: &[Chain]) -> Blocks {
+    let bound: Vec<&Chain> = chains.iter().filter(|chain| chain.kind == ChainKind::Bound).collect();
+    let is_used = |bound: &&&Chain| {
+        let statements = chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
+        let mut verdicts = statements.filter_map(|statement| match statement {
+            Statement::Verdict(verdict) => verdict.target(),
+            _ => None,
+        });
+        verdicts.any(|target| *target == bound.name)
+    };
+    let bound: Vec<&Chain> = bound.iter().filter(is_used).copied().collect();
+    let mut blocks = Blocks::new();
+    // A block is complete once those within it are; nothing is nested deeper than jumps may be.
+    for _ in 0..bound.len().min(DEPTH) {
+        let block = |chain: &&Chain| {
+            let rule = |rule| format!("\t\t\t{}\n", rule::styled(family, rule, Style::InTable(&blocks)));
+            (chain.name.clone(), format!("{{\n{}\t\t}}", chain.rules.iter().map(rule).collect::<String>()))
+        };
+        blocks = bound.iter().map(block).collect();
+    }
+    blocks
+}
+
+fn chain(
+    f: &mut fmt::Formatter<'_>,
+    family: Family,
+    chain: &Chain,
+    blocks: &Blocks,
+    own: Option<u64>,
+    handles: &[u64],
+) -> fmt::Result {
     let Chain { name, kind, comment, rules, kept } = chain;
     writeln!(f, "\tchain {name} {{{}", handle(own))?;
     if let Some(comment) = comment {
@@ -104,7 +136,8 @@ fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<
         writeln!(f, "\t\t{hooked}")?;
     }
     for (index, rule) in rules.iter().enumerate() {
-        writeln!(f, "\t\t{}{}", InFamily { family, value: rule }, handle(handles.get(index).copied()))?;
+        let rule = rule::styled(family, rule, Style::InTable(blocks));
+        writeln!(f, "\t\t{rule}{}", handle(handles.get(index).copied()))?;
     }
     // A chain that was not read in full must not be loaded without its other rules.
     let unlisted = kept.code::<KeptParts>().map_or(0, |read| read.unlisted);
@@ -220,3 +253,6 @@ impl Display for TableFlags {
         joined(f, named.iter().filter(|(flag, _)| self.contains(*flag)).map(|(_, name)| name), ",")
     }
 }
+
+/// Deeper than the kernel follows jumps.
+const DEPTH: usize = 20;

@@ -155,9 +155,8 @@ fn traced(trace: &mut Trace, steps: &mut TraceSteps, packets: &[String; 4]) -> V
             let source = SocketAddr::from((packet.source, packet.sport));
             of.insert(message.id, sources.iter().position(|known| *known == source));
         }
-        if let Some(Some(number)) = of.get(&message.id) {
-            taken[*number].extend(told.steps);
-        }
+        let packet = of.get(&message.id).copied().flatten().and_then(|number: usize| taken.get_mut(number));
+        packet.into_iter().for_each(|packet| packet.extend_from_slice(&told.steps));
     }
     taken
 }

@@ -378,3 +378,71 @@ fn connections_are_held_until_somebody_lets_them_go() {
         assert_eq!(tables(&pod), "");
     });
 }
+
+/// Adds a pod to a mesh; returns its rules, and the log.
+fn added_to(mesh: &str, options: &Value, object: Option<&Value>) -> (String, String) {
+    let mut asked = config("1.0.0");
+    asked["mesh"] = json!(mesh);
+    asked["options"] = options.clone();
+    if let Some(object) = object {
+        asked["runtimeConfig"] = json!({ "pod": object });
+    }
+    let pod = pod();
+    let answer = call("ADD", &path_of(&pod), &asked.to_string());
+    let log = answer.log.clone();
+    answer.succeeds();
+    assert_eq!(call("CHECK", &path_of(&pod), &asked.to_string()).succeeds(), "");
+    let rules = pod.run(|| nft("list ruleset"));
+    assert_eq!(call("DEL", &path_of(&pod), &asked.to_string()).succeeds(), "");
+    assert_eq!(tables(&pod), "");
+    (rules, log)
+}
+
+#[test]
+fn ambient_pods_are_chosen_by_label_and_configured_by_annotation() {
+    in_fresh_netns(|| {
+        let options = json!({"AMBIENT_DNS_CAPTURE": true, "AMBIENT_IPV6": "true"});
+        let object = |labels: Value, annotations: Value| json!({"metadata": {"labels": labels, "annotations": annotations}, "spec": {"containers": [{"name": "app"}]}});
+        let ambient = || json!({"istio.io/dataplane-mode": "ambient"});
+        for (object, why) in [
+            (object(json!({}), json!({})), "has the label istio.io/dataplane-mode"),
+            (object(json!({"istio.io/dataplane-mode": "none"}), json!({})), "is not ambient"),
+            (object(ambient(), json!({"sidecar.istio.io/status": "{}"})), "it has a sidecar"),
+        ] {
+            let (rules, log) = added_to("ambient", &options, Some(&object));
+            assert!(rules.is_empty() && log.contains(why), "{log}{rules}");
+        }
+        let (rules, _) = added_to("ambient", &options, Some(&object(ambient(), json!({}))));
+        assert!(rules.contains("table inet istio-ambient-raw") && rules.contains("redirect to :15006"), "{rules}");
+        let annotations =
+            json!({"ambient.istio.io/dns-capture": "false", "ambient.istio.io/bypass-inbound-capture": "true"});
+        let (rules, _) = added_to("ambient", &options, Some(&object(ambient(), annotations)));
+        assert!(!rules.contains("istio-ambient-raw") && !rules.contains("redirect to :15006"), "{rules}");
+        // The rules of Istio's agent are replaced, not kept beside ours.
+        let pod = pod();
+        nft_in(
+            &pod,
+            "table ip nat { chain ISTIO_OUTPUT { }; chain OUTPUT { type nat hook output priority -100\n jump ISTIO_OUTPUT\n }\n }",
+        );
+        let mut asked = config("1.0.0");
+        (asked["mesh"], asked["options"]) = (json!("ambient"), options);
+        call("ADD", &path_of(&pod), &asked.to_string()).succeeds();
+        let rules = pod.run(|| nft("list ruleset"));
+        assert!(rules.contains("istio-ambient-nat") && !rules.contains("ISTIO_OUTPUT"), "{rules}");
+    });
+}
+
+#[test]
+fn kuma_pods_are_chosen_and_configured_by_annotation() {
+    in_fresh_netns(|| {
+        let options = json!({"redirect-all-dns-traffic": true, "exclude-inbound-ports": [22, "80-90"]});
+        let object = |annotations: Value| json!({"metadata": {"annotations": annotations}, "spec": {"containers": []}});
+        let (rules, log) = added_to("kuma", &options, Some(&object(json!({}))));
+        assert!(rules.is_empty() && log.contains("kuma.io/sidecar-injected"), "{log}");
+        let (rules, _) = added_to("kuma", &options, None);
+        assert!(rules.contains("80, 81, 82") && rules.contains("redirect to :15053"), "{rules}");
+        let annotations = json!({"kuma.io/sidecar-injected": "true", "traffic.kuma.io/exclude-inbound-ports": "9090"});
+        let (rules, _) = added_to("kuma", &options, Some(&object(annotations)));
+        assert!(rules.contains("tcp dport 9090") && !rules.contains("80, 81"), "{rules}");
+    });
+}

@@ -397,7 +397,7 @@ fn bad_input_is_refused_in_one_line_with_the_remedy() {
         (&[], "--packet <PACKET>; --help lists all options"),
         (
             &["alive", out[0], out[1]],
-            "give live, netns:PATH, save:FILE4[,FILE6[,IPSETS]], nft:FILE, 'istio:ENV=VALUE... FLAGS...', 'linkerd:FLAGS...', \
+            "give live, netns:PATH, save:FILE4[,FILE6[,IPSETS]], nft:FILE, 'istio:ENV=VALUE... FLAGS...', 'linkerd:FLAGS...', 'kuma:FLAGS...', \
              'ambient:ENV=VALUE... ANNOTATION=VALUE...' or 'ambient-host:ENV=VALUE...'",
         ),
         (&["netns:/var/run/netns/nope", out[0], out[1]], r#"list them with "ip netns""#),

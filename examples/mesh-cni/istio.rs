@@ -146,7 +146,7 @@ fn ports(annotation: &str, value: &str) -> Result<(), Failure> {
 }
 
 /// Returns the nameservers of the pod that the result of the plugins before names.
-fn nameservers(previous: &Value) -> Nameservers {
+pub(crate) fn nameservers(previous: &Value) -> Nameservers {
     let listed = previous.pointer("/dns/nameservers").and_then(Value::as_array);
     let lines = listed.into_iter().flatten().filter_map(Value::as_str);
     parse_resolv_conf(&lines.map(|server| format!("nameserver {server}\n")).collect::<String>())

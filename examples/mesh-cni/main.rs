@@ -13,11 +13,13 @@
 //! `mesh-cni --check FILE` checks such a file. Specification:
 //! <https://www.cni.dev/docs/spec/>.
 
+mod ambient;
 mod commands;
 mod config;
 mod environment;
 mod failure;
 mod istio;
+mod kuma;
 mod linkerd;
 mod mesh;
 mod pod;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::config::Config;
 use super::failure::{CONFIGURATION, DECODE, Failure, KEY};
 use super::pod::Pod;
-use super::{istio, linkerd};
+use super::{ambient, istio, kuma, linkerd};
 
 /// What is wanted in a pod.
 pub(crate) enum Wanted {
@@ -37,6 +37,8 @@ struct Kind {
 }
 
 const KINDS: &[Kind] = &[
+    Kind { name: "ambient", described: "ambient-init --help", is_option: ambient::is_option, wanted: ambient::wanted },
+    Kind { name: "kuma", described: "kuma-init --help", is_option: kuma::is_option, wanted: kuma::wanted },
     Kind { name: "istio", described: "istio-init --help", is_option: istio::is_option, wanted: istio::wanted },
     Kind { name: "linkerd", described: "linkerd-init --help", is_option: linkerd::is_option, wanted: linkerd::wanted },
 ];

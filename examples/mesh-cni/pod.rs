@@ -73,6 +73,29 @@ impl<'c> Pod<'c> {
         }
     }
 
+    /// Returns all annotations of the pod.
+    pub(crate) fn annotations(&self) -> Result<Vec<(&'c str, &'c str)>, Failure> {
+        let all = match self.object {
+            Some(object) => object.get("metadata").and_then(|metadata| metadata.get("annotations")?.as_object()),
+            None => self.annotations,
+        };
+        all.into_iter().flatten().map(|(name, value)| Ok((name.as_str(), of(name, value)?))).collect()
+    }
+
+    /// Returns whether the pod has no network of its own.
+    pub(crate) fn is_on_host_network(&self) -> bool {
+        let spec = self.object.and_then(|object| object.get("spec"));
+        spec.and_then(|spec| spec.get("hostNetwork")?.as_bool()).unwrap_or(false)
+    }
+
+    /// Returns a label of the pod, or else of its namespace.
+    pub(crate) fn label_around(&self, name: &str) -> Result<Option<&'c str>, Failure> {
+        match (self.label(name)?, self.around) {
+            (None, Some(around)) => text(around, "labels", name),
+            (found, _) => Ok(found),
+        }
+    }
+
     /// Returns a label of the pod.
     pub(crate) fn label(&self, name: &str) -> Result<Option<&'c str>, Failure> {
         self.object.map_or(Ok(None), |object| text(object, "labels", name))

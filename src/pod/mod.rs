@@ -227,9 +227,11 @@ impl Pod {
         advice(ipv4, "iptables").into_iter().chain(advice(ipv6, "ip6tables")).collect()
     }
 
-    /// Installs `mesh`, whatever mesh and configuration was installed before: one transaction of the differences (see [`Kernel::apply`] for sets that are committed first),
-    /// and none when nothing differs. Routes are added before the rules that need them and removed
-    /// after those that did.
+    /// Installs `mesh`, whatever mesh and configuration was installed before: one transaction of the
+    /// differences (see [`Kernel::apply`] for sets that are committed first), and none when nothing
+    /// differs. Routes are added before the rules that need them and removed after those that did.
+    /// Rules that the mesh's own program left stay, unless both cannot be in one pod
+    /// ([`Original::excludes_ours`](crate::mesh::Original::excludes_ours)).
     ///
     /// Only one writer at a time works in a network namespace; another waits for it, up to 10
     /// seconds. Before this returns, rules and routes are checked once more, and changes that
@@ -243,7 +245,8 @@ impl Pod {
     /// holds the namespace for life, see [`hold`](Self::hold), with another configuration
     /// installed.
     pub fn install(&mut self, mesh: &dyn Mesh) -> Result<Changes> {
-        self.install_over(mesh, Leftovers::Keep)
+        let leftovers = if mesh.original().excludes_ours { Leftovers::Remove } else { Leftovers::Keep };
+        self.install_over(mesh, leftovers)
     }
 
     /// Installs like [`install`](Self::install), and decides what to do with the rules that the

@@ -81,6 +81,7 @@ impl Mesh for AmbientConfig {
         Original {
             program: "Istio's agent",
             chains: "ISTIO_",
+            excludes_ours: true,
             exclusions: "ambient has none for ports and ranges, only for whole pods",
             captures_in: families.iter().map(|family| TableId::new(*family, "nat")).collect(),
             ..Original::default()

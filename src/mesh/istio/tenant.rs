@@ -54,6 +54,7 @@ impl Mesh for IstioConfig {
             marks: vec![IN_MARK, self.tproxy.mark()],
             arriving: [whole(&self.exclude_interfaces), whole(&self.kube_virt_interfaces)].concat(),
             leaving: whole(&self.exclude_interfaces),
+            ..Original::default()
         }
     }
 }

@@ -37,7 +37,7 @@ test-own: ## run every test with our own encoder, without the C libraries
 e2e: ## run pods with real Envoys, and containers of podman with them
 	@sh scripts/setup.sh e2e
 	$(CARGO) build --locked --features $(OFF) --example guard --example istio-init --example mesh-cni
-	NFTMESH_E2E=1 $(CARGO) test --locked --features $(OFF) --test e2e --test e2e_podman -- --nocapture --test-threads 1
+	NFTMESH_E2E=1 $(CARGO) test --locked --features $(OFF) --test e2e --test e2e_steps --test e2e_podman -- --nocapture --test-threads 1
 
 features: ## build the library with each supported set of features
 	@for features in $(FEATURES); do \

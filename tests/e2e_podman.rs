@@ -15,7 +15,6 @@ mod support;
 #[path = "support/traffic/mod.rs"]
 mod traffic;
 
-use std::env;
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -29,7 +28,7 @@ use support::say;
 
 #[test]
 fn containers_with_envoy_as_sidecar_are_captured_both_ways_through_the_plugin() {
-    if env::var_os("NFTMESH_E2E").is_none() {
+    if !envoy::is_long() {
         return say("SKIP: containers with Envoy: only with make e2e");
     }
     let Some(envoy) = envoy::path() else { return };

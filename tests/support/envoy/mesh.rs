@@ -1,6 +1,6 @@
 //! Two pods with sidecars, on a node.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,89 +13,12 @@ use nftmesh::pod::Pod;
 use super::app::{Answer, App, PATIENCE, call};
 use super::config::{INBOUND, Mode, OUTBOUND, Sidecar};
 use super::logs::{Hop, Logged, logged};
+use super::net::{APP, EXCLUDED_INBOUND, EXCLUDED_OUTBOUND, V4, V6};
 use super::process::Envoy;
 use crate::support::patience::comes_true;
 use crate::support::running::Running;
 use crate::support::{NetNs, command, example, ip, wait_until_local};
 use crate::traffic::Who;
-
-/// Addresses of one family: of pods and services, all of one letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Net {
-    pub family: char,
-    pods: [&'static str; 2],
-    /// The node, as each pod sees it.
-    nodes: [&'static str; 2],
-    /// The services of the pods.
-    services: [&'static str; 2],
-    /// An address of the node in the excluded range.
-    excluded: &'static str,
-}
-
-pub const V4: Net = Net {
-    family: '4',
-    pods: ["10.77.1.2", "10.77.2.2"],
-    nodes: ["10.77.1.1", "10.77.2.1"],
-    services: ["10.96.0.1", "10.96.0.2"],
-    excluded: "10.77.3.1",
-};
-pub const V6: Net = Net {
-    family: '6',
-    pods: ["fd77:1::2", "fd77:2::2"],
-    nodes: ["fd77:1::1", "fd77:2::1"],
-    services: ["fd96::1", "fd96::2"],
-    excluded: "fd77:3::1",
-};
-
-impl Net {
-    pub fn pod(&self, pod: usize) -> SocketAddr {
-        at(self.pods[pod], APP)
-    }
-
-    /// The port of the pod that inbound capture leaves out.
-    pub fn excluded_inbound(&self, pod: usize) -> SocketAddr {
-        at(self.pods[pod], EXCLUDED_INBOUND)
-    }
-
-    pub fn node(&self, pod: usize) -> SocketAddr {
-        at(self.nodes[pod], APP)
-    }
-
-    /// The port of the node that outbound capture leaves out.
-    pub fn excluded_outbound(&self, pod: usize) -> SocketAddr {
-        at(self.nodes[pod], EXCLUDED_OUTBOUND)
-    }
-
-    pub fn excluded_range(&self) -> SocketAddr {
-        at(self.excluded, APP)
-    }
-
-    pub fn service(&self, pod: usize) -> SocketAddr {
-        at(self.services[pod], 80)
-    }
-
-    pub fn inbound(&self, pod: usize) -> Hop {
-        Hop { pod, listener: format!("inbound{}", self.family), to: self.pod(pod) }
-    }
-
-    pub fn outbound(&self, pod: usize, to: SocketAddr) -> Hop {
-        Hop { pod, listener: format!("outbound{}", self.family), to }
-    }
-
-    /// The proxy of a pod that chooses an instance of a service.
-    pub fn service_at(&self, pod: usize, of: usize) -> Hop {
-        let to = self.service(of);
-        Hop { pod, listener: format!("service {to}"), to }
-    }
-}
-
-fn at(address: &str, port: u16) -> SocketAddr {
-    (address.parse::<IpAddr>().expect("an address"), port).into()
-}
-
-const APP: u16 = 9000;
-const EXCLUDED_INBOUND: u16 = 8081;
-const EXCLUDED_OUTBOUND: u16 = 9001;
 
 /// A pod: its namespace, its application and its sidecar.
 #[derive(Debug)]
@@ -186,11 +109,19 @@ impl Mesh {
         answer.unwrap_or_else(|why| panic!("{:?}: outside to {to}: {why}\n{}", self.mode, self.report()))
     }
 
-    /// Asserts that no connection of either comes to an answer.
+    /// Connects from the application of a pod, or from outside, but does not wait long.
+    ///
+    /// # Errors
+    /// What failed, in words.
+    pub fn try_call(&self, from: Option<usize>, to: SocketAddr) -> Result<Answer, String> {
+        let (namespace, who) = from.map_or((&self.node, Who::Gateway), |pod| (&self.pods[pod].namespace, Who::App));
+        call(namespace, who, to, None, SOON)
+    }
+
+    /// Asserts that no connection comes to an answer.
     #[track_caller]
     pub fn fails(&self, from: Option<usize>, to: SocketAddr) {
-        let (namespace, who) = from.map_or((&self.node, Who::Gateway), |pod| (&self.pods[pod].namespace, Who::App));
-        let answer = call(namespace, who, to, None, SOON);
+        let answer = self.try_call(from, to);
         assert!(answer.is_err(), "{:?}: {from:?} to {to}: {answer:?}", self.mode);
     }
 

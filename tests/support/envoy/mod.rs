@@ -9,15 +9,23 @@
 //! Envoy is the one that `scripts/setup.sh e2e` installs, or `NFTMESH_ENVOY` names. A test program
 //! that uses this has `mod support;` and `#[path = "support/traffic/mod.rs"] mod traffic;`.
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "every test program uses the part it needs")]
+#![allow(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 mod app;
 mod config;
 mod logs;
 mod mesh;
+mod net;
 mod process;
 
 pub use app::{Answer, App, call};
 pub use config::{Mode, Sidecar};
 pub use logs::{Hop, Logged, logged};
-pub use mesh::{Mesh, Meshed, Net, V4, V6};
+pub use mesh::{Mesh, Meshed};
+pub use net::{Net, V4, V6};
 pub use process::{Envoy, needs_envoy, path};
+
+/// Returns whether `make e2e` runs this, which takes its time and prints what was seen.
+pub fn is_long() -> bool {
+    std::env::var_os("NFTMESH_E2E").is_some()
+}

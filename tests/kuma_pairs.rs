@@ -3,7 +3,6 @@
 //! families.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
-#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 #[path = "support/kuma.rs"]
 mod kuma;

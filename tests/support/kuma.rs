@@ -44,7 +44,8 @@ struct Words<'w>(Vec<&'w str>);
 
 impl<'w> Words<'w> {
     fn all(&self, name: &str) -> Vec<&'w str> {
-        self.0.windows(2).filter(|pair| pair[0] == name).map(|pair| pair[1]).collect()
+        let values = self.0.iter().skip(1);
+        self.0.iter().zip(values).filter(|(flag, _)| **flag == name).map(|(_, value)| *value).collect()
     }
 
     fn one(&self, name: &str) -> Option<&'w str> {
@@ -103,7 +104,8 @@ pub fn original(words: &str, ipv6: bool, facts: &KumaFacts) -> String {
         let (protocol, ports, uids) = match parts[..] {
             [uids] => ("*", "*", uids),
             [ports, uids] => ("*", ports, uids),
-            _ => (parts[0], parts[1], parts[2]),
+            [protocol, ports, uids] => (protocol, ports, uids),
+            _ => panic!("{exclusion}"),
         };
         let ports = if ports == "*" || ports.is_empty() { "1:65535".to_owned() } else { ports.replace('-', ":") };
         let protocols = if protocol == "*" || protocol.is_empty() { "tcp,udp" } else { protocol };

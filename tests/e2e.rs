@@ -31,7 +31,9 @@ use nftmesh::state::TraceEvent;
 use support::say;
 use support::version::{OWNED_TABLES, needs_linux};
 
+/// Istio's.
 const MODES: [Mode; 2] = [Mode::Redirect, Mode::Tproxy];
+const ALL: [Mode; 3] = [Mode::Kuma, Mode::Redirect, Mode::Tproxy];
 
 /// Returns whether `make e2e` runs this, which takes its time and prints what was seen.
 fn is_long() -> bool {
@@ -43,7 +45,7 @@ fn every_connection_is_logged_by_the_proxies_on_its_way_and_by_no_other() {
     if !needs_envoy() {
         return;
     }
-    for mode in MODES {
+    for mode in ALL {
         let mut mesh = Mesh::new(mode);
         let mut answers = Vec::new();
         for net in [V4, V6] {
@@ -92,7 +94,7 @@ fn with_its_envoy_killed_nothing_reaches_a_pod_or_leaves_it_until_another_listen
     if !needs_envoy() {
         return;
     }
-    for mode in MODES {
+    for mode in ALL {
         let mut mesh = Mesh::new(mode);
         let mut answers = Vec::new();
         for is_back in [false, true] {

@@ -5,10 +5,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// How inbound connections reach the proxy.
+/// Whose rules a pod has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
+    /// Kuma's.
+    Kuma,
+    /// Istio's, and inbound connections are redirected.
     Redirect,
+    /// Istio's, and inbound connections keep the address of the client.
     Tproxy,
 }
 
@@ -16,8 +20,19 @@ impl Mode {
     /// As `istio-init` takes it.
     pub fn name(self) -> &'static str {
         match self {
+            Mode::Kuma => "Kuma",
             Mode::Redirect => "REDIRECT",
             Mode::Tproxy => "TPROXY",
+        }
+    }
+
+    /// Returns user and group of Envoy. Istio runs it as root with TPROXY, which needs
+    /// capabilities; Kuma looks at the user only.
+    pub fn owner(self) -> [&'static str; 2] {
+        match self {
+            Mode::Kuma => ["5678", "1000"],
+            Mode::Redirect => ["1337", "1337"],
+            Mode::Tproxy => ["0", "1337"],
         }
     }
 }
@@ -55,7 +70,7 @@ impl Sidecar {
         }
         let mut clusters = vec![original("onward", None)];
         for (family, source) in [("4", "127.0.0.6"), ("6", "::6")] {
-            clusters.push(original(&format!("app{family}"), Some(source).filter(|_| self.mode == Mode::Redirect)));
+            clusters.push(original(&format!("app{family}"), Some(source).filter(|_| self.mode != Mode::Tproxy)));
         }
         for (address, instance) in &self.services {
             let name = format!("service {address}");

@@ -7,6 +7,8 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use nftmesh::mesh::istio::IstioConfig;
+use nftmesh::mesh::kuma::{KumaFacts, KumaFlags};
+use nftmesh::pod::Pod;
 
 use super::app::{Answer, App, PATIENCE, call};
 use super::config::{INBOUND, Mode, OUTBOUND, Sidecar};
@@ -141,7 +143,9 @@ impl Mesh {
             let sidecar = Sidecar { mode, services: services.collect() };
             fs::write(folder.join("config.json"), sidecar.config(&folder).to_string()).expect("written");
             // One by the library, one by the program.
-            if pod == 0 {
+            if mode == Mode::Kuma {
+                namespace.run(kuma);
+            } else if pod == 0 {
                 let config: IstioConfig = crate::sidecar::config(&options, "");
                 namespace.run(|| crate::sidecar::apply(&config));
             } else {
@@ -308,6 +312,25 @@ fn options(mode: Mode) -> String {
          -o {EXCLUDED_OUTBOUND}",
         mode.name()
     )
+}
+
+/// Installs Kuma's rules in this thread's namespace. The program would look for its user in
+/// `/etc/passwd`.
+#[track_caller]
+fn kuma() {
+    let exclusions = ["10.77.3.0/24", "fd77:3::/64"].map(|range| format!("--exclude-outbound-ips={range}"));
+    let ports = [
+        format!("--exclude-inbound-ports={EXCLUDED_INBOUND}"),
+        format!("--exclude-outbound-ports={EXCLUDED_OUTBOUND}"),
+    ];
+    let addresses = ["127.0.0.1", "::1", "10.77.1.2", "fd77:1::2"].map(|text| text.parse().expect("an address"));
+    let users = [("kuma-dp".to_owned(), 5678)];
+    let facts = KumaFacts { users: Some(users.into()), addresses: addresses.to_vec(), nameservers: Vec::new() };
+    let flags = KumaFlags::parse(exclusions.into_iter().chain(ports), [("", ""); 0]);
+    let config = flags.and_then(|flags| flags.resolve(&facts)).expect("flags that exist");
+    Pod::open().and_then(|mut pod| pod.install(&config)).expect("a configuration can be installed");
+    // Kuma has its proxy pass on IPv6 from this address, but adds it nowhere.
+    ip("-6 addr add ::6/128 dev lo nodad");
 }
 
 /// Runs the program in this thread's namespace.

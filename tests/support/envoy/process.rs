@@ -62,10 +62,9 @@ impl Envoy {
         let file = |name: &str| folder.join(name);
         drop(fs::remove_file(file("admin")));
         let stderr = File::options().create(true).append(true).open(file("stderr")).expect("a file can be made");
-        // Istio runs it as root with TPROXY, which needs capabilities.
-        let uid = if mode == Mode::Tproxy { "0" } else { "1337" };
+        let [uid, gid] = mode.owner();
         let mut command = command("setpriv");
-        command.args(["--reuid", uid, "--regid", "1337", "--clear-groups", "--"]).arg(runnable());
+        command.args(["--reuid", uid, "--regid", gid, "--clear-groups", "--"]).arg(runnable());
         command.arg("-c").arg(file("config.json"));
         command.args(["--disable-hot-restart", "--concurrency", "1", "--file-flush-interval-msec", "20", "-l", "warn"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);

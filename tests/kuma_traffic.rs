@@ -14,7 +14,7 @@ use std::thread;
 use kuma::{facts, original};
 use nftmesh::mesh::kuma::KumaFlags;
 use nftmesh::pod::Pod;
-use support::{assert_same, needs_root, succeed};
+use support::{assert_same, ip, needs_root, succeed};
 use traffic::{Listeners, probe_matrix};
 
 /// Our servers and clients run the proxy as this user.
@@ -27,6 +27,9 @@ fn answers(words: &str, listeners: Listeners) -> [String; 2] {
     let theirs = || {
         for (program, ipv6) in [("iptables-nft-restore", false), ("ip6tables-nft-restore", true)] {
             succeed(program, "", &original(words, ipv6, facts));
+        }
+        if !words.contains("ipv4") {
+            ip("-6 addr add ::6/128 dev lo nodad");
         }
     };
     let ours = || {

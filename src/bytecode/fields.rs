@@ -64,6 +64,11 @@ impl Part {
         integer(((1 << self.bits) - 1) << self.shift, self.bytes, Order::Sorted)
     }
 
+    /// Returns ones for its bits and those after them.
+    pub(super) fn ones(self) -> Bytes {
+        integer((1 << (self.bits + self.shift)) - 1, self.bytes, Order::Sorted)
+    }
+
     /// Returns a number in its place; `None` if it has more bits.
     pub(super) fn place(self, number: u128) -> Option<Bytes> {
         (number >> self.bits == 0).then(|| integer(number << self.shift, self.bytes, Order::Sorted))

@@ -12,7 +12,7 @@ pub(super) use selectors::{FIRST_HASHED, LEFT, RIGHT};
 pub(super) use targets::{address_type, family_of};
 use targets::{lower_limit, lower_log};
 
-use super::codes::{LookupSet, QueueCode, nat_flags};
+use super::codes::{ByteorderToCode, LookupSet, QueueCode, nat_flags};
 use super::data::{self, Bytes, Order};
 use super::expr::Expr;
 use super::fields::{Part, load, part};
@@ -276,8 +276,10 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             Operand::Prefix(value, length) => return self.prefix(field, cmp, &bytes(value)?, *length),
             // A mask that keeps the leading bits is a prefix, however it is written.
             Operand::Masked { mask, value } if matches!(data_type, DataType::Ipv4 | DataType::Ipv6) => {
-                if let Some(length) = prefix_length(&bytes(mask)?) {
-                    return self.prefix(field, cmp, &bytes(value)?, length);
+                let (mask, value) = (bytes(mask)?, bytes(value)?);
+                let is_within = mask.iter().zip(&value).all(|(mask, value)| value & !mask == 0);
+                if let Some(length) = prefix_length(&mask).filter(|_| is_within) {
+                    return self.prefix(field, cmp, &value, length);
                 }
             }
             _ => {}
@@ -470,6 +472,15 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             if mode != SetMode::Plain && data_type.is_host_order() && data_type.bytes() > 1 {
                 self.byteorder(*data_type, register);
             }
+            if mode == SetMode::Ranges && part.as_field().is_some_and(is_converted_byte) {
+                self.push(Expr::ByteorderTo(ByteorderToCode {
+                    sreg: register,
+                    dreg: register,
+                    op: TO_NETWORK,
+                    len: 1,
+                    size: 2,
+                }));
+            }
             slot += u32::try_from(data_type.bytes().div_ceil(4)).unwrap_or(0);
         }
         self.push(Expr::Lookup { sreg, dreg, set, inverted });
@@ -490,7 +501,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         // Like nft: a rule that has checked the transport protocol does not check the family too.
         let asked = transport.is_some() && self.known.transport == transport;
         if let Some(network) = network.filter(|_| !asked) {
-            self.need_network(network, transport.is_some());
+            self.need_network(network, transport.is_some() || matches!(field, Field::Exthdr(_)));
         }
         if let Some(transport) = transport {
             self.need_transport(transport);
@@ -612,6 +623,27 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         dreg
     }
 }
+
+/// Returns whether nft converts the single byte of a field to network order in a key of several
+/// with intervals, which changes nothing.
+fn is_converted_byte(field: Field) -> bool {
+    matches!(
+        field,
+        Field::CtDirection
+            | Field::CtL3proto
+            | Field::Day
+            | Field::L4proto
+            | Field::Nfproto
+            | Field::PktType
+            | Field::RtIpsec
+            | Field::Secpath
+            | Field::SocketTransparent
+            | Field::SocketWildcard
+    )
+}
+
+/// `NFT_BYTEORDER_HTON`.
+const TO_NETWORK: u32 = 1;
 
 /// Returns one of the types of a set of both echoes of ICMP or ICMPv6.
 fn echoes(set: &SetRef) -> Option<u8> {

@@ -168,6 +168,10 @@ impl SetCode {
     /// first such rule, when it has none (`nft_dynset_new`, net/netfilter/nft_dynset.c, v6.12).
     fn most(&self) -> Option<u32> {
         let learns = self.flags & NFT_SET_EVAL != 0;
+        // nft gives a constant set the size that it has.
+        if self.flags & NFT_SET_CONSTANT != 0 {
+            return None;
+        }
         self.size.or(learns.then_some(0xffff))
     }
 

@@ -92,7 +92,7 @@ fn space(a: &Ruleset, b: &Ruleset) -> Vec<(Hook, Situation)> {
     let hooked: Vec<Hook> = chains
         .filter_map(|chain| match &chain.kind {
             ChainKind::Base(base) => Some(base.hook),
-            ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular => None,
+            ChainKind::Bound | ChainKind::Device(_) | ChainKind::Opaque(_) | ChainKind::Regular => None,
         })
         .collect();
     let mut space = Vec::new();

@@ -3,7 +3,7 @@
 
 use crate::attr::{Attribute, Attributes, Message, Messages};
 use crate::bytecode::{AnonymousSet, Expr, LookupSet};
-use crate::model::{ChainKind, Generation, Policy, Ruleset};
+use crate::model::{ChainKind, Family, Generation, Ruleset};
 use crate::netlink::{Assembly, NFNL_SUBSYS_NFTABLES, kind};
 use crate::state::{HookState, Snapshot};
 
@@ -96,7 +96,7 @@ pub(super) fn assert_holds(snapshot: &Snapshot, ruleset: &Ruleset) {
         for (state, chain) in state.chains.iter().zip(&table.chains) {
             assert_eq!((&state.name, state.flags), (&chain.name, 0));
             assert!(state.opaque.is_empty(), "{state:?}");
-            assert_hooked(state.hook.as_ref(), &chain.kind);
+            assert_hooked(table.family, state.hook.as_ref(), &chain.kind);
             assert_eq!(state.rules.len(), chain.rules.len());
             for (state, rule) in state.rules.iter().zip(&chain.rules) {
                 let program = lower(rule, table.family, table.sets.as_slice()).expect("a valid rule has a program");
@@ -123,19 +123,10 @@ fn assert_settled(expr: &Expr) {
     }
 }
 
-fn assert_hooked(state: Option<&HookState>, kind: &ChainKind) {
+fn assert_hooked(family: Family, state: Option<&HookState>, kind: &ChainKind) {
     match (state, kind) {
         (None, ChainKind::Regular) => {}
-        (Some(state), ChainKind::Base(base)) => {
-            let policy = match base.policy {
-                Policy::Accept => 1,
-                Policy::Drop => 0,
-            };
-            let sent = (base.chain_type.name(), base.hook.number(), base.priority.0, policy);
-            assert_eq!((state.chain_type.as_str(), state.hook, state.priority, state.policy), sent);
-            assert!(state.devices.is_empty() && state.opaque.is_empty(), "{state:?}");
-        }
-        (state, kind) => panic!("{kind:?} is now {state:?}"),
+        (state, kind) => assert_eq!(state, HookState::of(family, kind).as_ref(), "{kind:?}"),
     }
 }
 

@@ -284,7 +284,7 @@ fn decided(statement: &Statement, hook: Hook, situation: &Situation) -> Option<D
 fn translates(table: &Table) -> bool {
     table.chains.iter().any(|chain| match &chain.kind {
         ChainKind::Base(base) => base.chain_type == ChainType::Nat,
-        ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular => false,
+        ChainKind::Bound | ChainKind::Device(_) | ChainKind::Opaque(_) | ChainKind::Regular => false,
     })
 }
 

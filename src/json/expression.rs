@@ -326,19 +326,21 @@ pub(super) fn element(words: &mut Words<'_>, key: &[Kind], data: &[Kind]) -> Opt
     Some(json!([left, right]))
 }
 
-/// Reads constants with dots between, each of its kind, or with bars between, all of one kind.
+/// Reads constants with dots between, each of its kind, perhaps with bars between several of it.
 pub(super) fn constants(words: &mut Words<'_>, kinds: &[Kind]) -> Option<Value> {
     let kind = |index: usize| kinds.get(index).copied().unwrap_or_default();
-    let mut parts = vec![constant(words.next()?, kind(0))?];
+    let mut parts = vec![joined(words, kind(0))?];
     while words.take(".") {
-        parts.push(constant(words.next()?, kind(parts.len()))?);
+        parts.push(joined(words, kind(parts.len()))?);
     }
-    if parts.len() > 1 {
-        return Some(json!({ "concat": parts }));
-    }
-    let mut joined = parts.pop()?;
+    if parts.len() > 1 { Some(json!({ "concat": parts })) } else { parts.pop() }
+}
+
+/// Reads constants of a kind with bars between.
+fn joined(words: &mut Words<'_>, kind: Kind) -> Option<Value> {
+    let mut joined = constant(words.next()?, kind)?;
     while words.take("|") {
-        let next = constant(words.next()?, kind(0))?;
+        let next = constant(words.next()?, kind)?;
         joined = json!({ "|": [joined, next] });
     }
     Some(joined)

@@ -6,7 +6,7 @@ use super::expression::insert;
 use super::listing::{declared, flag_names, in_table, metainfo};
 use super::statement::statement;
 use crate::bytecode::KeptParts;
-use crate::model::{Chain, ChainKind, Ruleset, SetData, Table, TableId};
+use crate::model::{Chain, ChainKind, ChainType, Ruleset, SetData, Table, TableId};
 use crate::render::listing::Notes;
 use crate::render::{Style, script};
 
@@ -70,6 +70,18 @@ fn chain(table: &TableId, chain: &Chain) -> Vec<Value> {
             insert(&mut json, "type", Some(base.chain_type.name()));
             insert(&mut json, "hook", Some(base.hook.name()));
             insert(&mut json, "prio", Some(base.priority.0));
+            insert(&mut json, "policy", Some(base.policy.name()));
+            objects.push(json!({ "chain": json }));
+        }
+        ChainKind::Device(base) => {
+            insert(&mut json, "type", Some(ChainType::Filter.name()));
+            insert(&mut json, "hook", Some(base.hook.name()));
+            insert(&mut json, "prio", Some(base.priority.0));
+            match base.devices.as_slice() {
+                [] => {}
+                [device] => insert(&mut json, "dev", Some(device.as_str())),
+                devices => insert(&mut json, "dev", Some(devices)),
+            }
             insert(&mut json, "policy", Some(base.policy.name()));
             objects.push(json!({ "chain": json }));
         }

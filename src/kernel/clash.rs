@@ -6,7 +6,7 @@ use super::live::Kernel;
 use crate::error::Result;
 use crate::model::{ChainId, ChainKind, Family};
 use crate::plan::{Operation, Transaction};
-use crate::state::{ChainState, chain_kind};
+use crate::state::{ChainState, HookState, chain_kind};
 
 impl Kernel {
     /// Returns the refused operations that add a chain which exists with another type, hook or
@@ -51,6 +51,10 @@ fn is_other(held: &ChainState, family: Family, wanted: &ChainKind) -> bool {
         (_, ChainKind::Opaque(_)) => false,
         (Some(ChainKind::Base(held)), ChainKind::Base(wanted)) => {
             (held.chain_type, held.hook, held.priority) != (wanted.chain_type, wanted.hook, wanted.priority)
+        }
+        (Some(ChainKind::Device(_)), ChainKind::Device(_)) => {
+            let wanted = HookState::of(family, wanted);
+            held.hook.as_ref().zip(wanted).is_none_or(|(held, wanted)| !held.is_at(&wanted))
         }
         (held, wanted) => held.as_ref() != Some(wanted),
     }

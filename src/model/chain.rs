@@ -46,7 +46,9 @@ pub enum ChainKind {
     /// One rule to which it is bound, by its jump or goto: `jump { ... }` in nft(8). The kernel
     /// assigns its name, which differs in every kernel.
     Bound,
-    /// The kernel, at a hook that is not modelled: of another family, or of a device.
+    /// The kernel, for the packets of some devices.
+    Device(DeviceBase),
+    /// The kernel, at a hook that is not modelled.
     Opaque(Opaque),
     /// Jumps and gotos of other chains.
     Regular,
@@ -65,6 +67,67 @@ pub struct Base {
     pub priority: Priority,
     /// The fate of a packet that no rule decided.
     pub policy: Policy,
+}
+
+/// The hook of a base chain, of type filter, that sees the packets of some devices.
+///
+/// ```
+/// use nftmesh::prelude::*;
+///
+/// let chain = Chain::ingress("early", ["eth0", "eth1"], Priority::FILTER - 500)
+///     .rule(Rule::new().ip_saddr("192.0.2.0/24").drop());
+/// let table = Table::new(Family::Netdev, "edge").chain(chain);
+/// assert!(table.to_string().contains("hook ingress devices = { eth0, eth1 } priority -500;"));
+/// Ruleset::new().table(table).validate()?;
+/// # Ok::<(), Error>(())
+/// ```
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "the parts of `type filter hook H devices = D priority P; policy V`")]
+pub struct DeviceBase {
+    /// The side of the devices.
+    pub hook: DeviceHook,
+    /// The names of the devices; their order has no meaning.
+    pub devices: Vec<String>,
+    /// The order at the hook, lowest first.
+    pub priority: Priority,
+    /// The fate of a packet that no rule decided.
+    pub policy: Policy,
+}
+
+/// A side of a device (`NF_NETDEV_*`, include/uapi/linux/netfilter.h).
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the hooks of the family netdev")]
+pub enum DeviceHook {
+    /// Packets that leave through the device; in tables of family netdev.
+    #[doc(alias = "NF_NETDEV_EGRESS")]
+    Egress,
+    /// Packets that arrive at the device; in tables of the families netdev and inet.
+    #[doc(alias = "NF_NETDEV_INGRESS")]
+    #[doc(alias = "NF_INET_INGRESS")]
+    Ingress,
+}
+
+impl DeviceHook {
+    /// Returns the name that nft(8) uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            DeviceHook::Egress => "egress",
+            DeviceHook::Ingress => "ingress",
+        }
+    }
+
+    /// Returns the kernel's number in a family, or `None` if its tables have no such hook.
+    pub(crate) fn number(self, family: Family) -> Option<u32> {
+        match (family, self) {
+            (Family::Netdev, DeviceHook::Ingress) => Some(0),
+            (Family::Netdev, DeviceHook::Egress) => Some(1),
+            (Family::Inet, DeviceHook::Ingress) => Some(5),
+            _ => None,
+        }
+    }
 }
 
 /// Type of a base chain.
@@ -140,7 +203,7 @@ impl Hook {
         }
     }
 
-    /// Returns the kernel's number.
+    /// Returns the kernel's number, in tables that are not of family arp.
     #[must_use]
     pub fn number(self) -> u32 {
         match self {
@@ -150,6 +213,25 @@ impl Hook {
             Hook::Output => 3,
             Hook::Postrouting => 4,
         }
+    }
+
+    /// Returns the hooks of a family's tables, in the order of the kernel's numbers.
+    #[must_use]
+    pub fn of(family: Family) -> &'static [Hook] {
+        match family {
+            // NF_ARP_IN and NF_ARP_OUT, include/uapi/linux/netfilter_arp.h; nothing calls
+            // NF_ARP_FORWARD.
+            Family::Arp => &[Hook::Input, Hook::Output],
+            Family::Bridge | Family::Inet | Family::Ip | Family::Ip6 => &Hook::ALL,
+            Family::Netdev => &[],
+        }
+    }
+
+    /// Returns the kernel's number in a family, or that of an inet table where the family has no
+    /// such hook.
+    pub(crate) fn number_in(self, family: Family) -> u32 {
+        let place = Hook::of(family).iter().position(|hook| *hook == self);
+        place.and_then(|place| u32::try_from(place).ok()).unwrap_or(self.number())
     }
 }
 
@@ -249,6 +331,31 @@ impl Chain {
         Chain::of_kind(name.into(), ChainKind::Base(base))
     }
 
+    /// Creates a chain for packets that arrive at these devices, before anything else of the
+    /// network stack sees them; its policy is accept.
+    pub fn ingress(
+        name: impl Into<Name>,
+        devices: impl IntoIterator<Item = impl Into<String>>,
+        priority: Priority,
+    ) -> Self {
+        Chain::of_devices(name.into(), DeviceHook::Ingress, devices.into_iter().map(Into::into).collect(), priority)
+    }
+
+    /// Creates a chain for packets that leave through these devices, after everything else; its
+    /// policy is accept.
+    pub fn egress(
+        name: impl Into<Name>,
+        devices: impl IntoIterator<Item = impl Into<String>>,
+        priority: Priority,
+    ) -> Self {
+        Chain::of_devices(name.into(), DeviceHook::Egress, devices.into_iter().map(Into::into).collect(), priority)
+    }
+
+    fn of_devices(name: Name, hook: DeviceHook, devices: Vec<String>, priority: Priority) -> Self {
+        let base = DeviceBase { hook, devices, priority, policy: Policy::Accept };
+        Chain::of_kind(name, ChainKind::Device(base))
+    }
+
     /// Creates an empty chain of that kind.
     pub(crate) fn of_kind(name: Name, kind: ChainKind) -> Self {
         Chain { name, kind, comment: None, rules: Vec::new(), kept: Kept::default() }
@@ -264,8 +371,10 @@ impl Chain {
     /// Sets the policy; a regular chain has none and stays as it is.
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
-        if let ChainKind::Base(base) = &mut self.kind {
-            base.policy = policy;
+        match &mut self.kind {
+            ChainKind::Base(base) => base.policy = policy,
+            ChainKind::Device(base) => base.policy = policy,
+            ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular => {}
         }
         self
     }
@@ -284,12 +393,12 @@ impl Chain {
         self
     }
 
-    /// Returns the hook of a base chain, if it has a name here.
+    /// Returns the hook of a base chain that is not of devices, if it has a name here.
     #[must_use]
     pub fn hooked(&self) -> Option<&Base> {
         match &self.kind {
             ChainKind::Base(base) => Some(base),
-            ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular => None,
+            ChainKind::Bound | ChainKind::Device(_) | ChainKind::Opaque(_) | ChainKind::Regular => None,
         }
     }
 }

@@ -38,7 +38,7 @@ pub use action::{
     ConnLimit, Dup, Fwd, ObjectKind, ObjectRef, ObjectTo, Quota, SetValue, Synproxy, SynproxyFlags, Update, UpdateOp,
 };
 pub use address::{IntoAddress, daddr, saddr};
-pub use chain::{Base, Chain, ChainKind, ChainType, Hook, Policy, Priority};
+pub use chain::{Base, Chain, ChainKind, ChainType, DeviceBase, DeviceHook, Hook, Policy, Priority};
 pub use classic::Classic;
 pub use data_type::DataType;
 pub(crate) use element::Extra;

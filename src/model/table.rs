@@ -37,9 +37,9 @@ pub struct Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the families of nf_tables")]
 pub enum Family {
-    /// ARP. Its base chains can be read, but not declared.
+    /// ARP.
     Arp,
-    /// Bridged frames. Its base chains can be read, but not declared.
+    /// Bridged frames.
     Bridge,
     /// IPv4 and IPv6.
     Inet,
@@ -47,7 +47,7 @@ pub enum Family {
     Ip,
     /// IPv6.
     Ip6,
-    /// Frames at a device. Its base chains can be read, but not declared.
+    /// Frames at a device.
     Netdev,
 }
 

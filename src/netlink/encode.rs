@@ -26,7 +26,7 @@ use super::write::{Header, Messages};
 use super::{NFNL_SUBSYS_NFTABLES, flag, kind};
 use crate::attr::AttributeWriter;
 use crate::bytecode::{Expr, KeptParts, KeptRule, Program, Unlowerable, parts_userdata, rule_userdata};
-use crate::model::{ChainId, ChainKind, Family, Kept, Name, Policy, Position, Rule, RuleHandle, TableFlags, TableId};
+use crate::model::{ChainId, ChainKind, Family, Kept, Name, Position, Rule, RuleHandle, TableFlags, TableId};
 use crate::plan::{Destroys, Operation, State, Transaction};
 use crate::state::HookState;
 
@@ -327,25 +327,14 @@ impl Encoder<'_> {
         let userdata = parts_userdata(comment, kept);
         let read = kept.code::<KeptParts>();
         let opaque = read.map_or(&[][..], |read| &read.attributes);
-        let hook = match kind {
-            ChainKind::Base(base) => Some(HookBody {
-                chain_type: base.chain_type.name(),
-                hook: base.hook.number(),
-                priority: base.priority.0,
-                policy: match base.policy {
-                    Policy::Accept => 1,
-                    Policy::Drop => 0,
-                },
-                devices: &[],
-                opaque: &[],
-            }),
-            ChainKind::Bound => return self.add_bound_chain(index, table, name, &userdata, opaque),
-            ChainKind::Opaque(read) => read.code::<HookState>().map(|read| {
-                let HookState { chain_type, hook, priority, policy, devices, opaque } = read;
-                HookBody { chain_type, hook: *hook, priority: *priority, policy: *policy, devices, opaque }
-            }),
-            ChainKind::Regular => None,
-        };
+        if *kind == ChainKind::Bound {
+            return self.add_bound_chain(index, table, name, &userdata, opaque);
+        }
+        let hook = HookState::of(table.family, kind);
+        let hook = hook.as_ref().map(|state| {
+            let HookState { chain_type, hook, priority, policy, devices, opaque } = state;
+            HookBody { chain_type, hook: *hook, priority: *priority, policy: *policy, devices, opaque }
+        });
         let (table_name, flags) = (table.name.as_str(), read.map_or(0, |read| read.flags));
         let (name, userdata) = (name.as_str(), userdata.as_slice());
         let body = ChainBody { table: table_name, name, hook, flags, counters: None, userdata, opaque };

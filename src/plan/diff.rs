@@ -33,7 +33,7 @@ use super::transaction::Transaction;
 use crate::attr::nfta::NFTA_TABLE_NAME;
 use crate::bytecode::{KeptParts, Modes, SetMode, Unlowerable, lower_elements, lower_set};
 use crate::model::{
-    Base, Chain, ChainKind, Family, Kept, Name, Policy, Ruleset, Set, SetFlags, Statement, Table, TableFlags, TableId,
+    Chain, ChainKind, Family, Kept, Name, Ruleset, Set, SetFlags, Statement, Table, TableFlags, TableId,
 };
 use crate::state::{ChainState, HookState, OpaqueMessage, SetState, Snapshot, TableState};
 use bound::{Bound, is_bound};
@@ -223,7 +223,7 @@ impl Steps {
         let mut kept = Vec::with_capacity(table.chains.len());
         for chain in &table.chains {
             let found = held.find(&chain.name);
-            let place = found.map(|found| ChainMatch::of(found, chain));
+            let place = found.map(|found| ChainMatch::of(state.id.family, found, chain));
             match (found, place) {
                 _ if chain.kind == ChainKind::Bound => kept.push(None),
                 (Some(found), Some(ChainMatch::Same)) => kept.push(Some(found)),
@@ -299,27 +299,18 @@ enum ChainMatch {
 }
 
 impl ChainMatch {
-    fn of(state: &ChainState, chain: &Chain) -> ChainMatch {
+    fn of(family: Family, state: &ChainState, chain: &Chain) -> ChainMatch {
         let flags = chain.kept.code::<KeptParts>().map_or(0, |read| read.flags);
         if state.flags & !NFT_CHAIN_BASE != flags {
             return ChainMatch::Other;
         }
         match (&state.hook, &chain.kind) {
             (None, ChainKind::Regular) => ChainMatch::Same,
-            (Some(hook), ChainKind::Base(Base { chain_type, hook: wanted, priority, policy })) => {
-                let stands = (hook.chain_type.as_str(), hook.hook, hook.priority)
-                    == (chain_type.name(), wanted.number(), priority.0);
-                let accepts = hook.policy != 0;
-                match stands && hook.devices.is_empty() {
-                    false => ChainMatch::Other,
-                    true if accepts == (*policy == Policy::Accept) => ChainMatch::Same,
-                    true => ChainMatch::OtherPolicy,
-                }
-            }
-            (Some(hook), ChainKind::Opaque(read)) => match read.code::<HookState>() {
-                Some(wanted) if *hook == *wanted => ChainMatch::Same,
-                Some(wanted) if *hook == HookState { policy: hook.policy, ..wanted.clone() } => ChainMatch::OtherPolicy,
-                _ => ChainMatch::Other,
+            (Some(hook), kind) => match HookState::of(family, kind) {
+                Some(wanted) if !hook.is_at(&wanted) => ChainMatch::Other,
+                Some(wanted) if hook.policy == wanted.policy => ChainMatch::Same,
+                Some(_) => ChainMatch::OtherPolicy,
+                None => ChainMatch::Other,
             },
             _ => ChainMatch::Other,
         }

@@ -228,7 +228,7 @@ fn difference(operation: &Operation, id: &TableId, held: &mut HeldTables<'_>) ->
 /// Returns a rule as nft would list it, as far as possible.
 fn text(table: &HeldTable<'_>, rule: &RuleState) -> String {
     let rule = raise(&rule.exprs, &rule.userdata, table.family, &table.sets);
-    script::rule(table.family, &rule).to_string()
+    script::rule(table.family, &rule, &crate::render::Blocks::new()).to_string()
 }
 
 /// The held state, with requested tables indexed by their parts.

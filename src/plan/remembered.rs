@@ -158,6 +158,7 @@ fn is_divisible(chain: &Chain) -> bool {
 fn chain_sum(chain: &Chain, keyed: &mut Keyed<'_>) -> Sum {
     let devices = match &chain.kind {
         ChainKind::Opaque(read) => read.code::<HookState>().is_none_or(|hook| !hook.devices.is_empty()),
+        ChainKind::Device(_) => true,
         ChainKind::Base(_) | ChainKind::Bound | ChainKind::Regular => false,
     };
     let hash = if devices { None } else { keyed.hash(&Spelled(chain)) };

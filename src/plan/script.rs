@@ -1,78 +1,120 @@
 //! Prints transactions as nft scripts: `nft -f` with the text does the same as the commit.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::operation::Operation;
 use super::transaction::Transaction;
-use crate::model::{Family, Position};
+use crate::model::{ChainKind, Family, Name, Position};
+use crate::render::Blocks;
 use crate::render::script::{chain_block, element_block, object_block, rule, set_block, set_keyword, table_block};
 
 impl fmt::Display for Transaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.operations().iter().try_for_each(|operation| writeln!(f, "{operation}"))
+        let mut bound = Bound::default();
+        for operation in self.operations() {
+            if bound.take(operation) {
+                continue;
+            }
+            // A block is of one rule alone.
+            command(f, operation, &std::mem::take(&mut bound).blocks)?;
+            f.write_str("\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// The chains that belong to the next rule that is not in one of them. nft has them in its braces.
+#[derive(Default)]
+struct Bound {
+    blocks: Blocks,
+    rules: BTreeMap<Name, Vec<String>>,
+}
+
+impl Bound {
+    /// Returns whether the operation makes such a chain, or a rule in it.
+    fn take(&mut self, operation: &Operation) -> bool {
+        let name = match operation {
+            Operation::AddChain { name, kind: ChainKind::Bound, .. } => name,
+            Operation::AddRule { chain, position: Position::Last, rule: added }
+                if self.rules.contains_key(&chain.name) =>
+            {
+                let added = format!("{};", rule(chain.table.family, added, &self.blocks));
+                self.rules.entry(chain.name.clone()).or_default().push(added);
+                &chain.name
+            }
+            _ => return false,
+        };
+        let rules = self.rules.entry(name.clone()).or_default();
+        self.blocks.insert(name.clone(), format!("{{ {} }}", rules.join(" ")));
+        true
     }
 }
 
 /// Prints a command of an nft script, or two for a set with elements.
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let family = self.table().map_or(Family::Inet, |table| table.family);
-        match self {
-            Operation::AddChain { table, name, kind, comment, kept: _ } => {
-                write!(f, "add chain {table} {name}{}", chain_block(family, kind, comment.as_deref()))
-            }
-            Operation::AddElements { table, set } => {
-                write!(f, "add element {table} {} {}", set.name, element_block(&set.elements))
-            }
-            Operation::AddObject { table, object } => {
-                write!(f, "add {} {table} {} {}", object.kind(), object.name, object_block(family, object))
-            }
-            Operation::AddRule { chain, position, rule: added } => {
-                let added = rule(family, added);
-                match position {
-                    Position::After(handle) => write!(f, "add rule {chain} handle {handle} {added}"),
-                    Position::Before(handle) => write!(f, "insert rule {chain} handle {handle} {added}"),
-                    Position::First => write!(f, "insert rule {chain} {added}"),
-                    Position::Last => write!(f, "add rule {chain} {added}"),
-                }
-            }
-            Operation::AddSet { table, set } => {
-                write!(f, "add {} {table} {} {}", set_keyword(set), set.name, set_block(set))?;
-                match set.elements.as_slice() {
-                    [] => Ok(()),
-                    elements => write!(f, "\nadd element {table} {} {}", set.name, element_block(elements)),
-                }
-            }
-            Operation::AddTable { table, flags, comment, kept: _ } => {
-                write!(f, "add table {table}{}", table_block(*flags, comment.as_deref()))
-            }
-            Operation::DeleteChain(chain) => write!(f, "delete chain {chain}"),
-            Operation::DeleteElements { table, set } => {
-                write!(f, "delete element {table} {} {}", set.name, element_block(&set.elements))
-            }
-            Operation::DeleteObject { table, kind, name } => write!(f, "delete {kind} {table} {name}"),
-            Operation::DeleteRule { chain, handle } => write!(f, "delete rule {chain} handle {handle}"),
-            Operation::DeleteSet { table, set } => write!(f, "delete set {table} {set}"),
-            Operation::DeleteTable(table) => write!(f, "delete table {table}"),
-            Operation::DestroyChain(chain) => write!(f, "destroy chain {chain}"),
-            Operation::DestroyElements { table, set } => {
-                write!(f, "destroy element {table} {} {}", set.name, element_block(&set.elements))
-            }
-            Operation::DestroyObject { table, kind, name } => write!(f, "destroy {kind} {table} {name}"),
-            Operation::DestroyRule { chain, handle } => write!(f, "destroy rule {chain} handle {handle}"),
-            Operation::DestroySet { table, set } => write!(f, "destroy set {table} {set}"),
-            Operation::DestroyTable(table) => write!(f, "destroy table {table}"),
-            Operation::FlushChain(chain) => write!(f, "flush chain {chain}"),
-            Operation::FlushRuleset(None) => f.write_str("flush ruleset"),
-            Operation::FlushRuleset(Some(family)) => write!(f, "flush ruleset {family}"),
-            Operation::FlushSet { table, set } => write!(f, "flush set {table} {set}"),
-            Operation::FlushTable(table) => write!(f, "flush table {table}"),
-            Operation::ReplaceRule { chain, handle, rule: new } => {
-                write!(f, "replace rule {chain} handle {handle} {}", rule(family, new))
-            }
-            // Not a command of nft, which refuses it: what is restored may exceed nft's syntax.
-            Operation::Restore { .. } => f.write_str(&self.title()),
+        command(f, self, &Blocks::new())
+    }
+}
+
+fn command(f: &mut fmt::Formatter<'_>, operation: &Operation, blocks: &Blocks) -> fmt::Result {
+    let family = operation.table().map_or(Family::Inet, |table| table.family);
+    match operation {
+        Operation::AddChain { table, name, kind, comment, kept: _ } => {
+            write!(f, "add chain {table} {name}{}", chain_block(family, kind, comment.as_deref()))
         }
+        Operation::AddElements { table, set } => {
+            write!(f, "add element {table} {} {}", set.name, element_block(&set.elements))
+        }
+        Operation::AddObject { table, object } => {
+            write!(f, "add {} {table} {} {}", object.kind(), object.name, object_block(family, object))
+        }
+        Operation::AddRule { chain, position, rule: added } => {
+            let added = rule(family, added, blocks);
+            match position {
+                Position::After(handle) => write!(f, "add rule {chain} handle {handle} {added}"),
+                Position::Before(handle) => write!(f, "insert rule {chain} handle {handle} {added}"),
+                Position::First => write!(f, "insert rule {chain} {added}"),
+                Position::Last => write!(f, "add rule {chain} {added}"),
+            }
+        }
+        Operation::AddSet { table, set } => {
+            write!(f, "add {} {table} {} {}", set_keyword(set), set.name, set_block(set))?;
+            match set.elements.as_slice() {
+                [] => Ok(()),
+                elements => write!(f, "\nadd element {table} {} {}", set.name, element_block(elements)),
+            }
+        }
+        Operation::AddTable { table, flags, comment, kept: _ } => {
+            write!(f, "add table {table}{}", table_block(*flags, comment.as_deref()))
+        }
+        Operation::DeleteChain(chain) => write!(f, "delete chain {chain}"),
+        Operation::DeleteElements { table, set } => {
+            write!(f, "delete element {table} {} {}", set.name, element_block(&set.elements))
+        }
+        Operation::DeleteObject { table, kind, name } => write!(f, "delete {kind} {table} {name}"),
+        Operation::DeleteRule { chain, handle } => write!(f, "delete rule {chain} handle {handle}"),
+        Operation::DeleteSet { table, set } => write!(f, "delete set {table} {set}"),
+        Operation::DeleteTable(table) => write!(f, "delete table {table}"),
+        Operation::DestroyChain(chain) => write!(f, "destroy chain {chain}"),
+        Operation::DestroyElements { table, set } => {
+            write!(f, "destroy element {table} {} {}", set.name, element_block(&set.elements))
+        }
+        Operation::DestroyObject { table, kind, name } => write!(f, "destroy {kind} {table} {name}"),
+        Operation::DestroyRule { chain, handle } => write!(f, "destroy rule {chain} handle {handle}"),
+        Operation::DestroySet { table, set } => write!(f, "destroy set {table} {set}"),
+        Operation::DestroyTable(table) => write!(f, "destroy table {table}"),
+        Operation::FlushChain(chain) => write!(f, "flush chain {chain}"),
+        Operation::FlushRuleset(None) => f.write_str("flush ruleset"),
+        Operation::FlushRuleset(Some(family)) => write!(f, "flush ruleset {family}"),
+        Operation::FlushSet { table, set } => write!(f, "flush set {table} {set}"),
+        Operation::FlushTable(table) => write!(f, "flush table {table}"),
+        Operation::ReplaceRule { chain, handle, rule: new } => {
+            write!(f, "replace rule {chain} handle {handle} {}", rule(family, new, blocks))
+        }
+        // Not a command of nft, which refuses it: what is restored may exceed nft's syntax.
+        Operation::Restore { .. } => f.write_str(&operation.title()),
     }
 }
 

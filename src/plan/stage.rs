@@ -25,8 +25,8 @@ use super::detour::{chains, is_late, looked_up, named, set_of};
 use super::operation::Operation;
 use super::transaction::Transaction;
 use crate::model::{
-    Base, ChainId, ChainKind, ElementData, Name, Policy, Position, Rule, RuleHandle, Ruleset, Set, SetData, SetFlags,
-    Statement, TableId,
+    Base, ChainId, ChainKind, DeviceBase, ElementData, Name, Policy, Position, Rule, RuleHandle, Ruleset, Set, SetData,
+    SetFlags, Statement, TableId,
 };
 use crate::state::{ChainState, Snapshot};
 
@@ -229,7 +229,11 @@ impl<'t> Unseen<'t> {
                     (Some(_), _) if self.deleted.contains(&(&of.table, &of.name)) => continue,
                     (Some(_), _) => {}
                     // A chain at a hook decides by its policy as soon as it exists.
-                    (None, ChainKind::Base(Base { policy: Policy::Accept, .. })) => {
+                    (
+                        None,
+                        ChainKind::Base(Base { policy: Policy::Accept, .. })
+                        | ChainKind::Device(DeviceBase { policy: Policy::Accept, .. }),
+                    ) => {
                         later.push(Operation::add_chain(&id, chain));
                     }
                     (None, _) => continue,

@@ -4,13 +4,13 @@
 use std::fmt::{self, Display};
 
 use crate::model::{
-    ConnLimit, Dup, Exthdr, ExthdrOf, ExthdrPart, Fwd, LimitWhen, ObjectRef, ObjectTo, Protocol, Quota, SetValue,
-    Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
+    ConnLimit, Dup, Exthdr, ExthdrOf, ExthdrPart, Field, Fwd, LimitWhen, ObjectRef, ObjectTo, Protocol, Quota,
+    SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
 use super::set::{map_of, set_ref};
 use super::statement::bytes;
-use super::value::{Bits, time};
+use super::value::{Bits, hexadecimal, time};
 use super::{Style, Text, matches, quoted};
 
 /// Writes a statement of this room.
@@ -41,11 +41,17 @@ pub(super) fn action(
         Statement::ResetTcpOption(kind) => {
             write!(f, "reset {}", Exthdr { of: ExthdrOf::Tcp, kind: *kind, part: ExthdrPart::Exists })
         }
+        Statement::Set { target: target @ Field::Payload(_), value: SetValue::Constant(value) } => {
+            write!(f, "{target} set {}", hexadecimal(value))
+        }
         Statement::Set { target, value } => write!(f, "{target} set {}", set_value(value, transport, style)),
         Statement::Synproxy(Synproxy { mss, wscale, flags }) => {
             f.write_str("synproxy")?;
+            // nft lists both, and reads each alone.
+            let listed = |value: Option<u16>| value.or_else(|| is_listed(style).then_some(0));
             if mss.is_some() || wscale.is_some() {
-                write!(f, " mss {} wscale {}", mss.unwrap_or(0), wscale.unwrap_or(0))?;
+                listed(*mss).map_or(Ok(()), |mss| write!(f, " mss {mss}"))?;
+                listed(wscale.map(u16::from)).map_or(Ok(()), |wscale| write!(f, " wscale {wscale}"))?;
             }
             if flags.contains(SynproxyFlags::TIMESTAMP) {
                 f.write_str(" timestamp")?;
@@ -58,6 +64,10 @@ pub(super) fn action(
         Statement::Update(update) => write_update(f, update, transport, style),
         _ => Ok(()),
     }
+}
+
+fn is_listed(style: Style<'_>) -> bool {
+    matches!(style, Style::Listed(_))
 }
 
 fn over(when: LimitWhen) -> &'static str {
@@ -134,7 +144,7 @@ fn set_value<'a>(value: &'a SetValue, transport: Option<Protocol>, style: Style<
     Text(move |f: &mut fmt::Formatter<'_>| match value {
         SetValue::Constant(value @ Value::CtEvent(_)) => Bits::of(value).map_or(Ok(()), |bits| bits.list().fmt(f)),
         // nft lists a name, but reads most of them only in comparisons.
-        SetValue::Constant(Value::Protocol(protocol)) if matches!(style, Style::Loadable) => {
+        SetValue::Constant(Value::Protocol(protocol)) if !matches!(style, Style::Listed(_)) => {
             write!(f, "{}", protocol.0)
         }
         SetValue::Constant(value) => style.named(value).fmt(f),

@@ -7,6 +7,7 @@ use crate::model::{Element, Family, Object, Rule, Set, SetData};
 use super::{Known, Style, Text, quoted, rule, set, table};
 
 pub(crate) use super::set::{Note, Notes};
+pub(crate) use super::table::devices;
 
 /// Returns the notes that a listing adds to a set.
 pub(crate) fn notes(known: Known<'_>) -> Notes<'_> {
@@ -69,11 +70,6 @@ pub(crate) fn comment(text: &str) -> impl Display {
 /// Returns a placeholder for a part that this crate does not know; nft refuses it.
 pub(crate) fn unknown(what: impl Display) -> impl Display {
     super::unknown(what)
-}
-
-/// Returns the name of an interface in quotes.
-pub(crate) fn device(name: &str) -> impl Display {
-    quoted(name)
 }
 
 /// Returns `typeof ip saddr : meta mark` when the expressions of the declaration are known, and

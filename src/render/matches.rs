@@ -92,7 +92,7 @@ pub(super) fn selector<'a>(selector: &'a Selector, transport: Option<Protocol>, 
                         Some(0) | None => Ok(()),
                         Some(shift) => write!(f, " >> {shift}"),
                     },
-                    (Style::Loadable | Style::Listed(_), ..) => Ok(()),
+                    (Style::InTable(_) | Style::Loadable | Style::Listed(_), ..) => Ok(()),
                 }
             })
         };
@@ -317,7 +317,7 @@ fn masked(
     }
     match mask_length(mask) {
         // nft reads a prefix as if the bits after it were zero.
-        Some(_) if matches!(style, Style::Loadable) && !within(value, mask) => write!(f, "& {mask} {op} {value}"),
+        Some(_) if !matches!(style, Style::Listed(_)) && !within(value, mask) => write!(f, "& {mask} {op} {value}"),
         Some(length) => {
             implied(f, op)?;
             write!(f, "{}", Operand::Prefix(value.clone(), length))
@@ -338,9 +338,9 @@ fn exactly(f: &mut fmt::Formatter<'_>, op: Op, value: &Value) -> fmt::Result {
     write!(f, "{value}")
 }
 
-/// Returns whether all bits of a mark are within the mask.
+/// Returns whether all bits of a mark or an address are within the mask.
 fn within(value: &Value, mask: &Value) -> bool {
-    !matches!((value, mask), (Value::Mark(value), Value::Mark(mask)) if value & !mask != 0)
+    value.number().zip(mask.number()).is_none_or(|(value, mask)| value & !mask == 0)
 }
 
 /// Returns the number of leading bits in the mask of an address or a mark, if it has no others.

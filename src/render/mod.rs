@@ -67,6 +67,8 @@ pub(crate) struct InFamily<'a, T> {
 /// The purpose of a text.
 #[derive(Clone, Copy)]
 pub(crate) enum Style<'a> {
+    /// To be read by nft, with the rules of bound chains in braces.
+    InTable(&'a Blocks),
     /// To be read by nft.
     Loadable,
     /// As nft lists it, given this knowledge.

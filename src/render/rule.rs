@@ -98,6 +98,8 @@ struct Omissions<'a> {
     /// Whether everything so far is a match. nft inserts what `reject` implies at the start of the
     /// rule.
     only_matches: bool,
+    /// Whether the statement is a match.
+    is_match: bool,
 }
 
 impl<'a> Omissions<'a> {
@@ -113,6 +115,7 @@ impl<'a> Omissions<'a> {
             message_match: None,
             transport_match: None,
             only_matches: true,
+            is_match: false,
         };
         for (at, statement) in statements.iter().enumerate() {
             walk.see(at, statement);
@@ -124,6 +127,7 @@ impl<'a> Omissions<'a> {
         // The spelling of a selector depends on what is known before it; `tcp dport` itself
         // implies the protocol for what follows.
         self.statements.push(Fate { omitted: false, transport: self.transport });
+        self.is_match = matches!(statement, Statement::Match(_));
         match statement {
             Statement::Match(matches) => {
                 self.selector(&matches.selector);
@@ -205,8 +209,11 @@ impl<'a> Omissions<'a> {
                 _ => transport,
             };
             if link.is_some() {
-                // `vlan type` does not restore the check of the tag.
-                self.implies_link(link.filter(|_| field != Field::VlanType));
+                // Where frames have a family of their own, nft keeps the check before a match of
+                // `vlan type`.
+                let of_frames = matches!(self.family, Family::Bridge | Family::Inet | Family::Netdev);
+                let keeps = field == Field::VlanType && self.is_match && of_frames;
+                self.implies_link(link.filter(|_| !keeps));
             }
             // nft knows of no other transport protocol that only one network layer has.
             let is_told = matches!(transport, None | Some(Protocol::ICMP | Protocol::ICMPV6));

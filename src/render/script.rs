@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::model::{ChainKind, Element, Family, Object, Rule, Set, TableFlags};
 
-use super::{InFamily, Style, Text, object, quoted, set, table};
+use super::{Blocks, Style, Text, object, quoted, set, table};
 
 /// Returns ` { flags dormant; comment "why"; }`, or nothing.
 pub(crate) fn table_block(flags: TableFlags, comment: Option<&str>) -> impl fmt::Display {
@@ -52,9 +52,10 @@ pub(crate) fn element_block(elements: &[Element]) -> impl fmt::Display {
     })
 }
 
-/// Returns `tcp dport 80 accept`, as in a table of that family.
-pub(crate) fn rule(family: Family, rule: &Rule) -> impl fmt::Display {
-    InFamily { family, value: rule }
+/// Returns `tcp dport 80 accept`, as in a table of that family, with the rules of the chains bound
+/// to it in braces.
+pub(crate) fn rule<'a>(family: Family, rule: &'a Rule, blocks: &'a Blocks) -> impl fmt::Display + 'a {
+    super::rule::styled(family, rule, Style::InTable(blocks))
 }
 
 /// Returns the statements of a rule, each as `Display` prints it in a table of that family.

@@ -250,7 +250,12 @@ fn looked_up<'a>(set: &'a SetRef, (raw, key): (Vec<bool>, Vec<DataType>), style:
             let intervals = elements.iter().any(|element| element.key.is_interval());
             let sorted = match (style, intervals) {
                 (Style::Listed(_), true) if is_concat(elements) => as_given(elements),
-                (_, true) => ascending(elements, Neighbours::Merged),
+                (_, true) => {
+                    let merged = ascending(elements, Neighbours::Merged);
+                    // nft reads a set of one interval as that, and lists what was several so.
+                    let is_one = merged.len() == 1 && elements.len() > 1 && !matches!(style, Style::Listed(_));
+                    if is_one { as_given(elements) } else { merged }
+                }
                 (_, false) => backwards(elements, &key, matches!(style, Style::Listed(_))),
             };
             let one = |f: &mut fmt::Formatter<'_>, element: &Element| {
@@ -381,7 +386,7 @@ impl Style<'_> {
                 Some(name) => Cow::Owned(Value::Ifname(name.as_str().into())),
                 None => Cow::Borrowed(value),
             },
-            (Style::Loadable | Style::Listed(_), value) => Cow::Borrowed(value),
+            (Style::InTable(_) | Style::Loadable | Style::Listed(_), value) => Cow::Borrowed(value),
         }
     }
 

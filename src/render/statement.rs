@@ -31,7 +31,7 @@ impl Display for InRule<'_> {
             Statement::Opaque(opaque) => opaque.fmt(f),
             Statement::Queue(queue) => queue.fmt(f),
             Statement::Redirect { ports, flags } => to_ports(f, "redirect", ports.as_ref(), *flags, transport, style),
-            Statement::Reject(reason) => reject(f, family, *reason),
+            Statement::Reject(reason) => reject(f, family, *reason, matches!(style, Style::Listed(_))),
             Statement::SetMark { key, value } => write!(f, "{key} set {}", mark(value, transport, style)),
             Statement::SetNftrace(on) => write!(f, "meta nftrace set {}", u8::from(*on)),
             Statement::SetZone(zone) => write!(f, "ct zone set {zone}"),
@@ -65,9 +65,14 @@ impl Display for Opaque {
 
 /// Writes a verdict; a bound chain is listed in its place.
 fn verdict(f: &mut fmt::Formatter<'_>, verdict: &Verdict, style: Style<'_>) -> fmt::Result {
-    let (word, block) = match (verdict, style) {
-        (Verdict::Goto(chain), Style::Listed(known)) => ("goto", known.blocks.get(chain)),
-        (Verdict::Jump(chain), Style::Listed(known)) => ("jump", known.blocks.get(chain)),
+    let blocks = match style {
+        Style::InTable(blocks) => Some(blocks),
+        Style::Listed(known) => Some(known.blocks),
+        Style::Loadable => None,
+    };
+    let (word, block) = match (verdict, blocks) {
+        (Verdict::Goto(chain), Some(blocks)) => ("goto", blocks.get(chain)),
+        (Verdict::Jump(chain), Some(blocks)) => ("jump", blocks.get(chain)),
         _ => ("", None),
     };
     match block {
@@ -322,7 +327,9 @@ fn nat(
             (Style::Listed(_), Some(family), Family::Inet) => {
                 to_ports(f, &format!("{kind} {family}"), ports.as_ref(), *flags, transport, style)
             }
-            (Style::Loadable | Style::Listed(_), _, _) => to_ports(f, kind, ports.as_ref(), *flags, transport, style),
+            (Style::InTable(_) | Style::Loadable | Style::Listed(_), _, _) => {
+                to_ports(f, kind, ports.as_ref(), *flags, transport, style)
+            }
         };
     };
     f.write_str(kind)?;
@@ -385,10 +392,11 @@ fn tproxy(f: &mut fmt::Formatter<'_>, table: Family, tproxy: &Tproxy) -> fmt::Re
 
 /// Writes a rejection without the default reason, port unreachable; in an inet table this default
 /// is the one for both protocols.
-fn reject(f: &mut fmt::Formatter<'_>, table: Family, reason: Option<Reject>) -> fmt::Result {
+fn reject(f: &mut fmt::Formatter<'_>, table: Family, reason: Option<Reject>, is_listed: bool) -> fmt::Result {
     f.write_str("reject")?;
     match reason {
-        None | Some(Reject::Icmpx(1)) => Ok(()),
+        None => Ok(()),
+        Some(Reject::Icmpx(1)) if is_listed => Ok(()),
         Some(Reject::Icmp(3)) if table == Family::Ip => Ok(()),
         Some(Reject::Icmpv6(4)) if table == Family::Ip6 => Ok(()),
         Some(reason) => write!(f, " with {reason}"),

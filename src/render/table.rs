@@ -2,9 +2,12 @@
 
 use std::fmt::{self, Display};
 
-use crate::model::{Base, Chain, ChainKind, ChainType, Family, Hook, Policy, Priority, Ruleset, Table, TableFlags};
+use crate::model::{
+    Base, Chain, ChainKind, ChainType, DeviceBase, DeviceHook, Family, Hook, Policy, Priority, Ruleset, Statement,
+    Table, TableFlags,
+};
 
-use super::{InFamily, Style, Text, joined, object, quoted, set, unknown};
+use super::{Blocks, InFamily, Style, Text, joined, object, quoted, rule, set, unknown};
 use crate::bytecode::KeptParts;
 
 /// Prints what `nft list ruleset` prints and `nft -f` reads.
@@ -60,11 +63,12 @@ impl Display for WithHandles<'_> {
             between(f)?;
             set::block(f, set, self.handles.sets.get(index).copied(), &set::Notes::new(Style::Loadable))?;
         }
-        for (index, chain) in chains.iter().enumerate() {
+        let blocks = blocks(*family, chains);
+        for (index, chain) in chains.iter().enumerate().filter(|(_, chain)| !blocks.contains_key(&chain.name)) {
             between(f)?;
             let handles = self.handles.chains.get(index);
             let rules = handles.map_or(&[][..], |(_, rules)| rules);
-            self::chain(f, *family, chain, handles.map(|(chain, _)| *chain), rules)?;
+            self::chain(f, *family, chain, &blocks, handles.map(|(chain, _)| *chain), rules)?;
         }
         f.write_str("}\n")
     }
@@ -87,11 +91,42 @@ impl Display for Chain {
 
 impl Display for InFamily<'_, Chain> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        chain(f, self.family, self.value, None, &[])
+        chain(f, self.family, self.value, &Blocks::new(), None, &[])
     }
 }
 
-fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<u64>, handles: &[u64]) -> fmt::Result {
+/// Returns the rules of the chains that are bound to a rule of another one, which are printed there.
+fn blocks(family: Family, chains: &[Chain]) -> Blocks {
+    let bound: Vec<&Chain> = chains.iter().filter(|chain| chain.kind == ChainKind::Bound).collect();
+    let is_used = |bound: &&&Chain| {
+        let statements = chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
+        let mut verdicts = statements.filter_map(|statement| match statement {
+            Statement::Verdict(verdict) => verdict.target(),
+            _ => None,
+        });
+        verdicts.any(|target| *target == bound.name)
+    };
+    let bound: Vec<&Chain> = bound.iter().filter(is_used).copied().collect();
+    let mut blocks = Blocks::new();
+    // A block is complete once those within it are; nothing is nested deeper than jumps may be.
+    for _ in 0..bound.len().min(DEPTH) {
+        let block = |chain: &&Chain| {
+            let rule = |rule| format!("\t\t\t{}\n", rule::styled(family, rule, Style::InTable(&blocks)));
+            (chain.name.clone(), format!("{{\n{}\t\t}}", chain.rules.iter().map(rule).collect::<String>()))
+        };
+        blocks = bound.iter().map(block).collect();
+    }
+    blocks
+}
+
+fn chain(
+    f: &mut fmt::Formatter<'_>,
+    family: Family,
+    chain: &Chain,
+    blocks: &Blocks,
+    own: Option<u64>,
+    handles: &[u64],
+) -> fmt::Result {
     let Chain { name, kind, comment, rules, kept } = chain;
     writeln!(f, "\tchain {name} {{{}", handle(own))?;
     if let Some(comment) = comment {
@@ -101,7 +136,8 @@ fn chain(f: &mut fmt::Formatter<'_>, family: Family, chain: &Chain, own: Option<
         writeln!(f, "\t\t{hooked}")?;
     }
     for (index, rule) in rules.iter().enumerate() {
-        writeln!(f, "\t\t{}{}", InFamily { family, value: rule }, handle(handles.get(index).copied()))?;
+        let rule = rule::styled(family, rule, Style::InTable(blocks));
+        writeln!(f, "\t\t{rule}{}", handle(handles.get(index).copied()))?;
     }
     // A chain that was not read in full must not be loaded without its other rules.
     let unlisted = kept.code::<KeptParts>().map_or(0, |read| read.unlisted);
@@ -116,6 +152,7 @@ pub(super) fn hooked(family: Family, kind: &ChainKind) -> Option<String> {
     match kind {
         ChainKind::Base(base) => Some(InFamily { family, value: base }.to_string()),
         ChainKind::Bound => Some("bound to a rule;".to_owned()),
+        ChainKind::Device(base) => Some(InFamily { family, value: base }.to_string()),
         ChainKind::Opaque(opaque) => Some(format!("opaque {};", opaque.name())),
         ChainKind::Regular => None,
     }
@@ -133,6 +170,41 @@ impl Display for InFamily<'_, Base> {
         let Base { chain_type, hook, priority, policy } = self.value;
         let priority = self::priority(self.family, hook.name(), priority.0);
         write!(f, "type {chain_type} hook {hook} priority {priority}; policy {policy};")
+    }
+}
+
+/// Prints the hook as in a table of family netdev.
+impl Display for DeviceBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        InFamily { family: Family::Netdev, value: self }.fmt(f)
+    }
+}
+
+impl Display for InFamily<'_, DeviceBase> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DeviceBase { hook, devices, priority, policy } = self.value;
+        let (devices, priority) = (self::devices(devices), self::priority(self.family, hook.name(), priority.0));
+        write!(f, "type filter hook {hook}{devices} priority {priority}; policy {policy};")
+    }
+}
+
+impl Display for DeviceHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Returns ` device "lo"` or ` devices = { eth0, lo }`: nft sorts several, and writes them without
+/// quotes.
+pub(crate) fn devices(devices: &[String]) -> String {
+    match devices {
+        [] => String::new(),
+        [one] => format!(" device {}", quoted(one)),
+        several => {
+            let mut sorted: Vec<&str> = several.iter().map(String::as_str).collect();
+            sorted.sort_unstable();
+            format!(" devices = {{ {} }}", sorted.join(", "))
+        }
     }
 }
 
@@ -181,3 +253,6 @@ impl Display for TableFlags {
         joined(f, named.iter().filter(|(flag, _)| self.contains(*flag)).map(|(_, name)| name), ",")
     }
 }
+
+/// Deeper than the kernel follows jumps.
+const DEPTH: usize = 20;

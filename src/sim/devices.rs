@@ -5,6 +5,7 @@
 //! that it could call, has an effect on a packet.
 
 use super::inputs::CannotTell;
+use super::rules::is_walked_chain;
 use crate::bytecode::{BitwiseCode, CtKey, Expr, LimitCode, LogCode, MetaKey};
 use crate::model::{ChainId, Family, TableFlags, Verdict};
 use crate::state::{ChainState, HookState, TableState, chain_kind};
@@ -35,7 +36,10 @@ impl DeviceChain {
         if is_dormant || table.id.family == Family::Arp {
             return Vec::new();
         }
-        let unwalked = table.chains.iter().filter(|chain| chain_kind(table.id.family, chain).is_none());
+        let unwalked = table
+            .chains
+            .iter()
+            .filter(|chain| !is_walked_chain(table.id.family, chain_kind(table.id.family, chain).as_ref()));
         unwalked.filter_map(|chain| DeviceChain::new(table, chain)).collect()
     }
 

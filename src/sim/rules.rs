@@ -243,7 +243,10 @@ impl TryFrom<&Snapshot> for Rules {
         }
         rules.devices = snapshot.tables.iter().flat_map(DeviceChain::of).collect();
         for table in &snapshot.tables {
-            let unknown = table.chains.iter().filter(|chain| chain_kind(table.id.family, chain).is_none());
+            let unknown = table
+                .chains
+                .iter()
+                .filter(|chain| !is_walked_chain(table.id.family, chain_kind(table.id.family, chain).as_ref()));
             let unknown = unknown.map(|chain| table.id.chain(&chain.name));
             let unknown = unknown.filter(|chain| !rules.devices.iter().any(|known| known.is_harmless_chain(chain)));
             rules.unknown.extend(unknown.map(|chain| format!("chain {chain}: its hook has no name here")));
@@ -275,6 +278,20 @@ impl Rules {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns whether packets are walked through the chains of a family.
+pub(super) fn is_walked(family: Family) -> bool {
+    matches!(family, Family::Inet | Family::Ip | Family::Ip6)
+}
+
+/// Returns whether packets are walked through such a chain, or reach it from others.
+pub(super) fn is_walked_chain(family: Family, kind: Option<&ChainKind>) -> bool {
+    match kind {
+        Some(ChainKind::Base(_)) => is_walked(family),
+        Some(ChainKind::Regular | ChainKind::Bound) => true,
+        Some(ChainKind::Device(_) | ChainKind::Opaque(_)) | None => false,
     }
 }
 
@@ -336,8 +353,10 @@ fn table_at(table: &TableState) -> Result<TableCode, Error> {
 
 fn chain_code(table: &TableId, name: &Name, kind: &ChainKind, registered: (u64, u64)) -> ChainCode {
     let base = match kind {
-        ChainKind::Base(base) => Some(*base),
-        ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular => None,
+        // The hooks of other families have the names of these, and see other packets.
+        ChainKind::Base(base) if is_walked(table.family) => Some(*base),
+        ChainKind::Base(_) => None,
+        ChainKind::Bound | ChainKind::Device(_) | ChainKind::Opaque(_) | ChainKind::Regular => None,
     };
     ChainCode { id: Arc::new(table.chain(name)), base, rules: Vec::new(), unlisted: 0, registered }
 }

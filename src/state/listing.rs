@@ -328,16 +328,7 @@ enum Carried {
 fn hooked(family: Family, state: &HookState) -> String {
     let HookState { chain_type, hook: _, priority: number, policy: _, devices, opaque } = state;
     let (name, policy) = (hook_name(family, state), policy_name(state));
-    let devices = match devices.as_slice() {
-        [] => String::new(),
-        [one] => format!(" device {}", listing::device(one)),
-        // nft sorts them and writes them without quotes.
-        several => {
-            let mut sorted: Vec<&str> = several.iter().map(String::as_str).collect();
-            sorted.sort_unstable();
-            format!(" devices = {{ {} }}", sorted.join(", "))
-        }
-    };
+    let devices = listing::devices(devices);
     let priority = priority(family, name, *number);
     let more = if opaque.is_empty() { String::new() } else { format!(" {}", unknown("attribute")) };
     format!("type {chain_type} hook {name}{devices} priority {priority}{more}; policy {policy};")

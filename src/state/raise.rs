@@ -12,8 +12,9 @@ use crate::bytecode::{
     opaque_set, raise, raise_object, raise_set, userdata_comment,
 };
 use crate::model::{
-    Base, Chain, ChainId, ChainKind, ChainType, Family, Hook, Kept, Name, Object, ObjectContent, ObjectKind, Opaque,
-    Policy, Priority, Rule, RuleHandle, Ruleset, Set, SetFlags, SetId, Statement, Table, TableFlags, TableId,
+    Base, Chain, ChainId, ChainKind, ChainType, DeviceBase, DeviceHook, Family, Hook, Kept, Name, Object,
+    ObjectContent, ObjectKind, Opaque, Policy, Priority, Rule, RuleHandle, Ruleset, Set, SetFlags, SetId, Statement,
+    Table, TableFlags, TableId,
 };
 use crate::validate::{Fault, Location};
 
@@ -285,7 +286,9 @@ fn as_read_where_refused(table: &mut Table, state: &TableState) {
                         .and_then(|index| state.chains.get(*index))
                         .and_then(|chain| chain.hook.as_ref());
                     let chain = chains.get(&name).and_then(|index| table.chains.get_mut(*index));
-                    if let (Some(hook), Some(chain)) = (hook, chain.filter(|chain| chain.hooked().is_some())) {
+                    if let (Some(hook), Some(chain)) =
+                        (hook, chain.filter(|chain| matches!(chain.kind, ChainKind::Base(_) | ChainKind::Device(_))))
+                    {
                         chain.kind = ChainKind::Opaque(Opaque::new(&hook.chain_type, None, hook.clone()));
                         changed = true;
                     }
@@ -365,16 +368,19 @@ pub(crate) fn chain_kind(family: Family, chain: &ChainState) -> Option<ChainKind
         return Some(ChainKind::Regular);
     };
     let types = [ChainType::Filter, ChainType::Nat, ChainType::Route];
-    let hooks = Hook::ALL;
     let chain_type = types.into_iter().find(|known| known.name() == chain_type)?;
-    let hook = hooks.into_iter().find(|known| known.number() == *hook)?;
+    let (number, priority) = (*hook, Priority(*priority));
     let policy = match policy {
         0 => Policy::Drop,
         1 => Policy::Accept,
         _ => return None,
     };
-    let known = matches!(family, Family::Inet | Family::Ip | Family::Ip6) && devices.is_empty();
-    known.then_some(ChainKind::Base(Base { chain_type, hook, priority: Priority(*priority), policy }))
+    let device = [DeviceHook::Egress, DeviceHook::Ingress].into_iter().find(|hook| hook.number(family) == Some(number));
+    if let (Some(hook), ChainType::Filter) = (device, chain_type) {
+        return Some(ChainKind::Device(DeviceBase { hook, devices: devices.clone(), priority, policy }));
+    }
+    let hook = Hook::of(family).iter().copied().find(|known| known.number_in(family) == number)?;
+    devices.is_empty().then_some(ChainKind::Base(Base { chain_type, hook, priority, policy }))
 }
 
 const NFT_SET_ANONYMOUS: u32 = 0x1;

@@ -7,7 +7,8 @@
 
 use crate::bytecode::{ElementCode, Expr, SetCode};
 use crate::model::{
-    Base, ChainHandle, Generation, Name, ObjectHandle, Policy, RuleHandle, SetHandle, TableHandle, TableId,
+    Base, ChainHandle, ChainKind, ChainType, DeviceBase, Family, Generation, Name, ObjectHandle, Policy, RuleHandle,
+    SetHandle, TableHandle, TableId,
 };
 
 /// The rule sets of a network namespace at one generation.
@@ -151,19 +152,47 @@ pub struct HookState {
 }
 
 impl HookState {
-    /// Returns what the kernel reports for such a base chain.
-    pub(crate) fn of(base: &Base) -> Self {
-        let Base { chain_type, hook, priority, policy } = base;
-        HookState {
-            chain_type: chain_type.name().to_owned(),
-            hook: hook.number(),
-            priority: priority.0,
-            policy: u32::from(*policy == Policy::Accept),
-            devices: Vec::new(),
-            opaque: Vec::new(),
+    /// Returns what the kernel reports for a base chain of that kind; `None` for one that it does
+    /// not call.
+    pub(crate) fn of(family: Family, kind: &ChainKind) -> Option<Self> {
+        let policy = |policy: Policy| u32::from(policy == Policy::Accept);
+        match kind {
+            ChainKind::Base(Base { chain_type, hook, priority, policy: fate }) => Some(HookState {
+                chain_type: chain_type.name().to_owned(),
+                hook: hook.number_in(family),
+                priority: priority.0,
+                policy: policy(*fate),
+                devices: Vec::new(),
+                opaque: Vec::new(),
+            }),
+            ChainKind::Device(DeviceBase { hook, devices, priority, policy: fate }) => Some(HookState {
+                chain_type: ChainType::Filter.name().to_owned(),
+                hook: hook.number(family).unwrap_or(UNKNOWN_HOOK),
+                priority: priority.0,
+                policy: policy(*fate),
+                devices: devices.clone(),
+                opaque: Vec::new(),
+            }),
+            ChainKind::Opaque(read) => read.code::<HookState>().cloned(),
+            ChainKind::Bound | ChainKind::Regular => None,
         }
     }
+
+    /// Returns whether both are the same but for the policy; the order of devices has no meaning.
+    pub(crate) fn is_at(&self, other: &HookState) -> bool {
+        let HookState { chain_type, hook, priority, policy: _, devices, opaque } = self;
+        let sorted = |devices: &[String]| {
+            let mut sorted: Vec<String> = devices.to_vec();
+            sorted.sort_unstable();
+            sorted
+        };
+        (chain_type, hook, priority, opaque) == (&other.chain_type, &other.hook, &other.priority, &other.opaque)
+            && (*devices == other.devices || sorted(devices) == sorted(&other.devices))
+    }
 }
+
+/// No hook of any family has this number: the kernel refuses it.
+const UNKNOWN_HOOK: u32 = 255;
 
 /// A rule in the kernel.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

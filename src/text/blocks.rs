@@ -6,9 +6,16 @@ use super::names;
 use super::parser::Parser;
 use crate::error::Quoted;
 use crate::model::{
-    Base, Chain, ChainKind, ChainType, DataType, Hook, Policy, Priority, Set, SetData, SetFlags, SetPolicy, Table,
-    TableFlags, TableId,
+    Base, Chain, ChainKind, ChainType, DataType, DeviceBase, DeviceHook, Hook, Policy, Priority, Set, SetData,
+    SetFlags, SetPolicy, Table, TableFlags, TableId,
 };
+
+/// A hook by its name.
+#[derive(Clone, Copy)]
+enum HookName {
+    Device(DeviceHook),
+    Hook(Hook),
+}
 
 /// The words with which named objects begin.
 pub(super) const OBJECTS: [&str; 7] = ["counter", "ct", "flowtable", "limit", "quota", "secmark", "synproxy"];
@@ -72,17 +79,25 @@ impl<'t> Parser<'t> {
     fn part_of_chain(&mut self, chain: &mut Chain) -> Parsed<()> {
         let word = self.peek();
         if word.is("type") {
-            chain.kind = ChainKind::Base(self.hook()?);
+            chain.kind = self.hook()?;
         } else if self.take("policy") {
             let policies = [Policy::Accept, Policy::Drop].map(|policy| (policy.name(), policy));
             let policy = self.one_of("a policy", &policies)?;
             match &mut chain.kind {
                 ChainKind::Base(base) => base.policy = policy,
+                ChainKind::Device(base) => base.policy = policy,
                 _ => return Err(Fault::wrong(word.at, word.length(), "only a chain with a hook has a policy")),
             }
         } else if self.take("comment") {
             chain.comment = Some(self.comment()?.to_owned());
-        } else if word.is("flags") || word.is("devices") || word.is("device") {
+        } else if self.take("devices") {
+            self.expect("=")?;
+            let devices = self.devices()?;
+            match &mut chain.kind {
+                ChainKind::Device(base) => base.devices.extend(devices),
+                _ => return Err(Fault::wrong(word.at, word.length(), "only a chain at ingress or egress has devices")),
+            }
+        } else if word.is("flags") {
             return self.unsupported(format_args!("{} of a chain", word.text));
         } else {
             chain.rules.push(self.rule()?);
@@ -91,21 +106,45 @@ impl<'t> Parser<'t> {
     }
 
     /// Reads `type filter hook input priority filter + 1`.
-    fn hook(&mut self) -> Parsed<Base> {
+    fn hook(&mut self) -> Parsed<ChainKind> {
         self.next();
         let types = [ChainType::Filter, ChainType::Nat, ChainType::Route].map(|known| (known.name(), known));
         let chain_type = self.one_of("a chain type", &types)?;
         self.expect("hook")?;
-        if self.at("ingress") || self.at("egress") {
-            return self.unsupported("a hook of devices");
+        let sides = [DeviceHook::Egress, DeviceHook::Ingress];
+        let sides = sides.into_iter().filter(|hook| hook.number(self.family).is_some());
+        let hooks: Vec<(&str, HookName)> = Hook::of(self.family)
+            .iter()
+            .map(|hook| (hook.name(), HookName::Hook(*hook)))
+            .chain(sides.map(|hook| (hook.name(), HookName::Device(hook))))
+            .collect();
+        let at = self.peek();
+        match self.one_of("a hook", &hooks)? {
+            HookName::Hook(hook) => {
+                let priority = self.hook_priority(hook.name())?;
+                Ok(ChainKind::Base(Base { chain_type, hook, priority, policy: Policy::Accept }))
+            }
+            HookName::Device(_) if chain_type != ChainType::Filter => {
+                Err(Fault::wrong(at.at, at.length(), format!("{} has chains of type filter alone", at.text)))
+            }
+            HookName::Device(hook) => {
+                let devices = if self.take("device") {
+                    vec![self.text("the name of a device")?.text.to_owned()]
+                } else if self.take("devices") {
+                    self.expect("=")?;
+                    self.devices()?
+                } else {
+                    return self.unexpected("device and its name, or devices = { ... }");
+                };
+                let priority = self.hook_priority(hook.name())?;
+                Ok(ChainKind::Device(DeviceBase { hook, devices, priority, policy: Policy::Accept }))
+            }
         }
-        let hook = self.one_of("a hook", &Hook::ALL.map(|hook| (hook.name(), hook)))?;
-        if self.at("device") || self.at("devices") {
-            return self.unsupported("a hook of devices");
-        }
+    }
+
+    fn hook_priority(&mut self, hook: &str) -> Parsed<Priority> {
         self.expect("priority")?;
-        let priority = self.priority(hook.name())?;
-        Ok(Base { chain_type, hook, priority, policy: Policy::Accept })
+        self.priority(hook)
     }
 
     pub(super) fn priority(&mut self, hook: &str) -> Parsed<Priority> {

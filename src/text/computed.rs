@@ -194,6 +194,9 @@ pub(super) fn transferred(selector: Selector, operand: Operand, token: Token<'_>
     let (Some((operator, by)), true) = (undone, is_constant(&operand)) else {
         return Ok((Selector::Bits(bits), operand));
     };
+    if matches!(operator, Operator::Left | Operator::Right) && of != DataType::Mark {
+        return Err(unsupported(token, format_args!("comparing what is shifted of type {of}")));
+    }
     let moved = |value: Value| {
         let lost = operator == Operator::Right
             && by.number().zip(value.number()).is_some_and(|(by, number)| u128::from(number.trailing_zeros()) < by);

@@ -12,14 +12,24 @@ use crate::model::{
 impl<'t> Parser<'t> {
     /// Reads a field with parameters, if one begins here.
     pub(super) fn field_with_parameters(&mut self) -> Parsed<Option<Field>> {
-        let (first, second) = (self.peek(), self.peek_at(1));
+        let (first, second, third) = (self.peek(), self.peek_at(1), self.peek_at(2));
+        let directed = second.is("original") || second.is("reply");
         let field = match first.text {
             "@" if first.kind == Kind::Symbol => self.raw_payload()?.into(),
             "ct" if second.is("event") => {
                 self.skip(2);
                 Field::CtEvent
             }
-            "ct" if second.is("original") || second.is("reply") => self.directed()?.into(),
+            // The kernel has no direction for these.
+            "ct" if directed && third.is("l3proto") => {
+                self.skip(3);
+                Field::CtL3proto
+            }
+            "ct" if directed && third.is("protocol") => {
+                self.skip(3);
+                Field::CtProtocol
+            }
+            "ct" if directed => self.directed()?.into(),
             "exthdr" => {
                 self.next();
                 self.presence("exthdr ")?

@@ -26,6 +26,8 @@ pub(super) struct Parser<'t> {
     pub(super) bound: Vec<Chain>,
     /// How many chains in braces the text has so far.
     pub(super) braces: usize,
+    /// Whether the rule that is read is in such a chain.
+    pub(super) is_in_braces: bool,
 }
 
 impl<'t> Deref for Parser<'t> {
@@ -54,6 +56,7 @@ impl<'t> Parser<'t> {
             updated: HashSet::new(),
             bound: Vec::new(),
             braces: 0,
+            is_in_braces: false,
         }
     }
 

@@ -7,7 +7,7 @@ use super::parser::{Parser, unsupported};
 use super::selector::key;
 use crate::model::{
     Chain, ChainKind, EtherType, Family, Field, Link, MarkValue, Match, Needs, Nfproto, ObjectKind, Op, Operand,
-    Protocol, Reject, Rule, SetData, Statement, Value, ether_type_of, network_of,
+    Protocol, Reject, Rule, Selector, SetData, Statement, Value, ether_type_of, network_of,
 };
 
 impl<'t> Parser<'t> {
@@ -22,8 +22,11 @@ impl<'t> Parser<'t> {
                 }
                 break;
             }
-            let start = self.peek();
+            let (start, before) = (self.peek(), rule.statements.len());
             self.statement(&mut rule.statements)?;
+            if extension(&mut rule.statements, before, self.family) == Some(Extension::Unsayable) {
+                return Err(unsupported(start, "a header of IPv4 or IPv6 options after one of the link layer"));
+            }
             if rule.statements.len() > STATEMENTS {
                 let why = format!("a rule of more than {STATEMENTS} statements, which is more than the kernel takes");
                 return Err(Fault::wrong(start.at, start.length(), why));
@@ -117,12 +120,18 @@ impl<'t> Parser<'t> {
             return Err(Fault::wrong(brace.at, brace.length(), "only jump and goto have rules in braces"));
         };
         self.next();
+        if self.is_in_braces {
+            return self.unexpected("the name of a chain, as rules in braces have no others in braces");
+        }
         let mut chain = Chain::of_kind(format!("__chain{}", self.braces).into(), ChainKind::Bound);
         self.braces += 1;
-        self.block(|parser| {
+        self.is_in_braces = true;
+        let read = self.block(|parser| {
             chain.rules.push(parser.rule()?);
             parser.end_of_part()
-        })?;
+        });
+        self.is_in_braces = false;
+        read?;
         let name = chain.name.clone();
         self.bound.push(chain);
         Ok(Statement::Verdict(made(name)))
@@ -169,22 +178,75 @@ fn conflict(field: Field, statements: &[Statement], family: Family) -> Option<St
             return Some(format!("{field}: a table of family {family} has no such packets"));
         }
     }
-    let known_network = || {
-        known(statements, |field, value| match (field, value) {
-            (Field::Nfproto, Some(Value::Nfproto(network))) => Some(*network),
-            (Field::EtherType | Field::MetaProtocol | Field::VlanType, Some(Value::EtherType(protocol))) => {
-                network_of(*protocol)
-            }
-            (field, _) => field.needs().network,
-        })
-    };
-    let other = network.zip(known_network()).filter(|(network, known)| network != known);
+    let other = network.zip(known_network(statements)).filter(|(network, known)| network != known);
     if let Some((_, known)) = other {
         let known = ether_type_of(known).map_or_else(|| known.to_string(), |known| known.to_string());
         return Some(format!("{field}: the rule is about packets of {known} already"));
     }
     let other = transport.zip(known_transport(statements)).filter(|(transport, known)| transport != known);
     other.map(|(_, known)| format!("{field}: the rule is about packets of {known} already"))
+}
+
+/// What follows of an extension header or an option of IPv4.
+#[derive(PartialEq, Eq)]
+enum Extension {
+    Checked,
+    Unsayable,
+}
+
+/// Adds the check of the network layer that nft adds for an extension header or an option of IPv4:
+/// at the start of the rule, whatever is before it.
+fn extension(statements: &mut Vec<Statement>, before: usize, family: Family) -> Option<Extension> {
+    let (earlier, added) = statements.split_at_checked(before)?;
+    let network = added.iter().filter_map(selector_of).flat_map(Selector::fields).find_map(|field| match field {
+        Field::Exthdr(_) => field.needs().network,
+        _ => None,
+    })?;
+    if earlier.is_empty() || known_network(earlier).is_some() {
+        return None;
+    }
+    let ether = ether_type_of(network)?;
+    let (field, value) = match family {
+        Family::Arp | Family::Ip | Family::Ip6 => return None,
+        Family::Bridge => (Field::EtherType, Value::EtherType(ether)),
+        Family::Inet | Family::Netdev
+            if earlier
+                .iter()
+                .filter_map(selector_of)
+                .flat_map(Selector::fields)
+                .any(|of| of.needs().link.is_some()) =>
+        {
+            return Some(Extension::Unsayable);
+        }
+        Family::Inet => (Field::Nfproto, Value::Nfproto(network)),
+        Family::Netdev => (Field::MetaProtocol, Value::EtherType(ether)),
+    };
+    statements.insert(0, Statement::Match(Match::new(field, Op::Eq, Operand::Value(value))));
+    Some(Extension::Checked)
+}
+
+/// Returns the fields that a statement reads or changes.
+fn selector_of(statement: &Statement) -> Option<&Selector> {
+    match statement {
+        Statement::Match(matches) => Some(&matches.selector),
+        Statement::SetMark { value: MarkValue::Map { selector, .. }, .. } | Statement::VerdictMap { selector, .. } => {
+            Some(selector)
+        }
+        Statement::Set { value, .. } => value.selector(),
+        Statement::Update(update) => Some(&update.key),
+        _ => None,
+    }
+}
+
+/// Returns the network layer that the statements imply.
+fn known_network(statements: &[Statement]) -> Option<Nfproto> {
+    known(statements, |field, value| match (field, value) {
+        (Field::Nfproto, Some(Value::Nfproto(network))) => Some(*network),
+        (Field::EtherType | Field::MetaProtocol | Field::VlanType, Some(Value::EtherType(protocol))) => {
+            network_of(*protocol)
+        }
+        (field, _) => field.needs().network,
+    })
 }
 
 /// Far more than what fits the 128 expressions of a rule (`NFT_RULE_MAXEXPRS`).
@@ -211,15 +273,12 @@ fn is_stacked(statement: &Statement) -> bool {
 /// Adds a rejection as nft reads it: its default depends on the protocols that are known, and what
 /// it needs to know is checked at the start of the rule.
 fn reject(statements: &mut Vec<Statement>, family: Family, reason: Option<Reject>) {
-    let network = known(statements, |field, value| match (field, value) {
-        (Field::Nfproto, Some(Value::Nfproto(network))) => Some(*network),
-        (field, _) => field.needs().network,
-    });
+    let network = known_network(statements);
     let reason = match (family, reason, network) {
         (Family::Inet, None, Some(Nfproto::IPV4)) => Some(Reject::Icmp(3)),
         (Family::Inet, None, Some(Nfproto::IPV6)) => Some(Reject::Icmpv6(4)),
         (Family::Ip, Some(Reject::Icmp(3)), _) | (Family::Ip6, Some(Reject::Icmpv6(4)), _) => None,
-        (Family::Inet, Some(Reject::Icmpx(1)), _) => None,
+        (Family::Inet, Some(Reject::Icmpx(1)), None) => None,
         _ => reason,
     };
     let needed = match (reason, network, known_transport(statements)) {
@@ -228,6 +287,17 @@ fn reject(statements: &mut Vec<Statement>, family: Family, reason: Option<Reject
         }
         (Some(Reject::Icmpv6(_)), None, _) if family == Family::Inet => {
             Some(Match::new(Field::Nfproto, Op::Eq, Operand::Value(Value::Nfproto(Nfproto::IPV6))))
+        }
+        (Some(reason @ (Reject::Icmp(_) | Reject::Icmpv6(_))), None, _)
+            if matches!(family, Family::Bridge | Family::Netdev) =>
+        {
+            let protocol = if matches!(reason, Reject::Icmp(_)) {
+                ether_type_of(Nfproto::IPV4)
+            } else {
+                ether_type_of(Nfproto::IPV6)
+            };
+            let field = if family == Family::Bridge { Field::EtherType } else { Field::MetaProtocol };
+            protocol.map(|protocol| Match::new(field, Op::Eq, Operand::Value(Value::EtherType(protocol))))
         }
         (Some(Reject::TcpReset), _, None) => {
             Some(Match::new(Field::L4proto, Op::Eq, Operand::Value(Value::Protocol(Protocol::TCP))))

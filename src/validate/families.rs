@@ -23,6 +23,11 @@ pub(super) fn check(at: At<'_>, family: Family, statement: &Statement, faults: &
     }
 }
 
+/// Returns whether the hooks of a family are those of IPv4 and IPv6.
+pub(super) fn is_internet(family: Family) -> bool {
+    matches!(family, Family::Inet | Family::Ip | Family::Ip6)
+}
+
 /// The families that have an expression.
 #[derive(Clone, Copy)]
 enum Wanted {

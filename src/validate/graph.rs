@@ -235,8 +235,14 @@ fn set<T>(list: &mut [T], index: usize, value: T) {
 
 fn bases(table: &Checked<'_, '_>) -> impl Iterator<Item = (usize, Places)> {
     table.view.chains.iter().enumerate().filter_map(|(index, chain)| match chain.kind {
-        Some(ChainKind::Base(base)) => Some((index, Places::of(base.chain_type, base.hook))),
-        Some(ChainKind::Bound | ChainKind::Opaque(_) | ChainKind::Regular) | None => None,
+        // What is allowed at the hooks of other families is left to the kernel.
+        Some(ChainKind::Base(base)) if super::families::is_internet(table.view.family) => {
+            Some((index, Places::of(base.chain_type, base.hook)))
+        }
+        Some(
+            ChainKind::Base(_) | ChainKind::Bound | ChainKind::Device(_) | ChainKind::Opaque(_) | ChainKind::Regular,
+        )
+        | None => None,
     })
 }
 
@@ -283,7 +289,7 @@ fn elements_called<'t>(
 fn callee(table: &Checked<'_, '_>, name: &Name) -> Option<usize> {
     let index = *table.chains.get(name.as_str())?;
     let chain = table.view.chains.get(index)?;
-    (!matches!(chain.kind, Some(ChainKind::Base(_) | ChainKind::Opaque(_)))).then_some(index)
+    (!matches!(chain.kind, Some(ChainKind::Base(_) | ChainKind::Device(_) | ChainKind::Opaque(_)))).then_some(index)
 }
 
 pub(super) fn target(data: &ElementData) -> Option<&Name> {
@@ -301,7 +307,7 @@ impl Checked<'_, '_> {
             None if self.view.complete == Complete::Part => {}
             None => at.report(faults, Problem::UnknownChain { name: name.clone() }),
             Some(chain) => {
-                if let Some(ChainKind::Base(_) | ChainKind::Opaque(_)) = chain.kind {
+                if let Some(ChainKind::Base(_) | ChainKind::Device(_) | ChainKind::Opaque(_)) = chain.kind {
                     at.report(faults, Problem::JumpToBase { name: name.clone() });
                 }
             }

@@ -286,14 +286,6 @@ impl<'v, 'a> Checked<'v, 'a> {
         if let Some(rules) = self.view.unread {
             self.at.report(faults, Problem::Unread { rules });
         }
-        let is_base = |chain: &ChainView<'_>| matches!(chain.kind, Some(model::ChainKind::Base(_)));
-        if matches!(self.view.family, Family::Arp | Family::Bridge | Family::Netdev)
-            && self.view.chains.iter().any(is_base)
-        {
-            // The hooks of these families are not modelled, so no further check would be reliable.
-            self.at.report(faults, Problem::FamilyWithoutChains { family: self.view.family });
-            return Calls::default();
-        }
         self.objects(faults);
         let mut seen = HashSet::new();
         for (index, set) in self.view.sets.iter().enumerate() {

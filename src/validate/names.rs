@@ -1,9 +1,11 @@
 //! Names and other text that the kernel keeps unchanged, and that nft(8) must be able to read back.
 
+use std::collections::HashSet;
+
 use super::Fault;
 use super::location::At;
 use super::problem::Problem;
-use crate::model::{Log, Name, Rule, Value};
+use crate::model::{IfName, Log, Name, Rule, Value};
 
 pub(super) fn name(at: At<'_>, name: &Name, faults: &mut Vec<Fault>) {
     if let Some(fault) = name.fault() {
@@ -50,5 +52,17 @@ pub(super) fn interface(at: At<'_>, value: &Value, faults: &mut Vec<Fault>) {
         if let Some(fault) = name.fault() {
             at.report(faults, Problem::BadIfName { name: name.clone(), fault });
         }
+    }
+}
+
+/// Reports the faults of the names of a chain's devices.
+pub(super) fn devices(at: At<'_>, devices: &[String], faults: &mut Vec<Fault>) {
+    devices.iter().for_each(|device| interface(at, &Value::Ifname(IfName::from(device.as_str())), faults));
+    if devices.is_empty() {
+        at.report(faults, Problem::NoDevice);
+    }
+    let mut seen = HashSet::new();
+    if let Some(device) = devices.iter().find(|device| !seen.insert(*device)) {
+        at.report(faults, Problem::DeviceTwice { device: device.clone() });
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use super::location::List;
 use super::place::Target;
 use crate::error::Shown;
-use crate::model::{ChainType, DataType, Family, Field, Hook, IfName, Name};
+use crate::model::{ChainType, DataType, DeviceHook, Family, Field, Hook, IfName, Name};
 
 /// What is wrong, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,9 +106,23 @@ pub enum Problem {
     /// An anonymous set without elements, which can never get any.
     #[error("the anonymous set is empty, so nothing can be in it; leave the match out or use a named set")]
     EmptySet,
-    /// Base chains in a family whose hooks are not modelled.
-    #[error("chains in family {family} are not supported; use inet, ip or ip6")]
-    FamilyWithoutChains {
+    /// A chain of devices without any.
+    #[error("it names no device, so that it sees no packet; name one, as nft needs it")]
+    NoDevice,
+    /// A chain with the same device twice.
+    #[error("device {} is named twice; keep one of them", Shown(.device))]
+    DeviceTwice {
+        /// Its name.
+        device: String,
+    },
+    /// A base chain at a hook that tables of its family do not have, or of a type that is not
+    /// there.
+    #[error("no chain of type {} hooks {} of family {family} ({})", .chain_type.name(), .hook, HooksOf(*.family))]
+    HookNotInFamily {
+        /// The type.
+        chain_type: ChainType,
+        /// The name of the hook.
+        hook: &'static str,
         /// The family.
         family: Family,
     },
@@ -392,6 +406,18 @@ pub enum Problem {
         /// The type of the value.
         found: &'static str,
     },
+}
+
+/// The hooks of a family, for an error.
+struct HooksOf(Family);
+
+impl fmt::Display for HooksOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let devices = [DeviceHook::Ingress, DeviceHook::Egress].into_iter();
+        let devices = devices.filter(|hook| hook.number(self.0).is_some()).map(DeviceHook::name);
+        let names: Vec<&str> = Hook::of(self.0).iter().map(|hook| hook.name()).chain(devices).collect();
+        write!(f, "type filter hooks: {}", names.join(", "))
+    }
 }
 
 struct Hooks(&'static [Hook], &'static str);

@@ -31,6 +31,7 @@ impl Problem {
             | Problem::NamelessType
             | Problem::NeedsTransport
             | Problem::NeverMatches { .. }
+            | Problem::NoDevice
             | Problem::ProtocolConflict { .. } => true,
             // Only a comment is stored with its length, so only a comment can contain a NUL.
             Problem::BadCharacter { text, character } => *text == "comment" || *character != '\0',
@@ -44,9 +45,10 @@ impl Problem {
             | Problem::DataConflict { .. }
             | Problem::DataMissing { .. }
             | Problem::DataUnexpected { .. }
+            | Problem::DeviceTwice { .. }
             | Problem::Duplicate
             | Problem::EmptySet
-            | Problem::FamilyWithoutChains { .. }
+            | Problem::HookNotInFamily { .. }
             | Problem::IntervalNotAllowed
             | Problem::JumpToBase { .. }
             | Problem::KeyMismatch { .. }

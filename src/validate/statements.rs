@@ -132,8 +132,8 @@ impl Checked<'_, '_> {
         let fault = match (reject, packets.network()) {
             (Some(Reject::Icmp(_)), Some(IpFamily::Ipv6)) => "icmp cannot answer IPv6; use Reject::Icmpv6",
             (Some(Reject::Icmpv6(_)), Some(IpFamily::Ipv4)) => "icmpv6 cannot answer IPv4; use Reject::Icmp",
-            (Some(Reject::Icmpx(_)), _) if self.view.family != Family::Inet => {
-                "icmpx is for inet tables; use Reject::Icmp or Reject::Icmpv6"
+            (Some(Reject::Icmpx(_)), _) if matches!(self.view.family, Family::Ip | Family::Ip6) => {
+                "icmpx is for tables of several families; use Reject::Icmp or Reject::Icmpv6"
             }
             (Some(Reject::Icmpx(4..)), _) => "icmpx has the codes 0 to 3",
             (Some(Reject::TcpReset), _) if !packets.may_be_reset() => {

@@ -23,6 +23,9 @@ mod mutated;
 #[path = "../support/nft_grammar.rs"]
 #[allow(unreachable_pub, reason = "other test programs use it too")]
 mod nft_grammar;
+#[path = "../support/nft_language/mod.rs"]
+#[allow(unreachable_pub, reason = "it is shared with other test programs")]
+mod nft_language;
 mod objects;
 mod raised;
 mod raised_nft;
@@ -33,4 +36,5 @@ mod restore;
 mod sidecar;
 mod text;
 mod text_mutants;
+mod text_random;
 mod text_unequal;

@@ -20,11 +20,10 @@ use crate::support::corpus::{corpus, files_of, loads, rules_of};
 use crate::support::{self, command, in_fresh_netns, nft, nft_lists, say, timeless};
 
 /// Fewest rules of nft's own tests that are read to nft's program, by family.
-const READ: [(&str, usize); 3] = [("inet", 531), ("ip", 485), ("ip6", 533)];
-/// Fewest of those whose chains are not read.
-const ALONE: usize = 1064;
+const READ: [(&str, usize); 6] =
+    [("arp", 143), ("bridge", 200), ("inet", 531), ("ip", 486), ("ip6", 533), ("netdev", 718)];
 /// Fewest real rule sets.
-const REAL: usize = 83;
+const REAL: usize = 84;
 
 /// Number of tables in a namespace: the kernel takes at most 1,024 chains at a hook.
 const BATCH: usize = 200;
@@ -58,7 +57,7 @@ fn number_of(name: &str, file: &str) -> Option<u32> {
 }
 
 /// Returns what nft lists of each table; nothing of one over whose sets it crashes.
-fn listed(tables: &[TableId]) -> Vec<Option<String>> {
+pub(super) fn listed(tables: &[TableId]) -> Vec<Option<String>> {
     let of = |table: &TableId| command("nft").args(["list", "table"]).args(table.to_string().split(' ')).output();
     match nft_lists() {
         Some(all) => all.split_inclusive("\n}\n").map(|table| Some(timeless(table))).collect(),
@@ -102,7 +101,8 @@ pub(super) fn replaces_the_same(plan: &Transaction, held: &Snapshot) -> bool {
 /// Returns the matches that a rule prints in any order, as nft sorts those of neighbouring fields,
 /// and its other statements.
 fn parts(rule: &Rule) -> (Vec<String>, Vec<String>) {
-    let rule: Rule = rule.to_string().parse().expect("what a rule prints");
+    // A rule with a part that is not known here is compared as it is.
+    let rule: Rule = rule.to_string().parse().unwrap_or_else(|_| rule.clone());
     let (matches, others): (Vec<&Statement>, Vec<&Statement>) =
         rule.statements.iter().partition(|statement| matches!(statement, Statement::Match(_)));
     let mut matches: Vec<String> = matches.iter().map(ToString::to_string).collect();
@@ -245,7 +245,6 @@ fn the_rules_of_nfts_own_tests_are_read_to_nfts_programs() {
         for (family, least) in READ {
             assert!(count.read.get(family).is_some_and(|read| *read >= least), "{family}: fewer than {least}");
         }
-        assert!(count.alone >= ALONE, "{} rules alone", count.alone);
     }
 }
 

@@ -35,17 +35,31 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
     }
 
     fn bits(&mut self, bits: &model::Bits, dreg: Register) -> Result<(), Unlowerable> {
-        self.compute(&bits.of, dreg)?;
         let data_type = bits.of.data_type();
         let mut pending = None;
+        let of = bits.of.as_field().and_then(|field| Some((field, part(field)?)));
+        match of {
+            // nft keeps the bits of a field at the end of its bytes and changes them at once.
+            Some((field, part)) if part.shift == 0 => {
+                self.load(field, dreg);
+                let mask = part.mask();
+                let zero = mask.iter().map(|_| 0).collect();
+                pending = Some((mask, zero));
+            }
+            _ => self.compute(&bits.of, dreg)?,
+        }
+        let wide = of.map_or(0, |(_, part)| part.bytes);
         for op in &bits.ops {
             match op {
                 BitOp::And(value) | BitOp::Or(value) | BitOp::Xor(value) => {
                     let constant =
                         constant(value, data_type).ok_or(Unlowerable::Operand { field: "bits of a field" })?;
+                    // A field is combined in as many bytes as were loaded.
+                    let before = wide.saturating_sub(constant.len());
+                    let constant: Bytes = std::iter::repeat_n(0, before).chain(constant.iter().copied()).collect();
                     let (mask, xor) = pending.get_or_insert_with(|| {
                         (
-                            constant.iter().map(|_| 0xff).collect::<Bytes>(),
+                            of.map_or_else(|| constant.iter().map(|_| 0xff).collect(), |(_, part)| part.ones()),
                             constant.iter().map(|_| 0).collect::<Bytes>(),
                         )
                     });

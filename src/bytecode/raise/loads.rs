@@ -110,7 +110,7 @@ impl See {
                     len += read;
                     slot += u32::try_from(selector.data_type().bytes().div_ceil(4)).ok()?;
                     parts.push(selector);
-                    len += usize::from(matches!(exprs.get(len), Some(Expr::Byteorder { .. })));
+                    len += usize::from(matches!(exprs.get(len), Some(Expr::Byteorder { .. } | Expr::ByteorderTo(_))));
                 }
                 None => {
                     let register = Register(1 + slot.div_ceil(4));

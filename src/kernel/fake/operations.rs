@@ -8,7 +8,7 @@ use crate::attr::nfta::{
     NFTA_CHAIN_NAME, NFTA_OBJ_NAME, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE, NFTA_SET_NAME, NFTA_TABLE_NAME,
 };
 use crate::bytecode::{Expr, KeptParts, KeptRule, parts_userdata, rule_userdata};
-use crate::model::{ChainHandle, ChainKind, Name, Rule, RuleHandle, TableId};
+use crate::model::{ChainHandle, ChainKind, Family, Name, Rule, RuleHandle, TableId};
 use crate::netlink::KnownSets;
 use crate::plan::{Operation, State};
 use crate::state::{ChainState, HookState, RuleState, SetState};
@@ -20,7 +20,7 @@ impl Batch<'_> {
             Operation::AddChain { table, name, kind, comment, kept } => {
                 let read = kept.0.code::<KeptParts>();
                 let userdata = parts_userdata(comment.as_deref(), &kept.0);
-                self.add_chain(table, chain(name, kind, read.map_or(0, |read| read.flags), userdata))
+                self.add_chain(table, chain(table.family, name, kind, read.map_or(0, |read| read.flags), userdata))
             }
             Operation::AddElements { table, set } => return self.add_elements(table, set).err().into_iter().collect(),
             Operation::AddRule { chain, position, rule } => match known.lower(rule, &chain.table) {
@@ -117,12 +117,8 @@ fn empty(name: &Name) -> ChainState {
     }
 }
 
-fn chain(name: &Name, kind: &ChainKind, flags: u32, userdata: Vec<u8>) -> ChainState {
-    let hook = match kind {
-        ChainKind::Base(base) => Some(HookState::of(base)),
-        ChainKind::Opaque(read) => read.code::<HookState>().cloned(),
-        ChainKind::Bound | ChainKind::Regular => None,
-    };
+fn chain(family: Family, name: &Name, kind: &ChainKind, flags: u32, userdata: Vec<u8>) -> ChainState {
+    let hook = HookState::of(family, kind);
     let bound = if *kind == ChainKind::Bound { NFT_CHAIN_BINDING } else { 0 };
     let flags = flags | bound | u32::from(hook.is_some());
     ChainState { hook, flags, userdata, ..empty(name) }

@@ -8,8 +8,8 @@ use super::*;
 use crate::attr;
 use crate::bytecode::{Bytes, DynsetCode, ElementCode, ElementDataCode, ElementExtras, ObjrefMapCode, SetCode};
 use crate::model::{
-    Chain, ChainHandle, ChainType, DataType, Element, Family, Generation, Hook, Interval, ObjectHandle, Priority,
-    RuleHandle, Ruleset, Set, SetHandle, Table, TableHandle, Value, Verdict, set,
+    Chain, ChainHandle, ChainType, DataType, Element, Family, Generation, Hook, Interval, ObjectHandle, Policy,
+    Priority, RuleHandle, Ruleset, Set, SetHandle, Table, TableHandle, Value, Verdict, set,
 };
 use crate::state::{ChainState, Counters, HookState, OpaqueState, RuleState, SetState, TableState};
 

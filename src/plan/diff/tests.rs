@@ -6,7 +6,7 @@ use super::*;
 use crate::fuzz::contents::contents;
 use crate::kernel::Fake;
 use crate::model::{
-    Chain, ChainType, DataType, Element, Family, Hook, Interval, Position, Priority, Rule, TableFlags, Value,
+    Chain, ChainType, DataType, Element, Family, Hook, Interval, Policy, Position, Priority, Rule, TableFlags, Value,
 };
 use crate::plan::{DifferenceKind, differences};
 use crate::testing::rulesets;

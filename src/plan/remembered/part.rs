@@ -10,8 +10,8 @@ use super::{Remembered, Sum, Sums, TableSums};
 use crate::bytecode::{KeptParts, lower_set};
 use crate::error::{Error, Kind};
 use crate::model::{
-    Chain, ChainHandle, ChainKind, Element, ElementData, Name, Ruleset, Set, SetHandle, SetRef, Statement, Table,
-    TableId,
+    Chain, ChainHandle, ChainKind, Element, ElementData, Family, Name, Ruleset, Set, SetHandle, SetRef, Statement,
+    Table, TableId,
 };
 use crate::plan::diff;
 use crate::plan::operation::Operation;
@@ -213,7 +213,7 @@ impl<'a> Change<'a> {
             if !place.is_same {
                 wanted.chains.push(chain.clone());
             } else if led_to.contains(&chain.name) || any && index == 0 {
-                known.chains.push(chain_as_known(chain)?);
+                known.chains.push(chain_as_known(self.table.family, chain)?);
                 let mut empty = Chain::of_kind(chain.name.clone(), chain.kind.clone());
                 empty.kept = chain.kept.clone();
                 wanted.chains.push(empty);
@@ -289,13 +289,11 @@ fn head(table: &Table) -> Table {
     head
 }
 
-fn chain_as_known(chain: &Chain) -> Option<ChainState> {
-    let hook = match &chain.kind {
-        ChainKind::Base(base) => Some(HookState::of(base)),
-        ChainKind::Bound => return None,
-        ChainKind::Opaque(read) => Some(read.code::<HookState>()?.clone()),
-        ChainKind::Regular => None,
-    };
+fn chain_as_known(family: Family, chain: &Chain) -> Option<ChainState> {
+    let hook = HookState::of(family, &chain.kind);
+    if chain.kind == ChainKind::Bound || hook.is_none() && chain.kind != ChainKind::Regular {
+        return None;
+    }
     let base = if hook.is_some() { NFT_CHAIN_BASE } else { 0 };
     Some(ChainState {
         name: chain.name.clone(),

@@ -104,8 +104,25 @@ pub(super) fn cases() -> Vec<(Ruleset, &'static str)> {
             "chain inet t/pre: priority -200 is not after connection tracking (-200), as type nat requires; use -100 (dstnat) or 100 (srcnat)",
         ),
         (
-            in_family(Family::Bridge, Rule::new()),
-            "table bridge t: chains in family bridge are not supported; use inet, ip or ip6",
+            of(Table::new(Family::Arp, "t").chain(base("f", ChainType::Filter, Hook::Forward))),
+            "chain arp t/f: no chain of type filter hooks forward of family arp (type filter hooks: input, output)",
+        ),
+        (
+            of(Table::new(Family::Netdev, "t").chain(base("i", ChainType::Filter, Hook::Input))),
+            "chain netdev t/i: no chain of type filter hooks input of family netdev (type filter hooks: ingress, egress)",
+        ),
+        (
+            of(Table::new(Family::Bridge, "t").chain(base("o", ChainType::Route, Hook::Output))),
+            "chain bridge t/o: no chain of type route hooks output of family bridge (type filter hooks: prerouting, \
+             input, forward, output, postrouting)",
+        ),
+        (
+            of(Table::new(Family::Netdev, "t").chain(Chain::ingress("i", ["lo", "lo"], Priority::FILTER))),
+            "chain netdev t/i: device lo is named twice; keep one of them",
+        ),
+        (
+            of(Table::new(Family::Netdev, "t").chain(Chain::ingress("i", [""; 0], Priority::FILTER))),
+            "chain netdev t/i: it names no device, so that it sees no packet; name one, as nft needs it",
         ),
         (
             input(Rule::new().counter().jump("gone")),

@@ -23,9 +23,7 @@ fn reason(problem: &Problem) -> Option<&'static str> {
         Problem::BadTime { .. } => Some("the kernel takes 0 for no timeout, and cuts what is too long"),
         Problem::Duplicate => Some("the second would be merged into the first, or delete it"),
         Problem::EmptySet => Some("it matches nothing, and nothing can be added to it"),
-        Problem::FamilyWithoutChains { .. } => {
-            Some("the hooks of that family have other numbers, so it would be another hook")
-        }
+        Problem::HookNotInFamily { .. } => Some("it would be another hook, whose number is the same"),
         Problem::KeyMismatch { .. } => Some("bytes of one kind would be compared with those of another"),
         Problem::Limit { .. } => Some("a burst of 0 packets never matches; the rest is refused"),
         Problem::Log { .. } => Some("what does not go together is ignored; some is refused"),
@@ -47,6 +45,7 @@ fn reason(problem: &Problem) -> Option<&'static str> {
         | Problem::DataConflict { .. }
         | Problem::DataMissing { .. }
         | Problem::DataUnexpected { .. }
+        | Problem::DeviceTwice { .. }
         | Problem::FieldNotInFamily { .. }
         | Problem::InterfaceUnknown { .. }
         | Problem::IntervalNotAllowed
@@ -58,6 +57,7 @@ fn reason(problem: &Problem) -> Option<&'static str> {
         | Problem::NatPriority { .. }
         | Problem::NeedsTransport
         | Problem::NeverMatches { .. }
+        | Problem::NoDevice
         | Problem::NotInFamily { .. }
         | Problem::NotThatMap { .. }
         | Problem::Overlap { .. }
@@ -143,7 +143,7 @@ fn the_kernel_refuses_refused_faults_and_accepts_odd_ones() {
                 assert!(seen.get(&kind(problem)).is_some_and(|taken| taken.contains(&true)), "never taken: {line}");
             }
         }
-        assert_eq!(seen.len(), 46, "all but what only reading finds: {seen:#?}");
+        assert_eq!(seen.len(), 47, "all but what only reading finds: {seen:#?}");
     });
 }
 

@@ -68,9 +68,11 @@ fn facts(namespace: &NetNs) -> Result<KumaFacts, String> {
             .map_err(|why| format!("{path}: {why}"))
     };
     let addresses = namespace.routes().and_then(|mut routes| routes.local_addresses()).map_err(init::line)?;
+    // The passthrough address on lo does not make a pod one with IPv6.
+    let addresses = addresses.into_iter().filter(|local| !local.is_loopback());
     Ok(KumaFacts {
         users: Some(parse_passwd(&read("/etc/passwd")?)),
-        addresses: addresses.into_iter().map(|local| local.address).collect(),
+        addresses: addresses.map(|local| local.address).collect(),
         nameservers: parse_resolv_conf(&read("/etc/resolv.conf")?).addresses,
     })
 }

@@ -353,8 +353,11 @@ fn a_second_install_changes_nothing_and_what_kumactl_left_is_removed_with_it() {
         assert!(pod.plan(&config, Leftovers::Keep).expect("it reads").is_in_sync());
         assert!(!support::nft("list ruleset").contains("KUMA_MESH"));
         assert!(pod.install(&config).expect("it installs").is_empty());
+        // The proxy can bind the address from which it passes inbound connections on.
+        drop(std::net::TcpListener::bind("[::6]:0").expect("it is an address of lo"));
         let v4 = given("--ip-family-mode ipv4", &facts()).expect("valid");
         pod.install(&v4).expect("it installs");
+        assert!(!support::ip("-6 addr show dev lo").contains("::6/"));
         assert!(support::nft("list tables").contains("table ip kuma-mesh"));
         pod.remove_tables(&tables()).expect("it removes");
         assert!(!support::nft("list tables").contains("kuma-mesh"));

@@ -15,7 +15,7 @@ use std::process::{Command, Output, Stdio};
 
 use support::patience::{comes_true_within, patience};
 use support::running::{PATIENCE, Running};
-use support::{NetNs, example, in_fresh_netns, nft, sys};
+use support::{NetNs, example, in_fresh_netns, ip, nft, sys};
 use tempfile::TempDir;
 
 /// A node: a folder with its configuration and its namespaces.
@@ -154,6 +154,26 @@ fn the_first_line_that_fits_a_pod_counts() {
         assert!(comes_true_within(patience(PATIENCE), is_back), "{}", tables(&link));
         assert!(blue.run(|| nft("list ruleset")).contains("10.0.0.0/8"));
         assert!(!other.run(|| nft("list ruleset")).contains("10.0.0.0/8"));
+        assert_eq!(running.end("TERM").0, Some(0));
+    });
+}
+
+/// Kuma captures IPv6 where an interface has any address of it, as `kumactl` and `kuma-init` do.
+#[test]
+fn a_pod_with_a_link_local_address_alone_has_ipv6_for_kuma() {
+    in_fresh_netns(|| {
+        let node = Node::new("* kuma:--redirect-all-dns-traffic\n");
+        let [without, with] = ["without", "with"].map(|name| node.pod(name));
+        with.run(|| {
+            ip("link add out0 type veth peer name out1");
+            ip("link set out1 up");
+            ip("link set out0 up");
+            assert!(comes_true_within(patience(PATIENCE), || ip("-6 addr show dev out0").contains("fe80")));
+        });
+        let mut running = node.start(&[]);
+        running.until("mesh-node: 2 namespaces are kept");
+        assert_eq!(tables(&without), "table ip kuma-mesh\n");
+        assert_eq!(tables(&with), "table inet kuma-mesh\n");
         assert_eq!(running.end("TERM").0, Some(0));
     });
 }

@@ -139,7 +139,7 @@ impl Pod {
         };
         let mut addresses: Vec<IpAddr> = vec![[127, 0, 0, 1].into()];
         addresses.extend(self.addresses.iter().map(IpNetwork::ip));
-        Ok(Facts { addresses, resolv_conf })
+        Ok(Facts { addresses, resolv_conf, ..Facts::default() })
     }
 }
 

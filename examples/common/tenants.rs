@@ -43,8 +43,10 @@ impl Mesh for Nothing {
 /// What a configuration may depend on.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// The pod's addresses.
+    /// The pod's addresses, without those that are link-local.
     pub addresses: Vec<IpAddr>,
+    /// Its link-local addresses.
+    pub link_local: Vec<IpAddr>,
     /// The text of its resolv.conf.
     pub resolv_conf: String,
 }
@@ -84,7 +86,7 @@ impl Tenant {
             Tenant::Kuma(Some(flags)) => {
                 let facts = KumaFacts {
                     users: None,
-                    addresses: facts.addresses.clone(),
+                    addresses: [facts.addresses.as_slice(), &facts.link_local].concat(),
                     nameservers: parse_resolv_conf(&facts.resolv_conf).addresses,
                 };
                 Box::new(flags.resolve(&facts)?)

@@ -33,7 +33,9 @@ impl Config {
             }
             let at = |why: String| format!("{name}: line {number}: {why}");
             let Some((pattern, wanted)) = line.split_once(char::is_whitespace) else {
-                return Err(at("only a name; add istio:WORDS, linkerd:WORDS, ambient:WORDS or none".to_owned()));
+                return Err(at(
+                    "only a name; add istio:WORDS, linkerd:WORDS, kuma:WORDS, ambient:WORDS or none".to_owned()
+                ));
             };
             if pattern.trim_end_matches('*').contains('*') {
                 return Err(at("* is only known at the end of a name".to_owned()));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use nftmesh::Escaped;
-use nftmesh::kernel::NetNs;
+use nftmesh::kernel::{LocalAddress, NetNs};
 use nftmesh::pod::Changes;
 
 use super::common::say;
@@ -84,7 +84,10 @@ fn open(path: &Path, tenant: &Tenant, hold: Option<Duration>) -> nftmesh::Result
     let mut pod = namespace.pod()?;
     pod.hold()?;
     // The files of this process are the node's, not the pod's.
-    let facts = Facts { addresses: pod.addresses()?, ..Facts::default() };
+    let local = namespace.routes()?.local_addresses()?.into_iter().filter(|local| !local.is_loopback());
+    let (link_local, others): (Vec<_>, Vec<_>) = local.partition(LocalAddress::is_link_local);
+    let [addresses, link_local] = [others, link_local].map(|list| list.iter().map(|local| local.address).collect());
+    let facts = Facts { addresses, link_local, ..Facts::default() };
     let mesh = tenant.resolve(&facts)?;
     let of = |warning: &String| format!("{}: {warning}", Escaped::new(path));
     mesh.warnings().iter().for_each(|warning| say::warn("mesh-node", of(warning)));

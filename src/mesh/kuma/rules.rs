@@ -19,6 +19,7 @@ use crate::model::{
     Chain, ChainType, CtState, Family, Hook, Match, Nfproto, Protocol, Rule, Ruleset, Table, TableId, ip_daddr,
     ip_saddr, ip6_daddr, ip6_saddr, nfproto, not, skuid,
 };
+use crate::routes::RoutePlan;
 
 /// The name of the table; its family is inet with IPv6 and ip without.
 pub const TABLE: &str = "kuma-mesh";
@@ -32,6 +33,11 @@ pub fn tables() -> Vec<TableId> {
 impl Mesh for KumaConfig {
     fn rules(&self) -> Ruleset {
         Ruleset::from(self)
+    }
+
+    /// With IPv6 the proxy binds `::6`, which must be an address of lo, as with `kumactl`.
+    fn routes(&self) -> RoutePlan {
+        if self.given.ipv6 { RoutePlan::new().passthrough6().ipv6_where_enabled() } else { RoutePlan::new() }
     }
 
     fn tables(&self) -> Vec<TableId> {

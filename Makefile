@@ -8,7 +8,7 @@ OWN := mesh,sim,import,proxy
 OFF := ipnet,json,serde,tracing
 # The parts of `make check`. Without the C libraries it does not run again what only walks packets.
 PARTS := fmt lint features msrv api doc test test-own build
-WALKS := inside::mutants inside::mutated sim::
+WALKS := inside::mutants inside::mutated sim:: every_option_and_every_pair
 FEATURES := ipnet '' nftnl mesh sim import json proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
 
 # The features with which docs.rs builds the documentation.

@@ -260,8 +260,6 @@ fn kuma() {
     let flags = KumaFlags::parse(exclusions.into_iter().chain(ports), [("", ""); 0]);
     let config = flags.and_then(|flags| flags.resolve(&facts)).expect("flags that exist");
     Pod::open().and_then(|mut pod| pod.install(&config)).expect("a configuration can be installed");
-    // Kuma has its proxy pass on IPv6 from this address, but adds it nowhere.
-    ip("-6 addr add ::6/128 dev lo nodad");
 }
 
 /// Runs the program in this thread's namespace.

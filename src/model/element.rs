@@ -141,7 +141,7 @@ impl Element {
         Element { key: key.into(), data: None, timeout: None, comment: None, extra: None }
     }
 
-    /// Creates the element for every key that no other has, in an anonymous set: `*`.
+    /// Creates the element for every key that no other has: `*`.
     #[must_use]
     pub fn catch_all() -> Self {
         Element::new(Key::Concat(Box::default()))

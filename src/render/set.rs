@@ -63,18 +63,20 @@ pub(super) fn block(f: &mut fmt::Formatter<'_>, set: &Set, handle: Option<u64>, 
         writeln!(f, "\t\t{property}")?;
     }
     if !set.elements.is_empty() || !notes.others.is_empty() {
-        let (sorted, others) = in_order(set, notes);
+        let (sorted, (place, others)) = in_order(set, notes);
         writeln!(
             f,
             "\t\telements = {}",
-            braced(&sorted, others, Some(per_line(&set.key)), |f, element| { noted_element(element, notes).fmt(f) })
+            braced(&sorted, (place, &others), Some(per_line(&set.key)), |f, element| {
+                noted_element(element, notes).fmt(f)
+            })
         )?;
     }
     f.write_str("\t}\n")
 }
 
 /// Returns the elements in nft's order, and what else is listed at which index.
-fn in_order<'s>(set: &'s Set, notes: &'s Notes<'_>) -> (Vec<Cow<'s, Element>>, (usize, &'s [String])) {
+fn in_order<'s>(set: &'s Set, notes: &'s Notes<'_>) -> (Vec<Cow<'s, Element>>, (usize, Vec<String>)) {
     let is_listed = matches!(notes.style, Style::Listed(_));
     let intervals = set.flags.contains(SetFlags::INTERVAL);
     let sorted = match (is_listed, intervals) {
@@ -85,9 +87,12 @@ fn in_order<'s>(set: &'s Set, notes: &'s Notes<'_>) -> (Vec<Cow<'s, Element>>, (
         }
         (_, false) => backwards(&set.elements, &set.key, is_listed),
     };
+    // The element for every other key is placed as in a listing.
+    let (all_others, sorted): (Vec<_>, Vec<_>) = sorted.into_iter().partition(|element| element.key.parts().is_empty());
     let tail = if intervals { 0 } else { after_all_others(&sorted, &set.key) };
     let place = sorted.len() - tail;
-    (sorted, (place, &notes.others))
+    let all_others = all_others.iter().map(|element| noted_element(element, notes).to_string());
+    (sorted, (place, all_others.chain(notes.others.iter().cloned()).collect()))
 }
 
 /// Returns an element with what is known of it.
@@ -101,7 +106,7 @@ fn noted_element<'a>(element: &'a Element, notes: &'a Notes<'_>) -> impl Display
 pub(super) fn elements(set: &Set, notes: &Notes<'_>) -> Vec<String> {
     let (sorted, (place, others)) = in_order(set, notes);
     let mut texts: Vec<String> = sorted.iter().map(|element| noted_element(element, notes).to_string()).collect();
-    texts.splice(place..place, others.iter().cloned());
+    texts.splice(place..place, others);
     texts
 }
 

@@ -8,8 +8,6 @@ use crate::model::{DataType, Element, Interval, Key, Name, SetData, Statement, V
 /// Whether the elements of a map need their values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Values {
-    /// They do, and one may be that of every other key.
-    Anonymous,
     Optional,
     Required,
 }
@@ -25,7 +23,7 @@ impl<'t> Parser<'t> {
     /// As [`elements`](Self::elements), of an anonymous set.
     pub(super) fn anonymous(&mut self, key: &[DataType], data: &SetData) -> Parsed<Vec<Element>> {
         let mut elements = Vec::new();
-        self.elements_into(&mut elements, key, data, Values::Anonymous)?;
+        self.elements_into(&mut elements, key, data, Values::Required)?;
         Ok(elements)
     }
 
@@ -69,9 +67,6 @@ impl<'t> Parser<'t> {
     }
 
     fn element(&mut self, key: &[DataType], data: &SetData, values: Values) -> Parsed<Element> {
-        if self.at("*") && values != Values::Anonymous {
-            return self.unsupported("the element for every other key (*) in a set with a name");
-        }
         let key = match key {
             _ if self.take("*") => Element::catch_all().key,
             [of] => Key::Single(self.interval(*of)?),

@@ -7,7 +7,7 @@ use super::parser::{Parser, unsupported};
 use super::selector::key;
 use crate::model::{
     Chain, ChainKind, EtherType, Family, Field, Link, MarkValue, Match, Needs, Nfproto, ObjectKind, Op, Operand,
-    Protocol, Reject, Rule, Selector, SetData, Statement, Value, ether_type_of, network_of,
+    Protocol, Reject, Rule, Selector, SetData, Statement, Value, Verdict, ether_type_of, network_of,
 };
 
 impl<'t> Parser<'t> {
@@ -37,6 +37,11 @@ impl<'t> Parser<'t> {
 
     fn statement(&mut self, statements: &mut Vec<Statement>) -> Parsed<()> {
         let token = self.peek();
+        if let Some(last) = statements.last().filter(|last| ends_the_rule(last)) {
+            let last = last.to_string();
+            let last = last.split(' ').next().unwrap_or_default();
+            return self.unexpected(&format!("the end of the rule, as nothing runs after {last}"));
+        }
         if token.kind != Kind::Word && !token.is("@") {
             return self.unexpected("a statement: a match, a verdict, counter, log, limit, dnat ...");
         }
@@ -45,7 +50,17 @@ impl<'t> Parser<'t> {
             "add" | "delete" | "update" => self.update()?,
             "counter" => self.counter()?,
             "ct" if self.peek_at(1).is("count") => self.ct_count()?,
-            "dnat" | "snat" => self.nat()?,
+            "dnat" | "snat" => {
+                let says = ["ip", "ip6"].iter().any(|family| self.peek_at(1).is(family));
+                let nat = self.nat()?;
+                let to_address =
+                    matches!(&nat, Statement::Nat(nat) if nat.addresses.is_some() || nat.computed.is_some());
+                if self.family == Family::Inet && to_address && !says && known_network(statements).is_none() {
+                    let why = format!("the family is open: write {0} ip to or {0} ip6 to", token.text);
+                    return Err(Fault::wrong(token.at, token.length(), why));
+                }
+                nat
+            }
             "dup" => self.dup()?,
             "flow" => self.flow_add()?,
             "fwd" => self.fwd()?,
@@ -60,13 +75,27 @@ impl<'t> Parser<'t> {
             "quota" => self.quota()?,
             "reject" => {
                 let Statement::Reject(reason) = self.reject()? else { return Ok(()) };
+                let of_network = matches!(reason, Some(Reject::Icmp(_) | Reject::Icmpv6(_)));
+                let asks_start = of_network && matches!(self.family, Family::Inet | Family::Netdev);
+                if asks_start && known_network(statements).is_none() && reads_link(statements) {
+                    return Err(unsupported(token, "reject with icmp after a field of the link layer"));
+                }
                 reject(statements, self.family, reason);
                 return Ok(());
             }
             "reset" => self.reset_option()?,
             "set" => self.set_update()?,
             "synproxy" => self.synproxy()?,
-            "tproxy" => self.tproxy()?,
+            "tproxy" => {
+                let says = ["ip", "ip6"].iter().any(|family| self.peek_at(1).is(family));
+                let tproxy = self.tproxy()?;
+                let to_address = matches!(&tproxy, Statement::Tproxy(tproxy) if tproxy.address.is_some());
+                if self.family == Family::Inet && to_address && !says {
+                    let why = "the family is open: write tproxy ip to or tproxy ip6 to";
+                    return Err(Fault::wrong(token.at, token.length(), why));
+                }
+                tproxy
+            }
             "meta" | "nftrace" if self.sets_nftrace() => {
                 self.take("meta");
                 self.next();
@@ -92,6 +121,10 @@ impl<'t> Parser<'t> {
         }
         if selector.fields().any(is_tag) && statements.iter().any(is_stacked) {
             return Err(unsupported(start, "a field of a second VLAN tag"));
+        }
+        if selector.as_field() == Some(Field::Nfproto) && self.family != Family::Inet {
+            let why = "meta nfproto is of tables of family inet; match meta protocol instead";
+            return Err(Fault::wrong(start.at, start.length(), why));
         }
         statements.push(if self.take("vmap") {
             let map = self.set_ref(&key(&selector), &SetData::Verdict)?;
@@ -123,7 +156,7 @@ impl<'t> Parser<'t> {
         if self.is_in_braces {
             return self.unexpected("the name of a chain, as rules in braces have no others in braces");
         }
-        let mut chain = Chain::of_kind(format!("__chain{}", self.braces).into(), ChainKind::Bound);
+        let mut chain = Chain::of_kind(format!("{BRACES}{}", self.braces).into(), ChainKind::Bound);
         self.braces += 1;
         self.is_in_braces = true;
         let read = self.block(|parser| {
@@ -162,6 +195,20 @@ impl<'t> Parser<'t> {
     }
 }
 
+/// Returns whether nft takes nothing behind a statement. A chain in braces returns.
+fn ends_the_rule(statement: &Statement) -> bool {
+    match statement {
+        Statement::Fwd(_) | Statement::Masquerade { .. } | Statement::Nat(_) | Statement::Queue(_) => true,
+        Statement::Redirect { .. } | Statement::Reject(_) => true,
+        Statement::Verdict(Verdict::Continue) => false,
+        Statement::Verdict(verdict) => verdict.target().is_none_or(|target| !target.as_str().starts_with(BRACES)),
+        _ => false,
+    }
+}
+
+/// How the names of chains in braces begin.
+const BRACES: &str = "__chain";
+
 /// Returns why a field is in no packet that the statements so far leave.
 fn conflict(field: Field, statements: &[Statement], family: Family) -> Option<String> {
     let Needs { network, transport, .. } = field.needs();
@@ -173,9 +220,23 @@ fn conflict(field: Field, statements: &[Statement], family: Family) -> Option<St
         Family::Ip6 => Some(Nfproto::IPV6),
         Family::Bridge | Family::Inet | Family::Netdev => None,
     };
-    if let (Some(network), Some(only)) = (network, of_table) {
+    let of_route = match field {
+        Field::RtIpNexthop => Some(Nfproto::IPV4),
+        Field::RtIp6Nexthop => Some(Nfproto::IPV6),
+        _ => None,
+    };
+    if let (Some(network), Some(only)) = (network.or(of_route), of_table) {
         if network != only {
             return Some(format!("{field}: a table of family {family} has no such packets"));
+        }
+    }
+    let neither = known(statements, |field, value| match (field, value) {
+        (Field::Nfproto, Some(Value::Nfproto(network))) => Some(*network),
+        (field, _) => field.needs().network,
+    });
+    if let Some(other) = neither.filter(|known| ![Nfproto::IPV4, Nfproto::IPV6].contains(known)) {
+        if transport.is_some() {
+            return Some(format!("{field}: the rule is about packets of family {} already", other.0));
         }
     }
     let other = network.zip(known_network(statements)).filter(|(network, known)| network != known);
@@ -209,20 +270,20 @@ fn extension(statements: &mut Vec<Statement>, before: usize, family: Family) -> 
     let (field, value) = match family {
         Family::Arp | Family::Ip | Family::Ip6 => return None,
         Family::Bridge => (Field::EtherType, Value::EtherType(ether)),
-        Family::Inet | Family::Netdev
-            if earlier
-                .iter()
-                .filter_map(selector_of)
-                .flat_map(Selector::fields)
-                .any(|of| of.needs().link.is_some()) =>
-        {
-            return Some(Extension::Unsayable);
-        }
+        Family::Inet | Family::Netdev if reads_link(earlier) => return Some(Extension::Unsayable),
         Family::Inet => (Field::Nfproto, Value::Nfproto(network)),
         Family::Netdev => (Field::MetaProtocol, Value::EtherType(ether)),
     };
     statements.insert(0, Statement::Match(Match::new(field, Op::Eq, Operand::Value(value))));
     Some(Extension::Checked)
+}
+
+/// Returns whether statements read or change the header of the link layer, so that nft asks there
+/// for the protocol of the network layer.
+fn reads_link(statements: &[Statement]) -> bool {
+    let is_link = |field: Field| field.needs().link.is_some();
+    let sets = |statement: &Statement| matches!(statement, Statement::Set { target, .. } if is_link(*target));
+    statements.iter().any(sets) || statements.iter().filter_map(selector_of).flat_map(Selector::fields).any(is_link)
 }
 
 /// Returns the fields that a statement reads or changes.
@@ -314,7 +375,11 @@ fn reject(statements: &mut Vec<Statement>, family: Family, reason: Option<Reject
 /// Returns the transport protocol that the statements so far imply.
 fn known_transport(statements: &[Statement]) -> Option<Protocol> {
     known(statements, |field, value| match (field, value) {
-        (Field::L4proto | Field::IpProtocol | Field::Ip6Nexthdr, Some(Value::Protocol(protocol))) => Some(*protocol),
+        (Field::L4proto, Some(Value::Protocol(protocol))) => Some(*protocol),
+        // Of others nft knows no header, so that what follows is open.
+        (Field::IpProtocol | Field::Ip6Nexthdr, Some(Value::Protocol(protocol))) => {
+            HEADERS.contains(protocol).then_some(*protocol)
+        }
         (field, _) => field.needs().transport,
     })
 }
@@ -332,3 +397,19 @@ fn known<T>(statements: &[Statement], says: impl Fn(Field, Option<&Value>) -> Op
         selector.fields().find_map(|field| says(field, value))
     })
 }
+
+/// The protocols whose headers nft knows behind one of IPv4 or IPv6 (`proto_ip` and `proto_ip6`,
+/// src/proto.c, 1.0.6).
+const HEADERS: [Protocol; 11] = [
+    Protocol::AH,
+    Protocol::COMP,
+    Protocol::DCCP,
+    Protocol::ESP,
+    Protocol::ICMP,
+    Protocol::ICMPV6,
+    Protocol::IGMP,
+    Protocol::SCTP,
+    Protocol::TCP,
+    Protocol::UDP,
+    Protocol::UDPLITE,
+];

@@ -11,8 +11,8 @@ use super::selector::key;
 use super::values::prefix;
 use crate::error::Quoted;
 use crate::model::{
-    Computed, DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, Log, LogFlags, LogLevel, Nat, NatFlags, NatKind,
-    ObjectKind, PortRange, Ports, Queue, QueueFlags, Reject, SetData, Statement, Tproxy, Value,
+    Computed, DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, Nat, NatFlags,
+    NatKind, ObjectKind, PortRange, Ports, Queue, QueueFlags, Reject, SetData, Statement, Tproxy, Value,
 };
 
 /// Rates and logs.
@@ -29,7 +29,8 @@ impl<'t> Parser<'t> {
     /// Reads it behind `limit`.
     pub(super) fn limit_of(&mut self) -> Parsed<Limit> {
         self.expect("rate")?;
-        let when = self.mode();
+        // Only a quota has `until`.
+        let when = if self.take("over") { LimitWhen::Over } else { LimitWhen::Until };
         let rate = self.number("a rate such as 5/second or 1 mbytes/second", u64::MAX)?;
         let token = self.peek();
         let (size, unit) = if self.take("/") {

@@ -66,8 +66,13 @@ impl Packets {
                 Some(network) => self.narrow_network(at, network, name, faults),
                 None => {}
             }
-            if field == Field::Nfproto && matches!(self.family, Family::Ip | Family::Ip6) {
-                let fault = "every packet of an ip or ip6 table has the same family; leave the match out";
+            if field == Field::Nfproto && self.family != Family::Inet {
+                let fault = match self.family {
+                    Family::Ip | Family::Ip6 => {
+                        "every packet of an ip or ip6 table has the same family; leave the match out"
+                    }
+                    _ => "nft reads it in inet tables alone; match meta protocol instead",
+                };
                 at.report(faults, Problem::NeverMatches { fault });
             }
             if let Some(protocol) = field.needs().transport {

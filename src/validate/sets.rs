@@ -141,7 +141,7 @@ impl Checked<'_, '_> {
         match (key, all.key) {
             (Key::Single(interval), [wanted]) => part(at, interval, *wanted, all, faults),
             // For every key that no other element has.
-            (key, _) if key.parts().is_empty() && matches!(all.of, Of::Rule) => {}
+            (key, _) if key.parts().is_empty() => {}
             (key, wanted) if key.parts().len() == wanted.len() => {
                 for (interval, wanted) in key.parts().iter().zip(wanted) {
                     part(at, interval, *wanted, all, faults);

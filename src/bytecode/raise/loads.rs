@@ -9,7 +9,6 @@ use super::super::lower::{FIRST_HASHED, Known, LEFT, RIGHT};
 use super::super::set::SetMode;
 use super::Declared;
 use super::declared::KeyPart;
-use super::set::raise_all;
 use super::{in_order, raise_elements};
 use crate::model::{
     BitOp, Bits, DataType, Element, Exthdr, Family, Field, Hash, Interval, Key, Link, Needs, Nfproto, Protocol,
@@ -320,7 +319,7 @@ impl Keyed<'_> {
                 return None;
             }
         }
-        Some(SetRef::Anonymous(in_order(raise_all(&set.elements, &key, data, mode)?, &set.order)))
+        Some(SetRef::Anonymous(in_order(raise_elements(&set.elements, &key, data, mode)?, &set.order)))
     }
 }
 

@@ -201,23 +201,6 @@ const INTEGER: u32 = 4;
 pub fn raise_elements(codes: &[ElementCode], key: &[DataType], data: &SetData, mode: SetMode) -> Option<Vec<Element>> {
     let mut elements =
         Some(Vec::with_capacity(if mode == SetMode::Interval { codes.len() / 2 + 1 } else { codes.len() }));
-    raise_each(codes, key, data, mode, |_, element| {
-        match (element.filter(|element| !is_for_all(&element.key)), &mut elements) {
-            (Some(element), Some(elements)) => elements.push(element),
-            _ => elements = None,
-        }
-    });
-    elements
-}
-
-/// Like [`raise_elements`], with the element for every key that no other has.
-pub(super) fn raise_all(
-    codes: &[ElementCode],
-    key: &[DataType],
-    data: &SetData,
-    mode: SetMode,
-) -> Option<Vec<Element>> {
-    let mut elements = Some(Vec::with_capacity(codes.len()));
     raise_each(codes, key, data, mode, |_, element| match (element, &mut elements) {
         (Some(element), Some(elements)) => elements.push(element),
         _ => elements = None,
@@ -238,7 +221,7 @@ pub(crate) fn raise_timed(
     let mut timed = Some(Vec::with_capacity(elements.len()));
     raise_each(elements, &set.key, &set.data, SetMode::of_set(&set), |index, element| {
         let left = expires.get(index).copied().flatten().map(Duration::from_millis);
-        match (element.filter(|element| !is_for_all(&element.key)), &mut timed) {
+        match (element, &mut timed) {
             (Some(element), Some(timed)) => timed.push((element, left)),
             _ => timed = None,
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::attr;
 use crate::bytecode::{AnonymousSet, ElementCode, lower_elements, lower_set};
 use crate::bytecode::{DynsetCode, ObjrefMapCode};
-use crate::model::{Set, SetData};
+use crate::model::{Element, Set, SetData};
 
 impl Encoder<'_> {
     /// Declares an anonymous set and sends its elements.
@@ -68,7 +68,10 @@ impl Encoder<'_> {
         // An interval takes two: its start and its end; for a set read from a kernel the number is
         // unknown.
         let most = if set.opaque().is_some() { usize::MAX } else { 2 * set.elements.len() };
-        let carries = || set.elements.iter().any(|element| !element.statements().is_empty());
+        let carries = || {
+            let more = |element: &Element| !element.statements().is_empty() || element.key.parts().is_empty();
+            set.elements.iter().any(more)
+        };
         let extras = set.opaque().is_some() || matches!(set.data, SetData::Object(_)) || carries();
         let to = ElementsBody { table: table.name.as_str(), set: set.name.as_str(), id: None, most, extras };
         let elements = lower_elements(set).map(|code| code.map(|code| (Cow::Owned(code), None)));

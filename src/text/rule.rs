@@ -230,15 +230,6 @@ fn conflict(field: Field, statements: &[Statement], family: Family) -> Option<St
             return Some(format!("{field}: a table of family {family} has no such packets"));
         }
     }
-    let neither = known(statements, |field, value| match (field, value) {
-        (Field::Nfproto, Some(Value::Nfproto(network))) => Some(*network),
-        (field, _) => field.needs().network,
-    });
-    if let Some(other) = neither.filter(|known| ![Nfproto::IPV4, Nfproto::IPV6].contains(known)) {
-        if transport.is_some() {
-            return Some(format!("{field}: the rule is about packets of family {} already", other.0));
-        }
-    }
     let other = network.zip(known_network(statements)).filter(|(network, known)| network != known);
     if let Some((_, known)) = other {
         let known = ether_type_of(known).map_or_else(|| known.to_string(), |known| known.to_string());

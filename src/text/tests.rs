@@ -77,6 +77,14 @@ const RULES: &[(&str, &str)] = &[
     ("queue num 0-3 bypass,fanout", "queue flags bypass,fanout to 0-3"),
     ("notrack comment x", "notrack comment \"x\""),
     ("fib daddr type local return", ""),
+    ("ct original protocol tcp ct reply l3proto ipv4", "ct protocol tcp ct l3proto ipv4"),
+    ("ip daddr & 255.255.254.0 != 127.0.0.1", ""),
+    ("udp length 10 rt nexthdr 6 drop", "udp length 10 rt nexthdr tcp drop"),
+    ("counter frag id 3", "meta nfproto ipv6 counter packets 0 bytes 0 frag id 3"),
+    ("synproxy mss 536", ""),
+    ("ip saddr 10.0.0.1 reject with icmpx port-unreachable", ""),
+    ("ip6 ecn != { 2-3, 0-3 }", "ip6 ecn != { 0x0-0x3, 0x2-0x3 }"),
+    ("ip protocol 4 ah spi 5", "ip protocol 4 ah spi 5"),
     ("socket transparent 1 icmpv6 type { nd-router-advert, 200 }", ""),
 ];
 
@@ -146,6 +154,12 @@ const FAULTS: &[(&str, (usize, usize), &str)] = &[
         (1, 38),
         "udp dport: the rule is about packets of tcp already",
     ),
+    ("table ip t { chain c { accept counter; }; }", (1, 31), "found \"counter\", expected the end of the rule, as"),
+    ("table ip t { chain c { meta nfproto ipv4; }; }", (1, 24), "meta nfproto is of tables of family inet"),
+    ("table inet t { chain c { dnat to 1.2.3.4; }; }", (1, 26), "the family is open: write dnat ip to"),
+    ("table inet t { chain c { tproxy to 1.2.3.4; }; }", (1, 26), "the family is open: write tproxy ip to"),
+    ("table ip t { chain c { rt ip6 nexthop ::1; }; }", (1, 24), "rt ip6 nexthop: a table of family ip has no"),
+    ("table inet t { chain c { limit rate until 5/second; }; }", (1, 37), "found \"until\", expected a rate"),
     ("include \"a\"", (1, 1), "include: no files are read here"),
     ("delete table inet t", (1, 1), "table inet t is not there"),
     ("define x = 1\ndefine x = 2", (2, 8), "variable \"x\" is defined already"),
@@ -261,6 +275,41 @@ fn commands_become_operations_and_print_as_they_are() {
     }
     let same: Transaction = "rule t c drop; add t c position 7 drop".parse().expect("valid");
     assert_eq!(same.to_string(), "add rule ip t c drop\nadd rule ip t c handle 7 drop\n");
+}
+
+#[test]
+fn rules_in_braces_print_in_their_braces() {
+    let text = "table inet t {
+\tchain c {
+\t\ttcp dport 22 jump {
+\t\t\tip saddr 10.0.0.1 accept
+\t\t\tdrop
+\t\t}
+\t}
+}
+";
+    let read: Ruleset = text.parse().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(read.to_string(), text);
+    assert_eq!(read.to_string().parse(), Ok(read.clone()));
+    let script = Transaction::add(read).to_string();
+    let rule = "add rule inet t c tcp dport 22 jump { ip saddr 10.0.0.1 accept; drop; }\n";
+    assert!(script.ends_with(rule), "{script}");
+    assert_eq!(script.parse::<Transaction>().map(|read| read.to_string()), Ok(script));
+}
+
+#[test]
+fn sets_with_names_have_an_element_for_every_other_key() {
+    let text = "table ip t {
+\tmap m {
+\t\ttype inet_service : verdict
+\t\telements = { 80 : accept, * : drop }
+\t}
+}
+";
+    let read: Ruleset = text.parse().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(read.validate(), Ok(()));
+    assert_eq!(read.to_string(), text);
+    assert_eq!(read.to_string().parse(), Ok(read));
 }
 
 #[test]

@@ -97,6 +97,7 @@ fn only_looks(op: &Op) -> bool {
             expr,
             Expr::Bitwise(_)
                 | Expr::Byteorder { .. }
+                | Expr::ByteorderTo(_)
                 | Expr::Cmp { .. }
                 | Expr::Ct { .. }
                 | Expr::Immediate { .. }

@@ -84,7 +84,7 @@ const RULES: &[(&str, &str)] = &[
     ("synproxy mss 536", ""),
     ("ip saddr 10.0.0.1 reject with icmpx port-unreachable", ""),
     ("ip6 ecn != { 2-3, 0-3 }", "ip6 ecn != { 0x0-0x3, 0x2-0x3 }"),
-    ("ip protocol 4 ah spi 5", "ip protocol 4 ah spi 5"),
+    ("ip protocol 4 ah spi 5", "ip protocol ipencap ah spi 5"),
     ("socket transparent 1 icmpv6 type { nd-router-advert, 200 }", ""),
 ];
 

@@ -219,7 +219,7 @@ impl Count {
         let theirs = super::json::timeless(super::json::parsed(&String::from_utf8_lossy(&output.stdout)));
         let objects = |json: &serde_json::Value| json["nftables"].as_array().cloned().unwrap_or_default();
         for (ours, theirs) in objects(&ours).iter().zip(&objects(&theirs)) {
-            let table = ["rule", "set", "map"].iter().find_map(|kind| ours.get(kind)?.get("table")?.as_str());
+            let table = ["/rule/table", "/set/table", "/map/table"].iter().find_map(|of| ours.pointer(of)?.as_str());
             let is_judged = table.is_none_or(|table| judged.iter().any(|id| id.name == *table));
             if is_judged && ours != theirs && !ours.to_string().contains("<unknown ") {
                 self.wrong.push(format!("nft's JSON is\n{theirs}\nours is\n{ours}"));

@@ -171,6 +171,7 @@ fn is_checked(expr: &Expr) -> bool {
         expr,
         Expr::Bitwise(_)
             | Expr::Byteorder { .. }
+            | Expr::ByteorderTo(_)
             | Expr::Cmp { .. }
             | Expr::Counter { .. }
             | Expr::Immediate { .. }
@@ -187,6 +188,7 @@ fn is_known(expr: &Expr) -> bool {
         expr,
         Expr::Bitwise(_)
             | Expr::Byteorder { .. }
+            | Expr::ByteorderTo(_)
             | Expr::Cmp { .. }
             | Expr::Counter { .. }
             | Expr::Ct { .. }

@@ -256,6 +256,8 @@ impl Reading {
                     }
                 }))
             }
+            // A single byte stays as it is.
+            Expr::ByteorderTo(code) if code.len == 1 && code.sreg == code.dreg => Next::Go,
             Expr::Cmp { sreg, op, data } => {
                 let Some(cells) = self.registers.read(*sreg, data.len()).map(<[Cell]>::to_vec) else {
                     return Some(Next::Stop);

@@ -47,14 +47,37 @@ pub(super) fn kept<'a>(
     style: Style<'a>,
 ) -> impl Iterator<Item = InRule<'a>> {
     let fates = Omissions::of(family, statements, style).statements;
-    let kept = statements.iter().zip(fates).filter(|(_, fate)| !fate.omitted);
-    kept.map(move |(statement, fate)| InRule { family, transport: fate.transport, statement, style })
+    let mut of_network = false;
+    let told = statements.iter().map(move |statement| {
+        let before = of_network;
+        of_network |= tells_network(statement);
+        (statement, before)
+    });
+    let kept = told.zip(fates).filter(|(_, fate)| !fate.omitted);
+    kept.map(move |((statement, of_network), fate)| InRule {
+        family,
+        transport: fate.transport,
+        of_network,
+        statement,
+        style,
+    })
+}
+
+/// Returns whether a statement tells the network layer of the packets after it.
+fn tells_network(statement: &Statement) -> bool {
+    let Statement::Match(matches) = statement else { return false };
+    let tells = |field: Field| {
+        matches!(field, Field::EtherType | Field::MetaProtocol | Field::Nfproto | Field::VlanType)
+            || field.needs().network.is_some()
+    };
+    matches.selector.fields().any(tells)
 }
 
 /// Prints the statement as if alone in a rule of an `inet` table.
 impl Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        InRule { family: Family::Inet, transport: None, statement: self, style: Style::Loadable }.fmt(f)
+        InRule { family: Family::Inet, transport: None, of_network: false, statement: self, style: Style::Loadable }
+            .fmt(f)
     }
 }
 
@@ -62,6 +85,8 @@ impl Display for Statement {
 pub(super) struct InRule<'a> {
     pub(super) family: Family,
     pub(super) transport: Option<Protocol>,
+    /// Whether a match before it tells the network layer, which decides what `reject` alone says.
+    pub(super) of_network: bool,
     pub(super) statement: &'a Statement,
     pub(super) style: Style<'a>,
 }

@@ -17,7 +17,7 @@ use super::{Style, Text, joined, matches, quoted, unknown};
 
 impl Display for InRule<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let InRule { family, transport, statement, style } = *self;
+        let InRule { family, transport, of_network, statement, style } = *self;
         match statement {
             Statement::Counter { packets, bytes } => write!(f, "counter packets {packets} bytes {bytes}"),
             Statement::Limit(limit) => limit.fmt(f),
@@ -31,7 +31,7 @@ impl Display for InRule<'_> {
             Statement::Opaque(opaque) => opaque.fmt(f),
             Statement::Queue(queue) => queue.fmt(f),
             Statement::Redirect { ports, flags } => to_ports(f, "redirect", ports.as_ref(), *flags, transport, style),
-            Statement::Reject(reason) => reject(f, family, *reason, matches!(style, Style::Listed(_))),
+            Statement::Reject(reason) => reject(f, family, *reason, of_network && !matches!(style, Style::Listed(_))),
             Statement::SetMark { key, value } => write!(f, "{key} set {}", mark(value, transport, style)),
             Statement::SetNftrace(on) => write!(f, "meta nftrace set {}", u8::from(*on)),
             Statement::SetZone(zone) => write!(f, "ct zone set {zone}"),
@@ -392,11 +392,11 @@ fn tproxy(f: &mut fmt::Formatter<'_>, table: Family, tproxy: &Tproxy) -> fmt::Re
 
 /// Writes a rejection without the default reason, port unreachable; in an inet table this default
 /// is the one for both protocols.
-fn reject(f: &mut fmt::Formatter<'_>, table: Family, reason: Option<Reject>, is_listed: bool) -> fmt::Result {
+fn reject(f: &mut fmt::Formatter<'_>, table: Family, reason: Option<Reject>, of_network: bool) -> fmt::Result {
     f.write_str("reject")?;
     match reason {
         None => Ok(()),
-        Some(Reject::Icmpx(1)) if is_listed => Ok(()),
+        Some(Reject::Icmpx(1)) if !of_network => Ok(()),
         Some(Reject::Icmp(3)) if table == Family::Ip => Ok(()),
         Some(Reject::Icmpv6(4)) if table == Family::Ip6 => Ok(()),
         Some(reason) => write!(f, " with {reason}"),

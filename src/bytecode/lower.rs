@@ -286,8 +286,14 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             }
             Operand::Masked { mask, value } => {
                 let (mask, data) = (bytes(mask)?, bytes(value)?);
+                let is_whole = mask.iter().all(|byte| *byte == u8::MAX);
                 self.and(Register::FIRST, mask);
                 self.push(Expr::Cmp { sreg: Register::FIRST, op: cmp, data });
+                // A mask of all bits is none, and the match one with the value.
+                if is_whole {
+                    self.learn(field, *op, value);
+                    self.neighbours.compared(field, self.exprs);
+                }
             }
             Operand::Range(low, high) => {
                 let (low, high) = (bytes(low)?, bytes(high)?);

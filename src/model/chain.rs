@@ -75,7 +75,7 @@ pub struct Base {
 /// use nftmesh::prelude::*;
 ///
 /// let chain = Chain::ingress("early", ["eth0", "eth1"], Priority::FILTER - 500)
-///     .rule(Rule::new().ip_saddr("192.0.2.0/24").drop());
+///     .rule(Rule::new().ip_saddr(std::net::Ipv4Addr::new(192, 0, 2, 7)).drop());
 /// let table = Table::new(Family::Netdev, "edge").chain(chain);
 /// assert!(table.to_string().contains("hook ingress devices = { eth0, eth1 } priority -500;"));
 /// Ruleset::new().table(table).validate()?;

@@ -424,7 +424,19 @@ pub(crate) fn reads_back(ruleset: &Ruleset) -> bool {
     }
     let ruleset = &ruleset;
     let text = ruleset.to_string();
-    let read = text.parse::<Ruleset>().unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let read = match text.parse::<Ruleset>() {
+        Ok(read) => read,
+        // nft asks for the network layer before that field, which the model does not say, and has no
+        // words for maps to some objects.
+        Err(error)
+            if ["after a field of the link layer", "a map with a name leads to"]
+                .iter()
+                .any(|known| error.to_string().contains(known)) =>
+        {
+            return false;
+        }
+        Err(error) => panic!("{error}\n{text}"),
+    };
     // What nft does not say of the order of a rule is settled by reading it once, and elements with
     // the same key have no order.
     if has_a_key_twice(ruleset) {

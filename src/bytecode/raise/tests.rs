@@ -387,6 +387,17 @@ fn family() -> impl Strategy<Value = Family> {
 /// Returns whether a table of that family can read the fields: an `ip6 saddr` in an ip table has a
 /// program, but no meaning.
 fn fits(rule: &Rule, family: Family) -> bool {
+    // Nor has a rule that only a packet of two protocols, or of two messages of ICMP, would meet.
+    let fields = rule.statements.iter().filter_map(|statement| match statement {
+        Statement::Match(matches) => Some(matches.selector.fields()),
+        _ => None,
+    });
+    let needs: Vec<_> = fields.flatten().map(|field| field.needs()).collect();
+    let transports: std::collections::BTreeSet<_> = needs.iter().filter_map(|needs| needs.transport).collect();
+    let messages = needs.iter().map(|needs| needs.message).filter(|message| !message.is_empty());
+    if transports.len() > 1 || messages.collect::<std::collections::BTreeSet<_>>().len() > 1 {
+        return false;
+    }
     let other = match family {
         Family::Ip => Nfproto::IPV6,
         Family::Ip6 => Nfproto::IPV4,
